@@ -1,0 +1,263 @@
+"""Every environment variable of the service: its name, type, default and limits, in one place.
+
+`read()` collects all faults and names each in one line; `settings.py` is the only caller.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from croniter import CroniterBadDateError, croniter
+from environs import Env, EnvValidationError
+from marshmallow import ValidationError, validate
+
+DEVELOPMENT_SECRET_KEY = "development-only-secret-key-never-used-in-production"  # noqa: S105
+LOG_LEVELS = ("error", "warn", "info", "debug", "verbose")
+
+
+class BadEnvironment(Exception):
+    """One or more environment variables are missing or wrong; `faults` has one line for each."""
+
+    def __init__(self, faults: list[str]) -> None:
+        self.faults = faults
+        super().__init__("\n".join(faults))
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One environment variable: how it is read, and what the README says of it."""
+
+    name: str
+    kind: str  #: the method of `environs.Env` that reads it
+    default: Any
+    says: str
+    check: Callable[[Any], Any] | None = None
+
+
+def _positive(minimum: float = 1, maximum: float = 10**9) -> Callable[[Any], Any]:
+    return validate.Range(min=minimum, max=maximum, error="expected a number from {min} to {max}, got {input}")
+
+
+def _one_of(*choices: str) -> Callable[[Any], Any]:
+    return validate.OneOf(choices, error="expected one of {choices}; got {input}")
+
+
+def _url(*schemes: str) -> Callable[[str], None]:
+    def check(value: str) -> None:
+        try:
+            parts = urlsplit(value)
+            host_is_there = parts.port != 0 and bool(parts.netloc or parts.scheme in ("unix", "sqlite"))
+        except ValueError as error:  # of the port, or of an address of the sixth version
+            raise ValidationError(f"is no URL: {error}") from None
+        if parts.scheme not in schemes or not host_is_there:
+            raise ValidationError(f"expected a URL beginning {' or '.join(s + '://' for s in schemes)}")
+
+    return check
+
+
+def fires(expression: str) -> bool:
+    """Whether `expression` is a cron expression of five or six fields (seconds first) that ever matches."""
+    if len(expression.split()) not in (5, 6) or not croniter.is_valid(expression, second_at_beginning=True):
+        return False
+    try:
+        croniter(expression, datetime(2000, 1, 1, tzinfo=UTC), second_at_beginning=True).get_next()
+    except CroniterBadDateError:  # the 31st of February
+        return False
+    return True
+
+
+def _cron(value: str) -> None:
+    if not fires(value):
+        raise ValidationError(f"{value!r} is not a cron expression of five or six fields that ever matches")
+
+
+def _tokens(value: list[str]) -> None:
+    for entry in value:
+        name, _, secret = entry.partition(":")
+        if not name or len(secret) < 8:
+            raise ValidationError("expected name:secret pairs separated by commas, secrets of 8 characters or more")
+    secrets = [entry.partition(":")[2] for entry in value]
+    if len(set(secrets)) < len(secrets):
+        raise ValidationError("two names have the same secret")
+
+
+def _time_zone(value: str) -> None:
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValidationError(f"there is no time zone {value!r}") from None
+
+
+def _origins(value: list[str]) -> None:
+    for origin in value:
+        if not origin.startswith(("http://", "https://")):
+            raise ValidationError(f"expected https://host, got {origin!r}")
+
+
+def _header(value: str) -> None:
+    if not (value.isascii() and value.isprintable()):
+        raise ValidationError("expected printable ASCII without line breaks")
+
+
+VARIABLES: tuple[Variable, ...] = (
+    Variable("PORT", "int", 9266, "Port of the HTTP server.", _positive(1, 65535)),
+    Variable("LOG_LEVEL", "str", "info", "error, warn, info, debug or verbose.", _one_of(*LOG_LEVELS)),
+    Variable("SECRET_KEY", "str", DEVELOPMENT_SECRET_KEY, "Django's secret; must be set in production."),
+    Variable("ALLOWED_HOSTS", "list", ["*"], "Host names the web process answers to, separated by commas."),
+    Variable(
+        "CSRF_TRUSTED_ORIGINS", "list", [], "Origins (https://host) behind a TLS proxy, separated by commas.", _origins
+    ),
+    Variable("TIME_ZONE", "str", "UTC", "Time zone in which the admin shows times.", _time_zone),
+    Variable(
+        "DATABASE_URL",
+        "str",
+        "sqlite:///var/db.sqlite3",
+        "postgres://… or sqlite:///path; must be set in production.",
+        _url("sqlite", "postgres", "postgresql"),
+    ),
+    Variable("DATABASE_POOL_SIZE", "int", 20, "Database connections one process may hold.", _positive()),
+    Variable(
+        "REDIS_URL",
+        "str",
+        "redis://localhost:6379",
+        "Redis for queues, leases, cache and pub/sub.",
+        _url("redis", "rediss", "unix"),
+    ),
+    Variable(
+        "API_URL", "str", "http://localhost:9264/graphql", "The main API's GraphQL endpoint.", _url("http", "https")
+    ),
+    Variable(
+        "API_SERVICE_ACCOUNT_TOKEN",
+        "str",
+        "",
+        "JWT or camp_sk_… key for the main API; must be set in production.",
+        _header,
+    ),
+    Variable("CRON_EVENT_EXPIRATION", "str", "*/5 * * * *", "First schedule of the event expiration task.", _cron),
+    Variable("CRON_SETTLEMENT_GROWTH", "str", "0 * * * *", "First schedule of the settlement growth task.", _cron),
+    Variable(
+        "CRON_STRUCTURE_MAINTENANCE", "str", "0 * * * *", "First schedule of the structure maintenance task.", _cron
+    ),
+    Variable("QUEUE_MAX_RETRIES", "int", 3, "Attempts before a job is a dead letter.", _positive()),
+    Variable(
+        "QUEUE_RETRY_BACKOFF_MS", "int", 5000, "Backoff before the second attempt; doubles each time.", _positive()
+    ),
+    Variable("QUEUE_CONCURRENCY", "int", 5, "Jobs one worker process runs at once.", _positive()),
+    Variable("API_REQUEST_TIMEOUT_MS", "int", 10000, "Time limit of one request to the main API.", _positive()),
+    Variable(
+        "API_CIRCUIT_BREAKER_THRESHOLD",
+        "int",
+        5,
+        "Calls in 10 s before the breaker may open (at 50 % faults).",
+        _positive(),
+    ),
+    Variable(
+        "API_CIRCUIT_BREAKER_DURATION_MS",
+        "int",
+        30000,
+        "How long the breaker stays open before its probe.",
+        _positive(),
+    ),
+    Variable(
+        "EFFECT_UNKNOWN_OUTCOME",
+        "str",
+        "dead",
+        "retry or dead: what becomes of an effect whose outcome is unknown.",
+        _one_of("retry", "dead"),
+    ),
+    Variable("FEED_HORIZON_SECONDS", "int", 300, "Jobs due within this many seconds are kept in Redis.", _positive()),
+    Variable("LEASE_SECONDS", "int", 30, "A worker that is silent so long has lost its jobs.", _positive(3)),
+    Variable("JOB_TIMEOUT_SECONDS", "int", 60, "Time limit of one attempt of a job.", _positive()),
+    Variable(
+        "SHUTDOWN_GRACE_SECONDS", "int", 30, "How long a stopping process lets running jobs finish.", _positive(0)
+    ),
+    Variable(
+        "RETENTION_COMPLETED", "int", 100, "Finished jobs kept in Redis for the dashboard, per queue.", _positive(0)
+    ),
+    Variable("RETENTION_FAILED", "int", 500, "Dead letters kept in Redis for the dashboard, per queue.", _positive(0)),
+    Variable(
+        "RETENTION_DAYS",
+        "int",
+        30,
+        "Days a finished job and its audit trail are kept in the database.",
+        _positive(1, 36_500),
+    ),
+    Variable(
+        "SCHEDULER_API_TOKENS", "list", [], "name:secret pairs that may use /api/jobs, separated by commas.", _tokens
+    ),
+    Variable("METRICS_TOKEN", "str", "", "Bearer token that shows the reasons in /health; staff see them too."),
+    Variable("ALERT_THROTTLE_SECONDS", "int", 300, "The same alert again within this time is counted.", _positive(0)),
+    Variable("ALERT_LAG_SECONDS", "int", 300, "A job that is queued for longer raises an alert.", _positive()),
+    Variable(
+        "ALERT_ALLOW_PRIVATE_NETWORKS",
+        "bool",
+        False,
+        "Whether alerts may be sent to private, loopback and link-local addresses.",
+    ),
+    Variable("EMAIL_HOST", "str", "localhost", "The mail server that alerts are sent by."),
+    Variable("EMAIL_PORT", "int", 25, "Its port.", _positive(1, 65535)),
+    Variable("EMAIL_HOST_USER", "str", "", "User at the mail server; empty: none."),
+    Variable("EMAIL_HOST_PASSWORD", "str", "", "Password at the mail server."),
+    Variable("EMAIL_USE_TLS", "bool", False, "Whether to use STARTTLS with the mail server."),
+    Variable(
+        "EMAIL_USE_SSL", "bool", False, "Whether to speak TLS with the mail server from the start, as at port 465."
+    ),
+    Variable("EMAIL_FROM", "str", "campaign-scheduler@localhost", "Sender of the alerts' mails.", validate.Email()),
+)
+
+
+def read(dotenv: Path | None = None) -> dict[str, Any]:
+    """The environment as typed values by name, ENVIRONMENT included; `.env` at `dotenv` fills what is not set.
+
+    Raises BadEnvironment with one line for every variable that is missing or wrong.
+    """
+    env = Env(eager=False)
+    if dotenv and dotenv.exists():
+        env.read_env(str(dotenv), recurse=False)
+    values: dict[str, Any] = {}
+    environment = env.str("ENVIRONMENT", None) or env.str("NODE_ENV", None) or "development"
+    values["ENVIRONMENT"] = environment
+    for variable in VARIABLES:
+        reader = getattr(env, variable.kind)
+        values[variable.name] = reader(variable.name, variable.default, validate=variable.check)
+    faults = []
+    try:
+        env.seal()
+    except EnvValidationError as error:
+        found = dict(error.error_messages) if isinstance(error.error_messages, Mapping) else {"": error.error_messages}
+        faults += [f"{name}: {' '.join(map(str, messages))}" for name, messages in found.items()]
+    faults += _faults_between(values)
+    if faults:
+        raise BadEnvironment(faults)
+    return values
+
+
+def _faults_between(values: Mapping[str, Any]) -> list[str]:
+    """What is wrong with several variables taken together."""
+    faults = []
+    environment = values["ENVIRONMENT"]
+    if environment not in ("development", "production", "test"):
+        faults.append(f"ENVIRONMENT: expected development, production or test, got {environment!r}")
+    if environment == "production":
+        if not values["API_SERVICE_ACCOUNT_TOKEN"]:
+            faults.append("API_SERVICE_ACCOUNT_TOKEN: must be set when ENVIRONMENT=production")
+        if values["SECRET_KEY"] == DEVELOPMENT_SECRET_KEY:
+            faults.append("SECRET_KEY: must be set when ENVIRONMENT=production")
+        if "DATABASE_URL" not in os.environ:  # in containers each would have a file of its own
+            faults.append("DATABASE_URL: must be set when ENVIRONMENT=production")
+    if values["SECRET_KEY"] == "":
+        faults.append("SECRET_KEY: is empty")
+    if values["EMAIL_USE_TLS"] and values["EMAIL_USE_SSL"]:
+        faults.append("EMAIL_USE_SSL: EMAIL_USE_TLS is set too: only one of them fits a mail server")
+    concurrency, pool = values["QUEUE_CONCURRENCY"], values["DATABASE_POOL_SIZE"]
+    if concurrency and pool and concurrency + 2 > pool:
+        faults.append(
+            f"QUEUE_CONCURRENCY: {values['QUEUE_CONCURRENCY']} jobs and 2 housekeeping threads need more database "
+            f"connections than DATABASE_POOL_SIZE={values['DATABASE_POOL_SIZE']}: raise it, or lower QUEUE_CONCURRENCY"
+        )
+    return faults

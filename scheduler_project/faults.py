@@ -1,0 +1,51 @@
+"""Pages for what went wrong, in words: what happened, and what to do."""
+
+from typing import Any
+
+import structlog
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.template.loader import render_to_string
+
+
+def _page(status: int, title: str, words: str) -> HttpResponse:
+    request_id = structlog.contextvars.get_contextvars().get("request_id", "")
+    text = render_to_string("fault.html", {"status": status, "title": title, "words": words, "request_id": request_id})
+    return HttpResponse(text, status=status)
+
+
+def forbidden(request: HttpRequest, exception: Any = None) -> HttpResponse:
+    """403: somebody lacks a permission."""
+    told = str(exception) if exception and exception.args else ""
+    words = "Your groups do not give you the permission for this. An administrator can put you into another group."
+    return _page(403, "You may not do this", f"{told} {words}".strip())
+
+
+def not_found(request: HttpRequest, exception: Any = None) -> HttpResponse:
+    """404: no such page; programs are told in JSON."""
+    if request.path.startswith("/api/"):
+        return JsonResponse({"error": f"there is nothing at {request.path}"}, status=404)
+    return _page(
+        404,
+        "There is nothing here",
+        "The address may be mistyped, or what it showed is gone: finished jobs are removed after some weeks.",
+    )
+
+
+def stale_form(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """403 of Django's protection against forged forms."""
+    return _page(
+        403,
+        "This form is too old",
+        "Nothing was done. It was opened before you logged in, or cookies are off. Go back, load the page again and "
+        f"repeat what you did. ({reason})",
+    )
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """500: a bug, or the database is away; must not need either itself."""
+    return _page(
+        500,
+        "This page broke",
+        "The fault is in the service or in what it depends on. Jobs go on in the workers. Look at /health for what is "
+        "down, and in the log of the web process for the traceback.",
+    )

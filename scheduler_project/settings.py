@@ -1,0 +1,222 @@
+"""Django's settings, made from the environment (see environment.py for every variable)."""
+
+import sys
+from datetime import timedelta
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import dj_database_url
+import django_stubs_ext
+from django.templatetags.static import static
+
+from scheduler_project.environment import BadEnvironment, read
+
+django_stubs_ext.monkeypatch()
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+try:
+    _env = read(BASE_DIR / ".env")
+except BadEnvironment as bad:
+    sys.exit("\n".join(f"environment: {fault}" for fault in bad.faults))
+
+ENVIRONMENT: str = _env["ENVIRONMENT"]
+DEBUG = False  # tracebacks go to the log, never to a page
+PORT: int = _env["PORT"]
+LOG_LEVEL: str = _env["LOG_LEVEL"]
+SECRET_KEY: str = _env["SECRET_KEY"]
+# The container's own health check asks its loopback address, whatever the service is called outside.
+ALLOWED_HOSTS: list[str] = [*_env["ALLOWED_HOSTS"], "127.0.0.1", "localhost"]
+CSRF_TRUSTED_ORIGINS: list[str] = _env["CSRF_TRUSTED_ORIGINS"]
+
+REDIS_URL: str = _env["REDIS_URL"]
+API_URL: str = _env["API_URL"]
+API_SERVICE_ACCOUNT_TOKEN: str = _env["API_SERVICE_ACCOUNT_TOKEN"]
+API_REQUEST_TIMEOUT = timedelta(milliseconds=_env["API_REQUEST_TIMEOUT_MS"])
+API_CIRCUIT_BREAKER_THRESHOLD: int = _env["API_CIRCUIT_BREAKER_THRESHOLD"]
+API_CIRCUIT_BREAKER_DURATION = timedelta(milliseconds=_env["API_CIRCUIT_BREAKER_DURATION_MS"])
+CRON_EVENT_EXPIRATION: str = _env["CRON_EVENT_EXPIRATION"]
+CRON_SETTLEMENT_GROWTH: str = _env["CRON_SETTLEMENT_GROWTH"]
+CRON_STRUCTURE_MAINTENANCE: str = _env["CRON_STRUCTURE_MAINTENANCE"]
+QUEUE_MAX_RETRIES: int = _env["QUEUE_MAX_RETRIES"]
+QUEUE_RETRY_BACKOFF = timedelta(milliseconds=_env["QUEUE_RETRY_BACKOFF_MS"])
+QUEUE_CONCURRENCY: int = _env["QUEUE_CONCURRENCY"]
+EFFECT_UNKNOWN_OUTCOME: str = _env["EFFECT_UNKNOWN_OUTCOME"]
+FEED_HORIZON = timedelta(seconds=_env["FEED_HORIZON_SECONDS"])
+LEASE = timedelta(seconds=_env["LEASE_SECONDS"])
+JOB_TIMEOUT = timedelta(seconds=_env["JOB_TIMEOUT_SECONDS"])
+SHUTDOWN_GRACE = timedelta(seconds=_env["SHUTDOWN_GRACE_SECONDS"])
+RETENTION_COMPLETED: int = _env["RETENTION_COMPLETED"]
+RETENTION_FAILED: int = _env["RETENTION_FAILED"]
+RETENTION = timedelta(days=_env["RETENTION_DAYS"])
+SCHEDULER_API_TOKENS: dict[str, str] = {
+    secret: name for name, _, secret in (entry.partition(":") for entry in _env["SCHEDULER_API_TOKENS"])
+}
+METRICS_TOKEN: str = _env["METRICS_TOKEN"]
+ALERT_THROTTLE = timedelta(seconds=_env["ALERT_THROTTLE_SECONDS"])
+ALERT_LAG = timedelta(seconds=_env["ALERT_LAG_SECONDS"])
+ALERT_ALLOW_PRIVATE_NETWORKS: bool = _env["ALERT_ALLOW_PRIVATE_NETWORKS"]
+EMAIL_HOST: str = _env["EMAIL_HOST"]
+EMAIL_PORT: int = _env["EMAIL_PORT"]
+EMAIL_HOST_USER: str = _env["EMAIL_HOST_USER"]
+EMAIL_HOST_PASSWORD: str = _env["EMAIL_HOST_PASSWORD"]
+EMAIL_USE_TLS: bool = _env["EMAIL_USE_TLS"]
+EMAIL_USE_SSL: bool = _env["EMAIL_USE_SSL"]
+DEFAULT_FROM_EMAIL: str = _env["EMAIL_FROM"]
+
+INSTALLED_APPS = [
+    "jobs",  # before django_rq: its rqworker and rqscheduler commands stand in for django_rq's
+    # Jobs run without the first; the others are no part of the production image.
+    *(app for app in ("monitoring", "sandbox", "benchmarks") if find_spec(app)),
+    "unfold",  # before admin: its templates stand in for admin's
+    "unfold.contrib.filters",
+    "unfold.contrib.forms",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django_rq",
+    "django_prometheus",
+]
+MIDDLEWARE = [
+    "django_prometheus.middleware.PrometheusBeforeMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "jobs.origin.remember",
+    "scheduler_project.time_zone.activate",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_prometheus.middleware.PrometheusAfterMiddleware",
+]
+ROOT_URLCONF = "scheduler_project.urls"
+CSRF_FAILURE_VIEW = "scheduler_project.faults.stale_form"
+WSGI_APPLICATION = "scheduler_project.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+
+def _database(url: str, pool_size: int) -> dict[str, Any]:
+    database: dict[str, Any] = dict(dj_database_url.parse(url))
+    if database["ENGINE"].endswith("sqlite3"):
+        path = Path(database["NAME"])
+        if database["NAME"] != ":memory:" and not path.is_absolute():
+            path = BASE_DIR / path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            database["NAME"] = str(path)
+        # A file, not SQLite's memory, so that tests can cross real processes.
+        database["TEST"] = {"NAME": f"{database['NAME']}-test"}
+        # IMMEDIATE: a transaction that upgrades from read to write under a second writer fails at once instead of
+        # waiting for `timeout`.
+        database["OPTIONS"] = {
+            "transaction_mode": "IMMEDIATE",
+            "timeout": 30,
+            # A cache and checkpoints of 64 and 16 MB: the defaults of 2 and 4 MB are made for smaller tables.
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON; "
+            "PRAGMA cache_size=-65536; PRAGMA wal_autocheckpoint=4000;",
+        }
+    else:
+        database["CONN_HEALTH_CHECKS"] = True
+        database["CONN_MAX_AGE"] = 0
+        database["OPTIONS"] = {
+            # Django never prepares statements, and planning one costs more than claiming a job; its plan is the same
+            # whatever the values, while PostgreSQL would plan anew for each small batch.
+            "prepare_threshold": 5,
+            "options": "-c plan_cache_mode=force_generic_plan",
+            **database.get("OPTIONS", {}),  # of the URL: ?sslmode=require
+            "pool": {"min_size": 1, "max_size": pool_size, "timeout": 30},
+        }
+    return database
+
+
+DATABASES = {"default": _database(_env["DATABASE_URL"], _env["DATABASE_POOL_SIZE"])}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
+AUTH_PASSWORD_VALIDATORS = [{"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"}]
+
+USE_TZ = True
+TIME_ZONE: str = _env["TIME_ZONE"]
+LANGUAGE_CODE = "en-gb"
+FORMAT_MODULE_PATH = ["scheduler_project.formats"]
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+WHITENOISE_USE_FINDERS = True  # works before collectstatic too, as in `make up`
+
+#: Queue names in the order in which workers look at them.
+QUEUE_NAMES = ("critical", "high", "normal", "low")
+RQ_QUEUES = {
+    name: {"URL": REDIS_URL, "DEFAULT_TIMEOUT": int(JOB_TIMEOUT.total_seconds())}
+    # django-rq's own commands (rqsuspend, rqresume) and enqueue() ask for "default"; it is worked after ours.
+    for name in (*QUEUE_NAMES, "default")
+}
+RQ = {
+    "WORKER_CLASS": "jobs.engine.worker.Worker",
+    "QUEUE_CLASS": "jobs.engine.queue.Queue",
+    "SCHEDULER_CLASS": "jobs.engine.timetable.Timetable",
+}
+RQ_SHOW_ADMIN_LINK = False
+
+UNFOLD = {
+    "SITE_TITLE": "Campaign scheduler",
+    "SITE_HEADER": "Campaign scheduler",
+    "SITE_SUBHEADER": "Operations",
+    "SITE_SYMBOL": "hourglass_top",
+    "SITE_URL": None,
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda _: static("jobs/favicon.svg")}],
+    "SHOW_HISTORY": False,
+    "SHOW_BACK_BUTTON": True,
+    "ENVIRONMENT": "jobs.admin.ops.environment",
+    "STYLES": [lambda _: static("jobs/ops.css"), lambda _: static("jobs/control.css")],
+    "SCRIPTS": [lambda _: static("jobs/ops.js")],
+    "DASHBOARD_CALLBACK": "jobs.admin.dashboard.callback",
+    "COMMAND": {"search_models": False, "search_callback": "jobs.admin.ops.find"},
+    "SIDEBAR": {"command_search": True, "navigation": "jobs.admin.ops.navigation"},
+    "COLORS": {
+        "primary": {
+            "50": "oklch(97% .014 254.6)",
+            "100": "oklch(93.2% .032 255.6)",
+            "200": "oklch(88.2% .059 254.1)",
+            "300": "oklch(80.9% .105 251.8)",
+            "400": "oklch(70.7% .165 254.6)",
+            "500": "oklch(62.3% .214 259.8)",
+            "600": "oklch(54.6% .245 262.9)",
+            "700": "oklch(48.8% .243 264.4)",
+            "800": "oklch(42.4% .199 265.6)",
+            "900": "oklch(37.9% .146 265.5)",
+            "950": "oklch(28.2% .091 267.9)",
+        },
+    },
+}
+
+LOGGING_CONFIG = None
+if find_spec("monitoring"):
+    from monitoring.logs import configure_logging
+
+    configure_logging(
+        LOG_LEVEL,
+        json=ENVIRONMENT == "production",
+        secrets=[
+            *(SECRET_KEY, API_SERVICE_ACCOUNT_TOKEN, METRICS_TOKEN, EMAIL_HOST_PASSWORD, *SCHEDULER_API_TOKENS),
+            *(urlsplit(url).password or "" for url in (REDIS_URL, API_URL, _env["DATABASE_URL"])),
+        ],
+    )

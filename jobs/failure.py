@@ -1,0 +1,48 @@
+"""What makes two dead letters the same failure: the class and normalised words of the error, and where it was raised.
+
+>>> failure_of("TransientError: HTTP 502 for settlement-12 after 3.5 s", "")[1:]
+('TransientError', 'HTTP 502 for # after # s', '')
+"""
+
+import re
+from hashlib import blake2b
+from typing import Final, NamedTuple
+
+LONGEST: Final = 300  #: characters of a normalised message
+#: A token that holds a digit is an id, a time or a number; only the status of an answer tells failures apart.
+_TOKEN: Final = re.compile(r"HTTP \d{3}\b|[\w.:+-]*\d[\w:+-]*(?:\.\w+)*")
+_FRAME: Final = re.compile(r'^ *File "([^"]+)", line \d+, in (\S+)', re.MULTILINE)
+_SEARCHED: Final = 20_000  # characters at a traceback's end that hold its last frame
+
+
+class Failure(NamedTuple):
+    """One kind of failure."""
+
+    key: str  #: what its dead letters have in common, in 16 characters
+    error: str  #: the class
+    message: str  #: its words without ids and numbers
+    place: str  #: file and function of the last frame; empty where nothing was raised here
+
+
+def failure_of(error: str, traceback: str) -> Failure:
+    """The kind of failure of a job that died with this error ("Class: message") and traceback. Pure."""
+    name, _, words = error.partition(": ")
+    message = _normalised(words)
+    place = _place(traceback)
+    key = blake2b(f"{name}\0{message}\0{place}".encode("utf-8", "replace"), digest_size=8).hexdigest()
+    return Failure(key, name[:120], message, place)
+
+
+def _normalised(words: str) -> str:
+    """The words with one # for whatever holds a digit, and one for a row of such."""
+    plain = _TOKEN.sub(lambda found: found[0] if found[0].startswith("HTTP ") else "#", words[: 4 * LONGEST])
+    return " ".join(re.sub(r"#(?:[\s,;/]+#)+", "#", plain).split())[:LONGEST]
+
+
+def _place(traceback: str) -> str:
+    """The last frame; without its line, which every release moves."""
+    frames = _FRAME.findall(traceback[-_SEARCHED:])
+    if not frames:
+        return ""
+    path, function = frames[-1]
+    return f"{'/'.join(path.split('/')[-3:])} in {function}"[:200]

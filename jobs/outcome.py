@@ -1,0 +1,67 @@
+"""How an attempt ends: the one place where a retry, a dead letter or a success is decided."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from random import Random
+from typing import Final
+
+from jobs.backoff import backoff
+from jobs.errors import CircuitOpen, OutcomeUnknown, PermanentError, Skip, Stopped, TransientError
+from jobs.states import State
+
+#: How the reason of a dead job begins that may have done its work and must not do it twice.
+UNKNOWN: Final = "outcome unknown, not sent again"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """When a failed attempt is followed by another."""
+
+    max_attempts: int
+    """Failures after which the job is a dead letter."""
+    base: timedelta
+    """Backoff after the first failure."""
+    may_resend: bool = True
+    """Whether the work may be sent again when nobody knows if it was done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What becomes of a job after an attempt."""
+
+    to: State
+    reason: str
+    due_at: datetime | None = None
+    counts: bool = False  #: the failure counts against QUEUE_MAX_RETRIES
+
+
+def outcome_of(
+    error: BaseException | None, *, failures: int, policy: RetryPolicy, now: datetime, random: Random
+) -> Outcome:
+    """What becomes of the job, from how its handler ended. Pure; nothing else decides this."""
+    match error:
+        case None:
+            return Outcome(State.SUCCEEDED, "done")
+        case Skip():
+            return Outcome(State.SKIPPED, str(error))
+        case CircuitOpen():
+            spread = timedelta(seconds=random.random())  # so that not all of them come back in one instant
+            return Outcome(State.RETRYING, str(error), due_at=max(error.until, now) + spread)
+        case Stopped():
+            return Outcome(State.DEAD, str(error), counts=True)
+        case PermanentError():
+            return Outcome(State.DEAD, f"permanent: {error}", counts=True)
+        case OutcomeUnknown() if not policy.may_resend:
+            return Outcome(State.DEAD, f"{UNKNOWN}: {error}", counts=True)
+        case _ if failures + 1 >= policy.max_attempts:
+            return Outcome(State.DEAD, f"failure {failures + 1} of {policy.max_attempts}: {_words(error)}", counts=True)
+        case _:  # transient, or a bug of ours that the next release may mend
+            wait = backoff(policy.base, failures + 1, random=random)
+            if isinstance(error, TransientError) and error.retry_after:
+                wait = max(wait, error.retry_after)
+            reason = f"failure {failures + 1} of {policy.max_attempts}: {_words(error)}"
+            return Outcome(State.RETRYING, reason, due_at=now + wait, counts=True)
+
+
+def _words(error: BaseException) -> str:
+    return str(error) or type(error).__name__

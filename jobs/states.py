@@ -1,0 +1,59 @@
+"""The states of a job and the moves between them. Everything else about states is derived from MOVES."""
+
+from collections.abc import Mapping
+from enum import IntEnum, StrEnum
+from typing import Final
+
+
+class State(StrEnum):
+    """Where a job is in its life; MOVES says where it can go from there."""
+
+    SCHEDULED = "SCHEDULED"  #: due later; the scheduler moves it on at its due time
+    QUEUED = "QUEUED"  #: due; the next free worker claims it
+    RUNNING = "RUNNING"  #: claimed by one worker, until its lease ends
+    RETRYING = "RETRYING"  #: an attempt failed, or the breaker is open; due again later
+    SUCCEEDED = "SUCCEEDED"  #: done; removed after RETENTION_DAYS
+    SKIPPED = "SKIPPED"  #: there was nothing left to do; removed after RETENTION_DAYS
+    DEAD = "DEAD"  #: a dead letter: attempts used up or a permanent error; an operator retries or discards it
+    CANCELLED = "CANCELLED"  #: taken back by somebody before it ran, or discarded after it died
+
+
+MOVES: Final[Mapping[State, frozenset[State]]] = {
+    State.SCHEDULED: frozenset({State.QUEUED, State.SCHEDULED, State.CANCELLED}),
+    State.QUEUED: frozenset({State.RUNNING, State.SCHEDULED, State.CANCELLED}),
+    State.RUNNING: frozenset({State.SUCCEEDED, State.SKIPPED, State.RETRYING, State.DEAD, State.QUEUED}),
+    State.RETRYING: frozenset({State.QUEUED, State.SCHEDULED, State.CANCELLED}),
+    State.DEAD: frozenset({State.QUEUED, State.CANCELLED}),
+    State.SUCCEEDED: frozenset(),
+    State.SKIPPED: frozenset(),
+    State.CANCELLED: frozenset({State.QUEUED}),
+}
+
+
+def leading_to(state: State) -> tuple[State, ...]:
+    """The states from which a job can go to `state`, in the order of State."""
+    return tuple(was for was, then in MOVES.items() if state in then)
+
+
+# Tuples, not sets: their order goes into migrations and queries, and a set's changes from process to process.
+CANCELLABLE: Final = leading_to(State.CANCELLED)
+RESCHEDULABLE: Final = leading_to(State.SCHEDULED)
+RETRYABLE: Final = (State.DEAD, State.CANCELLED)  # an end that a person may undo
+WAITING: Final = (State.SCHEDULED, State.RETRYING)  # a due time decides
+FINISHED: Final = tuple(s for s in State if not (MOVES[s] & {State.RUNNING, State.SUCCEEDED}) and s not in WAITING)
+
+DONE: Final = tuple(s for s in State if not MOVES[s])  # an end that nobody undoes
+
+
+class Priority(IntEnum):
+    """How urgent a job is. Each priority is a queue; workers empty the higher one first."""
+
+    LOW = 1
+    NORMAL = 5
+    HIGH = 8
+    CRITICAL = 10
+
+    @property
+    def queue(self) -> str:
+        """The name of the queue that carries this priority."""
+        return self.name.lower()

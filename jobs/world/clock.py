@@ -1,0 +1,70 @@
+"""Wall-clock time and world time: two types, so that they cannot be mixed up."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Self, TypeVar
+
+
+def _utc(moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        raise ValueError(f"{moment.isoformat()} has no offset from UTC")
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"{moment.isoformat()} lies outside the years 0001 to 9999 in UTC") from None
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Moment:
+    at: datetime
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "at", _utc(self.at))
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The moment that ISO 8601 `text`, with Z or an offset, names. Raises ValueError quoting the text."""
+        try:
+            return cls(datetime.fromisoformat(text))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{text!r} is not an ISO 8601 time with an offset: {error}") from None
+
+    def isoformat(self) -> str:
+        """ISO 8601 in UTC with milliseconds, or microseconds where they are needed.
+
+        >>> WorldTime.parse("0999-12-31T00:00:00+00:00").isoformat()
+        '0999-12-31T00:00:00.000Z'
+        """
+        precision = "microseconds" if self.at.microsecond % 1000 else "milliseconds"
+        return self.at.replace(tzinfo=None).isoformat(timespec=precision) + "Z"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class WallTime(_Moment):
+    """A moment of the real world."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class WorldTime(_Moment):
+    """A moment of a campaign's world, in any year from 0001 to 9999."""
+
+
+Moment = WallTime | WorldTime
+M = TypeVar("M", bound=_Moment)
+
+
+def clock_name(moment: _Moment) -> str:
+    """The clock that a moment belongs to: "wall" or "world"."""
+    return "world" if isinstance(moment, WorldTime) else "wall"
+
+
+def later(moment: M, by: timedelta) -> M | None:
+    """`moment` plus `by`; None past the year 9999, which is never.
+
+    >>> later(WorldTime.parse("9999-12-31T23:30:00Z"), timedelta(hours=1)) is None
+    True
+    """
+    try:
+        return type(moment)(moment.at + by)
+    except OverflowError:
+        return None

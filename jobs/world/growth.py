@@ -1,0 +1,111 @@
+"""How settlements grow. n occurrences at once give what n single ones would have given."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any, Final
+
+from jobs.world.change import Change
+from jobs.world.due import interval
+from jobs.world.exact import exact, plain
+from jobs.world.variables import SettlementVariables, is_number
+
+PEOPLE_PER_LEVEL: Final = 500
+
+
+class GrowthType(StrEnum):
+    """The ways in which a settlement grows."""
+
+    POPULATION_GROWTH = "POPULATION_GROWTH"
+    RESOURCE_GENERATION = "RESOURCE_GENERATION"
+    LEVEL_UP_CHECK = "LEVEL_UP_CHECK"
+
+
+@dataclass(frozen=True, slots=True)
+class StandingStructure:
+    """A structure as far as a level-up looks at it."""
+
+    type: str
+    operational: bool
+
+
+def settlement_intervals(level: int, variables: object) -> dict[GrowthType, timedelta]:
+    """How often each kind of growth comes; a level-up is looked for as often as the population grows."""
+    read, _ = SettlementVariables.read(variables)
+    population = interval(timedelta(minutes=read.population_growth_interval_minutes), level)
+    resources = interval(timedelta(minutes=read.resource_generation_interval_minutes), level)
+    return {
+        GrowthType.POPULATION_GROWTH: population,
+        GrowthType.RESOURCE_GENERATION: resources,
+        GrowthType.LEVEL_UP_CHECK: population,
+    }
+
+
+def grow(
+    growth_type: GrowthType,
+    *,
+    level: int,
+    variables: Mapping[str, Any],
+    structures: Collection[StandingStructure],
+    occurrences: int,
+) -> Change:
+    """What `occurrences` of `growth_type` make of a settlement; unknown variables are kept as they are."""
+    read, warnings = SettlementVariables.read(variables)
+    match growth_type:
+        case GrowthType.POPULATION_GROWTH:
+            after = grown_population(
+                read.population, read.population_cap, read.population_growth_rate, occurrences=occurrences
+            )
+            summary = f"population {read.population} → {after}"
+            return Change(level, {**variables, "population": after}, summary, warnings)
+        case GrowthType.RESOURCE_GENERATION:
+            resources, unusable = _generated(read, occurrences)
+            summary = ", ".join(f"{name} {resources[name]}" for name in read.resource_types if name in resources)
+            return Change(level, {**variables, "resources": resources}, summary, [*warnings, *unusable])
+        case GrowthType.LEVEL_UP_CHECK:
+            after = _level_after(level, read, structures, occurrences)
+            summary = f"level {level} → {after}" if after != level else f"stays at level {level}"
+            return Change(after, dict(variables), summary, warnings)
+
+
+def grown_population(population: int, cap: int, rate: float, *, occurrences: int) -> int:
+    """min(cap, population * (1 + rate)) for each occurrence, rounded half up and never shrinking.
+
+    >>> grown_population(100, 1000, 0.05, occurrences=3)
+    116
+    >>> grown_population(990, 1000, 0.05, occurrences=1)
+    1000
+    """
+    above, below = exact(rate).as_integer_ratio()
+    left = occurrences
+    while left and population < cap:
+        # Half up in whole numbers: floor(population * above / below + 1/2), exact however large they are.
+        gain = (2 * population * above + below) // (2 * below)
+        if not gain:  # nothing will ever change again
+            break
+        # So much is gained each time until the population is as large as `more`: all of these times at once.
+        more = -(-below * (2 * gain + 1) // (2 * above))
+        times = min(left, max(1, -((population - more) // gain)))
+        population, left = min(cap, population + gain * times), left - times
+    return population
+
+
+def _generated(read: SettlementVariables, occurrences: int) -> tuple[dict[str, Any], list[str]]:
+    resources, warnings = dict(read.resources), []
+    for name in dict.fromkeys(read.resource_types):
+        held = resources.get(name, 0)
+        if not is_number(held):
+            warnings.append(f"resources.{name}: expected a number, got {held!r}: 0 is used")
+            held = 0
+        resources[name] = plain(exact(held) + exact(read.generation_rates.get(name, 0)) * occurrences)
+    return resources, warnings
+
+
+def _level_after(level: int, read: SettlementVariables, structures: Collection[StandingStructure], checks: int) -> int:
+    """At most one level for each check, while there are people enough and all that is required stands and works."""
+    working = {structure.type for structure in structures if structure.operational}
+    if not working.issuperset(read.required_structures_for_level_up):
+        return level
+    highest = read.population // PEOPLE_PER_LEVEL - 1  # the last level from which the next can be reached
+    return max(level, min(level + checks, highest + 1))

@@ -1,0 +1,92 @@
+"""What time does to structures. n occurrences at once give what n single ones would have given."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from enum import StrEnum
+from math import ceil
+from typing import Any
+
+from jobs.world.change import Change
+from jobs.world.due import interval
+from jobs.world.exact import exact, plain
+from jobs.world.variables import StructureVariables, is_number
+
+
+class StructureEvent(StrEnum):
+    """What can fall due for a structure."""
+
+    CONSTRUCTION_COMPLETE = "CONSTRUCTION_COMPLETE"
+    MAINTENANCE_DUE = "MAINTENANCE_DUE"
+    UPGRADE_AVAILABLE = "UPGRADE_AVAILABLE"
+
+
+def structure_intervals(level: int, variables: object) -> dict[StructureEvent, timedelta]:
+    """What comes, and how often.
+
+    Under construction only its completion does, after constructionDurationMinutes, which is a duration and does not
+    shrink with the level. Maintenance comes while the structure is operational; whether it could be upgraded is looked
+    at in the same interval.
+    """
+    read, _ = StructureVariables.read(variables)
+    if read.construction_duration_minutes:
+        return {StructureEvent.CONSTRUCTION_COMPLETE: timedelta(minutes=read.construction_duration_minutes)}
+    every = interval(timedelta(minutes=read.maintenance_interval_minutes), level)
+    upgrade = {StructureEvent.UPGRADE_AVAILABLE: every}
+    return {StructureEvent.MAINTENANCE_DUE: every, **upgrade} if read.is_operational else upgrade
+
+
+def maintain(
+    event: StructureEvent,
+    *,
+    level: int,
+    variables: Mapping[str, Any],
+    settlement_resources: Mapping[str, Any],
+    occurrences: int,
+) -> Change:
+    """What `occurrences` of `event` make of a structure; unknown variables are kept as they are."""
+    read, warnings = StructureVariables.read(variables)
+    match event:
+        case StructureEvent.CONSTRUCTION_COMPLETE:
+            kept = {name: value for name, value in variables.items() if name != "constructionDurationMinutes"}
+            return Change(level, {**kept, "isOperational": True}, "construction complete", warnings)
+        case StructureEvent.MAINTENANCE_DUE:
+            if read.construction_duration_minutes or not read.is_operational:
+                return Change(level, dict(variables), "no maintenance due: not in operation", warnings)
+            return Change(level, {**variables, **_worn(read, occurrences)}, *_said(read, occurrences, warnings))
+        case StructureEvent.UPGRADE_AVAILABLE:
+            available = _can_upgrade(level, read, settlement_resources)
+            summary = "upgrade available" if available else "no upgrade available"
+            return Change(level, {**variables, "upgradeAvailable": available}, summary, warnings)
+
+
+def _worn(read: StructureVariables, occurrences: int) -> dict[str, Any]:
+    """Each maintenance takes its wear off, until the structure goes out of operation and no more comes."""
+    full, wear = exact(read.health), exact(read.maintenance_wear)
+    last = max(1, ceil(full / wear)) if wear else int(not full) or occurrences  # the one that takes the last health
+    missed = min(occurrences, last)
+    health = plain(max(exact(0), full - wear * missed))
+    worn: dict[str, Any] = {
+        "maintenanceDue": True,
+        "missedMaintenance": read.missed_maintenance + missed,
+        "health": health,
+    }
+    return worn if health > 0 else {**worn, "isOperational": False}
+
+
+def _said(read: StructureVariables, occurrences: int, warnings: list[str]) -> tuple[str, list[str]]:
+    worn = _worn(read, occurrences)
+    summary = f"maintenance due, health {read.health} → {worn['health']}"
+    return (summary if worn["health"] else f"{summary}, out of operation"), warnings
+
+
+def _can_upgrade(level: int, read: StructureVariables, resources: Mapping[str, Any]) -> bool:
+    def held(name: str) -> Any:
+        amount = resources.get(name, 0)
+        return amount if is_number(amount) else 0
+
+    return (
+        level < read.max_level
+        and read.is_operational
+        and not read.construction_duration_minutes
+        and all(held(name) >= amount for name, amount in read.required_resources_for_upgrade.items())
+    )

@@ -1,0 +1,56 @@
+"""The mark of what was applied, kept in an entity's own variables and written in the same update.
+
+`schedulerMarks: {"clock": "world", "POPULATION_GROWTH": "<last due time applied>", "jobs": {event: [job ids]}}`
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from jobs.world.clock import M, Moment, clock_name
+
+KEY: Final = "schedulerMarks"
+KEPT_JOBS: Final = 20  # job ids kept per event, for jobs asked for by hand
+
+
+def read_mark(variables: Mapping[str, Any], event: str, like: type[M]) -> M | None:
+    """The last due time of `event` that was applied on the clock of type `like`; None when there is none."""
+    marks = _marks(variables)
+    text = marks.get(event)
+    try:
+        mark = like.parse(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+    return mark if mark is not None and marks.get("clock", clock_name(mark)) == clock_name(mark) else None
+
+
+def with_mark(variables: Mapping[str, Any], event: str, moment: Moment) -> dict[str, Any]:
+    """`variables` with the mark set to `moment`; marks of another clock are dropped with it."""
+    marks = _marks(variables)
+    name = clock_name(moment)
+    if marks.get("clock", name) != name:
+        marks = {"jobs": marks["jobs"]} if "jobs" in marks else {}
+    return {**variables, KEY: {**marks, "clock": name, event: moment.isoformat()}}
+
+
+def job_applied(variables: Mapping[str, Any], event: str, job_id: str) -> bool:
+    """Whether the job, one without a due time, has been applied."""
+    return job_id in _jobs(variables, event)
+
+
+def with_job(variables: Mapping[str, Any], event: str, job_id: str) -> dict[str, Any]:
+    """`variables` with the job noted as applied; the last KEPT_JOBS are kept."""
+    marks = _marks(variables)
+    jobs = marks.get("jobs")
+    kept = [*_jobs(variables, event), job_id][-KEPT_JOBS:]
+    return {**variables, KEY: {**marks, "jobs": {**(jobs if isinstance(jobs, dict) else {}), event: kept}}}
+
+
+def _marks(variables: Mapping[str, Any]) -> dict[str, Any]:
+    marks = variables.get(KEY)
+    return dict(marks) if isinstance(marks, dict) else {}
+
+
+def _jobs(variables: Mapping[str, Any], event: str) -> list[Any]:
+    jobs = _marks(variables).get("jobs")
+    kept = jobs.get(event) if isinstance(jobs, dict) else None
+    return kept if isinstance(kept, list) else []

@@ -1,0 +1,298 @@
+"""The circuit breaker towards the main API, shared by all processes through Redis.
+
+CLOSED -> OPEN when at least `threshold` calls within WINDOW_S ended and half of them were faults;
+OPEN -> HALF-OPEN after `duration`, for a single probe of one process; its success closes, its fault opens again.
+An operator may force it open or closed for all processes; then none of that matters until it is automatic again.
+
+pybreaker gives the names of the states and the storage's interface; its `call()` is not used, for it holds a lock while
+the call runs.
+"""
+
+import json
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import structlog
+from pybreaker import STATE_CLOSED, STATE_HALF_OPEN, STATE_OPEN
+from redis import Redis, RedisError
+
+from jobs.errors import CircuitOpen
+
+log = structlog.get_logger(__name__)
+WINDOW_S: Final = 10
+FAULT_SHARE: Final = 0.5
+VIEW_S: Final = 0.2  # how old this process's view of the shared state may be
+STATE_KEY: Final = "scheduler:breaker:state"  # JSON {until, openedAt, error}; missing: closed
+FORCED_KEY: Final = "scheduler:breaker:forced"  # JSON {state, by, reason, at}; missing: automatic
+ERRORS_KEY: Final = "scheduler:breaker:errors"  # list of JSON {at, error}, newest first
+ERRORS_KEPT: Final = 20
+FORCED_LOOK_S: Final = 300.0  # how long a job waits at most before it looks again at a breaker that is forced open
+PROBE_KEY: Final = "scheduler:breaker:probe"
+BUCKET_KEY: Final = "scheduler:breaker:calls:{}"  # hash {calls, faults} of one second
+
+#: Adds this process's counts to the second's bucket and the last error to the list; the sums over the window.
+_COUNT = """
+redis.call('HINCRBY', KEYS[1], 'calls', ARGV[1])
+redis.call('HINCRBY', KEYS[1], 'faults', ARGV[2])
+redis.call('EXPIRE', KEYS[1], 30)
+if ARGV[3] ~= '' then
+  redis.call('LPUSH', ARGV[4], ARGV[3])
+  redis.call('LTRIM', ARGV[4], 0, ARGV[5] - 1)
+end
+local calls, faults = 0, 0
+for _, key in ipairs(KEYS) do
+  calls = calls + tonumber(redis.call('HGET', key, 'calls') or 0)
+  faults = faults + tonumber(redis.call('HGET', key, 'faults') or 0)
+end
+return {calls, faults}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Forced:
+    """What an operator has set, over what the breaker itself would do."""
+
+    state: str
+    by: str
+    reason: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A call that counted against the breaker."""
+
+    at: datetime
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What the breaker looks like to an operator."""
+
+    state: str
+    until: datetime | None
+    opened_at: datetime | None
+    last_error: str
+    forced: Forced | None = None
+
+
+class Breaker:
+    """`before_call`, then `succeeded`, `failed` or `abandoned`; no lock is held while the call runs.
+
+    Only the probe closes an open breaker or opens it anew: how calls end that were begun before it opened says nothing
+    about now.
+    """
+
+    def __init__(
+        self,
+        connection: Redis,
+        *,
+        threshold: int,
+        duration: timedelta,
+        longest_call: timedelta = timedelta(seconds=10),
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.listeners: list[Callable[[str, str], None]] = []
+        self._connection = connection
+        self._threshold = threshold
+        self._duration_s = duration.total_seconds()
+        self._probe_ms = int((longest_call.total_seconds() + 5) * 1000)  # then whoever probes is dead
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._shared: dict[str, Any] = {}
+        self._forced: dict[str, Any] = {}
+        self._seen_at = -1.0
+        self._unsent = 0  # successes not yet added to the shared window, the last of them at _unsent_at
+        self._unsent_at = 0.0
+        self._sent_at = 0.0
+        self._count = connection.register_script(_COUNT)
+        self._local: deque[tuple[float, bool]] = deque(maxlen=1000)  # the window while Redis is away
+
+    def before_call(self) -> bool:
+        """Whether this call is the probe of an open breaker. Raises CircuitOpen when calls are held back."""
+        if not self._held_back():
+            return False
+        if not self._win_probe():
+            raise CircuitOpen(_moment(self._clock() + 1))
+        self._seen_at = -1.0  # somebody else's probe may have ended since we looked
+        if not self._held_back():
+            self.abandoned(probe=True)
+            return False
+        return True
+
+    def succeeded(self, *, probe: bool) -> None:
+        """The call was answered, in whatever words."""
+        if probe:
+            self.close("a probe was answered")
+            return
+        with self._lock:
+            now = self._clock()
+            self._local.append((now, False))
+            self._unsent, self._unsent_at = self._fresh(now) + 1, now
+            if self._shared or self._forced or now - self._sent_at < 1:
+                return
+            calls, self._unsent, self._sent_at = self._unsent, 0, now
+        self._add(calls, 0)
+
+    def failed(self, error: BaseException, *, probe: bool) -> None:
+        """The call ended in a transport fault or 5xx."""
+        if probe:
+            self._open(f"probe: {error}", anew=True)
+            return
+        with self._lock:
+            now = self._clock()
+            self._local.append((now, True))
+            calls, self._unsent, self._sent_at = self._fresh(now) + 1, 0, now
+            if self._shared:
+                return
+        calls_in_window, faults = self._add(calls, 1, str(error))
+        if self._forced:
+            return
+        if calls_in_window >= self._threshold and faults >= FAULT_SHARE * calls_in_window:
+            self._open(f"{faults} of {calls_in_window} calls in {WINDOW_S} s failed; last: {error}")
+
+    def abandoned(self, *, probe: bool) -> None:
+        """The call was never sent: it says nothing, and the next may be the probe."""
+        if probe:
+            self._to_redis(lambda r: r.delete(PROBE_KEY))
+
+    def close(self, why: str = "closed by hand") -> None:
+        """Let calls through again."""
+        self._shared = {}
+        self._local.clear()
+        self._to_redis(lambda r: r.delete(STATE_KEY, PROBE_KEY, *self._buckets()))
+        log.warning("breaker.closed", reason=why)
+        self._tell(STATE_OPEN, STATE_CLOSED)
+
+    def snapshot(self) -> Snapshot:
+        """The state now."""
+        self._seen_at = -1.0
+        shared = self._view()
+        if self._forced:
+            forced = Forced(
+                self._forced["state"], self._forced["by"], self._forced["reason"], _moment(self._forced["at"])
+            )
+            opened_at = forced.at if forced.state == STATE_OPEN else None
+            return Snapshot(forced.state, None, opened_at, forced.reason, forced)
+        if not shared:
+            return Snapshot(STATE_CLOSED, None, None, "")
+        until = float(shared["until"])
+        state = STATE_OPEN if self._clock() < until else STATE_HALF_OPEN
+        return Snapshot(state, _moment(until), _moment(float(shared["openedAt"])), str(shared["error"]))
+
+    def force(self, state: str, *, by: str, reason: str) -> None:
+        """Hold the breaker open or closed for all processes, until `release`.
+
+        Raises ValueError for another state, and redis.RedisError.
+        """
+        if state not in (STATE_OPEN, STATE_CLOSED):
+            raise ValueError(f"{state!r} is none of {STATE_OPEN}, {STATE_CLOSED}")
+        was = self.snapshot().state
+        forced = {"state": state, "by": by, "reason": reason[:500], "at": self._clock()}
+        self._connection.set(FORCED_KEY, json.dumps(forced))
+        self._connection.delete(STATE_KEY, PROBE_KEY)
+        self._seen_at = -1.0
+        log.warning("breaker.forced", state=state, by=by, reason=reason)
+        if was != state:
+            self._tell(was, state)
+
+    def release(self) -> None:
+        """Let the breaker do as it sees fit again, beginning closed. Raises redis.RedisError."""
+        was = self.snapshot().state
+        self._connection.delete(FORCED_KEY, STATE_KEY, PROBE_KEY, *self._buckets())
+        self._seen_at = -1.0
+        log.warning("breaker.released", was=was)
+        if was != STATE_CLOSED:
+            self._tell(was, STATE_CLOSED)
+
+    def recent_errors(self) -> list[Fault]:
+        """The last calls that counted as faults, newest first. Raises redis.RedisError."""
+        found: Any = self._connection.lrange(ERRORS_KEY, 0, ERRORS_KEPT - 1)
+        errors = [json.loads(text) for text in found]
+        return [Fault(_moment(e["at"]), e["error"]) for e in errors]
+
+    def _fresh(self, now: float) -> int:
+        """The unsent successes, unless they are too old to count."""
+        return self._unsent if now - self._unsent_at < WINDOW_S else 0
+
+    def _held_back(self) -> bool:
+        """Whether the breaker is not closed, and it is time for a probe. Raises CircuitOpen when it is not yet."""
+        shared = self._view()
+        if self._forced:
+            if self._forced["state"] == STATE_OPEN:
+                raise CircuitOpen(_moment(self._forced_until()))
+            return False
+        if not shared:
+            return False
+        until = float(shared["until"])
+        if self._clock() < until:
+            raise CircuitOpen(_moment(until))
+        return True
+
+    def _forced_until(self) -> float:
+        """When to look again: the longer it has been forced open, the later, or a night would fill the audit trail."""
+        now, since = self._clock(), float(self._forced["at"])
+        return now + max(self._duration_s, min(now - since, FORCED_LOOK_S))
+
+    def _open(self, why: str, *, anew: bool = False) -> None:
+        """Open for `duration`; unless `anew`, where somebody else has not done so already."""
+        now = self._clock()
+        shared: dict[str, Any] = {"until": now + self._duration_s, "openedAt": now, "error": why[:500]}
+        first = self._to_redis(lambda r: r.set(STATE_KEY, json.dumps(shared), nx=not anew), default=True)
+        if not first:
+            self._seen_at = -1.0
+            return
+        with self._lock:
+            if self._shared and not anew:
+                return
+            self._shared, self._seen_at = shared, now
+        self._to_redis(lambda r: r.delete(PROBE_KEY))
+        log.warning("breaker.opened", reason=why, until=_moment(shared["until"]).isoformat())
+        self._tell(STATE_CLOSED, STATE_OPEN)
+
+    def _tell(self, was: str, now: str) -> None:
+        for listener in self.listeners:
+            listener(was, now)
+
+    def _view(self) -> dict[str, Any]:
+        now = self._clock()
+        if not 0 <= now - self._seen_at < VIEW_S:
+            self._seen_at = now
+            texts = self._to_redis(lambda r: r.mget(STATE_KEY, FORCED_KEY))
+            if texts:
+                self._shared, self._forced = (json.loads(text) if text else {} for text in texts)
+        return self._shared
+
+    def _win_probe(self) -> bool:
+        return bool(self._to_redis(lambda r: r.set(PROBE_KEY, "1", nx=True, px=self._probe_ms), default=True))
+
+    def _add(self, calls: int, faults: int, error: str = "") -> tuple[int, int]:
+        fault = json.dumps({"at": self._clock(), "error": error[:500]}) if error else ""
+        arguments: list[str | int] = [calls, faults, fault, ERRORS_KEY, ERRORS_KEPT]
+        counted = self._to_redis(lambda _: self._count(keys=self._buckets(), args=arguments))
+        if counted:
+            return int(counted[0]), int(counted[1])
+        since = self._clock() - WINDOW_S
+        recent = [fault for at, fault in list(self._local) if at >= since]
+        return len(recent), sum(recent)
+
+    def _buckets(self) -> list[str]:
+        second = int(self._clock())
+        return [BUCKET_KEY.format(second - back) for back in range(WINDOW_S)]
+
+    def _to_redis(self, act: Callable[[Redis], Any], default: Any = None) -> Any:
+        try:
+            return act(self._connection)
+        except RedisError as error:
+            log.debug("breaker.redis_away", error=str(error), next="this process's own view holds")
+            return default
+
+
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, tz=UTC)

@@ -1,0 +1,90 @@
+"""Effects and campaigns, kept five minutes in Redis for all processes, dropped when the listener hears of a change."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+import structlog
+from redis import Redis, RedisError
+
+from jobs import tally
+from jobs.main_api.model import Campaign, Effect
+
+log = structlog.get_logger(__name__)
+KEPT_S: Final = 300
+EFFECT: Final = "scheduler:cache:effect:{}"
+EFFECTS_OF: Final = "scheduler:cache:effects-of:{}"  # set: ids of the cached effects of one event or encounter
+CAMPAIGNS: Final = "scheduler:cache:campaigns"
+
+
+class Cache:
+    """A miss where Redis is away; `hits` and `misses` are this process's."""
+
+    def __init__(self, connection: Redis) -> None:
+        self.hits = 0
+        self.misses = 0
+        self._connection = connection
+
+    def effect(self, effect_id: str, fetch: Callable[[], Effect | None]) -> Effect | None:
+        """The effect, from the cache or by `fetch`; that there is none is not kept."""
+        cached: Effect | None = self._get(EFFECT.format(effect_id), Effect)
+        if cached is not None:
+            return cached
+        effect = fetch()
+        if effect is not None:
+            self._try(lambda: self._keep_effect(effect))
+        return effect
+
+    def campaigns(self, fetch: Callable[[], list[Campaign]], *, fresh: bool = False) -> list[Campaign]:
+        """All campaigns; `fresh` asks anew and keeps the answer."""
+        cached: list[Campaign] | None = None if fresh else self._get(CAMPAIGNS, list[Campaign])
+        if cached is not None:
+            return cached
+        campaigns = fetch()
+        self._try(lambda: self._connection.set(CAMPAIGNS, msgspec.json.encode(campaigns), ex=KEPT_S))
+        return campaigns
+
+    def drop_effects_of(self, entity_id: str) -> None:
+        """Forget the effects that hang on an event or encounter."""
+
+        def drop() -> None:
+            key = EFFECTS_OF.format(entity_id)
+            ids: list[Any] = [i.decode() for i in self._members(key)]
+            self._connection.delete(key, *(EFFECT.format(i) for i in ids))
+
+        self._try(drop)
+
+    def drop_campaigns(self) -> None:
+        """Forget the list of campaigns."""
+        self._try(lambda: self._connection.delete(CAMPAIGNS))
+
+    def _members(self, key: str) -> Any:
+        return self._connection.smembers(key)
+
+    def _keep_effect(self, effect: Effect) -> None:
+        with self._connection.pipeline() as pipeline:
+            pipeline.set(EFFECT.format(effect.id), msgspec.json.encode(effect), ex=KEPT_S)
+            pipeline.sadd(EFFECTS_OF.format(effect.entity_id), effect.id)
+            pipeline.expire(EFFECTS_OF.format(effect.entity_id), KEPT_S)
+            pipeline.execute()
+
+    def _get(self, key: str, kind: Any) -> Any:
+        text = self._try(lambda: self._connection.get(key))
+        try:
+            found = msgspec.json.decode(text, type=kind) if text else None
+        except msgspec.DecodeError:  # kept by another release
+            found = None
+        if found is None:
+            self.misses += 1
+            tally.add("cache_reads", "miss")
+        else:
+            self.hits += 1
+            tally.add("cache_reads", "hit")
+        return found
+
+    def _try(self, act: Callable[[], Any]) -> Any:
+        try:
+            return act()
+        except RedisError as error:
+            log.warning("cache.redis_away", error=str(error), next="the main API is asked")
+            return None

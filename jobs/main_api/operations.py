@@ -1,0 +1,58 @@
+"""The operations, one .graphql file each, parsed once; and batches of one operation under aliases a0, a1, …"""
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from gql import gql
+from graphql import parse, visit
+from graphql.language import FragmentSpreadNode, Visitor
+
+FOLDER: Final = Path(__file__).parent / "operations"
+
+
+@cache
+def fragments() -> dict[str, str]:
+    """The shared fragments by name."""
+    lines = (FOLDER / "fragments.graphql").read_text().splitlines()
+    return {line.split()[1]: line for line in lines if line}
+
+
+@cache
+def names() -> tuple[str, ...]:
+    """Every operation, which is also the name of its field."""
+    return tuple(sorted(p.stem for p in FOLDER.glob("*.graphql") if p.stem != "fragments"))
+
+
+@cache
+def text(name: str, size: int = 1) -> str:
+    """The document of `size` aliased calls of one operation; with size 1 the operation itself."""
+    source = (FOLDER / f"{name}.graphql").read_text().strip()
+    if size > 1:
+        source = _aliased(source, size)
+    document = "\n".join([source, *(fragments()[f] for f in _spread(source))])
+    gql(document)  # a slip in a .graphql file is found here, once, not by the main API
+    return document
+
+
+def _aliased(source: str, size: int) -> str:
+    """`query f($x: T) { f(x: $x) {…} }` as `query f($x0: T, $x1: T) { a0: f(x: $x0) {…} a1: f(x: $x1) {…} }`."""
+    match = re.fullmatch(r"(\w+) (\w+)\((.*?)\) \{ (.*) \}", source, re.DOTALL)
+    if match is None:
+        raise ValueError(f"an operation without variables cannot be batched: {source}")
+    kind, name, declared, field = match.groups()
+    variables = ", ".join(re.sub(r"\$(\w+)", rf"$\g<1>{i}", declared) for i in range(size))
+    fields = " ".join(f"a{i}: " + re.sub(r"\$(\w+)", rf"$\g<1>{i}", field) for i in range(size))
+    return f"{kind} {name}({variables}) {{ {fields} }}"
+
+
+def _spread(source: str) -> list[str]:
+    found: dict[str, None] = {}
+
+    class Spreads(Visitor):
+        def enter_fragment_spread(self, node: FragmentSpreadNode, *_: object) -> None:
+            found[node.name.value] = None
+
+    visit(parse(source), Spreads())
+    return list(found)

@@ -1,0 +1,40 @@
+"""Updates of settlements and structures: what was read, and what it is to become."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+from uuid import NAMESPACE_OID, uuid5
+
+import msgspec
+
+from jobs.main_api.model import Settlement, Structure
+
+E = TypeVar("E", Settlement, Structure)
+
+
+@dataclass(frozen=True, slots=True)
+class Update(Generic[E]):
+    """One entity as it was read, and what it is to become."""
+
+    entity: E
+    level: int
+    variables: Mapping[str, Any]
+    key: str  #: the id of the job on whose behalf it is sent
+
+    def variables_for(self, branch_id: str) -> dict[str, Any]:
+        """The variables of its mutation."""
+        sent = {"variables": self.variables, "branchId": branch_id, "expectedVersion": self.entity.version}
+        level = {} if self.level == self.entity.level else {"level": self.level}
+        return {"id": self.entity.id, "input": {**sent, **level}}
+
+    def written(self) -> E:
+        """The entity once the update has run."""
+        changes = {"level": self.level, "variables": dict(self.variables), "version": self.entity.version + 1}
+        return msgspec.structs.replace(self.entity, **changes)
+
+
+def key_of(updates: Sequence[Update[Any]]) -> str:
+    """The Idempotency-Key: the job's id, for several jobs one made of theirs, the same whenever they are sent again."""
+    if len(updates) == 1:
+        return updates[0].key
+    return str(uuid5(NAMESPACE_OID, ",".join(update.key for update in updates)))

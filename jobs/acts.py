@@ -1,0 +1,40 @@
+"""The door for acts on what is no job: cron tasks, pauses, the breaker, alerts, people. Each says who, what and why."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+
+from jobs import origin
+from jobs.models import OperatorAct
+
+log = structlog.get_logger(__name__)
+
+
+def record_act(
+    *,
+    actor: str,
+    verb: str,
+    thing: str,
+    reason: str = "",
+    link: str = "",
+    changes: Mapping[str, tuple[Any, Any]] | None = None,
+) -> OperatorAct:
+    """Write down what was done, with the address and id of the request; call it in the transaction of the act itself.
+
+    `verb` is in the past tense ("paused"), `thing` names what it was done to ("queue high"), `link` is its page and
+    `changes` holds before and after of each field, as JSON can hold them.
+    """
+    came = origin.current()
+    act = OperatorAct.objects.create(
+        actor=actor[:120],
+        verb=verb[:40],
+        thing=thing[:200],
+        reason=reason,
+        link=link[:200],
+        changes={field: list(pair) for field, pair in changes.items()} if changes else None,
+        ip=came.ip,
+        request_id=came.request_id,
+    )
+    log.info("operator.acted", actor=actor, verb=verb, thing=thing, reason=reason)
+    return act

@@ -1,0 +1,204 @@
+"""Cron tasks: when they fire, and those that job types bring along."""
+
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import structlog
+from croniter import croniter
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import transaction
+
+from jobs import actor as actors
+from jobs import service, tally
+from jobs.acts import record_act
+from jobs.errors import InvalidJob, Refused
+from jobs.models import CronFiring, CronTask, FiringOutcome, Job, Misfire
+from jobs.registry import all_types, type_named
+from jobs.states import Priority
+from scheduler_project.environment import fires
+
+log = structlog.get_logger(__name__)
+
+LATE: Final = timedelta(seconds=60)  #: a firing that is further behind was missed
+MOST_MISSED: Final = 1000  #: firings of one task that are made up for
+KEPT: Final = 500  #: firings of one task whose history is kept
+
+
+def validate(task: CronTask) -> None:
+    """Refuse a task that could never fire. Raises django's ValidationError with each fault under its field."""
+    faults: dict[str, str] = {}
+    if not fires(task.expression):
+        faults["expression"] = (
+            f"{task.expression!r} is not a cron expression of five or six fields (seconds first) that ever matches"
+        )
+    try:
+        ZoneInfo(task.time_zone)
+    except (ZoneInfoNotFoundError, ValueError):
+        faults["time_zone"] = f"there is no time zone {task.time_zone!r}"
+    try:
+        job_type = type_named(task.type)
+        job_type.parse(task.payload)
+        if not task.campaign_id and not job_type.all_campaigns:
+            faults["campaign_id"] = f"{task.type} needs a campaign"
+    except InvalidJob as bad:
+        faults["type" if bad.field == "type" else "payload"] = str(bad)
+    if faults:
+        raise ValidationError(faults)
+
+
+def next_fire(task: CronTask, after: datetime) -> datetime:
+    """The first moment after `after` at which the expression matches in the task's time zone, in UTC."""
+    local = after.astimezone(ZoneInfo(task.time_zone))
+    found: datetime = croniter(task.expression, local, second_at_beginning=True).get_next(datetime)
+    return found.astimezone(UTC)
+
+
+def seed() -> None:
+    """Create the cron tasks that job types bring along where they are missing; edits in the admin are kept."""
+    for name, declared in all_types().items():
+        if (cron := declared.cron) and not CronTask.objects.filter(name=cron.task).exists():
+            CronTask.objects.create(
+                name=cron.task, expression=getattr(settings, cron.setting), type=name, priority=Priority.NORMAL
+            )
+
+
+def fire_due(now: datetime) -> list[Job]:
+    """Submit the jobs of every task that is due at `now`, once however many schedulers do this at the same time.
+
+    A firing that is more than LATE behind was missed while no scheduler ran: the task's misfire policy decides.
+    """
+    _enable_again(now)
+    jobs: list[Job] = []
+    for task in CronTask.objects.filter(enabled=True, next_fire_at__lte=now):
+        try:
+            jobs += _fire(task, now)
+        except Refused as refused:
+            log.error("cron.refused", task=task.name, error=str(refused), next="correct the task in the admin")
+    return jobs
+
+
+def firings(task: CronTask, now: datetime) -> list[datetime]:
+    """The due times up to `now` that are to be made up for, oldest first, at most MOST_MISSED of them.
+
+    Pure but for the task's own fields.
+    """
+    return _made_up_for(task, _due_times(task, now), now)
+
+
+def upcoming(task: CronTask, after: datetime, count: int) -> list[datetime]:
+    """The next `count` firings after a moment, in UTC."""
+    found: list[datetime] = []
+    for _ in range(count):
+        after = next_fire(task, after)
+        found.append(after)
+    return found
+
+
+def trim_history() -> None:
+    """Keep the newest KEPT firings of each task."""
+    for task in CronTask.objects.all():
+        oldest = task.firings.order_by("-id").values_list("id", flat=True)[KEPT : KEPT + 1].first()
+        if oldest is not None:
+            task.firings.filter(id__lte=oldest).delete()
+
+
+def _due_times(task: CronTask, now: datetime) -> list[datetime]:
+    due = task.next_fire_at
+    times: list[datetime] = []
+    while due is not None and due <= now and len(times) < MOST_MISSED:
+        times.append(due)
+        due = next_fire(task, due)
+    return times
+
+
+def _made_up_for(task: CronTask, missed: list[datetime], now: datetime) -> list[datetime]:
+    match Misfire(task.misfire):
+        case Misfire.ALL:
+            return missed
+        case Misfire.ONCE:
+            return missed[-1:]
+        case Misfire.SKIP:
+            return [moment for moment in missed if now - moment <= LATE][-1:]
+
+
+def next_firing() -> datetime | None:
+    """When the next enabled task is due."""
+    enabled = CronTask.objects.filter(enabled=True).order_by("next_fire_at")
+    return enabled.values_list("next_fire_at", flat=True).first()
+
+
+@transaction.atomic
+def _fire(task: CronTask, now: datetime) -> list[Job]:
+    due = task.next_fire_at
+    won = CronTask.objects.filter(pk=task.pk, enabled=True, next_fire_at=due).update(
+        next_fire_at=next_fire(task, now), last_fired_at=now
+    )
+    if not won:
+        return []
+    actor, reason = actors.cron(task.name), f"cron {task.expression}"
+    due_times = _due_times(task, now)
+    jobs = [submit_for(task, due_at=at, actor=actor, reason=reason)[0] for at in _made_up_for(task, due_times, now)]
+    _count(task.name, jobs, late=bool(due and now - due > LATE))
+    _note(task, due_times, jobs, now)
+    if jobs:
+        log.info("cron.fired", task=task.name, jobs=[str(job.id) for job in jobs], due=due)
+    else:
+        log.warning("cron.skipped", task=task.name, due=due, next="as the task's misfire policy says")
+    return jobs
+
+
+def _note(task: CronTask, due_times: list[datetime], jobs: list[Job], now: datetime) -> None:
+    """Keep what became of the firings that were due, in the transaction of their jobs."""
+    missed = len(due_times) - len(jobs)
+    rows = [
+        CronFiring(
+            task=task, due_at=job.due_at, fired_at=now, job_id=job.pk, actor=actors.SCHEDULER,
+            outcome=FiringOutcome.LATE if now - job.due_at > LATE else FiringOutcome.ON_TIME,
+        )
+        for job in jobs
+    ]  # fmt: skip
+    if rows:
+        rows[-1].missed = missed
+    elif due_times:
+        rows = [
+            CronFiring(
+                task=task, due_at=due_times[-1], fired_at=now, outcome=FiringOutcome.MISSED, missed=missed,
+                actor=actors.SCHEDULER,
+            )
+        ]  # fmt: skip
+    CronFiring.objects.bulk_create(rows)
+
+
+def _enable_again(now: datetime) -> None:
+    """Tasks that were disabled until a time which has come; what fell into that time is not made up for."""
+    for task in CronTask.objects.filter(enabled=False, disabled_until__lte=now):
+        with transaction.atomic():
+            won = CronTask.objects.filter(pk=task.pk, enabled=False, disabled_until=task.disabled_until).update(
+                enabled=True, disabled_until=None, disabled_reason="", next_fire_at=next_fire(task, now)
+            )
+            if won:
+                record_act(
+                    actor=actors.SCHEDULER, verb="enabled", thing=f"cron task {task}", reason="its time was over"
+                )
+                log.info("cron.enabled_again", task=task.name)
+
+
+def _count(task: str, jobs: list[Job], *, late: bool) -> None:
+    outcome = "missed" if not jobs else "late" if late else "on_time"
+    transaction.on_commit(partial(tally.add, "cron_firings", task, outcome, by=max(1, len(jobs))))
+
+
+def submit_for(task: CronTask, *, due_at: datetime, actor: str, reason: str) -> tuple[Job, bool]:
+    """Submit the task's job for one firing. Raises InvalidJob when the task's fields are wrong."""
+    submission = service.Submission(
+        type=task.type,
+        campaign_id=task.campaign_id,
+        payload=task.payload,
+        priority=task.priority,
+        due_at=due_at,
+        subject=f"cron:{task.name}",
+    )
+    return service.submit(submission, actor=actor, reason=reason)

@@ -1,0 +1,288 @@
+"""The one writer of a job's state.
+
+A move is a compare-and-set on (state, attempt) together with its audit entry, in one transaction; a batch of moves is
+one statement each, a single move is a batch of one. `job_moved` is sent after the commit.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from typing import Any, Final
+from uuid import UUID
+from zlib import crc32
+
+import msgspec
+from django.conf import settings
+from django.db import connection, transaction
+from django.utils import timezone
+
+from jobs import origin, tally
+from jobs.errors import StateConflict
+from jobs.failure import Failure
+from jobs.models import Job
+from jobs.signals import job_moved
+from jobs.statements import Attempt, Carried, Claimant, Claimed, Died, End, Entry, entry_of_claim, statements
+from jobs.states import FINISHED, MOVES, WAITING, State
+
+SHARDS: Final = 32  # rows that the workers of one minute share, so that they do not wait for each other's
+
+#: What a move may change beside the state.
+MUTABLE = (
+    "attempt", "failures", "priority", "due_at", "started_at", "finished_at", "worker", "lease_until", "result",
+    "error", "traceback",
+)  # fmt: skip
+_WRITTEN = ("state", "moved_at", *MUTABLE)
+_BATCH = 400  # rows a statement: 400 * 16 values stay below SQLite's 32,766 parameters
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A wanted move of `job`, as it was read."""
+
+    job: Job
+    to: State
+    reason: str
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    duration_ms: float | None = None
+
+
+class Moved(msgspec.Struct, frozen=True):
+    """A move that happened; what `job_moved` carries."""
+
+    job_id: str
+    job_type: str
+    campaign_id: str
+    was: str
+    now: str
+    attempt: int
+    actor: str
+    reason: str
+    duration_ms: float | None
+    error: str
+    request_id: str  #: of the request or message that caused the job; empty where that is not at hand
+
+
+def create_many(jobs: Sequence[Job], *, actor: str, reason: str) -> dict[str, Job]:
+    """Insert `jobs`, each SCHEDULED or QUEUED; by unique key the job that stands, which may be an earlier one."""
+    standing: dict[str, Job] = {}
+    with transaction.atomic(), connection.wrap_database_errors:
+        for batch in _batches(jobs):
+            wanted: dict[str, Job] = {}
+            for job in batch:
+                wanted.setdefault(job.unique_key, job)
+            new = statements().insert(wanted)
+            _record([(job, "", reason, None) for key, job in wanted.items() if key in new], actor)
+            standing |= {key: job for key, job in wanted.items() if key in new}
+            known = wanted.keys() - new
+            if known:
+                standing |= {job.unique_key: job for job in Job.objects.filter(unique_key__in=known)}
+    return standing
+
+
+def move(wanted: Move, *, actor: str) -> Job:
+    """Move one job.
+
+    Raises StateConflict when MOVES forbids it, or the job is no longer as it was read.
+    """
+    was = State(wanted.job.state)
+    if wanted.to not in MOVES[was]:
+        raise StateConflict(f"{wanted.job}: cannot go from {was} to {wanted.to}")
+    moved = move_many([wanted], actor=actor)
+    if not moved:
+        raise StateConflict(f"{wanted.job}: no longer {was} at attempt {wanted.job.attempt}")
+    return moved[0]
+
+
+def move_many(wanted: Iterable[Move], *, actor: str) -> list[Job]:
+    """Make all moves that are allowed and whose job is still as it was read; the jobs that moved, as they are now."""
+    allowed = [w for w in wanted if w.to in MOVES[State(w.job.state)]]
+    moved: list[Job] = []
+    with transaction.atomic():
+        for batch in _batches(allowed):
+            done = _compare_and_set(batch)
+            entries = []
+            for w in batch:
+                if w.job.id not in done:
+                    continue
+                was = w.job.state
+                for name, value in _after(w).items():
+                    setattr(w.job, name, value)
+                entries.append((w.job, was, w.reason, w.duration_ms))
+                moved.append(w.job)
+            _record(entries, actor)
+    return moved
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How an attempt of a claimed job ended, with all that is recorded of it."""
+
+    job: Claimed | Job
+    to: State
+    reason: str
+    due_at: datetime | None = None  #: when it is due again
+    counts: bool = False  #: one more failure held against it
+    result: str | None = None  #: JSON
+    error: str = ""
+    traceback: str = ""
+    duration_ms: float = 0.0
+    details: str | None = None  #: JSON, for the audit entry
+    failure: Failure | None = None  #: of a dead letter, what kind
+
+
+def cycle(
+    endings: Sequence[Ending], ids: Sequence[str], *, actor: str, worker: str, now: datetime
+) -> tuple[list[Ending], list[Claimed]]:
+    """Record how attempts ended and claim QUEUED jobs for `worker`, all in one transaction.
+
+    Answers with the endings of attempts that were still the current ones (a stale worker's are not), whose jobs are
+    then as the database has them, and with the claimed jobs in the order of `ids`. Raises django.db's errors; then
+    nothing was recorded.
+    """
+    if not endings and not ids:
+        return [], []
+    by_attempt: dict[Attempt, Ending] = {}
+    for e in endings:
+        by_attempt.setdefault(Attempt(str(e.job.id), e.job.attempt), e)  # an attempt ends once
+    ends = [(_end(e, now), _entry_of_end(e, now, actor)) for e in by_attempt.values()]
+    by = Claimant(actor, worker, now, now + settings.LEASE, crc32(worker.encode()) % SHARDS)
+    sql = statements()
+    with connection.wrap_database_errors, sql.block(more=any(e.failure for e in endings)):
+        ended, claimed = sql.cycle(ends, ids, by)
+        current = [e for attempt, e in by_attempt.items() if attempt in ended]
+        sql.count_dead(_died(current, now))
+        ends_told = [(by_attempt[a].job, entry) for a, (_, entry) in zip(by_attempt, ends, strict=True) if a in ended]
+        _tell([*ends_told, *((c, entry_of_claim(c, by)) for c in claimed)])
+    for e in current:
+        tally.observe("job_wait_seconds", _waited_ms(e, now) / 1000, e.job.type)
+        e.job.state = e.to.value
+        e.job.failures += e.counts
+        e.job.due_at = e.due_at or e.job.due_at
+    return current, claimed
+
+
+def queue_due(ids: Sequence[str], *, actor: str, reason: str, now: datetime) -> list[Carried]:
+    """Make those of `ids` QUEUED that wait for a due time which has come; the jobs that moved."""
+    queued: list[Carried] = []
+    with transaction.atomic(), connection.wrap_database_errors:
+        sql = statements()
+        for was in WAITING:
+            rows = sql.queue(ids, was.value, now)
+            entries = [Entry(q.id, now, was.value, q.state, q.attempt, actor, reason, None, "") for q in rows]
+            if entries:
+                sql.audit(entries)
+                _tell(list(zip(rows, entries, strict=True)))
+            queued += rows
+    return queued
+
+
+def renew_leases(jobs: Iterable[tuple[str, int]], *, until: datetime) -> None:
+    """Let the leases of RUNNING jobs, given as (id, attempt), end at `until`; not a move, so nothing is audited."""
+    held = dict(jobs)
+    for batch in _batches(list(held)):
+        Job.objects.filter(id__in=batch, state=State.RUNNING).update(lease_until=until)
+
+
+def _end(ending: Ending, now: datetime) -> End:
+    goes_on = ending.to not in FINISHED
+    return End(
+        str(ending.job.id), ending.job.attempt, ending.to.value, None if goes_on else now, ending.due_at,
+        ending.job.failures + ending.counts, ending.result, ending.error, ending.traceback,
+        ending.failure.key if ending.failure else "", ending.job.type, _waited_ms(ending, now),
+    )  # fmt: skip
+
+
+def _entry_of_end(ending: Ending, now: datetime, actor: str) -> Entry:
+    job = ending.job
+    return Entry(
+        str(job.id), now, State.RUNNING.value, ending.to.value, job.attempt, actor, ending.reason,
+        round(ending.duration_ms, 3), ending.error, ending.details,
+    )  # fmt: skip
+
+
+def _died(endings: Sequence[Ending], now: datetime) -> list[Died]:
+    """The dead letters summed up by their kind of failure."""
+    return [Died(kind, now, jobs) for kind, jobs in Counter(e.failure for e in endings if e.failure).items()]
+
+
+def _waited_ms(ending: Ending, now: datetime) -> float:
+    """From due to started."""
+    return max(0.0, ((ending.job.started_at or now) - ending.job.due_at).total_seconds() * 1000)
+
+
+def _batches(items: Sequence[Any]) -> list[Sequence[Any]]:
+    return [items[start : start + _BATCH] for start in range(0, len(items), _BATCH)]
+
+
+def _after(wanted: Move) -> dict[str, Any]:
+    unknown = set(wanted.changes) - set(MUTABLE)
+    if unknown:
+        raise TypeError(f"a move cannot change {', '.join(sorted(unknown))}")
+    kept = {name: getattr(wanted.job, name) for name in MUTABLE}
+    return {**kept, **wanted.changes, "state": wanted.to.value, "moved_at": timezone.now()}
+
+
+def _compare_and_set(batch: Sequence[Move]) -> set[UUID]:
+    """One statement for the whole batch; the ids of those that were still as they were read."""
+    meta = Job._meta  # noqa: SLF001 - Django documents it as public
+    fields = {name: meta.get_field(name) for name in ("id", "state", "attempt", *_WRITTEN)}
+    casts = {
+        name: f"::{f.db_type(connection)}" if connection.vendor == "postgresql" else "" for name, f in fields.items()
+    }
+    columns = ["id", "was", "at", *(f"to_{name}" for name in _WRITTEN)]
+    types = ["id", "state", "attempt", *_WRITTEN]
+    row = "(" + ", ".join(f"%s{_cast(casts[name])}" for name in types) + ")"
+    values: list[Any] = []
+    for w in batch:
+        after = _after(w)
+        raw = [w.job.id, w.job.state, w.job.attempt, *(after[name] for name in _WRITTEN)]
+        values += [fields[n].get_db_prep_save(v, connection) for n, v in zip(types, raw, strict=True)]  # type: ignore[union-attr]
+    # `+state` keeps SQLite from walking the index on state, which is the whole backlog; PostgreSQL needs no hint.
+    state = "+jobs_job.state" if connection.vendor == "sqlite" else "jobs_job.state"
+    sql = (
+        f"WITH v({', '.join(columns)}) AS (VALUES {', '.join([row] * len(batch))}) "  # noqa: S608 - names are our own
+        f"UPDATE jobs_job SET {', '.join(f'{n} = v.to_{n}' for n in _WRITTEN)} FROM v "
+        f"WHERE jobs_job.id = v.id AND {state} = v.was AND jobs_job.attempt = v.at RETURNING jobs_job.id"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(sql, values)
+        return {_uuid(row[0]) for row in cursor.fetchall()}
+
+
+def _cast(cast: str) -> str:
+    return cast.replace("::integer CHECK", "::integer").split(" CHECK")[0]
+
+
+def _uuid(value: Any) -> UUID:
+    return value if isinstance(value, UUID) else UUID(value)
+
+
+def _record(entries: Sequence[tuple[Job, str, str, float | None]], actor: str) -> None:
+    """Write the audit entries of a batch and tell the world after the commit."""
+    if not entries:
+        return
+    details = origin.as_details()
+    written = [
+        Entry(
+            str(job.id), job.moved_at, was, job.state, job.attempt, actor, reason, duration_ms,
+            job.error if was == State.RUNNING else "", details,
+        )
+        for job, was, reason, duration_ms in entries
+    ]  # fmt: skip
+    with connection.wrap_database_errors:
+        statements().audit(written)
+    _tell([(job, entry) for (job, *_), entry in zip(entries, written, strict=True)])
+
+
+def _tell(moved: Sequence[tuple[Job | Claimed | Carried, Entry]]) -> None:
+    """Send `job_moved` when the transaction is committed."""
+    if not moved:
+        return
+    moves = [
+        Moved(e.job_id, job.type, job.campaign_id, e.was, e.now, e.attempt, e.actor, e.reason, e.duration_ms, e.error,
+              "" if isinstance(job, Carried) else job.request_id)
+        for job, e in moved
+    ]  # fmt: skip
+    transaction.on_commit(partial(job_moved.send_robust, sender=Job, moves=moves))

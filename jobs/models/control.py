@@ -1,0 +1,47 @@
+"""What people have told the service itself, rather than one job: pauses."""
+
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+
+class PauseKind(models.TextChoices):
+    """What a pause holds back."""
+
+    QUEUE = "queue", "queue"
+    TYPE = "type", "job type"
+    CAMPAIGN = "campaign", "campaign"
+
+
+class Pause(models.Model):
+    """Jobs of one queue, type or campaign do not start, until its time is over or somebody ends it.
+
+    Only jobs/pauses.py writes these; they are never deleted.
+    """
+
+    kind = models.CharField(max_length=8, choices=PauseKind.choices)
+    name = models.CharField(max_length=64, help_text="of the queue, the job type or the campaign")
+    reason = models.CharField(max_length=500, blank=True)
+    actor = models.CharField(max_length=120)
+    since = models.DateTimeField(default=timezone.now)
+    until = models.DateTimeField(null=True, blank=True, help_text="empty: until somebody resumes it")
+    ended_at = models.DateTimeField(null=True, blank=True)
+    ended_by = models.CharField(max_length=120, blank=True)
+    ended_reason = models.CharField(max_length=500, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["-id"]
+        default_permissions = ("view",)
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["kind", "name"], condition=Q(ended_at=None), name="one_pause_at_a_time")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} {self.name}"
+
+    @property
+    def key(self) -> str:
+        """Its name in Redis."""
+        return f"{self.kind}:{self.name}"

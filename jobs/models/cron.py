@@ -1,0 +1,96 @@
+"""Cron tasks, and what became of each of their firings."""
+
+from typing import Any, ClassVar
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from jobs.states import Priority
+
+
+class Misfire(models.TextChoices):
+    """What becomes of firings that were missed because no scheduler was running."""
+
+    SKIP = "skip", "skip them"
+    ONCE = "once", "make up for all of them with one job"
+    ALL = "all", "make up for each of them"
+
+
+class CronTask(models.Model):
+    """Submits a job of `type` whenever `expression` matches."""
+
+    name = models.CharField(max_length=80, unique=True)
+    type = models.CharField(max_length=64)
+    campaign_id = models.CharField("campaign", max_length=64, blank=True, help_text="empty: all campaigns")
+    payload = models.JSONField(default=dict, blank=True)
+    priority = models.PositiveSmallIntegerField(choices=[(p.value, p.name) for p in Priority], default=Priority.NORMAL)
+    expression = models.CharField(max_length=120, help_text="five fields, or six with the seconds first")
+    time_zone = models.CharField(max_length=64, default="UTC")
+    enabled = models.BooleanField(default=True)
+    misfire = models.CharField(
+        max_length=4,
+        choices=Misfire.choices,
+        default=Misfire.ONCE,
+        help_text="what becomes of firings that were missed while no scheduler ran",
+    )
+    disabled_until = models.DateTimeField(
+        null=True, blank=True, help_text="when a task that is not enabled is enabled again; empty: by hand"
+    )
+    disabled_reason = models.CharField(max_length=300, blank=True, default="", editable=False)
+    next_fire_at = models.DateTimeField(null=True, blank=True, editable=False)
+    last_fired_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    class Meta:
+        ordering: ClassVar = ["name"]
+        indexes: ClassVar = [models.Index(fields=["next_fire_at"], name="cron_next", condition=Q(enabled=True))]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def clean(self) -> None:
+        """Refuse an expression, time zone, type or payload that could never fire, under its field."""
+        from jobs import cron
+
+        cron.validate(self)
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save, and count the next firing anew from now when what it depends on has changed."""
+        from jobs import cron
+
+        if "update_fields" not in kwargs:
+            self.next_fire_at = cron.next_fire(self, timezone.now()) if self.enabled else None
+            if self.enabled:
+                self.disabled_until, self.disabled_reason = None, ""
+        super().save(*args, **kwargs)
+
+
+class FiringOutcome(models.TextChoices):
+    """What became of a firing."""
+
+    ON_TIME = "on_time", "on time"
+    LATE = "late", "late"
+    MISSED = "missed", "missed"
+    BY_HAND = "by_hand", "by hand"
+
+
+class CronFiring(models.Model):
+    """One firing of a cron task that made a job, or several that were missed; written with the job itself.
+
+    The newest of each task are kept (jobs.cron.KEPT).
+    """
+
+    task = models.ForeignKey(CronTask, on_delete=models.CASCADE, related_name="firings")
+    due_at = models.DateTimeField()
+    fired_at = models.DateTimeField(default=timezone.now)
+    outcome = models.CharField(max_length=7, choices=FiringOutcome.choices)
+    missed = models.PositiveIntegerField(default=0, help_text="firings before it that no job was made for")
+    job_id = models.UUIDField(null=True, blank=True, help_text="empty: none was made")
+    actor = models.CharField(max_length=120)
+
+    class Meta:
+        ordering: ClassVar = ["-id"]
+        indexes: ClassVar = [models.Index(fields=["task", "-id"], name="firing_by_task")]
+
+    def __str__(self) -> str:
+        return f"{self.due_at:%Y-%m-%d %H:%M:%S} {self.outcome}"

@@ -1,0 +1,86 @@
+"""What a handler is given beside its payload."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from jobs.main_api.client import MainApi
+from jobs.main_api.model import Campaign
+from jobs.world.clock import Moment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Followup:
+    """A job that a handler wants submitted."""
+
+    type: str
+    campaign_id: str
+    payload: dict[str, Any]
+    subject: str | None = None
+    clock_due: Moment | None = None
+    occurrences: int = 1
+    interval: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """One event type of one entity that should have a schedule row, and the job that its falling due submits."""
+
+    entity_id: str
+    entity_name: str
+    event_type: str
+    interval: timedelta
+    variables: Any  #: of the entity; they hold the mark of what was applied
+    job_type: str
+    payload: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """All of `event` of an entity up to `due` is applied."""
+
+    entity_id: str
+    event: str
+    due: Moment
+    interval: timedelta | None  #: None: it does not come again
+
+
+class Schedules(Protocol):
+    """The schedule rows and campaign clocks, as far as handlers change them (see jobs/schedules.py)."""
+
+    def sync(self, campaign: Campaign, entity_type: str, wanted: Sequence[Wanted]) -> list[Followup]:
+        """Make the rows of a campaign's settlements or structures just these; the jobs that are due."""
+
+    def clear(self, campaign_id: str, entity_type: str) -> None:
+        """Remove the rows of a campaign that is gone or inactive."""
+
+    def applied(self, noted: Sequence["Applied"]) -> list[Followup]:
+        """Note what was applied, count the next due times from it; the jobs that are due already."""
+
+    def forget(self, entity_id: str) -> None:
+        """Remove the rows of an entity that is gone."""
+
+    def processed(self, campaign_id: str, world_time: str) -> None:
+        """Note that the campaign's events were looked at as of `world_time`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One attempt of one job: all that its handler may use."""
+
+    job_id: str
+    campaign_id: str
+    attempt: int
+    due_at: datetime
+    api: MainApi
+    schedules: Schedules
+    submit: Callable[[Sequence[Followup]], int]
+    """Submits jobs; how many of them are new."""
+    clock_due: Moment | None
+    """The last due time to apply, on the campaign's clock; None for a job asked for by hand."""
+    occurrences: int
+    """How many due times, `interval` apart, end at `clock_due`."""
+    interval: timedelta | None
+    paused_campaigns: Callable[[], Collection[str]] = frozenset
+    """The ids of campaigns that somebody has paused: a job for all campaigns leaves them out."""

@@ -1,0 +1,220 @@
+"""Schedule rows and campaign clocks in the database: when each event type of each entity is next due."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+import structlog
+from django.db import connection, transaction
+from django.utils import timezone
+
+from jobs.errors import PermanentError
+from jobs.main_api.model import Campaign
+from jobs.models import CampaignClock, ScheduleRow
+from jobs.run import Applied, Followup, Wanted
+from jobs.statements import PLACED_COLUMNS, statements
+from jobs.storable import as_name, is_id
+from jobs.world.clock import Moment, WallTime, WorldTime, clock_name, later
+from jobs.world.due import due_by
+from jobs.world.marks import read_mark
+
+log = structlog.get_logger(__name__)
+_CLOCKS: dict[str, type[WallTime] | type[WorldTime]] = {"wall": WallTime, "world": WorldTime}
+
+
+def parse_moment(clock: str, text: str) -> Moment:
+    """The moment that `text` names on the clock called `clock`. Raises ValueError when it names none."""
+    return _CLOCKS[clock].parse(text)
+
+
+def reading_of(world_time: str | None) -> Moment:
+    """What a campaign's clock shows now: its world time when it has one, wall-clock time otherwise.
+
+    Raises PermanentError when the world time cannot be read.
+    """
+    try:
+        return WorldTime.parse(world_time) if world_time else WallTime(timezone.now())
+    except ValueError as error:
+        raise PermanentError(f"currentWorldTime: {str(error)[:300]}") from None
+
+
+def sortable(moment: Moment | None) -> str:
+    """Text of one fixed shape, so that it sorts as time does; empty for never."""
+    return moment.at.strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0") if moment else ""
+
+
+def see(campaign: Campaign) -> CampaignClock:
+    """Remember what the main API says of a campaign; a world time that cannot be read is not remembered."""
+    values = {"name": as_name(campaign.name), "is_active": campaign.is_active, "seen_at": timezone.now()}
+    try:
+        world_time = campaign.current_world_time
+        values["world_time"] = WorldTime.parse(world_time).isoformat() if world_time else ""
+    except ValueError:
+        log.warning("schedules.unreadable_clock", campaign_id=campaign.id, world_time=repr(world_time)[:100])
+    clock, _ = CampaignClock.objects.update_or_create(campaign_id=campaign.id, defaults=values)
+    return clock
+
+
+class DatabaseSchedules:
+    """`jobs.run.Schedules` on the tables ScheduleRow and CampaignClock."""
+
+    @transaction.atomic
+    def sync(self, campaign: Campaign, entity_type: str, wanted: Sequence[Wanted]) -> list[Followup]:
+        """Make the rows of a campaign's settlements or structures just these; the jobs that are due.
+
+        A row is found by (entity, event type), so that recalculating moves or removes it and never adds a second.
+        """
+        reading = reading_of(campaign.current_world_time)
+        see(campaign)
+        standing = {
+            (row.entity_id, row.event_type): row
+            for row in ScheduleRow.objects.filter(campaign_id=campaign.id, entity_type=entity_type)
+        }
+        new, known = [], []
+        was = {row.pk: _placed(row) for row in standing.values()}
+        for want in wanted:
+            if not is_id(want.entity_id):
+                log.warning("schedules.unusable_id", entity_id=repr(want.entity_id)[:100], next="it is left alone")
+                continue
+            row = standing.pop((want.entity_id, want.event_type), None)
+            if row is None:
+                row = ScheduleRow(campaign_id=campaign.id, entity_type=entity_type, anchor="")
+                new.append(row)
+            else:
+                known.append(row)
+            _place(row, want, reading)
+        ScheduleRow.objects.filter(id__in=[row.id for row in standing.values()]).delete()
+        _due, followups = _fire([*new, *known], reading)
+        ScheduleRow.objects.bulk_create(new, batch_size=500)
+        _save([row for row in known if _placed(row) != was[row.pk]])
+        return followups
+
+    def clear(self, campaign_id: str, entity_type: str) -> None:
+        """Remove the rows of a campaign that is gone or inactive."""
+        ScheduleRow.objects.filter(campaign_id=campaign_id, entity_type=entity_type).delete()
+
+    @transaction.atomic
+    def applied(self, noted: Sequence[Applied]) -> list[Followup]:
+        """Note what was applied, count the next due times from it; the jobs that are due already."""
+        rows = {
+            (row.entity_id, row.event_type): row
+            for row in ScheduleRow.objects.select_for_update()
+            .filter(entity_id__in={n.entity_id for n in noted})
+            .order_by("id")
+        }
+        moved, gone = [], []
+        for n in noted:
+            row = rows.get((n.entity_id, n.event))
+            if row is None or row.clock != clock_name(n.due) or row.anchor > sortable(n.due):
+                continue
+            if n.interval is None:
+                gone.append(row.id)
+                continue
+            row.anchor, row.interval = sortable(n.due), n.interval
+            row.next_due = row.fire_at = sortable(later(n.due, n.interval))
+            moved.append(row)
+        if gone:
+            ScheduleRow.objects.filter(id__in=gone).delete()
+        followups = _fire_by_campaign(moved)
+        _save(moved)
+        return followups
+
+    def forget(self, entity_id: str) -> None:
+        """Remove the rows of an entity that is gone."""
+        ScheduleRow.objects.filter(entity_id=entity_id).delete()
+
+    def processed(self, campaign_id: str, world_time: str) -> None:
+        """Note that the campaign's events were looked at as of `world_time`."""
+        CampaignClock.objects.update_or_create(campaign_id=campaign_id, defaults={"processed_world_time": world_time})
+
+
+@transaction.atomic
+def fire_wall_rows(now: datetime, *, limit: int = 500) -> list[Followup]:
+    """The jobs of rows on wall-clock time that are due at `now`, at most `limit` rows; each is handed out once."""
+    reading = WallTime(now)
+    rows = list(
+        ScheduleRow.objects.select_for_update()
+        .filter(clock="wall", fire_at__gt="", fire_at__lte=sortable(reading))
+        .order_by("fire_at")[:limit]
+    )
+    due, followups = _fire(rows, reading)
+    _save(due)
+    return followups
+
+
+def next_wall_firing() -> datetime | None:
+    """When the next row on wall-clock time is due."""
+    first = ScheduleRow.objects.filter(clock="wall", fire_at__gt="").order_by("fire_at").values_list("fire_at").first()
+    return WallTime.parse(first[0]).at.astimezone(UTC) if first else None
+
+
+def _fire_by_campaign(rows: Sequence[ScheduleRow]) -> list[Followup]:
+    """The jobs of rows that are due already on their campaigns' clocks."""
+    known = dict(
+        CampaignClock.objects.filter(campaign_id__in={row.campaign_id for row in rows}).values_list(
+            "campaign_id", "world_time"
+        )
+    )
+    followups: list[Followup] = []
+    for clock in ("world", "wall"):
+        for campaign_id in {row.campaign_id for row in rows if row.clock == clock}:
+            world_time = known.get(campaign_id) if clock == "world" else None
+            if clock == "world" and not world_time:
+                continue
+            own = [row for row in rows if row.campaign_id == campaign_id and row.clock == clock]
+            followups += _fire(own, reading_of(world_time))[1]
+    return followups
+
+
+def _placed(row: ScheduleRow) -> list[object]:
+    """Where a row stands; when it was written says nothing."""
+    return [getattr(row, name) for name in PLACED_COLUMNS if name != "updated_at"]
+
+
+def _save(rows: Sequence[ScheduleRow]) -> None:
+    """Write where rows stand."""
+    if rows:
+        with connection.wrap_database_errors:
+            statements().place(rows)
+
+
+def _place(row: ScheduleRow, want: Wanted, reading: Moment) -> None:
+    """Where the row stands: one interval after what was applied last, or after it was first seen."""
+    clock = clock_name(reading)
+    mark = read_mark(want.variables, want.event_type, type(reading)) if isinstance(want.variables, dict) else None
+    if row.anchor and row.clock == clock:
+        anchor: Moment = parse_moment(clock, row.anchor)
+        anchor = max(anchor, mark) if mark else anchor
+    else:
+        anchor = mark or reading
+    next_due = sortable(later(anchor, want.interval))
+    if next_due != row.next_due or clock != row.clock:
+        row.fire_at = next_due
+    row.entity_id, row.event_type, row.entity_name = want.entity_id, want.event_type, as_name(want.entity_name)
+    row.clock, row.anchor, row.interval, row.next_due = clock, sortable(anchor), want.interval, next_due
+    row.job_type, row.payload, row.updated_at = want.job_type, want.payload, timezone.now()
+
+
+def _fire(rows: Iterable[ScheduleRow], reading: Moment) -> tuple[list[ScheduleRow], list[Followup]]:
+    """The rows that are due by `reading`, each moved on to its next firing, and the job for each.
+
+    One job applies all occurrences; its key holds the last of them, so that asking again gives the same job.
+    """
+    due_rows, followups = [], []
+    for row in rows:
+        first = parse_moment(row.clock, row.next_due) if row.next_due else None
+        due = due_by(first, row.interval, reading)
+        if due is None:
+            continue
+        row.fire_at = sortable(later(due.last, row.interval))
+        due_rows.append(row)
+        followups.append(
+            Followup(
+                type=row.job_type,
+                campaign_id=row.campaign_id,
+                payload=row.payload,
+                clock_due=due.last,
+                occurrences=due.occurrences,
+                interval=row.interval,
+            )
+        )
+    return due_rows, followups

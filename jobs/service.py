@@ -1,0 +1,266 @@
+"""The one door: submit, cancel, reschedule, retry, run now.
+
+Admin, HTTP API, listener, cron tasks and management commands all go through it, always saying who acts and why.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+from django.db import transaction
+from django.utils import timezone
+
+from jobs import ledger
+from jobs.engine import carrier
+from jobs.errors import InvalidJob, StateConflict
+from jobs.ledger import Move
+from jobs.models import Job
+from jobs.registry import type_named
+from jobs.run import Followup
+from jobs.states import CANCELLABLE, RESCHEDULABLE, RETRYABLE, WAITING, Priority, State
+from jobs.storable import LONGEST_ID, is_storable
+from jobs.world.clock import Moment, clock_name
+
+EARLIEST = timedelta(days=366)  #: how long ago a due time may lie
+LATEST = timedelta(days=3660)  #: how far ahead a due time may lie
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """A job as somebody asks for it; `payload` is JSON as it came."""
+
+    type: object
+    campaign_id: object
+    payload: object
+    due_at: datetime | None = None
+    priority: object = None
+    subject: str | None = None
+    clock_due: Moment | None = None
+    occurrences: int = 1
+    interval: timedelta | None = None
+    request_id: str = ""
+
+
+@dataclass(slots=True)
+class Report:
+    """What a command over many jobs did, and what it left as it was."""
+
+    verb: str
+    done: list[Job] = field(default_factory=list)
+    left: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def all_done(self) -> bool:
+        """Whether nothing was left as it was."""
+        return not self.left
+
+    def __str__(self) -> str:
+        count = len(self.done)
+        text = f"{self.verb} {count} job{'' if count == 1 else 's'}."
+        if self.left:
+            states = ", ".join(f"{n} {state}" for state, n in sorted(self.left.items()))
+            text += f" {sum(self.left.values())} left as it was: {states}."
+        return text
+
+
+def submit(submission: Submission, *, actor: str, reason: str = "submitted") -> tuple[Job, bool]:
+    """Submit one job; the job that stands for this work, and whether it is new.
+
+    Raises InvalidJob, naming the field, when type, campaign, payload, priority or due time is wrong.
+    """
+    (answer,) = submit_many([submission], actor=actor, reason=reason)
+    return answer
+
+
+def submit_copy(submission: Submission, *, of: Job, actor: str, reason: str) -> tuple[Job, bool]:
+    """Submit a job that a person made from `of`; where it is new, it says so. As `submit` otherwise."""
+    with transaction.atomic():
+        job, new = submit(submission, actor=actor, reason=f"{reason} (a copy of {of.pk})")
+        if new:
+            Job.objects.filter(pk=job.pk).update(copy_of=of.pk)
+    return job, new
+
+
+def check(submission: Submission) -> None:
+    """Raise InvalidJob, naming the field, where `submit` would."""
+    _job(submission, "check", timezone.now())
+
+
+def submit_many(submissions: Sequence[Submission], *, actor: str, reason: str = "submitted") -> list[tuple[Job, bool]]:
+    """Submit all jobs or, where one is refused, none of them.
+
+    Raises InvalidJob as `submit` does.
+    """
+    now = timezone.now()
+    jobs = [_job(submission, actor, now) for submission in submissions]
+    standing = ledger.create_many(jobs, actor=actor, reason=reason)
+    ours = {job.id for job in jobs}
+    carrier.carry_after_commit([job for job in standing.values() if job.id in ours])
+    seen: set[str] = set()
+    answers = []
+    for job in jobs:
+        stands = standing[job.unique_key]
+        answers.append((stands, stands.id in ours and job.unique_key not in seen))
+        seen.add(job.unique_key)
+    return answers
+
+
+def submit_followups(followups: Sequence[Followup], *, actor: str, reason: str, request_id: str = "") -> int:
+    """Submit what handlers and schedule rows ask for; how many of the jobs are new."""
+    submissions = [
+        Submission(
+            type=f.type,
+            campaign_id=f.campaign_id,
+            payload=f.payload,
+            subject=f.subject,
+            clock_due=f.clock_due,
+            occurrences=f.occurrences,
+            interval=f.interval,
+            request_id=request_id,
+        )
+        for f in followups
+    ]
+    return sum(new for _, new in submit_many(submissions, actor=actor, reason=reason))
+
+
+def cancel(jobs: Iterable[Job], *, actor: str, reason: str) -> Report:
+    """Take back jobs that have not started, and discard dead letters."""
+    now = timezone.now()
+    report = _move_each(
+        "Cancelled", jobs, CANCELLABLE, lambda job: Move(job, State.CANCELLED, reason, {"finished_at": now}), actor
+    )
+    carrier.drop_after_commit(report.done)
+    return report
+
+
+def reschedule(jobs: Iterable[Job], *, due_at: datetime, actor: str, reason: str) -> Report:
+    """Let jobs that have not started be due at another time.
+
+    Raises InvalidJob when `due_at` is naive or beyond the limits.
+    """
+    _check_due(due_at, "due_at", timezone.now())
+    report = _move_each(
+        "Rescheduled", jobs, RESCHEDULABLE, lambda job: Move(job, State.SCHEDULED, reason, {"due_at": due_at}), actor
+    )
+    carrier.drop_after_commit(report.done)
+    carrier.carry_after_commit(report.done)
+    return report
+
+
+def run_now(jobs: Iterable[Job], *, actor: str, reason: str) -> Report:
+    """Let jobs that wait for a due time be due at once."""
+    now = timezone.now()
+    report = _move_each("Queued", jobs, WAITING, lambda job: Move(job, State.QUEUED, reason, {"due_at": now}), actor)
+    carrier.carry_after_commit(report.done)
+    return report
+
+
+def retry(jobs: Iterable[Job], *, actor: str, reason: str) -> Report:
+    """Put dead letters and cancelled jobs back into their queue, with all their attempts."""
+    now = timezone.now()
+    again = {"failures": 0, "due_at": now, "finished_at": None, "error": "", "traceback": ""}
+    report = _move_each("Retried", jobs, RETRYABLE, lambda job: Move(job, State.QUEUED, reason, again), actor)
+    carrier.carry_after_commit(report.done)
+    return report
+
+
+def only(report: Report, job: Job) -> Job:
+    """The job of a report over one job.
+
+    Raises StateConflict when it was left as it was.
+    """
+    if not report.done:
+        raise StateConflict(f"{job}: {report.verb.lower()} is not possible while {', '.join(report.left)}")
+    return report.done[0]
+
+
+def _move_each(
+    verb: str, jobs: Iterable[Job], allowed: tuple[State, ...], wanted: Callable[[Job], Move], actor: str
+) -> Report:
+    report = Report(verb)
+    with transaction.atomic():
+        moves = []
+        for job in jobs:
+            if State(job.state) in allowed:
+                moves.append(wanted(job))
+            else:
+                report.left[job.state] += 1
+        report.done = ledger.move_many(moves, actor=actor)
+        if len(report.done) < len(moves):
+            report.left["changed meanwhile"] += len(moves) - len(report.done)
+    return report
+
+
+def _job(submission: Submission, actor: str, now: datetime) -> Job:
+    job_type = type_named(submission.type)
+    campaign_id = submission.campaign_id or ""
+    if not isinstance(campaign_id, str) or len(campaign_id) > LONGEST_ID:
+        raise InvalidJob("campaignId", f"expected a string of at most {LONGEST_ID} characters")
+    if not campaign_id and not job_type.all_campaigns:
+        raise InvalidJob("campaignId", f"is required for {job_type.name}")
+    payload = job_type.parse(submission.payload)
+    _check_text("campaignId", campaign_id)
+    _check_payload(submission.payload)
+    due_at = payload.due_at() or submission.due_at or now
+    _check_due(due_at, "payload.executeAt" if payload.due_at() else "due_at", now)
+    due_at = due_at.astimezone(UTC)  # the statements write it as it reads
+    subject = payload.subject() if submission.subject is None else submission.subject
+    due_key = submission.clock_due.isoformat() if submission.clock_due else due_at.isoformat()
+    key = f"{job_type.name}\0{campaign_id}\0{subject}\0{due_key}"  # none of them holds NUL, whatever ids look like
+    return Job(
+        type=job_type.name,
+        campaign_id=campaign_id,
+        subject=subject,
+        payload=submission.payload,
+        unique_key=hashlib.sha256(key.encode()).hexdigest(),
+        priority=_priority(submission.priority, job_type.priority),
+        state=State.QUEUED if due_at <= now else State.SCHEDULED,
+        due_at=due_at,
+        created_at=now,
+        moved_at=now,
+        source=actor,
+        request_id=submission.request_id,
+        clock=clock_name(submission.clock_due) if submission.clock_due else "",
+        clock_due=submission.clock_due.isoformat() if submission.clock_due else "",
+        occurrences=submission.occurrences,
+        interval=submission.interval,
+    )
+
+
+def _check_text(field_name: str, text: str) -> None:
+    """Refuse what PostgreSQL can keep neither as text nor as JSON."""
+    if not is_storable(text):
+        raise InvalidJob(field_name, "holds a NUL character or half of a surrogate pair")
+
+
+def _check_payload(payload: object) -> None:
+    try:
+        text = msgspec.json.encode(payload).decode()
+    except UnicodeEncodeError:
+        raise InvalidJob("payload", "holds half of a surrogate pair") from None
+    if "\\u0000" in text:
+        raise InvalidJob("payload", "holds a NUL character")
+
+
+def _priority(asked: object, default: Priority) -> int:
+    if asked is None:
+        return default.value
+    for priority in Priority:
+        if not isinstance(asked, bool) and asked in (priority.value, priority.name):
+            return priority.value
+    names = ", ".join(f"{p.name} {p.value}" for p in Priority)
+    raise InvalidJob("priority", f"{asked!r} is none of {names}")
+
+
+def _check_due(due_at: Any, field_name: str, now: datetime) -> None:
+    if not isinstance(due_at, datetime) or due_at.tzinfo is None:
+        raise InvalidJob(field_name, "expected a time with its offset from UTC, such as 2026-01-02T03:04:05Z")
+    if not now - EARLIEST <= due_at <= now + LATEST:
+        raise InvalidJob(
+            field_name,
+            f"{due_at.isoformat()} is more than {EARLIEST.days} days ago or more than {LATEST.days} days ahead",
+        )

@@ -1,0 +1,51 @@
+"""The ledger's statements for many jobs at once, as each database likes them best.
+
+Past Django's ORM and cursor wrappers, which cost more than the databases themselves; each statement has one text, so
+that it is prepared once.
+"""
+
+import threading
+from typing import Any
+
+from django.db import connection
+
+from jobs.statements.base import PLACED_COLUMNS, Statements
+from jobs.statements.postgresql import PostgreSQL
+from jobs.statements.rows import Attempt, Carried, Claimant, Claimed, Died, End, Entry, Outcomes, entry_of_claim
+from jobs.statements.sqlite import SQLite
+
+__all__ = [
+    "PLACED_COLUMNS",
+    "Attempt",
+    "Carried",
+    "Claimant",
+    "Claimed",
+    "Died",
+    "End",
+    "Entry",
+    "Outcomes",
+    "PostgreSQL",
+    "SQLite",
+    "Statements",
+    "entry_of_claim",
+    "statements",
+]  # fmt: skip
+
+
+class _OfThread(threading.local):
+    """The statements that this thread used last, with the connection that they are on."""
+
+    raw: Any = None
+    statements: Statements
+
+
+_last = _OfThread()
+
+
+def statements() -> Statements:
+    """The statements of the default database, on its connection of this thread."""
+    connection.ensure_connection()
+    raw: Any = connection.connection
+    if _last.raw is not raw:
+        _last.raw, _last.statements = raw, SQLite(raw) if connection.vendor == "sqlite" else PostgreSQL(raw)
+    return _last.statements

@@ -1,0 +1,99 @@
+"""What the ledger asks of a database, and the SQL that both dialects share."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+
+from jobs.histogram import COLUMNS as WAITED_COLUMNS
+from jobs.models import Job, ScheduleRow
+from jobs.statements.rows import Attempt, Carried, Claimant, Claimed, Died, End, Entry, Outcomes
+
+CLAIMED_COLUMNS: Final = (
+    "id, type, campaign_id, subject, payload, priority, attempt, failures, due_at, clock, clock_due, occurrences, "
+    '"interval", request_id'
+)
+AUDIT_COLUMNS: Final = "job_id, at, was, now, attempt, actor, reason, duration_ms, error, details"
+INSERTED_COLUMNS: Final = (
+    "id", "type", "campaign_id", "subject", "payload", "unique_key", "priority", "state", "attempt", "failures",
+    "due_at", "created_at", "moved_at", "worker", "error", "traceback", "source", "request_id", "clock_due", "clock",
+    "occurrences", "interval",
+)  # fmt: skip
+PLACED_COLUMNS: Final = (  # of a schedule row that stands, what changes
+    "entity_name", "clock", "anchor", "interval", "next_due", "fire_at", "job_type", "payload", "updated_at",
+)  # fmt: skip
+OUTCOME_COLUMNS: Final = (
+    "minute", "type", "outcome", "shard", "jobs", "run_ms", "run_ms_max", "wait_ms", "wait_ms_max", *WAITED_COLUMNS,
+)  # fmt: skip
+_ADDED: Final = ", ".join(f"{c} = o.{c} + excluded.{c}" for c in ("jobs", "run_ms", "wait_ms", *WAITED_COLUMNS))
+UPSERT: Final = (
+    f"INSERT INTO jobs_outcomeminute AS o ({', '.join(OUTCOME_COLUMNS)}) {{rows}} "
+    f"ON CONFLICT (minute, type, outcome, shard) DO UPDATE SET {_ADDED}, "
+    "run_ms_max = {greatest}(o.run_ms_max, excluded.run_ms_max), "
+    "wait_ms_max = {greatest}(o.wait_ms_max, excluded.wait_ms_max)"
+)
+GROUP: Final = (
+    "INSERT INTO jobs_failuregroup AS g (key, error, message, place, first_seen, last_seen) VALUES ({values}) "
+    "ON CONFLICT (key) DO UPDATE SET last_seen = excluded.last_seen"
+)
+HOUR: Final = (
+    "INSERT INTO jobs_failurehour AS h (group_id, hour, jobs) VALUES ({values}) "
+    "ON CONFLICT (group_id, hour) DO UPDATE SET jobs = h.jobs + excluded.jobs"
+)
+INSERTED: Final = ", ".join(f'"{column}"' for column in INSERTED_COLUMNS)
+QUEUED: Final = "id, type, campaign_id, priority, attempt, subject"
+
+
+class Statements(ABC):
+    """What the ledger asks of the database, within a transaction that it has begun."""
+
+    @abstractmethod
+    def insert(self, jobs: Mapping[str, Job]) -> set[str]:
+        """Insert new jobs, by unique key, where there is none with that key; the keys of those inserted."""
+
+    @abstractmethod
+    def block(self, *, more: bool) -> AbstractContextManager[object]:
+        """A transaction for one `cycle`, with `more` for other statements beside it."""
+
+    @abstractmethod
+    def cycle(
+        self, ends: Sequence[tuple[End, Entry]], ids: Sequence[str], by: Claimant
+    ) -> tuple[set[Attempt], list[Claimed]]:
+        """End attempts and claim jobs, with an audit entry for each of both, and count the ends.
+
+        Of `ends`, each attempt once, those end that are still RUNNING at that attempt, and these are the first answer.
+        Those of `ids` that are QUEUED become RUNNING at their next attempt; they are the second, in the order of `ids`.
+        """
+
+    @abstractmethod
+    def queue(self, ids: Sequence[str], was: str, now: datetime) -> list[Carried]:
+        """Make those of `ids` QUEUED that are in state `was` and due; the jobs that moved."""
+
+    @abstractmethod
+    def place(self, rows: Sequence[ScheduleRow]) -> None:
+        """Write where schedule rows stand; Django's bulk_update of thousands of rows takes seconds."""
+
+    @abstractmethod
+    def audit(self, entries: Iterable[Entry]) -> None:
+        """Write audit entries."""
+
+    @abstractmethod
+    def count(self, rows: Iterable[Outcomes]) -> None:
+        """Add outcomes to the minutes' totals."""
+
+    @abstractmethod
+    def count_dead(self, rows: Iterable[Died]) -> None:
+        """Note when failures were seen, and add to the hours' totals."""
+
+
+def as_json(value: Any) -> str:
+    """JSON as the databases keep it."""
+    return msgspec.json.encode(value).decode()
+
+
+def hour_of(moment: datetime) -> datetime:
+    """The hour that a moment lies in."""
+    return moment.replace(minute=0, second=0, microsecond=0)

@@ -1,0 +1,205 @@
+"""The ledger's statements in PostgreSQL's dialect."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from datetime import datetime
+from itertools import pairwise
+from typing import Any, Final
+
+import msgspec
+import psycopg
+from django.db import transaction
+
+from jobs.histogram import BOUNDS_MS
+from jobs.models import Job, ScheduleRow
+from jobs.statements.base import (
+    AUDIT_COLUMNS,
+    CLAIMED_COLUMNS,
+    GROUP,
+    HOUR,
+    INSERTED,
+    INSERTED_COLUMNS,
+    OUTCOME_COLUMNS,
+    PLACED_COLUMNS,
+    QUEUED,
+    UPSERT,
+    Statements,
+    as_json,
+    hour_of,
+)
+from jobs.statements.rows import CLAIMED, Attempt, Carried, Claimant, Claimed, Died, End, Entry, Outcomes
+
+#: What an end has in the columns of a claim: its attempt, and types for the planner.
+_NONE: Final = {
+    "attempt": "attempt",
+    "payload": "NULL::jsonb",
+    "due_at": "NULL::timestamptz",
+    '"interval"': "NULL::interval",
+}
+
+#: Columns of a new job that are no text.
+_TYPES: Final = {
+    "id": "uuid", "payload": "jsonb", "priority": "int", "attempt": "int", "failures": "int", "due_at": "timestamptz",
+    "created_at": "timestamptz", "moved_at": "timestamptz", "occurrences": "int", "interval": "interval",
+    "updated_at": "timestamptz",
+}  # fmt: skip
+_PLACED_AS: Final = ", ".join(f"{name} {_TYPES.get(name, 'text')}" for name in PLACED_COLUMNS)
+_PLACED_AT_ONCE: Final = 1000  # rows a statement
+_INSERTED_AS: Final = ", ".join(f'"{name}" {_TYPES.get(name, "text")}' for name in INSERTED_COLUMNS)
+
+#: jobs.statements.rows.outcomes_of in SQL.
+_COUNTED: Final = (
+    "SELECT $7::timestamptz, v.type, v.state, $8::int, count(*), sum(v.duration_ms), max(v.duration_ms), "
+    "sum(v.wait_ms), max(v.wait_ms), "
+    + ", ".join(
+        f"count(*) FILTER (WHERE v.wait_ms > {above} AND v.wait_ms <= {bound})"
+        for above, bound in pairwise((-1, *BOUNDS_MS))
+    )
+    + " FROM ended JOIN v USING (id, attempt) GROUP BY v.type, v.state ORDER BY v.type, v.state"
+)
+
+
+def _numbered(count: int) -> str:
+    """The first `count` parameters."""
+    return ", ".join(f"${n}" for n in range(1, count + 1))
+
+
+class PostgreSQL(Statements):
+    """One statement a batch: a round trip costs more than many rows.
+
+    Rows go out as one JSON text, which costs a tenth of an array for each column. Parameters are numbered, as
+    PostgreSQL has them, for psycopg would look for its own in each statement each time.
+    """
+
+    INSERT: Final = (
+        f"INSERT INTO jobs_job ({INSERTED}) SELECT {INSERTED} FROM json_to_recordset($1::json) "
+        f"AS v({_INSERTED_AS}) "
+        "ORDER BY unique_key "  # in one order, or two submitters of the same work could lock each other
+        "ON CONFLICT (unique_key) DO NOTHING RETURNING unique_key"
+    )
+    #: `state || ''` keeps the planner from walking an index on state, and the ids of the ends beside `v` keep it from
+    #: walking the table: either is the whole backlog.
+    CYCLE: Final = (
+        "WITH v AS (SELECT * FROM json_to_recordset($1::json) AS v(id uuid, attempt int, state text, finished bool, "
+        "due_at timestamptz, failures int, result text, error text, traceback text, failure_key text, type text, "
+        "wait_ms float8, reason text, duration_ms float8, details text)), "
+        "at AS (SELECT $2::timestamptz AS now, $3::timestamptz AS lease_until, $4::text AS actor, $5::text AS worker, "
+        "$6::uuid[] AS ids), "
+        "ended AS (UPDATE jobs_job SET state = v.state, moved_at = at.now, "
+        "finished_at = CASE WHEN v.finished THEN at.now END, due_at = coalesce(v.due_at, jobs_job.due_at), "
+        "failures = v.failures, result = v.result::jsonb, error = v.error, traceback = v.traceback, "
+        "failure_key = v.failure_key, lease_until = NULL FROM v, at "
+        "WHERE jobs_job.id = ANY($9::uuid[]) AND jobs_job.id = v.id AND jobs_job.state || '' = 'RUNNING' "
+        "AND jobs_job.attempt = v.attempt "
+        "RETURNING jobs_job.id, jobs_job.attempt), "
+        "wanted AS (SELECT id FROM jobs_job WHERE id = ANY($6::uuid[]) AND state || '' = 'QUEUED' "
+        "ORDER BY id FOR UPDATE SKIP LOCKED), "
+        "claimed AS (UPDATE jobs_job SET state = 'RUNNING', attempt = attempt + 1, worker = at.worker, "
+        "started_at = at.now, moved_at = at.now, lease_until = at.lease_until, error = '', traceback = '' "
+        f"FROM at WHERE id IN (SELECT id FROM wanted) RETURNING {CLAIMED_COLUMNS}), "
+        f"noted AS (INSERT INTO jobs_auditentry ({AUDIT_COLUMNS}) "
+        "SELECT id, at.now, 'RUNNING', v.state, attempt, at.actor, v.reason, v.duration_ms, v.error, "
+        "v.details::jsonb FROM ended JOIN v USING (id, attempt), at UNION ALL "
+        f"(SELECT id, at.now, 'QUEUED', 'RUNNING', attempt, at.actor, '{CLAIMED}', NULL, '', NULL::jsonb "
+        "FROM claimed, at ORDER BY array_position(at.ids, id))), "
+        f"counted AS ({UPSERT.format(rows=_COUNTED, greatest='greatest')}) "
+        f"SELECT {CLAIMED_COLUMNS.replace('id', 'id::text', 1)} FROM claimed UNION ALL "
+        f"SELECT id::text, {', '.join(_NONE.get(c, 'NULL') for c in CLAIMED_COLUMNS.split(', ')[1:])} FROM ended"
+    )
+    QUEUE: Final = (
+        "UPDATE jobs_job SET state = 'QUEUED', moved_at = $1 WHERE id IN (SELECT id FROM jobs_job WHERE "
+        "id = ANY($2::uuid[]) AND state || '' = $3 AND due_at + '0'::interval <= $1 ORDER BY id "
+        "FOR UPDATE SKIP LOCKED) "
+        f"RETURNING {QUEUED}"
+    )
+    PLACE: Final = (
+        f"UPDATE jobs_schedulerow AS r SET {', '.join(f'{c} = v.{c}' for c in PLACED_COLUMNS)} "
+        "FROM json_to_recordset($1::json) "
+        f"AS v(id bigint, {_PLACED_AS}) WHERE r.id = v.id"
+    )
+    AUDIT: Final = (
+        f"INSERT INTO jobs_auditentry ({AUDIT_COLUMNS}) SELECT job_id, at, was, now, attempt, actor, reason, "
+        "duration_ms, error, details::jsonb FROM json_to_recordset($1::json) "
+        "AS v(job_id uuid, at timestamptz, was text, now text, attempt int, actor text, reason text, "
+        "duration_ms float8, error text, details text)"
+    )
+    COUNT: Final = UPSERT.format(rows=f"VALUES ({_numbered(len(OUTCOME_COLUMNS))})", greatest="greatest")
+    GROUP: Final = GROUP.format(values=_numbered(6))
+    HOUR: Final = HOUR.format(values=_numbered(3))
+
+    def __init__(self, raw: "psycopg.Connection[Any]") -> None:
+        # Django's own cursors bind on the client's side, where nothing can be prepared.
+        self._cursor = psycopg.RawCursor(raw, row_factory=psycopg.rows.tuple_row)
+
+    def insert(self, jobs: Mapping[str, Job]) -> set[str]:
+        """See Statements."""
+        rows = [{name: getattr(job, name) for name in INSERTED_COLUMNS} for job in jobs.values()]
+        self._cursor.execute(self.INSERT, (as_json(rows),))
+        return {row[0] for row in self._cursor.fetchall()}
+
+    def block(self, *, more: bool) -> AbstractContextManager[object]:
+        """See Statements; a statement alone is a transaction by itself."""
+        return transaction.atomic() if more else nullcontext()
+
+    def cycle(
+        self, ends: Sequence[tuple[End, Entry]], ids: Sequence[str], by: Claimant
+    ) -> tuple[set[Attempt], list[Claimed]]:
+        """See Statements; one round trip."""
+        ended = as_json([_ended(end, entry) for end, entry in ends])
+        ending, wanted = _array([end.id for end, _ in ends]), _array(ids)
+        parameters = (ended, by.now, by.lease_until, by.actor, by.worker, wanted, by.minute, by.shard, ending)
+        self._cursor.execute(self.CYCLE, parameters)
+        found, current = dict[str, Claimed](), set[Attempt]()
+        for row in self._cursor.fetchall():
+            if row[1] is None:
+                current.add(Attempt(row[0], row[6]))
+            else:
+                found[row[0]] = _claimed(row, by.now)
+        return current, [found[i] for i in dict.fromkeys(ids) if i in found]
+
+    def queue(self, ids: Sequence[str], was: str, now: datetime) -> list[Carried]:
+        """See Statements."""
+        self._cursor.execute(self.QUEUE, (now, _array(ids), was))
+        found = {str(row[0]): Carried(str(row[0]), *row[1:]) for row in self._cursor.fetchall()}
+        return [found[i] for i in dict.fromkeys(ids) if i in found]
+
+    def place(self, rows: Sequence[ScheduleRow]) -> None:
+        """See Statements."""
+        columns = ("id", *PLACED_COLUMNS)
+        for start in range(0, len(rows), _PLACED_AT_ONCE):
+            batch = [{name: getattr(row, name) for name in columns} for row in rows[start : start + _PLACED_AT_ONCE]]
+            self._cursor.execute(self.PLACE, (as_json(batch),))
+
+    def audit(self, entries: Iterable[Entry]) -> None:
+        """See Statements."""
+        self._cursor.execute(self.AUDIT, (as_json([entry._asdict() for entry in entries]),))
+
+    def count(self, rows: Iterable[Outcomes]) -> None:
+        """See Statements."""
+        for row in sorted(rows):
+            self._cursor.execute(self.COUNT, (*row[:-1], *row.waited))
+
+    def count_dead(self, rows: Iterable[Died]) -> None:
+        """See Statements."""
+        for failure, at, jobs in sorted(rows):
+            self._cursor.execute(self.GROUP, (*failure, at, at))
+            self._cursor.execute(self.HOUR, (failure.key, hour_of(at), jobs))
+
+
+def _ended(end: End, entry: Entry) -> dict[str, Any]:
+    """An end as the columns that CYCLE reads."""
+    told = {"reason": entry.reason, "duration_ms": entry.duration_ms, "details": entry.details}
+    return {**end._asdict(), **told, "finished": end.finished_at is not None}
+
+
+def _array(ids: Sequence[str]) -> str:
+    """Ids as PostgreSQL writes an array; psycopg looks at each item of a list."""
+    return "{" + ",".join(ids) + "}"
+
+
+def _claimed(row: Sequence[Any], now: datetime) -> Claimed:
+    values = list(row)
+    if isinstance(values[4], str):  # Django reads jsonb as text on its connections
+        values[4] = msgspec.json.decode(values[4])
+    values.append(now)
+    return Claimed(*values)

@@ -1,0 +1,143 @@
+"""What goes into the ledger's statements and comes out of them; job ids are text with dashes, as Redis has them."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from jobs import histogram
+from jobs.failure import Failure
+from jobs.states import State
+
+CLAIMED: Final = "claimed"  #: why a job is RUNNING, in its audit entry
+
+
+class Claimed(msgspec.Struct):
+    """A job that a worker has claimed: what its handler and its end need of the row."""
+
+    id: str
+    type: str
+    campaign_id: str
+    subject: str
+    payload: Any
+    priority: int
+    attempt: int
+    failures: int
+    due_at: datetime
+    clock: str
+    clock_due: str
+    occurrences: int
+    interval: timedelta | None
+    request_id: str
+    started_at: datetime
+    state: str = State.RUNNING.value
+
+
+class Carried(msgspec.Struct):
+    """A job that is to be carried by Redis: what that needs of the row."""
+
+    id: str
+    type: str
+    campaign_id: str
+    priority: int
+    attempt: int
+    subject: str
+    state: str = State.QUEUED.value
+    due_at: datetime | None = None  #: of one that waits for it
+
+
+class End(NamedTuple):
+    """How a claimed job's attempt ended: the columns that change with it."""
+
+    id: str
+    attempt: int
+    state: str
+    finished_at: datetime | None
+    due_at: datetime | None  #: None: as it was
+    failures: int
+    result: str | None  #: JSON
+    error: str
+    traceback: str
+    failure_key: str  #: of a dead letter
+    type: str
+    wait_ms: float  #: from due to started
+
+
+class Entry(NamedTuple):
+    """One audit entry."""
+
+    job_id: str
+    at: datetime
+    was: str
+    now: str
+    attempt: int
+    actor: str
+    reason: str
+    duration_ms: float | None
+    error: str
+    details: str | None = None  #: JSON
+
+
+class Outcomes(NamedTuple):
+    """A row to add to jobs.models.OutcomeMinute."""
+
+    minute: datetime
+    type: str
+    outcome: str
+    shard: int
+    jobs: int
+    run_ms: float
+    run_ms_max: float
+    wait_ms: float
+    wait_ms_max: float
+    waited: tuple[int, ...]  #: the counts of jobs.histogram's buckets
+
+
+class Claimant(NamedTuple):
+    """The worker that ends and claims, and the moment at which it does."""
+
+    actor: str
+    worker: str
+    now: datetime
+    lease_until: datetime  #: of what it claims
+    shard: int  #: of jobs.models.OutcomeMinute, to which its ends are added
+
+    @property
+    def minute(self) -> datetime:
+        """Of jobs.models.OutcomeMinute, to which its ends are added."""
+        return self.now.replace(second=0, microsecond=0)
+
+
+class Died(NamedTuple):
+    """How many jobs died of one kind of failure: a row to add to FailureGroup and FailureHour."""
+
+    failure: Failure
+    at: datetime
+    jobs: int
+
+
+class Attempt(NamedTuple):
+    """One attempt of one job."""
+
+    job_id: str
+    number: int
+
+
+def entry_of_claim(claimed: Claimed, by: Claimant) -> Entry:
+    """The audit entry of a claim."""
+    was, now = State.QUEUED.value, State.RUNNING.value
+    return Entry(claimed.id, by.now, was, now, claimed.attempt, by.actor, CLAIMED, None, "")
+
+
+def outcomes_of(ends: Sequence[tuple[End, Entry]], by: Claimant) -> list[Outcomes]:
+    """Ends summed up by type and outcome."""
+    groups: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for end, entry in ends:
+        groups.setdefault((end.type, end.state), []).append((entry.duration_ms or 0.0, end.wait_ms))
+    return [
+        Outcomes(by.minute, kind, outcome, by.shard, len(times), sum(r for r, _ in times),
+                 max(r for r, _ in times), sum(w for _, w in times), max(w for _, w in times),
+                 histogram.counted([w for _, w in times]))
+        for (kind, outcome), times in groups.items()
+    ]  # fmt: skip

@@ -1,0 +1,190 @@
+"""The ledger's statements in SQLite's dialect.
+
+`+state` keeps the planner from walking the index on state, which is the whole backlog.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+from django.db import transaction
+
+from jobs.models import Job, ScheduleRow
+from jobs.statements.base import (
+    AUDIT_COLUMNS,
+    CLAIMED_COLUMNS,
+    GROUP,
+    HOUR,
+    INSERTED,
+    INSERTED_COLUMNS,
+    OUTCOME_COLUMNS,
+    PLACED_COLUMNS,
+    QUEUED,
+    UPSERT,
+    Statements,
+    as_json,
+    hour_of,
+)
+from jobs.statements.rows import (
+    Attempt,
+    Carried,
+    Claimant,
+    Claimed,
+    Died,
+    End,
+    Entry,
+    Outcomes,
+    entry_of_claim,
+    outcomes_of,
+)
+
+
+class SQLite(Statements):
+    """Look, then write: the transaction is IMMEDIATE, so nobody writes between the two.
+
+    (UPDATE … RETURNING would be one statement, and costs twice as much as both.)
+    """
+
+    KNOWN: Final = "SELECT unique_key FROM jobs_job WHERE unique_key IN (SELECT value FROM json_each(?))"
+    INSERT: Final = f"INSERT INTO jobs_job ({INSERTED}) VALUES ({', '.join('?' for _ in INSERTED_COLUMNS)})"
+    CLAIMABLE: Final = (
+        f"SELECT {CLAIMED_COLUMNS} FROM jobs_job WHERE id IN (SELECT value FROM json_each(?)) AND +state = 'QUEUED'"
+    )
+    CLAIM: Final = (
+        "UPDATE jobs_job SET state = 'RUNNING', attempt = attempt + 1, worker = ?, started_at = ?, moved_at = ?, "
+        "lease_until = ?, error = '', traceback = '' WHERE id = ?"
+    )
+    RUNNING: Final = (
+        "SELECT id, attempt FROM jobs_job WHERE id IN (SELECT value FROM json_each(?)) AND +state = 'RUNNING'"
+    )
+    END: Final = (
+        "UPDATE jobs_job SET state = ?, moved_at = ?, finished_at = ?, due_at = coalesce(?, due_at), failures = ?, "
+        "result = ?, error = ?, traceback = ?, failure_key = ?, lease_until = NULL WHERE id = ?"
+    )
+    DUE: Final = (
+        f"SELECT {QUEUED} FROM jobs_job WHERE id IN (SELECT value FROM json_each(?)) AND +state = ? AND +due_at <= ?"
+    )
+    QUEUE: Final = "UPDATE jobs_job SET state = 'QUEUED', moved_at = ? WHERE id = ?"
+    PLACE: Final = f"UPDATE jobs_schedulerow SET {', '.join(f'{c} = ?' for c in PLACED_COLUMNS)} WHERE id = ?"
+    AUDIT: Final = f"INSERT INTO jobs_auditentry ({AUDIT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    COUNT: Final = UPSERT.format(rows=f"VALUES ({', '.join('?' for _ in OUTCOME_COLUMNS)})", greatest="max")
+    GROUP: Final = GROUP.format(values="?, ?, ?, ?, ?, ?")
+    HOUR: Final = HOUR.format(values="?, ?, ?")
+
+    def __init__(self, raw: sqlite3.Connection) -> None:
+        self._raw = raw
+
+    def insert(self, jobs: Mapping[str, Job]) -> set[str]:
+        """See Statements."""
+        known = {row[0] for row in self._raw.execute(self.KNOWN, (as_json(list(jobs)),))}
+        new = {key: job for key, job in jobs.items() if key not in known}
+        self._raw.executemany(self.INSERT, [self._inserted(job) for job in new.values()])
+        return set(new)
+
+    def _inserted(self, job: Job) -> tuple[Any, ...]:
+        """The columns of a new job."""
+        every = None if job.interval is None else _microseconds(job.interval)
+        return (
+            job.id.hex, job.type, job.campaign_id, job.subject, as_json(job.payload), job.unique_key, job.priority,
+            job.state, job.attempt, job.failures, _text(job.due_at), _text(job.created_at), _text(job.moved_at),
+            job.worker, job.error, job.traceback, job.source, job.request_id, job.clock_due, job.clock,
+            job.occurrences, every,
+        )  # fmt: skip
+
+    def block(self, *, more: bool) -> AbstractContextManager[object]:
+        """See Statements."""
+        return transaction.atomic()
+
+    def cycle(
+        self, ends: Sequence[tuple[End, Entry]], ids: Sequence[str], by: Claimant
+    ) -> tuple[set[Attempt], list[Claimed]]:
+        """See Statements."""
+        current = self._end([end for end, _ in ends], _text(by.now)) if ends else set()
+        ended = [(end, entry) for end, entry in ends if (end.id, end.attempt) in current]
+        self.count(outcomes_of(ended, by))
+        entries = [entry for _, entry in ended]
+        claimed = self._claim(ids, by) if ids else []
+        entries += [entry_of_claim(job, by) for job in claimed]
+        self.audit(entries)
+        return current, claimed
+
+    def _end(self, ends: Sequence[End], at: str | None) -> set[Attempt]:
+        attempts: dict[str, int] = dict(self._raw.execute(self.RUNNING, (_hexes([e.id for e in ends]),)))
+        current = [e for e in ends if attempts.get(_hex(e.id)) == e.attempt]
+        values = [
+            (e.state, at, _text(e.finished_at), _text(e.due_at), e.failures, e.result, e.error, e.traceback,
+             e.failure_key, _hex(e.id))
+            for e in current
+        ]  # fmt: skip
+        self._raw.executemany(self.END, values)
+        return {Attempt(e.id, e.attempt) for e in current}
+
+    def _claim(self, ids: Sequence[str], by: Claimant) -> list[Claimed]:
+        at, until = _text(by.now), _text(by.lease_until)
+        rows = {row[0]: row for row in self._raw.execute(self.CLAIMABLE, (_hexes(ids),))}
+        self._raw.executemany(self.CLAIM, [(by.worker, at, at, until, key) for key in rows])
+        return [_claimed_from_text(i, row, by.now) for i in dict.fromkeys(ids) if (row := rows.get(_hex(i)))]
+
+    def queue(self, ids: Sequence[str], was: str, now: datetime) -> list[Carried]:
+        """See Statements."""
+        at = _text(now)
+        rows = {row[0]: row for row in self._raw.execute(self.DUE, (_hexes(ids), was, at))}
+        self._raw.executemany(self.QUEUE, [(at, key) for key in rows])
+        return [Carried(i, *row[1:]) for i in dict.fromkeys(ids) if (row := rows.get(_hex(i)))]
+
+    def place(self, rows: Sequence[ScheduleRow]) -> None:
+        """See Statements."""
+        values = [
+            (r.entity_name, r.clock, r.anchor, _microseconds(r.interval), r.next_due, r.fire_at, r.job_type,
+             as_json(r.payload), _text(r.updated_at), r.pk)
+            for r in rows
+        ]  # fmt: skip
+        self._raw.executemany(self.PLACE, values)
+
+    def audit(self, entries: Iterable[Entry]) -> None:
+        """See Statements."""
+        self._raw.executemany(self.AUDIT, [(_hex(e.job_id), _text(e.at), *e[2:]) for e in entries])
+
+    def count(self, rows: Iterable[Outcomes]) -> None:
+        """See Statements."""
+        self._raw.executemany(self.COUNT, [(_text(r.minute), *r[1:-1], *r.waited) for r in rows])
+
+    def count_dead(self, rows: Iterable[Died]) -> None:
+        """See Statements."""
+        for failure, at, jobs in rows:
+            seen = _text(at)
+            self._raw.execute(self.GROUP, (*failure, seen, seen))
+            self._raw.execute(self.HOUR, (failure.key, _text(hour_of(at)), jobs))
+
+
+def _text(moment: datetime | None) -> str | None:
+    """A moment as Django writes it into SQLite: UTC without its offset."""
+    return None if moment is None else str(moment.replace(tzinfo=None))
+
+
+def _microseconds(length: timedelta) -> int:
+    """A duration as Django writes it into SQLite."""
+    return round(length / timedelta(microseconds=1))
+
+
+def _hex(job_id: str) -> str:
+    """An id as Django writes it into SQLite."""
+    return job_id.replace("-", "")
+
+
+def _hexes(ids: Sequence[str]) -> str:
+    """Many ids as one parameter, so that a statement has one text however many there are."""
+    return '["' + '","'.join(map(_hex, ids)) + '"]'
+
+
+def _claimed_from_text(job_id: str, row: Sequence[Any], now: datetime) -> Claimed:
+    (_hex_id, kind, campaign, subject, payload, priority, attempt, failures, due_at, clock, clock_due, occurrences,
+     interval, request_id) = row  # fmt: skip
+    return Claimed(
+        job_id, kind, campaign, subject, msgspec.json.decode(payload), priority, attempt + 1, failures,
+        due_at.replace(tzinfo=now.tzinfo), clock, clock_due, occurrences,
+        None if interval is None else timedelta(microseconds=interval), request_id, now,
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""The job types, one file each; jobs/registry.py finds them."""

@@ -1,0 +1,42 @@
+"""DEFERRED_EFFECT: execute one effect at a wall-clock time."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+from jobs.errors import Skip
+from jobs.registry import Payload, job_type
+from jobs.run import Run
+from jobs.states import Priority
+
+
+class DeferredEffect(Payload, frozen=True, kw_only=True):
+    """Which effect, and when."""
+
+    effect_id: Annotated[str, Meta(min_length=1, max_length=64)]
+    execute_at: Annotated[datetime, Meta(tz=True)]
+
+    def subject(self) -> str:
+        """The effect."""
+        return self.effect_id
+
+    def task(self) -> str:
+        """In words."""
+        return "Execute effect {}"
+
+    def due_at(self) -> datetime:
+        """When it is to be executed."""
+        return self.execute_at
+
+
+@job_type("DEFERRED_EFFECT", payload=DeferredEffect, priority=Priority.HIGH, idempotent=False)
+def execute(payload: DeferredEffect, run: Run) -> dict[str, Any]:
+    """Execute the effect unless it is gone or inactive."""
+    effect = run.api.effect(payload.effect_id)
+    if effect is None:
+        raise Skip(f"effect {payload.effect_id} is gone")
+    if not effect.is_active:
+        raise Skip(f"effect {effect.name} is inactive")
+    done = run.api.execute_effect(effect.id, {"scheduledBy": "scheduler", "jobId": run.job_id}, key=run.job_id)
+    return {"entity": effect.name, "executionId": done.execution_id, "affectedFields": done.affected_fields}

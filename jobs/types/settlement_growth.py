@@ -1,0 +1,81 @@
+"""SETTLEMENT_GROWTH: let settlements of one campaign grow by what is due on its clock."""
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+from jobs.errors import JobError
+from jobs.main_api.model import Settlement, Structure
+from jobs.registry import Answer, Item, Payload, batch_job_type
+from jobs.run import Run
+from jobs.upkeep import Kind, apply_batch
+from jobs.world.change import Change
+from jobs.world.growth import GrowthType, StandingStructure, grow, settlement_intervals
+from jobs.world.variables import StructureVariables
+
+NAME = "SETTLEMENT_GROWTH"
+_TASKS = {
+    GrowthType.POPULATION_GROWTH: "Grow population of {}",
+    GrowthType.RESOURCE_GENERATION: "Generate resources of {}",
+    GrowthType.LEVEL_UP_CHECK: "Check whether {} levels up",
+}
+
+
+class SettlementGrowth(Payload, frozen=True, kw_only=True):
+    """Which settlement, and how it grows."""
+
+    settlement_id: Annotated[str, Meta(min_length=1, max_length=64)]
+    growth_type: GrowthType
+
+    def subject(self) -> str:
+        """The settlement and the kind of growth."""
+        return f"{self.settlement_id}:{self.growth_type}"
+
+    def task(self) -> str:
+        """In words."""
+        return _TASKS[self.growth_type]
+
+
+@batch_job_type(NAME, payload=SettlementGrowth, batch=50)
+def grow_settlements(items: Sequence[Item]) -> Sequence[Answer]:
+    """Read, apply the rules, write back under the versions that were read."""
+    return apply_batch(items, _SETTLEMENTS)
+
+
+def _rules(
+    run: Run, asked: Sequence[tuple[Settlement, Sequence[str]]]
+) -> Callable[[Settlement, int, dict[str, Any], str, int], Change]:
+    """Level-ups look at the structures that stand."""
+    checked = [settlement.id for settlement, events in asked if GrowthType.LEVEL_UP_CHECK in events]
+    structures = run.api.structures_by_settlement(checked)
+
+    def rule(settlement: Settlement, level: int, variables: dict[str, Any], event: str, occurrences: int) -> Change:
+        growth = GrowthType(event)
+        standing = _standing(structures[settlement.id]) if growth is GrowthType.LEVEL_UP_CHECK else []
+        return grow(growth, level=level, variables=variables, structures=standing, occurrences=occurrences)
+
+    return rule
+
+
+def _standing(structures: Sequence[Structure] | JobError) -> list[StandingStructure]:
+    """Raises the error of the read: no level-up is refused because the structures could not be looked up."""
+    if isinstance(structures, JobError):
+        raise structures
+    standing = []
+    for structure in structures:
+        if not structure.archived_at:
+            variables, _ = StructureVariables.read(structure.variables)
+            operational = variables.is_operational and not variables.construction_duration_minutes
+            standing.append(StandingStructure(structure.type, operational))
+    return standing
+
+
+_SETTLEMENTS: Kind[Settlement] = Kind(
+    entity_of=lambda payload: payload.settlement_id,
+    event_of=lambda payload: payload.growth_type.value,
+    read=lambda run, ids: run.api.settlements(ids),
+    rules=_rules,
+    intervals=settlement_intervals,
+    write=lambda run, updates: run.api.update_settlements(updates, branch_id=run.api.main_branch(run.campaign_id).id),
+)

@@ -1,0 +1,203 @@
+"""Applying what is due to the entities of one campaign: read many, apply the rules, write back under their versions.
+
+A batch costs a few requests however many jobs it holds. What is due of one entity goes out in ONE update, which carries
+the version that was read and the marks of what was applied, so that doing it twice changes nothing.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Generic, TypeVar
+
+import structlog
+
+from jobs.errors import JobError, Skip, VersionConflict
+from jobs.main_api.client import Update
+from jobs.main_api.model import Settlement, Structure
+from jobs.registry import Answer, Item
+from jobs.run import Applied, Run
+from jobs.world.change import Change
+from jobs.world.due import Due, outstanding
+from jobs.world.marks import job_applied, read_mark, with_job, with_mark
+
+log = structlog.get_logger(__name__)
+E_ = TypeVar("E_", Settlement, Structure)
+TRIES = 5  # reads of one attempt before a busy entity is left to the next attempt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind(Generic[E_]):
+    """What a kind of entity has of its own."""
+
+    entity_of: Callable[[Any], str]
+    """The id of the entity that a payload names."""
+    event_of: Callable[[Any], str]
+    """The event that it names."""
+    read: Callable[[Run, Sequence[str]], Mapping[str, E_ | JobError | None]]
+    """The entities, as they are now."""
+    rules: Callable[[Run, Sequence[tuple[E_, Sequence[str]]]], Callable[[E_, int, dict[str, Any], str, int], Change]]
+    """Reads what the rules of these entities' events look at beside the entity; the rule, which is given the entity,
+    its level and variables as they are by now, the event and how often it occurred."""
+    intervals: Callable[[int, dict[str, Any]], Mapping[Any, timedelta]]
+    """What comes again, and how often."""
+    write: Callable[[Run, Sequence[Update[E_]]], Mapping[str, E_ | JobError]]
+    """Updates entities; each as it is then, or why it could not be."""
+
+
+@dataclass(slots=True)
+class _Applied:
+    """What a job would change, before it is written."""
+
+    position: int
+    event: str
+    result: dict[str, Any]
+
+
+@dataclass(slots=True)
+class _Work(Generic[E_]):
+    """One entity and the jobs of the batch that are about it."""
+
+    positions: list[int]
+    applied: list[_Applied] = field(default_factory=list)
+    level: int = 0
+    variables: dict[str, Any] = field(default_factory=dict)
+
+
+def apply_batch(items: Sequence[Item], kind: Kind[E_]) -> list[Answer]:
+    """Apply what is outstanding of each job; for each what changed, Skip when nothing was left, or its error."""
+    answers: dict[int, Answer] = {}
+    works: dict[str, _Work[E_]] = {}
+    for position, item in enumerate(items):
+        works.setdefault(kind.entity_of(item.payload), _Work([])).positions.append(position)
+    noted: list[Applied] = []
+    for _ in range(TRIES):
+        if not works:
+            break
+        works = _round(items, kind, works, answers, noted)
+    for entity_id, work in works.items():
+        busy = VersionConflict(f"{entity_id} changed {TRIES} times between reading and writing")
+        answers |= dict.fromkeys(work.positions, busy)
+    run = items[0].run
+    if noted:
+        run.submit(run.schedules.applied(noted))
+    return [answers[position] for position in range(len(items))]
+
+
+def _round(
+    items: Sequence[Item],
+    kind: Kind[E_],
+    works: dict[str, _Work[E_]],
+    answers: dict[int, Answer],
+    noted: list[Applied],
+) -> dict[str, _Work[E_]]:
+    """Read, apply, write once; the entities that changed meanwhile, to be tried again."""
+    run = items[0].run
+    entities: dict[str, E_] = {}
+    for entity_id, found in kind.read(run, list(works)).items():
+        if isinstance(found, JobError):
+            answers |= dict.fromkeys(works[entity_id].positions, found)
+        elif found is None or found.archived_at:
+            gone = Skip(f"{entity_id} is gone or archived")
+            answers |= dict.fromkeys(works[entity_id].positions, gone)
+            run.schedules.forget(entity_id)
+        else:
+            entities[entity_id] = found
+    asked = [(e, [kind.event_of(items[p].payload) for p in works[i].positions]) for i, e in entities.items()]
+    rule = kind.rules(run, asked) if asked else None
+    updates: list[Update[E_]] = []
+    for entity_id, entity in entities.items():
+        if rule is not None and _apply(items, kind, works[entity_id], entity, rule, answers, noted):
+            work = works[entity_id]
+            first = items[work.applied[0].position].run.job_id
+            updates.append(Update(entity, level=work.level, variables=work.variables, key=first))
+    again: dict[str, _Work[E_]] = {}
+    for entity_id, written in _write(run, kind, updates).items():
+        work = works[entity_id]
+        if isinstance(written, VersionConflict):
+            again[entity_id] = _Work([a.position for a in work.applied])
+        elif isinstance(written, JobError):
+            answers |= dict.fromkeys((a.position for a in work.applied), written)
+        else:
+            _settle(items, kind, work, written, answers, noted)
+    return again
+
+
+def _write(run: Run, kind: Kind[E_], updates: Sequence[Update[E_]]) -> Mapping[str, E_ | JobError]:
+    try:
+        return kind.write(run, updates) if updates else {}
+    except JobError as error:  # nothing was sent: the campaign's main branch could not be found
+        return {update.entity.id: error for update in updates}
+
+
+def _apply(
+    items: Sequence[Item],
+    kind: Kind[E_],
+    work: _Work[E_],
+    entity: E_,
+    rule: Callable[[E_, int, dict[str, Any], str, int], Change],
+    answers: dict[int, Answer],
+    noted: list[Applied],
+) -> bool:
+    """Apply the entity's jobs one after the other to its level and variables; whether there is something to write."""
+    work.level, work.variables = entity.level, entity.variables if isinstance(entity.variables, dict) else {}
+    for position in work.positions:
+        item = items[position]
+        event = kind.event_of(item.payload)
+        count = _outstanding(item.run, event, work.variables)
+        if not count:
+            answers[position] = Skip(f"{event} of {entity.name} is applied already")
+            _note(item.run, event, entity.id, kind.intervals(work.level, work.variables), noted)
+            continue
+        try:
+            change = rule(entity, work.level, work.variables, event, count)
+        except JobError as error:  # what the rule looks at could not be read
+            answers[position] = error
+            continue
+        for warning in change.warnings:
+            log.warning("variables.defaulted", entity_id=entity.id, warning=warning)
+        due = item.run.clock_due
+        marked = with_mark(change.variables, event, due) if due else with_job(change.variables, event, item.run.job_id)
+        result = {
+            "entity": entity.name,
+            "summary": change.summary,
+            "occurrences": count,
+            "before": _changed(work.level, work.variables, change.level, change.variables),
+            "after": _changed(change.level, change.variables, work.level, work.variables),
+        }
+        work.applied.append(_Applied(position, event, result))
+        work.level, work.variables = change.level, marked
+    return bool(work.applied)
+
+
+def _settle(
+    items: Sequence[Item],
+    kind: Kind[E_],
+    work: _Work[E_],
+    written: E_,
+    answers: dict[int, Answer],
+    noted: list[Applied],
+) -> None:
+    """The update is written: its jobs are done."""
+    intervals = kind.intervals(work.level, work.variables)
+    for applied in work.applied:
+        answers[applied.position] = {**applied.result, "version": written.version}
+        _note(items[applied.position].run, applied.event, written.id, intervals, noted)
+
+
+def _outstanding(run: Run, event: str, variables: dict[str, Any]) -> int:
+    if run.clock_due is None:
+        return 0 if job_applied(variables, event, run.job_id) else run.occurrences
+    mark = read_mark(variables, event, type(run.clock_due))
+    due = Due(run.clock_due, run.occurrences)
+    return outstanding(due, run.interval or timedelta(minutes=1), mark)
+
+
+def _note(run: Run, event: str, entity_id: str, intervals: Mapping[Any, timedelta], noted: list[Applied]) -> None:
+    if run.clock_due is not None:
+        noted.append(Applied(entity_id, event, run.clock_due, intervals.get(event)))
+
+
+def _changed(level: int, variables: dict[str, Any], other_level: int, other: dict[str, Any]) -> dict[str, Any]:
+    """What of (level, variables) is not the same in the other pair; for the before/after of a result."""
+    kept = {name: value for name, value in variables.items() if other.get(name) != value and name != "schedulerMarks"}
+    return kept if level == other_level else {"level": level, **kept}

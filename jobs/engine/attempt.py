@@ -1,0 +1,195 @@
+"""One attempt of a job: run its handler, and say what is to be recorded of its end."""
+
+import random
+import time
+import traceback
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+import structlog
+from django.conf import settings
+from django.db import connection
+from django.utils import timezone
+
+from jobs import actor as actors
+from jobs import ledger, pauses, service
+from jobs.errors import JobError, Refused
+from jobs.failure import failure_of
+from jobs.ledger import Ending
+from jobs.main_api.calls import Calls
+from jobs.main_api.client import main_api
+from jobs.models import Job
+from jobs.outcome import Outcome, RetryPolicy, outcome_of
+from jobs.registry import Answer, Item, JobType, type_named
+from jobs.run import Followup, Run
+from jobs.schedules import DatabaseSchedules, parse_moment
+from jobs.statements import Claimed
+from jobs.states import State
+
+log = structlog.get_logger(__name__)
+_random = random.Random()  # noqa: S311 - jitter, not a secret
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How an attempt ended, before it is recorded."""
+
+    job: Claimed | Job
+    error: BaseException | None
+    result: str | None  #: JSON
+    duration_ms: float
+    calls: msgspec.Raw | None = None  #: what was asked of the main API, as JSON; a batch shares it
+
+
+def claim(ids: Sequence[str], *, worker: str, now: datetime) -> list[Claimed]:
+    """Claim those of `ids` that are QUEUED for `worker`; the claimed jobs, in the order of `ids`."""
+    return ledger.cycle([], ids, actor=actors.worker(worker), worker=worker, now=now)[1]
+
+
+def record(ended: Iterable[Ended], *, actor: str, worker: str = "") -> list[Claimed | Job]:
+    """Record how attempts ended; the jobs that moved (not those that meanwhile belong to another attempt)."""
+    now = timezone.now()
+    endings = [ending_of(e, now) for e in ended]
+    return [e.job for e in ledger.cycle(endings, [], actor=actor, worker=worker, now=now)[0]]
+
+
+def run_handler(jobs: Sequence[Claimed]) -> list[Ended]:
+    """Run the handler for claimed jobs of one type, which are more than one only where the type takes a batch.
+
+    Raises nothing: whatever happens becomes part of the answers, one for each job in their order.
+    """
+    began = time.perf_counter()
+    first = jobs[0]
+    answers: Sequence[Answer]
+    with (
+        Calls() as asked,
+        structlog.contextvars.bound_contextvars(
+            job_id=first.id,
+            job_type=first.type,
+            campaign_id=first.campaign_id,
+            attempt=first.attempt,
+            request_id=first.request_id or first.id,
+        ),
+    ):
+        try:
+            job_type = type_named(first.type)
+            answers = _answers(job_type, jobs)
+        except JobError as known:
+            answers = [known] * len(jobs)
+        except Exception as bug:
+            log.exception("job.handler_failed", jobs=len(jobs))
+            answers = [bug] * len(jobs)
+    if connection.vendor != "sqlite":
+        connection.close()  # back into the pool
+    duration_ms = (time.perf_counter() - began) * 1000
+    made = _as_json(asked, began) if asked.count else None
+    return [_ended(job, answer, duration_ms, made) for job, answer in zip(jobs, answers, strict=True)]
+
+
+def _as_json(asked: Calls, began: float) -> msgspec.Raw:
+    """The calls as jobs/attempts.py reads them: the request id once, then operation, offset and time in ms, result."""
+    rows = [
+        (c.operation, round((c.began - began) * 1000, 1), round(c.seconds * 1000, 1), c.result) for c in asked.noted
+    ]
+    made = {"request": asked.noted[0].request_id, "made": rows, "count": asked.count}
+    return msgspec.Raw(msgspec.json.encode(made).replace(b"\\u0000", b"\\ufffd"))
+
+
+def _answers(job_type: JobType, jobs: Sequence[Claimed]) -> Sequence[Answer]:
+    items, answers = [], dict[int, Answer]()
+    for position, job in enumerate(jobs):
+        try:
+            items.append((position, Item(job_type.parse(job.payload), _run_of(job))))
+        except Refused as refused:  # stored by a release that knew another schema: it spoils its own job only
+            answers[position] = refused
+    if items:
+        given = job_type.handle([item for _, item in items])
+        answers |= {position: answer for (position, _), answer in zip(items, given, strict=True)}
+    return [answers[position] for position in range(len(jobs))]
+
+
+def _ended(job: Claimed, answer: Answer, duration_ms: float, made: msgspec.Raw | None) -> Ended:
+    if isinstance(answer, BaseException):
+        return Ended(job, answer, None, duration_ms, made)
+    try:
+        # PostgreSQL's jsonb takes no NUL character.
+        result = None if answer is None else msgspec.json.encode(answer).decode().replace("\\u0000", "\\ufffd")
+    except (TypeError, ValueError) as error:
+        return Ended(job, error, None, duration_ms, made)
+    return Ended(job, None, result, duration_ms, made)
+
+
+def ending_of(ended: Ended, now: datetime) -> Ending:
+    """What is recorded of an end."""
+    outcome = _outcome(ended, now)
+    failed = ended.error is not None and outcome.to is not State.SKIPPED
+    error = _plain(f"{type(ended.error).__name__}: {ended.error}") if failed else ""
+    trace = _plain("".join(traceback.format_exception(ended.error))) if failed else ""
+    return Ending(
+        ended.job,
+        outcome.to,
+        _plain(outcome.reason),
+        due_at=outcome.due_at,
+        counts=outcome.counts,
+        result=ended.result,
+        error=error,
+        traceback=trace,
+        duration_ms=ended.duration_ms,
+        details=_details(ended.calls, trace) if ended.calls or trace else None,
+        failure=failure_of(error, trace) if outcome.to is State.DEAD else None,
+    )
+
+
+def _details(made: msgspec.Raw | None, told: str) -> str:
+    """What the audit entry of an end keeps beside it: nothing for an attempt that asked nobody and succeeded."""
+    kept: dict[str, Any] = {name: value for name, value in (("calls", made), ("traceback", told)) if value}
+    return msgspec.json.encode(kept).decode()
+
+
+def _outcome(ended: Ended, now: datetime) -> Outcome:
+    try:
+        policy = type_named(ended.job.type).retry
+    except Refused:  # a type that this release no longer has
+        policy = RetryPolicy(max_attempts=1, base=settings.QUEUE_RETRY_BACKOFF)
+    return outcome_of(ended.error, failures=ended.job.failures, policy=policy, now=now, random=_random)
+
+
+def _plain(text: str) -> str:
+    """Text that every database takes: no NUL, no lone surrogates."""
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+
+
+def _run_of(job: Claimed) -> Run:
+    def submit(followups: Sequence[Followup]) -> int:
+        return service.submit_followups(
+            followups, actor=actors.job(job.id), reason=f"due; found by {job.type}", request_id=job.request_id
+        )
+
+    return Run(
+        job_id=job.id,
+        campaign_id=job.campaign_id,
+        attempt=job.attempt,
+        due_at=job.due_at,
+        api=main_api(),
+        schedules=_schedules,
+        submit=submit,
+        clock_due=parse_moment(job.clock, job.clock_due) if job.clock else None,
+        occurrences=job.occurrences,
+        interval=job.interval,
+        paused_campaigns=pauses.campaigns,
+    )
+
+
+_schedules = DatabaseSchedules()
+
+
+def time_limit(job: Claimed) -> timedelta:
+    """How long an attempt of the job may run: its type's own limit, or JOB_TIMEOUT_SECONDS."""
+    limit: timedelta = settings.JOB_TIMEOUT
+    try:
+        return type_named(job.type).timeout or limit
+    except Refused:
+        return limit

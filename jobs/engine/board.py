@@ -1,0 +1,170 @@
+"""What RQ's own tools see of our jobs: started, finished and failed registries, executions and job status."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import structlog
+from django.conf import settings
+from django.utils import timezone
+from redis import Redis
+from rq.job import Job as RQJob
+from rq.job import JobStatus
+from rq.registry import FailedJobRegistry, FinishedJobRegistry
+from rq.results import Result
+from rq.utils import utcformat
+
+from jobs import pauses
+from jobs.engine import keys
+from jobs.engine.carrier import queue_of
+from jobs.engine.scripts import ASIDE, TURN, script
+from jobs.ledger import Ending
+from jobs.models import Job
+from jobs.statements import Claimed
+from jobs.states import DONE, State
+
+log = structlog.get_logger(__name__)
+_SHOWN: Final = (State.SUCCEEDED.value, State.SKIPPED.value, State.DEAD.value)  # by RQ's registries, when they ended
+KEPT_SECONDS: Final = 24 * 3600  # in Redis; the database keeps them RETENTION_DAYS
+_PAUSES_UNKNOWN: Final = 2  # an answer of lua/turn.lua
+STRANGERS: Final = "default"  #: where jobs that are none of ours wait, behind all of ours
+
+
+class Board:
+    """What one worker has to tell Redis, told with the next turn in one script."""
+
+    def __init__(self, worker: str, queues: Sequence[str], connection: Redis) -> None:
+        self.stranger_runs = False
+        self.come_again = False  #: the last turn did not finish with what is paused
+        self._worker = worker
+        self._queues = list(queues)
+        self._connection = connection
+        self._claimed: list[str] = []
+        self._started: list[tuple[str, str, str, float]] = []
+        self._ended: list[tuple[str, str, str, str, bool]] = []
+        self._dead: list[Ending] = []
+
+    @property
+    def has_news(self) -> bool:
+        """Whether there is something to tell."""
+        return bool(self._claimed or self._started or self._ended or self._dead)
+
+    def claimed(self, ids: Sequence[str]) -> None:
+        """These are in the database's hands: Redis may forget that they were taken."""
+        self._claimed += ids
+
+    def started(self, jobs: Sequence[Claimed]) -> None:
+        """These are running."""
+        self._started += [(j.id, str(j.attempt), queue_of(j), j.started_at.timestamp()) for j in jobs]
+
+    def ended(self, ending: Ending, *, shown: bool) -> None:
+        """This attempt has ended."""
+        job, finished = ending.job, ending.to in DONE
+        status = JobStatus.FINISHED.value if finished else ""
+        self._ended.append((str(job.id), str(job.attempt), queue_of(job), status, shown))
+        if ending.to is State.DEAD:
+            self._dead.append(ending)
+
+    def turn(
+        self, now: datetime, *, slots: int, batches: dict[str, tuple[int, bool]]
+    ) -> tuple[list[list[str]], tuple[str, str] | None]:
+        """Tell, and take for `slots` groups; the groups of our ids, and a stranger's id with its queue.
+
+        Raises redis.RedisError; then nothing was told and, as far as this process knows, nothing taken. Where Redis has
+        forgotten what is paused nothing is taken; it is told, which may raise database errors too.
+        """
+        if self._dead:
+            show_dead(self._dead, self._connection)
+            self._dead = []
+        stranger_fits = slots > 0 and not self.stranger_runs and STRANGERS in self._queues
+        answer: Any = script("turn").run(
+            self._connection,
+            now=now.timestamp(),
+            stamp=utcformat(now),
+            worker=self._worker,
+            claimed=self._claimed,
+            started=self._started,
+            ended=self._ended,
+            slots=slots,
+            batches=batches,
+            stranger=stranger_fits,
+            queues=self._queues if slots else [],
+            turn=TURN,
+            keep=settings.RETENTION_COMPLETED,
+            kept_s=KEPT_SECONDS,
+            shown_s=int(settings.LEASE.total_seconds()) + 60,
+            aside=ASIDE,
+        )
+        self._claimed, self._started, self._ended = [], [], []
+        groups, rq_id, queue, again = answer
+        self.come_again = bool(again)
+        if again == _PAUSES_UNKNOWN:
+            pauses.publish(self._connection)
+        stranger = (rq_id.decode(), queue.decode()) if rq_id else None
+        self.stranger_runs = self.stranger_runs or bool(stranger)
+        return [keys.texts(group) for group in groups], stranger
+
+    def show(self, now: datetime) -> None:
+        """Tell without taking anything. Raises redis.RedisError."""
+        if self.has_news:
+            self.turn(now, slots=0, batches={})
+
+
+def show_dead(endings: Sequence[Ending], connection: Redis) -> None:
+    """Show dead letters as RQ's failed jobs, with their traceback. Raises redis.RedisError."""
+    kept, now = KEPT_SECONDS * 30, timezone.now()
+    with connection.pipeline(transaction=False) as pipeline:
+        for ending in endings:
+            rq_job = RQJob(str(ending.job.id), connection=connection)
+            rq_job.origin = queue_of(ending.job)
+            pipeline.hset(rq_job.key, mapping={"status": JobStatus.FAILED.value, "ended_at": utcformat(now)})
+            pipeline.expire(rq_job.key, kept)
+            # Not registry.add(): that saves the whole job, of which we have but the id.
+            key = FailedJobRegistry(rq_job.origin, connection=connection).key
+            pipeline.zadd(key, {rq_job.id: now.timestamp() + kept})
+            Result.create_failure(rq_job, kept, exc_string=ending.traceback or ending.error, pipeline=pipeline)
+        pipeline.execute()
+
+
+def restore(ids: Collection[str], connection: Redis) -> None:
+    """Show jobs that Redis carried and the database does not want run as what they are.
+
+    They were carried twice, or RQ's own requeue has put them back: what becomes of a job of ours the database decides.
+    Raises redis.RedisError and database errors.
+    """
+    rows = list(Job.objects.filter(id__in=ids, state__in=_SHOWN))
+    with connection.pipeline(transaction=False) as pipeline:
+        for job in rows:
+            log.info("board.left_as_it_is", job_id=str(job.id), job_type=job.type, state=job.state)
+            dead = job.state == State.DEAD
+            status = JobStatus.FAILED if dead else JobStatus.FINISHED
+            kept = KEPT_SECONDS * (30 if dead else 1)
+            pipeline.hset(RQJob.key_for(str(job.id)), "status", status.value)
+            pipeline.expire(RQJob.key_for(str(job.id)), kept)
+            if dead:
+                key = FailedJobRegistry(queue_of(job), connection=connection).key
+                pipeline.zadd(key, {str(job.id): timezone.now().timestamp() + kept})
+        pipeline.execute()
+
+
+def forget_started(jobs: Sequence[Claimed | Job], connection: Redis) -> None:
+    """Take the attempts of a lost worker out of RQ's lists of what is running. Raises redis.RedisError."""
+    with connection.pipeline(transaction=False) as pipeline:
+        for job in jobs:
+            composite = f"{job.id}:{job.attempt}"
+            pipeline.zrem(f"rq:wip:{queue_of(job)}", composite)
+            pipeline.delete(f"rq:execution:{composite}", f"rq:executions:{job.id}")
+        pipeline.execute()
+
+
+def trim(queue: str, connection: Redis) -> None:
+    """Keep the last RETENTION_COMPLETED finished and RETENTION_FAILED failed jobs of a queue in Redis."""
+    for registry, keep in (
+        (FinishedJobRegistry(queue, connection=connection), settings.RETENTION_COMPLETED),
+        (FailedJobRegistry(queue, connection=connection), settings.RETENTION_FAILED),
+    ):
+        surplus = connection.zrange(registry.key, 0, -keep - 1)
+        for start in range(0, len(surplus), 500):
+            ids = keys.texts(surplus[start : start + 500])
+            connection.zrem(registry.key, *ids)
+            connection.delete(*(RQJob.key_for(i) for i in ids), *(Result.get_key(i) for i in ids))

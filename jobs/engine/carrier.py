@@ -1,0 +1,99 @@
+"""Redis carries what the database knows: a job's id in its queue, or in the scheduler's sorted set by due time.
+
+Carrying a job twice is harmless, for claiming it is a compare-and-set in the database; what could not be carried
+because Redis was away is carried by the feeder later.
+"""
+
+import zlib
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from functools import cache, partial
+from typing import Final
+
+import structlog
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+from redis import RedisError
+from rq.job import Job as RQJob
+from rq.utils import utcformat
+
+from jobs.engine import keys
+from jobs.engine.scripts import TURN, script
+from jobs.models import Job
+from jobs.statements import Carried, Claimed
+from jobs.states import WAITING, Priority, State
+
+log = structlog.get_logger(__name__)
+FUNCTION: Final = "jobs.engine.perform.perform"  # for RQ's own workers; it finds its job's id by itself
+MARGIN: Final = timedelta(seconds=30)  # submitters feed a little further than the feeder: nothing falls between
+BATCH: Final = 500  # jobs a script: it holds Redis for a few milliseconds
+_QUEUES: Final = {priority.value: priority.queue for priority in Priority}
+
+AnyJob = Job | Claimed | Carried
+
+
+def queue_of(job: AnyJob) -> str:
+    """The name of the queue that carries the job."""
+    return _QUEUES[job.priority]
+
+
+def carry(jobs: Sequence[AnyJob]) -> int:
+    """Put due jobs into their queues and those due within the horizon into the sorted set; how many were put.
+
+    Raises redis.RedisError.
+    """
+    now = timezone.now()
+    horizon = now + settings.FEED_HORIZON + MARGIN
+    queued = [_row(job) for job in jobs if job.state == State.QUEUED]
+    waiting = [
+        (*_row(job), job.due_at.timestamp())
+        for job in jobs
+        if job.state in WAITING and job.due_at is not None and job.due_at <= horizon
+    ]
+    for start in range(0, max(len(queued), len(waiting)), BATCH):
+        script("carry").run(
+            keys.redis(),
+            queued=queued[start : start + BATCH],
+            waiting=waiting[start : start + BATCH],
+            blob=_data(),
+            timeout=int(settings.JOB_TIMEOUT.total_seconds()),
+            stamp=utcformat(now),
+            turn=TURN,
+        )
+    return len(queued) + len(waiting)
+
+
+def drop(jobs: Sequence[AnyJob]) -> None:
+    """Take jobs out of Redis. Raises redis.RedisError."""
+    for start in range(0, len(jobs), BATCH):
+        rows = [(str(job.id), queue_of(job), job.campaign_id) for job in jobs[start : start + BATCH]]
+        script("drop").run(keys.redis(), jobs=rows)
+
+
+def carry_after_commit(jobs: Sequence[AnyJob]) -> None:
+    """`carry` when the transaction is committed; where Redis is away the feeder does it later."""
+    transaction.on_commit(partial(_quietly, carry, list(jobs)))
+
+
+def drop_after_commit(jobs: Sequence[AnyJob]) -> None:
+    """`drop` when the transaction is committed; where Redis is away the job is refused when it is claimed."""
+    transaction.on_commit(partial(_quietly, drop, list(jobs)))
+
+
+def _quietly(verb: Callable[[Sequence[AnyJob]], object], jobs: list[AnyJob]) -> None:
+    try:
+        verb(jobs)
+    except RedisError as error:
+        log.warning("carrier.redis_away", jobs=len(jobs), error=str(error), next="the feeder carries them")
+
+
+def _row(job: AnyJob) -> tuple[str, str, str, str, str]:
+    description = f"{job.type} {job.campaign_id} {job.subject}".strip()
+    return (str(job.id), queue_of(job), job.campaign_id, job.type, description)
+
+
+@cache
+def _data() -> bytes:
+    """What RQ's own worker would call: the same for every job, which finds its id in RQ's context."""
+    return zlib.compress(RQJob.create(FUNCTION, connection=keys.redis()).data)

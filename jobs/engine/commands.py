@@ -1,0 +1,39 @@
+"""RQ's commands to a worker, as its API, its command line, the dashboard and our own pages send them."""
+
+from typing import Any, Final
+
+import msgspec
+from redis import Redis
+from rq.command import send_command
+
+SHUTDOWN: Final = "shutdown"
+STOPS: Final = ("stop-job", "stop-execution")  #: an execution of ours is the only one of its job
+
+
+class Command(msgspec.Struct, frozen=True):
+    """One command. `by` and `reason` are ours: RQ's own tools do not say them."""
+
+    command: str
+    job_id: str = ""
+    by: str = "an RQ command"
+    reason: str = ""
+
+    @property
+    def who(self) -> str:
+        """Who wants it, and why where that was said."""
+        return f"{self.by}: {self.reason}" if self.reason else self.by
+
+
+def read(data: Any) -> Command:
+    """A command as it came. Raises msgspec.DecodeError when it is none."""
+    return msgspec.json.decode(data, type=Command)
+
+
+def stop_job(job_id: str, worker: str, *, by: str, reason: str, connection: Redis) -> None:
+    """Tell `worker` to give a job up that it runs. Raises redis.RedisError."""
+    send_command(connection, worker, STOPS[0], job_id=job_id, by=by, reason=reason)
+
+
+def shut_down(worker: str, connection: Redis) -> None:
+    """Tell `worker` to stop after its current jobs. Raises redis.RedisError."""
+    send_command(connection, worker, SHUTDOWN)

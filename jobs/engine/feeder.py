@@ -1,0 +1,225 @@
+"""The feeder and reconciler: whatever Redis should carry and does not is put into it, whatever a dead worker held is
+freed. Each round costs the same however much is waiting.
+"""
+
+import time
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import structlog
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import Max, Q, QuerySet, Sum
+from django.db.models.functions import TruncHour
+from django.utils import timezone
+from redis import Redis
+from rq.job import Job as RQJob
+
+from jobs import actor as actors
+from jobs import cron, ledger, pauses
+from jobs.engine import attempt, board, carrier, keys
+from jobs.engine.attempt import Ended
+from jobs.errors import OutcomeUnknown
+from jobs.histogram import COLUMNS
+from jobs.models import FailureHour, Job, OutcomeMinute
+from jobs.statements import Carried, Outcomes, statements
+from jobs.states import FINISHED, WAITING, State
+
+log = structlog.get_logger(__name__)
+BATCH = 500
+OVERDUE = timedelta(seconds=5)  # a waiting row that Redis carries is moved on within milliseconds of its due time
+SETTLED = timedelta(seconds=15)  # a queued row that is younger may still be on its way into Redis
+EVERY_SECONDS = 2.0
+BY_MINUTE = timedelta(hours=7)  # outcomes are kept by minute for graphs of six hours,
+BY_QUARTER = timedelta(hours=26)  # by quarters of an hour for graphs of a day,
+BY_HOUR = timedelta(days=8)  # by hours for graphs of a week, and before as sums only
+ROUND_SECONDS = 0.5  # of a round for each kind of feeding: the scheduler has other work to do
+CLEAN_UP_EVERY = timedelta(minutes=5)
+_CARRIED = ("id", "type", "campaign_id", "priority", "attempt", "subject", "state", "due_at")  # in Carried's order
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.get_default_timezone())
+
+
+class Scan:
+    """Goes once through rows in the order of (`field`, id), a batch at a time, over as many rounds as it takes."""
+
+    def __init__(self, rows: QuerySet[Job], field: str) -> None:
+        self._rows = rows.order_by(field, "id")
+        self._field = field
+        self._last: tuple[datetime, UUID] | None = None
+        self.done = False
+
+    def batch(self) -> list[Carried]:
+        """The next BATCH rows."""
+        rows = self._rows
+        if self._last:
+            at, job_id = self._last
+            rows = rows.filter(**{f"{self._field}__gte": at}).exclude(**{self._field: at, "id__lte": job_id})
+        found = list(rows.values_list(self._field, *_CARRIED)[:BATCH])
+        self.done = len(found) < BATCH
+        if found:
+            self._last = (found[-1][0], found[-1][1])
+        return [Carried(str(row[1]), *row[2:]) for row in found]
+
+    def carry(self, until: float) -> None:
+        """Put rows into Redis until all are there or the monotonic clock shows `until`."""
+        while not self.done and time.monotonic() < until:
+            carrier.carry(self.batch())
+
+
+class Feeder:
+    """Keeps Redis in step with the database; polled by the active scheduler only."""
+
+    def __init__(self, connection: Redis) -> None:
+        self._connection = connection
+        self._sweep: Scan | None = None
+        self._restore: Scan | None = None  # of queued rows, after Redis has lost them
+        self._feeding: tuple[list[Scan], datetime] | None = None
+        self._cleaned_at: datetime | None = None
+
+    def poll(self) -> float:
+        """One round; the seconds until the next. Raises redis.RedisError and database errors."""
+        now = timezone.now()
+        pauses.keep_up(self._connection)
+        self._feed(now)
+        if self._restore:
+            self._restore.carry(time.monotonic() + ROUND_SECONDS)
+            self._restore = None if self._restore.done else self._restore
+        self._free_lost(now)
+        self._return_taken(now)
+        self._queue_overdue(now)
+        self._sweep_queued(now)
+        if self._cleaned_at is None or now - self._cleaned_at > CLEAN_UP_EVERY:
+            self._clean_up(now)
+            self._cleaned_at = now
+        return 0.0 if self._feeding or self._restore else EVERY_SECONDS
+
+    def _feed(self, now: datetime) -> None:
+        """Rows that come within the horizon since the last round; all of them when Redis has forgotten that round."""
+        if self._feeding is None:
+            stored = self._connection.get(keys.FED_UNTIL)
+            since = datetime.fromtimestamp(float(stored), tz=now.tzinfo) if stored else _EPOCH
+            if stored is None:
+                log.info("feeder.redis_is_empty", next="everything due is put back")
+                self._restore = Scan(Job.objects.in_state(State.QUEUED), "moved_at")
+            horizon = now + settings.FEED_HORIZON
+            scans = [
+                Scan(Job.objects.in_state(state).filter(due_at__gt=since, due_at__lte=horizon), "due_at")
+                for state in WAITING
+            ]
+            self._feeding = (scans, horizon)
+        scans, horizon = self._feeding
+        until = time.monotonic() + ROUND_SECONDS
+        for scan in scans:
+            scan.carry(until)
+        if all(scan.done for scan in scans):
+            self._connection.set(keys.FED_UNTIL, horizon.timestamp())
+            self._feeding = None
+
+    def _free_lost(self, now: datetime) -> None:
+        """What a worker held that has let its lease run out ends as an attempt of unknown outcome."""
+        lost = list(Job.objects.in_state(State.RUNNING).filter(lease_until__lt=now).order_by("lease_until")[:BATCH])
+        if not lost:
+            return
+        endings = []
+        for job in lost:
+            error = OutcomeUnknown(f"worker {job.worker} was lost: silent for LEASE_SECONDS")
+            began = job.started_at or now
+            ended = Ended(job, error, None, (now - began).total_seconds() * 1000)
+            endings.append(attempt.ending_of(ended, now))
+            log.warning("feeder.worker_lost", job_id=str(job.id), job_type=job.type, worker=job.worker)
+        current, _ = ledger.cycle(endings, [], actor=actors.FEEDER, worker=actors.FEEDER, now=now)
+        board.forget_started([e.job for e in current], self._connection)
+        board.show_dead([e for e in current if e.to is State.DEAD], self._connection)
+        carrier.carry([e.job for e in current])
+
+    def _return_taken(self, now: datetime) -> None:
+        """Ids that a worker took out of a queue and did not live to claim."""
+        until = (now - settings.LEASE).timestamp()
+        ids = keys.texts(self._connection.zrangebyscore(keys.TAKEN, 0, until, 0, BATCH))
+        if ids:
+            carrier.carry(list(Job.objects.in_state(State.QUEUED).filter(id__in=ids)))
+            self._connection.zrem(keys.TAKEN, *ids)
+
+    def _queue_overdue(self, now: datetime) -> None:
+        """Rows whose due time has passed and that nobody moved on: Redis does not carry them."""
+        for state in WAITING:
+            rows = Job.objects.in_state(state).filter(due_at__lt=now - OVERDUE).order_by("due_at")
+            overdue = [str(i) for i in rows.values_list("id", flat=True)[:BATCH]]
+            if overdue:
+                reason = "due; Redis had lost it"
+                carrier.carry(ledger.queue_due(overdue, actor=actors.FEEDER, reason=reason, now=now))
+
+    def _sweep_queued(self, now: datetime) -> None:
+        """The next batch of queued rows, in turn: those that Redis does not carry are put back.
+
+        It may have their hash all the same: RQ's cancel leaves it, and so does whoever dies after the database has
+        heard of a move and before Redis has. Only what a worker has just taken counts as started.
+        """
+        if self._sweep is None or self._sweep.done:
+            self._sweep = Scan(Job.objects.in_state(State.QUEUED).filter(moved_at__lt=now - SETTLED), "moved_at")
+        batch = self._sweep.batch()
+        with self._connection.pipeline(transaction=False) as pipeline:
+            for job in batch:
+                pipeline.hget(RQJob.key_for(job.id), "status")
+                pipeline.zscore(keys.TAKEN, job.id)
+            seen = pipeline.execute()
+        missing = [
+            job
+            for job, status, taken in zip(batch, seen[::2], seen[1::2], strict=True)
+            if status != b"queued" and not (status == b"started" and taken)
+        ]
+        if missing:
+            log.info("feeder.put_back", jobs=len(missing))
+            carrier.carry(missing)
+
+    def _clean_up(self, now: datetime) -> None:
+        """Retention: finished jobs with their audit trail after RETENTION_DAYS, in batches; Redis by counts."""
+        finished = [s.value for s in FINISHED if s is not State.DEAD]
+        old = Job.objects.filter(finished_at__lt=now - settings.RETENTION, state__in=finished)
+        deleted = 0
+        while ids := list(old.order_by("finished_at").values_list("id", flat=True)[:BATCH]):
+            Job.objects.filter(id__in=ids).delete()
+            deleted += len(ids)
+        fold_outcomes(now)
+        cron.trim_history()
+        FailureHour.objects.filter(hour__lt=now - settings.RETENTION).delete()
+        for queue in settings.QUEUE_NAMES:
+            board.trim(queue, self._connection)
+        if deleted:
+            log.info("feeder.cleaned_up", jobs=deleted)
+
+
+def fold_outcomes(now: datetime) -> None:
+    """Fold older outcomes into coarser rows: by quarters of an hour, by hours, and one for ever.
+
+    The sums stay true totals, the table stays as large as some hours are, and a graph of a week reads few rows.
+    """
+    _fold(OutcomeMinute.objects.filter(minute__gt=_EPOCH, minute__lt=now - BY_HOUR), _EPOCH)
+    for since, until, minutes in ((BY_HOUR, BY_QUARTER, 60), (BY_QUARTER, BY_MINUTE, 15)):
+        rows = OutcomeMinute.objects.filter(minute__gte=now - since, minute__lt=now - until)
+        fine = rows.filter(Q(shard__gt=0) | ~Q(minute__minute__in=range(0, 60, minutes)))
+        for hour in fine.annotate(hour=TruncHour("minute")).values_list("hour", flat=True).distinct().order_by("hour"):
+            for start in range(0, 60, minutes):
+                into = hour + timedelta(minutes=start)
+                _fold(fine.filter(minute__gte=into, minute__lt=into + timedelta(minutes=minutes)), into)
+
+
+@transaction.atomic
+def _fold(old: QuerySet[OutcomeMinute], into: datetime) -> None:
+    """Add up `old` to the row `into` of its type and outcome, and delete it."""
+    sums: Any = old.values("type", "outcome").annotate(
+        n=Sum("jobs"), run=Sum("run_ms"), run_max=Max("run_ms_max"), wait=Sum("wait_ms"), wait_max=Max("wait_ms_max"),
+        **{column: Sum(column) for column in COLUMNS},
+    )  # fmt: skip
+    rows = [
+        Outcomes(into, s["type"], s["outcome"], 0, s["n"], s["run"], s["run_max"], s["wait"], s["wait_max"],
+                 tuple(s[column] for column in COLUMNS))
+        for s in sums
+    ]  # fmt: skip
+    if rows:
+        ids = list(old.values_list("id", flat=True))
+        with connection.wrap_database_errors:
+            statements().count(rows)
+        for start in range(0, len(ids), BATCH):
+            OutcomeMinute.objects.filter(id__in=ids[start : start + BATCH]).delete()

@@ -1,0 +1,102 @@
+"""What a worker has in flight: groups of claimed jobs, each in one handler thread, and how fast their types are."""
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from jobs.engine import attempt
+from jobs.engine.attempt import Ended
+from jobs.registry import JobType, all_types
+from jobs.statements import Claimed
+
+FAST_MS: Final = 2.0  #: handlers of a type that take less on average are given several jobs at a time
+FAST_GROUP: Final = 8  #: how many; a more urgent job waits for one such group at most, some 16 ms
+_NEWEST_WEIGHS: Final = 0.1  # of the moving average
+UNKNOWN_MS: Final = 1000.0  # a type that has not run yet is taken to be slow
+
+
+class Group:
+    """Claimed jobs that one thread runs: a batch of one type and campaign, or a few of a fast type in turn."""
+
+    __slots__ = ("began", "deadline", "jobs", "shown")
+
+    def __init__(self, jobs: list[Claimed], limit_s: float) -> None:
+        self.began = time.monotonic()
+        self.deadline = self.began + limit_s
+        self.jobs = {job.id: job for job in jobs}  #: those that have not ended
+        self.shown = False  #: RQ's tools see them as started
+
+
+class Flight:
+    """The groups in flight, by job."""
+
+    def __init__(self) -> None:
+        self._groups: dict[int, Group] = {}
+        self._group_of: dict[str, Group] = {}
+        self._average_ms: dict[str, float] = {}
+
+    def __len__(self) -> int:
+        return len(self._groups)
+
+    def __iter__(self) -> Iterator[Group]:
+        return iter(list(self._groups.values()))
+
+    def jobs(self) -> Iterator[Claimed]:
+        """Every job in flight."""
+        for group in self._groups.values():
+            yield from group.jobs.values()
+
+    def group_of(self, job_id: str) -> Group | None:
+        """The group that a job runs in; None when it does not run here."""
+        return self._group_of.get(job_id)
+
+    def add(self, jobs: list[Claimed]) -> Group:
+        """A group more."""
+        group = Group(jobs, attempt.time_limit(jobs[0]).total_seconds())
+        self._groups[id(group)] = group
+        for job in jobs:
+            self._group_of[job.id] = group
+        return group
+
+    def busy(self, ended: Iterable[Ended]) -> int:
+        """How many groups still run when `ended` are taken out."""
+        ends = Counter(id(group) for e in ended if (group := self._group_of.get(str(e.job.id))))
+        return sum(len(group.jobs) > ends[key] for key, group in self._groups.items())
+
+    def land(self, ended: Ended) -> Group | None:
+        """Take an ended job out; its group, or None when the job is no longer this attempt's."""
+        key = str(ended.job.id)
+        group = self._group_of.get(key)
+        if group is None or group.jobs.get(key) is not ended.job:
+            return None
+        del self._group_of[key], group.jobs[key]
+        if not group.jobs:
+            del self._groups[id(group)]
+        average = self._average_ms.get(ended.job.type, ended.duration_ms)
+        self._average_ms[ended.job.type] = average + _NEWEST_WEIGHS * (ended.duration_ms - average)
+        return group
+
+    def batches(self) -> dict[str, tuple[int, bool]]:
+        """By type how many jobs one thread is given at a time, and whether they must be of one campaign.
+
+        What must not be done twice is never claimed before a thread is there for it: a worker that is lost would leave
+        an unknown outcome of what it had not even begun.
+        """
+        return {name: size for name, kind in all_types().items() if (size := self._batch(kind))}
+
+    def _batch(self, kind: JobType) -> tuple[int, bool] | None:
+        if kind.batch > 1:
+            return kind.batch, True
+        fast = self._average_ms.get(kind.name, UNKNOWN_MS) < FAST_MS
+        return (FAST_GROUP, False) if fast and kind.idempotent else None
+
+
+def run_group(jobs: list[Claimed]) -> Iterator[Ended]:
+    """Run a group in this thread: a batch at once, others one after the other."""
+    kind = all_types().get(jobs[0].type)
+    if kind is not None and kind.batch > 1:
+        yield from attempt.run_handler(jobs)
+        return
+    for job in jobs:
+        yield from attempt.run_handler([job])

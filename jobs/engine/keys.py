@@ -1,0 +1,50 @@
+"""The Redis keys of our own (RQ's and rq-scheduler's are theirs), and the connection of this process."""
+
+from collections.abc import Iterable
+from functools import cache
+from typing import Any, Final
+
+from django.conf import settings
+from redis import Redis
+from rq_scheduler import Scheduler as RQScheduler
+
+SCHEDULED = RQScheduler.scheduled_jobs_key  #: sorted set: job id by due time, in seconds with fractions
+TAKEN = "scheduler:taken"  #: sorted set: job ids taken out of a queue and not yet claimed, by when
+FED_UNTIL = "scheduler:fed_until"  #: up to which due time the feeder has put rows into Redis; gone when Redis lost all
+WAKE = "scheduler:wake"  #: list: a push ends the scheduler's sleep
+QUEUED_CHANNEL = "scheduler:queued"  #: pub/sub: something was queued; ends an idle worker's sleep
+BACKLOGGED = "scheduler:backlogged:{}"  #: hash by queue: how long each campaign's backlog is
+BACKLOG = "scheduler:backlog:{}:{}"  #: list by queue and campaign: ids that wait for their campaign's next turn
+PAUSED = "scheduler:paused"  #: hash: until when, by pause ("campaign:c-1"); always with the field "known"
+PAUSED_VERSION = "scheduler:paused:version"  #: counts who has told Redis what is paused
+PARKED = "scheduler:parked"  #: set: "queue:pause", each with a list of ids that wait for the pause to end
+PARKED_IDS = "scheduler:parked:{}"  #: that list
+LEASE = "scheduler:lease:{}"  #: string: the owner token of the active scheduler or listener
+PROCESSES = "scheduler:processes"  #: hash: what each process says of itself, by "role:name"
+TIMEOUT_SECONDS: Final = 5  #: for an answer of Redis; some of them together must stay below LEASE_SECONDS
+STOP_ASKED = "scheduler:stop_asked"  #: set: "role:name" of those that an operator asked to stop
+
+
+@cache
+def redis() -> Redis:
+    """The connection pool of this process (thread-safe)."""
+    return Redis.from_url(
+        settings.REDIS_URL, health_check_interval=30, socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=5
+    )
+
+
+def own_redis() -> Redis:
+    """A client on one connection of its own, for one thread: a third of a call's cost is the pool."""
+    return Redis.from_url(
+        settings.REDIS_URL,
+        health_check_interval=30,
+        socket_timeout=TIMEOUT_SECONDS,
+        socket_connect_timeout=5,
+        single_connection_client=True,
+    )
+
+
+def texts(ids: Any) -> list[str]:
+    """The ids of an answer of Redis as text."""
+    found: Iterable[bytes] = ids
+    return [i.decode() for i in found]

@@ -1,0 +1,35 @@
+"""One active instance among many: a lease in Redis with an owner token, renewed, lost on death."""
+
+from datetime import timedelta
+from typing import Final
+from uuid import uuid4
+
+from redis import Redis
+
+from jobs.engine import keys
+
+DURATION: Final = timedelta(seconds=12)  #: a dead owner is replaced within this time, and the takers' next poll
+_RENEW = """
+if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+return redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) and 1 or 0
+"""
+_RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
+
+
+class Lease:
+    """The right to be the active `role`."""
+
+    def __init__(self, role: str, connection: Redis, *, duration: timedelta = DURATION) -> None:
+        self.token = uuid4().hex
+        self._key = keys.LEASE.format(role)
+        self._ms = int(duration.total_seconds() * 1000)
+        self._renew = connection.register_script(_RENEW)
+        self._release = connection.register_script(_RELEASE)
+
+    def hold(self) -> bool:
+        """Take or renew the lease; whether it is ours. Raises redis.RedisError."""
+        return bool(self._renew(keys=[self._key], args=[self.token, self._ms]))
+
+    def release(self) -> None:
+        """Give the lease back, if it is ours. Raises redis.RedisError."""
+        self._release(keys=[self._key], args=[self.token])

@@ -1,0 +1,27 @@
+-- Puts jobs into Redis: their hash as RQ knows it, and their id into the queue or the scheduler's sorted set.
+-- ARGV[1]: {queued, waiting: [[id, queue, campaign, type, description, due]], timeout, stamp, turn}; ARGV[2]: data
+local given = cmsgpack.unpack(ARGV[1])
+
+local function save(job, status)
+  redis.call('HSET', 'rq:job:' .. job[1],
+    'created_at', given.stamp, 'enqueued_at', given.stamp, 'data', ARGV[2], 'timeout', given.timeout,
+    'status', status, 'origin', job[2], 'campaign', job[3], 'type', job[4], 'description', job[5], 'worker_name', '')
+  redis.call('PERSIST', 'rq:job:' .. job[1])
+end
+
+for _, job in ipairs(given.queued) do
+  save(job, 'queued')
+  redis.call('ZREM', 'rq:failed:' .. job[2], job[1])
+  redis.call('ZREM', 'rq:scheduler:scheduled_jobs', job[1])
+  redis.call('SADD', 'rq:queues', list_key(job[2]))
+  enter(job[2], job[3], job[1], given.turn)
+end
+for _, job in ipairs(given.waiting) do
+  save(job, 'scheduled')
+  redis.call('ZADD', 'rq:scheduler:scheduled_jobs', job[6], job[1])
+end
+if #given.waiting > 0 then
+  redis.call('RPUSH', 'scheduler:wake', '1')
+  redis.call('LTRIM', 'scheduler:wake', 0, 9)
+end
+if #given.queued > 0 then redis.call('PUBLISH', 'scheduler:queued', '1') end

@@ -1,0 +1,9 @@
+-- Tells all workers what is paused. ARGV[1]: {version, pauses: [[pause, until in seconds or '']]}; whether it was told.
+-- Whoever asked for a later version has read the database later: what it found stands.
+local given = cmsgpack.unpack(ARGV[1])
+if tonumber(redis.call('GET', 'scheduler:paused:version') or 0) ~= given.version then return 0 end
+redis.call('DEL', 'scheduler:paused')
+redis.call('HSET', 'scheduler:paused', 'known', '')
+for _, pause in ipairs(given.pauses) do redis.call('HSET', 'scheduler:paused', pause[1], pause[2]) end
+redis.call('PUBLISH', 'scheduler:queued', '1')
+return 1

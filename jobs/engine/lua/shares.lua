@@ -1,0 +1,120 @@
+-- Fair turns. A queue's list (RQ's own key) holds at most `turn` ids of one campaign; the rest of a busy campaign waits
+-- in a backlog of its own, and each id of it that leaves the list lets the next one in at the list's end. So whoever
+-- comes with one job waits for one turn of each busy campaign, never for their backlogs.
+local function share_key(queue) return 'scheduler:share:' .. queue end
+local function backlogged_key(queue) return 'scheduler:backlogged:' .. queue end
+local function backlog_key(queue, campaign) return 'scheduler:backlog:' .. queue .. ':' .. campaign end
+local function list_key(queue) return 'rq:queue:' .. queue end
+
+-- Pauses ("campaign:c-1", "type:T", "queue:low") of this moment; filled in by whoever takes. What is met of a paused
+-- type or campaign is parked, once, in a list per queue and pause, and enters its queue again when the pause is over.
+local paused = {}
+local PARKED = 'scheduler:parked'
+local function parked_key(place) return PARKED .. ':' .. place end
+
+local function enter(queue, campaign, id, turn)
+  if redis.call('HINCRBY', share_key(queue), campaign, 1) <= turn then
+    redis.call('RPUSH', list_key(queue), id)
+  else
+    redis.call('HINCRBY', share_key(queue), campaign, -1)
+    redis.call('RPUSH', backlog_key(queue, campaign), id)
+    redis.call('HINCRBY', backlogged_key(queue), campaign, 1)
+  end
+end
+
+local function next_of(queue, campaign)
+  local id = redis.call('LPOP', backlog_key(queue, campaign))
+  if id and redis.call('HINCRBY', backlogged_key(queue), campaign, -1) <= 0 then
+    redis.call('HDEL', backlogged_key(queue), campaign)
+  elseif not id then
+    redis.call('HDEL', backlogged_key(queue), campaign)
+  end
+  return id
+end
+
+-- An id of the campaign has left the list: its next one takes the place; a paused campaign's backlog stays where it is.
+local function leave(queue, campaign)
+  local waits = not paused['campaign:' .. campaign] and redis.call('HEXISTS', backlogged_key(queue), campaign) == 1
+  local id = waits and next_of(queue, campaign)
+  if id then
+    redis.call('RPUSH', list_key(queue), id)
+  elseif redis.call('HINCRBY', share_key(queue), campaign, -1) <= 0 then
+    redis.call('HDEL', share_key(queue), campaign)
+  end
+end
+
+-- Lets a backlogged campaign's ids into the list, as many as one turn holds; how many.
+local function fill(queue, campaign, turn)
+  local entered = 0
+  while tonumber(redis.call('HGET', share_key(queue), campaign) or 0) < turn do
+    local id = next_of(queue, campaign)
+    if not id then break end
+    redis.call('HINCRBY', share_key(queue), campaign, 1)
+    redis.call('RPUSH', list_key(queue), id)
+    entered = entered + 1
+  end
+  return entered
+end
+
+-- The list is empty: counts that were lost with a job's hash are forgotten, and what is backlogged all the same comes
+-- in; how many did.
+local function refill(queue, turn)
+  redis.call('DEL', share_key(queue))
+  local entered = 0
+  for _, campaign in ipairs(redis.call('HKEYS', backlogged_key(queue))) do
+    if not paused['campaign:' .. campaign] then entered = entered + fill(queue, campaign, turn) end
+  end
+  return entered
+end
+
+-- The pause that holds a job back, or nothing.
+local function pause_of(type, campaign)
+  if paused['campaign:' .. campaign] then return 'campaign:' .. campaign end
+  if paused['type:' .. type] then return 'type:' .. type end
+end
+
+local function park(queue, pause, id)
+  local place = queue .. ':' .. pause
+  redis.call('SADD', PARKED, place)
+  redis.call('RPUSH', parked_key(place), id)
+end
+
+-- Lets up to `most` ids of a pause that is over back into their queue; how many.
+local function unpark(place, pause, turn, most)
+  local queue, entered = place:sub(1, #place - #pause - 1), 0
+  while entered < most do
+    local id = redis.call('LPOP', parked_key(place))
+    if not id then
+      redis.call('SREM', PARKED, place)
+      local campaign = pause:match('^campaign:(.*)$')
+      if campaign then fill(queue, campaign, turn) end
+      break
+    end
+    local campaign = redis.call('HGET', 'rq:job:' .. id, 'campaign')
+    if campaign then enter(queue, campaign, id, turn) end
+    entered = entered + 1
+  end
+  return entered
+end
+
+local function unparked(queue, campaign, id)
+  local type = redis.call('HGET', 'rq:job:' .. id, 'type')
+  for _, pause in ipairs({'campaign:' .. campaign, 'type:' .. (type or '')}) do
+    if redis.call('LREM', parked_key(queue .. ':' .. pause), 1, id) > 0 then return 1 end
+  end
+  return 0
+end
+
+-- Takes an id out of the list, whose place its campaign's next one takes, or out of the backlog, or out of what is
+-- parked; how many were there.
+local function remove(queue, campaign, id)
+  if redis.call('LREM', list_key(queue), 1, id) > 0 then
+    leave(queue, campaign)
+    return 1
+  end
+  if redis.call('LREM', backlog_key(queue, campaign), 1, id) == 0 then return unparked(queue, campaign, id) end
+  if redis.call('HINCRBY', backlogged_key(queue), campaign, -1) <= 0 then
+    redis.call('HDEL', backlogged_key(queue), campaign)
+  end
+  return 1
+end

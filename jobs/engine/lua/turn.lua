@@ -1,0 +1,140 @@
+-- One turn of a worker: shows what has ended and what runs, and takes ids for its free slots.
+-- ARGV[1]: {now, stamp, worker, claimed: [id], ended: [[id, attempt, queue, status, shown]],
+--           started: [[id, attempt, queue, since]], slots, batches: {type: [size, by campaign]}, stranger, queues,
+--           turn, keep, kept_s, shown_s, aside}
+-- Answers {groups of ids of ours, id and queue of a stranger or nothing, 1: more ids than `aside` are to be parked or
+-- come back from there, so come again; 2: nobody has told Redis what is paused, so nothing was taken}.
+local given = cmsgpack.unpack(ARGV[1])
+local executions = 'rq:worker:' .. given.worker .. ':executions'
+
+for _, id in ipairs(given.claimed) do redis.call('ZREM', 'scheduler:taken', id) end
+
+for _, job in ipairs(given.started) do
+  local id, composite = job[1], job[1] .. ':' .. job[2]
+  redis.call('HSET', 'rq:execution:' .. composite, 'id', job[2], 'job_id', id, 'created_at', job[4],
+    'last_heartbeat', given.now, 'worker_name', given.worker)
+  redis.call('EXPIRE', 'rq:execution:' .. composite, given.shown_s)
+  redis.call('ZADD', 'rq:executions:' .. id, given.now + given.shown_s, job[2])
+  redis.call('EXPIRE', 'rq:executions:' .. id, given.shown_s)
+  -- It never expires for RQ's own clean-up, which would fail the job: the ledger's lease decides.
+  redis.call('ZADD', 'rq:wip:' .. job[3], '+inf', composite)
+  redis.call('SADD', executions, composite)
+  redis.call('HSET', 'rq:job:' .. id, 'started_at', given.stamp, 'worker_name', given.worker)
+end
+if #given.started > 0 then
+  redis.call('EXPIRE', executions, given.shown_s)
+  -- RQ knows one current job of a worker; of several it is the last one that was shown.
+  if redis.call('EXISTS', 'rq:worker:' .. given.worker) == 1 then
+    redis.call('HSET', 'rq:worker:' .. given.worker, 'current_job', given.started[#given.started][1])
+  end
+end
+
+local trim = {}
+for _, job in ipairs(given.ended) do
+  local id, composite, queue, status = job[1], job[1] .. ':' .. job[2], job[3], job[4]
+  if job[5] then
+    redis.call('DEL', 'rq:execution:' .. composite, 'rq:executions:' .. id)
+    redis.call('ZREM', 'rq:wip:' .. queue, composite)
+    redis.call('SREM', executions, composite)
+    if redis.call('HGET', 'rq:worker:' .. given.worker, 'current_job') == id then
+      redis.call('HDEL', 'rq:worker:' .. given.worker, 'current_job')
+    end
+  end
+  if status == 'finished' then
+    redis.call('HSET', 'rq:job:' .. id, 'status', status, 'ended_at', given.stamp)
+    redis.call('EXPIRE', 'rq:job:' .. id, given.kept_s)
+    redis.call('ZADD', 'rq:finished:' .. queue, given.now + given.kept_s, id)
+    trim[queue] = true
+  end
+end
+for queue in pairs(trim) do
+  local surplus = redis.call('ZCARD', 'rq:finished:' .. queue) - given.keep
+  if surplus > 0 then
+    local popped = redis.call('ZPOPMIN', 'rq:finished:' .. queue, surplus)
+    for i = 1, #popped, 2 do redis.call('DEL', 'rq:job:' .. popped[i], 'rq:results:' .. popped[i]) end
+  end
+end
+
+local groups, open, stranger, stranger_queue = {}, {}, nil, nil
+local again, moved = 0, 0  -- ids that were parked, or came back, in this turn
+
+-- Whether there is room for one more id of this kind; notes it where there is.
+local function admit(id, type, campaign)
+  local batch = given.batches[type]
+  local kind = batch and (batch[2] and type .. '|' .. campaign or type)
+  local group = kind and open[kind]
+  if group and #group < batch[1] then
+    group[#group + 1] = id
+    return true
+  end
+  if #groups >= given.slots then return false end
+  groups[#groups + 1] = {id}
+  if kind then open[kind] = groups[#groups] end
+  return true
+end
+
+-- The pauses that are not over. Redis knows of them when there is at least the field that says so.
+local function read_pauses()
+  local known = redis.call('HGETALL', 'scheduler:paused')
+  for i = 1, #known, 2 do
+    if known[i + 1] == '' or tonumber(known[i + 1]) > given.now then paused[known[i]] = true end
+  end
+  return #known > 0
+end
+
+local function let_back()
+  for _, place in ipairs(redis.call('SMEMBERS', PARKED)) do
+    local pause = place:match('^[^:]*:(.*)$')
+    if not paused[pause] then
+      moved = moved + unpark(place, pause, given.turn, given.aside - moved)
+      if moved >= given.aside then again = 1; return end
+    end
+  end
+end
+
+local function take_from(queue)
+  if paused['queue:' .. queue] then return true end
+  local list = list_key(queue)
+  while true do
+    local id = redis.call('LINDEX', list, 0)
+    if not id then
+      if redis.call('EXISTS', backlogged_key(queue)) == 0 then
+        redis.call('DEL', share_key(queue))
+        return true
+      end
+      if refill(queue, given.turn) == 0 then return true end
+    else
+      local kept = redis.call('HMGET', 'rq:job:' .. id, 'type', 'campaign')
+      local pause = kept[1] and pause_of(kept[1], kept[2])
+      if pause then
+        if moved >= given.aside then again = 1; return false end
+        moved = moved + 1
+        redis.call('LPOP', list)
+        park(queue, pause, id)
+        leave(queue, kept[2])
+      elseif kept[1] then
+        if not admit(id, kept[1], kept[2]) then return false end
+        redis.call('LPOP', list)
+        leave(queue, kept[2])
+        redis.call('HSET', 'rq:job:' .. id, 'status', 'started')
+        redis.call('ZADD', 'scheduler:taken', given.now, id)
+      elseif given.stranger and not stranger then
+        redis.call('LPOP', list)
+        stranger, stranger_queue = id, queue
+      elseif queue == 'default' then
+        return true
+      else
+        redis.call('RPUSH', list_key('default'), redis.call('LPOP', list))
+      end
+    end
+  end
+end
+
+if given.slots > 0 or given.stranger then
+  if not read_pauses() then return {groups, '', '', 2} end
+  let_back()
+  for _, queue in ipairs(given.queues) do
+    if not take_from(queue) then break end
+  end
+end
+return {groups, stranger or '', stranger_queue or '', again}

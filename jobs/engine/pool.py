@@ -1,0 +1,56 @@
+"""Several worker processes under one parent: each is started again when it ends, and ends when the parent does."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from typing import Final
+
+import structlog
+from django.conf import settings
+
+log = structlog.get_logger(__name__)
+PARENT: Final = "SCHEDULER_POOL_PID"  #: in a child's environment: it stops when this is no longer its parent
+RESTART_AFTER: Final = 1.0  # seconds, so that a worker which cannot start does not spin
+
+
+class Pool:
+    """`size` processes of one command; see jobs.engine.process for who polls it."""
+
+    def __init__(self, command: Sequence[str], size: int) -> None:
+        self._command = [sys.executable, *command]
+        self._children: list[subprocess.Popen[bytes]] = [self._start() for _ in range(size)]
+
+    def poll(self) -> float:
+        """Start again what has ended; the seconds until the next look."""
+        for position, child in enumerate(self._children):
+            code = child.poll()
+            if code is not None:
+                log.warning("pool.worker_ended", pid=child.pid, exit_code=code, next="another is started")
+                self._children[position] = self._start()
+        return RESTART_AFTER
+
+    def close(self) -> None:
+        """Let all finish what they run; what has not ended 5 s after SHUTDOWN_GRACE_SECONDS is killed."""
+        for child in self._children:
+            child.terminate()
+        until = time.monotonic() + settings.SHUTDOWN_GRACE.total_seconds() + 5
+        for child in self._children:
+            try:
+                child.wait(timeout=max(0.1, until - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                log.error("pool.worker_killed", pid=child.pid, next="its jobs run again after their leases")
+                child.kill()
+                child.wait()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        # In a session of its own: Ctrl-C reaches the parent alone, which tells its children once.
+        environment = {**os.environ, PARENT: str(os.getpid())}
+        return subprocess.Popen(self._command, env=environment, start_new_session=True)  # noqa: S603 - our own words
+
+
+def orphaned() -> bool:
+    """Whether this process was started by a pool that is gone."""
+    parent = os.environ.get(PARENT)
+    return parent is not None and os.getppid() != int(parent)

@@ -1,0 +1,83 @@
+"""How every process runs, waits and stops: a `poll` that does what is due and says how long to wait."""
+
+import signal
+import threading
+from collections.abc import Callable
+from typing import Protocol
+
+import structlog
+from django.db import InterfaceError, OperationalError, close_old_connections, connections
+from redis import RedisError
+
+from jobs.engine.presence import StopAsked
+
+log = structlog.get_logger(__name__)
+LONGEST_OUTAGE_WAIT = 60.0
+
+
+class Process(Protocol):
+    """Something that is polled until it is told to stop."""
+
+    def poll(self) -> float:
+        """Do what is due now; return the seconds until something may be due again.
+
+        Raises StopAsked when an operator has asked the process to stop.
+        """
+
+    def close(self) -> None:
+        """Hand back what is held."""
+
+
+def stop_on_signals() -> threading.Event:
+    """An event that SIGTERM and SIGINT set."""
+    stop = threading.Event()
+
+    def handle(signum: int, _frame: object) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, handle)
+    signal.signal(signal.SIGINT, handle)
+    return stop
+
+
+def run(process: Process, stop: threading.Event, *, name: str) -> None:
+    """Poll until `stop` is set, waking up at once when it is, or an operator asks for it.
+
+    While Redis or the database is away it goes on trying, after 1, 2, 4 … 60 seconds.
+    """
+    log.info("process.started", process=name)
+    outages = 0
+    try:
+        while not stop.is_set():
+            try:
+                wait = process.poll()
+                outages = 0
+            except StopAsked:
+                log.warning("process.stop_asked", process=name, next="it stops")
+                break
+            except (RedisError, OperationalError, InterfaceError) as error:
+                wait = _backoff(outages)
+                log.warning("process.outage", process=name, error=str(error), retry_in_s=wait)
+                outages += 1
+                close_old_connections()
+            except Exception:  # the process's edge: a bug in one round must not end the timekeeping
+                wait = _backoff(outages)
+                log.exception("process.round_failed", process=name, retry_in_s=wait)
+                outages += 1
+                close_old_connections()
+            stop.wait(wait)
+    finally:
+        _close(process.close, name)
+        connections.close_all()
+        log.info("process.stopped", process=name)
+
+
+def _backoff(outages: int) -> float:
+    return min(LONGEST_OUTAGE_WAIT, 2.0 ** min(outages, 10))
+
+
+def _close(close: Callable[[], None], name: str) -> None:
+    try:
+        close()
+    except RedisError as error:
+        log.warning("process.not_released", process=name, error=str(error), next="its lease ends by itself")

@@ -1,0 +1,48 @@
+"""RQ's queue as our queues are: RQ's own list, behind it each busy campaign's backlog, then what pauses hold back."""
+
+from typing import Any
+
+from django_rq.queues import DjangoRQ
+from rq.job import Job as RQJob
+
+from jobs.engine import holds, keys
+from jobs.engine.scripts import script
+
+
+class Queue(DjangoRQ):
+    """What RQ's tools see, with the backlogs and what pauses hold back counted and listed (see lua/shares.lua)."""
+
+    @property
+    def count(self) -> int:
+        """How many ids wait in the list, the backlogs and parked."""
+        return int(super().count) + sum(size for _, size in self._aside())
+
+    def get_job_ids(self, offset: int = 0, length: int = -1) -> list[str]:
+        """A slice of the ids: the list, then each campaign's backlog, then what is parked."""
+        listed = int(super().count)
+        last = None if length < 0 else offset + length
+        ids = list(super().get_job_ids(offset, length)) if offset < listed else []
+        start = listed
+        for key, size in self._aside():
+            if last is not None and start >= last:
+                break
+            low, high = max(0, offset - start), size if last is None else min(size, last - start)
+            if low < high:
+                found: Any = self.connection.lrange(key, low, high - 1)
+                ids += keys.texts(found)
+            start += size
+        return ids
+
+    def _aside(self) -> list[tuple[str, int]]:
+        """The lists beside RQ's own, with their lengths."""
+        sizes: Any = self.connection.hgetall(keys.BACKLOGGED.format(self.name))
+        backlogs = [(keys.BACKLOG.format(self.name, c.decode()), int(size)) for c, size in sorted(sizes.items())]
+        return [*backlogs, *holds.parked(self.name, self.connection).items()]
+
+    def remove(self, job_or_id: Any, pipeline: Any = None) -> Any:
+        """Take one id out, wherever it waits."""
+        rq_id = job_or_id.id if isinstance(job_or_id, RQJob) else str(job_or_id)
+        campaign: Any = self.connection.hget(RQJob.key_for(rq_id), "campaign")
+        if campaign is None:
+            return super().remove(job_or_id, pipeline)
+        return script("remove").run(self.connection, id=rq_id, queue=self.name, campaign=campaign.decode())

@@ -1,0 +1,127 @@
+"""The scheduler: due jobs go into their queues on time, never early; cron tasks and schedule rows fire."""
+
+import time
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import structlog
+from django.utils import timezone
+from redis import Redis
+from rq.exceptions import NoSuchJobError
+
+from jobs import actor as actors
+from jobs import cron, ledger, schedules, service
+from jobs.engine import carrier, keys
+from jobs.engine.feeder import Feeder
+from jobs.engine.lease import DURATION, Lease
+from jobs.engine.presence import Presence
+from jobs.engine.timetable import Timetable
+from jobs.models import Job
+from jobs.states import WAITING, State
+
+log = structlog.get_logger(__name__)
+BATCH = 500
+SHORTEST_BLOCK = 0.005  # Redis cuts a timeout to whole milliseconds, and 0 would block for ever
+LONGEST_SLEEP = 1.0  # so that a change made straight in the database, or a step of the clock, is seen within a second
+
+
+class Scheduler(Timetable):
+    """rq-scheduler's sorted set and API, worked in batches by one active instance among many."""
+
+    def __init__(self, queue_name: str = "normal", *, connection: Redis, **kwargs: Any) -> None:
+        super().__init__(queue_name, connection=connection, **kwargs)
+        self._lease = Lease("scheduler", connection)
+        self._feeder = Feeder(connection)
+        self._presence = Presence("scheduler", self.name, connection)
+        self._feed_at = 0.0
+        self._renewed_at = 0.0
+        self._active = False
+
+    def poll(self) -> float:
+        """Do what is due, then sleep until the next due time or a push to the wake list; always returns 0.
+
+        Raises StopAsked, redis.RedisError and database errors; the next poll takes up where this one stopped.
+        """
+        if not self._lead():
+            return DURATION.total_seconds() / 4
+        now = timezone.now()
+        self._queue_due(now)
+        cron.fire_due(now)
+        self._fire_wall_rows(now)
+        if time.monotonic() >= self._feed_at:
+            self._feed_at = time.monotonic() + self._feeder.poll()
+        self._sleep()
+        return 0.0
+
+    def close(self) -> None:
+        """Give the lease back, so that another instance takes over at once."""
+        self._lease.release()
+        self._presence.leave()
+
+    def _lead(self) -> bool:
+        if self._active and time.monotonic() - self._renewed_at < DURATION.total_seconds() / 4:
+            return True
+        held = self._lease.hold()
+        self._renewed_at = time.monotonic()
+        self._presence.tell_or_stop("active" if held else "standby")
+        if held and not self._active:
+            log.info("scheduler.active", scheduler=self.name)
+            cron.seed()
+        elif self._active and not held:
+            log.warning("scheduler.standby", scheduler=self.name)
+        self._active = held
+        return held
+
+    def _queue_due(self, now: datetime) -> None:
+        """The database first, then Redis: what falls between is found by the feeder."""
+        while True:
+            ids = keys.texts(self.connection.zrangebyscore(keys.SCHEDULED, "-inf", now.timestamp(), start=0, num=BATCH))
+            if not ids:
+                return
+            known = [i for i in ids if _is_uuid(i)]
+            queued = ledger.queue_due(known, actor=actors.SCHEDULER, reason="due", now=now)
+            carrier.carry(queued)
+            left = set(known) - {job.id for job in queued}
+            ours = list(Job.objects.filter(id__in=left)) if left else []
+            gone = [*(job.id for job in queued), *(str(job.id) for job in ours)]
+            if gone:
+                self.connection.zrem(keys.SCHEDULED, *gone)
+            # Rescheduled meanwhile; or queued by one who died, or lost Redis, before it was carried.
+            carrier.carry([job for job in ours if job.state in (*WAITING, State.QUEUED)])
+            known_ids = set(gone)
+            for stranger in (i for i in ids if i not in known_ids):
+                self._enqueue_stranger(stranger)
+            if len(ids) < BATCH:
+                return
+
+    def _enqueue_stranger(self, rq_id: str) -> None:
+        try:
+            self.enqueue_job(self.job_class.fetch(rq_id, connection=self.connection))
+        except NoSuchJobError:
+            log.info("scheduler.stranger_gone", rq_job=rq_id)
+            self.connection.zrem(keys.SCHEDULED, rq_id)
+
+    def _fire_wall_rows(self, now: datetime) -> None:
+        due = schedules.fire_wall_rows(now)
+        service.submit_followups(due, actor=actors.SCHEDULER, reason="due on the wall clock")
+
+    def _sleep(self) -> None:
+        first = self.connection.zrange(keys.SCHEDULED, 0, 0, withscores=True)
+        moments = [datetime.fromtimestamp(first[0][1], tz=UTC)] if first else []
+        moments += [m for m in (cron.next_firing(), schedules.next_wall_firing()) if m]
+        wait = LONGEST_SLEEP
+        if moments:
+            wait = min(wait, (min(moments) - timezone.now()).total_seconds())
+        if wait > SHORTEST_BLOCK:
+            self.connection.blpop([keys.WAKE], timeout=wait)
+        elif wait > 0:
+            time.sleep(wait)
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,39 @@
+"""The Lua scripts of lua/, each atomic in Redis: two arguments and, where there is one, the answer."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from redis import Redis
+from redis.exceptions import NoScriptError
+
+TURN: Final = 50  #: ids of one campaign that stand in a queue's list at a time: one turn (see lua/shares.lua)
+ASIDE: Final = 1000  #: ids that one turn parks or lets back: it holds Redis for some ten milliseconds
+_FOLDER: Final = Path(__file__).parent / "lua"
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Script:
+    """One script, loaded into Redis when it is first needed there."""
+
+    def __init__(self, name: str) -> None:
+        self._source = (_FOLDER / "shares.lua").read_text() + (_FOLDER / f"{name}.lua").read_text()
+        self._sha = ""
+
+    def run(self, connection: Redis, blob: bytes = b"", **given: Any) -> Any:
+        """Run it with `given` and `blob` (msgpack in Redis knows no bytes) as arguments. Raises redis.RedisError."""
+        arguments = (_encode(given), blob)
+        try:
+            if self._sha:
+                return connection.execute_command("EVALSHA", self._sha, 0, *arguments)
+        except NoScriptError:  # Redis was restarted
+            self._sha = ""
+        self._sha = str(connection.script_load(self._source))
+        return connection.execute_command("EVALSHA", self._sha, 0, *arguments)
+
+
+@cache
+def script(name: str) -> Script:
+    """The script of lua/<name>.lua."""
+    return Script(name)

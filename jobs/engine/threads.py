@@ -1,0 +1,63 @@
+"""The threads that run handlers: a fixed number of slots; a thread that overruns its time loses its slot."""
+
+import threading
+from collections.abc import Callable, Iterable
+from queue import Empty, SimpleQueue
+from typing import Generic, TypeVar
+
+from django.db import connections
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Threads(Generic[T, R]):
+    """Runs `work` on tasks in `size` threads and keeps the answers; `wake` is called when a task is done."""
+
+    def __init__(self, size: int, work: Callable[[T], Iterable[R]], wake: Callable[[], None]) -> None:
+        self._done: SimpleQueue[R] = SimpleQueue()
+        self._tasks: SimpleQueue[T | None] = SimpleQueue()
+        self._work = work
+        self._wake = wake
+        self._surplus = threading.Semaphore(0)
+        self._started = 0
+        for _ in range(size):
+            self._start()
+
+    def submit(self, task: T) -> None:
+        """Run `task` in the next free thread."""
+        self._tasks.put(task)
+
+    def answers(self) -> list[R]:
+        """The answers since the last call."""
+        found: list[R] = []
+        try:
+            while True:
+                found.append(self._done.get_nowait())
+        except Empty:
+            return found
+
+    def replace_one(self) -> None:
+        """Start a thread in place of one that overran its time; that one ends when its task does."""
+        self._surplus.release()
+        self._start()
+
+    def stop(self) -> None:
+        """Let every idle thread end."""
+        for _ in range(self._started):
+            self._tasks.put(None)
+
+    def _start(self) -> None:
+        self._started += 1
+        threading.Thread(target=self._serve, name="job", daemon=True).start()
+
+    def _serve(self) -> None:
+        try:
+            while (task := self._tasks.get()) is not None:
+                for answer in self._work(task):
+                    self._done.put(answer)
+                self._wake()
+                if self._surplus.acquire(blocking=False):
+                    return
+        finally:
+            connections.close_all()

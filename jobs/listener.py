@@ -1,0 +1,242 @@
+"""The pub/sub listener: reacts to world time and entity changes that the main API publishes.
+
+worldTimeAdvanced: the first message of a campaign is acted on at once; those within WINDOW after it fold into one
+trailing run at the end of the window, so that the last advance of a burst is never lost. entityModified is folded the
+same way. At start, after a reconnect and every few minutes each campaign's world time is compared with the last one
+processed, so that a message nobody heard is caught up with.
+"""
+
+import json
+import time
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import uuid4
+
+import structlog
+from redis import Redis, RedisError
+from redis.client import PubSub
+
+from jobs import actor as actors
+from jobs import schedules, service, tally
+from jobs.engine.lease import DURATION, Lease
+from jobs.engine.presence import Presence
+from jobs.errors import InvalidJob, JobError
+from jobs.main_api.client import MainApi
+from jobs.main_api.model import Campaign
+from jobs.models import CampaignClock
+from jobs.registry import types_on_entity, types_on_world_time
+from jobs.storable import is_id, is_storable
+from jobs.world.clock import WorldTime
+
+log = structlog.get_logger(__name__)
+WINDOW: Final = 5.0  # seconds
+CATCH_UP_EVERY: Final = 180.0  # seconds
+PATTERNS: Final = ("campaign.*.worldTimeAdvanced", "campaign.*.entityModified")
+
+
+@dataclass(slots=True)
+class _Window:
+    """The folding of one campaign's messages of one kind."""
+
+    until: float
+    pending: dict[str, Any] | None = None
+
+
+class Listener:
+    """One active listener among many; `poll` waits for a message for at most a second."""
+
+    def __init__(self, connection: Redis, api: MainApi) -> None:
+        self._connection = connection
+        self._api = api
+        self._presence = Presence("listener", uuid4().hex, connection)
+        self._lease = Lease("listener", connection)
+        self._renewed_at = 0.0
+        self._catch_up_at = 0.0
+        self._pubsub: PubSub | None = None
+        self._windows: dict[tuple[str, str], _Window] = {}
+
+    def poll(self) -> float:
+        """Hear and act; seconds until the next poll. Raises StopAsked, redis.RedisError and database errors."""
+        if not self._lead():
+            self._hang_up()
+            return DURATION.total_seconds() / 4
+        try:
+            pubsub = self._pubsub or self._subscribe()
+            message = pubsub.get_message(ignore_subscribe_messages=True, timeout=self._patience())
+            if message is not None:
+                self._hear(message)
+        except RedisError:
+            self._hang_up()
+            raise
+        self._close_windows()
+        if time.monotonic() >= self._catch_up_at:
+            self._catch_up()
+        return 0.0
+
+    def close(self) -> None:
+        """Act on what is folded and give the lease back."""
+        for window in self._windows.values():
+            window.until = 0.0
+        self._close_windows()
+        self._hang_up()
+        self._lease.release()
+        self._presence.leave()
+
+    def _lead(self) -> bool:
+        if self._pubsub and time.monotonic() - self._renewed_at < DURATION.total_seconds() / 4:
+            return True
+        held = self._lease.hold()
+        self._renewed_at = time.monotonic()
+        self._presence.tell_or_stop("active" if held else "standby")
+        return held
+
+    def _subscribe(self) -> PubSub:
+        self._pubsub = self._connection.pubsub()
+        self._pubsub.psubscribe(*PATTERNS)
+        self._catch_up_at = 0.0
+        tally.add("listener_subscriptions")
+        log.info("listener.subscribed", patterns=PATTERNS)
+        return self._pubsub
+
+    def _hang_up(self) -> None:
+        if self._pubsub:
+            pubsub, self._pubsub = self._pubsub, None
+            pubsub.close()
+
+    def _patience(self) -> float:
+        ends = [w.until for w in self._windows.values() if w.pending is not None]
+        return max(0.001, min([1.0, *(end - time.monotonic() for end in ends)]))
+
+    def _hear(self, message: dict[str, Any]) -> None:
+        """Put a message into its window; a new window is due at once, so that the first message is acted on now."""
+        channel = message["channel"].decode(errors="replace")
+        campaign_id, _, kind = channel.removeprefix("campaign.").rpartition(".")
+        tally.add("listener_messages", kind)
+        body = _body(message["data"])
+        if body is None or not is_id(campaign_id):
+            log.warning("listener.malformed", channel=channel[:200], data=repr(message["data"][:200]))
+            return
+        if kind == "worldTimeAdvanced":
+            if _world_time(body) is None:
+                log.warning("listener.malformed", channel=channel, field="newTime", data=repr(message["data"][:200]))
+                return
+        else:
+            self._forget_cached(campaign_id, body)
+            kind = f"entityModified.{body.get('entityType')}"
+            if not types_on_entity(body.get("entityType")):
+                return
+        window = self._windows.setdefault((campaign_id, kind), _Window(until=0.0))
+        window.pending = _later(window.pending, body)
+
+    def _close_windows(self) -> None:
+        """Act on what is due. It stays pending until that has been done: an outage of the database loses nothing."""
+        for (campaign_id, kind), window in list(self._windows.items()):
+            if window.until > time.monotonic():
+                continue
+            if window.pending is None:
+                del self._windows[campaign_id, kind]
+                continue
+            self._act(campaign_id, kind, window.pending)
+            window.pending, window.until = None, time.monotonic() + WINDOW
+
+    def _act(self, campaign_id: str, kind: str, body: dict[str, Any]) -> None:
+        reading = _world_time(body)
+        if kind == "worldTimeAdvanced" and reading:
+            self._advance(campaign_id, reading)
+        else:
+            what = f"{body.get('operation')} {body.get('entityId')}"[:120]
+            what = what if is_storable(what) else repr(what)
+            subject = f"{what} {time.time():.3f}"
+            self._submit(
+                campaign_id, types_on_entity(kind.rpartition(".")[2]), subject=subject, reason=f"{kind} {what}"
+            )
+
+    def _advance(self, campaign_id: str, reading: WorldTime, *, caught_up: bool = False) -> None:
+        """React to a world time. World time only moves forward: a message that was heard before changes nothing.
+
+        What the main API itself says when catching up is acted on wherever it differs, for a world that was restored
+        from a backup has gone back.
+        """
+        world_time = reading.isoformat()
+        clock, _ = CampaignClock.objects.get_or_create(campaign_id=campaign_id)
+        processed = clock.processed_world_time
+        if processed and not caught_up and reading <= WorldTime.parse(processed):
+            log.debug("listener.replayed", campaign_id=campaign_id, world_time=world_time)
+            return
+        CampaignClock.objects.filter(pk=clock.pk).update(world_time=world_time)
+        if self._submit(campaign_id, types_on_world_time(), subject=world_time, reason=f"world time is {world_time}"):
+            schedules.DatabaseSchedules().processed(campaign_id, world_time)
+
+    def _submit(self, campaign_id: str, types: tuple[str, ...], *, subject: str, reason: str) -> bool:
+        request_id = uuid4().hex  # one for all that a message causes
+        submissions = [
+            service.Submission(
+                type=t, campaign_id=campaign_id, payload={}, subject=f"heard:{subject}"[:200], request_id=request_id
+            )
+            for t in types
+        ]
+        with structlog.contextvars.bound_contextvars(request_id=request_id, campaign_id=campaign_id):
+            try:
+                service.submit_many(submissions, actor=actors.LISTENER, reason=reason)
+            except InvalidJob as refused:
+                log.warning("listener.refused", error=str(refused))
+                return False
+            log.info("listener.acted", reason=reason)
+        return True
+
+    def _forget_cached(self, campaign_id: str, body: dict[str, Any]) -> None:
+        if body.get("entityType") in ("Event", "Encounter"):
+            self._api.cache.drop_effects_of(str(body.get("entityId")))
+        if not CampaignClock.objects.filter(campaign_id=campaign_id).exists():
+            self._api.cache.drop_campaigns()
+
+    def _catch_up(self) -> None:
+        """Compare every campaign's world time with the last one processed, and act where they differ."""
+        self._catch_up_at = time.monotonic() + CATCH_UP_EVERY
+        try:
+            campaigns = self._api.campaigns(fresh=True)
+        except JobError as error:
+            self._catch_up_at = time.monotonic() + WINDOW
+            tally.add("listener_catch_ups", "failed")
+            log.warning("listener.catch_up_failed", error=str(error), retry_in_s=WINDOW)
+            return
+        behind = sum(self._catch_up_with(campaign) for campaign in campaigns if is_id(campaign.id))
+        tally.add("listener_catch_ups", "done")
+        log.info("listener.caught_up", campaigns=len(campaigns), behind=behind)
+
+    def _catch_up_with(self, campaign: Campaign) -> bool:
+        """Whether the campaign was behind; one whose clock cannot be read does not hold up the others."""
+        clock = schedules.see(campaign)
+        if not campaign.is_active or not campaign.current_world_time:
+            return False
+        try:
+            reading = WorldTime.parse(campaign.current_world_time)
+        except ValueError as error:
+            log.warning("listener.malformed", campaign_id=campaign.id, field="currentWorldTime", error=str(error)[:300])
+            return False
+        if reading.isoformat() == clock.processed_world_time:
+            return False
+        self._advance(campaign.id, reading, caught_up=True)
+        return True
+
+
+def _body(data: bytes) -> dict[str, Any] | None:
+    """A message's JSON; None when it is none, or no object."""
+    try:
+        body = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    return body if isinstance(body, dict) else None
+
+
+def _world_time(body: dict[str, Any]) -> WorldTime | None:
+    try:
+        return WorldTime.parse(body.get("newTime", ""))
+    except ValueError:
+        return None
+
+
+def _later(standing: dict[str, Any] | None, heard: dict[str, Any]) -> dict[str, Any]:
+    """Which of two messages stands for both: a replayed older world time must not hide a later one."""
+    was, now = _world_time(standing or {}), _world_time(heard)
+    return standing if standing is not None and was and now and now < was else heard

@@ -1,0 +1,48 @@
+"""RQ's worker command; without queue names it works all queues, most urgent first."""
+
+import sys
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import CommandError
+from django_rq.management.commands.rqworker import Command as RQWorkerCommand
+
+from jobs.engine import process
+from jobs.engine.pool import Pool
+
+
+class Command(RQWorkerCommand):
+    """Runs a worker."""
+
+    help = "Runs a worker: QUEUE_CONCURRENCY jobs at once, all queues in order of priority unless some are named."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """RQ's, and ours."""
+        super().add_arguments(parser)
+        parser.add_argument("--processes", type=int, default=1, help="worker processes under this one")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Run until stopped."""
+        unknown = sorted(set(args) - set(settings.RQ_QUEUES))
+        if unknown:
+            raise CommandError(f"there is no queue {', '.join(unknown)}; known: {', '.join(settings.RQ_QUEUES)}")
+        processes = options.pop("processes")
+        if processes < 1:
+            raise CommandError(f"--processes: expected 1 or more, got {processes}")
+        if processes == 1:
+            super().handle(*(args or settings.RQ_QUEUES), **options)
+            return
+        pool = Pool(_without_processes(sys.argv), processes)
+        process.run(pool, process.stop_on_signals(), name="worker pool")
+
+
+def _without_processes(words: list[str]) -> list[str]:
+    """The command line of one of the workers."""
+    kept, skip = [], False
+    for word in words:
+        if skip or word.startswith("--processes"):
+            skip = word == "--processes"
+            continue
+        kept.append(word)
+    return kept

@@ -1,0 +1,165 @@
+"""The door for RQ's dashboard: its buttons mean for our jobs what they mean here, and for strangers what RQ means.
+
+A job of ours is a row of the database, so requeue is a retry, enqueue is to run it now, delete is a cancel and stop
+gives it up, each with its audit entry. A stranger's job is RQ's own; what was done to it stands in the trail of acts.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
+from uuid import UUID
+
+import structlog
+from django.db.models import QuerySet
+from rq import requeue_job
+from rq.command import send_stop_job_command
+from rq.exceptions import InvalidJobOperation, NoSuchJobError
+from rq.job import Job as RQJob
+from rq.queue import Queue
+
+from jobs import control, service
+from jobs.acts import record_act
+from jobs.errors import StateConflict
+from jobs.models import Job
+from jobs.service import Report
+from jobs.states import Priority, State
+
+log = structlog.get_logger(__name__)
+STEP: Final = 500
+MOST_AT_ONCE: Final = 10_000  #: jobs that one press of a button empties a queue of: some seconds
+
+
+def requeue(queue: Queue, ids: Iterable[str], *, actor: str, reason: str) -> str:
+    """Retry dead letters; what happened, in words. Raises redis.RedisError."""
+    ours, strangers = _split(ids)
+    report = service.retry(ours, actor=actor, reason=reason)
+    return _both(report, _each(queue, strangers, "requeued", _requeue, actor))
+
+
+def enqueue(queue: Queue, ids: Iterable[str], *, actor: str, reason: str) -> str:
+    """Run now what waits for its due time; what happened, in words. Raises redis.RedisError."""
+    ours, strangers = _split(ids)
+    report = service.run_now(ours, actor=actor, reason=reason)
+    return _both(report, _each(queue, strangers, "enqueued", _enqueue, actor))
+
+
+def delete(queue: Queue, ids: Iterable[str], *, actor: str, reason: str) -> str:
+    """Cancel what has not started, dead letters too; what happened, in words. Raises redis.RedisError."""
+    ours, strangers = _split(ids)
+    report = service.cancel(ours, actor=actor, reason=reason)
+    return _both(report, _each(queue, strangers, "deleted", _delete, actor))
+
+
+def stop(queue: Queue, ids: Iterable[str], *, actor: str, reason: str) -> str:
+    """Have workers give up what they run; what happened, in words. Raises redis.RedisError."""
+    ours, strangers = _split(ids)
+    report = Report("Asked to stop")
+    for job in ours:
+        try:
+            control.stop_job(job, actor=actor, reason=reason)
+            report.done.append(job)
+        except StateConflict:
+            report.left[job.state] += 1
+    return _both(report, _each(queue, strangers, "asked to stop", _stop, actor))
+
+
+def empty(queue: Queue, *, actor: str, reason: str) -> str:
+    """Cancel the queued jobs of a queue, MOST_AT_ONCE of them, and delete strangers'; what happened, in words.
+
+    Raises redis.RedisError.
+    """
+    waiting, report = queued(queue.name), Report("Cancelled")
+    for _ in range(MOST_AT_ONCE // STEP):
+        some = list(waiting[:STEP])
+        step = service.cancel(some, actor=actor, reason=reason)
+        report.done += step.done
+        report.left += step.left
+        if len(some) < STEP:
+            break
+        waiting = waiting.filter(pk__gt=some[-1].pk)
+    strangers = _split(queue.get_job_ids(0, MOST_AT_ONCE))[1]
+    text = _both(report, _each(queue, strangers, "deleted", _delete, actor))
+    left = "More are left: press again, or cancel them on the page of jobs."
+    return f"{text} {left}" if len(some) == STEP and waiting.exists() else text
+
+
+def queued(queue_name: str) -> QuerySet[Job]:
+    """Our jobs in a queue, by their ids; none where the queue is not one of ours."""
+    priorities = [priority.value for priority in Priority if priority.queue == queue_name]
+    return Job.objects.in_state(State.QUEUED).filter(priority__in=priorities).order_by("pk")
+
+
+def row(rq_id: str) -> Job | None:
+    """The row behind RQ's job; None for a stranger's."""
+    key = _uuid(rq_id)
+    return Job.objects.filter(pk=key).first() if key else None
+
+
+def running_on(worker: str) -> list[Job]:
+    """Our jobs that a worker runs, the longest running first."""
+    return list(Job.objects.in_state(State.RUNNING).filter(worker=worker).order_by("started_at"))
+
+
+def _split(ids: Iterable[str]) -> tuple[list[Job], list[str]]:
+    """Our jobs among them, and the ids of strangers'."""
+    wanted = list(dict.fromkeys(ids))
+    keys = {i: key for i in wanted if (key := _uuid(i))}
+    ours: dict[UUID, Job] = {}
+    for start in range(0, len(keys), STEP):
+        ours |= Job.objects.in_bulk(list(keys.values())[start : start + STEP])
+    return list(ours.values()), [i for i in wanted if keys.get(i) not in ours]
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+def _each(
+    queue: Queue, ids: Sequence[str], verb: str, act: Callable[[Queue, str], None], actor: str
+) -> tuple[int, int]:
+    """Do to each stranger's job what RQ does; how many it was done to, and how many not."""
+    done = 0
+    for rq_id in ids:
+        try:
+            act(queue, rq_id)
+        except (NoSuchJobError, InvalidJobOperation) as refused:
+            log.info("rq_job.refused", rq_job=rq_id, verb=verb, cause=str(refused))
+            continue
+        done += 1
+        record_act(actor=actor, verb=verb, thing=f"RQ's job {rq_id} of queue {queue.name}")
+    return done, len(ids) - done
+
+
+def _both(report: Report, strangers: tuple[int, int]) -> str:
+    done, refused = strangers
+    parts = [str(report)] if report.done or report.left or not (done or refused) else []
+    if done:
+        parts.append(f"{report.verb} {done} of RQ's own.")
+    if refused:
+        parts.append(f"{refused} of RQ's own could not be.")
+    return " ".join(parts)
+
+
+def _fetch(queue: Queue, rq_id: str) -> Any:
+    return RQJob.fetch(rq_id, connection=queue.connection, serializer=queue.serializer)
+
+
+def _requeue(queue: Queue, rq_id: str) -> None:
+    requeue_job(rq_id, connection=queue.connection, serializer=queue.serializer)
+
+
+def _enqueue(queue: Queue, rq_id: str) -> None:
+    queue.enqueue_job(_fetch(queue, rq_id))
+
+
+def _delete(queue: Queue, rq_id: str) -> None:
+    _fetch(queue, rq_id).delete()
+
+
+def _stop(queue: Queue, rq_id: str) -> None:
+    worker = _fetch(queue, rq_id).worker_name
+    if any(word.role == "worker" and word.name == worker for word in control.processes()):
+        raise InvalidJobOperation(f"it runs in a thread of our worker {worker}, which cannot be killed")
+    send_stop_job_command(queue.connection, rq_id, serializer=queue.serializer)

@@ -1,0 +1,103 @@
+"""django-rq's pages among our own, for staff who may see jobs; its buttons do what ours do, for those who may."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Final
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import include, path, reverse
+from django.utils.http import url_has_allowed_host_and_scheme
+from django_rq.queues import get_queue_by_index
+from django_rq.urls import get_admin_urlpatterns, get_api_urlpatterns
+from rq import Worker
+from rq.queue import Queue
+from rq.registry import FailedJobRegistry
+
+from jobs import actor as actors
+from jobs import rq_jobs
+
+REASON: Final = "in the queue dashboard"
+_RETRY, _RUN_NOW, _CANCEL = "jobs.retry_job", "jobs.run_now_job", "jobs.cancel_job"
+
+#: What each button that is pressed needs and does; `actions` is the bulk form, whose verbs are those of _BULK.
+_BULK: Final = {
+    "delete": (_CANCEL, rq_jobs.delete), "requeue": (_RETRY, rq_jobs.requeue), "stop": (_CANCEL, rq_jobs.stop),
+}  # fmt: skip
+_ONE: Final = {
+    "requeue_job_view": (_RETRY, rq_jobs.requeue), "enqueue_job": (_RUN_NOW, rq_jobs.enqueue),
+    "delete_job": (_CANCEL, rq_jobs.delete), "stop_job": (_CANCEL, rq_jobs.stop),
+}  # fmt: skip
+_FAILED: Final = {"requeue_all": (_RETRY, rq_jobs.requeue), "delete_failed_jobs": (_CANCEL, rq_jobs.delete)}
+_EMPTY: Final = "clear_queue"
+_NEEDS: Final = {name: need for name, (need, _) in (_ONE | _FAILED).items()} | {_EMPTY: _CANCEL}
+
+
+def guarded(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """The view for those who may see jobs; what is posted is done by rq_jobs, for those who may."""
+
+    @wraps(view)
+    def guard(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        name = view.__name__
+        _demand(request, "jobs.view_job")
+        if name in _NEEDS:
+            _demand(request, _NEEDS[name])
+        if request.method == "POST" and name in ("actions", "confirm_action"):
+            needed, _ = _BULK.get(request.POST.get("action", ""), ("", None))
+            _demand(request, needed)
+        if request.method == "POST" and (name == "actions" or name in _NEEDS):
+            return _press(request, name, *args, **kwargs)
+        if name == "worker_details" and not _worker_is_there(**kwargs):
+            raise Http404
+        return view(request, *args, **kwargs)
+
+    wrapped: Callable[..., HttpResponse] = admin.site.admin_view(guard)
+    return wrapped
+
+
+def _worker_is_there(queue_index: int, key: str) -> bool:
+    """django-rq's page of a worker that has gone would be a fault."""
+    if not key.startswith(Worker.redis_worker_namespace_prefix):
+        return False
+    return Worker.find_by_key(key, connection=get_queue_by_index(queue_index).connection) is not None
+
+
+def _demand(request: HttpRequest, permission: str) -> None:
+    if not permission or not request.user.has_perm(permission):
+        raise PermissionDenied
+
+
+def _press(request: HttpRequest, name: str, queue_index: int, job_id: str = "") -> HttpResponse:
+    """Do it, say what happened, and go back to a page that is still there."""
+    queue: Queue = get_queue_by_index(queue_index)
+    actor = actors.user(request.user.get_username())
+    back = reverse("django_rq:jobs", args=[queue_index])
+    if name == _EMPTY:
+        said = rq_jobs.empty(queue, actor=actor, reason=f"the queue was emptied {REASON}")
+    elif name in _FAILED:
+        ids = FailedJobRegistry(queue=queue).get_job_ids()
+        said = _FAILED[name][1](queue, ids, actor=actor, reason=REASON)
+        back = reverse("django_rq:failed_jobs", args=[queue_index])
+    elif name in _ONE:
+        said = _ONE[name][1](queue, [job_id], actor=actor, reason=REASON)
+        if name != "delete_job":
+            back = reverse("django_rq:job_detail", args=[queue_index, job_id])
+    else:
+        ids = request.POST.getlist("job_ids")
+        said = _BULK[request.POST["action"]][1](queue, ids, actor=actor, reason=REASON)
+        wanted = request.POST.get("next_url", "")
+        back = wanted if url_has_allowed_host_and_scheme(wanted, allowed_hosts={request.get_host()}) else back
+    messages.add_message(request, messages.INFO, said)
+    return HttpResponseRedirect(back)
+
+
+def _urls() -> list[Any]:
+    """django-rq's patterns; its JSON and metrics, which any staff user could read, are guarded as the rest."""
+    api = get_api_urlpatterns()
+    for pattern in api:
+        pattern.callback = guarded(pattern.callback)
+    return api + get_admin_urlpatterns(view_wrapper=guarded)
+
+
+urlpatterns = [path("", include((_urls(), "django_rq")))]

@@ -1,0 +1,73 @@
+"""The attempts of one job, read from its audit trail: who ran it, how it ended, what it asked of the main API."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from jobs.models import AuditEntry
+from jobs.states import State
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request to the main API."""
+
+    operation: str
+    after_ms: float
+    """Since the attempt began."""
+    ms: float
+    result: str
+
+    @property
+    def well(self) -> bool:
+        """Whether it was answered without an error."""
+        return self.result == "ok"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One claim of a job and what became of it."""
+
+    number: int
+    worker: str
+    began: datetime
+    ended: datetime | None
+    """None: it runs, or its end is not recorded yet."""
+    state: str
+    """The state it led to; RUNNING while it runs."""
+    reason: str
+    error: str
+    traceback: str
+    duration_ms: float | None
+    calls: tuple[Call, ...]
+    calls_left_out: int
+    """Further calls, of which only the number was kept."""
+    request_id: str
+    """The X-Request-Id of its calls."""
+
+
+def of(trail: Sequence[AuditEntry]) -> list[Attempt]:
+    """The attempts in `trail` (in its order of time), latest first."""
+    ends = {entry.attempt: entry for entry in trail if entry.was == State.RUNNING}
+    return [_attempt(entry, ends.get(entry.attempt)) for entry in trail if entry.now == State.RUNNING][::-1]
+
+
+def _attempt(claim: AuditEntry, end: AuditEntry | None) -> Attempt:
+    details: Mapping[str, Any] = (end.details if end else None) or {}
+    asked: Mapping[str, Any] = details.get("calls") or {}
+    made = tuple(Call(*row) for row in asked.get("made", ()))
+    return Attempt(
+        number=claim.attempt,
+        worker=claim.actor.removeprefix("worker:"),
+        began=claim.at,
+        ended=end.at if end else None,
+        state=end.now if end else State.RUNNING.value,
+        reason=end.reason if end else "",
+        error=end.error if end else "",
+        traceback=details.get("traceback", ""),
+        duration_ms=end.duration_ms if end else None,
+        calls=made,
+        calls_left_out=asked.get("count", len(made)) - len(made),
+        request_id=asked.get("request", ""),
+    )

@@ -1,0 +1,170 @@
+"""Cron tasks as people govern them: in words, what comes next, what became of each firing; every act is audited."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from cron_descriptor import (
+    ExpressionDescriptor,
+    FormatException,
+    MissingFieldException,
+    Options,
+    WrongArgumentException,
+)
+from django.db import transaction
+from django.urls import reverse
+from django.utils import timezone
+
+from jobs import cron
+from jobs.acts import record_act
+from jobs.models import CronFiring, CronTask, FiringOutcome, Job
+from jobs.words import relative
+from scheduler_project.environment import fires
+
+PREVIEWED: Final = 5  #: firings
+SHOWN: Final = 20  #: firings of a history
+LONGEST_REASON: Final = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A moment at which an expression matches."""
+
+    at: datetime
+    local: str  #: in the task's own time zone
+    relative: str
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What an expression means, and when it matches next in its time zone; or what is wrong with it."""
+
+    sentence: str = ""
+    firings: tuple[Match, ...] = ()
+    fault: str = ""
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Firing:
+    """One firing with the job that it made, as far as retention has left it."""
+
+    firing: CronFiring
+    job: Job | None
+
+    @property
+    def late(self) -> timedelta | None:
+        """How long after its time it fired, where that is worth a word."""
+        behind = self.firing.fired_at - self.firing.due_at
+        return behind if behind >= timedelta(seconds=1) else None
+
+    @property
+    def duration(self) -> timedelta | None:
+        """How long the job's last attempt ran."""
+        job = self.job
+        return job.finished_at - job.started_at if job and job.finished_at and job.started_at else None
+
+
+def sentence(expression: str) -> str:
+    """The expression in words; empty where it has none.
+
+    >>> sentence("30 0 9 * * 1-5")
+    'At 09:00:30, Monday through Friday'
+    """
+    options = Options()
+    options.use_24hour_time_format = True
+    fields = expression.split()
+    if len(fields) == 6:
+        fields.append("*")  # a year: of six fields alone the last might be taken for it
+    try:
+        text: str = ExpressionDescriptor(" ".join(fields), options).get_description()
+    except (FormatException, MissingFieldException, WrongArgumentException, ValueError, IndexError):
+        return ""
+    return text
+
+
+def preview(expression: str, time_zone: str, now: datetime) -> Preview:
+    """What the page shows while somebody types."""
+    if not expression.strip():
+        return Preview(
+            hint="Five fields: minute, hour, day of the month, month, day of the week; or six, seconds first."
+        )
+    try:
+        zone = ZoneInfo(time_zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return Preview(fault=f"There is no time zone {time_zone!r}; names are like Europe/Berlin or UTC.")
+    if not fires(expression):
+        return Preview(fault=f"{expression!r} is not a cron expression of five or six fields that ever matches.")
+    task = CronTask(expression=expression, time_zone=time_zone)
+    moments = cron.upcoming(task, now, PREVIEWED)
+    shown = tuple(Match(at, f"{at.astimezone(zone):%a %Y-%m-%d %H:%M:%S %Z}", relative(at, now)) for at in moments)
+    return Preview(sentence(expression), shown)
+
+
+def overdue(task: CronTask, now: datetime) -> bool:
+    """Whether it should have fired by now and nobody made it."""
+    return bool(task.enabled and task.next_fire_at and now - task.next_fire_at > cron.LATE)
+
+
+def history(task: CronTask) -> list[Firing]:
+    """Its newest firings with their jobs; two queries."""
+    rows = list(task.firings.order_by("-id")[:SHOWN])
+    jobs = Job.objects.defer("payload", "traceback").in_bulk([row.job_id for row in rows if row.job_id])
+    return [Firing(row, jobs.get(row.job_id) if row.job_id else None) for row in rows]
+
+
+def record_change(
+    task: CronTask, changes: Mapping[str, tuple[Any, Any]], *, new: bool, actor: str, reason: str
+) -> None:
+    """Write down that somebody made or changed a task; call it in the transaction of the change."""
+    told = {name: (_plain(was), _plain(now)) for name, (was, now) in changes.items()}
+    _record(task, "made" if new else "changed", actor, reason, told)
+
+
+def enable(task: CronTask, *, actor: str, reason: str = "") -> None:
+    """Let it fire again, from now on: what fell into the time before is not made up for."""
+    with transaction.atomic():
+        task.enabled = True
+        task.save()
+        _record(task, "enabled", actor, reason, {"enabled": (False, True)})
+
+
+def disable(task: CronTask, *, until: datetime | None, actor: str, reason: str = "") -> None:
+    """Let it fire no more, until `until` or until somebody enables it.
+
+    Raises ValueError when `until` is not to come.
+    """
+    if until is not None and until <= timezone.now():
+        raise ValueError(f"{until:%Y-%m-%d %H:%M} is over already")
+    with transaction.atomic():
+        task.enabled, task.disabled_until, task.disabled_reason = False, until, reason[:LONGEST_REASON]
+        task.save()
+        _record(task, "disabled", actor, reason, {"enabled": (True, False), "until": (None, _plain(until))})
+
+
+def run_now(task: CronTask, *, actor: str, reason: str = "") -> Job:
+    """Submit its job at once, beside its schedule. Raises InvalidJob when the task's fields are wrong."""
+    now = timezone.now()
+    with transaction.atomic():
+        job, _ = cron.submit_for(task, due_at=now, actor=actor, reason=reason or f"{task.name} run now")
+        CronFiring.objects.create(
+            task=task, due_at=now, fired_at=now, outcome=FiringOutcome.BY_HAND, job_id=job.pk, actor=actor
+        )
+    return job
+
+
+def record_deletion(task: CronTask, *, actor: str) -> None:
+    """Write down that somebody deleted a task; call it in the transaction of the deletion."""
+    record_act(actor=actor, verb="deleted", thing=f"cron task {task.name}")
+
+
+def _record(task: CronTask, verb: str, actor: str, reason: str, changes: Mapping[str, tuple[Any, Any]]) -> None:
+    link = reverse("admin:jobs_crontask_change", args=[task.pk])
+    record_act(actor=actor, verb=verb, thing=f"cron task {task.name}", reason=reason, link=link, changes=changes)
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON can hold it."""
+    return value.isoformat() if isinstance(value, datetime) else value

@@ -1,0 +1,219 @@
+"""One job in words: what it is, why it is where it is, its life move by move and what it changed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from django.db.models import Q
+from django.utils.text import capfirst
+
+from jobs import attempts, bulk, pauses, waiting
+from jobs.bulk import Verb
+from jobs.errors import InvalidJob
+from jobs.models import AuditEntry, CampaignClock, CronTask, Job, Pause, ScheduleRow
+from jobs.registry import all_types
+from jobs.states import MOVES, WAITING, State
+from jobs.words import relative, span, words
+
+_BY: Final = {
+    "user": "{} asked for it", "token": "{} asked for it over the HTTP API", "cron": "the cron task {} made it",
+    "job": "the job {} asked for it", "listener": "a message from the main API made it",
+    "scheduler": "a schedule row that was due made it", "feeder": "the feeder made it",
+    "worker": "the worker {} made it", "command": "a command made it",
+}  # fmt: skip
+
+TONES: Final[Mapping[State, tuple[str, str]]] = {
+    State.SCHEDULED: ("event", "calm"),
+    State.QUEUED: ("hourglass_empty", "calm"),
+    State.RUNNING: ("autorenew", "busy"),
+    State.RETRYING: ("replay", "warn"),
+    State.SUCCEEDED: ("check_circle", "good"),
+    State.SKIPPED: ("skip_next", "muted"),
+    State.DEAD: ("error", "bad"),
+    State.CANCELLED: ("block", "muted"),
+}  #: icon and tone of each state: colour is never the only sign
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One move, and how long the job then stayed where it had come to."""
+
+    entry: AuditEntry
+    stayed: str
+
+
+def title(job: Job, entity: ScheduleRow | None, campaign: CampaignClock | None) -> str:
+    """What the job is, as a person would say it: "Grow population of Riverton (Northmarch), 3 occurrences"."""
+    return sentence(job, entity.entity_name if entity else "", campaign.name if campaign else "")
+
+
+def name_all(
+    jobs: Sequence[Job], campaigns: Mapping[str, str] | None = None, known: Mapping[str, str] | None = None
+) -> None:
+    """Give each of `jobs` its sentence without the campaign (`task`) and its campaign's name.
+
+    One query for the names of entities that are not `known`, one for those of the campaigns where they are not given.
+    """
+    names = dict(known or {})
+    entities = {job.subject.partition(":")[0] for job in jobs} - {"", "cron", "heard", *names}
+    if entities:
+        names |= dict(ScheduleRow.objects.filter(entity_id__in=entities).values_list("entity_id", "entity_name"))
+    if campaigns is None:
+        wanted = {job.campaign_id for job in jobs}
+        campaigns = dict(CampaignClock.objects.filter(pk__in=wanted).values_list("pk", "name"))
+    for job in jobs:
+        job.task = sentence(job, names.get(job.subject.partition(":")[0], ""))
+        job.campaign_name = campaigns.get(job.campaign_id) or job.campaign_id
+
+
+def sentence(job: Job, entity: str, campaign: str | None = None) -> str:
+    """As `title`, from the names of the entity and the campaign where they are known; None leaves the campaign out."""
+    about, _, event = job.subject.partition(":")
+    told = job.result.get("entity") if isinstance(job.result, dict) else None
+    text = _task(job).format(entity or told or about) if about else ""
+    if not text:
+        text = words(job.type) + (f": cron task {event}" if about == "cron" else "")
+    if job.campaign_id and campaign is not None:
+        text += f" ({campaign or job.campaign_id})"
+    return text + (f", {job.occurrences} occurrences" if job.occurrences > 1 else "")
+
+
+def _task(job: Job) -> str:
+    """What the type's payload says that it does; nothing for a payload that this release cannot read."""
+    declared = all_types().get(job.type)
+    try:
+        return declared.parse(job.payload).task() if declared else ""
+    except InvalidJob:
+        return ""
+
+
+def origin(job: Job) -> str:
+    """Who or what made the job."""
+    kind, _, name = job.source.partition(":")
+    return _BY.get(kind, f"{job.source} made it").format(name)
+
+
+def why(job: Job, last: AuditEntry | None, now: datetime, held_by: Sequence[Pause] = ()) -> str:
+    """Where the job is, since when and because of what, the pauses that hold it, and what comes next."""
+    reason = last.reason if last else ""
+    since = span(now - job.moved_at)
+    match State(job.state):
+        case State.SCHEDULED:
+            late = " It should have been queued by now: is a scheduler running?" if job.due_at < now else ""
+            return f"Waits for its due time, {relative(job.due_at, now)}.{late}{_held(held_by)}"
+        case State.QUEUED if held_by:
+            return f"Due since {since}, and held back:{_held(held_by)} Then the next free worker takes it."
+        case State.QUEUED:
+            return f"Due; waits since {since} for a free worker."
+        case State.RUNNING:
+            lease = (job.lease_until and f" Its lease ends {relative(job.lease_until, now)} unless renewed.") or ""
+            return f"Runs since {since} on {job.worker or 'a worker'}.{lease}"
+        case State.RETRYING:
+            return (
+                f"Tried next {relative(job.due_at, now)}, because the last attempt ended so: {reason}.{_held(held_by)}"
+            )
+        case State.DEAD:
+            return f"A dead letter since {since}: {reason or job.error}. Nothing happens until somebody retries it."
+        case State.SKIPPED:
+            return f"There was nothing left to do: {reason}."
+        case State.CANCELLED:
+            return f"Taken back {since} ago by {last.actor if last else 'somebody'}: {reason}."
+        case State.SUCCEEDED:
+            return f"Done {since} ago."
+
+
+def _held(pauses_: Sequence[Pause]) -> str:
+    return "".join(f" {capfirst(pauses.in_words(pause))}." for pause in pauses_)
+
+
+def timeline(trail: Sequence[AuditEntry], now: datetime) -> list[Step]:
+    """The moves, latest first, each with the time until the one after it."""
+    ends = [entry.at for entry in trail[1:]] + [now]
+    return [Step(entry, span(end - entry.at)) for entry, end in zip(trail, ends, strict=True)][::-1]
+
+
+def possible(job: Job) -> list[Verb]:
+    """The verbs that the job's state allows."""
+    return [verb for verb in bulk.VERBS.values() if State(job.state) in verb.allowed]
+
+
+def final(job: Job) -> bool:
+    """Whether no move leads on from where the job is."""
+    return not MOVES[State(job.state)]
+
+
+def changes(result: Any) -> list[tuple[str, Any, Any]]:
+    """What the job changed, as (field, before, after), where its result says so; fields of fields by their path."""
+    before, after = (result.get("before"), result.get("after")) if isinstance(result, dict) else (None, None)
+    if not isinstance(before, dict) or not isinstance(after, dict):
+        return []
+    was, now = _flat(before), _flat(after)
+    return [(k, was.get(k), now.get(k)) for k in sorted({*was, *now}) if was.get(k) != now.get(k)]
+
+
+def _flat(fields: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """{"resources": {"gold": 1}} as {"resources.gold": 1}."""
+    flat: dict[str, Any] = {}
+    for name, value in fields.items():
+        if isinstance(value, dict) and value:
+            flat |= _flat(value, f"{path}{name}.")
+        else:
+            flat[f"{path}{name}"] = value
+    return flat
+
+
+NEAR: Final = 500  #: jobs of the campaign on either side among which relatives are looked for
+
+
+def relatives(job: Job, entity: str) -> dict[str, list[Job]]:
+    """Jobs about the same entity (or of the same type) and those that this one asked for, among those made near it.
+
+    `entity` is the name of what the job is about.
+    """
+    of_campaign = Job.objects.filter(campaign_id=job.campaign_id)
+    older = of_campaign.filter(pk__lt=job.pk).order_by("-pk").values("pk")[:NEAR]
+    newer = of_campaign.filter(pk__gt=job.pk).order_by("pk").values("pk")[:NEAR]
+    about, _, event = job.subject.partition(":")
+    same = Q(subject__startswith=f"{about}:") if event and about not in ("cron", "heard") else Q(type=job.type)
+    caused = Q(source=f"job:{job.pk}")
+    found = Job.objects.filter(Q(pk__in=older) | Q(pk__in=newer)).filter(same | caused).order_by("-pk")
+    near = list(found.defer("traceback")[:30])
+    name_all(near, {}, {about: entity})
+    asked = [one for one in near if one.source == f"job:{job.pk}"]
+    others = [one for one in near if one.source != f"job:{job.pk}"]
+    others.sort(key=lambda one: abs(one.pk.int - job.pk.int))
+    return {"asked_for": asked[:10], "siblings": sorted(others[:8], key=lambda one: one.pk, reverse=True)}
+
+
+def context(job: Job, now: datetime) -> dict[str, Any]:
+    """Everything the job's page shows; eleven queries."""
+    trail = list(job.audit_trail.order_by("id")[:500])
+    about = job.subject.partition(":")[0]
+    entity = ScheduleRow.objects.filter(entity_id=about).first() if about and about != "cron" else None
+    campaign = CampaignClock.objects.filter(pk=job.campaign_id).first() if job.campaign_id else None
+    kind, _, name = job.source.partition(":")
+    declared = all_types().get(job.type)
+    copies = Job.objects.order_by().filter(copy_of=job.pk)
+    linked = list(copies.union(Job.objects.order_by().filter(pk=job.copy_of)) if job.copy_of else copies)
+    held_by = pauses.holding(job, pauses.active()) if State(job.state) in (*WAITING, State.QUEUED) else []
+    return {
+        "job": job,
+        "sentence": title(job, entity, campaign),
+        "why": why(job, trail[-1] if trail else None, now, held_by),
+        "held_by": held_by,
+        "holds": waiting.holds(job, now),
+        "origin": origin(job),
+        "origin_job": name if kind == "job" else "",
+        "cron_task": CronTask.objects.filter(name=name).first() if kind == "cron" else None,
+        "steps": timeline(trail, now),
+        "attempts": attempts.of(trail),
+        "entity": entity,
+        "campaign": campaign,
+        **relatives(job, entity.entity_name if entity else ""),
+        "original": next((one for one in linked if one.pk == job.copy_of), None),
+        "copies": [one for one in linked if one.pk != job.copy_of],
+        "changes": changes(job.result),
+        "idempotent": declared is None or declared.idempotent,
+        "due_relative": relative(job.due_at, now),
+    }

@@ -1,0 +1,52 @@
+"""Who may do what: three groups, made by `migrate` where they are missing; an administrator may change them.
+
+A release that brings a permission gives it to the groups that are to have it, once.
+"""
+
+from typing import Any, Final
+
+from django.db.models import Q
+
+_SEE: Final = (
+    "view_job",
+    "view_auditentry",
+    "view_operatoract",
+    "view_crontask",
+    "view_campaignclock",
+    "view_schedulerow",
+    "view_pause",
+    "view_failuregroup",
+)
+_ACT: Final = ("add_job", "retry_job", "cancel_job", "reschedule_job", "run_now_job", "change_failuregroup")
+_GOVERN: Final = (
+    "pause_jobs",
+    "control_breaker",
+    "manage_alerts",
+    "add_crontask",
+    "change_crontask",
+    "delete_crontask",
+)
+
+#: Each group with its permissions on jobs; add_job is to submit, change_crontask to change cron tasks.
+GROUPS: Final = {
+    "Viewer": _SEE,
+    "Operator": (*_SEE, *_ACT, "pause_jobs", "change_crontask"),
+    "Administrator": (*_SEE, *_ACT, *_GOVERN),
+}
+
+
+def establish(app_config: Any) -> None:
+    """Make the groups that are missing; those that are there keep what people gave them, and get new permissions."""
+    from django.apps import apps
+    from django.contrib.auth.management import create_permissions
+    from django.contrib.auth.models import Group, Permission
+
+    known = set(Permission.objects.values_list("pk", flat=True))
+    for app in (app_config, apps.get_app_config("auth")):
+        create_permissions(app, verbosity=0)  # otherwise made only after this, by auth's own receiver
+    for name, codenames in GROUPS.items():
+        group, new = Group.objects.get_or_create(name=name)
+        ours = Q(content_type__app_label="jobs", codename__in=codenames)
+        people = Q(content_type__app_label="auth", content_type__model__in=("user", "group"))
+        wanted = Permission.objects.filter(ours | people if name == "Administrator" else ours)
+        group.permissions.add(*(wanted if new else wanted.exclude(pk__in=known)))

@@ -1,0 +1,119 @@
+// Keys to go somewhere, and the action of many jobs in steps with a bar; without scripts the same forms work as forms.
+(() => {
+  const TYPING = "input, textarea, select, [contenteditable]";
+  const STEPS_FROM = 500; // fewer are one request
+  const ADMIN = "/admin/";
+  const GOES = { // after g; only where the page is in the person's own menu
+    d: "", j: "jobs/job/", f: "jobs/failuregroup/", c: "jobs/crontask/", q: "queues/", p: "jobs/pause/processes/",
+    z: "jobs/pause/", b: "jobs/pause/breaker/", m: "jobs/campaignclock/", s: "jobs/schedulerow/", l: "monitoring/alert/",
+    h: "monitoring/alerthandler/", y: "monitoring/delivery/", a: "jobs/auditentry/", u: "auth/user/", r: "auth/group/",
+  };
+  let waiting = false;
+
+  const linkOf = (path) => [...document.querySelectorAll("nav a[href]")].findLast((a) => a.pathname === ADMIN + path);
+
+  function line(list, keys, words) {
+    const row = list.appendChild(document.createElement("div"));
+    const term = row.appendChild(document.createElement("dt"));
+    keys.forEach((key) => { term.appendChild(document.createElement("kbd")).textContent = key; });
+    row.appendChild(document.createElement("dd")).textContent = words;
+  }
+
+  function showKeys() {
+    const dialog = document.body.appendChild(document.createElement("dialog"));
+    dialog.className = "ops-keys";
+    dialog.setAttribute("aria-label", "Keys");
+    const list = dialog.appendChild(document.createElement("dl"));
+    line(list, ["/"], "search this list");
+    line(list, ["Ctrl", "K"], "command palette: pages, jobs by id, types, campaigns");
+    line(list, ["?"], "this list");
+    for (const [key, path] of Object.entries(GOES)) {
+      const link = linkOf(path);
+      if (link) line(list, ["g", key], link.innerText.trim().split("\n").pop());
+    }
+    const close = dialog.appendChild(document.createElement("button"));
+    close.className = "ops-button";
+    close.textContent = "Close";
+    close.addEventListener("click", () => dialog.close());
+    dialog.addEventListener("close", () => dialog.remove());
+    dialog.showModal();
+  }
+
+  document.addEventListener("keydown", (event) => {
+    if (event.target.closest(TYPING) || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (waiting) {
+      waiting = false;
+      const link = event.key in GOES && linkOf(GOES[event.key]);
+      if (link) location.assign(link.href);
+    } else if (event.key === "g") {
+      waiting = true;
+      setTimeout(() => { waiting = false; }, 1500);
+    } else if (event.key === "?" && !document.querySelector("dialog[open]")) {
+      showKeys();
+    }
+  });
+
+  async function one(form, data) {
+    try { // getAttribute, for form.action is the field of that name
+      const answer = await fetch(form.getAttribute("action"), { method: "POST", body: data });
+      return answer.ok || answer.status === 400 ? await answer.json() : { error: `the server answered ${answer.status}` };
+    } catch {
+      return { error: "the server does not answer; load this page again to go on with what is left" };
+    }
+  }
+
+  async function inSteps(form) {
+    const box = form.querySelector(".ops-progress");
+    const [bar, word] = [box.querySelector("progress"), box.querySelector("p")];
+    box.hidden = false;
+    form.querySelectorAll("button").forEach((button) => { button.disabled = true; });
+    let [done, left, after] = [0, 0, ""];
+    do {
+      const data = new FormData(form);
+      data.set("step", "1");
+      data.set("after", after);
+      const body = await one(form, data);
+      if (body.error) { word.textContent = `Stopped after ${done}: ${body.error}`; word.setAttribute("role", "alert"); return; }
+      done += body.done;
+      left += Object.values(body.left).reduce((a, b) => a + b, 0);
+      after = body.after;
+      bar.value = done + left;
+      word.textContent = `${done.toLocaleString()} ${form.dataset.label}, ${left.toLocaleString()} left as before`;
+    } while (after);
+    const back = document.createElement("a");
+    back.href = form.elements.back.value;
+    back.textContent = "Back to the list";
+    word.append(". Done. ", back);
+  }
+
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (!form.matches("[data-action]") || Number(form.dataset.total) < STEPS_FROM) return;
+    event.preventDefault();
+    inSteps(form);
+  });
+})();
+
+// Times of day in the reader's own zone, on the first page too, before the server knows of it; what the server sent stays in the title, with its offset.
+document.addEventListener("DOMContentLoaded", () => {
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  document.cookie = `zone=${zone}; path=/; max-age=31536000; SameSite=Lax`; // the server shows and reads times in it
+  const exact = new Intl.DateTimeFormat("sv-SE", { dateStyle: "short", timeStyle: "medium" });
+  document.querySelectorAll("time[datetime] small").forEach((small) => {
+    const time = small.parentElement;
+    small.textContent = exact.format(new Date(time.dateTime));
+    time.title = `${time.dateTime} (shown in ${zone})`;
+  });
+});
+
+// unfold's buttons that are links to nowhere (Filters) can be reached and pressed by keyboard too.
+document.addEventListener("DOMContentLoaded", () => {
+  document.querySelectorAll("a:not([href])").forEach((button) => {
+    if (!button.hasAttribute("x-on:click")) return;
+    button.setAttribute("role", "button");
+    button.tabIndex = 0;
+    button.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" || event.key === " ") { event.preventDefault(); button.click(); }
+    });
+  });
+});

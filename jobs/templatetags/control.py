@@ -1,0 +1,44 @@
+"""What stands in the banner of every page, and what django-rq's pages need to know of our jobs."""
+
+from typing import Any
+
+from django import template
+from django.conf import settings
+
+from jobs import pauses, rq_jobs, standing
+from jobs.models import Job
+
+register = template.Library()
+
+
+@register.inclusion_tag("jobs/control/banner.html", takes_context=True)
+def standing_orders(context: Any) -> dict[str, Any]:
+    """Pauses, a forced breaker, suspension; for people who may see jobs."""
+    request = context.get("request")
+    if request is None or not request.user.has_perm("jobs.view_job"):
+        return {"orders": None}
+    orders = standing.orders()
+    names = pauses.names(orders.pauses)
+    return {
+        "orders": orders,
+        "pauses": [pauses.in_words(pause, names.get(pause.name, "")) for pause in orders.pauses],
+    }
+
+
+@register.filter
+def by_urgency(queues: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """django-rq's queues in the order in which workers look at them."""
+    order = list(settings.RQ_QUEUES)
+    return sorted(queues, key=lambda queue: order.index(queue["name"]))
+
+
+@register.simple_tag
+def our_job(rq_id: str) -> Job | None:
+    """The row behind RQ's job; None for a stranger's."""
+    return rq_jobs.row(rq_id)
+
+
+@register.simple_tag
+def running_on(worker: str) -> list[Job]:
+    """Our jobs that a worker runs, the longest running first."""
+    return rq_jobs.running_on(worker)

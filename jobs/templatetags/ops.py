@@ -1,0 +1,47 @@
+"""States, moments and JSON, drawn the same way on every page."""
+
+import json
+from datetime import datetime, timedelta
+from typing import Any
+
+from django import template
+from django.utils import timezone
+
+from jobs.life import TONES
+from jobs.states import State
+from jobs.words import relative, span
+
+register = template.Library()
+
+
+@register.inclusion_tag("jobs/state.html")
+def state(name: str) -> dict[str, Any]:
+    """A state: icon, tone and word."""
+    icon, tone = TONES[State(name)]
+    return {"state": name.lower(), "icon": icon, "tone": tone}
+
+
+@register.inclusion_tag("jobs/moment.html")
+def moment(at: datetime | None) -> dict[str, Any]:
+    """A moment: how far it is from now, and exactly."""
+    return {"at": at, "relative": relative(at, timezone.now()) if at else ""}
+
+
+@register.filter
+def as_json(value: Any) -> str:
+    """A value as indented JSON."""
+    return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+
+
+@register.filter
+def plainly(value: Any) -> str:
+    """A value as a person reads it: text without quotes, anything else as JSON; nothing as a hyphen."""
+    if value is None or value == "":
+        return "-"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+@register.filter
+def milliseconds(value: float) -> str:
+    """A length of time given in milliseconds: "0.4 ms", "18 ms", "2.1 s"."""
+    return f"{value:.1f} ms" if value < 10 else span(timedelta(milliseconds=value))

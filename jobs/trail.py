@@ -1,0 +1,184 @@
+"""The audit trail as one list: moves of jobs and acts on everything else, newest first, searched without a walk.
+
+Entries have no index on their time: their ids grow with it, so that a time is looked up by halving the ids.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final, NamedTuple
+
+from django.db import connection
+from django.db.models import Q, QuerySet
+
+from jobs.models import AuditEntry, Job, OperatorAct
+from jobs.storable import is_job_id
+
+PAGE: Final = 50
+SEARCHED: Final = 20_000  #: moves whose texts one page looks at; the next page goes on from there
+SKEW: Final = timedelta(minutes=1)  #: entries of transactions side by side do not stand in the order of their times
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What is asked of the trail; an empty part asks nothing."""
+
+    who: str = ""
+    what: str = ""
+    """A state, a verb, a thing or a job's id."""
+    why: str = ""
+    """In the reason or the error."""
+    origin: str = ""
+    """In the address or the request id."""
+    since: datetime | None = None
+    until: datetime | None = None
+    people_only: bool = True
+    """Only what people did, not workers, schedulers and cron tasks."""
+    entries: bool = True
+    """Whether moves of jobs are wanted."""
+    acts: bool = True
+    """Whether acts on everything else are wanted."""
+
+
+class Cursor(NamedTuple):
+    """Where a page begins: below these ids; None: at the newest."""
+
+    entry: int | None = None
+    act: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One move or act."""
+
+    at: datetime
+    who: str
+    what: str
+    thing: str
+    job: Job | None
+    link: str
+    why: str
+    error: str
+    changes: dict[str, Any]
+    ip: str
+    request_id: str
+    entry: AuditEntry | None = None
+    act: OperatorAct | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some lines, and where the next page begins; None: there is none."""
+
+    lines: list[Line]
+    older: Cursor | None
+
+
+def page(question: Question, cursor: Cursor) -> Page:
+    """The newest lines below `cursor`; six queries at most."""
+    entries, floor = _entries(question, cursor) if question.entries else ([], None)
+    acts = _acts(question, cursor) if question.acts else []
+    jobs = Job.objects.defer("payload", "result", "traceback").in_bulk({entry.job_id for entry in entries})
+    lines = [_line_of_entry(e, jobs.get(e.job_id)) for e in entries] + [_line_of_act(a) for a in acts]
+    lines.sort(key=lambda line: line.at, reverse=True)
+    shown = lines[:PAGE]
+    if len(lines) <= PAGE and floor is None:
+        return Page(shown, None)
+    entry = min((line.entry.pk for line in shown if line.entry), default=cursor.entry)
+    act = min((line.act.pk for line in shown if line.act), default=cursor.act)
+    return Page(shown, Cursor(floor if len(lines) <= PAGE else entry, act))
+
+
+def people() -> str:
+    """The condition of the index on moves that people made, written out so that the planner knows it."""
+    if connection.vendor == "postgresql":
+        return "jobs_auditentry.actor::text LIKE 'user:%%'"
+    return r"jobs_auditentry.actor LIKE 'user:%%' ESCAPE '\'"
+
+
+def _entries(question: Question, cursor: Cursor) -> tuple[list[AuditEntry], int | None]:
+    """Matching moves, one more than a page; and how far down was looked, where there is more below."""
+    found: QuerySet[AuditEntry] = AuditEntry.objects.order_by("-id")
+    if question.people_only:
+        found = found.extra(where=[people()])  # noqa: S610 - a constant
+    if cursor.entry is not None:
+        found = found.filter(id__lt=cursor.entry)
+    if question.since:
+        found = found.filter(id__gte=first_since(question.since - SKEW), at__gte=question.since)
+    if question.until:
+        found = found.filter(id__lt=first_since(question.until + SKEW), at__lt=question.until)
+    texts = _texts(question)
+    floor = None
+    if texts:
+        floor = found.values_list("id", flat=True)[SEARCHED - 1 : SEARCHED].first()
+        found = (found.filter(id__gte=floor) if floor else found).filter(texts)
+    return list(found[: PAGE + 1]), floor
+
+
+def _texts(question: Question) -> Q:
+    texts = Q()
+    if question.who:
+        texts &= Q(actor__icontains=question.who)
+    if question.what:
+        job = Q(job_id=question.what) if is_job_id(question.what) else Q(now__icontains=question.what)
+        texts &= job
+    if question.why:
+        texts &= Q(reason__icontains=question.why) | Q(error__icontains=question.why)
+    if question.origin:
+        texts &= Q(details__icontains=question.origin)
+    return texts
+
+
+def _acts(question: Question, cursor: Cursor) -> list[OperatorAct]:
+    found = OperatorAct.objects.order_by("-id")
+    if cursor.act is not None:
+        found = found.filter(id__lt=cursor.act)
+    if question.people_only:
+        found = found.filter(actor__startswith="user:")
+    if question.since:
+        found = found.filter(at__gte=question.since)
+    if question.until:
+        found = found.filter(at__lt=question.until)
+    for text, fields in (
+        (question.who, ("actor",)),
+        (question.what, ("verb", "thing")),
+        (question.why, ("reason",)),
+        (question.origin, ("ip", "request_id")),
+    ):
+        if text:
+            found = found.filter(Q.create([(f"{f}__icontains", text) for f in fields], connector=Q.OR))
+    return list(found[: PAGE + 1])
+
+
+_MIDDLE: Final = "(SELECT at FROM jobs_auditentry WHERE id >= (lo + hi) / 2 ORDER BY id LIMIT 1) < %s"
+_HALVING: Final = (
+    "WITH RECURSIVE b(lo, hi, n) AS (SELECT (SELECT min(id) FROM jobs_auditentry), "  # noqa: S608 - constants
+    "(SELECT max(id) + 1 FROM jobs_auditentry), 0 UNION ALL "
+    f"SELECT CASE WHEN {_MIDDLE} THEN (lo + hi) / 2 + 1 ELSE lo END, "
+    f"CASE WHEN {_MIDDLE} THEN hi ELSE (lo + hi) / 2 END, n + 1 FROM b WHERE lo < hi AND n < 64) "
+    "SELECT lo FROM b ORDER BY n DESC LIMIT 1"
+)
+
+
+def first_since(moment: datetime) -> int:
+    """The id of the first entry at or after `moment`, or one more than the last; 0 where there is none. One query."""
+    at = connection.ops.adapt_datetimefield_value(moment)
+    with connection.cursor() as cursor:
+        cursor.execute(_HALVING, [at, at])
+        row = cursor.fetchone()
+    return int(row[0]) if row and row[0] is not None else 0
+
+
+def _line_of_entry(entry: AuditEntry, job: Job | None) -> Line:
+    came = (entry.details or {}).get("from") or {}
+    what = f"{entry.was or 'new'} → {entry.now}"
+    return Line(
+        entry.at, entry.actor, what, str(entry.job_id), job, "", entry.reason, entry.error, {}, came.get("ip", ""),
+        came.get("request_id", "") or (job.request_id if job else ""), entry=entry,
+    )  # fmt: skip
+
+
+def _line_of_act(act: OperatorAct) -> Line:
+    return Line(
+        act.at, act.actor, act.verb, act.thing, None, act.link, act.reason, "", act.changes or {}, act.ip,
+        act.request_id, act=act,
+    )  # fmt: skip

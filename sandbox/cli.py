@@ -1,0 +1,83 @@
+"""The options of the sandbox, and its run."""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import logging
+import signal
+from pathlib import Path
+
+from sandbox.game_master import GameMaster
+from sandbox.publisher import Publisher
+from sandbox.server import Connection, Sandbox
+from sandbox.world import Size, World
+
+log = logging.getLogger("sandbox")
+SAVE_EVERY_S = 2.0
+
+
+def add_arguments(parser: argparse.ArgumentParser, *, token: str = "", redis: str = "") -> None:
+    """Declare the options; `token` and `redis` are the defaults of theirs."""
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=9264)
+    parser.add_argument("--seed", type=int, default=1, help="the same seed makes the same world")
+    parser.add_argument("--token", default=token, help="the credential that requests must carry; empty: none")
+    parser.add_argument("--redis", default=redis, help="where messages are published; empty: nowhere")
+    for name in ("campaigns", "kingdoms", "settlements", "structures", "events", "effects"):
+        parser.add_argument(f"--{name}", type=int, default=getattr(Size(), name), help=f"{name}, each with its own")
+    parser.add_argument("--state", default="", metavar="FILE", help="keeps the world from one run to the next")
+    parser.add_argument("--game-master", type=float, default=0, metavar="SECONDS", help="0: world time stands still")
+    parser.add_argument("--scheduler-url", default="", help="where the game master plans effects")
+    parser.add_argument("--scheduler-token", default="")
+
+
+def serve(options: argparse.Namespace) -> int:
+    """Serve until SIGTERM or SIGINT; the exit code."""
+    publish = Publisher(options.redis).publish if options.redis else (lambda channel, body: None)
+    names = ("campaigns", "kingdoms", "settlements", "structures", "events", "effects")
+    world = World(size=Size(**{n: getattr(options, n) for n in names}), seed=options.seed, publish=publish)
+    state = Path(options.state) if options.state else None
+    try:
+        if state and state.exists():
+            world.load(json.loads(state.read_text()))
+    except (ValueError, KeyError, AttributeError) as error:
+        log.error("sandbox: --state %s holds no world (%r): remove it to begin anew", state, error)
+        return 1
+    sandbox = Sandbox(world, options.token)
+    try:
+        asyncio.run(_serve(sandbox, options))
+    except OSError as error:
+        log.error("sandbox: port %s: %s: choose another with --port", options.port, error.strerror)
+        return 1
+    return 0
+
+
+async def _serve(sandbox: Sandbox, options: argparse.Namespace) -> None:
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Connection(sandbox), options.host, options.port)
+    stop = asyncio.Event()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, stop.set)
+    world = sandbox.world
+    log.info("sandbox: http://%s:%s/graphql, %s campaigns, %s settlements, %s structures", options.host, options.port,
+             len(world.campaigns), len(world.settlements), len(world.structures))  # fmt: skip
+    playing = None
+    if options.game_master:
+        master = GameMaster(sandbox, options.game_master, options.scheduler_url, options.scheduler_token)
+        playing = loop.create_task(master.play())
+    while not stop.is_set():
+        with contextlib.suppress(TimeoutError):  # the time to save the world again
+            await asyncio.wait_for(stop.wait(), SAVE_EVERY_S)
+        if options.state:
+            _save(sandbox.world, Path(options.state))
+    if playing:
+        playing.cancel()
+    server.close()
+
+
+def _save(world: World, state: Path) -> None:
+    """Whole or not at all, so that a crash leaves the world before."""
+    draft = state.with_suffix(".draft")
+    draft.write_text(json.dumps(world.dump()))
+    draft.replace(state)

@@ -1,0 +1,66 @@
+"""Faults on request: what can go wrong between the scheduler and the main API."""
+
+import random
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from sandbox.world import Refusal, World
+
+
+class BadFaults(ValueError):
+    """A field of the control endpoint that is unknown or malformed; the message names it."""
+
+
+@dataclass(slots=True)
+class Faults:
+    """What goes wrong, until it is cleared."""
+
+    latencyMs: float = 0  # noqa: N815 - the names of the control endpoint
+    errorRate: float = 0  # noqa: N815
+    graphqlErrorRate: float = 0  # noqa: N815
+    outage: bool = False
+    trickle: float = 0
+    versionConflicts: int = 0  # noqa: N815
+    rateLimit: dict[str, Any] = field(default_factory=dict)  # noqa: N815
+    malformed: int = 0
+    loseAnswers: int = 0  # noqa: N815
+    failEventIds: list[str] = field(default_factory=list)  # noqa: N815
+    operations: list[str] = field(default_factory=list)
+    _chance: random.Random = field(default_factory=lambda: random.Random(1))  # noqa: S311
+
+    def set(self, wanted: dict[str, Any]) -> None:
+        """Take over the fields of `wanted`. Raises BadFaults naming a field that is unknown or of the wrong type."""
+        known = self.as_json()
+        for name, value in wanted.items():
+            if name not in known:
+                raise BadFaults(f"{name}: unknown; known: {', '.join(known)}")
+            number = isinstance(known[name], int | float) and not isinstance(known[name], bool)
+            fits = isinstance(value, int | float) if number else isinstance(value, type(known[name]))
+            if not fits or (number and value < 0):
+                raise BadFaults(f"{name}: got {value!r}")
+        for name, value in wanted.items():
+            setattr(self, name, value)
+
+    def as_json(self) -> dict[str, Any]:
+        """All fields."""
+        return {name: value for name, value in asdict(self).items() if not name.startswith("_")}
+
+    def apply_to(self, query: str) -> bool:
+        """Whether the faults are meant for a request with this document."""
+        return not self.operations or any(name in query for name in self.operations)
+
+    def unlucky(self, rate: float) -> bool:
+        """Whether this request is one of those that fail."""
+        return rate > 0 and self._chance.random() < rate
+
+    def before_field(self, world: World, name: str, args: dict[str, Any]) -> None:
+        """Raise what this root field is to fail with."""
+        if name == "expireEvent" and args["eventId"] in self.failEventIds:
+            raise Refusal("INTERNAL_SERVER_ERROR", f"event {args['eventId']} cannot be expired")
+        if self.unlucky(self.graphqlErrorRate) and (not self.operations or name in self.operations):
+            raise Refusal("INTERNAL_SERVER_ERROR", "something broke")
+        if name in ("updateSettlement", "updateStructure") and self.versionConflicts > 0:
+            self.versionConflicts -= 1
+            table = world.settlements if name == "updateSettlement" else world.structures
+            if args["id"] in table:
+                table[args["id"]]["version"] += 1

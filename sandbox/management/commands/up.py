@@ -1,0 +1,83 @@
+"""`manage.py up`: what `make up` runs."""
+
+import os
+import secrets
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand
+
+from sandbox.up import CannotStart, Ports, commands, environment, start_redis, supervise
+
+
+class Command(BaseCommand):
+    """Runs the demo."""
+
+    requires_system_checks: list[str] = []
+    help = "Runs the whole service on this machine: embedded Redis, SQLite, sandbox main API, all processes."
+
+    def add_arguments(self, parser: Any) -> None:
+        """How fast the demo's world turns."""
+        parser.add_argument("--game-master", type=float, default=10.0, help="seconds between advances of world time")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Set up what is missing, then run until Ctrl-C."""
+        ports = Ports(settings.PORT, _port("UP_API_PORT", 9264), _port("UP_REDIS_PORT", 6390))
+        var = Path(settings.BASE_DIR) / "var"
+        Path(settings.STATIC_ROOT).mkdir(exist_ok=True)
+        try:
+            ports.check()
+            redis = start_redis(ports.redis, var / "redis")
+        except CannotStart as why:
+            sys.exit(f"make up: {why}")
+        except KeyboardInterrupt:
+            sys.exit(130)
+        token = secrets.token_urlsafe(24)
+        env = environment(ports, token=token)
+        try:
+            self._migrate(env)
+            self._login(ports)
+            code = supervise(
+                commands(ports, token=token, game_master_s=options["game_master"]),
+                env,
+                grace_s=settings.SHUTDOWN_GRACE.total_seconds() + 5,
+                redis=redis,
+            )
+        except KeyboardInterrupt:
+            sys.exit(130)
+        finally:
+            redis.send_signal(signal.SIGTERM)
+            redis.wait(timeout=30)
+        sys.exit(code)
+
+    def _migrate(self, env: dict[str, str]) -> None:
+        """In a session of its own, so that Ctrl-C reaches this process alone, which then ends the other."""
+        words = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
+        if code := subprocess.run(words, env=env, check=False, start_new_session=True).returncode:  # noqa: S603
+            sys.exit(f"make up: the database could not be migrated (exit code {code}): see above")
+
+    def _login(self, ports: Ports) -> None:
+        """An admin login, printed the one time it is made."""
+        from django.contrib.auth import get_user_model
+
+        users = get_user_model().objects
+        where = f"http://127.0.0.1:{ports.web}/admin/"
+        if users.filter(is_superuser=True).exists():
+            self.stdout.write(
+                f"Admin: {where} (login as printed at the first start; manage.py changepassword admin sets a new one)"
+            )
+            return
+        password = secrets.token_urlsafe(9)
+        users.create_superuser("admin", "", password)
+        self.stdout.write(self.style.SUCCESS(f"Admin: {where}  user: admin  password: {password}"))
+
+
+def _port(variable: str, default: int) -> int:
+    text = os.environ.get(variable, str(default))
+    if not text.isdigit() or not 0 < int(text) < 65536:
+        sys.exit(f"make up: {variable}: expected a port number, got {text!r}")
+    return int(text)

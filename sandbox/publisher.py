@@ -1,0 +1,32 @@
+"""Publishes the main API's messages from a thread of its own, so that no request waits for Redis."""
+
+import json
+import logging
+import threading
+from queue import SimpleQueue
+from typing import Any
+
+from redis import Redis, RedisError
+
+log = logging.getLogger("sandbox")
+
+
+class Publisher:
+    """Hands messages to Redis; what cannot be published within a few tries is dropped, as pub/sub does."""
+
+    def __init__(self, url: str) -> None:
+        self._redis = Redis.from_url(url, socket_timeout=5)
+        self._messages: SimpleQueue[tuple[str, str]] = SimpleQueue()
+        threading.Thread(target=self._run, name="publisher", daemon=True).start()
+
+    def publish(self, channel: str, body: dict[str, Any]) -> None:
+        """Publish soon."""
+        self._messages.put((channel, json.dumps(body)))
+
+    def _run(self) -> None:
+        while True:
+            channel, body = self._messages.get()
+            try:
+                self._redis.publish(channel, body)
+            except RedisError as error:
+                log.warning("a message on %s was not published: %s", channel, error)

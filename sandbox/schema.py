@@ -1,0 +1,140 @@
+"""GraphQL over the world: the contract's SDL, a resolver for each field, documents parsed and validated once."""
+
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from graphql import (
+    DocumentNode,
+    GraphQLError,
+    GraphQLObjectType,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    build_schema,
+    execute_sync,
+    parse,
+    validate,
+)
+
+from sandbox.world import Record, World
+
+Resolver = Callable[..., Any]
+
+
+def _from_record(record: Record, info: Any, **_: Any) -> Any:
+    return record.get(info.field_name)
+
+
+QUERIES: dict[str, Callable[[World, dict[str, Any]], Any]] = {
+    "campaigns": lambda w, a: list(w.campaigns.values()),
+    "campaign": lambda w, a: w.campaigns.get(a["id"]),
+    "getCurrentWorldTime": lambda w, a: (w.campaigns.get(a["campaignId"]) or {}).get("currentWorldTime"),
+    "branches": lambda w, a: w.of(a["campaignId"], "branches"),
+    "getEffect": lambda w, a: w.effects.get(a["id"]),
+    "getOverdueEvents": lambda w, a: w.overdue(a["campaignId"]),
+    "kingdomsByCampaign": lambda w, a: w.of(a["campaignId"], "kingdoms"),
+    "settlementsByKingdom": lambda w, a: w.of(a["kingdomId"], "settlements"),
+    "structuresBySettlement": lambda w, a: w.of(a["settlementId"], "structures"),
+    "settlement": lambda w, a: w.settlements.get(a["id"]),
+    "structure": lambda w, a: w.structures.get(a["id"]),
+}
+
+
+def _complete(world: World, args: dict[str, Any]) -> Record:
+    event = world.complete(args["id"])
+    effects = world.of(args["id"], "effects")
+    done: dict[str, Any] = {"event": event}
+    for name, timing in (("pre", "PRE"), ("onResolve", "ON_RESOLVE"), ("post", "POST")):
+        ran = [world.execute(e["id"])["success"] for e in effects if e["timing"] == timing]
+        done[name] = {"total": len(ran), "succeeded": sum(ran), "failed": len(ran) - sum(ran)}
+    return done
+
+
+MUTATIONS: dict[str, Callable[[World, dict[str, Any]], Any]] = {
+    "expireEvent": lambda w, a: w.complete(a["eventId"]),
+    "completeEvent": _complete,
+    "executeEffect": lambda w, a: (
+        {"success": True, "error": None, "executionId": None, "affectedFields": []}
+        if a["input"].get("dryRun")
+        else w.execute(a["input"]["effectId"])
+    ),
+    "updateSettlement": lambda w, a: w.update("Settlement", a["id"], a["input"]),
+    "updateStructure": lambda w, a: w.update("Structure", a["id"], a["input"]),
+    "advanceWorldTime": lambda w, a: w.advance(a["input"]["campaignId"], a["input"]["to"]),
+}
+
+
+class Service:
+    """Executes GraphQL requests over `world`; `before` is called with each root field's name, and may refuse it."""
+
+    def __init__(self, world: World, before: Callable[[str, dict[str, Any]], None]) -> None:
+        self.world = world
+        self._before = before
+        self.schema = self._build()
+
+    def execute(self, query: str, variables: Record | None, operation: str | None) -> Record:
+        """The answer to one request."""
+        document = self._document(query)
+        if isinstance(document, list):
+            return {"errors": [error.formatted for error in document]}
+        answer = execute_sync(
+            self.schema, document, variable_values=variables, operation_name=operation, check_sync=False
+        )
+        result: Record = {"data": answer.data}
+        if answer.errors:
+            result["errors"] = [_formatted(error) for error in answer.errors]
+        return result
+
+    def _build(self) -> GraphQLSchema:
+        schema = build_schema((Path(__file__).parent / "schema.graphql").read_text())
+        for type_name, resolvers in (("Query", QUERIES), ("Mutation", MUTATIONS)):
+            kind = schema.type_map[type_name]
+            if not isinstance(kind, GraphQLObjectType):
+                raise TypeError(f"{type_name} is no object type")
+            for name, field in kind.fields.items():
+                field.resolve = self._root(name, resolvers[name])
+        for kind in schema.type_map.values():
+            if isinstance(kind, GraphQLObjectType) and not kind.name.startswith("__"):
+                for field in kind.fields.values():
+                    field.resolve = field.resolve or _from_record
+        return schema
+
+    def _root(self, name: str, act: Callable[[World, dict[str, Any]], Any]) -> Resolver:
+        def resolve(_source: Any, _info: Any, **args: Any) -> Any:
+            self._before(name, args)
+            return act(self.world, args)
+
+        return resolve
+
+    def _document(self, query: str) -> DocumentNode | list[GraphQLError]:
+        return _parsed(query, self.schema)
+
+
+@lru_cache(maxsize=2000)
+def _parsed(query: str, schema: GraphQLSchema) -> DocumentNode | list[GraphQLError]:
+    try:
+        document = parse(query)
+    except GraphQLError as error:
+        return [error]
+    errors = validate(schema, document)
+    return errors or document
+
+
+def is_mutation(query: str) -> bool:
+    """Whether a document's operation changes the world."""
+    try:
+        document = parse(query)
+    except GraphQLError:
+        return False
+    operations = [d for d in document.definitions if isinstance(d, OperationDefinitionNode)]
+    return any(o.operation.value == "mutation" for o in operations)
+
+
+def _formatted(error: GraphQLError) -> Record:
+    formatted: Record = dict(error.formatted)
+    if "extensions" not in formatted and error.original_error is not None:
+        formatted["extensions"] = {"code": "INTERNAL_SERVER_ERROR"}
+    elif "extensions" not in formatted:
+        formatted["extensions"] = {"code": "BAD_USER_INPUT"}
+    return formatted

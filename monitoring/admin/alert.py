@@ -1,0 +1,153 @@
+"""Alerts: the list, a page for each, acknowledge and resolve."""
+
+from typing import TYPE_CHECKING, Any, Final
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
+from unfold.admin import ModelAdmin
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
+
+from jobs.admin.listing import LimitedPaginator
+from jobs.templatetags import ops
+from monitoring.admin.access import MonitorWrites, actor_of, back, may_manage, monitor_runs
+from monitoring.alerting import store
+from monitoring.models import Alert, Severity
+
+if TYPE_CHECKING:
+    AlertAdminBase = admin.ModelAdmin[Alert]
+else:
+    AlertAdminBase = ModelAdmin
+
+#: Icon and tone: colour is never the only sign.
+SEVERITIES: Final = {
+    Severity.INFO: ("info", "calm"),
+    Severity.WARNING: ("warning", "warn"),
+    Severity.CRITICAL: ("error", "bad"),
+}
+STATUSES: Final = {
+    "open": ("notifications_active", "bad"),
+    "acknowledged": ("visibility", "busy"),
+    "resolved": ("check_circle", "good"),
+}
+
+
+class StatusFilter(admin.SimpleListFilter):
+    """Open, acknowledged, resolved; what is not resolved where nothing is chosen."""
+
+    title = "status"
+    parameter_name = "status"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Beside what is not resolved."""
+        return [("all", "All"), ("open", "Open"), ("acknowledged", "Acknowledged"), ("resolved", "Resolved")]
+
+    def choices(self, changelist: Any) -> Any:
+        """With words for the default."""
+        for number, choice in enumerate(super().choices(changelist)):
+            yield {**choice, "display": "Not resolved"} if number == 0 else choice
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Alert]) -> QuerySet[Alert]:
+        """Only alerts of the chosen status."""
+        match self.value():
+            case "all":
+                return queryset
+            case "resolved":
+                return queryset.filter(resolved_at__isnull=False)
+            case "open":
+                return queryset.filter(resolved_at=None, acknowledged_at=None)
+            case "acknowledged":
+                return queryset.filter(resolved_at=None, acknowledged_at__isnull=False)
+            case _:
+                return queryset.filter(resolved_at=None)
+
+
+@admin.register(Alert)
+class AlertAdmin(MonitorWrites, AlertAdminBase):
+    """What somebody should know of."""
+
+    list_display = ("severity_badge", "title", "status_badge", "count", "opened", "last", "who")
+    list_display_links = ("title",)
+    list_filter = (StatusFilter, ("severity", ChoicesDropdownFilter), ("kind", ChoicesDropdownFilter))
+    search_fields = ("title", "job_type")
+    sortable_by = ()
+    show_full_result_count = False
+    paginator = LimitedPaginator
+    actions = ("acknowledge", "resolve")
+    change_form_template = "monitoring/alert.html"
+    list_before_template = "monitoring/monitor_note.html"
+    list_after_template = "monitoring/no_alerts.html"
+    says_when_empty = True  # its own template does
+    list_fullwidth = True
+
+    @admin.display(description="severity")
+    def severity_badge(self, alert: Alert) -> str:
+        """Icon and word."""
+        return badge(Severity(alert.severity).label, *SEVERITIES[Severity(alert.severity)])
+
+    @admin.display(description="status")
+    def status_badge(self, alert: Alert) -> str:
+        """Icon and word."""
+        return badge(alert.status, *STATUSES[alert.status])
+
+    @admin.display(description="opened")
+    def opened(self, alert: Alert) -> str:
+        """Relative and exact."""
+        return render_to_string("jobs/moment.html", ops.moment(alert.opened_at))
+
+    @admin.display(description="last")
+    def last(self, alert: Alert) -> str:
+        """Relative and exact."""
+        return render_to_string("jobs/moment.html", ops.moment(alert.last_at))
+
+    @admin.display(description="by")
+    def who(self, alert: Alert) -> str:
+        """Who resolved it, or looks after it."""
+        return (alert.resolved_by or alert.acknowledged_by).removeprefix("user:") or "-"
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        """With a note while nobody would raise anything."""
+        return super().changelist_view(request, {"monitor_runs": monitor_runs(), **(extra_context or {})})
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> Any:
+        """One alert: what it says, what may be done, and who was told."""
+        alert = self.get_object(request, object_id)
+        if alert is not None:
+            extra_context = {
+                "alert": alert,
+                "severity": badge(Severity(alert.severity).label, *SEVERITIES[Severity(alert.severity)]),
+                "status": badge(alert.status, *STATUSES[alert.status]),
+                "details": {k: v for k, v in alert.details.items() if k not in ("jobs", "campaigns")},
+                "deliveries": alert.deliveries.order_by("-id")[:50],
+                "may_manage": may_manage(request),
+                **(extra_context or {}),
+            }
+        return super().change_view(request, object_id, form_url, extra_context)
+
+    @admin.action(description="Acknowledge", permissions=["manage"])
+    def acknowledge(self, request: HttpRequest, alerts: QuerySet[Alert]) -> HttpResponse | None:
+        """Somebody looks after them."""
+        done = store.acknowledge(alerts, actor=actor_of(request))
+        self._say(request, "Acknowledged", done, alerts.count())
+        return back(request)
+
+    @admin.action(description="Resolve", permissions=["manage"])
+    def resolve(self, request: HttpRequest, alerts: QuerySet[Alert]) -> HttpResponse | None:
+        """They are over."""
+        asked = alerts.count()
+        done = store.resolve(alerts, actor=actor_of(request))
+        self._say(request, "Resolved", done, asked)
+        return back(request)
+
+    def _say(self, request: HttpRequest, verb: str, done: int, asked: int) -> None:
+        left = f" {asked - done} left as they were." if asked > done else ""
+        level = messages.WARNING if left else messages.SUCCESS
+        self.message_user(request, f"{verb} {done} alert{'s' * (done != 1)}.{left}", level)
+
+
+def badge(words: str, icon: str, tone: str) -> str:
+    """A word with its icon."""
+    return render_to_string("jobs/state.html", {"state": words, "icon": icon, "tone": tone})

@@ -1,0 +1,99 @@
+"""The delivery log: each message to each handler, and what became of it."""
+
+from typing import TYPE_CHECKING, Final
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
+from django.utils.text import Truncator
+from unfold.admin import ModelAdmin
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
+
+from jobs.admin.listing import LimitedPaginator
+from jobs.templatetags import ops
+from monitoring.admin.access import MonitorWrites, actor_of, back
+from monitoring.admin.alert import badge
+from monitoring.alerting import delivery as door
+from monitoring.models import Delivery
+
+if TYPE_CHECKING:
+    DeliveryAdminBase = admin.ModelAdmin[Delivery]
+else:
+    DeliveryAdminBase = ModelAdmin
+
+STATUSES: Final = {
+    Delivery.Status.PENDING: ("schedule_send", "busy"),
+    Delivery.Status.SENT: ("check_circle", "good"),
+    Delivery.Status.FAILED: ("error", "bad"),
+}
+
+
+@admin.register(Delivery)
+class DeliveryAdmin(MonitorWrites, DeliveryAdminBase):
+    """Read only; what has failed may be sent anew."""
+
+    list_display = (
+        "when",
+        "handler_name",
+        "handler_kind",
+        "action_word",
+        "alert",
+        "status_badge",
+        "http_status",
+        "attempts",
+        "answer_line",
+    )
+    list_display_links = ("when",)
+    list_filter = (("status", ChoicesDropdownFilter), ("handler", RelatedDropdownFilter))
+    search_fields = ("handler_name", "answer")
+    sortable_by = ()
+    show_full_result_count = False
+    list_select_related = ("alert",)
+    paginator = LimitedPaginator
+    actions = ("deliver_again",)
+    list_fullwidth = True
+    fields = (
+        "when",
+        "handler_name",
+        "handler_kind",
+        "action_word",
+        "alert",
+        "status_badge",
+        "http_status",
+        "answer",
+        "attempts",
+        "next_at",
+        "sent_at",
+        "message",
+    )
+
+    @admin.display(description="when")
+    def when(self, delivery: Delivery) -> str:
+        """Relative and exact."""
+        return render_to_string("jobs/moment.html", ops.moment(delivery.created_at))
+
+    @admin.display(description="answer")
+    def answer_line(self, delivery: Delivery) -> str:
+        """Its beginning."""
+        return Truncator(delivery.answer).chars(50)
+
+    @admin.display(description="what")
+    def action_word(self, delivery: Delivery) -> str:
+        """What it says."""
+        return {"trigger": "alert", "resolve": "resolved"}.get(delivery.action, delivery.action)
+
+    @admin.display(description="status")
+    def status_badge(self, delivery: Delivery) -> str:
+        """Icon and word."""
+        return badge(delivery.status, *STATUSES[Delivery.Status(delivery.status)])
+
+    @admin.action(description="Send again", permissions=["manage"])
+    def deliver_again(self, request: HttpRequest, deliveries: QuerySet[Delivery]) -> HttpResponse | None:
+        """Try those anew that have failed."""
+        asked = list(deliveries)
+        done = sum(door.redeliver(delivery, actor=actor_of(request)) for delivery in asked)
+        left = f" {len(asked) - done} had not failed." if len(asked) > done else ""
+        level = messages.WARNING if left else messages.SUCCESS
+        self.message_user(request, f"{done} will be sent again.{left}", level)
+        return back(request)

@@ -1,0 +1,149 @@
+"""Alert handlers: first the kind, then the form fitted to it; a test alert by a button."""
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.loader import render_to_string
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.text import capfirst
+from unfold.admin import ModelAdmin
+
+from jobs.acts import record_act
+from jobs.templatetags import ops
+from monitoring.admin.access import actor_of, back, may_manage, monitor_runs
+from monitoring.admin.delivery import STATUSES, badge
+from monitoring.admin.handler_form import PREFIX, channel_named, for_kind
+from monitoring.alerting import routing
+from monitoring.alerting.channels import CHANNELS
+from monitoring.models import AlertHandler, Delivery, Severity
+
+if TYPE_CHECKING:
+    HandlerAdminBase = admin.ModelAdmin[AlertHandler]
+else:
+    HandlerAdminBase = ModelAdmin
+
+
+@admin.register(AlertHandler)
+class AlertHandlerAdmin(HandlerAdminBase):
+    """Who is told of what."""
+
+    list_display = ("name", "kind_badge", "enabled", "severity", "last_delivery")
+    list_filter = ("enabled",)
+    search_fields = ("name",)
+    actions = ("send_test",)
+    list_before_template = "monitoring/monitor_note.html"
+    change_form_outer_before_template = "monitoring/handler_buttons.html"
+
+    @admin.display(description="kind")
+    def kind_badge(self, handler: AlertHandler) -> str:
+        """Icon and word."""
+        channel = CHANNELS[handler.kind]
+        return badge(channel.label, channel.icon, "calm")
+
+    @admin.display(description="from severity")
+    def severity(self, handler: AlertHandler) -> str:
+        """The least it hears of."""
+        return str(Severity(handler.minimum_severity).label)
+
+    @admin.display(description="last delivery")
+    def last_delivery(self, handler: AlertHandler) -> str:
+        """How the newest went, and when."""
+        newest = handler.deliveries.order_by("-id").first()
+        if newest is None:
+            return "-"
+        status = badge(newest.status, *STATUSES[Delivery.Status(newest.status)])
+        return status + render_to_string("jobs/moment.html", ops.moment(newest.created_at))
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        """With a note while nobody would deliver anything."""
+        return super().changelist_view(request, {"monitor_runs": monitor_runs(), **(extra_context or {})})
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None) -> Any:
+        """First the kind."""
+        if not may_manage(request):
+            raise PermissionDenied
+        channel = channel_named(request.GET.get("kind", ""))
+        if channel is None:
+            context = {**self.admin_site.each_context(request), "title": "Add alert handler", "channels": CHANNELS}
+            return TemplateResponse(request, "monitoring/handler_kinds.html", context)
+        title = {"title": f"Add alert handler: {channel.label}", **(extra_context or {})}
+        return super().add_view(request, form_url, title)
+
+    def get_form(
+        self, request: HttpRequest, obj: AlertHandler | None = None, change: bool = False, **kwargs: Any
+    ) -> Any:
+        """The form of the handler's kind."""
+        self_kind = obj.kind if obj else request.GET.get("kind", "")
+        channel = channel_named(self_kind) or CHANNELS["log"]
+        return super().get_form(request, obj, change=change, form=for_kind(channel), **kwargs)
+
+    def get_fieldsets(self, request: HttpRequest, obj: AlertHandler | None = None) -> Any:
+        """Where to, of which alerts, and when."""
+        channel = channel_named(obj.kind if obj else request.GET.get("kind", "")) or CHANNELS["log"]
+        own = [PREFIX + field.name for field in channel.fields]
+        return [
+            (channel.label, {"fields": ["name", *own, "enabled"], "description": f"{capfirst(channel.says)}."}),
+            ("Which alerts", {"fields": ["minimum_severity", "alert_kinds", "job_types", "campaigns"]}),
+            ("Quiet hours", {"fields": [("quiet_from", "quiet_until"), "time_zone", "wake_for_critical"]}),
+        ]
+
+    def save_model(self, request: HttpRequest, obj: AlertHandler, form: Any, change: bool) -> None:
+        """Write it, and who did so; the secrets' values are nobody's business."""
+        verb = "changed" if change else "added"
+        fields = {name.removeprefix(PREFIX): ("", "changed") for name in form.changed_data}
+        with transaction.atomic():
+            super().save_model(request, obj, form, change)
+            link = reverse("admin:monitoring_alerthandler_change", args=[obj.pk])
+            record_act(
+                actor=actor_of(request), verb=verb, thing=f"alert handler {obj}", link=link, changes=fields or None
+            )
+
+    def delete_model(self, request: HttpRequest, obj: AlertHandler) -> None:
+        """Delete it, and write down who did so."""
+        with transaction.atomic():
+            record_act(actor=actor_of(request), verb="deleted", thing=f"alert handler {obj}")
+            super().delete_model(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[AlertHandler]) -> None:
+        """Each by itself, so that each is written down."""
+        for handler in queryset:
+            self.delete_model(request, handler)
+
+    @admin.action(description="Send test alert", permissions=["change"])
+    def send_test(self, request: HttpRequest, handlers: QuerySet[AlertHandler]) -> HttpResponse | None:
+        """A message to each, whatever it wants to hear of; the monitor sends it."""
+        sent = [routing.send_test(handler) for handler in handlers]
+        if not monitor_runs():
+            words = "The test alert waits: no monitor is running. Start manage.py monitor."
+            self.message_user(request, words, messages.WARNING)
+            return back(request)
+        names = ", ".join(delivery.handler_name for delivery in sent)
+        self.message_user(request, f"A test alert is on its way to {names}: see the delivery log.", messages.SUCCESS)
+        if len(sent) == 1:
+            return HttpResponseRedirect(reverse("admin:monitoring_delivery_change", args=[sent[0].pk]))
+        return back(request)
+
+    def has_view_permission(self, request: HttpRequest, obj: AlertHandler | None = None) -> bool:
+        """Only who manages alerts."""
+        return may_manage(request)
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        """Only who manages alerts."""
+        return may_manage(request)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Only who manages alerts."""
+        return may_manage(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: AlertHandler | None = None) -> bool:
+        """Only who manages alerts."""
+        return may_manage(request)
+
+    def has_delete_permission(self, request: HttpRequest, obj: AlertHandler | None = None) -> bool:
+        """Only who manages alerts."""
+        return may_manage(request)

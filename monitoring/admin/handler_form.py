@@ -1,0 +1,136 @@
+"""The form of a handler, fitted to its kind: what the kind has to be told, and of which alerts."""
+
+from collections.abc import Mapping
+from typing import Any
+from zoneinfo import available_timezones
+
+from django import forms
+from django.core.exceptions import ValidationError
+from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
+    UnfoldAdminPasswordWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+)
+
+from jobs.registry import all_types
+from monitoring.alerting.channels import CHANNELS, Channel, Field
+from monitoring.models import AlertHandler, Kind
+
+PREFIX = "channel_"
+
+
+class Lines(forms.CharField):
+    """A list as lines of text."""
+
+    def prepare_value(self, value: Any) -> Any:
+        """One line each."""
+        return "\n".join(map(str, value)) if isinstance(value, list) else value
+
+    def clean(self, value: Any) -> list[str]:
+        """The lines that hold something; commas separate too."""
+        text = super().clean(value) or ""
+        return [line.strip() for line in text.replace(",", "\n").splitlines() if line.strip()]
+
+
+class HandlerForm(forms.ModelForm[AlertHandler]):
+    """What all kinds have; `for_kind` adds a kind's own fields."""
+
+    channel: Channel
+    alert_kinds = forms.MultipleChoiceField(
+        choices=Kind.choices,
+        required=False,
+        label="Kinds of alerts",
+        help_text="none chosen: all",
+        widget=UnfoldAdminCheckboxSelectMultipleWidget(),
+    )
+    job_types = forms.MultipleChoiceField(
+        required=False,
+        help_text="none chosen: all; otherwise only alerts about jobs of these types",
+        widget=UnfoldAdminCheckboxSelectMultipleWidget(),
+    )
+    campaigns = Lines(
+        required=False,
+        help_text="ids, one a line; empty: all; otherwise only alerts about jobs of these campaigns",
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
+    )
+
+    class Meta:
+        model = AlertHandler
+        fields = (
+            "name",
+            "enabled",
+            "minimum_severity",
+            "alert_kinds",
+            "job_types",
+            "campaigns",
+            "quiet_from",
+            "quiet_until",
+            "time_zone",
+            "wake_for_critical",
+        )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        types = self.fields["job_types"]
+        if isinstance(types, forms.MultipleChoiceField):
+            types.choices = [(name, name) for name in sorted(all_types())]
+        for field in self.channel.fields:
+            shown = self.fields[PREFIX + field.name]
+            if field.secret and self.instance.secrets.get(field.name):
+                shown.required = False
+                shown.help_text = "it is set and never shown; leave it empty to keep it"
+            elif not field.secret:
+                shown.initial = self.instance.config.get(field.name, "")
+
+    def clean_time_zone(self) -> str:
+        """One that there is."""
+        name = str(self.cleaned_data["time_zone"])
+        if name not in available_timezones():
+            raise ValidationError(f"there is no time zone {name!r}")
+        return name
+
+    def clean(self) -> dict[str, Any]:
+        """Quiet hours have a beginning and an end; the kind's own fields are as it wants them."""
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        if (cleaned.get("quiet_from") is None) != (cleaned.get("quiet_until") is None):
+            self.add_error("quiet_until", "quiet hours have a beginning and an end")
+        for field in self.channel.fields:
+            value = cleaned.get(PREFIX + field.name)
+            if value and field.check:
+                try:
+                    field.check(value)
+                except ValidationError as fault:
+                    self.add_error(PREFIX + field.name, fault)
+        return cleaned
+
+    def save(self, commit: bool = True) -> Any:
+        """With the kind's own fields in their places; an empty secret is the one that stands."""
+        handler = self.instance
+        handler.kind = self.channel.name
+        for field in self.channel.fields:
+            value = self.cleaned_data[PREFIX + field.name]
+            if not field.secret:
+                handler.config[field.name] = value
+            elif value:
+                handler.secrets[field.name] = value
+        return super().save(commit)
+
+
+def for_kind(channel: Channel) -> type[HandlerForm]:
+    """The form for one kind."""
+    fields: Mapping[str, Any] = {PREFIX + field.name: _form_field(field) for field in channel.fields}
+    return type("HandlerForm", (HandlerForm,), {"channel": channel, **fields})
+
+
+def channel_named(name: str) -> Channel | None:
+    """The kind with that name."""
+    return CHANNELS.get(name)
+
+
+def _form_field(field: Field) -> forms.Field:
+    attributes = {"autocomplete": "new-password"} if field.secret else {}
+    widget = UnfoldAdminPasswordWidget(attrs=attributes) if field.secret else UnfoldAdminTextInputWidget()
+    return forms.CharField(
+        label=field.label, help_text=field.says, required=field.required, max_length=2000, widget=widget
+    )

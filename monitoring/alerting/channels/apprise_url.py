@@ -1,0 +1,69 @@
+"""Whatever Apprise speaks, by its URL: Telegram, Teams, Matrix, ntfy and some hundred others.
+
+The guard over outgoing addresses holds for what Apprise sends by Python's own sockets in this thread, which is all its
+HTTP, SMTP and syslog-over-UDP services. Services that reach this machine itself (its desktop, its syslog) are refused;
+those that need a library of their own (MQTT, XMPP, SMPP) are not installed, and so not offered.
+"""
+
+import os
+from typing import Any, Final
+
+import apprise
+from django.conf import settings as project
+from django.core.exceptions import ValidationError
+
+from monitoring.alerting.channels.base import Answer, Channel, Config, Field, Undeliverable, as_text, watched
+from monitoring.alerting.guard import AddressRefused
+from monitoring.alerting.message import RESOLVE, Message
+from monitoring.models import Severity
+
+#: Services of the machine the monitor runs on: nobody hears them there, and no address can be checked.
+LOCAL: Final = frozenset({"dbus", "kde", "qt", "glib", "gnome", "macosx", "syslog", "windows"})
+_TYPES: Final = {
+    Severity.INFO: apprise.NotifyType.INFO,
+    Severity.WARNING: apprise.NotifyType.WARNING,
+    Severity.CRITICAL: apprise.NotifyType.FAILURE,
+}
+
+
+def service(url: str) -> Any:
+    """The service that a URL names. Raises Undeliverable when there is none, or it is one of LOCAL."""
+    asset = apprise.AppriseAsset(app_id="Campaign scheduler", secure_logging=True, storage_mode="memory")
+    if url.partition(":")[0].lower() in LOCAL:
+        raise Undeliverable("services of the machine itself are not offered")
+    found = apprise.Apprise.instantiate(url, asset=asset)
+    if found is None:
+        raise Undeliverable("Apprise knows no such URL")
+    return found
+
+
+def _check(url: str) -> None:
+    try:
+        service(url)
+    except Undeliverable as unfit:
+        raise ValidationError(str(unfit)) from None
+
+
+class AppriseUrl(Channel):
+    """Hands the message to Apprise."""
+
+    name, label, icon = "apprise", "Apprise", "hub"
+    says = "any service that Apprise speaks, by its URL"
+    fields = (Field("url", "Apprise URL", "e.g. tgram://…, msteams://…, ntfys://…", secret=True, check=_check),)
+
+    def send(self, message: Message, config: Config) -> Answer:
+        """Let Apprise send it; it says only whether it could."""
+        kind = apprise.NotifyType.SUCCESS if message.action == RESOLVE else _TYPES[message.severity]
+        if not project.ALERT_ALLOW_PRIVATE_NETWORKS:
+            # Through a proxy the address connected to would be the proxy's.
+            os.environ["no_proxy"] = os.environ["NO_PROXY"] = "*"
+        try:
+            with watched():
+                sent = service(config["url"]).notify(
+                    title=message.subject, body=as_text(message), notify_type=kind, body_format="text"
+                )
+        except AddressRefused as refused:
+            raise Undeliverable(str(refused)) from None
+        if not sent:
+            raise ConnectionError("Apprise could not deliver it; LOG_LEVEL=debug shows its own words")
+        return Answer("taken by Apprise")

@@ -1,0 +1,126 @@
+"""What every channel is: what it has to be told in the admin, and how it sends a message."""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final
+from urllib.parse import urlsplit
+
+import urllib3
+from django.conf import settings
+from django.core.exceptions import ValidationError
+
+from monitoring.alerting.guard import AddressRefused, guarded
+from monitoring.alerting.message import Message
+
+TIMEOUT_S: Final = 10.0  #: of one attempt, for connecting and for each read
+REDIRECTS: Final = 3
+LONGEST_ANSWER: Final = 500  #: characters kept in the delivery log
+Config = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the receiver said."""
+
+    text: str = ""
+    http_status: int | None = None
+
+
+class Undeliverable(Exception):
+    """It cannot arrive as it is configured: not tried again."""
+
+
+class Refused(Exception):
+    """The receiver did not take it, or was not reached; it is tried again."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(f"HTTP {answer.http_status}: {answer.text}" if answer.http_status else answer.text)
+        self.answer = answer
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """Something a channel has to be told."""
+
+    name: str
+    label: str
+    says: str = ""
+    secret: bool = False  #: written, never shown
+    required: bool = True
+    check: Callable[[str], None] | None = None  #: raises ValidationError
+
+
+class Channel(ABC):
+    """One way to tell somebody."""
+
+    name: ClassVar[str]
+    label: ClassVar[str]
+    says: ClassVar[str]
+    icon: ClassVar[str]
+    fields: ClassVar[tuple[Field, ...]] = ()
+
+    @abstractmethod
+    def send(self, message: Message, config: Config) -> Answer:
+        """Tell; what the receiver said. Raises Undeliverable, or anything else for what may work later."""
+
+
+def check_http_url(value: str) -> None:
+    """Refuse what is no http(s) URL. Raises ValidationError. Its address is checked when it is connected to."""
+    try:
+        parts = urlsplit(value)
+        fits = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ValidationError("expected a URL that begins http:// or https://")
+
+
+def watched() -> Any:
+    """The guard over outgoing addresses, unless private networks are allowed."""
+    return nullcontext() if settings.ALERT_ALLOW_PRIVATE_NETWORKS else guarded()
+
+
+def post(url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+    """POST to an http(s) URL, following REDIRECTS; the answer when it is 2xx.
+
+    Raises Undeliverable for an address that is refused, Refused for other answers, urllib3's errors otherwise.
+    """
+    check_http_url(url)
+    timeout = urllib3.Timeout(connect=TIMEOUT_S, read=TIMEOUT_S)
+    retries = urllib3.Retry(total=REDIRECTS, connect=0, read=0, redirect=REDIRECTS, status=0, other=0)
+    try:
+        with watched(), urllib3.PoolManager(timeout=timeout, retries=retries) as pool:
+            got = pool.request(
+                "POST", url, body=body, headers={"Content-Type": "application/json", **headers}, preload_content=False
+            )
+            text = got.read(LONGEST_ANSWER * 4).decode(errors="replace")[:LONGEST_ANSWER]
+            got.close()
+    except AddressRefused as refused:
+        raise Undeliverable(str(refused)) from None
+    except urllib3.exceptions.MaxRetryError as error:
+        raise ConnectionError(str(error.reason)) from None
+    answer = Answer(text, got.status)
+    if not 200 <= got.status < 300:
+        raise Refused(answer)
+    return answer
+
+
+def as_body(value: Any) -> bytes:
+    """JSON in its shortest form."""
+    return json.dumps(value, separators=(",", ":"), default=str).encode()
+
+
+def as_text(message: Message) -> str:
+    """A message as lines of text."""
+    lines = [message.message, "", f"Kind: {message.kind}", f"Environment: {message.environment}"]
+    lines += [f"{name}: {_words(value)}" for name, value in message.details.items()]
+    return "\n".join([*lines, f"Time: {message.timestamp}"]).strip()
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{k} {v}" for k, v in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

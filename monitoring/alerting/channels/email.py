@@ -1,0 +1,40 @@
+"""E-mail, over the server of EMAIL_HOST."""
+
+from django.core.exceptions import ValidationError
+from django.core.mail import EmailMessage, get_connection
+from django.core.validators import validate_email
+
+from monitoring.alerting.channels.base import TIMEOUT_S, Answer, Channel, Config, Field, as_text
+from monitoring.alerting.message import Message
+
+
+def recipients(text: str) -> list[str]:
+    """Addresses separated by commas or lines."""
+    return [address.strip() for address in text.replace("\n", ",").split(",") if address.strip()]
+
+
+def _check(text: str) -> None:
+    if not recipients(text):
+        raise ValidationError("expected one address or more")
+    for address in recipients(text):
+        validate_email(address)
+
+
+class Email(Channel):
+    """One message to all recipients; the messages of one alert make one thread."""
+
+    name, label, icon = "email", "E-mail", "mail"
+    says = "to one address or more, over the server of EMAIL_HOST"
+    fields = (Field("to", "Recipients", "addresses, separated by commas", check=_check),)
+
+    def send(self, message: Message, config: Config) -> Answer:
+        """Send it. Raises smtplib's errors and OSError."""
+        to = recipients(config["to"])
+        subject = " ".join(message.subject.split())  # a header is one line
+        thread = f"<{message.alert}@campaign-scheduler>"
+        headers = {"References": thread, "X-Alert-Delivery": message.id}
+        mail = EmailMessage(
+            subject, as_text(message), to=to, headers=headers, connection=get_connection(timeout=int(TIMEOUT_S))
+        )
+        mail.send()
+        return Answer(f"taken by the mail server for {len(to)}")

@@ -1,0 +1,39 @@
+"""A line of the monitor's log."""
+
+import logging
+from typing import Final
+
+import structlog
+
+from monitoring.alerting.channels.base import Answer, Channel, Config
+from monitoring.alerting.message import RESOLVE, Message
+from monitoring.models import Severity
+
+log = structlog.get_logger("alerts")
+_LEVELS: Final = {
+    Severity.INFO: logging.INFO,
+    Severity.WARNING: logging.WARNING,
+    Severity.CRITICAL: logging.ERROR,
+}
+
+
+class Log(Channel):
+    """For whoever collects logs."""
+
+    name, label, icon = "log", "Log", "subject"
+    says = "a line of the monitor's log, with the level of the alert's severity"
+
+    def send(self, message: Message, config: Config) -> Answer:
+        """Write one line."""
+        level = logging.INFO if message.action == RESOLVE else _LEVELS[message.severity]
+        log.log(
+            level,
+            "alert.sent",
+            action=message.action,
+            kind=message.kind,
+            title=message.title,
+            alert_message=message.message,
+            count=message.count,
+            details=dict(message.details),
+        )
+        return Answer("logged")

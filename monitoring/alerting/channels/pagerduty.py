@@ -1,0 +1,42 @@
+"""PagerDuty, Events API v2: an alert triggers an incident, its end resolves it."""
+
+import socket
+from typing import Any, Final
+
+from monitoring.alerting.channels.base import Answer, Channel, Config, Field, as_body, check_http_url, post
+from monitoring.alerting.message import RESOLVE, Message
+from monitoring.models import Severity
+
+EVENTS_URL: Final = "https://events.pagerduty.com/v2/enqueue"
+_SEVERITIES: Final = {Severity.INFO: "info", Severity.WARNING: "warning", Severity.CRITICAL: "critical"}
+LONGEST_SUMMARY: Final = 1024
+
+
+class PagerDuty(Channel):
+    """Both events carry the alert's key, so that PagerDuty joins them."""
+
+    name, label, icon = "pagerduty", "PagerDuty", "emergency"
+    says = "an incident of PagerDuty (Events API v2), resolved when the alert is"
+    fields = (
+        Field("routing_key", "Integration key", "of an Events API v2 integration", secret=True),
+        Field("url", "URL", f"empty: {EVENTS_URL}", required=False, check=check_http_url),
+    )
+
+    def send(self, message: Message, config: Config) -> Answer:
+        """POST the event."""
+        event: dict[str, Any] = {
+            "routing_key": config["routing_key"],
+            "event_action": "resolve" if message.action == RESOLVE else "trigger",
+            "dedup_key": message.alert,
+        }
+        if message.action != RESOLVE:
+            event["payload"] = {
+                "summary": message.subject[:LONGEST_SUMMARY],
+                "source": socket.gethostname(),
+                "severity": _SEVERITIES[message.severity],
+                "timestamp": message.timestamp,
+                "component": "campaign-scheduler",
+                "class": message.kind,
+                "custom_details": {"message": message.message, "count": message.count, **message.details},
+            }
+        return post(config.get("url") or EVENTS_URL, as_body(event), {})

@@ -1,0 +1,161 @@
+"""Conditions that hold or not: each opens an alert when it begins and resolves it when it ends.
+
+`Conditions.look` says which hold now, and of which kinds that can be said at all: while Redis is away nobody knows
+whether a worker runs, so that alert stays as it is.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+from django.conf import settings
+from django.db.models import Sum
+from django.utils import timezone
+from rq import Worker as RQWorker
+
+from jobs import pauses
+from jobs.cron import LATE
+from jobs.engine import keys
+from jobs.models import CronTask, OutcomeMinute
+from jobs.states import State
+from monitoring import health, metrics
+from monitoring.alerting.store import Finding
+from monitoring.health import Component, Found
+from monitoring.models import Kind, Severity
+
+GONE_S: Final = 10.0  #: Redis or the database does not answer
+ABSENT_S: Final = 60.0  #: no worker, scheduler or subscriber
+GROWTH: Final = timedelta(minutes=10)  #: dead letters grow: within this time …
+GROWN: Final = 10  #: … at least as many; it ends when none was added for as long
+OVERDUE: Final = LATE + timedelta(seconds=30)  #: a cron firing that is further behind is missed
+
+
+@dataclass(slots=True)
+class Conditions:
+    """What holds, and since when (on the monotonic clock of this process)."""
+
+    clock: Callable[[], float] = time.monotonic
+    gone_s: float = GONE_S
+    absent_s: float = ABSENT_S
+    _down_since: dict[str, float] = field(default_factory=dict)
+
+    def look(self, found: Found, now: datetime, *, still_open: frozenset[str]) -> tuple[list[Finding], set[Kind]]:
+        """What holds now, and the kinds of which that is known. `still_open` are the keys of open alerts."""
+        holds = [*self._gone(found), *_cron(now), *_growth(now, still_open=still_open), *_lag()]
+        judged = {Kind.DATABASE_GONE, Kind.REDIS_GONE, Kind.CRON_MISSED, Kind.DEAD_LETTERS_GROW, Kind.QUEUE_LAG}
+        if found["redis"].status == health.UP:
+            holds += [*self._absent(found), *_breaker(found["circuitBreaker"])]
+            judged |= {Kind.NO_WORKER, Kind.NO_SCHEDULER, Kind.NO_SUBSCRIBER, Kind.BREAKER_OPEN}
+        else:  # nobody knows who is there: their time begins anew when it is back
+            for kind in _ABSENT:
+                self._down_since.pop(kind, None)
+        return holds, judged
+
+    def since_down(self, name: str, *, down: bool) -> float:
+        """For how many seconds `name` has been down; 0 when it is up."""
+        if not down:
+            self._down_since.pop(name, None)
+            return 0.0
+        return self.clock() - self._down_since.setdefault(name, self.clock())
+
+    def _gone(self, found: Found) -> Iterator[Finding]:
+        for name, kind, words in (
+            ("redis", Kind.REDIS_GONE, "Redis does not answer"),
+            ("database", Kind.DATABASE_GONE, "The database does not answer"),
+        ):
+            component = found[name]
+            if self.since_down(name, down=component.status == health.DOWN) >= self.gone_s:
+                yield condition(kind, words, component.message, severity=Severity.CRITICAL)
+
+    def _absent(self, found: Found) -> Iterator[Finding]:
+        down = {
+            Kind.NO_WORKER: not _worker_lives(),
+            Kind.NO_SCHEDULER: found["scheduler"].status == health.DOWN,
+            Kind.NO_SUBSCRIBER: found["redisSubscriber"].status != health.UP,
+        }
+        for kind, (words, command) in _ABSENT.items():
+            if self.since_down(kind, down=down[kind]) >= self.absent_s:
+                yield condition(kind, words, f"Start manage.py {command}", severity=Severity.CRITICAL)
+
+
+_ABSENT: Final[Mapping[Kind, tuple[str, str]]] = {
+    Kind.NO_WORKER: ("No worker is running", "rqworker"),
+    Kind.NO_SCHEDULER: ("No scheduler is running", "rqscheduler"),
+    Kind.NO_SUBSCRIBER: ("No listener is subscribed to the campaigns' messages", "pubsub_listener"),
+}
+
+
+def condition(kind: Kind, title: str, message: str, *, severity: Severity, about: str = "") -> Finding:
+    """A finding of which there is one for each kind, or for each thing it is about."""
+    key = f"{kind.value}:{about}" if about else kind.value
+    return Finding(kind=kind, key=key[:200], severity=severity, title=title, message=message)
+
+
+def _worker_lives() -> bool:
+    """Whether a worker gave a sign of life within a lease: they do so at least three times in that time."""
+    beats = [w.last_heartbeat for w in RQWorker.all(connection=keys.redis())]
+    return any(beat and timezone.now() - beat < settings.LEASE for beat in beats)
+
+
+def _breaker(component: Component) -> Iterator[Finding]:
+    """Half-open is open: nothing but its probe goes through."""
+    if component.status == health.DEGRADED:
+        message = f"Jobs that need the main API wait. {component.message}"
+        yield condition(
+            Kind.BREAKER_OPEN, "The circuit breaker of the main API is open", message, severity=Severity.CRITICAL
+        )
+
+
+def _lag() -> Iterator[Finding]:
+    oldest = timedelta(seconds=metrics.oldest_queued_seconds())
+    if oldest > settings.ALERT_LAG:
+        held = [pauses.in_words(pause) for pause in pauses.active()]
+        message = f"It was queued {oldest.total_seconds():.0f} s ago; ALERT_LAG_SECONDS allows for less."
+        message += f" {'; '.join(held)}." if held else ""
+        yield condition(Kind.QUEUE_LAG, "The oldest queued job waits too long", message, severity=Severity.WARNING)
+
+
+def _growth(now: datetime, *, still_open: frozenset[str]) -> Iterator[Finding]:
+    recent = OutcomeMinute.objects.filter(minute__gte=now - GROWTH, outcome=State.DEAD)
+    dead = recent.aggregate(n=Sum("jobs"))["n"] or 0
+    if dead >= (1 if Kind.DEAD_LETTERS_GROW.value in still_open else GROWN):
+        minutes = GROWTH.total_seconds() / 60
+        message = f"{dead} jobs became dead letters within {minutes:.0f} minutes."
+        yield condition(Kind.DEAD_LETTERS_GROW, "Dead letters grow", message, severity=Severity.CRITICAL)
+
+
+def _cron(now: datetime) -> Iterator[Finding]:
+    """Tasks whose firing is overdue."""
+    for task in CronTask.objects.filter(enabled=True, next_fire_at__lt=now - OVERDUE):
+        message = f"It has been due since {task.next_fire_at:%Y-%m-%d %H:%M:%S %Z}. Is a scheduler running?"
+        yield condition(
+            Kind.CRON_MISSED, f"Cron task {task.name} did not fire", message, severity=Severity.WARNING, about=task.name
+        )
+
+
+def fired_late(awaited: Mapping[str, str]) -> tuple[dict[str, str], list[Finding]]:
+    """What is awaited of each task now, and which fired too late since `awaited`, the last answer.
+
+    So a firing that was missed while neither scheduler nor monitor ran is seen all the same.
+    """
+    late, awaits = [], {}
+    tasks = CronTask.objects.filter(enabled=True).values_list("name", "next_fire_at", "last_fired_at")
+    for name, next_at, last_at in tasks:
+        awaits[name] = next_at.isoformat() if next_at else ""
+        due = datetime.fromisoformat(awaited[name]) if awaited.get(name) else None
+        if due and last_at and awaits[name] != awaited[name] and last_at - due > LATE:
+            behind = (
+                f"It was due at {due:%Y-%m-%d %H:%M:%S %Z} and looked after {(last_at - due).total_seconds():.0f} s"
+            )
+            late.append(
+                condition(
+                    Kind.CRON_MISSED,
+                    f"Cron task {name} missed its time",
+                    f"{behind} later.",
+                    severity=Severity.WARNING,
+                    about=name,
+                )
+            )
+    return awaits, late

@@ -1,0 +1,49 @@
+"""When alerts about dead jobs are over: nothing of what they were about is a dead letter any more."""
+
+from datetime import timedelta
+
+from django.utils import timezone
+
+from jobs import actor as actors
+from jobs.models import CronTask, Job, OutcomeMinute
+from jobs.states import DONE, State
+from monitoring import health
+from monitoring.health import Found
+from monitoring.models import Alert, Kind
+
+QUIET = timedelta(days=1)  #: nobody tells when what code has raised is over
+LOOKED_AT = 200  #: newest jobs of a cron task's type among which its own is looked for
+
+
+def has_ended(alert: Alert, found: Found) -> bool:
+    """Whether an alert that jobs raised is over."""
+    match alert.kind:
+        case Kind.JOB_DEAD | Kind.EFFECT_UNKNOWN:
+            return not Job.objects.in_state(State.DEAD).filter(type=alert.job_type).exists()
+        case Kind.CREDENTIAL_REFUSED:
+            return found["api"].status == health.UP and _worked_since(alert)
+        case Kind.CRON_FAILED:
+            return _cron_works(alert)
+        case Kind.CODE:
+            return timezone.now() - alert.last_at > QUIET
+        case _:
+            return False
+
+
+def _worked_since(alert: Alert) -> bool:
+    """Whether any job has succeeded since, in a later minute."""
+    later = alert.last_at.replace(second=0, microsecond=0) + timedelta(minutes=1)
+    return OutcomeMinute.objects.filter(minute__gte=later, outcome=State.SUCCEEDED).exists()
+
+
+def _cron_works(alert: Alert) -> bool:
+    """Whether a job of the task that was made, or tried again, after the failure is done; or the task is gone."""
+    name = str(alert.details.get("task", ""))
+    task = CronTask.objects.filter(name=name).first()
+    if task is None:
+        return True
+    newest = Job.objects.filter(type=task.type).order_by("-pk").values_list("source", "state", "finished_at")
+    return any(
+        source == actors.cron(name) and state in DONE and finished_at is not None and finished_at > alert.last_at
+        for source, state, finished_at in newest[:LOOKED_AT]
+    )

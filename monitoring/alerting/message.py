@@ -1,0 +1,66 @@
+"""What a handler is told: one message about one alert."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+
+from monitoring.models import Alert, Severity
+
+TRIGGER, RESOLVE, TEST = "trigger", "resolve", "test"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message; `id` is the delivery's, the same in each attempt, so that a receiver can tell a repetition."""
+
+    action: str  #: trigger, resolve or test
+    alert: str  #: the same for all messages of one alert
+    kind: str
+    severity: Severity
+    title: str
+    message: str
+    timestamp: str  #: ISO 8601, of the last occurrence or the end
+    count: int = 1  #: occurrences that this message tells of
+    details: Mapping[str, Any] = field(default_factory=dict)
+    environment: str = ""
+    id: str = ""
+
+    @property
+    def subject(self) -> str:
+        """One line: severity or end, the title and how many more there were."""
+        more = f" (and {self.count - 1} more)" if self.count > 1 else ""
+        if self.action == RESOLVE:
+            return f"[RESOLVED] {self.title}"
+        return f"[{self.severity.name}] {self.title}{more}"
+
+    def as_json(self) -> dict[str, Any]:
+        """For the database and for receivers."""
+        return {**asdict(self), "severity": self.severity.label}
+
+
+def message_of(alert: Alert, action: str, *, count: int, at: datetime) -> Message:
+    """What is said of `alert` now."""
+    text = alert.message
+    if action == RESOLVE:
+        text = f"Resolved by {alert.resolved_by}. It was: {alert.message}"
+    return Message(
+        action=action,
+        alert=f"campaign-scheduler-{alert.key}-{alert.opened_at:%Y%m%dT%H%M%S}",
+        kind=alert.kind,
+        severity=Severity(alert.severity),
+        title=alert.title,
+        message=text,
+        timestamp=at.isoformat(timespec="milliseconds"),
+        count=count,
+        details=alert.details,
+        environment=settings.ENVIRONMENT,
+    )
+
+
+def from_json(stored: Mapping[str, Any], *, id: str) -> Message:  # noqa: A002 - the name of the field
+    """The message of a stored delivery."""
+    severity = next(s for s in Severity if s.label == stored["severity"])
+    return Message(**{**stored, "severity": severity, "id": id})

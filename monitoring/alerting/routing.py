@@ -1,0 +1,148 @@
+"""Who is told of what and when: from counted occurrences to deliveries.
+
+Each target has a notice for each alert: the first occurrence is told at once; then nothing for
+ALERT_THROTTLE_SECONDS, and after them one message for all that came meanwhile. Who was told of an alert is told of its
+end. An acknowledged alert is told no more, until it ends.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from monitoring.alerting import registered
+from monitoring.alerting.message import RESOLVE, TEST, TRIGGER, Message, message_of
+from monitoring.models import Alert, AlertHandler, Delivery, Notice, Severity
+
+AT_ONCE: Final = 200  #: alerts and notices of one round
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Somebody who may be told: a handler of the admin or a registered function."""
+
+    name: str
+    label: str
+    kind: str
+    minimum: Severity
+    handler: AlertHandler | None = None
+
+    def wants(self, alert: Alert) -> int:
+        """How many of the alert's fresh occurrences concern this target."""
+        handler = self.handler
+        if alert.severity < self.minimum:
+            return 0
+        if handler is None:
+            return sum(alert.fresh.values())
+        if handler.alert_kinds and alert.kind not in handler.alert_kinds:
+            return 0
+        if handler.job_types and alert.job_type not in handler.job_types:
+            return 0
+        fresh: Mapping[str, int] = alert.fresh
+        return sum(n for campaign, n in fresh.items() if not handler.campaigns or campaign in handler.campaigns)
+
+    def is_quiet(self, alert: Alert, now: datetime) -> bool:
+        """Whether messages about `alert` wait for the end of the target's quiet hours."""
+        h = self.handler
+        if h is None or h.quiet_from is None or h.quiet_until is None or h.quiet_from == h.quiet_until:
+            return False
+        if alert.severity >= Severity.CRITICAL and h.wake_for_critical:
+            return False
+        time = now.astimezone(ZoneInfo(h.time_zone)).time()
+        if h.quiet_from < h.quiet_until:
+            return h.quiet_from <= time < h.quiet_until
+        return time >= h.quiet_from or time < h.quiet_until
+
+
+def targets() -> dict[str, Target]:
+    """Everybody who may be told, by name."""
+    handlers = [target_of(handler) for handler in AlertHandler.objects.filter(enabled=True)]
+    functions = [
+        Target(name, name.removeprefix(registered.PREFIX), "code", known.minimum)
+        for name, known in registered.registered().items()
+    ]
+    return {target.name: target for target in [*handlers, *functions]}
+
+
+def target_of(handler: AlertHandler) -> Target:
+    """A handler of the admin as a target."""
+    minimum = Severity(handler.minimum_severity)
+    return Target(f"handler:{handler.pk}", handler.name, handler.kind, minimum, handler)
+
+
+@transaction.atomic
+def route(now: datetime) -> None:
+    """Turn what was counted, and what has ended, into deliveries."""
+    known = targets()
+    for alert in Alert.objects.select_for_update().filter(is_fresh=True).order_by("is_fresh", "id")[:AT_ONCE]:
+        _spread(alert, known)
+    _tell(known, now)
+    _tell_ends(known, now)
+
+
+def send_test(handler: AlertHandler) -> Delivery:
+    """Let the monitor send a test message to `handler`, whatever it wants to hear of."""
+    message = Message(
+        action=TEST,
+        alert=f"campaign-scheduler-test-{handler.pk}",
+        kind="test",
+        severity=Severity.INFO,
+        title="Test alert of the campaign scheduler",
+        message=f"The handler {handler.name} is reached. Nothing is wrong.",
+        timestamp=timezone.now().isoformat(timespec="milliseconds"),
+        environment=settings.ENVIRONMENT,
+    )
+    return _deliver(target_of(handler), None, message)
+
+
+def _spread(alert: Alert, known: Mapping[str, Target]) -> None:
+    for target in known.values():
+        fresh = target.wants(alert)
+        if fresh:
+            notice, _ = Notice.objects.get_or_create(alert=alert, target=target.name)
+            notice.unsent += fresh
+            notice.save(update_fields=["unsent"])
+    Alert.objects.filter(pk=alert.pk).update(fresh={}, is_fresh=False)
+
+
+def _tell(known: Mapping[str, Target], now: datetime) -> None:
+    waiting = Notice.objects.unsent().select_related("alert").order_by("id")
+    for notice in waiting:
+        alert, target = notice.alert, known.get(notice.target)
+        if target is None or (alert.resolved_at and (notice.told_at or target.is_quiet(alert, now))):
+            Notice.objects.filter(pk=notice.pk).update(unsent=0)  # nobody there, or over before it was due
+            continue
+        throttled = notice.told_at is not None and now - notice.told_at < settings.ALERT_THROTTLE
+        if throttled or alert.acknowledged_at or target.is_quiet(alert, now):
+            continue
+        _deliver(target, alert, message_of(alert, TRIGGER, count=notice.unsent, at=alert.last_at))
+        Notice.objects.filter(pk=notice.pk).update(unsent=0, told_at=now, thinks_open=True)
+
+
+def _tell_ends(known: Mapping[str, Target], now: datetime) -> None:
+    ended = Notice.objects.filter(thinks_open=True, alert__resolved_at__isnull=False).select_related("alert")
+    for notice in ended.order_by("id"):
+        alert, target = notice.alert, known.get(notice.target)
+        if target is not None and target.is_quiet(alert, now):
+            continue
+        if target is not None:
+            _deliver(target, alert, message_of(alert, RESOLVE, count=alert.count, at=alert.resolved_at or now))
+        Notice.objects.filter(pk=notice.pk).update(thinks_open=False)
+
+
+def _deliver(target: Target, alert: Alert | None, message: Message) -> Delivery:
+    stored: dict[str, Any] = message.as_json()
+    return Delivery.objects.create(
+        alert=alert,
+        target=target.name,
+        handler=target.handler,
+        handler_name=target.label,
+        handler_kind=target.kind,
+        action=message.action,
+        message=stored,
+    )

@@ -1,0 +1,150 @@
+"""Alerts as rows: raised, acknowledged and resolved by calls, each saying who.
+
+The same alert (the same key) while one is open, or within ALERT_THROTTLE_SECONDS after the monitor resolved it, is
+counted on the row that stands. Nobody is told here: that is the monitor's work.
+What is raised within a transaction is rolled back with it.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+import structlog
+from django.conf import settings
+from django.db import DatabaseError, IntegrityError, transaction
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from jobs.acts import record_act
+from monitoring.logs import masked
+from monitoring.models import Alert, Kind, Severity
+
+log = structlog.get_logger(__name__)
+MONITOR: Final = "monitor"  #: who resolves what has ended by itself
+MOST_CAMPAIGNS: Final = 20  #: shown in an alert's details; all are counted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Something worth an alert."""
+
+    kind: Kind
+    key: str
+    severity: Severity
+    title: str
+    message: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict)
+    job_type: str = ""
+    campaigns: Mapping[str, int] = field(default_factory=dict)  #: occurrences by campaign, "" for none
+    count: int = 1
+
+
+def critical(title: str, message: str = "", details: Mapping[str, Any] | None = None) -> None:
+    """Raise an alert that somebody should look at now. Raises nothing: without the database it is logged."""
+    _from_code(Severity.CRITICAL, title, message, details)
+
+
+def warning(title: str, message: str = "", details: Mapping[str, Any] | None = None) -> None:
+    """Raise an alert that somebody should look at. Raises nothing: without the database it is logged."""
+    _from_code(Severity.WARNING, title, message, details)
+
+
+def info(title: str, message: str = "", details: Mapping[str, Any] | None = None) -> None:
+    """Raise an alert that is worth knowing. Raises nothing: without the database it is logged."""
+    _from_code(Severity.INFO, title, message, details)
+
+
+def _from_code(severity: Severity, title: str, message: str, details: Mapping[str, Any] | None) -> None:
+    key = f"code:{severity.label}:{title}"[:200]
+    finding = Finding(
+        kind=Kind.CODE, key=key, severity=severity, title=title[:200], message=message, details=details or {}
+    )
+    try:
+        with transaction.atomic():
+            record(finding)
+    except (DatabaseError, TypeError) as error:  # TypeError: details that are no JSON
+        log.error("alert.not_recorded", title=title, message=message, severity=severity.label, error=str(error))
+
+
+@transaction.atomic
+def record(finding: Finding, *, at: datetime | None = None, reopen: bool = True) -> Alert:
+    """Count `finding` on the alert with its key, which may have ended a moment ago, or open one.
+
+    Raises django.db's errors.
+    """
+    now = at or timezone.now()
+    alert = _standing(masked(finding.key), now, reopen=reopen)
+    if alert is None:
+        try:
+            with transaction.atomic():
+                alert = Alert.objects.create(
+                    kind=finding.kind,
+                    key=masked(finding.key),
+                    severity=finding.severity,
+                    title=masked(finding.title),
+                    opened_at=now,
+                )
+            log.warning("alert.opened", alert=alert.pk, kind=finding.kind, title=finding.title)
+        except IntegrityError:  # somebody else opened it in this moment
+            alert = Alert.objects.select_for_update().get(key=masked(finding.key), resolved_at=None)
+    elif alert.resolved_at:
+        log.warning("alert.reopened", alert=alert.pk, kind=finding.kind, title=finding.title)
+        alert.resolved_at, alert.resolved_by, alert.acknowledged_at, alert.acknowledged_by = None, "", None, ""
+    _count(alert, finding, now)
+    return alert
+
+
+def _standing(key: str, now: datetime, *, reopen: bool) -> Alert | None:
+    """The alert that counts what has this key, locked: an open one, or one that ended a moment ago."""
+    recent = Q(resolved_by=MONITOR, resolved_at__gt=now - settings.ALERT_THROTTLE)
+    wanted = Q(resolved_at=None) | recent if reopen else Q(resolved_at=None)
+    rows = Alert.objects.select_for_update().filter(wanted, key=key)
+    return rows.order_by("-id").first()
+
+
+def _count(alert: Alert, finding: Finding, now: datetime) -> None:
+    fresh = Counter(alert.fresh)
+    fresh.update(finding.campaigns or {"": finding.count})
+    campaigns = Counter(alert.details.get("campaigns", {}))
+    campaigns.update({name: n for name, n in finding.campaigns.items() if name})
+    alert.fresh, alert.is_fresh = dict(fresh), True
+    alert.severity, alert.title, alert.message = finding.severity, masked(finding.title), masked(finding.message)
+    alert.job_type, alert.last_at = finding.job_type, now
+    # An error's words may hold an address with its password, and go to wherever handlers send them.
+    alert.details = json.loads(masked(json.dumps(dict(finding.details))))
+    if campaigns:
+        alert.details["campaigns"] = dict(campaigns.most_common(MOST_CAMPAIGNS))
+    alert.count += finding.count
+    alert.save()
+
+
+def open_alerts(*, limit: int = 100) -> QuerySet[Alert]:
+    """What is not resolved: the gravest first, of these the latest; at most `limit`."""
+    return Alert.objects.filter(resolved_at=None).order_by("acknowledged_at", "-severity", "-last_at")[:limit]
+
+
+def acknowledge(alerts: Iterable[Alert], *, actor: str) -> int:
+    """Say that somebody looks after these: they are counted on, and nobody is told again. How many were open."""
+    changes = {"acknowledged_at": timezone.now(), "acknowledged_by": actor[:120]}
+    return _end(alerts, Q(resolved_at=None, acknowledged_at=None), changes, actor=actor, verb="acknowledged")
+
+
+def resolve(alerts: Iterable[Alert], *, actor: str) -> int:
+    """Say that these are over; whoever was told of them is told of that. How many were open."""
+    changes = {"resolved_at": timezone.now(), "resolved_by": actor[:120]}
+    return _end(alerts, Q(resolved_at=None), changes, actor=actor, verb="resolved")
+
+
+@transaction.atomic
+def _end(alerts: Iterable[Alert], where: Q, changes: Mapping[str, Any], *, actor: str, verb: str) -> int:
+    rows = Alert.objects.select_for_update().filter(where, pk__in=[alert.pk for alert in alerts])
+    standing = list(rows)
+    Alert.objects.filter(pk__in=[alert.pk for alert in standing]).update(**changes)
+    for alert in standing:
+        log.info("alert.handled", verb=verb, alert=alert.pk, title=alert.title, actor=actor)
+        if actor != MONITOR:
+            record_act(actor=actor, verb=verb, thing=f"alert {alert.title}"[:200])
+    return len(standing)

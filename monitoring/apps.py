@@ -1,0 +1,20 @@
+"""The monitoring application."""
+
+from django.apps import AppConfig
+from django.utils.module_loading import autodiscover_modules
+
+
+class MonitoringConfig(AppConfig):
+    """Watches jobs through one signal and queries; without it every job still runs."""
+
+    name = "monitoring"
+
+    def ready(self) -> None:
+        """Listen."""
+        from jobs.signals import job_moved
+        from monitoring import panel, receivers
+
+        job_moved.connect(receivers.log_moves, dispatch_uid="monitoring.log_moves")
+        job_moved.connect(receivers.count_ends, dispatch_uid="monitoring.count_ends")
+        autodiscover_modules("alert_handlers")  # where apps register functions that are told of alerts
+        panel.register()

@@ -1,0 +1,237 @@
+"""What is looked at to say how the service is: one check a component, each a django-health-check class.
+
+`look` says how a component is: it leaves `message` and returns (up), raises ServiceWarning (degraded), or raises
+anything else (down). Add a component by adding a class with its name to CHECKS.
+"""
+
+import asyncio
+import socket
+import time
+from abc import abstractmethod
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import urllib3
+from django.conf import settings
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+from django.db.models import Q, Sum
+from django.utils import timezone
+from health_check.base import HealthCheck
+from health_check.exceptions import ServiceUnavailable, ServiceWarning
+from redis import Redis as RedisClient
+from rq import Worker as RQWorker
+
+from jobs.engine import keys
+from jobs.main_api.client import main_api
+from jobs.main_api.transport import authentication
+from jobs.models import OutcomeMinute
+from jobs.states import FINISHED, State
+from monitoring.metrics import queue_numbers
+from monitoring.models import MonitorState
+
+DEADLINE_S: Final = 2.0  # for each check, from its start to its answer
+CLIENT_TIMEOUT_S: Final = 1.5  # so that a client's own words arrive before the deadline's
+DEAD_SHARE: Final = 0.1  # of the last hour's finished jobs, above which the queue is degraded
+
+
+@dataclass
+class Check(HealthCheck):
+    """Base of all checks."""
+
+    message: str = field(default="", repr=False)  #: what a component that is up says
+    critical = False  #: whether the service is unhealthy without it
+    timeout = timedelta(seconds=DEADLINE_S)
+
+    @abstractmethod
+    def look(self) -> None:
+        """Return, raise ServiceWarning or raise something else, as the module says."""
+
+    async def run(self) -> None:
+        """django-health-check's own way in, for its view and command."""
+        await asyncio.to_thread(self.look)
+
+
+def _redis() -> RedisClient:
+    """A connection with a short patience: the process's own waits 15 s."""
+    return RedisClient.from_url(
+        settings.REDIS_URL, socket_timeout=CLIENT_TIMEOUT_S, socket_connect_timeout=CLIENT_TIMEOUT_S
+    )
+
+
+def _connected(began: float) -> str:
+    return f"Connected (latency: {round((time.perf_counter() - began) * 1000)}ms)"
+
+
+@dataclass
+class Redis(Check):
+    """PING."""
+
+    critical = True
+
+    def look(self) -> None:
+        """Down when it does not answer."""
+        began = time.perf_counter()
+        with _redis() as client:
+            client.ping()
+        self.message = _connected(began)
+
+
+@dataclass
+class Subscriber(Check):
+    """A listener leads, and somebody is subscribed to the campaigns' channels."""
+
+    def look(self) -> None:
+        """Down without a listener, degraded while it is not subscribed."""
+        with _redis() as client:
+            if not client.exists(keys.LEASE.format("listener")):
+                raise ServiceUnavailable("No listener is running: start manage.py pubsub_listener")
+            if not client.pubsub_numpat():
+                raise ServiceWarning("A listener leads but is not subscribed")
+        self.message = "Subscribed to campaign channels"
+
+
+@dataclass
+class RQQueue(Check):
+    """How many jobs are where, and how many of the last hour's were dead letters."""
+
+    def look(self) -> None:
+        """Degraded when more than DEAD_SHARE of the last hour's finished jobs are dead."""
+        n = queue_numbers()
+        says = f"Active: {n.active}, Waiting: {n.waiting}, Delayed: {n.delayed}, Failed: {n.dead}"
+        hour = OutcomeMinute.objects.filter(minute__gte=timezone.now() - timedelta(hours=1), outcome__in=FINISHED)
+        seen = hour.aggregate(dead=Sum("jobs", filter=Q(outcome=State.DEAD)), all=Sum("jobs"))
+        dead, finished = seen["dead"] or 0, seen["all"] or 0
+        if dead > DEAD_SHARE * finished:
+            raise ServiceWarning(f"{says}; {dead} of the last hour's {finished} finished jobs are dead letters")
+        with _redis() as client:
+            client.ping()
+        self.message = says
+
+
+@dataclass
+class Api(Check):
+    """The main API answers, and accepts our credential."""
+
+    def look(self) -> None:
+        """Down when it does not answer or answers 5xx, degraded when it refuses us."""
+        began = time.perf_counter()
+        answer = urllib3.request(
+            "POST",
+            settings.API_URL,
+            body=b'{"query":"{__typename}"}',
+            headers={"Content-Type": "application/json", **authentication(settings.API_SERVICE_ACCOUNT_TOKEN)},
+            timeout=urllib3.Timeout(total=CLIENT_TIMEOUT_S),
+            retries=False,
+            redirect=False,
+        )
+        if answer.status in (401, 403):
+            raise ServiceWarning(f"HTTP {answer.status}: it refuses API_SERVICE_ACCOUNT_TOKEN")
+        if answer.status >= 400:
+            raise ServiceUnavailable(f"HTTP {answer.status}")
+        self.message = _connected(began)
+
+
+@dataclass
+class Database(Check):
+    """A query."""
+
+    critical = True
+
+    def look(self) -> None:
+        """Down when it does not answer."""
+        began = time.perf_counter()
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        self.message = _connected(began)
+
+
+@dataclass
+class Worker(Check):
+    """Workers whose heartbeat is young; with `host` only those of one host."""
+
+    host: str = ""
+
+    def look(self) -> None:
+        """Down without one."""
+        fresh = datetime.now(UTC) - settings.LEASE - timedelta(seconds=30)
+        with _redis() as client:
+            workers = [w for w in RQWorker.all(connection=client) if not self.host or w.hostname == self.host]
+        alive = [w for w in workers if w.last_heartbeat and w.last_heartbeat > fresh]
+        if not alive:
+            where = f" on {self.host}" if self.host else ""
+            raise ServiceUnavailable(f"No worker is running{where}: start manage.py rqworker")
+        self.message = f"{len(alive)} running"
+
+
+@dataclass
+class Scheduler(Check):
+    """A scheduler leads."""
+
+    def look(self) -> None:
+        """Down without one."""
+        with _redis() as client:
+            if not client.exists(keys.LEASE.format("scheduler")):
+                raise ServiceUnavailable("No scheduler is running: start manage.py rqscheduler")
+        self.message = "Active"
+
+
+@dataclass
+class Monitor(Check):
+    """A monitor is the active one."""
+
+    def look(self) -> None:
+        """Down without one."""
+        if not MonitorState.objects.filter(until__gt=timezone.now()).exists():
+            raise ServiceUnavailable("No monitor is running: start manage.py monitor")
+        self.message = "Active"
+
+
+@dataclass
+class CircuitBreaker(Check):
+    """Whether calls to the main API are held back."""
+
+    def look(self) -> None:
+        """Degraded while it is not closed."""
+        seen = main_api().breaker.snapshot()
+        if seen.state != "closed":
+            raise ServiceWarning(f"{seen.state}: {seen.last_error}")
+        self.message = "Closed"
+
+
+@dataclass
+class Migrations(Check):
+    """The database is as this release wants it."""
+
+    critical = True
+
+    def look(self) -> None:
+        """Down when a migration is not applied."""
+        executor = MigrationExecutor(connection)
+        missing = executor.migration_plan(executor.loader.graph.leaf_nodes())
+        if missing:
+            raise ServiceUnavailable(f"{len(missing)} migrations are not applied: run manage.py migrate")
+        self.message = "Applied"
+
+
+#: What /health shows, by the seed's names.
+CHECKS: Final[dict[str, Check]] = {
+    "redis": Redis(),
+    "redisSubscriber": Subscriber(),
+    "rqQueue": RQQueue(),
+    "api": Api(),
+    "database": Database(),
+    "worker": Worker(),
+    "scheduler": Scheduler(),
+    "circuitBreaker": CircuitBreaker(),
+}
+#: What /health/ready asks.
+NEEDED: Final[dict[str, Check]] = {"redis": Redis(), "database": Database(), "migrations": Migrations()}
+#: What `manage.py healthcheck` asks for a container: a worker must be this container's own.
+ROLES: Final[dict[str, tuple[str, Check]]] = {
+    "worker": ("worker", Worker(host=socket.gethostname())),
+    "scheduler": ("scheduler", Scheduler()),
+    "listener": ("redisSubscriber", Subscriber()),
+    "monitor": ("monitor", Monitor()),
+}

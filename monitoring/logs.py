@@ -1,0 +1,117 @@
+"""Structured logs: JSON in production, readable lines in development; one shape for our own and everybody else's."""
+
+import logging
+import re
+import sys
+from collections.abc import Iterable, Mapping, MutableMapping
+from typing import Any, Final
+
+import structlog
+
+VERBOSE: Final = 5
+LEVELS: Final[Mapping[str, int]] = {
+    "error": logging.ERROR,
+    "warn": logging.WARNING,
+    "info": logging.INFO,
+    "debug": logging.DEBUG,
+    "verbose": VERBOSE,
+}
+_NAMES: Final = {"warning": "warn", "critical": "error", "exception": "error", "notset": "verbose"}
+_CAMEL: Final = {"duration_ms": "duration", "event": "message", "logger": "context"}
+_CHATTY: Final = ("urllib3", "gql", "asyncio", "apprise", "django.utils.autoreload")
+_SECRETS: Final = (
+    (re.compile(r"(?i)(bearer\s+)[\w.\-~+/]+=*"), r"\1***"),
+    (re.compile(r"camp_sk_\w+"), "camp_sk_***"),
+    (re.compile(r"(\w+://[^\s:/@]*):[^\s@/]+@"), r"\1:***@"),
+)
+SHORTEST_SECRET: Final = 6  #: a shorter word would mask half of every line
+_hidden: Final[set[str]] = set()  # the secrets that this process knows
+EventDict = MutableMapping[str, Any]
+
+
+def configure_logging(level: str, *, json: bool, secrets: Iterable[str] = ()) -> None:
+    """Send every log of the process to stdout in one shape. `level` is one of LEVELS.
+
+    What looks like a secret is masked wherever it stands, tracebacks included, and so is each of `secrets` itself.
+    """
+    logging.addLevelName(VERBOSE, "VERBOSE")
+    hide(secrets)
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.PositionalArgumentsFormatter(),
+        structlog.processors.StackInfoRenderer(),
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        # structlog knows no level below debug: at verbose it lets everything through.
+        wrapper_class=structlog.make_filtering_bound_logger(0 if level == "verbose" else LEVELS[level]),
+        cache_logger_on_first_use=True,
+    )
+    logging.captureWarnings(capture=True)  # Python would write them to stderr, in a shape of its own
+    handler = logging.StreamHandler(sys.stdout)
+    # Last, on the finished line: a secret may stand in a nested value or in the text of an exception.
+    render = [
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        *(_as_json() if json else _as_lines()),
+        lambda _logger, _method, line: masked(line),
+    ]
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=render))
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(LEVELS[level])
+    if level != "verbose":
+        for name in _CHATTY:
+            logging.getLogger(name).setLevel(max(LEVELS[level], logging.WARNING))
+        # It warns of every connection beyond those that are kept idle, which is as configured.
+        logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
+
+
+def _as_json() -> list[Any]:
+    return [
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="timestamp"),
+        structlog.processors.format_exc_info,
+        _camel_case,
+        structlog.processors.JSONRenderer(),
+    ]
+
+
+def _as_lines() -> list[Any]:
+    import os
+
+    colors = bool(os.environ.get("FORCE_COLOR")) or sys.stdout.isatty()
+    return [
+        structlog.processors.TimeStamper(fmt="%Y-%m-%d %H:%M:%S.%f", utc=False),
+        structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback),
+    ]
+
+
+def _camel_case(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """The seed's names: timestamp, level, message, context, jobId, jobType, duration, …"""
+    named: dict[str, Any] = {}
+    for key, value in event.items():
+        if key == "timestamp":
+            named[key] = re.sub(r"(\.\d{3})\d*Z$", r"\1Z", value)
+        elif key == "level":
+            named[key] = _NAMES.get(value, value)
+        else:
+            head, *rest = _CAMEL.get(key, key).split("_")
+            named[head + "".join(word.capitalize() for word in rest)] = value
+    first: dict[str, Any] = {k: named.pop(k) for k in ("timestamp", "level", "message", "context") if k in named}
+    return {**first, **named}
+
+
+def hide(secrets: Iterable[str]) -> None:
+    """Mask these, too, in every later line of this process."""
+    _hidden.update(secret for secret in secrets if len(secret) >= SHORTEST_SECRET)
+
+
+def masked(text: str) -> str:
+    """`text` without the secrets in it: those that this process knows, and what looks like one."""
+    for secret in sorted(_hidden, key=len, reverse=True):
+        text = text.replace(secret, "***")
+    for pattern, replacement in _SECRETS:
+        text = pattern.sub(replacement, text)
+    return text

@@ -1,0 +1,212 @@
+"""The numbers of /metrics and /metrics/prometheus: queries whose cost does not grow with what waits."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import psutil
+import structlog
+from django.db import DatabaseError, connections
+from django.db.models import Count, Min, Sum
+from django.utils import timezone
+
+from jobs.engine import keys
+from jobs.models import Job, OutcomeMinute, ScheduleRow
+from jobs.states import WAITING, Priority, State
+from monitoring.models import Alert, MonitorState, Severity
+
+COUNTED: Final = 5_000  #: rows of one state that a scrape counts itself, in 2 ms; beyond, a thread does now and then
+RECOUNT_S: Final = 30.0
+SETTLED: Final = timedelta(minutes=10)  #: minutes that are older get no more outcomes
+ATTEMPTS: Final = (1.0, 2.0, 3.0, 5.0, 10.0)  #: bounds of the histogram of attempts
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.get_default_timezone())
+
+log = structlog.get_logger(__name__)
+_process = psutil.Process()
+_process.cpu_percent()  # begins the first interval
+
+
+@dataclass(frozen=True, slots=True)
+class QueueNumbers:
+    """How many jobs are where; completed and failed are totals since ever."""
+
+    active: int
+    waiting: int
+    delayed: int
+    dead: int
+    completed: int
+    failed: int
+
+
+class States:
+    """How many jobs are in a state: exact up to COUNTED; above, as of the last recount, at most RECOUNT_S old or so."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._large: dict[str, tuple[int, float]] = {}
+
+    def count(self, state: State) -> int:
+        """The number, from the state's own index."""
+        # The limit stands inside: the count ends there, however many wait.
+        few = Job.objects.filter(state=state.value).order_by()[: COUNTED + 1].count()
+        if few <= COUNTED:
+            return few
+        with self._lock:
+            known, at = self._large.get(state.value, (few, 0.0))
+            if time.monotonic() - at > RECOUNT_S or not at:
+                self._large[state.value] = known, time.monotonic()
+                threading.Thread(target=self._recount, args=[state], name="recount", daemon=True).start()
+        return max(few, known)
+
+    def _recount(self, state: State) -> None:
+        try:
+            number = Job.objects.filter(state=state.value).count()
+            with self._lock:
+                self._large[state.value] = number, time.monotonic()
+        finally:
+            connections.close_all()
+
+
+class Totals:
+    """Attempts ended since ever, by type and outcome; only the last minutes are read anew."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.forget()
+
+    def forget(self) -> None:
+        """Read everything again the next time."""
+        self._settled: Counter[tuple[str, str]] = Counter()
+        self._until = _EPOCH
+
+    def read(self) -> Mapping[tuple[str, str], int]:
+        """The totals now. True ones: the ledger writes them in the transaction of the ends themselves."""
+        with self._lock:
+            edge = timezone.now() - SETTLED
+            if edge > self._until:
+                self._settled += self._between(minute__gte=self._until, minute__lt=edge)
+                self._until = edge
+            return self._settled + self._between(minute__gte=self._until)
+
+    def _between(self, **when: datetime) -> Counter[tuple[str, str]]:
+        rows = OutcomeMinute.objects.filter(**when).order_by().values_list("type", "outcome").annotate(n=Sum("jobs"))
+        return Counter({(kind, outcome): n for kind, outcome, n in rows})
+
+
+def warm_up() -> None:
+    """Add up, in a thread, what was counted since ever: then the first scrape costs what every later one does."""
+
+    def read() -> None:
+        try:
+            TOTALS.read()
+        except DatabaseError as error:
+            log.warning("metrics.not_warmed_up", error=str(error), next="the first scrape adds up")
+        finally:
+            connections.close_all()
+
+    threading.Thread(target=read, name="warm-up", daemon=True).start()
+
+
+STATES: Final = States()
+TOTALS: Final = Totals()
+
+
+def queue_numbers() -> QueueNumbers:
+    """The numbers now."""
+    totals = TOTALS.read()
+    ends: Counter[str] = Counter()
+    for (_kind, outcome), n in totals.items():
+        ends[outcome] += n
+    return QueueNumbers(
+        active=STATES.count(State.RUNNING),
+        waiting=STATES.count(State.QUEUED),
+        delayed=sum(STATES.count(state) for state in WAITING),
+        dead=STATES.count(State.DEAD),
+        completed=ends[State.SUCCEEDED] + ends[State.SKIPPED],
+        failed=ends[State.DEAD],
+    )
+
+
+def queues() -> dict[str, tuple[int, float]]:
+    """By queue: how many ids Redis carries, and the age in seconds of the job at its head. Raises redis.RedisError."""
+    connection = keys.redis()
+    with connection.pipeline(transaction=False) as pipeline:
+        for priority in Priority:
+            pipeline.llen(f"rq:queue:{priority.queue}")
+            pipeline.lindex(f"rq:queue:{priority.queue}", 0)
+            pipeline.hvals(keys.BACKLOGGED.format(priority.queue))
+        answers: list[Any] = pipeline.execute()
+    heads = [head.decode() for head in answers[1::3] if head]
+    due = {str(i): at for i, at in Job.objects.filter(id__in=filter(_is_uuid, heads)).values_list("id", "due_at")}
+    found = {}
+    for position, priority in enumerate(Priority):
+        length, head, backlogs = answers[3 * position : 3 * position + 3]
+        at = due.get(head.decode()) if head else None
+        age = max(0.0, (timezone.now() - at).total_seconds()) if at else 0.0
+        found[priority.queue] = length + sum(map(int, backlogs)), age
+    return found
+
+
+def oldest_queued_seconds() -> float:
+    """For how long the oldest QUEUED job has been queued; 0 when none is."""
+    first = Job.objects.filter(state=State.QUEUED.value).aggregate(first=Min("moved_at"))["first"]
+    return max(0.0, float((timezone.now() - first).total_seconds())) if first else 0.0
+
+
+def scheduler_lag_seconds() -> float:
+    """How far behind the most overdue waiting job is; 0 when every due job was moved on."""
+    firsts = [Job.objects.filter(state=s.value).aggregate(first=Min("due_at"))["first"] for s in WAITING]
+    behind = [(timezone.now() - first).total_seconds() for first in firsts if first is not None]
+    return float(max([0.0, *behind]))
+
+
+def schedule_rows() -> int:
+    """How many schedule rows there are."""
+    return ScheduleRow.objects.count()
+
+
+def open_alerts() -> dict[str, int]:
+    """How many alerts are open, by severity."""
+    rows = Alert.objects.filter(resolved_at=None).order_by().values_list("severity").annotate(n=Count("pk"))
+    found = dict(rows)
+    return {severity.label: found.get(severity.value, 0) for severity in Severity}
+
+
+def monitors() -> int:
+    """Whether a monitor is the active one: 1 or 0."""
+    return int(MonitorState.objects.filter(until__gt=timezone.now()).exists())
+
+
+def leaders() -> dict[str, str]:
+    """Who leads, by role: the beginning of the lease's owner token. Raises redis.RedisError."""
+    roles = ("scheduler", "listener")
+    tokens: Any = keys.redis().mget([keys.LEASE.format(role) for role in roles])
+    return {role: token.decode()[:8] for role, token in zip(roles, tokens, strict=True) if token}
+
+
+def cpu_percent() -> float:
+    """CPU use of this process since it was last asked; may exceed 100 with several threads."""
+    return float(_process.cpu_percent())
+
+
+def memory_bytes() -> Mapping[str, int]:
+    """The seed's four types, as Python has them.
+
+    rss: resident set. heap_used: what only this process holds of it (USS, without shared libraries). heap_total: the
+    data segment, from which Python's allocators are fed. external: resident and shared with other processes.
+    """
+    full = _process.memory_full_info()
+    return {
+        "rss": full.rss,
+        "heap_used": full.uss,
+        "heap_total": getattr(full, "data", full.rss),
+        "external": getattr(full, "shared", 0),
+    }
+
+
+def _is_uuid(text: str) -> bool:
+    return len(text) == 36 and text.count("-") == 4

@@ -1,0 +1,211 @@
+"""What the alerts need to outlive a crash: alerts, who is told of them, and each delivery."""
+
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+
+class Severity(models.IntegerChoices):
+    """How much an alert matters, as in the seed."""
+
+    INFO = 10, "info"
+    WARNING = 20, "warning"
+    CRITICAL = 30, "critical"
+
+
+class Kind(models.TextChoices):
+    """What an alert is about."""
+
+    JOB_DEAD = "job_dead", "Job dead"
+    DEAD_LETTERS_GROW = "dead_letters_grow", "Dead letters growing"
+    EFFECT_UNKNOWN = "effect_unknown", "Unknown effect outcome"
+    BREAKER_OPEN = "breaker_open", "Circuit breaker open"
+    CREDENTIAL_REFUSED = "credential_refused", "Credential refused by the main API"
+    QUEUE_LAG = "queue_lag", "Queue lags"
+    NO_WORKER = "no_worker", "No worker"
+    NO_SCHEDULER = "no_scheduler", "No scheduler"
+    NO_SUBSCRIBER = "no_subscriber", "No subscriber"
+    CRON_FAILED = "cron_failed", "Cron task failed"
+    CRON_MISSED = "cron_missed", "Cron task missed"
+    REDIS_GONE = "redis_gone", "Redis gone"
+    DATABASE_GONE = "database_gone", "Database gone"
+    CODE = "code", "Raised by code"
+
+
+class Alert(models.Model):
+    """Something that a person should know of, from its first occurrence to its end.
+
+    One row is open for a key at a time; the same alert again is counted on it. What is counted and not yet routed to
+    the handlers stands in `fresh`, by campaign.
+    """
+
+    kind = models.CharField(max_length=32, choices=Kind.choices)
+    key = models.CharField(max_length=200, help_text="the same alert has the same key")
+    severity = models.PositiveSmallIntegerField(choices=Severity.choices)
+    title = models.CharField(max_length=200)
+    message = models.TextField(blank=True)
+    details = models.JSONField(default=dict)
+    job_type = models.CharField(max_length=64, blank=True)
+    count = models.PositiveIntegerField(default=0, help_text="occurrences so far")
+    opened_at = models.DateTimeField(default=timezone.now)
+    last_at = models.DateTimeField(default=timezone.now)
+    acknowledged_at = models.DateTimeField(null=True, blank=True)
+    acknowledged_by = models.CharField(max_length=120, blank=True)
+    resolved_at = models.DateTimeField(null=True, blank=True)
+    resolved_by = models.CharField(max_length=120, blank=True)
+    fresh = models.JSONField(default=dict, editable=False)
+    is_fresh = models.BooleanField(default=False, editable=False)
+
+    class Meta:
+        ordering: ClassVar = ["-id"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["key"], condition=Q(resolved_at=None), name="one_open_alert_per_key")
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["is_fresh", "id"], name="alert_fresh", condition=Q(is_fresh=True)),
+            models.Index(fields=["key", "-id"], name="alert_by_key"),
+            models.Index(fields=["resolved_at"], name="alert_resolved"),
+        ]
+
+    def __str__(self) -> str:
+        return self.title
+
+    @property
+    def status(self) -> str:
+        """open, acknowledged or resolved."""
+        if self.resolved_at:
+            return "resolved"
+        return "acknowledged" if self.acknowledged_at else "open"
+
+
+class AlertHandler(models.Model):
+    """Somebody or something that is told of alerts: where, and of which."""
+
+    name = models.CharField(max_length=80, unique=True)
+    kind = models.CharField(max_length=16, editable=False, help_text="a channel of monitoring/alerting/channels")
+    config = models.JSONField(default=dict, editable=False)
+    secrets = models.JSONField(default=dict, editable=False, help_text="never shown, never logged")
+    enabled = models.BooleanField(default=True)
+    minimum_severity = models.PositiveSmallIntegerField(choices=Severity.choices, default=Severity.WARNING)
+    alert_kinds = models.JSONField(default=list, blank=True, help_text="none chosen: all")
+    job_types = models.JSONField(
+        default=list, blank=True, help_text="none chosen: all; otherwise only alerts about jobs of these types"
+    )
+    campaigns = models.JSONField(
+        default=list, blank=True, help_text="empty: all; otherwise only alerts about jobs of these campaigns"
+    )
+    quiet_from = models.TimeField(null=True, blank=True, help_text="from then on messages wait …")
+    quiet_until = models.TimeField(null=True, blank=True, help_text="… until then; what has ended by then is not sent")
+    time_zone = models.CharField(max_length=64, default="UTC")
+    wake_for_critical = models.BooleanField(default=True, help_text="critical alerts are sent in quiet hours too")
+
+    class Meta:
+        ordering: ClassVar = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class NoticeQuerySet(models.QuerySet["Notice"]):
+    """Questions that a partial index answers: its condition must stand in the query as it is."""
+
+    def unsent(self) -> "models.QuerySet[Notice]":
+        """Those with occurrences that their target was not told of."""
+        return self.extra(where=["monitoring_notice.unsent > 0"])
+
+
+class Notice(models.Model):
+    """What one target knows of one alert. The throttle and the end are kept for each target by itself."""
+
+    alert = models.ForeignKey(Alert, on_delete=models.CASCADE, related_name="notices")
+    target = models.CharField(max_length=120, help_text="handler:<id> or code:<name>")
+    told_at = models.DateTimeField(null=True)
+    unsent = models.PositiveIntegerField(default=0, help_text="occurrences it was not told of yet")
+    thinks_open = models.BooleanField(default=False, help_text="told of the alert, and not of its end")
+
+    objects = NoticeQuerySet.as_manager()
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["alert", "target"], name="one_notice_per_target")]
+        indexes: ClassVar = [
+            models.Index(fields=["unsent"], name="notice_unsent", condition=Q(unsent__gt=0)),
+            models.Index(fields=["thinks_open", "id"], name="notice_thinks_open", condition=Q(thinks_open=True)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.target} of alert {self.alert_id}"
+
+
+class DeliveryQuerySet(models.QuerySet["Delivery"]):
+    """Questions that a partial index answers: its condition must stand in the query as it is."""
+
+    def pending(self) -> "models.QuerySet[Delivery]":
+        """Those that are to be sent."""
+        return self.extra(where=["monitoring_delivery.status = 'pending'"])
+
+
+class Delivery(models.Model):
+    """One message to one target: sent again until it arrives or its attempts are used up."""
+
+    class Status(models.TextChoices):
+        """Where it is."""
+
+        PENDING = "pending", "pending"
+        SENT = "sent", "sent"
+        FAILED = "failed", "failed"
+
+    alert = models.ForeignKey(Alert, on_delete=models.CASCADE, null=True, related_name="deliveries")
+    target = models.CharField(max_length=120)
+    handler = models.ForeignKey(AlertHandler, on_delete=models.SET_NULL, null=True, related_name="deliveries")
+    handler_name = models.CharField("handler", max_length=120)
+    handler_kind = models.CharField("kind", max_length=16)
+    action = models.CharField(max_length=8, help_text="trigger, resolve or test")
+    message = models.JSONField(default=dict)
+    status = models.CharField(max_length=7, choices=Status.choices, default=Status.PENDING)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    created_at = models.DateTimeField("when", default=timezone.now)
+    next_at = models.DateTimeField(default=timezone.now, help_text="when it is tried next")
+    sent_at = models.DateTimeField(null=True, blank=True)
+    http_status = models.PositiveSmallIntegerField("HTTP answer", null=True, blank=True)
+    answer = models.TextField(blank=True)
+
+    objects = DeliveryQuerySet.as_manager()
+
+    class Meta:
+        ordering: ClassVar = ["-id"]
+        verbose_name_plural = "deliveries"
+        indexes: ClassVar = [
+            models.Index(fields=["target", "id"], name="delivery_pending", condition=Q(status="pending")),
+            models.Index(fields=["created_at"], name="delivery_by_time"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.action} to {self.handler_name}"
+
+
+class SeenDeath(models.Model):
+    """An audit entry of a dead job that was counted: none is counted twice, also after a crash. Kept for minutes."""
+
+    entry_id = models.BigIntegerField(primary_key=True)
+    at = models.DateTimeField()
+
+    class Meta:
+        indexes: ClassVar = [models.Index(fields=["at"], name="seen_death_at")]
+
+    def __str__(self) -> str:
+        return str(self.entry_id)
+
+
+class MonitorState(models.Model):
+    """Which monitor process is the active one, and how far it has looked. One row; no Redis, which may be gone."""
+
+    name = models.CharField(max_length=16, primary_key=True, default="monitor")
+    owner = models.CharField(max_length=64, blank=True)
+    until = models.DateTimeField(default=timezone.now, help_text="end of the owner's lease")
+    deaths_until = models.DateTimeField(default=timezone.now, help_text="deaths up to then are counted")
+    cron = models.JSONField(default=dict, help_text="by cron task: the firing that was awaited")
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.owner} until {self.until}"

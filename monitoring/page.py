@@ -1,0 +1,170 @@
+"""The page of /metrics/prometheus: the seed's names to the letter, ours, and django-prometheus's own."""
+
+import os
+from collections.abc import Iterable, Mapping
+from platform import python_version
+from typing import Final
+
+import structlog
+from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+from redis import RedisError
+
+from jobs import tally
+from jobs.engine import keys
+from jobs.main_api.client import main_api
+from monitoring import health, metrics
+from monitoring.health import Found
+from scheduler_project import __version__
+
+log = structlog.get_logger(__name__)
+Samples = Iterable[tuple[Mapping[str, str], float]]
+Counts = Mapping[tuple[str, ...], float]
+
+#: Counters that processes add up in jobs/tally.py: its name there, the metric, its labels, what it says.
+COUNTERS: Final = (
+    ("api_requests", "scheduler_api_requests_total", ("operation", "result"), "Requests to the main API"),
+    ("cache_reads", "scheduler_cache_reads_total", ("result",), "Reads of the cache of the main API's answers"),
+    ("breaker_moves", "scheduler_circuit_breaker_moves_total", ("to",), "Openings and closings of the breaker"),
+    ("listener_messages", "scheduler_listener_messages_total", ("kind",), "Messages heard"),
+    ("listener_subscriptions", "scheduler_listener_subscriptions_total", (), "Subscriptions: one, and the reconnects"),
+    ("listener_catch_ups", "scheduler_listener_catch_ups_total", ("result",), "Comparisons of all campaigns' clocks"),
+    ("alert_deliveries", "scheduler_alert_deliveries_total", ("kind", "result"), "Attempts: sent, retried, failed"),
+    ("cron_firings", "scheduler_cron_firings_total", ("task", "outcome"), "Firings: on_time, late (> 60 s) or missed"),
+)
+#: Histograms of the same kind; the label is the last before the bound.
+HISTOGRAMS: Final = (
+    ("job_wait_seconds", "scheduler_job_wait_seconds", "type", tally.BOUNDS, "From due to started"),
+    ("job_run_seconds", "scheduler_job_run_seconds", "type", tally.BOUNDS, "Run time of an attempt"),
+    ("job_attempts", "scheduler_job_attempts", "type", metrics.ATTEMPTS, "Attempts that a finished job needed"),
+    ("api_request_seconds", "scheduler_api_request_seconds", "operation", tally.BOUNDS, "Time of a request"),
+)
+
+
+def render(found: Found) -> str:
+    """The whole page. While Redis or the database is down its numbers are left out; health says why."""
+    parts = [_health(found), _process()]
+    if found["database"].status != health.DOWN:
+        parts.append(_database())
+    if found["redis"].status != health.DOWN:
+        try:
+            parts += [_redis(), _tallied(tally.read(keys.redis()))]
+        except RedisError as error:
+            log.warning("metrics.redis_away", error=str(error), next="its numbers are left out of this scrape")
+    return "".join(parts) + _django()
+
+
+def _health(found: Found) -> str:
+    level = {"down": 0, "degraded": 1, "up": 2}
+    overall = {"unhealthy": 0, "degraded": 1, "healthy": 2}[health.overall(found)]
+    parts = [({"component": _snake(name)}, level[c.status]) for name, c in found.items()]
+    return _family(
+        "scheduler_health_status",
+        "gauge",
+        "Overall health status (0=unhealthy, 1=degraded, 2=healthy)",
+        [({}, overall)],
+    ) + _family("scheduler_component_status", "gauge", "Component health status (0=down, 1=degraded, 2=up)", parts)
+
+
+def _process() -> str:
+    memory = [({"type": kind}, size) for kind, size in metrics.memory_bytes().items()]
+    build = {"version": __version__, "python": python_version()}
+    return "".join(
+        (
+            _family("scheduler_uptime_seconds", "counter", "Scheduler service uptime in seconds",
+                    [({}, health.uptime_seconds())]),
+            _family("process_cpu_usage_percent", "gauge", "Process CPU usage percentage since the last scrape",
+                    [({}, metrics.cpu_percent())]),
+            _family("process_memory_usage_bytes", "gauge", "Process memory usage in bytes", memory),
+            _family("scheduler_build_info", "gauge", "What runs here", [(build, 1)]),
+        )
+    )  # fmt: skip
+
+
+def _database() -> str:
+    n = metrics.queue_numbers()
+    totals = [({"type": kind, "outcome": end}, n) for (kind, end), n in sorted(metrics.TOTALS.read().items())]
+    return "".join(
+        (
+            _family("scheduler_queue_active", "gauge", "Number of active jobs", [({}, n.active)]),
+            _family("scheduler_queue_waiting", "gauge", "Number of waiting jobs", [({}, n.waiting)]),
+            _family("scheduler_queue_completed", "counter", "Number of completed jobs", [({}, n.completed)]),
+            _family("scheduler_queue_failed", "counter", "Number of failed jobs", [({}, n.failed)]),
+            _family("scheduler_queue_delayed", "gauge", "Number of jobs due later", [({}, n.delayed)]),
+            _family("scheduler_dead_letter_count", "gauge", "Number of jobs in dead-letter queue", [({}, n.dead)]),
+            _family("scheduler_jobs_total", "counter", "Attempts of jobs by type and outcome", totals),
+            _family("scheduler_oldest_queued_seconds", "gauge", "For how long the oldest queued job has been queued",
+                    [({}, metrics.oldest_queued_seconds())]),
+            _family("scheduler_lag_seconds", "gauge", "How far behind the most overdue waiting job is",
+                    [({}, metrics.scheduler_lag_seconds())]),
+            _family("scheduler_schedule_rows", "gauge", "Schedule rows of settlements and structures",
+                    [({}, metrics.schedule_rows())]),
+            _family("scheduler_alerts_open", "gauge", "Alerts that are not resolved",
+                    [({"severity": severity}, n) for severity, n in metrics.open_alerts().items()]),
+            _family("scheduler_monitor_active", "gauge", "1 while a monitor process raises and delivers alerts",
+                    [({}, metrics.monitors())]),
+        )
+    )  # fmt: skip
+
+
+def _redis() -> str:
+    queues = metrics.queues()
+    state = main_api().breaker.snapshot().state
+    leaders = [({"role": role, "instance": who}, 1.0) for role, who in metrics.leaders().items()]
+    return "".join(
+        (
+            _family("scheduler_queue_depth", "gauge", "Jobs that Redis carries, by queue",
+                    [({"queue": name}, depth) for name, (depth, _) in queues.items()]),
+            _family("scheduler_queue_head_age_seconds", "gauge", "How long the job at the queue's head has been due",
+                    [({"queue": name}, age) for name, (_, age) in queues.items()]),
+            _family("scheduler_circuit_breaker_state", "gauge", "1 for the state the breaker is in",
+                    [({"state": s}, float(s == state)) for s in ("closed", "half-open", "open")]),
+            _family("scheduler_leader_info", "gauge", "Who leads, by the beginning of its lease's token", leaders),
+        )
+    )  # fmt: skip
+
+
+def _tallied(counts: Counts) -> str:
+    pages = []
+    for name, metric, labels, says in COUNTERS:
+        samples = [(dict(zip(labels, s[1:], strict=True)), n) for s, n in sorted(counts.items()) if s[0] == name]
+        pages.append(_family(metric, "counter", says, samples or ([({}, 0)] if not labels else [])))
+    pages += [_histogram(counts, *histogram) for histogram in HISTOGRAMS]
+    return "".join(pages)
+
+
+def _histogram(counts: Counts, name: str, metric: str, label: str, bounds: tuple[float, ...], says: str) -> str:
+    lines = [f"# HELP {metric} {says}", f"# TYPE {metric} histogram"]
+    for value in sorted({s[1] for s in counts if s[0] == name}):
+        named, below = f'{label}="{_escaped(value)}"', 0.0
+        for bound in (*(f"{b:g}" for b in bounds), "+Inf"):
+            below += counts.get((name, value, bound), 0)
+            lines.append(f'{metric}_bucket{{{named},le="{bound}"}} {below:.15g}')
+        lines += [f"{metric}_sum{{{named}}} {counts.get((name, value, 'sum'), 0):.15g}",
+                  f"{metric}_count{{{named}}} {below:.15g}"]  # fmt: skip
+    return "\n".join(lines) + "\n"
+
+
+def _family(name: str, kind: str, says: str, samples: Samples) -> str:
+    lines = [f"# HELP {name} {says}", f"# TYPE {name} {kind}"]
+    for labels, value in samples:
+        inner = ",".join(f'{key}="{_escaped(text)}"' for key, text in labels.items())
+        lines.append(f"{name}{{{inner}}} {value:.15g}" if inner else f"{name} {value:.15g}")
+    return "\n".join(lines) + "\n"
+
+
+def _django() -> str:
+    """django-prometheus's metrics: of all web processes where PROMETHEUS_MULTIPROC_DIR is set, else of this one."""
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return generate_latest(REGISTRY).decode()
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)
+    return generate_latest(registry).decode()
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+def _snake(name: str) -> str:
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name)

@@ -1,0 +1,57 @@
+"""What happens when jobs have moved: a log line each, and the histograms."""
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from jobs import tally
+from jobs.states import FINISHED, State
+from monitoring.metrics import ATTEMPTS
+
+if TYPE_CHECKING:
+    from jobs.ledger import Moved
+
+log = structlog.get_logger("jobs")
+
+
+def log_moves(moves: "list[Moved]", **_: Any) -> None:
+    """One line for each move; its level says whether somebody should look."""
+    for m in moves:
+        level = _level(m.now)
+        if not log.is_enabled_for(level):
+            continue
+        values = {
+            "job_id": m.job_id,
+            "job_type": m.job_type,
+            "campaign_id": m.campaign_id,
+            "was": m.was or "new",
+            "now": m.now,
+            "attempt": m.attempt,
+            "actor": m.actor,
+            "reason": m.reason,
+        }
+        if m.duration_ms is not None:
+            values["duration_ms"] = round(m.duration_ms, 1)
+        if m.request_id:
+            values["request_id"] = m.request_id
+        log.log(level, "job.moved", **values)
+
+
+def count_ends(moves: "list[Moved]", **_: Any) -> None:
+    """How long attempts ran, and how many a finished job needed, for the histograms of all processes."""
+    for m in moves:
+        if m.was != State.RUNNING:
+            continue
+        if m.duration_ms is not None:
+            tally.observe("job_run_seconds", m.duration_ms / 1000, m.job_type)
+        if m.now in FINISHED:
+            tally.observe("job_attempts", m.attempt, m.job_type, bounds=ATTEMPTS)
+
+
+def _level(state: str) -> int:
+    if state == State.DEAD:
+        return logging.ERROR
+    if state == State.RETRYING:
+        return logging.WARNING
+    return logging.INFO if state in FINISHED else logging.DEBUG

@@ -1,0 +1,72 @@
+"""/health, /metrics and /metrics/prometheus."""
+
+import hmac
+from datetime import UTC, datetime
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.cache import never_cache
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from monitoring import health, page
+from monitoring import metrics as numbers
+from monitoring.health import Found
+
+
+@never_cache
+def show_health(request: HttpRequest) -> JsonResponse:
+    """GET /health: 503 when a critical component is down, 200 otherwise; reasons only for those who may know."""
+    found = health.HEALTH.components()
+    status = 503 if health.overall(found) == "unhealthy" else 200
+    return JsonResponse(health.as_json(found, details=_may_know(request, found)), status=status)
+
+
+@never_cache
+def live(request: HttpRequest) -> JsonResponse:
+    """GET /health/live: the process answers."""
+    return JsonResponse({"status": "live"})
+
+
+@never_cache
+def ready(request: HttpRequest) -> JsonResponse:
+    """GET /health/ready: database, migrations and Redis; 503 naming what is missing."""
+    found = health.READINESS.components()
+    missing = [name for name, component in found.items() if component.status == health.DOWN]
+    if missing:
+        return JsonResponse({"status": "not ready", "missing": missing}, status=503)
+    return JsonResponse({"status": "ready"})
+
+
+@never_cache
+def metrics(request: HttpRequest) -> JsonResponse:
+    """GET /metrics: the seed's JSON; 503 while the database, which has the numbers, does not answer."""
+    if health.HEALTH.components()["database"].status == health.DOWN:
+        return JsonResponse({"error": "the database does not answer"}, status=503)
+    n = numbers.queue_numbers()
+    queue = {
+        "active": n.active,
+        "waiting": n.waiting,
+        "completed": n.completed,
+        "failed": n.failed,
+        "delayed": n.delayed,
+    }
+    stamp = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return JsonResponse({"queue": queue, "deadLetter": {"count": n.dead}, "timestamp": stamp})
+
+
+@never_cache
+def prometheus(request: HttpRequest) -> HttpResponse:
+    """GET /metrics/prometheus: for scraping."""
+    return HttpResponse(page.render(health.HEALTH.components()), content_type=CONTENT_TYPE_LATEST)
+
+
+def _may_know(request: HttpRequest, found: Found) -> bool:
+    """Whether the caller is staff or bears METRICS_TOKEN; who is staff cannot be asked while the database is down."""
+    scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
+    token = settings.METRICS_TOKEN.encode()
+    if token and scheme.lower() == "bearer" and hmac.compare_digest(secret.encode(), token):
+        return True
+    if found["database"].status != health.UP or settings.SESSION_COOKIE_NAME not in request.COOKIES:
+        return False
+    user = getattr(request, "user", None)
+    return bool(user and user.is_authenticated and user.is_staff)

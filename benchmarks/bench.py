@@ -1,0 +1,53 @@
+"""One benchmark: both sides, the sandbox they call, how much is asked of them, and the figures so far."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import urllib3
+
+from benchmarks.drained import BenchmarkFailed
+from benchmarks.figures import Figure
+from benchmarks.our_side import Ours
+from benchmarks.peer_side import Peer
+
+
+@dataclass(slots=True)
+class Bench:
+    """Both sides, the sandbox they call, how much is asked of them, and the figures so far."""
+
+    ours: Ours
+    peer: Peer | None
+    api_url: str
+    our_redis: str
+    scale: float  #: 1 for the sizes of the issue, less with --quick
+    figures: dict[tuple[str, str], Figure] = field(default_factory=dict)
+
+    def note(
+        self, scenario: str, name: str, unit: str, *, ours: float | None = None, peer: float | None = None
+    ) -> None:
+        """Add the values of one run."""
+        figure = self.figures.setdefault((scenario, name), Figure(scenario=scenario, name=name, unit=unit))
+        if ours is not None:
+            figure.ours.append(ours)
+        if peer is not None:
+            figure.peer.append(peer)
+
+    def start_empty(self) -> None:
+        """Let nothing of an earlier scenario wait on either side, or one might carry a million rows more."""
+        self.ours.clear()
+        self.ours.fill(0)
+        if self.peer:
+            self.peer.clear()
+
+    def sized(self, count: int) -> int:
+        """`count`, or what --quick leaves of it."""
+        return max(20, int(count * self.scale))
+
+    def control(self, method: str, path: str, body: object = None) -> dict[str, Any]:
+        """Use a control endpoint of the sandbox."""
+        url = self.api_url.replace("/graphql", f"/control/{path}")
+        answer = urllib3.request(method, url, json=body, timeout=60)
+        if answer.status != 200:
+            raise BenchmarkFailed(f"{method} {url} answered {answer.status}")
+        found: dict[str, Any] = answer.json()
+        return found

@@ -1,0 +1,119 @@
+"""How fast the service is on this machine, alone or against Bull, with a Redis, a sandbox and a database of its own."""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from benchmarks.bench import Bench
+from benchmarks.drained import BenchmarkFailed
+from benchmarks.figures import Figure, joined, table
+from benchmarks.peer_side import Peer, install
+from benchmarks.scenarios import SCENARIOS
+from benchmarks.world import PEER_REDIS_DATABASE, running_world
+from sandbox.up import CannotStart
+
+QUICK = 0.02
+RESULTS = Path(settings.BASE_DIR) / "benchmarks" / "results"
+
+
+class Command(BaseCommand):
+    """Runs the benchmark."""
+
+    help = "Medians of interleaved runs, beside Bull or BullMQ with --against; docs/benchmark.md says what is measured."
+
+    def add_arguments(self, parser: Any) -> None:
+        """What, how often, against what, and in which form."""
+        parser.add_argument("--against", choices=["bull", "bullmq"])
+        parser.add_argument("--scenario", action="append", choices=list(SCENARIOS), help="may be given again; all")
+        parser.add_argument("--database", action="append", choices=["sqlite", "postgresql"], help="sqlite")
+        parser.add_argument("--runs", type=int, default=5)
+        parser.add_argument("--size", type=float, default=1.0, help="1: as documented; 0.1: a tenth of all counts")
+        parser.add_argument("--quick", action="store_true", help=f"--size {QUICK}: does it work at all?")
+        parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+        parser.add_argument("--save", metavar="NAME", help="add to benchmarks/results/NAME-DATABASE.json")
+        parser.add_argument("--inside", metavar="FILE", help=argparse.SUPPRESS)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Start what is needed, run in a process of its own that has those settings, and print."""
+        try:
+            if options["inside"]:
+                self._measure(options)
+                return
+            if options["against"]:
+                install()
+            results = [self._run_in_world(database, options) for database in options["database"] or ["sqlite"]]
+        except (BenchmarkFailed, CannotStart, FileNotFoundError) as failed:
+            raise CommandError(str(failed)) from None
+        if options["json"]:
+            self.stdout.write(json.dumps(results, indent=1))
+
+    def _run_in_world(self, database: str, options: dict[str, Any]) -> dict[str, Any]:
+        with running_world(database) as environment, tempfile.TemporaryDirectory() as name:
+            answer = Path(name) / "answer.json"
+            words = [sys.executable, *sys.argv, "--inside", str(answer)]
+            code = subprocess.run(words, env=environment, check=False).returncode  # noqa: S603 - our own arguments
+            failed = BenchmarkFailed(f"the measurement on {database} ended with exit code {code}; see above")
+            if not answer.exists():
+                raise failed
+            measured = json.loads(answer.read_text())
+        result = {"database": database, "machine": _machine(), "at": datetime.now(UTC).isoformat(), **measured}
+        if options["save"]:
+            _save(RESULTS / f"{options['save']}-{database}.json", result)
+        if not options["json"]:
+            figures = [_figure(f) for f in measured["figures"]]
+            self.stdout.write(f"\n{database}, medians\n\n")
+            self.stdout.write(table(figures, peer=options["against"] or "peer"))
+        if code != 0:  # after what was measured before it
+            raise failed
+        return result
+
+    def _measure(self, options: dict[str, Any]) -> None:
+        import benchmarks.job_types  # noqa: F401 - declares the types that are submitted
+
+        peer = None
+        if options["against"]:
+            redis_url = settings.REDIS_URL.rpartition("/")[0] + f"/{PEER_REDIS_DATABASE}"
+            peer = Peer(options["against"], redis_url, settings.API_URL, settings.API_SERVICE_ACCOUNT_TOKEN)
+        from benchmarks.our_side import Ours
+
+        bench = Bench(
+            ours=Ours(Path(os.environ["BENCHMARK_FOLDER"])), peer=peer, api_url=settings.API_URL,
+            our_redis=settings.REDIS_URL, scale=QUICK if options["quick"] else options["size"],
+        )  # fmt: skip
+        for run in range(options["runs"]):
+            for name in options["scenario"] or SCENARIOS:
+                self.stderr.write(f"run {run + 1} of {options['runs']}: {name}")
+                bench.start_empty()
+                SCENARIOS[name](bench)
+                figures = [figure.as_json() for figure in bench.figures.values()]
+                answer = {"against": options["against"], "scale": bench.scale, "figures": figures}
+                Path(options["inside"]).write_text(json.dumps(answer))
+
+
+def _save(path: Path, result: dict[str, Any]) -> None:
+    """Write what was measured; to what an earlier call saved under the same name its runs are added."""
+    figures = [_figure(f) for f in result["figures"]]
+    if path.exists():
+        earlier = json.loads(path.read_text())
+        figures = joined([_figure(f) for f in earlier["figures"]], figures)
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps({**result, "figures": [f.as_json() for f in figures]}, indent=1) + "\n")
+
+
+def _machine() -> str:
+    return f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+
+
+def _figure(found: dict[str, Any]) -> Figure:
+    return Figure(scenario=found["scenario"], name=found["figure"], unit=found["unit"], ours=found["ours"],
+                  peer=found["peer"])  # fmt: skip

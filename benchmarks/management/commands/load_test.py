@@ -1,0 +1,71 @@
+"""The seed's load test: submit no-op jobs of many campaigns, drain them with a real worker, say how it went."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from benchmarks.drained import BenchmarkFailed
+from benchmarks.world import running_world
+from sandbox.up import CannotStart
+
+BAR = 40
+INSIDE = "BENCHMARK_FOLDER"  # set by running_world for the process that measures
+
+
+class Command(BaseCommand):
+    """Runs the load test."""
+
+    help = "Submits jobs, drains them with one worker, and prints figures; with a Redis and a database of its own."
+
+    def add_arguments(self, parser: Any) -> None:
+        """As the seed's: how many jobs, of how many campaigns."""
+        parser.add_argument("numJobs", nargs="?", type=int, default=100)
+        parser.add_argument("numCampaigns", nargs="?", type=int, default=5)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Start what is needed and run in a process of its own that has those settings."""
+        if options["numJobs"] < 1 or options["numCampaigns"] < 1:
+            raise CommandError("numJobs and numCampaigns: expected 1 or more")
+        try:
+            if os.environ.get(INSIDE):
+                self._run(options["numJobs"], options["numCampaigns"])
+                return
+            with running_world("sqlite") as environment:
+                code = subprocess.run([sys.executable, *sys.argv], env=environment, check=False).returncode  # noqa: S603
+        except (BenchmarkFailed, CannotStart) as failed:
+            raise CommandError(str(failed)) from None
+        if code:
+            raise CommandError(f"the load test ended with exit code {code}; see above")
+
+    def _run(self, jobs: int, campaigns: int) -> None:
+        from benchmarks.job_types import NOOP
+        from benchmarks.our_side import ACTOR, Ours, ended, result_of, wait_for
+        from benchmarks.sampler import Sampler
+
+        ours = Ours(Path(os.environ[INSIDE]))
+        submitting = ours.submit(jobs, NOOP, {}, campaigns=campaigns)
+        self.stdout.write(
+            f"{jobs:,} jobs of {campaigns:,} campaigns submitted by {ACTOR}: {jobs / submitting:,.0f} jobs/s"
+        )
+
+        def drained() -> bool:
+            done = ended()
+            filled = BAR * done // jobs
+            self.stdout.write(f"\r[{'#' * filled}{'.' * (BAR - filled)}] {done:,} of {jobs:,}", ending="")
+            self.stdout.flush()
+            return done == jobs
+
+        with ours.process("benchmark_worker", concurrency=settings.QUEUE_CONCURRENCY) as worker:
+            sampler = Sampler(worker.pid).start()
+            wait_for(drained, worker)
+            sampler.stop()
+        result = result_of(jobs, 0, sampler)
+        self.stdout.write(f"\ndrained in {result.seconds:.2f} s: {result.rate:,.0f} jobs/s at concurrency "
+                          f"{settings.QUEUE_CONCURRENCY}")  # fmt: skip
+        self.stdout.write(f"worker: {result.cpu_s_per_1000:.2f} CPU s per 1,000 jobs, {result.rss_mb:.0f} MB")
+        self.stdout.write(f"failed attempts: {result.failures}")

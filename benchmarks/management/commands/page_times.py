@@ -1,0 +1,69 @@
+"""`manage.py page_times`: how long the admin's pages take with a million jobs, and how many queries each makes."""
+
+import statistics
+import time
+from typing import Any, Final
+
+from django.contrib.auth.models import Group, User
+from django.core.management.base import BaseCommand, CommandError
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from benchmarks import stock
+from jobs.models import Job
+from jobs.states import State
+
+PAGES: Final = (
+    "/admin/?range=15m", "/admin/?range=1h", "/admin/?range=24h", "/admin/?range=7d",
+    "/admin/jobs/failuregroup/", "/admin/jobs/failuregroup/?show=known", "/admin/jobs/failuregroup/{failure}/change/",
+    "/admin/jobs/crontask/", "/admin/jobs/crontask/{task}/change/",
+    "/admin/jobs/campaignclock/", "/admin/jobs/campaignclock/campaign-7/change/",
+    "/admin/jobs/job/", "/admin/jobs/job/?state=DEAD", "/admin/jobs/job/?type=SETTLEMENT_GROWTH",
+    "/admin/jobs/job/?campaign_id__exact=campaign-7", "/admin/jobs/job/?priority__exact=10",
+    "/admin/jobs/job/?from=token:&type=SETTLEMENT_GROWTH", "/admin/jobs/job/?due_at_from=2100-01-01T00:00",
+    "/admin/jobs/job/?finished_at_to=2100-01-01T00:00&state=DEAD", "/admin/jobs/job/?q=nothing+of+the+kind",
+    "/admin/jobs/job/{job}/change/", "/admin/jobs/auditentry/", "/admin/jobs/auditentry/?scope=all&why=nothing",
+)  # fmt: skip
+
+
+class Command(BaseCommand):
+    """Fills the database of DATABASE_URL, which must be one for this alone, and asks for each page as an operator."""
+
+    help = "Time the admin's pages at a million jobs; DATABASE_URL must name a database that is for this alone."
+
+    def add_arguments(self, parser: Any) -> None:
+        """How much, how often."""
+        parser.add_argument("--jobs", type=int, default=1_000_000)
+        parser.add_argument("--keep", action="store_true", help="what an earlier call has filled in")
+        parser.add_argument("--times", type=int, default=9, help="requests of each page, after one that is not counted")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Fill, ask, tell."""
+        if Job.objects.exclude(source=stock.SOURCE).exists():
+            raise CommandError("this database holds jobs that are none of this command's: it would delete them")
+        if not options["keep"]:
+            began = time.perf_counter()
+            stock.fill(options["jobs"])
+            self.stdout.write(f"filled in {time.perf_counter() - began:.0f} s: {stock.counted()}")
+        person, _ = User.objects.get_or_create(username="page-times", is_staff=True)
+        person.groups.set(Group.objects.filter(name="Administrator"))
+        client = Client()
+        client.force_login(person)
+        dead = Job.objects.filter(state=State.DEAD).order_by("-pk").values_list("pk", flat=True).first()
+        places = {"failure": f"{1:016x}", "task": "1", "job": dead}
+        for page in PAGES:
+            self.stdout.write(_line(client, page.format(**places), options["times"]))
+
+
+def _line(client: Client, url: str, times: int) -> str:
+    """One page: median and longest of its times in milliseconds, and its queries."""
+    with CaptureQueriesContext(connection) as queries:
+        status = client.get(url).status_code
+    count = len(queries)  # before the next request forgets them
+    took = []
+    for _ in range(times):
+        began = time.perf_counter()
+        client.get(url)
+        took.append((time.perf_counter() - began) * 1000)
+    return f"{statistics.median(took):7.0f} ms median {max(took):7.0f} longest {count:3} queries {status} {url}"

@@ -1,0 +1,184 @@
+"""Our side of each scenario: the service's own door, and its worker and scheduler as processes."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import connection
+
+from benchmarks import waiting
+from benchmarks.drained import BenchmarkFailed, Drained
+from benchmarks.sampler import Sampler
+from benchmarks.world import redis_at
+from jobs import service
+from jobs.models import Job
+from jobs.service import Submission
+from jobs.states import State
+
+ACTOR = "benchmark"
+CHUNK = 1000
+LONGEST_S = 1800
+POLL_S = 0.1
+
+
+@dataclass(slots=True)
+class Ours:
+    """The service on the database and the Redis of this process's settings."""
+
+    folder: Path  #: for the logs of worker and scheduler
+    waiting: int = 0
+
+    def clear(self) -> None:
+        """Forget all jobs but those that wait."""
+        redis_at(settings.REDIS_URL).flushdb()
+        with connection.cursor() as cursor:
+            for statement in (
+                "DELETE FROM jobs_auditentry",
+                f"DELETE FROM jobs_job WHERE source <> '{waiting.SOURCE}'",  # noqa: S608 - a constant of ours
+                "DELETE FROM jobs_schedulerow",
+                "DELETE FROM jobs_campaignclock",
+            ):
+                cursor.execute(statement)
+
+    def fill(self, count: int) -> float:
+        """Let `count` rows wait beyond the horizon; the seconds it took."""
+        began = time.perf_counter()
+        if count != self.waiting:
+            waiting.fill(count)
+        self.waiting = count
+        return time.perf_counter() - began
+
+    def submit(
+        self, count: int, job_type: str, payload: dict[str, Any], *, single: bool = False, campaigns: int = 1
+    ) -> float:
+        """Submit `count` jobs of one type, in calls of CHUNK or one at a time; the seconds it took."""
+        wanted = [_submission(job_type, payload, n, campaign=n % campaigns + 1) for n in range(count)]
+        began = time.perf_counter()
+        if single:
+            for submission in wanted:
+                service.submit(submission, actor=ACTOR)
+        else:
+            for start in range(0, count, CHUNK):
+                service.submit_many(wanted[start : start + CHUNK], actor=ACTOR)
+        return time.perf_counter() - began
+
+    def drain(self, count: int, job_type: str, payload: dict[str, Any], *, concurrency: int, warm_up: int) -> Drained:
+        """Submit `warm_up` + `count` jobs, then start a worker and measure the last `count`."""
+        self.submit(warm_up + count, job_type, payload)
+        with self.process("benchmark_worker", concurrency=concurrency) as worker:
+            sampler = Sampler(worker.pid).start()
+            wait_for(lambda: finished() == warm_up + count, worker)
+            sampler.stop()
+        return result_of(count, warm_up, sampler)
+
+    def lags(self, due: list[float], *, concurrency: int, warm_up: int) -> list[float]:
+        """Seconds from due to the first line of the handler, for jobs that are submitted now and due at `due`."""
+        from benchmarks.job_types import LAG, NOOP
+
+        with (
+            self.process("rqscheduler", concurrency=concurrency) as scheduler,
+            self.process("benchmark_worker", concurrency=concurrency) as worker,
+        ):
+            self.submit(warm_up, NOOP, {})
+            wait_for(lambda: finished() == warm_up, worker, scheduler)
+            moments = [datetime.fromtimestamp(at, tz=UTC) for at in due]
+            wanted = [_submission(LAG, {}, n, moment) for n, moment in enumerate(moments)]
+            service.submit_many(wanted, actor=ACTOR)
+            wait_for(lambda: finished() == warm_up + len(due), worker, scheduler)
+        rows = Job.objects.filter(type=LAG).values_list("due_at", "result")
+        return [result["began"] - due_at.timestamp() for due_at, result in rows if result]
+
+    def cold_start(self, due: int) -> tuple[float, float]:
+        """Start a scheduler and a worker when Redis has lost all and `due` jobs are due.
+
+        Seconds until the first of them has ended, and until all have, the processes' own start included.
+        """
+        from benchmarks.job_types import NOOP
+
+        self.submit(due, NOOP, {}, campaigns=10)
+        redis_at(settings.REDIS_URL).flushdb()
+        began = time.time()
+        with (
+            self.process("rqscheduler", concurrency=5) as scheduler,
+            self.process("benchmark_worker", concurrency=5) as w,
+        ):
+            wait_for(lambda: finished() == due, scheduler, w)
+        ends = [
+            at.timestamp() for at in Job.objects.values_list("finished_at", flat=True).exclude(finished_at=None) if at
+        ]
+        return min(ends) - began, max(ends) - began
+
+    @contextmanager
+    def process(self, command: str, *, concurrency: int) -> Iterator[subprocess.Popen[bytes]]:
+        """A process of the service, ended whatever happens."""
+        environment = {
+            **os.environ,
+            "QUEUE_CONCURRENCY": str(concurrency),
+            "DATABASE_POOL_SIZE": str(max(20, concurrency + 5)),
+        }
+        words = [sys.executable, "manage.py", command]
+        with (self.folder / f"{command}.log").open("ab") as log:
+            process = subprocess.Popen(words, cwd=settings.BASE_DIR, env=environment, stdout=log, stderr=log)  # noqa: S603
+        try:
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.wait(timeout=40)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def finished() -> int:
+    """How many jobs ended, of those that do not wait: looks only at the ends when nothing is queued or runs."""
+    if Job.objects.filter(state=State.QUEUED).exists() or Job.objects.filter(state=State.RUNNING).exists():
+        return -1
+    return ended()
+
+
+def ended() -> int:
+    """How many jobs have ended so far."""
+    return Job.objects.filter(finished_at__isnull=False).count()
+
+
+def wait_for(condition: Any, *processes: subprocess.Popen[bytes], within_s: float = LONGEST_S) -> None:
+    """Wait for a condition while the processes live. Raises BenchmarkFailed."""
+    until = time.monotonic() + within_s
+    while not condition():
+        for process in processes:
+            if process.poll() is not None:
+                raise BenchmarkFailed(f"a process of the service ended with exit code {process.returncode}")
+        if time.monotonic() > until:
+            raise BenchmarkFailed(f"not done within {within_s:g} s")
+        time.sleep(POLL_S)
+
+
+def _submission(
+    job_type: str, payload: dict[str, Any], n: int, due_at: datetime | None = None, *, campaign: int = 1
+) -> Submission:
+    return Submission(type=job_type, campaign_id=f"campaign-{campaign}", payload=payload, subject=str(n), due_at=due_at)
+
+
+def result_of(count: int, warm_up: int, sampler: Sampler) -> Drained:
+    """How the last `count` jobs went. Raises BenchmarkFailed when one did not succeed."""
+    ends = list(
+        Job.objects.filter(finished_at__isnull=False).order_by("finished_at").values_list("finished_at", "state")
+    )
+    lost = sum(state != State.SUCCEEDED for _, state in ends)
+    if lost:
+        raise BenchmarkFailed(f"{lost} of {len(ends)} jobs did not succeed")
+    times = [at.timestamp() for at, _ in ends if at]
+    began, end = times[max(0, warm_up - 1)], times[-1]
+    failures = sum(Job.objects.filter(failures__gt=0).values_list("failures", flat=True))
+    return Drained(
+        count=count, seconds=end - began, cpu_s=sampler.cpu_s(began, end), rss_mb=sampler.rss_mb(), failures=failures
+    )

@@ -1,0 +1,193 @@
+// The peer of the benchmark: the same work on Bull or BullMQ. Reads its options as one line of JSON from stdin and
+// writes one line of JSON to stdout.
+// Options: engine, act, redis, queue, concurrency, api, token, and what the act takes. Times are seconds since 1970.
+'use strict';
+
+const fs = require('node:fs');
+const http = require('node:http');
+const Bull = require('bull');
+const { Queue, Worker } = require('bullmq');
+const CircuitBreaker = require('opossum');
+
+const options = JSON.parse(fs.readFileSync(0, 'utf8'));
+const CHUNK = 1000;
+const url = new URL(options.redis);
+const redis = { host: url.hostname, port: Number(url.port), db: Number(url.pathname.slice(1) || 0) };
+const retry = { attempts: 3, backoff: { type: 'exponential', delay: 5000 } };
+const now = () => (performance.timeOrigin + performance.now()) / 1000;
+
+// -- the main API, as the seed calls it: 10 kept-alive sockets behind a breaker
+
+const agent = new http.Agent({ keepAlive: true, maxSockets: 10, maxFreeSockets: 5 });
+
+function post(body, key) {
+  return new Promise((resolve, reject) => {
+    const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) };
+    headers['x-api-key'] = options.token;
+    if (key) headers['idempotency-key'] = key;
+    const request = http.request(options.api, { method: 'POST', agent, headers, timeout: 10000 }, (answer) => {
+      const parts = [];
+      answer.on('data', (part) => parts.push(part));
+      answer.on('error', reject);
+      answer.on('end', () => {
+        const found = JSON.parse(Buffer.concat(parts).toString());
+        if (found.errors) reject(new Error(found.errors[0].message));
+        else resolve(found.data);
+      });
+    });
+    request.on('timeout', () => request.destroy(new Error('timeout')));
+    request.on('error', reject);
+    request.end(body);
+  });
+}
+
+const breaker = new CircuitBreaker(post, { timeout: 10000, errorThresholdPercentage: 50, resetTimeout: 30000 });
+const ask = (query, variables, key) => breaker.fire(JSON.stringify({ query, variables }), key);
+
+const READ = {
+  Settlement: 'query settlement($id: ID!) { settlement(id: $id) { id kingdomId name level variables version archivedAt } }',
+  Structure: 'query structure($id: ID!) { structure(id: $id) { id settlementId name type level variables version archivedAt } }',
+};
+const WRITE = {
+  Settlement:
+    'mutation updateSettlement($id: ID!, $input: UpdateSettlementInput!) { updateSettlement(id: $id, input: $input) { id version } }',
+  Structure:
+    'mutation updateStructure($id: ID!, $input: UpdateStructureInput!) { updateStructure(id: $id, input: $input) { id version } }',
+};
+
+// -- what a job does
+
+const handlers = {
+  noop: async () => null,
+  call: async (data) => ({ version: (await ask(READ.Settlement, { id: data.id })).settlement.version }),
+  event: async (data, id) => {
+    const found = Object.values(await ask(READ[data.entity], { id: data.id }))[0];
+    const variables = { ...found.variables, [`applied-${data.event}`]: data.due };
+    const input = { variables, branchId: data.branch, expectedVersion: found.version };
+    await ask(WRITE[data.entity], { id: data.id, input }, id);
+    return null;
+  },
+  expire: async (data, id) => {
+    const found = await ask(
+      'query getOverdueEvents($campaignId: ID!) { getOverdueEvents(campaignId: $campaignId) { id } }',
+      { campaignId: data.campaignId },
+    );
+    const expire = 'mutation expireEvent($eventId: ID!) { expireEvent(eventId: $eventId) { id } }';
+    const events = found.getOverdueEvents;
+    for (let i = 0; i < events.length; i += 10) {
+      const batch = events.slice(i, i + 10);
+      await Promise.all(batch.map((event) => ask(expire, { eventId: event.id }, `${id}-${event.id}`)));
+    }
+    return { expired: events.length };
+  },
+};
+const handle = async (job) => {
+  if (job.data.kind === 'lag') return now(); // the handler's first line
+  return handlers[job.data.kind](job.data, String(job.id));
+};
+
+// -- Bull and BullMQ behind one face
+
+function bullQueue() {
+  const queue = new Bull(options.queue, { redis });
+  return {
+    ready: () => queue.isReady(),
+    add: (data, opts) => queue.add(data, opts),
+    addMany: (jobs) => queue.addBulk(jobs),
+    work: (onEnd, onFailure) => {
+      queue.on('completed', onEnd);
+      queue.on('failed', onFailure);
+      queue.process(options.concurrency, handle);
+    },
+    close: () => queue.close(true),
+  };
+}
+
+function bullmqQueue() {
+  const queue = new Queue(options.queue, { connection: redis });
+  let worker;
+  return {
+    ready: () => queue.waitUntilReady(),
+    add: (data, opts) => queue.add('job', data, opts),
+    addMany: (jobs) => queue.addBulk(jobs.map((job) => ({ name: 'job', ...job }))),
+    work: (onEnd, onFailure) => {
+      worker = new Worker(options.queue, handle, { connection: redis, concurrency: options.concurrency });
+      worker.on('completed', onEnd);
+      worker.on('failed', onFailure);
+    },
+    close: async () => {
+      if (worker) await worker.close(true);
+      await queue.close();
+    },
+  };
+}
+
+const engines = { bull: bullQueue, bullmq: bullmqQueue };
+
+// -- the acts
+
+const kept = { removeOnComplete: 100, removeOnFail: 500, ...retry };
+
+async function addAll(queue, jobs) {
+  for (let i = 0; i < jobs.length; i += CHUNK) await queue.addMany(jobs.slice(i, i + CHUNK));
+}
+
+const acts = {
+  // Adds `jobs` (each { data, dueAt? }), or `count` of `data`, in calls of CHUNK, or one at a time with `single`.
+  async submit(queue) {
+    const wanted = options.jobs || Array.from({ length: options.count }, (_, n) => ({ data: { ...options.data, n } }));
+    const jobs = wanted.map(({ data, dueAt }) => ({
+      data,
+      opts: dueAt ? { ...kept, delay: Math.max(0, Math.round(dueAt * 1000 - Date.now())) } : kept,
+    }));
+    const began = now();
+    if (options.single) for (const job of jobs) await queue.add(job.data, job.opts);
+    else await addAll(queue, jobs);
+    return { seconds: now() - began };
+  },
+
+  // Adds `count` delayed no-ops that are due between an hour and 30 days from now.
+  async fill(queue) {
+    const began = now();
+    for (let done = 0; done < options.count; done += CHUNK) {
+      const jobs = Array.from({ length: Math.min(CHUNK, options.count - done) }, (_, i) => ({
+        data: { kind: 'noop', n: done + i },
+        opts: { ...kept, delay: 3600000 + Math.floor(((done + i) / options.count) * 30 * 86400000) },
+      }));
+      await queue.addMany(jobs);
+    }
+    return { seconds: now() - began };
+  },
+
+  // Works until warmUp + count jobs ended; says when the last of the warm-up and the last of all ended.
+  async work(queue) {
+    const ends = [];
+    let failures = 0;
+    const results = [];
+    await new Promise((resolve) => {
+      const end = (job, result) => {
+        ends.push(now());
+        if (options.results) results.push({ n: job.data.n, result });
+        if (ends.length === options.warmUp + options.count) resolve();
+        if (options.announce && ends.length === options.warmUp) process.stdout.write('ready\n');
+      };
+      queue.work(end, () => (failures += 1));
+    });
+    const from = options.warmUp ? ends[options.warmUp - 1] : ends[0];
+    return { from, to: ends[ends.length - 1], failures, results };
+  },
+};
+
+async function main() {
+  const queue = engines[options.engine]();
+  await queue.ready();
+  const answer = await acts[options.act](queue);
+  process.stdout.write(`${JSON.stringify(answer)}\n`);
+  await queue.close();
+  process.exit(0);
+}
+
+main().catch((error) => {
+  process.stderr.write(`${error.stack}\n`);
+  process.exit(1);
+});

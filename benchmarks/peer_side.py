@@ -1,0 +1,120 @@
+"""The peer's side of each scenario: Node processes of benchmarks/peer on Redis database 1."""
+
+import json
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.drained import BenchmarkFailed, Drained
+from benchmarks.sampler import Sampler
+from benchmarks.world import redis_at
+
+FOLDER = Path(__file__).parent / "peer"
+NODE = "node"
+LONGEST_S = 1800
+
+
+def install() -> None:
+    """Install the packages of the lock file, once. Raises BenchmarkFailed."""
+    if (FOLDER / "node_modules" / ".package-lock.json").exists():
+        return
+    try:
+        subprocess.run(["npm", "ci", "--silent"], cwd=FOLDER, check=True)  # noqa: S607 - npm from the user's PATH
+    except (OSError, subprocess.CalledProcessError) as error:
+        advice = "install Node 20 and npm, or leave out --against"
+        raise BenchmarkFailed(f"npm ci in {FOLDER} failed ({error}): {advice}") from None
+
+
+@dataclass(slots=True)
+class Peer:
+    """Bull or BullMQ with one queue."""
+
+    engine: str
+    redis_url: str
+    api_url: str
+    token: str
+    waiting: int = 0
+
+    def clear(self) -> None:
+        """Empty the queue; what waits goes too."""
+        redis_at(self.redis_url).flushdb()
+        self.waiting = 0
+
+    def fill(self, count: int) -> float:
+        """Let `count` delayed jobs wait; the seconds it took to add those that were missing."""
+        if count < self.waiting:
+            self.clear()
+        seconds = float(self._run(act="fill", count=count - self.waiting)["seconds"]) if count > self.waiting else 0.0
+        self.waiting = count
+        return seconds
+
+    def submit(self, count: int, data: dict[str, Any], *, single: bool = False) -> float:
+        """Add `count` jobs; the seconds inside the process that adds them."""
+        return float(self._run(act="submit", count=count, data=data, single=single)["seconds"])
+
+    def submit_jobs(self, jobs: list[dict[str, Any]]) -> float:
+        """Add these jobs, each with `data` and perhaps `dueAt`; the seconds inside the process that adds them."""
+        return float(self._run(act="submit", jobs=jobs)["seconds"])
+
+    def drain(self, count: int, data: dict[str, Any], *, concurrency: int, warm_up: int) -> Drained:
+        """Add `warm_up` + `count` jobs, then start a worker and measure the last `count`."""
+        self.submit(warm_up + count, data)
+        return self.work(count, concurrency=concurrency, warm_up=warm_up)
+
+    def work(self, count: int, *, concurrency: int, warm_up: int = 0) -> Drained:
+        """Start a worker on what is in the queue and measure until all of it ended."""
+        process = self._start(act="work", count=count, concurrency=concurrency, warmUp=warm_up)
+        sampler = Sampler(process.pid).start()
+        answer = self._answer(process)
+        sampler.stop()
+        return _drained(answer, count, sampler)
+
+    def lags(self, due: list[float], *, concurrency: int, warm_up: int) -> list[float]:
+        """Seconds from due to the first line of the handler, for jobs that are added now and due at `due`."""
+        self.submit(warm_up, {"kind": "noop"})
+        process = self._start(
+            act="work", count=len(due), concurrency=concurrency, warmUp=warm_up, announce=True, results=True
+        )
+        if process.stdout is None or process.stdout.readline().strip() != "ready":
+            raise BenchmarkFailed("the peer's worker did not become ready")
+        self.submit_jobs([{"data": {"kind": "lag", "n": n}, "dueAt": at} for n, at in enumerate(due)])
+        results = self._answer(process)["results"]
+        began = {r["n"]: r["result"] for r in results if r["result"] is not None}
+        # Bull keeps whole milliseconds: its due time is what the delay was rounded to, half a millisecond off at most.
+        return [began[n] - at for n, at in enumerate(due)]
+
+    def _start(self, **options: Any) -> subprocess.Popen[str]:
+        wanted = {
+            "engine": self.engine, "redis": self.redis_url, "queue": "benchmark", "api": self.api_url,
+            "token": self.token, **options,
+        }  # fmt: skip
+        process = subprocess.Popen(  # noqa: S603 - our own arguments
+            [NODE, "peer.js"], cwd=FOLDER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        if process.stdin is None:
+            raise BenchmarkFailed("node has no stdin")
+        process.stdin.write(json.dumps(wanted))
+        process.stdin.close()
+        process.stdin = None  # or communicate() flushes what is closed
+        return process
+
+    def _answer(self, process: subprocess.Popen[str]) -> Any:
+        try:
+            output, _ = process.communicate(timeout=LONGEST_S)
+        finally:
+            process.kill()
+        if process.returncode != 0:
+            raise BenchmarkFailed(f"the peer ended with exit code {process.returncode}; its error is above")
+        return json.loads(output)
+
+    def _run(self, **options: Any) -> Any:
+        return self._answer(self._start(**options))
+
+
+def _drained(answer: dict[str, Any], count: int, sampler: Sampler) -> Drained:
+    began, ended = answer["from"], answer["to"]
+    return Drained(
+        count=count, seconds=ended - began, cpu_s=sampler.cpu_s(began, ended), rss_mb=sampler.rss_mb(),
+        failures=answer["failures"],
+    )  # fmt: skip

@@ -1,0 +1,67 @@
+"""CPU time and memory of a process while it works, seen from outside: the same for ours and the peer."""
+
+import threading
+import time
+from dataclasses import dataclass, field
+
+import psutil
+
+EVERY_S = 0.05
+
+
+@dataclass(slots=True)
+class Sampler:
+    """Samples a process and its children until `stop`."""
+
+    pid: int
+    samples: list[tuple[float, float, int]] = field(default_factory=list)  #: (seconds since 1970, CPU s, RSS bytes)
+    _stopping: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+
+    def start(self) -> "Sampler":
+        """Begin."""
+        self._thread = threading.Thread(target=self._sample, daemon=True)
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """End; the samples stay."""
+        self._stopping.set()
+        if self._thread:
+            self._thread.join()
+
+    def cpu_s(self, since: float, until: float) -> float:
+        """CPU seconds used between two moments, straight lines between samples."""
+        return cpu_at(self.samples, until) - cpu_at(self.samples, since)
+
+    def rss_mb(self) -> float:
+        """The largest resident memory seen, in MB."""
+        return max((rss for _, _, rss in self.samples), default=0) / 1e6
+
+    def _sample(self) -> None:
+        while not self._stopping.wait(EVERY_S):
+            try:
+                root = psutil.Process(self.pid)
+                family = [root, *root.children(recursive=True)]
+                times = [p.cpu_times() for p in family]
+                rss = sum(p.memory_info().rss for p in family)
+            except psutil.NoSuchProcess:
+                continue  # it, or a child of it, ended while we looked
+            self.samples.append((time.time(), sum(t.user + t.system for t in times), rss))
+
+
+def cpu_at(samples: list[tuple[float, float, int]], moment: float) -> float:
+    """CPU seconds used up to a moment.
+
+    >>> cpu_at([(10.0, 1.0, 0), (12.0, 2.0, 0)], 11.0)
+    1.5
+    """
+    if not samples:
+        return 0.0
+    before = (samples[0][0], samples[0][1])
+    for at, cpu, _ in samples:
+        if at >= moment:
+            span = at - before[0]
+            return before[1] + (cpu - before[1]) * ((moment - before[0]) / span if span > 0 else 1.0)
+        before = (at, cpu)
+    return before[1]

@@ -1,0 +1,171 @@
+"""What is measured, one function a scenario: each makes one run of both sides and notes the figures."""
+
+import time
+from collections.abc import Callable, Iterable
+
+from benchmarks.bench import Bench
+from benchmarks.drained import BenchmarkFailed, Drained
+from benchmarks.figures import percentile
+from benchmarks.scrape_scenario import scrape
+from benchmarks.world import redis_at
+from benchmarks.world_scenarios import expiration, operations, world_advance
+
+WARM_UP = 500
+LAG_OVER_S = 20.0
+"""Due times of the firing lag are spread over so many seconds."""
+
+
+def submit(bench: Bench) -> None:
+    """Submit one at a time, and many in calls of 1,000."""
+    from benchmarks.job_types import NOOP
+
+    for name, count, single in (("submit-one", bench.sized(1000), True), ("submit-many", bench.sized(10_000), False)):
+        bench.ours.clear()
+        bench.note(name, "rate", "jobs/s", ours=count / bench.ours.submit(count, NOOP, {}, single=single))
+        if bench.peer:
+            bench.peer.clear()
+            bench.note(name, "rate", "jobs/s", peer=count / bench.peer.submit(count, {"kind": "noop"}, single=single))
+
+
+def drain_noop(bench: Bench) -> None:
+    """Jobs that do nothing."""
+    for concurrency in (5, 50):
+        _drain_noop(bench, f"drain-noop, concurrency {concurrency}", concurrency)
+
+
+def _drain_noop(bench: Bench, name: str, concurrency: int) -> None:
+    from benchmarks.job_types import NOOP
+
+    count = max(2000, bench.sized(10_000))  # fewer end in one cycle, at one moment
+    bench.ours.clear()
+    _note(bench, name, ours=bench.ours.drain(count, NOOP, {}, concurrency=concurrency, warm_up=WARM_UP))
+    if bench.peer:
+        if not bench.peer.waiting:
+            bench.peer.clear()
+        _note(bench, name, peer=bench.peer.drain(count, {"kind": "noop"}, concurrency=concurrency, warm_up=WARM_UP))
+
+
+def drain_call(bench: Bench) -> None:
+    """Jobs with one main API query, at several latencies of the main API."""
+    from benchmarks.job_types import CALL
+
+    settlement = "settlement-1-1-1"
+    for latency_ms in (0, 5, 20):
+        bench.control("POST", "faults", {"latencyMs": latency_ms})
+        for concurrency in (5, 50):
+            name = f"drain-call, {latency_ms} ms, concurrency {concurrency}"
+            count = bench.sized(2000)
+            bench.ours.clear()
+            payload = {"settlementId": settlement}
+            _note(bench, name, ours=bench.ours.drain(count, CALL, payload, concurrency=concurrency, warm_up=WARM_UP))
+            if bench.peer:
+                bench.peer.clear()
+                data = {"kind": "call", "id": settlement}
+                _note(bench, name, peer=bench.peer.drain(count, data, concurrency=concurrency, warm_up=WARM_UP))
+    bench.control("DELETE", "faults")
+
+
+def lag(bench: Bench) -> None:
+    """Due times spread over LAG_OVER_S, with 0, 100,000 and 1,000,000 waiting."""
+    for waiting in _waiting(bench):
+        _fill(bench, waiting)
+        name, count = f"firing-lag, {waiting:,} waiting", bench.sized(1000)
+        bench.ours.clear()
+        _note_lags(bench, name, ours=bench.ours.lags(_due(count, bench.scale), concurrency=5, warm_up=WARM_UP))
+        if bench.peer:
+            lags = bench.peer.lags(_due(count, bench.scale), concurrency=5, warm_up=WARM_UP)
+            _note_lags(bench, name, peer=lags)
+
+
+def drain_waiting(bench: Bench) -> None:
+    """Jobs that do nothing, with none and with 1,000,000 waiting."""
+    for waiting in (0, bench.sized(1_000_000)):
+        _fill(bench, waiting)
+        _drain_noop(bench, f"drain-waiting, {waiting:,} waiting", 5)
+
+
+def cold_start(bench: Bench) -> None:
+    """Scheduler and worker start with an empty Redis, 1,000 due jobs and none or 1,000,000 waiting."""
+    for waiting in (0, bench.sized(1_000_000)):
+        bench.ours.clear()
+        bench.ours.fill(waiting)
+        first, last = bench.ours.cold_start(bench.sized(1000))
+        bench.note(f"cold-start, {waiting:,} waiting", "first due job done", "s", ours=first)
+        bench.note(f"cold-start, {waiting:,} waiting", "all due jobs done", "s", ours=last)
+
+
+def memory(bench: Bench) -> None:
+    """What waiting jobs take in Redis, on an otherwise empty server."""
+    for waiting in _waiting(bench)[1:]:
+        name = f"memory, {waiting:,} waiting"
+        bench.ours.clear()
+        if bench.peer:
+            bench.peer.clear()
+        bench.ours.fill(0)
+        before = _redis_mb(bench)
+        bench.note(name, "fill", "s", ours=bench.ours.fill(waiting))
+        bench.note(name, "Redis", "MB", ours=_with_scheduler(bench) - before)
+        if bench.peer:
+            bench.ours.clear()
+            before = _redis_mb(bench)
+            bench.note(name, "fill", "s", peer=bench.peer.fill(waiting))
+            bench.note(name, "Redis", "MB", peer=_redis_mb(bench) - before)
+
+
+def _with_scheduler(bench: Bench) -> float:
+    """Redis after a scheduler has had two rounds to put into it whatever it wants there."""
+    with bench.ours.process("rqscheduler", concurrency=5) as scheduler:
+        time.sleep(8)
+        if scheduler.poll() is not None:
+            raise BenchmarkFailed(f"the scheduler ended with exit code {scheduler.returncode}")
+        return _redis_mb(bench)
+
+
+def _redis_mb(bench: Bench) -> float:
+    return float(redis_at(bench.our_redis).info("memory")["used_memory"]) / 1e6
+
+
+def _waiting(bench: Bench) -> tuple[int, int, int]:
+    return 0, bench.sized(100_000), bench.sized(1_000_000)
+
+
+def _fill(bench: Bench, waiting: int) -> None:
+    bench.ours.fill(waiting)
+    if bench.peer:
+        bench.peer.fill(waiting)
+
+
+def _due(count: int, scale: float) -> list[float]:
+    over = max(3.0, LAG_OVER_S * scale)
+    begin = round(time.time()) + 4.0  # after both sides have taken the jobs in
+    return [round(begin + over * n / count, 3) for n in range(count)]
+
+
+def _note(bench: Bench, name: str, *, ours: Drained | None = None, peer: Drained | None = None) -> None:
+    for side, drained in (("ours", ours), ("peer", peer)):
+        if drained is not None:
+            bench.note(name, "rate", "jobs/s", **{side: drained.rate})
+            bench.note(name, "worker CPU", "s/1,000 jobs", **{side: drained.cpu_s_per_1000})
+            bench.note(name, "worker RSS", "MB", **{side: drained.rss_mb})
+
+
+def _note_lags(bench: Bench, name: str, *, ours: Iterable[float] = (), peer: Iterable[float] = ()) -> None:
+    for side, lags in (("ours", list(ours)), ("peer", list(peer))):
+        if lags:
+            for percent in (50, 99):
+                bench.note(name, f"p{percent}", "ms", **{side: percentile(lags, percent) * 1000})
+
+
+SCENARIOS: dict[str, Callable[[Bench], None]] = {
+    "submit": submit,
+    "drain-noop": drain_noop,
+    "drain-call": drain_call,
+    "firing-lag": lag,
+    "drain-waiting": drain_waiting,
+    "cold-start": cold_start,
+    "memory": memory,
+    "world-advance": world_advance,
+    "event-expiration": expiration,
+    "operations": operations,
+    "scrape": scrape,
+}

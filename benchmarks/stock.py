@@ -1,0 +1,178 @@
+"""A database as after months: a million jobs in all states, their rollups, failures and campaigns, in seconds.
+
+Few statements, each made by the database itself; the same rows on SQLite and PostgreSQL.
+"""
+
+from datetime import timedelta
+from typing import Final
+
+from django.db import connection, transaction
+from django.utils import timezone
+
+from jobs.histogram import COLUMNS
+from jobs.models import (
+    AuditEntry,
+    CampaignClock,
+    CronFiring,
+    CronTask,
+    FailureGroup,
+    FailureHour,
+    Job,
+    OutcomeMinute,
+    ScheduleRow,
+)
+from jobs.registry import all_types
+from jobs.schedules import sortable
+from jobs.world.clock import WorldTime
+
+SOURCE: Final = "benchmark-stock"
+CAMPAIGNS: Final = 100
+FAILURES: Final = 40
+ROWS: Final = 60  #: schedule rows of a campaign
+#: Of each thousand jobs, how many are in a state; the rest SUCCEEDED.
+SHARES: Final = (("SKIPPED", 30), ("DEAD", 20), ("CANCELLED", 10), ("SCHEDULED", 20), ("QUEUED", 10), ("RETRYING", 8),
+                 ("RUNNING", 2))  # fmt: skip
+_COLUMNS: Final = """
+  id, type, campaign_id, subject, payload, unique_key, priority, state, attempt, failures, due_at, created_at,
+  moved_at, started_at, finished_at, lease_until, worker, error, traceback, failure_key, source, request_id, clock_due,
+  clock, occurrences
+"""
+
+
+def fill(jobs: int) -> None:
+    """Make just `jobs` jobs and what goes with them; what an earlier call made is replaced."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        for table in (CronFiring, FailureHour, FailureGroup, OutcomeMinute, ScheduleRow, CampaignClock):
+            table.objects.all().delete()
+        cursor.execute("DELETE FROM jobs_auditentry")
+        cursor.execute("DELETE FROM jobs_job")
+        cursor.execute(_jobs(), [jobs])
+        cursor.execute(_moves())
+        _rollups()
+        _campaigns()
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE" if connection.vendor == "sqlite" else "VACUUM ANALYZE")  # as autovacuum would, later
+
+
+def _jobs() -> str:
+    sqlite = connection.vendor == "sqlite"
+    numbers = (
+        "WITH RECURSIVE numbers(n, total) AS (SELECT 0, %s UNION ALL SELECT n + 1, total FROM numbers "
+        "WHERE n + 1 < total)"
+        if sqlite
+        else "WITH numbers AS (SELECT n, t.total FROM (SELECT %s::bigint AS total) t, "
+        "generate_series(0, t.total - 1) n)"
+    )
+    job_id = (
+        "printf('01900000000070008000%%012x', n)"
+        if sqlite
+        else "('01900000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid"
+    )
+    key = "printf('%%016x', n %% 40)" if sqlite else "lpad(to_hex(n %% 40), 16, '0')"
+    types = sorted(all_types())
+    kind = "CASE n %% {} {} END".format(len(types), " ".join(f"WHEN {i} THEN '{t}'" for i, t in enumerate(types)))
+    past, ahead = _moment("(n - total) * 604800.0 / total"), _moment("3600 + n * 2592000.0 / total")
+    ended = "('SUCCEEDED', 'SKIPPED', 'DEAD', 'CANCELLED')"
+    json = "'{}'" if sqlite else "'{}'::jsonb"
+    return f"""
+{numbers}
+INSERT INTO jobs_job ({_COLUMNS})
+SELECT {job_id}, {kind}, 'campaign-' || (n %% {CAMPAIGNS}), 'entity-' || (n %% 5000) || ':EVENT', {json},
+  'stock-' || n, 5, state, 1, 0, CASE WHEN state IN ('SCHEDULED', 'RETRYING') THEN {ahead} ELSE {past} END,
+  {past}, {past}, {past},
+  CASE WHEN state IN {ended} THEN {past} END, CASE WHEN state = 'RUNNING' THEN {_moment("60")} END, 'worker-1',
+  CASE WHEN state = 'DEAD' THEN 'NotFound: entity-' || n || ' is gone' ELSE '' END, '',
+  CASE WHEN state = 'DEAD' THEN {key} ELSE '' END, '{SOURCE}', '', '', '', 1
+FROM (SELECT n, total, {_state()} AS state FROM numbers) AS stated
+"""
+
+
+def _state() -> str:
+    """The state of the n-th job."""
+    cases, below = [], 0
+    for state, share in SHARES:
+        below += share
+        cases.append(f"WHEN n %% 1000 < {below} THEN '{state}'")
+    return f"CASE {' '.join(cases)} ELSE 'SUCCEEDED' END"
+
+
+def _moment(seconds: str) -> str:
+    """So many seconds from now."""
+    if connection.vendor == "sqlite":
+        return f"strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now', ({seconds}) || ' seconds')"
+    return f"(now() + ({seconds}) * interval '1 second')"
+
+
+def _moves() -> str:
+    """One move of each job, by a worker; of one in ten thousand by a person."""
+    return f"""
+INSERT INTO jobs_auditentry (job_id, at, was, now, attempt, actor, reason, error)
+SELECT id, moved_at, 'RUNNING', state, 1,
+  CASE WHEN unique_key LIKE 'stock-%0000' THEN 'user:ann' ELSE 'worker:worker-1' END, 'done', '' FROM jobs_job
+WHERE source = '{SOURCE}' ORDER BY moved_at
+"""
+
+
+def _rollups() -> None:
+    """Minutes, quarters and hours of a week, of every type, three outcomes and two workers; hours of failures."""
+    now = timezone.now().replace(second=0, microsecond=0)
+    hour = now.replace(minute=0)
+    moments = [now - timedelta(minutes=m) for m in range(7 * 60)]
+    moments += [hour - timedelta(minutes=15 * q) for q in range(4 * 8, 4 * 26)]
+    moments += [hour - timedelta(hours=h) for h in range(27, 168)]
+    rows = [
+        OutcomeMinute(
+            minute=at, type=kind, outcome=outcome, shard=shard, jobs=12, run_ms=500, run_ms_max=90, wait_ms=240,
+            wait_ms_max=80, **dict.fromkeys(COLUMNS[:4], 3),
+        )
+        for at in moments
+        for kind in all_types()
+        for outcome in ("SUCCEEDED", "SKIPPED", "DEAD")
+        for shard in (0, 1)
+    ]  # fmt: skip
+    OutcomeMinute.objects.bulk_create(rows, batch_size=500)
+    groups = [
+        FailureGroup(
+            key=f"{n:016x}", error="NotFound", message=f"# is gone, case {chr(65 + n)}", first_seen=hour - timedelta(7),
+            last_seen=now - timedelta(minutes=n), note="", acknowledged_by="",
+        )
+        for n in range(FAILURES)
+    ]  # fmt: skip
+    FailureGroup.objects.bulk_create(groups)
+    FailureHour.objects.bulk_create(
+        [FailureHour(group=g, hour=hour - timedelta(hours=h), jobs=h % 7 + 1) for g in groups for h in range(168)]
+    )
+
+
+def _campaigns() -> None:
+    """Campaigns on world time with their schedule rows, and cron tasks with a history."""
+    reading = WorldTime.parse("1492-03-05T06:00:00.000Z")
+    text = reading.isoformat()
+    CampaignClock.objects.bulk_create(
+        CampaignClock(campaign_id=f"campaign-{n}", name=f"Campaign {n}", world_time=text, processed_world_time=text)
+        for n in range(CAMPAIGNS)
+    )
+    rows = []
+    for n in range(CAMPAIGNS):
+        for r in range(ROWS):
+            due = sortable(WorldTime(reading.at + timedelta(minutes=7 * r)))
+            rows.append(
+                ScheduleRow(
+                    campaign_id=f"campaign-{n}", entity_type="Settlement", entity_id=f"s-{n}-{r}",
+                    entity_name=f"Town {r}", event_type="POPULATION_GROWTH", clock="world", anchor=text,
+                    interval=timedelta(hours=1), next_due=due, fire_at=due, job_type="SETTLEMENT_GROWTH",
+                    payload={"settlementId": f"s-{n}-{r}", "growthType": "POPULATION_GROWTH"},
+                )
+            )  # fmt: skip
+    ScheduleRow.objects.bulk_create(rows, batch_size=500)
+    newest = list(Job.objects.order_by("-id").values_list("id", flat=True)[:500])
+    CronFiring.objects.bulk_create(
+        CronFiring(task=task, due_at=timezone.now(), outcome="on_time", job_id=job_id, actor="scheduler")
+        for task in CronTask.objects.all()
+        for job_id in newest
+    )
+
+
+def counted() -> dict[str, int]:
+    """How many rows there are of what pages ask about."""
+    return {table.__name__: table.objects.count() for table in (Job, AuditEntry, OutcomeMinute, ScheduleRow)}

@@ -1,0 +1,77 @@
+"""The Redis, the sandbox and the database of a benchmark: its own, in a folder of its own, gone at the end."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from django.conf import settings
+from redis import Redis
+
+from benchmarks.drained import BenchmarkFailed
+from sandbox.ports import free_port
+from sandbox.postgresql import running_postgresql
+from sandbox.up import start_redis
+from scheduler_project.environment import VARIABLES
+
+TOKEN = "camp_sk_benchmark"  # noqa: S105 - of a sandbox that lives for the benchmark
+PEER_REDIS_DATABASE = 1
+
+
+def redis_at(url: str) -> Redis:
+    """A client that waits while Redis forgets some million keys."""
+    return Redis.from_url(url, socket_timeout=600)
+
+
+@contextmanager
+def running_world(database: str, *, sandbox_words: list[str] | None = None) -> Iterator[dict[str, str]]:
+    """Start everything for `database` (sqlite or postgresql) and migrate; the environment of the service's processes.
+
+    Nothing of the caller's own settings shines through. Raises BenchmarkFailed, CannotStart or FileNotFoundError.
+    """
+    signal.signal(signal.SIGTERM, lambda signum, frame: sys.exit(128 + signum))  # ends what was started, too
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="scheduler-benchmark-")))
+        redis_port, api_port = free_port(), free_port()
+        stack.callback(_end, start_redis(redis_port, folder / "redis"))
+        words = ["--port", str(api_port), "--token", TOKEN, *(sandbox_words or [])]
+        sandbox = subprocess.Popen([sys.executable, "-m", "sandbox", *words], cwd=settings.BASE_DIR)  # noqa: S603
+        stack.callback(_end, sandbox)
+        url = f"sqlite:///{folder / 'db.sqlite3'}"
+        if database == "postgresql":
+            url = stack.enter_context(running_postgresql(free_port()))
+        names = {variable.name for variable in VARIABLES}
+        environment = {name: value for name, value in os.environ.items() if name not in names}
+        environment |= {
+            "ENVIRONMENT": "test", "LOG_LEVEL": "warn", "DATABASE_URL": url,
+            "REDIS_URL": f"redis://127.0.0.1:{redis_port}/0", "API_URL": f"http://127.0.0.1:{api_port}/graphql",
+            "API_SERVICE_ACCOUNT_TOKEN": TOKEN, "BENCHMARK_FOLDER": str(folder),
+            "CRON_EVENT_EXPIRATION": "0 0 1 1 *", "CRON_SETTLEMENT_GROWTH": "0 0 1 1 *",
+            "CRON_STRUCTURE_MAINTENANCE": "0 0 1 1 *",
+        }  # fmt: skip
+        _wait_for_port(api_port, sandbox)
+        manage = [sys.executable, "manage.py", "migrate", "-v", "0"]
+        subprocess.run(manage, env=environment, cwd=settings.BASE_DIR, check=True)  # noqa: S603
+        yield environment
+
+
+def _wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
+    for _ in range(200):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        if process.poll() is not None:
+            break
+        time.sleep(0.1)
+    raise BenchmarkFailed(f"the sandbox does not answer on port {port}")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    process.wait()

@@ -1,0 +1,151 @@
+"""Scenarios over the sandbox's world: an advance of world time, event expiration, and operations a second."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from django.conf import settings
+
+from benchmarks import api_load
+from benchmarks.bench import Bench
+from benchmarks.drained import BenchmarkFailed, Drained
+from benchmarks.our_side import wait_for
+from jobs import service
+from jobs.main_api.client import main_api
+from jobs.main_api.model import Settlement
+from jobs.models import Job
+from jobs.service import Submission
+from jobs.states import State
+
+CAMPAIGN = "campaign-1"
+LATENCY_MS = 5
+UNDER_WAY = [State.QUEUED.value, State.RUNNING.value, State.RETRYING.value]
+RECALCULATIONS = ("RECALCULATE_SETTLEMENT_SCHEDULES", "RECALCULATE_STRUCTURE_SCHEDULES")
+ADVANCE_MINUTES = 1500  # more than every interval of the sandbox's world
+CLIENT_THREADS = 5
+
+
+def world_advance(bench: Bench) -> None:
+    """A campaign of 1,000 settlements with 5 structures each, whose world time jumps so that everything is due."""
+    name = "world-advance"
+    _campaign(bench)
+    bench.ours.clear()
+    _work_off(bench, [(kind, CAMPAIGN) for kind in RECALCULATIONS])
+    bench.control("POST", "advance", {"campaignId": CAMPAIGN, "minutes": ADVANCE_MINUTES})
+    bench.control("POST", "faults", {"latencyMs": LATENCY_MS})
+    before = _requests(bench)
+    seconds = _work_off(bench, [(kind, CAMPAIGN) for kind in RECALCULATIONS])
+    events = list(Job.objects.exclude(type__in=RECALCULATIONS).values_list("payload", "clock_due"))
+    bench.note(name, "entity events", "", ours=len(events))
+    bench.note(name, "wall time", "s", ours=seconds)
+    bench.note(name, "HTTP requests", "", ours=_requests(bench) - before)
+    if bench.peer:
+        _campaign(bench)
+        bench.peer.clear()
+        bench.peer.submit_jobs(sorted((_event(*e) for e in events), key=lambda job: str(job["data"]["event"])))
+        bench.control("POST", "faults", {"latencyMs": LATENCY_MS})
+        before = _requests(bench)
+        drained: Drained = bench.peer.work(len(events), concurrency=5)
+        bench.note(name, "entity events", "", peer=drained.count)
+        bench.note(name, "wall time", "s", peer=drained.seconds)
+        bench.note(name, "HTTP requests", "", peer=_requests(bench) - before)
+    bench.control("DELETE", "faults")
+
+
+def expiration(bench: Bench) -> None:
+    """100 campaigns with 50 overdue events each, one job a campaign."""
+    name, campaigns = "event-expiration", bench.sized(100)
+    campaign_ids = [f"campaign-{n}" for n in range(1, campaigns + 1)]
+    _overdue(bench, campaign_ids)
+    bench.ours.clear()
+    before = _requests(bench)
+    seconds = _work_off(bench, [("EVENT_EXPIRATION", campaign_id) for campaign_id in campaign_ids])
+    bench.note(name, "wall time", "s", ours=seconds)
+    bench.note(name, "HTTP requests", "", ours=_requests(bench) - before)
+    if bench.peer:
+        _overdue(bench, campaign_ids)
+        bench.peer.clear()
+        bench.peer.submit_jobs([{"data": {"kind": "expire", "campaignId": c}} for c in campaign_ids])
+        before = _requests(bench)
+        bench.note(name, "wall time", "s", peer=bench.peer.work(campaigns, concurrency=5).seconds)
+        bench.note(name, "HTTP requests", "", peer=_requests(bench) - before)
+    bench.control("DELETE", "faults")
+
+
+def operations(bench: Bench) -> None:
+    """What the sandbox serves on one core, and what our main API client does from one process."""
+    count = bench.sized(10_000)
+    bench.control("POST", "reset", {"campaigns": 3, "kingdoms": 2, "settlements": 3, "structures": 3})
+    for what, body in (("query", api_load.read_body), ("mutation", api_load.write_body)):
+        rate = api_load.operations_per_second(settings.API_URL, settings.API_SERVICE_ACCOUNT_TOKEN, body, count=count)
+        bench.note(f"sandbox, {api_load.CONNECTIONS} connections", what, "operations/s", ours=rate)
+    bench.note(f"main API client, {CLIENT_THREADS} threads", "query", "operations/s", ours=_client_rate(count))
+
+
+def _client_rate(count: int) -> float:
+    api = main_api()
+    one = ["settlement-1-1-1"]
+    api.settlements(one)
+    began = time.perf_counter()
+    with ThreadPoolExecutor(CLIENT_THREADS) as threads:
+        found = list(threads.map(lambda _: api.settlements(one)[one[0]], range(count)))
+    seconds = time.perf_counter() - began
+    if not all(isinstance(settlement, Settlement) for settlement in found):
+        raise BenchmarkFailed("the client did not find the settlement")
+    return count / seconds
+
+
+def _campaign(bench: Bench) -> None:
+    settlements = max(1, bench.sized(1000) // 10)
+    size = {"campaigns": 1, "kingdoms": 10, "settlements": settlements, "structures": 5, "events": 0, "effects": 0}
+    bench.control("POST", "reset", size)
+
+
+def _overdue(bench: Bench, campaign_ids: list[str]) -> None:
+    size = {
+        "campaigns": len(campaign_ids),
+        "kingdoms": 0,
+        "settlements": 0,
+        "structures": 0,
+        "events": 50,
+        "effects": 0,
+    }
+    bench.control("POST", "reset", size)
+    for campaign_id in campaign_ids:
+        bench.control("POST", "advance", {"campaignId": campaign_id, "to": "3000-01-01T00:00:00Z"})
+    bench.control("POST", "faults", {"latencyMs": LATENCY_MS})
+
+
+def _work_off(bench: Bench, wanted: list[tuple[str, str]]) -> float:
+    """Submit, and work until nothing is left; seconds from the first start to the last end."""
+    submissions = [Submission(type=kind, campaign_id=campaign, payload={}) for kind, campaign in wanted]
+    jobs = [job for job, _ in service.submit_many(submissions, actor="benchmark")]
+    with (
+        bench.ours.process("rqscheduler", concurrency=5) as scheduler,
+        bench.ours.process("benchmark_worker", concurrency=5) as worker,
+    ):
+        wait_for(_idle, worker, scheduler)
+    ours = Job.objects.filter(created_at__gte=jobs[0].created_at)
+    bad = ours.exclude(state__in=[State.SUCCEEDED.value, State.SKIPPED.value]).first()
+    if bad:
+        raise BenchmarkFailed(f"{bad} is {bad.state}: {bad.error}")
+    first = min(t for t in ours.values_list("started_at", flat=True) if t)
+    last = max(t for t in ours.values_list("finished_at", flat=True) if t)
+    return (last - first).total_seconds()
+
+
+def _idle() -> bool:
+    return not Job.objects.filter(state__in=UNDER_WAY).exists()
+
+
+def _event(payload: dict[str, Any], clock_due: str) -> dict[str, Any]:
+    entity = "Settlement" if "settlementId" in payload else "Structure"
+    data = {
+        "kind": "event", "entity": entity, "id": payload.get("settlementId") or payload["structureId"],
+        "event": payload.get("growthType") or payload["eventType"], "due": clock_due, "branch": f"{CAMPAIGN}-main",
+    }  # fmt: skip
+    return {"data": data}
+
+
+def _requests(bench: Bench) -> int:
+    return int(bench.control("GET", "stats")["requests"])

@@ -1,0 +1,43 @@
+"""The benchmark and the load test, as somebody runs them."""
+
+import json
+import subprocess
+import sys
+
+from tests.servers import ROOT
+
+
+def run(*words: str) -> str:
+    """`manage.py`, to its end; what it printed."""
+    done = subprocess.run(
+        [sys.executable, "manage.py", *words], cwd=ROOT, capture_output=True, text=True, timeout=110, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_quick_benchmark_measures_draining() -> None:
+    """It starts all it needs, measures, and prints JSON that holds a rate."""
+    (result,) = json.loads(run("benchmark", "--quick", "--runs", "1", "--scenario", "drain-noop", "--json"))
+
+    rates = [f["median_ours"] for f in result["figures"] if f["figure"] == "rate"]
+    assert len(rates) == 2
+    assert all(rate > 0 for rate in rates)
+
+
+def test_the_load_test_drains_what_it_submits() -> None:
+    """It shows a full bar and says how fast it went."""
+    printed = run("load_test", "50", "2")
+
+    assert "50 of 50" in printed
+    assert "drained in" in printed
+    assert "failed attempts: 0" in printed
+
+
+def test_job_types_of_benchmarks_are_unknown_to_the_service() -> None:
+    """No process but the benchmark's own worker can be asked to do nothing."""
+    code = "from jobs.registry import all_types; print(*all_types())"
+    printed = run("shell", "-v", "0", "-c", code)
+
+    assert "EVENT_EXPIRATION" in printed
+    assert "BENCHMARK" not in printed

@@ -1,0 +1,216 @@
+"""Processes that end, hang or lose what they stand on."""
+
+import os
+import signal
+from datetime import timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from django.utils import timezone
+from redis import Redis
+
+from jobs import service
+from jobs.engine import keys
+from jobs.models import CampaignClock, CronTask, Job
+from jobs.service import Submission
+from tests.conftest import Start
+from tests.servers import RedisServer, SandboxApi, wait_until
+
+
+def expiration(subject: str = "") -> Job:
+    """A job that asks the main API once."""
+    submission = Submission(type="EVENT_EXPIRATION", campaign_id="campaign-2", payload={}, subject=subject)
+    return service.submit(submission, actor="test")[0]
+
+
+def state_of(job: Job) -> str:
+    """Its state now."""
+    return str(Job.objects.values_list("state", flat=True).get(pk=job.pk))
+
+
+def children_of(pid: int) -> set[int]:
+    """The processes that `pid` has started and that still run."""
+    found = set()
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):  # it ended meanwhile
+            continue
+        if int(fields[1]) == pid and fields[0] != "Z":
+            found.add(int(stat.parent.name))
+    return found
+
+
+def runs(pid: int) -> bool:
+    """Whether a process is there and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_a_pool_starts_its_workers_again(start: Start, sandbox: SandboxApi, redis: Redis) -> None:
+    """Of two workers one is killed: another takes its place; SIGTERM ends them all."""
+    pool = start("rqworker", "--processes", "2")
+    wait_until(lambda: len(redis.smembers("rq:workers")) == 2, what="two workers are there")
+    first = children_of(pool.process.pid)
+
+    os.kill(min(first), signal.SIGKILL)
+    wait_until(lambda: len(children_of(pool.process.pid) - first) == 1, what="another was started")
+    job = expiration()
+    wait_until(lambda: state_of(job) == "SUCCEEDED", what="the job is done")
+    workers = children_of(pool.process.pid)
+
+    assert pool.stop() == 0
+    assert not [pid for pid in workers if runs(pid)]
+
+
+def test_workers_end_with_their_parent(start: Start, sandbox: SandboxApi, redis: Redis) -> None:
+    """Nobody goes on working after kill -9 of the pool: nobody would stop them."""
+    pool = start("rqworker", "--processes", "2")
+    wait_until(lambda: len(redis.smembers("rq:workers")) == 2, what="two workers are there")
+    workers = children_of(pool.process.pid)
+
+    pool.stop(signal.SIGKILL)
+
+    wait_until(lambda: not [pid for pid in workers if runs(pid)], what="the workers ended by themselves")
+
+
+@pytest.mark.parametrize("unknown", [["rqworker", "no-such"], ["rqworker", "--processes", "0"]])
+def test_a_worker_that_cannot_work_says_why(start: Start, unknown: list[str]) -> None:
+    """A queue that is not there, a number of processes that makes no sense: one line, no traceback."""
+    worker = start(*unknown)
+
+    assert worker.process.wait(timeout=30) == 1
+    said = worker.log.read_text()
+    assert unknown[1].strip("-") in said
+    assert "Traceback" not in said
+
+
+def test_a_job_that_overruns_its_time_frees_its_slot(start: Start, sandbox: SandboxApi) -> None:
+    """With one slot: the overrun counts as an unknown outcome, and the next job runs before the slow call ends."""
+    sandbox.control("POST", "faults", {"latencyMs": 8000, "operations": ["getOverdueEvents"]})
+    start("rqworker", JOB_TIMEOUT_SECONDS="1", QUEUE_CONCURRENCY="1", API_REQUEST_TIMEOUT_MS="9000")
+    slow = expiration()
+    wait_until(lambda: state_of(slow) == "RETRYING", what="the slow job is given up")
+    at = timezone.now().isoformat()
+    effect, _ = service.submit(
+        Submission(
+            type="DEFERRED_EFFECT", campaign_id="campaign-1", payload={"effectId": "effect-1-1", "executeAt": at}
+        ),
+        actor="test",
+    )
+
+    wait_until(lambda: state_of(effect) == "SUCCEEDED", within_s=6, what="the next job is done")
+
+    entry = slow.audit_trail.get(now="RETRYING")
+    assert "JOB_TIMEOUT_SECONDS" in entry.reason
+    assert entry.attempt == 1
+
+
+def test_everything_comes_back_after_redis_did(
+    start: Start, sandbox: SandboxApi, redis: Redis, redis_server: RedisServer
+) -> None:
+    """Worker, scheduler and listener ride out a restart of Redis: jobs submitted before, during and after are done."""
+    for name in ("rqworker", "rqscheduler", "pubsub_listener"):
+        start(name)
+    wait_until(lambda: CampaignClock.objects.filter(campaign_id="campaign-1").exclude(processed_world_time="").exists())
+    soon = timezone.now() + timedelta(seconds=4)
+    before, _ = service.submit(
+        Submission(type="EVENT_EXPIRATION", campaign_id="campaign-2", payload={}, due_at=soon), actor="test"
+    )
+
+    redis_server.stop()
+    during = expiration("during")
+    redis_server.start()
+    after = expiration("after")
+
+    for job in (before, during, after):
+        wait_until(lambda job=job: state_of(job) == "SUCCEEDED", within_s=45, what=f"{job.subject or 'before'} is done")  # type: ignore[misc]
+    sandbox.control("POST", "advance", {"campaignId": "campaign-1", "minutes": 60})
+    world_time = sandbox.world()["campaigns"]["campaign-1"]["currentWorldTime"]
+    heard = CampaignClock.objects.filter(campaign_id="campaign-1", processed_world_time=world_time)
+    wait_until(heard.exists, within_s=45, what="the listener hears again")
+
+
+def test_everything_comes_back_into_a_redis_that_was_emptied(start: Start, sandbox: SandboxApi, redis: Redis) -> None:
+    """Everything is flushed under running processes: what was queued, what waits and what comes after is done once."""
+    for name in ("rqworker", "rqscheduler", "pubsub_listener"):
+        start(name)
+    wait_until(lambda: CampaignClock.objects.filter(campaign_id="campaign-1").exclude(processed_world_time="").exists())
+    soon = timezone.now() + timedelta(seconds=6)
+    submissions = [
+        Submission(type="EVENT_EXPIRATION", campaign_id="campaign-2", payload={}, subject=str(n), due_at=due)
+        for n in range(40)
+        for due in (None, soon)
+    ]
+    jobs = [job for job, _ in service.submit_many(submissions, actor="test")]
+
+    redis.flushall()
+    sandbox.control("POST", "advance", {"campaignId": "campaign-1", "minutes": 60})
+    jobs.append(expiration("after"))
+
+    done = Job.objects.filter(pk__in=[job.pk for job in jobs], state="SUCCEEDED")
+    wait_until(lambda: done.count() == len(jobs), within_s=60, what="all done")
+    assert {job.audit_trail.filter(now="RUNNING").count() for job in jobs} == {1}
+    world_time = sandbox.world()["campaigns"]["campaign-1"]["currentWorldTime"]
+    heard = CampaignClock.objects.filter(campaign_id="campaign-1", processed_world_time=world_time)
+    wait_until(heard.exists, within_s=45, what="the listener has heard")
+
+
+def test_a_killed_listener_misses_nothing(start: Start, sandbox: SandboxApi) -> None:
+    """World time that passed while nobody listened is caught up with by the next listener."""
+    first = start("pubsub_listener")
+    wait_until(lambda: CampaignClock.objects.filter(campaign_id="campaign-1").exclude(processed_world_time="").exists())
+    first.stop(signal.SIGKILL)
+    sandbox.control("POST", "advance", {"campaignId": "campaign-1", "minutes": 600})
+    world_time = sandbox.world()["campaigns"]["campaign-1"]["currentWorldTime"]
+
+    start("pubsub_listener")
+
+    heard = CampaignClock.objects.filter(campaign_id="campaign-1", processed_world_time=world_time)
+    wait_until(heard.exists, within_s=45, what="caught up")
+    assert Job.objects.filter(type="EVENT_EXPIRATION", subject=f"heard:{world_time}").count() == 1
+
+
+def test_cron_fires_once_across_a_takeover(start: Start, sandbox: SandboxApi, redis: Redis) -> None:
+    """A task of every second has one job for each second, although its scheduler was killed between two of them."""
+    task = CronTask.objects.create(
+        name="each-second", type="EVENT_EXPIRATION", campaign_id="campaign-2", expression="* * * * * *", misfire="all"
+    )
+    schedulers = [start("rqscheduler"), start("rqscheduler")]
+    fired = Job.objects.filter(source="cron:each-second")
+    wait_until(lambda: fired.count() >= 2, what="it fires")
+    active = next(s for s in schedulers if "scheduler.active" in s.log.read_text())
+    active.stop(signal.SIGKILL)
+    before = fired.count()
+    redis.pexpire(keys.LEASE.format("scheduler"), 1000)  # its time is over sooner than LEASE's twelve seconds
+    wait_until(lambda: fired.count() >= before + 3, what="the other one took over")
+    CronTask.objects.filter(pk=task.pk).update(enabled=False)
+
+    due = sorted(fired.values_list("due_at", flat=True))
+    assert {(later - sooner) for sooner, later in pairwise(due)} == {timedelta(seconds=1)}
+
+
+def test_a_second_scheduler_changes_nothing(start: Start, sandbox: SandboxApi) -> None:
+    """Two schedulers and a worker: each job is queued once, run once, and goes on when the active one is killed."""
+    schedulers = [start("rqscheduler"), start("rqscheduler")]
+    start("rqworker")
+    due = timezone.now() + timedelta(seconds=3)
+    submissions = [
+        Submission(type="EVENT_EXPIRATION", campaign_id="campaign-2", payload={}, subject=str(n), due_at=due)
+        for n in range(40)
+    ]
+    jobs = [job for job, _ in service.submit_many(submissions, actor="test")]
+    wait_until(lambda: Job.objects.filter(pk__in=[j.pk for j in jobs], state="SUCCEEDED").count() == 40, what="done")
+
+    assert [job.audit_trail.count() for job in jobs] == [4] * 40
+    schedulers[0].stop(signal.SIGKILL)
+    later, _ = service.submit(
+        Submission(
+            type="EVENT_EXPIRATION", campaign_id="campaign-2", payload={}, due_at=timezone.now() + timedelta(1e-5)
+        ),
+        actor="test",
+    )
+    wait_until(lambda: state_of(later) == "SUCCEEDED", within_s=40, what="the other one took over")

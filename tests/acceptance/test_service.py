@@ -1,0 +1,249 @@
+"""The whole service: a real Redis, worker, scheduler, listener and main API, each a process of its own."""
+
+import signal
+from datetime import timedelta
+from itertools import pairwise
+
+import django_rq
+import pytest
+from django.utils import timezone
+from redis import Redis
+
+from jobs import service
+from jobs.models import AuditEntry, CampaignClock, Job, ScheduleRow
+from jobs.service import Submission
+from jobs.states import MOVES, State
+from tests.conftest import Start
+from tests.servers import SandboxApi, wait_until
+
+CAMPAIGN = "campaign-1"
+
+
+def effect(effect_id: str, *, in_s: float = 0, **more: object) -> Job:
+    """Submit a deferred effect of the first campaign."""
+    at = (timezone.now() + timedelta(seconds=in_s)).isoformat()
+    payload = {"effectId": effect_id, "executeAt": at}
+    job, _ = service.submit(
+        Submission(type="DEFERRED_EFFECT", campaign_id=CAMPAIGN, payload=payload, **more),  # type: ignore[arg-type]
+        actor="test",
+    )
+    return job
+
+
+def state_of(job: Job) -> str:
+    """Its state now."""
+    return str(Job.objects.values_list("state", flat=True).get(pk=job.pk))
+
+
+def assert_audited(job: Job) -> None:
+    """Its trail is a chain of allowed moves from its submission to its state."""
+    trail = list(job.audit_trail.order_by("id"))
+    assert trail[0].was == ""
+    for before, after in pairwise(trail):
+        assert after.was == before.now
+        assert State(after.now) in MOVES[State(after.was)]
+        assert after.actor
+    assert trail[-1].now == state_of(job)
+
+
+def test_world_time_advanced_moves_the_world(start: Start, sandbox: SandboxApi, redis: Redis) -> None:
+    """A worldTimeAdvanced message expires events, lets settlements grow and wears structures, all of it audited."""
+    for name in ("rqworker", "rqscheduler", "pubsub_listener"):
+        start(name)
+    wait_until(lambda: CampaignClock.objects.filter(campaign_id=CAMPAIGN).exists(), what="caught up at start")
+    wait_until(lambda: ScheduleRow.objects.filter(campaign_id=CAMPAIGN).count() == 48, what="rows")
+    before = sandbox.world()
+
+    sandbox.control("POST", "advance", {"campaignId": CAMPAIGN, "minutes": 360})
+
+    wait_until(lambda: all(e["isCompleted"] for e in events(sandbox)), what="events expired")
+    ends = ("SUCCEEDED", "SKIPPED")
+    wait_until(lambda: Job.objects.filter(type="SETTLEMENT_GROWTH", state__in=ends).count() >= 18, what="grown")
+    wait_until(lambda: Job.objects.filter(type="STRUCTURE_MAINTENANCE", state__in=ends).count() >= 18, what="worn")
+    after = sandbox.world()
+    for settlement_id, settlement in after["settlements"].items():
+        if settlement_id.startswith("settlement-1-"):
+            old = before["settlements"][settlement_id]
+            assert settlement["variables"]["motto"] == old["variables"]["motto"]
+            assert settlement["variables"]["resources"]["gold"] >= 5
+            assert settlement["variables"]["schedulerMarks"]["clock"] == "world"
+    assert any(s["variables"].get("maintenanceDue") for s in after["structures"].values())
+    for job in Job.objects.filter(state="SUCCEEDED"):
+        assert_audited(job)
+    assert not Job.objects.filter(state="DEAD").exists()
+
+
+def events(sandbox: SandboxApi) -> list[dict[str, object]]:
+    """The first campaign's events that are overdue by now."""
+    return [e for e in sandbox.world()["events"].values() if e["campaignId"] == CAMPAIGN]
+
+
+def test_effect_is_executed_once_on_time(start: Start, sandbox: SandboxApi) -> None:
+    """A deferred effect runs at its time, never early and at most a second late, and keeps its execution id."""
+    start("rqworker")
+    start("rqscheduler")
+    job = effect("effect-1-1", in_s=6)
+
+    wait_until(lambda: state_of(job) == "SUCCEEDED", what="effect executed")
+
+    job.refresh_from_db()
+    started = AuditEntry.objects.get(job=job, now="RUNNING").at
+    assert timedelta(0) <= started - job.due_at < timedelta(seconds=1)
+    assert isinstance(job.result, dict)
+    assert job.result["executionId"] == "execution-1"
+    assert len(sandbox.world()["executions"]) == 1
+    assert_audited(job)
+
+
+def test_killed_worker_loses_nothing(start: Start, sandbox: SandboxApi) -> None:
+    """After kill -9 of a worker its idempotent job runs again; an effect of unknown outcome is a dead letter."""
+    sandbox.control("POST", "faults", {"latencyMs": 1500})
+    worker = start("rqworker")
+    start("rqscheduler")
+    expiration, _ = service.submit(Submission(type="EVENT_EXPIRATION", campaign_id=CAMPAIGN, payload={}), actor="test")
+    executed = effect("effect-1-1")
+    wait_until(lambda: state_of(expiration) == state_of(executed) == "RUNNING", what="both running")
+
+    worker.stop(signal.SIGKILL)
+    sandbox.control("DELETE", "faults")
+    start("rqworker")
+
+    wait_until(lambda: state_of(expiration) == "SUCCEEDED", what="expiration ran again")
+    wait_until(lambda: state_of(executed) == "DEAD", what="effect is a dead letter")
+    executed.refresh_from_db()
+    assert "unknown" in executed.audit_trail.get(now="DEAD").reason
+    assert_audited(expiration)
+
+
+def test_sigterm_lets_running_jobs_finish(start: Start, sandbox: SandboxApi) -> None:
+    """A stopping worker takes nothing new, finishes what runs and exits with 0."""
+    sandbox.control("POST", "faults", {"latencyMs": 800})
+    worker = start("rqworker", QUEUE_CONCURRENCY="1")
+    first, second = effect("effect-1-1"), effect("effect-1-2")
+    wait_until(lambda: state_of(first) == "RUNNING", what="first runs")
+
+    code = worker.stop()
+
+    assert code == 0
+    assert state_of(first) == "SUCCEEDED"
+    assert state_of(second) == "QUEUED"
+
+
+def test_priorities_are_worked_strictly_in_order(start: Start, sandbox: SandboxApi) -> None:
+    """Whatever was submitted first, the more urgent job starts first."""
+    order = ["LOW", "NORMAL", "HIGH", "CRITICAL"]
+    jobs = {p: effect(f"effect-1-{n}", priority=p) for n, p in enumerate(order, start=1)}
+    start("rqworker", QUEUE_CONCURRENCY="1")
+
+    wait_until(lambda: all(state_of(j) in ("SUCCEEDED", "SKIPPED") for j in jobs.values()), what="all done")
+
+    for job in jobs.values():
+        job.refresh_from_db()
+    assert sorted(order, key=lambda p: jobs[p].started_at or timezone.now()) == order[::-1]
+
+
+def test_lost_redis_is_filled_again(start: Start, sandbox: SandboxApi, redis: Redis) -> None:
+    """What Redis forgot is put back from the database and runs."""
+    queued, later = effect("effect-1-1"), effect("effect-1-2", in_s=2)
+    redis.flushall()
+
+    start("rqscheduler")
+    start("rqworker")
+
+    wait_until(lambda: state_of(queued) == state_of(later) == "SUCCEEDED", what="both executed")
+
+
+def test_outage_of_the_main_api_is_sat_out(start: Start, sandbox: SandboxApi) -> None:
+    """While the main API is away jobs wait for the breaker, using up no attempt, and run when it is back."""
+    sandbox.control("POST", "faults", {"outage": True})
+    start("rqworker", QUEUE_MAX_RETRIES="50")
+    start("rqscheduler")
+    jobs = [
+        service.submit(
+            Submission(type="EVENT_EXPIRATION", campaign_id=CAMPAIGN, payload={}, subject=str(n)), actor="test"
+        )[0]
+        for n in range(8)
+    ]
+    waits = AuditEntry.objects.filter(reason__startswith="circuit breaker open")
+    wait_until(waits.exists, what="the breaker opened")
+
+    sandbox.control("DELETE", "faults")
+
+    wait_until(lambda: all(state_of(j) == "SUCCEEDED" for j in jobs), what="all done")
+
+
+@pytest.mark.parametrize("fault", [{"versionConflicts": 2}, {"errorRate": 0.3}, {"malformed": 1}])
+def test_growth_comes_through_faults(start: Start, sandbox: SandboxApi, fault: dict[str, object]) -> None:
+    """Whatever fails on the way, one growth is applied just once."""
+    start("rqworker", QUEUE_MAX_RETRIES="20", API_CIRCUIT_BREAKER_THRESHOLD="1000")
+    start("rqscheduler")
+    before = sandbox.world()["settlements"]["settlement-1-1-1"]["variables"]["resources"].get("gold", 0)
+    sandbox.control("POST", "faults", fault)
+    payload = {"settlementId": "settlement-1-1-1", "growthType": "RESOURCE_GENERATION"}
+
+    job, _ = service.submit(Submission(type="SETTLEMENT_GROWTH", campaign_id=CAMPAIGN, payload=payload), actor="test")
+
+    wait_until(lambda: state_of(job) in ("SUCCEEDED", "SKIPPED"), what="grown")
+    after = sandbox.world()["settlements"]["settlement-1-1-1"]["variables"]["resources"]["gold"]
+    assert after == before + 5
+
+
+def test_campaign_without_a_clock_grows_on_wall_clock_time(start: Start, sandbox: SandboxApi) -> None:
+    """Its rows fall due as real time passes, again and again, each due time applied once."""
+    variables = {"population": 100, "populationGrowthIntervalMinutes": 0.05, "motto": "x"}
+    sandbox.control("POST", "settlements", {"id": "settlement-2-1-1", "level": 1, "variables": variables})
+    start("rqworker")
+    start("rqscheduler")
+    service.submit(
+        Submission(type="RECALCULATE_SETTLEMENT_SCHEDULES", campaign_id="campaign-2", payload={}), actor="test"
+    )
+    grown = Job.objects.filter(subject="settlement-2-1-1:POPULATION_GROWTH", state="SUCCEEDED")
+
+    wait_until(lambda: grown.count() >= 3, what="three growths")
+
+    settlement = sandbox.world()["settlements"]["settlement-2-1-1"]
+    population = 100
+    for _ in range(sum(grown.values_list("occurrences", flat=True))):
+        population = min(1000, (population * 105 + 50) // 100)
+    assert settlement["variables"]["population"] >= population
+    assert settlement["variables"]["schedulerMarks"]["clock"] == "wall"
+    assert grown.values("clock_due").distinct().count() == grown.count()
+
+
+def test_suspended_workers_take_nothing(start: Start, sandbox: SandboxApi, redis: Redis) -> None:
+    """rqsuspend holds the queues until rqresume; a stranger's RQ job runs by RQ's own means."""
+    assert start("rqsuspend").process.wait(timeout=30) == 0
+    start("rqworker")
+    wait_until(lambda: redis.smembers("rq:workers"), what="the worker is there")
+    job = effect("effect-1-1")
+    stranger = django_rq.enqueue(len, "four")
+    still = timezone.now() + timedelta(seconds=2)
+    wait_until(lambda: timezone.now() > still)
+    assert state_of(job) == "QUEUED"
+
+    assert start("rqresume").process.wait(timeout=30) == 0
+
+    wait_until(lambda: state_of(job) == "SUCCEEDED", what="executed")
+    wait_until(lambda: stranger.get_status(refresh=True) == "finished", what="the stranger's job ran")
+    assert stranger.return_value() == 4
+
+
+def test_a_stream_of_close_due_times_is_kept(start: Start, sandbox: SandboxApi) -> None:
+    """150 jobs due 20 ms apart all start, none early, none more than a second late."""
+    start("rqworker")
+    start("rqscheduler")
+    first = timezone.now() + timedelta(seconds=5)
+    submissions = [
+        Submission(
+            type="EVENT_EXPIRATION", campaign_id="campaign-2", payload={}, due_at=first + timedelta(milliseconds=20 * n)
+        )
+        for n in range(150)
+    ]
+    jobs = [job.pk for job, _ in service.submit_many(submissions, actor="test")]
+    done = Job.objects.filter(pk__in=jobs, state="SUCCEEDED")
+
+    wait_until(lambda: done.count() == 150, what="all done")
+
+    for job in done:
+        assert job.started_at is not None
+        assert timedelta(0) <= job.started_at - job.due_at < timedelta(seconds=1)

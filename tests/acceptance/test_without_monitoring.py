@@ -1,0 +1,52 @@
+"""The service without its monitoring."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from redis import Redis
+
+from tests.environment import FOLDER, REDIS_PORT
+from tests.servers import ROOT, SandboxApi
+
+PARTS = ("manage.py", "gunicorn.conf.py", "scheduler_project", "jobs", "sandbox", "templates")
+SUBMIT = """
+from jobs.service import Submission, submit
+submit(Submission(type="EVENT_EXPIRATION", campaign_id="campaign-2", payload={}), actor="test")
+"""
+STATES = """
+from jobs.models import Job
+print(sorted(Job.objects.values_list("state", flat=True)))
+from django.test import Client
+from django.contrib.auth.models import User
+client = Client()
+client.force_login(User.objects.create_superuser("ann", "", "x"))
+print([client.get(url).status_code for url in ("/admin/", "/admin/jobs/job/", "/health")])
+"""
+
+
+def test_every_job_runs_with_the_folder_deleted(tmp_path: Path, redis: Redis, sandbox: SandboxApi) -> None:
+    """Migrate, submit, work, and the operators' pages; only what monitoring serves is not there."""
+    for part in PARTS:
+        copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
+        copy(ROOT / part, tmp_path / part)
+    url = f"sqlite:///{FOLDER / 'alone.sqlite3'}"
+    environment = {**os.environ, "DATABASE_URL": url, "REDIS_URL": f"redis://127.0.0.1:{REDIS_PORT}/3"}
+
+    def manage(*words: str) -> str:
+        command = [sys.executable, "manage.py", *words]
+        ended = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100, check=False
+        )
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        return ended.stdout
+
+    manage("migrate", "--verbosity", "0")
+    manage("shell", "--no-imports", "--verbosity", "0", "-c", SUBMIT)
+    manage("rqworker", "--burst")
+    told = manage("shell", "--no-imports", "--verbosity", "0", "-c", STATES).splitlines()
+
+    assert not (tmp_path / "monitoring").exists()
+    assert told[-2:] == ["['SUCCEEDED']", "[200, 200, 404]"]

@@ -1,0 +1,35 @@
+"""Chromium for tests and screenshots."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+MISSING = "no Chromium here, and none could be installed: apt-get install chromium"
+_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+              "--disable-component-update", "--disable-sync"]  # fmt: skip
+WIDE, NARROW = 1440, 390  # pixels
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """The system's Chromium, without a window."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=_ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+def page_of(browser: Browser, url: str, session: str, *, theme: Any = "light", width: int = WIDE) -> Page:
+    """A page of somebody whose session cookie is `session`, in a window of its own."""
+    context = browser.new_context(
+        base_url=url, color_scheme=theme, viewport={"width": width, "height": 900}, timezone_id="Europe/Berlin",
+        reduced_motion="reduce",
+    )  # fmt: skip
+    context.set_default_timeout(20_000)
+    cookie: Any = {"name": "sessionid", "value": session, "url": url}
+    context.add_cookies([cookie])
+    return context.new_page()

@@ -1,0 +1,96 @@
+"""One fixture for each real thing, ended whatever happens."""
+
+from collections.abc import Callable, Iterator
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+from django.conf import settings
+from django.db import connection
+from redis import Redis
+
+from jobs import tally
+from jobs.main_api.client import MainApi, main_api
+from monitoring import health
+from monitoring.metrics import TOTALS
+from tests.environment import API_PORT, REDIS_PORT, TOKEN
+from tests.servers import RedisServer, Running, SandboxApi, manage
+
+Start = Callable[..., Running]
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """The Redis of REDIS_URL."""
+    server = RedisServer(REDIS_PORT)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def redis(redis_server: RedisServer) -> Redis:
+    """An empty Redis, into which nothing comes that earlier tests have counted in this process."""
+    client = Redis.from_url(redis_server.url)
+    tally.flush()
+    client.flushall()
+    return client
+
+
+@pytest.fixture(scope="session")
+def sandbox_process(redis_server: RedisServer) -> Iterator[SandboxApi]:
+    """The sandbox of API_URL."""
+    sandbox = SandboxApi(API_PORT, TOKEN, redis_server.url)
+    yield sandbox
+    sandbox.running.stop()
+
+
+@pytest.fixture
+def sandbox(sandbox_process: SandboxApi, redis: Redis) -> SandboxApi:
+    """The sandbox as seeded, without faults."""
+    sandbox_process.reset()
+    return sandbox_process
+
+
+@pytest.fixture
+def api(sandbox: SandboxApi) -> MainApi:
+    """A client of the sandbox."""
+    main_api.cache_clear()
+    return main_api()
+
+
+@pytest.fixture
+def start(transactional_db: None, redis: Redis) -> Iterator[Start]:
+    """Starts processes of the service on the tests' database."""
+    running: list[Running] = []
+
+    def begin(*words: str, **environment: str) -> Running:
+        process = manage(*words, DATABASE_URL=database_url(), **environment)
+        running.append(process)
+        return process
+
+    yield begin
+    for process in running:
+        process.stop()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_remembered() -> None:
+    """What one process shares for seconds must not reach from one test into the next."""
+    health.HEALTH.forget()
+    health.READINESS.forget()
+    TOTALS.forget()
+
+
+def database_url() -> str:
+    """The tests' database, as other processes find it."""
+    name = str(connection.settings_dict["NAME"])
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{name}"
+    from tests.environment import DATABASE_URL
+
+    return urlunsplit(urlsplit(DATABASE_URL)._replace(path=f"/{name}"))
+
+
+@pytest.fixture
+def queue_names() -> tuple[str, ...]:
+    """The queues in order."""
+    return tuple(settings.QUEUE_NAMES)

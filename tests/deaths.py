@@ -1,0 +1,41 @@
+"""Dead jobs by the ledger's own means, however many."""
+
+from collections.abc import Sequence
+
+from django.utils import timezone
+
+from jobs import ledger
+from jobs.ledger import Ending
+from jobs.service import Submission, submit_many
+from jobs.states import State
+
+REASON = "failure 3 of 3: main API: HTTP 500"
+
+
+def die(
+    number: int = 1,
+    *,
+    campaigns: Sequence[str] = ("c",),
+    actor: str = "test",
+    reason: str = REASON,
+    error: str = "TransientError: main API: HTTP 500",
+) -> list[str]:
+    """Let `number` jobs be submitted, claimed and die; their ids."""
+    now = timezone.now()
+    work = [
+        Submission(
+            type="EVENT_EXPIRATION",
+            campaign_id=campaigns[n % len(campaigns)],
+            payload={},
+            subject=f"{now.timestamp()} {n}",
+        )
+        for n in range(number)
+    ]
+    jobs = submit_many(work, actor=actor)
+    ids = [str(job.id) for job, *_ in jobs]
+    for start in range(0, number, 500):
+        part = ids[start : start + 500]
+        claimed = ledger.cycle([], part, actor="worker:w", worker="w", now=timezone.now())[1]
+        ends = [Ending(job, State.DEAD, reason, counts=True, error=error) for job in claimed]
+        ledger.cycle(ends, [], actor="worker:w", worker="w", now=timezone.now())
+    return ids

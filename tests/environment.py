@@ -1,0 +1,35 @@
+"""The environment of the tests, set before Django reads its settings: nothing of the machine's own shines through."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from sandbox.ports import free_port
+from scheduler_project.environment import VARIABLES
+
+FOLDER = Path(tempfile.mkdtemp(prefix="scheduler-tests-"))
+REDIS_PORT = free_port()
+API_PORT = free_port()
+TOKEN = "camp_sk_tests"
+DATABASE_URL = os.environ.get("TEST_DATABASE_URL", f"sqlite:///{FOLDER / 'db.sqlite3'}")
+
+for variable in VARIABLES:
+    os.environ.pop(variable.name, None)
+os.environ |= {
+    "ENVIRONMENT": "test",
+    "LOG_LEVEL": "info",
+    "DATABASE_URL": DATABASE_URL,
+    "REDIS_URL": f"redis://127.0.0.1:{REDIS_PORT}",
+    "API_URL": f"http://127.0.0.1:{API_PORT}/graphql",
+    "API_SERVICE_ACCOUNT_TOKEN": TOKEN,
+    "API_REQUEST_TIMEOUT_MS": "2000",
+    "API_CIRCUIT_BREAKER_DURATION_MS": "1500",
+    "QUEUE_RETRY_BACKOFF_MS": "200",
+    "LEASE_SECONDS": "3",
+    "SHUTDOWN_GRACE_SECONDS": "10",
+    "SCHEDULER_API_TOKENS": "tests:secret-of-tests",
+    "ALERT_ALLOW_PRIVATE_NETWORKS": "true",
+    "CRON_EVENT_EXPIRATION": "0 0 1 1 *",
+    "CRON_SETTLEMENT_GROWTH": "0 0 1 1 *",
+    "CRON_STRUCTURE_MAINTENANCE": "0 0 1 1 *",
+}

@@ -1,0 +1,53 @@
+"""Who did what, and from where: of jobs and of everything else."""
+
+from typing import Any
+
+import pytest
+from django.test import Client
+from redis import Redis
+
+from jobs import origin
+from jobs.acts import record_act
+from jobs.models import AuditEntry, Job, OperatorAct
+from jobs.service import Submission, submit
+
+pytestmark = pytest.mark.django_db(transaction=True)
+FROM: dict[str, Any] = {"HTTP_X_REQUEST_ID": "req-7", "HTTP_X_FORWARDED_FOR": "203.0.113.9"}
+
+
+def test_a_move_by_a_person_says_where_it_came_from(admin_client: Client, redis: Redis) -> None:
+    """Address and request id stand in the audit entry; a move that no request made has none."""
+    job, _ = submit(Submission(type="EVENT_EXPIRATION", campaign_id="c", payload={}), actor="test")
+    form = {"action": "cancel", "_selected_action": [str(job.pk)], "confirmed": "1"}
+
+    answer = admin_client.post("/admin/jobs/job/", form, **FROM)
+
+    assert answer.headers["X-Request-Id"] == "req-7"
+    entry = job.audit_trail.get(now="CANCELLED")
+    assert entry.details == {"from": {"ip": "127.0.0.1 for 203.0.113.9", "request_id": "req-7"}}
+    assert AuditEntry.objects.exclude(pk=entry.pk).get(job=job).details is None
+
+
+def test_the_request_id_of_the_client_goes_with_the_job(client: Client, redis: Redis) -> None:
+    """One that could do harm in a header or a log is replaced."""
+    token: dict[str, Any] = {"HTTP_AUTHORIZATION": "Bearer secret-of-tests"}
+    for body in ('{"type": "EVENT_EXPIRATION", "campaignId": "1"}', '{"type": "EVENT_EXPIRATION", "campaignId": "2"}'):
+        client.post("/api/jobs", body, content_type="application/json", **token, HTTP_X_REQUEST_ID="req-7")
+    client.post("/api/jobs", body.replace("2", "3"), content_type="application/json", **token, HTTP_X_REQUEST_ID="a b")
+
+    ids = list(Job.objects.order_by("id").values_list("request_id", flat=True))
+    assert ids[:2] == ["req-7", "req-7"]
+    assert len(ids[2]) == 32
+
+
+def test_an_act_is_written_once_and_for_ever() -> None:
+    """Who, what, why and what changed; nobody changes or deletes it."""
+    act = record_act(actor="user:ann", verb="paused", thing="queue high", reason="noise", changes={"on": (True, False)})
+
+    assert OperatorAct.objects.get().changes == {"on": [True, False]}
+    assert (act.ip, act.request_id) == ("", "")
+    assert origin.current().ip == ""
+    with pytest.raises(TypeError):
+        act.save()
+    with pytest.raises(TypeError):
+        act.delete()

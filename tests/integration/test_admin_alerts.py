@@ -1,0 +1,203 @@
+"""The pages of alerts: what a person sees, may do, and never sees."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.test import Client
+from django.utils import timezone
+
+from jobs.models import OperatorAct
+from monitoring import alerting
+from monitoring.models import Alert, AlertHandler, Delivery, MonitorState, Severity
+
+pytestmark = pytest.mark.django_db
+HANDLERS = "/admin/monitoring/alerthandler/"
+ALERTS = "/admin/monitoring/alert/"
+DELIVERIES = "/admin/monitoring/delivery/"
+COMMON = {"minimum_severity": 20, "time_zone": "UTC", "enabled": "on", "wake_for_critical": "on", "campaigns": ""}
+
+
+@pytest.fixture
+def ann(client: Client) -> Client:
+    """An administrator."""
+    return person(client, "ann", "Administrator")
+
+
+def person(client: Client, name: str, group: str) -> Client:
+    """Somebody of a group, logged in."""
+    user = User.objects.create_user(name, is_staff=True)
+    user.groups.add(Group.objects.get(name=group))
+    client.force_login(user)
+    return client
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "config", "secrets"),
+    [
+        ("log", {}, {}, {}),
+        ("email", {"to": "ann@example.org"}, {"to": "ann@example.org"}, {}),
+        ("webhook", {"url": "https://h/x", "secret": "hush-hush"}, {"url": "https://h/x"}, {"secret": "hush-hush"}),
+        ("slack", {"url": "https://h/T/B/hush-hush"}, {}, {"url": "https://h/T/B/hush-hush"}),
+        ("pagerduty", {"routing_key": "hush-hush", "url": ""}, {"url": ""}, {"routing_key": "hush-hush"}),
+        ("apprise", {"url": "json://u:hush-hush@h/"}, {}, {"url": "json://u:hush-hush@h/"}),
+    ],
+)
+def test_a_form_fitted_to_each_kind(
+    ann: Client, kind: str, fields: dict[str, str], config: dict[str, str], secrets: dict[str, str]
+) -> None:
+    """Saved as the kind wants it; a secret is never shown again, and an empty one is the one that stands."""
+    form = {"name": "n", **COMMON, **{f"channel_{name}": value for name, value in fields.items()}}
+    assert f"?kind={kind}" in ann.get(f"{HANDLERS}add/").content.decode()
+
+    added = ann.post(f"{HANDLERS}add/?kind={kind}", form)
+    handler = AlertHandler.objects.get()
+    page = ann.get(f"{HANDLERS}{handler.pk}/change/").content.decode()
+    hidden = {f"channel_{name}": "" for name in secrets}
+    changed = ann.post(f"{HANDLERS}{handler.pk}/change/", {**form, **hidden, "name": "m"})
+    handler.refresh_from_db()
+
+    assert (added.status_code, changed.status_code) == (302, 302)
+    assert (handler.name, handler.kind, handler.config, handler.secrets) == ("m", kind, config, secrets)
+    assert "hush-hush" not in page
+    assert "hush-hush" not in str(list(OperatorAct.objects.values()))
+    assert [act.verb for act in OperatorAct.objects.order_by("id")] == ["added", "changed"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "words"),
+    [
+        ("email", {"channel_to": "nobody"}, "valid email"),
+        ("email", {"channel_to": ""}, "required"),
+        ("webhook", {"channel_url": "ftp://h", "channel_secret": "x"}, "begins http"),
+        ("webhook", {"channel_url": "http://h", "channel_secret": ""}, "required"),
+        ("slack", {"channel_url": "file:///etc/passwd"}, "begins http"),
+        ("apprise", {"channel_url": "syslog://"}, "not offered"),
+        ("apprise", {"channel_url": "no such"}, "knows no such URL"),
+        ("log", {"time_zone": "Mars/Olympus"}, "there is no time zone"),
+        ("log", {"quiet_from": "22:00"}, "a beginning and an end"),
+    ],
+)
+def test_what_does_not_fit_is_named(ann: Client, kind: str, fields: dict[str, str], words: str) -> None:
+    """Under its field; nothing is stored."""
+    answer = ann.post(f"{HANDLERS}add/?kind={kind}", {"name": "n", **COMMON, **fields})
+
+    assert words in answer.content.decode()
+    assert not AlertHandler.objects.exists()
+
+
+def test_a_test_alert_by_a_button(ann: Client) -> None:
+    """It says so when nobody is there to send it."""
+    handler = AlertHandler.objects.create(name="n", kind="log")
+    click = {"action": "send_test", "_selected_action": [handler.pk]}
+
+    waits = ann.post(HANDLERS, click, follow=True).content.decode()
+    MonitorState.objects.create(until=timezone.now() + timedelta(seconds=15))
+    sent = ann.post(HANDLERS, click, follow=True)
+
+    assert "no monitor is running" in waits
+    assert "on its way" in sent.content.decode()
+    assert Delivery.objects.filter(action="test", handler=handler).count() == 2
+    assert "Send test alert" in ann.get(f"{HANDLERS}{handler.pk}/change/").content.decode()
+
+
+@pytest.mark.parametrize(("verb", "field"), [("acknowledge", "acknowledged_by"), ("resolve", "resolved_by")])
+def test_acknowledge_and_resolve_by_whom(ann: Client, verb: str, field: str) -> None:
+    """It says what was done and what was not, leads back to the page, and stands in the audit trail."""
+    alerting.critical("x")
+    alert = Alert.objects.get()
+    page = f"{ALERTS}{alert.pk}/change/"
+    click: dict[str, Any] = {"action": verb, "_selected_action": [alert.pk], "back": page}
+
+    before = ann.get(page).content.decode()
+    first = ann.post(f"{ALERTS}?status=all", click)
+    second = ann.post(f"{ALERTS}?status=all", click, follow=True)
+    alert.refresh_from_db()
+
+    assert f'value="{verb}"' in before
+    assert first["Location"] == page
+    assert "1 left as they were" in second.content.decode()
+    assert getattr(alert, field) == "user:ann"
+    assert OperatorAct.objects.filter(actor="user:ann", verb__startswith=verb, thing="alert x").count() == 1
+
+
+def test_the_way_back_leads_nowhere_else(ann: Client) -> None:
+    """Not to another host."""
+    alerting.critical("x")
+    click = {"action": "resolve", "_selected_action": [Alert.objects.get().pk], "back": "https://evil.example/"}
+
+    assert ann.post(ALERTS, click)["Location"].startswith("/admin/monitoring/alert/")
+
+
+def test_failed_deliveries_are_sent_again(ann: Client) -> None:
+    """Those that have failed, and no others."""
+    fields = {"target": "handler:1", "handler_name": "n", "handler_kind": "log", "action": "trigger"}
+    failed = Delivery.objects.create(status="failed", attempts=10, **fields)
+    sent = Delivery.objects.create(status="sent", attempts=1, http_status=200, **fields)
+    click = {"action": "deliver_again", "_selected_action": [failed.pk, sent.pk]}
+
+    page = ann.post(DELIVERIES, click, follow=True).content.decode()
+
+    assert "1 will be sent again. 1 had not failed." in page
+    assert dict(Delivery.objects.values_list("pk", "status")) == {failed.pk: "pending", sent.pk: "sent"}
+
+
+@pytest.mark.parametrize("group", ["Viewer", "Operator"])
+def test_who_does_not_manage_alerts_only_looks(client: Client, group: str) -> None:
+    """Alerts and deliveries, not handlers; no button is shown, and the server refuses what is posted all the same."""
+    person(client, "bob", group)
+    alerting.critical("x")
+    alert = Alert.objects.get()
+    handler = AlertHandler.objects.create(name="n", kind="log")
+
+    page = client.get(f"{ALERTS}{alert.pk}/change/")
+    client.post(ALERTS, {"action": "resolve", "_selected_action": [alert.pk]})
+    client.post(HANDLERS, {"action": "send_test", "_selected_action": [handler.pk]})
+    alert.refresh_from_db()
+
+    assert page.status_code == 200
+    assert "ops-buttons" not in page.content.decode()
+    assert client.get(DELIVERIES).status_code == 200
+    assert alert.resolved_at is None
+    assert not Delivery.objects.exists()
+    for url in (HANDLERS, f"{HANDLERS}add/", f"{HANDLERS}add/?kind=log", f"{HANDLERS}{handler.pk}/change/"):
+        assert client.get(url).status_code == 403
+    assert HANDLERS not in client.get("/admin/").content.decode()
+
+
+def test_the_way_to_the_alerts_says_how_many_are_open(ann: Client) -> None:
+    """On every page; and the list says when nobody would raise any."""
+
+    def badge(answer: Any) -> Any:
+        groups = answer.context["sidebar_navigation"]
+        (item,) = [item for group in groups for item in group["items"] if item["title"] == "Alerts"]
+        return item.get("badge")
+
+    quiet = ann.get(HANDLERS)
+    for n in range(3):
+        alerting.critical(str(n))
+    alerting.acknowledge(Alert.objects.filter(title="0"), actor="user:ann")
+    told = ann.get(HANDLERS)
+    MonitorState.objects.create(until=timezone.now() + timedelta(seconds=15))
+
+    assert badge(quiet) is None
+    assert badge(told) == "2"
+    assert "No monitor is running" in quiet.content.decode()
+    assert "No monitor is running" not in ann.get(ALERTS).content.decode()
+
+
+def test_the_list_shows_what_is_not_resolved(ann: Client) -> None:
+    """Resolved ones by the filter."""
+    alerting.critical("stays")
+    alerting.warning("goes")
+    alerting.resolve(Alert.objects.filter(title="goes"), actor="user:ann")
+
+    def shown(query: str) -> set[str]:
+        page = ann.get(f"{ALERTS}{query}").content.decode()
+        return {title for title in ("stays", "goes") if f">{title}</a>" in page}
+
+    assert shown("") == {"stays"}
+    assert shown("?status=resolved") == {"goes"}
+    assert shown("?status=all") == {"stays", "goes"}
+    assert [a.severity for a in alerting.open_alerts()] == [Severity.CRITICAL]

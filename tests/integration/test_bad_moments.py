@@ -1,0 +1,162 @@
+"""What is killed, or goes away, between two steps that belong together: nothing is lost, nothing is done twice."""
+
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+
+import django_rq
+import pytest
+from django.conf import settings
+from django.db import OperationalError, connection
+from django.utils import timezone
+from redis import Redis, RedisError
+from rq.job import Job as RQJob
+
+from jobs import actor as actors
+from jobs import ledger, service
+from jobs.engine import keys
+from jobs.engine.feeder import Feeder
+from jobs.engine.flight import run_group
+from jobs.engine.scheduler import Scheduler
+from jobs.engine.threads import Threads
+from jobs.engine.worker import Worker
+from jobs.models import Job
+from jobs.service import Submission
+from tests.conftest import Start
+from tests.servers import RedisServer, SandboxApi, wait_until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def submit(n: int, **changes: object) -> list[Job]:
+    """Event expirations, all of them other work."""
+    submissions = [
+        Submission(type="EVENT_EXPIRATION", campaign_id="campaign-2", payload={}, subject=str(i), **changes)  # type: ignore[arg-type] # fields of any type
+        for i in range(n)
+    ]
+    return [job for job, _ in service.submit_many(submissions, actor="test")]
+
+
+@pytest.fixture
+def lost_redis(redis_server: RedisServer, redis: Redis) -> Iterator[RedisServer]:
+    """A Redis that a test may stop; it runs again afterwards."""
+    yield redis_server
+    if not answers(redis):
+        redis_server.start()
+
+
+def answers(redis: Redis) -> bool:
+    """Whether Redis is there."""
+    try:
+        return bool(redis.ping())
+    except RedisError:
+        return False
+
+
+def claiming_worker(redis: Redis) -> Worker:
+    """A worker that has just begun."""
+    worker = Worker([django_rq.get_queue(name) for name in settings.RQ_QUEUES], connection=redis)
+    worker._threads = Threads(1, run_group, threading.Event().set)
+    return worker
+
+
+def take(worker: Worker) -> list[list[str]]:
+    """What it takes out of Redis, which has to be told first what is paused."""
+    return worker._take(timezone.now(), None) or worker._take(timezone.now(), None)
+
+
+def test_what_a_killed_scheduler_had_queued_in_the_database_alone_is_carried(redis: Redis) -> None:
+    """It died between the commit and Redis: the next one puts the job into its queue, not only out of the timetable."""
+    (job,) = submit(1, due_at=timezone.now() + timedelta(seconds=0.3))
+    wait_until(lambda: ledger.queue_due([str(job.pk)], actor=actors.SCHEDULER, reason="due", now=timezone.now()))
+    assert redis.zscore(keys.SCHEDULED, str(job.pk))
+
+    scheduler = Scheduler(connection=redis)
+    scheduler._queue_due(timezone.now())
+
+    assert django_rq.get_queue("normal").get_job_ids() == [str(job.pk)]
+    assert redis.zcard(keys.SCHEDULED) == 0
+
+
+@pytest.mark.parametrize("status", ["scheduled", "started", "failed", "canceled"])
+def test_a_queued_job_that_stands_in_no_queue_is_put_back(redis: Redis, status: str) -> None:
+    """Whatever Redis says of it: its hash may be older than the database's word."""
+    (job,) = submit(1)
+    Job.objects.filter(pk=job.pk).update(moved_at=timezone.now() - timedelta(minutes=1))
+    queue = django_rq.get_queue("normal")
+    redis.delete(queue.key, "scheduler:share:normal")
+    redis.hset(RQJob.key_for(str(job.pk)), "status", status)
+
+    Feeder(redis)._sweep_queued(timezone.now())
+
+    assert queue.get_job_ids() == [str(job.pk)]
+
+
+def test_what_a_worker_has_just_taken_is_not_put_back(redis: Redis) -> None:
+    """It is on its way from Redis to the database."""
+    (job,) = submit(1)
+    Job.objects.filter(pk=job.pk).update(moved_at=timezone.now() - timedelta(minutes=1))
+    assert take(claiming_worker(redis)) == [[str(job.pk)]]
+
+    Feeder(redis)._sweep_queued(timezone.now())
+
+    assert django_rq.get_queue("normal").get_job_ids() == []
+
+
+def test_what_was_claimed_runs_although_redis_went_away_at_that_moment(
+    lost_redis: RedisServer, redis: Redis, sandbox: SandboxApi
+) -> None:
+    """One id of those taken is not to be run, which Redis cannot be told: the others run all the same."""
+    ended, wanted = submit(2)
+    Job.objects.filter(pk=ended.pk).update(state="SUCCEEDED", finished_at=timezone.now())
+    worker = claiming_worker(redis)
+    worker._unclaimed = take(worker)
+    lost_redis.stop()
+
+    with pytest.raises(RedisError):
+        worker._record_and_claim(timezone.now())
+
+    assert [job.id for job in worker._flight.jobs()] == [str(wanted.pk)]
+
+
+def test_leases_are_renewed_as_soon_as_the_database_is_back(redis: Redis) -> None:
+    """A renewal that failed is tried again with the next cycle, not a third of a lease later."""
+    (job,) = submit(1)
+    worker = claiming_worker(redis)
+    worker._threads = Threads(0, run_group, threading.Event().set)
+    worker._unclaimed = take(worker)
+    worker._record_and_claim(timezone.now())
+    Job.objects.filter(pk=job.pk).update(lease_until=timezone.now())
+
+    def refuse(*_: object) -> None:
+        raise OperationalError("the database is away")
+
+    with connection.execute_wrapper(refuse), pytest.raises(OperationalError):
+        worker._renew_leases(timezone.now())
+    worker._renew_leases(timezone.now())
+
+    job.refresh_from_db()
+    assert job.lease_until is not None
+    assert job.lease_until > timezone.now() + settings.LEASE / 2
+
+
+def test_an_end_is_recorded_while_redis_is_away(
+    lost_redis: RedisServer, redis: Redis, sandbox: SandboxApi, start: Start
+) -> None:
+    """The database has it at once: a worker that is killed before Redis is back has lost no outcome."""
+    sandbox.control("POST", "faults", {"latencyMs": 1500, "operations": ["executeEffect"]})
+    effect = Submission(
+        type="DEFERRED_EFFECT",
+        campaign_id="campaign-1",
+        payload={"effectId": "effect-1-1", "executeAt": timezone.now().isoformat()},
+    )
+    job, _ = service.submit(effect, actor="test")
+    start("rqworker")
+    wait_until(lambda: Job.objects.filter(pk=job.pk, state="RUNNING").exists())
+    wait_until(lambda: sandbox.control("GET", "stats")["operations"].get("executeEffect"))
+
+    lost_redis.stop()
+
+    wait_until(lambda: Job.objects.filter(pk=job.pk, state="SUCCEEDED").exists(), within_s=20)
+    assert not answers(redis)
+    lost_redis.start()

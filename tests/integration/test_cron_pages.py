@@ -1,0 +1,233 @@
+"""The pages of cron tasks: what each means, when it fires, what became of it, and who may change it."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+from redis import Redis
+
+from jobs import cron, cron_tasks
+from jobs.models import CronFiring, CronTask, FiringOutcome, Job, Misfire, OperatorAct
+
+pytestmark = pytest.mark.django_db(transaction=True)
+PAGE = "/admin/jobs/crontask/"
+
+
+def task(**more: Any) -> CronTask:
+    """An enabled task that has not fired."""
+    fields = {"name": "nightly", "type": "EVENT_EXPIRATION", "expression": "0 * * * *"}
+    return CronTask.objects.create(**fields | more)
+
+
+def form_of(one: CronTask, **changes: str) -> dict[str, Any]:
+    """What the page's form would post."""
+    return {
+        "name": one.name, "type": one.type, "campaign_id": one.campaign_id, "payload": "{}", "priority": 5,
+        "expression": one.expression, "time_zone": one.time_zone, "misfire": one.misfire, "enabled": "on", "reason": "",
+        "disabled_until_0": "", "disabled_until_1": "", **changes,
+    }  # fmt: skip
+
+
+def member(client: Client, group: str) -> Client:
+    """A browser in which somebody of the group is logged in."""
+    person = User.objects.create_user("bob", is_staff=True)
+    person.groups.add(Group.objects.get(name=group))
+    client.force_login(person)
+    return client
+
+
+@pytest.mark.parametrize(
+    ("expression", "sentence"),
+    [
+        ("*/5 * * * *", "Every 5 minutes"),
+        ("30 0 9 * * 1-5", "At 09:00:30, Monday through Friday"),
+        ("*/10 * * * * *", "Every 10 seconds"),
+        ("0 0 1 1 * *", "At 01:00, on day 1 of the month"),
+        ("0 0 L * *", "At 00:00, on the last day of the month"),
+    ],
+)
+def test_expressions_in_words(expression: str, sentence: str) -> None:
+    """Of six fields the first is the seconds, never the last a year."""
+    assert cron_tasks.sentence(expression) == sentence
+
+
+def test_the_preview_is_in_the_task_s_own_time_zone(admin_client: Client) -> None:
+    """Five firings with the zone's name, while somebody types."""
+    text = admin_client.get(f"{PAGE}preview/", {"expression": "30 9 * * *", "time_zone": "Asia/Tokyo"}).content.decode()
+
+    assert "At 09:30" in text
+    assert text.count("09:30:00 JST") == 5
+
+
+@pytest.mark.parametrize(
+    ("expression", "zone", "fault"),
+    [("61 * * * *", "UTC", "is not a cron expression"), ("0 0 31 2 *", "UTC", "is not a cron expression"),
+     ("0 * * * *", "Mars/Base", "no time zone"), ("", "UTC", "Five fields")],
+)  # fmt: skip
+def test_the_preview_says_what_is_wrong(admin_client: Client, expression: str, zone: str, fault: str) -> None:
+    """In words, and never with an error page."""
+    text = admin_client.get(f"{PAGE}preview/", {"expression": expression, "time_zone": zone}).content.decode()
+
+    assert fault in text
+
+
+def test_a_change_is_audited_with_before_and_after(admin_client: Client) -> None:
+    """Who, what and why; a bad expression is refused under its field and changes nothing."""
+    one = task()
+    where = f"{PAGE}{one.pk}/change/"
+    bad = admin_client.post(where, form_of(one, expression="* * *"))
+    good = admin_client.post(where, form_of(one, expression="30 3 * * *", reason="nights are quiet"))
+
+    assert "is not a cron expression" in str(bad.context["adminform"].form.errors["expression"])
+    assert good.status_code == 302
+    one.refresh_from_db()
+    assert one.expression == "30 3 * * *"
+    act = OperatorAct.objects.get()
+    assert (act.actor, act.verb, act.reason) == ("user:admin", "changed", "nights are quiet")
+    assert act.changes == {"expression": ["0 * * * *", "30 3 * * *"]}
+
+
+def test_disabled_until_a_time_it_is_enabled_again_by_itself(admin_client: Client, redis: Redis) -> None:
+    """It does not fire meanwhile, and does not make up for what fell into that time."""
+    one = task(misfire=Misfire.ALL)
+    until = timezone.now() + timedelta(hours=5)
+    form = {"until": f"{until:%Y-%m-%dT%H:%M}", "reason": "migration"}
+    admin_client.post(f"{PAGE}{one.pk}/disable/", form)
+    page = admin_client.get(f"{PAGE}{one.pk}/change/").content.decode()
+    cron.fire_due(until - timedelta(minutes=5))
+    one.refresh_from_db()
+    enabled_before = one.enabled
+    cron.fire_due(until + timedelta(minutes=1))
+    one.refresh_from_db()
+
+    assert "migration" in page
+    assert not enabled_before
+    assert one.enabled
+    assert one.next_fire_at is not None
+    assert one.next_fire_at > until
+    assert not CronFiring.objects.exists()
+    assert [(a.actor, a.verb) for a in OperatorAct.objects.order_by("id")] == [
+        ("user:admin", "disabled"),
+        ("scheduler", "enabled"),
+    ]
+
+
+def test_a_time_that_is_over_disables_nothing(admin_client: Client) -> None:
+    """It is said, and the task stays as it is."""
+    one = task()
+    page = admin_client.post(f"{PAGE}{one.pk}/disable/", {"until": "2020-01-01T00:00"}, follow=True).content.decode()
+
+    one.refresh_from_db()
+    assert "is over already" in page
+    assert one.enabled
+
+
+def test_run_now_submits_its_job_beside_the_schedule(admin_client: Client, redis: Redis) -> None:
+    """The job carries the person and the reason; the firing is by hand; the next one stays."""
+    one = task()
+    admin_client.post(f"{PAGE}{one.pk}/run-now/", {"reason": "it could not wait"})
+
+    job = Job.objects.get()
+    entry = job.audit_trail.get()
+    firing = one.firings.get()
+    assert (entry.actor, entry.reason) == ("user:admin", "it could not wait")
+    assert (firing.outcome, firing.job_id, firing.actor) == (FiringOutcome.BY_HAND, job.pk, "user:admin")
+    assert CronTask.objects.get(pk=one.pk).next_fire_at == one.next_fire_at
+
+
+@pytest.mark.parametrize(
+    ("misfire", "outcomes"),
+    [(Misfire.SKIP, [("missed", 3)]), (Misfire.ONCE, [("late", 2)]), (Misfire.ALL, [("late", 0)] * 3)],
+)
+def test_missed_firings_stand_in_the_history(
+    admin_client: Client, redis: Redis, misfire: Misfire, outcomes: list[tuple[str, int]]
+) -> None:
+    """Whatever the policy makes of them."""
+    one = task(misfire=misfire, expression="0 0 1 * *")
+    third_back = timezone.now() - timedelta(days=75)
+    while len(cron.upcoming(one, third_back, 4)) and cron.upcoming(one, third_back, 4)[3] < timezone.now():
+        third_back += timedelta(days=1)
+    while cron.upcoming(one, third_back, 3)[2] > timezone.now():
+        third_back -= timedelta(days=1)
+    CronTask.objects.filter(pk=one.pk).update(next_fire_at=cron.next_fire(one, third_back))
+    CronTask.objects.exclude(pk=one.pk).delete()
+    cron.fire_due(timezone.now())
+    page = admin_client.get(f"{PAGE}{one.pk}/change/").content.decode()
+
+    assert [(f.outcome, f.missed) for f in one.firings.order_by("id")] == outcomes
+    assert ("missed, no job was made" in page) == (misfire != Misfire.ALL)
+
+
+def test_the_history_is_kept_within_bounds(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The newest firings of each task stay."""
+    monkeypatch.setattr(cron, "KEPT", 2)
+    one, other = task(), task(name="other")
+    for _ in range(4):
+        cron_tasks.run_now(one, actor="test")
+    cron_tasks.run_now(other, actor="test")
+    newest = set(one.firings.order_by("-id").values_list("id", flat=True)[:2])
+    cron.trim_history()
+
+    assert set(one.firings.values_list("id", flat=True)) == newest
+    assert other.firings.count() == 1
+
+
+def test_a_viewer_sees_but_may_not_act(client: Client, redis: Redis) -> None:
+    """No button, and the server refuses each."""
+    one = task()
+    viewer = member(client, "Viewer")
+    page = viewer.get(f"{PAGE}{one.pk}/change/")
+    refused = [viewer.post(f"{PAGE}{one.pk}/{verb}/").status_code for verb in ("run-now", "enable", "disable")]
+    viewer.post(f"{PAGE}{one.pk}/change/", form_of(one, expression="1 1 1 1 *"))
+
+    assert page.status_code == 200
+    assert "Run now" not in page.content.decode()
+    assert "Every hour" in page.content.decode()
+    assert refused == [403, 403, 403]
+    one.refresh_from_db()
+    assert (one.expression, one.enabled) == ("0 * * * *", True)
+    assert not Job.objects.exists()
+
+
+@pytest.mark.parametrize("of_one", [False, True])
+def test_pages_take_few_queries(client: Client, redis: Redis, of_one: bool) -> None:
+    """Fewer than 15, however many tasks and firings are shown."""
+    tasks = [task(name=f"task {n}") for n in range(5)]
+    for one in tasks * 3:
+        cron_tasks.run_now(one, actor="test")
+    operator = member(client, "Operator")
+    with CaptureQueriesContext(connection) as queries:
+        assert operator.get(f"{PAGE}{tasks[0].pk}/change/" if of_one else PAGE).status_code == 200
+
+    assert len(queries) < 15, [q["sql"][:90] for q in queries]
+
+
+def test_a_task_that_nobody_fires_is_said_to_be_overdue(admin_client: Client) -> None:
+    """On the list and on its page."""
+    one = task()
+    CronTask.objects.filter(pk=one.pk).update(next_fire_at=timezone.now() - timedelta(minutes=5))
+
+    for where in (PAGE, f"{PAGE}{one.pk}/change/"):
+        assert "Overdue: is a scheduler running?" in admin_client.get(where).content.decode()
+
+
+def test_making_and_deleting_a_task_is_audited(admin_client: Client) -> None:
+    """With its name, by whom; its history goes with it."""
+    form = form_of(CronTask(name="weekly", type="EVENT_EXPIRATION", expression="0 3 * * 1"), reason="mondays are quiet")
+    admin_client.post(f"{PAGE}add/", form)
+    one = CronTask.objects.get(name="weekly")
+    cron_tasks.run_now(one, actor="test")
+    admin_client.post(f"{PAGE}{one.pk}/delete/", {"post": "yes"})
+
+    assert not CronTask.objects.filter(name="weekly").exists()
+    assert not CronFiring.objects.exists()
+    acts = [(a.actor, a.verb, a.thing, a.reason) for a in OperatorAct.objects.order_by("id")]
+    assert acts == [
+        ("user:admin", "made", "cron task weekly", "mondays are quiet"),
+        ("user:admin", "deleted", "cron task weekly", ""),
+    ]

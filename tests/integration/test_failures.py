@@ -1,0 +1,178 @@
+"""The page of failures: groups of dead letters, and what may be done to exactly one of them."""
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+from redis import Redis
+
+from jobs import failures, ledger
+from jobs.failure import failure_of
+from jobs.ledger import Ending
+from jobs.models import FailureGroup, Job, OperatorAct
+from jobs.service import Submission, submit
+from jobs.states import State
+
+pytestmark = pytest.mark.django_db(transaction=True)
+PAGE = "/admin/jobs/failuregroup/"
+
+
+def die(error: str, *campaigns: str, type_: str = "EVENT_EXPIRATION") -> FailureGroup:
+    """One job of each campaign dies of it."""
+    failure = failure_of(error, "")
+    for campaign in campaigns:
+        job, _ = submit(Submission(type=type_, campaign_id=campaign, payload={}), actor="test")
+        ledger.cycle([], [str(job.pk)], actor="worker:w", worker="w", now=timezone.now())
+        job.refresh_from_db()
+        ending = Ending(job, State.DEAD, error, counts=True, error=error, failure=failure)
+        ledger.cycle([ending], [], actor="worker:w", worker="w", now=timezone.now())
+    return FailureGroup.objects.get(pk=failure.key)
+
+
+def member(client: Client, group: str) -> Client:
+    """A browser in which somebody of the group is logged in."""
+    person = User.objects.create_user("bob", is_staff=True)
+    person.groups.add(Group.objects.get(name=group))
+    client.force_login(person)
+    return client
+
+
+def test_dead_letters_are_grouped_with_whom_they_touch(admin_client: Client, redis: Redis) -> None:
+    """Count, types, campaigns and hours of each failure."""
+    die("NotFound: event-1 is gone", "c-1", "c-2")
+    die("NotFound: event-2 is gone", "c-3", type_="RECALCULATE_SETTLEMENT_SCHEDULES")
+    die("PermanentError: no", "c-1")
+
+    page = admin_client.get(PAGE)
+    found = {f.group.message: f for f in page.context["failures"]}
+
+    gone = found["# is gone"]
+    assert (gone.dead, gone.campaigns, gone.hours[-1]) == (3, 3, 3)
+    assert gone.types == {"EVENT_EXPIRATION": 2, "RECALCULATE_SETTLEMENT_SCHEDULES": 1}
+    assert found["no"].dead == 1
+    assert "2 dead letters" not in page.content.decode()
+
+
+@pytest.mark.parametrize(("verb", "state"), [("retry", State.QUEUED), ("cancel", State.CANCELLED)])
+def test_exactly_one_group_is_retried_or_discarded(admin_client: Client, redis: Redis, verb: str, state: State) -> None:
+    """First the dry run, then the action with a reason; the other group stays as it is, and so do other jobs."""
+    group, other = die("NotFound: event-1", "c-1", "c-2"), die("PermanentError: no", "c-3")
+    submit(Submission(type="EVENT_EXPIRATION", campaign_id="c-9", payload={}), actor="test")
+    where = f"/admin/jobs/job/?failure={group.key}"
+    form = {
+        "action": verb,
+        "_selected_action": "all",
+        "select_across": "1",
+        "index": "0",
+        "back": f"{PAGE}{group.key}/change/",
+    }
+
+    asked = admin_client.post(where, form)
+    done = admin_client.post(where, {**form, "confirmed": "1", "reason": "it is mended"}, follow=True)
+
+    assert asked.context["preview"].will == {"DEAD": 2}
+    assert done.redirect_chain[0][0] == form["back"]
+    assert "No dead letter of it is left." in done.content.decode()
+    assert Job.objects.filter(failure_key=group.key, state=state).count() == 2
+    assert failures.dead_letters(other.key).count() == 1
+    moved = Job.objects.filter(failure_key=group.key)
+    assert all(j.audit_trail.filter(now=state, actor="user:admin", reason="it is mended").exists() for j in moved)
+
+
+def test_a_note_and_an_acknowledgement_are_kept_with_who(admin_client: Client, redis: Redis) -> None:
+    """It leaves the open failures, and comes back as soon as another job dies of it."""
+    group = die("NotFound: event-1", "c-1")
+    admin_client.post(f"{PAGE}{group.key}/note/", {"note": "the world was restored"})
+    admin_client.post(f"{PAGE}{group.key}/acknowledge/", {"reason": "waiting for the owners"})
+    open_ones = admin_client.get(PAGE).context["failures"]
+    known = admin_client.get(PAGE, {"show": "known"}).content.decode()
+    die("NotFound: event-2", "c-2")
+    again = admin_client.get(PAGE)
+
+    assert open_ones == []
+    assert "the world was restored" in known
+    assert "Acknowledged by user:admin" in known
+    assert "Came again" in again.content.decode()
+    assert {(a.actor, a.verb, a.reason) for a in OperatorAct.objects.all()} == {
+        ("user:admin", "noted", ""),
+        ("user:admin", "acknowledged", "waiting for the owners"),
+    }
+
+
+def test_an_acknowledgement_can_be_taken_back(admin_client: Client, redis: Redis) -> None:
+    """Then it is open again."""
+    group = die("NotFound: event-1", "c-1")
+    admin_client.post(f"{PAGE}{group.key}/acknowledge/")
+    admin_client.post(f"{PAGE}{group.key}/reopen/")
+
+    assert [f.group for f in admin_client.get(PAGE).context["failures"]] == [group]
+
+
+def test_what_is_left_of_a_retried_failure_is_remembered(admin_client: Client, redis: Redis) -> None:
+    """Without dead letters it is neither open nor known, but among all."""
+    group = die("NotFound: event-1", "c-1")
+    Job.objects.filter(failure_key=group.key).update(state=State.SUCCEEDED)
+
+    assert admin_client.get(PAGE).context["failures"] == []
+    assert "No open failures" in admin_client.get(PAGE).content.decode()
+    assert len(admin_client.get(PAGE, {"show": "all"}).context["failures"]) == 1
+
+
+def test_a_viewer_looks_but_may_not_act(client: Client, redis: Redis) -> None:
+    """No button is shown, and the server refuses each."""
+    group = die("NotFound: event-1", "c-1")
+    viewer = member(client, "Viewer")
+
+    page = viewer.get(f"{PAGE}{group.key}/change/")
+    refused = [viewer.post(f"{PAGE}{group.key}/{verb}/").status_code for verb in ("note", "acknowledge", "reopen")]
+    viewer.post(f"/admin/jobs/job/?failure={group.key}", {"action": "cancel", "_selected_action": "all",
+                "select_across": "1", "confirmed": "1"})  # fmt: skip
+
+    assert page.status_code == 200
+    assert "Retry all" not in page.content.decode()
+    assert "Save the note" not in page.content.decode()
+    assert refused == [403, 403, 403]
+    assert failures.dead_letters(group.key).count() == 1
+    assert not OperatorAct.objects.exists()
+
+
+def test_more_failures_than_fit_a_page_are_paged(
+    admin_client: Client, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Older ones follow by the time they were seen last; those seen together are neither left out nor shown twice."""
+    monkeypatch.setattr(failures, "PAGE", 2)
+    for word in ("one", "two", "three"):
+        die(f"PermanentError: {word}", "c-1" + word)
+    first = admin_client.get(PAGE)
+    second = admin_client.get(PAGE, {"before": first.context["older"]})
+    FailureGroup.objects.update(last_seen=timezone.now())
+    together = admin_client.get(PAGE)
+    rest = admin_client.get(PAGE, {"before": together.context["older"]})
+
+    assert [f.group.message for f in first.context["failures"]] == ["three", "two"]
+    assert [f.group.message for f in second.context["failures"]] == ["one"]
+    seen = [f.group.message for page in (together, rest) for f in page.context["failures"]]
+    assert sorted(seen) == ["one", "three", "two"]
+
+
+@pytest.mark.parametrize("one", [False, True])
+def test_pages_take_few_queries(client: Client, redis: Redis, one: bool) -> None:
+    """Fewer than 15, however many failures are shown."""
+    groups = [die(f"PermanentError: {word}", f"c-{word}") for word in ("a", "b", "c", "d", "e")]
+    operator = member(client, "Operator")
+    with CaptureQueriesContext(connection) as queries:
+        assert operator.get(f"{PAGE}{groups[0].key}/change/" if one else PAGE).status_code == 200
+
+    assert len(queries) < 15, [q["sql"][:90] for q in queries]
+
+
+def test_groups_are_found_by_the_index_of_dead_letters() -> None:
+    """Nothing walks the jobs."""
+    if connection.vendor != "sqlite":
+        pytest.skip("the plan is SQLite's; PostgreSQL chooses by what it knows of the rows")
+    plans = [failures.dead_letters("0" * 16).explain(), failures.groups("open").explain()]
+
+    assert all("job_dead" in plan for plan in plans)
+    assert not any("SCAN jobs_job" in plan or "SCAN d" in plan for plan in plans)

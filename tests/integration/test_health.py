@@ -1,0 +1,191 @@
+"""Health as probes and people see it."""
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import StringIO
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.management import call_command
+from django.db import connection
+from django.test import Client
+from django.utils import timezone
+from redis import Redis
+
+from jobs.models import OutcomeMinute
+from monitoring import checks, health
+from monitoring.checks import Check
+from monitoring.health import Round
+from tests.conftest import Start
+from tests.servers import RedisServer, SandboxApi, wait_until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@dataclass(kw_only=True)
+class Counting(Check):
+    """A check that counts its looks, and hangs while `gate` is not set."""
+
+    gate: threading.Event
+    looks: list[float]
+
+    def look(self) -> None:
+        """Count, then wait for the gate."""
+        self.looks.append(time.monotonic())
+        self.gate.wait(20)
+
+
+@pytest.fixture
+def gate() -> Iterator[threading.Event]:
+    """Opened at the end whatever happens."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+def test_ten_probes_cost_one_check(gate: threading.Event) -> None:
+    """Within five seconds everybody gets the same answer; after them it is looked again."""
+    gate.set()
+    now = [100.0]
+    check = Counting(gate=gate, looks=[])
+    rounds = Round({"x": check}, clock=lambda: now[0])
+
+    for _ in range(10):
+        rounds.components()
+    once = len(check.looks)
+    now[0] += 5
+    rounds.components()
+
+    assert (once, len(check.looks)) == (1, 2)
+
+
+def test_what_hangs_is_down_in_time_and_not_started_twice(gate: threading.Event) -> None:
+    """The answer comes within 3 s with the reason; a second question waits for the same look."""
+    check = Counting(gate=gate, looks=[])
+    rounds = Round({"x": check})
+    began = time.monotonic()
+
+    first = rounds.components()["x"]
+    took = time.monotonic() - began
+    rounds.forget()
+    second = rounds.components()["x"]
+
+    assert took < 3
+    assert (first.status, first.message) == ("down", "No answer within 2 s")
+    assert second.status == "down"
+    assert len(check.looks) == 1
+
+
+def test_the_hanging_main_api_does_not_make_health_hang(client: Client, sandbox: SandboxApi) -> None:
+    """It is down, which is degraded, which is 200."""
+    sandbox.control("POST", "faults", {"latencyMs": 10000})
+    began = time.monotonic()
+
+    answer = client.get("/health")
+
+    assert time.monotonic() - began < 3
+    assert answer.status_code == 200
+    assert answer.json()["components"]["api"]["status"] == "down"
+
+
+def test_without_redis_it_is_unhealthy(client: Client, redis_server: RedisServer, sandbox: SandboxApi) -> None:
+    """503 with the seed's shape; the page of metrics still answers, and readiness names what is missing."""
+    redis_server.stop()
+    try:
+        answer, ready = client.get("/health"), client.get("/health/ready")
+        page = client.get("/metrics/prometheus").content.decode()
+    finally:
+        redis_server.start()
+
+    assert (answer.status_code, answer.json()["status"]) == (503, "unhealthy")
+    assert answer.json()["components"]["redis"]["message"] == "Unavailable"
+    assert (ready.status_code, ready.json()["missing"]) == (503, ["redis"])
+    assert "\nscheduler_health_status 0\n" in page
+    assert client.get("/health/live").status_code == 200
+
+
+@dataclass
+class Away(Check):
+    """Stands for a database that does not answer."""
+
+    critical = True
+
+    def look(self) -> None:
+        """Down."""
+        raise ConnectionError("connection refused")
+
+
+def test_without_the_database_every_page_answers_in_time(
+    client: Client, sandbox: SandboxApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Health and its metrics say so, and nobody waits for numbers that cannot be had."""
+    monkeypatch.setattr(health, "HEALTH", Round({**checks.CHECKS, "database": Away()}))
+    client.cookies["sessionid"] = "somebody"
+    with connection.execute_wrapper(_refuse):
+        answer, numbers, page = (client.get(url) for url in ("/health", "/metrics", "/metrics/prometheus"))
+
+    assert (answer.status_code, answer.json()["components"]["database"]["status"]) == (503, "down")
+    assert (numbers.status_code, page.status_code) == (503, 200)
+    assert "\nscheduler_health_status 0\n" in page.content.decode()
+    assert "scheduler_queue_waiting" not in page.content.decode()
+
+
+def _refuse(*_: object) -> None:
+    raise AssertionError("the database was asked")
+
+
+@pytest.mark.parametrize("who", ["nobody", "token", "staff"])
+def test_reasons_are_for_those_who_may_know(
+    client: Client, sandbox: SandboxApi, monkeypatch: pytest.MonkeyPatch, who: str
+) -> None:
+    """Staff and bearers of METRICS_TOKEN read why; everybody else that it is so."""
+    monkeypatch.setattr("django.conf.settings.METRICS_TOKEN", "let-me-see")
+    if who == "staff":
+        client.force_login(User.objects.create_user("ann", is_staff=True))
+    headers = {"Authorization": "Bearer let-me-see" if who == "token" else "Bearer wrong"}
+
+    worker = client.get("/health", headers=headers).json()["components"]["worker"]
+
+    assert worker["message"].startswith("No worker is running" if who != "nobody" else "Unavailable")
+
+
+@pytest.mark.parametrize(("dead", "status"), [(10, "up"), (11, "degraded")])
+def test_dead_letters_of_the_last_hour_degrade_the_queue(redis: Redis, dead: int, status: str) -> None:
+    """More than a tenth of what finished."""
+    minute = timezone.now().replace(second=0, microsecond=0)
+    times = {"run_ms": 1, "run_ms_max": 1, "wait_ms": 1, "wait_ms_max": 1}
+    for outcome, jobs in (("DEAD", dead), ("SUCCEEDED", 100 - dead)):
+        OutcomeMinute.objects.create(minute=minute, type="X", outcome=outcome, shard=0, jobs=jobs, **times)
+
+    found = health.examine(checks.RQQueue())
+
+    assert found.status == status
+
+
+def test_healthcheck_tells_containers(start: Start, redis: Redis) -> None:
+    """Exit code 1 without a worker of this host, 0 with one."""
+
+    def code() -> object:
+        with pytest.raises(SystemExit) as ended:
+            call_command("healthcheck", "worker", stdout=StringIO())
+        return ended.value.code
+
+    assert code()
+    start("rqworker")
+    wait_until(lambda: not code(), what="the worker is up")
+
+
+def test_readiness_wants_every_migration(client: Client, redis: Redis) -> None:
+    """A database that lacks one is not ready."""
+    ready = client.get("/health/ready").status_code
+    call_command("migrate", "sessions", "zero", verbosity=0)
+    health.READINESS.forget()
+    try:
+        answer = client.get("/health/ready")
+    finally:
+        call_command("migrate", "sessions", verbosity=0)
+
+    assert ready == 200
+    assert (answer.status_code, answer.json()["missing"]) == (503, ["migrations"])

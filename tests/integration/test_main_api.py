@@ -1,0 +1,408 @@
+"""The client against the sandbox: errors told apart, batches, cache, breaker."""
+
+import json
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from graphql import build_schema, graphql_sync
+from redis import Redis
+
+from jobs.errors import (
+    CircuitOpen,
+    JobError,
+    NotAuthorized,
+    OutcomeUnknown,
+    PermanentError,
+    TransientError,
+    VersionConflict,
+)
+from jobs.main_api.breaker import Breaker
+from jobs.main_api.client import MainApi, Update, connect
+from jobs.main_api.model import Settlement
+from jobs.main_api.transport import Fault, PooledTransport
+from sandbox.ports import free_port
+from tests.environment import TOKEN
+from tests.servers import SandboxApi, manage, wait_until
+
+
+def test_operations_fit_the_schema(api: MainApi) -> None:
+    """check_main_api says of every operation that it fits."""
+    said = StringIO()
+    call_command("check_main_api", stdout=said)
+
+    assert "14 of 14 operations fit" in said.getvalue()
+
+
+@contextmanager
+def other_api(answer: Callable[[str], dict[str, Any]]) -> Iterator[str]:
+    """The URL of an API that answers each query as `answer` says."""
+
+    class Api(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            query = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["query"]
+            body = json.dumps(answer(query)).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args: Any) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Api) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/graphql"
+        server.shutdown()
+
+
+def test_one_answer_that_breaks_the_contract_harms_no_other(redis: Redis) -> None:
+    """Of two settlements of one request one has no level: it has an error of its own, the other is read."""
+    good = {"id": "s-1", "kingdomId": "k", "name": "S", "level": 1, "variables": {}, "version": 1, "archivedAt": None}
+    with other_api(lambda _query: {"data": {"a0": good, "a1": {**good, "level": None}}}) as url:
+        api = connect(
+            redis, url=url, token="", timeout=timedelta(seconds=5), threshold=5, duration=timedelta(seconds=1)
+        )
+        found = api.settlements(["s-1", "s-2"])
+
+    assert isinstance(found["s-1"], Settlement)
+    assert isinstance(found["s-2"], TransientError)
+
+
+def test_check_main_api_says_what_does_not_fit(settings: Any) -> None:
+    """An API whose settlements have no version, and which cannot expire events, is told so operation by operation."""
+    sdl = (Path(settings.BASE_DIR) / "sandbox" / "schema.graphql").read_text()
+    other = re.sub(r"type Settlement \{[^}]*\}", lambda m: m[0].replace("version: Int!", ""), sdl)
+    other = re.sub(r"expireEvent\([^\n]*\n", "", other)
+    schema = build_schema(other)
+
+    class Api(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            query = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["query"]
+            answer = graphql_sync(schema, query, {"campaigns": []})
+            body = json.dumps({"data": answer.data}).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args: Any) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Api) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/graphql"
+        checked = manage("check_main_api", API_URL=url)
+        code = checked.process.wait(timeout=60)
+        server.shutdown()
+
+    said = checked.log.read_text()
+    assert code == 1
+    assert "expireEvent: does not fit: Cannot query field 'expireEvent' on type 'Mutation'" in said
+    assert "settlement: does not fit: Cannot query field 'version' on type 'Settlement'" in said
+    assert "getEffect: fits" in said
+    assert re.search(r"(\d+) of 14 operations fit", said)
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        ({"outage": True}, TransientError),
+        ({"errorRate": 1}, TransientError),
+        ({"graphqlErrorRate": 1}, TransientError),
+        ({"malformed": 1}, TransientError),
+        ({"trickle": 20}, TransientError),
+        ({"latencyMs": 3000}, TransientError),
+    ],
+)
+def test_faults_are_transient(api: MainApi, sandbox: SandboxApi, fault: dict[str, object], error: type) -> None:
+    """Whatever fails between us and the main API may work later, and is told within the time limit."""
+    sandbox.control("POST", "faults", fault)
+
+    with pytest.raises(error):
+        api.campaign("campaign-1")
+
+
+def test_too_many_requests_says_when(api: MainApi, sandbox: SandboxApi) -> None:
+    """Retry-After reaches the retry."""
+    sandbox.control("POST", "faults", {"rateLimit": {"next": 1, "retryAfterS": 7}})
+
+    with pytest.raises(TransientError) as caught:
+        api.campaign("campaign-1")
+    assert caught.value.retry_after == timedelta(seconds=7)
+
+
+def test_a_wrong_credential_is_permanent(sandbox: SandboxApi, redis: Redis) -> None:
+    """It is told apart from everything else."""
+    stranger = connect(
+        redis, url=f"{sandbox.url}/graphql", token="wrong", timeout=timedelta(seconds=2), threshold=5,
+        duration=timedelta(seconds=1),
+    )  # fmt: skip
+
+    with pytest.raises(NotAuthorized):
+        stranger.campaigns()
+
+
+def test_an_effect_without_an_answer_is_unknown(api: MainApi, sandbox: SandboxApi) -> None:
+    """It was executed and the answer got lost: nobody may send it again by himself."""
+    sandbox.control("POST", "faults", {"loseAnswers": 1})
+
+    with pytest.raises(OutcomeUnknown) as caught:
+        api.execute_effect("effect-1-1", {}, key="job-1")
+    assert caught.value.may_resend is False
+    assert len(sandbox.world()["executions"]) == 1
+    assert api.execute_effect("effect-1-1", {}, key="job-1").execution_id == "execution-1"
+
+
+def test_an_inactive_effect_is_refused(api: MainApi, sandbox: SandboxApi) -> None:
+    """success=false carries the reason."""
+    with pytest.raises(PermanentError, match="not active"):
+        api.execute_effect("effect-1-4", {}, key="job-2")
+
+
+def test_one_failing_event_costs_none_of_the_others(api: MainApi, sandbox: SandboxApi) -> None:
+    """What stands before it has run, what stands after it is sent again."""
+    for n in range(25):
+        event = {"id": f"e-{n}", "campaignId": "campaign-1", "scheduledAt": "1001-06-01T10:00:00.000Z"}
+        sandbox.control("POST", "events", event)
+    sandbox.control("POST", "faults", {"failEventIds": ["e-3", "e-14"]})
+    ids = [event.id for event in _events(api) if event.id.startswith("e-")]
+
+    answers = api.expire_events([*ids, "event-none"], key="job-3")
+
+    failed = {event_id for event_id, error in answers.items() if error}
+    done = {e["id"] for e in sandbox.world()["events"].values() if e["isCompleted"]}
+    assert failed == {"e-3", "e-14", "event-none"}
+    assert done == set(ids) - failed
+    assert api.expire_events([ids[0]], key="job-4") == {ids[0]: None}
+
+
+def _events(api: MainApi) -> list:  # type: ignore[type-arg]
+    found = api.overdue_events(["campaign-1"])["campaign-1"]
+    assert not isinstance(found, JobError)
+    return found
+
+
+def test_a_failing_campaign_does_not_stop_the_rest(api: MainApi) -> None:
+    """Its own error stands beside the others' events."""
+    found = api.overdue_events(["campaign-1", "no-such", "campaign-2"])
+
+    assert isinstance(found["no-such"], PermanentError)
+    assert len(found["campaign-1"]) == 1  # type: ignore[arg-type]
+    assert found["campaign-2"] == []
+
+
+def grown(settlement: Settlement, population: int) -> Update[Settlement]:
+    """The settlement with another population."""
+    return Update(settlement, level=settlement.level, variables={"population": population}, key=f"job-{population}")
+
+
+def read(api: MainApi, *ids: str) -> list[Settlement]:
+    """Settlements that are there."""
+    found = list(api.settlements(ids).values())
+    assert all(isinstance(settlement, Settlement) for settlement in found)
+    return found  # type: ignore[return-value]
+
+
+def test_updates_are_under_a_version(api: MainApi) -> None:
+    """The second of two updates of one reading is a conflict, and changes nothing."""
+    (settlement,) = read(api, "settlement-1-1-1")
+    branch = api.main_branch("campaign-1").id
+
+    written = api.update_settlements([grown(settlement, 700)], branch_id=branch)["settlement-1-1-1"]
+    again = api.update_settlements([grown(settlement, 800)], branch_id=branch)["settlement-1-1-1"]
+
+    assert isinstance(written, Settlement)
+    assert (written.version, written.variables) == (settlement.version + 1, {"population": 700})
+    assert isinstance(again, VersionConflict)
+    assert read(api, "settlement-1-1-1") == [written]
+
+
+def test_a_conflict_inside_a_batch_harms_no_other(api: MainApi, sandbox: SandboxApi) -> None:
+    """The updates before the failed alias have run and say so; those after it are sent again, once."""
+    ids = [f"settlement-1-1-{n}" for n in (1, 2, 3)]
+    first, second, third = read(api, *ids)
+    branch = api.main_branch("campaign-1").id
+    api.update_settlements([grown(second, 600)], branch_id=branch)
+    before = sandbox.control("GET", "stats")["operations"]["updateSettlement"]
+
+    answers = api.update_settlements([grown(first, 701), grown(second, 702), grown(third, 703)], branch_id=branch)
+
+    assert isinstance(answers[second.id], VersionConflict)
+    assert [answers[first.id], answers[third.id]] == read(api, first.id, third.id)
+    assert [s.variables["population"] for s in read(api, *ids)] == [701, 600, 703]
+    assert sandbox.control("GET", "stats")["operations"]["updateSettlement"] - before == 3
+
+
+def test_what_is_not_there_is_none(api: MainApi) -> None:
+    """A settlement that is gone does not keep the others of its batch from being read."""
+    found = api.settlements(["settlement-1-1-1", "no-such"])
+
+    assert isinstance(found["settlement-1-1-1"], Settlement)
+    assert found["no-such"] is None
+
+
+def test_whole_campaigns_take_few_requests(api: MainApi, sandbox: SandboxApi) -> None:
+    """Kingdoms, then settlements, then structures, each level in aliased batches."""
+    before = sandbox.control("GET", "stats")["requests"]
+
+    assert len(api.settlements_of("campaign-1")) == 6
+    assert len(api.structures_of("campaign-1")) == 18
+    assert sandbox.control("GET", "stats")["requests"] - before == 5
+
+
+def test_effects_are_cached_until_their_event_changes(api: MainApi, sandbox: SandboxApi) -> None:
+    """The listener drops what hangs on a changed event."""
+    for _ in range(3):
+        assert api.effect("effect-1-1")
+    asked = sandbox.control("GET", "stats")["operations"]["getEffect"]
+    api.cache.drop_effects_of("event-1-1")
+    api.effect("effect-1-1")
+
+    assert asked == 1
+    assert sandbox.control("GET", "stats")["operations"]["getEffect"] == 2
+    assert api.effect("no-such") is None
+
+
+def test_nobody_there_means_nothing_was_sent() -> None:
+    """Even for a mutation: nobody at the port is a fault that names itself, and may be sent again."""
+    transport = PooledTransport(f"http://127.0.0.1:{free_port()}/", TOKEN, timeout=timedelta(seconds=1))
+
+    with pytest.raises(Fault) as caught:
+        transport.send({"query": "{a}"}, mutation=True, headers={})
+    assert type(caught.value.error) is TransientError
+    assert "onnect" in str(caught.value)
+
+
+def test_what_must_not_be_sent_twice_is_sent_once(api: MainApi, sandbox: SandboxApi) -> None:
+    """When the connection is closed without an answer the effect was executed once, and nobody knows whether."""
+    assert api.effect("effect-1-1")
+    sandbox.control("POST", "faults", {"loseAnswers": 1})
+
+    with pytest.raises(OutcomeUnknown) as caught:
+        api.execute_effect("effect-1-1", {}, key="job-1")
+
+    assert not caught.value.may_resend
+    assert len(sandbox.world()["executions"]) == 1
+
+
+def test_an_answer_that_trickles_is_no_answer(api: MainApi, sandbox: SandboxApi) -> None:
+    """API_REQUEST_TIMEOUT_MS is the limit of the whole exchange."""
+    sandbox.control("POST", "faults", {"trickle": 20})
+    began = time.monotonic()
+
+    with pytest.raises(TransientError):
+        api.campaigns(fresh=True)
+
+    assert time.monotonic() - began < 10
+
+
+def test_breaker_opens_for_all_and_probes_once(redis: Redis) -> None:
+    """Half of at least five calls failed: it opens in every process, and of many threads one probes."""
+    now = [1000.0]
+    mine, theirs = (Breaker(redis, threshold=5, duration=timedelta(seconds=30), clock=lambda: now[0]) for _ in range(2))
+    for _ in range(4):
+        mine.before_call()
+        mine.failed(TransientError("down"), probe=False)
+    mine.before_call()
+    theirs.failed(TransientError("down"), probe=False)
+    now[0] += 1
+
+    for breaker in (mine, theirs):
+        with pytest.raises(CircuitOpen) as caught:
+            breaker.before_call()
+        assert caught.value.until.timestamp() == 1030
+    now[0] = 1030.5
+    probes: list[int] = []
+
+    def probe() -> None:
+        try:
+            mine.before_call()
+        except CircuitOpen:
+            return
+        probes.append(1)
+
+    threads = [threading.Thread(target=probe) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(probes) == 1
+    mine.succeeded(probe=True)
+    now[0] += 1
+    theirs.before_call()
+    assert theirs.snapshot().state == "closed"
+
+
+def opened(redis: Redis, clock: Callable[[], float]) -> Breaker:
+    """A breaker that five faults have opened."""
+    breaker = Breaker(redis, threshold=5, duration=timedelta(seconds=30), clock=clock)
+    for _ in range(5):
+        breaker.failed(TransientError("down"), probe=breaker.before_call())
+    return breaker
+
+
+def test_late_answers_say_nothing_of_an_open_breaker(redis: Redis) -> None:
+    """Calls begun before it opened neither close it nor keep it open for longer; nor does what was never sent."""
+    now = [1000.0]
+    breaker = opened(redis, lambda: now[0])
+    now[0] += 20
+
+    breaker.succeeded(probe=False)
+    breaker.failed(TransientError("down"), probe=False)
+    assert breaker.snapshot().until == datetime.fromtimestamp(1030, tz=UTC)
+    now[0] += 11
+    assert breaker.before_call()
+    breaker.abandoned(probe=True)
+    assert breaker.before_call()
+    breaker.failed(TransientError("still down"), probe=True)
+
+    assert breaker.snapshot().until == datetime.fromtimestamp(1061, tz=UTC)
+
+
+def test_a_probe_may_take_as_long_as_a_call_may(redis: Redis) -> None:
+    """Nobody else probes before the probe's time limit, however short the breaker's duration is."""
+    breaker = Breaker(redis, threshold=1, duration=timedelta(seconds=0.001), longest_call=timedelta(seconds=60))
+    breaker.failed(TransientError("down"), probe=breaker.before_call())
+    wait_until(lambda: breaker.snapshot().state == "half-open")
+
+    assert breaker.before_call()
+    with pytest.raises(CircuitOpen):
+        breaker.before_call()
+    assert redis.pttl("scheduler:breaker:probe") > 60_000
+
+
+def test_half_of_the_calls_in_ten_seconds(redis: Redis) -> None:
+    """Four of nine do not open it; what happened more than ten seconds ago, however much, counts no more."""
+    now = [1000.0]
+    breaker = Breaker(redis, threshold=5, duration=timedelta(seconds=30), clock=lambda: now[0])
+    for _ in range(2000):
+        breaker.succeeded(probe=breaker.before_call())
+    now[0] += 11
+    for _ in range(5):
+        breaker.succeeded(probe=breaker.before_call())
+    for _ in range(4):
+        breaker.failed(TransientError("down"), probe=breaker.before_call())
+    now[0] += 1
+
+    assert breaker.snapshot().state == "closed"
+    breaker.failed(TransientError("down"), probe=breaker.before_call())
+    assert breaker.snapshot().state == "open"
+
+
+def test_permanent_errors_do_not_open_the_breaker(api: MainApi) -> None:
+    """The main API answered: it is up."""
+    for _ in range(20):
+        with pytest.raises(PermanentError):
+            api.execute_effect("no-such", {}, key="k")
+
+    assert api.breaker.snapshot().state == "closed"

@@ -1,0 +1,338 @@
+"""Cron tasks, schedule rows and the listener's folding, on a real database and Redis."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.db import OperationalError, connection
+from django.utils import timezone
+from redis import Redis
+
+from jobs import cron
+from jobs import listener as listener_module
+from jobs.engine import keys
+from jobs.errors import PermanentError
+from jobs.listener import Listener
+from jobs.main_api.client import MainApi
+from jobs.main_api.model import Campaign
+from jobs.models import CampaignClock, CronTask, Job, Misfire, ScheduleRow
+from jobs.run import Applied, Wanted
+from jobs.schedules import DatabaseSchedules
+from jobs.world.clock import WorldTime
+from tests.servers import SandboxApi, wait_until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_a_cron_task_fires_once_however_often_it_is_looked_at(redis: Redis) -> None:
+    """Two schedulers with the same reading make one job, and the next firing lies ahead."""
+    now = timezone.now()
+    CronTask.objects.filter(name="event-expiration").update(next_fire_at=now - timedelta(seconds=5))
+
+    first, second = cron.fire_due(now), cron.fire_due(now)
+
+    assert [len(first), len(second)] == [1, 0]
+    task = CronTask.objects.get(name="event-expiration")
+    assert task.next_fire_at is not None
+    assert task.next_fire_at > now
+    assert Job.objects.get().source == "cron:event-expiration"
+
+
+def test_two_schedulers_that_read_the_same_task_fire_it_once(redis: Redis) -> None:
+    """The one that comes second finds the task moved on and submits nothing."""
+    now = timezone.now()
+    CronTask.objects.filter(name="event-expiration").update(next_fire_at=now - timedelta(seconds=5))
+    mine, theirs = (CronTask.objects.get(name="event-expiration") for _ in range(2))
+
+    assert len(cron._fire(mine, now)) == 1
+    assert cron._fire(theirs, now) == []
+    assert Job.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("expression", "zone", "after", "fires"),
+    [
+        ("*/5 * * * *", "UTC", "2026-01-01T00:01:00+00:00", "2026-01-01T00:05:00+00:00"),
+        ("*/20 * * * * *", "UTC", "2026-01-01T00:00:01+00:00", "2026-01-01T00:00:20+00:00"),
+        ("0 12 * * *", "Europe/Berlin", "2026-03-28T12:00:00+00:00", "2026-03-29T10:00:00+00:00"),
+    ],
+)
+def test_next_firing(expression: str, zone: str, after: str, fires: str) -> None:
+    """Five fields, six with seconds first, and noon stays noon when the clocks go forward."""
+    task = CronTask(expression=expression, time_zone=zone)
+
+    assert cron.next_fire(task, datetime.fromisoformat(after)) == datetime.fromisoformat(fires)
+
+
+@pytest.mark.parametrize(
+    ("misfire", "down_for", "jobs"),
+    [
+        (Misfire.ONCE, timedelta(minutes=20), 1),
+        (Misfire.ALL, timedelta(minutes=20), 5),
+        (Misfire.SKIP, timedelta(minutes=22), 0),
+        (Misfire.SKIP, timedelta(minutes=20), 1),  # the last of them is due just now
+        (Misfire.SKIP, timedelta(seconds=3), 1),
+    ],
+)
+def test_missed_firings_are_made_up_for_as_the_task_says(
+    redis: Redis, misfire: Misfire, down_for: timedelta, jobs: int
+) -> None:
+    """After a time without a scheduler: none, one, or all of the firings that were missed, and the next is to come."""
+    first = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+    task = CronTask(name="t", expression="*/5 * * * *", type="EVENT_EXPIRATION", misfire=misfire)
+    task.save()
+    CronTask.objects.filter(pk=task.pk).update(next_fire_at=first)
+
+    fired = cron.fire_due(first + down_for)
+
+    task.refresh_from_db()
+    assert len(fired) == jobs
+    assert len({job.due_at for job in fired}) == jobs
+    assert task.next_fire_at is not None
+    assert first + down_for < task.next_fire_at <= first + down_for + timedelta(minutes=5)
+
+
+@pytest.mark.parametrize("expression", ["x", "0 0 31 2 *", "* * * *", "* * * * * * *"])
+def test_a_task_that_could_never_fire_is_refused(expression: str) -> None:
+    """Each fault stands under its field."""
+    task = CronTask(name="x", type="NO_SUCH", expression=expression, time_zone="x", payload={})
+
+    with pytest.raises(ValidationError) as caught:
+        task.clean()
+    assert set(caught.value.message_dict) == {"expression", "time_zone", "type"}
+
+
+def wanted(**changes: Any) -> Wanted:
+    """One kind of growth of one settlement."""
+    values: dict[str, Any] = {
+        "entity_id": "s-1", "entity_name": "Riverton", "event_type": "POPULATION_GROWTH",
+        "interval": timedelta(hours=1), "variables": {}, "job_type": "SETTLEMENT_GROWTH",
+        "payload": {"settlementId": "s-1", "growthType": "POPULATION_GROWTH"},
+    }  # fmt: skip
+    return Wanted(**{**values, **changes})
+
+
+def campaign(clock: str) -> Campaign:
+    """A campaign whose world time is that of a day of the year 1000."""
+    return Campaign(id="c-1", name="C", is_active=True, current_world_time=f"1000-01-01T{clock}:00Z")
+
+
+def test_rows_move_and_never_double() -> None:
+    """First due one interval after first seen; a jump is one job; a changed interval counts from the last applied."""
+    schedules = DatabaseSchedules()
+
+    assert schedules.sync(campaign("12:00"), "Settlement", [wanted()]) == []
+    assert ScheduleRow.objects.get().next_due.startswith("1000-01-01T13:00")
+    (due,) = schedules.sync(campaign("15:30"), "Settlement", [wanted()])
+    assert (due.occurrences, due.clock_due) == (3, WorldTime.parse("1000-01-01T15:00:00Z"))
+    assert schedules.sync(campaign("15:30"), "Settlement", [wanted()]) == [due]
+    noted = Applied("s-1", "POPULATION_GROWTH", WorldTime.parse("1000-01-01T15:00:00Z"), due.interval)
+    assert schedules.applied([noted]) == []
+    assert ScheduleRow.objects.get().next_due.startswith("1000-01-01T16:00")
+    schedules.sync(campaign("15:30"), "Settlement", [wanted(interval=timedelta(minutes=54))])
+    assert ScheduleRow.objects.get().next_due.startswith("1000-01-01T15:54")
+    schedules.sync(campaign("15:30"), "Settlement", [])
+    assert not ScheduleRow.objects.exists()
+
+
+def test_a_lost_database_counts_from_the_mark() -> None:
+    """The entity itself says what was applied last."""
+    marks = {"schedulerMarks": {"clock": "world", "POPULATION_GROWTH": "1000-01-01T14:00:00.000Z"}}
+
+    (due,) = DatabaseSchedules().sync(campaign("16:30"), "Settlement", [wanted(variables=marks)])
+
+    assert (due.occurrences, due.clock_due) == (2, WorldTime.parse("1000-01-01T16:00:00Z"))
+
+
+def test_names_and_ids_of_any_kind_hold_up_nobody() -> None:
+    """A long name is cut, an id that no table holds is left alone, and the rest of the campaign has its rows."""
+    odd = Campaign(id="c-1", name="\0" + "C" * 5000, is_active=True, current_world_time="1000-01-01T12:00:00Z")
+    long_name, long_id = wanted(entity_name="x\ud800" * 300), wanted(entity_id="s" * 65)
+
+    DatabaseSchedules().sync(odd, "Settlement", [long_id, long_name])
+
+    assert [row.entity_id for row in ScheduleRow.objects.all()] == ["s-1"]
+    assert CampaignClock.objects.get().name == "C" * 200
+
+
+@pytest.mark.parametrize("world_time", ["+10000-01-01T00:00:00Z", "9999-12-31T23:59:59-14:00", "soon", "1000-01-01"])
+def test_a_world_time_that_cannot_be_read_is_a_permanent_error(world_time: str) -> None:
+    """It is named; nothing is scheduled on wall-clock time instead."""
+    lost = Campaign(id="c-1", name="C", is_active=True, current_world_time=world_time)
+
+    with pytest.raises(PermanentError, match="currentWorldTime"):
+        DatabaseSchedules().sync(lost, "Settlement", [wanted()])
+    assert not ScheduleRow.objects.exists()
+
+
+def test_a_due_time_past_the_year_9999_is_never_due() -> None:
+    """The row stays, without a due time."""
+    last = Campaign(id="c-1", name="C", is_active=True, current_world_time="9999-12-31T23:30:00Z")
+
+    assert DatabaseSchedules().sync(last, "Settlement", [wanted()]) == []
+    assert ScheduleRow.objects.get().next_due == ""
+
+
+def test_a_burst_of_advances_makes_a_leading_and_a_trailing_run(redis: Redis, api: MainApi) -> None:
+    """The first message is acted on at once, those after it fold into one run with the last world time."""
+    listener = Listener(keys.redis(), api)
+    listener.poll()
+    before = set(Job.objects.values_list("pk", flat=True))
+    for minute in range(10, 20):
+        body = {"campaignId": "c-9", "previousTime": None, "newTime": f"1200-01-01T00:{minute}:00Z"}
+        redis.publish("campaign.c-9.worldTimeAdvanced", json.dumps(body))
+    redis.publish("campaign.c-9.worldTimeAdvanced", "not JSON")
+
+    heard = Job.objects.filter(type="EVENT_EXPIRATION", campaign_id="c-9").exclude(pk__in=before).order_by("id")
+    wait_until(lambda: listener.poll() >= 0 and heard.count() == 2, what="the trailing run")
+    listener.close()
+
+    assert [job.subject for job in heard] == ["heard:1200-01-01T00:10:00.000Z", "heard:1200-01-01T00:19:00.000Z"]
+    gap = heard[1].created_at - heard[0].created_at
+    assert gap >= timedelta(seconds=4.5)
+
+
+def advanced(redis: Redis, world_time: str) -> None:
+    """Publish an advance of a campaign as the main API does."""
+    body = {"campaignId": "c-8", "previousTime": None, "newTime": world_time}
+    redis.publish("campaign.c-8.worldTimeAdvanced", json.dumps(body))
+
+
+def test_a_replayed_message_changes_nothing(redis: Redis, api: MainApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    """World time that was processed already, or lies before what was, makes no job and moves no clock."""
+    monkeypatch.setattr(listener_module, "WINDOW", 0.5)
+    CampaignClock.objects.create(campaign_id="c-8", world_time="", processed_world_time="1200-01-01T00:30:00.000Z")
+    listener = Listener(keys.redis(), api)
+    listener.poll()
+    for world_time in ("1200-01-01T00:30:00Z", "1200-01-01T00:10:00Z", "never"):
+        advanced(redis, world_time)
+    advanced(redis, "1200-01-01T00:40:00Z")
+
+    heard = Job.objects.filter(type="EVENT_EXPIRATION", campaign_id="c-8")
+    wait_until(lambda: listener.poll() >= 0 and heard.exists(), what="the later world time is processed")
+    listener.close()
+
+    assert [job.subject for job in heard] == ["heard:1200-01-01T00:40:00.000Z"]
+    assert CampaignClock.objects.get(campaign_id="c-8").processed_world_time == "1200-01-01T00:40:00.000Z"
+
+
+def hear(
+    listener: Listener, redis: Redis, campaign_id: str, *messages: object, kind: str = "worldTimeAdvanced"
+) -> None:
+    """Publish messages of a campaign and poll until all are heard and acted on."""
+    for message in messages:
+        body = message if isinstance(message, str | bytes) else json.dumps(message)
+        redis.publish(f"campaign.{campaign_id}.{kind}", body)
+    redis.publish("campaign.the-end.entityModified", json.dumps({"entityType": "Settlement"}))
+    ended = Job.objects.filter(campaign_id="the-end")
+    wait_until(lambda: listener.poll() >= 0 and ended.exists(), what="the last message is acted on")
+
+
+@pytest.fixture
+def listener(redis: Redis, api: MainApi) -> Iterator[Listener]:
+    """A listener that has caught up."""
+    active = Listener(keys.redis(), api)
+    active.poll()
+    yield active
+    active.close()
+
+
+def test_an_older_message_within_a_burst_hides_no_later_one(listener: Listener, redis: Redis) -> None:
+    """Of the messages that fold into one run the latest world time counts, not the last that came."""
+    times = ["1200-01-01T00:10:00Z", "1200-01-01T00:40:00Z", "1200-01-01T00:20:00Z", "no time at all"]
+
+    hear(listener, redis, "c-9", *({"newTime": t} for t in times))
+    listener.close()
+
+    assert CampaignClock.objects.get(campaign_id="c-9").processed_world_time == "1200-01-01T00:40:00.000Z"
+
+
+def test_malformed_messages_are_ignored(listener: Listener, redis: Redis) -> None:
+    """No JSON, no object, nested without end, a megabyte, no time: nothing is submitted, and the next is heard."""
+    bad = ["", "null", "[1]", b"\xff\xfe", "[" * 200_000, "{" + "x" * 1_000_000, {"newTime": None}, {"newTime": 7},
+           {"newTime": "1" * 1_000_000}, {"newTime": "10000-01-01T00:00:00Z"}]  # fmt: skip
+
+    hear(listener, redis, "c-9", *bad)
+
+    assert not Job.objects.filter(campaign_id="c-9").exists()
+    assert not CampaignClock.objects.filter(campaign_id="c-9").exists()
+
+
+@pytest.mark.parametrize(
+    ("campaign_id", "heard"),
+    [("a.b.c", True), ("жар-9 ü/'\"|*?[", True), ("campaign.x", True), ("", False), ("x" * 65, False), ("a\0b", False)],
+)
+def test_campaign_ids_of_any_kind(listener: Listener, redis: Redis, campaign_id: str, heard: bool) -> None:
+    """Dots, blanks and letters of any script are heard; an id that no table holds is malformed."""
+    hear(listener, redis, campaign_id, {"newTime": "1200-01-01T00:10:00Z"})
+
+    jobs = Job.objects.filter(type="EVENT_EXPIRATION", subject__contains="1200-")
+    assert (campaign_id in jobs.values_list("campaign_id", flat=True)) is heard
+
+
+def test_entity_messages_of_any_kind(listener: Listener, redis: Redis) -> None:
+    """A megabyte of an id is cut, what an id cannot be is shown as it is; one recalculation stands for all."""
+    ids = ["x" * 1_000_000, "a\0b", "\ud800", None, {"x": 1}]
+    messages = [{"entityType": "Settlement", "entityId": i, "operation": "UPDATE"} for i in ids]
+
+    hear(listener, redis, "c-9", *messages, {"entityType": "Dragon"}, {}, kind="entityModified")
+
+    assert Job.objects.filter(campaign_id="c-9").values_list("type").get() == ("RECALCULATE_SETTLEMENT_SCHEDULES",)
+
+
+def poll_for_ever(listener: Listener) -> None:
+    """Until a poll fails, or pytest's own limit of time ends it."""
+    while True:
+        listener.poll()
+
+
+def test_what_could_not_be_acted_on_stays_pending(listener: Listener, redis: Redis) -> None:
+    """While the database is away a message is kept; when it is back it is acted on."""
+    away = OperationalError("the database is away")
+
+    def refuse(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        raise away
+
+    redis.publish("campaign.c-9.worldTimeAdvanced", json.dumps({"newTime": "1200-01-01T00:10:00Z"}))
+    with connection.execute_wrapper(refuse), pytest.raises(OperationalError):
+        poll_for_ever(listener)
+    listener.poll()
+
+    assert CampaignClock.objects.get(campaign_id="c-9").processed_world_time == "1200-01-01T00:10:00.000Z"
+
+
+def test_a_clock_that_cannot_be_read_holds_up_no_other_campaign(
+    listener: Listener, sandbox: SandboxApi, redis: Redis
+) -> None:
+    """The listener catches up with all the others."""
+    for campaign_id, world_time in (("campaign-0", "soon"), ("campaign-1", "1300-01-01T00:00:00.000Z")):
+        planted = {"id": campaign_id, "name": "C", "isActive": True, "currentWorldTime": world_time}
+        sandbox.control("POST", "campaigns", planted)
+
+    Listener(keys.redis(), listener._api)._catch_up()
+
+    assert CampaignClock.objects.get(campaign_id="campaign-1").processed_world_time == "1300-01-01T00:00:00.000Z"
+    assert CampaignClock.objects.get(campaign_id="campaign-0").processed_world_time == ""
+
+
+def test_effects_and_campaigns_are_read_anew_once_the_listener_has_heard(
+    listener: Listener, api: MainApi, sandbox: SandboxApi
+) -> None:
+    """The main API tells of a change of an event and of a new campaign; what was cached of them is dropped."""
+    assert api.effect("effect-1-1") is not None
+    known = len(api.campaigns())
+    sandbox.control("POST", "campaigns", {"id": "c-9", "name": "C", "isActive": True, "currentWorldTime": None})
+    sandbox.control("POST", "events", {"id": "e-9", "campaignId": "c-9", "scheduledAt": "1200-01-01T00:00:00Z"})
+    sandbox.control("POST", "effects", {"id": "effect-1-1", "entityId": "event-1-1", "isActive": False})
+
+    def is_active() -> bool:
+        effect = api.effect("effect-1-1")
+        return effect is not None and effect.is_active
+
+    wait_until(lambda: listener.poll() >= 0 and not is_active(), what="the effect is read anew")
+
+    assert api.effect("effect-1-1") is not None
+    assert len(api.campaigns()) == known + 1

@@ -1,0 +1,91 @@
+"""Real receivers of alerts on this machine: an HTTP server and a mail server that keep what they are sent."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from email import message_from_bytes
+from email.message import Message as Mail
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from aiosmtpd.controller import Controller
+
+from sandbox.ports import free_port
+
+
+@dataclass
+class Request:
+    """One request that arrived."""
+
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        """The body."""
+        return json.loads(self.body)
+
+
+@dataclass
+class HttpReceiver:
+    """What arrived, and what is answered: `statuses` first, one each, then 200."""
+
+    url: str
+    got: list[Request] = field(default_factory=list)
+    statuses: list[int] = field(default_factory=list)
+    redirect_to: str = ""
+    gate: threading.Event = field(default_factory=threading.Event)  #: while it is not set nothing is answered
+
+
+@contextmanager
+def http_receiver() -> Iterator[HttpReceiver]:
+    """An HTTP server that takes every POST."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            receiver.got.append(Request(self.path, dict(self.headers), body))
+            receiver.gate.wait(30)
+            status = receiver.statuses.pop(0) if receiver.statuses else 200
+            self.send_response(307 if receiver.redirect_to else status)
+            if receiver.redirect_to:
+                self.send_header("Location", receiver.redirect_to)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"ok")
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    receiver = HttpReceiver(f"http://127.0.0.1:{server.server_port}")
+    receiver.gate.set()
+    threading.Thread(target=server.serve_forever, args=[0.02], daemon=True).start()
+    try:
+        yield receiver
+    finally:
+        receiver.gate.set()
+        server.shutdown()
+        server.server_close()
+
+
+@contextmanager
+def mail_receiver() -> Iterator[tuple[int, list[Mail]]]:
+    """An SMTP server: its port and the mails it took."""
+    mails: list[Mail] = []
+
+    class Keep:
+        async def handle_DATA(self, server: object, session: object, envelope: Any) -> str:
+            mails.append(message_from_bytes(envelope.content))
+            return "250 taken"
+
+    controller = Controller(Keep(), hostname="127.0.0.1", port=free_port())
+    controller.start()
+    try:
+        yield controller.port, mails
+    finally:
+        controller.stop()

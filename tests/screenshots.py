@@ -1,0 +1,163 @@
+"""`python -m tests.screenshots`: every page of the admin in light, dark and on a phone, into docs/screenshots.
+
+The pages show a whole service that has lived for a while: two campaigns whose time has been advanced, failures of two
+kinds, a pause and things that people did.
+"""
+
+import sys
+from datetime import UTC, datetime, timedelta
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Final
+
+from PIL import Image
+from playwright.sync_api import Page
+
+from tests import environment  # noqa: F401 - before anything reads the environment
+from tests.browser import CHROMIUM, MISSING, NARROW, WIDE, chromium, page_of
+from tests.servers import wait_until
+from tests.service import Service
+
+FOLDER: Final = Path(__file__).resolve().parent.parent / "docs" / "screenshots"
+LOOKS: Final = {"": ("light", WIDE), "-dark": ("dark", WIDE), "-narrow": ("light", NARROW)}
+TALLEST: Final = 2400  #: pixels; what is longer is cut
+_STORY: Final = """
+from datetime import timedelta
+from math import sin
+from django.utils import timezone
+from jobs import pauses, service
+from jobs.histogram import COLUMNS
+from jobs.models import Job, OutcomeMinute
+
+def minute(ago, outcome, jobs, run_ms):
+    at = timezone.now().replace(second=0, microsecond=0) - timedelta(minutes=ago)
+    waits = {COLUMNS[2]: jobs - jobs // 4, COLUMNS[4]: jobs // 4}
+    return OutcomeMinute(minute=at, type="SETTLEMENT_GROWTH", outcome=outcome, shard=31, jobs=jobs,
+                         run_ms=jobs * run_ms, run_ms_max=run_ms * 3, wait_ms=jobs * 12, wait_ms_max=90 + ago, **waits)
+
+for ago in range(2, 61):  # an hour in which the main API was away for a while
+    away, wave = 20 < ago < 28, 40 + int(25 * sin(ago / 6))
+    outcomes = [("SUCCEEDED", wave, 40 + ago), ("SKIPPED", wave // 8, 9)]
+    outcomes += [("RETRYING", 16, 300), ("DEAD", 4, 320)] if away else []
+    OutcomeMinute.objects.bulk_create([minute(ago, *one) for one in outcomes])
+dead = Job.objects.filter(state="DEAD").order_by("id")
+service.retry(list(dead[:1]), actor="user:olga", reason="the main API is up again")
+pauses.pause("type", "STRUCTURE_MAINTENANCE", until=timezone.now() + timedelta(minutes=40), actor="user:olga",
+             reason="the builders are on a break")
+"""
+
+
+def live(service: Service) -> dict[str, str]:
+    """Let the service have a past; pages that are named by what happened in it."""
+    sandbox, now = service.sandbox, datetime.now(UTC)
+    wait_until(
+        lambda: "campaign-1" in service.run("shell", "--no-imports", "--command", _CLOCKS), what="clocks are seen"
+    )
+    for hour in (14, 17):
+        sandbox.control("POST", "advance", {"campaignId": "campaign-1", "to": f"1001-06-01T{hour}:00:00.000Z"})
+    grown = service.submit("SETTLEMENT_GROWTH", "campaign-1", {
+        "settlementId": "settlement-1-1-1", "growthType": "POPULATION_GROWTH"})  # fmt: skip
+    service.await_state(grown, "SUCCEEDED")
+    sandbox.control("POST", "faults", {"errorRate": 1.0, "operations": ["executeEffect"]})
+    lost = [effect(service, f"effect-1-{n}", now) for n in (1, 2, 3)]
+    for job in lost:
+        service.await_state(job, "DEAD")
+    sandbox.control("POST", "faults", {"malformed": 20, "errorRate": 0, "operations": []})
+    odd = service.submit("STRUCTURE_MAINTENANCE", "campaign-2", {
+        "structureId": "structure-2-1-1-1", "eventType": "MAINTENANCE_DUE"})  # fmt: skip
+    service.await_state(odd, "DEAD")
+    sandbox.control("DELETE", "faults")
+    for minutes in (20, 90, 600):
+        effect(service, f"effect-2-{minutes}", now + timedelta(minutes=minutes))
+    shell(service, _STORY)
+    return {"job": f"/admin/jobs/job/{lost[2]}/change/", "job-grown": f"/admin/jobs/job/{grown}/change/"}
+
+
+_CLOCKS: Final = "from jobs.models import CampaignClock; print([c.pk for c in CampaignClock.objects.all()])"
+
+
+def shell(service: Service, program: str) -> str:
+    """Run a program of ours; what it prints."""
+    return service.run("shell", "--no-imports", "--command", program)
+
+
+def effect(service: Service, name: str, at: datetime) -> str:
+    """Submit an effect."""
+    campaign = f"campaign-{name.split('-')[1]}"
+    return service.submit("DEFERRED_EFFECT", campaign, {"effectId": name, "executeAt": at.isoformat()})
+
+
+def pages(page: Page, told: dict[str, str]) -> dict[str, str]:
+    """Every page that the menu leads to, by name, and those that only a thing of their own leads to."""
+    page.goto("/admin/")
+    links = page.locator("nav a[href^='/admin/']").evaluate_all("all => all.map(a => [a.pathname, a.innerText])")
+    named = {"dashboard": "/admin/"}
+    for path, text in links:
+        if "logout" not in path and path != "/admin/":
+            words = [line for line in text.strip().split("\n") if not line.strip().isdecimal()]  # a number is a badge
+            named["-".join(words[-1].lower().split())] = path
+    page.goto("/admin/jobs/failuregroup/")
+    named["failure"] = page.locator(".ops-failure").first.get_attribute("href") or ""
+    return named | told | {
+        "new-job": "/admin/jobs/job/add/?type=SETTLEMENT_GROWTH",
+        "campaign": "/admin/jobs/campaignclock/campaign-1/change/",
+        "cron-task": "/admin/jobs/crontask/1/change/", "queue": "/admin/queues/queues/1/",
+        "alert-handler": "/admin/monitoring/alerthandler/add/?kind=webhook", "not-found": "/admin/nothing/",
+    }  # fmt: skip
+
+
+def shoot(page: Page, where: str, path: Path) -> None:
+    """One picture, as high as the page."""
+    page.set_viewport_size({"width": page.viewport_size["width"] if page.viewport_size else WIDE, "height": 900})
+    page.goto(where)
+    page.wait_for_load_state("networkidle")
+    height: Any = page.evaluate("document.documentElement.scrollHeight")
+    page.set_viewport_size({"width": page.viewport_size["width"] if page.viewport_size else WIDE,
+                            "height": max(900, min(height, TALLEST))})  # fmt: skip
+    picture(page, path)
+
+
+def picture(page: Page, path: Path) -> None:
+    """A picture in 256 colours, rare ones too, which nobody tells from the whole: half of the size."""
+    taken = Image.open(BytesIO(page.screenshot())).convert("RGB")
+    taken.quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
+def dry_run(page: Page, path: Path) -> None:
+    """The question before something is done to many."""
+    page.goto("/admin/jobs/job/?state=DEAD")
+    page.locator("#action-toggle").check()
+    page.select_option("select[name=action]", "retry")
+    page.locator("#changelist-actions button[type=submit]").click()
+    page.wait_for_selector("[data-plan]")
+    picture(page, path)
+
+
+def main() -> int:
+    """Make all pictures; the exit code."""
+    if CHROMIUM is None:
+        print(MISSING)
+        return 1
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    service = Service(
+        QUEUE_RETRY_BACKOFF_MS="100", API_CIRCUIT_BREAKER_THRESHOLD="1000", CRON_EVENT_EXPIRATION="* * * * *"
+    )
+    try:
+        told, session = live(service), service.session("ann")
+        with chromium() as browser:
+            named = pages(page_of(browser, service.url, session), told)
+            for look, (theme, width) in LOOKS.items():
+                page = page_of(browser, service.url, session, theme=theme, width=width)
+                page.goto("/admin/")  # tells the server the time zone
+                for name, where in named.items():
+                    shoot(page, where, FOLDER / f"{name}{look}.png")
+                dry_run(page, FOLDER / f"dry-run{look}.png")
+                page.context.close()
+        print(f"{(len(named) + 1) * len(LOOKS)} pictures in {FOLDER}")
+    finally:
+        service.stop()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

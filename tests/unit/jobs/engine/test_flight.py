@@ -1,0 +1,76 @@
+"""What a thread is given at a time: several jobs only where that can harm neither priorities nor outcomes."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from jobs.engine.attempt import Ended
+from jobs.engine.flight import FAST_GROUP, Flight
+from jobs.registry import all_types
+from jobs.statements import Claimed
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+SINGLE = "EVENT_EXPIRATION"  # one job at a time, and harmless when done twice
+ONCE = "DEFERRED_EFFECT"  # must not be done twice
+MANY = "SETTLEMENT_GROWTH"  # does many at once
+
+
+def claimed(number: int, kind: str = SINGLE) -> Claimed:
+    return Claimed(str(number), kind, "c", "", {}, 5, 1, 0, NOW, "", "", 1, None, "", NOW)
+
+
+def land(flight: Flight, count: int, *, kind: str, ms: float) -> None:
+    """Let jobs of one type run for so long."""
+    for number in range(count):
+        job = claimed(number, kind)
+        flight.add([job])
+        flight.land(Ended(job, None, None, ms))
+
+
+@pytest.fixture(autouse=True)
+def _types() -> None:
+    assert {SINGLE, ONCE, MANY} <= all_types().keys()
+
+
+def test_nothing_is_taken_ahead_of_a_type_that_has_not_run() -> None:
+    """Only types that declare a batch are given several jobs: prefetch is 0 by default."""
+    assert Flight().batches().keys() == {name for name, kind in all_types().items() if kind.batch > 1}
+
+
+def test_fast_handlers_are_given_a_few_at_a_time() -> None:
+    """Under 2 ms on average, of any campaign; no more when they become slow."""
+    flight = Flight()
+
+    land(flight, 5, kind=SINGLE, ms=0.5)
+    assert flight.batches()[SINGLE] == (FAST_GROUP, False)
+
+    land(flight, 5, kind=SINGLE, ms=50)
+    assert SINGLE not in flight.batches()
+
+
+def test_what_must_not_be_done_twice_is_never_claimed_ahead() -> None:
+    """However fast it is: a lost worker would leave an unknown outcome of what it had not begun."""
+    flight = Flight()
+
+    land(flight, 20, kind=ONCE, ms=0.1)
+
+    assert ONCE not in flight.batches()
+
+
+def test_a_batch_is_of_one_campaign() -> None:
+    """As its type declares it."""
+    assert Flight().batches()[MANY] == (all_types()[MANY].batch, True)
+
+
+def test_a_group_is_busy_until_its_last_job_has_ended() -> None:
+    """Ends that wait to be recorded free a slot already; an end of another attempt frees none."""
+    flight = Flight()
+    jobs = [claimed(1), claimed(2)]
+    group = flight.add(jobs)
+    ends = [Ended(job, None, None, 1.0) for job in jobs]
+
+    assert flight.busy(ends[:1]) == 1
+    assert flight.busy(ends) == 0
+    assert flight.land(ends[0]) is group
+    assert flight.land(Ended(claimed(2), None, None, 1.0)) is None
+    assert [job.id for job in flight.jobs()] == ["2"]

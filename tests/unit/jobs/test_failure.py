@@ -1,0 +1,143 @@
+"""Which dead letters are the same failure, and what the buckets of waits say."""
+
+from datetime import timedelta
+from itertools import pairwise
+
+import pytest
+from django.utils import timezone
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobs import ledger
+from jobs.failure import LONGEST, failure_of
+from jobs.histogram import BOUNDS_MS, COLUMNS, counted, percentile, within
+from jobs.ledger import Ending
+from jobs.models import FailureGroup, FailureHour, Job, OutcomeMinute
+from jobs.service import Submission, submit
+from jobs.states import State
+
+NOW = timezone.now()
+TRACE = """Traceback (most recent call last):
+  File "/srv/app/jobs/main_api/client.py", line {line}, in settlements
+    raise TransientError(message)
+jobs.errors.TransientError: {words}
+"""
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("NotFound: settlement-12 is gone", "NotFound: settlement-7 is gone"),
+        ("OutcomeUnknown: worker 9f2c.host-1 was lost", "OutcomeUnknown: worker a81d.host-2 was lost"),
+        ("VersionConflict: 0190a1b2-7000-8000-a000-000000000001 changed 5 times", "VersionConflict: 7 changed 3 times"),
+        ("X: a1, b2, c3 are wrong", "X: a1 are wrong"),
+    ],
+)
+def test_ids_and_numbers_make_no_difference(one: str, other: str) -> None:
+    """Whatever holds a digit is an id or a number; a row of them is one."""
+    assert failure_of(one, "").key == failure_of(other, "").key
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("TransientError: HTTP 502 from the main API", "TransientError: HTTP 401 from the main API"),
+        ("NotFound: settlement-1", "PermanentError: settlement-1"),
+        ("KeyError: 'population'", "KeyError: 'resources'"),
+    ],
+)
+def test_what_differs_in_kind_is_another_failure(one: str, other: str) -> None:
+    """The status of an answer, the class and plain words tell failures apart."""
+    assert failure_of(one, "").key != failure_of(other, "").key
+
+
+def test_the_place_is_the_last_frame_without_its_line() -> None:
+    """A release that moves the line does not make another failure; another function does."""
+    one = failure_of("X: no", TRACE.format(line=10, words="no"))
+
+    assert one.place == "jobs/main_api/client.py in settlements"
+    assert one.key == failure_of("X: no", TRACE.format(line=99, words="no")).key
+    assert one.key != failure_of("X: no", "").key
+
+
+@given(st.text(), st.text())
+def test_every_error_has_a_key(error: str, traceback: str) -> None:
+    """Whatever the words are; and what is stored fits its columns."""
+    failure = failure_of(error, traceback)
+
+    assert len(failure.key) == 16
+    assert len(failure.error) <= 120
+    assert len(failure.message) <= LONGEST
+    assert len(failure.place) <= 200
+
+
+@given(st.lists(st.floats(0, 1e7), min_size=1), st.sampled_from([0.5, 0.95, 1.0]))
+def test_percentiles_lie_in_the_bucket_of_the_true_one(waits: list[float], share: float) -> None:
+    """Buckets cost precision, never the order of magnitude."""
+    true = sorted(waits)[max(0, -int(-share * len(waits) // 1) - 1)]
+    found = percentile(share, counted(waits), jobs=len(waits), longest_ms=max(waits))
+
+    edges = (0, *BOUNDS_MS, max(*waits, BOUNDS_MS[-1]))
+    lower, upper = next((a, b) for a, b in pairwise(edges) if true <= b)
+    assert found is not None
+    assert lower - 1e-6 <= found <= upper + 1e-6
+
+
+def test_no_jobs_have_no_percentile() -> None:
+    """Nothing is said of nothing."""
+    assert percentile(0.5, counted([]), jobs=0, longest_ms=0) is None
+    assert within(1_000, counted([3, 999, 1000, 1001])) == 3
+
+
+def running(campaign: str) -> Job:
+    """A job that a worker has claimed."""
+    job, _ = submit(Submission(type="EVENT_EXPIRATION", campaign_id=campaign, payload={}), actor="test")
+    ledger.cycle([], [str(job.pk)], actor="worker:w", worker="w", now=timezone.now())
+    job.refresh_from_db()
+    return job
+
+
+def die(jobs: list[Job], error: str) -> None:
+    """The jobs' attempts end as dead letters."""
+    failure = failure_of(error, "")
+    endings = [Ending(j, State.DEAD, error, counts=True, error=error, failure=failure) for j in jobs]
+    ledger.cycle(endings, [], actor="worker:w", worker="w", now=NOW + timedelta(hours=1))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_deaths_are_counted_by_failure_and_hour() -> None:
+    """In the transaction of the ends themselves: the job's key, its group, its hour."""
+    jobs = [running(f"c-{n}") for n in range(3)]
+    die(jobs[:2], "NotFound: event-1 is gone")
+    die(jobs[2:], "NotFound: event-2 is gone")
+
+    (group,) = FailureGroup.objects.all()
+    assert (group.error, group.message) == ("NotFound", "# is gone")
+    assert FailureHour.objects.get().jobs == 3
+    assert Job.objects.in_state(State.DEAD).filter(failure_key=group.key).count() == 3
+
+
+@pytest.mark.django_db(transaction=True)
+def test_waits_are_counted_in_buckets() -> None:
+    """Each ended attempt is in one bucket of its minute, and minutes add up."""
+    die([running("c-1")], "X: y")
+    die([running("c-2")], "X: y")
+
+    row = OutcomeMinute.objects.get()
+    assert row.jobs == 2
+    assert sum(getattr(row, column) for column in COLUMNS) == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_dead_letter_may_be_discarded() -> None:
+    """By cancelling it, with who and why."""
+    from jobs import service
+
+    job = running("c-1")
+    die([job], "X: y")
+    job.refresh_from_db()
+    report = service.cancel([job], actor="user:ann", reason="its campaign is gone")
+
+    assert report.all_done
+    assert job.state == State.CANCELLED
+    assert job.audit_trail.filter(was="DEAD", now="CANCELLED", actor="user:ann").exists()

@@ -1,0 +1,96 @@
+"""The raw statements and the questions that are asked again and again: none of them walks the backlog."""
+
+import re
+from collections.abc import Iterable
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from jobs.models import Job
+from jobs.statements import PostgreSQL, SQLite
+from jobs.states import WAITING, State
+
+pytestmark = pytest.mark.django_db
+NOW = timezone.now()
+
+BY_ID = [SQLite.CLAIMABLE, SQLite.CLAIM, SQLite.RUNNING, SQLite.END, SQLite.DUE, SQLite.QUEUE]
+ASKED = [
+    *((Job.objects.in_state(s).filter(due_at__gt=NOW, due_at__lte=NOW).order_by("due_at", "id"), s) for s in WAITING),
+    *((Job.objects.in_state(s).filter(due_at__lt=NOW).order_by("due_at"), s) for s in WAITING),
+    (Job.objects.in_state(State.QUEUED).filter(moved_at__lt=NOW).order_by("moved_at", "id"), State.QUEUED),
+    (Job.objects.in_state(State.QUEUED).order_by("moved_at", "id"), State.QUEUED),
+    (Job.objects.in_state(State.RETRYING).order_by("due_at"), State.RETRYING),
+    (Job.objects.in_state(State.RUNNING).filter(worker="w").order_by("started_at"), State.RUNNING),
+    (Job.objects.in_state(State.RUNNING).filter(lease_until__lt=NOW).order_by("lease_until"), State.RUNNING),
+]
+
+
+def plan_of(sql: str) -> list[str]:
+    """The steps of SQLite's plan for a statement."""
+    connection.ensure_connection()
+    values = ["[]" if "json_each" in sql else None] + [None] * (sql.count("?") - 1)
+    rows: Iterable[tuple[int, int, int, str]] = connection.connection.execute(f"EXPLAIN QUERY PLAN {sql}", values)
+    return [row[3] for row in rows if "jobs_job" in row[3]]
+
+
+@pytest.mark.skipif("connection.vendor != 'sqlite'")
+@pytest.mark.parametrize("sql", BY_ID)
+def test_moves_search_by_id(sql: str) -> None:
+    """SQLite must not walk an index on state, which is the whole backlog."""
+    plan = plan_of(sql)
+
+    assert plan
+    assert all("USING INDEX sqlite_autoindex_jobs_job_1 (id=?)" in step for step in plan)
+
+
+@pytest.mark.skipif("connection.vendor != 'sqlite'")
+def test_submitting_searches_by_unique_key() -> None:
+    """Whether the same work stands already is one look into the index of unique keys for each."""
+    assert all("(unique_key=?)" in step for step in plan_of(SQLite.KNOWN))
+
+
+@pytest.mark.skipif("connection.vendor != 'sqlite'")
+@pytest.mark.parametrize(("rows", "state"), ASKED)
+def test_rounds_look_into_their_own_state_s_index(rows: QuerySet[Job], state: State) -> None:
+    """What the feeder and scheduler ask costs the same however many jobs wait in other states or beyond the time."""
+    plan = rows[:500].explain()
+
+    assert f"USING INDEX job_{state.value.lower()} (state=?" in plan
+    assert "SCAN jobs_job" not in plan
+
+
+@pytest.mark.skipif("connection.vendor != 'postgresql'")
+@pytest.mark.parametrize("sql", [PostgreSQL.CYCLE, PostgreSQL.QUEUE], ids=["cycle", "queue"])
+@pytest.mark.parametrize("analyzed", [True, False])
+def test_postgresql_moves_search_by_id(sql: str, analyzed: bool) -> None:
+    """Neither the index on state nor the table is walked, whether the planner knows of the backlog or not."""
+    Job.objects.bulk_create(
+        Job(type="X", unique_key=str(n), state=State.QUEUED, due_at=NOW, source="test") for n in range(5000)
+    )
+    with connection.cursor() as cursor:
+        if analyzed:
+            cursor.execute("ANALYZE jobs_job")
+        cursor.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+        cursor.execute(f"PREPARE asked AS {sql}")
+        cursor.execute(f"EXPLAIN EXECUTE asked ({', '.join('NULL' for _ in set(re.findall(r'[$][0-9]+', sql)))})")
+        plan = [row[0] for row in cursor.fetchall()]
+        cursor.execute("DEALLOCATE asked")
+
+    touched = [step for step in plan if " on jobs_job" in step and "Update on" not in step]
+    assert touched
+    assert all("jobs_job_pkey" in step or "Bitmap Heap Scan" in step for step in touched), plan
+    assert not [step for step in plan if "job_by_state" in step or "job_queued" in step or "job_running" in step]
+
+
+def test_in_state_finds_just_that_state() -> None:
+    """The written-out condition means the same as the parameter would."""
+    for number, state in enumerate(State):
+        Job.objects.create(
+            type="X", unique_key=str(number), state=state, due_at=NOW, source="test", lease_until=NOW + timedelta(1)
+        )
+
+    for state in State:
+        assert [job.state for job in Job.objects.in_state(state)] == [state]

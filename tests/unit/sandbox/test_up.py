@@ -1,0 +1,95 @@
+"""The supervisor of `make up`: whoever ends by himself is named, and ends all."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sandbox.up import Ports, environment
+from tests.servers import ROOT, Running, wait_until
+
+PROGRAM = """
+import subprocess, sys
+from sandbox.up import supervise
+redis = subprocess.Popen(["sleep", "60"])
+code = 1
+try:
+    print("redis is", redis.pid, flush=True)
+    two = {"one": ["sleep", "60"], "two": ["sleep", "60"]}
+    code = supervise(two, {"PATH": "/bin:/usr/bin"}, grace_s=5, redis=redis)
+finally:
+    redis.kill()
+    redis.wait()
+print("exit code", code, flush=True)
+"""
+
+#: What stands before the number of each process; honcho starts them side by side, so in any order.
+BEFORE_PID = ("redis is", "one started (pid=", "two started (pid=")
+
+
+@pytest.fixture
+def supervisor() -> Running:
+    """Two processes beside a "redis", under the supervisor."""
+    running = Running("supervisor", [sys.executable, "-u", "-c", PROGRAM])
+    wait_until(lambda: all(name in running.log.read_text() for name in BEFORE_PID), what="all are started")
+    return running
+
+
+def pid_of(said: str, before: str) -> int:
+    """The number after `before`."""
+    return int(said.partition(before)[2].split()[0].strip("()"))
+
+
+@pytest.mark.parametrize(("name", "before"), [("two", "two started (pid="), ("redis", "redis is")])
+def test_the_end_of_one_is_the_end_of_all(supervisor: Running, name: str, before: str) -> None:
+    """After kill -9 of one child or of Redis one line names it, nobody is left, and the exit code is not 0."""
+    said = supervisor.log.read_text()
+    others = [pid_of(said, each) for each in BEFORE_PID]
+
+    os.kill(pid_of(said, before), signal.SIGKILL)
+    supervisor.process.wait(timeout=30)
+
+    said = supervisor.log.read_text()
+    assert said.count(f"{name} was killed by SIGKILL: everything stops") == 1
+    assert said.endswith("exit code 137\n")
+    assert "Traceback" not in said
+    assert not [pid for pid in others if Path(f"/proc/{pid}").exists()]
+
+
+def test_ctrl_c_is_not_an_end_by_itself(supervisor: Running) -> None:
+    """All stop, nobody is blamed, and the exit code says SIGINT."""
+    supervisor.stop(signal.SIGINT)
+
+    said = supervisor.log.read_text()
+    assert "everything stops" not in said
+    assert said.endswith("exit code 130\n")
+
+
+def test_a_port_in_use_is_one_line() -> None:
+    """It names the port and the variable that moves it."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        ended = subprocess.run(
+            [sys.executable, "manage.py", "up"], cwd=ROOT, env={**os.environ, "PORT": str(port)},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines() == [
+        f"make up: port {port} is in use: set PORT to a free one, e.g. PORT={port + 100} make up"
+    ]
+
+
+def test_the_user_s_own_tokens_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who sets SCHEDULER_API_TOKENS may use /api/jobs beside the game master."""
+    monkeypatch.setenv("SCHEDULER_API_TOKENS", "me:my-own-secret")
+
+    assert environment(Ports(1, 2, 3), token="t")["SCHEDULER_API_TOKENS"] == "me:my-own-secret,game-master:t"
+    monkeypatch.delenv("SCHEDULER_API_TOKENS")
+    assert environment(Ports(1, 2, 3), token="t")["SCHEDULER_API_TOKENS"] == "game-master:t"

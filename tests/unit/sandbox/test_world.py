@@ -1,0 +1,110 @@
+"""The sandbox's world: the contract's rules, and faults."""
+
+import json
+import urllib.error
+from pathlib import Path
+
+import pytest
+from graphql import build_schema, lexicographic_sort_schema, print_schema
+
+from sandbox.faults import BadFaults, Faults
+from sandbox.schema import MUTATIONS, QUERIES, Service
+from sandbox.world import Refusal, World
+from tests.servers import ROOT, SandboxApi
+
+
+def code(refusal: pytest.ExceptionInfo[Refusal]) -> str:
+    """The code of a refusal."""
+    return refusal.value.extensions["code"]
+
+
+def test_the_same_seed_makes_the_same_world() -> None:
+    """Another seed another one, and a world survives its dump."""
+    first, loaded = World(seed=1), World(seed=2)
+    assert first.dump() == World(seed=1).dump() != loaded.dump()
+
+    loaded.load(json.loads(json.dumps(first.dump())))
+
+    assert loaded.dump() == first.dump()
+    assert loaded.of("campaign-1", "events") == first.of("campaign-1", "events")
+
+
+def test_rules_of_the_contract() -> None:
+    """Versions, completed events, time that only moves forward, unknown ids."""
+    world = World()
+    update = {"branchId": "campaign-1-main", "expectedVersion": 1, "variables": {"a": 1}}
+    assert world.update("Settlement", "settlement-1-1-1", update)["version"] == 2
+
+    with pytest.raises(Refusal) as stale:
+        world.update("Settlement", "settlement-1-1-1", update)
+    with pytest.raises(Refusal) as branch:
+        world.update("Structure", "structure-1-1-1-1", {**update, "branchId": "none"})
+    with pytest.raises(Refusal) as backwards:
+        world.advance("campaign-1", "1001-06-01T12:00:00Z")
+    with pytest.raises(Refusal) as unknown:
+        world.complete("none")
+    assert [code(c) for c in (stale, branch, backwards, unknown)] == [
+        "OPTIMISTIC_LOCK", "BAD_USER_INPUT", "BAD_REQUEST", "NOT_FOUND",
+    ]  # fmt: skip
+
+
+def test_overdue_is_more_than_five_minutes() -> None:
+    """Oldest first, without those that are completed, and none where there is no clock."""
+    world = World()
+    for minute in (54, 55, 50):
+        world.plant_event(f"e-{minute}", "campaign-1", f"1001-06-01T11:{minute}:00.000Z")
+
+    assert [e["id"] for e in world.overdue("campaign-1")] == ["event-1-1", "e-50", "e-54"]
+    world.complete("e-50")
+    assert [e["id"] for e in world.overdue("campaign-1")] == ["event-1-1", "e-54"]
+    assert world.overdue("campaign-2") == []
+
+
+def test_after_a_failed_mutation_the_later_ones_do_not_run() -> None:
+    """data is null, the fields before it have run, and path[0] names the alias."""
+    world = World()
+    service = Service(world, lambda name, args: None)
+    answer = service.execute(
+        'mutation { a0: expireEvent(eventId: "event-1-1") { id } a1: expireEvent(eventId: "none") { id } '
+        'a2: expireEvent(eventId: "event-1-2") { id } }',
+        None,
+        None,
+    )
+
+    assert answer["data"] is None
+    assert answer["errors"][0]["path"] == ["a1"]
+    assert answer["errors"][0]["extensions"]["code"] == "NOT_FOUND"
+    assert [world.events[e]["isCompleted"] for e in ("event-1-1", "event-1-2")] == [True, False]
+
+
+def test_every_field_of_the_contract_has_a_resolver() -> None:
+    """And the SDL is the contract's, where that stands beside this project."""
+    text = (ROOT / "sandbox" / "schema.graphql").read_text()
+    schema = build_schema(text)
+    contract = Path(ROOT).parent / "shared" / "main-api.graphql"
+
+    assert schema.query_type is not None
+    assert schema.mutation_type is not None
+    assert set(schema.query_type.fields) == set(QUERIES)
+    assert set(schema.mutation_type.fields) == set(MUTATIONS)
+    if contract.exists():
+        theirs = build_schema(contract.read_text())
+        assert print_schema(lexicographic_sort_schema(theirs)) == print_schema(lexicographic_sort_schema(schema))
+
+
+@pytest.mark.parametrize("wrong", [{"latency": 1}, {"latencyMs": "x"}, {"errorRate": -1}, {"outage": 1}])
+def test_bad_faults_name_the_field(wrong: dict[str, object]) -> None:
+    """And nothing is taken over."""
+    faults = Faults()
+
+    with pytest.raises(BadFaults, match=next(iter(wrong))):
+        faults.set(wrong)
+    assert faults.as_json() == Faults().as_json()
+
+
+def test_control_refuses_what_it_does_not_know(sandbox: SandboxApi) -> None:
+    """404 for a path, 400 for a body."""
+    for path, body, status in (("nothing", {}, 404), ("faults", {"x": 1}, 400), ("advance", {}, 400)):
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            sandbox.control("POST", path, body)
+        assert caught.value.code == status

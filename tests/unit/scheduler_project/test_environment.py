@@ -1,0 +1,103 @@
+"""The environment: every fault is named, at once, in one line each."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scheduler_project.environment import VARIABLES, BadEnvironment, read
+from tests.servers import ROOT
+
+
+def test_all_faults_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each bad value has its own line, beginning with its name."""
+    bad = {"PORT": "99999", "REDIS_URL": "http://x", "QUEUE_CONCURRENCY": "many", "CRON_EVENT_EXPIRATION": "never",
+           "LOG_LEVEL": "loud", "EFFECT_UNKNOWN_OUTCOME": "maybe", "SCHEDULER_API_TOKENS": "nocolon",
+           "TIME_ZONE": "Mars/Base", "CSRF_TRUSTED_ORIGINS": "example.org", "API_URL": "http://[",
+           "DATABASE_URL": "postgres://db:port/x", "CRON_SETTLEMENT_GROWTH": "0 0 31 2 *", "SECRET_KEY": "",
+           "CRON_STRUCTURE_MAINTENANCE": "* * * * * * *", "LEASE_SECONDS": "1", "RETENTION_DAYS": "9999999999",
+           "QUEUE_RETRY_BACKOFF_MS": "1" + "0" * 30, "API_SERVICE_ACCOUNT_TOKEN": "a\nb"}  # fmt: skip
+    for name, value in bad.items():
+        monkeypatch.setenv(name, value)
+
+    with pytest.raises(BadEnvironment) as caught:
+        read()
+
+    assert {fault.split(":")[0] for fault in caught.value.faults} == set(bad)
+
+
+def test_production_needs_its_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the credential nor the secret key nor the database has a default there."""
+    needed = {"API_SERVICE_ACCOUNT_TOKEN", "SECRET_KEY", "DATABASE_URL"}
+    monkeypatch.setenv("ENVIRONMENT", "production")
+    for name in needed:
+        monkeypatch.delenv(name, raising=False)
+
+    with pytest.raises(BadEnvironment) as caught:
+        read()
+
+    assert {fault.split(":")[0] for fault in caught.value.faults} == needed
+
+
+def test_node_env_is_still_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ENVIRONMENT wins over it."""
+    monkeypatch.delenv("ENVIRONMENT")
+    monkeypatch.setenv("NODE_ENV", "test")
+
+    assert read()["ENVIRONMENT"] == "test"
+
+
+def test_the_seed_s_variables_keep_their_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing but their names is needed to start in development, and what they are by default has not changed."""
+    for name in [v.name for v in VARIABLES] + ["ENVIRONMENT", "NODE_ENV"]:
+        monkeypatch.delenv(name, raising=False)
+    seed = {
+        "ENVIRONMENT": "development", "PORT": 9266, "LOG_LEVEL": "info", "REDIS_URL": "redis://localhost:6379",
+        "API_URL": "http://localhost:9264/graphql", "CRON_EVENT_EXPIRATION": "*/5 * * * *",
+        "CRON_SETTLEMENT_GROWTH": "0 * * * *", "CRON_STRUCTURE_MAINTENANCE": "0 * * * *", "QUEUE_MAX_RETRIES": 3,
+        "QUEUE_RETRY_BACKOFF_MS": 5000, "QUEUE_CONCURRENCY": 5, "API_REQUEST_TIMEOUT_MS": 10000,
+        "API_CIRCUIT_BREAKER_THRESHOLD": 5, "API_CIRCUIT_BREAKER_DURATION_MS": 30000,
+    }  # fmt: skip
+
+    assert seed.items() <= read().items()
+
+
+def test_two_tokens_need_two_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or nobody could say who acted."""
+    monkeypatch.setenv("SCHEDULER_API_TOKENS", "ann:12345678,bob:12345678")
+
+    with pytest.raises(BadEnvironment, match="SCHEDULER_API_TOKENS: two names have the same secret"):
+        read()
+
+
+def test_concurrency_must_fit_the_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More jobs at once than database connections is a start-up error that names both."""
+    monkeypatch.setenv("QUEUE_CONCURRENCY", "50")
+
+    with pytest.raises(BadEnvironment, match=r"QUEUE_CONCURRENCY.*DATABASE_POOL_SIZE"):
+        read()
+
+
+def test_a_bad_value_stops_the_start_without_a_traceback() -> None:
+    """One line, exit code 1."""
+    environment = {**os.environ, "PORT": "0"}
+    ended = subprocess.run(
+        [sys.executable, "manage.py", "check"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("environment: PORT:")
+    assert len(ended.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("document", ["README.md", ".env.example"])
+def test_every_variable_is_documented(document: str) -> None:
+    """The README's table and the example name them all, and no others."""
+    text = Path(ROOT / document).read_text()
+    pattern = r"^\| `([A-Z_]+)`" if document.endswith(".md") else r"^#? ?([A-Z_]+)="
+    named = set(re.findall(pattern, text, re.MULTILINE))
+
+    assert named == {"ENVIRONMENT", *(v.name for v in VARIABLES)}

@@ -1,0 +1,26 @@
+"""What the documents name is there."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.servers import ROOT
+
+DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+TESTS = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("*.py"))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_link_leads_somewhere(document: Path) -> None:
+    """Links to files of ours have their file."""
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text()):
+        assert (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+def test_every_test_that_the_verification_names_is_there() -> None:
+    """By its function or its file."""
+    files = {path.name for path in (ROOT / "tests").rglob("test_*.py")}
+    for name in re.findall(r"\b(test_\w+)(\.py)?", (ROOT / "docs" / "verification.md").read_text()):
+        there = "".join(name) in files if name[1] else f"def {name[0]}(" in TESTS
+        assert there, "".join(name)

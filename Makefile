@@ -1,0 +1,49 @@
+# `make up` runs the whole service on this machine; `make test` passes every check and test.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+# What knows of the database, and the story as a whole; the rest says the same on any.
+STORIES := world_time_advanced_moves_the_world killed_worker_loses_nothing lost_redis_is_filled_again
+ON_POSTGRESQL := tests/unit/jobs $(addprefix tests/acceptance/test_service.py::test_,$(STORIES)) \
+  $(addprefix tests/integration/test_,admin_jobs.py admin_new_job.py alerts.py dashboard.py failures.py job_page.py metrics.py \
+  pages.py timekeeping.py trail.py upkeep.py worker.py)
+
+.PHONY: up test lint chromium screenshots benchmark clean
+
+$(STAMP): requirements.txt requirements-dev.txt
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not installed: set PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+up: $(STAMP)
+	@exec $(BIN)/python manage.py up
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# The browser's stories run where Chromium is, or can be installed.
+chromium:
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+	  && echo "Installing Chromium for the browser tests" && apt-get update -qq >/dev/null \
+	  && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium >/dev/null; } \
+	  || echo "Chromium cannot be installed here: the browser tests are skipped"
+
+screenshots: $(STAMP) chromium
+	$(BIN)/python -m tests.screenshots
+
+test: lint chromium
+	$(BIN)/python manage.py makemigrations --check --dry-run
+	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m tests.postgresql -n 2 $(ON_POSTGRESQL)
+
+benchmark: $(STAMP)
+	$(BIN)/python manage.py benchmark
+
+clean:
+	rm -rf $(VENV) var staticfiles .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -115,8 +115,7 @@ def move_many(wanted: Iterable[Move], *, actor: str) -> list[Job]:
     return moved
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(msgspec.Struct, frozen=True):
     """How an attempt of a claimed job ended, with all that is recorded of it."""
 
     job: Claimed | Job

@@ -5,6 +5,8 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import Final
 
+import msgspec
+
 from jobs.backoff import backoff
 from jobs.errors import CircuitOpen, OutcomeUnknown, PermanentError, Skip, Stopped, TransientError
 from jobs.states import State
@@ -25,8 +27,7 @@ class RetryPolicy:
     """Whether the work may be sent again when nobody knows if it was done."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """What becomes of a job after an attempt."""
 
     to: State

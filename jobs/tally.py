@@ -34,7 +34,8 @@ class Tally:
         self._lock = threading.Lock()
         self._sending = threading.Lock()  # one at a time: when a flush returns, what was counted before it is there
         self._counts: defaultdict[tuple[str, ...], float] = defaultdict(float)
-        self._pid = 0
+        self._sends = False
+        os.register_at_fork(after_in_child=self._forked)
 
     def add(self, name: str, *labels: str, by: float = 1) -> None:
         """Add to the counter `name` with these label values."""
@@ -77,15 +78,20 @@ class Tally:
             self._counts[series] += by
 
     def _send_in_background(self) -> None:
-        """Start the sender, once in each process: a fork has no threads but the one that forked."""
-        if self._pid == os.getpid():
+        """Start the sender, once in each process."""
+        if self._sends:
             return
         with self._lock:
-            if self._pid == os.getpid():
+            if self._sends:
                 return
-            self._pid = os.getpid()
+            self._sends = True
         atexit.register(self.flush)
         threading.Thread(target=self._send, name="tally", daemon=True).start()
+
+    def _forked(self) -> None:
+        """A fork has no threads but the one that forked, and what its parent has counted is its parent's to send."""
+        self._lock, self._sending = threading.Lock(), threading.Lock()
+        self._counts, self._sends = defaultdict(float), False
 
     def _send(self) -> None:
         pause = threading.Event()

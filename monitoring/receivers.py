@@ -17,9 +17,10 @@ log = structlog.get_logger("jobs")
 
 def log_moves(moves: "list[Moved]", **_: Any) -> None:
     """One line for each move; its level says whether somebody should look."""
+    enabled = {level: log.is_enabled_for(level) for level in {_level(m.now) for m in moves}}
     for m in moves:
         level = _level(m.now)
-        if not log.is_enabled_for(level):
+        if not enabled[level]:
             continue
         values = {
             "job_id": m.job_id,

@@ -4,8 +4,8 @@ import random
 import time
 import traceback
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -33,8 +33,7 @@ log = structlog.get_logger(__name__)
 _random = random.Random()  # noqa: S311 - jitter, not a secret
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(msgspec.Struct, frozen=True):
     """How an attempt ended, before it is recorded."""
 
     job: Claimed | Job
@@ -150,11 +149,16 @@ def _details(made: msgspec.Raw | None, told: str) -> str:
 
 
 def _outcome(ended: Ended, now: datetime) -> Outcome:
-    try:
-        policy = type_named(ended.job.type).retry
-    except Refused:  # a type that this release no longer has
-        policy = RetryPolicy(max_attempts=1, base=settings.QUEUE_RETRY_BACKOFF)
+    policy = _policy_of(ended.job.type)
     return outcome_of(ended.error, failures=ended.job.failures, policy=policy, now=now, random=_random)
+
+
+@cache
+def _policy_of(name: str) -> RetryPolicy:
+    try:
+        return type_named(name).retry
+    except Refused:  # a type that this release no longer has
+        return RetryPolicy(max_attempts=1, base=settings.QUEUE_RETRY_BACKOFF)
 
 
 def _plain(text: str) -> str:

@@ -1,13 +1,13 @@
 """What RQ's own tools see of our jobs: started, finished and failed registries, executions and job status."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import structlog
 from django.conf import settings
 from django.utils import timezone
-from redis import Redis
+from redis import Redis, RedisError
 from rq.job import Job as RQJob
 from rq.job import JobStatus
 from rq.registry import FailedJobRegistry, FinishedJobRegistry
@@ -30,6 +30,17 @@ _PAUSES_UNKNOWN: Final = 2  # an answer of lua/turn.lua
 STRANGERS: Final = "default"  #: where jobs that are none of ours wait, behind all of ours
 
 
+_News = tuple[list[str], list[tuple[str, str, str, float]], list[tuple[str, str, str, str, bool]]]
+Batches = dict[str, tuple[int, bool]]  #: by type how many jobs make a group, and whether they must be of one campaign
+
+
+class Taken(NamedTuple):
+    """Ids that one thread is to be given, out of a queue which is the `rank`th in order of priority."""
+
+    rank: int
+    ids: list[str]
+
+
 class Board:
     """What one worker has to tell Redis, told with the next turn in one script."""
 
@@ -43,6 +54,8 @@ class Board:
         self._started: list[tuple[str, str, str, float]] = []
         self._ended: list[tuple[str, str, str, str, bool]] = []
         self._dead: list[Ending] = []
+        self._telling: _News = ([], [], [])
+        self._answer: Callable[[], Any] | None = None
 
     @property
     def has_news(self) -> bool:
@@ -65,28 +78,26 @@ class Board:
         if ending.to is State.DEAD:
             self._dead.append(ending)
 
-    def turn(
-        self, now: datetime, *, slots: int, batches: dict[str, tuple[int, bool]]
-    ) -> tuple[list[list[str]], tuple[str, str] | None]:
-        """Tell, and take for `slots` groups; the groups of our ids, and a stranger's id with its queue.
+    def begin_turn(self, now: datetime, *, slots: int, batches: Batches, ahead: bool = False) -> None:
+        """Send what there is to tell, to take for `slots` groups; Redis works on it until `end_turn` asks.
 
-        Raises redis.RedisError; then nothing was told and, as far as this process knows, nothing taken. Where Redis has
-        forgotten what is paused nothing is taken; it is told, which may raise database errors too.
+        With `ahead` nothing but types of `batches` is taken. Raises redis.RedisError.
         """
         if self._dead:
             show_dead(self._dead, self._connection)
             self._dead = []
-        stranger_fits = slots > 0 and not self.stranger_runs and STRANGERS in self._queues
-        answer: Any = script("turn").run(
+        stranger_fits = slots > 0 and not ahead and not self.stranger_runs and STRANGERS in self._queues
+        self._answer = script("turn").begin(
             self._connection,
             now=now.timestamp(),
-            stamp=utcformat(now),
+            stamp=f"{now.replace(tzinfo=None).isoformat(timespec='microseconds')}Z",  # as rq.utils.utcformat
             worker=self._worker,
             claimed=self._claimed,
             started=self._started,
             ended=self._ended,
             slots=slots,
             batches=batches,
+            ahead=ahead,
             stranger=stranger_fits,
             queues=self._queues if slots else [],
             turn=TURN,
@@ -95,19 +106,37 @@ class Board:
             shown_s=int(settings.LEASE.total_seconds()) + 60,
             aside=ASIDE,
         )
+        self._telling = (self._claimed, self._started, self._ended)
         self._claimed, self._started, self._ended = [], [], []
-        groups, rq_id, queue, again = answer
+
+    def end_turn(self) -> tuple[list[Taken], tuple[str, str] | None]:
+        """The groups of our ids that were taken, and a stranger's id with its queue; nothing where no turn has begun.
+
+        Raises redis.RedisError; then nothing was told and, as far as this process knows, nothing taken. Where Redis has
+        forgotten what is paused nothing is taken; it is told, which may raise database errors too.
+        """
+        if self._answer is None:
+            return [], None
+        answer, self._answer = self._answer, None
+        try:
+            groups, rq_id, queue, again = answer()
+        except RedisError:
+            claimed, started, ended = self._telling
+            self._claimed, self._started = claimed + self._claimed, started + self._started
+            self._ended = ended + self._ended
+            raise
         self.come_again = bool(again)
         if again == _PAUSES_UNKNOWN:
             pauses.publish(self._connection)
         stranger = (rq_id.decode(), queue.decode()) if rq_id else None
         self.stranger_runs = self.stranger_runs or bool(stranger)
-        return [keys.texts(group) for group in groups], stranger
+        return [Taken(rank, keys.texts(ids)) for rank, *ids in groups], stranger
 
     def show(self, now: datetime) -> None:
         """Tell without taking anything. Raises redis.RedisError."""
-        if self.has_news:
-            self.turn(now, slots=0, batches={})
+        if self.has_news and self._answer is None:
+            self.begin_turn(now, slots=0, batches={})
+            self.end_turn()
 
 
 def show_dead(endings: Sequence[Ending], connection: Redis) -> None:

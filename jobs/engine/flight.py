@@ -7,7 +7,7 @@ from typing import Final
 
 from jobs.engine import attempt
 from jobs.engine.attempt import Ended
-from jobs.registry import JobType, all_types
+from jobs.registry import all_types
 from jobs.statements import Claimed
 
 FAST_MS: Final = 2.0  #: handlers of a type that take less on average are given several jobs at a time
@@ -19,13 +19,14 @@ UNKNOWN_MS: Final = 1000.0  # a type that has not run yet is taken to be slow
 class Group:
     """Claimed jobs that one thread runs: a batch of one type and campaign, or a few of a fast type in turn."""
 
-    __slots__ = ("began", "deadline", "jobs", "shown")
+    __slots__ = ("began", "deadline", "jobs", "shown", "type")
 
     def __init__(self, jobs: list[Claimed], limit_s: float) -> None:
         self.began = time.monotonic()
         self.deadline = self.began + limit_s
         self.jobs = {job.id: job for job in jobs}  #: those that have not ended
         self.shown = False  #: RQ's tools see them as started
+        self.type = jobs[0].type
 
 
 class Flight:
@@ -83,13 +84,21 @@ class Flight:
         What must not be done twice is never claimed before a thread is there for it: a worker that is lost would leave
         an unknown outcome of what it had not even begun.
         """
-        return {name: size for name, kind in all_types().items() if (size := self._batch(kind))}
+        return {name: (kind.batch, True) for name, kind in all_types().items() if kind.batch > 1} | self.fast()
 
-    def _batch(self, kind: JobType) -> tuple[int, bool] | None:
-        if kind.batch > 1:
-            return kind.batch, True
-        fast = self._average_ms.get(kind.name, UNKNOWN_MS) < FAST_MS
-        return (FAST_GROUP, False) if fast and kind.idempotent else None
+    def fast(self) -> dict[str, tuple[int, bool]]:
+        """`batches` of those types alone whose handlers take less than FAST_MS and may be done twice."""
+        kinds = all_types()
+        return {
+            name: (FAST_GROUP, False)
+            for name, average in self._average_ms.items()
+            if average < FAST_MS and (kind := kinds.get(name)) and kind.batch == 1 and kind.idempotent
+        }
+
+    def all_fast(self) -> bool:
+        """Whether something is in flight, and all of it is of fast types."""
+        fast = self.fast()
+        return bool(self._groups) and all(group.type in fast for group in self._groups.values())
 
 
 def run_group(jobs: list[Claimed]) -> Iterator[Ended]:

@@ -7,6 +7,8 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from types import FrameType
 from typing import Any, Final
@@ -27,10 +29,12 @@ from jobs import ledger
 from jobs.engine import attempt, board, carrier, commands, keys
 from jobs.engine.attempt import Ended
 from jobs.engine.flight import Flight, run_group
+from jobs.engine.intake import Intake
 from jobs.engine.pool import orphaned
 from jobs.engine.presence import Presence
 from jobs.engine.stops import Stops, overran
 from jobs.engine.threads import Threads
+from jobs.ledger import Ending
 from jobs.statements import Claimed
 
 log = structlog.get_logger(__name__)
@@ -38,6 +42,15 @@ IDLE_SECONDS: Final = 1.0  # between looks at the queues when no message wakes t
 SWITCH_SECONDS: Final = 0.0005  # Python's 5 ms would be what a job waits for the coordinator while handlers compute
 SHOW_AFTER: Final = 0.1  # seconds: what ends sooner is never shown as started
 _AWAY: Final = (RedisError, OperationalError, InterfaceError)
+
+
+@contextmanager
+def _noting(errors: list[RedisError]) -> Iterator[None]:
+    """Go on after an outage of Redis, which the caller raises when it has done what needs no Redis."""
+    try:
+        yield
+    except RedisError as error:
+        errors.append(error)
 
 
 class Worker(SimpleWorker):
@@ -52,7 +65,7 @@ class Worker(SimpleWorker):
         self._stopping = threading.Event()
         self._flight = Flight()
         self._board = board.Board(self.name, self.queue_names(), keys.own_redis())
-        self._unclaimed: list[list[str]] = []  # groups taken out of Redis, not yet claimed
+        self._intake = Intake(self._board, self._flight, self.concurrency, self._take_stranger)
         self._unrecorded: list[Ended] = []
         self._renew_at = 0.0
         self._kept_up_at = 0.0
@@ -110,7 +123,7 @@ class Worker(SimpleWorker):
                 break
             if self._board.come_again and len(self._flight) < self.concurrency:
                 continue
-            if not took or len(self._flight) >= self.concurrency:
+            if not (took or self._intake.groups) or len(self._flight) >= self.concurrency:
                 self._wait()
         return done
 
@@ -141,7 +154,7 @@ class Worker(SimpleWorker):
             log.warning("worker.command_refused", worker=self.name, command=command.command)
 
     def _busy(self) -> bool:
-        return bool(self._flight or self._unclaimed or self._unrecorded or self._board.stranger_runs)
+        return bool(self._flight or self._intake.groups or self._unrecorded or self._board.stranger_runs)
 
     def _wait(self) -> None:
         """Until a thread has ended something or something was queued; not so long where there is news to show.
@@ -189,56 +202,54 @@ class Worker(SimpleWorker):
         return 0, 0
 
     def _cycle(self, limit: int | None) -> tuple[int, int]:
-        """Show what ended, take for the free slots, record the ends and claim; how many ended and were taken.
+        """Show what ended, take for the free slots, record the ends and claim; how many ended and were claimed.
 
-        One script and one transaction. The database hears of an end before Redis does: what falls between is shown by
-        the next cycle.
+        One script and one transaction, side by side where only fast jobs are in flight: then Redis gives the next ids
+        while the database records. The database hears of an end before Redis does: what falls between is shown by the
+        next cycle.
         """
         now = timezone.now()
         self._renew_leases(now)
         self._unrecorded += self._threads.answers()
         self._unrecorded += overran(self._flight, self._unrecorded, self._threads.replace_one)
         self._unrecorded += self._stops.endings(self._flight, self._unrecorded, self._threads.replace_one)
-        redis_away: RedisError | None = None
         self._board.come_again = False
-        try:
+        idle = self.concurrency - self._flight.busy(self._unrecorded)
+        takes = not (self._suspended or self._stopping.is_set())
+        away: list[RedisError] = []  # what ended is recorded all the same
+        with _noting(away):
             self._keep_up()
-            if not self._unclaimed:
-                self._unclaimed = self._take(now, limit)
-        except RedisError as error:  # what ended is recorded all the same
-            redis_away = error
-        ended = self._record_and_claim(now)
-        if redis_away:
-            raise redis_away
+            if takes:
+                room = None if limit is None else limit - self._flight.busy(()) - len(self._unrecorded)
+                self._intake.begin(now, idle=idle, limit=room)
+        endings = [attempt.ending_of(e, now) for e in self._unrecorded]
+        with _noting(away):
+            self._intake.end()
+            if takes and limit is None and not away:
+                self._intake.begin_ahead(now, idle=idle)
+        try:
+            ended = self._record_and_claim(now, endings, idle)
+        finally:
+            with _noting(away):
+                self._intake.end()
+        if away:
+            raise away[0]
         return ended
 
-    def _take(self, now: datetime, limit: int | None) -> list[list[str]]:
-        idle = self.concurrency - self._flight.busy(self._unrecorded)
-        slots = 0 if self._suspended or self._stopping.is_set() else idle
-        if limit is not None:
-            slots = min(slots, limit - self._flight.busy(()) - len(self._unrecorded))
-        if slots <= 0:
-            return []
-        batches = {} if limit is not None else self._flight.batches()
-        groups, stranger = self._board.turn(now, slots=slots, batches=batches)
-        if stranger:
-            self._strangers.submit(stranger)
-        return groups
-
-    def _record_and_claim(self, now: datetime) -> tuple[int, int]:
-        endings = [attempt.ending_of(e, now) for e in self._unrecorded]
-        ids = [i for group in self._unclaimed for i in group]
+    def _record_and_claim(self, now: datetime, endings: list[Ending], idle: int) -> tuple[int, int]:
+        groups = self._intake.groups[: max(0, idle)]
+        ids = [i for group in groups for i in group.ids]
         ended, claimed = ledger.cycle(endings, ids, actor=actors.worker(self.name), worker=self.name, now=now)
-        groups, self._unclaimed, unrecorded, self._unrecorded = self._unclaimed, [], self._unrecorded, []
+        self._intake.claimed(groups)
+        unrecorded, self._unrecorded = self._unrecorded, []
         by_id = {job.id: job for job in claimed}
         left = set(ids) - by_id.keys()
-        for ids_of_group in groups:
+        for taken in groups:
             # pop: an id that was carried twice is one job.
-            jobs = [job for i in ids_of_group if (job := by_id.pop(i, None))]
+            jobs = [job for i in taken.ids if (job := by_id.pop(i, None))]
             if jobs:
                 self._flight.add(jobs)
                 self._threads.submit(jobs)
-        self._board.claimed(ids)
         shown = {e.job.id for e in unrecorded if (group := self._flight.land(e)) and group.shown}
         self.successful_job_count += len(ended)
         for e in ended:
@@ -248,6 +259,9 @@ class Worker(SimpleWorker):
             board.restore(left, self.connection)
         carrier.carry([e.job for e in ended if e.due_at is not None])
         return len(ended), len(ids)
+
+    def _take_stranger(self, stranger: tuple[str, str]) -> None:
+        self._strangers.submit(stranger)
 
     def _run_stranger(self, stranger: tuple[str, str]) -> list[None]:
         """A job of RQ that is none of ours runs by RQ's own means, one at a time."""

@@ -10,6 +10,8 @@ from jobs import histogram
 from jobs.failure import Failure
 from jobs.states import State
 
+_QUEUED: Final = State.QUEUED.value
+_RUNNING: Final = State.RUNNING.value
 CLAIMED: Final = "claimed"  #: why a job is RUNNING, in its audit entry
 
 
@@ -126,8 +128,7 @@ class Attempt(NamedTuple):
 
 def entry_of_claim(claimed: Claimed, by: Claimant) -> Entry:
     """The audit entry of a claim."""
-    was, now = State.QUEUED.value, State.RUNNING.value
-    return Entry(claimed.id, by.now, was, now, claimed.attempt, by.actor, CLAIMED, None, "")
+    return Entry(claimed.id, by.now, _QUEUED, _RUNNING, claimed.attempt, by.actor, CLAIMED, None, "")
 
 
 def outcomes_of(ends: Sequence[tuple[End, Entry]], by: Claimant) -> list[Outcomes]:

@@ -6,7 +6,8 @@
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -160,9 +161,10 @@ class SQLite(Statements):
             self._raw.execute(self.HOUR, (failure.key, _text(hour_of(at)), jobs))
 
 
+@lru_cache(maxsize=64)  # a batch has few moments, in many rows
 def _text(moment: datetime | None) -> str | None:
     """A moment as Django writes it into SQLite: UTC without its offset."""
-    return None if moment is None else str(moment.replace(tzinfo=None))
+    return None if moment is None else str(moment.astimezone(UTC).replace(tzinfo=None))
 
 
 def _microseconds(length: timedelta) -> int:

@@ -60,9 +60,12 @@ def claiming_worker(redis: Redis) -> Worker:
     return worker
 
 
-def take(worker: Worker) -> list[list[str]]:
+def take(worker: Worker) -> list[str]:
     """What it takes out of Redis, which has to be told first what is paused."""
-    return worker._take(timezone.now(), None) or worker._take(timezone.now(), None)
+    for _ in range(2):
+        worker._intake.begin(timezone.now(), idle=worker.concurrency, limit=None)
+        worker._intake.end()
+    return [i for group in worker._intake.groups for i in group.ids]
 
 
 def test_what_a_killed_scheduler_had_queued_in_the_database_alone_is_carried(redis: Redis) -> None:
@@ -96,7 +99,7 @@ def test_what_a_worker_has_just_taken_is_not_put_back(redis: Redis) -> None:
     """It is on its way from Redis to the database."""
     (job,) = submit(1)
     Job.objects.filter(pk=job.pk).update(moved_at=timezone.now() - timedelta(minutes=1))
-    assert take(claiming_worker(redis)) == [[str(job.pk)]]
+    assert take(claiming_worker(redis)) == [str(job.pk)]
 
     Feeder(redis)._sweep_queued(timezone.now())
 
@@ -110,11 +113,11 @@ def test_what_was_claimed_runs_although_redis_went_away_at_that_moment(
     ended, wanted = submit(2)
     Job.objects.filter(pk=ended.pk).update(state="SUCCEEDED", finished_at=timezone.now())
     worker = claiming_worker(redis)
-    worker._unclaimed = take(worker)
+    take(worker)
     lost_redis.stop()
 
     with pytest.raises(RedisError):
-        worker._record_and_claim(timezone.now())
+        worker._record_and_claim(timezone.now(), [], worker.concurrency)
 
     assert [job.id for job in worker._flight.jobs()] == [str(wanted.pk)]
 
@@ -124,8 +127,8 @@ def test_leases_are_renewed_as_soon_as_the_database_is_back(redis: Redis) -> Non
     (job,) = submit(1)
     worker = claiming_worker(redis)
     worker._threads = Threads(0, run_group, threading.Event().set)
-    worker._unclaimed = take(worker)
-    worker._record_and_claim(timezone.now())
+    take(worker)
+    worker._record_and_claim(timezone.now(), [], worker.concurrency)
     Job.objects.filter(pk=job.pk).update(lease_until=timezone.now())
 
     def refuse(*_: object) -> None:

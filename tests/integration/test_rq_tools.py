@@ -291,7 +291,7 @@ def test_rq_s_own_clean_up_fails_no_job_that_goes_on(redis: Redis, sandbox: Sand
     (job,) = submit(1)
     now = timezone.now()
     (claimed,) = ledger.cycle([], [str(job.pk)], actor="worker:w", worker="w", now=now)[1]
-    board = Board("w", ["normal"], redis)
+    board = Board("w", ["normal"], keys.own_redis())
     board.started([claimed])
     board.show(now - timedelta(days=2))
 

@@ -1,8 +1,8 @@
 -- One turn of a worker: shows what has ended and what runs, and takes ids for its free slots.
 -- ARGV[1]: {now, stamp, worker, claimed: [id], ended: [[id, attempt, queue, status, shown]],
---           started: [[id, attempt, queue, since]], slots, batches: {type: [size, by campaign]}, stranger, queues,
---           turn, keep, kept_s, shown_s, aside}
--- Answers {groups of ids of ours, id and queue of a stranger or nothing, 1: more ids than `aside` are to be parked or
+--           started: [[id, attempt, queue, since]], slots, batches: {type: [size, by campaign]}, ahead, stranger,
+--           queues, turn, keep, kept_s, shown_s, aside}; with `ahead` only types of `batches` are taken
+-- Answers {groups of ids of ours, each behind the rank of its queue, id and queue of a stranger or nothing, 1: more ids than `aside` are to be parked or
 -- come back from there, so come again; 2: nobody has told Redis what is paused, so nothing was taken}.
 local given = cmsgpack.unpack(ARGV[1])
 local executions = 'rq:worker:' .. given.worker .. ':executions'
@@ -58,17 +58,17 @@ end
 local groups, open, stranger, stranger_queue = {}, {}, nil, nil
 local again, moved = 0, 0  -- ids that were parked, or came back, in this turn
 
--- Whether there is room for one more id of this kind; notes it where there is.
-local function admit(id, type, campaign)
+-- Whether there is room for one more id of this kind; notes it where there is. A group begins with its queue's rank.
+local function admit(id, type, campaign, rank)
   local batch = given.batches[type]
   local kind = batch and (batch[2] and type .. '|' .. campaign or type)
   local group = kind and open[kind]
-  if group and #group < batch[1] then
+  if group and #group <= batch[1] then
     group[#group + 1] = id
     return true
   end
-  if #groups >= given.slots then return false end
-  groups[#groups + 1] = {id}
+  if #groups >= given.slots or given.ahead and not kind then return false end
+  groups[#groups + 1] = {rank, id}
   if kind then open[kind] = groups[#groups] end
   return true
 end
@@ -92,7 +92,7 @@ local function let_back()
   end
 end
 
-local function take_from(queue)
+local function take_from(queue, rank)
   if paused['queue:' .. queue] then return true end
   local list = list_key(queue)
   while true do
@@ -113,7 +113,7 @@ local function take_from(queue)
         park(queue, pause, id)
         leave(queue, kept[2])
       elseif kept[1] then
-        if not admit(id, kept[1], kept[2]) then return false end
+        if not admit(id, kept[1], kept[2], rank) then return false end
         redis.call('LPOP', list)
         leave(queue, kept[2])
         redis.call('HSET', 'rq:job:' .. id, 'status', 'started')
@@ -133,8 +133,8 @@ end
 if given.slots > 0 or given.stranger then
   if not read_pauses() then return {groups, '', '', 2} end
   let_back()
-  for _, queue in ipairs(given.queues) do
-    if not take_from(queue) then break end
+  for rank, queue in ipairs(given.queues) do
+    if not take_from(queue, rank) then break end
   end
 end
 return {groups, stranger or '', stranger_queue or '', again}

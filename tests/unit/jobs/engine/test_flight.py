@@ -57,6 +57,23 @@ def test_what_must_not_be_done_twice_is_never_claimed_ahead() -> None:
     assert ONCE not in flight.batches()
 
 
+def test_only_what_is_known_to_be_fast_is_taken_ahead() -> None:
+    """While all that is in flight is: what takes long, or is unknown, must not wait here for a slot of this worker."""
+    flight = Flight()
+    assert not flight.all_fast()
+
+    land(flight, 5, kind=SINGLE, ms=0.5)
+    land(flight, 5, kind=MANY, ms=0.5)
+    assert flight.fast() == {SINGLE: (FAST_GROUP, False)}
+    assert not flight.all_fast()
+
+    flight.add([claimed(7)])
+    assert flight.all_fast()
+
+    flight.add([claimed(8, ONCE)])
+    assert not flight.all_fast()
+
+
 def test_a_batch_is_of_one_campaign() -> None:
     """As its type declares it."""
     assert Flight().batches()[MANY] == (all_types()[MANY].batch, True)

@@ -5,7 +5,7 @@ one statement each, a single move is a batch of one. `job_moved` is sent after t
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -132,9 +132,17 @@ class Ending(msgspec.Struct, frozen=True):
 
 
 def cycle(
-    endings: Sequence[Ending], ids: Sequence[str], *, actor: str, worker: str, now: datetime
+    endings: Sequence[Ending],
+    ids: Sequence[str],
+    *,
+    actor: str,
+    worker: str,
+    now: datetime,
+    start: Callable[[list[Claimed]], None] | None = None,
 ) -> tuple[list[Ending], list[Claimed]]:
     """Record how attempts ended and claim QUEUED jobs for `worker`, all in one transaction.
+
+    `start` is called with what was claimed once that is committed, before anybody else is told.
 
     Answers with the endings of attempts that were still the current ones (a stale worker's are not), whose jobs are
     then as the database has them, and with the claimed jobs in the order of `ids`. Raises django.db's errors; then
@@ -152,6 +160,8 @@ def cycle(
         ended, claimed = sql.cycle(ends, ids, by)
         current = [e for attempt, e in by_attempt.items() if attempt in ended]
         sql.count_dead(_died(current, now))
+        if start:
+            transaction.on_commit(partial(start, claimed))
         ends_told = [(by_attempt[a].job, entry) for a, (_, entry) in zip(by_attempt, ends, strict=True) if a in ended]
         _tell([*ends_told, *((c, entry_of_claim(c, by)) for c in claimed)])
     for e in current:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from types import FrameType
 from typing import Any, Final
 
@@ -28,6 +29,7 @@ from jobs import actor as actors
 from jobs import ledger
 from jobs.engine import attempt, board, carrier, commands, keys
 from jobs.engine.attempt import Ended
+from jobs.engine.board import Taken
 from jobs.engine.flight import Flight, run_group
 from jobs.engine.intake import Intake
 from jobs.engine.pool import orphaned
@@ -239,17 +241,11 @@ class Worker(SimpleWorker):
     def _record_and_claim(self, now: datetime, endings: list[Ending], idle: int) -> tuple[int, int]:
         groups = self._intake.groups[: max(0, idle)]
         ids = [i for group in groups for i in group.ids]
-        ended, claimed = ledger.cycle(endings, ids, actor=actors.worker(self.name), worker=self.name, now=now)
+        worker, start = self.name, partial(self._start, groups)
+        ended, claimed = ledger.cycle(endings, ids, actor=actors.worker(worker), worker=worker, now=now, start=start)
         self._intake.claimed(groups)
+        left = set(ids) - {job.id for job in claimed}
         unrecorded, self._unrecorded = self._unrecorded, []
-        by_id = {job.id: job for job in claimed}
-        left = set(ids) - by_id.keys()
-        for taken in groups:
-            # pop: an id that was carried twice is one job.
-            jobs = [job for i in taken.ids if (job := by_id.pop(i, None))]
-            if jobs:
-                self._flight.add(jobs)
-                self._threads.submit(jobs)
         shown = {e.job.id for e in unrecorded if (group := self._flight.land(e)) and group.shown}
         self.successful_job_count += len(ended)
         for e in ended:
@@ -259,6 +255,16 @@ class Worker(SimpleWorker):
             board.restore(left, self.connection)
         carrier.carry([e.job for e in ended if e.due_at is not None])
         return len(ended), len(ids)
+
+    def _start(self, groups: list[Taken], claimed: list[Claimed]) -> None:
+        """Give each group of what was taken to a thread, without what could not be claimed."""
+        by_id = {job.id: job for job in claimed}
+        for taken in groups:
+            # pop: an id that was carried twice is one job.
+            jobs = [job for i in taken.ids if (job := by_id.pop(i, None))]
+            if jobs:
+                self._flight.add(jobs)
+                self._threads.submit(jobs)
 
     def _take_stranger(self, stranger: tuple[str, str]) -> None:
         self._strangers.submit(stranger)

@@ -125,8 +125,7 @@ class Timetable(DjangoScheduler):
 
     def _wake(self) -> None:
         """End the active scheduler's sleep: something may be due earlier than it knows."""
-        self.connection.rpush(keys.WAKE, "1")
-        self.connection.ltrim(keys.WAKE, 0, 9)
+        self.connection.publish(keys.WAKE, "1")
 
 
 def _utc(at: datetime) -> datetime:

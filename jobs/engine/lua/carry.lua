@@ -20,8 +20,5 @@ for _, job in ipairs(given.waiting) do
   save(job, 'scheduled')
   redis.call('ZADD', 'rq:scheduler:scheduled_jobs', job[6], job[1])
 end
-if #given.waiting > 0 then
-  redis.call('RPUSH', 'scheduler:wake', '1')
-  redis.call('LTRIM', 'scheduler:wake', 0, 9)
-end
+if #given.waiting > 0 then redis.call('PUBLISH', 'scheduler:wake', '1') end
 if #given.queued > 0 then redis.call('PUBLISH', 'scheduler:queued', '1') end

@@ -24,7 +24,7 @@ from jobs.failure import Failure
 from jobs.models import Job
 from jobs.signals import job_moved
 from jobs.statements import Attempt, Carried, Claimant, Claimed, Died, End, Entry, entry_of_claim, statements
-from jobs.states import FINISHED, MOVES, WAITING, State
+from jobs.states import FINISHED, MOVES, State
 
 SHARDS: Final = 32  # rows that the workers of one minute share, so that they do not wait for each other's
 
@@ -174,17 +174,13 @@ def cycle(
 
 def queue_due(ids: Sequence[str], *, actor: str, reason: str, now: datetime) -> list[Carried]:
     """Make those of `ids` QUEUED that wait for a due time which has come; the jobs that moved."""
-    queued: list[Carried] = []
-    with transaction.atomic(), connection.wrap_database_errors:
-        sql = statements()
-        for was in WAITING:
-            rows = sql.queue(ids, was.value, now)
-            entries = [Entry(q.id, now, was.value, q.state, q.attempt, actor, reason, None, "") for q in rows]
-            if entries:
-                sql.audit(entries)
-                _tell(list(zip(rows, entries, strict=True)))
-            queued += rows
-    return queued
+    if not ids:
+        return []
+    sql = statements()
+    with connection.wrap_database_errors, sql.block(more=False):
+        queued = sql.queue(ids, actor=actor, reason=reason, now=now)
+        _tell(queued)
+    return [job for job, _ in queued]
 
 
 def renew_leases(jobs: Iterable[tuple[str, int]], *, until: datetime) -> None:

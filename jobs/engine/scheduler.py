@@ -1,7 +1,7 @@
 """The scheduler: due jobs go into their queues on time, never early; cron tasks and schedule rows fire."""
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -23,7 +23,7 @@ from jobs.states import WAITING, State
 
 log = structlog.get_logger(__name__)
 BATCH = 500
-SHORTEST_BLOCK = 0.001  # seconds: what is due sooner is not worth a look at the socket
+EXACT_SECONDS = 0.001  # a wait for a socket ends in whole milliseconds: the last one is slept
 LONGEST_SLEEP = 1.0  # so that a change made straight in the database, or a step of the clock, is seen within a second
 
 
@@ -42,6 +42,7 @@ class Alarm:
         if self._pubsub is None:
             self._pubsub = self._connection.pubsub(ignore_subscribe_messages=True)
             self._pubsub.subscribe(keys.WAKE)
+            self._pubsub.get_message(timeout=keys.TIMEOUT_SECONDS)  # Redis has done so
 
     def wait(self, seconds: float) -> None:
         """Until it rings, or so long. Raises redis.RedisError."""
@@ -68,6 +69,8 @@ class Scheduler(Timetable):
         self._feed_at = 0.0
         self._renewed_at = 0.0
         self._active = False
+        self._fire_at = datetime.min.replace(tzinfo=UTC)
+        self._fired_at = 0.0
 
     def poll(self) -> float:
         """Do what is due, then sleep until the next due time or until something earlier comes; always returns 0.
@@ -78,8 +81,7 @@ class Scheduler(Timetable):
             return DURATION.total_seconds() / 4
         now = timezone.now()
         self._queue_due(now)
-        cron.fire_due(now)
-        self._fire_wall_rows(now)
+        self._fire(now)
         if time.monotonic() >= self._feed_at:
             self._feed_at = time.monotonic() + self._feeder.poll()
         self._sleep()
@@ -134,20 +136,24 @@ class Scheduler(Timetable):
             log.info("scheduler.stranger_gone", rq_job=rq_id)
             self.connection.zrem(keys.SCHEDULED, rq_id)
 
-    def _fire_wall_rows(self, now: datetime) -> None:
+    def _fire(self, now: datetime) -> None:
+        """Cron tasks and rows on the wall clock, looked at when the next of them is due, and once in LONGEST_SLEEP."""
+        if now < self._fire_at and time.monotonic() - self._fired_at < LONGEST_SLEEP:
+            return
+        self._fired_at = time.monotonic()
+        cron.fire_due(now)
         due = schedules.fire_wall_rows(now)
         service.submit_followups(due, actor=actors.SCHEDULER, reason="due on the wall clock")
+        moments = [m for m in (cron.next_firing(), schedules.next_wall_firing()) if m]
+        self._fire_at = min(moments, default=now + timedelta(days=1))
 
     def _sleep(self) -> None:
         self._alarm.set()
         first = self.connection.zrange(keys.SCHEDULED, 0, 0, withscores=True)
         moments = [datetime.fromtimestamp(first[0][1], tz=UTC)] if first else []
-        moments += [m for m in (cron.next_firing(), schedules.next_wall_firing()) if m]
-        wait = LONGEST_SLEEP
-        if moments:
-            wait = min(wait, (min(moments) - timezone.now()).total_seconds())
-        if wait > SHORTEST_BLOCK:
-            self._alarm.wait(wait)
+        wait = min(LONGEST_SLEEP, (min([*moments, self._fire_at]) - timezone.now()).total_seconds())
+        if wait > 2 * EXACT_SECONDS:
+            self._alarm.wait(wait - EXACT_SECONDS)
         elif wait > 0:
             time.sleep(wait)
 

@@ -11,6 +11,7 @@ import msgspec
 from jobs.histogram import COLUMNS as WAITED_COLUMNS
 from jobs.models import Job, ScheduleRow
 from jobs.statements.rows import Attempt, Carried, Claimant, Claimed, Died, End, Entry, Outcomes
+from jobs.states import WAITING
 
 CLAIMED_COLUMNS: Final = (
     "id, type, campaign_id, subject, payload, priority, attempt, failures, due_at, clock, clock_due, occurrences, "
@@ -45,6 +46,7 @@ HOUR: Final = (
 )
 INSERTED: Final = ", ".join(f'"{column}"' for column in INSERTED_COLUMNS)
 QUEUED: Final = "id, type, campaign_id, priority, attempt, subject"
+WAITS: Final = ", ".join(f"'{state.value}'" for state in WAITING)
 
 
 class Statements(ABC):
@@ -69,8 +71,8 @@ class Statements(ABC):
         """
 
     @abstractmethod
-    def queue(self, ids: Sequence[str], was: str, now: datetime) -> list[Carried]:
-        """Make those of `ids` QUEUED that are in state `was` and due; the jobs that moved."""
+    def queue(self, ids: Sequence[str], *, actor: str, reason: str, now: datetime) -> list[tuple[Carried, Entry]]:
+        """Make those of `ids` QUEUED that wait and are due; the jobs that moved, each with its audit entry."""
 
     @abstractmethod
     def place(self, rows: Sequence[ScheduleRow]) -> None:

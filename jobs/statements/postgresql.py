@@ -23,11 +23,23 @@ from jobs.statements.base import (
     PLACED_COLUMNS,
     QUEUED,
     UPSERT,
+    WAITS,
     Statements,
     as_json,
     hour_of,
 )
-from jobs.statements.rows import CLAIMED, Attempt, Carried, Claimant, Claimed, Died, End, Entry, Outcomes
+from jobs.statements.rows import (
+    CLAIMED,
+    Attempt,
+    Carried,
+    Claimant,
+    Claimed,
+    Died,
+    End,
+    Entry,
+    Outcomes,
+    entry_of_queued,
+)
 
 #: What an end has in the columns of a claim: its attempt, and types for the planner.
 _NONE: Final = {
@@ -107,10 +119,14 @@ class PostgreSQL(Statements):
         f"SELECT id::text, {', '.join(_NONE.get(c, 'NULL') for c in CLAIMED_COLUMNS.split(', ')[1:])} FROM ended"
     )
     QUEUE: Final = (
-        "UPDATE jobs_job SET state = 'QUEUED', moved_at = $1 WHERE id IN (SELECT id FROM jobs_job WHERE "
-        "id = ANY($2::uuid[]) AND state || '' = $3 AND due_at + '0'::interval <= $1 ORDER BY id "
-        "FOR UPDATE SKIP LOCKED) "
-        f"RETURNING {QUEUED}"
+        "WITH wanted AS (SELECT id, state FROM jobs_job WHERE id = ANY($2::uuid[]) "
+        f"AND state || '' IN ({WAITS}) AND due_at + '0'::interval <= $1 ORDER BY id FOR UPDATE SKIP LOCKED), "
+        "queued AS (UPDATE jobs_job SET state = 'QUEUED', moved_at = $1 WHERE id IN (SELECT id FROM wanted) "
+        f"RETURNING {QUEUED}), "
+        f"noted AS (INSERT INTO jobs_auditentry ({AUDIT_COLUMNS}) SELECT id, $1, wanted.state, 'QUEUED', attempt, "
+        "$3::text, $4::text, NULL, '', NULL::jsonb FROM queued JOIN wanted USING (id) "
+        "ORDER BY array_position($2::uuid[], id)) "
+        f"SELECT {QUEUED.replace('id', 'id::text', 1)}, wanted.state FROM queued JOIN wanted USING (id)"
     )
     PLACE: Final = (
         f"UPDATE jobs_schedulerow AS r SET {', '.join(f'{c} = v.{c}' for c in PLACED_COLUMNS)} "
@@ -157,11 +173,12 @@ class PostgreSQL(Statements):
                 found[row[0]] = _claimed(row, by.now)
         return current, [found[i] for i in dict.fromkeys(ids) if i in found]
 
-    def queue(self, ids: Sequence[str], was: str, now: datetime) -> list[Carried]:
-        """See Statements."""
-        self._cursor.execute(self.QUEUE, (now, _array(ids), was))
-        found = {str(row[0]): Carried(str(row[0]), *row[1:]) for row in self._cursor.fetchall()}
-        return [found[i] for i in dict.fromkeys(ids) if i in found]
+    def queue(self, ids: Sequence[str], *, actor: str, reason: str, now: datetime) -> list[tuple[Carried, Entry]]:
+        """See Statements; one round trip."""
+        self._cursor.execute(self.QUEUE, (now, _array(ids), actor, reason))
+        found = {row[0]: (Carried(*row[:-1]), row[-1]) for row in self._cursor.fetchall()}
+        moved = [found[i] for i in dict.fromkeys(ids) if i in found]
+        return [(job, entry_of_queued(job, was, actor=actor, reason=reason, now=now)) for job, was in moved]
 
     def place(self, rows: Sequence[ScheduleRow]) -> None:
         """See Statements."""

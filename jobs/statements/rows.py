@@ -131,6 +131,11 @@ def entry_of_claim(claimed: Claimed, by: Claimant) -> Entry:
     return Entry(claimed.id, by.now, _QUEUED, _RUNNING, claimed.attempt, by.actor, CLAIMED, None, "")
 
 
+def entry_of_queued(job: Carried, was: str, *, actor: str, reason: str, now: datetime) -> Entry:
+    """The audit entry of a job whose due time has come."""
+    return Entry(job.id, now, was, _QUEUED, job.attempt, actor, reason, None, "")
+
+
 def outcomes_of(ends: Sequence[tuple[End, Entry]], by: Claimant) -> list[Outcomes]:
     """Ends summed up by type and outcome."""
     groups: dict[tuple[str, str], list[tuple[float, float]]] = {}

@@ -25,6 +25,7 @@ from jobs.statements.base import (
     PLACED_COLUMNS,
     QUEUED,
     UPSERT,
+    WAITS,
     Statements,
     as_json,
     hour_of,
@@ -39,6 +40,7 @@ from jobs.statements.rows import (
     Entry,
     Outcomes,
     entry_of_claim,
+    entry_of_queued,
     outcomes_of,
 )
 
@@ -66,7 +68,8 @@ class SQLite(Statements):
         "result = ?, error = ?, traceback = ?, failure_key = ?, lease_until = NULL WHERE id = ?"
     )
     DUE: Final = (
-        f"SELECT {QUEUED} FROM jobs_job WHERE id IN (SELECT value FROM json_each(?)) AND +state = ? AND +due_at <= ?"
+        f"SELECT {QUEUED}, state FROM jobs_job WHERE id IN (SELECT value FROM json_each(?)) AND +state IN ({WAITS}) "
+        "AND +due_at <= ?"
     )
     QUEUE: Final = "UPDATE jobs_job SET state = 'QUEUED', moved_at = ? WHERE id = ?"
     PLACE: Final = f"UPDATE jobs_schedulerow SET {', '.join(f'{c} = ?' for c in PLACED_COLUMNS)} WHERE id = ?"
@@ -129,12 +132,15 @@ class SQLite(Statements):
         self._raw.executemany(self.CLAIM, [(by.worker, at, at, until, key) for key in rows])
         return [_claimed_from_text(i, row, by.now) for i in dict.fromkeys(ids) if (row := rows.get(_hex(i)))]
 
-    def queue(self, ids: Sequence[str], was: str, now: datetime) -> list[Carried]:
+    def queue(self, ids: Sequence[str], *, actor: str, reason: str, now: datetime) -> list[tuple[Carried, Entry]]:
         """See Statements."""
         at = _text(now)
-        rows = {row[0]: row for row in self._raw.execute(self.DUE, (_hexes(ids), was, at))}
+        rows = {row[0]: row for row in self._raw.execute(self.DUE, (_hexes(ids), at))}
         self._raw.executemany(self.QUEUE, [(at, key) for key in rows])
-        return [Carried(i, *row[1:]) for i in dict.fromkeys(ids) if (row := rows.get(_hex(i)))]
+        found = [(Carried(i, *row[1:-1]), row[-1]) for i in dict.fromkeys(ids) if (row := rows.get(_hex(i)))]
+        queued = [(job, entry_of_queued(job, was, actor=actor, reason=reason, now=now)) for job, was in found]
+        self.audit([entry for _, entry in queued])
+        return queued
 
     def place(self, rows: Sequence[ScheduleRow]) -> None:
         """See Statements."""

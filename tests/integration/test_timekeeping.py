@@ -1,6 +1,7 @@
 """Cron tasks, schedule rows and the listener's folding, on a real database and Redis."""
 
 import json
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,9 +12,10 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 from redis import Redis
 
-from jobs import cron
+from jobs import cron, service
 from jobs import listener as listener_module
 from jobs.engine import keys
+from jobs.engine.scheduler import Alarm
 from jobs.errors import PermanentError
 from jobs.listener import Listener
 from jobs.main_api.client import MainApi
@@ -21,10 +23,35 @@ from jobs.main_api.model import Campaign
 from jobs.models import CampaignClock, CronTask, Job, Misfire, ScheduleRow
 from jobs.run import Applied, Wanted
 from jobs.schedules import DatabaseSchedules
+from jobs.service import Submission
 from jobs.world.clock import WorldTime
 from tests.servers import SandboxApi, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_what_is_due_earlier_ends_the_scheduler_s_sleep(redis: Redis) -> None:
+    """Also where it came between the scheduler's look at the timetable and its sleep; several are one alarm."""
+    alarm = Alarm(redis)
+    alarm.set()
+    wanted = [Submission(type="EVENT_EXPIRATION", campaign_id=c, payload={}, due_at=in_a_minute()) for c in "ab"]
+    for one in wanted:
+        service.submit(one, actor="test")
+
+    began = time.monotonic()
+    alarm.wait(30)
+    woken_after_s = time.monotonic() - began
+    alarm.wait(0.2)
+    slept_s = time.monotonic() - began - woken_after_s
+    alarm.close()
+
+    assert woken_after_s < 10
+    assert slept_s >= 0.2
+
+
+def in_a_minute() -> datetime:
+    """Soon enough to stand in the timetable."""
+    return timezone.now() + timedelta(minutes=1)
 
 
 def test_a_cron_task_fires_once_however_often_it_is_looked_at(redis: Redis) -> None:

@@ -1,0 +1,89 @@
+"""What a worker takes out of a real Redis before it claims it."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.utils import timezone
+from redis import Redis
+
+from jobs import pauses, service
+from jobs.engine import keys
+from jobs.engine.attempt import Ended
+from jobs.engine.board import Board
+from jobs.engine.flight import FAST_GROUP, Flight
+from jobs.engine.intake import Intake
+from jobs.models import Job
+from jobs.service import Submission
+from jobs.statements import Claimed
+from jobs.states import Priority
+
+pytestmark = pytest.mark.django_db(transaction=True)
+FAST = "EVENT_EXPIRATION"
+SLOW = "DEFERRED_EFFECT"  # must not be done twice, so that it never counts as fast
+
+
+def submit(n: int, kind: str = FAST, **changes: Any) -> list[str]:
+    """Jobs of one type; the ids."""
+    payload = {"effectId": "e", "executeAt": "2026-01-01T00:00:00Z"} if kind == SLOW else {}
+    fields: dict[str, Any] = {"type": kind, "campaign_id": "c", "payload": payload, **changes}
+    answers = service.submit_many([Submission(subject=f"{kind} {i}", **fields) for i in range(n)], actor="test")
+    return [str(job.pk) for job, _ in answers]
+
+
+@pytest.fixture
+def intake(redis: Redis) -> Intake:
+    """Of a worker with two slots, in one of which a job of a fast type runs."""
+    flight = Flight()
+    job = Claimed("1", FAST, "c", "", {}, 5, 1, 0, datetime.now(UTC), "", "", 1, None, "", datetime.now(UTC))
+    flight.add([job])
+    flight.land(Ended(job, None, None, 0.5))
+    flight.add([job])
+    pauses.publish(redis)
+    return Intake(Board("w", list(settings.RQ_QUEUES), keys.own_redis()), flight, 2, lambda _: None)
+
+
+def ahead(intake: Intake) -> list[list[str]]:
+    """What is taken with one more look ahead."""
+    intake.begin_ahead(timezone.now(), idle=0)
+    intake.end()
+    return [group.ids for group in intake.groups]
+
+
+def test_a_batch_of_fast_jobs_is_taken_ahead_and_nothing_else(intake: Intake) -> None:
+    """As much as there are slots; what stands before it and may take long stays for whoever is free."""
+    ids = submit(3 * FAST_GROUP)
+    assert ahead(intake) == [ids[:FAST_GROUP], ids[FAST_GROUP : 2 * FAST_GROUP]]
+    assert ahead(intake) == [ids[:FAST_GROUP], ids[FAST_GROUP : 2 * FAST_GROUP]]  # no second batch beside the first
+
+    submit(1, SLOW, priority=Priority.CRITICAL.value)
+    intake.groups.clear()
+    assert ahead(intake) == []
+
+
+def test_the_more_urgent_goes_before_what_was_taken_ahead(intake: Intake) -> None:
+    """Strict priority holds for all that no thread has been given."""
+    low = submit(1, priority=Priority.LOW.value)
+    assert ahead(intake) == [low]
+
+    (critical,) = submit(1, campaign_id="d", priority=Priority.CRITICAL.value)
+    intake.begin(timezone.now(), idle=2, limit=None)
+    intake.end()
+
+    assert [group.ids for group in intake.groups] == [[critical], low]
+
+
+def test_what_was_taken_and_not_claimed_stays_known_to_redis(intake: Intake, redis: Redis) -> None:
+    """The feeder puts it back when its worker is lost, until it is in the database's hands."""
+    ids = submit(2)
+    ahead(intake)
+    assert sorted(keys.texts(redis.zrange(keys.TAKEN, 0, -1))) == sorted(ids)
+
+    intake.claimed(list(intake.groups))
+    intake.begin(timezone.now(), idle=1, limit=None)
+    intake.end()
+
+    assert intake.groups == []
+    assert redis.zcard(keys.TAKEN) == 0
+    assert Job.objects.filter(state="QUEUED").count() == 2

@@ -39,7 +39,7 @@ def reading_of(world_time: str | None) -> Moment:
 
 def sortable(moment: Moment | None) -> str:
     """Text of one fixed shape, so that it sorts as time does; empty for never."""
-    return moment.at.strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0") if moment else ""
+    return f"{moment.at.replace(tzinfo=None).isoformat(timespec='microseconds')}Z" if moment else ""
 
 
 def see(campaign: Campaign) -> CampaignClock:

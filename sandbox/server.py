@@ -18,8 +18,8 @@ from sandbox.world import Record, Refusal, Size, World, parse, stamp
 log = logging.getLogger("sandbox")
 PLANTED = ("events", "effects", "settlements", "structures", "campaigns", "kingdoms")
 REMEMBERED = 10_000  # answers kept by Idempotency-Key
-_REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found", 429: "Too Many Requests",
-            500: "Internal Server Error"}  # fmt: skip
+_REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found", 422: "Unprocessable Content",
+            429: "Too Many Requests", 500: "Internal Server Error"}  # fmt: skip
 _mutating = lru_cache(maxsize=2000)(is_mutation)
 
 
@@ -47,7 +47,7 @@ class Sandbox:
         self.requests = 0
         self.counts: Counter[str] = Counter()
         self.recent: deque[Record] = deque(maxlen=200)
-        self._remembered: OrderedDict[str, bytes] = OrderedDict()
+        self._remembered: OrderedDict[str, tuple[bytes, bytes]] = OrderedDict()
         self.service = Service(world, self._before)
 
     def _before(self, name: str, args: dict[str, Any]) -> None:
@@ -68,13 +68,16 @@ class Sandbox:
         mutating = _mutating(query)
         note = {"idempotencyKey": key, "requestId": headers.get("x-request-id", ""), "query": query[:80]}
         self.recent.append(note)
-        memory = f"{key}|{body!r}" if key and mutating else ""
-        if memory and memory in self._remembered:
-            return self._remembered[memory]
+        remembers = bool(key) and mutating
+        if remembers and key in self._remembered:
+            first, encoded = self._remembered[key]
+            if first != body:  # as draft-ietf-httpapi-idempotency-key-header has it
+                raise Answer(422, _problem("BAD_REQUEST", f"Idempotency-Key {key} was used for another request"))
+            return encoded
         answer = self.service.execute(query, request.get("variables"), request.get("operationName"))
         encoded = json.dumps(answer, separators=(",", ":")).encode()
-        if memory and "errors" not in answer:
-            self._remembered[memory] = encoded
+        if remembers and "errors" not in answer:
+            self._remembered[key] = (body, encoded)
             if len(self._remembered) > REMEMBERED:
                 self._remembered.popitem(last=False)
         return encoded

@@ -1,5 +1,7 @@
 """The main API as Python: what the handlers ask of it and tell it."""
 
+import hashlib
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
@@ -38,7 +40,7 @@ from jobs.main_api.model import (
     Structure,
 )
 from jobs.main_api.transport import Fault, NotSent, PooledTransport
-from jobs.main_api.updates import Update, key_of
+from jobs.main_api.updates import Update
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -177,7 +179,8 @@ class MainApi:
     ) -> dict[str, Any]:
         """Send one request through the breaker; the whole answer, GraphQL errors included.
 
-        `key` makes it a mutation, `once` one that must never be sent twice.
+        `key` makes it a mutation, and is its Idempotency-Key: the same for the same request only, whoever sends it
+        again; `once` makes it one that must never be sent twice.
 
         Raises CircuitOpen without sending, and what the transport raises.
         """
@@ -284,7 +287,7 @@ class MainApi:
         while left:
             batch = left[:WRITE_BATCH]
             try:
-                data, errors = self._batch(name, [u.variables_for(branch_id) for u in batch], key=key_of(batch))
+                data, errors = self._batch(name, [u.variables_for(branch_id) for u in batch], key=batch[0].key)
                 done = _failed_position(name, len(batch), errors[0]) if errors else len(batch)
             except JobError as failed:
                 rest = left if isinstance(failed, CircuitOpen | NotAuthorized) else batch
@@ -304,13 +307,19 @@ class MainApi:
     def _batch(
         self, name: str, each: Sequence[Mapping[str, Any]], *, key: str = ""
     ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        """One request with an alias for each set of variables."""
+        """One request with an alias for each set of variables; `key`, a job's id, is made the request's own."""
         if len(each) == 1:
             variables = dict(each[0])
         else:
             variables = {f"{name}{i}": value for i, one in enumerate(each) for name, value in one.items()}
+        key = f"{key}:{_digest(variables)}" if key else ""
         answer = self.ask(name, operations.text(name, len(each)), variables, key=key)
         return answer.get("data") or {}, answer.get("errors") or []
+
+
+def _digest(variables: Mapping[str, Any]) -> str:
+    """What one request of a job is told from another by: batches, and tries under another version, are not the same."""
+    return hashlib.sha256(json.dumps(variables, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _failed_position(name: str, size: int, error: Mapping[str, Any]) -> int:

@@ -1,9 +1,8 @@
 """Updates of settlements and structures: what was read, and what it is to become."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
-from uuid import NAMESPACE_OID, uuid5
 
 import msgspec
 
@@ -31,10 +30,3 @@ class Update(Generic[E]):
         """The entity once the update has run."""
         changes = {"level": self.level, "variables": dict(self.variables), "version": self.entity.version + 1}
         return msgspec.structs.replace(self.entity, **changes)
-
-
-def key_of(updates: Sequence[Update[Any]]) -> str:
-    """The Idempotency-Key: the job's id, for several jobs one made of theirs, the same whenever they are sent again."""
-    if len(updates) == 1:
-        return updates[0].key
-    return str(uuid5(NAMESPACE_OID, ",".join(update.key for update in updates)))

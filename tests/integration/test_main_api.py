@@ -163,6 +163,26 @@ def test_an_effect_without_an_answer_is_unknown(api: MainApi, sandbox: SandboxAp
     assert api.execute_effect("effect-1-1", {}, key="job-1").execution_id == "execution-1"
 
 
+def test_one_key_stands_for_one_request(api: MainApi, sandbox: SandboxApi) -> None:
+    """A main API that holds a key to its first request answers each batch of a job, and the same batch again."""
+    for n in range(25):
+        event = {"id": f"e-{n}", "campaignId": "campaign-1", "scheduledAt": "1001-06-01T10:00:00.000Z"}
+        sandbox.control("POST", "events", event)
+    ids = [f"e-{n}" for n in range(25)]
+
+    assert api.expire_events(ids, key="job-1") == dict.fromkeys(ids)
+    assert api.expire_events(ids[:10], key="job-1") == dict.fromkeys(ids[:10])
+    api.execute_effect("effect-1-1", {}, key="job-2")
+    with pytest.raises(PermanentError, match="Idempotency-Key job-2 was used for another request"):
+        api.execute_effect("effect-1-2", {}, key="job-2")
+
+    calls = [c for c in sandbox.control("GET", "stats")["recent"] if "expireEvent" in c["query"]]
+    keys = [call["idempotencyKey"] for call in calls]
+    assert all(key.startswith("job-1:") for key in keys)
+    assert len(keys) == len(set(keys)) + 1
+    assert len(sandbox.world()["executions"]) == 1
+
+
 def test_an_inactive_effect_is_refused(api: MainApi, sandbox: SandboxApi) -> None:
     """success=false carries the reason."""
     with pytest.raises(PermanentError, match="not active"):

@@ -143,10 +143,11 @@ def _fire(task: CronTask, now: datetime) -> list[Job]:
     jobs = [submit_for(task, due_at=at, actor=actor, reason=reason)[0] for at in _made_up_for(task, due_times, now)]
     _count(task.name, jobs, late=bool(due and now - due > LATE))
     _note(task, due_times, jobs, now)
+    told = due.isoformat() if due else None
     if jobs:
-        log.info("cron.fired", task=task.name, jobs=[str(job.id) for job in jobs], due=due)
+        log.info("cron.fired", task=task.name, jobs=[str(job.id) for job in jobs], due=told)
     else:
-        log.warning("cron.skipped", task=task.name, due=due, next="as the task's misfire policy says")
+        log.warning("cron.skipped", task=task.name, due=told, next="as the task's misfire policy says")
     return jobs
 
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import structlog
 from django.db import connection, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from jobs.errors import PermanentError
@@ -67,7 +68,7 @@ class DatabaseSchedules:
         see(campaign)
         standing = {
             (row.entity_id, row.event_type): row
-            for row in ScheduleRow.objects.filter(campaign_id=campaign.id, entity_type=entity_type)
+            for row in _rows().filter(campaign_id=campaign.id, entity_type=entity_type)
         }
         new, known = [], []
         was = {row.pk: _placed(row) for row in standing.values()}
@@ -97,9 +98,7 @@ class DatabaseSchedules:
         """Note what was applied, count the next due times from it; the jobs that are due already."""
         rows = {
             (row.entity_id, row.event_type): row
-            for row in ScheduleRow.objects.select_for_update()
-            .filter(entity_id__in={n.entity_id for n in noted})
-            .order_by("id")
+            for row in _rows().select_for_update().filter(entity_id__in={n.entity_id for n in noted}).order_by("id")
         }
         moved, gone = [], []
         for n in noted:
@@ -132,7 +131,8 @@ def fire_wall_rows(now: datetime, *, limit: int = 500) -> list[Followup]:
     """The jobs of rows on wall-clock time that are due at `now`, at most `limit` rows; each is handed out once."""
     reading = WallTime(now)
     rows = list(
-        ScheduleRow.objects.select_for_update()
+        _rows()
+        .select_for_update()
         .filter(clock="wall", fire_at__gt="", fire_at__lte=sortable(reading))
         .order_by("fire_at")[:limit]
     )
@@ -170,8 +170,16 @@ def _placed(row: ScheduleRow) -> list[object]:
     return [getattr(row, name) for name in PLACED_COLUMNS if name != "updated_at"]
 
 
+def _rows() -> QuerySet[ScheduleRow]:
+    """All rows, without when they were written, which is written anew and takes a tenth of the time to read."""
+    return ScheduleRow.objects.defer("updated_at")
+
+
 def _save(rows: Sequence[ScheduleRow]) -> None:
     """Write where rows stand."""
+    now = timezone.now()
+    for row in rows:
+        row.updated_at = now
     if rows:
         with connection.wrap_database_errors:
             statements().place(rows)
@@ -191,7 +199,7 @@ def _place(row: ScheduleRow, want: Wanted, reading: Moment) -> None:
         row.fire_at = next_due
     row.entity_id, row.event_type, row.entity_name = want.entity_id, want.event_type, as_name(want.entity_name)
     row.clock, row.anchor, row.interval, row.next_due = clock, sortable(anchor), want.interval, next_due
-    row.job_type, row.payload, row.updated_at = want.job_type, want.payload, timezone.now()
+    row.job_type, row.payload = want.job_type, want.payload
 
 
 def _fire(rows: Iterable[ScheduleRow], reading: Moment) -> tuple[list[ScheduleRow], list[Followup]]:

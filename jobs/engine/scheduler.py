@@ -141,11 +141,13 @@ class Scheduler(Timetable):
         if now < self._fire_at and time.monotonic() - self._fired_at < LONGEST_SLEEP:
             return
         self._fired_at = time.monotonic()
-        cron.fire_due(now)
+        fired = cron.fire_due(now)
         due = schedules.fire_wall_rows(now)
         service.submit_followups(due, actor=actors.SCHEDULER, reason="due on the wall clock")
         moments = [m for m in (cron.next_firing(), schedules.next_wall_firing()) if m]
         self._fire_at = min(moments, default=now + timedelta(days=1))
+        if not fired and not due:  # a task that is refused stays due, and must not keep the scheduler from sleeping
+            self._fire_at = max(self._fire_at, now + timedelta(seconds=LONGEST_SLEEP))
 
     def _sleep(self) -> None:
         self._alarm.set()

@@ -15,7 +15,7 @@ from redis import Redis
 from jobs import cron, service
 from jobs import listener as listener_module
 from jobs.engine import keys
-from jobs.engine.scheduler import Alarm
+from jobs.engine.scheduler import Alarm, Scheduler
 from jobs.errors import PermanentError
 from jobs.listener import Listener
 from jobs.main_api.client import MainApi
@@ -43,6 +43,20 @@ def test_what_is_due_earlier_ends_the_scheduler_s_sleep(redis: Redis) -> None:
 
     assert woken < 10
     assert max(later) >= 0.2  # the second job may have rung once more
+
+
+def test_a_task_that_is_refused_does_not_keep_the_scheduler_awake(redis: Redis) -> None:
+    """Its type is gone with an old release: it stays due, is looked at once a second, and the others fire."""
+    now = timezone.now()
+    CronTask.objects.filter(name="event-expiration").update(next_fire_at=now, type="GONE")
+    CronTask.objects.filter(name="settlement-growth").update(next_fire_at=now)
+    scheduler = Scheduler(connection=redis)
+
+    scheduler._fire(now)
+    assert [job.source for job in Job.objects.all()] == ["cron:settlement-growth"]
+
+    scheduler._fire(now)
+    assert scheduler._fire_at >= now + timedelta(seconds=1)
 
 
 def slept(alarm: Alarm, seconds: float) -> float:

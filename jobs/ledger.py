@@ -183,11 +183,13 @@ def queue_due(ids: Sequence[str], *, actor: str, reason: str, now: datetime) -> 
     return [job for job, _ in queued]
 
 
-def renew_leases(jobs: Iterable[tuple[str, int]], *, until: datetime) -> None:
-    """Let the leases of RUNNING jobs, given as (id, attempt), end at `until`; not a move, so nothing is audited."""
-    held = dict(jobs)
-    for batch in _batches(list(held)):
-        Job.objects.filter(id__in=batch, state=State.RUNNING).update(lease_until=until)
+def renew_leases(ids: Sequence[str], *, worker: str, until: datetime) -> None:
+    """Let the leases of jobs that `worker` runs end at `until`, not of those that meanwhile belong to another worker.
+
+    Not a move, so nothing is audited.
+    """
+    for batch in _batches(ids):
+        Job.objects.filter(id__in=batch, state=State.RUNNING, worker=worker).update(lease_until=until)
 
 
 def _end(ending: Ending, now: datetime) -> End:

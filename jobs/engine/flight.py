@@ -19,22 +19,27 @@ UNKNOWN_MS: Final = 1000.0  # a type that has not run yet is taken to be slow
 class Group:
     """Claimed jobs that one thread runs: a batch of one type and campaign, or a few of a fast type in turn."""
 
-    __slots__ = ("began", "deadline", "jobs", "shown", "type")
+    __slots__ = ("began", "deadline", "jobs", "shown", "task", "type")
 
     def __init__(self, jobs: list[Claimed], limit_s: float) -> None:
         self.began = time.monotonic()
         self.deadline = self.began + limit_s
+        self.task = jobs  #: what the thread was given
         self.jobs = {job.id: job for job in jobs}  #: those that have not ended
         self.shown = False  #: RQ's tools see them as started
         self.type = jobs[0].type
 
 
 class Flight:
-    """The groups in flight, by job."""
+    """The groups in flight, by attempt.
+
+    Of one job two attempts may be in flight here: the first one's lease ended while the database, or this process,
+    stood still, and the job was claimed again before its thread had come to an end.
+    """
 
     def __init__(self) -> None:
         self._groups: dict[int, Group] = {}
-        self._group_of: dict[str, Group] = {}
+        self._group_of: dict[int, Group] = {}  # by the identity of what was claimed
         self._average_ms: dict[str, float] = {}
 
     def __len__(self) -> int:
@@ -49,29 +54,28 @@ class Flight:
             yield from group.jobs.values()
 
     def group_of(self, job_id: str) -> Group | None:
-        """The group that a job runs in; None when it does not run here."""
-        return self._group_of.get(job_id)
+        """The group that a job runs in, in its newest attempt; None when it does not run here."""
+        return next((group for group in reversed(self._groups.values()) if job_id in group.jobs), None)
 
     def add(self, jobs: list[Claimed]) -> Group:
         """A group more."""
         group = Group(jobs, attempt.time_limit(jobs[0]).total_seconds())
         self._groups[id(group)] = group
         for job in jobs:
-            self._group_of[job.id] = group
+            self._group_of[id(job)] = group
         return group
 
     def busy(self, ended: Iterable[Ended]) -> int:
         """How many groups still run when `ended` are taken out."""
-        ends = Counter(id(group) for e in ended if (group := self._group_of.get(str(e.job.id))))
+        ends = Counter(id(group) for e in ended if (group := self._group_of.get(id(e.job))))
         return sum(len(group.jobs) > ends[key] for key, group in self._groups.items())
 
     def land(self, ended: Ended) -> Group | None:
-        """Take an ended job out; its group, or None when the job is no longer this attempt's."""
-        key = str(ended.job.id)
-        group = self._group_of.get(key)
-        if group is None or group.jobs.get(key) is not ended.job:
+        """Take an ended attempt out; its group, or None when it was taken out before."""
+        group = self._group_of.pop(id(ended.job), None)
+        if group is None:
             return None
-        del self._group_of[key], group.jobs[key]
+        del group.jobs[str(ended.job.id)]
         if not group.jobs:
             del self._groups[id(group)]
         average = self._average_ms.get(ended.job.type, ended.duration_ms)

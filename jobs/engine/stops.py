@@ -10,6 +10,7 @@ from jobs.engine.attempt import Ended
 from jobs.engine.commands import Command
 from jobs.engine.flight import Flight
 from jobs.errors import OutcomeUnknown, Stopped
+from jobs.statements import Claimed
 
 log = structlog.get_logger(__name__)
 
@@ -27,39 +28,40 @@ class Stops:
         """Somebody wants a job stopped; from any thread."""
         self._asked.put(command)
 
-    def endings(self, flight: Flight, ended: Sequence[Ended], free_slot: Callable[[], None]) -> list[Ended]:
-        """The ends of what was asked for and runs here; `ended` has ended already, `free_slot` replaces a thread."""
+    def endings(self, flight: Flight, ended: Sequence[Ended], give_up: Callable[[list[Claimed]], None]) -> list[Ended]:
+        """The ends of what was asked for and runs here; `ended` has ended already, `give_up` frees a task's slot."""
         stopped: list[Ended] = []
         while not self._asked.empty():
             command = self._asked.get()
             group = flight.group_of(command.job_id)
-            over = {str(e.job.id) for e in (*ended, *stopped)}
-            if group is None or command.job_id in over:
+            over = {id(e.job) for e in (*ended, *stopped)}  # not by job: of one job two attempts may be in flight
+            job = group.jobs[command.job_id] if group else None
+            if group is None or job is None or id(job) in over:
                 log.warning("stop.refused", job_id=command.job_id, by=command.who, cause="it does not run here")
                 continue
             error = Stopped(f"stopped by {command.who}; what it had done by then is unknown")
-            stopped.append(Ended(group.jobs[command.job_id], error, None, (time.monotonic() - group.began) * 1000))
-            if group.jobs.keys() <= over | {command.job_id}:
-                free_slot()
+            stopped.append(Ended(job, error, None, (time.monotonic() - group.began) * 1000))
+            if {id(other) for other in group.jobs.values()} <= over | {id(job)}:
+                give_up(group.task)
         return stopped
 
 
-def overran(flight: Flight, ended: Sequence[Ended], free_slot: Callable[[], None]) -> list[Ended]:
+def overran(flight: Flight, ended: Sequence[Ended], give_up: Callable[[list[Claimed]], None]) -> list[Ended]:
     """The ends of jobs whose time is over and that have not `ended`: nobody knows what they did.
 
     Their threads lose their slots.
     """
-    now, over = time.monotonic(), {str(e.job.id) for e in ended}
+    now, over = time.monotonic(), {id(e.job) for e in ended}
     late: list[Ended] = []
     for group in flight:
         if group.deadline <= now:
-            free_slot()
+            give_up(group.task)
             limit = group.deadline - group.began
             error = OutcomeUnknown(f"ran longer than its limit of {limit:g} s (JOB_TIMEOUT_SECONDS)")
             late += [
                 Ended(job, error, None, (now - group.began) * 1000)
-                for key, job in group.jobs.items()
-                if key not in over
+                for job in group.jobs.values()
+                if id(job) not in over
             ]
             group.deadline = float("inf")
     return late

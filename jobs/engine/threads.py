@@ -19,13 +19,15 @@ class Threads(Generic[T, R]):
         self._tasks: SimpleQueue[T | None] = SimpleQueue()
         self._work = work
         self._wake = wake
-        self._surplus = threading.Semaphore(0)
+        self._standing: dict[int, T] = {}  # tasks that are neither done nor given up, by identity
+        self._lock = threading.Lock()
         self._started = 0
         for _ in range(size):
             self._start()
 
     def submit(self, task: T) -> None:
         """Run `task` in the next free thread."""
+        self._standing[id(task)] = task
         self._tasks.put(task)
 
     def answers(self) -> list[R]:
@@ -37,10 +39,13 @@ class Threads(Generic[T, R]):
         except Empty:
             return found
 
-    def replace_one(self) -> None:
-        """Start a thread in place of one that overran its time; that one ends when its task does."""
-        self._surplus.release()
-        self._start()
+    def give_up(self, task: T) -> None:
+        """Start a thread in place of the one that runs `task`, which does no more of it and ends; nothing where it is
+        done.
+        """
+        with self._lock:
+            if self._standing.pop(id(task), None) is not None:
+                self._start()
 
     def stop(self) -> None:
         """Let every idle thread end."""
@@ -54,10 +59,18 @@ class Threads(Generic[T, R]):
     def _serve(self) -> None:
         try:
             while (task := self._tasks.get()) is not None:
-                for answer in self._work(task):
-                    self._done.put(answer)
+                if id(task) in self._standing:
+                    self._run(task)
+                with self._lock:
+                    kept = self._standing.pop(id(task), None) is not None
                 self._wake()
-                if self._surplus.acquire(blocking=False):
+                if not kept:
                     return
         finally:
             connections.close_all()
+
+    def _run(self, task: T) -> None:
+        for answer in self._work(task):
+            self._done.put(answer)
+            if id(task) not in self._standing:
+                return

@@ -213,8 +213,8 @@ class Worker(SimpleWorker):
         now = timezone.now()
         self._renew_leases(now)
         self._unrecorded += self._threads.answers()
-        self._unrecorded += overran(self._flight, self._unrecorded, self._threads.replace_one)
-        self._unrecorded += self._stops.endings(self._flight, self._unrecorded, self._threads.replace_one)
+        self._unrecorded += overran(self._flight, self._unrecorded, self._threads.give_up)
+        self._unrecorded += self._stops.endings(self._flight, self._unrecorded, self._threads.give_up)
         self._board.come_again = False
         idle = self.concurrency - self._flight.busy(self._unrecorded)
         takes = not (self._suspended or self._stopping.is_set())
@@ -289,9 +289,9 @@ class Worker(SimpleWorker):
         """
         if (ticks := time.monotonic()) < self._renew_at:
             return
-        held = [(job.id, job.attempt) for job in self._flight.jobs()]
+        held = [job.id for job in self._flight.jobs()]
         if held:
-            ledger.renew_leases(held, until=now + settings.LEASE)
+            ledger.renew_leases(held, worker=self.name, until=now + settings.LEASE)
         self._renew_at = ticks + settings.LEASE.total_seconds() / 3
 
     def _keep_up(self) -> None:

@@ -163,3 +163,19 @@ def test_an_end_is_recorded_while_redis_is_away(
     wait_until(lambda: Job.objects.filter(pk=job.pk, state="SUCCEEDED").exists(), within_s=20)
     assert not answers(redis)
     lost_redis.start()
+
+
+def test_a_stale_worker_renews_no_lease_of_another(redis: Redis) -> None:
+    """Its job was given up for lost and belongs to another by now: were that one lost too, nobody would ever know."""
+    (job,) = submit(1)
+    stale = claiming_worker(redis)
+    stale._threads = Threads(0, run_group, threading.Event().set)
+    take(stale)
+    stale._record_and_claim(timezone.now(), [], stale.concurrency)
+    until = timezone.now() + timedelta(seconds=1)
+    Job.objects.filter(pk=job.pk).update(attempt=2, worker="another", lease_until=until)
+
+    stale._renew_leases(timezone.now())
+
+    job.refresh_from_db()
+    assert job.lease_until == until

@@ -91,3 +91,17 @@ def test_a_group_is_busy_until_its_last_job_has_ended() -> None:
     assert flight.land(ends[0]) is group
     assert flight.land(Ended(claimed(2), None, None, 1.0)) is None
     assert [job.id for job in flight.jobs()] == ["2"]
+
+
+def test_a_second_attempt_of_the_same_job_leaves_the_first_no_slot() -> None:
+    """Given up for lost and claimed again while its thread still runs: either end takes out its own."""
+    flight = Flight()
+    first, second = claimed(1), claimed(1)
+    second.attempt = 2
+    stale, current = flight.add([first]), flight.add([second])
+
+    assert flight.group_of("1") is current
+    assert flight.busy([Ended(first, None, None, 1.0)]) == 1
+    assert flight.land(Ended(first, None, None, 1.0)) is stale
+    assert flight.land(Ended(second, None, None, 1.0)) is current
+    assert len(flight) == 0

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import structlog
 from django.utils import timezone
-from redis import Redis
+from redis import Redis, RedisError
 from redis.client import PubSub
 from rq.exceptions import NoSuchJobError
 
@@ -130,11 +130,17 @@ class Scheduler(Timetable):
                 return
 
     def _enqueue_stranger(self, rq_id: str) -> None:
+        """One that cannot be read leaves the timetable: it would come first again and again, before all of ours."""
         try:
             self.enqueue_job(self.job_class.fetch(rq_id, connection=self.connection))
+            return
+        except RedisError:
+            raise
         except NoSuchJobError:
             log.info("scheduler.stranger_gone", rq_job=rq_id)
-            self.connection.zrem(keys.SCHEDULED, rq_id)
+        except Exception:  # the edge to others' jobs: whatever RQ and rq-scheduler make of what stands there
+            log.exception("scheduler.stranger_refused", rq_job=rq_id, next="it leaves the timetable")
+        self.connection.zrem(keys.SCHEDULED, rq_id)
 
     def _fire(self, now: datetime) -> None:
         """Cron tasks and rows on the wall clock, looked at when the next of them is due, and once in LONGEST_SLEEP."""

@@ -14,7 +14,7 @@ from uuid import UUID
 import crontab
 from django.utils import timezone
 from django_rq.queues import DjangoScheduler
-from rq.exceptions import NoSuchJobError
+from rq.exceptions import DeserializationError, NoSuchJobError
 from rq.job import Job as RQJob
 
 from jobs import actor as actors
@@ -55,7 +55,7 @@ class Timetable(DjangoScheduler):
 
         One command each, the queue first: killed between them it runs twice, and is never lost.
         """
-        if job.func_name == carrier.FUNCTION:  # ours, and its row is gone
+        if _names_ours(job):  # and its row is gone
             self.connection.zrem(self.scheduled_jobs_key, job.id)
             return
         repeat = job.meta.get("repeat")
@@ -126,6 +126,14 @@ class Timetable(DjangoScheduler):
     def _wake(self) -> None:
         """End the active scheduler's sleep: something may be due earlier than it knows."""
         self.connection.publish(keys.WAKE, "1")
+
+
+def _names_ours(job: Any) -> bool:
+    """Whether RQ would run one of our jobs. What only its own worker can read is none: there it fails as RQ's do."""
+    try:
+        return bool(job.func_name == carrier.FUNCTION)
+    except DeserializationError:
+        return False
 
 
 def _utc(at: datetime) -> datetime:

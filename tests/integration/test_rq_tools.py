@@ -2,6 +2,7 @@
 
 import json
 import time
+import zlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -426,6 +427,32 @@ def test_strangers_run_on_time_and_again(start: Start, redis: Redis) -> None:
     assert ended.replace(tzinfo=UTC) >= at
     wait_until(lambda: again not in times, what="all its turns are over")
     wait_until(lambda: len(again.results()) == 2, what="it ran twice")
+
+
+def test_a_stranger_that_only_others_can_read_fails_in_its_queue(redis: Redis, sandbox: SandboxApi) -> None:
+    """Its arguments are objects of a program that is not ours: it holds up neither our jobs nor the timetable."""
+    scheduler = Scheduler("low", connection=redis)
+    stranger = scheduler.enqueue_at(timezone.now(), len, "four")
+    redis.hset(stranger.key, "data", zlib.compress(b"an object of another program"))
+
+    scheduler._queue_due(timezone.now() + timedelta(seconds=1))
+    work(redis)
+
+    assert redis.zcard(keys.SCHEDULED) == 0
+    assert stranger.get_status(refresh=True) == "failed"
+
+
+def test_a_stranger_that_nobody_can_read_leaves_the_timetable(redis: Redis) -> None:
+    """It would stand at its head for ever, and the scheduler would never come to cron tasks and the feeder."""
+    scheduler = Scheduler("low", connection=redis)
+    stranger = scheduler.enqueue_at(timezone.now(), len, "four")
+    redis.hset(stranger.key, "created_at", "never")
+    ours = submit(1, due_at=timezone.now() + timedelta(seconds=0.5))
+
+    scheduler._queue_due(timezone.now() + timedelta(seconds=1))
+
+    assert redis.zcard(keys.SCHEDULED) == 0
+    assert state_of(ours[0]) == "QUEUED"
 
 
 def test_a_scheduler_that_stands_by_serves_the_api_too(redis: Redis) -> None:

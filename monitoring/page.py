@@ -13,7 +13,7 @@ from redis import RedisError
 from jobs import tally
 from jobs.engine import keys
 from jobs.main_api.client import main_api
-from monitoring import health, metrics
+from monitoring import health, metrics, series
 from monitoring.health import Found
 from scheduler_project import __version__
 
@@ -43,12 +43,13 @@ HISTOGRAMS: Final = (
 
 def render(found: Found) -> str:
     """The whole page. While Redis or the database is down its numbers are left out; health says why."""
-    parts = [_health(found), _process()]
+    parts, born = [_health(found), _process()], dict.fromkeys(series.of_tally(), 0.0)
     if found["database"].status != health.DOWN:
         parts.append(_database())
+        born |= dict.fromkeys(series.of_cron(), 0.0)
     if found["redis"].status != health.DOWN:
         try:
-            parts += [_redis(), _tallied(tally.read(keys.redis()))]
+            parts += [_redis(), _tallied({**born, **tally.read(keys.redis())})]
         except RedisError as error:
             log.warning("metrics.redis_away", error=str(error), next="its numbers are left out of this scrape")
     return "".join(parts) + _django()
@@ -83,7 +84,8 @@ def _process() -> str:
 
 def _database() -> str:
     n = metrics.queue_numbers()
-    totals = [({"type": kind, "outcome": end}, n) for (kind, end), n in sorted(metrics.TOTALS.read().items())]
+    ended = dict.fromkeys(series.of_jobs(), 0) | dict(metrics.TOTALS.read())
+    totals = [(dict(zip(("type", "outcome"), labels, strict=True)), n) for labels, n in sorted(ended.items())]
     return "".join(
         (
             _family("scheduler_queue_active", "gauge", "Number of active jobs", [({}, n.active)]),
@@ -110,7 +112,7 @@ def _database() -> str:
 def _redis() -> str:
     queues = metrics.queues()
     state = main_api().breaker.snapshot().state
-    leaders = [({"role": role, "instance": who}, 1.0) for role, who in metrics.leaders().items()]
+    leaders = [({"role": role, "leader": who}, 1.0) for role, who in metrics.leaders().items()]
     return "".join(
         (
             _family("scheduler_queue_depth", "gauge", "Jobs that Redis carries, by queue",
@@ -128,7 +130,7 @@ def _tallied(counts: Counts) -> str:
     pages = []
     for name, metric, labels, says in COUNTERS:
         samples = [(dict(zip(labels, s[1:], strict=True)), n) for s, n in sorted(counts.items()) if s[0] == name]
-        pages.append(_family(metric, "counter", says, samples or ([({}, 0)] if not labels else [])))
+        pages.append(_family(metric, "counter", says, samples))
     pages += [_histogram(counts, *histogram) for histogram in HISTOGRAMS]
     return "".join(pages)
 

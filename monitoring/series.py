@@ -1,0 +1,44 @@
+"""The series of counters that are known before anything was counted: they stand on the page at 0 from the first scrape.
+
+`increase()` and `rate()` see the difference of two samples: of a series that is born at 1 they see nothing, so that the
+first missed firing, the first delivery that failed or the first dead job of a type would raise no alert.
+"""
+
+from collections.abc import Iterator
+from itertools import product
+from typing import Final
+
+from jobs.errors import NotAuthorized
+from jobs.main_api import operations
+from jobs.main_api.errors import ERROR_OF_CODE
+from jobs.models import CronTask
+from jobs.registry import all_types
+from jobs.states import MOVES, State
+from monitoring.alerting.channels import CHANNELS
+
+Labels = tuple[str, ...]
+ENDS: Final = tuple(state.value for state in State if state in MOVES[State.RUNNING] - {State.QUEUED})
+_REFUSALS: Final = tuple(code for code, error in ERROR_OF_CODE.items() if issubclass(error, NotAuthorized))
+_RESULTS: Final = ("ok", "fault", "error", "refused", *_REFUSALS)
+
+
+def of_jobs() -> Iterator[Labels]:
+    """Of scheduler_jobs_total: type and outcome."""
+    return product(sorted(all_types()), ENDS)
+
+
+def of_tally() -> Iterator[Labels]:
+    """Of the counters of jobs/tally.py: the counter's name there, then its labels."""
+    yield from product(("api_requests",), operations.names(), _RESULTS)
+    yield from product(("cache_reads",), ("hit", "miss"))
+    yield from product(("breaker_moves",), ("closed", "half-open", "open"))
+    yield from product(("listener_messages",), ("entityModified", "worldTimeAdvanced"))
+    yield ("listener_subscriptions",)
+    yield from product(("listener_catch_ups",), ("done", "failed"))
+    yield from product(("alert_deliveries",), (*CHANNELS, "code"), ("sent", "retried", "failed"))
+
+
+def of_cron() -> Iterator[Labels]:
+    """The same of cron tasks, which stand in the database."""
+    tasks = CronTask.objects.order_by("name").values_list("name", flat=True)
+    return product(("cron_firings",), tasks, ("on_time", "late", "missed"))

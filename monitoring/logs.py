@@ -1,10 +1,14 @@
 """Structured logs: JSON in production, readable lines in development; one shape for our own and everybody else's."""
 
+import json
 import logging
 import re
 import sys
+import threading
 from collections.abc import Iterable, Mapping, MutableMapping
+from types import TracebackType
 from typing import Any, Final
+from urllib.parse import quote, unquote
 
 import structlog
 
@@ -16,9 +20,8 @@ LEVELS: Final[Mapping[str, int]] = {
     "debug": logging.DEBUG,
     "verbose": VERBOSE,
 }
-_NAMES: Final = {"warning": "warn", "critical": "error", "exception": "error", "notset": "verbose"}
 _CAMEL: Final = {"duration_ms": "duration", "event": "message", "logger": "context"}
-_CHATTY: Final = ("urllib3", "gql", "asyncio", "apprise", "django.utils.autoreload")
+_CHATTY: Final = ("urllib3", "gql", "asyncio", "django.utils.autoreload")
 _SECRETS: Final = (
     (re.compile(r"(?i)(bearer\s+)[\w.\-~+/]+=*"), r"\1***"),
     (re.compile(r"camp_sk_\w+"), "camp_sk_***"),
@@ -29,7 +32,7 @@ _hidden: Final[set[str]] = set()  # the secrets that this process knows
 EventDict = MutableMapping[str, Any]
 
 
-def configure_logging(level: str, *, json: bool, secrets: Iterable[str] = ()) -> None:
+def configure_logging(level: str, *, as_json: bool, secrets: Iterable[str] = ()) -> None:
     """Send every log of the process to stdout in one shape. `level` is one of LEVELS.
 
     What looks like a secret is masked wherever it stands, tracebacks included, and so is each of `secrets` itself.
@@ -39,7 +42,6 @@ def configure_logging(level: str, *, json: bool, secrets: Iterable[str] = ()) ->
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
-        structlog.stdlib.add_log_level,
         structlog.stdlib.PositionalArgumentsFormatter(),
         structlog.processors.StackInfoRenderer(),
     ]
@@ -51,22 +53,42 @@ def configure_logging(level: str, *, json: bool, secrets: Iterable[str] = ()) ->
         cache_logger_on_first_use=True,
     )
     logging.captureWarnings(capture=True)  # Python would write them to stderr, in a shape of its own
+    sys.excepthook = _log_crash
+    threading.excepthook = lambda died: _log_crash(died.exc_type, died.exc_value or died.exc_type(), died.exc_traceback)
     handler = logging.StreamHandler(sys.stdout)
     # Last, on the finished line: a secret may stand in a nested value or in the text of an exception.
     render = [
+        _name_level,
         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-        *(_as_json() if json else _as_lines()),
+        *(_as_json() if as_json else _as_lines()),
         lambda _logger, _method, line: masked(line),
     ]
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=render))
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(LEVELS[level])
+    # Below, it tells the parts of its services' URLs, which are secrets: tokens, users, passwords, in shapes of theirs.
+    logging.getLogger("apprise").setLevel(max(LEVELS[level], logging.INFO if level == "verbose" else logging.WARNING))
     if level != "verbose":
         for name in _CHATTY:
             logging.getLogger(name).setLevel(max(LEVELS[level], logging.WARNING))
         # It warns of every connection beyond those that are kept idle, which is as configured.
         logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
+
+
+def _name_level(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """The seed's name for the record's level, by its number: libraries have levels and names of their own."""
+    number = event["_record"].levelno
+    event["level"] = next((name for name, least in LEVELS.items() if number >= least), "verbose")
+    return event
+
+
+def _log_crash(kind: type[BaseException], error: BaseException, where: TracebackType | None) -> None:
+    """What nobody caught, in the shape of all others: Python would write it to stderr as it is, secrets too."""
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, where)
+    else:
+        structlog.get_logger(__name__).critical("process.crashed", exc_info=(kind, error, where))
 
 
 def _as_json() -> list[Any]:
@@ -94,8 +116,6 @@ def _camel_case(_logger: object, _method: str, event: EventDict) -> EventDict:
     for key, value in event.items():
         if key == "timestamp":
             named[key] = re.sub(r"(\.\d{3})\d*Z$", r"\1Z", value)
-        elif key == "level":
-            named[key] = _NAMES.get(value, value)
         else:
             head, *rest = _CAMEL.get(key, key).split("_")
             named[head + "".join(word.capitalize() for word in rest)] = value
@@ -104,8 +124,10 @@ def _camel_case(_logger: object, _method: str, event: EventDict) -> EventDict:
 
 
 def hide(secrets: Iterable[str]) -> None:
-    """Mask these, too, in every later line of this process."""
-    _hidden.update(secret for secret in secrets if len(secret) >= SHORTEST_SECRET)
+    """Mask these, too, in every later line of this process: also as a URL and as JSON write them."""
+    for secret in secrets:
+        for form in {secret, unquote(secret), quote(unquote(secret), safe="")}:
+            _hidden.update(word for word in (form, json.dumps(form)[1:-1]) if len(form) >= SHORTEST_SECRET)
 
 
 def masked(text: str) -> str:

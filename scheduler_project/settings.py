@@ -214,7 +214,7 @@ if find_spec("monitoring"):
 
     configure_logging(
         LOG_LEVEL,
-        json=ENVIRONMENT == "production",
+        as_json=ENVIRONMENT == "production",
         secrets=[
             *(SECRET_KEY, API_SERVICE_ACCOUNT_TOKEN, METRICS_TOKEN, EMAIL_HOST_PASSWORD, *SCHEDULER_API_TOKENS),
             *(urlsplit(url).password or "" for url in (REDIS_URL, API_URL, _env["DATABASE_URL"])),

@@ -4,6 +4,7 @@ A delivery is claimed before it is sent, and pending until its end is recorded: 
 it to the next after CLAIM. It arrives at least once; receivers know a repetition by its id.
 """
 
+import re
 import threading
 import time
 from collections.abc import Mapping
@@ -20,7 +21,7 @@ from monitoring.alerting import registered
 from monitoring.alerting.channels import CHANNELS, Answer, Undeliverable
 from monitoring.alerting.channels.base import LONGEST_ANSWER, Refused
 from monitoring.alerting.message import Message, from_json
-from monitoring.logs import hide, masked
+from monitoring.logs import SHORTEST_SECRET, hide, masked
 from monitoring.models import AlertHandler, Delivery
 
 log = structlog.get_logger(__name__)
@@ -29,6 +30,7 @@ CLAIM: Final = timedelta(minutes=2)  #: longer than any attempt takes
 _FIRST_BACKOFF: Final = timedelta(seconds=5)
 _LONGEST_BACKOFF: Final = timedelta(minutes=30)
 AT_ONCE: Final = 20  #: deliveries of one target in one round
+SHORTEST_TOKEN: Final = 8  #: a part of a URL that is a secret, with a digit in it; shorter ones are words
 
 
 def backoff(attempts: int) -> timedelta:
@@ -155,10 +157,29 @@ def hidden(text: str, handler: AlertHandler) -> str:
 
 
 def secrets_of(handler: AlertHandler) -> list[str]:
-    """The handler's secrets; of one that is a URL also its path, by which libraries name it."""
+    """The handler's secrets; of one that is a URL also the parts by which libraries name it."""
     secrets = [secret for secret in handler.secrets.values() if secret]
-    paths = ["/" + s.partition("://")[2].partition("/")[2] for s in secrets if "://" in s]
-    return sorted([*secrets, *(path for path in paths if len(path) > 1)], key=len, reverse=True)
+    parts = [part for secret in secrets if "://" in secret for part in _parts(secret)]
+    return sorted({*secrets, *parts}, key=len, reverse=True)
+
+
+def _parts(url: str) -> list[str]:
+    """Of a URL its path and password, and whatever else in it looks like a token. What is the host is no secret.
+
+    >>> _parts("tgram://123456789:AbC-dEf/-4001/")
+    ['/-4001/', 'AbC-dEf', '123456789']
+    """
+    rest = url.partition("://")[2]
+    place = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    rest = rest.removeprefix(place)
+    known = place.rpartition("@")[0] or place
+    user, _, password = known.partition(":")
+    tokens = [word for word in (user, *re.split(r"[/?&=#,:@]", rest)) if _looks_like_a_token(word)]
+    return [part for part in dict.fromkeys([rest, password, *tokens]) if len(part) >= SHORTEST_SECRET]
+
+
+def _looks_like_a_token(word: str) -> bool:
+    return len(word) >= SHORTEST_TOKEN and "." not in word and any(c.isdigit() for c in word)
 
 
 def _record(delivery: Delivery, status: str, answer: Answer) -> None:

@@ -28,6 +28,7 @@ CALLER = "caller-quee3aiQuah2"
 REDIS_PASSWORD = "redis-Iey4phoh9Zee"
 API_PASSWORD = "basic-shoo1Aeng2ei"
 HOOK = "hook-uPh3aideeth6"
+APPRISE = "apprise-Wai4ohx9Eipo"
 SLACK = "T0/B0/slack-Ohf0eiwah7ui"
 
 
@@ -86,7 +87,7 @@ def test_no_secret_stands_in_what_a_whole_run_writes(
         name="h", kind="webhook", config={"url": "http://127.0.0.1:9"}, secrets={"secret": HOOK}
     )
     AlertHandler.objects.create(name="s", kind="slack", secrets={"url": f"{sandbox.url}/services/{SLACK}"})
-    AlertHandler.objects.create(name="a", kind="apprise", secrets={"url": f"json://u:{HOOK}@127.0.0.1:9/{SLACK}"})
+    AlertHandler.objects.create(name="a", kind="apprise", secrets={"url": f"json://u:{APPRISE}@127.0.0.1:9/{SLACK}"})
     wait_until(lambda: ask(f"{url}/health/live", "") == 200, what="the web process answers")
     work = {"type": "EVENT_EXPIRATION", "campaignId": "campaign-2", "payload": {}}
 
@@ -103,7 +104,17 @@ def test_no_secret_stands_in_what_a_whole_run_writes(
         process.stop()
 
     output = {process.log.name: process.log.read_text() for process in processes}
-    hidden = [*SECRETS.values(), CALLER, REDIS_PASSWORD, API_PASSWORD, HOOK, SLACK, "abcdef0123456789", "of_nobody"]
+    hidden = [
+        *SECRETS.values(),
+        CALLER,
+        REDIS_PASSWORD,
+        API_PASSWORD,
+        HOOK,
+        APPRISE,
+        SLACK,
+        "abcdef0123456789",
+        "of_nobody",
+    ]
     assert [(name, secret) for name, text in output.items() for secret in hidden if secret in text] == []
     for name, text in output.items():
         lines = [json.loads(line) for line in text.splitlines() if line.strip()]

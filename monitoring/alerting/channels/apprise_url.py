@@ -65,5 +65,5 @@ class AppriseUrl(Channel):
         except AddressRefused as refused:
             raise Undeliverable(str(refused)) from None
         if not sent:
-            raise ConnectionError("Apprise could not deliver it; LOG_LEVEL=debug shows its own words")
+            raise ConnectionError("Apprise could not deliver it; its own words stand in the monitor's log")
         return Answer("taken by Apprise")

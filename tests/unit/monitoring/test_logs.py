@@ -11,7 +11,7 @@ from tests.servers import ROOT
 CODE = """
 import logging, structlog
 from monitoring.logs import configure_logging
-configure_logging("info", json={json})
+configure_logging("info", as_json={json})
 structlog.get_logger("Worker").info("job.moved", job_id="7", job_type="X", duration_ms=2.5, url="redis://u:pw@h/0")
 logging.getLogger("django").warning("sent %s", "Bearer abc.def")
 structlog.get_logger("Worker").debug("unseen")
@@ -46,10 +46,54 @@ def test_development_logs_are_readable_lines() -> None:
     assert "Bearer ***" in theirs
 
 
+def printed_by(code: str) -> str:
+    """All that a process prints that runs `code`, by whatever way."""
+    words = [sys.executable, "-c", code]
+    ended = subprocess.run(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    return ended.stdout
+
+
+SETUP = """
+import logging, structlog, threading
+from monitoring.logs import configure_logging
+configure_logging("verbose", as_json=True, secrets=["p%40ss\\"word-7"])
+"""
+
+
+def test_levels_of_libraries_get_the_seed_s_names() -> None:
+    """By their number, whatever a library calls it: Apprise calls 5 TRACE."""
+    code = (
+        SETUP
+        + "logging.addLevelName(5, 'TRACE'); log = logging.getLogger('x')\nfor n in (5, 15, 25, 50): log.log(n, 'y')"
+    )
+
+    levels = [json.loads(line)["level"] for line in printed_by(code).splitlines()]
+
+    assert levels == ["verbose", "debug", "info", "error"]
+
+
+@pytest.mark.parametrize("raise_it", ["fail()", "threading.Thread(target=fail).start()"])
+def test_what_nobody_caught_has_the_shape_of_all_others(raise_it: str) -> None:
+    """In the main thread and in others: a traceback is a line of JSON, without the secrets in it."""
+    code = f"{SETUP}\ndef fail(): raise OSError('no route for p@ss\"word-7')\n{raise_it}"
+
+    (line,) = printed_by(code).splitlines()
+
+    crash = json.loads(line)
+    assert (crash["level"], crash["message"]) == ("error", "process.crashed")
+    assert "OSError: no route for ***" in crash["exception"]
+
+
+@pytest.mark.parametrize("form", ['p%40ss"word-7', 'p@ss"word-7', "p%40ss%22word-7"])
+def test_a_secret_is_masked_however_it_is_written(form: str) -> None:
+    """As it stands in the URL, as a library decodes it, and as JSON escapes it."""
+    assert "ss" not in json.loads(printed_by(f"{SETUP}\nlogging.getLogger('x').info({form!r})"))["message"]
+
+
 SECRETS = """
 import structlog
 from monitoring.logs import configure_logging
-configure_logging("info", json={json}, secrets=["hunter2-hunter2", ""])
+configure_logging("info", as_json={json}, secrets=["hunter2-hunter2", ""])
 log = structlog.get_logger("Worker")
 log.info("x", headers={{"Authorization": "Bearer abc.def", "deep": ["redis://u:pw-of-redis@h/0"]}})
 try:

@@ -24,6 +24,7 @@ from monitoring.models import Alert, Kind, Severity
 
 log = structlog.get_logger(__name__)
 MONITOR: Final = "monitor"  #: who resolves what has ended by itself
+LONGEST: Final = 200  #: characters of a key or title
 MOST_CAMPAIGNS: Final = 20  #: shown in an alert's details; all are counted
 
 
@@ -58,14 +59,12 @@ def info(title: str, message: str = "", details: Mapping[str, Any] | None = None
 
 
 def _from_code(severity: Severity, title: str, message: str, details: Mapping[str, Any] | None) -> None:
-    key = f"code:{severity.label}:{title}"[:200]
-    finding = Finding(
-        kind=Kind.CODE, key=key, severity=severity, title=title[:200], message=message, details=details or {}
-    )
+    key = f"code:{severity.label}:{title}"
+    finding = Finding(kind=Kind.CODE, key=key, severity=severity, title=title, message=message, details=details or {})
     try:
         with transaction.atomic():
             record(finding)
-    except (DatabaseError, TypeError) as error:  # TypeError: details that are no JSON
+    except (DatabaseError, ValueError) as error:  # ValueError: details that hold themselves
         log.error("alert.not_recorded", title=title, message=message, severity=severity.label, error=str(error))
 
 
@@ -76,20 +75,21 @@ def record(finding: Finding, *, at: datetime | None = None, reopen: bool = True)
     Raises django.db's errors.
     """
     now = at or timezone.now()
-    alert = _standing(masked(finding.key), now, reopen=reopen)
+    key, title = _kept(finding.key)[:LONGEST], _kept(finding.title)[:LONGEST]
+    alert = _standing(key, now, reopen=reopen)
     if alert is None:
         try:
             with transaction.atomic():
                 alert = Alert.objects.create(
                     kind=finding.kind,
-                    key=masked(finding.key),
+                    key=key,
                     severity=finding.severity,
-                    title=masked(finding.title),
+                    title=title,
                     opened_at=now,
                 )
             log.warning("alert.opened", alert=alert.pk, kind=finding.kind, title=finding.title)
         except IntegrityError:  # somebody else opened it in this moment
-            alert = Alert.objects.select_for_update().get(key=masked(finding.key), resolved_at=None)
+            alert = Alert.objects.select_for_update().get(key=key, resolved_at=None)
     elif alert.resolved_at:
         log.warning("alert.reopened", alert=alert.pk, kind=finding.kind, title=finding.title)
         alert.resolved_at, alert.resolved_by, alert.acknowledged_at, alert.acknowledged_by = None, "", None, ""
@@ -111,14 +111,28 @@ def _count(alert: Alert, finding: Finding, now: datetime) -> None:
     campaigns = Counter(alert.details.get("campaigns", {}))
     campaigns.update({name: n for name, n in finding.campaigns.items() if name})
     alert.fresh, alert.is_fresh = dict(fresh), True
-    alert.severity, alert.title, alert.message = finding.severity, masked(finding.title), masked(finding.message)
+    alert.severity, alert.title, alert.message = (
+        finding.severity,
+        _kept(finding.title)[:LONGEST],
+        _kept(finding.message),
+    )
     alert.job_type, alert.last_at = finding.job_type, now
-    # An error's words may hold an address with its password, and go to wherever handlers send them.
-    alert.details = json.loads(masked(json.dumps(dict(finding.details))))
+    alert.details = _as_json(finding.details)
     if campaigns:
         alert.details["campaigns"] = dict(campaigns.most_common(MOST_CAMPAIGNS))
     alert.count += finding.count
     alert.save()
+
+
+def _kept(text: str) -> str:
+    """What is kept of words: an error's may hold an address with its password, and handlers send them anywhere."""
+    return masked(text).replace("\0", "\ufffd")  # which PostgreSQL does not take
+
+
+def _as_json(details: Mapping[str, Any]) -> Any:
+    """Details as the database takes them: what JSON does not know becomes its text. Raises ValueError for a circle."""
+    text = json.dumps({str(name): value for name, value in details.items()}, default=str, skipkeys=True)
+    return json.loads(masked(text).replace("\\u0000", "\\ufffd"), parse_constant=str)
 
 
 def open_alerts(*, limit: int = 100) -> QuerySet[Alert]:

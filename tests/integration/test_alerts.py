@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from datetime import datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 import pytest
@@ -284,10 +284,9 @@ def test_quiet_hours(receiver: HttpReceiver, tell: Tell) -> None:
 
 
 def test_alerts_of_code(heard: list[Message], tell: Tell) -> None:
-    """As in the seed: title, message and details; what is no JSON harms nobody."""
+    """As in the seed: title, message and details."""
     alerting.critical("Critical System Failure", "component failed", {"component": "x"})
     alerting.info("Fine")
-    alerting.warning("Odd", details={"x": object()})
     tell()
 
     assert [(m.severity, m.title, m.message) for m in heard] == [
@@ -296,6 +295,21 @@ def test_alerts_of_code(heard: list[Message], tell: Tell) -> None:
     ]
     assert heard[0].details == {"component": "x"}
     assert [a.title for a in alerting.open_alerts()] == ["Critical System Failure", "Fine"]
+
+
+def test_details_that_are_no_json_are_told_as_text(heard: list[Message], tell: Tell) -> None:
+    """An error, a moment or a NUL in an alert is no reason to lose it; a circle is, and harms nobody."""
+    circle: dict[str, object] = {}
+    circle["itself"] = circle
+    odd = {"error": OSError("gone"), "due": datetime(2026, 1, 1, tzinfo=UTC), "share": float("nan"), 7: "a\0b"}
+
+    alerting.critical("Odd \0" + "x" * 300, "with a \0", odd)  # type: ignore[arg-type]
+    alerting.critical("Circle", details=circle)
+    tell()
+
+    (told,) = heard
+    assert (told.title, told.message) == ("Odd \ufffd" + "x" * 195, "with a \ufffd")
+    assert told.details == {"error": "gone", "due": "2026-01-01 00:00:00+00:00", "share": "NaN", "7": "a\ufffdb"}
 
 
 def test_an_alert_holds_no_secret(settings: Settings, heard: list[Message], tell: Tell) -> None:

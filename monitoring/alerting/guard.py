@@ -15,6 +15,10 @@ from functools import cache
 from typing import Any, Final
 
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
+#: All of IPv6 that is public; what lies outside leads elsewhere: site-local, local NAT64, IPv4 in forms of old.
+_UNICAST: Final = ipaddress.ip_network("2000::/3")
+#: What Python 3.11 takes for public within: IETF's own, relays of 6to4, documentation.
+_RESERVED: Final = tuple(map(ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24", "2001::/23", "3fff::/20")))
 _EVENTS: Final = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg"})
 _active: ContextVar[bool] = ContextVar("guarded", default=False)
 
@@ -47,7 +51,9 @@ def is_public(address: str) -> bool:
     if isinstance(ip, ipaddress.IPv6Address):
         behind = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF) if ip in _NAT64 else ip.ipv4_mapped or ip.sixtofour
         ip = behind or ip
-    return bool(ip.is_global and not ip.is_multicast)
+    if ip.version == 6 and ip not in _UNICAST:
+        return False
+    return bool(ip.is_global and not ip.is_multicast) and not any(ip in network for network in _RESERVED)
 
 
 @cache

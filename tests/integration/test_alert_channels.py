@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import urllib3
+from django.core.exceptions import ValidationError
 from pytest_django import Settings
 
 from monitoring.alerting.channels import CHANNELS, Undeliverable
@@ -151,6 +152,8 @@ def test_no_error_shows_a_secret(kind: str, secrets: dict[str, str]) -> None:
     [
         "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.1", "224.0.0.1",
         "::1", "fe80::1%eth0", "fd00::1", "::ffff:10.0.0.1", "64:ff9b::a00:1", "2002:a00:1::", "::", "localhost",
+        "::127.0.0.1", "::ffff:0:127.0.0.1", "64:ff9b:1::7f00:1", "fec0::1", "2001::1", "2001:db8::1", "3fff::1",
+        "5f00::1", "64:ff9b::6440:1", "192.0.0.8", "198.18.0.1", "240.0.0.1", "255.255.255.255", "ff02::1",
     ],
 )  # fmt: skip
 def test_addresses_that_are_not_public(address: str) -> None:
@@ -169,6 +172,17 @@ def test_only_http_urls(url: str) -> None:
     """Whatever else a URL may be."""
     with pytest.raises(Exception, match="http"):
         check_http_url(url)
+
+
+@pytest.mark.parametrize("kind", ["webhook", "slack", "pagerduty"])
+def test_a_password_in_a_url_is_refused(kind: str) -> None:
+    """It would be shown in the admin, and never be sent."""
+    check = next(field.check for field in CHANNELS[kind].fields if field.name == "url")
+    assert check is not None
+
+    check("https://hooks.example.org/x@y")
+    with pytest.raises(ValidationError, match="not sent"):
+        check("https://user:password@hooks.example.org/")
 
 
 @pytest.mark.parametrize("kind", ["webhook", "slack", "pagerduty", "apprise"])

@@ -78,6 +78,15 @@ def check_http_url(value: str) -> None:
         raise ValidationError("expected a URL that begins http:// or https://")
 
 
+def check_place(value: str) -> None:
+    """Refuse what is no http(s) URL, or holds a password, which pages would show and nobody would be sent."""
+    check_http_url(value)
+    if "@" in urlsplit(value).netloc:
+        raise ValidationError(
+            "a user and password in the URL are not sent; Apprise does so: jsons://user:password@host"
+        )
+
+
 def watched() -> Any:
     """The guard over outgoing addresses, unless private networks are allowed."""
     return nullcontext() if settings.ALERT_ALLOW_PRIVATE_NETWORKS else guarded()

@@ -3,7 +3,7 @@
 import socket
 from typing import Any, Final
 
-from monitoring.alerting.channels.base import Answer, Channel, Config, Field, as_body, check_http_url, post
+from monitoring.alerting.channels.base import Answer, Channel, Config, Field, as_body, check_place, post
 from monitoring.alerting.message import RESOLVE, Message
 from monitoring.models import Severity
 
@@ -19,7 +19,7 @@ class PagerDuty(Channel):
     says = "an incident of PagerDuty (Events API v2), resolved when the alert is"
     fields = (
         Field("routing_key", "Integration key", "of an Events API v2 integration", secret=True),
-        Field("url", "URL", f"empty: {EVENTS_URL}", required=False, check=check_http_url),
+        Field("url", "URL", f"empty: {EVENTS_URL}", required=False, check=check_place),
     )
 
     def send(self, message: Message, config: Config) -> Answer:

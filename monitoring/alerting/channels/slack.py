@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from monitoring.alerting.channels.base import Answer, Channel, Config, Field, as_body, as_text, check_http_url, post
+from monitoring.alerting.channels.base import Answer, Channel, Config, Field, as_body, as_text, check_place, post
 from monitoring.alerting.message import RESOLVE, Message
 from monitoring.models import Severity
 
@@ -24,7 +24,7 @@ class Slack(Channel):
 
     name, label, icon = "slack", "Slack", "tag"
     says = "a channel of Slack, by an incoming webhook"
-    fields = (Field("url", "Webhook URL", "https://hooks.slack.com/services/…", secret=True, check=check_http_url),)
+    fields = (Field("url", "Webhook URL", "https://hooks.slack.com/services/…", secret=True, check=check_place),)
 
     def send(self, message: Message, config: Config) -> Answer:
         """POST it."""

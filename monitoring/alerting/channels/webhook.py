@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import time
 
-from monitoring.alerting.channels.base import Answer, Channel, Config, Field, as_body, check_http_url, post
+from monitoring.alerting.channels.base import Answer, Channel, Config, Field, as_body, check_place, post
 from monitoring.alerting.message import Message
 
 
@@ -24,7 +24,7 @@ class Webhook(Channel):
     name, label, icon = "webhook", "Webhook", "webhook"
     says = "JSON to a URL of yours, signed with HMAC-SHA256 and a timestamp"
     fields = (
-        Field("url", "URL", "http:// or https://", check=check_http_url),
+        Field("url", "URL", "http:// or https://", check=check_place),
         Field("secret", "Signing secret", "known to the receiver too", secret=True),
     )
 

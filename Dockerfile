@@ -21,4 +21,4 @@ EXPOSE 9266
 HEALTHCHECK --interval=30s --timeout=10s --retries=3 \
   CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen(f\"http://127.0.0.1:{os.environ['PORT']}/health\", timeout=8)"]
 # The folder holds what the web processes count, so that a scrape of one shows all of them.
-CMD ["sh", "-c", "export PROMETHEUS_MULTIPROC_DIR=/tmp/web-metrics && rm -rf $PROMETHEUS_MULTIPROC_DIR && mkdir $PROMETHEUS_MULTIPROC_DIR && exec gunicorn scheduler_project.wsgi --bind 0.0.0.0:$PORT --workers 2 --threads 4 --graceful-timeout 30"]
+CMD ["sh", "-c", "export PROMETHEUS_MULTIPROC_DIR=/tmp/web-metrics && rm -rf $PROMETHEUS_MULTIPROC_DIR && mkdir $PROMETHEUS_MULTIPROC_DIR && exec gunicorn scheduler_project.wsgi --bind 0.0.0.0:$PORT --workers 2 --graceful-timeout 30"]

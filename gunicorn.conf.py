@@ -1,8 +1,11 @@
-"""What gunicorn reads at its start: its logs have the shape of all others, and totals are added up beforehand."""
+"""What gunicorn reads at its start: threads enough that health is always answered, logs in the shape of all others."""
 
 from importlib.util import find_spec
 from typing import Any
 
+from scheduler_project.admission import THREADS
+
+threads = THREADS
 if find_spec("monitoring"):
     logger_class = "monitoring.gunicorn_logs.GunicornLogs"
 

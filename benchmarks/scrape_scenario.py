@@ -69,8 +69,6 @@ def _web(bench: Bench) -> Iterator[str]:
         "scheduler_project.wsgi",
         "--bind",
         f"127.0.0.1:{port}",
-        "--threads",
-        "4",
     ]
     with (bench.ours.folder / "web.log").open("ab") as log:
         process = subprocess.Popen(words, cwd=settings.BASE_DIR, env=os.environ, stdout=log, stderr=log)  # noqa: S603

@@ -122,7 +122,7 @@ def commands(ports: Ports, *, token: str, game_master_s: float) -> dict[str, lis
     """The processes of the service, by name."""
     manage = [sys.executable, "manage.py"]
     gunicorn = [sys.executable, "-m", "gunicorn", "scheduler_project.wsgi", "--bind", f"127.0.0.1:{ports.web}",
-                "--threads", "4", "--log-level", "warning"]  # fmt: skip
+                "--log-level", "warning"]  # fmt: skip
     master = ["--game-master", f"{game_master_s:g}", "--scheduler-url", f"http://127.0.0.1:{ports.web}",
               "--scheduler-token", token]  # fmt: skip
     return {

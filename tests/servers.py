@@ -71,6 +71,10 @@ class RedisServer:
         self._process.kill()
         self._process.wait()
 
+    def signal(self, signum: int) -> None:
+        """Send it a signal: after SIGSTOP it hangs, until SIGCONT."""
+        self._process.send_signal(signum)
+
     def start(self) -> None:
         """Start it again, with what its append-only file holds."""
         self._process = start_redis(self.port, self._folder)

@@ -56,7 +56,7 @@ class Service:
         }
         self.run("migrate", "--verbosity", "0")
         self.run("shell", "--no-imports", "--command", _PEOPLE.format(people=PEOPLE, password=PASSWORD))
-        web = ["-m", "gunicorn", "scheduler_project.wsgi", "--bind", f"127.0.0.1:{port}", "--threads", "4"]
+        web = ["-m", "gunicorn", "scheduler_project.wsgi", "--bind", f"127.0.0.1:{port}"]
         self.processes.append(Running("web", [sys.executable, *web, "--log-level", "warning"], self.environment))
         others = ("rqworker", "rqscheduler", "pubsub_listener", "monitor")
         self.processes += [manage(name, **self.environment) for name in others]

@@ -56,7 +56,7 @@ def run(start: Start, locked_redis: tuple[RedisServer, str]) -> Iterator[tuple[l
         "PORT": str(port),
     }
     command = [sys.executable, "-m", "gunicorn", "scheduler_project.wsgi", "--bind", f"127.0.0.1:{port}",
-               "--threads", "2", "--access-logfile", "-"]  # fmt: skip
+               "--access-logfile", "-"]  # fmt: skip
     web = Running("web", command, {**environment, "DATABASE_URL": database_url()})
     try:
         names = ("rqworker", "rqscheduler", "pubsub_listener", "monitor")

@@ -1,5 +1,9 @@
 """Health as probes and people see it."""
 
+import http.client
+import json
+import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -18,8 +22,9 @@ from jobs.models import OutcomeMinute
 from monitoring import checks, health
 from monitoring.checks import Check
 from monitoring.health import Round
-from tests.conftest import Start
-from tests.servers import RedisServer, SandboxApi, wait_until
+from sandbox.ports import free_port
+from tests.conftest import Start, database_url
+from tests.servers import RedisServer, Running, SandboxApi, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -189,3 +194,49 @@ def test_readiness_wants_every_migration(client: Client, redis: Redis) -> None:
 
     assert ready == 200
     assert (answer.status_code, answer.json()["missing"]) == (503, ["migrations"])
+
+
+def test_health_is_answered_while_everybody_waits_for_redis(transactional_db: None, sandbox: SandboxApi) -> None:
+    """Forty jobs are submitted while Redis hangs: probes are answered within 3 s, and every job is taken."""
+    redis, port = RedisServer(free_port(), "hangs"), free_port()
+    environment = {
+        "DATABASE_URL": database_url(), "REDIS_URL": redis.url, "API_URL": f"{sandbox.url}/graphql",
+        "SCHEDULER_API_TOKENS": "test:test-secret", "PORT": str(port),
+    }  # fmt: skip
+    command = [sys.executable, "-m", "gunicorn", "scheduler_project.wsgi", "--bind", f"127.0.0.1:{port}"]
+    web = Running("web", command, environment)
+    try:
+        wait_until(lambda: _status(port, "/health/ready") == 200, what="the web process is ready")
+        redis.signal(signal.SIGSTOP)
+        callers = [_submit(port, n) for n in range(40)]
+
+        for path, expected in (("/health/live", 200), ("/health", 503)):
+            began = time.monotonic()
+            assert _status(port, path) == expected
+            assert time.monotonic() - began < 3
+        redis.signal(signal.SIGCONT)
+        assert {caller.getresponse().status for caller in callers} == {201}
+    finally:
+        redis.signal(signal.SIGCONT)
+        web.stop()
+        redis.stop()
+
+
+def _status(port: int, path: str) -> int:
+    caller = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        caller.request("GET", path)
+        return caller.getresponse().status
+    except OSError:
+        return 0
+    finally:
+        caller.close()
+
+
+def _submit(port: int, number: int) -> http.client.HTTPConnection:
+    """A job on its way, whose answer is not read yet."""
+    caller = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    body = json.dumps({"type": "EVENT_EXPIRATION", "campaignId": f"campaign-{number}", "payload": {}})
+    headers = {"Authorization": "Bearer test-secret", "Content-Type": "application/json"}
+    caller.request("POST", "/api/jobs", body, headers)
+    return caller

@@ -121,14 +121,14 @@ def test_a_redis_that_hangs_does_not_make_the_monitor_hang(
     monitor = monitor_with(clock)
     monitor.poll()
     look(monitor, clock)
-    redis_server._process.send_signal(signal.SIGSTOP)
+    redis_server.signal(signal.SIGSTOP)
     try:
         began = time.monotonic()
         look(monitor, clock)
         look(monitor, clock, 11)
         took = time.monotonic() - began
     finally:
-        redis_server._process.send_signal(signal.SIGCONT)
+        redis_server.signal(signal.SIGCONT)
 
     assert still_open() == {"redis_gone"}
     assert took < 12

@@ -1,0 +1,91 @@
+"""Who is served, who waits and who is sent away."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from scheduler_project.admission import AT_ONCE, THREADS, WAITING, Admission
+from tests.servers import wait_until
+
+
+class Slow:
+    """An application that answers when its gate is open, and counts who is inside."""
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self.inside = 0
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        """Wait for the gate."""
+        if environ["PATH_INFO"] == "/broken":
+            raise RuntimeError("broken")
+        if not environ["PATH_INFO"].startswith("/health"):
+            self.inside += 1
+            self.gate.wait(20)
+        start_response("200 OK", [])
+        return [b"done"]
+
+
+@pytest.fixture
+def slow() -> Iterator[Slow]:
+    """Opened at the end whatever happens."""
+    application = Slow()
+    yield application
+    application.gate.set()
+
+
+def ask(admission: Admission, path: str = "/admin/") -> str:
+    """The status of the answer, read to its end as a server does."""
+    told: list[str] = []
+    answer = admission({"PATH_INFO": path}, lambda status, _headers: told.append(status))
+    assert b"".join(answer)
+    getattr(answer, "close", lambda: None)()
+    return told[0]
+
+
+def test_probes_are_served_while_all_else_waits(slow: Slow) -> None:
+    """One is served, one waits for its turn, a third is sent away, and health is answered all the same."""
+    admission = Admission(slow, at_once=1, waiting=1)
+    with ThreadPoolExecutor(2) as callers:
+        served, waiting = callers.submit(ask, admission), callers.submit(ask, admission)
+        wait_until(lambda: ask(admission, "/health/live") == "200 OK" and slow.inside == 1)
+        wait_until(lambda: ask(admission).startswith("503"), what="there is no more room")
+
+        assert ask(admission, "/health") == "200 OK"
+        assert slow.inside == 1
+        slow.gate.set()
+        assert (served.result(), waiting.result()) == ("200 OK", "200 OK")
+    assert slow.inside == 2
+
+
+def test_nobody_waits_for_ever(slow: Slow) -> None:
+    """Whose turn does not come in time is sent away, and leaves its room to the next."""
+    admission = Admission(slow, at_once=1, waiting=1, patience_s=0.01)
+    with ThreadPoolExecutor(1) as callers:
+        served = callers.submit(ask, admission)
+        wait_until(lambda: slow.inside == 1)
+
+        assert [ask(admission).partition(" ")[0] for _ in range(3)] == ["503", "503", "503"]
+        slow.gate.set()
+        assert served.result() == "200 OK"
+
+
+def test_a_turn_ends_with_the_answer_or_the_fault(slow: Slow) -> None:
+    """A stream holds its turn until it is closed; what breaks gives it back."""
+    slow.gate.set()
+    admission = Admission(slow, at_once=1, waiting=0)
+    stream = admission({"PATH_INFO": "/export"}, lambda *_: None)
+
+    assert ask(admission).startswith("503")
+    stream.close()  # type: ignore[attr-defined]
+    with pytest.raises(RuntimeError, match="broken"):
+        ask(admission, "/broken")
+    assert ask(admission) == "200 OK"
+
+
+def test_there_are_threads_for_probes() -> None:
+    """More than all that may be served or wait."""
+    assert THREADS > AT_ONCE + WAITING

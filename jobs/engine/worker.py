@@ -155,6 +155,11 @@ class Worker(SimpleWorker):
         else:
             log.warning("worker.command_refused", worker=self.name, command=command.command)
 
+    def _pubsub_exception_handler(self, exc: Exception, pubsub: Any, pubsub_thread: Any) -> None:
+        """Go on hearing, whatever became of Redis; RQ ends its thread where a connection is not refused but hangs."""
+        log.warning("worker.does_not_hear", worker=self.name, error=str(exc), retry_in_s=IDLE_SECONDS)
+        time.sleep(IDLE_SECONDS)
+
     def _busy(self) -> bool:
         return bool(self._flight or self._intake.groups or self._unrecorded or self._board.stranger_runs)
 
@@ -313,7 +318,11 @@ class Worker(SimpleWorker):
             log.info("worker.suspended" if suspended else "worker.resumed", worker=self.name)
             self._suspended = suspended
         state = WorkerStatus.SUSPENDED if suspended else WorkerStatus.BUSY if self._busy() else WorkerStatus.IDLE
-        if state != self.get_state():
+        known: Any = self.connection.hmget(self.key, "state", "birth")
+        if known[1] is None:  # Redis was emptied, or this process stood still until RQ had forgotten it
+            self.connection.delete(self.key)
+            self.register_birth()
+        if known[0] != state.value.encode():
             self.set_state(state)
         told = "stopping" if self._stopping.is_set() else str(state.value)
         jobs, busy = sum(1 for _ in self._flight.jobs()), len(self._flight)

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from django.utils import timezone
 from redis import Redis
+from rq.command import send_shutdown_command
+from rq.worker import Worker as RQWorker
 
 from jobs import service
 from jobs.engine import keys
@@ -157,6 +159,40 @@ def test_everything_comes_back_into_a_redis_that_was_emptied(start: Start, sandb
     world_time = sandbox.world()["campaigns"]["campaign-1"]["currentWorldTime"]
     heard = CampaignClock.objects.filter(campaign_id="campaign-1", processed_world_time=world_time)
     wait_until(heard.exists, within_s=45, what="the listener has heard")
+
+
+def test_a_worker_hears_commands_again_after_redis_hung(start: Start, redis: Redis) -> None:
+    """Its connection was lost, and for a while Redis took new ones but did not answer them."""
+    worker = start("rqworker")
+    wait_until(lambda: redis.smembers("rq:workers"), what="the worker is there")
+    (name,) = (key.removeprefix("rq:worker:") for key in keys.texts(redis.smembers("rq:workers")))
+    server = int(redis.info("server")["process_id"])
+    redis.client_kill_filter(_type="pubsub")
+    os.kill(server, signal.SIGSTOP)
+    try:
+        wait_until(lambda: "Timeout" in worker.log.read_text(), what="the worker could not connect")
+    finally:
+        os.kill(server, signal.SIGCONT)
+
+    def heard() -> bool:
+        send_shutdown_command(redis, name)
+        return worker.process.poll() is not None
+
+    wait_until(heard, what="the worker was told to stop")
+    assert worker.process.returncode == 0
+
+
+def test_a_worker_stands_in_rq_s_list_again_after_redis_was_emptied(start: Start, redis: Redis) -> None:
+    """Nobody could send it a command, and rqstats would count none, although it works."""
+    start("rqworker")
+    wait_until(lambda: redis.smembers("rq:workers"), what="the worker is there")
+
+    redis.flushall()
+
+    wait_until(lambda: redis.smembers("rq:workers"), what="the worker is there again")
+    (worker,) = RQWorker.all(connection=redis)
+    assert worker.queue_names() == ["critical", "high", "normal", "low", "default"]
+    assert worker.birth_date
 
 
 def test_a_killed_listener_misses_nothing(start: Start, sandbox: SandboxApi) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandError
 from django_rq.management.commands.rqworker import Command as RQWorkerCommand
+from redis import RedisError
 
 from jobs.engine import process
 from jobs.engine.pool import Pool
@@ -31,7 +32,10 @@ class Command(RQWorkerCommand):
         if processes < 1:
             raise CommandError(f"--processes: expected 1 or more, got {processes}")
         if processes == 1:
-            super().handle(*(args or settings.RQ_QUEUES), **options)
+            try:
+                super().handle(*(args or settings.RQ_QUEUES), **options)
+            except RedisError as error:  # before it works; from then on it rides out what becomes of Redis
+                raise CommandError(f"Redis does not answer: {error}") from None
             return
         pool = Pool(_without_processes(sys.argv), processes)
         process.run(pool, process.stop_on_signals(), name="worker pool")

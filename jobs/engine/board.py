@@ -186,6 +186,25 @@ def forget_started(jobs: Sequence[Claimed | Job], connection: Redis) -> None:
         pipeline.execute()
 
 
+def forget_gone(queue: str, connection: Redis) -> None:
+    """Take attempts that no worker shows any more out of RQ's lists of what is running: theirs was killed when the
+    database had heard of their end and Redis had not.
+
+    Raises redis.RedisError and database errors.
+    """
+    key = f"rq:wip:{queue}"
+    shown: Any = connection.zrangebyscore(key, "+inf", "+inf")  # ours; RQ's own are bounded by time
+    for start in range(0, len(shown), 500):
+        composites = keys.texts(shown[start : start + 500])
+        with connection.pipeline(transaction=False) as pipeline:
+            for composite in composites:
+                pipeline.exists(f"rq:execution:{composite}")
+            gone = [c for c, exists in zip(composites, pipeline.execute(), strict=True) if not exists]
+        if gone:
+            connection.zrem(key, *gone)
+            restore({c.partition(":")[0] for c in gone}, connection)
+
+
 def trim(queue: str, connection: Redis) -> None:
     """Keep the last RETENTION_COMPLETED finished and RETENTION_FAILED failed jobs of a queue in Redis."""
     for registry, keep in (

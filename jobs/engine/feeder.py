@@ -13,8 +13,11 @@ from django.db import connection, transaction
 from django.db.models import Max, Q, QuerySet, Sum
 from django.db.models.functions import TruncHour
 from django.utils import timezone
-from redis import Redis
+from django_rq import get_queue
+from redis import Redis, RedisError
 from rq.job import Job as RQJob
+from rq.registry import clean_registries
+from rq.worker_registration import clean_worker_registry
 
 from jobs import actor as actors
 from jobs import cron, ledger, pauses
@@ -76,6 +79,8 @@ class Feeder:
         self._restore: Scan | None = None  # of queued rows, after Redis has lost them
         self._feeding: tuple[list[Scan], datetime] | None = None
         self._cleaned_at: datetime | None = None
+        self._judged_at: datetime | None = None
+        self._lenient_until: datetime | None = None
 
     def poll(self) -> float:
         """One round; the seconds until the next. Raises redis.RedisError and database errors."""
@@ -97,11 +102,12 @@ class Feeder:
     def _feed(self, now: datetime) -> None:
         """Rows that come within the horizon since the last round; all of them when Redis has forgotten that round."""
         if self._feeding is None:
-            stored = self._connection.get(keys.FED_UNTIL)
-            since = datetime.fromtimestamp(float(stored), tz=now.tzinfo) if stored else _EPOCH
-            if stored is None:
+            stored = float(self._connection.get(keys.FED_UNTIL) or 0)
+            since = datetime.fromtimestamp(stored, tz=_EPOCH.tzinfo)
+            if not stored:
                 log.info("feeder.redis_is_empty", next="everything due is put back")
                 self._restore = Scan(Job.objects.in_state(State.QUEUED), "moved_at")
+                self._connection.set(keys.FED_UNTIL, 0)  # and be it lost once more before all is there
             horizon = now + settings.FEED_HORIZON
             scans = [
                 Scan(Job.objects.in_state(state).filter(due_at__gt=since, due_at__lte=horizon), "due_at")
@@ -113,11 +119,13 @@ class Feeder:
         for scan in scans:
             scan.carry(until)
         if all(scan.done for scan in scans):
-            self._connection.set(keys.FED_UNTIL, horizon.timestamp())
+            self._connection.set(keys.FED_UNTIL, horizon.timestamp(), xx=True)
             self._feeding = None
 
     def _free_lost(self, now: datetime) -> None:
         """What a worker held that has let its lease run out ends as an attempt of unknown outcome."""
+        if not self._leases_count(now):
+            return
         lost = list(Job.objects.in_state(State.RUNNING).filter(lease_until__lt=now).order_by("lease_until")[:BATCH])
         if not lost:
             return
@@ -132,6 +140,16 @@ class Feeder:
         board.forget_started([e.job for e in current], self._connection)
         board.show_dead([e for e in current if e.to is State.DEAD], self._connection)
         carrier.carry([e.job for e in current])
+
+    def _leases_count(self, now: datetime) -> bool:
+        """Not for the time of a lease after the database was away, this machine stood still or its clock was set: the
+        workers could renew theirs no more than this process could look at them.
+        """
+        last, self._judged_at = self._judged_at, now
+        if last is not None and now - last > timedelta(seconds=EVERY_SECONDS) + settings.LEASE / 3:
+            log.warning("feeder.stood_still", seconds=round((now - last).total_seconds(), 1), next="leases are let be")
+            self._lenient_until = now + settings.LEASE
+        return self._lenient_until is None or now > self._lenient_until
 
     def _return_taken(self, now: datetime) -> None:
         """Ids that a worker took out of a queue and did not live to claim."""
@@ -186,8 +204,27 @@ class Feeder:
         FailureHour.objects.filter(hour__lt=now - settings.RETENTION).delete()
         for queue in settings.QUEUE_NAMES:
             board.trim(queue, self._connection)
+            board.forget_gone(queue, self._connection)
+        for queue in settings.RQ_QUEUES:
+            self._clean_up_as_rq(queue)
         if deleted:
             log.info("feeder.cleaned_up", jobs=deleted)
+
+    def _clean_up_as_rq(self, name: str) -> None:
+        """What RQ's own workers do every few minutes: strangers' jobs whose worker was lost fail, results and workers
+        whose time is over are forgotten.
+        """
+        queue = get_queue(name, connection=self._connection)
+        if not queue.acquire_maintenance_lock():
+            return
+        try:
+            clean_registries(queue)
+            clean_worker_registry(queue)
+        except RedisError:
+            raise
+        except Exception:  # the edge to others' jobs
+            log.exception("feeder.registry_not_cleaned", queue=name)
+        queue.release_maintenance_lock()
 
 
 def fold_outcomes(now: datetime) -> None:

@@ -19,14 +19,15 @@ UNKNOWN_MS: Final = 1000.0  # a type that has not run yet is taken to be slow
 class Group:
     """Claimed jobs that one thread runs: a batch of one type and campaign, or a few of a fast type in turn."""
 
-    __slots__ = ("began", "deadline", "jobs", "shown", "task", "type")
+    __slots__ = ("began", "deadline", "fresh", "jobs", "shown", "task", "type")
 
     def __init__(self, jobs: list[Claimed], limit_s: float) -> None:
         self.began = time.monotonic()
         self.deadline = self.began + limit_s
         self.task = jobs  #: what the thread was given
         self.jobs = {job.id: job for job in jobs}  #: those that have not ended
-        self.shown = False  #: RQ's tools see them as started
+        self.shown = False  #: RQ's tools see them as started,
+        self.fresh = False  #: and will for some time yet
         self.type = jobs[0].type
 
 

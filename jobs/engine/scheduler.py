@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
+from django.db import transaction
 from django.utils import timezone
 from redis import Redis, RedisError
 from redis.client import PubSub
@@ -102,6 +103,7 @@ class Scheduler(Timetable):
         if held and not self._active:
             log.info("scheduler.active", scheduler=self.name)
             cron.seed()
+            self._feeder = Feeder(self.connection)  # what it knew before another one was active is over
         elif self._active and not held:
             log.warning("scheduler.standby", scheduler=self.name)
         self._active = held
@@ -123,6 +125,7 @@ class Scheduler(Timetable):
                 self.connection.zrem(keys.SCHEDULED, *gone)
             # Rescheduled meanwhile; or queued by one who died, or lost Redis, before it was carried.
             carrier.carry([job for job in ours if job.state in (*WAITING, State.QUEUED)])
+            carrier.drop([job for job in ours if job.state == State.CANCELLED])  # while Redis was away
             known_ids = set(gone)
             for stranger in (i for i in ids if i not in known_ids):
                 self._enqueue_stranger(stranger)
@@ -148,8 +151,9 @@ class Scheduler(Timetable):
             return
         self._fired_at = time.monotonic()
         fired = cron.fire_due(now)
-        due = schedules.fire_wall_rows(now)
-        service.submit_followups(due, actor=actors.SCHEDULER, reason="due on the wall clock")
+        with transaction.atomic():  # a row that has moved on and a job that was not made: nobody would miss it
+            due = schedules.fire_wall_rows(now)
+            service.submit_followups(due, actor=actors.SCHEDULER, reason="due on the wall clock")
         moments = [m for m in (cron.next_firing(), schedules.next_wall_firing()) if m]
         self._fire_at = min(moments, default=now + timedelta(days=1))
         if not fired and not due:  # a task that is refused stays due, and must not keep the scheduler from sleeping

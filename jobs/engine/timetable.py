@@ -57,6 +57,7 @@ class Timetable(DjangoScheduler):
         """
         if _names_ours(job):  # and its row is gone
             self.connection.zrem(self.scheduled_jobs_key, job.id)
+            self.connection.delete(job.key)
             return
         repeat = job.meta.get("repeat")
         if repeat:

@@ -305,11 +305,12 @@ class Worker(SimpleWorker):
         if ticks - self._looked_at < IDLE_SECONDS:
             return
         self._looked_at = ticks
+        self._note_started()
         if ticks - self._kept_up_at >= settings.LEASE.total_seconds() / 3 or not self._kept_up_at:
             self._kept_up_at = ticks
             self.heartbeat()
             for group in self._flight:
-                group.shown = False
+                group.fresh = False
         if orphaned() and not self._stopping.is_set():
             log.warning("worker.orphaned", worker=self.name, next="it finishes what runs and stops")
             self.request_stop(None, None)
@@ -332,14 +333,18 @@ class Worker(SimpleWorker):
             self.request_stop(None, None)
 
     def _unshown(self) -> bool:
-        return any(not group.shown for group in self._flight)
+        return any(not group.fresh for group in self._flight)
+
+    def _note_started(self) -> None:
+        """What has run for a while is shown as started, with the next turn; once more before RQ's tools forget it."""
+        for group in self._flight:
+            if not group.fresh and time.monotonic() - group.began >= SHOW_AFTER:
+                group.shown = group.fresh = True
+                self._board.started(list(group.jobs.values()))
 
     def _show(self) -> None:
-        """Show what has run for a while as started, and tell what is still to be told."""
-        for group in self._flight:
-            if not group.shown and time.monotonic() - group.began >= SHOW_AFTER:
-                group.shown = True
-                self._board.started(list(group.jobs.values()))
+        """Tell what is still to be told."""
+        self._note_started()
         try:
             self._board.show(timezone.now())
         except RedisError as error:

@@ -11,17 +11,23 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 from redis import Redis, RedisError
 from rq.job import Job as RQJob
+from rq.job import JobStatus
+from rq.worker import SimpleWorker
 
 from jobs import actor as actors
 from jobs import ledger, service
-from jobs.engine import keys
+from jobs.engine import carrier, keys
+from jobs.engine.attempt import Ended, ending_of, record
 from jobs.engine.feeder import Feeder
 from jobs.engine.flight import run_group
 from jobs.engine.scheduler import Scheduler
 from jobs.engine.threads import Threads
 from jobs.engine.worker import Worker
+from jobs.ledger import Move
 from jobs.models import Job
 from jobs.service import Submission
+from jobs.statements import Claimed
+from jobs.states import State
 from tests.conftest import Start
 from tests.servers import RedisServer, SandboxApi, wait_until
 
@@ -165,13 +171,127 @@ def test_an_end_is_recorded_while_redis_is_away(
     lost_redis.start()
 
 
+def claims(redis: Redis) -> tuple[Worker, Claimed]:
+    """A worker that has claimed a job and whose threads do nothing."""
+    worker = claiming_worker(redis)
+    worker._threads = Threads(0, run_group, threading.Event().set)
+    take(worker)
+    worker._record_and_claim(timezone.now(), [], worker.concurrency)
+    (group,) = worker._flight
+    group.began -= 1
+    return worker, group.task[0]
+
+
+def test_what_was_shown_as_started_is_shown_as_ended(redis: Redis) -> None:
+    """Also where it ends when it was just about to be shown once more."""
+    submit(1)
+    worker, job = claims(redis)
+    worker._show()
+    assert redis.zcard("rq:wip:normal") == 1
+
+    worker._keep_up()
+    worker._unrecorded = [Ended(job, None, None, 1.0)]
+    worker._record_and_claim(timezone.now(), [ending_of(worker._unrecorded[0], timezone.now())], 5)
+    worker._board.show(timezone.now())
+
+    assert redis.zcard("rq:wip:normal") == 0
+
+
+def test_what_a_killed_worker_had_shown_does_not_stand_as_started_for_ever(redis: Redis) -> None:
+    """It was killed when the database had heard of the end and Redis had not."""
+    (job,) = submit(1)
+    worker, claimed = claims(redis)
+    worker._show()
+    record([Ended(claimed, None, None, 1.0)], actor="worker:w")
+    feeder = Feeder(redis)
+    feeder._clean_up(timezone.now())
+    assert redis.zcard("rq:wip:normal") == 1  # the worker may yet tell
+
+    redis.delete(f"rq:execution:{job.pk}:1")  # which it has not done within its time
+    feeder._clean_up(timezone.now())
+
+    assert redis.zcard("rq:wip:normal") == 0
+    assert redis.hget(RQJob.key_for(str(job.pk)), "status") == b"finished"
+
+
+def test_what_was_taken_and_never_told_of_leaves_redis_by_itself(redis: Redis) -> None:
+    """Its hash had no time of its own, and nothing else would have removed it."""
+    (job,) = submit(1)
+    assert redis.ttl(RQJob.key_for(str(job.pk))) == -1
+
+    take(claiming_worker(redis))
+
+    assert redis.ttl(RQJob.key_for(str(job.pk))) > 0
+
+
+def test_what_was_cancelled_while_redis_was_away_leaves_nothing_there(redis: Redis) -> None:
+    """When its time comes at the latest."""
+    (job,) = submit(1, due_at=timezone.now() + timedelta(seconds=1))
+    ledger.move(Move(job, State.CANCELLED, "test", {"finished_at": timezone.now()}), actor="test")
+
+    Scheduler(connection=redis)._queue_due(timezone.now() + timedelta(seconds=2))
+
+    assert not redis.keys("rq:job:*")
+    assert redis.zcard(keys.SCHEDULED) == 0
+
+
+def test_a_stranger_whose_worker_was_lost_fails_as_rq_has_it(redis: Redis) -> None:
+    """RQ's own workers see to that every few minutes; where there are none but ours, the feeder does."""
+    queue = django_rq.get_queue("low")
+    stranger = queue.enqueue(len, "four")
+    execution = SimpleWorker([queue], connection=redis).prepare_execution(stranger)
+    stranger.set_status(JobStatus.STARTED)
+    redis.zadd("rq:wip:low", {execution.composite_key: 1})
+
+    Feeder(redis)._clean_up(timezone.now())
+
+    assert stranger.get_status(refresh=True) == "failed"
+
+
+def test_leases_are_let_be_after_the_database_was_away(redis: Redis) -> None:
+    """Nobody could renew them meanwhile: what runs is not given up, unless nobody renews it from then on either."""
+    (job,) = submit(1)
+    claims(redis)
+    feeder, now = Feeder(redis), timezone.now()
+    feeder._free_lost(now)
+    back = now + timedelta(minutes=1)
+
+    for seconds in range(0, int(settings.LEASE.total_seconds()) + 1, 2):
+        feeder._free_lost(back + timedelta(seconds=seconds))
+        job.refresh_from_db()
+        assert job.state == State.RUNNING
+    feeder._free_lost(back + settings.LEASE + timedelta(seconds=1))
+
+    job.refresh_from_db()
+    assert job.state == State.RETRYING
+
+
+def test_redis_that_is_emptied_while_it_is_filled_is_filled_again(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The round that was under way does not count as if Redis had all of it."""
+    monkeypatch.setattr("jobs.engine.feeder.BATCH", 2)
+    monkeypatch.setattr("jobs.engine.feeder.ROUND_SECONDS", 0.0)
+    jobs = submit(6, due_at=timezone.now() + timedelta(seconds=60))
+    feeder = Feeder(redis)
+    feeder._feed(timezone.now())
+    assert feeder._feeding
+    for scan in feeder._feeding[0]:
+        carrier.carry(scan.batch())
+    monkeypatch.setattr("jobs.engine.feeder.ROUND_SECONDS", 5.0)
+    assert redis.zcard(keys.SCHEDULED) == len(jobs)
+    redis.flushall()
+
+    for _ in range(2):
+        feeder._feed(timezone.now())
+
+    assert redis.zcard(keys.SCHEDULED) == len(jobs)
+
+
 def test_a_stale_worker_renews_no_lease_of_another(redis: Redis) -> None:
     """Its job was given up for lost and belongs to another by now: were that one lost too, nobody would ever know."""
     (job,) = submit(1)
-    stale = claiming_worker(redis)
-    stale._threads = Threads(0, run_group, threading.Event().set)
-    take(stale)
-    stale._record_and_claim(timezone.now(), [], stale.concurrency)
+    stale, _ = claims(redis)
     until = timezone.now() + timedelta(seconds=1)
     Job.objects.filter(pk=job.pk).update(attempt=2, worker="another", lease_until=until)
 

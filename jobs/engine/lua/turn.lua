@@ -117,6 +117,7 @@ local function take_from(queue, rank)
         redis.call('LPOP', list)
         leave(queue, kept[2])
         redis.call('HSET', 'rq:job:' .. id, 'status', 'started')
+        redis.call('EXPIRE', 'rq:job:' .. id, given.kept_s)  -- should nobody ever tell how it ended
         redis.call('ZADD', 'scheduler:taken', given.now, id)
       elseif given.stranger and not stranger then
         redis.call('LPOP', list)

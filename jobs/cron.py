@@ -9,7 +9,8 @@ import structlog
 from croniter import croniter
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.db import transaction
+from django.db import DatabaseError, transaction
+from redis import RedisError
 
 from jobs import actor as actors
 from jobs import service, tally
@@ -77,6 +78,10 @@ def fire_due(now: datetime) -> list[Job]:
             jobs += _fire(task, now)
         except Refused as refused:
             log.error("cron.refused", task=task.name, error=str(refused), next="correct the task in the admin")
+        except (DatabaseError, RedisError):
+            raise
+        except Exception:  # a row that was not written by us must not end the timekeeping of all others
+            log.exception("cron.broken", task=task.name, next="correct the task in the admin")
     return jobs
 
 

@@ -160,13 +160,16 @@ class Feeder:
             self._connection.zrem(keys.TAKEN, *ids)
 
     def _queue_overdue(self, now: datetime) -> None:
-        """Rows whose due time has passed and that nobody moved on: Redis does not carry them."""
+        """Rows whose due time has passed and that nobody moves on: Redis does not carry them, or for a later time."""
         for state in WAITING:
             rows = Job.objects.in_state(state).filter(due_at__lt=now - OVERDUE).order_by("due_at")
             overdue = [str(i) for i in rows.values_list("id", flat=True)[:BATCH]]
-            if overdue:
-                reason = "due; Redis had lost it"
-                carrier.carry(ledger.queue_due(overdue, actor=actors.FEEDER, reason=reason, now=now))
+            if not overdue:
+                continue
+            carried: Any = self._connection.zmscore(keys.SCHEDULED, overdue)
+            lost = [i for i, at in zip(overdue, carried, strict=True) if at is None or at > now.timestamp()]
+            reason = "due; Redis had lost it"
+            carrier.carry(ledger.queue_due(lost, actor=actors.FEEDER, reason=reason, now=now))
 
     def _sweep_queued(self, now: datetime) -> None:
         """The next batch of queued rows, in turn: those that Redis does not carry are put back.

@@ -19,12 +19,15 @@ from jobs.engine.feeder import Feeder
 from jobs.engine.lease import DURATION, Lease
 from jobs.engine.presence import Presence
 from jobs.engine.timetable import Timetable
+from jobs.errors import Refused
 from jobs.models import Job
+from jobs.run import Followup
 from jobs.states import WAITING, State
 
 log = structlog.get_logger(__name__)
 BATCH = 500
 EXACT_SECONDS = 0.001  # a wait for a socket ends in whole milliseconds: the last one is slept
+SLICE_SECONDS = 0.5  # of a round for what is due
 LONGEST_SLEEP = 1.0  # so that a change made straight in the database, or a step of the clock, is seen within a second
 
 
@@ -110,7 +113,11 @@ class Scheduler(Timetable):
         return held
 
     def _queue_due(self, now: datetime) -> None:
-        """The database first, then Redis: what falls between is found by the feeder."""
+        """The database first, then Redis: what falls between is found by the feeder.
+
+        For SLICE_SECONDS: when many come due at once the lease, cron tasks and the feeder have their turns meanwhile.
+        """
+        until = time.monotonic() + SLICE_SECONDS
         while True:
             ids = keys.texts(self.connection.zrangebyscore(keys.SCHEDULED, "-inf", now.timestamp(), start=0, num=BATCH))
             if not ids:
@@ -129,7 +136,7 @@ class Scheduler(Timetable):
             known_ids = set(gone)
             for stranger in (i for i in ids if i not in known_ids):
                 self._enqueue_stranger(stranger)
-            if len(ids) < BATCH:
+            if len(ids) < BATCH or time.monotonic() >= until:
                 return
 
     def _enqueue_stranger(self, rq_id: str) -> None:
@@ -151,9 +158,7 @@ class Scheduler(Timetable):
             return
         self._fired_at = time.monotonic()
         fired = cron.fire_due(now)
-        with transaction.atomic():  # a row that has moved on and a job that was not made: nobody would miss it
-            due = schedules.fire_wall_rows(now)
-            service.submit_followups(due, actor=actors.SCHEDULER, reason="due on the wall clock")
+        due = _fire_wall_rows(now)
         moments = [m for m in (cron.next_firing(), schedules.next_wall_firing()) if m]
         self._fire_at = min(moments, default=now + timedelta(days=1))
         if not fired and not due:  # a task that is refused stays due, and must not keep the scheduler from sleeping
@@ -168,6 +173,25 @@ class Scheduler(Timetable):
             self._alarm.wait(wait - EXACT_SECONDS)
         elif wait > 0:
             time.sleep(wait)
+
+
+@transaction.atomic
+def _fire_wall_rows(now: datetime) -> list[Followup]:
+    """A row moves on and its job is made, or neither: a row that moved on alone would be missed for an interval."""
+    due = schedules.fire_wall_rows(now)
+    try:
+        _submit(due)
+    except Refused:
+        for one in due:
+            try:
+                _submit([one])
+            except Refused as refused:
+                log.error("scheduler.row_refused", job_type=one.type, campaign_id=one.campaign_id, error=str(refused))
+    return due
+
+
+def _submit(due: list[Followup]) -> None:
+    service.submit_followups(due, actor=actors.SCHEDULER, reason="due on the wall clock")
 
 
 def _is_uuid(text: str) -> bool:

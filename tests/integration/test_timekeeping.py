@@ -15,6 +15,7 @@ from redis import Redis
 from jobs import cron, service
 from jobs import listener as listener_module
 from jobs.engine import keys
+from jobs.engine.feeder import Feeder
 from jobs.engine.scheduler import Alarm, Scheduler
 from jobs.errors import PermanentError
 from jobs.listener import Listener
@@ -22,9 +23,9 @@ from jobs.main_api.client import MainApi
 from jobs.main_api.model import Campaign
 from jobs.models import CampaignClock, CronTask, Job, Misfire, ScheduleRow
 from jobs.run import Applied, Wanted
-from jobs.schedules import DatabaseSchedules
+from jobs.schedules import DatabaseSchedules, sortable
 from jobs.service import Submission
-from jobs.world.clock import WorldTime
+from jobs.world.clock import WallTime, WorldTime
 from tests.servers import SandboxApi, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -57,6 +58,33 @@ def test_a_task_that_is_refused_does_not_keep_the_scheduler_awake(redis: Redis) 
 
     scheduler._fire(now)
     assert scheduler._fire_at >= now + timedelta(seconds=1)
+
+
+def test_a_task_that_is_broken_holds_up_no_other(redis: Redis) -> None:
+    """Its time zone is gone with an old release of the time zone database, or somebody wrote into the table."""
+    now = timezone.now()
+    CronTask.objects.filter(name="event-expiration").update(next_fire_at=now, time_zone="No/Such")
+    CronTask.objects.filter(name="settlement-growth").update(next_fire_at=now)
+
+    Scheduler(connection=redis)._fire(now)
+
+    assert [job.source for job in Job.objects.all()] == ["cron:settlement-growth"]
+
+
+def test_cron_tasks_fire_while_many_jobs_come_due(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is due is queued a slice of a second at a time; what waits for the next slice is not taken to be lost."""
+    monkeypatch.setattr("jobs.engine.scheduler.BATCH", 2)
+    monkeypatch.setattr("jobs.engine.scheduler.SLICE_SECONDS", 0.0)
+    later = timezone.now() + timedelta(minutes=1)
+    wanted = [Submission(type="EVENT_EXPIRATION", campaign_id=c, payload={}, due_at=later) for c in "abcde"]
+    jobs = [job for job, _ in service.submit_many(wanted, actor="test")]
+    scheduler = Scheduler(connection=redis)
+
+    scheduler._queue_due(later)
+    assert redis.zcard(keys.SCHEDULED) == 3
+
+    Feeder(redis)._queue_overdue(later + timedelta(minutes=1))
+    assert Job.objects.filter(pk__in=[job.pk for job in jobs], state="QUEUED").count() == 2
 
 
 def slept(alarm: Alarm, seconds: float) -> float:
@@ -180,6 +208,44 @@ def test_rows_move_and_never_double() -> None:
     assert ScheduleRow.objects.get().next_due.startswith("1000-01-01T15:54")
     schedules.sync(campaign("15:30"), "Settlement", [])
     assert not ScheduleRow.objects.exists()
+
+
+def wall_rows(*types: str) -> None:
+    """Rows on the wall clock that are due, one with each type of job."""
+    fields: dict[str, Any] = {
+        "campaign_id": "c-1", "entity_type": "Settlement", "event_type": "POPULATION_GROWTH", "clock": "wall",
+        "interval": timedelta(hours=1), "payload": wanted().payload,
+    }  # fmt: skip
+    due = sortable(WallTime(timezone.now() - timedelta(minutes=1)))
+    for kind in types:
+        ScheduleRow.objects.create(entity_id=kind, job_type=kind, anchor=due, next_due=due, fire_at=due, **fields)
+
+
+def test_a_row_moves_on_only_together_with_its_job(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scheduler that is killed between the two has done neither."""
+    wall_rows("SETTLEMENT_GROWTH")
+    scheduler = Scheduler(connection=redis)
+
+    def killed(*_: object, **__: object) -> None:
+        raise OperationalError("killed here")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("jobs.service.submit_followups", killed)
+        with pytest.raises(OperationalError):
+            scheduler._fire(timezone.now())
+    scheduler._fire_at = timezone.now()
+    scheduler._fire(timezone.now())
+
+    assert Job.objects.filter(type="SETTLEMENT_GROWTH", campaign_id="c-1").count() == 1
+
+
+def test_a_row_that_is_refused_holds_up_no_other(redis: Redis) -> None:
+    """Its job type is gone with an old release."""
+    wall_rows("GONE", "SETTLEMENT_GROWTH")
+
+    Scheduler(connection=redis)._fire(timezone.now())
+
+    assert list(Job.objects.filter(campaign_id="c-1").values_list("type", flat=True)) == ["SETTLEMENT_GROWTH"]
 
 
 def test_a_lost_database_counts_from_the_mark() -> None:

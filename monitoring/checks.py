@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-import urllib3
 from django.conf import settings
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
@@ -24,8 +23,10 @@ from redis import Redis as RedisClient
 from rq import Worker as RQWorker
 
 from jobs.engine import keys
+from jobs.errors import NotAuthorized
 from jobs.main_api.client import main_api
-from jobs.main_api.transport import authentication
+from jobs.main_api.errors import code_of, error_of
+from jobs.main_api.transport import Fault, PooledTransport
 from jobs.models import OutcomeMinute
 from jobs.states import FINISHED, State
 from monitoring.metrics import queue_numbers
@@ -112,24 +113,24 @@ class RQQueue(Check):
 
 @dataclass
 class Api(Check):
-    """The main API answers, and accepts our credential."""
+    """The main API answers as GraphQL does, and accepts our credential."""
 
     def look(self) -> None:
-        """Down when it does not answer or answers 5xx, degraded when it refuses us."""
+        """Down when it does not answer so, degraded when it refuses us."""
         began = time.perf_counter()
-        answer = urllib3.request(
-            "POST",
-            settings.API_URL,
-            body=b'{"query":"{__typename}"}',
-            headers={"Content-Type": "application/json", **authentication(settings.API_SERVICE_ACCOUNT_TOKEN)},
-            timeout=urllib3.Timeout(total=CLIENT_TIMEOUT_S),
-            retries=False,
-            redirect=False,
-        )
-        if answer.status in (401, 403):
-            raise ServiceWarning(f"HTTP {answer.status}: it refuses API_SERVICE_ACCOUNT_TOKEN")
-        if answer.status >= 400:
-            raise ServiceUnavailable(f"HTTP {answer.status}")
+        patience = timedelta(seconds=CLIENT_TIMEOUT_S)
+        transport = PooledTransport(settings.API_URL, settings.API_SERVICE_ACCOUNT_TOKEN, timeout=patience)
+        try:
+            answer = transport.send({"query": "{__typename}"}, mutation=False, headers={})
+        except NotAuthorized as refused:
+            raise ServiceWarning(str(refused)) from refused
+        except Fault as fault:
+            raise ServiceUnavailable(str(fault)) from fault
+        finally:
+            transport.close()
+        refusals = [e for e in answer.get("errors") or [] if isinstance(error_of("__typename", e), NotAuthorized)]
+        if refusals:
+            raise ServiceWarning(f"main API: {code_of(refusals[0])}: it refuses API_SERVICE_ACCOUNT_TOKEN")
         self.message = _connected(began)
 
 

@@ -37,6 +37,7 @@ class HttpReceiver:
     got: list[Request] = field(default_factory=list)
     statuses: list[int] = field(default_factory=list)
     redirect_to: str = ""
+    answer: bytes = b"ok"
     gate: threading.Event = field(default_factory=threading.Event)  #: while it is not set nothing is answered
 
 
@@ -53,9 +54,9 @@ def http_receiver() -> Iterator[HttpReceiver]:
             self.send_response(307 if receiver.redirect_to else status)
             if receiver.redirect_to:
                 self.send_header("Location", receiver.redirect_to)
-            self.send_header("Content-Length", "2")
+            self.send_header("Content-Length", str(len(receiver.answer)))
             self.end_headers()
-            self.wfile.write(b"ok")
+            self.wfile.write(receiver.answer)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
             pass

@@ -16,6 +16,7 @@ from django.core.management import call_command
 from django.db import connection
 from django.test import Client
 from django.utils import timezone
+from pytest_django import Settings
 from redis import Redis
 
 from jobs.models import OutcomeMinute
@@ -24,6 +25,7 @@ from monitoring.checks import Check
 from monitoring.health import Round
 from sandbox.ports import free_port
 from tests.conftest import Start, database_url
+from tests.receivers import http_receiver
 from tests.servers import RedisServer, Running, SandboxApi, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -93,6 +95,33 @@ def test_the_hanging_main_api_does_not_make_health_hang(client: Client, sandbox:
     assert time.monotonic() - began < 3
     assert answer.status_code == 200
     assert answer.json()["components"]["api"]["status"] == "down"
+
+
+REFUSAL = b'{"errors": [{"message": "no", "extensions": {"code": "UNAUTHENTICATED"}}]}'
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "expected", "words"),
+    [
+        (b'{"data": {"__typename": "Query"}}', 200, "up", "Connected"),
+        (b"<html>Welcome</html>", 200, "down", "no GraphQL answer"),
+        (b"", 302, "down", "HTTP 302"),
+        (b"", 401, "degraded", "HTTP 401"),
+        (REFUSAL, 200, "degraded", "UNAUTHENTICATED"),
+    ],
+)
+def test_the_main_api_is_up_when_it_answers_as_such(
+    settings: Settings, answer: bytes, status: int, expected: str, words: str
+) -> None:
+    """A page of somebody else's is no main API, and a credential that is refused shows before a job meets it."""
+    with http_receiver() as receiver:
+        receiver.answer, receiver.statuses = answer, [status]
+        settings.API_URL = receiver.url
+
+        found = health.examine(checks.Api())
+
+    assert found.status == expected
+    assert words in found.message
 
 
 def test_without_redis_it_is_unhealthy(client: Client, redis_server: RedisServer, sandbox: SandboxApi) -> None:

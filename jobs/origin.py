@@ -10,6 +10,7 @@ from uuid import uuid4
 import structlog
 from django.http import HttpRequest, HttpResponse
 
+META_KEY: Final = "scheduler.request_id"
 _USABLE_ID: Final = re.compile(r"[\w.:+/=-]{1,64}")
 
 
@@ -41,6 +42,7 @@ def remember(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[H
     def serve(request: HttpRequest) -> HttpResponse:
         told = request.headers.get("X-Request-Id", "")
         origin = Origin(_address(request), told if _USABLE_ID.fullmatch(told) else uuid4().hex)
+        request.META[META_KEY] = origin.request_id  # for lines that Django writes when this is left
         token = _of_this_request.set(origin)
         try:
             with structlog.contextvars.bound_contextvars(request_id=origin.request_id):

@@ -59,6 +59,7 @@ def configure_logging(level: str, *, as_json: bool, secrets: Iterable[str] = ())
     # Last, on the finished line: a secret may stand in a nested value or in the text of an exception.
     render = [
         _name_level,
+        _name_request,
         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
         *(_as_json() if as_json else _as_lines()),
         lambda _logger, _method, line: masked(line),
@@ -80,6 +81,14 @@ def _name_level(_logger: object, _method: str, event: EventDict) -> EventDict:
     """The seed's name for the record's level, by its number: libraries have levels and names of their own."""
     number = event["_record"].levelno
     event["level"] = next((name for name, least in LEVELS.items() if number >= least), "verbose")
+    return event
+
+
+def _name_request(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """The request id in Django's line about an answer, which it writes when the request's context is left already."""
+    request = getattr(event["_record"], "request", None)  # jobs/origin.py's META_KEY; settings import this module first
+    if request_id := getattr(request, "META", {}).get("scheduler.request_id"):
+        event.setdefault("request_id", request_id)
     return event
 
 

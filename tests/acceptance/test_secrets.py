@@ -120,7 +120,11 @@ def test_no_secret_stands_in_what_a_whole_run_writes(
         lines = [json.loads(line) for line in text.splitlines() if line.strip()]
         assert lines, name
         assert all({"timestamp", "level", "message", "context"} <= set(line) for line in lines), name
-    assert any(json.loads(line)["context"] == "gunicorn.error" for line in output[processes[0].log.name].splitlines())
+    web = [json.loads(line) for line in output[processes[0].log.name].splitlines()]
+    assert any(line["context"] == "gunicorn.error" for line in web)
+    answers = [line for line in web if line["context"] == "django.request"]
+    assert "Unauthorized: /api/jobs" in {line["message"] for line in answers}
+    assert all(line["requestId"] for line in answers)
 
 
 def test_a_request_id_goes_all_the_way(start: Start, sandbox: SandboxApi, client: Client) -> None:

@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from jobs.engine import keys
 from jobs.models import Job, OutcomeMinute, ScheduleRow
+from jobs.registry import all_types
 from jobs.states import WAITING, Priority, State
 from monitoring.models import Alert, MonitorState, Severity
 
@@ -98,10 +99,11 @@ class Totals:
 
 
 def warm_up() -> None:
-    """Add up, in a thread, what was counted since ever: then the first scrape costs what every later one does."""
+    """Add up, in a thread, what was counted since ever, and load all types, for the first scrape not to wait for it."""
 
     def read() -> None:
         try:
+            all_types()
             TOTALS.read()
         except DatabaseError as error:
             log.warning("metrics.not_warmed_up", error=str(error), next="the first scrape adds up")

@@ -175,11 +175,15 @@ class Feeder:
         """The next batch of queued rows, in turn: those that Redis does not carry are put back.
 
         It may have their hash all the same: RQ's cancel leaves it, and so does whoever dies after the database has
-        heard of a move and before Redis has. Only what a worker has just taken counts as started.
+        heard of a move and before Redis has. Only what a worker has just taken counts as started, and only what stands
+        in a queue that holds anything counts as queued: its list may have been evicted or deleted.
         """
         if self._sweep is None or self._sweep.done:
             self._sweep = Scan(Job.objects.in_state(State.QUEUED).filter(moved_at__lt=now - SETTLED), "moved_at")
         batch = self._sweep.batch()
+        empty = {
+            name for name in settings.QUEUE_NAMES if batch and not get_queue(name, connection=self._connection).count
+        }
         with self._connection.pipeline(transaction=False) as pipeline:
             for job in batch:
                 pipeline.hget(RQJob.key_for(job.id), "status")
@@ -188,7 +192,7 @@ class Feeder:
         missing = [
             job
             for job, status, taken in zip(batch, seen[::2], seen[1::2], strict=True)
-            if status != b"queued" and not (status == b"started" and taken)
+            if not ((status == b"queued" and carrier.queue_of(job) not in empty) or (status == b"started" and taken))
         ]
         if missing:
             log.info("feeder.put_back", jobs=len(missing))

@@ -87,7 +87,7 @@ def test_what_a_killed_scheduler_had_queued_in_the_database_alone_is_carried(red
     assert redis.zcard(keys.SCHEDULED) == 0
 
 
-@pytest.mark.parametrize("status", ["scheduled", "started", "failed", "canceled"])
+@pytest.mark.parametrize("status", ["queued", "scheduled", "started", "failed", "canceled"])
 def test_a_queued_job_that_stands_in_no_queue_is_put_back(redis: Redis, status: str) -> None:
     """Whatever Redis says of it: its hash may be older than the database's word."""
     (job,) = submit(1)

@@ -51,10 +51,18 @@ def validate(task: CronTask) -> None:
 
 
 def next_fire(task: CronTask, after: datetime) -> datetime:
-    """The first moment after `after` at which the expression matches in the task's time zone, in UTC."""
-    local = after.astimezone(ZoneInfo(task.time_zone))
-    found: datetime = croniter(task.expression, local, second_at_beginning=True).get_next(datetime)
-    return found.astimezone(UTC)
+    """The first moment after `after` at which the expression matches in the task's time zone, in UTC.
+
+    A time of day that the end of daylight saving repeats counts once, unless the expression is for every hour ("*", or
+    a step of it). One that its begin leaves out is at the end of the gap.
+    """
+    zone = ZoneInfo(task.time_zone)
+    moments = croniter(task.expression, after.astimezone(zone), second_at_beginning=True)
+    every_hour = task.expression.split()[-4].startswith("*")
+    while True:
+        found: datetime = moments.get_next(datetime).astimezone(UTC)
+        if every_hour or not found.astimezone(zone).fold:
+            return found
 
 
 def seed() -> None:
@@ -111,7 +119,14 @@ def trim_history() -> None:
 
 
 def _due_times(task: CronTask, now: datetime) -> list[datetime]:
-    due = task.next_fire_at
+    """At most MOST_MISSED: the oldest where all are made up for, else the newest."""
+    times = _matches(task, task.next_fire_at, now)
+    if len(times) == MOST_MISSED and Misfire(task.misfire) is not Misfire.ALL:
+        times = _matches(task, next_fire(task, now - (times[-1] - times[0])), now) or times
+    return times
+
+
+def _matches(task: CronTask, due: datetime | None, now: datetime) -> list[datetime]:
     times: list[datetime] = []
     while due is not None and due <= now and len(times) < MOST_MISSED:
         times.append(due)

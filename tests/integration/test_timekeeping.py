@@ -130,10 +130,18 @@ def test_two_schedulers_that_read_the_same_task_fire_it_once(redis: Redis) -> No
         ("*/5 * * * *", "UTC", "2026-01-01T00:01:00+00:00", "2026-01-01T00:05:00+00:00"),
         ("*/20 * * * * *", "UTC", "2026-01-01T00:00:01+00:00", "2026-01-01T00:00:20+00:00"),
         ("0 12 * * *", "Europe/Berlin", "2026-03-28T12:00:00+00:00", "2026-03-29T10:00:00+00:00"),
+        ("30 2 * * *", "Europe/Berlin", "2026-03-28T12:00:00+00:00", "2026-03-29T01:00:00+00:00"),
+        ("30 2 * * *", "Europe/Berlin", "2026-10-24T12:00:00+00:00", "2026-10-25T00:30:00+00:00"),
+        ("30 2 * * *", "Europe/Berlin", "2026-10-25T00:30:00+00:00", "2026-10-26T01:30:00+00:00"),
+        ("* 59 2 * * *", "Europe/Berlin", "2026-10-25T00:59:59+00:00", "2026-10-26T01:59:00+00:00"),
+        ("30 * * * *", "Europe/Berlin", "2026-10-25T00:30:00+00:00", "2026-10-25T01:30:00+00:00"),
+        ("0 */2 * * *", "Europe/Berlin", "2026-10-25T00:00:00+00:00", "2026-10-25T01:00:00+00:00"),
     ],
 )
 def test_next_firing(expression: str, zone: str, after: str, fires: str) -> None:
-    """Five fields, six with seconds first, and noon stays noon when the clocks go forward."""
+    """Five fields, six with seconds first; noon stays noon when the clocks go forward, a time of the night that is left
+    out or repeated then counts once, and every hour is every hour.
+    """
     task = CronTask(expression=expression, time_zone=zone)
 
     assert cron.next_fire(task, datetime.fromisoformat(after)) == datetime.fromisoformat(fires)
@@ -165,6 +173,18 @@ def test_missed_firings_are_made_up_for_as_the_task_says(
     assert len({job.due_at for job in fired}) == jobs
     assert task.next_fire_at is not None
     assert first + down_for < task.next_fire_at <= first + down_for + timedelta(minutes=5)
+
+
+def test_of_very_many_missed_firings_the_newest_is_made_up_for(redis: Redis) -> None:
+    """However many lie before it."""
+    first = timezone.now().replace(microsecond=0) - timedelta(hours=2)
+    task = CronTask(name="t", expression="* * * * * *", type="EVENT_EXPIRATION", misfire=Misfire.ONCE)
+    task.save()
+    CronTask.objects.filter(pk=task.pk).update(next_fire_at=first)
+
+    (job,) = cron.fire_due(first + timedelta(hours=2))
+
+    assert job.due_at == first + timedelta(hours=2)
 
 
 @pytest.mark.parametrize("expression", ["x", "0 0 31 2 *", "* * * *", "* * * * * * *"])

@@ -58,6 +58,7 @@ class Listener:
     def poll(self) -> float:
         """Hear and act; seconds until the next poll. Raises StopAsked, redis.RedisError and database errors."""
         if not self._lead():
+            self._act_on_all()  # the one that leads now has not heard it
             self._hang_up()
             return DURATION.total_seconds() / 4
         try:
@@ -75,9 +76,7 @@ class Listener:
 
     def close(self) -> None:
         """Act on what is folded and give the lease back."""
-        for window in self._windows.values():
-            window.until = 0.0
-        self._close_windows()
+        self._act_on_all()
         self._hang_up()
         self._lease.release()
         self._presence.leave()
@@ -138,6 +137,12 @@ class Listener:
                 continue
             self._act(campaign_id, kind, window.pending)
             window.pending, window.until = None, time.monotonic() + WINDOW
+
+    def _act_on_all(self) -> None:
+        """What is folded, before its windows end."""
+        for window in self._windows.values():
+            window.until = 0.0
+        self._close_windows()
 
     def _act(self, campaign_id: str, kind: str, body: dict[str, Any]) -> None:
         reading = _world_time(body)

@@ -1,10 +1,11 @@
 """The function that RQ's job hashes name, so that any RQ worker can do our jobs, one at a time."""
 
+from django.conf import settings
 from django.utils import timezone
 from rq import get_current_job
 
 from jobs import actor as actors
-from jobs import pauses
+from jobs import ledger, pauses
 from jobs.engine import attempt, carrier
 from jobs.models import Job
 
@@ -22,6 +23,9 @@ def perform() -> str:
     claimed = attempt.claim([current.id], worker=worker, now=timezone.now())
     if not claimed:
         return "not queued: left as it is"
+    # RQ's workers renew no lease, and see to time limits themselves.
+    until = timezone.now() + attempt.time_limit(claimed[0]) + settings.LEASE
+    ledger.renew_leases([current.id], worker=worker, until=until)
     moved = attempt.record(attempt.run_handler(claimed), actor=actors.worker(worker), worker=worker)
     carrier.carry_after_commit(moved)
     return moved[0].state if moved else "given to another attempt meanwhile"

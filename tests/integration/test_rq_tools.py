@@ -8,6 +8,7 @@ from typing import Any
 
 import django_rq
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import Group, User
 from django.core.management import call_command
 from django.test import Client
@@ -319,6 +320,17 @@ def test_rq_s_own_worker_runs_our_jobs_one_at_a_time_and_keeps_pauses(redis: Red
 
     assert state_of(job) == "SUCCEEDED"
     assert [e.now for e in job.audit_trail.order_by("id")] == ["QUEUED", "RUNNING", "SUCCEEDED"]
+
+
+def test_rq_s_own_worker_may_take_the_whole_time_of_a_job(redis: Redis, sandbox: SandboxApi, start: Start) -> None:
+    """It renews no lease: the job is not given up while it runs, however short a lease is."""
+    (job,) = submit(1)
+    sandbox.control("POST", "faults", {"latencyMs": 1000, "operations": ["getOverdueEvents"]})
+    start("rqworker", "--worker-class", "rq.worker.SimpleWorker", "--burst")
+
+    held = Job.objects.filter(pk=job.pk, state="RUNNING", lease_until__gt=timezone.now() + settings.JOB_TIMEOUT)
+    wait_until(held.exists, what="it is held for as long as it may run")
+    wait_until(lambda: state_of(job) == "SUCCEEDED")
 
 
 def test_a_stranger_s_failure_is_rq_s_own(redis: Redis) -> None:

@@ -434,6 +434,20 @@ def test_what_could_not_be_acted_on_stays_pending(listener: Listener, redis: Red
     assert CampaignClock.objects.get(campaign_id="c-9").processed_world_time == "1200-01-01T00:10:00.000Z"
 
 
+def test_what_is_folded_is_acted_on_when_another_listener_leads(listener: Listener, redis: Redis) -> None:
+    """The other one has not heard it, and of changed entities there is nothing to catch up with."""
+    changed = {"entityType": "Settlement", "entityId": "s-1", "operation": "UPDATE"}
+    hear(listener, redis, "c-9", changed, changed, kind="entityModified")
+    assert Job.objects.filter(campaign_id="c-9").count() == 1
+    hear(listener, redis, "c-9", {**changed, "entityId": "s-2"}, kind="entityModified")
+    redis.set(keys.LEASE.format("listener"), "another's")
+    listener._renewed_at = 0.0
+
+    listener.poll()
+
+    assert Job.objects.filter(campaign_id="c-9").count() == 2
+
+
 def test_a_clock_that_cannot_be_read_holds_up_no_other_campaign(
     listener: Listener, sandbox: SandboxApi, redis: Redis
 ) -> None:

@@ -20,7 +20,6 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, close_old_connections, connections
 from django.utils import timezone
 from redis import RedisError
-from rq.exceptions import NoSuchJobError
 from rq.suspension import is_suspended
 from rq.timeouts import TimerDeathPenalty
 from rq.worker import SimpleWorker, WorkerStatus
@@ -35,6 +34,7 @@ from jobs.engine.intake import Intake
 from jobs.engine.pool import orphaned
 from jobs.engine.presence import Presence
 from jobs.engine.stops import Stops, overran
+from jobs.engine.strangers import Strangers
 from jobs.engine.threads import Threads
 from jobs.ledger import Ending
 from jobs.statements import Claimed
@@ -67,7 +67,8 @@ class Worker(SimpleWorker):
         self._stopping = threading.Event()
         self._flight = Flight()
         self._board = board.Board(self.name, self.queue_names(), keys.own_redis())
-        self._intake = Intake(self._board, self._flight, self.concurrency, self._take_stranger)
+        self._strangers = Strangers(self, self._board, self._wakeup.set)
+        self._intake = Intake(self._board, self._flight, self.concurrency, self._strangers.take)
         self._unrecorded: list[Ended] = []
         self._renew_at = 0.0
         self._kept_up_at = 0.0
@@ -108,7 +109,6 @@ class Worker(SimpleWorker):
         self.pubsub.subscribe(**{keys.QUEUED_CHANNEL: lambda _message: self._wakeup.set()})
         self._install_signal_handlers()
         self._threads: Threads[list[Claimed], Ended] = Threads(self.concurrency, run_group, self._wakeup.set)
-        self._strangers: Threads[tuple[str, str], None] = Threads(1, self._run_stranger, self._wakeup.set)
         log.info("worker.started", worker=self.name, queues=self.queue_names(), concurrency=self.concurrency)
 
     def _cycles(self, *, burst: bool, max_jobs: int | None, max_idle_s: int | None) -> int:
@@ -271,23 +271,6 @@ class Worker(SimpleWorker):
                 self._flight.add(jobs)
                 self._threads.submit(jobs)
 
-    def _take_stranger(self, stranger: tuple[str, str]) -> None:
-        self._strangers.submit(stranger)
-
-    def _run_stranger(self, stranger: tuple[str, str]) -> list[None]:
-        """A job of RQ that is none of ours runs by RQ's own means, one at a time."""
-        rq_id, queue_name = stranger
-        try:
-            rq_job = self.job_class.fetch(rq_id, connection=self.connection, serializer=self.serializer)
-            queue = next(q for q in self.queues if q.name == queue_name)
-            self.execute_job(rq_job, queue)
-        except NoSuchJobError:
-            log.info("worker.stranger_gone", rq_job=rq_id)
-        except Exception:  # the thread's edge: RQ records what its job raises, so this is Redis, or RQ itself
-            log.exception("worker.stranger_failed", rq_job=rq_id)
-        self._board.stranger_runs = False
-        return []
-
     def _renew_leases(self, now: datetime) -> None:
         """Every third of a lease renew those of all in flight, whether Redis is there or not; in every cycle until it
         has worked, so that no lease ends because the database was away when it was to be renewed.
@@ -306,6 +289,7 @@ class Worker(SimpleWorker):
             return
         self._looked_at = ticks
         self._note_started()
+        self._strangers.give_up_what_hangs()
         if ticks - self._kept_up_at >= settings.LEASE.total_seconds() / 3 or not self._kept_up_at:
             self._kept_up_at = ticks
             self.heartbeat()

@@ -441,6 +441,19 @@ def test_strangers_run_on_time_and_again(start: Start, redis: Redis) -> None:
     wait_until(lambda: len(again.results()) == 2, what="it ran twice")
 
 
+def test_a_stranger_that_hangs_holds_up_no_other(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """RQ cannot end what waits outside of Python: the next one runs in another thread."""
+    monkeypatch.setattr("jobs.engine.strangers.GRACE_SECONDS", 0.0)
+    queue = django_rq.get_queue("low")
+    hanging, following = queue.enqueue(time.sleep, 5, job_timeout=1), queue.enqueue(len, "four")
+
+    work(redis)
+
+    assert following.get_status(refresh=True) == "finished"
+    assert hanging.get_status(refresh=True) == "started"
+    wait_until(lambda: hanging.get_status(refresh=True) == "failed", what="its thread came to an end")
+
+
 def test_a_stranger_that_only_others_can_read_fails_in_its_queue(redis: Redis, sandbox: SandboxApi) -> None:
     """Its arguments are objects of a program that is not ours: it holds up neither our jobs nor the timetable."""
     scheduler = Scheduler("low", connection=redis)

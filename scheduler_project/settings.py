@@ -143,7 +143,9 @@ def _database(url: str, pool_size: int) -> dict[str, Any]:
             "prepare_threshold": 5,
             "options": "-c plan_cache_mode=force_generic_plan",
             **database.get("OPTIONS", {}),  # of the URL: ?sslmode=require
-            "pool": {"min_size": 1, "max_size": pool_size, "timeout": 30},
+            # psycopg would try again after 1, 2, 4 … seconds for five minutes, so that a process would be without its
+            # database for as long again as that was away. After giving up it begins anew for the next that asks.
+            "pool": {"min_size": 1, "max_size": pool_size, "timeout": 10, "reconnect_timeout": 5},
         }
     return database
 

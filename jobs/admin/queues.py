@@ -12,13 +12,15 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django_rq.queues import get_queue_by_index
 from django_rq.urls import get_admin_urlpatterns, get_api_urlpatterns
 from rq import Worker
+from rq.job import Job as RQJob
 from rq.queue import Queue
-from rq.registry import FailedJobRegistry
+from rq.registry import FailedJobRegistry, StartedJobRegistry
 
 from jobs import actor as actors
 from jobs import rq_jobs
 
 REASON: Final = "in the queue dashboard"
+LOOKS: Final = 5  #: at a list that changes under the eyes
 _RETRY, _RUN_NOW, _CANCEL = "jobs.retry_job", "jobs.run_now_job", "jobs.cancel_job"
 
 #: What each button that is pressed needs and does; `actions` is the bulk form, whose verbs are those of _BULK.
@@ -50,10 +52,30 @@ def guarded(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
             return _press(request, name, *args, **kwargs)
         if name == "worker_details" and not _worker_is_there(**kwargs):
             raise Http404
-        return view(request, *args, **kwargs)
+        return _started(view, request, **kwargs) if name == "started_jobs" else view(request, *args, **kwargs)
 
     wrapped: Callable[..., HttpResponse] = admin.site.admin_view(guard)
     return wrapped
+
+
+def _started(view: Callable[..., HttpResponse], request: HttpRequest, queue_index: int) -> HttpResponse:
+    """django-rq's list of started jobs, which breaks on a job that RQ has forgotten since the list was read."""
+    for _ in range(LOOKS):
+        try:
+            return view(request, queue_index)
+        except NotImplementedError:  # it wants to take such a job out of a registry that lets nobody
+            _forget_ended(get_queue_by_index(queue_index))
+    return view(request, queue_index)
+
+
+def _forget_ended(queue: Queue) -> None:
+    """Take out of the started jobs those of which RQ knows nothing any more."""
+    registry = StartedJobRegistry(queue=queue)
+    started = registry.get_job_and_execution_ids(cleanup=False)
+    known = RQJob.fetch_many([job for job, _ in started], queue.connection, serializer=queue.serializer)
+    gone = [f"{job}:{run}" for (job, run), found in zip(started, known, strict=True) if found is None]
+    if gone:
+        queue.connection.zrem(registry.key, *gone)
 
 
 def _worker_is_there(queue_index: int, key: str) -> bool:

@@ -214,6 +214,20 @@ def test_every_page_of_the_dashboard_answers(operator: Client, redis: Redis, san
     assert (queues["normal"]["failed_jobs"], queues["normal"]["finished_jobs"], queues["normal"]["jobs"]) == (1, 2, 1)
 
 
+def test_started_jobs_are_listed_although_one_was_forgotten_meanwhile(operator: Client, redis: Redis) -> None:
+    """RQ forgets a job while its list is read: the page shows the others, and the job stands in it no more."""
+    (job,) = submit(1)
+    now = timezone.now()
+    board = Board("w", ["normal"], keys.own_redis())
+    board.started(ledger.cycle([], [str(job.pk)], actor="worker:w", worker="w", now=now)[1])
+    board.show(now)
+    registry = StartedJobRegistry("normal", redis)
+    redis.zadd(registry.key, {"gone:an-execution": time.time() + 60})
+
+    assert str(job.pk) in text(operator, f"{BASE}/started/")
+    assert registry.get_job_ids() == [str(job.pk)]
+
+
 def test_rq_s_own_cron_is_shown_as_a_stranger(operator: Client, redis: Redis, sandbox: SandboxApi) -> None:
     """Somebody's CronScheduler on our Redis: its pages answer, and what it enqueues runs by RQ's means."""
     cron = DjangoCronScheduler(name="theirs")

@@ -34,9 +34,13 @@ def failure_of(error: str, traceback: str) -> Failure:
 
 
 def _normalised(words: str) -> str:
-    """The words with one # for whatever holds a digit, and one for a row of such."""
+    """The words with one # for whatever holds a digit, and one for a row of such; of a list, what differs."""
     plain = _TOKEN.sub(lambda found: found[0] if found[0].startswith("HTTP ") else "#", words[: 4 * LONGEST])
-    return " ".join(re.sub(r"#(?:[\s,;/]+#)+", "#", plain).split())[:LONGEST]
+    parts: list[str] = []
+    for part in " ".join(re.sub(r"#(?:[\s,;/]+#)+", "#", plain).split()).split("; "):
+        if not any(one.endswith(part) for one in parts):
+            parts.append(part)
+    return "; ".join(parts)[:LONGEST]
 
 
 def _place(traceback: str) -> str:

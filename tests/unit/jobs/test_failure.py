@@ -31,6 +31,10 @@ jobs.errors.TransientError: {words}
         ("OutcomeUnknown: worker 9f2c.host-1 was lost", "OutcomeUnknown: worker a81d.host-2 was lost"),
         ("VersionConflict: 0190a1b2-7000-8000-a000-000000000001 changed 5 times", "VersionConflict: 7 changed 3 times"),
         ("X: a1, b2, c3 are wrong", "X: a1 are wrong"),
+        (
+            "X: 1 failures: event a-1: HTTP 500",
+            "X: 3 failures: event a-1: HTTP 500; event b-2: HTTP 500",
+        ),
     ],
 )
 def test_ids_and_numbers_make_no_difference(one: str, other: str) -> None:

@@ -85,7 +85,7 @@ class Row:
         if self.dead is None:
             return ""
         due = timezone.localtime(self.dead.due_at)
-        return f"Its job of {due:%Y-%m-%d %H:%M} is a dead letter ({self.dead.error[:120]}): retry it."
+        return f"Its job of {due:%Y-%m-%d %H:%M %Z} is a dead letter ({self.dead.error[:120]}): retry it."
 
     @property
     def why(self) -> str:
@@ -124,7 +124,7 @@ def reading(clock: CampaignClock, now: datetime) -> Moment:
 def shown(moment: Moment) -> str:
     """A moment of either clock, to the minute: world time as it is, wall-clock time in the reader's time zone."""
     if isinstance(moment, WallTime):
-        return f"{timezone.localtime(moment.at):%Y-%m-%d %H:%M}"
+        return f"{timezone.localtime(moment.at):%Y-%m-%d %H:%M %Z}"
     return moment.isoformat()[:16].replace("T", " ")
 
 
@@ -210,7 +210,8 @@ def describe(clock: CampaignClock, found: Sequence[ScheduleRow], held: Sequence[
     for row in found:
         due, due_in = _due(row, read, now)
         subject = _subject(row)
-        one = Row(row, due, due_in, newest.get((row.job_type, subject)), dead.get((row.job_type, subject)))
+        last, died = newest.get((row.job_type, subject)), dead.get((row.job_type, subject))
+        one = Row(row, due, due_in, last, died if died and (last is None or last.pk == died.pk) else None)
         one.holds = [h for h in held if row.clock in h.clocks and (h.job_types is None or row.job_type in h.job_types)]
         if one.dead:
             one.holds.append(Hold("dead job", one.dead_says))
@@ -241,7 +242,7 @@ def ticks(clock: CampaignClock, hours: int, now: datetime) -> list[tuple[int, st
     found = []
     for part in range(4):
         at = read.at + timedelta(hours=hours) * part / 4
-        found.append((25 * part, shown(type(read)(at))[5:]))
+        found.append((25 * part, shown(type(read)(at))[5:16]))
     return found
 
 

@@ -165,6 +165,24 @@ def test_a_dead_job_is_named_with_its_row(admin_client: Client, alive: Redis) ->
     assert [h.name for h in one.holds] == ["dead job"]
 
 
+def test_a_dead_job_that_a_later_one_made_up_for_holds_nothing_back(alive: Redis) -> None:
+    """The newest job about the row decides: what it applied holds what the dead one had to do."""
+    clock = campaign()
+    row = growth(timedelta(hours=1))
+    for state, due in ((State.DEAD, timedelta(0)), (State.SUCCEEDED, timedelta(minutes=1))):
+        due_at = timezone.now() + due
+        job, _ = submit(
+            Submission(type=row.job_type, campaign_id="c-1", payload=row.payload, due_at=due_at), actor="test"
+        )
+        Job.objects.filter(pk=job.pk).update(state=state, error="NotFound: gone")
+    (one,) = campaigns.describe(clock, [row], [], timezone.now())
+
+    assert one.job is not None
+    assert one.job.state == State.SUCCEEDED
+    assert not one.holds
+    assert "World time must move on by 1 h" in one.why
+
+
 def test_many_dead_jobs_are_told_in_one_line(admin_client: Client, alive: Redis) -> None:
     """The first few by name, the rest by their number with the way to all of them."""
     campaign()

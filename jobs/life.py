@@ -103,18 +103,18 @@ def why(job: Job, last: AuditEntry | None, now: datetime, held_by: Sequence[Paus
             late = " It should have been queued by now: is a scheduler running?" if job.due_at < now else ""
             return f"Waits for its due time, {relative(job.due_at, now)}.{late}{_held(held_by)}"
         case State.QUEUED if held_by:
-            return f"Due since {since}, and held back:{_held(held_by)} Then the next free worker takes it."
+            return f"Due for {since}, and held back:{_held(held_by)} Then the next free worker takes it."
         case State.QUEUED:
-            return f"Due; waits since {since} for a free worker."
+            return f"Due; has waited {since} for a free worker."
         case State.RUNNING:
             lease = (job.lease_until and f" Its lease ends {relative(job.lease_until, now)} unless renewed.") or ""
-            return f"Runs since {since} on {job.worker or 'a worker'}.{lease}"
+            return f"Has run for {since} on {job.worker or 'a worker'}.{lease}"
         case State.RETRYING:
             return (
                 f"Tried next {relative(job.due_at, now)}, because the last attempt ended so: {reason}.{_held(held_by)}"
             )
         case State.DEAD:
-            return f"A dead letter since {since}: {reason or job.error}. Nothing happens until somebody retries it."
+            return f"A dead letter for {since}: {reason or job.error}. Nothing happens until somebody retries it."
         case State.SKIPPED:
             return f"There was nothing left to do: {reason}."
         case State.CANCELLED:

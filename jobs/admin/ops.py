@@ -1,19 +1,22 @@
 """What every page has: the way around, the palette's answers and the environment's name."""
 
+from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlencode
 
 from django.apps import apps
 from django.conf import settings
+from django.contrib.admin.utils import quote
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.module_loading import import_string
 from unfold.dataclasses import SearchResult
 
-from jobs.models import CampaignClock, Job
+from jobs.models import CampaignClock, Job, ScheduleRow
 from jobs.registry import all_types
 from jobs.storable import is_job_id
 
-FOUND = 8  #: campaigns the palette offers
+FOUND = 8  #: campaigns, and settlements and structures, that the palette offers
 
 
 def environment(request: HttpRequest) -> list[str]:
@@ -95,27 +98,38 @@ def _badge(request: HttpRequest, page: str) -> dict[str, str]:
 
 
 def find(request: HttpRequest, term: str) -> list[SearchResult]:
-    """What the command palette answers beside the pages: one job by its id, job types, campaigns."""
+    """What the command palette answers beside the pages: a job by its id, types, campaigns, settlements, structures."""
     found: list[SearchResult] = []
-    jobs = reverse("admin:jobs_job_changelist")
     if request.user.has_perm("jobs.view_job"):
-        job = Job.objects.filter(pk=term).first() if is_job_id(term) else None
-        if job:
-            link = reverse("admin:jobs_job_change", args=[job.pk])
-            found.append(SearchResult(title=str(job), description=f"Job, {job.state}", link=link, icon="work"))
-        found += [
-            SearchResult(title=name, description="Jobs of this type", link=f"{jobs}?type={name}", icon="work")
-            for name in sorted(all_types())
-            if term.replace(" ", "_") in name.lower()
-        ]
-    if request.user.has_perm("jobs.view_campaignclock"):
-        found += [
-            SearchResult(
-                title=clock.name or clock.campaign_id,
-                description="Jobs of this campaign",
-                link=f"{jobs}?campaign_id__exact={clock.campaign_id}",
-                icon="public",
-            )
-            for clock in CampaignClock.objects.filter(name__icontains=term)[:FOUND]
-        ]
+        found += _jobs(term)
+    if request.user.has_perms(("jobs.view_campaignclock", "jobs.view_schedulerow")):
+        found += _world(term)
     return found
+
+
+def _jobs(term: str) -> Iterator[SearchResult]:
+    """The job of that id, and the lists of types whose name holds the term."""
+    job = Job.objects.filter(pk=term).first() if is_job_id(term) else None
+    if job:
+        link = reverse("admin:jobs_job_change", args=[job.pk])
+        yield SearchResult(title=str(job), description=f"Job, {job.state}", link=link, icon="work")
+    jobs = reverse("admin:jobs_job_changelist")
+    for name in sorted(all_types()):
+        if term.replace(" ", "_") in name.lower():
+            yield SearchResult(title=name, description="Jobs of this type", link=f"{jobs}?type={name}", icon="work")
+
+
+def _world(term: str) -> Iterator[SearchResult]:
+    """The page of each campaign of that name, with all of it or with one settlement or structure alone."""
+    for clock in CampaignClock.objects.filter(name__icontains=term)[:FOUND]:
+        title = clock.name or clock.campaign_id
+        yield SearchResult(title=title, description="Campaign", link=_campaign(clock.pk), icon="public")
+    named = ScheduleRow.objects.filter(entity_name__icontains=term).order_by()
+    entities = named.values_list("entity_name", "entity_type", "entity_id", "campaign_id").distinct()
+    for name, kind, entity, campaign in entities[:FOUND]:
+        link = f"{_campaign(campaign)}?{urlencode({'q': entity})}"
+        yield SearchResult(title=name, description=f"{kind} {entity}: when it is due", link=link, icon="event_upcoming")
+
+
+def _campaign(pk: str) -> str:
+    return reverse("admin:jobs_campaignclock_change", args=[quote(pk)])

@@ -81,7 +81,7 @@ def test_find_the_failed_effect_of_a_campaign_and_retry_it(service: Service, vis
     page.keyboard.press("Enter")
     page.get_by_role("navigation", name="States").get_by_role("link", name="Dead").click()
     page.get_by_role("link", name="Execute effect effect-1-1").click()
-    expect(page.get_by_text("A dead letter since")).to_be_visible()
+    expect(page.get_by_text("A dead letter for")).to_be_visible()
     expect(page.get_by_role("row", name="getEffect").first).to_contain_text("fault")
     page.get_by_role("button", name="Retry…").click()
     expect(page.locator("[data-plan]")).to_have_text("1 will be retried.")
@@ -174,7 +174,7 @@ def test_a_viewer_cannot(service: Service, visit: Open) -> None:
     job = a_dead_effect(service, "effect-1-2", "campaign-1")
     page = visit("vic")
     page.goto(f"{JOBS}{job}/change/")
-    expect(page.get_by_text("A dead letter since")).to_be_visible()
+    expect(page.get_by_text("A dead letter for")).to_be_visible()
 
     assert page.locator(".ops-life button").count() == 0
     assert page.get_by_role("link", name="Duplicate and edit").count() == 0
@@ -249,6 +249,10 @@ def test_the_keyboard_goes_everywhere(service: Service, visit: Open) -> None:
         page.keyboard.press(keys[1])
         page.wait_for_url(f"**{where}")
     page.goto(JOBS)
+    page.keyboard.press("g")
+    page.keyboard.press("j")  # to the whole list, not to one of the tabs or pages of it
+    page.wait_for_load_state()
+    assert page.url.endswith(JOBS)
     page.get_by_role("button", name="Filters").focus()
     page.keyboard.press("Enter")
     expect(page.locator("#changelist-filter")).to_be_visible()
@@ -256,10 +260,15 @@ def test_the_keyboard_goes_everywhere(service: Service, visit: Open) -> None:
     page.get_by_role("button", name="Filters").blur()
     page.keyboard.press("?")
     expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+    named = page.get_by_role("dialog", name="Keys").locator("div").all_inner_texts()
+    assert {"gj Jobs", "gl Alerts"} <= {" ".join(words.split()) for words in named}
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog", name="Keys")).to_be_hidden()
     page.keyboard.press("Control+k")
     page.wait_for_function("document.activeElement.matches('input')")
+    page.keyboard.type("no such thing")
+    expect(page.get_by_text("Nothing found: try")).to_be_visible()
+    page.keyboard.press("Escape")
     page.keyboard.type(job)
     page.get_by_role("link", name=job).first.click()
     page.wait_for_url(f"**{job}/change/")

@@ -10,7 +10,8 @@
   };
   let waiting = false;
 
-  const linkOf = (path) => [...document.querySelectorAll("nav a[href]")].findLast((a) => a.pathname === ADMIN + path);
+  const linkOf = (path) => [...document.querySelectorAll("#nav-sidebar a[href]")].findLast((a) => a.pathname === ADMIN + path);
+  const nameOf = (link) => link.innerText.trim().split("\n").findLast((words) => !/^\d+$/.test(words.trim())); // a number is a badge
 
   function line(list, keys, words) {
     const row = list.appendChild(document.createElement("div"));
@@ -25,11 +26,11 @@
     dialog.setAttribute("aria-label", "Keys");
     const list = dialog.appendChild(document.createElement("dl"));
     line(list, ["/"], "search this list");
-    line(list, ["Ctrl", "K"], "command palette: pages, jobs by id, types, campaigns");
+    line(list, ["Ctrl", "K"], "command palette: pages, jobs by id, types, campaigns, settlements, structures");
     line(list, ["?"], "this list");
     for (const [key, path] of Object.entries(GOES)) {
       const link = linkOf(path);
-      if (link) line(list, ["g", key], link.innerText.trim().split("\n").pop());
+      if (link) line(list, ["g", key], nameOf(link));
     }
     const close = dialog.appendChild(document.createElement("button"));
     close.className = "ops-button";
@@ -97,11 +98,13 @@
 // Times of day in the reader's own zone, on the first page too, before the server knows of it; what the server sent stays in the title, with its offset.
 document.addEventListener("DOMContentLoaded", () => {
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  const known = document.cookie.split("; ").includes(`zone=${zone}`);
   document.cookie = `zone=${zone}; path=/; max-age=31536000; SameSite=Lax`; // the server shows and reads times in it
-  const exact = new Intl.DateTimeFormat("sv-SE", { dateStyle: "short", timeStyle: "medium" });
+  const two = "2-digit";
+  const exact = new Intl.DateTimeFormat("sv-SE", { year: "numeric", month: two, day: two, hour: two, minute: two, second: two, timeZoneName: "short" });
   document.querySelectorAll("time[datetime] small").forEach((small) => {
     const time = small.parentElement;
-    small.textContent = exact.format(new Date(time.dateTime));
+    if (!known) small.textContent = exact.format(new Date(time.dateTime));
     time.title = `${time.dateTime} (shown in ${zone})`;
   });
 });
@@ -116,4 +119,13 @@ document.addEventListener("DOMContentLoaded", () => {
       if (event.key === "Enter" || event.key === " ") { event.preventDefault(); button.click(); }
     });
   });
+});
+
+// The palette says so when it found nothing; unfold's answer then holds no list, and the box would stay empty.
+document.addEventListener("htmx:afterSwap", ({ detail: { target } }) => {
+  if (target.id !== "command-results" || target.childElementCount) return;
+  const word = target.appendChild(document.createElement("p"));
+  word.className = "ops-nothing";
+  word.setAttribute("role", "status");
+  word.textContent = "Nothing found: try a page, a job's id, a job type, or the name of a campaign, settlement or structure.";
 });

@@ -67,7 +67,7 @@ class CircuitOpen(JobError):
     """The circuit breaker holds calls to the main API back; it may close at `until` (aware, wall-clock)."""
 
     def __init__(self, until: datetime) -> None:
-        super().__init__(f"circuit breaker open until {until.isoformat(timespec='milliseconds')}")
+        super().__init__("circuit breaker open")
         self.until = until
 
 

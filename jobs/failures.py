@@ -1,6 +1,5 @@
 """The dead letters by their failure: how many there are, whom they touch, and what people said of them."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -32,13 +31,18 @@ class Failure:
     group: FailureGroup
     dead: int = 0
     types: dict[str, int] = field(default_factory=dict)
-    campaigns: int = 0
+    by_campaign: dict[str, int] = field(default_factory=dict)
     hours: list[int] = field(default_factory=lambda: [0] * HOURS)
 
     @property
     def shown(self) -> str:
         """How many dead letters there are."""
         return f"{MOST_COUNTED:,}+" if self.dead > MOST_COUNTED else f"{self.dead:,}"
+
+    @property
+    def campaigns(self) -> int:
+        """How many campaigns it touches."""
+        return len(self.by_campaign)
 
     @property
     def came_again(self) -> bool:
@@ -70,12 +74,9 @@ def describe(found: Sequence[FailureGroup], now: datetime) -> list[Failure]:
     for key, n in _each(failures, "SELECT {key}, COUNT(*) FROM ({dead} LIMIT {most}) AS d", MOST_COUNTED + 1):
         failures[key].dead = n
     newest = "SELECT {key}, type, campaign_id, COUNT(*) FROM ({dead} ORDER BY id DESC LIMIT {most}) AS d GROUP BY 2, 3"
-    campaigns: defaultdict[str, set[str]] = defaultdict(set)
     for key, kind, campaign, n in _each(failures, newest, LOOKED_AT):
         failures[key].types[kind] = failures[key].types.get(kind, 0) + n
-        campaigns[key].add(campaign)
-    for key, touched in campaigns.items():
-        failures[key].campaigns = len(touched)
+        failures[key].by_campaign[campaign] = failures[key].by_campaign.get(campaign, 0) + n
     this_hour = now.replace(minute=0, second=0, microsecond=0)
     since = this_hour - timedelta(hours=HOURS - 1)
     rows = FailureHour.objects.filter(group_id__in=list(failures), hour__gte=since)

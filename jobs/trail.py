@@ -77,7 +77,7 @@ def page(question: Question, cursor: Cursor) -> Page:
     """The newest lines below `cursor`; six queries at most."""
     entries, floor = _entries(question, cursor) if question.entries else ([], None)
     acts = _acts(question, cursor) if question.acts else []
-    jobs = Job.objects.defer("payload", "result", "traceback").in_bulk({entry.job_id for entry in entries})
+    jobs = Job.objects.defer("traceback").in_bulk({entry.job_id for entry in entries})
     lines = [_line_of_entry(e, jobs.get(e.job_id)) for e in entries] + [_line_of_act(a) for a in acts]
     lines.sort(key=lambda line: line.at, reverse=True)
     shown = lines[:PAGE]

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Final
 
+from django.utils import timezone
 from redis import RedisError
 from rq import Worker
 from rq.suspension import is_suspended
@@ -43,7 +44,8 @@ def _breaker(now: datetime) -> list[str]:
     breaker = main_api().breaker.snapshot()
     if breaker.until is None:
         return []
-    probe = f"until {breaker.until:%H:%M:%S %Z}" if breaker.until > now else "and its probe is under way"
+    until = timezone.localtime(breaker.until)
+    probe = f"until {until:%H:%M:%S %Z}" if until > now else "and its probe is under way"
     return [
         f"The circuit breaker to the main API is open {probe} ({relative(breaker.until, now)}): {breaker.last_error}."
     ]

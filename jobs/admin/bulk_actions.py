@@ -1,6 +1,6 @@
 """What may be done to jobs, a selection or a whole filter: the dry run first, then step by step, then the counts."""
 
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from django import forms
@@ -18,7 +18,10 @@ from jobs import actor as actors
 from jobs import bulk
 from jobs.bulk import VERBS, Verb
 from jobs.errors import InvalidJob
+from jobs.life import name_all
 from jobs.models import Job
+
+SAMPLES: Final = 5  #: jobs that the dry run names
 
 
 class BulkActionForm(forms.Form):
@@ -72,6 +75,8 @@ def act(model_admin: Any, request: HttpRequest, verb_name: str, jobs: QuerySet[J
 def _ask(model_admin: Any, request: HttpRequest, verb: Verb, jobs: QuerySet[Job], form: BulkActionForm) -> HttpResponse:
     preview = bulk.preview(verb, jobs)
     across = request.POST.get("select_across") == "1"
+    samples = list(jobs.filter(state__in=[s.value for s in verb.allowed]).order_by("-pk")[:SAMPLES])
+    name_all(samples)
     context = {
         **model_admin.admin_site.each_context(request),
         "title": f"{verb.label} {preview.total:,} job{'' if preview.total == 1 else 's'}?",
@@ -84,7 +89,7 @@ def _ask(model_admin: Any, request: HttpRequest, verb: Verb, jobs: QuerySet[Job]
         "checkbox": ACTION_CHECKBOX_NAME,
         "filtered": request.META.get("QUERY_STRING", ""),
         "back": _back(request),
-        "samples": jobs.filter(state__in=[s.value for s in verb.allowed]).order_by("-pk")[:5],
+        "samples": samples,
     }
     return TemplateResponse(request, "jobs/bulk_action.html", context)
 

@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from django.db.models import Sum
+from django.db.models import OuterRef, Subquery, Sum, Value
+from django.db.models.functions import Concat, StrIndex, Substr
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -18,10 +19,10 @@ from jobs.admin.listing import shown, state_counts
 from jobs.components import components
 from jobs.engine import keys
 from jobs.histogram import OBJECTIVE_MS, OBJECTIVE_SHARE
-from jobs.life import TONES
+from jobs.life import TONES, name_all
 from jobs.main_api.breaker import Fault, Snapshot
 from jobs.main_api.client import main_api
-from jobs.models import CronTask, FailureHour, Job
+from jobs.models import CampaignClock, CronTask, FailureHour, Job, ScheduleRow
 from jobs.rollups import DEFAULT, RANGES, Range, Slot, read, total
 from jobs.states import FINISHED, Priority, State
 
@@ -70,9 +71,17 @@ def queues(now: datetime) -> list[Queue]:
 
 
 def running() -> list[Job]:
-    """The jobs that have run longest."""
-    rows = Job.objects.in_state(State.RUNNING).order_by("lease_until").defer("payload", "result", "traceback")
-    return sorted(rows[:_RUNNING_LOOKED_AT], key=lambda job: job.started_at or job.moved_at)[:SHOWN]
+    """The jobs that have run longest, with the names of what they are about and of their campaigns; one query."""
+    subject = OuterRef("subject")
+    about = Substr(subject, 1, StrIndex(Concat(subject, Value(":")), Value(":")) - 1)
+    entity = ScheduleRow.objects.filter(entity_id=about).values("entity_name")[:1]
+    campaign = CampaignClock.objects.filter(pk=OuterRef("campaign_id")).values("name")
+    rows: Any = Job.objects.in_state(State.RUNNING).order_by("lease_until").defer("traceback")
+    rows = rows.annotate(entity_called=Subquery(entity), campaign_called=Subquery(campaign))
+    longest = sorted(rows[:_RUNNING_LOOKED_AT], key=lambda job: job.started_at or job.moved_at)[:SHOWN]
+    entities = {job.subject.partition(":")[0]: job.entity_called or "" for job in longest}
+    name_all(longest, {job.campaign_id: job.campaign_called or "" for job in longest}, entities)
+    return longest
 
 
 def breaker() -> Breaker:

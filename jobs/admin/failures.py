@@ -17,10 +17,11 @@ from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from jobs import actor as actors
-from jobs import failures
+from jobs import failures, life
 from jobs.admin import bulk_actions
 from jobs.bulk import VERBS
-from jobs.models import FailureGroup
+from jobs.failures import Failure
+from jobs.models import CampaignClock, FailureGroup
 
 if TYPE_CHECKING:
     FailureGroupAdminBase = admin.ModelAdmin[FailureGroup]
@@ -88,11 +89,13 @@ class FailureGroupAdmin(FailureGroupAdminBase):
         self._may_see(request)
         group = get_object_or_404(FailureGroup, pk=object_id)
         (failure,) = failures.describe([group], timezone.now())
-        letters = failures.dead_letters(group.key).order_by("-pk").defer("payload", "result")
+        letters = list(failures.dead_letters(group.key).order_by("-pk")[:SAMPLES])
+        life.name_all(letters)
         context = {
             "title": group.error,
             "failure": failure,
-            "letters": list(letters[:SAMPLES]),
+            "letters": letters,
+            "whose": _whose(failure),
             "list": f"{reverse('admin:jobs_job_changelist')}?failure={group.key}",
             "verbs": [v for v in (VERBS["retry"], VERBS["cancel"]) if failure.dead and bulk_actions.may(request, v)],
             "may_note": self.has_change_permission(request),
@@ -146,6 +149,13 @@ class FailureGroupAdmin(FailureGroupAdminBase):
     def _back(self, request: HttpRequest, key: str, said: str, level: int = messages.SUCCESS) -> HttpResponse:
         self.message_user(request, said, level)
         return HttpResponseRedirect(reverse("admin:jobs_failuregroup_change", args=[key]))
+
+
+def _whose(failure: Failure) -> list[tuple[str, str, int]]:
+    """The campaigns it touches most: id, name and how many dead letters."""
+    most = sorted(failure.by_campaign.items(), key=lambda one: -one[1])[:SAMPLES]
+    names = dict(CampaignClock.objects.filter(pk__in=[pk for pk, _ in most]).values_list("pk", "name"))
+    return [(pk, names.get(pk) or pk, n) for pk, n in most]
 
 
 def _actor(request: HttpRequest) -> str:

@@ -1,13 +1,19 @@
 """What the service will do: schedule rows, read-only."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from django.contrib import admin
+from django.contrib.admin.utils import quote
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
 from unfold.admin import ModelAdmin
 
 from jobs import campaigns
 from jobs.admin.read_only import ReadOnly
-from jobs.models import ScheduleRow
+from jobs.models import CampaignClock, ScheduleRow
 from jobs.words import span, words
 
 if TYPE_CHECKING:
@@ -20,10 +26,22 @@ else:
 class ScheduleRowAdmin(ReadOnly, ScheduleRowAdminBase):
     """When each settlement and structure is next due; the rows follow from the main API's world."""
 
-    list_display = ("entity_name", "event", "campaign_id", "clock", "due", "last", "every")
+    list_display = ("entity_name", "event", "campaign", "clock", "due", "last", "every")
     list_filter = ("entity_type", "event_type", "clock")
     search_fields = ("entity_id", "entity_name", "campaign_id")
     show_full_result_count = False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ScheduleRow]:
+        """With the names of the campaigns; one query."""
+        name = CampaignClock.objects.filter(pk=OuterRef("campaign_id")).values("name")
+        return super().get_queryset(request).annotate(campaign_name=Subquery(name))
+
+    @admin.display(description="campaign", ordering="campaign_id")
+    def campaign(self, row: Any) -> str:
+        """Its name; a link to its page, where the row is shown with what holds it back."""
+        page = reverse("admin:jobs_campaignclock_change", args=[quote(row.campaign_id)])
+        name = row.campaign_name or row.campaign_id
+        return format_html('<a href="{}?{}">{}</a>', page, urlencode({"q": row.entity_id}), name)
 
     @admin.display(description="event", ordering="event_type")
     def event(self, row: ScheduleRow) -> str:

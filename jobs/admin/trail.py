@@ -13,6 +13,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 from jobs import trail
 from jobs.admin.payload_form import moment_field
 from jobs.admin.read_only import ReadOnly
+from jobs.life import name_all
 from jobs.models import AuditEntry, OperatorAct
 from jobs.trail import Cursor, Question
 
@@ -58,6 +59,7 @@ class AuditEntryAdmin(ReadOnly, AuditAdminBase):
         acts = request.user.has_perm("jobs.view_operatoract")
         question = Question(**asked, people_only=scope != "all", acts=acts)
         found = trail.page(question, _cursor(request)) if form.is_valid() else trail.Page([], None)
+        name_all([line.job for line in found.lines if line.job])
         context = {
             **self.admin_site.each_context(request),
             "title": "Audit trail",

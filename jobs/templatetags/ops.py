@@ -23,7 +23,7 @@ def state(name: str) -> dict[str, Any]:
 
 @register.inclusion_tag("jobs/moment.html")
 def moment(at: datetime | None) -> dict[str, Any]:
-    """A moment: how far it is from now, and exactly."""
+    """A moment: how far it is from now, and exactly, with its time zone."""
     return {"at": at, "relative": relative(at, timezone.now()) if at else ""}
 
 

@@ -1,0 +1,112 @@
+"""Pages speak of jobs, settlements and campaigns by their names, and of times with their zone."""
+
+from datetime import timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+from redis import Redis
+
+from jobs import ledger, service
+from jobs.failure import failure_of
+from jobs.ledger import Ending
+from jobs.models import CampaignClock, Job, ScheduleRow
+from jobs.service import Submission, submit
+from jobs.states import State
+
+pytestmark = pytest.mark.django_db(transaction=True)
+ERROR = "NotFound: s-7 is gone"
+NAMED = "Grow population of Riverton"
+PAYLOAD = {"settlementId": "s-7", "growthType": "POPULATION_GROWTH"}
+
+
+@pytest.fixture
+def job(redis: Redis) -> Job:
+    """A running job about Riverton, in Northmarch."""
+    CampaignClock.objects.create(campaign_id="c-2", name="Northmarch")
+    ScheduleRow.objects.create(
+        campaign_id="c-2", entity_type="Settlement", entity_id="s-7", entity_name="Riverton", clock="wall",
+        event_type="POPULATION_GROWTH", anchor="", interval=timedelta(hours=1), job_type="SETTLEMENT_GROWTH",
+        payload=PAYLOAD,
+    )  # fmt: skip
+    made, _ = submit(Submission(type="SETTLEMENT_GROWTH", campaign_id="c-2", payload=PAYLOAD), actor="test")
+    ledger.cycle([], [str(made.pk)], actor="worker:w-1", worker="w-1", now=timezone.now())
+    made.refresh_from_db()
+    return made
+
+
+def dies(job: Job) -> None:
+    """Its attempt ends for good."""
+    ending = Ending(job, State.DEAD, ERROR, error=ERROR, failure=failure_of(ERROR, ""))
+    ledger.cycle([ending], [], actor="worker:w-1", worker="w-1", now=timezone.now())
+    job.refresh_from_db()
+
+
+def assert_named(page: Any) -> None:
+    """It says what the job does, and where."""
+    text = page.content.decode()
+    assert NAMED in text
+    assert "Northmarch" in text
+    assert "s-7:POPULATION_GROWTH" not in text
+
+
+def test_what_runs_is_named_on_the_dashboard(admin_client: Client, job: Job) -> None:
+    """Not by its type and subject; also where the name of neither is known."""
+    submit(Submission(type="EVENT_EXPIRATION", campaign_id="c-9", payload={}), actor="test")
+    ledger.cycle([], [str(Job.objects.get(campaign_id="c-9").pk)], actor="worker:w-1", worker="w-1", now=timezone.now())
+    page = admin_client.get("/admin/")
+
+    assert_named(page)
+    assert "c-9" in page.content.decode()
+
+
+def test_what_died_is_named_with_its_failure_and_in_the_dry_run(admin_client: Client, job: Job) -> None:
+    """The newest dead letters, the campaigns they touch with a way to each, and what a retry is about to touch."""
+    dies(job)
+    failure = admin_client.get(f"/admin/jobs/failuregroup/{job.failure_key}/change/")
+
+    assert_named(failure)
+    assert f"failure={job.failure_key}&amp;state=DEAD&amp;campaign_id__exact=c-2" in failure.content.decode()
+    assert_named(admin_client.post("/admin/jobs/job/", {"action": "retry", "_selected_action": [str(job.pk)]}))
+
+
+def test_the_audit_trail_names_what_was_moved(admin_client: Client, job: Job) -> None:
+    """Each line of a job; from the dashboard's latest actions of many jobs there is a way to them."""
+    dies(job)
+    service.retry([job], actor="user:ann", reason="mended")
+    others = [submit(Submission(type="EVENT_EXPIRATION", campaign_id=f"c-{n}", payload={}), actor="test")[0]
+              for n in range(2)]  # fmt: skip
+    service.cancel(others, actor="user:ann", reason="not needed")
+
+    assert_named(admin_client.get("/admin/jobs/auditentry/"))
+    assert "/admin/jobs/auditentry/?who=user%3Aann" in admin_client.get("/admin/").content.decode()
+
+
+def test_the_schedules_name_the_campaign_and_lead_to_it(admin_client: Client, job: Job) -> None:
+    """To the row on the campaign's page, where it says what holds it back."""
+    text = admin_client.get("/admin/jobs/schedulerow/").content.decode()
+
+    assert '<a href="/admin/jobs/campaignclock/c-2/change/?q=s-7">Northmarch</a>' in text
+
+
+@pytest.mark.parametrize(
+    ("term", "way"),
+    [("north", "/admin/jobs/campaignclock/c-2/change/"), ("river", "/admin/jobs/campaignclock/c-2/change/?q=s-7")],
+)
+def test_the_palette_leads_to_campaigns_and_towns_by_name(admin_client: Client, job: Job, term: str, way: str) -> None:
+    """Where it says why a town has not grown."""
+    page = admin_client.get("/admin/search/", {"s": term, "extended": "1"})
+
+    assert f'href="{way}"' in page.content.decode()
+
+
+def test_times_are_shown_with_their_zone(admin_client: Client, job: Job) -> None:
+    """The one of the person who looks."""
+    admin_client.cookies["zone"] = "America/Sao_Paulo"
+    local = f"{job.due_at.astimezone(ZoneInfo('America/Sao_Paulo')):%Y-%m-%d %H:%M:%S %Z}"
+
+    assert local.endswith(" -03")
+    for page in (f"jobs/job/{job.pk}/change/", "jobs/job/"):
+        assert f"<small>{local}</small>" in admin_client.get(f"/admin/{page}").content.decode()

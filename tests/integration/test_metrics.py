@@ -155,6 +155,9 @@ def test_the_dashboard_asks_for_metrics_that_exist(client: Client, sandbox: Sand
             words = {w.removesuffix("_bucket") for w in _words(target["expr"])}
             named = {w for w in words if w.startswith(("scheduler_", "process_"))}
             assert named, panel["title"]
+            # Each web process that is scraped tells of the whole service: a sum must not count it twice.
+            ratio = " / " in target["expr"] or "_bucket" in target["expr"]
+            assert ratio or "sum" not in words or "max" in words, panel["title"]
             assert named <= families, panel["title"]
 
 

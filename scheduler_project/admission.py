@@ -10,6 +10,9 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
+import structlog
+
+log = structlog.get_logger(__name__)
 AT_ONCE: Final = 16  #: below DATABASE_POOL_SIZE, so that checks find a connection
 WAITING: Final = 112
 FOR_PROBES: Final = 8
@@ -40,10 +43,10 @@ class Admission:
         if environ["PATH_INFO"].startswith(PROBES):
             return self._application(environ, start_response)
         if not self._room.acquire(blocking=False):
-            return _refuse(start_response)
+            return _refuse(environ, start_response, why="no room")
         if not self._turns.acquire(timeout=self._patience_s):
             self._room.release()
-            return _refuse(start_response)
+            return _refuse(environ, start_response, why=f"no turn within {self._patience_s:g} s")
         try:
             return _Answer(self._application(environ, start_response), self._leave)
         except BaseException:
@@ -73,7 +76,8 @@ class _Answer:
             self._leave()
 
 
-def _refuse(start_response: Any) -> list[bytes]:
+def _refuse(environ: dict[str, Any], start_response: Any, *, why: str) -> list[bytes]:
+    log.warning("web.full", path=environ["PATH_INFO"], reason=why, next="told to come again; /health says what is down")
     body = json.dumps({"error": "this web process is full: try again in some seconds, or look at /health"}).encode()
     headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body))), ("Retry-After", "5")]
     start_response("503 Service Unavailable", headers)

@@ -28,6 +28,7 @@ log = structlog.get_logger(__name__)
 FUNCTION: Final = "jobs.engine.perform.perform"  # for RQ's own workers; it finds its job's id by itself
 MARGIN: Final = timedelta(seconds=30)  # submitters feed a little further than the feeder: nothing falls between
 BATCH: Final = 500  # jobs a script: it holds Redis for a few milliseconds
+RECOUNTED: Final = 20_000  # ids of a list: it holds Redis for some ten milliseconds
 _QUEUES: Final = {priority.value: priority.queue for priority in Priority}
 
 AnyJob = Job | Claimed | Carried
@@ -69,6 +70,11 @@ def drop(jobs: Sequence[AnyJob]) -> None:
     for start in range(0, len(jobs), BATCH):
         rows = [(str(job.id), queue_of(job), job.campaign_id) for job in jobs[start : start + BATCH]]
         script("drop").run(keys.redis(), jobs=rows)
+
+
+def recount(queue: str) -> None:
+    """Put a queue's fair turns right. Raises redis.RedisError."""
+    script("recount").run(keys.redis(), queue=queue, turn=TURN, most=RECOUNTED)
 
 
 def carry_after_commit(jobs: Sequence[AnyJob]) -> None:

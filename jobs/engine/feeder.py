@@ -212,6 +212,7 @@ class Feeder:
         for queue in settings.QUEUE_NAMES:
             board.trim(queue, self._connection)
             board.forget_gone(queue, self._connection)
+            carrier.recount(queue)
         for queue in settings.RQ_QUEUES:
             self._clean_up_as_rq(queue)
         if deleted:

@@ -13,7 +13,7 @@ from rq.job import Job as RQJob
 
 from jobs import service
 from jobs.engine import carrier, keys
-from jobs.engine.feeder import fold_outcomes
+from jobs.engine.feeder import Feeder, fold_outcomes
 from jobs.engine.scripts import TURN
 from jobs.engine.worker import Worker
 from jobs.models import AuditEntry, Job, OutcomeMinute
@@ -119,6 +119,22 @@ def test_a_queue_that_lost_its_counts_goes_on(redis: Redis, sandbox: SandboxApi)
 
     assert Job.objects.filter(state="SUCCEEDED").count() == TURN
     assert not redis.keys("scheduler:share:*")
+
+
+def test_a_campaign_that_lost_its_turn_behind_a_busy_list_has_it_again(redis: Redis) -> None:
+    """Ids whose jobs were evicted or deleted left the list and were never counted off; it never comes to its end."""
+    lost = submit(TURN, campaign_id="campaign-1")
+    busy = submit(5, campaign_id="campaign-2")
+    queue = django_rq.get_queue("normal")
+    for job in lost:
+        redis.lrem(queue.key, 1, str(job.pk))
+    (waiting,) = submit(1, campaign_id="campaign-1", due_at=timezone.now())
+    assert redis.llen(queue.key) == len(busy)
+
+    Feeder(redis)._clean_up(timezone.now())
+
+    assert redis.lrange(queue.key, -1, -1) == [str(waiting.pk).encode()]
+    assert redis.hgetall("scheduler:share:normal") == {b"campaign-1": b"1", b"campaign-2": b"5"}
 
 
 def test_a_stranger_waits_behind_ours(redis: Redis, sandbox: SandboxApi) -> None:

@@ -1,0 +1,19 @@
+-- Counts anew whose ids stand in a queue's list, and lets in what has room: ids whose job is gone left without being
+-- counted off, and a campaign that seems to have its turn there, and has not, would wait for ever behind a busy list.
+-- ARGV[1]: {queue, turn, most}; how many ids were let in; a longer list than `most` is left alone.
+local given = cmsgpack.unpack(ARGV[1])
+local list, shares = list_key(given.queue), share_key(given.queue)
+if redis.call('LLEN', list) > given.most then return 0 end
+local counts = {}
+for _, id in ipairs(redis.call('LRANGE', list, 0, -1)) do
+  local campaign = redis.call('HGET', 'rq:job:' .. id, 'campaign')
+  if campaign then counts[campaign] = (counts[campaign] or 0) + 1 end
+end
+redis.call('DEL', shares)
+for campaign, count in pairs(counts) do redis.call('HSET', shares, campaign, count) end
+local entered = 0
+for _, campaign in ipairs(redis.call('HKEYS', backlogged_key(given.queue))) do
+  entered = entered + fill(given.queue, campaign, given.turn)
+end
+if entered > 0 then redis.call('PUBLISH', 'scheduler:queued', '1') end
+return entered

@@ -70,11 +70,20 @@ def _await_redis(process: "subprocess.Popen[bytes]", port: int, folder: Path) ->
     for _ in range(100):
         if process.poll() is not None:
             raise CannotStart(f"redis-server ended at once: see {folder / 'redis.log'}")
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
+        if _answers_ping(port):
+            return
         time.sleep(0.1)
     raise CannotStart(f"redis-server does not answer on port {port}: see {folder / 'redis.log'}")
+
+
+def _answers_ping(port: int) -> bool:
+    """Not while it reads its append-only file: then it takes connections and refuses commands."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as probe:
+            probe.sendall(b"PING\r\n")
+            return probe.recv(16).startswith(b"+PONG")
+    except OSError:
+        return False
 
 
 class Supervisor(Manager):

@@ -17,7 +17,7 @@ from redis import RedisError
 from jobs import control, recent_actions
 from jobs.admin.listing import shown, state_counts
 from jobs.components import components
-from jobs.engine import keys
+from jobs.engine import holds, keys
 from jobs.histogram import OBJECTIVE_MS, OBJECTIVE_SHARE
 from jobs.life import TONES, name_all
 from jobs.main_api.breaker import Fault, Snapshot
@@ -39,7 +39,7 @@ class Queue:
 
     priority: Priority
     depth: int
-    oldest_due: datetime | None  #: of the job that is taken next
+    oldest_due: datetime | None  #: of the job that is taken next, or of the first that a pause holds back
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,21 +53,26 @@ class Breaker:
 
 def queues(now: datetime) -> list[Queue]:
     """By queue: how many ids Redis carries, and since when the job at its head is due. Raises redis.RedisError."""
-    with keys.redis().pipeline(transaction=False) as pipeline:
-        for priority in reversed(Priority):
-            pipeline.llen(f"rq:queue:{priority.queue}")
-            pipeline.lindex(f"rq:queue:{priority.queue}", 0)
-            pipeline.hvals(keys.BACKLOGGED.format(priority.queue))
-        answers: list[Any] = pipeline.execute()
-    heads = [head.decode() if head else "" for head in answers[1::3]]
-    ours = [head for head in heads if len(head) == 36]
+    carried = [(priority, *_waiting(priority.queue)) for priority in reversed(Priority)]
+    ours = [head for _, _, heads in carried for head in heads if len(head) == 36]
     due = {str(i): at for i, at in Job.objects.filter(id__in=ours).values_list("id", "due_at")} if ours else {}
     return [
-        Queue(priority, length + sum(map(int, backlogs)), due.get(head))
-        for priority, length, backlogs, head in zip(
-            reversed(Priority), answers[0::3], answers[2::3], heads, strict=True
-        )
+        Queue(priority, depth, min((due[head] for head in heads if head in due), default=None))
+        for priority, depth, heads in carried
     ]
+
+
+def _waiting(queue: str) -> tuple[int, list[str]]:
+    """How many ids wait in a queue, its backlogs and behind pauses; the first ids of the queue and of each pause."""
+    connection = keys.redis()
+    parked = holds.parked(queue, connection)
+    with connection.pipeline(transaction=False) as pipeline:
+        pipeline.hvals(keys.BACKLOGGED.format(queue))
+        pipeline.llen(f"rq:queue:{queue}")
+        for key in (f"rq:queue:{queue}", *parked):
+            pipeline.lindex(key, 0)
+        backlogs, listed, *heads = pipeline.execute()
+    return listed + sum(map(int, backlogs)) + sum(parked.values()), keys.texts([head for head in heads if head])
 
 
 def running() -> list[Job]:

@@ -11,6 +11,7 @@ from redis import Redis
 from rq.job import Job as RQJob
 
 from jobs import control, life, pauses, service
+from jobs.admin import dashboard
 from jobs.engine import board, keys
 from jobs.engine.feeder import Feeder
 from jobs.engine.scripts import TURN
@@ -48,6 +49,8 @@ def test_what_is_paused_waits_while_all_else_runs(redis: Redis, sandbox: Sandbox
 
     assert (states(held), states(others)) == ({"QUEUED"}, {"SUCCEEDED"})
     assert django_rq.get_queue("high").count == 5
+    shown = {queue.priority.queue: queue for queue in dashboard.queues(timezone.now())}
+    assert (shown["high"].depth, shown["high"].oldest_due) == (5, held[0].due_at)
     assert pauses.resume(kind, name, actor="user:bob", reason="go on")
     work(redis)
     assert states(held) == {"SUCCEEDED"}

@@ -175,6 +175,8 @@ class PauseAdmin(PauseAdminBase):
     @may("jobs.pause_jobs")
     def stop_process(self, request: HttpRequest) -> HttpResponse:
         """The question first; then the process is told."""
+        if not request.user.has_perm("jobs.pause_jobs"):
+            raise PermissionDenied
         key = request.POST.get("key") or request.GET.get("key", "")
         form = ReasonForm(request.POST or None)
         if request.method == "POST" and form.is_valid():

@@ -132,6 +132,7 @@ def test_a_viewer_sees_and_cannot_act(person: Client, redis: Redis) -> None:
         (BREAKER, {"state": "open"}),
     ):
         assert person.post(path, form).status_code == 403
+    assert person.get(f"{PROCESSES}stop/", {"key": "worker:w-1"}).status_code == 403
     assert [p.name for p in pauses.active()] == ["low"]
 
 

@@ -143,7 +143,7 @@ def holds(clock: CampaignClock, paused: Sequence[Pause], now: datetime) -> list[
     found = []
     if not clock.is_active:
         found.append(Hold("inactive", "The campaign is inactive in the main API; activating it there ends this."))
-    found += [hold for pause in paused if (hold := _of_pause(pause, clock.campaign_id))]
+    found += [hold for pause in paused if (hold := _of_pause(pause, clock))]
     try:
         found += _of_processes()
         found += _of_breaker(now)
@@ -157,11 +157,11 @@ def holds(clock: CampaignClock, paused: Sequence[Pause], now: datetime) -> list[
     return found
 
 
-def _of_pause(pause: Pause, campaign_id: str) -> Hold | None:
-    says = f"{pauses.in_words(pause)}."
+def _of_pause(pause: Pause, clock: CampaignClock) -> Hold | None:
+    says = f"{pauses.in_words(pause, clock.name if pause.kind == PauseKind.CAMPAIGN else '')}."
     says = says[0].upper() + says[1:]
     if pause.kind == PauseKind.CAMPAIGN:
-        return Hold("paused", says) if pause.name == campaign_id else None
+        return Hold("paused", says) if pause.name == clock.campaign_id else None
     if pause.kind == PauseKind.TYPE:
         return Hold("paused", says, job_types=frozenset({pause.name}))
     types = frozenset(name for name, t in all_types().items() if Priority(t.priority).queue == pause.name)

@@ -11,7 +11,7 @@ from django.utils.text import capfirst
 from jobs import attempts, bulk, pauses, waiting
 from jobs.bulk import Verb
 from jobs.errors import InvalidJob
-from jobs.models import AuditEntry, CampaignClock, CronTask, Job, Pause, ScheduleRow
+from jobs.models import AuditEntry, CampaignClock, CronTask, Job, Pause, PauseKind, ScheduleRow
 from jobs.registry import all_types
 from jobs.states import MOVES, WAITING, State
 from jobs.words import relative, span, words
@@ -94,25 +94,27 @@ def origin(job: Job) -> str:
     return _BY.get(kind, f"{job.source} made it").format(name)
 
 
-def why(job: Job, last: AuditEntry | None, now: datetime, held_by: Sequence[Pause] = ()) -> str:
-    """Where the job is, since when and because of what, the pauses that hold it, and what comes next."""
+def why(job: Job, last: AuditEntry | None, now: datetime, held_by: Sequence[Pause] = (), campaign: str = "") -> str:
+    """Where the job is, since when and because of what, the pauses that hold it, and what comes next.
+
+    `campaign` is the name of its campaign, where that is known.
+    """
     reason = last.reason if last else ""
+    held = _held(held_by, campaign)
     since = span(now - job.moved_at)
     match State(job.state):
         case State.SCHEDULED:
             late = " It should have been queued by now: is a scheduler running?" if job.due_at < now else ""
-            return f"Waits for its due time, {relative(job.due_at, now)}.{late}{_held(held_by)}"
+            return f"Waits for its due time, {relative(job.due_at, now)}.{late}{held}"
         case State.QUEUED if held_by:
-            return f"Due for {since}, and held back:{_held(held_by)} Then the next free worker takes it."
+            return f"Due for {since}, and held back:{held} Then the next free worker takes it."
         case State.QUEUED:
             return f"Due; has waited {since} for a free worker."
         case State.RUNNING:
             lease = (job.lease_until and f" Its lease ends {relative(job.lease_until, now)} unless renewed.") or ""
             return f"Has run for {since} on {job.worker or 'a worker'}.{lease}"
         case State.RETRYING:
-            return (
-                f"Tried next {relative(job.due_at, now)}, because the last attempt ended so: {reason}.{_held(held_by)}"
-            )
+            return f"Tried next {relative(job.due_at, now)}, because the last attempt ended so: {reason}.{held}"
         case State.DEAD:
             return f"A dead letter for {since}: {reason or job.error}. Nothing happens until somebody retries it."
         case State.SKIPPED:
@@ -123,8 +125,9 @@ def why(job: Job, last: AuditEntry | None, now: datetime, held_by: Sequence[Paus
             return f"Done {since} ago."
 
 
-def _held(pauses_: Sequence[Pause]) -> str:
-    return "".join(f" {capfirst(pauses.in_words(pause))}." for pause in pauses_)
+def _held(held_by: Sequence[Pause], campaign: str) -> str:
+    names = (campaign if pause.kind == PauseKind.CAMPAIGN else "" for pause in held_by)
+    return "".join(f" {capfirst(pauses.in_words(p, name))}." for p, name in zip(held_by, names, strict=True))
 
 
 def timeline(trail: Sequence[AuditEntry], now: datetime) -> list[Step]:
@@ -200,7 +203,7 @@ def context(job: Job, now: datetime) -> dict[str, Any]:
     return {
         "job": job,
         "sentence": title(job, entity, campaign),
-        "why": why(job, trail[-1] if trail else None, now, held_by),
+        "why": why(job, trail[-1] if trail else None, now, held_by, campaign.name if campaign else ""),
         "held_by": held_by,
         "holds": waiting.holds(job, now),
         "origin": origin(job),

@@ -61,5 +61,7 @@ def _turn(job: Job) -> list[str]:
         return []
     more = "more than " if len(ahead) > MOST_COUNTED else ""
     queue = Priority(job.priority).queue
-    text = f"{more}{same:,} jobs of the queue {queue} were there before it; campaigns take turns of {TURN}."
-    return [text[0].upper() + text[1:]] + ([f"{higher:,} more urgent jobs go first."] if higher else [])
+    jobs = "job" if same == 1 else "jobs"
+    text = f"{more}{same:,} {jobs} of the queue {queue} came before it; campaigns take turns of {TURN}."
+    urgent = "1 more urgent job goes first." if higher == 1 else f"{higher:,} more urgent jobs go first."
+    return [text[0].upper() + text[1:]] + ([urgent] if higher else [])

@@ -106,6 +106,7 @@ def test_disabled_until_a_time_it_is_enabled_again_by_itself(admin_client: Clien
     one.refresh_from_db()
 
     assert "migration" in page
+    assert f"It is disabled until {until:%Y-%m-%d %H:%M} UTC: before that none of these comes." in page
     assert not enabled_before
     assert one.enabled
     assert one.next_fire_at is not None

@@ -93,7 +93,7 @@ def test_a_note_and_an_acknowledgement_are_kept_with_who(admin_client: Client, r
 
     assert open_ones == []
     assert "the world was restored" in known
-    assert "Acknowledged by user:admin" in known
+    assert "Acknowledged by admin" in known
     assert "Came again" in again.content.decode()
     assert {(a.actor, a.verb, a.reason) for a in OperatorAct.objects.all()} == {
         ("user:admin", "noted", ""),

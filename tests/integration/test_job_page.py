@@ -17,7 +17,7 @@ from jobs.main_api.calls import MOST_NOTED, ApiCall, Calls, note
 from jobs.main_api.client import MainApi
 from jobs.models import AuditEntry, Job
 from jobs.service import Submission
-from jobs.states import State
+from jobs.states import Priority, State
 from tests.integration.test_admin_jobs import JOBS, some
 from tests.servers import SandboxApi
 
@@ -107,6 +107,9 @@ def test_a_queued_job_says_what_it_waits_for(admin_client: Client, redis: Redis,
     some_are_first = service.submit_many(
         [Submission(type="EVENT_EXPIRATION", campaign_id=f"c-{n}", payload={}) for n in range(3)], actor="test"
     )
+    service.submit(
+        Submission(type="EVENT_EXPIRATION", campaign_id="c-9", payload={}, priority=Priority.HIGH), actor="test"
+    )
     job, _ = service.submit(Submission(type="EVENT_EXPIRATION", campaign_id="c", payload={}), actor="test")
     for _ in range(10):
         api.breaker.failed(TransientError("HTTP 500"), probe=False)
@@ -117,7 +120,8 @@ def test_a_queued_job_says_what_it_waits_for(admin_client: Client, redis: Redis,
     assert len(some_are_first) == 3
     assert "No worker is running" in told
     assert "circuit breaker to the main API is open" in told
-    assert "3 jobs of the queue normal were there before it" in told
+    assert "3 jobs of the queue normal came before it" in told
+    assert "1 more urgent job goes first." in told
     assert "pan_tool" in text
 
 

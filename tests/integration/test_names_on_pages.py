@@ -12,7 +12,7 @@ from redis import Redis
 from jobs import ledger, service
 from jobs.failure import failure_of
 from jobs.ledger import Ending
-from jobs.models import CampaignClock, Job, ScheduleRow
+from jobs.models import CampaignClock, CronTask, Job, ScheduleRow
 from jobs.service import Submission, submit
 from jobs.states import State
 
@@ -110,3 +110,17 @@ def test_times_are_shown_with_their_zone(admin_client: Client, job: Job) -> None
     assert local.endswith(" -03")
     for page in (f"jobs/job/{job.pk}/change/", "jobs/job/"):
         assert f"<small>{local}</small>" in admin_client.get(f"/admin/{page}").content.decode()
+
+
+def test_times_are_asked_for_with_their_zone(admin_client: Client, job: Job) -> None:
+    """Wherever one is typed in."""
+    admin_client.cookies["zone"] = "America/Sao_Paulo"
+    task = CronTask.objects.order_by("pk")[0]
+    pages = [admin_client.get(f"/admin/jobs/{page}") for page in (
+        "pause/", "auditentry/", "campaignclock/c-2/change/", f"crontask/{task.pk}/change/", "job/")]  # fmt: skip
+    due_at = timezone.now() + timedelta(hours=1)
+    later, _ = submit(Submission(type="EVENT_EXPIRATION", campaign_id="c", payload={}, due_at=due_at), actor="test")
+    pages.append(admin_client.post("/admin/jobs/job/", {"action": "reschedule", "_selected_action": [str(later.pk)]}))
+
+    for page in pages:
+        assert "(America/Sao_Paulo" in page.content.decode()

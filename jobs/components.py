@@ -26,14 +26,20 @@ class Component:
     message: str
 
 
-_ROLES: Final = {"worker", "scheduler", "listener"}  # without which no job runs; others are shown where they are
+_ROLES: Final = {"worker", "scheduler", "listener"}  # without which no job runs; others where they are, or are expected
 Source = Callable[[], Sequence[Component]]
 _sources: dict[str, Source] = {}
+_expected: set[str] = set()
 
 
 def add_source(name: str, source: Source) -> None:
     """Let `source` tell of components too; it must answer at once and raise nothing. A second of one name replaces."""
     _sources[name] = source
+
+
+def expect(role: str) -> None:
+    """Tell of processes of this role, started by the command of its name, although none may have been seen."""
+    _expected.add(role)
 
 
 def components() -> list[Component]:
@@ -53,7 +59,7 @@ def processes() -> list[Component]:
         _workers([w for w in words if w.role == "worker"]),
         _led("scheduler", "rqscheduler", words),
         _led("listener", "pubsub_listener", words),
-        *(_led(role, role, words) for role in sorted({w.role for w in words} - _ROLES)),
+        *(_led(role, role, words) for role in sorted({*_expected, *(w.role for w in words)} - _ROLES)),
         _breaker(),
     ]
 

@@ -163,12 +163,21 @@ def test_the_page_comes_while_redis_is_away(admin_client: Client, redis: Redis, 
 def test_a_source_that_is_added_is_shown(admin_client: Client, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever watches more tells it; without any, the processes are still there."""
     monkeypatch.setattr(components, "_sources", {})
+    monkeypatch.setattr(components, "_expected", set())
     alone = {c.name for c in components.components()}
     components.add_source("test", lambda: [Component("moon", "degraded", "waning")])
     text = admin_client.get(PAGE).content.decode()
 
     assert alone == {"workers", "scheduler", "listener", "breaker"}
     assert "waning" in text
+
+
+def test_a_monitor_that_never_ran_is_missed(redis: Redis) -> None:
+    """Without it nobody is alerted: the line of components says so."""
+    found = {c.name: c for c in components.components()}
+
+    assert found["monitor"].status == "down"
+    assert "start manage.py monitor" in found["monitor"].message
 
 
 def test_monitoring_never_keeps_the_page_waiting(redis: Redis) -> None:

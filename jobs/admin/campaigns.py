@@ -45,7 +45,8 @@ class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
     list_display = ("called", "active", "clock", "processed", "row_count", "next_row", "seen")
     list_display_links = ("called",)
     list_filter = ("is_active",)
-    list_before_template = "jobs/campaign_list.html"
+    list_before_template = "jobs/list_style.html"
+    when_empty = "The listener asks the main API for all campaigns when it starts: is one running under Processes?"
     list_per_page = 50
     show_full_result_count = False
     sortable_by = ()

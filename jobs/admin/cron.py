@@ -95,7 +95,7 @@ class CronTaskAdmin(CronTaskAdminBase):
     list_display = ("called", "means", "fires_next", "is_on", "last", "misfire")
     list_display_links = ("called",)
     list_filter = ("enabled",)
-    list_before_template = "jobs/cron_list.html"
+    list_before_template = "jobs/list_style.html"
     search_fields = ("name", "type", "campaign_id")
     sortable_by = ()
     actions = ["run_now", "enable", "disable"]

@@ -130,8 +130,8 @@ def tiles(sums: Slot, counts: dict[State, int], wanted: Range) -> list[dict[str,
         {"name": "Lateness, p95", "value": ms(sums.p95_ms), "link": "#lateness", "icon": "hourglass_bottom",
          "says": f"p50 {ms(sums.p50_ms)}, longest {ms(sums.max_ms)}",
          "tone": "good" if (sums.p95_ms or 0) <= OBJECTIVE_MS else "bad"},
-        {"name": "Run time", "value": ms(sums.run_mean_ms), "link": "#times", "says": f"longest {ms(sums.run_ms_max)}",
-         "icon": "avg_pace", "tone": "calm"},
+        {"name": "Run time", "value": ms(sums.run_mean_ms), "link": "#times", "icon": "avg_pace",
+         "says": f"longest {ms(sums.run_ms_max if sums.jobs else None)}", "tone": "calm"},
         *(_tile(state, counts[state], f"{jobs}?state={state.value}") for state in (
             State.RUNNING, State.QUEUED, State.SCHEDULED, State.RETRYING, State.DEAD)),
     ]  # fmt: skip

@@ -51,6 +51,7 @@ class JobAdmin(JobAdminBase):
     list_filter_submit = True
     list_fullwidth = True
     list_before_template = "jobs/tabs.html"
+    list_after_template = "jobs/no_jobs.html"
     says_when_empty = True  # its own template does
     search_fields = ("id",)  # what is searched is listing.search
     search_help_text = "Id, campaign, entity, payload or error"

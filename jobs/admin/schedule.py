@@ -30,6 +30,7 @@ class ScheduleRowAdmin(ReadOnly, ScheduleRowAdminBase):
     list_filter = ("entity_type", "event_type", "clock")
     search_fields = ("entity_id", "entity_name", "campaign_id")
     show_full_result_count = False
+    when_empty = "The jobs that recalculate schedules make them: Recalculate now on a campaign's page looks at once."
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ScheduleRow]:
         """With the names of the campaigns; one query."""

@@ -43,6 +43,28 @@ def test_pages_answer(operator: Client, redis: Redis, page: str) -> None:
     assert operator.get(f"/admin/{page}").status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("page", "empty", "narrowed"),
+    [
+        ("jobs/job/", "There is no job yet: they come from", "No job matches."),
+        ("jobs/campaignclock/", "There is no campaign yet. The listener asks", "No campaign matches."),
+        ("jobs/schedulerow/", "There is no schedule row yet. The jobs that recalculate", "No schedule row matches."),
+        ("jobs/crontask/", "There is no cron task yet. ", "No cron task matches."),
+    ],
+)
+def test_an_empty_list_says_once_what_to_do_next(
+    operator: Client, redis: Redis, page: str, empty: str, narrowed: str
+) -> None:
+    """Something else where a search or a filter found nothing."""
+    CronTask.objects.all().delete()
+    plain = operator.get(f"/admin/{page}").content.decode()
+    searched = operator.get(f"/admin/{page}", {"q": "nothing"}).content.decode()
+
+    assert empty in plain
+    assert narrowed in searched
+    assert (plain.count("ops-empty"), searched.count("ops-empty")) == (1, 1)
+
+
 def test_cancelling_in_the_admin_is_audited(operator: Client, redis: Redis) -> None:
     """The action does it, with the person's name and reason."""
     job = a_job()

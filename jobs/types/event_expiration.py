@@ -52,7 +52,7 @@ def _sum_of(failed: dict[str, JobError], *, expired: int) -> JobError:
         if isinstance(error, CircuitOpen | NotAuthorized):
             return error
     first = "; ".join(f"{name}: {error}" for name, error in list(failed.items())[:5])
-    text = f"{expired} events expired, {len(failed)} failures: {first}"
+    text = f"{expired} expired, {len(failed)} failed: {first}"
     if all(isinstance(error, PermanentError) for error in failed.values()):
         return PermanentError(text)
     waits = [error.retry_after for error in failed.values() if isinstance(error, TransientError) and error.retry_after]

@@ -135,7 +135,7 @@ def test_pause_a_campaign_and_see_that_nothing_runs(service: Service, visit: Ope
         free = service.submit("EVENT_EXPIRATION", "campaign-1", {}, dueAt=now())
         service.await_state(free, "SUCCEEDED")
     page.goto(f"{JOBS}{held}/change/")
-    expect(page.locator(".ops-why")).to_contain_text("campaign-2 is paused by olga until")
+    expect(page.locator(".ops-why")).to_contain_text("(campaign-2) is paused by olga until")
     expect(page.get_by_label("Held back by operators")).to_contain_text("the players are on a break")
 
     assert service.state(held) == "QUEUED"
@@ -285,6 +285,9 @@ from jobs import control, pauses
 pauses.{pause}('queue', 'low', actor='command', reason='tidy up first')
 control.set_breaker('{breaker}', actor='command', reason='repair')
 """
+#: Cells of tables that are cards on a phone.
+BESIDE = """[...document.querySelectorAll('.ops-stack td > *')]
+  .filter(e => e.getBoundingClientRect().right > innerWidth).map(e => e.textContent).slice(0, 2)"""
 CONTRAST = {"resultTypes": ["violations"], "runOnly": {"type": "rule", "values": ["color-contrast"]}}
 
 
@@ -309,6 +312,7 @@ def test_pages_can_be_read_by_everybody(service: Service, visit: Open) -> None:
         page.set_viewport_size({"width": NARROW, "height": 844})
         wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
         faults += [f"{where} is {wide} px too wide"] if wide > 0 else []
+        faults += [f"{where}: {words!r} is beside the screen" for words in page.evaluate(BESIDE)]
         repeated = [
             "#nav-sidebar",
             ".ops-banner",

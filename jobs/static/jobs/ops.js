@@ -11,7 +11,7 @@
   let waiting = false;
 
   const linkOf = (path) => [...document.querySelectorAll("#nav-sidebar a[href]")].findLast((a) => a.pathname === ADMIN + path);
-  const nameOf = (link) => link.innerText.trim().split("\n").findLast((words) => !/^\d+$/.test(words.trim())); // a number is a badge
+  const nameOf = (link) => link.innerText.split("\n").findLast((words) => /[^\d\s]/.test(words)).trim(); // a number is a badge
 
   function line(list, keys, words) {
     const row = list.appendChild(document.createElement("div"));

@@ -1,12 +1,15 @@
 """What stands in the banner of every page, and what django-rq's pages need to know of our jobs."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from django import template
 from django.conf import settings
+from django.utils import timezone
 
 from jobs import pauses, rq_jobs, standing
 from jobs.models import Job
+from jobs.templatetags.ops import moment
 
 register = template.Library()
 
@@ -30,6 +33,15 @@ def by_urgency(queues: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """django-rq's queues in the order in which workers look at them."""
     order = list(settings.RQ_QUEUES)
     return sorted(queues, key=lambda queue: order.index(queue["name"]))
+
+
+@register.inclusion_tag("jobs/moment.html")
+def rq_moment(at: datetime | str | None) -> dict[str, Any]:
+    """A moment as RQ and django-rq give it, in UTC without saying so or as text of TIME_ZONE, like all others."""
+    if isinstance(at, str):
+        text = datetime.strptime(at, "%Y-%m-%d, %H:%M:%S") if at[:1].isdigit() else None  # noqa: DTZ007 - see below
+        return moment(text and text.replace(tzinfo=timezone.get_default_timezone()))
+    return moment(at and at.replace(tzinfo=at.tzinfo or UTC))
 
 
 @register.simple_tag

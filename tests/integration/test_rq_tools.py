@@ -1,6 +1,7 @@
 """RQ's own tools on our queues: they show what there is, and none of them makes a job run twice or by half."""
 
 import json
+import re
 import time
 import zlib
 from datetime import UTC, datetime, timedelta
@@ -212,6 +213,18 @@ def test_every_page_of_the_dashboard_answers(operator: Client, redis: Redis, san
     assert str(failed.pk) in operator.post(f"/admin/queues/queues/confirm-action/{QUEUE}/", form).content.decode()
     queues = {q["name"]: q for q in json.loads(text(operator, "/admin/queues/stats.json"))["queues"]}
     assert (queues["normal"]["failed_jobs"], queues["normal"]["finished_jobs"], queues["normal"]["jobs"]) == (1, 2, 1)
+
+
+def test_times_of_the_dashboard_are_the_reader_s(operator: Client, redis: Redis, sandbox: SandboxApi) -> None:
+    """With their zone, as on all other pages; RQ has them in UTC."""
+    operator.cookies["zone"] = "America/Sao_Paulo"
+    submit(1)
+    waiting = text(operator, "/admin/queues/")
+    work(redis)
+
+    for page in (waiting, text(operator, f"{BASE}/finished/")):
+        assert re.search(r"<small>20\d\d-\d\d-\d\d \d\d:\d\d:\d\d -03</small>", page)
+        assert "now</span>" in page or "s ago</span>" in page
 
 
 def test_started_jobs_are_listed_although_one_was_forgotten_meanwhile(operator: Client, redis: Redis) -> None:

@@ -71,6 +71,8 @@ class CronTaskForm(forms.ModelForm[CronTask]):
                 self.fields[name].widget.attrs |= live | {"autocomplete": "off", "spellcheck": "false"}
         if "time_zone" in self.fields:
             self.fields["time_zone"].widget.attrs["list"] = "time-zones"
+        if "disabled_until" in self.fields:
+            self.fields["disabled_until"].help_text += f"; in {timezone.get_current_timezone_name()}"
 
     def clean_disabled_until(self) -> Any:
         """A time to come."""

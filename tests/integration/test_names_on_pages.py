@@ -124,3 +124,4 @@ def test_times_are_asked_for_with_their_zone(admin_client: Client, job: Job) -> 
 
     for page in pages:
         assert "(America/Sao_Paulo" in page.content.decode()
+    assert "empty: by hand; in America/Sao_Paulo" in pages[3].content.decode()

@@ -51,8 +51,7 @@ def _for_clients(view: View) -> View:
         try:
             return view(request, actor=actors.token(name), **kwargs)
         except InvalidJob as bad:
-            field = "dueAt" if bad.field == "due_at" else bad.field  # as the client wrote it
-            return _error(400, field + str(bad).removeprefix(bad.field), field)
+            return _error(400, str(bad), bad.field)
         except StateConflict as conflict:
             return _error(409, str(conflict))
         except Job.DoesNotExist:

@@ -142,7 +142,7 @@ def reschedule(jobs: Iterable[Job], *, due_at: datetime, actor: str, reason: str
 
     Raises InvalidJob when `due_at` is naive or beyond the limits.
     """
-    _check_due(due_at, "due_at", timezone.now())
+    _check_due(due_at, "dueAt", timezone.now())
     report = _move_each(
         "Rescheduled", jobs, RESCHEDULABLE, lambda job: Move(job, State.SCHEDULED, reason, {"due_at": due_at}), actor
     )
@@ -197,7 +197,7 @@ def _move_each(
 
 def _job(submission: Submission, actor: str, now: datetime) -> Job:
     job_type = type_named(submission.type)
-    campaign_id = submission.campaign_id or ""
+    campaign_id = "" if submission.campaign_id is None else submission.campaign_id
     if not isinstance(campaign_id, str) or len(campaign_id) > LONGEST_ID:
         raise InvalidJob("campaignId", f"expected a string of at most {LONGEST_ID} characters")
     if not campaign_id and not job_type.all_campaigns:
@@ -206,7 +206,7 @@ def _job(submission: Submission, actor: str, now: datetime) -> Job:
     _check_text("campaignId", campaign_id)
     _check_payload(submission.payload)
     due_at = payload.due_at() or submission.due_at or now
-    _check_due(due_at, "payload.executeAt" if payload.due_at() else "due_at", now)
+    _check_due(due_at, "payload.executeAt" if payload.due_at() else "dueAt", now)
     due_at = due_at.astimezone(UTC)  # the statements write it as it reads
     subject = payload.subject() if submission.subject is None else submission.subject
     due_key = submission.clock_due.isoformat() if submission.clock_due else due_at.isoformat()

@@ -64,7 +64,7 @@ def act(model_admin: Any, request: HttpRequest, verb_name: str, jobs: QuerySet[J
         try:
             return _do(request, verb, jobs, form.cleaned_data)
         except InvalidJob as bad:
-            form.add_error("due_at", str(bad))
+            form.add_error("due_at", str(bad).removeprefix(f"{bad.field}: ").capitalize())
             if "step" in request.POST:
                 return JsonResponse({"error": str(bad)}, status=400)
     elif confirmed and "step" in request.POST:

@@ -69,7 +69,9 @@ class NewJobForm(forms.Form):
 
     def _named(self, field: str) -> str | None:
         """The form's field for a field of the job; None: the fault stands above the form."""
-        name = {"campaignId": "campaign_id"}.get(field, field.removeprefix("payload.").partition("[")[0])
+        name = {"campaignId": "campaign_id", "dueAt": "due_at"}.get(
+            field, field.removeprefix("payload.").partition("[")[0]
+        )
         return name if name in self.fields else None
 
     def submission(self) -> Submission:

@@ -167,7 +167,8 @@ def test_the_api_submits_shows_and_commands(client: Client, redis: Redis) -> Non
 
 @pytest.mark.parametrize(
     ("body", "field"),
-    [({"type": "X"}, "type"), ([], "body"), ({"typo": 1}, "typo"),
+    [({"type": "X"}, "type"), ([], "body"), ({"typo": 1}, "typo"), ({"due_at": "soon"}, "due_at"),
+     ({"type": "EVENT_EXPIRATION", "campaignId": 0}, "campaignId"),
      ({"type": "EVENT_EXPIRATION", "dueAt": "soon"}, "dueAt"),
      ({"type": "EVENT_EXPIRATION", "dueAt": "2027-01-01T00:00:00"}, "dueAt")],
 )  # fmt: skip

@@ -110,6 +110,9 @@ def test_backoff_grows_to_its_bound(base_ms: int, failures: int, seed: int) -> N
         ({"type": "NO_SUCH"}, "type"),
         ({"type": None}, "type"),
         ({"campaign_id": 7}, "campaignId"),
+        ({"campaign_id": 0}, "campaignId"),  # nor is it the empty one of all campaigns
+        ({"campaign_id": False}, "campaignId"),
+        ({"campaign_id": []}, "campaignId"),
         ({"type": "DEFERRED_EFFECT", "payload": EFFECT, "campaign_id": ""}, "campaignId"),
         ({"type": "DEFERRED_EFFECT", "payload": {}}, "payload.effectId"),
         ({"type": "DEFERRED_EFFECT", "payload": {**EFFECT, "effectId": 5}}, "payload.effectId"),
@@ -133,7 +136,7 @@ def test_backoff_grows_to_its_bound(base_ms: int, failures: int, seed: int) -> N
         ({"payload": {"x": 1}}, "payload.x"),
         ({"priority": "URGENT"}, "priority"),
         ({"priority": True}, "priority"),
-        ({"due_at": datetime(2026, 1, 1)}, "due_at"),  # noqa: DTZ001
+        ({"due_at": datetime(2026, 1, 1)}, "dueAt"),  # noqa: DTZ001
     ],
 )
 @pytest.mark.django_db

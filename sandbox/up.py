@@ -14,6 +14,7 @@ from pathlib import Path
 
 from honcho import manager
 from honcho.manager import Manager
+from honcho.printer import Message, Printer
 
 
 class CannotStart(Exception):
@@ -86,11 +87,45 @@ def _answers_ping(port: int) -> bool:
         return False
 
 
+def stop_as_by_ctrl_c() -> None:
+    """SIGTERM and the end of the terminal (unless nohup ignores that) stop what is not supervised yet, too."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
+
+
+class Output(Printer):
+    """honcho's printer, which stops everything when nobody can read it: the terminal is gone, or `make up | head`."""
+
+    def write(self, message: Message) -> None:
+        """Write one message."""
+        try:
+            super().write(message)
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.output.fileno())
+            signal.raise_signal(signal.SIGTERM)
+
+
 class Supervisor(Manager):
-    """honcho's manager, which says whose end stops everything."""
+    """honcho's manager, which says whose end stops everything, and may be stopped while it starts."""
+
+    def __init__(self) -> None:
+        super().__init__(Output(sys.stdout))
+        self._asked = False
+
+    def _any_stopped(self) -> bool:
+        """What makes honcho's loop terminate all, once all have started."""
+        return self._asked or bool(super()._any_stopped())
 
     def terminate(self) -> None:
-        """Stop all processes, once."""
+        """Stop all processes, once, as soon as all have started: before that honcho knows not whom to stop."""
+        self._asked = True
+        if not self._all_started():
+            return
         if not self._terminating:
             for name, process in self._processes.items():
                 if process.get("returncode") is not None:

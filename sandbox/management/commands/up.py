@@ -11,7 +11,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
-from sandbox.up import CannotStart, Ports, commands, environment, start_redis, supervise
+from sandbox.up import CannotStart, Ports, commands, environment, start_redis, stop_as_by_ctrl_c, supervise
 
 
 class Command(BaseCommand):
@@ -26,6 +26,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Set up what is missing, then run until Ctrl-C."""
+        stop_as_by_ctrl_c()
         ports = Ports(settings.PORT, _port("UP_API_PORT", 9264), _port("UP_REDIS_PORT", 6390))
         var = Path(settings.BASE_DIR) / "var"
         Path(settings.STATIC_ROOT).mkdir(exist_ok=True)

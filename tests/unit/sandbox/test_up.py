@@ -14,7 +14,8 @@ from tests.servers import ROOT, Running, wait_until
 
 PROGRAM = """
 import subprocess, sys
-from sandbox.up import supervise
+from sandbox.up import stop_as_by_ctrl_c, supervise
+stop_as_by_ctrl_c()
 redis = subprocess.Popen(["sleep", "60"])
 code = 1
 try:
@@ -60,13 +61,52 @@ def test_the_end_of_one_is_the_end_of_all(supervisor: Running, name: str, before
     assert not [pid for pid in others if Path(f"/proc/{pid}").exists()]
 
 
-def test_ctrl_c_is_not_an_end_by_itself(supervisor: Running) -> None:
-    """All stop, nobody is blamed, and the exit code says SIGINT."""
-    supervisor.stop(signal.SIGINT)
+@pytest.mark.parametrize(
+    ("signum", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)],
+    ids=str,
+)
+def test_ctrl_c_is_not_an_end_by_itself(supervisor: Running, signum: signal.Signals, code: int) -> None:
+    """All stop, nobody is blamed, and the exit code says so; the same when the terminal is closed."""
+    others = [pid_of(supervisor.log.read_text(), each) for each in BEFORE_PID]
+
+    supervisor.stop(signum)
 
     said = supervisor.log.read_text()
     assert "everything stops" not in said
-    assert said.endswith("exit code 130\n")
+    assert said.endswith(f"exit code {code}\n")
+    assert not [pid for pid in others if Path(f"/proc/{pid}").exists()]
+
+
+def test_nobody_runs_on_unread() -> None:
+    """`make up | head`, or a terminal that is gone: the first line that nobody takes stops all."""
+    noisy = PROGRAM.replace('"one": ["sleep", "60"]', '"one": ["yes"]')
+    with subprocess.Popen([sys.executable, "-u", "-c", noisy], stdout=subprocess.PIPE, text=True, cwd=ROOT) as running:
+        assert running.stdout is not None
+        heard = ""
+        while not all(before in heard for before in BEFORE_PID):
+            heard += running.stdout.readline()
+        running.stdout.close()
+        assert running.wait(timeout=30) == 0
+
+    assert not [pid for pid in (pid_of(heard, each) for each in BEFORE_PID) if Path(f"/proc/{pid}").exists()]
+
+
+def test_a_stop_while_it_starts_is_kept() -> None:
+    """Ctrl-C before the first process has told its number stops it as soon as it has."""
+    early = """
+from sandbox.up import Supervisor
+supervisor = Supervisor()
+supervisor.add_process("one", "exec sleep 60")
+supervisor.terminate()
+supervisor.loop()
+"""
+    ended = subprocess.run(
+        [sys.executable, "-u", "-c", early], capture_output=True, text=True, cwd=ROOT, check=False, timeout=30
+    )
+
+    assert "one stopped (rc=-15)" in ended.stdout
+    assert ended.stderr == ""
 
 
 def test_a_port_in_use_is_one_line() -> None:

@@ -4,6 +4,7 @@
 """
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from croniter import CroniterBadDateError, croniter
 from environs import Env, EnvValidationError
 from marshmallow import ValidationError, validate
+from redis import ConnectionPool
 
 DEVELOPMENT_SECRET_KEY = "development-only-secret-key-never-used-in-production"  # noqa: S105
 LOG_LEVELS = ("error", "warn", "info", "debug", "verbose")
@@ -51,13 +53,42 @@ def _url(*schemes: str) -> Callable[[str], None]:
     def check(value: str) -> None:
         try:
             parts = urlsplit(value)
-            host_is_there = parts.port != 0 and bool(parts.netloc or parts.scheme in ("unix", "sqlite"))
+            host_is_there = parts.port != 0 and bool(parts.hostname or parts.scheme in ("unix", "sqlite"))
         except ValueError as error:  # of the port, or of an address of the sixth version
             raise ValidationError(f"is no URL: {error}") from None
         if parts.scheme not in schemes or not host_is_there:
             raise ValidationError(f"expected a URL beginning {' or '.join(s + '://' for s in schemes)}")
+        if any(character.isspace() for character in value):
+            raise ValidationError("holds white space")
 
     return check
+
+
+def _redis(value: str) -> None:
+    """What redis-py says only when it connects, or never: it takes /abc for database 0."""
+    _url("redis", "rediss", "unix")(value)
+    parts = urlsplit(value)
+    if parts.scheme == "unix":
+        if not parts.path:
+            raise ValidationError("names no socket")
+    elif not re.fullmatch(r"(/\d*)?", parts.path):
+        raise ValidationError(f"expected the number of a database, got {parts.path[1:]!r}")
+    try:
+        ConnectionPool.from_url(value).make_connection()
+    except (TypeError, ValueError) as error:
+        raise ValidationError(f"redis-py does not take it: {error}") from None
+
+
+def _database(value: str) -> None:
+    _url("sqlite", "postgres", "postgresql")(value)
+    parts = urlsplit(value)
+    name = parts.path[1:]
+    if not name:
+        raise ValidationError("names no database")
+    if parts.scheme == "sqlite" and name == ":memory:":
+        raise ValidationError("expected a file: each process would have a memory of its own")
+    if parts.scheme == "sqlite" and name.startswith("/") and not Path(name).parent.is_dir():
+        raise ValidationError(f"there is no folder {Path(name).parent}")
 
 
 def fires(expression: str) -> bool:
@@ -100,8 +131,8 @@ def _origins(value: list[str]) -> None:
 
 
 def _header(value: str) -> None:
-    if not (value.isascii() and value.isprintable()):
-        raise ValidationError("expected printable ASCII without line breaks")
+    if not (value.isascii() and value.isprintable() and value == value.strip()):
+        raise ValidationError("expected printable ASCII without line breaks, or spaces around it")
 
 
 VARIABLES: tuple[Variable, ...] = (
@@ -118,16 +149,10 @@ VARIABLES: tuple[Variable, ...] = (
         "str",
         "sqlite:///var/db.sqlite3",
         "postgres://… or sqlite:///path; must be set in production.",
-        _url("sqlite", "postgres", "postgresql"),
+        _database,
     ),
     Variable("DATABASE_POOL_SIZE", "int", 20, "Database connections one process may hold.", _positive()),
-    Variable(
-        "REDIS_URL",
-        "str",
-        "redis://localhost:6379",
-        "Redis for queues, leases, cache and pub/sub.",
-        _url("redis", "rediss", "unix"),
-    ),
+    Variable("REDIS_URL", "str", "redis://localhost:6379", "Redis for queues, leases, cache and pub/sub.", _redis),
     Variable(
         "API_URL", "str", "http://localhost:9264/graphql", "The main API's GraphQL endpoint.", _url("http", "https")
     ),

@@ -76,7 +76,7 @@ class Sandbox:
             return encoded
         answer = self.service.execute(query, request.get("variables"), request.get("operationName"))
         encoded = json.dumps(answer, separators=(",", ":")).encode()
-        if remembers and "errors" not in answer:
+        if remembers and _carried_out(answer):
             self._remembered[key] = (body, encoded)
             if len(self._remembered) > REMEMBERED:
                 self._remembered.popitem(last=False)
@@ -260,6 +260,12 @@ def _encode(answer: Answer, request_id: str) -> bytes:
 
 def _problem(code: str, message: str) -> Record:
     return {"errors": [{"message": message, "extensions": {"code": code}}]}
+
+
+def _carried_out(answer: Record) -> bool:
+    """Whether the world has changed; what was refused may be sent again under its key, once the cause is gone."""
+    results = answer["data"].values() if "errors" not in answer else ()
+    return bool(results) and not any(result.get("success") is False for result in results)
 
 
 def _json(body: bytes) -> Record:

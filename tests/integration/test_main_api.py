@@ -189,6 +189,16 @@ def test_an_inactive_effect_is_refused(api: MainApi, sandbox: SandboxApi) -> Non
         api.execute_effect("effect-1-4", {}, key="job-2")
 
 
+def test_a_key_does_not_keep_a_refusal(api: MainApi, sandbox: SandboxApi) -> None:
+    """Once its cause is gone the job is retried by hand, under its key: then the effect is executed."""
+    with pytest.raises(PermanentError, match="not active"):
+        api.execute_effect("effect-1-4", {}, key="job-2")
+
+    sandbox.control("POST", "effects", {"id": "effect-1-4", "isActive": True})
+
+    assert api.execute_effect("effect-1-4", {}, key="job-2").execution_id == "execution-1"
+
+
 def test_one_failing_event_costs_none_of_the_others(api: MainApi, sandbox: SandboxApi) -> None:
     """What stands before it has run, what stands after it is sent again."""
     for n in range(25):

@@ -30,8 +30,12 @@ class Ports:
     redis: int
 
     def check(self) -> None:
-        """Raise CannotStart for the first port that is in use."""
+        """Raise CannotStart for the first port that is in use, or meant for two."""
+        wanted: dict[int, str] = {}
         for variable, port in (("PORT", self.web), ("UP_API_PORT", self.api), ("UP_REDIS_PORT", self.redis)):
+            if port in wanted:
+                raise CannotStart(f"port {port} is meant for two: set {wanted[port]} or {variable} to another")
+            wanted[port] = variable
             with socket.socket() as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 try:

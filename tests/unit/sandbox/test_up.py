@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.up import Ports, environment
+from sandbox.up import CannotStart, Ports, environment
 from tests.servers import ROOT, Running, wait_until
 
 PROGRAM = """
@@ -124,6 +124,12 @@ def test_a_port_in_use_is_one_line() -> None:
     assert ended.stderr.splitlines() == [
         f"make up: port {port} is in use: set PORT to a free one, e.g. PORT={port + 100} make up"
     ]
+
+
+def test_one_port_cannot_be_meant_for_two() -> None:
+    """The sandbox's own port given to the web process is one line, too."""
+    with pytest.raises(CannotStart, match="port 9264 is meant for two: set PORT or UP_API_PORT to another"):
+        Ports(9264, 9264, 6390).check()
 
 
 def test_the_user_s_own_tokens_stay(monkeypatch: pytest.MonkeyPatch) -> None:

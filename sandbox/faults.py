@@ -36,7 +36,7 @@ class Faults:
                 raise BadFaults(f"{name}: unknown; known: {', '.join(known)}")
             number = isinstance(known[name], int | float) and not isinstance(known[name], bool)
             fits = isinstance(value, int | float) if number else isinstance(value, type(known[name]))
-            if not fits or (number and value < 0):
+            if not fits or (number and value < 0) or not _fitting_within(value):
                 raise BadFaults(f"{name}: got {value!r}")
         for name, value in wanted.items():
             setattr(self, name, value)
@@ -64,3 +64,12 @@ class Faults:
             table = world.settlements if name == "updateSettlement" else world.structures
             if args["id"] in table:
                 table[args["id"]]["version"] += 1
+
+
+def _fitting_within(value: Any) -> bool:
+    """Whether a list holds texts alone, a map only what is known of the rate limit, in numbers."""
+    if isinstance(value, list):
+        return all(isinstance(entry, str) for entry in value)
+    if isinstance(value, dict):
+        return value.keys() <= {"next", "retryAfterS"} and all(type(amount) is int for amount in value.values())
+    return True

@@ -133,8 +133,7 @@ def is_mutation(query: str) -> bool:
 
 def _formatted(error: GraphQLError) -> Record:
     formatted: Record = dict(error.formatted)
-    if "extensions" not in formatted and error.original_error is not None:
-        formatted["extensions"] = {"code": "INTERNAL_SERVER_ERROR"}
-    elif "extensions" not in formatted:
-        formatted["extensions"] = {"code": "BAD_USER_INPUT"}
+    if "extensions" not in formatted:  # without a path no field was asked: the request itself is wrong
+        broke = error.path is not None and error.original_error is not None
+        formatted["extensions"] = {"code": "INTERNAL_SERVER_ERROR" if broke else "BAD_USER_INPUT"}
     return formatted

@@ -233,9 +233,9 @@ def parse(text: str) -> datetime:
     """A time of the contract. Refused with BAD_USER_INPUT when it is none."""
     try:
         moment = datetime.fromisoformat(text)
-    except (TypeError, ValueError):
-        raise Refusal("BAD_USER_INPUT", f"{text!r} is not an ISO 8601 time") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (TypeError, ValueError, OverflowError):
+        raise Refusal("BAD_USER_INPUT", f"{text!r} is not an ISO 8601 time of the years 0001 to 9999") from None
 
 
 def stamp(moment: datetime) -> str:

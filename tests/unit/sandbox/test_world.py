@@ -77,6 +77,21 @@ def test_after_a_failed_mutation_the_later_ones_do_not_run() -> None:
     assert [world.events[e]["isCompleted"] for e in ("event-1-1", "event-1-2")] == [True, False]
 
 
+@pytest.mark.parametrize(
+    ("to", "variables"),
+    [("$to", {"to": 5}), ("$to", {}), ('"soon"', {}), ('"9999-12-31T23:59:59-14:00"', {})],
+)
+def test_a_bad_argument_is_bad_user_input(to: str, variables: dict[str, object]) -> None:
+    """Whoever sent it must not send it again: INTERNAL_SERVER_ERROR would say that he may."""
+    service = Service(World(), lambda name, args: None)
+    declared = "($to: DateTime!)" if to == "$to" else ""
+    query = f'mutation{declared} {{ advanceWorldTime(input: {{campaignId: "campaign-1", to: {to}}}) {{ message }} }}'
+
+    answer = service.execute(query, variables, None)
+
+    assert answer["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
+
+
 def test_every_field_of_the_contract_has_a_resolver() -> None:
     """And the SDL is the contract's, where that stands beside this project."""
     text = (ROOT / "sandbox" / "schema.graphql").read_text()
@@ -92,7 +107,18 @@ def test_every_field_of_the_contract_has_a_resolver() -> None:
         assert print_schema(lexicographic_sort_schema(theirs)) == print_schema(lexicographic_sort_schema(schema))
 
 
-@pytest.mark.parametrize("wrong", [{"latency": 1}, {"latencyMs": "x"}, {"errorRate": -1}, {"outage": 1}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"latency": 1},
+        {"latencyMs": "x"},
+        {"errorRate": -1},
+        {"outage": 1},
+        {"operations": [5]},
+        {"rateLimit": {"next": "x"}},
+        {"rateLimit": {"following": 1}},
+    ],
+)
 def test_bad_faults_name_the_field(wrong: dict[str, object]) -> None:
     """And nothing is taken over."""
     faults = Faults()

@@ -43,6 +43,48 @@ def test_operations_fit_the_schema(api: MainApi) -> None:
     assert "14 of 14 operations fit" in said.getvalue()
 
 
+def test_the_check_says_why_while_the_breaker_is_open(redis: Redis, sandbox: SandboxApi) -> None:
+    """It asks the main API itself, which may be well by now, and counts nothing against it."""
+    breaker = opened(redis, time.time)
+    said = StringIO()
+    call_command("check_main_api", stdout=said)
+    assert "14 of 14 operations fit" in said.getvalue()
+
+    sandbox.control("POST", "faults", {"errorRate": 1})
+    with pytest.raises(SystemExit, match="main API: HTTP 500"):
+        call_command("check_main_api", stdout=said)
+    assert len(breaker.recent_errors()) == 5
+
+
+@pytest.mark.parametrize(
+    ("introspection", "campaigns", "said"),
+    [
+        ({"errors": [{"message": "it is off"}]}, {}, "it does not report its schema: .*it is off"),
+        ({"data": {"hello": "world"}}, {}, "it does not report its schema"),
+        ({"errors": [{"message": "no", "extensions": {"code": "FORBIDDEN"}}]}, {}, "set API_SERVICE_ACCOUNT_TOKEN"),
+        (None, {"errors": [{"message": "broken"}]}, "its campaigns cannot be read: campaigns: no code: broken"),
+    ],
+    ids=["no introspection", "another API", "forbidden", "no campaigns"],
+)
+def test_what_the_check_says_of_odd_apis(
+    settings: Any, introspection: dict[str, Any] | None, campaigns: dict[str, Any], said: str
+) -> None:
+    """In one line each, and the exit code is 1."""
+    schema = build_schema((Path(settings.BASE_DIR) / "sandbox" / "schema.graphql").read_text())
+
+    def answer(query: str) -> dict[str, Any]:
+        if "__schema" not in query:
+            return campaigns
+        return introspection or {"data": graphql_sync(schema, query).data}
+
+    with other_api(answer) as url:
+        checked = manage("check_main_api", API_URL=url)
+        assert checked.process.wait(timeout=60) == 1
+
+    assert re.search(said, checked.log.read_text())
+    assert "Traceback" not in checked.log.read_text()
+
+
 @contextmanager
 def other_api(answer: Callable[[str], dict[str, Any]]) -> Iterator[str]:
     """The URL of an API that answers each query as `answer` says."""

@@ -5,11 +5,13 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand
-from graphql import build_client_schema, get_introspection_query, parse, validate
+from graphql import GraphQLSchema, build_client_schema, get_introspection_query, parse, validate
 
 from jobs.errors import JobError, NotAuthorized
 from jobs.main_api import operations
 from jobs.main_api.client import main_api
+from jobs.main_api.errors import error_of
+from jobs.main_api.transport import Fault
 
 
 class Command(BaseCommand):
@@ -18,18 +20,17 @@ class Command(BaseCommand):
     help = "Connects to API_URL, reads its schema and validates every operation of the scheduler against it."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Say for each operation whether it fits; exit code 1 when one does not."""
+        """Say for each operation whether it fits; exit code 1 when one does not, or cannot be carried out."""
         try:
-            answer = main_api().ask("introspection", get_introspection_query(descriptions=False), {})
-            campaigns = main_api().campaigns(fresh=True)
+            schema = _schema(_ask("introspection", get_introspection_query(descriptions=False)))
+            campaigns = _ask("campaigns", operations.text("campaigns"))
         except NotAuthorized as error:
             sys.exit(f"{settings.API_URL}: {error}: set API_SERVICE_ACCOUNT_TOKEN")
         except JobError as error:
             sys.exit(f"{settings.API_URL}: {error}: set API_URL, or start the main API")
-        if not answer.get("data"):
-            sys.exit(f"{settings.API_URL}: it does not report its schema: {answer.get('errors')}")
-        schema = build_client_schema(answer["data"])
-        self.stdout.write(f"Connected to {settings.API_URL}; {len(campaigns)} campaigns are visible.")
+        unread = "".join(str(error_of("campaigns", error)) for error in campaigns.get("errors", [])[:1])
+        visible = f"its campaigns cannot be read: {unread}" if unread else f"{_count(campaigns)} campaigns are visible"
+        self.stdout.write(f"Connected to {settings.API_URL}; {visible}.")
         bad = 0
         for name in operations.names():
             sizes = (1,) if name == "campaigns" else (1, 2)
@@ -38,8 +39,32 @@ class Command(BaseCommand):
             verdict = self.style.ERROR("does not fit: " + "; ".join(faults)) if faults else self.style.SUCCESS("fits")
             self.stdout.write(f"  {name}: {verdict}")
         self.stdout.write(f"{len(operations.names()) - bad} of {len(operations.names())} operations fit.")
-        if bad:
+        if bad or unread:
             sys.exit(1)
+
+
+def _ask(name: str, document: str) -> dict[str, Any]:
+    """One answer, past the breaker: whoever asks why that is open wants to know why, and must not be counted by it."""
+    try:
+        answer = main_api().transport.send({"query": document, "variables": {}}, mutation=False, headers={})
+    except Fault as fault:
+        raise fault.error from None
+    for error in answer.get("errors") or []:
+        if isinstance(refused := error_of(name, error), NotAuthorized):
+            raise refused
+    return answer
+
+
+def _schema(answer: dict[str, Any]) -> GraphQLSchema:
+    reported: Any = answer.get("data") or {}
+    try:
+        return build_client_schema(reported)
+    except TypeError:
+        sys.exit(f"{settings.API_URL}: it does not report its schema: {answer.get('errors') or answer.get('data')}")
+
+
+def _count(campaigns: dict[str, Any]) -> int:
+    return len((campaigns.get("data") or {}).get("campaigns") or [])
 
 
 def _document(name: str, size: int) -> str:

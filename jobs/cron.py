@@ -25,6 +25,7 @@ log = structlog.get_logger(__name__)
 
 LATE: Final = timedelta(seconds=60)  #: a firing that is further behind was missed
 MOST_MISSED: Final = 1000  #: firings of one task that are made up for
+LONGEST_AGO: Final = timedelta(days=365)  #: a firing that is further behind is made up for as if it were so far
 KEPT: Final = 500  #: firings of one task whose history is kept
 
 
@@ -119,9 +120,12 @@ def trim_history() -> None:
 
 
 def _due_times(task: CronTask, now: datetime) -> list[datetime]:
-    """At most MOST_MISSED: the oldest where all are made up for, else the newest."""
+    """At most MOST_MISSED: the oldest of LONGEST_AGO where all are made up for, else the newest."""
     times = _matches(task, task.next_fire_at, now)
-    if len(times) == MOST_MISSED and Misfire(task.misfire) is not Misfire.ALL:
+    if Misfire(task.misfire) is Misfire.ALL:
+        oldest = now - LONGEST_AGO
+        return times if not times or times[0] >= oldest else _matches(task, next_fire(task, oldest), now) or times[-1:]
+    if len(times) == MOST_MISSED:
         times = _matches(task, next_fire(task, now - (times[-1] - times[0])), now) or times
     return times
 
@@ -160,7 +164,8 @@ def _fire(task: CronTask, now: datetime) -> list[Job]:
         return []
     actor, reason = actors.cron(task.name), f"cron {task.expression}"
     due_times = _due_times(task, now)
-    jobs = [submit_for(task, due_at=at, actor=actor, reason=reason)[0] for at in _made_up_for(task, due_times, now)]
+    moments = [max(at, now - LONGEST_AGO) for at in _made_up_for(task, due_times, now)]
+    jobs = [submit_for(task, due_at=at, actor=actor, reason=reason)[0] for at in moments]
     _count(task.name, jobs, late=bool(due and now - due > LATE))
     _note(task, due_times, jobs, now)
     told = due.isoformat() if due else None

@@ -21,7 +21,7 @@ from jobs.errors import PermanentError
 from jobs.listener import Listener
 from jobs.main_api.client import MainApi
 from jobs.main_api.model import Campaign
-from jobs.models import CampaignClock, CronTask, Job, Misfire, ScheduleRow
+from jobs.models import CampaignClock, CronFiring, CronTask, Job, Misfire, ScheduleRow
 from jobs.run import Applied, Wanted
 from jobs.schedules import DatabaseSchedules, sortable
 from jobs.service import Submission
@@ -173,6 +173,37 @@ def test_missed_firings_are_made_up_for_as_the_task_says(
     assert len({job.due_at for job in fired}) == jobs
     assert task.next_fire_at is not None
     assert first + down_for < task.next_fire_at <= first + down_for + timedelta(minutes=5)
+
+
+@pytest.mark.parametrize(
+    ("misfire", "expression", "jobs"),
+    [
+        (Misfire.ONCE, "0 3 * * *", 1),
+        (Misfire.ALL, "0 3 * * *", 365),
+        (Misfire.ALL, "0 * * * *", cron.MOST_MISSED),
+        (Misfire.SKIP, "0 3 * * *", 0),
+        (Misfire.ONCE, "0 0 29 2 *", 1),  # its last firing lies further back than a job may be due
+        (Misfire.ALL, "0 0 29 2 *", 1),
+        (Misfire.SKIP, "0 0 29 2 *", 0),
+    ],
+)
+def test_a_task_that_was_missed_for_years_goes_on_as_it_says(
+    redis: Redis, misfire: Misfire, expression: str, jobs: int
+) -> None:
+    """What lies further back than a job's due time may is made up for as if it did not, within the bounds."""
+    now = datetime.now(UTC)
+    task = CronTask(name="t", expression=expression, type="EVENT_EXPIRATION", misfire=misfire)
+    task.save()
+    CronTask.objects.filter(pk=task.pk).update(next_fire_at=cron.next_fire(task, now - timedelta(days=3 * 1461)))
+
+    fired = cron.fire_due(now)
+
+    task.refresh_from_db()
+    assert len({job.pk for job in fired}) == len(fired) == jobs
+    assert all(now - cron.LONGEST_AGO <= job.due_at <= now for job in fired)
+    assert task.next_fire_at is not None
+    assert task.next_fire_at > now
+    assert CronFiring.objects.filter(task=task).count() == max(1, jobs)
 
 
 def test_of_very_many_missed_firings_the_newest_is_made_up_for(redis: Redis) -> None:

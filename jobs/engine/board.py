@@ -26,6 +26,7 @@ from jobs.states import DONE, State
 log = structlog.get_logger(__name__)
 _SHOWN: Final = (State.SUCCEEDED.value, State.SKIPPED.value, State.DEAD.value)  # by RQ's registries, when they ended
 KEPT_SECONDS: Final = 24 * 3600  # in Redis; the database keeps them RETENTION_DAYS
+LOCKED_SECONDS: Final = 1.0  #: until a job whose row was locked when it was to be claimed is queued again
 _PAUSES_UNKNOWN: Final = 2  # an answer of lua/turn.lua
 STRANGERS: Final = "default"  #: where jobs that are none of ours wait, behind all of ours
 
@@ -161,7 +162,26 @@ def restore(ids: Collection[str], connection: Redis) -> None:
     They were carried twice, or RQ's own requeue has put them back: what becomes of a job of ours the database decides.
     Raises redis.RedisError and database errors.
     """
-    rows = list(Job.objects.filter(id__in=ids, state__in=_SHOWN))
+    _restore([job for job in Job.objects.filter(id__in=ids) if job.state in _SHOWN], connection)
+
+
+def give_back(ids: Collection[str], connection: Redis) -> None:
+    """Give back what was taken and could not be claimed: what has ended as `restore` does, and what is still to run,
+    because somebody else had its row locked at that moment, to the timetable.
+
+    Raises redis.RedisError and database errors.
+    """
+    jobs = list(Job.objects.filter(id__in=ids))
+    _restore([job for job in jobs if job.state in _SHOWN], connection)
+    locked = [str(job.id) for job in jobs if job.state == State.QUEUED]
+    if locked:
+        log.info("board.row_locked", jobs=len(locked), again_in_s=LOCKED_SECONDS)
+        again = timezone.now().timestamp() + LOCKED_SECONDS
+        connection.zadd(keys.SCHEDULED, dict.fromkeys(locked, again))
+        connection.publish(keys.WAKE, "1")
+
+
+def _restore(rows: Collection[Job], connection: Redis) -> None:
     with connection.pipeline(transaction=False) as pipeline:
         for job in rows:
             log.info("board.left_as_it_is", job_id=str(job.id), job_type=job.type, state=job.state)

@@ -257,7 +257,7 @@ class Worker(SimpleWorker):
             self._board.ended(e, shown=e.job.id in shown)
         # Redis may be away from here on: what was claimed runs by now, and the feeder does what is missed.
         if left:
-            board.restore(left, self.connection)
+            board.give_back(left, self.connection)
         carrier.carry([e.job for e in ended if e.due_at is not None])
         return len(ended), len(ids)
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import django_rq
+import psycopg
 import pytest
 from django.conf import settings
 from django.db import OperationalError, connection
@@ -28,7 +29,7 @@ from jobs.models import Job
 from jobs.service import Submission
 from jobs.statements import Claimed
 from jobs.states import State
-from tests.conftest import Start
+from tests.conftest import Start, database_url
 from tests.servers import RedisServer, SandboxApi, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -299,3 +300,19 @@ def test_a_stale_worker_renews_no_lease_of_another(redis: Redis) -> None:
 
     job.refresh_from_db()
     assert job.lease_until == until
+
+
+@pytest.mark.skipif("connection.vendor != 'postgresql'")
+def test_a_row_that_was_locked_when_it_was_to_be_claimed_comes_back_in_a_second(
+    redis: Redis, sandbox: SandboxApi, start: Start
+) -> None:
+    """Redis has given its id away by then, and a worker passes over it rather than wait."""
+    (job,) = submit(1)
+    with psycopg.connect(database_url()) as other:
+        other.execute("SELECT 1 FROM jobs_job WHERE id = %s FOR UPDATE", (job.pk,))
+        start("rqworker")
+        wait_until(lambda: redis.zscore(keys.SCHEDULED, str(job.pk)), what="the worker has passed over it")
+        start("rqscheduler")
+        wait_until(lambda: redis.get(keys.LEASE.format("scheduler")), what="the scheduler is there")
+
+    wait_until(lambda: Job.objects.filter(pk=job.pk, state="SUCCEEDED").exists(), within_s=4)

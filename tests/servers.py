@@ -2,12 +2,16 @@
 
 import json
 import os
+import select
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -109,3 +113,41 @@ class SandboxApi:
     def reset(self) -> None:
         """Back to the seed, without faults."""
         self.control("POST", "reset", {})
+
+
+@contextmanager
+def cutting_proxy(to: int, *, upon: bytes) -> Iterator[tuple[int, threading.Event]]:
+    """A TCP proxy to a port of this machine: of the first request that holds `upon` it passes on the request, keeps the
+    answer and ends the connection. Its port, and an event that is set when it has done so.
+    """
+    cut = threading.Event()
+    ends: list[socket.socket] = []
+
+    def serve(client: socket.socket) -> None:
+        server = socket.create_connection(("127.0.0.1", to))
+        ends.append(server)
+        with client, server:
+            while readable := select.select([client, server], [], [])[0]:
+                for source in readable:
+                    data = source.recv(1 << 16)
+                    if not data:
+                        return
+                    (server if source is client else client).sendall(data)
+                    if source is client and upon in data and not cut.is_set():
+                        server.recv(1)  # the answer has begun: what was asked is done
+                        cut.set()
+                        return
+
+    def accept() -> None:
+        with suppress(OSError):  # the listener was closed
+            while True:
+                client = listener.accept()[0]
+                ends.append(client)
+                threading.Thread(target=serve, args=[client], daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=accept, daemon=True).start()
+        yield listener.getsockname()[1], cut
+    for end in ends:
+        with suppress(OSError):
+            end.shutdown(socket.SHUT_RDWR)

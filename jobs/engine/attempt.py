@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import structlog
 from django.conf import settings
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 
 from jobs import actor as actors
@@ -46,6 +46,25 @@ class Ended(msgspec.Struct, frozen=True):
 def claim(ids: Sequence[str], *, worker: str, now: datetime) -> list[Claimed]:
     """Claim those of `ids` that are QUEUED for `worker`; the claimed jobs, in the order of `ids`."""
     return ledger.cycle([], ids, actor=actors.worker(worker), worker=worker, now=now)[1]
+
+
+def claimed_at(at: datetime, ids: Sequence[str], *, worker: str, until: datetime) -> list[Claimed]:
+    """Those of `ids` that `worker` claimed at just that moment and that are RUNNING since, with leases until `until`.
+
+    For a claim whose answer was lost: whether it was committed, the rows know. Raises OperationalError while one of
+    them is locked, as by that very claim on a connection whose end the database has not noticed.
+    """
+    with transaction.atomic():
+        rows = list(Job.objects.select_for_update(nowait=True).filter(id__in=ids).order_by("id"))
+        found = [job for job in rows if (job.state, job.worker, job.started_at) == (State.RUNNING, worker, at)]
+        ledger.renew_leases([str(job.id) for job in found], worker=worker, until=until)
+    return [
+        Claimed(
+            str(job.id), job.type, job.campaign_id, job.subject, job.payload, job.priority, job.attempt, job.failures,
+            job.due_at, job.clock, job.clock_due, job.occurrences, job.interval, job.request_id, at,
+        )
+        for job in found
+    ]  # fmt: skip
 
 
 def record(ended: Iterable[Ended], *, actor: str, worker: str = "") -> list[Claimed | Job]:

@@ -70,6 +70,7 @@ class Worker(SimpleWorker):
         self._strangers = Strangers(self, self._board, self._wakeup.set)
         self._intake = Intake(self._board, self._flight, self.concurrency, self._strangers.take)
         self._unrecorded: list[Ended] = []
+        self._unanswered: tuple[list[Taken], datetime] | None = None  # a claim that the database has not answered
         self._renew_at = 0.0
         self._kept_up_at = 0.0
         self._looked_at = 0.0
@@ -244,9 +245,11 @@ class Worker(SimpleWorker):
         return ended
 
     def _record_and_claim(self, now: datetime, endings: list[Ending], idle: int) -> tuple[int, int]:
+        idle -= self._begin_unanswered(now)
         groups = self._intake.groups[: max(0, idle)]
         ids = [i for group in groups for i in group.ids]
         worker, start = self.name, partial(self._start, groups)
+        self._unanswered = (groups, now) if groups else None
         ended, claimed = ledger.cycle(endings, ids, actor=actors.worker(worker), worker=worker, now=now, start=start)
         self._intake.claimed(groups)
         left = set(ids) - {job.id for job in claimed}
@@ -261,8 +264,27 @@ class Worker(SimpleWorker):
         carrier.carry([e.job for e in ended if e.due_at is not None])
         return len(ended), len(ids)
 
+    def _begin_unanswered(self, now: datetime) -> int:
+        """Begin what the last claim has claimed although its answer was lost with the connection; how many groups.
+
+        Nobody else would: the row is this worker's until its lease ends, and then the outcome would be called unknown.
+        """
+        if self._unanswered is None:
+            return 0
+        groups, at = self._unanswered
+        ids = [i for group in groups for i in group.ids]
+        claimed = attempt.claimed_at(at, ids, worker=self.name, until=now + settings.LEASE)
+        self._start(groups, claimed)
+        if claimed:
+            log.warning(
+                "worker.answer_was_lost", worker=self.name, jobs=len(claimed), next="claimed all the same: begun"
+            )
+        begun = {job.id for job in claimed}
+        return sum(not begun.isdisjoint(group.ids) for group in groups)
+
     def _start(self, groups: list[Taken], claimed: list[Claimed]) -> None:
         """Give each group of what was taken to a thread, without what could not be claimed."""
+        self._unanswered = None
         by_id = {job.id: job for job in claimed}
         for taken in groups:
             # pop: an id that was carried twice is one job.

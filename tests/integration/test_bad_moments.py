@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
+from urllib.parse import urlsplit, urlunsplit
 
 import django_rq
 import psycopg
@@ -17,7 +18,7 @@ from rq.worker import SimpleWorker
 
 from jobs import actor as actors
 from jobs import ledger, service
-from jobs.engine import carrier, keys
+from jobs.engine import attempt, carrier, keys
 from jobs.engine.attempt import Ended, ending_of, record
 from jobs.engine.feeder import Feeder
 from jobs.engine.flight import run_group
@@ -25,12 +26,12 @@ from jobs.engine.scheduler import Scheduler
 from jobs.engine.threads import Threads
 from jobs.engine.worker import Worker
 from jobs.ledger import Move
-from jobs.models import Job
+from jobs.models import AuditEntry, Job
 from jobs.service import Submission
 from jobs.statements import Claimed
 from jobs.states import State
 from tests.conftest import Start, database_url
-from tests.servers import RedisServer, SandboxApi, wait_until
+from tests.servers import RedisServer, SandboxApi, cutting_proxy, manage, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -316,3 +317,45 @@ def test_a_row_that_was_locked_when_it_was_to_be_claimed_comes_back_in_a_second(
         wait_until(lambda: redis.get(keys.LEASE.format("scheduler")), what="the scheduler is there")
 
     wait_until(lambda: Job.objects.filter(pk=job.pk, state="SUCCEEDED").exists(), within_s=4)
+
+
+@pytest.mark.skipif("connection.vendor != 'postgresql'")
+def test_a_claim_whose_answer_was_lost_is_begun_all_the_same(redis: Redis, sandbox: SandboxApi) -> None:
+    """The connection ended between the database's commit and the worker: the effect, of which nobody would know whether
+    it was executed, runs at once and in the attempt that was claimed.
+    """
+    effect = Submission(
+        type="DEFERRED_EFFECT",
+        campaign_id="campaign-1",
+        payload={"effectId": "effect-1-1", "executeAt": timezone.now().isoformat()},
+    )
+    job, _ = service.submit(effect, actor="test")
+    database = urlsplit(database_url())
+    with cutting_proxy(database.port or 5432, upon=str(job.pk).encode()) as (port, cut):
+        through = urlunsplit(database._replace(netloc=f"{database.username}@127.0.0.1:{port}"))
+        worker = manage("rqworker", DATABASE_URL=through)
+        try:
+            wait_until(cut.is_set, what="the claim's answer is lost")
+            wait_until(lambda: Job.objects.filter(pk=job.pk, state="SUCCEEDED").exists(), within_s=10)
+        finally:
+            worker.stop()
+
+    trail = AuditEntry.objects.filter(job=job).order_by("id").values_list("now", "attempt")
+    assert list(trail) == [("QUEUED", 0), ("RUNNING", 1), ("SUCCEEDED", 1)]
+    assert sandbox.control("GET", "stats")["operations"]["executeEffect"] == 1
+
+
+def test_of_a_claim_without_an_answer_just_what_was_committed_is_begun(redis: Redis) -> None:
+    """Not what an earlier worker of the same name had claimed; what is QUEUED is claimed anew."""
+    submit(3)
+    worker = claiming_worker(redis)
+    worker._threads = Threads(0, run_group, threading.Event().set)
+    (earlier, committed, queued), now = take(worker), timezone.now()
+    attempt.claim([earlier], worker=worker.name, now=now - timedelta(seconds=1))
+    attempt.claim([committed], worker=worker.name, now=now)
+    worker._unanswered = (worker._intake.groups, now)
+
+    worker._record_and_claim(timezone.now(), [], worker.concurrency)
+
+    assert [job.id for job in worker._flight.jobs()] == [committed, queued]
+    assert [job.attempt for job in worker._flight.jobs()] == [1, 1]

@@ -5,7 +5,6 @@ freed. Each round costs the same however much is waiting.
 import time
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 import structlog
 from django.conf import settings
@@ -15,7 +14,6 @@ from django.db.models.functions import TruncHour
 from django.utils import timezone
 from django_rq import get_queue
 from redis import Redis, RedisError
-from rq.job import Job as RQJob
 from rq.registry import clean_registries
 from rq.worker_registration import clean_worker_registry
 
@@ -23,51 +21,22 @@ from jobs import actor as actors
 from jobs import cron, ledger, pauses
 from jobs.engine import attempt, board, carrier, keys
 from jobs.engine.attempt import Ended
+from jobs.engine.sweep import BATCH, Scan, Sweep
 from jobs.errors import OutcomeUnknown
 from jobs.histogram import COLUMNS
 from jobs.models import FailureHour, Job, OutcomeMinute
-from jobs.statements import Carried, Outcomes, statements
+from jobs.statements import Outcomes, statements
 from jobs.states import FINISHED, WAITING, State
 
 log = structlog.get_logger(__name__)
-BATCH = 500
 OVERDUE = timedelta(seconds=5)  # a waiting row that Redis carries is moved on within milliseconds of its due time
-SETTLED = timedelta(seconds=15)  # a queued row that is younger may still be on its way into Redis
 EVERY_SECONDS = 2.0
 BY_MINUTE = timedelta(hours=7)  # outcomes are kept by minute for graphs of six hours,
 BY_QUARTER = timedelta(hours=26)  # by quarters of an hour for graphs of a day,
 BY_HOUR = timedelta(days=8)  # by hours for graphs of a week, and before as sums only
 ROUND_SECONDS = 0.5  # of a round for each kind of feeding: the scheduler has other work to do
 CLEAN_UP_EVERY = timedelta(minutes=5)
-_CARRIED = ("id", "type", "campaign_id", "priority", "attempt", "subject", "state", "due_at")  # in Carried's order
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.get_default_timezone())
-
-
-class Scan:
-    """Goes once through rows in the order of (`field`, id), a batch at a time, over as many rounds as it takes."""
-
-    def __init__(self, rows: QuerySet[Job], field: str) -> None:
-        self._rows = rows.order_by(field, "id")
-        self._field = field
-        self._last: tuple[datetime, UUID] | None = None
-        self.done = False
-
-    def batch(self) -> list[Carried]:
-        """The next BATCH rows."""
-        rows = self._rows
-        if self._last:
-            at, job_id = self._last
-            rows = rows.filter(**{f"{self._field}__gte": at}).exclude(**{self._field: at, "id__lte": job_id})
-        found = list(rows.values_list(self._field, *_CARRIED)[:BATCH])
-        self.done = len(found) < BATCH
-        if found:
-            self._last = (found[-1][0], found[-1][1])
-        return [Carried(str(row[1]), *row[2:]) for row in found]
-
-    def carry(self, until: float) -> None:
-        """Put rows into Redis until all are there or the monotonic clock shows `until`."""
-        while not self.done and time.monotonic() < until:
-            carrier.carry(self.batch())
 
 
 class Feeder:
@@ -75,7 +44,7 @@ class Feeder:
 
     def __init__(self, connection: Redis) -> None:
         self._connection = connection
-        self._sweep: Scan | None = None
+        self._sweep = Sweep(connection)
         self._restore: Scan | None = None  # of queued rows, after Redis has lost them
         self._feeding: tuple[list[Scan], datetime] | None = None
         self._cleaned_at: datetime | None = None
@@ -93,11 +62,11 @@ class Feeder:
         self._free_lost(now)
         self._return_taken(now)
         self._queue_overdue(now)
-        self._sweep_queued(now)
+        swept = self._sweep.poll(now)
         if self._cleaned_at is None or now - self._cleaned_at > CLEAN_UP_EVERY:
             self._clean_up(now)
             self._cleaned_at = now
-        return 0.0 if self._feeding or self._restore else EVERY_SECONDS
+        return 0.0 if self._feeding or self._restore or not swept else EVERY_SECONDS
 
     def _feed(self, now: datetime) -> None:
         """Rows that come within the horizon since the last round; all of them when Redis has forgotten that round."""
@@ -170,33 +139,6 @@ class Feeder:
             lost = [i for i, at in zip(overdue, carried, strict=True) if at is None or at > now.timestamp()]
             reason = "due; Redis had lost it"
             carrier.carry(ledger.queue_due(lost, actor=actors.FEEDER, reason=reason, now=now))
-
-    def _sweep_queued(self, now: datetime) -> None:
-        """The next batch of queued rows, in turn: those that Redis does not carry are put back.
-
-        It may have their hash all the same: RQ's cancel leaves it, and so does whoever dies after the database has
-        heard of a move and before Redis has. Only what a worker has just taken counts as started, and only what stands
-        in a queue that holds anything counts as queued: its list may have been evicted or deleted.
-        """
-        if self._sweep is None or self._sweep.done:
-            self._sweep = Scan(Job.objects.in_state(State.QUEUED).filter(moved_at__lt=now - SETTLED), "moved_at")
-        batch = self._sweep.batch()
-        empty = {
-            name for name in settings.QUEUE_NAMES if batch and not get_queue(name, connection=self._connection).count
-        }
-        with self._connection.pipeline(transaction=False) as pipeline:
-            for job in batch:
-                pipeline.hget(RQJob.key_for(job.id), "status")
-                pipeline.zscore(keys.TAKEN, job.id)
-            seen = pipeline.execute()
-        missing = [
-            job
-            for job, status, taken in zip(batch, seen[::2], seen[1::2], strict=True)
-            if not ((status == b"queued" and carrier.queue_of(job) not in empty) or (status == b"started" and taken))
-        ]
-        if missing:
-            log.info("feeder.put_back", jobs=len(missing))
-            carrier.carry(missing)
 
     def _clean_up(self, now: datetime) -> None:
         """Retention: finished jobs with their audit trail after RETENTION_DAYS, in batches; Redis by counts."""

@@ -23,13 +23,14 @@ from jobs.engine.attempt import Ended, ending_of, record
 from jobs.engine.feeder import Feeder
 from jobs.engine.flight import run_group
 from jobs.engine.scheduler import Scheduler
+from jobs.engine.sweep import BATCH, SETTLED, Sweep
 from jobs.engine.threads import Threads
 from jobs.engine.worker import Worker
 from jobs.ledger import Move
 from jobs.models import AuditEntry, Job
 from jobs.service import Submission
 from jobs.statements import Claimed
-from jobs.states import State
+from jobs.states import Priority, State
 from tests.conftest import Start, database_url
 from tests.servers import RedisServer, SandboxApi, cutting_proxy, manage, wait_until
 
@@ -98,7 +99,7 @@ def test_a_queued_job_that_stands_in_no_queue_is_put_back(redis: Redis, status: 
     redis.delete(queue.key, "scheduler:share:normal")
     redis.hset(RQJob.key_for(str(job.pk)), "status", status)
 
-    Feeder(redis)._sweep_queued(timezone.now())
+    Sweep(redis).poll(timezone.now())
 
     assert queue.get_job_ids() == [str(job.pk)]
 
@@ -109,7 +110,7 @@ def test_what_a_worker_has_just_taken_is_not_put_back(redis: Redis) -> None:
     Job.objects.filter(pk=job.pk).update(moved_at=timezone.now() - timedelta(minutes=1))
     assert take(claiming_worker(redis)) == [str(job.pk)]
 
-    Feeder(redis)._sweep_queued(timezone.now())
+    Sweep(redis).poll(timezone.now())
 
     assert django_rq.get_queue("normal").get_job_ids() == []
 
@@ -268,11 +269,29 @@ def test_leases_are_let_be_after_the_database_was_away(redis: Redis) -> None:
     assert job.state == State.RETRYING
 
 
+@pytest.mark.parametrize("by", ["this scheduler", "another"])
+def test_what_nobody_carried_is_found_in_seconds_whatever_else_waits(redis: Redis, by: str) -> None:
+    """Its submitter died between the commit and Redis, behind more queued rows than a sweep of all reaches for long."""
+    now = timezone.now()
+    submit(4 * BATCH)
+    Job.objects.update(moved_at=now - timedelta(hours=1))
+    sweep = Sweep(redis)
+    assert sweep.poll(now)
+    (stranded,) = submit(1, priority=Priority.CRITICAL)
+    carrier.drop([stranded])
+    if by == "another":
+        sweep = Sweep(redis)
+
+    sweep.poll(now + SETTLED + timedelta(seconds=2))
+
+    assert django_rq.get_queue("critical").get_job_ids() == [str(stranded.pk)]
+
+
 def test_redis_that_is_emptied_while_it_is_filled_is_filled_again(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The round that was under way does not count as if Redis had all of it."""
-    monkeypatch.setattr("jobs.engine.feeder.BATCH", 2)
+    monkeypatch.setattr("jobs.engine.sweep.BATCH", 2)
     monkeypatch.setattr("jobs.engine.feeder.ROUND_SECONDS", 0.0)
     jobs = submit(6, due_at=timezone.now() + timedelta(seconds=60))
     feeder = Feeder(redis)

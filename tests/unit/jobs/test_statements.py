@@ -21,6 +21,10 @@ ASKED = [
     *((Job.objects.in_state(s).filter(due_at__gt=NOW, due_at__lte=NOW).order_by("due_at", "id"), s) for s in WAITING),
     *((Job.objects.in_state(s).filter(due_at__lt=NOW).order_by("due_at"), s) for s in WAITING),
     (Job.objects.in_state(State.QUEUED).filter(moved_at__lt=NOW).order_by("moved_at", "id"), State.QUEUED),
+    (
+        Job.objects.in_state(State.QUEUED).filter(moved_at__gt=NOW, moved_at__lte=NOW).order_by("moved_at", "id"),
+        State.QUEUED,
+    ),
     (Job.objects.in_state(State.QUEUED).order_by("moved_at", "id"), State.QUEUED),
     (Job.objects.in_state(State.RETRYING).order_by("due_at"), State.RETRYING),
     (Job.objects.in_state(State.RUNNING).filter(worker="w").order_by("started_at"), State.RUNNING),
@@ -83,6 +87,27 @@ def test_postgresql_moves_search_by_id(sql: str, analyzed: bool) -> None:
     assert touched
     assert all("jobs_job_pkey" in step or "Bitmap Heap Scan" in step for step in touched), plan
     assert not [step for step in plan if "job_by_state" in step or "job_queued" in step or "job_running" in step]
+
+
+@pytest.mark.skipif("connection.vendor != 'postgresql'")
+@pytest.mark.parametrize("analyzed", [True, False])
+def test_postgresql_rounds_look_into_their_own_state_s_index(analyzed: bool) -> None:
+    """The same as in SQLite, whether the planner knows of the backlog or not."""
+    for number, state in enumerate(s for s in State if s is not State.RUNNING):
+        Job.objects.bulk_create(
+            Job(type="X", unique_key=f"{number} {n}", state=state, due_at=at, moved_at=at, source="test")
+            for n in range(3000)
+            if (at := NOW + timedelta(seconds=n - 1500))
+        )
+    if analyzed:
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE jobs_job")
+
+    for rows, asked in ASKED:
+        plan = rows[:500].explain()
+
+        assert re.search(rf"(Index Scan|Index Only Scan|Bitmap Index Scan).* job_{asked.value.lower()}\b", plan), plan
+        assert "Seq Scan" not in plan
 
 
 def test_in_state_finds_just_that_state() -> None:

@@ -1,0 +1,107 @@
+"""Queued rows that Redis does not carry: found within seconds where they are new, in turn where Redis has lost them."""
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import structlog
+from django.conf import settings
+from django.db.models import QuerySet
+from django_rq import get_queue
+from redis import Redis
+from rq.job import Job as RQJob
+
+from jobs.engine import carrier, keys
+from jobs.models import Job
+from jobs.statements import Carried
+from jobs.states import State
+
+log = structlog.get_logger(__name__)
+BATCH: Final = 500
+SETTLED: Final = timedelta(seconds=5)  # a queued row that is younger may still be on its way into Redis
+_CARRIED: Final = ("id", "type", "campaign_id", "priority", "attempt", "subject", "state", "due_at")  # Carried's order
+
+
+class Scan:
+    """Goes once through rows in the order of (`field`, id), a batch at a time, over as many rounds as it takes."""
+
+    def __init__(self, rows: QuerySet[Job], field: str) -> None:
+        self._rows = rows.order_by(field, "id")
+        self._field = field
+        self._last: tuple[datetime, UUID] | None = None
+        self.done = False
+
+    def batch(self) -> list[Carried]:
+        """The next BATCH rows."""
+        rows = self._rows
+        if self._last:
+            at, job_id = self._last
+            rows = rows.filter(**{f"{self._field}__gte": at}).exclude(**{self._field: at, "id__lte": job_id})
+        found = list(rows.values_list(self._field, *_CARRIED)[:BATCH])
+        self.done = len(found) < BATCH
+        if found:
+            self._last = (found[-1][0], found[-1][1])
+        return [Carried(str(row[1]), *row[2:]) for row in found]
+
+    def carry(self, until: float) -> None:
+        """Put rows into Redis until all are there or the monotonic clock shows `until`."""
+        while not self.done and time.monotonic() < until:
+            carrier.carry(self.batch())
+
+
+class Sweep:
+    """Looks at every queued row once when it is SETTLED old, and at all of them again in turn, a batch at a time.
+
+    The first finds what was committed by who died before Redis had heard of it, whatever else waits; the second what
+    Redis has lost, or what a transaction of more than SETTLED has committed so.
+    """
+
+    def __init__(self, connection: Redis) -> None:
+        self._connection = connection
+        self._new: tuple[Scan, datetime] | None = None
+        self._all: Scan | None = None
+
+    def poll(self, now: datetime) -> bool:
+        """One batch of each; whether all that is new was looked at. Raises redis.RedisError and database errors."""
+        if self._all is None or self._all.done:
+            self._all = Scan(Job.objects.in_state(State.QUEUED).filter(moved_at__lt=now - SETTLED), "moved_at")
+        self._put_back(self._all.batch())
+        if self._new is None:
+            self._new = self._since_last_time(now - SETTLED), now - SETTLED
+        scan, until = self._new
+        self._put_back(scan.batch())
+        if scan.done:
+            self._connection.set(keys.SWEPT_UNTIL, until.timestamp())
+            self._new = None
+        return scan.done
+
+    def _since_last_time(self, until: datetime) -> Scan:
+        """Those that have become old enough since then, whichever scheduler that was."""
+        stored: Any = self._connection.get(keys.SWEPT_UNTIL)
+        since = min(until, datetime.fromtimestamp(float(stored), tz=UTC)) if stored else until
+        return Scan(Job.objects.in_state(State.QUEUED).filter(moved_at__gt=since, moved_at__lte=until), "moved_at")
+
+    def _put_back(self, batch: list[Carried]) -> None:
+        """Put those back that Redis does not carry.
+
+        It may have their hash all the same: RQ's cancel leaves it, and so does whoever dies after the database has
+        heard of a move and before Redis has. Only what a worker has just taken counts as started, and only what stands
+        in a queue that holds anything counts as queued: its list may have been evicted or deleted.
+        """
+        if not batch:
+            return
+        empty = {name for name in settings.QUEUE_NAMES if not get_queue(name, connection=self._connection).count}
+        with self._connection.pipeline(transaction=False) as pipeline:
+            for job in batch:
+                pipeline.hget(RQJob.key_for(job.id), "status")
+                pipeline.zscore(keys.TAKEN, job.id)
+            seen = pipeline.execute()
+        missing = [
+            job
+            for job, status, taken in zip(batch, seen[::2], seen[1::2], strict=True)
+            if not ((status == b"queued" and carrier.queue_of(job) not in empty) or (status == b"started" and taken))
+        ]
+        if missing:
+            log.info("feeder.put_back", jobs=len(missing))
+            carrier.carry(missing)

@@ -49,7 +49,7 @@ class Feeder:
         self._feeding: tuple[list[Scan], datetime] | None = None
         self._cleaned_at: datetime | None = None
         self._judged_at: datetime | None = None
-        self._lenient_until: datetime | None = None
+        self._lenient_from: datetime | None = None
 
     def poll(self) -> float:
         """One round; the seconds until the next. Raises redis.RedisError and database errors."""
@@ -93,10 +93,8 @@ class Feeder:
 
     def _free_lost(self, now: datetime) -> None:
         """What a worker held that has let its lease run out ends as an attempt of unknown outcome."""
-        if not self._leases_count(now):
-            return
         lost = list(Job.objects.in_state(State.RUNNING).filter(lease_until__lt=now).order_by("lease_until")[:BATCH])
-        if not lost:
+        if not self._leases_count(now) or not lost:
             return
         endings = []
         for job in lost:
@@ -112,13 +110,22 @@ class Feeder:
 
     def _leases_count(self, now: datetime) -> bool:
         """Not for the time of a lease after the database was away, this machine stood still or its clock was set: the
-        workers could renew theirs no more than this process could look at them.
+        workers could renew theirs no more than a scheduler, this one or another, could look at them.
+
+        A gap that is shorter than what is always left of a lease, two thirds of it, has let none end: so a scheduler
+        that takes over from one that died looks at once.
         """
-        last, self._judged_at = self._judged_at, now
-        if last is not None and now - last > timedelta(seconds=EVERY_SECONDS) + settings.LEASE / 3:
-            log.warning("feeder.stood_still", seconds=round((now - last).total_seconds(), 1), next="leases are let be")
-            self._lenient_until = now + settings.LEASE
-        return self._lenient_until is None or now > self._lenient_until
+        last, self._judged_at = self._judged_at or self._judged_by_another(), now
+        self._connection.set(keys.JUDGED_AT, now.timestamp())
+        if last is None or now - last > timedelta(seconds=EVERY_SECONDS) + settings.LEASE / 2:
+            gap = round((now - last).total_seconds(), 1) if last else "unknown"
+            log.warning("feeder.leases_let_be", last_look_s_ago=gap, for_s=settings.LEASE.total_seconds())
+            self._lenient_from = now
+        return self._lenient_from is None or not timedelta(0) <= now - self._lenient_from <= settings.LEASE
+
+    def _judged_by_another(self) -> datetime | None:
+        stored: Any = self._connection.get(keys.JUDGED_AT)
+        return datetime.fromtimestamp(float(stored), tz=_EPOCH.tzinfo) if stored else None
 
     def _return_taken(self, now: datetime) -> None:
         """Ids that a worker took out of a queue and did not live to claim."""

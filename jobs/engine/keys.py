@@ -12,6 +12,7 @@ SCHEDULED = RQScheduler.scheduled_jobs_key  #: sorted set: job id by due time, i
 TAKEN = "scheduler:taken"  #: sorted set: job ids taken out of a queue and not yet claimed, by when
 FED_UNTIL = "scheduler:fed_until"  #: up to which due time the feeder has put rows into Redis; gone when Redis lost all
 SWEPT_UNTIL = "scheduler:swept_until"  #: up to when rows were queued that were looked for in Redis
+JUDGED_AT = "scheduler:judged_at"  #: when the active scheduler last looked for leases that had ended
 WAKE = "scheduler:wake"  #: pub/sub: something is due earlier; ends the scheduler's sleep
 QUEUED_CHANNEL = "scheduler:queued"  #: pub/sub: something was queued; ends an idle worker's sleep
 BACKLOGGED = "scheduler:backlogged:{}"  #: hash by queue: how long each campaign's backlog is

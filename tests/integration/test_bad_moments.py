@@ -269,6 +269,43 @@ def test_leases_are_let_be_after_the_database_was_away(redis: Redis) -> None:
     assert job.state == State.RETRYING
 
 
+@pytest.mark.parametrize(("away", "let_be"), [(timedelta(minutes=1), True), (timedelta(seconds=1), False)])
+def test_a_scheduler_that_takes_over_lets_leases_be_where_the_database_was_away(
+    redis: Redis, away: timedelta, let_be: bool
+) -> None:
+    """It has seen nothing of that itself: the one before has left word when it looked last."""
+    (job,) = submit(1)
+    claims(redis)
+    now = timezone.now()
+    Feeder(redis)._free_lost(now)
+    Job.objects.filter(pk=job.pk).update(lease_until=now)
+
+    successor = Feeder(redis)
+    successor._free_lost(now + away)
+
+    job.refresh_from_db()
+    assert job.state == (State.RUNNING if let_be else State.RETRYING)
+    successor._free_lost(now + away + timedelta(seconds=2))
+    successor._free_lost(now + away + settings.LEASE + timedelta(seconds=1))
+    job.refresh_from_db()
+    assert job.state == State.RETRYING
+
+
+def test_a_clock_that_is_set_back_lets_no_lease_be_for_long(redis: Redis) -> None:
+    """The time of grace is not waited for once more."""
+    (job,) = submit(1)
+    claims(redis)
+    now = timezone.now()
+    feeder = Feeder(redis)
+    feeder._free_lost(now + timedelta(hours=1))
+    Job.objects.filter(pk=job.pk).update(lease_until=now)
+
+    feeder._free_lost(now + timedelta(seconds=1))
+
+    job.refresh_from_db()
+    assert job.state == State.RETRYING
+
+
 @pytest.mark.parametrize("by", ["this scheduler", "another"])
 def test_what_nobody_carried_is_found_in_seconds_whatever_else_waits(redis: Redis, by: str) -> None:
     """Its submitter died between the commit and Redis, behind more queued rows than a sweep of all reaches for long."""

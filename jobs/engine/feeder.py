@@ -117,11 +117,12 @@ class Feeder:
         """
         last, self._judged_at = self._judged_at or self._judged_by_another(), now
         self._connection.set(keys.JUDGED_AT, now.timestamp())
-        if last is None or now - last > timedelta(seconds=EVERY_SECONDS) + settings.LEASE / 2:
+        longest = timedelta(seconds=EVERY_SECONDS) + settings.LEASE / 2
+        if last is None or not timedelta(0) <= now - last <= longest:
             gap = round((now - last).total_seconds(), 1) if last else "unknown"
             log.warning("feeder.leases_let_be", last_look_s_ago=gap, for_s=settings.LEASE.total_seconds())
             self._lenient_from = now
-        return self._lenient_from is None or not timedelta(0) <= now - self._lenient_from <= settings.LEASE
+        return self._lenient_from is None or now - self._lenient_from > settings.LEASE
 
     def _judged_by_another(self) -> datetime | None:
         stored: Any = self._connection.get(keys.JUDGED_AT)

@@ -62,11 +62,12 @@ class Feeder:
         self._free_lost(now)
         self._return_taken(now)
         self._queue_overdue(now)
-        swept = self._sweep.poll(now)
+        filling = bool(self._feeding or self._restore)  # rounds are long then, and come one after the other
+        swept = self._sweep.poll(now, for_s=ROUND_SECONDS / 2 if filling else 0.0)
         if self._cleaned_at is None or now - self._cleaned_at > CLEAN_UP_EVERY:
             self._clean_up(now)
             self._cleaned_at = now
-        return 0.0 if self._feeding or self._restore or not swept else EVERY_SECONDS
+        return 0.0 if filling or not swept else EVERY_SECONDS
 
     def _feed(self, now: datetime) -> None:
         """Rows that come within the horizon since the last round; all of them when Redis has forgotten that round."""

@@ -6,13 +6,11 @@ from typing import Any, Final
 from uuid import UUID
 
 import structlog
-from django.conf import settings
 from django.db.models import QuerySet
-from django_rq import get_queue
 from redis import Redis
-from rq.job import Job as RQJob
 
 from jobs.engine import carrier, keys
+from jobs.engine.scripts import script
 from jobs.models import Job
 from jobs.statements import Carried
 from jobs.states import State
@@ -62,15 +60,21 @@ class Sweep:
         self._new: tuple[Scan, datetime] | None = None
         self._all: Scan | None = None
 
-    def poll(self, now: datetime) -> bool:
-        """One batch of each; whether all that is new was looked at. Raises redis.RedisError and database errors."""
+    def poll(self, now: datetime, *, for_s: float = 0.0) -> bool:
+        """One batch of all, and of what is new one or as many as `for_s` allows; whether that was all that is new.
+
+        Raises redis.RedisError and database errors.
+        """
         if self._all is None or self._all.done:
             self._all = Scan(Job.objects.in_state(State.QUEUED).filter(moved_at__lt=now - SETTLED), "moved_at")
         self._put_back(self._all.batch())
         if self._new is None:
             self._new = self._since_last_time(now - SETTLED), now - SETTLED
         scan, until = self._new
+        deadline = time.monotonic() + for_s
         self._put_back(scan.batch())
+        while not scan.done and time.monotonic() < deadline:
+            self._put_back(scan.batch())
         if scan.done:
             self._connection.set(keys.SWEPT_UNTIL, until.timestamp())
             self._new = None
@@ -83,25 +87,11 @@ class Sweep:
         return Scan(Job.objects.in_state(State.QUEUED).filter(moved_at__gt=since, moved_at__lte=until), "moved_at")
 
     def _put_back(self, batch: list[Carried]) -> None:
-        """Put those back that Redis does not carry.
-
-        It may have their hash all the same: RQ's cancel leaves it, and so does whoever dies after the database has
-        heard of a move and before Redis has. Only what a worker has just taken counts as started, and only what stands
-        in a queue that holds anything counts as queued: its list may have been evicted or deleted.
-        """
+        """Put those back that Redis does not carry."""
         if not batch:
             return
-        empty = {name for name in settings.QUEUE_NAMES if not get_queue(name, connection=self._connection).count}
-        with self._connection.pipeline(transaction=False) as pipeline:
-            for job in batch:
-                pipeline.hget(RQJob.key_for(job.id), "status")
-                pipeline.zscore(keys.TAKEN, job.id)
-            seen = pipeline.execute()
-        missing = [
-            job
-            for job, status, taken in zip(batch, seen[::2], seen[1::2], strict=True)
-            if not ((status == b"queued" and carrier.queue_of(job) not in empty) or (status == b"started" and taken))
-        ]
+        rows = [(job.id, carrier.queue_of(job)) for job in batch]
+        missing = [batch[position - 1] for position in script("absent").run(self._connection, jobs=rows)]
         if missing:
             log.info("feeder.put_back", jobs=len(missing))
             carrier.carry(missing)

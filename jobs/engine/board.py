@@ -15,13 +15,12 @@ from rq.results import Result
 from rq.utils import utcformat
 
 from jobs import pauses
-from jobs.engine import keys
-from jobs.engine.carrier import queue_of
+from jobs.engine import carrier, keys
 from jobs.engine.scripts import ASIDE, TURN, script
 from jobs.ledger import Ending
 from jobs.models import Job
 from jobs.statements import Claimed
-from jobs.states import DONE, State
+from jobs.states import DONE, WAITING, State
 
 log = structlog.get_logger(__name__)
 _SHOWN: Final = (State.SUCCEEDED.value, State.SKIPPED.value, State.DEAD.value)  # by RQ's registries, when they ended
@@ -69,13 +68,13 @@ class Board:
 
     def started(self, jobs: Sequence[Claimed]) -> None:
         """These are running."""
-        self._started += [(j.id, str(j.attempt), queue_of(j), j.started_at.timestamp()) for j in jobs]
+        self._started += [(j.id, str(j.attempt), carrier.queue_of(j), j.started_at.timestamp()) for j in jobs]
 
     def ended(self, ending: Ending, *, shown: bool) -> None:
         """This attempt has ended."""
         job, finished = ending.job, ending.to in DONE
         status = JobStatus.FINISHED.value if finished else ""
-        self._ended.append((str(job.id), str(job.attempt), queue_of(job), status, shown))
+        self._ended.append((str(job.id), str(job.attempt), carrier.queue_of(job), status, shown))
         if ending.to is State.DEAD:
             self._dead.append(ending)
 
@@ -146,7 +145,7 @@ def show_dead(endings: Sequence[Ending], connection: Redis) -> None:
     with connection.pipeline(transaction=False) as pipeline:
         for ending in endings:
             rq_job = RQJob(str(ending.job.id), connection=connection)
-            rq_job.origin = queue_of(ending.job)
+            rq_job.origin = carrier.queue_of(ending.job)
             pipeline.hset(rq_job.key, mapping={"status": JobStatus.FAILED.value, "ended_at": utcformat(now)})
             pipeline.expire(rq_job.key, kept)
             # Not registry.add(): that saves the whole job, of which we have but the id.
@@ -163,6 +162,18 @@ def restore(ids: Collection[str], connection: Redis) -> None:
     Raises redis.RedisError and database errors.
     """
     _restore([job for job in Job.objects.filter(id__in=ids) if job.state in _SHOWN], connection)
+
+
+def show_as_recorded(jobs: Sequence[Claimed | Job], connection: Redis) -> None:
+    """Let Redis have jobs as the database does whose end was not taken from us: it had been recorded and the answer was
+    lost with the connection, or the job had been given to another attempt.
+
+    Raises redis.RedisError and database errors.
+    """
+    ids = [str(job.id) for job in jobs]
+    forget_started(jobs, connection)
+    restore(ids, connection)
+    carrier.carry([job for job in Job.objects.filter(id__in=ids) if job.state in WAITING])
 
 
 def give_back(ids: Collection[str], connection: Redis) -> None:
@@ -191,7 +202,7 @@ def _restore(rows: Collection[Job], connection: Redis) -> None:
             pipeline.hset(RQJob.key_for(str(job.id)), "status", status.value)
             pipeline.expire(RQJob.key_for(str(job.id)), kept)
             if dead:
-                key = FailedJobRegistry(queue_of(job), connection=connection).key
+                key = FailedJobRegistry(carrier.queue_of(job), connection=connection).key
                 pipeline.zadd(key, {str(job.id): timezone.now().timestamp() + kept})
         pipeline.execute()
 
@@ -201,7 +212,7 @@ def forget_started(jobs: Sequence[Claimed | Job], connection: Redis) -> None:
     with connection.pipeline(transaction=False) as pipeline:
         for job in jobs:
             composite = f"{job.id}:{job.attempt}"
-            pipeline.zrem(f"rq:wip:{queue_of(job)}", composite)
+            pipeline.zrem(f"rq:wip:{carrier.queue_of(job)}", composite)
             pipeline.delete(f"rq:execution:{composite}", f"rq:executions:{job.id}")
         pipeline.execute()
 

@@ -262,6 +262,9 @@ class Worker(SimpleWorker):
         if left:
             board.give_back(left, self.connection)
         carrier.carry([e.job for e in ended if e.due_at is not None])
+        if len(ended) < len(unrecorded):
+            taken = {id(e.job) for e in ended}
+            board.show_as_recorded([e.job for e in unrecorded if id(e.job) not in taken], self.connection)
         return len(ended), len(ids)
 
     def _begin_unanswered(self, now: datetime) -> int:

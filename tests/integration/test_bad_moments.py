@@ -405,6 +405,27 @@ def test_a_claim_whose_answer_was_lost_is_begun_all_the_same(redis: Redis, sandb
     assert sandbox.control("GET", "stats")["operations"]["executeEffect"] == 1
 
 
+@pytest.mark.skipif("connection.vendor != 'postgresql'")
+def test_an_end_whose_answer_was_lost_is_shown_all_the_same(redis: Redis, sandbox: SandboxApi) -> None:
+    """RQ's tools would have it as started for minutes."""
+    sandbox.control("POST", "faults", {"latencyMs": 400})
+    (job,) = submit(1)
+    database = urlsplit(database_url())
+    with cutting_proxy(database.port or 5432, upon=b'"state":"SUCCEEDED"') as (port, cut):
+        through = urlunsplit(database._replace(netloc=f"{database.username}@127.0.0.1:{port}"))
+        worker = manage("rqworker", DATABASE_URL=through)
+        try:
+            wait_until(lambda: redis.zcard("rq:wip:normal"), what="it is shown as started")
+            wait_until(cut.is_set, what="the end's answer is lost")
+            wait_until(lambda: not redis.zcard("rq:wip:normal"), within_s=5, what="it is not shown as started")
+        finally:
+            worker.stop()
+
+    assert redis.hget(RQJob.key_for(str(job.pk)), "status") == b"finished"
+    trail = AuditEntry.objects.filter(job=job).order_by("id").values_list("now", flat=True)
+    assert list(trail) == ["QUEUED", "RUNNING", "SUCCEEDED"]
+
+
 def test_of_a_claim_without_an_answer_just_what_was_committed_is_begun(redis: Redis) -> None:
     """Not what an earlier worker of the same name had claimed; what is QUEUED is claimed anew."""
     submit(3)

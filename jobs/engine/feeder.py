@@ -76,7 +76,9 @@ class Feeder:
             since = datetime.fromtimestamp(stored, tz=_EPOCH.tzinfo)
             if not stored:
                 log.info("feeder.redis_is_empty", next="everything due is put back")
-                self._restore = Scan(Job.objects.in_state(State.QUEUED), "moved_at")
+                queued = Job.objects.in_state(State.QUEUED)
+                # With a bound even PostgreSQL without statistics takes the index by moved_at, and sorts nothing.
+                self._restore = Scan(queued.filter(moved_at__gt=_EPOCH), "moved_at")
                 self._connection.set(keys.FED_UNTIL, 0)  # and be it lost once more before all is there
             horizon = now + settings.FEED_HORIZON
             scans = [

@@ -25,7 +25,7 @@ ASKED = [
         Job.objects.in_state(State.QUEUED).filter(moved_at__gt=NOW, moved_at__lte=NOW).order_by("moved_at", "id"),
         State.QUEUED,
     ),
-    (Job.objects.in_state(State.QUEUED).order_by("moved_at", "id"), State.QUEUED),
+    (Job.objects.in_state(State.QUEUED).filter(moved_at__gt=NOW).order_by("moved_at", "id"), State.QUEUED),
     (Job.objects.in_state(State.RETRYING).order_by("due_at"), State.RETRYING),
     (Job.objects.in_state(State.RUNNING).filter(worker="w").order_by("started_at"), State.RUNNING),
     (Job.objects.in_state(State.RUNNING).filter(lease_until__lt=NOW).order_by("lease_until"), State.RUNNING),

@@ -45,6 +45,7 @@ class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
     list_display = ("called", "active", "clock", "processed", "row_count", "next_row", "seen")
     list_display_links = ("called",)
     list_filter = ("is_active",)
+    show_facets = admin.ShowFacets.NEVER
     list_before_template = "jobs/list_style.html"
     when_empty = "The listener asks the main API for all campaigns when it starts: is one running under Processes?"
     list_per_page = 50

@@ -97,6 +97,7 @@ class CronTaskAdmin(CronTaskAdminBase):
     list_display = ("called", "means", "fires_next", "is_on", "last", "misfire")
     list_display_links = ("called",)
     list_filter = ("enabled",)
+    show_facets = admin.ShowFacets.NEVER
     list_before_template = "jobs/list_style.html"
     search_fields = ("name", "type", "campaign_id")
     sortable_by = ()

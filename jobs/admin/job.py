@@ -49,6 +49,7 @@ class JobAdmin(JobAdminBase):
         FinishedRange,
     )
     list_filter_submit = True
+    show_facets = admin.ShowFacets.NEVER  # a count for each choice of each filter is no list a million jobs can have
     list_fullwidth = True
     list_before_template = "jobs/tabs.html"
     list_after_template = "jobs/no_jobs.html"

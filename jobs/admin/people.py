@@ -34,6 +34,7 @@ class UserAdmin(UserAdminBase):
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
+    show_facets = admin.ShowFacets.NEVER
 
 
 @admin.register(Group)

@@ -28,6 +28,7 @@ class ScheduleRowAdmin(ReadOnly, ScheduleRowAdminBase):
 
     list_display = ("entity_name", "event", "campaign", "clock", "due", "last", "every")
     list_filter = ("entity_type", "event_type", "clock")
+    show_facets = admin.ShowFacets.NEVER
     search_fields = ("entity_id", "entity_name", "campaign_id")
     show_full_result_count = False
     when_empty = "The jobs that recalculate schedules make them: Recalculate now on a campaign's page looks at once."

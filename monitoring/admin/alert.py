@@ -70,6 +70,7 @@ class AlertAdmin(MonitorWrites, AlertAdminBase):
     list_display = ("severity_badge", "title", "status_badge", "count", "opened", "last", "who")
     list_display_links = ("title",)
     list_filter = (StatusFilter, ("severity", ChoicesDropdownFilter), ("kind", ChoicesDropdownFilter))
+    show_facets = admin.ShowFacets.NEVER
     search_fields = ("title", "job_type")
     sortable_by = ()
     show_full_result_count = False

@@ -46,6 +46,7 @@ class DeliveryAdmin(MonitorWrites, DeliveryAdminBase):
     )
     list_display_links = ("when",)
     list_filter = (("status", ChoicesDropdownFilter), ("handler", RelatedDropdownFilter))
+    show_facets = admin.ShowFacets.NEVER
     search_fields = ("handler_name", "answer")
     sortable_by = ()
     show_full_result_count = False

@@ -34,6 +34,7 @@ class AlertHandlerAdmin(HandlerAdminBase):
 
     list_display = ("name", "kind_badge", "enabled", "severity", "last_delivery")
     list_filter = ("enabled",)
+    show_facets = admin.ShowFacets.NEVER
     search_fields = ("name",)
     actions = ("send_test",)
     list_before_template = "monitoring/monitor_note.html"

@@ -1,10 +1,18 @@
 """Pages for what went wrong, in words: what happened, and what to do."""
 
+import sys
 from typing import Any
 
 import structlog
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
+from redis import RedisError
+
+_AWAY = (
+    "No job is lost: all goes on by itself as soon as it is back, and so does this page. Look at /health for what is "
+    "down. If you pressed a button, look whether it was done before you press it again."
+)
 
 
 def _page(status: int, title: str, words: str) -> HttpResponse:
@@ -42,7 +50,12 @@ def stale_form(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """500: a bug, or the database is away; must not need either itself."""
+    """503 while Redis or the database is away, 500 for a bug; must need neither of them itself."""
+    match sys.exception():
+        case RedisError():
+            return _page(503, "Redis does not answer", f"Jobs, failures, cron tasks and campaigns are there. {_AWAY}")
+        case OperationalError() | InterfaceError():
+            return _page(503, "The database does not answer", _AWAY)
     return _page(
         500,
         "This page broke",

@@ -1,7 +1,9 @@
 """The pages of pauses, processes and the breaker: what they show, do, and refuse."""
 
 import os
+import re
 from collections.abc import Iterator
+from html import unescape
 
 import pytest
 from django.contrib.auth.models import Group, User
@@ -9,10 +11,11 @@ from django.core.management import call_command
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 from redis import Redis
 
 from jobs import control, pauses, standing
-from jobs.engine import presence
+from jobs.engine import attempt, presence
 from jobs.models import CampaignClock, OperatorAct, Pause
 from tests.integration.test_worker import submit, work
 
@@ -150,6 +153,23 @@ def test_pages_answer_without_redis(person: Client, redis: Redis, monkeypatch: p
 
     assert "unknown: Redis does not answer" in page(person, PAUSES)
     assert "Redis does not answer" in page(person, PROCESSES)
+    person.raise_request_exception = False
+    assert person.get(f"{PROCESSES}stop/", {"key": "worker:w-1"}).status_code == 503
+    assert person.post(f"{PROCESSES}stop/", {"key": "worker:w-1"}).status_code == 503
+    assert not OperatorAct.objects.filter(verb="asked to stop").exists()
+
+
+def test_a_worker_s_number_is_that_of_its_list(person: Client, redis: Redis) -> None:
+    """Of two workers that run jobs each leads to its own, beneath the tab of what runs."""
+    for worker, jobs in (("w-1", submit(2)), ("w-2", submit(1, campaign_id="campaign-3"))):
+        presence.Presence("worker", worker, redis).tell("busy", in_flight=len(jobs), concurrency=5)
+        attempt.claim([str(job.pk) for job in jobs], worker=worker, now=timezone.now())
+    links = re.findall(r'<a href="([^"]*)">(\d) jobs?</a>', page(person, PROCESSES))
+
+    listed = [person.get(unescape(link)).context["cl"] for link, _ in links]
+    assert [len(one.result_list) for one in listed] == [int(number) for _, number in links]
+    assert sorted(number for _, number in links) == ["1", "2"]
+    assert {tab["name"] for one in listed for tab in one.tabs() if tab["active"]} == {"Running"}
 
 
 @pytest.mark.parametrize("path", [PAUSES, PROCESSES, BREAKER, "/admin/queues/", "/admin/queues/queues/4/"])

@@ -1,6 +1,8 @@
 """The page of one job: what it says of each attempt, of what holds the job back, and of what it changed."""
 
+import re
 from datetime import timedelta
+from html import unescape
 from typing import Any
 
 import pytest
@@ -15,7 +17,7 @@ from jobs.engine import attempt
 from jobs.errors import TransientError
 from jobs.main_api.calls import MOST_NOTED, ApiCall, Calls, note
 from jobs.main_api.client import MainApi
-from jobs.models import AuditEntry, Job
+from jobs.models import AuditEntry, CampaignClock, Job
 from jobs.service import Submission
 from jobs.states import Priority, State
 from tests.integration.test_admin_jobs import JOBS, some
@@ -43,6 +45,15 @@ def page(client: Client, job: Job) -> Any:
     answer = client.get(f"{JOBS}{job.pk}/change/")
     assert answer.status_code == 200
     return answer.context["life"], answer.content.decode()
+
+
+def test_its_campaign_is_reached_whatever_its_id(admin_client: Client, redis: Redis) -> None:
+    """Also one that holds what stands for another character in an address."""
+    CampaignClock.objects.create(campaign_id="c_22/<ö>", name="Northmarch")
+    job, _ = service.submit(Submission(type="EVENT_EXPIRATION", campaign_id="c_22/<ö>", payload={}), actor="test")
+    (link,) = re.findall(r'<a href="([^"]*)">Northmarch</a>', page(admin_client, job)[1])
+
+    assert admin_client.get(unescape(link)).context["clock"].campaign_id == "c_22/<ö>"
 
 
 def test_each_attempt_tells_its_calls_and_the_job_what_it_changed(admin_client: Client, api: MainApi) -> None:

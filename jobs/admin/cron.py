@@ -225,9 +225,15 @@ class CronTaskAdmin(CronTaskAdminBase):
 
     @admin.action(description="Run now", permissions=["change"])
     def run_now(self, request: HttpRequest, tasks: QuerySet[CronTask]) -> None:
-        """Submit each task's job at once."""
-        jobs = [cron_tasks.run_now(task, actor=_actor(request)) for task in tasks]
-        self.message_user(request, f"Submitted {len(jobs)} job{'s' * (len(jobs) != 1)}.", messages.SUCCESS)
+        """Submit each task's job at once; one that is refused is named, and keeps no other back."""
+        jobs = []
+        for task in tasks:
+            try:
+                jobs.append(cron_tasks.run_now(task, actor=_actor(request)))
+            except InvalidJob as bad:
+                self.message_user(request, f"{task.name} is not submitted: {bad}", messages.ERROR)
+        if jobs:
+            self.message_user(request, f"Submitted {len(jobs)} job{'s' * (len(jobs) != 1)}.", messages.SUCCESS)
 
     @admin.action(description="Enable", permissions=["change"])
     def enable(self, request: HttpRequest, tasks: QuerySet[CronTask]) -> None:

@@ -56,6 +56,17 @@ def test_expressions_in_words(expression: str, sentence: str) -> None:
     assert cron_tasks.sentence(expression) == sentence
 
 
+def test_a_task_that_is_refused_keeps_no_other_back(admin_client: Client, redis: Redis) -> None:
+    """Of two that are run now one is of a type that is gone: it is named, and the other's job is submitted."""
+    both = [task(name="old", type="GONE"), task()]
+    form = {"action": "run_now", "_selected_action": [str(one.pk) for one in both]}
+    text = admin_client.post(PAGE, form, follow=True).content.decode()
+
+    assert "old is not submitted" in text
+    assert "Submitted 1 job." in text
+    assert Job.objects.get().type == "EVENT_EXPIRATION"
+
+
 def test_the_preview_is_in_the_task_s_own_time_zone(admin_client: Client) -> None:
     """Five firings with the zone's name, while somebody types."""
     text = admin_client.get(f"{PAGE}preview/", {"expression": "30 9 * * *", "time_zone": "Asia/Tokyo"}).content.decode()

@@ -98,10 +98,6 @@ def _query(request: HttpRequest, **changes: str) -> str:
     return f"?{query.urlencode()}"
 
 
-def _older(request: HttpRequest, cursor: Cursor) -> str:
-    return _query(request, before=".".join("" if pk is None else str(pk) for pk in cursor))
-
-
 def _cursor(request: HttpRequest) -> Cursor:
     entry, _, act = request.GET.get("before", "").partition(".")
     return Cursor(*(int(text) if text.isdecimal() and len(text) < 19 else None for text in (entry, act)))

@@ -70,6 +70,20 @@ def a_dead_effect(service: Service, effect: str, campaign: str) -> str:
     return job
 
 
+def test_what_cannot_be_refreshed_says_so(visit: Open) -> None:
+    """While the server cannot answer; it goes on by itself, and leads whoever is logged out to the login."""
+    page = visit("olga")
+    page.goto("/admin/jobs/pause/processes/")
+    page.route("**/processes/", lambda route: route.fulfill(status=503))
+    stale = page.locator("#live > .ops-stale")
+    expect(stale).to_contain_text("the server answered 503", timeout=15_000)
+    page.unroute("**/processes/")
+    expect(stale).to_have_count(0, timeout=15_000)
+    expect(page.get_by_text("Workers, schedulers, listeners and monitors")).to_be_visible()
+    page.context.clear_cookies()
+    page.wait_for_url("**/login/**", timeout=15_000)
+
+
 def test_find_the_failed_effect_of_a_campaign_and_retry_it(service: Service, visit: Open) -> None:
     """Search by the campaign, open the job, read why and what it asked, retry with a reason: done, and audited."""
     job = a_dead_effect(service, "effect-1-1", "campaign-1")

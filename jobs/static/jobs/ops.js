@@ -121,6 +121,27 @@ document.addEventListener("DOMContentLoaded", () => {
   });
 });
 
+// A part that refreshes itself says so while it cannot, until the next answer takes its place; who is logged out logs in.
+(() => {
+  function stale(event) {
+    const part = event.detail.elt;
+    if (!part.matches?.("[hx-trigger*='every']") || part.querySelector(":scope > .ops-stale")) return;
+    const word = document.createElement("p");
+    word.className = "ops-stale ops-warning";
+    word.setAttribute("role", "alert");
+    const status = event.detail.xhr?.status;
+    word.textContent = `Not refreshed since ${new Date().toLocaleTimeString("sv-SE", { timeZoneName: "short" })}: ${status ? `the server answered ${status}` : "the server does not answer"}. What is below is older; it goes on by itself.`;
+    part.prepend(word);
+  }
+  ["htmx:responseError", "htmx:sendError", "htmx:timeout"].forEach((name) => document.addEventListener(name, stale));
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    if (!event.detail.xhr.responseURL.includes("/login/")) return;
+    event.detail.shouldSwap = false;
+    location.reload();
+  });
+  document.addEventListener("htmx:configRequest", (event) => { event.detail.timeout = 20000; });
+})();
+
 // The palette says so when it found nothing; unfold's answer then holds no list, and the box would stay empty.
 document.addEventListener("htmx:afterSwap", ({ detail: { target } }) => {
   if (target.id !== "command-results" || target.childElementCount) return;

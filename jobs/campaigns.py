@@ -241,7 +241,10 @@ def ticks(clock: CampaignClock, hours: int, now: datetime) -> list[tuple[int, st
     read = reading(clock, now)
     found = []
     for part in range(4):
-        at = read.at + timedelta(hours=hours) * part / 4
+        try:
+            at = read.at + timedelta(hours=hours) * part / 4
+        except OverflowError:  # past the year 9999 nothing is due
+            break
         found.append((25 * part, shown(type(read)(at))[5:16]))
     return found
 

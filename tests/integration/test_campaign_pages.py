@@ -72,6 +72,13 @@ def text_of(client: Client, **query: str) -> str:
     return text
 
 
+def test_the_last_minute_of_time_has_a_page(admin_client: Client, alive: Redis) -> None:
+    """World time may stand at the end of the year 9999: no hour follows, and what would is never due."""
+    campaign(world_time="9999-12-31T23:59:00.000Z", processed_world_time="9999-12-31T23:59:00.000Z")
+
+    assert "9999-12-31 23:59" in text_of(admin_client)
+
+
 def test_the_clock_and_what_is_next_due(admin_client: Client, alive: Redis) -> None:
     """World time, what was processed, each row with its time on that clock and in how long it is."""
     campaign()

@@ -68,7 +68,8 @@
     const [bar, word] = [box.querySelector("progress"), box.querySelector("p")];
     box.hidden = false;
     form.querySelectorAll("button").forEach((button) => { button.disabled = true; });
-    let [done, left, after] = [0, 0, ""];
+    let [done, after] = [0, ""];
+    const left = {}; // by state
     do {
       const data = new FormData(form);
       data.set("step", "1");
@@ -76,10 +77,12 @@
       const body = await one(form, data);
       if (body.error) { word.textContent = `Stopped after ${done}: ${body.error}`; word.setAttribute("role", "alert"); return; }
       done += body.done;
-      left += Object.values(body.left).reduce((a, b) => a + b, 0);
+      for (const [state, n] of Object.entries(body.left)) left[state] = (left[state] ?? 0) + n;
       after = body.after;
-      bar.value = done + left;
-      word.textContent = `${done.toLocaleString()} ${form.dataset.label}, ${left.toLocaleString()} left as before`;
+      const kept = Object.values(left).reduce((a, b) => a + b, 0);
+      const states = Object.entries(left).map(([state, n]) => `${n.toLocaleString()} ${state}`).join(", ");
+      bar.value = done + kept;
+      word.textContent = `${done.toLocaleString()} ${form.dataset.label}, ${kept.toLocaleString()} left as before${states && `: ${states}`}`;
     } while (after);
     const back = document.createElement("a");
     back.href = form.elements.back.value;

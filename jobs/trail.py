@@ -24,7 +24,7 @@ class Question:
 
     who: str = ""
     what: str = ""
-    """A state, a verb, a thing or a job's id."""
+    """A state, a verb, a thing or a job's id; of several, with commas between them, any."""
     why: str = ""
     """In the reason or the error."""
     origin: str = ""
@@ -119,8 +119,8 @@ def _texts(question: Question) -> Q:
     if question.who:
         texts &= Q(actor__icontains=question.who)
     if question.what:
-        job = Q(job_id=question.what) if is_job_id(question.what) else Q(now__icontains=question.what)
-        texts &= job
+        states: list[Any] = [("job_id" if is_job_id(one) else "now__icontains", one) for one in _each(question.what)]
+        texts &= Q.create(states, connector=Q.OR)
     if question.why:
         texts &= Q(reason__icontains=question.why) | Q(error__icontains=question.why)
     if question.origin:
@@ -138,15 +138,20 @@ def _acts(question: Question, cursor: Cursor) -> list[OperatorAct]:
         found = found.filter(at__gte=question.since)
     if question.until:
         found = found.filter(at__lt=question.until)
-    for text, fields in (
-        (question.who, ("actor",)),
-        (question.what, ("verb", "thing")),
-        (question.why, ("reason",)),
-        (question.origin, ("ip", "request_id")),
+    for texts, fields in (
+        ([question.who], ("actor",)),
+        (_each(question.what), ("verb", "thing")),
+        ([question.why], ("reason",)),
+        ([question.origin], ("ip", "request_id")),
     ):
-        if text:
-            found = found.filter(Q.create([(f"{f}__icontains", text) for f in fields], connector=Q.OR))
+        if any(texts):
+            either: list[Any] = [(f"{field}__icontains", text) for field in fields for text in texts]
+            found = found.filter(Q.create(either, connector=Q.OR))
     return list(found[: PAGE + 1])
+
+
+def _each(what: str) -> list[str]:
+    return [one.strip() for one in what.split(",") if one.strip()] or [what]
 
 
 _MIDDLE: Final = "(SELECT at FROM jobs_auditentry WHERE id >= (lo + hi) / 2 ORDER BY id LIMIT 1) < %s"

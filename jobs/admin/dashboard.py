@@ -115,13 +115,14 @@ def next_firings() -> list[CronTask]:
 def tiles(sums: Slot, counts: dict[State, int], wanted: Range) -> list[dict[str, Any]]:
     """The big numbers: what each says, and the list it counts."""
     jobs, minutes = reverse("admin:jobs_job_changelist"), wanted.length / timedelta(minutes=1)
-    ended = urlencode({"finished_at_from": f"{timezone.localtime() - wanted.length:{_MINUTE}}"})
+    since, share = f"{timezone.localtime(sums.at):{_MINUTE}}", sums.on_time_share
+    ended = sum(sums.outcomes[outcome] for outcome in FINISHED)
     failed = sums.outcomes[State.DEAD] + sums.outcomes[State.RETRYING]
-    share, dead = sums.on_time_share, reverse("admin:jobs_failuregroup_changelist")
     return [
-        {"name": "Attempts a minute", "value": f"{sums.jobs / minutes:,.1f}", "link": f"{jobs}?{ended}",
-         "says": f"{sums.jobs:,} ended in {wanted.label}", "icon": "speed", "tone": "calm"},
-        {"name": "Failed attempts", "value": f"{failed:,}", "link": f"{dead}?show=all",
+        {"name": "Attempts a minute", "value": f"{sums.jobs / minutes:,.1f}", "icon": "speed", "tone": "calm",
+         "link": f"{jobs}?finished_at_from={since}",
+         "says": f"{ended:,} job{'s' * (ended != 1)} ended in {wanted.label}"},
+        {"name": "Failed attempts", "value": f"{failed:,}", "link": _moves("DEAD, RETRYING", since=since),
          "says": f"{100 * failed / sums.jobs:.1f} % of all" if sums.jobs else "none ended", "icon": "replay",
          "tone": "warn" if failed else "good"},
         {"name": "Start within 1 s", "value": "-" if share is None else f"{100 * share:.1f} %", "link": "#lateness",
@@ -244,12 +245,17 @@ def _tile(state: State, count: int, link: str) -> dict[str, Any]:
 
 
 def _ended(outcome: State, at: datetime, step: timedelta) -> str:
-    """The list of jobs that ended so within one step; empty for an outcome after which a job goes on."""
-    if outcome not in FINISHED:
-        return ""
+    """The list of jobs that ended so within one step, or of the moves where a job goes on after that."""
     since, until = (f"{timezone.localtime(moment):{_MINUTE}}" for moment in (at, at + step))
+    if outcome not in FINISHED:
+        return _moves(outcome.value, since=since, until=until)
     question = {"state": outcome.value, "finished_at_from": since, "finished_at_to": until}
     return f"{reverse('admin:jobs_job_changelist')}?{urlencode(question)}"
+
+
+def _moves(what: str, **when: str) -> str:
+    """Part of the audit trail, workers' moves too."""
+    return f"{reverse('admin:jobs_auditentry_changelist')}?{urlencode({'scope': 'all', 'what': what, **when})}"
 
 
 def _rounded(value: float | None) -> float | None:

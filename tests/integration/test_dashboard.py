@@ -76,6 +76,30 @@ def test_every_number_is_that_of_its_list(admin_client: Client, redis: Redis) ->
     assert (first.verb, first.jobs) == ("cancelled", 1)
 
 
+def test_what_ended_and_what_failed_lead_to_their_lists(admin_client: Client, redis: Redis) -> None:
+    """The tiles, and each number of the table; a job that is tried again has not ended, and is found by its move."""
+    for campaign, to in (("c-1", State.SUCCEEDED), ("c-2", State.SUCCEEDED), ("c-3", State.DEAD)):
+        ended(claimed(campaign), to, "NotFound: gone" if to is State.DEAD else "")
+    again = Ending(claimed("c-4"), State.RETRYING, "HTTP 500", due_at=timezone.now() + timedelta(minutes=1))
+    ledger.cycle([again], [], actor="worker:w-1", worker="w-1", now=timezone.now())
+    page = admin_client.get(PAGE)
+    tiles = {tile["name"]: tile for tile in page.context["tiles"]}
+    counts = [one for row in page.context["rows"] for one in row["counts"]]
+
+    assert tiles["Attempts a minute"]["says"] == "3 jobs ended in 1 h"
+    assert listed(admin_client, tiles["Attempts a minute"]["link"]) == 3
+    assert tiles["Failed attempts"]["value"] == "2"
+    assert listed(admin_client, tiles["Failed attempts"]["link"]) == 2
+    assert sum(n for n, _ in counts) == 4
+    assert all(listed(admin_client, link) == n for n, link in counts)
+
+
+def listed(client: Client, link: str) -> int:
+    """How many rows the page holds that a number leads to."""
+    context = client.get(link).context
+    return len(context["cl"].result_list if "cl" in context else context["page"].lines)
+
+
 def test_lateness_is_told_against_its_objective(redis: Redis) -> None:
     """Of 20 starts one was 3 s late: 95 % started within the objective, and the longest wait is exact."""
     for number in range(20):

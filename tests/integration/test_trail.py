@@ -51,6 +51,7 @@ def test_moves_and_acts_stand_in_one_list(admin_client: Client, redis: Redis) ->
     ("query", "found"),
     [
         ({"who": "ann"}, 2), ({"what": "CANCELLED"}, 2), ({"what": "queue high"}, 1), ({"why": "feast"}, 2),
+        ({"what": "cancelled, queue high"}, 3),
         ({"why": "NOISE"}, 1), ({"who": "nobody"}, 0), ({"origin": "10.0.0.7"}, 0), ({"who": "scheduler"}, 0),
         ({"who": "scheduler", "scope": "all"}, 1), ({"since": "2000-01-01T00:00"}, 3),
         ({"until": "2000-01-01T00:00"}, 0),

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from typing import Any, Final
 
 from django.db.models import Q
@@ -169,11 +170,8 @@ def _flat(fields: Mapping[str, Any], path: str = "") -> dict[str, Any]:
 NEAR: Final = 500  #: jobs of the campaign on either side among which relatives are looked for
 
 
-def relatives(job: Job, entity: str) -> dict[str, list[Job]]:
-    """Jobs about the same entity (or of the same type) and those that this one asked for, among those made near it.
-
-    `entity` is the name of what the job is about.
-    """
+def relatives(job: Job) -> dict[str, list[Job]]:
+    """Jobs about the same entity (or of the same type) and those that this one asked for, among those made near it."""
     of_campaign = Job.objects.filter(campaign_id=job.campaign_id)
     older = of_campaign.filter(pk__lt=job.pk).order_by("-pk").values("pk")[:NEAR]
     newer = of_campaign.filter(pk__gt=job.pk).order_by("pk").values("pk")[:NEAR]
@@ -182,7 +180,6 @@ def relatives(job: Job, entity: str) -> dict[str, list[Job]]:
     caused = Q(source=f"job:{job.pk}")
     found = Job.objects.filter(Q(pk__in=older) | Q(pk__in=newer)).filter(same | caused).order_by("-pk")
     near = list(found.defer("traceback")[:30])
-    name_all(near, {}, {about: entity})
     asked = [one for one in near if one.source == f"job:{job.pk}"]
     others = [one for one in near if one.source != f"job:{job.pk}"]
     others.sort(key=lambda one: abs(one.pk.int - job.pk.int))
@@ -199,6 +196,8 @@ def context(job: Job, now: datetime) -> dict[str, Any]:
     declared = all_types().get(job.type)
     copies = Job.objects.order_by().filter(copy_of=job.pk)
     linked = list(copies.union(Job.objects.order_by().filter(pk=job.copy_of)) if job.copy_of else copies)
+    near = relatives(job)
+    name_all([*linked, *chain(*near.values())], {}, {about: entity.entity_name if entity else ""})
     held_by = pauses.holding(job, pauses.active()) if State(job.state) in (*WAITING, State.QUEUED) else []
     return {
         "job": job,
@@ -213,7 +212,7 @@ def context(job: Job, now: datetime) -> dict[str, Any]:
         "attempts": attempts.of(trail),
         "entity": entity,
         "campaign": campaign,
-        **relatives(job, entity.entity_name if entity else ""),
+        **near,
         "original": next((one for one in linked if one.pk == job.copy_of), None),
         "copies": [one for one in linked if one.pk != job.copy_of],
         "changes": changes(job.result),

@@ -349,6 +349,31 @@ def test_pages_can_be_read_by_everybody(service: Service, visit: Open) -> None:
     assert not faults, "\n".join(faults)
 
 
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_what_opens_on_a_page_can_be_read_by_everybody(service: Service, visit: Open, theme: str) -> None:
+    """WCAG 2.1 A and AA for the bar of actions, the filters, the palette and its answers, a chooser."""
+    service.submit("EVENT_EXPIRATION", "campaign-2", {}, dueAt=now())
+    page, faults = visit("ann", theme=theme), []
+    page.goto(JOBS)
+    page.locator("#action-toggle").check()
+    page.select_option("select[name=action]", "cancel")
+    faults += violations(page, RULES, [])
+    page.locator("#action-toggle").uncheck()
+    page.get_by_text("Filters").first.click()
+    page.get_by_text("RETRYING", exact=True).hover()
+    faults += violations(page, RULES, ["tbody"])
+    page.goto("/admin/")
+    page.keyboard.press("Control+k")
+    page.keyboard.type("campaign")
+    page.locator("#command-results a").first.wait_for()
+    faults += violations(page, RULES, ["#dashboard"])
+    page.goto("/admin/auth/group/1/change/")
+    page.locator(".selector [role=img]").first.wait_for(state="attached")
+    faults += violations(page, RULES, [])
+
+    assert not faults, "\n".join(faults)
+
+
 def violations(page: Page, rules: dict[str, Any], without: list[str]) -> list[str]:
     """What axe finds wrong, with the element."""
     context = {"exclude": [[one] for one in without if page.locator(one).count()]} if without else None

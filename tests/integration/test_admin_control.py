@@ -153,7 +153,7 @@ def test_pages_answer_without_redis(person: Client, redis: Redis, monkeypatch: p
 
     assert "unknown: Redis does not answer" in page(person, PAUSES)
     assert "Redis does not answer" in page(person, PROCESSES)
-    monkeypatch.setattr(control.breaker(), "recent_errors", lambda: dead.ping())
+    monkeypatch.setattr(control.breaker(), "recent_errors", dead.ping)
     assert "the main API has answered" not in page(person, BREAKER)
     person.raise_request_exception = False
     assert person.get(f"{PROCESSES}stop/", {"key": "worker:w-1"}).status_code == 503

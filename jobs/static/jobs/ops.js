@@ -112,6 +112,11 @@ document.addEventListener("DOMContentLoaded", () => {
   });
 });
 
+// The name of a chooser's icon counts only where it is an image.
+addEventListener("load", () => {
+  setTimeout(() => document.querySelectorAll(".selector .help-tooltip").forEach((icon) => icon.setAttribute("role", "img"))); // Django makes it on load
+});
+
 // unfold's buttons that are links to nowhere (Filters) can be reached and pressed by keyboard too.
 document.addEventListener("DOMContentLoaded", () => {
   document.querySelectorAll("a:not([href])").forEach((button) => {

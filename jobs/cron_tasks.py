@@ -26,6 +26,7 @@ from scheduler_project.environment import fires
 PREVIEWED: Final = 5  #: firings
 SHOWN: Final = 20  #: firings of a history
 LONGEST_REASON: Final = 300
+LONGEST: Final = timedelta(days=3660)  #: a task that is to be disabled for longer has no end
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,13 +132,20 @@ def enable(task: CronTask, *, actor: str, reason: str = "") -> None:
         _record(task, "enabled", actor, reason, {"enabled": (False, True)})
 
 
+def check_until(until: datetime | None) -> None:
+    """Raises ValueError when `until` is not to come, or so late that it means never."""
+    if until is not None and until <= timezone.now():
+        raise ValueError(f"{until:%Y-%m-%d %H:%M %Z} is over already")
+    if until is not None and until - timezone.now() > LONGEST:
+        raise ValueError("that is more than ten years ahead: leave it empty to disable it until somebody enables it")
+
+
 def disable(task: CronTask, *, until: datetime | None, actor: str, reason: str = "") -> None:
     """Let it fire no more, until `until` or until somebody enables it.
 
-    Raises ValueError when `until` is not to come.
+    Raises ValueError as `check_until` does.
     """
-    if until is not None and until <= timezone.now():
-        raise ValueError(f"{until:%Y-%m-%d %H:%M} is over already")
+    check_until(until)
     with transaction.atomic():
         task.enabled, task.disabled_until, task.disabled_reason = False, until, reason[:LONGEST_REASON]
         task.save()

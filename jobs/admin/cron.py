@@ -77,8 +77,11 @@ class CronTaskForm(forms.ModelForm[CronTask]):
     def clean_disabled_until(self) -> Any:
         """A time to come."""
         until = self.cleaned_data["disabled_until"]
-        if until and until <= timezone.now() and "disabled_until" in self.changed_data:
-            raise forms.ValidationError("This time is over already.")
+        if until and "disabled_until" in self.changed_data:
+            try:
+                cron_tasks.check_until(until)
+            except ValueError as bad:
+                raise forms.ValidationError(f"Not saved: {bad}.") from None
         return until
 
 

@@ -129,14 +129,25 @@ def test_disabled_until_a_time_it_is_enabled_again_by_itself(admin_client: Clien
     ]
 
 
-def test_a_time_that_is_over_disables_nothing(admin_client: Client) -> None:
-    """It is said, and the task stays as it is."""
+@pytest.mark.parametrize(
+    ("until", "fault"),
+    [("2020-01-01T00:00", "2020-01-01 00:00 CET is over already"), ("9999-12-31T23:59", "more than ten years ahead")],
+)
+def test_a_time_that_is_not_to_come_disables_nothing(admin_client: Client, until: str, fault: str) -> None:
+    """By either form it is said, and the task stays as it is."""
     one = task()
-    page = admin_client.post(f"{PAGE}{one.pk}/disable/", {"until": "2020-01-01T00:00"}, follow=True).content.decode()
+    admin_client.cookies["zone"] = "Europe/Berlin"
+    day, _, hour = until.partition("T")
+    asked = {"disabled_until_0": day, "disabled_until_1": hour, "enabled": ""}
+    pages = [
+        admin_client.post(f"{PAGE}{one.pk}/disable/", {"until": until}, follow=True),
+        admin_client.post(f"{PAGE}{one.pk}/change/", form_of(one, **asked)),
+    ]
 
     one.refresh_from_db()
-    assert "is over already" in page
+    assert all(fault in page.content.decode() for page in pages)
     assert one.enabled
+    assert one.disabled_until is None
 
 
 def test_run_now_submits_its_job_beside_the_schedule(admin_client: Client, redis: Redis) -> None:

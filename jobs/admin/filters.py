@@ -11,7 +11,7 @@ from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 from unfold.contrib.filters.admin import DropdownFilter
 
-from jobs.admin.payload_form import moment_field
+from jobs.admin.payload_form import MomentField, moment_field
 from jobs.models import FailureGroup
 from jobs.registry import all_types
 from jobs.states import State
@@ -88,7 +88,7 @@ class SourceFilter(DropdownFilter):
 def as_moment(text: str) -> datetime | None:
     """A moment as a range has it, in the time zone of the person who asks; None: there is none."""
     try:
-        moment: datetime | None = forms.DateTimeField(required=False).clean(text)
+        moment: datetime | None = MomentField(required=False).clean(text)
     except forms.ValidationError:
         return None
     return moment

@@ -3,7 +3,9 @@
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.core.exceptions import BadRequest, PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.http.response import HttpResponseBase
@@ -22,6 +24,7 @@ from jobs.life import context as life
 from jobs.life import possible
 from jobs.models import Job
 from jobs.registry import all_types
+from jobs.storable import is_job_id
 from jobs.templatetags import ops
 
 _FIELDS = Job._meta.get_fields()  # noqa: SLF001 - Django documents it as public
@@ -82,7 +85,18 @@ class JobAdmin(JobAdminBase):
             raise Http404
         if request.method != "GET":
             return HttpResponseNotAllowed(["GET"])
-        return export.stream(request, self.get_changelist_instance(request).queryset, kind)
+        try:
+            jobs = self.get_changelist_instance(request).queryset
+        except IncorrectLookupParameters:
+            raise Http404 from None
+        return export.stream(request, jobs, kind)
+
+    def response_action(self, request: HttpRequest, queryset: QuerySet[Job], *more: Any) -> Any:
+        """What is chosen are jobs."""
+        chosen = request.POST.getlist(ACTION_CHECKBOX_NAME)
+        if request.POST.get("select_across") != "1" and not all(map(is_job_id, chosen)):
+            raise BadRequest("No job has such an id.")
+        return super().response_action(request, queryset, *more)
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet[Job], search_term: str) -> Any:
         """See listing.search."""

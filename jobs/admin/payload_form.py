@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from django import forms
@@ -18,6 +18,8 @@ from unfold.widgets import (
 
 from jobs.registry import JobType
 from jobs.words import words
+
+YEARS: Final = (1970, 9998)  #: of moments that a person may type
 
 
 class MomentInput(UnfoldAdminTextInputWidget):
@@ -36,10 +38,21 @@ class MomentInput(UnfoldAdminTextInputWidget):
         return local.replace(tzinfo=None).isoformat(timespec="seconds")
 
 
+class MomentField(forms.DateTimeField):
+    """A moment far enough from both ends of time that every zone and database can hold it, and some minutes more."""
+
+    def to_python(self, value: Any) -> datetime | None:
+        """Refuses a year that nobody means."""
+        moment: datetime | None = super().to_python(value)
+        if moment and not YEARS[0] <= moment.year <= YEARS[1]:
+            raise forms.ValidationError(self.error_messages["invalid"], code="invalid")
+        return moment
+
+
 def moment_field(**more: Any) -> forms.DateTimeField:
     """A moment in the time zone of the person who asks."""
     help_text = f"Time zone: {timezone.get_current_timezone_name()}. {more.pop('help_text', '')}".strip()
-    return forms.DateTimeField(widget=MomentInput(), help_text=help_text, **more)
+    return MomentField(widget=MomentInput(), help_text=help_text, **more)
 
 
 def fields_of(declared: JobType) -> dict[str, forms.Field]:

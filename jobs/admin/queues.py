@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, Final
 
+from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -12,6 +13,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django_rq.queues import get_queue_by_index
 from django_rq.urls import get_admin_urlpatterns, get_api_urlpatterns
 from rq import Worker
+from rq.job import JOB_ID_PATTERN
 from rq.job import Job as RQJob
 from rq.queue import Queue
 from rq.registry import FailedJobRegistry, StartedJobRegistry
@@ -43,6 +45,8 @@ def guarded(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
     def guard(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         name = view.__name__
         _demand(request, "jobs.view_job")
+        if not _can_be(**kwargs):
+            raise Http404
         if name in _NEEDS:
             _demand(request, _NEEDS[name])
         if request.method == "POST" and name in ("actions", "confirm_action"):
@@ -76,6 +80,12 @@ def _forget_ended(queue: Queue) -> None:
     gone = [f"{job}:{run}" for (job, run), found in zip(started, known, strict=True) if found is None]
     if gone:
         queue.connection.zrem(registry.key, *gone)
+
+
+def _can_be(job_id: str = "-", **more: Any) -> bool:
+    """Whether an address can be that of a queue and a job: any other would be a fault of django-rq's pages."""
+    indexes = [value for name, value in more.items() if name.endswith("_index")]
+    return bool(JOB_ID_PATTERN.fullmatch(job_id)) and all(index < len(settings.RQ_QUEUES) for index in indexes)
 
 
 def _worker_is_there(queue_index: int, key: str) -> bool:

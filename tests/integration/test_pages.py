@@ -255,6 +255,33 @@ def test_what_is_away_is_named(operator: Client, monkeypatch: pytest.MonkeyPatch
     assert "No job is lost" in answer.content.decode()
 
 
+@pytest.mark.parametrize(
+    ("page", "status"),
+    [
+        ("jobs/job/?finished_at_to=0001-01-01T00:00", 200), ("jobs/job/?due_at_from=9999-12-31T23:59", 200),
+        ("jobs/auditentry/?since=0001-01-01T00:00", 200), ("jobs/auditentry/?until=9999-12-31T23:59", 200),
+        ("jobs/job/export/csv/?priority__exact=high", 404), ("queues/queues/77/", 404), ("queues/queues/4/a:b/", 404),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("zone", ["Asia/Tokyo", "America/Lima"])
+def test_odd_addresses_are_no_fault(operator: Client, redis: Redis, page: str, status: int, zone: str) -> None:
+    """Moments at either end of time, in any zone, and what no queue, job or priority can be."""
+    a_job()
+    operator.cookies["zone"] = zone
+
+    assert operator.get(f"/admin/{page}").status_code == status
+
+
+def test_what_is_chosen_are_jobs(operator: Client, redis: Redis) -> None:
+    """Anything else is a bad request, and nothing is done."""
+    job = a_job()
+    chosen = {"action": "cancel", "_selected_action": [str(job.pk), "x"], "confirmed": "1"}
+
+    assert operator.post("/admin/jobs/job/", chosen).status_code == 400
+    job.refresh_from_db()
+    assert job.state == "QUEUED"
+
+
 def test_faults_are_said_in_words(client: Client, operator: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """404, 403, a stale form and a bug: what happened, what to do, and the request's id."""
     lost = operator.get("/admin/jobs/nothing/else/", HTTP_X_REQUEST_ID="req-5")

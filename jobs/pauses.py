@@ -7,12 +7,12 @@ the workers' turns look at their copy in Redis.
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 from redis import Redis, RedisError
 
@@ -63,9 +63,10 @@ def resume(kind: str, name: str, *, actor: str, reason: str = "") -> bool:
 
 
 def active() -> list[Pause]:
-    """The pauses that hold now, oldest first; one query."""
-    now = timezone.now()
-    return list(Pause.objects.filter(Q(until=None) | Q(until__gt=now), ended_at=None).order_by("id"))
+    """The pauses that hold now, oldest first, with the names of campaigns (`called`); one query."""
+    now, campaign = timezone.now(), CampaignClock.objects.filter(pk=OuterRef("name")).values("name")
+    held = Pause.objects.filter(Q(until=None) | Q(until__gt=now), ended_at=None).order_by("id")
+    return list(held.annotate(called=Subquery(campaign)))
 
 
 def campaigns() -> frozenset[str]:
@@ -80,11 +81,9 @@ def holding(job: Job, pauses: list[Pause]) -> list[Pause]:
     return [p for p in pauses if (p.kind, p.name) in of_job]
 
 
-def names(held: Sequence[Pause]) -> dict[str, str]:
-    """The names of the campaigns among them, by id; one query where there are any."""
-    ids = [pause.name for pause in held if pause.kind == PauseKind.CAMPAIGN]
-    named = CampaignClock.objects.filter(pk__in=ids).exclude(name="") if ids else CampaignClock.objects.none()
-    return dict(named.values_list("pk", "name"))
+def names(held: Sequence[Any]) -> dict[str, str]:
+    """The names of the campaigns among the pauses that hold, by id."""
+    return {pause.name: pause.called for pause in held if pause.kind == PauseKind.CAMPAIGN and pause.called}
 
 
 def in_words(held: Pause, name: str = "") -> str:

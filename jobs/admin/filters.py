@@ -55,7 +55,8 @@ class FailureFilter(DropdownFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """The one that is chosen."""
-        chosen = FailureGroup.objects.filter(pk=request.GET.get("failure", "")).first()
+        key = request.GET.get("failure", "")
+        chosen = FailureGroup.objects.filter(pk=key).first() if key else None
         return [(chosen.pk, str(chosen))] if chosen else []
 
     def has_output(self) -> bool:

@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from redis import Redis
 
-from jobs import bulk, service
+from jobs import bulk, pauses, service
 from jobs.admin import listing
 from jobs.models import CampaignClock, Job, ScheduleRow
 from jobs.service import Submission, submit
@@ -214,6 +214,19 @@ def test_pages_take_few_queries(admin_client: Client, redis: Redis, where: str) 
     ) as queries:
         assert admin_client.get(url).status_code == 200
 
+    assert len(queries) < 15
+
+
+@pytest.mark.parametrize("where", ["/admin/", JOBS, "one"])
+def test_pages_take_few_queries_for_members_of_a_group_too(client: Client, redis: Redis, where: str) -> None:
+    """Fewer than 15 where permissions are looked up and a campaign is paused."""
+    CampaignClock.objects.create(campaign_id="c-1", name="Northmarch")
+    pauses.pause("campaign", "c-1", actor="user:ann")
+    operator, jobs = member(client, "Operator"), some(30)
+    with CaptureQueriesContext(connection) as queries:
+        answer = operator.get(f"{JOBS}{jobs[0].pk}/change/" if where == "one" else where)
+
+    assert "Campaign Northmarch (c-1) is paused" in answer.content.decode()
     assert len(queries) < 15
 
 

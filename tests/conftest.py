@@ -5,6 +5,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 from django.conf import settings
+from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.db import connection
 from redis import Redis
 
@@ -16,6 +17,12 @@ from tests.environment import API_PORT, REDIS_PORT, TOKEN
 from tests.servers import RedisServer, Running, SandboxApi, manage
 
 Start = Callable[..., Running]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_passwords() -> None:
+    """One round instead of a million for what this process hashes; every process can read it."""
+    PBKDF2PasswordHasher.iterations = 1
 
 
 @pytest.fixture(scope="session")

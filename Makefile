@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 # What knows of the database, and the story as a whole; the rest says the same on any.
 STORIES := world_time_advanced_moves_the_world killed_worker_loses_nothing lost_redis_is_filled_again
 ON_POSTGRESQL := tests/unit/jobs $(addprefix tests/acceptance/test_service.py::test_,$(STORIES)) \
-  $(addprefix tests/integration/test_,admin_jobs.py admin_new_job.py alerts.py bad_moments.py dashboard.py failures.py \
+  $(addprefix tests/integration/test_,admin_jobs.py admin_new_job.py alerts.py bad_moments.py cycle.py dashboard.py failures.py \
   job_page.py metrics.py names_on_pages.py pages.py timekeeping.py trail.py upkeep.py worker.py)
 
 .PHONY: up test lint chromium screenshots benchmark clean

@@ -1,9 +1,8 @@
 """What a worker has in flight: groups of claimed jobs, each in one handler thread, and how fast their types are."""
 
 import time
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from typing import Final
+from collections.abc import Iterator
+from typing import Final, NamedTuple
 
 from jobs.engine import attempt
 from jobs.engine.attempt import Ended
@@ -14,6 +13,13 @@ FAST_MS: Final = 2.0  #: handlers of a type that take less on average are given 
 FAST_GROUP: Final = 8  #: how many; a more urgent job waits for one such group at most, some 16 ms
 _NEWEST_WEIGHS: Final = 0.1  # of the moving average
 UNKNOWN_MS: Final = 1000.0  # a type that has not run yet is taken to be slow
+
+
+class Landed(NamedTuple):
+    """An ended attempt that is to be recorded."""
+
+    ended: Ended
+    shown: bool  #: RQ's tools see it as started
 
 
 class Group:
@@ -66,13 +72,8 @@ class Flight:
             self._group_of[id(job)] = group
         return group
 
-    def busy(self, ended: Iterable[Ended]) -> int:
-        """How many groups still run when `ended` are taken out."""
-        ends = Counter(id(group) for e in ended if (group := self._group_of.get(id(e.job))))
-        return sum(len(group.jobs) > ends[key] for key, group in self._groups.items())
-
-    def land(self, ended: Ended) -> Group | None:
-        """Take an ended attempt out; its group, or None when it was taken out before."""
+    def land(self, ended: Ended) -> Landed | None:
+        """Take an ended attempt out; None when it was taken out before."""
         group = self._group_of.pop(id(ended.job), None)
         if group is None:
             return None
@@ -81,7 +82,7 @@ class Flight:
             del self._groups[id(group)]
         average = self._average_ms.get(ended.job.type, ended.duration_ms)
         self._average_ms[ended.job.type] = average + _NEWEST_WEIGHS * (ended.duration_ms - average)
-        return group
+        return Landed(ended, group.shown)
 
     def batches(self) -> dict[str, tuple[int, bool]]:
         """By type how many jobs one thread is given at a time, and whether they must be of one campaign.

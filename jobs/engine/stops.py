@@ -1,7 +1,7 @@
 """Jobs that end before their handlers do: somebody wants them stopped, or their time is over."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from queue import SimpleQueue
 
 import structlog
@@ -13,6 +13,8 @@ from jobs.errors import OutcomeUnknown, Stopped
 from jobs.statements import Claimed
 
 log = structlog.get_logger(__name__)
+Land = Callable[[Ended], None]  #: what an ended attempt is given to; it takes it out of the flight
+GiveUp = Callable[[list[Claimed]], None]  #: frees the slot of the thread that was given these
 
 
 class Stops:
@@ -28,40 +30,27 @@ class Stops:
         """Somebody wants a job stopped; from any thread."""
         self._asked.put(command)
 
-    def endings(self, flight: Flight, ended: Sequence[Ended], give_up: Callable[[list[Claimed]], None]) -> list[Ended]:
-        """The ends of what was asked for and runs here; `ended` has ended already, `give_up` frees a task's slot."""
-        stopped: list[Ended] = []
+    def carry_out(self, flight: Flight, land: Land, give_up: GiveUp) -> None:
+        """Land what was asked for and runs here."""
         while not self._asked.empty():
             command = self._asked.get()
             group = flight.group_of(command.job_id)
-            over = {id(e.job) for e in (*ended, *stopped)}  # not by job: of one job two attempts may be in flight
-            job = group.jobs[command.job_id] if group else None
-            if group is None or job is None or id(job) in over:
+            if group is None:
                 log.warning("stop.refused", job_id=command.job_id, by=command.who, cause="it does not run here")
                 continue
             error = Stopped(f"stopped by {command.who}; what it had done by then is unknown")
-            stopped.append(Ended(job, error, None, (time.monotonic() - group.began) * 1000))
-            if {id(other) for other in group.jobs.values()} <= over | {id(job)}:
+            land(Ended(group.jobs[command.job_id], error, None, (time.monotonic() - group.began) * 1000))
+            if not group.jobs:
                 give_up(group.task)
-        return stopped
 
 
-def overran(flight: Flight, ended: Sequence[Ended], give_up: Callable[[list[Claimed]], None]) -> list[Ended]:
-    """The ends of jobs whose time is over and that have not `ended`: nobody knows what they did.
-
-    Their threads lose their slots.
-    """
-    now, over = time.monotonic(), {id(e.job) for e in ended}
-    late: list[Ended] = []
+def overran(flight: Flight, land: Land, give_up: GiveUp) -> None:
+    """Land jobs whose time is over: nobody knows what they did. Their threads lose their slots."""
+    now = time.monotonic()
     for group in flight:
         if group.deadline <= now:
             give_up(group.task)
             limit = group.deadline - group.began
             error = OutcomeUnknown(f"ran longer than its limit of {limit:g} s (JOB_TIMEOUT_SECONDS)")
-            late += [
-                Ended(job, error, None, (now - group.began) * 1000)
-                for job in group.jobs.values()
-                if id(job) not in over
-            ]
-            group.deadline = float("inf")
-    return late
+            for job in list(group.jobs.values()):
+                land(Ended(job, error, None, (now - group.began) * 1000))

@@ -31,7 +31,8 @@ class Strangers:
     def take(self, stranger: Stranger) -> None:
         """Run it next."""
         if self._threads is None:
-            self._threads = Threads(1, self._run, self._wake)
+            self._threads = Threads(self._run, self._wake)
+            self._threads.start(1)
         self._current, self._deadline = stranger, float("inf")
         self._threads.submit(stranger)
 

@@ -12,16 +12,19 @@ R = TypeVar("R")
 
 
 class Threads(Generic[T, R]):
-    """Runs `work` on tasks in `size` threads and keeps the answers; `wake` is called when a task is done."""
+    """Runs `work` on tasks in threads of its own and keeps the answers; each thread calls `over` when its task is."""
 
-    def __init__(self, size: int, work: Callable[[T], Iterable[R]], wake: Callable[[], None]) -> None:
+    def __init__(self, work: Callable[[T], Iterable[R]], over: Callable[[], None]) -> None:
         self._done: SimpleQueue[R] = SimpleQueue()
         self._tasks: SimpleQueue[T | None] = SimpleQueue()
         self._work = work
-        self._wake = wake
+        self._over = over
         self._standing: dict[int, T] = {}  # tasks that are neither done nor given up, by identity
         self._lock = threading.Lock()
         self._started = 0
+
+    def start(self, size: int) -> None:
+        """Start so many threads."""
         for _ in range(size):
             self._start()
 
@@ -38,6 +41,11 @@ class Threads(Generic[T, R]):
                 found.append(self._done.get_nowait())
         except Empty:
             return found
+
+    @property
+    def has_answers(self) -> bool:
+        """Whether there are answers since the last call of `answers`."""
+        return not self._done.empty()
 
     def give_up(self, task: T) -> None:
         """Start a thread in place of the one that runs `task`, which does no more of it and ends; nothing where it is
@@ -63,7 +71,7 @@ class Threads(Generic[T, R]):
                     self._run(task)
                 with self._lock:
                     kept = self._standing.pop(id(task), None) is not None
-                self._wake()
+                self._over()
                 if not kept:
                     return
         finally:

@@ -1,6 +1,5 @@
 """What is killed, or goes away, between two steps that belong together: nothing is lost, nothing is done twice."""
 
-import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from urllib.parse import urlsplit, urlunsplit
@@ -21,10 +20,8 @@ from jobs import ledger, service
 from jobs.engine import attempt, carrier, keys
 from jobs.engine.attempt import Ended, ending_of, record
 from jobs.engine.feeder import Feeder
-from jobs.engine.flight import run_group
 from jobs.engine.scheduler import Scheduler
 from jobs.engine.sweep import BATCH, SETTLED, Sweep
-from jobs.engine.threads import Threads
 from jobs.engine.worker import Worker
 from jobs.ledger import Move
 from jobs.models import AuditEntry, Job
@@ -63,18 +60,16 @@ def answers(redis: Redis) -> bool:
 
 
 def claiming_worker(redis: Redis) -> Worker:
-    """A worker that has just begun."""
-    worker = Worker([django_rq.get_queue(name) for name in settings.RQ_QUEUES], connection=redis)
-    worker._threads = Threads(1, run_group, threading.Event().set)
-    return worker
+    """A worker whose threads have not been started."""
+    return Worker([django_rq.get_queue(name) for name in settings.RQ_QUEUES], connection=redis)
 
 
 def take(worker: Worker) -> list[str]:
     """What it takes out of Redis, which has to be told first what is paused."""
     for _ in range(2):
-        worker._intake.begin(timezone.now(), idle=worker.concurrency, limit=None)
-        worker._intake.end()
-    return [i for group in worker._intake.groups for i in group.ids]
+        worker._cycles._intake.begin(timezone.now(), idle=worker.concurrency, limit=None)
+        worker._cycles._intake.end()
+    return [i for group in worker._cycles._intake.groups for i in group.ids]
 
 
 def test_what_a_killed_scheduler_had_queued_in_the_database_alone_is_carried(redis: Redis) -> None:
@@ -126,26 +121,25 @@ def test_what_was_claimed_runs_although_redis_went_away_at_that_moment(
     lost_redis.stop()
 
     with pytest.raises(RedisError):
-        worker._record_and_claim(timezone.now(), [], worker.concurrency)
+        worker._cycles._record_and_claim(timezone.now(), [], worker.concurrency)
 
-    assert [job.id for job in worker._flight.jobs()] == [str(wanted.pk)]
+    assert [job.id for job in worker._cycles.flight.jobs()] == [str(wanted.pk)]
 
 
 def test_leases_are_renewed_as_soon_as_the_database_is_back(redis: Redis) -> None:
     """A renewal that failed is tried again with the next cycle, not a third of a lease later."""
     (job,) = submit(1)
     worker = claiming_worker(redis)
-    worker._threads = Threads(0, run_group, threading.Event().set)
     take(worker)
-    worker._record_and_claim(timezone.now(), [], worker.concurrency)
+    worker._cycles._record_and_claim(timezone.now(), [], worker.concurrency)
     Job.objects.filter(pk=job.pk).update(lease_until=timezone.now())
 
     def refuse(*_: object) -> None:
         raise OperationalError("the database is away")
 
     with connection.execute_wrapper(refuse), pytest.raises(OperationalError):
-        worker._renew_leases(timezone.now())
-    worker._renew_leases(timezone.now())
+        worker._cycles._renew_leases(timezone.now())
+    worker._cycles._renew_leases(timezone.now())
 
     job.refresh_from_db()
     assert job.lease_until is not None
@@ -177,10 +171,9 @@ def test_an_end_is_recorded_while_redis_is_away(
 def claims(redis: Redis) -> tuple[Worker, Claimed]:
     """A worker that has claimed a job and whose threads do nothing."""
     worker = claiming_worker(redis)
-    worker._threads = Threads(0, run_group, threading.Event().set)
     take(worker)
-    worker._record_and_claim(timezone.now(), [], worker.concurrency)
-    (group,) = worker._flight
+    worker._cycles._record_and_claim(timezone.now(), [], worker.concurrency)
+    (group,) = worker._cycles.flight
     group.began -= 1
     return worker, group.task[0]
 
@@ -189,12 +182,13 @@ def test_what_was_shown_as_started_is_shown_as_ended(redis: Redis) -> None:
     """Also where it ends when it was just about to be shown once more."""
     submit(1)
     worker, job = claims(redis)
-    worker._show()
+    worker._cycles.show()
     assert redis.zcard("rq:wip:normal") == 1
 
     worker._keep_up()
-    worker._unrecorded = [Ended(job, None, None, 1.0)]
-    worker._record_and_claim(timezone.now(), [ending_of(worker._unrecorded[0], timezone.now())], 5)
+    ended = Ended(job, None, None, 1.0)
+    worker._cycles._land_one(ended)
+    worker._cycles._record_and_claim(timezone.now(), [ending_of(ended, timezone.now())], 5)
     worker._board.show(timezone.now())
 
     assert redis.zcard("rq:wip:normal") == 0
@@ -204,7 +198,7 @@ def test_what_a_killed_worker_had_shown_does_not_stand_as_started_for_ever(redis
     """It was killed when the database had heard of the end and Redis had not."""
     (job,) = submit(1)
     worker, claimed = claims(redis)
-    worker._show()
+    worker._cycles.show()
     record([Ended(claimed, None, None, 1.0)], actor="worker:w")
     feeder = Feeder(redis)
     feeder._clean_up(timezone.now())
@@ -357,7 +351,7 @@ def test_a_stale_worker_renews_no_lease_of_another(redis: Redis) -> None:
     until = timezone.now() + timedelta(seconds=1)
     Job.objects.filter(pk=job.pk).update(attempt=2, worker="another", lease_until=until)
 
-    stale._renew_leases(timezone.now())
+    stale._cycles._renew_leases(timezone.now())
 
     job.refresh_from_db()
     assert job.lease_until == until
@@ -430,13 +424,12 @@ def test_of_a_claim_without_an_answer_just_what_was_committed_is_begun(redis: Re
     """Not what an earlier worker of the same name had claimed; what is QUEUED is claimed anew."""
     submit(3)
     worker = claiming_worker(redis)
-    worker._threads = Threads(0, run_group, threading.Event().set)
     (earlier, committed, queued), now = take(worker), timezone.now()
     attempt.claim([earlier], worker=worker.name, now=now - timedelta(seconds=1))
     attempt.claim([committed], worker=worker.name, now=now)
-    worker._unanswered = (worker._intake.groups, now)
+    worker._cycles._unanswered = (worker._cycles._intake.groups, now)
 
-    worker._record_and_claim(timezone.now(), [], worker.concurrency)
+    worker._cycles._record_and_claim(timezone.now(), [], worker.concurrency)
 
-    assert [job.id for job in worker._flight.jobs()] == [committed, queued]
-    assert [job.attempt for job in worker._flight.jobs()] == [1, 1]
+    assert [job.id for job in worker._cycles.flight.jobs()] == [committed, queued]
+    assert [job.attempt for job in worker._cycles.flight.jobs()] == [1, 1]

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from jobs.engine.attempt import Ended
-from jobs.engine.flight import FAST_GROUP, Flight
+from jobs.engine.flight import FAST_GROUP, Flight, Landed
 from jobs.registry import all_types
 from jobs.statements import Claimed
 
@@ -79,18 +79,20 @@ def test_a_batch_is_of_one_campaign() -> None:
     assert Flight().batches()[MANY] == (all_types()[MANY].batch, True)
 
 
-def test_a_group_is_busy_until_its_last_job_has_ended() -> None:
-    """Ends that wait to be recorded free a slot already; an end of another attempt frees none."""
+def test_a_group_takes_a_slot_until_its_last_job_has_ended() -> None:
+    """An end of another attempt frees none, and an end counts once."""
     flight = Flight()
     jobs = [claimed(1), claimed(2)]
-    group = flight.add(jobs)
-    ends = [Ended(job, None, None, 1.0) for job in jobs]
+    flight.add(jobs)
+    first, last = (Ended(job, None, None, 1.0) for job in jobs)
 
-    assert flight.busy(ends[:1]) == 1
-    assert flight.busy(ends) == 0
-    assert flight.land(ends[0]) is group
+    assert flight.land(first) == Landed(first, shown=False)
+    assert flight.land(first) is None
     assert flight.land(Ended(claimed(2), None, None, 1.0)) is None
     assert [job.id for job in flight.jobs()] == ["2"]
+    assert len(flight) == 1
+    assert flight.land(last) == Landed(last, shown=False)
+    assert len(flight) == 0
 
 
 def test_a_second_attempt_of_the_same_job_leaves_the_first_no_slot() -> None:
@@ -98,10 +100,13 @@ def test_a_second_attempt_of_the_same_job_leaves_the_first_no_slot() -> None:
     flight = Flight()
     first, second = claimed(1), claimed(1)
     second.attempt = 2
-    stale, current = flight.add([first]), flight.add([second])
+    flight.add([first])
+    current = flight.add([second])
+    current.shown = True
+    stale, end = Ended(first, None, None, 1.0), Ended(second, None, None, 1.0)
 
     assert flight.group_of("1") is current
-    assert flight.busy([Ended(first, None, None, 1.0)]) == 1
-    assert flight.land(Ended(first, None, None, 1.0)) is stale
-    assert flight.land(Ended(second, None, None, 1.0)) is current
+    assert flight.land(stale) == Landed(stale, shown=False)
+    assert len(flight) == 1
+    assert flight.land(end) == Landed(end, shown=True)
     assert len(flight) == 0

@@ -40,7 +40,8 @@ def answered(threads: Threads[list[str], str], name: str) -> bool:
 def test_a_thread_that_hangs_takes_away_no_slot() -> None:
     """With one slot: whatever number of tasks comes after the one that was given up, all are run."""
     ENDS["hangs"] = threading.Event()
-    threads = Threads(1, serve, lambda: None)
+    threads = Threads(serve, lambda: None)
+    threads.start(1)
     hanging = ["hangs", "never begun"]
     threads.submit(hanging)
     wait_until(lambda: "hangs" in BEGUN)
@@ -61,7 +62,8 @@ def test_a_thread_that_hangs_takes_away_no_slot() -> None:
 def test_what_was_given_up_before_it_began_is_not_run() -> None:
     """Its thread goes, the one that came in its place runs what is next."""
     ENDS["hangs"] = threading.Event()
-    threads = Threads(1, serve, lambda: None)
+    threads = Threads(serve, lambda: None)
+    threads.start(1)
     hanging, waiting = ["hangs"], ["waiting"]
     threads.submit(hanging)
     threads.submit(waiting)
@@ -77,7 +79,8 @@ def test_what_was_given_up_before_it_began_is_not_run() -> None:
 
 def test_giving_up_what_is_done_changes_nothing() -> None:
     """No thread is started for one that has come to its end."""
-    threads = Threads(1, serve, lambda: None)
+    threads = Threads(serve, lambda: None)
+    threads.start(1)
     done = ["done"]
     threads.submit(done)
     wait_until(lambda: threads.answers() == ["done"])

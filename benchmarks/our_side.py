@@ -37,7 +37,11 @@ class Ours:
     waiting: int = 0
 
     def clear(self) -> None:
-        """Forget all jobs but those that wait; PostgreSQL must not vacuum them up while something is measured."""
+        """Forget all jobs but those that wait.
+
+        PostgreSQL must not vacuum them up, nor write out the rows of a fill, while something is measured: rows that
+        wait in earnest have come one by one.
+        """
         redis_at(settings.REDIS_URL).flushdb()
         with connection.cursor() as cursor:
             if connection.vendor == "postgresql":
@@ -51,6 +55,7 @@ class Ours:
                 cursor.execute(statement)
             if connection.vendor == "postgresql":
                 cursor.execute("VACUUM ANALYZE jobs_job")
+                cursor.execute("CHECKPOINT")
 
     def fill(self, count: int) -> float:
         """Let `count` rows wait beyond the horizon; the seconds it took."""

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from jobs.models.control import Pause, PauseKind
 from jobs.models.cron import CronFiring, CronTask, FiringOutcome, Misfire
+from jobs.models.indexes import OfOneState
 from jobs.models.rollups import FailureGroup, FailureHour, OutcomeMinute
 from jobs.states import WAITING, Priority, State
 
@@ -36,10 +37,10 @@ class JobQuerySet(models.QuerySet["Job"]):
         return self.extra(where=[f"jobs_job.state = '{State(state).value}'"])  # noqa: S610 - one of our constants
 
 
-def _index_of(state: State, field: str) -> models.Index:
-    """What is asked of a state's rows, mostly by when. The state comes first: the planner counts matching columns."""
-    name = f"job_{state.value.lower()}"
-    return models.Index(fields=["state", field], name=name, condition=Q(state=state.value))
+def _index_of(state: State, *fields: str, name: str = "") -> models.Index:
+    """What is asked of a state's rows, mostly by when."""
+    name = f"job_{state.value.lower()}{name and f'_{name}'}"
+    return OfOneState(fields=["state", *fields], name=name, condition=Q(state=state.value))
 
 
 class Job(models.Model):
@@ -94,11 +95,9 @@ class Job(models.Model):
             *(_index_of(state, "due_at") for state in WAITING),
             _index_of(State.QUEUED, "moved_at"),
             _index_of(State.RUNNING, "lease_until"),
-            models.Index(fields=["state", "failure_key", "id"], name="job_dead", condition=Q(state=State.DEAD.value)),
-            models.Index(
-                fields=["state", "campaign_id", "id"], name="job_dead_by_campaign", condition=Q(state=State.DEAD.value)
-            ),
-            models.Index(fields=["state", "type"], name="job_dead_by_type", condition=Q(state=State.DEAD.value)),
+            _index_of(State.DEAD, "failure_key", "id"),
+            _index_of(State.DEAD, "campaign_id", "id", name="by_campaign"),
+            _index_of(State.DEAD, "type", name="by_type"),
             models.Index(fields=["finished_at"], name="job_finished", condition=Q(finished_at__isnull=False)),
             models.Index(fields=["state", "-id"], name="job_by_state"),
             models.Index(fields=["campaign_id", "-id"], name="job_by_campaign"),
@@ -145,7 +144,7 @@ class AuditEntry(models.Model):
             # Moves that people made, however many workers made between them.
             models.Index(fields=["id"], name="audit_by_people", condition=Q(actor__startswith="user:")),
             # Dead jobs, for whoever asks for them: it costs nothing while none dies.
-            models.Index(fields=["now", "at"], name="audit_of_dead", condition=Q(now=State.DEAD.value)),
+            OfOneState(fields=["now", "at"], name="audit_of_dead", condition=Q(now=State.DEAD.value)),
         ]
 
     def __str__(self) -> str:

@@ -110,6 +110,20 @@ def test_postgresql_rounds_look_into_their_own_state_s_index(analyzed: bool) -> 
         assert "Seq Scan" not in plan
 
 
+@pytest.mark.skipif("connection.vendor != 'postgresql'")
+def test_postgresql_s_indexes_of_one_state_begin_with_what_is_asked_of_it() -> None:
+    """Its planner drops a condition that the index's own implies: a first column that nothing binds is all of it read,
+    the whole backlog with each look.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT indexdef FROM pg_indexes WHERE tablename LIKE 'jobs_%' AND indexdef LIKE '% WHERE %'")
+        partial = [row[0] for row in cursor.fetchall()]
+
+    of_one_state = [text for text in partial if re.search(r"WHERE \(\(\w+\)::text = ", text)]
+    assert len(of_one_state) == 8
+    assert not [text for text in of_one_state if re.search(r"btree \((\w+)\b.* WHERE \(\(\1\)", text)]
+
+
 def test_in_state_finds_just_that_state() -> None:
     """The written-out condition means the same as the parameter would."""
     for number, state in enumerate(State):

@@ -217,7 +217,7 @@ def test_pages_take_few_queries(admin_client: Client, redis: Redis, where: str) 
     assert len(queries) < 15
 
 
-@pytest.mark.parametrize("where", ["/admin/", JOBS, "one"])
+@pytest.mark.parametrize("where", ["/admin/", JOBS, f"{JOBS}?q=test", "one"])
 def test_pages_take_few_queries_for_members_of_a_group_too(client: Client, redis: Redis, where: str) -> None:
     """Fewer than 15 where permissions are looked up and a campaign is paused."""
     CampaignClock.objects.create(campaign_id="c-1", name="Northmarch")

@@ -5,6 +5,7 @@ import time
 from typing import Any, Final
 
 from django.contrib.auth.models import Group, User
+from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 from django.test import Client
@@ -40,6 +41,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Fill, ask, tell."""
+        call_command("migrate", verbosity=0)
         if Job.objects.exclude(source=stock.SOURCE).exists():
             raise CommandError("this database holds jobs that are none of this command's: it would delete them")
         if not options["keep"]:

@@ -67,7 +67,7 @@ def _started(view: Callable[..., HttpResponse], request: HttpRequest, queue_inde
     for _ in range(LOOKS):
         try:
             return view(request, queue_index)
-        except NotImplementedError:  # it wants to take such a job out of a registry that lets nobody
+        except NotImplementedError:  # RQ's answer to django-rq, which asks its registry of started jobs to drop one
             _forget_ended(get_queue_by_index(queue_index))
     return view(request, queue_index)
 

@@ -39,8 +39,9 @@ def by_urgency(queues: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def rq_moment(at: datetime | str | None) -> dict[str, Any]:
     """A moment as RQ and django-rq give it, in UTC without saying so or as text of TIME_ZONE, like all others."""
     if isinstance(at, str):
-        text = datetime.strptime(at, "%Y-%m-%d, %H:%M:%S") if at[:1].isdigit() else None  # noqa: DTZ007 - see below
-        return moment(text and text.replace(tzinfo=timezone.get_default_timezone()))
+        if not at[:1].isdigit():  # a word of django-rq's for none
+            return moment(None)
+        return moment(datetime.strptime(at, "%Y-%m-%d, %H:%M:%S").replace(tzinfo=timezone.get_default_timezone()))
     return moment(at and at.replace(tzinfo=at.tzinfo or UTC))
 
 

@@ -303,7 +303,7 @@ def test_details_that_are_no_json_are_told_as_text(heard: list[Message], tell: T
     circle["itself"] = circle
     odd = {"error": OSError("gone"), "due": datetime(2026, 1, 1, tzinfo=UTC), "share": float("nan"), 7: "a\0b"}
 
-    alerting.critical("Odd \0" + "x" * 300, "with a \0", odd)  # type: ignore[arg-type]
+    alerting.critical("Odd \0" + "x" * 300, "with a \0", odd)  # type: ignore[arg-type] # what no caller should give
     alerting.critical("Circle", details=circle)
     tell()
 

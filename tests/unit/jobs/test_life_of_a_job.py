@@ -136,7 +136,7 @@ def test_backoff_grows_to_its_bound(base_ms: int, failures: int, seed: int) -> N
         ({"payload": {"x": 1}}, "payload.x"),
         ({"priority": "URGENT"}, "priority"),
         ({"priority": True}, "priority"),
-        ({"due_at": datetime(2026, 1, 1)}, "dueAt"),  # noqa: DTZ001
+        ({"due_at": datetime(2026, 1, 1)}, "dueAt"),  # noqa: DTZ001 - naive, which is the fault
     ],
 )
 @pytest.mark.django_db

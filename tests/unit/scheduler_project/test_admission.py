@@ -80,7 +80,7 @@ def test_a_turn_ends_with_the_answer_or_the_fault(slow: Slow) -> None:
     stream = admission({"PATH_INFO": "/export"}, lambda *_: None)
 
     assert ask(admission).startswith("503")
-    stream.close()  # type: ignore[attr-defined]
+    stream.close()  # type: ignore[attr-defined] # WSGI: only what has it must be closed
     with pytest.raises(RuntimeError, match="broken"):
         ask(admission, "/broken")
     assert ask(admission) == "200 OK"

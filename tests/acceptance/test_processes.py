@@ -17,6 +17,7 @@ from jobs.engine import keys
 from jobs.models import CampaignClock, CronTask, Job
 from jobs.service import Submission
 from tests.conftest import Start
+from tests.ledger import state_of
 from tests.servers import RedisServer, SandboxApi, wait_until
 
 
@@ -24,11 +25,6 @@ def expiration(subject: str = "") -> Job:
     """A job that asks the main API once."""
     submission = Submission(type="EVENT_EXPIRATION", campaign_id="campaign-2", payload={}, subject=subject)
     return service.submit(submission, actor="test")[0]
-
-
-def state_of(job: Job) -> str:
-    """Its state now."""
-    return str(Job.objects.values_list("state", flat=True).get(pk=job.pk))
 
 
 def children_of(pid: int) -> set[int]:

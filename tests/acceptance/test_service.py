@@ -14,6 +14,7 @@ from jobs.models import AuditEntry, CampaignClock, Job, ScheduleRow
 from jobs.service import Submission
 from jobs.states import MOVES, State
 from tests.conftest import Start
+from tests.ledger import state_of
 from tests.servers import SandboxApi, wait_until
 
 CAMPAIGN = "campaign-1"
@@ -28,11 +29,6 @@ def effect(effect_id: str, *, in_s: float = 0, **more: object) -> Job:
         actor="test",
     )
     return job
-
-
-def state_of(job: Job) -> str:
-    """Its state now."""
-    return str(Job.objects.values_list("state", flat=True).get(pk=job.pk))
 
 
 def assert_audited(job: Job) -> None:

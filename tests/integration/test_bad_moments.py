@@ -7,8 +7,7 @@ from urllib.parse import urlsplit, urlunsplit
 import django_rq
 import psycopg
 import pytest
-from django.conf import settings
-from django.db import OperationalError, connection
+from django.db import connection
 from django.utils import timezone
 from redis import Redis, RedisError
 from rq.job import Job as RQJob
@@ -22,25 +21,16 @@ from jobs.engine.attempt import Ended, ending_of, record
 from jobs.engine.feeder import Feeder
 from jobs.engine.scheduler import Scheduler
 from jobs.engine.sweep import BATCH, SETTLED, Sweep
-from jobs.engine.worker import Worker
 from jobs.ledger import Move
 from jobs.models import AuditEntry, Job
 from jobs.service import Submission
-from jobs.statements import Claimed
 from jobs.states import Priority, State
+from tests.claiming import claiming_worker, claims, submit, take
 from tests.conftest import Start, database_url
 from tests.servers import RedisServer, SandboxApi, cutting_proxy, manage, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def submit(n: int, **changes: object) -> list[Job]:
-    """Event expirations, all of them other work."""
-    submissions = [
-        Submission(type="EVENT_EXPIRATION", campaign_id="campaign-2", payload={}, subject=str(i), **changes)  # type: ignore[arg-type] # fields of any type
-        for i in range(n)
-    ]
-    return [job for job, _ in service.submit_many(submissions, actor="test")]
+ON_POSTGRESQL = pytest.mark.skipif(connection.vendor != "postgresql", reason="PostgreSQL's connections and locks")
 
 
 @pytest.fixture
@@ -57,19 +47,6 @@ def answers(redis: Redis) -> bool:
         return bool(redis.ping())
     except RedisError:
         return False
-
-
-def claiming_worker(redis: Redis) -> Worker:
-    """A worker whose threads have not been started."""
-    return Worker([django_rq.get_queue(name) for name in settings.RQ_QUEUES], connection=redis)
-
-
-def take(worker: Worker) -> list[str]:
-    """What it takes out of Redis, which has to be told first what is paused."""
-    for _ in range(2):
-        worker._cycles._intake.begin(timezone.now(), idle=worker.concurrency, limit=None)
-        worker._cycles._intake.end()
-    return [i for group in worker._cycles._intake.groups for i in group.ids]
 
 
 def test_what_a_killed_scheduler_had_queued_in_the_database_alone_is_carried(redis: Redis) -> None:
@@ -126,26 +103,6 @@ def test_what_was_claimed_runs_although_redis_went_away_at_that_moment(
     assert [job.id for job in worker._cycles.flight.jobs()] == [str(wanted.pk)]
 
 
-def test_leases_are_renewed_as_soon_as_the_database_is_back(redis: Redis) -> None:
-    """A renewal that failed is tried again with the next cycle, not a third of a lease later."""
-    (job,) = submit(1)
-    worker = claiming_worker(redis)
-    take(worker)
-    worker._cycles._record_and_claim(timezone.now(), [], worker.concurrency)
-    Job.objects.filter(pk=job.pk).update(lease_until=timezone.now())
-
-    def refuse(*_: object) -> None:
-        raise OperationalError("the database is away")
-
-    with connection.execute_wrapper(refuse), pytest.raises(OperationalError):
-        worker._cycles._renew_leases(timezone.now())
-    worker._cycles._renew_leases(timezone.now())
-
-    job.refresh_from_db()
-    assert job.lease_until is not None
-    assert job.lease_until > timezone.now() + settings.LEASE / 2
-
-
 def test_an_end_is_recorded_while_redis_is_away(
     lost_redis: RedisServer, redis: Redis, sandbox: SandboxApi, start: Start
 ) -> None:
@@ -166,16 +123,6 @@ def test_an_end_is_recorded_while_redis_is_away(
     wait_until(lambda: Job.objects.filter(pk=job.pk, state="SUCCEEDED").exists(), within_s=20)
     assert not answers(redis)
     lost_redis.start()
-
-
-def claims(redis: Redis) -> tuple[Worker, Claimed]:
-    """A worker that has claimed a job and whose threads do nothing."""
-    worker = claiming_worker(redis)
-    take(worker)
-    worker._cycles._record_and_claim(timezone.now(), [], worker.concurrency)
-    (group,) = worker._cycles.flight
-    group.began -= 1
-    return worker, group.task[0]
 
 
 def test_what_was_shown_as_started_is_shown_as_ended(redis: Redis) -> None:
@@ -245,65 +192,6 @@ def test_a_stranger_whose_worker_was_lost_fails_as_rq_has_it(redis: Redis) -> No
     assert stranger.get_status(refresh=True) == "failed"
 
 
-def test_leases_are_let_be_after_the_database_was_away(redis: Redis) -> None:
-    """Nobody could renew them meanwhile: what runs is not given up, unless nobody renews it from then on either."""
-    (job,) = submit(1)
-    claims(redis)
-    feeder, now = Feeder(redis), timezone.now()
-    feeder._free_lost(now)
-    back = now + timedelta(minutes=1)
-
-    for seconds in range(0, int(settings.LEASE.total_seconds()) + 1, 2):
-        feeder._free_lost(back + timedelta(seconds=seconds))
-        job.refresh_from_db()
-        assert job.state == State.RUNNING
-    feeder._free_lost(back + settings.LEASE + timedelta(seconds=1))
-
-    job.refresh_from_db()
-    assert job.state == State.RETRYING
-
-
-@pytest.mark.parametrize(("away", "let_be"), [(timedelta(minutes=1), True), (timedelta(seconds=1), False)])
-def test_a_scheduler_that_takes_over_lets_leases_be_where_the_database_was_away(
-    redis: Redis, away: timedelta, let_be: bool
-) -> None:
-    """It has seen nothing of that itself: the one before has left word when it looked last."""
-    (job,) = submit(1)
-    claims(redis)
-    now = timezone.now()
-    Feeder(redis)._free_lost(now)
-    Job.objects.filter(pk=job.pk).update(lease_until=now)
-
-    successor = Feeder(redis)
-    successor._free_lost(now + away)
-
-    job.refresh_from_db()
-    assert job.state == (State.RUNNING if let_be else State.RETRYING)
-    successor._free_lost(now + away + timedelta(seconds=2))
-    successor._free_lost(now + away + settings.LEASE + timedelta(seconds=1))
-    job.refresh_from_db()
-    assert job.state == State.RETRYING
-
-
-def test_a_clock_that_is_set_back_begins_the_grace_anew(redis: Redis) -> None:
-    """It neither ends while leases of before stand, nor lasts until the clock is there again."""
-    (job,) = submit(1)
-    claims(redis)
-    now = timezone.now()
-    feeder = Feeder(redis)
-    feeder._free_lost(now + timedelta(hours=1))
-    Job.objects.filter(pk=job.pk).update(lease_until=now)
-
-    for seconds in range(1, int(settings.LEASE.total_seconds()) + 2):
-        feeder._free_lost(now + timedelta(seconds=seconds))
-        job.refresh_from_db()
-        assert job.state == State.RUNNING
-    feeder._free_lost(now + settings.LEASE + timedelta(seconds=2))
-
-    job.refresh_from_db()
-    assert job.state == State.RETRYING
-
-
 @pytest.mark.parametrize("by", ["this scheduler", "another"])
 def test_what_nobody_carried_is_found_in_seconds_whatever_else_waits(redis: Redis, by: str) -> None:
     """Its submitter died between the commit and Redis, behind more queued rows than a sweep of all reaches for long."""
@@ -344,20 +232,7 @@ def test_redis_that_is_emptied_while_it_is_filled_is_filled_again(
     assert redis.zcard(keys.SCHEDULED) == len(jobs)
 
 
-def test_a_stale_worker_renews_no_lease_of_another(redis: Redis) -> None:
-    """Its job was given up for lost and belongs to another by now: were that one lost too, nobody would ever know."""
-    (job,) = submit(1)
-    stale, _ = claims(redis)
-    until = timezone.now() + timedelta(seconds=1)
-    Job.objects.filter(pk=job.pk).update(attempt=2, worker="another", lease_until=until)
-
-    stale._cycles._renew_leases(timezone.now())
-
-    job.refresh_from_db()
-    assert job.lease_until == until
-
-
-@pytest.mark.skipif("connection.vendor != 'postgresql'")
+@ON_POSTGRESQL
 def test_a_row_that_was_locked_when_it_was_to_be_claimed_comes_back_in_a_second(
     redis: Redis, sandbox: SandboxApi, start: Start
 ) -> None:
@@ -373,7 +248,7 @@ def test_a_row_that_was_locked_when_it_was_to_be_claimed_comes_back_in_a_second(
     wait_until(lambda: Job.objects.filter(pk=job.pk, state="SUCCEEDED").exists(), within_s=4)
 
 
-@pytest.mark.skipif("connection.vendor != 'postgresql'")
+@ON_POSTGRESQL
 def test_a_claim_whose_answer_was_lost_is_begun_all_the_same(redis: Redis, sandbox: SandboxApi) -> None:
     """The connection ended between the database's commit and the worker: the effect, of which nobody would know whether
     it was executed, runs at once and in the attempt that was claimed.
@@ -399,7 +274,7 @@ def test_a_claim_whose_answer_was_lost_is_begun_all_the_same(redis: Redis, sandb
     assert sandbox.control("GET", "stats")["operations"]["executeEffect"] == 1
 
 
-@pytest.mark.skipif("connection.vendor != 'postgresql'")
+@ON_POSTGRESQL
 def test_an_end_whose_answer_was_lost_is_shown_all_the_same(redis: Redis, sandbox: SandboxApi) -> None:
     """RQ's tools would have it as started for minutes."""
     sandbox.control("POST", "faults", {"latencyMs": 400})

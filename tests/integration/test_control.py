@@ -21,6 +21,7 @@ from jobs.models import Job, OperatorAct
 from jobs.service import Submission
 from tests.conftest import Start
 from tests.integration.test_worker import submit, work
+from tests.ledger import state_of
 from tests.servers import SandboxApi, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -37,11 +38,6 @@ def effect() -> Job:
 def hang(sandbox: SandboxApi) -> None:
     """Effects take so long that a test finds them running, however slow the machine is; nothing else does."""
     sandbox.control("POST", "faults", {"latencyMs": 30_000, "operations": ["getEffect"]})
-
-
-def state_of(job: Job) -> str:
-    """Its state now."""
-    return str(Job.objects.values_list("state", flat=True).get(pk=job.pk))
 
 
 def test_every_process_can_be_asked_to_stop(start: Start, redis: Redis, sandbox: SandboxApi) -> None:

@@ -1,0 +1,44 @@
+"""Workers that have claimed and do nothing more, for what is to happen to them then."""
+
+import django_rq
+from django.conf import settings
+from django.utils import timezone
+from redis import Redis
+
+from jobs import service
+from jobs.engine.worker import Worker
+from jobs.models import Job
+from jobs.service import Submission
+from jobs.statements import Claimed
+
+
+def submit(n: int, **changes: object) -> list[Job]:
+    """Event expirations, all of them other work."""
+    submissions = [
+        Submission(type="EVENT_EXPIRATION", campaign_id="campaign-2", payload={}, subject=str(i), **changes)  # type: ignore[arg-type] # fields of any type
+        for i in range(n)
+    ]
+    return [job for job, _ in service.submit_many(submissions, actor="test")]
+
+
+def claiming_worker(redis: Redis) -> Worker:
+    """A worker whose threads have not been started."""
+    return Worker([django_rq.get_queue(name) for name in settings.RQ_QUEUES], connection=redis)
+
+
+def take(worker: Worker) -> list[str]:
+    """What it takes out of Redis, which has to be told first what is paused."""
+    for _ in range(2):
+        worker._cycles._intake.begin(timezone.now(), idle=worker.concurrency, limit=None)
+        worker._cycles._intake.end()
+    return [i for group in worker._cycles._intake.groups for i in group.ids]
+
+
+def claims(redis: Redis) -> tuple[Worker, Claimed]:
+    """A worker that has claimed a job and whose threads do nothing."""
+    worker = claiming_worker(redis)
+    take(worker)
+    worker._cycles._record_and_claim(timezone.now(), [], worker.concurrency)
+    (group,) = worker._cycles.flight
+    group.began -= 1
+    return worker, group.task[0]

@@ -76,7 +76,8 @@ def start(transactional_db: None, redis: Redis) -> Iterator[Start]:
 
     yield begin
     for process in running:
-        process.stop()
+        code = process.stop()
+        print(f"{process.log.name} ended with {code}:", *process.log.read_text().splitlines()[-20:], sep="\n")
 
 
 @pytest.fixture(autouse=True)

@@ -3,16 +3,18 @@
 import signal
 import threading
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 import structlog
 from django.db import InterfaceError, OperationalError, close_old_connections, connections
 from redis import RedisError
 
+from jobs.engine import keys
 from jobs.engine.presence import StopAsked
 
 log = structlog.get_logger(__name__)
-LONGEST_OUTAGE_WAIT = 60.0
+LONGEST_OUTAGE_WAIT: Final = 5.0  # seconds: whoever keeps time must not be late because it looks for Redis rarely
+LONGEST_FAULT_WAIT: Final = 60.0
 
 
 class Process(Protocol):
@@ -43,7 +45,8 @@ def stop_on_signals() -> threading.Event:
 def run(process: Process, stop: threading.Event, *, name: str) -> None:
     """Poll until `stop` is set, waking up at once when it is, or an operator asks for it.
 
-    While Redis or the database is away it goes on trying, after 1, 2, 4 … 60 seconds.
+    While Redis or the database is away it goes on trying, after 1, 2, 4, 5, 5 … seconds; after a fault of its own it
+    waits up to 60.
     """
     log.info("process.started", process=name)
     outages = 0
@@ -56,12 +59,12 @@ def run(process: Process, stop: threading.Event, *, name: str) -> None:
                 log.warning("process.stop_asked", process=name, next="it stops")
                 break
             except (RedisError, OperationalError, InterfaceError) as error:
-                wait = _backoff(outages)
+                wait = _backoff(outages, LONGEST_OUTAGE_WAIT)
                 log.warning("process.outage", process=name, error=str(error), retry_in_s=wait)
                 outages += 1
                 close_old_connections()
             except Exception:  # the process's edge: a bug in one round must not end the timekeeping
-                wait = _backoff(outages)
+                wait = _backoff(outages, LONGEST_FAULT_WAIT)
                 log.exception("process.round_failed", process=name, retry_in_s=wait)
                 outages += 1
                 close_old_connections()
@@ -72,8 +75,23 @@ def run(process: Process, stop: threading.Event, *, name: str) -> None:
         log.info("process.stopped", process=name)
 
 
-def _backoff(outages: int) -> float:
-    return min(LONGEST_OUTAGE_WAIT, 2.0 ** min(outages, 10))
+def wait_for_redis(stop: threading.Event, *, name: str) -> None:
+    """Wait until Redis answers or `stop` is set: a process may be started before it."""
+    outages = 0
+    while not stop.is_set():
+        try:
+            keys.redis().ping()
+        except RedisError as error:
+            wait = _backoff(outages, LONGEST_OUTAGE_WAIT)
+            log.warning("process.waits_for_redis", process=name, error=str(error), retry_in_s=wait)
+            outages += 1
+            stop.wait(wait)
+        else:
+            return
+
+
+def _backoff(outages: int, longest: float) -> float:
+    return min(longest, 2.0 ** min(outages, 10))
 
 
 def _close(close: Callable[[], None], name: str) -> None:

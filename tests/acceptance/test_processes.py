@@ -14,11 +14,14 @@ from rq.worker import Worker as RQWorker
 
 from jobs import service
 from jobs.engine import keys
+from jobs.engine.presence import words
 from jobs.models import CampaignClock, CronTask, Job
 from jobs.service import Submission
 from tests.conftest import Start
 from tests.ledger import state_of
 from tests.servers import RedisServer, SandboxApi, wait_until
+
+ROLES_OF_WORK = {"worker", "scheduler", "listener"}
 
 
 def expiration(subject: str = "") -> Job:
@@ -107,12 +110,34 @@ def test_a_job_that_overruns_its_time_frees_its_slot(start: Start, sandbox: Sand
     assert entry.attempt == 1
 
 
+def test_processes_that_start_before_redis_wait_for_it(
+    start: Start, sandbox: SandboxApi, redis: Redis, redis_server: RedisServer
+) -> None:
+    """No order of starts: they say that Redis is away, end at once when told to, and work when it comes."""
+    redis_server.stop()
+    waiting = {name: start(name) for name in ("rqworker", "rqscheduler", "pubsub_listener")}
+    told_to_end = start("rqworker")
+    only_now = start("rqworker", "--burst")
+    for process in (*waiting.values(), told_to_end):
+        wait_until(lambda p=process: "Connection refused" in p.log.read_text(), what="it says what it waits for")  # type: ignore[misc]
+
+    assert told_to_end.stop() == 0
+    assert only_now.process.wait(timeout=30) == 1
+    assert "Traceback" not in only_now.log.read_text()
+    redis_server.start()
+
+    due = expiration("due")
+    wait_until(lambda: state_of(due) == "SUCCEEDED", what="the job is done")
+    wait_until(lambda: {word.role for word in words(redis)} == ROLES_OF_WORK, what="all are there")
+
+
 def test_everything_comes_back_after_redis_did(
     start: Start, sandbox: SandboxApi, redis: Redis, redis_server: RedisServer
 ) -> None:
     """Worker, scheduler and listener ride out a restart of Redis: jobs submitted before, during and after are done."""
     for name in ("rqworker", "rqscheduler", "pubsub_listener"):
         start(name)
+    wait_until(lambda: {word.role for word in words(redis)} == ROLES_OF_WORK, what="all are there")
     wait_until(lambda: CampaignClock.objects.filter(campaign_id="campaign-1").exclude(processed_world_time="").exists())
     soon = timezone.now() + timedelta(seconds=4)
     before, _ = service.submit(

@@ -31,14 +31,18 @@ class Command(RQWorkerCommand):
         processes = options.pop("processes")
         if processes < 1:
             raise CommandError(f"--processes: expected 1 or more, got {processes}")
-        if processes == 1:
-            try:
-                super().handle(*(args or settings.RQ_QUEUES), **options)
-            except RedisError as error:  # before it works; from then on it rides out what becomes of Redis
-                raise CommandError(f"Redis does not answer: {error}") from None
+        stop = process.stop_on_signals()
+        if processes > 1:
+            process.run(Pool(_without_processes(sys.argv), processes), stop, name="worker pool")
             return
-        pool = Pool(_without_processes(sys.argv), processes)
-        process.run(pool, process.stop_on_signals(), name="worker pool")
+        if not options["burst"]:
+            process.wait_for_redis(stop, name="worker")
+        if stop.is_set():
+            return
+        try:
+            super().handle(*(args or settings.RQ_QUEUES), **options)
+        except RedisError as error:  # between its start and its birth; from then on it rides out what becomes of Redis
+            raise CommandError(f"Redis does not answer: {error}") from None
 
 
 def _without_processes(words: list[str]) -> list[str]:

@@ -172,8 +172,8 @@ class Cycles:
             self._intake.end()
             if takes and limit is None and not away:
                 self._intake.begin_ahead(now, idle=idle)
-        try:
-            counts = self._record_and_claim(now, endings, idle)
+        try:  # the time is a later one: what came due while Redis was asked is not claimed before it was due
+            counts = self._record_and_claim(timezone.now(), endings, idle)
         finally:
             with _noting(away):
                 self._intake.end()

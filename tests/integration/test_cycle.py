@@ -93,3 +93,11 @@ def test_what_ends_while_somebody_else_cycles_is_left_to_the_main_thread(
     cycles.run()
 
     assert moves() == ["QUEUED", "RUNNING", "SUCCEEDED"]
+
+
+def test_no_job_is_claimed_before_it_was_due(cycles: Cycles) -> None:
+    """One that comes due in the midst of a cycle is taken by it."""
+    cycles.run(first=lambda: submit_effects(1))
+
+    entry = AuditEntry.objects.select_related("job").get(now="RUNNING")
+    assert entry.job.due_at <= entry.at == entry.job.started_at

@@ -1,8 +1,10 @@
-"""Real receivers of alerts on this machine: an HTTP server and a mail server that keep what they are sent."""
+"""Real receivers on this machine: an HTTP server and a mail server that keep what they are sent, and a main API that
+answers what it is told to.
+"""
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email import message_from_bytes
@@ -90,3 +92,25 @@ def mail_receiver() -> Iterator[tuple[int, list[Mail]]]:
         yield controller.port, mails
     finally:
         controller.stop()
+
+
+@contextmanager
+def other_api(answer: Callable[[str], dict[str, Any]]) -> Iterator[str]:
+    """The URL of an API that answers each query as `answer` says."""
+
+    class Api(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            query = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["query"]
+            body = json.dumps(answer(query)).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args: Any) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Api) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/graphql"
+        server.shutdown()

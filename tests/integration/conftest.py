@@ -1,12 +1,18 @@
 """What several integration tests share beside the real things."""
 
 from collections.abc import Iterator
+from datetime import datetime
 
 import pytest
+from django.utils import timezone
+from redis import Redis
 
 from monitoring import alerting
-from monitoring.alerting import registered
+from monitoring.alerting import deaths, delivery, registered, routing
 from monitoring.alerting.message import Message
+from monitoring.models import MonitorState
+from tests.alerts import Tell, due_now
+from tests.receivers import HttpReceiver, http_receiver
 
 
 @pytest.fixture
@@ -20,3 +26,27 @@ def heard() -> Iterator[list[Message]]:
 
     yield messages
     registered.forget(keep)
+
+
+@pytest.fixture
+def receiver() -> Iterator[HttpReceiver]:
+    """An HTTP server."""
+    with http_receiver() as server:
+        yield server
+
+
+@pytest.fixture
+def tell(redis: Redis, db: None) -> Tell:
+    """Counts the deaths, routes and delivers what is due, as the monitor does, but in this thread."""
+    MonitorState.objects.create()
+
+    def round_at(now: datetime | None = None) -> None:
+        now = now or timezone.now()
+        while deaths.collect(now):
+            pass
+        routing.route(now)
+        while due := due_now():
+            for each in due:
+                delivery.deliver(each)
+
+    return round_at

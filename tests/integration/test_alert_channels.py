@@ -5,7 +5,6 @@ import hmac
 import logging
 import socket
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -36,13 +35,6 @@ MESSAGE = Message(
     id="7",
 )
 RESOLVED = Message(**{**{f: getattr(MESSAGE, f) for f in MESSAGE.__slots__}, "action": "resolve"})
-
-
-@pytest.fixture
-def receiver() -> Iterator[HttpReceiver]:
-    """An HTTP server."""
-    with http_receiver() as server:
-        yield server
 
 
 def test_webhooks_are_signed_with_the_time(receiver: HttpReceiver) -> None:

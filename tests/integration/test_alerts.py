@@ -1,8 +1,6 @@
-"""From what happens to who is told of it: counted, throttled, delivered once more after a crash, and resolved."""
+"""From what happens to an alert: counted, throttled, acknowledged and resolved."""
 
-import threading
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,62 +8,20 @@ from django.utils import timezone
 from pytest_django import Settings
 from redis import Redis
 
-from jobs import service, tally
+from jobs import service
 from jobs.models import CronTask, Job, OutcomeMinute
 from jobs.states import State
 from monitoring import alerting
-from monitoring.alerting import deaths, delivery, registered, routing
+from monitoring.alerting import deaths
 from monitoring.alerting.conditions import fired_late
 from monitoring.alerting.message import Message
 from monitoring.alerting.monitor import Monitor
-from monitoring.models import Alert, AlertHandler, Delivery, Kind, MonitorState, SeenDeath, Severity
+from monitoring.models import Alert, SeenDeath, Severity
+from tests.alerts import Tell, later, webhook
 from tests.deaths import die
-from tests.receivers import HttpReceiver, http_receiver
-from tests.servers import wait_until
+from tests.receivers import HttpReceiver
 
 pytestmark = pytest.mark.django_db
-Tell = Callable[..., None]
-
-
-@pytest.fixture
-def receiver() -> Iterator[HttpReceiver]:
-    """An HTTP server."""
-    with http_receiver() as server:
-        yield server
-
-
-@pytest.fixture
-def tell(redis: Redis, db: None) -> Tell:
-    """Counts the deaths, routes and delivers what is due, as the monitor does, but in this thread."""
-    MonitorState.objects.create()
-
-    def round_at(now: datetime | None = None) -> None:
-        now = now or timezone.now()
-        while deaths.collect(now):
-            pass
-        routing.route(now)
-        while due := due_now():
-            for each in due:
-                delivery.deliver(each)
-
-    return round_at
-
-
-def due_now() -> list[Delivery]:
-    """What every lane would send now."""
-    lanes = set(Delivery.objects.pending().values_list("target", flat=True))
-    return [each for lane in lanes for each in delivery.due_of(lane, timezone.now())]
-
-
-def webhook(receiver: HttpReceiver, **fields: Any) -> AlertHandler:
-    """A handler of the admin that tells the receiver."""
-    fields = {"name": "hook", "config": {"url": receiver.url}, "secrets": {"secret": "s"}, **fields}
-    return AlertHandler.objects.create(kind="webhook", **fields)
-
-
-def later(seconds: float = 301) -> datetime:
-    """A moment to come."""
-    return timezone.now() + timedelta(seconds=seconds)
 
 
 def test_a_storm_of_ten_thousand_deaths_is_a_handful_of_messages(
@@ -124,104 +80,6 @@ def test_no_death_is_counted_twice_or_lost(heard: list[Message], tell: Tell, mon
     assert Alert.objects.get().count == 5
 
 
-def test_a_delivery_outlives_the_monitor(receiver: HttpReceiver, tell: Tell) -> None:
-    """Claimed by a monitor that was killed before it was answered: it is sent again, under the same id."""
-    webhook(receiver)
-    die()
-    deaths.collect(timezone.now())
-    routing.route(timezone.now())
-    Delivery.objects.update(attempts=1, next_at=timezone.now() - timedelta(seconds=1))
-
-    tell()
-
-    sent = Delivery.objects.get()
-    assert (sent.status, sent.attempts, sent.http_status) == ("sent", 2, 200)
-    assert [got.headers["X-Alert-Delivery"] for got in receiver.got] == [str(sent.pk)]
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_broken_handler_hurts_no_other(receiver: HttpReceiver, heard: list[Message], redis: Redis) -> None:
-    """One hangs, one raises, one refuses: the fourth is told at once."""
-    webhook(receiver, name="hangs")
-    AlertHandler.objects.create(name="nobody", kind="webhook", config={"url": "http://127.0.0.1:9"}, secrets={})
-    receiver.gate.clear()
-
-    @alerting.register_handler
-    def broken(_message: Message) -> None:
-        raise RuntimeError("broken")
-
-    alerting.critical("x")
-    routing.route(timezone.now())
-    lanes = delivery.Lanes()
-    try:
-        lanes.work(timezone.now())
-        wait_until(lambda: heard, what="the fourth is told")
-        wait_until(lambda: Delivery.objects.pending().exclude(answer="").count() == 2, what="two have failed")
-    finally:
-        receiver.gate.set()
-        registered.forget(broken)
-        lanes.wait(20)
-    wait_until(lambda: not [t for t in threading.enumerate() if t.name.startswith("alerts ")], what="lanes ended")
-
-    answers = dict(Delivery.objects.values_list("handler_name", "answer"))
-    assert "RuntimeError: broken" in answers[next(name for name in answers if name.endswith("broken"))]
-    assert Delivery.objects.get(handler_name="hangs").status == "sent"
-
-
-def test_what_is_refused_is_tried_again_and_then_given_up(receiver: HttpReceiver, tell: Tell) -> None:
-    """With its HTTP answer in the log; a person may have it tried anew."""
-    webhook(receiver)
-    receiver.statuses = [503] * delivery.MOST_ATTEMPTS
-    die()
-
-    for _ in range(delivery.MOST_ATTEMPTS):
-        tell()
-        Delivery.objects.pending().update(next_at=timezone.now())
-    failed = Delivery.objects.get()
-    again = delivery.redeliver(failed, actor="user:ann")
-    tell()
-
-    assert (failed.status, failed.attempts, failed.http_status) == ("failed", delivery.MOST_ATTEMPTS, 503)
-    assert again
-    assert Delivery.objects.get().status == "sent"
-
-
-def test_attempts_are_counted(receiver: HttpReceiver, tell: Tell, redis: Redis) -> None:
-    """For the metrics, by the handler's kind and result."""
-    tally.flush()  # what other tests have counted in this process
-    before = tally.read(redis)
-    webhook(receiver)
-    receiver.statuses = [500]
-    alerting.critical("x")
-    tell()
-    Delivery.objects.update(next_at=timezone.now())
-    tell()
-    tally.flush()
-
-    counts = tally.read(redis)
-    for result in ("retried", "sent"):
-        series = ("alert_deliveries", "webhook", result)
-        assert counts[series] - before.get(series, 0) == 1
-
-
-def test_the_end_is_told_after_the_beginning(receiver: HttpReceiver, tell: Tell) -> None:
-    """While the beginning has not arrived, the end waits, in whatever order they become due."""
-    webhook(receiver)
-    receiver.statuses = [503]
-    die()
-    tell()
-    alerting.resolve(Alert.objects.all(), actor="user:ann")
-    tell()
-    early = [got.json["action"] for got in receiver.got]
-    Delivery.objects.pending().update(next_at=timezone.now())
-
-    tell()
-
-    assert early == ["trigger"]
-    assert [got.json["action"] for got in receiver.got] == ["trigger", "trigger", "resolve"]
-    assert "Resolved by user:ann" in receiver.got[-1].json["message"]
-
-
 def test_acknowledged_alerts_are_counted_and_told_no_more_until_they_end(heard: list[Message], tell: Tell) -> None:
     """And it stands who did so."""
     die()
@@ -237,50 +95,6 @@ def test_acknowledged_alerts_are_counted_and_told_no_more_until_they_end(heard: 
     assert (alert.status, alert.acknowledged_by, alert.count) == ("acknowledged", "user:ann", 5)
     assert [message.action for message in heard] == ["trigger", "resolve"]
     assert Alert.objects.get().resolved_by == "user:bob"
-
-
-@pytest.mark.parametrize(
-    ("fields", "counts"),
-    [
-        ({}, [5]),
-        ({"minimum_severity": Severity.CRITICAL}, [5]),
-        ({"campaigns": ["a"]}, [3]),
-        ({"campaigns": ["z"]}, []),
-        ({"job_types": ["SETTLEMENT_GROWTH"]}, []),
-        ({"job_types": ["EVENT_EXPIRATION"], "campaigns": ["b"]}, [2]),
-        ({"alert_kinds": [Kind.QUEUE_LAG]}, []),
-        ({"enabled": False}, []),
-    ],
-)
-def test_a_handler_hears_of_what_it_wants(
-    receiver: HttpReceiver, tell: Tell, fields: dict[str, Any], counts: list[int]
-) -> None:
-    """By severity, kind, job type and campaign; only what concerns it is counted for it."""
-    webhook(receiver, **fields)
-
-    die(5, campaigns=["a", "b"])
-    tell()
-
-    assert [got.json["count"] for got in receiver.got] == counts
-
-
-def test_quiet_hours(receiver: HttpReceiver, tell: Tell) -> None:
-    """Warnings wait for their end, what is over by then is not sent, and critical alerts come through."""
-    webhook(receiver, quiet_from=time(22), quiet_until=time(6), time_zone="Europe/Berlin")
-    night = timezone.now().replace(year=2026, month=1, day=10, hour=2, minute=0)
-    morning = night.replace(hour=5, minute=1)  # 06:01 in Berlin
-    alerting.warning("over by the morning")
-    tell(night)
-    alerting.resolve(Alert.objects.all(), actor="user:ann")
-    alerting.warning("still there in the morning")
-    alerting.critical("at night")
-    tell(night)
-    at_night = [got.json["title"] for got in receiver.got]
-
-    tell(morning)
-
-    assert at_night == ["at night"]
-    assert [got.json["title"] for got in receiver.got] == ["at night", "still there in the morning"]
 
 
 def test_alerts_of_code(heard: list[Message], tell: Tell) -> None:
@@ -326,24 +140,6 @@ def test_an_alert_holds_no_secret(settings: Settings, heard: list[Message], tell
     assert "pass-word" not in str(Alert.objects.values().get())
 
 
-def test_a_function_may_hear_of_the_gravest_only(tell: Tell) -> None:
-    """With `minimum`."""
-    titles: list[str] = []
-
-    @alerting.register_handler(minimum=Severity.CRITICAL)
-    def gravest(message: Message) -> None:
-        titles.append(message.title)
-
-    try:
-        alerting.warning("small")
-        alerting.critical("large")
-        tell()
-    finally:
-        registered.forget(gravest)
-
-    assert titles == ["large"]
-
-
 def test_special_causes_have_alerts_of_their_own(tell: Tell) -> None:
     """Beside the dead job itself: an unknown outcome, a refused credential, a cron task."""
     die(reason="outcome unknown, not sent again: timeout", error="OutcomeUnknown: timeout")
@@ -357,17 +153,6 @@ def test_special_causes_have_alerts_of_their_own(tell: Tell) -> None:
         ("credential_refused", 1),
         ("cron_failed:nightly", 1),
     }
-
-
-def test_a_test_alert_goes_to_one_handler_only(receiver: HttpReceiver, heard: list[Message], tell: Tell) -> None:
-    """Whatever it wants to hear of."""
-    handler = webhook(receiver, minimum_severity=Severity.CRITICAL)
-
-    routing.send_test(handler)
-    tell()
-
-    assert [got.json["action"] for got in receiver.got] == ["test"]
-    assert heard == []
 
 
 def test_cron_firings_that_nobody_saw_are_missed(redis: Redis) -> None:

@@ -1,24 +1,12 @@
-"""The client against the sandbox: errors told apart, batches, cache, breaker."""
+"""The client against the sandbox: errors told apart, batches, cache."""
 
-import json
-import re
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from io import StringIO
-from pathlib import Path
-from typing import Any
+from datetime import timedelta
 
 import pytest
-from django.core.management import call_command
-from graphql import build_schema, graphql_sync
 from redis import Redis
 
 from jobs.errors import (
-    CircuitOpen,
     JobError,
     NotAuthorized,
     OutcomeUnknown,
@@ -26,85 +14,13 @@ from jobs.errors import (
     TransientError,
     VersionConflict,
 )
-from jobs.main_api.breaker import Breaker
 from jobs.main_api.client import MainApi, Update, connect
 from jobs.main_api.model import Settlement
 from jobs.main_api.transport import Fault, PooledTransport
 from sandbox.ports import free_port
 from tests.environment import TOKEN
-from tests.servers import SandboxApi, manage, wait_until
-
-
-def test_operations_fit_the_schema(api: MainApi) -> None:
-    """check_main_api says of every operation that it fits."""
-    said = StringIO()
-    call_command("check_main_api", stdout=said)
-
-    assert "14 of 14 operations fit" in said.getvalue()
-
-
-def test_the_check_says_why_while_the_breaker_is_open(redis: Redis, sandbox: SandboxApi) -> None:
-    """It asks the main API itself, which may be well by now, and counts nothing against it."""
-    breaker = opened(redis, time.time)
-    said = StringIO()
-    call_command("check_main_api", stdout=said)
-    assert "14 of 14 operations fit" in said.getvalue()
-
-    sandbox.control("POST", "faults", {"errorRate": 1})
-    with pytest.raises(SystemExit, match="main API: HTTP 500"):
-        call_command("check_main_api", stdout=said)
-    assert len(breaker.recent_errors()) == 5
-
-
-@pytest.mark.parametrize(
-    ("introspection", "campaigns", "said"),
-    [
-        ({"errors": [{"message": "it is off"}]}, {}, "it does not report its schema: .*it is off"),
-        ({"data": {"hello": "world"}}, {}, "it does not report its schema"),
-        ({"errors": [{"message": "no", "extensions": {"code": "FORBIDDEN"}}]}, {}, "set API_SERVICE_ACCOUNT_TOKEN"),
-        (None, {"errors": [{"message": "broken"}]}, "its campaigns cannot be read: campaigns: no code: broken"),
-    ],
-    ids=["no introspection", "another API", "forbidden", "no campaigns"],
-)
-def test_what_the_check_says_of_odd_apis(
-    settings: Any, introspection: dict[str, Any] | None, campaigns: dict[str, Any], said: str
-) -> None:
-    """In one line each, and the exit code is 1."""
-    schema = build_schema((Path(settings.BASE_DIR) / "sandbox" / "schema.graphql").read_text())
-
-    def answer(query: str) -> dict[str, Any]:
-        if "__schema" not in query:
-            return campaigns
-        return introspection or {"data": graphql_sync(schema, query).data}
-
-    with other_api(answer) as url:
-        checked = manage("check_main_api", API_URL=url)
-        assert checked.process.wait(timeout=60) == 1
-
-    assert re.search(said, checked.log.read_text())
-    assert "Traceback" not in checked.log.read_text()
-
-
-@contextmanager
-def other_api(answer: Callable[[str], dict[str, Any]]) -> Iterator[str]:
-    """The URL of an API that answers each query as `answer` says."""
-
-    class Api(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            query = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["query"]
-            body = json.dumps(answer(query)).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *args: Any) -> None:
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Api) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/graphql"
-        server.shutdown()
+from tests.receivers import other_api
+from tests.servers import SandboxApi
 
 
 def test_one_answer_that_breaks_the_contract_harms_no_other(redis: Redis) -> None:
@@ -118,41 +34,6 @@ def test_one_answer_that_breaks_the_contract_harms_no_other(redis: Redis) -> Non
 
     assert isinstance(found["s-1"], Settlement)
     assert isinstance(found["s-2"], TransientError)
-
-
-def test_check_main_api_says_what_does_not_fit(settings: Any) -> None:
-    """An API whose settlements have no version, and which cannot expire events, is told so operation by operation."""
-    sdl = (Path(settings.BASE_DIR) / "sandbox" / "schema.graphql").read_text()
-    other = re.sub(r"type Settlement \{[^}]*\}", lambda m: m[0].replace("version: Int!", ""), sdl)
-    other = re.sub(r"expireEvent\([^\n]*\n", "", other)
-    schema = build_schema(other)
-
-    class Api(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            query = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["query"]
-            answer = graphql_sync(schema, query, {"campaigns": []})
-            body = json.dumps({"data": answer.data}).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *args: Any) -> None:
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Api) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        url = f"http://127.0.0.1:{server.server_port}/graphql"
-        checked = manage("check_main_api", API_URL=url)
-        code = checked.process.wait(timeout=60)
-        server.shutdown()
-
-    said = checked.log.read_text()
-    assert code == 1
-    assert "expireEvent: does not fit: Cannot query field 'expireEvent' on type 'Mutation'" in said
-    assert "settlement: does not fit: Cannot query field 'version' on type 'Settlement'" in said
-    assert "getEffect: fits" in said
-    assert re.search(r"(\d+) of 14 operations fit", said)
 
 
 @pytest.mark.parametrize(
@@ -376,105 +257,3 @@ def test_an_answer_that_trickles_is_no_answer(api: MainApi, sandbox: SandboxApi)
         api.campaigns(fresh=True)
 
     assert time.monotonic() - began < 10
-
-
-def test_breaker_opens_for_all_and_probes_once(redis: Redis) -> None:
-    """Half of at least five calls failed: it opens in every process, and of many threads one probes."""
-    now = [1000.0]
-    mine, theirs = (Breaker(redis, threshold=5, duration=timedelta(seconds=30), clock=lambda: now[0]) for _ in range(2))
-    for _ in range(4):
-        mine.before_call()
-        mine.failed(TransientError("down"), probe=False)
-    mine.before_call()
-    theirs.failed(TransientError("down"), probe=False)
-    now[0] += 1
-
-    for breaker in (mine, theirs):
-        with pytest.raises(CircuitOpen) as caught:
-            breaker.before_call()
-        assert caught.value.until.timestamp() == 1030
-    now[0] = 1030.5
-    probes: list[int] = []
-
-    def probe() -> None:
-        try:
-            mine.before_call()
-        except CircuitOpen:
-            return
-        probes.append(1)
-
-    threads = [threading.Thread(target=probe) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sum(probes) == 1
-    mine.succeeded(probe=True)
-    now[0] += 1
-    theirs.before_call()
-    assert theirs.snapshot().state == "closed"
-
-
-def opened(redis: Redis, clock: Callable[[], float]) -> Breaker:
-    """A breaker that five faults have opened."""
-    breaker = Breaker(redis, threshold=5, duration=timedelta(seconds=30), clock=clock)
-    for _ in range(5):
-        breaker.failed(TransientError("down"), probe=breaker.before_call())
-    return breaker
-
-
-def test_late_answers_say_nothing_of_an_open_breaker(redis: Redis) -> None:
-    """Calls begun before it opened neither close it nor keep it open for longer; nor does what was never sent."""
-    now = [1000.0]
-    breaker = opened(redis, lambda: now[0])
-    now[0] += 20
-
-    breaker.succeeded(probe=False)
-    breaker.failed(TransientError("down"), probe=False)
-    assert breaker.snapshot().until == datetime.fromtimestamp(1030, tz=UTC)
-    now[0] += 11
-    assert breaker.before_call()
-    breaker.abandoned(probe=True)
-    assert breaker.before_call()
-    breaker.failed(TransientError("still down"), probe=True)
-
-    assert breaker.snapshot().until == datetime.fromtimestamp(1061, tz=UTC)
-
-
-def test_a_probe_may_take_as_long_as_a_call_may(redis: Redis) -> None:
-    """Nobody else probes before the probe's time limit, however short the breaker's duration is."""
-    breaker = Breaker(redis, threshold=1, duration=timedelta(seconds=0.001), longest_call=timedelta(seconds=60))
-    breaker.failed(TransientError("down"), probe=breaker.before_call())
-    wait_until(lambda: breaker.snapshot().state == "half-open")
-
-    assert breaker.before_call()
-    with pytest.raises(CircuitOpen):
-        breaker.before_call()
-    assert redis.pttl("scheduler:breaker:probe") > 60_000
-
-
-def test_half_of_the_calls_in_ten_seconds(redis: Redis) -> None:
-    """Four of nine do not open it; what happened more than ten seconds ago, however much, counts no more."""
-    now = [1000.0]
-    breaker = Breaker(redis, threshold=5, duration=timedelta(seconds=30), clock=lambda: now[0])
-    for _ in range(2000):
-        breaker.succeeded(probe=breaker.before_call())
-    now[0] += 11
-    for _ in range(5):
-        breaker.succeeded(probe=breaker.before_call())
-    for _ in range(4):
-        breaker.failed(TransientError("down"), probe=breaker.before_call())
-    now[0] += 1
-
-    assert breaker.snapshot().state == "closed"
-    breaker.failed(TransientError("down"), probe=breaker.before_call())
-    assert breaker.snapshot().state == "open"
-
-
-def test_permanent_errors_do_not_open_the_breaker(api: MainApi) -> None:
-    """The main API answered: it is up."""
-    for _ in range(20):
-        with pytest.raises(PermanentError):
-            api.execute_effect("no-such", {}, key="k")
-
-    assert api.breaker.snapshot().state == "closed"

@@ -11,8 +11,11 @@ if find_spec("monitoring"):
 
 
 def post_worker_init(worker: Any) -> None:
-    """Add up what was counted since ever, which the first scrape would have to wait for."""
+    """Add up what was counted since ever, which the first scrape would have to wait for; then settle."""
+    from jobs.engine.process import settle
+
     if find_spec("monitoring"):
         from monitoring.metrics import warm_up
 
         warm_up()
+    settle()

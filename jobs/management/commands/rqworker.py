@@ -39,6 +39,7 @@ class Command(RQWorkerCommand):
             process.wait_for_redis(stop, name="worker")
         if stop.is_set():
             return
+        process.settle()
         try:
             super().handle(*(args or settings.RQ_QUEUES), **options)
         except RedisError as error:  # between its start and its birth; from then on it rides out what becomes of Redis

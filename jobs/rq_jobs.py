@@ -4,7 +4,8 @@ A job of ours is a row of the database, so requeue is a retry, enqueue is to run
 gives it up, each with its audit entry. A stranger's job is RQ's own; what was done to it stands in the trail of acts.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from rq import requeue_job
 from rq.command import send_stop_job_command
 from rq.exceptions import InvalidJobOperation, NoSuchJobError
 from rq.job import Job as RQJob
+from rq.job import JobStatus
 from rq.queue import Queue
 
 from jobs import control, service
@@ -21,7 +23,7 @@ from jobs.acts import record_act
 from jobs.errors import StateConflict
 from jobs.models import Job
 from jobs.service import Report
-from jobs.states import Priority, State
+from jobs.states import CANCELLABLE, RETRYABLE, WAITING, Priority, State, leading_to
 
 log = structlog.get_logger(__name__)
 STEP: Final = 500
@@ -80,6 +82,51 @@ def empty(queue: Queue, *, actor: str, reason: str) -> str:
     text = _both(report, _each(queue, strangers, "deleted", _delete, actor))
     left = "More are left: press again, or cancel them on the page of jobs."
     return f"{text} {left}" if len(some) == STEP and waiting.exists() else text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Button:
+    """A button of the dashboard: who may press it, for which jobs, and what it does."""
+
+    permission: str
+    ours: tuple[State, ...]
+    """The states of our jobs that allow it, from jobs/states.py."""
+    strangers: tuple[JobStatus, ...]
+    """What RQ allows it for."""
+    press: Callable[..., str]
+
+
+BUTTONS: Final[Mapping[str, Button]] = {
+    "requeue": Button(
+        permission="jobs.retry_job", ours=RETRYABLE, strangers=(JobStatus.FAILED,), press=requeue,
+    ),
+    "enqueue": Button(
+        permission="jobs.run_now_job", ours=WAITING, strangers=(JobStatus.SCHEDULED,), press=enqueue,
+    ),
+    "delete": Button(
+        permission="jobs.cancel_job", ours=CANCELLABLE,
+        strangers=tuple(status for status in JobStatus if status is not JobStatus.STARTED), press=delete,
+    ),
+    "stop": Button(
+        permission="jobs.cancel_job", ours=leading_to(State.DEAD), strangers=(JobStatus.STARTED,), press=stop,
+    ),
+}  # fmt: skip
+
+
+def offered(jobs: Sequence[RQJob], may: Callable[[str], bool]) -> list[frozenset[str]]:
+    """Of each job of RQ's the BUTTONS that its state allows, to somebody who `may` use some permissions; one query."""
+    keys = [_uuid(job.id) for job in jobs]
+    wanted = [key for key in keys if key]
+    states = {pk: State(state) for pk, state in Job.objects.filter(pk__in=wanted).values_list("pk", "state")}
+    allowed = {name: button for name, button in BUTTONS.items() if may(button.permission)}
+    return [
+        frozenset(
+            name
+            for name, button in allowed.items()
+            if (states[key] in button.ours if key in states else job.get_status(refresh=False) in button.strangers)
+        )
+        for job, key in zip(jobs, keys, strict=True)
+    ]
 
 
 def queued(queue_name: str) -> QuerySet[Job]:

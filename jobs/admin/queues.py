@@ -20,22 +20,18 @@ from rq.registry import FailedJobRegistry, StartedJobRegistry
 
 from jobs import actor as actors
 from jobs import rq_jobs
+from jobs.rq_jobs import BUTTONS
 
 REASON: Final = "in the queue dashboard"
 LOOKS: Final = 5  #: at a list that changes under the eyes
-_RETRY, _RUN_NOW, _CANCEL = "jobs.retry_job", "jobs.run_now_job", "jobs.cancel_job"
-
-#: What each button that is pressed needs and does; `actions` is the bulk form, whose verbs are those of _BULK.
-_BULK: Final = {
-    "delete": (_CANCEL, rq_jobs.delete), "requeue": (_RETRY, rq_jobs.requeue), "stop": (_CANCEL, rq_jobs.stop),
-}  # fmt: skip
+#: Which of rq_jobs.BUTTONS a view presses; the bulk form names one.
+_BULK: Final = ("delete", "requeue", "stop")
 _ONE: Final = {
-    "requeue_job_view": (_RETRY, rq_jobs.requeue), "enqueue_job": (_RUN_NOW, rq_jobs.enqueue),
-    "delete_job": (_CANCEL, rq_jobs.delete), "stop_job": (_CANCEL, rq_jobs.stop),
+    "requeue_job_view": "requeue", "enqueue_job": "enqueue", "delete_job": "delete", "stop_job": "stop",
 }  # fmt: skip
-_FAILED: Final = {"requeue_all": (_RETRY, rq_jobs.requeue), "delete_failed_jobs": (_CANCEL, rq_jobs.delete)}
+_FAILED: Final = {"requeue_all": "requeue", "delete_failed_jobs": "delete"}
 _EMPTY: Final = "clear_queue"
-_NEEDS: Final = {name: need for name, (need, _) in (_ONE | _FAILED).items()} | {_EMPTY: _CANCEL}
+_PRESSES: Final = _ONE | _FAILED | {_EMPTY: "delete"}
 
 
 def guarded(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
@@ -47,12 +43,12 @@ def guarded(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
         _demand(request, "jobs.view_job")
         if not _can_be(**kwargs):
             raise Http404
-        if name in _NEEDS:
-            _demand(request, _NEEDS[name])
+        if name in _PRESSES:
+            _demand(request, BUTTONS[_PRESSES[name]].permission)
         if request.method == "POST" and name in ("actions", "confirm_action"):
-            needed, _ = _BULK.get(request.POST.get("action", ""), ("", None))
-            _demand(request, needed)
-        if request.method == "POST" and (name == "actions" or name in _NEEDS):
+            button = request.POST.get("action", "")
+            _demand(request, BUTTONS[button].permission if button in _BULK else "")
+        if request.method == "POST" and (name == "actions" or name in _PRESSES):
             return _press(request, name, *args, **kwargs)
         if name == "worker_details" and not _worker_is_there(**kwargs):
             raise Http404
@@ -109,15 +105,15 @@ def _press(request: HttpRequest, name: str, queue_index: int, job_id: str = "") 
         said = rq_jobs.empty(queue, actor=actor, reason=f"the queue was emptied {REASON}")
     elif name in _FAILED:
         ids = FailedJobRegistry(queue=queue).get_job_ids()
-        said = _FAILED[name][1](queue, ids, actor=actor, reason=REASON)
+        said = BUTTONS[_FAILED[name]].press(queue, ids, actor=actor, reason=REASON)
         back = reverse("django_rq:failed_jobs", args=[queue_index])
     elif name in _ONE:
-        said = _ONE[name][1](queue, [job_id], actor=actor, reason=REASON)
+        said = BUTTONS[_ONE[name]].press(queue, [job_id], actor=actor, reason=REASON)
         if name != "delete_job":
             back = reverse("django_rq:job_detail", args=[queue_index, job_id])
     else:
         ids = request.POST.getlist("job_ids")
-        said = _BULK[request.POST["action"]][1](queue, ids, actor=actor, reason=REASON)
+        said = BUTTONS[request.POST["action"]].press(queue, ids, actor=actor, reason=REASON)
         wanted = request.POST.get("next_url", "")
         back = wanted if url_has_allowed_host_and_scheme(wanted, allowed_hosts={request.get_host()}) else back
     messages.add_message(request, messages.INFO, said)

@@ -1,11 +1,13 @@
 """What stands in the banner of every page, and what django-rq's pages need to know of our jobs."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from django import template
 from django.conf import settings
 from django.utils import timezone
+from rq.job import Job as RQJob
 
 from jobs import pauses, rq_jobs, standing
 from jobs.models import Job
@@ -43,6 +45,24 @@ def rq_moment(at: datetime | str | None) -> dict[str, Any]:
             return moment(None)
         return moment(datetime.strptime(at, "%Y-%m-%d, %H:%M:%S").replace(tzinfo=timezone.get_default_timezone()))
     return moment(at and at.replace(tzinfo=at.tzinfo or UTC))
+
+
+@register.simple_tag(takes_context=True)
+def rq_rows(context: Any, jobs: Sequence[RQJob]) -> list[tuple[RQJob, frozenset[str]]]:
+    """Each of RQ's jobs with the buttons that its state and the person's permissions allow."""
+    return list(zip(jobs, rq_jobs.offered(jobs, context["request"].user.has_perm), strict=True))
+
+
+@register.simple_tag(takes_context=True)
+def rq_buttons(context: Any, job: RQJob) -> frozenset[str]:
+    """The buttons that a job's state and the person's permissions allow."""
+    return rq_jobs.offered([job], context["request"].user.has_perm)[0]
+
+
+@register.filter
+def any_has(rows: Sequence[tuple[RQJob, frozenset[str]]], button: str) -> bool:
+    """Whether one of the rows has that button."""
+    return any(button in buttons for _, buttons in rows)
 
 
 @register.simple_tag

@@ -142,6 +142,30 @@ def test_stop_gives_a_running_job_up(operator: Client, start: Start, redis: Redi
     assert "stopped by user:ann" in text(operator, f"{BASE}/{job.pk}/")
 
 
+def test_buttons_are_those_that_the_state_allows(operator: Client, redis: Redis, sandbox: SandboxApi) -> None:
+    """What is done stays and has none, on its page and in its list; of RQ's own, which RQ deletes, it can be chosen."""
+    (done,), (failed,) = submit(1), dead()
+    work(redis)
+    (queued,) = submit(1)
+    (later,) = submit(1, due_at=timezone.now() + timedelta(minutes=2))
+
+    def buttons(page: str) -> set[str]:
+        found = re.findall(r'(?:name="action" value="|/)(requeue|delete|enqueue|stop)(?:"|/")', text(operator, page))
+        return set(found)
+
+    assert "_selected_action" not in text(operator, f"{BASE}/finished/")
+    assert buttons(f"{BASE}/finished/") == buttons(f"{BASE}/{done.pk}/") == set()
+    assert buttons(f"{BASE}/failed/") == buttons(f"{BASE}/{failed.pk}/") == {"requeue", "delete"}
+    assert buttons(f"{BASE}/") == buttons(f"{BASE}/{queued.pk}/") == {"delete"}
+    assert buttons(f"{BASE}/{later.pk}/") == {"enqueue", "delete"}
+
+    stranger = django_rq.get_queue("normal").enqueue(len, "four")
+    SimpleWorker([RQQueue("normal", connection=redis)], connection=redis).work(burst=True)
+    finished = text(operator, f"{BASE}/finished/")
+    assert re.findall(r'name="_selected_action" value="([^"]*)"', finished) == [stranger.id]
+    assert str(done.pk) in finished
+
+
 @pytest.mark.parametrize("group", ["Viewer", "Nobody"])
 def test_buttons_need_the_permissions_of_the_admin(client: Client, redis: Redis, group: str) -> None:
     """A viewer sees everything and may press nothing; staff without a group sees nothing at all."""

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from jobs import bulk
 from tests.browser import CHROMIUM, MISSING, NARROW, WIDE, chromium, page_of
 from tests.servers import wait_until
-from tests.service import Service
+from tests.service import PASSWORD, Service
 
 pytestmark = [pytest.mark.skipif(CHROMIUM is None, reason=MISSING), pytest.mark.timeout(180)]
 JOBS = "/admin/jobs/job/"
@@ -44,10 +44,10 @@ def visit(service: Service, browser: Browser, sessions: dict[str, str]) -> Itera
     """Opens a window in which somebody is logged in."""
     opened: list[Page] = []
 
-    def begin(name: str, **how: Any) -> Page:
-        if name not in sessions:
+    def begin(name: str, session: str = "", **how: Any) -> Page:
+        if not session and name not in sessions:
             sessions[name] = service.session(name)
-        opened.append(page_of(browser, service.url, sessions[name], **how))
+        opened.append(page_of(browser, service.url, session or sessions[name], **how))
         return opened[-1]
 
     yield begin
@@ -232,29 +232,62 @@ service.cancel(list(Job.objects.filter(campaign_id="many")[:1]), actor="user:bob
 """
 
 
-def test_many_jobs_go_in_steps_with_a_bar(service: Service, visit: Open) -> None:
-    """A whole filter of more than one step: the bar ends with the true counts."""
+def all_of_a_filter(service: Service, page: Page, campaign: str) -> int:
+    """Some more jobs than one step takes, and their dry run of cancel; how many."""
     due = datetime.now(UTC) + timedelta(hours=1)
     count = bulk.STEP + 20
     program = (
         "from datetime import datetime, timedelta\nfrom jobs.service import Submission, submit_many\n"
         f"due = datetime.fromisoformat({due.isoformat()!r})\n"
-        "submit_many([Submission(type='EVENT_EXPIRATION', campaign_id='many', payload={}, "
+        f"submit_many([Submission(type='EVENT_EXPIRATION', campaign_id={campaign!r}, payload={{}}, "
         f"due_at=due + timedelta(seconds=n)) for n in range({count})], actor='command')"
     )
     service.run("shell", "--no-imports", "--command", program)
-    page = visit("olga")
-
-    page.goto(f"{JOBS}?campaign_id__exact=many")
+    page.goto(f"{JOBS}?campaign_id__exact={campaign}")
     page.locator("#action-toggle").check()
     page.get_by_text("Select all jobs of this filter").click()
     expect(page.get_by_text("All jobs of this filter selected")).to_be_visible()
     page.select_option("select[name=action]", "cancel")
     page.locator("#changelist-actions button[type=submit]").click()
     expect(page.locator("[data-plan]")).to_have_text(f"{count} will be cancelled.")
+    return count
+
+
+def test_many_jobs_go_in_steps_with_a_bar(service: Service, visit: Open) -> None:
+    """A whole filter of more than one step: the bar ends with the true counts."""
+    page = visit("olga")
+    count = all_of_a_filter(service, page, "many")
     service.run("shell", "--no-imports", "--command", _ONE_IS_CANCELLED)  # after the dry run
     page.get_by_role("button", name=f"Cancel {count} jobs").click()
     expect(page.get_by_role("status")).to_contain_text(f"{count - 1} cancelled, 1 left as before: 1 CANCELLED. Done.")
+
+
+def test_who_is_logged_out_between_two_steps_is_told_so(service: Service, visit: Open) -> None:
+    """What was done so far stands there, and the login leads back to the jobs that are left."""
+    page = visit("olga", session=service.session("olga"))
+    count = all_of_a_filter(service, page, "long")
+    session = next(cookie["value"] for cookie in page.context.cookies() if cookie["name"] == "sessionid")
+    end = f"from django.contrib.sessions.models import Session\nSession.objects.get(pk={session!r}).delete()"
+    steps = []
+
+    def step(route: Route) -> None:
+        steps.append(route)
+        if len(steps) == 2:
+            service.run("shell", "--no-imports", "--command", end)
+        route.continue_()
+
+    page.route(lambda url: JOBS in url, step)
+    page.get_by_role("button", name=f"Cancel {count} jobs").click()
+    word = page.locator(".ops-progress [role=alert]")
+    done = f"So far {bulk.STEP} cancelled, 0 left as before"
+    expect(word).to_contain_text(f"Stopped: you are logged out. {done}", timeout=20_000)
+    page.unroute_all()
+    word.get_by_role("link", name="Log in to go on").click()
+    page.get_by_label("Username").fill("olga")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.keyboard.press("Enter")
+    page.wait_for_url("**campaign_id__exact=long")
+    expect(page.get_by_role("navigation", name="Pages")).to_contain_text(str(count))
 
 
 def test_the_keyboard_goes_everywhere(service: Service, visit: Open) -> None:

@@ -54,13 +54,23 @@
     }
   });
 
+  const LOGIN = ADMIN + "login/";
+
   async function one(form, data) {
     try { // getAttribute, for form.action is the field of that name
       const answer = await fetch(form.getAttribute("action"), { method: "POST", body: data });
+      if (answer.redirected && new URL(answer.url).pathname === LOGIN) return { error: "you are logged out", login: answer.url };
       return answer.ok || answer.status === 400 ? await answer.json() : { error: `the server answered ${answer.status}` };
     } catch {
-      return { error: "the server does not answer; load this page again to go on with what is left" };
+      return { error: "the server does not answer, and may have done one more step" };
     }
+  }
+
+  function ending(word, href, text) {
+    const link = document.createElement("a");
+    link.href = href;
+    link.textContent = text;
+    word.append(" ", link);
   }
 
   async function inSteps(form) {
@@ -68,26 +78,31 @@
     const [bar, word] = [box.querySelector("progress"), box.querySelector("p")];
     box.hidden = false;
     form.querySelectorAll("button").forEach((button) => { button.disabled = true; });
-    let [done, after] = [0, ""];
+    let [done, after, sum] = [0, "", `0 ${form.dataset.label}`];
     const left = {}; // by state
     do {
       const data = new FormData(form);
       data.set("step", "1");
       data.set("after", after);
       const body = await one(form, data);
-      if (body.error) { word.textContent = `Stopped after ${done}: ${body.error}`; word.setAttribute("role", "alert"); return; }
+      if (body.error) {
+        word.setAttribute("role", "alert");
+        word.textContent = `Stopped: ${body.error}. So far ${sum}; nothing is lost, what is left can be chosen again.`;
+        if (body.login) ending(word, body.login, "Log in to go on");
+        else ending(word, form.elements.back.value, "Back to the list");
+        return;
+      }
       done += body.done;
       for (const [state, n] of Object.entries(body.left)) left[state] = (left[state] ?? 0) + n;
       after = body.after;
       const kept = Object.values(left).reduce((a, b) => a + b, 0);
       const states = Object.entries(left).map(([state, n]) => `${n.toLocaleString()} ${state}`).join(", ");
       bar.value = done + kept;
-      word.textContent = `${done.toLocaleString()} ${form.dataset.label}, ${kept.toLocaleString()} left as before${states && `: ${states}`}`;
+      sum = `${done.toLocaleString()} ${form.dataset.label}, ${kept.toLocaleString()} left as before${states && `: ${states}`}`;
+      word.textContent = sum;
     } while (after);
-    const back = document.createElement("a");
-    back.href = form.elements.back.value;
-    back.textContent = "Back to the list";
-    word.append(". Done. ", back);
+    word.append(". Done.");
+    ending(word, form.elements.back.value, "Back to the list");
   }
 
   document.addEventListener("submit", (event) => {

@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from unfold.contrib.filters.admin import DropdownFilter
 
 from jobs.admin.payload_form import MomentField, moment_field
-from jobs.models import FailureGroup
+from jobs.models import CampaignClock, FailureGroup
 from jobs.registry import all_types
 from jobs.states import State
 
@@ -47,25 +47,65 @@ class TypeFilter(DropdownFilter):
         return queryset.filter(type=self.value()) if self.value() else queryset
 
 
-class FailureFilter(DropdownFilter):
-    """Dead letters of one failure; chosen on the failure's own page."""
-
-    title = "failure"
-    parameter_name = "failure"
+class _LedHere(DropdownFilter):
+    """What a link from another page chose: shown while it is chosen, so that it is seen and can be taken away."""
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """The one that is chosen."""
-        key = request.GET.get("failure", "")
-        chosen = FailureGroup.objects.filter(pk=key).first() if key else None
-        return [(chosen.pk, str(chosen))] if chosen else []
+        chosen = request.GET.get(str(self.parameter_name), "")
+        word = self.word(chosen) if chosen else ""
+        return [(chosen, word)] if word else []
 
     def has_output(self) -> bool:
         """Shown while it is chosen."""
         return bool(self.lookup_choices)
 
+    def word(self, chosen: str) -> str:
+        """What the choice is called; empty: there is no such thing."""
+        return chosen
+
+
+class FailureFilter(_LedHere):
+    """Dead letters of one failure."""
+
+    title = "failure"
+    parameter_name = "failure"
+
+    def word(self, chosen: str) -> str:
+        """The failure."""
+        group = FailureGroup.objects.filter(pk=chosen).first()
+        return str(group) if group else ""
+
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Only these, found by their index."""
         return queryset.in_state(State.DEAD).filter(failure_key=self.value()) if self.value() else queryset  # type: ignore[attr-defined]
+
+
+class CampaignFilter(_LedHere):
+    """Jobs of one campaign."""
+
+    title = "campaign"
+    parameter_name = "campaign_id__exact"
+
+    def word(self, chosen: str) -> str:
+        """Its name, where it is known."""
+        clock = CampaignClock.objects.filter(pk=chosen).first()
+        return f"{clock.name} ({chosen})" if clock and clock.name else chosen
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Only these, found by their index."""
+        return queryset.filter(campaign_id=self.value()) if self.value() else queryset
+
+
+class WorkerFilter(_LedHere):
+    """Jobs that one worker runs, or was the last to run."""
+
+    title = "worker"
+    parameter_name = "worker__exact"
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Only these."""
+        return queryset.filter(worker=self.value()) if self.value() else queryset
 
 
 class SourceFilter(DropdownFilter):

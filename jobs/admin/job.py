@@ -17,7 +17,16 @@ from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 
 from jobs.admin import bulk_actions, export, new_job
-from jobs.admin.filters import DueRange, FailureFilter, FinishedRange, SourceFilter, StateFilter, TypeFilter
+from jobs.admin.filters import (
+    CampaignFilter,
+    DueRange,
+    FailureFilter,
+    FinishedRange,
+    SourceFilter,
+    StateFilter,
+    TypeFilter,
+    WorkerFilter,
+)
 from jobs.admin.listing import JobList, KeyPaginator, search
 from jobs.bulk import VERBS
 from jobs.life import context as life
@@ -47,6 +56,8 @@ class JobAdmin(JobAdminBase):
         TypeFilter,
         ("priority", ChoicesDropdownFilter),
         SourceFilter,
+        CampaignFilter,
+        WorkerFilter,
         FailureFilter,
         DueRange,
         FinishedRange,

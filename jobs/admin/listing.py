@@ -21,7 +21,9 @@ SEARCHED: Final = 20_000  #: newest jobs of the filter whose texts are searched
 NAMED: Final = 20  #: campaigns and as many entities of a name that are looked for
 STRETCH: Final = 50_000  #: jobs one page looks at for a filter without an index; "further back" takes the next
 _INDEXED: Final = ("campaign_id__exact", "state", "type")  #: parameters with an index that goes on by key
-_WALKED: Final = ("priority__exact", "from", "due_at_from", "due_at_to", "finished_at_from", "finished_at_to")
+_WALKED: Final = (
+    "priority__exact", "from", "worker__exact", "due_at_from", "due_at_to", "finished_at_from", "finished_at_to",
+)  # fmt: skip
 
 
 def state_counts() -> dict[State, int]:

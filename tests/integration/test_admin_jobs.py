@@ -1,5 +1,6 @@
 """The operators' list of jobs, the page of one job, and what may be done to many."""
 
+import re
 from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -271,7 +272,13 @@ def test_the_queue_dashboard_asks_for_permission_and_records(client: Client, red
     assert job.audit_trail.get(now="CANCELLED").actor == "user:bob"
 
 
-WALKED = ("priority__exact=10", "from=token:", "due_at_from=2030-01-01T00:00", "finished_at_from=2030-01-01T00:00")
+WALKED = (
+    "priority__exact=10",
+    "from=token:",
+    "worker__exact=w",
+    "due_at_from=2030-01-01T00:00",
+    "finished_at_from=2030-01-01T00:00",
+)
 
 
 @pytest.mark.parametrize("query", ["", "state=DEAD", "type=X", "campaign_id__exact=c", "q=text", "failure=f", *WALKED])
@@ -317,6 +324,22 @@ def test_a_filter_without_an_index_goes_on_stretch_by_stretch(
 
     assert sorted(seen) == sorted(str(job.pk) for job in wanted)
     assert pages >= 4
+
+
+@pytest.mark.parametrize("where", ["campaign_id__exact=c-1", "worker__exact=w-1"])
+def test_what_a_link_chose_is_among_the_filters(admin_client: Client, redis: Redis, where: str) -> None:
+    """Jobs of a campaign, and of a worker: there it is seen, and taken away without the others."""
+    Job.objects.filter(pk__in=[job.pk for job in some(2)]).update(worker="w-1")
+    some(1, campaign="c-2")
+    name, _, value = where.partition("=")
+
+    page = admin_client.get(f"{JOBS}?type=EVENT_EXPIRATION&{where}")
+    assert len(ids(page)) == 2
+    drawer = page.content.decode().split('id="filter-form"')[1].split("</form>")[0]
+    assert re.search(rf'<select name="{name}".*?<option value="{value}" selected>', drawer, re.DOTALL)
+    assert f'type="hidden" name="{name}"' not in drawer
+    assert name not in admin_client.get(JOBS).content.decode()
+    assert len(ids(admin_client.get(f"{JOBS}?type=EVENT_EXPIRATION&{name}="))) == 3
 
 
 def test_ranges_are_read_in_the_persons_own_time_zone(admin_client: Client, redis: Redis) -> None:

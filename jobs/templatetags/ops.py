@@ -41,6 +41,20 @@ def plainly(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
+@register.inclusion_tag("jobs/told.html")
+def told(value: Any) -> dict[str, Any]:
+    """A value of an act as a person reads it: a moment, which JSON holds as text with its offset, like all others."""
+    return {"at": _moment_in(value), "text": plainly(value)}
+
+
+def _moment_in(value: Any) -> datetime | None:
+    try:
+        at = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        return None
+    return at if at.tzinfo else None
+
+
 @register.filter
 def milliseconds(value: float) -> str:
     """A length of time given in milliseconds: "0.4 ms", "18 ms", "2.1 s"."""

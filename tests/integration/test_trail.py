@@ -1,6 +1,6 @@
 """The audit trail's page: everything that was done, by whom, why and from where, found without a walk."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,9 +11,9 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from redis import Redis
 
-from jobs import service, trail
+from jobs import cron_tasks, pauses, service, trail
 from jobs.acts import record_act
-from jobs.models import AuditEntry, OperatorAct
+from jobs.models import AuditEntry, CronTask, OperatorAct
 from jobs.trail import Cursor, Question
 from tests.integration.test_admin_jobs import member, some
 
@@ -73,6 +73,20 @@ def test_where_from_is_found(admin_client: Client, redis: Redis) -> None:
     assert [line.ip for line in shown(admin_client, origin="203.0.113")] == ["203.0.113.9"]
     assert [line.request_id for line in shown(admin_client, origin="req-77")] == ["req-77"]
     assert [line.who for line in shown(admin_client, what=str(job.pk))] == ["user:admin"]
+
+
+def test_until_when_is_a_time_like_all_others(admin_client: Client, redis: Redis) -> None:
+    """In the reader's zone, with the zone, of a pause and of a cron task; a value that is none stays as it is."""
+    until = datetime(timezone.now().year + 1, 7, 1, 6, 30, tzinfo=UTC)
+    pauses.pause("queue", "high", until=until, actor="user:ann")
+    pauses.pause("queue", "low", actor="user:ann")
+    cron_tasks.disable(CronTask.objects.earliest("pk"), until=until, actor="user:ann")
+    admin_client.cookies["zone"] = "Europe/Berlin"
+
+    page = admin_client.get(TRAIL).content.decode()
+    assert page.count(f"<small>{until.year}-07-01 08:30:00 CEST</small>") == 2
+    assert "until: - → resumed" in " ".join(page.split())
+    assert f"→ {until.year}" not in page
 
 
 def test_a_bad_time_is_refused_under_its_field(admin_client: Client) -> None:

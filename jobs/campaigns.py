@@ -6,13 +6,14 @@ What is read is the service's own memory (clocks, schedule rows, jobs); the main
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 from redis import RedisError
 
 from jobs import control, pauses, service
+from jobs.campaign_jobs import Newest
 from jobs.errors import InvalidJob
 from jobs.main_api.client import main_api
 from jobs.models import CampaignClock, Job, Pause, PauseKind, ScheduleRow
@@ -24,7 +25,6 @@ from jobs.words import relative, span, words
 from jobs.world.clock import Moment, WallTime, WorldTime
 
 PAGE: Final = 60  #: schedule rows of a page
-NEWEST: Final = 500  #: jobs of the campaign among which those of its rows are looked for
 WINDOWS: Final = {"6": 6, "24": 24, "72": 72}  #: hours of the timeline
 LANES: Final = 14
 MARKS: Final = 60  #: of a lane
@@ -38,6 +38,15 @@ class Hold:
     says: str  #: what it is, and what ends it
     clocks: tuple[str, ...] = ("world", "wall")  #: rows on these clocks are held
     job_types: frozenset[str] | None = None  #: only rows that make jobs of these types; None: all
+    overdue_of: str = ""  #: only rows of entities of this type whose time has come; empty: all
+    job: Job | None = None  #: the job that it is about
+
+    def keeps(self, one: "Row") -> bool:
+        """Whether it keeps the row from happening."""
+        row = one.row
+        made = self.job_types is None or row.job_type in self.job_types
+        due = not self.overdue_of or (one.overdue and self.overdue_of == row.entity_type)
+        return row.clock in self.clocks and made and due
 
     @property
     def only(self) -> str:
@@ -202,17 +211,31 @@ def rows(clock: CampaignClock, *, search: str, after: tuple[str, int] | None) ->
     return found
 
 
-def describe(clock: CampaignClock, found: Sequence[ScheduleRow], held: Sequence[Hold], now: datetime) -> list[Row]:
-    """The rows with their time, their jobs and what holds them back; two queries."""
+def recalculations(clock: CampaignClock, jobs: Newest, now: datetime) -> list[Hold]:
+    """Recalculations that are stuck: world time gets its jobs from them, and what is new its rows on any clock."""
+    waits = "What has come due waits for it." if clock.world_time else "What is new has no schedule until it succeeds."
+    found = []
+    for entity_type, job in jobs.stuck_recalculations().items():
+        if job.state == State.DEAD:
+            due = timezone.localtime(job.due_at)
+            then = f"of {due:%Y-%m-%d %H:%M %Z} is a dead letter ({job.error[:120]}): retry it, or recalculate anew"
+        else:
+            then = f"has failed ({job.error[:120]}) and is tried again {relative(job.due_at, now)}"
+        says = f"The recalculation of its {entity_type.lower()}s' schedules {then}. {waits}"
+        found.append(Hold("recalculation", says, clocks=("world",), overdue_of=entity_type, job=job))
+    return found
+
+
+def describe(
+    clock: CampaignClock, found: Sequence[ScheduleRow], held: Sequence[Hold], jobs: Newest, now: datetime
+) -> list[Row]:
+    """The rows with their time, their jobs and what holds them back."""
     read = reading(clock, now)
-    newest, dead = _newest_jobs(clock), _dead_jobs(clock)
     described = []
     for row in found:
         due, due_in = _due(row, read, now)
-        subject = _subject(row)
-        last, died = newest.get((row.job_type, subject)), dead.get((row.job_type, subject))
-        one = Row(row, due, due_in, last, died if died and (last is None or last.pk == died.pk) else None)
-        one.holds = [h for h in held if row.clock in h.clocks and (h.job_types is None or row.job_type in h.job_types)]
+        one = Row(row, due, due_in, *jobs.of(row.job_type, _subject(row)))
+        one.holds = [hold for hold in held if hold.keeps(one)]
         if one.dead:
             one.holds.append(Hold("dead job", one.dead_says))
         described.append(one)
@@ -272,17 +295,3 @@ def _subject(row: ScheduleRow) -> str:
         return type_named(row.job_type).parse(row.payload).subject()
     except InvalidJob:  # a row of a release that knew another schema
         return ""
-
-
-def _newest_jobs(clock: CampaignClock) -> dict[tuple[str, str], Job]:
-    jobs = Job.objects.filter(campaign_id=clock.campaign_id).order_by("-id").only("id", "type", "subject", "state")
-    found: dict[tuple[str, str], Job] = {}
-    for job in jobs[:NEWEST]:
-        found.setdefault((job.type, job.subject), job)
-    return found
-
-
-def _dead_jobs(clock: CampaignClock) -> dict[tuple[str, str], Job]:
-    """The newest dead letters of the campaign by what they are about; found by their own index."""
-    dead: Any = Job.objects.in_state(State.DEAD).filter(campaign_id=clock.campaign_id).order_by("-id")
-    return {(job.type, job.subject): job for job in reversed(dead.defer("payload", "traceback")[:NEWEST])}

@@ -16,8 +16,9 @@ from django.utils import timezone
 from unfold.admin import ModelAdmin
 
 from jobs import actor as actors
-from jobs import campaigns, pauses
+from jobs import campaign_jobs, campaigns, pauses
 from jobs.admin.read_only import ReadOnly
+from jobs.campaigns import Hold, Row
 from jobs.errors import InvalidPause
 from jobs.models import CampaignClock, Pause, PauseKind, ScheduleRow
 from jobs.templatetags import ops
@@ -119,12 +120,13 @@ class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
             raise PermissionDenied
         clock, now = self._found(object_id), timezone.now()
         paused = pauses.active()
-        held = campaigns.holds(clock, paused, now)
+        jobs = campaign_jobs.newest(clock.campaign_id)
+        recalculations = campaigns.recalculations(clock, jobs, now) if clock.is_active else []
+        held = campaigns.holds(clock, paused, now) + recalculations
         hours = campaigns.WINDOWS.get(request.GET.get("hours", ""), campaigns.WINDOWS["6"])
         search = request.GET.get("q", "").strip()
         found = list(campaigns.rows(clock, search=search, after=_after(request))[: campaigns.PAGE + 1])
-        rows = campaigns.describe(clock, found[: campaigns.PAGE], held, now)
-        stuck = [row for row in rows if row.dead]
+        rows = campaigns.describe(clock, found[: campaigns.PAGE], held, jobs, now)
         context = {
             "title": clock.name or clock.campaign_id,
             "clock": clock,
@@ -132,12 +134,10 @@ class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
             "behind": campaigns.behind(clock),
             "processed": clock.processed_world_time[:16].replace("T", " "),
             "now": now,
+            "recalculations": recalculations,
             "holds": held,
-            "held_as_a_whole": any(hold.job_types is None for hold in held),
             "rows": rows,
-            "plain": next((row for row in rows if not row.holds), None),
-            "stuck": stuck[:STUCK],
-            "stuck_more": len(stuck[STUCK:]),
+            **_why(held, rows),
             "more": found[campaigns.PAGE - 1] if len(found) > campaigns.PAGE else None,
             "search": search,
             "hours": hours,
@@ -190,6 +190,19 @@ class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
     ) -> HttpResponse:
         self.message_user(request, said, level)
         return HttpResponseRedirect(reverse("admin:jobs_campaignclock_change", args=[quote(clock.pk)]))
+
+
+def _why(held: list[Hold], rows: list[Row]) -> dict[str, Any]:
+    """Whether anything holds the campaign as a whole back, the first row that nothing does, and those that died."""
+    stuck, plain = [row for row in rows if row.dead], next((row for row in rows if not row.holds), None)
+    whole = any(hold.job_types is None and not hold.overdue_of for hold in held)
+    recalculation = any(hold.overdue_of for hold in held) and bool(rows) and plain is None
+    return {
+        "held_as_a_whole": whole or recalculation,
+        "plain": plain,
+        "stuck": stuck[:STUCK],
+        "stuck_more": len(stuck[STUCK:]),
+    }
 
 
 def _own_pause(clock: CampaignClock, paused: list[Pause]) -> Pause | None:

@@ -13,6 +13,7 @@ from django.utils import timezone
 from redis import Redis
 
 from jobs import campaigns, ledger, pauses
+from jobs.campaign_jobs import newest
 from jobs.engine.presence import Presence
 from jobs.failure import failure_of
 from jobs.ledger import Ending
@@ -131,7 +132,9 @@ def test_why_has_my_town_not_grown(admin_client: Client, alive: Redis, hold: str
             Presence(hold, name, alive).leave()
     text = text_of(admin_client)
     held = campaigns.holds(clock, pauses.active(), timezone.now())
-    (row,) = campaigns.describe(clock, list(campaigns.rows(clock, search="", after=None)), held, timezone.now())
+    (row,) = campaigns.describe(
+        clock, list(campaigns.rows(clock, search="", after=None)), held, newest("c-1"), timezone.now()
+    )
 
     assert says in text
     assert says in row.why
@@ -146,7 +149,9 @@ def test_a_pause_of_another_campaign_or_type_holds_nothing(admin_client: Client,
     pauses.pause("type", "DEFERRED_EFFECT", actor="user:ann")
     text = text_of(admin_client)
     held = campaigns.holds(clock, pauses.active(), timezone.now())
-    (row,) = campaigns.describe(clock, list(campaigns.rows(clock, search="", after=None)), held, timezone.now())
+    (row,) = campaigns.describe(
+        clock, list(campaigns.rows(clock, search="", after=None)), held, newest("c-1"), timezone.now()
+    )
 
     assert row.holds == []
     assert "only deferred effect" in text
@@ -165,7 +170,7 @@ def test_a_dead_job_is_named_with_its_row(admin_client: Client, alive: Redis) ->
     ending = Ending(job, State.DEAD, error, error=error, failure=failure_of(error, ""))
     ledger.cycle([ending], [], actor="worker:w", worker="w", now=timezone.now())
     text = text_of(admin_client)
-    (one,) = campaigns.describe(clock, [row], [], timezone.now())
+    (one,) = campaigns.describe(clock, [row], [], newest("c-1"), timezone.now())
 
     assert "s-1 is gone" in text
     assert f"/admin/jobs/job/{job.pk}/change/" in text
@@ -182,12 +187,51 @@ def test_a_dead_job_that_a_later_one_made_up_for_holds_nothing_back(alive: Redis
             Submission(type=row.job_type, campaign_id="c-1", payload=row.payload, due_at=due_at), actor="test"
         )
         Job.objects.filter(pk=job.pk).update(state=state, error="NotFound: gone")
-    (one,) = campaigns.describe(clock, [row], [], timezone.now())
+    (one,) = campaigns.describe(clock, [row], [], newest("c-1"), timezone.now())
 
     assert one.job is not None
     assert one.job.state == State.SUCCEEDED
     assert not one.holds
     assert "World time must move on by 1 h" in one.why
+
+
+def test_a_recalculation_that_died_is_why_nothing_comes_due(admin_client: Client, alive: Redis) -> None:
+    """What is overdue has no job and gets none: the page says so and leads to it, until a later one has succeeded."""
+    clock = campaign()
+    growth(timedelta(hours=-2))
+    growth(timedelta(hours=1), entity="s-2")
+
+    def recalculation(state: State) -> Job:
+        again = Submission(type="RECALCULATE_SETTLEMENT_SCHEDULES", campaign_id="c-1", payload={}, subject=state.value)
+        job, _ = submit(again, actor="test")
+        Job.objects.filter(pk=job.pk).update(state=state, error="TransientError: HTTP 500")
+        return job
+
+    def held() -> list[list[str]]:
+        jobs, now = newest("c-1"), timezone.now()
+        found = list(campaigns.rows(clock, search="", after=None))
+        rows = campaigns.describe(clock, found, campaigns.recalculations(clock, jobs, now), jobs, now)
+        return [[hold.name for hold in row.holds] for row in rows]
+
+    died = recalculation(State.DEAD)
+    text = text_of(admin_client)
+    assert "is a dead letter (TransientError: HTTP 500): retry it" in text
+    assert f"/admin/jobs/job/{died.pk}/change/" in text
+    assert "up to date" not in text
+    assert held() == [["recalculation"], []]
+
+    CampaignClock.objects.update(world_time="")
+    assert "What is new has no schedule until it succeeds" in text_of(admin_client)
+    ScheduleRow.objects.update(clock="wall")  # the scheduler makes the jobs of these
+    assert held() == [[], []]
+    CampaignClock.objects.update(world_time=READING)
+    ScheduleRow.objects.update(clock="world")
+
+    recalculation(State.RETRYING)
+    assert "is tried again" in text_of(admin_client)
+    recalculation(State.SUCCEEDED)
+    assert "up to date" in text_of(admin_client)
+    assert held() == [[], []]
 
 
 def test_many_dead_jobs_are_told_in_one_line(admin_client: Client, alive: Redis) -> None:
@@ -209,7 +253,9 @@ def test_the_timeline_shows_each_due_time_of_the_window(alive: Redis) -> None:
     clock = campaign()
     growth(timedelta(hours=3), interval=timedelta(hours=6))
     growth(timedelta(hours=30), entity="s-2", name="Farhold")
-    described = campaigns.describe(clock, list(campaigns.rows(clock, search="", after=None)), [], timezone.now())
+    described = campaigns.describe(
+        clock, list(campaigns.rows(clock, search="", after=None)), [], newest("c-1"), timezone.now()
+    )
 
     (lane,) = campaigns.timeline(described, 24)
     assert lane.label == "Riverton: population growth"

@@ -10,6 +10,9 @@ from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 
 from jobs.admin.listing import LimitedPaginator
+from jobs.life import name_all
+from jobs.models import CampaignClock, Job
+from jobs.storable import is_job_id
 from jobs.templatetags import ops
 from monitoring.admin.access import MonitorWrites, actor_of, back, may_manage, monitor_runs
 from monitoring.alerting import store
@@ -31,6 +34,7 @@ STATUSES: Final = {
     "acknowledged": ("visibility", "busy"),
     "resolved": ("check_circle", "good"),
 }
+_OWN_CARDS: Final = {"jobs": list, "campaigns": dict}  #: details with a card of their own, where they are of that kind
 
 
 class StatusFilter(admin.SimpleListFilter):
@@ -67,7 +71,7 @@ class StatusFilter(admin.SimpleListFilter):
 class AlertAdmin(MonitorWrites, AlertAdminBase):
     """What somebody should know of."""
 
-    list_display = ("severity_badge", "title", "status_badge", "count", "opened", "last", "who")
+    list_display = ("title", "severity_badge", "status_badge", "count", "opened", "last", "who")
     list_display_links = ("title",)
     list_filter = (StatusFilter, ("severity", ChoicesDropdownFilter), ("kind", ChoicesDropdownFilter))
     show_facets = admin.ShowFacets.NEVER
@@ -121,7 +125,9 @@ class AlertAdmin(MonitorWrites, AlertAdminBase):
                 "alert": alert,
                 "severity": badge(Severity(alert.severity).label, *SEVERITIES[Severity(alert.severity)]),
                 "status": badge(alert.status, *STATUSES[alert.status]),
-                "details": {k: v for k, v in alert.details.items() if k not in ("jobs", "campaigns")},
+                "jobs": _jobs(alert),
+                "campaigns": _campaigns(alert),
+                "details": {k: v for k, v in alert.details.items() if not isinstance(v, _OWN_CARDS.get(k, ()))},
                 "deliveries": alert.deliveries.order_by("-id")[:50],
                 "may_manage": may_manage(request),
                 **(extra_context or {}),
@@ -147,6 +153,24 @@ class AlertAdmin(MonitorWrites, AlertAdminBase):
         left = f" {asked - done} left as they were." if asked > done else ""
         level = messages.WARNING if left else messages.SUCCESS
         self.message_user(request, f"{verb} {done} alert{'s' * (done != 1)}.{left}", level)
+
+
+def _jobs(alert: Alert) -> list[tuple[str, Job | None]]:
+    """Its latest jobs by their ids, the latest first; None where retention has removed one."""
+    told = alert.details.get("jobs")
+    ids = list(map(str, reversed(told))) if isinstance(told, list) else []
+    found = {str(pk): job for pk, job in Job.objects.defer("traceback").in_bulk(list(filter(is_job_id, ids))).items()}
+    name_all(list(found.values()))
+    return [(pk, found.get(pk)) for pk in ids]
+
+
+def _campaigns(alert: Alert) -> list[tuple[str, str, int]]:
+    """The campaigns it hit most: id, name where it is known, and how often."""
+    hit = alert.details.get("campaigns")
+    if not isinstance(hit, dict):
+        return []
+    names = dict(CampaignClock.objects.filter(pk__in=hit).values_list("pk", "name"))
+    return [(pk, names.get(pk, ""), number) for pk, number in hit.items()]
 
 
 def badge(words: str, icon: str, tone: str) -> str:

@@ -1,5 +1,6 @@
 """The pages of alerts: what a person sees, may do, and never sees."""
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -8,7 +9,8 @@ from django.contrib.auth.models import Group, User
 from django.test import Client
 from django.utils import timezone
 
-from jobs.models import OperatorAct
+from jobs.models import CampaignClock, OperatorAct
+from jobs.service import Submission, submit
 from monitoring import alerting
 from monitoring.models import Alert, AlertHandler, Delivery, MonitorState, Severity
 
@@ -120,6 +122,32 @@ def test_acknowledge_and_resolve_by_whom(ann: Client, verb: str, field: str) -> 
     assert "1 left as they were" in second.content.decode()
     assert getattr(alert, field) == "user:ann"
     assert OperatorAct.objects.filter(actor="user:ann", verb__startswith=verb, thing="alert x").count() == 1
+
+
+def test_its_jobs_and_campaigns_have_names_and_links(ann: Client) -> None:
+    """What was removed meanwhile is said to be; what code calls so and means otherwise is a detail like all others."""
+    CampaignClock.objects.create(campaign_id="c-2", name="Northmarch")
+    job, _ = submit(Submission(type="EVENT_EXPIRATION", campaign_id="c-2", payload={}), actor="test")
+    gone = "01890000-0000-7000-8000-000000000000"
+    details = {"jobs": [gone, str(job.pk), "no id"], "campaigns": {"c-2": 2, "c-9": 1}}
+    alert = Alert.objects.create(kind="custom", key="k", severity=30, title="t", details=details)
+    page = " ".join(ann.get(f"{ALERTS}{alert.pk}/change/").content.decode().split())
+
+    assert f'<a href="/admin/jobs/job/{job.pk}/change/">Event expiration</a> <small>Northmarch</small>' in page
+    assert f"{gone} <small>removed</small>" in page
+    assert '<a href="/admin/jobs/campaignclock/c-2/change/">Northmarch</a></dt><dd>2</dd>' in page
+    assert "<dt>c-9</dt><dd>1</dd>" in page
+    Alert.objects.update(details={"jobs": 5, "campaigns": "none"})
+    assert "<dt>Jobs</dt><dd>5</dd>" in ann.get(f"{ALERTS}{alert.pk}/change/").content.decode()
+
+
+def test_each_column_is_labelled_on_a_phone(client: Client) -> None:
+    """For those who have no box to choose a row too, which unfold takes the first column for."""
+    person(client, "vic", "Viewer")
+    alerting.critical("x")
+    labels = re.findall(r'<t[dh][^>]* data-label="([^"]*)"', client.get(ALERTS).content.decode())
+
+    assert labels[:3] == ["title", "severity", "status"]
 
 
 def test_the_way_back_leads_nowhere_else(ann: Client) -> None:

@@ -13,6 +13,7 @@ import structlog
 from django.conf import settings
 from django.db import transaction
 from django.db.models import OuterRef, Q, QuerySet, Subquery
+from django.urls import reverse
 from django.utils import timezone
 from redis import Redis, RedisError
 
@@ -42,7 +43,7 @@ def pause(kind: str, name: str, *, until: datetime | None = None, actor: str, re
         _end(Pause.objects.filter(kind=kind, name=name), now, actor, "replaced by another")
         new = Pause.objects.create(kind=kind, name=name, until=until, actor=actor, reason=reason, since=now)
         changes = {"until": (None, until.isoformat() if until else "resumed")}
-        record_act(actor=actor, verb="paused", thing=str(new), reason=reason, changes=changes)
+        record_act(actor=actor, verb="paused", thing=str(new), reason=reason, link=_page(), changes=changes)
         transaction.on_commit(partial(_tell, keys.redis()))
     log.warning("pause.began", kind=kind, name=name, actor=actor, until=until and until.isoformat(), reason=reason)
     return new
@@ -54,7 +55,7 @@ def resume(kind: str, name: str, *, actor: str, reason: str = "") -> bool:
     with transaction.atomic():
         ended = _end(Pause.objects.filter(kind=kind, name=name), timezone.now(), actor, reason)
         for over in ended:
-            record_act(actor=actor, verb="resumed", thing=str(over), reason=reason)
+            record_act(actor=actor, verb="resumed", thing=str(over), reason=reason, link=_page())
         if ended:
             transaction.on_commit(partial(_tell, keys.redis()))
     if ended:
@@ -64,9 +65,17 @@ def resume(kind: str, name: str, *, actor: str, reason: str = "") -> bool:
 
 def active() -> list[Pause]:
     """The pauses that hold now, oldest first, with the names of campaigns (`called`); one query."""
-    now, campaign = timezone.now(), CampaignClock.objects.filter(pk=OuterRef("name")).values("name")
-    held = Pause.objects.filter(Q(until=None) | Q(until__gt=now), ended_at=None).order_by("id")
-    return list(held.annotate(called=Subquery(campaign)))
+    now = timezone.now()
+    return list(_called(Pause.objects.filter(Q(until=None) | Q(until__gt=now), ended_at=None).order_by("id")))
+
+
+def history(most: int = 30) -> list[Pause]:
+    """The pauses that ended last, with the names of campaigns; one query."""
+    return list(_called(Pause.objects.exclude(ended_at=None).order_by("-ended_at"))[:most])
+
+
+def _called(found: QuerySet[Pause]) -> Any:
+    return found.annotate(called=Subquery(CampaignClock.objects.filter(pk=OuterRef("name")).values("name")))
 
 
 def campaigns() -> frozenset[str]:
@@ -132,6 +141,11 @@ def _tell(connection: Redis) -> None:
         publish(connection)
     except RedisError as error:
         log.warning("pause.redis_away", error=str(error), next="the scheduler tells the workers when Redis is back")
+
+
+def _page() -> str:
+    """Where people see what is paused, and resume it."""
+    return reverse("admin:jobs_pause_changelist")
 
 
 def _check(kind: str, name: str, until: datetime | None, now: datetime) -> None:

@@ -67,8 +67,3 @@ def orders() -> Orders:
 def held_back(pause: Pause) -> int:
     """How many due jobs a pause holds back, as far as workers have met them. Raises redis.RedisError."""
     return holds.held(pause.kind, pause.name, keys.redis())
-
-
-def history(most: int = 30) -> list[Pause]:
-    """The pauses that ended last."""
-    return list(Pause.objects.exclude(ended_at=None).order_by("-ended_at")[:most])

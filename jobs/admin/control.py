@@ -149,9 +149,9 @@ class PauseAdmin(PauseAdminBase):
             except InvalidPause as bad:
                 form.add_error("until" if bad.field == "until" else "what", str(bad))
         held = pauses.active()
-        names = pauses.names(held)
+        names, was = pauses.names(held), pauses.history()
         active = [(pause, names.get(pause.name, ""), _held(pause)) for pause in held]
-        context = {"title": "Pauses", "form": form, "active": active, "history": standing.history()}
+        context = {"title": "Pauses", "form": form, "active": active, "history": was}
         return self._page(request, "jobs/control/pauses.html", context, "jobs.pause_jobs")
 
     def _resume(self, request: HttpRequest) -> HttpResponse:

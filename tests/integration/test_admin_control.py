@@ -59,6 +59,8 @@ def test_a_pause_is_made_shown_everywhere_and_ended(person: Client, redis: Redis
     assert (pause.ended_by, pause.ended_reason) == ("user:ann", "they are back")
     assert "is paused" not in page(person, "/admin/jobs/job/")
     assert "they are back" in page(person, PAUSES)
+    assert "<b>Silverdale</b><br><small>campaign campaign-2</small>" in page(person, PAUSES)
+    assert page(person, "/admin/jobs/auditentry/").count(f'<a href="{PAUSES}">campaign campaign-2</a>') == 2
 
 
 @pytest.mark.parametrize(

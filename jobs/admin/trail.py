@@ -14,14 +14,13 @@ from jobs import trail
 from jobs.admin.payload_form import moment_field
 from jobs.admin.read_only import ReadOnly
 from jobs.life import name_all
-from jobs.models import AuditEntry, OperatorAct
+from jobs.models import AuditEntry
 from jobs.trail import Cursor, Question
 
 if TYPE_CHECKING:
     AuditAdminBase = admin.ModelAdmin[AuditEntry]
-    ActAdminBase = admin.ModelAdmin[OperatorAct]
 else:
-    AuditAdminBase = ActAdminBase = ModelAdmin
+    AuditAdminBase = ModelAdmin
 
 SCOPES = (("people", "What people did"), ("all", "Everything, workers too"))
 
@@ -78,15 +77,6 @@ class AuditEntryAdmin(ReadOnly, AuditAdminBase):
             else "",
         }
         return TemplateResponse(request, "jobs/trail.html", {**context, **(extra_context or {})})
-
-
-@admin.register(OperatorAct)
-class OperatorActAdmin(ReadOnly, ActAdminBase):
-    """One act with all that is known of it; the list is the trail's page."""
-
-    list_display = ("at", "actor", "verb", "thing", "reason", "ip")
-    search_fields = ("actor", "verb", "thing", "reason", "ip", "request_id")
-    ordering = ("-id",)
 
 
 def _query(request: HttpRequest, **changes: str) -> str:

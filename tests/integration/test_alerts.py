@@ -111,6 +111,17 @@ def test_alerts_of_code(heard: list[Message], tell: Tell) -> None:
     assert [a.title for a in alerting.open_alerts()] == ["Critical System Failure", "Fine"]
 
 
+@pytest.mark.parametrize("own", [5, ["a"], {"campaign-1": "late"}])
+def test_details_of_code_may_have_any_name(tell: Tell, own: object) -> None:
+    """Even the one under which jobs are counted by campaign: raised twice it is still one alert, with its details."""
+    for _ in range(2):
+        alerting.warning("x", details={"campaigns": own})
+        tell()
+
+    assert Alert.objects.get().count == 2
+    assert Alert.objects.get().details["campaigns"] == own
+
+
 def test_details_that_are_no_json_are_told_as_text(heard: list[Message], tell: Tell) -> None:
     """An error, a moment or a NUL in an alert is no reason to lose it; a circle is, and harms nobody."""
     circle: dict[str, object] = {}

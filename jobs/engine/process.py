@@ -17,6 +17,7 @@ log = structlog.get_logger(__name__)
 LONGEST_OUTAGE_WAIT: Final = 5.0  # seconds: whoever keeps time must not be late because it looks for Redis rarely
 LONGEST_FAULT_WAIT: Final = 60.0
 YOUNG_OBJECTS: Final = 10_000  # before the collector looks at them: Python's 700 are less than one batch of jobs makes
+STOP: Final = threading.Event()  #: somebody has told this process to stop; whoever takes the signals over looks at it
 
 
 class Process(Protocol):
@@ -33,15 +34,14 @@ class Process(Protocol):
 
 
 def stop_on_signals() -> threading.Event:
-    """An event that SIGTERM and SIGINT set."""
-    stop = threading.Event()
+    """The event that SIGTERM and SIGINT set from now on."""
 
     def handle(signum: int, _frame: object) -> None:
-        stop.set()
+        STOP.set()
 
     signal.signal(signal.SIGTERM, handle)
     signal.signal(signal.SIGINT, handle)
-    return stop
+    return STOP
 
 
 def settle() -> None:

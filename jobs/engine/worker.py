@@ -20,7 +20,7 @@ from rq.suspension import is_suspended
 from rq.timeouts import TimerDeathPenalty
 from rq.worker import SimpleWorker, WorkerStatus
 
-from jobs.engine import commands, keys
+from jobs.engine import commands, keys, process
 from jobs.engine.board import Board
 from jobs.engine.cycle import SHOW_AFTER, Cycles
 from jobs.engine.pool import orphaned
@@ -113,6 +113,8 @@ class Worker(SimpleWorker):
     def _install_signal_handlers(self) -> None:
         signal.signal(signal.SIGINT, self.request_stop)
         signal.signal(signal.SIGTERM, self.request_stop)
+        if process.STOP.is_set():  # it was told to while this worker was being made
+            self.request_stop(None, None)
 
     def handle_payload(self, message: Any) -> None:
         """RQ's commands, heard in its own thread: shutdown stops gracefully, stop-job gives a running job up."""

@@ -1,5 +1,6 @@
 """The worker in this process, on a real Redis and against the sandbox: what it takes, in which order, and how often."""
 
+import threading
 from datetime import timedelta
 from typing import Any
 
@@ -19,6 +20,7 @@ from jobs.engine.worker import Worker
 from jobs.models import AuditEntry, Job, OutcomeMinute
 from jobs.service import Submission
 from jobs.states import Priority
+from tests.ledger import state_of
 from tests.servers import SandboxApi
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -54,6 +56,19 @@ def test_a_job_carried_twice_runs_once(redis: Redis, sandbox: SandboxApi) -> Non
 
     assert [entry.now for entry in job.audit_trail.all()] == ["QUEUED", "RUNNING", "SUCCEEDED"]
     assert sandbox.control("GET", "stats")["operations"]["getOverdueEvents"] == 1
+
+
+def test_a_worker_that_was_told_to_stop_while_it_was_made_stops(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The signal came before there was a worker to hear it: it takes nothing, and does not work for ever."""
+    (job,) = submit(1)
+    told = threading.Event()
+    told.set()
+    monkeypatch.setattr("jobs.engine.process.STOP", told)
+    worker = Worker([django_rq.get_queue(name) for name in settings.RQ_QUEUES], connection=redis)
+
+    worker.work()
+
+    assert state_of(job) == "QUEUED"
 
 
 def test_a_critical_job_starts_next(redis: Redis, sandbox: SandboxApi) -> None:

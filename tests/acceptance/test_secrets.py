@@ -16,6 +16,7 @@ from monitoring.models import AlertHandler, Delivery
 from sandbox.ports import free_port
 from tests.conftest import Start, database_url
 from tests.environment import API_PORT
+from tests.presence import await_processes
 from tests.servers import RedisServer, Running, SandboxApi, wait_until
 
 SECRETS = {
@@ -70,7 +71,7 @@ def ask(url: str, token: str, body: object = None) -> int:
     data = json.dumps(body).encode() if body is not None else None
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=10) as answer:
+        with urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=60) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code
@@ -97,6 +98,7 @@ def test_no_secret_stands_in_what_a_whole_run_writes(
     alerting.critical("A token of nobody's: Bearer abcdef0123456789", "camp_sk_of_nobody")
     wait_until(lambda: Job.objects.filter(state="DEAD").exists(), what="the wrong credential made a dead job")
     wait_until(lambda: Delivery.objects.exclude(answer="").values("handler").distinct().count() == 3)
+    await_processes(Redis.from_url(locked_redis[1]), "worker", "scheduler", "listener", "monitor")
     locked_redis[0].stop()
     wait_until(lambda: all("outage" in p.log.read_text() for p in processes[1:4]), what="everybody saw the outage")
     ask(f"{url}/health", "")

@@ -1,6 +1,7 @@
 """One fixture for each real thing, ended whatever happens."""
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
@@ -67,17 +68,19 @@ def api(sandbox: SandboxApi) -> MainApi:
 @pytest.fixture
 def start(transactional_db: None, redis: Redis) -> Iterator[Start]:
     """Starts processes of the service on the tests' database."""
-    running: list[Running] = []
+    with ExitStack() as ends:  # all of them, although one had to be killed
 
-    def begin(*words: str, **environment: str) -> Running:
-        process = manage(*words, DATABASE_URL=database_url(), **environment)
-        running.append(process)
-        return process
+        def begin(*words: str, **environment: str) -> Running:
+            process = manage(*words, DATABASE_URL=database_url(), **environment)
+            ends.callback(_end, process)
+            return process
 
-    yield begin
-    for process in running:
-        code = process.stop()
-        print(f"{process.log.name} ended with {code}:", *process.log.read_text().splitlines()[-20:], sep="\n")
+        yield begin
+
+
+def _end(process: Running) -> None:
+    code = process.stop()
+    print(f"{process.log.name} ended with {code}:", *process.log.read_text().splitlines()[-20:], sep="\n")
 
 
 @pytest.fixture(autouse=True)

@@ -1,5 +1,6 @@
 """rq-scheduler's API on our timetable, and strangers' jobs, which run by RQ's own means."""
 
+import threading
 import time
 import zlib
 from datetime import UTC, datetime, timedelta
@@ -22,6 +23,14 @@ from tests.servers import SandboxApi, wait_until
 pytestmark = pytest.mark.django_db(transaction=True)
 QUEUE = 4  #: the dashboard numbers queues by name; this is `normal`
 BASE = f"/admin/queues/queues/{QUEUE}"
+
+
+GATE = threading.Event()
+
+
+def hang() -> None:
+    """A stranger's work, which ends when the gate is opened."""
+    GATE.wait(120)
 
 
 def timetable(redis: Redis) -> Timetable:
@@ -120,12 +129,13 @@ def test_a_stranger_that_hangs_holds_up_no_other(redis: Redis, monkeypatch: pyte
     """RQ cannot end what waits outside of Python: the next one runs in another thread."""
     monkeypatch.setattr("jobs.engine.strangers.GRACE_SECONDS", 0.0)
     queue = django_rq.get_queue("low")
-    hanging, following = queue.enqueue(time.sleep, 5, job_timeout=1), queue.enqueue(len, "four")
+    hanging, following = queue.enqueue(hang, job_timeout=1), queue.enqueue(len, "four")
 
     work(redis)
 
     assert following.get_status(refresh=True) == "finished"
     assert hanging.get_status(refresh=True) == "started"
+    GATE.set()
     wait_until(lambda: hanging.get_status(refresh=True) == "failed", what="its thread came to an end")
 
 

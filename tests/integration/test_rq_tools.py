@@ -361,8 +361,8 @@ def test_rq_s_own_worker_runs_our_jobs_one_at_a_time_and_keeps_pauses(redis: Red
 def test_rq_s_own_worker_may_take_the_whole_time_of_a_job(redis: Redis, sandbox: SandboxApi, start: Start) -> None:
     """It renews no lease: the job is not given up while it runs, however short a lease is."""
     (job,) = submit(1)
-    sandbox.control("POST", "faults", {"latencyMs": 1000, "operations": ["getOverdueEvents"]})
-    start("rqworker", "--worker-class", "rq.worker.SimpleWorker", "--burst")
+    sandbox.control("POST", "faults", {"latencyMs": 3000, "operations": ["getOverdueEvents"]})
+    start("rqworker", "--worker-class", "rq.worker.SimpleWorker", "--burst", API_REQUEST_TIMEOUT_MS="60000")
 
     held = Job.objects.filter(pk=job.pk, state="RUNNING", lease_until__gt=timezone.now() + settings.JOB_TIMEOUT)
     wait_until(held.exists, what="it is held for as long as it may run")

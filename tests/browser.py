@@ -5,13 +5,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 MISSING = "no Chromium here, and none could be installed: apt-get install chromium"
 _ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
               "--disable-component-update", "--disable-sync"]  # fmt: skip
 WIDE, NARROW = 1440, 390  # pixels
+PATIENCE_MS = 60_000  # for what a page does; Playwright's own 5 s for an expectation are little on a busy machine
+expect.set_options(timeout=PATIENCE_MS)
 
 
 @contextmanager
@@ -29,7 +31,7 @@ def page_of(browser: Browser, url: str, session: str, *, theme: Any = "light", w
         base_url=url, color_scheme=theme, viewport={"width": width, "height": 900}, timezone_id="Europe/Berlin",
         reduced_motion="reduce",
     )  # fmt: skip
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(PATIENCE_MS)
     cookie: Any = {"name": "sessionid", "value": session, "url": url}
     context.add_cookies([cookie])
     return context.new_page()

@@ -21,7 +21,7 @@ from tests.environment import FOLDER
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def wait_until(condition: Callable[[], object], *, within_s: float = 30, what: str = "") -> None:
+def wait_until(condition: Callable[[], object], *, within_s: float = 60, what: str = "") -> None:
     """Wait for a condition. Raises AssertionError when it does not come about in time."""
     deadline = time.monotonic() + within_s
     while not condition():
@@ -44,7 +44,7 @@ class Running:
                 start_new_session=True,
             )
 
-    def stop(self, signum: int = signal.SIGTERM, *, within_s: float = 20) -> int:
+    def stop(self, signum: int = signal.SIGTERM, *, within_s: float = 60) -> int:
         """Send a signal and wait for the end; the exit code."""
         if self.process.poll() is None:
             self.process.send_signal(signum)
@@ -103,7 +103,7 @@ class SandboxApi:
         """Use a control endpoint."""
         data = json.dumps(body).encode() if body is not None else None
         request = urllib.request.Request(f"{self.url}/control/{path}", data, method=method)
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return json.load(answer)
 
     def world(self) -> Any:

@@ -82,7 +82,7 @@ class Service:
         if body is not None:
             request.data = json.dumps(body).encode()
             request.add_header("Content-Type", "application/json")
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             found: dict[str, Any] = json.load(answer)
             return found
 
@@ -97,17 +97,17 @@ class Service:
 
     def await_state(self, job: str, state: str) -> None:
         """Wait until a job is in a state."""
-        wait_until(lambda: self.state(job) == state, within_s=60, what=f"{job} is {state}")
+        wait_until(lambda: self.state(job) == state, what=f"{job} is {state}")
 
     def session(self, name: str) -> str:
         """The session cookie of somebody who has logged in."""
         jar = http.cookiejar.CookieJar()
         browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar))
         login = f"{self.url}/admin/login/"
-        browser.open(login, timeout=30).read()
+        browser.open(login, timeout=60).read()
         token = next(cookie.value for cookie in jar if cookie.name == "csrftoken")
         form = {"username": name, "password": PASSWORD, "csrfmiddlewaretoken": token or "", "next": "/health/live"}
-        browser.open(login, urllib.parse.urlencode(form).encode(), timeout=30).read()
+        browser.open(login, urllib.parse.urlencode(form).encode(), timeout=60).read()
         return next(cookie.value or "" for cookie in jar if cookie.name == "sessionid")
 
     def stop(self) -> None:

@@ -10,7 +10,7 @@ from tests.servers import ROOT
 def run(*words: str) -> str:
     """`manage.py`, to its end; what it printed."""
     done = subprocess.run(
-        [sys.executable, "manage.py", *words], cwd=ROOT, capture_output=True, text=True, timeout=110, check=False
+        [sys.executable, "manage.py", *words], cwd=ROOT, capture_output=True, text=True, timeout=280, check=False
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

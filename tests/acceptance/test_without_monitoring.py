@@ -38,7 +38,7 @@ def test_every_job_runs_with_the_folder_deleted(tmp_path: Path, redis: Redis, sa
     def manage(*words: str) -> str:
         command = [sys.executable, "manage.py", *words]
         ended = subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100, check=False
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200, check=False
         )
         assert ended.returncode == 0, ended.stdout + ended.stderr
         return ended.stdout

@@ -70,7 +70,8 @@ def test_a_scheduler_that_takes_over_lets_leases_be_where_the_database_was_away(
 
     job.refresh_from_db()
     assert job.state == (State.RUNNING if let_be else State.RETRYING)
-    successor._free_lost(now + away + timedelta(seconds=2))
+    for seconds in range(2, int(settings.LEASE.total_seconds()) + 1, 2):
+        successor._free_lost(now + away + timedelta(seconds=seconds))
     successor._free_lost(now + away + settings.LEASE + timedelta(seconds=1))
     job.refresh_from_db()
     assert job.state == State.RETRYING

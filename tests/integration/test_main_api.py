@@ -43,12 +43,10 @@ def test_one_answer_that_breaks_the_contract_harms_no_other(redis: Redis) -> Non
         ({"errorRate": 1}, TransientError),
         ({"graphqlErrorRate": 1}, TransientError),
         ({"malformed": 1}, TransientError),
-        ({"trickle": 20}, TransientError),
-        ({"latencyMs": 3000}, TransientError),
     ],
 )
 def test_faults_are_transient(api: MainApi, sandbox: SandboxApi, fault: dict[str, object], error: type) -> None:
-    """Whatever fails between us and the main API may work later, and is told within the time limit."""
+    """Whatever fails between us and the main API may work later."""
     sandbox.control("POST", "faults", fault)
 
     with pytest.raises(error):
@@ -67,7 +65,7 @@ def test_too_many_requests_says_when(api: MainApi, sandbox: SandboxApi) -> None:
 def test_a_wrong_credential_is_permanent(sandbox: SandboxApi, redis: Redis) -> None:
     """It is told apart from everything else."""
     stranger = connect(
-        redis, url=f"{sandbox.url}/graphql", token="wrong", timeout=timedelta(seconds=2), threshold=5,
+        redis, url=f"{sandbox.url}/graphql", token="wrong", timeout=timedelta(seconds=10), threshold=5,
         duration=timedelta(seconds=1),
     )  # fmt: skip
 
@@ -248,12 +246,17 @@ def test_what_must_not_be_sent_twice_is_sent_once(api: MainApi, sandbox: Sandbox
     assert len(sandbox.world()["executions"]) == 1
 
 
-def test_an_answer_that_trickles_is_no_answer(api: MainApi, sandbox: SandboxApi) -> None:
+@pytest.mark.parametrize("fault", [{"trickle": 5}, {"latencyMs": 60_000}], ids=["trickles", "is late"])
+def test_what_takes_too_long_is_no_answer(redis: Redis, sandbox: SandboxApi, fault: dict[str, object]) -> None:
     """API_REQUEST_TIMEOUT_MS is the limit of the whole exchange."""
-    sandbox.control("POST", "faults", {"trickle": 20})
+    sandbox.control("POST", "faults", fault)
+    impatient = connect(
+        redis, url=f"{sandbox.url}/graphql", token=TOKEN, timeout=timedelta(seconds=1), threshold=5,
+        duration=timedelta(seconds=1),
+    )  # fmt: skip
     began = time.monotonic()
 
     with pytest.raises(TransientError):
-        api.campaigns(fresh=True)
+        impatient.campaigns(fresh=True)
 
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30

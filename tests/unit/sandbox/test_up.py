@@ -52,7 +52,7 @@ def test_the_end_of_one_is_the_end_of_all(supervisor: Running, name: str, before
     others = [pid_of(said, each) for each in BEFORE_PID]
 
     os.kill(pid_of(said, before), signal.SIGKILL)
-    supervisor.process.wait(timeout=30)
+    supervisor.process.wait(timeout=60)
 
     said = supervisor.log.read_text()
     assert said.count(f"{name} was killed by SIGKILL: everything stops") == 1
@@ -87,7 +87,7 @@ def test_nobody_runs_on_unread() -> None:
         while not all(before in heard for before in BEFORE_PID):
             heard += running.stdout.readline()
         running.stdout.close()
-        assert running.wait(timeout=30) == 0
+        assert running.wait(timeout=60) == 0
 
     assert not [pid for pid in (pid_of(heard, each) for each in BEFORE_PID) if Path(f"/proc/{pid}").exists()]
 
@@ -102,7 +102,7 @@ supervisor.terminate()
 supervisor.loop()
 """
     ended = subprocess.run(
-        [sys.executable, "-u", "-c", early], capture_output=True, text=True, cwd=ROOT, check=False, timeout=30
+        [sys.executable, "-u", "-c", early], capture_output=True, text=True, cwd=ROOT, check=False, timeout=60
     )
 
     assert "one stopped (rc=-15)" in ended.stdout

@@ -50,7 +50,7 @@ def test_a_thread_that_hangs_takes_away_no_slot() -> None:
     threads.give_up(hanging)  # once more: an end that could not be recorded is found again
     for name in ("first", "second", "third"):
         threads.submit([name])
-        wait_until(partial(answered, threads, name), within_s=5)
+        wait_until(partial(answered, threads, name))
     ENDS["hangs"].set()
     wait_until(lambda: threads.answers() == ["hangs"])
     threads.submit(["fourth"])

@@ -10,6 +10,7 @@ from django.contrib.auth.models import Permission, User
 from django.db import OperationalError, connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 from redis import Redis, RedisError
 
@@ -152,14 +153,15 @@ def test_a_due_time_with_an_offset_means_that_moment(client: Client, redis: Redi
 
 def test_the_api_submits_shows_and_commands(client: Client, redis: Redis) -> None:
     """201 for a new job, 200 for the same again, then its life."""
+    year = timezone.now().year
     body = {"type": "DEFERRED_EFFECT", "campaignId": "c-1",
-            "payload": {"effectId": "e", "executeAt": "2027-01-01T00:00:00Z"}}  # fmt: skip
+            "payload": {"effectId": "e", "executeAt": f"{year + 1}-02-01T00:00:00Z"}}  # fmt: skip
     first, again = post(client, "/api/jobs", body), post(client, "/api/jobs", body)
     path = f"/api/jobs/{first.json()['id']}"
 
     assert (first.status_code, again.status_code) == (201, 200)
     assert again.json()["id"] == first.json()["id"]
-    assert post(client, f"{path}/reschedule", {"dueAt": "2027-02-01T00:00:00Z"}).json()["state"] == "SCHEDULED"
+    assert post(client, f"{path}/reschedule", {"dueAt": f"{year + 2}-02-01T00:00:00Z"}).json()["state"] == "SCHEDULED"
     assert post(client, f"{path}/run-now", {}).json()["state"] == "QUEUED"
     assert post(client, f"{path}/cancel", {"reason": "enough"}).json()["state"] == "CANCELLED"
     assert post(client, f"{path}/cancel", {}).status_code == 409

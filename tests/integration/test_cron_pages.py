@@ -122,7 +122,7 @@ def test_disabled_until_a_time_it_is_enabled_again_by_itself(admin_client: Clien
     assert one.enabled
     assert one.next_fire_at is not None
     assert one.next_fire_at > until
-    assert not CronFiring.objects.exists()
+    assert not one.firings.exists()
     assert [(a.actor, a.verb) for a in OperatorAct.objects.order_by("id")] == [
         ("user:admin", "disabled"),
         ("scheduler", "enabled"),

@@ -26,7 +26,7 @@ SLOW = "DEFERRED_EFFECT"  # must not be done twice, so that it never counts as f
 
 def submit(n: int, kind: str = FAST, **changes: Any) -> list[str]:
     """Jobs of one type; the ids."""
-    payload = {"effectId": "e", "executeAt": "2026-01-01T00:00:00Z"} if kind == SLOW else {}
+    payload = {"effectId": "e", "executeAt": timezone.now().isoformat()} if kind == SLOW else {}
     fields: dict[str, Any] = {"type": kind, "campaign_id": "c", "payload": payload, **changes}
     answers = service.submit_many([Submission(subject=f"{kind} {i}", **fields) for i in range(n)], actor="test")
     return [str(job.pk) for job, _ in answers]

@@ -141,14 +141,15 @@ def test_the_api_names_what_is_wrong(client: Client, redis: Redis, body: bytes, 
 
 def test_a_due_time_with_an_offset_means_that_moment(client: Client, redis: Redis) -> None:
     """Whatever its offset, in the payload or beside it; the same moment is the same work."""
-    effect = {"effectId": "e", "executeAt": "2027-01-01T08:00:00+02:00"}
+    year = timezone.now().year + 1
+    effect = {"effectId": "e", "executeAt": f"{year}-01-01T08:00:00+02:00"}
     in_payload = {"type": "DEFERRED_EFFECT", "campaignId": "c", "payload": effect}
-    beside = {"type": "EVENT_EXPIRATION", "campaignId": "c", "dueAt": "2027-01-01T01:00:00-05:00"}
-    utc = {"type": "EVENT_EXPIRATION", "campaignId": "c", "dueAt": "2027-01-01T06:00:00Z"}
+    beside = {"type": "EVENT_EXPIRATION", "campaignId": "c", "dueAt": f"{year}-01-01T01:00:00-05:00"}
+    utc = {"type": "EVENT_EXPIRATION", "campaignId": "c", "dueAt": f"{year}-01-01T06:00:00Z"}
     answers = [post(client, "/api/jobs", body) for body in (in_payload, beside, utc)]
 
     assert [answer.status_code for answer in answers] == [201, 201, 200]
-    assert {job.due_at.isoformat() for job in Job.objects.all()} == {"2027-01-01T06:00:00+00:00"}
+    assert {job.due_at.isoformat() for job in Job.objects.all()} == {f"{year}-01-01T06:00:00+00:00"}
 
 
 def test_the_api_submits_shows_and_commands(client: Client, redis: Redis) -> None:

@@ -10,6 +10,7 @@ from django.apps import apps
 from django.contrib.auth.models import Group, User
 from django.test import Client
 from django.urls import NoReverseMatch, URLPattern, URLResolver, get_resolver, reverse
+from django.utils import timezone
 from redis import Redis
 
 from jobs import service, tally
@@ -29,7 +30,7 @@ def a_world() -> dict[str, Any]:
     """One of each thing, as the arguments that addresses name it by."""
     jobs = [
         service.submit(Submission(type="DEFERRED_EFFECT", campaign_id="c", payload={
-            "effectId": f"e-{n}", "executeAt": "2026-11-01T00:00:00Z"}), actor="cron:event-expiration")[0]
+            "effectId": f"e-{n}", "executeAt": timezone.now().isoformat()}), actor="cron:event-expiration")[0]
         for n in range(2)
     ]  # fmt: skip
     claimed = attempt.claim([str(jobs[0].pk)], worker="w", now=jobs[0].created_at)

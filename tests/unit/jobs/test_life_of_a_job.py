@@ -26,7 +26,7 @@ from jobs.states import FINISHED, MOVES, RETRYABLE, State
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 POLICY = RetryPolicy(max_attempts=3, base=timedelta(seconds=5))
-EFFECT = {"effectId": "e-1", "executeAt": "2026-01-01T00:00:00Z"}
+EFFECT = {"effectId": "e-1", "executeAt": timezone.now().isoformat()}
 PAYLOADS: dict[str, dict[str, Any]] = {
     "DEFERRED_EFFECT": EFFECT,
     "EVENT_EXPIRATION": {},

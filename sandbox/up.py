@@ -11,10 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Final
 
 from honcho import manager
 from honcho.manager import Manager
 from honcho.printer import Message, Printer
+
+REDIS_STARTS_WITHIN_S: Final = 60.0  #: a large append-only file takes its time, and so does a busy machine
 
 
 class CannotStart(Exception):
@@ -72,7 +75,8 @@ def start_redis(port: int, folder: Path) -> subprocess.Popen[bytes]:
 
 
 def _await_redis(process: "subprocess.Popen[bytes]", port: int, folder: Path) -> None:
-    for _ in range(100):
+    until = time.monotonic() + REDIS_STARTS_WITHIN_S
+    while time.monotonic() < until:
         if process.poll() is not None:
             raise CannotStart(f"redis-server ended at once: see {folder / 'redis.log'}")
         if _answers_ping(port):

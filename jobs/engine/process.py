@@ -17,7 +17,6 @@ log = structlog.get_logger(__name__)
 LONGEST_OUTAGE_WAIT: Final = 5.0  # seconds: whoever keeps time must not be late because it looks for Redis rarely
 LONGEST_FAULT_WAIT: Final = 60.0
 YOUNG_OBJECTS: Final = 10_000  # before the collector looks at them: Python's 700 are less than one batch of jobs makes
-STOP: Final = threading.Event()  #: somebody has told this process to stop; whoever takes the signals over looks at it
 
 
 class Process(Protocol):
@@ -34,14 +33,15 @@ class Process(Protocol):
 
 
 def stop_on_signals() -> threading.Event:
-    """The event that SIGTERM and SIGINT set from now on."""
+    """An event that SIGTERM and SIGINT set."""
+    stop = threading.Event()
 
     def handle(signum: int, _frame: object) -> None:
-        STOP.set()
+        stop.set()
 
     signal.signal(signal.SIGTERM, handle)
     signal.signal(signal.SIGINT, handle)
-    return STOP
+    return stop
 
 
 def settle() -> None:
@@ -88,19 +88,25 @@ def run(process: Process, stop: threading.Event, *, name: str) -> None:
         log.info("process.stopped", process=name)
 
 
-def wait_for_redis(stop: threading.Event, *, name: str) -> None:
-    """Wait until Redis answers or `stop` is set: a process may be started before it."""
-    outages = 0
+def wait_for_redis(*, name: str) -> bool:
+    """Wait until Redis answers: it may be started later, or its password be mended. False: told to stop meanwhile.
+
+    SIGTERM and SIGINT mean afterwards what they meant before.
+    """
+    before = {signum: signal.getsignal(signum) for signum in (signal.SIGTERM, signal.SIGINT)}
+    stop, outages = stop_on_signals(), 0
     while not stop.is_set():
         try:
             keys.redis().ping()
+            break
         except RedisError as error:
             wait = _backoff(outages, LONGEST_OUTAGE_WAIT)
             log.warning("process.waits_for_redis", process=name, error=str(error), retry_in_s=wait)
             outages += 1
             stop.wait(wait)
-        else:
-            return
+    for signum, handler in before.items():
+        signal.signal(signum, handler)
+    return not stop.is_set()
 
 
 def _backoff(outages: int, longest: float) -> float:

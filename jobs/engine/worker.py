@@ -20,7 +20,7 @@ from rq.suspension import is_suspended
 from rq.timeouts import TimerDeathPenalty
 from rq.worker import SimpleWorker, WorkerStatus
 
-from jobs.engine import commands, keys, process
+from jobs.engine import commands, keys
 from jobs.engine.board import Board
 from jobs.engine.cycle import SHOW_AFTER, Cycles
 from jobs.engine.pool import orphaned
@@ -77,12 +77,12 @@ class Worker(SimpleWorker):
 
     def _begin(self, *, lead: bool) -> None:
         sys.setswitchinterval(SWITCH_SECONDS)
+        self._install_signal_handlers()  # before anybody knows of it: who ends it by then leaves nothing behind
         self.register_birth()
         self.subscribe()
         if self.pubsub is None:
             raise RuntimeError("RQ did not subscribe")
         self.pubsub.subscribe(**{keys.QUEUED_CHANNEL: lambda _message: self._wakeup.set()})
-        self._install_signal_handlers()
         self._cycles.start(lead=lead)
         log.info("worker.started", worker=self.name, queues=self.queue_names(), concurrency=self.concurrency)
 
@@ -113,8 +113,6 @@ class Worker(SimpleWorker):
     def _install_signal_handlers(self) -> None:
         signal.signal(signal.SIGINT, self.request_stop)
         signal.signal(signal.SIGTERM, self.request_stop)
-        if process.STOP.is_set():  # it was told to while this worker was being made
-            self.request_stop(None, None)
 
     def handle_payload(self, message: Any) -> None:
         """RQ's commands, heard in its own thread: shutdown stops gracefully, stop-job gives a running job up."""

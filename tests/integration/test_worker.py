@@ -1,6 +1,6 @@
 """The worker in this process, on a real Redis and against the sandbox: what it takes, in which order, and how often."""
 
-import threading
+import signal
 from datetime import timedelta
 from typing import Any
 
@@ -13,14 +13,13 @@ from redis import Redis
 from rq.job import Job as RQJob
 
 from jobs import service
-from jobs.engine import carrier, keys
+from jobs.engine import carrier, keys, process
 from jobs.engine.feeder import Feeder, fold_outcomes
 from jobs.engine.scripts import TURN
 from jobs.engine.worker import Worker
 from jobs.models import AuditEntry, Job, OutcomeMinute
 from jobs.service import Submission
 from jobs.states import Priority
-from tests.ledger import state_of
 from tests.servers import SandboxApi
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -58,17 +57,13 @@ def test_a_job_carried_twice_runs_once(redis: Redis, sandbox: SandboxApi) -> Non
     assert sandbox.control("GET", "stats")["operations"]["getOverdueEvents"] == 1
 
 
-def test_a_worker_that_was_told_to_stop_while_it_was_made_stops(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The signal came before there was a worker to hear it: it takes nothing, and does not work for ever."""
-    (job,) = submit(1)
-    told = threading.Event()
-    told.set()
-    monkeypatch.setattr("jobs.engine.process.STOP", told)
-    worker = Worker([django_rq.get_queue(name) for name in settings.RQ_QUEUES], connection=redis)
+def test_who_has_waited_for_redis_hears_signals_as_before(redis: Redis) -> None:
+    """Told to end between its wait and its work, whatever class the worker is of, a process ends."""
+    before = signal.getsignal(signal.SIGTERM)
 
-    worker.work()
+    assert process.wait_for_redis(name="worker")
 
-    assert state_of(job) == "QUEUED"
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_a_critical_job_starts_next(redis: Redis, sandbox: SandboxApi) -> None:

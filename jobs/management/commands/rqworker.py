@@ -31,13 +31,11 @@ class Command(RQWorkerCommand):
         processes = options.pop("processes")
         if processes < 1:
             raise CommandError(f"--processes: expected 1 or more, got {processes}")
-        stop = process.stop_on_signals()
         if processes > 1:
-            process.run(Pool(_without_processes(sys.argv), processes), stop, name="worker pool")
+            pool = Pool(_without_processes(sys.argv), processes)
+            process.run(pool, process.stop_on_signals(), name="worker pool")
             return
-        if not options["burst"]:
-            process.wait_for_redis(stop, name="worker")
-        if stop.is_set():
+        if not (options["burst"] or process.wait_for_redis(name="worker")):
             return
         process.settle()
         try:

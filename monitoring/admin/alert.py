@@ -16,7 +16,7 @@ from jobs.storable import is_job_id
 from jobs.templatetags import ops
 from monitoring.admin.access import MonitorWrites, actor_of, back, may_manage, monitor_runs
 from monitoring.alerting import store
-from monitoring.models import Alert, Severity
+from monitoring.models import Alert, Kind, Severity
 
 if TYPE_CHECKING:
     AlertAdminBase = admin.ModelAdmin[Alert]
@@ -34,7 +34,7 @@ STATUSES: Final = {
     "acknowledged": ("visibility", "busy"),
     "resolved": ("check_circle", "good"),
 }
-_OWN_CARDS: Final = {"jobs": list, "campaigns": dict}  #: details with a card of their own, where they are of that kind
+_OWN_CARDS: Final = ("jobs", "campaigns")  #: details with a card of their own; code may call other things so
 
 
 class StatusFilter(admin.SimpleListFilter):
@@ -121,13 +121,14 @@ class AlertAdmin(MonitorWrites, AlertAdminBase):
         """One alert: what it says, what may be done, and who was told."""
         alert = self.get_object(request, object_id)
         if alert is not None:
+            of_code = alert.kind == Kind.CODE
             extra_context = {
                 "alert": alert,
                 "severity": badge(Severity(alert.severity).label, *SEVERITIES[Severity(alert.severity)]),
                 "status": badge(alert.status, *STATUSES[alert.status]),
-                "jobs": _jobs(alert),
-                "campaigns": _campaigns(alert),
-                "details": {k: v for k, v in alert.details.items() if not isinstance(v, _OWN_CARDS.get(k, ()))},
+                "jobs": [] if of_code else _jobs(alert),
+                "campaigns": [] if of_code else _campaigns(alert),
+                "details": {k: v for k, v in alert.details.items() if of_code or k not in _OWN_CARDS},
                 "deliveries": alert.deliveries.order_by("-id")[:50],
                 "may_manage": may_manage(request),
                 **(extra_context or {}),
@@ -157,8 +158,7 @@ class AlertAdmin(MonitorWrites, AlertAdminBase):
 
 def _jobs(alert: Alert) -> list[tuple[str, Job | None]]:
     """Its latest jobs by their ids, the latest first; None where retention has removed one."""
-    told = alert.details.get("jobs")
-    ids = list(map(str, reversed(told))) if isinstance(told, list) else []
+    ids = list(map(str, reversed(alert.details.get("jobs", []))))
     found = {str(pk): job for pk, job in Job.objects.defer("traceback").in_bulk(list(filter(is_job_id, ids))).items()}
     name_all(list(found.values()))
     return [(pk, found.get(pk)) for pk in ids]
@@ -166,9 +166,7 @@ def _jobs(alert: Alert) -> list[tuple[str, Job | None]]:
 
 def _campaigns(alert: Alert) -> list[tuple[str, str, int]]:
     """The campaigns it hit most: id, name where it is known, and how often."""
-    hit = alert.details.get("campaigns")
-    if not isinstance(hit, dict):
-        return []
+    hit = alert.details.get("campaigns", {})
     names = dict(CampaignClock.objects.filter(pk__in=hit).values_list("pk", "name"))
     return [(pk, names.get(pk, ""), number) for pk, number in hit.items()]
 

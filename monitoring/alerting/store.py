@@ -108,7 +108,8 @@ def _standing(key: str, now: datetime, *, reopen: bool) -> Alert | None:
 def _count(alert: Alert, finding: Finding, now: datetime) -> None:
     fresh = Counter(alert.fresh)
     fresh.update(finding.campaigns or {"": finding.count})
-    campaigns = _counted(alert.details.get("campaigns"))
+    # Code may call its details as it likes: of its alerts none is a count.
+    campaigns = Counter({} if finding.kind == Kind.CODE else alert.details.get("campaigns", {}))
     campaigns.update({name: n for name, n in finding.campaigns.items() if name})
     alert.fresh, alert.is_fresh = dict(fresh), True
     alert.severity, alert.title, alert.message = (
@@ -122,12 +123,6 @@ def _count(alert: Alert, finding: Finding, now: datetime) -> None:
         alert.details["campaigns"] = dict(campaigns.most_common(MOST_CAMPAIGNS))
     alert.count += finding.count
     alert.save()
-
-
-def _counted(kept: object) -> Counter[str]:
-    """Jobs by campaign, as they stand in an alert's details; code may raise alerts with details of that name, too."""
-    named = kept.items() if isinstance(kept, dict) else ()
-    return Counter({name: n for name, n in named if isinstance(n, int)})
 
 
 def _kept(text: str) -> str:

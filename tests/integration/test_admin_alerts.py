@@ -12,7 +12,7 @@ from django.utils import timezone
 from jobs.models import CampaignClock, OperatorAct
 from jobs.service import Submission, submit
 from monitoring import alerting
-from monitoring.models import Alert, AlertHandler, Delivery, MonitorState, Severity
+from monitoring.models import Alert, AlertHandler, Delivery, Kind, MonitorState, Severity
 
 pytestmark = pytest.mark.django_db
 HANDLERS = "/admin/monitoring/alerthandler/"
@@ -130,15 +130,18 @@ def test_its_jobs_and_campaigns_have_names_and_links(ann: Client) -> None:
     job, _ = submit(Submission(type="EVENT_EXPIRATION", campaign_id="c-2", payload={}), actor="test")
     gone = "01890000-0000-7000-8000-000000000000"
     details = {"jobs": [gone, str(job.pk), "no id"], "campaigns": {"c-2": 2, "c-9": 1}}
-    alert = Alert.objects.create(kind="custom", key="k", severity=30, title="t", details=details)
+    alert = Alert.objects.create(kind=Kind.JOB_DEAD, key="k", severity=30, title="t", details=details)
     page = " ".join(ann.get(f"{ALERTS}{alert.pk}/change/").content.decode().split())
 
     assert f'<a href="/admin/jobs/job/{job.pk}/change/">Event expiration</a> <small>Northmarch</small>' in page
     assert f"{gone} <small>removed</small>" in page
     assert '<a href="/admin/jobs/campaignclock/c-2/change/">Northmarch</a></dt><dd>2</dd>' in page
     assert "<dt>c-9</dt><dd>1</dd>" in page
-    Alert.objects.update(details={"jobs": 5, "campaigns": "none"})
-    assert "<dt>Jobs</dt><dd>5</dd>" in ann.get(f"{ALERTS}{alert.pk}/change/").content.decode()
+    Alert.objects.update(kind=Kind.CODE, details={"jobs": ["nightly"], "campaigns": 5})
+    page = ann.get(f"{ALERTS}{alert.pk}/change/").content.decode()
+    assert "<dt>Campaigns</dt><dd>5</dd>" in page
+    assert "nightly" in page
+    assert "removed" not in page
 
 
 def test_each_column_is_labelled_on_a_phone(client: Client) -> None:

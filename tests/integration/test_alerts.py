@@ -111,12 +111,13 @@ def test_alerts_of_code(heard: list[Message], tell: Tell) -> None:
     assert [a.title for a in alerting.open_alerts()] == ["Critical System Failure", "Fine"]
 
 
-@pytest.mark.parametrize("own", [5, ["a"], {"campaign-1": "late"}])
+@pytest.mark.parametrize("own", [5, ["a"], {"campaign-1": "late"}, {"campaign-1": 3}])
 def test_details_of_code_may_have_any_name(tell: Tell, own: object) -> None:
-    """Even the one under which jobs are counted by campaign: raised twice it is still one alert, with its details."""
-    for _ in range(2):
-        alerting.warning("x", details={"campaigns": own})
-        tell()
+    """Even the one under which jobs are counted by campaign: raised again it is one alert, with its last details."""
+    alerting.warning("x", details={"campaigns": {"campaign-1": 9, "campaign-2": 1}})
+    tell()
+    alerting.warning("x", details={"campaigns": own})
+    tell()
 
     assert Alert.objects.get().count == 2
     assert Alert.objects.get().details["campaigns"] == own

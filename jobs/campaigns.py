@@ -14,10 +14,9 @@ from redis import RedisError
 
 from jobs import control, pauses, service
 from jobs.campaign_jobs import Newest
-from jobs.errors import InvalidJob
 from jobs.main_api.client import main_api
 from jobs.models import CampaignClock, Job, Pause, PauseKind, ScheduleRow
-from jobs.registry import all_types, type_named
+from jobs.registry import all_types
 from jobs.schedules import parse_moment
 from jobs.service import Submission
 from jobs.states import FINISHED, Priority, State
@@ -212,10 +211,13 @@ def rows(clock: CampaignClock, *, search: str, after: tuple[str, int] | None) ->
 
 
 def recalculations(clock: CampaignClock, jobs: Newest, now: datetime) -> list[Hold]:
-    """Recalculations that are stuck: world time gets its jobs from them, and what is new its rows on any clock."""
+    """Recalculations that are stuck: world time gets its jobs from them, and what is new its rows on any clock.
+
+    None of an inactive campaign, which has no schedules.
+    """
     waits = "What has come due waits for it." if clock.world_time else "What is new has no schedule until it succeeds."
     found = []
-    for entity_type, job in jobs.stuck_recalculations().items():
+    for entity_type, job in jobs.stuck_recalculations().items() if clock.is_active else ():
         if job.state == State.DEAD:
             due = timezone.localtime(job.due_at)
             then = f"of {due:%Y-%m-%d %H:%M %Z} is a dead letter ({job.error[:120]}): retry it, or recalculate anew"
@@ -234,7 +236,7 @@ def describe(
     described = []
     for row in found:
         due, due_in = _due(row, read, now)
-        one = Row(row, due, due_in, *jobs.of(row.job_type, _subject(row)))
+        one = Row(row, due, due_in, *jobs.of(row))
         one.holds = [hold for hold in held if hold.keeps(one)]
         if one.dead:
             one.holds.append(Hold("dead job", one.dead_says))
@@ -288,10 +290,3 @@ def _due(row: ScheduleRow, read: Moment, now: datetime) -> tuple[Moment | None, 
     due = parse_moment(row.clock, row.next_due)
     at = read.at if row.clock == "world" and isinstance(read, WorldTime) else now
     return due, due.at - at
-
-
-def _subject(row: ScheduleRow) -> str:
-    try:
-        return type_named(row.job_type).parse(row.payload).subject()
-    except InvalidJob:  # a row of a release that knew another schema
-        return ""

@@ -121,7 +121,7 @@ class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
         clock, now = self._found(object_id), timezone.now()
         paused = pauses.active()
         jobs = campaign_jobs.newest(clock.campaign_id)
-        recalculations = campaigns.recalculations(clock, jobs, now) if clock.is_active else []
+        recalculations = campaigns.recalculations(clock, jobs, now)
         held = campaigns.holds(clock, paused, now) + recalculations
         hours = campaigns.WINDOWS.get(request.GET.get("hours", ""), campaigns.WINDOWS["6"])
         search = request.GET.get("q", "").strip()

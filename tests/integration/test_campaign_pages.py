@@ -32,7 +32,6 @@ READING = "1492-03-05T06:00:00.000Z"
 @pytest.fixture
 def alive(redis: Redis) -> Redis:
     """A worker, a scheduler and a listener have said that they live, and the breaker is closed."""
-    main_api.cache_clear()
     Presence("worker", "w-1", redis).tell("idle", in_flight=0, concurrency=5)
     Presence("scheduler", "s-1", redis).tell("active")
     Presence("listener", "l-1", redis).tell("active")
@@ -232,6 +231,37 @@ def test_a_recalculation_that_died_is_why_nothing_comes_due(admin_client: Client
     recalculation(State.SUCCEEDED)
     assert "up to date" in text_of(admin_client)
     assert held() == [[], []]
+
+
+def test_what_a_job_beyond_the_newest_has_made_up_for_is_no_dead_letter(
+    alive: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a busy campaign: a recalculation that died before the newest jobs, and a row that has moved on since."""
+    clock, row = campaign(), growth(timedelta(hours=1))
+    made = {"campaign_id": "c-1", "clock_due": WorldTime.parse(row.next_due)}
+    died = [
+        Submission(type="RECALCULATE_SETTLEMENT_SCHEDULES", campaign_id="c-1", payload={}),
+        Submission(type=row.job_type, payload=row.payload, **made),  # type: ignore[arg-type] # fields of two types
+    ]
+    ids = [submit(each, actor="test")[0].pk for each in died]
+    Job.objects.filter(pk__in=ids).update(state=State.DEAD, error="NotFound: gone", clock="world")
+
+    def seen() -> tuple[list[str], list[bool]]:
+        jobs, now = newest("c-1"), timezone.now()
+        rows = campaigns.describe(clock, [row], [], jobs, now)
+        stuck = [hold.name for hold in campaigns.recalculations(clock, jobs, now)]
+        return stuck, [one.dead is not None for one in rows]
+
+    before = seen()
+    monkeypatch.setattr("jobs.campaign_jobs.NEWEST", 3)
+    for number in range(3):
+        submit(Submission(type="EVENT_EXPIRATION", campaign_id="c-1", payload={}, subject=str(number)), actor="test")
+    busy = seen()
+    row.anchor = row.next_due
+
+    assert before == (["recalculation"], [True])
+    assert busy == ([], [True])
+    assert seen() == ([], [False])
 
 
 def test_many_dead_jobs_are_told_in_one_line(admin_client: Client, alive: Redis) -> None:

@@ -98,7 +98,7 @@ class Button:
 
 BUTTONS: Final[Mapping[str, Button]] = {
     "requeue": Button(
-        permission="jobs.retry_job", ours=RETRYABLE, strangers=(JobStatus.FAILED,), press=requeue,
+        permission="jobs.retry_job", ours=RETRYABLE, strangers=(JobStatus.FAILED, JobStatus.STOPPED), press=requeue,
     ),
     "enqueue": Button(
         permission="jobs.run_now_job", ours=WAITING, strangers=(JobStatus.SCHEDULED,), press=enqueue,

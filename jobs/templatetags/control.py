@@ -7,6 +7,7 @@ from typing import Any
 from django import template
 from django.conf import settings
 from django.utils import timezone
+from rq.executions import Execution
 from rq.job import Job as RQJob
 
 from jobs import pauses, rq_jobs, standing
@@ -51,6 +52,13 @@ def rq_moment(at: datetime | str | None) -> dict[str, Any]:
 def rq_rows(context: Any, jobs: Sequence[RQJob]) -> list[tuple[RQJob, frozenset[str]]]:
     """Each of RQ's jobs with the buttons that its state and the person's permissions allow."""
     return list(zip(jobs, rq_jobs.offered(jobs, context["request"].user.has_perm), strict=True))
+
+
+@register.simple_tag(takes_context=True)
+def rq_runs(context: Any, executions: Sequence[Execution]) -> list[tuple[Execution, frozenset[str]]]:
+    """Each of RQ's executions with the buttons that its job's state and the person's permissions allow."""
+    buttons = rq_jobs.offered([execution.job for execution in executions], context["request"].user.has_perm)
+    return list(zip(executions, buttons, strict=True))
 
 
 @register.simple_tag(takes_context=True)

@@ -12,7 +12,7 @@ from typing import Any, Final
 import structlog
 from django.conf import settings
 from django.db import transaction
-from django.db.models import OuterRef, Q, QuerySet, Subquery
+from django.db.models import Case, OuterRef, Q, QuerySet, Subquery, When
 from django.urls import reverse
 from django.utils import timezone
 from redis import Redis, RedisError
@@ -75,7 +75,8 @@ def history(most: int = 30) -> list[Pause]:
 
 
 def _called(found: QuerySet[Pause]) -> Any:
-    return found.annotate(called=Subquery(CampaignClock.objects.filter(pk=OuterRef("name")).values("name")))
+    name = Subquery(CampaignClock.objects.filter(pk=OuterRef("name")).values("name"))
+    return found.annotate(called=Case(When(kind=PauseKind.CAMPAIGN, then=name)))
 
 
 def campaigns() -> frozenset[str]:
@@ -92,7 +93,7 @@ def holding(job: Job, pauses: list[Pause]) -> list[Pause]:
 
 def names(held: Sequence[Any]) -> dict[str, str]:
     """The names of the campaigns among the pauses that hold, by id."""
-    return {pause.name: pause.called for pause in held if pause.kind == PauseKind.CAMPAIGN and pause.called}
+    return {pause.name: pause.called for pause in held if pause.called}
 
 
 def in_words(held: Pause, name: str = "") -> str:
@@ -121,7 +122,8 @@ def keep_up(connection: Redis) -> None:
     if over.filter(ended_at=None).exists():  # not each time a transaction that writes: SQLite has but one writer
         with transaction.atomic():
             for ended in _end(over, now, actors.SCHEDULER, "its time was over"):
-                record_act(actor=actors.SCHEDULER, verb="resumed", thing=str(ended), reason="its time was over")
+                why = "its time was over"
+                record_act(actor=actors.SCHEDULER, verb="resumed", thing=str(ended), reason=why, link=_page())
     if not holds.stands(_read(), connection):
         publish(connection)
 

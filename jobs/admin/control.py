@@ -148,10 +148,8 @@ class PauseAdmin(PauseAdminBase):
                 return self._said(request, f"{capfirst(pauses.in_words(pause))}. What runs goes on to its end.")
             except InvalidPause as bad:
                 form.add_error("until" if bad.field == "until" else "what", str(bad))
-        held = pauses.active()
-        names, was = pauses.names(held), pauses.history()
-        active = [(pause, names.get(pause.name, ""), _held(pause)) for pause in held]
-        context = {"title": "Pauses", "form": form, "active": active, "history": was}
+        active = [(pause, _held(pause)) for pause in pauses.active()]
+        context = {"title": "Pauses", "form": form, "active": active, "history": pauses.history()}
         return self._page(request, "jobs/control/pauses.html", context, "jobs.pause_jobs")
 
     def _resume(self, request: HttpRequest) -> HttpResponse:

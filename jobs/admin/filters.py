@@ -47,31 +47,31 @@ class TypeFilter(DropdownFilter):
         return queryset.filter(type=self.value()) if self.value() else queryset
 
 
-class _LedHere(DropdownFilter):
+class _ChosenByLink(DropdownFilter):
     """What a link from another page chose: shown while it is chosen, so that it is seen and can be taken away."""
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """The one that is chosen."""
         chosen = request.GET.get(str(self.parameter_name), "")
-        word = self.word(chosen) if chosen else ""
-        return [(chosen, word)] if word else []
+        label = self.label(chosen) if chosen else ""
+        return [(chosen, label)] if label else []
 
     def has_output(self) -> bool:
         """Shown while it is chosen."""
         return bool(self.lookup_choices)
 
-    def word(self, chosen: str) -> str:
+    def label(self, chosen: str) -> str:
         """What the choice is called; empty: there is no such thing."""
         return chosen
 
 
-class FailureFilter(_LedHere):
+class FailureFilter(_ChosenByLink):
     """Dead letters of one failure."""
 
     title = "failure"
     parameter_name = "failure"
 
-    def word(self, chosen: str) -> str:
+    def label(self, chosen: str) -> str:
         """The failure."""
         group = FailureGroup.objects.filter(pk=chosen).first()
         return str(group) if group else ""
@@ -81,13 +81,13 @@ class FailureFilter(_LedHere):
         return queryset.in_state(State.DEAD).filter(failure_key=self.value()) if self.value() else queryset  # type: ignore[attr-defined]
 
 
-class CampaignFilter(_LedHere):
+class CampaignFilter(_ChosenByLink):
     """Jobs of one campaign."""
 
     title = "campaign"
     parameter_name = "campaign_id__exact"
 
-    def word(self, chosen: str) -> str:
+    def label(self, chosen: str) -> str:
         """Its name, where it is known."""
         clock = CampaignClock.objects.filter(pk=chosen).first()
         return f"{clock.name} ({chosen})" if clock and clock.name else chosen
@@ -97,7 +97,7 @@ class CampaignFilter(_LedHere):
         return queryset.filter(campaign_id=self.value()) if self.value() else queryset
 
 
-class WorkerFilter(_LedHere):
+class WorkerFilter(_ChosenByLink):
     """Jobs that one worker runs, or was the last to run."""
 
     title = "worker"

@@ -52,7 +52,7 @@ def _moment_in(value: Any) -> datetime | None:
         at = datetime.fromisoformat(value)
     except (TypeError, ValueError):
         return None
-    return at if at.tzinfo else None
+    return at if at.tzinfo and 1 < at.year < 9999 else None  # at the edges no other time zone has it
 
 
 @register.filter

@@ -89,6 +89,17 @@ def test_until_when_is_a_time_like_all_others(admin_client: Client, redis: Redis
     assert f"→ {until.year}" not in page
 
 
+@pytest.mark.parametrize("edge", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00"])
+def test_words_that_read_like_a_time_at_the_edge_are_shown_as_they_are(
+    admin_client: Client, redis: Redis, edge: str
+) -> None:
+    """No zone but their own has them, and a trail is never deleted."""
+    record_act(actor="user:ann", verb="noted", thing="a failure", changes={"note": ("", edge)})
+    admin_client.cookies["zone"] = "Europe/Berlin"
+
+    assert f"→ {edge}" in admin_client.get(TRAIL).content.decode().replace("&#x2B;", "+").replace("&#43;", "+")
+
+
 def test_a_bad_time_is_refused_under_its_field(admin_client: Client) -> None:
     """In words, with the rest of the page."""
     page = admin_client.get(TRAIL, {"since": "yesterday"}).content.decode()

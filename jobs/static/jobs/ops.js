@@ -60,7 +60,8 @@
     try { // getAttribute, for form.action is the field of that name
       const answer = await fetch(form.getAttribute("action"), { method: "POST", body: data });
       if (answer.redirected && new URL(answer.url).pathname === LOGIN) return { error: "you are logged out", login: answer.url };
-      return answer.ok || answer.status === 400 ? await answer.json() : { error: `the server answered ${answer.status}` };
+      if (!answer.ok && answer.status !== 400) return { error: `the server answered ${answer.status}` };
+      return await answer.json().catch(() => ({ error: "the server's answer cannot be read; it may have done one more step" }));
     } catch {
       return { error: "the server does not answer, and may have done one more step" };
     }

@@ -246,5 +246,5 @@ def test_a_stream_of_close_due_times_is_kept(start: Start, sandbox: SandboxApi, 
 
     late = sorted((job.started_at - job.due_at).total_seconds() for job in done if job.started_at)
     assert late[0] >= 0
-    assert median(late) < 0.5
+    assert median(late) < 0.2  # of one that looks every second it were half of that
     assert late[-1] < 10

@@ -130,7 +130,6 @@ def test_every_range_holds_what_ended_in_it(redis: Redis, key: str) -> None:
 
 def test_the_breaker_says_what_it_holds_back(admin_client: Client, redis: Redis) -> None:
     """State, last error, and how many jobs wait for it."""
-    main_api.cache_clear()
     job = claimed("c-1")
     until = timezone.now() + timedelta(minutes=1)
     ending = Ending(job, State.RETRYING, "breaker", due_at=until, error="CircuitOpen: circuit breaker open until then")

@@ -3,6 +3,7 @@
 import threading
 import time
 import zlib
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -23,14 +24,20 @@ from tests.servers import SandboxApi, wait_until
 pytestmark = pytest.mark.django_db(transaction=True)
 QUEUE = 4  #: the dashboard numbers queues by name; this is `normal`
 BASE = f"/admin/queues/queues/{QUEUE}"
+_gate = threading.Event()
 
 
-GATE = threading.Event()
+@pytest.fixture
+def gate() -> Iterator[threading.Event]:
+    """What `hang` waits for; open at the end, whatever happens."""
+    _gate.clear()
+    yield _gate
+    _gate.set()
 
 
 def hang() -> None:
     """A stranger's work, which ends when the gate is opened."""
-    GATE.wait(120)
+    _gate.wait(120)
 
 
 def timetable(redis: Redis) -> Timetable:
@@ -125,7 +132,9 @@ def test_strangers_run_on_time_and_again(start: Start, redis: Redis) -> None:
     wait_until(lambda: len(again.results()) == 2, what="it ran twice")
 
 
-def test_a_stranger_that_hangs_holds_up_no_other(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stranger_that_hangs_holds_up_no_other(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch, gate: threading.Event
+) -> None:
     """RQ cannot end what waits outside of Python: the next one runs in another thread."""
     monkeypatch.setattr("jobs.engine.strangers.GRACE_SECONDS", 0.0)
     queue = django_rq.get_queue("low")
@@ -135,7 +144,7 @@ def test_a_stranger_that_hangs_holds_up_no_other(redis: Redis, monkeypatch: pyte
 
     assert following.get_status(refresh=True) == "finished"
     assert hanging.get_status(refresh=True) == "started"
-    GATE.set()
+    gate.set()
     wait_until(lambda: hanging.get_status(refresh=True) == "failed", what="its thread came to an end")
 
 

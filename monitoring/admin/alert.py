@@ -1,11 +1,13 @@
 """Alerts: the list, a page for each, acknowledge and resolve."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
+from django.urls import reverse
 from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 
@@ -33,6 +35,19 @@ STATUSES: Final = {
     "open": ("notifications_active", "bad"),
     "acknowledged": ("visibility", "busy"),
     "resolved": ("check_circle", "good"),
+}
+#: The page that shows what is wrong and mends it.
+_PLACES: Final[Mapping[str, str]] = {
+    Kind.DEAD_LETTERS_GROW: "jobs_failuregroup_changelist",
+    Kind.EFFECT_UNKNOWN: "jobs_failuregroup_changelist",
+    Kind.BREAKER_OPEN: "jobs_breaker",
+    Kind.CREDENTIAL_REFUSED: "jobs_breaker",
+    Kind.QUEUE_LAG: "jobs_processes",
+    Kind.NO_WORKER: "jobs_processes",
+    Kind.NO_SCHEDULER: "jobs_processes",
+    Kind.NO_SUBSCRIBER: "jobs_processes",
+    Kind.CRON_FAILED: "jobs_crontask_changelist",
+    Kind.CRON_MISSED: "jobs_crontask_changelist",
 }
 _OWN_CARDS: Final = ("jobs", "campaigns")  #: details with a card of their own; code may call other things so
 
@@ -130,6 +145,7 @@ class AlertAdmin(MonitorWrites, AlertAdminBase):
                 "campaigns": [] if of_code else _campaigns(alert),
                 "details": {k: v for k, v in alert.details.items() if of_code or k not in _OWN_CARDS},
                 "deliveries": alert.deliveries.order_by("-id")[:50],
+                "place": _place(alert),
                 "may_manage": may_manage(request),
                 **(extra_context or {}),
             }
@@ -154,6 +170,12 @@ class AlertAdmin(MonitorWrites, AlertAdminBase):
         left = f" {asked - done} left as they were." if asked > done else ""
         level = messages.WARNING if left else messages.SUCCESS
         self.message_user(request, f"{verb} {done} alert{'s' * (done != 1)}.{left}", level)
+
+
+def _place(alert: Alert) -> str:
+    """The address of the page for its kind; empty where there is none."""
+    name = _PLACES.get(alert.kind)
+    return reverse(f"admin:{name}") if name else ""
 
 
 def _jobs(alert: Alert) -> list[tuple[str, Job | None]]:

@@ -144,6 +144,18 @@ def test_its_jobs_and_campaigns_have_names_and_links(ann: Client) -> None:
     assert "removed" not in page
 
 
+def test_the_page_of_an_alert_leads_to_what_is_wrong(ann: Client) -> None:
+    """To the page of its kind; nowhere when that is what code raises, or Redis or the database."""
+    nowhere = {Kind.JOB_DEAD, Kind.REDIS_GONE, Kind.DATABASE_GONE, Kind.CODE}  # a dead job's type is a link of its own
+    for kind in Kind:
+        alert = Alert.objects.create(kind=kind, key=kind, severity=30, title="t")
+        page = ann.get(f"{ALERTS}{alert.pk}/change/").content.decode()
+        way = re.search(rf'<dt>Kind</dt><dd><a href="([^"]+)">{kind.label}</a></dd>', page)
+
+        assert (way is None) == (kind in nowhere), kind
+        assert way is None or ann.get(way[1]).status_code == 200, kind
+
+
 def test_each_column_is_labelled_on_a_phone(client: Client) -> None:
     """For those who have no box to choose a row too, which unfold takes the first column for."""
     person(client, "vic", "Viewer")

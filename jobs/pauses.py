@@ -42,7 +42,7 @@ def pause(kind: str, name: str, *, until: datetime | None = None, actor: str, re
     with transaction.atomic():
         _end(Pause.objects.filter(kind=kind, name=name), now, actor, "replaced by another")
         new = Pause.objects.create(kind=kind, name=name, until=until, actor=actor, reason=reason, since=now)
-        changes = {"until": (None, until.isoformat() if until else "resumed")}
+        changes = {"until": (None, until.isoformat() if until else "somebody resumes it")}
         record_act(actor=actor, verb="paused", thing=str(new), reason=reason, link=_page(), changes=changes)
         transaction.on_commit(partial(_tell, keys.redis()))
     log.warning("pause.began", kind=kind, name=name, actor=actor, until=until and until.isoformat(), reason=reason)

@@ -239,7 +239,7 @@ def test_a_pause_says_who_until_when_and_why(redis: Redis) -> None:
     assert "Queue normal is paused by ann until somebody resumes it (calm down)" in why
     act = OperatorAct.objects.latest("id")
     assert (act.verb, act.thing, act.actor, act.reason) == ("paused", "queue normal", "user:ann", "calm down")
-    assert act.changes == {"until": [None, "resumed"]}
+    assert act.changes == {"until": [None, "somebody resumes it"]}
 
 
 def test_pausing_again_changes_the_end_and_keeps_the_trail(redis: Redis) -> None:

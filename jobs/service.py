@@ -63,7 +63,8 @@ class Report:
         text = f"{self.verb} {count} job{'' if count == 1 else 's'}."
         if self.left:
             states = ", ".join(f"{n} {state}" for state, n in sorted(self.left.items()))
-            text += f" {sum(self.left.values())} left as it was: {states}."
+            left = self.left.total()
+            text += f" {left} left as {'it was' if left == 1 else 'they were'}: {states}."
         return text
 
 
@@ -174,7 +175,7 @@ def only(report: Report, job: Job) -> Job:
     Raises StateConflict when it was left as it was.
     """
     if not report.done:
-        raise StateConflict(f"{job}: {report.verb.lower()} is not possible while {', '.join(report.left)}")
+        raise StateConflict(f"{job}: cannot be {report.verb.lower()}: {', '.join(report.left)}")
     return report.done[0]
 
 

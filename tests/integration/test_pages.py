@@ -165,7 +165,9 @@ def test_the_api_submits_shows_and_commands(client: Client, redis: Redis) -> Non
     assert post(client, f"{path}/reschedule", {"dueAt": f"{year + 2}-02-01T00:00:00Z"}).json()["state"] == "SCHEDULED"
     assert post(client, f"{path}/run-now", {}).json()["state"] == "QUEUED"
     assert post(client, f"{path}/cancel", {"reason": "enough"}).json()["state"] == "CANCELLED"
-    assert post(client, f"{path}/cancel", {}).status_code == 409
+    refused = post(client, f"{path}/cancel", {})
+    assert refused.status_code == 409
+    assert refused.json()["error"].endswith("cannot be cancelled: CANCELLED")
     trail = client.get(path, **API).json()["auditTrail"]
     assert [entry["now"] for entry in trail] == ["SCHEDULED", "SCHEDULED", "QUEUED", "CANCELLED"]
     assert {entry["actor"] for entry in trail} == {"token:tests"}

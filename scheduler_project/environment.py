@@ -124,6 +124,13 @@ def _time_zone(value: str) -> None:
         raise ValidationError(f"there is no time zone {value!r}") from None
 
 
+def _hosts(value: list[str]) -> None:
+    """What Django compares with the name in a request, which has neither scheme nor port: anything else never fits."""
+    for host in value:
+        if host and not re.fullmatch(r"\*|\.?[\w-]+(\.[\w-]+)*|\[[0-9a-fA-F:.]+\]", host):
+            raise ValidationError(f"expected a host name without scheme, port and spaces, got {host!r}")
+
+
 def _origins(value: list[str]) -> None:
     for origin in value:
         if not origin.startswith(("http://", "https://")):
@@ -139,7 +146,7 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("PORT", "int", 9266, "Port of the HTTP server.", _positive(1, 65535)),
     Variable("LOG_LEVEL", "str", "info", "error, warn, info, debug or verbose.", _one_of(*LOG_LEVELS)),
     Variable("SECRET_KEY", "str", DEVELOPMENT_SECRET_KEY, "Django's secret; must be set in production."),
-    Variable("ALLOWED_HOSTS", "list", ["*"], "Host names the web process answers to, separated by commas."),
+    Variable("ALLOWED_HOSTS", "list", ["*"], "Host names the web process answers to, separated by commas.", _hosts),
     Variable(
         "CSRF_TRUSTED_ORIGINS", "list", [], "Origins (https://host) behind a TLS proxy, separated by commas.", _origins
     ),
@@ -215,7 +222,9 @@ VARIABLES: tuple[Variable, ...] = (
     Variable(
         "SCHEDULER_API_TOKENS", "list", [], "name:secret pairs that may use /api/jobs, separated by commas.", _tokens
     ),
-    Variable("METRICS_TOKEN", "str", "", "Bearer token that shows the reasons in /health; staff see them too."),
+    Variable(
+        "METRICS_TOKEN", "str", "", "Bearer token that shows the reasons in /health; staff see them too.", _header
+    ),
     Variable("ALERT_THROTTLE_SECONDS", "int", 300, "The same alert again within this time is counted.", _positive(0)),
     Variable("ALERT_LAG_SECONDS", "int", 300, "A job that is queued for longer raises an alert.", _positive()),
     Variable(

@@ -43,6 +43,10 @@ def test_all_faults_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         ("API_URL", "http://main api/graphql"),
         ("API_URL", "http://:80/graphql"),
         ("API_SERVICE_ACCOUNT_TOKEN", " "),
+        ("METRICS_TOKEN", "a\nb"),
+        ("ALLOWED_HOSTS", "https://scheduler.example"),
+        ("ALLOWED_HOSTS", "scheduler.example:443"),
+        ("ALLOWED_HOSTS", "one.example, other.example"),
     ],
 )
 def test_what_would_fail_later_is_a_fault_now(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
@@ -146,3 +150,11 @@ def test_every_variable_is_documented(document: str) -> None:
     named = set(re.findall(pattern, text, re.MULTILINE))
 
     assert named == {"ENVIRONMENT", *(v.name for v in VARIABLES)}
+
+
+def test_hosts_are_taken_as_django_knows_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names, all below a name, addresses of both versions, and any."""
+    hosts = ["web", "scheduler.example", ".example.org", "10.0.0.1", "[::1]", "*"]
+    monkeypatch.setenv("ALLOWED_HOSTS", ",".join(hosts))
+
+    assert read()["ALLOWED_HOSTS"] == hosts

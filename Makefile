@@ -39,8 +39,8 @@ screenshots: $(STAMP) chromium
 
 test: lint chromium
 	$(BIN)/python manage.py makemigrations --check --dry-run
-	$(BIN)/python -m pytest -n 2
-	$(BIN)/python -m tests.postgresql -n 2 $(ON_POSTGRESQL)
+	$(BIN)/python -m pytest -n 3
+	$(BIN)/python -m tests.postgresql -n 3 $(ON_POSTGRESQL)
 
 benchmark: $(STAMP)
 	$(BIN)/python manage.py benchmark

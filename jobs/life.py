@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
 from typing import Any, Final
+from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet, Subquery, UUIDField, Value
+from django.db.models.functions import Coalesce
 from django.utils.text import capfirst
 
 from jobs import attempts, bulk, pauses, waiting
@@ -172,18 +174,28 @@ NEAR: Final = 500  #: jobs of the campaign on either side among which relatives 
 
 def relatives(job: Job) -> dict[str, list[Job]]:
     """Jobs about the same entity (or of the same type) and those that this one asked for, among those made near it."""
-    of_campaign = Job.objects.filter(campaign_id=job.campaign_id)
-    older = of_campaign.filter(pk__lt=job.pk).order_by("-pk").values("pk")[:NEAR]
-    newer = of_campaign.filter(pk__gt=job.pk).order_by("pk").values("pk")[:NEAR]
     about, _, event = job.subject.partition(":")
     same = Q(subject__startswith=f"{about}:") if event and about not in ("cron", "heard") else Q(type=job.type)
-    caused = Q(source=f"job:{job.pk}")
-    found = Job.objects.filter(Q(pk__in=older) | Q(pk__in=newer)).filter(same | caused).order_by("-pk")
+    found = made_near(job).filter(same | Q(source=f"job:{job.pk}")).order_by("-pk")
     near = list(found.defer("traceback")[:30])
     asked = [one for one in near if one.source == f"job:{job.pk}"]
     others = [one for one in near if one.source != f"job:{job.pk}"]
     others.sort(key=lambda one: abs(one.pk.int - job.pk.int))
     return {"asked_for": asked[:10], "siblings": sorted(others[:8], key=lambda one: one.pk, reverse=True)}
+
+
+def made_near(job: Job) -> QuerySet[Job]:
+    """The other jobs of its campaign of which NEAR at most were made between, before it and after it.
+
+    By the first and the last of them: PostgreSQL would walk the whole table for those that are in one of two lists.
+    """
+    others = Job.objects.filter(campaign_id=job.campaign_id)
+    first = others.filter(pk__lt=job.pk).order_by("-pk").values("pk")[NEAR - 1 : NEAR]
+    last = others.filter(pk__gt=job.pk).order_by("pk").values("pk")[NEAR - 1 : NEAR]
+    return others.exclude(pk=job.pk).filter(
+        pk__gte=Coalesce(Subquery(first), Value(UUID(int=0), UUIDField())),
+        pk__lte=Coalesce(Subquery(last), Value(UUID(int=2**128 - 1), UUIDField())),
+    )
 
 
 def context(job: Job, now: datetime) -> dict[str, Any]:

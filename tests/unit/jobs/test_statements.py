@@ -9,6 +9,7 @@ from django.db import connection
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from jobs.life import made_near
 from jobs.models import Job
 from jobs.statements import PostgreSQL, SQLite
 from jobs.states import WAITING, State
@@ -116,6 +117,27 @@ def test_postgresql_rounds_look_into_their_own_state_s_index(analyzed: bool) -> 
 
         assert re.search(rf"(Index Scan|Index Only Scan|Bitmap Index Scan).* job_{asked.value.lower()}\b", plan), plan
         assert "Seq Scan" not in plan
+
+
+@pytest.mark.skipif("connection.vendor != 'postgresql'")
+def test_postgresql_looks_for_relatives_in_the_campaign_s_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job's page costs the same however many jobs there are: three looks into the campaign's index."""
+    as_if_new()
+    monkeypatch.setattr("jobs.life.NEAR", 50)
+    Job.objects.bulk_create(
+        Job(type="X", campaign_id=f"c-{n % 100}", unique_key=str(n), state=State.QUEUED, due_at=NOW, source="test")
+        for n in range(20_000)
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE jobs_job")
+
+    rows = made_near(Job.objects.order_by("pk")[10_000])
+    plan = rows.order_by("-pk")[:30].explain()
+
+    assert len(rows) == 2 * 50
+    assert not re.findall(r"(?:Scan .*using|on) (?!job_by_campaign)(?:job_|jobs_job_)\w+", plan), plan
+    assert "Seq Scan" not in plan
+    assert len(re.findall(r"Index Cond: \(.*campaign_id.* AND \(id ", plan)) == 3, plan
 
 
 @pytest.mark.skipif("connection.vendor != 'postgresql'")

@@ -100,6 +100,7 @@ def _as_json(job: Job) -> dict[str, Any]:
         "state": job.state,
         "attempt": job.attempt,
         "failures": job.failures,
+        "mayHaveBeenApplied": job.may_have_been_applied,
         "dueAt": job.due_at,
         "startedAt": job.started_at,
         "finishedAt": job.finished_at,
@@ -134,7 +135,7 @@ def show(request: HttpRequest, actor: str, job_id: UUID) -> JsonResponse:
 
 @require_POST
 def command(request: HttpRequest, actor: str, job_id: UUID, verb: str) -> JsonResponse:
-    """POST /api/jobs/<id>/cancel, /retry, /run-now or /reschedule {dueAt}; `reason` is optional."""
+    """POST /api/jobs/<id>/cancel, /discard, /retry, /run-now or /reschedule {dueAt}; `reason` is optional."""
     job = Job.objects.get(pk=job_id)
     body = _body(request, {"reason", "dueAt"} if verb == "reschedule" else {"reason"})
     reason = str(body.get("reason") or f"{verb} over HTTP")
@@ -144,7 +145,12 @@ def command(request: HttpRequest, actor: str, job_id: UUID, verb: str) -> JsonRe
             raise InvalidJob("dueAt", "is required")
         report = service.reschedule([job], due_at=due_at, actor=actor, reason=reason)
     else:
-        verbs = {"cancel": service.cancel, "retry": service.retry, "run-now": service.run_now}
+        verbs = {
+            "cancel": service.cancel,
+            "discard": service.discard,
+            "retry": service.retry,
+            "run-now": service.run_now,
+        }
         report = verbs[verb]([job], actor=actor, reason=reason)
     return JsonResponse(_as_json(service.only(report, job)))
 
@@ -154,6 +160,6 @@ urlpatterns = [
     path("jobs/<uuid:job_id>", _for_clients(show)),
     *(
         path(f"jobs/<uuid:job_id>/{verb}", _for_clients(command), {"verb": verb})
-        for verb in ("cancel", "retry", "run-now", "reschedule")
+        for verb in ("cancel", "discard", "retry", "run-now", "reschedule")
     ),
 ]

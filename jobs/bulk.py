@@ -14,9 +14,8 @@ from django.db.models import Count, QuerySet
 
 from jobs import service
 from jobs.models import Job, new_job_id
-from jobs.registry import all_types
 from jobs.service import Report
-from jobs.states import CANCELLABLE, RESCHEDULABLE, RETRYABLE, WAITING, State
+from jobs.states import CANCELLABLE, DISCARDABLE, RESCHEDULABLE, RETRYABLE, WAITING, State
 
 STEP = 500  #: jobs one step looks at: a transaction of a fraction of a second
 
@@ -36,6 +35,14 @@ class Verb:
     """The states it is possible in, from jobs/states.py."""
     consequence: str
     """What follows, said before it is done."""
+    applied: bool | None = None
+    """False: not jobs that may have been applied; True: outside of DEAD only those; None: whatever they are."""
+
+    def allows(self, state: State, *, may_have_been_applied: bool) -> bool:
+        """Whether it can be done to a job in that state."""
+        if state not in self.allowed or (self.applied is False and may_have_been_applied):
+            return False
+        return not self.applied or may_have_been_applied or state is State.DEAD
 
 
 VERBS: Final[Mapping[str, Verb]] = {
@@ -55,8 +62,14 @@ VERBS: Final[Mapping[str, Verb]] = {
         ),
         Verb(
             name="cancel", label="Cancel", past="cancelled", icon="block", allowed=CANCELLABLE,
-            consequence="They will not run unless somebody retries them; dead letters are discarded and go with "
-            "retention. Nothing that ran already is undone.",
+            consequence="They will not run unless somebody retries them. Jobs that may have been applied are left: "
+            "discard those.",
+            applied=False,
+        ),
+        Verb(
+            name="discard", label="Discard", past="discarded", icon="delete", allowed=DISCARDABLE,
+            consequence="Dead letters are given up and purged with retention. Nothing that ran already is undone.",
+            applied=True,
         ),
     )
 }  # fmt: skip
@@ -69,8 +82,8 @@ class Preview:
     verb: Verb
     will: Mapping[str, int]
     left: Mapping[str, int]
-    twice: int
-    """Jobs among `will` whose type is not idempotent and that were started before: their work may be done twice."""
+    applied: int
+    """Jobs among `will` whose work may have been done already: retrying may do it twice."""
     until: UUID
     """Jobs made after the preview have greater ids: they are left out of what follows it."""
 
@@ -108,15 +121,15 @@ class Progress:
 
 def preview(verb: Verb, jobs: QuerySet[Job]) -> Preview:
     """Count what `verb` would do to `jobs`."""
-    counts = {row["state"]: row["n"] for row in jobs.order_by().values("state").annotate(n=Count("pk"))}
-    allowed = {state.value for state in verb.allowed}
-    will = {state: n for state, n in counts.items() if state in allowed}
-    risky = [name for name, declared in all_types().items() if not declared.idempotent]
-    twice = 0
-    if verb.name == "retry" and will:
-        twice = jobs.order_by().filter(state__in=list(will), type__in=risky, attempt__gt=0).count()
-    left = {state: n for state, n in counts.items() if state not in allowed}
-    return Preview(verb=verb, will=will, left=left, twice=twice, until=new_job_id())
+    will, left, twice = Counter[str](), Counter[str](), 0
+    for row in jobs.order_by().values("state", "may_have_been_applied").annotate(n=Count("pk")):
+        state, applied, count = State(row["state"]), row["may_have_been_applied"], row["n"]
+        if verb.allows(state, may_have_been_applied=applied):
+            will[state.value] += count
+            twice += count * applied
+        else:
+            left[state.value] += count
+    return Preview(verb=verb, will=dict(will), left=dict(left), applied=twice, until=new_job_id())
 
 
 def step(
@@ -157,6 +170,8 @@ def _act(verb: Verb, due_at: datetime | None) -> Callable[[list[Job], str, str],
     match verb.name:
         case "retry":
             return lambda jobs, actor, reason: service.retry(jobs, actor=actor, reason=reason)
+        case "discard":
+            return lambda jobs, actor, reason: service.discard(jobs, actor=actor, reason=reason)
         case "cancel":
             return lambda jobs, actor, reason: service.cancel(jobs, actor=actor, reason=reason)
         case "run_now":

@@ -3,10 +3,12 @@
 JobError
 ├── TransientError        may work later: RETRYING, uses up an attempt
 │   ├── VersionConflict   the entity changed meanwhile: re-read, recompute
-│   └── OutcomeUnknown    sent and never answered: sent again only where that does no harm
+│   ├── OutcomeUnknown    sent, and no clear answer: sent again only where that does no harm
+│   └── LostBeforeSending the worker was lost before it sent anything: back into the queue
 ├── PermanentError        can never work as it is: DEAD at once
 │   ├── Stopped           somebody gave the attempt up while it ran; what it had done is unknown
 │   ├── NotFound          the main API has no such thing
+│   ├── TooLarge          the request or its answer is larger than what either side takes; a smaller one may work
 │   └── NotAuthorized     the main API refuses our credential: no other job will work either
 ├── CircuitOpen           the main API is down: waits, uses up no attempt
 └── Skip                  nothing left to do: SKIPPED
@@ -37,7 +39,7 @@ class VersionConflict(TransientError):
 
 
 class OutcomeUnknown(TransientError):
-    """A mutation was sent and its answer never came: it may or may not have been carried out.
+    """A mutation was sent and nothing says clearly what became of it: it may or may not have been carried out.
 
     `may_resend` says whether sending it again does no harm.
     """
@@ -47,12 +49,24 @@ class OutcomeUnknown(TransientError):
         self.may_resend = may_resend
 
 
+class LostBeforeSending(TransientError):
+    """The worker was lost before it began to send what must not be sent twice: nothing was done."""
+
+
 class PermanentError(JobError):
     """Can never work as it is."""
 
 
+class TooLarge(PermanentError):
+    """The request, or its answer, is larger than what the main API or the scheduler takes."""
+
+
 class Stopped(PermanentError):
-    """Somebody gave the attempt up while it ran: nobody knows what it had done by then, or still does."""
+    """An operator stopped the attempt while it ran. `sent`: it may have done its work by then, or still do it."""
+
+    def __init__(self, message: str, *, sent: bool = True) -> None:
+        super().__init__(message)
+        self.sent = sent
 
 
 class NotFound(PermanentError):

@@ -129,6 +129,14 @@ class Ending(msgspec.Struct, frozen=True):
     duration_ms: float = 0.0
     details: str | None = None  #: JSON, for the audit entry
     failure: Failure | None = None  #: of a dead letter, what kind
+    unknown: bool = False  #: the work may have been done, and must not be done twice
+
+    def bare(self) -> "Ending":
+        """The same end without what a database may refuse: texts and result of others' making."""
+        reason = f"{self.to.lower()}; what was to be recorded could not be"
+        return msgspec.structs.replace(
+            self, reason=reason, result=None, error=self.error and reason, traceback="", details=None, failure=None
+        )
 
 
 def cycle(
@@ -183,6 +191,15 @@ def queue_due(ids: Sequence[str], *, actor: str, reason: str, now: datetime) -> 
     return [job for job, _ in queued]
 
 
+def begin_sending(job_id: str, attempt: int) -> bool:
+    """Record that this attempt begins to send what must not be sent twice; whether the job is still its own.
+
+    Committed when this returns, so call it outside a transaction. Not a move, so nothing is audited.
+    """
+    running = Job.objects.filter(id=job_id, state=State.RUNNING, attempt=attempt)
+    return bool(running.update(sending_attempt=attempt))
+
+
 def renew_leases(ids: Sequence[str], *, worker: str, until: datetime) -> None:
     """Let the leases of jobs that `worker` runs end at `until`, not of those that meanwhile belong to another worker.
 
@@ -197,7 +214,7 @@ def _end(ending: Ending, now: datetime) -> End:
     return End(
         str(ending.job.id), ending.job.attempt, ending.to.value, None if goes_on else now, ending.due_at,
         ending.job.failures + ending.counts, ending.result, ending.error, ending.traceback,
-        ending.failure.key if ending.failure else "", ending.job.type, _waited_ms(ending, now),
+        ending.failure.key if ending.failure else "", ending.job.type, _waited_ms(ending, now), ending.unknown,
     )  # fmt: skip
 
 

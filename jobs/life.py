@@ -117,15 +117,33 @@ def why(job: Job, last: AuditEntry | None, now: datetime, held_by: Sequence[Paus
             lease = (job.lease_until and f" Its lease ends {relative(job.lease_until, now)} unless renewed.") or ""
             return f"Has run for {since} on {job.worker or 'a worker'}.{lease}"
         case State.RETRYING:
-            return f"Tried next {relative(job.due_at, now)}, because the last attempt ended so: {reason}.{held}"
+            return _why_retrying(job, reason, now, held)
         case State.DEAD:
-            return f"A dead letter for {since}: {reason or job.error}. Nothing happens until somebody retries it."
+            return _why_dead(job, reason or job.error, since)
         case State.SKIPPED:
             return f"There was nothing left to do: {reason}."
         case State.CANCELLED:
             return f"Taken back {since} ago by {last.actor if last else 'somebody'}: {reason}."
         case State.SUCCEEDED:
             return f"Done {since} ago."
+
+
+def _why_retrying(job: Job, reason: str, now: datetime, held: str) -> str:
+    if job.may_have_been_applied:
+        return (
+            f"Next attempt {relative(job.due_at, now)}. The effect may already be applied, and is sent again because "
+            f"EFFECT_UNKNOWN_OUTCOME is retry. Last error: {reason}.{held}"
+        )
+    return f"Tried next {relative(job.due_at, now)}, because the last attempt ended so: {reason}.{held}"
+
+
+def _why_dead(job: Job, reason: str, since: str) -> str:
+    if job.may_have_been_applied:
+        return (
+            f"Failed permanently {since} ago. The effect may already be applied; it was not sent again: {reason}. "
+            "Check the main API, then retry or discard."
+        )
+    return f"A dead letter for {since}: {reason}. Nothing happens until somebody retries it."
 
 
 def _held(held_by: Sequence[Pause], campaign: str) -> str:
@@ -141,7 +159,8 @@ def timeline(trail: Sequence[AuditEntry], now: datetime) -> list[Step]:
 
 def possible(job: Job) -> list[Verb]:
     """The verbs that the job's state allows."""
-    return [verb for verb in bulk.VERBS.values() if State(job.state) in verb.allowed]
+    state, applied = State(job.state), job.may_have_been_applied
+    return [verb for verb in bulk.VERBS.values() if verb.allows(state, may_have_been_applied=applied)]
 
 
 def final(job: Job) -> bool:

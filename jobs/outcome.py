@@ -8,7 +8,15 @@ from typing import Final
 import msgspec
 
 from jobs.backoff import backoff
-from jobs.errors import CircuitOpen, OutcomeUnknown, PermanentError, Skip, Stopped, TransientError
+from jobs.errors import (
+    CircuitOpen,
+    LostBeforeSending,
+    OutcomeUnknown,
+    PermanentError,
+    Skip,
+    Stopped,
+    TransientError,
+)
 from jobs.states import State
 
 #: How the reason of a dead job begins that may have done its work and must not do it twice.
@@ -23,6 +31,8 @@ class RetryPolicy:
     """Failures after which the job is a dead letter."""
     base: timedelta
     """Backoff after the first failure."""
+    idempotent: bool = True
+    """Whether doing the work twice does no harm."""
     may_resend: bool = True
     """Whether the work may be sent again when nobody knows if it was done."""
 
@@ -34,12 +44,16 @@ class Outcome(msgspec.Struct, frozen=True):
     reason: str
     due_at: datetime | None = None
     counts: bool = False  #: the failure counts against QUEUE_MAX_RETRIES
+    unknown: bool = False  #: the work may have been done, and must not be done twice
 
 
 def outcome_of(
     error: BaseException | None, *, failures: int, policy: RetryPolicy, now: datetime, random: Random
 ) -> Outcome:
     """What becomes of the job, from how its handler ended. Pure; nothing else decides this."""
+    unknown = not policy.idempotent and (
+        isinstance(error, OutcomeUnknown) or (isinstance(error, Stopped) and error.sent)
+    )
     match error:
         case None:
             return Outcome(State.SUCCEEDED, "done")
@@ -49,19 +63,22 @@ def outcome_of(
             spread = timedelta(seconds=random.random())  # so that not all of them come back in one instant
             return Outcome(State.RETRYING, str(error), due_at=max(error.until, now) + spread)
         case Stopped():
-            return Outcome(State.DEAD, str(error), counts=True)
+            return Outcome(State.DEAD, str(error), counts=True, unknown=unknown)
         case PermanentError():
             return Outcome(State.DEAD, f"permanent: {error}", counts=True)
         case OutcomeUnknown() if not policy.may_resend:
-            return Outcome(State.DEAD, f"{UNKNOWN}: {error}", counts=True)
+            return Outcome(State.DEAD, f"{UNKNOWN}: {error}", counts=True, unknown=unknown)
         case _ if failures + 1 >= policy.max_attempts:
-            return Outcome(State.DEAD, f"failure {failures + 1} of {policy.max_attempts}: {_words(error)}", counts=True)
+            reason = f"failure {failures + 1} of {policy.max_attempts}: {_words(error)}"
+            return Outcome(State.DEAD, reason, counts=True, unknown=unknown)
+        case LostBeforeSending():
+            return Outcome(State.QUEUED, str(error), counts=True)
         case _:  # transient, or a bug of ours that the next release may mend
             wait = backoff(policy.base, failures + 1, random=random)
             if isinstance(error, TransientError) and error.retry_after:
                 wait = max(wait, error.retry_after)
             reason = f"failure {failures + 1} of {policy.max_attempts}: {_words(error)}"
-            return Outcome(State.RETRYING, reason, due_at=now + wait, counts=True)
+            return Outcome(State.RETRYING, reason, due_at=now + wait, counts=True, unknown=unknown)
 
 
 def _words(error: BaseException) -> str:

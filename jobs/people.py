@@ -17,7 +17,15 @@ _SEE: Final = (
     "view_pause",
     "view_failuregroup",
 )
-_ACT: Final = ("add_job", "retry_job", "cancel_job", "reschedule_job", "run_now_job", "change_failuregroup")
+_ACT: Final = (
+    "add_job",
+    "retry_job",
+    "cancel_job",
+    "discard_job",
+    "reschedule_job",
+    "run_now_job",
+    "change_failuregroup",
+)
 _GOVERN: Final = (
     "pause_jobs",
     "control_breaker",

@@ -99,6 +99,7 @@ class JobType:
         return RetryPolicy(
             max_attempts=self.max_attempts or settings.QUEUE_MAX_RETRIES,
             base=settings.QUEUE_RETRY_BACKOFF,
+            idempotent=self.idempotent,
             may_resend=self.idempotent or settings.EFFECT_UNKNOWN_OUTCOME == "retry",
         )
 

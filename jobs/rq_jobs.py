@@ -23,7 +23,7 @@ from jobs.acts import record_act
 from jobs.errors import StateConflict
 from jobs.models import Job
 from jobs.service import Report
-from jobs.states import CANCELLABLE, RETRYABLE, WAITING, Priority, State, leading_to
+from jobs.states import DISCARDABLE, RETRYABLE, WAITING, Priority, State, leading_to
 
 log = structlog.get_logger(__name__)
 STEP: Final = 500
@@ -45,10 +45,15 @@ def enqueue(queue: Queue, ids: Iterable[str], *, actor: str, reason: str) -> str
 
 
 def delete(queue: Queue, ids: Iterable[str], *, actor: str, reason: str) -> str:
-    """Cancel what has not started, dead letters too; what happened, in words. Raises redis.RedisError."""
+    """Cancel what waits and discard dead letters; what happened, in words. Raises redis.RedisError."""
     ours, strangers = _split(ids)
-    report = service.cancel(ours, actor=actor, reason=reason)
-    return _both(report, _each(queue, strangers, "deleted", _delete, actor))
+    given_up = [job for job in ours if service.may_discard(job)]
+    discarded = service.discard(given_up, actor=actor, reason=reason)
+    report = service.cancel([job for job in ours if job not in given_up], actor=actor, reason=reason)
+    text = _both(report, _each(queue, strangers, "deleted", _delete, actor))
+    if not discarded.done:
+        return text
+    return f"{discarded} {text}" if report.done or report.left or strangers else str(discarded)
 
 
 def stop(queue: Queue, ids: Iterable[str], *, actor: str, reason: str) -> str:
@@ -104,7 +109,7 @@ BUTTONS: Final[Mapping[str, Button]] = {
         permission="jobs.run_now_job", ours=WAITING, strangers=(JobStatus.SCHEDULED,), press=enqueue,
     ),
     "delete": Button(
-        permission="jobs.cancel_job", ours=CANCELLABLE,
+        permission="jobs.cancel_job", ours=DISCARDABLE,
         strangers=tuple(status for status in JobStatus if status is not JobStatus.STARTED), press=delete,
     ),
     "stop": Button(

@@ -1,12 +1,13 @@
 """What a handler is given beside its payload."""
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from jobs.main_api.client import MainApi
 from jobs.main_api.model import Campaign
+from jobs.sending import Sending
 from jobs.world.clock import Moment
 
 
@@ -82,5 +83,7 @@ class Run:
     occurrences: int
     """How many due times, `interval` apart, end at `clock_due`."""
     interval: timedelta | None
+    sending: Sending = field(default_factory=lambda: Sending(lambda: True))
+    """Of the one request that must not be sent twice, where the type is not idempotent."""
     paused_campaigns: Callable[[], Collection[str]] = frozenset
     """The ids of campaigns that somebody has paused: a job for all campaigns leaves them out."""

@@ -21,7 +21,7 @@ from jobs.ledger import Move
 from jobs.models import Job
 from jobs.registry import type_named
 from jobs.run import Followup
-from jobs.states import CANCELLABLE, RESCHEDULABLE, RETRYABLE, WAITING, Priority, State
+from jobs.states import CANCELLABLE, DISCARDABLE, RESCHEDULABLE, RETRYABLE, WAITING, Priority, State
 from jobs.storable import LONGEST_ID, is_storable
 from jobs.world.clock import Moment, clock_name
 
@@ -52,6 +52,7 @@ class Report:
     verb: str
     done: list[Job] = field(default_factory=list)
     left: Counter[str] = field(default_factory=Counter)
+    unknown: int = 0  #: of those done, whose work may have been done already
 
     @property
     def all_done(self) -> bool:
@@ -65,6 +66,8 @@ class Report:
             states = ", ".join(f"{n} {state}" for state, n in sorted(self.left.items()))
             left = self.left.total()
             text += f" {left} left as {'it was' if left == 1 else 'they were'}: {states}."
+        if self.unknown:
+            text += f" {self.unknown} may have been applied; whether they were is unknown."
         return text
 
 
@@ -129,13 +132,25 @@ def submit_followups(followups: Sequence[Followup], *, actor: str, reason: str, 
 
 
 def cancel(jobs: Iterable[Job], *, actor: str, reason: str) -> Report:
-    """Take back jobs that have not started, and discard dead letters."""
-    now = timezone.now()
-    report = _move_each(
-        "Cancelled", jobs, CANCELLABLE, lambda job: Move(job, State.CANCELLED, reason, {"finished_at": now}), actor
-    )
-    carrier.drop_after_commit(report.done)
+    """Take back jobs that wait, but none whose work may have been done already: `discard` is for those."""
+    return _withdraw("Cancelled", jobs, may_cancel, actor, reason)
+
+
+def discard(jobs: Iterable[Job], *, actor: str, reason: str) -> Report:
+    """Give up dead letters, and waiting jobs whose work may have been done; the report counts the latter."""
+    report = _withdraw("Discarded", jobs, may_discard, actor, reason)
+    report.unknown = sum(job.may_have_been_applied for job in report.done)
     return report
+
+
+def may_cancel(job: Job) -> bool:
+    """Whether the job waits, and nothing of it can have been done."""
+    return State(job.state) in CANCELLABLE and not job.may_have_been_applied
+
+
+def may_discard(job: Job) -> bool:
+    """Whether the job is a dead letter, or waits although its work may have been done."""
+    return job.state == State.DEAD or (State(job.state) in DISCARDABLE and job.may_have_been_applied)
 
 
 def reschedule(jobs: Iterable[Job], *, due_at: datetime, actor: str, reason: str) -> Report:
@@ -145,7 +160,11 @@ def reschedule(jobs: Iterable[Job], *, due_at: datetime, actor: str, reason: str
     """
     _check_due(due_at, "dueAt", timezone.now())
     report = _move_each(
-        "Rescheduled", jobs, RESCHEDULABLE, lambda job: Move(job, State.SCHEDULED, reason, {"due_at": due_at}), actor
+        "Rescheduled",
+        jobs,
+        _in(RESCHEDULABLE),
+        lambda job: Move(job, State.SCHEDULED, reason, {"due_at": due_at}),
+        actor,
     )
     carrier.drop_after_commit(report.done)
     carrier.carry_after_commit(report.done)
@@ -155,7 +174,9 @@ def reschedule(jobs: Iterable[Job], *, due_at: datetime, actor: str, reason: str
 def run_now(jobs: Iterable[Job], *, actor: str, reason: str) -> Report:
     """Let jobs that wait for a due time be due at once."""
     now = timezone.now()
-    report = _move_each("Queued", jobs, WAITING, lambda job: Move(job, State.QUEUED, reason, {"due_at": now}), actor)
+    report = _move_each(
+        "Queued", jobs, _in(WAITING), lambda job: Move(job, State.QUEUED, reason, {"due_at": now}), actor
+    )
     carrier.carry_after_commit(report.done)
     return report
 
@@ -164,7 +185,7 @@ def retry(jobs: Iterable[Job], *, actor: str, reason: str) -> Report:
     """Put dead letters and cancelled jobs back into their queue, with all their attempts."""
     now = timezone.now()
     again = {"failures": 0, "due_at": now, "finished_at": None, "error": "", "traceback": ""}
-    report = _move_each("Retried", jobs, RETRYABLE, lambda job: Move(job, State.QUEUED, reason, again), actor)
+    report = _move_each("Retried", jobs, _in(RETRYABLE), lambda job: Move(job, State.QUEUED, reason, again), actor)
     carrier.carry_after_commit(report.done)
     return report
 
@@ -179,17 +200,33 @@ def only(report: Report, job: Job) -> Job:
     return report.done[0]
 
 
+def _withdraw(verb: str, jobs: Iterable[Job], allowed: Callable[[Job], bool], actor: str, reason: str) -> Report:
+    now = timezone.now()
+
+    def withdrawn(job: Job) -> Move:
+        known = "; whether its work was done is unknown" if job.may_have_been_applied else ""
+        return Move(job, State.CANCELLED, f"{reason}{known}", {"finished_at": now})
+
+    report = _move_each(verb, jobs, allowed, withdrawn, actor)
+    carrier.drop_after_commit(report.done)
+    return report
+
+
+def _in(states: tuple[State, ...]) -> Callable[[Job], bool]:
+    return lambda job: State(job.state) in states
+
+
 def _move_each(
-    verb: str, jobs: Iterable[Job], allowed: tuple[State, ...], wanted: Callable[[Job], Move], actor: str
+    verb: str, jobs: Iterable[Job], allowed: Callable[[Job], bool], wanted: Callable[[Job], Move], actor: str
 ) -> Report:
     report = Report(verb)
     with transaction.atomic():
         moves = []
         for job in jobs:
-            if State(job.state) in allowed:
+            if allowed(job):
                 moves.append(wanted(job))
             else:
-                report.left[job.state] += 1
+                report.left[f"{job.state}{', may have been applied' if job.may_have_been_applied else ''}"] += 1
         report.done = ledger.move_many(moves, actor=actor)
         if len(report.done) < len(moves):
             report.left["changed meanwhile"] += len(moves) - len(report.done)

@@ -15,7 +15,7 @@ class State(StrEnum):
     SUCCEEDED = "SUCCEEDED"  #: done; removed after RETENTION_DAYS
     SKIPPED = "SKIPPED"  #: there was nothing left to do; removed after RETENTION_DAYS
     DEAD = "DEAD"  #: a dead letter: attempts used up or a permanent error; an operator retries or discards it
-    CANCELLED = "CANCELLED"  #: taken back by somebody before it ran, or discarded after it died
+    CANCELLED = "CANCELLED"  #: taken back by somebody before it ran, or discarded as a dead letter
 
 
 MOVES: Final[Mapping[State, frozenset[State]]] = {
@@ -36,7 +36,8 @@ def leading_to(state: State) -> tuple[State, ...]:
 
 
 # Tuples, not sets: their order goes into migrations and queries, and a set's changes from process to process.
-CANCELLABLE: Final = leading_to(State.CANCELLED)
+DISCARDABLE: Final = leading_to(State.CANCELLED)  # all but DEAD only where the work may have been done already
+CANCELLABLE: Final = tuple(s for s in DISCARDABLE if s is not State.DEAD)  # cancelling is for what has not begun
 RESCHEDULABLE: Final = leading_to(State.SCHEDULED)
 RETRYABLE: Final = (State.DEAD, State.CANCELLED)  # an end that a person may undo
 WAITING: Final = (State.SCHEDULED, State.RETRYING)  # a due time decides

@@ -24,9 +24,10 @@ from rq import Worker as RQWorker
 
 from jobs.engine import keys
 from jobs.errors import NotAuthorized
+from jobs.main_api.answers import Fault
 from jobs.main_api.client import main_api
-from jobs.main_api.errors import code_of, error_of
-from jobs.main_api.transport import Fault, PooledTransport
+from jobs.main_api.errors import error_of
+from jobs.main_api.transport import PooledTransport
 from jobs.models import OutcomeMinute
 from jobs.states import FINISHED, State
 from monitoring.metrics import queue_numbers
@@ -121,16 +122,16 @@ class Api(Check):
         patience = timedelta(seconds=CLIENT_TIMEOUT_S)
         transport = PooledTransport(settings.API_URL, settings.API_SERVICE_ACCOUNT_TOKEN, timeout=patience)
         try:
-            answer = transport.send({"query": "{__typename}"}, mutation=False, headers={})
+            answer = transport.send({"query": "{__typename}"})
         except NotAuthorized as refused:
             raise ServiceWarning(str(refused)) from refused
         except Fault as fault:
             raise ServiceUnavailable(str(fault)) from fault
         finally:
             transport.close()
-        refusals = [e for e in answer.get("errors") or [] if isinstance(error_of("__typename", e), NotAuthorized)]
+        refusals = [e for e in answer.errors if isinstance(error_of("__typename", e), NotAuthorized)]
         if refusals:
-            raise ServiceWarning(f"main API: {code_of(refusals[0])}: it refuses API_SERVICE_ACCOUNT_TOKEN")
+            raise ServiceWarning(f"main API: {refusals[0].code}: it refuses API_SERVICE_ACCOUNT_TOKEN")
         self.message = _connected(began)
 
 

@@ -24,6 +24,8 @@ class Faults:
     rateLimit: dict[str, Any] = field(default_factory=dict)  # noqa: N815
     malformed: int = 0
     loseAnswers: int = 0  # noqa: N815
+    largestRequest: int = 0  # noqa: N815 - bytes that a body may have; 0: any
+    replies: list[dict[str, Any]] = field(default_factory=list)  #: what is answered once the request is carried out
     failEventIds: list[str] = field(default_factory=list)  # noqa: N815
     operations: list[str] = field(default_factory=list)
     _chance: random.Random = field(default_factory=lambda: random.Random(1))  # noqa: S311
@@ -66,10 +68,16 @@ class Faults:
                 table[args["id"]]["version"] += 1
 
 
+def _is_reply(value: Any) -> bool:
+    """A status, and a body that may be repeated: {"status": 200, "body": "[", "times": 200000}."""
+    known = {"status": int, "body": str, "times": int}
+    return isinstance(value, dict) and all(name in known and type(v) is known[name] for name, v in value.items())
+
+
 def _fitting_within(value: Any) -> bool:
     """Whether a list holds texts alone, a map only what is known of the rate limit, in numbers."""
     if isinstance(value, list):
-        return all(isinstance(entry, str) for entry in value)
+        return all(isinstance(entry, str) or _is_reply(entry) for entry in value)
     if isinstance(value, dict):
         return value.keys() <= {"next", "retryAfterS"} and all(type(amount) is int for amount in value.values())
     return True

@@ -19,7 +19,7 @@ log = logging.getLogger("sandbox")
 PLANTED = ("events", "effects", "settlements", "structures", "campaigns", "kingdoms")
 REMEMBERED = 10_000  # answers kept by Idempotency-Key
 _REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found", 422: "Unprocessable Content",
-            429: "Too Many Requests", 500: "Internal Server Error"}  # fmt: skip
+            413: "Content Too Large", 429: "Too Many Requests", 500: "Internal Server Error"}  # fmt: skip
 _mutating = lru_cache(maxsize=2000)(is_mutation)
 
 
@@ -63,7 +63,7 @@ class Sandbox:
         if not isinstance(query, str):
             raise Answer(400, _problem("BAD_USER_INPUT", "query: expected a string"))
         if self.faults.apply_to(query):
-            self._fail()
+            self._fail(len(body))
         key = headers.get("idempotency-key", "")
         mutating = _mutating(query)
         note = {"idempotencyKey": key, "requestId": headers.get("x-request-id", ""), "query": query[:80]}
@@ -90,7 +90,9 @@ class Sandbox:
         if given != expected:
             raise Answer(401, _problem("UNAUTHENTICATED", "the credential is missing or wrong"))
 
-    def _fail(self) -> None:
+    def _fail(self, size: int) -> None:
+        if self.faults.largestRequest and size > self.faults.largestRequest:
+            raise Answer(413, {"error": "request entity too large"})
         if self.faults.rateLimit.get("next", 0) > 0:
             self.faults.rateLimit["next"] -= 1
             after = str(self.faults.rateLimit.get("retryAfterS", 1))
@@ -224,6 +226,10 @@ class Connection(asyncio.Protocol):
                 answer = Answer(404, {"error": f"no such path: {path}"})
         except Answer as other:
             answer = other
+        if faulty and sandbox.faults.replies:
+            reply = sandbox.faults.replies.pop(0)
+            body = (reply.get("body", "") * reply.get("times", 1)).encode()
+            answer = Answer(reply.get("status", 200), body)
         if faulty and sandbox.faults.loseAnswers > 0:
             sandbox.faults.loseAnswers -= 1
             self._transport.abort()
@@ -252,7 +258,7 @@ class Connection(asyncio.Protocol):
 def _encode(answer: Answer, request_id: str) -> bytes:
     extra = "".join(f"{name}: {value}\r\n" for name, value in answer.headers.items())
     head = (
-        f"HTTP/1.1 {answer.status} {_REASONS[answer.status]}\r\nContent-Type: application/json\r\n"
+        f"HTTP/1.1 {answer.status} {_REASONS.get(answer.status, 'Other')}\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(answer.body)}\r\nX-Request-Id: {request_id}\r\n{extra}\r\n"
     )
     return head.encode("latin-1") + answer.body

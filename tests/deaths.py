@@ -19,6 +19,7 @@ def die(
     actor: str = "test",
     reason: str = REASON,
     error: str = "TransientError: main API: HTTP 500",
+    unknown: bool = False,
 ) -> list[str]:
     """Let `number` jobs be submitted, claimed and die; their ids."""
     now = timezone.now()
@@ -36,6 +37,6 @@ def die(
     for start in range(0, number, 500):
         part = ids[start : start + 500]
         claimed = ledger.cycle([], part, actor="worker:w", worker="w", now=timezone.now())[1]
-        ends = [Ending(job, State.DEAD, reason, counts=True, error=error) for job in claimed]
+        ends = [Ending(job, State.DEAD, reason, counts=True, error=error, unknown=unknown) for job in claimed]
         ledger.cycle(ends, [], actor="worker:w", worker="w", now=timezone.now())
     return ids

@@ -17,7 +17,8 @@ from jobs.states import Priority
 
 CHUNK: Final = 1000  #: rows a query
 COLUMNS: Final = (
-    "id", "type", "campaign_id", "subject", "state", "priority", "attempt", "failures", "due_at", "created_at",
+    "id", "type", "campaign_id", "subject", "state", "may_have_been_applied", "priority", "attempt", "failures",
+    "due_at", "created_at",
     "started_at", "finished_at", "occurrences", "source", "request_id", "copy_of", "error", "payload", "result",
 )  # fmt: skip
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")  #: what a spreadsheet would run

@@ -97,7 +97,7 @@ class FailureGroupAdmin(FailureGroupAdminBase):
             "letters": letters,
             "whose": _whose(failure),
             "list": f"{reverse('admin:jobs_job_changelist')}?failure={group.key}",
-            "verbs": [v for v in (VERBS["retry"], VERBS["cancel"]) if failure.dead and bulk_actions.may(request, v)],
+            "verbs": [v for v in (VERBS["retry"], VERBS["discard"]) if failure.dead and bulk_actions.may(request, v)],
             "may_note": self.has_change_permission(request),
             "note": NoteForm(initial={"note": group.note}),
             "reason": ReasonForm(),

@@ -76,7 +76,7 @@ class JobAdmin(JobAdminBase):
     list_per_page = 25  # drawing a row costs more than finding it
     paginator = KeyPaginator
     change_form_template = "jobs/job.html"
-    actions = ["retry", "run_now", "reschedule", "cancel"]
+    actions = ["retry", "run_now", "reschedule", "cancel", "discard"]
     readonly_fields = tuple(f.name for f in _FIELDS if not f.auto_created and f.name != "unique_key")
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
@@ -126,7 +126,7 @@ class JobAdmin(JobAdminBase):
     @admin.display(description="state")
     def state_badge(self, job: Job) -> str:
         """Icon and word."""
-        return render_to_string("jobs/state.html", ops.state(job.state))
+        return render_to_string("jobs/state.html", ops.state(job.state, job.may_have_been_applied))
 
     @admin.display(description="due")
     def due(self, job: Job) -> str:
@@ -186,6 +186,10 @@ class JobAdmin(JobAdminBase):
         """May this person cancel?"""
         return bulk_actions.may(request, VERBS["cancel"])
 
+    def has_discard_permission(self, request: HttpRequest) -> bool:
+        """May this person discard?"""
+        return bulk_actions.may(request, VERBS["discard"])
+
     def has_run_now_permission(self, request: HttpRequest) -> bool:
         """May this person run jobs now?"""
         return bulk_actions.may(request, VERBS["run_now"])
@@ -198,6 +202,11 @@ class JobAdmin(JobAdminBase):
     def retry(self, request: HttpRequest, jobs: QuerySet[Job]) -> HttpResponse:
         """Put dead letters back."""
         return bulk_actions.act(self, request, "retry", jobs)
+
+    @admin.action(description="Discard…", permissions=["discard"])
+    def discard(self, request: HttpRequest, jobs: QuerySet[Job]) -> HttpResponse:
+        """Give up dead letters."""
+        return bulk_actions.act(self, request, "discard", jobs)
 
     @admin.action(description="Cancel…", permissions=["cancel"])
     def cancel(self, request: HttpRequest, jobs: QuerySet[Job]) -> HttpResponse:

@@ -5,7 +5,7 @@ import time
 import traceback
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import msgspec
@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from jobs import actor as actors
 from jobs import ledger, pauses, service
-from jobs.errors import JobError, Refused
+from jobs.errors import JobError, OutcomeUnknown, Refused
 from jobs.failure import failure_of
 from jobs.ledger import Ending
 from jobs.main_api.calls import Calls
@@ -26,6 +26,7 @@ from jobs.outcome import Outcome, RetryPolicy, outcome_of
 from jobs.registry import Answer, Item, JobType, type_named
 from jobs.run import Followup, Run
 from jobs.schedules import DatabaseSchedules, parse_moment
+from jobs.sending import Phase, Sending
 from jobs.statements import Claimed
 from jobs.states import State
 
@@ -81,6 +82,8 @@ def run_handler(jobs: Sequence[Claimed]) -> list[Ended]:
     """
     began = time.perf_counter()
     first = jobs[0]
+    for job in jobs:
+        watch_sending(job)
     answers: Sequence[Answer]
     with (
         Calls() as asked,
@@ -100,11 +103,41 @@ def run_handler(jobs: Sequence[Claimed]) -> list[Ended]:
         except Exception as bug:
             log.exception("job.handler_failed", jobs=len(jobs))
             answers = [bug] * len(jobs)
-    if connection.vendor != "sqlite":
-        connection.close()  # back into the pool
     duration_ms = (time.perf_counter() - began) * 1000
-    made = _as_json(asked, began) if asked.count else None
-    return [_ended(job, answer, duration_ms, made) for job, answer in zip(jobs, answers, strict=True)]
+    made = None
+    try:  # what fails here is our own affair: it changes nothing of what the handlers have done
+        if connection.vendor != "sqlite":
+            connection.close()  # back into the pool
+        made = _as_json(asked, began) if asked.count else None
+    except Exception:
+        log.exception("job.calls_not_noted", job_id=first.id)
+    return [_ended(job, _judged(job, answer), duration_ms, made) for job, answer in zip(jobs, answers, strict=True)]
+
+
+def watch_sending(job: Claimed) -> None:
+    """Give the job what keeps account of its sending, where its type has work that must not be sent twice."""
+    if job.sending is None and must_not_be_sent_twice(job.type):
+        job.sending = Sending(partial(ledger.begin_sending, job.id, job.attempt))
+
+
+def must_not_be_sent_twice(type_name: str) -> bool:
+    """Whether jobs of that type have such work, or may have: of a type that this release does not know."""
+    return not _policy_of(type_name).idempotent
+
+
+def _judged(job: Claimed, answer: Answer) -> Answer:
+    """How the attempt ended: what is known of its sending outranks how its handler did."""
+    phase = job.sending.phase if job.sending else Phase.UNSENT
+    if not isinstance(answer, BaseException) or isinstance(answer, OutcomeUnknown):
+        return answer
+    if phase is Phase.DONE:
+        log.error("job.done_all_the_same", job_id=job.id, error=repr(answer))
+        return {"note": f"The work was done; what followed failed: {answer!r}"}
+    if phase is Phase.BEGUN:
+        unknown = OutcomeUnknown(f"failed after sending began: {answer!r}", may_resend=False)
+        unknown.__cause__ = answer
+        return unknown
+    return answer
 
 
 def _as_json(asked: Calls, began: float) -> msgspec.Raw:
@@ -158,6 +191,7 @@ def ending_of(ended: Ended, now: datetime) -> Ending:
         duration_ms=ended.duration_ms,
         details=_details(ended.calls, trace) if ended.calls or trace else None,
         failure=failure_of(error, trace) if outcome.to is State.DEAD else None,
+        unknown=outcome.unknown,
     )
 
 
@@ -177,7 +211,7 @@ def _policy_of(name: str) -> RetryPolicy:
     try:
         return type_named(name).retry
     except Refused:  # a type that this release no longer has
-        return RetryPolicy(max_attempts=1, base=settings.QUEUE_RETRY_BACKOFF)
+        return RetryPolicy(max_attempts=1, base=settings.QUEUE_RETRY_BACKOFF, idempotent=False, may_resend=False)
 
 
 def _plain(text: str) -> str:
@@ -203,6 +237,7 @@ def _run_of(job: Claimed) -> Run:
         occurrences=job.occurrences,
         interval=job.interval,
         paused_campaigns=pauses.campaigns,
+        **({"sending": job.sending} if job.sending else {}),
     )
 
 

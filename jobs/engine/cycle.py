@@ -101,6 +101,7 @@ class Cycles:
                 log.warning("worker.outage", worker=self._worker, error=str(error), retry_in_s=RETRY_SECONDS)
             except Exception:  # the thread's edge: a bug in one cycle must not lose what the other threads run
                 log.exception("worker.cycle_failed", worker=self._worker, retry_in_s=RETRY_SECONDS)
+                self._set_aside_what_cannot_be_recorded()
             close_old_connections()
             time.sleep(RETRY_SECONDS)
             return 0, 0
@@ -214,6 +215,36 @@ class Cycles:
             taken = {id(e.job) for e in ended}
             board.show_as_recorded([e.job for e, _ in landed if id(e.job) not in taken], self._connection)
         return len(ended), len(ids)
+
+    def _set_aside_what_cannot_be_recorded(self) -> None:
+        """Record each end by itself; one that the database refuses is recorded without its texts and its result.
+
+        It is a job's own fault then, which costs itself: nobody else's end may wait for it.
+        """
+        now = timezone.now()
+        for landed in list(self._unrecorded):
+            ending = attempt.ending_of(landed.ended, now)
+            try:
+                try:
+                    ended = self._record([ending], now)
+                except _AWAY:
+                    return
+                except Exception:
+                    log.exception("worker.end_not_recorded", job_id=str(ending.job.id), next="without its texts")
+                    ended = self._record([ending.bare()], now)
+            except _AWAY:
+                return
+            except Exception:
+                log.exception("worker.end_lost", job_id=str(ending.job.id), next="its lease ends")
+                ended = []
+            self._unrecorded.remove(landed)
+            self.recorded += len(ended)
+            for e in ended:
+                self._board.ended(e, shown=landed.shown)
+
+    def _record(self, endings: list[Ending], now: datetime) -> list[Ending]:
+        actor = actors.worker(self._worker)
+        return ledger.cycle(endings, [], actor=actor, worker=self._worker, now=now)[0]
 
     def _begin_unanswered(self, now: datetime) -> int:
         """Begin what the last claim has claimed although its answer was lost with the connection; how many groups.

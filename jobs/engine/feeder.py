@@ -22,7 +22,7 @@ from jobs import cron, ledger, pauses
 from jobs.engine import attempt, board, carrier, keys
 from jobs.engine.attempt import Ended
 from jobs.engine.sweep import BATCH, Scan, Sweep
-from jobs.errors import OutcomeUnknown
+from jobs.errors import LostBeforeSending, OutcomeUnknown
 from jobs.histogram import COLUMNS
 from jobs.models import FailureHour, Job, OutcomeMinute
 from jobs.statements import Outcomes, statements
@@ -95,13 +95,18 @@ class Feeder:
             self._feeding = None
 
     def _free_lost(self, now: datetime) -> None:
-        """What a worker held that has let its lease run out ends as an attempt of unknown outcome."""
+        """What a worker held that has let its lease run out ends as an attempt of unknown outcome.
+
+        What must not be sent twice and had not begun to be sent goes back into its queue.
+        """
         lost = list(Job.objects.in_state(State.RUNNING).filter(lease_until__lt=now).order_by("lease_until")[:BATCH])
         if not self._leases_count(now) or not lost:
             return
         endings = []
         for job in lost:
-            error = OutcomeUnknown(f"worker {job.worker} was lost: silent for LEASE_SECONDS")
+            text = f"worker {job.worker} was lost: silent for LEASE_SECONDS"
+            unsent = attempt.must_not_be_sent_twice(job.type) and job.sending_attempt != job.attempt
+            error = LostBeforeSending(f"{text}; it had sent nothing") if unsent else OutcomeUnknown(text)
             began = job.started_at or now
             ended = Ended(job, error, None, (now - began).total_seconds() * 1000)
             endings.append(attempt.ending_of(ended, now))

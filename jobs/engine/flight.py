@@ -66,6 +66,8 @@ class Flight:
 
     def add(self, jobs: list[Claimed]) -> Group:
         """A group more."""
+        for job in jobs:
+            attempt.watch_sending(job)  # before its thread has it: whoever ends the attempt can forbid the sending
         group = Group(jobs, attempt.time_limit(jobs[0]).total_seconds())
         self._groups[id(group)] = group
         for job in jobs:

@@ -9,7 +9,7 @@ import structlog
 from jobs.engine.attempt import Ended
 from jobs.engine.commands import Command
 from jobs.engine.flight import Flight
-from jobs.errors import OutcomeUnknown, Stopped
+from jobs.errors import OutcomeUnknown, Stopped, TransientError
 from jobs.statements import Claimed
 
 log = structlog.get_logger(__name__)
@@ -38,19 +38,26 @@ class Stops:
             if group is None:
                 log.warning("stop.refused", job_id=command.job_id, by=command.who, cause="it does not run here")
                 continue
-            error = Stopped(f"stopped by {command.who}; what it had done by then is unknown")
-            land(Ended(group.jobs[command.job_id], error, None, (time.monotonic() - group.began) * 1000))
+            job = group.jobs[command.job_id]
+            sent = not (job.sending and job.sending.forbid())
+            done = "what it had done by then is unknown" if sent else "it had sent nothing"
+            error = Stopped(f"stopped by {command.who}; {done}", sent=sent)
+            land(Ended(job, error, None, (time.monotonic() - group.began) * 1000))
             if not group.jobs:
                 give_up(group.task)
 
 
 def overran(flight: Flight, land: Land, give_up: GiveUp) -> None:
-    """Land jobs whose time is over: nobody knows what they did. Their threads lose their slots."""
+    """Land jobs whose time is over: what they did is unknown, but where nothing was sent. Their threads lose their
+    slots.
+    """
     now = time.monotonic()
     for group in flight:
         if group.deadline <= now:
             give_up(group.task)
             limit = group.deadline - group.began
-            error = OutcomeUnknown(f"ran longer than its limit of {limit:g} s (JOB_TIMEOUT_SECONDS)")
+            text = f"ran longer than its limit of {limit:g} s (JOB_TIMEOUT_SECONDS)"
             for job in list(group.jobs.values()):
+                unsent = job.sending and job.sending.forbid()
+                error = TransientError(f"{text}; nothing was sent") if unsent else OutcomeUnknown(text)
                 land(Ended(job, error, None, (now - group.began) * 1000))

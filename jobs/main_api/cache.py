@@ -8,6 +8,7 @@ import structlog
 from redis import Redis, RedisError
 
 from jobs import tally
+from jobs.main_api.listing import Listing
 from jobs.main_api.model import Campaign, Effect
 
 log = structlog.get_logger(__name__)
@@ -35,13 +36,14 @@ class Cache:
             self._try(lambda: self._keep_effect(effect))
         return effect
 
-    def campaigns(self, fetch: Callable[[], list[Campaign]], *, fresh: bool = False) -> list[Campaign]:
-        """All campaigns; `fresh` asks anew and keeps the answer."""
+    def campaigns(self, fetch: Callable[[], Listing[Campaign]], *, fresh: bool = False) -> Listing[Campaign]:
+        """All campaigns; `fresh` asks anew and keeps the answer, where all of it could be read."""
         cached: list[Campaign] | None = None if fresh else self._get(CAMPAIGNS, list[Campaign])
         if cached is not None:
-            return cached
+            return Listing(cached)
         campaigns = fetch()
-        self._try(lambda: self._connection.set(CAMPAIGNS, msgspec.json.encode(campaigns), ex=KEPT_S))
+        if not campaigns.unreadable:
+            self._try(lambda: self._connection.set(CAMPAIGNS, msgspec.json.encode(list(campaigns)), ex=KEPT_S))
         return campaigns
 
     def drop_effects_of(self, entity_id: str) -> None:

@@ -1,7 +1,6 @@
 """The main API as Python: what the handlers ask of it and tell it."""
 
 import hashlib
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
@@ -9,7 +8,6 @@ from functools import cache
 from typing import Any, Final, TypeVar
 from uuid import uuid4
 
-import msgspec
 import structlog
 from django.conf import settings
 from redis import Redis
@@ -22,25 +20,29 @@ from jobs.errors import (
     NotFound,
     OutcomeUnknown,
     PermanentError,
-    TransientError,
+    TooLarge,
 )
-from jobs.main_api import operations
+from jobs.main_api import operations, wire
+from jobs.main_api.answers import Answer, Fault, Request, refusal_of
 from jobs.main_api.breaker import Breaker
 from jobs.main_api.cache import Cache
 from jobs.main_api.calls import ApiCall, note
-from jobs.main_api.errors import ERROR_OF_CODE, alias_of, code_of, error_of
+from jobs.main_api.errors import ERROR_OF_CODE, FieldError, error_of
+from jobs.main_api.listing import Listing, read_list, read_one
 from jobs.main_api.model import (
     Branch,
     Campaign,
     Effect,
     EffectExecution,
     Event,
+    Expired,
     Kingdom,
     Settlement,
     Structure,
 )
-from jobs.main_api.transport import Fault, NotSent, PooledTransport
+from jobs.main_api.transport import NotSent, PooledTransport
 from jobs.main_api.updates import Update
+from jobs.sending import Sending
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -49,6 +51,10 @@ _RESULTS: Final = frozenset({"ok", "error", "fault", "refused", "INTERNAL_SERVER
 READ_BATCH: Final = 50  # aliased queries a request
 EXPIRE_BATCH: Final = 10  # aliased expireEvent mutations a request
 WRITE_BATCH: Final = 50  # aliased updates a request
+LARGEST_REQUEST: Final = 90_000  # bytes of updates in one request: servers take 100 KB of JSON as they come
+LONGEST_REASON: Final = 1000
+_EXECUTE: Final = "executeEffect"
+_ALIAS_BYTES: Final = 200  # that one more alias adds to a document
 
 
 class MainApi:
@@ -60,12 +66,13 @@ class MainApi:
         self.cache = cache
         self.observers: list[Callable[[ApiCall], None]] = []
         self._main_branches: dict[str, Branch] = {}
+        self._largest_request = LARGEST_REQUEST
 
     # -- reading
 
-    def campaigns(self, *, fresh: bool = False) -> list[Campaign]:
+    def campaigns(self, *, fresh: bool = False) -> Listing[Campaign]:
         """All campaigns that the service account may see, at most five minutes old unless `fresh`."""
-        return self.cache.campaigns(lambda: self._read("campaigns", {}, list[Campaign]), fresh=fresh)
+        return self.cache.campaigns(lambda: self._list("campaigns", {}, Campaign), fresh=fresh)
 
     def campaign(self, campaign_id: str) -> Campaign | None:
         """One campaign as it is now."""
@@ -75,9 +82,10 @@ class MainApi:
         """The branch without a parent, to which updates go. Raises PermanentError when the campaign has none."""
         known = self._main_branches.get(campaign_id)
         if known is None:
-            branches = self._read("branches", {"campaignId": campaign_id}, list[Branch])
+            branches = self._list("branches", {"campaignId": campaign_id}, Branch)
             known = next((branch for branch in branches if branch.parent_id is None), None)
             if known is None:
+                branches.whole()  # it may be one that could not be read
                 raise PermanentError(f"branches: campaign {campaign_id} has no main branch")
             self._main_branches[campaign_id] = known
         return known
@@ -94,25 +102,41 @@ class MainApi:
         """Structures as they are now, READ_BATCH a request; for each None when it is gone, or its own error."""
         return self._find_each("structure", list(ids), Structure)
 
-    def structures_by_settlement(self, settlement_ids: Sequence[str]) -> dict[str, list[Structure] | JobError]:
+    def structures_by_settlement(self, settlement_ids: Sequence[str]) -> dict[str, Listing[Structure] | JobError]:
         """The structures of each settlement, or what went wrong with that one alone."""
-        return self._read_each("structuresBySettlement", "settlementId", list(settlement_ids), list[Structure])
+        return self._list_each("structuresBySettlement", "settlementId", list(settlement_ids), Structure)
 
-    def settlements_of(self, campaign_id: str) -> list[tuple[Settlement, Kingdom]]:
-        """All settlements of a campaign, each with its kingdom."""
-        kingdoms = {k.id: k for k in self._read("kingdomsByCampaign", {"campaignId": campaign_id}, list[Kingdom])}
-        found = self._read_each("settlementsByKingdom", "kingdomId", list(kingdoms), list[Settlement])
-        return [(settlement, kingdoms[k]) for k, group in _whole(found).items() for settlement in group]
+    def kingdoms(self, campaign_id: str) -> Listing[Kingdom]:
+        """The kingdoms of a campaign."""
+        return self._list("kingdomsByCampaign", {"campaignId": campaign_id}, Kingdom)
 
-    def structures_of(self, campaign_id: str) -> list[tuple[Structure, Settlement]]:
-        """All structures of a campaign, each with its settlement."""
-        settlements = {settlement.id: settlement for settlement, _ in self.settlements_of(campaign_id)}
-        found = _whole(self.structures_by_settlement(list(settlements)))
-        return [(structure, settlements[s]) for s, group in found.items() for structure in group]
+    def settlements_by_kingdom(self, kingdom_ids: Sequence[str]) -> dict[str, Listing[Settlement] | JobError]:
+        """The settlements of each kingdom, or what went wrong with that one alone."""
+        return self._list_each("settlementsByKingdom", "kingdomId", list(kingdom_ids), Settlement)
 
-    def overdue_events(self, campaign_ids: Sequence[str]) -> dict[str, list[Event] | JobError]:
+    def settlements_of(self, campaign_id: str) -> Listing[tuple[Settlement, Kingdom]]:
+        """All settlements of a campaign, each with its kingdom. Raises the error of a list that could not be read."""
+        kingdoms = self.kingdoms(campaign_id)
+        by_id = {kingdom.id: kingdom for kingdom in kingdoms}
+        found = Listing[tuple[Settlement, Kingdom]](unreadable=kingdoms.unreadable)
+        for kingdom_id, group in _whole(self.settlements_by_kingdom(list(by_id))).items():
+            found += [(settlement, by_id[kingdom_id]) for settlement in group]
+            found.unreadable += group.unreadable
+        return found
+
+    def structures_of(self, campaign_id: str) -> Listing[tuple[Structure, Settlement]]:
+        """All structures of a campaign, each with its settlement. Raises as `settlements_of` does."""
+        settlements = self.settlements_of(campaign_id)
+        by_id = {settlement.id: settlement for settlement, _ in settlements}
+        found = Listing[tuple[Structure, Settlement]](unreadable=settlements.unreadable)
+        for settlement_id, group in _whole(self.structures_by_settlement(list(by_id))).items():
+            found += [(structure, by_id[settlement_id]) for structure in group]
+            found.unreadable += group.unreadable
+        return found
+
+    def overdue_events(self, campaign_ids: Sequence[str]) -> dict[str, Listing[Event] | JobError]:
         """The overdue events of each campaign, or what went wrong with that campaign alone."""
-        return self._read_each("getOverdueEvents", "campaignId", list(campaign_ids), list[Event])
+        return self._list_each("getOverdueEvents", "campaignId", list(campaign_ids), Event)
 
     # -- writing
 
@@ -141,20 +165,23 @@ class MainApi:
             left = left[done:]
         return answers
 
-    def execute_effect(self, effect_id: str, context: Mapping[str, Any], *, key: str) -> EffectExecution:
-        """Execute an effect; not idempotent.
+    def execute_effect(self, effect_id: str, *, key: str, sending: Sending) -> EffectExecution:
+        """Execute an effect; not idempotent. `sending` is told when that begins, and what came of it.
 
-        Raises OutcomeUnknown(may_resend=False) when nobody knows whether it was, PermanentError when the main API says
-        that it failed.
+        Raises OutcomeUnknown(may_resend=False) when nobody knows whether it was, and other errors where it clearly was
+        not (see answers.py): PermanentError when the main API says that it failed.
         """
-        variables = {"input": {"effectId": effect_id, "context": context}}
         try:
-            answer = self.ask("executeEffect", operations.text("executeEffect"), variables, key=key, once=True)
-            done: EffectExecution = self._field("executeEffect", answer, EffectExecution)
-        except OutcomeUnknown as unknown:
-            raise OutcomeUnknown(str(unknown), may_resend=False, retry_after=unknown.retry_after) from unknown
-        if not done.success:
-            raise PermanentError(f"executeEffect: {done.error or 'failed without a reason'}")
+            answer = self.ask(
+                _EXECUTE, operations.text(_EXECUTE), {"input": {"effectId": effect_id}}, key=key, once=sending
+            )
+            done = _executed(answer)
+        except OutcomeUnknown:
+            raise
+        except JobError:
+            sending.refused()
+            raise
+        sending.done()
         return done
 
     def update_settlements(
@@ -175,15 +202,16 @@ class MainApi:
     # -- requests
 
     def ask(
-        self, name: str, document: str, variables: Mapping[str, Any], *, key: str = "", once: bool = False
-    ) -> dict[str, Any]:
+        self, name: str, document: str, variables: Mapping[str, Any], *, key: str = "", once: Sending | None = None
+    ) -> Answer:
         """Send one request through the breaker; the whole answer, GraphQL errors included.
 
         `key` makes it a mutation, and is its Idempotency-Key: the same for the same request only, whoever sends it
         again; `once` makes it one that must never be sent twice.
 
-        Raises CircuitOpen without sending, and what the transport raises.
+        Raises CircuitOpen without sending, what `once` raises, and what the transport raises.
         """
+        request = Request.ONCE if once else Request.UPDATE if key else Request.QUERY
         probe = self.breaker.before_call()
         request_id = str(structlog.contextvars.get_contextvars().get("request_id") or uuid4().hex)
         headers = {"X-Request-Id": request_id} | ({"Idempotency-Key": key} if key else {})
@@ -191,9 +219,11 @@ class MainApi:
         began = time.perf_counter()
         result = "error"
         try:
-            answer = self.transport.send(payload, mutation=bool(key), headers=headers, once=once)
+            if once:
+                once.begin()
+            answer = self.transport.send(payload, request=request, headers=headers)
             self.breaker.succeeded(probe=probe)
-            result = "ok" if not answer.get("errors") else code_of(answer["errors"][0]) or "error"
+            result = (answer.errors[0].code or "error") if answer.errors else "ok"
         except Fault as fault:
             result = "fault"
             self.breaker.failed(fault.error, probe=probe)
@@ -205,74 +235,89 @@ class MainApi:
             result = "refused" if isinstance(error, NotAuthorized) else "error"
             self.breaker.succeeded(probe=probe)
             raise
+        except BaseException:  # a fault of our own says nothing about the main API
+            self.breaker.abandoned(probe=probe)
+            raise
         finally:
-            call = ApiCall(name, began, time.perf_counter() - began, result, request_id)
-            note(call)
-            log.debug("api.called", operation=name, duration_ms=round(call.seconds * 1000, 1), result=result)
-            for observer in self.observers:
-                observer(call)
+            self._note(ApiCall(name, began, time.perf_counter() - began, result, request_id))
         return answer
 
-    def _read(self, name: str, variables: Mapping[str, Any], kind: Any) -> Any:
-        return self._field(name, self.ask(name, operations.text(name), variables), kind)
+    def _note(self, call: ApiCall) -> None:
+        """Tell whoever observes; none of them may hide how the call ended."""
+        note(call)
+        log.debug("api.called", operation=call.operation, duration_ms=round(call.seconds * 1000, 1), result=call.result)
+        for observer in self.observers:
+            try:
+                observer(call)
+            except Exception:
+                log.exception("api.observer_failed", operation=call.operation)
 
-    def _find(self, name: str, variables: Mapping[str, Any], kind: type[T]) -> T | None:
-        answer = self.ask(name, operations.text(name), variables)
-        if any(code_of(error) == "NOT_FOUND" for error in answer.get("errors") or []):
-            return None
-        if not answer.get("errors") and (answer.get("data") or {}).get(name) is None:
-            return None
-        found: T = self._field(name, answer, kind)
+    def _list(self, name: str, variables: Mapping[str, Any], kind: type[T]) -> Listing[T]:
+        found = read_list(name, name, self.ask(name, operations.text(name), variables), kind)
+        if isinstance(found, JobError):
+            raise found
         return found
 
-    def _field(self, name: str, answer: Mapping[str, Any], kind: Any) -> Any:
-        errors = answer.get("errors")
-        if errors:
-            raise error_of(name, errors[0])
-        return _typed(name, (answer.get("data") or {}).get(name), kind)
+    def _find(self, name: str, variables: Mapping[str, Any], kind: type[T]) -> T | None:
+        found = read_one(name, name, self.ask(name, operations.text(name), variables), kind)
+        if isinstance(found, NotFound):
+            return None
+        if isinstance(found, JobError):
+            raise found
+        return found
 
-    def _read_each(self, name: str, variable: str, ids: list[str], kind: Any) -> dict[str, Any]:
-        """One aliased query for many ids; what fails alone is left out of the next try, the rest is asked again."""
+    def _list_each(self, name: str, variable: str, ids: list[str], kind: type[T]) -> dict[str, Listing[T] | JobError]:
+        return self._read_each(name, variable, ids, lambda alias, answer: read_list(name, alias, answer, kind))
+
+    def _find_each(self, name: str, ids: list[str], kind: type[T]) -> dict[str, T | JobError | None]:
+        """NOT_FOUND, and null without an error, both mean that there is none."""
+        found: dict[str, T | JobError | None] = self._read_each(
+            name, "id", ids, lambda alias, answer: read_one(name, alias, answer, kind)
+        )
+        return {i: None if isinstance(one, NotFound) else one for i, one in found.items()}
+
+    def _read_each(
+        self, name: str, variable: str, ids: list[str], read: Callable[[str, Answer], Any]
+    ) -> dict[str, Any]:
+        """One aliased query for many ids. Where the error of one took the data of all, the others are asked again."""
         answers: dict[str, Any] = {}
-        left = list(ids)
+        left, size = list(dict.fromkeys(ids)), READ_BATCH
         while left:
-            batch = left[:READ_BATCH]
+            batch = left[:size]
             try:
-                data, errors = self._batch(name, [{variable: i} for i in batch])
+                answer = self._batch(name, [{variable: i} for i in batch])
+            except TooLarge as error:
+                if len(batch) == 1:
+                    answers[batch[0]], left = error, left[1:]
+                size = max(1, len(batch) // 2)
+                continue
             except JobError as error:
                 answers |= dict.fromkeys(batch, error)
                 left = left[len(batch) :]
                 continue
-            failed = _failed(name, batch, errors)
-            if errors and not failed:
-                answers |= dict.fromkeys(batch, error_of(name, errors[0]))
-                left = left[len(batch) :]
-            elif failed:
-                answers |= failed
-                left = [i for i in left if i not in failed]
-            else:
-                for position, one in enumerate(batch):
-                    try:
-                        answers[one] = _typed(name, data.get(_alias(position, len(batch), name)), kind)
-                    except TransientError as unfit:
-                        answers[one] = unfit
-                left = left[len(batch) :]
+            if len(batch) > 1 and _whole_request_refused(answer):
+                size = max(1, len(batch) // 2)
+                continue
+            aliases = {one: _alias(position, len(batch), name) for position, one in enumerate(batch)}
+            named = {error.alias for error in answer.errors}
+            failed = [one for one in batch if aliases[one] in named]
+            answers |= {one: read(aliases[one], answer) for one in (failed if failed and not answer.data else batch)}
+            left = [one for one in left if one not in answers]
         return {one: answers[one] for one in ids}
-
-    def _find_each(self, name: str, ids: list[str], kind: type[T]) -> dict[str, T | JobError | None]:
-        """As `_read_each`; NOT_FOUND and null both mean that there is none."""
-        found = self._read_each(name, "id", ids, kind | None)
-        return {i: None if isinstance(one, NotFound) else one for i, one in found.items()}
 
     def _mutate_each(self, name: str, variable: str, ids: list[str], *, key: str) -> tuple[int, JobError | None]:
         """One aliased mutation for many ids: how many have run, and the error of the one after them."""
-        _data, errors = self._batch(name, [{variable: i} for i in ids], key=key)
-        if not errors:
-            return len(ids), None
-        position = _failed_position(name, len(ids), errors[0])
-        if code_of(errors[0]) == "BAD_REQUEST":  # by contract: it is completed already
-            return position + 1, None
-        return position, error_of(name, errors[0])
+        answer = self._batch(name, [{variable: i} for i in ids], key=key)
+        if answer.errors:
+            position = _failed_position(name, len(ids), answer.errors[0])
+            if answer.errors[0].code == "BAD_REQUEST":  # by contract: it is completed already
+                return position + 1, None
+            return position, error_of(name, answer.errors[0])
+        for position, one in enumerate(ids):
+            ran = read_one(name, _alias(position, len(ids), name), answer, Expired)
+            if not isinstance(ran, Expired):
+                return position, ran or _no_answer(name, one)
+        return len(ids), None
 
     def _update_each(
         self, name: str, updates: Sequence[Update[E]], kind: type[E], branch_id: str
@@ -283,76 +328,111 @@ class MainApi:
         that succeeds adds one to the version that it named.
         """
         answers: dict[str, E | JobError] = {}
-        left = list(updates)
+        left, size = list(updates), WRITE_BATCH
         while left:
-            batch = left[:WRITE_BATCH]
+            each = self._fitting([u.variables_for(branch_id) for u in left[:size]])
+            batch = left[: len(each)]
             try:
-                data, errors = self._batch(name, [u.variables_for(branch_id) for u in batch], key=batch[0].key)
-                done = _failed_position(name, len(batch), errors[0]) if errors else len(batch)
+                answer = self._batch(name, each, key=batch[0].key)
+                if len(batch) > 1 and _whole_request_refused(answer):  # what had run all the same is a conflict then
+                    size = len(batch) // 2
+                    continue
+                done = _failed_position(name, len(batch), answer.errors[0]) if answer.errors else len(batch)
+            except TooLarge as failed:
+                if len(batch) == 1:
+                    answers[batch[0].entity.id], left = failed, left[1:]
+                else:
+                    self._largest_request = sum(map(_size, each)) // 2
+                continue
             except JobError as failed:
                 rest = left if isinstance(failed, CircuitOpen | NotAuthorized) else batch
                 answers |= {u.entity.id: failed for u in rest}
                 left = left[len(rest) :]
                 continue
             for position, update in enumerate(batch[:done]):
-                answers[update.entity.id] = (
-                    update.written() if errors else _typed(name, data.get(_alias(position, len(batch), name)), kind)
-                )
-            if errors:
-                answers[batch[done].entity.id] = error_of(name, errors[0])
+                alias = _alias(position, len(batch), name)
+                written = update.written() if answer.errors else read_one(name, alias, answer, kind)
+                answers[update.entity.id] = written or _no_answer(name, update.entity.id)
+            if answer.errors:
+                answers[batch[done].entity.id] = error_of(name, answer.errors[0])
                 done += 1
             left = left[done:]
         return answers
 
-    def _batch(
-        self, name: str, each: Sequence[Mapping[str, Any]], *, key: str = ""
-    ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    def _fitting(self, each: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+        """As many of the first as one request may hold by its bytes, and one at least."""
+        size = 0
+        for count, one in enumerate(each):
+            size += _size(one)
+            if count and size > self._largest_request:
+                return each[:count]
+        return each
+
+    def _batch(self, name: str, each: Sequence[Mapping[str, Any]], *, key: str = "") -> Answer:
         """One request with an alias for each set of variables; `key`, a job's id, is made the request's own."""
         if len(each) == 1:
             variables = dict(each[0])
         else:
             variables = {f"{name}{i}": value for i, one in enumerate(each) for name, value in one.items()}
         key = f"{key}:{_digest(variables)}" if key else ""
-        answer = self.ask(name, operations.text(name, len(each)), variables, key=key)
-        return answer.get("data") or {}, answer.get("errors") or []
+        return self.ask(name, operations.text(name, len(each)), variables, key=key)
+
+
+def _executed(answer: Answer) -> EffectExecution:
+    """What came of executeEffect, by the table of answers.py."""
+    done = answer.data.get(_EXECUTE)
+    told = done if isinstance(done, Mapping) else {}
+    if told.get("success") is True:
+        return EffectExecution.of(told)
+    if told.get("success") is False:
+        raise PermanentError(f"{_EXECUTE}: {told.get('error') or 'failed without a reason'}"[:LONGEST_REASON])
+    if refusal := refusal_of(answer, _EXECUTE):
+        raise error_of(_EXECUTE, refusal)
+    reason = str(error_of(_EXECUTE, answer.errors[0])) if answer.errors else f"{_EXECUTE}: the answer is {done!r}"
+    raise Request.ONCE.unclear(reason[:LONGEST_REASON])
+
+
+def _whole_request_refused(answer: Answer) -> bool:
+    """Whether the answer to a batch refuses one of its items without saying which: smaller batches find it."""
+    if answer.data or any(error.path for error in answer.errors):
+        return False
+    kind = ERROR_OF_CODE.get(answer.errors[0].code) if answer.errors else None
+    return kind is not None and kind is not NotAuthorized
+
+
+def _size(variables: Mapping[str, Any]) -> int:
+    return len(wire.encode(variables)) + _ALIAS_BYTES
 
 
 def _digest(variables: Mapping[str, Any]) -> str:
     """What one request of a job is told from another by: batches, and tries under another version, are not the same."""
-    return hashlib.sha256(json.dumps(variables, sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(wire.encode(variables, sort_keys=True)).hexdigest()[:16]
 
 
-def _failed_position(name: str, size: int, error: Mapping[str, Any]) -> int:
+def _no_answer(name: str, entity_id: str) -> JobError:
+    return Request.UPDATE.unclear(f"{name}: the answer says nothing about {entity_id}")
+
+
+def _failed_position(name: str, size: int, error: FieldError) -> int:
     """Which alias failed. Raises the error itself when it names none, and so the whole request failed."""
     aliases = [_alias(position, size, name) for position in range(size)]
-    failed = alias_of(error)
-    if failed not in aliases:
+    if error.alias not in aliases:
         raise error_of(name, error)
-    return aliases.index(failed)
+    return aliases.index(error.alias)
 
 
 def _alias(position: int, size: int, name: str) -> str:
     return f"a{position}" if size > 1 else name
 
 
-def _failed(name: str, batch: Sequence[str], errors: Sequence[Mapping[str, Any]]) -> dict[str, JobError]:
-    positions = {_alias(position, len(batch), name): one for position, one in enumerate(batch)}
-    return {positions[alias_of(e)]: error_of(name, e) for e in errors if alias_of(e) in positions}
-
-
-def _whole(found: Mapping[str, Any]) -> Mapping[str, list[Any]]:
-    """All answers of a batch. Raises the first error, for half a campaign must not look like a whole one."""
-    for answer in found.values():
+def _whole(found: Mapping[str, Listing[T] | JobError]) -> Mapping[str, Listing[T]]:
+    """All lists of a batch. Raises the first error, for half a campaign must not look like a whole one."""
+    lists: dict[str, Listing[T]] = {}
+    for one, answer in found.items():
         if isinstance(answer, JobError):
             raise answer
-    return found
-
-
-def _typed(name: str, value: object, kind: Any) -> Any:
-    try:
-        return msgspec.convert(value, kind)
-    except msgspec.ValidationError as error:
-        raise TransientError(f"{name}: the answer does not fit the contract: {error}") from None
+        lists[one] = answer
+    return lists
 
 
 def connect(

@@ -1,9 +1,13 @@
 """The contract's error codes, and the class of ours for each."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from jobs.errors import JobError, NotAuthorized, NotFound, PermanentError, TransientError, VersionConflict
+from jobs.main_api.wire import cleaned
+
+LONGEST_MESSAGE: Final = 2000  #: characters of an error's message that are kept
+LONGEST_CODE: Final = 64
 
 ERROR_OF_CODE: Final[Mapping[str, type[JobError]]] = {
     "NOT_FOUND": NotFound,
@@ -16,20 +20,42 @@ ERROR_OF_CODE: Final[Mapping[str, type[JobError]]] = {
 }  # anything else, or none: TransientError
 
 
-def code_of(error: Mapping[str, Any]) -> str:
-    """The code of one entry of a GraphQL answer's errors[]; empty when it has none."""
-    extensions = error.get("extensions")
-    return str(extensions.get("code") or "") if isinstance(extensions, Mapping) else ""
+class FieldError(NamedTuple):
+    """One entry of a GraphQL answer's errors[]."""
+
+    message: str
+    code: str  #: empty: it has none
+    path: tuple[str | int, ...]  #: empty: it names none
+
+    @property
+    def alias(self) -> str:
+        """The alias that failed: path[0]; empty when none is named."""
+        return str(self.path[0]) if self.path else ""
+
+    def refuses(self, alias: str) -> bool:
+        """Whether it is the contract's refusal of the whole field `alias`, which then has not run.
+
+        An error below the field, as of one of its own fields, says nothing of the kind: the field has run.
+        """
+        return self.code in ERROR_OF_CODE and self.path in ((), (alias,))
 
 
-def error_of(operation: str, error: Mapping[str, Any]) -> JobError:
+def read_error(raw: object) -> FieldError:
+    """An entry of errors[], whatever it looks like."""
+    if not isinstance(raw, Mapping):
+        return FieldError(_text(raw, LONGEST_MESSAGE), "", ())
+    extensions, path = raw.get("extensions"), raw.get("path")
+    code = extensions.get("code") if isinstance(extensions, Mapping) else None
+    steps = path if isinstance(path, list) and all(isinstance(step, str | int) for step in path) else []
+    return FieldError(_text(raw.get("message", ""), LONGEST_MESSAGE), _text(code or "", LONGEST_CODE), tuple(steps))
+
+
+def error_of(operation: str, error: FieldError) -> JobError:
     """The error of ours for one entry of errors[]; its message names the operation and the code."""
-    code = code_of(error)
-    kind = ERROR_OF_CODE.get(code, TransientError)
-    return kind(f"{operation}: {code or 'no code'}: {error.get('message', '')}")
+    kind = ERROR_OF_CODE.get(error.code, TransientError)
+    return kind(f"{operation}: {error.code or 'no code'}: {error.message}")
 
 
-def alias_of(error: Mapping[str, Any]) -> str:
-    """The alias that failed: path[0]; empty when the whole request did."""
-    path = error.get("path")
-    return str(path[0]) if isinstance(path, list) and path else ""
+def _text(value: Any, longest: int) -> str:
+    text = value if isinstance(value, str) else repr(value)[: longest + 1]
+    return cleaned(text if len(text) <= longest else f"{text[:longest]}…")

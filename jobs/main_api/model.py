@@ -1,6 +1,7 @@
 """What the main API answers, as types; fields we do not ask for are ignored."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -86,10 +87,22 @@ class Event(_Answer, frozen=True, kw_only=True):
     occurred_at: str | None = None
 
 
-class EffectExecution(_Answer, frozen=True, kw_only=True):
-    """What came of executing an effect."""
+class Expired(_Answer, frozen=True, kw_only=True):
+    """An event that is completed by now."""
 
-    success: bool
-    error: str | None = None
+    id: str
+    is_completed: Literal[True]
+
+
+class EffectExecution(NamedTuple):
+    """An effect that was executed."""
+
     execution_id: str | None = None
     affected_fields: list[str] | None = None
+
+    @classmethod
+    def of(cls, answer: Mapping[str, Any]) -> "EffectExecution":
+        """What the answer says of it; it was executed, however that is told."""
+        execution_id, fields = answer.get("executionId"), answer.get("affectedFields")
+        named = [field for field in fields if isinstance(field, str)] if isinstance(fields, list) else None
+        return cls(execution_id if isinstance(execution_id, str) else None, named)

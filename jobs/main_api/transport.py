@@ -1,36 +1,25 @@
-"""HTTP to the main API: a gql transport on one pool of kept-alive connections, without retries of its own.
+"""HTTP to the main API over one pool of kept-alive connections, without retries of its own.
 
 On libcurl, which needs a third of the CPU time that urllib3 does and holds the whole exchange to one time limit.
 """
 
-import json
 import threading
 from collections import deque
 from collections.abc import Mapping
 from datetime import timedelta
-from io import BytesIO
 from typing import Any, Final
 
 import certifi
 import pycurl
-from gql import GraphQLRequest
-from gql.transport import Transport
-from graphql import ExecutionResult
 
-from jobs.errors import JobError, NotAuthorized, OutcomeUnknown, TransientError
+from jobs.errors import JobError, TooLarge, TransientError
+from jobs.main_api import wire
+from jobs.main_api.answers import Answer, Fault, Reply, Request, read_reply
 
 CONNECTIONS: Final = 10  # open at the same time
 IDLE_CONNECTIONS: Final = 5  # kept for the next request
-LARGEST_ANSWER: Final = 64 * 1024 * 1024  # bytes
+LARGEST_ANSWER: Final = 8 * 1024 * 1024  # bytes, decoded
 LONGEST_RETRY_AFTER: Final = 3600  # seconds
-
-
-class Fault(Exception):
-    """A transport fault or 5xx: what the circuit breaker counts. `error` is what the caller sees."""
-
-    def __init__(self, error: JobError) -> None:
-        super().__init__(str(error))
-        self.error = error
 
 
 class NotSent(TransientError):
@@ -44,7 +33,7 @@ def authentication(token: str) -> dict[str, str]:
     return {"x-api-key": token} if token.startswith("camp_sk_") else {"Authorization": f"Bearer {token}"}
 
 
-class PooledTransport(Transport):
+class PooledTransport:
     """Sends one request at a time per thread over at most CONNECTIONS connections."""
 
     def __init__(self, url: str, token: str, *, timeout: timedelta) -> None:
@@ -52,62 +41,59 @@ class PooledTransport(Transport):
         self._timeout = timeout
         headers = {"Content-Type": "application/json", "Accept": "application/json", **authentication(token)}
         # "Expect:" empty, for libcurl would wait for the server's leave before a large body.
-        self._headers = ["Expect:", *(f"{name}: {value}" for name, value in headers.items())]
+        self._headers = ["Expect:", "Accept-Encoding:", *(f"{name}: {value}" for name, value in headers.items())]
         self._idle: deque[pycurl.Curl] = deque()
         self._open = threading.BoundedSemaphore(CONNECTIONS)
 
-    def execute(self, request: GraphQLRequest, **kwargs: Any) -> ExecutionResult:
-        """Send a gql request; for gql's own Client. Raises as `send` does."""
-        answer = self.send(request.payload, mutation=False, headers=kwargs.get("headers", {}))
-        return ExecutionResult(data=answer.get("data"), errors=answer.get("errors"), extensions=None)
-
     def send(
-        self, payload: Mapping[str, Any], *, mutation: bool, headers: Mapping[str, str], once: bool = False
-    ) -> dict[str, Any]:
-        """POST a GraphQL payload; the answer as JSON.
+        self, payload: Mapping[str, Any], *, request: Request = Request.QUERY, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """POST a GraphQL payload; the answer.
 
-        `once` is for what must never be sent twice: it goes over a new connection, for libcurl sends a request again
-        by itself when a kept-alive connection turns out to be closed. Raises Fault (around TransientError or, for a
-        mutation that was sent, OutcomeUnknown) for transport faults and 5xx, TransientError for 429, NotAuthorized
-        for 401 and 403.
+        What must not be sent twice goes over a new connection, for libcurl sends a request again by itself when a
+        kept-alive connection turns out to be closed. Raises NotSent, Fault for transport faults, and what
+        `answers.read_reply` does.
         """
+        body = wire.encode(payload)
         if not self._open.acquire(timeout=self._timeout.total_seconds()):
             waited = self._timeout.total_seconds()
             raise NotSent(f"main API: all {CONNECTIONS} connections are busy for {waited:g} s")
         try:
-            return self._send(payload, OutcomeUnknown if mutation else TransientError, headers, once=once)
+            reply = self._post(body, request, headers or {})
         finally:
             self._open.release()
+        return read_reply(reply, request)
 
     def close(self) -> None:
         """Close the idle connections."""
         while self._idle:
             self._idle.pop().close()
 
-    def _send(
-        self, payload: Mapping[str, Any], unknown: type[TransientError], headers: Mapping[str, str], *, once: bool
-    ) -> dict[str, Any]:
+    def _post(self, sent: bytes, request: Request, headers: Mapping[str, str]) -> Reply:
         curl = self._idle.pop() if self._idle else self._connection()
-        body = BytesIO()
+        body = _Body()
+        given = [f"{name}: {value.encode('ascii', 'replace').decode()}" for name, value in headers.items()]
         curl.setopt(pycurl.WRITEDATA, body)
-        curl.setopt(pycurl.POSTFIELDS, json.dumps(payload, separators=(",", ":")).encode())
-        curl.setopt(pycurl.HTTPHEADER, [*self._headers, *(f"{name}: {value}" for name, value in headers.items())])
-        curl.setopt(pycurl.FRESH_CONNECT, int(once))
+        curl.setopt(pycurl.POSTFIELDS, sent)
+        curl.setopt(pycurl.HTTPHEADER, [*self._headers, *given])
+        curl.setopt(pycurl.FRESH_CONNECT, int(request is Request.ONCE))
         try:
             curl.perform()
         except pycurl.error as error:
             code, message = (*error.args, "")[:2]
-            sent = curl.getinfo(pycurl.REQUEST_SIZE) > 0
+            has_left = curl.getinfo(pycurl.REQUEST_SIZE) > 0
             curl.close()
-            kind = unknown if sent else TransientError
-            raise Fault(kind(f"main API: {message or 'transport fault'} (curl {code})")) from error
+            if body.is_too_large or code == pycurl.E_FILESIZE_EXCEEDED:
+                raise _too_large(request) from error
+            text = f"main API: {message or 'transport fault'} (curl {code})"
+            raise Fault(request.unclear(text) if has_left else TransientError(text)) from error
         status, retry_after = curl.getinfo(pycurl.RESPONSE_CODE), curl.getinfo(pycurl.RETRY_AFTER)
         if len(self._idle) < IDLE_CONNECTIONS:
             self._idle.append(curl)
         else:
             curl.close()
         wait = timedelta(seconds=min(retry_after, LONGEST_RETRY_AFTER)) if retry_after else None
-        return _answer(status, body.getvalue(), wait, unknown)
+        return Reply(status, b"".join(body.parts), wait)
 
     def _connection(self) -> pycurl.Curl:
         curl = pycurl.Curl()
@@ -119,6 +105,7 @@ class PooledTransport(Transport):
             (pycurl.TIMEOUT_MS, milliseconds),  # of all of it: an answer that trickles is no answer
             (pycurl.CONNECTTIMEOUT_MS, milliseconds),
             (pycurl.MAXFILESIZE_LARGE, LARGEST_ANSWER),
+            (pycurl.ACCEPT_ENCODING, ""),  # whatever encoding comes is decoded; `_headers` asks for none
             (pycurl.FOLLOWLOCATION, 0),
             (pycurl.PROXY, ""),  # whatever the environment's proxy variables say
             (pycurl.CAINFO, certifi.where()),
@@ -128,19 +115,26 @@ class PooledTransport(Transport):
         return curl
 
 
-def _answer(status: int, body: bytes, retry_after: timedelta | None, unknown: type[TransientError]) -> dict[str, Any]:
-    if status in (401, 403):
-        raise NotAuthorized(f"main API: HTTP {status}: it refuses API_SERVICE_ACCOUNT_TOKEN")
-    if status == 429:
-        raise TransientError("main API: HTTP 429: too many requests", retry_after=retry_after)
-    if status == 503:
-        raise Fault(TransientError(f"main API: HTTP {status}", retry_after=retry_after))
-    if status >= 500:
-        raise Fault(unknown(f"main API: HTTP {status}", retry_after=retry_after))
-    try:
-        answer = json.loads(body)
-    except ValueError:
-        answer = None
-    if not isinstance(answer, dict) or not ("data" in answer or "errors" in answer):
-        raise Fault(unknown(f"main API: HTTP {status} with a body that is no GraphQL answer: {body[:80]!r}"))
-    return answer
+class _Body:
+    """What comes back, as far as it is not too large: libcurl ends the exchange when less is taken than it gave."""
+
+    __slots__ = ("is_too_large", "parts", "size")
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+        self.size = 0
+        self.is_too_large = False
+
+    def write(self, part: bytes) -> int:
+        self.size += len(part)
+        self.is_too_large = self.size > LARGEST_ANSWER
+        if self.is_too_large:
+            return 0
+        self.parts.append(part)
+        return len(part)
+
+
+def _too_large(request: Request) -> JobError:
+    """A smaller query may be answered; whether a mutation was carried out, nobody knows."""
+    text = f"main API: the answer is larger than {LARGEST_ANSWER // 1024 // 1024} MB"
+    return TooLarge(text) if request is Request.QUERY else request.unclear(text)

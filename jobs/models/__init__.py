@@ -67,6 +67,12 @@ class Job(models.Model):
     result = models.JSONField(null=True, blank=True)
     error = models.TextField(blank=True)
     traceback = models.TextField(blank=True)
+    sending_attempt = models.PositiveIntegerField(
+        null=True, blank=True, help_text="the last attempt that began to send what must not be sent twice"
+    )
+    may_have_been_applied = models.BooleanField(
+        default=False, db_default=False, help_text="an attempt ended without a clear answer whether its work was done"
+    )
     failure_key = models.CharField(max_length=16, blank=True, default="", db_default="", editable=False)
 
     source = models.CharField(max_length=120, help_text="who or what submitted it")
@@ -107,6 +113,7 @@ class Job(models.Model):
         permissions: ClassVar = [  # add_job is the permission to submit
             ("retry_job", "Can retry jobs"),
             ("cancel_job", "Can cancel jobs"),
+            ("discard_job", "Can discard dead letters"),
             ("reschedule_job", "Can reschedule jobs"),
             ("run_now_job", "Can run jobs now"),
             ("pause_jobs", "Can pause and resume queues, types and campaigns"),

@@ -8,6 +8,7 @@ import msgspec
 
 from jobs import histogram
 from jobs.failure import Failure
+from jobs.sending import Sending
 from jobs.states import State
 
 _QUEUED: Final = State.QUEUED.value
@@ -34,6 +35,7 @@ class Claimed(msgspec.Struct):
     request_id: str
     started_at: datetime
     state: str = State.RUNNING.value
+    sending: Sending | None = None  #: of work that must not be sent twice
 
 
 class Carried(msgspec.Struct):
@@ -64,6 +66,7 @@ class End(NamedTuple):
     failure_key: str  #: of a dead letter
     type: str
     wait_ms: float  #: from due to started
+    unknown: bool = False  #: the work may have been done, and must not be done twice
 
 
 class Entry(NamedTuple):

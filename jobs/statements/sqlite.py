@@ -65,7 +65,8 @@ class SQLite(Statements):
     )
     END: Final = (
         "UPDATE jobs_job SET state = ?, moved_at = ?, finished_at = ?, due_at = coalesce(?, due_at), failures = ?, "
-        "result = ?, error = ?, traceback = ?, failure_key = ?, lease_until = NULL WHERE id = ?"
+        "result = ?, error = ?, traceback = ?, failure_key = ?, lease_until = NULL, "
+        "may_have_been_applied = may_have_been_applied OR ? WHERE id = ?"
     )
     DUE: Final = (
         f"SELECT {QUEUED}, state FROM jobs_job WHERE id IN (SELECT value FROM json_each(?)) AND +state IN ({WAITS}) "
@@ -120,7 +121,7 @@ class SQLite(Statements):
         current = [e for e in ends if attempts.get(_hex(e.id)) == e.attempt]
         values = [
             (e.state, at, _text(e.finished_at), _text(e.due_at), e.failures, e.result, e.error, e.traceback,
-             e.failure_key, _hex(e.id))
+             e.failure_key, e.unknown, _hex(e.id))
             for e in current
         ]  # fmt: skip
         self._raw.executemany(self.END, values)

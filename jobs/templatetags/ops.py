@@ -15,10 +15,10 @@ register = template.Library()
 
 
 @register.inclusion_tag("jobs/state.html")
-def state(name: str) -> dict[str, Any]:
-    """A state: icon, tone and word."""
+def state(name: str, applied: bool = False) -> dict[str, Any]:
+    """A state: icon, tone and word; beside it whether the job's work may have been done already."""
     icon, tone = TONES[State(name)]
-    return {"state": name.lower(), "icon": icon, "tone": tone}
+    return {"state": name.lower(), "icon": icon, "tone": tone, "applied": applied and name != State.SUCCEEDED}
 
 
 @register.inclusion_tag("jobs/moment.html")

@@ -1,9 +1,10 @@
 """Reckoning with the decimals that the main API writes: exact, however large or small they are."""
 
+from decimal import Decimal
 from fractions import Fraction
 
 
-def exact(value: float) -> Fraction:
+def exact(value: float | Decimal) -> Fraction:
     """A finite number as it is written: 0.1 is a tenth, not the binary fraction next to it."""
     return Fraction(value) if isinstance(value, int) else Fraction(str(value))
 

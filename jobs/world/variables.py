@@ -2,19 +2,31 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from math import isfinite
 from typing import Any, Self
 
+LONGEST_NUMBER = 1000  #: digits, before or behind the point, of a number to calculate with
+
 
 def is_number(value: object) -> bool:
-    """Whether `value` is a number to calculate with: no bool, no NaN, no infinity, but as large as it likes."""
-    return (
-        isinstance(value, int | float) and not isinstance(value, bool) and (isinstance(value, int) or isfinite(value))
-    )
+    """Whether `value` is a number to calculate with: no bool, no NaN, no infinity, but as large as LONGEST_NUMBER."""
+    match value:
+        case bool():
+            return False
+        case int():
+            return value.bit_length() < LONGEST_NUMBER * 4
+        case float():
+            return isfinite(value)
+        case Decimal():
+            digits = value.as_tuple().digits
+            return value.is_finite() and abs(value.adjusted()) < LONGEST_NUMBER and len(digits) < LONGEST_NUMBER
+        case _:
+            return False
 
 
 def _not_negative(value: Any) -> bool:
-    return is_number(value) and value >= 0
+    return is_number(value) and value >= 0 and (not isinstance(value, Decimal) or isfinite(float(value)))
 
 
 def _count(value: Any) -> bool:
@@ -56,7 +68,7 @@ class _Reader:
         if value is None:
             return default
         if fits(value):
-            return value
+            return float(value) if isinstance(value, Decimal) else value
         self.warnings.append(f"{name}: expected {expected}, got {_shown(value)}: {default!r} is used")
         return default
 

@@ -16,7 +16,6 @@ from django.db.models import Exists, OuterRef, QuerySet
 from jobs import actor as actors
 from jobs.errors import NotAuthorized
 from jobs.models import AuditEntry, Job
-from jobs.outcome import UNKNOWN
 from jobs.states import State
 from monitoring.alerting.store import Finding, record
 from monitoring.models import Kind, MonitorState, SeenDeath, Severity
@@ -36,6 +35,7 @@ class Death:
     job_type: str
     campaign_id: str
     source: str
+    may_have_been_applied: bool
 
 
 def unseen(since: datetime) -> QuerySet[AuditEntry]:
@@ -61,9 +61,13 @@ def collect(now: datetime) -> bool:
 
 
 def _deaths(entries: Sequence[AuditEntry]) -> list[Death]:
-    rows = Job.objects.filter(pk__in=[e.job_id for e in entries]).values_list("pk", "type", "campaign_id", "source")
-    jobs = {pk: (kind, campaign, source) for pk, kind, campaign, source in rows}
-    return [Death(e, str(e.job_id), *jobs[e.job_id]) for e in entries if e.job_id in jobs]
+    rows = Job.objects.filter(pk__in=[e.job_id for e in entries])
+    jobs = rows.only("type", "campaign_id", "source", "may_have_been_applied").in_bulk()
+    return [
+        Death(e, str(e.job_id), job.type, job.campaign_id, job.source, job.may_have_been_applied)
+        for e in entries
+        if (job := jobs.get(e.job_id))
+    ]
 
 
 def findings(deaths: Sequence[Death]) -> Iterator[Finding]:
@@ -71,7 +75,7 @@ def findings(deaths: Sequence[Death]) -> Iterator[Finding]:
     groups: defaultdict[tuple[Kind, str], list[Death]] = defaultdict(list)
     for death in deaths:
         groups[Kind.JOB_DEAD, death.job_type].append(death)
-        if death.entry.reason.startswith(UNKNOWN):
+        if death.may_have_been_applied:
             groups[Kind.EFFECT_UNKNOWN, death.job_type].append(death)
         if death.entry.error.startswith(NotAuthorized.__name__):
             groups[Kind.CREDENTIAL_REFUSED, ""].append(death)

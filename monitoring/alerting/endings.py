@@ -18,8 +18,11 @@ LOOKED_AT = 200  #: newest jobs of a cron task's type among which its own is loo
 def has_ended(alert: Alert, found: Found) -> bool:
     """Whether an alert that jobs raised is over."""
     match alert.kind:
-        case Kind.JOB_DEAD | Kind.EFFECT_UNKNOWN:
+        case Kind.JOB_DEAD:
             return not Job.objects.in_state(State.DEAD).filter(type=alert.job_type).exists()
+        case Kind.EFFECT_UNKNOWN:
+            dead = Job.objects.in_state(State.DEAD).filter(type=alert.job_type)
+            return not dead.filter(may_have_been_applied=True).exists()
         case Kind.CREDENTIAL_REFUSED:
             return found["api"].status == health.UP and _worked_since(alert)
         case Kind.CRON_FAILED:

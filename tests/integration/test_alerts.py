@@ -154,7 +154,7 @@ def test_an_alert_holds_no_secret(settings: Settings, heard: list[Message], tell
 
 def test_special_causes_have_alerts_of_their_own(tell: Tell) -> None:
     """Beside the dead job itself: an unknown outcome, a refused credential, a cron task."""
-    die(reason="outcome unknown, not sent again: timeout", error="OutcomeUnknown: timeout")
+    die(reason="outcome unknown, not sent again: timeout", error="OutcomeUnknown: timeout", unknown=True)
     die(reason="permanent: HTTP 401", error="NotAuthorized: main API: HTTP 401")
     die(actor="cron:nightly")
     tell()

@@ -13,6 +13,7 @@ from redis import Redis
 from jobs.errors import CircuitOpen, PermanentError, TransientError
 from jobs.main_api.breaker import Breaker
 from jobs.main_api.client import MainApi
+from jobs.sending import Sending
 from tests.servers import SandboxApi, wait_until
 
 
@@ -113,7 +114,7 @@ def test_permanent_errors_do_not_open_the_breaker(api: MainApi) -> None:
     """The main API answered: it is up."""
     for _ in range(20):
         with pytest.raises(PermanentError):
-            api.execute_effect("no-such", {}, key="k")
+            api.execute_effect("no-such", key="k", sending=Sending(lambda: True))
 
     assert api.breaker.snapshot().state == "closed"
 

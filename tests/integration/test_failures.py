@@ -55,7 +55,7 @@ def test_dead_letters_are_grouped_with_whom_they_touch(admin_client: Client, red
     assert "2 dead letters" not in page.content.decode()
 
 
-@pytest.mark.parametrize(("verb", "state"), [("retry", State.QUEUED), ("cancel", State.CANCELLED)])
+@pytest.mark.parametrize(("verb", "state"), [("retry", State.QUEUED), ("discard", State.CANCELLED)])
 def test_exactly_one_group_is_retried_or_discarded(admin_client: Client, redis: Redis, verb: str, state: State) -> None:
     """First the dry run, then the action with a reason; the other group stays as it is, and so do other jobs."""
     group, other = die("NotFound: event-1", "c-1", "c-2"), die("PermanentError: no", "c-3")
@@ -127,7 +127,7 @@ def test_a_viewer_looks_but_may_not_act(client: Client, redis: Redis) -> None:
 
     page = viewer.get(f"{PAGE}{group.key}/change/")
     refused = [viewer.post(f"{PAGE}{group.key}/{verb}/").status_code for verb in ("note", "acknowledge", "reopen")]
-    viewer.post(f"/admin/jobs/job/?failure={group.key}", {"action": "cancel", "_selected_action": "all",
+    viewer.post(f"/admin/jobs/job/?failure={group.key}", {"action": "discard", "_selected_action": "all",
                 "select_across": "1", "confirmed": "1"})  # fmt: skip
 
     assert page.status_code == 200

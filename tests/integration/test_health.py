@@ -104,7 +104,7 @@ REFUSAL = b'{"errors": [{"message": "no", "extensions": {"code": "UNAUTHENTICATE
     ("answer", "status", "expected", "words"),
     [
         (b'{"data": {"__typename": "Query"}}', 200, "up", "Connected"),
-        (b"<html>Welcome</html>", 200, "down", "no GraphQL answer"),
+        (b"<html>Welcome</html>", 200, "down", "neither data nor errors"),
         (b"", 302, "down", "HTTP 302"),
         (b"", 401, "degraded", "HTTP 401"),
         (REFUSAL, 200, "degraded", "UNAUTHENTICATED"),

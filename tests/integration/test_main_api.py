@@ -11,12 +11,15 @@ from jobs.errors import (
     NotAuthorized,
     OutcomeUnknown,
     PermanentError,
+    TooLarge,
     TransientError,
     VersionConflict,
 )
+from jobs.main_api.answers import Fault, Request
 from jobs.main_api.client import MainApi, Update, connect
 from jobs.main_api.model import Settlement
-from jobs.main_api.transport import Fault, PooledTransport
+from jobs.main_api.transport import PooledTransport
+from jobs.sending import Sending
 from sandbox.ports import free_port
 from tests.environment import TOKEN
 from tests.receivers import other_api
@@ -78,10 +81,10 @@ def test_an_effect_without_an_answer_is_unknown(api: MainApi, sandbox: SandboxAp
     sandbox.control("POST", "faults", {"loseAnswers": 1})
 
     with pytest.raises(OutcomeUnknown) as caught:
-        api.execute_effect("effect-1-1", {}, key="job-1")
+        api.execute_effect("effect-1-1", key="job-1", sending=Sending(lambda: True))
     assert caught.value.may_resend is False
     assert len(sandbox.world()["executions"]) == 1
-    assert api.execute_effect("effect-1-1", {}, key="job-1").execution_id == "execution-1"
+    assert api.execute_effect("effect-1-1", key="job-1", sending=Sending(lambda: True)).execution_id == "execution-1"
 
 
 def test_one_key_stands_for_one_request(api: MainApi, sandbox: SandboxApi) -> None:
@@ -93,9 +96,9 @@ def test_one_key_stands_for_one_request(api: MainApi, sandbox: SandboxApi) -> No
 
     assert api.expire_events(ids, key="job-1") == dict.fromkeys(ids)
     assert api.expire_events(ids[:10], key="job-1") == dict.fromkeys(ids[:10])
-    api.execute_effect("effect-1-1", {}, key="job-2")
+    api.execute_effect("effect-1-1", key="job-2", sending=Sending(lambda: True))
     with pytest.raises(PermanentError, match="Idempotency-Key job-2 was used for another request"):
-        api.execute_effect("effect-1-2", {}, key="job-2")
+        api.execute_effect("effect-1-2", key="job-2", sending=Sending(lambda: True))
 
     calls = [c for c in sandbox.control("GET", "stats")["recent"] if "expireEvent" in c["query"]]
     keys = [call["idempotencyKey"] for call in calls]
@@ -107,17 +110,17 @@ def test_one_key_stands_for_one_request(api: MainApi, sandbox: SandboxApi) -> No
 def test_an_inactive_effect_is_refused(api: MainApi, sandbox: SandboxApi) -> None:
     """success=false carries the reason."""
     with pytest.raises(PermanentError, match="not active"):
-        api.execute_effect("effect-1-4", {}, key="job-2")
+        api.execute_effect("effect-1-4", key="job-2", sending=Sending(lambda: True))
 
 
 def test_a_key_does_not_keep_a_refusal(api: MainApi, sandbox: SandboxApi) -> None:
     """Once its cause is gone the job is retried by hand, under its key: then the effect is executed."""
     with pytest.raises(PermanentError, match="not active"):
-        api.execute_effect("effect-1-4", {}, key="job-2")
+        api.execute_effect("effect-1-4", key="job-2", sending=Sending(lambda: True))
 
     sandbox.control("POST", "effects", {"id": "effect-1-4", "isActive": True})
 
-    assert api.execute_effect("effect-1-4", {}, key="job-2").execution_id == "execution-1"
+    assert api.execute_effect("effect-1-4", key="job-2", sending=Sending(lambda: True)).execution_id == "execution-1"
 
 
 def test_one_failing_event_costs_none_of_the_others(api: MainApi, sandbox: SandboxApi) -> None:
@@ -229,7 +232,7 @@ def test_nobody_there_means_nothing_was_sent() -> None:
     transport = PooledTransport(f"http://127.0.0.1:{free_port()}/", TOKEN, timeout=timedelta(seconds=1))
 
     with pytest.raises(Fault) as caught:
-        transport.send({"query": "{a}"}, mutation=True, headers={})
+        transport.send({"query": "{a}"}, request=Request.UPDATE)
     assert type(caught.value.error) is TransientError
     assert "onnect" in str(caught.value)
 
@@ -240,7 +243,7 @@ def test_what_must_not_be_sent_twice_is_sent_once(api: MainApi, sandbox: Sandbox
     sandbox.control("POST", "faults", {"loseAnswers": 1})
 
     with pytest.raises(OutcomeUnknown) as caught:
-        api.execute_effect("effect-1-1", {}, key="job-1")
+        api.execute_effect("effect-1-1", key="job-1", sending=Sending(lambda: True))
 
     assert not caught.value.may_resend
     assert len(sandbox.world()["executions"]) == 1
@@ -260,3 +263,36 @@ def test_what_takes_too_long_is_no_answer(redis: Redis, sandbox: SandboxApi, fau
         impatient.campaigns(fresh=True)
 
     assert time.monotonic() - began < 30
+
+
+@pytest.mark.parametrize("letters", [10, 20_000, 60_000])
+def test_batches_fit_what_a_server_takes(api: MainApi, sandbox: SandboxApi, letters: int) -> None:
+    """40 towns with long variables: no request is above 100 KB where one town is not, and all are written."""
+    for n in range(40):
+        town = {"id": f"town-{n}", "kingdomId": "kingdom-1-1", "name": "T", "level": 1, "version": 1,
+                "variables": {"chronicle": "x" * letters}, "archivedAt": None}  # fmt: skip
+        sandbox.control("POST", "settlements", town)
+    sandbox.control("POST", "faults", {"largestRequest": 100_000})
+    found = api.settlements([f"town-{n}" for n in range(40)])
+    towns = [town for town in found.values() if isinstance(town, Settlement)]
+    updates = [Update(town, level=2, variables=town.variables, key="job-1") for town in towns]
+    branch = api.main_branch("campaign-1").id
+
+    written = api.update_settlements(updates, branch_id=branch)
+
+    assert len(towns) == 40
+    assert {town.level for town in written.values() if isinstance(town, Settlement)} == {2}
+    assert len(written) == 40
+
+
+def test_what_no_server_takes_costs_itself(api: MainApi, sandbox: SandboxApi) -> None:
+    """One town above the limit is refused for good, the others are written."""
+    sandbox.control("POST", "faults", {"largestRequest": 50_000})
+    towns = [town for town, _ in api.settlements_of("campaign-1")]
+    big = {"chronicle": "x" * 60_000}
+    updates = [Update(t, level=2, variables=big if n == 1 else {}, key="job-1") for n, t in enumerate(towns)]
+
+    written = api.update_settlements(updates, branch_id=api.main_branch("campaign-1").id)
+
+    refused = [one for one in written.values() if not isinstance(one, Settlement)]
+    assert [type(error) for error in refused] == [TooLarge]

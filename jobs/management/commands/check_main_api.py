@@ -9,9 +9,9 @@ from graphql import GraphQLSchema, build_client_schema, get_introspection_query,
 
 from jobs.errors import JobError, NotAuthorized
 from jobs.main_api import operations
+from jobs.main_api.answers import Answer, Fault
 from jobs.main_api.client import main_api
 from jobs.main_api.errors import error_of
-from jobs.main_api.transport import Fault
 
 
 class Command(BaseCommand):
@@ -28,7 +28,7 @@ class Command(BaseCommand):
             sys.exit(f"{settings.API_URL}: {error}: set API_SERVICE_ACCOUNT_TOKEN")
         except JobError as error:
             sys.exit(f"{settings.API_URL}: {error}: set API_URL, or start the main API")
-        unread = "".join(str(error_of("campaigns", error)) for error in campaigns.get("errors", [])[:1])
+        unread = "".join(str(error_of("campaigns", error)) for error in campaigns.errors[:1])
         visible = f"its campaigns cannot be read: {unread}" if unread else f"{_count(campaigns)} campaigns are visible"
         self.stdout.write(f"Connected to {settings.API_URL}; {visible}.")
         bad = 0
@@ -43,28 +43,29 @@ class Command(BaseCommand):
             sys.exit(1)
 
 
-def _ask(name: str, document: str) -> dict[str, Any]:
+def _ask(name: str, document: str) -> Answer:
     """One answer, past the breaker: whoever asks why that is open wants to know why, and must not be counted by it."""
     try:
-        answer = main_api().transport.send({"query": document, "variables": {}}, mutation=False, headers={})
+        answer = main_api().transport.send({"query": document, "variables": {}})
     except Fault as fault:
         raise fault.error from None
-    for error in answer.get("errors") or []:
+    for error in answer.errors:
         if isinstance(refused := error_of(name, error), NotAuthorized):
             raise refused
     return answer
 
 
-def _schema(answer: dict[str, Any]) -> GraphQLSchema:
-    reported: Any = answer.get("data") or {}
+def _schema(answer: Answer) -> GraphQLSchema:
+    reported: Any = answer.data
     try:
         return build_client_schema(reported)
     except TypeError:
-        sys.exit(f"{settings.API_URL}: it does not report its schema: {answer.get('errors') or answer.get('data')}")
+        sys.exit(f"{settings.API_URL}: it does not report its schema: {answer.errors or answer.data}")
 
 
-def _count(campaigns: dict[str, Any]) -> int:
-    return len((campaigns.get("data") or {}).get("campaigns") or [])
+def _count(answer: Answer) -> int:
+    found = answer.data.get("campaigns")
+    return len(found) if isinstance(found, list) else 0
 
 
 def _document(name: str, size: int) -> str:

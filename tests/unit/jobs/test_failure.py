@@ -134,13 +134,13 @@ def test_waits_are_counted_in_buckets() -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_dead_letter_may_be_discarded() -> None:
-    """By cancelling it, with who and why."""
+    """With who and why."""
     from jobs import service
 
     job = running("c-1")
     die([job], "X: y")
     job.refresh_from_db()
-    report = service.cancel([job], actor="user:ann", reason="its campaign is gone")
+    report = service.discard([job], actor="user:ann", reason="its campaign is gone")
 
     assert report.all_done
     assert job.state == State.CANCELLED

@@ -1,0 +1,105 @@
+"""What an answer, or its absence, says about the request: the one place that decides whether a mutation was done.
+
+| what came back | a query | an update | a mutation that must not be sent twice |
+| --- | --- | --- | --- |
+| never sent: no connection, none free, breaker open | again | again | not done: again |
+| HTTP 429 | again, after Retry-After | the same | not done: again |
+| HTTP 413 | permanent; a batch is halved | the same | not done: permanent |
+| HTTP 401 or 403 | NotAuthorized | the same | not done: NotAuthorized |
+| the contract's refusal of just this field | by its code | by its code | not done: by its code |
+| `success: false` | | | not done: permanent |
+| `success: true` | | | done, whatever stands beside it |
+| everything else: HTTP 5xx, a lost or late answer, one above 8 MB, no JSON, neither data nor errors, an error without a
+  code or below the field, data that does not fit the contract | again | again | unknown |
+
+Whether an unknown outcome is sent again is not decided here but in jobs/outcome.py, by EFFECT_UNKNOWN_OUTCOME.
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from enum import Enum, auto
+from typing import Any, Final, NamedTuple
+
+from jobs.errors import JobError, NotAuthorized, OutcomeUnknown, TooLarge, TransientError
+from jobs.main_api import wire
+from jobs.main_api.errors import FieldError, read_error
+
+_SHOWN: Final = 80  #: bytes of a body that is no answer
+
+
+class Request(Enum):
+    """What is asked, as far as it matters for what an unclear answer means."""
+
+    QUERY = auto()
+    UPDATE = auto()  #: a mutation that does no harm when it is sent again
+    ONCE = auto()  #: a mutation that must not be sent twice
+
+    def unclear(self, message: str, *, retry_after: timedelta | None = None) -> TransientError:
+        """The error for an answer that does not say whether the request was carried out."""
+        match self:
+            case Request.QUERY:
+                return TransientError(message, retry_after=retry_after)
+            case _:
+                return OutcomeUnknown(message, may_resend=self is Request.UPDATE, retry_after=retry_after)
+
+
+class Fault(Exception):
+    """A sign that the main API is down: what the circuit breaker counts. `error` is what the caller sees."""
+
+    def __init__(self, error: JobError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+class Reply(NamedTuple):
+    """An HTTP answer."""
+
+    status: int
+    body: bytes
+    retry_after: timedelta | None = None
+
+
+class Answer(NamedTuple):
+    """A GraphQL answer: it has data, or errors, or both."""
+
+    data: Mapping[str, Any]  #: empty where it was null
+    errors: tuple[FieldError, ...] = ()
+
+
+def read_reply(reply: Reply, request: Request) -> Answer:
+    """The GraphQL answer in an HTTP answer; see the table above.
+
+    Raises Fault for 5xx and for what is no GraphQL answer, NotAuthorized, TooLarge, and TransientError for 429.
+    """
+    status = reply.status
+    match status:
+        case 401 | 403:
+            raise NotAuthorized(f"main API: HTTP {status}: it refuses API_SERVICE_ACCOUNT_TOKEN")
+        case 413:
+            raise TooLarge("main API: HTTP 413: the request is too large")
+        case 429:
+            raise TransientError("main API: HTTP 429: too many requests", retry_after=reply.retry_after)
+        case _ if status >= 500:
+            raise Fault(request.unclear(f"main API: HTTP {status}", retry_after=reply.retry_after))
+    try:
+        found = wire.decode(reply.body)
+    except ValueError:
+        found = None
+    data, errors = (found.get("data"), found.get("errors")) if isinstance(found, Mapping) else (None, None)
+    if not isinstance(data, Mapping):
+        data = None
+    if data is None and not errors:
+        shown = repr(reply.body[:_SHOWN])
+        raise Fault(request.unclear(f"main API: HTTP {status} with neither data nor errors: {shown}"))
+    return Answer(data or {}, tuple(map(read_error, _entries(errors))))
+
+
+def refusal_of(answer: Answer, field: str) -> FieldError | None:
+    """The contract's refusal of `field`, the only one that was asked for; None where it may have run."""
+    return next((error for error in answer.errors if error.refuses(field)), None)
+
+
+def _entries(errors: object) -> list[Any]:
+    if not errors:
+        return []
+    return errors if isinstance(errors, list) else [errors]

@@ -1,0 +1,100 @@
+"""Lists and single things out of an answer: what is odd costs itself, and an absence is never taken for a fact."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, NamedTuple, TypeVar
+
+import msgspec
+import structlog
+
+from jobs.errors import JobError, TransientError
+from jobs.main_api.answers import Answer
+from jobs.main_api.errors import FieldError, error_of
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+_LONGEST_FAULT: Final = 500  #: characters of what msgspec says
+
+
+class Unreadable(NamedTuple):
+    """An item of a list that could not be read."""
+
+    id: str  #: empty where even that could not be read
+    error: JobError
+
+
+class Listing(list[T]):
+    """A list without the items that could not be read, which `unreadable` names."""
+
+    def __init__(self, items: Iterable[T] = (), unreadable: Iterable[Unreadable] = ()) -> None:
+        super().__init__(items)
+        self.unreadable = list(unreadable)
+
+    def whole(self) -> "Listing[T]":
+        """The list, where nothing is missing. Raises the error of the first item that could not be read."""
+        if self.unreadable:
+            raise self.unreadable[0].error
+        return self
+
+
+def read_one(name: str, alias: str, answer: Answer, kind: type[T]) -> T | JobError | None:
+    """What the field `alias` of operation `name` holds: None only where the answer has null there, and no error."""
+    own = [error for error in answer.errors if error.alias == alias]
+    if own:  # below the field, NOT_FOUND does not say that the field's own thing is gone
+        refusals = [error for error in own if error.refuses(alias)]
+        return error_of(name, refusals[0]) if refusals else _vague(name, own[0])
+    value = answer.data.get(alias)
+    unplaced = [error for error in answer.errors if not error.path]
+    if unplaced and _doubtful(value):
+        return error_of(name, unplaced[0]) if value is None else _vague(name, unplaced[0])
+    if alias not in answer.data:
+        return _vague(name, answer.errors[0]) if answer.errors else _unfit(name, "it is not in the answer")
+    return None if value is None else _typed(name, value, kind)
+
+
+def read_list(name: str, alias: str, answer: Answer, kind: type[T]) -> Listing[T] | JobError:
+    """The list that the field `alias` of operation `name` holds, or its error."""
+    value = answer.data.get(alias)
+    own = [error for error in answer.errors if error.alias == alias]
+    unplaced = [error for error in answer.errors if not error.path]
+    whole = [error for error in own if len(error.path) == 1]
+    if whole or not isinstance(value, list):
+        told = (whole or own or unplaced or list(answer.errors))[:1]
+        return error_of(name, told[0]) if told else _unfit(name, "expected a list")
+    by_index = {error.path[1]: error for error in own}
+    found = Listing[T]()
+    for index, item in enumerate(value):
+        error = by_index.get(index) or next(iter(unplaced if _doubtful(item) else ()), None)
+        one = _vague(name, error) if error else _typed(name, item, kind)
+        if isinstance(one, JobError):
+            item_id = _id_of(item)
+            log.warning("api.item_unreadable", operation=name, item_id=item_id or f"#{index}", error=str(one))
+            found.unreadable.append(Unreadable(item_id, one))
+        else:
+            found.append(one)
+    return found
+
+
+def _doubtful(value: object) -> bool:
+    """Whether an error that names no place may be about this: a null that it has stands for one, or for nothing."""
+    return value is None or (isinstance(value, Mapping) and None in value.values())
+
+
+def _id_of(item: Any) -> str:
+    found = item.get("id") if isinstance(item, Mapping) else None
+    return found if isinstance(found, str) else ""
+
+
+def _typed(name: str, value: object, kind: type[T]) -> T | JobError:
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        return _unfit(name, str(error))
+
+
+def _vague(name: str, error: FieldError) -> JobError:
+    """An error that does not say what became of the whole field: not that it is gone, not that it was refused."""
+    return TransientError(str(error_of(name, error)))
+
+
+def _unfit(name: str, why: str) -> JobError:
+    return TransientError(f"{name}: the answer does not fit the contract: {why[:_LONGEST_FAULT]}")

@@ -1,0 +1,74 @@
+"""One odd item costs itself."""
+
+from typing import Any
+
+import pytest
+
+from jobs.errors import JobError, NotFound, TransientError
+from jobs.main_api.answers import Answer
+from jobs.main_api.errors import read_error
+from jobs.main_api.listing import Listing, read_list, read_one
+from jobs.main_api.model import Campaign
+
+GOOD = {"id": "c-1", "name": "N", "isActive": True, "currentWorldTime": "1000-01-01T00:00:00Z"}
+ODD: list[Any] = [None, 7, "x", [], {}, {"id": "c-2"}, {**GOOD, "id": "c-2", "isActive": "yes"}, {**GOOD, "name": None}]
+
+
+def listed(items: list[Any], *errors: Any) -> Listing[Campaign]:
+    found = read_list("campaigns", "campaigns", Answer({"campaigns": items}, tuple(map(read_error, errors))), Campaign)
+    assert isinstance(found, Listing)
+    return found
+
+
+@pytest.mark.parametrize("odd", ODD, ids=repr)
+def test_an_odd_item_costs_itself(odd: Any) -> None:
+    """Wherever it stands, the others are read, and it is named."""
+    found = listed([GOOD, odd, {**GOOD, "id": "c-3"}])
+
+    assert [campaign.id for campaign in found] == ["c-1", "c-3"]
+    assert len(found.unreadable) == 1
+    with pytest.raises(TransientError):
+        found.whole()
+
+
+def test_an_error_beside_an_item_costs_that_item() -> None:
+    """A clock that could not be read is not a campaign without a clock."""
+    error = {"message": "no", "path": ["campaigns", 1, "currentWorldTime"]}
+    found = listed([GOOD, {**GOOD, "id": "c-2", "currentWorldTime": None}], error)
+
+    assert [campaign.id for campaign in found] == ["c-1"]
+    assert [one.id for one in found.unreadable] == ["c-2"]
+
+
+def test_an_error_without_a_place_costs_whatever_has_a_null() -> None:
+    """It may be about any of them; what is whole is used."""
+    found = listed([GOOD, {**GOOD, "id": "c-2", "currentWorldTime": None}], {"message": "no"})
+
+    assert [campaign.id for campaign in found] == ["c-1"]
+
+
+@pytest.mark.parametrize("value", [None, {}, "x", 3])
+def test_no_list_is_an_error_not_an_empty_list(value: Any) -> None:
+    """Nothing is concluded from an absence."""
+    assert isinstance(read_list("campaigns", "campaigns", Answer({"campaigns": value}), Campaign), JobError)
+    assert isinstance(read_list("campaigns", "campaigns", Answer({}), Campaign), JobError)
+
+
+@pytest.mark.parametrize(
+    ("data", "error", "expected"),
+    [
+        ({"campaign": None}, None, None),
+        ({"campaign": GOOD}, None, Campaign),
+        ({}, None, TransientError),
+        ({"campaign": None}, {"extensions": {"code": "NOT_FOUND"}, "path": ["campaign"]}, NotFound),
+        ({"campaign": None}, {"extensions": {"code": "NOT_FOUND"}}, NotFound),
+        ({"campaign": None}, {"extensions": {"code": "NOT_FOUND"}, "path": ["campaign", "name"]}, TransientError),
+        ({"campaign": None}, {"message": "no"}, TransientError),
+        ({}, {"extensions": {"code": "NOT_FOUND"}, "path": ["other"]}, TransientError),
+    ],
+)
+def test_gone_is_only_what_the_contract_calls_so(data: dict[str, Any], error: Any, expected: Any) -> None:
+    """null without an error, or NOT_FOUND for just this field."""
+    found = read_one("campaign", "campaign", Answer(data, (read_error(error),) if error else ()), Campaign)
+
+    assert found is None if expected is None else type(found) is expected

@@ -1,0 +1,77 @@
+"""JSON to and from the main API."""
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobs.main_api import wire
+from jobs.world.exact import exact
+from jobs.world.growth import GrowthType, grow
+from jobs.world.variables import is_number
+
+NUMBER = st.from_regex(r"-?(0|[1-9][0-9]{0,40})(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,25})?", fullmatch=True)
+
+
+@given(NUMBER)
+def test_a_number_keeps_its_value_on_its_way_through(text: str) -> None:
+    """What is read and written back is the same number, however many digits it has."""
+    sent = wire.encode(wire.decode(f'{{"variables": {{"x": {text}}}}}'.encode())).decode()
+    written = sent.removeprefix('{"variables":{"x":').removesuffix("}}")
+
+    assert written == text or Decimal(written) == Decimal(text)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_json_or_a_value_error(body: bytes) -> None:
+    """Nothing else is raised, whatever comes."""
+    try:
+        wire.decode(body)
+    except ValueError:
+        return
+
+
+@given(st.text() | st.text(st.characters(categories=["Cs", "Cc", "L"])))
+def test_texts_can_be_stored_and_variables_go_back_as_they_came(text: str) -> None:
+    """Half a surrogate pair costs its own letter; a player's own values are not touched."""
+    body = json.dumps({"name": text, "variables": {"motto": text}}).encode()
+    found = wire.decode(body)
+
+    assert found["variables"]["motto"] == text
+    assert "\0" not in found["name"]
+    assert found["name"].encode().decode() == found["name"]
+    assert len(found["name"]) == len(text)
+
+
+@pytest.mark.parametrize("body", [b"[" * 200_000, b'{"a":' * 200_000, b'"\\ud83c', b"\xff\xfe", b"nul"])
+def test_odd_bodies_are_refused(body: bytes) -> None:
+    """As no JSON, and not by a crash."""
+    with pytest.raises(ValueError):  # noqa: PT011 - the class is the contract
+        wire.decode(body)
+
+
+def test_a_text_cannot_pass_for_a_number() -> None:
+    """What stands in a text stays in it, whatever it looks like."""
+    payload: dict[str, Any] = {"text": '":1e400:"', "number": Decimal("1E+400"), "raw": wire.RawNumber("1e99999999999")}
+
+    assert json.loads(wire.encode(payload), parse_float=str) == {
+        "text": '":1e400:"', "number": "1E+400", "raw": "1e99999999999",
+    }  # fmt: skip
+
+
+@given(NUMBER)
+def test_rules_calculate_with_any_number_or_take_the_default(text: str) -> None:
+    """`1e400` grows nobody to death: what is no number to calculate with is left as it is."""
+    value = wire.decode(text.encode())
+    variables = {
+        "population": value, "populationGrowthRate": value, "populationCap": value,
+        "resources": {"food": value}, "generationRates": {"food": value},
+    }  # fmt: skip
+
+    for growth in GrowthType:
+        grow(growth, level=1, variables=dict(variables), structures=[], occurrences=3)
+    if is_number(value):
+        assert exact(value) == exact(value)

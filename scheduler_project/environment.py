@@ -18,7 +18,10 @@ from environs import Env, EnvValidationError
 from marshmallow import ValidationError, validate
 from redis import ConnectionPool
 
+from jobs.text import is_storable
+
 DEVELOPMENT_SECRET_KEY = "development-only-secret-key-never-used-in-production"  # noqa: S105
+LONGEST_TOKEN_NAME = 100
 LOG_LEVELS = ("error", "warn", "info", "debug", "verbose")
 
 
@@ -112,6 +115,10 @@ def _tokens(value: list[str]) -> None:
         name, _, secret = entry.partition(":")
         if not name or len(secret) < 8:
             raise ValidationError("expected name:secret pairs separated by commas, secrets of 8 characters or more")
+        if len(name) > LONGEST_TOKEN_NAME:
+            raise ValidationError(
+                f"expected names of at most {LONGEST_TOKEN_NAME} characters: the audit trail has them"
+            )
     secrets = [entry.partition(":")[2] for entry in value]
     if len(set(secrets)) < len(secrets):
         raise ValidationError("two names have the same secret")
@@ -252,7 +259,12 @@ def read(dotenv: Path | None = None) -> dict[str, Any]:
     """
     env = Env(eager=False)
     if dotenv and dotenv.exists():
-        env.read_env(str(dotenv), recurse=False)
+        try:
+            env.read_env(str(dotenv), recurse=False)
+        except ValueError as error:  # no UTF-8, or a NUL character
+            raise BadEnvironment([f"{dotenv.name}: cannot be read: {error}"]) from None
+    if unreadable := [v.name for v in VARIABLES if not is_storable(os.environ.get(v.name, ""))]:
+        raise BadEnvironment([f"{name}: holds bytes that are no UTF-8" for name in unreadable])
     values: dict[str, Any] = {}
     environment = env.str("ENVIRONMENT", None) or env.str("NODE_ENV", None) or "development"
     values["ENVIRONMENT"] = environment

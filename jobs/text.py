@@ -105,16 +105,22 @@ def _tail(text: str, length: int) -> str:
 
 
 def of_error(error: BaseException) -> str:
-    """Class and message, bounded; an error whose message cannot be had is no other error.
+    """Class and message, bounded.
 
     >>> of_error(ValueError("no"))
     'ValueError: no'
     """
+    return bounded(f"{type(error).__name__}: {error}", LONGEST_ERROR)
+
+
+def readable(error: BaseException) -> BaseException:
+    """The error; or, where its `__str__` fails, one with its class and traceback that says so."""
     try:
-        message = str(error)
+        str(error)
     except Exception as worse:  # noqa: BLE001 - anybody's __str__
-        message = f"<its message cannot be read: {type(worse).__name__}>"
-    return bounded(f"{type(error).__name__}: {message}", LONGEST_ERROR)
+        words = f"{type(error).__name__}, whose message cannot be read ({type(worse).__name__})"
+        return RuntimeError(words).with_traceback(error.__traceback__)
+    return error
 
 
 def line(text: str, limit: int) -> str:

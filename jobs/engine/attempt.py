@@ -132,7 +132,7 @@ def _answers(job_type: JobType, jobs: Sequence[Claimed]) -> Sequence[Answer]:
 
 def _ended(job: Claimed, answer: Answer, duration_ms: float, made: msgspec.Raw | None) -> Ended:
     if isinstance(answer, BaseException):
-        return Ended(job, answer, None, duration_ms, made)
+        return Ended(job, text.readable(answer), None, duration_ms, made)
     return Ended(job, None, None if answer is None else _result(answer), duration_ms, made)
 
 

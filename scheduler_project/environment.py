@@ -263,8 +263,6 @@ def read(dotenv: Path | None = None) -> dict[str, Any]:
             env.read_env(str(dotenv), recurse=False)
         except ValueError as error:  # no UTF-8, or a NUL character
             raise BadEnvironment([f"{dotenv.name}: cannot be read: {error}"]) from None
-    if unreadable := [v.name for v in VARIABLES if not is_storable(os.environ.get(v.name, ""))]:
-        raise BadEnvironment([f"{name}: holds bytes that are no UTF-8" for name in unreadable])
     values: dict[str, Any] = {}
     environment = env.str("ENVIRONMENT", None) or env.str("NODE_ENV", None) or "development"
     values["ENVIRONMENT"] = environment
@@ -277,6 +275,9 @@ def read(dotenv: Path | None = None) -> dict[str, Any]:
     except EnvValidationError as error:
         found = dict(error.error_messages) if isinstance(error.error_messages, Mapping) else {"": error.error_messages}
         faults += [f"{name}: {' '.join(map(str, messages))}" for name, messages in found.items()]
+    texts = {name: "".join(value) if isinstance(value, list) else value for name, value in values.items()}
+    odd = [name for name, value in texts.items() if isinstance(value, str) and not is_storable(value)]
+    faults += [f"{name}: holds NUL, or bytes that are no UTF-8" for name in odd]
     faults += _faults_between(values)
     if faults:
         raise BadEnvironment(faults)

@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 STORIES := world_time_advanced_moves_the_world killed_worker_loses_nothing lost_redis_is_filled_again
 ON_POSTGRESQL := tests/unit/jobs $(addprefix tests/acceptance/test_service.py::test_,$(STORIES)) \
   $(addprefix tests/integration/test_,admin_jobs.py admin_new_job.py alerts.py bad_moments.py cycle.py dashboard.py failures.py \
-  job_page.py leases.py listener.py metrics.py names_on_pages.py pages.py timekeeping.py trail.py upkeep.py worker.py)
+  job_page.py leases.py listener.py metrics.py names_on_pages.py pages.py texts_from_outside.py timekeeping.py trail.py upkeep.py worker.py)
 
 .PHONY: up test lint chromium screenshots requirements benchmark clean
 

@@ -1,14 +1,20 @@
 """Who acts: the word that every audit entry carries."""
 
+from typing import Final
+
+from jobs.text import line
+
+LONGEST: Final = 120  #: characters of an actor's column
+
 
 def user(name: str) -> str:
     """A person in the admin."""
-    return f"user:{name}"
+    return line(f"user:{name}", LONGEST)
 
 
 def token(name: str) -> str:
     """A client of the HTTP API, by the name of its token."""
-    return f"token:{name}"
+    return line(f"token:{name}", LONGEST)
 
 
 def cron(name: str) -> str:

@@ -5,8 +5,8 @@ from typing import Any
 
 import structlog
 
-from jobs import origin
-from jobs.models import OperatorAct
+from jobs import origin, text
+from jobs.models import LONGEST_THING, OperatorAct
 
 log = structlog.get_logger(__name__)
 
@@ -27,12 +27,12 @@ def record_act(
     """
     came = origin.current()
     act = OperatorAct.objects.create(
-        actor=actor[:120],
-        verb=verb[:40],
-        thing=thing[:200],
-        reason=reason,
-        link=link[:200],
-        changes={field: list(pair) for field, pair in changes.items()} if changes else None,
+        actor=text.line(actor, 120),
+        verb=text.line(verb, 40),
+        thing=text.line(thing, LONGEST_THING),
+        reason=text.line(reason, text.LONGEST_REASON),
+        link=text.plain(link),
+        changes=text.clean({field: list(pair) for field, pair in changes.items()}) if changes else None,
         ip=came.ip,
         request_id=came.request_id,
     )

@@ -14,6 +14,7 @@ from jobs.main_api.breaker import Breaker
 from jobs.main_api.client import main_api
 from jobs.models import Job
 from jobs.states import State
+from jobs.text import LONGEST_REASON, line
 
 FORCIBLE: Final = (STATE_OPEN, STATE_CLOSED)
 AUTOMATIC: Final = "automatic"
@@ -49,7 +50,7 @@ def stop_job(job: Job, *, actor: str, reason: str = "") -> None:
     """
     if job.state != State.RUNNING or not job.worker:
         raise StateConflict(f"{job}: only a running job can be stopped, and it is {job.state}")
-    commands.stop_job(str(job.pk), job.worker, by=actor, reason=reason, connection=keys.redis())
+    commands.stop_job(str(job.pk), job.worker, by=actor, reason=line(reason, LONGEST_REASON), connection=keys.redis())
 
 
 def set_breaker(state: str, *, actor: str, reason: str = "") -> None:

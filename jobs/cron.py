@@ -19,6 +19,7 @@ from jobs.errors import InvalidJob, Refused
 from jobs.models import CronFiring, CronTask, FiringOutcome, Job, Misfire
 from jobs.registry import all_types, type_named
 from jobs.states import Priority
+from jobs.text import is_id
 from scheduler_project.environment import fires
 
 log = structlog.get_logger(__name__)
@@ -45,6 +46,8 @@ def validate(task: CronTask) -> None:
         job_type.parse(task.payload)
         if not task.campaign_id and not job_type.all_campaigns:
             faults["campaign_id"] = f"{task.type} needs a campaign"
+        if task.campaign_id and not is_id(task.campaign_id):
+            faults["campaign_id"] = f"{task.campaign_id!r} cannot be the id of a campaign"
     except InvalidJob as bad:
         faults["type" if bad.field == "type" else "payload"] = str(bad)
     if faults:

@@ -20,6 +20,7 @@ from django.utils import timezone
 from jobs import cron
 from jobs.acts import record_act
 from jobs.models import CronFiring, CronTask, FiringOutcome, Job
+from jobs.text import line
 from jobs.words import relative
 from scheduler_project.environment import fires
 
@@ -147,7 +148,7 @@ def disable(task: CronTask, *, until: datetime | None, actor: str, reason: str =
     """
     check_until(until)
     with transaction.atomic():
-        task.enabled, task.disabled_until, task.disabled_reason = False, until, reason[:LONGEST_REASON]
+        task.enabled, task.disabled_until, task.disabled_reason = False, until, line(reason, LONGEST_REASON)
         task.save()
         _record(task, "disabled", actor, reason, {"enabled": (True, False), "until": (None, _plain(until))})
 

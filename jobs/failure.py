@@ -9,8 +9,10 @@ from hashlib import blake2b
 from typing import Final, NamedTuple
 
 LONGEST: Final = 300  #: characters of a normalised message
-#: A token that holds a digit is an id, a time or a number; only the status of an answer tells failures apart.
-_TOKEN: Final = re.compile(r"HTTP \d{3}\b|[\w.:+-]*\d[\w:+-]*(?:\.\w+)*")
+#: Possessive, and looked at once: an error of any letters takes no longer than its length.
+_TOKEN: Final = re.compile(r"HTTP \d{3}\b|(?:(?!HTTP \d{3}\b)[\w.:+-])++")
+#: Of a token that holds a digit, without what ends a sentence behind it: an id, a time or a number.
+_NUMBER: Final = re.compile(r".*\d[\w:+-]*+(?:\.\w+)*+", re.DOTALL)
 _FRAME: Final = re.compile(r'^ *File "([^"]+)", line \d+, in (\S+)', re.MULTILINE)
 _SEARCHED: Final = 20_000  # characters at a traceback's end that hold its last frame
 
@@ -26,7 +28,7 @@ class Failure(NamedTuple):
 
 def failure_of(error: str, traceback: str) -> Failure:
     """The kind of failure of a job that died with this error ("Class: message") and traceback. Pure."""
-    name, _, words = error.partition(": ")
+    name, _, words = error[: 8 * LONGEST].partition(": ")
     message = _normalised(words)
     place = _place(traceback)
     key = blake2b(f"{name}\0{message}\0{place}".encode("utf-8", "replace"), digest_size=8).hexdigest()
@@ -35,12 +37,18 @@ def failure_of(error: str, traceback: str) -> Failure:
 
 def _normalised(words: str) -> str:
     """The words with one # for whatever holds a digit, and one for a row of such; of a list, what differs."""
-    plain = _TOKEN.sub(lambda found: found[0] if found[0].startswith("HTTP ") else "#", words[: 4 * LONGEST])
+    plain = _TOKEN.sub(_without_number, words[: 4 * LONGEST])
     parts: list[str] = []
     for part in " ".join(re.sub(r"#(?:[\s,;/]+#)+", "#", plain).split()).split("; "):
         if not any(one.endswith(part) for one in parts):
             parts.append(part)
     return "; ".join(parts)[:LONGEST]
+
+
+def _without_number(token: re.Match[str]) -> str:
+    """Only the status of an answer tells failures apart."""
+    word = token[0]
+    return word if word.startswith("HTTP ") else _NUMBER.sub("#", word, count=1)
 
 
 def _place(traceback: str) -> str:

@@ -13,6 +13,7 @@ from django.utils import timezone
 from jobs.acts import record_act
 from jobs.models import FailureGroup, FailureHour, Job
 from jobs.states import State
+from jobs.text import line
 
 MOST_COUNTED: Final = 10_000  #: dead letters of one failure; beyond it a count says "10,000+"
 LOOKED_AT: Final = 1_000  #: newest dead letters of one failure whose types and campaigns are shown
@@ -89,7 +90,7 @@ def describe(found: Sequence[FailureGroup], now: datetime) -> list[Failure]:
 
 def note(group: FailureGroup, text: str, *, actor: str) -> None:
     """Keep a note about a failure for other operators."""
-    text = text.strip()[:LONGEST_NOTE]
+    text = line(text, LONGEST_NOTE)
     with transaction.atomic():
         FailureGroup.objects.filter(pk=group.pk).update(note=text)
         _record(group, actor, "noted", "", {"note": (group.note, text)})

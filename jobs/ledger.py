@@ -25,6 +25,7 @@ from jobs.models import Job
 from jobs.signals import job_moved
 from jobs.statements import Attempt, Carried, Claimant, Claimed, Died, End, Entry, entry_of_claim, statements
 from jobs.states import FINISHED, MOVES, State
+from jobs.text import LONGEST_REASON, line
 
 SHARDS: Final = 32  # rows that the workers of one minute share, so that they do not wait for each other's
 
@@ -290,7 +291,7 @@ def _record(entries: Sequence[tuple[Job, str, str, float | None]], actor: str) -
     details = origin.as_details()
     written = [
         Entry(
-            str(job.id), job.moved_at, was, job.state, job.attempt, actor, reason, duration_ms,
+            str(job.id), job.moved_at, was, job.state, job.attempt, actor, line(reason, LONGEST_REASON), duration_ms,
             job.error if was == State.RUNNING else "", details,
         )
         for job, was, reason, duration_ms in entries

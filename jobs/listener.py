@@ -17,7 +17,7 @@ from redis import Redis, RedisError
 from redis.client import PubSub
 
 from jobs import actor as actors
-from jobs import schedules, service, tally
+from jobs import schedules, service, tally, text
 from jobs.engine.lease import DURATION, Lease
 from jobs.engine.presence import Presence
 from jobs.errors import InvalidJob, JobError
@@ -25,12 +25,12 @@ from jobs.main_api.client import MainApi
 from jobs.main_api.model import Campaign
 from jobs.models import CampaignClock
 from jobs.registry import types_on_entity, types_on_world_time
-from jobs.storable import is_id, is_storable
 from jobs.world.clock import WorldTime
 
 log = structlog.get_logger(__name__)
 WINDOW: Final = 5.0  # seconds
 CATCH_UP_EVERY: Final = 180.0  # seconds
+LONGEST_MESSAGE: Final = 1_000_000  #: bytes
 PATTERNS: Final = ("campaign.*.worldTimeAdvanced", "campaign.*.entityModified")
 
 
@@ -108,12 +108,13 @@ class Listener:
 
     def _hear(self, message: dict[str, Any]) -> None:
         """Put a message into its window; a new window is due at once, so that the first message is acted on now."""
-        channel = message["channel"].decode(errors="replace")
+        channel = message["channel"].decode(errors="surrogateescape")  # so that what is no UTF-8 is no id either
         campaign_id, _, kind = channel.removeprefix("campaign.").rpartition(".")
         tally.add("listener_messages", kind)
         body = _body(message["data"])
-        if body is None or not is_id(campaign_id):
-            log.warning("listener.malformed", channel=channel[:200], data=repr(message["data"][:200]))
+        if body is None or not text.is_id(campaign_id):
+            tally.add("unusable_texts", "message")
+            log.warning("listener.malformed", channel=repr(channel)[:300], data=repr(message["data"][:200]))
             return
         if kind == "worldTimeAdvanced":
             if _world_time(body) is None:
@@ -149,8 +150,8 @@ class Listener:
         if kind == "worldTimeAdvanced" and reading:
             self._advance(campaign_id, reading)
         else:
-            what = f"{body.get('operation')} {body.get('entityId')}"[:120]
-            what = what if is_storable(what) else repr(what)
+            operation, entity_id = str(body.get("operation")), str(body.get("entityId"))
+            what = f"{text.line(operation, 20)} {text.line(entity_id, text.LONGEST_ID)}"
             subject = f"{what} {time.time():.3f}"
             self._submit(
                 campaign_id, types_on_entity(kind.rpartition(".")[2]), subject=subject, reason=f"{kind} {what}"
@@ -176,7 +177,7 @@ class Listener:
         request_id = uuid4().hex  # one for all that a message causes
         submissions = [
             service.Submission(
-                type=t, campaign_id=campaign_id, payload={}, subject=f"heard:{subject}"[:200], request_id=request_id
+                type=t, campaign_id=campaign_id, payload={}, subject=f"heard:{subject}", request_id=request_id
             )
             for t in types
         ]
@@ -205,7 +206,7 @@ class Listener:
             tally.add("listener_catch_ups", "failed")
             log.warning("listener.catch_up_failed", error=str(error), retry_in_s=WINDOW)
             return
-        behind = sum(self._catch_up_with(campaign) for campaign in campaigns if is_id(campaign.id))
+        behind = sum(self._catch_up_with(campaign) for campaign in campaigns)
         tally.add("listener_catch_ups", "done")
         log.info("listener.caught_up", campaigns=len(campaigns), behind=behind)
 
@@ -226,12 +227,12 @@ class Listener:
 
 
 def _body(data: bytes) -> dict[str, Any] | None:
-    """A message's JSON; None when it is none, or no object."""
+    """A message's JSON with plain strings; None when it is none, no object or far too long."""
     try:
-        body = json.loads(data)
+        body = json.loads(data) if len(data) <= LONGEST_MESSAGE else None
     except (ValueError, RecursionError):
         return None
-    return body if isinstance(body, dict) else None
+    return text.clean(body) if isinstance(body, dict) else None
 
 
 def _world_time(body: dict[str, Any]) -> WorldTime | None:

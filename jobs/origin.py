@@ -1,7 +1,6 @@
 """Where the request that a thread is serving came from: its address and id, for the audit trail and the logs."""
 
 import json
-import re
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Final, NamedTuple
@@ -10,8 +9,9 @@ from uuid import uuid4
 import structlog
 from django.http import HttpRequest, HttpResponse
 
+from jobs.text import is_request_id
+
 META_KEY: Final = "scheduler.request_id"
-_USABLE_ID: Final = re.compile(r"[\w.:+/=-]{1,64}")
 
 
 class Origin(NamedTuple):
@@ -41,7 +41,7 @@ def remember(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[H
 
     def serve(request: HttpRequest) -> HttpResponse:
         told = request.headers.get("X-Request-Id", "")
-        origin = Origin(_address(request), told if _USABLE_ID.fullmatch(told) else uuid4().hex)
+        origin = Origin(_address(request), told if is_request_id(told) else uuid4().hex)
         request.META[META_KEY] = origin.request_id  # for lines that Django writes when this is left
         token = _of_this_request.set(origin)
         try:

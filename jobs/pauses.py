@@ -18,13 +18,13 @@ from django.utils import timezone
 from redis import Redis, RedisError
 
 from jobs import actor as actors
+from jobs import text
 from jobs.acts import record_act
 from jobs.engine import holds, keys
 from jobs.errors import InvalidPause
 from jobs.models import CampaignClock, Job, Pause, PauseKind
 from jobs.registry import all_types
 from jobs.states import Priority
-from jobs.storable import is_id
 
 log = structlog.get_logger(__name__)
 LONGEST: Final = timedelta(days=3660)  #: a pause that is to last longer has no end
@@ -38,7 +38,7 @@ def pause(kind: str, name: str, *, until: datetime | None = None, actor: str, re
     """
     now = timezone.now()
     _check(kind, name, until, now)
-    reason = reason.strip()[:_LONGEST_REASON]
+    reason = text.line(reason, _LONGEST_REASON)
     with transaction.atomic():
         _end(Pause.objects.filter(kind=kind, name=name), now, actor, "replaced by another")
         new = Pause.objects.create(kind=kind, name=name, until=until, actor=actor, reason=reason, since=now)
@@ -51,7 +51,7 @@ def pause(kind: str, name: str, *, until: datetime | None = None, actor: str, re
 
 def resume(kind: str, name: str, *, actor: str, reason: str = "") -> bool:
     """End a pause; whether there was one."""
-    reason = reason.strip()[:_LONGEST_REASON]
+    reason = text.line(reason, _LONGEST_REASON)
     with transaction.atomic():
         ended = _end(Pause.objects.filter(kind=kind, name=name), timezone.now(), actor, reason)
         for over in ended:
@@ -154,7 +154,7 @@ def _check(kind: str, name: str, until: datetime | None, now: datetime) -> None:
     known = {PauseKind.QUEUE: tuple(settings.RQ_QUEUES), PauseKind.TYPE: tuple(all_types())}
     if kind not in PauseKind.values:
         raise InvalidPause("kind", f"{kind!r} is none of {', '.join(PauseKind.values)}")
-    if kind == PauseKind.CAMPAIGN and not is_id(name):
+    if kind == PauseKind.CAMPAIGN and not text.is_id(name):
         raise InvalidPause("name", f"{name!r} cannot be the id of a campaign")
     if kind in known and name not in known[PauseKind(kind)]:
         raise InvalidPause("name", f"there is no {PauseKind(kind).label} {name!r}")

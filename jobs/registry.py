@@ -15,6 +15,7 @@ from jobs.errors import InvalidJob
 from jobs.outcome import RetryPolicy
 from jobs.run import Run
 from jobs.states import Priority
+from jobs.text import clean
 
 
 class Payload(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
@@ -108,6 +109,7 @@ class JobType:
 
         Raises InvalidJob naming the field that is missing, unknown or malformed.
         """
+        _check_text(payload)
         try:
             parsed = msgspec.convert(payload, self.payload)
         except msgspec.ValidationError as error:
@@ -115,6 +117,18 @@ class JobType:
             raise InvalidJob(_field(text, path), text) from None
         parsed.check()
         return parsed
+
+
+def _check_text(payload: object) -> None:
+    """Refuse what PostgreSQL cannot store, whichever field holds it."""
+    try:
+        encoded = msgspec.json.encode(payload)
+    except UnicodeEncodeError:
+        raise InvalidJob("payload", "holds half of a surrogate pair") from None
+    except RecursionError:
+        raise InvalidJob("payload", "is nested too deeply") from None
+    if b"\\u0000" in encoded and clean(payload) != payload:  # the text of a backslash with u0000 behind it is fine
+        raise InvalidJob("payload", "holds a NUL character")
 
 
 def _field(text: str, path: str) -> str:

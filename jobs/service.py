@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import msgspec
 from django.db import transaction
 from django.utils import timezone
 
@@ -22,7 +21,7 @@ from jobs.models import Job
 from jobs.registry import type_named
 from jobs.run import Followup
 from jobs.states import CANCELLABLE, DISCARDABLE, RESCHEDULABLE, RETRYABLE, WAITING, Priority, State
-from jobs.storable import LONGEST_ID, is_storable
+from jobs.text import LONGEST_ID, LONGEST_SUBJECT, is_id, is_storable
 from jobs.world.clock import Moment, clock_name
 
 EARLIEST = timedelta(days=366)  #: how long ago a due time may lie
@@ -236,18 +235,21 @@ def _move_each(
 def _job(submission: Submission, actor: str, now: datetime) -> Job:
     job_type = type_named(submission.type)
     campaign_id = "" if submission.campaign_id is None else submission.campaign_id
-    if not isinstance(campaign_id, str) or len(campaign_id) > LONGEST_ID:
-        raise InvalidJob("campaignId", f"expected a string of at most {LONGEST_ID} characters")
+    if not isinstance(campaign_id, str) or (campaign_id and not is_id(campaign_id)):
+        raise InvalidJob(
+            "campaignId",
+            f"expected a string of at most {LONGEST_ID} characters, without NUL and halves of surrogate pairs",
+        )
     if not campaign_id and not job_type.all_campaigns:
         raise InvalidJob("campaignId", f"is required for {job_type.name}")
     payload = job_type.parse(submission.payload)
-    _check_text("campaignId", campaign_id)
-    _check_payload(submission.payload)
     due_at = payload.due_at() or submission.due_at or now
     _check_due(due_at, "payload.executeAt" if payload.due_at() else "dueAt", now)
     due_at = due_at.astimezone(UTC)  # the statements write it as it reads
     subject = payload.subject() if submission.subject is None else submission.subject
     due_key = submission.clock_due.isoformat() if submission.clock_due else due_at.isoformat()
+    if len(subject) > LONGEST_SUBJECT or not is_storable(subject):
+        raise InvalidJob("subject", f"expected at most {LONGEST_SUBJECT} characters, without NUL")
     key = f"{job_type.name}\0{campaign_id}\0{subject}\0{due_key}"  # none of them holds NUL, whatever ids look like
     return Job(
         type=job_type.name,
@@ -267,21 +269,6 @@ def _job(submission: Submission, actor: str, now: datetime) -> Job:
         occurrences=submission.occurrences,
         interval=submission.interval,
     )
-
-
-def _check_text(field_name: str, text: str) -> None:
-    """Refuse what PostgreSQL can keep neither as text nor as JSON."""
-    if not is_storable(text):
-        raise InvalidJob(field_name, "holds a NUL character or half of a surrogate pair")
-
-
-def _check_payload(payload: object) -> None:
-    try:
-        text = msgspec.json.encode(payload).decode()
-    except UnicodeEncodeError:
-        raise InvalidJob("payload", "holds half of a surrogate pair") from None
-    if "\\u0000" in text:
-        raise InvalidJob("payload", "holds a NUL character")
 
 
 def _priority(asked: object, default: Priority) -> int:

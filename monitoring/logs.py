@@ -12,6 +12,8 @@ from urllib.parse import quote, unquote
 
 import structlog
 
+from jobs.text import LONGEST_TRACEBACK, bounded, plain
+
 VERBOSE: Final = 5
 LEVELS: Final[Mapping[str, int]] = {
     "error": logging.ERROR,
@@ -22,11 +24,13 @@ LEVELS: Final[Mapping[str, int]] = {
 }
 _CAMEL: Final = {"duration_ms": "duration", "event": "message", "logger": "context"}
 _CHATTY: Final = ("urllib3", "gql", "asyncio", "django.utils.autoreload")
-_SECRETS: Final = (
-    (re.compile(r"(?i)(bearer\s+)[\w.\-~+/]+=*"), r"\1***"),
-    (re.compile(r"camp_sk_\w+"), "camp_sk_***"),
-    (re.compile(r"(\w+://[^\s:/@]*):[^\s@/]+@"), r"\1:***@"),
+_SECRETS: Final = (  # possessive, and none begins with what may be long: the time they take grows with the text only
+    (re.compile(r"(?i)(bearer\s++)[\w.\-~+/]++=*+"), r"\1***"),
+    (re.compile(r"camp_sk_\w++"), "camp_sk_***"),
+    (re.compile(r"(?<=\w)(://[^\s:/@]*+):[^\s@/]++@"), r"\1:***@"),
 )
+LONGEST_VALUE: Final = 10_000  #: characters of one value in a line
+LONGEST_MASKED: Final = 1_000_000  #: characters of what is looked through for secrets
 SHORTEST_SECRET: Final = 6  #: a shorter word would mask half of every line
 _hidden: Final[set[str]] = set()  # the secrets that this process knows
 EventDict = MutableMapping[str, Any]
@@ -62,7 +66,7 @@ def configure_logging(level: str, *, as_json: bool, secrets: Iterable[str] = ())
         _name_request,
         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
         *(_as_json() if as_json else _as_lines()),
-        lambda _logger, _method, line: masked(line),
+        lambda _logger, _method, line: plain(masked(line)),
     ]
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=render))
     root = logging.getLogger()
@@ -104,6 +108,7 @@ def _as_json() -> list[Any]:
     return [
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="timestamp"),
         structlog.processors.format_exc_info,
+        _bound,
         _camel_case,
         structlog.processors.JSONRenderer(),
     ]
@@ -115,8 +120,20 @@ def _as_lines() -> list[Any]:
     colors = bool(os.environ.get("FORCE_COLOR")) or sys.stdout.isatty()
     return [
         structlog.processors.TimeStamper(fmt="%Y-%m-%d %H:%M:%S.%f", utc=False),
+        structlog.processors.format_exc_info,
+        _bound,
         structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback),
     ]
+
+
+def _bound(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """An error of megabytes is no line; cut here, the line stays JSON."""
+    for name, value in event.items():
+        if isinstance(value, str):
+            event[name] = bounded(value, LONGEST_TRACEBACK if name == "exception" else LONGEST_VALUE)
+        elif not isinstance(value, bool | int | float | type(None)) and len(shown := repr(value)) > LONGEST_VALUE:
+            event[name] = bounded(shown, LONGEST_VALUE)
+    return event
 
 
 def _camel_case(_logger: object, _method: str, event: EventDict) -> EventDict:
@@ -141,6 +158,8 @@ def hide(secrets: Iterable[str]) -> None:
 
 def masked(text: str) -> str:
     """`text` without the secrets in it: those that this process knows, and what looks like one."""
+    if len(text) > LONGEST_MASKED:
+        text = bounded(text, LONGEST_MASKED)
     for secret in sorted(_hidden, key=len, reverse=True):
         text = text.replace(secret, "***")
     for pattern, replacement in _SECRETS:

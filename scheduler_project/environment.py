@@ -18,7 +18,10 @@ from environs import Env, EnvValidationError
 from marshmallow import ValidationError, validate
 from redis import ConnectionPool
 
+from jobs.text import is_storable
+
 DEVELOPMENT_SECRET_KEY = "development-only-secret-key-never-used-in-production"  # noqa: S105
+LONGEST_TOKEN_NAME = 100
 LOG_LEVELS = ("error", "warn", "info", "debug", "verbose")
 
 
@@ -112,6 +115,10 @@ def _tokens(value: list[str]) -> None:
         name, _, secret = entry.partition(":")
         if not name or len(secret) < 8:
             raise ValidationError("expected name:secret pairs separated by commas, secrets of 8 characters or more")
+        if len(name) > LONGEST_TOKEN_NAME:
+            raise ValidationError(
+                f"expected names of at most {LONGEST_TOKEN_NAME} characters: the audit trail has them"
+            )
     secrets = [entry.partition(":")[2] for entry in value]
     if len(set(secrets)) < len(secrets):
         raise ValidationError("two names have the same secret")
@@ -252,7 +259,10 @@ def read(dotenv: Path | None = None) -> dict[str, Any]:
     """
     env = Env(eager=False)
     if dotenv and dotenv.exists():
-        env.read_env(str(dotenv), recurse=False)
+        try:
+            env.read_env(str(dotenv), recurse=False)
+        except ValueError as error:  # no UTF-8, or a NUL character
+            raise BadEnvironment([f"{dotenv.name}: cannot be read: {error}"]) from None
     values: dict[str, Any] = {}
     environment = env.str("ENVIRONMENT", None) or env.str("NODE_ENV", None) or "development"
     values["ENVIRONMENT"] = environment
@@ -265,6 +275,9 @@ def read(dotenv: Path | None = None) -> dict[str, Any]:
     except EnvValidationError as error:
         found = dict(error.error_messages) if isinstance(error.error_messages, Mapping) else {"": error.error_messages}
         faults += [f"{name}: {' '.join(map(str, messages))}" for name, messages in found.items()]
+    texts = {name: "".join(value) if isinstance(value, list) else value for name, value in values.items()}
+    odd = [name for name, value in texts.items() if isinstance(value, str) and not is_storable(value)]
+    faults += [f"{name}: holds NUL, or bytes that are no UTF-8" for name in odd]
     faults += _faults_between(values)
     if faults:
         raise BadEnvironment(faults)

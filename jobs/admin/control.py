@@ -24,6 +24,7 @@ from jobs.engine.presence import ROLES
 from jobs.errors import InvalidPause, Refused
 from jobs.models import CampaignClock, Pause, PauseKind
 from jobs.registry import all_types
+from jobs.text import LONGEST_ID, plain
 
 MOST_CAMPAIGNS: Final = 500  #: offered by name; any other can be named by its id
 _LENGTHS: Final = [
@@ -51,7 +52,7 @@ class PauseForm(ReasonForm):
     what = forms.ChoiceField(required=False, label="What", widget=UnfoldAdminSelectWidget())
     campaign = forms.CharField(
         required=False,
-        max_length=64,
+        max_length=LONGEST_ID,
         label="or a campaign by its id",
         widget=UnfoldAdminTextInputWidget(),
     )
@@ -153,7 +154,7 @@ class PauseAdmin(PauseAdminBase):
         return self._page(request, "jobs/control/pauses.html", context, "jobs.pause_jobs")
 
     def _resume(self, request: HttpRequest) -> HttpResponse:
-        kind, _, name = request.POST["resume"].partition(":")
+        kind, _, name = plain(request.POST["resume"]).partition(":")
         resumed = pauses.resume(kind, name, actor=_actor(request), reason=request.POST.get("reason", ""))
         if resumed:
             return self._said(request, f"Resumed {kind} {name}: its jobs run again.")

@@ -23,6 +23,7 @@ from unfold.widgets import (
 
 from jobs import actor as actors
 from jobs import cron_tasks
+from jobs.admin.payload_form import JSONField
 from jobs.errors import InvalidJob
 from jobs.models import CronFiring, CronTask, Job
 from jobs.registry import all_types
@@ -171,6 +172,8 @@ class CronTaskAdmin(CronTaskAdminBase):
             return forms.ChoiceField(
                 choices=[(name, name) for name in sorted(all_types())], widget=UnfoldAdminSelectWidget()
             )
+        if db_field.name == "payload":
+            kwargs["form_class"] = JSONField
         return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def changeform_view(

@@ -35,7 +35,7 @@ def stream(request: HttpRequest, jobs: QuerySet[Job], kind: str) -> StreamingHtt
         verb="exported",
         thing=f"jobs as {kind.upper()}",
         reason=request.META.get("QUERY_STRING", "") and f"filter {request.META['QUERY_STRING']}"[:500],
-        link=request.get_full_path()[:200].replace(f"export/{kind}/", ""),
+        link=request.get_full_path().replace(f"export/{kind}/", ""),
     )
     answer = StreamingHttpResponse(_in_pieces(write(_rows(jobs))), content_type=content_type)
     answer["Content-Disposition"] = f'attachment; filename="jobs-{timezone.now():%Y%m%dT%H%M%SZ}.{kind}"'

@@ -33,8 +33,8 @@ from jobs.life import context as life
 from jobs.life import possible
 from jobs.models import Job
 from jobs.registry import all_types
-from jobs.storable import is_job_id
 from jobs.templatetags import ops
+from jobs.text import is_job_id
 
 _FIELDS = Job._meta.get_fields()  # noqa: SLF001 - Django documents it as public
 

@@ -14,7 +14,7 @@ from jobs.admin.filters import as_moment
 from jobs.life import TONES, name_all
 from jobs.models import CampaignClock, Job, ScheduleRow
 from jobs.states import State
-from jobs.storable import is_job_id
+from jobs.text import is_job_id
 
 MOST_COUNTED: Final = 10_000  #: beyond it a count says "10,000+": nobody reads them one by one
 SEARCHED: Final = 20_000  #: newest jobs of the filter whose texts are searched

@@ -19,7 +19,7 @@ from jobs.models import CampaignClock, Job
 from jobs.registry import JobType, Payload, all_types
 from jobs.service import Submission
 from jobs.states import Priority
-from jobs.storable import is_job_id
+from jobs.text import LONGEST_ID, is_job_id
 from jobs.words import words
 
 OFFERED = 200  #: campaigns whose ids the browser offers while one is typed
@@ -30,7 +30,7 @@ class NewJobForm(forms.Form):
 
     campaign_id = forms.CharField(
         label="Campaign",
-        max_length=64,
+        max_length=LONGEST_ID,
         required=False,
         widget=UnfoldAdminTextInputWidget(attrs={"list": "campaigns", "autocomplete": "off"}),
     )

@@ -14,7 +14,7 @@ from unfold.dataclasses import SearchResult
 
 from jobs.models import CampaignClock, Job, ScheduleRow
 from jobs.registry import all_types
-from jobs.storable import is_job_id
+from jobs.text import is_job_id
 
 FOUND = 8  #: campaigns, and settlements and structures, that the palette offers
 

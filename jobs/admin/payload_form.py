@@ -17,6 +17,7 @@ from unfold.widgets import (
 )
 
 from jobs.registry import JobType
+from jobs.text import clean
 from jobs.words import words
 
 YEARS: Final = (1970, 9998)  #: of moments that a person may type
@@ -95,7 +96,22 @@ def _field_of_kind(kind: inspect.Type, common: dict[str, Any]) -> forms.Field:
             return forms.CharField(
                 min_length=kind.min_length, max_length=kind.max_length, widget=UnfoldAdminTextInputWidget(), **common
             )
-    return forms.JSONField(widget=UnfoldAdminTextareaWidget(), help_text="JSON", **common)
+    return JSONField(widget=UnfoldAdminTextareaWidget(), help_text="JSON", **common)
+
+
+class JSONField(forms.JSONField):
+    """JSON that can be stored; what cannot is shown again without the characters that no page can hold."""
+
+    def to_python(self, value: Any) -> Any:
+        """The value. Raises ValidationError."""
+        found = super().to_python(value)
+        if clean(found) != found:
+            raise forms.ValidationError("holds a NUL character or half of a surrogate pair")
+        return found
+
+    def bound_data(self, data: Any, initial: Any) -> Any:
+        """What was typed."""
+        return clean(super().bound_data(data, initial))
 
 
 def as_json(values: Mapping[str, Any]) -> dict[str, Any]:

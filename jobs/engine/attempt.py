@@ -15,7 +15,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from jobs import actor as actors
-from jobs import ledger, pauses, service
+from jobs import ledger, pauses, service, text
 from jobs.errors import JobError, OutcomeUnknown, Refused
 from jobs.failure import failure_of
 from jobs.ledger import Ending
@@ -32,6 +32,7 @@ from jobs.states import State
 
 log = structlog.get_logger(__name__)
 _random = random.Random()  # noqa: S311 - jitter, not a secret
+_LONGEST_FIELD = 2_000  # characters of a field that is kept of a result too long
 
 
 class Ended(msgspec.Struct, frozen=True):
@@ -146,7 +147,7 @@ def _as_json(asked: Calls, began: float) -> msgspec.Raw:
         (c.operation, round((c.began - began) * 1000, 1), round(c.seconds * 1000, 1), c.result) for c in asked.noted
     ]
     made = {"request": asked.noted[0].request_id, "made": rows, "count": asked.count}
-    return msgspec.Raw(msgspec.json.encode(made).replace(b"\\u0000", b"\\ufffd"))
+    return msgspec.Raw(text.as_json(made).encode())
 
 
 def _answers(job_type: JobType, jobs: Sequence[Claimed]) -> Sequence[Answer]:
@@ -164,25 +165,40 @@ def _answers(job_type: JobType, jobs: Sequence[Claimed]) -> Sequence[Answer]:
 
 def _ended(job: Claimed, answer: Answer, duration_ms: float, made: msgspec.Raw | None) -> Ended:
     if isinstance(answer, BaseException):
-        return Ended(job, answer, None, duration_ms, made)
+        return Ended(job, text.readable(answer), None, duration_ms, made)
+    return Ended(job, None, None if answer is None else _result(answer), duration_ms, made)
+
+
+def _result(answer: dict[str, Any]) -> str:
+    """What a handler returned, as JSON that can be stored. The work is done: nothing here undoes that.
+
+    What cannot be stored gives way to a note that says so; what is too long keeps its short fields.
+    """
     try:
-        # PostgreSQL's jsonb takes no NUL character.
-        result = None if answer is None else msgspec.json.encode(answer).decode().replace("\\u0000", "\\ufffd")
-    except (TypeError, ValueError) as error:
-        return Ended(job, error, None, duration_ms, made)
-    return Ended(job, None, result, duration_ms, made)
+        result = text.as_json(answer)
+        if len(result) <= text.LONGEST_RESULT:
+            return result
+        short = {name: value for name, value in answer.items() if len(text.as_json(value)) <= _LONGEST_FIELD}
+        note = f"the result has {len(result):,} characters, too many to be stored: its longest fields are left out"
+        kept = text.as_json({"note": note, **short})
+        result = kept if len(kept) <= text.LONGEST_RESULT else text.as_json({"note": note})
+        log.warning("job.result_cut", note=note)
+    except Exception as error:  # whatever the handler put there
+        log.exception("job.result_not_stored", next="the job is SUCCEEDED all the same")
+        result = text.as_json({"note": text.line(f"the result cannot be stored: {text.of_error(error)}", 500)})
+    return result
 
 
 def ending_of(ended: Ended, now: datetime) -> Ending:
     """What is recorded of an end."""
     outcome = _outcome(ended, now)
     failed = ended.error is not None and outcome.to is not State.SKIPPED
-    error = _plain(f"{type(ended.error).__name__}: {ended.error}") if failed else ""
-    trace = _plain("".join(traceback.format_exception(ended.error))) if failed else ""
+    error = text.of_error(ended.error) if ended.error is not None and failed else ""
+    trace = _traceback(ended.error) if ended.error is not None and failed else ""
     return Ending(
         ended.job,
         outcome.to,
-        _plain(outcome.reason),
+        text.bounded(outcome.reason, text.LONGEST_REASON),
         due_at=outcome.due_at,
         counts=outcome.counts,
         result=ended.result,
@@ -198,7 +214,13 @@ def ending_of(ended: Ended, now: datetime) -> Ending:
 def _details(made: msgspec.Raw | None, told: str) -> str:
     """What the audit entry of an end keeps beside it: nothing for an attempt that asked nobody and succeeded."""
     kept: dict[str, Any] = {name: value for name, value in (("calls", made), ("traceback", told)) if value}
-    return msgspec.json.encode(kept).decode()
+    return msgspec.json.encode(kept).decode()  # both are plain already
+
+
+def _traceback(error: BaseException) -> str:
+    """The traceback, each of its messages cut as the error is, so that no message hides the frames."""
+    parts = [text.bounded(part, text.LONGEST_ERROR) for part in traceback.format_exception(error)]
+    return text.bounded("".join(parts), text.LONGEST_TRACEBACK)
 
 
 def _outcome(ended: Ended, now: datetime) -> Outcome:
@@ -212,11 +234,6 @@ def _policy_of(name: str) -> RetryPolicy:
         return type_named(name).retry
     except Refused:  # a type that this release no longer has
         return RetryPolicy(max_attempts=1, base=settings.QUEUE_RETRY_BACKOFF, idempotent=False, may_resend=False)
-
-
-def _plain(text: str) -> str:
-    """Text that every database takes: no NUL, no lone surrogates."""
-    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
 def _run_of(job: Claimed) -> Run:

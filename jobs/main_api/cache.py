@@ -10,6 +10,7 @@ from redis import Redis, RedisError
 from jobs import tally
 from jobs.main_api.listing import Listing
 from jobs.main_api.model import Campaign, Effect
+from jobs.text import as_json, is_id, plain
 
 log = structlog.get_logger(__name__)
 KEPT_S: Final = 300
@@ -32,25 +33,26 @@ class Cache:
         if cached is not None:
             return cached
         effect = fetch()
-        if effect is not None:
+        if effect is not None and is_id(effect.id):
             self._try(lambda: self._keep_effect(effect))
         return effect
 
     def campaigns(self, fetch: Callable[[], Listing[Campaign]], *, fresh: bool = False) -> Listing[Campaign]:
-        """All campaigns; `fresh` asks anew and keeps the answer, where all of it could be read."""
+        """All campaigns whose id can be stored; `fresh` asks anew, and keeps the answer where all could be read."""
         cached: list[Campaign] | None = None if fresh else self._get(CAMPAIGNS, list[Campaign])
         if cached is not None:
             return Listing(cached)
-        campaigns = fetch()
+        found = fetch()
+        campaigns = Listing((campaign for campaign in found if _is_usable(campaign)), found.unreadable)
         if not campaigns.unreadable:
-            self._try(lambda: self._connection.set(CAMPAIGNS, msgspec.json.encode(list(campaigns)), ex=KEPT_S))
+            self._try(lambda: self._connection.set(CAMPAIGNS, as_json(list(campaigns)), ex=KEPT_S))
         return campaigns
 
     def drop_effects_of(self, entity_id: str) -> None:
         """Forget the effects that hang on an event or encounter."""
 
         def drop() -> None:
-            key = EFFECTS_OF.format(entity_id)
+            key = EFFECTS_OF.format(plain(entity_id))
             ids: list[Any] = [i.decode() for i in self._members(key)]
             self._connection.delete(key, *(EFFECT.format(i) for i in ids))
 
@@ -65,9 +67,10 @@ class Cache:
 
     def _keep_effect(self, effect: Effect) -> None:
         with self._connection.pipeline() as pipeline:
-            pipeline.set(EFFECT.format(effect.id), msgspec.json.encode(effect), ex=KEPT_S)
-            pipeline.sadd(EFFECTS_OF.format(effect.entity_id), effect.id)
-            pipeline.expire(EFFECTS_OF.format(effect.entity_id), KEPT_S)
+            entity_key = EFFECTS_OF.format(plain(effect.entity_id))
+            pipeline.set(EFFECT.format(effect.id), as_json(effect), ex=KEPT_S)
+            pipeline.sadd(entity_key, effect.id)
+            pipeline.expire(entity_key, KEPT_S)
             pipeline.execute()
 
     def _get(self, key: str, kind: Any) -> Any:
@@ -90,3 +93,12 @@ class Cache:
         except RedisError as error:
             log.warning("cache.redis_away", error=str(error), next="the main API is asked")
             return None
+
+
+def _is_usable(campaign: Campaign) -> bool:
+    """Whether its id can be stored; what cannot is named, and costs itself only."""
+    usable = is_id(campaign.id)
+    if not usable:
+        tally.add("unusable_texts", "campaign")
+        log.warning("api.unusable_id", campaign_id=repr(campaign.id)[:300], next="the campaign is left out")
+    return usable

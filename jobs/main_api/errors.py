@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from jobs.errors import JobError, NotAuthorized, NotFound, PermanentError, TransientError, VersionConflict
-from jobs.main_api.wire import cleaned
+from jobs.text import plain
 
 LONGEST_MESSAGE: Final = 2000  #: characters of an error's message that are kept
 LONGEST_CODE: Final = 64
@@ -58,4 +58,4 @@ def error_of(operation: str, error: FieldError) -> JobError:
 
 def _text(value: Any, longest: int) -> str:
     text = value if isinstance(value, str) else repr(value)[: longest + 1]
-    return cleaned(text if len(text) <= longest else f"{text[:longest]}…")
+    return plain(text if len(text) <= longest else f"{text[:longest]}…")

@@ -3,16 +3,15 @@
 import json
 import re
 import secrets
-from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from math import isfinite
 from typing import Any, Final
 
+from jobs.text import clean_answer
+
 #: An escaped NUL or surrogate, or an encoded surrogate that `decode` has replaced: only then is an answer searched.
 _SUSPECT: Final = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])|\x00")
-_UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
-KEPT_AS_SENT: Final = "variables"  #: a player's own values go back as they came
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +22,8 @@ class RawNumber:
 
 
 def decode(body: bytes) -> Any:
-    """JSON as Python has it, with U+FFFD for bytes that are no UTF-8 and for what no database stores.
+    """JSON as Python has it; U+FFFD stands for bytes that are no UTF-8 and for what no database stores (but in ids and
+    variables).
 
     A number that no float or int equals becomes a Decimal or, where its exponent has no bounds, a RawNumber. Raises
     ValueError where `body` is no JSON or nested too deeply to be read.
@@ -36,7 +36,7 @@ def decode(body: bytes) -> Any:
             if isinstance(error, json.JSONDecodeError):
                 raise
             found = json.loads(text, parse_float=_number, parse_int=_integer)  # an int of more than 4,300 digits
-        return _cleaned(found) if _SUSPECT.search(body) else found
+        return clean_answer(found) if _SUSPECT.search(body) else found
     except RecursionError:
         raise ValueError("nested too deeply") from None
 
@@ -59,11 +59,6 @@ def encode(payload: object, *, sort_keys: bool = False) -> bytes:
     return (re.sub(f'"{mark}:([^":]*):{mark}"', r"\1", text) if mark else text).encode()
 
 
-def cleaned(text: str) -> str:
-    """`text` with U+FFFD for NUL and half surrogate pairs."""
-    return _UNSTORABLE.sub("\ufffd", text)
-
-
 def _number(text: str) -> float | Decimal | RawNumber:
     value = float(text)
     if repr(value) == text:
@@ -77,15 +72,3 @@ def _number(text: str) -> float | Decimal | RawNumber:
 
 def _integer(text: str) -> int | Decimal:
     return int(text) if len(text) <= 4300 else Decimal(text)
-
-
-def _cleaned(value: Any) -> Any:
-    match value:
-        case str():
-            return cleaned(value)
-        case Mapping():
-            return {cleaned(name): one if name == KEPT_AS_SENT else _cleaned(one) for name, one in value.items()}
-        case list():
-            return [_cleaned(one) for one in value]
-        case _:
-            return value

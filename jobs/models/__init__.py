@@ -13,11 +13,16 @@ from jobs.models.cron import CronFiring, CronTask, FiringOutcome, Misfire
 from jobs.models.indexes import OfOneState
 from jobs.models.rollups import FailureGroup, FailureHour, OutcomeMinute
 from jobs.states import WAITING, Priority, State
+from jobs.text import LONGEST_ID, LONGEST_NAME, LONGEST_SUBJECT
 
 __all__ = [
-    "AuditEntry", "CampaignClock", "CronFiring", "CronTask", "FailureGroup", "FailureHour", "FiringOutcome", "Job",
-    "Misfire", "OperatorAct", "OutcomeMinute", "Pause", "PauseKind", "ScheduleRow", "new_job_id",
+    "LONGEST_THING", "AuditEntry", "CampaignClock", "CronFiring", "CronTask", "FailureGroup", "FailureHour",
+    "FiringOutcome", "Job", "Misfire", "OperatorAct", "OutcomeMinute", "Pause", "PauseKind", "ScheduleRow",
+    "new_job_id",
 ]  # fmt: skip
+
+
+LONGEST_THING = 400  #: characters: a kind, and an id or name of 255
 
 
 def new_job_id() -> UUID:
@@ -48,8 +53,10 @@ class Job(models.Model):
 
     id = models.UUIDField(primary_key=True, default=new_job_id, editable=False)
     type = models.CharField(max_length=64, db_index=False)
-    campaign_id = models.CharField("campaign", max_length=64, blank=True, help_text="empty: all campaigns")
-    subject = models.CharField(max_length=200, blank=True, help_text="what the job is about, within its campaign")
+    campaign_id = models.CharField("campaign", max_length=LONGEST_ID, blank=True, help_text="empty: all campaigns")
+    subject = models.CharField(
+        max_length=LONGEST_SUBJECT, blank=True, help_text="what the job is about, within its campaign"
+    )
     payload = models.JSONField(default=dict)
     unique_key = models.CharField(max_length=64, editable=False)
     priority = models.PositiveSmallIntegerField(choices=[(p.value, p.name) for p in Priority], default=Priority.NORMAL)
@@ -177,8 +184,8 @@ class OperatorAct(models.Model):
     at = models.DateTimeField(default=timezone.now)
     actor = models.CharField(max_length=120, help_text="user:…, token:…, command")
     verb = models.CharField(max_length=40, help_text="in the past tense: paused, changed, forced open")
-    thing = models.CharField(max_length=200, help_text="what it was done to, in words: cron task nightly")
-    link = models.CharField(max_length=200, blank=True, help_text="the page of that thing")
+    thing = models.CharField(max_length=LONGEST_THING, help_text="what it was done to, in words: cron task nightly")
+    link = models.TextField(blank=True, help_text="the page of that thing")
     reason = models.TextField(blank=True)
     changes = models.JSONField(null=True, blank=True, help_text="{field: [before, after]}")
     ip = models.CharField("IP address", max_length=100, blank=True)
@@ -210,8 +217,8 @@ class OperatorAct(models.Model):
 class CampaignClock(models.Model):
     """What the service last saw of a campaign's clock, and the last world time it acted on."""
 
-    campaign_id = models.CharField("campaign", max_length=64, primary_key=True)
-    name = models.CharField(max_length=200, blank=True)
+    campaign_id = models.CharField("campaign", max_length=LONGEST_ID, primary_key=True)
+    name = models.CharField(max_length=LONGEST_NAME, blank=True)
     is_active = models.BooleanField(default=True)
     world_time = models.CharField(max_length=32, blank=True, help_text="empty: the campaign runs on wall-clock time")
     processed_world_time = models.CharField(max_length=32, blank=True)
@@ -231,10 +238,10 @@ class ScheduleRow(models.Model):
     Times of day are ISO 8601 text, for a world time may lie in any year; text of one shape sorts as time does.
     """
 
-    campaign_id = models.CharField("campaign", max_length=64)
+    campaign_id = models.CharField("campaign", max_length=LONGEST_ID)
     entity_type = models.CharField(max_length=10, choices=[("Settlement", "Settlement"), ("Structure", "Structure")])
-    entity_id = models.CharField(max_length=64)
-    entity_name = models.CharField(max_length=200, blank=True)
+    entity_id = models.CharField(max_length=LONGEST_ID)
+    entity_name = models.CharField(max_length=LONGEST_NAME, blank=True)
     event_type = models.CharField(max_length=32)
     clock = models.CharField(max_length=5, choices=[("wall", "wall"), ("world", "world")])
     anchor = models.CharField(max_length=32, help_text="first seen, or the last due time applied")

@@ -6,6 +6,8 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from jobs.text import LONGEST_ID
+
 
 class PauseKind(models.TextChoices):
     """What a pause holds back."""
@@ -22,7 +24,7 @@ class Pause(models.Model):
     """
 
     kind = models.CharField(max_length=8, choices=PauseKind.choices)
-    name = models.CharField(max_length=64, help_text="of the queue, the job type or the campaign")
+    name = models.CharField(max_length=LONGEST_ID, help_text="of the queue, the job type or the campaign")
     reason = models.CharField(max_length=500, blank=True)
     actor = models.CharField(max_length=120)
     since = models.DateTimeField(default=timezone.now)

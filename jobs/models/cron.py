@@ -7,6 +7,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from jobs.states import Priority
+from jobs.text import LONGEST_ID
 
 
 class Misfire(models.TextChoices):
@@ -22,7 +23,7 @@ class CronTask(models.Model):
 
     name = models.CharField(max_length=80, unique=True)
     type = models.CharField(max_length=64)
-    campaign_id = models.CharField("campaign", max_length=64, blank=True, help_text="empty: all campaigns")
+    campaign_id = models.CharField("campaign", max_length=LONGEST_ID, blank=True, help_text="empty: all campaigns")
     payload = models.JSONField(default=dict, blank=True)
     priority = models.PositiveSmallIntegerField(choices=[(p.value, p.name) for p in Priority], default=Priority.NORMAL)
     expression = models.CharField(max_length=120, help_text="five fields, or six with the seconds first")

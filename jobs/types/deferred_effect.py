@@ -9,12 +9,13 @@ from jobs.errors import Skip
 from jobs.registry import Payload, job_type
 from jobs.run import Run
 from jobs.states import Priority
+from jobs.text import LONGEST_ID
 
 
 class DeferredEffect(Payload, frozen=True, kw_only=True):
     """Which effect, and when."""
 
-    effect_id: Annotated[str, Meta(min_length=1, max_length=64)]
+    effect_id: Annotated[str, Meta(min_length=1, max_length=LONGEST_ID)]
     execute_at: Annotated[datetime, Meta(tz=True)]
 
     def subject(self) -> str:

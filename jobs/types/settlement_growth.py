@@ -9,6 +9,7 @@ from jobs.errors import JobError
 from jobs.main_api.model import Settlement, Structure
 from jobs.registry import Answer, Item, Payload, batch_job_type
 from jobs.run import Run
+from jobs.text import LONGEST_ID
 from jobs.upkeep import Kind, apply_batch
 from jobs.world.change import Change
 from jobs.world.growth import GrowthType, StandingStructure, grow, settlement_intervals
@@ -25,7 +26,7 @@ _TASKS = {
 class SettlementGrowth(Payload, frozen=True, kw_only=True):
     """Which settlement, and how it grows."""
 
-    settlement_id: Annotated[str, Meta(min_length=1, max_length=64)]
+    settlement_id: Annotated[str, Meta(min_length=1, max_length=LONGEST_ID)]
     growth_type: GrowthType
 
     def subject(self) -> str:

@@ -9,6 +9,7 @@ from jobs.errors import JobError
 from jobs.main_api.model import Settlement, Structure
 from jobs.registry import Answer, Item, Payload, batch_job_type
 from jobs.run import Run
+from jobs.text import LONGEST_ID
 from jobs.upkeep import Kind, apply_batch
 from jobs.world.change import Change
 from jobs.world.maintenance import StructureEvent, maintain, structure_intervals
@@ -24,7 +25,7 @@ _TASKS = {
 class StructureMaintenance(Payload, frozen=True, kw_only=True):
     """Which structure, and what falls due."""
 
-    structure_id: Annotated[str, Meta(min_length=1, max_length=64)]
+    structure_id: Annotated[str, Meta(min_length=1, max_length=LONGEST_ID)]
     event_type: StructureEvent
 
     def subject(self) -> str:

@@ -14,8 +14,8 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from jobs.admin.listing import LimitedPaginator
 from jobs.life import name_all
 from jobs.models import CampaignClock, Job
-from jobs.storable import is_job_id
 from jobs.templatetags import ops
+from jobs.text import is_job_id
 from monitoring.admin.access import MonitorWrites, actor_of, back, may_manage, monitor_runs
 from monitoring.alerting import store
 from monitoring.models import Alert, Kind, Severity

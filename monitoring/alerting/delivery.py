@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from jobs import tally
 from jobs.acts import record_act
+from jobs.text import line
 from monitoring.alerting import registered
 from monitoring.alerting.channels import CHANNELS, Answer, Undeliverable
 from monitoring.alerting.channels.base import LONGEST_ANSWER, Refused
@@ -153,7 +154,7 @@ def hidden(text: str, handler: AlertHandler) -> str:
     """`text` without the handler's secrets."""
     for part in secrets_of(handler):
         text = text.replace(part, "***")
-    return masked(text)[:LONGEST_ANSWER]
+    return line(masked(text), LONGEST_ANSWER)
 
 
 def secrets_of(handler: AlertHandler) -> list[str]:
@@ -187,7 +188,7 @@ def _record(delivery: Delivery, status: str, answer: Answer) -> None:
     changes: dict[str, Any] = {
         "status": status,
         "http_status": answer.http_status,
-        "answer": answer.text[:LONGEST_ANSWER].replace("\0", ""),
+        "answer": line(answer.text, LONGEST_ANSWER),
         "next_at": now + backoff(delivery.attempts),
     }
     if status == Delivery.Status.SENT:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import blake2b
 from typing import Any, Final
 
 import structlog
@@ -19,12 +20,14 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from jobs.acts import record_act
+from jobs.text import LONGEST_TRACEBACK, bounded, clean, line
 from monitoring.logs import masked
 from monitoring.models import Alert, Kind, Severity
 
 log = structlog.get_logger(__name__)
 MONITOR: Final = "monitor"  #: who resolves what has ended by itself
 LONGEST: Final = 200  #: characters of a key or title
+LONGEST_DETAILS: Final = 100_000  #: characters of an alert's details as JSON
 MOST_CAMPAIGNS: Final = 20  #: shown in an alert's details; all are counted
 
 
@@ -75,7 +78,7 @@ def record(finding: Finding, *, at: datetime | None = None, reopen: bool = True)
     Raises django.db's errors.
     """
     now = at or timezone.now()
-    key, title = _kept(finding.key)[:LONGEST], _kept(finding.title)[:LONGEST]
+    key, title = _key(finding.key), line(masked(finding.title), LONGEST)
     alert = _standing(key, now, reopen=reopen)
     if alert is None:
         try:
@@ -114,7 +117,7 @@ def _count(alert: Alert, finding: Finding, now: datetime) -> None:
     alert.fresh, alert.is_fresh = dict(fresh), True
     alert.severity, alert.title, alert.message = (
         finding.severity,
-        _kept(finding.title)[:LONGEST],
+        line(masked(finding.title), LONGEST),
         _kept(finding.message),
     )
     alert.job_type, alert.last_at = finding.job_type, now
@@ -127,13 +130,23 @@ def _count(alert: Alert, finding: Finding, now: datetime) -> None:
 
 def _kept(text: str) -> str:
     """What is kept of words: an error's may hold an address with its password, and handlers send them anywhere."""
-    return masked(text).replace("\0", "\ufffd")  # which PostgreSQL does not take
+    return bounded(masked(text), LONGEST_TRACEBACK)
+
+
+def _key(text: str) -> str:
+    """A key; a long one ends with what tells it from others that begin as it does."""
+    kept = line(masked(text), LONGEST * 10)
+    if len(kept) <= LONGEST:
+        return kept
+    return f"{kept[: LONGEST - 10]}…{blake2b(text.encode(errors='replace'), digest_size=4).hexdigest()}"
 
 
 def _as_json(details: Mapping[str, Any]) -> Any:
     """Details as the database takes them: what JSON does not know becomes its text. Raises ValueError for a circle."""
     text = json.dumps({str(name): value for name, value in details.items()}, default=str, skipkeys=True)
-    return json.loads(masked(text).replace("\\u0000", "\\ufffd"), parse_constant=str)
+    if len(text) > LONGEST_DETAILS:
+        return {"details": bounded(masked(text), LONGEST_TRACEBACK)}
+    return clean(json.loads(masked(text), parse_constant=str))
 
 
 def open_alerts(*, limit: int = 100) -> QuerySet[Alert]:

@@ -87,10 +87,10 @@ def test_a_job_is_submitted_in_the_persons_own_time_zone(admin_client: Client, r
         ("DEFERRED_EFFECT", {"campaign_id": "c", "effectId": "e", "executeAt": "soon"}, "executeAt"),
         ("SETTLEMENT_GROWTH", {"campaign_id": "c", "settlementId": "s", "growthType": "SHRINK"}, "growthType"),
         ("SETTLEMENT_GROWTH", {"settlementId": "s", "growthType": "LEVEL_UP_CHECK"}, "campaign_id"),
-        ("SETTLEMENT_GROWTH", {"campaign_id": "c", "settlementId": "s" * 65, "growthType": "LEVEL_UP_CHECK"},
+        ("SETTLEMENT_GROWTH", {"campaign_id": "c", "settlementId": "s" * 256, "growthType": "LEVEL_UP_CHECK"},
          "settlementId"),
         ("EVENT_EXPIRATION", {"due_at": "1999-01-01T00:00"}, "due_at"),
-        ("EVENT_EXPIRATION", {"campaign_id": "c" * 65}, "campaign_id"),
+        ("EVENT_EXPIRATION", {"campaign_id": "c" * 256}, "campaign_id"),
     ],
 )  # fmt: skip
 def test_a_fault_stands_under_its_field(

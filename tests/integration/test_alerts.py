@@ -134,7 +134,7 @@ def test_details_that_are_no_json_are_told_as_text(heard: list[Message], tell: T
     tell()
 
     (told,) = heard
-    assert (told.title, told.message) == ("Odd \ufffd" + "x" * 195, "with a \ufffd")
+    assert (told.title, told.message) == ("Odd \ufffd" + "x" * 194 + "…", "with a \ufffd")
     assert told.details == {"error": "gone", "due": "2026-01-01 00:00:00+00:00", "share": "NaN", "7": "a\ufffdb"}
 
 

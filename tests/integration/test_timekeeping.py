@@ -305,12 +305,12 @@ def test_a_lost_database_counts_from_the_mark() -> None:
 def test_names_and_ids_of_any_kind_hold_up_nobody() -> None:
     """A long name is cut, an id that no table holds is left alone, and the rest of the campaign has its rows."""
     odd = Campaign(id="c-1", name="\0" + "C" * 5000, is_active=True, current_world_time="1000-01-01T12:00:00Z")
-    long_name, long_id = wanted(entity_name="x\ud800" * 300), wanted(entity_id="s" * 65)
+    long_name, long_id = wanted(entity_name="x\ud800" * 300), wanted(entity_id="s" * 256)
 
     DatabaseSchedules().sync(odd, "Settlement", [long_id, long_name])
 
     assert [row.entity_id for row in ScheduleRow.objects.all()] == ["s-1"]
-    assert CampaignClock.objects.get().name == "C" * 200
+    assert CampaignClock.objects.get().name == "\ufffd" + "C" * 253 + "…"
 
 
 @pytest.mark.parametrize("world_time", ["+10000-01-01T00:00:00Z", "9999-12-31T23:59:59-14:00", "soon", "1000-01-01"])

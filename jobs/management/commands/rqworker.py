@@ -2,7 +2,7 @@
 
 import sys
 from argparse import ArgumentParser
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings
 from django.core.management.base import CommandError
@@ -11,6 +11,9 @@ from redis import RedisError
 
 from jobs.engine import process
 from jobs.engine.pool import Pool
+from jobs.text import is_storable
+
+LONGEST_NAME: Final = 64  #: characters: the ledger's column
 
 
 class Command(RQWorkerCommand):
@@ -28,6 +31,9 @@ class Command(RQWorkerCommand):
         unknown = sorted(set(args) - set(settings.RQ_QUEUES))
         if unknown:
             raise CommandError(f"there is no queue {', '.join(unknown)}; known: {', '.join(settings.RQ_QUEUES)}")
+        name = options.get("name") or ""
+        if not is_storable(name) or len(name) > LONGEST_NAME:
+            raise CommandError(f"--name: expected at most {LONGEST_NAME} characters in UTF-8, got {name!r}")
         processes = options.pop("processes")
         if processes < 1:
             raise CommandError(f"--processes: expected 1 or more, got {processes}")

@@ -131,7 +131,7 @@ def test_backoff_grows_to_its_bound(base_ms: int, failures: int, seed: int) -> N
         ),
         ({"type": "SETTLEMENT_GROWTH", "payload": {"settlementId": "a\0", "growthType": "LEVEL_UP_CHECK"}}, "payload"),
         ({"campaign_id": "\ud800"}, "campaignId"),
-        ({"campaign_id": "x" * 65}, "campaignId"),
+        ({"campaign_id": "x" * 256}, "campaignId"),
         ({"payload": []}, "payload"),
         ({"payload": {"x": 1}}, "payload.x"),
         ({"priority": "URGENT"}, "priority"),

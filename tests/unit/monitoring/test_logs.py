@@ -3,9 +3,11 @@
 import json
 import subprocess
 import sys
+import time
 
 import pytest
 
+from monitoring.logs import masked
 from tests.servers import ROOT
 
 CODE = """
@@ -128,3 +130,51 @@ def test_every_level_of_the_seed_works(level: str) -> None:
 
     order = ["error", "warn", "info", "debug", "verbose"]
     assert levels == order[: order.index(level) + 1]
+
+
+ADVERSARIAL = [
+    "a" * 1_000_000, "bearer" + " " * 1_000_000, "bearer " * 150_000, "a://" * 250_000, "a://b:" * 160_000,
+    "a://b:" + "c" * 1_000_000,
+    "camp_sk_" * 120_000, "a:" * 500_000, "a@" * 500_000, "\0" * 1_000_000, "ab:/" * 250_000, " " * 1_000_000,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ADVERSARIAL, ids=lambda text: text[:12])
+def test_masking_takes_time_that_grows_with_the_text_only(text: str) -> None:
+    """A million letters take milliseconds; one pattern took a minute and a half for 200,000 of them."""
+    began = time.process_time()
+
+    masked(text)
+
+    assert time.process_time() - began < 2
+
+
+def test_masking_finds_a_secret_in_a_long_text() -> None:
+    """Wherever it stands, and where the text is cut."""
+    for secret in ("redis://u:hunter2@h/0", "Bearer hunter2", "camp_sk_hunter2"):
+        for text in (f"{'x' * 200_000} {secret}", f"{secret} {'x ' * 200_000}", f"{'x ' * 600_000}{secret} {'y' * 9}"):
+            assert "hunter2" not in masked(text)
+
+
+def test_a_line_is_never_longer_than_its_bounds() -> None:
+    """An error of megabytes is cut, visibly, and the line stays JSON."""
+    code = SETUP + (
+        "log = structlog.get_logger('x')\n"
+        "log.info('a', text='x' * 5_000_000, nested={'deep': ['y' * 5_000_000]}, odd='\\ud83c')\n"
+        "try: raise OSError('z' * 5_000_000)\n"
+        "except OSError: log.exception('b')\n"
+    )
+
+    first, second = printed_by(code).splitlines()
+
+    assert len(first) < 30_000
+    assert len(second) < 30_000
+    assert "characters cut" in json.loads(first)["text"]
+    assert "OSError" in json.loads(second)["exception"]
+
+
+def test_half_a_pair_is_no_reason_to_lose_a_line() -> None:
+    """Neither format: stdout cannot encode it."""
+    for as_json in ("True", "False"):
+        code = CODE.split("structlog.get_logger", maxsplit=1)[0].format(json=as_json)
+        assert "seen" in printed_by(code + "structlog.get_logger('x').info('seen', name='\\ud83c')")

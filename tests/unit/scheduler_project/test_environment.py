@@ -29,6 +29,16 @@ def test_all_faults_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {fault.split(":")[0] for fault in caught.value.faults} == set(bad)
 
 
+@pytest.mark.parametrize("held", [b"EMAIL_HOST_USER=a\0b", b"EMAIL_HOST_USER=\xff"])
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, held: bytes) -> None:
+    """In one line, as a variable is."""
+    dotenv = tmp_path / ".env"
+    dotenv.write_bytes(held)
+
+    with pytest.raises(BadEnvironment, match=r"^(\.env: cannot be read|EMAIL_HOST_USER: holds NUL)"):
+        read(dotenv)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -47,6 +57,8 @@ def test_all_faults_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         ("ALLOWED_HOSTS", "https://scheduler.example"),
         ("ALLOWED_HOSTS", "scheduler.example:443"),
         ("ALLOWED_HOSTS", "one.example, other.example"),
+        ("EMAIL_HOST_PASSWORD", "half \udc83"),
+        ("SCHEDULER_API_TOKENS", "n" * 101 + ":secret-of-a-client"),
     ],
 )
 def test_what_would_fail_later_is_a_fault_now(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:

@@ -53,7 +53,10 @@ class Schedules(Protocol):
         """Make the rows of a campaign's settlements or structures just these; the jobs that are due."""
 
     def clear(self, campaign_id: str, entity_type: str) -> None:
-        """Remove the rows of a campaign that is gone or inactive."""
+        """Remove the rows of a campaign that is gone or inactive, and note that it is."""
+
+    def is_active(self, campaign_id: str) -> bool:
+        """Whether the campaign was active when it was last seen; also where it never was."""
 
     def applied(self, noted: Sequence["Applied"]) -> list[Followup]:
         """Note what was applied, count the next due times from it; the jobs that are due already."""

@@ -89,9 +89,15 @@ class DatabaseSchedules:
         _save([row for row in known if _placed(row) != was[row.pk]])
         return followups
 
+    @transaction.atomic
     def clear(self, campaign_id: str, entity_type: str) -> None:
-        """Remove the rows of a campaign that is gone or inactive."""
+        """Remove the rows of a campaign that is gone or inactive, and note that it is."""
         ScheduleRow.objects.filter(campaign_id=campaign_id, entity_type=entity_type).delete()
+        CampaignClock.objects.filter(pk=campaign_id).update(is_active=False)
+
+    def is_active(self, campaign_id: str) -> bool:
+        """Whether the campaign was active when it was last seen; also where it never was."""
+        return not CampaignClock.objects.filter(pk=campaign_id, is_active=False).exists()
 
     @transaction.atomic
     def applied(self, noted: Sequence[Applied]) -> list[Followup]:
@@ -128,22 +134,21 @@ class DatabaseSchedules:
 
 @transaction.atomic
 def fire_wall_rows(now: datetime, *, limit: int = 500) -> list[Followup]:
-    """The jobs of rows on wall-clock time that are due at `now`, at most `limit` rows; each is handed out once."""
+    """The jobs of rows on wall-clock time that are due at `now`, at most `limit` rows; each is handed out once.
+
+    Rows of campaigns that were inactive when they were last seen do not fire, and take no other's place.
+    """
     reading = WallTime(now)
-    rows = list(
-        _rows()
-        .select_for_update()
-        .filter(clock="wall", fire_at__gt="", fire_at__lte=sortable(reading))
-        .order_by("fire_at")[:limit]
-    )
-    due, followups = _fire(rows, reading)
-    _save(due)
+    due = _wall_rows().select_for_update().filter(fire_at__lte=sortable(reading))
+    rows = list(due.order_by("fire_at")[:limit])
+    fired, followups = _fire(rows, reading)
+    _save(fired)
     return followups
 
 
 def next_wall_firing() -> datetime | None:
     """When the next row on wall-clock time is due."""
-    first = ScheduleRow.objects.filter(clock="wall", fire_at__gt="").order_by("fire_at").values_list("fire_at").first()
+    first = _wall_rows().order_by("fire_at").values_list("fire_at").first()
     return WallTime.parse(first[0]).at.astimezone(UTC) if first else None
 
 
@@ -173,6 +178,12 @@ def _placed(row: ScheduleRow) -> list[object]:
 def _rows() -> QuerySet[ScheduleRow]:
     """All rows, without when they were written, which is written anew and takes a tenth of the time to read."""
     return ScheduleRow.objects.defer("updated_at")
+
+
+def _wall_rows() -> QuerySet[ScheduleRow]:
+    """Those on wall-clock time that fire some day, but of inactive campaigns."""
+    inactive = CampaignClock.objects.filter(is_active=False).values("campaign_id")
+    return _rows().filter(clock="wall", fire_at__gt="").exclude(campaign_id__in=inactive)
 
 
 def _save(rows: Sequence[ScheduleRow]) -> None:

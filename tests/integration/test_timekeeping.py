@@ -18,7 +18,7 @@ from jobs.errors import PermanentError
 from jobs.main_api.model import Campaign
 from jobs.models import CampaignClock, CronFiring, CronTask, Job, Misfire, ScheduleRow
 from jobs.run import Applied, Wanted
-from jobs.schedules import DatabaseSchedules, sortable
+from jobs.schedules import DatabaseSchedules, fire_wall_rows, next_wall_firing, sortable
 from jobs.service import Submission
 from jobs.world.clock import WallTime, WorldTime
 
@@ -291,6 +291,26 @@ def test_a_row_that_is_refused_holds_up_no_other(redis: Redis) -> None:
     Scheduler(connection=redis)._fire(timezone.now())
 
     assert list(Job.objects.filter(campaign_id="c-1").values_list("type", flat=True)) == ["SETTLEMENT_GROWTH"]
+
+
+def test_rows_of_inactive_campaigns_neither_fire_nor_starve_others() -> None:
+    """600 of them were due before the one of an active campaign, and only 500 rows fire at once."""
+    now = timezone.now()
+    CampaignClock.objects.create(campaign_id="idle", is_active=False)
+    wall_rows("SETTLEMENT_GROWTH")
+    (busy,) = ScheduleRow.objects.all()
+    long_ago = sortable(WallTime(now - timedelta(hours=3)))
+    idle = {f.name: getattr(busy, f.name) for f in ScheduleRow._meta.fields if f.name != "id"}
+    idle |= {"campaign_id": "idle", "next_due": long_ago, "fire_at": long_ago}
+    ScheduleRow.objects.bulk_create([ScheduleRow(**{**idle, "entity_id": f"s-{n}"}) for n in range(600)])
+
+    first = next_wall_firing()
+
+    assert first is not None
+    assert sortable(WallTime(first)) == busy.fire_at
+    assert [due.campaign_id for due in fire_wall_rows(now, limit=500)] == ["c-1"]
+    assert fire_wall_rows(now) == []
+    assert ScheduleRow.objects.filter(campaign_id="idle", fire_at=long_ago).count() == 600
 
 
 def test_a_lost_database_counts_from_the_mark() -> None:

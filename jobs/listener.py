@@ -211,7 +211,7 @@ class Listener:
 
     def _catch_up_with(self, campaign: Campaign) -> bool:
         """Whether the campaign was behind; one whose clock cannot be read does not hold up the others."""
-        clock = schedules.see(campaign)
+        clock = schedules.see([campaign])[campaign.id]
         if not campaign.is_active or not campaign.current_world_time:
             return False
         try:

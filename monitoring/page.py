@@ -29,6 +29,7 @@ COUNTERS: Final = (
     ("listener_messages", "scheduler_listener_messages_total", ("kind",), "Messages heard"),
     ("listener_subscriptions", "scheduler_listener_subscriptions_total", (), "Subscriptions: one, and the reconnects"),
     ("listener_catch_ups", "scheduler_listener_catch_ups_total", ("result",), "Comparisons of all campaigns' clocks"),
+    ("campaigns_passed_over", "scheduler_campaigns_passed_over_total", ("field",), "Campaigns with an unusable field"),
     ("alert_deliveries", "scheduler_alert_deliveries_total", ("kind", "result"), "Attempts: sent, retried, failed"),
     ("cron_firings", "scheduler_cron_firings_total", ("task", "outcome"), "Firings: on_time, late (> 60 s) or missed"),
 )

@@ -35,6 +35,7 @@ def of_tally() -> Iterator[Labels]:
     yield from product(("listener_messages",), ("entityModified", "worldTimeAdvanced"))
     yield ("listener_subscriptions",)
     yield from product(("listener_catch_ups",), ("done", "failed"))
+    yield from product(("campaigns_passed_over",), ("currentWorldTime", "id"))
     yield from product(("alert_deliveries",), (*CHANNELS, "code"), ("sent", "retried", "failed"))
 
 

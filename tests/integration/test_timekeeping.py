@@ -241,17 +241,17 @@ def test_rows_move_and_never_double() -> None:
     """First due one interval after first seen; a jump is one job; a changed interval counts from the last applied."""
     schedules = DatabaseSchedules()
 
-    assert schedules.sync(campaign("12:00"), "Settlement", [wanted()]) == []
+    assert schedules.sync(campaign("12:00"), "Settlement", [wanted()], read=["s-1"]) == []
     assert ScheduleRow.objects.get().next_due.startswith("1000-01-01T13:00")
-    (due,) = schedules.sync(campaign("15:30"), "Settlement", [wanted()])
+    (due,) = schedules.sync(campaign("15:30"), "Settlement", [wanted()], read=["s-1"])
     assert (due.occurrences, due.clock_due) == (3, WorldTime.parse("1000-01-01T15:00:00Z"))
-    assert schedules.sync(campaign("15:30"), "Settlement", [wanted()]) == [due]
+    assert schedules.sync(campaign("15:30"), "Settlement", [wanted()], read=["s-1"]) == [due]
     noted = Applied("s-1", "POPULATION_GROWTH", WorldTime.parse("1000-01-01T15:00:00Z"), due.interval)
     assert schedules.applied([noted]) == []
     assert ScheduleRow.objects.get().next_due.startswith("1000-01-01T16:00")
-    schedules.sync(campaign("15:30"), "Settlement", [wanted(interval=timedelta(minutes=54))])
+    schedules.sync(campaign("15:30"), "Settlement", [wanted(interval=timedelta(minutes=54))], read=["s-1"])
     assert ScheduleRow.objects.get().next_due.startswith("1000-01-01T15:54")
-    schedules.sync(campaign("15:30"), "Settlement", [])
+    schedules.sync(campaign("15:30"), "Settlement", [], read=["s-1"])
     assert not ScheduleRow.objects.exists()
 
 
@@ -317,7 +317,7 @@ def test_a_lost_database_counts_from_the_mark() -> None:
     """The entity itself says what was applied last."""
     marks = {"schedulerMarks": {"clock": "world", "POPULATION_GROWTH": "1000-01-01T14:00:00.000Z"}}
 
-    (due,) = DatabaseSchedules().sync(campaign("16:30"), "Settlement", [wanted(variables=marks)])
+    (due,) = DatabaseSchedules().sync(campaign("16:30"), "Settlement", [wanted(variables=marks)], read=["s-1"])
 
     assert (due.occurrences, due.clock_due) == (2, WorldTime.parse("1000-01-01T16:00:00Z"))
 
@@ -327,7 +327,8 @@ def test_names_and_ids_of_any_kind_hold_up_nobody() -> None:
     odd = Campaign(id="c-1", name="\0" + "C" * 5000, is_active=True, current_world_time="1000-01-01T12:00:00Z")
     long_name, long_id = wanted(entity_name="x\ud800" * 300), wanted(entity_id="s" * 65)
 
-    DatabaseSchedules().sync(odd, "Settlement", [long_id, long_name])
+    DatabaseSchedules().saw(odd)
+    DatabaseSchedules().sync(odd, "Settlement", [long_id, long_name], read=["s-1"])
 
     assert [row.entity_id for row in ScheduleRow.objects.all()] == ["s-1"]
     assert CampaignClock.objects.get().name == "C" * 200
@@ -339,7 +340,7 @@ def test_a_world_time_that_cannot_be_read_is_a_permanent_error(world_time: str) 
     lost = Campaign(id="c-1", name="C", is_active=True, current_world_time=world_time)
 
     with pytest.raises(PermanentError, match="currentWorldTime"):
-        DatabaseSchedules().sync(lost, "Settlement", [wanted()])
+        DatabaseSchedules().sync(lost, "Settlement", [wanted()], read=["s-1"])
     assert not ScheduleRow.objects.exists()
 
 
@@ -347,5 +348,5 @@ def test_a_due_time_past_the_year_9999_is_never_due() -> None:
     """The row stays, without a due time."""
     last = Campaign(id="c-1", name="C", is_active=True, current_world_time="9999-12-31T23:30:00Z")
 
-    assert DatabaseSchedules().sync(last, "Settlement", [wanted()]) == []
+    assert DatabaseSchedules().sync(last, "Settlement", [wanted()], read=["s-1"]) == []
     assert ScheduleRow.objects.get().next_due == ""

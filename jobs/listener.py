@@ -3,12 +3,13 @@
 worldTimeAdvanced: the first message of a campaign is acted on at once; those within WINDOW after it fold into one
 trailing run at the end of the window, so that the last advance of a burst is never lost. entityModified is folded the
 same way. At start, after a reconnect and every few minutes each campaign's world time is compared with the last one
-processed, so that a message nobody heard is caught up with.
+processed, so that a message nobody heard is caught up with: some campaigns a poll, for messages are heard meanwhile.
 """
 
 import json
 import time
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 from uuid import uuid4
 
@@ -31,6 +32,9 @@ log = structlog.get_logger(__name__)
 WINDOW: Final = 5.0  # seconds
 CATCH_UP_EVERY: Final = 180.0  # seconds
 LONGEST_MESSAGE: Final = 1_000_000  #: bytes
+COMPARED: Final = 500  # campaigns of one poll
+CAUGHT_UP_AT_ONCE: Final = 20  # campaigns that are behind, then
+CAUGHT_UP_EACH: Final = 0.05  # seconds: as many a second as the main API takes beside its own work
 PATTERNS: Final = ("campaign.*.worldTimeAdvanced", "campaign.*.entityModified")
 
 
@@ -54,6 +58,9 @@ class Listener:
         self._catch_up_at = 0.0
         self._pubsub: PubSub | None = None
         self._windows: dict[tuple[str, str], _Window] = {}
+        self._to_compare: dict[str, Campaign] = {}
+        self._behind: dict[str, WorldTime] = {}
+        self._next_behind_at = 0.0
 
     def poll(self) -> float:
         """Hear and act; seconds until the next poll. Raises StopAsked, redis.RedisError and database errors."""
@@ -71,7 +78,8 @@ class Listener:
             raise
         self._close_windows()
         if time.monotonic() >= self._catch_up_at:
-            self._catch_up()
+            self._begin_to_catch_up()
+        self._catch_up()
         return 0.0
 
     def close(self) -> None:
@@ -98,12 +106,17 @@ class Listener:
         return self._pubsub
 
     def _hang_up(self) -> None:
+        self._to_compare, self._behind = {}, {}
         if self._pubsub:
             pubsub, self._pubsub = self._pubsub, None
             pubsub.close()
 
     def _patience(self) -> float:
         ends = [w.until for w in self._windows.values() if w.pending is not None]
+        if self._to_compare:
+            ends.append(0.0)
+        elif self._behind:
+            ends.append(self._next_behind_at)
         return max(0.001, min([1.0, *(end - time.monotonic() for end in ends)]))
 
     def _hear(self, message: dict[str, Any]) -> None:
@@ -120,6 +133,7 @@ class Listener:
             if _world_time(body) is None:
                 log.warning("listener.malformed", channel=channel, field="newTime", data=repr(message["data"][:200]))
                 return
+            self._drop_older(campaign_id, body)
         else:
             self._forget_cached(campaign_id, body)
             kind = f"entityModified.{body.get('entityType')}"
@@ -127,6 +141,14 @@ class Listener:
                 return
         window = self._windows.setdefault((campaign_id, kind), _Window(until=0.0))
         window.pending = _later(window.pending, body)
+
+    def _drop_older(self, campaign_id: str, body: dict[str, Any]) -> None:
+        """Forget what is still to be caught up with in the campaign, where a message says as much or more."""
+        heard, campaign = _world_time(body), self._to_compare.get(campaign_id)
+        read = _world_time({"newTime": campaign.current_world_time}) if campaign else self._behind.get(campaign_id)
+        if heard and read and read <= heard:
+            self._to_compare.pop(campaign_id, None)
+            self._behind.pop(campaign_id, None)
 
     def _close_windows(self) -> None:
         """Act on what is due. It stays pending until that has been done: an outage of the database loses nothing."""
@@ -196,8 +218,8 @@ class Listener:
         if not CampaignClock.objects.filter(campaign_id=campaign_id).exists():
             self._api.cache.drop_campaigns()
 
-    def _catch_up(self) -> None:
-        """Compare every campaign's world time with the last one processed, and act where they differ."""
+    def _begin_to_catch_up(self) -> None:
+        """Ask for every campaign's world time."""
         self._catch_up_at = time.monotonic() + CATCH_UP_EVERY
         try:
             campaigns = self._api.campaigns(fresh=True)
@@ -206,24 +228,45 @@ class Listener:
             tally.add("listener_catch_ups", "failed")
             log.warning("listener.catch_up_failed", error=str(error), retry_in_s=WINDOW)
             return
-        behind = sum(self._catch_up_with(campaign) for campaign in campaigns)
-        tally.add("listener_catch_ups", "done")
-        log.info("listener.caught_up", campaigns=len(campaigns), behind=behind)
+        self._to_compare = {campaign.id: campaign for campaign in campaigns}
+        self._next_behind_at = time.monotonic() - CAUGHT_UP_AT_ONCE * CAUGHT_UP_EACH
 
-    def _catch_up_with(self, campaign: Campaign) -> bool:
-        """Whether the campaign was behind; one whose clock cannot be read does not hold up the others."""
-        clock = schedules.see(campaign)
+    def _catch_up(self) -> None:
+        """Compare some campaigns' world times with the last ones processed, then act where they differ, some a second.
+
+        What could not be done stays to be done: an outage of the database loses nothing.
+        """
+        if self._to_compare:
+            some = list(islice(self._to_compare.values(), COMPARED))
+            known = schedules.see(some)
+            for campaign in some:
+                reading = self._reading_behind(campaign, known[campaign.id])
+                if reading is not None:
+                    self._behind[campaign.id] = reading
+                del self._to_compare[campaign.id]
+            if self._to_compare:
+                return
+            tally.add("listener_catch_ups", "done")
+            log.info("listener.compared", behind=len(self._behind))
+        now = time.monotonic()
+        self._next_behind_at = max(self._next_behind_at, now - CAUGHT_UP_AT_ONCE * CAUGHT_UP_EACH)
+        while self._behind and self._next_behind_at <= now:
+            campaign_id, reading = next(iter(self._behind.items()))
+            self._advance(campaign_id, reading, caught_up=True)
+            del self._behind[campaign_id]
+            self._next_behind_at += CAUGHT_UP_EACH
+
+    def _reading_behind(self, campaign: Campaign, clock: CampaignClock) -> WorldTime | None:
+        """The world time to catch up with; one that cannot be read does not hold up the others."""
         if not campaign.is_active or not campaign.current_world_time:
-            return False
+            return None
         try:
             reading = WorldTime.parse(campaign.current_world_time)
         except ValueError as error:
-            log.warning("listener.malformed", campaign_id=campaign.id, field="currentWorldTime", error=str(error)[:300])
-            return False
-        if reading.isoformat() == clock.processed_world_time:
-            return False
-        self._advance(campaign.id, reading, caught_up=True)
-        return True
+            tally.add("unusable_texts", "currentWorldTime")
+            log.warning("listener.unreadable_clock", campaign_id=campaign.id, error=str(error)[:300])
+            return None
+        return None if reading.isoformat() == clock.processed_world_time else reading
 
 
 def _body(data: bytes) -> dict[str, Any] | None:

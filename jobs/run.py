@@ -50,17 +50,40 @@ class Applied:
 class Schedules(Protocol):
     """The schedule rows and campaign clocks, as far as handlers change them (see jobs/schedules.py)."""
 
-    def sync(self, campaign: Campaign, entity_type: str, wanted: Sequence[Wanted]) -> list[Followup]:
-        """Make the rows of a campaign's settlements or structures just these; the jobs that are due."""
+    def saw(self, campaign: Campaign) -> None:
+        """Remember what the main API said when it was asked for this campaign alone."""
+
+    def sync(
+        self, campaign: Campaign, entity_type: str, wanted: Sequence[Wanted], *, read: Collection[str]
+    ) -> list[Followup]:
+        """Make the rows of the settlements or structures that were read just these; the jobs that are due.
+
+        Rows of other entities stay as they are.
+        """
+
+    def absent(self, campaign_id: str, entity_type: str, read: Collection[str], *, most: int) -> list[str]:
+        """Entities of the campaign that have rows and were not read, at most so many."""
+
+    def confirm(self, campaign_id: str, entity_type: str, entity_ids: Collection[str]) -> None:
+        """Note that these entities were read just now."""
+
+    def unconfirmed(self, campaign_id: str, entity_type: str, since: datetime, *, most: int) -> list[str]:
+        """Entities with rows that neither were read nor moved since then, at most so many."""
 
     def clear(self, campaign_id: str, entity_type: str) -> None:
-        """Remove the rows of a campaign that is gone or inactive."""
+        """Remove the rows of a campaign that is gone or inactive, and note that it is."""
+
+    def campaigns_with_rows(self, entity_type: str) -> list[str]:
+        """The ids of the campaigns that have rows of settlements or structures."""
+
+    def is_active(self, campaign_id: str) -> bool:
+        """Whether the campaign was active when it was last seen; also where it never was."""
 
     def applied(self, noted: Sequence["Applied"]) -> list[Followup]:
         """Note what was applied, count the next due times from it; the jobs that are due already."""
 
-    def forget(self, entity_id: str) -> None:
-        """Remove the rows of an entity that is gone."""
+    def forget(self, *entity_ids: str) -> None:
+        """Remove the rows of entities that are gone."""
 
     def processed(self, campaign_id: str, world_time: str) -> None:
         """Note that the campaign's events were looked at as of `world_time`."""

@@ -1,11 +1,12 @@
 """Schedule rows and campaign clocks in the database: when each event type of each entity is next due."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from typing import Final, TypeVar
 
 import structlog
 from django.db import connection, transaction
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
 from jobs import tally
@@ -20,6 +21,8 @@ from jobs.world.due import due_by
 from jobs.world.marks import read_mark
 
 log = structlog.get_logger(__name__)
+T = TypeVar("T")
+BATCH: Final = 500  #: rows or ids of a statement
 _CLOCKS: dict[str, type[WallTime] | type[WorldTime]] = {"wall": WallTime, "world": WorldTime}
 
 
@@ -44,32 +47,73 @@ def sortable(moment: Moment | None) -> str:
     return f"{moment.at.replace(tzinfo=None).isoformat(timespec='microseconds')}Z" if moment else ""
 
 
-def see(campaign: Campaign) -> CampaignClock:
-    """Remember what the main API says of a campaign; a world time that cannot be read is not remembered."""
-    values = {"name": as_name(campaign.name), "is_active": campaign.is_active, "seen_at": timezone.now()}
+def see(campaigns: Iterable[Campaign]) -> dict[str, CampaignClock]:
+    """Remember what the main API says of campaigns: what is known of each then, by its id.
+
+    A world time that cannot be read is not remembered, and neither is that there is none where there was one: of that
+    only a campaign that was read singly is proof (`saw`).
+    """
+    known: dict[str, CampaignClock] = {}
+    for batch in _batches(list(campaigns)):
+        stands = CampaignClock.objects.in_bulk([campaign.id for campaign in batch])
+        seen = {c.id: _seen(c, stands.get(c.id), believe_none=False) for c in batch}
+        _write_clocks(seen.values())
+        known |= seen
+    return known
+
+
+def saw(campaign: Campaign) -> None:
+    """Remember what the main API said when it was asked for this campaign alone."""
+    stands = CampaignClock.objects.filter(pk=campaign.id).first()
+    _write_clocks([_seen(campaign, stands, believe_none=True)])
+
+
+def _seen(campaign: Campaign, stands: CampaignClock | None, *, believe_none: bool) -> CampaignClock:
+    clock = stands or CampaignClock(campaign_id=campaign.id)
+    clock.name, clock.is_active, clock.seen_at = as_name(campaign.name), campaign.is_active, timezone.now()
+    world_time = campaign.current_world_time
     try:
-        world_time = campaign.current_world_time
-        values["world_time"] = WorldTime.parse(world_time).isoformat() if world_time else ""
+        if world_time or believe_none:
+            clock.world_time = WorldTime.parse(world_time).isoformat() if world_time else ""
     except ValueError:
         log.warning("schedules.unreadable_clock", campaign_id=campaign.id, world_time=repr(world_time)[:100])
-    clock, _ = CampaignClock.objects.update_or_create(campaign_id=campaign.id, defaults=values)
     return clock
+
+
+def _write_clocks(clocks: Iterable[CampaignClock]) -> None:
+    CampaignClock.objects.bulk_create(
+        clocks,
+        update_conflicts=True,
+        unique_fields=["campaign_id"],
+        update_fields=["name", "is_active", "seen_at", "world_time"],
+    )
+
+
+def _batches(found: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Parts that one statement takes."""
+    return (found[start : start + BATCH] for start in range(0, len(found), BATCH))
 
 
 class DatabaseSchedules:
     """`jobs.run.Schedules` on the tables ScheduleRow and CampaignClock."""
 
+    def saw(self, campaign: Campaign) -> None:
+        """Remember what the main API said when it was asked for this campaign alone."""
+        saw(campaign)
+
     @transaction.atomic
-    def sync(self, campaign: Campaign, entity_type: str, wanted: Sequence[Wanted]) -> list[Followup]:
-        """Make the rows of a campaign's settlements or structures just these; the jobs that are due.
+    def sync(
+        self, campaign: Campaign, entity_type: str, wanted: Sequence[Wanted], *, read: Collection[str]
+    ) -> list[Followup]:
+        """Make the rows of the settlements or structures that were read just these; the jobs that are due.
 
         A row is found by (entity, event type), so that recalculating moves or removes it and never adds a second.
         """
         reading = reading_of(campaign.current_world_time)
-        see(campaign)
         standing = {
             (row.entity_id, row.event_type): row
-            for row in _rows().filter(campaign_id=campaign.id, entity_type=entity_type)
+            for batch in _batches([i for i in read if is_id(i)])
+            for row in _rows().filter(campaign_id=campaign.id, entity_type=entity_type, entity_id__in=batch)
         }
         new, known = [], []
         was = {row.pk: _placed(row) for row in standing.values()}
@@ -85,15 +129,45 @@ class DatabaseSchedules:
             else:
                 known.append(row)
             _place(row, want, reading)
-        ScheduleRow.objects.filter(id__in=[row.id for row in standing.values()]).delete()
+        for batch in _batches([row.id for row in standing.values()]):
+            ScheduleRow.objects.filter(id__in=batch).delete()
         _due, followups = _fire([*new, *known], reading)
-        ScheduleRow.objects.bulk_create(new, batch_size=500)
+        # Somebody else may have made the row meanwhile, or another campaign may have one of that name.
+        ScheduleRow.objects.bulk_create(new, batch_size=BATCH, ignore_conflicts=True)
         _save([row for row in known if _placed(row) != was[row.pk]])
         return followups
 
+    def absent(self, campaign_id: str, entity_type: str, read: Collection[str], *, most: int) -> list[str]:
+        """Entities of the campaign that have rows and were not read, at most so many."""
+        rows = ScheduleRow.objects.filter(campaign_id=campaign_id, entity_type=entity_type)
+        ids = rows.order_by("entity_id").values_list("entity_id", flat=True).distinct()
+        return sorted(set(ids) - set(read))[:most]
+
+    def confirm(self, campaign_id: str, entity_type: str, entity_ids: Collection[str]) -> None:
+        """Note that these entities were read just now."""
+        for batch in _batches([i for i in entity_ids if is_id(i)]):
+            rows = ScheduleRow.objects.filter(campaign_id=campaign_id, entity_type=entity_type, entity_id__in=batch)
+            rows.update(updated_at=timezone.now())
+
+    def unconfirmed(self, campaign_id: str, entity_type: str, since: datetime, *, most: int) -> list[str]:
+        """Entities with rows that neither were read nor moved since then, at most so many."""
+        rows = ScheduleRow.objects.filter(campaign_id=campaign_id, entity_type=entity_type, updated_at__lt=since)
+        return list(rows.order_by("entity_id").values_list("entity_id", flat=True).distinct()[:most])
+
+    @transaction.atomic
     def clear(self, campaign_id: str, entity_type: str) -> None:
-        """Remove the rows of a campaign that is gone or inactive."""
+        """Remove the rows of a campaign that is gone or inactive, and note that it is."""
         ScheduleRow.objects.filter(campaign_id=campaign_id, entity_type=entity_type).delete()
+        CampaignClock.objects.filter(pk=campaign_id).update(is_active=False)
+
+    def campaigns_with_rows(self, entity_type: str) -> list[str]:
+        """The ids of the campaigns that have rows of settlements or structures."""
+        rows = ScheduleRow.objects.filter(campaign_id=OuterRef("pk"), entity_type=entity_type)
+        return list(CampaignClock.objects.filter(Exists(rows)).values_list("pk", flat=True))
+
+    def is_active(self, campaign_id: str) -> bool:
+        """Whether the campaign was active when it was last seen; also where it never was."""
+        return not CampaignClock.objects.filter(pk=campaign_id, is_active=False).exists()
 
     @transaction.atomic
     def applied(self, noted: Sequence[Applied]) -> list[Followup]:
@@ -119,9 +193,10 @@ class DatabaseSchedules:
         _save(moved)
         return followups
 
-    def forget(self, entity_id: str) -> None:
-        """Remove the rows of an entity that is gone."""
-        ScheduleRow.objects.filter(entity_id=entity_id).delete()
+    def forget(self, *entity_ids: str) -> None:
+        """Remove the rows of entities that are gone."""
+        for batch in _batches(entity_ids):
+            ScheduleRow.objects.filter(entity_id__in=batch).delete()
 
     def processed(self, campaign_id: str, world_time: str) -> None:
         """Note that the campaign's events were looked at as of `world_time`."""
@@ -130,22 +205,21 @@ class DatabaseSchedules:
 
 @transaction.atomic
 def fire_wall_rows(now: datetime, *, limit: int = 500) -> list[Followup]:
-    """The jobs of rows on wall-clock time that are due at `now`, at most `limit` rows; each is handed out once."""
+    """The jobs of rows on wall-clock time that are due at `now`, at most `limit` rows; each is handed out once.
+
+    Rows of campaigns that were inactive when they were last seen do not fire, and take no other's place.
+    """
     reading = WallTime(now)
-    rows = list(
-        _rows()
-        .select_for_update()
-        .filter(clock="wall", fire_at__gt="", fire_at__lte=sortable(reading))
-        .order_by("fire_at")[:limit]
-    )
-    due, followups = _fire(rows, reading)
-    _save(due)
+    due = _wall_rows().select_for_update().filter(fire_at__lte=sortable(reading))
+    rows = list(due.order_by("fire_at")[:limit])
+    fired, followups = _fire(rows, reading)
+    _save(fired)
     return followups
 
 
 def next_wall_firing() -> datetime | None:
     """When the next row on wall-clock time is due."""
-    first = ScheduleRow.objects.filter(clock="wall", fire_at__gt="").order_by("fire_at").values_list("fire_at").first()
+    first = _wall_rows().order_by("fire_at").values_list("fire_at").first()
     return WallTime.parse(first[0]).at.astimezone(UTC) if first else None
 
 
@@ -175,6 +249,12 @@ def _placed(row: ScheduleRow) -> list[object]:
 def _rows() -> QuerySet[ScheduleRow]:
     """All rows, without when they were written, which is written anew and takes a tenth of the time to read."""
     return ScheduleRow.objects.defer("updated_at")
+
+
+def _wall_rows() -> QuerySet[ScheduleRow]:
+    """Those on wall-clock time that fire some day, but of inactive campaigns."""
+    inactive = CampaignClock.objects.filter(is_active=False).values("campaign_id")
+    return _rows().filter(clock="wall", fire_at__gt="").exclude(campaign_id__in=inactive)
 
 
 def _save(rows: Sequence[ScheduleRow]) -> None:

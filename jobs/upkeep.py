@@ -65,9 +65,11 @@ class _Work(Generic[E_]):
 
 def apply_batch(items: Sequence[Item], kind: Kind[E_]) -> list[Answer]:
     """Apply what is outstanding of each job; for each what changed, Skip when nothing was left, or its error."""
-    answers: dict[int, Answer] = {}
+    answers: dict[int, Answer] = _of_inactive(items)
     works: dict[str, _Work[E_]] = {}
     for position, item in enumerate(items):
+        if position in answers:
+            continue
         works.setdefault(kind.entity_of(item.payload), _Work([])).positions.append(position)
     noted: list[Applied] = []
     for _ in range(TRIES):
@@ -81,6 +83,18 @@ def apply_batch(items: Sequence[Item], kind: Kind[E_]) -> list[Answer]:
     if noted:
         run.submit(run.schedules.applied(noted))
     return [answers[position] for position in range(len(items))]
+
+
+def _of_inactive(items: Sequence[Item]) -> dict[int, Answer]:
+    """Skip what a clock has brought about where the campaign was inactive when it was last seen: its clock stands.
+
+    What somebody asked for by hand is done.
+    """
+    scheduled = [position for position, item in enumerate(items) if item.run.clock_due is not None]
+    run = items[0].run
+    if not scheduled or run.schedules.is_active(run.campaign_id):
+        return {}
+    return dict.fromkeys(scheduled, Skip(f"campaign {run.campaign_id} is inactive"))
 
 
 def _round(

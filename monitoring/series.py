@@ -35,7 +35,9 @@ def of_tally() -> Iterator[Labels]:
     yield from product(("listener_messages",), ("entityModified", "worldTimeAdvanced"))
     yield ("listener_subscriptions",)
     yield from product(("listener_catch_ups",), ("done", "failed"))
-    yield from product(("unusable_texts",), ("campaign", "Settlement", "Structure", "message"))
+    yield from product(
+        ("unusable_texts",), ("campaign", "currentWorldTime", "Kingdom", "Settlement", "Structure", "message")
+    )
     yield from product(("alert_deliveries",), (*CHANNELS, "code"), ("sent", "retried", "failed"))
 
 

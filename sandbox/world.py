@@ -178,7 +178,7 @@ class World:
     def _make_campaign(self, c: int, chance: random.Random) -> None:
         """The second campaign has no clock of its own, the third (where there are more than two) is inactive."""
         campaign_id = f"campaign-{c}"
-        clock = None if c == 2 else f"{1000 + c:04d}-06-01T12:00:00.000Z"
+        clock = None if c == 2 else f"{1000 + c % 9000:04d}-06-01T12:00:00.000Z"
         self.plant("campaigns", {"id": campaign_id, "name": f"{_name(chance)} Chronicles",
                                  "isActive": c != 3, "currentWorldTime": clock})  # fmt: skip
         for k in range(1, self.size.kingdoms + 1):

@@ -18,6 +18,7 @@ from jobs.errors import InvalidJob
 from jobs.models import CampaignClock, Job
 from jobs.registry import JobType, Payload, all_types
 from jobs.service import Submission
+from jobs.slices import SlicedPayload
 from jobs.states import Priority
 from jobs.text import LONGEST_ID, is_job_id
 from jobs.words import words
@@ -45,7 +46,7 @@ class NewJobForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.declared = declared
         self.payload = payload_form.fields_of(declared)
-        self.sets_due = declared.payload.due_at is not Payload.due_at
+        self.sets_due = declared.payload.due_at not in (Payload.due_at, SlicedPayload.due_at)
         campaign, priority, reason = (self.fields.pop(name) for name in ("campaign_id", "priority", "reason"))
         campaign.required = not declared.all_campaigns
         campaign.help_text = "Empty: all campaigns." if declared.all_campaigns else ""

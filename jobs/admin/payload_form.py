@@ -17,6 +17,7 @@ from unfold.widgets import (
 )
 
 from jobs.registry import JobType
+from jobs.slices import Slice
 from jobs.text import clean
 from jobs.words import words
 
@@ -60,7 +61,13 @@ def fields_of(declared: JobType) -> dict[str, forms.Field]:
     """A form field for each field of the payload, by its name in JSON."""
     described = inspect.type_info(declared.payload)
     assert isinstance(described, inspect.StructType)  # noqa: S101 - a payload is a struct
-    return {field.encode_name: _field(field) for field in described.fields}
+    return {field.encode_name: _field(field) for field in described.fields if not _is_ours(field)}
+
+
+def _is_ours(field: inspect.Field) -> bool:
+    """Whether only a job that hands on its work fills it in."""
+    kinds = field.type.types if isinstance(field.type, inspect.UnionType) else (field.type,)
+    return any(isinstance(kind, inspect.StructType) and kind.cls is Slice for kind in kinds)
 
 
 def _field(field: inspect.Field) -> forms.Field:

@@ -114,26 +114,6 @@ class MainApi:
         """The settlements of each kingdom, or what went wrong with that one alone."""
         return self._list_each("settlementsByKingdom", "kingdomId", list(kingdom_ids), Settlement)
 
-    def settlements_of(self, campaign_id: str) -> Listing[tuple[Settlement, Kingdom]]:
-        """All settlements of a campaign, each with its kingdom. Raises the error of a list that could not be read."""
-        kingdoms = self.kingdoms(campaign_id)
-        by_id = {kingdom.id: kingdom for kingdom in kingdoms}
-        found = Listing[tuple[Settlement, Kingdom]](unreadable=kingdoms.unreadable)
-        for kingdom_id, group in _whole(self.settlements_by_kingdom(list(by_id))).items():
-            found += [(settlement, by_id[kingdom_id]) for settlement in group]
-            found.unreadable += group.unreadable
-        return found
-
-    def structures_of(self, campaign_id: str) -> Listing[tuple[Structure, Settlement]]:
-        """All structures of a campaign, each with its settlement. Raises as `settlements_of` does."""
-        settlements = self.settlements_of(campaign_id)
-        by_id = {settlement.id: settlement for settlement, _ in settlements}
-        found = Listing[tuple[Structure, Settlement]](unreadable=settlements.unreadable)
-        for settlement_id, group in _whole(self.structures_by_settlement(list(by_id))).items():
-            found += [(structure, by_id[settlement_id]) for structure in group]
-            found.unreadable += group.unreadable
-        return found
-
     def overdue_events(self, campaign_ids: Sequence[str]) -> dict[str, Listing[Event] | JobError]:
         """The overdue events of each campaign, or what went wrong with that campaign alone."""
         return self._list_each("getOverdueEvents", "campaignId", list(campaign_ids), Event)
@@ -423,16 +403,6 @@ def _failed_position(name: str, size: int, error: FieldError) -> int:
 
 def _alias(position: int, size: int, name: str) -> str:
     return f"a{position}" if size > 1 else name
-
-
-def _whole(found: Mapping[str, Listing[T] | JobError]) -> Mapping[str, Listing[T]]:
-    """All lists of a batch. Raises the first error, for half a campaign must not look like a whole one."""
-    lists: dict[str, Listing[T]] = {}
-    for one, answer in found.items():
-        if isinstance(answer, JobError):
-            raise answer
-        lists[one] = answer
-    return lists
 
 
 def connect(

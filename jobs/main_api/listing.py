@@ -29,6 +29,11 @@ class Listing(list[T]):
         super().__init__(items)
         self.unreadable = list(unreadable)
 
+    def failures(self, what: str, *, when: bool = True) -> dict[str, JobError]:
+        """What could not be read, as a job's error names it; nothing unless `when`."""
+        named = ((one.id or "without an id", one.error) for one in self.unreadable if when)
+        return {f"{what} {name}": error for name, error in named}
+
     def whole(self) -> "Listing[T]":
         """The list, where nothing is missing. Raises the error of the first item that could not be read."""
         if self.unreadable:

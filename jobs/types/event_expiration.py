@@ -1,59 +1,154 @@
 """EVENT_EXPIRATION: mark the overdue events of one campaign, or of all, as expired."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jobs.errors import CircuitOpen, JobError, NotAuthorized, PermanentError, TransientError
-from jobs.registry import Cron, NoPayload, job_type
+from jobs.errors import JobError
+from jobs.main_api.client import EXPIRE_BATCH, READ_BATCH
+from jobs.main_api.model import Event
+from jobs.registry import Cron, job_type
 from jobs.run import Run
+from jobs.slices import Budget, Slice, SlicedPayload, rest, started, stop_at, sum_of
 
 NAME = "EVENT_EXPIRATION"
 MOST_NAMED = 50  #: expired events that the result names
+MOST_EVENTS = 500  #: of one slice
+MOST_CAMPAIGNS = 1000  #: that one slice looks at
 
 
 @job_type(
     NAME,
-    payload=NoPayload,
+    payload=SlicedPayload,
     all_campaigns=True,
     cron=Cron("event-expiration", "CRON_EVENT_EXPIRATION"),
     on_world_time=True,
 )
-def expire(payload: NoPayload, run: Run) -> dict[str, Any]:
-    """Expire what is overdue; what failed is named in the error, after everything else was done.
+def expire(payload: SlicedPayload, run: Run) -> dict[str, Any]:
+    """Expire what is overdue, a slice of it; what failed is named in the error, after everything else was done.
 
-    The events of a paused campaign are left for the first round after its pause.
+    The rest is another job's. The events of a paused campaign are left for the first round after its pause.
 
     Raises PermanentError when nothing that failed can ever work, TransientError when some of it may.
     """
+    here = started(run, payload.slice)
+    expiring = _Expiring(run)
     if run.campaign_id:
-        campaign_ids = [run.campaign_id]
+        looked_at, going_on = _one_campaign(run, here, expiring)
     else:
-        paused = run.paused_campaigns()
-        campaign_ids = [c.id for c in run.api.campaigns() if c.is_active and c.id not in paused]
-    failed: dict[str, JobError] = {}
-    overdue: dict[str, str] = {}  #: name by id
-    for campaign_id, events in run.api.overdue_events(campaign_ids).items():
-        if isinstance(events, JobError):
-            failed[f"campaign {campaign_id}"] = events
-        else:
-            overdue |= {event.id: event.name for event in events}
-    for event_id, error in run.api.expire_events(list(overdue), key=run.job_id).items():
-        if error is not None:
-            failed[f"event {event_id}"] = error
-    if failed:
-        raise _sum_of(failed, expired=len(overdue) - sum(name.startswith("event ") for name in failed))
-    named = list(overdue.values())[:MOST_NAMED]
+        looked_at, going_on = _all_campaigns(run, here, expiring)
+    if expiring.failed:
+        raise sum_of(expiring.failed, done=f"{expiring.count} expired")
+    named = expiring.named
     changed = {"before": dict.fromkeys(named, "overdue"), "after": dict.fromkeys(named, "expired")} if named else {}
-    return {"campaigns": len(campaign_ids), "expired": len(overdue), **changed}
+    followed = {"restFollows": True} if going_on else {}
+    return {"campaigns": looked_at, "expired": expiring.count, **followed, **changed}
 
 
-def _sum_of(failed: dict[str, JobError], *, expired: int) -> JobError:
-    """One error for many: the one that decides most about what comes next."""
-    for error in failed.values():
-        if isinstance(error, CircuitOpen | NotAuthorized):
-            return error
-    first = "; ".join(f"{name}: {error}" for name, error in list(failed.items())[:5])
-    text = f"{expired} expired, {len(failed)} failed: {first}"
-    if all(isinstance(error, PermanentError) for error in failed.values()):
-        return PermanentError(text)
-    waits = [error.retry_after for error in failed.values() if isinstance(error, TransientError) and error.retry_after]
-    return TransientError(text, retry_after=max(waits, default=None))
+class _Expiring:
+    """What one slice has done by now."""
+
+    def __init__(self, run: Run) -> None:
+        self.budget = Budget(NAME, MOST_EVENTS)
+        self.count = 0
+        self.named: list[str] = []
+        self.failed: dict[str, JobError] = {}
+        self._run = run
+
+    def expire(self, events: Sequence[Event]) -> int:
+        """Expire events from the first on, until the slice is over; how many of them were tried.
+
+        Raises the error after which no other request works either.
+        """
+        tried = 0
+        while tried < len(events) and not (tried and self.budget.spent):
+            batch = events[tried : tried + max(1, self.budget.allows(EXPIRE_BATCH))]
+            self._note(batch, self._run.api.expire_events([event.id for event in batch], key=self._run.job_id))
+            tried += len(batch)
+            self.budget.spend(len(batch))
+        return tried
+
+    def _note(self, batch: Sequence[Event], answers: Mapping[str, JobError | None]) -> None:
+        stop_at(answers.values())
+        for event in batch:
+            error = answers[event.id]
+            if error is not None:
+                self.failed[f"event {event.id}"] = error
+                continue
+            self.count += 1
+            if len(self.named) < MOST_NAMED:
+                self.named.append(event.name)
+
+    def failures_of(self, events: Sequence[Event]) -> int:
+        """How many of the events could not be expired."""
+        return sum(f"event {event.id}" in self.failed for event in events)
+
+
+def _one_campaign(run: Run, here: Slice, expiring: _Expiring) -> tuple[int, bool]:
+    events = run.api.overdue_events([run.campaign_id])[run.campaign_id]
+    if isinstance(events, JobError):
+        stop_at([events])
+        raise sum_of({f"campaign {run.campaign_id}": events}, done="0 expired")
+    expiring.failed |= events.failures("event", when=here.number == 0)
+    left = _after(events, here)
+    tried = expiring.expire(left)
+    if tried == len(left):
+        return 1, False
+    _hand_on(run, run.campaign_id, here, left[:tried], expiring)
+    return 1, True
+
+
+def _after(events: Sequence[Event], here: Slice) -> Sequence[Event]:
+    """What no earlier slice has tried: the events after the last one of it, where the list still has that.
+
+    Else it was expired, and what stands before the others are those that could not be.
+    """
+    last = next((n for n, event in enumerate(events, 1) if here.after and event.id == here.after[-1]), None)
+    return events[here.failed if last is None else last :]
+
+
+def _hand_on(run: Run, campaign_id: str, here: Slice, tried: Sequence[Event], expiring: _Expiring) -> None:
+    """Another job expires the rest of one campaign's events."""
+    mine = bool(run.campaign_id)
+    last = (tried[-1].id,) if tried else here.after if mine else ()
+    failed = (here.failed if mine else 0) + expiring.failures_of(tried)
+    run.submit([rest(NAME, campaign_id, here, after=last, failed=failed)])
+
+
+def _all_campaigns(run: Run, here: Slice, expiring: _Expiring) -> tuple[int, bool]:
+    """READ_BATCH campaigns a request, and the events of many campaigns in one request, until the slice is over."""
+    paused = run.paused_campaigns()
+    campaigns = run.api.campaigns()
+    expiring.failed |= campaigns.failures("campaign", when=here.number == 0)
+    active = sorted(c.id for c in campaigns if c.is_active and c.id not in paused)
+    left = [campaign_id for campaign_id in active if not here.after or campaign_id > here.after[0]]
+    done = 0
+    while done < min(len(left), MOST_CAMPAIGNS) and not expiring.budget.spent:
+        chunk = left[done : done + READ_BATCH]
+        done += _expire_of(run, here, chunk, expiring)
+    if done == len(left):
+        return done, False
+    run.submit([rest(NAME, "", here, after=(left[done - 1],) if done else here.after)])
+    return done, True
+
+
+def _expire_of(run: Run, here: Slice, campaign_ids: Sequence[str], expiring: _Expiring) -> int:
+    """Expire what is overdue in these campaigns; how many of them, from the first on, are done or handed on."""
+    overdue: list[tuple[int, Event]] = []
+    found = run.api.overdue_events(campaign_ids)
+    stop_at(found.values())
+    for position, campaign_id in enumerate(campaign_ids):
+        events = found[campaign_id]
+        if isinstance(events, JobError):
+            expiring.failed[f"campaign {campaign_id}"] = events
+        else:
+            expiring.failed |= events.failures("event")
+            overdue += [(position, event) for event in events]
+    tried = expiring.expire([event for _, event in overdue])
+    if tried == len(overdue):
+        return len(campaign_ids)
+    last = overdue[tried][0]  # the campaign with the first event that was not tried
+    own = [event for position, event in overdue[:tried] if position == last]
+    if not own:
+        return last
+    _hand_on(run, campaign_ids[last], here, own, expiring)
+    return last + 1

@@ -1,10 +1,13 @@
 """RECALCULATE_SETTLEMENT_SCHEDULES: when the settlements of a campaign grow next, and what is due now."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from jobs.recalculation import recalculate
-from jobs.registry import Cron, NoPayload, job_type
+from jobs.main_api.model import Settlement
+from jobs.recalculation import Found, Recalculation, recalculate
+from jobs.registry import Cron, job_type
 from jobs.run import Run, Wanted
+from jobs.slices import SlicedPayload
 from jobs.types import settlement_growth
 from jobs.world.growth import settlement_intervals
 
@@ -13,19 +16,19 @@ NAME = "RECALCULATE_SETTLEMENT_SCHEDULES"
 
 @job_type(
     NAME,
-    payload=NoPayload,
+    payload=SlicedPayload,
     all_campaigns=True,
     cron=Cron("settlement-growth", "CRON_SETTLEMENT_GROWTH"),
     on_world_time=True,
     on_entity="Settlement",
 )
-def recalculate_settlements(payload: NoPayload, run: Run) -> dict[str, Any]:
+def recalculate_settlements(payload: SlicedPayload, run: Run) -> dict[str, Any]:
     """One row for each kind of growth of each settlement that is not archived."""
-    return recalculate(run, NAME, "Settlement", _wanted)
+    return recalculate(payload, run, _SETTLEMENTS)
 
 
-def _wanted(run: Run) -> list[Wanted]:
-    return [
+def _look(run: Run, settlements: Sequence[Settlement]) -> Found:
+    wanted = [
         Wanted(
             entity_id=settlement.id,
             entity_name=settlement.name,
@@ -35,7 +38,18 @@ def _wanted(run: Run) -> list[Wanted]:
             job_type=settlement_growth.NAME,
             payload={"settlementId": settlement.id, "growthType": event.value},
         )
-        for settlement, _kingdom in run.api.settlements_of(run.campaign_id)
+        for settlement in settlements
         if not settlement.archived_at
         for event, interval in settlement_intervals(settlement.level, settlement.variables).items()
     ]
+    return Found(wanted=wanted, read=[settlement.id for settlement in settlements])
+
+
+_SETTLEMENTS = Recalculation(
+    job_type=NAME,
+    entity_type="Settlement",
+    settlements=5000,
+    part=500,
+    look=_look,
+    find=lambda run, ids: run.api.settlements(ids),
+)

@@ -1,10 +1,14 @@
 """RECALCULATE_STRUCTURE_SCHEDULES: when the structures of a campaign fall due next, and what is due now."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from jobs.recalculation import recalculate
-from jobs.registry import Cron, NoPayload, job_type
+from jobs.errors import JobError
+from jobs.main_api.model import Settlement
+from jobs.recalculation import Found, Recalculation, recalculate
+from jobs.registry import Cron, job_type
 from jobs.run import Run, Wanted
+from jobs.slices import SlicedPayload
 from jobs.types import structure_maintenance
 from jobs.world.maintenance import structure_intervals
 
@@ -13,29 +17,50 @@ NAME = "RECALCULATE_STRUCTURE_SCHEDULES"
 
 @job_type(
     NAME,
-    payload=NoPayload,
+    payload=SlicedPayload,
     all_campaigns=True,
     cron=Cron("structure-maintenance", "CRON_STRUCTURE_MAINTENANCE"),
     on_world_time=True,
     on_entity="Structure",
 )
-def recalculate_structures(payload: NoPayload, run: Run) -> dict[str, Any]:
+def recalculate_structures(payload: SlicedPayload, run: Run) -> dict[str, Any]:
     """One row for each event type that a structure can have due, in settlements that are not archived."""
-    return recalculate(run, NAME, "Structure", _wanted)
+    return recalculate(payload, run, _STRUCTURES)
 
 
-def _wanted(run: Run) -> list[Wanted]:
-    return [
-        Wanted(
-            entity_id=structure.id,
-            entity_name=structure.name,
-            event_type=event,
-            interval=interval,
-            variables=structure.variables,
-            job_type=structure_maintenance.NAME,
-            payload={"structureId": structure.id, "eventType": event.value},
-        )
-        for structure, settlement in run.api.structures_of(run.campaign_id)
-        if not structure.archived_at and not settlement.archived_at
-        for event, interval in structure_intervals(structure.level, structure.variables).items()
-    ]
+def _look(run: Run, settlements: Sequence[Settlement]) -> Found:
+    archived = {settlement.id: bool(settlement.archived_at) for settlement in settlements}
+    wanted: list[Wanted] = []
+    read: list[str] = []
+    failed: dict[str, JobError] = {}
+    for settlement_id, structures in run.api.structures_by_settlement(list(archived)).items():
+        if isinstance(structures, JobError):
+            failed[f"settlement {settlement_id}"] = structures
+            continue
+        failed |= structures.failures("structure")
+        read += [structure.id for structure in structures]
+        wanted += [
+            Wanted(
+                entity_id=structure.id,
+                entity_name=structure.name,
+                event_type=event,
+                interval=interval,
+                variables=structure.variables,
+                job_type=structure_maintenance.NAME,
+                payload={"structureId": structure.id, "eventType": event.value},
+            )
+            for structure in structures
+            if not structure.archived_at and not archived[settlement_id]
+            for event, interval in structure_intervals(structure.level, structure.variables).items()
+        ]
+    return Found(wanted=wanted, read=read, failed=failed)
+
+
+_STRUCTURES = Recalculation(
+    job_type=NAME,
+    entity_type="Structure",
+    settlements=1500,
+    part=100,
+    look=_look,
+    find=lambda run, ids: run.api.structures(ids),
+)

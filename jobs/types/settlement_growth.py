@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from jobs.errors import JobError
+from jobs.main_api.listing import Listing
 from jobs.main_api.model import Settlement, Structure
 from jobs.registry import Answer, Item, Payload, batch_job_type
 from jobs.run import Run
@@ -59,12 +60,12 @@ def _rules(
     return rule
 
 
-def _standing(structures: Sequence[Structure] | JobError) -> list[StandingStructure]:
+def _standing(structures: Listing[Structure] | JobError) -> list[StandingStructure]:
     """Raises the error of the read: no level-up is refused because the structures could not be looked up."""
     if isinstance(structures, JobError):
         raise structures
     standing = []
-    for structure in structures:
+    for structure in structures.whole():
         if not structure.archived_at:
             variables, _ = StructureVariables.read(structure.variables)
             operational = variables.is_operational and not variables.construction_duration_minutes

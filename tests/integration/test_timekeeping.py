@@ -18,7 +18,7 @@ from jobs.errors import PermanentError
 from jobs.main_api.model import Campaign
 from jobs.models import CampaignClock, CronFiring, CronTask, Job, Misfire, ScheduleRow
 from jobs.run import Applied, Wanted
-from jobs.schedules import DatabaseSchedules, sortable
+from jobs.schedules import DatabaseSchedules, fire_wall_rows, next_wall_firing, sortable
 from jobs.service import Submission
 from jobs.world.clock import WallTime, WorldTime
 
@@ -241,17 +241,17 @@ def test_rows_move_and_never_double() -> None:
     """First due one interval after first seen; a jump is one job; a changed interval counts from the last applied."""
     schedules = DatabaseSchedules()
 
-    assert schedules.sync(campaign("12:00"), "Settlement", [wanted()]) == []
+    assert schedules.sync(campaign("12:00"), "Settlement", [wanted()], read=["s-1"]) == []
     assert ScheduleRow.objects.get().next_due.startswith("1000-01-01T13:00")
-    (due,) = schedules.sync(campaign("15:30"), "Settlement", [wanted()])
+    (due,) = schedules.sync(campaign("15:30"), "Settlement", [wanted()], read=["s-1"])
     assert (due.occurrences, due.clock_due) == (3, WorldTime.parse("1000-01-01T15:00:00Z"))
-    assert schedules.sync(campaign("15:30"), "Settlement", [wanted()]) == [due]
+    assert schedules.sync(campaign("15:30"), "Settlement", [wanted()], read=["s-1"]) == [due]
     noted = Applied("s-1", "POPULATION_GROWTH", WorldTime.parse("1000-01-01T15:00:00Z"), due.interval)
     assert schedules.applied([noted]) == []
     assert ScheduleRow.objects.get().next_due.startswith("1000-01-01T16:00")
-    schedules.sync(campaign("15:30"), "Settlement", [wanted(interval=timedelta(minutes=54))])
+    schedules.sync(campaign("15:30"), "Settlement", [wanted(interval=timedelta(minutes=54))], read=["s-1"])
     assert ScheduleRow.objects.get().next_due.startswith("1000-01-01T15:54")
-    schedules.sync(campaign("15:30"), "Settlement", [])
+    schedules.sync(campaign("15:30"), "Settlement", [], read=["s-1"])
     assert not ScheduleRow.objects.exists()
 
 
@@ -293,11 +293,31 @@ def test_a_row_that_is_refused_holds_up_no_other(redis: Redis) -> None:
     assert list(Job.objects.filter(campaign_id="c-1").values_list("type", flat=True)) == ["SETTLEMENT_GROWTH"]
 
 
+def test_rows_of_inactive_campaigns_neither_fire_nor_starve_others() -> None:
+    """600 of them were due before the one of an active campaign, and only 500 rows fire at once."""
+    now = timezone.now()
+    CampaignClock.objects.create(campaign_id="idle", is_active=False)
+    wall_rows("SETTLEMENT_GROWTH")
+    (busy,) = ScheduleRow.objects.all()
+    long_ago = sortable(WallTime(now - timedelta(hours=3)))
+    idle = {f.name: getattr(busy, f.name) for f in ScheduleRow._meta.fields if f.name != "id"}
+    idle |= {"campaign_id": "idle", "next_due": long_ago, "fire_at": long_ago}
+    ScheduleRow.objects.bulk_create([ScheduleRow(**{**idle, "entity_id": f"s-{n}"}) for n in range(600)])
+
+    first = next_wall_firing()
+
+    assert first is not None
+    assert sortable(WallTime(first)) == busy.fire_at
+    assert [due.campaign_id for due in fire_wall_rows(now, limit=500)] == ["c-1"]
+    assert fire_wall_rows(now) == []
+    assert ScheduleRow.objects.filter(campaign_id="idle", fire_at=long_ago).count() == 600
+
+
 def test_a_lost_database_counts_from_the_mark() -> None:
     """The entity itself says what was applied last."""
     marks = {"schedulerMarks": {"clock": "world", "POPULATION_GROWTH": "1000-01-01T14:00:00.000Z"}}
 
-    (due,) = DatabaseSchedules().sync(campaign("16:30"), "Settlement", [wanted(variables=marks)])
+    (due,) = DatabaseSchedules().sync(campaign("16:30"), "Settlement", [wanted(variables=marks)], read=["s-1"])
 
     assert (due.occurrences, due.clock_due) == (2, WorldTime.parse("1000-01-01T16:00:00Z"))
 
@@ -307,7 +327,8 @@ def test_names_and_ids_of_any_kind_hold_up_nobody() -> None:
     odd = Campaign(id="c-1", name="\0" + "C" * 5000, is_active=True, current_world_time="1000-01-01T12:00:00Z")
     long_name, long_id = wanted(entity_name="x\ud800" * 300), wanted(entity_id="s" * 256)
 
-    DatabaseSchedules().sync(odd, "Settlement", [long_id, long_name])
+    DatabaseSchedules().saw(odd)
+    DatabaseSchedules().sync(odd, "Settlement", [long_id, long_name], read=["s-1"])
 
     assert [row.entity_id for row in ScheduleRow.objects.all()] == ["s-1"]
     assert CampaignClock.objects.get().name == "\ufffd" + "C" * 253 + "…"
@@ -319,7 +340,7 @@ def test_a_world_time_that_cannot_be_read_is_a_permanent_error(world_time: str) 
     lost = Campaign(id="c-1", name="C", is_active=True, current_world_time=world_time)
 
     with pytest.raises(PermanentError, match="currentWorldTime"):
-        DatabaseSchedules().sync(lost, "Settlement", [wanted()])
+        DatabaseSchedules().sync(lost, "Settlement", [wanted()], read=["s-1"])
     assert not ScheduleRow.objects.exists()
 
 
@@ -327,5 +348,5 @@ def test_a_due_time_past_the_year_9999_is_never_due() -> None:
     """The row stays, without a due time."""
     last = Campaign(id="c-1", name="C", is_active=True, current_world_time="9999-12-31T23:30:00Z")
 
-    assert DatabaseSchedules().sync(last, "Settlement", [wanted()]) == []
+    assert DatabaseSchedules().sync(last, "Settlement", [wanted()], read=["s-1"]) == []
     assert ScheduleRow.objects.get().next_due == ""

@@ -1,5 +1,6 @@
 """Growth and maintenance of many entities at once, against the sandbox."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 
 from jobs.errors import Skip
 from jobs.main_api.client import MainApi
+from jobs.models import CampaignClock
 from jobs.registry import Answer, Item, type_named
 from jobs.run import Run
 from jobs.schedules import DatabaseSchedules
@@ -88,6 +90,23 @@ def test_what_is_gone_is_skipped_and_harms_no_other(api: MainApi, sandbox: Sandb
     assert isinstance(answers[0], dict)
     assert answers[0]["after"]["resources"]["gold"] == 5
     assert [type(answer) for answer in answers[1:]] == [Skip, Skip]
+
+
+def test_a_campaign_that_was_deactivated_grows_no_more(api: MainApi, sandbox: SandboxApi) -> None:
+    """What its clock has brought about is skipped without a request; what somebody asks for by hand is done."""
+    CampaignClock.objects.create(campaign_id="campaign-1", is_active=False)
+    due = growth(api, "settlement-1-1-1", "RESOURCE_GENERATION")
+    by_hand = growth(api, "settlement-1-1-2", "RESOURCE_GENERATION")
+    by_hand = by_hand._replace(run=replace(by_hand.run, clock_due=None))
+
+    skipped, done = apply("SETTLEMENT_GROWTH", [due, by_hand])
+
+    assert isinstance(skipped, Skip)
+    assert isinstance(done, dict)
+    assert requests_and_updates(sandbox, "updateSettlement")[1] == 1
+    before = requests_and_updates(sandbox, "updateSettlement")
+    assert isinstance(apply("SETTLEMENT_GROWTH", [due])[0], Skip)
+    assert requests_and_updates(sandbox, "updateSettlement") == before
 
 
 def test_numbers_of_any_size_and_kind_harm_no_other(api: MainApi, sandbox: SandboxApi) -> None:

@@ -30,6 +30,7 @@ COUNTERS: Final = (
     ("listener_subscriptions", "scheduler_listener_subscriptions_total", (), "Subscriptions: one, and the reconnects"),
     ("listener_catch_ups", "scheduler_listener_catch_ups_total", ("result",), "Comparisons of all campaigns' clocks"),
     ("alert_deliveries", "scheduler_alert_deliveries_total", ("kind", "result"), "Attempts: sent, retried, failed"),
+    ("foreign_rq_jobs", "scheduler_foreign_rq_jobs_total", ("outcome",), "Plain RQ jobs: run or refused"),
     ("cron_firings", "scheduler_cron_firings_total", ("task", "outcome"), "Firings: on_time, late (> 60 s) or missed"),
 )
 #: Histograms of the same kind; the label is the last before the bound.
@@ -129,7 +130,11 @@ def _redis() -> str:
 def _tallied(counts: Counts) -> str:
     pages = []
     for name, metric, labels, says in COUNTERS:
-        samples = [(dict(zip(labels, s[1:], strict=True)), n) for s, n in sorted(counts.items()) if s[0] == name]
+        samples = [
+            (dict(zip(labels, s[1:], strict=True)), n)
+            for s, n in sorted(counts.items())
+            if s[0] == name and len(s) == len(labels) + 1
+        ]
         pages.append(_family(metric, "counter", says, samples))
     pages += [_histogram(counts, *histogram) for histogram in HISTOGRAMS]
     return "".join(pages)
@@ -137,7 +142,7 @@ def _tallied(counts: Counts) -> str:
 
 def _histogram(counts: Counts, name: str, metric: str, label: str, bounds: tuple[float, ...], says: str) -> str:
     lines = [f"# HELP {metric} {says}", f"# TYPE {metric} histogram"]
-    for value in sorted({s[1] for s in counts if s[0] == name}):
+    for value in sorted({s[1] for s in counts if s[0] == name and len(s) == 3}):
         named, below = f'{label}="{_escaped(value)}"', 0.0
         for bound in (*(f"{b:g}" for b in bounds), "+Inf"):
             below += counts.get((name, value, bound), 0)

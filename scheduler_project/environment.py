@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -137,6 +138,15 @@ def _origins(value: list[str]) -> None:
             raise ValidationError(f"expected https://host, got {origin!r}")
 
 
+def _functions(value: list[str]) -> None:
+    """Dotted names as RQ writes them into a job: module.function or module.Class.method."""
+    for name in value:
+        if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)+", name):
+            raise ValidationError(f"expected dotted names of functions separated by commas, got {name!r}")
+        if find_spec(name.partition(".")[0]) is None:  # the rest is looked at when its modules may be imported
+            raise ValidationError(f"there is no module {name.partition('.')[0]}, of {name!r}")
+
+
 def _header(value: str) -> None:
     if not (value.isascii() and value.isprintable() and value == value.strip()):
         raise ValidationError("expected printable ASCII without line breaks, or spaces around it")
@@ -220,6 +230,19 @@ VARIABLES: tuple[Variable, ...] = (
         _positive(1, 36_500),
     ),
     Variable(
+        "RUN_FOREIGN_RQ_JOBS",
+        "bool",
+        False,
+        "Whether workers run plain RQ jobs, of the functions below; else they are listed as failed.",
+    ),
+    Variable(
+        "RUN_FOREIGN_RQ_FUNCTIONS",
+        "list",
+        [],
+        "Dotted names of the functions, callbacks too, that plain RQ jobs may call, separated by commas.",
+        _functions,
+    ),
+    Variable(
         "SCHEDULER_API_TOKENS", "list", [], "name:secret pairs that may use /api/jobs, separated by commas.", _tokens
     ),
     Variable(
@@ -288,6 +311,8 @@ def _faults_between(values: Mapping[str, Any]) -> list[str]:
         faults.append("SECRET_KEY: is empty")
     if values["EMAIL_USE_TLS"] and values["EMAIL_USE_SSL"]:
         faults.append("EMAIL_USE_SSL: EMAIL_USE_TLS is set too: only one of them fits a mail server")
+    if values["RUN_FOREIGN_RQ_JOBS"] and not values["RUN_FOREIGN_RQ_FUNCTIONS"]:
+        faults.append("RUN_FOREIGN_RQ_JOBS: names no function: set RUN_FOREIGN_RQ_FUNCTIONS too")
     concurrency, pool = values["QUEUE_CONCURRENCY"], values["DATABASE_POOL_SIZE"]
     if concurrency and pool and concurrency + 2 > pool:
         faults.append(

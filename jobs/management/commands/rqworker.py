@@ -2,15 +2,19 @@
 
 import sys
 from argparse import ArgumentParser
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings
 from django.core.management.base import CommandError
 from django_rq.management.commands.rqworker import Command as RQWorkerCommand
+from django_rq.workers import get_worker_class
 from redis import RedisError
+from rq import SpawnWorker
 
 from jobs.engine import process
 from jobs.engine.pool import Pool
+
+SERIALIZER: Final = "rq.serializers.JSONSerializer"
 
 
 class Command(RQWorkerCommand):
@@ -21,6 +25,7 @@ class Command(RQWorkerCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """RQ's, and ours."""
         super().add_arguments(parser)
+        parser.set_defaults(serializer=SERIALIZER)
         parser.add_argument("--processes", type=int, default=1, help="worker processes under this one")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -28,6 +33,10 @@ class Command(RQWorkerCommand):
         unknown = sorted(set(args) - set(settings.RQ_QUEUES))
         if unknown:
             raise CommandError(f"there is no queue {', '.join(unknown)}; known: {', '.join(settings.RQ_QUEUES)}")
+        if options["serializer"] != SERIALIZER:
+            raise CommandError(f"--serializer: only {SERIALIZER}: whoever can write Redis would run code here")
+        if issubclass(get_worker_class(options["worker_class"]), SpawnWorker):
+            raise CommandError("--worker-class: its processes run whatever function stands in Redis")
         processes = options.pop("processes")
         if processes < 1:
             raise CommandError(f"--processes: expected 1 or more, got {processes}")

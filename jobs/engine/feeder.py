@@ -21,6 +21,7 @@ from jobs import actor as actors
 from jobs import cron, ledger, pauses
 from jobs.engine import attempt, board, carrier, keys
 from jobs.engine.attempt import Ended
+from jobs.engine.mend import mend
 from jobs.engine.sweep import BATCH, Scan, Sweep
 from jobs.errors import OutcomeUnknown
 from jobs.histogram import COLUMNS
@@ -54,6 +55,7 @@ class Feeder:
     def poll(self) -> float:
         """One round; the seconds until the next. Raises redis.RedisError and database errors."""
         now = timezone.now()
+        mend(self._connection)
         pauses.keep_up(self._connection)
         self._feed(now)
         if self._restore:

@@ -71,10 +71,10 @@ def uuid_of(text: str) -> UUID | None:
     return found if str(found) == text else None
 
 
-def number(value: bytes | None) -> float | None:
+def number(value: bytes | float | None) -> float | None:
     """A finite number; None where there is none, or something else."""
     try:
-        found = float(value or b"-")
+        found = float(b"-" if value is None else value)
     except ValueError:
         return None
     return found if math.isfinite(found) else None

@@ -10,7 +10,6 @@ import time
 from types import FrameType
 from typing import Any, Final
 
-import msgspec
 import structlog
 from django.conf import settings
 from django.db import connections
@@ -119,7 +118,7 @@ class Worker(SimpleWorker):
         """RQ's commands, heard in its own thread: shutdown stops gracefully, stop-job gives a running job up."""
         try:
             command = commands.read(message["data"])
-        except msgspec.DecodeError as error:
+        except ValueError as error:
             log.warning("worker.command_refused", worker=self.name, error=str(error))
             return
         if command.command == commands.SHUTDOWN:

@@ -71,7 +71,8 @@ def pages(redis: Redis, rq_id: str) -> Iterator[str]:
         yield f"{base}/"
         for page in ("details", "finished", "failed", "scheduled", "started", "deferred", rq_id):
             yield f"{base}/{page}/"
-        results: Any = redis.xrange(f"rq:results:{rq_id}")
+        key = f"rq:results:{rq_id}"
+        results: Any = redis.xrange(key) if redis.type(key) == b"stream" else []
         for result, _ in results:
             yield f"{base}/{rq_id}/results/{result.decode()}/"
         yield f"/admin/queues/workers/{queue}/"

@@ -12,12 +12,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from croniter import CroniterBadDateError, croniter
 from environs import Env, EnvValidationError
 from marshmallow import ValidationError, validate
 from redis import ConnectionPool
+
+from scheduler_project.moments import read_zone
 
 DEVELOPMENT_SECRET_KEY = "development-only-secret-key-never-used-in-production"  # noqa: S105
 LOG_LEVELS = ("error", "warn", "info", "debug", "verbose")
@@ -92,9 +93,22 @@ def _database(value: str) -> None:
         raise ValidationError(f"there is no folder {Path(name).parent}")
 
 
+_SIZES = (60, 60, 24, 31, 12, 7)  # of the fields: seconds, minutes, hours, days, months, days of the week
+
+
+def _can_be_meant(field: str, size: int) -> bool:
+    """Not where croniter draws lots (R), or takes a step for once that the field has no room for (*/61)."""
+    parts = [part.partition("/") for part in field.split(",")]
+    drawn = any(re.match(r"r(\W|$)", base, re.IGNORECASE) for base, _, _ in parts)
+    return not drawn and all(int(step) < size for _, _, step in parts if step.isdecimal())
+
+
 def fires(expression: str) -> bool:
     """Whether `expression` is a cron expression of five or six fields (seconds first) that ever matches."""
-    if len(expression.split()) not in (5, 6) or not croniter.is_valid(expression, second_at_beginning=True):
+    fields = expression.split()
+    if len(fields) not in (5, 6) or not croniter.is_valid(expression, second_at_beginning=True):
+        return False
+    if not all(_can_be_meant(field, size) for field, size in zip(reversed(fields), reversed(_SIZES), strict=False)):
         return False
     try:
         croniter(expression, datetime(2000, 1, 1, tzinfo=UTC), second_at_beginning=True).get_next()
@@ -120,9 +134,9 @@ def _tokens(value: list[str]) -> None:
 
 def _time_zone(value: str) -> None:
     try:
-        ZoneInfo(value)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValidationError(f"there is no time zone {value!r}") from None
+        read_zone(value)
+    except ValueError as error:
+        raise ValidationError(str(error)) from None
 
 
 def _hosts(value: list[str]) -> None:

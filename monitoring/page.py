@@ -1,13 +1,17 @@
 """The page of /metrics/prometheus: the seed's names to the letter, ours, and django-prometheus's own."""
 
 import os
+import struct
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from platform import python_version
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 from redis import RedisError
 
 from jobs import tally
@@ -20,6 +24,7 @@ from scheduler_project import __version__
 log = structlog.get_logger(__name__)
 Samples = Iterable[tuple[Mapping[str, str], float]]
 Counts = Mapping[tuple[str, ...], float]
+_merge: Any = MultiProcessCollector.merge
 
 #: Counters that processes add up in jobs/tally.py: its name there, the metric, its labels, what it says.
 COUNTERS: Final = (
@@ -165,8 +170,29 @@ def _django() -> str:
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         return generate_latest(REGISTRY).decode()
     registry = CollectorRegistry()
-    MultiProcessCollector(registry)
+    registry.register(Readable(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])))
     return generate_latest(registry).decode()
+
+
+class Readable(Collector):
+    """Of all processes whose file can be read: one that was killed while it wrote leaves half a file behind."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def collect(self) -> Iterable[Metric]:
+        """The metrics of all of them, added up."""
+        merged: Iterable[Metric] = _merge([str(path) for path in sorted(self._folder.glob("*.db")) if _reads(path)])
+        return merged
+
+
+def _reads(path: Path) -> bool:
+    try:
+        _merge([str(path)])
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError, struct.error) as error:
+        log.warning("metrics.file_unreadable", file=path.name, error=str(error), next="it is left out")
+        return False
+    return True
 
 
 def _escaped(text: str) -> str:

@@ -156,6 +156,7 @@ class Feeder:
 
     def _clean_up(self, now: datetime) -> None:
         """Retention: finished jobs with their audit trail after RETENTION_DAYS, in batches; Redis by counts."""
+        mend(self._connection, thorough=True)
         finished = [s.value for s in FINISHED if s is not State.DEAD]
         old = Job.objects.filter(finished_at__lt=now - settings.RETENTION, state__in=finished)
         deleted = 0

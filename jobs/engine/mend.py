@@ -33,8 +33,12 @@ _TYPES: Final = {
 _NUMBERS: Final = ("scheduler:share:{}", keys.BACKLOGGED)
 
 
-def mend(connection: Redis) -> list[str]:
-    """Delete what is of a wrong type, or no number where a script counts; the keys. Raises redis.RedisError."""
+def mend(connection: Redis, *, thorough: bool = False) -> list[str]:
+    """Delete what is of a wrong type, or no number where a script counts; the keys. `thorough`: every campaign's
+    backlog too.
+
+    Raises redis.RedisError.
+    """
     expected = _TYPES | {key.format(queue): kind for key, kind in _OF_QUEUE.items() for queue in settings.RQ_QUEUES}
     with connection.pipeline(transaction=False) as pipeline:
         for key in expected:
@@ -51,6 +55,7 @@ def mend(connection: Redis) -> list[str]:
         for key in _NUMBERS:
             wrong += _drop_odd(key.format(queue), connection)
     wrong += _drop_odd(keys.PAUSED, connection)
+    wrong += _drop_odd_places(connection, backlogs=thorough)
     if wrong:
         log.error("redis.mended", keys=wrong, cause="they held what nobody of us writes", next="read from the database")
     return wrong
@@ -58,7 +63,7 @@ def mend(connection: Redis) -> list[str]:
 
 def mends(error: Exception, connection: Redis) -> bool:
     """Whether an answer of Redis was due to such a key, which is mended by now. Raises redis.RedisError."""
-    return isinstance(error, ResponseError) and bool(mend(connection))
+    return isinstance(error, ResponseError) and bool(mend(connection, thorough=True))
 
 
 def _drop_odd(key: str, connection: Redis) -> list[str]:
@@ -68,6 +73,25 @@ def _drop_odd(key: str, connection: Redis) -> list[str]:
     if odd:
         connection.hdel(key, *odd)
     return [key] if odd else []
+
+
+def _drop_odd_places(connection: Redis, *, backlogs: bool) -> list[str]:
+    """Places of parked ids that name no queue and pause, and lists of waiting ids that are none."""
+    places: Any = connection.smembers(keys.PARKED)
+    odd = [p for p in places if not keys.texts([p]) or len(p.split(b":", 2)) < 3]
+    if odd:
+        connection.srem(keys.PARKED, *odd)
+    lists = [keys.PARKED_IDS.format(place) for place in keys.texts(set(places) - set(odd))]
+    for queue in settings.RQ_QUEUES if backlogs else ():
+        campaigns: Any = connection.hkeys(keys.BACKLOGGED.format(queue))
+        lists += [keys.BACKLOG.format(queue, campaign) for campaign in keys.texts(campaigns)]
+    with connection.pipeline(transaction=False) as pipeline:
+        for key in lists:
+            pipeline.type(key)
+        wrong = [key for key, kind in zip(lists, pipeline.execute(), strict=True) if kind not in (b"none", b"list")]
+    if wrong:
+        connection.delete(*wrong)
+    return [*wrong, *([keys.PARKED] if odd else [])]
 
 
 def _is_moment(value: bytes) -> bool:

@@ -80,6 +80,37 @@ def put(redis: Redis, key: str, kind: str, field: bytes, value: bytes) -> None:
             redis.xadd(key, {field: value})
 
 
+@pytest.mark.parametrize(
+    ("key", "kind", "field", "value"),
+    [
+        ("scheduler:parked", "set", b"", b""),
+        ("scheduler:parked", "set", b"", b"\xff:campaign:c"),
+        ("scheduler:parked", "set", b"", b"normal:campaign"),
+        ("scheduler:share:normal", "hash", b"c", b"x"),
+        ("scheduler:backlogged:normal", "hash", b"c", b"\xff"),
+        ("scheduler:paused", "hash", b"campaign:c", b"x"),
+        ("scheduler:paused:version", "string", b"", b"x"),
+        ("scheduler:taken", "list", b"", b"x"),
+        ("rq:queue:critical", "string", b"", b"x"),
+        ("rq:queue:critical", "list", b"", b"\xff"),
+        ("rq:job:odd", "string", b"", b"x"),
+    ],
+)
+def test_a_worker_gets_past_what_its_script_meets(
+    redis: Redis, sandbox: SandboxApi, key: str, kind: str, field: bytes, value: bytes
+) -> None:
+    """With no scheduler to mend it before."""
+    put(redis, key, kind, field, value)
+    redis.rpush("rq:queue:high", "odd")
+    (job,) = submit(1)
+
+    work(redis)
+    carrier.carry([job])
+    work(redis)
+
+    assert state_of(job) == "SUCCEEDED"
+
+
 def go_round(scheduler: Scheduler, redis: Redis) -> None:
     """A scheduler's round without its sleep; a key that has to be mended first costs one more."""
     for step in (scheduler._lead, lambda: scheduler._queue_due(timezone.now()), lambda: Feeder(redis).poll()):

@@ -23,6 +23,7 @@ from jobs import origin, service
 from jobs.errors import InvalidJob, StateConflict
 from jobs.models import Job
 from jobs.states import Priority
+from scheduler_project.moments import read_moment
 
 View = Callable[..., JsonResponse]
 
@@ -82,12 +83,9 @@ def _time(body: dict[str, Any], field: str) -> datetime | None:
     if text is None:
         return None
     try:
-        moment = datetime.fromisoformat(text)
-    except (TypeError, ValueError):
-        raise InvalidJob(field, f"{text!r} is not an ISO 8601 time") from None
-    if moment.tzinfo is None:
-        raise InvalidJob(field, f"{text!r} has no offset from UTC")
-    return moment
+        return read_moment(text)
+    except ValueError as error:
+        raise InvalidJob(field, str(error)) from None
 
 
 def _as_json(job: Job) -> dict[str, Any]:

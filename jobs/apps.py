@@ -3,6 +3,8 @@
 from typing import Any
 
 from django.apps import AppConfig
+from django.conf import settings
+from django.core import checks
 from django.db.models.signals import post_migrate
 
 
@@ -13,7 +15,11 @@ class JobsConfig(AppConfig):
     verbose_name = "Campaign scheduler"
 
     def ready(self) -> None:
-        """Seed the cron table and the groups once their tables are there."""
+        """Guard RQ, and seed the cron table and the groups once their tables are there."""
+        from jobs.engine import rq_guard
+
+        rq_guard.install()
+        checks.register(_foreign_functions)
         post_migrate.connect(_seed, sender=self)
 
 
@@ -22,3 +28,18 @@ def _seed(sender: JobsConfig, **_: Any) -> None:
 
     cron.seed()
     people.establish(sender)
+
+
+def _foreign_functions(**_: Any) -> list[checks.CheckMessage]:
+    """Whether the functions that plain RQ jobs may call are there, before a worker starts."""
+    from rq.utils import import_attribute
+
+    faults: list[checks.CheckMessage] = []
+    for name in sorted(settings.RUN_FOREIGN_RQ_FUNCTIONS):
+        try:
+            found = callable(import_attribute(name))
+        except (ImportError, AttributeError, ValueError):
+            found = False
+        if not found:
+            faults.append(checks.Error(f"RUN_FOREIGN_RQ_FUNCTIONS: there is no function {name}", id="jobs.E001"))
+    return faults

@@ -3,7 +3,6 @@
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import structlog
 from croniter import croniter
@@ -21,6 +20,7 @@ from jobs.registry import all_types, type_named
 from jobs.states import Priority
 from jobs.text import is_id
 from scheduler_project.environment import fires
+from scheduler_project.moments import read_zone
 
 log = structlog.get_logger(__name__)
 
@@ -38,9 +38,9 @@ def validate(task: CronTask) -> None:
             f"{task.expression!r} is not a cron expression of five or six fields (seconds first) that ever matches"
         )
     try:
-        ZoneInfo(task.time_zone)
-    except (ZoneInfoNotFoundError, ValueError):
-        faults["time_zone"] = f"there is no time zone {task.time_zone!r}"
+        read_zone(task.time_zone)
+    except ValueError as error:
+        faults["time_zone"] = str(error)
     try:
         job_type = type_named(task.type)
         job_type.parse(task.payload)
@@ -60,7 +60,7 @@ def next_fire(task: CronTask, after: datetime) -> datetime:
     A time of day that the end of daylight saving repeats counts once, unless the expression is for every hour ("*", or
     a step of it). One that its begin leaves out is at the end of the gap.
     """
-    zone = ZoneInfo(task.time_zone)
+    zone = read_zone(task.time_zone)
     moments = croniter(task.expression, after.astimezone(zone), second_at_beginning=True)
     every_hour = task.expression.split()[-4].startswith("*")
     while True:

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cron_descriptor import (
     ExpressionDescriptor,
@@ -23,6 +22,7 @@ from jobs.models import CronFiring, CronTask, FiringOutcome, Job
 from jobs.text import line
 from jobs.words import relative
 from scheduler_project.environment import fires
+from scheduler_project.moments import read_zone
 
 PREVIEWED: Final = 5  #: firings
 SHOWN: Final = 20  #: firings of a history
@@ -94,8 +94,8 @@ def preview(expression: str, time_zone: str, now: datetime) -> Preview:
             hint="Five fields: minute, hour, day of the month, month, day of the week; or six, seconds first."
         )
     try:
-        zone = ZoneInfo(time_zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
+        zone = read_zone(time_zone)
+    except ValueError:
         return Preview(fault=f"There is no time zone {time_zone!r}; names are like Europe/Berlin or UTC.")
     if not fires(expression):
         return Preview(fault=f"{expression!r} is not a cron expression of five or six fields that ever matches.")

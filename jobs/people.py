@@ -1,11 +1,15 @@
 """Who may do what: three groups, made by `migrate` where they are missing; an administrator may change them.
 
-A release that brings a permission gives it to the groups that are to have it, once.
+A release that brings a permission gives it to the groups that are to have it, once. Nobody gives what he does not have:
+whoever manages users and groups gives permissions and groups out of his own, and edits nobody who has more.
 """
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import Group, Permission, User
 
 _SEE: Final = (
     "view_job",
@@ -58,3 +62,33 @@ def establish(app_config: Any) -> None:
         people = Q(content_type__app_label="auth", content_type__model__in=("user", "group"))
         wanted = Permission.objects.filter(ours | people if name == "Administrator" else ours)
         group.permissions.add(*(wanted if new else wanted.exclude(pk__in=known)))
+
+
+def permissions_of(user: "User") -> "QuerySet[Permission]":
+    """What the user has, by groups too; an inactive one has it again as soon as somebody activates him."""
+    from django.contrib.auth.models import Permission
+
+    if user.is_superuser:
+        return Permission.objects.all()
+    return Permission.objects.filter(Q(user=user) | Q(group__user=user)).distinct()
+
+
+def givable_groups(editor: "User") -> "QuerySet[Group]":
+    """The groups that hold nothing which the editor does not have."""
+    from django.contrib.auth.models import Group, Permission
+
+    missing = Permission.objects.exclude(pk__in=permissions_of(editor).values("pk"))
+    return Group.objects.exclude(permissions__in=missing)
+
+
+def may_edit(editor: "User", user: "User") -> bool:
+    """Whether the editor may change, delete or set the password of a user: only a superuser does so to a superuser."""
+    if editor.is_superuser:
+        return True
+    missing = permissions_of(user).exclude(pk__in=permissions_of(editor).values("pk"))
+    return not user.is_superuser and not missing.exists()
+
+
+def may_edit_group(editor: "User", group: "Group") -> bool:
+    """Whether the editor has all that the group gives."""
+    return editor.is_superuser or givable_groups(editor).filter(pk=group.pk).exists()

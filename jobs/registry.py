@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args, get_type_hints
 
 import msgspec
 from django.conf import settings
@@ -16,6 +16,7 @@ from jobs.outcome import RetryPolicy
 from jobs.run import Run
 from jobs.states import Priority
 from jobs.text import clean
+from scheduler_project.moments import read_moment
 
 
 class Payload(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
@@ -110,6 +111,8 @@ class JobType:
         Raises InvalidJob naming the field that is missing, unknown or malformed.
         """
         _check_text(payload)
+        if isinstance(payload, dict):
+            payload = payload | _moments(payload, self.payload)
         try:
             parsed = msgspec.convert(payload, self.payload)
         except msgspec.ValidationError as error:
@@ -129,6 +132,28 @@ def _check_text(payload: object) -> None:
         raise InvalidJob("payload", "is nested too deeply") from None
     if b"\\u0000" in encoded and clean(payload) != payload:  # the text of a backslash with u0000 behind it is fine
         raise InvalidJob("payload", "holds a NUL character")
+
+
+def _moments(payload: dict[str, Any], kind: type[Payload]) -> dict[str, datetime]:
+    """The payload's moments, read as every other time that is sent is. Raises InvalidJob naming the field."""
+    read = {}
+    for name in _fields_of_moments(kind):
+        if isinstance(payload.get(name), str):
+            try:
+                read[name] = read_moment(payload[name])
+            except ValueError as error:
+                raise InvalidJob(f"payload.{name}", str(error)) from None
+    return read
+
+
+@cache
+def _fields_of_moments(kind: type[Payload]) -> tuple[str, ...]:
+    hints = get_type_hints(kind)
+    return tuple(
+        field.encode_name
+        for field in msgspec.structs.fields(kind)
+        if datetime in (hints[field.name], *get_args(hints[field.name]))
+    )
 
 
 def _field(text: str, path: str) -> str:

@@ -20,6 +20,7 @@ from rq.queue import Queue
 
 from jobs import control, service
 from jobs.acts import record_act
+from jobs.engine import keys
 from jobs.errors import StateConflict
 from jobs.models import Job
 from jobs.service import Report
@@ -120,17 +121,17 @@ BUTTONS: Final[Mapping[str, Button]] = {
 
 def offered(jobs: Sequence[RQJob], may: Callable[[str], bool]) -> list[frozenset[str]]:
     """Of each job of RQ's the BUTTONS that its state allows, to somebody who `may` use some permissions; one query."""
-    keys = [_uuid(job.id) for job in jobs]
-    wanted = [key for key in keys if key]
+    pks = [keys.uuid_of(job.id) for job in jobs]
+    wanted = [pk for pk in pks if pk]
     states = {pk: State(state) for pk, state in Job.objects.filter(pk__in=wanted).values_list("pk", "state")}
     allowed = {name: button for name, button in BUTTONS.items() if may(button.permission)}
     return [
         frozenset(
             name
             for name, button in allowed.items()
-            if (states[key] in button.ours if key in states else job.get_status(refresh=False) in button.strangers)
+            if (states[pk] in button.ours if pk in states else job.get_status(refresh=False) in button.strangers)
         )
-        for job, key in zip(jobs, keys, strict=True)
+        for job, pk in zip(jobs, pks, strict=True)
     ]
 
 
@@ -142,7 +143,7 @@ def queued(queue_name: str) -> QuerySet[Job]:
 
 def row(rq_id: str) -> Job | None:
     """The row behind RQ's job; None for a stranger's."""
-    key = _uuid(rq_id)
+    key = keys.uuid_of(rq_id)
     return Job.objects.filter(pk=key).first() if key else None
 
 
@@ -154,18 +155,11 @@ def running_on(worker: str) -> list[Job]:
 def _split(ids: Iterable[str]) -> tuple[list[Job], list[str]]:
     """Our jobs among them, and the ids of strangers'."""
     wanted = list(dict.fromkeys(ids))
-    keys = {i: key for i in wanted if (key := _uuid(i))}
+    pks = {i: key for i in wanted if (key := keys.uuid_of(i))}
     ours: dict[UUID, Job] = {}
-    for start in range(0, len(keys), STEP):
-        ours |= Job.objects.in_bulk(list(keys.values())[start : start + STEP])
-    return list(ours.values()), [i for i in wanted if keys.get(i) not in ours]
-
-
-def _uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None
+    for start in range(0, len(pks), STEP):
+        ours |= Job.objects.in_bulk(list(pks.values())[start : start + STEP])
+    return list(ours.values()), [i for i in wanted if pks.get(i) not in ours]
 
 
 def _each(

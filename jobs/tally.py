@@ -102,7 +102,13 @@ class Tally:
 def read(connection: Redis) -> Mapping[tuple[str, ...], float]:
     """All counts of all processes, by name and label values. Raises redis.RedisError."""
     found: Any = connection.hgetall(KEY)
-    return {tuple(field.decode().split("\t")): float(count) for field, count in found.items()}
+    counts = {}
+    for field, count in found.items():
+        try:
+            counts[tuple(field.decode().split("\t"))] = float(count)
+        except ValueError:
+            log.debug("tally.unreadable", field=field[:200], next="left out")
+    return counts
 
 
 @cache

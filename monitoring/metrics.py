@@ -142,14 +142,14 @@ def queues() -> dict[str, tuple[int, float]]:
             pipeline.lindex(f"rq:queue:{priority.queue}", 0)
             pipeline.hvals(keys.BACKLOGGED.format(priority.queue))
         answers: list[Any] = pipeline.execute()
-    heads = [head.decode() for head in answers[1::3] if head]
-    due = {str(i): at for i, at in Job.objects.filter(id__in=filter(_is_uuid, heads)).values_list("id", "due_at")}
+    heads = [pk for head in keys.texts(filter(None, answers[1::3])) if (pk := keys.uuid_of(head))]
+    due = {str(i).encode(): at for i, at in Job.objects.filter(id__in=heads).values_list("id", "due_at")}
     found = {}
     for position, priority in enumerate(Priority):
         length, head, backlogs = answers[3 * position : 3 * position + 3]
-        at = due.get(head.decode()) if head else None
+        at = due.get(head)
         age = max(0.0, (timezone.now() - at).total_seconds()) if at else 0.0
-        found[priority.queue] = length + sum(map(int, backlogs)), age
+        found[priority.queue] = length + sum(int(keys.number(size) or 0) for size in backlogs), age
     return found
 
 
@@ -187,7 +187,7 @@ def leaders() -> dict[str, str]:
     """Who leads, by role: the beginning of the lease's owner token. Raises redis.RedisError."""
     roles = ("scheduler", "listener")
     tokens: Any = keys.redis().mget([keys.LEASE.format(role) for role in roles])
-    return {role: token.decode()[:8] for role, token in zip(roles, tokens, strict=True) if token}
+    return {role: token[:8].decode(errors="replace") for role, token in zip(roles, tokens, strict=True) if token}
 
 
 def cpu_percent() -> float:
@@ -208,7 +208,3 @@ def memory_bytes() -> Mapping[str, int]:
         "heap_total": getattr(full, "data", full.rss),
         "external": getattr(full, "shared", 0),
     }
-
-
-def _is_uuid(text: str) -> bool:
-    return len(text) == 36 and text.count("-") == 4

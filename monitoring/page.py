@@ -1,13 +1,17 @@
 """The page of /metrics/prometheus: the seed's names to the letter, ours, and django-prometheus's own."""
 
 import os
+import struct
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from platform import python_version
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 from redis import RedisError
 
 from jobs import tally
@@ -20,6 +24,7 @@ from scheduler_project import __version__
 log = structlog.get_logger(__name__)
 Samples = Iterable[tuple[Mapping[str, str], float]]
 Counts = Mapping[tuple[str, ...], float]
+_merge: Any = MultiProcessCollector.merge
 
 #: Counters that processes add up in jobs/tally.py: its name there, the metric, its labels, what it says.
 COUNTERS: Final = (
@@ -31,6 +36,7 @@ COUNTERS: Final = (
     ("listener_catch_ups", "scheduler_listener_catch_ups_total", ("result",), "Comparisons of all campaigns' clocks"),
     ("unusable_texts", "scheduler_unusable_texts_total", ("of",), "Ids and messages that cannot be stored, left out"),
     ("alert_deliveries", "scheduler_alert_deliveries_total", ("kind", "result"), "Attempts: sent, retried, failed"),
+    ("foreign_rq_jobs", "scheduler_foreign_rq_jobs_total", ("outcome",), "Plain RQ jobs: run or refused"),
     ("cron_firings", "scheduler_cron_firings_total", ("task", "outcome"), "Firings: on_time, late (> 60 s) or missed"),
 )
 #: Histograms of the same kind; the label is the last before the bound.
@@ -130,7 +136,11 @@ def _redis() -> str:
 def _tallied(counts: Counts) -> str:
     pages = []
     for name, metric, labels, says in COUNTERS:
-        samples = [(dict(zip(labels, s[1:], strict=True)), n) for s, n in sorted(counts.items()) if s[0] == name]
+        samples = [
+            (dict(zip(labels, s[1:], strict=True)), n)
+            for s, n in sorted(counts.items())
+            if s[0] == name and len(s) == len(labels) + 1
+        ]
         pages.append(_family(metric, "counter", says, samples))
     pages += [_histogram(counts, *histogram) for histogram in HISTOGRAMS]
     return "".join(pages)
@@ -138,7 +148,7 @@ def _tallied(counts: Counts) -> str:
 
 def _histogram(counts: Counts, name: str, metric: str, label: str, bounds: tuple[float, ...], says: str) -> str:
     lines = [f"# HELP {metric} {says}", f"# TYPE {metric} histogram"]
-    for value in sorted({s[1] for s in counts if s[0] == name}):
+    for value in sorted({s[1] for s in counts if s[0] == name and len(s) == 3}):
         named, below = f'{label}="{_escaped(value)}"', 0.0
         for bound in (*(f"{b:g}" for b in bounds), "+Inf"):
             below += counts.get((name, value, bound), 0)
@@ -161,8 +171,29 @@ def _django() -> str:
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         return generate_latest(REGISTRY).decode()
     registry = CollectorRegistry()
-    MultiProcessCollector(registry)
+    registry.register(Readable(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])))
     return generate_latest(registry).decode()
+
+
+class Readable(Collector):
+    """Of all processes whose file can be read: one that was killed while it wrote leaves half a file behind."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def collect(self) -> Iterable[Metric]:
+        """The metrics of all of them, added up."""
+        merged: Iterable[Metric] = _merge([str(path) for path in sorted(self._folder.glob("*.db")) if _reads(path)])
+        return merged
+
+
+def _reads(path: Path) -> bool:
+    try:
+        _merge([str(path)])
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError, struct.error) as error:
+        log.warning("metrics.file_unreadable", file=path.name, error=str(error), next="it is left out")
+        return False
+    return True
 
 
 def _escaped(text: str) -> str:

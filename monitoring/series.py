@@ -34,6 +34,7 @@ def of_tally() -> Iterator[Labels]:
     yield from product(("breaker_moves",), ("closed", "half-open", "open"))
     yield from product(("listener_messages",), ("entityModified", "worldTimeAdvanced"))
     yield ("listener_subscriptions",)
+    yield from product(("foreign_rq_jobs",), ("refused", "run"))
     yield from product(("listener_catch_ups",), ("done", "failed"))
     yield from product(
         ("unusable_texts",), ("campaign", "currentWorldTime", "Kingdom", "Settlement", "Structure", "message")

@@ -8,10 +8,10 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from croniter import CroniterBadDateError, croniter
 from environs import Env, EnvValidationError
@@ -19,6 +19,7 @@ from marshmallow import ValidationError, validate
 from redis import ConnectionPool
 
 from jobs.text import is_storable
+from scheduler_project.moments import read_zone
 
 DEVELOPMENT_SECRET_KEY = "development-only-secret-key-never-used-in-production"  # noqa: S105
 LONGEST_TOKEN_NAME = 100
@@ -94,9 +95,22 @@ def _database(value: str) -> None:
         raise ValidationError(f"there is no folder {Path(name).parent}")
 
 
+_SIZES = (60, 60, 24, 31, 12, 7)  # of the fields: seconds, minutes, hours, days, months, days of the week
+
+
+def _can_be_meant(field: str, size: int) -> bool:
+    """Not where croniter draws lots (R), or takes a step for once that the field has no room for (*/61)."""
+    parts = [part.partition("/") for part in field.split(",")]
+    drawn = any(re.match(r"r(\W|$)", base, re.IGNORECASE) for base, _, _ in parts)
+    return not drawn and all(int(step) < size for _, _, step in parts if step.isdecimal())
+
+
 def fires(expression: str) -> bool:
     """Whether `expression` is a cron expression of five or six fields (seconds first) that ever matches."""
-    if len(expression.split()) not in (5, 6) or not croniter.is_valid(expression, second_at_beginning=True):
+    fields = expression.split()
+    if len(fields) not in (5, 6) or not croniter.is_valid(expression, second_at_beginning=True):
+        return False
+    if not all(_can_be_meant(field, size) for field, size in zip(reversed(fields), reversed(_SIZES), strict=False)):
         return False
     try:
         croniter(expression, datetime(2000, 1, 1, tzinfo=UTC), second_at_beginning=True).get_next()
@@ -126,9 +140,9 @@ def _tokens(value: list[str]) -> None:
 
 def _time_zone(value: str) -> None:
     try:
-        ZoneInfo(value)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValidationError(f"there is no time zone {value!r}") from None
+        read_zone(value)
+    except ValueError as error:
+        raise ValidationError(str(error)) from None
 
 
 def _hosts(value: list[str]) -> None:
@@ -142,6 +156,15 @@ def _origins(value: list[str]) -> None:
     for origin in value:
         if not origin.startswith(("http://", "https://")):
             raise ValidationError(f"expected https://host, got {origin!r}")
+
+
+def _functions(value: list[str]) -> None:
+    """Dotted names as RQ writes them into a job: module.function or module.Class.method."""
+    for name in value:
+        if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)+", name):
+            raise ValidationError(f"expected dotted names of functions separated by commas, got {name!r}")
+        if find_spec(name.partition(".")[0]) is None:  # the rest is looked at when its modules may be imported
+            raise ValidationError(f"there is no module {name.partition('.')[0]}, of {name!r}")
 
 
 def _header(value: str) -> None:
@@ -227,6 +250,19 @@ VARIABLES: tuple[Variable, ...] = (
         _positive(1, 36_500),
     ),
     Variable(
+        "RUN_FOREIGN_RQ_JOBS",
+        "bool",
+        False,
+        "Whether workers run plain RQ jobs, of the functions below; else they are listed as failed.",
+    ),
+    Variable(
+        "RUN_FOREIGN_RQ_FUNCTIONS",
+        "list",
+        [],
+        "Dotted names of the functions, callbacks too, that plain RQ jobs may call, separated by commas.",
+        _functions,
+    ),
+    Variable(
         "SCHEDULER_API_TOKENS", "list", [], "name:secret pairs that may use /api/jobs, separated by commas.", _tokens
     ),
     Variable(
@@ -301,6 +337,8 @@ def _faults_between(values: Mapping[str, Any]) -> list[str]:
         faults.append("SECRET_KEY: is empty")
     if values["EMAIL_USE_TLS"] and values["EMAIL_USE_SSL"]:
         faults.append("EMAIL_USE_SSL: EMAIL_USE_TLS is set too: only one of them fits a mail server")
+    if values["RUN_FOREIGN_RQ_JOBS"] and not values["RUN_FOREIGN_RQ_FUNCTIONS"]:
+        faults.append("RUN_FOREIGN_RQ_JOBS: names no function: set RUN_FOREIGN_RQ_FUNCTIONS too")
     concurrency, pool = values["QUEUE_CONCURRENCY"], values["DATABASE_POOL_SIZE"]
     if concurrency and pool and concurrency + 2 > pool:
         faults.append(

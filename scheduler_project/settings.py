@@ -50,6 +50,8 @@ SHUTDOWN_GRACE = timedelta(seconds=_env["SHUTDOWN_GRACE_SECONDS"])
 RETENTION_COMPLETED: int = _env["RETENTION_COMPLETED"]
 RETENTION_FAILED: int = _env["RETENTION_FAILED"]
 RETENTION = timedelta(days=_env["RETENTION_DAYS"])
+RUN_FOREIGN_RQ_JOBS: bool = _env["RUN_FOREIGN_RQ_JOBS"]
+RUN_FOREIGN_RQ_FUNCTIONS = frozenset(_env["RUN_FOREIGN_RQ_FUNCTIONS"])
 SCHEDULER_API_TOKENS: dict[str, str] = {
     secret: name for name, _, secret in (entry.partition(":") for entry in _env["SCHEDULER_API_TOKENS"])
 }
@@ -168,7 +170,11 @@ WHITENOISE_USE_FINDERS = True  # works before collectstatic too, as in `make up`
 #: Queue names in the order in which workers look at them.
 QUEUE_NAMES = ("critical", "high", "normal", "low")
 RQ_QUEUES = {
-    name: {"URL": REDIS_URL, "DEFAULT_TIMEOUT": int(JOB_TIMEOUT.total_seconds())}
+    name: {
+        "URL": REDIS_URL,
+        "DEFAULT_TIMEOUT": int(JOB_TIMEOUT.total_seconds()),
+        "SERIALIZER": "rq.serializers.JSONSerializer",  # see jobs/engine/rq_guard.py
+    }
     # django-rq's own commands (rqsuspend, rqresume) and enqueue() ask for "default"; it is worked after ours.
     for name in (*QUEUE_NAMES, "default")
 }

@@ -8,6 +8,7 @@ import pytest
 from django.conf import settings
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.db import connection
+from django.test import override_settings
 from redis import Redis
 
 from jobs import tally
@@ -99,6 +100,14 @@ def database_url() -> str:
     from tests.environment import DATABASE_URL
 
     return urlunsplit(urlsplit(DATABASE_URL)._replace(path=f"/{name}"))
+
+
+@pytest.fixture
+def foreign_jobs() -> Iterator[None]:
+    """Workers of this process run plain RQ jobs of a few harmless functions."""
+    functions = {"builtins.len", "builtins.int", "tests.integration.test_rq_scheduler.hang"}
+    with override_settings(RUN_FOREIGN_RQ_JOBS=True, RUN_FOREIGN_RQ_FUNCTIONS=frozenset(functions)):
+        yield
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
-from django.utils.dateparse import parse_datetime
 from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
@@ -22,6 +21,7 @@ from jobs.admin import bulk_actions
 from jobs.bulk import VERBS
 from jobs.failures import Failure
 from jobs.models import CampaignClock, FailureGroup
+from scheduler_project.moments import read_moment
 
 if TYPE_CHECKING:
     FailureGroupAdminBase = admin.ModelAdmin[FailureGroup]
@@ -164,7 +164,6 @@ def _actor(request: HttpRequest) -> str:
 
 def _moment(text: str) -> datetime | None:
     try:
-        moment = parse_datetime(text.replace(" ", "+"))
+        return read_moment(text.replace(" ", "+"))
     except ValueError:
         return None
-    return moment if moment and moment.tzinfo else None

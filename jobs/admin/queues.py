@@ -4,15 +4,19 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, Final
 
+import structlog
 from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
 from django.urls import include, path, reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django_rq.queues import get_queue_by_index
 from django_rq.urls import get_admin_urlpatterns, get_api_urlpatterns
+from redis.exceptions import ResponseError
 from rq import Worker
+from rq.exceptions import DeserializationError, NoSuchJobError
 from rq.job import JOB_ID_PATTERN
 from rq.job import Job as RQJob
 from rq.queue import Queue
@@ -20,8 +24,11 @@ from rq.registry import FailedJobRegistry, StartedJobRegistry
 
 from jobs import actor as actors
 from jobs import rq_jobs
+from jobs.engine import keys
+from jobs.engine.rq_guard import STRANGE
 from jobs.rq_jobs import BUTTONS
 
+log = structlog.get_logger(__name__)
 REASON: Final = "in the queue dashboard"
 LOOKS: Final = 5  #: at a list that changes under the eyes
 #: Which of rq_jobs.BUTTONS a view presses; the bulk form names one.
@@ -52,10 +59,34 @@ def guarded(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
             return _press(request, name, *args, **kwargs)
         if name == "worker_details" and not _worker_is_there(**kwargs):
             raise Http404
-        return _started(view, request, **kwargs) if name == "started_jobs" else view(request, *args, **kwargs)
+        try:
+            _forget_odd_ids(kwargs.get("queue_index"))
+            return _started(view, request, **kwargs) if name == "started_jobs" else view(request, *args, **kwargs)
+        except NoSuchJobError:
+            raise Http404 from None
+        except (*STRANGE, DeserializationError, ResponseError) as error:
+            return _unreadable(request, error)
 
     wrapped: Callable[..., HttpResponse] = admin.site.admin_view(guard)
     return wrapped
+
+
+def _forget_odd_ids(index: int | None) -> None:
+    """Take what is no text out of the ends of queues, where django-rq looks for their oldest and newest jobs."""
+    for queue in [get_queue_by_index(i) for i in ([index] if index is not None else range(len(settings.RQ_QUEUES)))]:
+        for _ in range(LOOKS):
+            odd = keys.odd(i for i in (queue.connection.lindex(queue.key, end) for end in (0, -1)) if i)
+            if not odd:
+                break
+            for rq_id in odd:
+                queue.connection.execute_command("LREM", queue.key, 0, rq_id)
+
+
+def _unreadable(request: HttpRequest, error: Exception) -> HttpResponse:
+    """Something of what the page would show stands in Redis as RQ never writes it."""
+    log.warning("rq.page_unreadable", path=request.path, error=f"{type(error).__name__}: {error}"[:500])
+    context = {**admin.site.each_context(request), "what": type(error).__name__}
+    return render(request, "django_rq/unreadable.html", context)
 
 
 def _started(view: Callable[..., HttpResponse], request: HttpRequest, queue_index: int) -> HttpResponse:

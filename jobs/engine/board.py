@@ -15,7 +15,7 @@ from rq.results import Result
 from rq.utils import utcformat
 
 from jobs import pauses
-from jobs.engine import carrier, keys
+from jobs.engine import aside, carrier, keys
 from jobs.engine.scripts import ASIDE, TURN, script
 from jobs.ledger import Ending
 from jobs.models import Job
@@ -26,8 +26,8 @@ log = structlog.get_logger(__name__)
 _SHOWN: Final = (State.SUCCEEDED.value, State.SKIPPED.value, State.DEAD.value)  # by RQ's registries, when they ended
 KEPT_SECONDS: Final = 24 * 3600  # in Redis; the database keeps them RETENTION_DAYS
 LOCKED_SECONDS: Final = 1.0  #: until a job whose row was locked when it was to be claimed is queued again
+_NO_JOB: Final = "it names a type of ours, and no job of ours has its id"
 _PAUSES_UNKNOWN: Final = 2  # an answer of lua/turn.lua
-STRANGERS: Final = "default"  #: where jobs that are none of ours wait, behind all of ours
 
 
 _News = tuple[list[str], list[tuple[str, str, str, float]], list[tuple[str, str, str, str, bool]]]
@@ -86,7 +86,7 @@ class Board:
         if self._dead:
             show_dead(self._dead, self._connection)
             self._dead = []
-        stranger_fits = slots > 0 and not ahead and not self.stranger_runs and STRANGERS in self._queues
+        stranger_fits = slots > 0 and not ahead and not self.stranger_runs and aside.QUEUE in self._queues
         self._answer = script("turn").begin(
             self._connection,
             now=now.timestamp(),
@@ -128,9 +128,24 @@ class Board:
         self.come_again = bool(again)
         if again == _PAUSES_UNKNOWN:
             pauses.publish(self._connection)
-        stranger = (rq_id.decode(), queue.decode()) if rq_id else None
+        stranger = (keys.texts([rq_id]) or [""])[0] if rq_id else ""
+        if rq_id and not stranger:
+            aside.move_aside([rq_id], "its id is no text", self._connection)
         self.stranger_runs = self.stranger_runs or bool(stranger)
-        return [Taken(rank, keys.texts(ids)) for rank, *ids in groups], stranger
+        return self._ours(groups), (stranger, queue.decode()) if stranger else None
+
+    def _ours(self, groups: list[Any]) -> list[Taken]:
+        """What was taken, without ids that no row can have: somebody else has written them."""
+        taken, foreign = [], []
+        for rank, *ids in groups:
+            known = [i for i in keys.texts(ids) if keys.uuid_of(i)]
+            foreign += [i for i in ids if i.decode(errors="replace") not in known]
+            if known:
+                taken.append(Taken(rank, known))
+        if foreign:
+            self._connection.zrem(keys.TAKEN, *foreign)
+            aside.move_aside(foreign, _NO_JOB, self._connection)
+        return taken
 
     def show(self, now: datetime) -> None:
         """Tell without taking anything. Raises redis.RedisError."""
@@ -183,6 +198,9 @@ def give_back(ids: Collection[str], connection: Redis) -> None:
     Raises redis.RedisError and database errors.
     """
     jobs = list(Job.objects.filter(id__in=ids))
+    unknown = set(ids) - {str(job.id) for job in jobs}
+    if unknown:
+        aside.move_aside(sorted(unknown), _NO_JOB, connection)
     _restore([job for job in jobs if job.state in _SHOWN], connection)
     locked = [str(job.id) for job in jobs if job.state == State.QUEUED]
     if locked:
@@ -233,7 +251,7 @@ def forget_gone(queue: str, connection: Redis) -> None:
             gone = [c for c, exists in zip(composites, pipeline.execute(), strict=True) if not exists]
         if gone:
             connection.zrem(key, *gone)
-            restore({c.partition(":")[0] for c in gone}, connection)
+            restore({i for c in gone if keys.uuid_of(i := c.partition(":")[0])}, connection)
 
 
 def trim(queue: str, connection: Redis) -> None:

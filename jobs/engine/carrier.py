@@ -16,16 +16,17 @@ from django.db import transaction
 from django.utils import timezone
 from redis import RedisError
 from rq.job import Job as RQJob
+from rq.serializers import JSONSerializer
 from rq.utils import utcformat
 
 from jobs.engine import keys
+from jobs.engine.rq_guard import PERFORM
 from jobs.engine.scripts import TURN, script
 from jobs.models import Job
 from jobs.statements import Carried, Claimed
 from jobs.states import WAITING, Priority, State
 
 log = structlog.get_logger(__name__)
-FUNCTION: Final = "jobs.engine.perform.perform"  # for RQ's own workers; it finds its job's id by itself
 MARGIN: Final = timedelta(seconds=30)  # submitters feed a little further than the feeder: nothing falls between
 BATCH: Final = 500  # jobs a script: it holds Redis for a few milliseconds
 RECOUNTED: Final = 20_000  # ids of a list: it holds Redis for some ten milliseconds
@@ -102,4 +103,4 @@ def _row(job: AnyJob) -> tuple[str, str, str, str, str]:
 @cache
 def _data() -> bytes:
     """What RQ's own worker would call: the same for every job, which finds its id in RQ's context."""
-    return zlib.compress(RQJob.create(FUNCTION, connection=keys.redis()).data)
+    return zlib.compress(RQJob.create(PERFORM, connection=keys.redis(), serializer=JSONSerializer).data)

@@ -7,6 +7,7 @@ from redis import Redis
 from rq.command import send_command
 
 SHUTDOWN: Final = "shutdown"
+LONGEST: Final = 2_000  #: letters of what a command says
 STOPS: Final = ("stop-job", "stop-execution")  #: an execution of ours is the only one of its job
 
 
@@ -25,8 +26,14 @@ class Command(msgspec.Struct, frozen=True):
 
 
 def read(data: Any) -> Command:
-    """A command as it came. Raises msgspec.DecodeError when it is none."""
-    return msgspec.json.decode(data, type=Command)
+    """A command as it came. Raises ValueError when it is none."""
+    try:
+        command = msgspec.json.decode(data, type=Command)
+    except (msgspec.DecodeError, ValueError, TypeError, RecursionError) as error:
+        raise ValueError(f"no command: {error}") from None
+    if max(map(len, (command.command, command.job_id, command.by, command.reason))) > LONGEST:
+        raise ValueError("no command: too long")
+    return command
 
 
 def stop_job(job_id: str, worker: str, *, by: str, reason: str, connection: Redis) -> None:

@@ -17,7 +17,7 @@ from redis import Redis, RedisError
 
 from jobs import actor as actors
 from jobs import ledger
-from jobs.engine import attempt, board, carrier
+from jobs.engine import attempt, board, carrier, mend
 from jobs.engine.attempt import Ended
 from jobs.engine.board import Board, Taken
 from jobs.engine.flight import Flight, Landed, run_group
@@ -99,6 +99,8 @@ class Cycles:
                 return self._run(limit, first)
             except _AWAY as error:
                 log.warning("worker.outage", worker=self._worker, error=str(error), retry_in_s=RETRY_SECONDS)
+                with _noting([]):
+                    mend.mends(error, self._connection)
             except Exception:  # the thread's edge: a bug in one cycle must not lose what the other threads run
                 log.exception("worker.cycle_failed", worker=self._worker, retry_in_s=RETRY_SECONDS)
                 self._set_aside_what_cannot_be_recorded()

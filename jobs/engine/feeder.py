@@ -21,6 +21,7 @@ from jobs import actor as actors
 from jobs import cron, ledger, pauses
 from jobs.engine import attempt, board, carrier, keys
 from jobs.engine.attempt import Ended
+from jobs.engine.mend import mend
 from jobs.engine.sweep import BATCH, Scan, Sweep
 from jobs.errors import LostBeforeSending, OutcomeUnknown
 from jobs.histogram import COLUMNS
@@ -54,6 +55,7 @@ class Feeder:
     def poll(self) -> float:
         """One round; the seconds until the next. Raises redis.RedisError and database errors."""
         now = timezone.now()
+        mend(self._connection)
         pauses.keep_up(self._connection)
         self._feed(now)
         if self._restore:
@@ -72,9 +74,9 @@ class Feeder:
     def _feed(self, now: datetime) -> None:
         """Rows that come within the horizon since the last round; all of them when Redis has forgotten that round."""
         if self._feeding is None:
-            stored = float(self._connection.get(keys.FED_UNTIL) or 0)
-            since = datetime.fromtimestamp(stored, tz=_EPOCH.tzinfo)
-            if not stored:
+            stored: Any = self._connection.get(keys.FED_UNTIL)
+            since = keys.moment(stored) or _EPOCH
+            if since <= _EPOCH:
                 log.info("feeder.redis_is_empty", next="everything due is put back")
                 queued = Job.objects.in_state(State.QUEUED)
                 # With a bound even PostgreSQL without statistics takes the index by moved_at, and sorts nothing.
@@ -134,15 +136,16 @@ class Feeder:
 
     def _judged_by_another(self) -> datetime | None:
         stored: Any = self._connection.get(keys.JUDGED_AT)
-        return datetime.fromtimestamp(float(stored), tz=_EPOCH.tzinfo) if stored else None
+        return keys.moment(stored)
 
     def _return_taken(self, now: datetime) -> None:
         """Ids that a worker took out of a queue and did not live to claim."""
         until = (now - settings.LEASE).timestamp()
-        ids = keys.texts(self._connection.zrangebyscore(keys.TAKEN, 0, until, 0, BATCH))
-        if ids:
+        taken: Any = self._connection.zrangebyscore(keys.TAKEN, "-inf", until, 0, BATCH)
+        if taken:
+            ids = [i for i in keys.texts(taken) if keys.uuid_of(i)]
             carrier.carry(list(Job.objects.in_state(State.QUEUED).filter(id__in=ids)))
-            self._connection.zrem(keys.TAKEN, *ids)
+            self._connection.zrem(keys.TAKEN, *taken)
 
     def _queue_overdue(self, now: datetime) -> None:
         """Rows whose due time has passed and that nobody moves on: Redis does not carry them, or for a later time."""
@@ -158,6 +161,7 @@ class Feeder:
 
     def _clean_up(self, now: datetime) -> None:
         """Retention: finished jobs with their audit trail after RETENTION_DAYS, in batches; Redis by counts."""
+        mend(self._connection, thorough=True)
         finished = [s.value for s in FINISHED if s is not State.DEAD]
         old = Job.objects.filter(finished_at__lt=now - settings.RETENTION, state__in=finished)
         deleted = 0

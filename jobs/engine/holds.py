@@ -26,7 +26,8 @@ def publish(read: Callable[[], Pauses], connection: Redis) -> bool:
 def stands(pauses: Pauses, connection: Redis) -> bool:
     """Whether Redis knows just these. Raises redis.RedisError."""
     known: Any = connection.hgetall(keys.PAUSED)
-    return {k.decode(): v.decode() for k, v in known.items()} == {"known": "", **_fields(pauses)}
+    wanted = {"known": "", **_fields(pauses)}
+    return bool(known == {key.encode(): value.encode() for key, value in wanted.items()})
 
 
 def parked(queue: str, connection: Redis) -> dict[str, int]:
@@ -54,7 +55,8 @@ def held(kind: str, name: str, connection: Redis) -> int:
             if kind == "campaign":
                 pipeline.llen(keys.BACKLOG.format(queue, name))
         for answer in pipeline.execute():
-            count += sum(map(int, answer)) if isinstance(answer, list) else int(answer)
+            sizes = answer if isinstance(answer, list) else [answer]
+            count += sum(int(keys.number(size) or 0) for size in sizes)
     return count
 
 

@@ -1,8 +1,11 @@
 """The Redis keys of our own (RQ's and rq-scheduler's are theirs), and the connection of this process."""
 
+import math
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Final
+from uuid import UUID
 
 from django.conf import settings
 from redis import Redis
@@ -23,6 +26,7 @@ PARKED = "scheduler:parked"  #: set: "queue:pause", each with a list of ids that
 PARKED_IDS = "scheduler:parked:{}"  #: that list
 LEASE = "scheduler:lease:{}"  #: string: the owner token of the active scheduler or listener
 PROCESSES = "scheduler:processes"  #: hash: what each process says of itself, by "role:name"
+LAST_SECOND: Final = 253_402_300_800  #: of the year 9999
 TIMEOUT_SECONDS: Final = 5  #: for an answer of Redis; some of them together must stay below LEASE_SECONDS
 STOP_ASKED = "scheduler:stop_asked"  #: set: "role:name" of those that an operator asked to stop
 
@@ -47,6 +51,43 @@ def own_redis() -> Redis:
 
 
 def texts(ids: Any) -> list[str]:
-    """The ids of an answer of Redis as text."""
+    """The ids of an answer of Redis as text; what no id can be is left out."""
     found: Iterable[bytes] = ids
-    return [i.decode() for i in found]
+    return [text for i in found if (text := _text(i)) is not None]
+
+
+def odd(ids: Any) -> list[bytes]:
+    """What `texts` leaves out."""
+    found: Iterable[bytes] = ids
+    return [i for i in found if _text(i) is None]
+
+
+def uuid_of(text: str) -> UUID | None:
+    """The id of one of our jobs, as it is written into Redis; None for any other text."""
+    try:
+        found = UUID(text)
+    except ValueError:
+        return None
+    return found if str(found) == text else None
+
+
+def number(value: bytes | float | None) -> float | None:
+    """A finite number; None where there is none, or something else."""
+    try:
+        found = float(b"-" if value is None else value)
+    except ValueError:
+        return None
+    return found if math.isfinite(found) else None
+
+
+def moment(value: bytes | None) -> datetime | None:
+    """A moment in seconds of the epoch; None where there is none, or something else."""
+    seconds = number(value)
+    return datetime.fromtimestamp(seconds, tz=UTC) if seconds is not None and 0 <= seconds < LAST_SECOND else None
+
+
+def _text(value: bytes) -> str | None:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return None

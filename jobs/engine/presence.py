@@ -11,12 +11,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import msgspec
+import structlog
 from redis import Redis
 
 from jobs.engine import keys
 from scheduler_project import __version__
 
+log = structlog.get_logger(__name__)
 LOST_AFTER: Final = timedelta(seconds=30)  #: without a word
+LONGEST: Final = 10_000  #: letters of what a process says; more was written by somebody else
 ROLES: Final = ("worker", "scheduler", "listener", "monitor")
 FORGOTTEN_AFTER: Final = timedelta(minutes=15)  #: one that was replaced must not be complained of for ever
 
@@ -116,7 +119,11 @@ def words(connection: Redis) -> list[Word]:
     """What all processes said last, by role and start; those lost long ago are forgotten. Raises redis.RedisError."""
     found: Any = connection.hgetall(keys.PROCESSES)
     asked: Any = connection.smembers(keys.STOP_ASKED)
-    known = [msgspec.json.decode(text, type=Word) for text in found.values()]
+    read = {field: _word(field, text) for field, text in found.items()}
+    if odd := [field for field, word in read.items() if word is None]:
+        log.warning("presence.unreadable", processes=[field[:100] for field in odd], next="forgotten")
+        connection.hdel(keys.PROCESSES, *odd)
+    known = [word for word in read.values() if word]
     forgotten = [w.key for w in known if datetime.now(UTC) - w.heard_at > FORGOTTEN_AFTER]
     if forgotten:
         connection.hdel(keys.PROCESSES, *forgotten)
@@ -124,6 +131,18 @@ def words(connection: Redis) -> list[Word]:
     stopping = set(keys.texts(asked))
     kept = [msgspec.structs.replace(w, stop_asked=w.key in stopping) for w in known if w.key not in forgotten]
     return sorted(kept, key=lambda word: (ROLES.index(word.role), word.lost, word.since))
+
+
+def _word(field: bytes, text: bytes) -> Word | None:
+    """What a process said; None where no process says so."""
+    if len(text) > LONGEST:
+        return None
+    try:
+        word = msgspec.json.decode(text, type=Word)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return None
+    times_fit = all(0 <= at < keys.LAST_SECOND for at in (word.at, word.since))
+    return word if word.role in ROLES and times_fit and word.key.encode() == field and word.key.isprintable() else None
 
 
 def ask_to_stop(word: Word, connection: Redis) -> None:

@@ -10,7 +10,7 @@ import structlog
 from django.db import InterfaceError, OperationalError, close_old_connections, connections
 from redis import RedisError
 
-from jobs.engine import keys
+from jobs.engine import keys, mend
 from jobs.engine.presence import StopAsked
 
 log = structlog.get_logger(__name__)
@@ -72,7 +72,7 @@ def run(process: Process, stop: threading.Event, *, name: str) -> None:
                 log.warning("process.stop_asked", process=name, next="it stops")
                 break
             except (RedisError, OperationalError, InterfaceError) as error:
-                wait = _backoff(outages, LONGEST_OUTAGE_WAIT)
+                wait = 0.0 if _mended(error) else _backoff(outages, LONGEST_OUTAGE_WAIT)
                 log.warning("process.outage", process=name, error=str(error), retry_in_s=wait)
                 outages += 1
                 close_old_connections()
@@ -107,6 +107,14 @@ def wait_for_redis(*, name: str) -> bool:
     for signum, handler in before.items():
         signal.signal(signum, handler)
     return not stop.is_set()
+
+
+def _mended(error: Exception) -> bool:
+    """Whether it was due to what stood under a key, which is gone by now."""
+    try:
+        return mend.mends(error, keys.redis())
+    except RedisError:
+        return False
 
 
 def _backoff(outages: int, longest: float) -> float:

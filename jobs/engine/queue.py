@@ -3,6 +3,7 @@
 from typing import Any
 
 from django_rq.queues import DjangoRQ
+from redis.exceptions import ResponseError
 from rq.job import Job as RQJob
 
 from jobs.engine import holds, keys
@@ -36,13 +37,20 @@ class Queue(DjangoRQ):
     def _aside(self) -> list[tuple[str, int]]:
         """The lists beside RQ's own, with their lengths."""
         sizes: Any = self.connection.hgetall(keys.BACKLOGGED.format(self.name))
-        backlogs = [(keys.BACKLOG.format(self.name, c.decode()), int(size)) for c, size in sorted(sizes.items())]
+        backlogs = [
+            (keys.BACKLOG.format(self.name, campaign), int(keys.number(sizes[campaign.encode()]) or 0))
+            for campaign in sorted(keys.texts(sizes))
+        ]
         return [*backlogs, *holds.parked(self.name, self.connection).items()]
 
     def remove(self, job_or_id: Any, pipeline: Any = None) -> Any:
         """Take one id out, wherever it waits."""
         rq_id = job_or_id.id if isinstance(job_or_id, RQJob) else str(job_or_id)
-        campaign: Any = self.connection.hget(RQJob.key_for(rq_id), "campaign")
-        if campaign is None:
+        try:
+            campaign: Any = self.connection.hget(RQJob.key_for(rq_id), "campaign")
+        except ResponseError:  # something else stands under that key
+            campaign = None
+        names = keys.texts([campaign]) if campaign else []
+        if not names:
             return super().remove(job_or_id, pipeline)
-        return script("remove").run(self.connection, id=rq_id, queue=self.name, campaign=campaign.decode())
+        return script("remove").run(self.connection, id=rq_id, queue=self.name, campaign=names[0])

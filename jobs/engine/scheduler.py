@@ -3,7 +3,6 @@
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 import structlog
 from django.db import transaction
@@ -15,6 +14,7 @@ from rq.exceptions import NoSuchJobError
 from jobs import actor as actors
 from jobs import cron, ledger, schedules, service
 from jobs.engine import carrier, keys
+from jobs.engine.aside import move_aside
 from jobs.engine.feeder import Feeder
 from jobs.engine.lease import DURATION, Lease
 from jobs.engine.presence import Presence
@@ -119,10 +119,14 @@ class Scheduler(Timetable):
         """
         until = time.monotonic() + SLICE_SECONDS
         while True:
-            ids = keys.texts(self.connection.zrangebyscore(keys.SCHEDULED, "-inf", now.timestamp(), start=0, num=BATCH))
-            if not ids:
+            found: Any = self.connection.zrangebyscore(keys.SCHEDULED, "-inf", now.timestamp(), start=0, num=BATCH)
+            if not found:
                 return
-            known = [i for i in ids if _is_uuid(i)]
+            if odd := keys.odd(found):
+                self.connection.zrem(keys.SCHEDULED, *odd)
+                move_aside(odd, "its id is no text", self.connection)
+            ids = keys.texts(found)
+            known = [i for i in ids if keys.uuid_of(i)]
             queued = ledger.queue_due(known, actor=actors.SCHEDULER, reason="due", now=now)
             carrier.carry(queued)
             left = set(known) - {job.id for job in queued}
@@ -136,7 +140,7 @@ class Scheduler(Timetable):
             known_ids = set(gone)
             for stranger in (i for i in ids if i not in known_ids):
                 self._enqueue_stranger(stranger)
-            if len(ids) < BATCH or time.monotonic() >= until:
+            if len(found) < BATCH or time.monotonic() >= until:
                 return
 
     def _enqueue_stranger(self, rq_id: str) -> None:
@@ -167,7 +171,8 @@ class Scheduler(Timetable):
     def _sleep(self) -> None:
         self._alarm.set()
         first = self.connection.zrange(keys.SCHEDULED, 0, 0, withscores=True)
-        moments = [datetime.fromtimestamp(first[0][1], tz=UTC)] if first else []
+        seconds = min(max(first[0][1], 0), keys.LAST_SECOND - 1) if first else None
+        moments = [datetime.fromtimestamp(seconds, tz=UTC)] if seconds is not None else []
         wait = min(LONGEST_SLEEP, (min([*moments, self._fire_at]) - timezone.now()).total_seconds())
         if wait > 2 * EXACT_SECONDS:
             self._alarm.wait(wait - EXACT_SECONDS)
@@ -192,11 +197,3 @@ def _fire_wall_rows(now: datetime) -> list[Followup]:
 
 def _submit(due: list[Followup]) -> None:
     service.submit_followups(due, actor=actors.SCHEDULER, reason="due on the wall clock")
-
-
-def _is_uuid(text: str) -> bool:
-    try:
-        UUID(text)
-    except ValueError:
-        return False
-    return True

@@ -1,15 +1,21 @@
-"""Jobs of RQ's own that are none of ours: they run by RQ's own means, in a thread beside ours, one at a time."""
+"""Plain RQ jobs, which the service did not make: refused, or where they are allowed run one at a time beside ours."""
 
 import time
 from collections.abc import Callable
 from typing import Final
 
 import structlog
+from django.db import close_old_connections, connection
 from rq.exceptions import NoSuchJobError
 from rq.worker import SimpleWorker
 
+from jobs import tally
+from jobs.engine import board, carrier, keys, rq_guard
+from jobs.engine.aside import move_aside
 from jobs.engine.board import Board
 from jobs.engine.threads import Threads
+from jobs.models import Job
+from jobs.states import WAITING, State
 
 log = structlog.get_logger(__name__)
 GRACE_SECONDS: Final = 60.0  #: beyond its time, as RQ's registries have it; then it waits in code that RQ cannot end
@@ -50,20 +56,43 @@ class Strangers:
 
     def _run(self, stranger: Stranger) -> list[None]:
         rq_id, queue_name = stranger
-        worker = self._worker
         try:
-            rq_job = worker.job_class.fetch(rq_id, connection=worker.connection, serializer=worker.serializer)
-            queue = next(q for q in worker.queues if q.name == queue_name)
-            limit = rq_job.timeout or worker.queue_class.DEFAULT_TIMEOUT
-            if limit > 0:  # RQ's -1: for ever
-                self._deadline = time.monotonic() + limit + GRACE_SECONDS
-            worker.execute_job(rq_job, queue)
+            if not self._is_ours(rq_id):
+                self._run_or_refuse(rq_id, queue_name)
         except NoSuchJobError:
             log.info("worker.stranger_gone", rq_job=rq_id)
         except Exception:  # the thread's edge: RQ records what its job raises, so this is Redis, or RQ itself
             log.exception("worker.stranger_failed", rq_job=rq_id)
+        finally:
+            close_old_connections()
+            connection.close()
         self._over(stranger)
         return []
+
+    def _is_ours(self, rq_id: str) -> bool:
+        """Whether a row has this id: then the database decides, and its hash, lost or changed, is rewritten."""
+        key = keys.uuid_of(rq_id)
+        row = Job.objects.filter(pk=key).first() if key else None
+        if row is None:
+            return False
+        log.warning("worker.hash_rewritten", job_id=rq_id, cause="it was lost or changed", state=row.state)
+        if row.state in (*WAITING, State.QUEUED):
+            carrier.carry([row])
+        board.restore([rq_id], self._worker.connection)
+        return True
+
+    def _run_or_refuse(self, rq_id: str, queue_name: str) -> None:
+        worker = self._worker
+        rq_job = worker.job_class.fetch(rq_id, connection=worker.connection, serializer=worker.serializer)
+        if refusal := rq_guard.refusal(rq_job):
+            move_aside([rq_id], refusal, worker.connection)
+            return
+        queue = next(q for q in worker.queues if q.name == queue_name)
+        limit = rq_job.timeout or worker.queue_class.DEFAULT_TIMEOUT
+        if limit > 0:  # RQ's -1: for ever
+            self._deadline = time.monotonic() + limit + GRACE_SECONDS
+        tally.add("foreign_rq_jobs", "run")
+        worker.execute_job(rq_job, queue)
 
     def _over(self, stranger: Stranger) -> None:
         if self._current is stranger:  # one that was given up ends when another may run already

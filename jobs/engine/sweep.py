@@ -1,7 +1,7 @@
 """Queued rows that Redis does not carry: found within seconds where they are new, in turn where Redis has lost them."""
 
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -83,7 +83,7 @@ class Sweep:
     def _since_last_time(self, until: datetime) -> Scan:
         """Those that have become old enough since then, whichever scheduler that was."""
         stored: Any = self._connection.get(keys.SWEPT_UNTIL)
-        since = min(until, datetime.fromtimestamp(float(stored), tz=UTC)) if stored else until
+        since = min(until, keys.moment(stored) or until)
         return Scan(Job.objects.in_state(State.QUEUED).filter(moved_at__gt=since, moved_at__lte=until), "moved_at")
 
     def _put_back(self, batch: list[Carried]) -> None:

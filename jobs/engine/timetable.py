@@ -9,17 +9,18 @@ import math
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 import crontab
+from django.conf import settings
 from django.utils import timezone
-from django_rq.queues import DjangoScheduler
+from django_rq.queues import DjangoScheduler, get_queue
 from rq.exceptions import DeserializationError, NoSuchJobError
 from rq.job import Job as RQJob
 
 from jobs import actor as actors
 from jobs import service
-from jobs.engine import carrier, keys
+from jobs.engine import keys, rq_guard
+from jobs.engine.aside import QUEUE, move_aside
 from jobs.models import Job
 
 _SAID = "through rq-scheduler's API"
@@ -59,6 +60,10 @@ class Timetable(DjangoScheduler):
             self.connection.zrem(self.scheduled_jobs_key, job.id)
             self.connection.delete(job.key)
             return
+        if refusal := rq_guard.refusal(job):
+            self.connection.zrem(self.scheduled_jobs_key, job.id)
+            move_aside([job.id], refusal, self.connection)
+            return
         repeat = job.meta.get("repeat")
         if repeat:
             job.meta["repeat"] = int(repeat) - 1
@@ -68,6 +73,10 @@ class Timetable(DjangoScheduler):
             self.connection.zrem(self.scheduled_jobs_key, job.id)
         else:
             self.connection.zadd(self.scheduled_jobs_key, {job.id: next_time.timestamp()})
+
+    def get_queue_for_job(self, job: Any) -> Any:
+        """One of our queues: a job hash may name any queue, and a class of queues to import."""
+        return get_queue(job.origin if job.origin in settings.RQ_QUEUES else QUEUE, connection=self.connection)
 
     def cancel(self, job: Any) -> None:
         """Take a job out; one of ours is cancelled. Raises redis.RedisError."""
@@ -107,13 +116,15 @@ class Timetable(DjangoScheduler):
             self.scheduled_jobs_key, 0, _score(until), withscores=True, start=offset, num=length
         )
         for rq_id, score in found:
+            name = rq_guard.text(rq_id)
             try:
-                job = self.job_class.fetch(rq_id.decode(), connection=self.connection)
+                job = self.job_class.fetch(name, connection=self.connection)
             except NoSuchJobError:
-                if _uuid(rq_id.decode()) is None:  # the feeder brings ours back
+                if keys.uuid_of(name) is None:  # the feeder brings ours back
                     self.connection.zrem(self.scheduled_jobs_key, rq_id)
                 continue
-            yield (job, datetime.fromtimestamp(score, tz=UTC)) if with_times else job
+            at = datetime.fromtimestamp(min(score, keys.LAST_SECOND - 1), tz=UTC)
+            yield (job, at) if with_times else job
 
     def get_jobs_to_queue(self, with_times: bool = False) -> Iterator[Any]:
         """The jobs whose time has come. Raises redis.RedisError."""
@@ -132,7 +143,7 @@ class Timetable(DjangoScheduler):
 def _names_ours(job: Any) -> bool:
     """Whether RQ would run one of our jobs. What only its own worker can read is none: there it fails as RQ's do."""
     try:
-        return bool(job.func_name == carrier.FUNCTION)
+        return bool(job.func_name == rq_guard.PERFORM)
     except DeserializationError:
         return False
 
@@ -175,12 +186,5 @@ def _score(until: Any) -> Any:
 
 
 def _row(job: Any) -> Job | None:
-    key = _uuid(job.id if isinstance(job, RQJob) else str(job))
+    key = keys.uuid_of(job.id if isinstance(job, RQJob) else str(job))
     return Job.objects.filter(pk=key).first() if key else None
-
-
-def _uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None

@@ -10,7 +10,6 @@ import time
 from types import FrameType
 from typing import Any, Final
 
-import msgspec
 import structlog
 from django.conf import settings
 from django.db import connections
@@ -91,9 +90,10 @@ class Worker(SimpleWorker):
         idle_since = time.monotonic()
         while not self._stopping.is_set():
             left = max_jobs - self._cycles.recorded if max_jobs else None
+            was_busy = self._busy()  # what ends meanwhile may have made room for more
             _, took = self._cycles.run(left, first=self._keep_up)
             done = self.successful_job_count = self._cycles.recorded
-            if took or self._busy() or self._board.come_again:
+            if took or was_busy or self._busy() or self._board.come_again:
                 idle_since = time.monotonic()
             elif (
                 burst or (max_jobs and done >= max_jobs) or (max_idle_s and time.monotonic() - idle_since > max_idle_s)
@@ -118,7 +118,7 @@ class Worker(SimpleWorker):
         """RQ's commands, heard in its own thread: shutdown stops gracefully, stop-job gives a running job up."""
         try:
             command = commands.read(message["data"])
-        except msgspec.DecodeError as error:
+        except ValueError as error:
             log.warning("worker.command_refused", worker=self.name, error=str(error))
             return
         if command.command == commands.SHUTDOWN:

@@ -12,7 +12,7 @@ import json
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -31,6 +31,7 @@ STATE_KEY: Final = "scheduler:breaker:state"  # JSON {until, openedAt, error}; m
 FORCED_KEY: Final = "scheduler:breaker:forced"  # JSON {state, by, reason, at}; missing: automatic
 ERRORS_KEY: Final = "scheduler:breaker:errors"  # list of JSON {at, error}, newest first
 ERRORS_KEPT: Final = 20
+LONGEST: Final = 10_000  #: bytes of what stands in Redis
 FORCED_LOOK_S: Final = 300.0  # how long a job waits at most before it looks again at a breaker that is forced open
 PROBE_KEY: Final = "scheduler:breaker:probe"
 BUCKET_KEY: Final = "scheduler:breaker:calls:{}"  # hash {calls, faults} of one second
@@ -214,8 +215,7 @@ class Breaker:
     def recent_errors(self) -> list[Fault]:
         """The last calls that counted as faults, newest first. Raises redis.RedisError."""
         found: Any = self._connection.lrange(ERRORS_KEY, 0, ERRORS_KEPT - 1)
-        errors = [json.loads(text) for text in found]
-        return [Fault(_moment(e["at"]), e["error"]) for e in errors]
+        return [Fault(_moment(e["at"]), str(e["error"])) for text in found if (e := _read(text, ("at",), ("error",)))]
 
     def _fresh(self, now: float) -> int:
         """The unsent successes, unless they are too old to count."""
@@ -266,8 +266,20 @@ class Breaker:
             self._seen_at = now
             texts = self._to_redis(lambda r: r.mget(STATE_KEY, FORCED_KEY))
             if texts:
-                self._shared, self._forced = (json.loads(text) if text else {} for text in texts)
+                shared = _read(texts[0], ("until", "openedAt"), ("error",))
+                forced = _read(texts[1], ("at",), ("state", "by", "reason"))
+                if forced.get("state", STATE_OPEN) not in (STATE_OPEN, STATE_CLOSED):
+                    forced = {}
+                self._forget_odd({STATE_KEY: (texts[0], shared), FORCED_KEY: (texts[1], forced)})
+                self._shared, self._forced = shared, forced
         return self._shared
+
+    def _forget_odd(self, read: Mapping[str, tuple[bytes | None, dict[str, Any]]]) -> None:
+        """What is no state of a breaker would keep it from ever opening."""
+        odd = [key for key, (text, found) in read.items() if text is not None and not found]
+        if odd:
+            log.warning("breaker.unreadable", keys=odd, next="taken for closed and automatic")
+            self._to_redis(lambda r: r.delete(*odd))
 
     def _win_probe(self) -> bool:
         return bool(self._to_redis(lambda r: r.set(PROBE_KEY, "1", nx=True, px=self._probe_ms), default=True))
@@ -292,6 +304,16 @@ class Breaker:
         except RedisError as error:
             log.debug("breaker.redis_away", error=str(error), next="this process's own view holds")
             return default
+
+
+def _read(text: bytes | None, moments: tuple[str, ...], texts: tuple[str, ...]) -> dict[str, Any]:
+    """An object with these moments and texts; empty where it is none."""
+    try:
+        found = json.loads(text[:LONGEST]) if text else {}
+        fits = all(0 <= float(found[name]) < 253_402_300_800 for name in moments)
+    except (ValueError, TypeError, LookupError, OverflowError, RecursionError):
+        return {}
+    return found if fits and all(isinstance(found.get(name), str) for name in texts) else {}
 
 
 def _moment(seconds: float) -> datetime:

@@ -7,6 +7,7 @@ from typing import Any
 from django import template
 from django.conf import settings
 from django.utils import timezone
+from rq.exceptions import NoSuchJobError
 from rq.executions import Execution
 from rq.job import Job as RQJob
 
@@ -57,8 +58,16 @@ def rq_rows(context: Any, jobs: Sequence[RQJob]) -> list[tuple[RQJob, frozenset[
 @register.simple_tag(takes_context=True)
 def rq_runs(context: Any, executions: Sequence[Execution]) -> list[tuple[Execution, frozenset[str]]]:
     """Each of RQ's executions with the buttons that its job's state and the person's permissions allow."""
-    buttons = rq_jobs.offered([execution.job for execution in executions], context["request"].user.has_perm)
-    return list(zip(executions, buttons, strict=True))
+    shown = [execution for execution in executions if _has_job(execution)]
+    buttons = rq_jobs.offered([execution.job for execution in shown], context["request"].user.has_perm)
+    return list(zip(shown, buttons, strict=True))
+
+
+def _has_job(execution: Execution) -> bool:
+    try:
+        return bool(execution.job)
+    except NoSuchJobError:
+        return False
 
 
 @register.simple_tag(takes_context=True)

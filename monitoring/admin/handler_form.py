@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from typing import Any
-from zoneinfo import available_timezones
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -16,6 +15,7 @@ from unfold.widgets import (
 from jobs.registry import all_types
 from monitoring.alerting.channels import CHANNELS, Channel, Field
 from monitoring.models import AlertHandler, Kind
+from scheduler_project.moments import read_zone
 
 PREFIX = "channel_"
 
@@ -85,10 +85,10 @@ class HandlerForm(forms.ModelForm[AlertHandler]):
 
     def clean_time_zone(self) -> str:
         """One that there is."""
-        name = str(self.cleaned_data["time_zone"])
-        if name not in available_timezones():
-            raise ValidationError(f"there is no time zone {name!r}")
-        return name
+        try:
+            return read_zone(str(self.cleaned_data["time_zone"])).key
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
 
     def clean(self) -> dict[str, Any]:
         """Quiet hours have a beginning and an end; the kind's own fields are as it wants them."""

@@ -212,7 +212,7 @@ def test_campaign_without_a_clock_grows_on_wall_clock_time(start: Start, sandbox
 def test_suspended_workers_take_nothing(start: Start, sandbox: SandboxApi, redis: Redis) -> None:
     """rqsuspend holds the queues until rqresume; a stranger's RQ job runs by RQ's own means."""
     assert start("rqsuspend").process.wait(timeout=60) == 0
-    start("rqworker")
+    start("rqworker", RUN_FOREIGN_RQ_JOBS="true", RUN_FOREIGN_RQ_FUNCTIONS="builtins.len")
     await_processes(redis, "worker")
     job = effect("effect-1-1")
     stranger = django_rq.enqueue(len, "four")

@@ -117,8 +117,9 @@ def test_cron_is_calculated_in_utc(redis: Redis, monkeypatch: pytest.MonkeyPatch
 
 def test_strangers_run_on_time_and_again(start: Start, redis: Redis) -> None:
     """The real scheduler and worker: not before its time, and a repeated one as often as it was asked for."""
-    start("rqscheduler")
-    start("rqworker")
+    allowed = {"RUN_FOREIGN_RQ_JOBS": "true", "RUN_FOREIGN_RQ_FUNCTIONS": "builtins.len"}
+    start("rqscheduler", **allowed)
+    start("rqworker", **allowed)
     times = timetable(redis)
     at = timezone.now() + timedelta(seconds=1.4)
     once = times.enqueue_at(at, len, "four")
@@ -132,6 +133,7 @@ def test_strangers_run_on_time_and_again(start: Start, redis: Redis) -> None:
     wait_until(lambda: len(again.results()) == 2, what="it ran twice")
 
 
+@pytest.mark.usefixtures("foreign_jobs")
 def test_a_stranger_that_hangs_holds_up_no_other(
     redis: Redis, monkeypatch: pytest.MonkeyPatch, gate: threading.Event
 ) -> None:

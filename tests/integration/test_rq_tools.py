@@ -142,6 +142,7 @@ def test_stop_gives_a_running_job_up(operator: Client, start: Start, redis: Redi
     assert "stopped by user:ann" in text(operator, f"{BASE}/{job.pk}/")
 
 
+@pytest.mark.usefixtures("foreign_jobs")
 def test_buttons_are_those_that_the_state_allows(operator: Client, redis: Redis, sandbox: SandboxApi) -> None:
     """What is done stays and has none, on its page and in its list; of RQ's own, which RQ deletes, it can be chosen."""
     (done,), (failed,) = submit(1), dead()
@@ -250,6 +251,7 @@ def test_started_jobs_are_listed_although_one_was_forgotten_meanwhile(operator: 
     assert registry.get_job_ids() == [str(job.pk)]
 
 
+@pytest.mark.usefixtures("foreign_jobs")
 def test_rq_s_own_cron_is_shown_as_a_stranger(operator: Client, redis: Redis, sandbox: SandboxApi) -> None:
     """Somebody's CronScheduler on our Redis: its pages answer, and what it enqueues runs by RQ's means."""
     cron = DjangoCronScheduler(name="theirs")
@@ -369,6 +371,7 @@ def test_rq_s_own_worker_may_take_the_whole_time_of_a_job(redis: Redis, sandbox:
     wait_until(lambda: state_of(job) == "SUCCEEDED")
 
 
+@pytest.mark.usefixtures("foreign_jobs")
 def test_a_stranger_s_failure_is_rq_s_own(redis: Redis) -> None:
     """It runs by RQ's means, fails by RQ's means with its traceback, and no row of ours is made for it."""
     stranger = django_rq.get_queue("low").enqueue("builtins.int", "four")

@@ -18,9 +18,18 @@ def test_every_link_leads_somewhere(document: Path) -> None:
         assert (document.parent / target).exists(), f"{document.name}: {target}"
 
 
-def test_every_test_that_the_verification_names_is_there() -> None:
+@pytest.mark.parametrize("document", ["verification.md", "security.md"])
+def test_every_test_that_is_named_is_there(document: str) -> None:
     """By its function or its file."""
     files = {path.name for path in (ROOT / "tests").rglob("test_*.py")}
-    for name in re.findall(r"\b(test_\w+)(\.py)?", (ROOT / "docs" / "verification.md").read_text()):
+    for name in re.findall(r"\b(test_\w+)(\.py)?", (ROOT / "docs" / document).read_text()):
         there = "".join(name) in files if name[1] else f"def {name[0]}(" in TESTS
         assert there, "".join(name)
+
+
+def test_every_boundary_has_its_test() -> None:
+    """A line of security.md that believes or refuses something names who holds it, or says that nobody does."""
+    lines = (ROOT / "docs" / "security.md").read_text().splitlines()
+    for line in (line for line in lines if line.startswith("|")):
+        held_by = line.rstrip("| ").rpartition("|")[2].strip()
+        assert "test_" in held_by or held_by in ("held by", "---", "nobody"), line

@@ -20,7 +20,7 @@ end
 
 local absent = {}
 for position, job in ipairs(given.jobs) do
-  local status = redis.call('HGET', 'rq:job:' .. job[1], 'status')
+  local status = redis.pcall('HGET', 'rq:job:' .. job[1], 'status')  -- an error, under another type, is none
   local carried = status == 'queued' and holds_any(job[2])
     or status == 'started' and redis.call('ZSCORE', 'scheduler:taken', job[1])
   if not carried then absent[#absent + 1] = position end

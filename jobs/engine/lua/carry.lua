@@ -3,6 +3,7 @@
 local given = cmsgpack.unpack(ARGV[1])
 
 local function save(job, status)
+  if redis.call('TYPE', 'rq:job:' .. job[1]).ok ~= 'hash' then redis.call('DEL', 'rq:job:' .. job[1]) end
   redis.call('HSET', 'rq:job:' .. job[1],
     'created_at', given.stamp, 'enqueued_at', given.stamp, 'data', ARGV[2], 'timeout', given.timeout,
     'status', status, 'origin', job[2], 'campaign', job[3], 'type', job[4], 'description', job[5], 'worker_name', '')

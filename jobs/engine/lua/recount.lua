@@ -6,7 +6,7 @@ local list, shares = list_key(given.queue), share_key(given.queue)
 if redis.call('LLEN', list) > given.most then return 0 end
 local counts = {}
 for _, id in ipairs(redis.call('LRANGE', list, 0, -1)) do
-  local campaign = redis.call('HGET', 'rq:job:' .. id, 'campaign')
+  local campaign = job_fields(id)[2]
   if campaign then counts[campaign] = (counts[campaign] or 0) + 1 end
 end
 redis.call('DEL', shares)

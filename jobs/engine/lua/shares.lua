@@ -67,6 +67,12 @@ local function refill(queue, turn)
   return entered
 end
 
+-- A job's type and campaign; nothing where it has not both, or something else stands under its key.
+local function job_fields(id)
+  local kept = redis.pcall('HMGET', 'rq:job:' .. id, 'type', 'campaign')
+  return kept[1] and kept[2] and kept or {}
+end
+
 -- The pause that holds a job back, or nothing.
 local function pause_of(type, campaign)
   if paused['campaign:' .. campaign] then return 'campaign:' .. campaign end
@@ -90,7 +96,7 @@ local function unpark(place, pause, turn, most)
       if campaign then fill(queue, campaign, turn) end
       break
     end
-    local campaign = redis.call('HGET', 'rq:job:' .. id, 'campaign')
+    local campaign = job_fields(id)[2]
     if campaign then enter(queue, campaign, id, turn) end
     entered = entered + 1
   end
@@ -98,8 +104,7 @@ local function unpark(place, pause, turn, most)
 end
 
 local function unparked(queue, campaign, id)
-  local type = redis.call('HGET', 'rq:job:' .. id, 'type')
-  for _, pause in ipairs({'campaign:' .. campaign, 'type:' .. (type or '')}) do
+  for _, pause in ipairs({'campaign:' .. campaign, 'type:' .. (job_fields(id)[1] or '')}) do
     if redis.call('LREM', parked_key(queue .. ':' .. pause), 1, id) > 0 then return 1 end
   end
   return 0

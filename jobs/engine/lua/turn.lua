@@ -104,7 +104,7 @@ local function take_from(queue, rank)
       end
       if refill(queue, given.turn) == 0 then return true end
     else
-      local kept = redis.call('HMGET', 'rq:job:' .. id, 'type', 'campaign')
+      local kept = job_fields(id)
       local pause = kept[1] and pause_of(kept[1], kept[2])
       if pause then
         if moved >= given.aside then again = 1; return false end

@@ -7,13 +7,17 @@ from typing import Any, Final
 from django.conf import settings
 from django.core.management.base import CommandError
 from django_rq.management.commands.rqworker import Command as RQWorkerCommand
+from django_rq.workers import get_worker_class
 from redis import RedisError
+from rq import SpawnWorker
 
 from jobs.engine import process
 from jobs.engine.pool import Pool
 from jobs.text import is_storable
 
 LONGEST_NAME: Final = 64  #: characters: the ledger's column
+
+SERIALIZER: Final = "rq.serializers.JSONSerializer"
 
 
 class Command(RQWorkerCommand):
@@ -24,6 +28,7 @@ class Command(RQWorkerCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """RQ's, and ours."""
         super().add_arguments(parser)
+        parser.set_defaults(serializer=SERIALIZER)
         parser.add_argument("--processes", type=int, default=1, help="worker processes under this one")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -34,6 +39,10 @@ class Command(RQWorkerCommand):
         name = options.get("name") or ""
         if not is_storable(name) or len(name) > LONGEST_NAME:
             raise CommandError(f"--name: expected at most {LONGEST_NAME} characters in UTF-8, got {name!r}")
+        if options["serializer"] != SERIALIZER:
+            raise CommandError(f"--serializer: only {SERIALIZER}: whoever can write Redis would run code here")
+        if issubclass(get_worker_class(options["worker_class"]), SpawnWorker):
+            raise CommandError("--worker-class: its processes run whatever function stands in Redis")
         processes = options.pop("processes")
         if processes < 1:
             raise CommandError(f"--processes: expected 1 or more, got {processes}")

@@ -170,3 +170,17 @@ def test_hosts_are_taken_as_django_knows_them(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("ALLOWED_HOSTS", ",".join(hosts))
 
     assert read()["ALLOWED_HOSTS"] == hosts
+
+
+@pytest.mark.parametrize("value", ["len", "builtins.len()", "os.system;x", "no_such_module.f", "a..b", " "])
+def test_functions_of_foreign_jobs_are_dotted_names(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    """What RQ could never name, or nobody could import, is a fault of the variable; so is a true without any name."""
+    monkeypatch.setenv("RUN_FOREIGN_RQ_FUNCTIONS", value)
+    with pytest.raises(BadEnvironment) as told:
+        read()
+    assert told.value.faults[0].startswith("RUN_FOREIGN_RQ_FUNCTIONS: ")
+
+    monkeypatch.setenv("RUN_FOREIGN_RQ_FUNCTIONS", "")
+    monkeypatch.setenv("RUN_FOREIGN_RQ_JOBS", "true")
+    with pytest.raises(BadEnvironment, match="RUN_FOREIGN_RQ_JOBS: names no function"):
+        read()

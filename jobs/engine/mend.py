@@ -1,0 +1,102 @@
+"""Keys of ours and RQ's that hold something else than their type: deleted, for nothing can be read or written there.
+
+What they held comes back from the database as after a loss of Redis.
+"""
+
+from typing import Any, Final
+
+import structlog
+from django.conf import settings
+from redis import Redis
+from redis.exceptions import ResponseError
+
+from jobs import tally
+from jobs.engine import keys
+from jobs.main_api import breaker
+from jobs.states import Priority
+
+log = structlog.get_logger(__name__)
+_OF_QUEUE: Final = {
+    "rq:queue:{}": "list", "rq:workers:{}": "set", "rq:finished:{}": "zset", "rq:failed:{}": "zset",
+    "rq:wip:{}": "zset", "rq:deferred:{}": "zset", "rq:scheduled:{}": "zset", "rq:ready:{}": "zset",
+    "rq:canceled:{}": "zset", "scheduler:share:{}": "hash", keys.BACKLOGGED: "hash",
+}  # fmt: skip
+_TYPES: Final = {
+    "rq:queues": "set", "rq:workers": "set", "rq:suspended": "string", "rq:cron_schedulers": "zset",
+    keys.SCHEDULED: "zset", keys.TAKEN: "zset", keys.FED_UNTIL: "string", keys.SWEPT_UNTIL: "string",
+    keys.JUDGED_AT: "string", keys.PAUSED: "hash", keys.PAUSED_VERSION: "string", keys.PARKED: "set",
+    keys.PROCESSES: "hash", keys.STOP_ASKED: "set", tally.KEY: "hash",
+    breaker.STATE_KEY: "string", breaker.FORCED_KEY: "string", breaker.ERRORS_KEY: "list", breaker.PROBE_KEY: "string",
+    keys.LEASE.format("scheduler"): "string", keys.LEASE.format("listener"): "string",
+}  # fmt: skip
+#: Hashes of whole numbers (or, of pauses, of moments), which scripts count with.
+_NUMBERS: Final = ("scheduler:share:{}", keys.BACKLOGGED)
+
+
+def mend(connection: Redis, *, thorough: bool = False) -> list[str]:
+    """Delete what is of a wrong type, or no number where a script counts; the keys. `thorough`: every campaign's
+    backlog too.
+
+    Raises redis.RedisError.
+    """
+    expected = _TYPES | {key.format(queue): kind for key, kind in _OF_QUEUE.items() for queue in settings.RQ_QUEUES}
+    with connection.pipeline(transaction=False) as pipeline:
+        for key in expected:
+            pipeline.type(key)
+        kinds = [kind.decode() for kind in pipeline.execute()]
+    wrong = [key for key, kind in zip(expected, kinds, strict=True) if kind not in ("none", expected[key])]
+    if wrong:
+        connection.delete(*wrong)
+    version: Any = connection.get(keys.PAUSED_VERSION)
+    if not _is_whole(version or b"0"):
+        connection.delete(keys.PAUSED_VERSION)
+        wrong.append(keys.PAUSED_VERSION)
+    for queue in (priority.queue for priority in Priority):
+        for key in _NUMBERS:
+            wrong += _drop_odd(key.format(queue), connection)
+    wrong += _drop_odd(keys.PAUSED, connection)
+    wrong += _drop_odd_places(connection, backlogs=thorough)
+    if wrong:
+        log.error("redis.mended", keys=wrong, cause="they held what nobody of us writes", next="read from the database")
+    return wrong
+
+
+def mends(error: Exception, connection: Redis) -> bool:
+    """Whether an answer of Redis was due to such a key, which is mended by now. Raises redis.RedisError."""
+    return isinstance(error, ResponseError) and bool(mend(connection, thorough=True))
+
+
+def _drop_odd(key: str, connection: Redis) -> list[str]:
+    found: Any = connection.hgetall(key)
+    fits = _is_moment if key == keys.PAUSED else _is_whole
+    odd = [field for field, value in found.items() if not (fits(value) and keys.texts([field]))]
+    if odd:
+        connection.hdel(key, *odd)
+    return [key] if odd else []
+
+
+def _drop_odd_places(connection: Redis, *, backlogs: bool) -> list[str]:
+    """Places of parked ids that name no queue and pause, and lists of waiting ids that are none."""
+    places: Any = connection.smembers(keys.PARKED)
+    odd = [p for p in places if not keys.texts([p]) or len(p.split(b":", 2)) < 3]
+    if odd:
+        connection.srem(keys.PARKED, *odd)
+    lists = [keys.PARKED_IDS.format(place) for place in keys.texts(set(places) - set(odd))]
+    for queue in settings.RQ_QUEUES if backlogs else ():
+        campaigns: Any = connection.hkeys(keys.BACKLOGGED.format(queue))
+        lists += [keys.BACKLOG.format(queue, campaign) for campaign in keys.texts(campaigns)]
+    with connection.pipeline(transaction=False) as pipeline:
+        for key in lists:
+            pipeline.type(key)
+        wrong = [key for key, kind in zip(lists, pipeline.execute(), strict=True) if kind not in (b"none", b"list")]
+    if wrong:
+        connection.delete(*wrong)
+    return [*wrong, *([keys.PARKED] if odd else [])]
+
+
+def _is_moment(value: bytes) -> bool:
+    return value == b"" or keys.number(value) is not None
+
+
+def _is_whole(value: bytes) -> bool:
+    return value.removeprefix(b"-").isdigit() and len(value) < 19

@@ -1,26 +1,22 @@
 """Cron tasks: when they fire, and those that job types bring along."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
 import structlog
-from croniter import croniter
 from django.conf import settings
-from django.core.exceptions import ValidationError
 from django.db import DatabaseError, transaction
 from redis import RedisError
 
 from jobs import actor as actors
 from jobs import service, tally
 from jobs.acts import record_act
-from jobs.errors import InvalidJob, Refused
+from jobs.errors import Refused
 from jobs.models import CronFiring, CronTask, FiringOutcome, Job, Misfire
-from jobs.registry import all_types, type_named
+from jobs.registry import all_types
 from jobs.states import Priority
-from jobs.text import is_id
-from scheduler_project.environment import fires
-from scheduler_project.moments import read_zone
+from scheduler_project.cron_expression import next_match
 
 log = structlog.get_logger(__name__)
 
@@ -30,43 +26,9 @@ LONGEST_AGO: Final = timedelta(days=365)  #: a firing that is further behind is 
 KEPT: Final = 500  #: firings of one task whose history is kept
 
 
-def validate(task: CronTask) -> None:
-    """Refuse a task that could never fire. Raises django's ValidationError with each fault under its field."""
-    faults: dict[str, str] = {}
-    if not fires(task.expression):
-        faults["expression"] = (
-            f"{task.expression!r} is not a cron expression of five or six fields (seconds first) that ever matches"
-        )
-    try:
-        read_zone(task.time_zone)
-    except ValueError as error:
-        faults["time_zone"] = str(error)
-    try:
-        job_type = type_named(task.type)
-        job_type.parse(task.payload)
-        if not task.campaign_id and not job_type.all_campaigns:
-            faults["campaign_id"] = f"{task.type} needs a campaign"
-        if task.campaign_id and not is_id(task.campaign_id):
-            faults["campaign_id"] = f"{task.campaign_id!r} cannot be the id of a campaign"
-    except InvalidJob as bad:
-        faults["type" if bad.field == "type" else "payload"] = str(bad)
-    if faults:
-        raise ValidationError(faults)
-
-
 def next_fire(task: CronTask, after: datetime) -> datetime:
-    """The first moment after `after` at which the expression matches in the task's time zone, in UTC.
-
-    A time of day that the end of daylight saving repeats counts once, unless the expression is for every hour ("*", or
-    a step of it). One that its begin leaves out is at the end of the gap.
-    """
-    zone = read_zone(task.time_zone)
-    moments = croniter(task.expression, after.astimezone(zone), second_at_beginning=True)
-    every_hour = task.expression.split()[-4].startswith("*")
-    while True:
-        found: datetime = moments.get_next(datetime).astimezone(UTC)
-        if every_hour or not found.astimezone(zone).fold:
-            return found
+    """The first moment after `after` at which the task fires, in UTC."""
+    return next_match(task.expression, task.time_zone, after)
 
 
 def seed() -> None:

@@ -5,23 +5,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from cron_descriptor import (
-    ExpressionDescriptor,
-    FormatException,
-    MissingFieldException,
-    Options,
-    WrongArgumentException,
-)
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.urls import reverse
 from django.utils import timezone
 
 from jobs import cron
 from jobs.acts import record_act
+from jobs.errors import InvalidJob
 from jobs.models import CronFiring, CronTask, FiringOutcome, Job
-from jobs.text import line
+from jobs.registry import type_named
+from jobs.text import is_id, line
 from jobs.words import relative
-from scheduler_project.environment import fires
+from scheduler_project.cron_expression import fires, sentence
 from scheduler_project.moments import read_zone
 
 PREVIEWED: Final = 5  #: firings
@@ -69,22 +65,28 @@ class Firing:
         return job.finished_at - job.started_at if job and job.finished_at and job.started_at else None
 
 
-def sentence(expression: str) -> str:
-    """The expression in words; empty where it has none.
-
-    >>> sentence("30 0 9 * * 1-5")
-    'At 09:00:30, Monday through Friday'
-    """
-    options = Options()
-    options.use_24hour_time_format = True
-    fields = expression.split()
-    if len(fields) == 6:
-        fields.append("*")  # a year: of six fields alone the last might be taken for it
+def validate(task: CronTask) -> None:
+    """Refuse a task that could never fire. Raises django's ValidationError with each fault under its field."""
+    faults: dict[str, str] = {}
+    if not fires(task.expression):
+        faults["expression"] = (
+            f"{task.expression!r} is not a cron expression of five or six fields (seconds first) that ever matches"
+        )
     try:
-        text: str = ExpressionDescriptor(" ".join(fields), options).get_description()
-    except (FormatException, MissingFieldException, WrongArgumentException, ValueError, IndexError):
-        return ""
-    return text
+        read_zone(task.time_zone)
+    except ValueError as error:
+        faults["time_zone"] = str(error)
+    try:
+        job_type = type_named(task.type)
+        job_type.parse(task.payload)
+        if not task.campaign_id and not job_type.all_campaigns:
+            faults["campaign_id"] = f"{task.type} needs a campaign"
+        if task.campaign_id and not is_id(task.campaign_id):
+            faults["campaign_id"] = f"{task.campaign_id!r} cannot be the id of a campaign"
+    except InvalidJob as bad:
+        faults["type" if bad.field == "type" else "payload"] = str(bad)
+    if faults:
+        raise ValidationError(faults)
 
 
 def preview(expression: str, time_zone: str, now: datetime) -> Preview:

@@ -7,18 +7,17 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from croniter import CroniterBadDateError, croniter
 from environs import Env, EnvValidationError
 from marshmallow import ValidationError, validate
 from redis import ConnectionPool
 
 from jobs.text import is_storable
+from scheduler_project.cron_expression import fires
 from scheduler_project.moments import read_zone
 
 DEVELOPMENT_SECRET_KEY = "development-only-secret-key-never-used-in-production"  # noqa: S105
@@ -93,30 +92,6 @@ def _database(value: str) -> None:
         raise ValidationError("expected a file: each process would have a memory of its own")
     if parts.scheme == "sqlite" and name.startswith("/") and not Path(name).parent.is_dir():
         raise ValidationError(f"there is no folder {Path(name).parent}")
-
-
-_SIZES = (60, 60, 24, 31, 12, 7)  # of the fields: seconds, minutes, hours, days, months, days of the week
-
-
-def _can_be_meant(field: str, size: int) -> bool:
-    """Not where croniter draws lots (R), or takes a step for once that the field has no room for (*/61)."""
-    parts = [part.partition("/") for part in field.split(",")]
-    drawn = any(re.match(r"r(\W|$)", base, re.IGNORECASE) for base, _, _ in parts)
-    return not drawn and all(int(step) < size for _, _, step in parts if step.isdecimal())
-
-
-def fires(expression: str) -> bool:
-    """Whether `expression` is a cron expression of five or six fields (seconds first) that ever matches."""
-    fields = expression.split()
-    if len(fields) not in (5, 6) or not croniter.is_valid(expression, second_at_beginning=True):
-        return False
-    if not all(_can_be_meant(field, size) for field, size in zip(reversed(fields), reversed(_SIZES), strict=False)):
-        return False
-    try:
-        croniter(expression, datetime(2000, 1, 1, tzinfo=UTC), second_at_beginning=True).get_next()
-    except CroniterBadDateError:  # the 31st of February
-        return False
-    return True
 
 
 def _cron(value: str) -> None:

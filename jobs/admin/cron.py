@@ -27,6 +27,7 @@ from jobs.admin.payload_form import JSONField
 from jobs.errors import InvalidJob
 from jobs.models import CronFiring, CronTask, Job
 from jobs.registry import all_types
+from scheduler_project import cron_expression
 
 if TYPE_CHECKING:
     CronTaskAdminBase = admin.ModelAdmin[CronTask]
@@ -74,6 +75,14 @@ class CronTaskForm(forms.ModelForm[CronTask]):
             self.fields["time_zone"].widget.attrs["list"] = "time-zones"
         if "disabled_until" in self.fields:
             self.fields["disabled_until"].help_text += f"; in {timezone.get_current_timezone_name()}"
+
+    def _post_clean(self) -> None:
+        """Refuse an expression, time zone, type or payload that could never fire, under its field."""
+        super()._post_clean()  # type: ignore[misc]
+        try:
+            cron_tasks.validate(self.instance)
+        except forms.ValidationError as bad:
+            self._update_errors(bad)  # type: ignore[attr-defined]
 
     def clean_disabled_until(self) -> Any:
         """A time to come."""
@@ -141,7 +150,7 @@ class CronTaskAdmin(CronTaskAdminBase):
     def means(self, task: CronTask) -> str:
         """The expression in words."""
         return render_to_string(
-            "jobs/cron_means.html", {"task": task, "sentence": cron_tasks.sentence(task.expression)}
+            "jobs/cron_means.html", {"task": task, "sentence": cron_expression.sentence(task.expression)}
         )
 
     @admin.display(description="next")

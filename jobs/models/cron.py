@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from jobs.states import Priority
 from jobs.text import LONGEST_ID
+from scheduler_project.cron_expression import next_match
 
 
 class Misfire(models.TextChoices):
@@ -49,18 +50,10 @@ class CronTask(models.Model):
     def __str__(self) -> str:
         return self.name
 
-    def clean(self) -> None:
-        """Refuse an expression, time zone, type or payload that could never fire, under its field."""
-        from jobs import cron
-
-        cron.validate(self)
-
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Save, and count the next firing anew from now when what it depends on has changed."""
-        from jobs import cron
-
         if "update_fields" not in kwargs:
-            self.next_fire_at = cron.next_fire(self, timezone.now()) if self.enabled else None
+            self.next_fire_at = next_match(self.expression, self.time_zone, timezone.now()) if self.enabled else None
             if self.enabled:
                 self.disabled_until, self.disabled_reason = None, ""
         super().save(*args, **kwargs)

@@ -13,6 +13,7 @@ from redis import Redis
 
 from jobs import cron, cron_tasks
 from jobs.models import CronFiring, CronTask, FiringOutcome, Job, Misfire, OperatorAct
+from scheduler_project import cron_expression
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PAGE = "/admin/jobs/crontask/"
@@ -53,7 +54,7 @@ def member(client: Client, group: str) -> Client:
 )
 def test_expressions_in_words(expression: str, sentence: str) -> None:
     """Of six fields the first is the seconds, never the last a year."""
-    assert cron_tasks.sentence(expression) == sentence
+    assert cron_expression.sentence(expression) == sentence
 
 
 def test_a_task_that_is_refused_keeps_no_other_back(admin_client: Client, redis: Redis) -> None:

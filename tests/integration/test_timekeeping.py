@@ -10,7 +10,7 @@ from django.db import OperationalError
 from django.utils import timezone
 from redis import Redis
 
-from jobs import cron, service
+from jobs import cron, cron_tasks, service
 from jobs.engine import keys
 from jobs.engine.feeder import Feeder
 from jobs.engine.scheduler import Alarm, Scheduler
@@ -218,7 +218,7 @@ def test_a_task_that_could_never_fire_is_refused(expression: str) -> None:
     task = CronTask(name="x", type="NO_SUCH", expression=expression, time_zone="x", payload={})
 
     with pytest.raises(ValidationError) as caught:
-        task.clean()
+        cron_tasks.validate(task)
     assert set(caught.value.message_dict) == {"expression", "time_zone", "type"}
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from jobs.errors import InvalidJob
 from jobs.registry import type_named
-from scheduler_project.environment import fires
+from scheduler_project.cron_expression import fires
 from scheduler_project.moments import read_moment, read_zone
 
 AT = datetime(2026, 12, 7, 10, tzinfo=UTC)

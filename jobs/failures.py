@@ -1,91 +1,16 @@
-"""The dead letters by their failure: how many there are, whom they touch, and what people said of them."""
+"""What people say about failures: notes, acknowledgements; each is audited."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from typing import Any, Final
 
-from django.db import connection, transaction
-from django.db.models import F, Q, QuerySet
+from django.db import transaction
 from django.urls import reverse
 from django.utils import timezone
 
 from jobs.acts import record_act
-from jobs.models import FailureGroup, FailureHour, Job
-from jobs.states import State
+from jobs.models import FailureGroup
 from jobs.text import line
 
-MOST_COUNTED: Final = 10_000  #: dead letters of one failure; beyond it a count says "10,000+"
-LOOKED_AT: Final = 1_000  #: newest dead letters of one failure whose types and campaigns are shown
-HOURS: Final = 48  #: of a sparkline
-PAGE: Final = 25
-#: With the state written out, or no database would take the index that holds dead letters only.
-_DEAD: Final = f"jobs_job WHERE state = '{State.DEAD.value}' AND failure_key ="
-_HAS_DEAD: Final = f"EXISTS (SELECT 1 FROM {_DEAD} jobs_failuregroup.key)"
 LONGEST_NOTE: Final = 4_000
-
-
-@dataclass(slots=True)
-class Failure:
-    """A group with what its dead letters say now."""
-
-    group: FailureGroup
-    dead: int = 0
-    types: dict[str, int] = field(default_factory=dict)
-    by_campaign: dict[str, int] = field(default_factory=dict)
-    hours: list[int] = field(default_factory=lambda: [0] * HOURS)
-
-    @property
-    def shown(self) -> str:
-        """How many dead letters there are."""
-        return f"{MOST_COUNTED:,}+" if self.dead > MOST_COUNTED else f"{self.dead:,}"
-
-    @property
-    def campaigns(self) -> int:
-        """How many campaigns it touches."""
-        return len(self.by_campaign)
-
-    @property
-    def came_again(self) -> bool:
-        """Whether jobs died of it after somebody had acknowledged it."""
-        at = self.group.acknowledged_at
-        return at is not None and self.group.last_seen > at
-
-
-def dead_letters(key: str) -> QuerySet[Job]:
-    """The dead letters of one failure; found by its index."""
-    return Job.objects.in_state(State.DEAD).filter(failure_key=key)
-
-
-def groups(which: str) -> QuerySet[FailureGroup]:
-    """Failures, last seen first: "open" have dead letters that nobody has acknowledged, "known" have others."""
-    every = FailureGroup.objects.order_by("-last_seen", "key")
-    if which == "all":
-        return every
-    unknown = Q(acknowledged_at=None) | Q(last_seen__gt=F("acknowledged_at"))
-    with_dead = every.extra(where=[_HAS_DEAD])  # noqa: S610 - a constant
-    return with_dead.filter(unknown) if which == "open" else with_dead.exclude(unknown)
-
-
-def describe(found: Sequence[FailureGroup], now: datetime) -> list[Failure]:
-    """What their dead letters say; three queries however many there are."""
-    failures = {group.key: Failure(group) for group in found}
-    if not failures:
-        return []
-    for key, n in _each(failures, "SELECT {key}, COUNT(*) FROM ({dead} LIMIT {most}) AS d", MOST_COUNTED + 1):
-        failures[key].dead = n
-    newest = "SELECT {key}, type, campaign_id, COUNT(*) FROM ({dead} ORDER BY id DESC LIMIT {most}) AS d GROUP BY 2, 3"
-    for key, kind, campaign, n in _each(failures, newest, LOOKED_AT):
-        failures[key].types[kind] = failures[key].types.get(kind, 0) + n
-        failures[key].by_campaign[campaign] = failures[key].by_campaign.get(campaign, 0) + n
-    this_hour = now.replace(minute=0, second=0, microsecond=0)
-    since = this_hour - timedelta(hours=HOURS - 1)
-    rows = FailureHour.objects.filter(group_id__in=list(failures), hour__gte=since)
-    for key, hour, jobs in rows.values_list("group_id", "hour", "jobs"):
-        position = int((hour - since) / timedelta(hours=1))
-        if 0 <= position < HOURS:
-            failures[key].hours[position] += jobs
-    return list(failures.values())
 
 
 def note(group: FailureGroup, text: str, *, actor: str) -> None:
@@ -114,16 +39,3 @@ def reopen(group: FailureGroup, *, actor: str, reason: str = "") -> None:
 def _record(group: FailureGroup, actor: str, verb: str, reason: str, changes: dict[str, tuple[Any, Any]]) -> None:
     link = reverse("admin:jobs_failuregroup_change", args=[group.pk])
     record_act(actor=actor, verb=verb, thing=f"failure {group}", reason=reason, link=link, changes=changes)
-
-
-def _each(failures: dict[str, Failure], sql: str, most: int) -> list[Any]:
-    """The rows of `sql` for each failure, in one statement; its keys are hexadecimal digits that the ledger made."""
-    parts = []
-    for key in failures:
-        if not key.isalnum():
-            raise ValueError(f"{key!r} is no key of a failure")
-        dead = f"SELECT type, campaign_id, id FROM {_DEAD} '{key}'"
-        parts.append("SELECT * FROM (" + sql.format(key=f"'{key}'", dead=dead, most=most) + ") AS one")
-    with connection.cursor() as cursor:
-        cursor.execute(" UNION ALL ".join(parts))
-        return list(cursor.fetchall())

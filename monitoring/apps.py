@@ -1,6 +1,6 @@
 """The monitoring application."""
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.utils.module_loading import autodiscover_modules
 
 
@@ -12,9 +12,13 @@ class MonitoringConfig(AppConfig):
     def ready(self) -> None:
         """Listen."""
         from jobs.signals import job_moved
-        from monitoring import panel, receivers
+        from monitoring import receivers
 
         job_moved.connect(receivers.log_moves, dispatch_uid="monitoring.log_moves")
         job_moved.connect(receivers.count_ends, dispatch_uid="monitoring.count_ends")
         autodiscover_modules("alert_handlers")  # where apps register functions that are told of alerts
-        panel.register()
+        if apps.is_installed("ops"):
+            from monitoring import menu, panel
+
+            panel.register()
+            menu.register()

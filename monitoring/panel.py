@@ -3,9 +3,9 @@
 import threading
 from typing import Final
 
-from jobs.components import Component as Shown
-from jobs.components import Status, add_source, expect
 from monitoring.health import HEALTH, Round
+from ops.reads.status import Component as Shown
+from ops.reads.status import Status, add_source, expect
 
 NAMES: Final = {"database": "database", "redis": "Redis", "api": "main API", "rqQueue": "jobs"}
 PATIENCE_S: Final = 0.1  #: a page waits so long for the checks of a process that has made none yet

@@ -69,8 +69,8 @@ DEFAULT_FROM_EMAIL: str = _env["EMAIL_FROM"]
 
 INSTALLED_APPS = [
     "jobs",  # before django_rq: its rqworker and rqscheduler commands stand in for django_rq's
-    # Jobs run without the first; the others are no part of the production image.
-    *(app for app in ("monitoring", "sandbox", "benchmarks") if find_spec(app)),
+    # Jobs run without any of these; the last two are no part of the production image.
+    *(app for app in ("ops", "monitoring", "sandbox", "benchmarks") if find_spec(app)),
     "unfold",  # before admin: its templates stand in for admin's
     "unfold.contrib.filters",
     "unfold.contrib.forms",
@@ -191,15 +191,15 @@ UNFOLD = {
     "SITE_SUBHEADER": "Operations",
     "SITE_SYMBOL": "hourglass_top",
     "SITE_URL": None,
-    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda _: static("jobs/favicon.svg")}],
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda _: static("ops/favicon.svg")}],
     "SHOW_HISTORY": False,
     "SHOW_BACK_BUTTON": True,
-    "ENVIRONMENT": "jobs.admin.ops.environment",
-    "STYLES": [lambda _: static("jobs/ops.css"), lambda _: static("jobs/control.css")],
-    "SCRIPTS": [lambda _: static("jobs/ops.js")],
-    "DASHBOARD_CALLBACK": "jobs.admin.dashboard.callback",
-    "COMMAND": {"search_models": False, "search_callback": "jobs.admin.ops.find"},
-    "SIDEBAR": {"command_search": True, "navigation": "jobs.admin.ops.navigation"},
+    "ENVIRONMENT": "ops.admin.navigation.environment",
+    "STYLES": [lambda _: static("ops/ops.css"), lambda _: static("ops/control.css")],
+    "SCRIPTS": [lambda _: static("ops/ops.js")],
+    "DASHBOARD_CALLBACK": "ops.admin.dashboard.callback",
+    "COMMAND": {"search_models": False, "search_callback": "ops.admin.palette.find"},
+    "SIDEBAR": {"command_search": True, "navigation": "ops.admin.navigation.navigation"},
     "COLORS": {
         "primary": {
             "50": "oklch(97% .014 254.6)",

@@ -13,7 +13,7 @@ urlpatterns = [
     *([path("", include("monitoring.urls"))] if apps.is_installed("monitoring") else []),
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("api/", include("jobs.api")),
-    path("admin/queues/", include("jobs.admin.queues")),
+    *([path("admin/queues/", include("ops.admin.queues"))] if apps.is_installed("ops") else []),
     path("admin/", admin.site.urls),
 ]
 

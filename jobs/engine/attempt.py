@@ -142,7 +142,9 @@ def _judged(job: Claimed, answer: Answer) -> Answer:
 
 
 def _as_json(asked: Calls, began: float) -> msgspec.Raw:
-    """The calls as jobs/attempts.py reads them: the request id once, then operation, offset and time in ms, result."""
+    """The calls as ops/reads/attempts.py reads them: the request id once, then operation, offset and time in ms,
+    result.
+    """
     rows = [
         (c.operation, round((c.began - began) * 1000, 1), round(c.seconds * 1000, 1), c.result) for c in asked.noted
     ]

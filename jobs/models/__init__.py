@@ -92,7 +92,7 @@ class Job(models.Model):
 
     objects = JobQuerySet.as_manager()
 
-    task: str  #: what it does, in words; see jobs/life.py, name_all
+    task: str  #: what it does, in words; see ops/reads/job.py, name_all
     campaign_name: str
 
     class Meta:

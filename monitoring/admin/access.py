@@ -1,16 +1,14 @@
 """Who may see and do what on the pages of alerts, and where an action leads back to."""
 
-from typing import Any, Final
+from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from jobs import actor as actors
-from jobs.admin.read_only import ReadOnly
-from monitoring.models import Alert, MonitorState
-
-MOST: Final = 100  #: alerts that are counted one by one
+from monitoring.models import MonitorState
+from ops.admin.base import ReadOnly
 
 
 def may_see(request: HttpRequest) -> bool:
@@ -47,12 +45,6 @@ def actor_of(request: HttpRequest) -> str:
 def monitor_runs() -> bool:
     """Whether a monitor is the active one."""
     return MonitorState.objects.filter(until__gt=timezone.now()).exists()
-
-
-def open_badge(request: HttpRequest) -> str:
-    """How many alerts are open and not acknowledged; empty for none."""
-    number = Alert.objects.filter(resolved_at=None, acknowledged_at=None)[:MOST].count()
-    return f"{MOST - 1}+" if number == MOST else str(number or "")
 
 
 def back(request: HttpRequest) -> HttpResponse | None:

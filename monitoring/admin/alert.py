@@ -11,14 +11,14 @@ from django.urls import reverse
 from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 
-from jobs.admin.listing import LimitedPaginator
-from jobs.life import name_all
 from jobs.models import CampaignClock, Job
-from jobs.templatetags import ops
 from jobs.text import is_job_id
 from monitoring.admin.access import MonitorWrites, actor_of, back, may_manage, monitor_runs
 from monitoring.alerting import store
 from monitoring.models import Alert, Kind, Severity
+from ops.admin.changelist import LimitedPaginator
+from ops.reads.job import name_all
+from ops.templatetags import ops
 
 if TYPE_CHECKING:
     AlertAdminBase = admin.ModelAdmin[Alert]
@@ -114,12 +114,12 @@ class AlertAdmin(MonitorWrites, AlertAdminBase):
     @admin.display(description="opened")
     def opened(self, alert: Alert) -> str:
         """Relative and exact."""
-        return render_to_string("jobs/moment.html", ops.moment(alert.opened_at))
+        return render_to_string("ops/moment.html", ops.moment(alert.opened_at))
 
     @admin.display(description="last")
     def last(self, alert: Alert) -> str:
         """Relative and exact."""
-        return render_to_string("jobs/moment.html", ops.moment(alert.last_at))
+        return render_to_string("ops/moment.html", ops.moment(alert.last_at))
 
     @admin.display(description="by")
     def who(self, alert: Alert) -> str:
@@ -195,4 +195,4 @@ def _campaigns(alert: Alert) -> list[tuple[str, str, int]]:
 
 def badge(words: str, icon: str, tone: str) -> str:
     """A word with its icon."""
-    return render_to_string("jobs/state.html", {"state": words, "icon": icon, "tone": tone})
+    return render_to_string("ops/state.html", {"state": words, "icon": icon, "tone": tone})

@@ -10,12 +10,12 @@ from django.utils.text import Truncator
 from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 
-from jobs.admin.listing import LimitedPaginator
-from jobs.templatetags import ops
 from monitoring.admin.access import MonitorWrites, actor_of, back
 from monitoring.admin.alert import badge
 from monitoring.alerting import delivery as door
 from monitoring.models import Delivery
+from ops.admin.changelist import LimitedPaginator
+from ops.templatetags import ops
 
 if TYPE_CHECKING:
     DeliveryAdminBase = admin.ModelAdmin[Delivery]
@@ -72,7 +72,7 @@ class DeliveryAdmin(MonitorWrites, DeliveryAdminBase):
     @admin.display(description="when")
     def when(self, delivery: Delivery) -> str:
         """Relative and exact."""
-        return render_to_string("jobs/moment.html", ops.moment(delivery.created_at))
+        return render_to_string("ops/moment.html", ops.moment(delivery.created_at))
 
     @admin.display(description="answer")
     def answer_line(self, delivery: Delivery) -> str:

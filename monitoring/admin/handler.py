@@ -14,13 +14,13 @@ from django.utils.text import capfirst
 from unfold.admin import ModelAdmin
 
 from jobs.acts import record_act
-from jobs.templatetags import ops
 from monitoring.admin.access import actor_of, back, may_manage, monitor_runs
 from monitoring.admin.delivery import STATUSES, badge
 from monitoring.admin.handler_form import PREFIX, channel_named, for_kind
 from monitoring.alerting import routing
 from monitoring.alerting.channels import CHANNELS
 from monitoring.models import AlertHandler, Delivery, Severity
+from ops.templatetags import ops
 
 if TYPE_CHECKING:
     HandlerAdminBase = admin.ModelAdmin[AlertHandler]
@@ -58,7 +58,7 @@ class AlertHandlerAdmin(HandlerAdminBase):
         if newest is None:
             return "-"
         status = badge(newest.status, *STATUSES[Delivery.Status(newest.status)])
-        return status + render_to_string("jobs/moment.html", ops.moment(newest.created_at))
+        return status + render_to_string("ops/moment.html", ops.moment(newest.created_at))
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """With a note while nobody would deliver anything."""

@@ -8,7 +8,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Route, expect
 
-from jobs import bulk
+from ops import bulk
 from tests.browser import CHROMIUM, MISSING, NARROW, WIDE, chromium, page_of
 from tests.servers import wait_until
 from tests.service import PASSWORD, Service

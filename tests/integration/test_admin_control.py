@@ -14,9 +14,10 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from redis import Redis
 
-from jobs import control, pauses, standing
+from jobs import control, pauses
 from jobs.engine import attempt, presence
 from jobs.models import CampaignClock, OperatorAct, Pause
+from ops.reads import active_orders
 from tests.integration.test_worker import submit, work
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -29,9 +30,9 @@ def person(client: Client, redis: Redis, request: pytest.FixtureRequest) -> Iter
     user = User.objects.create_user("ann", is_staff=True)
     user.groups.add(Group.objects.get(name=getattr(request, "param", "Operator")))
     client.force_login(user)
-    standing.forget()
+    active_orders.forget()
     yield client
-    standing.forget()
+    active_orders.forget()
 
 
 def page(client: Client, path: str) -> str:
@@ -104,7 +105,7 @@ def test_suspended_workers_are_said_everywhere(person: Client, redis: Redis) -> 
 
     assert "All workers are suspended" in page(person, "/admin/jobs/job/")
     call_command("rqresume")
-    standing.forget()
+    active_orders.forget()
     assert "All workers are suspended" not in page(person, "/admin/jobs/job/")
 
 

@@ -13,11 +13,12 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from redis import Redis
 
-from jobs import bulk, pauses, service
-from jobs.admin import listing
+from jobs import pauses, service
 from jobs.models import CampaignClock, Job, ScheduleRow
 from jobs.service import Submission, submit
 from jobs.states import State
+from ops import bulk
+from ops.admin import changelist
 
 pytestmark = pytest.mark.django_db(transaction=True)
 JOBS = "/admin/jobs/job/"
@@ -197,11 +198,11 @@ def test_an_id_is_found_whatever_its_age(admin_client: Client, redis: Redis) -> 
 
 def test_counts_beyond_the_limit_say_so(admin_client: Client, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is counted past the limit."""
-    monkeypatch.setattr(listing, "MOST_COUNTED", 4)
+    monkeypatch.setattr(changelist, "MOST_COUNTED", 4)
     some(9)
     page = admin_client.get(JOBS)
 
-    assert listing.state_counts()[State.SCHEDULED] == 5
+    assert changelist.state_counts()[State.SCHEDULED] == 5
     assert page.context["cl"].counted == "4+"
 
 
@@ -236,7 +237,7 @@ def test_the_state_tabs_are_counted_from_indexes_alone(redis: Redis) -> None:
     if connection.vendor != "sqlite":
         pytest.skip("the plan is SQLite's; PostgreSQL chooses by what it knows of the rows")
     with CaptureQueriesContext(connection) as queries:
-        listing.state_counts()
+        changelist.state_counts()
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN QUERY PLAN {queries[0]['sql']}")
         walks = [row[3] for row in cursor.fetchall() if "jobs_job" in row[3]]
@@ -288,8 +289,8 @@ def test_no_page_of_the_list_walks_or_sorts_the_table(
     """Every question is answered along an index in the order of the page; what has none, within a stretch."""
     if connection.vendor != "sqlite":
         pytest.skip("the plan is SQLite's; PostgreSQL chooses by what it knows of the rows")
-    monkeypatch.setattr(listing, "STRETCH", 1)
-    monkeypatch.setattr(listing, "SEARCHED", 1)
+    monkeypatch.setattr(changelist, "STRETCH", 1)
+    monkeypatch.setattr(changelist, "SEARCHED", 1)
     some(3)
     with CaptureQueriesContext(connection) as queries:
         assert admin_client.get(f"{JOBS}?{query}").status_code == 200
@@ -307,7 +308,7 @@ def test_a_filter_without_an_index_goes_on_stretch_by_stretch(
     admin_client: Client, redis: Redis, monkeypatch: pytest.MonkeyPatch, state: str
 ) -> None:
     """Each page says that it looked at a part; following its link finds each job once."""
-    monkeypatch.setattr(listing, "STRETCH", 6)
+    monkeypatch.setattr(changelist, "STRETCH", 6)
     wanted = some(2)
     some(20, campaign="c-2")
     Job.objects.filter(pk__in=[job.pk for job in wanted]).update(priority=10)

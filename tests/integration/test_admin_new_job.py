@@ -16,10 +16,10 @@ from psutil import Process
 from redis import Redis
 
 from jobs import service
-from jobs.admin import payload_form
 from jobs.models import Job, OperatorAct
 from jobs.registry import Payload, all_types, type_named
 from jobs.service import Submission
+from ops.admin import payload_form
 from tests.integration.test_admin_jobs import JOBS, member, some
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -12,8 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from redis import Redis
 
-from jobs import campaigns, ledger, pauses
-from jobs.campaign_jobs import newest
+from jobs import ledger, pauses
 from jobs.engine.presence import Presence
 from jobs.failure import failure_of
 from jobs.ledger import Ending
@@ -23,6 +22,8 @@ from jobs.schedules import sortable
 from jobs.service import Submission, submit
 from jobs.states import State
 from jobs.world.clock import WallTime, WorldTime
+from ops.reads import campaign as campaign_page
+from ops.reads.campaign_jobs import newest
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PAGE = "/admin/jobs/campaignclock/"
@@ -130,9 +131,9 @@ def test_why_has_my_town_not_grown(admin_client: Client, alive: Redis, hold: str
             name = {"listener": "l-1", "worker": "w-1"}[hold]
             Presence(hold, name, alive).leave()
     text = text_of(admin_client)
-    held = campaigns.holds(clock, pauses.active(), timezone.now())
-    (row,) = campaigns.describe(
-        clock, list(campaigns.rows(clock, search="", after=None)), held, newest("c-1"), timezone.now()
+    held = campaign_page.holds(clock, pauses.active(), timezone.now())
+    (row,) = campaign_page.describe(
+        clock, list(campaign_page.rows(clock, search="", after=None)), held, newest("c-1"), timezone.now()
     )
 
     assert says in text
@@ -147,9 +148,9 @@ def test_a_pause_of_another_campaign_or_type_holds_nothing(admin_client: Client,
     pauses.pause("campaign", "c-2", actor="user:ann")
     pauses.pause("type", "DEFERRED_EFFECT", actor="user:ann")
     text = text_of(admin_client)
-    held = campaigns.holds(clock, pauses.active(), timezone.now())
-    (row,) = campaigns.describe(
-        clock, list(campaigns.rows(clock, search="", after=None)), held, newest("c-1"), timezone.now()
+    held = campaign_page.holds(clock, pauses.active(), timezone.now())
+    (row,) = campaign_page.describe(
+        clock, list(campaign_page.rows(clock, search="", after=None)), held, newest("c-1"), timezone.now()
     )
 
     assert row.holds == []
@@ -169,7 +170,7 @@ def test_a_dead_job_is_named_with_its_row(admin_client: Client, alive: Redis) ->
     ending = Ending(job, State.DEAD, error, error=error, failure=failure_of(error, ""))
     ledger.cycle([ending], [], actor="worker:w", worker="w", now=timezone.now())
     text = text_of(admin_client)
-    (one,) = campaigns.describe(clock, [row], [], newest("c-1"), timezone.now())
+    (one,) = campaign_page.describe(clock, [row], [], newest("c-1"), timezone.now())
 
     assert "s-1 is gone" in text
     assert f"/admin/jobs/job/{job.pk}/change/" in text
@@ -186,7 +187,7 @@ def test_a_dead_job_that_a_later_one_made_up_for_holds_nothing_back(alive: Redis
             Submission(type=row.job_type, campaign_id="c-1", payload=row.payload, due_at=due_at), actor="test"
         )
         Job.objects.filter(pk=job.pk).update(state=state, error="NotFound: gone")
-    (one,) = campaigns.describe(clock, [row], [], newest("c-1"), timezone.now())
+    (one,) = campaign_page.describe(clock, [row], [], newest("c-1"), timezone.now())
 
     assert one.job is not None
     assert one.job.state == State.SUCCEEDED
@@ -208,8 +209,8 @@ def test_a_recalculation_that_died_is_why_nothing_comes_due(admin_client: Client
 
     def held() -> list[list[str]]:
         jobs, now = newest("c-1"), timezone.now()
-        found = list(campaigns.rows(clock, search="", after=None))
-        rows = campaigns.describe(clock, found, campaigns.recalculations(clock, jobs, now), jobs, now)
+        found = list(campaign_page.rows(clock, search="", after=None))
+        rows = campaign_page.describe(clock, found, campaign_page.recalculations(clock, jobs, now), jobs, now)
         return [[hold.name for hold in row.holds] for row in rows]
 
     died = recalculation(State.DEAD)
@@ -248,12 +249,12 @@ def test_what_a_job_beyond_the_newest_has_made_up_for_is_no_dead_letter(
 
     def seen() -> tuple[list[str], list[bool]]:
         jobs, now = newest("c-1"), timezone.now()
-        rows = campaigns.describe(clock, [row], [], jobs, now)
-        stuck = [hold.name for hold in campaigns.recalculations(clock, jobs, now)]
+        rows = campaign_page.describe(clock, [row], [], jobs, now)
+        stuck = [hold.name for hold in campaign_page.recalculations(clock, jobs, now)]
         return stuck, [one.dead is not None for one in rows]
 
     before = seen()
-    monkeypatch.setattr("jobs.campaign_jobs.NEWEST", 3)
+    monkeypatch.setattr("ops.reads.campaign_jobs.NEWEST", 3)
     for number in range(3):
         submit(Submission(type="EVENT_EXPIRATION", campaign_id="c-1", payload={}, subject=str(number)), actor="test")
     busy = seen()
@@ -283,11 +284,11 @@ def test_the_timeline_shows_each_due_time_of_the_window(alive: Redis) -> None:
     clock = campaign()
     growth(timedelta(hours=3), interval=timedelta(hours=6))
     growth(timedelta(hours=30), entity="s-2", name="Farhold")
-    described = campaigns.describe(
-        clock, list(campaigns.rows(clock, search="", after=None)), [], newest("c-1"), timezone.now()
+    described = campaign_page.describe(
+        clock, list(campaign_page.rows(clock, search="", after=None)), [], newest("c-1"), timezone.now()
     )
 
-    (lane,) = campaigns.timeline(described, 24)
+    (lane,) = campaign_page.timeline(described, 24)
     assert lane.label == "Riverton: population growth"
     assert lane.marks == [12.5, 37.5, 62.5, 87.5]
 
@@ -346,7 +347,7 @@ def test_a_viewer_looks_but_may_not_act(client: Client, alive: Redis) -> None:
 
 def test_rows_are_searched_and_paged(admin_client: Client, alive: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     """By name; the next page begins where this one ended."""
-    monkeypatch.setattr(campaigns, "PAGE", 2)
+    monkeypatch.setattr(campaign_page, "PAGE", 2)
     campaign()
     for number, name in enumerate(("Riverton", "Farhold", "Rivergate")):
         growth(timedelta(hours=1 + number), entity=f"s-{number}", name=name)

@@ -10,19 +10,20 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from redis import Redis
 
-from jobs import components, ledger, recent_actions, service
-from jobs.admin import dashboard
-from jobs.components import Component
+from jobs import ledger, service
 from jobs.engine.feeder import fold_outcomes
 from jobs.failure import failure_of
 from jobs.ledger import Ending
 from jobs.main_api.client import main_api
 from jobs.models import Job, OutcomeMinute
-from jobs.rollups import RANGES, read, total
 from jobs.service import Submission, submit
 from jobs.states import State
 from monitoring.health import HEALTH
 from monitoring.panel import Panel
+from ops.admin import dashboard
+from ops.reads import recent_actions, status
+from ops.reads.outcomes import RANGES, read, total
+from ops.reads.status import Component
 from tests.servers import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -185,10 +186,10 @@ def test_the_page_comes_while_redis_is_away(admin_client: Client, redis: Redis, 
 
 def test_a_source_that_is_added_is_shown(admin_client: Client, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever watches more tells it; without any, the processes are still there."""
-    monkeypatch.setattr(components, "_sources", {})
-    monkeypatch.setattr(components, "_expected", set())
-    alone = {c.name for c in components.components()}
-    components.add_source("test", lambda: [Component("moon", "degraded", "waning")])
+    monkeypatch.setattr(status, "_sources", {})
+    monkeypatch.setattr(status, "_expected", set())
+    alone = {c.name for c in status.components()}
+    status.add_source("test", lambda: [Component("moon", "degraded", "waning")])
     text = admin_client.get(PAGE).content.decode()
 
     assert alone == {"workers", "scheduler", "listener", "breaker"}
@@ -197,7 +198,7 @@ def test_a_source_that_is_added_is_shown(admin_client: Client, redis: Redis, mon
 
 def test_a_monitor_that_never_ran_is_missed(redis: Redis) -> None:
     """Without it nobody is alerted: the line of components says so."""
-    found = {c.name: c for c in components.components()}
+    found = {c.name: c for c in status.components()}
 
     assert found["monitor"].status == "down"
     assert "start manage.py monitor" in found["monitor"].message

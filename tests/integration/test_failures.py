@@ -8,12 +8,13 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from redis import Redis
 
-from jobs import failures, ledger
+from jobs import ledger
 from jobs.failure import failure_of
 from jobs.ledger import Ending
 from jobs.models import FailureGroup, Job, OperatorAct
 from jobs.service import Submission, submit
 from jobs.states import State
+from ops.reads import failures as failure_page
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PAGE = "/admin/jobs/failuregroup/"
@@ -76,7 +77,7 @@ def test_exactly_one_group_is_retried_or_discarded(admin_client: Client, redis: 
     assert done.redirect_chain[0][0] == form["back"]
     assert "No dead letter of it is left." in done.content.decode()
     assert Job.objects.filter(failure_key=group.key, state=state).count() == 2
-    assert failures.dead_letters(other.key).count() == 1
+    assert failure_page.dead_letters(other.key).count() == 1
     moved = Job.objects.filter(failure_key=group.key)
     assert all(j.audit_trail.filter(now=state, actor="user:admin", reason="it is mended").exists() for j in moved)
 
@@ -134,7 +135,7 @@ def test_a_viewer_looks_but_may_not_act(client: Client, redis: Redis) -> None:
     assert "Retry all" not in page.content.decode()
     assert "Save the note" not in page.content.decode()
     assert refused == [403, 403, 403]
-    assert failures.dead_letters(group.key).count() == 1
+    assert failure_page.dead_letters(group.key).count() == 1
     assert not OperatorAct.objects.exists()
 
 
@@ -142,7 +143,7 @@ def test_more_failures_than_fit_a_page_are_paged(
     admin_client: Client, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Older ones follow by the time they were seen last; those seen together are neither left out nor shown twice."""
-    monkeypatch.setattr(failures, "PAGE", 2)
+    monkeypatch.setattr(failure_page, "PAGE", 2)
     for word in ("one", "two", "three"):
         die(f"PermanentError: {word}", "c-1" + word)
     first = admin_client.get(PAGE)
@@ -172,7 +173,7 @@ def test_groups_are_found_by_the_index_of_dead_letters() -> None:
     """Nothing walks the jobs."""
     if connection.vendor != "sqlite":
         pytest.skip("the plan is SQLite's; PostgreSQL chooses by what it knows of the rows")
-    plans = [failures.dead_letters("0" * 16).explain(), failures.groups("open").explain()]
+    plans = [failure_page.dead_letters("0" * 16).explain(), failure_page.groups("open").explain()]
 
     assert all("job_dead" in plan for plan in plans)
     assert not any("SCAN jobs_job" in plan or "SCAN d" in plan for plan in plans)

@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from redis import Redis
 
-from jobs import life, service
+from jobs import service
 from jobs.engine import attempt
 from jobs.errors import TransientError
 from jobs.main_api.calls import MOST_NOTED, ApiCall, Calls, note
@@ -20,6 +20,7 @@ from jobs.main_api.client import MainApi
 from jobs.models import AuditEntry, CampaignClock, Job
 from jobs.service import Submission
 from jobs.states import Priority, State
+from ops.reads import job as job_page
 from tests.integration.test_admin_jobs import JOBS, some
 from tests.servers import SandboxApi
 
@@ -154,8 +155,8 @@ def test_fields_of_fields_are_told_by_their_path() -> None:
     """Only what differs."""
     result = {"before": {"resources": {"gold": 1, "iron": 2}}, "after": {"resources": {"gold": 3, "iron": 2}, "new": 1}}
 
-    assert life.changes(result) == [("new", None, 1), ("resources.gold", 1, 3)]
-    assert life.changes(None) == life.changes({"before": 1}) == []
+    assert job_page.changes(result) == [("new", None, 1), ("resources.gold", 1, 3)]
+    assert job_page.changes(None) == job_page.changes({"before": 1}) == []
 
 
 def test_what_a_release_cannot_read_is_shown_all_the_same(admin_client: Client, redis: Redis) -> None:

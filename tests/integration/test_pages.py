@@ -14,9 +14,9 @@ from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 from redis import Redis, RedisError
 
-from jobs import trail
 from jobs.models import CronTask, Job
 from jobs.service import Submission, submit
+from ops.reads import audit_trail as trail
 from tests.servers import SandboxApi
 
 pytestmark = pytest.mark.django_db(transaction=True)

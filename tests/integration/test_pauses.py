@@ -10,13 +10,14 @@ from django.utils import timezone
 from redis import Redis
 from rq.job import Job as RQJob
 
-from jobs import control, life, pauses, service
-from jobs.admin import dashboard
+from jobs import control, pauses, service
 from jobs.engine import board, keys
 from jobs.engine.feeder import Feeder
 from jobs.engine.scripts import TURN
 from jobs.errors import InvalidPause
 from jobs.models import Job, OperatorAct, Pause
+from ops.admin import dashboard
+from ops.reads import job as job_page
 from tests.conftest import Start
 from tests.integration.test_worker import started, submit, work
 from tests.servers import SandboxApi, wait_until
@@ -232,7 +233,7 @@ def test_a_pause_says_who_until_when_and_why(redis: Redis) -> None:
 
     with CaptureQueriesContext(connection) as queries:
         held = pauses.holding(job, pauses.active())
-    why = life.why(job, None, timezone.now(), held)
+    why = job_page.why(job, None, timezone.now(), held)
 
     assert len(queries) == 1
     assert "Campaign campaign-2 is paused by ann until 2" in why

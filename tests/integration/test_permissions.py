@@ -14,12 +14,12 @@ from django.utils import timezone
 from redis import Redis
 
 from jobs import service, tally
-from jobs.bulk import VERBS
 from jobs.engine import attempt
 from jobs.errors import PermanentError
 from jobs.models import CronTask, FailureGroup, Job
 from jobs.people import GROUPS
 from jobs.service import Submission
+from ops.bulk import VERBS
 from tests.integration.test_admin_jobs import JOBS, member
 
 pytestmark = pytest.mark.django_db(transaction=True)

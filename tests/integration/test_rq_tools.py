@@ -19,13 +19,14 @@ from rq.queue import Queue as RQQueue
 from rq.registry import FailedJobRegistry, StartedJobRegistry, clean_registries
 from rq.worker import SimpleWorker
 
-from jobs import ledger, pauses, rq_jobs, service
+from jobs import ledger, pauses, service
 from jobs.engine import carrier, keys
 from jobs.engine.attempt import Ended, record
 from jobs.engine.board import Board
 from jobs.engine.feeder import Feeder
 from jobs.models import Job, OperatorAct
 from jobs.states import Priority
+from ops import rq_dashboard
 from tests.conftest import Start
 from tests.integration.test_worker import submit, work
 from tests.ledger import last_of, state_of
@@ -99,7 +100,7 @@ def test_delete_is_a_cancel(operator: Client, redis: Redis, sandbox: SandboxApi)
 
 def test_empty_queue_cancels_what_waits_in_it(operator: Client, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ours with their backlogs by name, strangers' as RQ does; other queues are left alone."""
-    monkeypatch.setattr(rq_jobs, "STEP", 50)
+    monkeypatch.setattr(rq_dashboard, "STEP", 50)
     jobs = submit(120)
     (other,) = submit(1, priority=Priority.LOW.value, campaign_id="c-9")
     stranger = django_rq.get_queue("normal").enqueue(len, "four")

@@ -11,21 +11,22 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from redis import Redis
 
-from jobs import cron_tasks, pauses, service, trail
+from jobs import cron_tasks, pauses, service
 from jobs.acts import record_act
 from jobs.models import AuditEntry, CronTask, OperatorAct
-from jobs.trail import Cursor, Question
+from ops.reads import audit_trail
+from ops.reads.audit_trail import Cursor, Question
 from tests.integration.test_admin_jobs import member, some
 
 pytestmark = pytest.mark.django_db(transaction=True)
 TRAIL = "/admin/jobs/auditentry/"
 
 
-def shown(client: Client, **query: str) -> list[trail.Line]:
+def shown(client: Client, **query: str) -> list[audit_trail.Line]:
     """The lines of a page."""
     answer = client.get(TRAIL, query)
     assert answer.status_code == 200
-    lines: list[trail.Line] = answer.context["page"].lines
+    lines: list[audit_trail.Line] = answer.context["page"].lines
     return lines
 
 
@@ -109,14 +110,14 @@ def test_a_bad_time_is_refused_under_its_field(admin_client: Client) -> None:
 
 def test_every_line_is_on_one_page_and_only_there(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     """Page after page, moves and acts mixed, whatever comes meanwhile."""
-    monkeypatch.setattr(trail, "PAGE", 4)
+    monkeypatch.setattr(audit_trail, "PAGE", 4)
     for number, job in enumerate(some(9)):
         service.cancel([job], actor="user:ann", reason=f"move {number}")
         if number % 2:
             record_act(actor="user:bob", verb="paused", thing=f"act {number}")
     seen, cursor = [], Cursor()
     while True:
-        page = trail.page(Question(), cursor)
+        page = audit_trail.page(Question(), cursor)
         seen += [line.why or line.thing for line in page.lines]
         record_act(actor="user:eve", verb="came", thing="between")
         if page.older is None:
@@ -128,13 +129,13 @@ def test_every_line_is_on_one_page_and_only_there(redis: Redis, monkeypatch: pyt
 
 def test_a_search_that_finds_nothing_goes_on_further_down(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     """Texts are looked for in a stretch of moves; the next page takes the next stretch."""
-    monkeypatch.setattr(trail, "SEARCHED", 5)
+    monkeypatch.setattr(audit_trail, "SEARCHED", 5)
     jobs = some(12)
     service.cancel(jobs[:1], actor="user:ann", reason="the oldest")
     for job in jobs[1:]:
         service.cancel([job], actor="user:ann", reason="later")
     pages, cursor = 0, Cursor()
-    while not (page := trail.page(Question(why="oldest"), cursor)).lines:
+    while not (page := audit_trail.page(Question(why="oldest"), cursor)).lines:
         assert page.older is not None
         cursor, pages = page.older, pages + 1
 
@@ -151,12 +152,12 @@ def test_a_time_is_found_by_halving(redis: Redis) -> None:
         AuditEntry.objects.filter(pk=entry.pk).update(at=began + timedelta(minutes=number))
     AuditEntry.objects.filter(pk=entries[2].pk).delete()
 
-    assert trail.first_since(began) == entries[0].pk
-    assert trail.first_since(began + timedelta(minutes=2)) in (entries[2].pk, entries[3].pk)
-    assert trail.first_since(began + timedelta(minutes=4, seconds=30)) == entries[5].pk
-    assert trail.first_since(timezone.now()) == entries[5].pk + 1
+    assert audit_trail.first_since(began) == entries[0].pk
+    assert audit_trail.first_since(began + timedelta(minutes=2)) in (entries[2].pk, entries[3].pk)
+    assert audit_trail.first_since(began + timedelta(minutes=4, seconds=30)) == entries[5].pk
+    assert audit_trail.first_since(timezone.now()) == entries[5].pk + 1
     AuditEntry.objects.all().delete()
-    assert trail.first_since(began) == 0
+    assert audit_trail.first_since(began) == 0
 
 
 def test_what_people_did_is_read_from_its_own_index(redis: Redis) -> None:
@@ -164,7 +165,7 @@ def test_what_people_did_is_read_from_its_own_index(redis: Redis) -> None:
     if connection.vendor != "sqlite":
         pytest.skip("the plan is SQLite's; PostgreSQL chooses by what it knows of the rows")
     with CaptureQueriesContext(connection) as queries:
-        trail.page(Question(), Cursor(entry=1000))
+        audit_trail.page(Question(), Cursor(entry=1000))
     sql = next(q["sql"] for q in queries if "jobs_auditentry" in q["sql"])
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN QUERY PLAN {sql}")

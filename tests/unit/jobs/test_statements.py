@@ -9,10 +9,10 @@ from django.db import connection
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from jobs.life import made_near
 from jobs.models import Job
 from jobs.statements import PostgreSQL, SQLite
 from jobs.states import WAITING, State
+from ops.reads.job import made_near
 
 pytestmark = pytest.mark.django_db
 NOW = timezone.now()
@@ -123,7 +123,7 @@ def test_postgresql_rounds_look_into_their_own_state_s_index(analyzed: bool) -> 
 def test_postgresql_looks_for_relatives_in_the_campaign_s_index(monkeypatch: pytest.MonkeyPatch) -> None:
     """A job's page costs the same however many jobs there are: three looks into the campaign's index."""
     as_if_new()
-    monkeypatch.setattr("jobs.life.NEAR", 50)
+    monkeypatch.setattr("ops.reads.job.NEAR", 50)
     Job.objects.bulk_create(
         Job(type="X", campaign_id=f"c-{n % 100}", unique_key=str(n), state=State.QUEUED, due_at=NOW, source="test")
         for n in range(20_000)

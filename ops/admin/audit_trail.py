@@ -1,0 +1,93 @@
+"""The audit trail: who did what, when, why and from where; moves of jobs and acts on everything else in one list."""
+
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from unfold.admin import ModelAdmin
+from unfold.widgets import UnfoldAdminTextInputWidget
+
+from jobs.models import AuditEntry
+from ops.admin.base import ReadOnly
+from ops.admin.payload_form import moment_field
+from ops.reads import audit_trail
+from ops.reads.audit_trail import Cursor, Question
+from ops.reads.job import name_all
+
+if TYPE_CHECKING:
+    AuditAdminBase = admin.ModelAdmin[AuditEntry]
+else:
+    AuditAdminBase = ModelAdmin
+
+SCOPES = (("people", "What people did"), ("all", "Everything, workers too"))
+
+
+def _text(label: str, placeholder: str) -> forms.CharField:
+    widget = UnfoldAdminTextInputWidget(attrs={"placeholder": placeholder})
+    return forms.CharField(label=label, required=False, max_length=200, widget=widget)
+
+
+class TrailForm(forms.Form):
+    """What is looked for."""
+
+    who = _text("Who", "ann, cron:nightly")
+    what = _text("What", "DEAD, paused, a job's id")
+    why = _text("Why", "in the reason or error")
+    origin = _text("From where", "address or request id")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in ("since", "until"):  # made here, for their help names the time zone of the request
+            self.fields[name] = moment_field(required=False)
+
+
+@admin.register(AuditEntry)
+class AuditEntryAdmin(ReadOnly, AuditAdminBase):
+    """The trail's page."""
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """One page of the trail."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        form = TrailForm(request.GET)
+        asked: dict[str, Any] = form.cleaned_data if form.is_valid() else {}
+        scope = request.GET.get("scope", "people")
+        acts = request.user.has_perm("jobs.view_operatoract")
+        question = Question(**asked, people_only=scope != "all", acts=acts)
+        found = audit_trail.page(question, _cursor(request)) if form.is_valid() else audit_trail.Page([], None)
+        name_all([line.job for line in found.lines if line.job])
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Audit trail",
+            "opts": self.opts,
+            "form": form,
+            "page": found,
+            "narrowed": any(asked.values()),
+            "later": "before" in request.GET,
+            "scope": scope,
+            "tabs": [
+                {"name": name, "query": _query(request, scope=key), "active": scope == key} for key, name in SCOPES
+            ],
+            "newest": _query(request),
+            "older": _query(request, before=f"{found.older.entry or ''}.{found.older.act or ''}")
+            if found.older
+            else "",
+        }
+        return TemplateResponse(request, "ops/trail.html", {**context, **(extra_context or {})})
+
+
+def _query(request: HttpRequest, **changes: str) -> str:
+    """The address's query with changes, from the newest line."""
+    query = request.GET.copy()
+    query.pop("before", None)
+    for name, value in changes.items():
+        query[name] = value
+    return f"?{query.urlencode()}"
+
+
+def _cursor(request: HttpRequest) -> Cursor:
+    entry, _, act = request.GET.get("before", "").partition(".")
+    return Cursor(*(int(text) if text.isdecimal() and len(text) < 19 else None for text in (entry, act)))

@@ -1,0 +1,92 @@
+"""What several pages are built from: read-only admins, and admins whose changes are audited."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
+
+from jobs import actor as actors
+from jobs.acts import record_act
+
+
+class ReadOnly:
+    """For a ModelAdmin whose rows nobody, not even a superuser, adds, changes or deletes by hand."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """No."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """No."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """No."""
+        return False
+
+
+_SECRET = ("password", "secret", "token", "key")  #: of fields with such a name only that they changed is kept
+
+
+class Recorded:
+    """Mixin of a model's admin: additions, changes and deletions are recorded, within the transaction of each."""
+
+    opts: Any
+
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        """Record it beside Django's own entry."""
+        self._record(request, "added", obj)
+        return super().log_addition(request, obj, message)  # type: ignore[misc]
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        """Record it beside Django's own entry; a change that changed nothing is none."""
+        changes = getattr(request, "_changes", {})
+        if changes or (message and isinstance(message, str)):
+            self._record(request, "changed", obj, reason=message if isinstance(message, str) else "", changes=changes)
+        return super().log_change(request, obj, message)  # type: ignore[misc]
+
+    def log_deletions(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
+        """Record each beside Django's own entries."""
+        for obj in queryset:
+            self._record(request, "deleted", obj)
+        return super().log_deletions(request, queryset)  # type: ignore[misc]
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """Note what the form changes, for `log_change`."""
+        super().save_related(request, form, formsets, change)  # type: ignore[misc]
+        request._changes = changes_of(form)  # type: ignore[attr-defined]  # noqa: SLF001 - ours
+
+    def _record(self, request: HttpRequest, verb: str, obj: Any, **more: Any) -> None:
+        actor = actors.user(request.user.get_username())
+        record_act(actor=actor, verb=verb, thing=f"{self.opts.verbose_name} {obj}", link=self._link(verb, obj), **more)
+
+    def _link(self, verb: str, obj: Any) -> str:
+        try:
+            return (
+                ""
+                if verb == "deleted"
+                else reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", args=[obj.pk])
+            )
+        except NoReverseMatch:
+            return ""
+
+
+def changes_of(form: Any) -> dict[str, tuple[Any, Any]]:
+    """Before and after of each field that a form changes."""
+    return {
+        name: ("(hidden)", "(hidden)")
+        if any(word in name for word in _SECRET)
+        else (_plain(form.initial.get(name)), _plain(form.cleaned_data.get(name)))
+        for name in form.changed_data
+    }
+
+
+def _plain(value: Any) -> Any:
+    """As JSON can hold it, and a person read it."""
+    if isinstance(value, Iterable) and not isinstance(value, str | bytes | dict):
+        return sorted(str(one) for one in value)
+    if value is None or isinstance(value, str | int | float | bool | dict):
+        return value
+    return str(value) if not isinstance(value, Model) else f"{value}"

@@ -1,0 +1,116 @@
+"""What may be done to jobs, a selection or a whole filter: the dry run first, then step by step, then the counts."""
+
+from typing import Any, Final
+from uuid import UUID
+
+from django import forms
+from django.contrib import messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
+from unfold.widgets import UnfoldAdminTextInputWidget
+
+from jobs import actor as actors
+from jobs.errors import InvalidJob
+from jobs.models import Job
+from ops import bulk
+from ops.bulk import VERBS, Verb
+from ops.reads.job import name_all
+
+SAMPLES: Final = 5  #: jobs that the dry run names
+
+
+class BulkActionForm(forms.Form):
+    """What a person says with the action."""
+
+    reason = forms.CharField(
+        required=False,
+        max_length=500,
+        widget=UnfoldAdminTextInputWidget(attrs={"placeholder": "for the audit trail", "autofocus": True}),
+    )
+    due_at = forms.DateTimeField(
+        required=False,
+        label="New due time",
+        widget=UnfoldAdminTextInputWidget(attrs={"type": "datetime-local", "step": "1"}),
+    )
+    until = forms.UUIDField(required=False, widget=forms.HiddenInput)
+    after = forms.UUIDField(required=False, widget=forms.HiddenInput)
+
+    def __init__(self, *args: Any, verb: Verb, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if verb.name == "reschedule":
+            self.fields["due_at"].required = True
+        else:
+            del self.fields["due_at"]
+
+
+def may(request: HttpRequest, verb: Verb) -> bool:
+    """Whether the person has the verb's own permission."""
+    return request.user.has_perm(f"jobs.{verb.name}_job")
+
+
+def act(model_admin: Any, request: HttpRequest, verb_name: str, jobs: QuerySet[Job]) -> HttpResponse:
+    """The dry run; or, when it was confirmed, the action."""
+    verb = VERBS[verb_name]
+    if not may(request, verb):
+        raise PermissionDenied
+    confirmed = "confirmed" in request.POST
+    form = BulkActionForm(request.POST if confirmed else None, verb=verb)
+    if confirmed and form.is_valid():
+        try:
+            return _do(request, verb, jobs, form.cleaned_data)
+        except InvalidJob as bad:
+            form.add_error("due_at", str(bad).removeprefix(f"{bad.field}: ").capitalize())
+            if "step" in request.POST:
+                return JsonResponse({"error": str(bad)}, status=400)
+    elif confirmed and "step" in request.POST:
+        return JsonResponse({"error": "; ".join(f"{k}: {v[0]}" for k, v in form.errors.items())}, status=400)
+    return _ask(model_admin, request, verb, jobs, form)
+
+
+def _ask(model_admin: Any, request: HttpRequest, verb: Verb, jobs: QuerySet[Job], form: BulkActionForm) -> HttpResponse:
+    preview = bulk.preview(verb, jobs)
+    across = request.POST.get("select_across") == "1"
+    samples = list(jobs.filter(state__in=[s.value for s in verb.allowed]).order_by("-pk")[:SAMPLES])
+    name_all(samples)
+    context = {
+        **model_admin.admin_site.each_context(request),
+        "title": f"{verb.label} {preview.total:,} job{'' if preview.total == 1 else 's'}?",
+        "opts": model_admin.opts,
+        "verb": verb,
+        "preview": preview,
+        "form": form,
+        "across": across,
+        "chosen": [] if across else request.POST.getlist(ACTION_CHECKBOX_NAME),
+        "checkbox": ACTION_CHECKBOX_NAME,
+        "filtered": request.META.get("QUERY_STRING", ""),
+        "back": _back(request),
+        "samples": samples,
+    }
+    return TemplateResponse(request, "ops/bulk_action.html", context)
+
+
+def _do(request: HttpRequest, verb: Verb, jobs: QuerySet[Job], said: dict[str, Any]) -> HttpResponse:
+    actor = actors.user(request.user.get_username())
+    reason = said["reason"].strip() or f"{verb.label.lower()} in the admin"
+    until: UUID = said["until"] or bulk.preview(verb, jobs).until
+    due_at = said.get("due_at")
+    if "step" in request.POST:
+        done = bulk.step(verb, jobs, after=said["after"], until=until, actor=actor, reason=reason, due_at=due_at)
+        return JsonResponse({"done": done.done, "left": done.left, "after": done.after and str(done.after)})
+    progress = bulk.run(verb, jobs, until=until, actor=actor, reason=reason, due_at=due_at)
+    level = messages.WARNING if progress.left else messages.SUCCESS
+    messages.add_message(request, level, progress.sentence(verb))
+    return HttpResponseRedirect(_back(request))
+
+
+def _back(request: HttpRequest) -> str:
+    """Where the person came from: the list with its filter, or the job's page."""
+    wanted = request.POST.get("back", "")
+    if url_has_allowed_host_and_scheme(wanted, allowed_hosts=None):
+        return wanted
+    return request.get_full_path() if request.GET else reverse("admin:jobs_job_changelist")

@@ -1,0 +1,206 @@
+"""The list of jobs as the database can answer it at a million rows: pages by key, counts up to a limit."""
+
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from django.core.paginator import Paginator
+from django.db import connection
+from django.db.models import Q, QuerySet, Value
+from django.http import HttpRequest
+from unfold.views import ChangeList
+
+from jobs.models import CampaignClock, Job, ScheduleRow
+from jobs.states import State
+from jobs.text import is_job_id
+from ops.admin.filters import as_moment
+from ops.reads.job import TONES, name_all
+
+MOST_COUNTED: Final = 10_000  #: beyond it a count says "10,000+": nobody reads them one by one
+SEARCHED: Final = 20_000  #: newest jobs of the filter whose texts are searched
+NAMED: Final = 20  #: campaigns and as many entities of a name that are looked for
+STRETCH: Final = 50_000  #: jobs one page looks at for a filter without an index; "further back" takes the next
+_INDEXED: Final = ("campaign_id__exact", "state", "type")  #: parameters with an index that goes on by key
+_WALKED: Final = (
+    "priority__exact", "from", "worker__exact", "due_at_from", "due_at_to", "finished_at_from", "finished_at_to",
+)  # fmt: skip
+
+
+def state_counts() -> dict[State, int]:
+    """How many jobs are in each state, up to MOST_COUNTED + 1 each; one query, each part an index alone."""
+    parts = " UNION ALL ".join(
+        f"SELECT '{s.value}', (SELECT COUNT(*) FROM "  # noqa: S608 - the states are our own constants
+        f"(SELECT 1 FROM jobs_job WHERE state = '{s.value}' LIMIT {MOST_COUNTED + 1}) AS counted)"
+        for s in State
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(parts)
+        return {State(state): count for state, count in cursor.fetchall()}
+
+
+def shown(count: int) -> str:
+    """A count as it is shown."""
+    return f"{MOST_COUNTED:,}+" if count > MOST_COUNTED else f"{count:,}"
+
+
+class LimitedPaginator(Paginator[Any]):
+    """Counts to the limit only."""
+
+    @property
+    def count(self) -> int:
+        """How many rows there are, up to MOST_COUNTED + 1."""
+        rows: Any = self.object_list
+        counted: int = rows.order_by()[: MOST_COUNTED + 1].count()
+        return counted
+
+
+class KeyPaginator(LimitedPaginator):
+    """The links below the list go by key."""
+
+    template_name = "ops/pages.html"
+
+
+class JobList(ChangeList):
+    """Pages that begin after or before a job, so that new jobs never shift what a person is reading."""
+
+    def get_filters_params(self, params: Any = None) -> dict[str, Any]:
+        """Everything but the page's own beginning."""
+        kept: dict[str, Any] = dict(super().get_filters_params(params))
+        self.before = kept.pop("before", [""])[-1]
+        self.after = kept.pop("after", [""])[-1]
+        return kept
+
+    def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
+        """Newest first, the order of the key."""
+        return ["-pk"]
+
+    def get_results(self, request: HttpRequest) -> None:
+        """One page and whether there is another on either side."""
+        self.floor: UUID | None = None
+        self.ceiling: UUID | None = None
+        if any(self._asked(name) for name in _WALKED):
+            self._look_at_a_stretch()
+        jobs = self.queryset.filter(pk__gte=self.floor) if self.floor else self.queryset
+        jobs = jobs.filter(pk__lte=self.ceiling) if self.ceiling else jobs
+        size = self.list_per_page
+        if is_job_id(self.after):
+            rows = list(jobs.filter(pk__gt=self.after).order_by("pk")[: size + 1])
+            self.result_list = rows[:size][::-1]
+            self.newer, self.older = len(rows) > size, True
+        else:
+            page = jobs.filter(pk__lt=self.before) if is_job_id(self.before) else jobs
+            rows = list(page.order_by("-pk")[: size + 1])
+            self.result_list = rows[:size]
+            self.newer, self.older = is_job_id(self.before), len(rows) > size
+        self.paginator = KeyPaginator(jobs, size)
+        whole = len(rows) <= size and not is_job_id(self.after) and (bool(self.floor) or not is_job_id(self.before))
+        self.result_count = len(rows) if whole else self.paginator.count  # what was found need not be looked for again
+        self.full_result_count = self.result_count  # were they unequal, unfold would offer to show all
+        self.show_full_result_count = False
+        self.show_admin_actions = self.result_count > 0
+        self.can_show_all = self.multi_page = False
+        self.further = None if self.older else self.floor
+        name_all(self.result_list)
+
+    def _look_at_a_stretch(self) -> None:
+        """Bound the page to STRETCH jobs of what the best index gives, from where the page begins.
+
+        A filter that few jobs pass would otherwise walk all of them. Nothing can have ended before it was made, so that
+        an end of the finished range is a beginning for the walk.
+        """
+        indexed = next((name for name in _INDEXED if self._asked(name)), None)
+        jobs = Job.objects.filter(**{indexed: self._asked(indexed)}) if indexed else Job.objects.all()
+        ids = jobs.order_by().values_list("pk", flat=True)
+        if is_job_id(self.after):
+            self.floor = UUID(self.after)
+            self.ceiling = ids.filter(pk__gt=self.floor).order_by("pk")[STRETCH : STRETCH + 1].first()
+            return
+        to = as_moment(self._asked("finished_at_to"))
+        self.ceiling = first_id_after(to) if to else None
+        if is_job_id(self.before):
+            self.ceiling = min(UUID(self.before), self.ceiling or UUID(self.before))
+        below = ids.filter(pk__lte=self.ceiling) if self.ceiling else ids
+        self.floor = below.order_by("-pk")[STRETCH : STRETCH + 1].first()
+
+    def _asked(self, name: str) -> str:
+        """A filter's value in the address."""
+        return str(self.filter_params.get(name, [""])[-1])
+
+    @property
+    def counted(self) -> str:
+        """The number of jobs of this filter, as it is shown."""
+        text = shown(self.result_count)
+        return f"{text} of the {STRETCH:,} looked at:" if self.floor or self.ceiling else text
+
+    def further_link(self) -> str:
+        """The next stretch."""
+        return self._link({"before": self.further}, "after")
+
+    def tabs(self) -> list[dict[str, Any]]:
+        """One tab for each state with its count, and one for all."""
+        counts = state_counts()
+        chosen = self.filter_params.get("state", [""])[-1]
+        every = self.get_query_string(remove=["state", "before", "after"])
+        return [{"name": "All", "query": every, "active": not chosen}] + [
+            {
+                "name": state.value.capitalize(),
+                "icon": TONES[state][0],
+                "tone": TONES[state][1],
+                "count": shown(counts[state]),
+                "query": self.get_query_string({"state": state.value}, remove=["before", "after"]),
+                "active": chosen == state.value,
+            }
+            for state in State
+        ]
+
+    def newer_link(self) -> str:
+        """The page of newer jobs."""
+        return self._link({"after": self.result_list[0].pk} if self.result_list else {}, "before")
+
+    def older_link(self) -> str:
+        """The page of older jobs."""
+        return self._link({"before": self.result_list[-1].pk} if self.result_list else {}, "after")
+
+    def _link(self, wanted: dict[str, Any], unwanted: str) -> str:
+        link: str = self.get_query_string(wanted, remove=[unwanted])
+        return link
+
+    def newest_link(self) -> str:
+        """The first page."""
+        link: str = self.get_query_string(remove=["before", "after"])
+        return link
+
+
+def first_id_after(moment: datetime) -> UUID:
+    """The least id that a job made after `moment` can have: ids begin with the time, in milliseconds."""
+    return UUID(int=(int(moment.timestamp() * 1000) + 1) << 80)
+
+
+def search(jobs: QuerySet[Job], term: str) -> QuerySet[Job]:
+    """Jobs with that id; of that campaign, by id or name; else those among the SEARCHED newest that speak of the term.
+
+    They do in their texts, or by the id of an entity of that name.
+    """
+    term = term.strip()
+    if not term:
+        return jobs
+    if is_job_id(term) and Job.objects.filter(pk=term).exists():
+        return jobs.filter(pk=term)
+    called_so, entities = _named(term)
+    if called_so or Job.objects.filter(campaign_id=term).exists():
+        return jobs.filter(campaign_id__in=[term, *called_so])
+    oldest = jobs.order_by("-pk").values_list("pk", flat=True)[SEARCHED : SEARCHED + 1].first()
+    if oldest:
+        jobs = jobs.filter(pk__gt=oldest)
+    texts = Q(subject__icontains=term) | Q(error__icontains=term) | Q(source__icontains=term)
+    for entity in entities:
+        texts |= Q(subject__startswith=f"{entity}:")
+    return jobs.filter(texts | Q(payload__icontains=term))
+
+
+def _named(term: str) -> tuple[list[str], list[str]]:
+    """The ids of campaigns of that name, and of entities whose names hold it; one query."""
+    campaigns = CampaignClock.objects.filter(name__iexact=term).values_list(Value("campaign"), "pk")
+    rows = ScheduleRow.objects.filter(entity_name__icontains=term).order_by()
+    found = list(campaigns.order_by().union(rows.values_list(Value("entity"), "entity_id"))[: NAMED * 2])
+    return [pk for kind, pk in found if kind == "campaign"], [pk for kind, pk in found if kind == "entity"]

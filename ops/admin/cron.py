@@ -1,0 +1,307 @@
+"""Cron tasks: what each means and when it fires next, change, enable, disable, run now, and its firings."""
+
+from typing import TYPE_CHECKING, Any, Final
+from zoneinfo import available_timezones
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.template.loader import render_to_string
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
+from django.utils import timezone
+from unfold.admin import ModelAdmin
+from unfold.widgets import (
+    UnfoldAdminSelectWidget,
+    UnfoldAdminSplitDateTimeWidget,
+    UnfoldAdminTextInputWidget,
+)
+
+from jobs import actor as actors
+from jobs import cron_tasks
+from jobs.errors import InvalidJob
+from jobs.models import CronFiring, CronTask, Job
+from jobs.registry import all_types
+from ops.admin.payload_form import JSONField
+from ops.reads import cron as cron_page
+from scheduler_project import cron_expression
+
+if TYPE_CHECKING:
+    CronTaskAdminBase = admin.ModelAdmin[CronTask]
+else:
+    CronTaskAdminBase = ModelAdmin
+
+_FIELDS: Final = (
+    "name", "expression", "time_zone", "type", "campaign_id", "payload", "priority", "misfire", "enabled",
+    "disabled_until",
+)  # fmt: skip
+
+
+class CronTaskForm(forms.ModelForm[CronTask]):
+    """A task, and why it is changed."""
+
+    disabled_until = forms.SplitDateTimeField(
+        required=False,
+        label="Disabled until",
+        help_text="when a task that is not enabled is enabled again; empty: by hand",
+        widget=UnfoldAdminSplitDateTimeWidget(),
+    )
+    reason = forms.CharField(
+        required=False,
+        max_length=cron_tasks.LONGEST_REASON,
+        widget=UnfoldAdminTextInputWidget(attrs={"placeholder": "for the audit trail"}),
+        help_text="why you change it",
+    )
+
+    class Meta:
+        model = CronTask
+        fields = _FIELDS
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        live = {
+            "hx-get": reverse("admin:jobs_crontask_preview"),
+            "hx-trigger": "input changed delay:250ms",
+            "hx-target": "#cron-preview",
+            "hx-include": "[name=expression], [name=time_zone]",
+        }
+        for name in ("expression", "time_zone"):
+            if name in self.fields:
+                self.fields[name].widget.attrs |= live | {"autocomplete": "off", "spellcheck": "false"}
+        if "time_zone" in self.fields:
+            self.fields["time_zone"].widget.attrs["list"] = "time-zones"
+        if "disabled_until" in self.fields:
+            self.fields["disabled_until"].help_text += f"; in {timezone.get_current_timezone_name()}"
+
+    def _post_clean(self) -> None:
+        """Refuse an expression, time zone, type or payload that could never fire, under its field."""
+        super()._post_clean()  # type: ignore[misc]
+        try:
+            cron_tasks.validate(self.instance)
+        except forms.ValidationError as bad:
+            self._update_errors(bad)  # type: ignore[attr-defined]
+
+    def clean_disabled_until(self) -> Any:
+        """A time to come."""
+        until = self.cleaned_data["disabled_until"]
+        if until and "disabled_until" in self.changed_data:
+            try:
+                cron_tasks.check_until(until)
+            except ValueError as bad:
+                raise forms.ValidationError(f"Not saved: {bad}.") from None
+        return until
+
+
+class DisableForm(forms.Form):
+    """Until when, and why."""
+
+    until = forms.DateTimeField(required=False)
+    reason = forms.CharField(required=False, max_length=cron_tasks.LONGEST_REASON)
+
+
+@admin.register(CronTask)
+class CronTaskAdmin(CronTaskAdminBase):
+    """The list and page of cron tasks."""
+
+    form = CronTaskForm
+    list_display = ("called", "means", "fires_next", "is_on", "last", "misfire")
+    list_display_links = ("called",)
+    list_filter = ("enabled",)
+    show_facets = admin.ShowFacets.NEVER
+    list_before_template = "ops/list_style.html"
+    search_fields = ("name", "type", "campaign_id")
+    sortable_by = ()
+    actions = ["run_now", "enable", "disable"]
+    change_form_before_template = "ops/cron_preview_box.html"
+    change_form_outer_before_template = "ops/cron_head.html"
+    change_form_outer_after_template = "ops/cron_history.html"
+
+    def get_urls(self) -> list[Any]:
+        """The preview, and the buttons of one task's page."""
+        site = self.admin_site.admin_view
+        verbs = (("run-now", self.run_one), ("enable", self.enable_one), ("disable", self.disable_one))
+        own = [path(f"<int:pk>/{name}/", site(view), name=f"jobs_crontask_{name}") for name, view in verbs]
+        return [path("preview/", site(self.preview), name="jobs_crontask_preview"), *own, *super().get_urls()]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[CronTask]:
+        """With the last firing's job; one query."""
+        last = CronFiring.objects.filter(task=OuterRef("pk"), job_id__isnull=False).order_by("-id")
+        job = Job.objects.filter(pk=OuterRef("last_job_id"))
+        return (
+            super()
+            .get_queryset(request)
+            .annotate(last_job_id=Subquery(last.values("job_id")[:1]))
+            .annotate(
+                last_state=Subquery(job.values("state")[:1]),
+                last_started=Subquery(job.values("started_at")[:1]),
+                last_finished=Subquery(job.values("finished_at")[:1]),
+            )
+        )
+
+    @admin.display(description="task")
+    def called(self, task: CronTask) -> str:
+        """Its name and type."""
+        return render_to_string("ops/cron_name.html", {"task": task})
+
+    @admin.display(description="fires")
+    def means(self, task: CronTask) -> str:
+        """The expression in words."""
+        return render_to_string(
+            "ops/cron_means.html", {"task": task, "sentence": cron_expression.sentence(task.expression)}
+        )
+
+    @admin.display(description="next")
+    def fires_next(self, task: CronTask) -> str:
+        """When it fires next."""
+        return render_to_string(
+            "ops/cron_next.html", {"task": task, "overdue": cron_page.overdue(task, timezone.now())}
+        )
+
+    @admin.display(description="enabled")
+    def is_on(self, task: CronTask) -> str:
+        """Icon and word; until when and why not."""
+        return render_to_string("ops/cron_on.html", {"task": task})
+
+    @admin.display(description="last result")
+    def last(self, task: Any) -> str:
+        """How the last job stands, and how long it ran."""
+        ran = task.last_finished - task.last_started if task.last_finished and task.last_started else None
+        return render_to_string("ops/cron_last.html", {"task": task, "ran": ran})
+
+    def get_fields(self, request: HttpRequest, obj: CronTask | None = None) -> Any:
+        """The reason is asked of those who may change it."""
+        return (*_FIELDS, "reason") if self.has_change_permission(request, obj) else _FIELDS
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """The type is one of those that are declared."""
+        if db_field.name == "type":
+            return forms.ChoiceField(
+                choices=[(name, name) for name in sorted(all_types())], widget=UnfoldAdminSelectWidget()
+            )
+        if db_field.name == "payload":
+            kwargs["form_class"] = JSONField
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        """What is beside the form: the preview, the buttons, the firings."""
+        task = self.get_object(request, object_id) if object_id else None
+        expression = request.POST.get("expression", task.expression if task else "")
+        zone = request.POST.get("time_zone", task.time_zone if task else "UTC")
+        extra = {
+            "task": task,
+            "preview": cron_page.preview(expression, zone, timezone.now()),
+            "overdue": task is not None and cron_page.overdue(task, timezone.now()),
+            "firings": cron_page.history(task) if task else [],
+            "may_act": self.has_change_permission(request),
+            "zones": sorted(available_timezones()),
+        }
+        return super().changeform_view(request, object_id, form_url, {**extra, **(extra_context or {})})
+
+    def preview(self, request: HttpRequest) -> HttpResponse:
+        """What htmx asks for while somebody types."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        found = cron_page.preview(request.GET.get("expression", ""), request.GET.get("time_zone", ""), timezone.now())
+        return TemplateResponse(request, "ops/cron_preview.html", {"preview": found})
+
+    def save_model(self, request: HttpRequest, obj: CronTask, form: Any, change: bool) -> None:
+        """Save it, with who, why and what was before."""
+        before = CronTask.objects.filter(pk=obj.pk).first() if change else None
+        names = [name for name in form.changed_data if name in _FIELDS]
+        reason = form.cleaned_data.get("reason", "")
+        if not obj.enabled:
+            obj.disabled_reason = reason or obj.disabled_reason
+        with transaction.atomic():
+            super().save_model(request, obj, form, change)
+            pairs = {name: (getattr(before, name, None), getattr(obj, name)) for name in names}
+            changes = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+            if changes:
+                cron_tasks.record_change(obj, changes, new=not change, actor=_actor(request), reason=reason)
+
+    def delete_model(self, request: HttpRequest, obj: CronTask) -> None:
+        """Delete it, with who."""
+        with transaction.atomic():
+            cron_tasks.record_deletion(obj, actor=_actor(request))
+            super().delete_model(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[CronTask]) -> None:
+        """Delete each, with who."""
+        for task in queryset:
+            self.delete_model(request, task)
+
+    @admin.action(description="Run now", permissions=["change"])
+    def run_now(self, request: HttpRequest, tasks: QuerySet[CronTask]) -> None:
+        """Submit each task's job at once; one that is refused is named, and keeps no other back."""
+        jobs = []
+        for task in tasks:
+            try:
+                jobs.append(cron_tasks.run_now(task, actor=_actor(request)))
+            except InvalidJob as bad:
+                self.message_user(request, f"{task.name} is not submitted: {bad}", messages.ERROR)
+        if jobs:
+            self.message_user(request, f"Submitted {len(jobs)} job{'s' * (len(jobs) != 1)}.", messages.SUCCESS)
+
+    @admin.action(description="Enable", permissions=["change"])
+    def enable(self, request: HttpRequest, tasks: QuerySet[CronTask]) -> None:
+        """Let those that are disabled fire again."""
+        asleep = [task for task in tasks if not task.enabled]
+        for task in asleep:
+            cron_tasks.enable(task, actor=_actor(request))
+        self.message_user(request, f"Enabled {len(asleep)}.", messages.SUCCESS)
+
+    @admin.action(description="Disable", permissions=["change"])
+    def disable(self, request: HttpRequest, tasks: QuerySet[CronTask]) -> None:
+        """Let those that are enabled fire no more, until somebody enables them."""
+        awake = [task for task in tasks if task.enabled]
+        for task in awake:
+            cron_tasks.disable(task, until=None, actor=_actor(request))
+        self.message_user(request, f"Disabled {len(awake)}.", messages.SUCCESS)
+
+    def run_one(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Submit its job at once."""
+        task = self._asked(request, pk)
+        try:
+            job = cron_tasks.run_now(task, actor=_actor(request), reason=request.POST.get("reason", "")[:500])
+        except InvalidJob as bad:
+            return self._back(request, task, f"Not submitted: {bad}", messages.ERROR)
+        return self._back(request, task, f"Submitted {job}.")
+
+    def enable_one(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Let it fire again."""
+        task = self._asked(request, pk)
+        cron_tasks.enable(task, actor=_actor(request), reason=request.POST.get("reason", "")[:500])
+        return self._back(request, task, "Enabled: it fires from now on; what was missed is not made up for.")
+
+    def disable_one(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Let it fire no more."""
+        task, form = self._asked(request, pk), DisableForm(request.POST)
+        if not form.is_valid():
+            return self._back(request, task, "Not disabled: the time cannot be read.", messages.ERROR)
+        try:
+            cron_tasks.disable(task, actor=_actor(request), **form.cleaned_data)
+        except ValueError as bad:
+            return self._back(request, task, f"Not disabled: {bad}.", messages.ERROR)
+        return self._back(request, task, "Disabled.")
+
+    def _asked(self, request: HttpRequest, pk: int) -> CronTask:
+        if request.method != "POST" or not self.has_change_permission(request):
+            raise PermissionDenied
+        return get_object_or_404(CronTask, pk=pk)
+
+    def _back(self, request: HttpRequest, task: CronTask, said: str, level: int = messages.SUCCESS) -> HttpResponse:
+        self.message_user(request, said, level)
+        return HttpResponseRedirect(reverse("admin:jobs_crontask_change", args=[task.pk]))
+
+
+def _actor(request: HttpRequest) -> str:
+    return actors.user(request.user.get_username())

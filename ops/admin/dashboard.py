@@ -1,0 +1,263 @@
+"""The start page: numbers, each with the list it counts; a few queries that cost the same whatever is stored."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from django.db.models import OuterRef, Subquery, Sum, Value
+from django.db.models.functions import Concat, StrIndex, Substr
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+from redis import RedisError
+
+from jobs import control
+from jobs.engine import holds, keys
+from jobs.histogram import OBJECTIVE_MS, OBJECTIVE_SHARE
+from jobs.main_api.breaker import Fault, Snapshot
+from jobs.main_api.client import main_api
+from jobs.models import CampaignClock, CronTask, FailureHour, Job, ScheduleRow
+from jobs.states import FINISHED, Priority, State
+from ops.admin.changelist import shown, state_counts
+from ops.reads import recent_actions
+from ops.reads.job import TONES, name_all
+from ops.reads.outcomes import DEFAULT, RANGES, Range, Slot, read, total
+from ops.reads.status import components
+
+SHOWN: Final = 8  #: rows of a panel
+OUTCOMES: Final = (State.SUCCEEDED, State.SKIPPED, State.RETRYING, State.DEAD, State.QUEUED)
+ERRORS: Final = 4
+_RUNNING_LOOKED_AT: Final = 500
+_MINUTE: Final = "%Y-%m-%dT%H:%M"  # a moment in an address, in the person's own time zone
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """What Redis carries of one priority."""
+
+    priority: Priority
+    depth: int
+    oldest_due: datetime | None  #: of the job that is taken next, or of the first that a pause holds back
+
+
+@dataclass(frozen=True, slots=True)
+class Breaker:
+    """The breaker towards the main API and what it holds back."""
+
+    seen: Snapshot
+    held: int
+    errors: list[tuple[Fault, int]]  #: the newest of each wording, and how many there were
+
+
+def queues(now: datetime) -> list[Queue]:
+    """By queue: how many ids Redis carries, and since when the job at its head is due. Raises redis.RedisError."""
+    carried = [(priority, *_waiting(priority.queue)) for priority in reversed(Priority)]
+    ours = [head for _, _, heads in carried for head in heads if len(head) == 36]
+    due = {str(i): at for i, at in Job.objects.filter(id__in=ours).values_list("id", "due_at")} if ours else {}
+    return [
+        Queue(priority, depth, min((due[head] for head in heads if head in due), default=None))
+        for priority, depth, heads in carried
+    ]
+
+
+def _waiting(queue: str) -> tuple[int, list[str]]:
+    """How many ids wait in a queue, its backlogs and behind pauses; the first ids of the queue and of each pause."""
+    connection = keys.redis()
+    parked = holds.parked(queue, connection)
+    with connection.pipeline(transaction=False) as pipeline:
+        pipeline.hvals(keys.BACKLOGGED.format(queue))
+        pipeline.llen(f"rq:queue:{queue}")
+        for key in (f"rq:queue:{queue}", *parked):
+            pipeline.lindex(key, 0)
+        backlogs, listed, *heads = pipeline.execute()
+    return listed + sum(map(int, backlogs)) + sum(parked.values()), keys.texts([head for head in heads if head])
+
+
+def running() -> list[Job]:
+    """The jobs that have run longest, with the names of what they are about and of their campaigns; one query."""
+    subject = OuterRef("subject")
+    about = Substr(subject, 1, StrIndex(Concat(subject, Value(":")), Value(":")) - 1)
+    entity = ScheduleRow.objects.filter(entity_id=about).values("entity_name")[:1]
+    campaign = CampaignClock.objects.filter(pk=OuterRef("campaign_id")).values("name")
+    rows: Any = Job.objects.in_state(State.RUNNING).order_by("lease_until").defer("traceback")
+    rows = rows.annotate(entity_called=Subquery(entity), campaign_called=Subquery(campaign))
+    longest = sorted(rows[:_RUNNING_LOOKED_AT], key=lambda job: job.started_at or job.moved_at)[:SHOWN]
+    entities = {job.subject.partition(":")[0]: job.entity_called or "" for job in longest}
+    name_all(longest, {job.campaign_id: job.campaign_called or "" for job in longest}, entities)
+    return longest
+
+
+def breaker() -> Breaker:
+    """The breaker's state, and how many jobs wait for it, and what failed last. Raises redis.RedisError."""
+    seen = main_api().breaker.snapshot()
+    held = 0 if seen.state == "closed" else control.held_back_by_breaker()
+    faults = main_api().breaker.recent_errors()
+    newest: dict[str, Fault] = {}
+    for fault in faults:
+        newest.setdefault(fault.error, fault)
+    times = Counter(fault.error for fault in faults)
+    return Breaker(seen, held, [(fault, times[error]) for error, fault in newest.items()][:ERRORS])
+
+
+def failures(since: datetime) -> list[dict[str, Any]]:
+    """The failures of which most jobs died since a full hour, with how many."""
+    hours = FailureHour.objects.filter(hour__gte=since).values("group_id", "group__error", "group__message")
+    return [dict(row) for row in hours.annotate(n=Sum("jobs")).order_by("-n")[:SHOWN]]
+
+
+def next_firings() -> list[CronTask]:
+    """The enabled cron tasks that fire next."""
+    return list(CronTask.objects.filter(enabled=True, next_fire_at__isnull=False).order_by("next_fire_at")[:SHOWN])
+
+
+def tiles(sums: Slot, counts: dict[State, int], wanted: Range) -> list[dict[str, Any]]:
+    """The big numbers: what each says, and the list it counts."""
+    jobs, minutes = reverse("admin:jobs_job_changelist"), wanted.length / timedelta(minutes=1)
+    since, share = f"{timezone.localtime(sums.at):{_MINUTE}}", sums.on_time_share
+    ended = sum(sums.outcomes[outcome] for outcome in FINISHED)
+    failed = sums.outcomes[State.DEAD] + sums.outcomes[State.RETRYING]
+    return [
+        {"name": "Attempts a minute", "value": f"{sums.jobs / minutes:,.1f}", "icon": "speed", "tone": "calm",
+         "link": f"{jobs}?finished_at_from={since}",
+         "says": f"{ended:,} job{'s' * (ended != 1)} ended in {wanted.label}"},
+        {"name": "Failed attempts", "value": f"{failed:,}", "link": _moves("DEAD, RETRYING", since=since),
+         "says": f"{100 * failed / sums.jobs:.1f} % of all, breaker waits included" if sums.jobs else "none ended",
+         "icon": "replay", "tone": "warn" if failed else "good"},
+        {"name": "Start within 1 s", "value": "-" if share is None else f"{100 * share:.1f} %", "link": "#lateness",
+         "says": f"objective: {OBJECTIVE_SHARE:.0%}", "icon": "timer",
+         "tone": "good" if share is None or share >= OBJECTIVE_SHARE else "bad"},
+        {"name": "Lateness, p95", "value": ms(sums.p95_ms), "link": "#lateness", "icon": "hourglass_bottom",
+         "says": f"p50 {ms(sums.p50_ms)}, longest {ms(sums.max_ms)}",
+         "tone": "good" if (sums.p95_ms or 0) <= OBJECTIVE_MS else "bad"},
+        {"name": "Run time", "value": ms(sums.run_mean_ms), "link": "#times", "icon": "avg_pace",
+         "says": f"longest {ms(sums.run_ms_max if sums.jobs else None)}", "tone": "calm"},
+        *(_tile(state, counts[state], f"{jobs}?state={state.value}") for state in (
+            State.RUNNING, State.QUEUED, State.SCHEDULED, State.RETRYING, State.DEAD)),
+    ]  # fmt: skip
+
+
+def ms(length: float | None) -> str:
+    """A length of time in milliseconds as it is read.
+
+    >>> [ms(x) for x in (None, 0.4, 12.34, 1500.0, 90_000.0)]
+    ['-', '0.4 ms', '12 ms', '1.5 s', '1.5 min']
+    """
+    if length is None:
+        return "-"
+    if length < 1000:
+        return f"{length:.1f} ms" if length < 10 else f"{length:.0f} ms"
+    return f"{length / 1000:.1f} s" if length < 60_000 else f"{length / 60_000:.1f} min"
+
+
+def chart(slots: Sequence[Slot], wanted: Range) -> dict[str, Any]:
+    """What the charts draw: attempts a minute by outcome, lateness and run time, at each step."""
+    minutes = wanted.step / timedelta(minutes=1)
+    drawn = [o for o in OUTCOMES if o is not State.QUEUED or any(s.outcomes[o] for s in slots)]
+    return {
+        "at": [int(s.at.timestamp() * 1000) for s in slots],
+        "outcomes": [
+            {"name": o.value.lower(), "tone": TONES[o][1], "values": [round(s.outcomes[o] / minutes, 2) for s in slots]}
+            for o in drawn
+        ],
+        "p50": [_rounded(s.p50_ms) for s in slots],
+        "p95": [_rounded(s.p95_ms) for s in slots],
+        "max": [_rounded(s.max_ms) for s in slots],
+        "objective": OBJECTIVE_MS,
+        "run": [_rounded(s.run_mean_ms) for s in slots],
+        "runMax": [_rounded(s.run_ms_max if s.jobs else None) for s in slots],
+    }
+
+
+def table(slots: Sequence[Slot], step: timedelta) -> list[dict[str, Any]]:
+    """The same as rows, newest first, without steps in which nothing ended."""
+    return [
+        {
+            "at": s.at,
+            "counts": [(s.outcomes[o], _ended(o, s.at, step)) for o in OUTCOMES[:4]],
+            "times": [ms(x) for x in (s.p50_ms, s.p95_ms, s.max_ms, s.run_mean_ms, s.run_ms_max)],
+        }
+        for s in reversed(slots)
+        if s.jobs
+    ]
+
+
+def callback(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """Unfold's: what the admin's start page shows to this person. htmx asks for the part that changes alone."""
+    wanted = RANGES.get(request.GET.get("range", DEFAULT), RANGES[DEFAULT])
+    context |= {
+        "title": "Dashboard",
+        "page": "ops/fragment.html" if request.headers.get("HX-Request") else "admin/base_site.html",
+        "ranges": RANGES.values(),
+        "range": wanted,
+    }
+    user = request.user
+    if not user.has_perm("jobs.view_job"):
+        return context
+    now = timezone.now()
+    context |= {"now": now, "may_see": True, "components": components(), **_stored(wanted, now), **_carried(now)}
+    if user.has_perm("jobs.view_crontask"):
+        context["firings"] = next_firings()
+    if user.has_perm("jobs.view_auditentry"):
+        context["recent_actions"] = recent_actions.latest(SHOWN)
+    return context
+
+
+def _stored(wanted: Range, now: datetime) -> dict[str, Any]:
+    """What the database knows; five queries."""
+    slots = read(wanted, now)
+    sums, counts = total(slots), state_counts()
+    since = (now - wanted.length).replace(minute=0, second=0, microsecond=0)
+    return {
+        "tiles": tiles(sums, counts, wanted),
+        "sums": sums,
+        "chart": chart(slots, wanted),
+        "rows": table(slots, wanted.step),
+        "outcomes": [o.value.lower() for o in OUTCOMES[:4]],
+        "dead": counts[State.DEAD],
+        "dead_count": shown(counts[State.DEAD]),
+        "running": running(),
+        "running_count": shown(counts[State.RUNNING]),
+        "failures": failures(since),
+        "failures_since": since,
+    }
+
+
+def _carried(now: datetime) -> dict[str, Any]:
+    """What Redis knows: queues and breaker; without them while it is away."""
+    try:
+        return {"queues": queues(now), "breaker": breaker()}
+    except RedisError as error:
+        return {"redis_fault": f"Redis does not answer: {type(error).__name__}. Jobs wait, nothing is lost."}
+
+
+def _tile(state: State, count: int, link: str) -> dict[str, Any]:
+    icon, tone = TONES[state]
+    names = {State.DEAD: "Dead letters", State.SCHEDULED: "Scheduled", State.QUEUED: "Queued"}
+    says = {State.DEAD: "wait for an operator", State.SCHEDULED: "wait for their time",
+            State.QUEUED: "wait for a worker",
+            State.RUNNING: "right now", State.RETRYING: "wait for their next attempt"}  # fmt: skip
+    if state is State.DEAD:
+        link, tone = reverse("admin:jobs_failuregroup_changelist"), "bad" if count else "good"
+    name = names.get(state, state.value.capitalize())
+    return {"name": name, "value": shown(count), "link": link, "says": says[state], "icon": icon, "tone": tone}
+
+
+def _ended(outcome: State, at: datetime, step: timedelta) -> str:
+    """The list of jobs that ended so within one step, or of the moves where a job goes on after that."""
+    since, until = (f"{timezone.localtime(moment):{_MINUTE}}" for moment in (at, at + step))
+    if outcome not in FINISHED:
+        return _moves(outcome.value, since=since, until=until)
+    question = {"state": outcome.value, "finished_at_from": since, "finished_at_to": until}
+    return f"{reverse('admin:jobs_job_changelist')}?{urlencode(question)}"
+
+
+def _moves(what: str, **when: str) -> str:
+    """Part of the audit trail, workers' moves too."""
+    return f"{reverse('admin:jobs_auditentry_changelist')}?{urlencode({'scope': 'all', 'what': what, **when})}"
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 2)

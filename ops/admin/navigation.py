@@ -1,0 +1,73 @@
+"""The menu beside every page, and the environment's name above it."""
+
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.urls import reverse
+
+from ops import menu
+
+
+def environment(request: HttpRequest) -> list[str]:
+    """The environment's name beside the title; production in red."""
+    return [settings.ENVIRONMENT, "danger" if settings.ENVIRONMENT == "production" else "info"]
+
+
+def navigation(request: HttpRequest) -> list[dict[str, Any]]:
+    """The way around; only what the person may see."""
+    shown: list[dict[str, Any]] = []
+    for title, items in _groups(request.user):
+        links = [
+            {
+                "title": name,
+                "link": (link := reverse(page)),
+                "icon": icon,
+                **_on_page(request, link),
+                **_badge(request, page),
+            }
+            for name, page, icon, permission in items
+            if request.user.has_perm(permission)
+        ]
+        if links:
+            shown.append({"title": title, "separator": bool(shown), "items": links})
+    return shown
+
+
+def _groups(user: Any) -> list[tuple[str, list[tuple[str, str, str, str]]]]:
+    """Title, page, icon and permission of each link, by group."""
+    return [
+        ("Work", [
+            ("Dashboard", "admin:index", "monitoring", "jobs.view_job"),
+            ("Jobs", "admin:jobs_job_changelist", "work", "jobs.view_job"),
+            ("Failures", "admin:jobs_failuregroup_changelist", "error", "jobs.view_failuregroup"),
+            ("Cron tasks", "admin:jobs_crontask_changelist", "schedule", "jobs.view_crontask"),
+        ]),
+        ("Engine", [
+            ("Queues", "django_rq:home", "stacks", "jobs.view_job"),
+            ("Processes", "admin:jobs_processes", "memory", "jobs.view_job"),
+            ("Pauses", "admin:jobs_pause_changelist", "pause_circle", "jobs.view_job"),
+            ("Circuit breaker", "admin:jobs_breaker", "electric_bolt", "jobs.view_job"),
+        ]),
+        ("World", [
+            ("Campaigns", "admin:jobs_campaignclock_changelist", "public", "jobs.view_campaignclock"),
+            ("Schedules", "admin:jobs_schedulerow_changelist", "event_upcoming", "jobs.view_schedulerow"),
+        ]),
+        *(group(user) for group in menu.groups),
+        ("People", [
+            ("Audit trail", "admin:jobs_auditentry_changelist", "history", "jobs.view_auditentry"),
+            ("Users", "admin:auth_user_changelist", "person", "auth.view_user"),
+            ("Groups", "admin:auth_group_changelist", "group", "auth.view_group"),
+        ]),
+    ]  # fmt: skip
+
+
+def _on_page(request: HttpRequest, link: str) -> dict[str, bool]:
+    """Pages that others lie under are current only themselves; of the rest unfold knows."""
+    return {"active": request.path == link} if link.endswith("/pause/") else {}
+
+
+def _badge(request: HttpRequest, page: str) -> dict[str, str]:
+    """What the page's app wants to be seen beside the link to it."""
+    badge = menu.badges[page](request) if page in menu.badges else ""
+    return {"badge": badge, "badge_variant": "danger"} if badge else {}

@@ -1,0 +1,138 @@
+"""A new job, by a form made from its type's declaration; or as an edited copy of another job."""
+
+from typing import Any
+from uuid import uuid4
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+
+from jobs import actor as actors
+from jobs import origin, service
+from jobs.errors import InvalidJob
+from jobs.models import CampaignClock, Job
+from jobs.registry import JobType, Payload, all_types
+from jobs.service import Submission
+from jobs.slices import SlicedPayload
+from jobs.states import Priority
+from jobs.text import LONGEST_ID, is_job_id
+from ops.admin import payload_form
+from ops.humanize import words
+
+OFFERED = 200  #: campaigns whose ids the browser offers while one is typed
+
+
+class NewJobForm(forms.Form):
+    """The fields of one job type; the service checks them, so that a fault stands under its field."""
+
+    campaign_id = forms.CharField(
+        label="Campaign",
+        max_length=LONGEST_ID,
+        required=False,
+        widget=UnfoldAdminTextInputWidget(attrs={"list": "campaigns", "autocomplete": "off"}),
+    )
+    priority = forms.TypedChoiceField(
+        required=False, coerce=int, empty_value=None, widget=UnfoldAdminSelectWidget(), label="Priority"
+    )
+    reason = forms.CharField(
+        required=False, max_length=500, widget=UnfoldAdminTextInputWidget(), help_text="Optional; for the audit trail."
+    )
+
+    def __init__(self, *args: Any, declared: JobType, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.declared = declared
+        self.payload = payload_form.fields_of(declared)
+        self.sets_due = declared.payload.due_at not in (Payload.due_at, SlicedPayload.due_at)
+        campaign, priority, reason = (self.fields.pop(name) for name in ("campaign_id", "priority", "reason"))
+        campaign.required = not declared.all_campaigns
+        campaign.help_text = "Empty: all campaigns." if declared.all_campaigns else ""
+        names = [(str(p.value), p.name.capitalize()) for p in sorted(Priority, reverse=True)]
+        default = f"{declared.priority.name.capitalize()}, as the type declares"
+        priority.choices = [("", default), *names]  # type: ignore[attr-defined]
+        self.fields |= {"campaign_id": campaign, **self.payload, "priority": priority}
+        if not self.sets_due:
+            self.fields["due_at"] = payload_form.moment_field(required=False, label="Due", help_text="Empty: now.")
+        self.fields["reason"] = reason
+
+    def clean(self) -> dict[str, Any]:
+        """Ask the service whether it would take the job."""
+        values = super().clean() or {}
+        if not self.errors:
+            try:
+                service.check(self.submission())
+            except InvalidJob as bad:
+                self.add_error(self._named(bad.field), str(bad).removeprefix(f"{bad.field}: ").capitalize())
+        return values
+
+    def _named(self, field: str) -> str | None:
+        """The form's field for a field of the job; None: the fault stands above the form."""
+        name = {"campaignId": "campaign_id", "dueAt": "due_at"}.get(
+            field, field.removeprefix("payload.").partition("[")[0]
+        )
+        return name if name in self.fields else None
+
+    def submission(self) -> Submission:
+        """What the form asks for."""
+        values = self.cleaned_data
+        return Submission(
+            type=self.declared.name,
+            campaign_id=values["campaign_id"],
+            payload=payload_form.as_json({name: values.get(name) for name in self.payload}),
+            priority=values["priority"],
+            due_at=values.get("due_at"),
+            request_id=origin.current().request_id or uuid4().hex,
+        )
+
+
+def view(model_admin: Any, request: HttpRequest) -> HttpResponse:
+    """The form for the type that the address names, filled from the job that it names as `copy`."""
+    if not model_admin.has_add_permission(request):
+        raise PermissionDenied
+    original = _original(request)
+    types = all_types()
+    name = request.GET.get("type") or (original.type if original else "")
+    declared = types.get(name) or types[min(types)]
+    initial = _initial(original, declared) if original and original.type == declared.name else {}
+    form = NewJobForm(request.POST if request.method == "POST" else None, declared=declared, initial=initial)
+    if request.method == "POST" and form.is_valid():
+        return _submit(request, form, original)
+    copy = f"&copy={original.pk}" if original else ""
+    context = {
+        **model_admin.admin_site.each_context(request),
+        "title": "Duplicate and edit" if original else "New job",
+        "opts": model_admin.opts,
+        "form": form,
+        "original": original,
+        "declared": declared,
+        "tabs": [{"name": words(n), "query": f"?type={n}{copy}", "active": n == declared.name} for n in sorted(types)],
+        "campaigns": CampaignClock.objects.order_by("name")[:OFFERED],
+    }
+    return TemplateResponse(request, "ops/new_job.html", context, status=400 if form.errors else 200)
+
+
+def _original(request: HttpRequest) -> Job | None:
+    wanted = request.GET.get("copy", "")
+    return Job.objects.filter(pk=wanted).first() if is_job_id(wanted) else None
+
+
+def _initial(original: Job, declared: JobType) -> dict[str, Any]:
+    payload = payload_form.as_initial(declared, original.payload)
+    return {**payload, "campaign_id": original.campaign_id, "priority": original.priority}
+
+
+def _submit(request: HttpRequest, form: NewJobForm, original: Job | None) -> HttpResponse:
+    actor = actors.user(request.user.get_username())
+    reason = form.cleaned_data["reason"].strip() or "submitted in the admin"
+    if original:
+        job, new = service.submit_copy(form.submission(), of=original, actor=actor, reason=reason)
+    else:
+        job, new = service.submit(form.submission(), actor=actor, reason=reason)
+    if new:
+        messages.success(request, "The job is submitted.")
+    else:
+        messages.warning(request, "The same work is a job already: nothing was added.")
+    return HttpResponseRedirect(reverse("admin:jobs_job_change", args=[job.pk]))

@@ -1,0 +1,53 @@
+"""What the command palette answers beside the pages."""
+
+from collections.abc import Iterator
+from urllib.parse import urlencode
+
+from django.contrib.admin.utils import quote
+from django.http import HttpRequest
+from django.urls import reverse
+from unfold.dataclasses import SearchResult
+
+from jobs.models import CampaignClock, Job, ScheduleRow
+from jobs.registry import all_types
+from jobs.text import is_job_id
+
+FOUND = 8  #: campaigns, and settlements and structures, that the palette offers
+
+
+def find(request: HttpRequest, term: str) -> list[SearchResult]:
+    """What the command palette answers beside the pages: a job by its id, types, campaigns, settlements, structures."""
+    found: list[SearchResult] = []
+    if request.user.has_perm("jobs.view_job"):
+        found += _jobs(term)
+    if request.user.has_perms(("jobs.view_campaignclock", "jobs.view_schedulerow")):
+        found += _world(term)
+    return found
+
+
+def _jobs(term: str) -> Iterator[SearchResult]:
+    """The job of that id, and the lists of types whose name holds the term."""
+    job = Job.objects.filter(pk=term).first() if is_job_id(term) else None
+    if job:
+        link = reverse("admin:jobs_job_change", args=[job.pk])
+        yield SearchResult(title=str(job), description=f"Job, {job.state}", link=link, icon="work")
+    jobs = reverse("admin:jobs_job_changelist")
+    for name in sorted(all_types()):
+        if term.replace(" ", "_") in name.lower():
+            yield SearchResult(title=name, description="Jobs of this type", link=f"{jobs}?type={name}", icon="work")
+
+
+def _world(term: str) -> Iterator[SearchResult]:
+    """The page of each campaign of that name, with all of it or with one settlement or structure alone."""
+    for clock in CampaignClock.objects.filter(name__icontains=term)[:FOUND]:
+        title = clock.name or clock.campaign_id
+        yield SearchResult(title=title, description="Campaign", link=_campaign(clock.pk), icon="public")
+    named = ScheduleRow.objects.filter(entity_name__icontains=term).order_by()
+    entities = named.values_list("entity_name", "entity_type", "entity_id", "campaign_id").distinct()
+    for name, kind, entity, campaign in entities[:FOUND]:
+        link = f"{_campaign(campaign)}?{urlencode({'q': entity})}"
+        yield SearchResult(title=name, description=f"{kind} {entity}: when it is due", link=link, icon="event_upcoming")
+
+
+def _campaign(pk: str) -> str:
+    return reverse("admin:jobs_campaignclock_change", args=[quote(pk)])

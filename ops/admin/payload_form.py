@@ -1,0 +1,141 @@
+"""Form fields made from the declaration of a job type's payload, and back."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+from django import forms
+from django.utils import timezone
+from msgspec import inspect
+from unfold.widgets import (
+    UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+    UnfoldBooleanSwitchWidget,
+)
+
+from jobs.registry import JobType
+from jobs.slices import Slice
+from jobs.text import clean
+from ops.humanize import words
+
+YEARS: Final = (1970, 9998)  #: of moments that a person may type
+
+
+class MomentInput(UnfoldAdminTextInputWidget):
+    """A browser's own picker of date and time, to the second."""
+
+    input_type = "datetime-local"
+
+    def __init__(self, attrs: dict[str, Any] | None = None) -> None:
+        super().__init__({"step": "1", **(attrs or {})})
+
+    def format_value(self, value: Any) -> str | None:
+        """As the browser writes it, in the current time zone."""
+        if not isinstance(value, datetime):
+            return str(value) if value else None
+        local = timezone.localtime(value) if timezone.is_aware(value) else value
+        return local.replace(tzinfo=None).isoformat(timespec="seconds")
+
+
+class MomentField(forms.DateTimeField):
+    """A moment far enough from both ends of time that every zone and database can hold it, and some minutes more."""
+
+    def to_python(self, value: Any) -> datetime | None:
+        """Refuses a year that nobody means."""
+        moment: datetime | None = super().to_python(value)
+        if moment and not YEARS[0] <= moment.year <= YEARS[1]:
+            raise forms.ValidationError(self.error_messages["invalid"], code="invalid")
+        return moment
+
+
+def moment_field(**more: Any) -> forms.DateTimeField:
+    """A moment in the time zone of the person who asks."""
+    help_text = f"Time zone: {timezone.get_current_timezone_name()}. {more.pop('help_text', '')}".strip()
+    return MomentField(widget=MomentInput(), help_text=help_text, **more)
+
+
+def fields_of(declared: JobType) -> dict[str, forms.Field]:
+    """A form field for each field of the payload, by its name in JSON."""
+    described = inspect.type_info(declared.payload)
+    assert isinstance(described, inspect.StructType)  # noqa: S101 - a payload is a struct
+    return {field.encode_name: _field(field) for field in described.fields if not _is_ours(field)}
+
+
+def _is_ours(field: inspect.Field) -> bool:
+    """Whether only a job that hands on its work fills it in."""
+    kinds = field.type.types if isinstance(field.type, inspect.UnionType) else (field.type,)
+    return any(isinstance(kind, inspect.StructType) and kind.cls is Slice for kind in kinds)
+
+
+def _field(field: inspect.Field) -> forms.Field:
+    kind, optional = field.type, not field.required
+    if isinstance(kind, inspect.UnionType):
+        some = [one for one in kind.types if not isinstance(one, inspect.NoneType)]
+        optional = optional or len(some) < len(kind.types)
+        kind = some[0] if len(some) == 1 else kind
+    common: dict[str, Any] = {"label": words(field.name), "required": not optional}
+    if field.default is not inspect.NODEFAULT:
+        common["initial"] = field.default
+    return _field_of_kind(kind, common)
+
+
+def _field_of_kind(kind: inspect.Type, common: dict[str, Any]) -> forms.Field:
+    match kind:
+        case inspect.EnumType():
+            values = [member.value for member in kind.cls]
+            choices = [(str(value), words(str(value))) for value in values]
+            empty = [] if common["required"] else [("", "-")]
+            return forms.ChoiceField(choices=[*empty, *choices], widget=UnfoldAdminSelectWidget(), **common)
+        case inspect.DateTimeType():
+            return moment_field(**common)
+        case inspect.BoolType():
+            return forms.BooleanField(widget=UnfoldBooleanSwitchWidget(), **{**common, "required": False})
+        case inspect.IntType():
+            return forms.IntegerField(
+                min_value=kind.ge, max_value=kind.le, widget=UnfoldAdminIntegerFieldWidget(), **common
+            )
+        case inspect.FloatType():
+            return forms.FloatField(widget=UnfoldAdminTextInputWidget(attrs={"inputmode": "decimal"}), **common)
+        case inspect.StrType():
+            return forms.CharField(
+                min_length=kind.min_length, max_length=kind.max_length, widget=UnfoldAdminTextInputWidget(), **common
+            )
+    return JSONField(widget=UnfoldAdminTextareaWidget(), help_text="JSON", **common)
+
+
+class JSONField(forms.JSONField):
+    """JSON that can be stored; what cannot is shown again without the characters that no page can hold."""
+
+    def to_python(self, value: Any) -> Any:
+        """The value. Raises ValidationError."""
+        found = super().to_python(value)
+        if clean(found) != found:
+            raise forms.ValidationError("holds a NUL character or half of a surrogate pair")
+        return found
+
+    def bound_data(self, data: Any, initial: Any) -> Any:
+        """What was typed."""
+        return clean(super().bound_data(data, initial))
+
+
+def as_json(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What was filled in, as the payload; what was left empty is left out."""
+    plain: dict[str, Any] = msgspec.to_builtins({name: v for name, v in values.items() if v not in (None, "")})
+    return plain
+
+
+def as_initial(declared: JobType, payload: Any) -> dict[str, Any]:
+    """A payload as the fields show it; what cannot be read as a moment is left for the person to fill in."""
+    if not isinstance(payload, dict):
+        return {}
+    initial = dict(payload)
+    for name, field in fields_of(declared).items():
+        if isinstance(field, forms.DateTimeField) and isinstance(initial.get(name), str):
+            try:
+                initial[name] = datetime.fromisoformat(initial[name])
+            except ValueError:
+                del initial[name]
+    return initial

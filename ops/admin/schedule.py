@@ -1,0 +1,66 @@
+"""What the service will do: schedule rows, read-only."""
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from django.contrib import admin
+from django.contrib.admin.utils import quote
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from unfold.admin import ModelAdmin
+
+from jobs.models import CampaignClock, ScheduleRow
+from ops.admin.base import ReadOnly
+from ops.humanize import span, words
+from ops.reads import campaign as campaign_page
+
+if TYPE_CHECKING:
+    ScheduleRowAdminBase = admin.ModelAdmin[ScheduleRow]
+else:
+    ScheduleRowAdminBase = ModelAdmin
+
+
+@admin.register(ScheduleRow)
+class ScheduleRowAdmin(ReadOnly, ScheduleRowAdminBase):
+    """When each settlement and structure is next due; the rows follow from the main API's world."""
+
+    list_display = ("entity_name", "event", "campaign", "clock", "due", "last", "every")
+    list_filter = ("entity_type", "event_type", "clock")
+    show_facets = admin.ShowFacets.NEVER
+    search_fields = ("entity_id", "entity_name", "campaign_id")
+    show_full_result_count = False
+    when_empty = "The jobs that recalculate schedules make them: Recalculate now on a campaign's page looks at once."
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ScheduleRow]:
+        """With the names of the campaigns; one query."""
+        name = CampaignClock.objects.filter(pk=OuterRef("campaign_id")).values("name")
+        return super().get_queryset(request).annotate(campaign_name=Subquery(name))
+
+    @admin.display(description="campaign", ordering="campaign_id")
+    def campaign(self, row: Any) -> str:
+        """Its name; a link to its page, where the row is shown with what holds it back."""
+        page = reverse("admin:jobs_campaignclock_change", args=[quote(row.campaign_id)])
+        name = row.campaign_name or row.campaign_id
+        return format_html('<a href="{}?{}">{}</a>', page, urlencode({"q": row.entity_id}), name)
+
+    @admin.display(description="event", ordering="event_type")
+    def event(self, row: ScheduleRow) -> str:
+        """In words."""
+        return words(row.event_type)
+
+    @admin.display(description="next due", ordering="next_due")
+    def due(self, row: ScheduleRow) -> str:
+        """On the campaign's clock, to the minute."""
+        return campaign_page.shown_on(row.clock, row.next_due) or "never"
+
+    @admin.display(description="counted from", ordering="anchor")
+    def last(self, row: ScheduleRow) -> str:
+        """The last due time applied, or when the entity was first seen."""
+        return campaign_page.shown_on(row.clock, row.anchor)
+
+    @admin.display(description="every")
+    def every(self, row: ScheduleRow) -> str:
+        """The interval."""
+        return span(row.interval)

@@ -1,0 +1,23 @@
+"""Groups and badges of the menu that other apps bring; no part of admin/, which nothing may import before its apps are
+ready.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.http import HttpRequest
+
+Group = tuple[str, list[tuple[str, str, str, str]]]  #: title; name, page, icon and permission of each link
+groups: list[Callable[[Any], Group]] = []
+badges: dict[str, Callable[[HttpRequest], str]] = {}
+
+
+def add_group(group: Callable[[Any], Group]) -> None:
+    """Show a group of links; `group` gets the user. A second call with the same function changes nothing."""
+    if group not in groups:
+        groups.append(group)
+
+
+def add_badge(page: str, badge: Callable[[HttpRequest], str]) -> None:
+    """Show what `badge` returns beside the link to `page`, unless it is empty."""
+    badges[page] = badge

@@ -1,0 +1,292 @@
+"""One campaign as its game master asks about it: its clock, what is next due, and why something has not happened.
+
+What is read is the service's own memory (clocks, schedule rows, jobs); the main API is not asked.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+from redis import RedisError
+
+from jobs import control, pauses, service
+from jobs.main_api.client import main_api
+from jobs.models import CampaignClock, Job, Pause, PauseKind, ScheduleRow
+from jobs.registry import all_types
+from jobs.schedules import parse_moment
+from jobs.service import Submission
+from jobs.states import FINISHED, Priority, State
+from jobs.world.clock import Moment, WallTime, WorldTime
+from ops.humanize import relative, span, words
+from ops.reads.campaign_jobs import Newest
+
+PAGE: Final = 60  #: schedule rows of a page
+WINDOWS: Final = {"6": 6, "24": 24, "72": 72}  #: hours of the timeline
+LANES: Final = 14
+MARKS: Final = 60  #: of a lane
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Something that keeps what is due from happening."""
+
+    name: str  #: in a word or two
+    says: str  #: what it is, and what ends it
+    clocks: tuple[str, ...] = ("world", "wall")  #: rows on these clocks are held
+    job_types: frozenset[str] | None = None  #: only rows that make jobs of these types; None: all
+    overdue_of: str = ""  #: only rows of entities of this type whose time has come; empty: all
+    job: Job | None = None  #: the job that it is about
+
+    def keeps(self, one: "Row") -> bool:
+        """Whether it keeps the row from happening."""
+        row = one.row
+        made = self.job_types is None or row.job_type in self.job_types
+        due = not self.overdue_of or (one.overdue and self.overdue_of == row.entity_type)
+        return row.clock in self.clocks and made and due
+
+    @property
+    def only(self) -> str:
+        """The job types that it holds, in words; empty: all."""
+        return ", ".join(sorted(words(name).lower() for name in self.job_types or ()))
+
+
+@dataclass(slots=True)
+class Row:
+    """A schedule row with what stands in its way."""
+
+    row: ScheduleRow
+    due: Moment | None
+    due_in: timedelta | None  #: on its own clock; negative: overdue
+    job: Job | None = None  #: its newest job
+    dead: Job | None = None
+    holds: list[Hold] = field(default_factory=list)
+
+    @property
+    def overdue(self) -> bool:
+        """Whether its time has come."""
+        return self.due_in is not None and self.due_in <= timedelta(0)
+
+    @property
+    def when(self) -> str:
+        """Its time, as its clock shows it."""
+        return shown(self.due) if self.due else "never: past the year 9999"
+
+    @property
+    def how_long(self) -> str:
+        """In how long that is."""
+        if self.due_in is None:
+            return ""
+        clock = " of world time" if self.row.clock == "world" else ""
+        return f"overdue by {span(self.due_in)}{clock}" if self.overdue else f"in {span(self.due_in)}{clock}"
+
+    @property
+    def what(self) -> str:
+        """What is to happen, and to whom."""
+        return f"{words(self.row.event_type)} of {self.row.entity_name or self.row.entity_id}"
+
+    @property
+    def dead_says(self) -> str:
+        """What its dead letter says; empty without one."""
+        if self.dead is None:
+            return ""
+        due = timezone.localtime(self.dead.due_at)
+        return f"Its job of {due:%Y-%m-%d %H:%M %Z} is a dead letter ({self.dead.error[:120]}): retry it."
+
+    @property
+    def why(self) -> str:
+        """Why it has not happened, in a sentence."""
+        what = self.what
+        if self.holds:
+            return f"{what} is held back: {' '.join(hold.says for hold in self.holds)}"
+        if self.due_in is None:
+            return f"{what} lies past the year 9999 and is never due."
+        if self.job and State(self.job.state) not in FINISHED:
+            return f"{what} has a job that is {self.job.state} right now."
+        if self.overdue:
+            return f"{what} is due; its job is made with the next recalculation, or when the clock moves on."
+        if self.row.clock == "world":
+            return (
+                f"{what} is due at world time {self.when}. World time must move on by {span(self.due_in)}, and it "
+                "moves only when the game master advances it."
+            )
+        return f"{what} is not due yet: {self.how_long}."
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One line of the timeline: where in the window, in hundredths of its width, an event falls due."""
+
+    label: str
+    held: bool
+    marks: list[float]
+
+
+def reading(clock: CampaignClock, now: datetime) -> Moment:
+    """What the campaign's clock showed last: its world time, or the wall's where it has none."""
+    return WorldTime.parse(clock.world_time) if clock.world_time else WallTime(now)
+
+
+def shown(moment: Moment) -> str:
+    """A moment of either clock, to the minute: world time as it is, wall-clock time in the reader's time zone."""
+    if isinstance(moment, WallTime):
+        return f"{timezone.localtime(moment.at):%Y-%m-%d %H:%M %Z}"
+    return moment.isoformat()[:16].replace("T", " ")
+
+
+def shown_on(clock: str, text: str) -> str:
+    """A time of a schedule row, which is text, as its clock ("wall" or "world") shows it; empty stays empty."""
+    return shown((WallTime if clock == "wall" else WorldTime).parse(text)) if text else ""
+
+
+def behind(clock: CampaignClock) -> bool:
+    """Whether the world time of an active campaign has not been acted on."""
+    return clock.is_active and bool(clock.world_time) and clock.world_time != clock.processed_world_time
+
+
+def holds(clock: CampaignClock, paused: Sequence[Pause], now: datetime) -> list[Hold]:
+    """What holds the campaign's rows back now."""
+    found = []
+    if not clock.is_active:
+        found.append(Hold("inactive", "The campaign is inactive in the main API; activating it there ends this."))
+    found += [hold for pause in paused if (hold := _of_pause(pause, clock))]
+    try:
+        found += _of_processes()
+        found += _of_breaker(now)
+    except RedisError as error:
+        found.append(Hold("Redis away", f"Redis does not answer ({type(error).__name__}): nothing runs until it does."))
+    if behind(clock):
+        says = (
+            f"World time {clock.world_time} has been seen and not been processed yet; the listener catches up with it."
+        )
+        found.append(Hold("not processed", says, clocks=("world",)))
+    return found
+
+
+def _of_pause(pause: Pause, clock: CampaignClock) -> Hold | None:
+    says = f"{pauses.in_words(pause, clock.name if pause.kind == PauseKind.CAMPAIGN else '')}."
+    says = says[0].upper() + says[1:]
+    if pause.kind == PauseKind.CAMPAIGN:
+        return Hold("paused", says) if pause.name == clock.campaign_id else None
+    if pause.kind == PauseKind.TYPE:
+        return Hold("paused", says, job_types=frozenset({pause.name}))
+    types = frozenset(name for name, t in all_types().items() if Priority(t.priority).queue == pause.name)
+    return Hold("paused", says, job_types=types)
+
+
+def _of_processes() -> list[Hold]:
+    alive = [word for word in control.processes() if not word.lost]
+    found = []
+    if not any(w.role == "worker" for w in alive):
+        found.append(Hold("no worker", "No worker is running: start manage.py rqworker."))
+    elif all(w.state == "suspended" for w in alive if w.role == "worker"):
+        found.append(Hold("suspended", "All workers are suspended: manage.py rqresume lets them go on."))
+    if not any(w.role == "listener" and w.leads for w in alive):
+        says = "No listener is running, so that world time is not heard: start manage.py pubsub_listener."
+        found.append(Hold("listener down", says, clocks=("world",)))
+    if not any(w.role == "scheduler" and w.leads for w in alive):
+        says = "No scheduler is running: start manage.py rqscheduler."
+        found.append(Hold("scheduler down", says, clocks=("wall",)))
+    return found
+
+
+def _of_breaker(now: datetime) -> list[Hold]:
+    seen = main_api().breaker.snapshot()
+    if seen.state == "closed":
+        return []
+    ends = f" It may close {relative(seen.until, now)}." if seen.until and seen.until > now else ""
+    return [Hold("breaker", f"The circuit breaker to the main API is {seen.state}: {seen.last_error}.{ends}")]
+
+
+def rows(clock: CampaignClock, *, search: str, after: tuple[str, int] | None) -> QuerySet[ScheduleRow]:
+    """Its schedule rows, next due first, those that are never due last; below (next_due, id) where that is given."""
+    found = ScheduleRow.objects.filter(campaign_id=clock.campaign_id, next_due__gt="").order_by("next_due", "id")
+    if search:
+        found = found.filter(Q(entity_name__icontains=search) | Q(entity_id=search))
+    if after:
+        found = found.filter(Q(next_due__gt=after[0]) | Q(next_due=after[0], id__gt=after[1]))
+    return found
+
+
+def recalculations(clock: CampaignClock, jobs: Newest, now: datetime) -> list[Hold]:
+    """Recalculations that are stuck: world time gets its jobs from them, and what is new its rows on any clock.
+
+    None of an inactive campaign, which has no schedules.
+    """
+    waits = "What has come due waits for it." if clock.world_time else "What is new has no schedule until it succeeds."
+    found = []
+    for entity_type, job in jobs.stuck_recalculations().items() if clock.is_active else ():
+        if job.state == State.DEAD:
+            due = timezone.localtime(job.due_at)
+            then = f"of {due:%Y-%m-%d %H:%M %Z} is a dead letter ({job.error[:120]}): retry it, or recalculate anew"
+        else:
+            then = f"has failed ({job.error[:120]}) and is tried again {relative(job.due_at, now)}"
+        says = f"The recalculation of its {entity_type.lower()}s' schedules {then}. {waits}"
+        found.append(Hold("recalculation", says, clocks=("world",), overdue_of=entity_type, job=job))
+    return found
+
+
+def describe(
+    clock: CampaignClock, found: Sequence[ScheduleRow], held: Sequence[Hold], jobs: Newest, now: datetime
+) -> list[Row]:
+    """The rows with their time, their jobs and what holds them back."""
+    read = reading(clock, now)
+    described = []
+    for row in found:
+        due, due_in = _due(row, read, now)
+        one = Row(row, due, due_in, *jobs.of(row))
+        one.holds = [hold for hold in held if hold.keeps(one)]
+        if one.dead:
+            one.holds.append(Hold("dead job", one.dead_says))
+        described.append(one)
+    return described
+
+
+def timeline(described: Sequence[Row], hours: int) -> list[Lane]:
+    """When the rows fall due within the hours to come, on their own clock; the busiest screenful of them."""
+    window = timedelta(hours=hours)
+    lanes: list[Lane] = []
+    for one in described:
+        if one.due_in is None or one.due_in > window or len(lanes) == LANES:
+            continue
+        marks: list[float] = []
+        at = max(one.due_in, timedelta(0))
+        while at <= window and len(marks) < MARKS:
+            marks.append(round(100 * (at / window), 2))
+            at += max(one.row.interval, timedelta(minutes=1))
+        label = f"{one.row.entity_name or one.row.entity_id}: {words(one.row.event_type).lower()}"
+        lanes.append(Lane(label, bool(one.holds), marks))
+    return lanes
+
+
+def ticks(clock: CampaignClock, hours: int, now: datetime) -> list[tuple[int, str]]:
+    """Where the timeline's hours stand: hundredths of its width, and the clock's reading there."""
+    read = reading(clock, now)
+    found = []
+    for part in range(4):
+        try:
+            at = read.at + timedelta(hours=hours) * part / 4
+        except OverflowError:  # past the year 9999 nothing is due
+            break
+        found.append((25 * part, shown(type(read)(at))[5:16]))
+    return found
+
+
+def recalculate(clock: CampaignClock, *, actor: str, reason: str, now: datetime) -> list[Job]:
+    """Have the schedules of its settlements and structures recalculated at once; the jobs that do it."""
+    submissions = [
+        Submission(type=kind, campaign_id=clock.campaign_id, payload={}, subject=f"by-hand:{now:%Y-%m-%dT%H:%M:%S.%f}")
+        for kind, declared in all_types().items()
+        if declared.on_entity
+    ]
+    return [job for job, _ in service.submit_many(submissions, actor=actor, reason=reason)]
+
+
+def _due(row: ScheduleRow, read: Moment, now: datetime) -> tuple[Moment | None, timedelta | None]:
+    if not row.next_due:
+        return None, None
+    due = parse_moment(row.clock, row.next_due)
+    at = read.at if row.clock == "world" and isinstance(read, WorldTime) else now
+    return due, due.at - at

@@ -1,0 +1,83 @@
+"""Cron tasks on their page: when one fires next, and what became of its firings."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from jobs import cron
+from jobs.models import CronFiring, CronTask, Job
+from ops.humanize import relative
+from scheduler_project.cron_expression import fires, sentence
+from scheduler_project.moments import read_zone
+
+PREVIEWED: Final = 5  #: firings
+SHOWN: Final = 20  #: firings of a history
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A moment at which an expression matches."""
+
+    at: datetime
+    local: str  #: in the task's own time zone
+    relative: str
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What an expression means, and when it matches next in its time zone; or what is wrong with it."""
+
+    sentence: str = ""
+    firings: tuple[Match, ...] = ()
+    fault: str = ""
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Firing:
+    """One firing with the job that it made, as far as retention has left it."""
+
+    firing: CronFiring
+    job: Job | None
+
+    @property
+    def late(self) -> timedelta | None:
+        """How long after its time it fired, where that is worth a word."""
+        behind = self.firing.fired_at - self.firing.due_at
+        return behind if behind >= timedelta(seconds=1) else None
+
+    @property
+    def duration(self) -> timedelta | None:
+        """How long the job's last attempt ran."""
+        job = self.job
+        return job.finished_at - job.started_at if job and job.finished_at and job.started_at else None
+
+
+def preview(expression: str, time_zone: str, now: datetime) -> Preview:
+    """What the page shows while somebody types."""
+    if not expression.strip():
+        return Preview(
+            hint="Five fields: minute, hour, day of the month, month, day of the week; or six, seconds first."
+        )
+    try:
+        zone = read_zone(time_zone)
+    except ValueError:
+        return Preview(fault=f"There is no time zone {time_zone!r}; names are like Europe/Berlin or UTC.")
+    if not fires(expression):
+        return Preview(fault=f"{expression!r} is not a cron expression of five or six fields that ever matches.")
+    task = CronTask(expression=expression, time_zone=time_zone)
+    moments = cron.upcoming(task, now, PREVIEWED)
+    shown = tuple(Match(at, f"{at.astimezone(zone):%a %Y-%m-%d %H:%M:%S %Z}", relative(at, now)) for at in moments)
+    return Preview(sentence(expression), shown)
+
+
+def overdue(task: CronTask, now: datetime) -> bool:
+    """Whether it should have fired by now and nobody made it."""
+    return bool(task.enabled and task.next_fire_at and now - task.next_fire_at > cron.LATE)
+
+
+def history(task: CronTask) -> list[Firing]:
+    """Its newest firings with their jobs; two queries."""
+    rows = list(task.firings.order_by("-id")[:SHOWN])
+    jobs = Job.objects.defer("payload", "traceback").in_bulk([row.job_id for row in rows if row.job_id])
+    return [Firing(row, jobs.get(row.job_id) if row.job_id else None) for row in rows]

@@ -1,0 +1,254 @@
+"""One job in words: what it is, why it is where it is, its life move by move and what it changed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import chain
+from typing import Any, Final
+from uuid import UUID
+
+from django.db.models import Q, QuerySet, Subquery, UUIDField, Value
+from django.db.models.functions import Coalesce
+from django.utils.text import capfirst
+
+from jobs import pauses
+from jobs.errors import InvalidJob
+from jobs.models import AuditEntry, CampaignClock, CronTask, Job, Pause, PauseKind, ScheduleRow
+from jobs.registry import all_types
+from jobs.states import MOVES, WAITING, State
+from ops import bulk
+from ops.bulk import Verb
+from ops.humanize import relative, span, words
+from ops.reads import attempts, blockers
+
+_BY: Final = {
+    "user": "{} asked for it", "token": "{} asked for it over the HTTP API", "cron": "the cron task {} made it",
+    "job": "the job {} asked for it", "listener": "a message from the main API made it",
+    "scheduler": "a schedule row that was due made it", "feeder": "the feeder made it",
+    "worker": "the worker {} made it", "command": "a command made it",
+}  # fmt: skip
+
+TONES: Final[Mapping[State, tuple[str, str]]] = {
+    State.SCHEDULED: ("event", "calm"),
+    State.QUEUED: ("hourglass_empty", "calm"),
+    State.RUNNING: ("autorenew", "busy"),
+    State.RETRYING: ("replay", "warn"),
+    State.SUCCEEDED: ("check_circle", "good"),
+    State.SKIPPED: ("skip_next", "muted"),
+    State.DEAD: ("error", "bad"),
+    State.CANCELLED: ("block", "muted"),
+}  #: icon and tone of each state: colour is never the only sign
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One move, and how long the job then stayed where it had come to."""
+
+    entry: AuditEntry
+    stayed: str
+
+
+def title(job: Job, entity: ScheduleRow | None, campaign: CampaignClock | None) -> str:
+    """What the job is, as a person would say it: "Grow population of Riverton (Northmarch), 3 occurrences"."""
+    return sentence(job, entity.entity_name if entity else "", campaign.name if campaign else "")
+
+
+def name_all(
+    jobs: Sequence[Job], campaigns: Mapping[str, str] | None = None, known: Mapping[str, str] | None = None
+) -> None:
+    """Give each of `jobs` its sentence without the campaign (`task`) and its campaign's name.
+
+    One query for the names of entities that are not `known`, one for those of the campaigns where they are not given.
+    """
+    names = dict(known or {})
+    entities = {job.subject.partition(":")[0] for job in jobs} - {"", "cron", "heard", *names}
+    if entities:
+        names |= dict(ScheduleRow.objects.filter(entity_id__in=entities).values_list("entity_id", "entity_name"))
+    if campaigns is None:
+        wanted = {job.campaign_id for job in jobs}
+        campaigns = dict(CampaignClock.objects.filter(pk__in=wanted).values_list("pk", "name"))
+    for job in jobs:
+        job.task = sentence(job, names.get(job.subject.partition(":")[0], ""))
+        job.campaign_name = campaigns.get(job.campaign_id) or job.campaign_id
+
+
+def sentence(job: Job, entity: str, campaign: str | None = None) -> str:
+    """As `title`, from the names of the entity and the campaign where they are known; None leaves the campaign out."""
+    about, _, event = job.subject.partition(":")
+    told = job.result.get("entity") if isinstance(job.result, dict) else None
+    text = _task(job).format(entity or told or about) if about else ""
+    if not text:
+        text = words(job.type) + (f": cron task {event}" if about == "cron" else "")
+    if job.campaign_id and campaign is not None:
+        text += f" ({campaign or job.campaign_id})"
+    return text + (f", {job.occurrences} occurrences" if job.occurrences > 1 else "")
+
+
+def _task(job: Job) -> str:
+    """What the type's payload says that it does; nothing for a payload that this release cannot read."""
+    declared = all_types().get(job.type)
+    try:
+        return declared.parse(job.payload).task() if declared else ""
+    except InvalidJob:
+        return ""
+
+
+def origin(job: Job) -> str:
+    """Who or what made the job."""
+    kind, _, name = job.source.partition(":")
+    return _BY.get(kind, f"{job.source} made it").format(name)
+
+
+def why(job: Job, last: AuditEntry | None, now: datetime, held_by: Sequence[Pause] = (), campaign: str = "") -> str:
+    """Where the job is, since when and because of what, the pauses that hold it, and what comes next.
+
+    `campaign` is the name of its campaign, where that is known.
+    """
+    reason = last.reason if last else ""
+    held = _held(held_by, campaign)
+    since = span(now - job.moved_at)
+    match State(job.state):
+        case State.SCHEDULED:
+            late = " It should have been queued by now: is a scheduler running?" if job.due_at < now else ""
+            return f"Waits for its due time, {relative(job.due_at, now)}.{late}{held}"
+        case State.QUEUED if held_by:
+            return f"Due for {since}, and held back:{held} Then the next free worker takes it."
+        case State.QUEUED:
+            return f"Due; has waited {since} for a free worker."
+        case State.RUNNING:
+            lease = (job.lease_until and f" Its lease ends {relative(job.lease_until, now)} unless renewed.") or ""
+            return f"Has run for {since} on {job.worker or 'a worker'}.{lease}"
+        case State.RETRYING:
+            return _why_retrying(job, reason, now, held)
+        case State.DEAD:
+            return _why_dead(job, reason or job.error, since)
+        case State.SKIPPED:
+            return f"There was nothing left to do: {reason}."
+        case State.CANCELLED:
+            return f"Taken back {since} ago by {last.actor if last else 'somebody'}: {reason}."
+        case State.SUCCEEDED:
+            return f"Done {since} ago."
+
+
+def _why_retrying(job: Job, reason: str, now: datetime, held: str) -> str:
+    if job.may_have_been_applied:
+        return (
+            f"Next attempt {relative(job.due_at, now)}. The effect may already be applied, and is sent again because "
+            f"EFFECT_UNKNOWN_OUTCOME is retry. Last error: {reason}.{held}"
+        )
+    return f"Tried next {relative(job.due_at, now)}, because the last attempt ended so: {reason}.{held}"
+
+
+def _why_dead(job: Job, reason: str, since: str) -> str:
+    if job.may_have_been_applied:
+        return (
+            f"Failed permanently {since} ago. The effect may already be applied; it was not sent again: {reason}. "
+            "Check the main API, then retry or discard."
+        )
+    return f"A dead letter for {since}: {reason}. Nothing happens until somebody retries it."
+
+
+def _held(held_by: Sequence[Pause], campaign: str) -> str:
+    names = (campaign if pause.kind == PauseKind.CAMPAIGN else "" for pause in held_by)
+    return "".join(f" {capfirst(pauses.in_words(p, name))}." for p, name in zip(held_by, names, strict=True))
+
+
+def timeline(trail: Sequence[AuditEntry], now: datetime) -> list[Step]:
+    """The moves, latest first, each with the time until the one after it."""
+    ends = [entry.at for entry in trail[1:]] + [now]
+    return [Step(entry, span(end - entry.at)) for entry, end in zip(trail, ends, strict=True)][::-1]
+
+
+def possible(job: Job) -> list[Verb]:
+    """The verbs that the job's state allows."""
+    state, applied = State(job.state), job.may_have_been_applied
+    return [verb for verb in bulk.VERBS.values() if verb.allows(state, may_have_been_applied=applied)]
+
+
+def final(job: Job) -> bool:
+    """Whether no move leads on from where the job is."""
+    return not MOVES[State(job.state)]
+
+
+def changes(result: Any) -> list[tuple[str, Any, Any]]:
+    """What the job changed, as (field, before, after), where its result says so; fields of fields by their path."""
+    before, after = (result.get("before"), result.get("after")) if isinstance(result, dict) else (None, None)
+    if not isinstance(before, dict) or not isinstance(after, dict):
+        return []
+    was, now = _flat(before), _flat(after)
+    return [(k, was.get(k), now.get(k)) for k in sorted({*was, *now}) if was.get(k) != now.get(k)]
+
+
+def _flat(fields: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """{"resources": {"gold": 1}} as {"resources.gold": 1}."""
+    flat: dict[str, Any] = {}
+    for name, value in fields.items():
+        if isinstance(value, dict) and value:
+            flat |= _flat(value, f"{path}{name}.")
+        else:
+            flat[f"{path}{name}"] = value
+    return flat
+
+
+NEAR: Final = 500  #: jobs of the campaign on either side among which relatives are looked for
+
+
+def relatives(job: Job) -> dict[str, list[Job]]:
+    """Jobs about the same entity (or of the same type) and those that this one asked for, among those made near it."""
+    about, _, event = job.subject.partition(":")
+    same = Q(subject__startswith=f"{about}:") if event and about not in ("cron", "heard") else Q(type=job.type)
+    found = made_near(job).filter(same | Q(source=f"job:{job.pk}")).order_by("-pk")
+    near = list(found.defer("traceback")[:30])
+    asked = [one for one in near if one.source == f"job:{job.pk}"]
+    others = [one for one in near if one.source != f"job:{job.pk}"]
+    others.sort(key=lambda one: abs(one.pk.int - job.pk.int))
+    return {"asked_for": asked[:10], "siblings": sorted(others[:8], key=lambda one: one.pk, reverse=True)}
+
+
+def made_near(job: Job) -> QuerySet[Job]:
+    """The other jobs of its campaign of which NEAR at most were made between, before it and after it.
+
+    By the first and the last of them: PostgreSQL would walk the whole table for those that are in one of two lists.
+    """
+    others = Job.objects.filter(campaign_id=job.campaign_id)
+    first = others.filter(pk__lt=job.pk).order_by("-pk").values("pk")[NEAR - 1 : NEAR]
+    last = others.filter(pk__gt=job.pk).order_by("pk").values("pk")[NEAR - 1 : NEAR]
+    return others.exclude(pk=job.pk).filter(
+        pk__gte=Coalesce(Subquery(first), Value(UUID(int=0), UUIDField())),
+        pk__lte=Coalesce(Subquery(last), Value(UUID(int=2**128 - 1), UUIDField())),
+    )
+
+
+def context(job: Job, now: datetime) -> dict[str, Any]:
+    """Everything the job's page shows; eleven queries."""
+    trail = list(job.audit_trail.order_by("id")[:500])
+    about = job.subject.partition(":")[0]
+    entity = ScheduleRow.objects.filter(entity_id=about).first() if about and about != "cron" else None
+    campaign = CampaignClock.objects.filter(pk=job.campaign_id).first() if job.campaign_id else None
+    kind, _, name = job.source.partition(":")
+    declared = all_types().get(job.type)
+    copies = Job.objects.order_by().filter(copy_of=job.pk)
+    linked = list(copies.union(Job.objects.order_by().filter(pk=job.copy_of)) if job.copy_of else copies)
+    near = relatives(job)
+    name_all([*linked, *chain(*near.values())], {}, {about: entity.entity_name if entity else ""})
+    held_by = pauses.holding(job, pauses.active()) if State(job.state) in (*WAITING, State.QUEUED) else []
+    return {
+        "job": job,
+        "sentence": title(job, entity, campaign),
+        "why": why(job, trail[-1] if trail else None, now, held_by, campaign.name if campaign else ""),
+        "held_by": held_by,
+        "holds": blockers.holds(job, now),
+        "origin": origin(job),
+        "origin_job": name if kind == "job" else "",
+        "cron_task": CronTask.objects.filter(name=name).first() if kind == "cron" else None,
+        "steps": timeline(trail, now),
+        "attempts": attempts.of(trail),
+        "entity": entity,
+        "campaign": campaign,
+        **near,
+        "original": next((one for one in linked if one.pk == job.copy_of), None),
+        "copies": [one for one in linked if one.pk != job.copy_of],
+        "changes": changes(job.result),
+        "idempotent": declared is None or declared.idempotent,
+        "due_relative": relative(job.due_at, now),
+    }

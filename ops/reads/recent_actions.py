@@ -1,0 +1,67 @@
+"""The latest actions of people, for the dashboard. Moves of many jobs by one bulk action are one action."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from jobs.models import AuditEntry, OperatorAct
+from jobs.states import RETRYABLE, State
+from ops.reads.audit_trail import people
+
+_LOOKED_AT: Final = 300  #: newest moves by people; an action that has more than these is marked with `more`
+_TOGETHER: Final = timedelta(seconds=90)  #: steps of one bulk action follow each other within this time
+#: What a person did to a job, by where it went to.
+_VERBS: Final[Mapping[tuple[str, str], str]] = {
+    ("", State.SCHEDULED): "submitted", ("", State.QUEUED): "submitted",
+    (State.DEAD, State.CANCELLED): "discarded", **{(was, State.QUEUED): "retried" for was in RETRYABLE},
+}  # fmt: skip
+_VERBS_TO: Final[Mapping[str, str]] = {
+    State.QUEUED: "let run now", State.SCHEDULED: "rescheduled", State.CANCELLED: "cancelled",
+}  # fmt: skip
+
+
+@dataclass(slots=True)
+class Action:
+    """One action of a person: on a job, on many jobs at once, or on something else."""
+
+    at: datetime
+    actor: str
+    verb: str
+    thing: str
+    reason: str
+    job_id: str = ""  #: of the last of its jobs
+    jobs: int = 0
+    more: bool = False  #: it has more jobs than were looked at
+    link: str = ""
+
+
+def latest(count: int) -> list[Action]:
+    """The newest `count` actions, newest first; two queries."""
+    moves = AuditEntry.objects.extra(where=[people()]).order_by("-id")[:_LOOKED_AT]  # noqa: S610 - a constant
+    acts = OperatorAct.objects.filter(actor__startswith="user:").order_by("-id")[:count]
+    done = grouped(moves) + [
+        Action(at=act.at, actor=act.actor, verb=act.verb, thing=act.thing, reason=act.reason, link=act.link)
+        for act in acts
+    ]
+    return sorted(done, key=lambda action: action.at, reverse=True)[:count]
+
+
+def grouped(moves: Iterable[AuditEntry]) -> list[Action]:
+    """Moves as actions, newest first: moves by one person for one reason in quick succession are one action."""
+    done: list[Action] = []
+    oldest: datetime | None = None
+    seen = 0
+    for move in moves:
+        seen += 1
+        verb = _VERBS.get((move.was, move.now)) or _VERBS_TO.get(move.now, move.now.lower())
+        last = done[-1] if done else None
+        same = last and (last.actor, last.verb, last.reason) == (move.actor, verb, move.reason)
+        if last and same and oldest and oldest - move.at <= _TOGETHER:
+            last.jobs += 1
+        else:
+            done.append(Action(move.at, move.actor, verb, "", move.reason, job_id=str(move.job_id), jobs=1))
+        oldest = move.at
+    if done and seen == _LOOKED_AT:
+        done[-1].more = True
+    return done

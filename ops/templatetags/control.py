@@ -1,0 +1,96 @@
+"""What stands in the banner of every page, and what django-rq's pages need to know of our jobs."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from django import template
+from django.conf import settings
+from django.utils import timezone
+from rq.exceptions import NoSuchJobError
+from rq.executions import Execution
+from rq.job import Job as RQJob
+
+from jobs import pauses
+from jobs.models import Job
+from ops import rq_dashboard
+from ops.reads import active_orders
+from ops.templatetags.ops import moment
+
+register = template.Library()
+
+
+@register.inclusion_tag("ops/control/banner.html", takes_context=True)
+def standing_orders(context: Any) -> dict[str, Any]:
+    """Pauses, a forced breaker, suspension; for people who may see jobs."""
+    request = context.get("request")
+    if request is None or not request.user.has_perm("jobs.view_job"):
+        return {"orders": None}
+    orders = active_orders.orders()
+    names = pauses.names(orders.pauses)
+    return {
+        "orders": orders,
+        "pauses": [pauses.in_words(pause, names.get(pause.name, "")) for pause in orders.pauses],
+    }
+
+
+@register.filter
+def by_urgency(queues: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """django-rq's queues in the order in which workers look at them."""
+    order = list(settings.RQ_QUEUES)
+    return sorted(queues, key=lambda queue: order.index(queue["name"]))
+
+
+@register.inclusion_tag("ops/moment.html")
+def rq_moment(at: datetime | str | None) -> dict[str, Any]:
+    """A moment as RQ and django-rq give it, in UTC without saying so or as text of TIME_ZONE, like all others."""
+    if isinstance(at, str):
+        if not at[:1].isdigit():  # a word of django-rq's for none
+            return moment(None)
+        return moment(datetime.strptime(at, "%Y-%m-%d, %H:%M:%S").replace(tzinfo=timezone.get_default_timezone()))
+    return moment(at and at.replace(tzinfo=at.tzinfo or UTC))
+
+
+@register.simple_tag(takes_context=True)
+def rq_rows(context: Any, jobs: Sequence[RQJob]) -> list[tuple[RQJob, frozenset[str]]]:
+    """Each of RQ's jobs with the buttons that its state and the person's permissions allow."""
+    return list(zip(jobs, rq_dashboard.offered(jobs, context["request"].user.has_perm), strict=True))
+
+
+@register.simple_tag(takes_context=True)
+def rq_runs(context: Any, executions: Sequence[Execution]) -> list[tuple[Execution, frozenset[str]]]:
+    """Each of RQ's executions with the buttons that its job's state and the person's permissions allow."""
+    shown = [execution for execution in executions if _has_job(execution)]
+    buttons = rq_dashboard.offered([execution.job for execution in shown], context["request"].user.has_perm)
+    return list(zip(shown, buttons, strict=True))
+
+
+def _has_job(execution: Execution) -> bool:
+    try:
+        return bool(execution.job)
+    except NoSuchJobError:
+        return False
+
+
+@register.simple_tag(takes_context=True)
+def rq_buttons(context: Any, job: RQJob) -> frozenset[str]:
+    """The buttons that a job's state and the person's permissions allow."""
+    return rq_dashboard.offered([job], context["request"].user.has_perm)[0]
+
+
+@register.filter
+def any_has(rows: Sequence[tuple[RQJob, frozenset[str]]], button: str) -> bool:
+    """Whether one of the rows has that button."""
+    return any(button in buttons for _, buttons in rows)
+
+
+@register.simple_tag
+def our_job(rq_id: str) -> Job | None:
+    """The row behind RQ's job; None for a stranger's."""
+    return rq_dashboard.row(rq_id)
+
+
+@register.simple_tag
+def running_on(worker: str) -> list[Job]:
+    """Our jobs that a worker runs, the longest running first."""
+    return rq_dashboard.running_on(worker)

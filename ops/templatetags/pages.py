@@ -1,0 +1,34 @@
+"""What the pages beside the jobs' own need."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from django import template
+
+from ops import humanize as say
+
+register = template.Library()
+
+
+@register.filter
+def words(name: str) -> str:
+    """A name in capitals as words."""
+    return say.words(name)
+
+
+@register.filter
+def span(length: timedelta | None) -> str:
+    """A length of time in words."""
+    return say.span(length) if length is not None else ""
+
+
+@register.inclusion_tag("ops/sparkline.html")
+def sparkline(counts: Sequence[int], label: str) -> dict[str, Any]:
+    """Small bars, one for each count, the highest of full height, with the numbers in words."""
+    most = max([1, *counts])
+    bars = [
+        {"x": 5 * n, "y": 24 - h, "h": h} for n, c in enumerate(counts) if (h := c and max(2, round(24 * c / most)))
+    ]
+    words_ = f"{label}: {sum(counts)} in all, most in one hour {max([0, *counts])}"
+    return {"bars": bars, "width": 5 * len(counts), "label": words_}

@@ -12,7 +12,7 @@ if find_spec("monitoring"):
 
 def post_worker_init(worker: Any) -> None:
     """Add up what was counted since ever, which the first scrape would have to wait for; then settle."""
-    from jobs.engine.process import settle
+    from jobs.processes.loop import settle
 
     if find_spec("monitoring"):
         from monitoring.metrics import warm_up

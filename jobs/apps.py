@@ -16,7 +16,7 @@ class JobsConfig(AppConfig):
 
     def ready(self) -> None:
         """Guard RQ, and seed the cron table and the groups once their tables are there."""
-        from jobs.engine import rq_guard
+        from jobs.broker import rq_guard
 
         rq_guard.install()
         checks.register(_foreign_functions)

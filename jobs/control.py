@@ -7,12 +7,13 @@ from django.db.models import Count, Q
 from pybreaker import STATE_CLOSED, STATE_OPEN
 
 from jobs.acts import record_act
-from jobs.engine import commands, keys, presence
-from jobs.engine.presence import Word
+from jobs.broker import commands, keys
 from jobs.errors import StateConflict
 from jobs.main_api.breaker import Breaker
 from jobs.main_api.client import main_api
 from jobs.models import Job
+from jobs.processes import heartbeat
+from jobs.processes.heartbeat import Word
 from jobs.states import State
 from jobs.text import LONGEST_REASON, line
 
@@ -23,7 +24,7 @@ MOST_HELD: Final = 10_000  #: waiting jobs that are looked at for those the brea
 
 def processes() -> list[Word]:
     """What each worker, scheduler and listener said of itself last. Raises redis.RedisError."""
-    return presence.words(keys.redis())
+    return heartbeat.words(keys.redis())
 
 
 def ask_to_stop(key: str, *, actor: str, reason: str = "") -> Word:
@@ -37,7 +38,7 @@ def ask_to_stop(key: str, *, actor: str, reason: str = "") -> Word:
     with transaction.atomic():
         thing = f"{found.role} {found.pid} on {found.host}"
         record_act(actor=actor, verb="asked to stop", thing=thing, reason=reason)
-        presence.ask_to_stop(found, keys.redis())
+        heartbeat.ask_to_stop(found, keys.redis())
     if found.role == "worker":  # it hears RQ's command at once, the other with its next word
         commands.shut_down(found.name, keys.redis())
     return found

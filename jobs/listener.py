@@ -19,12 +19,12 @@ from redis.client import PubSub
 
 from jobs import actor as actors
 from jobs import schedules, service, tally, text
-from jobs.engine.lease import DURATION, Lease
-from jobs.engine.presence import Presence
 from jobs.errors import InvalidJob, JobError
 from jobs.main_api.client import MainApi
 from jobs.main_api.model import Campaign
 from jobs.models import CampaignClock
+from jobs.processes.heartbeat import Presence
+from jobs.processes.lease import DURATION, Lease
 from jobs.registry import types_on_entity, types_on_world_time
 from jobs.world.clock import WorldTime
 

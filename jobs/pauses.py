@@ -20,7 +20,8 @@ from redis import Redis, RedisError
 from jobs import actor as actors
 from jobs import text
 from jobs.acts import record_act
-from jobs.engine import holds, keys
+from jobs.broker import keys
+from jobs.broker import pauses as holds
 from jobs.errors import InvalidPause
 from jobs.models import CampaignClock, Job, Pause, PauseKind
 from jobs.registry import all_types

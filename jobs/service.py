@@ -14,7 +14,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from jobs import ledger
-from jobs.engine import carrier
+from jobs.broker import enqueue
 from jobs.errors import InvalidJob, StateConflict
 from jobs.ledger import Move
 from jobs.models import Job
@@ -102,7 +102,7 @@ def submit_many(submissions: Sequence[Submission], *, actor: str, reason: str = 
     jobs = [_job(submission, actor, now) for submission in submissions]
     standing = ledger.create_many(jobs, actor=actor, reason=reason)
     ours = {job.id for job in jobs}
-    carrier.carry_after_commit([job for job in standing.values() if job.id in ours])
+    enqueue.carry_after_commit([job for job in standing.values() if job.id in ours])
     seen: set[str] = set()
     answers = []
     for job in jobs:
@@ -165,8 +165,8 @@ def reschedule(jobs: Iterable[Job], *, due_at: datetime, actor: str, reason: str
         lambda job: Move(job, State.SCHEDULED, reason, {"due_at": due_at}),
         actor,
     )
-    carrier.drop_after_commit(report.done)
-    carrier.carry_after_commit(report.done)
+    enqueue.drop_after_commit(report.done)
+    enqueue.carry_after_commit(report.done)
     return report
 
 
@@ -176,7 +176,7 @@ def run_now(jobs: Iterable[Job], *, actor: str, reason: str) -> Report:
     report = _move_each(
         "Queued", jobs, _in(WAITING), lambda job: Move(job, State.QUEUED, reason, {"due_at": now}), actor
     )
-    carrier.carry_after_commit(report.done)
+    enqueue.carry_after_commit(report.done)
     return report
 
 
@@ -185,7 +185,7 @@ def retry(jobs: Iterable[Job], *, actor: str, reason: str) -> Report:
     now = timezone.now()
     again = {"failures": 0, "due_at": now, "finished_at": None, "error": "", "traceback": ""}
     report = _move_each("Retried", jobs, _in(RETRYABLE), lambda job: Move(job, State.QUEUED, reason, again), actor)
-    carrier.carry_after_commit(report.done)
+    enqueue.carry_after_commit(report.done)
     return report
 
 
@@ -207,7 +207,7 @@ def _withdraw(verb: str, jobs: Iterable[Job], allowed: Callable[[Job], bool], ac
         return Move(job, State.CANCELLED, f"{reason}{known}", {"finished_at": now})
 
     report = _move_each(verb, jobs, allowed, withdrawn, actor)
-    carrier.drop_after_commit(report.done)
+    enqueue.drop_after_commit(report.done)
     return report
 
 

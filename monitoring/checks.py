@@ -22,7 +22,7 @@ from health_check.exceptions import ServiceUnavailable, ServiceWarning
 from redis import Redis as RedisClient
 from rq import Worker as RQWorker
 
-from jobs.engine import keys
+from jobs.broker import keys
 from jobs.errors import NotAuthorized
 from jobs.main_api.answers import Fault
 from jobs.main_api.client import main_api

@@ -14,7 +14,7 @@ from django.db import DatabaseError, connections
 from django.db.models import Count, Min, Sum
 from django.utils import timezone
 
-from jobs.engine import keys
+from jobs.broker import keys
 from jobs.models import Job, OutcomeMinute, ScheduleRow
 from jobs.registry import all_types
 from jobs.states import WAITING, Priority, State

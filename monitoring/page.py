@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 from redis import RedisError
 
 from jobs import tally
-from jobs.engine import keys
+from jobs.broker import keys
 from jobs.main_api.client import main_api
 from monitoring import health, metrics, series
 from monitoring.health import Found

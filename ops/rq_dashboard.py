@@ -20,7 +20,7 @@ from rq.queue import Queue
 
 from jobs import control, service
 from jobs.acts import record_act
-from jobs.engine import keys
+from jobs.broker import keys
 from jobs.errors import StateConflict
 from jobs.models import Job
 from jobs.service import Report

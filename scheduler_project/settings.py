@@ -173,14 +173,14 @@ RQ_QUEUES = {
     name: {
         "URL": REDIS_URL,
         "DEFAULT_TIMEOUT": int(JOB_TIMEOUT.total_seconds()),
-        "SERIALIZER": "rq.serializers.JSONSerializer",  # see jobs/engine/rq_guard.py
+        "SERIALIZER": "rq.serializers.JSONSerializer",  # see jobs/broker/rq_guard.py
     }
     # django-rq's own commands (rqsuspend, rqresume) and enqueue() ask for "default"; it is worked after ours.
     for name in (*QUEUE_NAMES, "default")
 }
 RQ = {
     "WORKER_CLASS": "jobs.engine.worker.Worker",
-    "QUEUE_CLASS": "jobs.engine.queue.Queue",
+    "QUEUE_CLASS": "jobs.broker.queue.Queue",
     "SCHEDULER_CLASS": "jobs.engine.timetable.Timetable",
 }
 RQ_SHOW_ADMIN_LINK = False

@@ -2,7 +2,7 @@
 
 from redis import Redis
 
-from jobs.engine.presence import words
+from jobs.processes.heartbeat import words
 from tests.servers import wait_until
 
 

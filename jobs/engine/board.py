@@ -15,8 +15,8 @@ from rq.results import Result
 from rq.utils import utcformat
 
 from jobs import pauses
-from jobs.engine import aside, carrier, keys
-from jobs.engine.scripts import ASIDE, TURN, script
+from jobs.broker import aside, enqueue, keys
+from jobs.broker.scripts import ASIDE, TURN, script
 from jobs.ledger import Ending
 from jobs.models import Job
 from jobs.statements import Claimed
@@ -68,13 +68,13 @@ class Board:
 
     def started(self, jobs: Sequence[Claimed]) -> None:
         """These are running."""
-        self._started += [(j.id, str(j.attempt), carrier.queue_of(j), j.started_at.timestamp()) for j in jobs]
+        self._started += [(j.id, str(j.attempt), enqueue.queue_of(j), j.started_at.timestamp()) for j in jobs]
 
     def ended(self, ending: Ending, *, shown: bool) -> None:
         """This attempt has ended."""
         job, finished = ending.job, ending.to in DONE
         status = JobStatus.FINISHED.value if finished else ""
-        self._ended.append((str(job.id), str(job.attempt), carrier.queue_of(job), status, shown))
+        self._ended.append((str(job.id), str(job.attempt), enqueue.queue_of(job), status, shown))
         if ending.to is State.DEAD:
             self._dead.append(ending)
 
@@ -160,7 +160,7 @@ def show_dead(endings: Sequence[Ending], connection: Redis) -> None:
     with connection.pipeline(transaction=False) as pipeline:
         for ending in endings:
             rq_job = RQJob(str(ending.job.id), connection=connection)
-            rq_job.origin = carrier.queue_of(ending.job)
+            rq_job.origin = enqueue.queue_of(ending.job)
             pipeline.hset(rq_job.key, mapping={"status": JobStatus.FAILED.value, "ended_at": utcformat(now)})
             pipeline.expire(rq_job.key, kept)
             # Not registry.add(): that saves the whole job, of which we have but the id.
@@ -188,7 +188,7 @@ def show_as_recorded(jobs: Sequence[Claimed | Job], connection: Redis) -> None:
     ids = [str(job.id) for job in jobs]
     forget_started(jobs, connection)
     restore(ids, connection)
-    carrier.carry([job for job in Job.objects.filter(id__in=ids) if job.state in WAITING])
+    enqueue.carry([job for job in Job.objects.filter(id__in=ids) if job.state in WAITING])
 
 
 def give_back(ids: Collection[str], connection: Redis) -> None:
@@ -220,7 +220,7 @@ def _restore(rows: Collection[Job], connection: Redis) -> None:
             pipeline.hset(RQJob.key_for(str(job.id)), "status", status.value)
             pipeline.expire(RQJob.key_for(str(job.id)), kept)
             if dead:
-                key = FailedJobRegistry(carrier.queue_of(job), connection=connection).key
+                key = FailedJobRegistry(enqueue.queue_of(job), connection=connection).key
                 pipeline.zadd(key, {str(job.id): timezone.now().timestamp() + kept})
         pipeline.execute()
 
@@ -230,7 +230,7 @@ def forget_started(jobs: Sequence[Claimed | Job], connection: Redis) -> None:
     with connection.pipeline(transaction=False) as pipeline:
         for job in jobs:
             composite = f"{job.id}:{job.attempt}"
-            pipeline.zrem(f"rq:wip:{carrier.queue_of(job)}", composite)
+            pipeline.zrem(f"rq:wip:{enqueue.queue_of(job)}", composite)
             pipeline.delete(f"rq:execution:{composite}", f"rq:executions:{job.id}")
         pipeline.execute()
 

@@ -17,7 +17,8 @@ from redis import Redis, RedisError
 
 from jobs import actor as actors
 from jobs import ledger
-from jobs.engine import attempt, board, carrier, mend
+from jobs.broker import enqueue, mend
+from jobs.engine import attempt, board
 from jobs.engine.attempt import Ended
 from jobs.engine.board import Board, Taken
 from jobs.engine.flight import Flight, Landed, run_group
@@ -212,7 +213,7 @@ class Cycles:
         # Redis may be away from here on: what was claimed runs by now, and the feeder does what is missed.
         if left := set(ids) - {job.id for job in claimed}:
             board.give_back(left, self._connection)
-        carrier.carry([e.job for e in ended if e.due_at is not None])
+        enqueue.carry([e.job for e in ended if e.due_at is not None])
         if len(ended) < len(landed):
             taken = {id(e.job) for e in ended}
             board.show_as_recorded([e.job for e, _ in landed if id(e.job) not in taken], self._connection)

@@ -19,9 +19,10 @@ from rq.worker_registration import clean_worker_registry
 
 from jobs import actor as actors
 from jobs import cron, ledger, pauses
-from jobs.engine import attempt, board, carrier, keys
+from jobs.broker import enqueue, keys
+from jobs.broker.mend import mend
+from jobs.engine import attempt, board
 from jobs.engine.attempt import Ended
-from jobs.engine.mend import mend
 from jobs.engine.sweep import BATCH, Scan, Sweep
 from jobs.errors import LostBeforeSending, OutcomeUnknown
 from jobs.histogram import COLUMNS
@@ -116,7 +117,7 @@ class Feeder:
         current, _ = ledger.cycle(endings, [], actor=actors.FEEDER, worker=actors.FEEDER, now=now)
         board.forget_started([e.job for e in current], self._connection)
         board.show_dead([e for e in current if e.to is State.DEAD], self._connection)
-        carrier.carry([e.job for e in current])
+        enqueue.carry([e.job for e in current])
 
     def _leases_count(self, now: datetime) -> bool:
         """Not for the time of a lease after the database was away, this machine stood still or its clock was set: the
@@ -144,7 +145,7 @@ class Feeder:
         taken: Any = self._connection.zrangebyscore(keys.TAKEN, "-inf", until, 0, BATCH)
         if taken:
             ids = [i for i in keys.texts(taken) if keys.uuid_of(i)]
-            carrier.carry(list(Job.objects.in_state(State.QUEUED).filter(id__in=ids)))
+            enqueue.carry(list(Job.objects.in_state(State.QUEUED).filter(id__in=ids)))
             self._connection.zrem(keys.TAKEN, *taken)
 
     def _queue_overdue(self, now: datetime) -> None:
@@ -157,7 +158,7 @@ class Feeder:
             carried: Any = self._connection.zmscore(keys.SCHEDULED, overdue)
             lost = [i for i, at in zip(overdue, carried, strict=True) if at is None or at > now.timestamp()]
             reason = "due; Redis had lost it"
-            carrier.carry(ledger.queue_due(lost, actor=actors.FEEDER, reason=reason, now=now))
+            enqueue.carry(ledger.queue_due(lost, actor=actors.FEEDER, reason=reason, now=now))
 
     def _clean_up(self, now: datetime) -> None:
         """Retention: finished jobs with their audit trail after RETENTION_DAYS, in batches; Redis by counts."""
@@ -174,7 +175,7 @@ class Feeder:
         for queue in settings.QUEUE_NAMES:
             board.trim(queue, self._connection)
             board.forget_gone(queue, self._connection)
-            carrier.recount(queue)
+            enqueue.recount(queue)
         for queue in settings.RQ_QUEUES:
             self._clean_up_as_rq(queue)
         if deleted:

@@ -6,7 +6,8 @@ from rq import get_current_job
 
 from jobs import actor as actors
 from jobs import ledger, pauses
-from jobs.engine import attempt, carrier
+from jobs.broker import enqueue
+from jobs.engine import attempt
 from jobs.models import Job
 
 
@@ -27,5 +28,5 @@ def perform() -> str:
     until = timezone.now() + attempt.time_limit(claimed[0]) + settings.LEASE
     ledger.renew_leases([current.id], worker=worker, until=until)
     moved = attempt.record(attempt.run_handler(claimed), actor=actors.worker(worker), worker=worker)
-    carrier.carry_after_commit(moved)
+    enqueue.carry_after_commit(moved)
     return moved[0].state if moved else "given to another attempt meanwhile"

@@ -13,14 +13,14 @@ from rq.exceptions import NoSuchJobError
 
 from jobs import actor as actors
 from jobs import cron, ledger, schedules, service
-from jobs.engine import carrier, keys
-from jobs.engine.aside import move_aside
+from jobs.broker import enqueue, keys
+from jobs.broker.aside import move_aside
 from jobs.engine.feeder import Feeder
-from jobs.engine.lease import DURATION, Lease
-from jobs.engine.presence import Presence
 from jobs.engine.timetable import Timetable
 from jobs.errors import Refused
 from jobs.models import Job
+from jobs.processes.heartbeat import Presence
+from jobs.processes.lease import DURATION, Lease
 from jobs.run import Followup
 from jobs.states import WAITING, State
 
@@ -128,15 +128,15 @@ class Scheduler(Timetable):
             ids = keys.texts(found)
             known = [i for i in ids if keys.uuid_of(i)]
             queued = ledger.queue_due(known, actor=actors.SCHEDULER, reason="due", now=now)
-            carrier.carry(queued)
+            enqueue.carry(queued)
             left = set(known) - {job.id for job in queued}
             ours = list(Job.objects.filter(id__in=left)) if left else []
             gone = [*(job.id for job in queued), *(str(job.id) for job in ours)]
             if gone:
                 self.connection.zrem(keys.SCHEDULED, *gone)
             # Rescheduled meanwhile; or queued by one who died, or lost Redis, before it was carried.
-            carrier.carry([job for job in ours if job.state in (*WAITING, State.QUEUED)])
-            carrier.drop([job for job in ours if job.state == State.CANCELLED])  # while Redis was away
+            enqueue.carry([job for job in ours if job.state in (*WAITING, State.QUEUED)])
+            enqueue.drop([job for job in ours if job.state == State.CANCELLED])  # while Redis was away
             known_ids = set(gone)
             for stranger in (i for i in ids if i not in known_ids):
                 self._enqueue_stranger(stranger)

@@ -6,8 +6,8 @@ from queue import SimpleQueue
 
 import structlog
 
+from jobs.broker.commands import Command
 from jobs.engine.attempt import Ended
-from jobs.engine.commands import Command
 from jobs.engine.flight import Flight
 from jobs.errors import OutcomeUnknown, Stopped, TransientError
 from jobs.statements import Claimed

@@ -10,8 +10,9 @@ from rq.exceptions import NoSuchJobError
 from rq.worker import SimpleWorker
 
 from jobs import tally
-from jobs.engine import board, carrier, keys, rq_guard
-from jobs.engine.aside import move_aside
+from jobs.broker import enqueue, keys, rq_guard
+from jobs.broker.aside import move_aside
+from jobs.engine import board
 from jobs.engine.board import Board
 from jobs.engine.threads import Threads
 from jobs.models import Job
@@ -77,7 +78,7 @@ class Strangers:
             return False
         log.warning("worker.hash_rewritten", job_id=rq_id, cause="it was lost or changed", state=row.state)
         if row.state in (*WAITING, State.QUEUED):
-            carrier.carry([row])
+            enqueue.carry([row])
         board.restore([rq_id], self._worker.connection)
         return True
 

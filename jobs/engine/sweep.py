@@ -9,8 +9,8 @@ import structlog
 from django.db.models import QuerySet
 from redis import Redis
 
-from jobs.engine import carrier, keys
-from jobs.engine.scripts import script
+from jobs.broker import enqueue, keys
+from jobs.broker.scripts import script
 from jobs.models import Job
 from jobs.statements import Carried
 from jobs.states import State
@@ -45,7 +45,7 @@ class Scan:
     def carry(self, until: float) -> None:
         """Put rows into Redis until all are there or the monotonic clock shows `until`."""
         while not self.done and time.monotonic() < until:
-            carrier.carry(self.batch())
+            enqueue.carry(self.batch())
 
 
 class Sweep:
@@ -90,8 +90,8 @@ class Sweep:
         """Put those back that Redis does not carry."""
         if not batch:
             return
-        rows = [(job.id, carrier.queue_of(job)) for job in batch]
+        rows = [(job.id, enqueue.queue_of(job)) for job in batch]
         missing = [batch[position - 1] for position in script("absent").run(self._connection, jobs=rows)]
         if missing:
             log.info("feeder.put_back", jobs=len(missing))
-            carrier.carry(missing)
+            enqueue.carry(missing)

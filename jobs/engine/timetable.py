@@ -19,8 +19,8 @@ from rq.job import Job as RQJob
 
 from jobs import actor as actors
 from jobs import service
-from jobs.engine import keys, rq_guard
-from jobs.engine.aside import QUEUE, move_aside
+from jobs.broker import keys, rq_guard
+from jobs.broker.aside import QUEUE, move_aside
 from jobs.models import Job
 
 _SAID = "through rq-scheduler's API"

@@ -19,12 +19,12 @@ from rq.suspension import is_suspended
 from rq.timeouts import TimerDeathPenalty
 from rq.worker import SimpleWorker, WorkerStatus
 
-from jobs.engine import commands, keys
+from jobs.broker import commands, keys
 from jobs.engine.board import Board
 from jobs.engine.cycle import SHOW_AFTER, Cycles
-from jobs.engine.pool import orphaned
-from jobs.engine.presence import Presence
 from jobs.engine.strangers import Strangers
+from jobs.processes.heartbeat import Presence
+from jobs.processes.supervisor import orphaned
 
 log = structlog.get_logger(__name__)
 IDLE_SECONDS: Final = 1.0  # between looks at the queues when no message wakes the worker

@@ -16,8 +16,8 @@ from django.utils import timezone
 from rq import Worker as RQWorker
 
 from jobs import pauses
+from jobs.broker import keys
 from jobs.cron import LATE
-from jobs.engine import keys
 from jobs.models import CronTask, OutcomeMinute
 from jobs.states import State
 from monitoring import health, metrics

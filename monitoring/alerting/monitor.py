@@ -19,8 +19,8 @@ from django.db.models import Q
 from django.utils import timezone
 from redis import RedisError
 
-from jobs.engine import keys
-from jobs.engine.presence import Presence
+from jobs.broker import keys
+from jobs.processes.heartbeat import Presence
 from monitoring import health
 from monitoring.alerting import deaths, delivery, endings, routing, store
 from monitoring.alerting.conditions import Conditions, condition, fired_late
@@ -42,7 +42,7 @@ GRACE_S: Final = 10.0  #: for what is being sent when the process is told to sto
 
 
 class Monitor:
-    """A Process of jobs/engine/process.py."""
+    """A Process of jobs/processes/loop.py."""
 
     def __init__(self, *, conditions: Conditions | None = None, looks: Round | None = None) -> None:
         self._owner = uuid4().hex

@@ -15,7 +15,7 @@ from django.utils import timezone
 from redis import RedisError
 
 from jobs import control
-from jobs.engine import holds, keys
+from jobs.broker import keys, pauses
 from jobs.histogram import OBJECTIVE_MS, OBJECTIVE_SHARE
 from jobs.main_api.breaker import Fault, Snapshot
 from jobs.main_api.client import main_api
@@ -66,7 +66,7 @@ def queues(now: datetime) -> list[Queue]:
 def _waiting(queue: str) -> tuple[int, list[str]]:
     """How many ids wait in a queue, its backlogs and behind pauses; the first ids of the queue and of each pause."""
     connection = keys.redis()
-    parked = holds.parked(queue, connection)
+    parked = pauses.parked(queue, connection)
     with connection.pipeline(transaction=False) as pipeline:
         pipeline.hvals(keys.BACKLOGGED.format(queue))
         pipeline.llen(f"rq:queue:{queue}")

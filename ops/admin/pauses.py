@@ -20,9 +20,9 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from jobs import actor as actors
 from jobs import control, pauses
-from jobs.engine.presence import ROLES
 from jobs.errors import InvalidPause, Refused
 from jobs.models import CampaignClock, Pause, PauseKind
+from jobs.processes.heartbeat import ROLES
 from jobs.registry import all_types
 from jobs.text import LONGEST_ID, plain
 from ops.reads import active_orders

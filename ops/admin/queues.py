@@ -23,8 +23,8 @@ from rq.queue import Queue
 from rq.registry import FailedJobRegistry, StartedJobRegistry
 
 from jobs import actor as actors
-from jobs.engine import keys
-from jobs.engine.rq_guard import STRANGE
+from jobs.broker import keys
+from jobs.broker.rq_guard import STRANGE
 from ops import rq_dashboard
 from ops.rq_dashboard import BUTTONS
 

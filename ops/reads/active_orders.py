@@ -9,7 +9,8 @@ from redis import Redis, RedisError
 from rq.suspension import is_suspended
 
 from jobs import pauses
-from jobs.engine import holds, keys
+from jobs.broker import keys
+from jobs.broker import pauses as holds
 from jobs.main_api.breaker import Forced
 from jobs.main_api.client import main_api
 from jobs.models import Pause

@@ -8,8 +8,8 @@ from redis import RedisError
 from rq import Worker
 from rq.suspension import is_suspended
 
-from jobs.engine import keys
-from jobs.engine.scripts import TURN
+from jobs.broker import keys
+from jobs.broker.scripts import TURN
 from jobs.main_api.client import main_api
 from jobs.models import Job
 from jobs.states import WAITING, Priority, State

@@ -11,8 +11,8 @@ from typing import Final, Literal
 from redis import RedisError
 
 from jobs import control
-from jobs.engine.presence import Word
 from jobs.main_api.client import main_api
+from jobs.processes.heartbeat import Word
 
 Status = Literal["up", "degraded", "down", "unknown"]
 

@@ -13,9 +13,9 @@ from rq.command import send_shutdown_command
 from rq.worker import Worker as RQWorker
 
 from jobs import service
-from jobs.engine import keys
-from jobs.engine.presence import words
+from jobs.broker import keys
 from jobs.models import CampaignClock, CronTask, Job
+from jobs.processes.heartbeat import words
 from jobs.service import Submission
 from tests.conftest import Start
 from tests.ledger import state_of

@@ -15,8 +15,9 @@ from django.utils import timezone
 from redis import Redis
 
 from jobs import control, pauses
-from jobs.engine import attempt, presence
+from jobs.engine import attempt
 from jobs.models import CampaignClock, OperatorAct, Pause
+from jobs.processes import heartbeat
 from ops.reads import active_orders
 from tests.integration.test_worker import submit, work
 
@@ -80,9 +81,9 @@ def test_a_wrong_pause_is_refused_under_its_field(person: Client, form: dict[str
 
 def test_processes_are_shown_and_asked_to_stop(person: Client, redis: Redis) -> None:
     """With host, pid, version, load and leader; first the question, then the request, which is kept."""
-    told = presence.Presence("worker", "w-1", redis)
+    told = heartbeat.Presence("worker", "w-1", redis)
     told.tell("busy", in_flight=3, concurrency=5)
-    presence.Presence("scheduler", "s-1", redis).tell("active")
+    heartbeat.Presence("scheduler", "s-1", redis).tell("active")
     text = page(person, PROCESSES)
 
     for words in (f"pid {os.getpid()}", "3 of 5", "Leader", "0.1.0", "No listener is running"):
@@ -126,7 +127,7 @@ def test_the_breaker_is_forced_and_shown_everywhere(person: Client, redis: Redis
 def test_a_viewer_sees_and_cannot_act(person: Client, redis: Redis) -> None:
     """No buttons, and the server refuses what they would send."""
     pauses.pause("queue", "low", actor="user:bob")
-    presence.Presence("worker", "w-1", redis).tell("idle", in_flight=0, concurrency=5)
+    heartbeat.Presence("worker", "w-1", redis).tell("idle", in_flight=0, concurrency=5)
 
     for path in (PAUSES, PROCESSES, BREAKER):
         text = page(person, path)
@@ -151,7 +152,7 @@ def test_an_operator_does_not_govern_the_breaker(person: Client, redis: Redis) -
 def test_pages_answer_without_redis(person: Client, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     """They say that it does not answer."""
     dead = Redis.from_url("redis://127.0.0.1:1")
-    monkeypatch.setattr("jobs.engine.keys.redis", lambda: dead)
+    monkeypatch.setattr("jobs.broker.keys.redis", lambda: dead)
     pauses.pause("queue", "low", actor="user:bob")
 
     assert "unknown: Redis does not answer" in page(person, PAUSES)
@@ -167,7 +168,7 @@ def test_pages_answer_without_redis(person: Client, redis: Redis, monkeypatch: p
 def test_a_worker_s_number_is_that_of_its_list(person: Client, redis: Redis) -> None:
     """Of two workers that run jobs each leads to its own, beneath the tab of what runs."""
     for worker, jobs in (("w-1", submit(2)), ("w-2", submit(1, campaign_id="campaign-3"))):
-        presence.Presence("worker", worker, redis).tell("busy", in_flight=len(jobs), concurrency=5)
+        heartbeat.Presence("worker", worker, redis).tell("busy", in_flight=len(jobs), concurrency=5)
         attempt.claim([str(job.pk) for job in jobs], worker=worker, now=timezone.now())
     links = re.findall(r'<a href="([^"]*)">(\d) jobs?</a>', page(person, PROCESSES))
 

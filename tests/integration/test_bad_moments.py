@@ -17,7 +17,8 @@ from rq.worker import SimpleWorker
 
 from jobs import actor as actors
 from jobs import ledger, service
-from jobs.engine import attempt, carrier, keys
+from jobs.broker import enqueue, keys
+from jobs.engine import attempt
 from jobs.engine.attempt import Ended, ending_of, record
 from jobs.engine.feeder import Feeder
 from jobs.engine.scheduler import Scheduler
@@ -202,7 +203,7 @@ def test_what_nobody_carried_is_found_in_seconds_whatever_else_waits(redis: Redi
     sweep = Sweep(redis)
     assert sweep.poll(now)
     (stranded,) = submit(1, priority=Priority.CRITICAL)
-    carrier.drop([stranded])
+    enqueue.drop([stranded])
     if by == "another":
         sweep = Sweep(redis)
 
@@ -222,7 +223,7 @@ def test_redis_that_is_emptied_while_it_is_filled_is_filled_again(
     feeder._feed(timezone.now())
     assert feeder._feeding
     for scan in feeder._feeding[0]:
-        carrier.carry(scan.batch())
+        enqueue.carry(scan.batch())
     monkeypatch.setattr("jobs.engine.feeder.ROUND_SECONDS", 5.0)
     assert redis.zcard(keys.SCHEDULED) == len(jobs)
     redis.flushall()

@@ -13,11 +13,11 @@ from django.utils import timezone
 from redis import Redis
 
 from jobs import ledger, pauses
-from jobs.engine.presence import Presence
 from jobs.failure import failure_of
 from jobs.ledger import Ending
 from jobs.main_api.client import main_api
 from jobs.models import CampaignClock, Job, OperatorAct, Pause, ScheduleRow
+from jobs.processes.heartbeat import Presence
 from jobs.schedules import sortable
 from jobs.service import Submission, submit
 from jobs.states import State
@@ -376,7 +376,7 @@ def test_ids_of_any_kind_have_a_page(admin_client: Client, alive: Redis, campaig
 
 def test_the_page_comes_while_redis_is_away(admin_client: Client, alive: Redis, settings: Any) -> None:
     """What the database knows, and that Redis does not answer."""
-    from jobs.engine import keys
+    from jobs.broker import keys
 
     campaign()
     keys.redis.cache_clear()

@@ -12,12 +12,12 @@ from rq.command import send_shutdown_command, send_stop_job_command
 from rq.job import Job as RQJob
 
 from jobs import control, service
-from jobs.engine import keys
-from jobs.engine.presence import LOST_AFTER, Presence, words
+from jobs.broker import keys
 from jobs.errors import CircuitOpen, StateConflict
 from jobs.main_api.breaker import Breaker
 from jobs.main_api.client import MainApi
 from jobs.models import Job, OperatorAct
+from jobs.processes.heartbeat import LOST_AFTER, Presence, words
 from jobs.service import Submission
 from tests.conftest import Start
 from tests.integration.test_worker import submit, work

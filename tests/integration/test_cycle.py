@@ -10,7 +10,7 @@ from django.utils import timezone
 from redis import Redis
 
 from jobs import pauses, service
-from jobs.engine import keys
+from jobs.broker import keys
 from jobs.engine.board import Board
 from jobs.engine.cycle import Cycles
 from jobs.models import AuditEntry

@@ -171,7 +171,7 @@ def test_the_live_part_comes_alone(admin_client: Client, redis: Redis) -> None:
 
 def test_the_page_comes_while_redis_is_away(admin_client: Client, redis: Redis, settings: object) -> None:
     """What the database knows is shown, and that Redis does not answer."""
-    from jobs.engine import keys
+    from jobs.broker import keys
 
     keys.redis.cache_clear()
     settings.REDIS_URL = "redis://127.0.0.1:1"  # type: ignore[attr-defined]

@@ -9,7 +9,7 @@ from django.utils import timezone
 from redis import Redis
 
 from jobs import pauses, service
-from jobs.engine import keys
+from jobs.broker import keys
 from jobs.engine.attempt import Ended
 from jobs.engine.board import Board
 from jobs.engine.flight import FAST_GROUP, Flight

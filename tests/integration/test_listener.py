@@ -12,7 +12,7 @@ from redis import Redis
 
 from jobs import listener as listener_module
 from jobs import schedules, tally
-from jobs.engine import keys
+from jobs.broker import keys
 from jobs.listener import CAUGHT_UP_AT_ONCE, COMPARED, Listener
 from jobs.main_api.client import MainApi
 from jobs.main_api.model import Campaign

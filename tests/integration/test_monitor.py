@@ -14,7 +14,7 @@ from redis import Redis
 from rq import Worker as RQWorker
 
 from jobs import pauses
-from jobs.engine import keys
+from jobs.broker import keys
 from jobs.main_api.client import main_api
 from jobs.models import CronTask, Job
 from jobs.service import Submission, submit

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from jobs.engine import carrier, mend
+from jobs.broker import enqueue, mend
 from jobs.engine.feeder import Feeder
 from jobs.engine.scheduler import Scheduler
 from tests.integration.test_redis_is_not_trusted import QUEUES, pages, viewer
@@ -105,7 +105,7 @@ def test_a_worker_gets_past_what_its_script_meets(
     (job,) = submit(1)
 
     work(redis)
-    carrier.carry([job])
+    enqueue.carry([job])
     work(redis)
 
     assert state_of(job) == "SUCCEEDED"
@@ -139,7 +139,7 @@ def test_odd_values_cost_themselves(viewer: Client, redis: Redis, sandbox: Sandb
     scheduler = Scheduler(connection=redis)
 
     go_round(scheduler, redis)
-    carrier.carry([job])  # as the sweep does within seconds where Redis has lost it
+    enqueue.carry([job])  # as the sweep does within seconds where Redis has lost it
     work(redis)
     scheduler.close()
     shown = [page for page in pages(redis, "odd") if f"queues/{NORMAL}/" in page or "queues/" not in page[8:]]

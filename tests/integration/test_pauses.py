@@ -11,9 +11,10 @@ from redis import Redis
 from rq.job import Job as RQJob
 
 from jobs import control, pauses, service
-from jobs.engine import board, keys
+from jobs.broker import keys
+from jobs.broker.scripts import TURN
+from jobs.engine import board
 from jobs.engine.feeder import Feeder
-from jobs.engine.scripts import TURN
 from jobs.errors import InvalidPause
 from jobs.models import Job, OperatorAct, Pause
 from ops.admin import dashboard

@@ -13,7 +13,7 @@ from django.utils import timezone
 from redis import Redis
 from rq.job import Job as RQJob
 
-from jobs.engine import keys
+from jobs.broker import keys
 from jobs.engine.scheduler import Scheduler
 from jobs.engine.timetable import Timetable
 from tests.conftest import Start

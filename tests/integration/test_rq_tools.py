@@ -20,7 +20,7 @@ from rq.registry import FailedJobRegistry, StartedJobRegistry, clean_registries
 from rq.worker import SimpleWorker
 
 from jobs import ledger, pauses, service
-from jobs.engine import carrier, keys
+from jobs.broker import enqueue, keys
 from jobs.engine.attempt import Ended, record
 from jobs.engine.board import Board
 from jobs.engine.feeder import Feeder
@@ -354,7 +354,7 @@ def test_rq_s_own_worker_runs_our_jobs_one_at_a_time_and_keeps_pauses(redis: Red
     stock.work(burst=True)
     assert state_of(job) == "QUEUED"
     pauses.resume("campaign", "campaign-2", actor="user:ann")
-    carrier.carry([job])
+    enqueue.carry([job])
     stock.work(burst=True)
 
     assert state_of(job) == "SUCCEEDED"

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from redis import Redis
 
 from jobs import pauses, tally
-from jobs.engine import keys
+from jobs.broker import keys
 from jobs.listener import Listener
 from jobs.main_api.client import MainApi
 from jobs.models import AuditEntry, CampaignClock, CronTask, FailureGroup, Job, OperatorAct, Pause, ScheduleRow

@@ -11,7 +11,7 @@ from django.utils import timezone
 from redis import Redis
 
 from jobs import cron, cron_tasks, service
-from jobs.engine import keys
+from jobs.broker import keys
 from jobs.engine.feeder import Feeder
 from jobs.engine.scheduler import Alarm, Scheduler
 from jobs.errors import PermanentError

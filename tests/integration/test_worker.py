@@ -13,11 +13,12 @@ from redis import Redis
 from rq.job import Job as RQJob
 
 from jobs import service
-from jobs.engine import carrier, keys, process
+from jobs.broker import enqueue, keys
+from jobs.broker.scripts import TURN
 from jobs.engine.feeder import Feeder, fold_outcomes
-from jobs.engine.scripts import TURN
 from jobs.engine.worker import Worker
 from jobs.models import AuditEntry, Job, OutcomeMinute
+from jobs.processes import loop
 from jobs.service import Submission
 from jobs.states import Priority
 from tests.servers import SandboxApi
@@ -48,8 +49,8 @@ def started(jobs: list[Job]) -> list[str]:
 def test_a_job_carried_twice_runs_once(redis: Redis, sandbox: SandboxApi) -> None:
     """Its id stands in the queue three times; it is claimed, run and audited once."""
     (job,) = submit(1)
-    carrier.carry([job])
-    carrier.carry([job])
+    enqueue.carry([job])
+    enqueue.carry([job])
 
     work(redis)
 
@@ -61,7 +62,7 @@ def test_who_has_waited_for_redis_hears_signals_as_before(redis: Redis) -> None:
     """Told to end between its wait and its work, whatever class the worker is of, a process ends."""
     before = signal.getsignal(signal.SIGTERM)
 
-    assert process.wait_for_redis(name="worker")
+    assert loop.wait_for_redis(name="worker")
 
     assert signal.getsignal(signal.SIGTERM) is before
 

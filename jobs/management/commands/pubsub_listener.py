@@ -4,9 +4,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from jobs.engine import keys, process
+from jobs.broker import keys
 from jobs.listener import Listener
 from jobs.main_api.client import main_api
+from jobs.processes import loop
 
 
 class Command(BaseCommand):
@@ -16,4 +17,4 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run until stopped."""
-        process.run(Listener(keys.redis(), main_api()), process.stop_on_signals(), name="listener")
+        loop.run(Listener(keys.redis(), main_api()), loop.stop_on_signals(), name="listener")

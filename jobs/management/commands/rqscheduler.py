@@ -4,8 +4,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from jobs.engine import keys, process
+from jobs.broker import keys
 from jobs.engine.scheduler import Scheduler
+from jobs.processes import loop
 
 
 class Command(BaseCommand):
@@ -15,4 +16,4 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run until stopped."""
-        process.run(Scheduler(connection=keys.redis()), process.stop_on_signals(), name="scheduler")
+        loop.run(Scheduler(connection=keys.redis()), loop.stop_on_signals(), name="scheduler")

@@ -11,8 +11,8 @@ from django_rq.workers import get_worker_class
 from redis import RedisError
 from rq import SpawnWorker
 
-from jobs.engine import process
-from jobs.engine.pool import Pool
+from jobs.processes import loop
+from jobs.processes.supervisor import Pool
 from jobs.text import is_storable
 
 LONGEST_NAME: Final = 64  #: characters: the ledger's column
@@ -48,11 +48,11 @@ class Command(RQWorkerCommand):
             raise CommandError(f"--processes: expected 1 or more, got {processes}")
         if processes > 1:
             pool = Pool(_without_processes(sys.argv), processes)
-            process.run(pool, process.stop_on_signals(), name="worker pool")
+            loop.run(pool, loop.stop_on_signals(), name="worker pool")
             return
-        if not (options["burst"] or process.wait_for_redis(name="worker")):
+        if not (options["burst"] or loop.wait_for_redis(name="worker")):
             return
-        process.settle()
+        loop.settle()
         try:
             super().handle(*(args or settings.RQ_QUEUES), **options)
         except RedisError as error:  # between its start and its birth; from then on it rides out what becomes of Redis

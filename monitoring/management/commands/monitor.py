@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from jobs.engine import process
+from jobs.processes import loop
 from monitoring.alerting.monitor import Monitor
 
 
@@ -15,4 +15,4 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run until stopped."""
-        process.run(Monitor(), process.stop_on_signals(), name="monitor")
+        loop.run(Monitor(), loop.stop_on_signals(), name="monitor")

@@ -13,13 +13,14 @@ from redis import Redis
 
 from jobs import ledger, service
 from jobs.backoff import LONGEST, backoff
-from jobs.engine import attempt, keys
+from jobs.broker import keys
+from jobs.engine import attempt
 from jobs.engine.attempt import Ended
-from jobs.engine.lease import Lease
 from jobs.errors import CircuitOpen, InvalidJob, OutcomeUnknown, PermanentError, Skip, StateConflict, TransientError
 from jobs.ledger import Move
 from jobs.models import AuditEntry, Job
 from jobs.outcome import RetryPolicy, outcome_of
+from jobs.processes.lease import Lease
 from jobs.registry import all_types, type_named
 from jobs.service import Submission
 from jobs.states import FINISHED, MOVES, RETRYABLE, State

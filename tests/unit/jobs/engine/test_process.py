@@ -2,7 +2,7 @@
 
 import gc
 
-from jobs.engine import process
+from jobs.processes import loop
 
 
 def test_the_collector_leaves_alone_what_a_process_consists_of() -> None:
@@ -10,7 +10,7 @@ def test_the_collector_leaves_alone_what_a_process_consists_of() -> None:
     was = gc.get_threshold()
     old: list[object] = []
     try:
-        process.settle()
+        loop.settle()
         new: list[object] = []
         seen = {id(each) for each in gc.get_objects()}
     finally:

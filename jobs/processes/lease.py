@@ -6,7 +6,7 @@ from uuid import uuid4
 
 from redis import Redis
 
-from jobs.engine import keys
+from jobs.broker import keys
 
 DURATION: Final = timedelta(seconds=12)  #: a dead owner is replaced within this time, and the takers' next poll
 _RENEW = """

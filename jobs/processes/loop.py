@@ -10,8 +10,8 @@ import structlog
 from django.db import InterfaceError, OperationalError, close_old_connections, connections
 from redis import RedisError
 
-from jobs.engine import keys, mend
-from jobs.engine.presence import StopAsked
+from jobs.broker import keys, mend
+from jobs.processes.heartbeat import StopAsked
 
 log = structlog.get_logger(__name__)
 LONGEST_OUTAGE_WAIT: Final = 5.0  # seconds: whoever keeps time must not be late because it looks for Redis rarely

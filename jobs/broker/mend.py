@@ -11,7 +11,7 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from jobs import tally
-from jobs.engine import keys
+from jobs.broker import keys
 from jobs.main_api import breaker
 from jobs.states import Priority
 

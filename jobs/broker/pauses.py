@@ -7,8 +7,8 @@ from typing import Any
 from django.conf import settings
 from redis import Redis
 
-from jobs.engine import keys
-from jobs.engine.scripts import script
+from jobs.broker import keys
+from jobs.broker.scripts import script
 
 Pauses = Mapping[str, datetime | None]  #: until when, by pause ("campaign:c-1"); None: until it is resumed
 

@@ -19,9 +19,9 @@ from rq.job import Job as RQJob
 from rq.serializers import JSONSerializer
 from rq.utils import utcformat
 
-from jobs.engine import keys
-from jobs.engine.rq_guard import PERFORM
-from jobs.engine.scripts import TURN, script
+from jobs.broker import keys
+from jobs.broker.rq_guard import PERFORM
+from jobs.broker.scripts import TURN, script
 from jobs.models import Job
 from jobs.statements import Carried, Claimed
 from jobs.states import WAITING, Priority, State

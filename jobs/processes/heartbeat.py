@@ -14,7 +14,7 @@ import msgspec
 import structlog
 from redis import Redis
 
-from jobs.engine import keys
+from jobs.broker import keys
 from scheduler_project import __version__
 
 log = structlog.get_logger(__name__)

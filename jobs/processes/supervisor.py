@@ -16,7 +16,7 @@ RESTART_AFTER: Final = 1.0  # seconds, so that a worker which cannot start does 
 
 
 class Pool:
-    """`size` processes of one command; see jobs.engine.process for who polls it."""
+    """`size` processes of one command; see jobs.processes.loop for who polls it."""
 
     def __init__(self, command: Sequence[str], size: int) -> None:
         self._command = [sys.executable, *command]

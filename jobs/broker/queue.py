@@ -6,8 +6,8 @@ from django_rq.queues import DjangoRQ
 from redis.exceptions import ResponseError
 from rq.job import Job as RQJob
 
-from jobs.engine import holds, keys
-from jobs.engine.scripts import script
+from jobs.broker import keys, pauses
+from jobs.broker.scripts import script
 
 
 class Queue(DjangoRQ):
@@ -41,7 +41,7 @@ class Queue(DjangoRQ):
             (keys.BACKLOG.format(self.name, campaign), int(keys.number(sizes[campaign.encode()]) or 0))
             for campaign in sorted(keys.texts(sizes))
         ]
-        return [*backlogs, *holds.parked(self.name, self.connection).items()]
+        return [*backlogs, *pauses.parked(self.name, self.connection).items()]
 
     def remove(self, job_or_id: Any, pipeline: Any = None) -> Any:
         """Take one id out, wherever it waits."""

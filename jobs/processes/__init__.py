@@ -1,0 +1,1 @@
+"""What every long-running command is built from: its loop, lease, heartbeat, supervisor."""

@@ -179,9 +179,9 @@ RQ_QUEUES = {
     for name in (*QUEUE_NAMES, "default")
 }
 RQ = {
-    "WORKER_CLASS": "jobs.engine.worker.Worker",
+    "WORKER_CLASS": "jobs.engine.worker.worker.Worker",
     "QUEUE_CLASS": "jobs.broker.queue.Queue",
-    "SCHEDULER_CLASS": "jobs.engine.timetable.Timetable",
+    "SCHEDULER_CLASS": "jobs.engine.scheduler.rq_scheduler.Timetable",
 }
 RQ_SHOW_ADMIN_LINK = False
 

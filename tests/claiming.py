@@ -6,7 +6,7 @@ from django.utils import timezone
 from redis import Redis
 
 from jobs import service
-from jobs.engine.worker import Worker
+from jobs.engine.worker.worker import Worker
 from jobs.models import Job
 from jobs.service import Submission
 from jobs.statements import Claimed

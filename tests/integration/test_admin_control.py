@@ -15,7 +15,7 @@ from django.utils import timezone
 from redis import Redis
 
 from jobs import control, pauses
-from jobs.engine import attempt
+from jobs.engine.worker import attempt
 from jobs.models import CampaignClock, OperatorAct, Pause
 from jobs.processes import heartbeat
 from ops.reads import active_orders

@@ -18,11 +18,11 @@ from rq.worker import SimpleWorker
 from jobs import actor as actors
 from jobs import ledger, service
 from jobs.broker import enqueue, keys
-from jobs.engine import attempt
-from jobs.engine.attempt import Ended, ending_of, record
-from jobs.engine.feeder import Feeder
-from jobs.engine.scheduler import Scheduler
-from jobs.engine.sweep import BATCH, SETTLED, Sweep
+from jobs.engine.scheduler.rescuer import Feeder
+from jobs.engine.scheduler.scheduler import Scheduler
+from jobs.engine.scheduler.sweep import BATCH, SETTLED, Sweep
+from jobs.engine.worker import attempt
+from jobs.engine.worker.attempt import Ended, ending_of, record
 from jobs.ledger import Move
 from jobs.models import AuditEntry, Job
 from jobs.service import Submission
@@ -216,15 +216,15 @@ def test_redis_that_is_emptied_while_it_is_filled_is_filled_again(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The round that was under way does not count as if Redis had all of it."""
-    monkeypatch.setattr("jobs.engine.sweep.BATCH", 2)
-    monkeypatch.setattr("jobs.engine.feeder.ROUND_SECONDS", 0.0)
+    monkeypatch.setattr("jobs.engine.scheduler.sweep.BATCH", 2)
+    monkeypatch.setattr("jobs.engine.scheduler.rescuer.ROUND_SECONDS", 0.0)
     jobs = submit(6, due_at=timezone.now() + timedelta(seconds=60))
     feeder = Feeder(redis)
     feeder._feed(timezone.now())
     assert feeder._feeding
     for scan in feeder._feeding[0]:
         enqueue.carry(scan.batch())
-    monkeypatch.setattr("jobs.engine.feeder.ROUND_SECONDS", 5.0)
+    monkeypatch.setattr("jobs.engine.scheduler.rescuer.ROUND_SECONDS", 5.0)
     assert redis.zcard(keys.SCHEDULED) == len(jobs)
     redis.flushall()
 

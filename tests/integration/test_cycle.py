@@ -11,8 +11,8 @@ from redis import Redis
 
 from jobs import pauses, service
 from jobs.broker import keys
-from jobs.engine.board import Board
-from jobs.engine.cycle import Cycles
+from jobs.engine.worker.cycle import Cycles
+from jobs.engine.worker.rq_mirror import Board
 from jobs.models import AuditEntry
 from jobs.service import Submission
 from tests.servers import SandboxApi

@@ -11,7 +11,7 @@ from django.utils import timezone
 from redis import Redis
 
 from jobs import ledger, service
-from jobs.engine.feeder import fold_outcomes
+from jobs.engine.scheduler.rescuer import fold_outcomes
 from jobs.failure import failure_of
 from jobs.ledger import Ending
 from jobs.main_api.client import main_api

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from redis import Redis
 
 from jobs import ledger, service
-from jobs.engine import attempt
-from jobs.engine.feeder import Feeder
+from jobs.engine.scheduler.rescuer import Feeder
+from jobs.engine.worker import attempt
 from jobs.errors import JobError
 from jobs.main_api.answers import Fault, Reply, Request, read_reply
 from jobs.main_api.client import _executed, main_api

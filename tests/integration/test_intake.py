@@ -10,10 +10,10 @@ from redis import Redis
 
 from jobs import pauses, service
 from jobs.broker import keys
-from jobs.engine.attempt import Ended
-from jobs.engine.board import Board
-from jobs.engine.flight import FAST_GROUP, Flight
-from jobs.engine.intake import Intake
+from jobs.engine.worker.attempt import Ended
+from jobs.engine.worker.fetch import Intake
+from jobs.engine.worker.in_flight import FAST_GROUP, Flight
+from jobs.engine.worker.rq_mirror import Board
 from jobs.models import Job
 from jobs.service import Submission
 from jobs.statements import Claimed

@@ -13,7 +13,7 @@ from django.utils import timezone
 from redis import Redis
 
 from jobs import service
-from jobs.engine import attempt
+from jobs.engine.worker import attempt
 from jobs.errors import TransientError
 from jobs.main_api.calls import MOST_NOTED, ApiCall, Calls, note
 from jobs.main_api.client import MainApi

@@ -8,7 +8,7 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 from redis import Redis
 
-from jobs.engine.feeder import Feeder
+from jobs.engine.scheduler.rescuer import Feeder
 from jobs.models import Job
 from jobs.states import State
 from tests.claiming import claiming_worker, claims, submit, take

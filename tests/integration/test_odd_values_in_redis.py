@@ -12,8 +12,8 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from jobs.broker import enqueue, mend
-from jobs.engine.feeder import Feeder
-from jobs.engine.scheduler import Scheduler
+from jobs.engine.scheduler.rescuer import Feeder
+from jobs.engine.scheduler.scheduler import Scheduler
 from tests.integration.test_redis_is_not_trusted import QUEUES, pages, viewer
 from tests.integration.test_worker import submit, work
 from tests.ledger import state_of

@@ -13,8 +13,8 @@ from rq.job import Job as RQJob
 from jobs import control, pauses, service
 from jobs.broker import keys
 from jobs.broker.scripts import TURN
-from jobs.engine import board
-from jobs.engine.feeder import Feeder
+from jobs.engine.scheduler.rescuer import Feeder
+from jobs.engine.worker import rq_mirror
 from jobs.errors import InvalidPause
 from jobs.models import Job, OperatorAct, Pause
 from ops.admin import dashboard
@@ -156,7 +156,7 @@ def test_more_than_one_turn_sets_aside_comes_back_whole(
     redis: Redis, sandbox: SandboxApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker that is told to stop when the queues are empty does not stop between two such turns."""
-    monkeypatch.setattr(board, "ASIDE", 20)
+    monkeypatch.setattr(rq_mirror, "ASIDE", 20)
     jobs = submit(50)
     pause("type", "EVENT_EXPIRATION")
     work(redis)

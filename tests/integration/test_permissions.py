@@ -14,7 +14,7 @@ from django.utils import timezone
 from redis import Redis
 
 from jobs import service, tally
-from jobs.engine import attempt
+from jobs.engine.worker import attempt
 from jobs.errors import PermanentError
 from jobs.models import CronTask, FailureGroup, Job
 from jobs.people import GROUPS

@@ -14,8 +14,8 @@ from redis import Redis
 from rq.job import Job as RQJob
 
 from jobs.broker import keys
-from jobs.engine.scheduler import Scheduler
-from jobs.engine.timetable import Timetable
+from jobs.engine.scheduler.rq_scheduler import Timetable
+from jobs.engine.scheduler.scheduler import Scheduler
 from tests.conftest import Start
 from tests.integration.test_worker import submit, work
 from tests.ledger import last_of, state_of
@@ -138,7 +138,7 @@ def test_a_stranger_that_hangs_holds_up_no_other(
     redis: Redis, monkeypatch: pytest.MonkeyPatch, gate: threading.Event
 ) -> None:
     """RQ cannot end what waits outside of Python: the next one runs in another thread."""
-    monkeypatch.setattr("jobs.engine.strangers.GRACE_SECONDS", 0.0)
+    monkeypatch.setattr("jobs.engine.worker.foreign_jobs.GRACE_SECONDS", 0.0)
     queue = django_rq.get_queue("low")
     hanging, following = queue.enqueue(hang, job_timeout=1), queue.enqueue(len, "four")
 

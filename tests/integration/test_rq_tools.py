@@ -21,9 +21,9 @@ from rq.worker import SimpleWorker
 
 from jobs import ledger, pauses, service
 from jobs.broker import enqueue, keys
-from jobs.engine.attempt import Ended, record
-from jobs.engine.board import Board
-from jobs.engine.feeder import Feeder
+from jobs.engine.scheduler.rescuer import Feeder
+from jobs.engine.worker.attempt import Ended, record
+from jobs.engine.worker.rq_mirror import Board
 from jobs.models import Job, OperatorAct
 from jobs.states import Priority
 from ops import rq_dashboard

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs import schedules, service
-from jobs.engine import attempt
-from jobs.engine.attempt import Ended
+from jobs.engine.worker import attempt
+from jobs.engine.worker.attempt import Ended
 from jobs.errors import JobError, OutcomeUnknown, TransientError
 from jobs.main_api.client import MainApi
 from jobs.main_api.listing import Listing

@@ -12,8 +12,8 @@ from redis import Redis
 
 from jobs import cron, cron_tasks, service
 from jobs.broker import keys
-from jobs.engine.feeder import Feeder
-from jobs.engine.scheduler import Alarm, Scheduler
+from jobs.engine.scheduler.rescuer import Feeder
+from jobs.engine.scheduler.scheduler import Alarm, Scheduler
 from jobs.errors import PermanentError
 from jobs.main_api.model import Campaign
 from jobs.models import CampaignClock, CronFiring, CronTask, Job, Misfire, ScheduleRow
@@ -67,8 +67,8 @@ def test_a_task_that_is_broken_holds_up_no_other(redis: Redis) -> None:
 
 def test_cron_tasks_fire_while_many_jobs_come_due(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is due is queued a slice of a second at a time; what waits for the next slice is not taken to be lost."""
-    monkeypatch.setattr("jobs.engine.scheduler.BATCH", 2)
-    monkeypatch.setattr("jobs.engine.scheduler.SLICE_SECONDS", 0.0)
+    monkeypatch.setattr("jobs.engine.scheduler.scheduler.BATCH", 2)
+    monkeypatch.setattr("jobs.engine.scheduler.scheduler.SLICE_SECONDS", 0.0)
     later = timezone.now() + timedelta(minutes=1)
     wanted = [Submission(type="EVENT_EXPIRATION", campaign_id=c, payload={}, due_at=later) for c in "abcde"]
     jobs = [job for job, _ in service.submit_many(wanted, actor="test")]

@@ -15,8 +15,8 @@ from rq.job import Job as RQJob
 from jobs import service
 from jobs.broker import enqueue, keys
 from jobs.broker.scripts import TURN
-from jobs.engine.feeder import Feeder, fold_outcomes
-from jobs.engine.worker import Worker
+from jobs.engine.scheduler.rescuer import Feeder, fold_outcomes
+from jobs.engine.worker.worker import Worker
 from jobs.models import AuditEntry, Job, OutcomeMinute
 from jobs.processes import loop
 from jobs.service import Submission

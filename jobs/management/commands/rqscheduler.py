@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from jobs.broker import keys
-from jobs.engine.scheduler import Scheduler
+from jobs.engine.scheduler.scheduler import Scheduler
 from jobs.processes import loop
 
 

@@ -14,8 +14,8 @@ from redis import Redis
 from jobs import ledger, service
 from jobs.backoff import LONGEST, backoff
 from jobs.broker import keys
-from jobs.engine import attempt
-from jobs.engine.attempt import Ended
+from jobs.engine.worker import attempt
+from jobs.engine.worker.attempt import Ended
 from jobs.errors import CircuitOpen, InvalidJob, OutcomeUnknown, PermanentError, Skip, StateConflict, TransientError
 from jobs.ledger import Move
 from jobs.models import AuditEntry, Job

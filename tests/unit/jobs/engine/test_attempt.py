@@ -9,8 +9,8 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.engine import attempt
-from jobs.engine.attempt import Ended
+from jobs.engine.worker import attempt
+from jobs.engine.worker.attempt import Ended
 from jobs.errors import PermanentError, Skip, TransientError
 from jobs.failure import failure_of
 from jobs.models import AuditEntry, FailureGroup, Job

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from jobs.engine.attempt import Ended
-from jobs.engine.flight import FAST_GROUP, Flight, Landed
+from jobs.engine.worker.attempt import Ended
+from jobs.engine.worker.in_flight import FAST_GROUP, Flight, Landed
 from jobs.registry import all_types
 from jobs.statements import Claimed
 

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from jobs.engine.threads import Threads
+from jobs.engine.worker.thread_pool import Threads
 from tests.servers import wait_until
 
 ENDS: dict[str, threading.Event] = {}

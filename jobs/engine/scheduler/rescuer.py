@@ -21,9 +21,9 @@ from jobs import actor as actors
 from jobs import cron, ledger, pauses
 from jobs.broker import enqueue, keys
 from jobs.broker.mend import mend
-from jobs.engine import attempt, board
-from jobs.engine.attempt import Ended
-from jobs.engine.sweep import BATCH, Scan, Sweep
+from jobs.engine.scheduler.sweep import BATCH, Scan, Sweep
+from jobs.engine.worker import attempt, rq_mirror
+from jobs.engine.worker.attempt import Ended
 from jobs.errors import LostBeforeSending, OutcomeUnknown
 from jobs.histogram import COLUMNS
 from jobs.models import FailureHour, Job, OutcomeMinute
@@ -115,8 +115,8 @@ class Feeder:
             endings.append(attempt.ending_of(ended, now))
             log.warning("feeder.worker_lost", job_id=str(job.id), job_type=job.type, worker=job.worker)
         current, _ = ledger.cycle(endings, [], actor=actors.FEEDER, worker=actors.FEEDER, now=now)
-        board.forget_started([e.job for e in current], self._connection)
-        board.show_dead([e for e in current if e.to is State.DEAD], self._connection)
+        rq_mirror.forget_started([e.job for e in current], self._connection)
+        rq_mirror.show_dead([e for e in current if e.to is State.DEAD], self._connection)
         enqueue.carry([e.job for e in current])
 
     def _leases_count(self, now: datetime) -> bool:
@@ -173,8 +173,8 @@ class Feeder:
         cron.trim_history()
         FailureHour.objects.filter(hour__lt=now - settings.RETENTION).delete()
         for queue in settings.QUEUE_NAMES:
-            board.trim(queue, self._connection)
-            board.forget_gone(queue, self._connection)
+            rq_mirror.trim(queue, self._connection)
+            rq_mirror.forget_gone(queue, self._connection)
             enqueue.recount(queue)
         for queue in settings.RQ_QUEUES:
             self._clean_up_as_rq(queue)

@@ -20,9 +20,9 @@ from rq.timeouts import TimerDeathPenalty
 from rq.worker import SimpleWorker, WorkerStatus
 
 from jobs.broker import commands, keys
-from jobs.engine.board import Board
-from jobs.engine.cycle import SHOW_AFTER, Cycles
-from jobs.engine.strangers import Strangers
+from jobs.engine.worker.cycle import SHOW_AFTER, Cycles
+from jobs.engine.worker.foreign_jobs import Strangers
+from jobs.engine.worker.rq_mirror import Board
 from jobs.processes.heartbeat import Presence
 from jobs.processes.supervisor import orphaned
 

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from datetime import datetime
 from operator import attrgetter
 
-from jobs.engine.board import Board, Taken
-from jobs.engine.flight import Flight
+from jobs.engine.worker.in_flight import Flight
+from jobs.engine.worker.rq_mirror import Board, Taken
 
 
 class Intake:

@@ -12,9 +12,9 @@ from rq.worker import SimpleWorker
 from jobs import tally
 from jobs.broker import enqueue, keys, rq_guard
 from jobs.broker.aside import move_aside
-from jobs.engine import board
-from jobs.engine.board import Board
-from jobs.engine.threads import Threads
+from jobs.engine.worker import rq_mirror as board
+from jobs.engine.worker.rq_mirror import Board
+from jobs.engine.worker.thread_pool import Threads
 from jobs.models import Job
 from jobs.states import WAITING, State
 

@@ -18,13 +18,14 @@ from redis import Redis, RedisError
 from jobs import actor as actors
 from jobs import ledger
 from jobs.broker import enqueue, mend
-from jobs.engine import attempt, board
-from jobs.engine.attempt import Ended
-from jobs.engine.board import Board, Taken
-from jobs.engine.flight import Flight, Landed, run_group
-from jobs.engine.intake import Intake
-from jobs.engine.stops import Stops, overran
-from jobs.engine.threads import Threads
+from jobs.engine.worker import attempt
+from jobs.engine.worker import rq_mirror as board
+from jobs.engine.worker.attempt import Ended
+from jobs.engine.worker.cancellation import Stops, overran
+from jobs.engine.worker.fetch import Intake
+from jobs.engine.worker.in_flight import Flight, Landed, run_group
+from jobs.engine.worker.rq_mirror import Board, Taken
+from jobs.engine.worker.thread_pool import Threads
 from jobs.ledger import Ending
 from jobs.statements import Claimed
 

@@ -7,8 +7,8 @@ from queue import SimpleQueue
 import structlog
 
 from jobs.broker.commands import Command
-from jobs.engine.attempt import Ended
-from jobs.engine.flight import Flight
+from jobs.engine.worker.attempt import Ended
+from jobs.engine.worker.in_flight import Flight
 from jobs.errors import OutcomeUnknown, Stopped, TransientError
 from jobs.statements import Claimed
 

@@ -4,8 +4,8 @@ import time
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from jobs.engine import attempt
-from jobs.engine.attempt import Ended
+from jobs.engine.worker import attempt
+from jobs.engine.worker.attempt import Ended
 from jobs.registry import all_types
 from jobs.statements import Claimed
 

@@ -15,8 +15,8 @@ from jobs import actor as actors
 from jobs import cron, ledger, schedules, service
 from jobs.broker import enqueue, keys
 from jobs.broker.aside import move_aside
-from jobs.engine.feeder import Feeder
-from jobs.engine.timetable import Timetable
+from jobs.engine.scheduler.rescuer import Feeder
+from jobs.engine.scheduler.rq_scheduler import Timetable
 from jobs.errors import Refused
 from jobs.models import Job
 from jobs.processes.heartbeat import Presence

@@ -1,0 +1,1 @@
+"""What the active scheduler does: feed what is due, rescue what is lost, clean up."""

@@ -1,0 +1,1 @@
+"""What a worker does: fetch, claim, perform, record, and show RQ what happened."""

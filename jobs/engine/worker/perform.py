@@ -1,0 +1,32 @@
+"""The function that RQ's job hashes name, so that any RQ worker can do our jobs, one at a time."""
+
+from django.conf import settings
+from django.utils import timezone
+from rq import get_current_job
+
+from jobs import actor as actors
+from jobs import ledger, pauses
+from jobs.broker import enqueue
+from jobs.engine.worker import attempt
+from jobs.models import Job
+
+
+def perform() -> str:
+    """Claim, run and record the job that RQ runs; the state it is in afterwards, or why it was left alone."""
+    current = get_current_job()
+    if current is None:
+        raise RuntimeError("perform() runs as a job of RQ only")
+    job = Job.objects.filter(pk=current.id).first()
+    held = pauses.holding(job, pauses.active()) if job else []
+    if held:  # RQ forgets its job after a while; then the feeder carries it again
+        return f"left alone: {pauses.in_words(held[0])}"
+    worker = "rq-perform"
+    claimed = attempt.claim([current.id], worker=worker, now=timezone.now())
+    if not claimed:
+        return "not queued: left as it is"
+    # RQ's workers renew no lease, and see to time limits themselves.
+    until = timezone.now() + attempt.time_limit(claimed[0]) + settings.LEASE
+    ledger.renew_leases([current.id], worker=worker, until=until)
+    moved = attempt.record(attempt.run_handler(claimed), actor=actors.worker(worker), worker=worker)
+    enqueue.carry_after_commit(moved)
+    return moved[0].state if moved else "given to another attempt meanwhile"

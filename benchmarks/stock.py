@@ -22,7 +22,7 @@ from jobs.models import (
     ScheduleRow,
 )
 from jobs.registry import all_types
-from jobs.schedules import sortable
+from jobs.schedules.store import sortable
 from jobs.world.clock import WorldTime
 
 SOURCE: Final = "benchmark-stock"

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from jobs.text import line
+from scheduler_project.text import line
 
 LONGEST: Final = 120  #: characters of an actor's column
 

@@ -19,10 +19,11 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_POST
 
 from jobs import actor as actors
-from jobs import origin, service
+from jobs import service
 from jobs.errors import InvalidJob, StateConflict
 from jobs.models import Job
 from jobs.states import Priority
+from scheduler_project import request_origin
 from scheduler_project.moments import read_moment
 
 View = Callable[..., JsonResponse]
@@ -117,7 +118,7 @@ def submit(request: HttpRequest, actor: str) -> JsonResponse:
         payload=body.get("payload", {}),
         priority=body.get("priority"),
         due_at=_time(body, "dueAt"),
-        request_id=origin.current().request_id,
+        request_id=request_origin.current().request_id,
     )
     job, new = service.submit(submission, actor=actor, reason="submitted over HTTP")
     return JsonResponse(_as_json(job), status=201 if new else 200)

@@ -24,10 +24,11 @@ class JobsConfig(AppConfig):
 
 
 def _seed(sender: JobsConfig, **_: Any) -> None:
-    from jobs import cron, people
+    from jobs import permissions
+    from jobs.cron import firing
 
-    cron.seed()
-    people.establish(sender)
+    firing.seed()
+    permissions.establish(sender)
 
 
 def _foreign_functions(**_: Any) -> list[checks.CheckMessage]:

@@ -6,7 +6,7 @@ from django.db import transaction
 from django.db.models import Count, Q
 from pybreaker import STATE_CLOSED, STATE_OPEN
 
-from jobs.acts import record_act
+from jobs.audit import record_act
 from jobs.broker import commands, keys
 from jobs.errors import StateConflict
 from jobs.main_api.breaker import Breaker
@@ -15,7 +15,7 @@ from jobs.models import Job
 from jobs.processes import heartbeat
 from jobs.processes.heartbeat import Word
 from jobs.states import State
-from jobs.text import LONGEST_REASON, line
+from scheduler_project.text import LONGEST_REASON, line
 
 FORCIBLE: Final = (STATE_OPEN, STATE_CLOSED)
 AUTOMATIC: Final = "automatic"

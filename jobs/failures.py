@@ -6,9 +6,9 @@ from django.db import transaction
 from django.urls import reverse
 from django.utils import timezone
 
-from jobs.acts import record_act
+from jobs.audit import record_act
 from jobs.models import FailureGroup
-from jobs.text import line
+from scheduler_project.text import line
 
 LONGEST_NOTE: Final = 4_000
 

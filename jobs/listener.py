@@ -18,7 +18,7 @@ from redis import Redis, RedisError
 from redis.client import PubSub
 
 from jobs import actor as actors
-from jobs import schedules, service, tally, text
+from jobs import counters, service
 from jobs.errors import InvalidJob, JobError
 from jobs.main_api.client import MainApi
 from jobs.main_api.model import Campaign
@@ -26,7 +26,9 @@ from jobs.models import CampaignClock
 from jobs.processes.heartbeat import Presence
 from jobs.processes.lease import DURATION, Lease
 from jobs.registry import types_on_entity, types_on_world_time
+from jobs.schedules import store
 from jobs.world.clock import WorldTime
+from scheduler_project import text
 
 log = structlog.get_logger(__name__)
 WINDOW: Final = 5.0  # seconds
@@ -101,7 +103,7 @@ class Listener:
         self._pubsub = self._connection.pubsub()
         self._pubsub.psubscribe(*PATTERNS)
         self._catch_up_at = 0.0
-        tally.add("listener_subscriptions")
+        counters.add("listener_subscriptions")
         log.info("listener.subscribed", patterns=PATTERNS)
         return self._pubsub
 
@@ -123,10 +125,10 @@ class Listener:
         """Put a message into its window; a new window is due at once, so that the first message is acted on now."""
         channel = message["channel"].decode(errors="surrogateescape")  # so that what is no UTF-8 is no id either
         campaign_id, _, kind = channel.removeprefix("campaign.").rpartition(".")
-        tally.add("listener_messages", kind)
+        counters.add("listener_messages", kind)
         body = _body(message["data"])
         if body is None or not text.is_id(campaign_id):
-            tally.add("unusable_texts", "message")
+            counters.add("unusable_texts", "message")
             log.warning("listener.malformed", channel=repr(channel)[:300], data=repr(message["data"][:200]))
             return
         if kind == "worldTimeAdvanced":
@@ -193,7 +195,7 @@ class Listener:
             return
         CampaignClock.objects.filter(pk=clock.pk).update(world_time=world_time)
         if self._submit(campaign_id, types_on_world_time(), subject=world_time, reason=f"world time is {world_time}"):
-            schedules.DatabaseSchedules().processed(campaign_id, world_time)
+            store.DatabaseSchedules().processed(campaign_id, world_time)
 
     def _submit(self, campaign_id: str, types: tuple[str, ...], *, subject: str, reason: str) -> bool:
         request_id = uuid4().hex  # one for all that a message causes
@@ -225,7 +227,7 @@ class Listener:
             campaigns = self._api.campaigns(fresh=True)
         except JobError as error:
             self._catch_up_at = time.monotonic() + WINDOW
-            tally.add("listener_catch_ups", "failed")
+            counters.add("listener_catch_ups", "failed")
             log.warning("listener.catch_up_failed", error=str(error), retry_in_s=WINDOW)
             return
         self._to_compare = {campaign.id: campaign for campaign in campaigns}
@@ -238,7 +240,7 @@ class Listener:
         """
         if self._to_compare:
             some = list(islice(self._to_compare.values(), COMPARED))
-            known = schedules.see(some)
+            known = store.see(some)
             for campaign in some:
                 reading = self._reading_behind(campaign, known[campaign.id])
                 if reading is not None:
@@ -246,7 +248,7 @@ class Listener:
                 del self._to_compare[campaign.id]
             if self._to_compare:
                 return
-            tally.add("listener_catch_ups", "done")
+            counters.add("listener_catch_ups", "done")
             log.info("listener.compared", behind=len(self._behind))
         now = time.monotonic()
         self._next_behind_at = max(self._next_behind_at, now - CAUGHT_UP_AT_ONCE * CAUGHT_UP_EACH)
@@ -263,7 +265,7 @@ class Listener:
         try:
             reading = WorldTime.parse(campaign.current_world_time)
         except ValueError as error:
-            tally.add("unusable_texts", "currentWorldTime")
+            counters.add("unusable_texts", "currentWorldTime")
             log.warning("listener.unreadable_clock", campaign_id=campaign.id, error=str(error)[:300])
             return None
         return None if reading.isoformat() == clock.processed_world_time else reading

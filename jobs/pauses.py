@@ -18,14 +18,14 @@ from django.utils import timezone
 from redis import Redis, RedisError
 
 from jobs import actor as actors
-from jobs import text
-from jobs.acts import record_act
+from jobs.audit import record_act
 from jobs.broker import keys
 from jobs.broker import pauses as holds
 from jobs.errors import InvalidPause
 from jobs.models import CampaignClock, Job, Pause, PauseKind
 from jobs.registry import all_types
 from jobs.states import Priority
+from scheduler_project import text
 
 log = structlog.get_logger(__name__)
 LONGEST: Final = timedelta(days=3660)  #: a pause that is to last longer has no end

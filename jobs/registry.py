@@ -15,8 +15,8 @@ from jobs.errors import InvalidJob
 from jobs.outcome import RetryPolicy
 from jobs.run import Run
 from jobs.states import Priority
-from jobs.text import clean
 from scheduler_project.moments import read_moment
+from scheduler_project.text import clean
 
 
 class Payload(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):

@@ -48,7 +48,7 @@ class Applied:
 
 
 class Schedules(Protocol):
-    """The schedule rows and campaign clocks, as far as handlers change them (see jobs/schedules.py)."""
+    """The schedule rows and campaign clocks, as far as handlers change them (see jobs/schedules/store.py)."""
 
     def saw(self, campaign: Campaign) -> None:
         """Remember what the main API said when it was asked for this campaign alone."""

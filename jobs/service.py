@@ -13,16 +13,16 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from jobs import ledger
 from jobs.broker import enqueue
 from jobs.errors import InvalidJob, StateConflict
-from jobs.ledger import Move
+from jobs.ledger import moves as ledger
+from jobs.ledger.moves import Move
 from jobs.models import Job
 from jobs.registry import type_named
 from jobs.run import Followup
 from jobs.states import CANCELLABLE, DISCARDABLE, RESCHEDULABLE, RETRYABLE, WAITING, Priority, State
-from jobs.text import LONGEST_ID, LONGEST_SUBJECT, is_id, is_storable
 from jobs.world.clock import Moment, clock_name
+from scheduler_project.text import LONGEST_ID, LONGEST_SUBJECT, is_id, is_storable
 
 EARLIEST = timedelta(days=366)  #: how long ago a due time may lie
 LATEST = timedelta(days=3660)  #: how far ahead a due time may lie

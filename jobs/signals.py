@@ -2,5 +2,5 @@
 
 from django.dispatch import Signal
 
-#: Sent after the commit with `moves`: a list of jobs.ledger.Moved, one for each job of the batch.
+#: Sent after the commit with `moves`: a list of jobs.ledger.moves.Moved, one for each job of the batch.
 job_moved = Signal()

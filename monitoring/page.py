@@ -14,7 +14,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 from redis import RedisError
 
-from jobs import tally
+from jobs import counters
 from jobs.broker import keys
 from jobs.main_api.client import main_api
 from monitoring import health, metrics, series
@@ -26,7 +26,7 @@ Samples = Iterable[tuple[Mapping[str, str], float]]
 Counts = Mapping[tuple[str, ...], float]
 _merge: Any = MultiProcessCollector.merge
 
-#: Counters that processes add up in jobs/tally.py: its name there, the metric, its labels, what it says.
+#: Counters that processes add up in jobs/counters.py: its name there, the metric, its labels, what it says.
 COUNTERS: Final = (
     ("api_requests", "scheduler_api_requests_total", ("operation", "result"), "Requests to the main API"),
     ("cache_reads", "scheduler_cache_reads_total", ("result",), "Reads of the cache of the main API's answers"),
@@ -41,10 +41,10 @@ COUNTERS: Final = (
 )
 #: Histograms of the same kind; the label is the last before the bound.
 HISTOGRAMS: Final = (
-    ("job_wait_seconds", "scheduler_job_wait_seconds", "type", tally.BOUNDS, "From due to started"),
-    ("job_run_seconds", "scheduler_job_run_seconds", "type", tally.BOUNDS, "Run time of an attempt"),
+    ("job_wait_seconds", "scheduler_job_wait_seconds", "type", counters.BOUNDS, "From due to started"),
+    ("job_run_seconds", "scheduler_job_run_seconds", "type", counters.BOUNDS, "Run time of an attempt"),
     ("job_attempts", "scheduler_job_attempts", "type", metrics.ATTEMPTS, "Attempts that a finished job needed"),
-    ("api_request_seconds", "scheduler_api_request_seconds", "operation", tally.BOUNDS, "Time of a request"),
+    ("api_request_seconds", "scheduler_api_request_seconds", "operation", counters.BOUNDS, "Time of a request"),
 )
 
 
@@ -56,7 +56,7 @@ def render(found: Found) -> str:
         born |= dict.fromkeys(series.of_cron(), 0.0)
     if found["redis"].status != health.DOWN:
         try:
-            parts += [_redis(), _tallied({**born, **tally.read(keys.redis())})]
+            parts += [_redis(), _tallied({**born, **counters.read(keys.redis())})]
         except RedisError as error:
             log.warning("metrics.redis_away", error=str(error), next="its numbers are left out of this scrape")
     return "".join(parts) + _django()

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from jobs import tally
+from jobs import counters
 from jobs.states import FINISHED, State
 from monitoring.metrics import ATTEMPTS
 
 if TYPE_CHECKING:
-    from jobs.ledger import Moved
+    from jobs.ledger.moves import Moved
 
 log = structlog.get_logger("jobs")
 
@@ -45,9 +45,9 @@ def count_ends(moves: "list[Moved]", **_: Any) -> None:
         if m.was != State.RUNNING:
             continue
         if m.duration_ms is not None:
-            tally.observe("job_run_seconds", m.duration_ms / 1000, m.job_type)
+            counters.observe("job_run_seconds", m.duration_ms / 1000, m.job_type)
         if m.now in FINISHED:
-            tally.observe("job_attempts", m.attempt, m.job_type, bounds=ATTEMPTS)
+            counters.observe("job_attempts", m.attempt, m.job_type, bounds=ATTEMPTS)
 
 
 def _level(state: str) -> int:

@@ -28,7 +28,7 @@ def of_jobs() -> Iterator[Labels]:
 
 
 def of_tally() -> Iterator[Labels]:
-    """Of the counters of jobs/tally.py: the counter's name there, then its labels."""
+    """Of the counters of jobs/counters.py: the counter's name there, then its labels."""
     yield from product(("api_requests",), operations.names(), _RESULTS)
     yield from product(("cache_reads",), ("hit", "miss"))
     yield from product(("breaker_moves",), ("closed", "half-open", "open"))

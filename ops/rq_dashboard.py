@@ -19,7 +19,7 @@ from rq.job import JobStatus
 from rq.queue import Queue
 
 from jobs import control, service
-from jobs.acts import record_act
+from jobs.audit import record_act
 from jobs.broker import keys
 from jobs.errors import StateConflict
 from jobs.models import Job

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
 
-from jobs.text import plain
+from scheduler_project.text import plain
 
 Serve = Callable[[HttpRequest], HttpResponse]
 

@@ -16,9 +16,9 @@ from environs import Env, EnvValidationError
 from marshmallow import ValidationError, validate
 from redis import ConnectionPool
 
-from jobs.text import is_storable
 from scheduler_project.cron_expression import fires
 from scheduler_project.moments import read_zone
+from scheduler_project.text import is_storable
 
 DEVELOPMENT_SECRET_KEY = "development-only-secret-key-never-used-in-production"  # noqa: S105
 LONGEST_TOKEN_NAME = 100

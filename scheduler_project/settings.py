@@ -12,6 +12,7 @@ import django_stubs_ext
 from django.templatetags.static import static
 
 from scheduler_project.environment import BadEnvironment, read
+from scheduler_project.logs import configure_logging
 
 django_stubs_ext.monkeypatch()
 
@@ -88,7 +89,7 @@ MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "jobs.origin.remember",
+    "scheduler_project.request_origin.remember",
     "scheduler_project.addresses.clean",
     "scheduler_project.time_zone.activate",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -218,14 +219,11 @@ UNFOLD = {
 }
 
 LOGGING_CONFIG = None
-if find_spec("monitoring"):
-    from monitoring.logs import configure_logging
-
-    configure_logging(
-        LOG_LEVEL,
-        as_json=ENVIRONMENT == "production",
-        secrets=[
-            *(SECRET_KEY, API_SERVICE_ACCOUNT_TOKEN, METRICS_TOKEN, EMAIL_HOST_PASSWORD, *SCHEDULER_API_TOKENS),
-            *(urlsplit(url).password or "" for url in (REDIS_URL, API_URL, _env["DATABASE_URL"])),
-        ],
-    )
+configure_logging(
+    LOG_LEVEL,
+    as_json=ENVIRONMENT == "production",
+    secrets=[
+        *(SECRET_KEY, API_SERVICE_ACCOUNT_TOKEN, METRICS_TOKEN, EMAIL_HOST_PASSWORD, *SCHEDULER_API_TOKENS),
+        *(urlsplit(url).password or "" for url in (REDIS_URL, API_URL, _env["DATABASE_URL"])),
+    ],
+)

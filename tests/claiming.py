@@ -7,9 +7,9 @@ from redis import Redis
 
 from jobs import service
 from jobs.engine.worker.worker import Worker
+from jobs.ledger import Claimed
 from jobs.models import Job
 from jobs.service import Submission
-from jobs.statements import Claimed
 
 
 def submit(n: int, **changes: object) -> list[Job]:

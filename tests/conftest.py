@@ -11,7 +11,7 @@ from django.db import connection
 from django.test import override_settings
 from redis import Redis
 
-from jobs import tally
+from jobs import counters
 from jobs.main_api.client import MainApi, main_api
 from monitoring import health
 from monitoring.metrics import TOTALS
@@ -39,7 +39,7 @@ def redis_server() -> Iterator[RedisServer]:
 def redis(redis_server: RedisServer) -> Redis:
     """An empty Redis, into which nothing comes that earlier tests have counted in this process."""
     client = Redis.from_url(redis_server.url)
-    tally.flush()
+    counters.flush()
     client.flushall()
     return client
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from django.utils import timezone
 
-from jobs import ledger
-from jobs.ledger import Ending
+from jobs.ledger import moves
+from jobs.ledger.moves import Ending
 from jobs.service import Submission, submit_many
 from jobs.states import State
 
@@ -36,7 +36,7 @@ def die(
     ids = [str(job.id) for job, *_ in jobs]
     for start in range(0, number, 500):
         part = ids[start : start + 500]
-        claimed = ledger.cycle([], part, actor="worker:w", worker="w", now=timezone.now())[1]
+        claimed = moves.cycle([], part, actor="worker:w", worker="w", now=timezone.now())[1]
         ends = [Ending(job, State.DEAD, reason, counts=True, error=error, unknown=unknown) for job in claimed]
-        ledger.cycle(ends, [], actor="worker:w", worker="w", now=timezone.now())
+        moves.cycle(ends, [], actor="worker:w", worker="w", now=timezone.now())
     return ids

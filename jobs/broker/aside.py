@@ -13,7 +13,7 @@ from rq.registry import FailedJobRegistry
 from rq.results import Result
 from rq.utils import utcformat
 
-from jobs import tally
+from jobs import counters
 
 log = structlog.get_logger(__name__)
 QUEUE: Final = "default"  #: where plain RQ jobs wait, behind all of ours, and where their failures are listed
@@ -25,7 +25,7 @@ def move_aside(ids: Sequence[str | bytes], reason: str, connection: Redis) -> No
     now = timezone.now()
     for rq_id in ids:
         name = rq_id if isinstance(rq_id, str) else rq_id.decode(errors="backslashreplace")
-        tally.add("foreign_rq_jobs", "refused")
+        counters.add("foreign_rq_jobs", "refused")
         log.warning("rq.job_refused", rq_job=name[:200], cause=reason, next="it is listed as failed")
         if not JOB_ID_PATTERN.fullmatch(name):
             continue  # no id of RQ's: no page can show it

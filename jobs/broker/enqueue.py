@@ -22,8 +22,8 @@ from rq.utils import utcformat
 from jobs.broker import keys
 from jobs.broker.rq_guard import PERFORM
 from jobs.broker.scripts import TURN, script
+from jobs.ledger import Carried, Claimed
 from jobs.models import Job
-from jobs.statements import Carried, Claimed
 from jobs.states import WAITING, Priority, State
 
 log = structlog.get_logger(__name__)

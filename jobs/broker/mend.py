@@ -10,7 +10,7 @@ from django.conf import settings
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from jobs import tally
+from jobs import counters
 from jobs.broker import keys
 from jobs.main_api import breaker
 from jobs.states import Priority
@@ -25,7 +25,7 @@ _TYPES: Final = {
     "rq:queues": "set", "rq:workers": "set", "rq:suspended": "string", "rq:cron_schedulers": "zset",
     keys.SCHEDULED: "zset", keys.TAKEN: "zset", keys.FED_UNTIL: "string", keys.SWEPT_UNTIL: "string",
     keys.JUDGED_AT: "string", keys.PAUSED: "hash", keys.PAUSED_VERSION: "string", keys.PARKED: "set",
-    keys.PROCESSES: "hash", keys.STOP_ASKED: "set", tally.KEY: "hash",
+    keys.PROCESSES: "hash", keys.STOP_ASKED: "set", counters.KEY: "hash",
     breaker.STATE_KEY: "string", breaker.FORCED_KEY: "string", breaker.ERRORS_KEY: "list", breaker.PROBE_KEY: "string",
     keys.LEASE.format("scheduler"): "string", keys.LEASE.format("listener"): "string",
 }  # fmt: skip

@@ -7,10 +7,10 @@ import msgspec
 import structlog
 from redis import Redis, RedisError
 
-from jobs import tally
+from jobs import counters
 from jobs.main_api.listing import Listing
 from jobs.main_api.model import Campaign, Effect
-from jobs.text import as_json, is_id, plain
+from scheduler_project.text import as_json, is_id, plain
 
 log = structlog.get_logger(__name__)
 KEPT_S: Final = 300
@@ -81,10 +81,10 @@ class Cache:
             found = None
         if found is None:
             self.misses += 1
-            tally.add("cache_reads", "miss")
+            counters.add("cache_reads", "miss")
         else:
             self.hits += 1
-            tally.add("cache_reads", "hit")
+            counters.add("cache_reads", "hit")
         return found
 
     def _try(self, act: Callable[[], Any]) -> Any:
@@ -99,6 +99,6 @@ def _is_usable(campaign: Campaign) -> bool:
     """Whether its id can be stored; what cannot is named, and costs itself only."""
     usable = is_id(campaign.id)
     if not usable:
-        tally.add("unusable_texts", "campaign")
+        counters.add("unusable_texts", "campaign")
         log.warning("api.unusable_id", campaign_id=repr(campaign.id)[:300], next="the campaign is left out")
     return usable

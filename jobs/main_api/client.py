@@ -12,7 +12,7 @@ import structlog
 from django.conf import settings
 from redis import Redis
 
-from jobs import tally
+from jobs import counters
 from jobs.errors import (
     CircuitOpen,
     JobError,
@@ -426,11 +426,11 @@ def main_api() -> MainApi:
         duration=settings.API_CIRCUIT_BREAKER_DURATION,
     )
     api.observers.append(_count_call)
-    api.breaker.listeners.append(lambda _was, now: tally.add("breaker_moves", now))
+    api.breaker.listeners.append(lambda _was, now: counters.add("breaker_moves", now))
     return api
 
 
 def _count_call(call: ApiCall) -> None:
     result = call.result if call.result in _RESULTS else "other"  # extension codes are the main API's to choose
-    tally.add("api_requests", call.operation, result)
-    tally.observe("api_request_seconds", call.seconds, call.operation)
+    counters.add("api_requests", call.operation, result)
+    counters.observe("api_request_seconds", call.seconds, call.operation)

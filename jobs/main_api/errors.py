@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from jobs.errors import JobError, NotAuthorized, NotFound, PermanentError, TransientError, VersionConflict
-from jobs.text import plain
+from scheduler_project.text import plain
 
 LONGEST_MESSAGE: Final = 2000  #: characters of an error's message that are kept
 LONGEST_CODE: Final = 64

@@ -8,7 +8,7 @@ from decimal import Decimal
 from math import isfinite
 from typing import Any, Final
 
-from jobs.text import clean_answer
+from scheduler_project.text import clean_answer
 
 #: An escaped NUL or surrogate, or an encoded surrogate that `decode` has replaced: only then is an answer searched.
 _SUSPECT: Final = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])|\x00")

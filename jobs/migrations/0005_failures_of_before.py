@@ -5,8 +5,7 @@ from collections import Counter
 from django.db import migrations
 from django.db.models import F
 
-from jobs.failure import failure_of
-from jobs.histogram import BOUNDS_MS
+from jobs.migrations._frozen import BOUNDS_MS, failure_of
 
 BATCH = 1000
 

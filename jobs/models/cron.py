@@ -7,8 +7,8 @@ from django.db.models import Q
 from django.utils import timezone
 
 from jobs.states import Priority
-from jobs.text import LONGEST_ID
 from scheduler_project.cron_expression import next_match
+from scheduler_project.text import LONGEST_ID
 
 
 class Misfire(models.TextChoices):
@@ -71,7 +71,7 @@ class FiringOutcome(models.TextChoices):
 class CronFiring(models.Model):
     """One firing of a cron task that made a job, or several that were missed; written with the job itself.
 
-    The newest of each task are kept (jobs.cron.KEPT).
+    The newest of each task are kept (jobs.cron.firing.KEPT).
     """
 
     task = models.ForeignKey(CronTask, on_delete=models.CASCADE, related_name="firings")

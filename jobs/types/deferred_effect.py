@@ -9,7 +9,7 @@ from jobs.errors import Skip
 from jobs.registry import Payload, job_type
 from jobs.run import Run
 from jobs.states import Priority
-from jobs.text import LONGEST_ID
+from scheduler_project.text import LONGEST_ID
 
 
 class DeferredEffect(Payload, frozen=True, kw_only=True):

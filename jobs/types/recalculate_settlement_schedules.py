@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from jobs.main_api.model import Settlement
-from jobs.recalculation import Found, Recalculation, recalculate
 from jobs.registry import Cron, job_type
 from jobs.run import Run, Wanted
+from jobs.schedules.recalculate import Found, Recalculation, recalculate
 from jobs.slices import SlicedPayload
 from jobs.types import settlement_growth
 from jobs.world.growth import settlement_intervals

@@ -5,9 +5,9 @@ from typing import Any
 
 from jobs.errors import JobError
 from jobs.main_api.model import Settlement
-from jobs.recalculation import Found, Recalculation, recalculate
 from jobs.registry import Cron, job_type
 from jobs.run import Run, Wanted
+from jobs.schedules.recalculate import Found, Recalculation, recalculate
 from jobs.slices import SlicedPayload
 from jobs.types import structure_maintenance
 from jobs.world.maintenance import structure_intervals

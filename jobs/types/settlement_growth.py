@@ -10,11 +10,11 @@ from jobs.main_api.listing import Listing
 from jobs.main_api.model import Settlement, Structure
 from jobs.registry import Answer, Item, Payload, batch_job_type
 from jobs.run import Run
-from jobs.text import LONGEST_ID
-from jobs.upkeep import Kind, apply_batch
+from jobs.schedules.apply import Kind, apply_batch
 from jobs.world.change import Change
 from jobs.world.growth import GrowthType, StandingStructure, grow, settlement_intervals
 from jobs.world.variables import StructureVariables
+from scheduler_project.text import LONGEST_ID
 
 NAME = "SETTLEMENT_GROWTH"
 _TASKS = {

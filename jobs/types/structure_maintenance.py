@@ -9,10 +9,10 @@ from jobs.errors import JobError
 from jobs.main_api.model import Settlement, Structure
 from jobs.registry import Answer, Item, Payload, batch_job_type
 from jobs.run import Run
-from jobs.text import LONGEST_ID
-from jobs.upkeep import Kind, apply_batch
+from jobs.schedules.apply import Kind, apply_batch
 from jobs.world.change import Change
 from jobs.world.maintenance import StructureEvent, maintain, structure_intervals
+from scheduler_project.text import LONGEST_ID
 
 NAME = "STRUCTURE_MAINTENANCE"
 _TASKS = {

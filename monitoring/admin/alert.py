@@ -12,13 +12,13 @@ from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 
 from jobs.models import CampaignClock, Job
-from jobs.text import is_job_id
 from monitoring.admin.access import MonitorWrites, actor_of, back, may_manage, monitor_runs
 from monitoring.alerting import store
 from monitoring.models import Alert, Kind, Severity
 from ops.admin.changelist import LimitedPaginator
 from ops.reads.job import name_all
 from ops.templatetags import ops
+from scheduler_project.text import is_job_id
 
 if TYPE_CHECKING:
     AlertAdminBase = admin.ModelAdmin[Alert]

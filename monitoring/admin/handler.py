@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils.text import capfirst
 from unfold.admin import ModelAdmin
 
-from jobs.acts import record_act
+from jobs.audit import record_act
 from monitoring.admin.access import actor_of, back, may_manage, monitor_runs
 from monitoring.admin.delivery import STATUSES, badge
 from monitoring.admin.handler_form import PREFIX, channel_named, for_kind

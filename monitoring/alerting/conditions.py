@@ -17,7 +17,7 @@ from rq import Worker as RQWorker
 
 from jobs import pauses
 from jobs.broker import keys
-from jobs.cron import LATE
+from jobs.cron.firing import LATE
 from jobs.models import CronTask, OutcomeMinute
 from jobs.states import State
 from monitoring import health, metrics

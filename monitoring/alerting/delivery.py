@@ -15,15 +15,15 @@ import structlog
 from django.db import DatabaseError, connections, transaction
 from django.utils import timezone
 
-from jobs import tally
-from jobs.acts import record_act
-from jobs.text import line
+from jobs import counters
+from jobs.audit import record_act
 from monitoring.alerting import registered
 from monitoring.alerting.channels import CHANNELS, Answer, Undeliverable
 from monitoring.alerting.channels.base import LONGEST_ANSWER, Refused
 from monitoring.alerting.message import Message, from_json
-from monitoring.logs import SHORTEST_SECRET, hide, masked
 from monitoring.models import AlertHandler, Delivery
+from scheduler_project.logs import SHORTEST_SECRET, hide, masked
+from scheduler_project.text import line
 
 log = structlog.get_logger(__name__)
 MOST_ATTEMPTS: Final = 10  #: over about 85 minutes
@@ -195,7 +195,7 @@ def _record(delivery: Delivery, status: str, answer: Answer) -> None:
         changes["sent_at"] = now
     Delivery.objects.filter(pk=delivery.pk).update(**changes)
     result = "retried" if status == Delivery.Status.PENDING else str(status)
-    tally.add("alert_deliveries", delivery.handler_kind, result)
+    counters.add("alert_deliveries", delivery.handler_kind, result)
     values = {"delivery": delivery.pk, "handler": delivery.handler_name, "action": delivery.action}
     if status == Delivery.Status.SENT:
         log.info("alert.delivered", **values, attempt=delivery.attempts)

@@ -19,10 +19,10 @@ from django.db import DatabaseError, IntegrityError, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from jobs.acts import record_act
-from jobs.text import LONGEST_TRACEBACK, bounded, clean, line
-from monitoring.logs import masked
+from jobs.audit import record_act
 from monitoring.models import Alert, Kind, Severity
+from scheduler_project.logs import masked
+from scheduler_project.text import LONGEST_TRACEBACK, bounded, clean, line
 
 log = structlog.get_logger(__name__)
 MONITOR: Final = "monitor"  #: who resolves what has ended by itself

@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 
 from jobs import actor as actors
-from jobs.acts import record_act
+from jobs.audit import record_act
 
 
 class ReadOnly:

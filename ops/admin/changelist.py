@@ -12,9 +12,9 @@ from unfold.views import ChangeList
 
 from jobs.models import CampaignClock, Job, ScheduleRow
 from jobs.states import State
-from jobs.text import is_job_id
 from ops.admin.filters import as_moment
 from ops.reads.job import TONES, name_all
+from scheduler_project.text import is_job_id
 
 MOST_COUNTED: Final = 10_000  #: beyond it a count says "10,000+": nobody reads them one by one
 SEARCHED: Final = 20_000  #: newest jobs of the filter whose texts are searched

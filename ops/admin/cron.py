@@ -22,7 +22,7 @@ from unfold.widgets import (
 )
 
 from jobs import actor as actors
-from jobs import cron_tasks
+from jobs.cron import tasks as cron_tasks
 from jobs.errors import InvalidJob
 from jobs.models import CronFiring, CronTask, Job
 from jobs.registry import all_types

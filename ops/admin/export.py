@@ -11,7 +11,7 @@ from django.http import HttpRequest, StreamingHttpResponse
 from django.utils import timezone
 
 from jobs import actor as actors
-from jobs.acts import record_act
+from jobs.audit import record_act
 from jobs.models import Job, new_job_id
 from jobs.states import Priority
 

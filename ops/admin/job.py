@@ -18,7 +18,6 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter
 
 from jobs.models import Job
 from jobs.registry import all_types
-from jobs.text import is_job_id
 from ops.admin import bulk_actions, export, new_job
 from ops.admin.changelist import JobList, KeyPaginator, search
 from ops.admin.filters import (
@@ -35,6 +34,7 @@ from ops.bulk import VERBS
 from ops.reads.job import context as life
 from ops.reads.job import possible
 from ops.templatetags import ops
+from scheduler_project.text import is_job_id
 
 _FIELDS = Job._meta.get_fields()  # noqa: SLF001 - Django documents it as public
 

@@ -12,16 +12,17 @@ from django.urls import reverse
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from jobs import actor as actors
-from jobs import origin, service
+from jobs import service
 from jobs.errors import InvalidJob
 from jobs.models import CampaignClock, Job
 from jobs.registry import JobType, Payload, all_types
 from jobs.service import Submission
 from jobs.slices import SlicedPayload
 from jobs.states import Priority
-from jobs.text import LONGEST_ID, is_job_id
 from ops.admin import payload_form
 from ops.humanize import words
+from scheduler_project import request_origin
+from scheduler_project.text import LONGEST_ID, is_job_id
 
 OFFERED = 200  #: campaigns whose ids the browser offers while one is typed
 
@@ -84,7 +85,7 @@ class NewJobForm(forms.Form):
             payload=payload_form.as_json({name: values.get(name) for name in self.payload}),
             priority=values["priority"],
             due_at=values.get("due_at"),
-            request_id=origin.current().request_id or uuid4().hex,
+            request_id=request_origin.current().request_id or uuid4().hex,
         )
 
 

@@ -10,7 +10,7 @@ from unfold.dataclasses import SearchResult
 
 from jobs.models import CampaignClock, Job, ScheduleRow
 from jobs.registry import all_types
-from jobs.text import is_job_id
+from scheduler_project.text import is_job_id
 
 FOUND = 8  #: campaigns, and settlements and structures, that the palette offers
 

@@ -24,8 +24,8 @@ from jobs.errors import InvalidPause, Refused
 from jobs.models import CampaignClock, Pause, PauseKind
 from jobs.processes.heartbeat import ROLES
 from jobs.registry import all_types
-from jobs.text import LONGEST_ID, plain
 from ops.reads import active_orders
+from scheduler_project.text import LONGEST_ID, plain
 
 MOST_CAMPAIGNS: Final = 500  #: offered by name; any other can be named by its id
 _LENGTHS: Final = [

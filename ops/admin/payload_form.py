@@ -18,8 +18,8 @@ from unfold.widgets import (
 
 from jobs.registry import JobType
 from jobs.slices import Slice
-from jobs.text import clean
 from ops.humanize import words
+from scheduler_project.text import clean
 
 YEARS: Final = (1970, 9998)  #: of moments that a person may type
 

@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from jobs import people
+from jobs import permissions
 from ops.admin.base import Recorded
 
 if TYPE_CHECKING:  # unfold's mixins and Django's admins are of different opinions about types
@@ -33,9 +33,9 @@ admin.site.unregister(Group)
 def _offer(field: Any, name: str, request: HttpRequest | None) -> Any:
     """A form's field with nothing to choose but what the editor may give; what else is sent is no choice."""
     if field is not None and name == "groups":
-        field.queryset = field.queryset.filter(pk__in=people.givable_groups(_editor(request)).values("pk"))
+        field.queryset = field.queryset.filter(pk__in=permissions.givable_groups(_editor(request)).values("pk"))
     elif field is not None and name in ("permissions", "user_permissions"):
-        field.queryset = field.queryset.filter(pk__in=people.permissions_of(_editor(request)).values("pk"))
+        field.queryset = field.queryset.filter(pk__in=permissions.permissions_of(_editor(request)).values("pk"))
     return field
 
 
@@ -56,11 +56,15 @@ class UserAdmin(UserAdminBase):
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         """Their password too: nobody's who has more than the editor."""
-        return super().has_change_permission(request, obj) and (obj is None or people.may_edit(_editor(request), obj))
+        return super().has_change_permission(request, obj) and (
+            obj is None or permissions.may_edit(_editor(request), obj)
+        )
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         """As to change."""
-        return super().has_delete_permission(request, obj) and (obj is None or people.may_edit(_editor(request), obj))
+        return super().has_delete_permission(request, obj) and (
+            obj is None or permissions.may_edit(_editor(request), obj)
+        )
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
         """Who is a superuser, only superusers decide."""
@@ -79,12 +83,12 @@ class GroupAdmin(GroupAdminBase):
     def has_change_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
         """Not of groups that give more than the editor has."""
         may = super().has_change_permission(request, obj)
-        return may and (obj is None or people.may_edit_group(_editor(request), obj))
+        return may and (obj is None or permissions.may_edit_group(_editor(request), obj))
 
     def has_delete_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
         """As to change."""
         may = super().has_delete_permission(request, obj)
-        return may and (obj is None or people.may_edit_group(_editor(request), obj))
+        return may and (obj is None or permissions.may_edit_group(_editor(request), obj))
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest | None = None, **kwargs: Any) -> Any:
         """Permissions that the editor has."""

@@ -11,7 +11,7 @@ from django.db import connection
 from django.db.models import Q, QuerySet
 
 from jobs.models import AuditEntry, Job, OperatorAct
-from jobs.text import is_job_id
+from scheduler_project.text import is_job_id
 
 PAGE: Final = 50
 SEARCHED: Final = 20_000  #: moves whose texts one page looks at; the next page goes on from there

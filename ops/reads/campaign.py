@@ -16,7 +16,7 @@ from jobs import control, pauses, service
 from jobs.main_api.client import main_api
 from jobs.models import CampaignClock, Job, Pause, PauseKind, ScheduleRow
 from jobs.registry import all_types
-from jobs.schedules import parse_moment
+from jobs.schedules.store import parse_moment
 from jobs.service import Submission
 from jobs.states import FINISHED, Priority, State
 from jobs.world.clock import Moment, WallTime, WorldTime

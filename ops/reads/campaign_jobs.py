@@ -8,7 +8,7 @@ from uuid import UUID
 from jobs.errors import InvalidJob
 from jobs.models import Job, ScheduleRow
 from jobs.registry import all_types, type_named
-from jobs.schedules import parse_moment
+from jobs.schedules.store import parse_moment
 from jobs.states import State
 
 NEWEST: Final = 500  #: jobs of the campaign, and as many dead letters, that are looked at

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from jobs import cron
+from jobs.cron import firing as cron
 from jobs.models import CronFiring, CronTask, Job
 from ops.humanize import relative
 from scheduler_project.cron_expression import fires, sentence

@@ -6,10 +6,10 @@ import pytest
 from django.test import Client
 from redis import Redis
 
-from jobs import origin
-from jobs.acts import record_act
+from jobs.audit import record_act
 from jobs.models import AuditEntry, Job, OperatorAct
 from jobs.service import Submission, submit
+from scheduler_project import request_origin
 
 pytestmark = pytest.mark.django_db(transaction=True)
 FROM: dict[str, Any] = {"HTTP_X_REQUEST_ID": "req-7", "HTTP_X_FORWARDED_FOR": "203.0.113.9"}
@@ -46,7 +46,7 @@ def test_an_act_is_written_once_and_for_ever() -> None:
 
     assert OperatorAct.objects.get().changes == {"on": [True, False]}
     assert (act.ip, act.request_id) == ("", "")
-    assert origin.current().ip == ""
+    assert request_origin.current().ip == ""
     with pytest.raises(TypeError):
         act.save()
     with pytest.raises(TypeError):

@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 from redis import Redis
 
-from jobs import tally
+from jobs import counters
 from monitoring import alerting
 from monitoring.alerting import deaths, delivery, registered, routing
 from monitoring.alerting.message import Message
@@ -85,17 +85,17 @@ def test_what_is_refused_is_tried_again_and_then_given_up(receiver: HttpReceiver
 
 def test_attempts_are_counted(receiver: HttpReceiver, tell: Tell, redis: Redis) -> None:
     """For the metrics, by the handler's kind and result."""
-    tally.flush()  # what other tests have counted in this process
-    before = tally.read(redis)
+    counters.flush()  # what other tests have counted in this process
+    before = counters.read(redis)
     webhook(receiver)
     receiver.statuses = [500]
     alerting.critical("x")
     tell()
     Delivery.objects.update(next_at=timezone.now())
     tell()
-    tally.flush()
+    counters.flush()
 
-    counts = tally.read(redis)
+    counts = counters.read(redis)
     for result in ("retried", "sent"):
         series = ("alert_deliveries", "webhook", result)
         assert counts[series] - before.get(series, 0) == 1

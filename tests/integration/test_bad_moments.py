@@ -16,14 +16,15 @@ from rq.job import JobStatus
 from rq.worker import SimpleWorker
 
 from jobs import actor as actors
-from jobs import ledger, service
+from jobs import service
 from jobs.broker import enqueue, keys
 from jobs.engine.scheduler.rescuer import Feeder
 from jobs.engine.scheduler.scheduler import Scheduler
 from jobs.engine.scheduler.sweep import BATCH, SETTLED, Sweep
 from jobs.engine.worker import attempt
 from jobs.engine.worker.attempt import Ended, ending_of, record
-from jobs.ledger import Move
+from jobs.ledger import moves
+from jobs.ledger.moves import Move
 from jobs.models import AuditEntry, Job
 from jobs.service import Submission
 from jobs.states import Priority, State
@@ -54,7 +55,7 @@ def answers(redis: Redis) -> bool:
 def test_what_a_killed_scheduler_had_queued_in_the_database_alone_is_carried(redis: Redis) -> None:
     """It died between the commit and Redis: the next one puts the job into its queue, not only out of the timetable."""
     (job,) = submit(1, due_at=timezone.now() + timedelta(seconds=0.3))
-    wait_until(lambda: ledger.queue_due([str(job.pk)], actor=actors.SCHEDULER, reason="due", now=timezone.now()))
+    wait_until(lambda: moves.queue_due([str(job.pk)], actor=actors.SCHEDULER, reason="due", now=timezone.now()))
     assert redis.zscore(keys.SCHEDULED, str(job.pk))
 
     scheduler = Scheduler(connection=redis)
@@ -173,7 +174,7 @@ def test_what_was_taken_and_never_told_of_leaves_redis_by_itself(redis: Redis) -
 def test_what_was_cancelled_while_redis_was_away_leaves_nothing_there(redis: Redis) -> None:
     """When its time comes at the latest."""
     (job,) = submit(1, due_at=timezone.now() + timedelta(seconds=1))
-    ledger.move(Move(job, State.CANCELLED, "test", {"finished_at": timezone.now()}), actor="test")
+    moves.move(Move(job, State.CANCELLED, "test", {"finished_at": timezone.now()}), actor="test")
 
     Scheduler(connection=redis)._queue_due(timezone.now() + timedelta(seconds=2))
 

@@ -12,13 +12,14 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from redis import Redis
 
-from jobs import ledger, pauses
-from jobs.failure import failure_of
-from jobs.ledger import Ending
+from jobs import pauses
+from jobs.fingerprint import failure_of
+from jobs.ledger import moves
+from jobs.ledger.moves import Ending
 from jobs.main_api.client import main_api
 from jobs.models import CampaignClock, Job, OperatorAct, Pause, ScheduleRow
 from jobs.processes.heartbeat import Presence
-from jobs.schedules import sortable
+from jobs.schedules.store import sortable
 from jobs.service import Submission, submit
 from jobs.states import State
 from jobs.world.clock import WallTime, WorldTime
@@ -164,11 +165,11 @@ def test_a_dead_job_is_named_with_its_row(admin_client: Client, alive: Redis) ->
     row = growth(timedelta(hours=-1))
     submission = Submission(type=row.job_type, campaign_id="c-1", payload=row.payload)
     job, _ = submit(submission, actor="test")
-    ledger.cycle([], [str(job.pk)], actor="worker:w", worker="w", now=timezone.now())
+    moves.cycle([], [str(job.pk)], actor="worker:w", worker="w", now=timezone.now())
     job.refresh_from_db()
     error = "NotFound: s-1 is gone"
     ending = Ending(job, State.DEAD, error, error=error, failure=failure_of(error, ""))
-    ledger.cycle([ending], [], actor="worker:w", worker="w", now=timezone.now())
+    moves.cycle([ending], [], actor="worker:w", worker="w", now=timezone.now())
     text = text_of(admin_client)
     (one,) = campaign_page.describe(clock, [row], [], newest("c-1"), timezone.now())
 

@@ -11,7 +11,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from redis import Redis
 
-from jobs import cron, cron_tasks
+from jobs.cron import firing as cron
+from jobs.cron import tasks as cron_tasks
 from jobs.models import CronFiring, CronTask, FiringOutcome, Job, Misfire, OperatorAct
 from scheduler_project import cron_expression
 

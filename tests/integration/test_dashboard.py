@@ -10,10 +10,11 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from redis import Redis
 
-from jobs import ledger, service
+from jobs import service
 from jobs.engine.scheduler.rescuer import fold_outcomes
-from jobs.failure import failure_of
-from jobs.ledger import Ending
+from jobs.fingerprint import failure_of
+from jobs.ledger import moves as ledger
+from jobs.ledger.moves import Ending
 from jobs.main_api.client import main_api
 from jobs.models import Job, OutcomeMinute
 from jobs.service import Submission, submit

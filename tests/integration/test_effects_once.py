@@ -13,10 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
-from jobs import ledger, service
+from jobs import service
 from jobs.engine.scheduler.rescuer import Feeder
 from jobs.engine.worker import attempt
 from jobs.errors import JobError
+from jobs.ledger import moves
 from jobs.main_api.answers import Fault, Reply, Request, read_reply
 from jobs.main_api.client import _executed, main_api
 from jobs.models import Job
@@ -324,7 +325,7 @@ def test_an_end_that_the_database_refuses_costs_itself(sandbox: SandboxApi, text
     claimed = claim(job)
     ending = attempt.ending_of(attempt.Ended(claimed, None, json.dumps({"entity": text}), 1.0), timezone.now())
 
-    (recorded,), _ = ledger.cycle([ending.bare()], [], actor="worker:w", worker="w", now=timezone.now())
+    (recorded,), _ = moves.cycle([ending.bare()], [], actor="worker:w", worker="w", now=timezone.now())
 
     assert recorded.to is State.SUCCEEDED
     assert connection.vendor in ("sqlite", "postgresql")

@@ -8,9 +8,9 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from redis import Redis
 
-from jobs import ledger
-from jobs.failure import failure_of
-from jobs.ledger import Ending
+from jobs.fingerprint import failure_of
+from jobs.ledger import moves
+from jobs.ledger.moves import Ending
 from jobs.models import FailureGroup, Job, OperatorAct
 from jobs.service import Submission, submit
 from jobs.states import State
@@ -25,10 +25,10 @@ def die(error: str, *campaigns: str, type_: str = "EVENT_EXPIRATION") -> Failure
     failure = failure_of(error, "")
     for campaign in campaigns:
         job, _ = submit(Submission(type=type_, campaign_id=campaign, payload={}), actor="test")
-        ledger.cycle([], [str(job.pk)], actor="worker:w", worker="w", now=timezone.now())
+        moves.cycle([], [str(job.pk)], actor="worker:w", worker="w", now=timezone.now())
         job.refresh_from_db()
         ending = Ending(job, State.DEAD, error, counts=True, error=error, failure=failure)
-        ledger.cycle([ending], [], actor="worker:w", worker="w", now=timezone.now())
+        moves.cycle([ending], [], actor="worker:w", worker="w", now=timezone.now())
     return FailureGroup.objects.get(pk=failure.key)
 
 

@@ -14,9 +14,9 @@ from jobs.engine.worker.attempt import Ended
 from jobs.engine.worker.fetch import Intake
 from jobs.engine.worker.in_flight import FAST_GROUP, Flight
 from jobs.engine.worker.rq_mirror import Board
+from jobs.ledger import Claimed
 from jobs.models import Job
 from jobs.service import Submission
-from jobs.statements import Claimed
 from jobs.states import Priority
 
 pytestmark = pytest.mark.django_db(transaction=True)

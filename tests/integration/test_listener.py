@@ -10,13 +10,14 @@ import pytest
 from django.db import OperationalError, connection
 from redis import Redis
 
+from jobs import counters
 from jobs import listener as listener_module
-from jobs import schedules, tally
 from jobs.broker import keys
 from jobs.listener import CAUGHT_UP_AT_ONCE, COMPARED, Listener
 from jobs.main_api.client import MainApi
 from jobs.main_api.model import Campaign
 from jobs.models import CampaignClock, Job
+from jobs.schedules import store
 from sandbox.world import Size
 from tests.servers import SandboxApi, wait_until
 
@@ -295,8 +296,8 @@ def test_an_odd_campaign_costs_itself_only(
     listener.poll()
 
     assert CampaignClock.objects.get(pk="plain").processed_world_time == "1300-01-01T00:00:00.000Z"
-    tally.flush()
-    counted = ("unusable_texts", "currentWorldTime") in tally.read(redis)
+    counters.flush()
+    counted = ("unusable_texts", "currentWorldTime") in counters.read(redis)
     assert counted is bool(odd.get("currentWorldTime"))
 
 
@@ -310,5 +311,5 @@ def test_a_clock_that_a_list_lacks_is_not_forgotten(listener: Listener, sandbox:
 
     assert before
     assert CampaignClock.objects.get(pk="campaign-1").world_time == before
-    schedules.saw(Campaign(id="campaign-1", name="C", is_active=True))
+    store.saw(Campaign(id="campaign-1", name="C", is_active=True))
     assert CampaignClock.objects.get(pk="campaign-1").world_time == ""

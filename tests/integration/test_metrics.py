@@ -15,7 +15,8 @@ from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 from redis import Redis
 
-from jobs import cron, tally
+from jobs import counters
+from jobs.cron import firing
 from jobs.models import Job, OutcomeMinute
 from jobs.service import Submission, submit, submit_many
 from jobs.states import State
@@ -97,7 +98,7 @@ def test_counting_ends_however_many_wait(monkeypatch: pytest.MonkeyPatch, redis:
 
 def test_what_redis_could_not_take_is_sent_later(redis: Redis, redis_server: RedisServer) -> None:
     """A count made while Redis is away is neither lost nor doubled."""
-    counter = tally.Tally(lambda: redis)
+    counter = counters.Tally(lambda: redis)
     counter.add("x", "a")
     redis_server.stop()
     try:
@@ -108,7 +109,7 @@ def test_what_redis_could_not_take_is_sent_later(redis: Redis, redis_server: Red
     counter.flush()
     counter.flush()
 
-    assert tally.read(redis)["x", "a"] == 1
+    assert counters.read(redis)["x", "a"] == 1
 
 
 def test_the_oldest_queued_job_and_the_lag_show(client: Client, sandbox: SandboxApi) -> None:
@@ -163,7 +164,7 @@ def test_the_dashboard_asks_for_metrics_that_exist(client: Client, sandbox: Sand
 
 def test_what_rules_watch_stands_at_zero_before_it_happens(client: Client, sandbox: SandboxApi, redis: Redis) -> None:
     """`increase()` sees nothing of a series that is born at 1: so the first of each would raise no alert."""
-    cron.seed()
+    firing.seed()
     page = samples(client)
     rules = [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
 

@@ -9,9 +9,10 @@ from django.test import Client
 from django.utils import timezone
 from redis import Redis
 
-from jobs import ledger, service
-from jobs.failure import failure_of
-from jobs.ledger import Ending
+from jobs import service
+from jobs.fingerprint import failure_of
+from jobs.ledger import moves
+from jobs.ledger.moves import Ending
 from jobs.models import CampaignClock, CronTask, Job, ScheduleRow
 from jobs.service import Submission, submit
 from jobs.states import State
@@ -32,7 +33,7 @@ def job(redis: Redis) -> Job:
         payload=PAYLOAD,
     )  # fmt: skip
     made, _ = submit(Submission(type="SETTLEMENT_GROWTH", campaign_id="c-2", payload=PAYLOAD), actor="test")
-    ledger.cycle([], [str(made.pk)], actor="worker:w-1", worker="w-1", now=timezone.now())
+    moves.cycle([], [str(made.pk)], actor="worker:w-1", worker="w-1", now=timezone.now())
     made.refresh_from_db()
     return made
 
@@ -40,7 +41,7 @@ def job(redis: Redis) -> Job:
 def dies(job: Job) -> None:
     """Its attempt ends for good."""
     ending = Ending(job, State.DEAD, ERROR, error=ERROR, failure=failure_of(ERROR, ""))
-    ledger.cycle([ending], [], actor="worker:w-1", worker="w-1", now=timezone.now())
+    moves.cycle([ending], [], actor="worker:w-1", worker="w-1", now=timezone.now())
     job.refresh_from_db()
 
 
@@ -55,7 +56,7 @@ def assert_named(page: Any) -> None:
 def test_what_runs_is_named_on_the_dashboard(admin_client: Client, job: Job) -> None:
     """Not by its type and subject; also where the name of neither is known."""
     submit(Submission(type="EVENT_EXPIRATION", campaign_id="c-9", payload={}), actor="test")
-    ledger.cycle([], [str(Job.objects.get(campaign_id="c-9").pk)], actor="worker:w-1", worker="w-1", now=timezone.now())
+    moves.cycle([], [str(Job.objects.get(campaign_id="c-9").pk)], actor="worker:w-1", worker="w-1", now=timezone.now())
     page = admin_client.get("/admin/")
 
     assert_named(page)

@@ -13,11 +13,11 @@ from django.urls import NoReverseMatch, URLPattern, URLResolver, get_resolver, r
 from django.utils import timezone
 from redis import Redis
 
-from jobs import service, tally
+from jobs import counters, service
 from jobs.engine.worker import attempt
 from jobs.errors import PermanentError
 from jobs.models import CronTask, FailureGroup, Job
-from jobs.people import GROUPS
+from jobs.permissions import GROUPS
 from jobs.service import Submission
 from ops.bulk import VERBS
 from tests.integration.test_admin_jobs import JOBS, member
@@ -80,7 +80,7 @@ def test_whatever_a_viewer_sends_changes_nothing(client: Client, redis: Redis, d
     known = a_world()
     viewer = member(client, "Viewer")
     targets = sorted(set(addresses(known)) - {reverse("admin:logout"), reverse("admin:password_change")})
-    before, keys = everything(), {*redis.keys("*"), tally.KEY.encode()}
+    before, keys = everything(), {*redis.keys("*"), counters.KEY.encode()}
     for address in targets:
         for verb in VERBS if address == JOBS else ("run_now",):
             sent = {**data, "action": verb, "resume": "campaign:c", "pause": "1", "what": "queue:high"}
@@ -88,7 +88,7 @@ def test_whatever_a_viewer_sends_changes_nothing(client: Client, redis: Redis, d
 
     assert len(targets) > 40
     assert {name: rows for name, rows in everything().items() if rows != before[name]} == {}
-    assert {*redis.keys("*"), tally.KEY.encode()} == keys
+    assert {*redis.keys("*"), counters.KEY.encode()} == keys
 
 
 @pytest.mark.parametrize("group", ["Viewer", "Operator", "Administrator"])

@@ -16,7 +16,7 @@ from django.utils import timezone
 from redis import Redis
 from rq import requeue_job
 
-from jobs import tally
+from jobs import counters
 from tests.conftest import Start
 from tests.integration.test_worker import submit, work
 from tests.ledger import state_of
@@ -191,9 +191,9 @@ def test_what_is_refused_is_listed_with_its_reason_and_counted(viewer: Client, r
     assert "Not run: RUN_FOREIGN_RQ_JOBS is false" in page
     requeue_job(rq_id, connection=redis)
     work(redis)
-    tally.flush()
+    counters.flush()
     assert failed(redis) == {rq_id}
-    assert tally.read(redis)["foreign_rq_jobs", "refused"] == 2
+    assert counters.read(redis)["foreign_rq_jobs", "refused"] == 2
 
 
 @pytest.mark.usefixtures("foreign_jobs")

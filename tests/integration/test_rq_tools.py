@@ -19,11 +19,12 @@ from rq.queue import Queue as RQQueue
 from rq.registry import FailedJobRegistry, StartedJobRegistry, clean_registries
 from rq.worker import SimpleWorker
 
-from jobs import ledger, pauses, service
+from jobs import pauses, service
 from jobs.broker import enqueue, keys
 from jobs.engine.scheduler.rescuer import Feeder
 from jobs.engine.worker.attempt import Ended, record
 from jobs.engine.worker.rq_mirror import Board
+from jobs.ledger import moves
 from jobs.models import Job, OperatorAct
 from jobs.states import Priority
 from ops import rq_dashboard
@@ -243,7 +244,7 @@ def test_started_jobs_are_listed_although_one_was_forgotten_meanwhile(operator: 
     (job,) = submit(1)
     now = timezone.now()
     board = Board("w", ["normal"], keys.own_redis())
-    board.started(ledger.cycle([], [str(job.pk)], actor="worker:w", worker="w", now=now)[1])
+    board.started(moves.cycle([], [str(job.pk)], actor="worker:w", worker="w", now=now)[1])
     board.show(now)
     registry = StartedJobRegistry("normal", redis)
     redis.zadd(registry.key, {"gone:an-execution": time.time() + 60})
@@ -331,7 +332,7 @@ def test_rq_s_own_clean_up_fails_no_job_that_goes_on(redis: Redis, sandbox: Sand
     """Its registries are cleaned long after every time of RQ's has passed: the job still runs, and ends as itself."""
     (job,) = submit(1)
     now = timezone.now()
-    (claimed,) = ledger.cycle([], [str(job.pk)], actor="worker:w", worker="w", now=now)[1]
+    (claimed,) = moves.cycle([], [str(job.pk)], actor="worker:w", worker="w", now=now)[1]
     board = Board("w", ["normal"], keys.own_redis())
     board.started([claimed])
     board.show(now - timedelta(days=2))
@@ -392,7 +393,7 @@ def test_a_stranger_s_failure_is_rq_s_own(redis: Redis) -> None:
 def test_a_stale_worker_that_wakes_up_changes_nothing(redis: Redis, sandbox: SandboxApi) -> None:
     """Given up for lost, its job run by another: its late end moves nothing, in the database as in RQ's registries."""
     (job,) = submit(1)
-    (claimed,) = ledger.cycle([], [str(job.pk)], actor="worker:w", worker="w", now=timezone.now())[1]
+    (claimed,) = moves.cycle([], [str(job.pk)], actor="worker:w", worker="w", now=timezone.now())[1]
     redis.set(keys.JUDGED_AT, timezone.now().timestamp())
     Job.objects.filter(pk=job.pk).update(lease_until=timezone.now() - timedelta(minutes=1))
     Feeder(redis).poll()

@@ -12,20 +12,21 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs import schedules, service
+from jobs import service
 from jobs.engine.worker import attempt
 from jobs.engine.worker.attempt import Ended
 from jobs.errors import JobError, OutcomeUnknown, TransientError
+from jobs.ledger import Claimed
 from jobs.main_api.client import MainApi
 from jobs.main_api.listing import Listing
 from jobs.main_api.model import Event
 from jobs.models import CampaignClock, Job, ScheduleRow, new_job_id
-from jobs.recalculation import AT_ONCE, CAMPAIGNS, WINDOW
 from jobs.registry import type_named
 from jobs.run import Followup, Run
+from jobs.schedules import store
+from jobs.schedules.recalculate import AT_ONCE, CAMPAIGNS, WINDOW
 from jobs.service import Submission
 from jobs.slices import SlicedPayload
-from jobs.statements import Claimed
 from jobs.types import event_expiration, recalculate_settlement_schedules, recalculate_structure_schedules
 from jobs.types.event_expiration import MOST_CAMPAIGNS, MOST_EVENTS
 from sandbox.world import Size
@@ -242,7 +243,7 @@ def _expire(lists: Any, payload: SlicedPayload, pending: list[Followup]) -> None
 
     run = Run(
         job_id=str(new_job_id()), campaign_id="c", attempt=1, due_at=timezone.now(), api=lists,
-        schedules=schedules.DatabaseSchedules(), submit=take, clock_due=None, occurrences=1, interval=None,
+        schedules=store.DatabaseSchedules(), submit=take, clock_due=None, occurrences=1, interval=None,
     )  # fmt: skip
     try:
         event_expiration.expire(payload, run)

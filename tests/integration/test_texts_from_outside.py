@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
-from jobs import pauses, tally
+from jobs import counters, pauses
 from jobs.broker import keys
 from jobs.listener import Listener
 from jobs.main_api.client import MainApi
@@ -259,8 +259,8 @@ def test_odd_names_and_ids_in_answers_cost_nobody_else_anything(
     assert CampaignClock.objects.get(pk="odd-0").name == "half \ufffd"
     grown = sandbox.world()["settlements"]["s-0"]
     assert grown["variables"]["note"] == "half \ud83c"  # what is the main API's goes back as it came
-    tally.flush()
-    counts = tally.read(keys.redis())
+    counters.flush()
+    counts = counters.read(keys.redis())
     assert counts["unusable_texts", "campaign"] >= 3
     assert counts["unusable_texts", "Settlement"] >= 2
     listener.close()

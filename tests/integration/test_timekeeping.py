@@ -10,15 +10,16 @@ from django.db import OperationalError
 from django.utils import timezone
 from redis import Redis
 
-from jobs import cron, cron_tasks, service
+from jobs import service
 from jobs.broker import keys
+from jobs.cron import firing, tasks
 from jobs.engine.scheduler.rescuer import Feeder
 from jobs.engine.scheduler.scheduler import Alarm, Scheduler
 from jobs.errors import PermanentError
 from jobs.main_api.model import Campaign
 from jobs.models import CampaignClock, CronFiring, CronTask, Job, Misfire, ScheduleRow
 from jobs.run import Applied, Wanted
-from jobs.schedules import DatabaseSchedules, fire_wall_rows, next_wall_firing, sortable
+from jobs.schedules.store import DatabaseSchedules, fire_wall_rows, next_wall_firing, sortable
 from jobs.service import Submission
 from jobs.world.clock import WallTime, WorldTime
 
@@ -98,7 +99,7 @@ def test_a_cron_task_fires_once_however_often_it_is_looked_at(redis: Redis) -> N
     now = timezone.now()
     CronTask.objects.filter(name="event-expiration").update(next_fire_at=now - timedelta(seconds=5))
 
-    first, second = cron.fire_due(now), cron.fire_due(now)
+    first, second = firing.fire_due(now), firing.fire_due(now)
 
     assert [len(first), len(second)] == [1, 0]
     task = CronTask.objects.get(name="event-expiration")
@@ -113,8 +114,8 @@ def test_two_schedulers_that_read_the_same_task_fire_it_once(redis: Redis) -> No
     CronTask.objects.filter(name="event-expiration").update(next_fire_at=now - timedelta(seconds=5))
     mine, theirs = (CronTask.objects.get(name="event-expiration") for _ in range(2))
 
-    assert len(cron._fire(mine, now)) == 1
-    assert cron._fire(theirs, now) == []
+    assert len(firing._fire(mine, now)) == 1
+    assert firing._fire(theirs, now) == []
     assert Job.objects.count() == 1
 
 
@@ -138,7 +139,7 @@ def test_next_firing(expression: str, zone: str, after: str, fires: str) -> None
     """
     task = CronTask(expression=expression, time_zone=zone)
 
-    assert cron.next_fire(task, datetime.fromisoformat(after)) == datetime.fromisoformat(fires)
+    assert firing.next_fire(task, datetime.fromisoformat(after)) == datetime.fromisoformat(fires)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +161,7 @@ def test_missed_firings_are_made_up_for_as_the_task_says(
     task.save()
     CronTask.objects.filter(pk=task.pk).update(next_fire_at=first)
 
-    fired = cron.fire_due(first + down_for)
+    fired = firing.fire_due(first + down_for)
 
     task.refresh_from_db()
     assert len(fired) == jobs
@@ -174,7 +175,7 @@ def test_missed_firings_are_made_up_for_as_the_task_says(
     [
         (Misfire.ONCE, "0 3 * * *", 1),
         (Misfire.ALL, "0 3 * * *", 365),
-        (Misfire.ALL, "0 * * * *", cron.MOST_MISSED),
+        (Misfire.ALL, "0 * * * *", firing.MOST_MISSED),
         (Misfire.SKIP, "0 3 * * *", 0),
         (Misfire.ONCE, "0 0 29 2 *", 1),  # its last firing lies further back than a job may be due
         (Misfire.ALL, "0 0 29 2 *", 1),
@@ -188,13 +189,13 @@ def test_a_task_that_was_missed_for_years_goes_on_as_it_says(
     now = datetime.now(UTC)
     task = CronTask(name="t", expression=expression, type="EVENT_EXPIRATION", misfire=misfire)
     task.save()
-    CronTask.objects.filter(pk=task.pk).update(next_fire_at=cron.next_fire(task, now - timedelta(days=3 * 1461)))
+    CronTask.objects.filter(pk=task.pk).update(next_fire_at=firing.next_fire(task, now - timedelta(days=3 * 1461)))
 
-    fired = cron.fire_due(now)
+    fired = firing.fire_due(now)
 
     task.refresh_from_db()
     assert len({job.pk for job in fired}) == len(fired) == jobs
-    assert all(now - cron.LONGEST_AGO <= job.due_at <= now for job in fired)
+    assert all(now - firing.LONGEST_AGO <= job.due_at <= now for job in fired)
     assert task.next_fire_at is not None
     assert task.next_fire_at > now
     assert CronFiring.objects.filter(task=task).count() == max(1, jobs)
@@ -207,7 +208,7 @@ def test_of_very_many_missed_firings_the_newest_is_made_up_for(redis: Redis) -> 
     task.save()
     CronTask.objects.filter(pk=task.pk).update(next_fire_at=first)
 
-    (job,) = cron.fire_due(first + timedelta(hours=2))
+    (job,) = firing.fire_due(first + timedelta(hours=2))
 
     assert job.due_at == first + timedelta(hours=2)
 
@@ -218,7 +219,7 @@ def test_a_task_that_could_never_fire_is_refused(expression: str) -> None:
     task = CronTask(name="x", type="NO_SUCH", expression=expression, time_zone="x", payload={})
 
     with pytest.raises(ValidationError) as caught:
-        cron_tasks.validate(task)
+        tasks.validate(task)
     assert set(caught.value.message_dict) == {"expression", "time_zone", "type"}
 
 

@@ -11,8 +11,9 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from redis import Redis
 
-from jobs import cron_tasks, pauses, service
-from jobs.acts import record_act
+from jobs import pauses, service
+from jobs.audit import record_act
+from jobs.cron import tasks
 from jobs.models import AuditEntry, CronTask, OperatorAct
 from ops.reads import audit_trail
 from ops.reads.audit_trail import Cursor, Question
@@ -81,7 +82,7 @@ def test_until_when_is_a_time_like_all_others(admin_client: Client, redis: Redis
     until = datetime(timezone.now().year + 1, 7, 1, 6, 30, tzinfo=UTC)
     pauses.pause("queue", "high", until=until, actor="user:ann")
     pauses.pause("queue", "low", actor="user:ann")
-    cron_tasks.disable(CronTask.objects.earliest("pk"), until=until, actor="user:ann")
+    tasks.disable(CronTask.objects.earliest("pk"), until=until, actor="user:ann")
     admin_client.cookies["zone"] = "Europe/Berlin"
 
     page = admin_client.get(TRAIL).content.decode()

@@ -11,7 +11,7 @@ from jobs.main_api.client import MainApi
 from jobs.models import CampaignClock
 from jobs.registry import Answer, Item, type_named
 from jobs.run import Run
-from jobs.schedules import DatabaseSchedules
+from jobs.schedules.store import DatabaseSchedules
 from jobs.world.clock import WorldTime
 from tests.servers import SandboxApi
 

@@ -18,16 +18,17 @@ from rq.registry import clean_registries
 from rq.worker_registration import clean_worker_registry
 
 from jobs import actor as actors
-from jobs import cron, ledger, pauses
+from jobs import pauses
 from jobs.broker import enqueue, keys
 from jobs.broker.mend import mend
+from jobs.cron import firing
 from jobs.engine.scheduler.sweep import BATCH, Scan, Sweep
 from jobs.engine.worker import attempt, rq_mirror
 from jobs.engine.worker.attempt import Ended
 from jobs.errors import LostBeforeSending, OutcomeUnknown
 from jobs.histogram import COLUMNS
+from jobs.ledger import Outcomes, moves, statements
 from jobs.models import FailureHour, Job, OutcomeMinute
-from jobs.statements import Outcomes, statements
 from jobs.states import FINISHED, WAITING, State
 
 log = structlog.get_logger(__name__)
@@ -114,7 +115,7 @@ class Feeder:
             ended = Ended(job, error, None, (now - began).total_seconds() * 1000)
             endings.append(attempt.ending_of(ended, now))
             log.warning("feeder.worker_lost", job_id=str(job.id), job_type=job.type, worker=job.worker)
-        current, _ = ledger.cycle(endings, [], actor=actors.FEEDER, worker=actors.FEEDER, now=now)
+        current, _ = moves.cycle(endings, [], actor=actors.FEEDER, worker=actors.FEEDER, now=now)
         rq_mirror.forget_started([e.job for e in current], self._connection)
         rq_mirror.show_dead([e for e in current if e.to is State.DEAD], self._connection)
         enqueue.carry([e.job for e in current])
@@ -158,7 +159,7 @@ class Feeder:
             carried: Any = self._connection.zmscore(keys.SCHEDULED, overdue)
             lost = [i for i, at in zip(overdue, carried, strict=True) if at is None or at > now.timestamp()]
             reason = "due; Redis had lost it"
-            enqueue.carry(ledger.queue_due(lost, actor=actors.FEEDER, reason=reason, now=now))
+            enqueue.carry(moves.queue_due(lost, actor=actors.FEEDER, reason=reason, now=now))
 
     def _clean_up(self, now: datetime) -> None:
         """Retention: finished jobs with their audit trail after RETENTION_DAYS, in batches; Redis by counts."""
@@ -170,7 +171,7 @@ class Feeder:
             Job.objects.filter(id__in=ids).delete()
             deleted += len(ids)
         fold_outcomes(now)
-        cron.trim_history()
+        firing.trim_history()
         FailureHour.objects.filter(hour__lt=now - settings.RETENTION).delete()
         for queue in settings.QUEUE_NAMES:
             rq_mirror.trim(queue, self._connection)

@@ -12,16 +12,19 @@ from redis.client import PubSub
 from rq.exceptions import NoSuchJobError
 
 from jobs import actor as actors
-from jobs import cron, ledger, schedules, service
+from jobs import service
 from jobs.broker import enqueue, keys
 from jobs.broker.aside import move_aside
+from jobs.cron import firing
 from jobs.engine.scheduler.rescuer import Feeder
 from jobs.engine.scheduler.rq_scheduler import Timetable
 from jobs.errors import Refused
+from jobs.ledger import moves
 from jobs.models import Job
 from jobs.processes.heartbeat import Presence
 from jobs.processes.lease import DURATION, Lease
 from jobs.run import Followup
+from jobs.schedules import store
 from jobs.states import WAITING, State
 
 log = structlog.get_logger(__name__)
@@ -105,7 +108,7 @@ class Scheduler(Timetable):
         self._presence.tell_or_stop("active" if held else "standby")
         if held and not self._active:
             log.info("scheduler.active", scheduler=self.name)
-            cron.seed()
+            firing.seed()
             self._feeder = Feeder(self.connection)  # what it knew before another one was active is over
         elif self._active and not held:
             log.warning("scheduler.standby", scheduler=self.name)
@@ -127,7 +130,7 @@ class Scheduler(Timetable):
                 move_aside(odd, "its id is no text", self.connection)
             ids = keys.texts(found)
             known = [i for i in ids if keys.uuid_of(i)]
-            queued = ledger.queue_due(known, actor=actors.SCHEDULER, reason="due", now=now)
+            queued = moves.queue_due(known, actor=actors.SCHEDULER, reason="due", now=now)
             enqueue.carry(queued)
             left = set(known) - {job.id for job in queued}
             ours = list(Job.objects.filter(id__in=left)) if left else []
@@ -161,9 +164,9 @@ class Scheduler(Timetable):
         if now < self._fire_at and time.monotonic() - self._fired_at < LONGEST_SLEEP:
             return
         self._fired_at = time.monotonic()
-        fired = cron.fire_due(now)
+        fired = firing.fire_due(now)
         due = _fire_wall_rows(now)
-        moments = [m for m in (cron.next_firing(), schedules.next_wall_firing()) if m]
+        moments = [m for m in (firing.next_firing(), store.next_wall_firing()) if m]
         self._fire_at = min(moments, default=now + timedelta(days=1))
         if not fired and not due:  # a task that is refused stays due, and must not keep the scheduler from sleeping
             self._fire_at = max(self._fire_at, now + timedelta(seconds=LONGEST_SLEEP))
@@ -183,7 +186,7 @@ class Scheduler(Timetable):
 @transaction.atomic
 def _fire_wall_rows(now: datetime) -> list[Followup]:
     """A row moves on and its job is made, or neither: a row that moved on alone would be missed for an interval."""
-    due = schedules.fire_wall_rows(now)
+    due = store.fire_wall_rows(now)
     try:
         _submit(due)
     except Refused:

@@ -11,8 +11,8 @@ from redis import Redis
 
 from jobs.broker import enqueue, keys
 from jobs.broker.scripts import script
+from jobs.ledger import Carried
 from jobs.models import Job
-from jobs.statements import Carried
 from jobs.states import State
 
 log = structlog.get_logger(__name__)

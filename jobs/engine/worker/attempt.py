@@ -15,20 +15,21 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from jobs import actor as actors
-from jobs import ledger, pauses, service, text
+from jobs import pauses, service
 from jobs.errors import JobError, OutcomeUnknown, Refused
-from jobs.failure import failure_of
-from jobs.ledger import Ending
+from jobs.fingerprint import failure_of
+from jobs.ledger import Claimed, moves
+from jobs.ledger.moves import Ending
 from jobs.main_api.calls import Calls
 from jobs.main_api.client import main_api
 from jobs.models import Job
 from jobs.outcome import Outcome, RetryPolicy, outcome_of
 from jobs.registry import Answer, Item, JobType, type_named
 from jobs.run import Followup, Run
-from jobs.schedules import DatabaseSchedules, parse_moment
+from jobs.schedules.store import DatabaseSchedules, parse_moment
 from jobs.sending import Phase, Sending
-from jobs.statements import Claimed
 from jobs.states import State
+from scheduler_project import text
 
 log = structlog.get_logger(__name__)
 _random = random.Random()  # noqa: S311 - jitter, not a secret
@@ -47,7 +48,7 @@ class Ended(msgspec.Struct, frozen=True):
 
 def claim(ids: Sequence[str], *, worker: str, now: datetime) -> list[Claimed]:
     """Claim those of `ids` that are QUEUED for `worker`; the claimed jobs, in the order of `ids`."""
-    return ledger.cycle([], ids, actor=actors.worker(worker), worker=worker, now=now)[1]
+    return moves.cycle([], ids, actor=actors.worker(worker), worker=worker, now=now)[1]
 
 
 def claimed_at(at: datetime, ids: Sequence[str], *, worker: str, until: datetime) -> list[Claimed]:
@@ -59,7 +60,7 @@ def claimed_at(at: datetime, ids: Sequence[str], *, worker: str, until: datetime
     with transaction.atomic():
         rows = list(Job.objects.select_for_update(nowait=True).filter(id__in=ids).order_by("id"))
         found = [job for job in rows if (job.state, job.worker, job.started_at) == (State.RUNNING, worker, at)]
-        ledger.renew_leases([str(job.id) for job in found], worker=worker, until=until)
+        moves.renew_leases([str(job.id) for job in found], worker=worker, until=until)
     return [
         Claimed(
             str(job.id), job.type, job.campaign_id, job.subject, job.payload, job.priority, job.attempt, job.failures,
@@ -73,7 +74,7 @@ def record(ended: Iterable[Ended], *, actor: str, worker: str = "") -> list[Clai
     """Record how attempts ended; the jobs that moved (not those that meanwhile belong to another attempt)."""
     now = timezone.now()
     endings = [ending_of(e, now) for e in ended]
-    return [e.job for e in ledger.cycle(endings, [], actor=actor, worker=worker, now=now)[0]]
+    return [e.job for e in moves.cycle(endings, [], actor=actor, worker=worker, now=now)[0]]
 
 
 def run_handler(jobs: Sequence[Claimed]) -> list[Ended]:
@@ -118,7 +119,7 @@ def run_handler(jobs: Sequence[Claimed]) -> list[Ended]:
 def watch_sending(job: Claimed) -> None:
     """Give the job what keeps account of its sending, where its type has work that must not be sent twice."""
     if job.sending is None and must_not_be_sent_twice(job.type):
-        job.sending = Sending(partial(ledger.begin_sending, job.id, job.attempt))
+        job.sending = Sending(partial(moves.begin_sending, job.id, job.attempt))
 
 
 def must_not_be_sent_twice(type_name: str) -> bool:

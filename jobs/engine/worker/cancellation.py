@@ -10,7 +10,7 @@ from jobs.broker.commands import Command
 from jobs.engine.worker.attempt import Ended
 from jobs.engine.worker.in_flight import Flight
 from jobs.errors import OutcomeUnknown, Stopped, TransientError
-from jobs.statements import Claimed
+from jobs.ledger import Claimed
 
 log = structlog.get_logger(__name__)
 Land = Callable[[Ended], None]  #: what an ended attempt is given to; it takes it out of the flight

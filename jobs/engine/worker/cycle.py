@@ -16,7 +16,6 @@ from django.utils import timezone
 from redis import Redis, RedisError
 
 from jobs import actor as actors
-from jobs import ledger
 from jobs.broker import enqueue, mend
 from jobs.engine.worker import attempt
 from jobs.engine.worker import rq_mirror as board
@@ -26,8 +25,8 @@ from jobs.engine.worker.fetch import Intake
 from jobs.engine.worker.in_flight import Flight, Landed, run_group
 from jobs.engine.worker.rq_mirror import Board, Taken
 from jobs.engine.worker.thread_pool import Threads
-from jobs.ledger import Ending
-from jobs.statements import Claimed
+from jobs.ledger import Claimed, moves
+from jobs.ledger.moves import Ending
 
 log = structlog.get_logger(__name__)
 RETRY_SECONDS: Final = 1.0  # after an outage
@@ -204,7 +203,7 @@ class Cycles:
         ids = [i for group in groups for i in group.ids]
         worker, start = self._worker, partial(self._start, groups)
         self._unanswered = (groups, now) if groups else None
-        ended, claimed = ledger.cycle(endings, ids, actor=actors.worker(worker), worker=worker, now=now, start=start)
+        ended, claimed = moves.cycle(endings, ids, actor=actors.worker(worker), worker=worker, now=now, start=start)
         self._intake.claimed(groups)
         landed, self._unrecorded = self._unrecorded, []
         shown = {e.job.id for e, seen in landed if seen}
@@ -248,7 +247,7 @@ class Cycles:
 
     def _record(self, endings: list[Ending], now: datetime) -> list[Ending]:
         actor = actors.worker(self._worker)
-        return ledger.cycle(endings, [], actor=actor, worker=self._worker, now=now)[0]
+        return moves.cycle(endings, [], actor=actor, worker=self._worker, now=now)[0]
 
     def _begin_unanswered(self, now: datetime) -> int:
         """Begin what the last claim has claimed although its answer was lost with the connection; how many groups.
@@ -285,7 +284,7 @@ class Cycles:
             return
         held = [job.id for job in self.flight.jobs()] + [str(landed.ended.job.id) for landed in self._unrecorded]
         if held:
-            ledger.renew_leases(held, worker=self._worker, until=now + settings.LEASE)
+            moves.renew_leases(held, worker=self._worker, until=now + settings.LEASE)
         self._renew_at = ticks + settings.LEASE.total_seconds() / 3
 
 

@@ -9,7 +9,7 @@ from django.db import close_old_connections, connection
 from rq.exceptions import NoSuchJobError
 from rq.worker import SimpleWorker
 
-from jobs import tally
+from jobs import counters
 from jobs.broker import enqueue, keys, rq_guard
 from jobs.broker.aside import move_aside
 from jobs.engine.worker import rq_mirror as board
@@ -92,7 +92,7 @@ class Strangers:
         limit = rq_job.timeout or worker.queue_class.DEFAULT_TIMEOUT
         if limit > 0:  # RQ's -1: for ever
             self._deadline = time.monotonic() + limit + GRACE_SECONDS
-        tally.add("foreign_rq_jobs", "run")
+        counters.add("foreign_rq_jobs", "run")
         worker.execute_job(rq_job, queue)
 
     def _over(self, stranger: Stranger) -> None:

@@ -6,8 +6,8 @@ from typing import Final, NamedTuple
 
 from jobs.engine.worker import attempt
 from jobs.engine.worker.attempt import Ended
+from jobs.ledger import Claimed
 from jobs.registry import all_types
-from jobs.statements import Claimed
 
 FAST_MS: Final = 2.0  #: handlers of a type that take less on average are given several jobs at a time
 FAST_GROUP: Final = 8  #: how many; a more urgent job waits for one such group at most, some 16 ms

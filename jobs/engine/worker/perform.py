@@ -5,9 +5,10 @@ from django.utils import timezone
 from rq import get_current_job
 
 from jobs import actor as actors
-from jobs import ledger, pauses
+from jobs import pauses
 from jobs.broker import enqueue
 from jobs.engine.worker import attempt
+from jobs.ledger import moves
 from jobs.models import Job
 
 
@@ -26,7 +27,7 @@ def perform() -> str:
         return "not queued: left as it is"
     # RQ's workers renew no lease, and see to time limits themselves.
     until = timezone.now() + attempt.time_limit(claimed[0]) + settings.LEASE
-    ledger.renew_leases([current.id], worker=worker, until=until)
+    moves.renew_leases([current.id], worker=worker, until=until)
     moved = attempt.record(attempt.run_handler(claimed), actor=actors.worker(worker), worker=worker)
     enqueue.carry_after_commit(moved)
     return moved[0].state if moved else "given to another attempt meanwhile"

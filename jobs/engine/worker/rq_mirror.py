@@ -17,9 +17,9 @@ from rq.utils import utcformat
 from jobs import pauses
 from jobs.broker import aside, enqueue, keys
 from jobs.broker.scripts import ASIDE, TURN, script
-from jobs.ledger import Ending
+from jobs.ledger import Claimed
+from jobs.ledger.moves import Ending
 from jobs.models import Job
-from jobs.statements import Claimed
 from jobs.states import DONE, WAITING, State
 
 log = structlog.get_logger(__name__)

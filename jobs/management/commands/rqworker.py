@@ -13,7 +13,7 @@ from rq import SpawnWorker
 
 from jobs.processes import loop
 from jobs.processes.supervisor import Pool
-from jobs.text import is_storable
+from scheduler_project.text import is_storable
 
 LONGEST_NAME: Final = 64  #: characters: the ledger's column
 

@@ -10,10 +10,11 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs import failure, ledger
-from jobs.failure import LONGEST, failure_of
+from jobs import fingerprint as failure
+from jobs.fingerprint import LONGEST, failure_of
 from jobs.histogram import BOUNDS_MS, COLUMNS, counted, percentile, within
-from jobs.ledger import Ending
+from jobs.ledger import moves
+from jobs.ledger.moves import Ending
 from jobs.models import FailureGroup, FailureHour, Job, OutcomeMinute
 from jobs.service import Submission, submit
 from jobs.states import State
@@ -98,7 +99,7 @@ def test_no_jobs_have_no_percentile() -> None:
 def running(campaign: str) -> Job:
     """A job that a worker has claimed."""
     job, _ = submit(Submission(type="EVENT_EXPIRATION", campaign_id=campaign, payload={}), actor="test")
-    ledger.cycle([], [str(job.pk)], actor="worker:w", worker="w", now=timezone.now())
+    moves.cycle([], [str(job.pk)], actor="worker:w", worker="w", now=timezone.now())
     job.refresh_from_db()
     return job
 
@@ -107,7 +108,7 @@ def die(jobs: list[Job], error: str) -> None:
     """The jobs' attempts end as dead letters."""
     failure = failure_of(error, "")
     endings = [Ending(j, State.DEAD, error, counts=True, error=error, failure=failure) for j in jobs]
-    ledger.cycle(endings, [], actor="worker:w", worker="w", now=NOW + timedelta(hours=1))
+    moves.cycle(endings, [], actor="worker:w", worker="w", now=NOW + timedelta(hours=1))
 
 
 @pytest.mark.django_db(transaction=True)

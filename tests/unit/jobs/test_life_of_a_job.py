@@ -11,13 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis import Redis
 
-from jobs import ledger, service
+from jobs import service
 from jobs.backoff import LONGEST, backoff
 from jobs.broker import keys
 from jobs.engine.worker import attempt
 from jobs.engine.worker.attempt import Ended
 from jobs.errors import CircuitOpen, InvalidJob, OutcomeUnknown, PermanentError, Skip, StateConflict, TransientError
-from jobs.ledger import Move
+from jobs.ledger import moves
+from jobs.ledger.moves import Move
 from jobs.models import AuditEntry, Job
 from jobs.outcome import RetryPolicy, outcome_of
 from jobs.processes.lease import Lease
@@ -241,12 +242,12 @@ def test_forbidden_and_lost_moves_raise(redis: Redis) -> None:
     """A move that MOVES forbids, or whose job changed meanwhile, raises and records nothing."""
     job = submitted()
     stale = Job.objects.get(pk=job.pk)
-    ledger.move(Move(job, State.CANCELLED, "first"), actor="test")
+    moves.move(Move(job, State.CANCELLED, "first"), actor="test")
 
     with pytest.raises(StateConflict):
-        ledger.move(Move(job, State.RUNNING, "forbidden"), actor="test")
+        moves.move(Move(job, State.RUNNING, "forbidden"), actor="test")
     with pytest.raises(StateConflict):
-        ledger.move(Move(stale, State.CANCELLED, "lost"), actor="test")
+        moves.move(Move(stale, State.CANCELLED, "lost"), actor="test")
     assert AuditEntry.objects.filter(job=job).count() == 2
     with pytest.raises(TypeError):
         AuditEntry.objects.filter(job=job)[0].save()
@@ -260,7 +261,7 @@ def test_moves_search_by_id_not_through_the_backlog(redis: Redis, django_assert_
     job = submitted()
     with connection.execute_wrapper(_explain):
         _plans.clear()
-        ledger.move(Move(job, State.CANCELLED, "x"), actor="test")
+        moves.move(Move(job, State.CANCELLED, "x"), actor="test")
 
     assert any("sqlite_autoindex_jobs_job" in plan for plan in _plans)
     assert not any("job_by_state" in plan or "job_queued" in plan for plan in _plans)

@@ -9,8 +9,8 @@ from django.db import connection
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from jobs.ledger import PostgreSQL, SQLite
 from jobs.models import Job
-from jobs.statements import PostgreSQL, SQLite
 from jobs.states import WAITING, State
 from ops.reads.job import made_near
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs import text
+from scheduler_project import text
 from tests.texts import ANY, JSON
 
 

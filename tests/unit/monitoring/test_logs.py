@@ -7,12 +7,12 @@ import time
 
 import pytest
 
-from monitoring.logs import masked
+from scheduler_project.logs import masked
 from tests.servers import ROOT
 
 CODE = """
 import logging, structlog
-from monitoring.logs import configure_logging
+from scheduler_project.logs import configure_logging
 configure_logging("info", as_json={json})
 structlog.get_logger("Worker").info("job.moved", job_id="7", job_type="X", duration_ms=2.5, url="redis://u:pw@h/0")
 logging.getLogger("django").warning("sent %s", "Bearer abc.def")
@@ -57,7 +57,7 @@ def printed_by(code: str) -> str:
 
 SETUP = """
 import logging, structlog, threading
-from monitoring.logs import configure_logging
+from scheduler_project.logs import configure_logging
 configure_logging("verbose", as_json=True, secrets=["p%40ss\\"word-7"])
 """
 
@@ -94,7 +94,7 @@ def test_a_secret_is_masked_however_it_is_written(form: str) -> None:
 
 SECRETS = """
 import structlog
-from monitoring.logs import configure_logging
+from scheduler_project.logs import configure_logging
 configure_logging("info", as_json={json}, secrets=["hunter2-hunter2", ""])
 log = structlog.get_logger("Worker")
 log.info("x", headers={{"Authorization": "Bearer abc.def", "deep": ["redis://u:pw-of-redis@h/0"]}})

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from jobs.engine.worker import attempt
 from jobs.engine.worker.attempt import Ended
 from jobs.errors import PermanentError, Skip, TransientError
-from jobs.failure import failure_of
+from jobs.fingerprint import failure_of
+from jobs.ledger import Claimed
 from jobs.models import AuditEntry, FailureGroup, Job
 from jobs.service import Submission, submit
-from jobs.statements import Claimed
 from jobs.states import State
-from jobs.text import LONGEST_ERROR, LONGEST_REASON, LONGEST_RESULT, LONGEST_TRACEBACK, is_storable
+from scheduler_project.text import LONGEST_ERROR, LONGEST_REASON, LONGEST_RESULT, LONGEST_TRACEBACK, is_storable
 from tests.texts import ANY
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -6,8 +6,8 @@ import pytest
 
 from jobs.engine.worker.attempt import Ended
 from jobs.engine.worker.in_flight import FAST_GROUP, Flight, Landed
+from jobs.ledger import Claimed
 from jobs.registry import all_types
-from jobs.statements import Claimed
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SINGLE = "EVENT_EXPIRATION"  # one job at a time, and harmless when done twice

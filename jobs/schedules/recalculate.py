@@ -14,13 +14,13 @@ from zlib import crc32
 import structlog
 from django.utils import timezone
 
-from jobs import tally
+from jobs import counters
 from jobs.errors import JobError, Skip
 from jobs.main_api.client import READ_BATCH
 from jobs.main_api.model import Campaign, Kingdom, Settlement, Structure
 from jobs.run import Run, Wanted
 from jobs.slices import Budget, Slice, SlicedPayload, continued, rest, started, stop_at, sum_of
-from jobs.text import is_id
+from scheduler_project.text import is_id
 
 log = structlog.get_logger(__name__)
 AT_ONCE: Final = 50  #: campaigns whose jobs are due at once
@@ -199,7 +199,7 @@ def _is_usable(entity: Kingdom | Settlement) -> bool:
     """Whether its id can be kept; if not it alone is left out, and named."""
     usable_id = is_id(entity.id)
     if not usable_id:
-        tally.add("unusable_texts", type(entity).__name__)
+        counters.add("unusable_texts", type(entity).__name__)
         log.warning("schedules.unusable_id", entity_id=repr(entity.id)[:100], next="it is left alone")
     return usable_id
 

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from jobs import histogram
-from jobs.failure import Failure
+from jobs.fingerprint import Failure
 from jobs.sending import Sending
 from jobs.states import State
 

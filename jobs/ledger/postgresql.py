@@ -11,8 +11,7 @@ import psycopg
 from django.db import transaction
 
 from jobs.histogram import BOUNDS_MS
-from jobs.models import Job, ScheduleRow
-from jobs.statements.base import (
+from jobs.ledger.base import (
     AUDIT_COLUMNS,
     CLAIMED_COLUMNS,
     GROUP,
@@ -28,18 +27,8 @@ from jobs.statements.base import (
     as_json,
     hour_of,
 )
-from jobs.statements.rows import (
-    CLAIMED,
-    Attempt,
-    Carried,
-    Claimant,
-    Claimed,
-    Died,
-    End,
-    Entry,
-    Outcomes,
-    entry_of_queued,
-)
+from jobs.ledger.rows import CLAIMED, Attempt, Carried, Claimant, Claimed, Died, End, Entry, Outcomes, entry_of_queued
+from jobs.models import Job, ScheduleRow
 
 #: What an end has in the columns of a claim: its attempt, and types for the planner.
 _NONE: Final = {
@@ -59,7 +48,7 @@ _PLACED_AS: Final = ", ".join(f"{name} {_TYPES.get(name, 'text')}" for name in P
 _PLACED_AT_ONCE: Final = 1000  # rows a statement
 _INSERTED_AS: Final = ", ".join(f'"{name}" {_TYPES.get(name, "text")}' for name in INSERTED_COLUMNS)
 
-#: jobs.statements.rows.outcomes_of in SQL.
+#: jobs.ledger.rows.outcomes_of in SQL.
 _COUNTED: Final = (
     "SELECT $7::timestamptz, v.type, v.state, $8::int, count(*), sum(v.duration_ms), max(v.duration_ms), "
     "sum(v.wait_ms), max(v.wait_ms), "

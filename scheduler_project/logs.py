@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote
 
 import structlog
 
-from jobs.text import LONGEST_TRACEBACK, bounded, plain
+from scheduler_project.text import LONGEST_TRACEBACK, bounded, plain
 
 VERBOSE: Final = 5
 LEVELS: Final[Mapping[str, int]] = {
@@ -90,7 +90,9 @@ def _name_level(_logger: object, _method: str, event: EventDict) -> EventDict:
 
 def _name_request(_logger: object, _method: str, event: EventDict) -> EventDict:
     """The request id in Django's line about an answer, which it writes when the request's context is left already."""
-    request = getattr(event["_record"], "request", None)  # jobs/origin.py's META_KEY; settings import this module first
+    request = getattr(
+        event["_record"], "request", None
+    )  # scheduler_project/request_origin.py's META_KEY; settings import this module first
     if request_id := getattr(request, "META", {}).get("scheduler.request_id"):
         event.setdefault("request_id", request_id)
     return event

@@ -10,8 +10,8 @@ from django.db import DatabaseError, transaction
 from redis import RedisError
 
 from jobs import actor as actors
-from jobs import service, tally
-from jobs.acts import record_act
+from jobs import counters, service
+from jobs.audit import record_act
 from jobs.errors import Refused
 from jobs.models import CronFiring, CronTask, FiringOutcome, Job, Misfire
 from jobs.registry import all_types
@@ -179,7 +179,7 @@ def _enable_again(now: datetime) -> None:
 
 def _count(task: str, jobs: list[Job], *, late: bool) -> None:
     outcome = "missed" if not jobs else "late" if late else "on_time"
-    transaction.on_commit(partial(tally.add, "cron_firings", task, outcome, by=max(1, len(jobs))))
+    transaction.on_commit(partial(counters.add, "cron_firings", task, outcome, by=max(1, len(jobs))))
 
 
 def submit_for(task: CronTask, *, due_at: datetime, actor: str, reason: str) -> tuple[Job, bool]:

@@ -9,8 +9,8 @@ from typing import Any, Final
 import msgspec
 
 from jobs.histogram import COLUMNS as WAITED_COLUMNS
+from jobs.ledger.rows import Attempt, Carried, Claimant, Claimed, Died, End, Entry, Outcomes
 from jobs.models import Job, ScheduleRow
-from jobs.statements.rows import Attempt, Carried, Claimant, Claimed, Died, End, Entry, Outcomes
 from jobs.states import WAITING
 
 CLAIMED_COLUMNS: Final = (

@@ -9,16 +9,16 @@ from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
-from jobs import tally
+from jobs import counters
 from jobs.errors import PermanentError
+from jobs.ledger import PLACED_COLUMNS, statements
 from jobs.main_api.model import Campaign
 from jobs.models import CampaignClock, ScheduleRow
 from jobs.run import Applied, Followup, Wanted
-from jobs.statements import PLACED_COLUMNS, statements
-from jobs.text import as_name, is_id
 from jobs.world.clock import Moment, WallTime, WorldTime, clock_name, later
 from jobs.world.due import due_by
 from jobs.world.marks import read_mark
+from scheduler_project.text import as_name, is_id
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -119,7 +119,7 @@ class DatabaseSchedules:
         was = {row.pk: _placed(row) for row in standing.values()}
         for want in wanted:
             if not is_id(want.entity_id):
-                tally.add("unusable_texts", entity_type)
+                counters.add("unusable_texts", entity_type)
                 log.warning("schedules.unusable_id", entity_id=repr(want.entity_id)[:300], next="it is left alone")
                 continue
             row = standing.pop((want.entity_id, want.event_type), None)

@@ -9,10 +9,10 @@ from typing import Any
 
 from django.db import connection
 
-from jobs.statements.base import PLACED_COLUMNS, Statements
-from jobs.statements.postgresql import PostgreSQL
-from jobs.statements.rows import Attempt, Carried, Claimant, Claimed, Died, End, Entry, Outcomes, entry_of_claim
-from jobs.statements.sqlite import SQLite
+from jobs.ledger.base import PLACED_COLUMNS, Statements
+from jobs.ledger.postgresql import PostgreSQL
+from jobs.ledger.rows import Attempt, Carried, Claimant, Claimed, Died, End, Entry, Outcomes, entry_of_claim
+from jobs.ledger.sqlite import SQLite
 
 __all__ = [
     "PLACED_COLUMNS",

@@ -13,8 +13,7 @@ from typing import Any, Final
 import msgspec
 from django.db import transaction
 
-from jobs.models import Job, ScheduleRow
-from jobs.statements.base import (
+from jobs.ledger.base import (
     AUDIT_COLUMNS,
     CLAIMED_COLUMNS,
     GROUP,
@@ -30,7 +29,7 @@ from jobs.statements.base import (
     as_json,
     hour_of,
 )
-from jobs.statements.rows import (
+from jobs.ledger.rows import (
     Attempt,
     Carried,
     Claimant,
@@ -43,6 +42,7 @@ from jobs.statements.rows import (
     entry_of_queued,
     outcomes_of,
 )
+from jobs.models import Job, ScheduleRow
 
 
 class SQLite(Statements):

@@ -9,14 +9,14 @@ from django.db import transaction
 from django.urls import reverse
 from django.utils import timezone
 
-from jobs import cron
-from jobs.acts import record_act
+from jobs.audit import record_act
+from jobs.cron import firing
 from jobs.errors import InvalidJob
 from jobs.models import CronFiring, CronTask, FiringOutcome, Job
 from jobs.registry import type_named
-from jobs.text import is_id, line
 from scheduler_project.cron_expression import fires
 from scheduler_project.moments import read_zone
+from scheduler_project.text import is_id, line
 
 LONGEST_REASON: Final = 300
 LONGEST: Final = timedelta(days=3660)  #: a task that is to be disabled for longer has no end
@@ -86,7 +86,7 @@ def run_now(task: CronTask, *, actor: str, reason: str = "") -> Job:
     """Submit its job at once, beside its schedule. Raises InvalidJob when the task's fields are wrong."""
     now = timezone.now()
     with transaction.atomic():
-        job, _ = cron.submit_for(task, due_at=now, actor=actor, reason=reason or f"{task.name} run now")
+        job, _ = firing.submit_for(task, due_at=now, actor=actor, reason=reason or f"{task.name} run now")
         CronFiring.objects.create(
             task=task, due_at=now, fired_at=now, outcome=FiringOutcome.BY_HAND, job_id=job.pk, actor=actor
         )

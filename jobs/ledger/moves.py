@@ -18,14 +18,15 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.utils import timezone
 
-from jobs import origin, tally
+from jobs import counters
 from jobs.errors import StateConflict
-from jobs.failure import Failure
+from jobs.fingerprint import Failure
+from jobs.ledger import Attempt, Carried, Claimant, Claimed, Died, End, Entry, entry_of_claim, statements
 from jobs.models import Job
 from jobs.signals import job_moved
-from jobs.statements import Attempt, Carried, Claimant, Claimed, Died, End, Entry, entry_of_claim, statements
 from jobs.states import FINISHED, MOVES, State
-from jobs.text import LONGEST_REASON, line
+from scheduler_project import request_origin
+from scheduler_project.text import LONGEST_REASON, line
 
 SHARDS: Final = 32  # rows that the workers of one minute share, so that they do not wait for each other's
 
@@ -174,7 +175,7 @@ def cycle(
         ends_told = [(by_attempt[a].job, entry) for a, (_, entry) in zip(by_attempt, ends, strict=True) if a in ended]
         _tell([*ends_told, *((c, entry_of_claim(c, by)) for c in claimed)])
     for e in current:
-        tally.observe("job_wait_seconds", _waited_ms(e, now) / 1000, e.job.type)
+        counters.observe("job_wait_seconds", _waited_ms(e, now) / 1000, e.job.type)
         e.job.state = e.to.value
         e.job.failures += e.counts
         e.job.due_at = e.due_at or e.job.due_at
@@ -288,7 +289,7 @@ def _record(entries: Sequence[tuple[Job, str, str, float | None]], actor: str) -
     """Write the audit entries of a batch and tell the world after the commit."""
     if not entries:
         return
-    details = origin.as_details()
+    details = request_origin.as_details()
     written = [
         Entry(
             str(job.id), job.moved_at, was, job.state, job.attempt, actor, line(reason, LONGEST_REASON), duration_ms,

@@ -5,8 +5,8 @@ from typing import Any
 
 import structlog
 
-from jobs import origin, text
 from jobs.models import LONGEST_THING, OperatorAct
+from scheduler_project import request_origin, text
 
 log = structlog.get_logger(__name__)
 
@@ -25,7 +25,7 @@ def record_act(
     `verb` is in the past tense ("paused"), `thing` names what it was done to ("queue high"), `link` is its page and
     `changes` holds before and after of each field, as JSON can hold them.
     """
-    came = origin.current()
+    came = request_origin.current()
     act = OperatorAct.objects.create(
         actor=text.line(actor, 120),
         verb=text.line(verb, 40),

@@ -6,7 +6,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from jobs.text import LONGEST_ID
+from scheduler_project.text import LONGEST_ID
 
 
 class PauseKind(models.TextChoices):

@@ -9,7 +9,7 @@ from uuid import uuid4
 import structlog
 from django.http import HttpRequest, HttpResponse
 
-from jobs.text import is_request_id
+from scheduler_project.text import is_request_id
 
 META_KEY: Final = "scheduler.request_id"
 

@@ -1,0 +1,1 @@
+"""Cron tasks: when they fire, and how people change them."""

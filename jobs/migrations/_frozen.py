@@ -1,0 +1,59 @@
+"""What migrations need of the code as it was when they were written; never changed with it."""
+
+import re
+from hashlib import blake2b
+from typing import Final, NamedTuple
+
+LONGEST: Final = 300  #: characters of a normalised message
+#: Possessive, and looked at once: an error of any letters takes no longer than its length.
+_TOKEN: Final = re.compile(r"HTTP \d{3}\b|(?:(?!HTTP \d{3}\b)[\w.:+-])++")
+#: Of a token that holds a digit, without what ends a sentence behind it: an id, a time or a number.
+_NUMBER: Final = re.compile(r".*\d[\w:+-]*+(?:\.\w+)*+", re.DOTALL)
+_FRAME: Final = re.compile(r'^ *File "([^"]+)", line \d+, in (\S+)', re.MULTILINE)
+_SEARCHED: Final = 20_000  # characters at a traceback's end that hold its last frame
+
+
+class Failure(NamedTuple):
+    """One kind of failure."""
+
+    key: str  #: what its dead letters have in common, in 16 characters
+    error: str  #: the class
+    message: str  #: its words without ids and numbers
+    place: str  #: file and function of the last frame; empty where nothing was raised here
+
+
+def failure_of(error: str, traceback: str) -> Failure:
+    """The kind of failure of a job that died with this error ("Class: message") and traceback. Pure."""
+    name, _, words = error[: 8 * LONGEST].partition(": ")
+    message = _normalised(words)
+    place = _place(traceback)
+    key = blake2b(f"{name}\0{message}\0{place}".encode("utf-8", "replace"), digest_size=8).hexdigest()
+    return Failure(key, name[:120], message, place)
+
+
+def _normalised(words: str) -> str:
+    """The words with one # for whatever holds a digit, and one for a row of such; of a list, what differs."""
+    plain = _TOKEN.sub(_without_number, words[: 4 * LONGEST])
+    parts: list[str] = []
+    for part in " ".join(re.sub(r"#(?:[\s,;/]+#)+", "#", plain).split()).split("; "):
+        if not any(one.endswith(part) for one in parts):
+            parts.append(part)
+    return "; ".join(parts)[:LONGEST]
+
+
+def _without_number(token: re.Match[str]) -> str:
+    """Only the status of an answer tells failures apart."""
+    word = token[0]
+    return word if word.startswith("HTTP ") else _NUMBER.sub("#", word, count=1)
+
+
+def _place(traceback: str) -> str:
+    """The last frame; without its line, which every release moves."""
+    frames = _FRAME.findall(traceback[-_SEARCHED:])
+    if not frames:
+        return ""
+    path, function = frames[-1]
+    return f"{'/'.join(path.split('/')[-3:])} in {function}"[:200]
+
+
+BOUNDS_MS: Final = (10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 15_000, 60_000, 300_000)

@@ -1,0 +1,95 @@
+"""What happened: moves of jobs, and what people did to anything else."""
+
+from typing import Any, ClassVar
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from jobs.models.indexes import OfOneState
+from jobs.models.job import Job
+from jobs.states import State
+
+LONGEST_THING = 400  #: characters: a kind, and an id or name of 255
+
+
+class AuditEntry(models.Model):
+    """One move of one job. Never changed; deleted only with its job, by retention."""
+
+    id = models.BigAutoField(primary_key=True)
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="audit_trail", db_constraint=False)
+    at = models.DateTimeField(default=timezone.now)
+    was = models.CharField(max_length=9, blank=True, help_text="empty: the job was submitted")
+    now = models.CharField(max_length=9)
+    attempt = models.PositiveIntegerField()
+    actor = models.CharField(max_length=120, help_text="user:…, token:…, cron:…, listener, worker:…, scheduler")
+    reason = models.TextField(blank=True)
+    duration_ms = models.FloatField(null=True, blank=True, help_text="of the attempt that ended")
+    error = models.TextField(blank=True)
+    details = models.JSONField(
+        null=True,
+        blank=True,
+        help_text="calls and traceback of the attempt that ended; where a person's move came from",
+    )
+
+    class Meta:
+        ordering: ClassVar = ["id"]
+        verbose_name_plural = "audit trail"
+        indexes: ClassVar = [
+            # Moves that people made, however many workers made between them.
+            models.Index(fields=["id"], name="audit_by_people", condition=Q(actor__startswith="user:")),
+            # Dead jobs, for whoever asks for them: it costs nothing while none dies.
+            OfOneState(fields=["now", "at"], name="audit_of_dead", condition=Q(now=State.DEAD.value)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.was or 'new'} → {self.now} by {self.actor}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Refuse to change an entry that is written.
+
+        Raises TypeError.
+        """
+        if self.pk is not None:
+            raise TypeError("audit entries are never changed")
+        super().save(*args, **kwargs)
+
+
+class OperatorAct(models.Model):
+    """What a person did to something that is no job: a cron task, a pause, the breaker, alerts, people.
+
+    Written by jobs/audit.py in the transaction of the act itself; never changed and never deleted.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    at = models.DateTimeField(default=timezone.now)
+    actor = models.CharField(max_length=120, help_text="user:…, token:…, command")
+    verb = models.CharField(max_length=40, help_text="in the past tense: paused, changed, forced open")
+    thing = models.CharField(max_length=LONGEST_THING, help_text="what it was done to, in words: cron task nightly")
+    link = models.TextField(blank=True, help_text="the page of that thing")
+    reason = models.TextField(blank=True)
+    changes = models.JSONField(null=True, blank=True, help_text="{field: [before, after]}")
+    ip = models.CharField("IP address", max_length=100, blank=True)
+    request_id = models.CharField(max_length=64, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.actor} {self.verb} {self.thing}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Refuse to change what is written.
+
+        Raises TypeError.
+        """
+        if self.pk is not None:
+            raise TypeError("acts are never changed")
+        super().save(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        """Refuse.
+
+        Raises TypeError.
+        """
+        raise TypeError("acts are never deleted")

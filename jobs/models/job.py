@@ -1,0 +1,120 @@
+"""Jobs: what there is to do, and how each stands."""
+
+from typing import ClassVar
+from uuid import UUID
+
+import uuid_utils.compat
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from jobs.models.indexes import OfOneState
+from jobs.states import WAITING, Priority, State
+from scheduler_project.text import LONGEST_ID, LONGEST_SUBJECT
+
+
+def new_job_id() -> UUID:
+    """A UUIDv7: in order of time, and never given twice, so that it serves as Idempotency-Key for ever."""
+    return uuid_utils.compat.uuid7()
+
+
+class JobQuerySet(models.QuerySet["Job"]):
+    """Questions about one state, each answered by an index that holds no other state's rows."""
+
+    def in_state(self, state: State) -> "models.QuerySet[Job]":
+        """Jobs in one state, with its name written out.
+
+        A database takes a partial index only where it can see that the query implies the index's own condition, which
+        it cannot while the value is a parameter.
+        """
+        return self.extra(where=[f"jobs_job.state = '{State(state).value}'"])  # noqa: S610 - one of our constants
+
+
+def _index_of(state: State, *fields: str, name: str = "") -> models.Index:
+    """What is asked of a state's rows, mostly by when."""
+    name = f"job_{state.value.lower()}{name and f'_{name}'}"
+    return OfOneState(fields=["state", *fields], name=name, condition=Q(state=state.value))
+
+
+class Job(models.Model):
+    """One piece of work. Only jobs/ledger/moves.py writes `state` and what goes with it."""
+
+    id = models.UUIDField(primary_key=True, default=new_job_id, editable=False)
+    type = models.CharField(max_length=64, db_index=False)
+    campaign_id = models.CharField("campaign", max_length=LONGEST_ID, blank=True, help_text="empty: all campaigns")
+    subject = models.CharField(
+        max_length=LONGEST_SUBJECT, blank=True, help_text="what the job is about, within its campaign"
+    )
+    payload = models.JSONField(default=dict)
+    unique_key = models.CharField(max_length=64, editable=False)
+    priority = models.PositiveSmallIntegerField(choices=[(p.value, p.name) for p in Priority], default=Priority.NORMAL)
+
+    state = models.CharField(max_length=9, choices=[(s.value, s.value) for s in State])
+    attempt = models.PositiveIntegerField(default=0, help_text="claims so far; the fencing token")
+    failures = models.PositiveIntegerField(default=0, help_text="failed attempts held against QUEUE_MAX_RETRIES")
+    due_at = models.DateTimeField()
+    created_at = models.DateTimeField(default=timezone.now)
+    moved_at = models.DateTimeField(default=timezone.now)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    worker = models.CharField(max_length=64, blank=True)
+    lease_until = models.DateTimeField(null=True, blank=True)
+    result = models.JSONField(null=True, blank=True)
+    error = models.TextField(blank=True)
+    traceback = models.TextField(blank=True)
+    sending_attempt = models.PositiveIntegerField(
+        null=True, blank=True, help_text="the last attempt that began to send what must not be sent twice"
+    )
+    may_have_been_applied = models.BooleanField(
+        default=False, db_default=False, help_text="an attempt ended without a clear answer whether its work was done"
+    )
+    failure_key = models.CharField(max_length=16, blank=True, default="", db_default="", editable=False)
+
+    source = models.CharField(max_length=120, help_text="who or what submitted it")
+    request_id = models.CharField(max_length=64, blank=True)
+    copy_of = models.UUIDField(null=True, blank=True, help_text="the job that a person made this one from")
+    clock_due = models.CharField(max_length=32, blank=True, help_text="last due time on the campaign's clock")
+    clock = models.CharField(max_length=5, blank=True, choices=[("wall", "wall"), ("world", "world")])
+    occurrences = models.PositiveIntegerField(default=1, help_text="intervals that this job applies at once")
+    interval = models.DurationField(null=True, blank=True)
+
+    objects = JobQuerySet.as_manager()
+
+    task: str  #: what it does, in words; see ops/reads/job.py, name_all
+    campaign_name: str
+
+    class Meta:
+        ordering: ClassVar = ["-id"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["unique_key"], name="same_work_once"),
+            models.CheckConstraint(condition=Q(state__in=[s.value for s in State]), name="known_state"),
+            models.CheckConstraint(
+                condition=~Q(state=State.RUNNING.value) | Q(lease_until__isnull=False), name="running_job_has_a_lease"
+            ),
+        ]
+        indexes: ClassVar = [
+            *(_index_of(state, "due_at") for state in WAITING),
+            _index_of(State.QUEUED, "moved_at"),
+            _index_of(State.RUNNING, "lease_until"),
+            _index_of(State.DEAD, "failure_key", "id"),
+            _index_of(State.DEAD, "campaign_id", "id", name="by_campaign"),
+            _index_of(State.DEAD, "type", name="by_type"),
+            models.Index(fields=["finished_at"], name="job_finished", condition=Q(finished_at__isnull=False)),
+            models.Index(fields=["state", "-id"], name="job_by_state"),
+            models.Index(fields=["campaign_id", "-id"], name="job_by_campaign"),
+            models.Index(fields=["type", "-id"], name="job_by_type"),
+            models.Index(fields=["copy_of"], name="job_copies", condition=Q(copy_of__isnull=False)),
+        ]
+        permissions: ClassVar = [  # add_job is the permission to submit
+            ("retry_job", "Can retry jobs"),
+            ("cancel_job", "Can cancel jobs"),
+            ("discard_job", "Can discard dead letters"),
+            ("reschedule_job", "Can reschedule jobs"),
+            ("run_now_job", "Can run jobs now"),
+            ("pause_jobs", "Can pause and resume queues, types and campaigns"),
+            ("control_breaker", "Can open and close the circuit breaker"),
+            ("manage_alerts", "Can manage alerts"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.id}"

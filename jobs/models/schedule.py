@@ -1,0 +1,42 @@
+"""When what of settlements and structures is next due."""
+
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import F
+
+from scheduler_project.text import LONGEST_ID, LONGEST_NAME
+
+
+class ScheduleRow(models.Model):
+    """When one event type of one settlement or structure is next due on its campaign's clock.
+
+    Times of day are ISO 8601 text, for a world time may lie in any year; text of one shape sorts as time does.
+    """
+
+    campaign_id = models.CharField("campaign", max_length=LONGEST_ID)
+    entity_type = models.CharField(max_length=10, choices=[("Settlement", "Settlement"), ("Structure", "Structure")])
+    entity_id = models.CharField(max_length=LONGEST_ID)
+    entity_name = models.CharField(max_length=LONGEST_NAME, blank=True)
+    event_type = models.CharField(max_length=32)
+    clock = models.CharField(max_length=5, choices=[("wall", "wall"), ("world", "world")])
+    anchor = models.CharField(max_length=32, help_text="first seen, or the last due time applied")
+    interval = models.DurationField()
+    next_due = models.CharField(max_length=32, blank=True, help_text="empty: past the year 9999, never")
+    fire_at = models.CharField(max_length=32, blank=True, help_text="when a job for it is submitted next")
+    job_type = models.CharField(max_length=64)
+    payload = models.JSONField(default=dict)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering: ClassVar = [F("next_due").asc()]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["entity_id", "event_type"], name="one_row_per_entity_and_event")
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["clock", "fire_at"], name="schedule_due"),
+            models.Index(fields=["campaign_id", "entity_type"], name="schedule_by_campaign"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.event_type} of {self.entity_name or self.entity_id}"

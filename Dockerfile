@@ -13,6 +13,7 @@ COPY --chown=scheduler manage.py gunicorn.conf.py ./
 COPY --chown=scheduler scheduler_project scheduler_project
 COPY --chown=scheduler jobs jobs
 COPY --chown=scheduler ops ops
+COPY --chown=scheduler api api
 COPY --chown=scheduler monitoring monitoring
 COPY --chown=scheduler templates templates
 # Only for collectstatic: the real values come with the container's environment.

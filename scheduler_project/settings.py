@@ -71,7 +71,7 @@ DEFAULT_FROM_EMAIL: str = _env["EMAIL_FROM"]
 INSTALLED_APPS = [
     "jobs",  # before django_rq: its rqworker and rqscheduler commands stand in for django_rq's
     # Jobs run without any of these; the last two are no part of the production image.
-    *(app for app in ("ops", "monitoring", "sandbox", "benchmarks") if find_spec(app)),
+    *(app for app in ("api", "ops", "monitoring", "sandbox", "benchmarks") if find_spec(app)),
     "unfold",  # before admin: its templates stand in for admin's
     "unfold.contrib.filters",
     "unfold.contrib.forms",

@@ -1,5 +1,7 @@
 """Where everything is: health and metrics at the root, the HTTP API, the admin with RQ's dashboard."""
 
+from importlib.util import find_spec
+
 from django.apps import apps
 from django.contrib import admin
 from django.urls import include, path
@@ -12,7 +14,7 @@ admin.site.index_title = "Operations"
 urlpatterns = [
     *([path("", include("monitoring.urls"))] if apps.is_installed("monitoring") else []),
     path("", RedirectView.as_view(pattern_name="admin:index")),
-    path("api/", include("jobs.api")),
+    *([path("api/", include("api.urls"))] if find_spec("api") else []),
     *([path("admin/queues/", include("ops.admin.queues"))] if apps.is_installed("ops") else []),
     path("admin/", admin.site.urls),
 ]

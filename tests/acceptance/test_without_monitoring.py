@@ -11,7 +11,7 @@ from redis import Redis
 from tests.environment import FOLDER, REDIS_PORT
 from tests.servers import ROOT, SandboxApi
 
-PARTS = ("manage.py", "gunicorn.conf.py", "scheduler_project", "jobs", "ops", "sandbox", "templates")
+PARTS = ("manage.py", "gunicorn.conf.py", "scheduler_project", "jobs", "api", "ops", "sandbox", "templates")
 SUBMIT = """
 from jobs.service import Submission, submit
 submit(Submission(type="EVENT_EXPIRATION", campaign_id="campaign-2", payload={}), actor="test")

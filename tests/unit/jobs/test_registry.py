@@ -16,7 +16,7 @@ def test_no_job_type_is_named_outside_its_folder() -> None:
     names = {name for name in registry.all_types() if (TYPES / f"{name.lower()}.py").exists()}
     texts = {
         path: path.read_text()
-        for folder in ("jobs", "ops", "monitoring", "scheduler_project", "templates")
+        for folder in ("jobs", "api", "ops", "monitoring", "scheduler_project", "templates")
         for path in (ROOT / folder).rglob("*")
         if path.suffix in {".py", ".html", ".js", ".lua"} and not {TYPES, ROOT / "jobs/migrations"} & set(path.parents)
     }

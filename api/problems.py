@@ -1,0 +1,7 @@
+"""What a client is told when its request is refused."""
+
+from django.http import JsonResponse
+
+
+def problem(status: int, message: str, field: str | None = None) -> JsonResponse:
+    return JsonResponse({"error": message} | ({"field": field} if field else {}), status=status)

@@ -24,7 +24,7 @@ up: $(STAMP)
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/djlint --lint --quiet templates
+	$(BIN)/djlint --lint --quiet templates ops/templates monitoring/templates
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

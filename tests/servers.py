@@ -110,6 +110,10 @@ class SandboxApi:
         """Everything that the sandbox keeps."""
         return self.control("GET", "world")
 
+    def has_heard(self, operation: str) -> bool:
+        """Whether it has been asked for that operation, of late."""
+        return any(operation in call["query"] for call in self.control("GET", "stats")["recent"])
+
     def reset(self) -> None:
         """Back to the seed, without faults."""
         self.control("POST", "reset", {})

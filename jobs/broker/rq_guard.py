@@ -27,9 +27,9 @@ from rq.utils import import_attribute, str_to_date
 from rq.worker import base as worker
 
 log = structlog.get_logger(__name__)
-PERFORM: Final = (
-    "jobs.engine.perform.perform"  #: what our own job hashes name: it runs a row of the database, by its id
-)
+PERFORM: Final = "jobs.engine.worker.perform.perform"  #: what job hashes of ours name: it runs a row, by its id
+PERFORM_BEFORE: Final = "jobs.engine.perform.perform"  #: what they named in the release before
+OURS: Final = (PERFORM, PERFORM_BEFORE)
 CALLBACKS: Final = ("success_callback_name", "failure_callback_name", "stopped_callback_name")
 MOST_BYTES: Final = 1_000_000  #: of a field, decompressed; RQ's dashboard would try to draw more
 MOST_TEXT: Final = 20_000  #: letters of a text
@@ -46,7 +46,7 @@ class NotAllowed(ValueError):
 
 def allows(name: str) -> bool:
     """Whether RQ may import and call the function of this dotted name."""
-    return name == PERFORM or (settings.RUN_FOREIGN_RQ_JOBS and name in settings.RUN_FOREIGN_RQ_FUNCTIONS)
+    return name in OURS or (settings.RUN_FOREIGN_RQ_JOBS and name in settings.RUN_FOREIGN_RQ_FUNCTIONS)
 
 
 def refusal(rq_job: RQJob) -> str:

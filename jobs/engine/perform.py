@@ -1,4 +1,4 @@
-"""The address that stands in RQ's job hashes; what it names is jobs/engine/worker/perform.py."""
+"""The path of perform() that job hashes of the release before name; to be removed with the next."""
 
 from jobs.engine.worker.perform import perform
 

@@ -40,11 +40,6 @@ def hang(sandbox: SandboxApi, operation: str = "getEffect") -> None:
     sandbox.control("POST", "faults", {"latencyMs": 30_000, "operations": [operation]})
 
 
-def asked(sandbox: SandboxApi, operation: str) -> bool:
-    """Whether the main API has been asked for it."""
-    return any(operation in call["query"] for call in sandbox.control("GET", "stats")["recent"])
-
-
 def test_every_process_can_be_asked_to_stop(start: Start, redis: Redis, sandbox: SandboxApi) -> None:
     """Workers, schedulers and listeners say where and how they are; each stops when it is asked to, with code 0."""
     names = {"worker": "rqworker", "scheduler": "rqscheduler", "listener": "pubsub_listener"}
@@ -82,7 +77,7 @@ def test_a_running_job_can_be_stopped(
     start("rqworker", QUEUE_CONCURRENCY="1", API_REQUEST_TIMEOUT_MS="60000")
     job = effect()
     (behind,) = submit(1)
-    wait_until(lambda: asked(sandbox, operation), what="the main API has been asked")
+    wait_until(lambda: sandbox.has_heard(operation), what="the main API has been asked")
 
     job.refresh_from_db()
     control.stop_job(job, actor="user:ann", reason="wrong effect")

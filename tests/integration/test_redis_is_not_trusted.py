@@ -135,7 +135,7 @@ def test_rq_s_own_workers_run_ours_and_no_others(
     (job,) = submit(1)
     planted = [enqueue(redis, data, queue="critical") for _, data in mark.calls()]
     callbacks = dict.fromkeys(("success_callback_name", "failure_callback_name", "stopped_callback_name"), "os.system")
-    ours = zlib.compress(json.dumps(["jobs.engine.perform.perform", None, [], {}]).encode())
+    ours = zlib.compress(json.dumps(["jobs.engine.worker.perform.perform", None, [], {}]).encode())
     planted.append(enqueue(redis, ours, queue="critical", **callbacks))
 
     start("rqworker", "--worker-class", worker_class, "--burst")

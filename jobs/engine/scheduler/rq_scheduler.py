@@ -143,7 +143,7 @@ class Timetable(DjangoScheduler):
 def _names_ours(job: Any) -> bool:
     """Whether RQ would run one of our jobs. What only its own worker can read is none: there it fails as RQ's do."""
     try:
-        return bool(job.func_name == rq_guard.PERFORM)
+        return job.func_name in rq_guard.OURS
     except DeserializationError:
         return False
 

@@ -29,7 +29,7 @@ FROM generate_series(0, %s - 1) AS n
 
 
 def fill(count: int) -> None:
-    """Make just `count` rows wait. Nothing is told to Redis: they lie beyond the feeder's horizon."""
+    """Make just `count` rows wait. Nothing is told to Redis: they lie beyond the stager's horizon."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("DELETE FROM jobs_job WHERE source = %s", [SOURCE])
         if count:

@@ -34,5 +34,5 @@ def job(job_id: object) -> str:
 
 LISTENER = "listener"
 SCHEDULER = "scheduler"
-FEEDER = "feeder"
+RESCUER = "rescuer"
 COMMAND = "command"

@@ -28,7 +28,7 @@ def _seed(sender: JobsConfig, **_: Any) -> None:
     from jobs.cron import firing
 
     firing.seed()
-    permissions.establish(sender)
+    permissions.create_groups(sender)
 
 
 def _foreign_functions(**_: Any) -> list[checks.CheckMessage]:

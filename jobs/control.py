@@ -6,14 +6,14 @@ from django.db import transaction
 from django.db.models import Count, Q
 from pybreaker import STATE_CLOSED, STATE_OPEN
 
-from jobs.audit import record_act
+from jobs import audit
 from jobs.broker import commands, keys
 from jobs.errors import StateConflict
 from jobs.main_api.breaker import Breaker
 from jobs.main_api.client import main_api
 from jobs.models import Job
 from jobs.processes import heartbeat
-from jobs.processes.heartbeat import Word
+from jobs.processes.heartbeat import ProcessStatus
 from jobs.states import State
 from scheduler_project.text import LONGEST_REASON, line
 
@@ -22,12 +22,12 @@ AUTOMATIC: Final = "automatic"
 MOST_HELD: Final = 10_000  #: waiting jobs that are looked at for those the breaker holds back
 
 
-def processes() -> list[Word]:
+def processes() -> list[ProcessStatus]:
     """What each worker, scheduler and listener said of itself last. Raises redis.RedisError."""
-    return heartbeat.words(keys.redis())
+    return heartbeat.statuses(keys.redis())
 
 
-def ask_to_stop(key: str, *, actor: str, reason: str = "") -> Word:
+def ask_to_stop(key: str, *, actor: str, reason: str = "") -> ProcessStatus:
     """Ask a process ("worker:name") to stop after its current jobs; the process.
 
     Raises StateConflict when there is none, and redis.RedisError.
@@ -36,8 +36,8 @@ def ask_to_stop(key: str, *, actor: str, reason: str = "") -> Word:
     if found is None or found.lost:
         raise StateConflict(f"{key}: no such process is running")
     with transaction.atomic():
-        thing = f"{found.role} {found.pid} on {found.host}"
-        record_act(actor=actor, verb="asked to stop", thing=thing, reason=reason)
+        target = f"{found.role} {found.pid} on {found.host}"
+        audit.record(actor=actor, verb="asked to stop", target=target, reason=reason)
         heartbeat.ask_to_stop(found, keys.redis())
     if found.role == "worker":  # it hears RQ's command at once, the other with its next word
         commands.shut_down(found.name, keys.redis())
@@ -70,7 +70,7 @@ def set_breaker(state: str, *, actor: str, reason: str = "") -> None:
             verb = f"forced {state}"
             breaker.force(state, by=actor, reason=reason)
         changes = {"breaker": (before, state if state == AUTOMATIC else f"forced {state}")}
-        record_act(actor=actor, verb=verb, thing="circuit breaker", reason=reason, changes=changes)
+        audit.record(actor=actor, verb=verb, target="circuit breaker", reason=reason, changes=changes)
 
 
 def held_back_by_breaker() -> int:

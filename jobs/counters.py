@@ -26,7 +26,7 @@ MOST_SERIES: Final = 5000  #: of one process between two flushes; more would be 
 BOUNDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)  #: seconds
 
 
-class Tally:
+class Counters:
     """What one process has counted since it last told Redis."""
 
     def __init__(self, connect: Callable[[], Redis]) -> None:
@@ -116,7 +116,7 @@ def _redis() -> Redis:
     return Redis.from_url(settings.REDIS_URL, socket_timeout=5, socket_connect_timeout=2)
 
 
-_of_this_process: Final = Tally(_redis)
+_of_this_process: Final = Counters(_redis)
 add = _of_this_process.add
 observe = _of_this_process.observe
 flush = _of_this_process.flush

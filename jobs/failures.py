@@ -6,7 +6,7 @@ from django.db import transaction
 from django.urls import reverse
 from django.utils import timezone
 
-from jobs.audit import record_act
+from jobs import audit
 from jobs.models import FailureGroup
 from scheduler_project.text import line
 
@@ -38,4 +38,4 @@ def reopen(group: FailureGroup, *, actor: str, reason: str = "") -> None:
 
 def _record(group: FailureGroup, actor: str, verb: str, reason: str, changes: dict[str, tuple[Any, Any]]) -> None:
     link = reverse("admin:jobs_failuregroup_change", args=[group.pk])
-    record_act(actor=actor, verb=verb, thing=f"failure {group}", reason=reason, link=link, changes=changes)
+    audit.record(actor=actor, verb=verb, target=f"failure {group}", reason=reason, link=link, changes=changes)

@@ -1,6 +1,6 @@
 """What makes two dead letters the same failure: the class and normalised words of the error, and where it was raised.
 
->>> failure_of("TransientError: HTTP 502 for settlement-12 after 3.5 s", "")[1:]
+>>> fingerprint_of("TransientError: HTTP 502 for settlement-12 after 3.5 s", "")[1:]
 ('TransientError', 'HTTP 502 for # after # s', '')
 """
 
@@ -23,16 +23,16 @@ class Failure(NamedTuple):
     key: str  #: what its dead letters have in common, in 16 characters
     error: str  #: the class
     message: str  #: its words without ids and numbers
-    place: str  #: file and function of the last frame; empty where nothing was raised here
+    culprit: str  #: file and function of the last frame; empty where nothing was raised here
 
 
-def failure_of(error: str, traceback: str) -> Failure:
+def fingerprint_of(error: str, traceback: str) -> Failure:
     """The kind of failure of a job that died with this error ("Class: message") and traceback. Pure."""
     name, _, words = error[: 8 * LONGEST].partition(": ")
     message = _normalised(words)
-    place = _place(traceback)
-    key = blake2b(f"{name}\0{message}\0{place}".encode("utf-8", "replace"), digest_size=8).hexdigest()
-    return Failure(key, name[:120], message, place)
+    culprit = _culprit(traceback)
+    key = blake2b(f"{name}\0{message}\0{culprit}".encode("utf-8", "replace"), digest_size=8).hexdigest()
+    return Failure(key, name[:120], message, culprit)
 
 
 def _normalised(words: str) -> str:
@@ -51,7 +51,7 @@ def _without_number(token: re.Match[str]) -> str:
     return word if word.startswith("HTTP ") else _NUMBER.sub("#", word, count=1)
 
 
-def _place(traceback: str) -> str:
+def _culprit(traceback: str) -> str:
     """The last frame; without its line, which every release moves."""
     frames = _FRAME.findall(traceback[-_SEARCHED:])
     if not frames:

@@ -23,7 +23,7 @@ from jobs.errors import InvalidJob, JobError
 from jobs.main_api.client import MainApi
 from jobs.main_api.model import Campaign
 from jobs.models import CampaignClock
-from jobs.processes.heartbeat import Presence
+from jobs.processes.heartbeat import Heartbeat
 from jobs.processes.lease import DURATION, Lease
 from jobs.registry import types_on_entity, types_on_world_time
 from jobs.schedules import store
@@ -54,7 +54,7 @@ class Listener:
     def __init__(self, connection: Redis, api: MainApi) -> None:
         self._connection = connection
         self._api = api
-        self._presence = Presence("listener", uuid4().hex, connection)
+        self._heartbeat = Heartbeat("listener", uuid4().hex, connection)
         self._lease = Lease("listener", connection)
         self._renewed_at = 0.0
         self._catch_up_at = 0.0
@@ -89,14 +89,14 @@ class Listener:
         self._act_on_all()
         self._hang_up()
         self._lease.release()
-        self._presence.leave()
+        self._heartbeat.leave()
 
     def _lead(self) -> bool:
         if self._pubsub and time.monotonic() - self._renewed_at < DURATION.total_seconds() / 4:
             return True
         held = self._lease.hold()
         self._renewed_at = time.monotonic()
-        self._presence.tell_or_stop("active" if held else "standby")
+        self._heartbeat.beat_or_stop("active" if held else "standby")
         return held
 
     def _subscribe(self) -> PubSub:

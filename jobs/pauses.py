@@ -18,7 +18,7 @@ from django.utils import timezone
 from redis import Redis, RedisError
 
 from jobs import actor as actors
-from jobs.audit import record_act
+from jobs import audit
 from jobs.broker import keys
 from jobs.broker import pauses as holds
 from jobs.errors import InvalidPause
@@ -44,7 +44,7 @@ def pause(kind: str, name: str, *, until: datetime | None = None, actor: str, re
         _end(Pause.objects.filter(kind=kind, name=name), now, actor, "replaced by another")
         new = Pause.objects.create(kind=kind, name=name, until=until, actor=actor, reason=reason, since=now)
         changes = {"until": (None, until.isoformat() if until else "somebody resumes it")}
-        record_act(actor=actor, verb="paused", thing=str(new), reason=reason, link=_page(), changes=changes)
+        audit.record(actor=actor, verb="paused", target=str(new), reason=reason, link=_page(), changes=changes)
         transaction.on_commit(partial(_tell, keys.redis()))
     log.warning("pause.began", kind=kind, name=name, actor=actor, until=until and until.isoformat(), reason=reason)
     return new
@@ -56,7 +56,7 @@ def resume(kind: str, name: str, *, actor: str, reason: str = "") -> bool:
     with transaction.atomic():
         ended = _end(Pause.objects.filter(kind=kind, name=name), timezone.now(), actor, reason)
         for over in ended:
-            record_act(actor=actor, verb="resumed", thing=str(over), reason=reason, link=_page())
+            audit.record(actor=actor, verb="resumed", target=str(over), reason=reason, link=_page())
         if ended:
             transaction.on_commit(partial(_tell, keys.redis()))
     if ended:
@@ -97,7 +97,7 @@ def names(held: Sequence[Any]) -> dict[str, str]:
     return {pause.name: pause.called for pause in held if pause.called}
 
 
-def in_words(held: Pause, name: str = "") -> str:
+def as_sentence(held: Pause, name: str = "") -> str:
     """Who paused what, until when and why: "campaign c-1 is paused by ann until 2026-05-01 12:00:00 UTC (a reason)".
 
     A campaign's `name` stands before its id.
@@ -124,7 +124,7 @@ def keep_up(connection: Redis) -> None:
         with transaction.atomic():
             for ended in _end(over, now, actors.SCHEDULER, "its time was over"):
                 why = "its time was over"
-                record_act(actor=actors.SCHEDULER, verb="resumed", thing=str(ended), reason=why, link=_page())
+                audit.record(actor=actors.SCHEDULER, verb="resumed", target=str(ended), reason=why, link=_page())
     if not holds.stands(_read(), connection):
         publish(connection)
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _SEE: Final = (
     "view_job",
     "view_auditentry",
-    "view_operatoract",
+    "view_operatoraction",
     "view_crontask",
     "view_campaignclock",
     "view_schedulerow",
@@ -47,7 +47,7 @@ GROUPS: Final = {
 }
 
 
-def establish(app_config: Any) -> None:
+def create_groups(app_config: Any) -> None:
     """Make the groups that are missing; those that are there keep what people gave them, and get new permissions."""
     from django.apps import apps
     from django.contrib.auth.management import create_permissions

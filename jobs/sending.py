@@ -15,7 +15,7 @@ class Phase(Enum):
     UNSENT = auto()
     FORBIDDEN = auto()  #: and nothing will be sent any more
     BEGUN = auto()  #: from here on the work may have been done
-    DONE = auto()
+    FINAL = auto()
     REFUSED = auto()  #: not done, the main API says
 
 
@@ -53,7 +53,7 @@ class Sending:
 
     def done(self) -> None:
         """The main API says that the work is done."""
-        self.phase = Phase.DONE
+        self.phase = Phase.FINAL
 
     def refused(self) -> None:
         """The main API says clearly that nothing was done, or nothing was sent after all."""

@@ -50,21 +50,21 @@ class Report:
 
     verb: str
     done: list[Job] = field(default_factory=list)
-    left: Counter[str] = field(default_factory=Counter)
+    skipped: Counter[str] = field(default_factory=Counter)
     unknown: int = 0  #: of those done, whose work may have been done already
 
     @property
     def all_done(self) -> bool:
         """Whether nothing was left as it was."""
-        return not self.left
+        return not self.skipped
 
     def __str__(self) -> str:
         count = len(self.done)
         text = f"{self.verb} {count} job{'' if count == 1 else 's'}."
-        if self.left:
-            states = ", ".join(f"{n} {state}" for state, n in sorted(self.left.items()))
-            left = self.left.total()
-            text += f" {left} left as {'it was' if left == 1 else 'they were'}: {states}."
+        if self.skipped:
+            states = ", ".join(f"{n} {state}" for state, n in sorted(self.skipped.items()))
+            count_left = self.skipped.total()
+            text += f" {count_left} left as {'it was' if count_left == 1 else 'they were'}: {states}."
         if self.unknown:
             text += f" {self.unknown} may have been applied; whether they were is unknown."
         return text
@@ -102,7 +102,7 @@ def submit_many(submissions: Sequence[Submission], *, actor: str, reason: str = 
     jobs = [_job(submission, actor, now) for submission in submissions]
     standing = ledger.create_many(jobs, actor=actor, reason=reason)
     ours = {job.id for job in jobs}
-    enqueue.carry_after_commit([job for job in standing.values() if job.id in ours])
+    enqueue.enqueue_after_commit([job for job in standing.values() if job.id in ours])
     seen: set[str] = set()
     answers = []
     for job in jobs:
@@ -165,8 +165,8 @@ def reschedule(jobs: Iterable[Job], *, due_at: datetime, actor: str, reason: str
         lambda job: Move(job, State.SCHEDULED, reason, {"due_at": due_at}),
         actor,
     )
-    enqueue.drop_after_commit(report.done)
-    enqueue.carry_after_commit(report.done)
+    enqueue.dequeue_after_commit(report.done)
+    enqueue.enqueue_after_commit(report.done)
     return report
 
 
@@ -176,7 +176,7 @@ def run_now(jobs: Iterable[Job], *, actor: str, reason: str) -> Report:
     report = _move_each(
         "Queued", jobs, _in(WAITING), lambda job: Move(job, State.QUEUED, reason, {"due_at": now}), actor
     )
-    enqueue.carry_after_commit(report.done)
+    enqueue.enqueue_after_commit(report.done)
     return report
 
 
@@ -185,7 +185,7 @@ def retry(jobs: Iterable[Job], *, actor: str, reason: str) -> Report:
     now = timezone.now()
     again = {"failures": 0, "due_at": now, "finished_at": None, "error": "", "traceback": ""}
     report = _move_each("Retried", jobs, _in(RETRYABLE), lambda job: Move(job, State.QUEUED, reason, again), actor)
-    enqueue.carry_after_commit(report.done)
+    enqueue.enqueue_after_commit(report.done)
     return report
 
 
@@ -195,7 +195,7 @@ def only(report: Report, job: Job) -> Job:
     Raises StateConflict when it was left as it was.
     """
     if not report.done:
-        raise StateConflict(f"{job}: cannot be {report.verb.lower()}: {', '.join(report.left)}")
+        raise StateConflict(f"{job}: cannot be {report.verb.lower()}: {', '.join(report.skipped)}")
     return report.done[0]
 
 
@@ -207,7 +207,7 @@ def _withdraw(verb: str, jobs: Iterable[Job], allowed: Callable[[Job], bool], ac
         return Move(job, State.CANCELLED, f"{reason}{known}", {"finished_at": now})
 
     report = _move_each(verb, jobs, allowed, withdrawn, actor)
-    enqueue.drop_after_commit(report.done)
+    enqueue.dequeue_after_commit(report.done)
     return report
 
 
@@ -225,10 +225,10 @@ def _move_each(
             if allowed(job):
                 moves.append(wanted(job))
             else:
-                report.left[f"{job.state}{', may have been applied' if job.may_have_been_applied else ''}"] += 1
+                report.skipped[f"{job.state}{', may have been applied' if job.may_have_been_applied else ''}"] += 1
         report.done = ledger.move_many(moves, actor=actor)
         if len(report.done) < len(moves):
-            report.left["changed meanwhile"] += len(moves) - len(report.done)
+            report.skipped["changed meanwhile"] += len(moves) - len(report.done)
     return report
 
 

@@ -30,20 +30,20 @@ MOVES: Final[Mapping[State, frozenset[State]]] = {
 }
 
 
-def leading_to(state: State) -> tuple[State, ...]:
+def sources_of(state: State) -> tuple[State, ...]:
     """The states from which a job can go to `state`, in the order of State."""
     return tuple(was for was, then in MOVES.items() if state in then)
 
 
 # Tuples, not sets: their order goes into migrations and queries, and a set's changes from process to process.
-DISCARDABLE: Final = leading_to(State.CANCELLED)  # all but DEAD only where the work may have been done already
+DISCARDABLE: Final = sources_of(State.CANCELLED)  # all but DEAD only where the work may have been done already
 CANCELLABLE: Final = tuple(s for s in DISCARDABLE if s is not State.DEAD)  # cancelling is for what has not begun
-RESCHEDULABLE: Final = leading_to(State.SCHEDULED)
+RESCHEDULABLE: Final = sources_of(State.SCHEDULED)
 RETRYABLE: Final = (State.DEAD, State.CANCELLED)  # an end that a person may undo
 WAITING: Final = (State.SCHEDULED, State.RETRYING)  # a due time decides
-FINISHED: Final = tuple(s for s in State if not (MOVES[s] & {State.RUNNING, State.SUCCEEDED}) and s not in WAITING)
+ENDED: Final = tuple(s for s in State if not (MOVES[s] & {State.RUNNING, State.SUCCEEDED}) and s not in WAITING)
 
-DONE: Final = tuple(s for s in State if not MOVES[s])  # an end that nobody undoes
+FINAL: Final = tuple(s for s in State if not MOVES[s])  # an end that nobody undoes
 
 
 class Priority(IntEnum):

@@ -18,7 +18,7 @@ class MonitoringConfig(AppConfig):
         job_moved.connect(receivers.count_ends, dispatch_uid="monitoring.count_ends")
         autodiscover_modules("alert_handlers")  # where apps register functions that are told of alerts
         if apps.is_installed("ops"):
-            from monitoring import menu, panel
+            from monitoring import dashboard_source, menu
 
-            panel.register()
+            dashboard_source.register()
             menu.register()

@@ -29,7 +29,7 @@ from jobs.main_api.client import main_api
 from jobs.main_api.errors import error_of
 from jobs.main_api.transport import PooledTransport
 from jobs.models import OutcomeMinute
-from jobs.states import FINISHED, State
+from jobs.states import ENDED, State
 from monitoring.metrics import queue_numbers
 from monitoring.models import MonitorState
 
@@ -102,7 +102,7 @@ class RQQueue(Check):
         """Degraded when more than DEAD_SHARE of the last hour's finished jobs are dead."""
         n = queue_numbers()
         says = f"Active: {n.active}, Waiting: {n.waiting}, Delayed: {n.delayed}, Failed: {n.dead}"
-        hour = OutcomeMinute.objects.filter(minute__gte=timezone.now() - timedelta(hours=1), outcome__in=FINISHED)
+        hour = OutcomeMinute.objects.filter(minute__gte=timezone.now() - timedelta(hours=1), outcome__in=ENDED)
         seen = hour.aggregate(dead=Sum("jobs", filter=Q(outcome=State.DEAD)), all=Sum("jobs"))
         dead, finished = seen["dead"] or 0, seen["all"] or 0
         if dead > DEAD_SHARE * finished:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from jobs import counters
-from jobs.states import FINISHED, State
+from jobs.states import ENDED, State
 from monitoring.metrics import ATTEMPTS
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def count_ends(moves: "list[Moved]", **_: Any) -> None:
             continue
         if m.duration_ms is not None:
             counters.observe("job_run_seconds", m.duration_ms / 1000, m.job_type)
-        if m.now in FINISHED:
+        if m.now in ENDED:
             counters.observe("job_attempts", m.attempt, m.job_type, bounds=ATTEMPTS)
 
 
@@ -55,4 +55,4 @@ def _level(state: str) -> int:
         return logging.ERROR
     if state == State.RETRYING:
         return logging.WARNING
-    return logging.INFO if state in FINISHED else logging.DEBUG
+    return logging.INFO if state in ENDED else logging.DEBUG

@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from monitoring import health, page
+from monitoring import exposition, health
 from monitoring import metrics as numbers
 from monitoring.health import Found
 
@@ -57,7 +57,7 @@ def metrics(request: HttpRequest) -> JsonResponse:
 @never_cache
 def prometheus(request: HttpRequest) -> HttpResponse:
     """GET /metrics/prometheus: for scraping."""
-    return HttpResponse(page.render(health.HEALTH.components()), content_type=CONTENT_TYPE_LATEST)
+    return HttpResponse(exposition.render(health.HEALTH.components()), content_type=CONTENT_TYPE_LATEST)
 
 
 def _may_know(request: HttpRequest, found: Found) -> bool:

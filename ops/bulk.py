@@ -81,7 +81,7 @@ class Preview:
 
     verb: Verb
     will: Mapping[str, int]
-    left: Mapping[str, int]
+    skipped: Mapping[str, int]
     applied: int
     """Jobs among `will` whose work may have been done already: retrying may do it twice."""
     until: UUID
@@ -95,12 +95,12 @@ class Preview:
     @property
     def total(self) -> int:
         """How many jobs it looked at."""
-        return self.count + sum(self.left.values())
+        return self.count + sum(self.skipped.values())
 
     def __str__(self) -> str:
         text = f"{self.count:,} will be {self.verb.past}"
-        if self.left:
-            text += f", {sum(self.left.values()):,} will not: {_states(self.left)}"
+        if self.skipped:
+            text += f", {sum(self.skipped.values()):,} will not: {_states(self.skipped)}"
         return f"{text}."
 
 
@@ -109,14 +109,16 @@ class Progress:
     """What the steps so far have done."""
 
     done: int = 0
-    left: Counter[str] = field(default_factory=Counter)
+    skipped: Counter[str] = field(default_factory=Counter)
     after: UUID | None = None
     """Where the next step begins; None: there is none."""
 
     def sentence(self, verb: Verb) -> str:
         """What happened, counted from what happened."""
         text = f"{self.done:,} job{'' if self.done == 1 else 's'} {verb.past}."
-        return f"{text} {sum(self.left.values()):,} left as before: {_states(self.left)}." if self.left else text
+        return (
+            f"{text} {sum(self.skipped.values()):,} left as before: {_states(self.skipped)}." if self.skipped else text
+        )
 
 
 def preview(verb: Verb, jobs: QuerySet[Job]) -> Preview:
@@ -129,7 +131,7 @@ def preview(verb: Verb, jobs: QuerySet[Job]) -> Preview:
             twice += count * applied
         else:
             left[state.value] += count
-    return Preview(verb=verb, will=dict(will), left=dict(left), applied=twice, until=new_job_id())
+    return Preview(verb=verb, will=dict(will), skipped=dict(left), applied=twice, until=new_job_id())
 
 
 def step(
@@ -151,7 +153,7 @@ def step(
         some = some.filter(pk__gt=after)
     batch = list(some[:STEP])
     report = _act(verb, due_at)(batch, actor, reason)
-    return Progress(len(report.done), report.left, batch[-1].pk if len(batch) == STEP else None)
+    return Progress(len(report.done), report.skipped, batch[-1].pk if len(batch) == STEP else None)
 
 
 def run(
@@ -161,7 +163,7 @@ def run(
     total = Progress()
     while True:
         one = step(verb, jobs, after=total.after, until=until, actor=actor, reason=reason, due_at=due_at)
-        total = Progress(total.done + one.done, total.left + one.left, one.after)
+        total = Progress(total.done + one.done, total.skipped + one.skipped, one.after)
         if total.after is None:
             return total
 

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 
-def span(length: timedelta) -> str:
+def duration(length: timedelta) -> str:
     """A length of time in words, to two units.
 
     >>> span(timedelta(hours=3, minutes=5, seconds=9))
@@ -22,7 +22,7 @@ def span(length: timedelta) -> str:
     return " ".join(parts[:2])
 
 
-def relative(at: datetime, now: datetime) -> str:
+def naturaltime(at: datetime, now: datetime) -> str:
     """When `at` is, seen from `now`.
 
     >>> from datetime import UTC
@@ -31,9 +31,9 @@ def relative(at: datetime, now: datetime) -> str:
     """
     if abs(at - now) < timedelta(seconds=1):
         return "now"
-    return f"in {span(at - now)}" if at > now else f"{span(now - at)} ago"
+    return f"in {duration(at - now)}" if at > now else f"{duration(now - at)} ago"
 
 
-def words(name: str) -> str:
+def label(name: str) -> str:
     """A name in capitals as words."""
     return name.replace("_", " ").capitalize()

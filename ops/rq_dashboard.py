@@ -18,13 +18,12 @@ from rq.job import Job as RQJob
 from rq.job import JobStatus
 from rq.queue import Queue
 
-from jobs import control, service
-from jobs.audit import record_act
+from jobs import audit, control, service
 from jobs.broker import keys
 from jobs.errors import StateConflict
 from jobs.models import Job
 from jobs.service import Report
-from jobs.states import DISCARDABLE, RETRYABLE, WAITING, Priority, State, leading_to
+from jobs.states import DISCARDABLE, RETRYABLE, WAITING, Priority, State, sources_of
 
 log = structlog.get_logger(__name__)
 STEP: Final = 500
@@ -33,41 +32,41 @@ MOST_AT_ONCE: Final = 10_000  #: jobs that one press of a button empties a queue
 
 def requeue(queue: Queue, ids: Iterable[str], *, actor: str, reason: str) -> str:
     """Retry dead letters; what happened, in words. Raises redis.RedisError."""
-    ours, strangers = _split(ids)
+    ours, foreign = _split(ids)
     report = service.retry(ours, actor=actor, reason=reason)
-    return _both(report, _each(queue, strangers, "requeued", _requeue, actor))
+    return _both(report, _each(queue, foreign, "requeued", _requeue, actor))
 
 
 def enqueue(queue: Queue, ids: Iterable[str], *, actor: str, reason: str) -> str:
     """Run now what waits for its due time; what happened, in words. Raises redis.RedisError."""
-    ours, strangers = _split(ids)
+    ours, foreign = _split(ids)
     report = service.run_now(ours, actor=actor, reason=reason)
-    return _both(report, _each(queue, strangers, "enqueued", _enqueue, actor))
+    return _both(report, _each(queue, foreign, "enqueued", _enqueue, actor))
 
 
 def delete(queue: Queue, ids: Iterable[str], *, actor: str, reason: str) -> str:
     """Cancel what waits and discard dead letters; what happened, in words. Raises redis.RedisError."""
-    ours, strangers = _split(ids)
+    ours, foreign = _split(ids)
     given_up = [job for job in ours if service.may_discard(job)]
     discarded = service.discard(given_up, actor=actor, reason=reason)
     report = service.cancel([job for job in ours if job not in given_up], actor=actor, reason=reason)
-    text = _both(report, _each(queue, strangers, "deleted", _delete, actor))
+    text = _both(report, _each(queue, foreign, "deleted", _delete, actor))
     if not discarded.done:
         return text
-    return f"{discarded} {text}" if report.done or report.left or strangers else str(discarded)
+    return f"{discarded} {text}" if report.done or report.skipped or foreign else str(discarded)
 
 
 def stop(queue: Queue, ids: Iterable[str], *, actor: str, reason: str) -> str:
     """Have workers give up what they run; what happened, in words. Raises redis.RedisError."""
-    ours, strangers = _split(ids)
+    ours, foreign = _split(ids)
     report = Report("Asked to stop")
     for job in ours:
         try:
             control.stop_job(job, actor=actor, reason=reason)
             report.done.append(job)
         except StateConflict:
-            report.left[job.state] += 1
-    return _both(report, _each(queue, strangers, "asked to stop", _stop, actor))
+            report.skipped[job.state] += 1
+    return _both(report, _each(queue, foreign, "asked to stop", _stop, actor))
 
 
 def empty(queue: Queue, *, actor: str, reason: str) -> str:
@@ -80,12 +79,12 @@ def empty(queue: Queue, *, actor: str, reason: str) -> str:
         some = list(waiting[:STEP])
         step = service.cancel(some, actor=actor, reason=reason)
         report.done += step.done
-        report.left += step.left
+        report.skipped += step.skipped
         if len(some) < STEP:
             break
         waiting = waiting.filter(pk__gt=some[-1].pk)
-    strangers = _split(queue.get_job_ids(0, MOST_AT_ONCE))[1]
-    text = _both(report, _each(queue, strangers, "deleted", _delete, actor))
+    foreign = _split(queue.get_job_ids(0, MOST_AT_ONCE))[1]
+    text = _both(report, _each(queue, foreign, "deleted", _delete, actor))
     left = "More are left: press again, or cancel them on the page of jobs."
     return f"{text} {left}" if len(some) == STEP and waiting.exists() else text
 
@@ -97,24 +96,24 @@ class Button:
     permission: str
     ours: tuple[State, ...]
     """The states of our jobs that allow it, from jobs/states.py."""
-    strangers: tuple[JobStatus, ...]
+    foreign: tuple[JobStatus, ...]
     """What RQ allows it for."""
     press: Callable[..., str]
 
 
 BUTTONS: Final[Mapping[str, Button]] = {
     "requeue": Button(
-        permission="jobs.retry_job", ours=RETRYABLE, strangers=(JobStatus.FAILED, JobStatus.STOPPED), press=requeue,
+        permission="jobs.retry_job", ours=RETRYABLE, foreign=(JobStatus.FAILED, JobStatus.STOPPED), press=requeue,
     ),
     "enqueue": Button(
-        permission="jobs.run_now_job", ours=WAITING, strangers=(JobStatus.SCHEDULED,), press=enqueue,
+        permission="jobs.run_now_job", ours=WAITING, foreign=(JobStatus.SCHEDULED,), press=enqueue,
     ),
     "delete": Button(
         permission="jobs.cancel_job", ours=DISCARDABLE,
-        strangers=tuple(status for status in JobStatus if status is not JobStatus.STARTED), press=delete,
+        foreign=tuple(status for status in JobStatus if status is not JobStatus.STARTED), press=delete,
     ),
     "stop": Button(
-        permission="jobs.cancel_job", ours=leading_to(State.DEAD), strangers=(JobStatus.STARTED,), press=stop,
+        permission="jobs.cancel_job", ours=sources_of(State.DEAD), foreign=(JobStatus.STARTED,), press=stop,
     ),
 }  # fmt: skip
 
@@ -129,7 +128,7 @@ def offered(jobs: Sequence[RQJob], may: Callable[[str], bool]) -> list[frozenset
         frozenset(
             name
             for name, button in allowed.items()
-            if (states[pk] in button.ours if pk in states else job.get_status(refresh=False) in button.strangers)
+            if (states[pk] in button.ours if pk in states else job.get_status(refresh=False) in button.foreign)
         )
         for job, pk in zip(jobs, pks, strict=True)
     ]
@@ -174,13 +173,13 @@ def _each(
             log.info("rq_job.refused", rq_job=rq_id, verb=verb, cause=str(refused))
             continue
         done += 1
-        record_act(actor=actor, verb=verb, thing=f"RQ's job {rq_id} of queue {queue.name}")
+        audit.record(actor=actor, verb=verb, target=f"RQ's job {rq_id} of queue {queue.name}")
     return done, len(ids) - done
 
 
-def _both(report: Report, strangers: tuple[int, int]) -> str:
-    done, refused = strangers
-    parts = [str(report)] if report.done or report.left or not (done or refused) else []
+def _both(report: Report, foreign: tuple[int, int]) -> str:
+    done, refused = foreign
+    parts = [str(report)] if report.done or report.skipped or not (done or refused) else []
     if done:
         parts.append(f"{report.verb} {done} of RQ's own.")
     if refused:

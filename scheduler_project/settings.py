@@ -182,7 +182,7 @@ RQ_QUEUES = {
 RQ = {
     "WORKER_CLASS": "jobs.engine.worker.worker.Worker",
     "QUEUE_CLASS": "jobs.broker.queue.Queue",
-    "SCHEDULER_CLASS": "jobs.engine.scheduler.rq_scheduler.Timetable",
+    "SCHEDULER_CLASS": "jobs.engine.scheduler.rq_scheduler.RQScheduler",
 }
 RQ_SHOW_ADMIN_LINK = False
 

@@ -2,7 +2,7 @@
 
 from redis import Redis
 
-from jobs.processes.heartbeat import words
+from jobs.processes.heartbeat import statuses
 from tests.servers import wait_until
 
 
@@ -10,6 +10,6 @@ def await_processes(redis: Redis, *roles: str) -> None:
     """Wait until a process of each role has said that it is there; of schedulers and listeners the one that leads."""
 
     def there() -> set[str]:
-        return {word.role for word in words(redis) if not word.lost and (word.role == "worker" or word.leads)}
+        return {word.role for word in statuses(redis) if not word.lost and (word.role == "worker" or word.leads)}
 
     wait_until(lambda: there() >= set(roles), what=f"{', '.join(roles)} are there")

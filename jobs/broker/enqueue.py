@@ -1,7 +1,7 @@
 """Redis carries what the database knows: a job's id in its queue, or in the scheduler's sorted set by due time.
 
 Carrying a job twice is harmless, for claiming it is a compare-and-set in the database; what could not be carried
-because Redis was away is carried by the feeder later.
+because Redis was away is queued by the rescuer later.
 """
 
 import zlib
@@ -21,13 +21,13 @@ from rq.utils import utcformat
 
 from jobs.broker import keys
 from jobs.broker.rq_guard import PERFORM
-from jobs.broker.scripts import TURN, script
+from jobs.broker.scripts import FAIR_SHARE, script
 from jobs.ledger import Carried, Claimed
 from jobs.models import Job
 from jobs.states import WAITING, Priority, State
 
 log = structlog.get_logger(__name__)
-MARGIN: Final = timedelta(seconds=30)  # submitters feed a little further than the feeder: nothing falls between
+MARGIN: Final = timedelta(seconds=30)  # submitters stage a little further than the stager: nothing falls between
 BATCH: Final = 500  # jobs a script: it holds Redis for a few milliseconds
 RECOUNTED: Final = 20_000  # ids of a list: it holds Redis for some ten milliseconds
 _QUEUES: Final = {priority.value: priority.queue for priority in Priority}
@@ -40,7 +40,7 @@ def queue_of(job: AnyJob) -> str:
     return _QUEUES[job.priority]
 
 
-def carry(jobs: Sequence[AnyJob]) -> int:
+def enqueue(jobs: Sequence[AnyJob]) -> int:
     """Put due jobs into their queues and those due within the horizon into the sorted set; how many were put.
 
     Raises redis.RedisError.
@@ -54,14 +54,14 @@ def carry(jobs: Sequence[AnyJob]) -> int:
         if job.state in WAITING and job.due_at is not None and job.due_at <= horizon
     ]
     for start in range(0, max(len(queued), len(waiting)), BATCH):
-        script("carry").run(
+        script("enqueue").run(
             keys.redis(),
             queued=queued[start : start + BATCH],
             waiting=waiting[start : start + BATCH],
             blob=_data(),
             timeout=int(settings.JOB_TIMEOUT.total_seconds()),
             stamp=utcformat(now),
-            turn=TURN,
+            fair_share=FAIR_SHARE,
         )
     return len(queued) + len(waiting)
 
@@ -70,20 +70,20 @@ def drop(jobs: Sequence[AnyJob]) -> None:
     """Take jobs out of Redis. Raises redis.RedisError."""
     for start in range(0, len(jobs), BATCH):
         rows = [(str(job.id), queue_of(job), job.campaign_id) for job in jobs[start : start + BATCH]]
-        script("drop").run(keys.redis(), jobs=rows)
+        script("dequeue").run(keys.redis(), jobs=rows)
 
 
 def recount(queue: str) -> None:
     """Put a queue's fair turns right. Raises redis.RedisError."""
-    script("recount").run(keys.redis(), queue=queue, turn=TURN, most=RECOUNTED)
+    script("recount").run(keys.redis(), queue=queue, fair_share=FAIR_SHARE, most=RECOUNTED)
 
 
-def carry_after_commit(jobs: Sequence[AnyJob]) -> None:
-    """`carry` when the transaction is committed; where Redis is away the feeder does it later."""
-    transaction.on_commit(partial(_quietly, carry, list(jobs)))
+def enqueue_after_commit(jobs: Sequence[AnyJob]) -> None:
+    """`carry` when the transaction is committed; where Redis is away the rescuer does it later."""
+    transaction.on_commit(partial(_quietly, enqueue, list(jobs)))
 
 
-def drop_after_commit(jobs: Sequence[AnyJob]) -> None:
+def dequeue_after_commit(jobs: Sequence[AnyJob]) -> None:
     """`drop` when the transaction is committed; where Redis is away the job is refused when it is claimed."""
     transaction.on_commit(partial(_quietly, drop, list(jobs)))
 
@@ -92,7 +92,7 @@ def _quietly(verb: Callable[[Sequence[AnyJob]], object], jobs: list[AnyJob]) -> 
     try:
         verb(jobs)
     except RedisError as error:
-        log.warning("carrier.redis_away", jobs=len(jobs), error=str(error), next="the feeder carries them")
+        log.warning("enqueue.redis_away", jobs=len(jobs), error=str(error), next="the rescuer queues them")
 
 
 def _row(job: AnyJob) -> tuple[str, str, str, str, str]:

@@ -13,7 +13,7 @@ from rq_scheduler import Scheduler as RQScheduler
 
 SCHEDULED = RQScheduler.scheduled_jobs_key  #: sorted set: job id by due time, in seconds with fractions
 TAKEN = "scheduler:taken"  #: sorted set: job ids taken out of a queue and not yet claimed, by when
-FED_UNTIL = "scheduler:fed_until"  #: up to which due time the feeder has put rows into Redis; gone when Redis lost all
+FED_UNTIL = "scheduler:fed_until"  #: up to which due time the stager has put rows into Redis; gone when Redis lost all
 SWEPT_UNTIL = "scheduler:swept_until"  #: up to when rows were queued that were looked for in Redis
 JUDGED_AT = "scheduler:judged_at"  #: when the active scheduler last looked for leases that had ended
 WAKE = "scheduler:wake"  #: pub/sub: something is due earlier; ends the scheduler's sleep

@@ -1,4 +1,4 @@
-"""What Redis knows of pauses: every worker's turn looks at it (see lua/shares.lua), the database decides what it is."""
+"""The pauses as Redis has them: every fetch of a worker reads them (lua/fair_share.lua); the database decides."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime

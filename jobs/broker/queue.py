@@ -11,7 +11,7 @@ from jobs.broker.scripts import script
 
 
 class Queue(DjangoRQ):
-    """What RQ's tools see, with the backlogs and what pauses hold back counted and listed (see lua/shares.lua)."""
+    """What RQ's tools see, with the backlogs and what pauses hold back counted and listed (see lua/fair_share.lua)."""
 
     @property
     def count(self) -> int:

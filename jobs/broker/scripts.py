@@ -9,7 +9,7 @@ import msgspec
 from redis import Redis
 from redis.exceptions import NoScriptError
 
-TURN: Final = 50  #: ids of one campaign that stand in a queue's list at a time: one turn (see lua/shares.lua)
+FAIR_SHARE: Final = 50  #: ids of one campaign that stand in a queue's list at a time: one turn (see lua/fair_share.lua)
 ASIDE: Final = 1000  #: ids that one turn parks or lets back: it holds Redis for some ten milliseconds
 _FOLDER: Final = Path(__file__).parent / "lua"
 _encode = msgspec.msgpack.Encoder().encode
@@ -19,7 +19,7 @@ class Script:
     """One script, loaded into Redis when it is first needed there."""
 
     def __init__(self, name: str) -> None:
-        self._source = (_FOLDER / "shares.lua").read_text() + (_FOLDER / f"{name}.lua").read_text()
+        self._source = (_FOLDER / "fair_share.lua").read_text() + (_FOLDER / f"{name}.lua").read_text()
         self._sha = ""
 
     def run(self, connection: Redis, blob: bytes = b"", **given: Any) -> Any:

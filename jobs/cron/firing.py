@@ -10,8 +10,7 @@ from django.db import DatabaseError, transaction
 from redis import RedisError
 
 from jobs import actor as actors
-from jobs import counters, service
-from jobs.audit import record_act
+from jobs import audit, counters, service
 from jobs.errors import Refused
 from jobs.models import CronFiring, CronTask, FiringOutcome, Job, Misfire
 from jobs.registry import all_types
@@ -171,8 +170,8 @@ def _enable_again(now: datetime) -> None:
                 enabled=True, disabled_until=None, disabled_reason="", next_fire_at=next_fire(task, now)
             )
             if won:
-                record_act(
-                    actor=actors.SCHEDULER, verb="enabled", thing=f"cron task {task}", reason="its time was over"
+                audit.record(
+                    actor=actors.SCHEDULER, verb="enabled", target=f"cron task {task}", reason="its time was over"
                 )
                 log.info("cron.enabled_again", task=task.name)
 

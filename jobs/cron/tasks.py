@@ -9,7 +9,7 @@ from django.db import transaction
 from django.urls import reverse
 from django.utils import timezone
 
-from jobs.audit import record_act
+from jobs import audit
 from jobs.cron import firing
 from jobs.errors import InvalidJob
 from jobs.models import CronFiring, CronTask, FiringOutcome, Job
@@ -95,12 +95,12 @@ def run_now(task: CronTask, *, actor: str, reason: str = "") -> Job:
 
 def record_deletion(task: CronTask, *, actor: str) -> None:
     """Write down that somebody deleted a task; call it in the transaction of the deletion."""
-    record_act(actor=actor, verb="deleted", thing=f"cron task {task.name}")
+    audit.record(actor=actor, verb="deleted", target=f"cron task {task.name}")
 
 
 def _record(task: CronTask, verb: str, actor: str, reason: str, changes: Mapping[str, tuple[Any, Any]]) -> None:
     link = reverse("admin:jobs_crontask_change", args=[task.pk])
-    record_act(actor=actor, verb=verb, thing=f"cron task {task.name}", reason=reason, link=link, changes=changes)
+    audit.record(actor=actor, verb=verb, target=f"cron task {task.name}", reason=reason, link=link, changes=changes)
 
 
 def _plain(value: Any) -> Any:

@@ -24,7 +24,7 @@ from jobs.fingerprint import Failure
 from jobs.ledger import Attempt, Carried, Claimant, Claimed, Died, End, Entry, entry_of_claim, statements
 from jobs.models import Job
 from jobs.signals import job_moved
-from jobs.states import FINISHED, MOVES, State
+from jobs.states import ENDED, MOVES, State
 from scheduler_project import request_origin
 from scheduler_project.text import LONGEST_REASON, line
 
@@ -212,7 +212,7 @@ def renew_leases(ids: Sequence[str], *, worker: str, until: datetime) -> None:
 
 
 def _end(ending: Ending, now: datetime) -> End:
-    goes_on = ending.to not in FINISHED
+    goes_on = ending.to not in ENDED
     return End(
         str(ending.job.id), ending.job.attempt, ending.to.value, None if goes_on else now, ending.due_at,
         ending.job.failures + ending.counts, ending.result, ending.error, ending.traceback,

@@ -1,6 +1,6 @@
 """What the database holds: jobs, their audit trail, cron tasks, schedule rows, campaign clocks, pauses."""
 
-from jobs.models.audit import LONGEST_THING, AuditEntry, OperatorAct
+from jobs.models.audit import LONGEST_TARGET, AuditEntry, OperatorAction
 from jobs.models.campaign import CampaignClock
 from jobs.models.cron import CronFiring, CronTask, FiringOutcome, Misfire
 from jobs.models.job import Job, new_job_id
@@ -9,7 +9,7 @@ from jobs.models.rollups import FailureGroup, FailureHour, OutcomeMinute
 from jobs.models.schedule import ScheduleRow
 
 __all__ = [
-    "LONGEST_THING", "AuditEntry", "CampaignClock", "CronFiring", "CronTask", "FailureGroup", "FailureHour",
-    "FiringOutcome", "Job", "Misfire", "OperatorAct", "OutcomeMinute", "Pause", "PauseKind", "ScheduleRow",
+    "LONGEST_TARGET", "AuditEntry", "CampaignClock", "CronFiring", "CronTask", "FailureGroup", "FailureHour",
+    "FiringOutcome", "Job", "Misfire", "OperatorAction", "OutcomeMinute", "Pause", "PauseKind", "ScheduleRow",
     "new_job_id",
 ]  # fmt: skip

@@ -10,7 +10,7 @@ from jobs.models.indexes import OfOneState
 from jobs.models.job import Job
 from jobs.states import State
 
-LONGEST_THING = 400  #: characters: a kind, and an id or name of 255
+LONGEST_TARGET = 400  #: characters: a kind, and an id or name of 255
 
 
 class AuditEntry(models.Model):
@@ -55,7 +55,7 @@ class AuditEntry(models.Model):
         super().save(*args, **kwargs)
 
 
-class OperatorAct(models.Model):
+class OperatorAction(models.Model):
     """What a person did to something that is no job: a cron task, a pause, the breaker, alerts, people.
 
     Written by jobs/audit.py in the transaction of the act itself; never changed and never deleted.
@@ -65,7 +65,9 @@ class OperatorAct(models.Model):
     at = models.DateTimeField(default=timezone.now)
     actor = models.CharField(max_length=120, help_text="user:…, token:…, command")
     verb = models.CharField(max_length=40, help_text="in the past tense: paused, changed, forced open")
-    thing = models.CharField(max_length=LONGEST_THING, help_text="what it was done to, in words: cron task nightly")
+    target = models.CharField(
+        db_column="thing", max_length=LONGEST_TARGET, help_text="what it was done to, in words: cron task nightly"
+    )
     link = models.TextField(blank=True, help_text="the page of that thing")
     reason = models.TextField(blank=True)
     changes = models.JSONField(null=True, blank=True, help_text="{field: [before, after]}")
@@ -73,10 +75,11 @@ class OperatorAct(models.Model):
     request_id = models.CharField(max_length=64, blank=True)
 
     class Meta:
+        db_table = "jobs_operatoract"
         ordering: ClassVar = ["-id"]
 
     def __str__(self) -> str:
-        return f"{self.actor} {self.verb} {self.thing}"
+        return f"{self.actor} {self.verb} {self.target}"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Refuse to change what is written.

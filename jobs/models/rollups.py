@@ -11,7 +11,7 @@ class OutcomeMinute(models.Model):
     """How many attempts of one type ended in one way within one minute, and how long they ran and had waited.
 
     Written by the ledger in the transaction of the ends themselves, so that its sums are true totals; kept for ever
-    (the feeder folds older ones into quarters, hours and one row, see fold_outcomes), while jobs go with retention.
+    (retention folds older ones into quarters, hours and one row, see fold_outcomes), while jobs go with retention.
     `shard` keeps workers from waiting for each other.
     """
 
@@ -48,7 +48,7 @@ class FailureGroup(models.Model):
     key = models.CharField(max_length=16, primary_key=True)
     error = models.CharField(max_length=120)
     message = models.CharField(max_length=300, blank=True)
-    place = models.CharField(max_length=200, blank=True)
+    culprit = models.CharField(db_column="place", max_length=200, blank=True)
     first_seen = models.DateTimeField()
     last_seen = models.DateTimeField()
     note = models.TextField(blank=True, db_default="")

@@ -1,7 +1,7 @@
 """What each process says of itself, for operators: that it lives, where, how busy it is; and what they say to it.
 
 One hash holds all processes, so that a page reads them with one command, and one set those that were asked to stop.
-A process that ends takes itself out; one that was lost stays for a while, with the time of its last word.
+A process that ends takes itself out; one that was lost stays for a while, with the time of its last status.
 """
 
 import os
@@ -18,7 +18,7 @@ from jobs.broker import keys
 from scheduler_project import __version__
 
 log = structlog.get_logger(__name__)
-LOST_AFTER: Final = timedelta(seconds=30)  #: without a word
+LOST_AFTER: Final = timedelta(seconds=30)  #: without a status
 LONGEST: Final = 10_000  #: letters of what a process says; more was written by somebody else
 ROLES: Final = ("worker", "scheduler", "listener", "monitor")
 FORGOTTEN_AFTER: Final = timedelta(minutes=15)  #: one that was replaced must not be complained of for ever
@@ -28,7 +28,7 @@ class StopAsked(Exception):
     """An operator has asked this process to stop."""
 
 
-class Word(msgspec.Struct, frozen=True, kw_only=True):
+class ProcessStatus(msgspec.Struct, frozen=True, kw_only=True):
     """What a process said of itself last."""
 
     role: str  #: worker, scheduler, listener or monitor
@@ -52,10 +52,10 @@ class Word(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def lost(self) -> bool:
         """Whether it has been silent too long."""
-        return datetime.now(UTC) - self.heard_at > LOST_AFTER
+        return datetime.now(UTC) - self.last_seen > LOST_AFTER
 
     @property
-    def heard_at(self) -> datetime:
+    def last_seen(self) -> datetime:
         """When it said this."""
         return datetime.fromtimestamp(self.at, tz=UTC)
 
@@ -70,8 +70,8 @@ class Word(msgspec.Struct, frozen=True, kw_only=True):
         return self.state == "active"
 
 
-class Presence:
-    """The word of one process."""
+class Heartbeat:
+    """The status of one process."""
 
     def __init__(self, role: str, name: str, connection: Redis) -> None:
         self._role = role
@@ -80,11 +80,11 @@ class Presence:
         self._connection = connection
         self._since = time.time()
 
-    def tell(
+    def beat(
         self, state: str, *, in_flight: int | None = None, busy: int | None = None, concurrency: int | None = None
     ) -> bool:
         """Say that it lives; whether an operator has asked it to stop. Raises redis.RedisError."""
-        word = Word(
+        status = ProcessStatus(
             role=self._role,
             name=self._name,
             host=socket.gethostname(),
@@ -98,13 +98,13 @@ class Presence:
             concurrency=concurrency,
         )
         with self._connection.pipeline(transaction=False) as pipeline:
-            pipeline.hset(keys.PROCESSES, self._key, msgspec.json.encode(word))
+            pipeline.hset(keys.PROCESSES, self._key, msgspec.json.encode(status))
             pipeline.sismember(keys.STOP_ASKED, self._key)
             return bool(pipeline.execute()[1])
 
-    def tell_or_stop(self, state: str) -> None:
+    def beat_or_stop(self, state: str) -> None:
         """Say that it lives. Raises StopAsked when an operator has asked it to stop, and redis.RedisError."""
-        if self.tell(state):
+        if self.beat(state):
             raise StopAsked(self._key)
 
     def leave(self) -> None:
@@ -115,36 +115,40 @@ class Presence:
             pipeline.execute()
 
 
-def words(connection: Redis) -> list[Word]:
+def statuses(connection: Redis) -> list[ProcessStatus]:
     """What all processes said last, by role and start; those lost long ago are forgotten. Raises redis.RedisError."""
     found: Any = connection.hgetall(keys.PROCESSES)
     asked: Any = connection.smembers(keys.STOP_ASKED)
-    read = {field: _word(field, text) for field, text in found.items()}
-    if odd := [field for field, word in read.items() if word is None]:
+    read = {field: _status(field, text) for field, text in found.items()}
+    if odd := [field for field, status in read.items() if status is None]:
         log.warning("presence.unreadable", processes=[field[:100] for field in odd], next="forgotten")
         connection.hdel(keys.PROCESSES, *odd)
-    known = [word for word in read.values() if word]
-    forgotten = [w.key for w in known if datetime.now(UTC) - w.heard_at > FORGOTTEN_AFTER]
+    known = [status for status in read.values() if status]
+    forgotten = [w.key for w in known if datetime.now(UTC) - w.last_seen > FORGOTTEN_AFTER]
     if forgotten:
         connection.hdel(keys.PROCESSES, *forgotten)
         connection.srem(keys.STOP_ASKED, *forgotten)
     stopping = set(keys.texts(asked))
     kept = [msgspec.structs.replace(w, stop_asked=w.key in stopping) for w in known if w.key not in forgotten]
-    return sorted(kept, key=lambda word: (ROLES.index(word.role), word.lost, word.since))
+    return sorted(kept, key=lambda status: (ROLES.index(status.role), status.lost, status.since))
 
 
-def _word(field: bytes, text: bytes) -> Word | None:
+def _status(field: bytes, text: bytes) -> ProcessStatus | None:
     """What a process said; None where no process says so."""
     if len(text) > LONGEST:
         return None
     try:
-        word = msgspec.json.decode(text, type=Word)
+        status = msgspec.json.decode(text, type=ProcessStatus)
     except (msgspec.DecodeError, ValueError, RecursionError):
         return None
-    times_fit = all(0 <= at < keys.LAST_SECOND for at in (word.at, word.since))
-    return word if word.role in ROLES and times_fit and word.key.encode() == field and word.key.isprintable() else None
+    times_fit = all(0 <= at < keys.LAST_SECOND for at in (status.at, status.since))
+    return (
+        status
+        if status.role in ROLES and times_fit and status.key.encode() == field and status.key.isprintable()
+        else None
+    )
 
 
-def ask_to_stop(word: Word, connection: Redis) -> None:
-    """Ask a process to stop after what it does now; it hears of it with its next word. Raises redis.RedisError."""
-    connection.sadd(keys.STOP_ASKED, word.key)
+def ask_to_stop(status: ProcessStatus, connection: Redis) -> None:
+    """Ask a process to stop after what it does now; it hears of it with its next status. Raises redis.RedisError."""
+    connection.sadd(keys.STOP_ASKED, status.key)

@@ -26,7 +26,7 @@ TRIES = 5  # reads of one attempt before a busy entity is left to the next attem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kind(Generic[E_]):
+class EntityRules(Generic[E_]):
     """What a kind of entity has of its own."""
 
     entity_of: Callable[[Any], str]
@@ -54,7 +54,7 @@ class _Applied:
 
 
 @dataclass(slots=True)
-class _Work(Generic[E_]):
+class PendingEntity(Generic[E_]):
     """One entity and the jobs of the batch that are about it."""
 
     positions: list[int]
@@ -63,19 +63,19 @@ class _Work(Generic[E_]):
     variables: dict[str, Any] = field(default_factory=dict)
 
 
-def apply_batch(items: Sequence[Item], kind: Kind[E_]) -> list[Answer]:
+def apply_batch(items: Sequence[Item], rules: EntityRules[E_]) -> list[Answer]:
     """Apply what is outstanding of each job; for each what changed, Skip when nothing was left, or its error."""
     answers: dict[int, Answer] = _of_inactive(items)
-    works: dict[str, _Work[E_]] = {}
+    works: dict[str, PendingEntity[E_]] = {}
     for position, item in enumerate(items):
         if position in answers:
             continue
-        works.setdefault(kind.entity_of(item.payload), _Work([])).positions.append(position)
+        works.setdefault(rules.entity_of(item.payload), PendingEntity([])).positions.append(position)
     noted: list[Applied] = []
     for _ in range(TRIES):
         if not works:
             break
-        works = _round(items, kind, works, answers, noted)
+        works = _apply_once(items, rules, works, answers, noted)
     for entity_id, work in works.items():
         busy = VersionConflict(f"{entity_id} changed {TRIES} times between reading and writing")
         answers |= dict.fromkeys(work.positions, busy)
@@ -97,17 +97,17 @@ def _of_inactive(items: Sequence[Item]) -> dict[int, Answer]:
     return dict.fromkeys(scheduled, Skip(f"campaign {run.campaign_id} is inactive"))
 
 
-def _round(
+def _apply_once(
     items: Sequence[Item],
-    kind: Kind[E_],
-    works: dict[str, _Work[E_]],
+    rules: EntityRules[E_],
+    works: dict[str, PendingEntity[E_]],
     answers: dict[int, Answer],
     noted: list[Applied],
-) -> dict[str, _Work[E_]]:
+) -> dict[str, PendingEntity[E_]]:
     """Read, apply, write once; the entities that changed meanwhile, to be tried again."""
     run = items[0].run
     entities: dict[str, E_] = {}
-    for entity_id, found in kind.read(run, list(works)).items():
+    for entity_id, found in rules.read(run, list(works)).items():
         if isinstance(found, JobError):
             answers |= dict.fromkeys(works[entity_id].positions, found)
         elif found is None or found.archived_at:
@@ -116,37 +116,37 @@ def _round(
             run.schedules.forget(entity_id)
         else:
             entities[entity_id] = found
-    asked = [(e, [kind.event_of(items[p].payload) for p in works[i].positions]) for i, e in entities.items()]
-    rule = kind.rules(run, asked) if asked else None
+    asked = [(e, [rules.event_of(items[p].payload) for p in works[i].positions]) for i, e in entities.items()]
+    rule = rules.rules(run, asked) if asked else None
     updates: list[Update[E_]] = []
     for entity_id, entity in entities.items():
-        if rule is not None and _apply(items, kind, works[entity_id], entity, rule, answers, noted):
+        if rule is not None and _apply(items, rules, works[entity_id], entity, rule, answers, noted):
             work = works[entity_id]
             first = items[work.applied[0].position].run.job_id
             updates.append(Update(entity, level=work.level, variables=work.variables, key=first))
-    again: dict[str, _Work[E_]] = {}
-    for entity_id, written in _write(run, kind, updates).items():
+    again: dict[str, PendingEntity[E_]] = {}
+    for entity_id, written in _write(run, rules, updates).items():
         work = works[entity_id]
         if isinstance(written, VersionConflict):
-            again[entity_id] = _Work([a.position for a in work.applied])
+            again[entity_id] = PendingEntity([a.position for a in work.applied])
         elif isinstance(written, JobError):
             answers |= dict.fromkeys((a.position for a in work.applied), written)
         else:
-            _settle(items, kind, work, written, answers, noted)
+            _settle(items, rules, work, written, answers, noted)
     return again
 
 
-def _write(run: Run, kind: Kind[E_], updates: Sequence[Update[E_]]) -> Mapping[str, E_ | JobError]:
+def _write(run: Run, rules: EntityRules[E_], updates: Sequence[Update[E_]]) -> Mapping[str, E_ | JobError]:
     try:
-        return kind.write(run, updates) if updates else {}
+        return rules.write(run, updates) if updates else {}
     except JobError as error:  # nothing was sent: the campaign's main branch could not be found
         return {update.entity.id: error for update in updates}
 
 
 def _apply(
     items: Sequence[Item],
-    kind: Kind[E_],
-    work: _Work[E_],
+    rules: EntityRules[E_],
+    work: PendingEntity[E_],
     entity: E_,
     rule: Callable[[E_, int, dict[str, Any], str, int], Change],
     answers: dict[int, Answer],
@@ -156,11 +156,11 @@ def _apply(
     work.level, work.variables = entity.level, entity.variables if isinstance(entity.variables, dict) else {}
     for position in work.positions:
         item = items[position]
-        event = kind.event_of(item.payload)
+        event = rules.event_of(item.payload)
         count = _outstanding(item.run, event, work.variables)
         if not count:
             answers[position] = Skip(f"{event} of {entity.name} is applied already")
-            _note(item.run, event, entity.id, kind.intervals(work.level, work.variables), noted)
+            _note(item.run, event, entity.id, rules.intervals(work.level, work.variables), noted)
             continue
         try:
             change = rule(entity, work.level, work.variables, event, count)
@@ -185,14 +185,14 @@ def _apply(
 
 def _settle(
     items: Sequence[Item],
-    kind: Kind[E_],
-    work: _Work[E_],
+    rules: EntityRules[E_],
+    work: PendingEntity[E_],
     written: E_,
     answers: dict[int, Answer],
     noted: list[Applied],
 ) -> None:
     """The update is written: its jobs are done."""
-    intervals = kind.intervals(work.level, work.variables)
+    intervals = rules.intervals(work.level, work.variables)
     for applied in work.applied:
         answers[applied.position] = {**applied.result, "version": written.version}
         _note(items[applied.position].run, applied.event, written.id, intervals, noted)

@@ -10,7 +10,7 @@ from jobs.main_api.listing import Listing
 from jobs.main_api.model import Settlement, Structure
 from jobs.registry import Answer, Item, Payload, batch_job_type
 from jobs.run import Run
-from jobs.schedules.apply import Kind, apply_batch
+from jobs.schedules.apply import EntityRules, apply_batch
 from jobs.world.change import Change
 from jobs.world.growth import GrowthType, StandingStructure, grow, settlement_intervals
 from jobs.world.variables import StructureVariables
@@ -73,7 +73,7 @@ def _standing(structures: Listing[Structure] | JobError) -> list[StandingStructu
     return standing
 
 
-_SETTLEMENTS: Kind[Settlement] = Kind(
+_SETTLEMENTS: EntityRules[Settlement] = EntityRules(
     entity_of=lambda payload: payload.settlement_id,
     event_of=lambda payload: payload.growth_type.value,
     read=lambda run, ids: run.api.settlements(ids),

@@ -9,7 +9,7 @@ from jobs.errors import JobError
 from jobs.main_api.model import Settlement, Structure
 from jobs.registry import Answer, Item, Payload, batch_job_type
 from jobs.run import Run
-from jobs.schedules.apply import Kind, apply_batch
+from jobs.schedules.apply import EntityRules, apply_batch
 from jobs.world.change import Change
 from jobs.world.maintenance import StructureEvent, maintain, structure_intervals
 from scheduler_project.text import LONGEST_ID
@@ -71,7 +71,7 @@ def _resources(settlement: Settlement | JobError | None) -> dict[str, Any]:
     return resources if isinstance(resources, dict) else {}
 
 
-_STRUCTURES: Kind[Structure] = Kind(
+_STRUCTURES: EntityRules[Structure] = EntityRules(
     entity_of=lambda payload: payload.structure_id,
     event_of=lambda payload: payload.event_type.value,
     read=lambda run, ids: run.api.structures(ids),

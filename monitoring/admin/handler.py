@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils.text import capfirst
 from unfold.admin import ModelAdmin
 
-from jobs.audit import record_act
+from jobs import audit
 from monitoring.admin.access import actor_of, back, may_manage, monitor_runs
 from monitoring.admin.delivery import STATUSES, badge
 from monitoring.admin.handler_form import PREFIX, channel_named, for_kind
@@ -100,14 +100,14 @@ class AlertHandlerAdmin(HandlerAdminBase):
         with transaction.atomic():
             super().save_model(request, obj, form, change)
             link = reverse("admin:monitoring_alerthandler_change", args=[obj.pk])
-            record_act(
-                actor=actor_of(request), verb=verb, thing=f"alert handler {obj}", link=link, changes=fields or None
+            audit.record(
+                actor=actor_of(request), verb=verb, target=f"alert handler {obj}", link=link, changes=fields or None
             )
 
     def delete_model(self, request: HttpRequest, obj: AlertHandler) -> None:
         """Delete it, and write down who did so."""
         with transaction.atomic():
-            record_act(actor=actor_of(request), verb="deleted", thing=f"alert handler {obj}")
+            audit.record(actor=actor_of(request), verb="deleted", target=f"alert handler {obj}")
             super().delete_model(request, obj)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[AlertHandler]) -> None:

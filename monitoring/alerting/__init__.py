@@ -4,7 +4,7 @@ To raise one costs a row of the database. The monitor process (`manage.py monito
 admin, and functions marked with `@register_handler`, which belong into a module `alert_handlers` of an installed app.
 """
 
-from monitoring.alerting.registered import register_handler
+from monitoring.alerting.code_handlers import register_handler
 from monitoring.alerting.store import acknowledge, critical, info, open_alerts, resolve, warning
 from monitoring.models import Severity
 

@@ -111,7 +111,7 @@ def _breaker(component: Component) -> Iterator[Finding]:
 def _lag() -> Iterator[Finding]:
     oldest = timedelta(seconds=metrics.oldest_queued_seconds())
     if oldest > settings.ALERT_LAG:
-        held = [pauses.in_words(pause) for pause in pauses.active()]
+        held = [pauses.as_sentence(pause) for pause in pauses.active()]
         message = f"It was queued {oldest.total_seconds():.0f} s ago; ALERT_LAG_SECONDS allows for less."
         message += f" {'; '.join(held)}." if held else ""
         yield condition(Kind.QUEUE_LAG, "The oldest queued job waits too long", message, severity=Severity.WARNING)

@@ -15,9 +15,8 @@ import structlog
 from django.db import DatabaseError, connections, transaction
 from django.utils import timezone
 
-from jobs import counters
-from jobs.audit import record_act
-from monitoring.alerting import registered
+from jobs import audit, counters
+from monitoring.alerting import code_handlers
 from monitoring.alerting.channels import CHANNELS, Answer, Undeliverable
 from monitoring.alerting.channels.base import LONGEST_ANSWER, Refused
 from monitoring.alerting.message import Message, from_json
@@ -123,8 +122,8 @@ def _attempt(delivery: Delivery) -> tuple[str, Answer]:
 def send(delivery: Delivery) -> Answer:
     """Send it by its handler's channel, or call its function. Raises what that raises."""
     message = from_json(delivery.message, id=str(delivery.pk))
-    if delivery.target.startswith(registered.PREFIX):
-        known = registered.registered().get(delivery.target)
+    if delivery.target.startswith(code_handlers.PREFIX):
+        known = code_handlers.registered().get(delivery.target)
         if known is None:
             raise Undeliverable("this release registers no such function")
         known.call(message)
@@ -209,5 +208,5 @@ def redeliver(delivery: Delivery, *, actor: str) -> bool:
     failed = Delivery.objects.filter(pk=delivery.pk, status=Delivery.Status.FAILED)
     if not failed.update(status=Delivery.Status.PENDING, attempts=0, next_at=timezone.now()):
         return False
-    record_act(actor=actor, verb="sent again", thing=f"{delivery} ({delivery.alert or 'test'})")
+    audit.record(actor=actor, verb="sent again", target=f"{delivery} ({delivery.alert or 'test'})")
     return True

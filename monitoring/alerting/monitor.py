@@ -20,12 +20,12 @@ from django.utils import timezone
 from redis import RedisError
 
 from jobs.broker import keys
-from jobs.processes.heartbeat import Presence
+from jobs.processes.heartbeat import Heartbeat
 from monitoring import health
-from monitoring.alerting import deaths, delivery, endings, routing, store
+from monitoring.alerting import auto_resolve, dead_letters, delivery, routing, store
+from monitoring.alerting.code_handlers import registered
 from monitoring.alerting.conditions import Conditions, condition, fired_late
 from monitoring.alerting.message import TRIGGER, Message, message_of
-from monitoring.alerting.registered import registered
 from monitoring.alerting.routing import Target
 from monitoring.alerting.store import Finding, record
 from monitoring.checks import CHECKS
@@ -46,7 +46,7 @@ class Monitor:
 
     def __init__(self, *, conditions: Conditions | None = None, looks: Round | None = None) -> None:
         self._owner = uuid4().hex
-        self._presence = Presence("monitor", self._owner, keys.redis())
+        self._heartbeat = Heartbeat("monitor", self._owner, keys.redis())
         self._round = looks or Round(CHECKS)
         self._conditions = conditions or Conditions()
         self._lanes = delivery.Lanes()
@@ -69,7 +69,7 @@ class Monitor:
         if not self._lead(now):
             return LEASE.total_seconds() / 4
         for _ in range(BATCHES):
-            if not deaths.collect(now):
+            if not dead_letters.collect(now):
                 break
         if found and time.monotonic() - self._looked_at >= CONDITIONS_EVERY_S:
             self._looked_at = time.monotonic()
@@ -90,7 +90,7 @@ class Monitor:
             log.warning("monitor.not_released", error=str(error), next="its lease ends by itself")
         try:
             if self._redis_answers:
-                self._presence.leave()
+                self._heartbeat.leave()
         except RedisError as error:
             log.debug("monitor.unseen", error=str(error), next="its last word is forgotten by itself")
 
@@ -102,7 +102,7 @@ class Monitor:
         late = self._late()
         _open((f for f in [*holds, *late] if f.key not in keys), now)
         held = {finding.key for finding in [*holds, *late]}
-        over = [a for a in still_open if (a.kind in judged and a.key not in held) or endings.has_ended(a, found)]
+        over = [a for a in still_open if (a.kind in judged and a.key not in held) or auto_resolve.has_ended(a, found)]
         refused = found["api"].status == health.DEGRADED
         if refused and Kind.CREDENTIAL_REFUSED.value not in keys:
             _open([_credential(found["api"].message)], now)
@@ -133,7 +133,7 @@ class Monitor:
     def _say(self, state: str) -> None:
         """Show among the processes that it lives. Raises StopAsked when an operator has asked it to stop."""
         try:
-            self._presence.tell_or_stop(state)
+            self._heartbeat.beat_or_stop(state)
         except RedisError as error:
             log.debug("monitor.unseen", error=str(error), next="Redis may be what is gone: it watches all the same")
 

@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from monitoring.alerting import registered
+from monitoring.alerting import code_handlers
 from monitoring.alerting.message import RESOLVE, TEST, TRIGGER, Message, message_of
 from monitoring.models import Alert, AlertHandler, Delivery, Notice, Severity
 
@@ -63,8 +63,8 @@ def targets() -> dict[str, Target]:
     """Everybody who may be told, by name."""
     handlers = [target_of(handler) for handler in AlertHandler.objects.filter(enabled=True)]
     functions = [
-        Target(name, name.removeprefix(registered.PREFIX), "code", known.minimum)
-        for name, known in registered.registered().items()
+        Target(name, name.removeprefix(code_handlers.PREFIX), "code", known.minimum)
+        for name, known in code_handlers.registered().items()
     ]
     return {target.name: target for target in [*handlers, *functions]}
 

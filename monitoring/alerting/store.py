@@ -19,7 +19,7 @@ from django.db import DatabaseError, IntegrityError, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from jobs.audit import record_act
+from jobs import audit
 from monitoring.models import Alert, Kind, Severity
 from scheduler_project.logs import masked
 from scheduler_project.text import LONGEST_TRACEBACK, bounded, clean, line
@@ -174,5 +174,5 @@ def _end(alerts: Iterable[Alert], where: Q, changes: Mapping[str, Any], *, actor
     for alert in standing:
         log.info("alert.handled", verb=verb, alert=alert.pk, title=alert.title, actor=actor)
         if actor != MONITOR:
-            record_act(actor=actor, verb=verb, thing=f"alert {alert.title}"[:200])
+            audit.record(actor=actor, verb=verb, target=f"alert {alert.title}"[:200])
     return len(standing)

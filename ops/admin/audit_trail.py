@@ -55,7 +55,7 @@ class AuditEntryAdmin(ReadOnly, AuditAdminBase):
         form = TrailForm(request.GET)
         asked: dict[str, Any] = form.cleaned_data if form.is_valid() else {}
         scope = request.GET.get("scope", "people")
-        acts = request.user.has_perm("jobs.view_operatoract")
+        acts = request.user.has_perm("jobs.view_operatoraction")
         question = Question(**asked, people_only=scope != "all", acts=acts)
         found = audit_trail.page(question, _cursor(request)) if form.is_valid() else audit_trail.Page([], None)
         name_all([line.job for line in found.lines if line.job])

@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 
 from jobs import actor as actors
-from jobs.audit import record_act
+from jobs import audit
 
 
 class ReadOnly:
@@ -60,7 +60,9 @@ class Recorded:
 
     def _record(self, request: HttpRequest, verb: str, obj: Any, **more: Any) -> None:
         actor = actors.user(request.user.get_username())
-        record_act(actor=actor, verb=verb, thing=f"{self.opts.verbose_name} {obj}", link=self._link(verb, obj), **more)
+        audit.record(
+            actor=actor, verb=verb, target=f"{self.opts.verbose_name} {obj}", link=self._link(verb, obj), **more
+        )
 
     def _link(self, verb: str, obj: Any) -> str:
         try:

@@ -101,9 +101,9 @@ def _do(request: HttpRequest, verb: Verb, jobs: QuerySet[Job], said: dict[str, A
     due_at = said.get("due_at")
     if "step" in request.POST:
         done = bulk.step(verb, jobs, after=said["after"], until=until, actor=actor, reason=reason, due_at=due_at)
-        return JsonResponse({"done": done.done, "left": done.left, "after": done.after and str(done.after)})
+        return JsonResponse({"done": done.done, "left": done.skipped, "after": done.after and str(done.after)})
     progress = bulk.run(verb, jobs, until=until, actor=actor, reason=reason, due_at=due_at)
-    level = messages.WARNING if progress.left else messages.SUCCESS
+    level = messages.WARNING if progress.skipped else messages.SUCCESS
     messages.add_message(request, level, progress.sentence(verb))
     return HttpResponseRedirect(_back(request))
 

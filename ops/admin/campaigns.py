@@ -22,7 +22,7 @@ from jobs.models import CampaignClock, Pause, PauseKind, ScheduleRow
 from ops.admin.base import ReadOnly
 from ops.reads import campaign as campaign_page
 from ops.reads import campaign_jobs
-from ops.reads.campaign import Hold, Row
+from ops.reads.campaign import Blocker, Row
 from ops.templatetags import ops
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
         return HttpResponseRedirect(reverse("admin:jobs_campaignclock_change", args=[quote(clock.pk)]))
 
 
-def _why(held: list[Hold], rows: list[Row]) -> dict[str, Any]:
+def _why(held: list[Blocker], rows: list[Row]) -> dict[str, Any]:
     """Whether anything holds the campaign as a whole back, the first row that nothing does, and those that died."""
     stuck, plain = [row for row in rows if row.dead], next((row for row in rows if not row.holds), None)
     whole = any(hold.job_types is None and not hold.overdue_of for hold in held)

@@ -20,7 +20,7 @@ from jobs.histogram import OBJECTIVE_MS, OBJECTIVE_SHARE
 from jobs.main_api.breaker import Fault, Snapshot
 from jobs.main_api.client import main_api
 from jobs.models import CampaignClock, CronTask, FailureHour, Job, ScheduleRow
-from jobs.states import FINISHED, Priority, State
+from jobs.states import ENDED, Priority, State
 from ops.admin.changelist import shown, state_counts
 from ops.reads import recent_actions
 from ops.reads.job import TONES, name_all
@@ -117,7 +117,7 @@ def tiles(sums: Slot, counts: dict[State, int], wanted: Range) -> list[dict[str,
     """The big numbers: what each says, and the list it counts."""
     jobs, minutes = reverse("admin:jobs_job_changelist"), wanted.length / timedelta(minutes=1)
     since, share = f"{timezone.localtime(sums.at):{_MINUTE}}", sums.on_time_share
-    ended = sum(sums.outcomes[outcome] for outcome in FINISHED)
+    ended = sum(sums.outcomes[outcome] for outcome in ENDED)
     failed = sums.outcomes[State.DEAD] + sums.outcomes[State.RETRYING]
     return [
         {"name": "Attempts a minute", "value": f"{sums.jobs / minutes:,.1f}", "icon": "speed", "tone": "calm",
@@ -248,7 +248,7 @@ def _tile(state: State, count: int, link: str) -> dict[str, Any]:
 def _ended(outcome: State, at: datetime, step: timedelta) -> str:
     """The list of jobs that ended so within one step, or of the moves where a job goes on after that."""
     since, until = (f"{timezone.localtime(moment):{_MINUTE}}" for moment in (at, at + step))
-    if outcome not in FINISHED:
+    if outcome not in ENDED:
         return _moves(outcome.value, since=since, until=until)
     question = {"state": outcome.value, "finished_at_from": since, "finished_at_to": until}
     return f"{reverse('admin:jobs_job_changelist')}?{urlencode(question)}"

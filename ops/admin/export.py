@@ -11,7 +11,7 @@ from django.http import HttpRequest, StreamingHttpResponse
 from django.utils import timezone
 
 from jobs import actor as actors
-from jobs.audit import record_act
+from jobs import audit
 from jobs.models import Job, new_job_id
 from jobs.states import Priority
 
@@ -30,10 +30,10 @@ def stream(request: HttpRequest, jobs: QuerySet[Job], kind: str) -> StreamingHtt
         "csv": ("text/csv; charset=utf-8", _csv), "json": ("application/json", _json),
     }  # fmt: skip
     content_type, write = writers[kind]
-    record_act(
+    audit.record(
         actor=actors.user(request.user.get_username()),
         verb="exported",
-        thing=f"jobs as {kind.upper()}",
+        target=f"jobs as {kind.upper()}",
         reason=request.META.get("QUERY_STRING", "") and f"filter {request.META['QUERY_STRING']}"[:500],
         link=request.get_full_path().replace(f"export/{kind}/", ""),
     )

@@ -20,7 +20,7 @@ from jobs.service import Submission
 from jobs.slices import SlicedPayload
 from jobs.states import Priority
 from ops.admin import payload_form
-from ops.humanize import words
+from ops.humanize import label
 from scheduler_project import request_origin
 from scheduler_project.text import LONGEST_ID, is_job_id
 
@@ -109,7 +109,7 @@ def view(model_admin: Any, request: HttpRequest) -> HttpResponse:
         "form": form,
         "original": original,
         "declared": declared,
-        "tabs": [{"name": words(n), "query": f"?type={n}{copy}", "active": n == declared.name} for n in sorted(types)],
+        "tabs": [{"name": label(n), "query": f"?type={n}{copy}", "active": n == declared.name} for n in sorted(types)],
         "campaigns": CampaignClock.objects.order_by("name")[:OFFERED],
     }
     return TemplateResponse(request, "ops/new_job.html", context, status=400 if form.errors else 200)

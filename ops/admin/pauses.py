@@ -147,7 +147,7 @@ class PauseAdmin(PauseAdminBase):
             try:
                 until = form.end(timezone.now())
                 pause = pauses.pause(kind, name, until=until, actor=_actor(request), reason=form.cleaned_data["reason"])
-                return self._said(request, f"{capfirst(pauses.in_words(pause))}. What runs goes on to its end.")
+                return self._said(request, f"{capfirst(pauses.as_sentence(pause))}. What runs goes on to its end.")
             except InvalidPause as bad:
                 form.add_error("until" if bad.field == "until" else "what", str(bad))
         active = [(pause, _held(pause)) for pause in pauses.active()]

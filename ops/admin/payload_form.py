@@ -18,7 +18,7 @@ from unfold.widgets import (
 
 from jobs.registry import JobType
 from jobs.slices import Slice
-from ops.humanize import words
+from ops.humanize import label
 from scheduler_project.text import clean
 
 YEARS: Final = (1970, 9998)  #: of moments that a person may type
@@ -76,7 +76,7 @@ def _field(field: inspect.Field) -> forms.Field:
         some = [one for one in kind.types if not isinstance(one, inspect.NoneType)]
         optional = optional or len(some) < len(kind.types)
         kind = some[0] if len(some) == 1 else kind
-    common: dict[str, Any] = {"label": words(field.name), "required": not optional}
+    common: dict[str, Any] = {"label": label(field.name), "required": not optional}
     if field.default is not inspect.NODEFAULT:
         common["initial"] = field.default
     return _field_of_kind(kind, common)
@@ -86,7 +86,7 @@ def _field_of_kind(kind: inspect.Type, common: dict[str, Any]) -> forms.Field:
     match kind:
         case inspect.EnumType():
             values = [member.value for member in kind.cls]
-            choices = [(str(value), words(str(value))) for value in values]
+            choices = [(str(value), label(str(value))) for value in values]
             empty = [] if common["required"] else [("", "-")]
             return forms.ChoiceField(choices=[*empty, *choices], widget=UnfoldAdminSelectWidget(), **common)
         case inspect.DateTimeType():

@@ -13,7 +13,7 @@ from unfold.admin import ModelAdmin
 
 from jobs.models import CampaignClock, ScheduleRow
 from ops.admin.base import ReadOnly
-from ops.humanize import span, words
+from ops.humanize import duration, label
 from ops.reads import campaign as campaign_page
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class ScheduleRowAdmin(ReadOnly, ScheduleRowAdminBase):
     @admin.display(description="event", ordering="event_type")
     def event(self, row: ScheduleRow) -> str:
         """In words."""
-        return words(row.event_type)
+        return label(row.event_type)
 
     @admin.display(description="next due", ordering="next_due")
     def due(self, row: ScheduleRow) -> str:
@@ -63,4 +63,4 @@ class ScheduleRowAdmin(ReadOnly, ScheduleRowAdminBase):
     @admin.display(description="every")
     def every(self, row: ScheduleRow) -> str:
         """The interval."""
-        return span(row.interval)
+        return duration(row.interval)

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from django.db import connection
 from django.db.models import Q, QuerySet
 
-from jobs.models import AuditEntry, Job, OperatorAct
+from jobs.models import AuditEntry, Job, OperatorAction
 from scheduler_project.text import is_job_id
 
 PAGE: Final = 50
@@ -53,7 +53,7 @@ class Line:
     at: datetime
     who: str
     what: str
-    thing: str
+    target: str
     job: Job | None
     link: str
     why: str
@@ -62,7 +62,7 @@ class Line:
     ip: str
     request_id: str
     entry: AuditEntry | None = None
-    act: OperatorAct | None = None
+    act: OperatorAction | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +128,8 @@ def _texts(question: Question) -> Q:
     return texts
 
 
-def _acts(question: Question, cursor: Cursor) -> list[OperatorAct]:
-    found = OperatorAct.objects.order_by("-id")
+def _acts(question: Question, cursor: Cursor) -> list[OperatorAction]:
+    found = OperatorAction.objects.order_by("-id")
     if cursor.act is not None:
         found = found.filter(id__lt=cursor.act)
     if question.people_only:
@@ -140,7 +140,7 @@ def _acts(question: Question, cursor: Cursor) -> list[OperatorAct]:
         found = found.filter(at__lt=question.until)
     for texts, fields in (
         ([question.who], ("actor",)),
-        (_each(question.what), ("verb", "thing")),
+        (_each(question.what), ("verb", "target")),
         ([question.why], ("reason",)),
         ([question.origin], ("ip", "request_id")),
     ):
@@ -182,8 +182,8 @@ def _line_of_entry(entry: AuditEntry, job: Job | None) -> Line:
     )  # fmt: skip
 
 
-def _line_of_act(act: OperatorAct) -> Line:
+def _line_of_act(act: OperatorAction) -> Line:
     return Line(
-        act.at, act.actor, act.verb, act.thing, None, act.link, act.reason, "", act.changes or {}, act.ip,
+        act.at, act.actor, act.verb, act.target, None, act.link, act.reason, "", act.changes or {}, act.ip,
         act.request_id, act=act,
     )  # fmt: skip

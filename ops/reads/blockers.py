@@ -9,11 +9,11 @@ from rq import Worker
 from rq.suspension import is_suspended
 
 from jobs.broker import keys
-from jobs.broker.scripts import TURN
+from jobs.broker.scripts import FAIR_SHARE
 from jobs.main_api.client import main_api
 from jobs.models import Job
 from jobs.states import WAITING, Priority, State
-from ops.humanize import relative
+from ops.humanize import naturaltime
 
 MOST_COUNTED: Final = 1000  #: jobs ahead in the queue
 
@@ -46,9 +46,8 @@ def _breaker(now: datetime) -> list[str]:
         return []
     until = timezone.localtime(breaker.until)
     probe = f"until {until:%H:%M:%S %Z}" if until > now else "and its probe is under way"
-    return [
-        f"The circuit breaker to the main API is open {probe} ({relative(breaker.until, now)}): {breaker.last_error}."
-    ]
+    when = naturaltime(breaker.until, now)
+    return [f"The circuit breaker to the main API is open {probe} ({when}): {breaker.last_error}."]
 
 
 def _turn(job: Job) -> list[str]:
@@ -62,6 +61,6 @@ def _turn(job: Job) -> list[str]:
     more = "more than " if len(ahead) > MOST_COUNTED else ""
     queue = Priority(job.priority).queue
     jobs = "job" if same == 1 else "jobs"
-    text = f"{more}{same:,} {jobs} of the queue {queue} came before it; campaigns take turns of {TURN}."
+    text = f"{more}{same:,} {jobs} of the queue {queue} came before it; campaigns take turns of {FAIR_SHARE}."
     urgent = "1 more urgent job goes first." if higher == 1 else f"{higher:,} more urgent jobs go first."
     return [text[0].upper() + text[1:]] + ([urgent] if higher else [])

@@ -18,9 +18,9 @@ from jobs.models import CampaignClock, Job, Pause, PauseKind, ScheduleRow
 from jobs.registry import all_types
 from jobs.schedules.store import parse_moment
 from jobs.service import Submission
-from jobs.states import FINISHED, Priority, State
+from jobs.states import ENDED, Priority, State
 from jobs.world.clock import Moment, WallTime, WorldTime
-from ops.humanize import relative, span, words
+from ops.humanize import duration, label, naturaltime
 from ops.reads.campaign_jobs import Newest
 
 PAGE: Final = 60  #: schedule rows of a page
@@ -30,7 +30,7 @@ MARKS: Final = 60  #: of a lane
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
+class Blocker:
     """Something that keeps what is due from happening."""
 
     name: str  #: in a word or two
@@ -50,7 +50,7 @@ class Hold:
     @property
     def only(self) -> str:
         """The job types that it holds, in words; empty: all."""
-        return ", ".join(sorted(words(name).lower() for name in self.job_types or ()))
+        return ", ".join(sorted(label(name).lower() for name in self.job_types or ()))
 
 
 @dataclass(slots=True)
@@ -62,7 +62,7 @@ class Row:
     due_in: timedelta | None  #: on its own clock; negative: overdue
     job: Job | None = None  #: its newest job
     dead: Job | None = None
-    holds: list[Hold] = field(default_factory=list)
+    holds: list[Blocker] = field(default_factory=list)
 
     @property
     def overdue(self) -> bool:
@@ -80,12 +80,12 @@ class Row:
         if self.due_in is None:
             return ""
         clock = " of world time" if self.row.clock == "world" else ""
-        return f"overdue by {span(self.due_in)}{clock}" if self.overdue else f"in {span(self.due_in)}{clock}"
+        return f"overdue by {duration(self.due_in)}{clock}" if self.overdue else f"in {duration(self.due_in)}{clock}"
 
     @property
     def what(self) -> str:
         """What is to happen, and to whom."""
-        return f"{words(self.row.event_type)} of {self.row.entity_name or self.row.entity_id}"
+        return f"{label(self.row.event_type)} of {self.row.entity_name or self.row.entity_id}"
 
     @property
     def dead_says(self) -> str:
@@ -103,13 +103,13 @@ class Row:
             return f"{what} is held back: {' '.join(hold.says for hold in self.holds)}"
         if self.due_in is None:
             return f"{what} lies past the year 9999 and is never due."
-        if self.job and State(self.job.state) not in FINISHED:
+        if self.job and State(self.job.state) not in ENDED:
             return f"{what} has a job that is {self.job.state} right now."
         if self.overdue:
             return f"{what} is due; its job is made with the next recalculation, or when the clock moves on."
         if self.row.clock == "world":
             return (
-                f"{what} is due at world time {self.when}. World time must move on by {span(self.due_in)}, and it "
+                f"{what} is due at world time {self.when}. World time must move on by {duration(self.due_in)}, and it "
                 "moves only when the game master advances it."
             )
         return f"{what} is not due yet: {self.how_long}."
@@ -146,58 +146,60 @@ def behind(clock: CampaignClock) -> bool:
     return clock.is_active and bool(clock.world_time) and clock.world_time != clock.processed_world_time
 
 
-def holds(clock: CampaignClock, paused: Sequence[Pause], now: datetime) -> list[Hold]:
+def holds(clock: CampaignClock, paused: Sequence[Pause], now: datetime) -> list[Blocker]:
     """What holds the campaign's rows back now."""
     found = []
     if not clock.is_active:
-        found.append(Hold("inactive", "The campaign is inactive in the main API; activating it there ends this."))
+        found.append(Blocker("inactive", "The campaign is inactive in the main API; activating it there ends this."))
     found += [hold for pause in paused if (hold := _of_pause(pause, clock))]
     try:
         found += _of_processes()
         found += _of_breaker(now)
     except RedisError as error:
-        found.append(Hold("Redis away", f"Redis does not answer ({type(error).__name__}): nothing runs until it does."))
+        found.append(
+            Blocker("Redis away", f"Redis does not answer ({type(error).__name__}): nothing runs until it does.")
+        )
     if behind(clock):
         says = (
             f"World time {clock.world_time} has been seen and not been processed yet; the listener catches up with it."
         )
-        found.append(Hold("not processed", says, clocks=("world",)))
+        found.append(Blocker("not processed", says, clocks=("world",)))
     return found
 
 
-def _of_pause(pause: Pause, clock: CampaignClock) -> Hold | None:
-    says = f"{pauses.in_words(pause, clock.name if pause.kind == PauseKind.CAMPAIGN else '')}."
+def _of_pause(pause: Pause, clock: CampaignClock) -> Blocker | None:
+    says = f"{pauses.as_sentence(pause, clock.name if pause.kind == PauseKind.CAMPAIGN else '')}."
     says = says[0].upper() + says[1:]
     if pause.kind == PauseKind.CAMPAIGN:
-        return Hold("paused", says) if pause.name == clock.campaign_id else None
+        return Blocker("paused", says) if pause.name == clock.campaign_id else None
     if pause.kind == PauseKind.TYPE:
-        return Hold("paused", says, job_types=frozenset({pause.name}))
+        return Blocker("paused", says, job_types=frozenset({pause.name}))
     types = frozenset(name for name, t in all_types().items() if Priority(t.priority).queue == pause.name)
-    return Hold("paused", says, job_types=types)
+    return Blocker("paused", says, job_types=types)
 
 
-def _of_processes() -> list[Hold]:
+def _of_processes() -> list[Blocker]:
     alive = [word for word in control.processes() if not word.lost]
     found = []
     if not any(w.role == "worker" for w in alive):
-        found.append(Hold("no worker", "No worker is running: start manage.py rqworker."))
+        found.append(Blocker("no worker", "No worker is running: start manage.py rqworker."))
     elif all(w.state == "suspended" for w in alive if w.role == "worker"):
-        found.append(Hold("suspended", "All workers are suspended: manage.py rqresume lets them go on."))
+        found.append(Blocker("suspended", "All workers are suspended: manage.py rqresume lets them go on."))
     if not any(w.role == "listener" and w.leads for w in alive):
         says = "No listener is running, so that world time is not heard: start manage.py pubsub_listener."
-        found.append(Hold("listener down", says, clocks=("world",)))
+        found.append(Blocker("listener down", says, clocks=("world",)))
     if not any(w.role == "scheduler" and w.leads for w in alive):
         says = "No scheduler is running: start manage.py rqscheduler."
-        found.append(Hold("scheduler down", says, clocks=("wall",)))
+        found.append(Blocker("scheduler down", says, clocks=("wall",)))
     return found
 
 
-def _of_breaker(now: datetime) -> list[Hold]:
+def _of_breaker(now: datetime) -> list[Blocker]:
     seen = main_api().breaker.snapshot()
     if seen.state == "closed":
         return []
-    ends = f" It may close {relative(seen.until, now)}." if seen.until and seen.until > now else ""
-    return [Hold("breaker", f"The circuit breaker to the main API is {seen.state}: {seen.last_error}.{ends}")]
+    ends = f" It may close {naturaltime(seen.until, now)}." if seen.until and seen.until > now else ""
+    return [Blocker("breaker", f"The circuit breaker to the main API is {seen.state}: {seen.last_error}.{ends}")]
 
 
 def rows(clock: CampaignClock, *, search: str, after: tuple[str, int] | None) -> QuerySet[ScheduleRow]:
@@ -210,7 +212,7 @@ def rows(clock: CampaignClock, *, search: str, after: tuple[str, int] | None) ->
     return found
 
 
-def recalculations(clock: CampaignClock, jobs: Newest, now: datetime) -> list[Hold]:
+def recalculations(clock: CampaignClock, jobs: Newest, now: datetime) -> list[Blocker]:
     """Recalculations that are stuck: world time gets its jobs from them, and what is new its rows on any clock.
 
     None of an inactive campaign, which has no schedules.
@@ -222,14 +224,14 @@ def recalculations(clock: CampaignClock, jobs: Newest, now: datetime) -> list[Ho
             due = timezone.localtime(job.due_at)
             then = f"of {due:%Y-%m-%d %H:%M %Z} is a dead letter ({job.error[:120]}): retry it, or recalculate anew"
         else:
-            then = f"has failed ({job.error[:120]}) and is tried again {relative(job.due_at, now)}"
+            then = f"has failed ({job.error[:120]}) and is tried again {naturaltime(job.due_at, now)}"
         says = f"The recalculation of its {entity_type.lower()}s' schedules {then}. {waits}"
-        found.append(Hold("recalculation", says, clocks=("world",), overdue_of=entity_type, job=job))
+        found.append(Blocker("recalculation", says, clocks=("world",), overdue_of=entity_type, job=job))
     return found
 
 
 def describe(
-    clock: CampaignClock, found: Sequence[ScheduleRow], held: Sequence[Hold], jobs: Newest, now: datetime
+    clock: CampaignClock, found: Sequence[ScheduleRow], held: Sequence[Blocker], jobs: Newest, now: datetime
 ) -> list[Row]:
     """The rows with their time, their jobs and what holds them back."""
     read = reading(clock, now)
@@ -239,7 +241,7 @@ def describe(
         one = Row(row, due, due_in, *jobs.of(row))
         one.holds = [hold for hold in held if hold.keeps(one)]
         if one.dead:
-            one.holds.append(Hold("dead job", one.dead_says))
+            one.holds.append(Blocker("dead job", one.dead_says))
         described.append(one)
     return described
 
@@ -256,8 +258,8 @@ def timeline(described: Sequence[Row], hours: int) -> list[Lane]:
         while at <= window and len(marks) < MARKS:
             marks.append(round(100 * (at / window), 2))
             at += max(one.row.interval, timedelta(minutes=1))
-        label = f"{one.row.entity_name or one.row.entity_id}: {words(one.row.event_type).lower()}"
-        lanes.append(Lane(label, bool(one.holds), marks))
+        title = f"{one.row.entity_name or one.row.entity_id}: {label(one.row.event_type).lower()}"
+        lanes.append(Lane(title, bool(one.holds), marks))
     return lanes
 
 

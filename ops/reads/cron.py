@@ -6,7 +6,7 @@ from typing import Final
 
 from jobs.cron import firing as cron
 from jobs.models import CronFiring, CronTask, Job
-from ops.humanize import relative
+from ops.humanize import naturaltime
 from scheduler_project.cron_expression import fires, sentence
 from scheduler_project.moments import read_zone
 
@@ -20,7 +20,7 @@ class Match:
 
     at: datetime
     local: str  #: in the task's own time zone
-    relative: str
+    naturaltime: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def preview(expression: str, time_zone: str, now: datetime) -> Preview:
         return Preview(fault=f"{expression!r} is not a cron expression of five or six fields that ever matches.")
     task = CronTask(expression=expression, time_zone=time_zone)
     moments = cron.upcoming(task, now, PREVIEWED)
-    shown = tuple(Match(at, f"{at.astimezone(zone):%a %Y-%m-%d %H:%M:%S %Z}", relative(at, now)) for at in moments)
+    shown = tuple(Match(at, f"{at.astimezone(zone):%a %Y-%m-%d %H:%M:%S %Z}", naturaltime(at, now)) for at in moments)
     return Preview(sentence(expression), shown)
 
 

@@ -18,13 +18,13 @@ from jobs.registry import all_types
 from jobs.states import MOVES, WAITING, State
 from ops import bulk
 from ops.bulk import Verb
-from ops.humanize import relative, span, words
+from ops.humanize import duration, label, naturaltime
 from ops.reads import attempts, blockers
 
 _BY: Final = {
     "user": "{} asked for it", "token": "{} asked for it over the HTTP API", "cron": "the cron task {} made it",
     "job": "the job {} asked for it", "listener": "a message from the main API made it",
-    "scheduler": "a schedule row that was due made it", "feeder": "the feeder made it",
+    "scheduler": "a schedule row that was due made it", "rescuer": "the rescuer made it",
     "worker": "the worker {} made it", "command": "a command made it",
 }  # fmt: skip
 
@@ -78,7 +78,7 @@ def sentence(job: Job, entity: str, campaign: str | None = None) -> str:
     told = job.result.get("entity") if isinstance(job.result, dict) else None
     text = _task(job).format(entity or told or about) if about else ""
     if not text:
-        text = words(job.type) + (f": cron task {event}" if about == "cron" else "")
+        text = label(job.type) + (f": cron task {event}" if about == "cron" else "")
     if job.campaign_id and campaign is not None:
         text += f" ({campaign or job.campaign_id})"
     return text + (f", {job.occurrences} occurrences" if job.occurrences > 1 else "")
@@ -106,17 +106,17 @@ def why(job: Job, last: AuditEntry | None, now: datetime, held_by: Sequence[Paus
     """
     reason = last.reason if last else ""
     held = _held(held_by, campaign)
-    since = span(now - job.moved_at)
+    since = duration(now - job.moved_at)
     match State(job.state):
         case State.SCHEDULED:
             late = " It should have been queued by now: is a scheduler running?" if job.due_at < now else ""
-            return f"Waits for its due time, {relative(job.due_at, now)}.{late}{held}"
+            return f"Waits for its due time, {naturaltime(job.due_at, now)}.{late}{held}"
         case State.QUEUED if held_by:
             return f"Due for {since}, and held back:{held} Then the next free worker takes it."
         case State.QUEUED:
             return f"Due; has waited {since} for a free worker."
         case State.RUNNING:
-            lease = (job.lease_until and f" Its lease ends {relative(job.lease_until, now)} unless renewed.") or ""
+            lease = (job.lease_until and f" Its lease ends {naturaltime(job.lease_until, now)} unless renewed.") or ""
             return f"Has run for {since} on {job.worker or 'a worker'}.{lease}"
         case State.RETRYING:
             return _why_retrying(job, reason, now, held)
@@ -133,10 +133,10 @@ def why(job: Job, last: AuditEntry | None, now: datetime, held_by: Sequence[Paus
 def _why_retrying(job: Job, reason: str, now: datetime, held: str) -> str:
     if job.may_have_been_applied:
         return (
-            f"Next attempt {relative(job.due_at, now)}. The effect may already be applied, and is sent again because "
-            f"EFFECT_UNKNOWN_OUTCOME is retry. Last error: {reason}.{held}"
+            f"Next attempt {naturaltime(job.due_at, now)}. The effect may already be applied, and is sent again "
+            f"because EFFECT_UNKNOWN_OUTCOME is retry. Last error: {reason}.{held}"
         )
-    return f"Tried next {relative(job.due_at, now)}, because the last attempt ended so: {reason}.{held}"
+    return f"Tried next {naturaltime(job.due_at, now)}, because the last attempt ended so: {reason}.{held}"
 
 
 def _why_dead(job: Job, reason: str, since: str) -> str:
@@ -150,13 +150,13 @@ def _why_dead(job: Job, reason: str, since: str) -> str:
 
 def _held(held_by: Sequence[Pause], campaign: str) -> str:
     names = (campaign if pause.kind == PauseKind.CAMPAIGN else "" for pause in held_by)
-    return "".join(f" {capfirst(pauses.in_words(p, name))}." for p, name in zip(held_by, names, strict=True))
+    return "".join(f" {capfirst(pauses.as_sentence(p, name))}." for p, name in zip(held_by, names, strict=True))
 
 
 def timeline(trail: Sequence[AuditEntry], now: datetime) -> list[Step]:
     """The moves, latest first, each with the time until the one after it."""
     ends = [entry.at for entry in trail[1:]] + [now]
-    return [Step(entry, span(end - entry.at)) for entry, end in zip(trail, ends, strict=True)][::-1]
+    return [Step(entry, duration(end - entry.at)) for entry, end in zip(trail, ends, strict=True)][::-1]
 
 
 def possible(job: Job) -> list[Verb]:
@@ -250,5 +250,5 @@ def context(job: Job, now: datetime) -> dict[str, Any]:
         "copies": [one for one in linked if one.pk != job.copy_of],
         "changes": changes(job.result),
         "idempotent": declared is None or declared.idempotent,
-        "due_relative": relative(job.due_at, now),
+        "due_relative": naturaltime(job.due_at, now),
     }

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from jobs.models import AuditEntry, OperatorAct
+from jobs.models import AuditEntry, OperatorAction
 from jobs.states import RETRYABLE, State
 from ops.reads.audit_trail import people
 
@@ -28,7 +28,7 @@ class Action:
     at: datetime
     actor: str
     verb: str
-    thing: str
+    target: str
     reason: str
     job_id: str = ""  #: of the last of its jobs
     jobs: int = 0
@@ -39,9 +39,9 @@ class Action:
 def latest(count: int) -> list[Action]:
     """The newest `count` actions, newest first; two queries."""
     moves = AuditEntry.objects.extra(where=[people()]).order_by("-id")[:_LOOKED_AT]  # noqa: S610 - a constant
-    acts = OperatorAct.objects.filter(actor__startswith="user:").order_by("-id")[:count]
+    acts = OperatorAction.objects.filter(actor__startswith="user:").order_by("-id")[:count]
     done = grouped(moves) + [
-        Action(at=act.at, actor=act.actor, verb=act.verb, thing=act.thing, reason=act.reason, link=act.link)
+        Action(at=act.at, actor=act.actor, verb=act.verb, target=act.target, reason=act.reason, link=act.link)
         for act in acts
     ]
     return sorted(done, key=lambda action: action.at, reverse=True)[:count]

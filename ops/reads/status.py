@@ -12,7 +12,7 @@ from redis import RedisError
 
 from jobs import control
 from jobs.main_api.client import main_api
-from jobs.processes.heartbeat import Word
+from jobs.processes.heartbeat import ProcessStatus
 
 Status = Literal["up", "degraded", "down", "unknown"]
 
@@ -64,7 +64,7 @@ def processes() -> list[Component]:
     ]
 
 
-def _workers(words: Sequence[Word]) -> Component:
+def _workers(words: Sequence[ProcessStatus]) -> Component:
     alive = [w for w in words if not w.lost]
     if not alive:
         return _missing("workers", "rqworker", len(words))
@@ -76,7 +76,7 @@ def _workers(words: Sequence[Word]) -> Component:
     return Component("workers", "degraded" if lost else "up", f"{says}, {lost} lost" if lost else says)
 
 
-def _led(role: str, command: str, words: Sequence[Word]) -> Component:
+def _led(role: str, command: str, words: Sequence[ProcessStatus]) -> Component:
     own = [w for w in words if w.role == role]
     alive = [w for w in own if not w.lost]
     if not any(w.leads for w in alive):

@@ -30,7 +30,7 @@ def standing_orders(context: Any) -> dict[str, Any]:
     names = pauses.names(orders.pauses)
     return {
         "orders": orders,
-        "pauses": [pauses.in_words(pause, names.get(pause.name, "")) for pause in orders.pauses],
+        "pauses": [pauses.as_sentence(pause, names.get(pause.name, "")) for pause in orders.pauses],
     }
 
 

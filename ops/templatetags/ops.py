@@ -8,7 +8,7 @@ from django import template
 from django.utils import timezone
 
 from jobs.states import State
-from ops.humanize import relative, span
+from ops.humanize import duration, naturaltime
 from ops.reads.job import TONES
 
 register = template.Library()
@@ -24,7 +24,7 @@ def state(name: str, applied: bool = False) -> dict[str, Any]:
 @register.inclusion_tag("ops/moment.html")
 def moment(at: datetime | None) -> dict[str, Any]:
     """A moment: how far it is from now, and exactly, with its time zone."""
-    return {"at": at, "relative": relative(at, timezone.now()) if at else ""}
+    return {"at": at, "relative": naturaltime(at, timezone.now()) if at else ""}
 
 
 @register.filter
@@ -34,17 +34,17 @@ def as_json(value: Any) -> str:
 
 
 @register.filter
-def plainly(value: Any) -> str:
+def plain_value(value: Any) -> str:
     """A value as a person reads it: text without quotes, anything else as JSON; nothing as a hyphen."""
     if value is None or value == "":
         return "-"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
-@register.inclusion_tag("ops/told.html")
-def told(value: Any) -> dict[str, Any]:
+@register.inclusion_tag("ops/as_value.html")
+def as_value(value: Any) -> dict[str, Any]:
     """A value of an act as a person reads it: a moment, which JSON holds as text with its offset, like all others."""
-    return {"at": _moment_in(value), "text": plainly(value)}
+    return {"at": _moment_in(value), "text": plain_value(value)}
 
 
 def _moment_in(value: Any) -> datetime | None:
@@ -58,4 +58,4 @@ def _moment_in(value: Any) -> datetime | None:
 @register.filter
 def milliseconds(value: float) -> str:
     """A length of time given in milliseconds: "0.4 ms", "18 ms", "2.1 s"."""
-    return f"{value:.1f} ms" if value < 10 else span(timedelta(milliseconds=value))
+    return f"{value:.1f} ms" if value < 10 else duration(timedelta(milliseconds=value))

@@ -12,15 +12,15 @@ register = template.Library()
 
 
 @register.filter
-def words(name: str) -> str:
+def label(name: str) -> str:
     """A name in capitals as words."""
-    return say.words(name)
+    return say.label(name)
 
 
 @register.filter
-def span(length: timedelta | None) -> str:
+def duration(length: timedelta | None) -> str:
     """A length of time in words."""
-    return say.span(length) if length is not None else ""
+    return say.duration(length) if length is not None else ""
 
 
 @register.inclusion_tag("ops/sparkline.html")

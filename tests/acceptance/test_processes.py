@@ -15,7 +15,7 @@ from rq.worker import Worker as RQWorker
 from jobs import service
 from jobs.broker import keys
 from jobs.models import CampaignClock, CronTask, Job
-from jobs.processes.heartbeat import words
+from jobs.processes.heartbeat import statuses
 from jobs.service import Submission
 from tests.conftest import Start
 from tests.ledger import state_of
@@ -256,7 +256,7 @@ def test_a_second_scheduler_changes_nothing(start: Start, sandbox: SandboxApi, r
     """Two schedulers and a worker: each job is queued once, run once, and goes on when the active one is killed."""
     schedulers = [start("rqscheduler"), start("rqscheduler")]
     start("rqworker")
-    wait_until(lambda: len(words(redis)) == 3, what="all are there")
+    wait_until(lambda: len(statuses(redis)) == 3, what="all are there")
     due = timezone.now() + timedelta(seconds=3)
     submissions = [
         Submission(type="EVENT_EXPIRATION", campaign_id="campaign-2", payload={}, subject=str(n), due_at=due)
@@ -266,7 +266,7 @@ def test_a_second_scheduler_changes_nothing(start: Start, sandbox: SandboxApi, r
     wait_until(lambda: Job.objects.filter(pk__in=[j.pk for j in jobs], state="SUCCEEDED").count() == 40, what="done")
 
     assert [job.audit_trail.count() for job in jobs] == [4] * 40
-    (leader,) = (word.pid for word in words(redis) if word.leads)
+    (leader,) = (word.pid for word in statuses(redis) if word.leads)
     next(scheduler for scheduler in schedulers if scheduler.process.pid == leader).stop(signal.SIGKILL)
     later, _ = service.submit(
         Submission(

@@ -220,7 +220,7 @@ def test_suspended_workers_take_nothing(start: Start, sandbox: SandboxApi, redis
     start("rqworker", RUN_FOREIGN_RQ_JOBS="true", RUN_FOREIGN_RQ_FUNCTIONS="builtins.len")
     await_processes(redis, "worker")
     job = effect("effect-1-1")
-    stranger = django_rq.enqueue(len, "four")
+    foreign = django_rq.enqueue(len, "four")
     still = timezone.now() + timedelta(seconds=2)
     wait_until(lambda: timezone.now() > still)
     assert state_of(job) == "QUEUED"
@@ -228,8 +228,8 @@ def test_suspended_workers_take_nothing(start: Start, sandbox: SandboxApi, redis
     assert start("rqresume").process.wait(timeout=60) == 0
 
     wait_until(lambda: state_of(job) == "SUCCEEDED", what="executed")
-    wait_until(lambda: stranger.get_status(refresh=True) == "finished", what="the stranger's job ran")
-    assert stranger.return_value() == 4
+    wait_until(lambda: foreign.get_status(refresh=True) == "finished", what="the stranger's job ran")
+    assert foreign.return_value() == 4
 
 
 def test_a_stream_of_close_due_times_is_kept(start: Start, sandbox: SandboxApi, redis: Redis) -> None:

@@ -8,7 +8,7 @@ from django.utils import timezone
 from redis import Redis
 
 from monitoring import alerting
-from monitoring.alerting import deaths, delivery, registered, routing
+from monitoring.alerting import code_handlers, dead_letters, delivery, routing
 from monitoring.alerting.message import Message
 from monitoring.models import MonitorState
 from tests.alerts import Tell, due_now
@@ -25,7 +25,7 @@ def heard() -> Iterator[list[Message]]:
         messages.append(message)
 
     yield messages
-    registered.forget(keep)
+    code_handlers.forget(keep)
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def tell(redis: Redis, db: None) -> Tell:
 
     def round_at(now: datetime | None = None) -> None:
         now = now or timezone.now()
-        while deaths.collect(now):
+        while dead_letters.collect(now):
             pass
         routing.route(now)
         while due := due_now():

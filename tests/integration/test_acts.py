@@ -6,8 +6,8 @@ import pytest
 from django.test import Client
 from redis import Redis
 
-from jobs.audit import record_act
-from jobs.models import AuditEntry, Job, OperatorAct
+from jobs import audit
+from jobs.models import AuditEntry, Job, OperatorAction
 from jobs.service import Submission, submit
 from scheduler_project import request_origin
 
@@ -42,9 +42,11 @@ def test_the_request_id_of_the_client_goes_with_the_job(client: Client, redis: R
 
 def test_an_act_is_written_once_and_for_ever() -> None:
     """Who, what, why and what changed; nobody changes or deletes it."""
-    act = record_act(actor="user:ann", verb="paused", thing="queue high", reason="noise", changes={"on": (True, False)})
+    act = audit.record(
+        actor="user:ann", verb="paused", target="queue high", reason="noise", changes={"on": (True, False)}
+    )
 
-    assert OperatorAct.objects.get().changes == {"on": [True, False]}
+    assert OperatorAction.objects.get().changes == {"on": [True, False]}
     assert (act.ip, act.request_id) == ("", "")
     assert request_origin.current().ip == ""
     with pytest.raises(TypeError):

@@ -9,7 +9,7 @@ from django.contrib.auth.models import Group, User
 from django.test import Client
 from django.utils import timezone
 
-from jobs.models import CampaignClock, OperatorAct
+from jobs.models import CampaignClock, OperatorAction
 from jobs.service import Submission, submit
 from monitoring import alerting
 from monitoring.models import Alert, AlertHandler, Delivery, Kind, MonitorState, Severity
@@ -63,8 +63,8 @@ def test_a_form_fitted_to_each_kind(
     assert (added.status_code, changed.status_code) == (302, 302)
     assert (handler.name, handler.kind, handler.config, handler.secrets) == ("m", kind, config, secrets)
     assert "hush-hush" not in page
-    assert "hush-hush" not in str(list(OperatorAct.objects.values()))
-    assert [act.verb for act in OperatorAct.objects.order_by("id")] == ["added", "changed"]
+    assert "hush-hush" not in str(list(OperatorAction.objects.values()))
+    assert [act.verb for act in OperatorAction.objects.order_by("id")] == ["added", "changed"]
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_acknowledge_and_resolve_by_whom(ann: Client, verb: str, field: str) -> 
     assert first["Location"] == page
     assert "1 left as they were" in second.content.decode()
     assert getattr(alert, field) == "user:ann"
-    assert OperatorAct.objects.filter(actor="user:ann", verb__startswith=verb, thing="alert x").count() == 1
+    assert OperatorAction.objects.filter(actor="user:ann", verb__startswith=verb, target="alert x").count() == 1
 
 
 def test_its_jobs_and_campaigns_have_names_and_links(ann: Client) -> None:

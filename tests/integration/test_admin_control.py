@@ -16,7 +16,7 @@ from redis import Redis
 
 from jobs import control, pauses
 from jobs.engine.worker import attempt
-from jobs.models import CampaignClock, OperatorAct, Pause
+from jobs.models import CampaignClock, OperatorAction, Pause
 from jobs.processes import heartbeat
 from ops.reads import active_orders
 from tests.integration.test_worker import submit, work
@@ -81,17 +81,17 @@ def test_a_wrong_pause_is_refused_under_its_field(person: Client, form: dict[str
 
 def test_processes_are_shown_and_asked_to_stop(person: Client, redis: Redis) -> None:
     """With host, pid, version, load and leader; first the question, then the request, which is kept."""
-    told = heartbeat.Presence("worker", "w-1", redis)
-    told.tell("busy", in_flight=3, concurrency=5)
-    heartbeat.Presence("scheduler", "s-1", redis).tell("active")
+    told = heartbeat.Heartbeat("worker", "w-1", redis)
+    told.beat("busy", in_flight=3, concurrency=5)
+    heartbeat.Heartbeat("scheduler", "s-1", redis).beat("active")
     text = page(person, PROCESSES)
 
     for words in (f"pid {os.getpid()}", "3 of 5", "Leader", "0.1.0", "No listener is running"):
         assert words in text
     assert "finishes what it does (3 jobs)" in page(person, f"{PROCESSES}stop/?key=worker:w-1")
     person.post(f"{PROCESSES}stop/", {"key": "worker:w-1", "reason": "new release"})
-    assert told.tell("busy") is True
-    act = OperatorAct.objects.get(verb="asked to stop")
+    assert told.beat("busy") is True
+    act = OperatorAction.objects.get(verb="asked to stop")
     assert (act.actor, act.reason) == ("user:ann", "new release")
     assert "Stopping" in page(person, PROCESSES)
     assert (
@@ -120,14 +120,14 @@ def test_the_breaker_is_forced_and_shown_everywhere(person: Client, redis: Redis
     person.post(BREAKER, {"state": "automatic"})
     assert control.breaker().snapshot().forced is None
     assert "forced open" not in page(person, "/admin/jobs/job/")
-    assert [a.verb for a in OperatorAct.objects.order_by("id")] == ["forced open", "made automatic"]
+    assert [a.verb for a in OperatorAction.objects.order_by("id")] == ["forced open", "made automatic"]
 
 
 @pytest.mark.parametrize("person", ["Viewer"], indirect=True)
 def test_a_viewer_sees_and_cannot_act(person: Client, redis: Redis) -> None:
     """No buttons, and the server refuses what they would send."""
     pauses.pause("queue", "low", actor="user:bob")
-    heartbeat.Presence("worker", "w-1", redis).tell("idle", in_flight=0, concurrency=5)
+    heartbeat.Heartbeat("worker", "w-1", redis).beat("idle", in_flight=0, concurrency=5)
 
     for path in (PAUSES, PROCESSES, BREAKER):
         text = page(person, path)
@@ -162,13 +162,13 @@ def test_pages_answer_without_redis(person: Client, redis: Redis, monkeypatch: p
     person.raise_request_exception = False
     assert person.get(f"{PROCESSES}stop/", {"key": "worker:w-1"}).status_code == 503
     assert person.post(f"{PROCESSES}stop/", {"key": "worker:w-1"}).status_code == 503
-    assert not OperatorAct.objects.filter(verb="asked to stop").exists()
+    assert not OperatorAction.objects.filter(verb="asked to stop").exists()
 
 
 def test_a_worker_s_number_is_that_of_its_list(person: Client, redis: Redis) -> None:
     """Of two workers that run jobs each leads to its own, beneath the tab of what runs."""
     for worker, jobs in (("w-1", submit(2)), ("w-2", submit(1, campaign_id="campaign-3"))):
-        heartbeat.Presence("worker", worker, redis).tell("busy", in_flight=len(jobs), concurrency=5)
+        heartbeat.Heartbeat("worker", worker, redis).beat("busy", in_flight=len(jobs), concurrency=5)
         attempt.claim([str(job.pk) for job in jobs], worker=worker, now=timezone.now())
     links = re.findall(r'<a href="([^"]*)">(\d) jobs?</a>', page(person, PROCESSES))
 

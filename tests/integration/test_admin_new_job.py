@@ -16,7 +16,7 @@ from psutil import Process
 from redis import Redis
 
 from jobs import service
-from jobs.models import Job, OperatorAct
+from jobs.models import Job, OperatorAction
 from jobs.registry import Payload, all_types, type_named
 from jobs.service import Submission
 from ops.admin import payload_form
@@ -152,7 +152,7 @@ def test_a_filter_is_exported_as_it_is_listed(client: Client, redis: Redis) -> N
     assert [job["campaign_id"] for job in jobs] == ["c-2"] * 2
     assert datetime.fromisoformat(jobs[0]["due_at"]).tzinfo is not None
     assert json.loads(exported(viewer, "json", "?state=DEAD")) == []
-    assert set(OperatorAct.objects.values_list("actor", "verb")) == {("user:bob", "exported")}
+    assert set(OperatorAction.objects.values_list("actor", "verb")) == {("user:bob", "exported")}
 
 
 def test_who_may_not_see_jobs_may_not_export_them(client: Client, redis: Redis) -> None:

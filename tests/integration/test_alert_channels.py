@@ -16,7 +16,7 @@ from monitoring.alerting.channels import CHANNELS, Undeliverable
 from monitoring.alerting.channels.base import Refused, check_http_url, post
 from monitoring.alerting.channels.pagerduty import EVENTS_URL
 from monitoring.alerting.delivery import send_by
-from monitoring.alerting.guard import AddressRefused, guarded, is_public
+from monitoring.alerting.egress_guard import AddressRefused, guarded, is_public
 from monitoring.alerting.message import Message
 from monitoring.models import AlertHandler, Severity
 from tests.receivers import HttpReceiver, http_receiver, mail_receiver
@@ -217,7 +217,7 @@ def test_redirects_are_followed_and_held_to_the_same(receiver: HttpReceiver, mon
         followed = len(inner.got)
         first = int(receiver.url.rpartition(":")[2])
         allowed = iter([True, False])
-        monkeypatch.setattr("monitoring.alerting.guard.is_public", lambda _address: next(allowed))
+        monkeypatch.setattr("monitoring.alerting.egress_guard.is_public", lambda _address: next(allowed))
         with pytest.raises(AddressRefused), guarded(), urllib3.PoolManager() as pool:
             pool.request("POST", receiver.url, body=b"{}", retries=urllib3.Retry(3))
 

@@ -10,7 +10,7 @@ from redis import Redis
 
 from jobs import counters
 from monitoring import alerting
-from monitoring.alerting import deaths, delivery, registered, routing
+from monitoring.alerting import code_handlers, dead_letters, delivery, routing
 from monitoring.alerting.message import Message
 from monitoring.models import Alert, AlertHandler, Delivery, Kind, Severity
 from tests.alerts import Tell, webhook
@@ -25,7 +25,7 @@ def test_a_delivery_outlives_the_monitor(receiver: HttpReceiver, tell: Tell) -> 
     """Claimed by a monitor that was killed before it was answered: it is sent again, under the same id."""
     webhook(receiver)
     die()
-    deaths.collect(timezone.now())
+    dead_letters.collect(timezone.now())
     routing.route(timezone.now())
     Delivery.objects.update(attempts=1, next_at=timezone.now() - timedelta(seconds=1))
 
@@ -56,7 +56,7 @@ def test_a_broken_handler_hurts_no_other(receiver: HttpReceiver, heard: list[Mes
         wait_until(lambda: Delivery.objects.pending().exclude(answer="").count() == 2, what="two have failed")
     finally:
         receiver.gate.set()
-        registered.forget(broken)
+        code_handlers.forget(broken)
         lanes.wait(20)
     wait_until(lambda: not [t for t in threading.enumerate() if t.name.startswith("alerts ")], what="lanes ended")
 
@@ -176,7 +176,7 @@ def test_a_function_may_hear_of_the_gravest_only(tell: Tell) -> None:
         alerting.critical("large")
         tell()
     finally:
-        registered.forget(gravest)
+        code_handlers.forget(gravest)
 
     assert titles == ["large"]
 

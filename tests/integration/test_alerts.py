@@ -12,7 +12,7 @@ from jobs import service
 from jobs.models import CronTask, Job, OutcomeMinute
 from jobs.states import State
 from monitoring import alerting
-from monitoring.alerting import deaths
+from monitoring.alerting import dead_letters
 from monitoring.alerting.conditions import fired_late
 from monitoring.alerting.message import Message
 from monitoring.alerting.monitor import Monitor
@@ -69,7 +69,7 @@ def test_no_death_is_counted_twice_or_lost(heard: list[Message], tell: Tell, mon
     with monkeypatch.context() as crash:
         crash.setattr(SeenDeath.objects, "bulk_create", killed)
         with pytest.raises(KeyboardInterrupt):
-            deaths.collect(timezone.now())
+            dead_letters.collect(timezone.now())
     nothing = Alert.objects.count()
     for _ in range(3):
         tell()

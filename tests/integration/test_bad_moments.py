@@ -18,8 +18,9 @@ from rq.worker import SimpleWorker
 from jobs import actor as actors
 from jobs import service
 from jobs.broker import enqueue, keys
-from jobs.engine.scheduler.rescuer import Feeder
+from jobs.engine.scheduler.retention import Retention
 from jobs.engine.scheduler.scheduler import Scheduler
+from jobs.engine.scheduler.stager import Stager
 from jobs.engine.scheduler.sweep import BATCH, SETTLED, Sweep
 from jobs.engine.worker import attempt
 from jobs.engine.worker.attempt import Ended, ending_of, record
@@ -137,7 +138,7 @@ def test_what_was_shown_as_started_is_shown_as_ended(redis: Redis) -> None:
 
     worker._keep_up()
     ended = Ended(job, None, None, 1.0)
-    worker._cycles._land_one(ended)
+    worker._cycles._finish_one(ended)
     worker._cycles._record_and_claim(timezone.now(), [ending_of(ended, timezone.now())], 5)
     worker._board.show(timezone.now())
 
@@ -150,12 +151,12 @@ def test_what_a_killed_worker_had_shown_does_not_stand_as_started_for_ever(redis
     worker, claimed = claims(redis)
     worker._cycles.show()
     record([Ended(claimed, None, None, 1.0)], actor="worker:w")
-    feeder = Feeder(redis)
-    feeder._clean_up(timezone.now())
+    retention = Retention(redis)
+    retention.clean_up(timezone.now())
     assert redis.zcard("rq:wip:normal") == 1  # the worker may yet tell
 
     redis.delete(f"rq:execution:{job.pk}:1")  # which it has not done within its time
-    feeder._clean_up(timezone.now())
+    retention.clean_up(timezone.now())
 
     assert redis.zcard("rq:wip:normal") == 0
     assert redis.hget(RQJob.key_for(str(job.pk)), "status") == b"finished"
@@ -183,16 +184,16 @@ def test_what_was_cancelled_while_redis_was_away_leaves_nothing_there(redis: Red
 
 
 def test_a_stranger_whose_worker_was_lost_fails_as_rq_has_it(redis: Redis) -> None:
-    """RQ's own workers see to that every few minutes; where there are none but ours, the feeder does."""
+    """RQ's own workers see to that every few minutes; where there are none but ours, the scheduler does."""
     queue = django_rq.get_queue("low")
-    stranger = queue.enqueue(len, "four")
-    execution = SimpleWorker([queue], connection=redis).prepare_execution(stranger)
-    stranger.set_status(JobStatus.STARTED)
+    foreign = queue.enqueue(len, "four")
+    execution = SimpleWorker([queue], connection=redis).prepare_execution(foreign)
+    foreign.set_status(JobStatus.STARTED)
     redis.zadd("rq:wip:low", {execution.composite_key: 1})
 
-    Feeder(redis)._clean_up(timezone.now())
+    Retention(redis).clean_up(timezone.now())
 
-    assert stranger.get_status(refresh=True) == "failed"
+    assert foreign.get_status(refresh=True) == "failed"
 
 
 @pytest.mark.parametrize("by", ["this scheduler", "another"])
@@ -220,17 +221,17 @@ def test_redis_that_is_emptied_while_it_is_filled_is_filled_again(
     monkeypatch.setattr("jobs.engine.scheduler.sweep.BATCH", 2)
     monkeypatch.setattr("jobs.engine.scheduler.rescuer.ROUND_SECONDS", 0.0)
     jobs = submit(6, due_at=timezone.now() + timedelta(seconds=60))
-    feeder = Feeder(redis)
-    feeder._feed(timezone.now())
-    assert feeder._feeding
-    for scan in feeder._feeding[0]:
-        enqueue.carry(scan.batch())
+    stager = Stager(redis)
+    stager.stage(timezone.now())
+    assert stager.staging
+    for scan in stager.staging[0]:
+        enqueue.enqueue(scan.batch())
     monkeypatch.setattr("jobs.engine.scheduler.rescuer.ROUND_SECONDS", 5.0)
     assert redis.zcard(keys.SCHEDULED) == len(jobs)
     redis.flushall()
 
     for _ in range(2):
-        feeder._feed(timezone.now())
+        stager.stage(timezone.now())
 
     assert redis.zcard(keys.SCHEDULED) == len(jobs)
 

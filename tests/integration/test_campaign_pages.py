@@ -13,12 +13,12 @@ from django.utils import timezone
 from redis import Redis
 
 from jobs import pauses
-from jobs.fingerprint import failure_of
+from jobs.fingerprint import fingerprint_of
 from jobs.ledger import moves
 from jobs.ledger.moves import Ending
 from jobs.main_api.client import main_api
-from jobs.models import CampaignClock, Job, OperatorAct, Pause, ScheduleRow
-from jobs.processes.heartbeat import Presence
+from jobs.models import CampaignClock, Job, OperatorAction, Pause, ScheduleRow
+from jobs.processes.heartbeat import Heartbeat
 from jobs.schedules.store import sortable
 from jobs.service import Submission, submit
 from jobs.states import State
@@ -34,9 +34,9 @@ READING = "1492-03-05T06:00:00.000Z"
 @pytest.fixture
 def alive(redis: Redis) -> Redis:
     """A worker, a scheduler and a listener have said that they live, and the breaker is closed."""
-    Presence("worker", "w-1", redis).tell("idle", in_flight=0, concurrency=5)
-    Presence("scheduler", "s-1", redis).tell("active")
-    Presence("listener", "l-1", redis).tell("active")
+    Heartbeat("worker", "w-1", redis).beat("idle", in_flight=0, concurrency=5)
+    Heartbeat("scheduler", "s-1", redis).beat("active")
+    Heartbeat("listener", "l-1", redis).beat("active")
     return redis
 
 
@@ -130,7 +130,7 @@ def test_why_has_my_town_not_grown(admin_client: Client, alive: Redis, hold: str
             main_api().breaker.force("open", by="user:ann", reason="maintenance")
         case "listener" | "worker":
             name = {"listener": "l-1", "worker": "w-1"}[hold]
-            Presence(hold, name, alive).leave()
+            Heartbeat(hold, name, alive).leave()
     text = text_of(admin_client)
     held = campaign_page.holds(clock, pauses.active(), timezone.now())
     (row,) = campaign_page.describe(
@@ -168,7 +168,7 @@ def test_a_dead_job_is_named_with_its_row(admin_client: Client, alive: Redis) ->
     moves.cycle([], [str(job.pk)], actor="worker:w", worker="w", now=timezone.now())
     job.refresh_from_db()
     error = "NotFound: s-1 is gone"
-    ending = Ending(job, State.DEAD, error, error=error, failure=failure_of(error, ""))
+    ending = Ending(job, State.DEAD, error, error=error, failure=fingerprint_of(error, ""))
     moves.cycle([ending], [], actor="worker:w", worker="w", now=timezone.now())
     text = text_of(admin_client)
     (one,) = campaign_page.describe(clock, [row], [], newest("c-1"), timezone.now())
@@ -307,7 +307,7 @@ def test_a_campaign_is_paused_and_resumed_with_who_and_why(client: Client, alive
     assert "the players argue" in paused
     assert (pause.kind, pause.name, pause.actor) == ("campaign", "c-1", "user:bob")
     assert pauses.active() == []
-    assert [a.verb for a in OperatorAct.objects.order_by("id")] == ["paused", "resumed"]
+    assert [a.verb for a in OperatorAction.objects.order_by("id")] == ["paused", "resumed"]
 
 
 def test_a_pause_that_is_over_already_is_refused_in_words(admin_client: Client, alive: Redis) -> None:

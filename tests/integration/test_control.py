@@ -16,8 +16,8 @@ from jobs.broker import keys
 from jobs.errors import CircuitOpen, StateConflict
 from jobs.main_api.breaker import Breaker
 from jobs.main_api.client import MainApi
-from jobs.models import Job, OperatorAct
-from jobs.processes.heartbeat import LOST_AFTER, Presence, words
+from jobs.models import Job, OperatorAction
+from jobs.processes.heartbeat import LOST_AFTER, Heartbeat, statuses
 from jobs.service import Submission
 from tests.conftest import Start
 from tests.integration.test_worker import submit, work
@@ -56,8 +56,8 @@ def test_every_process_can_be_asked_to_stop(start: Start, redis: Redis, sandbox:
     wait_until(lambda: all(r.process.poll() is not None for r in running.values()), what="all ended")
     assert {r.process.returncode for r in running.values()} == {0}
     assert control.processes() == []
-    acts = OperatorAct.objects.filter(actor="user:ann", verb="asked to stop", reason="new release")
-    assert acts.filter(thing__startswith=f"scheduler {told['scheduler'].pid} on ").count() == 1
+    acts = OperatorAction.objects.filter(actor="user:ann", verb="asked to stop", reason="new release")
+    assert acts.filter(target__startswith=f"scheduler {told['scheduler'].pid} on ").count() == 1
     assert acts.count() == 3
     with pytest.raises(StateConflict, match="no such process"):
         control.ask_to_stop(told["worker"].key, actor="user:ann")
@@ -120,9 +120,9 @@ def test_rq_s_own_commands_are_understood(start: Start, redis: Redis, sandbox: S
 
 def test_a_lost_process_is_shown_as_lost_and_forgotten(redis: Redis) -> None:
     """It stays for a while with the time of its last word, and cannot be asked anything."""
-    presence = Presence("listener", "l-1", redis)
-    presence.tell("active")
-    (word,) = words(redis)
+    presence = Heartbeat("listener", "l-1", redis)
+    presence.beat("active")
+    (word,) = statuses(redis)
     assert not word.lost
     assert (word.pid, word.leads) == (os.getpid(), True)
 
@@ -131,13 +131,13 @@ def test_a_lost_process_is_shown_as_lost_and_forgotten(redis: Redis) -> None:
         redis.hset(keys.PROCESSES, word.key, msgspec.json.encode(earlier))
 
     silent_for(LOST_AFTER + timedelta(seconds=5))
-    assert words(redis)[0].lost
+    assert statuses(redis)[0].lost
     with pytest.raises(StateConflict):
         control.ask_to_stop(word.key, actor="user:ann")
-    presence.tell("active")
-    (word,) = words(redis)
+    presence.beat("active")
+    (word,) = statuses(redis)
     silent_for(timedelta(hours=2))
-    assert words(redis) == []
+    assert statuses(redis) == []
 
 
 def breakers(redis: Redis, now: list[float]) -> tuple[Breaker, Breaker]:
@@ -206,7 +206,7 @@ def test_jobs_wait_while_the_breaker_is_forced_open(redis: Redis, api: MainApi) 
     service.run_now([job], actor="user:ann", reason="the breaker is closed")
     work(redis)
     assert state_of(job) == "SUCCEEDED"
-    acts = list(OperatorAct.objects.filter(thing="circuit breaker").order_by("id").values_list("verb", "changes"))
+    acts = list(OperatorAction.objects.filter(target="circuit breaker").order_by("id").values_list("verb", "changes"))
     assert acts == [
         ("forced open", {"breaker": ["automatic, closed", "forced open"]}),
         ("made automatic", {"breaker": ["forced open", "automatic"]}),

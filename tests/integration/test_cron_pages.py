@@ -13,7 +13,7 @@ from redis import Redis
 
 from jobs.cron import firing as cron
 from jobs.cron import tasks as cron_tasks
-from jobs.models import CronFiring, CronTask, FiringOutcome, Job, Misfire, OperatorAct
+from jobs.models import CronFiring, CronTask, FiringOutcome, Job, Misfire, OperatorAction
 from scheduler_project import cron_expression
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -100,7 +100,7 @@ def test_a_change_is_audited_with_before_and_after(admin_client: Client) -> None
     assert good.status_code == 302
     one.refresh_from_db()
     assert one.expression == "30 3 * * *"
-    act = OperatorAct.objects.get()
+    act = OperatorAction.objects.get()
     assert (act.actor, act.verb, act.reason) == ("user:admin", "changed", "nights are quiet")
     assert act.changes == {"expression": ["0 * * * *", "30 3 * * *"]}
 
@@ -125,7 +125,7 @@ def test_disabled_until_a_time_it_is_enabled_again_by_itself(admin_client: Clien
     assert one.next_fire_at is not None
     assert one.next_fire_at > until
     assert not one.firings.exists()
-    assert [(a.actor, a.verb) for a in OperatorAct.objects.order_by("id")] == [
+    assert [(a.actor, a.verb) for a in OperatorAction.objects.order_by("id")] == [
         ("user:admin", "disabled"),
         ("scheduler", "enabled"),
     ]
@@ -251,7 +251,7 @@ def test_making_and_deleting_a_task_is_audited(admin_client: Client) -> None:
 
     assert not CronTask.objects.filter(name="weekly").exists()
     assert not CronFiring.objects.exists()
-    acts = [(a.actor, a.verb, a.thing, a.reason) for a in OperatorAct.objects.order_by("id")]
+    acts = [(a.actor, a.verb, a.target, a.reason) for a in OperatorAction.objects.order_by("id")]
     assert acts == [
         ("user:admin", "made", "cron task weekly", "mondays are quiet"),
         ("user:admin", "deleted", "cron task weekly", ""),

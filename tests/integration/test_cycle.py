@@ -12,7 +12,7 @@ from redis import Redis
 from jobs import pauses, service
 from jobs.broker import keys
 from jobs.engine.worker.cycle import Cycles
-from jobs.engine.worker.rq_mirror import Board
+from jobs.engine.worker.rq_mirror import RQMirror
 from jobs.models import AuditEntry
 from jobs.service import Submission
 from tests.servers import SandboxApi
@@ -32,8 +32,8 @@ def cycles(redis: Redis, sandbox: SandboxApi, settings: Any, woken: threading.Ev
     sandbox.control("POST", "faults", {"latencyMs": 20})
     settings.QUEUE_CONCURRENCY = 1
     pauses.publish(redis)
-    board = Board("w", list(project.RQ_QUEUES), keys.own_redis())
-    cycles = Cycles("w", board, redis, run_stranger=lambda _: None, wake_main=woken.set)
+    board = RQMirror("w", list(project.RQ_QUEUES), keys.own_redis())
+    cycles = Cycles("w", board, redis, run_foreign=lambda _: None, wake_main=woken.set)
     yield cycles
     cycles.stop()
 

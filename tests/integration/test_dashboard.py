@@ -11,16 +11,16 @@ from django.utils import timezone
 from redis import Redis
 
 from jobs import service
-from jobs.engine.scheduler.rescuer import fold_outcomes
-from jobs.fingerprint import failure_of
+from jobs.engine.scheduler.retention import fold_outcomes
+from jobs.fingerprint import fingerprint_of
 from jobs.ledger import moves as ledger
 from jobs.ledger.moves import Ending
 from jobs.main_api.client import main_api
 from jobs.models import Job, OutcomeMinute
 from jobs.service import Submission, submit
 from jobs.states import State
+from monitoring.dashboard_source import Panel
 from monitoring.health import HEALTH
-from monitoring.panel import Panel
 from ops.admin import dashboard
 from ops.reads import recent_actions, status
 from ops.reads.outcomes import RANGES, read, total
@@ -50,7 +50,7 @@ def claimed(campaign: str, *, late: timedelta = timedelta(0)) -> Job:
 
 def ended(job: Job, to: State, error: str = "") -> None:
     """The attempt ends."""
-    failure = failure_of(error, "") if to is State.DEAD else None
+    failure = fingerprint_of(error, "") if to is State.DEAD else None
     ending = Ending(job, to, error or "done", error=error, duration_ms=40.0, failure=failure)
     ledger.cycle([ending], [], actor="worker:w-1", worker="w-1", now=timezone.now())
 

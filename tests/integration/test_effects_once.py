@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from redis import Redis
 
 from jobs import service
-from jobs.engine.scheduler.rescuer import Feeder
+from jobs.engine.scheduler.rescuer import Rescuer
 from jobs.engine.worker import attempt
 from jobs.errors import JobError
 from jobs.ledger import moves
@@ -27,7 +27,7 @@ from jobs.states import State
 from tests.servers import SandboxApi
 
 pytestmark = pytest.mark.django_db(transaction=True)
-DONE: dict[str, Any] = {"success": True, "error": None, "executionId": "x-1", "affectedFields": []}
+FINAL: dict[str, Any] = {"success": True, "error": None, "executionId": "x-1", "affectedFields": []}
 
 
 def body(**answer: Any) -> str:
@@ -44,7 +44,7 @@ UNCLEAR: dict[str, dict[str, Any]] = {
     "HTTP 500": {"status": 500, "body": "no"},
     "HTTP 502 by a proxy": {"status": 502, "body": "<html>bad gateway</html>"},
     "HTTP 503": {"status": 503, "body": "come again"},
-    "HTTP 504 with the answer": {"status": 504, "body": body(data={"executeEffect": DONE})},
+    "HTTP 504 with the answer": {"status": 504, "body": body(data={"executeEffect": FINAL})},
     "HTTP 302": {"status": 302, "body": ""},
     "HTTP 404": {"status": 404, "body": "not here"},
     "data null": {"body": body(data=None)},
@@ -52,8 +52,8 @@ UNCLEAR: dict[str, dict[str, Any]] = {
     "data a list": {"body": body(data=[])},
     "field null": {"body": body(data={"executeEffect": None})},
     "field a text": {"body": body(data={"executeEffect": "ok"})},
-    "success a text": {"body": body(data={"executeEffect": {**DONE, "success": "true"}})},
-    "success a number": {"body": body(data={"executeEffect": {**DONE, "success": 1}})},
+    "success a text": {"body": body(data={"executeEffect": {**FINAL, "success": "true"}})},
+    "success a number": {"body": body(data={"executeEffect": {**FINAL, "success": 1}})},
     "success missing": {"body": body(data={"executeEffect": {"executionId": "x"}})},
     "errors a text": {"body": body(errors="upstream timed out")},
     "errors a map": {"body": body(errors={"message": "upstream timed out"})},
@@ -78,14 +78,14 @@ REFUSED: dict[str, dict[str, Any]] = {
     "NOT_FOUND without a path": {"body": refused("NOT_FOUND")},
     "BAD_USER_INPUT": {"body": refused("BAD_USER_INPUT", ["executeEffect"])},
     "FORBIDDEN": {"body": refused("FORBIDDEN", ["executeEffect"])},
-    "success false": {"body": body(data={"executeEffect": {**DONE, "success": False, "error": "inactive"}})},
+    "success false": {"body": body(data={"executeEffect": {**FINAL, "success": False, "error": "inactive"}})},
 }
 UNDERSTOOD: dict[str, dict[str, Any]] = {
-    "an error beside it": {"body": body(data={"executeEffect": DONE}, errors=[{"message": "slow"}])},
-    "odd details": {"body": body(data={"executeEffect": {**DONE, "executionId": 7, "affectedFields": "all"}})},
-    "half a surrogate pair": {"body": body(data={"executeEffect": {**DONE, "executionId": "\ud83c"}})},
-    "a NUL": {"body": body(data={"executeEffect": {**DONE, "executionId": "\0"}})},
-    "a byte order mark": {"body": "\ufeff" + body(data={"executeEffect": DONE})},
+    "an error beside it": {"body": body(data={"executeEffect": FINAL}, errors=[{"message": "slow"}])},
+    "odd details": {"body": body(data={"executeEffect": {**FINAL, "executionId": 7, "affectedFields": "all"}})},
+    "half a surrogate pair": {"body": body(data={"executeEffect": {**FINAL, "executionId": "\ud83c"}})},
+    "a NUL": {"body": body(data={"executeEffect": {**FINAL, "executionId": "\0"}})},
+    "a byte order mark": {"body": "\ufeff" + body(data={"executeEffect": FINAL})},
 }
 
 
@@ -149,7 +149,7 @@ def test_too_many_requests_is_tried_again(sandbox: SandboxApi) -> None:
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text() | st.sampled_from(sorted(DONE)), inner),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text() | st.sampled_from(sorted(FINAL)), inner),
     max_leaves=8,
 )
 
@@ -223,9 +223,9 @@ def _effect() -> Any:
 def lost(job: Job, redis: Redis) -> Job:
     """The job after the active scheduler has found that its worker is gone."""
     Job.objects.filter(pk=job.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
-    feeder = Feeder(redis)
-    feeder._judged_at = timezone.now()
-    feeder._free_lost(timezone.now())
+    rescuer = Rescuer(redis)
+    rescuer.judged_at = timezone.now()
+    rescuer.free_lost(timezone.now())
     job.refresh_from_db()
     return job
 

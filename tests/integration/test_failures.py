@@ -8,10 +8,10 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from redis import Redis
 
-from jobs.fingerprint import failure_of
+from jobs.fingerprint import fingerprint_of
 from jobs.ledger import moves
 from jobs.ledger.moves import Ending
-from jobs.models import FailureGroup, Job, OperatorAct
+from jobs.models import FailureGroup, Job, OperatorAction
 from jobs.service import Submission, submit
 from jobs.states import State
 from ops.reads import failures as failure_page
@@ -22,7 +22,7 @@ PAGE = "/admin/jobs/failuregroup/"
 
 def die(error: str, *campaigns: str, type_: str = "EVENT_EXPIRATION") -> FailureGroup:
     """One job of each campaign dies of it."""
-    failure = failure_of(error, "")
+    failure = fingerprint_of(error, "")
     for campaign in campaigns:
         job, _ = submit(Submission(type=type_, campaign_id=campaign, payload={}), actor="test")
         moves.cycle([], [str(job.pk)], actor="worker:w", worker="w", now=timezone.now())
@@ -96,7 +96,7 @@ def test_a_note_and_an_acknowledgement_are_kept_with_who(admin_client: Client, r
     assert "the world was restored" in known
     assert "Acknowledged by admin" in known
     assert "Came again" in again.content.decode()
-    assert {(a.actor, a.verb, a.reason) for a in OperatorAct.objects.all()} == {
+    assert {(a.actor, a.verb, a.reason) for a in OperatorAction.objects.all()} == {
         ("user:admin", "noted", ""),
         ("user:admin", "acknowledged", "waiting for the owners"),
     }
@@ -136,7 +136,7 @@ def test_a_viewer_looks_but_may_not_act(client: Client, redis: Redis) -> None:
     assert "Save the note" not in page.content.decode()
     assert refused == [403, 403, 403]
     assert failure_page.dead_letters(group.key).count() == 1
-    assert not OperatorAct.objects.exists()
+    assert not OperatorAction.objects.exists()
 
 
 def test_more_failures_than_fit_a_page_are_paged(

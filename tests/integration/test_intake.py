@@ -11,9 +11,9 @@ from redis import Redis
 from jobs import pauses, service
 from jobs.broker import keys
 from jobs.engine.worker.attempt import Ended
-from jobs.engine.worker.fetch import Intake
-from jobs.engine.worker.in_flight import FAST_GROUP, Flight
-from jobs.engine.worker.rq_mirror import Board
+from jobs.engine.worker.fetch import Fetch
+from jobs.engine.worker.in_flight import FAST_GROUP, InFlight
+from jobs.engine.worker.rq_mirror import RQMirror
 from jobs.ledger import Claimed
 from jobs.models import Job
 from jobs.service import Submission
@@ -33,25 +33,25 @@ def submit(n: int, kind: str = FAST, **changes: Any) -> list[str]:
 
 
 @pytest.fixture
-def intake(redis: Redis) -> Intake:
+def intake(redis: Redis) -> Fetch:
     """Of a worker with two slots, in one of which a job of a fast type runs."""
-    flight = Flight()
+    flight = InFlight()
     job = Claimed("1", FAST, "c", "", {}, 5, 1, 0, datetime.now(UTC), "", "", 1, None, "", datetime.now(UTC))
     flight.add([job])
-    flight.land(Ended(job, None, None, 0.5))
+    flight.finish(Ended(job, None, None, 0.5))
     flight.add([job])
     pauses.publish(redis)
-    return Intake(Board("w", list(settings.RQ_QUEUES), keys.own_redis()), flight, 2, lambda _: None)
+    return Fetch(RQMirror("w", list(settings.RQ_QUEUES), keys.own_redis()), flight, 2, lambda _: None)
 
 
-def ahead(intake: Intake) -> list[list[str]]:
+def ahead(intake: Fetch) -> list[list[str]]:
     """What is taken with one more look ahead."""
     intake.begin_ahead(timezone.now(), idle=0)
     intake.end()
     return [group.ids for group in intake.groups]
 
 
-def test_a_batch_of_fast_jobs_is_taken_ahead_and_nothing_else(intake: Intake) -> None:
+def test_a_batch_of_fast_jobs_is_taken_ahead_and_nothing_else(intake: Fetch) -> None:
     """As much as there are slots; what stands before it and may take long stays for whoever is free."""
     ids = submit(3 * FAST_GROUP)
     assert ahead(intake) == [ids[:FAST_GROUP], ids[FAST_GROUP : 2 * FAST_GROUP]]
@@ -62,7 +62,7 @@ def test_a_batch_of_fast_jobs_is_taken_ahead_and_nothing_else(intake: Intake) ->
     assert ahead(intake) == []
 
 
-def test_the_more_urgent_goes_before_what_was_taken_ahead(intake: Intake) -> None:
+def test_the_more_urgent_goes_before_what_was_taken_ahead(intake: Fetch) -> None:
     """Strict priority holds for all that no thread has been given."""
     low = submit(1, priority=Priority.LOW.value)
     assert ahead(intake) == [low]
@@ -74,8 +74,8 @@ def test_the_more_urgent_goes_before_what_was_taken_ahead(intake: Intake) -> Non
     assert [group.ids for group in intake.groups] == [[critical], low]
 
 
-def test_what_was_taken_and_not_claimed_stays_known_to_redis(intake: Intake, redis: Redis) -> None:
-    """The feeder puts it back when its worker is lost, until it is in the database's hands."""
+def test_what_was_taken_and_not_claimed_stays_known_to_redis(intake: Fetch, redis: Redis) -> None:
+    """The scheduler puts it back when its worker is lost, until it is in the database's hands."""
     ids = submit(2)
     ahead(intake)
     assert sorted(keys.texts(redis.zrange(keys.TAKEN, 0, -1))) == sorted(ids)

@@ -68,13 +68,13 @@ def test_too_many_requests_says_when(api: MainApi, sandbox: SandboxApi) -> None:
 
 def test_a_wrong_credential_is_permanent(sandbox: SandboxApi, redis: Redis) -> None:
     """It is told apart from everything else."""
-    stranger = connect(
+    foreign = connect(
         redis, url=f"{sandbox.url}/graphql", token="wrong", timeout=timedelta(seconds=10), threshold=5,
         duration=timedelta(seconds=1),
     )  # fmt: skip
 
     with pytest.raises(NotAuthorized):
-        stranger.campaigns()
+        foreign.campaigns()
 
 
 def test_an_effect_without_an_answer_is_unknown(api: MainApi, sandbox: SandboxApi) -> None:

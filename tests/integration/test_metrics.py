@@ -98,7 +98,7 @@ def test_counting_ends_however_many_wait(monkeypatch: pytest.MonkeyPatch, redis:
 
 def test_what_redis_could_not_take_is_sent_later(redis: Redis, redis_server: RedisServer) -> None:
     """A count made while Redis is away is neither lost nor doubled."""
-    counter = counters.Tally(lambda: redis)
+    counter = counters.Counters(lambda: redis)
     counter.add("x", "a")
     redis_server.stop()
     try:

@@ -20,7 +20,7 @@ from jobs.models import CronTask, Job
 from jobs.service import Submission, submit
 from jobs.states import State
 from monitoring import health
-from monitoring.alerting import deaths
+from monitoring.alerting import dead_letters
 from monitoring.alerting.conditions import Conditions
 from monitoring.alerting.message import Message
 from monitoring.alerting.monitor import LEASE, Monitor
@@ -303,7 +303,7 @@ def test_a_dead_job_reaches_a_receiver_although_everything_is_killed(start: Star
 def test_no_question_of_the_monitor_walks_the_backlog() -> None:
     """Deaths, pending deliveries and dead letters of a type come from indexes that hold nothing else."""
     plans = {
-        "audit_of_dead": deaths.unseen(timezone.now())[:10].explain(),
+        "audit_of_dead": dead_letters.unseen(timezone.now())[:10].explain(),
         "job_dead_by_type": Job.objects.in_state(State.DEAD).filter(type="X").order_by()[:1].explain(),
         "delivery_pending": Delivery.objects.pending().filter(target="x").order_by("id")[:10].explain(),
         "notice_unsent": Notice.objects.unsent().explain(),

@@ -12,7 +12,7 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from jobs.broker import enqueue, mend
-from jobs.engine.scheduler.rescuer import Feeder
+from jobs.engine.scheduler.reconciler import Reconciler
 from jobs.engine.scheduler.scheduler import Scheduler
 from tests.integration.test_redis_is_not_trusted import QUEUES, pages, viewer
 from tests.integration.test_worker import submit, work
@@ -105,7 +105,7 @@ def test_a_worker_gets_past_what_its_script_meets(
     (job,) = submit(1)
 
     work(redis)
-    enqueue.carry([job])
+    enqueue.enqueue([job])
     work(redis)
 
     assert state_of(job) == "SUCCEEDED"
@@ -113,7 +113,7 @@ def test_a_worker_gets_past_what_its_script_meets(
 
 def go_round(scheduler: Scheduler, redis: Redis) -> None:
     """A scheduler's round without its sleep; a key that has to be mended first costs one more."""
-    for step in (scheduler._lead, lambda: scheduler._queue_due(timezone.now()), lambda: Feeder(redis).poll()):
+    for step in (scheduler._lead, lambda: scheduler._queue_due(timezone.now()), lambda: Reconciler(redis).poll()):
         while True:
             try:
                 step()
@@ -139,7 +139,7 @@ def test_odd_values_cost_themselves(viewer: Client, redis: Redis, sandbox: Sandb
     scheduler = Scheduler(connection=redis)
 
     go_round(scheduler, redis)
-    enqueue.carry([job])  # as the sweep does within seconds where Redis has lost it
+    enqueue.enqueue([job])  # as the sweep does within seconds where Redis has lost it
     work(redis)
     scheduler.close()
     shown = [page for page in pages(redis, "odd") if f"queues/{NORMAL}/" in page or "queues/" not in page[8:]]

@@ -12,11 +12,11 @@ from rq.job import Job as RQJob
 
 from jobs import control, pauses, service
 from jobs.broker import keys
-from jobs.broker.scripts import TURN
-from jobs.engine.scheduler.rescuer import Feeder
+from jobs.broker.scripts import FAIR_SHARE
+from jobs.engine.scheduler.reconciler import Reconciler
 from jobs.engine.worker import rq_mirror
 from jobs.errors import InvalidPause
-from jobs.models import Job, OperatorAct, Pause
+from jobs.models import Job, OperatorAction, Pause
 from ops.admin import dashboard
 from ops.reads import job as job_page
 from tests.conftest import Start
@@ -82,7 +82,7 @@ def test_a_job_for_all_campaigns_leaves_paused_ones_out(redis: Redis, sandbox: S
 
 
 def test_a_pause_ends_by_itself(redis: Redis, sandbox: SandboxApi) -> None:
-    """When its time is over the next turn takes its jobs, with no operator and no scheduler; the feeder records it."""
+    """The next fetch takes its jobs, with no operator and no scheduler; the scheduler records its end."""
     jobs = submit(3)
     held = pause("campaign", "campaign-2", minutes=10)
     work(redis)
@@ -135,14 +135,14 @@ def test_ten_thousand_paused_jobs_hold_up_nobody(redis: Redis, sandbox: SandboxA
 
 def test_a_paused_campaign_s_backlog_stays_where_it_is(redis: Redis, sandbox: SandboxApi) -> None:
     """Only its turn in the queue's list is parked; afterwards everything runs in its order."""
-    jobs = submit(TURN * 3, campaign_id="campaign-1")
+    jobs = submit(FAIR_SHARE * 3, campaign_id="campaign-1")
     pause("campaign", "campaign-1")
 
     work(redis)
 
-    assert redis.llen(keys.PARKED_IDS.format("normal:campaign:campaign-1")) == TURN
-    assert redis.llen(keys.BACKLOG.format("normal", "campaign-1")) == TURN * 2
-    more = submit(TURN * 3 + 2, campaign_id="campaign-1")[TURN * 3 :]
+    assert redis.llen(keys.PARKED_IDS.format("normal:campaign:campaign-1")) == FAIR_SHARE
+    assert redis.llen(keys.BACKLOG.format("normal", "campaign-1")) == FAIR_SHARE * 2
+    more = submit(FAIR_SHARE * 3 + 2, campaign_id="campaign-1")[FAIR_SHARE * 3 :]
     work(redis)
     assert states(jobs) == {"QUEUED"}
     pauses.resume("campaign", "campaign-1", actor="user:ann")
@@ -170,7 +170,7 @@ def test_more_than_one_turn_sets_aside_comes_back_whole(
 
 
 def test_a_redis_that_lost_everything_still_holds_back(redis: Redis, sandbox: SandboxApi) -> None:
-    """A worker that finds no word about pauses takes nothing before the database was asked; the feeder agrees."""
+    """A worker that finds no word about pauses takes nothing before the database was asked; the scheduler agrees."""
     jobs = submit(3)
     pause("campaign", "campaign-2")
     redis.flushall()
@@ -178,7 +178,7 @@ def test_a_redis_that_lost_everything_still_holds_back(redis: Redis, sandbox: Sa
     service.retry(jobs[:1], actor="test", reason="it is carried into the empty Redis")
 
     work(redis)
-    Feeder(redis).poll()
+    Reconciler(redis).poll()
     work(redis)
 
     assert states(jobs) == {"QUEUED"}
@@ -188,7 +188,7 @@ def test_a_redis_that_lost_everything_still_holds_back(redis: Redis, sandbox: Sa
 
 
 def test_what_redis_has_wrong_is_put_right(redis: Redis) -> None:
-    """Whoever told it something old, or nothing: the feeder's next round tells it what the database says."""
+    """Whoever told it something old, or nothing: the scheduler's next round tells it what the database says."""
     held = pause("queue", "low")
     redis.hdel(keys.PAUSED, held.key)
     redis.hset(keys.PAUSED, "campaign:c-9", "")
@@ -209,18 +209,18 @@ def test_parked_jobs_can_be_cancelled(redis: Redis) -> None:
     assert django_rq.get_queue("normal").get_job_ids() == [str(job.pk) for job in jobs[1:]]
 
 
-def test_the_feeder_leaves_parked_jobs_alone(redis: Redis) -> None:
+def test_the_reconciler_leaves_parked_jobs_alone(redis: Redis) -> None:
     """They are not put back into their queue as if they had been lost."""
     jobs = submit(3)
     Job.objects.update(moved_at=timezone.now() - timedelta(hours=1))
-    feeder = Feeder(redis)
-    while feeder.poll() == 0:
+    reconciler = Reconciler(redis)
+    while reconciler.poll() == 0:
         pass
     pause("campaign", "campaign-2")
     work(redis)
 
-    feeder.poll()
-    feeder.poll()
+    reconciler.poll()
+    reconciler.poll()
 
     assert redis.llen("rq:queue:normal") == 0
     assert all(redis.exists(RQJob.key_for(str(job.pk))) for job in jobs)
@@ -239,8 +239,8 @@ def test_a_pause_says_who_until_when_and_why(redis: Redis) -> None:
     assert len(queries) == 1
     assert "Campaign campaign-2 is paused by ann until 2" in why
     assert "Queue normal is paused by ann until somebody resumes it (calm down)" in why
-    act = OperatorAct.objects.latest("id")
-    assert (act.verb, act.thing, act.actor, act.reason) == ("paused", "queue normal", "user:ann", "calm down")
+    act = OperatorAction.objects.latest("id")
+    assert (act.verb, act.target, act.actor, act.reason) == ("paused", "queue normal", "user:ann", "calm down")
     assert act.changes == {"until": [None, "somebody resumes it"]}
 
 

@@ -93,13 +93,13 @@ def test_whatever_a_viewer_sends_changes_nothing(client: Client, redis: Redis, d
 
 @pytest.mark.parametrize("group", ["Viewer", "Operator", "Administrator"])
 def test_every_address_answers_or_is_refused(client: Client, redis: Redis, group: str) -> None:
-    """Whoever looks: a page, another page, or a refusal in words; never a fault. Strangers are asked who they are."""
+    """Whoever looks: a page, another page, or a refusal in words; never a fault. ForeignJobs are asked who they are."""
     known = a_world()
-    stranger, somebody = Client(), member(client, group)
+    foreign, somebody = Client(), member(client, group)
     open_to_all = {reverse("admin:login"), reverse("admin:logout"), reverse("admin:jsi18n")}
     for address in sorted(set(addresses(known)) - open_to_all):
         assert somebody.get(address).status_code in (200, 302, 403, 404, 405), address
-        answer = stranger.get(address)
+        answer = foreign.get(address)
         assert answer.status_code in (302, 401, 403, 404), address
 
 

@@ -14,7 +14,7 @@ from redis import Redis
 from rq.job import Job as RQJob
 
 from jobs.broker import keys
-from jobs.engine.scheduler.rq_scheduler import Timetable
+from jobs.engine.scheduler.rq_scheduler import RQScheduler
 from jobs.engine.scheduler.scheduler import Scheduler
 from tests.conftest import Start
 from tests.integration.test_worker import submit, work
@@ -40,10 +40,10 @@ def hang() -> None:
     _gate.wait(120)
 
 
-def timetable(redis: Redis) -> Timetable:
+def timetable(redis: Redis) -> RQScheduler:
     """As django-rq hands it out."""
     found: Any = django_rq.get_scheduler("default", connection=redis)
-    assert isinstance(found, Timetable)
+    assert isinstance(found, RQScheduler)
     return found
 
 
@@ -153,21 +153,21 @@ def test_a_stranger_that_hangs_holds_up_no_other(
 def test_a_stranger_that_only_others_can_read_fails_in_its_queue(redis: Redis, sandbox: SandboxApi) -> None:
     """Its arguments are objects of a program that is not ours: it holds up neither our jobs nor the timetable."""
     scheduler = Scheduler("low", connection=redis)
-    stranger = scheduler.enqueue_at(timezone.now(), len, "four")
-    redis.hset(stranger.key, "data", zlib.compress(b"an object of another program"))
+    foreign = scheduler.enqueue_at(timezone.now(), len, "four")
+    redis.hset(foreign.key, "data", zlib.compress(b"an object of another program"))
 
     scheduler._queue_due(timezone.now() + timedelta(seconds=1))
     work(redis)
 
     assert redis.zcard(keys.SCHEDULED) == 0
-    assert stranger.get_status(refresh=True) == "failed"
+    assert foreign.get_status(refresh=True) == "failed"
 
 
 def test_a_stranger_that_nobody_can_read_leaves_the_timetable(redis: Redis) -> None:
-    """It would stand at its head for ever, and the scheduler would never come to cron tasks and the feeder."""
+    """It would stand at its head for ever, and the scheduler would never come to cron tasks and the scheduler."""
     scheduler = Scheduler("low", connection=redis)
-    stranger = scheduler.enqueue_at(timezone.now(), len, "four")
-    redis.hset(stranger.key, "created_at", "never")
+    foreign = scheduler.enqueue_at(timezone.now(), len, "four")
+    redis.hset(foreign.key, "created_at", "never")
     ours = submit(1, due_at=timezone.now() + timedelta(seconds=0.5))
 
     scheduler._queue_due(timezone.now() + timedelta(seconds=1))
@@ -177,7 +177,7 @@ def test_a_stranger_that_nobody_can_read_leaves_the_timetable(redis: Redis) -> N
 
 
 def test_a_scheduler_that_stands_by_serves_the_api_too(redis: Redis) -> None:
-    """Our Scheduler is a Timetable: the same calls on it."""
+    """Our Scheduler is a RQScheduler: the same calls on it."""
     scheduler = Scheduler(connection=redis)
     job = scheduler.enqueue_in(timedelta(hours=1), len, "four", queue_name="default")
 

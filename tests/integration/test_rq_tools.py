@@ -21,11 +21,11 @@ from rq.worker import SimpleWorker
 
 from jobs import pauses, service
 from jobs.broker import enqueue, keys
-from jobs.engine.scheduler.rescuer import Feeder
+from jobs.engine.scheduler.reconciler import Reconciler
 from jobs.engine.worker.attempt import Ended, record
-from jobs.engine.worker.rq_mirror import Board
+from jobs.engine.worker.rq_mirror import RQMirror
 from jobs.ledger import moves
-from jobs.models import Job, OperatorAct
+from jobs.models import Job, OperatorAction
 from jobs.states import Priority
 from ops import rq_dashboard
 from tests.conftest import Start
@@ -104,7 +104,7 @@ def test_empty_queue_cancels_what_waits_in_it(operator: Client, redis: Redis, mo
     monkeypatch.setattr(rq_dashboard, "STEP", 50)
     jobs = submit(120)
     (other,) = submit(1, priority=Priority.LOW.value, campaign_id="c-9")
-    stranger = django_rq.get_queue("normal").enqueue(len, "four")
+    foreign = django_rq.get_queue("normal").enqueue(len, "four")
 
     said = operator.post(f"{BASE}/empty/", follow=True).content.decode()
 
@@ -112,8 +112,8 @@ def test_empty_queue_cancels_what_waits_in_it(operator: Client, redis: Redis, mo
     assert {last_of(job) for job in jobs[:3]} == {("CANCELLED", "user:ann")}
     assert state_of(other) == "QUEUED"
     assert django_rq.get_queue("normal").count == 0
-    act = OperatorAct.objects.get()
-    assert (act.actor, act.verb, act.thing) == ("user:ann", "deleted", f"RQ's job {stranger.id} of queue normal")
+    act = OperatorAction.objects.get()
+    assert (act.actor, act.verb, act.target) == ("user:ann", "deleted", f"RQ's job {foreign.id} of queue normal")
 
 
 def test_enqueue_of_a_scheduled_job_is_run_now(operator: Client, redis: Redis) -> None:
@@ -162,10 +162,10 @@ def test_buttons_are_those_that_the_state_allows(operator: Client, redis: Redis,
     assert buttons(f"{BASE}/") == buttons(f"{BASE}/{queued.pk}/") == {"delete"}
     assert buttons(f"{BASE}/{later.pk}/") == {"enqueue", "delete"}
 
-    stranger = django_rq.get_queue("normal").enqueue(len, "four")
+    foreign = django_rq.get_queue("normal").enqueue(len, "four")
     SimpleWorker([RQQueue("normal", connection=redis)], connection=redis).work(burst=True)
     finished = text(operator, f"{BASE}/finished/")
-    assert re.findall(r'name="_selected_action" value="([^"]*)"', finished) == [stranger.id]
+    assert re.findall(r'name="_selected_action" value="([^"]*)"', finished) == [foreign.id]
     assert str(done.pk) in finished
 
 
@@ -210,12 +210,12 @@ def test_every_page_of_the_dashboard_answers(operator: Client, redis: Redis, san
     submit(2)
     work(redis)
     (queued,) = submit(1)
-    stranger = django_rq.get_queue("normal").enqueue_in(timedelta(hours=1), len, "four")
+    foreign = django_rq.get_queue("normal").enqueue_in(timedelta(hours=1), len, "four")
 
     assert "PermanentError" in text(operator, f"{BASE}/{failed.pk}/")
     assert str(failed.pk) in text(operator, f"{BASE}/failed/")
     assert str(queued.pk) in text(operator, f"{BASE}/")
-    assert stranger.id in text(operator, f"{BASE}/scheduled/")
+    assert foreign.id in text(operator, f"{BASE}/scheduled/")
     for page in ("", f"queues/{QUEUE}/details/", f"queues/{QUEUE}/finished/", f"queues/{QUEUE}/deferred/",
                  f"queues/{QUEUE}/started/", f"queues/{QUEUE}/empty/", f"queues/{QUEUE}/requeue-all/",
                  f"queues/{QUEUE}/failed/clear/", f"queues/{QUEUE}/{queued.pk}/delete/", f"workers/{QUEUE}/",
@@ -243,7 +243,7 @@ def test_started_jobs_are_listed_although_one_was_forgotten_meanwhile(operator: 
     """RQ forgets a job while its list is read: the page shows the others, and the job stands in it no more."""
     (job,) = submit(1)
     now = timezone.now()
-    board = Board("w", ["normal"], keys.own_redis())
+    board = RQMirror("w", ["normal"], keys.own_redis())
     board.started(moves.cycle([], [str(job.pk)], actor="worker:w", worker="w", now=now)[1])
     board.show(now)
     registry = StartedJobRegistry("normal", redis)
@@ -308,9 +308,9 @@ def test_rq_s_own_requeue_starts_nothing(redis: Redis, sandbox: SandboxApi) -> N
 
 @pytest.mark.parametrize("how", ["empty", "delete", "cancel"])
 def test_what_rq_takes_out_of_a_queue_comes_back(redis: Redis, sandbox: SandboxApi, how: str) -> None:
-    """`rq empty`, Job.delete() and Job.cancel() decide nothing: the feeder puts back what the database wants run."""
-    feeder = Feeder(redis)
-    while feeder.poll() == 0:
+    """`rq empty`, Job.delete() and Job.cancel() decide nothing: the scheduler puts back what the database wants run."""
+    reconciler = Reconciler(redis)
+    while reconciler.poll() == 0:
         pass
     (job,) = submit(1)
     if how == "empty":
@@ -322,7 +322,7 @@ def test_what_rq_takes_out_of_a_queue_comes_back(redis: Redis, sandbox: SandboxA
     Job.objects.update(moved_at=timezone.now() - timedelta(minutes=1))
 
     for _ in range(2):
-        feeder.poll()
+        reconciler.poll()
     work(redis)
 
     assert state_of(job) == "SUCCEEDED"
@@ -333,7 +333,7 @@ def test_rq_s_own_clean_up_fails_no_job_that_goes_on(redis: Redis, sandbox: Sand
     (job,) = submit(1)
     now = timezone.now()
     (claimed,) = moves.cycle([], [str(job.pk)], actor="worker:w", worker="w", now=now)[1]
-    board = Board("w", ["normal"], keys.own_redis())
+    board = RQMirror("w", ["normal"], keys.own_redis())
     board.started([claimed])
     board.show(now - timedelta(days=2))
 
@@ -355,7 +355,7 @@ def test_rq_s_own_worker_runs_our_jobs_one_at_a_time_and_keeps_pauses(redis: Red
     stock.work(burst=True)
     assert state_of(job) == "QUEUED"
     pauses.resume("campaign", "campaign-2", actor="user:ann")
-    enqueue.carry([job])
+    enqueue.enqueue([job])
     stock.work(burst=True)
 
     assert state_of(job) == "SUCCEEDED"
@@ -376,12 +376,12 @@ def test_rq_s_own_worker_may_take_the_whole_time_of_a_job(redis: Redis, sandbox:
 @pytest.mark.usefixtures("foreign_jobs")
 def test_a_stranger_s_failure_is_rq_s_own(redis: Redis) -> None:
     """It runs by RQ's means, fails by RQ's means with its traceback, and no row of ours is made for it."""
-    stranger = django_rq.get_queue("low").enqueue("builtins.int", "four")
+    foreign = django_rq.get_queue("low").enqueue("builtins.int", "four")
 
     work(redis)
 
-    assert stranger.get_status(refresh=True) == "failed"
-    result = stranger.latest_result()
+    assert foreign.get_status(refresh=True) == "failed"
+    result = foreign.latest_result()
     assert result is not None
     assert "ValueError" in str(result.exc_string)
     assert not Job.objects.exists()
@@ -396,7 +396,7 @@ def test_a_stale_worker_that_wakes_up_changes_nothing(redis: Redis, sandbox: San
     (claimed,) = moves.cycle([], [str(job.pk)], actor="worker:w", worker="w", now=timezone.now())[1]
     redis.set(keys.JUDGED_AT, timezone.now().timestamp())
     Job.objects.filter(pk=job.pk).update(lease_until=timezone.now() - timedelta(minutes=1))
-    Feeder(redis).poll()
+    Reconciler(redis).poll()
     job.refresh_from_db()
     service.run_now([job], actor="test", reason="no need to wait for the backoff")
     work(redis)

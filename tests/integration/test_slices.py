@@ -75,7 +75,7 @@ def work_off(**which: Any) -> int:
 
 
 def lose(job: Claimed) -> None:
-    """The worker was killed: its attempt is one of unknown outcome, as the feeder finds it."""
+    """The worker was killed: its attempt is one of unknown outcome, as the scheduler finds it."""
     ended = Ended(job, OutcomeUnknown("worker w was lost"), None, 1.0)
     attempt.record([ended], actor="scheduler", worker="w")
 

@@ -19,7 +19,7 @@ from jobs import counters, pauses
 from jobs.broker import keys
 from jobs.listener import Listener
 from jobs.main_api.client import MainApi
-from jobs.models import AuditEntry, CampaignClock, CronTask, FailureGroup, Job, OperatorAct, Pause, ScheduleRow
+from jobs.models import AuditEntry, CampaignClock, CronTask, FailureGroup, Job, OperatorAction, Pause, ScheduleRow
 from jobs.service import Submission, submit
 from jobs.states import State
 from monitoring.models import AlertHandler
@@ -300,8 +300,8 @@ def test_a_campaign_of_any_id_works_everywhere(operator: Client, redis: Redis, a
                     "/admin/", f"/admin/jobs/job/?q={percent(one)}", "/admin/jobs/auditentry/",
                     "/metrics/prometheus"):  # fmt: skip
         assert operator.get(address).status_code == 200, address
-    act = OperatorAct.objects.filter(verb="paused").get()
-    assert one.strip() in act.thing
+    act = OperatorAction.objects.filter(verb="paused").get()
+    assert one.strip() in act.target
     assert operator.get(act.link).status_code == 200
     answer = operator.post(
         "/admin/jobs/job/", {"action": "cancel", "_selected_action": [str(j.pk) for j in more], "confirmed": "1"}

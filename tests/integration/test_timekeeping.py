@@ -13,7 +13,7 @@ from redis import Redis
 from jobs import service
 from jobs.broker import keys
 from jobs.cron import firing, tasks
-from jobs.engine.scheduler.rescuer import Feeder
+from jobs.engine.scheduler.rescuer import Rescuer
 from jobs.engine.scheduler.scheduler import Alarm, Scheduler
 from jobs.errors import PermanentError
 from jobs.main_api.model import Campaign
@@ -78,7 +78,7 @@ def test_cron_tasks_fire_while_many_jobs_come_due(redis: Redis, monkeypatch: pyt
     scheduler._queue_due(later)
     assert redis.zcard(keys.SCHEDULED) == 3
 
-    Feeder(redis)._queue_overdue(later + timedelta(minutes=1))
+    Rescuer(redis).queue_overdue(later + timedelta(minutes=1))
     assert Job.objects.filter(pk__in=[job.pk for job in jobs], state="QUEUED").count() == 2
 
 

@@ -11,10 +11,9 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from redis import Redis
 
-from jobs import pauses, service
-from jobs.audit import record_act
+from jobs import audit, pauses, service
 from jobs.cron import tasks
-from jobs.models import AuditEntry, CronTask, OperatorAct
+from jobs.models import AuditEntry, CronTask, OperatorAction
 from ops.reads import audit_trail
 from ops.reads.audit_trail import Cursor, Question
 from tests.integration.test_admin_jobs import member, some
@@ -36,7 +35,7 @@ def some_history() -> None:
     jobs = some(3)
     service.cancel(jobs[:2], actor="user:ann", reason="a feast")
     service.run_now(jobs[2:], actor="scheduler", reason="due")
-    record_act(actor="user:bob", verb="paused", thing="queue high", reason="noise")
+    audit.record(actor="user:bob", verb="paused", target="queue high", reason="noise")
 
 
 def test_moves_and_acts_stand_in_one_list(admin_client: Client, redis: Redis) -> None:
@@ -96,7 +95,7 @@ def test_words_that_read_like_a_time_at_the_edge_are_shown_as_they_are(
     admin_client: Client, redis: Redis, edge: str
 ) -> None:
     """No zone but their own has them, and a trail is never deleted."""
-    record_act(actor="user:ann", verb="noted", thing="a failure", changes={"note": ("", edge)})
+    audit.record(actor="user:ann", verb="noted", target="a failure", changes={"note": ("", edge)})
     admin_client.cookies["zone"] = "Europe/Berlin"
 
     assert f"→ {edge}" in admin_client.get(TRAIL).content.decode().replace("&#x2B;", "+").replace("&#43;", "+")
@@ -115,12 +114,12 @@ def test_every_line_is_on_one_page_and_only_there(redis: Redis, monkeypatch: pyt
     for number, job in enumerate(some(9)):
         service.cancel([job], actor="user:ann", reason=f"move {number}")
         if number % 2:
-            record_act(actor="user:bob", verb="paused", thing=f"act {number}")
+            audit.record(actor="user:bob", verb="paused", target=f"act {number}")
     seen, cursor = [], Cursor()
     while True:
         page = audit_trail.page(Question(), cursor)
-        seen += [line.why or line.thing for line in page.lines]
-        record_act(actor="user:eve", verb="came", thing="between")
+        seen += [line.why or line.target for line in page.lines]
+        audit.record(actor="user:eve", verb="came", target="between")
         if page.older is None:
             break
         cursor = page.older
@@ -196,8 +195,8 @@ def test_changes_to_people_are_recorded(admin_client: Client) -> None:
     answer = admin_client.post(f"/admin/auth/user/{bob.pk}/change/", form)
 
     assert answer.status_code == 302, answer.context["errors"]
-    act = OperatorAct.objects.get()
-    assert (act.actor, act.verb, act.thing) == ("user:admin", "changed", "user bob")
+    act = OperatorAction.objects.get()
+    assert (act.actor, act.verb, act.target) == ("user:admin", "changed", "user bob")
     assert act.changes is not None
     assert act.changes["groups"] == [[], ["Viewer"]]
     assert act.changes["email"] == ["", "b@example.org"]

@@ -14,8 +14,8 @@ from rq.job import Job as RQJob
 
 from jobs import service
 from jobs.broker import enqueue, keys
-from jobs.broker.scripts import TURN
-from jobs.engine.scheduler.rescuer import Feeder, fold_outcomes
+from jobs.broker.scripts import FAIR_SHARE
+from jobs.engine.scheduler.retention import Retention, fold_outcomes
 from jobs.engine.worker.worker import Worker
 from jobs.models import AuditEntry, Job, OutcomeMinute
 from jobs.processes import loop
@@ -49,8 +49,8 @@ def started(jobs: list[Job]) -> list[str]:
 def test_a_job_carried_twice_runs_once(redis: Redis, sandbox: SandboxApi) -> None:
     """Its id stands in the queue three times; it is claimed, run and audited once."""
     (job,) = submit(1)
-    enqueue.carry([job])
-    enqueue.carry([job])
+    enqueue.enqueue([job])
+    enqueue.enqueue([job])
 
     work(redis)
 
@@ -86,20 +86,20 @@ def test_a_busy_campaign_delays_another_by_one_turn(redis: Redis, sandbox: Sandb
     work(redis)
 
     position = started([*busy, single]).index(str(single.pk))
-    assert position <= TURN + settings.QUEUE_CONCURRENCY
+    assert position <= FAIR_SHARE + settings.QUEUE_CONCURRENCY
     assert Job.objects.filter(state="SUCCEEDED").count() == 601
 
 
 def test_a_backlog_is_worked_in_order_and_leaves_nothing_behind(redis: Redis, sandbox: SandboxApi) -> None:
     """Beyond its turn a campaign's jobs wait in its backlog, which RQ's queue counts and lists, and are all done."""
-    jobs = submit(TURN * 3)
+    jobs = submit(FAIR_SHARE * 3)
     queue = django_rq.get_queue("normal")
     ids = [str(job.pk) for job in jobs]
 
-    assert queue.count == TURN * 3
+    assert queue.count == FAIR_SHARE * 3
     assert queue.get_job_ids() == ids
-    assert queue.get_job_ids(TURN - 10, 20) == ids[TURN - 10 : TURN + 10]
-    assert redis.llen(queue.key) == TURN
+    assert queue.get_job_ids(FAIR_SHARE - 10, 20) == ids[FAIR_SHARE - 10 : FAIR_SHARE + 10]
+    assert redis.llen(queue.key) == FAIR_SHARE
     work(redis)
 
     assert started(jobs) == ids
@@ -110,31 +110,31 @@ def test_a_backlog_is_worked_in_order_and_leaves_nothing_behind(redis: Redis, sa
 
 def test_cancelled_jobs_leave_list_and_backlog(redis: Redis) -> None:
     """What is taken out of the list is replaced from the backlog; the rest stands as it was."""
-    jobs = submit(TURN + 10)
+    jobs = submit(FAIR_SHARE + 10)
     queue = django_rq.get_queue("normal")
 
     service.cancel([*jobs[:3], *jobs[-3:]], actor="test", reason="test")
 
     assert queue.get_job_ids() == [str(job.pk) for job in jobs[3:-3]]
-    assert redis.llen(queue.key) == TURN
-    assert queue.count == TURN + 4
+    assert redis.llen(queue.key) == FAIR_SHARE
+    assert queue.count == FAIR_SHARE + 4
 
 
 def test_a_queue_that_lost_its_counts_goes_on(redis: Redis, sandbox: SandboxApi) -> None:
     """A job's hash that Redis has evicted is written anew, and takes nothing of its campaign's turns away."""
-    jobs = submit(TURN * 2)
-    for job in jobs[:TURN]:
+    jobs = submit(FAIR_SHARE * 2)
+    for job in jobs[:FAIR_SHARE]:
         redis.delete(RQJob.key_for(str(job.pk)))
 
     work(redis)
 
-    assert Job.objects.filter(state="SUCCEEDED").count() == TURN * 2
+    assert Job.objects.filter(state="SUCCEEDED").count() == FAIR_SHARE * 2
     assert not redis.keys("scheduler:share:*")
 
 
 def test_a_campaign_that_lost_its_turn_behind_a_busy_list_has_it_again(redis: Redis) -> None:
     """Ids whose jobs were evicted or deleted left the list and were never counted off; it never comes to its end."""
-    lost = submit(TURN, campaign_id="campaign-1")
+    lost = submit(FAIR_SHARE, campaign_id="campaign-1")
     busy = submit(5, campaign_id="campaign-2")
     queue = django_rq.get_queue("normal")
     for job in lost:
@@ -142,7 +142,7 @@ def test_a_campaign_that_lost_its_turn_behind_a_busy_list_has_it_again(redis: Re
     (waiting,) = submit(1, campaign_id="campaign-1", due_at=timezone.now())
     assert redis.llen(queue.key) == len(busy)
 
-    Feeder(redis)._clean_up(timezone.now())
+    Retention(redis).clean_up(timezone.now())
 
     assert redis.lrange(queue.key, -1, -1) == [str(waiting.pk).encode()]
     assert redis.hgetall("scheduler:share:normal") == {b"campaign-1": b"1", b"campaign-2": b"5"}
@@ -151,13 +151,13 @@ def test_a_campaign_that_lost_its_turn_behind_a_busy_list_has_it_again(redis: Re
 @pytest.mark.usefixtures("foreign_jobs")
 def test_a_stranger_waits_behind_ours(redis: Redis, sandbox: SandboxApi) -> None:
     """A job of RQ's own on one of our queues moves to the queue `default` and runs by RQ's means."""
-    stranger = django_rq.get_queue("critical").enqueue(len, "four")
+    foreign = django_rq.get_queue("critical").enqueue(len, "four")
     jobs = submit(10, priority=Priority.LOW.value)
 
     work(redis)
 
-    assert stranger.get_status(refresh=True) == "finished"
-    assert stranger.return_value() == 4
+    assert foreign.get_status(refresh=True) == "finished"
+    assert foreign.return_value() == 4
     assert Job.objects.filter(pk__in=[job.pk for job in jobs], state="SUCCEEDED").count() == 10
 
 

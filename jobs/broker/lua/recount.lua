@@ -1,6 +1,6 @@
 -- Counts anew whose ids stand in a queue's list, and lets in what has room: ids whose job is gone left without being
 -- counted off, and a campaign that seems to have its turn there, and has not, would wait for ever behind a busy list.
--- ARGV[1]: {queue, turn, most}; how many ids were let in; a longer list than `most` is left alone.
+-- ARGV[1]: {queue, fair_share, most}; how many ids were let in; a longer list than `most` is left alone.
 local given = cmsgpack.unpack(ARGV[1])
 local list, shares = list_key(given.queue), share_key(given.queue)
 if redis.call('LLEN', list) > given.most then return 0 end
@@ -13,7 +13,7 @@ redis.call('DEL', shares)
 for campaign, count in pairs(counts) do redis.call('HSET', shares, campaign, count) end
 local entered = 0
 for _, campaign in ipairs(redis.call('HKEYS', backlogged_key(given.queue))) do
-  entered = entered + fill(given.queue, campaign, given.turn)
+  entered = entered + fill(given.queue, campaign, given.fair_share)
 end
 if entered > 0 then redis.call('PUBLISH', 'scheduler:queued', '1') end
 return entered

@@ -26,7 +26,7 @@ from jobs.models import Job
 _SAID = "through rq-scheduler's API"
 
 
-class Timetable(DjangoScheduler):
+class RQScheduler(DjangoScheduler):
     """What rq-scheduler's users call."""
 
     def enqueue_at(self, scheduled_time: datetime, func: Any, *args: Any, **kwargs: Any) -> Any:
@@ -120,7 +120,7 @@ class Timetable(DjangoScheduler):
             try:
                 job = self.job_class.fetch(name, connection=self.connection)
             except NoSuchJobError:
-                if keys.uuid_of(name) is None:  # the feeder brings ours back
+                if keys.uuid_of(name) is None:  # the rescuer brings ours back
                     self.connection.zrem(self.scheduled_jobs_key, rq_id)
                 continue
             at = datetime.fromtimestamp(min(score, keys.LAST_SECOND - 1), tz=UTC)

@@ -16,12 +16,12 @@ from jobs import service
 from jobs.broker import enqueue, keys
 from jobs.broker.aside import move_aside
 from jobs.cron import firing
-from jobs.engine.scheduler.rescuer import Feeder
-from jobs.engine.scheduler.rq_scheduler import Timetable
+from jobs.engine.scheduler.reconciler import Reconciler
+from jobs.engine.scheduler.rq_scheduler import RQScheduler
 from jobs.errors import Refused
 from jobs.ledger import moves
 from jobs.models import Job
-from jobs.processes.heartbeat import Presence
+from jobs.processes.heartbeat import Heartbeat
 from jobs.processes.lease import DURATION, Lease
 from jobs.run import Followup
 from jobs.schedules import store
@@ -64,16 +64,16 @@ class Alarm:
             self._pubsub.close()
 
 
-class Scheduler(Timetable):
+class Scheduler(RQScheduler):
     """rq-scheduler's sorted set and API, worked in batches by one active instance among many."""
 
     def __init__(self, queue_name: str = "normal", *, connection: Redis, **kwargs: Any) -> None:
         super().__init__(queue_name, connection=connection, **kwargs)
         self._lease = Lease("scheduler", connection)
-        self._feeder = Feeder(connection)
+        self._reconciler = Reconciler(connection)
         self._alarm = Alarm(connection)
-        self._presence = Presence("scheduler", self.name, connection)
-        self._feed_at = 0.0
+        self._heartbeat = Heartbeat("scheduler", self.name, connection)
+        self._reconcile_at = 0.0
         self._renewed_at = 0.0
         self._active = False
         self._fire_at = datetime.min.replace(tzinfo=UTC)
@@ -89,8 +89,8 @@ class Scheduler(Timetable):
         now = timezone.now()
         self._queue_due(now)
         self._fire(now)
-        if time.monotonic() >= self._feed_at:
-            self._feed_at = time.monotonic() + self._feeder.poll()
+        if time.monotonic() >= self._reconcile_at:
+            self._reconcile_at = time.monotonic() + self._reconciler.poll()
         self._sleep()
         return 0.0
 
@@ -98,27 +98,27 @@ class Scheduler(Timetable):
         """Give the lease back, so that another instance takes over at once."""
         self._alarm.close()
         self._lease.release()
-        self._presence.leave()
+        self._heartbeat.leave()
 
     def _lead(self) -> bool:
         if self._active and time.monotonic() - self._renewed_at < DURATION.total_seconds() / 4:
             return True
         held = self._lease.hold()
         self._renewed_at = time.monotonic()
-        self._presence.tell_or_stop("active" if held else "standby")
+        self._heartbeat.beat_or_stop("active" if held else "standby")
         if held and not self._active:
             log.info("scheduler.active", scheduler=self.name)
             firing.seed()
-            self._feeder = Feeder(self.connection)  # what it knew before another one was active is over
+            self._reconciler = Reconciler(self.connection)  # what it knew before another one was active is over
         elif self._active and not held:
             log.warning("scheduler.standby", scheduler=self.name)
         self._active = held
         return held
 
     def _queue_due(self, now: datetime) -> None:
-        """The database first, then Redis: what falls between is found by the feeder.
+        """The database first, then Redis: what falls between is found by the rescuer.
 
-        For SLICE_SECONDS: when many come due at once the lease, cron tasks and the feeder have their turns meanwhile.
+        For SLICE_SECONDS: when many come due at once the lease, cron tasks and the reconciler run meanwhile.
         """
         until = time.monotonic() + SLICE_SECONDS
         while True:
@@ -131,18 +131,18 @@ class Scheduler(Timetable):
             ids = keys.texts(found)
             known = [i for i in ids if keys.uuid_of(i)]
             queued = moves.queue_due(known, actor=actors.SCHEDULER, reason="due", now=now)
-            enqueue.carry(queued)
+            enqueue.enqueue(queued)
             left = set(known) - {job.id for job in queued}
             ours = list(Job.objects.filter(id__in=left)) if left else []
             gone = [*(job.id for job in queued), *(str(job.id) for job in ours)]
             if gone:
                 self.connection.zrem(keys.SCHEDULED, *gone)
             # Rescheduled meanwhile; or queued by one who died, or lost Redis, before it was carried.
-            enqueue.carry([job for job in ours if job.state in (*WAITING, State.QUEUED)])
+            enqueue.enqueue([job for job in ours if job.state in (*WAITING, State.QUEUED)])
             enqueue.drop([job for job in ours if job.state == State.CANCELLED])  # while Redis was away
             known_ids = set(gone)
-            for stranger in (i for i in ids if i not in known_ids):
-                self._enqueue_stranger(stranger)
+            for foreign in (i for i in ids if i not in known_ids):
+                self._enqueue_stranger(foreign)
             if len(found) < BATCH or time.monotonic() >= until:
                 return
 

@@ -42,10 +42,10 @@ class Scan:
             self._last = (found[-1][0], found[-1][1])
         return [Carried(str(row[1]), *row[2:]) for row in found]
 
-    def carry(self, until: float) -> None:
+    def enqueue(self, until: float) -> None:
         """Put rows into Redis until all are there or the monotonic clock shows `until`."""
         while not self.done and time.monotonic() < until:
-            enqueue.carry(self.batch())
+            enqueue.enqueue(self.batch())
 
 
 class Sweep:
@@ -91,7 +91,7 @@ class Sweep:
         if not batch:
             return
         rows = [(job.id, enqueue.queue_of(job)) for job in batch]
-        missing = [batch[position - 1] for position in script("absent").run(self._connection, jobs=rows)]
+        missing = [batch[position - 1] for position in script("missing").run(self._connection, jobs=rows)]
         if missing:
-            log.info("feeder.put_back", jobs=len(missing))
-            enqueue.carry(missing)
+            log.info("sweep.put_back", jobs=len(missing))
+            enqueue.enqueue(missing)

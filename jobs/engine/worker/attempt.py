@@ -17,7 +17,7 @@ from django.utils import timezone
 from jobs import actor as actors
 from jobs import pauses, service
 from jobs.errors import JobError, OutcomeUnknown, Refused
-from jobs.fingerprint import failure_of
+from jobs.fingerprint import fingerprint_of
 from jobs.ledger import Claimed, moves
 from jobs.ledger.moves import Ending
 from jobs.main_api.calls import Calls
@@ -132,7 +132,7 @@ def _judged(job: Claimed, answer: Answer) -> Answer:
     phase = job.sending.phase if job.sending else Phase.UNSENT
     if not isinstance(answer, BaseException) or isinstance(answer, OutcomeUnknown):
         return answer
-    if phase is Phase.DONE:
+    if phase is Phase.FINAL:
         log.error("job.done_all_the_same", job_id=job.id, error=repr(answer))
         return {"note": f"The work was done; what followed failed: {answer!r}"}
     if phase is Phase.BEGUN:
@@ -209,7 +209,7 @@ def ending_of(ended: Ended, now: datetime) -> Ending:
         traceback=trace,
         duration_ms=ended.duration_ms,
         details=_details(ended.calls, trace) if ended.calls or trace else None,
-        failure=failure_of(error, trace) if outcome.to is State.DEAD else None,
+        failure=fingerprint_of(error, trace) if outcome.to is State.DEAD else None,
         unknown=outcome.unknown,
     )
 

@@ -8,16 +8,16 @@ import structlog
 
 from jobs.broker.commands import Command
 from jobs.engine.worker.attempt import Ended
-from jobs.engine.worker.in_flight import Flight
+from jobs.engine.worker.in_flight import InFlight
 from jobs.errors import OutcomeUnknown, Stopped, TransientError
 from jobs.ledger import Claimed
 
 log = structlog.get_logger(__name__)
-Land = Callable[[Ended], None]  #: what an ended attempt is given to; it takes it out of the flight
+Finish = Callable[[Ended], None]  #: what an ended attempt is given to; it takes it out of the flight
 GiveUp = Callable[[list[Claimed]], None]  #: frees the slot of the thread that was given these
 
 
-class Stops:
+class Cancellations:
     """What was asked for, heard in RQ's pub/sub thread, and is not yet done.
 
     A thread cannot be killed: it loses its slot, its answer is not heard.
@@ -30,7 +30,7 @@ class Stops:
         """Somebody wants a job stopped; from any thread."""
         self._asked.put(command)
 
-    def carry_out(self, flight: Flight, land: Land, give_up: GiveUp) -> None:
+    def carry_out(self, flight: InFlight, finish: Finish, give_up: GiveUp) -> None:
         """Land what was asked for and runs here."""
         while not self._asked.empty():
             command = self._asked.get()
@@ -42,12 +42,12 @@ class Stops:
             sent = not (job.sending and job.sending.forbid())
             done = "what it had done by then is unknown" if sent else "it had sent nothing"
             error = Stopped(f"stopped by {command.who}; {done}", sent=sent)
-            land(Ended(job, error, None, (time.monotonic() - group.began) * 1000))
+            finish(Ended(job, error, None, (time.monotonic() - group.began) * 1000))
             if not group.jobs:
                 give_up(group.task)
 
 
-def overran(flight: Flight, land: Land, give_up: GiveUp) -> None:
+def time_out(flight: InFlight, finish: Finish, give_up: GiveUp) -> None:
     """Land jobs whose time is over: what they did is unknown, but where nothing was sent. Their threads lose their
     slots.
     """
@@ -60,4 +60,4 @@ def overran(flight: Flight, land: Land, give_up: GiveUp) -> None:
             for job in list(group.jobs.values()):
                 unsent = job.sending and job.sending.forbid()
                 error = TransientError(f"{text}; nothing was sent") if unsent else OutcomeUnknown(text)
-                land(Ended(job, error, None, (now - group.began) * 1000))
+                finish(Ended(job, error, None, (now - group.began) * 1000))

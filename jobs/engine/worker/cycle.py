@@ -20,10 +20,10 @@ from jobs.broker import enqueue, mend
 from jobs.engine.worker import attempt
 from jobs.engine.worker import rq_mirror as board
 from jobs.engine.worker.attempt import Ended
-from jobs.engine.worker.cancellation import Stops, overran
-from jobs.engine.worker.fetch import Intake
-from jobs.engine.worker.in_flight import Flight, Landed, run_group
-from jobs.engine.worker.rq_mirror import Board, Taken
+from jobs.engine.worker.cancellation import Cancellations, time_out
+from jobs.engine.worker.fetch import Fetch
+from jobs.engine.worker.in_flight import Finished, InFlight, run_group
+from jobs.engine.worker.rq_mirror import Batch, RQMirror
 from jobs.engine.worker.thread_pool import Threads
 from jobs.ledger import Claimed, moves
 from jobs.ledger.moves import Ending
@@ -43,11 +43,11 @@ class Cycles:
     """
 
     def __init__(
-        self, worker: str, board: Board, connection: Redis, *,
-        run_stranger: Callable[[tuple[str, str]], None], wake_main: Callable[[], None],
+        self, worker: str, board: RQMirror, connection: Redis, *,
+        run_foreign: Callable[[tuple[str, str]], None], wake_main: Callable[[], None],
     ) -> None:  # fmt: skip
-        self.flight = Flight()
-        self.stops = Stops()
+        self.flight = InFlight()
+        self.stops = Cancellations()
         self.takes = True  #: False: nothing new, and what runs goes on
         self.recorded = 0  #: ends
         self._worker = worker
@@ -55,12 +55,12 @@ class Cycles:
         self._connection = connection
         self._concurrency: int = settings.QUEUE_CONCURRENCY
         self._wake_main = wake_main
-        self._intake = Intake(board, self.flight, self._concurrency, run_stranger)
+        self._intake = Fetch(board, self.flight, self._concurrency, run_foreign)
         self._threads: Threads[list[Claimed], Ended] = Threads(run_group, self._lead)
         self._lock = threading.RLock()  # of whoever cycles
         self._lent: BaseDatabaseWrapper | None = None  # to a handler's thread that cycles
-        self._unrecorded: list[Landed] = []
-        self._unanswered: tuple[list[Taken], datetime] | None = None  # a claim that the database has not answered
+        self._unrecorded: list[Finished] = []
+        self._unanswered: tuple[list[Batch], datetime] | None = None  # a claim that the database has not answered
         self._renew_at = 0.0
 
     def start(self, *, lead: bool) -> None:
@@ -88,7 +88,7 @@ class Cycles:
     @property
     def has_more(self) -> bool:
         """Whether the last cycle has left something that can be had at once."""
-        return bool(self._intake.groups or self._board.come_again) and len(self.flight) < self._concurrency
+        return bool(self._intake.groups or self._board.has_more_now) and len(self.flight) < self._concurrency
 
     def run(self, limit: int | None = None, first: Callable[[], None] | None = None) -> tuple[int, int]:
         """One cycle, through outages, after which it waits; how many ended and how many were to be claimed.
@@ -161,8 +161,8 @@ class Cycles:
         """
         now = timezone.now()
         self._renew_leases(now)
-        self._land()
-        self._board.come_again = False
+        self._finish()
+        self._board.has_more_now = False
         idle, takes = self._concurrency - len(self.flight), self.takes
         away: list[RedisError] = []  # what ended is recorded all the same
         with _noting(away):
@@ -171,7 +171,7 @@ class Cycles:
             if takes:
                 room = None if limit is None else limit - len(self.flight) - len(self._unrecorded)
                 self._intake.begin(now, idle=idle, limit=room)
-        endings = [attempt.ending_of(landed.ended, now) for landed in self._unrecorded]
+        endings = [attempt.ending_of(finished.ended, now) for finished in self._unrecorded]
         with _noting(away):
             self._intake.end()
             if takes and limit is None and not away:
@@ -185,17 +185,17 @@ class Cycles:
             raise away[0]
         return counts
 
-    def _land(self) -> None:
+    def _finish(self) -> None:
         """Take out of the flight what has ended there, was stopped or is over its time."""
         for ended in self._threads.answers():
-            self._land_one(ended)
-        overran(self.flight, self._land_one, self._threads.give_up)
-        self.stops.carry_out(self.flight, self._land_one, self._threads.give_up)
+            self._finish_one(ended)
+        time_out(self.flight, self._finish_one, self._threads.give_up)
+        self.stops.carry_out(self.flight, self._finish_one, self._threads.give_up)
 
-    def _land_one(self, ended: Ended) -> None:
-        landed = self.flight.land(ended)
-        if landed:  # else it was stopped, or its time was over, before it ended by itself
-            self._unrecorded.append(landed)
+    def _finish_one(self, ended: Ended) -> None:
+        finished = self.flight.finish(ended)
+        if finished:  # else it was stopped, or its time was over, before it ended by itself
+            self._unrecorded.append(finished)
 
     def _record_and_claim(self, now: datetime, endings: list[Ending], idle: int) -> tuple[int, int]:
         idle -= self._begin_unanswered(now)
@@ -205,18 +205,18 @@ class Cycles:
         self._unanswered = (groups, now) if groups else None
         ended, claimed = moves.cycle(endings, ids, actor=actors.worker(worker), worker=worker, now=now, start=start)
         self._intake.claimed(groups)
-        landed, self._unrecorded = self._unrecorded, []
-        shown = {e.job.id for e, seen in landed if seen}
+        finished, self._unrecorded = self._unrecorded, []
+        shown = {e.job.id for e, seen in finished if seen}
         self.recorded += len(ended)
         for e in ended:
             self._board.ended(e, shown=e.job.id in shown)
-        # Redis may be away from here on: what was claimed runs by now, and the feeder does what is missed.
+        # Redis may be away from here on: what was claimed runs by now, and the rescuer does what is missed.
         if left := set(ids) - {job.id for job in claimed}:
             board.give_back(left, self._connection)
-        enqueue.carry([e.job for e in ended if e.due_at is not None])
-        if len(ended) < len(landed):
+        enqueue.enqueue([e.job for e in ended if e.due_at is not None])
+        if len(ended) < len(finished):
             taken = {id(e.job) for e in ended}
-            board.show_as_recorded([e.job for e, _ in landed if id(e.job) not in taken], self._connection)
+            board.resync([e.job for e, _ in finished if id(e.job) not in taken], self._connection)
         return len(ended), len(ids)
 
     def _set_aside_what_cannot_be_recorded(self) -> None:
@@ -225,8 +225,8 @@ class Cycles:
         It is a job's own fault then, which costs itself: nobody else's end may wait for it.
         """
         now = timezone.now()
-        for landed in list(self._unrecorded):
-            ending = attempt.ending_of(landed.ended, now)
+        for finished in list(self._unrecorded):
+            ending = attempt.ending_of(finished.ended, now)
             try:
                 try:
                     ended = self._record([ending], now)
@@ -240,10 +240,10 @@ class Cycles:
             except Exception:
                 log.exception("worker.end_lost", job_id=str(ending.job.id), next="its lease ends")
                 ended = []
-            self._unrecorded.remove(landed)
+            self._unrecorded.remove(finished)
             self.recorded += len(ended)
             for e in ended:
-                self._board.ended(e, shown=landed.shown)
+                self._board.ended(e, shown=finished.shown)
 
     def _record(self, endings: list[Ending], now: datetime) -> list[Ending]:
         actor = actors.worker(self._worker)
@@ -265,7 +265,7 @@ class Cycles:
         begun = {job.id for job in claimed}
         return sum(not begun.isdisjoint(group.ids) for group in groups)
 
-    def _start(self, groups: list[Taken], claimed: list[Claimed]) -> None:
+    def _start(self, groups: list[Batch], claimed: list[Claimed]) -> None:
         """Give each group of what was taken to a thread, without what could not be claimed."""
         self._unanswered = None
         by_id = {job.id: job for job in claimed}
@@ -282,7 +282,7 @@ class Cycles:
         """
         if (ticks := time.monotonic()) < self._renew_at:
             return
-        held = [job.id for job in self.flight.jobs()] + [str(landed.ended.job.id) for landed in self._unrecorded]
+        held = [job.id for job in self.flight.jobs()] + [str(finished.ended.job.id) for finished in self._unrecorded]
         if held:
             moves.renew_leases(held, worker=self._worker, until=now + settings.LEASE)
         self._renew_at = ticks + settings.LEASE.total_seconds() / 3

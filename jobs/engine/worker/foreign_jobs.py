@@ -13,7 +13,7 @@ from jobs import counters
 from jobs.broker import enqueue, keys, rq_guard
 from jobs.broker.aside import move_aside
 from jobs.engine.worker import rq_mirror as board
-from jobs.engine.worker.rq_mirror import Board
+from jobs.engine.worker.rq_mirror import RQMirror
 from jobs.engine.worker.thread_pool import Threads
 from jobs.models import Job
 from jobs.states import WAITING, State
@@ -21,29 +21,29 @@ from jobs.states import WAITING, State
 log = structlog.get_logger(__name__)
 GRACE_SECONDS: Final = 60.0  #: beyond its time, as RQ's registries have it; then it waits in code that RQ cannot end
 
-Stranger = tuple[str, str]  #: the id of RQ's job, and the queue it was taken from
+ForeignJob = tuple[str, str]  #: the id of RQ's job, and the queue it was taken from
 
 
-class Strangers:
+class ForeignJobs:
     """Runs what is taken as `worker` would by itself; the board knows whether one more may be taken."""
 
-    def __init__(self, worker: SimpleWorker, board: Board, wake: Callable[[], None]) -> None:
+    def __init__(self, worker: SimpleWorker, board: RQMirror, wake: Callable[[], None]) -> None:
         self._worker = worker
         self._board = board
         self._wake = wake
-        self._threads: Threads[Stranger, None] | None = None
-        self._current: Stranger | None = None
+        self._threads: Threads[ForeignJob, None] | None = None
+        self._current: ForeignJob | None = None
         self._deadline = float("inf")
 
-    def take(self, stranger: Stranger) -> None:
+    def take(self, foreign: ForeignJob) -> None:
         """Run it next."""
         if self._threads is None:
             self._threads = Threads(self._run, self._wake)
             self._threads.start(1)
-        self._current, self._deadline = stranger, float("inf")
-        self._threads.submit(stranger)
+        self._current, self._deadline = foreign, float("inf")
+        self._threads.submit(foreign)
 
-    def give_up_what_hangs(self) -> None:
+    def abandon_hung(self) -> None:
         """Go on with the next one; RQ's clean-up of registries fails the one that hangs."""
         if self._threads and self._current and time.monotonic() > self._deadline:
             log.error("worker.stranger_hangs", rq_job=self._current[0], next="another thread takes the next one")
@@ -55,8 +55,8 @@ class Strangers:
         if self._threads:
             self._threads.stop()
 
-    def _run(self, stranger: Stranger) -> list[None]:
-        rq_id, queue_name = stranger
+    def _run(self, foreign: ForeignJob) -> list[None]:
+        rq_id, queue_name = foreign
         try:
             if not self._is_ours(rq_id):
                 self._run_or_refuse(rq_id, queue_name)
@@ -67,7 +67,7 @@ class Strangers:
         finally:
             close_old_connections()
             connection.close()
-        self._over(stranger)
+        self._over(foreign)
         return []
 
     def _is_ours(self, rq_id: str) -> bool:
@@ -78,7 +78,7 @@ class Strangers:
             return False
         log.warning("worker.hash_rewritten", job_id=rq_id, cause="it was lost or changed", state=row.state)
         if row.state in (*WAITING, State.QUEUED):
-            enqueue.carry([row])
+            enqueue.enqueue([row])
         board.restore([rq_id], self._worker.connection)
         return True
 
@@ -95,7 +95,7 @@ class Strangers:
         counters.add("foreign_rq_jobs", "run")
         worker.execute_job(rq_job, queue)
 
-    def _over(self, stranger: Stranger) -> None:
-        if self._current is stranger:  # one that was given up ends when another may run already
+    def _over(self, foreign: ForeignJob) -> None:
+        if self._current is foreign:  # one that was given up ends when another may run already
             self._current = None
-            self._board.stranger_runs = False
+            self._board.foreign_runs = False

@@ -15,7 +15,7 @@ _NEWEST_WEIGHS: Final = 0.1  # of the moving average
 UNKNOWN_MS: Final = 1000.0  # a type that has not run yet is taken to be slow
 
 
-class Landed(NamedTuple):
+class Finished(NamedTuple):
     """An ended attempt that is to be recorded."""
 
     ended: Ended
@@ -37,7 +37,7 @@ class Group:
         self.type = jobs[0].type
 
 
-class Flight:
+class InFlight:
     """The groups in flight, by attempt.
 
     Of one job two attempts may be in flight here: the first one's lease ended while the database, or this process,
@@ -74,7 +74,7 @@ class Flight:
             self._group_of[id(job)] = group
         return group
 
-    def land(self, ended: Ended) -> Landed | None:
+    def finish(self, ended: Ended) -> Finished | None:
         """Take an ended attempt out; None when it was taken out before."""
         group = self._group_of.pop(id(ended.job), None)
         if group is None:
@@ -84,7 +84,7 @@ class Flight:
             del self._groups[id(group)]
         average = self._average_ms.get(ended.job.type, ended.duration_ms)
         self._average_ms[ended.job.type] = average + _NEWEST_WEIGHS * (ended.duration_ms - average)
-        return Landed(ended, group.shown)
+        return Finished(ended, group.shown)
 
     def batches(self) -> dict[str, tuple[int, bool]]:
         """By type how many jobs one thread is given at a time, and whether they must be of one campaign.

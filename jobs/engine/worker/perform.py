@@ -19,8 +19,8 @@ def perform() -> str:
         raise RuntimeError("perform() runs as a job of RQ only")
     job = Job.objects.filter(pk=current.id).first()
     held = pauses.holding(job, pauses.active()) if job else []
-    if held:  # RQ forgets its job after a while; then the feeder carries it again
-        return f"left alone: {pauses.in_words(held[0])}"
+    if held:  # RQ forgets its job after a while; then the sweep queues it again
+        return f"left alone: {pauses.as_sentence(held[0])}"
     worker = "rq-perform"
     claimed = attempt.claim([current.id], worker=worker, now=timezone.now())
     if not claimed:
@@ -29,5 +29,5 @@ def perform() -> str:
     until = timezone.now() + attempt.time_limit(claimed[0]) + settings.LEASE
     moves.renew_leases([current.id], worker=worker, until=until)
     moved = attempt.record(attempt.run_handler(claimed), actor=actors.worker(worker), worker=worker)
-    enqueue.carry_after_commit(moved)
+    enqueue.enqueue_after_commit(moved)
     return moved[0].state if moved else "given to another attempt meanwhile"

@@ -16,37 +16,37 @@ from rq.utils import utcformat
 
 from jobs import pauses
 from jobs.broker import aside, enqueue, keys
-from jobs.broker.scripts import ASIDE, TURN, script
+from jobs.broker.scripts import ASIDE, FAIR_SHARE, script
 from jobs.ledger import Claimed
 from jobs.ledger.moves import Ending
 from jobs.models import Job
-from jobs.states import DONE, WAITING, State
+from jobs.states import FINAL, WAITING, State
 
 log = structlog.get_logger(__name__)
 _SHOWN: Final = (State.SUCCEEDED.value, State.SKIPPED.value, State.DEAD.value)  # by RQ's registries, when they ended
 KEPT_SECONDS: Final = 24 * 3600  # in Redis; the database keeps them RETENTION_DAYS
 LOCKED_SECONDS: Final = 1.0  #: until a job whose row was locked when it was to be claimed is queued again
 _NO_JOB: Final = "it names a type of ours, and no job of ours has its id"
-_PAUSES_UNKNOWN: Final = 2  # an answer of lua/turn.lua
+_PAUSES_UNKNOWN: Final = 2  # an answer of lua/fetch.lua
 
 
 _News = tuple[list[str], list[tuple[str, str, str, float]], list[tuple[str, str, str, str, bool]]]
 Batches = dict[str, tuple[int, bool]]  #: by type how many jobs make a group, and whether they must be of one campaign
 
 
-class Taken(NamedTuple):
+class Batch(NamedTuple):
     """Ids that one thread is to be given, out of a queue which is the `rank`th in order of priority."""
 
     rank: int
     ids: list[str]
 
 
-class Board:
+class RQMirror:
     """What one worker has to tell Redis, told with the next turn in one script."""
 
     def __init__(self, worker: str, queues: Sequence[str], connection: Redis) -> None:
-        self.stranger_runs = False
-        self.come_again = False  #: the last turn did not finish with what is paused
+        self.foreign_runs = False
+        self.has_more_now = False  #: the last turn did not finish with what is paused
         self._worker = worker
         self._queues = list(queues)
         self._connection = connection
@@ -72,22 +72,22 @@ class Board:
 
     def ended(self, ending: Ending, *, shown: bool) -> None:
         """This attempt has ended."""
-        job, finished = ending.job, ending.to in DONE
+        job, finished = ending.job, ending.to in FINAL
         status = JobStatus.FINISHED.value if finished else ""
         self._ended.append((str(job.id), str(job.attempt), enqueue.queue_of(job), status, shown))
         if ending.to is State.DEAD:
             self._dead.append(ending)
 
-    def begin_turn(self, now: datetime, *, slots: int, batches: Batches, ahead: bool = False) -> None:
-        """Send what there is to tell, to take for `slots` groups; Redis works on it until `end_turn` asks.
+    def begin_fetch(self, now: datetime, *, slots: int, batches: Batches, ahead: bool = False) -> None:
+        """Send what there is to tell, to take for `slots` groups; Redis works on it until `end_fetch` asks.
 
         With `ahead` nothing but types of `batches` is taken. Raises redis.RedisError.
         """
         if self._dead:
             show_dead(self._dead, self._connection)
             self._dead = []
-        stranger_fits = slots > 0 and not ahead and not self.stranger_runs and aside.QUEUE in self._queues
-        self._answer = script("turn").begin(
+        foreign_fits = slots > 0 and not ahead and not self.foreign_runs and aside.QUEUE in self._queues
+        self._answer = script("fetch").begin(
             self._connection,
             now=now.timestamp(),
             stamp=f"{now.replace(tzinfo=None).isoformat(timespec='microseconds')}Z",  # as rq.utils.utcformat
@@ -98,9 +98,9 @@ class Board:
             slots=slots,
             batches=batches,
             ahead=ahead,
-            stranger=stranger_fits,
+            foreign=foreign_fits,
             queues=self._queues if slots else [],
-            turn=TURN,
+            fair_share=FAIR_SHARE,
             keep=settings.RETENTION_COMPLETED,
             kept_s=KEPT_SECONDS,
             shown_s=int(settings.LEASE.total_seconds()) + 60,
@@ -109,7 +109,7 @@ class Board:
         self._telling = (self._claimed, self._started, self._ended)
         self._claimed, self._started, self._ended = [], [], []
 
-    def end_turn(self) -> tuple[list[Taken], tuple[str, str] | None]:
+    def end_fetch(self) -> tuple[list[Batch], tuple[str, str] | None]:
         """The groups of our ids that were taken, and a stranger's id with its queue; nothing where no turn has begun.
 
         Raises redis.RedisError; then nothing was told and, as far as this process knows, nothing taken. Where Redis has
@@ -125,33 +125,33 @@ class Board:
             self._claimed, self._started = claimed + self._claimed, started + self._started
             self._ended = ended + self._ended
             raise
-        self.come_again = bool(again)
+        self.has_more_now = bool(again)
         if again == _PAUSES_UNKNOWN:
             pauses.publish(self._connection)
-        stranger = (keys.texts([rq_id]) or [""])[0] if rq_id else ""
-        if rq_id and not stranger:
+        foreign = (keys.texts([rq_id]) or [""])[0] if rq_id else ""
+        if rq_id and not foreign:
             aside.move_aside([rq_id], "its id is no text", self._connection)
-        self.stranger_runs = self.stranger_runs or bool(stranger)
-        return self._ours(groups), (stranger, queue.decode()) if stranger else None
+        self.foreign_runs = self.foreign_runs or bool(foreign)
+        return self._ours(groups), (foreign, queue.decode()) if foreign else None
 
-    def _ours(self, groups: list[Any]) -> list[Taken]:
+    def _ours(self, groups: list[Any]) -> list[Batch]:
         """What was taken, without ids that no row can have: somebody else has written them."""
-        taken, foreign = [], []
+        taken, unknown = [], []
         for rank, *ids in groups:
             known = [i for i in keys.texts(ids) if keys.uuid_of(i)]
-            foreign += [i for i in ids if i.decode(errors="replace") not in known]
+            unknown += [i for i in ids if i.decode(errors="replace") not in known]
             if known:
-                taken.append(Taken(rank, known))
-        if foreign:
-            self._connection.zrem(keys.TAKEN, *foreign)
-            aside.move_aside(foreign, _NO_JOB, self._connection)
+                taken.append(Batch(rank, known))
+        if unknown:
+            self._connection.zrem(keys.TAKEN, *unknown)
+            aside.move_aside(unknown, _NO_JOB, self._connection)
         return taken
 
     def show(self, now: datetime) -> None:
         """Tell without taking anything. Raises redis.RedisError."""
         if self.has_news and self._answer is None:
-            self.begin_turn(now, slots=0, batches={})
-            self.end_turn()
+            self.begin_fetch(now, slots=0, batches={})
+            self.end_fetch()
 
 
 def show_dead(endings: Sequence[Ending], connection: Redis) -> None:
@@ -179,7 +179,7 @@ def restore(ids: Collection[str], connection: Redis) -> None:
     _restore([job for job in Job.objects.filter(id__in=ids) if job.state in _SHOWN], connection)
 
 
-def show_as_recorded(jobs: Sequence[Claimed | Job], connection: Redis) -> None:
+def resync(jobs: Sequence[Claimed | Job], connection: Redis) -> None:
     """Let Redis have jobs as the database does whose end was not taken from us: it had been recorded and the answer was
     lost with the connection, or the job had been given to another attempt.
 
@@ -188,7 +188,7 @@ def show_as_recorded(jobs: Sequence[Claimed | Job], connection: Redis) -> None:
     ids = [str(job.id) for job in jobs]
     forget_started(jobs, connection)
     restore(ids, connection)
-    enqueue.carry([job for job in Job.objects.filter(id__in=ids) if job.state in WAITING])
+    enqueue.enqueue([job for job in Job.objects.filter(id__in=ids) if job.state in WAITING])
 
 
 def give_back(ids: Collection[str], connection: Redis) -> None:

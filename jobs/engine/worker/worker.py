@@ -21,9 +21,9 @@ from rq.worker import SimpleWorker, WorkerStatus
 
 from jobs.broker import commands, keys
 from jobs.engine.worker.cycle import SHOW_AFTER, Cycles
-from jobs.engine.worker.foreign_jobs import Strangers
-from jobs.engine.worker.rq_mirror import Board
-from jobs.processes.heartbeat import Presence
+from jobs.engine.worker.foreign_jobs import ForeignJobs
+from jobs.engine.worker.rq_mirror import RQMirror
+from jobs.processes.heartbeat import Heartbeat
 from jobs.processes.supervisor import orphaned
 
 log = structlog.get_logger(__name__)
@@ -41,15 +41,15 @@ class Worker(SimpleWorker):
         self.concurrency: int = settings.QUEUE_CONCURRENCY
         self._wakeup = threading.Event()
         self._stopping = threading.Event()
-        self._board = Board(self.name, self.queue_names(), keys.own_redis())
-        self._strangers = Strangers(self, self._board, self._wakeup.set)
+        self._board = RQMirror(self.name, self.queue_names(), keys.own_redis())
+        self._foreign_jobs = ForeignJobs(self, self._board, self._wakeup.set)
         self._cycles = Cycles(
-            self.name, self._board, self.connection, run_stranger=self._strangers.take, wake_main=self._wakeup.set
+            self.name, self._board, self.connection, run_foreign=self._foreign_jobs.take, wake_main=self._wakeup.set
         )
         self._kept_up_at = 0.0
         self._looked_at = 0.0
         self._suspended = False
-        self._presence = Presence("worker", self.name, self.connection)
+        self._heartbeat = Heartbeat("worker", self.name, self.connection)
 
     @property
     def connection_timeout(self) -> int:
@@ -70,7 +70,7 @@ class Worker(SimpleWorker):
             self._drain()
         finally:
             self._cycles.stop()
-            self._strangers.stop()
+            self._foreign_jobs.stop()
             self._leave()
         return bool(done)
 
@@ -93,7 +93,7 @@ class Worker(SimpleWorker):
             was_busy = self._busy()  # what ends meanwhile may have made room for more
             _, took = self._cycles.run(left, first=self._keep_up)
             done = self.successful_job_count = self._cycles.recorded
-            if took or was_busy or self._busy() or self._board.come_again:
+            if took or was_busy or self._busy() or self._board.has_more_now:
                 idle_since = time.monotonic()
             elif (
                 burst or (max_jobs and done >= max_jobs) or (max_idle_s and time.monotonic() - idle_since > max_idle_s)
@@ -136,7 +136,7 @@ class Worker(SimpleWorker):
         time.sleep(IDLE_SECONDS)
 
     def _busy(self) -> bool:
-        return self._cycles.busy or self._board.stranger_runs
+        return self._cycles.busy or self._board.foreign_runs
 
     def _wait(self) -> None:
         """Until a thread has ended something or something was queued; not so long where there is news to show.
@@ -164,7 +164,7 @@ class Worker(SimpleWorker):
     def _leave(self) -> None:
         try:
             self._cycles.show()
-            self._presence.leave()
+            self._heartbeat.leave()
             self.register_death()
             self.unsubscribe()
         except RedisError as error:
@@ -179,7 +179,7 @@ class Worker(SimpleWorker):
             return
         self._looked_at = ticks
         self._cycles.note_started()
-        self._strangers.give_up_what_hangs()
+        self._foreign_jobs.abandon_hung()
         if ticks - self._kept_up_at >= settings.LEASE.total_seconds() / 3 or not self._kept_up_at:
             self._kept_up_at = ticks
             self.heartbeat()
@@ -201,7 +201,7 @@ class Worker(SimpleWorker):
             self.set_state(state)
         told = "stopping" if self._stopping.is_set() else str(state.value)
         jobs, busy = sum(1 for _ in self._cycles.flight.jobs()), len(self._cycles.flight)
-        asked = self._presence.tell(told, in_flight=jobs, busy=busy, concurrency=self.concurrency)
+        asked = self._heartbeat.beat(told, in_flight=jobs, busy=busy, concurrency=self.concurrency)
         if asked and not self._stopping.is_set():
             log.warning("worker.stop_asked", worker=self.name, next="it finishes what runs and stops")
             self.request_stop(None, None)

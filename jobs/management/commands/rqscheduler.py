@@ -12,7 +12,7 @@ from jobs.processes import loop
 class Command(BaseCommand):
     """Runs the scheduler."""
 
-    help = "Runs the scheduler: due jobs, cron tasks, schedule rows and the feeder. Of several, one is active."
+    help = "Runs the scheduler: due jobs, cron tasks, schedule rows, and what Redis lost. Of several, one is active."
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run until stopped."""

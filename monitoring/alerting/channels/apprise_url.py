@@ -13,7 +13,7 @@ from django.conf import settings as project
 from django.core.exceptions import ValidationError
 
 from monitoring.alerting.channels.base import Answer, Channel, Config, Field, Undeliverable, as_text, watched
-from monitoring.alerting.guard import AddressRefused
+from monitoring.alerting.egress_guard import AddressRefused
 from monitoring.alerting.message import RESOLVE, Message
 from monitoring.models import Severity
 

@@ -12,7 +12,7 @@ import urllib3
 from django.conf import settings
 from django.core.exceptions import ValidationError
 
-from monitoring.alerting.guard import AddressRefused, guarded
+from monitoring.alerting.egress_guard import AddressRefused, guarded
 from monitoring.alerting.message import Message
 
 TIMEOUT_S: Final = 10.0  #: of one attempt, for connecting and for each read

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from jobs.models import AuditEntry, CampaignClock, Job
 from jobs.registry import all_types
-from jobs.states import FINISHED, State
+from jobs.states import ENDED, State
 
 _BATCH: Final = 2000
 _SHARES: Final = {
@@ -59,7 +59,7 @@ def _job(random: Random, number: int, count: int) -> Job:
         subject=f"settlement-{number % 5000}:POPULATION_GROWTH",
         payload={"settlementId": f"settlement-{number % 5000}"}, unique_key=f"seed-{now.timestamp()}-{number}",
         state=state, attempt=int(started), failures=int(failed), due_at=due, created_at=now - ago, moved_at=now - ago,
-        started_at=now - ago if started else None, finished_at=now - ago if state in FINISHED else None,
+        started_at=now - ago if started else None, finished_at=now - ago if state in ENDED else None,
         source=random.choice(("listener", "cron:settlement-growth", "user:ann")),
         error=random.choice(_ERRORS) if failed else "", worker="worker-1" if started else "",
         result={"before": {"population": 100}, "after": {"population": 104}} if state is State.SUCCEEDED else None,

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs import fingerprint as failure
-from jobs.fingerprint import LONGEST, failure_of
+from jobs.fingerprint import LONGEST, fingerprint_of
 from jobs.histogram import BOUNDS_MS, COLUMNS, counted, percentile, within
 from jobs.ledger import moves
 from jobs.ledger.moves import Ending
@@ -42,7 +42,7 @@ jobs.errors.TransientError: {words}
 )
 def test_ids_and_numbers_make_no_difference(one: str, other: str) -> None:
     """Whatever holds a digit is an id or a number; a row of them is one."""
-    assert failure_of(one, "").key == failure_of(other, "").key
+    assert fingerprint_of(one, "").key == fingerprint_of(other, "").key
 
 
 @pytest.mark.parametrize(
@@ -55,27 +55,27 @@ def test_ids_and_numbers_make_no_difference(one: str, other: str) -> None:
 )
 def test_what_differs_in_kind_is_another_failure(one: str, other: str) -> None:
     """The status of an answer, the class and plain words tell failures apart."""
-    assert failure_of(one, "").key != failure_of(other, "").key
+    assert fingerprint_of(one, "").key != fingerprint_of(other, "").key
 
 
 def test_the_place_is_the_last_frame_without_its_line() -> None:
     """A release that moves the line does not make another failure; another function does."""
-    one = failure_of("X: no", TRACE.format(line=10, words="no"))
+    one = fingerprint_of("X: no", TRACE.format(line=10, words="no"))
 
-    assert one.place == "jobs/main_api/client.py in settlements"
-    assert one.key == failure_of("X: no", TRACE.format(line=99, words="no")).key
-    assert one.key != failure_of("X: no", "").key
+    assert one.culprit == "jobs/main_api/client.py in settlements"
+    assert one.key == fingerprint_of("X: no", TRACE.format(line=99, words="no")).key
+    assert one.key != fingerprint_of("X: no", "").key
 
 
 @given(st.text(), st.text())
 def test_every_error_has_a_key(error: str, traceback: str) -> None:
     """Whatever the words are; and what is stored fits its columns."""
-    failure = failure_of(error, traceback)
+    failure = fingerprint_of(error, traceback)
 
     assert len(failure.key) == 16
     assert len(failure.error) <= 120
     assert len(failure.message) <= LONGEST
-    assert len(failure.place) <= 200
+    assert len(failure.culprit) <= 200
 
 
 @given(st.lists(st.floats(0, 1e7), min_size=1), st.sampled_from([0.5, 0.95, 1.0]))
@@ -106,7 +106,7 @@ def running(campaign: str) -> Job:
 
 def die(jobs: list[Job], error: str) -> None:
     """The jobs' attempts end as dead letters."""
-    failure = failure_of(error, "")
+    failure = fingerprint_of(error, "")
     endings = [Ending(j, State.DEAD, error, counts=True, error=error, failure=failure) for j in jobs]
     moves.cycle(endings, [], actor="worker:w", worker="w", now=NOW + timedelta(hours=1))
 
@@ -173,7 +173,7 @@ def test_a_failure_is_known_at_once_however_long_its_words(words: str) -> None:
     """In milliseconds for five million letters."""
     began = time.process_time()
 
-    failure_of(f"X: {words}", words)
-    failure_of(words, words)
+    fingerprint_of(f"X: {words}", words)
+    fingerprint_of(words, words)
 
     assert time.process_time() - began < 2

@@ -24,7 +24,7 @@ from jobs.outcome import RetryPolicy, outcome_of
 from jobs.processes.lease import Lease
 from jobs.registry import all_types, type_named
 from jobs.service import Submission
-from jobs.states import FINISHED, MOVES, RETRYABLE, State
+from jobs.states import ENDED, MOVES, RETRYABLE, State
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 POLICY = RetryPolicy(max_attempts=3, base=timedelta(seconds=5))
@@ -52,7 +52,7 @@ def submitted(**changes: Any) -> Job:
 def test_every_state_has_its_line() -> None:
     """MOVES names every state, and what is finished moves on only by hand."""
     assert set(MOVES) == set(State)
-    for state in FINISHED:
+    for state in ENDED:
         assert not MOVES[state] or state in RETRYABLE
 
 
@@ -192,7 +192,7 @@ def test_stale_worker_changes_nothing(redis: Redis) -> None:
     job = submitted()
     (stale,) = attempt.claim([str(job.id)], worker="stale", now=timezone.now())
     lost = Job.objects.get(pk=job.pk)
-    attempt.record([Ended(lost, OutcomeUnknown("lost"), None, 1)], actor="feeder")
+    attempt.record([Ended(lost, OutcomeUnknown("lost"), None, 1)], actor="rescuer")
     service.run_now([Job.objects.get(pk=job.pk)], actor="test", reason="again")
     (current,) = attempt.claim([str(job.id)], worker="second", now=timezone.now())
     trail = AuditEntry.objects.filter(job=job).count()

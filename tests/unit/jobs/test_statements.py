@@ -66,7 +66,7 @@ def test_submitting_searches_by_unique_key() -> None:
 @pytest.mark.skipif("connection.vendor != 'sqlite'")
 @pytest.mark.parametrize(("rows", "state"), ASKED)
 def test_rounds_look_into_their_own_state_s_index(rows: QuerySet[Job], state: State) -> None:
-    """What the feeder and scheduler ask costs the same however many jobs wait in other states or beyond the time."""
+    """What the scheduler and scheduler ask costs the same however many jobs wait in other states or beyond the time."""
     plan = rows[:500].explain()
 
     assert f"USING INDEX job_{state.value.lower()} (state=?" in plan

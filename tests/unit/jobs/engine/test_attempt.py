@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from jobs.engine.worker import attempt
 from jobs.engine.worker.attempt import Ended
 from jobs.errors import PermanentError, Skip, TransientError
-from jobs.fingerprint import failure_of
+from jobs.fingerprint import fingerprint_of
 from jobs.ledger import Claimed
 from jobs.models import AuditEntry, FailureGroup, Job
 from jobs.service import Submission, submit
@@ -71,7 +71,7 @@ def test_a_dead_letter_is_small_whatever_it_died_of(message: str) -> None:
     assert len(entry.reason) <= LONGEST_REASON
     assert len(row.traceback) <= LONGEST_TRACEBACK
     assert len(json.dumps(entry.details, ensure_ascii=False)) <= 2 * LONGEST_TRACEBACK  # escapes
-    assert FailureGroup.objects.get().place == "jobs/engine/test_attempt.py in raised"
+    assert FailureGroup.objects.get().culprit == "jobs/engine/test_attempt.py in raised"
 
 
 @pytest.mark.django_db
@@ -88,7 +88,7 @@ def test_any_message_can_be_recorded(error: type[Exception], message: str) -> No
 @given(ANY, ANY)
 def test_a_failure_is_known_whatever_its_words(error: str, traceback: str) -> None:
     """And what is kept of it can be stored once the texts are plain."""
-    assert len(failure_of(f"X: {error}", traceback).message) <= 300
+    assert len(fingerprint_of(f"X: {error}", traceback).message) <= 300
 
 
 @pytest.mark.django_db

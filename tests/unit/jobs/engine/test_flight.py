@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from jobs.engine.worker.attempt import Ended
-from jobs.engine.worker.in_flight import FAST_GROUP, Flight, Landed
+from jobs.engine.worker.in_flight import FAST_GROUP, Finished, InFlight
 from jobs.ledger import Claimed
 from jobs.registry import all_types
 
@@ -19,12 +19,12 @@ def claimed(number: int, kind: str = SINGLE) -> Claimed:
     return Claimed(str(number), kind, "c", "", {}, 5, 1, 0, NOW, "", "", 1, None, "", NOW)
 
 
-def land(flight: Flight, count: int, *, kind: str, ms: float) -> None:
+def finish(flight: InFlight, count: int, *, kind: str, ms: float) -> None:
     """Let jobs of one type run for so long."""
     for number in range(count):
         job = claimed(number, kind)
         flight.add([job])
-        flight.land(Ended(job, None, None, ms))
+        flight.finish(Ended(job, None, None, ms))
 
 
 @pytest.fixture(autouse=True)
@@ -34,36 +34,36 @@ def _types() -> None:
 
 def test_nothing_is_taken_ahead_of_a_type_that_has_not_run() -> None:
     """Only types that declare a batch are given several jobs: prefetch is 0 by default."""
-    assert Flight().batches().keys() == {name for name, kind in all_types().items() if kind.batch > 1}
+    assert InFlight().batches().keys() == {name for name, kind in all_types().items() if kind.batch > 1}
 
 
 def test_fast_handlers_are_given_a_few_at_a_time() -> None:
     """Under 2 ms on average, of any campaign; no more when they become slow."""
-    flight = Flight()
+    flight = InFlight()
 
-    land(flight, 5, kind=SINGLE, ms=0.5)
+    finish(flight, 5, kind=SINGLE, ms=0.5)
     assert flight.batches()[SINGLE] == (FAST_GROUP, False)
 
-    land(flight, 5, kind=SINGLE, ms=50)
+    finish(flight, 5, kind=SINGLE, ms=50)
     assert SINGLE not in flight.batches()
 
 
 def test_what_must_not_be_done_twice_is_never_claimed_ahead() -> None:
     """However fast it is: a lost worker would leave an unknown outcome of what it had not begun."""
-    flight = Flight()
+    flight = InFlight()
 
-    land(flight, 20, kind=ONCE, ms=0.1)
+    finish(flight, 20, kind=ONCE, ms=0.1)
 
     assert ONCE not in flight.batches()
 
 
 def test_only_what_is_known_to_be_fast_is_taken_ahead() -> None:
     """While all that is in flight is: what takes long, or is unknown, must not wait here for a slot of this worker."""
-    flight = Flight()
+    flight = InFlight()
     assert not flight.all_fast()
 
-    land(flight, 5, kind=SINGLE, ms=0.5)
-    land(flight, 5, kind=MANY, ms=0.5)
+    finish(flight, 5, kind=SINGLE, ms=0.5)
+    finish(flight, 5, kind=MANY, ms=0.5)
     assert flight.fast() == {SINGLE: (FAST_GROUP, False)}
     assert not flight.all_fast()
 
@@ -76,28 +76,28 @@ def test_only_what_is_known_to_be_fast_is_taken_ahead() -> None:
 
 def test_a_batch_is_of_one_campaign() -> None:
     """As its type declares it."""
-    assert Flight().batches()[MANY] == (all_types()[MANY].batch, True)
+    assert InFlight().batches()[MANY] == (all_types()[MANY].batch, True)
 
 
 def test_a_group_takes_a_slot_until_its_last_job_has_ended() -> None:
     """An end of another attempt frees none, and an end counts once."""
-    flight = Flight()
+    flight = InFlight()
     jobs = [claimed(1), claimed(2)]
     flight.add(jobs)
     first, last = (Ended(job, None, None, 1.0) for job in jobs)
 
-    assert flight.land(first) == Landed(first, shown=False)
-    assert flight.land(first) is None
-    assert flight.land(Ended(claimed(2), None, None, 1.0)) is None
+    assert flight.finish(first) == Finished(first, shown=False)
+    assert flight.finish(first) is None
+    assert flight.finish(Ended(claimed(2), None, None, 1.0)) is None
     assert [job.id for job in flight.jobs()] == ["2"]
     assert len(flight) == 1
-    assert flight.land(last) == Landed(last, shown=False)
+    assert flight.finish(last) == Finished(last, shown=False)
     assert len(flight) == 0
 
 
 def test_a_second_attempt_of_the_same_job_leaves_the_first_no_slot() -> None:
     """Given up for lost and claimed again while its thread still runs: either end takes out its own."""
-    flight = Flight()
+    flight = InFlight()
     first, second = claimed(1), claimed(1)
     second.attempt = 2
     flight.add([first])
@@ -106,7 +106,7 @@ def test_a_second_attempt_of_the_same_job_leaves_the_first_no_slot() -> None:
     stale, end = Ended(first, None, None, 1.0), Ended(second, None, None, 1.0)
 
     assert flight.group_of("1") is current
-    assert flight.land(stale) == Landed(stale, shown=False)
+    assert flight.finish(stale) == Finished(stale, shown=False)
     assert len(flight) == 1
-    assert flight.land(end) == Landed(end, shown=True)
+    assert flight.finish(end) == Finished(end, shown=True)
     assert len(flight) == 0

@@ -1,8 +1,8 @@
 -- One turn of a worker: shows what has ended and what runs, and takes ids for its free slots.
 -- ARGV[1]: {now, stamp, worker, claimed: [id], ended: [[id, attempt, queue, status, shown]],
---           started: [[id, attempt, queue, since]], slots, batches: {type: [size, by campaign]}, ahead, stranger,
+--           started: [[id, attempt, queue, since]], slots, batches: {type: [size, by campaign]}, ahead, foreign,
 --           queues, turn, keep, kept_s, shown_s, aside}; with `ahead` only types of `batches` are taken
--- Answers {groups of ids of ours, each behind the rank of its queue, id and queue of a stranger or nothing, 1: more ids than `aside` are to be parked or
+-- Answers {groups of ids of ours, each behind the rank of its queue, id and queue of a foreign or nothing, 1: more ids than `aside` are to be parked or
 -- come back from there, so come again; 2: nobody has told Redis what is paused, so nothing was taken}.
 local given = cmsgpack.unpack(ARGV[1])
 local executions = 'rq:worker:' .. given.worker .. ':executions'
@@ -55,7 +55,7 @@ for queue in pairs(trim) do
   end
 end
 
-local groups, open, stranger, stranger_queue = {}, {}, nil, nil
+local groups, open, foreign, foreign_queue = {}, {}, nil, nil
 local again, moved = 0, 0  -- ids that were parked, or came back, in this turn
 
 -- Whether there is room for one more id of this kind; notes it where there is. A group begins with its queue's rank.
@@ -86,7 +86,7 @@ local function let_back()
   for _, place in ipairs(redis.call('SMEMBERS', PARKED)) do
     local pause = place:match('^[^:]*:(.*)$')
     if not paused[pause] then
-      moved = moved + unpark(place, pause, given.turn, given.aside - moved)
+      moved = moved + unpark(place, pause, given.fair_share, given.aside - moved)
       if moved >= given.aside then again = 1; return end
     end
   end
@@ -102,7 +102,7 @@ local function take_from(queue, rank)
         redis.call('DEL', share_key(queue))
         return true
       end
-      if refill(queue, given.turn) == 0 then return true end
+      if refill(queue, given.fair_share) == 0 then return true end
     else
       local kept = job_fields(id)
       local pause = kept[1] and pause_of(kept[1], kept[2])
@@ -119,9 +119,9 @@ local function take_from(queue, rank)
         redis.call('HSET', 'rq:job:' .. id, 'status', 'started')
         redis.call('EXPIRE', 'rq:job:' .. id, given.kept_s)  -- should nobody ever tell how it ended
         redis.call('ZADD', 'scheduler:taken', given.now, id)
-      elseif given.stranger and not stranger then
+      elseif given.foreign and not foreign then
         redis.call('LPOP', list)
-        stranger, stranger_queue = id, queue
+        foreign, foreign_queue = id, queue
       elseif queue == 'default' then
         return true
       else
@@ -131,11 +131,11 @@ local function take_from(queue, rank)
   end
 end
 
-if given.slots > 0 or given.stranger then
+if given.slots > 0 or given.foreign then
   if not read_pauses() then return {groups, '', '', 2} end
   let_back()
   for rank, queue in ipairs(given.queues) do
     if not take_from(queue, rank) then break end
   end
 end
-return {groups, stranger or '', stranger_queue or '', again}
+return {groups, foreign or '', foreign_queue or '', again}

@@ -1,5 +1,5 @@
 -- Puts jobs into Redis: their hash as RQ knows it, and their id into the queue or the scheduler's sorted set.
--- ARGV[1]: {queued, waiting: [[id, queue, campaign, type, description, due]], timeout, stamp, turn}; ARGV[2]: data
+-- ARGV[1]: {queued, waiting: [[id, queue, campaign, type, description, due]], timeout, stamp, fair_share}; ARGV[2]: data
 local given = cmsgpack.unpack(ARGV[1])
 
 local function save(job, status)
@@ -15,7 +15,7 @@ for _, job in ipairs(given.queued) do
   redis.call('ZREM', 'rq:failed:' .. job[2], job[1])
   redis.call('ZREM', 'rq:scheduler:scheduled_jobs', job[1])
   redis.call('SADD', 'rq:queues', list_key(job[2]))
-  enter(job[2], job[3], job[1], given.turn)
+  enter(job[2], job[3], job[1], given.fair_share)
 end
 for _, job in ipairs(given.waiting) do
   save(job, 'scheduled')

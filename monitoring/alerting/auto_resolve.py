@@ -6,7 +6,7 @@ from django.utils import timezone
 
 from jobs import actor as actors
 from jobs.models import CronTask, Job, OutcomeMinute
-from jobs.states import DONE, State
+from jobs.states import FINAL, State
 from monitoring import health
 from monitoring.health import Found
 from monitoring.models import Alert, Kind
@@ -47,6 +47,6 @@ def _cron_works(alert: Alert) -> bool:
         return True
     newest = Job.objects.filter(type=task.type).order_by("-pk").values_list("source", "state", "finished_at")
     return any(
-        source == actors.cron(name) and state in DONE and finished_at is not None and finished_at > alert.last_at
+        source == actors.cron(name) and state in FINAL and finished_at is not None and finished_at > alert.last_at
         for source, state, finished_at in newest[:LOOKED_AT]
     )

@@ -17,7 +17,7 @@ from redis import RedisError
 from jobs import counters
 from jobs.broker import keys
 from jobs.main_api.client import main_api
-from monitoring import health, metrics, series
+from monitoring import health, label_values, metrics
 from monitoring.health import Found
 from scheduler_project import __version__
 
@@ -50,10 +50,10 @@ HISTOGRAMS: Final = (
 
 def render(found: Found) -> str:
     """The whole page. While Redis or the database is down its numbers are left out; health says why."""
-    parts, born = [_health(found), _process()], dict.fromkeys(series.of_tally(), 0.0)
+    parts, born = [_health(found), _process()], dict.fromkeys(label_values.of_tally(), 0.0)
     if found["database"].status != health.DOWN:
         parts.append(_database())
-        born |= dict.fromkeys(series.of_cron(), 0.0)
+        born |= dict.fromkeys(label_values.of_cron(), 0.0)
     if found["redis"].status != health.DOWN:
         try:
             parts += [_redis(), _tallied({**born, **counters.read(keys.redis())})]
@@ -91,7 +91,7 @@ def _process() -> str:
 
 def _database() -> str:
     n = metrics.queue_numbers()
-    ended = dict.fromkeys(series.of_jobs(), 0) | dict(metrics.TOTALS.read())
+    ended = dict.fromkeys(label_values.of_jobs(), 0) | dict(metrics.TOTALS.read())
     totals = [(dict(zip(("type", "outcome"), labels, strict=True)), n) for labels, n in sorted(ended.items())]
     return "".join(
         (

@@ -1,0 +1,33 @@
+"""The reconciler: keeps Redis in step with the database; polled by the active scheduler only."""
+
+from django.utils import timezone
+from redis import Redis
+
+from jobs import pauses
+from jobs.broker.mend import mend
+from jobs.engine.scheduler.rescuer import EVERY_SECONDS, Rescuer
+from jobs.engine.scheduler.retention import Retention
+from jobs.engine.scheduler.stager import ROUND_SECONDS, Stager
+from jobs.engine.scheduler.sweep import Sweep
+
+
+class Reconciler:
+    """Pauses, staging, rescue, the sweep and retention, one after the other."""
+
+    def __init__(self, connection: Redis) -> None:
+        self._connection = connection
+        self._stager = Stager(connection)
+        self._rescuer = Rescuer(connection)
+        self._sweep = Sweep(connection)
+        self._retention = Retention(connection)
+
+    def poll(self) -> float:
+        """One round; the seconds until the next. Raises redis.RedisError and database errors."""
+        now = timezone.now()
+        mend(self._connection)
+        pauses.keep_up(self._connection)
+        staging = self._stager.poll(now)  # rounds are long then, and come one after the other
+        self._rescuer.poll(now)
+        swept = self._sweep.poll(now, for_s=ROUND_SECONDS / 2 if staging else 0.0)
+        self._retention.poll(now)
+        return 0.0 if staging or not swept else EVERY_SECONDS

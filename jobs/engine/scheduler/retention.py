@@ -1,0 +1,118 @@
+"""Retention: what is old goes, in batches; Redis by counts, outcomes into coarser rows."""
+
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import structlog
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import Max, Q, QuerySet, Sum
+from django.db.models.functions import TruncHour
+from django.utils import timezone
+from django_rq import get_queue
+from redis import Redis, RedisError
+from rq.registry import clean_registries
+from rq.worker_registration import clean_worker_registry
+
+from jobs.broker import enqueue
+from jobs.broker.mend import mend
+from jobs.cron import firing
+from jobs.engine.scheduler.sweep import BATCH
+from jobs.engine.worker import rq_mirror
+from jobs.histogram import COLUMNS
+from jobs.ledger import Outcomes, statements
+from jobs.models import FailureHour, Job, OutcomeMinute
+from jobs.states import ENDED, State
+
+log = structlog.get_logger(__name__)
+EVERY: Final = timedelta(minutes=5)
+BY_MINUTE: Final = timedelta(hours=7)  #: outcomes are kept by minute for graphs of six hours,
+BY_QUARTER: Final = timedelta(hours=26)  #: by quarters of an hour for graphs of a day,
+BY_HOUR: Final = timedelta(days=8)  #: by hours for graphs of a week, and before as sums only
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.get_default_timezone())
+
+
+class Retention:
+    """One scheduler's."""
+
+    def __init__(self, connection: Redis) -> None:
+        self._connection = connection
+        self._cleaned_at: datetime | None = None
+
+    def poll(self, now: datetime) -> None:
+        """Clean up, where it is time. Raises redis.RedisError and database errors."""
+        if self._cleaned_at is None or now - self._cleaned_at > EVERY:
+            self.clean_up(now)
+            self._cleaned_at = now
+
+    def clean_up(self, now: datetime) -> None:
+        """Delete finished jobs with their audit trail after RETENTION_DAYS, in batches; Redis by counts."""
+        mend(self._connection, thorough=True)
+        finished = [s.value for s in ENDED if s is not State.DEAD]
+        old = Job.objects.filter(finished_at__lt=now - settings.RETENTION, state__in=finished)
+        deleted = 0
+        while ids := list(old.order_by("finished_at").values_list("id", flat=True)[:BATCH]):
+            Job.objects.filter(id__in=ids).delete()
+            deleted += len(ids)
+        fold_outcomes(now)
+        firing.trim_history()
+        FailureHour.objects.filter(hour__lt=now - settings.RETENTION).delete()
+        for queue in settings.QUEUE_NAMES:
+            rq_mirror.trim(queue, self._connection)
+            rq_mirror.forget_gone(queue, self._connection)
+            enqueue.recount(queue)
+        for queue in settings.RQ_QUEUES:
+            self._clean_up_as_rq(queue)
+        if deleted:
+            log.info("retention.cleaned_up", jobs=deleted)
+
+    def _clean_up_as_rq(self, name: str) -> None:
+        """What RQ's own workers do every few minutes: plain RQ jobs whose worker was lost fail, results and workers
+        whose time is over are forgotten.
+        """
+        queue = get_queue(name, connection=self._connection)
+        if not queue.acquire_maintenance_lock():
+            return
+        try:
+            clean_registries(queue)
+            clean_worker_registry(queue)
+        except RedisError:
+            raise
+        except Exception:  # the edge to plain RQ jobs
+            log.exception("retention.registry_not_cleaned", queue=name)
+        queue.release_maintenance_lock()
+
+
+def fold_outcomes(now: datetime) -> None:
+    """Fold older outcomes into coarser rows: by quarters of an hour, by hours, and one for ever.
+
+    The sums stay true totals, the table stays as large as some hours are, and a graph of a week reads few rows.
+    """
+    _fold(OutcomeMinute.objects.filter(minute__gt=_EPOCH, minute__lt=now - BY_HOUR), _EPOCH)
+    for since, until, minutes in ((BY_HOUR, BY_QUARTER, 60), (BY_QUARTER, BY_MINUTE, 15)):
+        rows = OutcomeMinute.objects.filter(minute__gte=now - since, minute__lt=now - until)
+        fine = rows.filter(Q(shard__gt=0) | ~Q(minute__minute__in=range(0, 60, minutes)))
+        for hour in fine.annotate(hour=TruncHour("minute")).values_list("hour", flat=True).distinct().order_by("hour"):
+            for start in range(0, 60, minutes):
+                into = hour + timedelta(minutes=start)
+                _fold(fine.filter(minute__gte=into, minute__lt=into + timedelta(minutes=minutes)), into)
+
+
+@transaction.atomic
+def _fold(old: QuerySet[OutcomeMinute], into: datetime) -> None:
+    """Add up `old` to the row `into` of its type and outcome, and delete it."""
+    sums: Any = old.values("type", "outcome").annotate(
+        n=Sum("jobs"), run=Sum("run_ms"), run_max=Max("run_ms_max"), wait=Sum("wait_ms"), wait_max=Max("wait_ms_max"),
+        **{column: Sum(column) for column in COLUMNS},
+    )  # fmt: skip
+    rows = [
+        Outcomes(into, s["type"], s["outcome"], 0, s["n"], s["run"], s["run_max"], s["wait"], s["wait_max"],
+                 tuple(s[column] for column in COLUMNS))
+        for s in sums
+    ]  # fmt: skip
+    if rows:
+        ids = list(old.values_list("id", flat=True))
+        with connection.wrap_database_errors:
+            statements().count(rows)
+        for start in range(0, len(ids), BATCH):
+            OutcomeMinute.objects.filter(id__in=ids[start : start + BATCH]).delete()

@@ -1,0 +1,64 @@
+"""The stager: puts into Redis what is due soon and, where Redis has lost everything, all that is due.
+
+So Redis stays small however many jobs wait, and each round costs the same.
+"""
+
+import time
+from datetime import datetime
+from typing import Any, Final
+
+import structlog
+from django.conf import settings
+from django.utils import timezone
+from redis import Redis
+
+from jobs.broker import keys
+from jobs.engine.scheduler.sweep import Scan
+from jobs.models import Job
+from jobs.states import WAITING, State
+
+log = structlog.get_logger(__name__)
+ROUND_SECONDS: Final = 0.5  #: of a round for each kind of staging: the scheduler has other work to do
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.get_default_timezone())
+
+
+class Stager:
+    """One scheduler's."""
+
+    def __init__(self, connection: Redis) -> None:
+        self.staging: tuple[list[Scan], datetime] | None = None  #: what is under way, and up to which due time
+        self._connection = connection
+        self._restore: Scan | None = None  # of queued rows, after Redis has lost them
+
+    def poll(self, now: datetime) -> bool:
+        """One round; whether there is more to stage at once. Raises redis.RedisError and database errors."""
+        self.stage(now)
+        if self._restore:
+            self._restore.enqueue(time.monotonic() + ROUND_SECONDS)
+            self._restore = None if self._restore.done else self._restore
+        return bool(self.staging or self._restore)
+
+    def stage(self, now: datetime) -> None:
+        """Rows that come within the horizon since the last round; all of them when Redis has forgotten that round."""
+        if self.staging is None:
+            stored: Any = self._connection.get(keys.FED_UNTIL)
+            since = keys.moment(stored) or _EPOCH
+            if since <= _EPOCH:
+                log.info("stager.redis_is_empty", next="everything due is put back")
+                queued = Job.objects.in_state(State.QUEUED)
+                # With a bound even PostgreSQL without statistics takes the index by moved_at, and sorts nothing.
+                self._restore = Scan(queued.filter(moved_at__gt=_EPOCH), "moved_at")
+                self._connection.set(keys.FED_UNTIL, 0)  # and be it lost once more before all is there
+            horizon = now + settings.FEED_HORIZON
+            scans = [
+                Scan(Job.objects.in_state(state).filter(due_at__gt=since, due_at__lte=horizon), "due_at")
+                for state in WAITING
+            ]
+            self.staging = (scans, horizon)
+        scans, horizon = self.staging
+        until = time.monotonic() + ROUND_SECONDS
+        for scan in scans:
+            scan.enqueue(until)
+        if all(scan.done for scan in scans):
+            self._connection.set(keys.FED_UNTIL, horizon.timestamp(), xx=True)
+            self.staging = None

@@ -6,9 +6,13 @@ STAMP := $(VENV)/.installed
 
 # What knows of the database, and the story as a whole; the rest says the same on any.
 STORIES := world_time_advanced_moves_the_world killed_worker_loses_nothing lost_redis_is_filled_again
-ON_POSTGRESQL := tests/unit/jobs $(addprefix tests/acceptance/test_service.py::test_,$(STORIES)) \
-  $(addprefix tests/integration/test_,admin_jobs.py admin_new_job.py alerts.py bad_moments.py cycle.py dashboard.py failures.py \
-  job_page.py leases.py listener.py metrics.py names_on_pages.py pages.py texts_from_outside.py timekeeping.py trail.py upkeep.py worker.py)
+ON_POSTGRESQL := tests/unit/jobs tests/unit/scheduler_project/test_text.py $(addprefix tests/acceptance/test_service.py::test_,$(STORIES)) \
+  $(addprefix tests/integration/,jobs/engine/scheduler/test_timekeeping.py jobs/engine/test_bad_moments.py \
+  jobs/engine/worker/test_cycle.py jobs/engine/worker/test_leases.py jobs/engine/worker/test_worker.py \
+  jobs/schedules/test_upkeep.py jobs/test_listener.py monitoring/test_alerts.py monitoring/test_metrics.py \
+  ops/test_admin_jobs.py ops/test_admin_new_job.py ops/test_dashboard.py ops/test_failures.py ops/test_job_page.py \
+  ops/test_names_on_pages.py ops/test_trail.py scheduler_project/test_pages.py \
+  scheduler_project/test_texts_from_outside.py)
 
 .PHONY: up test lint chromium screenshots requirements benchmark clean
 

@@ -1,13 +1,11 @@
 """One fixture for each real thing, ended whatever happens."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
-from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 from django.conf import settings
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
-from django.db import connection
 from django.test import override_settings
 from redis import Redis
 
@@ -15,10 +13,9 @@ from jobs import counters
 from jobs.main_api.client import MainApi, main_api
 from monitoring import health
 from monitoring.metrics import TOTALS
-from tests.environment import API_PORT, REDIS_PORT, TOKEN
-from tests.servers import RedisServer, Running, SandboxApi, manage
-
-Start = Callable[..., Running]
+from tests.support.environment import API_PORT, REDIS_PORT, TOKEN
+from tests.support.processes import Start, database_url
+from tests.support.servers import RedisServer, Running, SandboxApi, manage
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -92,20 +89,10 @@ def _nothing_remembered() -> None:
     main_api.cache_clear()  # its breaker counts the calls of the last ten seconds
 
 
-def database_url() -> str:
-    """The tests' database, as other processes find it."""
-    name = str(connection.settings_dict["NAME"])
-    if connection.vendor == "sqlite":
-        return f"sqlite:///{name}"
-    from tests.environment import DATABASE_URL
-
-    return urlunsplit(urlsplit(DATABASE_URL)._replace(path=f"/{name}"))
-
-
 @pytest.fixture
 def foreign_jobs() -> Iterator[None]:
     """Workers of this process run plain RQ jobs of a few harmless functions."""
-    functions = {"builtins.len", "builtins.int", "tests.integration.test_rq_scheduler.hang"}
+    functions = {"builtins.len", "builtins.int", "tests.integration.jobs.engine.scheduler.test_rq_scheduler.hang"}
     with override_settings(RUN_FOREIGN_RQ_JOBS=True, RUN_FOREIGN_RQ_FUNCTIONS=frozenset(functions)):
         yield
 

@@ -13,10 +13,10 @@ from typing import Any, Final
 from PIL import Image
 from playwright.sync_api import Page
 
-from tests import environment  # noqa: F401 - before anything reads the environment
-from tests.browser import CHROMIUM, MISSING, NARROW, WIDE, chromium, page_of
-from tests.servers import wait_until
-from tests.service import Service
+from tests.support import environment  # noqa: F401 - before anything reads the environment
+from tests.support.browser import CHROMIUM, MISSING, NARROW, WIDE, chromium, page_of
+from tests.support.servers import wait_until
+from tests.support.service import Service
 
 FOLDER: Final = Path(__file__).resolve().parent.parent / "docs" / "screenshots"
 LOOKS: Final = {"": ("light", WIDE), "-dark": ("dark", WIDE), "-narrow": ("light", NARROW)}

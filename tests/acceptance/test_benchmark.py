@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 
-from tests.servers import ROOT
+from tests.support.servers import ROOT
 
 
 def run(*words: str) -> str:

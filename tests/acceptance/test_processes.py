@@ -17,10 +17,10 @@ from jobs.broker import keys
 from jobs.models import CampaignClock, CronTask, Job
 from jobs.processes.heartbeat import statuses
 from jobs.service import Submission
-from tests.conftest import Start
-from tests.ledger import state_of
-from tests.presence import await_processes
-from tests.servers import RedisServer, SandboxApi, wait_until
+from tests.support.ledger import state_of
+from tests.support.presence import await_processes
+from tests.support.processes import Start
+from tests.support.servers import RedisServer, SandboxApi, wait_until
 
 ROLES_OF_WORK = ("worker", "scheduler", "listener")
 

@@ -14,10 +14,10 @@ from jobs.models import Job
 from monitoring import alerting
 from monitoring.models import AlertHandler, Delivery
 from sandbox.ports import free_port
-from tests.conftest import Start, database_url
-from tests.environment import API_PORT
-from tests.presence import await_processes
-from tests.servers import RedisServer, Running, SandboxApi, wait_until
+from tests.support.environment import API_PORT
+from tests.support.presence import await_processes
+from tests.support.processes import Start, database_url
+from tests.support.servers import RedisServer, Running, SandboxApi, wait_until
 
 SECRETS = {
     "SECRET_KEY": "django-secret-Aeph7ohthie1ahSh",

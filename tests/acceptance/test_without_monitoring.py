@@ -8,8 +8,8 @@ from pathlib import Path
 
 from redis import Redis
 
-from tests.environment import FOLDER, REDIS_PORT
-from tests.servers import ROOT, SandboxApi
+from tests.support.environment import FOLDER, REDIS_PORT
+from tests.support.servers import ROOT, SandboxApi
 
 PARTS = ("manage.py", "gunicorn.conf.py", "scheduler_project", "jobs", "api", "ops", "sandbox", "templates")
 SUBMIT = """

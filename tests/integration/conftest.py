@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from datetime import datetime
 
 import pytest
+from django.contrib.auth.models import Group, User
+from django.test import Client
 from django.utils import timezone
 from redis import Redis
 
@@ -11,8 +13,8 @@ from monitoring import alerting
 from monitoring.alerting import code_handlers, dead_letters, delivery, routing
 from monitoring.alerting.message import Message
 from monitoring.models import MonitorState
-from tests.alerts import Tell, due_now
-from tests.receivers import HttpReceiver, http_receiver
+from tests.support.alerts import Tell, due_now
+from tests.support.receivers import HttpReceiver, http_receiver
 
 
 @pytest.fixture
@@ -50,3 +52,12 @@ def tell(redis: Redis, db: None) -> Tell:
                 delivery.deliver(each)
 
     return round_at
+
+
+@pytest.fixture
+def viewer(client: Client, redis: Redis) -> Client:
+    """A browser of vic, who may look and nothing else."""
+    user = User.objects.create_user("vic", is_staff=True)
+    user.groups.add(Group.objects.get(name="Viewer"))
+    client.force_login(user)
+    return client

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.up import CannotStart, Ports, environment
-from tests.servers import ROOT, Running, wait_until
+from tests.support.servers import ROOT, Running, wait_until
 
 PROGRAM = """
 import subprocess, sys

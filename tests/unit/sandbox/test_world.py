@@ -10,7 +10,7 @@ from graphql import build_schema, lexicographic_sort_schema, print_schema
 from sandbox.faults import BadFaults, Faults
 from sandbox.schema import MUTATIONS, QUERIES, Service
 from sandbox.world import Refusal, World
-from tests.servers import ROOT, SandboxApi
+from tests.support.servers import ROOT, SandboxApi
 
 
 def code(refusal: pytest.ExceptionInfo[Refusal]) -> str:

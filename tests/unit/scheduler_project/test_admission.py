@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from scheduler_project.admission import AT_ONCE, THREADS, WAITING, Admission
-from tests.servers import wait_until
+from tests.support.servers import wait_until
 
 
 class Slow:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from scheduler_project.environment import VARIABLES, BadEnvironment, read
-from tests.servers import ROOT
+from tests.support.servers import ROOT
 
 
 def test_all_faults_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,148 @@
+"""Odd values under any key cost themselves: scheduler, workers, pages and metrics go on."""
+
+from typing import Any
+
+import hypothesis
+import pytest
+from django.test import Client
+from django.utils import timezone
+from hypothesis import HealthCheck, Phase, given
+from hypothesis import strategies as st
+from redis import Redis
+from redis.exceptions import ResponseError
+
+from jobs.broker import enqueue, mend
+from jobs.engine.scheduler.reconciler import Reconciler
+from jobs.engine.scheduler.scheduler import Scheduler
+from tests.support.ledger import state_of
+from tests.support.rq_pages import QUEUES, pages
+from tests.support.servers import SandboxApi
+from tests.support.working import submit, work
+
+pytestmark = pytest.mark.django_db(transaction=True)
+NORMAL = 4  #: the dashboard numbers queues by name
+PAGES = (
+    "/admin/", "/admin/jobs/job/", "/admin/jobs/pause/", "/admin/jobs/pause/processes/", "/admin/jobs/pause/breaker/",
+    "/metrics", "/metrics/prometheus",
+)  # fmt: skip
+
+
+#: Each key that anybody reads, as a template of the queue.
+KEYS = sorted(
+    {key.format(queue) for queue in QUEUES for key in mend._OF_QUEUE}
+    | set(mend._TYPES)
+    | {"rq:job:odd", "rq:results:odd", "rq:worker:odd", "rq:cron_scheduler:odd", "rq:execution:odd:1"}
+    | {"scheduler:parked:normal:campaign:c", "scheduler:backlog:normal:c", "scheduler:cache:campaigns"}
+)
+VALUES = st.one_of(
+    st.binary(max_size=40),
+    st.sampled_from([
+        b"", b"null", b"[]", b"{}", b"1e999", b"-1", b"nan", b"\xff\xfe", b"\x80\x05.", b"[" * 5000, b"9" * 400,
+        b"a" * 30_000,
+        b'{"until": 1e300, "openedAt": "x"}', b'{"state": "ajar", "at": 1}', b'{"at": 1, "error": 5}', b"odd", b"odd:1",
+        b'{"role":"worker","name":"x","host":"h","pid":1,"version":"1","state":"idle","since":1e300,"at":1e300}',
+        b'{"role":"king","name":"x","host":"h","pid":1,"version":"1","state":"idle","since":1,"at":1}',
+    ]),
+)  # fmt: skip
+FIELDS = st.one_of(
+    st.binary(min_size=1, max_size=20),
+    st.sampled_from([
+        b"data", b"origin", b"status", b"created_at", b"enqueued_at", b"timeout", b"meta", b"result", b"dependency_ids",
+        b"type", b"campaign", b"description", b"queues", b"last_heartbeat", b"birth", b"pid", b"worker:x", b"known",
+        b"campaign:c", b"job_runs", b"cron_firings\tx", b"job_run_seconds\tx", b"webhooks", b"retry_intervals",
+    ]),
+)  # fmt: skip
+PLANTS = st.lists(
+    st.tuples(
+        st.sampled_from(KEYS), st.sampled_from(["string", "list", "set", "hash", "zset", "stream"]), FIELDS, VALUES
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+def put(redis: Redis, key: str, kind: str, field: bytes, value: bytes) -> None:
+    """Write one odd value, over whatever stands there."""
+    redis.delete(key)
+    match kind:
+        case "string":
+            redis.set(key, value)
+        case "list":
+            redis.rpush(key, value)
+        case "set":
+            redis.sadd(key, value)
+        case "hash":
+            redis.hset(key, field, value)
+        case "zset":
+            redis.zadd(key, {value: 1e300})
+        case "stream":
+            redis.xadd(key, {field: value})
+
+
+@pytest.mark.parametrize(
+    ("key", "kind", "field", "value"),
+    [
+        ("scheduler:parked", "set", b"", b""),
+        ("scheduler:parked", "set", b"", b"\xff:campaign:c"),
+        ("scheduler:parked", "set", b"", b"normal:campaign"),
+        ("scheduler:share:normal", "hash", b"c", b"x"),
+        ("scheduler:backlogged:normal", "hash", b"c", b"\xff"),
+        ("scheduler:paused", "hash", b"campaign:c", b"x"),
+        ("scheduler:paused:version", "string", b"", b"x"),
+        ("scheduler:taken", "list", b"", b"x"),
+        ("rq:queue:critical", "string", b"", b"x"),
+        ("rq:queue:critical", "list", b"", b"\xff"),
+        ("rq:job:odd", "string", b"", b"x"),
+    ],
+)
+def test_a_worker_gets_past_what_its_script_meets(
+    redis: Redis, sandbox: SandboxApi, key: str, kind: str, field: bytes, value: bytes
+) -> None:
+    """With no scheduler to mend it before."""
+    put(redis, key, kind, field, value)
+    redis.rpush("rq:queue:high", "odd")
+    (job,) = submit(1)
+
+    work(redis)
+    enqueue.enqueue([job])
+    work(redis)
+
+    assert state_of(job) == "SUCCEEDED"
+
+
+def go_round(scheduler: Scheduler, redis: Redis) -> None:
+    """A scheduler's round without its sleep; a key that has to be mended first costs one more."""
+    for step in (scheduler._lead, lambda: scheduler._queue_due(timezone.now()), lambda: Reconciler(redis).poll()):
+        while True:
+            try:
+                step()
+                break
+            except ResponseError as error:
+                if not mend.mends(error, redis):
+                    raise
+
+
+@hypothesis.settings(
+    max_examples=15,
+    deadline=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(plants=PLANTS)
+def test_odd_values_cost_themselves(viewer: Client, redis: Redis, sandbox: SandboxApi, plants: list[Any]) -> None:
+    """Under any key of ours and RQ's: scheduler and worker go on, and every page and metric is there."""
+    redis.flushall()
+    (job,) = submit(1)
+    for planted in plants:
+        put(redis, *planted)
+    scheduler = Scheduler(connection=redis)
+
+    go_round(scheduler, redis)
+    enqueue.enqueue([job])  # as the sweep does within seconds where Redis has lost it
+    work(redis)
+    scheduler.close()
+    shown = [page for page in pages(redis, "odd") if f"queues/{NORMAL}/" in page or "queues/" not in page[8:]]
+    answers = {page: viewer.get(page).status_code for page in (*shown, *PAGES)}
+
+    assert state_of(job) == "SUCCEEDED"
+    assert {page: code for page, code in answers.items() if code not in (200, 404)} == {}

@@ -1,0 +1,184 @@
+"""rq-scheduler's API on our timetable, and strangers' jobs, which run by RQ's own means."""
+
+import threading
+import time
+import zlib
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import django_rq
+import pytest
+from django.utils import timezone
+from redis import Redis
+from rq.job import Job as RQJob
+
+from jobs.broker import keys
+from jobs.engine.scheduler.rq_scheduler import RQScheduler
+from jobs.engine.scheduler.scheduler import Scheduler
+from tests.support.ledger import last_of, state_of
+from tests.support.processes import Start
+from tests.support.servers import SandboxApi, wait_until
+from tests.support.working import submit, work
+
+pytestmark = pytest.mark.django_db(transaction=True)
+QUEUE = 4  #: the dashboard numbers queues by name; this is `normal`
+BASE = f"/admin/queues/queues/{QUEUE}"
+_gate = threading.Event()
+
+
+@pytest.fixture
+def gate() -> Iterator[threading.Event]:
+    """What `hang` waits for; open at the end, whatever happens."""
+    _gate.clear()
+    yield _gate
+    _gate.set()
+
+
+def hang() -> None:
+    """A stranger's work, which ends when the gate is opened."""
+    _gate.wait(120)
+
+
+def timetable(redis: Redis) -> RQScheduler:
+    """As django-rq hands it out."""
+    found: Any = django_rq.get_scheduler("default", connection=redis)
+    assert isinstance(found, RQScheduler)
+    return found
+
+
+def test_times_keep_their_fractions_and_are_utc(redis: Redis) -> None:
+    """enqueue_at with aware and naive (UTC) times, enqueue_in, and what get_jobs and count answer."""
+    times = timetable(redis)
+    at = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1, milliseconds=250)
+
+    aware = times.enqueue_at(at, len, "four")
+    naive = times.enqueue_at((at + timedelta(seconds=1)).replace(tzinfo=None), len, "four")
+    before = timezone.now()
+    soon = times.enqueue_in(timedelta(seconds=90.5), len, "four")
+
+    assert redis.zscore(keys.SCHEDULED, aware.id) == pytest.approx(at.timestamp(), abs=1e-4)
+    assert [(job.id, when) for job, when in times.get_jobs(with_times=True)][1:] == [
+        (aware.id, at),
+        (naive.id, at + timedelta(seconds=1)),
+    ]
+    score = redis.zscore(keys.SCHEDULED, soon.id)
+    assert score is not None
+    assert score >= before.timestamp() + 90.5
+    assert [job.id for job in times.get_jobs(until=at)] == [soon.id, aware.id]
+    assert (times.count(), times.count(until=timedelta(minutes=5)), soon in times) == (3, 1, True)
+
+
+def test_jobs_can_be_moved_and_cancelled(redis: Redis) -> None:
+    """change_execution_time to a fraction of a second; cancel; neither of what does not wait."""
+    times = timetable(redis)
+    at = datetime.now(UTC) + timedelta(hours=1)
+    job = times.enqueue_at(at, len, "four")
+
+    times.change_execution_time(job, at + timedelta(milliseconds=1500))
+    assert redis.zscore(keys.SCHEDULED, job.id) == pytest.approx(at.timestamp() + 1.5, abs=1e-4)
+    times.cancel(job)
+    assert job not in times
+    with pytest.raises(ValueError, match="not in scheduled jobs"):
+        times.change_execution_time(job, at)
+
+
+def test_moving_ours_through_rq_scheduler_moves_the_row(redis: Redis) -> None:
+    """And to cancel it there is to cancel it here, with an entry that says how."""
+    (job,) = submit(1, due_at=timezone.now() + timedelta(minutes=2))
+    times = timetable(redis)
+    (listed,) = times.get_jobs()
+    at = timezone.now().replace(microsecond=0) + timedelta(minutes=3, milliseconds=125)
+
+    times.change_execution_time(listed, at)
+    job.refresh_from_db()
+    assert job.due_at == at
+    times.cancel(listed)
+
+    assert last_of(job) == ("CANCELLED", "command")
+    assert times.count() == 0
+
+
+def test_cron_is_calculated_in_utc(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the machine's zone is."""
+    monkeypatch.setenv("TZ", "Asia/Kathmandu")
+    time.tzset()
+    try:
+        job = timetable(redis).cron("30 4 * * *", len, args=["four"])
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+    score = redis.zscore(keys.SCHEDULED, job.id)
+    assert score is not None
+    due = datetime.fromtimestamp(score, tz=UTC)
+    assert (due.hour, due.minute, due.second) == (4, 30, 0)
+
+
+def test_strangers_run_on_time_and_again(start: Start, redis: Redis) -> None:
+    """The real scheduler and worker: not before its time, and a repeated one as often as it was asked for."""
+    allowed = {"RUN_FOREIGN_RQ_JOBS": "true", "RUN_FOREIGN_RQ_FUNCTIONS": "builtins.len"}
+    start("rqscheduler", **allowed)
+    start("rqworker", **allowed)
+    times = timetable(redis)
+    at = timezone.now() + timedelta(seconds=1.4)
+    once = times.enqueue_at(at, len, "four")
+    again = times.schedule(timezone.now(), len, args=["four"], interval=1, repeat=2)
+
+    wait_until(lambda: once.get_status(refresh=True) == "finished", what="it ran")
+    ended = RQJob.fetch(once.id, connection=redis).started_at
+    assert ended is not None
+    assert ended.replace(tzinfo=UTC) >= at
+    wait_until(lambda: again not in times, what="all its turns are over")
+    wait_until(lambda: len(again.results()) == 2, what="it ran twice")
+
+
+@pytest.mark.usefixtures("foreign_jobs")
+def test_a_stranger_that_hangs_holds_up_no_other(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch, gate: threading.Event
+) -> None:
+    """RQ cannot end what waits outside of Python: the next one runs in another thread."""
+    monkeypatch.setattr("jobs.engine.worker.foreign_jobs.GRACE_SECONDS", 0.0)
+    queue = django_rq.get_queue("low")
+    hanging, following = queue.enqueue(hang, job_timeout=1), queue.enqueue(len, "four")
+
+    work(redis)
+
+    assert following.get_status(refresh=True) == "finished"
+    assert hanging.get_status(refresh=True) == "started"
+    gate.set()
+    wait_until(lambda: hanging.get_status(refresh=True) == "failed", what="its thread came to an end")
+
+
+def test_a_stranger_that_only_others_can_read_fails_in_its_queue(redis: Redis, sandbox: SandboxApi) -> None:
+    """Its arguments are objects of a program that is not ours: it holds up neither our jobs nor the timetable."""
+    scheduler = Scheduler("low", connection=redis)
+    foreign = scheduler.enqueue_at(timezone.now(), len, "four")
+    redis.hset(foreign.key, "data", zlib.compress(b"an object of another program"))
+
+    scheduler._queue_due(timezone.now() + timedelta(seconds=1))
+    work(redis)
+
+    assert redis.zcard(keys.SCHEDULED) == 0
+    assert foreign.get_status(refresh=True) == "failed"
+
+
+def test_a_stranger_that_nobody_can_read_leaves_the_timetable(redis: Redis) -> None:
+    """It would stand at its head for ever, and the scheduler would never come to cron tasks and the scheduler."""
+    scheduler = Scheduler("low", connection=redis)
+    foreign = scheduler.enqueue_at(timezone.now(), len, "four")
+    redis.hset(foreign.key, "created_at", "never")
+    ours = submit(1, due_at=timezone.now() + timedelta(seconds=0.5))
+
+    scheduler._queue_due(timezone.now() + timedelta(seconds=1))
+
+    assert redis.zcard(keys.SCHEDULED) == 0
+    assert state_of(ours[0]) == "QUEUED"
+
+
+def test_a_scheduler_that_stands_by_serves_the_api_too(redis: Redis) -> None:
+    """Our Scheduler is a RQScheduler: the same calls on it."""
+    scheduler = Scheduler(connection=redis)
+    job = scheduler.enqueue_in(timedelta(hours=1), len, "four", queue_name="default")
+
+    assert [j.id for j in scheduler.get_jobs()] == [job.id]

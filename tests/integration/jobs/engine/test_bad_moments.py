@@ -1,0 +1,317 @@
+"""What is killed, or goes away, between two steps that belong together: nothing is lost, nothing is done twice."""
+
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from urllib.parse import urlsplit, urlunsplit
+
+import django_rq
+import psycopg
+import pytest
+from django.db import connection
+from django.utils import timezone
+from redis import Redis, RedisError
+from rq.job import Job as RQJob
+from rq.job import JobStatus
+from rq.worker import SimpleWorker
+
+from jobs import actor as actors
+from jobs import service
+from jobs.broker import enqueue, keys
+from jobs.engine.scheduler.retention import Retention
+from jobs.engine.scheduler.scheduler import Scheduler
+from jobs.engine.scheduler.stager import Stager
+from jobs.engine.scheduler.sweep import BATCH, SETTLED, Sweep
+from jobs.engine.worker import attempt
+from jobs.engine.worker.attempt import Ended, ending_of, record
+from jobs.ledger import moves
+from jobs.ledger.moves import Move
+from jobs.models import AuditEntry, Job
+from jobs.service import Submission
+from jobs.states import Priority, State
+from tests.support.claiming import claiming_worker, claims, submit, take
+from tests.support.processes import Start, database_url
+from tests.support.servers import RedisServer, SandboxApi, cutting_proxy, manage, wait_until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+ON_POSTGRESQL = pytest.mark.skipif(connection.vendor != "postgresql", reason="PostgreSQL's connections and locks")
+
+
+@pytest.fixture
+def lost_redis(redis_server: RedisServer, redis: Redis) -> Iterator[RedisServer]:
+    """A Redis that a test may stop; it runs again afterwards."""
+    yield redis_server
+    if not answers(redis):
+        redis_server.start()
+
+
+def answers(redis: Redis) -> bool:
+    """Whether Redis is there."""
+    try:
+        return bool(redis.ping())
+    except RedisError:
+        return False
+
+
+def test_what_a_killed_scheduler_had_queued_in_the_database_alone_is_carried(redis: Redis) -> None:
+    """It died between the commit and Redis: the next one puts the job into its queue, not only out of the timetable."""
+    (job,) = submit(1, due_at=timezone.now() + timedelta(seconds=0.3))
+    wait_until(lambda: moves.queue_due([str(job.pk)], actor=actors.SCHEDULER, reason="due", now=timezone.now()))
+    assert redis.zscore(keys.SCHEDULED, str(job.pk))
+
+    scheduler = Scheduler(connection=redis)
+    scheduler._queue_due(timezone.now())
+
+    assert django_rq.get_queue("normal").get_job_ids() == [str(job.pk)]
+    assert redis.zcard(keys.SCHEDULED) == 0
+
+
+@pytest.mark.parametrize("status", ["queued", "scheduled", "started", "failed", "canceled"])
+def test_a_queued_job_that_stands_in_no_queue_is_put_back(redis: Redis, status: str) -> None:
+    """Whatever Redis says of it: its hash may be older than the database's word."""
+    (job,) = submit(1)
+    Job.objects.filter(pk=job.pk).update(moved_at=timezone.now() - timedelta(minutes=1))
+    queue = django_rq.get_queue("normal")
+    redis.delete(queue.key, "scheduler:share:normal")
+    redis.hset(RQJob.key_for(str(job.pk)), "status", status)
+
+    Sweep(redis).poll(timezone.now())
+
+    assert queue.get_job_ids() == [str(job.pk)]
+
+
+def test_what_a_worker_has_just_taken_is_not_put_back(redis: Redis) -> None:
+    """It is on its way from Redis to the database."""
+    (job,) = submit(1)
+    Job.objects.filter(pk=job.pk).update(moved_at=timezone.now() - timedelta(minutes=1))
+    assert take(claiming_worker(redis)) == [str(job.pk)]
+
+    Sweep(redis).poll(timezone.now())
+
+    assert django_rq.get_queue("normal").get_job_ids() == []
+
+
+def test_what_was_claimed_runs_although_redis_went_away_at_that_moment(
+    lost_redis: RedisServer, redis: Redis, sandbox: SandboxApi
+) -> None:
+    """One id of those taken is not to be run, which Redis cannot be told: the others run all the same."""
+    ended, wanted = submit(2)
+    Job.objects.filter(pk=ended.pk).update(state="SUCCEEDED", finished_at=timezone.now())
+    worker = claiming_worker(redis)
+    take(worker)
+    lost_redis.stop()
+
+    with pytest.raises(RedisError):
+        worker._cycles._record_and_claim(timezone.now(), [], worker.concurrency)
+
+    assert [job.id for job in worker._cycles.flight.jobs()] == [str(wanted.pk)]
+
+
+def test_an_end_is_recorded_while_redis_is_away(
+    lost_redis: RedisServer, redis: Redis, sandbox: SandboxApi, start: Start
+) -> None:
+    """The database has it at once: a worker that is killed before Redis is back has lost no outcome."""
+    sandbox.control("POST", "faults", {"latencyMs": 3000, "operations": ["executeEffect"]})
+    effect = Submission(
+        type="DEFERRED_EFFECT",
+        campaign_id="campaign-1",
+        payload={"effectId": "effect-1-1", "executeAt": timezone.now().isoformat()},
+    )
+    job, _ = service.submit(effect, actor="test")
+    start("rqworker", API_REQUEST_TIMEOUT_MS="60000")
+    wait_until(lambda: Job.objects.filter(pk=job.pk, state="RUNNING").exists())
+    wait_until(lambda: sandbox.control("GET", "stats")["operations"].get("executeEffect"))
+
+    lost_redis.stop()
+
+    wait_until(lambda: Job.objects.filter(pk=job.pk, state="SUCCEEDED").exists(), what="the end is recorded")
+    assert not answers(redis)
+    lost_redis.start()
+
+
+def test_what_was_shown_as_started_is_shown_as_ended(redis: Redis) -> None:
+    """Also where it ends when it was just about to be shown once more."""
+    submit(1)
+    worker, job = claims(redis)
+    worker._cycles.show()
+    assert redis.zcard("rq:wip:normal") == 1
+
+    worker._keep_up()
+    ended = Ended(job, None, None, 1.0)
+    worker._cycles._finish_one(ended)
+    worker._cycles._record_and_claim(timezone.now(), [ending_of(ended, timezone.now())], 5)
+    worker._board.show(timezone.now())
+
+    assert redis.zcard("rq:wip:normal") == 0
+
+
+def test_what_a_killed_worker_had_shown_does_not_stand_as_started_for_ever(redis: Redis) -> None:
+    """It was killed when the database had heard of the end and Redis had not."""
+    (job,) = submit(1)
+    worker, claimed = claims(redis)
+    worker._cycles.show()
+    record([Ended(claimed, None, None, 1.0)], actor="worker:w")
+    retention = Retention(redis)
+    retention.clean_up(timezone.now())
+    assert redis.zcard("rq:wip:normal") == 1  # the worker may yet tell
+
+    redis.delete(f"rq:execution:{job.pk}:1")  # which it has not done within its time
+    retention.clean_up(timezone.now())
+
+    assert redis.zcard("rq:wip:normal") == 0
+    assert redis.hget(RQJob.key_for(str(job.pk)), "status") == b"finished"
+
+
+def test_what_was_taken_and_never_told_of_leaves_redis_by_itself(redis: Redis) -> None:
+    """Its hash had no time of its own, and nothing else would have removed it."""
+    (job,) = submit(1)
+    assert redis.ttl(RQJob.key_for(str(job.pk))) == -1
+
+    take(claiming_worker(redis))
+
+    assert redis.ttl(RQJob.key_for(str(job.pk))) > 0
+
+
+def test_what_was_cancelled_while_redis_was_away_leaves_nothing_there(redis: Redis) -> None:
+    """When its time comes at the latest."""
+    (job,) = submit(1, due_at=timezone.now() + timedelta(seconds=1))
+    moves.move(Move(job, State.CANCELLED, "test", {"finished_at": timezone.now()}), actor="test")
+
+    Scheduler(connection=redis)._queue_due(timezone.now() + timedelta(seconds=2))
+
+    assert not redis.keys("rq:job:*")
+    assert redis.zcard(keys.SCHEDULED) == 0
+
+
+def test_a_stranger_whose_worker_was_lost_fails_as_rq_has_it(redis: Redis) -> None:
+    """RQ's own workers see to that every few minutes; where there are none but ours, the scheduler does."""
+    queue = django_rq.get_queue("low")
+    foreign = queue.enqueue(len, "four")
+    execution = SimpleWorker([queue], connection=redis).prepare_execution(foreign)
+    foreign.set_status(JobStatus.STARTED)
+    redis.zadd("rq:wip:low", {execution.composite_key: 1})
+
+    Retention(redis).clean_up(timezone.now())
+
+    assert foreign.get_status(refresh=True) == "failed"
+
+
+@pytest.mark.parametrize("by", ["this scheduler", "another"])
+def test_what_nobody_carried_is_found_in_seconds_whatever_else_waits(redis: Redis, by: str) -> None:
+    """Its submitter died between the commit and Redis, behind more queued rows than a sweep of all reaches for long."""
+    now = timezone.now()
+    submit(4 * BATCH)
+    Job.objects.update(moved_at=now - timedelta(hours=1))
+    sweep = Sweep(redis)
+    assert sweep.poll(now)
+    (stranded,) = submit(1, priority=Priority.CRITICAL)
+    enqueue.drop([stranded])
+    if by == "another":
+        sweep = Sweep(redis)
+
+    sweep.poll(timezone.now() + SETTLED + timedelta(seconds=2))
+
+    assert django_rq.get_queue("critical").get_job_ids() == [str(stranded.pk)]
+
+
+def test_redis_that_is_emptied_while_it_is_filled_is_filled_again(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The round that was under way does not count as if Redis had all of it."""
+    monkeypatch.setattr("jobs.engine.scheduler.sweep.BATCH", 2)
+    monkeypatch.setattr("jobs.engine.scheduler.rescuer.ROUND_SECONDS", 0.0)
+    jobs = submit(6, due_at=timezone.now() + timedelta(seconds=60))
+    stager = Stager(redis)
+    stager.stage(timezone.now())
+    assert stager.staging
+    for scan in stager.staging[0]:
+        enqueue.enqueue(scan.batch())
+    monkeypatch.setattr("jobs.engine.scheduler.rescuer.ROUND_SECONDS", 5.0)
+    assert redis.zcard(keys.SCHEDULED) == len(jobs)
+    redis.flushall()
+
+    for _ in range(2):
+        stager.stage(timezone.now())
+
+    assert redis.zcard(keys.SCHEDULED) == len(jobs)
+
+
+@ON_POSTGRESQL
+def test_a_row_that_was_locked_when_it_was_to_be_claimed_comes_back_in_a_second(
+    redis: Redis, sandbox: SandboxApi, start: Start
+) -> None:
+    """Redis has given its id away by then, and a worker passes over it rather than wait."""
+    (job,) = submit(1)
+    with psycopg.connect(database_url()) as other:
+        other.execute("SELECT 1 FROM jobs_job WHERE id = %s FOR UPDATE", (job.pk,))
+        start("rqworker")
+        wait_until(lambda: redis.zscore(keys.SCHEDULED, str(job.pk)), what="the worker has passed over it")
+        again_at, read_at = redis.zscore(keys.SCHEDULED, str(job.pk)), time.time()
+        start("rqscheduler")
+        wait_until(lambda: redis.get(keys.LEASE.format("scheduler")), what="the scheduler is there")
+
+    assert again_at is not None
+    assert again_at - read_at <= 1
+    wait_until(lambda: Job.objects.filter(pk=job.pk, state="SUCCEEDED").exists(), what="it is done")
+
+
+@ON_POSTGRESQL
+def test_a_claim_whose_answer_was_lost_is_begun_all_the_same(redis: Redis, sandbox: SandboxApi) -> None:
+    """The connection ended between the database's commit and the worker: the effect, of which nobody would know whether
+    it was executed, runs at once and in the attempt that was claimed.
+    """
+    effect = Submission(
+        type="DEFERRED_EFFECT",
+        campaign_id="campaign-1",
+        payload={"effectId": "effect-1-1", "executeAt": timezone.now().isoformat()},
+    )
+    job, _ = service.submit(effect, actor="test")
+    database = urlsplit(database_url())
+    with cutting_proxy(database.port or 5432, upon=str(job.pk).encode()) as (port, cut):
+        through = urlunsplit(database._replace(netloc=f"{database.username}@127.0.0.1:{port}"))
+        worker = manage("rqworker", DATABASE_URL=through)
+        try:
+            wait_until(cut.is_set, what="the claim's answer is lost")
+            wait_until(lambda: Job.objects.filter(pk=job.pk, state="SUCCEEDED").exists(), what="it is done")
+        finally:
+            worker.stop()
+
+    trail = AuditEntry.objects.filter(job=job).order_by("id").values_list("now", "attempt")
+    assert list(trail) == [("QUEUED", 0), ("RUNNING", 1), ("SUCCEEDED", 1)]
+    assert sandbox.control("GET", "stats")["operations"]["executeEffect"] == 1
+
+
+@ON_POSTGRESQL
+def test_an_end_whose_answer_was_lost_is_shown_all_the_same(redis: Redis, sandbox: SandboxApi) -> None:
+    """RQ's tools would have it as started for minutes."""
+    sandbox.control("POST", "faults", {"latencyMs": 3000})
+    (job,) = submit(1)
+    database = urlsplit(database_url())
+    with cutting_proxy(database.port or 5432, upon=b'"state":"SUCCEEDED"') as (port, cut):
+        through = urlunsplit(database._replace(netloc=f"{database.username}@127.0.0.1:{port}"))
+        worker = manage("rqworker", DATABASE_URL=through)
+        try:
+            wait_until(lambda: redis.zcard("rq:wip:normal"), what="it is shown as started")
+            wait_until(cut.is_set, what="the end's answer is lost")
+            wait_until(lambda: not redis.zcard("rq:wip:normal"), what="it is not shown as started")
+        finally:
+            worker.stop()
+
+    assert redis.hget(RQJob.key_for(str(job.pk)), "status") == b"finished"
+    trail = AuditEntry.objects.filter(job=job).order_by("id").values_list("now", flat=True)
+    assert list(trail) == ["QUEUED", "RUNNING", "SUCCEEDED"]
+
+
+def test_of_a_claim_without_an_answer_just_what_was_committed_is_begun(redis: Redis) -> None:
+    """Not what an earlier worker of the same name had claimed; what is QUEUED is claimed anew."""
+    submit(3)
+    worker = claiming_worker(redis)
+    (earlier, committed, queued), now = take(worker), timezone.now()
+    attempt.claim([earlier], worker=worker.name, now=now - timedelta(seconds=1))
+    attempt.claim([committed], worker=worker.name, now=now)
+    worker._cycles._unanswered = (worker._cycles._intake.groups, now)
+
+    worker._cycles._record_and_claim(timezone.now(), [], worker.concurrency)
+
+    assert [job.id for job in worker._cycles.flight.jobs()] == [committed, queued]
+    assert [job.attempt for job in worker._cycles.flight.jobs()] == [1, 1]

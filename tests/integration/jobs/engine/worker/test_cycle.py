@@ -1,0 +1,103 @@
+"""Who cycles: the main thread, or the threads that handlers have ended in."""
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.conf import settings as project
+from django.utils import timezone
+from redis import Redis
+
+from jobs import pauses, service
+from jobs.broker import keys
+from jobs.engine.worker.cycle import Cycles
+from jobs.engine.worker.rq_mirror import RQMirror
+from jobs.models import AuditEntry
+from jobs.service import Submission
+from tests.support.servers import SandboxApi
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def woken() -> threading.Event:
+    """That somebody wakes the main thread."""
+    return threading.Event()
+
+
+@pytest.fixture
+def cycles(redis: Redis, sandbox: SandboxApi, settings: Any, woken: threading.Event) -> Iterator[Cycles]:
+    """Of a worker with one slot; effects take 20 ms."""
+    sandbox.control("POST", "faults", {"latencyMs": 20})
+    settings.QUEUE_CONCURRENCY = 1
+    pauses.publish(redis)
+    board = RQMirror("w", list(project.RQ_QUEUES), keys.own_redis())
+    cycles = Cycles("w", board, redis, run_foreign=lambda _: None, wake_main=woken.set)
+    yield cycles
+    cycles.stop()
+
+
+def submit_effects(n: int) -> None:
+    """The first `n` effects of a campaign, due now."""
+    now = timezone.now().isoformat()
+    payloads = [{"effectId": f"effect-1-{i + 1}", "executeAt": now} for i in range(n)]
+    service.submit_many(
+        [Submission(type="DEFERRED_EFFECT", campaign_id="campaign-1", payload=p) for p in payloads], actor="test"
+    )
+
+
+def moves() -> list[str]:
+    """All moves of all jobs, in the order in which they were made."""
+    return list(AuditEntry.objects.order_by("id").values_list("now", flat=True))
+
+
+def test_a_thread_that_has_come_to_its_end_goes_on_with_the_next_job(cycles: Cycles, woken: threading.Event) -> None:
+    """The main thread has claimed the first one and sleeps until there is nothing left to do."""
+    cycles.start(lead=True)
+    submit_effects(3)
+
+    assert cycles.run() == (0, 1)
+    assert woken.wait(20)
+
+    assert moves() == ["QUEUED"] * 3 + ["RUNNING", "SUCCEEDED"] * 3
+    assert cycles.recorded == 3
+    assert not cycles.busy
+
+
+def test_without_leading_the_main_thread_is_woken_for_each_end(cycles: Cycles, woken: threading.Event) -> None:
+    """So it is with a limit of jobs, which the main thread counts."""
+    cycles.start(lead=False)
+    submit_effects(2)
+    cycles.run(2)
+
+    for _ in range(2):
+        assert woken.wait(20)
+        woken.clear()
+        cycles.run(2 - cycles.recorded)
+
+    assert moves() == ["QUEUED"] * 2 + ["RUNNING", "SUCCEEDED"] * 2
+
+
+def test_what_ends_while_somebody_else_cycles_is_left_to_the_main_thread(
+    cycles: Cycles, woken: threading.Event
+) -> None:
+    """As when that one waits for a database that does not answer."""
+    cycles.start(lead=True)
+    submit_effects(1)
+    cycles.run()
+
+    with cycles._lock:
+        assert woken.wait(20)
+        assert moves() == ["QUEUED", "RUNNING"]
+    cycles.run()
+
+    assert moves() == ["QUEUED", "RUNNING", "SUCCEEDED"]
+
+
+def test_no_job_is_claimed_before_it_was_due(cycles: Cycles) -> None:
+    """One that comes due in the midst of a cycle is taken by it."""
+    cycles.run(first=lambda: submit_effects(1))
+
+    entry = AuditEntry.objects.select_related("job").get(now="RUNNING")
+    assert entry.job.due_at <= entry.at == entry.job.started_at

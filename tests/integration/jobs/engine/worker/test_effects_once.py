@@ -1,0 +1,360 @@
+"""An effect is executed once, whatever the main API answers and whenever a worker dies."""
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.utils import timezone
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from redis import Redis
+
+from jobs import service
+from jobs.engine.scheduler.rescuer import Rescuer
+from jobs.engine.worker import attempt
+from jobs.errors import JobError
+from jobs.ledger import moves
+from jobs.main_api.answers import Fault, Reply, Request, read_reply
+from jobs.main_api.client import _executed, main_api
+from jobs.models import Job
+from jobs.run import Run
+from jobs.service import Submission
+from jobs.states import State
+from tests.support.servers import SandboxApi
+
+pytestmark = pytest.mark.django_db(transaction=True)
+FINAL: dict[str, Any] = {"success": True, "error": None, "executionId": "x-1", "affectedFields": []}
+
+
+def body(**answer: Any) -> str:
+    return json.dumps(answer)
+
+
+def refused(code: str | None, path: list[Any] | None = None) -> str:
+    error = {"message": "no", "path": path} | ({"extensions": {"code": code}} if code else {})
+    return body(data=None, errors=[error])
+
+
+#: What the main API answers after it has executed the effect, and what becomes of the job.
+UNCLEAR: dict[str, dict[str, Any]] = {
+    "HTTP 500": {"status": 500, "body": "no"},
+    "HTTP 502 by a proxy": {"status": 502, "body": "<html>bad gateway</html>"},
+    "HTTP 503": {"status": 503, "body": "come again"},
+    "HTTP 504 with the answer": {"status": 504, "body": body(data={"executeEffect": FINAL})},
+    "HTTP 302": {"status": 302, "body": ""},
+    "HTTP 404": {"status": 404, "body": "not here"},
+    "data null": {"body": body(data=None)},
+    "data empty": {"body": body(data={})},
+    "data a list": {"body": body(data=[])},
+    "field null": {"body": body(data={"executeEffect": None})},
+    "field a text": {"body": body(data={"executeEffect": "ok"})},
+    "success a text": {"body": body(data={"executeEffect": {**FINAL, "success": "true"}})},
+    "success a number": {"body": body(data={"executeEffect": {**FINAL, "success": 1}})},
+    "success missing": {"body": body(data={"executeEffect": {"executionId": "x"}})},
+    "errors a text": {"body": body(errors="upstream timed out")},
+    "errors a map": {"body": body(errors={"message": "upstream timed out"})},
+    "errors of texts": {"body": body(data=None, errors=["timed out"])},
+    "errors of nulls": {"body": body(data=None, errors=[None])},
+    "an error without a code": {"body": refused(None)},
+    "INTERNAL_SERVER_ERROR": {"body": refused("INTERNAL_SERVER_ERROR", ["executeEffect"])},
+    "a code that is no text": {"body": body(data=None, errors=[{"message": 1, "extensions": {"code": ["FORBIDDEN"]}}])},
+    "a refusal below the field": {"body": refused("NOT_FOUND", ["executeEffect", "affectedFields"])},
+    "a refusal of another field": {"body": refused("BAD_REQUEST", ["updateSettlement"])},
+    "nested 200,000 levels deep": {"body": "[", "times": 200_000},
+    "no JSON": {"body": "<html>"},
+    "empty": {"body": ""},
+    "half of it": {"body": '{"data":{"executeEffect":{"success":tr'},
+    "a scalar": {"body": "true"},
+    "9 MB": {"body": " " * 1024, "times": 9 * 1024},
+}
+REFUSED: dict[str, dict[str, Any]] = {
+    "HTTP 401": {"status": 401, "body": "no"},
+    "HTTP 413": {"status": 413, "body": "too large"},
+    "NOT_FOUND": {"body": refused("NOT_FOUND", ["executeEffect"])},
+    "NOT_FOUND without a path": {"body": refused("NOT_FOUND")},
+    "BAD_USER_INPUT": {"body": refused("BAD_USER_INPUT", ["executeEffect"])},
+    "FORBIDDEN": {"body": refused("FORBIDDEN", ["executeEffect"])},
+    "success false": {"body": body(data={"executeEffect": {**FINAL, "success": False, "error": "inactive"}})},
+}
+UNDERSTOOD: dict[str, dict[str, Any]] = {
+    "an error beside it": {"body": body(data={"executeEffect": FINAL}, errors=[{"message": "slow"}])},
+    "odd details": {"body": body(data={"executeEffect": {**FINAL, "executionId": 7, "affectedFields": "all"}})},
+    "half a surrogate pair": {"body": body(data={"executeEffect": {**FINAL, "executionId": "\ud83c"}})},
+    "a NUL": {"body": body(data={"executeEffect": {**FINAL, "executionId": "\0"}})},
+    "a byte order mark": {"body": "\ufeff" + body(data={"executeEffect": FINAL})},
+}
+
+
+def effect_job(effect_id: str = "effect-1-1") -> Job:
+    due = (timezone.now() - timedelta(seconds=5)).isoformat()
+    payload = {"effectId": effect_id, "executeAt": due}
+    return service.submit(Submission(type="DEFERRED_EFFECT", campaign_id="campaign-1", payload=payload), actor="t")[0]
+
+
+def claim(job: Job) -> attempt.Claimed:
+    (claimed,) = attempt.claim([str(job.pk)], worker="w", now=timezone.now())
+    return claimed
+
+
+def run(job: Job) -> Job:
+    """One attempt as a worker does it, recorded."""
+    attempt.record(attempt.run_handler([claim(job)]), actor="worker:w", worker="w")
+    job.refresh_from_db()
+    return job
+
+
+def answered(sandbox: SandboxApi, reply: dict[str, Any]) -> Job:
+    sandbox.control("POST", "faults", {"operations": ["executeEffect"], "replies": [reply]})
+    return run(effect_job())
+
+
+@pytest.mark.parametrize("reply", UNCLEAR.values(), ids=UNCLEAR)
+def test_an_unclear_answer_is_never_followed_by_another_request(sandbox: SandboxApi, reply: dict[str, Any]) -> None:
+    """It was executed, and nobody can know: a dead letter that says so, executed once."""
+    job = answered(sandbox, reply)
+
+    assert (job.state, job.may_have_been_applied) == (State.DEAD, True)
+    assert len(sandbox.world()["executions"]) == 1
+
+
+@pytest.mark.parametrize("reply", REFUSED.values(), ids=REFUSED)
+def test_a_clear_refusal_is_known_not_to_be_applied(sandbox: SandboxApi, reply: dict[str, Any]) -> None:
+    """Such a dead letter leaves nothing open."""
+    job = answered(sandbox, reply)
+
+    assert (job.state, job.may_have_been_applied) == (State.DEAD, False)
+
+
+@pytest.mark.parametrize("reply", UNDERSTOOD.values(), ids=UNDERSTOOD)
+def test_an_effect_that_was_executed_is_done_however_that_is_told(sandbox: SandboxApi, reply: dict[str, Any]) -> None:
+    """success: true is the answer; what stands beside it cannot undo it."""
+    job = answered(sandbox, reply)
+
+    assert (job.state, job.may_have_been_applied) == (State.SUCCEEDED, False)
+    assert len(sandbox.world()["executions"]) == 1
+
+
+def test_too_many_requests_is_tried_again(sandbox: SandboxApi) -> None:
+    """429 says that nothing was done."""
+    sandbox.control("POST", "faults", {"operations": ["executeEffect"], "rateLimit": {"next": 1}})
+    job = run(effect_job())
+
+    assert (job.state, job.may_have_been_applied) == (State.RETRYING, False)
+    assert sandbox.world()["executions"] == []
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text() | st.sampled_from(sorted(FINAL)), inner),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    status=st.sampled_from([200, 201, 204, 301, 400, 404, 422, 500, 503, 599]),
+    found=st.binary(max_size=60)
+    | st.builds(lambda d, e: json.dumps({"data": d, "errors": e}).encode(), JSON, JSON)
+    | st.builds(lambda f: json.dumps({"data": {"executeEffect": f}}).encode(), JSON),
+)
+def test_whatever_comes_back_is_unclear_unless_it_says_success_or_refuses(status: int, found: bytes) -> None:
+    """No answer that a stranger can make up leads to a second request: by the table of answers.py."""
+    try:
+        done = _executed(read_reply(Reply(status, found), Request.ONCE))
+    except (Fault, JobError) as error:
+        raised = error.error if isinstance(error, Fault) else error
+        text = found.decode("utf-8", "replace")
+        clear = '"success": false' in text or '"code"' in text
+        assert getattr(raised, "may_resend", None) is False or clear, (raised, text)
+    else:
+        assert b'"success": true' in found, done
+
+
+@pytest.mark.parametrize(
+    "kind", [TypeError, RecursionError, UnicodeEncodeError("utf-8", "\ud83c", 0, 1, "no"), KeyError]
+)
+def test_our_own_fault_after_the_work_does_not_undo_it(
+    sandbox: SandboxApi, monkeypatch: pytest.MonkeyPatch, kind: Any
+) -> None:
+    """The handler breaks when the effect is executed: the job has succeeded, for the work was done."""
+    execute = main_api().execute_effect
+
+    def breaks(*args: Any, **named: Any) -> Any:
+        execute(*args, **named)
+        raise kind
+
+    monkeypatch.setattr(type(main_api()), "execute_effect", lambda _self, *a, **n: breaks(*a, **n))
+    job = run(effect_job())
+
+    assert (job.state, job.may_have_been_applied) == (State.SUCCEEDED, False)
+    assert "what followed failed" in str(job.result)
+
+
+def test_a_fault_of_ours_between_sending_and_answer_is_of_unknown_outcome(
+    sandbox: SandboxApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The request is out when our own code breaks: nobody knows."""
+
+    def breaks(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("jobs.main_api.transport.read_reply", breaks)
+    job = effect_job()
+    monkeypatch.setattr(type(main_api().cache), "effect", lambda *_: _effect())
+    job = run(job)
+
+    assert (job.state, job.may_have_been_applied) == (State.DEAD, True)
+    assert len(sandbox.world()["executions"]) == 1
+
+
+def _effect() -> Any:
+    from jobs.main_api.model import Effect
+
+    return Effect(
+        id="effect-1-1", name="E", effect_type="t", entity_type="event", entity_id="event-1-1", timing="PRE",
+        priority=1, is_active=True, version=1,
+    )  # fmt: skip
+
+
+def lost(job: Job, redis: Redis) -> Job:
+    """The job after the active scheduler has found that its worker is gone."""
+    Job.objects.filter(pk=job.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
+    rescuer = Rescuer(redis)
+    rescuer.judged_at = timezone.now()
+    rescuer.free_lost(timezone.now())
+    job.refresh_from_db()
+    return job
+
+
+def test_a_worker_lost_before_it_sent_anything_gives_the_job_back(sandbox: SandboxApi, redis: Redis) -> None:
+    """Killed between the claim and the first request: the effect is executed by the next worker, once."""
+    job = effect_job()
+    claim(job)
+    job = lost(job, redis)
+
+    assert (job.state, job.may_have_been_applied) == (State.QUEUED, False)
+    assert run(job).state == State.SUCCEEDED
+    assert len(sandbox.world()["executions"]) == 1
+
+
+def test_a_worker_lost_once_it_sends_leaves_an_unknown_outcome(sandbox: SandboxApi, redis: Redis) -> None:
+    """That sending begins stands in the database before it begins."""
+    job = effect_job()
+    claimed = claim(job)
+    attempt.watch_sending(claimed)
+    assert claimed.sending is not None
+    claimed.sending.begin()
+    job = lost(job, redis)
+
+    assert (job.state, job.may_have_been_applied) == (State.DEAD, True)
+
+
+def test_a_job_that_kills_every_worker_ends_as_a_dead_letter(sandbox: SandboxApi, redis: Redis) -> None:
+    """Giving back counts: what kills its worker before it sends anything must not kill workers for ever."""
+    job = effect_job()
+    states = []
+    for _ in range(3):
+        claim(job)
+        job = lost(job, redis)
+        states.append(job.state)
+
+    assert states == [State.QUEUED, State.QUEUED, State.DEAD]
+    assert job.may_have_been_applied is False
+
+
+def test_a_stale_worker_sends_nothing(sandbox: SandboxApi, redis: Redis) -> None:
+    """Its job belongs to another attempt by now: it finds that out before it sends, not after."""
+    job = effect_job()
+    stale = claim(job)
+    job = lost(job, redis)
+    run(job)
+    (ended,) = attempt.run_handler([stale])
+
+    assert ended.error is not None
+    assert len(sandbox.world()["executions"]) == 1
+
+
+@pytest.mark.parametrize("policy", ["dead", "retry"])
+def test_cancel_is_for_what_has_not_begun(
+    sandbox: SandboxApi, policy: str, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    """What may have been applied is discarded, in so many words; the API answers 409 to cancel."""
+    settings.EFFECT_UNKNOWN_OUTCOME = policy
+    settings.SCHEDULER_API_TOKENS = {"secret": "tests"}
+    attempt._policy_of.cache_clear()
+    try:
+        job = answered(sandbox, UNCLEAR["HTTP 503"])
+    finally:
+        attempt._policy_of.cache_clear()
+
+    def post(verb: str) -> Any:
+        path, headers = f"/api/jobs/{job.pk}/{verb}", {"authorization": "Bearer secret"}
+        return Client().post(path, "{}", content_type="application/json", headers=headers)
+
+    assert job.state == (State.DEAD if policy == "dead" else State.RETRYING)
+    assert post("cancel").status_code == 409
+    discarded = post("discard")
+    assert (discarded.status_code, discarded.json()["mayHaveBeenApplied"]) == (200, True)
+    assert "unknown" in Job.objects.get(pk=job.pk).audit_trail.latest("id").reason
+
+
+def test_discarding_is_not_for_what_waits(sandbox: SandboxApi) -> None:
+    """Nothing of it can have been done: that is cancelled."""
+    job = effect_job()
+
+    assert not service.discard([job], actor="t", reason="r").done
+    assert service.cancel([job], actor="t", reason="r").done
+
+
+def test_a_dead_letter_is_not_cancelled(sandbox: SandboxApi) -> None:
+    """Not even one that was clearly refused: it has begun."""
+    job = answered(sandbox, REFUSED["HTTP 413"])
+
+    assert str(service.cancel([job], actor="t", reason="r")) == "Cancelled 0 jobs. 1 left as it was: 1 DEAD."
+    assert str(service.discard([job], actor="t", reason="r")) == "Discarded 1 job."
+
+
+@pytest.mark.parametrize("text", ["\0", "\ud83c", "x" * 300_000])
+def test_an_end_that_the_database_refuses_costs_itself(sandbox: SandboxApi, text: str) -> None:
+    """Recording failed after the work was done: it is recorded as done, without what could not be."""
+    job = effect_job()
+    claimed = claim(job)
+    ending = attempt.ending_of(attempt.Ended(claimed, None, json.dumps({"entity": text}), 1.0), timezone.now())
+
+    (recorded,), _ = moves.cycle([ending.bare()], [], actor="worker:w", worker="w", now=timezone.now())
+
+    assert recorded.to is State.SUCCEEDED
+    assert connection.vendor in ("sqlite", "postgresql")
+
+
+@pytest.fixture
+def page(admin_client: Client) -> Callable[[str], str]:
+    """What a superuser sees."""
+    return lambda path: b"".join(admin_client.get(path)).decode()
+
+
+def test_what_may_have_been_applied_is_told_apart(sandbox: SandboxApi, page: Callable[[str], str]) -> None:
+    """On the job's page, in the list, in the export and in the API, from what was clearly not."""
+    unknown, known = answered(sandbox, UNCLEAR["HTTP 503"]), None
+    sandbox.reset()
+    known = answered(sandbox, REFUSED["HTTP 413"])
+    said = [page(f"/admin/jobs/job/{job.pk}/change/") for job in (unknown, known)]
+    rows = {row["id"]: row for row in json.loads(page("/admin/jobs/job/export/json/"))} if known else {}
+
+    assert ["May have been applied" in text for text in said] == [True, False]
+    assert "may already be applied; it was not sent again" in said[0]
+    assert page("/admin/jobs/job/").count("May have been applied") == 1
+    assert [rows[str(job.pk)]["may_have_been_applied"] for job in (unknown, known)] == [True, False]
+
+
+def test_the_run_of_a_repeatable_type_records_no_sending(sandbox: SandboxApi) -> None:
+    """Only what must not be sent twice pays for the record."""
+    assert Run.__dataclass_fields__["sending"] is not None
+    job, _ = service.submit(Submission(type="EVENT_EXPIRATION", campaign_id="campaign-1", payload={}), actor="t")
+    run(job)
+
+    assert job.sending_attempt is None

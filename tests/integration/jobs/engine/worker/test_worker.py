@@ -1,0 +1,204 @@
+"""The worker in this process, on a real Redis and against the sandbox: what it takes, in which order, and how often."""
+
+import signal
+from datetime import timedelta
+
+import django_rq
+import pytest
+from django.conf import settings
+from django.db.models import Sum
+from django.utils import timezone
+from redis import Redis
+from rq.job import Job as RQJob
+
+from jobs import service
+from jobs.broker import enqueue, keys
+from jobs.broker.scripts import FAIR_SHARE
+from jobs.engine.scheduler.retention import Retention, fold_outcomes
+from jobs.models import Job, OutcomeMinute
+from jobs.processes import loop
+from jobs.states import Priority
+from tests.support.servers import SandboxApi
+from tests.support.working import started, submit, work
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_a_job_carried_twice_runs_once(redis: Redis, sandbox: SandboxApi) -> None:
+    """Its id stands in the queue three times; it is claimed, run and audited once."""
+    (job,) = submit(1)
+    enqueue.enqueue([job])
+    enqueue.enqueue([job])
+
+    work(redis)
+
+    assert [entry.now for entry in job.audit_trail.all()] == ["QUEUED", "RUNNING", "SUCCEEDED"]
+    assert sandbox.control("GET", "stats")["operations"]["getOverdueEvents"] == 1
+
+
+def test_who_has_waited_for_redis_hears_signals_as_before(redis: Redis) -> None:
+    """Told to end between its wait and its work, whatever class the worker is of, a process ends."""
+    before = signal.getsignal(signal.SIGTERM)
+
+    assert loop.wait_for_redis(name="worker")
+
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_critical_job_starts_next(redis: Redis, sandbox: SandboxApi) -> None:
+    """Whatever else waits, the queues are worked strictly in the order of their priorities."""
+    jobs = {p: submit(20, priority=p.value) for p in (Priority.LOW, Priority.NORMAL, Priority.HIGH, Priority.CRITICAL)}
+
+    work(redis)
+
+    order = started([job for group in jobs.values() for job in group])
+    wanted = [jobs[p] for p in (Priority.CRITICAL, Priority.HIGH, Priority.NORMAL, Priority.LOW)]
+    assert [set(order[n * 20 : n * 20 + 20]) for n in range(4)] == [{str(job.pk) for job in group} for group in wanted]
+
+
+def test_a_busy_campaign_delays_another_by_one_turn(redis: Redis, sandbox: SandboxApi) -> None:
+    """One job of a campaign waits for one turn of each other campaign, not for their backlogs."""
+    busy = submit(600, campaign_id="campaign-1")
+    (single,) = submit(1, campaign_id="campaign-2")
+
+    work(redis)
+
+    position = started([*busy, single]).index(str(single.pk))
+    assert position <= FAIR_SHARE + settings.QUEUE_CONCURRENCY
+    assert Job.objects.filter(state="SUCCEEDED").count() == 601
+
+
+def test_a_backlog_is_worked_in_order_and_leaves_nothing_behind(redis: Redis, sandbox: SandboxApi) -> None:
+    """Beyond its turn a campaign's jobs wait in its backlog, which RQ's queue counts and lists, and are all done."""
+    jobs = submit(FAIR_SHARE * 3)
+    queue = django_rq.get_queue("normal")
+    ids = [str(job.pk) for job in jobs]
+
+    assert queue.count == FAIR_SHARE * 3
+    assert queue.get_job_ids() == ids
+    assert queue.get_job_ids(FAIR_SHARE - 10, 20) == ids[FAIR_SHARE - 10 : FAIR_SHARE + 10]
+    assert redis.llen(queue.key) == FAIR_SHARE
+    work(redis)
+
+    assert started(jobs) == ids
+    assert queue.count == 0
+    assert not redis.keys("scheduler:share:*")
+    assert not redis.keys("scheduler:backlog*")
+
+
+def test_cancelled_jobs_leave_list_and_backlog(redis: Redis) -> None:
+    """What is taken out of the list is replaced from the backlog; the rest stands as it was."""
+    jobs = submit(FAIR_SHARE + 10)
+    queue = django_rq.get_queue("normal")
+
+    service.cancel([*jobs[:3], *jobs[-3:]], actor="test", reason="test")
+
+    assert queue.get_job_ids() == [str(job.pk) for job in jobs[3:-3]]
+    assert redis.llen(queue.key) == FAIR_SHARE
+    assert queue.count == FAIR_SHARE + 4
+
+
+def test_a_queue_that_lost_its_counts_goes_on(redis: Redis, sandbox: SandboxApi) -> None:
+    """A job's hash that Redis has evicted is written anew, and takes nothing of its campaign's turns away."""
+    jobs = submit(FAIR_SHARE * 2)
+    for job in jobs[:FAIR_SHARE]:
+        redis.delete(RQJob.key_for(str(job.pk)))
+
+    work(redis)
+
+    assert Job.objects.filter(state="SUCCEEDED").count() == FAIR_SHARE * 2
+    assert not redis.keys("scheduler:share:*")
+
+
+def test_a_campaign_that_lost_its_turn_behind_a_busy_list_has_it_again(redis: Redis) -> None:
+    """Ids whose jobs were evicted or deleted left the list and were never counted off; it never comes to its end."""
+    lost = submit(FAIR_SHARE, campaign_id="campaign-1")
+    busy = submit(5, campaign_id="campaign-2")
+    queue = django_rq.get_queue("normal")
+    for job in lost:
+        redis.lrem(queue.key, 1, str(job.pk))
+    (waiting,) = submit(1, campaign_id="campaign-1", due_at=timezone.now())
+    assert redis.llen(queue.key) == len(busy)
+
+    Retention(redis).clean_up(timezone.now())
+
+    assert redis.lrange(queue.key, -1, -1) == [str(waiting.pk).encode()]
+    assert redis.hgetall("scheduler:share:normal") == {b"campaign-1": b"1", b"campaign-2": b"5"}
+
+
+@pytest.mark.usefixtures("foreign_jobs")
+def test_a_stranger_waits_behind_ours(redis: Redis, sandbox: SandboxApi) -> None:
+    """A job of RQ's own on one of our queues moves to the queue `default` and runs by RQ's means."""
+    foreign = django_rq.get_queue("critical").enqueue(len, "four")
+    jobs = submit(10, priority=Priority.LOW.value)
+
+    work(redis)
+
+    assert foreign.get_status(refresh=True) == "finished"
+    assert foreign.return_value() == 4
+    assert Job.objects.filter(pk__in=[job.pk for job in jobs], state="SUCCEEDED").count() == 10
+
+
+def test_max_jobs_is_kept(redis: Redis, sandbox: SandboxApi) -> None:
+    """A worker that may do three jobs does three."""
+    submit(10)
+
+    work(redis, max_jobs=3)
+
+    assert Job.objects.filter(state="SUCCEEDED").count() == 3
+    assert Job.objects.filter(state="QUEUED").count() == 7
+
+
+def test_finished_jobs_are_kept_for_the_dashboard_by_count(redis: Redis, sandbox: SandboxApi) -> None:
+    """RETENTION_COMPLETED of them, newest last; the others' hashes are gone from Redis."""
+    jobs = submit(settings.RETENTION_COMPLETED + 30)
+
+    work(redis)
+
+    registry = django_rq.get_queue("normal").finished_job_registry
+    assert len(registry) == settings.RETENTION_COMPLETED
+    assert len(redis.keys("rq:job:*")) == settings.RETENTION_COMPLETED
+    assert Job.objects.filter(pk__in=[job.pk for job in jobs], state="SUCCEEDED").count() == len(jobs)
+
+
+def test_dead_letters_stand_among_rq_s_failed_jobs(redis: Redis, sandbox: SandboxApi) -> None:
+    """With their traceback; a retry takes them out again."""
+    (job,) = submit(1, type="SETTLEMENT_GROWTH", campaign_id="no-such",
+                    payload={"settlementId": "settlement-1-1-1", "growthType": "RESOURCE_GENERATION"})  # fmt: skip
+    work(redis)
+    failed = django_rq.get_queue("normal").failed_job_registry
+
+    job.refresh_from_db()
+    assert (job.state, failed.get_job_ids()) == ("DEAD", [str(job.pk)])
+    result = RQJob.fetch(str(job.pk), connection=redis).latest_result()
+    assert result is not None
+    assert "PermanentError" in str(result.exc_string)
+    service.retry([job], actor="test", reason="again")
+    assert failed.get_job_ids() == []
+
+
+def test_a_future_job_is_not_taken(redis: Redis) -> None:
+    """Due later means: not in a queue."""
+    (job,) = submit(1, due_at=timezone.now() + timedelta(minutes=1))
+
+    work(redis)
+
+    job.refresh_from_db()
+    assert job.state == "SCHEDULED"
+    assert redis.zscore(keys.SCHEDULED, str(job.pk)) == pytest.approx(job.due_at.timestamp(), abs=1e-6)
+
+
+def test_totals_stay_true_when_old_minutes_are_folded(redis: Redis, sandbox: SandboxApi) -> None:
+    """Every end is counted with its own transaction; a week later the minutes are one row, and the sums the same."""
+    submit(7)
+    work(redis)
+    before = OutcomeMinute.objects.aggregate(jobs=Sum("jobs"), run=Sum("run_ms"))
+    later = timezone.now() + timedelta(days=9)
+
+    fold_outcomes(later)
+    fold_outcomes(later)
+
+    assert before["jobs"] == 7
+    (row,) = OutcomeMinute.objects.all()
+    assert (row.type, row.outcome, row.jobs, row.minute.year) == ("EVENT_EXPIRATION", "SUCCEEDED", 7, 1970)
+    assert row.run_ms == pytest.approx(before["run"])

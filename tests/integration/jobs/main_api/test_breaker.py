@@ -1,0 +1,132 @@
+"""The circuit breaker that all processes share."""
+
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from io import StringIO
+
+import pytest
+from django.core.management import call_command
+from redis import Redis
+
+from jobs.errors import CircuitOpen, PermanentError, TransientError
+from jobs.main_api.breaker import Breaker
+from jobs.main_api.client import MainApi
+from jobs.sending import Sending
+from tests.support.servers import SandboxApi, wait_until
+
+
+def test_breaker_opens_for_all_and_probes_once(redis: Redis) -> None:
+    """Half of at least five calls failed: it opens in every process, and of many threads one probes."""
+    now = [1000.0]
+    mine, theirs = (Breaker(redis, threshold=5, duration=timedelta(seconds=30), clock=lambda: now[0]) for _ in range(2))
+    for _ in range(4):
+        mine.before_call()
+        mine.failed(TransientError("down"), probe=False)
+    mine.before_call()
+    theirs.failed(TransientError("down"), probe=False)
+    now[0] += 1
+
+    for breaker in (mine, theirs):
+        with pytest.raises(CircuitOpen) as caught:
+            breaker.before_call()
+        assert caught.value.until.timestamp() == 1030
+    now[0] = 1030.5
+    probes: list[int] = []
+
+    def probe() -> None:
+        try:
+            mine.before_call()
+        except CircuitOpen:
+            return
+        probes.append(1)
+
+    threads = [threading.Thread(target=probe) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(probes) == 1
+    mine.succeeded(probe=True)
+    now[0] += 1
+    theirs.before_call()
+    assert theirs.snapshot().state == "closed"
+
+
+def opened(redis: Redis, clock: Callable[[], float]) -> Breaker:
+    """A breaker that five faults have opened."""
+    breaker = Breaker(redis, threshold=5, duration=timedelta(seconds=30), clock=clock)
+    for _ in range(5):
+        breaker.failed(TransientError("down"), probe=breaker.before_call())
+    return breaker
+
+
+def test_late_answers_say_nothing_of_an_open_breaker(redis: Redis) -> None:
+    """Calls begun before it opened neither close it nor keep it open for longer; nor does what was never sent."""
+    now = [1000.0]
+    breaker = opened(redis, lambda: now[0])
+    now[0] += 20
+
+    breaker.succeeded(probe=False)
+    breaker.failed(TransientError("down"), probe=False)
+    assert breaker.snapshot().until == datetime.fromtimestamp(1030, tz=UTC)
+    now[0] += 11
+    assert breaker.before_call()
+    breaker.abandoned(probe=True)
+    assert breaker.before_call()
+    breaker.failed(TransientError("still down"), probe=True)
+
+    assert breaker.snapshot().until == datetime.fromtimestamp(1061, tz=UTC)
+
+
+def test_a_probe_may_take_as_long_as_a_call_may(redis: Redis) -> None:
+    """Nobody else probes before the probe's time limit, however short the breaker's duration is."""
+    breaker = Breaker(redis, threshold=1, duration=timedelta(seconds=0.001), longest_call=timedelta(seconds=60))
+    breaker.failed(TransientError("down"), probe=breaker.before_call())
+    wait_until(lambda: breaker.snapshot().state == "half-open")
+
+    assert breaker.before_call()
+    with pytest.raises(CircuitOpen):
+        breaker.before_call()
+    assert redis.pttl("scheduler:breaker:probe") > 60_000
+
+
+def test_half_of_the_calls_in_ten_seconds(redis: Redis) -> None:
+    """Four of nine do not open it; what happened more than ten seconds ago, however much, counts no more."""
+    now = [1000.0]
+    breaker = Breaker(redis, threshold=5, duration=timedelta(seconds=30), clock=lambda: now[0])
+    for _ in range(2000):
+        breaker.succeeded(probe=breaker.before_call())
+    now[0] += 11
+    for _ in range(5):
+        breaker.succeeded(probe=breaker.before_call())
+    for _ in range(4):
+        breaker.failed(TransientError("down"), probe=breaker.before_call())
+    now[0] += 1
+
+    assert breaker.snapshot().state == "closed"
+    breaker.failed(TransientError("down"), probe=breaker.before_call())
+    assert breaker.snapshot().state == "open"
+
+
+def test_permanent_errors_do_not_open_the_breaker(api: MainApi) -> None:
+    """The main API answered: it is up."""
+    for _ in range(20):
+        with pytest.raises(PermanentError):
+            api.execute_effect("no-such", key="k", sending=Sending(lambda: True))
+
+    assert api.breaker.snapshot().state == "closed"
+
+
+def test_the_check_says_why_while_the_breaker_is_open(redis: Redis, sandbox: SandboxApi) -> None:
+    """It asks the main API itself, which may be well by now, and counts nothing against it."""
+    breaker = opened(redis, time.time)
+    said = StringIO()
+    call_command("check_main_api", stdout=said)
+    assert "14 of 14 operations fit" in said.getvalue()
+
+    sandbox.control("POST", "faults", {"errorRate": 1})
+    with pytest.raises(SystemExit, match="main API: HTTP 500"):
+        call_command("check_main_api", stdout=said)
+    assert len(breaker.recent_errors()) == 5

@@ -1,0 +1,308 @@
+"""The client against the sandbox: errors told apart, batches, cache."""
+
+import time
+from datetime import timedelta
+
+import pytest
+from redis import Redis
+
+from jobs.errors import (
+    JobError,
+    NotAuthorized,
+    OutcomeUnknown,
+    PermanentError,
+    TooLarge,
+    TransientError,
+    VersionConflict,
+)
+from jobs.main_api.answers import Fault, Request
+from jobs.main_api.client import MainApi, Update, connect
+from jobs.main_api.listing import Listing
+from jobs.main_api.model import Settlement
+from jobs.main_api.transport import PooledTransport
+from jobs.sending import Sending
+from sandbox.ports import free_port
+from tests.support.environment import TOKEN
+from tests.support.receivers import other_api
+from tests.support.servers import SandboxApi
+
+
+def test_one_answer_that_breaks_the_contract_harms_no_other(redis: Redis) -> None:
+    """Of two settlements of one request one has no level: it has an error of its own, the other is read."""
+    good = {"id": "s-1", "kingdomId": "k", "name": "S", "level": 1, "variables": {}, "version": 1, "archivedAt": None}
+    with other_api(lambda _query: {"data": {"a0": good, "a1": {**good, "level": None}}}) as url:
+        api = connect(
+            redis, url=url, token="", timeout=timedelta(seconds=5), threshold=5, duration=timedelta(seconds=1)
+        )
+        found = api.settlements(["s-1", "s-2"])
+
+    assert isinstance(found["s-1"], Settlement)
+    assert isinstance(found["s-2"], TransientError)
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        ({"outage": True}, TransientError),
+        ({"errorRate": 1}, TransientError),
+        ({"graphqlErrorRate": 1}, TransientError),
+        ({"malformed": 1}, TransientError),
+    ],
+)
+def test_faults_are_transient(api: MainApi, sandbox: SandboxApi, fault: dict[str, object], error: type) -> None:
+    """Whatever fails between us and the main API may work later."""
+    sandbox.control("POST", "faults", fault)
+
+    with pytest.raises(error):
+        api.campaign("campaign-1")
+
+
+def test_too_many_requests_says_when(api: MainApi, sandbox: SandboxApi) -> None:
+    """Retry-After reaches the retry."""
+    sandbox.control("POST", "faults", {"rateLimit": {"next": 1, "retryAfterS": 7}})
+
+    with pytest.raises(TransientError) as caught:
+        api.campaign("campaign-1")
+    assert caught.value.retry_after == timedelta(seconds=7)
+
+
+def test_a_wrong_credential_is_permanent(sandbox: SandboxApi, redis: Redis) -> None:
+    """It is told apart from everything else."""
+    foreign = connect(
+        redis, url=f"{sandbox.url}/graphql", token="wrong", timeout=timedelta(seconds=10), threshold=5,
+        duration=timedelta(seconds=1),
+    )  # fmt: skip
+
+    with pytest.raises(NotAuthorized):
+        foreign.campaigns()
+
+
+def test_an_effect_without_an_answer_is_unknown(api: MainApi, sandbox: SandboxApi) -> None:
+    """It was executed and the answer got lost: nobody may send it again by himself."""
+    sandbox.control("POST", "faults", {"loseAnswers": 1})
+
+    with pytest.raises(OutcomeUnknown) as caught:
+        api.execute_effect("effect-1-1", key="job-1", sending=Sending(lambda: True))
+    assert caught.value.may_resend is False
+    assert len(sandbox.world()["executions"]) == 1
+    assert api.execute_effect("effect-1-1", key="job-1", sending=Sending(lambda: True)).execution_id == "execution-1"
+
+
+def test_one_key_stands_for_one_request(api: MainApi, sandbox: SandboxApi) -> None:
+    """A main API that holds a key to its first request answers each batch of a job, and the same batch again."""
+    for n in range(25):
+        event = {"id": f"e-{n}", "campaignId": "campaign-1", "scheduledAt": "1001-06-01T10:00:00.000Z"}
+        sandbox.control("POST", "events", event)
+    ids = [f"e-{n}" for n in range(25)]
+
+    assert api.expire_events(ids, key="job-1") == dict.fromkeys(ids)
+    assert api.expire_events(ids[:10], key="job-1") == dict.fromkeys(ids[:10])
+    api.execute_effect("effect-1-1", key="job-2", sending=Sending(lambda: True))
+    with pytest.raises(PermanentError, match="Idempotency-Key job-2 was used for another request"):
+        api.execute_effect("effect-1-2", key="job-2", sending=Sending(lambda: True))
+
+    calls = [c for c in sandbox.control("GET", "stats")["recent"] if "expireEvent" in c["query"]]
+    keys = [call["idempotencyKey"] for call in calls]
+    assert all(key.startswith("job-1:") for key in keys)
+    assert len(keys) == len(set(keys)) + 1
+    assert len(sandbox.world()["executions"]) == 1
+
+
+def test_an_inactive_effect_is_refused(api: MainApi, sandbox: SandboxApi) -> None:
+    """success=false carries the reason."""
+    with pytest.raises(PermanentError, match="not active"):
+        api.execute_effect("effect-1-4", key="job-2", sending=Sending(lambda: True))
+
+
+def test_a_key_does_not_keep_a_refusal(api: MainApi, sandbox: SandboxApi) -> None:
+    """Once its cause is gone the job is retried by hand, under its key: then the effect is executed."""
+    with pytest.raises(PermanentError, match="not active"):
+        api.execute_effect("effect-1-4", key="job-2", sending=Sending(lambda: True))
+
+    sandbox.control("POST", "effects", {"id": "effect-1-4", "isActive": True})
+
+    assert api.execute_effect("effect-1-4", key="job-2", sending=Sending(lambda: True)).execution_id == "execution-1"
+
+
+def test_one_failing_event_costs_none_of_the_others(api: MainApi, sandbox: SandboxApi) -> None:
+    """What stands before it has run, what stands after it is sent again."""
+    for n in range(25):
+        event = {"id": f"e-{n}", "campaignId": "campaign-1", "scheduledAt": "1001-06-01T10:00:00.000Z"}
+        sandbox.control("POST", "events", event)
+    sandbox.control("POST", "faults", {"failEventIds": ["e-3", "e-14"]})
+    ids = [event.id for event in _events(api) if event.id.startswith("e-")]
+
+    answers = api.expire_events([*ids, "event-none"], key="job-3")
+
+    failed = {event_id for event_id, error in answers.items() if error}
+    done = {e["id"] for e in sandbox.world()["events"].values() if e["isCompleted"]}
+    assert failed == {"e-3", "e-14", "event-none"}
+    assert done == set(ids) - failed
+    assert api.expire_events([ids[0]], key="job-4") == {ids[0]: None}
+
+
+def _events(api: MainApi) -> list:  # type: ignore[type-arg]
+    found = api.overdue_events(["campaign-1"])["campaign-1"]
+    assert not isinstance(found, JobError)
+    return found
+
+
+def test_a_failing_campaign_does_not_stop_the_rest(api: MainApi) -> None:
+    """Its own error stands beside the others' events."""
+    found = api.overdue_events(["campaign-1", "no-such", "campaign-2"])
+
+    assert isinstance(found["no-such"], PermanentError)
+    assert len(found["campaign-1"]) == 1  # type: ignore[arg-type]
+    assert found["campaign-2"] == []
+
+
+def grown(settlement: Settlement, population: int) -> Update[Settlement]:
+    """The settlement with another population."""
+    return Update(settlement, level=settlement.level, variables={"population": population}, key=f"job-{population}")
+
+
+def read(api: MainApi, *ids: str) -> list[Settlement]:
+    """Settlements that are there."""
+    found = list(api.settlements(ids).values())
+    assert all(isinstance(settlement, Settlement) for settlement in found)
+    return found  # type: ignore[return-value]
+
+
+def test_updates_are_under_a_version(api: MainApi) -> None:
+    """The second of two updates of one reading is a conflict, and changes nothing."""
+    (settlement,) = read(api, "settlement-1-1-1")
+    branch = api.main_branch("campaign-1").id
+
+    written = api.update_settlements([grown(settlement, 700)], branch_id=branch)["settlement-1-1-1"]
+    again = api.update_settlements([grown(settlement, 800)], branch_id=branch)["settlement-1-1-1"]
+
+    assert isinstance(written, Settlement)
+    assert (written.version, written.variables) == (settlement.version + 1, {"population": 700})
+    assert isinstance(again, VersionConflict)
+    assert read(api, "settlement-1-1-1") == [written]
+
+
+def test_a_conflict_inside_a_batch_harms_no_other(api: MainApi, sandbox: SandboxApi) -> None:
+    """The updates before the failed alias have run and say so; those after it are sent again, once."""
+    ids = [f"settlement-1-1-{n}" for n in (1, 2, 3)]
+    first, second, third = read(api, *ids)
+    branch = api.main_branch("campaign-1").id
+    api.update_settlements([grown(second, 600)], branch_id=branch)
+    before = sandbox.control("GET", "stats")["operations"]["updateSettlement"]
+
+    answers = api.update_settlements([grown(first, 701), grown(second, 702), grown(third, 703)], branch_id=branch)
+
+    assert isinstance(answers[second.id], VersionConflict)
+    assert [answers[first.id], answers[third.id]] == read(api, first.id, third.id)
+    assert [s.variables["population"] for s in read(api, *ids)] == [701, 600, 703]
+    assert sandbox.control("GET", "stats")["operations"]["updateSettlement"] - before == 3
+
+
+def test_what_is_not_there_is_none(api: MainApi) -> None:
+    """A settlement that is gone does not keep the others of its batch from being read."""
+    found = api.settlements(["settlement-1-1-1", "no-such"])
+
+    assert isinstance(found["settlement-1-1-1"], Settlement)
+    assert found["no-such"] is None
+
+
+def settlements_of(api: MainApi, campaign_id: str) -> list[Settlement]:
+    """All settlements of a campaign."""
+    found = api.settlements_by_kingdom([kingdom.id for kingdom in api.kingdoms(campaign_id)])
+    return [town for towns in found.values() if isinstance(towns, Listing) for town in towns]
+
+
+def test_whole_campaigns_take_few_requests(api: MainApi, sandbox: SandboxApi) -> None:
+    """Kingdoms, then settlements, then structures, each level in aliased batches."""
+    before = sandbox.control("GET", "stats")["requests"]
+
+    towns = settlements_of(api, "campaign-1")
+    structures = api.structures_by_settlement([town.id for town in towns])
+
+    assert len(towns) == 6
+    assert sum(len(found) for found in structures.values() if isinstance(found, Listing)) == 18
+    assert sandbox.control("GET", "stats")["requests"] - before == 3
+
+
+def test_effects_are_cached_until_their_event_changes(api: MainApi, sandbox: SandboxApi) -> None:
+    """The listener drops what hangs on a changed event."""
+    for _ in range(3):
+        assert api.effect("effect-1-1")
+    asked = sandbox.control("GET", "stats")["operations"]["getEffect"]
+    api.cache.drop_effects_of("event-1-1")
+    api.effect("effect-1-1")
+
+    assert asked == 1
+    assert sandbox.control("GET", "stats")["operations"]["getEffect"] == 2
+    assert api.effect("no-such") is None
+
+
+def test_nobody_there_means_nothing_was_sent() -> None:
+    """Even for a mutation: nobody at the port is a fault that names itself, and may be sent again."""
+    transport = PooledTransport(f"http://127.0.0.1:{free_port()}/", TOKEN, timeout=timedelta(seconds=1))
+
+    with pytest.raises(Fault) as caught:
+        transport.send({"query": "{a}"}, request=Request.UPDATE)
+    assert type(caught.value.error) is TransientError
+    assert "onnect" in str(caught.value)
+
+
+def test_what_must_not_be_sent_twice_is_sent_once(api: MainApi, sandbox: SandboxApi) -> None:
+    """When the connection is closed without an answer the effect was executed once, and nobody knows whether."""
+    assert api.effect("effect-1-1")
+    sandbox.control("POST", "faults", {"loseAnswers": 1})
+
+    with pytest.raises(OutcomeUnknown) as caught:
+        api.execute_effect("effect-1-1", key="job-1", sending=Sending(lambda: True))
+
+    assert not caught.value.may_resend
+    assert len(sandbox.world()["executions"]) == 1
+
+
+@pytest.mark.parametrize("fault", [{"trickle": 5}, {"latencyMs": 60_000}], ids=["trickles", "is late"])
+def test_what_takes_too_long_is_no_answer(redis: Redis, sandbox: SandboxApi, fault: dict[str, object]) -> None:
+    """API_REQUEST_TIMEOUT_MS is the limit of the whole exchange."""
+    sandbox.control("POST", "faults", fault)
+    impatient = connect(
+        redis, url=f"{sandbox.url}/graphql", token=TOKEN, timeout=timedelta(seconds=1), threshold=5,
+        duration=timedelta(seconds=1),
+    )  # fmt: skip
+    began = time.monotonic()
+
+    with pytest.raises(TransientError):
+        impatient.campaigns(fresh=True)
+
+    assert time.monotonic() - began < 30
+
+
+@pytest.mark.parametrize("letters", [10, 20_000, 60_000])
+def test_batches_fit_what_a_server_takes(api: MainApi, sandbox: SandboxApi, letters: int) -> None:
+    """40 towns with long variables: no request is above 100 KB where one town is not, and all are written."""
+    for n in range(40):
+        town = {"id": f"town-{n}", "kingdomId": "kingdom-1-1", "name": "T", "level": 1, "version": 1,
+                "variables": {"chronicle": "x" * letters}, "archivedAt": None}  # fmt: skip
+        sandbox.control("POST", "settlements", town)
+    sandbox.control("POST", "faults", {"largestRequest": 100_000})
+    found = api.settlements([f"town-{n}" for n in range(40)])
+    towns = [town for town in found.values() if isinstance(town, Settlement)]
+    updates = [Update(town, level=2, variables=town.variables, key="job-1") for town in towns]
+    branch = api.main_branch("campaign-1").id
+
+    written = api.update_settlements(updates, branch_id=branch)
+
+    assert len(towns) == 40
+    assert {town.level for town in written.values() if isinstance(town, Settlement)} == {2}
+    assert len(written) == 40
+
+
+def test_what_no_server_takes_costs_itself(api: MainApi, sandbox: SandboxApi) -> None:
+    """One town above the limit is refused for good, the others are written."""
+    sandbox.control("POST", "faults", {"largestRequest": 50_000})
+    towns = settlements_of(api, "campaign-1")
+    big = {"chronicle": "x" * 60_000}
+    updates = [Update(t, level=2, variables=big if n == 1 else {}, key="job-1") for n, t in enumerate(towns)]
+
+    written = api.update_settlements(updates, branch_id=api.main_branch("campaign-1").id)
+
+    refused = [one for one in written.values() if not isinstance(one, Settlement)]
+    assert [type(error) for error in refused] == [TooLarge]

@@ -1,0 +1,72 @@
+"""manage.py check_main_api against the sandbox and against APIs that are not what they should be."""
+
+import re
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from graphql import build_schema, graphql_sync
+
+from jobs.main_api.client import MainApi
+from tests.support.receivers import other_api
+from tests.support.servers import manage
+
+
+def test_operations_fit_the_schema(api: MainApi) -> None:
+    """check_main_api says of every operation that it fits."""
+    said = StringIO()
+    call_command("check_main_api", stdout=said)
+
+    assert "14 of 14 operations fit" in said.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("introspection", "campaigns", "said"),
+    [
+        ({"errors": [{"message": "it is off"}]}, {}, "it does not report its schema: .*it is off"),
+        ({"data": {"hello": "world"}}, {}, "it does not report its schema"),
+        ({"errors": [{"message": "no", "extensions": {"code": "FORBIDDEN"}}]}, {}, "set API_SERVICE_ACCOUNT_TOKEN"),
+        (None, {"errors": [{"message": "broken"}]}, "its campaigns cannot be read: campaigns: no code: broken"),
+    ],
+    ids=["no introspection", "another API", "forbidden", "no campaigns"],
+)
+def test_what_the_check_says_of_odd_apis(
+    settings: Any, introspection: dict[str, Any] | None, campaigns: dict[str, Any], said: str
+) -> None:
+    """In one line each, and the exit code is 1."""
+    schema = build_schema((Path(settings.BASE_DIR) / "sandbox" / "schema.graphql").read_text())
+
+    def answer(query: str) -> dict[str, Any]:
+        if "__schema" not in query:
+            return campaigns
+        return introspection or {"data": graphql_sync(schema, query).data}
+
+    with other_api(answer) as url:
+        checked = manage("check_main_api", API_URL=url)
+        assert checked.process.wait(timeout=60) == 1
+
+    assert re.search(said, checked.log.read_text())
+    assert "Traceback" not in checked.log.read_text()
+
+
+def test_check_main_api_says_what_does_not_fit(settings: Any) -> None:
+    """An API whose settlements have no version, and which cannot expire events, is told so operation by operation."""
+    sdl = (Path(settings.BASE_DIR) / "sandbox" / "schema.graphql").read_text()
+    other = re.sub(r"type Settlement \{[^}]*\}", lambda m: m[0].replace("version: Int!", ""), sdl)
+    other = re.sub(r"expireEvent\([^\n]*\n", "", other)
+    schema = build_schema(other)
+
+    def answer(query: str) -> dict[str, Any]:
+        return {"data": graphql_sync(schema, query, {"campaigns": []}).data}
+
+    with other_api(answer) as url:
+        checked = manage("check_main_api", API_URL=url)
+        assert checked.process.wait(timeout=60) == 1
+
+    said = checked.log.read_text()
+    assert "expireEvent: does not fit: Cannot query field 'expireEvent' on type 'Mutation'" in said
+    assert "settlement: does not fit: Cannot query field 'version' on type 'Settlement'" in said
+    assert "getEffect: fits" in said
+    assert re.search(r"(\d+) of 14 operations fit", said)

@@ -1,0 +1,176 @@
+"""Growth and maintenance of many entities at once, against the sandbox."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from jobs.errors import Skip
+from jobs.main_api.client import MainApi
+from jobs.models import CampaignClock
+from jobs.registry import Answer, Item, type_named
+from jobs.run import Run
+from jobs.schedules.store import DatabaseSchedules
+from jobs.world.clock import WorldTime
+from tests.support.servers import SandboxApi
+
+pytestmark = pytest.mark.django_db(transaction=True)
+HOUR = timedelta(hours=1)
+
+
+def item(api: MainApi, kind: str, payload: dict[str, Any], *, due: str = "1001-06-01T12:00:00Z", n: int = 1) -> Item:
+    """A job of the first campaign that is due on its clock."""
+    run = Run(
+        job_id=f"job-{kind}-{sorted(payload.values())}",
+        campaign_id="campaign-1",
+        attempt=1,
+        due_at=None,  # type: ignore[arg-type]
+        api=api,
+        schedules=DatabaseSchedules(),
+        submit=len,
+        clock_due=WorldTime.parse(due),
+        occurrences=n,
+        interval=HOUR,
+    )
+    return Item(type_named(kind).parse(payload), run)
+
+
+def growth(api: MainApi, settlement: str, growth_type: str, **more: Any) -> Item:
+    """One kind of growth of one settlement."""
+    return item(api, "SETTLEMENT_GROWTH", {"settlementId": settlement, "growthType": growth_type}, **more)
+
+
+def apply(kind: str, items: list[Item]) -> list[Answer]:
+    """Hand a batch to its handler."""
+    return list(type_named(kind).handle(items))
+
+
+def requests_and_updates(sandbox: SandboxApi, operation: str) -> tuple[int, int]:
+    """How many HTTP requests the sandbox has had, and how many operations of one name."""
+    stats = sandbox.control("GET", "stats")
+    return stats["requests"], stats["operations"].get(operation, 0)
+
+
+def test_what_is_due_of_one_settlement_goes_out_in_one_update(api: MainApi, sandbox: SandboxApi) -> None:
+    """Six settlements with three kinds of growth each: one read, one look at structures, one write of six updates."""
+    ids = [f"settlement-1-{k}-{s}" for k in (1, 2) for s in (1, 2, 3)]
+    kinds = ("POPULATION_GROWTH", "RESOURCE_GENERATION", "LEVEL_UP_CHECK")
+    api.main_branch("campaign-1")
+    requests, updates = requests_and_updates(sandbox, "updateSettlement")
+
+    answers = apply("SETTLEMENT_GROWTH", [growth(api, i, k, n=2) for i in ids for k in kinds])
+
+    assert all(isinstance(answer, dict) for answer in answers)
+    after = requests_and_updates(sandbox, "updateSettlement")
+    assert (after[0] - requests, after[1] - updates) == (3, 6)
+    marks = sandbox.world()["settlements"]["settlement-1-2-3"]["variables"]["schedulerMarks"]
+    assert marks == {"clock": "world", **dict.fromkeys(kinds, "1001-06-01T12:00:00.000Z")}
+
+
+def test_a_batch_applied_twice_changes_nothing_the_second_time(api: MainApi, sandbox: SandboxApi) -> None:
+    """The marks of the first time make every job of the second one a skip."""
+    items = [growth(api, f"settlement-1-1-{s}", "RESOURCE_GENERATION") for s in (1, 2, 3)]
+    apply("SETTLEMENT_GROWTH", items)
+    before = sandbox.world()["settlements"]
+
+    answers = apply("SETTLEMENT_GROWTH", items)
+
+    assert all(isinstance(answer, Skip) for answer in answers)
+    assert sandbox.world()["settlements"] == before
+
+
+def test_what_is_gone_is_skipped_and_harms_no_other(api: MainApi, sandbox: SandboxApi) -> None:
+    """An archived, a missing and a living settlement in one batch."""
+    sandbox.control("POST", "settlements", {"id": "settlement-1-1-2", "archivedAt": "2026-01-01T00:00:00Z"})
+    ids = ("settlement-1-1-1", "settlement-1-1-2", "no-such")
+
+    answers = apply("SETTLEMENT_GROWTH", [growth(api, i, "RESOURCE_GENERATION") for i in ids])
+
+    assert isinstance(answers[0], dict)
+    assert answers[0]["after"]["resources"]["gold"] == 5
+    assert [type(answer) for answer in answers[1:]] == [Skip, Skip]
+
+
+def test_a_campaign_that_was_deactivated_grows_no_more(api: MainApi, sandbox: SandboxApi) -> None:
+    """What its clock has brought about is skipped without a request; what somebody asks for by hand is done."""
+    CampaignClock.objects.create(campaign_id="campaign-1", is_active=False)
+    due = growth(api, "settlement-1-1-1", "RESOURCE_GENERATION")
+    by_hand = growth(api, "settlement-1-1-2", "RESOURCE_GENERATION")
+    by_hand = by_hand._replace(run=replace(by_hand.run, clock_due=None))
+
+    skipped, done = apply("SETTLEMENT_GROWTH", [due, by_hand])
+
+    assert isinstance(skipped, Skip)
+    assert isinstance(done, dict)
+    assert requests_and_updates(sandbox, "updateSettlement")[1] == 1
+    before = requests_and_updates(sandbox, "updateSettlement")
+    assert isinstance(apply("SETTLEMENT_GROWTH", [due])[0], Skip)
+    assert requests_and_updates(sandbox, "updateSettlement") == before
+
+
+def test_numbers_of_any_size_and_kind_harm_no_other(api: MainApi, sandbox: SandboxApi) -> None:
+    """Thirty digits, four hundred digits, no number at all: each is written back, unknown variables as they were."""
+    motto: dict[str, Any] = {"motto": "É ☃", "nested": {"a": [1, None, {"b": 1e-7}]}, "": 10**30}
+    odd: dict[str, dict[str, Any]] = {
+        "settlement-1-1-1": {"population": 10**29, "populationCap": 1e30, "populationGrowthRate": 0.5},
+        "settlement-1-1-2": {"population": 10**400, "populationCap": 10**401, "populationGrowthRate": 20},
+        "settlement-1-1-3": {"population": "many", "populationCap": [], "populationGrowthRate": {}},
+    }
+    for i, variables in odd.items():
+        sandbox.control("POST", "settlements", {"id": i, "variables": {**variables, **motto}})
+
+    kinds = ("POPULATION_GROWTH", "RESOURCE_GENERATION", "LEVEL_UP_CHECK")
+    answers = apply("SETTLEMENT_GROWTH", [growth(api, i, k, n=1_000_000) for i in odd for k in kinds])
+
+    assert all(isinstance(answer, dict) for answer in answers)
+    after = [sandbox.world()["settlements"][i]["variables"] for i in odd]
+    assert [v["population"] for v in after] == [int(1e30), 10**401, 1000]
+    assert [v["resources"]["gold"] for v in after] == [5_000_000] * 3
+    assert all(v[name] == value for v in after for name, value in motto.items())
+
+
+def test_variables_that_are_no_map_harm_no_other(api: MainApi, sandbox: SandboxApi) -> None:
+    """A list in their place counts as none: the defaults hold."""
+    sandbox.control("POST", "settlements", {"id": "settlement-1-1-2", "variables": [1]})
+
+    answers = apply("SETTLEMENT_GROWTH", [growth(api, f"settlement-1-1-{n}", "POPULATION_GROWTH") for n in (1, 2)])
+
+    assert [type(answer) for answer in answers] == [dict, dict]
+    assert sandbox.world()["settlements"]["settlement-1-1-2"]["variables"]["population"] == 105
+
+
+def test_conflicts_are_read_again_and_applied_once(api: MainApi, sandbox: SandboxApi) -> None:
+    """Two entities change between reading and writing: they are read again, and every job is applied just once."""
+    sandbox.control("POST", "faults", {"versionConflicts": 2})
+    ids = [f"settlement-1-1-{s}" for s in (1, 2, 3)]
+    before = sandbox.world()["settlements"]
+
+    answers = apply("SETTLEMENT_GROWTH", [growth(api, i, "RESOURCE_GENERATION") for i in ids])
+
+    assert all(isinstance(answer, dict) for answer in answers)
+    for i in ids:
+        gold = before[i]["variables"]["resources"].get("gold", 0)
+        assert sandbox.world()["settlements"][i]["variables"]["resources"]["gold"] == gold + 5
+
+
+def test_maintenance_of_one_structure_is_one_update(api: MainApi, sandbox: SandboxApi) -> None:
+    """Wear and the look for upgrades of three structures: read, read their settlement, write."""
+    ids = [f"structure-1-1-1-{n}" for n in (1, 2)]
+    api.main_branch("campaign-1")
+    requests, updates = requests_and_updates(sandbox, "updateStructure")
+
+    answers = apply(
+        "STRUCTURE_MAINTENANCE",
+        [
+            item(api, "STRUCTURE_MAINTENANCE", {"structureId": i, "eventType": e}, n=3)
+            for i in ids
+            for e in ("MAINTENANCE_DUE", "UPGRADE_AVAILABLE")
+        ],
+    )
+
+    assert all(isinstance(answer, dict) for answer in answers)
+    after = requests_and_updates(sandbox, "updateStructure")
+    assert (after[0] - requests, after[1] - updates) == (3, 2)
+    worn = sandbox.world()["structures"]["structure-1-1-1-1"]["variables"]
+    assert (worn["health"], worn["missedMaintenance"], worn["upgradeAvailable"]) == (70, 3, False)

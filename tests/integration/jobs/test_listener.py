@@ -1,0 +1,315 @@
+"""What the listener makes of messages: once, in order, whatever they hold."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import OperationalError, connection
+from redis import Redis
+
+from jobs import counters
+from jobs import listener as listener_module
+from jobs.broker import keys
+from jobs.listener import CAUGHT_UP_AT_ONCE, COMPARED, Listener
+from jobs.main_api.client import MainApi
+from jobs.main_api.model import Campaign
+from jobs.models import CampaignClock, Job
+from jobs.schedules import store
+from sandbox.world import Size
+from tests.support.servers import SandboxApi, wait_until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_a_burst_of_advances_makes_a_leading_and_a_trailing_run(redis: Redis, api: MainApi) -> None:
+    """The first message is acted on at once, those after it fold into one run with the last world time."""
+    listener = Listener(keys.redis(), api)
+    listener.poll()
+    before = set(Job.objects.values_list("pk", flat=True))
+    for minute in range(10, 20):
+        body = {"campaignId": "c-9", "previousTime": None, "newTime": f"1200-01-01T00:{minute}:00Z"}
+        redis.publish("campaign.c-9.worldTimeAdvanced", json.dumps(body))
+    redis.publish("campaign.c-9.worldTimeAdvanced", "not JSON")
+
+    heard = Job.objects.filter(type="EVENT_EXPIRATION", campaign_id="c-9").exclude(pk__in=before).order_by("id")
+    wait_until(lambda: listener.poll() >= 0 and heard.count() == 2, what="the trailing run")
+    listener.close()
+
+    assert [job.subject for job in heard] == ["heard:1200-01-01T00:10:00.000Z", "heard:1200-01-01T00:19:00.000Z"]
+    gap = heard[1].created_at - heard[0].created_at
+    assert gap >= timedelta(seconds=4.5)
+
+
+def advanced(redis: Redis, world_time: str) -> None:
+    """Publish an advance of a campaign as the main API does."""
+    body = {"campaignId": "c-8", "previousTime": None, "newTime": world_time}
+    redis.publish("campaign.c-8.worldTimeAdvanced", json.dumps(body))
+
+
+def test_a_replayed_message_changes_nothing(redis: Redis, api: MainApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    """World time that was processed already, or lies before what was, makes no job and moves no clock."""
+    monkeypatch.setattr(listener_module, "WINDOW", 0.5)
+    CampaignClock.objects.create(campaign_id="c-8", world_time="", processed_world_time="1200-01-01T00:30:00.000Z")
+    listener = Listener(keys.redis(), api)
+    listener.poll()
+    for world_time in ("1200-01-01T00:30:00Z", "1200-01-01T00:10:00Z", "never"):
+        advanced(redis, world_time)
+    advanced(redis, "1200-01-01T00:40:00Z")
+
+    heard = Job.objects.filter(type="EVENT_EXPIRATION", campaign_id="c-8")
+    wait_until(lambda: listener.poll() >= 0 and heard.exists(), what="the later world time is processed")
+    listener.close()
+
+    assert [job.subject for job in heard] == ["heard:1200-01-01T00:40:00.000Z"]
+    assert CampaignClock.objects.get(campaign_id="c-8").processed_world_time == "1200-01-01T00:40:00.000Z"
+
+
+def hear(
+    listener: Listener, redis: Redis, campaign_id: str, *messages: object, kind: str = "worldTimeAdvanced"
+) -> None:
+    """Publish messages of a campaign and poll until all are heard and acted on."""
+    for message in messages:
+        body = message if isinstance(message, str | bytes) else json.dumps(message)
+        redis.publish(f"campaign.{campaign_id}.{kind}", body)
+    redis.publish("campaign.the-end.entityModified", json.dumps({"entityType": "Settlement"}))
+    ended = Job.objects.filter(campaign_id="the-end")
+    wait_until(lambda: listener.poll() >= 0 and ended.exists(), what="the last message is acted on")
+
+
+@pytest.fixture
+def listener(redis: Redis, api: MainApi) -> Iterator[Listener]:
+    """A listener that has caught up."""
+    active = Listener(keys.redis(), api)
+    active.poll()
+    yield active
+    active.close()
+
+
+def test_an_older_message_within_a_burst_hides_no_later_one(listener: Listener, redis: Redis) -> None:
+    """Of the messages that fold into one run the latest world time counts, not the last that came."""
+    times = ["1200-01-01T00:10:00Z", "1200-01-01T00:40:00Z", "1200-01-01T00:20:00Z", "no time at all"]
+
+    hear(listener, redis, "c-9", *({"newTime": t} for t in times))
+    listener.close()
+
+    assert CampaignClock.objects.get(campaign_id="c-9").processed_world_time == "1200-01-01T00:40:00.000Z"
+
+
+def test_malformed_messages_are_ignored(listener: Listener, redis: Redis) -> None:
+    """No JSON, no object, nested without end, a megabyte, no time: nothing is submitted, and the next is heard."""
+    bad = ["", "null", "[1]", b"\xff\xfe", "[" * 200_000, "{" + "x" * 1_000_000, {"newTime": None}, {"newTime": 7},
+           {"newTime": "1" * 1_000_000}, {"newTime": "10000-01-01T00:00:00Z"}]  # fmt: skip
+
+    hear(listener, redis, "c-9", *bad)
+
+    assert not Job.objects.filter(campaign_id="c-9").exists()
+    assert not CampaignClock.objects.filter(campaign_id="c-9").exists()
+
+
+@pytest.mark.parametrize(
+    ("campaign_id", "heard"),
+    [
+        ("a.b.c", True),
+        ("жар-9 ü/'\"|*?[", True),
+        ("campaign.x", True),
+        ("", False),
+        ("x" * 255, True),
+        ("x" * 256, False),
+        ("a\0b", False),
+    ],
+)
+def test_campaign_ids_of_any_kind(listener: Listener, redis: Redis, campaign_id: str, heard: bool) -> None:
+    """Dots, blanks and letters of any script are heard; an id that no table holds is malformed."""
+    hear(listener, redis, campaign_id, {"newTime": "1200-01-01T00:10:00Z"})
+
+    jobs = Job.objects.filter(type="EVENT_EXPIRATION", subject__contains="1200-")
+    assert (campaign_id in jobs.values_list("campaign_id", flat=True)) is heard
+
+
+def test_entity_messages_of_any_kind(listener: Listener, redis: Redis) -> None:
+    """A megabyte of an id is cut, what an id cannot be is shown as it is; one recalculation stands for all."""
+    ids = ["x" * 1_000_000, "a\0b", "\ud800", None, {"x": 1}]
+    messages = [{"entityType": "Settlement", "entityId": i, "operation": "UPDATE"} for i in ids]
+
+    hear(listener, redis, "c-9", *messages, {"entityType": "Dragon"}, {}, kind="entityModified")
+
+    assert Job.objects.filter(campaign_id="c-9").values_list("type").get() == ("RECALCULATE_SETTLEMENT_SCHEDULES",)
+
+
+def poll_for_ever(listener: Listener) -> None:
+    """Until a poll fails, or pytest's own limit of time ends it."""
+    while True:
+        listener.poll()
+
+
+def test_what_could_not_be_acted_on_stays_pending(listener: Listener, redis: Redis) -> None:
+    """While the database is away a message is kept; when it is back it is acted on."""
+    away = OperationalError("the database is away")
+
+    def refuse(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        raise away
+
+    redis.publish("campaign.c-9.worldTimeAdvanced", json.dumps({"newTime": "1200-01-01T00:10:00Z"}))
+    with connection.execute_wrapper(refuse), pytest.raises(OperationalError):
+        poll_for_ever(listener)
+    listener.poll()
+
+    assert CampaignClock.objects.get(campaign_id="c-9").processed_world_time == "1200-01-01T00:10:00.000Z"
+
+
+def test_what_is_folded_is_acted_on_when_another_listener_leads(listener: Listener, redis: Redis) -> None:
+    """The other one has not heard it, and of changed entities there is nothing to catch up with."""
+    changed = {"entityType": "Settlement", "entityId": "s-1", "operation": "UPDATE"}
+    hear(listener, redis, "c-9", changed, changed, kind="entityModified")
+    assert Job.objects.filter(campaign_id="c-9").count() == 1
+    hear(listener, redis, "c-9", {**changed, "entityId": "s-2"}, kind="entityModified")
+    redis.set(keys.LEASE.format("listener"), "another's")
+    listener._renewed_at = 0.0
+
+    listener.poll()
+
+    assert Job.objects.filter(campaign_id="c-9").count() == 2
+
+
+def test_a_clock_that_cannot_be_read_holds_up_no_other_campaign(
+    listener: Listener, sandbox: SandboxApi, redis: Redis
+) -> None:
+    """The listener catches up with all the others."""
+    for campaign_id, world_time in (("campaign-0", "soon"), ("campaign-1", "1300-01-01T00:00:00.000Z")):
+        planted = {"id": campaign_id, "name": "C", "isActive": True, "currentWorldTime": world_time}
+        sandbox.control("POST", "campaigns", planted)
+
+    listener._catch_up_at = 0.0
+    listener.poll()
+
+    assert CampaignClock.objects.get(campaign_id="campaign-1").processed_world_time == "1300-01-01T00:00:00.000Z"
+    assert CampaignClock.objects.get(campaign_id="campaign-0").processed_world_time == ""
+
+
+def test_effects_and_campaigns_are_read_anew_once_the_listener_has_heard(
+    listener: Listener, api: MainApi, sandbox: SandboxApi
+) -> None:
+    """The main API tells of a change of an event and of a new campaign; what was cached of them is dropped."""
+    assert api.effect("effect-1-1") is not None
+    known = len(api.campaigns())
+    sandbox.control("POST", "campaigns", {"id": "c-9", "name": "C", "isActive": True, "currentWorldTime": None})
+    sandbox.control("POST", "events", {"id": "e-9", "campaignId": "c-9", "scheduledAt": "1200-01-01T00:00:00Z"})
+    sandbox.control("POST", "effects", {"id": "effect-1-1", "entityId": "event-1-1", "isActive": False})
+
+    def is_active() -> bool:
+        effect = api.effect("effect-1-1")
+        return effect is not None and effect.is_active
+
+    wait_until(lambda: listener.poll() >= 0 and not is_active(), what="the effect is read anew")
+
+    assert api.effect("effect-1-1") is not None
+    assert len(api.campaigns()) == known + 1
+
+
+def many(sandbox: SandboxApi, **counts: int) -> None:
+    """A world of campaigns only."""
+    none = {"kingdoms": 0, "settlements": 0, "structures": 0, "events": 0, "effects": 0}
+    sandbox.control("POST", "reset", {**none, **counts})
+
+
+@pytest.fixture
+def _as_before(sandbox: SandboxApi) -> Iterator[None]:
+    yield
+    sandbox.control("POST", "reset", asdict(Size()))
+
+
+@pytest.mark.usefixtures("_as_before")
+def test_messages_are_heard_while_10_000_campaigns_are_compared(
+    redis: Redis, sandbox: SandboxApi, api: MainApi
+) -> None:
+    """A poll compares COMPARED of them, then some a second get their jobs; a message between two polls is acted on."""
+    many(sandbox, campaigns=10_000)
+    listener = Listener(keys.redis(), api)
+    listener.poll()
+    assert CampaignClock.objects.count() == COMPARED
+    heard = {"newTime": "1200-01-01T00:10:00Z"}
+    redis.publish("campaign.c-9.worldTimeAdvanced", json.dumps(heard))
+
+    polls = 0
+    while CampaignClock.objects.count() < 10_000:
+        listener.poll()
+        polls += 1
+    assert polls <= 10_000 / COMPARED
+    assert Job.objects.filter(campaign_id="c-9").count() == 3
+    behind = Job.objects.filter(type="EVENT_EXPIRATION").exclude(campaign_id="c-9")
+    assert behind.count() <= CAUGHT_UP_AT_ONCE + 1
+
+    listener.close()
+
+
+@pytest.mark.usefixtures("_as_before")
+def test_every_campaign_that_is_behind_is_caught_up_with(
+    redis: Redis, sandbox: SandboxApi, api: MainApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each once; where a later world time was heard of meanwhile, that one counts."""
+    many(sandbox, campaigns=COMPARED + 100)
+    listener = Listener(keys.redis(), api)
+    listener.poll()
+    body = {"newTime": "9000-01-01T00:10:00Z"}
+    last = list(listener._to_compare)[-1]
+    redis.publish(f"campaign.{last}.worldTimeAdvanced", json.dumps(body))
+    monkeypatch.setattr(listener_module, "CAUGHT_UP_EACH", 0.001)
+    heard = Job.objects.filter(campaign_id=last)
+    wait_until(
+        lambda: listener.poll() >= 0 and heard.exists() and not (listener._behind or listener._to_compare),
+        what="all are caught up with",
+    )
+    listener.close()
+
+    assert Job.objects.filter(type="EVENT_EXPIRATION").count() == COMPARED + 100 - 2  # no clock, inactive
+    assert [job.subject for job in heard.filter(type="EVENT_EXPIRATION")] == ["heard:9000-01-01T00:10:00.000Z"]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"id": "x" * 300},
+        {"id": "a\0b"},
+        {"id": ""},
+        {"name": "\0"},
+        {"name": "n" * 100_000},
+        {"currentWorldTime": "soon"},
+        {"currentWorldTime": "+12345-01-01"},
+        {"currentWorldTime": ""},
+    ],
+    ids=lambda odd: f"{next(iter(odd))} {str(next(iter(odd.values())))[:9]!r}",
+)
+@pytest.mark.usefixtures("_as_before")
+def test_an_odd_campaign_costs_itself_only(
+    listener: Listener, sandbox: SandboxApi, redis: Redis, odd: dict[str, Any]
+) -> None:
+    """Whatever its fields hold, it stands first in the list, and all others are caught up with."""
+    many(sandbox, campaigns=0)
+    plain = {"isActive": True, "currentWorldTime": "1300-01-01T00:00:00.000Z", "name": "C"}
+    for campaign in ({"id": "odd", **plain, **odd}, {"id": "plain", **plain}):
+        sandbox.control("POST", "campaigns", campaign)
+
+    listener._catch_up_at = 0.0
+    listener.poll()
+
+    assert CampaignClock.objects.get(pk="plain").processed_world_time == "1300-01-01T00:00:00.000Z"
+    counters.flush()
+    counted = ("unusable_texts", "currentWorldTime") in counters.read(redis)
+    assert counted is bool(odd.get("currentWorldTime"))
+
+
+def test_a_clock_that_a_list_lacks_is_not_forgotten(listener: Listener, sandbox: SandboxApi) -> None:
+    """Only a campaign that was asked for singly has lost its world time."""
+    before = CampaignClock.objects.get(pk="campaign-1").world_time
+    sandbox.control("POST", "campaigns", {"id": "campaign-1", "currentWorldTime": None})
+
+    listener._catch_up_at = 0.0
+    listener.poll()
+
+    assert before
+    assert CampaignClock.objects.get(pk="campaign-1").world_time == before
+    store.saw(Campaign(id="campaign-1", name="C", is_active=True))
+    assert CampaignClock.objects.get(pk="campaign-1").world_time == ""

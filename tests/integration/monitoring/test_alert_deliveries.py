@@ -1,0 +1,192 @@
+"""From an alert to who is told of it: wanted, delivered once more after a crash, tried again, in order."""
+
+import threading
+from datetime import time, timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+from redis import Redis
+
+from jobs import counters
+from monitoring import alerting
+from monitoring.alerting import code_handlers, dead_letters, delivery, routing
+from monitoring.alerting.message import Message
+from monitoring.models import Alert, AlertHandler, Delivery, Kind, Severity
+from tests.support.alerts import Tell, webhook
+from tests.support.deaths import die
+from tests.support.receivers import HttpReceiver
+from tests.support.servers import wait_until
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_delivery_outlives_the_monitor(receiver: HttpReceiver, tell: Tell) -> None:
+    """Claimed by a monitor that was killed before it was answered: it is sent again, under the same id."""
+    webhook(receiver)
+    die()
+    dead_letters.collect(timezone.now())
+    routing.route(timezone.now())
+    Delivery.objects.update(attempts=1, next_at=timezone.now() - timedelta(seconds=1))
+
+    tell()
+
+    sent = Delivery.objects.get()
+    assert (sent.status, sent.attempts, sent.http_status) == ("sent", 2, 200)
+    assert [got.headers["X-Alert-Delivery"] for got in receiver.got] == [str(sent.pk)]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_broken_handler_hurts_no_other(receiver: HttpReceiver, heard: list[Message], redis: Redis) -> None:
+    """One hangs, one raises, one refuses: the fourth is told at once."""
+    webhook(receiver, name="hangs")
+    AlertHandler.objects.create(name="nobody", kind="webhook", config={"url": "http://127.0.0.1:9"}, secrets={})
+    receiver.gate.clear()
+
+    @alerting.register_handler
+    def broken(_message: Message) -> None:
+        raise RuntimeError("broken")
+
+    alerting.critical("x")
+    routing.route(timezone.now())
+    lanes = delivery.Lanes()
+    try:
+        lanes.work(timezone.now())
+        wait_until(lambda: heard, what="the fourth is told")
+        wait_until(lambda: Delivery.objects.pending().exclude(answer="").count() == 2, what="two have failed")
+    finally:
+        receiver.gate.set()
+        code_handlers.forget(broken)
+        lanes.wait(20)
+    wait_until(lambda: not [t for t in threading.enumerate() if t.name.startswith("alerts ")], what="lanes ended")
+
+    answers = dict(Delivery.objects.values_list("handler_name", "answer"))
+    assert "RuntimeError: broken" in answers[next(name for name in answers if name.endswith("broken"))]
+    assert Delivery.objects.get(handler_name="hangs").status == "sent"
+
+
+def test_what_is_refused_is_tried_again_and_then_given_up(receiver: HttpReceiver, tell: Tell) -> None:
+    """With its HTTP answer in the log; a person may have it tried anew."""
+    webhook(receiver)
+    receiver.statuses = [503] * delivery.MOST_ATTEMPTS
+    die()
+
+    for _ in range(delivery.MOST_ATTEMPTS):
+        tell()
+        Delivery.objects.pending().update(next_at=timezone.now())
+    failed = Delivery.objects.get()
+    again = delivery.redeliver(failed, actor="user:ann")
+    tell()
+
+    assert (failed.status, failed.attempts, failed.http_status) == ("failed", delivery.MOST_ATTEMPTS, 503)
+    assert again
+    assert Delivery.objects.get().status == "sent"
+
+
+def test_attempts_are_counted(receiver: HttpReceiver, tell: Tell, redis: Redis) -> None:
+    """For the metrics, by the handler's kind and result."""
+    counters.flush()  # what other tests have counted in this process
+    before = counters.read(redis)
+    webhook(receiver)
+    receiver.statuses = [500]
+    alerting.critical("x")
+    tell()
+    Delivery.objects.update(next_at=timezone.now())
+    tell()
+    counters.flush()
+
+    counts = counters.read(redis)
+    for result in ("retried", "sent"):
+        series = ("alert_deliveries", "webhook", result)
+        assert counts[series] - before.get(series, 0) == 1
+
+
+def test_the_end_is_told_after_the_beginning(receiver: HttpReceiver, tell: Tell) -> None:
+    """While the beginning has not arrived, the end waits, in whatever order they become due."""
+    webhook(receiver)
+    receiver.statuses = [503]
+    die()
+    tell()
+    alerting.resolve(Alert.objects.all(), actor="user:ann")
+    tell()
+    early = [got.json["action"] for got in receiver.got]
+    Delivery.objects.pending().update(next_at=timezone.now())
+
+    tell()
+
+    assert early == ["trigger"]
+    assert [got.json["action"] for got in receiver.got] == ["trigger", "trigger", "resolve"]
+    assert "Resolved by user:ann" in receiver.got[-1].json["message"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "counts"),
+    [
+        ({}, [5]),
+        ({"minimum_severity": Severity.CRITICAL}, [5]),
+        ({"campaigns": ["a"]}, [3]),
+        ({"campaigns": ["z"]}, []),
+        ({"job_types": ["SETTLEMENT_GROWTH"]}, []),
+        ({"job_types": ["EVENT_EXPIRATION"], "campaigns": ["b"]}, [2]),
+        ({"alert_kinds": [Kind.QUEUE_LAG]}, []),
+        ({"enabled": False}, []),
+    ],
+)
+def test_a_handler_hears_of_what_it_wants(
+    receiver: HttpReceiver, tell: Tell, fields: dict[str, Any], counts: list[int]
+) -> None:
+    """By severity, kind, job type and campaign; only what concerns it is counted for it."""
+    webhook(receiver, **fields)
+
+    die(5, campaigns=["a", "b"])
+    tell()
+
+    assert [got.json["count"] for got in receiver.got] == counts
+
+
+def test_quiet_hours(receiver: HttpReceiver, tell: Tell) -> None:
+    """Warnings wait for their end, what is over by then is not sent, and critical alerts come through."""
+    webhook(receiver, quiet_from=time(22), quiet_until=time(6), time_zone="Europe/Berlin")
+    night = timezone.now().replace(year=2026, month=1, day=10, hour=2, minute=0)
+    morning = night.replace(hour=5, minute=1)  # 06:01 in Berlin
+    alerting.warning("over by the morning")
+    tell(night)
+    alerting.resolve(Alert.objects.all(), actor="user:ann")
+    alerting.warning("still there in the morning")
+    alerting.critical("at night")
+    tell(night)
+    at_night = [got.json["title"] for got in receiver.got]
+
+    tell(morning)
+
+    assert at_night == ["at night"]
+    assert [got.json["title"] for got in receiver.got] == ["at night", "still there in the morning"]
+
+
+def test_a_function_may_hear_of_the_gravest_only(tell: Tell) -> None:
+    """With `minimum`."""
+    titles: list[str] = []
+
+    @alerting.register_handler(minimum=Severity.CRITICAL)
+    def gravest(message: Message) -> None:
+        titles.append(message.title)
+
+    try:
+        alerting.warning("small")
+        alerting.critical("large")
+        tell()
+    finally:
+        code_handlers.forget(gravest)
+
+    assert titles == ["large"]
+
+
+def test_a_test_alert_goes_to_one_handler_only(receiver: HttpReceiver, heard: list[Message], tell: Tell) -> None:
+    """Whatever it wants to hear of."""
+    handler = webhook(receiver, minimum_severity=Severity.CRITICAL)
+
+    routing.send_test(handler)
+    tell()
+
+    assert [got.json["action"] for got in receiver.got] == ["test"]
+    assert heard == []

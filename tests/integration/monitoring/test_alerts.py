@@ -1,0 +1,229 @@
+"""From what happens to an alert: counted, throttled, acknowledged and resolved."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+from pytest_django import Settings
+from redis import Redis
+
+from jobs import service
+from jobs.models import CronTask, Job, OutcomeMinute
+from jobs.states import State
+from monitoring import alerting
+from monitoring.alerting import dead_letters
+from monitoring.alerting.conditions import fired_late
+from monitoring.alerting.message import Message
+from monitoring.alerting.monitor import Monitor
+from monitoring.models import Alert, SeenDeath, Severity
+from tests.support.alerts import Tell, later, webhook
+from tests.support.deaths import die
+from tests.support.receivers import HttpReceiver
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_storm_of_ten_thousand_deaths_is_a_handful_of_messages(
+    receiver: HttpReceiver, heard: list[Message], tell: Tell
+) -> None:
+    """Each handler is told at once, and once more after the throttle; all 10,000 are counted."""
+    webhook(receiver)
+    campaigns = [f"campaign-{n}" for n in range(200)]
+
+    for _ in range(5):
+        die(2000, campaigns=campaigns)
+        tell()
+    tell(later())
+    tell(later())
+
+    assert [message.count for message in heard] == [2000, 8000]
+    assert heard[1].subject == "[CRITICAL] EVENT_EXPIRATION: a job is dead (and 7999 more)"
+    assert [got.json["count"] for got in receiver.got] == [2000, 8000]
+    assert Alert.objects.get().count == 10_000
+    assert sum(SeenDeath.objects.filter(at__lt=timezone.now() - timedelta(minutes=5)).values_list("pk", flat=True)) == 0
+
+
+def test_the_same_alert_again_is_counted(heard: list[Message], tell: Tell) -> None:
+    """Told at once; then 42 more within the throttle are one message after it."""
+    die()
+    tell()
+    for _ in range(6):
+        die(7)
+        tell()
+    tell(later())
+
+    assert [message.subject for message in heard] == [
+        "[CRITICAL] EVENT_EXPIRATION: a job is dead",
+        "[CRITICAL] EVENT_EXPIRATION: a job is dead (and 41 more)",
+    ]
+
+
+def test_no_death_is_counted_twice_or_lost(heard: list[Message], tell: Tell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A monitor that dies within its round has counted nothing; what is read again is not counted again."""
+    die(3)
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as crash:
+        crash.setattr(SeenDeath.objects, "bulk_create", killed)
+        with pytest.raises(KeyboardInterrupt):
+            dead_letters.collect(timezone.now())
+    nothing = Alert.objects.count()
+    for _ in range(3):
+        tell()
+    die(2)
+    tell()
+
+    assert nothing == 0
+    assert Alert.objects.get().count == 5
+
+
+def test_acknowledged_alerts_are_counted_and_told_no_more_until_they_end(heard: list[Message], tell: Tell) -> None:
+    """And it stands who did so."""
+    die()
+    tell()
+    done = alerting.acknowledge(Alert.objects.all(), actor="user:ann")
+    die(4)
+    tell(later())
+    alert = Alert.objects.get()
+    alerting.resolve([alert], actor="user:bob")
+    tell()
+
+    assert done == 1
+    assert (alert.status, alert.acknowledged_by, alert.count) == ("acknowledged", "user:ann", 5)
+    assert [message.action for message in heard] == ["trigger", "resolve"]
+    assert Alert.objects.get().resolved_by == "user:bob"
+
+
+def test_alerts_of_code(heard: list[Message], tell: Tell) -> None:
+    """As in the seed: title, message and details."""
+    alerting.critical("Critical System Failure", "component failed", {"component": "x"})
+    alerting.info("Fine")
+    tell()
+
+    assert [(m.severity, m.title, m.message) for m in heard] == [
+        (Severity.CRITICAL, "Critical System Failure", "component failed"),
+        (Severity.INFO, "Fine", ""),
+    ]
+    assert heard[0].details == {"component": "x"}
+    assert [a.title for a in alerting.open_alerts()] == ["Critical System Failure", "Fine"]
+
+
+@pytest.mark.parametrize("own", [5, ["a"], {"campaign-1": "late"}, {"campaign-1": 3}])
+def test_details_of_code_may_have_any_name(tell: Tell, own: object) -> None:
+    """Even the one under which jobs are counted by campaign: raised again it is one alert, with its last details."""
+    alerting.warning("x", details={"campaigns": {"campaign-1": 9, "campaign-2": 1}})
+    tell()
+    alerting.warning("x", details={"campaigns": own})
+    tell()
+
+    assert Alert.objects.get().count == 2
+    assert Alert.objects.get().details["campaigns"] == own
+
+
+def test_details_that_are_no_json_are_told_as_text(heard: list[Message], tell: Tell) -> None:
+    """An error, a moment or a NUL in an alert is no reason to lose it; a circle is, and harms nobody."""
+    circle: dict[str, object] = {}
+    circle["itself"] = circle
+    odd = {"error": OSError("gone"), "due": datetime(2026, 1, 1, tzinfo=UTC), "share": float("nan"), 7: "a\0b"}
+
+    alerting.critical("Odd \0" + "x" * 300, "with a \0", odd)  # type: ignore[arg-type] # what no caller should give
+    alerting.critical("Circle", details=circle)
+    tell()
+
+    (told,) = heard
+    assert (told.title, told.message) == ("Odd \ufffd" + "x" * 194 + "…", "with a \ufffd")
+    assert told.details == {"error": "gone", "due": "2026-01-01 00:00:00+00:00", "share": "NaN", "7": "a\ufffdb"}
+
+
+def test_an_alert_holds_no_secret(settings: Settings, heard: list[Message], tell: Tell) -> None:
+    """Whatever words an error brought: they go to other people's servers."""
+    words = f"redis://:pass-word@h/0 refused {settings.API_SERVICE_ACCOUNT_TOKEN} and Bearer abcdef"
+    alerting.critical(words, words, {"error": words, "more": [words]})
+    alerting.critical(words, words, {"error": words, "more": [words]})
+    tell()
+
+    (told,) = heard
+    masked = "redis://:***@h/0 refused *** and Bearer ***"
+    assert told.details == {"error": masked, "more": [masked]}
+    assert (told.title, told.message, told.count) == (masked, masked, 2)
+    assert "pass-word" not in str(Alert.objects.values().get())
+
+
+def test_special_causes_have_alerts_of_their_own(tell: Tell) -> None:
+    """Beside the dead job itself: an unknown outcome, a refused credential, a cron task."""
+    die(reason="outcome unknown, not sent again: timeout", error="OutcomeUnknown: timeout", unknown=True)
+    die(reason="permanent: HTTP 401", error="NotAuthorized: main API: HTTP 401")
+    die(actor="cron:nightly")
+    tell()
+
+    assert set(Alert.objects.values_list("key", "count")) == {
+        ("job_dead:EVENT_EXPIRATION", 3),
+        ("effect_unknown:EVENT_EXPIRATION", 1),
+        ("credential_refused", 1),
+        ("cron_failed:nightly", 1),
+    }
+
+
+def test_cron_firings_that_nobody_saw_are_missed(redis: Redis) -> None:
+    """Neither scheduler nor monitor ran: what was awaited tells."""
+    now = timezone.now()
+    task = CronTask.objects.create(name="t", type="EVENT_EXPIRATION", expression="0 0 1 1 *")
+    due = now - timedelta(hours=1)
+    CronTask.objects.filter(pk=task.pk).update(next_fire_at=due)
+    awaited, none = fired_late({})
+    CronTask.objects.filter(pk=task.pk).update(next_fire_at=now + timedelta(hours=1), last_fired_at=now)
+
+    awaits, late = fired_late(awaited)
+
+    assert none == []
+    assert [finding.key for finding in late] == ["cron_missed:t"]
+    assert fired_late(awaits)[1] == []
+
+
+def test_dead_jobs_that_are_retried_resolve_their_alert(heard: list[Message], sandbox: Any, tell: Tell) -> None:
+    """When no dead letter of the type is left; by the monitor."""
+    ids = die(2)
+    tell()
+    monitor = Monitor()
+    found = monitor._round.components()
+    monitor._lead(timezone.now())
+    monitor.watch(found, timezone.now())
+    before = Alert.objects.get().status
+    service.retry(Job.objects.filter(pk__in=ids), actor="user:ann", reason="mended")
+    monitor.watch(found, timezone.now())
+    tell()
+
+    assert before == "open"
+    assert (Alert.objects.get().status, Alert.objects.get().resolved_by) == ("resolved", "monitor")
+    assert [message.action for message in heard] == ["trigger", "resolve"]
+
+
+def test_an_alert_that_comes_back_at_once_is_the_same(settings: Settings, heard: list[Message], tell: Tell) -> None:
+    """Something that comes and goes every few seconds is not a message every few seconds."""
+    for _ in range(5):
+        alerting.warning("flaps")
+        tell()
+        Alert.objects.update(resolved_at=timezone.now(), resolved_by="monitor")
+        tell()
+
+    assert Alert.objects.get().count == 5
+    assert [message.action for message in heard] == ["trigger", "resolve"]
+
+
+def test_growing_dead_letters_are_told_by_their_number(redis: Redis) -> None:
+    """From the totals of the last ten minutes."""
+    from monitoring.alerting.conditions import _growth
+
+    minute = timezone.now().replace(second=0, microsecond=0)
+    times = {"run_ms": 1, "run_ms_max": 1, "wait_ms": 1, "wait_ms_max": 1}
+    row = OutcomeMinute.objects.create(minute=minute, type="X", outcome=State.DEAD, shard=0, jobs=9, **times)
+    few = list(_growth(timezone.now(), still_open=frozenset()))
+    goes_on = list(_growth(timezone.now(), still_open=frozenset({"dead_letters_grow"})))
+    OutcomeMinute.objects.filter(pk=row.pk).update(jobs=10)
+
+    assert few == []
+    assert len(goes_on) == 1
+    assert [f.key for f in _growth(timezone.now(), still_open=frozenset())] == ["dead_letters_grow"]

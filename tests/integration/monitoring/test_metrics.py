@@ -1,0 +1,227 @@
+"""The page of metrics: what it says, of whom, and what it costs."""
+
+import json
+import re
+import shutil
+import subprocess
+from datetime import timedelta
+
+import pytest
+import yaml
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+from prometheus_client.parser import text_string_to_metric_families
+from redis import Redis
+
+from jobs import counters
+from jobs.cron import firing
+from jobs.models import Job, OutcomeMinute
+from jobs.service import Submission, submit, submit_many
+from jobs.states import State
+from monitoring import metrics
+from tests.support.processes import Start
+from tests.support.servers import ROOT, RedisServer, SandboxApi, wait_until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+RULES = ROOT / "deploy" / "prometheus" / "rules.yml"
+
+
+def samples(client: Client) -> dict[tuple[str, tuple[str, ...]], float]:
+    """What the page says, by name and label values."""
+    page = client.get("/metrics/prometheus").content.decode()
+    return {
+        (s.name, tuple(s.labels.values())): s.value
+        for family in text_string_to_metric_families(page)
+        for s in family.samples
+    }
+
+
+def test_one_scrape_shows_what_other_processes_did(start: Start, sandbox: SandboxApi, client: Client) -> None:
+    """A worker's requests, waiting and run times stand on the web process's page, once."""
+    start("rqworker", API_REQUEST_TIMEOUT_MS="30000")  # a slow answer must not become a second attempt
+    work = [Submission(type="EVENT_EXPIRATION", campaign_id="campaign-2", payload={}, subject=str(n)) for n in range(5)]
+    submit_many(work, actor="test")
+    wait_until(lambda: Job.objects.filter(state="SUCCEEDED").count() == 5, what="all done")
+    kind = "EVENT_EXPIRATION"
+    wait_until(
+        lambda: samples(client).get(("scheduler_job_wait_seconds_count", (kind,))) == 5,
+        what="the worker has told Redis",
+    )
+
+    page = samples(client)
+
+    assert page["scheduler_job_run_seconds_count", (kind,)] == 5
+    assert page["scheduler_job_attempts_bucket", (kind, "1")] == 5
+    assert page["scheduler_jobs_total", (kind, "SUCCEEDED")] == 5
+    # As the parser of prometheus_client names it; on the page it stands as in the seed.
+    assert page["scheduler_queue_completed_total", ()] == 5
+    assert page["scheduler_api_requests_total", ("getOverdueEvents", "ok")] == 5
+    assert page["scheduler_api_request_seconds_count", ("getOverdueEvents",)] == 5
+
+
+def test_totals_outlive_redis_and_the_jobs(client: Client, redis: Redis, sandbox: SandboxApi) -> None:
+    """Completed and failed are what the ledger recorded, old minutes and new ones, each counted once."""
+    times = {"run_ms": 1, "run_ms_max": 1, "wait_ms": 1, "wait_ms_max": 1}
+    for age, jobs in ((timedelta(days=90), 7), (timedelta(0), 2)):
+        minute = timezone.now().replace(second=0, microsecond=0) - age
+        for outcome in ("SUCCEEDED", "SKIPPED", "DEAD"):
+            OutcomeMinute.objects.create(minute=minute, type="X", outcome=outcome, shard=0, jobs=jobs, **times)
+
+    for _ in range(2):
+        queue = client.get("/metrics").json()["queue"]
+        redis.flushall()
+
+        assert (queue["completed"], queue["failed"]) == (18, 9)
+
+
+def test_counting_ends_however_many_wait(monkeypatch: pytest.MonkeyPatch, redis: Redis) -> None:
+    """Every query is answered by an index alone; beyond COUNTED a thread finds the number."""
+    work = [Submission(type="EVENT_EXPIRATION", campaign_id="c", payload={}, subject=str(n)) for n in range(9)]
+    submit_many(work, actor="test")
+    monkeypatch.setattr(metrics, "COUNTED", 3)
+    states = metrics.States()
+
+    wait_until(lambda: states.count(State.QUEUED) == 9, what="recounted")
+    with CaptureQueriesContext(connection) as asked:
+        assert states.count(State.QUEUED) == 9
+
+    (query,) = asked.captured_queries
+    assert "LIMIT 4" in query["sql"]
+    if connection.vendor == "sqlite":
+        with connection.cursor() as cursor:
+            cursor.execute(f"EXPLAIN QUERY PLAN {query['sql']}")
+            plan = [row[3] for row in cursor.fetchall()]
+        assert any("SEARCH jobs_job USING COVERING INDEX" in step for step in plan), plan
+
+
+def test_what_redis_could_not_take_is_sent_later(redis: Redis, redis_server: RedisServer) -> None:
+    """A count made while Redis is away is neither lost nor doubled."""
+    counter = counters.Counters(lambda: redis)
+    counter.add("x", "a")
+    redis_server.stop()
+    try:
+        counter.flush()
+    finally:
+        redis_server.start()
+
+    counter.flush()
+    counter.flush()
+
+    assert counters.read(redis)["x", "a"] == 1
+
+
+def test_the_oldest_queued_job_and_the_lag_show(client: Client, sandbox: SandboxApi) -> None:
+    """What waits for a worker and what the scheduler has not moved on are told apart, by their ages."""
+    early = timezone.now() - timedelta(minutes=5)
+    queued, _ = submit(Submission(type="EVENT_EXPIRATION", campaign_id="c", payload={}, due_at=early), actor="test")
+    later = timezone.now() + timedelta(hours=1)
+    overdue, _ = submit(Submission(type="EVENT_EXPIRATION", campaign_id="c", payload={}, due_at=later), actor="test")
+    Job.objects.filter(pk=queued.pk).update(moved_at=early)
+    Job.objects.filter(pk=overdue.pk).update(due_at=early)
+
+    page = samples(client)
+
+    assert 300 <= page["scheduler_oldest_queued_seconds", ()] < 400
+    assert 300 <= page["scheduler_lag_seconds", ()] < 400
+    assert 300 <= page["scheduler_queue_head_age_seconds", ("normal",)] < 400
+    assert page["scheduler_queue_depth", ("normal",)] == 1
+
+
+def test_rules_ask_for_metrics_that_exist(client: Client, sandbox: SandboxApi) -> None:
+    """Every name in an alert's expression has its TYPE line on the page, and each alert its section of the README."""
+    page = client.get("/metrics/prometheus").content.decode()
+    families = {line.split()[2] for line in page.splitlines() if line.startswith("# TYPE")}
+    sections = (ROOT / "README.md").read_text()
+    rules = [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
+
+    assert len(rules) >= 8
+    for rule in rules:
+        named = {w.removesuffix("_bucket") for w in _words(rule["expr"]) if w.startswith(("scheduler_", "process_"))}
+        assert named <= families, rule["alert"]
+        section = f'<a id="{rule["annotations"]["runbook_url"].removeprefix("README.md#")}"></a>'
+        assert f"{section}**{rule['annotations']['runbook']}**" in sections, rule["alert"]
+
+
+def test_the_dashboard_asks_for_metrics_that_exist(client: Client, sandbox: SandboxApi) -> None:
+    """Every panel's queries name only what stands on the page."""
+    page = client.get("/metrics/prometheus").content.decode()
+    families = {line.split()[2] for line in page.splitlines() if line.startswith("# TYPE")}
+    panels = json.loads((ROOT / "deploy" / "grafana" / "scheduler.json").read_text())["panels"]
+
+    assert len(panels) >= 10
+    for panel in panels:
+        for target in panel["targets"]:
+            words = {w.removesuffix("_bucket") for w in _words(target["expr"])}
+            named = {w for w in words if w.startswith(("scheduler_", "process_"))}
+            assert named, panel["title"]
+            # Each web process that is scraped tells of the whole service: a sum must not count it twice.
+            ratio = " / " in target["expr"] or "_bucket" in target["expr"]
+            assert ratio or "sum" not in words or "max" in words, panel["title"]
+            assert named <= families, panel["title"]
+
+
+def test_what_rules_watch_stands_at_zero_before_it_happens(client: Client, sandbox: SandboxApi, redis: Redis) -> None:
+    """`increase()` sees nothing of a series that is born at 1: so the first of each would raise no alert."""
+    firing.seed()
+    page = samples(client)
+    rules = [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
+
+    for rule in rules:
+        for name, selector in re.findall(r"increase\((\w+)(?:\{(.*?)\})?\[", rule["expr"]):
+            told = [
+                (labels, n)
+                for (family, labels), n in page.items()
+                if family.removesuffix("_total") == name.removesuffix("_total")
+            ]
+            for wanted in re.findall(r'\w+=~?"(.*?)"', selector):
+                told = [(labels, n) for labels, n in told if any(re.fullmatch(wanted, value) for value in labels)]
+            assert told, rule["alert"]
+            assert {n for _, n in told} == {0}, rule["alert"]
+    assert page["scheduler_cron_firings_total", ("event-expiration", "missed")] == 0
+    assert page["scheduler_alert_deliveries_total", ("slack", "failed")] == 0
+    assert page["scheduler_jobs_total", ("DEFERRED_EFFECT", "DEAD")] == 0
+
+
+def _words(expression: str) -> set[str]:
+    return set("".join(c if c.isalnum() or c == "_" else " " for c in expression).split())
+
+
+def test_promtool_finds_the_rules_right() -> None:
+    """Each alert fires when it should and not before; where promtool is not installed nothing is asked."""
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not installed (Debian: apt-get install prometheus)")
+
+    ended = subprocess.run(
+        [promtool, "test", "rules", "rules_test.yml"], cwd=RULES.parent, capture_output=True, text=True, check=False
+    )
+
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def test_promtool_complains_of_names_that_are_not_ours_to_choose_only(client: Client, sandbox: SandboxApi) -> None:
+    """The seed's names, and one of django-rq's; where promtool is not installed nothing is asked."""
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not installed (Debian: apt-get install prometheus)")
+    page = client.get("/metrics/prometheus").content
+
+    ended = subprocess.run([promtool, "check", "metrics"], input=page, capture_output=True, check=False)
+
+    assert {line.split()[0] for line in ended.stderr.decode().splitlines()} <= {
+        "scheduler_queue_completed",
+        "scheduler_queue_failed",
+        "scheduler_dead_letter_count",
+        "scheduler_uptime_seconds",
+        "rq_request_processing_seconds_total",
+    }
+
+
+def test_every_rule_is_tested() -> None:
+    """No alert without a case for promtool."""
+    cases = (RULES.parent / "rules_test.yml").read_text()
+    names = [rule["alert"] for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
+
+    assert [name for name in names if f'\\"{name}\\"' not in cases] == []

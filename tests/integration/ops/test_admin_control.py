@@ -1,0 +1,191 @@
+"""The pages of pauses, processes and the breaker: what they show, do, and refuse."""
+
+import os
+import re
+from collections.abc import Iterator
+from html import unescape
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.core.management import call_command
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+from redis import Redis
+
+from jobs import control, pauses
+from jobs.engine.worker import attempt
+from jobs.models import CampaignClock, OperatorAction, Pause
+from jobs.processes import heartbeat
+from ops.reads import active_orders
+from tests.support.working import submit, work
+
+pytestmark = pytest.mark.django_db(transaction=True)
+PAUSES, PROCESSES, BREAKER = (f"/admin/jobs/pause/{page}" for page in ("", "processes/", "breaker/"))
+
+
+@pytest.fixture
+def person(client: Client, redis: Redis, request: pytest.FixtureRequest) -> Iterator[Client]:
+    """A browser of somebody in the group that the test names; Operator where it names none."""
+    user = User.objects.create_user("ann", is_staff=True)
+    user.groups.add(Group.objects.get(name=getattr(request, "param", "Operator")))
+    client.force_login(user)
+    active_orders.forget()
+    yield client
+    active_orders.forget()
+
+
+def page(client: Client, path: str) -> str:
+    """A page's text."""
+    answer = client.get(path)
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+def test_a_pause_is_made_shown_everywhere_and_ended(person: Client, redis: Redis) -> None:
+    """By the form, with end and reason; every page says so until it is resumed with a reason."""
+    CampaignClock.objects.create(campaign_id="campaign-2", name="Silverdale")
+    submit(3)
+    person.post(PAUSES, {"pause": "1", "campaign": "campaign-2", "minutes": "60", "reason": "a break"})
+    work(redis)
+
+    (pause,) = pauses.active()
+    assert (pause.key, pause.actor, pause.reason) == ("campaign:campaign-2", "user:ann", "a break")
+    assert pause.until is not None
+    for path in ("/admin/", "/admin/jobs/job/", "/admin/jobs/campaignclock/", PROCESSES, "/admin/queues/"):
+        assert "Campaign Silverdale (campaign-2) is paused by ann until" in page(person, path)
+    assert '<td data-label="Jobs held back" class="num">3</td>' in page(person, PAUSES)
+    person.post(PAUSES, {"resume": "campaign:campaign-2", "reason": "they are back"})
+    pause.refresh_from_db()
+    assert (pause.ended_by, pause.ended_reason) == ("user:ann", "they are back")
+    assert "is paused" not in page(person, "/admin/jobs/job/")
+    assert "they are back" in page(person, PAUSES)
+    assert "<b>Silverdale</b><br><small>campaign campaign-2</small>" in page(person, PAUSES)
+    assert page(person, "/admin/jobs/auditentry/").count(f'<a href="{PAUSES}">campaign campaign-2</a>') == 2
+
+
+@pytest.mark.parametrize(
+    ("form", "fault"),
+    [({}, "choose one, or name a campaign"), ({"what": "queue:low", "campaign": "c"}, "choose one, or name a campaign"),
+     ({"campaign": "c", "until": "2020-01-01T00:00"}, "expected a time to come"),
+     ({"what": "queue:fast"}, "Select a valid choice")],
+)  # fmt: skip
+def test_a_wrong_pause_is_refused_under_its_field(person: Client, form: dict[str, str], fault: str) -> None:
+    """And nothing is paused."""
+    answer = person.post(PAUSES, {"pause": "1", **form}).content.decode()
+
+    assert fault in answer
+    assert not Pause.objects.exists()
+
+
+def test_processes_are_shown_and_asked_to_stop(person: Client, redis: Redis) -> None:
+    """With host, pid, version, load and leader; first the question, then the request, which is kept."""
+    told = heartbeat.Heartbeat("worker", "w-1", redis)
+    told.beat("busy", in_flight=3, concurrency=5)
+    heartbeat.Heartbeat("scheduler", "s-1", redis).beat("active")
+    text = page(person, PROCESSES)
+
+    for words in (f"pid {os.getpid()}", "3 of 5", "Leader", "0.1.0", "No listener is running"):
+        assert words in text
+    assert "finishes what it does (3 jobs)" in page(person, f"{PROCESSES}stop/?key=worker:w-1")
+    person.post(f"{PROCESSES}stop/", {"key": "worker:w-1", "reason": "new release"})
+    assert told.beat("busy") is True
+    act = OperatorAction.objects.get(verb="asked to stop")
+    assert (act.actor, act.reason) == ("user:ann", "new release")
+    assert "Stopping" in page(person, PROCESSES)
+    assert (
+        "no such process is running"
+        in person.post(f"{PROCESSES}stop/", {"key": "worker:gone"}, follow=True).content.decode()
+    )
+
+
+def test_suspended_workers_are_said_everywhere(person: Client, redis: Redis) -> None:
+    """rqsuspend is easily forgotten."""
+    call_command("rqsuspend")
+
+    assert "All workers are suspended" in page(person, "/admin/jobs/job/")
+    call_command("rqresume")
+    active_orders.forget()
+    assert "All workers are suspended" not in page(person, "/admin/jobs/job/")
+
+
+@pytest.mark.parametrize("person", ["Administrator"], indirect=True)
+def test_the_breaker_is_forced_and_shown_everywhere(person: Client, redis: Redis) -> None:
+    """Open with a reason, then automatic again."""
+    person.post(BREAKER, {"state": "open", "reason": "repair"})
+
+    assert "forced open by user:ann (repair)" in page(person, "/admin/jobs/job/")
+    assert "Open: they are held back" in page(person, BREAKER)
+    person.post(BREAKER, {"state": "automatic"})
+    assert control.breaker().snapshot().forced is None
+    assert "forced open" not in page(person, "/admin/jobs/job/")
+    assert [a.verb for a in OperatorAction.objects.order_by("id")] == ["forced open", "made automatic"]
+
+
+@pytest.mark.parametrize("person", ["Viewer"], indirect=True)
+def test_a_viewer_sees_and_cannot_act(person: Client, redis: Redis) -> None:
+    """No buttons, and the server refuses what they would send."""
+    pauses.pause("queue", "low", actor="user:bob")
+    heartbeat.Heartbeat("worker", "w-1", redis).beat("idle", in_flight=0, concurrency=5)
+
+    for path in (PAUSES, PROCESSES, BREAKER):
+        text = page(person, path)
+        assert not any(word in text for word in ("Resume</button>", "Stop…", "Force open</button>"))
+    for path, form in (
+        (PAUSES, {"resume": "queue:low"}),
+        (PAUSES, {"pause": "1", "what": "queue:high"}),
+        (f"{PROCESSES}stop/", {"key": "worker:w-1"}),
+        (BREAKER, {"state": "open"}),
+    ):
+        assert person.post(path, form).status_code == 403
+    assert person.get(f"{PROCESSES}stop/", {"key": "worker:w-1"}).status_code == 403
+    assert [p.name for p in pauses.active()] == ["low"]
+
+
+def test_an_operator_does_not_govern_the_breaker(person: Client, redis: Redis) -> None:
+    """That is an administrator's."""
+    assert person.post(BREAKER, {"state": "open"}).status_code == 403
+    assert "Force open</button>" not in page(person, BREAKER)
+
+
+def test_pages_answer_without_redis(person: Client, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They say that it does not answer."""
+    dead = Redis.from_url("redis://127.0.0.1:1")
+    monkeypatch.setattr("jobs.broker.keys.redis", lambda: dead)
+    pauses.pause("queue", "low", actor="user:bob")
+
+    assert "unknown: Redis does not answer" in page(person, PAUSES)
+    assert "Redis does not answer" in page(person, PROCESSES)
+    monkeypatch.setattr(control.breaker(), "recent_errors", dead.ping)
+    assert "the main API has answered" not in page(person, BREAKER)
+    person.raise_request_exception = False
+    assert person.get(f"{PROCESSES}stop/", {"key": "worker:w-1"}).status_code == 503
+    assert person.post(f"{PROCESSES}stop/", {"key": "worker:w-1"}).status_code == 503
+    assert not OperatorAction.objects.filter(verb="asked to stop").exists()
+
+
+def test_a_worker_s_number_is_that_of_its_list(person: Client, redis: Redis) -> None:
+    """Of two workers that run jobs each leads to its own, beneath the tab of what runs."""
+    for worker, jobs in (("w-1", submit(2)), ("w-2", submit(1, campaign_id="campaign-3"))):
+        heartbeat.Heartbeat("worker", worker, redis).beat("busy", in_flight=len(jobs), concurrency=5)
+        attempt.claim([str(job.pk) for job in jobs], worker=worker, now=timezone.now())
+    links = re.findall(r'<a href="([^"]*)">(\d) jobs?</a>', page(person, PROCESSES))
+
+    listed = [person.get(unescape(link)).context["cl"] for link, _ in links]
+    assert [len(one.result_list) for one in listed] == [int(number) for _, number in links]
+    assert sorted(number for _, number in links) == ["1", "2"]
+    assert {tab["name"] for one in listed for tab in one.tabs() if tab["active"]} == {"Running"}
+
+
+@pytest.mark.parametrize("path", [PAUSES, PROCESSES, BREAKER, "/admin/queues/", "/admin/queues/queues/4/"])
+def test_pages_cost_few_queries(person: Client, redis: Redis, path: str) -> None:
+    """However many pauses there are."""
+    for n in range(20):
+        pauses.pause("campaign", f"c-{n}", actor="user:bob")
+    person.get(path)
+
+    with CaptureQueriesContext(connection) as queries:
+        person.get(path)
+
+    assert len(queries) < 15, [q["sql"][:90] for q in queries]

@@ -1,0 +1,349 @@
+"""The operators' list of jobs, the page of one job, and what may be done to many."""
+
+import re
+from datetime import timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+from redis import Redis
+
+from jobs import pauses, service
+from jobs.models import CampaignClock, Job, ScheduleRow
+from jobs.service import Submission, submit
+from jobs.states import State
+from ops import bulk
+from ops.admin import changelist
+from tests.support.people import JOBS, member, some
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def ids(page: Any) -> list[str]:
+    """The jobs on a page of the list."""
+    return [str(job.pk) for job in page.context["cl"].result_list]
+
+
+def confirm(client: Client, verb: str, jobs: list[Job], **more: str) -> Any:
+    """Post the form of the dry run."""
+    form = {"action": verb, "_selected_action": [str(j.pk) for j in jobs], "confirmed": "1", **more}
+    return client.post(JOBS, form)
+
+
+def test_the_dry_run_changes_nothing_and_counts_what_would_happen(admin_client: Client, redis: Redis) -> None:
+    """Two wait and one was cancelled: two will be cancelled, one will not."""
+    jobs = some(3)
+    service.cancel(jobs[:1], actor="test", reason="")
+
+    page = admin_client.post(JOBS, {"action": "cancel", "_selected_action": [str(j.pk) for j in jobs]})
+
+    assert "2 will be cancelled, 1 will not: 1 CANCELLED." in page.content.decode()
+    assert Job.objects.filter(state=State.SCHEDULED).count() == 2
+
+
+def test_a_whole_filter_is_done_in_steps_and_counted_truly(
+    admin_client: Client, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All jobs of the filter and none beside it, more than one step's worth, each with the person and the reason."""
+    monkeypatch.setattr(bulk, "STEP", 3)
+    some(7)
+    (other,) = some(1, campaign="c-2")
+    where = f"{JOBS}?campaign_id__exact=c-1"
+    form = {"action": "cancel", "_selected_action": "all", "select_across": "1", "confirmed": "1", "reason": "enough"}
+
+    answer = admin_client.post(where, form, follow=True)
+
+    assert "7 jobs cancelled." in answer.content.decode()
+    assert Job.objects.get(state=State.SCHEDULED) == other
+    trail = [e for j in Job.objects.filter(campaign_id="c-1") for e in j.audit_trail.filter(now="CANCELLED")]
+    assert {(e.actor, e.reason) for e in trail} == {("user:admin", "enough")}
+
+
+def test_steps_go_on_where_the_last_one_ended(
+    admin_client: Client, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the progress bar asks for, request after request, does each job once."""
+    monkeypatch.setattr(bulk, "STEP", 2)
+    jobs, done, after = some(5), 0, ""
+    until = str(bulk.preview(bulk.VERBS["cancel"], Job.objects.all()).until)
+    while after is not None:
+        body = confirm(admin_client, "cancel", jobs, step="1", after=after, until=until).json()
+        done, after = done + body["done"], body["after"]
+
+    assert done == 5
+    assert Job.objects.filter(state=State.CANCELLED).count() == 5
+
+
+def test_jobs_made_after_the_dry_run_are_left_out(redis: Redis) -> None:
+    """What nobody saw in the dry run is not touched."""
+    some(1)
+    verb = bulk.VERBS["cancel"]
+    until = bulk.preview(verb, Job.objects.all()).until
+    (late,) = some(1, campaign="late")
+
+    progress = bulk.run(verb, Job.objects.all(), until=until, actor="test", reason="")
+
+    assert progress.done == 1
+    assert Job.objects.get(pk=late.pk).state == State.SCHEDULED
+
+
+def test_a_bad_due_time_is_refused_under_its_field(admin_client: Client, redis: Redis) -> None:
+    """Reschedule to the year 9000 moves nothing and says why."""
+    jobs = some(1)
+
+    page = confirm(admin_client, "reschedule", jobs, due_at="9000-01-01T00:00:00").content.decode()
+
+    assert "days ahead" in page
+    assert Job.objects.get().due_at == jobs[0].due_at
+
+
+@pytest.mark.parametrize("verb", sorted(bulk.VERBS))
+def test_a_viewer_sees_no_button_and_is_refused(client: Client, redis: Redis, verb: str) -> None:
+    """The page offers nothing, and the server does not do it either."""
+    (job,) = some(1)
+    viewer = member(client, "Viewer")
+
+    page = viewer.get(f"{JOBS}{job.pk}/change/")
+    confirm(viewer, verb, [job])
+
+    assert page.status_code == 200
+    assert page.context["verbs"] == []
+    job.refresh_from_db()
+    assert job.state == State.SCHEDULED
+
+
+def test_an_operator_may_act_but_not_govern(client: Client, redis: Redis) -> None:
+    """All verbs of jobs; neither users nor the breaker."""
+    operator = member(client, "Operator")
+    (job,) = some(1)
+    confirm(operator, "run_now", [job])
+
+    job.refresh_from_db()
+    assert job.state == State.QUEUED
+    assert operator.get("/admin/auth/user/").status_code == 403
+    assert not User.objects.get(username="bob").has_perm("jobs.control_breaker")
+
+
+def test_pages_stay_as_they_are_while_new_jobs_come(admin_client: Client, redis: Redis) -> None:
+    """Older and back by key: what was read is neither shown twice nor left out."""
+    some(60)
+    first = admin_client.get(JOBS)
+    some(5, campaign="new")
+    older = admin_client.get(JOBS + first.context["cl"].older_link())
+    back = admin_client.get(JOBS + older.context["cl"].newer_link())
+
+    assert (len(ids(first)), len(ids(older))) == (25, 25)
+    assert not set(ids(first)) & set(ids(older))
+    assert ids(back) == ids(first)
+
+
+@pytest.mark.parametrize(
+    ("term", "found"),
+    [("c-2", 1), ("nowhere", 0), ("EVENT", 0), ("test", 3)],
+    ids=["campaign", "none", "type", "source"],
+)
+def test_search(admin_client: Client, redis: Redis, term: str, found: int) -> None:
+    """By campaign and by text."""
+    some(2)
+    some(1, campaign="c-2")
+
+    assert len(ids(admin_client.get(JOBS, {"q": term}))) == found
+
+
+def test_what_people_call_things_is_found(admin_client: Client, redis: Redis) -> None:
+    """A campaign by its name, the jobs about a settlement by the settlement's."""
+    CampaignClock.objects.create(campaign_id="c-2", name="Northmarch")
+    ScheduleRow.objects.create(
+        campaign_id="c-1", entity_type="Settlement", entity_id="s-7", entity_name="Riverton", clock="wall",
+        event_type="POPULATION_GROWTH", anchor="", interval=timedelta(hours=1), job_type="SETTLEMENT_GROWTH",
+    )  # fmt: skip
+    some(2)
+    (of_campaign,) = some(1, campaign="c-2")
+    grown, _ = submit(Submission(type="SETTLEMENT_GROWTH", campaign_id="c-1", payload={
+        "settlementId": "s-7", "growthType": "POPULATION_GROWTH"}), actor="test")  # fmt: skip
+
+    assert ids(admin_client.get(JOBS, {"q": "northmarch"})) == [str(of_campaign.pk)]
+    assert ids(admin_client.get(JOBS, {"q": "river"})) == [str(grown.pk)]
+
+
+def test_an_id_is_found_whatever_its_age(admin_client: Client, redis: Redis) -> None:
+    """The whole id leads to the one job."""
+    jobs = some(3)
+
+    assert ids(admin_client.get(JOBS, {"q": str(jobs[0].pk)})) == [str(jobs[0].pk)]
+
+
+def test_counts_beyond_the_limit_say_so(admin_client: Client, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is counted past the limit."""
+    monkeypatch.setattr(changelist, "MOST_COUNTED", 4)
+    some(9)
+    page = admin_client.get(JOBS)
+
+    assert changelist.state_counts()[State.SCHEDULED] == 5
+    assert page.context["cl"].counted == "4+"
+
+
+@pytest.mark.parametrize("where", [JOBS, f"{JOBS}?state=SCHEDULED&q=x", f"{JOBS}?type=EVENT_EXPIRATION", "one"])
+def test_pages_take_few_queries(admin_client: Client, redis: Redis, where: str) -> None:
+    """Fewer than 15, however many rows are shown."""
+    jobs = some(60)
+    url = f"{JOBS}{jobs[0].pk}/change/" if where == "one" else where
+    with CaptureQueriesContext(
+        connection,
+    ) as queries:
+        assert admin_client.get(url).status_code == 200
+
+    assert len(queries) < 15
+
+
+@pytest.mark.parametrize("where", ["/admin/", JOBS, f"{JOBS}?q=test", "one"])
+def test_pages_take_few_queries_for_members_of_a_group_too(client: Client, redis: Redis, where: str) -> None:
+    """Fewer than 15 where permissions are looked up and a campaign is paused."""
+    CampaignClock.objects.create(campaign_id="c-1", name="Northmarch")
+    pauses.pause("campaign", "c-1", actor="user:ann")
+    operator, jobs = member(client, "Operator"), some(30)
+    with CaptureQueriesContext(connection) as queries:
+        answer = operator.get(f"{JOBS}{jobs[0].pk}/change/" if where == "one" else where)
+
+    assert "Campaign Northmarch (c-1) is paused" in answer.content.decode()
+    assert len(queries) < 15
+
+
+def test_the_state_tabs_are_counted_from_indexes_alone(redis: Redis) -> None:
+    """No part of the plan walks the table."""
+    if connection.vendor != "sqlite":
+        pytest.skip("the plan is SQLite's; PostgreSQL chooses by what it knows of the rows")
+    with CaptureQueriesContext(connection) as queries:
+        changelist.state_counts()
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN QUERY PLAN {queries[0]['sql']}")
+        walks = [row[3] for row in cursor.fetchall() if "jobs_job" in row[3]]
+
+    assert walks
+    assert all("USING" in walk and "INDEX" in walk for walk in walks)
+
+
+def test_a_retry_that_may_do_its_work_twice_says_so(admin_client: Client, redis: Redis) -> None:
+    """A started effect that is retried: the dry run warns."""
+    due = (timezone.now() + timedelta(hours=1)).isoformat()
+    job, _ = submit(
+        Submission(type="DEFERRED_EFFECT", campaign_id="c", payload={"effectId": "e", "executeAt": due}), actor="test"
+    )
+    service.cancel([job], actor="test", reason="")
+    Job.objects.filter(pk=job.pk).update(attempt=1, may_have_been_applied=True)
+
+    page = admin_client.post(JOBS, {"action": "retry", "_selected_action": [str(job.pk)]}).content.decode()
+
+    assert "could apply them twice" in page
+
+
+def test_the_queue_dashboard_asks_for_permission_and_records(client: Client, redis: Redis) -> None:
+    """A viewer looks but does not empty a queue; an operator does, and it stands in each job's trail."""
+    job, _ = submit(Submission(type="EVENT_EXPIRATION", campaign_id="c", payload={}, priority="CRITICAL"), actor="test")
+    viewer = member(client, "Viewer")
+    queue = viewer.get("/admin/queues/")
+    refused = viewer.post("/admin/queues/queues/0/empty/")
+    User.objects.get(username="bob").groups.add(Group.objects.get(name="Operator"))
+    done = client.post("/admin/queues/queues/0/empty/")
+
+    assert (queue.status_code, refused.status_code, done.status_code) == (200, 403, 302)
+    assert job.audit_trail.get(now="CANCELLED").actor == "user:bob"
+
+
+WALKED = (
+    "priority__exact=10",
+    "from=token:",
+    "worker__exact=w",
+    "due_at_from=2030-01-01T00:00",
+    "finished_at_from=2030-01-01T00:00",
+)
+
+
+@pytest.mark.parametrize("query", ["", "state=DEAD", "type=X", "campaign_id__exact=c", "q=text", "failure=f", *WALKED])
+def test_no_page_of_the_list_walks_or_sorts_the_table(
+    admin_client: Client, redis: Redis, monkeypatch: pytest.MonkeyPatch, query: str
+) -> None:
+    """Every question is answered along an index in the order of the page; what has none, within a stretch."""
+    if connection.vendor != "sqlite":
+        pytest.skip("the plan is SQLite's; PostgreSQL chooses by what it knows of the rows")
+    monkeypatch.setattr(changelist, "STRETCH", 1)
+    monkeypatch.setattr(changelist, "SEARCHED", 1)
+    some(3)
+    with CaptureQueriesContext(connection) as queries:
+        assert admin_client.get(f"{JOBS}?{query}").status_code == 200
+    with connection.cursor() as cursor:
+        for sql in [q["sql"] for q in queries if 'FROM "jobs_job"' in q["sql"] and "EXPLAIN" not in q["sql"]]:
+            cursor.execute(f"EXPLAIN QUERY PLAN {sql}")
+            plan = [row[3] for row in cursor.fetchall()]
+
+            assert not any("TEMP B-TREE" in step for step in plan), (plan, sql)
+            assert all("INDEX" in step for step in plan if "jobs_job" in step), (plan, sql)
+
+
+@pytest.mark.parametrize("state", ["", "&state=SCHEDULED"])
+def test_a_filter_without_an_index_goes_on_stretch_by_stretch(
+    admin_client: Client, redis: Redis, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    """Each page says that it looked at a part; following its link finds each job once."""
+    monkeypatch.setattr(changelist, "STRETCH", 6)
+    wanted = some(2)
+    some(20, campaign="c-2")
+    Job.objects.filter(pk__in=[job.pk for job in wanted]).update(priority=10)
+    where, seen, pages = f"?priority__exact=10{state}", [], 0
+    while True:
+        page = admin_client.get(JOBS + where)
+        seen += ids(page)
+        pages += 1
+        listed = page.context["cl"]
+        if not listed.further:
+            break
+        assert "looked at" in listed.counted
+        where = listed.further_link()
+
+    assert sorted(seen) == sorted(str(job.pk) for job in wanted)
+    assert pages >= 4
+
+
+@pytest.mark.parametrize("where", ["campaign_id__exact=c-1", "worker__exact=w-1"])
+def test_what_a_link_chose_is_among_the_filters(admin_client: Client, redis: Redis, where: str) -> None:
+    """Jobs of a campaign, and of a worker: there it is seen, and taken away without the others."""
+    Job.objects.filter(pk__in=[job.pk for job in some(2)]).update(worker="w-1")
+    some(1, campaign="c-2")
+    name, _, value = where.partition("=")
+
+    page = admin_client.get(f"{JOBS}?type=EVENT_EXPIRATION&{where}")
+    assert len(ids(page)) == 2
+    drawer = page.content.decode().split('id="filter-form"')[1].split("</form>")[0]
+    assert re.search(rf'<select name="{name}".*?<option value="{value}" selected>', drawer, re.DOTALL)
+    assert f'type="hidden" name="{name}"' not in drawer
+    assert name not in admin_client.get(JOBS).content.decode()
+    assert len(ids(admin_client.get(f"{JOBS}?type=EVENT_EXPIRATION&{name}="))) == 3
+
+
+def test_ranges_are_read_in_the_persons_own_time_zone(admin_client: Client, redis: Redis) -> None:
+    """Due from 08:00 in Berlin is due from 06:00 or 07:00 UTC; a range that cannot be read says so."""
+    (job,) = some(1)
+    admin_client.cookies["zone"] = "Europe/Berlin"
+    local = job.due_at.astimezone(ZoneInfo("Europe/Berlin"))
+    before, after = (f"{local + timedelta(minutes=n):%Y-%m-%dT%H:%M:%S}" for n in (-1, 1))
+
+    assert ids(admin_client.get(JOBS, {"due_at_from": before, "due_at_to": after})) == [str(job.pk)]
+    assert ids(admin_client.get(JOBS, {"due_at_from": after})) == []
+    assert ids(admin_client.get(JOBS, {"finished_at_from": before})) == []
+    assert "Enter a valid date/time" in admin_client.get(JOBS, {"due_at_from": "soon"}).content.decode()
+
+
+def test_what_has_ended_is_found_by_when_it_did(admin_client: Client, redis: Redis) -> None:
+    """The walk begins at the end of the range, for nothing ends before it is made."""
+    jobs = some(3)
+    service.cancel(jobs[:1], actor="test", reason="")
+    soon = f"{timezone.localtime() + timedelta(minutes=1):%Y-%m-%dT%H:%M:%S}"
+    long_ago = f"{timezone.localtime() - timedelta(days=1):%Y-%m-%dT%H:%M:%S}"
+
+    assert ids(admin_client.get(JOBS, {"finished_at_from": long_ago, "finished_at_to": soon})) == [str(jobs[0].pk)]
+    assert ids(admin_client.get(JOBS, {"finished_at_to": long_ago})) == []

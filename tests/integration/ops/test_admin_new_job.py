@@ -1,0 +1,184 @@
+"""New jobs by a form made from their type's declaration, copies of jobs, and jobs as a file."""
+
+import csv
+import io
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+import pytest
+from django import forms
+from django.db import connection
+from django.test import Client
+from django.utils import timezone
+from msgspec import Meta
+from psutil import Process
+from redis import Redis
+
+from jobs import service
+from jobs.models import Job, OperatorAction
+from jobs.registry import Payload, all_types, type_named
+from jobs.service import Submission
+from ops.admin import payload_form
+from tests.support.people import JOBS, member, some
+
+pytestmark = pytest.mark.django_db(transaction=True)
+ADD = f"{JOBS}add/"
+
+
+def test_the_form_has_the_fields_of_the_declaration(admin_client: Client, redis: Redis) -> None:
+    """A text, an enum and a moment, each with its own kind of field; no JSON."""
+    effect = payload_form.fields_of(type_named("DEFERRED_EFFECT"))
+    growth = payload_form.fields_of(type_named("SETTLEMENT_GROWTH"))
+    page = admin_client.get(f"{ADD}?type=SETTLEMENT_GROWTH").content.decode()
+
+    assert isinstance(effect["executeAt"], forms.DateTimeField)
+    assert isinstance(growth["settlementId"], forms.CharField)
+    assert [value for value, _ in growth["growthType"].choices] == [  # type: ignore[attr-defined]
+        "POPULATION_GROWTH", "RESOURCE_GENERATION", "LEVEL_UP_CHECK",
+    ]  # fmt: skip
+    assert 'name="settlementId"' in page
+    assert "<textarea" not in page
+
+
+def test_every_kind_of_field_goes_there_and_back() -> None:
+    """Whatever a payload may hold can be filled in, also what no type of today has."""
+
+    class Everything(Payload, frozen=True, kw_only=True):
+        a_number: Annotated[int, Meta(ge=1)]
+        a_share: float
+        a_switch: bool = False
+        a_note: str | None = None
+        a_list: list[str] = []
+
+    class Filled(forms.Form):
+        pass
+
+    declared = type("Declared", (), {"payload": Everything})
+    form = Filled({"aNumber": "3", "aShare": "0.5", "aSwitch": "on", "aNote": "", "aList": '["x"]'})
+    form.fields |= payload_form.fields_of(declared)  # type: ignore[arg-type]
+
+    assert form.is_valid(), form.errors
+    assert payload_form.as_json(form.cleaned_data) == {
+        "aNumber": 3, "aShare": 0.5, "aSwitch": True, "aList": ["x"],
+    }  # fmt: skip
+
+
+def test_a_job_is_submitted_in_the_persons_own_time_zone(admin_client: Client, redis: Redis) -> None:
+    """08:00 typed in Berlin in summer is 06:00 UTC."""
+    admin_client.cookies["zone"] = "Europe/Berlin"
+    year = timezone.now().year + 1
+    form = {"campaign_id": "c-1", "effectId": "e-1", "executeAt": f"{year}-07-01T08:00", "reason": "a feast"}
+
+    answer = admin_client.post(f"{ADD}?type=DEFERRED_EFFECT", form)
+
+    job = Job.objects.get()
+    assert answer.url == f"{JOBS}{job.pk}/change/"  # type: ignore[attr-defined]
+    assert job.due_at == datetime(year, 7, 1, 6, tzinfo=UTC)
+    assert job.payload["effectId"] == "e-1"
+    assert job.audit_trail.get().reason == "a feast"
+    assert len(job.request_id) == 32
+
+
+@pytest.mark.parametrize(
+    ("kind", "filled", "field"),
+    [
+        ("DEFERRED_EFFECT", {"campaign_id": "c", "effectId": "e", "executeAt": "9000-01-01T00:00"}, "executeAt"),
+        ("DEFERRED_EFFECT", {"campaign_id": "c", "effectId": "e", "executeAt": "soon"}, "executeAt"),
+        ("SETTLEMENT_GROWTH", {"campaign_id": "c", "settlementId": "s", "growthType": "SHRINK"}, "growthType"),
+        ("SETTLEMENT_GROWTH", {"settlementId": "s", "growthType": "LEVEL_UP_CHECK"}, "campaign_id"),
+        ("SETTLEMENT_GROWTH", {"campaign_id": "c", "settlementId": "s" * 256, "growthType": "LEVEL_UP_CHECK"},
+         "settlementId"),
+        ("EVENT_EXPIRATION", {"due_at": "1999-01-01T00:00"}, "due_at"),
+        ("EVENT_EXPIRATION", {"campaign_id": "c" * 256}, "campaign_id"),
+    ],
+)  # fmt: skip
+def test_a_fault_stands_under_its_field(
+    admin_client: Client, redis: Redis, kind: str, filled: dict[str, str], field: str
+) -> None:
+    """Nothing is submitted, and what was filled in stays."""
+    answer = admin_client.post(f"{ADD}?type={kind}", filled)
+
+    assert list(answer.context["form"].errors) == [field]
+    assert not Job.objects.exists()
+
+
+def test_a_copy_and_its_original_name_each_other(admin_client: Client, redis: Redis) -> None:
+    """The form is filled from the original; one that changes nothing is the same work, and says so."""
+    due = (timezone.now() + timedelta(days=1)).replace(microsecond=0)
+    payload = {"effectId": "e-1", "executeAt": due.isoformat()}
+    original, _ = service.submit(
+        Submission(type="DEFERRED_EFFECT", campaign_id="c-1", payload=payload, priority=10), actor="test"
+    )
+    where = f"{ADD}?copy={original.pk}"
+    form = admin_client.get(where).context["form"]
+    same = {name: form[name].value() for name in form.fields if form[name].value()}
+    same["executeAt"] = due.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+    again = admin_client.post(where, same, follow=True).content.decode()
+    admin_client.post(where, {**same, "effectId": "e-2"})
+
+    assert "The same work is a job already" in again
+    copy = Job.objects.exclude(pk=original.pk).get()
+    assert (copy.copy_of, copy.priority, copy.payload["effectId"]) == (original.pk, 10, "e-2")
+    pages = [admin_client.get(f"{JOBS}{job.pk}/change/").context["life"] for job in (original, copy)]
+    assert [(job.pk, job.task) for job in pages[0]["copies"]] == [(copy.pk, "Execute effect e-2")]
+    assert pages[1]["original"].task == "Execute effect e-1"
+    assert pages[1]["original"].pk == original.pk
+
+
+def test_every_type_can_be_submitted_by_its_form(admin_client: Client, redis: Redis) -> None:
+    """Each declared type's page answers."""
+    for name in all_types():
+        assert admin_client.get(f"{ADD}?type={name}").status_code == 200
+
+
+def exported(client: Client, kind: str, query: str = "") -> Any:
+    """The file's text."""
+    answer = client.get(f"{JOBS}export/{kind}/{query}")
+    assert answer.status_code == 200
+    return b"".join(answer.streaming_content).decode()  # type: ignore[attr-defined]
+
+
+def test_a_filter_is_exported_as_it_is_listed(client: Client, redis: Redis) -> None:
+    """As CSV and JSON, by a viewer; no other job, and no cell that a spreadsheet would run."""
+    some(3, campaign="=cmd()")
+    some(2, campaign="c-2")
+    viewer = member(client, "Viewer")
+    rows = list(csv.DictReader(io.StringIO(exported(viewer, "csv", "?campaign_id__exact=%3Dcmd()").lstrip("\ufeff"))))
+    jobs = json.loads(exported(viewer, "json", "?campaign_id__exact=c-2"))
+
+    assert [row["campaign_id"] for row in rows] == ["'=cmd()"] * 3
+    assert [job["campaign_id"] for job in jobs] == ["c-2"] * 2
+    assert datetime.fromisoformat(jobs[0]["due_at"]).tzinfo is not None
+    assert json.loads(exported(viewer, "json", "?state=DEAD")) == []
+    assert set(OperatorAction.objects.values_list("actor", "verb")) == {("user:bob", "exported")}
+
+
+def test_who_may_not_see_jobs_may_not_export_them(client: Client, redis: Redis) -> None:
+    """403, and nothing in the file."""
+    viewer = member(client, "Viewer")
+    viewer_groups: Any = viewer.get("/admin/").wsgi_request.user
+    viewer_groups.groups.clear()
+
+    assert viewer.get(f"{JOBS}export/csv/").status_code == 403
+
+
+def test_a_hundred_thousand_jobs_take_no_more_memory_than_a_few(admin_client: Client, redis: Redis) -> None:
+    """Streamed: what is held at a time is some pages of rows, where all of them would be hundreds of megabytes."""
+    (model,) = some(1)
+    postgresql = connection.vendor == "postgresql"
+    others = [f.column for f in Job._meta.concrete_fields if f.column not in ("id", "unique_key")]
+    columns = ", ".join(f'"{column}"' for column in others)
+    key = "lpad(to_hex(i), 32, '0')::uuid" if postgresql else "printf('%%032x', i)"
+    numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000)"
+    copies = f"SELECT {key}, 'k' || i, {columns} FROM jobs_job, n WHERE jobs_job.unique_key = %s"  # noqa: S608 - names
+    with connection.cursor() as cursor:
+        cursor.execute(f"{numbers} INSERT INTO jobs_job (id, unique_key, {columns}) {copies}", [model.unique_key])
+    pieces = admin_client.get(f"{JOBS}export/csv/").streaming_content  # type: ignore[attr-defined]
+    lines = next(pieces).count(b"\n")
+    before = Process().memory_info().rss
+    lines += sum(piece.count(b"\n") for piece in pieces)
+
+    assert lines == 100_002
+    assert Process().memory_info().rss - before < 60_000_000

@@ -1,0 +1,280 @@
+"""The admin's start page: what it says, to whom, and what it costs."""
+
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+from redis import Redis
+
+from jobs import service
+from jobs.engine.scheduler.retention import fold_outcomes
+from jobs.fingerprint import fingerprint_of
+from jobs.ledger import moves as ledger
+from jobs.ledger.moves import Ending
+from jobs.main_api.client import main_api
+from jobs.models import Job, OutcomeMinute
+from jobs.service import Submission, submit
+from jobs.states import State
+from monitoring.dashboard_source import Panel
+from monitoring.health import HEALTH
+from ops.admin import dashboard
+from ops.reads import recent_actions, status
+from ops.reads.outcomes import RANGES, read, total
+from ops.reads.status import Component
+from tests.support.servers import wait_until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+PAGE = "/admin/"
+
+
+def member(client: Client, *groups: str) -> Client:
+    """A browser in which somebody of the groups is logged in."""
+    person = User.objects.create_user("bob", is_staff=True)
+    person.groups.set(Group.objects.filter(name__in=groups))
+    client.force_login(person)
+    return client
+
+
+def claimed(campaign: str, *, late: timedelta = timedelta(0)) -> Job:
+    """A job that runs, and started `late` after it was due."""
+    due = timezone.now() - late
+    job, _ = submit(Submission(type="EVENT_EXPIRATION", campaign_id=campaign, payload={}, due_at=due), actor="user:ann")
+    ledger.cycle([], [str(job.pk)], actor="worker:w-1", worker="w-1", now=due + late)
+    job.refresh_from_db()
+    return job
+
+
+def ended(job: Job, to: State, error: str = "") -> None:
+    """The attempt ends."""
+    failure = fingerprint_of(error, "") if to is State.DEAD else None
+    ending = Ending(job, to, error or "done", error=error, duration_ms=40.0, failure=failure)
+    ledger.cycle([ending], [], actor="worker:w-1", worker="w-1", now=timezone.now())
+
+
+def test_every_number_is_that_of_its_list(admin_client: Client, redis: Redis) -> None:
+    """Attempts by outcome, what waits, what runs with its worker, what died of what, what fires next, who did what."""
+    ended(claimed("c-1"), State.SUCCEEDED)
+    ended(claimed("c-2"), State.DEAD, "NotFound: event-1 is gone")
+    running = claimed("c-3")
+    waiting, _ = submit(Submission(type="EVENT_EXPIRATION", campaign_id="c-4", payload={}), actor="user:ann")
+    service.cancel([waiting], actor="user:ann", reason="not needed")
+
+    page = admin_client.get(PAGE)
+    text = page.content.decode()
+
+    numbers = {tile["name"]: tile["value"] for tile in page.context["tiles"]}
+    assert (numbers["Running"], numbers["Dead letters"], numbers["Failed attempts"]) == ("1", "1", "1")
+    assert page.context["sums"].outcomes == {"SUCCEEDED": 1, "DEAD": 1}
+    assert f"/admin/jobs/job/{running.pk}/change/" in text
+    assert "w-1" in text
+    assert "# is gone" in text
+    assert "event-expiration" in text
+    assert "not needed" in text
+    first = page.context["recent_actions"][0]
+    assert (first.verb, first.jobs) == ("cancelled", 1)
+
+
+def test_what_ended_and_what_failed_lead_to_their_lists(admin_client: Client, redis: Redis) -> None:
+    """The tiles, and each number of the table; a job that is tried again has not ended, and is found by its move."""
+    for campaign, to in (("c-1", State.SUCCEEDED), ("c-2", State.SUCCEEDED), ("c-3", State.DEAD)):
+        ended(claimed(campaign), to, "NotFound: gone" if to is State.DEAD else "")
+    again = Ending(claimed("c-4"), State.RETRYING, "HTTP 500", due_at=timezone.now() + timedelta(minutes=1))
+    ledger.cycle([again], [], actor="worker:w-1", worker="w-1", now=timezone.now())
+    page = admin_client.get(PAGE)
+    tiles = {tile["name"]: tile for tile in page.context["tiles"]}
+    counts = [one for row in page.context["rows"] for one in row["counts"]]
+
+    assert tiles["Attempts a minute"]["says"] == "3 jobs ended in 1 h"
+    assert listed(admin_client, tiles["Attempts a minute"]["link"]) == 3
+    assert tiles["Failed attempts"]["value"] == "2"
+    assert listed(admin_client, tiles["Failed attempts"]["link"]) == 2
+    assert sum(n for n, _ in counts) == 4
+    assert all(listed(admin_client, link) == n for n, link in counts)
+
+
+def listed(client: Client, link: str) -> int:
+    """How many rows the page holds that a number leads to."""
+    context = client.get(link).context
+    return len(context["cl"].result_list if "cl" in context else context["page"].lines)
+
+
+def test_lateness_is_told_against_its_objective(redis: Redis) -> None:
+    """Of 20 starts one was 3 s late: 95 % started within the objective, and the longest wait is exact."""
+    for number in range(20):
+        late = timedelta(seconds=3) if number == 0 else timedelta(0)
+        ended(claimed(f"c-{number}", late=late), State.SUCCEEDED)
+
+    sums = total(read(RANGES["15m"], timezone.now()))
+
+    assert sums.on_time_share == 0.95
+    assert sums.p50_ms is not None
+    assert sums.p50_ms < 1000
+    assert 3000 <= sums.wait_ms_max < 60_000
+
+
+@pytest.mark.parametrize("key", RANGES)
+def test_every_range_holds_what_ended_in_it(redis: Redis, key: str) -> None:
+    """What ended at its beginning is counted, what ended before is not, however the database groups."""
+    now, wanted = timezone.now(), RANGES[key]
+    slots = read(wanted, now)
+    common = {"type": "X", "outcome": "SUCCEEDED", "shard": 0, "run_ms": 1, "run_ms_max": 1, "wait_ms": 1,
+              "wait_ms_max": 1}  # fmt: skip
+    OutcomeMinute.objects.create(minute=slots[0].at, jobs=3, **common)
+    OutcomeMinute.objects.create(minute=slots[0].at - timedelta(minutes=1), jobs=5, **common)
+
+    assert total(read(wanted, now)).jobs == 3
+    assert len(slots) == wanted.length / wanted.step
+
+
+def test_the_breaker_says_what_it_holds_back(admin_client: Client, redis: Redis) -> None:
+    """State, last error, and how many jobs wait for it."""
+    job = claimed("c-1")
+    until = timezone.now() + timedelta(minutes=1)
+    ending = Ending(job, State.RETRYING, "breaker", due_at=until, error="CircuitOpen: circuit breaker open until then")
+    ledger.cycle([ending], [], actor="worker:w-1", worker="w-1", now=timezone.now())
+    for _ in range(5):
+        main_api().breaker.failed(OSError("connection refused"), probe=False)
+
+    text = admin_client.get(PAGE).content.decode()
+    main_api().breaker.close()
+
+    assert "1 job held back" in text
+    assert "connection refused" in text
+
+
+def test_a_viewer_sees_the_numbers(client: Client, redis: Redis) -> None:
+    """But no way to act."""
+    text = member(client, "Viewer").get(PAGE).content.decode()
+
+    assert "Attempts a minute" in text
+    assert "Submit a job" not in text
+
+
+def test_staff_without_a_group_is_told_what_to_do(client: Client, redis: Redis) -> None:
+    """Nothing is shown but whom to ask."""
+    text = member(client).get(PAGE).content.decode()
+
+    assert "Ask an administrator" in text
+    assert "Attempts a minute" not in text
+
+
+def test_the_live_part_comes_alone(admin_client: Client, redis: Redis) -> None:
+    """What htmx asks for holds neither head nor sidebar."""
+    text = admin_client.get(PAGE, headers={"HX-Request": "true"}).content.decode()
+
+    assert 'id="dashboard"' in text
+    assert "<head>" not in text
+
+
+def test_the_page_comes_while_redis_is_away(admin_client: Client, redis: Redis, settings: object) -> None:
+    """What the database knows is shown, and that Redis does not answer."""
+    from jobs.broker import keys
+
+    keys.redis.cache_clear()
+    settings.REDIS_URL = "redis://127.0.0.1:1"  # type: ignore[attr-defined]
+    try:
+        text = admin_client.get(PAGE).content.decode()
+    finally:
+        keys.redis.cache_clear()
+
+    assert "Redis does not answer" in text
+    assert "Attempts a minute" in text
+
+
+def test_a_source_that_is_added_is_shown(admin_client: Client, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever watches more tells it; without any, the processes are still there."""
+    monkeypatch.setattr(status, "_sources", {})
+    monkeypatch.setattr(status, "_expected", set())
+    alone = {c.name for c in status.components()}
+    status.add_source("test", lambda: [Component("moon", "degraded", "waning")])
+    text = admin_client.get(PAGE).content.decode()
+
+    assert alone == {"workers", "scheduler", "listener", "breaker"}
+    assert "waning" in text
+
+
+def test_a_monitor_that_never_ran_is_missed(redis: Redis) -> None:
+    """Without it nobody is alerted: the line of components says so."""
+    found = {c.name: c for c in status.components()}
+
+    assert found["monitor"].status == "down"
+    assert "start manage.py monitor" in found["monitor"].message
+
+
+def test_monitoring_never_keeps_the_page_waiting(redis: Redis) -> None:
+    """The first page may say that it is being looked at; the checks arrive behind its back."""
+    panel = Panel(HEALTH)
+
+    wait_until(lambda: {c.name: c.status for c in panel.components()}["database"] == "up")
+
+
+def test_the_page_takes_few_queries(client: Client, redis: Redis) -> None:
+    """Fewer than 15, for a person with permissions of groups."""
+    ended(claimed("c-2"), State.DEAD, "NotFound: event-1 is gone")
+    claimed("c-3")
+    submit(Submission(type="EVENT_EXPIRATION", campaign_id="c-4", payload={}), actor="user:ann")
+    operator = member(client, "Operator")
+    with CaptureQueriesContext(connection) as queries:
+        assert operator.get(PAGE).status_code == 200
+
+    assert len(queries) < 15, [q["sql"][:90] for q in queries]
+
+
+def test_folded_outcomes_draw_the_same_graphs(redis: Redis) -> None:
+    """Each range's points stay as they are: what is folded is coarser than no graph that shows it."""
+    now = timezone.now().replace(second=0, microsecond=0)
+    common = {"type": "X", "outcome": "DEAD", "run_ms": 2, "run_ms_max": 1, "wait_ms": 1, "wait_ms_max": 1}
+    for minutes in (3, 5 * 60, 12 * 60, 12 * 60 + 7, 20 * 60, 3 * 24 * 60, 6 * 24 * 60 + 11):
+        for shard in (0, 3):
+            OutcomeMinute.objects.create(
+                minute=now - timedelta(minutes=minutes), shard=shard, jobs=2, waited_10=2, **common
+            )
+    before = {key: [slot.outcomes for slot in read(wanted, now)] for key, wanted in RANGES.items()}
+    fold_outcomes(now)
+    rows = OutcomeMinute.objects.count()
+    fold_outcomes(now)
+
+    assert {key: [slot.outcomes for slot in read(wanted, now)] for key, wanted in RANGES.items()} == before
+    assert rows < 14
+    assert OutcomeMinute.objects.count() == rows
+
+
+def test_the_numbers_of_the_table_lead_to_the_jobs_they_count(admin_client: Client, redis: Redis) -> None:
+    """The list behind a number holds just those jobs."""
+    ended(claimed("c-1"), State.SUCCEEDED)
+    ended(claimed("c-2"), State.SUCCEEDED)
+    ended(claimed("c-3"), State.SKIPPED)
+    rows = admin_client.get(PAGE).context["rows"]
+    counted = [(n, link) for row in rows for n, link in row["counts"] if n]
+    listed = [(n, len(admin_client.get(link).context["cl"].result_list)) for n, link in counted]
+
+    assert sum(n for n, _ in listed) == 3
+    assert all(n == shown for n, shown in listed)
+
+
+def test_nothing_that_the_pages_ask_walks_a_table() -> None:
+    """Rollups, what people did, what runs and the dead letters of a campaign are found by their indexes."""
+    if connection.vendor != "sqlite":
+        pytest.skip("the plan is SQLite's; PostgreSQL chooses by what it knows of the rows")
+    with CaptureQueriesContext(connection) as queries:
+        read(RANGES["7d"], timezone.now())
+        recent_actions.latest(5)
+        dashboard.running()
+    dead = Job.objects.in_state(State.DEAD).filter(campaign_id="c").order_by("-id")
+    with connection.cursor() as cursor:
+        plans = []
+        for query in queries:
+            cursor.execute(f"EXPLAIN QUERY PLAN {query['sql'].replace('%%', '%')}")  # as it was sent
+            plans.append("; ".join(row[3] for row in cursor.fetchall()))
+
+    minutes, moves, acts, running = plans
+    assert "SEARCH" in minutes
+    assert "TEMP B-TREE" not in minutes
+    assert "audit_by_people" in moves
+    assert "TEMP B-TREE" not in acts
+    assert "job_running" in running
+    assert "job_dead_by_campaign" in dead.explain()

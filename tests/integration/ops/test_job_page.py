@@ -1,0 +1,200 @@
+"""The page of one job: what it says of each attempt, of what holds the job back, and of what it changed."""
+
+import re
+from datetime import timedelta
+from html import unescape
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+from redis import Redis
+
+from jobs import service
+from jobs.engine.worker import attempt
+from jobs.errors import TransientError
+from jobs.main_api.calls import MOST_NOTED, ApiCall, Calls, note
+from jobs.main_api.client import MainApi
+from jobs.models import AuditEntry, CampaignClock, Job
+from jobs.service import Submission
+from jobs.states import Priority, State
+from ops.reads import job as job_page
+from tests.support.people import JOBS, some
+from tests.support.servers import SandboxApi
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def growth(settlement: str, event: str = "POPULATION_GROWTH") -> Job:
+    """A queued growth of one settlement of the sandbox."""
+    payload = {"settlementId": settlement, "growthType": event}
+    submission = Submission(type="SETTLEMENT_GROWTH", campaign_id="campaign-1", payload=payload, request_id="req-9")
+    return service.submit(submission, actor="listener")[0]
+
+
+def work(*jobs: Job) -> list[Job]:
+    """Run one attempt of them in this thread, as a worker would; the jobs as they are then."""
+    claimed = attempt.claim([str(job.pk) for job in jobs], worker="w-1", now=timezone.now())
+    attempt.record(attempt.run_handler(claimed), actor="worker:w-1", worker="w-1")
+    return [Job.objects.get(pk=job.pk) for job in jobs]
+
+
+def page(client: Client, job: Job) -> Any:
+    """What the page of the job shows, as data and as text."""
+    answer = client.get(f"{JOBS}{job.pk}/change/")
+    assert answer.status_code == 200
+    return answer.context["life"], answer.content.decode()
+
+
+def test_its_campaign_is_reached_whatever_its_id(admin_client: Client, redis: Redis) -> None:
+    """Also one that holds what stands for another character in an address."""
+    CampaignClock.objects.create(campaign_id="c_22/<ö>", name="Northmarch")
+    job, _ = service.submit(Submission(type="EVENT_EXPIRATION", campaign_id="c_22/<ö>", payload={}), actor="test")
+    (link,) = re.findall(r'<a href="([^"]*)">Northmarch</a>', page(admin_client, job)[1])
+
+    assert admin_client.get(unescape(link)).context["clock"].campaign_id == "c_22/<ö>"
+
+
+def test_each_attempt_tells_its_calls_and_the_job_what_it_changed(admin_client: Client, api: MainApi) -> None:
+    """Operation, time, result and request id; a batch shares them; before and after of each field."""
+    jobs = work(growth("settlement-1-1-1"), growth("settlement-1-1-1", "LEVEL_UP_CHECK"))
+    shown, text = page(admin_client, jobs[0])
+
+    (one,) = shown["attempts"]
+    assert [call.operation for call in one.calls][:1] == ["settlement"]
+    assert all(call.well and call.ms > 0 for call in one.calls)
+    assert (one.request_id, one.worker, one.state) == ("req-9", "w-1", "SUCCEEDED")
+    assert [call.operation for call in page(admin_client, jobs[1])[0]["attempts"][0].calls] == [
+        call.operation for call in one.calls
+    ]
+    ((field, before, after),) = shown["changes"]
+    assert field == "population"
+    assert after > before
+    assert "Grow population of" in shown["sentence"]
+    assert "updateSettlement" in text
+
+
+def test_every_failed_attempt_keeps_its_own_traceback(admin_client: Client, sandbox: SandboxApi, api: MainApi) -> None:
+    """The second failure does not wipe out what is known of the first."""
+    job = growth("settlement-1-1-1")
+    sandbox.control("POST", "faults", {"errorRate": 1.0})
+    for _ in range(2):
+        (job,) = work(job)
+        service.run_now([job], actor="test", reason="")
+    shown, text = page(admin_client, Job.objects.get(pk=job.pk))
+
+    assert [a.number for a in shown["attempts"]] == [2, 1]
+    assert all("Traceback" in a.traceback and a.error for a in shown["attempts"])
+    assert [call.result for a in shown["attempts"] for call in a.calls] == ["fault", "fault"]
+    assert text.count("<summary>Traceback</summary>") == 2
+
+
+def test_an_attempt_that_asks_nobody_stores_nothing_of_it(redis: Redis) -> None:
+    """The way of success without calls costs no byte."""
+    with Calls() as asked:
+        pass
+    (job,) = some(1)
+    ended = attempt.Ended(job, None, None, 1.0)
+
+    assert asked.count == 0
+    assert attempt.ending_of(ended, timezone.now()).details is None
+    assert not AuditEntry.objects.exclude(details=None).exists()
+
+
+def test_of_very_many_calls_only_the_number_is_kept() -> None:
+    """Forty are told one by one; outside of an attempt none is noted."""
+    call = ApiCall("expireEvent", 0.0, 0.001, "ok", "r")
+    with Calls() as asked:
+        for _ in range(MOST_NOTED + 5):
+            note(call)
+    note(call)
+
+    assert (len(asked.noted), asked.count) == (MOST_NOTED, MOST_NOTED + 5)
+
+
+def test_a_queued_job_says_what_it_waits_for(admin_client: Client, redis: Redis, api: MainApi) -> None:
+    """No worker runs; the breaker is open; others were there before it."""
+    some_are_first = service.submit_many(
+        [Submission(type="EVENT_EXPIRATION", campaign_id=f"c-{n}", payload={}) for n in range(3)], actor="test"
+    )
+    service.submit(
+        Submission(type="EVENT_EXPIRATION", campaign_id="c-9", payload={}, priority=Priority.HIGH), actor="test"
+    )
+    job, _ = service.submit(Submission(type="EVENT_EXPIRATION", campaign_id="c", payload={}), actor="test")
+    for _ in range(10):
+        api.breaker.failed(TransientError("HTTP 500"), probe=False)
+    shown, text = page(admin_client, job)
+    api.breaker.close()
+
+    told = " ".join(shown["holds"])
+    assert len(some_are_first) == 3
+    assert "No worker is running" in told
+    assert "circuit breaker to the main API is open" in told
+    assert "3 jobs of the queue normal came before it" in told
+    assert "1 more urgent job goes first." in told
+    assert "pan_tool" in text
+
+
+def test_relatives_are_found_near_the_job_only(admin_client: Client, redis: Redis) -> None:
+    """Those that it asked for and those about the same entity; none of another campaign."""
+    first, second = growth("s-1"), growth("s-1", "LEVEL_UP_CHECK")
+    growth("s-2")
+    due = timezone.now() + timedelta(hours=1)
+    asked, _ = service.submit(
+        Submission(type="EVENT_EXPIRATION", campaign_id="campaign-1", payload={}, due_at=due), actor=f"job:{first.pk}"
+    )
+    shown, _ = page(admin_client, first)
+
+    assert [job.pk for job in shown["siblings"]] == [second.pk]
+    assert [job.pk for job in shown["asked_for"]] == [asked.pk]
+
+
+def test_fields_of_fields_are_told_by_their_path() -> None:
+    """Only what differs."""
+    result = {"before": {"resources": {"gold": 1, "iron": 2}}, "after": {"resources": {"gold": 3, "iron": 2}, "new": 1}}
+
+    assert job_page.changes(result) == [("new", None, 1), ("resources.gold", 1, 3)]
+    assert job_page.changes(None) == job_page.changes({"before": 1}) == []
+
+
+def test_what_a_release_cannot_read_is_shown_all_the_same(admin_client: Client, redis: Redis) -> None:
+    """A type that is gone, a payload of another schema: the page answers."""
+    job = growth("s-1")
+    Job.objects.filter(pk=job.pk).update(payload={"old": 1}, state=State.DEAD)
+    strange = some(1)[0]
+    Job.objects.filter(pk=strange.pk).update(type="GONE", result=[1])
+
+    assert page(admin_client, job)[0]["sentence"].startswith("Settlement growth")
+    assert page(admin_client, strange)[0]["sentence"].startswith("Gone")
+
+
+def test_the_page_takes_few_queries_whatever_it_has_to_tell(admin_client: Client, redis: Redis) -> None:
+    """A queued copy that a cron task made, with an entity, a campaign, relatives, a copy of its own: fewer than 15."""
+    original = growth("s-1")
+    first, second = growth("s-1", "LEVEL_UP_CHECK"), growth("s-1", "RESOURCE_GENERATION")
+    Job.objects.filter(pk=first.pk).update(copy_of=original.pk, source="cron:event-expiration")
+    Job.objects.filter(pk=second.pk).update(copy_of=first.pk)
+    with CaptureQueriesContext(connection) as queries:
+        shown, _ = page(admin_client, first)
+
+    assert shown["cron_task"] is not None
+    assert (shown["original"].pk, [job.pk for job in shown["copies"]]) == (original.pk, [second.pk])
+    assert len(queries) < 15, "\n".join(q["sql"][:110] + " ... " + q["sql"][-90:] for q in queries)
+
+
+def test_expired_events_are_named(admin_client: Client, sandbox: SandboxApi, api: MainApi) -> None:
+    """Each with what it was and is."""
+    event = {
+        "id": "event-late", "campaignId": "campaign-1", "name": "A late feast", "eventType": "story",
+        "scheduledAt": "0999-01-01T00:00:00.000Z", "occurredAt": None, "isCompleted": False,
+    }  # fmt: skip
+    sandbox.control("POST", "events", event)
+    job, _ = service.submit(Submission(type="EVENT_EXPIRATION", campaign_id="campaign-1", payload={}), actor="test")
+    (job,) = work(job)
+    shown, _ = page(admin_client, job)
+
+    assert job.state == "SUCCEEDED"
+    assert len(shown["changes"]) >= 1
+    assert {(before, after) for _, before, after in shown["changes"]} == {("overdue", "expired")}

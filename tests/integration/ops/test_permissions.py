@@ -1,0 +1,185 @@
+"""Nobody sees a page or button that is not theirs, and the server refuses what is sent all the same."""
+
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.contrib.auth.models import Group, User
+from django.test import Client
+from django.urls import NoReverseMatch, URLPattern, URLResolver, get_resolver, reverse
+from django.utils import timezone
+from redis import Redis
+
+from jobs import counters, service
+from jobs.engine.worker import attempt
+from jobs.errors import PermanentError
+from jobs.models import CronTask, FailureGroup, Job
+from jobs.permissions import GROUPS
+from jobs.service import Submission
+from ops.bulk import VERBS
+from tests.support.people import JOBS, member
+
+pytestmark = pytest.mark.django_db(transaction=True)
+UNCHANGED_BY_LOOKING = ("sessions.session", "django_rq.queue")
+
+
+def a_world() -> dict[str, Any]:
+    """One of each thing, as the arguments that addresses name it by."""
+    jobs = [
+        service.submit(Submission(type="DEFERRED_EFFECT", campaign_id="c", payload={
+            "effectId": f"e-{n}", "executeAt": timezone.now().isoformat()}), actor="cron:event-expiration")[0]
+        for n in range(2)
+    ]  # fmt: skip
+    claimed = attempt.claim([str(jobs[0].pk)], worker="w", now=jobs[0].created_at)
+    attempt.record([attempt.Ended(claimed[0], PermanentError("broken"), None, 1.0)], actor="worker:w", worker="w")
+    return {"job": str(jobs[1].pk), "task": str(CronTask.objects.order_by("pk")[0].pk)}
+
+
+def addresses(known: dict[str, Any]) -> Iterator[str]:
+    """Every address of the admin and of the queue dashboard, with arguments that exist where they can be known."""
+    ids = {"jobs_job": known["job"], "jobs_crontask": known["task"]}
+    ids |= {"jobs_failuregroup": FailureGroup.objects.values_list("pk", flat=True).first() or "x"}
+    given = {"kind": "csv", "key": "rq:worker:w", "worker_key": "rq:worker:w"}
+    for name, count, named in _patterns(get_resolver().url_patterns):
+        model = next((key for key in ids if key in name), "")
+        value = ids.get(model, "1")
+        kwargs = {name_: given.get(name_, known["job"] if "job" in name_ else "0") for name_ in named}
+        try:
+            yield reverse(name, kwargs=kwargs) if named else reverse(name, args=[value] * count)
+        except NoReverseMatch:
+            continue
+
+
+def _patterns(patterns: Any, spaces: str = "") -> Iterator[tuple[str, int, list[str]]]:
+    for one in patterns:
+        if isinstance(one, URLResolver):
+            space = f"{spaces}{one.namespace}:" if one.namespace else spaces
+            yield from _patterns(one.url_patterns, space)
+        elif isinstance(one, URLPattern) and one.name and spaces:
+            named = list(one.pattern.converters)
+            yield f"{spaces}{one.name}", 0 if named else one.pattern.regex.groups, [] if "object_id" in named else named
+            if "object_id" in named:
+                yield f"{spaces}{one.name}", 1, []
+
+
+def everything() -> dict[str, list[Any]]:
+    """All rows of all tables, but those that looking writes."""
+    return {
+        model._meta.label_lower: list(model._base_manager.order_by("pk").values())
+        for model in apps.get_models()
+        if model._meta.managed and model._meta.label_lower not in UNCHANGED_BY_LOOKING
+    }
+
+
+@pytest.mark.parametrize("data", [{}, {"reason": "x", "confirmed": "1", "post": "yes", "_selected_action": "all"}])
+def test_whatever_a_viewer_sends_changes_nothing(client: Client, redis: Redis, data: dict[str, str]) -> None:
+    """Every address takes a POST from a viewer: no table holds anything else afterwards, nor does Redis."""
+    known = a_world()
+    viewer = member(client, "Viewer")
+    targets = sorted(set(addresses(known)) - {reverse("admin:logout"), reverse("admin:password_change")})
+    before, keys = everything(), {*redis.keys("*"), counters.KEY.encode()}
+    for address in targets:
+        for verb in VERBS if address == JOBS else ("run_now",):
+            sent = {**data, "action": verb, "resume": "campaign:c", "pause": "1", "what": "queue:high"}
+            assert viewer.post(address, sent).status_code < 500, address
+
+    assert len(targets) > 40
+    assert {name: rows for name, rows in everything().items() if rows != before[name]} == {}
+    assert {*redis.keys("*"), counters.KEY.encode()} == keys
+
+
+@pytest.mark.parametrize("group", ["Viewer", "Operator", "Administrator"])
+def test_every_address_answers_or_is_refused(client: Client, redis: Redis, group: str) -> None:
+    """Whoever looks: a page, another page, or a refusal in words; never a fault. ForeignJobs are asked who they are."""
+    known = a_world()
+    foreign, somebody = Client(), member(client, group)
+    open_to_all = {reverse("admin:login"), reverse("admin:logout"), reverse("admin:jsi18n")}
+    for address in sorted(set(addresses(known)) - open_to_all):
+        assert somebody.get(address).status_code in (200, 302, 403, 404, 405), address
+        answer = foreign.get(address)
+        assert answer.status_code in (302, 401, 403, 404), address
+
+
+class Seen(HTMLParser):
+    """The links of a page, and its forms that change something by a button."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.links: set[str] = set()
+        self.forms: set[str] = set()
+        self._form = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Collect."""
+        given = dict(attrs)
+        if tag == "a" and (given.get("href") or "").startswith(("/admin", "?")) and "download" not in given:
+            self.links.add(given["href"] or "")
+        if tag == "form":
+            changes = (given.get("method") or "").lower() == "post"
+            self._form = (given.get("action") or given.get("id") or "?") if changes else ""
+        presses = tag == "button" and given.get("type") in (None, "submit")
+        if self._form and (presses or (tag == "input" and given.get("type") == "submit")):
+            self.forms.add(self._form)
+
+    def handle_endtag(self, tag: str) -> None:
+        """A button beside a form is none of its own."""
+        if tag == "form":
+            self._form = ""
+
+
+@pytest.mark.parametrize("group", ["Viewer", "Operator", "Administrator"])
+def test_every_link_that_is_shown_may_be_followed(client: Client, redis: Redis, group: str) -> None:
+    """From the start page as far as links lead: each answers with a page. A viewer is offered no form that acts."""
+    a_world()
+    somebody = member(client, group)
+    left, seen, forms = ["/admin/"], set[str](), set[str]()
+    while left and len(seen) < 120:
+        address = left.pop()
+        shape = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}|[0-9]+", "#", address.partition("&")[0])
+        if shape in seen or "logout" in address:
+            continue
+        seen.add(shape)
+        answer = somebody.get(address, follow=True)
+        assert answer.status_code == 200, f"{address} answers {answer.status_code}"
+        if "html" in answer.get("Content-Type", ""):
+            page = Seen()
+            page.feed(answer.content.decode())
+            path = answer.wsgi_request.path
+            left += sorted(link if link.startswith("/") else f"{path}{link}" for link in page.links)
+            forms |= {f"{path} {form}" for form in page.forms if "logout" not in form}
+
+    assert len(seen) > (30 if group != "Viewer" else 20)
+    if group == "Viewer":
+        assert {form for form in forms if "password_change" not in form} == set()
+
+
+def test_each_verb_has_a_permission_of_its_own(client: Client, redis: Redis) -> None:
+    """Somebody who may only retry sees that one button, and nothing else is done for them."""
+    known = a_world()
+    dead = Job.objects.exclude(pk=known["job"]).get()
+    person = User.objects.create_user("rita", is_staff=True)
+    person.user_permissions.set(
+        Group.objects.get(name="Operator").permissions.filter(codename__in=("view_job", "retry_job"))
+    )
+    client.force_login(person)
+    page = client.get(f"{JOBS}{dead.pk}/change/")
+    client.post(JOBS, {"action": "cancel", "_selected_action": known["job"], "confirmed": "1"})
+    client.post(JOBS, {"action": "retry", "_selected_action": str(dead.pk), "confirmed": "1"})
+
+    assert [verb.name for verb in page.context["verbs"]] == ["retry"]
+    assert Job.objects.get(pk=known["job"]).state == "QUEUED"
+    assert Job.objects.get(pk=dead.pk).state == "QUEUED"
+
+
+def test_the_groups_have_what_they_are_named_for() -> None:
+    """Each holds the former's permissions; only the last governs breaker, alerts and people."""
+    held = {g.name: {p.codename for p in g.permissions.all()} for g in Group.objects.all()}
+
+    assert held["Viewer"] < held["Operator"] < held["Administrator"]
+    assert set(GROUPS) == set(held)
+    for governing in ("control_breaker", "manage_alerts", "change_user"):
+        assert governing in held["Administrator"]
+        assert governing not in held["Operator"]

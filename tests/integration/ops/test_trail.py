@@ -1,0 +1,213 @@
+"""The audit trail's page: everything that was done, by whom, why and from where, found without a walk."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+from redis import Redis
+
+from jobs import audit, pauses, service
+from jobs.cron import tasks
+from jobs.models import AuditEntry, CronTask, OperatorAction
+from ops.reads import audit_trail
+from ops.reads.audit_trail import Cursor, Question
+from tests.support.people import member, some
+
+pytestmark = pytest.mark.django_db(transaction=True)
+TRAIL = "/admin/jobs/auditentry/"
+
+
+def shown(client: Client, **query: str) -> list[audit_trail.Line]:
+    """The lines of a page."""
+    answer = client.get(TRAIL, query)
+    assert answer.status_code == 200
+    lines: list[audit_trail.Line] = answer.context["page"].lines
+    return lines
+
+
+def some_history() -> None:
+    """Two moves by ann, one by the service itself, and one act of bob."""
+    jobs = some(3)
+    service.cancel(jobs[:2], actor="user:ann", reason="a feast")
+    service.run_now(jobs[2:], actor="scheduler", reason="due")
+    audit.record(actor="user:bob", verb="paused", target="queue high", reason="noise")
+
+
+def test_moves_and_acts_stand_in_one_list(admin_client: Client, redis: Redis) -> None:
+    """What people did first; the rest on request."""
+    some_history()
+
+    assert [(line.who, line.what) for line in shown(admin_client)] == [
+        ("user:bob", "paused"), ("user:ann", "SCHEDULED → CANCELLED"), ("user:ann", "SCHEDULED → CANCELLED"),
+    ]  # fmt: skip
+    assert len(shown(admin_client, scope="all")) == 7
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ({"who": "ann"}, 2), ({"what": "CANCELLED"}, 2), ({"what": "queue high"}, 1), ({"why": "feast"}, 2),
+        ({"what": "cancelled, queue high"}, 3),
+        ({"why": "NOISE"}, 1), ({"who": "nobody"}, 0), ({"origin": "10.0.0.7"}, 0), ({"who": "scheduler"}, 0),
+        ({"who": "scheduler", "scope": "all"}, 1), ({"since": "2000-01-01T00:00"}, 3),
+        ({"until": "2000-01-01T00:00"}, 0),
+    ],
+)  # fmt: skip
+def test_the_trail_is_searched(admin_client: Client, redis: Redis, query: dict[str, str], found: int) -> None:
+    """By who, what, why, from where and when."""
+    some_history()
+
+    assert len(shown(admin_client, **query)) == found
+
+
+def test_where_from_is_found(admin_client: Client, redis: Redis) -> None:
+    """By the address and by the request's id."""
+    (job,) = some(1)
+    form = {"action": "cancel", "_selected_action": [str(job.pk)], "confirmed": "1"}
+    admin_client.post("/admin/jobs/job/", form, REMOTE_ADDR="203.0.113.9", HTTP_X_REQUEST_ID="req-77")
+
+    assert [line.ip for line in shown(admin_client, origin="203.0.113")] == ["203.0.113.9"]
+    assert [line.request_id for line in shown(admin_client, origin="req-77")] == ["req-77"]
+    assert [line.who for line in shown(admin_client, what=str(job.pk))] == ["user:admin"]
+
+
+def test_until_when_is_a_time_like_all_others(admin_client: Client, redis: Redis) -> None:
+    """In the reader's zone, with the zone, of a pause and of a cron task; a value that is none stays as it is."""
+    until = datetime(timezone.now().year + 1, 7, 1, 6, 30, tzinfo=UTC)
+    pauses.pause("queue", "high", until=until, actor="user:ann")
+    pauses.pause("queue", "low", actor="user:ann")
+    tasks.disable(CronTask.objects.earliest("pk"), until=until, actor="user:ann")
+    admin_client.cookies["zone"] = "Europe/Berlin"
+
+    page = admin_client.get(TRAIL).content.decode()
+    assert page.count(f"<small>{until.year}-07-01 08:30:00 CEST</small>") == 2
+    assert "until: - → somebody resumes it" in " ".join(page.split())
+    assert f"→ {until.year}" not in page
+
+
+@pytest.mark.parametrize("edge", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00"])
+def test_words_that_read_like_a_time_at_the_edge_are_shown_as_they_are(
+    admin_client: Client, redis: Redis, edge: str
+) -> None:
+    """No zone but their own has them, and a trail is never deleted."""
+    audit.record(actor="user:ann", verb="noted", target="a failure", changes={"note": ("", edge)})
+    admin_client.cookies["zone"] = "Europe/Berlin"
+
+    assert f"→ {edge}" in admin_client.get(TRAIL).content.decode().replace("&#x2B;", "+").replace("&#43;", "+")
+
+
+def test_a_bad_time_is_refused_under_its_field(admin_client: Client) -> None:
+    """In words, with the rest of the page."""
+    page = admin_client.get(TRAIL, {"since": "yesterday"}).content.decode()
+
+    assert "Enter a valid date/time" in page
+
+
+def test_every_line_is_on_one_page_and_only_there(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Page after page, moves and acts mixed, whatever comes meanwhile."""
+    monkeypatch.setattr(audit_trail, "PAGE", 4)
+    for number, job in enumerate(some(9)):
+        service.cancel([job], actor="user:ann", reason=f"move {number}")
+        if number % 2:
+            audit.record(actor="user:bob", verb="paused", target=f"act {number}")
+    seen, cursor = [], Cursor()
+    while True:
+        page = audit_trail.page(Question(), cursor)
+        seen += [line.why or line.target for line in page.lines]
+        audit.record(actor="user:eve", verb="came", target="between")
+        if page.older is None:
+            break
+        cursor = page.older
+
+    assert sorted(seen) == sorted([*(f"move {n}" for n in range(9)), *(f"act {n}" for n in (1, 3, 5, 7))])
+
+
+def test_a_search_that_finds_nothing_goes_on_further_down(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Texts are looked for in a stretch of moves; the next page takes the next stretch."""
+    monkeypatch.setattr(audit_trail, "SEARCHED", 5)
+    jobs = some(12)
+    service.cancel(jobs[:1], actor="user:ann", reason="the oldest")
+    for job in jobs[1:]:
+        service.cancel([job], actor="user:ann", reason="later")
+    pages, cursor = 0, Cursor()
+    while not (page := audit_trail.page(Question(why="oldest"), cursor)).lines:
+        assert page.older is not None
+        cursor, pages = page.older, pages + 1
+
+    assert pages >= 1
+    assert page.lines[0].why == "the oldest"
+
+
+def test_a_time_is_found_by_halving(redis: Redis) -> None:
+    """The first entry at or after it, whatever gaps retention left."""
+    some(6)
+    entries = list(AuditEntry.objects.order_by("id"))
+    began = timezone.now() - timedelta(hours=1)
+    for number, entry in enumerate(entries):
+        AuditEntry.objects.filter(pk=entry.pk).update(at=began + timedelta(minutes=number))
+    AuditEntry.objects.filter(pk=entries[2].pk).delete()
+
+    assert audit_trail.first_since(began) == entries[0].pk
+    assert audit_trail.first_since(began + timedelta(minutes=2)) in (entries[2].pk, entries[3].pk)
+    assert audit_trail.first_since(began + timedelta(minutes=4, seconds=30)) == entries[5].pk
+    assert audit_trail.first_since(timezone.now()) == entries[5].pk + 1
+    AuditEntry.objects.all().delete()
+    assert audit_trail.first_since(began) == 0
+
+
+def test_what_people_did_is_read_from_its_own_index(redis: Redis) -> None:
+    """Workers' moves between them cost nothing."""
+    if connection.vendor != "sqlite":
+        pytest.skip("the plan is SQLite's; PostgreSQL chooses by what it knows of the rows")
+    with CaptureQueriesContext(connection) as queries:
+        audit_trail.page(Question(), Cursor(entry=1000))
+    sql = next(q["sql"] for q in queries if "jobs_auditentry" in q["sql"])
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN QUERY PLAN {sql}")
+        plan = [row[3] for row in cursor.fetchall()]
+
+    assert plan == ["SEARCH jobs_auditentry USING INDEX audit_by_people (id<?)"]
+
+
+def test_the_page_takes_few_queries(admin_client: Client, redis: Redis) -> None:
+    """Fewer than 15."""
+    some_history()
+    with CaptureQueriesContext(connection) as queries:
+        shown(admin_client, who="ann", since="2000-01-01T00:00", until="2100-01-01T00:00")
+
+    assert len(queries) < 15
+
+
+def test_changes_to_people_are_recorded(admin_client: Client) -> None:
+    """Who got which group, without a password."""
+    bob = User.objects.create_user("bob", is_staff=True)
+    viewer = Group.objects.get(name="Viewer")
+    form: dict[str, Any] = {
+        "username": "bob", "is_active": "on", "is_staff": "on", "groups": [str(viewer.pk)], "email": "b@example.org",
+        "date_joined_0": "2026-01-01", "date_joined_1": "00:00:00", "last_login_0": "", "last_login_1": "",
+    }  # fmt: skip
+
+    answer = admin_client.post(f"/admin/auth/user/{bob.pk}/change/", form)
+
+    assert answer.status_code == 302, answer.context["errors"]
+    act = OperatorAction.objects.get()
+    assert (act.actor, act.verb, act.target) == ("user:admin", "changed", "user bob")
+    assert act.changes is not None
+    assert act.changes["groups"] == [[], ["Viewer"]]
+    assert act.changes["email"] == ["", "b@example.org"]
+    assert act.link == f"/admin/auth/user/{bob.pk}/change/"
+
+
+def test_who_may_not_see_it_does_not(client: Client, redis: Redis) -> None:
+    """Without the permission 403; nobody adds or deletes a line."""
+    viewer = member(client, "Viewer")
+
+    assert viewer.get(TRAIL).status_code == 200
+    assert viewer.post(f"{TRAIL}add/").status_code == 403
+    User.objects.get(username="bob").groups.clear()
+    assert viewer.get(TRAIL).status_code == 403

@@ -1,0 +1,335 @@
+"""Any text through every door: it is stored, refused in words or left out, and stops nothing else."""
+
+import json
+from datetime import timedelta
+from typing import Any
+from urllib.parse import quote as percent
+
+import pytest
+from django.contrib.admin.utils import quote
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from redis import Redis
+
+from jobs import counters, pauses
+from jobs.broker import keys
+from jobs.listener import Listener
+from jobs.main_api.client import MainApi
+from jobs.models import AuditEntry, CampaignClock, CronTask, FailureGroup, Job, OperatorAction, Pause, ScheduleRow
+from jobs.service import Submission, submit
+from jobs.states import State
+from monitoring.models import AlertHandler
+from tests.support.claiming import claiming_worker, take
+from tests.support.deaths import die
+from tests.support.servers import SandboxApi
+from tests.support.texts import ANY
+
+pytestmark = pytest.mark.django_db(transaction=True)
+API: dict[str, Any] = {"HTTP_AUTHORIZATION": "Bearer secret-of-tests"}
+MANY = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+ODD = ["a\0b", "half \ud83c", "🏰" * 300, "x" * 100_000, " \n\t", "'\"<&>%{}", "\x1b[31m", "\u202e"]
+#: Ids that the contract allows.
+IDS = ["a/b?c#d%e", "x" * 255, "🏰" * 255, "c:1:type:x", "{0}%s\\'\"<b>", " blank ", "a\nb", "_2F_", "жар-9 *?[]^$",
+       "add", "1/change"]  # fmt: skip
+
+
+@pytest.fixture
+def operator(client: Client) -> Client:
+    """A browser in which a superuser is logged in."""
+    client.force_login(User.objects.create_superuser("ann", "", "x"))
+    return client
+
+
+def post(client: Client, path: str, body: object, **headers: Any) -> Any:
+    """POST JSON, halves of surrogate pairs as JavaScript writes them."""
+    return client.post(path, json.dumps(body), content_type="application/json", **{**API, **headers})
+
+
+def a_job(campaign: str = "c-1", **more: Any) -> Job:
+    """A queued job."""
+    return submit(Submission(type="EVENT_EXPIRATION", campaign_id=campaign, payload={}, **more), actor="test")[0]
+
+
+def work() -> None:
+    """Work in this process until the queues are empty."""
+    claiming_worker(keys.redis()).work(burst=True)
+
+
+# -- the HTTP API
+
+
+@MANY
+@given(text=ANY)
+def test_any_text_in_a_body(client: Client, redis: Redis, text: str) -> None:
+    """A fault in the submitter's text is its own: 400 with what is wrong, or the job as asked for."""
+    effect = {"effectId": text, "executeAt": timezone.now().isoformat()}
+    for body in (
+        {"type": "EVENT_EXPIRATION", "campaignId": text, "payload": {}}, {"type": text, "campaignId": "c"},
+        {"type": "DEFERRED_EFFECT", "campaignId": "c", "payload": effect}, {text: 1},
+        {"type": "EVENT_EXPIRATION", "campaignId": "c", "payload": {text: text}},
+        {"type": "EVENT_EXPIRATION", "campaignId": "c", "priority": text}, {"dueAt": text},
+    ):  # fmt: skip
+        answer = post(client, "/api/jobs", body)
+        assert answer.status_code in (200, 201, 400), answer.content
+        assert answer.status_code != 400 or answer.json()["error"]
+
+
+@MANY
+@given(text=ANY)
+def test_any_reason_by_the_api(client: Client, redis: Redis, text: str) -> None:
+    """It is kept as far as a trail keeps it."""
+    job = a_job(subject=str(timezone.now().timestamp()))
+
+    assert post(client, f"/api/jobs/{job.pk}/cancel", {"reason": text}).status_code == 200
+    assert client.get(f"/api/jobs/{job.pk}", **API).status_code == 200
+
+
+@pytest.mark.parametrize("text", ["é", "x" * 65, "a b", "a\x7f", "日本", "\xa0"])
+def test_a_request_id_that_no_header_can_hold_gets_another(
+    client: Client, api: MainApi, sandbox: SandboxApi, text: str
+) -> None:
+    """The job runs: its calls carry an id that a header can hold."""
+    body = {"type": "EVENT_EXPIRATION", "campaignId": "campaign-1", "payload": {}}
+    answer = post(client, "/api/jobs", body, HTTP_X_REQUEST_ID=text)
+
+    job = Job.objects.get(pk=answer.json()["id"])
+    assert job.request_id == answer["X-Request-Id"]
+    assert job.request_id != text
+    assert job.request_id.isascii()
+    work()
+    job.refresh_from_db()
+    assert job.state == State.SUCCEEDED
+
+
+# -- addresses, cookies and forms
+
+
+LISTS = ["jobs_job", "jobs_crontask", "jobs_schedulerow", "jobs_campaignclock", "jobs_failuregroup", "jobs_auditentry",
+         "monitoring_alert", "monitoring_alerthandler", "monitoring_delivery", "auth_user", "auth_group"]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["%00", "%ED%A0%80", percent("'%_")])
+@pytest.mark.parametrize("page", LISTS)
+def test_odd_texts_in_the_address_of_a_list(operator: Client, redis: Redis, page: str, text: str) -> None:
+    """A search box, every filter and the page's beginning: nothing is found, and nothing fails."""
+    a_job()
+    names = [
+        "q", "state", "type", "campaign", "campaign_id", "campaign_id__exact", "worker__exact", "from", "failure",
+        "before", "after", "due_at_from", "finished_at_to", "priority__exact", "who", "what", "why", "origin", "scope",
+        "clock", "entity_type", "hours", "p", "o", "kind", "status__exact", "severity", "enabled__exact",
+    ]  # fmt: skip
+    address = reverse(f"admin:{page}_changelist")
+    operator.raise_request_exception = True
+    for name in names:
+        status = operator.get(f"{address}?{name}={text}").status_code
+        assert status in (200, 302, 404), (name, status)
+
+
+@pytest.mark.parametrize("text", ["%00", "%ED%A0%80", "_00", "🏰"])
+@pytest.mark.parametrize("page", [*LISTS, "jobs_campaignclock_pause"])
+def test_odd_keys_in_an_address(operator: Client, redis: Redis, page: str, text: str) -> None:
+    """There is no such thing."""
+    address = reverse(f"admin:{page}_changelist" if page in LISTS else "admin:jobs_campaignclock_changelist")
+    address += f"{text}/{'change' if page in LISTS else 'pause'}/"
+
+    answer = operator.get(address) if page in LISTS else operator.post(address)
+
+    assert answer.status_code in (302, 404)
+
+
+def test_a_cookie_with_nul_is_no_session(client: Client, redis: Redis) -> None:
+    """A quoted value may write any character."""
+    client.cookies["sessionid"] = "0123456789abcdef"
+    cookie = 'sessionid="\\000\\000\\000\\000\\000\\000\\000\\000\\000"; zone="\\000"'
+
+    assert client.get("/admin/", HTTP_COOKIE=cookie).status_code == 302
+
+
+@pytest.fixture
+def things(operator: Client, redis: Redis) -> dict[str, Any]:
+    """One of each that has a form with a reason or a note."""
+    campaign = CampaignClock.objects.create(campaign_id="c-1", name="Northmarch")
+    die(error="X: no")
+    return {
+        "campaign": campaign,
+        "cron": CronTask.objects.create(name="nightly", type="EVENT_EXPIRATION", expression="0 0 * * *"),
+        "failure": FailureGroup.objects.first(),
+        "handler": AlertHandler.objects.create(name="log", kind="log"),
+    }
+
+
+@pytest.mark.parametrize("text", ODD, ids=range(len(ODD)))
+def test_odd_reasons_in_forms(operator: Client, things: dict[str, Any], text: str) -> None:
+    """Every form that takes words: they are kept, or refused in words."""
+    campaign, cron = things["campaign"], things["cron"]
+    job = a_job(subject=str(timezone.now().timestamp()))
+    chosen = {"_selected_action": str(job.pk), "confirmed": "1", "reason": text}
+    posts: list[tuple[str, dict[str, Any]]] = [
+        *((f"/admin/jobs/job/?{q}", {**chosen, "action": verb}) for verb in ("cancel", "retry") for q in ("", "q=%00")),
+        *((reverse(f"admin:jobs_campaignclock_{verb}", args=[quote(campaign.pk)]), {"reason": text})
+          for verb in ("pause", "resume", "recalculate")),
+        *((reverse(f"admin:jobs_crontask_{verb}", args=[cron.pk]), {"reason": text})
+          for verb in ("run-now", "disable", "enable")),
+        (reverse("admin:jobs_crontask_add"), {
+            "name": text, "type": "EVENT_EXPIRATION", "campaign_id": text, "payload": json.dumps({text: text}),
+            "priority": "5", "expression": text, "time_zone": text, "misfire": "once", "reason": text}),
+        (reverse("admin:jobs_pause_changelist"), {"pause": "1", "campaign": text, "reason": text}),
+        (reverse("admin:jobs_pause_changelist"), {"pause": "1", "what": "queue:low", "reason": text}),
+        (reverse("admin:jobs_pause_changelist"), {"resume": f"campaign:{text}", "reason": text}),
+        (reverse("admin:jobs_pause_changelist"), {"resume": "queue:low", "reason": text}),
+        (reverse("admin:jobs_breaker"), {"state": "closed", "reason": text}),
+        (reverse("admin:jobs_job_add") + "?type=EVENT_EXPIRATION", {"campaign_id": text, "reason": text}),
+        (reverse("admin:monitoring_alerthandler_add") + "?kind=log", {
+            "name": text, "minimum_severity": "20", "campaigns": text, "time_zone": text}),
+        (reverse("admin:auth_user_add"), {"username": text, "usable_password": "false"}),
+        ("/admin/login/", {"username": text, "password": text}),
+    ]  # fmt: skip
+    if things["failure"]:
+        key = things["failure"].pk
+        pages = [reverse(f"admin:jobs_failuregroup_{verb}", args=[key]) for verb in ("note", "acknowledge", "reopen")]
+        posts += [(page, {"note": text, "reason": text}) for page in pages]
+    sent = text.encode("utf-8", "surrogatepass")
+    for address, fields in posts:
+        body = "&".join(f"{k}={percent(v.replace(text, chr(1)).encode()).replace('%01', percent(sent))}"
+                        for k, v in fields.items())  # fmt: skip
+        answer = operator.post(address, body, content_type="application/x-www-form-urlencoded")
+        assert answer.status_code in (200, 302, 400), address
+    for page in ("auditentry/?scope=all", "pause/", "crontask/", "campaignclock/", f"job/{job.pk}/change/"):
+        assert operator.get(f"/admin/jobs/{page}").status_code == 200
+
+
+# -- messages and answers
+
+
+@MANY
+@given(text=ANY, data=st.binary(max_size=40))
+def test_any_text_in_a_message(api: MainApi, redis: Redis, text: str, data: bytes) -> None:
+    """Channel, kind, id and time: the listener goes on."""
+    listener = Listener(keys.redis(), api)
+    channel = text.encode("utf-8", "surrogatepass")
+    body = {"entityType": "Settlement", "entityId": text, "operation": text, "newTime": text, text: text}
+    for kind in (b"worldTimeAdvanced", b"entityModified"):
+        for sent in (json.dumps(body).encode(), json.dumps({**body, "entityType": "Event"}).encode(), data):
+            listener._hear({"channel": b"campaign." + channel + b"." + kind, "data": sent})
+            listener._hear({"channel": b"campaign." + data + b"." + kind, "data": sent})
+    listener._act_on_all()
+
+
+def test_odd_names_and_ids_in_answers_cost_nobody_else_anything(
+    redis: Redis, api: MainApi, sandbox: SandboxApi
+) -> None:
+    """Half a pair in a name of everything, and campaigns and settlements whose ids cannot be stored."""
+    for i, name in enumerate(["half \ud83c", "nul \0", "long " * 1000]):
+        campaign = {"id": f"odd-{i}", "name": name, "isActive": True, "currentWorldTime": "1200-01-01T00:00:00.000Z"}
+        sandbox.control("POST", "campaigns", campaign)
+        sandbox.control("POST", "kingdoms", {"id": f"k-{i}", "campaignId": f"odd-{i}", "name": name})
+        for settlement in (f"s-{i}", "s" * 256, f"half-{i}-\ud83c"):
+            sandbox.control("POST", "settlements", {
+                "id": settlement, "kingdomId": f"k-{i}", "name": name, "level": 1, "variables": {"note": name},
+                "version": 1, "archivedAt": None})  # fmt: skip
+        sandbox.control("POST", "events", {
+            "id": f"event-{i}", "campaignId": f"odd-{i}", "scheduledAt": "1100-01-01T00:00:00.000Z",
+            "name": name})  # fmt: skip
+        sandbox.control("POST", "effects", {"id": f"effect-{i}", "entityId": f"event-{i}", "name": name})
+    for bad in ("x" * 256, "half \ud83c", "nul\0"):
+        sandbox.control("POST", "campaigns", {"id": bad, "name": "n", "isActive": True, "currentWorldTime": None})
+    effects = [
+        Submission(type="DEFERRED_EFFECT", campaign_id=f"odd-{i}",
+                   payload={"effectId": f"effect-{i}", "executeAt": timezone.now().isoformat()}) for i in range(3)
+    ]  # fmt: skip
+    jobs = [submit(s, actor="test")[0] for s in effects]
+    jobs += [submit(Submission(type=t, campaign_id="", payload={}), actor="test")[0]
+             for t in ("EVENT_EXPIRATION", "RECALCULATE_SETTLEMENT_SCHEDULES")]  # fmt: skip
+    listener = Listener(keys.redis(), api)
+    for _ in range(3):
+        listener.poll()
+    for _ in range(3):
+        work()
+
+    for job in jobs:
+        job.refresh_from_db()
+        assert job.state == State.SUCCEEDED, job.error
+    assert not Job.objects.in_state(State.DEAD).exists()
+    assert all(sandbox.world()["events"][f"event-{i}"]["isCompleted"] for i in range(3))
+    assert {f"s-{i}" for i in range(3)} <= set(ScheduleRow.objects.values_list("entity_id", flat=True))
+    assert CampaignClock.objects.get(pk="odd-0").name == "half \ufffd"
+    grown = sandbox.world()["settlements"]["s-0"]
+    assert grown["variables"]["note"] == "half \ud83c"  # what is the main API's goes back as it came
+    counters.flush()
+    counts = counters.read(keys.redis())
+    assert counts["unusable_texts", "campaign"] >= 3
+    assert counts["unusable_texts", "Settlement"] >= 2
+    listener.close()
+
+
+# -- ids of any letters
+
+
+@pytest.mark.parametrize("one", IDS, ids=range(len(IDS)))
+def test_a_campaign_of_any_id_works_everywhere(operator: Client, redis: Redis, api: MainApi, one: str) -> None:
+    """Submitted, paused, held back, resumed, taken, listed, shown, cancelled."""
+    CampaignClock.objects.create(campaign_id=one, name="")
+    ScheduleRow.objects.create(
+        campaign_id=one, entity_type="Settlement", entity_id=one, event_type="POPULATION_GROWTH", clock="wall",
+        anchor="2026-01-01T00:00:00.000000Z", interval=timedelta(hours=1), next_due="2999-01-01T00:00:00.000000Z",
+        fire_at="2999-01-01T00:00:00.000000Z", job_type="SETTLEMENT_GROWTH",
+    )  # fmt: skip
+    growth = {"settlementId": one, "growthType": "POPULATION_GROWTH"}
+    job = submit(Submission(type="SETTLEMENT_GROWTH", campaign_id=one, payload=growth), actor="test")[0]
+    more = [a_job(one, subject=str(n)) for n in range(40)]
+    other = a_job("other")
+    assert job.subject == f"{one}:POPULATION_GROWTH"
+
+    page = reverse("admin:jobs_campaignclock_change", args=[quote(one)])
+    pause, resume = (reverse(f"admin:jobs_campaignclock_{v}", args=[quote(one)]) for v in ("pause", "resume"))
+    assert operator.post(pause, {"reason": "r"}).status_code == 302
+    assert Pause.objects.get().name == one
+    worker = claiming_worker(redis)
+    assert take(worker) == [str(other.pk)]
+    assert operator.get(page).status_code == 200
+    assert operator.get(reverse("admin:jobs_pause_changelist")).status_code == 200
+    assert operator.post(resume, {"reason": "r"}).status_code == 302
+    assert pauses.active() == []
+    found = operator.get(f"/admin/jobs/job/?campaign_id__exact={percent(one, safe='')}").content.decode()
+    assert "41 jobs" in found or "of 41" in found or str(more[-1].pk) in found
+    for address in (f"/admin/jobs/job/{job.pk}/change/", "/admin/jobs/campaignclock/", "/admin/jobs/schedulerow/",
+                    "/admin/", f"/admin/jobs/job/?q={percent(one)}", "/admin/jobs/auditentry/",
+                    "/metrics/prometheus"):  # fmt: skip
+        assert operator.get(address).status_code == 200, address
+    act = OperatorAction.objects.filter(verb="paused").get()
+    assert one.strip() in act.target
+    assert operator.get(act.link).status_code == 200
+    answer = operator.post(
+        "/admin/jobs/job/", {"action": "cancel", "_selected_action": [str(j.pk) for j in more], "confirmed": "1"}
+    )
+    assert answer.status_code == 302
+    assert {Job.objects.get(pk=j.pk).state for j in more} == {"CANCELLED"}
+
+
+def test_two_works_never_share_a_subject(redis: Redis) -> None:
+    """The longest ids differ in their last letter only."""
+    made = set()
+    for last in "ab":
+        for kind in ("POPULATION_GROWTH", "RESOURCE_GENERATION"):
+            growth = {"settlementId": "🏰" * 254 + last, "growthType": kind}
+            work_ = Submission(type="SETTLEMENT_GROWTH", campaign_id="c" * 255, payload=growth, due_at=timezone.now())
+            made.add(submit(work_, actor="test")[0].subject)
+
+    assert len(made) == 4
+    assert {job.subject for job in Job.objects.all()} == made
+    assert AuditEntry.objects.count() == 4
+
+
+def test_actors_of_any_name_fit_the_trail(redis: Redis, client: Client) -> None:
+    """A person's name may have 150 characters, the column has 120."""
+    client.force_login(User.objects.create_superuser("u" * 150, "", "x"))
+    a_job()
+
+    answer = client.post("/admin/jobs/job/add/?type=EVENT_EXPIRATION", {"campaign_id": "c-2", "reason": ""})
+
+    assert answer.status_code == 302
+    assert Job.objects.get(campaign_id="c-2").source.startswith("user:uuu")

@@ -1,0 +1,1 @@
+"""What several tests use; nothing is imported from a test module."""

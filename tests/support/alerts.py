@@ -1,0 +1,30 @@
+"""Alerts in this thread, as the monitor does in its own."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from monitoring.alerting import delivery
+from monitoring.models import AlertHandler, Delivery
+from tests.support.receivers import HttpReceiver
+
+Tell = Callable[..., None]  #: counts the deaths, routes and delivers what is due
+
+
+def due_now() -> list[Delivery]:
+    """What every lane would send now."""
+    lanes = set(Delivery.objects.pending().values_list("target", flat=True))
+    return [each for lane in lanes for each in delivery.due_of(lane, timezone.now())]
+
+
+def webhook(receiver: HttpReceiver, **fields: Any) -> AlertHandler:
+    """A handler of the admin that tells the receiver."""
+    fields = {"name": "hook", "config": {"url": receiver.url}, "secrets": {"secret": "s"}, **fields}
+    return AlertHandler.objects.create(kind="webhook", **fields)
+
+
+def later(seconds: float = 301) -> datetime:
+    """A moment to come."""
+    return timezone.now() + timedelta(seconds=seconds)

@@ -1,0 +1,31 @@
+"""People at their browsers, and jobs for them to look at."""
+
+from datetime import timedelta
+
+from django.contrib.auth.models import Group, User
+from django.test import Client
+from django.utils import timezone
+
+from jobs import service
+from jobs.models import Job
+from jobs.service import Submission
+
+JOBS = "/admin/jobs/job/"
+
+
+def member(client: Client, group: str) -> Client:
+    """A browser in which somebody of the group is logged in."""
+    person = User.objects.create_user("bob", is_staff=True)
+    person.groups.add(Group.objects.get(name=group))
+    client.force_login(person)
+    return client
+
+
+def some(count: int, *, campaign: str = "c-1") -> list[Job]:
+    """Jobs that wait for a due time."""
+    due = timezone.now() + timedelta(hours=1)
+    submissions = [
+        Submission(type="EVENT_EXPIRATION", campaign_id=campaign, payload={}, due_at=due + timedelta(seconds=n))
+        for n in range(count)
+    ]
+    return [job for job, _ in service.submit_many(submissions, actor="test")]

@@ -1,0 +1,20 @@
+"""The service's own processes, beside the test's."""
+
+from collections.abc import Callable
+from urllib.parse import urlsplit, urlunsplit
+
+from django.db import connection
+
+from tests.support.servers import Running
+
+Start = Callable[..., Running]
+
+
+def database_url() -> str:
+    """The tests' database, as other processes find it."""
+    name = str(connection.settings_dict["NAME"])
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{name}"
+    from tests.support.environment import DATABASE_URL
+
+    return urlunsplit(urlsplit(DATABASE_URL)._replace(path=f"/{name}"))

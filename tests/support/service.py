@@ -1,0 +1,121 @@
+"""The whole service as it runs in production: its own Redis, sandbox, database and all processes."""
+
+import contextlib
+import http.cookiejar
+import json
+import os
+import subprocess
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from sandbox.ports import free_port
+from tests.support.environment import FOLDER, TOKEN
+from tests.support.servers import ROOT, RedisServer, Running, SandboxApi, manage, wait_until
+
+SECRET = "secret-of-tests"
+PASSWORD = "correct horse battery staple"
+PEOPLE = {"ann": "", "olga": "Operator", "vic": "Viewer"}  #: ann is a superuser; the others are of that group
+_PEOPLE = """
+from django.contrib.auth.hashers import make_password
+from django.contrib.auth.models import Group, User
+for name, group in {people!r}.items():
+    password = make_password({password!r})
+    user = User.objects.create(username=name, is_staff=True, is_superuser=not group, password=password)
+    user.groups.set(Group.objects.filter(name=group))
+"""
+
+
+class Service:
+    """Web, worker, scheduler, listener and monitor on a database of their own; `stop` ends them whatever happened."""
+
+    def __init__(self, folder: Path = FOLDER / "service", **environment: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.redis = RedisServer(free_port(), str(folder / "redis"))
+        self.processes: list[Running] = []
+        try:
+            self.sandbox = SandboxApi(free_port(), TOKEN, self.redis.url)
+            self.processes.append(self.sandbox.running)
+            self._start(folder, environment)
+        except BaseException:
+            self.stop()
+            raise
+
+    def _start(self, folder: Path, environment: dict[str, str]) -> None:
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        self.environment = {
+            "DATABASE_URL": f"sqlite:///{folder / 'db.sqlite3'}",
+            "REDIS_URL": self.redis.url,
+            "API_URL": f"{self.sandbox.url}/graphql",
+            "PORT": str(port),
+            **environment,
+        }
+        self.run("migrate", "--verbosity", "0")
+        self.run("shell", "--no-imports", "--command", _PEOPLE.format(people=PEOPLE, password=PASSWORD))
+        web = ["-m", "gunicorn", "scheduler_project.wsgi", "--bind", f"127.0.0.1:{port}"]
+        self.processes.append(Running("web", [sys.executable, *web, "--log-level", "warning"], self.environment))
+        others = ("rqworker", "rqscheduler", "pubsub_listener", "monitor")
+        self.processes += [manage(name, **self.environment) for name in others]
+        wait_until(self._answers, within_s=90, what="the web process answers")
+
+    def _answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/health/ready", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+    def run(self, *words: str) -> str:
+        """A command of manage.py; what it prints."""
+        return subprocess.run(
+            [sys.executable, "manage.py", *words], cwd=ROOT, env={**os.environ, **self.environment}, check=True,
+            stdout=subprocess.PIPE, text=True,
+        ).stdout  # fmt: skip
+
+    def api(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """The HTTP API: GET, or POST of `body`; the answer."""
+        request = urllib.request.Request(f"{self.url}/api/{path}", headers={"Authorization": f"Bearer {SECRET}"})
+        if body is not None:
+            request.data = json.dumps(body).encode()
+            request.add_header("Content-Type", "application/json")
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            found: dict[str, Any] = json.load(answer)
+            return found
+
+    def submit(self, type_: str, campaign: str, payload: dict[str, Any], **more: Any) -> str:
+        """Submit a job; its id."""
+        body = {"type": type_, "campaignId": campaign, "payload": payload, **more}
+        return str(self.api("jobs", body)["id"])
+
+    def state(self, job: str) -> str:
+        """The state of a job."""
+        return str(self.api(f"jobs/{job}")["state"])
+
+    def await_state(self, job: str, state: str) -> None:
+        """Wait until a job is in a state."""
+        wait_until(lambda: self.state(job) == state, what=f"{job} is {state}")
+
+    def session(self, name: str) -> str:
+        """The session cookie of somebody who has logged in."""
+        jar = http.cookiejar.CookieJar()
+        browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar))
+        login = f"{self.url}/admin/login/"
+        browser.open(login, timeout=60).read()
+        token = next(cookie.value for cookie in jar if cookie.name == "csrftoken")
+        form = {"username": name, "password": PASSWORD, "csrfmiddlewaretoken": token or "", "next": "/health/live"}
+        browser.open(login, urllib.parse.urlencode(form).encode(), timeout=60).read()
+        return next(cookie.value or "" for cookie in jar if cookie.name == "sessionid")
+
+    def stop(self) -> None:
+        """End everything."""
+        for process in reversed(self.processes):
+            if process.process.poll() is None:
+                process.process.terminate()
+        for process in reversed(self.processes):
+            with contextlib.suppress(subprocess.TimeoutExpired):  # killed by then; how they stop is told by other tests
+                process.stop()
+        self.redis.stop()

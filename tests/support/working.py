@@ -1,0 +1,32 @@
+"""Jobs that a worker in this process does."""
+
+from typing import Any
+
+import django_rq
+from django.conf import settings
+from redis import Redis
+
+from jobs import service
+from jobs.engine.worker.worker import Worker
+from jobs.models import AuditEntry, Job
+from jobs.service import Submission
+
+
+def work(redis: Redis, **options: Any) -> Worker:
+    """Work in this process until the queues are empty."""
+    worker = Worker([django_rq.get_queue(name) for name in settings.RQ_QUEUES], connection=redis)
+    worker.work(burst=True, **options)
+    return worker
+
+
+def submit(n: int, **changes: Any) -> list[Job]:
+    """Event expirations, all of them other work."""
+    fields: dict[str, Any] = {"type": "EVENT_EXPIRATION", "campaign_id": "campaign-2", "payload": {}, **changes}
+    submissions = [Submission(subject=str(i), **fields) for i in range(n)]
+    return [job for job, _ in service.submit_many(submissions, actor="test")]
+
+
+def started(jobs: list[Job]) -> list[str]:
+    """The ids of jobs in the order in which they were claimed."""
+    entries = AuditEntry.objects.filter(now="RUNNING", job__in=jobs).order_by("id")
+    return [str(job_id) for job_id in entries.values_list("job_id", flat=True)]

@@ -1,0 +1,147 @@
+"""What is recorded of an attempt's end: bounded, plain, and never less than what is known."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from django.utils import timezone
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobs.engine.worker import attempt
+from jobs.engine.worker.attempt import Ended
+from jobs.errors import PermanentError, Skip, TransientError
+from jobs.fingerprint import fingerprint_of
+from jobs.ledger import Claimed
+from jobs.models import AuditEntry, FailureGroup, Job
+from jobs.service import Submission, submit
+from jobs.states import State
+from scheduler_project.text import LONGEST_ERROR, LONGEST_REASON, LONGEST_RESULT, LONGEST_TRACEBACK, is_storable
+from tests.support.texts import ANY
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def claimed() -> Claimed:
+    """A job that a worker has claimed."""
+    job = submit(Submission(type="EVENT_EXPIRATION", campaign_id="c", payload={}), actor="test")[0]
+    return attempt.claim([str(job.pk)], worker="w", now=timezone.now())[0]
+
+
+def raised(error: Exception) -> Exception:
+    """The error with a traceback."""
+    try:
+        raise error
+    except Exception as caught:  # noqa: BLE001 - whatever it is
+        return caught
+
+
+def end(answer: Any, job: Claimed) -> tuple[Job, AuditEntry]:
+    """Record that a handler has answered so; the job and the entry."""
+    ended = attempt._ended(job, answer, 1.0, None)
+    attempt.record([ended], actor="worker:w", worker="w")
+    row = Job.objects.get(pk=job.id)
+    entry = row.audit_trail.order_by("id").last()
+    assert entry is not None
+    return row, entry
+
+
+class Silent(Exception):
+    """Its message cannot be had."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no message")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "message",
+    ["x" * 5_000_000, "word " * 1_000_000, "a://" * 1_000_000, "1." * 1_000_000, "\0" * 5_000_000, "\ud83c" * 1_000_000,
+     'File "' * 800_000, "bearer " * 700_000, "; " * 2_000_000, "\n" * 3_000_000],
+)  # fmt: skip
+def test_a_dead_letter_is_small_whatever_it_died_of(message: str) -> None:
+    """Error, reason and traceback are cut, visibly; the frame that raised it is still known."""
+    row, entry = end(raised(PermanentError(message)), claimed())
+
+    assert row.state == State.DEAD
+    assert len(row.error) <= LONGEST_ERROR
+    assert " characters cut … " in row.error
+    assert len(entry.error) <= LONGEST_ERROR
+    assert len(entry.reason) <= LONGEST_REASON
+    assert len(row.traceback) <= LONGEST_TRACEBACK
+    assert len(json.dumps(entry.details, ensure_ascii=False)) <= 2 * LONGEST_TRACEBACK  # escapes
+    assert FailureGroup.objects.get().culprit == "jobs/engine/test_attempt.py in raised"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("error", [PermanentError, TransientError, Skip, ValueError])
+@given(message=ANY)
+def test_any_message_can_be_recorded(error: type[Exception], message: str) -> None:
+    """Whatever characters it holds."""
+    job = Claimed("1", "EVENT_EXPIRATION", "c", "", {}, 5, 1, 2, NOW, "", "", 1, None, "", NOW)
+    ending = attempt.ending_of(Ended(job, raised(error(message)), None, 1.0), NOW)
+
+    assert is_storable(ending.error + ending.reason + ending.traceback + (ending.details or ""))
+
+
+@given(ANY, ANY)
+def test_a_failure_is_known_whatever_its_words(error: str, traceback: str) -> None:
+    """And what is kept of it can be stored once the texts are plain."""
+    assert len(fingerprint_of(f"X: {error}", traceback).message) <= 300
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("answer", "note"),
+    [
+        ({"x": object()}, "cannot be stored: TypeError"),
+        ({"x": {(1, 2): 3}}, "cannot be stored: TypeError"),
+        ({"entity": "Riverton", "names": ["y" * 1000] * 100}, "too many to be stored"),
+        ({str(n): "z" * 1000 for n in range(100)}, "too many to be stored"),
+    ],
+)
+def test_a_result_that_cannot_be_stored_undoes_nothing(answer: dict[str, Any], note: str) -> None:
+    """The work is done: the job SUCCEEDED, and its result says what is missing."""
+    row, entry = end(answer, claimed())
+
+    assert (row.state, entry.now, entry.error) == (State.SUCCEEDED, State.SUCCEEDED, "")
+    result: dict[str, Any] = row.result or {}
+    assert note in result["note"]
+    assert result.get("entity") == answer.get("entity")
+
+
+@pytest.mark.django_db
+def test_a_result_keeps_what_it_can() -> None:
+    """Deep ones, and texts that no database takes; one at the limit stays whole."""
+    deep: Any = []
+    for _ in range(5000):
+        deep = [deep]
+    odd = end({"name": "\ud83c\0", "n": 1}, claimed())[0].result
+    whole = {"x": "y" * (LONGEST_RESULT - 8)}
+
+    assert odd == {"name": "\ufffd\ufffd", "n": 1}
+    assert end({"x": deep}, claimed())[0].state == State.SUCCEEDED
+    assert end(whole, claimed())[0].result == whole
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("failures", [0, 5])
+def test_an_error_without_a_message_ends_its_attempt(failures: int) -> None:
+    """It is no reason for the cycle to fail, with all that it was to record."""
+    job = claimed()
+    job.failures = failures
+    row, _entry = end(raised(Silent()), job)
+
+    assert row.state in (State.RETRYING, State.DEAD)
+    assert row.error == "RuntimeError: Silent, whose message cannot be read (RuntimeError)"
+
+
+@given(st.lists(ANY, max_size=3))
+@pytest.mark.django_db
+def test_every_reason_is_plain_in_the_trail(reasons: list[str]) -> None:
+    """Whoever gives it: the ledger writes what can be stored."""
+    for reason in reasons:
+        job = submit(Submission(type="EVENT_EXPIRATION", campaign_id="c", payload={}), actor="test", reason=reason)[0]
+        for entry in job.audit_trail.all():
+            assert is_storable(entry.reason)

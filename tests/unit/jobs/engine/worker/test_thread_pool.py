@@ -1,0 +1,92 @@
+"""Slots for handlers, of which one that hangs takes none away for good."""
+
+import threading
+from collections.abc import Iterator
+from functools import partial
+
+import pytest
+
+from jobs.engine.worker.thread_pool import Threads
+from tests.support.servers import wait_until
+
+ENDS: dict[str, threading.Event] = {}
+BEGUN: set[str] = set()
+
+
+@pytest.fixture(autouse=True)
+def _let_all_end() -> Iterator[None]:
+    """Whatever a test has left hanging."""
+    yield
+    for end in ENDS.values():
+        end.set()
+    ENDS.clear()
+    BEGUN.clear()
+
+
+def serve(task: list[str]) -> Iterator[str]:
+    """A name with an end waits for it; the others are answered at once."""
+    for name in task:
+        BEGUN.add(name)
+        if name in ENDS:
+            ENDS[name].wait()
+        yield name
+
+
+def answered(threads: Threads[list[str], str], name: str) -> bool:
+    """Whether this is what has been answered since it was last asked."""
+    return threads.answers() == [name]
+
+
+def test_a_thread_that_hangs_takes_away_no_slot() -> None:
+    """With one slot: whatever number of tasks comes after the one that was given up, all are run."""
+    ENDS["hangs"] = threading.Event()
+    threads = Threads(serve, lambda: None)
+    threads.start(1)
+    hanging = ["hangs", "never begun"]
+    threads.submit(hanging)
+    wait_until(lambda: "hangs" in BEGUN)
+
+    threads.give_up(hanging)
+    threads.give_up(hanging)  # once more: an end that could not be recorded is found again
+    for name in ("first", "second", "third"):
+        threads.submit([name])
+        wait_until(partial(answered, threads, name))
+    ENDS["hangs"].set()
+    wait_until(lambda: threads.answers() == ["hangs"])
+    threads.submit(["fourth"])
+
+    wait_until(lambda: threads.answers() == ["fourth"], what="only that: nothing more of what was given up")
+    threads.stop()
+
+
+def test_what_was_given_up_before_it_began_is_not_run() -> None:
+    """Its thread goes, the one that came in its place runs what is next."""
+    ENDS["hangs"] = threading.Event()
+    threads = Threads(serve, lambda: None)
+    threads.start(1)
+    hanging, waiting = ["hangs"], ["waiting"]
+    threads.submit(hanging)
+    threads.submit(waiting)
+    wait_until(lambda: "hangs" in BEGUN)
+
+    threads.give_up(waiting)
+    threads.give_up(hanging)
+    threads.submit(["next"])
+
+    wait_until(lambda: threads.answers() == ["next"])
+    threads.stop()
+
+
+def test_giving_up_what_is_done_changes_nothing() -> None:
+    """No thread is started for one that has come to its end."""
+    threads = Threads(serve, lambda: None)
+    threads.start(1)
+    done = ["done"]
+    threads.submit(done)
+    wait_until(lambda: threads.answers() == ["done"])
+    wait_until(lambda: not threads._standing)
+
+    threads.give_up(done)
+
+    assert threads._started == 1
+    threads.stop()

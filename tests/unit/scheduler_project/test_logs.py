@@ -1,0 +1,180 @@
+"""What the logs look like."""
+
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+
+from scheduler_project.logs import masked
+from tests.support.servers import ROOT
+
+CODE = """
+import logging, structlog
+from scheduler_project.logs import configure_logging
+configure_logging("info", as_json={json})
+structlog.get_logger("Worker").info("job.moved", job_id="7", job_type="X", duration_ms=2.5, url="redis://u:pw@h/0")
+logging.getLogger("django").warning("sent %s", "Bearer abc.def")
+structlog.get_logger("Worker").debug("unseen")
+"""
+
+
+def lines(*, as_json: bool) -> list[str]:
+    """What a process prints."""
+    code = CODE.format(json=as_json)
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+
+
+def test_production_logs_are_json_in_the_seed_s_names() -> None:
+    """Everybody's logs have one shape, and secrets are masked."""
+    ours, theirs = map(json.loads, lines(as_json=True))
+
+    assert list(ours)[:4] == ["timestamp", "level", "message", "context"]
+    assert (ours["level"], ours["message"], ours["context"]) == ("info", "job.moved", "Worker")
+    assert (ours["jobId"], ours["jobType"], ours["duration"]) == ("7", "X", 2.5)
+    assert ours["url"] == "redis://u:***@h/0"
+    assert (theirs["level"], theirs["message"]) == ("warn", "sent Bearer ***")
+
+
+def test_development_logs_are_readable_lines() -> None:
+    """One line each."""
+    ours, theirs = lines(as_json=False)
+
+    assert "job.moved" in ours
+    assert "job_id=7" in ours
+    assert "Bearer ***" in theirs
+
+
+def printed_by(code: str) -> str:
+    """All that a process prints that runs `code`, by whatever way."""
+    words = [sys.executable, "-c", code]
+    ended = subprocess.run(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    return ended.stdout
+
+
+SETUP = """
+import logging, structlog, threading
+from scheduler_project.logs import configure_logging
+configure_logging("verbose", as_json=True, secrets=["p%40ss\\"word-7"])
+"""
+
+
+def test_levels_of_libraries_get_the_seed_s_names() -> None:
+    """By their number, whatever a library calls it: Apprise calls 5 TRACE."""
+    code = (
+        SETUP
+        + "logging.addLevelName(5, 'TRACE'); log = logging.getLogger('x')\nfor n in (5, 15, 25, 50): log.log(n, 'y')"
+    )
+
+    levels = [json.loads(line)["level"] for line in printed_by(code).splitlines()]
+
+    assert levels == ["verbose", "debug", "info", "error"]
+
+
+@pytest.mark.parametrize("raise_it", ["fail()", "threading.Thread(target=fail).start()"])
+def test_what_nobody_caught_has_the_shape_of_all_others(raise_it: str) -> None:
+    """In the main thread and in others: a traceback is a line of JSON, without the secrets in it."""
+    code = f"{SETUP}\ndef fail(): raise OSError('no route for p@ss\"word-7')\n{raise_it}"
+
+    (line,) = printed_by(code).splitlines()
+
+    crash = json.loads(line)
+    assert (crash["level"], crash["message"]) == ("error", "process.crashed")
+    assert "OSError: no route for ***" in crash["exception"]
+
+
+@pytest.mark.parametrize("form", ['p%40ss"word-7', 'p@ss"word-7', "p%40ss%22word-7"])
+def test_a_secret_is_masked_however_it_is_written(form: str) -> None:
+    """As it stands in the URL, as a library decodes it, and as JSON escapes it."""
+    assert "ss" not in json.loads(printed_by(f"{SETUP}\nlogging.getLogger('x').info({form!r})"))["message"]
+
+
+SECRETS = """
+import structlog
+from scheduler_project.logs import configure_logging
+configure_logging("info", as_json={json}, secrets=["hunter2-hunter2", ""])
+log = structlog.get_logger("Worker")
+log.info("x", headers={{"Authorization": "Bearer abc.def", "deep": ["redis://u:pw-of-redis@h/0"]}})
+try:
+    raise OSError("cannot reach postgres://u:pw-of-postgres@h/db with camp_sk_live and hunter2-hunter2")
+except OSError:
+    log.exception("y", said="hunter2-hunter2")
+"""
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_no_secret_reaches_the_log(as_json: bool) -> None:
+    """Neither from a nested value nor from an exception's text, by its look or by its value."""
+    code = SECRETS.format(json=as_json)
+    said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+    assert "OSError" in said
+    for secret in ("abc.def", "pw-of-redis", "pw-of-postgres", "camp_sk_live", "hunter2"):
+        assert secret not in said
+
+
+@pytest.mark.parametrize("level", ["error", "warn", "info", "debug", "verbose"])
+def test_every_level_of_the_seed_works(level: str) -> None:
+    """With all that is graver, and nothing that is lighter."""
+    code = CODE.split("structlog.get_logger", maxsplit=1)[0].format(json=True).replace('"info"', repr(level))
+    code += (
+        "log = structlog.get_logger('x')\nfor name in ('error', 'warning', 'info', 'debug'): getattr(log, name)(name)\n"
+    )
+    code += "logging.getLogger('x').log(5, 'verbose')"
+    printed = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+    levels = [json.loads(line)["level"] for line in printed.splitlines()]
+
+    order = ["error", "warn", "info", "debug", "verbose"]
+    assert levels == order[: order.index(level) + 1]
+
+
+ADVERSARIAL = [
+    "a" * 1_000_000, "bearer" + " " * 1_000_000, "bearer " * 150_000, "a://" * 250_000, "a://b:" * 160_000,
+    "a://b:" + "c" * 1_000_000,
+    "camp_sk_" * 120_000, "a:" * 500_000, "a@" * 500_000, "\0" * 1_000_000, "ab:/" * 250_000, " " * 1_000_000,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ADVERSARIAL, ids=lambda text: text[:12])
+def test_masking_takes_time_that_grows_with_the_text_only(text: str) -> None:
+    """A million letters take milliseconds; one pattern took a minute and a half for 200,000 of them."""
+    began = time.process_time()
+
+    masked(text)
+
+    assert time.process_time() - began < 2
+
+
+def test_masking_finds_a_secret_in_a_long_text() -> None:
+    """Wherever it stands, and where the text is cut."""
+    for secret in ("redis://u:hunter2@h/0", "Bearer hunter2", "camp_sk_hunter2"):
+        for text in (f"{'x' * 200_000} {secret}", f"{secret} {'x ' * 200_000}", f"{'x ' * 600_000}{secret} {'y' * 9}"):
+            assert "hunter2" not in masked(text)
+
+
+def test_a_line_is_never_longer_than_its_bounds() -> None:
+    """An error of megabytes is cut, visibly, and the line stays JSON."""
+    code = SETUP + (
+        "log = structlog.get_logger('x')\n"
+        "log.info('a', text='x' * 5_000_000, nested={'deep': ['y' * 5_000_000]}, odd='\\ud83c')\n"
+        "try: raise OSError('z' * 5_000_000)\n"
+        "except OSError: log.exception('b')\n"
+    )
+
+    first, second = printed_by(code).splitlines()
+
+    assert len(first) < 30_000
+    assert len(second) < 30_000
+    assert "characters cut" in json.loads(first)["text"]
+    assert "OSError" in json.loads(second)["exception"]
+
+
+def test_half_a_pair_is_no_reason_to_lose_a_line() -> None:
+    """Neither format: stdout cannot encode it."""
+    for as_json in ("True", "False"):
+        code = CODE.split("structlog.get_logger", maxsplit=1)[0].format(json=as_json)
+        assert "seen" in printed_by(code + "structlog.get_logger('x').info('seen', name='\\ud83c')")

@@ -1,4 +1,4 @@
-# `make up` runs the whole service on this machine; `make test` passes every check and test.
+# `make help` lists the targets: each with a comment after ## is listed.
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
@@ -14,7 +14,10 @@ ON_POSTGRESQL := tests/unit/jobs tests/unit/scheduler_project/test_text.py $(add
   ops/test_names_on_pages.py ops/test_trail.py scheduler_project/test_pages.py \
   scheduler_project/test_texts_from_outside.py)
 
-.PHONY: up test lint chromium screenshots requirements benchmark clean
+.PHONY: help up dev test lint chromium screenshots requirements benchmark clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(STAMP): requirements-dev.txt
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not installed: set PYTHON=/path/to/python3.11"; exit 1; }
@@ -22,27 +25,30 @@ $(STAMP): requirements-dev.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@touch $@
 
-up: $(STAMP)
+up: $(STAMP) ## run everything on this machine: Redis, SQLite, a sandbox main API and all processes
 	@exec $(BIN)/python manage.py up
 
-lint: $(STAMP)
+dev: $(STAMP) ## the same, and restart processes when the code changes
+	@exec $(BIN)/python manage.py up --reload
+
+lint: $(STAMP) ## ruff, djlint, mypy --strict, import-linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/djlint --lint --quiet templates ops/templates monitoring/templates
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# The browser's stories run where Chromium is, or can be installed.
+# The browser tests run where Chromium is, or can be installed.
 chromium:
 	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
 	  && echo "Installing Chromium for the browser tests" && apt-get update -qq >/dev/null \
 	  && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium >/dev/null; } \
 	  || echo "Chromium cannot be installed here: the browser tests are skipped"
 
-screenshots: $(STAMP) chromium
+screenshots: $(STAMP) chromium ## draw every page of the admin into docs/screenshots
 	$(BIN)/python -m tests.screenshots
 
-test: lint chromium
+test: lint chromium ## every check and test, on PostgreSQL too where a server is installed
 	$(BIN)/python manage.py makemigrations --check --dry-run
 	$(BIN)/python -m pytest -n 3
 	$(BIN)/python -m tests.postgresql -n 3 $(ON_POSTGRESQL)
@@ -50,13 +56,13 @@ test: lint chromium
 # Every package that is installed, with its hashes, from the exact versions in requirements*.in.
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
   --no-emit-index-url
-requirements: $(STAMP)
+requirements: $(STAMP) ## write requirements*.txt, with hashes, from requirements*.in
 	$(BIN)/pip install --quiet --disable-pip-version-check uv==0.13.9
 	$(COMPILE) requirements.in -o requirements.txt
 	$(COMPILE) requirements-dev.in -o requirements-dev.txt
 
-benchmark: $(STAMP)
+benchmark: $(STAMP) ## measure the service; docs/benchmark.md says how
 	$(BIN)/python manage.py benchmark
 
-clean:
+clean: ## delete the environment, the demo's data and all caches
 	rm -rf $(VENV) var staticfiles .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

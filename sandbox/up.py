@@ -170,20 +170,21 @@ def supervise(
     return int(supervisor.returncode or 0)
 
 
-def commands(ports: Ports, *, token: str, game_master_s: float) -> dict[str, list[str]]:
-    """The processes of the service, by name."""
+def commands(ports: Ports, *, token: str, game_master_s: float, reload: bool = False) -> dict[str, list[str]]:
+    """The processes of the service, by name; with `reload` each but the sandbox restarts when the code changes."""
     manage = [sys.executable, "manage.py"]
+    reloaded = [sys.executable, "-m", "sandbox.reload", "."] if reload else []
     gunicorn = [sys.executable, "-m", "gunicorn", "scheduler_project.wsgi", "--bind", f"127.0.0.1:{ports.web}",
                 "--log-level", "warning"]  # fmt: skip
     master = ["--game-master", f"{game_master_s:g}", "--scheduler-url", f"http://127.0.0.1:{ports.web}",
               "--scheduler-token", token]  # fmt: skip
     return {
         "sandbox": [*manage, "sandbox_api", "--port", str(ports.api), "--state", "var/sandbox.json", *master],
-        "web": gunicorn,
-        "worker": [*manage, "rqworker"],
-        "scheduler": [*manage, "rqscheduler"],
-        "listener": [*manage, "pubsub_listener"],
-        "monitor": [*manage, "monitor"],
+        "web": [*reloaded, *gunicorn],
+        "worker": [*reloaded, *manage, "rqworker"],
+        "scheduler": [*reloaded, *manage, "rqscheduler"],
+        "listener": [*reloaded, *manage, "pubsub_listener"],
+        "monitor": [*reloaded, *manage, "monitor"],
     }
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
+from sandbox.login import admin_login
 from sandbox.up import CannotStart, Ports, commands, environment, start_redis, stop_as_by_ctrl_c, supervise
 
 
@@ -21,8 +22,9 @@ class Command(BaseCommand):
     help = "Runs the whole service on this machine: embedded Redis, SQLite, sandbox main API, all processes."
 
     def add_arguments(self, parser: Any) -> None:
-        """How fast the demo's world turns."""
+        """How fast the demo's world turns, and whether the code may change meanwhile."""
         parser.add_argument("--game-master", type=float, default=10.0, help="seconds between advances of world time")
+        parser.add_argument("--reload", action="store_true", help="restart processes when the code changes")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Set up what is missing, then run until Ctrl-C."""
@@ -41,9 +43,9 @@ class Command(BaseCommand):
         env = environment(ports, token=token)
         try:
             self._migrate(env)
-            self._login(ports)
+            self.stdout.write(self.style.SUCCESS(admin_login(ports.web)))
             code = supervise(
-                commands(ports, token=token, game_master_s=options["game_master"]),
+                commands(ports, token=token, game_master_s=options["game_master"], reload=options["reload"]),
                 env,
                 grace_s=settings.SHUTDOWN_GRACE.total_seconds() + 5,
                 redis=redis,
@@ -60,21 +62,6 @@ class Command(BaseCommand):
         words = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
         if code := subprocess.run(words, env=env, check=False, start_new_session=True).returncode:  # noqa: S603
             sys.exit(f"make up: the database could not be migrated (exit code {code}): see above")
-
-    def _login(self, ports: Ports) -> None:
-        """An admin login, printed the one time it is made."""
-        from django.contrib.auth import get_user_model
-
-        users = get_user_model().objects
-        where = f"http://127.0.0.1:{ports.web}/admin/"
-        if users.filter(is_superuser=True).exists():
-            self.stdout.write(
-                f"Admin: {where} (login as printed at the first start; manage.py changepassword admin sets a new one)"
-            )
-            return
-        password = secrets.token_urlsafe(9)
-        users.create_superuser("admin", "", password)
-        self.stdout.write(self.style.SUCCESS(f"Admin: {where}  user: admin  password: {password}"))
 
 
 def _port(variable: str, default: int) -> int:

@@ -4,7 +4,7 @@ WORKDIR /build
 COPY requirements.txt .
 RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir --require-hashes -r requirements.txt
 
-FROM python:3.11-slim
+FROM python:3.11-slim AS service
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 ENVIRONMENT=production PORT=9266
 RUN useradd --system --create-home --uid 10001 scheduler
 WORKDIR /app
@@ -24,3 +24,10 @@ HEALTHCHECK --interval=30s --timeout=10s --retries=3 \
   CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen(f\"http://127.0.0.1:{os.environ['PORT']}/health\", timeout=8)"]
 # The folder holds what the web processes count, so that a scrape of one shows all of them.
 CMD ["sh", "-c", "export PROMETHEUS_MULTIPROC_DIR=/tmp/web-metrics && rm -rf $PROMETHEUS_MULTIPROC_DIR && mkdir $PROMETHEUS_MULTIPROC_DIR && exec gunicorn scheduler_project.wsgi --bind 0.0.0.0:$PORT --workers 2 --graceful-timeout 30"]
+
+# What the profile `sandbox` of docker-compose.yml runs as the main API.
+FROM service AS sandbox
+COPY --chown=scheduler sandbox sandbox
+
+# `docker build .` makes the service without it.
+FROM service

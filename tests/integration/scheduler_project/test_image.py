@@ -16,14 +16,45 @@ from tests.support.servers import ROOT
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 OURS = ("migrate", "web", "worker", "scheduler", "listener", "monitor")
+SANDBOX = ("sandbox", "sandbox-login")
+
+
+def stages() -> dict[str, list[str]]:
+    """What each stage of the Dockerfile that is named copies from here."""
+    copied: dict[str, list[str]] = {}
+    for text in re.split(r"^FROM ", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)[1:]:
+        if name := re.match(r"\S+ AS (\w+)", text):
+            sources = re.findall(r"^COPY --chown=scheduler (.+) \S+$", text, re.MULTILINE)
+            copied[name[1]] = [source for each in sources for source in each.split()]
+    return copied
+
+
+def copy_stage(name: str, to: Path) -> None:
+    """The files of a stage of the image."""
+    for source in stages()[name]:
+        copy = shutil.copytree if (ROOT / source).is_dir() else shutil.copy
+        copy(ROOT / source, to / source)
+
+
+def variables_of(path: Path) -> dict[str, str]:
+    """The variables of an environment file."""
+    lines = [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
+    return dict(line.split("=", 1) for line in lines)
+
+
+def filled_in(text: str, variables: dict[str, str]) -> str:
+    """`text` as Compose fills in ${NAME}, ${NAME:-default} and ${NAME:?message}. Raises KeyError for one it refuses."""
+
+    def value(match: re.Match[str]) -> str:
+        name, operator, rest = match.groups()
+        return variables.get(name) or (rest if operator == ":-" else variables[name])
+
+    return re.sub(r"\$\{(\w+)(?:(:-|:\?)([^}]*))?\}", value, text)
 
 
 def test_what_the_image_holds_is_enough(tmp_path: Path) -> None:
     """With only the files that the Dockerfile copies its own commands run: collectstatic and the checks."""
-    for names in re.findall(r"^COPY --chown=scheduler (.+) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE):
-        for name in names.split():
-            copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-            copy(ROOT / name, tmp_path / name)
+    copy_stage("service", tmp_path)
     environment = {**os.environ, "ENVIRONMENT": "development", "PYTHONPATH": ""}
 
     for words in (["collectstatic", "--noinput"], ["check", "--deploy", "--fail-level", "ERROR"]):
@@ -35,7 +66,7 @@ def test_what_the_image_holds_is_enough(tmp_path: Path) -> None:
     assert not (tmp_path / "sandbox").exists()
 
 
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", [*OURS, *SANDBOX])
 def test_compose_sets_variables_that_exist(name: str) -> None:
     """Every variable that compose sets is one of ours, and what production needs is set."""
     environment = COMPOSE["services"][name]["environment"]
@@ -60,3 +91,51 @@ def test_compose_s_dependencies_exist() -> None:
             wanted = "service_completed_successfully" if other == "migrate" else "service_healthy"
             assert how == {"condition": wanted}, f"{name} -> {other}"
             assert other in COMPOSE["services"]
+
+
+def test_compose_s_sandbox_is_a_profile_of_its_own() -> None:
+    """Production has no service of it; deploy/sandbox.env has all that those of the profile need."""
+    services = COMPOSE["services"]
+    assert {name for name in services if services[name].get("profiles")} == set(SANDBOX)
+    assert all(services[name]["profiles"] == ["sandbox"] for name in SANDBOX)
+
+    text = (ROOT / "docker-compose.yml").read_text()
+    variables = variables_of(ROOT / "deploy" / "sandbox.env")
+    services = yaml.safe_load(filled_in(text, variables))["services"]
+
+    assert services["web"]["ports"] == ["127.0.0.1:9266:9266"]  # everybody knows these secrets
+    assert services["worker"]["environment"]["API_URL"] == "http://sandbox:9264/graphql"
+    token = services["sandbox"]["command"][-1]
+    assert services["web"]["environment"]["SCHEDULER_API_TOKENS"] == f"game-master:{token}"
+    assert set(variables) <= set(re.findall(r"\$\{(\w+)", text))
+
+
+def test_the_image_builds_the_service_by_default_and_the_sandbox_by_name() -> None:
+    """Each target that Compose names is a stage; the last stage, which `docker build .` makes, adds nothing."""
+    stages_of = {
+        name: service["build"]["target"] for name, service in COMPOSE["services"].items() if "build" in service
+    }
+
+    assert stages_of == dict.fromkeys(OURS, "service") | dict.fromkeys(SANDBOX, "sandbox")
+    assert (ROOT / "Dockerfile").read_text().rstrip().endswith("\nFROM service")
+
+
+def test_what_the_sandbox_s_image_holds_is_enough(tmp_path: Path) -> None:
+    """Its commands are found, and need no package of requirements-dev.txt."""
+    copy_stage("service", tmp_path)
+    copy_stage("sandbox", tmp_path)
+    environment = {**os.environ, "PYTHONPATH": "", "DATABASE_URL": f"sqlite:///{tmp_path}/demo.sqlite3"}
+    no_honcho = "import sys; sys.modules['honcho'] = None; sys.argv[1:] = {}; exec(open('manage.py').read())"
+
+    def manage(*words: str) -> str:
+        command = [sys.executable, "-c", no_honcho.format(list(words))]
+        ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout
+
+    manage("migrate", "--verbosity", "0")
+    first, second = manage(*COMPOSE["services"]["sandbox-login"]["command"][2:]), manage("sandbox_login")
+
+    assert "user: admin  password: " in first
+    assert "password: " not in second
+    assert "--game-master" in manage("sandbox_api", "--help")

@@ -35,7 +35,7 @@ class BadEnvironment(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """One environment variable: how it is read, and what the README says of it."""
+    """One environment variable: how it is read, and what docs/configuration.md says of it."""
 
     name: str
     kind: str  #: the method of `environs.Env` that reads it
@@ -150,20 +150,20 @@ def _header(value: str) -> None:
 VARIABLES: tuple[Variable, ...] = (
     Variable("PORT", "int", 9266, "Port of the HTTP server.", _positive(1, 65535)),
     Variable("LOG_LEVEL", "str", "info", "error, warn, info, debug or verbose.", _one_of(*LOG_LEVELS)),
-    Variable("SECRET_KEY", "str", DEVELOPMENT_SECRET_KEY, "Django's secret; must be set in production."),
+    Variable("SECRET_KEY", "str", DEVELOPMENT_SECRET_KEY, "Django's secret key. Required in production."),
     Variable("ALLOWED_HOSTS", "list", ["*"], "Host names the web process answers to, separated by commas.", _hosts),
     Variable(
         "CSRF_TRUSTED_ORIGINS", "list", [], "Origins (https://host) behind a TLS proxy, separated by commas.", _origins
     ),
-    Variable("TIME_ZONE", "str", "UTC", "Time zone in which the admin shows times.", _time_zone),
+    Variable("TIME_ZONE", "str", "UTC", "Time zone of the admin until the browser's is known.", _time_zone),
     Variable(
         "DATABASE_URL",
         "str",
         "sqlite:///var/db.sqlite3",
-        "postgres://… or sqlite:///path; must be set in production.",
+        "postgres://… or sqlite:///path. Required in production.",
         _database,
     ),
-    Variable("DATABASE_POOL_SIZE", "int", 20, "Database connections one process may hold.", _positive()),
+    Variable("DATABASE_POOL_SIZE", "int", 20, "Most database connections of one process.", _positive()),
     Variable("REDIS_URL", "str", "redis://localhost:6379", "Redis for queues, leases, cache and pub/sub.", _redis),
     Variable(
         "API_URL", "str", "http://localhost:9264/graphql", "The main API's GraphQL endpoint.", _url("http", "https")
@@ -172,47 +172,45 @@ VARIABLES: tuple[Variable, ...] = (
         "API_SERVICE_ACCOUNT_TOKEN",
         "str",
         "",
-        "JWT or camp_sk_… key for the main API; must be set in production.",
+        "JWT or camp_sk_… key for the main API. Required in production.",
         _header,
     ),
-    Variable("CRON_EVENT_EXPIRATION", "str", "*/5 * * * *", "First schedule of the event expiration task.", _cron),
-    Variable("CRON_SETTLEMENT_GROWTH", "str", "0 * * * *", "First schedule of the settlement growth task.", _cron),
+    Variable("CRON_EVENT_EXPIRATION", "str", "*/5 * * * *", "Initial schedule of the event expiration task.", _cron),
+    Variable("CRON_SETTLEMENT_GROWTH", "str", "0 * * * *", "Initial schedule of the settlement growth task.", _cron),
     Variable(
-        "CRON_STRUCTURE_MAINTENANCE", "str", "0 * * * *", "First schedule of the structure maintenance task.", _cron
+        "CRON_STRUCTURE_MAINTENANCE", "str", "0 * * * *", "Initial schedule of the structure maintenance task.", _cron
     ),
-    Variable("QUEUE_MAX_RETRIES", "int", 3, "Attempts before a job is a dead letter.", _positive()),
+    Variable("QUEUE_MAX_RETRIES", "int", 3, "Failed attempts after which a job is a dead letter.", _positive()),
     Variable(
         "QUEUE_RETRY_BACKOFF_MS", "int", 5000, "Backoff before the second attempt; doubles each time.", _positive()
     ),
-    Variable("QUEUE_CONCURRENCY", "int", 5, "Jobs one worker process runs at once.", _positive()),
+    Variable("QUEUE_CONCURRENCY", "int", 5, "Jobs one worker process runs at a time.", _positive()),
     Variable("API_REQUEST_TIMEOUT_MS", "int", 10000, "Time limit of one request to the main API.", _positive()),
     Variable(
         "API_CIRCUIT_BREAKER_THRESHOLD",
         "int",
         5,
-        "Calls in 10 s before the breaker may open (at 50 % faults).",
+        "Calls within 10 s before the breaker may open (at 50% faults).",
         _positive(),
     ),
     Variable(
         "API_CIRCUIT_BREAKER_DURATION_MS",
         "int",
         30000,
-        "How long the breaker stays open before its probe.",
+        "How long the breaker stays open before it probes.",
         _positive(),
     ),
     Variable(
         "EFFECT_UNKNOWN_OUTCOME",
         "str",
         "dead",
-        "retry or dead: what becomes of an effect whose outcome is unknown.",
+        "retry or dead: what to do when an effect's outcome is unknown.",
         _one_of("retry", "dead"),
     ),
     Variable("FEED_HORIZON_SECONDS", "int", 300, "Jobs due within this many seconds are kept in Redis.", _positive()),
-    Variable("LEASE_SECONDS", "int", 30, "A worker that is silent so long has lost its jobs.", _positive(3)),
+    Variable("LEASE_SECONDS", "int", 30, "Heartbeat timeout after which a worker's jobs are reclaimed.", _positive(3)),
     Variable("JOB_TIMEOUT_SECONDS", "int", 60, "Time limit of one attempt of a job.", _positive()),
-    Variable(
-        "SHUTDOWN_GRACE_SECONDS", "int", 30, "How long a stopping process lets running jobs finish.", _positive(0)
-    ),
+    Variable("SHUTDOWN_GRACE_SECONDS", "int", 30, "How long a stopping process waits for running jobs.", _positive(0)),
     Variable(
         "RETENTION_COMPLETED", "int", 100, "Finished jobs kept in Redis for the dashboard, per queue.", _positive(0)
     ),
@@ -221,45 +219,45 @@ VARIABLES: tuple[Variable, ...] = (
         "RETENTION_DAYS",
         "int",
         30,
-        "Days a finished job and its audit trail are kept in the database.",
+        "Days to keep a finished job and its audit trail in the database.",
         _positive(1, 36_500),
     ),
     Variable(
         "RUN_FOREIGN_RQ_JOBS",
         "bool",
         False,
-        "Whether workers run plain RQ jobs, of the functions below; else they are listed as failed.",
+        "Run plain RQ jobs of the functions below. Otherwise they are listed as failed.",
     ),
     Variable(
         "RUN_FOREIGN_RQ_FUNCTIONS",
         "list",
         [],
-        "Dotted names of the functions, callbacks too, that plain RQ jobs may call, separated by commas.",
+        "Dotted names of functions and callbacks that plain RQ jobs may call, separated by commas.",
         _functions,
     ),
+    Variable("SCHEDULER_API_TOKENS", "list", [], "name:secret pairs for /api/jobs, separated by commas.", _tokens),
+    Variable("METRICS_TOKEN", "str", "", "Bearer token that shows reasons in /health. Staff see them too.", _header),
     Variable(
-        "SCHEDULER_API_TOKENS", "list", [], "name:secret pairs that may use /api/jobs, separated by commas.", _tokens
+        "ALERT_THROTTLE_SECONDS",
+        "int",
+        300,
+        "Repeats of an alert within this window are counted, not sent.",
+        _positive(0),
     ),
-    Variable(
-        "METRICS_TOKEN", "str", "", "Bearer token that shows the reasons in /health; staff see them too.", _header
-    ),
-    Variable("ALERT_THROTTLE_SECONDS", "int", 300, "The same alert again within this time is counted.", _positive(0)),
-    Variable("ALERT_LAG_SECONDS", "int", 300, "A job that is queued for longer raises an alert.", _positive()),
+    Variable("ALERT_LAG_SECONDS", "int", 300, "Queue time after which an alert is raised.", _positive()),
     Variable(
         "ALERT_ALLOW_PRIVATE_NETWORKS",
         "bool",
         False,
-        "Whether alerts may be sent to private, loopback and link-local addresses.",
+        "Allow alerts to private, loopback and link-local addresses.",
     ),
-    Variable("EMAIL_HOST", "str", "localhost", "The mail server that alerts are sent by."),
-    Variable("EMAIL_PORT", "int", 25, "Its port.", _positive(1, 65535)),
-    Variable("EMAIL_HOST_USER", "str", "", "User at the mail server; empty: none."),
-    Variable("EMAIL_HOST_PASSWORD", "str", "", "Password at the mail server."),
-    Variable("EMAIL_USE_TLS", "bool", False, "Whether to use STARTTLS with the mail server."),
-    Variable(
-        "EMAIL_USE_SSL", "bool", False, "Whether to speak TLS with the mail server from the start, as at port 465."
-    ),
-    Variable("EMAIL_FROM", "str", "campaign-scheduler@localhost", "Sender of the alerts' mails.", validate.Email()),
+    Variable("EMAIL_HOST", "str", "localhost", "SMTP server for alerts."),
+    Variable("EMAIL_PORT", "int", 25, "SMTP port.", _positive(1, 65535)),
+    Variable("EMAIL_HOST_USER", "str", "", "SMTP user (optional)."),
+    Variable("EMAIL_HOST_PASSWORD", "str", "", "SMTP password (optional)."),
+    Variable("EMAIL_USE_TLS", "bool", False, "Use STARTTLS."),
+    Variable("EMAIL_USE_SSL", "bool", False, "Use implicit TLS (port 465)."),
+    Variable("EMAIL_FROM", "str", "campaign-scheduler@localhost", "Sender address of alert e-mails.", validate.Email()),
 )
 
 

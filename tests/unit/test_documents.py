@@ -3,28 +3,75 @@
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from jobs.registry import all_types
+from jobs.states import MOVES
+from tests.support.documents import anchors_of
 from tests.support.servers import ROOT
 
-DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 TESTS = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("*.py"))
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def name_of(document: Path) -> str:
+    """Its path, for a test's name."""
+    return str(document.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
 def test_every_link_leads_somewhere(document: Path) -> None:
-    """Links to files of ours have their file."""
-    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text()):
-        assert (document.parent / target).exists(), f"{document.name}: {target}"
+    """Links to files of ours have their file, and the heading that they name."""
+    for target, anchor in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", document.read_text()):
+        path = document.parent / target if target else document
+        assert path.exists(), target
+        assert not anchor or anchor in anchors_of(path), f"{target}#{anchor}"
 
 
-@pytest.mark.parametrize("document", ["verification.md", "security.md"])
-def test_every_test_that_is_named_is_there(document: str) -> None:
+def test_every_test_that_the_documents_name_is_there() -> None:
     """By its function or its file."""
     files = {path.name for path in (ROOT / "tests").rglob("test_*.py")}
-    for name in re.findall(r"\b(test_\w+)(\.py)?", (ROOT / "docs" / document).read_text()):
-        there = "".join(name) in files if name[1] else f"def {name[0]}(" in TESTS
-        assert there, "".join(name)
+    for document in DOCUMENTS:
+        if document.name == "job-types.md":  # it writes tests of its own
+            continue
+        for name in re.findall(r"\b(test_\w+)(\.py)?", document.read_text()):
+            there = "".join(name) in files if name[1] else f"def {name[0]}(" in TESTS
+            assert there, f"{name_of(document)}: {''.join(name)}"
+
+
+def test_the_makefile_fails_in_the_line_that_is_named() -> None:
+    """What make prints has the line of a recipe of that target."""
+    lines = (ROOT / "Makefile").read_text().splitlines()
+    for document in DOCUMENTS:
+        for number, target in re.findall(r"\[Makefile:(\d+): (\w+)\]", document.read_text()):
+            rules = [line for line in lines[: int(number)] if re.match(r"\w+:", line)]
+            assert lines[int(number) - 1].startswith("\t"), f"{name_of(document)}: {number}"
+            assert rules[-1].startswith(f"{target}:"), f"{name_of(document)}: {number}"
+
+
+def test_the_life_of_a_job_is_drawn_as_it_is() -> None:
+    """Each arrow of the drawing is a move, and each move an arrow."""
+    drawing = (ROOT / "docs" / "architecture.md").read_text().partition("stateDiagram-v2")[2].partition("```")[0]
+    arrows = set(re.findall(r"^ +(\w+) --> (\w+)", drawing, re.MULTILINE))
+
+    assert arrows == {(was.value, now.value) for was, then in MOVES.items() for now in then}
+
+
+def test_every_job_type_is_in_the_table_of_the_api() -> None:
+    """With its payload's required fields, whether it takes all campaigns, and its priority."""
+    page = (ROOT / "docs" / "api.md").read_text()
+    rows = re.findall(r"^\| ([A-Z_]+) \| .+ \| `\{(.*)\}`.* \| (.+) \| ([A-Z]+) \|$", page, re.MULTILINE)
+
+    assert sorted(rows) == sorted(
+        (
+            declared.name,
+            ", ".join(f'"{field.encode_name}"' for field in msgspec.structs.fields(declared.payload) if field.required),
+            "empty: all" if declared.all_campaigns else "required",
+            declared.priority.name,
+        )
+        for declared in all_types().values()
+    )
 
 
 def test_every_boundary_has_its_test() -> None:

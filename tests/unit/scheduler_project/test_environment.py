@@ -154,14 +154,16 @@ def test_a_bad_value_stops_the_start_without_a_traceback() -> None:
     assert len(ended.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize("document", ["README.md", ".env.example"])
-def test_every_variable_is_documented(document: str) -> None:
-    """The README's table and the example name them all, and no others."""
-    text = Path(ROOT / document).read_text()
-    pattern = r"^\| `([A-Z_]+)`" if document.endswith(".md") else r"^#? ?([A-Z_]+)="
-    named = set(re.findall(pattern, text, re.MULTILINE))
+def test_every_variable_is_documented() -> None:
+    """The table and the example have them all, in their order and in the words of their declaration, and no others."""
+    table = (ROOT / "docs" / "configuration.md").read_text()
+    rows = re.findall(r"^\| `([A-Z_]+)` \| .+ \| (.+) \|$", table, re.MULTILINE)
+    example = (ROOT / ".env.example").read_text()
+    entries = re.findall(r"^# (.+)\n#? ?([A-Z_]+)=", example, re.MULTILINE)
 
-    assert named == {"ENVIRONMENT", *(v.name for v in VARIABLES)}
+    assert rows[0][0] == entries[0][1] == "ENVIRONMENT"
+    assert rows[1:] == [(v.name, v.says) for v in VARIABLES]
+    assert entries[1:] == [(v.says, v.name) for v in VARIABLES]
 
 
 def test_hosts_are_taken_as_django_knows_them(monkeypatch: pytest.MonkeyPatch) -> None:

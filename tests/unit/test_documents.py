@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import yaml
 
 from jobs.registry import all_types
 from jobs.states import MOVES
@@ -72,6 +73,16 @@ def test_every_job_type_is_in_the_table_of_the_api() -> None:
         )
         for declared in all_types().values()
     )
+
+
+def test_what_runs_before_a_commit_is_what_make_lint_runs() -> None:
+    """The same tools of the same environment; ruff mends what it can."""
+    recipe = (ROOT / "Makefile").read_text().partition("\nlint:")[2].partition("\n\n")[0]
+    linted = set(re.findall(r"\$\(BIN\)/([\w-]+(?: check| format)?)", recipe))
+    (local,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+
+    assert local["repo"] == "local"
+    assert {hook["entry"].removeprefix(".venv/bin/").partition(" --")[0] for hook in local["hooks"]} == linted
 
 
 def test_every_boundary_has_its_test() -> None:

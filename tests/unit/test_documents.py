@@ -14,6 +14,11 @@ from tests.support.servers import ROOT
 
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 TESTS = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("*.py"))
+FOLDERS = "jobs|ops|api|monitoring|scheduler_project|sandbox|benchmarks|templates|tests|docs|deploy"
+#: A file or folder of ours, also with * in it; not a part of an address, which begins with a slash.
+PATH = re.compile(rf"(?<![\w/.])((?:{FOLDERS})/[\w./*-]*(?:\.\w+|/))(?![\w/*])")
+#: What a reader of docs/job-types.md makes, and a run.
+MADE = {"jobs/types/campaign_census.py", "tests/unit/jobs/types/", "tests/unit/jobs/types/test_campaign_census.py"}
 
 
 def name_of(document: Path) -> str:
@@ -28,6 +33,14 @@ def test_every_link_leads_somewhere(document: Path) -> None:
         path = document.parent / target if target else document
         assert path.exists(), target
         assert not anchor or anchor in anchors_of(path), f"{target}#{anchor}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_every_path_that_is_named_is_there(document: Path) -> None:
+    """`jobs/service.py`, `jobs/types/` and `tests/unit/**/test_*.py` are files and folders of the project."""
+    missing = [path for path in PATH.findall(document.read_text()) if path not in MADE and not list(ROOT.glob(path))]
+
+    assert not missing
 
 
 def test_every_test_that_the_documents_name_is_there() -> None:

@@ -1,0 +1,28 @@
+"""The contract of imports: import-linter's layers, exhaustive over several root packages."""
+
+import grimp
+from importlinter.contracts.layers import LayersContract
+
+
+class Floors(LayersContract):
+    """Layers in which every root package has a floor, or each of its children where one of them has.
+
+    Of its own contracts import-linter can say that of one package only (`containers`).
+    """
+
+    type_name = "floors"
+
+    def validate(self) -> None:
+        """As layers, but exhaustive without containers."""
+        exhaustive, self.exhaustive = self.exhaustive, False
+        super().validate()
+        self.exhaustive = exhaustive
+
+    def _get_undeclared_modules(self, graph: grimp.ImportGraph, containers: set[str]) -> set[str]:
+        if not self.exhaustive:
+            return set()
+        roots = set(self.session_options["root_packages"])
+        floors = {tail.name for tail in self.all_module_tails}
+        split = {root for root in roots if any(name.startswith(f"{root}.") for name in floors)}
+        parts = (roots - split).union(*(graph.find_children(root) for root in split))
+        return parts - floors

@@ -3,11 +3,11 @@
 from typing import Any, Final
 
 from django.db import transaction
-from django.urls import reverse
 from django.utils import timezone
 
 from jobs import audit
 from jobs.models import FailureGroup
+from scheduler_project.links import page
 from scheduler_project.text import line
 
 LONGEST_NOTE: Final = 4_000
@@ -37,5 +37,5 @@ def reopen(group: FailureGroup, *, actor: str, reason: str = "") -> None:
 
 
 def _record(group: FailureGroup, actor: str, verb: str, reason: str, changes: dict[str, tuple[Any, Any]]) -> None:
-    link = reverse("admin:jobs_failuregroup_change", args=[group.pk])
+    link = page("jobs_failuregroup_change", group.pk)
     audit.record(actor=actor, verb=verb, target=f"failure {group}", reason=reason, link=link, changes=changes)

@@ -13,7 +13,6 @@ import structlog
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Case, OuterRef, Q, QuerySet, Subquery, When
-from django.urls import reverse
 from django.utils import timezone
 from redis import Redis, RedisError
 
@@ -26,6 +25,7 @@ from jobs.models import CampaignClock, Job, Pause, PauseKind
 from jobs.registry import all_types
 from jobs.states import Priority
 from scheduler_project import text
+from scheduler_project.links import page
 
 log = structlog.get_logger(__name__)
 LONGEST: Final = timedelta(days=3660)  #: a pause that is to last longer has no end
@@ -148,7 +148,7 @@ def _tell(connection: Redis) -> None:
 
 def _page() -> str:
     """Where people see what is paused, and resume it."""
-    return reverse("admin:jobs_pause_changelist")
+    return page("jobs_pause_changelist")
 
 
 def _check(kind: str, name: str, until: datetime | None, now: datetime) -> None:

@@ -15,8 +15,11 @@ urlpatterns = [
     *([path("", include("monitoring.urls"))] if apps.is_installed("monitoring") else []),
     path("", RedirectView.as_view(pattern_name="admin:index")),
     *([path("api/", include("api.urls"))] if find_spec("api") else []),
-    *([path("admin/queues/", include("ops.admin.queues"))] if apps.is_installed("ops") else []),
-    path("admin/", admin.site.urls),
+    *(
+        [path("admin/queues/", include("ops.admin.queues")), path("admin/", admin.site.urls)]
+        if apps.is_installed("ops")
+        else []
+    ),
 ]
 
 handler403 = "scheduler_project.faults.forbidden"

@@ -6,7 +6,6 @@ from typing import Any, Final
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.urls import reverse
 from django.utils import timezone
 
 from jobs import audit
@@ -15,6 +14,7 @@ from jobs.errors import InvalidJob
 from jobs.models import CronFiring, CronTask, FiringOutcome, Job
 from jobs.registry import type_named
 from scheduler_project.cron_expression import fires
+from scheduler_project.links import page
 from scheduler_project.moments import read_zone
 from scheduler_project.text import is_id, line
 
@@ -99,7 +99,7 @@ def record_deletion(task: CronTask, *, actor: str) -> None:
 
 
 def _record(task: CronTask, verb: str, actor: str, reason: str, changes: Mapping[str, tuple[Any, Any]]) -> None:
-    link = reverse("admin:jobs_crontask_change", args=[task.pk])
+    link = page("jobs_crontask_change", task.pk)
     audit.record(actor=actor, verb=verb, target=f"cron task {task.name}", reason=reason, link=link, changes=changes)
 
 

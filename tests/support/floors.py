@@ -14,7 +14,8 @@ class Floors(LayersContract):
 
     def validate(self) -> None:
         """As layers, but exhaustive without containers."""
-        exhaustive, self.exhaustive = self.exhaustive, False
+        exhaustive = self.exhaustive
+        self.exhaustive = False  # type: ignore[assignment] # a field that import-linter fills in
         super().validate()
         self.exhaustive = exhaustive
 

@@ -1,71 +1,79 @@
 """Cron expressions of five or six fields, seconds first: whether they match, when next, and in words. Pure."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Final
+from zoneinfo import ZoneInfo
 
-from cron_descriptor import (
-    ExpressionDescriptor,
-    FormatException,
-    MissingFieldException,
-    Options,
-    WrongArgumentException,
-)
-from croniter import CroniterBadDateError, croniter
+from cronsim import CronSim, CronSimError
 
 from scheduler_project.moments import read_zone
 
-_SIZES = (60, 60, 24, 31, 12, 7)  # of the fields: seconds, minutes, hours, days, months, days of the week
+_SIZES: Final = (60, 60, 24, 31, 12, 7)  # of the fields: seconds, minutes, hours, days, months, days of the week
+_ANY_DAY: Final = datetime(2000, 1, 1, tzinfo=UTC)
+_ORDINALS: Final = {"1": "st", "2": "nd", "3": "rd"}
 
 
-def _can_be_meant(field: str, size: int) -> bool:
-    """Not where croniter draws lots (R), or takes a step for once that the field has no room for (*/61)."""
-    parts = [part.partition("/") for part in field.split(",")]
-    drawn = any(re.match(r"r(\W|$)", base, re.IGNORECASE) for base, _, _ in parts)
-    return not drawn and all(int(step) < size for _, _, step in parts if step.isdecimal())
+def _matches(expression: str, after: datetime) -> CronSim:
+    """What it matches after a moment, in that moment's zone. Raises ValueError, in words."""
+    try:
+        found = CronSim(expression, after)
+    except (CronSimError, ValueError):  # ValueError: a number with thousands of digits
+        raise ValueError(f"{expression[:100]!r} is not a cron expression of five or six fields") from None
+    for field, size in zip(found.parts, _SIZES, strict=True):
+        for base, slash, step in (part.partition("/") for part in field.split(",")):
+            if slash and (int(step) >= size or base.startswith("L")):  # */61, or a step from the last day (L) on
+                raise ValueError(f"the field {field[:100]!r} has no room for its step")
+    return found
 
 
 def fires(expression: str) -> bool:
     """Whether `expression` is a cron expression of five or six fields (seconds first) that ever matches."""
-    fields = expression.split()
-    if len(fields) not in (5, 6) or not croniter.is_valid(expression, second_at_beginning=True):
-        return False
-    if not all(_can_be_meant(field, size) for field, size in zip(reversed(fields), reversed(_SIZES), strict=False)):
-        return False
     try:
-        croniter(expression, datetime(2000, 1, 1, tzinfo=UTC), second_at_beginning=True).get_next()
-    except CroniterBadDateError:  # the 31st of February
+        return next(_matches(expression, _ANY_DAY), None) is not None
+    except ValueError:
         return False
-    return True
 
 
 def next_match(expression: str, time_zone: str, after: datetime) -> datetime:
-    """The first moment after `after` at which the expression matches in the time zone, in UTC.
+    """The first moment after `after` at which the expression matches in the time zone, in UTC. Raises ValueError.
 
-    A time of day that the end of daylight saving repeats counts once, unless the expression is for every hour ("*", or
-    a step of it). One that its begin leaves out is at the end of the gap.
+    A time of day that the end of daylight saving repeats counts once, unless the hours are "*" or a step of it. One
+    that its start leaves out counts at the end of the gap, unless the hours are "*".
     """
     zone = read_zone(time_zone)
-    moments = croniter(expression, after.astimezone(zone), second_at_beginning=True)
-    every_hour = expression.split()[-4].startswith("*")
-    while True:
-        found: datetime = moments.get_next(datetime).astimezone(UTC)
-        if every_hour or not found.astimezone(zone).fold:
-            return found
+    local = after.astimezone(zone)
+    matches = _matches(expression, local)
+    by_the_hour = matches.parts[2].startswith("*")
+    found: list[datetime] = []
+    if by_the_hour:
+        found += islice(matches, 1)
+    if not (by_the_hour and len(matches.hours) == _SIZES[2]):
+        # CronSim's own rule for fixed times leaves out six fields and "*" minutes, so it gets the wall clock alone.
+        walls = _matches(expression, local.replace(tzinfo=None))
+        found += islice((at for wall in walls if (at := _moment(wall, zone)) > after), 1)
+    if not found:
+        raise ValueError(f"{expression[:100]!r} never matches")
+    return min(at.astimezone(UTC) for at in found)
+
+
+def _moment(wall: datetime, zone: ZoneInfo) -> datetime:
+    """When a clock in the zone first shows this time, or the end of the gap that leaves it out."""
+    local = wall.replace(tzinfo=zone)
+    while (moment := local.astimezone(UTC)).astimezone(zone) != local:
+        local = local.replace(second=0) + timedelta(minutes=1)
+    return moment
 
 
 def sentence(expression: str) -> str:
     """The expression in words; empty where it has none.
 
     >>> sentence("30 0 9 * * 1-5")
-    'At 09:00:30, Monday through Friday'
+    'At 09:00:30 on Monday through Friday'
     """
-    options = Options()
-    options.use_24hour_time_format = True
-    fields = expression.split()
-    if len(fields) == 6:
-        fields.append("*")  # a year: of six fields alone the last might be taken for it
     try:
-        text: str = ExpressionDescriptor(" ".join(fields), options).get_description()
-    except (FormatException, MissingFieldException, WrongArgumentException, ValueError, IndexError):
+        words = _matches(expression, _ANY_DAY).explain()
+    except ValueError:
         return ""
-    return text
+    return re.sub(r"\b([2-5]([123]))th\b", lambda number: number[1] + _ORDINALS[number[2]], words)  # it says 21th

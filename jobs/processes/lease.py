@@ -1,4 +1,8 @@
-"""One active instance among many: a lease in Redis with an owner token, renewed, lost on death."""
+"""One active instance among many: a lease in Redis with an owner token, renewed, lost on death.
+
+It is not redis-py's Lock, which acquires with a new token each time: where the answer to that is lost, it locks its own
+owner out for the whole DURATION, while `hold` may be repeated.
+"""
 
 from datetime import timedelta
 from typing import Final

@@ -1,0 +1,34 @@
+"""Who holds a lease when answers of Redis are lost."""
+
+import signal
+
+import pytest
+import redis as redis_py
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from jobs.engine.lease import Lease
+from tests.servers import RedisServer
+
+
+@pytest.mark.parametrize("lost", ["taking", "renewal", "return"])
+def test_a_lost_answer_locks_the_owner_out_of_nothing(redis_server: RedisServer, redis: Redis, lost: str) -> None:
+    """Redis did what it was asked, and hung before it said so: the owner goes on, and its lease is its own."""
+    client = Redis.from_url(redis_server.url, socket_timeout=0.2, retry=Retry(NoBackoff(), 0))
+    owner, other = Lease("test", client), Lease("test", redis)
+    assert owner.hold()
+    if lost == "taking":
+        owner.release()
+
+    redis_server.signal(signal.SIGSTOP)
+    try:
+        with pytest.raises(redis_py.TimeoutError):
+            owner.release() if lost == "return" else owner.hold()
+    finally:
+        redis_server.signal(signal.SIGCONT)
+
+    assert owner.hold()
+    assert not other.hold()
+    owner.release()
+    assert other.hold()

@@ -219,14 +219,14 @@ def test_redis_that_is_emptied_while_it_is_filled_is_filled_again(
 ) -> None:
     """The round that was under way does not count as if Redis had all of it."""
     monkeypatch.setattr("jobs.engine.scheduler.sweep.BATCH", 2)
-    monkeypatch.setattr("jobs.engine.scheduler.rescuer.ROUND_SECONDS", 0.0)
+    monkeypatch.setattr("jobs.engine.scheduler.stager.ROUND_SECONDS", 0.0)
     jobs = submit(6, due_at=timezone.now() + timedelta(seconds=60))
     stager = Stager(redis)
     stager.stage(timezone.now())
     assert stager.staging
     for scan in stager.staging[0]:
         enqueue.enqueue(scan.batch())
-    monkeypatch.setattr("jobs.engine.scheduler.rescuer.ROUND_SECONDS", 5.0)
+    monkeypatch.setattr("jobs.engine.scheduler.stager.ROUND_SECONDS", 5.0)
     assert redis.zcard(keys.SCHEDULED) == len(jobs)
     redis.flushall()
 

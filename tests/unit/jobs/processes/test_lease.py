@@ -8,8 +8,8 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from jobs.engine.lease import Lease
-from tests.servers import RedisServer
+from jobs.processes.lease import Lease
+from tests.support.servers import RedisServer
 
 
 @pytest.mark.parametrize("lost", ["taking", "renewal", "return"])

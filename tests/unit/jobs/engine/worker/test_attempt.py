@@ -71,7 +71,7 @@ def test_a_dead_letter_is_small_whatever_it_died_of(message: str) -> None:
     assert len(entry.reason) <= LONGEST_REASON
     assert len(row.traceback) <= LONGEST_TRACEBACK
     assert len(json.dumps(entry.details, ensure_ascii=False)) <= 2 * LONGEST_TRACEBACK  # escapes
-    assert FailureGroup.objects.get().culprit == "jobs/engine/test_attempt.py in raised"
+    assert FailureGroup.objects.get().culprit == "engine/worker/test_attempt.py in raised"
 
 
 @pytest.mark.django_db

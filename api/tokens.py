@@ -5,7 +5,9 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+import structlog
 from django.conf import settings
+from django.db import DatabaseError, InterfaceError
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 
@@ -14,6 +16,7 @@ from jobs import actor as actors
 from jobs.errors import InvalidJob, StateConflict
 from jobs.models import Job
 
+log = structlog.get_logger(__name__)
 View = Callable[..., JsonResponse]
 
 
@@ -42,5 +45,8 @@ def for_clients(view: View) -> View:
             return problem(409, str(conflict))
         except Job.DoesNotExist:
             return problem(404, "there is no such job")
+        except (DatabaseError, InterfaceError) as away:
+            log.warning("api.database_away", error=str(away)[:500])
+            return problem(503, "the database is not available: retry in 5 s", headers={"Retry-After": "5"})
 
     return checked

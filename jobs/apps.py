@@ -16,9 +16,10 @@ class JobsConfig(AppConfig):
 
     def ready(self) -> None:
         """Guard RQ, and seed the cron table and the groups once their tables are there."""
-        from jobs.broker import rq_guard
+        from jobs.broker import rq_connections, rq_guard
 
         rq_guard.install()
+        rq_connections.install()
         checks.register(_foreign_functions)
         post_migrate.connect(_seed, sender=self)
 

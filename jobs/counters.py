@@ -19,6 +19,8 @@ import structlog
 from django.conf import settings
 from redis import Redis, RedisError
 
+from scheduler_project.redis_connection import connect as connect_to
+
 log = structlog.get_logger(__name__)
 KEY: Final = "scheduler:tally"  #: hash: count by name and label values, separated by tabs
 EVERY_S: Final = 1.0
@@ -113,7 +115,7 @@ def read(connection: Redis) -> Mapping[tuple[str, ...], float]:
 
 @cache
 def _redis() -> Redis:
-    return Redis.from_url(settings.REDIS_URL, socket_timeout=5, socket_connect_timeout=2)
+    return connect_to(settings.REDIS_URL, socket_timeout=5, socket_connect_timeout=2)
 
 
 _of_this_process: Final = Counters(_redis)

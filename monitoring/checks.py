@@ -13,9 +13,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from django.conf import settings
-from django.db import connection
+from django.db import connection, transaction
 from django.db.migrations.executor import MigrationExecutor
-from django.db.models import Q, Sum
+from django.db.models import F, Q, Sum
 from django.utils import timezone
 from health_check.base import HealthCheck
 from health_check.exceptions import ServiceUnavailable, ServiceWarning
@@ -32,6 +32,7 @@ from jobs.models import OutcomeMinute
 from jobs.states import ENDED, State
 from monitoring.metrics import queue_numbers
 from monitoring.models import MonitorState
+from scheduler_project.redis_connection import connect
 
 DEADLINE_S: Final = 2.0  # for each check, from its start to its answer
 CLIENT_TIMEOUT_S: Final = 1.5  # so that a client's own words arrive before the deadline's
@@ -57,9 +58,7 @@ class Check(HealthCheck):
 
 def _redis() -> RedisClient:
     """A connection with a short patience: the process's own waits 15 s."""
-    return RedisClient.from_url(
-        settings.REDIS_URL, socket_timeout=CLIENT_TIMEOUT_S, socket_connect_timeout=CLIENT_TIMEOUT_S
-    )
+    return connect(settings.REDIS_URL, socket_timeout=CLIENT_TIMEOUT_S, socket_connect_timeout=CLIENT_TIMEOUT_S)
 
 
 def _connected(began: float) -> str:
@@ -68,15 +67,15 @@ def _connected(began: float) -> str:
 
 @dataclass
 class Redis(Check):
-    """PING."""
+    """A write: a replica, and a Redis that is full, answer every read."""
 
     critical = True
 
     def look(self) -> None:
-        """Down when it does not answer."""
+        """Down when it does not answer, or takes no write."""
         began = time.perf_counter()
         with _redis() as client:
-            client.ping()
+            client.set(keys.WRITTEN_BY_HEALTH, "1", ex=60)
         self.message = _connected(began)
 
 
@@ -137,15 +136,16 @@ class Api(Check):
 
 @dataclass
 class Database(Check):
-    """A query."""
+    """A write that is rolled back: a replica, a full disk and a read-only file answer every read."""
 
     critical = True
 
     def look(self) -> None:
-        """Down when it does not answer."""
+        """Down when it does not answer, or takes no write."""
         began = time.perf_counter()
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
+        with transaction.atomic():
+            MonitorState.objects.update(name=F("name"))
+            transaction.set_rollback(True)
         self.message = _connected(began)
 
 

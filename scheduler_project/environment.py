@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from environs import Env, EnvValidationError
 from marshmallow import ValidationError, validate
@@ -18,6 +18,7 @@ from redis import ConnectionPool
 
 from scheduler_project.cron_expression import fires
 from scheduler_project.moments import read_zone
+from scheduler_project.redis_connection import REFUSED, SENTINEL, read_sentinel
 from scheduler_project.text import is_storable
 
 DEVELOPMENT_SECRET_KEY = "development-only-secret-key-never-used-in-production"  # noqa: S105
@@ -69,7 +70,18 @@ def _url(*schemes: str) -> Callable[[str], None]:
 
 def _redis(value: str) -> None:
     """What redis-py says only when it connects, or never: it takes /abc for database 0."""
-    _url("redis", "rediss", "unix")(value)
+    scheme = value.partition("://")[0]
+    if refused := sorted({name for name, _ in parse_qsl(urlsplit(value).query)} & set(REFUSED)):
+        raise ValidationError(f"{', '.join(refused)} cannot be set: replies are read as bytes")
+    if "cluster" in scheme:
+        raise ValidationError("Redis Cluster is not supported: the scripts use keys of several slots")
+    if scheme in SENTINEL:
+        try:
+            read_sentinel(value)
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
+        return
+    _url("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel")(value)
     parts = urlsplit(value)
     if parts.scheme == "unix":
         if not parts.path:
@@ -164,7 +176,13 @@ VARIABLES: tuple[Variable, ...] = (
         _database,
     ),
     Variable("DATABASE_POOL_SIZE", "int", 20, "Most database connections of one process.", _positive()),
-    Variable("REDIS_URL", "str", "redis://localhost:6379", "Redis for queues, leases, cache and pub/sub.", _redis),
+    Variable(
+        "REDIS_URL",
+        "str",
+        "redis://localhost:6379",
+        "Redis, or redis+sentinel://host,host2/mymaster: queues, leases, cache, pub/sub.",
+        _redis,
+    ),
     Variable(
         "API_URL", "str", "http://localhost:9264/graphql", "The main API's GraphQL endpoint.", _url("http", "https")
     ),

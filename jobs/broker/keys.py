@@ -11,6 +11,8 @@ from django.conf import settings
 from redis import Redis
 from rq_scheduler import Scheduler as RQScheduler
 
+from scheduler_project.redis_connection import connect
+
 SCHEDULED = RQScheduler.scheduled_jobs_key  #: sorted set: job id by due time, in seconds with fractions
 TAKEN = "scheduler:taken"  #: sorted set: job ids taken out of a queue and not yet claimed, by when
 FED_UNTIL = "scheduler:fed_until"  #: up to which due time the stager has put rows into Redis; gone when Redis lost all
@@ -28,26 +30,26 @@ LEASE = "scheduler:lease:{}"  #: string: the owner token of the active scheduler
 PROCESSES = "scheduler:processes"  #: hash: what each process says of itself, by "role:name"
 LAST_SECOND: Final = 253_402_300_800  #: of the year 9999
 TIMEOUT_SECONDS: Final = 5  #: for an answer of Redis; some of them together must stay below LEASE_SECONDS
+WRITTEN_BY_HEALTH = "scheduler:health"  #: string: whether Redis takes writes
 STOP_ASKED = "scheduler:stop_asked"  #: set: "role:name" of those that an operator asked to stop
+
+
+OPTIONS: Final[dict[str, Any]] = {
+    "health_check_interval": 30,
+    "socket_timeout": TIMEOUT_SECONDS,
+    "socket_connect_timeout": 5,
+}
 
 
 @cache
 def redis() -> Redis:
     """The connection pool of this process (thread-safe)."""
-    return Redis.from_url(
-        settings.REDIS_URL, health_check_interval=30, socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=5
-    )
+    return connect(settings.REDIS_URL, **OPTIONS)
 
 
 def own_redis() -> Redis:
     """A client on one connection of its own, for one thread: a third of a call's cost is the pool."""
-    return Redis.from_url(
-        settings.REDIS_URL,
-        health_check_interval=30,
-        socket_timeout=TIMEOUT_SECONDS,
-        socket_connect_timeout=5,
-        single_connection_client=True,
-    )
+    return connect(settings.REDIS_URL, single_connection=True, **OPTIONS)
 
 
 def texts(ids: Any) -> list[str]:

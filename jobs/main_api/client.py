@@ -43,6 +43,7 @@ from jobs.main_api.model import (
 from jobs.main_api.transport import NotSent, PooledTransport
 from jobs.main_api.updates import Update
 from jobs.sending import Sending
+from scheduler_project.redis_connection import connect as connect_to_redis
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -416,7 +417,7 @@ def connect(
 @cache
 def main_api() -> MainApi:
     """The client of this process, from the settings."""
-    connection = Redis.from_url(settings.REDIS_URL, health_check_interval=30, socket_timeout=5)
+    connection = connect_to_redis(settings.REDIS_URL, health_check_interval=30, socket_timeout=5)
     api = connect(
         connection,
         url=settings.API_URL,

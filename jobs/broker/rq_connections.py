@@ -1,0 +1,18 @@
+"""django-rq's connections, made as ours are: it knows no Sentinel by URL, and stays with a master that was replaced."""
+
+from typing import Any
+
+from django_rq import connection_utils, cron, queues, utils
+from redis import Redis
+
+from scheduler_project.redis_connection import connect
+
+
+def install() -> None:
+    """Let django-rq connect so in this process and its forks; it has no setting for that."""
+    for module in (connection_utils, cron, queues, utils):
+        setattr(module, "get_redis_connection", _connect)  # noqa: B010 - mypy knows no such attribute of a module
+
+
+def _connect(config: dict[str, Any], use_strict_redis: bool = False) -> Redis:
+    return connect(config["URL"])

@@ -1,0 +1,123 @@
+"""Connections to the Redis of REDIS_URL: one server, or whichever Sentinel names as the master.
+
+`redis://`, `rediss://` and `unix://` are redis-py's. With Sentinel: `redis+sentinel://host:26379,host2/mymaster/0`, or
+`rediss+sentinel://` for TLS. User and password are the server's; `?sentinel_username=` and `?sentinel_password=` are
+those of the Sentinels.
+
+After a failover behind one address a kept connection stays with the old master, which refuses each write. Such a
+connection is dropped, so that the next one reaches the new master.
+"""
+
+from functools import cache
+from typing import Any, Final, NamedTuple
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from redis import Redis
+from redis.connection import Connection, ConnectionPool, SSLConnection, UnixDomainSocketConnection, parse_url
+from redis.exceptions import ConnectionError as ConnectionLost
+from redis.exceptions import ReadOnlyError, ResponseError
+from redis.sentinel import Sentinel, SentinelConnectionPool, SentinelManagedConnection, SentinelManagedSSLConnection
+
+SENTINEL: Final = {"redis+sentinel": "redis", "rediss+sentinel": "rediss"}
+SENTINEL_PORT: Final = 26379
+SENTINEL_TIMEOUT_S: Final = 2.0
+#: What of redis-py's options cannot work here: the client reads bytes, and never blocks for ever.
+REFUSED: Final = ("decode_responses", "encoding", "encoding_errors", "protocol")
+
+
+class Failover:
+    """A connection class that drops its connection where the server has become a replica."""
+
+    def read_response(self, *args: Any, **named: Any) -> Any:
+        """As redis-py's; raises redis.ConnectionError in place of READONLY, within a script too."""
+        try:
+            return super().read_response(*args, **named)  # type: ignore[misc] # of the class it is mixed into
+        except ResponseError as error:
+            # Within a script an older Redis says it in the text of a plain error.
+            if not isinstance(error, ReadOnlyError) and "READONLY" not in str(error)[:500]:
+                raise
+            self.disconnect()  # type: ignore[attr-defined]
+            raise ConnectionLost(f"this Redis has become a replica: {error}") from error
+
+
+class AsksSentinel:
+    """A connection class that asks Sentinel for the master whenever it connects anew, not only from a pool."""
+
+    def send_packed_command(self, command: Any, check_health: bool = True) -> None:
+        """As redis-py's, which would connect to the master of before."""
+        if not self._sock:  # type: ignore[attr-defined] # of the class it is mixed into
+            self.connect()  # type: ignore[attr-defined]
+        super().send_packed_command(command, check_health)  # type: ignore[misc]
+
+
+class SentinelAddress(NamedTuple):
+    """What a URL says of a master that Sentinels watch."""
+
+    hosts: tuple[tuple[str, int], ...]
+    service: str
+    connection: dict[str, Any]  #: options of connections to the master
+    sentinel: dict[str, Any]  #: options of connections to the Sentinels
+
+
+def connect(url: str, *, single_connection: bool = False, **options: Any) -> Redis:
+    """A client with a pool of its own, or on one connection. Raises ValueError for a URL that cannot be read."""
+    return Redis(connection_pool=_pool(url, options), single_connection_client=single_connection)
+
+
+def read_sentinel(url: str) -> SentinelAddress:
+    """The parts of a `redis+sentinel` URL.
+
+    Raises ValueError, which says what is wrong.
+
+    >>> read_sentinel("redis+sentinel://:pw@one:1,two/mymaster/3").hosts
+    (('one', 1), ('two', 26379))
+    """
+    parts = urlsplit(url)
+    credentials, _, places = parts.netloc.rpartition("@")
+    service, _, database = parts.path.removeprefix("/").partition("/")
+    if not service:
+        raise ValueError("names no master: expected /mymaster after the Sentinels' hosts")
+    if database and not database.isdecimal():
+        raise ValueError(f"expected the number of a database, got {database!r}")
+    own = {"sentinel_username": "username", "sentinel_password": "password"}
+    given = parse_qsl(parts.query)
+    sentinel: dict[str, Any] = {own[name]: value for name, value in given if name in own}
+    rest = "&".join(f"{name}={value}" for name, value in given if name not in own)
+    at = f"{credentials}@" if credentials else ""
+    plain = f"{SENTINEL[parts.scheme]}://{at}master/{database or 0}{rest and f'?{rest}'}"
+    connection: dict[str, Any] = parse_url(plain)
+    connection.pop("host", None)
+    if connection.pop("connection_class", None) is SSLConnection:
+        sentinel["ssl"] = True
+    return SentinelAddress(tuple(map(_place, places.split(","))), unquote(service), connection, sentinel)
+
+
+def _place(text: str) -> tuple[str, int]:
+    found = urlsplit(f"//{text}")
+    if not found.hostname or found.port == 0:
+        raise ValueError(f"{text!r} is no host of a Sentinel")
+    return found.hostname, found.port or SENTINEL_PORT
+
+
+def _pool(url: str, options: dict[str, Any]) -> ConnectionPool:
+    if urlsplit(url).scheme not in SENTINEL:
+        pool = ConnectionPool.from_url(url, **options)
+        pool.connection_class = _with_failover(pool.connection_class)
+        return pool
+    address = read_sentinel(url)
+    own = {"socket_timeout": SENTINEL_TIMEOUT_S, "socket_connect_timeout": SENTINEL_TIMEOUT_S, **address.sentinel}
+    sentinel = Sentinel(address.hosts, sentinel_kwargs=own)
+    kind = SentinelManagedSSLConnection if address.sentinel.get("ssl") else SentinelManagedConnection
+    found: ConnectionPool = SentinelConnectionPool(
+        address.service, sentinel, connection_class=_with_failover(kind), **{**address.connection, **options}
+    )
+    return found
+
+
+@cache
+def _with_failover(kind: type[Any]) -> type[Any]:
+    known = (Connection, SSLConnection, UnixDomainSocketConnection, SentinelManagedConnection)
+    if not issubclass(kind, known):
+        raise TypeError(f"{kind} is no connection to a Redis server")
+    asks = (AsksSentinel,) if issubclass(kind, SentinelManagedConnection) else ()
+    return type(f"Failover{kind.__name__}", (Failover, *asks, kind), {})

@@ -1,0 +1,87 @@
+"""A store that can be read and not written is down: where we write, health tries a write."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from django.db import connection
+from django.test import Client
+from pytest_django import Settings
+from redis import Redis
+
+from monitoring import checks, health
+from sandbox.ports import free_port
+from tests.support.servers import RedisServer
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@contextmanager
+def read_only_database() -> Iterator[None]:
+    """As a replica, or a file of somebody else's: reads work, writes do not."""
+    on, off = {
+        "sqlite": ("PRAGMA query_only = ON", "PRAGMA query_only = OFF"),
+        "postgresql": ("SET default_transaction_read_only = on", "SET default_transaction_read_only = off"),
+    }[connection.vendor]
+    with connection.cursor() as cursor:
+        cursor.execute(on)
+    try:
+        yield
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute(off)
+
+
+def test_a_read_only_database_is_down() -> None:
+    """A query alone would find it well."""
+    checks.Database().look()
+
+    with read_only_database(), pytest.raises(Exception, match=r"read.?only"):
+        checks.Database().look()
+
+
+@pytest.mark.parametrize("cause", ["replica", "full"])
+def test_a_redis_that_takes_no_write_is_down(settings: Settings, cause: str) -> None:
+    """A replica, or one without room: PING alone would find it well."""
+    server = RedisServer(free_port(), f"{cause}-{free_port()}")
+    settings.REDIS_URL = server.url
+    try:
+        checks.Redis().look()
+        client = Redis.from_url(server.url)
+        if cause == "replica":
+            client.replicaof("127.0.0.1", free_port())
+        else:
+            client.config_set("maxmemory", 1)
+
+        with pytest.raises(Exception, match=r"replica|maxmemory"):
+            checks.Redis().look()
+    finally:
+        server.stop()
+
+
+def test_health_and_readiness_say_so(client: Client, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """503 from both: nothing can be accepted."""
+
+    def refuse(_self: checks.Database) -> None:
+        raise RuntimeError("cannot execute UPDATE in a read-only transaction")
+
+    monkeypatch.setattr(checks.Database, "look", refuse)
+    health.HEALTH.forget()
+    health.READINESS.forget()
+
+    assert client.get("/health").status_code == 503
+    assert client.get("/health/ready").status_code == 503
+
+
+def test_the_api_answers_in_json(client: Client, redis: Redis, settings: Settings) -> None:
+    """Whoever submits is told to come again, never shown a page."""
+    settings.SCHEDULER_API_TOKENS = {"secret": "tests"}
+    body = json.dumps({"type": "EVENT_EXPIRATION", "campaignId": "campaign-1", "payload": {}})
+    with read_only_database():
+        answer = client.post(
+            "/api/jobs", body, content_type="application/json", headers={"authorization": "Bearer secret"}
+        )
+
+    assert (answer.status_code, answer["Content-Type"], answer["Retry-After"]) == (503, "application/json", "5")
+    assert "database" in answer.json()["error"]

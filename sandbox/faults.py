@@ -23,6 +23,7 @@ class Faults:
     versionConflicts: int = 0  # noqa: N815
     rateLimit: dict[str, Any] = field(default_factory=dict)  # noqa: N815
     malformed: int = 0
+    ignoreKeys: bool = False  # noqa: N815 - every request is carried out, whatever its Idempotency-Key
     loseAnswers: int = 0  # noqa: N815
     largestRequest: int = 0  # noqa: N815 - bytes that a body may have; 0: any
     replies: list[dict[str, Any]] = field(default_factory=list)  #: what is answered once the request is carried out

@@ -68,7 +68,7 @@ class Sandbox:
         mutating = _mutating(query)
         note = {"idempotencyKey": key, "requestId": headers.get("x-request-id", ""), "query": query[:80]}
         self.recent.append(note)
-        remembers = bool(key) and mutating
+        remembers = bool(key) and mutating and not self.faults.ignoreKeys
         if remembers and key in self._remembered:
             first, encoded = self._remembered[key]
             if first != body:  # as draft-ietf-httpapi-idempotency-key-header has it

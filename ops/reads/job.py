@@ -142,7 +142,7 @@ def _why_retrying(job: Job, reason: str, now: datetime, held: str) -> str:
 def _why_dead(job: Job, reason: str, since: str) -> str:
     if job.may_have_been_applied:
         return (
-            f"Failed permanently {since} ago. The effect may already be applied; it was not sent again: {reason}. "
+            f"Failed permanently {since} ago. {job.error}. The effect may already be applied; it was not sent again. "
             "Check the main API, then retry or discard."
         )
     return f"A dead letter for {since}: {reason}. Nothing happens until somebody retries it."

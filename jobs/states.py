@@ -31,19 +31,19 @@ MOVES: Final[Mapping[State, frozenset[State]]] = {
 
 
 def sources_of(state: State) -> tuple[State, ...]:
-    """The states from which a job can go to `state`, in the order of State."""
+    """The states from which a job can go to `state`."""
     return tuple(was for was, then in MOVES.items() if state in then)
 
 
 # Tuples, not sets: their order goes into migrations and queries, and a set's changes from process to process.
-DISCARDABLE: Final = sources_of(State.CANCELLED)  # all but DEAD only where the work may have been done already
-CANCELLABLE: Final = tuple(s for s in DISCARDABLE if s is not State.DEAD)  # cancelling is for what has not begun
 RESCHEDULABLE: Final = sources_of(State.SCHEDULED)
-RETRYABLE: Final = (State.DEAD, State.CANCELLED)  # an end that a person may undo
-WAITING: Final = (State.SCHEDULED, State.RETRYING)  # a due time decides
-ENDED: Final = tuple(s for s in State if not (MOVES[s] & {State.RUNNING, State.SUCCEEDED}) and s not in WAITING)
-
-FINAL: Final = tuple(s for s in State if not MOVES[s])  # an end that nobody undoes
+WAITING: Final = tuple(s for s in RESCHEDULABLE if State.QUEUED in MOVES[s])  # until the due time
+NEW: Final = tuple(s for s in RESCHEDULABLE if s is not State.RETRYING)  # how a job begins
+ENDED: Final = tuple(s for s in State if not MOVES[s] & {State.RUNNING, State.SUCCEEDED, State.SCHEDULED})
+FINAL: Final = tuple(s for s in ENDED if not MOVES[s])  # nobody can undo it
+RETRYABLE: Final = tuple(s for s in ENDED if State.QUEUED in MOVES[s])  # an operator can undo it
+DISCARDABLE: Final = sources_of(State.CANCELLED)  # before its end only where the work may have been done already
+CANCELLABLE: Final = tuple(s for s in DISCARDABLE if s not in ENDED)
 
 
 class Priority(IntEnum):

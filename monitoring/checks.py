@@ -22,7 +22,7 @@ from health_check.exceptions import ServiceUnavailable, ServiceWarning
 from redis import Redis as RedisClient
 from rq import Worker as RQWorker
 
-from jobs.broker import keys
+from jobs.broker import depths, keys
 from jobs.errors import NotAuthorized
 from jobs.main_api.answers import Fault
 from jobs.main_api.client import main_api
@@ -99,15 +99,15 @@ class RQQueue(Check):
 
     def look(self) -> None:
         """Degraded when more than DEAD_SHARE of the last hour's finished jobs are dead."""
-        n = queue_numbers()
+        with _redis() as client:
+            n = queue_numbers(depths.read(client))
         says = f"Active: {n.active}, Waiting: {n.waiting}, Delayed: {n.delayed}, Failed: {n.dead}"
+        says += f", Held back by pauses: {n.held_back}" if n.held_back else ""
         hour = OutcomeMinute.objects.filter(minute__gte=timezone.now() - timedelta(hours=1), outcome__in=ENDED)
         seen = hour.aggregate(dead=Sum("jobs", filter=Q(outcome=State.DEAD)), all=Sum("jobs"))
         dead, finished = seen["dead"] or 0, seen["all"] or 0
         if dead > DEAD_SHARE * finished:
             raise ServiceWarning(f"{says}; {dead} of the last hour's {finished} finished jobs are dead letters")
-        with _redis() as client:
-            client.ping()
         self.message = says
 
 

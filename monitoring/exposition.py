@@ -19,6 +19,7 @@ from jobs.broker import keys
 from jobs.main_api.client import main_api
 from monitoring import health, label_values, metrics
 from monitoring.health import Found
+from monitoring.metrics import Depths
 from scheduler_project import __version__
 
 log = structlog.get_logger(__name__)
@@ -51,12 +52,13 @@ HISTOGRAMS: Final = (
 def render(found: Found) -> str:
     """The whole page. While Redis or the database is down its numbers are left out; health says why."""
     parts, born = [_health(found), _process()], dict.fromkeys(label_values.of_tally(), 0.0)
+    depths = metrics.queue_depths(keys.redis()) if found["redis"].status != health.DOWN else None
     if found["database"].status != health.DOWN:
-        parts.append(_database())
+        parts.append(_database(depths))
         born |= dict.fromkeys(label_values.of_cron(), 0.0)
-    if found["redis"].status != health.DOWN:
+    if depths is not None:
         try:
-            parts += [_redis(), _tallied({**born, **counters.read(keys.redis())})]
+            parts += [_redis(depths), _tallied({**born, **counters.read(keys.redis())})]
         except RedisError as error:
             log.warning("metrics.redis_away", error=str(error), next="its numbers are left out of this scrape")
     return "".join(parts) + _django()
@@ -89,8 +91,8 @@ def _process() -> str:
     )  # fmt: skip
 
 
-def _database() -> str:
-    n = metrics.queue_numbers()
+def _database(depths: Depths | None) -> str:
+    n = metrics.queue_numbers(depths)
     ended = dict.fromkeys(label_values.of_jobs(), 0) | dict(metrics.TOTALS.read())
     totals = [(dict(zip(("type", "outcome"), labels, strict=True)), n) for labels, n in sorted(ended.items())]
     return "".join(
@@ -116,16 +118,19 @@ def _database() -> str:
     )  # fmt: skip
 
 
-def _redis() -> str:
-    queues = metrics.queues()
+def _redis(depths: Depths) -> str:
     state = main_api().breaker.snapshot().state
     leaders = [({"role": role, "leader": who}, 1.0) for role, who in metrics.leaders().items()]
     return "".join(
         (
-            _family("scheduler_queue_depth", "gauge", "Jobs that Redis carries, by queue",
-                    [({"queue": name}, depth) for name, (depth, _) in queues.items()]),
+            _family("scheduler_queue_depth", "gauge", "Waiting jobs by queue, those that pauses hold back included",
+                    [({"queue": name}, depth.waiting) for name, depth in depths.items()]),
+            _family("scheduler_queue_held_back", "gauge", "Waiting jobs that pauses hold back, by queue",
+                    [({"queue": name}, depth.held_back) for name, depth in depths.items()]),
+            _family("scheduler_queue_backlog", "gauge", "Waiting jobs of campaigns that have their share, by queue",
+                    [({"queue": name}, depth.backlog) for name, depth in depths.items()]),
             _family("scheduler_queue_head_age_seconds", "gauge", "How long the job at the queue's head has been due",
-                    [({"queue": name}, age) for name, (_, age) in queues.items()]),
+                    [({"queue": name}, age) for name, age in metrics.head_ages(depths).items()]),
             _family("scheduler_circuit_breaker_state", "gauge", "1 for the state the breaker is in",
                     [({"state": s}, float(s == state)) for s in ("closed", "half-open", "open")]),
             _family("scheduler_leader_info", "gauge", "Who leads, by the beginning of its lease's token", leaders),

@@ -13,16 +13,18 @@ import structlog
 from django.db import DatabaseError, connections
 from django.db.models import Count, Min, Sum
 from django.utils import timezone
+from redis import Redis, RedisError
 
-from jobs.broker import keys
+from jobs.broker import depths, keys
 from jobs.models import Job, OutcomeMinute, ScheduleRow
 from jobs.registry import all_types
-from jobs.states import WAITING, Priority, State
+from jobs.states import WAITING, State
 from monitoring.models import Alert, MonitorState, Severity
 
 COUNTED: Final = 5_000  #: rows of one state that a scrape counts itself, in 2 ms; beyond, a thread does now and then
 RECOUNT_S: Final = 30.0
 SETTLED: Final = timedelta(minutes=10)  #: minutes that are older get no more outcomes
+Depths = Mapping[str, depths.Depth]
 ATTEMPTS: Final = (1.0, 2.0, 3.0, 5.0, 10.0)  #: bounds of the histogram of attempts
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.get_default_timezone())
 
@@ -36,7 +38,8 @@ class QueueNumbers:
     """How many jobs are where; completed and failed are totals since ever."""
 
     active: int
-    waiting: int
+    waiting: int  #: those that pauses hold back included
+    held_back: int
     delayed: int
     dead: int
     completed: int
@@ -117,15 +120,25 @@ STATES: Final = States()
 TOTALS: Final = Totals()
 
 
-def queue_numbers() -> QueueNumbers:
-    """The numbers now."""
+def queue_depths(connection: Redis) -> Depths | None:
+    """The queues' depths; None while Redis does not answer."""
+    try:
+        return depths.read(connection)
+    except RedisError as error:
+        log.warning("metrics.redis_lost", error=str(error), next="this scrape leaves Redis's numbers out")
+        return None
+
+
+def queue_numbers(found: Depths | None) -> QueueNumbers:
+    """The numbers now. While Redis is away (None), the ledger's QUEUED jobs are those that wait."""
     totals = TOTALS.read()
     ends: Counter[str] = Counter()
     for (_kind, outcome), n in totals.items():
         ends[outcome] += n
     return QueueNumbers(
         active=STATES.count(State.RUNNING),
-        waiting=STATES.count(State.QUEUED),
+        waiting=STATES.count(State.QUEUED) if found is None else sum(depth.waiting for depth in found.values()),
+        held_back=sum(depth.held_back for depth in (found or {}).values()),
         delayed=sum(STATES.count(state) for state in WAITING),
         dead=STATES.count(State.DEAD),
         completed=ends[State.SUCCEEDED] + ends[State.SKIPPED],
@@ -133,24 +146,11 @@ def queue_numbers() -> QueueNumbers:
     )
 
 
-def queues() -> dict[str, tuple[int, float]]:
-    """By queue: how many ids Redis carries, and the age in seconds of the job at its head. Raises redis.RedisError."""
-    connection = keys.redis()
-    with connection.pipeline(transaction=False) as pipeline:
-        for priority in Priority:
-            pipeline.llen(f"rq:queue:{priority.queue}")
-            pipeline.lindex(f"rq:queue:{priority.queue}", 0)
-            pipeline.hvals(keys.BACKLOGGED.format(priority.queue))
-        answers: list[Any] = pipeline.execute()
-    heads = [pk for head in keys.texts(filter(None, answers[1::3])) if (pk := keys.uuid_of(head))]
-    due = {str(i).encode(): at for i, at in Job.objects.filter(id__in=heads).values_list("id", "due_at")}
-    found = {}
-    for position, priority in enumerate(Priority):
-        length, head, backlogs = answers[3 * position : 3 * position + 3]
-        at = due.get(head)
-        age = max(0.0, (timezone.now() - at).total_seconds()) if at else 0.0
-        found[priority.queue] = length + sum(int(keys.number(size) or 0) for size in backlogs), age
-    return found
+def head_ages(found: Depths) -> dict[str, float]:
+    """By queue, how many seconds ago the job at its head became due; one query."""
+    now, due = timezone.now(), depths.due_of(found.values())
+    at = {queue: due.get(depth.head) if depth.head else None for queue, depth in found.items()}
+    return {queue: max(0.0, (now - moment).total_seconds()) if moment else 0.0 for queue, moment in at.items()}
 
 
 def oldest_queued_seconds() -> float:

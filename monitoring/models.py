@@ -1,10 +1,12 @@
 """What the alerts need to outlive a crash: alerts, who is told of them, and each delivery."""
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+
+from jobs.models.indexes import Inlined
 
 
 class Severity(models.IntegerChoices):
@@ -108,12 +110,16 @@ class AlertHandler(models.Model):
         return self.name
 
 
+UNSENT: Final = Q(unsent__gt=0)
+PENDING: Final = Q(status="pending")
+
+
 class NoticeQuerySet(models.QuerySet["Notice"]):
-    """Questions that a partial index answers: its condition must stand in the query as it is."""
+    """Questions that a partial index answers."""
 
     def unsent(self) -> "models.QuerySet[Notice]":
         """Those with occurrences that their target was not told of."""
-        return self.extra(where=["monitoring_notice.unsent > 0"])
+        return self.filter(Inlined(UNSENT))
 
 
 class Notice(models.Model):
@@ -130,7 +136,7 @@ class Notice(models.Model):
     class Meta:
         constraints: ClassVar = [models.UniqueConstraint(fields=["alert", "target"], name="one_notice_per_target")]
         indexes: ClassVar = [
-            models.Index(fields=["unsent"], name="notice_unsent", condition=Q(unsent__gt=0)),
+            models.Index(fields=["unsent"], name="notice_unsent", condition=UNSENT),
             models.Index(fields=["thinks_open", "id"], name="notice_thinks_open", condition=Q(thinks_open=True)),
         ]
 
@@ -139,11 +145,11 @@ class Notice(models.Model):
 
 
 class DeliveryQuerySet(models.QuerySet["Delivery"]):
-    """Questions that a partial index answers: its condition must stand in the query as it is."""
+    """Questions that a partial index answers."""
 
     def pending(self) -> "models.QuerySet[Delivery]":
         """Those that are to be sent."""
-        return self.extra(where=["monitoring_delivery.status = 'pending'"])
+        return self.filter(Inlined(PENDING))
 
 
 class Delivery(models.Model):
@@ -177,7 +183,7 @@ class Delivery(models.Model):
         ordering: ClassVar = ["-id"]
         verbose_name_plural = "deliveries"
         indexes: ClassVar = [
-            models.Index(fields=["target", "id"], name="delivery_pending", condition=Q(status="pending")),
+            models.Index(fields=["target", "id"], name="delivery_pending", condition=PENDING),
             models.Index(fields=["created_at"], name="delivery_by_time"),
         ]
 

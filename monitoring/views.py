@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from jobs.broker import keys
 from monitoring import exposition, health
 from monitoring import metrics as numbers
 from monitoring.health import Found
@@ -40,9 +41,11 @@ def ready(request: HttpRequest) -> JsonResponse:
 @never_cache
 def metrics(request: HttpRequest) -> JsonResponse:
     """GET /metrics: the seed's JSON; 503 while the database, which has the numbers, does not answer."""
-    if health.HEALTH.components()["database"].status == health.DOWN:
+    found = health.HEALTH.components()
+    if found["database"].status == health.DOWN:
         return JsonResponse({"error": "the database does not answer"}, status=503)
-    n = numbers.queue_numbers()
+    away = found["redis"].status == health.DOWN
+    n = numbers.queue_numbers(None if away else numbers.queue_depths(keys.redis()))
     queue = {
         "active": n.active,
         "waiting": n.waiting,

@@ -6,7 +6,7 @@ from django_rq.queues import DjangoRQ
 from redis.exceptions import ResponseError
 from rq.job import Job as RQJob
 
-from jobs.broker import keys, pauses
+from jobs.broker import depths, keys
 from jobs.broker.scripts import script
 
 
@@ -15,8 +15,8 @@ class Queue(DjangoRQ):
 
     @property
     def count(self) -> int:
-        """How many ids wait in the list, the backlogs and parked."""
-        return int(super().count) + sum(size for _, size in self._aside())
+        """How many ids wait, those that a pause holds back included."""
+        return depths.read(self.connection, [self.name])[self.name].waiting
 
     def get_job_ids(self, offset: int = 0, length: int = -1) -> list[str]:
         """A slice of the ids: the list, then each campaign's backlog, then what is parked."""
@@ -24,7 +24,7 @@ class Queue(DjangoRQ):
         last = None if length < 0 else offset + length
         ids = list(super().get_job_ids(offset, length)) if offset < listed else []
         start = listed
-        for key, size in self._aside():
+        for key, size in depths.aside(self.name, self.connection).items():
             if last is not None and start >= last:
                 break
             low, high = max(0, offset - start), size if last is None else min(size, last - start)
@@ -33,15 +33,6 @@ class Queue(DjangoRQ):
                 ids += keys.texts(found)
             start += size
         return ids
-
-    def _aside(self) -> list[tuple[str, int]]:
-        """The lists beside RQ's own, with their lengths."""
-        sizes: Any = self.connection.hgetall(keys.BACKLOGGED.format(self.name))
-        backlogs = [
-            (keys.BACKLOG.format(self.name, campaign), int(keys.number(sizes[campaign.encode()]) or 0))
-            for campaign in sorted(keys.texts(sizes))
-        ]
-        return [*backlogs, *pauses.parked(self.name, self.connection).items()]
 
     def remove(self, job_or_id: Any, pipeline: Any = None) -> Any:
         """Take one id out, wherever it waits."""

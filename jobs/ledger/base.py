@@ -46,7 +46,7 @@ HOUR: Final = (
 )
 INSERTED: Final = ", ".join(f'"{column}"' for column in INSERTED_COLUMNS)
 QUEUED: Final = "id, type, campaign_id, priority, attempt, subject"
-WAITS: Final = ", ".join(f"'{state.value}'" for state in WAITING)
+WAITS: Final = ", ".join(f"'{state}'" for state in WAITING)
 
 
 class Statements(ABC):

@@ -24,7 +24,7 @@ from jobs.fingerprint import Failure
 from jobs.ledger import Attempt, Carried, Claimant, Claimed, Died, End, Entry, entry_of_claim, statements
 from jobs.models import Job
 from jobs.signals import job_moved
-from jobs.states import ENDED, MOVES, State
+from jobs.states import ENDED, MOVES, NEW, WAITING, State
 from scheduler_project import request_origin
 from scheduler_project.text import LONGEST_REASON, line
 
@@ -68,6 +68,9 @@ class Moved(msgspec.Struct, frozen=True):
 
 def create_many(jobs: Sequence[Job], *, actor: str, reason: str) -> dict[str, Job]:
     """Insert `jobs`, each SCHEDULED or QUEUED; by unique key the job that stands, which may be an earlier one."""
+    for job in jobs:
+        if job.state not in NEW:
+            raise StateConflict(f"{job}: cannot begin as {job.state}")
     standing: dict[str, Job] = {}
     with transaction.atomic(), connection.wrap_database_errors:
         for batch in _batches(jobs):
@@ -89,8 +92,7 @@ def move(wanted: Move, *, actor: str) -> Job:
     Raises StateConflict when MOVES forbids it, or the job is no longer as it was read.
     """
     was = State(wanted.job.state)
-    if wanted.to not in MOVES[was]:
-        raise StateConflict(f"{wanted.job}: cannot go from {was} to {wanted.to}")
+    _check(wanted.job, was, wanted.to)
     moved = move_many([wanted], actor=actor)
     if not moved:
         raise StateConflict(f"{wanted.job}: no longer {was} at attempt {wanted.job.attempt}")
@@ -155,13 +157,18 @@ def cycle(
     `start` is called with what was claimed once that is committed, before anybody else is told.
 
     Answers with the endings of attempts that were still the current ones (a stale worker's are not), whose jobs are
-    then as the database has them, and with the claimed jobs in the order of `ids`. Raises django.db's errors; then
-    nothing was recorded.
+    then as the database has them, and with the claimed jobs in the order of `ids`. Raises StateConflict for an end
+    that MOVES forbids, and django.db's errors; then nothing was recorded.
     """
     if not endings and not ids:
         return [], []
+    if ids:
+        _check("a claim", State.QUEUED, State.RUNNING)
     by_attempt: dict[Attempt, Ending] = {}
+    allowed = MOVES[State.RUNNING]
     for e in endings:
+        if e.to not in allowed:
+            _check(e.job.id, State.RUNNING, e.to)
         by_attempt.setdefault(Attempt(str(e.job.id), e.job.attempt), e)  # an attempt ends once
     ends = [(_end(e, now), _entry_of_end(e, now, actor)) for e in by_attempt.values()]
     by = Claimant(actor, worker, now, now + settings.LEASE, crc32(worker.encode()) % SHARDS)
@@ -186,6 +193,8 @@ def queue_due(ids: Sequence[str], *, actor: str, reason: str, now: datetime) -> 
     """Make those of `ids` QUEUED that wait for a due time which has come; the jobs that moved."""
     if not ids:
         return []
+    for was in WAITING:
+        _check("a due job", was, State.QUEUED)
     sql = statements()
     with connection.wrap_database_errors, sql.block(more=False):
         queued = sql.queue(ids, actor=actor, reason=reason, now=now)
@@ -209,6 +218,12 @@ def renew_leases(ids: Sequence[str], *, worker: str, until: datetime) -> None:
     """
     for batch in _batches(ids):
         Job.objects.filter(id__in=batch, state=State.RUNNING, worker=worker).update(lease_until=until)
+
+
+def _check(job: object, was: State, to: State) -> None:
+    """The gate that every move passes before anything is written."""
+    if to not in MOVES[was]:
+        raise StateConflict(f"{job}: cannot go from {was} to {to}")
 
 
 def _end(ending: Ending, now: datetime) -> End:

@@ -29,6 +29,7 @@ from jobs.ledger.base import (
 )
 from jobs.ledger.rows import CLAIMED, Attempt, Carried, Claimant, Claimed, Died, End, Entry, Outcomes, entry_of_queued
 from jobs.models import Job, ScheduleRow
+from jobs.states import State
 
 #: What an end has in the columns of a claim: its attempt, and types for the planner.
 _NONE: Final = {
@@ -91,19 +92,19 @@ class PostgreSQL(Statements):
         "failures = v.failures, result = v.result::jsonb, error = v.error, traceback = v.traceback, "
         "failure_key = v.failure_key, lease_until = NULL, "
         "may_have_been_applied = may_have_been_applied OR v.unknown FROM v, at "
-        "WHERE jobs_job.id = ANY($9::uuid[]) AND jobs_job.id = v.id AND jobs_job.state || '' = 'RUNNING' "
+        f"WHERE jobs_job.id = ANY($9::uuid[]) AND jobs_job.id = v.id AND jobs_job.state || '' = '{State.RUNNING}' "
         "AND jobs_job.attempt = v.attempt "
         "RETURNING jobs_job.id, jobs_job.attempt), "
-        "wanted AS (SELECT id FROM jobs_job WHERE id = ANY($6::uuid[]) AND state || '' = 'QUEUED' "
+        f"wanted AS (SELECT id FROM jobs_job WHERE id = ANY($6::uuid[]) AND state || '' = '{State.QUEUED}' "
         "ORDER BY id FOR UPDATE SKIP LOCKED), "
-        "claimed AS (UPDATE jobs_job SET state = 'RUNNING', attempt = attempt + 1, worker = at.worker, "
+        f"claimed AS (UPDATE jobs_job SET state = '{State.RUNNING}', attempt = attempt + 1, worker = at.worker, "
         "started_at = at.now, moved_at = at.now, lease_until = at.lease_until, error = '', traceback = '' "
         f"FROM at WHERE id IN (SELECT id FROM wanted) RETURNING {CLAIMED_COLUMNS}), "
         f"noted AS (INSERT INTO jobs_auditentry ({AUDIT_COLUMNS}) "
-        "SELECT id, at.now, 'RUNNING', v.state, attempt, at.actor, v.reason, v.duration_ms, v.error, "
+        f"SELECT id, at.now, '{State.RUNNING}', v.state, attempt, at.actor, v.reason, v.duration_ms, v.error, "
         "v.details::jsonb FROM ended JOIN v USING (id, attempt), at UNION ALL "
-        f"(SELECT id, at.now, 'QUEUED', 'RUNNING', attempt, at.actor, '{CLAIMED}', NULL, '', NULL::jsonb "
-        "FROM claimed, at ORDER BY array_position(at.ids, id))), "
+        f"(SELECT id, at.now, '{State.QUEUED}', '{State.RUNNING}', attempt, at.actor, '{CLAIMED}', NULL, '', "
+        "NULL::jsonb FROM claimed, at ORDER BY array_position(at.ids, id))), "
         f"counted AS ({UPSERT.format(rows=_COUNTED, greatest='greatest')}) "
         f"SELECT {CLAIMED_COLUMNS.replace('id', 'id::text', 1)} FROM claimed UNION ALL "
         f"SELECT id::text, {', '.join(_NONE.get(c, 'NULL') for c in CLAIMED_COLUMNS.split(', ')[1:])} FROM ended"
@@ -111,10 +112,10 @@ class PostgreSQL(Statements):
     QUEUE: Final = (
         "WITH wanted AS (SELECT id, state FROM jobs_job WHERE id = ANY($2::uuid[]) "
         f"AND state || '' IN ({WAITS}) AND due_at + '0'::interval <= $1 ORDER BY id FOR UPDATE SKIP LOCKED), "
-        "queued AS (UPDATE jobs_job SET state = 'QUEUED', moved_at = $1 WHERE id IN (SELECT id FROM wanted) "
+        f"queued AS (UPDATE jobs_job SET state = '{State.QUEUED}', moved_at = $1 WHERE id IN (SELECT id FROM wanted) "
         f"RETURNING {QUEUED}), "
-        f"noted AS (INSERT INTO jobs_auditentry ({AUDIT_COLUMNS}) SELECT id, $1, wanted.state, 'QUEUED', attempt, "
-        "$3::text, $4::text, NULL, '', NULL::jsonb FROM queued JOIN wanted USING (id) "
+        f"noted AS (INSERT INTO jobs_auditentry ({AUDIT_COLUMNS}) SELECT id, $1, wanted.state, '{State.QUEUED}', "
+        "attempt, $3::text, $4::text, NULL, '', NULL::jsonb FROM queued JOIN wanted USING (id) "
         "ORDER BY array_position($2::uuid[], id)) "
         f"SELECT {QUEUED.replace('id', 'id::text', 1)}, wanted.state FROM queued JOIN wanted USING (id)"
     )

@@ -43,6 +43,7 @@ from jobs.ledger.rows import (
     outcomes_of,
 )
 from jobs.models import Job, ScheduleRow
+from jobs.states import State
 
 
 class SQLite(Statements):
@@ -54,14 +55,15 @@ class SQLite(Statements):
     KNOWN: Final = "SELECT unique_key FROM jobs_job WHERE unique_key IN (SELECT value FROM json_each(?))"
     INSERT: Final = f"INSERT INTO jobs_job ({INSERTED}) VALUES ({', '.join('?' for _ in INSERTED_COLUMNS)})"
     CLAIMABLE: Final = (
-        f"SELECT {CLAIMED_COLUMNS} FROM jobs_job WHERE id IN (SELECT value FROM json_each(?)) AND +state = 'QUEUED'"
+        f"SELECT {CLAIMED_COLUMNS} FROM jobs_job WHERE id IN (SELECT value FROM json_each(?)) "
+        f"AND +state = '{State.QUEUED}'"
     )
     CLAIM: Final = (
-        "UPDATE jobs_job SET state = 'RUNNING', attempt = attempt + 1, worker = ?, started_at = ?, moved_at = ?, "
-        "lease_until = ?, error = '', traceback = '' WHERE id = ?"
+        f"UPDATE jobs_job SET state = '{State.RUNNING}', attempt = attempt + 1, worker = ?, started_at = ?, "
+        "moved_at = ?, lease_until = ?, error = '', traceback = '' WHERE id = ?"
     )
     RUNNING: Final = (
-        "SELECT id, attempt FROM jobs_job WHERE id IN (SELECT value FROM json_each(?)) AND +state = 'RUNNING'"
+        f"SELECT id, attempt FROM jobs_job WHERE id IN (SELECT value FROM json_each(?)) AND +state = '{State.RUNNING}'"
     )
     END: Final = (
         "UPDATE jobs_job SET state = ?, moved_at = ?, finished_at = ?, due_at = coalesce(?, due_at), failures = ?, "
@@ -72,7 +74,7 @@ class SQLite(Statements):
         f"SELECT {QUEUED}, state FROM jobs_job WHERE id IN (SELECT value FROM json_each(?)) AND +state IN ({WAITS}) "
         "AND +due_at <= ?"
     )
-    QUEUE: Final = "UPDATE jobs_job SET state = 'QUEUED', moved_at = ? WHERE id = ?"
+    QUEUE: Final = f"UPDATE jobs_job SET state = '{State.QUEUED}', moved_at = ? WHERE id = ?"
     PLACE: Final = f"UPDATE jobs_schedulerow SET {', '.join(f'{c} = ?' for c in PLACED_COLUMNS)} WHERE id = ?"
     AUDIT: Final = f"INSERT INTO jobs_auditentry ({AUDIT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
     COUNT: Final = UPSERT.format(rows=f"VALUES ({', '.join('?' for _ in OUTCOME_COLUMNS)})", greatest="max")

@@ -1,16 +1,32 @@
 """What happened: moves of jobs, and what people did to anything else."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from jobs.models.indexes import OfOneState
+from jobs.models.indexes import Inlined, OfOneState
 from jobs.models.job import Job
 from jobs.states import State
 
 LONGEST_TARGET = 400  #: characters: a kind, and an id or name of 255
+
+
+BY_PEOPLE: Final = Q(actor__startswith="user:")
+OF_DEAD: Final = Q(now=State.DEAD.value)
+
+
+class AuditQuerySet(models.QuerySet["AuditEntry"]):
+    """Questions that a partial index answers."""
+
+    def by_people(self) -> "models.QuerySet[AuditEntry]":
+        """Moves that people made, however many workers made between them."""
+        return self.filter(Inlined(BY_PEOPLE))
+
+    def of_dead(self) -> "models.QuerySet[AuditEntry]":
+        """Moves that made dead letters."""
+        return self.filter(Inlined(OF_DEAD))
 
 
 class AuditEntry(models.Model):
@@ -32,14 +48,14 @@ class AuditEntry(models.Model):
         help_text="calls and traceback of the attempt that ended; where a person's move came from",
     )
 
+    objects = AuditQuerySet.as_manager()
+
     class Meta:
         ordering: ClassVar = ["id"]
         verbose_name_plural = "audit trail"
         indexes: ClassVar = [
-            # Moves that people made, however many workers made between them.
-            models.Index(fields=["id"], name="audit_by_people", condition=Q(actor__startswith="user:")),
-            # Dead jobs, for whoever asks for them: it costs nothing while none dies.
-            OfOneState(fields=["now", "at"], name="audit_of_dead", condition=Q(now=State.DEAD.value)),
+            models.Index(fields=["id"], name="audit_by_people", condition=BY_PEOPLE),
+            OfOneState(fields=["now", "at"], name="audit_of_dead", condition=OF_DEAD),
         ]
 
     def __str__(self) -> str:

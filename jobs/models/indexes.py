@@ -1,10 +1,18 @@
-"""Indexes that each database is to have as its planner uses them best."""
+"""Partial indexes as each planner uses them best, and conditions that let it use them."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db import models
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.backends.ddl_references import Statement
+from django.db.models import ExpressionWrapper, Q
+from django.db.models.sql.compiler import SQLCompiler
+
+if TYPE_CHECKING:
+    Wrapper = ExpressionWrapper[Q]
+else:
+    Wrapper = ExpressionWrapper
 
 
 class OfOneState(models.Index):
@@ -22,3 +30,28 @@ class OfOneState(models.Index):
             return super().create_sql(model, schema_editor, using, **kwargs)
         rest = models.Index(fields=self.fields[1:], name=self.name, condition=self.condition)
         return rest.create_sql(model, schema_editor, using, **kwargs)
+
+
+class Inlined(Wrapper):
+    """A condition with its values written into the SQL, as Django writes a partial index's own.
+
+    A planner takes a partial index only where it can see that the query implies the index's condition, which it cannot
+    while a value is a parameter. Every other value makes a statement of its own, so this is for constants.
+    """
+
+    def __init__(self, condition: Q) -> None:
+        super().__init__(condition, output_field=models.BooleanField())
+
+    def as_sql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> Any:
+        """The condition without parameters."""
+        sql, params = super().as_sql(compiler, connection)
+        # What remains passes through the driver's own formatting once more, so each % is doubled.
+        return sql.replace("%%", "%%%%") % tuple(_literal(value) for value in params), ()
+
+
+def _literal(value: Any) -> str:
+    if isinstance(value, str):
+        return "'" + value.replace("'", "''").replace("%", "%%") + "'"
+    if isinstance(value, int):
+        return str(int(value))
+    raise TypeError(f"{value!r} is neither text nor a whole number")

@@ -16,7 +16,6 @@ from django.db.models import Exists, OuterRef, QuerySet
 from jobs import actor as actors
 from jobs.errors import NotAuthorized
 from jobs.models import AuditEntry, Job
-from jobs.states import State
 from monitoring.alerting.store import Finding, record
 from monitoring.models import Kind, MonitorState, SeenDeath, Severity
 
@@ -41,8 +40,7 @@ class Death:
 def unseen(since: datetime) -> QuerySet[AuditEntry]:
     """Deaths after `since` that were not counted yet, oldest first; from an index that holds deaths only."""
     seen = SeenDeath.objects.filter(entry_id=OuterRef("pk"))
-    dead = AuditEntry.objects.extra(where=[f"jobs_auditentry.now = '{State.DEAD.value}'"])  # noqa: S610 - our constant
-    return dead.filter(at__gt=since).exclude(Exists(seen)).order_by("at")
+    return AuditEntry.objects.of_dead().filter(at__gt=since).exclude(Exists(seen)).order_by("at")
 
 
 @transaction.atomic

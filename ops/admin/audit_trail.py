@@ -11,6 +11,7 @@ from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from jobs.models import AuditEntry
+from jobs.states import State
 from ops.admin.base import ReadOnly
 from ops.admin.payload_form import moment_field
 from ops.reads import audit_trail
@@ -34,7 +35,7 @@ class TrailForm(forms.Form):
     """What is looked for."""
 
     who = _text("Who", "ann, cron:nightly")
-    what = _text("What", "DEAD, paused, a job's id")
+    what = _text("What", f"{State.DEAD}, paused, a job's id")
     why = _text("Why", "in the reason or error")
     origin = _text("From where", "address or request id")
 

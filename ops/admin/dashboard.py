@@ -15,7 +15,7 @@ from django.utils import timezone
 from redis import RedisError
 
 from jobs import control
-from jobs.broker import keys, pauses
+from jobs.broker import depths, keys
 from jobs.histogram import OBJECTIVE_MS, OBJECTIVE_SHARE
 from jobs.main_api.breaker import Fault, Snapshot
 from jobs.main_api.client import main_api
@@ -39,7 +39,8 @@ class Queue:
     """What Redis carries of one priority."""
 
     priority: Priority
-    depth: int
+    depth: int  #: all that wait
+    held_back: int  #: of those, what pauses hold back
     oldest_due: datetime | None  #: of the job that is taken next, or of the first that a pause holds back
 
 
@@ -52,28 +53,16 @@ class Breaker:
     errors: list[tuple[Fault, int]]  #: the newest of each wording, and how many there were
 
 
-def queues(now: datetime) -> list[Queue]:
-    """By queue: how many ids Redis carries, and since when the job at its head is due. Raises redis.RedisError."""
-    carried = [(priority, *_waiting(priority.queue)) for priority in reversed(Priority)]
-    ours = [head for _, _, heads in carried for head in heads if len(head) == 36]
-    due = {str(i): at for i, at in Job.objects.filter(id__in=ours).values_list("id", "due_at")} if ours else {}
-    return [
-        Queue(priority, depth, min((due[head] for head in heads if head in due), default=None))
-        for priority, depth, heads in carried
-    ]
-
-
-def _waiting(queue: str) -> tuple[int, list[str]]:
-    """How many ids wait in a queue, its backlogs and behind pauses; the first ids of the queue and of each pause."""
-    connection = keys.redis()
-    parked = pauses.parked(queue, connection)
-    with connection.pipeline(transaction=False) as pipeline:
-        pipeline.hvals(keys.BACKLOGGED.format(queue))
-        pipeline.llen(f"rq:queue:{queue}")
-        for key in (f"rq:queue:{queue}", *parked):
-            pipeline.lindex(key, 0)
-        backlogs, listed, *heads = pipeline.execute()
-    return listed + sum(map(int, backlogs)) + sum(parked.values()), keys.texts([head for head in heads if head])
+def queues() -> list[Queue]:
+    """The queues, most urgent first. Raises redis.RedisError."""
+    found = depths.read(keys.redis())
+    due = depths.due_of(found.values())
+    shown = []
+    for priority in reversed(Priority):
+        depth = found[priority.queue]
+        firsts = [due[pk] for pk in (depth.head, *depth.parked) if pk in due]
+        shown.append(Queue(priority, depth.waiting, depth.held_back, min(firsts, default=None)))
+    return shown
 
 
 def running() -> list[Job]:
@@ -123,9 +112,10 @@ def tiles(sums: Slot, counts: dict[State, int], wanted: Range) -> list[dict[str,
         {"name": "Attempts a minute", "value": f"{sums.jobs / minutes:,.1f}", "icon": "speed", "tone": "calm",
          "link": f"{jobs}?finished_at_from={since}",
          "says": f"{ended:,} job{'s' * (ended != 1)} ended in {wanted.label}"},
-        {"name": "Failed attempts", "value": f"{failed:,}", "link": _moves("DEAD, RETRYING", since=since),
+        {"name": "Failed attempts", "value": f"{failed:,}", "tone": "warn" if failed else "good",
+         "link": _moves(f"{State.DEAD}, {State.RETRYING}", since=since),
          "says": f"{100 * failed / sums.jobs:.1f} % of all, breaker waits included" if sums.jobs else "none ended",
-         "icon": "replay", "tone": "warn" if failed else "good"},
+         "icon": "replay"},
         {"name": "Start within 1 s", "value": "-" if share is None else f"{100 * share:.1f} %", "link": "#lateness",
          "says": f"objective: {OBJECTIVE_SHARE:.0%}", "icon": "timer",
          "tone": "good" if share is None or share >= OBJECTIVE_SHARE else "bad"},
@@ -197,7 +187,7 @@ def callback(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     if not user.has_perm("jobs.view_job"):
         return context
     now = timezone.now()
-    context |= {"now": now, "may_see": True, "components": components(), **_stored(wanted, now), **_carried(now)}
+    context |= {"now": now, "may_see": True, "components": components(), **_stored(wanted, now), **_carried()}
     if user.has_perm("jobs.view_crontask"):
         context["firings"] = next_firings()
     if user.has_perm("jobs.view_auditentry"):
@@ -225,10 +215,10 @@ def _stored(wanted: Range, now: datetime) -> dict[str, Any]:
     }
 
 
-def _carried(now: datetime) -> dict[str, Any]:
+def _carried() -> dict[str, Any]:
     """What Redis knows: queues and breaker; without them while it is away."""
     try:
-        return {"queues": queues(now), "breaker": breaker()}
+        return {"queues": queues(), "breaker": breaker()}
     except RedisError as error:
         return {"redis_fault": f"Redis does not answer: {type(error).__name__}. Jobs wait, nothing is lost."}
 

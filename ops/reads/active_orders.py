@@ -9,8 +9,7 @@ from redis import Redis, RedisError
 from rq.suspension import is_suspended
 
 from jobs import pauses
-from jobs.broker import keys
-from jobs.broker import pauses as holds
+from jobs.broker import depths, keys
 from jobs.main_api.breaker import Forced
 from jobs.main_api.client import main_api
 from jobs.models import Pause
@@ -67,4 +66,4 @@ def orders() -> Orders:
 
 def held_back(pause: Pause) -> int:
     """How many due jobs a pause holds back, as far as workers have met them. Raises redis.RedisError."""
-    return holds.held(pause.kind, pause.name, keys.redis())
+    return depths.held_back_by(pause.kind, pause.name, keys.redis())

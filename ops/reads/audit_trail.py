@@ -88,18 +88,10 @@ def page(question: Question, cursor: Cursor) -> Page:
     return Page(shown, Cursor(floor if len(lines) <= PAGE else entry, act))
 
 
-def people() -> str:
-    """The condition of the index on moves that people made, written out so that the planner knows it."""
-    if connection.vendor == "postgresql":
-        return "jobs_auditentry.actor::text LIKE 'user:%%'"
-    return r"jobs_auditentry.actor LIKE 'user:%%' ESCAPE '\'"
-
-
 def _entries(question: Question, cursor: Cursor) -> tuple[list[AuditEntry], int | None]:
     """Matching moves, one more than a page; and how far down was looked, where there is more below."""
-    found: QuerySet[AuditEntry] = AuditEntry.objects.order_by("-id")
-    if question.people_only:
-        found = found.extra(where=[people()])  # noqa: S610 - a constant
+    every = AuditEntry.objects.by_people() if question.people_only else AuditEntry.objects.all()
+    found: QuerySet[AuditEntry] = every.order_by("-id")
     if cursor.entry is not None:
         found = found.filter(id__lt=cursor.entry)
     if question.since:

@@ -7,7 +7,6 @@ from typing import Final
 
 from jobs.models import AuditEntry, OperatorAction
 from jobs.states import RETRYABLE, State
-from ops.reads.audit_trail import people
 
 _LOOKED_AT: Final = 300  #: newest moves by people; an action that has more than these is marked with `more`
 _TOGETHER: Final = timedelta(seconds=90)  #: steps of one bulk action follow each other within this time
@@ -38,7 +37,7 @@ class Action:
 
 def latest(count: int) -> list[Action]:
     """The newest `count` actions, newest first; two queries."""
-    moves = AuditEntry.objects.extra(where=[people()]).order_by("-id")[:_LOOKED_AT]  # noqa: S610 - a constant
+    moves = AuditEntry.objects.by_people().order_by("-id")[:_LOOKED_AT]
     acts = OperatorAction.objects.filter(actor__startswith="user:").order_by("-id")[:count]
     done = grouped(moves) + [
         Action(at=act.at, actor=act.actor, verb=act.verb, target=act.target, reason=act.reason, link=act.link)

@@ -12,6 +12,7 @@ from rq.executions import Execution
 from rq.job import Job as RQJob
 
 from jobs import pauses
+from jobs.broker import depths, keys
 from jobs.models import Job
 from ops import rq_dashboard
 from ops.reads import active_orders
@@ -36,9 +37,17 @@ def standing_orders(context: Any) -> dict[str, Any]:
 
 @register.filter
 def by_urgency(queues: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """django-rq's queues in the order in which workers look at them."""
+    """django-rq's queues in the order in which workers look at them, each with what pauses hold back of it."""
     order = list(settings.RQ_QUEUES)
-    return sorted(queues, key=lambda queue: order.index(queue["name"]))
+    found = depths.read(keys.redis(), order)
+    ordered = sorted(queues, key=lambda queue: order.index(queue["name"]))
+    return [{**queue, "held_back": found[queue["name"]].held_back} for queue in ordered]
+
+
+@register.simple_tag
+def held_back(queue: str) -> int:
+    """How many of the waiting jobs of a queue pauses hold back."""
+    return depths.read(keys.redis(), [queue])[queue].held_back
 
 
 @register.inclusion_tag("ops/moment.html")

@@ -187,7 +187,7 @@ def _result(answer: dict[str, Any]) -> str:
         result = kept if len(kept) <= text.LONGEST_RESULT else text.as_json({"note": note})
         log.warning("job.result_cut", note=note)
     except Exception as error:  # whatever the handler put there
-        log.exception("job.result_not_stored", next="the job is SUCCEEDED all the same")
+        log.exception("job.result_not_stored", next="the job succeeds all the same")
         result = text.as_json({"note": text.line(f"the result cannot be stored: {text.of_error(error)}", 500)})
     return result
 

@@ -51,8 +51,8 @@ def test_what_is_paused_waits_while_all_else_runs(redis: Redis, sandbox: Sandbox
 
     assert (states(held), states(others)) == ({"QUEUED"}, {"SUCCEEDED"})
     assert django_rq.get_queue("high").count == 5
-    shown = {queue.priority.queue: queue for queue in dashboard.queues(timezone.now())}
-    assert (shown["high"].depth, shown["high"].oldest_due) == (5, held[0].due_at)
+    shown = {queue.priority.queue: queue for queue in dashboard.queues()}
+    assert (shown["high"].depth, shown["high"].held_back, shown["high"].oldest_due) == (5, 5, held[0].due_at)
     assert pauses.resume(kind, name, actor="user:bob", reason="go on")
     work(redis)
     assert states(held) == {"SUCCEEDED"}

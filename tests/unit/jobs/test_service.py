@@ -24,7 +24,7 @@ from jobs.outcome import RetryPolicy, outcome_of
 from jobs.processes.lease import Lease
 from jobs.registry import all_types, type_named
 from jobs.service import Submission
-from jobs.states import ENDED, MOVES, RETRYABLE, State
+from jobs.states import State
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 POLICY = RetryPolicy(max_attempts=3, base=timedelta(seconds=5))
@@ -47,13 +47,6 @@ def submission(**changes: Any) -> Submission:
 def submitted(**changes: Any) -> Job:
     """A new job."""
     return service.submit(submission(**changes), actor="test")[0]
-
-
-def test_every_state_has_its_line() -> None:
-    """MOVES names every state, and what is finished moves on only by hand."""
-    assert set(MOVES) == set(State)
-    for state in ENDED:
-        assert not MOVES[state] or state in RETRYABLE
 
 
 def test_the_seed_s_six_types_are_declared() -> None:

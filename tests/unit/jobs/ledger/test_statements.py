@@ -6,11 +6,12 @@ from datetime import timedelta
 
 import pytest
 from django.db import connection
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from jobs.ledger import PostgreSQL, SQLite
-from jobs.models import Job
+from jobs.models import AuditEntry, Job
+from jobs.models.indexes import Inlined
 from jobs.states import WAITING, State
 from ops.reads.job import made_near
 
@@ -163,3 +164,26 @@ def test_in_state_finds_just_that_state() -> None:
 
     for state in State:
         assert [job.state for job in Job.objects.in_state(state)] == [state]
+
+
+@pytest.mark.parametrize("actor", ["user:ann", "user:", "user", "user:100%", "worker:w"])
+def test_an_inlined_condition_means_what_its_parameters_would(actor: str) -> None:
+    """Percent signs and quotes too, alone and beside parameters, in a statement and in a subquery."""
+    job = Job.objects.create(type="X", unique_key="x", state=State.QUEUED, due_at=NOW, source="it's 100%s")
+    AuditEntry.objects.create(job=job, now=State.QUEUED, attempt=0, actor=actor)
+    quoted = Q(source="it's 100%s")
+
+    assert AuditEntry.objects.by_people().exists() == actor.startswith("user:")
+    assert AuditEntry.objects.by_people().filter(attempt=0).count() == actor.startswith("user:")
+    assert Job.objects.filter(Inlined(quoted)).count() == 1
+    assert Job.objects.exclude(Inlined(quoted)).count() == 0
+    assert Job.objects.filter(Inlined(quoted & Q(type="Y") | Q(attempt=0)), type="X").count() == 1
+    inner = Job.objects.filter(Inlined(quoted), pk=OuterRef("job_id"))
+    assert AuditEntry.objects.filter(Exists(inner), actor=actor).count() == 1
+    assert Job.objects.filter(Inlined(quoted)).update(worker="50%") == 1
+
+
+def test_only_texts_and_whole_numbers_are_inlined() -> None:
+    """Anything else would have to be written as each database reads it."""
+    with pytest.raises(TypeError):
+        AuditEntry.objects.filter(Inlined(Q(duration_ms=1.5))).exists()

@@ -1,0 +1,119 @@
+"""How many jobs wait in each queue, with and without what pauses hold back. Whoever shows such a number reads it here.
+
+A queue's ids are in three places: RQ's own list, each busy campaign's backlog behind it, and the lists where workers
+park what a pause holds back (lua/fair_share.lua). A job is parked when a worker first meets it, so `held_back` is
+complete only once workers have looked.
+"""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+from redis import Redis
+
+from jobs.broker import keys
+from jobs.models import Job
+from jobs.states import Priority
+
+QUEUES: Final = tuple(priority.queue for priority in reversed(Priority))  #: the most urgent first
+
+
+class Depth(NamedTuple):
+    """The ids in one queue; `held_back` and `backlog` are part of `waiting`."""
+
+    waiting: int
+    held_back: int  #: by pauses that have not ended
+    backlog: int  #: of campaigns that have their share of the queue's list
+    head: UUID | None  #: the next job of ours; None where RQ's list is empty or starts with a foreign job
+    parked: tuple[UUID, ...]  #: the first job of each list of parked ids
+
+
+def read(connection: Redis, queues: Sequence[str] = QUEUES) -> dict[str, Depth]:
+    """The depth of each queue, in two round trips. Raises redis.RedisError."""
+    with connection.pipeline(transaction=False) as pipeline:
+        pipeline.hgetall(keys.PAUSED)
+        pipeline.smembers(keys.PARKED)
+        for queue in queues:
+            pipeline.llen(_list(queue))
+            pipeline.lindex(_list(queue), 0)
+            pipeline.hgetall(keys.BACKLOGGED.format(queue))
+        pauses, places, *answers = pipeline.execute()
+    active = _active(pauses)
+    parked = {queue: _places_of(queue, places) for queue in queues}
+    with connection.pipeline(transaction=False) as pipeline:
+        for place in (place for of_queue in parked.values() for place in of_queue):
+            pipeline.llen(keys.PARKED_IDS.format(place))
+            pipeline.lindex(keys.PARKED_IDS.format(place), 0)
+        aside = iter(pipeline.execute())
+    found = {}
+    for position, queue in enumerate(queues):
+        listed, head, sizes = answers[3 * position : 3 * position + 3]
+        backlogs = {campaign: _whole(size) for campaign, size in sizes.items()}
+        lists = {place.partition(":")[2]: (int(next(aside)), next(aside)) for place in parked[queue]}
+        waiting = listed + sum(backlogs.values()) + sum(size for size, _ in lists.values())
+        held_back = sum(size for pause, (size, _) in lists.items() if pause in active) + sum(
+            size for campaign, size in backlogs.items() if f"campaign:{campaign.decode(errors='replace')}" in active
+        )
+        found[queue] = Depth(
+            waiting=waiting,
+            held_back=waiting if f"queue:{queue}" in active else held_back,
+            backlog=sum(backlogs.values()),
+            head=next(iter(_ids([head])), None),
+            parked=tuple(_ids(first for _, first in lists.values())),
+        )
+    return found
+
+
+def held_back_by(kind: str, name: str, connection: Redis) -> int:
+    """How many ids one pause holds back: a whole queue, or a type's or campaign's. Raises redis.RedisError."""
+    if kind == "queue":
+        return read(connection, [name])[name].waiting
+    with connection.pipeline(transaction=False) as pipeline:
+        for queue in QUEUES:
+            pipeline.llen(keys.PARKED_IDS.format(f"{queue}:{kind}:{name}"))
+            if kind == "campaign":
+                pipeline.llen(keys.BACKLOG.format(queue, name))
+        return sum(pipeline.execute())
+
+
+def aside(queue: str, connection: Redis) -> dict[str, int]:
+    """The lists behind RQ's own, in the order in which pages show them, with their lengths. Raises redis.RedisError."""
+    sizes: Any = connection.hgetall(keys.BACKLOGGED.format(queue))
+    places: Any = connection.smembers(keys.PARKED)
+    backlogs = {keys.BACKLOG.format(queue, c): _whole(sizes[c.encode()]) for c in sorted(keys.texts(sizes))}
+    parked = [keys.PARKED_IDS.format(place) for place in _places_of(queue, places)]
+    with connection.pipeline(transaction=False) as pipeline:
+        for key in parked:
+            pipeline.llen(key)
+        return backlogs | dict(zip(parked, pipeline.execute(), strict=True))
+
+
+def due_of(depths: Iterable[Depth]) -> dict[UUID, datetime]:
+    """When the first jobs of these queues are due; one query."""
+    firsts = {pk for depth in depths for pk in (depth.head, *depth.parked) if pk}
+    return dict(Job.objects.filter(id__in=firsts).values_list("id", "due_at")) if firsts else {}
+
+
+def _list(queue: str) -> str:
+    return f"rq:queue:{queue}"
+
+
+def _active(pauses: Mapping[bytes, bytes]) -> set[str]:
+    """The pauses that have not ended, as workers read them (lua/fetch.lua)."""
+    now = time.time()
+    ends = {key: keys.number(until) for key, until in pauses.items() if until}
+    return set(keys.texts(key for key, until in pauses.items() if not until or (ends[key] or 0) > now))
+
+
+def _places_of(queue: str, places: Iterable[bytes]) -> list[str]:
+    return sorted(place for place in keys.texts(places) if place.startswith(f"{queue}:"))
+
+
+def _whole(value: bytes) -> int:
+    return max(0, int(keys.number(value) or 0))
+
+
+def _ids(heads: Iterable[bytes | None]) -> list[UUID]:
+    return [pk for text in keys.texts(head for head in heads if head) if (pk := keys.uuid_of(text))]

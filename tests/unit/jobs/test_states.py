@@ -1,0 +1,60 @@
+"""MOVES, and what is derived from it."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from jobs import states
+from jobs.states import MOVES, State
+from tests.support.servers import ROOT
+
+STATE = re.compile(rf"\b({'|'.join(State)})\b")
+CODE = [
+    path
+    for folder in ("jobs", "ops", "monitoring", "api")
+    for path in sorted((ROOT / folder).rglob("*.py"))
+    if "migrations" not in path.parts and path != ROOT / "jobs" / "states.py"
+]
+
+
+def test_every_state_has_its_line() -> None:
+    """A state without one could never be left, and nobody would notice."""
+    assert set(MOVES) == set(State)
+
+
+@pytest.mark.parametrize(
+    ("derived", "expected"),
+    [
+        (states.NEW, "SCHEDULED QUEUED"),
+        (states.WAITING, "SCHEDULED RETRYING"),
+        (states.RESCHEDULABLE, "SCHEDULED QUEUED RETRYING"),
+        (states.ENDED, "SUCCEEDED SKIPPED DEAD CANCELLED"),
+        (states.FINAL, "SUCCEEDED SKIPPED"),
+        (states.RETRYABLE, "DEAD CANCELLED"),
+        (states.DISCARDABLE, "SCHEDULED QUEUED RETRYING DEAD"),
+        (states.CANCELLABLE, "SCHEDULED QUEUED RETRYING"),
+    ],
+)
+def test_moves_decide_what_is_possible_where(derived: tuple[State, ...], expected: str) -> None:
+    """What follows from MOVES is what the pages and the API offer."""
+    assert " ".join(derived) == expected
+
+
+def texts(tree: ast.AST) -> Iterator[ast.Constant]:
+    """The strings of a module but its docstrings."""
+    for node in ast.walk(tree):
+        for child in ast.iter_child_nodes(node):
+            is_docstring = isinstance(node, ast.Expr)
+            if isinstance(child, ast.Constant) and isinstance(child.value, str) and not is_docstring:
+                yield child
+
+
+@pytest.mark.parametrize("path", CODE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_only_state_spells_a_state(path: Path) -> None:
+    """SQL, queries and pages take its name from State: a state that is renamed or dropped fails where it is used."""
+    found = [(text.lineno, text.value) for text in texts(ast.parse(path.read_text())) if STATE.search(str(text.value))]
+
+    assert found == []

@@ -142,11 +142,11 @@ class Scheduler(RQScheduler):
             enqueue.drop([job for job in ours if job.state == State.CANCELLED])  # while Redis was away
             known_ids = set(gone)
             for foreign in (i for i in ids if i not in known_ids):
-                self._enqueue_stranger(foreign)
+                self._enqueue_foreign(foreign)
             if len(found) < BATCH or time.monotonic() >= until:
                 return
 
-    def _enqueue_stranger(self, rq_id: str) -> None:
+    def _enqueue_foreign(self, rq_id: str) -> None:
         """One that cannot be read leaves the timetable: it would come first again and again, before all of ours."""
         try:
             self.enqueue_job(self.job_class.fetch(rq_id, connection=self.connection))

@@ -17,8 +17,7 @@ from redis import Redis, RedisError
 
 from jobs import actor as actors
 from jobs.broker import enqueue, mend
-from jobs.engine.worker import attempt
-from jobs.engine.worker import rq_mirror as board
+from jobs.engine.worker import attempt, rq_mirror
 from jobs.engine.worker.attempt import Ended
 from jobs.engine.worker.cancellation import Cancellations, time_out
 from jobs.engine.worker.fetch import Fetch
@@ -43,7 +42,7 @@ class Cycles:
     """
 
     def __init__(
-        self, worker: str, board: RQMirror, connection: Redis, *,
+        self, worker: str, mirror: RQMirror, connection: Redis, *,
         run_foreign: Callable[[tuple[str, str]], None], wake_main: Callable[[], None],
     ) -> None:  # fmt: skip
         self.flight = InFlight()
@@ -51,11 +50,11 @@ class Cycles:
         self.takes = True  #: False: nothing new, and what runs goes on
         self.recorded = 0  #: ends
         self._worker = worker
-        self._board = board
+        self._mirror = mirror
         self._connection = connection
         self._concurrency: int = settings.QUEUE_CONCURRENCY
         self._wake_main = wake_main
-        self._intake = Fetch(board, self.flight, self._concurrency, run_foreign)
+        self._intake = Fetch(mirror, self.flight, self._concurrency, run_foreign)
         self._threads: Threads[list[Claimed], Ended] = Threads(run_group, self._lead)
         self._lock = threading.RLock()  # of whoever cycles
         self._lent: BaseDatabaseWrapper | None = None  # to a handler's thread that cycles
@@ -88,7 +87,7 @@ class Cycles:
     @property
     def has_more(self) -> bool:
         """Whether the last cycle has left something that can be had at once."""
-        return bool(self._intake.groups or self._board.has_more_now) and len(self.flight) < self._concurrency
+        return bool(self._intake.groups or self._mirror.has_more) and len(self.flight) < self._concurrency
 
     def run(self, limit: int | None = None, first: Callable[[], None] | None = None) -> tuple[int, int]:
         """One cycle, through outages, after which it waits; how many ended and how many were to be claimed.
@@ -109,11 +108,11 @@ class Cycles:
             time.sleep(RETRY_SECONDS)
             return 0, 0
 
-    def show(self) -> None:
+    def sync(self) -> None:
         """Tell Redis what is still to be told, and what runs. Raises redis.RedisError."""
         with self._lock:
             self.note_started()
-            self._board.show(timezone.now())
+            self._mirror.sync(timezone.now())
 
     def note_started(self, *, anew: bool = False) -> None:
         """What has run for a while is shown as started, with the next turn; `anew` before RQ's tools forget it."""
@@ -122,7 +121,7 @@ class Cycles:
                 group.fresh = group.fresh and not anew
                 if not group.fresh and time.monotonic() - group.began >= SHOW_AFTER:
                     group.shown = group.fresh = True
-                    self._board.started(list(group.jobs.values()))
+                    self._mirror.started(list(group.jobs.values()))
 
     # -- one cycle
 
@@ -162,7 +161,7 @@ class Cycles:
         now = timezone.now()
         self._renew_leases(now)
         self._finish()
-        self._board.has_more_now = False
+        self._mirror.has_more = False
         idle, takes = self._concurrency - len(self.flight), self.takes
         away: list[RedisError] = []  # what ended is recorded all the same
         with _noting(away):
@@ -209,14 +208,14 @@ class Cycles:
         shown = {e.job.id for e, seen in finished if seen}
         self.recorded += len(ended)
         for e in ended:
-            self._board.ended(e, shown=e.job.id in shown)
+            self._mirror.ended(e, shown=e.job.id in shown)
         # Redis may be away from here on: what was claimed runs by now, and the rescuer does what is missed.
         if left := set(ids) - {job.id for job in claimed}:
-            board.give_back(left, self._connection)
+            rq_mirror.give_back(left, self._connection)
         enqueue.enqueue([e.job for e in ended if e.due_at is not None])
         if len(ended) < len(finished):
             taken = {id(e.job) for e in ended}
-            board.resync([e.job for e, _ in finished if id(e.job) not in taken], self._connection)
+            rq_mirror.resync([e.job for e, _ in finished if id(e.job) not in taken], self._connection)
         return len(ended), len(ids)
 
     def _set_aside_what_cannot_be_recorded(self) -> None:
@@ -243,7 +242,7 @@ class Cycles:
             self._unrecorded.remove(finished)
             self.recorded += len(ended)
             for e in ended:
-                self._board.ended(e, shown=finished.shown)
+                self._mirror.ended(e, shown=finished.shown)
 
     def _record(self, endings: list[Ending], now: datetime) -> list[Ending]:
         actor = actors.worker(self._worker)

@@ -15,13 +15,13 @@ class Fetch:
     """
 
     def __init__(
-        self, board: RQMirror, flight: InFlight, concurrency: int, run_foreign: Callable[[tuple[str, str]], None]
+        self, mirror: RQMirror, flight: InFlight, concurrency: int, run_foreign: Callable[[tuple[str, str]], None]
     ) -> None:
         self.groups: list[Batch] = []
-        self._board = board
+        self._mirror = mirror
         self._flight = flight
         self._concurrency = concurrency
-        self._run_stranger = run_foreign
+        self._run_foreign = run_foreign
 
     def begin(self, now: datetime, *, idle: int, limit: int | None) -> None:
         """Ask for the slots that are idle and have nothing taken for them; at most `limit` jobs where there is one."""
@@ -31,23 +31,23 @@ class Fetch:
             slots = min(slots, limit)
         if slots > 0:
             batches = {} if limit is not None else self._flight.batches()
-            self._board.begin_fetch(now, slots=slots, batches=batches)
+            self._mirror.begin_fetch(now, slots=slots, batches=batches)
 
     def begin_ahead(self, now: datetime, *, idle: int) -> None:
         """Ask for one batch more where all that is in flight is as good as done, of nothing that is not as fast."""
         slots = self._concurrency - max(0, len(self.groups) - idle)
         if slots > 0 and self._flight.all_fast():
-            self._board.begin_fetch(now, slots=slots, batches=self._flight.fast(), ahead=True)
+            self._mirror.begin_fetch(now, slots=slots, batches=self._flight.fast(), ahead=True)
 
     def end(self) -> None:
         """Note what Redis has given, if it was asked."""
-        groups, foreign = self._board.end_fetch()
+        groups, foreign = self._mirror.end_fetch()
         if groups:
             self.groups = sorted([*self.groups, *groups], key=attrgetter("rank"))
         if foreign:
-            self._run_stranger(foreign)
+            self._run_foreign(foreign)
 
     def claimed(self, groups: list[Batch]) -> None:
         """These, which are the first, are in the database's hands."""
         del self.groups[: len(groups)]
-        self._board.claimed([i for group in groups for i in group.ids])
+        self._mirror.claimed([i for group in groups for i in group.ids])

@@ -12,7 +12,7 @@ from rq.worker import SimpleWorker
 from jobs import counters
 from jobs.broker import enqueue, keys, rq_guard
 from jobs.broker.aside import move_aside
-from jobs.engine.worker import rq_mirror as board
+from jobs.engine.worker import rq_mirror
 from jobs.engine.worker.rq_mirror import RQMirror
 from jobs.engine.worker.thread_pool import Threads
 from jobs.models import Job
@@ -25,11 +25,11 @@ ForeignJob = tuple[str, str]  #: the id of RQ's job, and the queue it was taken 
 
 
 class ForeignJobs:
-    """Runs what is taken as `worker` would by itself; the board knows whether one more may be taken."""
+    """Runs what is taken as `worker` would by itself; the mirror knows whether one more may be taken."""
 
-    def __init__(self, worker: SimpleWorker, board: RQMirror, wake: Callable[[], None]) -> None:
+    def __init__(self, worker: SimpleWorker, mirror: RQMirror, wake: Callable[[], None]) -> None:
         self._worker = worker
-        self._board = board
+        self._mirror = mirror
         self._wake = wake
         self._threads: Threads[ForeignJob, None] | None = None
         self._current: ForeignJob | None = None
@@ -79,7 +79,7 @@ class ForeignJobs:
         log.warning("worker.hash_rewritten", job_id=rq_id, cause="it was lost or changed", state=row.state)
         if row.state in (*WAITING, State.QUEUED):
             enqueue.enqueue([row])
-        board.restore([rq_id], self._worker.connection)
+        rq_mirror.restore([rq_id], self._worker.connection)
         return True
 
     def _run_or_refuse(self, rq_id: str, queue_name: str) -> None:
@@ -98,4 +98,4 @@ class ForeignJobs:
     def _over(self, foreign: ForeignJob) -> None:
         if self._current is foreign:  # one that was given up ends when another may run already
             self._current = None
-            self._board.foreign_runs = False
+            self._mirror.foreign_runs = False

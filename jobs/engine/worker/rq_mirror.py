@@ -46,7 +46,7 @@ class RQMirror:
 
     def __init__(self, worker: str, queues: Sequence[str], connection: Redis) -> None:
         self.foreign_runs = False
-        self.has_more_now = False  #: the last turn did not finish with what is paused
+        self.has_more = False  #: the last turn did not finish with what is paused
         self._worker = worker
         self._queues = list(queues)
         self._connection = connection
@@ -125,7 +125,7 @@ class RQMirror:
             self._claimed, self._started = claimed + self._claimed, started + self._started
             self._ended = ended + self._ended
             raise
-        self.has_more_now = bool(again)
+        self.has_more = bool(again)
         if again == _PAUSES_UNKNOWN:
             pauses.publish(self._connection)
         foreign = (keys.texts([rq_id]) or [""])[0] if rq_id else ""
@@ -147,7 +147,7 @@ class RQMirror:
             aside.move_aside(unknown, _NO_JOB, self._connection)
         return taken
 
-    def show(self, now: datetime) -> None:
+    def sync(self, now: datetime) -> None:
         """Tell without taking anything. Raises redis.RedisError."""
         if self.has_news and self._answer is None:
             self.begin_fetch(now, slots=0, batches={})
@@ -204,7 +204,7 @@ def give_back(ids: Collection[str], connection: Redis) -> None:
     _restore([job for job in jobs if job.state in _SHOWN], connection)
     locked = [str(job.id) for job in jobs if job.state == State.QUEUED]
     if locked:
-        log.info("board.row_locked", jobs=len(locked), again_in_s=LOCKED_SECONDS)
+        log.info("rq_mirror.row_locked", jobs=len(locked), again_in_s=LOCKED_SECONDS)
         again = timezone.now().timestamp() + LOCKED_SECONDS
         connection.zadd(keys.SCHEDULED, dict.fromkeys(locked, again))
         connection.publish(keys.WAKE, "1")
@@ -213,7 +213,7 @@ def give_back(ids: Collection[str], connection: Redis) -> None:
 def _restore(rows: Collection[Job], connection: Redis) -> None:
     with connection.pipeline(transaction=False) as pipeline:
         for job in rows:
-            log.info("board.left_as_it_is", job_id=str(job.id), job_type=job.type, state=job.state)
+            log.info("rq_mirror.left_as_it_is", job_id=str(job.id), job_type=job.type, state=job.state)
             dead = job.state == State.DEAD
             status = JobStatus.FAILED if dead else JobStatus.FINISHED
             kept = KEPT_SECONDS * (30 if dead else 1)

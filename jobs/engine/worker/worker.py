@@ -41,10 +41,10 @@ class Worker(SimpleWorker):
         self.concurrency: int = settings.QUEUE_CONCURRENCY
         self._wakeup = threading.Event()
         self._stopping = threading.Event()
-        self._board = RQMirror(self.name, self.queue_names(), keys.own_redis())
-        self._foreign_jobs = ForeignJobs(self, self._board, self._wakeup.set)
+        self._mirror = RQMirror(self.name, self.queue_names(), keys.own_redis())
+        self._foreign_jobs = ForeignJobs(self, self._mirror, self._wakeup.set)
         self._cycles = Cycles(
-            self.name, self._board, self.connection, run_foreign=self._foreign_jobs.take, wake_main=self._wakeup.set
+            self.name, self._mirror, self.connection, run_foreign=self._foreign_jobs.take, wake_main=self._wakeup.set
         )
         self._kept_up_at = 0.0
         self._looked_at = 0.0
@@ -93,7 +93,7 @@ class Worker(SimpleWorker):
             was_busy = self._busy()  # what ends meanwhile may have made room for more
             _, took = self._cycles.run(left, first=self._keep_up)
             done = self.successful_job_count = self._cycles.recorded
-            if took or was_busy or self._busy() or self._board.has_more_now:
+            if took or was_busy or self._busy() or self._mirror.has_more:
                 idle_since = time.monotonic()
             elif (
                 burst or (max_jobs and done >= max_jobs) or (max_idle_s and time.monotonic() - idle_since > max_idle_s)
@@ -136,17 +136,17 @@ class Worker(SimpleWorker):
         time.sleep(IDLE_SECONDS)
 
     def _busy(self) -> bool:
-        return self._cycles.busy or self._board.foreign_runs
+        return self._cycles.busy or self._mirror.foreign_runs
 
     def _wait(self) -> None:
         """Until a thread has ended something or something was queued; not so long where there is news to show.
 
         News goes to Redis with the next turn; only what finds none for a while is told by itself.
         """
-        soon = self._board.has_news or any(not group.fresh for group in self._cycles.flight)
+        soon = self._mirror.has_news or any(not group.fresh for group in self._cycles.flight)
         if not self._wakeup.wait(SHOW_AFTER if soon else IDLE_SECONDS):
             try:
-                self._cycles.show()
+                self._cycles.sync()
             except RedisError as error:
                 log.warning("worker.not_shown", worker=self.name, error=str(error), next="told with the next turn")
         self._wakeup.clear()
@@ -163,7 +163,7 @@ class Worker(SimpleWorker):
 
     def _leave(self) -> None:
         try:
-            self._cycles.show()
+            self._cycles.sync()
             self._heartbeat.leave()
             self.register_death()
             self.unsubscribe()

@@ -243,9 +243,9 @@ def test_started_jobs_are_listed_although_one_was_forgotten_meanwhile(operator: 
     """RQ forgets a job while its list is read: the page shows the others, and the job stands in it no more."""
     (job,) = submit(1)
     now = timezone.now()
-    board = RQMirror("w", ["normal"], keys.own_redis())
-    board.started(moves.cycle([], [str(job.pk)], actor="worker:w", worker="w", now=now)[1])
-    board.show(now)
+    mirror = RQMirror("w", ["normal"], keys.own_redis())
+    mirror.started(moves.cycle([], [str(job.pk)], actor="worker:w", worker="w", now=now)[1])
+    mirror.sync(now)
     registry = StartedJobRegistry("normal", redis)
     redis.zadd(registry.key, {"gone:an-execution": time.time() + 60})
 
@@ -333,9 +333,9 @@ def test_rq_s_own_clean_up_fails_no_job_that_goes_on(redis: Redis, sandbox: Sand
     (job,) = submit(1)
     now = timezone.now()
     (claimed,) = moves.cycle([], [str(job.pk)], actor="worker:w", worker="w", now=now)[1]
-    board = RQMirror("w", ["normal"], keys.own_redis())
-    board.started([claimed])
-    board.show(now - timedelta(days=2))
+    mirror = RQMirror("w", ["normal"], keys.own_redis())
+    mirror.started([claimed])
+    mirror.sync(now - timedelta(days=2))
 
     clean_registries(django_rq.get_queue("normal"))
     StartedJobRegistry("normal", redis).cleanup(now.timestamp() + 10 * 24 * 3600)

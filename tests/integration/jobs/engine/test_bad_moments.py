@@ -133,14 +133,14 @@ def test_what_was_shown_as_started_is_shown_as_ended(redis: Redis) -> None:
     """Also where it ends when it was just about to be shown once more."""
     submit(1)
     worker, job = claims(redis)
-    worker._cycles.show()
+    worker._cycles.sync()
     assert redis.zcard("rq:wip:normal") == 1
 
     worker._keep_up()
     ended = Ended(job, None, None, 1.0)
     worker._cycles._finish_one(ended)
     worker._cycles._record_and_claim(timezone.now(), [ending_of(ended, timezone.now())], 5)
-    worker._board.show(timezone.now())
+    worker._mirror.sync(timezone.now())
 
     assert redis.zcard("rq:wip:normal") == 0
 
@@ -149,7 +149,7 @@ def test_what_a_killed_worker_had_shown_does_not_stand_as_started_for_ever(redis
     """It was killed when the database had heard of the end and Redis had not."""
     (job,) = submit(1)
     worker, claimed = claims(redis)
-    worker._cycles.show()
+    worker._cycles.sync()
     record([Ended(claimed, None, None, 1.0)], actor="worker:w")
     retention = Retention(redis)
     retention.clean_up(timezone.now())

@@ -11,7 +11,7 @@ from jobs import actor as actors
 from jobs.broker import enqueue, keys
 from jobs.engine.scheduler.sweep import BATCH
 from jobs.engine.worker import attempt, rq_mirror
-from jobs.engine.worker.attempt import Ended
+from jobs.engine.worker.attempt import Finished
 from jobs.errors import LostBeforeSending, OutcomeUnknown
 from jobs.ledger import moves
 from jobs.models import Job
@@ -50,8 +50,8 @@ class Rescuer:
             unsent = attempt.must_not_be_sent_twice(job.type) and job.sending_attempt != job.attempt
             error = LostBeforeSending(f"{text}; it had sent nothing") if unsent else OutcomeUnknown(text)
             began = job.started_at or now
-            ended = Ended(job, error, None, (now - began).total_seconds() * 1000)
-            endings.append(attempt.ending_of(ended, now))
+            finished = Finished(job, error, None, (now - began).total_seconds() * 1000)
+            endings.append(attempt.ending_of(finished, now))
             log.warning("rescuer.worker_lost", job_id=str(job.id), job_type=job.type, worker=job.worker)
         current, _ = moves.cycle(endings, [], actor=actors.RESCUER, worker=actors.RESCUER, now=now)
         rq_mirror.forget_started([e.job for e in current], self._connection)

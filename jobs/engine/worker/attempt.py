@@ -36,14 +36,15 @@ _random = random.Random()  # noqa: S311 - jitter, not a secret
 _LONGEST_FIELD = 2_000  # characters of a field that is kept of a result too long
 
 
-class Ended(msgspec.Struct, frozen=True):
-    """How an attempt ended, before it is recorded."""
+class Finished(msgspec.Struct):
+    """A finished attempt, before jobs.outcome decides what becomes of its job."""
 
     job: Claimed | Job
     error: BaseException | None
     result: str | None  #: JSON
     duration_ms: float
-    calls: msgspec.Raw | None = None  #: what was asked of the main API, as JSON; a batch shares it
+    calls: msgspec.Raw | None = None  #: its requests to the main API, as JSON; shared by a batch
+    shown: bool = False  #: RQ's tools list it as started
 
 
 def claim(ids: Sequence[str], *, worker: str, now: datetime) -> list[Claimed]:
@@ -70,14 +71,14 @@ def claimed_at(at: datetime, ids: Sequence[str], *, worker: str, until: datetime
     ]  # fmt: skip
 
 
-def record(ended: Iterable[Ended], *, actor: str, worker: str = "") -> list[Claimed | Job]:
+def record(finished: Iterable[Finished], *, actor: str, worker: str = "") -> list[Claimed | Job]:
     """Record how attempts ended; the jobs that moved (not those that meanwhile belong to another attempt)."""
     now = timezone.now()
-    endings = [ending_of(e, now) for e in ended]
+    endings = [ending_of(f, now) for f in finished]
     return [e.job for e in moves.cycle(endings, [], actor=actor, worker=worker, now=now)[0]]
 
 
-def run_handler(jobs: Sequence[Claimed]) -> list[Ended]:
+def run_handler(jobs: Sequence[Claimed]) -> list[Finished]:
     """Run the handler for claimed jobs of one type, which are more than one only where the type takes a batch.
 
     Raises nothing: whatever happens becomes part of the answers, one for each job in their order.
@@ -113,7 +114,7 @@ def run_handler(jobs: Sequence[Claimed]) -> list[Ended]:
         made = _as_json(asked, began) if asked.count else None
     except Exception:
         log.exception("job.calls_not_noted", job_id=first.id)
-    return [_ended(job, _judged(job, answer), duration_ms, made) for job, answer in zip(jobs, answers, strict=True)]
+    return [_finished(job, _judged(job, answer), duration_ms, made) for job, answer in zip(jobs, answers, strict=True)]
 
 
 def watch_sending(job: Claimed) -> None:
@@ -166,10 +167,10 @@ def _answers(job_type: JobType, jobs: Sequence[Claimed]) -> Sequence[Answer]:
     return [answers[position] for position in range(len(jobs))]
 
 
-def _ended(job: Claimed, answer: Answer, duration_ms: float, made: msgspec.Raw | None) -> Ended:
+def _finished(job: Claimed, answer: Answer, duration_ms: float, made: msgspec.Raw | None) -> Finished:
     if isinstance(answer, BaseException):
-        return Ended(job, text.readable(answer), None, duration_ms, made)
-    return Ended(job, None, None if answer is None else _result(answer), duration_ms, made)
+        return Finished(job, text.readable(answer), None, duration_ms, made)
+    return Finished(job, None, None if answer is None else _result(answer), duration_ms, made)
 
 
 def _result(answer: dict[str, Any]) -> str:
@@ -192,23 +193,23 @@ def _result(answer: dict[str, Any]) -> str:
     return result
 
 
-def ending_of(ended: Ended, now: datetime) -> Ending:
+def ending_of(finished: Finished, now: datetime) -> Ending:
     """What is recorded of an end."""
-    outcome = _outcome(ended, now)
-    failed = ended.error is not None and outcome.to is not State.SKIPPED
-    error = text.of_error(ended.error) if ended.error is not None and failed else ""
-    trace = _traceback(ended.error) if ended.error is not None and failed else ""
+    outcome = _outcome(finished, now)
+    failed = finished.error is not None and outcome.to is not State.SKIPPED
+    error = text.of_error(finished.error) if finished.error is not None and failed else ""
+    trace = _traceback(finished.error) if finished.error is not None and failed else ""
     return Ending(
-        ended.job,
+        finished.job,
         outcome.to,
         text.bounded(outcome.reason, text.LONGEST_REASON),
         due_at=outcome.due_at,
         counts=outcome.counts,
-        result=ended.result,
+        result=finished.result,
         error=error,
         traceback=trace,
-        duration_ms=ended.duration_ms,
-        details=_details(ended.calls, trace) if ended.calls or trace else None,
+        duration_ms=finished.duration_ms,
+        details=_details(finished.calls, trace) if finished.calls or trace else None,
         failure=fingerprint_of(error, trace) if outcome.to is State.DEAD else None,
         unknown=outcome.unknown,
     )
@@ -226,9 +227,9 @@ def _traceback(error: BaseException) -> str:
     return text.bounded("".join(parts), text.LONGEST_TRACEBACK)
 
 
-def _outcome(ended: Ended, now: datetime) -> Outcome:
-    policy = _policy_of(ended.job.type)
-    return outcome_of(ended.error, failures=ended.job.failures, policy=policy, now=now, random=_random)
+def _outcome(finished: Finished, now: datetime) -> Outcome:
+    policy = _policy_of(finished.job.type)
+    return outcome_of(finished.error, failures=finished.job.failures, policy=policy, now=now, random=_random)
 
 
 @cache

@@ -7,13 +7,13 @@ from queue import SimpleQueue
 import structlog
 
 from jobs.broker.commands import Command
-from jobs.engine.worker.attempt import Ended
+from jobs.engine.worker.attempt import Finished
 from jobs.engine.worker.in_flight import InFlight
 from jobs.errors import OutcomeUnknown, Stopped, TransientError
 from jobs.ledger import Claimed
 
 log = structlog.get_logger(__name__)
-Finish = Callable[[Ended], None]  #: what an ended attempt is given to; it takes it out of the flight
+Finish = Callable[[Finished], None]  #: what an ended attempt is given to; it takes it out of the flight
 GiveUp = Callable[[list[Claimed]], None]  #: frees the slot of the thread that was given these
 
 
@@ -42,7 +42,7 @@ class Cancellations:
             sent = not (job.sending and job.sending.forbid())
             done = "what it had done by then is unknown" if sent else "it had sent nothing"
             error = Stopped(f"stopped by {command.who}; {done}", sent=sent)
-            finish(Ended(job, error, None, (time.monotonic() - group.began) * 1000))
+            finish(Finished(job, error, None, (time.monotonic() - group.began) * 1000))
             if not group.jobs:
                 give_up(group.task)
 
@@ -60,4 +60,4 @@ def time_out(flight: InFlight, finish: Finish, give_up: GiveUp) -> None:
             for job in list(group.jobs.values()):
                 unsent = job.sending and job.sending.forbid()
                 error = TransientError(f"{text}; nothing was sent") if unsent else OutcomeUnknown(text)
-                finish(Ended(job, error, None, (now - group.began) * 1000))
+                finish(Finished(job, error, None, (now - group.began) * 1000))

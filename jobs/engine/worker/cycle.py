@@ -18,10 +18,10 @@ from redis import Redis, RedisError
 from jobs import actor as actors
 from jobs.broker import enqueue, mend
 from jobs.engine.worker import attempt, rq_mirror
-from jobs.engine.worker.attempt import Ended
+from jobs.engine.worker.attempt import Finished
 from jobs.engine.worker.cancellation import Cancellations, time_out
 from jobs.engine.worker.fetch import Fetch
-from jobs.engine.worker.in_flight import Finished, InFlight, run_group
+from jobs.engine.worker.in_flight import InFlight, run_group
 from jobs.engine.worker.rq_mirror import Batch, RQMirror
 from jobs.engine.worker.thread_pool import Threads
 from jobs.ledger import Claimed, moves
@@ -55,7 +55,7 @@ class Cycles:
         self._concurrency: int = settings.QUEUE_CONCURRENCY
         self._wake_main = wake_main
         self._intake = Fetch(mirror, self.flight, self._concurrency, run_foreign)
-        self._threads: Threads[list[Claimed], Ended] = Threads(run_group, self._lead)
+        self._threads: Threads[list[Claimed], Finished] = Threads(run_group, self._lead)
         self._lock = threading.RLock()  # of whoever cycles
         self._lent: BaseDatabaseWrapper | None = None  # to a handler's thread that cycles
         self._unrecorded: list[Finished] = []
@@ -170,7 +170,7 @@ class Cycles:
             if takes:
                 room = None if limit is None else limit - len(self.flight) - len(self._unrecorded)
                 self._intake.begin(now, idle=idle, limit=room)
-        endings = [attempt.ending_of(finished.ended, now) for finished in self._unrecorded]
+        endings = [attempt.ending_of(finished, now) for finished in self._unrecorded]
         with _noting(away):
             self._intake.end()
             if takes and limit is None and not away:
@@ -186,14 +186,13 @@ class Cycles:
 
     def _finish(self) -> None:
         """Take out of the flight what has ended there, was stopped or is over its time."""
-        for ended in self._threads.answers():
-            self._finish_one(ended)
+        for finished in self._threads.answers():
+            self._finish_one(finished)
         time_out(self.flight, self._finish_one, self._threads.give_up)
         self.stops.carry_out(self.flight, self._finish_one, self._threads.give_up)
 
-    def _finish_one(self, ended: Ended) -> None:
-        finished = self.flight.finish(ended)
-        if finished:  # else it was stopped, or its time was over, before it ended by itself
+    def _finish_one(self, finished: Finished) -> None:
+        if self.flight.finish(finished):  # otherwise it was stopped or timed out first
             self._unrecorded.append(finished)
 
     def _record_and_claim(self, now: datetime, endings: list[Ending], idle: int) -> tuple[int, int]:
@@ -205,7 +204,7 @@ class Cycles:
         ended, claimed = moves.cycle(endings, ids, actor=actors.worker(worker), worker=worker, now=now, start=start)
         self._intake.claimed(groups)
         finished, self._unrecorded = self._unrecorded, []
-        shown = {e.job.id for e, seen in finished if seen}
+        shown = {f.job.id for f in finished if f.shown}
         self.recorded += len(ended)
         for e in ended:
             self._mirror.ended(e, shown=e.job.id in shown)
@@ -215,7 +214,7 @@ class Cycles:
         enqueue.enqueue([e.job for e in ended if e.due_at is not None])
         if len(ended) < len(finished):
             taken = {id(e.job) for e in ended}
-            rq_mirror.resync([e.job for e, _ in finished if id(e.job) not in taken], self._connection)
+            rq_mirror.resync([f.job for f in finished if id(f.job) not in taken], self._connection)
         return len(ended), len(ids)
 
     def _set_aside_what_cannot_be_recorded(self) -> None:
@@ -225,7 +224,7 @@ class Cycles:
         """
         now = timezone.now()
         for finished in list(self._unrecorded):
-            ending = attempt.ending_of(finished.ended, now)
+            ending = attempt.ending_of(finished, now)
             try:
                 try:
                     ended = self._record([ending], now)
@@ -281,7 +280,7 @@ class Cycles:
         """
         if (ticks := time.monotonic()) < self._renew_at:
             return
-        held = [job.id for job in self.flight.jobs()] + [str(finished.ended.job.id) for finished in self._unrecorded]
+        held = [job.id for job in self.flight.jobs()] + [str(finished.job.id) for finished in self._unrecorded]
         if held:
             moves.renew_leases(held, worker=self._worker, until=now + settings.LEASE)
         self._renew_at = ticks + settings.LEASE.total_seconds() / 3

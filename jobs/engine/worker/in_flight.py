@@ -2,10 +2,10 @@
 
 import time
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
 from jobs.engine.worker import attempt
-from jobs.engine.worker.attempt import Ended
+from jobs.engine.worker.attempt import Finished
 from jobs.ledger import Claimed
 from jobs.registry import all_types
 
@@ -13,13 +13,6 @@ FAST_MS: Final = 2.0  #: handlers of a type that take less on average are given 
 FAST_GROUP: Final = 8  #: how many; a more urgent job waits for one such group at most, some 16 ms
 _NEWEST_WEIGHS: Final = 0.1  # of the moving average
 UNKNOWN_MS: Final = 1000.0  # a type that has not run yet is taken to be slow
-
-
-class Finished(NamedTuple):
-    """An ended attempt that is to be recorded."""
-
-    ended: Ended
-    shown: bool  #: RQ's tools see it as started
 
 
 class Group:
@@ -74,17 +67,18 @@ class InFlight:
             self._group_of[id(job)] = group
         return group
 
-    def finish(self, ended: Ended) -> Finished | None:
-        """Take an ended attempt out; None when it was taken out before."""
-        group = self._group_of.pop(id(ended.job), None)
+    def finish(self, finished: Finished) -> bool:
+        """Remove a finished attempt; False if it was removed before, by a stop or a timeout."""
+        group = self._group_of.pop(id(finished.job), None)
         if group is None:
-            return None
-        del group.jobs[str(ended.job.id)]
+            return False
+        del group.jobs[str(finished.job.id)]
         if not group.jobs:
             del self._groups[id(group)]
-        average = self._average_ms.get(ended.job.type, ended.duration_ms)
-        self._average_ms[ended.job.type] = average + _NEWEST_WEIGHS * (ended.duration_ms - average)
-        return Finished(ended, group.shown)
+        average = self._average_ms.get(finished.job.type, finished.duration_ms)
+        self._average_ms[finished.job.type] = average + _NEWEST_WEIGHS * (finished.duration_ms - average)
+        finished.shown = group.shown
+        return True
 
     def batches(self) -> dict[str, tuple[int, bool]]:
         """By type how many jobs one thread is given at a time, and whether they must be of one campaign.
@@ -109,7 +103,7 @@ class InFlight:
         return bool(self._groups) and all(group.type in fast for group in self._groups.values())
 
 
-def run_group(jobs: list[Claimed]) -> Iterator[Ended]:
+def run_group(jobs: list[Claimed]) -> Iterator[Finished]:
     """Run a group in this thread: a batch at once, others one after the other."""
     kind = all_types().get(jobs[0].type)
     if kind is not None and kind.batch > 1:

@@ -96,7 +96,7 @@ def test_an_attempt_that_asks_nobody_stores_nothing_of_it(redis: Redis) -> None:
     with Calls() as asked:
         pass
     (job,) = some(1)
-    ended = attempt.Ended(job, None, None, 1.0)
+    ended = attempt.Finished(job, None, None, 1.0)
 
     assert asked.count == 0
     assert attempt.ending_of(ended, timezone.now()).details is None

@@ -23,7 +23,7 @@ from jobs.engine.scheduler.scheduler import Scheduler
 from jobs.engine.scheduler.stager import Stager
 from jobs.engine.scheduler.sweep import BATCH, SETTLED, Sweep
 from jobs.engine.worker import attempt
-from jobs.engine.worker.attempt import Ended, ending_of, record
+from jobs.engine.worker.attempt import Finished, ending_of, record
 from jobs.ledger import moves
 from jobs.ledger.moves import Move
 from jobs.models import AuditEntry, Job
@@ -137,7 +137,7 @@ def test_what_was_shown_as_started_is_shown_as_ended(redis: Redis) -> None:
     assert redis.zcard("rq:wip:normal") == 1
 
     worker._keep_up()
-    ended = Ended(job, None, None, 1.0)
+    ended = Finished(job, None, None, 1.0)
     worker._cycles._finish_one(ended)
     worker._cycles._record_and_claim(timezone.now(), [ending_of(ended, timezone.now())], 5)
     worker._mirror.sync(timezone.now())
@@ -150,7 +150,7 @@ def test_what_a_killed_worker_had_shown_does_not_stand_as_started_for_ever(redis
     (job,) = submit(1)
     worker, claimed = claims(redis)
     worker._cycles.sync()
-    record([Ended(claimed, None, None, 1.0)], actor="worker:w")
+    record([Finished(claimed, None, None, 1.0)], actor="worker:w")
     retention = Retention(redis)
     retention.clean_up(timezone.now())
     assert redis.zcard("rq:wip:normal") == 1  # the worker may yet tell

@@ -323,7 +323,7 @@ def test_an_end_that_the_database_refuses_costs_itself(sandbox: SandboxApi, text
     """Recording failed after the work was done: it is recorded as done, without what could not be."""
     job = effect_job()
     claimed = claim(job)
-    ending = attempt.ending_of(attempt.Ended(claimed, None, json.dumps({"entity": text}), 1.0), timezone.now())
+    ending = attempt.ending_of(attempt.Finished(claimed, None, json.dumps({"entity": text}), 1.0), timezone.now())
 
     (recorded,), _ = moves.cycle([ending.bare()], [], actor="worker:w", worker="w", now=timezone.now())
 

@@ -195,7 +195,7 @@ class Listener:
             return
         CampaignClock.objects.filter(pk=clock.pk).update(world_time=world_time)
         if self._submit(campaign_id, types_on_world_time(), subject=world_time, reason=f"world time is {world_time}"):
-            store.DatabaseSchedules().processed(campaign_id, world_time)
+            store.DatabaseSchedules().mark_processed(campaign_id, world_time)
 
     def _submit(self, campaign_id: str, types: tuple[str, ...], *, subject: str, reason: str) -> bool:
         request_id = uuid4().hex  # one for all that a message causes
@@ -240,7 +240,7 @@ class Listener:
         """
         if self._to_compare:
             some = list(islice(self._to_compare.values(), COMPARED))
-            known = store.see(some)
+            known = store.remember_all(some)
             for campaign in some:
                 reading = self._reading_behind(campaign, known[campaign.id])
                 if reading is not None:

@@ -58,14 +58,6 @@ def fire_due(now: datetime) -> list[Job]:
     return jobs
 
 
-def firings(task: CronTask, now: datetime) -> list[datetime]:
-    """The due times up to `now` that are to be made up for, oldest first, at most MOST_MISSED of them.
-
-    Pure but for the task's own fields.
-    """
-    return _made_up_for(task, _due_times(task, now), now)
-
-
 def upcoming(task: CronTask, after: datetime, count: int) -> list[datetime]:
     """The next `count` firings after a moment, in UTC."""
     found: list[datetime] = []
@@ -102,7 +94,7 @@ def _matches(task: CronTask, due: datetime | None, now: datetime) -> list[dateti
     return times
 
 
-def _made_up_for(task: CronTask, missed: list[datetime], now: datetime) -> list[datetime]:
+def _select_missed(task: CronTask, missed: list[datetime], now: datetime) -> list[datetime]:
     match Misfire(task.misfire):
         case Misfire.ALL:
             return missed
@@ -128,7 +120,7 @@ def _fire(task: CronTask, now: datetime) -> list[Job]:
         return []
     actor, reason = actors.cron(task.name), f"cron {task.expression}"
     due_times = _due_times(task, now)
-    moments = [max(at, now - LONGEST_AGO) for at in _made_up_for(task, due_times, now)]
+    moments = [max(at, now - LONGEST_AGO) for at in _select_missed(task, due_times, now)]
     jobs = [submit_for(task, due_at=at, actor=actor, reason=reason)[0] for at in moments]
     _count(task.name, jobs, late=bool(due and now - due > LATE))
     _note(task, due_times, jobs, now)

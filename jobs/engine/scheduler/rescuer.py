@@ -32,11 +32,11 @@ class Rescuer:
 
     def poll(self, now: datetime) -> None:
         """One round. Raises redis.RedisError and database errors."""
-        self.free_lost(now)
-        self.return_taken(now)
+        self.free_expired(now)
+        self.requeue_unclaimed(now)
         self.queue_overdue(now)
 
-    def free_lost(self, now: datetime) -> None:
+    def free_expired(self, now: datetime) -> None:
         """What a worker held that has let its lease run out ends as an attempt of unknown outcome.
 
         What must not be sent twice and had not begun to be sent goes back into its queue.
@@ -78,7 +78,7 @@ class Rescuer:
         stored: Any = self._connection.get(keys.JUDGED_AT)
         return keys.moment(stored)
 
-    def return_taken(self, now: datetime) -> None:
+    def requeue_unclaimed(self, now: datetime) -> None:
         """Ids that a worker took out of a queue and did not live to claim."""
         until = (now - settings.LEASE).timestamp()
         taken: Any = self._connection.zrangebyscore(keys.TAKEN, "-inf", until, 0, BATCH)

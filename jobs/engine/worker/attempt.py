@@ -52,7 +52,7 @@ def claim(ids: Sequence[str], *, worker: str, now: datetime) -> list[Claimed]:
     return moves.cycle([], ids, actor=actors.worker(worker), worker=worker, now=now)[1]
 
 
-def claimed_at(at: datetime, ids: Sequence[str], *, worker: str, until: datetime) -> list[Claimed]:
+def find_claimed(at: datetime, ids: Sequence[str], *, worker: str, until: datetime) -> list[Claimed]:
     """Those of `ids` that `worker` claimed at just that moment and that are RUNNING since, with leases until `until`.
 
     For a claim whose answer was lost: whether it was committed, the rows know. Raises OperationalError while one of
@@ -100,7 +100,7 @@ def run_handler(jobs: Sequence[Claimed]) -> list[Finished]:
     ):
         try:
             job_type = type_named(first.type)
-            answers = _answers(job_type, jobs)
+            answers = _call_handler(job_type, jobs)
         except JobError as known:
             answers = [known] * len(jobs)
         except Exception as bug:
@@ -114,7 +114,7 @@ def run_handler(jobs: Sequence[Claimed]) -> list[Finished]:
         made = _as_json(asked, began) if asked.count else None
     except Exception:
         log.exception("job.calls_not_noted", job_id=first.id)
-    return [_finished(job, _judged(job, answer), duration_ms, made) for job, answer in zip(jobs, answers, strict=True)]
+    return [_finished(job, _judge(job, answer), duration_ms, made) for job, answer in zip(jobs, answers, strict=True)]
 
 
 def watch_sending(job: Claimed) -> None:
@@ -128,7 +128,7 @@ def must_not_be_sent_twice(type_name: str) -> bool:
     return not _policy_of(type_name).idempotent
 
 
-def _judged(job: Claimed, answer: Answer) -> Answer:
+def _judge(job: Claimed, answer: Answer) -> Answer:
     """How the attempt ended: what is known of its sending outranks how its handler did."""
     phase = job.sending.phase if job.sending else Phase.UNSENT
     if not isinstance(answer, BaseException) or isinstance(answer, OutcomeUnknown):
@@ -154,7 +154,7 @@ def _as_json(asked: Calls, began: float) -> msgspec.Raw:
     return msgspec.Raw(text.as_json(made).encode())
 
 
-def _answers(job_type: JobType, jobs: Sequence[Claimed]) -> Sequence[Answer]:
+def _call_handler(job_type: JobType, jobs: Sequence[Claimed]) -> Sequence[Answer]:
     items, answers = [], dict[int, Answer]()
     for position, job in enumerate(jobs):
         try:

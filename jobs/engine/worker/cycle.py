@@ -54,12 +54,12 @@ class Cycles:
         self._connection = connection
         self._concurrency: int = settings.QUEUE_CONCURRENCY
         self._wake_main = wake_main
-        self._intake = Fetch(mirror, self.flight, self._concurrency, run_foreign)
+        self._fetch = Fetch(mirror, self.flight, self._concurrency, run_foreign)
         self._threads: Threads[list[Claimed], Finished] = Threads(run_group, self._lead)
         self._lock = threading.RLock()  # of whoever cycles
         self._lent: BaseDatabaseWrapper | None = None  # to a handler's thread that cycles
         self._unrecorded: list[Finished] = []
-        self._unanswered: tuple[list[Batch], datetime] | None = None  # a claim that the database has not answered
+        self._unacknowledged: tuple[list[Batch], datetime] | None = None  # a claim that the database has not answered
         self._renew_at = 0.0
 
     def start(self, *, lead: bool) -> None:
@@ -82,12 +82,12 @@ class Cycles:
     @property
     def busy(self) -> bool:
         """Whether anything is under way."""
-        return bool(self.flight or self._intake.groups or self._unrecorded)
+        return bool(self.flight or self._fetch.groups or self._unrecorded)
 
     @property
     def has_more(self) -> bool:
         """Whether the last cycle has left something that can be had at once."""
-        return bool(self._intake.groups or self._mirror.has_more) and len(self.flight) < self._concurrency
+        return bool(self._fetch.groups or self._mirror.has_more) and len(self.flight) < self._concurrency
 
     def run(self, limit: int | None = None, first: Callable[[], None] | None = None) -> tuple[int, int]:
         """One cycle, through outages, after which it waits; how many ended and how many were to be claimed.
@@ -99,11 +99,11 @@ class Cycles:
                 return self._run(limit, first)
             except _AWAY as error:
                 log.warning("worker.outage", worker=self._worker, error=str(error), retry_in_s=RETRY_SECONDS)
-                with _noting([]):
+                with _deferring([]):
                     mend.mends(error, self._connection)
             except Exception:  # the thread's edge: a bug in one cycle must not lose what the other threads run
                 log.exception("worker.cycle_failed", worker=self._worker, retry_in_s=RETRY_SECONDS)
-                self._set_aside_what_cannot_be_recorded()
+                self._record_one_by_one()
             close_old_connections()
             time.sleep(RETRY_SECONDS)
             return 0, 0
@@ -121,7 +121,7 @@ class Cycles:
                 group.fresh = group.fresh and not anew
                 if not group.fresh and time.monotonic() - group.began >= SHOW_AFTER:
                     group.shown = group.fresh = True
-                    self._mirror.started(list(group.jobs.values()))
+                    self._mirror.note_started(list(group.jobs.values()))
 
     # -- one cycle
 
@@ -164,22 +164,22 @@ class Cycles:
         self._mirror.has_more = False
         idle, takes = self._concurrency - len(self.flight), self.takes
         away: list[RedisError] = []  # what ended is recorded all the same
-        with _noting(away):
+        with _deferring(away):
             if first:
                 first()
             if takes:
                 room = None if limit is None else limit - len(self.flight) - len(self._unrecorded)
-                self._intake.begin(now, idle=idle, limit=room)
+                self._fetch.begin(now, idle=idle, limit=room)
         endings = [attempt.ending_of(finished, now) for finished in self._unrecorded]
-        with _noting(away):
-            self._intake.end()
+        with _deferring(away):
+            self._fetch.end()
             if takes and limit is None and not away:
-                self._intake.begin_ahead(now, idle=idle)
+                self._fetch.begin_ahead(now, idle=idle)
         try:  # the time is a later one: what came due while Redis was asked is not claimed before it was due
             counts = self._record_and_claim(timezone.now(), endings, idle)
         finally:
-            with _noting(away):
-                self._intake.end()
+            with _deferring(away):
+                self._fetch.end()
         if away:
             raise away[0]
         return counts
@@ -196,18 +196,18 @@ class Cycles:
             self._unrecorded.append(finished)
 
     def _record_and_claim(self, now: datetime, endings: list[Ending], idle: int) -> tuple[int, int]:
-        idle -= self._begin_unanswered(now)
-        groups = self._intake.groups[: max(0, idle)]
+        idle -= self._resume_unacknowledged_claim(now)
+        groups = self._fetch.groups[: max(0, idle)]
         ids = [i for group in groups for i in group.ids]
         worker, start = self._worker, partial(self._start, groups)
-        self._unanswered = (groups, now) if groups else None
+        self._unacknowledged = (groups, now) if groups else None
         ended, claimed = moves.cycle(endings, ids, actor=actors.worker(worker), worker=worker, now=now, start=start)
-        self._intake.claimed(groups)
+        self._fetch.note_claimed(groups)
         finished, self._unrecorded = self._unrecorded, []
         shown = {f.job.id for f in finished if f.shown}
         self.recorded += len(ended)
         for e in ended:
-            self._mirror.ended(e, shown=e.job.id in shown)
+            self._mirror.note_ended(e, shown=e.job.id in shown)
         # Redis may be away from here on: what was claimed runs by now, and the rescuer does what is missed.
         if left := set(ids) - {job.id for job in claimed}:
             rq_mirror.give_back(left, self._connection)
@@ -217,7 +217,7 @@ class Cycles:
             rq_mirror.resync([f.job for f in finished if id(f.job) not in taken], self._connection)
         return len(ended), len(ids)
 
-    def _set_aside_what_cannot_be_recorded(self) -> None:
+    def _record_one_by_one(self) -> None:
         """Record each end by itself; one that the database refuses is recorded without its texts and its result.
 
         It is a job's own fault then, which costs itself: nobody else's end may wait for it.
@@ -241,22 +241,22 @@ class Cycles:
             self._unrecorded.remove(finished)
             self.recorded += len(ended)
             for e in ended:
-                self._mirror.ended(e, shown=finished.shown)
+                self._mirror.note_ended(e, shown=finished.shown)
 
     def _record(self, endings: list[Ending], now: datetime) -> list[Ending]:
         actor = actors.worker(self._worker)
         return moves.cycle(endings, [], actor=actor, worker=self._worker, now=now)[0]
 
-    def _begin_unanswered(self, now: datetime) -> int:
+    def _resume_unacknowledged_claim(self, now: datetime) -> int:
         """Begin what the last claim has claimed although its answer was lost with the connection; how many groups.
 
         Nobody else would: the row is this worker's until its lease ends, and then the outcome would be called unknown.
         """
-        if self._unanswered is None:
+        if self._unacknowledged is None:
             return 0
-        groups, at = self._unanswered
+        groups, at = self._unacknowledged
         ids = [i for group in groups for i in group.ids]
-        claimed = attempt.claimed_at(at, ids, worker=self._worker, until=now + settings.LEASE)
+        claimed = attempt.find_claimed(at, ids, worker=self._worker, until=now + settings.LEASE)
         self._start(groups, claimed)
         if claimed:
             log.warning("worker.answer_was_lost", worker=self._worker, jobs=len(claimed), next="begun all the same")
@@ -265,7 +265,7 @@ class Cycles:
 
     def _start(self, groups: list[Batch], claimed: list[Claimed]) -> None:
         """Give each group of what was taken to a thread, without what could not be claimed."""
-        self._unanswered = None
+        self._unacknowledged = None
         by_id = {job.id: job for job in claimed}
         for taken in groups:
             # pop: an id that was carried twice is one job.
@@ -287,7 +287,7 @@ class Cycles:
 
 
 @contextmanager
-def _noting(errors: list[RedisError]) -> Iterator[None]:
+def _deferring(errors: list[RedisError]) -> Iterator[None]:
     """Go on after an outage of Redis, which the caller raises when it has done what needs no Redis."""
     try:
         yield

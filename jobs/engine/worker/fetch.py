@@ -47,7 +47,7 @@ class Fetch:
         if foreign:
             self._run_foreign(foreign)
 
-    def claimed(self, groups: list[Batch]) -> None:
+    def note_claimed(self, groups: list[Batch]) -> None:
         """These, which are the first, are in the database's hands."""
         del self.groups[: len(groups)]
-        self._mirror.claimed([i for group in groups for i in group.ids])
+        self._mirror.note_claimed([i for group in groups for i in group.ids])

@@ -62,15 +62,15 @@ class RQMirror:
         """Whether there is something to tell."""
         return bool(self._claimed or self._started or self._ended or self._dead)
 
-    def claimed(self, ids: Sequence[str]) -> None:
+    def note_claimed(self, ids: Sequence[str]) -> None:
         """These are in the database's hands: Redis may forget that they were taken."""
         self._claimed += ids
 
-    def started(self, jobs: Sequence[Claimed]) -> None:
+    def note_started(self, jobs: Sequence[Claimed]) -> None:
         """These are running."""
         self._started += [(j.id, str(j.attempt), enqueue.queue_of(j), j.started_at.timestamp()) for j in jobs]
 
-    def ended(self, ending: Ending, *, shown: bool) -> None:
+    def note_ended(self, ending: Ending, *, shown: bool) -> None:
         """This attempt has ended."""
         job, finished = ending.job, ending.to in FINAL
         status = JobStatus.FINISHED.value if finished else ""

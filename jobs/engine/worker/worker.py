@@ -24,7 +24,7 @@ from jobs.engine.worker.cycle import SHOW_AFTER, Cycles
 from jobs.engine.worker.foreign_jobs import ForeignJobs
 from jobs.engine.worker.rq_mirror import RQMirror
 from jobs.processes.heartbeat import Heartbeat
-from jobs.processes.supervisor import orphaned
+from jobs.processes.supervisor import is_orphaned
 
 log = structlog.get_logger(__name__)
 IDLE_SECONDS: Final = 1.0  # between looks at the queues when no message wakes the worker
@@ -184,7 +184,7 @@ class Worker(SimpleWorker):
             self._kept_up_at = ticks
             self.heartbeat()
             self._cycles.note_started(anew=True)
-        if orphaned() and not self._stopping.is_set():
+        if is_orphaned() and not self._stopping.is_set():
             log.warning("worker.orphaned", worker=self.name, next="it finishes what runs and stops")
             self.request_stop(None, None)
         suspended = is_suspended(self.connection, self)

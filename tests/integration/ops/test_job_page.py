@@ -124,7 +124,7 @@ def test_a_queued_job_says_what_it_waits_for(admin_client: Client, redis: Redis,
     )
     job, _ = service.submit(Submission(type="EVENT_EXPIRATION", campaign_id="c", payload={}), actor="test")
     for _ in range(10):
-        api.breaker.failed(TransientError("HTTP 500"), probe=False)
+        api.breaker.record_fault(TransientError("HTTP 500"), probe=False)
     shown, text = page(admin_client, job)
     api.breaker.close()
 

@@ -244,7 +244,7 @@ def test_started_jobs_are_listed_although_one_was_forgotten_meanwhile(operator: 
     (job,) = submit(1)
     now = timezone.now()
     mirror = RQMirror("w", ["normal"], keys.own_redis())
-    mirror.started(moves.cycle([], [str(job.pk)], actor="worker:w", worker="w", now=now)[1])
+    mirror.note_started(moves.cycle([], [str(job.pk)], actor="worker:w", worker="w", now=now)[1])
     mirror.sync(now)
     registry = StartedJobRegistry("normal", redis)
     redis.zadd(registry.key, {"gone:an-execution": time.time() + 60})
@@ -334,7 +334,7 @@ def test_rq_s_own_clean_up_fails_no_job_that_goes_on(redis: Redis, sandbox: Sand
     now = timezone.now()
     (claimed,) = moves.cycle([], [str(job.pk)], actor="worker:w", worker="w", now=now)[1]
     mirror = RQMirror("w", ["normal"], keys.own_redis())
-    mirror.started([claimed])
+    mirror.note_started([claimed])
     mirror.sync(now - timedelta(days=2))
 
     clean_registries(django_rq.get_queue("normal"))

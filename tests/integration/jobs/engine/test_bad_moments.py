@@ -309,7 +309,7 @@ def test_of_a_claim_without_an_answer_just_what_was_committed_is_begun(redis: Re
     (earlier, committed, queued), now = take(worker), timezone.now()
     attempt.claim([earlier], worker=worker.name, now=now - timedelta(seconds=1))
     attempt.claim([committed], worker=worker.name, now=now)
-    worker._cycles._unanswered = (worker._cycles._intake.groups, now)
+    worker._cycles._unacknowledged = (worker._cycles._fetch.groups, now)
 
     worker._cycles._record_and_claim(timezone.now(), [], worker.concurrency)
 

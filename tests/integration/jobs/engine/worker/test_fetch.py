@@ -80,7 +80,7 @@ def test_what_was_taken_and_not_claimed_stays_known_to_redis(intake: Fetch, redi
     ahead(intake)
     assert sorted(keys.texts(redis.zrange(keys.TAKEN, 0, -1))) == sorted(ids)
 
-    intake.claimed(list(intake.groups))
+    intake.note_claimed(list(intake.groups))
     intake.begin(timezone.now(), idle=1, limit=None)
     intake.end()
 

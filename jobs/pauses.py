@@ -46,7 +46,7 @@ def pause(kind: str, name: str, *, until: datetime | None = None, actor: str, re
         changes = {"until": (None, until.isoformat() if until else "somebody resumes it")}
         audit.record(actor=actor, verb="paused", target=str(new), reason=reason, link=_page(), changes=changes)
         transaction.on_commit(partial(_tell, keys.redis()))
-    log.warning("pause.began", kind=kind, name=name, actor=actor, until=until and until.isoformat(), reason=reason)
+    log.warning("pause.started", kind=kind, name=name, actor=actor, until=until and until.isoformat(), reason=reason)
     return new
 
 
@@ -145,7 +145,7 @@ def _tell(connection: Redis) -> None:
     try:
         publish(connection)
     except RedisError as error:
-        log.warning("pause.redis_away", error=str(error), next="the scheduler tells the workers when Redis is back")
+        log.warning("pause.redis_lost", error=str(error), next="the scheduler tells the workers when Redis is back")
 
 
 def _page() -> str:

@@ -50,11 +50,11 @@ def fire_due(now: datetime) -> list[Job]:
         try:
             jobs += _fire(task, now)
         except Refused as refused:
-            log.error("cron.refused", task=task.name, error=str(refused), next="correct the task in the admin")
+            log.error("cron.task_rejected", task=task.name, error=str(refused), next="correct the task in the admin")
         except (DatabaseError, RedisError):
             raise
         except Exception:  # a row that was not written by us must not end the timekeeping of all others
-            log.exception("cron.broken", task=task.name, next="correct the task in the admin")
+            log.exception("cron.task_failed", task=task.name, next="correct the task in the admin")
     return jobs
 
 
@@ -165,7 +165,7 @@ def _enable_again(now: datetime) -> None:
                 audit.record(
                     actor=actors.SCHEDULER, verb="enabled", target=f"cron task {task}", reason="its time was over"
                 )
-                log.info("cron.enabled_again", task=task.name)
+                log.info("cron.reenabled", task=task.name)
 
 
 def _count(task: str, jobs: list[Job], *, late: bool) -> None:

@@ -278,7 +278,7 @@ class Breaker:
         """What is no state of a breaker would keep it from ever opening."""
         odd = [key for key, (text, found) in read.items() if text is not None and not found]
         if odd:
-            log.warning("breaker.unreadable", keys=odd, next="taken for closed and automatic")
+            log.warning("breaker.state_reset", keys=odd, next="taken for closed and automatic")
             self._to_redis(lambda r: r.delete(*odd))
 
     def _win_probe(self) -> bool:
@@ -302,7 +302,7 @@ class Breaker:
         try:
             return act(self._connection)
         except RedisError as error:
-            log.debug("breaker.redis_away", error=str(error), next="this process's own view holds")
+            log.debug("breaker.redis_lost", error=str(error), next="this process's own view holds")
             return default
 
 

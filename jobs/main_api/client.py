@@ -225,12 +225,14 @@ class MainApi:
     def _note(self, call: ApiCall) -> None:
         """Tell whoever observes; none of them may hide how the call ended."""
         note(call)
-        log.debug("api.called", operation=call.operation, duration_ms=round(call.seconds * 1000, 1), result=call.result)
+        log.debug(
+            "main_api.called", operation=call.operation, duration_ms=round(call.seconds * 1000, 1), result=call.result
+        )
         for observer in self.observers:
             try:
                 observer(call)
             except Exception:
-                log.exception("api.observer_failed", operation=call.operation)
+                log.exception("main_api.observer_failed", operation=call.operation)
 
     def _list(self, name: str, variables: Mapping[str, Any], kind: type[T]) -> Listing[T]:
         found = read_list(name, name, self.ask(name, operations.text(name), variables), kind)

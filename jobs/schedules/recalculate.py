@@ -200,7 +200,7 @@ def _is_usable(entity: Kingdom | Settlement) -> bool:
     usable_id = is_id(entity.id)
     if not usable_id:
         counters.add("unusable_texts", type(entity).__name__)
-        log.warning("schedules.unusable_id", entity_id=repr(entity.id)[:100], next="it is left alone")
+        log.warning("schedules.id_rejected", entity_id=repr(entity.id)[:100], next="it is left alone")
     return usable_id
 
 

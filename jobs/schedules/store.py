@@ -76,7 +76,7 @@ def _updated(campaign: Campaign, stands: CampaignClock | None, *, believe_none: 
         if world_time or believe_none:
             clock.world_time = WorldTime.parse(world_time).isoformat() if world_time else ""
     except ValueError:
-        log.warning("schedules.unreadable_clock", campaign_id=campaign.id, world_time=repr(world_time)[:100])
+        log.warning("schedules.clock_rejected", campaign_id=campaign.id, world_time=repr(world_time)[:100])
     return clock
 
 
@@ -120,7 +120,7 @@ class DatabaseSchedules:
         for want in wanted:
             if not is_id(want.entity_id):
                 counters.add("unusable_texts", entity_type)
-                log.warning("schedules.unusable_id", entity_id=repr(want.entity_id)[:300], next="it is left alone")
+                log.warning("schedules.id_rejected", entity_id=repr(want.entity_id)[:300], next="it is left alone")
                 continue
             row = standing.pop((want.entity_id, want.event_type), None)
             if row is None:

@@ -113,7 +113,7 @@ def run_handler(jobs: Sequence[Claimed]) -> list[Finished]:
             connection.close()  # back into the pool
         made = _as_json(asked, began) if asked.count else None
     except Exception:
-        log.exception("job.calls_not_noted", job_id=first.id)
+        log.exception("job.calls_lost", job_id=first.id)
     return [_finished(job, _judge(job, answer), duration_ms, made) for job, answer in zip(jobs, answers, strict=True)]
 
 
@@ -134,7 +134,7 @@ def _judge(job: Claimed, answer: Answer) -> Answer:
     if not isinstance(answer, BaseException) or isinstance(answer, OutcomeUnknown):
         return answer
     if phase is Phase.FINAL:
-        log.error("job.done_all_the_same", job_id=job.id, error=repr(answer))
+        log.error("job.error_after_success", job_id=job.id, error=repr(answer))
         return {"note": f"The work was done; what followed failed: {answer!r}"}
     if phase is Phase.BEGUN:
         unknown = OutcomeUnknown(f"failed after sending began: {answer!r}", may_resend=False)
@@ -186,9 +186,9 @@ def _result(answer: dict[str, Any]) -> str:
         note = f"the result has {len(result):,} characters, too many to be stored: its longest fields are left out"
         kept = text.as_json({"note": note, **short})
         result = kept if len(kept) <= text.LONGEST_RESULT else text.as_json({"note": note})
-        log.warning("job.result_cut", note=note)
+        log.warning("job.result_truncated", note=note)
     except Exception as error:  # whatever the handler put there
-        log.exception("job.result_not_stored", next="the job is SUCCEEDED all the same")
+        log.exception("job.result_discarded", next="the job is SUCCEEDED all the same")
         result = text.as_json({"note": text.line(f"the result cannot be stored: {text.of_error(error)}", 500)})
     return result
 

@@ -36,7 +36,7 @@ class Cancellations:
             command = self._asked.get()
             group = flight.group_of(command.job_id)
             if group is None:
-                log.warning("stop.refused", job_id=command.job_id, by=command.who, cause="it does not run here")
+                log.warning("worker.stop_rejected", job_id=command.job_id, by=command.who, cause="it does not run here")
                 continue
             job = group.jobs[command.job_id]
             sent = not (job.sending and job.sending.forbid())

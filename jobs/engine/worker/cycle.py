@@ -76,7 +76,7 @@ class Cycles:
                 self._lent.dec_thread_sharing()
             self._lent = None
             for job in self.flight.jobs():
-                log.error("worker.left_running", worker=self._worker, job_id=job.id, next="runs again after its lease")
+                log.error("worker.job_abandoned", worker=self._worker, job_id=job.id, next="runs again after its lease")
         self._threads.stop()
 
     @property
@@ -98,7 +98,7 @@ class Cycles:
             try:
                 return self._run(limit, first)
             except _AWAY as error:
-                log.warning("worker.outage", worker=self._worker, error=str(error), retry_in_s=RETRY_SECONDS)
+                log.warning("worker.connection_lost", worker=self._worker, error=str(error), retry_in_s=RETRY_SECONDS)
                 with _deferring([]):
                     mend.mends(error, self._connection)
             except Exception:  # the thread's edge: a bug in one cycle must not lose what the other threads run
@@ -231,12 +231,12 @@ class Cycles:
                 except _AWAY:
                     return
                 except Exception:
-                    log.exception("worker.end_not_recorded", job_id=str(ending.job.id), next="without its texts")
+                    log.exception("worker.ending_rejected", job_id=str(ending.job.id), next="without its texts")
                     ended = self._record([ending.bare()], now)
             except _AWAY:
                 return
             except Exception:
-                log.exception("worker.end_lost", job_id=str(ending.job.id), next="its lease ends")
+                log.exception("worker.ending_discarded", job_id=str(ending.job.id), next="its lease ends")
                 ended = []
             self._unrecorded.remove(finished)
             self.recorded += len(ended)
@@ -259,7 +259,7 @@ class Cycles:
         claimed = attempt.find_claimed(at, ids, worker=self._worker, until=now + settings.LEASE)
         self._start(groups, claimed)
         if claimed:
-            log.warning("worker.answer_was_lost", worker=self._worker, jobs=len(claimed), next="begun all the same")
+            log.warning("worker.commit_ack_lost", worker=self._worker, jobs=len(claimed), next="begun all the same")
         begun = {job.id for job in claimed}
         return sum(not begun.isdisjoint(group.ids) for group in groups)
 

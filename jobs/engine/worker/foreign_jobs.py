@@ -46,7 +46,7 @@ class ForeignJobs:
     def abandon_hung(self) -> None:
         """Go on with the next one; RQ's clean-up of registries fails the one that hangs."""
         if self._threads and self._current and time.monotonic() > self._deadline:
-            log.error("worker.stranger_hangs", rq_job=self._current[0], next="another thread takes the next one")
+            log.error("worker.foreign_job_hung", rq_job=self._current[0], next="another thread takes the next one")
             self._threads.give_up(self._current)
             self._over(self._current)
 
@@ -61,9 +61,9 @@ class ForeignJobs:
             if not self._is_ours(rq_id):
                 self._run_or_refuse(rq_id, queue_name)
         except NoSuchJobError:
-            log.info("worker.stranger_gone", rq_job=rq_id)
+            log.info("worker.foreign_job_vanished", rq_job=rq_id)
         except Exception:  # the thread's edge: RQ records what its job raises, so this is Redis, or RQ itself
-            log.exception("worker.stranger_failed", rq_job=rq_id)
+            log.exception("worker.foreign_job_failed", rq_job=rq_id)
         finally:
             close_old_connections()
             connection.close()

@@ -213,7 +213,7 @@ def give_back(ids: Collection[str], connection: Redis) -> None:
 def _restore(rows: Collection[Job], connection: Redis) -> None:
     with connection.pipeline(transaction=False) as pipeline:
         for job in rows:
-            log.info("rq_mirror.left_as_it_is", job_id=str(job.id), job_type=job.type, state=job.state)
+            log.info("rq_mirror.job_already_ended", job_id=str(job.id), job_type=job.type, state=job.state)
             dead = job.state == State.DEAD
             status = JobStatus.FAILED if dead else JobStatus.FINISHED
             kept = KEPT_SECONDS * (30 if dead else 1)

@@ -119,20 +119,20 @@ class Worker(SimpleWorker):
         try:
             command = commands.read(message["data"])
         except ValueError as error:
-            log.warning("worker.command_refused", worker=self.name, error=str(error))
+            log.warning("worker.command_rejected", worker=self.name, error=str(error))
             return
         if command.command == commands.SHUTDOWN:
-            log.info("worker.shutdown_command", worker=self.name)
+            log.info("worker.shutdown_requested", worker=self.name)
             self.request_stop(None, None)
         elif command.command in commands.STOPS:
             self._cycles.stops.ask(command)
             self._wakeup.set()
         else:
-            log.warning("worker.command_refused", worker=self.name, command=command.command)
+            log.warning("worker.command_rejected", worker=self.name, command=command.command)
 
     def _pubsub_exception_handler(self, exc: Exception, pubsub: Any, pubsub_thread: Any) -> None:
         """Go on hearing, whatever became of Redis; RQ ends its thread where a connection is not refused but hangs."""
-        log.warning("worker.does_not_hear", worker=self.name, error=str(exc), retry_in_s=IDLE_SECONDS)
+        log.warning("worker.command_channel_lost", worker=self.name, error=str(exc), retry_in_s=IDLE_SECONDS)
         time.sleep(IDLE_SECONDS)
 
     def _busy(self) -> bool:
@@ -148,14 +148,16 @@ class Worker(SimpleWorker):
             try:
                 self._cycles.sync()
             except RedisError as error:
-                log.warning("worker.not_shown", worker=self.name, error=str(error), next="told with the next turn")
+                log.warning(
+                    "worker.mirror_sync_failed", worker=self.name, error=str(error), next="told with the next turn"
+                )
         self._wakeup.clear()
 
     def _drain(self) -> None:
         """Finish what runs within SHUTDOWN_GRACE_SECONDS; the rest is left to its lease."""
         until = time.monotonic() + settings.SHUTDOWN_GRACE.total_seconds()
         if self._busy():
-            log.info("worker.draining", worker=self.name, running=len(self._cycles.flight))
+            log.info("worker.drain_started", worker=self.name, running=len(self._cycles.flight))
         while self._busy() and time.monotonic() < until:
             self._cycles.run(0, first=self._keep_up)
             self._wakeup.wait(0.2)
@@ -168,7 +170,7 @@ class Worker(SimpleWorker):
             self.register_death()
             self.unsubscribe()
         except RedisError as error:
-            log.warning("worker.not_unregistered", worker=self.name, error=str(error), next="it expires")
+            log.warning("worker.unregister_failed", worker=self.name, error=str(error), next="it expires")
         connections.close_all()
         log.info("worker.stopped", worker=self.name)
 
@@ -203,5 +205,5 @@ class Worker(SimpleWorker):
         jobs, busy = sum(1 for _ in self._cycles.flight.jobs()), len(self._cycles.flight)
         asked = self._heartbeat.beat(told, in_flight=jobs, busy=busy, concurrency=self.concurrency)
         if asked and not self._stopping.is_set():
-            log.warning("worker.stop_asked", worker=self.name, next="it finishes what runs and stops")
+            log.warning("worker.stop_requested", worker=self.name, next="it finishes what runs and stops")
             self.request_stop(None, None)

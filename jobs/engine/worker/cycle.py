@@ -1,4 +1,4 @@
-"""A worker's cycle: record what ended, take for the free slots, claim, start. A job gets through a worker only so."""
+"""The worker's cycle: record finished jobs, fetch for free slots, claim, start. Every job passes through it."""
 
 import threading
 import time
@@ -29,16 +29,15 @@ from jobs.ledger.moves import Ending
 
 log = structlog.get_logger(__name__)
 RETRY_SECONDS: Final = 1.0  # after an outage
-SHOW_AFTER: Final = 0.1  #: seconds: what ends sooner is never shown as started
+SHOW_AFTER: Final = 0.1  #: seconds; RQ never sees shorter jobs as started
 _AWAY: Final = (RedisError, OperationalError, InterfaceError)
 
 
 class Cycles:
-    """What one worker takes, runs and records.
+    """Everything one worker fetches, runs and records.
 
-    The main thread cycles when something was queued. When something has ended, the handler's thread that it ended in
-    does so where nobody else does, on the main thread's connection: to wake a thread that wakes another one again takes
-    longer than to claim a job.
+    The main thread runs a cycle when jobs are queued. A handler thread runs one itself, on the main thread's database
+    connection, when its job ends and nobody else is cycling: waking a second thread costs more than claiming a job.
     """
 
     def __init__(
@@ -46,9 +45,9 @@ class Cycles:
         run_foreign: Callable[[tuple[str, str]], None], wake_main: Callable[[], None],
     ) -> None:  # fmt: skip
         self.flight = InFlight()
-        self.stops = Cancellations()
-        self.takes = True  #: False: nothing new, and what runs goes on
-        self.recorded = 0  #: ends
+        self.cancellations = Cancellations()
+        self.takes = True  #: False: fetch nothing new; running jobs continue
+        self.recorded = 0  #: finished attempts
         self._worker = worker
         self._mirror = mirror
         self._connection = connection
@@ -56,43 +55,50 @@ class Cycles:
         self._wake_main = wake_main
         self._fetch = Fetch(mirror, self.flight, self._concurrency, run_foreign)
         self._threads: Threads[list[Claimed], Finished] = Threads(run_group, self._lead)
-        self._lock = threading.RLock()  # of whoever cycles
-        self._lent: BaseDatabaseWrapper | None = None  # to a handler's thread that cycles
+        self._lock = threading.RLock()  # held during a cycle
+        self._lent: BaseDatabaseWrapper | None = None  # the main thread's connection, for handler threads that cycle
         self._unrecorded: list[Finished] = []
-        self._unacknowledged: tuple[list[Batch], datetime] | None = None  # a claim that the database has not answered
+        self._unacknowledged: tuple[list[Batch], datetime] | None = (
+            None  # a claim that the database has not acknowledged
+        )
         self._renew_at = 0.0
 
     def start(self, *, lead: bool) -> None:
-        """Start the threads; with `lead` they cycle by themselves, without a limit of jobs."""
+        """Start the threads. With `lead` they run cycles themselves, which a job limit does not allow."""
         if lead:
             self._lent = connections[DEFAULT_DB_ALIAS]
             self._lent.inc_thread_sharing()
         self._threads.start(self._concurrency)
 
     def stop(self) -> None:
-        """Let every thread end when it is idle, and none cycle any more; what still runs is left to its lease."""
+        """End idle threads and stop cycling. Jobs that still run are freed when their leases expire."""
         with self._lock:
             if self._lent:
                 self._lent.dec_thread_sharing()
             self._lent = None
             for job in self.flight.jobs():
-                log.error("worker.job_abandoned", worker=self._worker, job_id=job.id, next="runs again after its lease")
+                log.error(
+                    "worker.job_abandoned",
+                    worker=self._worker,
+                    job_id=job.id,
+                    next="it runs again when its lease expires",
+                )
         self._threads.stop()
 
     @property
     def busy(self) -> bool:
-        """Whether anything is under way."""
+        """True while a job is fetched, running or not yet recorded."""
         return bool(self.flight or self._fetch.groups or self._unrecorded)
 
     @property
     def has_more(self) -> bool:
-        """Whether the last cycle has left something that can be had at once."""
+        """True if the last cycle left jobs that a free slot could take at once."""
         return bool(self._fetch.groups or self._mirror.has_more) and len(self.flight) < self._concurrency
 
     def run(self, limit: int | None = None, first: Callable[[], None] | None = None) -> tuple[int, int]:
-        """One cycle, through outages, after which it waits; how many ended and how many were to be claimed.
+        """Run one cycle and survive outages, after which it waits. Returns how many jobs ended and were to be claimed.
 
-        Takes `limit` jobs at most where there is one. `first` is what has to be told to Redis before.
+        Fetches at most `limit` jobs. Calls `first`, which may use Redis, before it fetches.
         """
         with self._lock:
             try:
@@ -101,7 +107,7 @@ class Cycles:
                 log.warning("worker.connection_lost", worker=self._worker, error=str(error), retry_in_s=RETRY_SECONDS)
                 with _deferring([]):
                     mend.mends(error, self._connection)
-            except Exception:  # the thread's edge: a bug in one cycle must not lose what the other threads run
+            except Exception:  # top of the thread: a bug in one cycle must not lose the jobs of the other threads
                 log.exception("worker.cycle_failed", worker=self._worker, retry_in_s=RETRY_SECONDS)
                 self._record_one_by_one()
             close_old_connections()
@@ -109,13 +115,13 @@ class Cycles:
             return 0, 0
 
     def sync(self) -> None:
-        """Tell Redis what is still to be told, and what runs. Raises redis.RedisError."""
+        """Push pending updates and the running jobs to Redis. Raises redis.RedisError."""
         with self._lock:
             self.note_started()
             self._mirror.sync(timezone.now())
 
     def note_started(self, *, anew: bool = False) -> None:
-        """What has run for a while is shown as started, with the next turn; `anew` before RQ's tools forget it."""
+        """Have the next fetch list longer jobs as started; `anew` repeats it before RQ's tools forget them."""
         with self._lock:
             for group in self.flight:
                 group.fresh = group.fresh and not anew
@@ -126,9 +132,9 @@ class Cycles:
     # -- one cycle
 
     def _lead(self) -> None:
-        """In a handler's thread that has come to an end: cycle, or wake the main thread where that is better.
+        """In a handler thread whose job ended: run a cycle, or wake the main thread.
 
-        Fast jobs are recorded and claimed many at a time, which is less to do for all.
+        Fast jobs are left to the main thread, which records and claims many of them at a time.
         """
         if not self._lock.acquire(blocking=False):
             self._wake_main()
@@ -143,7 +149,7 @@ class Cycles:
             self._lock.release()
 
     def _run_on(self, connection: BaseDatabaseWrapper) -> None:
-        """Cycle on this connection until nothing has ended meanwhile; other threads are idle then and take the jobs."""
+        """Cycle on this connection until no job ended in the meantime; idle threads take the new jobs."""
         own = connections[DEFAULT_DB_ALIAS]
         connections[DEFAULT_DB_ALIAS] = connection
         try:
@@ -154,16 +160,16 @@ class Cycles:
             connections[DEFAULT_DB_ALIAS] = own
 
     def _run(self, limit: int | None, first: Callable[[], None] | None) -> tuple[int, int]:
-        """Record and claim in one transaction, beside which Redis gives what comes next where all in flight is fast.
+        """Record and claim in one transaction. If all jobs in flight are fast, Redis fetches the next ones meanwhile.
 
-        The database hears of an end before Redis does: what falls between is shown by the next cycle.
+        The database learns of an end before Redis does; after a failure in between, the next cycle updates Redis.
         """
         now = timezone.now()
         self._renew_leases(now)
         self._finish()
         self._mirror.has_more = False
         idle, takes = self._concurrency - len(self.flight), self.takes
-        away: list[RedisError] = []  # what ended is recorded all the same
+        away: list[RedisError] = []  # finished jobs are recorded even if Redis is down
         with _deferring(away):
             if first:
                 first()
@@ -175,7 +181,7 @@ class Cycles:
             self._fetch.end()
             if takes and limit is None and not away:
                 self._fetch.begin_ahead(now, idle=idle)
-        try:  # the time is a later one: what came due while Redis was asked is not claimed before it was due
+        try:  # with a fresh time: a job that came due during the fetch must not be claimed before its due time
             counts = self._record_and_claim(timezone.now(), endings, idle)
         finally:
             with _deferring(away):
@@ -185,11 +191,11 @@ class Cycles:
         return counts
 
     def _finish(self) -> None:
-        """Take out of the flight what has ended there, was stopped or is over its time."""
+        """Remove jobs that ended, timed out or were stopped from those in flight."""
         for finished in self._threads.answers():
             self._finish_one(finished)
         time_out(self.flight, self._finish_one, self._threads.give_up)
-        self.stops.carry_out(self.flight, self._finish_one, self._threads.give_up)
+        self.cancellations.carry_out(self.flight, self._finish_one, self._threads.give_up)
 
     def _finish_one(self, finished: Finished) -> None:
         if self.flight.finish(finished):  # otherwise it was stopped or timed out first
@@ -208,7 +214,7 @@ class Cycles:
         self.recorded += len(ended)
         for e in ended:
             self._mirror.note_ended(e, shown=e.job.id in shown)
-        # Redis may be away from here on: what was claimed runs by now, and the rescuer does what is missed.
+        # From here on Redis may be down: claimed jobs already run, and the rescuer repairs the rest.
         if left := set(ids) - {job.id for job in claimed}:
             rq_mirror.give_back(left, self._connection)
         enqueue.enqueue([e.job for e in ended if e.due_at is not None])
@@ -218,9 +224,9 @@ class Cycles:
         return len(ended), len(ids)
 
     def _record_one_by_one(self) -> None:
-        """Record each end by itself; one that the database refuses is recorded without its texts and its result.
+        """Record each finished job on its own; if the database rejects one, record it without its texts and result.
 
-        It is a job's own fault then, which costs itself: nobody else's end may wait for it.
+        Otherwise one bad job would keep all others of the batch from being recorded.
         """
         now = timezone.now()
         for finished in list(self._unrecorded):
@@ -231,12 +237,14 @@ class Cycles:
                 except _AWAY:
                     return
                 except Exception:
-                    log.exception("worker.ending_rejected", job_id=str(ending.job.id), next="without its texts")
+                    log.exception(
+                        "worker.ending_rejected", job_id=str(ending.job.id), next="it is recorded without its texts"
+                    )
                     ended = self._record([ending.bare()], now)
             except _AWAY:
                 return
             except Exception:
-                log.exception("worker.ending_discarded", job_id=str(ending.job.id), next="its lease ends")
+                log.exception("worker.ending_discarded", job_id=str(ending.job.id), next="its lease expires")
                 ended = []
             self._unrecorded.remove(finished)
             self.recorded += len(ended)
@@ -248,9 +256,10 @@ class Cycles:
         return moves.cycle(endings, [], actor=actor, worker=self._worker, now=now)[0]
 
     def _resume_unacknowledged_claim(self, now: datetime) -> int:
-        """Begin what the last claim has claimed although its answer was lost with the connection; how many groups.
+        """Start the jobs of the last claim if it was committed but its acknowledgement lost. Returns how many groups.
 
-        Nobody else would: the row is this worker's until its lease ends, and then the outcome would be called unknown.
+        Nobody else would start them: the rows belong to this worker until their leases expire, and then their outcome
+        would count as unknown.
         """
         if self._unacknowledged is None:
             return 0
@@ -259,24 +268,25 @@ class Cycles:
         claimed = attempt.find_claimed(at, ids, worker=self._worker, until=now + settings.LEASE)
         self._start(groups, claimed)
         if claimed:
-            log.warning("worker.commit_ack_lost", worker=self._worker, jobs=len(claimed), next="begun all the same")
+            log.warning("worker.commit_ack_lost", worker=self._worker, jobs=len(claimed), next="they are started")
         begun = {job.id for job in claimed}
         return sum(not begun.isdisjoint(group.ids) for group in groups)
 
     def _start(self, groups: list[Batch], claimed: list[Claimed]) -> None:
-        """Give each group of what was taken to a thread, without what could not be claimed."""
+        """Hand the claimed jobs of each group to a thread."""
         self._unacknowledged = None
         by_id = {job.id: job for job in claimed}
         for taken in groups:
-            # pop: an id that was carried twice is one job.
+            # pop: an ID that was enqueued twice is still one job.
             jobs = [job for i in taken.ids if (job := by_id.pop(i, None))]
             if jobs:
                 self.flight.add(jobs)
                 self._threads.submit(jobs)
 
     def _renew_leases(self, now: datetime) -> None:
-        """Every third of a lease renew those of all in flight, whether Redis is there or not; in every cycle until it
-        has worked, so that no lease ends because the database was away when it was to be renewed.
+        """Renew all leases every third of their duration, with or without Redis.
+
+        After a failure the next cycle tries again, so that no lease expires because of one short database outage.
         """
         if (ticks := time.monotonic()) < self._renew_at:
             return
@@ -288,7 +298,7 @@ class Cycles:
 
 @contextmanager
 def _deferring(errors: list[RedisError]) -> Iterator[None]:
-    """Go on after an outage of Redis, which the caller raises when it has done what needs no Redis."""
+    """Collect Redis errors, so that the caller can finish its database work and raise them afterwards."""
     try:
         yield
     except RedisError as error:

@@ -136,7 +136,7 @@ def test_what_was_shown_as_started_is_shown_as_ended(redis: Redis) -> None:
     worker._cycles.sync()
     assert redis.zcard("rq:wip:normal") == 1
 
-    worker._keep_up()
+    worker._check_in()
     ended = Finished(job, None, None, 1.0)
     worker._cycles._finish_one(ended)
     worker._cycles._record_and_claim(timezone.now(), [ending_of(ended, timezone.now())], 5)

@@ -55,4 +55,4 @@ def command(request: HttpRequest, actor: str, job_id: UUID, verb: str) -> JsonRe
             "run-now": service.run_now,
         }
         report = verbs[verb]([job], actor=actor, reason=reason)
-    return JsonResponse(as_json(service.only(report, job)))
+    return JsonResponse(as_json(service.one_or_conflict(report, job)))

@@ -36,5 +36,5 @@ def record(
         ip=came.ip,
         request_id=came.request_id,
     )
-    log.info("operator.acted", actor=actor, verb=verb, target=target, reason=reason)
+    log.info("operator.action_recorded", actor=actor, verb=verb, target=target, reason=reason)
     return act

@@ -73,7 +73,7 @@ def set_breaker(state: str, *, actor: str, reason: str = "") -> None:
         audit.record(actor=actor, verb=verb, target="circuit breaker", reason=reason, changes=changes)
 
 
-def held_back_by_breaker() -> int:
+def count_held_by_breaker() -> int:
     """How many jobs wait because the breaker was open, among the MOST_HELD that are to be tried next."""
     waiting = Job.objects.in_state(State.RETRYING).order_by("due_at")[:MOST_HELD]
     counted = waiting.aggregate(n=Count("pk", filter=Q(error__startswith="CircuitOpen")))

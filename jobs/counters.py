@@ -70,7 +70,7 @@ class Counters:
                     pipeline.hincrbyfloat(KEY, "\t".join(series), by)
                 pipeline.execute()
         except RedisError as error:
-            log.debug("tally.redis_away", error=str(error), next="kept, and sent with the next")
+            log.debug("counters.redis_lost", error=str(error), next="kept, and sent with the next")
             with self._lock:
                 for series, by in counts.items():
                     self._add(series, by)
@@ -109,7 +109,7 @@ def read(connection: Redis) -> Mapping[tuple[str, ...], float]:
         try:
             counts[tuple(field.decode().split("\t"))] = float(count)
         except ValueError:
-            log.debug("tally.unreadable", field=field[:200], next="left out")
+            log.debug("counters.discarded", field=field[:200], next="left out")
     return counts
 
 

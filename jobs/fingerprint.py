@@ -29,15 +29,15 @@ class Failure(NamedTuple):
 def fingerprint_of(error: str, traceback: str) -> Failure:
     """The kind of failure of a job that died with this error ("Class: message") and traceback. Pure."""
     name, _, words = error[: 8 * LONGEST].partition(": ")
-    message = _normalised(words)
+    message = _normalise(words)
     culprit = _culprit(traceback)
     key = blake2b(f"{name}\0{message}\0{culprit}".encode("utf-8", "replace"), digest_size=8).hexdigest()
     return Failure(key, name[:120], message, culprit)
 
 
-def _normalised(words: str) -> str:
+def _normalise(words: str) -> str:
     """The words with one # for whatever holds a digit, and one for a row of such; of a list, what differs."""
-    plain = _TOKEN.sub(_without_number, words[: 4 * LONGEST])
+    plain = _TOKEN.sub(_mask_number, words[: 4 * LONGEST])
     parts: list[str] = []
     for part in " ".join(re.sub(r"#(?:[\s,;/]+#)+", "#", plain).split()).split("; "):
         if not any(one.endswith(part) for one in parts):
@@ -45,7 +45,7 @@ def _normalised(words: str) -> str:
     return "; ".join(parts)[:LONGEST]
 
 
-def _without_number(token: re.Match[str]) -> str:
+def _mask_number(token: re.Match[str]) -> str:
     """Only the status of an answer tells failures apart."""
     word = token[0]
     return word if word.startswith("HTTP ") else _NUMBER.sub("#", word, count=1)

@@ -11,10 +11,10 @@ OBJECTIVE_MS: Final = 1_000  #: a job should start within this time after it was
 OBJECTIVE_SHARE: Final = 0.95  #: ... in this share of all cases
 
 
-def counted(waits_ms: Iterable[float]) -> tuple[int, ...]:
+def count_waits(waits_ms: Iterable[float]) -> tuple[int, ...]:
     """How many waits fall into each bucket: above the bound before it, not above its own.
 
-    >>> counted([3.0, 10.0, 11.0, 9e9])[:3]
+    >>> count_waits([3.0, 10.0, 11.0, 9e9])[:3]
     (2, 1, 0)
     """
     buckets = [0] * (len(BOUNDS_MS) + 1)

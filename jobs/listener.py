@@ -129,11 +129,13 @@ class Listener:
         body = _body(message["data"])
         if body is None or not text.is_id(campaign_id):
             counters.add("unusable_texts", "message")
-            log.warning("listener.malformed", channel=repr(channel)[:300], data=repr(message["data"][:200]))
+            log.warning("listener.message_rejected", channel=repr(channel)[:300], data=repr(message["data"][:200]))
             return
         if kind == "worldTimeAdvanced":
             if _world_time(body) is None:
-                log.warning("listener.malformed", channel=channel, field="newTime", data=repr(message["data"][:200]))
+                log.warning(
+                    "listener.message_rejected", channel=channel, field="newTime", data=repr(message["data"][:200])
+                )
                 return
             self._drop_older(campaign_id, body)
         else:
@@ -191,11 +193,11 @@ class Listener:
         clock, _ = CampaignClock.objects.get_or_create(campaign_id=campaign_id)
         processed = clock.processed_world_time
         if processed and not caught_up and reading <= WorldTime.parse(processed):
-            log.debug("listener.replayed", campaign_id=campaign_id, world_time=world_time)
+            log.debug("listener.replay_ignored", campaign_id=campaign_id, world_time=world_time)
             return
         CampaignClock.objects.filter(pk=clock.pk).update(world_time=world_time)
         if self._submit(campaign_id, types_on_world_time(), subject=world_time, reason=f"world time is {world_time}"):
-            store.DatabaseSchedules().processed(campaign_id, world_time)
+            store.DatabaseSchedules().mark_processed(campaign_id, world_time)
 
     def _submit(self, campaign_id: str, types: tuple[str, ...], *, subject: str, reason: str) -> bool:
         request_id = uuid4().hex  # one for all that a message causes
@@ -209,9 +211,9 @@ class Listener:
             try:
                 service.submit_many(submissions, actor=actors.LISTENER, reason=reason)
             except InvalidJob as refused:
-                log.warning("listener.refused", error=str(refused))
+                log.warning("listener.submission_rejected", error=str(refused))
                 return False
-            log.info("listener.acted", reason=reason)
+            log.info("listener.jobs_submitted", reason=reason)
         return True
 
     def _forget_cached(self, campaign_id: str, body: dict[str, Any]) -> None:
@@ -240,7 +242,7 @@ class Listener:
         """
         if self._to_compare:
             some = list(islice(self._to_compare.values(), COMPARED))
-            known = store.see(some)
+            known = store.remember_all(some)
             for campaign in some:
                 reading = self._reading_behind(campaign, known[campaign.id])
                 if reading is not None:
@@ -249,7 +251,7 @@ class Listener:
             if self._to_compare:
                 return
             counters.add("listener_catch_ups", "done")
-            log.info("listener.compared", behind=len(self._behind))
+            log.info("listener.clocks_compared", behind=len(self._behind))
         now = time.monotonic()
         self._next_behind_at = max(self._next_behind_at, now - CAUGHT_UP_AT_ONCE * CAUGHT_UP_EACH)
         while self._behind and self._next_behind_at <= now:
@@ -266,7 +268,7 @@ class Listener:
             reading = WorldTime.parse(campaign.current_world_time)
         except ValueError as error:
             counters.add("unusable_texts", "currentWorldTime")
-            log.warning("listener.unreadable_clock", campaign_id=campaign.id, error=str(error)[:300])
+            log.warning("listener.clock_rejected", campaign_id=campaign.id, error=str(error)[:300])
             return None
         return None if reading.isoformat() == clock.processed_world_time else reading
 

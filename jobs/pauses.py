@@ -46,7 +46,7 @@ def pause(kind: str, name: str, *, until: datetime | None = None, actor: str, re
         changes = {"until": (None, until.isoformat() if until else "somebody resumes it")}
         audit.record(actor=actor, verb="paused", target=str(new), reason=reason, link=_page(), changes=changes)
         transaction.on_commit(partial(_tell, keys.redis()))
-    log.warning("pause.began", kind=kind, name=name, actor=actor, until=until and until.isoformat(), reason=reason)
+    log.warning("pause.started", kind=kind, name=name, actor=actor, until=until and until.isoformat(), reason=reason)
     return new
 
 
@@ -67,17 +67,19 @@ def resume(kind: str, name: str, *, actor: str, reason: str = "") -> bool:
 def active() -> list[Pause]:
     """The pauses that hold now, oldest first, with the names of campaigns (`called`); one query."""
     now = timezone.now()
-    return list(_called(Pause.objects.filter(Q(until=None) | Q(until__gt=now), ended_at=None).order_by("id")))
+    return list(
+        _with_campaign_names(Pause.objects.filter(Q(until=None) | Q(until__gt=now), ended_at=None).order_by("id"))
+    )
 
 
 def history(most: int = 30) -> list[Pause]:
     """The pauses that ended last, with the names of campaigns; one query."""
-    return list(_called(Pause.objects.exclude(ended_at=None).order_by("-ended_at"))[:most])
+    return list(_with_campaign_names(Pause.objects.exclude(ended_at=None).order_by("-ended_at"))[:most])
 
 
-def _called(found: QuerySet[Pause]) -> Any:
+def _with_campaign_names(found: QuerySet[Pause]) -> Any:
     name = Subquery(CampaignClock.objects.filter(pk=OuterRef("name")).values("name"))
-    return found.annotate(called=Case(When(kind=PauseKind.CAMPAIGN, then=name)))
+    return found.annotate(campaign_name=Case(When(kind=PauseKind.CAMPAIGN, then=name)))
 
 
 def campaigns() -> frozenset[str]:
@@ -94,7 +96,7 @@ def holding(job: Job, pauses: list[Pause]) -> list[Pause]:
 
 def names(held: Sequence[Any]) -> dict[str, str]:
     """The names of the campaigns among the pauses that hold, by id."""
-    return {pause.name: pause.called for pause in held if pause.called}
+    return {pause.name: pause.campaign_name for pause in held if pause.campaign_name}
 
 
 def as_sentence(held: Pause, name: str = "") -> str:
@@ -113,7 +115,7 @@ def publish(connection: Redis) -> bool:
     return holds.publish(_read, connection)
 
 
-def keep_up(connection: Redis) -> None:
+def sync(connection: Redis) -> None:
     """End pauses whose time is over, and tell the workers where Redis says something else than the database.
 
     Raises redis.RedisError and database errors.
@@ -143,7 +145,7 @@ def _tell(connection: Redis) -> None:
     try:
         publish(connection)
     except RedisError as error:
-        log.warning("pause.redis_away", error=str(error), next="the scheduler tells the workers when Redis is back")
+        log.warning("pause.redis_lost", error=str(error), next="the scheduler tells the workers when Redis is back")
 
 
 def _page() -> str:

@@ -73,7 +73,7 @@ def permissions_of(user: "User") -> "QuerySet[Permission]":
     return Permission.objects.filter(Q(user=user) | Q(group__user=user)).distinct()
 
 
-def givable_groups(editor: "User") -> "QuerySet[Group]":
+def grantable_groups(editor: "User") -> "QuerySet[Group]":
     """The groups that hold nothing which the editor does not have."""
     from django.contrib.auth.models import Group, Permission
 
@@ -91,4 +91,4 @@ def may_edit(editor: "User", user: "User") -> bool:
 
 def may_edit_group(editor: "User", group: "Group") -> bool:
     """Whether the editor has all that the group gives."""
-    return editor.is_superuser or givable_groups(editor).filter(pk=group.pk).exists()
+    return editor.is_superuser or grantable_groups(editor).filter(pk=group.pk).exists()

@@ -50,7 +50,7 @@ class Applied:
 class Schedules(Protocol):
     """The schedule rows and campaign clocks, as far as handlers change them (see jobs/schedules/store.py)."""
 
-    def saw(self, campaign: Campaign) -> None:
+    def remember(self, campaign: Campaign) -> None:
         """Remember what the main API said when it was asked for this campaign alone."""
 
     def sync(
@@ -61,13 +61,13 @@ class Schedules(Protocol):
         Rows of other entities stay as they are.
         """
 
-    def absent(self, campaign_id: str, entity_type: str, read: Collection[str], *, most: int) -> list[str]:
+    def find_absent(self, campaign_id: str, entity_type: str, read: Collection[str], *, most: int) -> list[str]:
         """Entities of the campaign that have rows and were not read, at most so many."""
 
     def confirm(self, campaign_id: str, entity_type: str, entity_ids: Collection[str]) -> None:
         """Note that these entities were read just now."""
 
-    def unconfirmed(self, campaign_id: str, entity_type: str, since: datetime, *, most: int) -> list[str]:
+    def find_unconfirmed(self, campaign_id: str, entity_type: str, since: datetime, *, most: int) -> list[str]:
         """Entities with rows that neither were read nor moved since then, at most so many."""
 
     def clear(self, campaign_id: str, entity_type: str) -> None:
@@ -79,13 +79,13 @@ class Schedules(Protocol):
     def is_active(self, campaign_id: str) -> bool:
         """Whether the campaign was active when it was last seen; also where it never was."""
 
-    def applied(self, noted: Sequence["Applied"]) -> list[Followup]:
+    def record_applied(self, noted: Sequence["Applied"]) -> list[Followup]:
         """Note what was applied, count the next due times from it; the jobs that are due already."""
 
     def forget(self, *entity_ids: str) -> None:
         """Remove the rows of entities that are gone."""
 
-    def processed(self, campaign_id: str, world_time: str) -> None:
+    def mark_processed(self, campaign_id: str, world_time: str) -> None:
         """Note that the campaign's events were looked at as of `world_time`."""
 
 

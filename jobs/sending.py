@@ -51,11 +51,11 @@ class Sending:
         if not recorded:
             raise GivenUp("the job belongs to another attempt by now; nothing was sent")
 
-    def done(self) -> None:
+    def mark_done(self) -> None:
         """The main API says that the work is done."""
         self.phase = Phase.FINAL
 
-    def refused(self) -> None:
+    def mark_refused(self) -> None:
         """The main API says clearly that nothing was done, or nothing was sent after all."""
         self.phase = Phase.REFUSED
 

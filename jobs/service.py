@@ -53,11 +53,6 @@ class Report:
     skipped: Counter[str] = field(default_factory=Counter)
     unknown: int = 0  #: of those done, whose work may have been done already
 
-    @property
-    def all_done(self) -> bool:
-        """Whether nothing was left as it was."""
-        return not self.skipped
-
     def __str__(self) -> str:
         count = len(self.done)
         text = f"{self.verb} {count} job{'' if count == 1 else 's'}."
@@ -189,7 +184,7 @@ def retry(jobs: Iterable[Job], *, actor: str, reason: str) -> Report:
     return report
 
 
-def only(report: Report, job: Job) -> Job:
+def one_or_conflict(report: Report, job: Job) -> Job:
     """The job of a report over one job.
 
     Raises StateConflict when it was left as it was.

@@ -74,18 +74,18 @@ class Budget:
         return max(0, min(count, self._left))
 
 
-def started(run: Run, known: Slice | None) -> Slice:
+def current_slice(run: Run, known: Slice | None) -> Slice:
     """The slice that a job does; the first one where it began the work."""
     return known or Slice(root=run.job_id, number=0, due_at=_submitted_at(run.job_id))
 
 
-def rest(job_type: str, campaign_id: str, of: Slice, **changes: Any) -> Followup:
+def rest_of(job_type: str, campaign_id: str, of: Slice, **changes: Any) -> Followup:
     """The job that goes on after the slice `of`."""
     following = msgspec.structs.replace(of, number=of.number + 1, **changes)
-    return continued(job_type, campaign_id, following)
+    return followup_for(job_type, campaign_id, following)
 
 
-def continued(job_type: str, campaign_id: str, following: Slice) -> Followup:
+def followup_for(job_type: str, campaign_id: str, following: Slice) -> Followup:
     """The job that does a slice."""
     return Followup(
         type=job_type,

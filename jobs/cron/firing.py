@@ -50,20 +50,12 @@ def fire_due(now: datetime) -> list[Job]:
         try:
             jobs += _fire(task, now)
         except Refused as refused:
-            log.error("cron.refused", task=task.name, error=str(refused), next="correct the task in the admin")
+            log.error("cron.task_rejected", task=task.name, error=str(refused), next="correct the task in the admin")
         except (DatabaseError, RedisError):
             raise
         except Exception:  # a row that was not written by us must not end the timekeeping of all others
-            log.exception("cron.broken", task=task.name, next="correct the task in the admin")
+            log.exception("cron.task_failed", task=task.name, next="correct the task in the admin")
     return jobs
-
-
-def firings(task: CronTask, now: datetime) -> list[datetime]:
-    """The due times up to `now` that are to be made up for, oldest first, at most MOST_MISSED of them.
-
-    Pure but for the task's own fields.
-    """
-    return _made_up_for(task, _due_times(task, now), now)
 
 
 def upcoming(task: CronTask, after: datetime, count: int) -> list[datetime]:
@@ -102,7 +94,7 @@ def _matches(task: CronTask, due: datetime | None, now: datetime) -> list[dateti
     return times
 
 
-def _made_up_for(task: CronTask, missed: list[datetime], now: datetime) -> list[datetime]:
+def _select_missed(task: CronTask, missed: list[datetime], now: datetime) -> list[datetime]:
     match Misfire(task.misfire):
         case Misfire.ALL:
             return missed
@@ -128,7 +120,7 @@ def _fire(task: CronTask, now: datetime) -> list[Job]:
         return []
     actor, reason = actors.cron(task.name), f"cron {task.expression}"
     due_times = _due_times(task, now)
-    moments = [max(at, now - LONGEST_AGO) for at in _made_up_for(task, due_times, now)]
+    moments = [max(at, now - LONGEST_AGO) for at in _select_missed(task, due_times, now)]
     jobs = [submit_for(task, due_at=at, actor=actor, reason=reason)[0] for at in moments]
     _count(task.name, jobs, late=bool(due and now - due > LATE))
     _note(task, due_times, jobs, now)
@@ -173,7 +165,7 @@ def _enable_again(now: datetime) -> None:
                 audit.record(
                     actor=actors.SCHEDULER, verb="enabled", target=f"cron task {task}", reason="its time was over"
                 )
-                log.info("cron.enabled_again", task=task.name)
+                log.info("cron.reenabled", task=task.name)
 
 
 def _count(task: str, jobs: list[Job], *, late: bool) -> None:

@@ -147,6 +147,6 @@ def outcomes_of(ends: Sequence[tuple[End, Entry]], by: Claimant) -> list[Outcome
     return [
         Outcomes(by.minute, kind, outcome, by.shard, len(times), sum(r for r, _ in times),
                  max(r for r, _ in times), sum(w for _, w in times), max(w for _, w in times),
-                 histogram.counted([w for _, w in times]))
+                 histogram.count_waits([w for _, w in times]))
         for (kind, outcome), times in groups.items()
     ]  # fmt: skip

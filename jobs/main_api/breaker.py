@@ -84,7 +84,7 @@ class Snapshot:
 
 
 class Breaker:
-    """`before_call`, then `succeeded`, `failed` or `abandoned`; no lock is held while the call runs.
+    """`before_call`, then `record_success`, `record_fault` or `record_unsent`; no lock is held while the call runs.
 
     Only the probe closes an open breaker or opens it anew: how calls end that were begun before it opened says nothing
     about now.
@@ -123,11 +123,11 @@ class Breaker:
             raise CircuitOpen(_moment(self._clock() + 1))
         self._seen_at = -1.0  # somebody else's probe may have ended since we looked
         if not self._held_back():
-            self.abandoned(probe=True)
+            self.record_unsent(probe=True)
             return False
         return True
 
-    def succeeded(self, *, probe: bool) -> None:
+    def record_success(self, *, probe: bool) -> None:
         """The call was answered, in whatever words."""
         if probe:
             self.close("a probe was answered")
@@ -141,7 +141,7 @@ class Breaker:
             calls, self._unsent, self._sent_at = self._unsent, 0, now
         self._add(calls, 0)
 
-    def failed(self, error: BaseException, *, probe: bool) -> None:
+    def record_fault(self, error: BaseException, *, probe: bool) -> None:
         """The call ended in a transport fault or 5xx."""
         if probe:
             self._open(f"probe: {error}", anew=True)
@@ -158,7 +158,7 @@ class Breaker:
         if calls_in_window >= self._threshold and faults >= FAULT_SHARE * calls_in_window:
             self._open(f"{faults} of {calls_in_window} calls in {WINDOW_S} s failed; last: {error}")
 
-    def abandoned(self, *, probe: bool) -> None:
+    def record_unsent(self, *, probe: bool) -> None:
         """The call was never sent: it says nothing, and the next may be the probe."""
         if probe:
             self._to_redis(lambda r: r.delete(PROBE_KEY))
@@ -270,15 +270,15 @@ class Breaker:
                 forced = _read(texts[1], ("at",), ("state", "by", "reason"))
                 if forced.get("state", STATE_OPEN) not in (STATE_OPEN, STATE_CLOSED):
                     forced = {}
-                self._forget_odd({STATE_KEY: (texts[0], shared), FORCED_KEY: (texts[1], forced)})
+                self._forget_unreadable({STATE_KEY: (texts[0], shared), FORCED_KEY: (texts[1], forced)})
                 self._shared, self._forced = shared, forced
         return self._shared
 
-    def _forget_odd(self, read: Mapping[str, tuple[bytes | None, dict[str, Any]]]) -> None:
+    def _forget_unreadable(self, read: Mapping[str, tuple[bytes | None, dict[str, Any]]]) -> None:
         """What is no state of a breaker would keep it from ever opening."""
         odd = [key for key, (text, found) in read.items() if text is not None and not found]
         if odd:
-            log.warning("breaker.unreadable", keys=odd, next="taken for closed and automatic")
+            log.warning("breaker.state_reset", keys=odd, next="taken for closed and automatic")
             self._to_redis(lambda r: r.delete(*odd))
 
     def _win_probe(self) -> bool:
@@ -302,7 +302,7 @@ class Breaker:
         try:
             return act(self._connection)
         except RedisError as error:
-            log.debug("breaker.redis_away", error=str(error), next="this process's own view holds")
+            log.debug("breaker.redis_lost", error=str(error), next="this process's own view holds")
             return default
 
 

@@ -91,7 +91,7 @@ class Cache:
         try:
             return act()
         except RedisError as error:
-            log.warning("cache.redis_away", error=str(error), next="the main API is asked")
+            log.warning("cache.redis_lost", error=str(error), next="the main API is asked")
             return None
 
 
@@ -100,5 +100,5 @@ def _is_usable(campaign: Campaign) -> bool:
     usable = is_id(campaign.id)
     if not usable:
         counters.add("unusable_texts", "campaign")
-        log.warning("api.unusable_id", campaign_id=repr(campaign.id)[:300], next="the campaign is left out")
+        log.warning("main_api.id_rejected", campaign_id=repr(campaign.id)[:300], next="the campaign is left out")
     return usable

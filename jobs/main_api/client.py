@@ -156,13 +156,13 @@ class MainApi:
             answer = self.ask(
                 _EXECUTE, operations.text(_EXECUTE), {"input": {"effectId": effect_id}}, key=key, once=sending
             )
-            done = _executed(answer)
+            done = _read_execution(answer)
         except OutcomeUnknown:
             raise
         except JobError:
-            sending.refused()
+            sending.mark_refused()
             raise
-        sending.done()
+        sending.mark_done()
         return done
 
     def update_settlements(
@@ -203,21 +203,21 @@ class MainApi:
             if once:
                 once.begin()
             answer = self.transport.send(payload, request=request, headers=headers)
-            self.breaker.succeeded(probe=probe)
+            self.breaker.record_success(probe=probe)
             result = (answer.errors[0].code or "error") if answer.errors else "ok"
         except Fault as fault:
             result = "fault"
-            self.breaker.failed(fault.error, probe=probe)
+            self.breaker.record_fault(fault.error, probe=probe)
             raise fault.error from fault
         except NotSent:
-            self.breaker.abandoned(probe=probe)
+            self.breaker.record_unsent(probe=probe)
             raise
         except JobError as error:
             result = "refused" if isinstance(error, NotAuthorized) else "error"
-            self.breaker.succeeded(probe=probe)
+            self.breaker.record_success(probe=probe)
             raise
         except BaseException:  # a fault of our own says nothing about the main API
-            self.breaker.abandoned(probe=probe)
+            self.breaker.record_unsent(probe=probe)
             raise
         finally:
             self._note(ApiCall(name, began, time.perf_counter() - began, result, request_id))
@@ -226,12 +226,14 @@ class MainApi:
     def _note(self, call: ApiCall) -> None:
         """Tell whoever observes; none of them may hide how the call ended."""
         note(call)
-        log.debug("api.called", operation=call.operation, duration_ms=round(call.seconds * 1000, 1), result=call.result)
+        log.debug(
+            "main_api.called", operation=call.operation, duration_ms=round(call.seconds * 1000, 1), result=call.result
+        )
         for observer in self.observers:
             try:
                 observer(call)
             except Exception:
-                log.exception("api.observer_failed", operation=call.operation)
+                log.exception("main_api.observer_failed", operation=call.operation)
 
     def _list(self, name: str, variables: Mapping[str, Any], kind: type[T]) -> Listing[T]:
         found = read_list(name, name, self.ask(name, operations.text(name), variables), kind)
@@ -276,7 +278,7 @@ class MainApi:
                 answers |= dict.fromkeys(batch, error)
                 left = left[len(batch) :]
                 continue
-            if len(batch) > 1 and _whole_request_refused(answer):
+            if len(batch) > 1 and _refuses_whole_request(answer):
                 size = max(1, len(batch) // 2)
                 continue
             aliases = {one: _alias(position, len(batch), name) for position, one in enumerate(batch)}
@@ -315,7 +317,7 @@ class MainApi:
             batch = left[: len(each)]
             try:
                 answer = self._batch(name, each, key=batch[0].key)
-                if len(batch) > 1 and _whole_request_refused(answer):  # what had run all the same is a conflict then
+                if len(batch) > 1 and _refuses_whole_request(answer):  # what had run all the same is a conflict then
                     size = len(batch) // 2
                     continue
                 done = _failed_position(name, len(batch), answer.errors[0]) if answer.errors else len(batch)
@@ -332,7 +334,7 @@ class MainApi:
                 continue
             for position, update in enumerate(batch[:done]):
                 alias = _alias(position, len(batch), name)
-                written = update.written() if answer.errors else read_one(name, alias, answer, kind)
+                written = update.as_written() if answer.errors else read_one(name, alias, answer, kind)
                 answers[update.entity.id] = written or _no_answer(name, update.entity.id)
             if answer.errors:
                 answers[batch[done].entity.id] = error_of(name, answer.errors[0])
@@ -359,7 +361,7 @@ class MainApi:
         return self.ask(name, operations.text(name, len(each)), variables, key=key)
 
 
-def _executed(answer: Answer) -> EffectExecution:
+def _read_execution(answer: Answer) -> EffectExecution:
     """What came of executeEffect, by the table of answers.py."""
     done = answer.data.get(_EXECUTE)
     told = done if isinstance(done, Mapping) else {}
@@ -373,7 +375,7 @@ def _executed(answer: Answer) -> EffectExecution:
     raise Request.ONCE.unclear(reason[:LONGEST_REASON])
 
 
-def _whole_request_refused(answer: Answer) -> bool:
+def _refuses_whole_request(answer: Answer) -> bool:
     """Whether the answer to a batch refuses one of its items without saying which: smaller batches find it."""
     if answer.data or any(error.path for error in answer.errors):
         return False

@@ -72,7 +72,7 @@ def read_list(name: str, alias: str, answer: Answer, kind: type[T]) -> Listing[T
         one = _vague(name, error) if error else _typed(name, item, kind)
         if isinstance(one, JobError):
             item_id = _id_of(item)
-            log.warning("api.item_unreadable", operation=name, item_id=item_id or f"#{index}", error=str(one))
+            log.warning("main_api.item_unreadable", operation=name, item_id=item_id or f"#{index}", error=str(one))
             found.unreadable.append(Unreadable(item_id, one))
         else:
             found.append(one)

@@ -30,13 +30,13 @@ def text(name: str, size: int = 1) -> str:
     """The document of `size` aliased calls of one operation; with size 1 the operation itself."""
     source = (FOLDER / f"{name}.graphql").read_text().strip()
     if size > 1:
-        source = _aliased(source, size)
+        source = _add_aliases(source, size)
     document = "\n".join([source, *(fragments()[f] for f in _spread(source))])
     gql(document)  # a slip in a .graphql file is found here, once, not by the main API
     return document
 
 
-def _aliased(source: str, size: int) -> str:
+def _add_aliases(source: str, size: int) -> str:
     """`query f($x: T) { f(x: $x) {…} }` as `query f($x0: T, $x1: T) { a0: f(x: $x0) {…} a1: f(x: $x1) {…} }`."""
     match = re.fullmatch(r"(\w+) (\w+)\((.*?)\) \{ (.*) \}", source, re.DOTALL)
     if match is None:

@@ -26,7 +26,7 @@ class Update(Generic[E]):
         level = {} if self.level == self.entity.level else {"level": self.level}
         return {"id": self.entity.id, "input": {**sent, **level}}
 
-    def written(self) -> E:
+    def as_written(self) -> E:
         """The entity once the update has run."""
         changes = {"level": self.level, "variables": dict(self.variables), "version": self.entity.version + 1}
         return msgspec.structs.replace(self.entity, **changes)

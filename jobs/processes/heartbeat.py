@@ -121,7 +121,7 @@ def statuses(connection: Redis) -> list[ProcessStatus]:
     asked: Any = connection.smembers(keys.STOP_ASKED)
     read = {field: _status(field, text) for field, text in found.items()}
     if odd := [field for field, status in read.items() if status is None]:
-        log.warning("presence.unreadable", processes=[field[:100] for field in odd], next="forgotten")
+        log.warning("heartbeat.discarded", processes=[field[:100] for field in odd], next="forgotten")
         connection.hdel(keys.PROCESSES, *odd)
     known = [status for status in read.values() if status]
     forgotten = [w.key for w in known if datetime.now(UTC) - w.last_seen > FORGOTTEN_AFTER]

@@ -44,7 +44,7 @@ def stop_on_signals() -> threading.Event:
     return stop
 
 
-def settle() -> None:
+def freeze_startup_objects() -> None:
     """Keep the garbage collector from looking at what is there by now, which lives as long as the process does.
 
     Each full collection would look at the code of Django and of the admin again, and hold up all threads for 80 ms.
@@ -60,7 +60,7 @@ def run(process: Process, stop: threading.Event, *, name: str) -> None:
     While Redis or the database is away it goes on trying, after 1, 2, 4, 5, 5 … seconds; after a fault of its own it
     waits up to 60.
     """
-    settle()
+    freeze_startup_objects()
     log.info("process.started", process=name)
     outages = 0
     try:
@@ -69,11 +69,11 @@ def run(process: Process, stop: threading.Event, *, name: str) -> None:
                 wait = process.poll()
                 outages = 0
             except StopAsked:
-                log.warning("process.stop_asked", process=name, next="it stops")
+                log.warning("process.stop_requested", process=name, next="it stops")
                 break
             except (RedisError, OperationalError, InterfaceError) as error:
-                wait = 0.0 if _mended(error) else _backoff(outages, LONGEST_OUTAGE_WAIT)
-                log.warning("process.outage", process=name, error=str(error), retry_in_s=wait)
+                wait = 0.0 if _repair(error) else _backoff(outages, LONGEST_OUTAGE_WAIT)
+                log.warning("process.connection_lost", process=name, error=str(error), retry_in_s=wait)
                 outages += 1
                 close_old_connections()
             except Exception:  # the process's edge: a bug in one round must not end the timekeeping
@@ -101,7 +101,7 @@ def wait_for_redis(*, name: str) -> bool:
             break
         except RedisError as error:
             wait = _backoff(outages, LONGEST_OUTAGE_WAIT)
-            log.warning("process.waits_for_redis", process=name, error=str(error), retry_in_s=wait)
+            log.warning("process.redis_awaited", process=name, error=str(error), retry_in_s=wait)
             outages += 1
             stop.wait(wait)
     for signum, handler in before.items():
@@ -109,7 +109,7 @@ def wait_for_redis(*, name: str) -> bool:
     return not stop.is_set()
 
 
-def _mended(error: Exception) -> bool:
+def _repair(error: Exception) -> bool:
     """Whether it was due to what stood under a key, which is gone by now."""
     try:
         return mend.mends(error, keys.redis())
@@ -125,4 +125,4 @@ def _close(close: Callable[[], None], name: str) -> None:
     try:
         close()
     except RedisError as error:
-        log.warning("process.not_released", process=name, error=str(error), next="its lease ends by itself")
+        log.warning("process.release_failed", process=name, error=str(error), next="its lease ends by itself")

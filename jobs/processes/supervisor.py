@@ -50,7 +50,7 @@ class Pool:
         return subprocess.Popen(self._command, env=environment, start_new_session=True)  # noqa: S603 - our own words
 
 
-def orphaned() -> bool:
+def is_orphaned() -> bool:
     """Whether this process was started by a pool that is gone."""
     parent = os.environ.get(PARENT)
     return parent is not None and os.getppid() != int(parent)

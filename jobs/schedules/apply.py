@@ -18,7 +18,7 @@ from jobs.registry import Answer, Item
 from jobs.run import Applied, Run
 from jobs.world.change import Change
 from jobs.world.due import Due, outstanding
-from jobs.world.marks import job_applied, read_mark, with_job, with_mark
+from jobs.world.marks import is_job_applied, read_mark, with_job, with_mark
 
 log = structlog.get_logger(__name__)
 E_ = TypeVar("E_", Settlement, Structure)
@@ -65,7 +65,7 @@ class PendingEntity(Generic[E_]):
 
 def apply_batch(items: Sequence[Item], rules: EntityRules[E_]) -> list[Answer]:
     """Apply what is outstanding of each job; for each what changed, Skip when nothing was left, or its error."""
-    answers: dict[int, Answer] = _of_inactive(items)
+    answers: dict[int, Answer] = _skip_inactive(items)
     works: dict[str, PendingEntity[E_]] = {}
     for position, item in enumerate(items):
         if position in answers:
@@ -81,11 +81,11 @@ def apply_batch(items: Sequence[Item], rules: EntityRules[E_]) -> list[Answer]:
         answers |= dict.fromkeys(work.positions, busy)
     run = items[0].run
     if noted:
-        run.submit(run.schedules.applied(noted))
+        run.submit(run.schedules.record_applied(noted))
     return [answers[position] for position in range(len(items))]
 
 
-def _of_inactive(items: Sequence[Item]) -> dict[int, Answer]:
+def _skip_inactive(items: Sequence[Item]) -> dict[int, Answer]:
     """Skip what a clock has brought about where the campaign was inactive when it was last seen: its clock stands.
 
     What somebody asked for by hand is done.
@@ -175,8 +175,8 @@ def _apply(
             "entity": entity.name,
             "summary": change.summary,
             "occurrences": count,
-            "before": _changed(work.level, work.variables, change.level, change.variables),
-            "after": _changed(change.level, change.variables, work.level, work.variables),
+            "before": _differences(work.level, work.variables, change.level, change.variables),
+            "after": _differences(change.level, change.variables, work.level, work.variables),
         }
         work.applied.append(_Applied(position, event, result))
         work.level, work.variables = change.level, marked
@@ -200,7 +200,7 @@ def _settle(
 
 def _outstanding(run: Run, event: str, variables: dict[str, Any]) -> int:
     if run.clock_due is None:
-        return 0 if job_applied(variables, event, run.job_id) else run.occurrences
+        return 0 if is_job_applied(variables, event, run.job_id) else run.occurrences
     mark = read_mark(variables, event, type(run.clock_due))
     due = Due(run.clock_due, run.occurrences)
     return outstanding(due, run.interval or timedelta(minutes=1), mark)
@@ -211,7 +211,7 @@ def _note(run: Run, event: str, entity_id: str, intervals: Mapping[Any, timedelt
         noted.append(Applied(entity_id, event, run.clock_due, intervals.get(event)))
 
 
-def _changed(level: int, variables: dict[str, Any], other_level: int, other: dict[str, Any]) -> dict[str, Any]:
+def _differences(level: int, variables: dict[str, Any], other_level: int, other: dict[str, Any]) -> dict[str, Any]:
     """What of (level, variables) is not the same in the other pair; for the before/after of a result."""
     kept = {name: value for name, value in variables.items() if other.get(name) != value and name != "schedulerMarks"}
     return kept if level == other_level else {"level": level, **kept}

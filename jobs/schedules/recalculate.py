@@ -19,7 +19,7 @@ from jobs.errors import JobError, Skip
 from jobs.main_api.client import READ_BATCH
 from jobs.main_api.model import Campaign, Kingdom, Settlement, Structure
 from jobs.run import Run, Wanted
-from jobs.slices import Budget, Slice, SlicedPayload, continued, rest, started, stop_at, sum_of
+from jobs.slices import Budget, Slice, SlicedPayload, current_slice, followup_for, rest_of, stop_at, sum_of
 from scheduler_project.text import is_id
 
 log = structlog.get_logger(__name__)
@@ -61,14 +61,14 @@ def recalculate(payload: SlicedPayload, run: Run, kind: Recalculation) -> dict[s
     Without a campaign: one job for each campaign that is active or has rows. Raises Skip for a campaign that is gone
     or inactive, whose rows are removed; what could not be read is named in the error, after everything else was done.
     """
-    here = started(run, payload.slice)
+    here = current_slice(run, payload.slice)
     if not run.campaign_id:
         return _all_campaigns(run, here, kind)
     campaign = run.api.campaign(run.campaign_id)
     if campaign is None or not campaign.is_active:
         run.schedules.clear(run.campaign_id, kind.entity_type)
         raise Skip(f"campaign {run.campaign_id} is {'gone' if campaign is None else 'inactive'}")
-    run.schedules.saw(campaign)
+    run.schedules.remember(campaign)
     return _Round(run, campaign, here, kind).go()
 
 
@@ -78,10 +78,10 @@ def _all_campaigns(run: Run, here: Slice, kind: Recalculation) -> dict[str, Any]
     every = sorted(active | set(run.schedules.campaigns_with_rows(kind.entity_type)))
     left = [campaign_id for campaign_id in every if not here.after or campaign_id > here.after[0]]
     mine = left[: CAMPAIGNS if here.number else AT_ONCE]
-    jobs = [continued(kind.job_type, campaign_id, _spread(here, campaign_id)) for campaign_id in mine]
+    jobs = [followup_for(kind.job_type, campaign_id, _spread(here, campaign_id)) for campaign_id in mine]
     if len(left) > len(mine):
         at = here.at + WINDOW if here.at else timezone.now()
-        jobs.append(rest(kind.job_type, "", here, at=at, after=(mine[-1],)))
+        jobs.append(rest_of(kind.job_type, "", here, at=at, after=(mine[-1],)))
     submitted = run.submit(jobs)
     return {"campaigns": len(mine), "submitted": submitted} | ({"restFollows": True} if len(jobs) > len(mine) else {})
 
@@ -168,7 +168,7 @@ class _Round:
         at = self._here.at or timezone.now()
         self._run.schedules.confirm(self._campaign.id, self._kind.entity_type, self._read)
         whole = self._here.whole and not self._failed
-        self._run.submit([rest(self._kind.job_type, self._campaign.id, self._here, at=at, after=after, whole=whole)])
+        self._run.submit([rest_of(self._kind.job_type, self._campaign.id, self._here, at=at, after=after, whole=whole)])
 
     def _remove_absent(self) -> tuple[str, ...] | None:
         """Remove the rows of entities that no list had, and that are gone; where the next slice goes on, if it does.
@@ -190,9 +190,9 @@ class _Round:
     def _absent(self) -> list[str]:
         schedules, names = self._run.schedules, (self._campaign.id, self._kind.entity_type)
         if self._here.at is None:
-            return schedules.absent(*names, self._read, most=MOST_ABSENT)
+            return schedules.find_absent(*names, self._read, most=MOST_ABSENT)
         schedules.confirm(*names, self._read)
-        return schedules.unconfirmed(*names, self._here.at, most=MOST_ABSENT)
+        return schedules.find_unconfirmed(*names, self._here.at, most=MOST_ABSENT)
 
 
 def _is_usable(entity: Kingdom | Settlement) -> bool:
@@ -200,7 +200,7 @@ def _is_usable(entity: Kingdom | Settlement) -> bool:
     usable_id = is_id(entity.id)
     if not usable_id:
         counters.add("unusable_texts", type(entity).__name__)
-        log.warning("schedules.unusable_id", entity_id=repr(entity.id)[:100], next="it is left alone")
+        log.warning("schedules.id_rejected", entity_id=repr(entity.id)[:100], next="it is left alone")
     return usable_id
 
 

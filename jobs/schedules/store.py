@@ -47,28 +47,28 @@ def sortable(moment: Moment | None) -> str:
     return f"{moment.at.replace(tzinfo=None).isoformat(timespec='microseconds')}Z" if moment else ""
 
 
-def see(campaigns: Iterable[Campaign]) -> dict[str, CampaignClock]:
+def remember_all(campaigns: Iterable[Campaign]) -> dict[str, CampaignClock]:
     """Remember what the main API says of campaigns: what is known of each then, by its id.
 
     A world time that cannot be read is not remembered, and neither is that there is none where there was one: of that
-    only a campaign that was read singly is proof (`saw`).
+    only a campaign that was read singly is proof (`remember`).
     """
     known: dict[str, CampaignClock] = {}
     for batch in _batches(list(campaigns)):
         stands = CampaignClock.objects.in_bulk([campaign.id for campaign in batch])
-        seen = {c.id: _seen(c, stands.get(c.id), believe_none=False) for c in batch}
+        seen = {c.id: _updated(c, stands.get(c.id), believe_none=False) for c in batch}
         _write_clocks(seen.values())
         known |= seen
     return known
 
 
-def saw(campaign: Campaign) -> None:
+def remember(campaign: Campaign) -> None:
     """Remember what the main API said when it was asked for this campaign alone."""
     stands = CampaignClock.objects.filter(pk=campaign.id).first()
-    _write_clocks([_seen(campaign, stands, believe_none=True)])
+    _write_clocks([_updated(campaign, stands, believe_none=True)])
 
 
-def _seen(campaign: Campaign, stands: CampaignClock | None, *, believe_none: bool) -> CampaignClock:
+def _updated(campaign: Campaign, stands: CampaignClock | None, *, believe_none: bool) -> CampaignClock:
     clock = stands or CampaignClock(campaign_id=campaign.id)
     clock.name, clock.is_active, clock.seen_at = as_name(campaign.name), campaign.is_active, timezone.now()
     world_time = campaign.current_world_time
@@ -76,7 +76,7 @@ def _seen(campaign: Campaign, stands: CampaignClock | None, *, believe_none: boo
         if world_time or believe_none:
             clock.world_time = WorldTime.parse(world_time).isoformat() if world_time else ""
     except ValueError:
-        log.warning("schedules.unreadable_clock", campaign_id=campaign.id, world_time=repr(world_time)[:100])
+        log.warning("schedules.clock_rejected", campaign_id=campaign.id, world_time=repr(world_time)[:100])
     return clock
 
 
@@ -97,9 +97,9 @@ def _batches(found: Sequence[T]) -> Iterator[Sequence[T]]:
 class DatabaseSchedules:
     """`jobs.run.Schedules` on the tables ScheduleRow and CampaignClock."""
 
-    def saw(self, campaign: Campaign) -> None:
+    def remember(self, campaign: Campaign) -> None:
         """Remember what the main API said when it was asked for this campaign alone."""
-        saw(campaign)
+        remember(campaign)
 
     @transaction.atomic
     def sync(
@@ -120,7 +120,7 @@ class DatabaseSchedules:
         for want in wanted:
             if not is_id(want.entity_id):
                 counters.add("unusable_texts", entity_type)
-                log.warning("schedules.unusable_id", entity_id=repr(want.entity_id)[:300], next="it is left alone")
+                log.warning("schedules.id_rejected", entity_id=repr(want.entity_id)[:300], next="it is left alone")
                 continue
             row = standing.pop((want.entity_id, want.event_type), None)
             if row is None:
@@ -137,7 +137,7 @@ class DatabaseSchedules:
         _save([row for row in known if _placed(row) != was[row.pk]])
         return followups
 
-    def absent(self, campaign_id: str, entity_type: str, read: Collection[str], *, most: int) -> list[str]:
+    def find_absent(self, campaign_id: str, entity_type: str, read: Collection[str], *, most: int) -> list[str]:
         """Entities of the campaign that have rows and were not read, at most so many."""
         rows = ScheduleRow.objects.filter(campaign_id=campaign_id, entity_type=entity_type)
         ids = rows.order_by("entity_id").values_list("entity_id", flat=True).distinct()
@@ -149,7 +149,7 @@ class DatabaseSchedules:
             rows = ScheduleRow.objects.filter(campaign_id=campaign_id, entity_type=entity_type, entity_id__in=batch)
             rows.update(updated_at=timezone.now())
 
-    def unconfirmed(self, campaign_id: str, entity_type: str, since: datetime, *, most: int) -> list[str]:
+    def find_unconfirmed(self, campaign_id: str, entity_type: str, since: datetime, *, most: int) -> list[str]:
         """Entities with rows that neither were read nor moved since then, at most so many."""
         rows = ScheduleRow.objects.filter(campaign_id=campaign_id, entity_type=entity_type, updated_at__lt=since)
         return list(rows.order_by("entity_id").values_list("entity_id", flat=True).distinct()[:most])
@@ -170,7 +170,7 @@ class DatabaseSchedules:
         return not CampaignClock.objects.filter(pk=campaign_id, is_active=False).exists()
 
     @transaction.atomic
-    def applied(self, noted: Sequence[Applied]) -> list[Followup]:
+    def record_applied(self, noted: Sequence[Applied]) -> list[Followup]:
         """Note what was applied, count the next due times from it; the jobs that are due already."""
         rows = {
             (row.entity_id, row.event_type): row
@@ -198,7 +198,7 @@ class DatabaseSchedules:
         for batch in _batches(entity_ids):
             ScheduleRow.objects.filter(entity_id__in=batch).delete()
 
-    def processed(self, campaign_id: str, world_time: str) -> None:
+    def mark_processed(self, campaign_id: str, world_time: str) -> None:
         """Note that the campaign's events were looked at as of `world_time`."""
         CampaignClock.objects.update_or_create(campaign_id=campaign_id, defaults={"processed_world_time": world_time})
 

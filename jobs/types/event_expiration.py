@@ -8,7 +8,7 @@ from jobs.main_api.client import EXPIRE_BATCH, READ_BATCH
 from jobs.main_api.model import Event
 from jobs.registry import Cron, job_type
 from jobs.run import Run
-from jobs.slices import Budget, Slice, SlicedPayload, rest, started, stop_at, sum_of
+from jobs.slices import Budget, Slice, SlicedPayload, current_slice, rest_of, stop_at, sum_of
 
 NAME = "EVENT_EXPIRATION"
 MOST_NAMED = 50  #: expired events that the result names
@@ -30,7 +30,7 @@ def expire(payload: SlicedPayload, run: Run) -> dict[str, Any]:
 
     Raises PermanentError when nothing that failed can ever work, TransientError when some of it may.
     """
-    here = started(run, payload.slice)
+    here = current_slice(run, payload.slice)
     expiring = _Expiring(run)
     if run.campaign_id:
         looked_at, going_on = _one_campaign(run, here, expiring)
@@ -111,7 +111,7 @@ def _hand_on(run: Run, campaign_id: str, here: Slice, tried: Sequence[Event], ex
     mine = bool(run.campaign_id)
     last = (tried[-1].id,) if tried else here.after if mine else ()
     failed = (here.failed if mine else 0) + expiring.failures_of(tried)
-    run.submit([rest(NAME, campaign_id, here, after=last, failed=failed)])
+    run.submit([rest_of(NAME, campaign_id, here, after=last, failed=failed)])
 
 
 def _all_campaigns(run: Run, here: Slice, expiring: _Expiring) -> tuple[int, bool]:
@@ -127,7 +127,7 @@ def _all_campaigns(run: Run, here: Slice, expiring: _Expiring) -> tuple[int, boo
         done += _expire_of(run, here, chunk, expiring)
     if done == len(left):
         return done, False
-    run.submit([rest(NAME, "", here, after=(left[done - 1],) if done else here.after)])
+    run.submit([rest_of(NAME, "", here, after=(left[done - 1],) if done else here.after)])
     return done, True
 
 

@@ -54,13 +54,13 @@ def grow(
     read, warnings = SettlementVariables.read(variables)
     match growth_type:
         case GrowthType.POPULATION_GROWTH:
-            after = grown_population(
+            after = grow_population(
                 read.population, read.population_cap, read.population_growth_rate, occurrences=occurrences
             )
             summary = f"population {read.population} → {after}"
             return Change(level, {**variables, "population": after}, summary, warnings)
         case GrowthType.RESOURCE_GENERATION:
-            resources, unusable = _generated(read, occurrences)
+            resources, unusable = _generate(read, occurrences)
             summary = ", ".join(f"{name} {resources[name]}" for name in read.resource_types if name in resources)
             return Change(level, {**variables, "resources": resources}, summary, [*warnings, *unusable])
         case GrowthType.LEVEL_UP_CHECK:
@@ -69,12 +69,12 @@ def grow(
             return Change(after, dict(variables), summary, warnings)
 
 
-def grown_population(population: int, cap: int, rate: float, *, occurrences: int) -> int:
+def grow_population(population: int, cap: int, rate: float, *, occurrences: int) -> int:
     """min(cap, population * (1 + rate)) for each occurrence, rounded half up and never shrinking.
 
-    >>> grown_population(100, 1000, 0.05, occurrences=3)
+    >>> grow_population(100, 1000, 0.05, occurrences=3)
     116
-    >>> grown_population(990, 1000, 0.05, occurrences=1)
+    >>> grow_population(990, 1000, 0.05, occurrences=1)
     1000
     """
     above, below = exact(rate).as_integer_ratio()
@@ -91,7 +91,7 @@ def grown_population(population: int, cap: int, rate: float, *, occurrences: int
     return population
 
 
-def _generated(read: SettlementVariables, occurrences: int) -> tuple[dict[str, Any], list[str]]:
+def _generate(read: SettlementVariables, occurrences: int) -> tuple[dict[str, Any], list[str]]:
     resources, warnings = dict(read.resources), []
     for name in dict.fromkeys(read.resource_types):
         held = resources.get(name, 0)

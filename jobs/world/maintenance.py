@@ -52,14 +52,16 @@ def maintain(
         case StructureEvent.MAINTENANCE_DUE:
             if read.construction_duration_minutes or not read.is_operational:
                 return Change(level, dict(variables), "no maintenance due: not in operation", warnings)
-            return Change(level, {**variables, **_worn(read, occurrences)}, *_said(read, occurrences, warnings))
+            return Change(
+                level, {**variables, **_wear_down(read, occurrences)}, *_summarise(read, occurrences, warnings)
+            )
         case StructureEvent.UPGRADE_AVAILABLE:
             available = _can_upgrade(level, read, settlement_resources)
             summary = "upgrade available" if available else "no upgrade available"
             return Change(level, {**variables, "upgradeAvailable": available}, summary, warnings)
 
 
-def _worn(read: StructureVariables, occurrences: int) -> dict[str, Any]:
+def _wear_down(read: StructureVariables, occurrences: int) -> dict[str, Any]:
     """Each maintenance takes its wear off, until the structure goes out of operation and no more comes."""
     full, wear = exact(read.health), exact(read.maintenance_wear)
     last = max(1, ceil(full / wear)) if wear else int(not full) or occurrences  # the one that takes the last health
@@ -73,8 +75,8 @@ def _worn(read: StructureVariables, occurrences: int) -> dict[str, Any]:
     return worn if health > 0 else {**worn, "isOperational": False}
 
 
-def _said(read: StructureVariables, occurrences: int, warnings: list[str]) -> tuple[str, list[str]]:
-    worn = _worn(read, occurrences)
+def _summarise(read: StructureVariables, occurrences: int, warnings: list[str]) -> tuple[str, list[str]]:
+    worn = _wear_down(read, occurrences)
     summary = f"maintenance due, health {read.health} → {worn['health']}"
     return (summary if worn["health"] else f"{summary}, out of operation"), warnings
 

@@ -32,7 +32,7 @@ def with_mark(variables: Mapping[str, Any], event: str, moment: Moment) -> dict[
     return {**variables, KEY: {**marks, "clock": name, event: moment.isoformat()}}
 
 
-def job_applied(variables: Mapping[str, Any], event: str, job_id: str) -> bool:
+def is_job_applied(variables: Mapping[str, Any], event: str, job_id: str) -> bool:
     """Whether the job, one without a due time, has been applied."""
     return job_id in _jobs(variables, event)
 

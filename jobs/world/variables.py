@@ -49,7 +49,7 @@ LEAST_MINUTES = 1 / 60  # a second; what comes more often, or less often than
 MOST_MINUTES = 60 * 24 * 366 * 1000  # every thousand years, is a slip of the pen
 
 
-def _shown(value: object) -> str:
+def _abbreviate(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 100 else f"{text[:100]}…"
 
@@ -61,7 +61,7 @@ class _Reader:
         self.warnings: list[str] = []
         self._raw: Mapping[str, Any] = raw if isinstance(raw, Mapping) else {}
         if raw is not None and not isinstance(raw, Mapping):
-            self.warnings.append(f"variables: expected a map, got {_shown(raw)}: defaults are used")
+            self.warnings.append(f"variables: expected a map, got {_abbreviate(raw)}: defaults are used")
 
     def get(self, name: str, default: Any, fits: Callable[[Any], bool], expected: str) -> Any:
         value = self._raw.get(name)
@@ -69,7 +69,7 @@ class _Reader:
             return default
         if fits(value):
             return float(value) if isinstance(value, Decimal) else value
-        self.warnings.append(f"{name}: expected {expected}, got {_shown(value)}: {default!r} is used")
+        self.warnings.append(f"{name}: expected {expected}, got {_abbreviate(value)}: {default!r} is used")
         return default
 
 

@@ -82,7 +82,7 @@ def running() -> list[Job]:
 def breaker() -> Breaker:
     """The breaker's state, and how many jobs wait for it, and what failed last. Raises redis.RedisError."""
     seen = main_api().breaker.snapshot()
-    held = 0 if seen.state == "closed" else control.held_back_by_breaker()
+    held = 0 if seen.state == "closed" else control.count_held_by_breaker()
     faults = main_api().breaker.recent_errors()
     newest: dict[str, Fault] = {}
     for fault in faults:

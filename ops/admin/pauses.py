@@ -200,7 +200,7 @@ class PauseAdmin(PauseAdminBase):
             active_orders.forget()
             text = "automatic again" if state == control.AUTOMATIC else f"forced {state}, for all processes"
             return self._said(request, f"The circuit breaker is {text}.", page="jobs_breaker")
-        context = {"title": "Circuit breaker", "form": form, "held": control.held_back_by_breaker(), **_breaker()}
+        context = {"title": "Circuit breaker", "form": form, "held": control.count_held_by_breaker(), **_breaker()}
         return self._page(request, "ops/control/breaker.html", context, "jobs.control_breaker")
 
     def _page(self, request: HttpRequest, template: str, context: dict[str, Any], permission: str) -> HttpResponse:

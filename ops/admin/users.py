@@ -33,7 +33,7 @@ admin.site.unregister(Group)
 def _offer(field: Any, name: str, request: HttpRequest | None) -> Any:
     """A form's field with nothing to choose but what the editor may give; what else is sent is no choice."""
     if field is not None and name == "groups":
-        field.queryset = field.queryset.filter(pk__in=permissions.givable_groups(_editor(request)).values("pk"))
+        field.queryset = field.queryset.filter(pk__in=permissions.grantable_groups(_editor(request)).values("pk"))
     elif field is not None and name in ("permissions", "user_permissions"):
         field.queryset = field.queryset.filter(pk__in=permissions.permissions_of(_editor(request)).values("pk"))
     return field

@@ -241,7 +241,7 @@ def test_cron_fires_once_across_a_takeover(start: Start, sandbox: SandboxApi, re
     schedulers = [start("rqscheduler"), start("rqscheduler")]
     fired = Job.objects.filter(source="cron:each-second")
     wait_until(lambda: fired.count() >= 2, what="it fires")
-    active = next(s for s in schedulers if "scheduler.active" in s.log.read_text())
+    active = next(s for s in schedulers if "scheduler.activated" in s.log.read_text())
     active.stop(signal.SIGKILL)
     before = fired.count()
     redis.pexpire(keys.LEASE.format("scheduler"), 1000)  # its time is over sooner than LEASE's twelve seconds

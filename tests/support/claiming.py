@@ -29,9 +29,9 @@ def claiming_worker(redis: Redis) -> Worker:
 def take(worker: Worker) -> list[str]:
     """What it takes out of Redis, which has to be told first what is paused."""
     for _ in range(2):
-        worker._cycles._intake.begin(timezone.now(), idle=worker.concurrency, limit=None)
-        worker._cycles._intake.end()
-    return [i for group in worker._cycles._intake.groups for i in group.ids]
+        worker._cycles._fetch.begin(timezone.now(), idle=worker.concurrency, limit=None)
+        worker._cycles._fetch.end()
+    return [i for group in worker._cycles._fetch.groups for i in group.ids]
 
 
 def claims(redis: Redis) -> tuple[Worker, Claimed]:

@@ -25,7 +25,7 @@ class Reconciler:
         """One round; the seconds until the next. Raises redis.RedisError and database errors."""
         now = timezone.now()
         mend(self._connection)
-        pauses.keep_up(self._connection)
+        pauses.sync(self._connection)
         staging = self._stager.poll(now)  # rounds are long then, and come one after the other
         self._rescuer.poll(now)
         swept = self._sweep.poll(now, for_s=ROUND_SECONDS / 2 if staging else 0.0)

@@ -11,7 +11,7 @@ from jobs import actor as actors
 from jobs.broker import enqueue, keys
 from jobs.engine.scheduler.sweep import BATCH
 from jobs.engine.worker import attempt, rq_mirror
-from jobs.engine.worker.attempt import Ended
+from jobs.engine.worker.attempt import Finished
 from jobs.errors import LostBeforeSending, OutcomeUnknown
 from jobs.ledger import moves
 from jobs.models import Job
@@ -32,11 +32,11 @@ class Rescuer:
 
     def poll(self, now: datetime) -> None:
         """One round. Raises redis.RedisError and database errors."""
-        self.free_lost(now)
-        self.return_taken(now)
+        self.free_expired(now)
+        self.requeue_unclaimed(now)
         self.queue_overdue(now)
 
-    def free_lost(self, now: datetime) -> None:
+    def free_expired(self, now: datetime) -> None:
         """What a worker held that has let its lease run out ends as an attempt of unknown outcome.
 
         What must not be sent twice and had not begun to be sent goes back into its queue.
@@ -50,8 +50,8 @@ class Rescuer:
             unsent = attempt.must_not_be_sent_twice(job.type) and job.sending_attempt != job.attempt
             error = LostBeforeSending(f"{text}; it had sent nothing") if unsent else OutcomeUnknown(text)
             began = job.started_at or now
-            ended = Ended(job, error, None, (now - began).total_seconds() * 1000)
-            endings.append(attempt.ending_of(ended, now))
+            finished = Finished(job, error, None, (now - began).total_seconds() * 1000)
+            endings.append(attempt.ending_of(finished, now))
             log.warning("rescuer.worker_lost", job_id=str(job.id), job_type=job.type, worker=job.worker)
         current, _ = moves.cycle(endings, [], actor=actors.RESCUER, worker=actors.RESCUER, now=now)
         rq_mirror.forget_started([e.job for e in current], self._connection)
@@ -78,7 +78,7 @@ class Rescuer:
         stored: Any = self._connection.get(keys.JUDGED_AT)
         return keys.moment(stored)
 
-    def return_taken(self, now: datetime) -> None:
+    def requeue_unclaimed(self, now: datetime) -> None:
         """Ids that a worker took out of a queue and did not live to claim."""
         until = (now - settings.LEASE).timestamp()
         taken: Any = self._connection.zrangebyscore(keys.TAKEN, "-inf", until, 0, BATCH)

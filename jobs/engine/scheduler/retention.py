@@ -64,7 +64,7 @@ class Retention:
         for queue in settings.RQ_QUEUES:
             self._clean_up_as_rq(queue)
         if deleted:
-            log.info("retention.cleaned_up", jobs=deleted)
+            log.info("retention.jobs_deleted", jobs=deleted)
 
     def _clean_up_as_rq(self, name: str) -> None:
         """What RQ's own workers do every few minutes: plain RQ jobs whose worker was lost fail, results and workers
@@ -79,7 +79,7 @@ class Retention:
         except RedisError:
             raise
         except Exception:  # the edge to plain RQ jobs
-            log.exception("retention.registry_not_cleaned", queue=name)
+            log.exception("retention.registry_cleanup_failed", queue=name)
         queue.release_maintenance_lock()
 
 

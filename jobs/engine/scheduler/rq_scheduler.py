@@ -23,7 +23,7 @@ from jobs.broker import keys, rq_guard
 from jobs.broker.aside import QUEUE, move_aside
 from jobs.models import Job
 
-_SAID = "through rq-scheduler's API"
+_VIA_API = "through rq-scheduler's API"
 
 
 class RQScheduler(DjangoScheduler):
@@ -84,7 +84,7 @@ class RQScheduler(DjangoScheduler):
         if mine is None:
             super().cancel(job)
         else:
-            service.cancel([mine], actor=actors.COMMAND, reason=f"cancelled {_SAID}")
+            service.cancel([mine], actor=actors.COMMAND, reason=f"cancelled {_VIA_API}")
 
     def change_execution_time(self, job: Any, date_time: datetime) -> None:
         """Move a job to another time; one of ours is rescheduled.
@@ -93,7 +93,9 @@ class RQScheduler(DjangoScheduler):
         """
         mine = _row(job)
         if mine is not None:
-            report = service.reschedule([mine], due_at=_utc(date_time), actor=actors.COMMAND, reason=f"moved {_SAID}")
+            report = service.reschedule(
+                [mine], due_at=_utc(date_time), actor=actors.COMMAND, reason=f"moved {_VIA_API}"
+            )
             moved = bool(report.done)
         else:
             answer: Any = self.connection.zadd(

@@ -107,11 +107,11 @@ class Scheduler(RQScheduler):
         self._renewed_at = time.monotonic()
         self._heartbeat.beat_or_stop("active" if held else "standby")
         if held and not self._active:
-            log.info("scheduler.active", scheduler=self.name)
+            log.info("scheduler.activated", scheduler=self.name)
             firing.seed()
             self._reconciler = Reconciler(self.connection)  # what it knew before another one was active is over
         elif self._active and not held:
-            log.warning("scheduler.standby", scheduler=self.name)
+            log.warning("scheduler.deactivated", scheduler=self.name)
         self._active = held
         return held
 
@@ -142,11 +142,11 @@ class Scheduler(RQScheduler):
             enqueue.drop([job for job in ours if job.state == State.CANCELLED])  # while Redis was away
             known_ids = set(gone)
             for foreign in (i for i in ids if i not in known_ids):
-                self._enqueue_stranger(foreign)
+                self._enqueue_foreign(foreign)
             if len(found) < BATCH or time.monotonic() >= until:
                 return
 
-    def _enqueue_stranger(self, rq_id: str) -> None:
+    def _enqueue_foreign(self, rq_id: str) -> None:
         """One that cannot be read leaves the timetable: it would come first again and again, before all of ours."""
         try:
             self.enqueue_job(self.job_class.fetch(rq_id, connection=self.connection))
@@ -154,9 +154,9 @@ class Scheduler(RQScheduler):
         except RedisError:
             raise
         except NoSuchJobError:
-            log.info("scheduler.stranger_gone", rq_job=rq_id)
+            log.info("scheduler.foreign_job_vanished", rq_job=rq_id)
         except Exception:  # the edge to others' jobs: whatever RQ and rq-scheduler make of what stands there
-            log.exception("scheduler.stranger_refused", rq_job=rq_id, next="it leaves the timetable")
+            log.exception("scheduler.foreign_job_rejected", rq_job=rq_id, next="it leaves the timetable")
         self.connection.zrem(keys.SCHEDULED, rq_id)
 
     def _fire(self, now: datetime) -> None:
@@ -194,7 +194,7 @@ def _fire_wall_rows(now: datetime) -> list[Followup]:
             try:
                 _submit([one])
             except Refused as refused:
-                log.error("scheduler.row_refused", job_type=one.type, campaign_id=one.campaign_id, error=str(refused))
+                log.error("scheduler.row_rejected", job_type=one.type, campaign_id=one.campaign_id, error=str(refused))
     return due
 
 

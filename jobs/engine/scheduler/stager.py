@@ -44,7 +44,7 @@ class Stager:
             stored: Any = self._connection.get(keys.FED_UNTIL)
             since = keys.moment(stored) or _EPOCH
             if since <= _EPOCH:
-                log.info("stager.redis_is_empty", next="everything due is put back")
+                log.info("stager.redis_reset_detected", next="everything due is put back")
                 queued = Job.objects.in_state(State.QUEUED)
                 # With a bound even PostgreSQL without statistics takes the index by moved_at, and sorts nothing.
                 self._restore = Scan(queued.filter(moved_at__gt=_EPOCH), "moved_at")

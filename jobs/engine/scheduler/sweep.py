@@ -93,5 +93,5 @@ class Sweep:
         rows = [(job.id, enqueue.queue_of(job)) for job in batch]
         missing = [batch[position - 1] for position in script("missing").run(self._connection, jobs=rows)]
         if missing:
-            log.info("sweep.put_back", jobs=len(missing))
+            log.info("sweep.jobs_requeued", jobs=len(missing))
             enqueue.enqueue(missing)

@@ -1,1 +1,1 @@
-"""What a worker does: fetch, claim, perform, record, and show RQ what happened."""
+"""The worker: fetch, claim, perform, record, and mirror the result to RQ."""

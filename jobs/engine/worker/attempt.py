@@ -1,4 +1,4 @@
-"""One attempt of a job: run its handler, and say what is to be recorded of its end."""
+"""One attempt of a job: run its handler and turn the result into what the ledger records."""
 
 import random
 import time
@@ -33,29 +33,31 @@ from scheduler_project import text
 
 log = structlog.get_logger(__name__)
 _random = random.Random()  # noqa: S311 - jitter, not a secret
-_LONGEST_FIELD = 2_000  # characters of a field that is kept of a result too long
+_LONGEST_FIELD = 2_000  # characters; longer fields are dropped from a result that is too long
 
 
-class Ended(msgspec.Struct, frozen=True):
-    """How an attempt ended, before it is recorded."""
+class Finished(msgspec.Struct):
+    """A finished attempt, before jobs.outcome decides what becomes of its job."""
 
     job: Claimed | Job
     error: BaseException | None
     result: str | None  #: JSON
     duration_ms: float
-    calls: msgspec.Raw | None = None  #: what was asked of the main API, as JSON; a batch shares it
+    calls: msgspec.Raw | None = None  #: its requests to the main API, as JSON; shared by a batch
+    shown: bool = False  #: RQ's tools list it as started
 
 
 def claim(ids: Sequence[str], *, worker: str, now: datetime) -> list[Claimed]:
-    """Claim those of `ids` that are QUEUED for `worker`; the claimed jobs, in the order of `ids`."""
+    """Claim for `worker` those of `ids` that are QUEUED. Returns the claimed jobs in the order of `ids`."""
     return moves.cycle([], ids, actor=actors.worker(worker), worker=worker, now=now)[1]
 
 
-def claimed_at(at: datetime, ids: Sequence[str], *, worker: str, until: datetime) -> list[Claimed]:
-    """Those of `ids` that `worker` claimed at just that moment and that are RUNNING since, with leases until `until`.
+def find_claimed(at: datetime, ids: Sequence[str], *, worker: str, until: datetime) -> list[Claimed]:
+    """Return those of `ids` that `worker` claimed at exactly `at` and still runs, and renew their leases to `until`.
 
-    For a claim whose answer was lost: whether it was committed, the rows know. Raises OperationalError while one of
-    them is locked, as by that very claim on a connection whose end the database has not noticed.
+    If a claim's commit acknowledgement was lost, only the rows can tell whether it was committed. Raises
+    OperationalError while a row is locked, for example by that same claim on a connection that the database has not
+    yet noticed is closed.
     """
     with transaction.atomic():
         rows = list(Job.objects.select_for_update(nowait=True).filter(id__in=ids).order_by("id"))
@@ -70,17 +72,17 @@ def claimed_at(at: datetime, ids: Sequence[str], *, worker: str, until: datetime
     ]  # fmt: skip
 
 
-def record(ended: Iterable[Ended], *, actor: str, worker: str = "") -> list[Claimed | Job]:
-    """Record how attempts ended; the jobs that moved (not those that meanwhile belong to another attempt)."""
+def record(finished: Iterable[Finished], *, actor: str, worker: str = "") -> list[Claimed | Job]:
+    """Record finished attempts. Returns the jobs that moved; a stale attempt moves nothing."""
     now = timezone.now()
-    endings = [ending_of(e, now) for e in ended]
+    endings = [ending_of(f, now) for f in finished]
     return [e.job for e in moves.cycle(endings, [], actor=actor, worker=worker, now=now)[0]]
 
 
-def run_handler(jobs: Sequence[Claimed]) -> list[Ended]:
-    """Run the handler for claimed jobs of one type, which are more than one only where the type takes a batch.
+def run_handler(jobs: Sequence[Claimed]) -> list[Finished]:
+    """Run the handler for claimed jobs of one type; more than one only if the type takes batches.
 
-    Raises nothing: whatever happens becomes part of the answers, one for each job in their order.
+    Never raises: every error becomes part of a result. Returns one result per job, in order.
     """
     began = time.perf_counter()
     first = jobs[0]
@@ -99,7 +101,7 @@ def run_handler(jobs: Sequence[Claimed]) -> list[Ended]:
     ):
         try:
             job_type = type_named(first.type)
-            answers = _answers(job_type, jobs)
+            answers = _call_handler(job_type, jobs)
         except JobError as known:
             answers = [known] * len(jobs)
         except Exception as bug:
@@ -107,33 +109,33 @@ def run_handler(jobs: Sequence[Claimed]) -> list[Ended]:
             answers = [bug] * len(jobs)
     duration_ms = (time.perf_counter() - began) * 1000
     made = None
-    try:  # what fails here is our own affair: it changes nothing of what the handlers have done
+    try:  # a failure here must not change the result: the handlers' work is done
         if connection.vendor != "sqlite":
             connection.close()  # back into the pool
         made = _as_json(asked, began) if asked.count else None
     except Exception:
-        log.exception("job.calls_not_noted", job_id=first.id)
-    return [_ended(job, _judged(job, answer), duration_ms, made) for job, answer in zip(jobs, answers, strict=True)]
+        log.exception("job.calls_lost", job_id=first.id)
+    return [_finished(job, _judge(job, answer), duration_ms, made) for job, answer in zip(jobs, answers, strict=True)]
 
 
 def watch_sending(job: Claimed) -> None:
-    """Give the job what keeps account of its sending, where its type has work that must not be sent twice."""
+    """Track sending for jobs whose request must not be sent twice."""
     if job.sending is None and must_not_be_sent_twice(job.type):
         job.sending = Sending(partial(moves.begin_sending, job.id, job.attempt))
 
 
 def must_not_be_sent_twice(type_name: str) -> bool:
-    """Whether jobs of that type have such work, or may have: of a type that this release does not know."""
+    """True for non-idempotent types, and for types unknown to this release, which may be."""
     return not _policy_of(type_name).idempotent
 
 
-def _judged(job: Claimed, answer: Answer) -> Answer:
-    """How the attempt ended: what is known of its sending outranks how its handler did."""
+def _judge(job: Claimed, answer: Answer) -> Answer:
+    """Correct the handler's answer by what we know about sending, which takes precedence."""
     phase = job.sending.phase if job.sending else Phase.UNSENT
     if not isinstance(answer, BaseException) or isinstance(answer, OutcomeUnknown):
         return answer
     if phase is Phase.FINAL:
-        log.error("job.done_all_the_same", job_id=job.id, error=repr(answer))
+        log.error("job.error_after_success", job_id=job.id, error=repr(answer))
         return {"note": f"The work was done; what followed failed: {answer!r}"}
     if phase is Phase.BEGUN:
         unknown = OutcomeUnknown(f"failed after sending began: {answer!r}", may_resend=False)
@@ -143,8 +145,8 @@ def _judged(job: Claimed, answer: Answer) -> Answer:
 
 
 def _as_json(asked: Calls, began: float) -> msgspec.Raw:
-    """The calls as ops/reads/attempts.py reads them: the request id once, then operation, offset and time in ms,
-    result.
+    """Encode the calls for ops/reads/attempts.py: the request ID once, then per call its operation, offset in ms,
+    duration in ms and result.
     """
     rows = [
         (c.operation, round((c.began - began) * 1000, 1), round(c.seconds * 1000, 1), c.result) for c in asked.noted
@@ -153,12 +155,12 @@ def _as_json(asked: Calls, began: float) -> msgspec.Raw:
     return msgspec.Raw(text.as_json(made).encode())
 
 
-def _answers(job_type: JobType, jobs: Sequence[Claimed]) -> Sequence[Answer]:
+def _call_handler(job_type: JobType, jobs: Sequence[Claimed]) -> Sequence[Answer]:
     items, answers = [], dict[int, Answer]()
     for position, job in enumerate(jobs):
         try:
             items.append((position, Item(job_type.parse(job.payload), _run_of(job))))
-        except Refused as refused:  # stored by a release that knew another schema: it spoils its own job only
+        except Refused as refused:  # stored by a release with another schema; must not fail the rest of the batch
             answers[position] = refused
     if items:
         given = job_type.handle([item for _, item in items])
@@ -166,16 +168,16 @@ def _answers(job_type: JobType, jobs: Sequence[Claimed]) -> Sequence[Answer]:
     return [answers[position] for position in range(len(jobs))]
 
 
-def _ended(job: Claimed, answer: Answer, duration_ms: float, made: msgspec.Raw | None) -> Ended:
+def _finished(job: Claimed, answer: Answer, duration_ms: float, made: msgspec.Raw | None) -> Finished:
     if isinstance(answer, BaseException):
-        return Ended(job, text.readable(answer), None, duration_ms, made)
-    return Ended(job, None, None if answer is None else _result(answer), duration_ms, made)
+        return Finished(job, text.readable(answer), None, duration_ms, made)
+    return Finished(job, None, None if answer is None else _result(answer), duration_ms, made)
 
 
 def _result(answer: dict[str, Any]) -> str:
-    """What a handler returned, as JSON that can be stored. The work is done: nothing here undoes that.
+    """Encode a handler's result as JSON that can be stored. Never raises: the work is already done.
 
-    What cannot be stored gives way to a note that says so; what is too long keeps its short fields.
+    A result that cannot be stored is replaced by a note; one that is too long keeps its short fields.
     """
     try:
         result = text.as_json(answer)
@@ -185,50 +187,49 @@ def _result(answer: dict[str, Any]) -> str:
         note = f"the result has {len(result):,} characters, too many to be stored: its longest fields are left out"
         kept = text.as_json({"note": note, **short})
         result = kept if len(kept) <= text.LONGEST_RESULT else text.as_json({"note": note})
-        log.warning("job.result_cut", note=note)
-    except Exception as error:  # whatever the handler put there
-        log.exception("job.result_not_stored", next="the job succeeds all the same")
+        log.warning("job.result_truncated", note=note)
+    except Exception as error:  # the handler can return anything
+        log.exception("job.result_discarded", next="the job still succeeds")
         result = text.as_json({"note": text.line(f"the result cannot be stored: {text.of_error(error)}", 500)})
     return result
 
 
-def ending_of(ended: Ended, now: datetime) -> Ending:
-    """What is recorded of an end."""
-    outcome = _outcome(ended, now)
-    failed = ended.error is not None and outcome.to is not State.SKIPPED
-    error = text.of_error(ended.error) if ended.error is not None and failed else ""
-    trace = _traceback(ended.error) if ended.error is not None and failed else ""
+def ending_of(finished: Finished, now: datetime) -> Ending:
+    """Decide the outcome of a finished attempt and collect what the ledger records about it."""
+    outcome = _outcome(finished, now)
+    failed = finished.error is not None and outcome.to is not State.SKIPPED
+    error = text.of_error(finished.error) if finished.error is not None and failed else ""
+    trace = _traceback(finished.error) if finished.error is not None and failed else ""
     return Ending(
-        ended.job,
+        finished.job,
         outcome.to,
         text.bounded(outcome.reason, text.LONGEST_REASON),
         due_at=outcome.due_at,
         counts=outcome.counts,
-        result=ended.result,
+        result=finished.result,
         error=error,
         traceback=trace,
-        duration_ms=ended.duration_ms,
-        details=_details(ended.calls, trace) if ended.calls or trace else None,
+        duration_ms=finished.duration_ms,
+        details=_details(finished.calls, trace) if finished.calls or trace else None,
         failure=fingerprint_of(error, trace) if outcome.to is State.DEAD else None,
         unknown=outcome.unknown,
     )
 
 
-def _details(made: msgspec.Raw | None, told: str) -> str:
-    """What the audit entry of an end keeps beside it: nothing for an attempt that asked nobody and succeeded."""
-    kept: dict[str, Any] = {name: value for name, value in (("calls", made), ("traceback", told)) if value}
-    return msgspec.json.encode(kept).decode()  # both are plain already
+def _details(calls: msgspec.Raw | None, trace: str) -> str:
+    kept: dict[str, Any] = {name: value for name, value in (("calls", calls), ("traceback", trace)) if value}
+    return msgspec.json.encode(kept).decode()  # both are cleaned already
 
 
 def _traceback(error: BaseException) -> str:
-    """The traceback, each of its messages cut as the error is, so that no message hides the frames."""
+    """Format the traceback and truncate each message like the error, so that no message crowds out the frames."""
     parts = [text.bounded(part, text.LONGEST_ERROR) for part in traceback.format_exception(error)]
     return text.bounded("".join(parts), text.LONGEST_TRACEBACK)
 
 
-def _outcome(ended: Ended, now: datetime) -> Outcome:
-    policy = _policy_of(ended.job.type)
-    return outcome_of(ended.error, failures=ended.job.failures, policy=policy, now=now, random=_random)
+def _outcome(finished: Finished, now: datetime) -> Outcome:
+    policy = _policy_of(finished.job.type)
+    return outcome_of(finished.error, failures=finished.job.failures, policy=policy, now=now, random=_random)
 
 
 @cache
@@ -265,7 +266,7 @@ _schedules = DatabaseSchedules()
 
 
 def time_limit(job: Claimed) -> timedelta:
-    """How long an attempt of the job may run: its type's own limit, or JOB_TIMEOUT_SECONDS."""
+    """The type's own timeout, or JOB_TIMEOUT_SECONDS."""
     limit: timedelta = settings.JOB_TIMEOUT
     try:
         return type_named(job.type).timeout or limit

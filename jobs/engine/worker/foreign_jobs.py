@@ -1,4 +1,4 @@
-"""Plain RQ jobs, which the service did not make: refused, or where they are allowed run one at a time beside ours."""
+"""Plain RQ jobs, which other code enqueued: refused, or, if allowed, run one at a time beside scheduler jobs."""
 
 import time
 from collections.abc import Callable
@@ -12,24 +12,24 @@ from rq.worker import SimpleWorker
 from jobs import counters
 from jobs.broker import enqueue, keys, rq_guard
 from jobs.broker.aside import move_aside
-from jobs.engine.worker import rq_mirror as board
+from jobs.engine.worker import rq_mirror
 from jobs.engine.worker.rq_mirror import RQMirror
 from jobs.engine.worker.thread_pool import Threads
 from jobs.models import Job
 from jobs.states import WAITING, State
 
 log = structlog.get_logger(__name__)
-GRACE_SECONDS: Final = 60.0  #: beyond its time, as RQ's registries have it; then it waits in code that RQ cannot end
+GRACE_SECONDS: Final = 60.0  #: beyond the timeout, as in RQ's registries; a job that takes longer is hung
 
-ForeignJob = tuple[str, str]  #: the id of RQ's job, and the queue it was taken from
+ForeignJob = tuple[str, str]  #: RQ's job ID and queue
 
 
 class ForeignJobs:
-    """Runs what is taken as `worker` would by itself; the board knows whether one more may be taken."""
+    """Runs plain RQ jobs as RQ's own worker would; `mirror.foreign_runs` keeps a second one from being fetched."""
 
-    def __init__(self, worker: SimpleWorker, board: RQMirror, wake: Callable[[], None]) -> None:
+    def __init__(self, worker: SimpleWorker, mirror: RQMirror, wake: Callable[[], None]) -> None:
         self._worker = worker
-        self._board = board
+        self._mirror = mirror
         self._wake = wake
         self._threads: Threads[ForeignJob, None] | None = None
         self._current: ForeignJob | None = None
@@ -44,14 +44,14 @@ class ForeignJobs:
         self._threads.submit(foreign)
 
     def abandon_hung(self) -> None:
-        """Go on with the next one; RQ's clean-up of registries fails the one that hangs."""
+        """Free the slot of a hung job; RQ's registry clean-up marks it as failed."""
         if self._threads and self._current and time.monotonic() > self._deadline:
-            log.error("worker.stranger_hangs", rq_job=self._current[0], next="another thread takes the next one")
+            log.error("worker.foreign_job_hung", rq_job=self._current[0], next="another thread takes the next one")
             self._threads.give_up(self._current)
             self._over(self._current)
 
     def stop(self) -> None:
-        """Let the thread end when it is idle."""
+        """End the thread once it is idle."""
         if self._threads:
             self._threads.stop()
 
@@ -61,9 +61,9 @@ class ForeignJobs:
             if not self._is_ours(rq_id):
                 self._run_or_refuse(rq_id, queue_name)
         except NoSuchJobError:
-            log.info("worker.stranger_gone", rq_job=rq_id)
-        except Exception:  # the thread's edge: RQ records what its job raises, so this is Redis, or RQ itself
-            log.exception("worker.stranger_failed", rq_job=rq_id)
+            log.info("worker.foreign_job_vanished", rq_job=rq_id)
+        except Exception:  # top of the thread: RQ records a job's own errors, so this is Redis or RQ itself
+            log.exception("worker.foreign_job_failed", rq_job=rq_id)
         finally:
             close_old_connections()
             connection.close()
@@ -71,15 +71,15 @@ class ForeignJobs:
         return []
 
     def _is_ours(self, rq_id: str) -> bool:
-        """Whether a row has this id: then the database decides, and its hash, lost or changed, is rewritten."""
+        """Whether a row has this ID. If so, the database decides, and the lost or changed hash is rewritten."""
         key = keys.uuid_of(rq_id)
         row = Job.objects.filter(pk=key).first() if key else None
         if row is None:
             return False
-        log.warning("worker.hash_rewritten", job_id=rq_id, cause="it was lost or changed", state=row.state)
+        log.warning("worker.hash_rewritten", job_id=rq_id, cause="the hash was lost or changed", state=row.state)
         if row.state in (*WAITING, State.QUEUED):
             enqueue.enqueue([row])
-        board.restore([rq_id], self._worker.connection)
+        rq_mirror.restore([rq_id], self._worker.connection)
         return True
 
     def _run_or_refuse(self, rq_id: str, queue_name: str) -> None:
@@ -90,12 +90,12 @@ class ForeignJobs:
             return
         queue = next(q for q in worker.queues if q.name == queue_name)
         limit = rq_job.timeout or worker.queue_class.DEFAULT_TIMEOUT
-        if limit > 0:  # RQ's -1: for ever
+        if limit > 0:  # RQ's -1 means no limit
             self._deadline = time.monotonic() + limit + GRACE_SECONDS
         counters.add("foreign_rq_jobs", "run")
         worker.execute_job(rq_job, queue)
 
     def _over(self, foreign: ForeignJob) -> None:
-        if self._current is foreign:  # one that was given up ends when another may run already
+        if self._current is foreign:  # an abandoned job may end while the next one runs
             self._current = None
-            self._board.foreign_runs = False
+            self._mirror.foreign_runs = False

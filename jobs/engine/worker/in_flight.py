@@ -1,52 +1,45 @@
-"""What a worker has in flight: groups of claimed jobs, each in one handler thread, and how fast their types are."""
+"""The jobs in flight: groups of claimed jobs, one per handler thread, and the average duration of each type."""
 
 import time
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
 from jobs.engine.worker import attempt
-from jobs.engine.worker.attempt import Ended
+from jobs.engine.worker.attempt import Finished
 from jobs.ledger import Claimed
 from jobs.registry import all_types
 
-FAST_MS: Final = 2.0  #: handlers of a type that take less on average are given several jobs at a time
-FAST_GROUP: Final = 8  #: how many; a more urgent job waits for one such group at most, some 16 ms
-_NEWEST_WEIGHS: Final = 0.1  # of the moving average
-UNKNOWN_MS: Final = 1000.0  # a type that has not run yet is taken to be slow
-
-
-class Finished(NamedTuple):
-    """An ended attempt that is to be recorded."""
-
-    ended: Ended
-    shown: bool  #: RQ's tools see it as started
+FAST_MS: Final = 2.0  #: a type whose handler takes less on average is fast: one thread gets several of its jobs
+FAST_GROUP: Final = 8  #: jobs per thread; a more urgent job waits for one such group at most, about 16 ms
+_NEWEST_WEIGHT: Final = 0.1  # in the moving average
+UNKNOWN_MS: Final = 1000.0  # a type that has not run yet counts as slow
 
 
 class Group:
-    """Claimed jobs that one thread runs: a batch of one type and campaign, or a few of a fast type in turn."""
+    """Claimed jobs that one thread runs: a batch of one type and campaign, or several jobs of a fast type in turn."""
 
     __slots__ = ("began", "deadline", "fresh", "jobs", "shown", "task", "type")
 
     def __init__(self, jobs: list[Claimed], limit_s: float) -> None:
         self.began = time.monotonic()
         self.deadline = self.began + limit_s
-        self.task = jobs  #: what the thread was given
+        self.task = jobs  #: the list that was submitted to the thread
         self.jobs = {job.id: job for job in jobs}  #: those that have not ended
-        self.shown = False  #: RQ's tools see them as started,
-        self.fresh = False  #: and will for some time yet
+        self.shown = False  #: RQ's tools list them as started
+        self.fresh = False  #: and that entry does not expire soon
         self.type = jobs[0].type
 
 
 class InFlight:
     """The groups in flight, by attempt.
 
-    Of one job two attempts may be in flight here: the first one's lease ended while the database, or this process,
-    stood still, and the job was claimed again before its thread had come to an end.
+    Two attempts of one job can be in flight here: after a database outage or a suspended process the first one's lease
+    may have expired, and the job been claimed again, before its thread ended.
     """
 
     def __init__(self) -> None:
         self._groups: dict[int, Group] = {}
-        self._group_of: dict[int, Group] = {}  # by the identity of what was claimed
+        self._group_of: dict[int, Group] = {}  # by id() of the claimed job
         self._average_ms: dict[str, float] = {}
 
     def __len__(self) -> int:
@@ -56,46 +49,45 @@ class InFlight:
         return iter(list(self._groups.values()))
 
     def jobs(self) -> Iterator[Claimed]:
-        """Every job in flight."""
         for group in self._groups.values():
             yield from group.jobs.values()
 
     def group_of(self, job_id: str) -> Group | None:
-        """The group that a job runs in, in its newest attempt; None when it does not run here."""
+        """The group of the job's newest attempt; None if the job does not run here."""
         return next((group for group in reversed(self._groups.values()) if job_id in group.jobs), None)
 
     def add(self, jobs: list[Claimed]) -> Group:
-        """A group more."""
         for job in jobs:
-            attempt.watch_sending(job)  # before its thread has it: whoever ends the attempt can forbid the sending
+            attempt.watch_sending(job)  # before the thread gets it, so that a stop or timeout can forbid sending
         group = Group(jobs, attempt.time_limit(jobs[0]).total_seconds())
         self._groups[id(group)] = group
         for job in jobs:
             self._group_of[id(job)] = group
         return group
 
-    def finish(self, ended: Ended) -> Finished | None:
-        """Take an ended attempt out; None when it was taken out before."""
-        group = self._group_of.pop(id(ended.job), None)
+    def finish(self, finished: Finished) -> bool:
+        """Remove a finished attempt; False if it was removed before, by a stop or a timeout."""
+        group = self._group_of.pop(id(finished.job), None)
         if group is None:
-            return None
-        del group.jobs[str(ended.job.id)]
+            return False
+        del group.jobs[str(finished.job.id)]
         if not group.jobs:
             del self._groups[id(group)]
-        average = self._average_ms.get(ended.job.type, ended.duration_ms)
-        self._average_ms[ended.job.type] = average + _NEWEST_WEIGHS * (ended.duration_ms - average)
-        return Finished(ended, group.shown)
+        average = self._average_ms.get(finished.job.type, finished.duration_ms)
+        self._average_ms[finished.job.type] = average + _NEWEST_WEIGHT * (finished.duration_ms - average)
+        finished.shown = group.shown
+        return True
 
     def batches(self) -> dict[str, tuple[int, bool]]:
-        """By type how many jobs one thread is given at a time, and whether they must be of one campaign.
+        """For each type, how many jobs one thread gets at a time and whether they must share a campaign.
 
-        What must not be done twice is never claimed before a thread is there for it: a worker that is lost would leave
-        an unknown outcome of what it had not even begun.
+        A non-idempotent job is never claimed before a thread is free for it: if the worker died, a job that had not
+        even started would be left with an unknown outcome.
         """
         return {name: (kind.batch, True) for name, kind in all_types().items() if kind.batch > 1} | self.fast()
 
     def fast(self) -> dict[str, tuple[int, bool]]:
-        """`batches` of those types alone whose handlers take less than FAST_MS and may be done twice."""
+        """`batches` for the types that are fast and idempotent."""
         kinds = all_types()
         return {
             name: (FAST_GROUP, False)
@@ -104,13 +96,13 @@ class InFlight:
         }
 
     def all_fast(self) -> bool:
-        """Whether something is in flight, and all of it is of fast types."""
+        """True if jobs are in flight and all of them are of fast types."""
         fast = self.fast()
         return bool(self._groups) and all(group.type in fast for group in self._groups.values())
 
 
-def run_group(jobs: list[Claimed]) -> Iterator[Ended]:
-    """Run a group in this thread: a batch at once, others one after the other."""
+def run_group(jobs: list[Claimed]) -> Iterator[Finished]:
+    """Run a group in this thread: a batch in one call, other jobs one after the other."""
     kind = all_types().get(jobs[0].type)
     if kind is not None and kind.batch > 1:
         yield from attempt.run_handler(jobs)

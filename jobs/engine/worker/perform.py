@@ -1,4 +1,4 @@
-"""The function that RQ's job hashes name, so that any RQ worker can do our jobs, one at a time."""
+"""The function that RQ's job hashes name, so that any RQ worker can run scheduler jobs, one at a time."""
 
 from django.conf import settings
 from django.utils import timezone
@@ -13,21 +13,21 @@ from jobs.models import Job
 
 
 def perform() -> str:
-    """Claim, run and record the job that RQ runs; the state it is in afterwards, or why it was left alone."""
+    """Claim, run and record RQ's current job. Returns its new state, or why it was left alone."""
     current = get_current_job()
     if current is None:
         raise RuntimeError("perform() runs as a job of RQ only")
     job = Job.objects.filter(pk=current.id).first()
     held = pauses.holding(job, pauses.active()) if job else []
-    if held:  # RQ forgets its job after a while; then the sweep queues it again
+    if held:  # RQ's entry expires after a while; then the sweep enqueues the job again
         return f"left alone: {pauses.as_sentence(held[0])}"
     worker = "rq-perform"
     claimed = attempt.claim([current.id], worker=worker, now=timezone.now())
     if not claimed:
-        return "not queued: left as it is"
-    # RQ's workers renew no lease, and see to time limits themselves.
+        return "left alone: not queued"
+    # RQ's workers do not renew leases, and enforce time limits themselves.
     until = timezone.now() + attempt.time_limit(claimed[0]) + settings.LEASE
     moves.renew_leases([current.id], worker=worker, until=until)
     moved = attempt.record(attempt.run_handler(claimed), actor=actors.worker(worker), worker=worker)
     enqueue.enqueue_after_commit(moved)
-    return moved[0].state if moved else "given to another attempt meanwhile"
+    return moved[0].state if moved else "left alone: claimed by another attempt"

@@ -1,4 +1,4 @@
-"""What RQ's own tools see of our jobs: started, finished and failed registries, executions and job status."""
+"""The mirror of our jobs for RQ's own tools: started, finished and failed registries, executions and job status."""
 
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
@@ -23,30 +23,30 @@ from jobs.models import Job
 from jobs.states import FINAL, WAITING, State
 
 log = structlog.get_logger(__name__)
-_SHOWN: Final = (State.SUCCEEDED.value, State.SKIPPED.value, State.DEAD.value)  # by RQ's registries, when they ended
-KEPT_SECONDS: Final = 24 * 3600  # in Redis; the database keeps them RETENTION_DAYS
-LOCKED_SECONDS: Final = 1.0  #: until a job whose row was locked when it was to be claimed is queued again
+_SHOWN: Final = (State.SUCCEEDED.value, State.SKIPPED.value, State.DEAD.value)  # in RQ's registries
+KEPT_SECONDS: Final = 24 * 3600  # in Redis; the database keeps jobs for RETENTION_DAYS
+LOCKED_SECONDS: Final = 1.0  #: until a job whose row was locked during the claim is enqueued again
 _NO_JOB: Final = "it names a type of ours, and no job of ours has its id"
-_PAUSES_UNKNOWN: Final = 2  # an answer of lua/fetch.lua
+_PAUSES_UNKNOWN: Final = 2  # returned by lua/fetch.lua
 
 
 _News = tuple[list[str], list[tuple[str, str, str, float]], list[tuple[str, str, str, str, bool]]]
-Batches = dict[str, tuple[int, bool]]  #: by type how many jobs make a group, and whether they must be of one campaign
+Batches = dict[str, tuple[int, bool]]  #: for each type, the jobs per group and whether they must share a campaign
 
 
 class Batch(NamedTuple):
-    """Ids that one thread is to be given, out of a queue which is the `rank`th in order of priority."""
+    """IDs for one thread, from the queue at position `rank` in order of priority."""
 
     rank: int
     ids: list[str]
 
 
 class RQMirror:
-    """What one worker has to tell Redis, told with the next turn in one script."""
+    """One worker's updates for Redis, sent together with its next fetch, in one script."""
 
     def __init__(self, worker: str, queues: Sequence[str], connection: Redis) -> None:
         self.foreign_runs = False
-        self.has_more_now = False  #: the last turn did not finish with what is paused
+        self.has_more = False  #: the last fetch stopped before it had passed all paused jobs
         self._worker = worker
         self._queues = list(queues)
         self._connection = connection
@@ -59,19 +59,16 @@ class RQMirror:
 
     @property
     def has_news(self) -> bool:
-        """Whether there is something to tell."""
         return bool(self._claimed or self._started or self._ended or self._dead)
 
-    def claimed(self, ids: Sequence[str]) -> None:
-        """These are in the database's hands: Redis may forget that they were taken."""
+    def note_claimed(self, ids: Sequence[str]) -> None:
+        """Note that the ledger has decided about these, so Redis may forget that they were fetched."""
         self._claimed += ids
 
-    def started(self, jobs: Sequence[Claimed]) -> None:
-        """These are running."""
+    def note_started(self, jobs: Sequence[Claimed]) -> None:
         self._started += [(j.id, str(j.attempt), enqueue.queue_of(j), j.started_at.timestamp()) for j in jobs]
 
-    def ended(self, ending: Ending, *, shown: bool) -> None:
-        """This attempt has ended."""
+    def note_ended(self, ending: Ending, *, shown: bool) -> None:
         job, finished = ending.job, ending.to in FINAL
         status = JobStatus.FINISHED.value if finished else ""
         self._ended.append((str(job.id), str(job.attempt), enqueue.queue_of(job), status, shown))
@@ -79,9 +76,9 @@ class RQMirror:
             self._dead.append(ending)
 
     def begin_fetch(self, now: datetime, *, slots: int, batches: Batches, ahead: bool = False) -> None:
-        """Send what there is to tell, to take for `slots` groups; Redis works on it until `end_fetch` asks.
+        """Send all updates and ask for `slots` groups; Redis works until `end_fetch` reads the reply.
 
-        With `ahead` nothing but types of `batches` is taken. Raises redis.RedisError.
+        With `ahead`, fetch only types in `batches`. Raises redis.RedisError.
         """
         if self._dead:
             show_dead(self._dead, self._connection)
@@ -110,10 +107,10 @@ class RQMirror:
         self._claimed, self._started, self._ended = [], [], []
 
     def end_fetch(self) -> tuple[list[Batch], tuple[str, str] | None]:
-        """The groups of our ids that were taken, and a stranger's id with its queue; nothing where no turn has begun.
+        """Return the fetched groups, and a plain RQ job's ID with its queue; nothing without a `begin_fetch`.
 
-        Raises redis.RedisError; then nothing was told and, as far as this process knows, nothing taken. Where Redis has
-        forgotten what is paused nothing is taken; it is told, which may raise database errors too.
+        Raises redis.RedisError; then the updates are kept and, as far as this process knows, nothing was fetched. If
+        Redis has lost the pauses, nothing is fetched and they are published again, which may raise database errors.
         """
         if self._answer is None:
             return [], None
@@ -125,7 +122,7 @@ class RQMirror:
             self._claimed, self._started = claimed + self._claimed, started + self._started
             self._ended = ended + self._ended
             raise
-        self.has_more_now = bool(again)
+        self.has_more = bool(again)
         if again == _PAUSES_UNKNOWN:
             pauses.publish(self._connection)
         foreign = (keys.texts([rq_id]) or [""])[0] if rq_id else ""
@@ -135,7 +132,7 @@ class RQMirror:
         return self._ours(groups), (foreign, queue.decode()) if foreign else None
 
     def _ours(self, groups: list[Any]) -> list[Batch]:
-        """What was taken, without ids that no row can have: somebody else has written them."""
+        """The fetched groups without IDs that no row can have, which other code must have written."""
         taken, unknown = [], []
         for rank, *ids in groups:
             known = [i for i in keys.texts(ids) if keys.uuid_of(i)]
@@ -147,15 +144,15 @@ class RQMirror:
             aside.move_aside(unknown, _NO_JOB, self._connection)
         return taken
 
-    def show(self, now: datetime) -> None:
-        """Tell without taking anything. Raises redis.RedisError."""
+    def sync(self, now: datetime) -> None:
+        """Send all updates without fetching. Raises redis.RedisError."""
         if self.has_news and self._answer is None:
             self.begin_fetch(now, slots=0, batches={})
             self.end_fetch()
 
 
 def show_dead(endings: Sequence[Ending], connection: Redis) -> None:
-    """Show dead letters as RQ's failed jobs, with their traceback. Raises redis.RedisError."""
+    """List dead letters as failed RQ jobs, with their traceback. Raises redis.RedisError."""
     kept, now = KEPT_SECONDS * 30, timezone.now()
     with connection.pipeline(transaction=False) as pipeline:
         for ending in endings:
@@ -163,7 +160,7 @@ def show_dead(endings: Sequence[Ending], connection: Redis) -> None:
             rq_job.origin = enqueue.queue_of(ending.job)
             pipeline.hset(rq_job.key, mapping={"status": JobStatus.FAILED.value, "ended_at": utcformat(now)})
             pipeline.expire(rq_job.key, kept)
-            # Not registry.add(): that saves the whole job, of which we have but the id.
+            # Not registry.add(): it saves the whole job, and we only have the ID.
             key = FailedJobRegistry(rq_job.origin, connection=connection).key
             pipeline.zadd(key, {rq_job.id: now.timestamp() + kept})
             Result.create_failure(rq_job, kept, exc_string=ending.traceback or ending.error, pipeline=pipeline)
@@ -171,18 +168,18 @@ def show_dead(endings: Sequence[Ending], connection: Redis) -> None:
 
 
 def restore(ids: Collection[str], connection: Redis) -> None:
-    """Show jobs that Redis carried and the database does not want run as what they are.
+    """Restore RQ's view of jobs that were in a queue although they have ended.
 
-    They were carried twice, or RQ's own requeue has put them back: what becomes of a job of ours the database decides.
+    They were enqueued twice, or requeued with RQ's own tools; only the database decides whether a job runs.
     Raises redis.RedisError and database errors.
     """
     _restore([job for job in Job.objects.filter(id__in=ids) if job.state in _SHOWN], connection)
 
 
 def resync(jobs: Sequence[Claimed | Job], connection: Redis) -> None:
-    """Let Redis have jobs as the database does whose end was not taken from us: it had been recorded and the answer was
-    lost with the connection, or the job had been given to another attempt.
+    """Resync RQ's view of jobs whose end we could not record.
 
+    Either it was recorded before and the acknowledgement lost with the connection, or another attempt has the job.
     Raises redis.RedisError and database errors.
     """
     ids = [str(job.id) for job in jobs]
@@ -192,10 +189,10 @@ def resync(jobs: Sequence[Claimed | Job], connection: Redis) -> None:
 
 
 def give_back(ids: Collection[str], connection: Redis) -> None:
-    """Give back what was taken and could not be claimed: what has ended as `restore` does, and what is still to run,
-    because somebody else had its row locked at that moment, to the timetable.
+    """Return fetched jobs that could not be claimed.
 
-    Raises redis.RedisError and database errors.
+    Ended jobs are restored as `restore` does. Jobs that are still QUEUED, because their rows were locked during the
+    claim, are scheduled again. Raises redis.RedisError and database errors.
     """
     jobs = list(Job.objects.filter(id__in=ids))
     unknown = set(ids) - {str(job.id) for job in jobs}
@@ -204,7 +201,7 @@ def give_back(ids: Collection[str], connection: Redis) -> None:
     _restore([job for job in jobs if job.state in _SHOWN], connection)
     locked = [str(job.id) for job in jobs if job.state == State.QUEUED]
     if locked:
-        log.info("board.row_locked", jobs=len(locked), again_in_s=LOCKED_SECONDS)
+        log.info("rq_mirror.row_locked", jobs=len(locked), again_in_s=LOCKED_SECONDS)
         again = timezone.now().timestamp() + LOCKED_SECONDS
         connection.zadd(keys.SCHEDULED, dict.fromkeys(locked, again))
         connection.publish(keys.WAKE, "1")
@@ -213,7 +210,7 @@ def give_back(ids: Collection[str], connection: Redis) -> None:
 def _restore(rows: Collection[Job], connection: Redis) -> None:
     with connection.pipeline(transaction=False) as pipeline:
         for job in rows:
-            log.info("board.left_as_it_is", job_id=str(job.id), job_type=job.type, state=job.state)
+            log.info("rq_mirror.job_already_ended", job_id=str(job.id), job_type=job.type, state=job.state)
             dead = job.state == State.DEAD
             status = JobStatus.FAILED if dead else JobStatus.FINISHED
             kept = KEPT_SECONDS * (30 if dead else 1)
@@ -226,7 +223,7 @@ def _restore(rows: Collection[Job], connection: Redis) -> None:
 
 
 def forget_started(jobs: Sequence[Claimed | Job], connection: Redis) -> None:
-    """Take the attempts of a lost worker out of RQ's lists of what is running. Raises redis.RedisError."""
+    """Remove a lost worker's attempts from RQ's started registries. Raises redis.RedisError."""
     with connection.pipeline(transaction=False) as pipeline:
         for job in jobs:
             composite = f"{job.id}:{job.attempt}"
@@ -236,13 +233,13 @@ def forget_started(jobs: Sequence[Claimed | Job], connection: Redis) -> None:
 
 
 def forget_gone(queue: str, connection: Redis) -> None:
-    """Take attempts that no worker shows any more out of RQ's lists of what is running: theirs was killed when the
-    database had heard of their end and Redis had not.
+    """Remove attempts without an execution from RQ's started registry.
 
-    Raises redis.RedisError and database errors.
+    Their worker was killed after the database had recorded their end and before Redis had. Raises redis.RedisError
+    and database errors.
     """
     key = f"rq:wip:{queue}"
-    shown: Any = connection.zrangebyscore(key, "+inf", "+inf")  # ours; RQ's own are bounded by time
+    shown: Any = connection.zrangebyscore(key, "+inf", "+inf")  # ours; plain RQ jobs have a finite score
     for start in range(0, len(shown), 500):
         composites = keys.texts(shown[start : start + 500])
         with connection.pipeline(transaction=False) as pipeline:

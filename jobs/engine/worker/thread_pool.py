@@ -1,4 +1,4 @@
-"""The threads that run handlers: a fixed number of slots; a thread that overruns its time loses its slot."""
+"""The threads that run handlers: a fixed number of slots, freed even if a handler never returns."""
 
 import threading
 from collections.abc import Callable, Iterable
@@ -12,29 +12,27 @@ R = TypeVar("R")
 
 
 class Threads(Generic[T, R]):
-    """Runs `work` on tasks in threads of its own and keeps the answers; each thread calls `over` when its task is."""
+    """Runs `work` on tasks in its own threads and keeps the answers; each thread calls `on_end` after a task."""
 
-    def __init__(self, work: Callable[[T], Iterable[R]], over: Callable[[], None]) -> None:
+    def __init__(self, work: Callable[[T], Iterable[R]], on_end: Callable[[], None]) -> None:
         self._done: SimpleQueue[R] = SimpleQueue()
         self._tasks: SimpleQueue[T | None] = SimpleQueue()
         self._work = work
-        self._over = over
-        self._standing: dict[int, T] = {}  # tasks that are neither done nor given up, by identity
+        self._on_end = on_end
+        self._pending: dict[int, T] = {}  # tasks neither done nor given up, by id()
         self._lock = threading.Lock()
         self._started = 0
 
     def start(self, size: int) -> None:
-        """Start so many threads."""
         for _ in range(size):
             self._start()
 
     def submit(self, task: T) -> None:
-        """Run `task` in the next free thread."""
-        self._standing[id(task)] = task
+        self._pending[id(task)] = task
         self._tasks.put(task)
 
     def answers(self) -> list[R]:
-        """The answers since the last call."""
+        """Return the answers since the last call."""
         found: list[R] = []
         try:
             while True:
@@ -44,19 +42,16 @@ class Threads(Generic[T, R]):
 
     @property
     def has_answers(self) -> bool:
-        """Whether there are answers since the last call of `answers`."""
         return not self._done.empty()
 
     def give_up(self, task: T) -> None:
-        """Start a thread in place of the one that runs `task`, which does no more of it and ends; nothing where it is
-        done.
-        """
+        """Replace the thread that runs `task`; the old one ends as soon as it can. No-op if `task` is done."""
         with self._lock:
-            if self._standing.pop(id(task), None) is not None:
+            if self._pending.pop(id(task), None) is not None:
                 self._start()
 
     def stop(self) -> None:
-        """Let every idle thread end."""
+        """End every thread once it is idle."""
         for _ in range(self._started):
             self._tasks.put(None)
 
@@ -67,11 +62,11 @@ class Threads(Generic[T, R]):
     def _serve(self) -> None:
         try:
             while (task := self._tasks.get()) is not None:
-                if id(task) in self._standing:
+                if id(task) in self._pending:
                     self._run(task)
                 with self._lock:
-                    kept = self._standing.pop(id(task), None) is not None
-                self._over()
+                    kept = self._pending.pop(id(task), None) is not None
+                self._on_end()
                 if not kept:
                     return
         finally:
@@ -80,5 +75,5 @@ class Threads(Generic[T, R]):
     def _run(self, task: T) -> None:
         for answer in self._work(task):
             self._done.put(answer)
-            if id(task) not in self._standing:
+            if id(task) not in self._pending:
                 return

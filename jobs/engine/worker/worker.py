@@ -1,6 +1,6 @@
-"""The worker: QUEUE_CONCURRENCY threads that run handlers, and cycles that claim and record for all of them at once.
+"""The worker: QUEUE_CONCURRENCY threads run handlers; cycles claim and record for all of them at once.
 
-To everybody else it is an RQ worker: rqworker, rqstats, rqsuspend, the dashboard and RQ's commands know it.
+From outside it is an ordinary RQ worker: rqworker, rqstats, rqsuspend, the dashboard and RQ's commands work with it.
 """
 
 import signal
@@ -24,46 +24,44 @@ from jobs.engine.worker.cycle import SHOW_AFTER, Cycles
 from jobs.engine.worker.foreign_jobs import ForeignJobs
 from jobs.engine.worker.rq_mirror import RQMirror
 from jobs.processes.heartbeat import Heartbeat
-from jobs.processes.supervisor import orphaned
+from jobs.processes.supervisor import is_orphaned
 
 log = structlog.get_logger(__name__)
-IDLE_SECONDS: Final = 1.0  # between looks at the queues when no message wakes the worker
-SWITCH_SECONDS: Final = 0.0005  # Python's 5 ms would be what a job waits for the next cycle while handlers compute
+IDLE_SECONDS: Final = 1.0  # between polls of the queues when no message wakes the worker
+SWITCH_SECONDS: Final = 0.0005  # with Python's 5 ms, a cycle would wait that long for busy handlers
 
 
 class Worker(SimpleWorker):
     """An RQ worker that runs several jobs at once and keeps the database's record of them."""
 
-    death_penalty_class = TimerDeathPenalty  # strangers' jobs run in a thread, without signals
+    death_penalty_class = TimerDeathPenalty  # plain RQ jobs run in a thread, without signals
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.concurrency: int = settings.QUEUE_CONCURRENCY
         self._wakeup = threading.Event()
         self._stopping = threading.Event()
-        self._board = RQMirror(self.name, self.queue_names(), keys.own_redis())
-        self._foreign_jobs = ForeignJobs(self, self._board, self._wakeup.set)
+        self._mirror = RQMirror(self.name, self.queue_names(), keys.own_redis())
+        self._foreign_jobs = ForeignJobs(self, self._mirror, self._wakeup.set)
         self._cycles = Cycles(
-            self.name, self._board, self.connection, run_foreign=self._foreign_jobs.take, wake_main=self._wakeup.set
+            self.name, self._mirror, self.connection, run_foreign=self._foreign_jobs.take, wake_main=self._wakeup.set
         )
-        self._kept_up_at = 0.0
-        self._looked_at = 0.0
+        self._heartbeat_at = 0.0
+        self._checked_at = 0.0
         self._suspended = False
         self._heartbeat = Heartbeat("worker", self.name, self.connection)
 
     @property
     def connection_timeout(self) -> int:
-        """Seconds. RQ's own 415 s are made for blocking reads: a Redis that hangs so long would cost all leases."""
+        """Seconds. RQ's 415 s suit its blocking reads; here, Redis hanging that long would cost all leases."""
         return keys.TIMEOUT_SECONDS
-
-    # -- the life of the process
 
     def work(
         self, burst: bool = False, logging_level: str | None = None, date_format: str = "", log_format: str = "",
         max_jobs: int | None = None, max_idle_time: int | None = None, with_scheduler: bool = False,
         dequeue_strategy: Any = None,
     ) -> bool:  # fmt: skip
-        """Work until stopped, or with `burst` until the queues are empty; whether any job was done."""
+        """Work until stopped, or with `burst` until the queues are empty. Returns whether any job ran."""
         self._begin(lead=max_jobs is None)
         try:
             done = self._work_on(burst=burst, max_jobs=max_jobs, max_idle_s=max_idle_time)
@@ -76,7 +74,7 @@ class Worker(SimpleWorker):
 
     def _begin(self, *, lead: bool) -> None:
         sys.setswitchinterval(SWITCH_SECONDS)
-        self._install_signal_handlers()  # before anybody knows of it: who ends it by then leaves nothing behind
+        self._install_signal_handlers()  # before registering, so that a signal never leaves a registered worker behind
         self.register_birth()
         self.subscribe()
         if self.pubsub is None:
@@ -86,14 +84,14 @@ class Worker(SimpleWorker):
         log.info("worker.started", worker=self.name, queues=self.queue_names(), concurrency=self.concurrency)
 
     def _work_on(self, *, burst: bool, max_jobs: int | None, max_idle_s: int | None) -> int:
-        """Cycle until stopped, or until there is nothing left to do within the limits; how many jobs ended."""
+        """Run cycles until stopped, or until the limits are reached. Returns how many jobs ended."""
         idle_since = time.monotonic()
         while not self._stopping.is_set():
             left = max_jobs - self._cycles.recorded if max_jobs else None
-            was_busy = self._busy()  # what ends meanwhile may have made room for more
-            _, took = self._cycles.run(left, first=self._keep_up)
+            was_busy = self._busy()  # a job that ends during the cycle may have made room for more
+            _, took = self._cycles.run(left, first=self._check_in)
             done = self.successful_job_count = self._cycles.recorded
-            if took or was_busy or self._busy() or self._board.has_more_now:
+            if took or was_busy or self._busy() or self._mirror.has_more:
                 idle_since = time.monotonic()
             elif (
                 burst or (max_jobs and done >= max_jobs) or (max_idle_s and time.monotonic() - idle_since > max_idle_s)
@@ -104,7 +102,7 @@ class Worker(SimpleWorker):
         return self._cycles.recorded
 
     def request_stop(self, signum: int | None, frame: FrameType | None) -> None:
-        """Take nothing new, finish what runs (SIGTERM, SIGINT and RQ's shutdown command)."""
+        """Fetch nothing new and finish running jobs (SIGTERM, SIGINT, RQ's shutdown command)."""
         self._shutdown_requested_date = timezone.now()
         self._stopping.set()
         self._cycles.takes = False
@@ -115,77 +113,79 @@ class Worker(SimpleWorker):
         signal.signal(signal.SIGTERM, self.request_stop)
 
     def handle_payload(self, message: Any) -> None:
-        """RQ's commands, heard in its own thread: shutdown stops gracefully, stop-job gives a running job up."""
+        """Handle RQ's commands, in RQ's thread: shutdown stops gracefully, stop-job gives up a running job."""
         try:
             command = commands.read(message["data"])
         except ValueError as error:
-            log.warning("worker.command_refused", worker=self.name, error=str(error))
+            log.warning("worker.command_rejected", worker=self.name, error=str(error))
             return
         if command.command == commands.SHUTDOWN:
-            log.info("worker.shutdown_command", worker=self.name)
+            log.info("worker.shutdown_requested", worker=self.name)
             self.request_stop(None, None)
         elif command.command in commands.STOPS:
-            self._cycles.stops.ask(command)
+            self._cycles.cancellations.request(command)
             self._wakeup.set()
         else:
-            log.warning("worker.command_refused", worker=self.name, command=command.command)
+            log.warning("worker.command_rejected", worker=self.name, command=command.command)
 
     def _pubsub_exception_handler(self, exc: Exception, pubsub: Any, pubsub_thread: Any) -> None:
-        """Go on hearing, whatever became of Redis; RQ ends its thread where a connection is not refused but hangs."""
-        log.warning("worker.does_not_hear", worker=self.name, error=str(exc), retry_in_s=IDLE_SECONDS)
+        """Keep listening after any Redis error; RQ's own handler would end the thread after a timeout."""
+        log.warning("worker.command_channel_lost", worker=self.name, error=str(exc), retry_in_s=IDLE_SECONDS)
         time.sleep(IDLE_SECONDS)
 
     def _busy(self) -> bool:
-        return self._cycles.busy or self._board.foreign_runs
+        return self._cycles.busy or self._mirror.foreign_runs
 
     def _wait(self) -> None:
-        """Until a thread has ended something or something was queued; not so long where there is news to show.
+        """Wait until a job ends or is queued, but less long if there are updates for Redis.
 
-        News goes to Redis with the next turn; only what finds none for a while is told by itself.
+        Updates go out with the next fetch; without one they are sent after SHOW_AFTER.
         """
-        soon = self._board.has_news or any(not group.fresh for group in self._cycles.flight)
+        soon = self._mirror.has_news or any(not group.fresh for group in self._cycles.flight)
         if not self._wakeup.wait(SHOW_AFTER if soon else IDLE_SECONDS):
             try:
-                self._cycles.show()
+                self._cycles.sync()
             except RedisError as error:
-                log.warning("worker.not_shown", worker=self.name, error=str(error), next="told with the next turn")
+                log.warning(
+                    "worker.mirror_sync_failed", worker=self.name, error=str(error), next="sent with the next fetch"
+                )
         self._wakeup.clear()
 
     def _drain(self) -> None:
-        """Finish what runs within SHUTDOWN_GRACE_SECONDS; the rest is left to its lease."""
+        """Finish running jobs within SHUTDOWN_GRACE_SECONDS; the leases of the rest expire."""
         until = time.monotonic() + settings.SHUTDOWN_GRACE.total_seconds()
         if self._busy():
-            log.info("worker.draining", worker=self.name, running=len(self._cycles.flight))
+            log.info("worker.drain_started", worker=self.name, running=len(self._cycles.flight))
         while self._busy() and time.monotonic() < until:
-            self._cycles.run(0, first=self._keep_up)
+            self._cycles.run(0, first=self._check_in)
             self._wakeup.wait(0.2)
             self._wakeup.clear()
 
     def _leave(self) -> None:
         try:
-            self._cycles.show()
+            self._cycles.sync()
             self._heartbeat.leave()
             self.register_death()
             self.unsubscribe()
         except RedisError as error:
-            log.warning("worker.not_unregistered", worker=self.name, error=str(error), next="it expires")
+            log.warning("worker.unregister_failed", worker=self.name, error=str(error), next="its registration expires")
         connections.close_all()
         log.info("worker.stopped", worker=self.name)
 
-    def _keep_up(self) -> None:
-        """Every second look at suspension and the parent; every third of a lease tell RQ that this worker lives."""
+    def _check_in(self) -> None:
+        """Every second, check suspension and the parent and send our heartbeat; less often, RQ's heartbeat."""
         ticks = time.monotonic()
-        if ticks - self._looked_at < IDLE_SECONDS:
+        if ticks - self._checked_at < IDLE_SECONDS:
             return
-        self._looked_at = ticks
+        self._checked_at = ticks
         self._cycles.note_started()
         self._foreign_jobs.abandon_hung()
-        if ticks - self._kept_up_at >= settings.LEASE.total_seconds() / 3 or not self._kept_up_at:
-            self._kept_up_at = ticks
+        if ticks - self._heartbeat_at >= settings.LEASE.total_seconds() / 3 or not self._heartbeat_at:
+            self._heartbeat_at = ticks
             self.heartbeat()
             self._cycles.note_started(anew=True)
-        if orphaned() and not self._stopping.is_set():
-            log.warning("worker.orphaned", worker=self.name, next="it finishes what runs and stops")
+        if is_orphaned() and not self._stopping.is_set():
+            log.warning("worker.orphaned", worker=self.name, next="it finishes its jobs and stops")
             self.request_stop(None, None)
         suspended = is_suspended(self.connection, self)
         if suspended != self._suspended:
@@ -194,14 +194,14 @@ class Worker(SimpleWorker):
         self._cycles.takes = not (suspended or self._stopping.is_set())
         state = WorkerStatus.SUSPENDED if suspended else WorkerStatus.BUSY if self._busy() else WorkerStatus.IDLE
         known: Any = self.connection.hmget(self.key, "state", "birth")
-        if known[1] is None:  # Redis was emptied, or this process stood still until RQ had forgotten it
+        if known[1] is None:  # Redis was emptied, or the registration expired while this process was suspended
             self.connection.delete(self.key)
             self.register_birth()
         if known[0] != state.value.encode():
             self.set_state(state)
-        told = "stopping" if self._stopping.is_set() else str(state.value)
+        reported = "stopping" if self._stopping.is_set() else str(state.value)
         jobs, busy = sum(1 for _ in self._cycles.flight.jobs()), len(self._cycles.flight)
-        asked = self._heartbeat.beat(told, in_flight=jobs, busy=busy, concurrency=self.concurrency)
-        if asked and not self._stopping.is_set():
-            log.warning("worker.stop_asked", worker=self.name, next="it finishes what runs and stops")
+        must_stop = self._heartbeat.beat(reported, in_flight=jobs, busy=busy, concurrency=self.concurrency)
+        if must_stop and not self._stopping.is_set():
+            log.warning("worker.stop_requested", worker=self.name, next="it finishes its jobs and stops")
             self.request_stop(None, None)

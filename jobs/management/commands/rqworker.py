@@ -52,7 +52,7 @@ class Command(RQWorkerCommand):
             return
         if not (options["burst"] or loop.wait_for_redis(name="worker")):
             return
-        loop.settle()
+        loop.freeze_startup_objects()
         try:
             super().handle(*(args or settings.RQ_QUEUES), **options)
         except RedisError as error:  # between its start and its birth; from then on it rides out what becomes of Redis

@@ -159,7 +159,7 @@ def test_a_breaker_forced_open_holds_all_back_until_released(redis: Redis) -> No
         with pytest.raises(CircuitOpen) as caught:
             theirs.before_call()
         assert caught.value.until.timestamp() == now[0] + wait
-    theirs.succeeded(probe=False)
+    theirs.record_success(probe=False)
     forced = theirs.snapshot().forced
     assert forced is not None
     assert (forced.state, forced.by, forced.reason) == ("open", "user:ann", "the main API is being repaired")
@@ -174,20 +174,20 @@ def test_a_breaker_forced_closed_stays_closed(redis: Redis) -> None:
     now = [1000.0]
     mine, theirs = breakers(redis, now)
     for n in range(6):
-        mine.failed(OSError(f"refused {n}"), probe=False)
+        mine.record_fault(OSError(f"refused {n}"), probe=False)
     assert mine.snapshot().state == "open"
     theirs.force("closed", by="user:ann", reason="a false alarm")
     now[0] += 1
 
     for _ in range(10):
         assert mine.before_call() is False
-        mine.failed(OSError("refused again"), probe=False)
+        mine.record_fault(OSError("refused again"), probe=False)
     assert mine.snapshot().state == "closed"
     assert mine.recent_errors()[0].error == "refused again"
     assert len(mine.recent_errors()) > 10
     theirs.release()
     now[0] += 1
-    mine.failed(OSError("once more"), probe=False)
+    mine.record_fault(OSError("once more"), probe=False)
     assert mine.snapshot().state == "closed"
 
 
@@ -197,7 +197,7 @@ def test_jobs_wait_while_the_breaker_is_forced_open(redis: Redis, api: MainApi) 
     (job,) = submit(1)
     try:
         work(redis)
-        assert control.held_back_by_breaker() == 1
+        assert control.count_held_by_breaker() == 1
     finally:
         control.set_breaker("automatic", actor="user:ann", reason="repaired")
 

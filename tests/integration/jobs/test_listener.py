@@ -311,5 +311,5 @@ def test_a_clock_that_a_list_lacks_is_not_forgotten(listener: Listener, sandbox:
 
     assert before
     assert CampaignClock.objects.get(pk="campaign-1").world_time == before
-    store.saw(Campaign(id="campaign-1", name="C", is_active=True))
+    store.remember(Campaign(id="campaign-1", name="C", is_active=True))
     assert CampaignClock.objects.get(pk="campaign-1").world_time == ""

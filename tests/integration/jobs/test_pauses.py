@@ -93,7 +93,7 @@ def test_a_pause_ends_by_itself(redis: Redis, sandbox: SandboxApi) -> None:
     redis.hset(keys.PAUSED, held.key, soon.timestamp())
     work(redis)
     assert states(jobs) == {"SUCCEEDED"}
-    pauses.keep_up(redis)
+    pauses.sync(redis)
 
     held.refresh_from_db()
     assert (held.ended_by, held.ended_reason) == ("scheduler", "its time was over")
@@ -193,7 +193,7 @@ def test_what_redis_has_wrong_is_put_right(redis: Redis) -> None:
     redis.hdel(keys.PAUSED, held.key)
     redis.hset(keys.PAUSED, "campaign:c-9", "")
 
-    pauses.keep_up(redis)
+    pauses.sync(redis)
 
     assert redis.hgetall(keys.PAUSED) == {b"known": b"", b"queue:low": b""}
 

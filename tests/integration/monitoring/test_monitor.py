@@ -140,7 +140,7 @@ def test_the_breaker_opens_and_closes_its_alert(sandbox: SandboxApi, redis: Redi
     look(monitor, clock)
     breaker = main_api().breaker
     for _ in range(10):
-        breaker.failed(RuntimeError("HTTP 500"), probe=False)
+        breaker.record_fault(RuntimeError("HTTP 500"), probe=False)
     look(monitor, clock)
     opened = still_open()
     breaker.close("test")

@@ -137,7 +137,7 @@ def test_the_breaker_says_what_it_holds_back(admin_client: Client, redis: Redis)
     ending = Ending(job, State.RETRYING, "breaker", due_at=until, error="CircuitOpen: circuit breaker open until then")
     ledger.cycle([ending], [], actor="worker:w-1", worker="w-1", now=timezone.now())
     for _ in range(5):
-        main_api().breaker.failed(OSError("connection refused"), probe=False)
+        main_api().breaker.record_fault(OSError("connection refused"), probe=False)
 
     text = admin_client.get(PAGE).content.decode()
     main_api().breaker.close()

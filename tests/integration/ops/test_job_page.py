@@ -96,7 +96,7 @@ def test_an_attempt_that_asks_nobody_stores_nothing_of_it(redis: Redis) -> None:
     with Calls() as asked:
         pass
     (job,) = some(1)
-    ended = attempt.Ended(job, None, None, 1.0)
+    ended = attempt.Finished(job, None, None, 1.0)
 
     assert asked.count == 0
     assert attempt.ending_of(ended, timezone.now()).details is None
@@ -124,7 +124,7 @@ def test_a_queued_job_says_what_it_waits_for(admin_client: Client, redis: Redis,
     )
     job, _ = service.submit(Submission(type="EVENT_EXPIRATION", campaign_id="c", payload={}), actor="test")
     for _ in range(10):
-        api.breaker.failed(TransientError("HTTP 500"), probe=False)
+        api.breaker.record_fault(TransientError("HTTP 500"), probe=False)
     shown, text = page(admin_client, job)
     api.breaker.close()
 

@@ -34,7 +34,7 @@ def a_world() -> dict[str, Any]:
         for n in range(2)
     ]  # fmt: skip
     claimed = attempt.claim([str(jobs[0].pk)], worker="w", now=jobs[0].created_at)
-    attempt.record([attempt.Ended(claimed[0], PermanentError("broken"), None, 1.0)], actor="worker:w", worker="w")
+    attempt.record([attempt.Finished(claimed[0], PermanentError("broken"), None, 1.0)], actor="worker:w", worker="w")
     return {"job": str(jobs[1].pk), "task": str(CronTask.objects.order_by("pk")[0].pk)}
 
 

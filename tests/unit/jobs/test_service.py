@@ -15,7 +15,7 @@ from jobs import service
 from jobs.backoff import LONGEST, backoff
 from jobs.broker import keys
 from jobs.engine.worker import attempt
-from jobs.engine.worker.attempt import Ended
+from jobs.engine.worker.attempt import Finished
 from jobs.errors import CircuitOpen, InvalidJob, OutcomeUnknown, PermanentError, Skip, StateConflict, TransientError
 from jobs.ledger import moves
 from jobs.ledger.moves import Move
@@ -185,12 +185,12 @@ def test_stale_worker_changes_nothing(redis: Redis) -> None:
     job = submitted()
     (stale,) = attempt.claim([str(job.id)], worker="stale", now=timezone.now())
     lost = Job.objects.get(pk=job.pk)
-    attempt.record([Ended(lost, OutcomeUnknown("lost"), None, 1)], actor="rescuer")
+    attempt.record([Finished(lost, OutcomeUnknown("lost"), None, 1)], actor="rescuer")
     service.run_now([Job.objects.get(pk=job.pk)], actor="test", reason="again")
     (current,) = attempt.claim([str(job.id)], worker="second", now=timezone.now())
     trail = AuditEntry.objects.filter(job=job).count()
 
-    moved = attempt.record([Ended(stale, None, '{"late": true}', 9)], actor="worker:stale")
+    moved = attempt.record([Finished(stale, None, '{"late": true}', 9)], actor="worker:stale")
 
     job.refresh_from_db()
     assert moved == []
@@ -226,7 +226,7 @@ def test_commands_report_what_happened_and_what_did_not(redis: Redis) -> None:
     assert (entry.actor, entry.reason) == ("user:ann", "not today")
     assert redis.zscore(keys.SCHEDULED, str(waiting.id)) is None
     waiting.refresh_from_db()
-    assert service.retry([waiting], actor="user:ann", reason="after all").all_done
+    assert not service.retry([waiting], actor="user:ann", reason="after all").skipped
     assert redis.lrange("rq:queue:normal", 0, -1)[-1] == str(waiting.id).encode()
 
 

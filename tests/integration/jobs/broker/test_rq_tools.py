@@ -22,7 +22,7 @@ from rq.worker import SimpleWorker
 from jobs import pauses, service
 from jobs.broker import enqueue, keys
 from jobs.engine.scheduler.reconciler import Reconciler
-from jobs.engine.worker.attempt import Ended, record
+from jobs.engine.worker.attempt import Finished, record
 from jobs.engine.worker.rq_mirror import RQMirror
 from jobs.ledger import moves
 from jobs.models import Job, OperatorAction
@@ -243,9 +243,9 @@ def test_started_jobs_are_listed_although_one_was_forgotten_meanwhile(operator: 
     """RQ forgets a job while its list is read: the page shows the others, and the job stands in it no more."""
     (job,) = submit(1)
     now = timezone.now()
-    board = RQMirror("w", ["normal"], keys.own_redis())
-    board.started(moves.cycle([], [str(job.pk)], actor="worker:w", worker="w", now=now)[1])
-    board.show(now)
+    mirror = RQMirror("w", ["normal"], keys.own_redis())
+    mirror.note_started(moves.cycle([], [str(job.pk)], actor="worker:w", worker="w", now=now)[1])
+    mirror.sync(now)
     registry = StartedJobRegistry("normal", redis)
     redis.zadd(registry.key, {"gone:an-execution": time.time() + 60})
 
@@ -333,16 +333,16 @@ def test_rq_s_own_clean_up_fails_no_job_that_goes_on(redis: Redis, sandbox: Sand
     (job,) = submit(1)
     now = timezone.now()
     (claimed,) = moves.cycle([], [str(job.pk)], actor="worker:w", worker="w", now=now)[1]
-    board = RQMirror("w", ["normal"], keys.own_redis())
-    board.started([claimed])
-    board.show(now - timedelta(days=2))
+    mirror = RQMirror("w", ["normal"], keys.own_redis())
+    mirror.note_started([claimed])
+    mirror.sync(now - timedelta(days=2))
 
     clean_registries(django_rq.get_queue("normal"))
     StartedJobRegistry("normal", redis).cleanup(now.timestamp() + 10 * 24 * 3600)
 
     assert django_rq.get_queue("normal").failed_job_registry.get_job_ids() == []
     assert state_of(job) == "RUNNING"
-    assert record([Ended(claimed, None, None, 1.0)], actor="worker:w")
+    assert record([Finished(claimed, None, None, 1.0)], actor="worker:w")
     assert state_of(job) == "SUCCEEDED"
 
 
@@ -402,7 +402,7 @@ def test_a_stale_worker_that_wakes_up_changes_nothing(redis: Redis, sandbox: San
     work(redis)
     trail = list(job.audit_trail.order_by("id").values_list("now", flat=True))
 
-    assert record([Ended(claimed, RuntimeError("late"), None, 1.0)], actor="worker:w") == []
+    assert record([Finished(claimed, RuntimeError("late"), None, 1.0)], actor="worker:w") == []
     assert state_of(job) == "SUCCEEDED"
     assert list(job.audit_trail.order_by("id").values_list("now", flat=True)) == trail
     assert django_rq.get_queue("normal").failed_job_registry.get_job_ids() == []

@@ -23,7 +23,7 @@ from jobs.engine.scheduler.scheduler import Scheduler
 from jobs.engine.scheduler.stager import Stager
 from jobs.engine.scheduler.sweep import BATCH, SETTLED, Sweep
 from jobs.engine.worker import attempt
-from jobs.engine.worker.attempt import Ended, ending_of, record
+from jobs.engine.worker.attempt import Finished, ending_of, record
 from jobs.ledger import moves
 from jobs.ledger.moves import Move
 from jobs.models import AuditEntry, Job
@@ -133,14 +133,14 @@ def test_what_was_shown_as_started_is_shown_as_ended(redis: Redis) -> None:
     """Also where it ends when it was just about to be shown once more."""
     submit(1)
     worker, job = claims(redis)
-    worker._cycles.show()
+    worker._cycles.sync()
     assert redis.zcard("rq:wip:normal") == 1
 
-    worker._keep_up()
-    ended = Ended(job, None, None, 1.0)
+    worker._check_in()
+    ended = Finished(job, None, None, 1.0)
     worker._cycles._finish_one(ended)
     worker._cycles._record_and_claim(timezone.now(), [ending_of(ended, timezone.now())], 5)
-    worker._board.show(timezone.now())
+    worker._mirror.sync(timezone.now())
 
     assert redis.zcard("rq:wip:normal") == 0
 
@@ -149,8 +149,8 @@ def test_what_a_killed_worker_had_shown_does_not_stand_as_started_for_ever(redis
     """It was killed when the database had heard of the end and Redis had not."""
     (job,) = submit(1)
     worker, claimed = claims(redis)
-    worker._cycles.show()
-    record([Ended(claimed, None, None, 1.0)], actor="worker:w")
+    worker._cycles.sync()
+    record([Finished(claimed, None, None, 1.0)], actor="worker:w")
     retention = Retention(redis)
     retention.clean_up(timezone.now())
     assert redis.zcard("rq:wip:normal") == 1  # the worker may yet tell
@@ -309,7 +309,7 @@ def test_of_a_claim_without_an_answer_just_what_was_committed_is_begun(redis: Re
     (earlier, committed, queued), now = take(worker), timezone.now()
     attempt.claim([earlier], worker=worker.name, now=now - timedelta(seconds=1))
     attempt.claim([committed], worker=worker.name, now=now)
-    worker._cycles._unanswered = (worker._cycles._intake.groups, now)
+    worker._cycles._unacknowledged = (worker._cycles._fetch.groups, now)
 
     worker._cycles._record_and_claim(timezone.now(), [], worker.concurrency)
 

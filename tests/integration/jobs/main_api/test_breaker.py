@@ -23,9 +23,9 @@ def test_breaker_opens_for_all_and_probes_once(redis: Redis) -> None:
     mine, theirs = (Breaker(redis, threshold=5, duration=timedelta(seconds=30), clock=lambda: now[0]) for _ in range(2))
     for _ in range(4):
         mine.before_call()
-        mine.failed(TransientError("down"), probe=False)
+        mine.record_fault(TransientError("down"), probe=False)
     mine.before_call()
-    theirs.failed(TransientError("down"), probe=False)
+    theirs.record_fault(TransientError("down"), probe=False)
     now[0] += 1
 
     for breaker in (mine, theirs):
@@ -48,7 +48,7 @@ def test_breaker_opens_for_all_and_probes_once(redis: Redis) -> None:
     for thread in threads:
         thread.join()
     assert sum(probes) == 1
-    mine.succeeded(probe=True)
+    mine.record_success(probe=True)
     now[0] += 1
     theirs.before_call()
     assert theirs.snapshot().state == "closed"
@@ -58,7 +58,7 @@ def opened(redis: Redis, clock: Callable[[], float]) -> Breaker:
     """A breaker that five faults have opened."""
     breaker = Breaker(redis, threshold=5, duration=timedelta(seconds=30), clock=clock)
     for _ in range(5):
-        breaker.failed(TransientError("down"), probe=breaker.before_call())
+        breaker.record_fault(TransientError("down"), probe=breaker.before_call())
     return breaker
 
 
@@ -68,14 +68,14 @@ def test_late_answers_say_nothing_of_an_open_breaker(redis: Redis) -> None:
     breaker = opened(redis, lambda: now[0])
     now[0] += 20
 
-    breaker.succeeded(probe=False)
-    breaker.failed(TransientError("down"), probe=False)
+    breaker.record_success(probe=False)
+    breaker.record_fault(TransientError("down"), probe=False)
     assert breaker.snapshot().until == datetime.fromtimestamp(1030, tz=UTC)
     now[0] += 11
     assert breaker.before_call()
-    breaker.abandoned(probe=True)
+    breaker.record_unsent(probe=True)
     assert breaker.before_call()
-    breaker.failed(TransientError("still down"), probe=True)
+    breaker.record_fault(TransientError("still down"), probe=True)
 
     assert breaker.snapshot().until == datetime.fromtimestamp(1061, tz=UTC)
 
@@ -83,7 +83,7 @@ def test_late_answers_say_nothing_of_an_open_breaker(redis: Redis) -> None:
 def test_a_probe_may_take_as_long_as_a_call_may(redis: Redis) -> None:
     """Nobody else probes before the probe's time limit, however short the breaker's duration is."""
     breaker = Breaker(redis, threshold=1, duration=timedelta(seconds=0.001), longest_call=timedelta(seconds=60))
-    breaker.failed(TransientError("down"), probe=breaker.before_call())
+    breaker.record_fault(TransientError("down"), probe=breaker.before_call())
     wait_until(lambda: breaker.snapshot().state == "half-open")
 
     assert breaker.before_call()
@@ -97,16 +97,16 @@ def test_half_of_the_calls_in_ten_seconds(redis: Redis) -> None:
     now = [1000.0]
     breaker = Breaker(redis, threshold=5, duration=timedelta(seconds=30), clock=lambda: now[0])
     for _ in range(2000):
-        breaker.succeeded(probe=breaker.before_call())
+        breaker.record_success(probe=breaker.before_call())
     now[0] += 11
     for _ in range(5):
-        breaker.succeeded(probe=breaker.before_call())
+        breaker.record_success(probe=breaker.before_call())
     for _ in range(4):
-        breaker.failed(TransientError("down"), probe=breaker.before_call())
+        breaker.record_fault(TransientError("down"), probe=breaker.before_call())
     now[0] += 1
 
     assert breaker.snapshot().state == "closed"
-    breaker.failed(TransientError("down"), probe=breaker.before_call())
+    breaker.record_fault(TransientError("down"), probe=breaker.before_call())
     assert breaker.snapshot().state == "open"
 
 

@@ -10,7 +10,7 @@ def test_the_collector_leaves_alone_what_a_process_consists_of() -> None:
     was = gc.get_threshold()
     old: list[object] = []
     try:
-        loop.settle()
+        loop.freeze_startup_objects()
         new: list[object] = []
         seen = {id(each) for each in gc.get_objects()}
     finally:

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from jobs.world.change import Change
 from jobs.world.clock import WallTime, WorldTime, later
 from jobs.world.due import MOST_OCCURRENCES, Due, due_by, interval, outstanding
-from jobs.world.growth import GrowthType, StandingStructure, grow, grown_population, settlement_intervals
+from jobs.world.growth import GrowthType, StandingStructure, grow, grow_population, settlement_intervals
 from jobs.world.maintenance import StructureEvent, maintain, structure_intervals
-from jobs.world.marks import job_applied, read_mark, with_job, with_mark
+from jobs.world.marks import is_job_applied, read_mark, with_job, with_mark
 from jobs.world.variables import SettlementVariables, StructureVariables
 
 events = st.integers(1, 30)
@@ -93,7 +93,7 @@ def test_one_jump_wears_as_much_as_two(
 @given(st.integers(0, 10_000), st.integers(0, 10_000), st.floats(0, 3), events)
 def test_a_population_never_shrinks_and_stays_below_its_cap(population: int, cap: int, rate: float, n: int) -> None:
     """It grows up to the cap; above the cap it stays as it is."""
-    after = grown_population(population, cap, rate, occurrences=n)
+    after = grow_population(population, cap, rate, occurrences=n)
 
     assert population <= after <= max(population, cap)
 
@@ -182,9 +182,9 @@ def test_jobs_asked_for_by_hand_are_remembered() -> None:
     for n in range(25):
         variables = with_job(variables, "X", str(n))
 
-    assert job_applied(variables, "X", "24")
-    assert job_applied(variables, "X", "5")
-    assert not job_applied(variables, "X", "4")
+    assert is_job_applied(variables, "X", "24")
+    assert is_job_applied(variables, "X", "5")
+    assert not is_job_applied(variables, "X", "4")
 
 
 @pytest.mark.parametrize("wrong", ["x", True, -1, float("nan"), [], {}])
@@ -232,7 +232,7 @@ def test_growth_in_leaps_is_growth_step_by_step(population: int, cap: int, parts
     """Equal gains are made at once, and nobody can tell by the result."""
     rate = parts / 10_000
 
-    assert grown_population(population, cap, rate, occurrences=n) == one_by_one(population, cap, rate, n)
+    assert grow_population(population, cap, rate, occurrences=n) == one_by_one(population, cap, rate, n)
 
 
 @pytest.mark.parametrize("value", [10**400, 1.7e308, float("inf"), float("nan"), -(10**400)])
@@ -282,6 +282,6 @@ def test_all_of_time_is_not_one_job() -> None:
 
 def test_growth_is_exact_however_large() -> None:
     """A population of thirty digits grows to its cap, to the last one, within a jump of a million occurrences."""
-    assert grown_population(100, 10**30 + 1, 0.05, occurrences=1_000_000) == 10**30 + 1
-    assert grown_population(10**29, 10**30, 0.5, occurrences=1) == 15 * 10**28
-    assert grown_population(10**9, 10**30, 1e-9, occurrences=20_000_000) == 1_020_000_000
+    assert grow_population(100, 10**30 + 1, 0.05, occurrences=1_000_000) == 10**30 + 1
+    assert grow_population(10**29, 10**30, 0.5, occurrences=1) == 15 * 10**28
+    assert grow_population(10**9, 10**30, 1e-9, occurrences=20_000_000) == 1_020_000_000

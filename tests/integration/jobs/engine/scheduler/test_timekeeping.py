@@ -248,7 +248,7 @@ def test_rows_move_and_never_double() -> None:
     assert (due.occurrences, due.clock_due) == (3, WorldTime.parse("1000-01-01T15:00:00Z"))
     assert schedules.sync(campaign("15:30"), "Settlement", [wanted()], read=["s-1"]) == [due]
     noted = Applied("s-1", "POPULATION_GROWTH", WorldTime.parse("1000-01-01T15:00:00Z"), due.interval)
-    assert schedules.applied([noted]) == []
+    assert schedules.record_applied([noted]) == []
     assert ScheduleRow.objects.get().next_due.startswith("1000-01-01T16:00")
     schedules.sync(campaign("15:30"), "Settlement", [wanted(interval=timedelta(minutes=54))], read=["s-1"])
     assert ScheduleRow.objects.get().next_due.startswith("1000-01-01T15:54")
@@ -328,7 +328,7 @@ def test_names_and_ids_of_any_kind_hold_up_nobody() -> None:
     odd = Campaign(id="c-1", name="\0" + "C" * 5000, is_active=True, current_world_time="1000-01-01T12:00:00Z")
     long_name, long_id = wanted(entity_name="x\ud800" * 300), wanted(entity_id="s" * 256)
 
-    DatabaseSchedules().saw(odd)
+    DatabaseSchedules().remember(odd)
     DatabaseSchedules().sync(odd, "Settlement", [long_id, long_name], read=["s-1"])
 
     assert [row.entity_id for row in ScheduleRow.objects.all()] == ["s-1"]

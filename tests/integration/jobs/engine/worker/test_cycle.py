@@ -32,8 +32,8 @@ def cycles(redis: Redis, sandbox: SandboxApi, settings: Any, woken: threading.Ev
     sandbox.control("POST", "faults", {"latencyMs": 20})
     settings.QUEUE_CONCURRENCY = 1
     pauses.publish(redis)
-    board = RQMirror("w", list(project.RQ_QUEUES), keys.own_redis())
-    cycles = Cycles("w", board, redis, run_foreign=lambda _: None, wake_main=woken.set)
+    mirror = RQMirror("w", list(project.RQ_QUEUES), keys.own_redis())
+    cycles = Cycles("w", mirror, redis, run_foreign=lambda _: None, wake_main=woken.set)
     yield cycles
     cycles.stop()
 

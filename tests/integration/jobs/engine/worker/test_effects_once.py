@@ -19,7 +19,7 @@ from jobs.engine.worker import attempt
 from jobs.errors import JobError
 from jobs.ledger import moves
 from jobs.main_api.answers import Fault, Reply, Request, read_reply
-from jobs.main_api.client import _executed, main_api
+from jobs.main_api.client import _read_execution, main_api
 from jobs.models import Job
 from jobs.run import Run
 from jobs.service import Submission
@@ -170,7 +170,7 @@ JSON = st.recursive(
 def test_whatever_comes_back_is_unclear_unless_it_says_success_or_refuses(status: int, found: bytes) -> None:
     """No answer that a stranger can make up leads to a second request: by the table of answers.py."""
     try:
-        done = _executed(read_reply(Reply(status, found), Request.ONCE))
+        done = _read_execution(read_reply(Reply(status, found), Request.ONCE))
     except (Fault, JobError) as error:
         raised = error.error if isinstance(error, Fault) else error
         text = found.decode("utf-8", "replace")
@@ -231,7 +231,7 @@ def lost(job: Job, redis: Redis) -> Job:
     Job.objects.filter(pk=job.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
     rescuer = Rescuer(redis)
     rescuer.judged_at = timezone.now()
-    rescuer.free_lost(timezone.now())
+    rescuer.free_expired(timezone.now())
     job.refresh_from_db()
     return job
 
@@ -329,7 +329,7 @@ def test_an_end_that_the_database_refuses_costs_itself(sandbox: SandboxApi, text
     """Recording failed after the work was done: it is recorded as done, without what could not be."""
     job = effect_job()
     claimed = claim(job)
-    ending = attempt.ending_of(attempt.Ended(claimed, None, json.dumps({"entity": text}), 1.0), timezone.now())
+    ending = attempt.ending_of(attempt.Finished(claimed, None, json.dumps({"entity": text}), 1.0), timezone.now())
 
     (recorded,), _ = moves.cycle([ending.bare()], [], actor="worker:w", worker="w", now=timezone.now())
 

@@ -41,14 +41,14 @@ def test_leases_are_let_be_after_the_database_was_away(redis: Redis) -> None:
     (job,) = submit(1)
     claims(redis)
     rescuer, now = Rescuer(redis), timezone.now()
-    rescuer.free_lost(now)
+    rescuer.free_expired(now)
     back = now + timedelta(minutes=1)
 
     for seconds in range(0, int(settings.LEASE.total_seconds()) + 1, 2):
-        rescuer.free_lost(back + timedelta(seconds=seconds))
+        rescuer.free_expired(back + timedelta(seconds=seconds))
         job.refresh_from_db()
         assert job.state == State.RUNNING
-    rescuer.free_lost(back + settings.LEASE + timedelta(seconds=1))
+    rescuer.free_expired(back + settings.LEASE + timedelta(seconds=1))
 
     job.refresh_from_db()
     assert job.state == State.RETRYING
@@ -62,17 +62,17 @@ def test_a_scheduler_that_takes_over_lets_leases_be_where_the_database_was_away(
     (job,) = submit(1)
     claims(redis)
     now = timezone.now()
-    Rescuer(redis).free_lost(now)
+    Rescuer(redis).free_expired(now)
     Job.objects.filter(pk=job.pk).update(lease_until=now)
 
     successor = Rescuer(redis)
-    successor.free_lost(now + away)
+    successor.free_expired(now + away)
 
     job.refresh_from_db()
     assert job.state == (State.RUNNING if let_be else State.RETRYING)
     for seconds in range(2, int(settings.LEASE.total_seconds()) + 1, 2):
-        successor.free_lost(now + away + timedelta(seconds=seconds))
-    successor.free_lost(now + away + settings.LEASE + timedelta(seconds=1))
+        successor.free_expired(now + away + timedelta(seconds=seconds))
+    successor.free_expired(now + away + settings.LEASE + timedelta(seconds=1))
     job.refresh_from_db()
     assert job.state == State.RETRYING
 
@@ -83,14 +83,14 @@ def test_a_clock_that_is_set_back_begins_the_grace_anew(redis: Redis) -> None:
     claims(redis)
     now = timezone.now()
     rescuer = Rescuer(redis)
-    rescuer.free_lost(now + timedelta(hours=1))
+    rescuer.free_expired(now + timedelta(hours=1))
     Job.objects.filter(pk=job.pk).update(lease_until=now)
 
     for seconds in range(1, int(settings.LEASE.total_seconds()) + 2):
-        rescuer.free_lost(now + timedelta(seconds=seconds))
+        rescuer.free_expired(now + timedelta(seconds=seconds))
         job.refresh_from_db()
         assert job.state == State.RUNNING
-    rescuer.free_lost(now + settings.LEASE + timedelta(seconds=2))
+    rescuer.free_expired(now + settings.LEASE + timedelta(seconds=2))
 
     job.refresh_from_db()
     assert job.state == State.RETRYING

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.engine.worker import attempt
-from jobs.engine.worker.attempt import Ended
+from jobs.engine.worker.attempt import Finished
 from jobs.errors import PermanentError, Skip, TransientError
 from jobs.fingerprint import fingerprint_of
 from jobs.ledger import Claimed
@@ -39,7 +39,7 @@ def raised(error: Exception) -> Exception:
 
 def end(answer: Any, job: Claimed) -> tuple[Job, AuditEntry]:
     """Record that a handler has answered so; the job and the entry."""
-    ended = attempt._ended(job, answer, 1.0, None)
+    ended = attempt._finished(job, answer, 1.0, None)
     attempt.record([ended], actor="worker:w", worker="w")
     row = Job.objects.get(pk=job.id)
     entry = row.audit_trail.order_by("id").last()
@@ -80,7 +80,7 @@ def test_a_dead_letter_is_small_whatever_it_died_of(message: str) -> None:
 def test_any_message_can_be_recorded(error: type[Exception], message: str) -> None:
     """Whatever characters it holds."""
     job = Claimed("1", "EVENT_EXPIRATION", "c", "", {}, 5, 1, 2, NOW, "", "", 1, None, "", NOW)
-    ending = attempt.ending_of(Ended(job, raised(error(message)), None, 1.0), NOW)
+    ending = attempt.ending_of(Finished(job, raised(error(message)), None, 1.0), NOW)
 
     assert is_storable(ending.error + ending.reason + ending.traceback + (ending.details or ""))
 

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from jobs.engine.worker.attempt import Ended
-from jobs.engine.worker.in_flight import FAST_GROUP, Finished, InFlight
+from jobs.engine.worker.attempt import Finished
+from jobs.engine.worker.in_flight import FAST_GROUP, InFlight
 from jobs.ledger import Claimed
 from jobs.registry import all_types
 
@@ -24,7 +24,7 @@ def finish(flight: InFlight, count: int, *, kind: str, ms: float) -> None:
     for number in range(count):
         job = claimed(number, kind)
         flight.add([job])
-        flight.finish(Ended(job, None, None, ms))
+        flight.finish(Finished(job, None, None, ms))
 
 
 @pytest.fixture(autouse=True)
@@ -84,14 +84,15 @@ def test_a_group_takes_a_slot_until_its_last_job_has_ended() -> None:
     flight = InFlight()
     jobs = [claimed(1), claimed(2)]
     flight.add(jobs)
-    first, last = (Ended(job, None, None, 1.0) for job in jobs)
+    first, last = (Finished(job, None, None, 1.0) for job in jobs)
 
-    assert flight.finish(first) == Finished(first, shown=False)
-    assert flight.finish(first) is None
-    assert flight.finish(Ended(claimed(2), None, None, 1.0)) is None
+    assert flight.finish(first)
+    assert not first.shown
+    assert not flight.finish(first)
+    assert not flight.finish(Finished(claimed(2), None, None, 1.0))
     assert [job.id for job in flight.jobs()] == ["2"]
     assert len(flight) == 1
-    assert flight.finish(last) == Finished(last, shown=False)
+    assert flight.finish(last)
     assert len(flight) == 0
 
 
@@ -103,10 +104,12 @@ def test_a_second_attempt_of_the_same_job_leaves_the_first_no_slot() -> None:
     flight.add([first])
     current = flight.add([second])
     current.shown = True
-    stale, end = Ended(first, None, None, 1.0), Ended(second, None, None, 1.0)
+    stale, end = Finished(first, None, None, 1.0), Finished(second, None, None, 1.0)
 
     assert flight.group_of("1") is current
-    assert flight.finish(stale) == Finished(stale, shown=False)
+    assert flight.finish(stale)
+    assert not stale.shown
     assert len(flight) == 1
-    assert flight.finish(end) == Finished(end, shown=True)
+    assert flight.finish(end)
+    assert end.shown
     assert len(flight) == 0

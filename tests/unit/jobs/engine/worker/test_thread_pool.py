@@ -84,7 +84,7 @@ def test_giving_up_what_is_done_changes_nothing() -> None:
     done = ["done"]
     threads.submit(done)
     wait_until(lambda: threads.answers() == ["done"])
-    wait_until(lambda: not threads._standing)
+    wait_until(lambda: not threads._pending)
 
     threads.give_up(done)
 

@@ -37,12 +37,17 @@ def fingerprint_of(error: str, traceback: str) -> Failure:
 
 def _normalised(words: str) -> str:
     """The words with one # for whatever holds a digit, and one for a row of such; of a list, what differs."""
-    plain = _TOKEN.sub(_without_number, words[: 4 * LONGEST])
+    plain = without_numbers(words[: 4 * LONGEST])
     parts: list[str] = []
     for part in " ".join(re.sub(r"#(?:[\s,;/]+#)+", "#", plain).split()).split("; "):
         if not any(one.endswith(part) for one in parts):
             parts.append(part)
     return "; ".join(parts)[:LONGEST]
+
+
+def without_numbers(words: str) -> str:
+    """The words with a # for each id, time and number, but for the status of an answer."""
+    return _TOKEN.sub(_without_number, words)
 
 
 def _without_number(token: re.Match[str]) -> str:

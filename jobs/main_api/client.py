@@ -155,7 +155,7 @@ class MainApi:
             answer = self.ask(
                 _EXECUTE, operations.text(_EXECUTE), {"input": {"effectId": effect_id}}, key=key, once=sending
             )
-            done = _executed(answer)
+            done = read_execution(answer)
         except OutcomeUnknown:
             raise
         except JobError:
@@ -358,7 +358,7 @@ class MainApi:
         return self.ask(name, operations.text(name, len(each)), variables, key=key)
 
 
-def _executed(answer: Answer) -> EffectExecution:
+def read_execution(answer: Answer) -> EffectExecution:
     """What came of executeEffect, by the table of answers.py."""
     done = answer.data.get(_EXECUTE)
     told = done if isinstance(done, Mapping) else {}

@@ -113,7 +113,7 @@ def run_handler(jobs: Sequence[Claimed]) -> list[Ended]:
         made = _as_json(asked, began) if asked.count else None
     except Exception:
         log.exception("job.calls_not_noted", job_id=first.id)
-    return [_ended(job, _judged(job, answer), duration_ms, made) for job, answer in zip(jobs, answers, strict=True)]
+    return [ended_with(job, _judged(job, answer), duration_ms, made) for job, answer in zip(jobs, answers, strict=True)]
 
 
 def watch_sending(job: Claimed) -> None:
@@ -124,7 +124,7 @@ def watch_sending(job: Claimed) -> None:
 
 def must_not_be_sent_twice(type_name: str) -> bool:
     """Whether jobs of that type have such work, or may have: of a type that this release does not know."""
-    return not _policy_of(type_name).idempotent
+    return not policy_of(type_name).idempotent
 
 
 def _judged(job: Claimed, answer: Answer) -> Answer:
@@ -166,7 +166,8 @@ def _answers(job_type: JobType, jobs: Sequence[Claimed]) -> Sequence[Answer]:
     return [answers[position] for position in range(len(jobs))]
 
 
-def _ended(job: Claimed, answer: Answer, duration_ms: float, made: msgspec.Raw | None) -> Ended:
+def ended_with(job: Claimed, answer: Answer, duration_ms: float, made: msgspec.Raw | None) -> Ended:
+    """The end of an attempt by what its handler returned or raised."""
     if isinstance(answer, BaseException):
         return Ended(job, text.readable(answer), None, duration_ms, made)
     return Ended(job, None, None if answer is None else _result(answer), duration_ms, made)
@@ -227,12 +228,13 @@ def _traceback(error: BaseException) -> str:
 
 
 def _outcome(ended: Ended, now: datetime) -> Outcome:
-    policy = _policy_of(ended.job.type)
+    policy = policy_of(ended.job.type)
     return outcome_of(ended.error, failures=ended.job.failures, policy=policy, now=now, random=_random)
 
 
 @cache
-def _policy_of(name: str) -> RetryPolicy:
+def policy_of(name: str) -> RetryPolicy:
+    """How jobs of this type are retried."""
     try:
         return type_named(name).retry
     except Refused:  # a type that this release no longer has

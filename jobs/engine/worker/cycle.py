@@ -55,12 +55,12 @@ class Cycles:
         self._connection = connection
         self._concurrency: int = settings.QUEUE_CONCURRENCY
         self._wake_main = wake_main
-        self._intake = Fetch(board, self.flight, self._concurrency, run_foreign)
+        self.fetch = Fetch(board, self.flight, self._concurrency, run_foreign)
         self._threads: Threads[list[Claimed], Ended] = Threads(run_group, self._lead)
-        self._lock = threading.RLock()  # of whoever cycles
+        self.lock = threading.RLock()  # of whoever cycles
         self._lent: BaseDatabaseWrapper | None = None  # to a handler's thread that cycles
         self._unrecorded: list[Finished] = []
-        self._unanswered: tuple[list[Batch], datetime] | None = None  # a claim that the database has not answered
+        self.unanswered: tuple[list[Batch], datetime] | None = None  # a claim that the database has not answered
         self._renew_at = 0.0
 
     def start(self, *, lead: bool) -> None:
@@ -72,7 +72,7 @@ class Cycles:
 
     def stop(self) -> None:
         """Let every thread end when it is idle, and none cycle any more; what still runs is left to its lease."""
-        with self._lock:
+        with self.lock:
             if self._lent:
                 self._lent.dec_thread_sharing()
             self._lent = None
@@ -83,19 +83,19 @@ class Cycles:
     @property
     def busy(self) -> bool:
         """Whether anything is under way."""
-        return bool(self.flight or self._intake.groups or self._unrecorded)
+        return bool(self.flight or self.fetch.groups or self._unrecorded)
 
     @property
     def has_more(self) -> bool:
         """Whether the last cycle has left something that can be had at once."""
-        return bool(self._intake.groups or self._board.has_more_now) and len(self.flight) < self._concurrency
+        return bool(self.fetch.groups or self._board.has_more_now) and len(self.flight) < self._concurrency
 
     def run(self, limit: int | None = None, first: Callable[[], None] | None = None) -> tuple[int, int]:
         """One cycle, through outages, after which it waits; how many ended and how many were to be claimed.
 
         Takes `limit` jobs at most where there is one. `first` is what has to be told to Redis before.
         """
-        with self._lock:
+        with self.lock:
             try:
                 return self._run(limit, first)
             except _AWAY as error:
@@ -111,13 +111,13 @@ class Cycles:
 
     def show(self) -> None:
         """Tell Redis what is still to be told, and what runs. Raises redis.RedisError."""
-        with self._lock:
+        with self.lock:
             self.note_started()
             self._board.show(timezone.now())
 
     def note_started(self, *, anew: bool = False) -> None:
         """What has run for a while is shown as started, with the next turn; `anew` before RQ's tools forget it."""
-        with self._lock:
+        with self.lock:
             for group in self.flight:
                 group.fresh = group.fresh and not anew
                 if not group.fresh and time.monotonic() - group.began >= SHOW_AFTER:
@@ -131,7 +131,7 @@ class Cycles:
 
         Fast jobs are recorded and claimed many at a time, which is less to do for all.
         """
-        if not self._lock.acquire(blocking=False):
+        if not self.lock.acquire(blocking=False):
             self._wake_main()
             return
         try:
@@ -141,7 +141,7 @@ class Cycles:
             if not lent or self.has_more or not self.flight:
                 self._wake_main()
         finally:
-            self._lock.release()
+            self.lock.release()
 
     def _run_on(self, connection: BaseDatabaseWrapper) -> None:
         """Cycle on this connection until nothing has ended meanwhile; other threads are idle then and take the jobs."""
@@ -160,7 +160,7 @@ class Cycles:
         The database hears of an end before Redis does: what falls between is shown by the next cycle.
         """
         now = timezone.now()
-        self._renew_leases(now)
+        self.renew_leases(now)
         self._finish()
         self._board.has_more_now = False
         idle, takes = self._concurrency - len(self.flight), self.takes
@@ -170,17 +170,17 @@ class Cycles:
                 first()
             if takes:
                 room = None if limit is None else limit - len(self.flight) - len(self._unrecorded)
-                self._intake.begin(now, idle=idle, limit=room)
+                self.fetch.begin(now, idle=idle, limit=room)
         endings = [attempt.ending_of(finished.ended, now) for finished in self._unrecorded]
         with _noting(away):
-            self._intake.end()
+            self.fetch.end()
             if takes and limit is None and not away:
-                self._intake.begin_ahead(now, idle=idle)
+                self.fetch.begin_ahead(now, idle=idle)
         try:  # the time is a later one: what came due while Redis was asked is not claimed before it was due
-            counts = self._record_and_claim(timezone.now(), endings, idle)
+            counts = self.record_and_claim(timezone.now(), endings, idle)
         finally:
             with _noting(away):
-                self._intake.end()
+                self.fetch.end()
         if away:
             raise away[0]
         return counts
@@ -188,23 +188,25 @@ class Cycles:
     def _finish(self) -> None:
         """Take out of the flight what has ended there, was stopped or is over its time."""
         for ended in self._threads.answers():
-            self._finish_one(ended)
-        time_out(self.flight, self._finish_one, self._threads.give_up)
-        self.stops.carry_out(self.flight, self._finish_one, self._threads.give_up)
+            self.finish_one(ended)
+        time_out(self.flight, self.finish_one, self._threads.give_up)
+        self.stops.carry_out(self.flight, self.finish_one, self._threads.give_up)
 
-    def _finish_one(self, ended: Ended) -> None:
+    def finish_one(self, ended: Ended) -> None:
+        """Take an ended attempt out of the flight, to be recorded by the next cycle."""
         finished = self.flight.finish(ended)
         if finished:  # else it was stopped, or its time was over, before it ended by itself
             self._unrecorded.append(finished)
 
-    def _record_and_claim(self, now: datetime, endings: list[Ending], idle: int) -> tuple[int, int]:
+    def record_and_claim(self, now: datetime, endings: list[Ending], idle: int) -> tuple[int, int]:
+        """Record `endings` and claim for `idle` slots in one transaction; how many ended and were to be claimed."""
         idle -= self._begin_unanswered(now)
-        groups = self._intake.groups[: max(0, idle)]
+        groups = self.fetch.groups[: max(0, idle)]
         ids = [i for group in groups for i in group.ids]
         worker, start = self._worker, partial(self._start, groups)
-        self._unanswered = (groups, now) if groups else None
+        self.unanswered = (groups, now) if groups else None
         ended, claimed = moves.cycle(endings, ids, actor=actors.worker(worker), worker=worker, now=now, start=start)
-        self._intake.claimed(groups)
+        self.fetch.claimed(groups)
         finished, self._unrecorded = self._unrecorded, []
         shown = {e.job.id for e, seen in finished if seen}
         self.recorded += len(ended)
@@ -254,9 +256,9 @@ class Cycles:
 
         Nobody else would: the row is this worker's until its lease ends, and then the outcome would be called unknown.
         """
-        if self._unanswered is None:
+        if self.unanswered is None:
             return 0
-        groups, at = self._unanswered
+        groups, at = self.unanswered
         ids = [i for group in groups for i in group.ids]
         claimed = attempt.claimed_at(at, ids, worker=self._worker, until=now + settings.LEASE)
         self._start(groups, claimed)
@@ -267,7 +269,7 @@ class Cycles:
 
     def _start(self, groups: list[Batch], claimed: list[Claimed]) -> None:
         """Give each group of what was taken to a thread, without what could not be claimed."""
-        self._unanswered = None
+        self.unanswered = None
         by_id = {job.id: job for job in claimed}
         for taken in groups:
             # pop: an id that was carried twice is one job.
@@ -276,7 +278,7 @@ class Cycles:
                 self.flight.add(jobs)
                 self._threads.submit(jobs)
 
-    def _renew_leases(self, now: datetime) -> None:
+    def renew_leases(self, now: datetime) -> None:
         """Every third of a lease renew those of all in flight, whether Redis is there or not; in every cycle until it
         has worked, so that no lease ends because the database was away when it was to be renewed.
         """

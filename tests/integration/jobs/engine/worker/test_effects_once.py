@@ -19,7 +19,7 @@ from jobs.engine.worker import attempt
 from jobs.errors import JobError
 from jobs.ledger import moves
 from jobs.main_api.answers import Fault, Reply, Request, read_reply
-from jobs.main_api.client import _executed, main_api
+from jobs.main_api.client import main_api, read_execution
 from jobs.models import Job
 from jobs.run import Run
 from jobs.service import Submission
@@ -164,7 +164,7 @@ JSON = st.recursive(
 def test_whatever_comes_back_is_unclear_unless_it_says_success_or_refuses(status: int, found: bytes) -> None:
     """No answer that a stranger can make up leads to a second request: by the table of answers.py."""
     try:
-        done = _executed(read_reply(Reply(status, found), Request.ONCE))
+        done = read_execution(read_reply(Reply(status, found), Request.ONCE))
     except (Fault, JobError) as error:
         raised = error.error if isinstance(error, Fault) else error
         text = found.decode("utf-8", "replace")
@@ -285,11 +285,11 @@ def test_cancel_is_for_what_has_not_begun(
     """What may have been applied is discarded, in so many words; the API answers 409 to cancel."""
     settings.EFFECT_UNKNOWN_OUTCOME = policy
     settings.SCHEDULER_API_TOKENS = {"secret": "tests"}
-    attempt._policy_of.cache_clear()
+    attempt.policy_of.cache_clear()
     try:
         job = answered(sandbox, UNCLEAR["HTTP 503"])
     finally:
-        attempt._policy_of.cache_clear()
+        attempt.policy_of.cache_clear()
 
     def post(verb: str) -> Any:
         path, headers = f"/api/jobs/{job.pk}/{verb}", {"authorization": "Bearer secret"}

@@ -37,12 +37,17 @@ def fingerprint_of(error: str, traceback: str) -> Failure:
 
 def _normalise(words: str) -> str:
     """The words with one # for whatever holds a digit, and one for a row of such; of a list, what differs."""
-    plain = _TOKEN.sub(_mask_number, words[: 4 * LONGEST])
+    plain = without_numbers(words[: 4 * LONGEST])
     parts: list[str] = []
     for part in " ".join(re.sub(r"#(?:[\s,;/]+#)+", "#", plain).split()).split("; "):
         if not any(one.endswith(part) for one in parts):
             parts.append(part)
     return "; ".join(parts)[:LONGEST]
+
+
+def without_numbers(words: str) -> str:
+    """Replace each id, time and number by #, but not the status of an HTTP answer."""
+    return _TOKEN.sub(_mask_number, words)
 
 
 def _mask_number(token: re.Match[str]) -> str:

@@ -67,26 +67,26 @@ class Listener:
     def poll(self) -> float:
         """Hear and act; seconds until the next poll. Raises StopAsked, redis.RedisError and database errors."""
         if not self._lead():
-            self._act_on_all()  # the one that leads now has not heard it
+            self.act_on_all()  # the one that leads now has not heard it
             self._hang_up()
             return DURATION.total_seconds() / 4
         try:
             pubsub = self._pubsub or self._subscribe()
             message = pubsub.get_message(ignore_subscribe_messages=True, timeout=self._patience())
             if message is not None:
-                self._hear(message)
+                self.hear(message)
         except RedisError:
             self._hang_up()
             raise
         self._close_windows()
         if time.monotonic() >= self._catch_up_at:
-            self._begin_to_catch_up()
+            self.begin_to_catch_up()
         self._catch_up()
         return 0.0
 
     def close(self) -> None:
         """Act on what is folded and give the lease back."""
-        self._act_on_all()
+        self.act_on_all()
         self._hang_up()
         self._lease.release()
         self._heartbeat.leave()
@@ -121,7 +121,7 @@ class Listener:
             ends.append(self._next_behind_at)
         return max(0.001, min([1.0, *(end - time.monotonic() for end in ends)]))
 
-    def _hear(self, message: dict[str, Any]) -> None:
+    def hear(self, message: dict[str, Any]) -> None:
         """Put a message into its window; a new window is due at once, so that the first message is acted on now."""
         channel = message["channel"].decode(errors="surrogateescape")  # so that what is no UTF-8 is no id either
         campaign_id, _, kind = channel.removeprefix("campaign.").rpartition(".")
@@ -165,7 +165,7 @@ class Listener:
             self._act(campaign_id, kind, window.pending)
             window.pending, window.until = None, time.monotonic() + WINDOW
 
-    def _act_on_all(self) -> None:
+    def act_on_all(self) -> None:
         """What is folded, before its windows end."""
         for window in self._windows.values():
             window.until = 0.0
@@ -222,7 +222,7 @@ class Listener:
         if not CampaignClock.objects.filter(campaign_id=campaign_id).exists():
             self._api.cache.drop_campaigns()
 
-    def _begin_to_catch_up(self) -> None:
+    def begin_to_catch_up(self) -> None:
         """Ask for every campaign's world time."""
         self._catch_up_at = time.monotonic() + CATCH_UP_EVERY
         try:

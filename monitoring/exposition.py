@@ -61,7 +61,7 @@ def render(found: Found) -> str:
             parts += [_redis(depths), _tallied({**born, **counters.read(keys.redis())})]
         except RedisError as error:
             log.warning("metrics.redis_away", error=str(error), next="its numbers are left out of this scrape")
-    return "".join(parts) + _django()
+    return "".join(parts) + django_metrics()
 
 
 def _health(found: Found) -> str:
@@ -171,7 +171,7 @@ def _family(name: str, kind: str, says: str, samples: Samples) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _django() -> str:
+def django_metrics() -> str:
     """django-prometheus's metrics: of all web processes where PROMETHEUS_MULTIPROC_DIR is set, else of this one."""
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         return generate_latest(REGISTRY).decode()

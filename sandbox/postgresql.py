@@ -16,8 +16,8 @@ def binaries() -> Path | None:
 
 
 @contextmanager
-def running_postgresql(port: int) -> Iterator[str]:
-    """A server with an empty database and default settings until the end of the block; its URL.
+def running_postgresql(port: int, *settings: str) -> Iterator[str]:
+    """A server with an empty database, and default settings but for `settings`, until the end of the block; its URL.
 
     Raises FileNotFoundError where PostgreSQL is not installed.
     """
@@ -27,7 +27,7 @@ def running_postgresql(port: int) -> Iterator[str]:
     data = Path(tempfile.mkdtemp(prefix="scheduler-postgresql-"))
     owner = _as_owner(data)
     control = [*owner, str(folder / "pg_ctl"), "-D", str(data / "db"), "-w", "-l", str(data / "log")]
-    options = f"-p {port} -k {data} -c listen_addresses=127.0.0.1"
+    options = f"-p {port} -k {data} -c listen_addresses=127.0.0.1" + "".join(f" -c {setting}" for setting in settings)
     initdb = [*owner, str(folder / "initdb"), "-D", str(data / "db"), "-U", "tests", "-A", "trust", "-N"]
     subprocess.run(initdb, check=True, stdout=subprocess.DEVNULL)  # noqa: S603 - our own arguments
     subprocess.run([*control, "-o", options, "start"], check=True, stdout=subprocess.DEVNULL)  # noqa: S603

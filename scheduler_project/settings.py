@@ -119,7 +119,8 @@ TEMPLATES = [
 ]
 
 
-def _database(url: str, pool_size: int) -> dict[str, Any]:
+def database_settings(url: str, pool_size: int) -> dict[str, Any]:
+    """Django's settings of the database at `url`."""
     database: dict[str, Any] = dict(dj_database_url.parse(url))
     if database["ENGINE"].endswith("sqlite3"):
         path = Path(database["NAME"])
@@ -154,7 +155,7 @@ def _database(url: str, pool_size: int) -> dict[str, Any]:
     return database
 
 
-DATABASES = {"default": _database(_env["DATABASE_URL"], _env["DATABASE_POOL_SIZE"])}
+DATABASES = {"default": database_settings(_env["DATABASE_URL"], _env["DATABASE_POOL_SIZE"])}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"

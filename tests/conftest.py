@@ -6,13 +6,16 @@ from contextlib import ExitStack
 import pytest
 from django.conf import settings
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
+from django.core.management.commands import flush
 from django.test import override_settings
+from pytest_django import DjangoDbBlocker
 from redis import Redis
 
 from jobs import counters
 from jobs.main_api.client import MainApi, main_api
 from monitoring import health
 from monitoring.metrics import TOTALS
+from tests.support import seed
 from tests.support.environment import API_PORT, REDIS_PORT, TOKEN
 from tests.support.processes import Start, database_url
 from tests.support.servers import RedisServer, Running, SandboxApi, manage
@@ -22,6 +25,16 @@ from tests.support.servers import RedisServer, Running, SandboxApi, manage
 def _quick_passwords() -> None:
     """One round instead of a million for what this process hashes; every process can read it."""
     PBKDF2PasswordHasher.iterations = 1
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """A database whose flush after each test that commits puts back the seeded rows, without asking for each."""
+    with django_db_blocker.unblock():
+        write = seed.remembered()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(flush, "emit_post_migrate_signal", write)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -16,12 +16,12 @@ from jobs.main_api import breaker
 from jobs.states import Priority
 
 log = structlog.get_logger(__name__)
-_OF_QUEUE: Final = {
+OF_QUEUE: Final = {
     "rq:queue:{}": "list", "rq:workers:{}": "set", "rq:finished:{}": "zset", "rq:failed:{}": "zset",
     "rq:wip:{}": "zset", "rq:deferred:{}": "zset", "rq:scheduled:{}": "zset", "rq:ready:{}": "zset",
     "rq:canceled:{}": "zset", "scheduler:share:{}": "hash", keys.BACKLOGGED: "hash",
 }  # fmt: skip
-_TYPES: Final = {
+TYPES: Final = {
     "rq:queues": "set", "rq:workers": "set", "rq:suspended": "string", "rq:cron_schedulers": "zset",
     keys.SCHEDULED: "zset", keys.TAKEN: "zset", keys.FED_UNTIL: "string", keys.SWEPT_UNTIL: "string",
     keys.JUDGED_AT: "string", keys.PAUSED: "hash", keys.PAUSED_VERSION: "string", keys.PARKED: "set",
@@ -39,7 +39,7 @@ def mend(connection: Redis, *, thorough: bool = False) -> list[str]:
 
     Raises redis.RedisError.
     """
-    expected = _TYPES | {key.format(queue): kind for key, kind in _OF_QUEUE.items() for queue in settings.RQ_QUEUES}
+    expected = TYPES | {key.format(queue): kind for key, kind in OF_QUEUE.items() for queue in settings.RQ_QUEUES}
     with connection.pipeline(transaction=False) as pipeline:
         for key in expected:
             pipeline.type(key)

@@ -48,7 +48,7 @@ def fire_due(now: datetime) -> list[Job]:
     jobs: list[Job] = []
     for task in CronTask.objects.filter(enabled=True, next_fire_at__lte=now):
         try:
-            jobs += _fire(task, now)
+            jobs += fire(task, now)
         except Refused as refused:
             log.error("cron.task_rejected", task=task.name, error=str(refused), next="correct the task in the admin")
         except (DatabaseError, RedisError):
@@ -111,7 +111,8 @@ def next_firing() -> datetime | None:
 
 
 @transaction.atomic
-def _fire(task: CronTask, now: datetime) -> list[Job]:
+def fire(task: CronTask, now: datetime) -> list[Job]:
+    """Move a due task on and submit its jobs; nothing when another scheduler has moved it on meanwhile."""
     due = task.next_fire_at
     won = CronTask.objects.filter(pk=task.pk, enabled=True, next_fire_at=due).update(
         next_fire_at=next_fire(task, now), last_fired_at=now

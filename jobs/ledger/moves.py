@@ -267,7 +267,7 @@ def _after(wanted: Move) -> dict[str, Any]:
 
 def _compare_and_set(batch: Sequence[Move]) -> set[UUID]:
     """One statement for the whole batch; the ids of those that were still as they were read."""
-    meta = Job._meta  # noqa: SLF001 - Django documents it as public
+    meta = Job._meta
     fields = {name: meta.get_field(name) for name in ("id", "state", "attempt", *_WRITTEN)}
     casts = {
         name: f"::{f.db_type(connection)}" if connection.vendor == "postgresql" else "" for name, f in fields.items()

@@ -43,7 +43,7 @@ class Conditions:
 
     def look(self, found: Found, now: datetime, *, still_open: frozenset[str]) -> tuple[list[Finding], set[Kind]]:
         """What holds now, and the kinds of which that is known. `still_open` are the keys of open alerts."""
-        holds = [*self._gone(found), *_cron(now), *_growth(now, still_open=still_open), *_lag()]
+        holds = [*self._gone(found), *_cron(now), *growth(now, still_open=still_open), *_lag()]
         judged = {Kind.DATABASE_GONE, Kind.REDIS_GONE, Kind.CRON_MISSED, Kind.DEAD_LETTERS_GROW, Kind.QUEUE_LAG}
         if found["redis"].status == health.UP:
             holds += [*self._absent(found), *_breaker(found["circuitBreaker"])]
@@ -117,7 +117,8 @@ def _lag() -> Iterator[Finding]:
         yield condition(Kind.QUEUE_LAG, "The oldest queued job waits too long", message, severity=Severity.WARNING)
 
 
-def _growth(now: datetime, *, still_open: frozenset[str]) -> Iterator[Finding]:
+def growth(now: datetime, *, still_open: frozenset[str]) -> Iterator[Finding]:
+    """GROWN dead letters within GROWTH; while the alert is open, a single one."""
     recent = OutcomeMinute.objects.filter(minute__gte=now - GROWTH, outcome=State.DEAD)
     dead = recent.aggregate(n=Sum("jobs"))["n"] or 0
     if dead >= (1 if Kind.DEAD_LETTERS_GROW.value in still_open else GROWN):

@@ -66,7 +66,7 @@ class Monitor:
         if self._outage:
             self._outage.write_down()
             self._outage = None
-        if not self._lead(now):
+        if not self.lead(now):
             return LEASE.total_seconds() / 4
         for _ in range(BATCHES):
             if not dead_letters.collect(now):
@@ -115,7 +115,7 @@ class Monitor:
             MonitorState.objects.filter(pk=state.pk).update(cron=awaits)
         return late
 
-    def _lead(self, now: datetime) -> bool:
+    def lead(self, now: datetime) -> bool:
         """Whether this is the active monitor. The row is taken when its owner's time is over."""
         if self._active and time.monotonic() - self._renewed_at < LEASE.total_seconds() / 4:
             return True

@@ -36,7 +36,7 @@ from ops.reads.job import possible
 from ops.templatetags import ops
 from scheduler_project.text import is_job_id
 
-_FIELDS = Job._meta.get_fields()  # noqa: SLF001 - Django documents it as public
+_FIELDS = Job._meta.get_fields()
 
 
 if TYPE_CHECKING:

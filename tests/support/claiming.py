@@ -29,16 +29,16 @@ def claiming_worker(redis: Redis) -> Worker:
 def take(worker: Worker) -> list[str]:
     """What it takes out of Redis, which has to be told first what is paused."""
     for _ in range(2):
-        worker._cycles._fetch.begin(timezone.now(), idle=worker.concurrency, limit=None)
-        worker._cycles._fetch.end()
-    return [i for group in worker._cycles._fetch.groups for i in group.ids]
+        worker.cycles.fetch.begin(timezone.now(), idle=worker.concurrency, limit=None)
+        worker.cycles.fetch.end()
+    return [i for group in worker.cycles.fetch.groups for i in group.ids]
 
 
 def claims(redis: Redis) -> tuple[Worker, Claimed]:
     """A worker that has claimed a job and whose threads do nothing."""
     worker = claiming_worker(redis)
     take(worker)
-    worker._cycles._record_and_claim(timezone.now(), [], worker.concurrency)
-    (group,) = worker._cycles.flight
+    worker.cycles.record_and_claim(timezone.now(), [], worker.concurrency)
+    (group,) = worker.cycles.flight
     group.began -= 1
     return worker, group.task[0]

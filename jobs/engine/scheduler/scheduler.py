@@ -76,7 +76,7 @@ class Scheduler(RQScheduler):
         self._reconcile_at = 0.0
         self._renewed_at = 0.0
         self._active = False
-        self._fire_at = datetime.min.replace(tzinfo=UTC)
+        self.fire_at = datetime.min.replace(tzinfo=UTC)
         self._fired_at = 0.0
 
     def poll(self) -> float:
@@ -84,11 +84,11 @@ class Scheduler(RQScheduler):
 
         Raises StopAsked, redis.RedisError and database errors; the next poll takes up where this one stopped.
         """
-        if not self._lead():
+        if not self.lead():
             return DURATION.total_seconds() / 4
         now = timezone.now()
-        self._queue_due(now)
-        self._fire(now)
+        self.queue_due(now)
+        self.fire(now)
         if time.monotonic() >= self._reconcile_at:
             self._reconcile_at = time.monotonic() + self._reconciler.poll()
         self._sleep()
@@ -100,7 +100,8 @@ class Scheduler(RQScheduler):
         self._lease.release()
         self._heartbeat.leave()
 
-    def _lead(self) -> bool:
+    def lead(self) -> bool:
+        """Hold or renew the lease; whether this is the active scheduler. Raises StopAsked."""
         if self._active and time.monotonic() - self._renewed_at < DURATION.total_seconds() / 4:
             return True
         held = self._lease.hold()
@@ -115,7 +116,7 @@ class Scheduler(RQScheduler):
         self._active = held
         return held
 
-    def _queue_due(self, now: datetime) -> None:
+    def queue_due(self, now: datetime) -> None:
         """The database first, then Redis: what falls between is found by the rescuer.
 
         For SLICE_SECONDS: when many come due at once the lease, cron tasks and the reconciler run meanwhile.
@@ -159,24 +160,24 @@ class Scheduler(RQScheduler):
             log.exception("scheduler.foreign_job_rejected", rq_job=rq_id, next="it leaves the timetable")
         self.connection.zrem(keys.SCHEDULED, rq_id)
 
-    def _fire(self, now: datetime) -> None:
+    def fire(self, now: datetime) -> None:
         """Cron tasks and rows on the wall clock, looked at when the next of them is due, and once in LONGEST_SLEEP."""
-        if now < self._fire_at and time.monotonic() - self._fired_at < LONGEST_SLEEP:
+        if now < self.fire_at and time.monotonic() - self._fired_at < LONGEST_SLEEP:
             return
         self._fired_at = time.monotonic()
         fired = firing.fire_due(now)
         due = _fire_wall_rows(now)
         moments = [m for m in (firing.next_firing(), store.next_wall_firing()) if m]
-        self._fire_at = min(moments, default=now + timedelta(days=1))
+        self.fire_at = min(moments, default=now + timedelta(days=1))
         if not fired and not due:  # a task that is refused stays due, and must not keep the scheduler from sleeping
-            self._fire_at = max(self._fire_at, now + timedelta(seconds=LONGEST_SLEEP))
+            self.fire_at = max(self.fire_at, now + timedelta(seconds=LONGEST_SLEEP))
 
     def _sleep(self) -> None:
         self._alarm.set()
         first = self.connection.zrange(keys.SCHEDULED, 0, 0, withscores=True)
         seconds = min(max(first[0][1], 0), keys.LAST_SECOND - 1) if first else None
         moments = [datetime.fromtimestamp(seconds, tz=UTC)] if seconds is not None else []
-        wait = min(LONGEST_SLEEP, (min([*moments, self._fire_at]) - timezone.now()).total_seconds())
+        wait = min(LONGEST_SLEEP, (min([*moments, self.fire_at]) - timezone.now()).total_seconds())
         if wait > 2 * EXACT_SECONDS:
             self._alarm.wait(wait - EXACT_SECONDS)
         elif wait > 0:

@@ -115,7 +115,7 @@ def run_handler(jobs: Sequence[Claimed]) -> list[Finished]:
         made = _as_json(asked, began) if asked.count else None
     except Exception:
         log.exception("job.calls_lost", job_id=first.id)
-    return [_finished(job, _judge(job, answer), duration_ms, made) for job, answer in zip(jobs, answers, strict=True)]
+    return [ended_with(job, _judge(job, answer), duration_ms, made) for job, answer in zip(jobs, answers, strict=True)]
 
 
 def watch_sending(job: Claimed) -> None:
@@ -126,7 +126,7 @@ def watch_sending(job: Claimed) -> None:
 
 def must_not_be_sent_twice(type_name: str) -> bool:
     """True for non-idempotent types, and for types unknown to this release, which may be."""
-    return not _policy_of(type_name).idempotent
+    return not policy_of(type_name).idempotent
 
 
 def _judge(job: Claimed, answer: Answer) -> Answer:
@@ -168,7 +168,7 @@ def _call_handler(job_type: JobType, jobs: Sequence[Claimed]) -> Sequence[Answer
     return [answers[position] for position in range(len(jobs))]
 
 
-def _finished(job: Claimed, answer: Answer, duration_ms: float, made: msgspec.Raw | None) -> Finished:
+def ended_with(job: Claimed, answer: Answer, duration_ms: float, made: msgspec.Raw | None) -> Finished:
     if isinstance(answer, BaseException):
         return Finished(job, text.readable(answer), None, duration_ms, made)
     return Finished(job, None, None if answer is None else _result(answer), duration_ms, made)
@@ -228,12 +228,13 @@ def _traceback(error: BaseException) -> str:
 
 
 def _outcome(finished: Finished, now: datetime) -> Outcome:
-    policy = _policy_of(finished.job.type)
+    policy = policy_of(finished.job.type)
     return outcome_of(finished.error, failures=finished.job.failures, policy=policy, now=now, random=_random)
 
 
 @cache
-def _policy_of(name: str) -> RetryPolicy:
+def policy_of(name: str) -> RetryPolicy:
+    """How jobs of this type are retried."""
     try:
         return type_named(name).retry
     except Refused:  # a type that this release no longer has

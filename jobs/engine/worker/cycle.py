@@ -53,12 +53,12 @@ class Cycles:
         self._connection = connection
         self._concurrency: int = settings.QUEUE_CONCURRENCY
         self._wake_main = wake_main
-        self._fetch = Fetch(mirror, self.flight, self._concurrency, run_foreign)
+        self.fetch = Fetch(mirror, self.flight, self._concurrency, run_foreign)
         self._threads: Threads[list[Claimed], Finished] = Threads(run_group, self._lead)
-        self._lock = threading.RLock()  # held during a cycle
+        self.lock = threading.RLock()  # held during a cycle
         self._lent: BaseDatabaseWrapper | None = None  # the main thread's connection, for handler threads that cycle
         self._unrecorded: list[Finished] = []
-        self._unacknowledged: tuple[list[Batch], datetime] | None = (
+        self.unacknowledged: tuple[list[Batch], datetime] | None = (
             None  # a claim that the database has not acknowledged
         )
         self._renew_at = 0.0
@@ -72,7 +72,7 @@ class Cycles:
 
     def stop(self) -> None:
         """End idle threads and stop cycling. Jobs that still run are freed when their leases expire."""
-        with self._lock:
+        with self.lock:
             if self._lent:
                 self._lent.dec_thread_sharing()
             self._lent = None
@@ -88,19 +88,19 @@ class Cycles:
     @property
     def busy(self) -> bool:
         """True while a job is fetched, running or not yet recorded."""
-        return bool(self.flight or self._fetch.groups or self._unrecorded)
+        return bool(self.flight or self.fetch.groups or self._unrecorded)
 
     @property
     def has_more(self) -> bool:
         """True if the last cycle left jobs that a free slot could take at once."""
-        return bool(self._fetch.groups or self._mirror.has_more) and len(self.flight) < self._concurrency
+        return bool(self.fetch.groups or self._mirror.has_more) and len(self.flight) < self._concurrency
 
     def run(self, limit: int | None = None, first: Callable[[], None] | None = None) -> tuple[int, int]:
         """Run one cycle and survive outages, after which it waits. Returns how many jobs ended and were to be claimed.
 
         Fetches at most `limit` jobs. Calls `first`, which may use Redis, before it fetches.
         """
-        with self._lock:
+        with self.lock:
             try:
                 return self._run(limit, first)
             except _AWAY as error:
@@ -116,13 +116,13 @@ class Cycles:
 
     def sync(self) -> None:
         """Push pending updates and the running jobs to Redis. Raises redis.RedisError."""
-        with self._lock:
+        with self.lock:
             self.note_started()
             self._mirror.sync(timezone.now())
 
     def note_started(self, *, anew: bool = False) -> None:
         """Have the next fetch list longer jobs as started; `anew` repeats it before RQ's tools forget them."""
-        with self._lock:
+        with self.lock:
             for group in self.flight:
                 group.fresh = group.fresh and not anew
                 if not group.fresh and time.monotonic() - group.began >= SHOW_AFTER:
@@ -136,7 +136,7 @@ class Cycles:
 
         Fast jobs are left to the main thread, which records and claims many of them at a time.
         """
-        if not self._lock.acquire(blocking=False):
+        if not self.lock.acquire(blocking=False):
             self._wake_main()
             return
         try:
@@ -146,7 +146,7 @@ class Cycles:
             if not lent or self.has_more or not self.flight:
                 self._wake_main()
         finally:
-            self._lock.release()
+            self.lock.release()
 
     def _run_on(self, connection: BaseDatabaseWrapper) -> None:
         """Cycle on this connection until no job ended in the meantime; idle threads take the new jobs."""
@@ -165,7 +165,7 @@ class Cycles:
         The database learns of an end before Redis does; after a failure in between, the next cycle updates Redis.
         """
         now = timezone.now()
-        self._renew_leases(now)
+        self.renew_leases(now)
         self._finish()
         self._mirror.has_more = False
         idle, takes = self._concurrency - len(self.flight), self.takes
@@ -175,17 +175,17 @@ class Cycles:
                 first()
             if takes:
                 room = None if limit is None else limit - len(self.flight) - len(self._unrecorded)
-                self._fetch.begin(now, idle=idle, limit=room)
+                self.fetch.begin(now, idle=idle, limit=room)
         endings = [attempt.ending_of(finished, now) for finished in self._unrecorded]
         with _deferring(away):
-            self._fetch.end()
+            self.fetch.end()
             if takes and limit is None and not away:
-                self._fetch.begin_ahead(now, idle=idle)
+                self.fetch.begin_ahead(now, idle=idle)
         try:  # with a fresh time: a job that came due during the fetch must not be claimed before its due time
-            counts = self._record_and_claim(timezone.now(), endings, idle)
+            counts = self.record_and_claim(timezone.now(), endings, idle)
         finally:
             with _deferring(away):
-                self._fetch.end()
+                self.fetch.end()
         if away:
             raise away[0]
         return counts
@@ -193,22 +193,22 @@ class Cycles:
     def _finish(self) -> None:
         """Remove jobs that ended, timed out or were stopped from those in flight."""
         for finished in self._threads.answers():
-            self._finish_one(finished)
-        time_out(self.flight, self._finish_one, self._threads.give_up)
-        self.cancellations.carry_out(self.flight, self._finish_one, self._threads.give_up)
+            self.finish_one(finished)
+        time_out(self.flight, self.finish_one, self._threads.give_up)
+        self.cancellations.carry_out(self.flight, self.finish_one, self._threads.give_up)
 
-    def _finish_one(self, finished: Finished) -> None:
+    def finish_one(self, finished: Finished) -> None:
         if self.flight.finish(finished):  # otherwise it was stopped or timed out first
             self._unrecorded.append(finished)
 
-    def _record_and_claim(self, now: datetime, endings: list[Ending], idle: int) -> tuple[int, int]:
+    def record_and_claim(self, now: datetime, endings: list[Ending], idle: int) -> tuple[int, int]:
         idle -= self._resume_unacknowledged_claim(now)
-        groups = self._fetch.groups[: max(0, idle)]
+        groups = self.fetch.groups[: max(0, idle)]
         ids = [i for group in groups for i in group.ids]
         worker, start = self._worker, partial(self._start, groups)
-        self._unacknowledged = (groups, now) if groups else None
+        self.unacknowledged = (groups, now) if groups else None
         ended, claimed = moves.cycle(endings, ids, actor=actors.worker(worker), worker=worker, now=now, start=start)
-        self._fetch.note_claimed(groups)
+        self.fetch.note_claimed(groups)
         finished, self._unrecorded = self._unrecorded, []
         shown = {f.job.id for f in finished if f.shown}
         self.recorded += len(ended)
@@ -261,9 +261,9 @@ class Cycles:
         Nobody else would start them: the rows belong to this worker until their leases expire, and then their outcome
         would count as unknown.
         """
-        if self._unacknowledged is None:
+        if self.unacknowledged is None:
             return 0
-        groups, at = self._unacknowledged
+        groups, at = self.unacknowledged
         ids = [i for group in groups for i in group.ids]
         claimed = attempt.find_claimed(at, ids, worker=self._worker, until=now + settings.LEASE)
         self._start(groups, claimed)
@@ -274,7 +274,7 @@ class Cycles:
 
     def _start(self, groups: list[Batch], claimed: list[Claimed]) -> None:
         """Hand the claimed jobs of each group to a thread."""
-        self._unacknowledged = None
+        self.unacknowledged = None
         by_id = {job.id: job for job in claimed}
         for taken in groups:
             # pop: an ID that was enqueued twice is still one job.
@@ -283,7 +283,7 @@ class Cycles:
                 self.flight.add(jobs)
                 self._threads.submit(jobs)
 
-    def _renew_leases(self, now: datetime) -> None:
+    def renew_leases(self, now: datetime) -> None:
         """Renew all leases every third of their duration, with or without Redis.
 
         After a failure the next cycle tries again, so that no lease expires because of one short database outage.

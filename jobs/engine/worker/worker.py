@@ -43,7 +43,7 @@ class Worker(SimpleWorker):
         self._stopping = threading.Event()
         self._mirror = RQMirror(self.name, self.queue_names(), keys.own_redis())
         self._foreign_jobs = ForeignJobs(self, self._mirror, self._wakeup.set)
-        self._cycles = Cycles(
+        self.cycles = Cycles(
             self.name, self._mirror, self.connection, run_foreign=self._foreign_jobs.take, wake_main=self._wakeup.set
         )
         self._heartbeat_at = 0.0
@@ -67,7 +67,7 @@ class Worker(SimpleWorker):
             done = self._work_on(burst=burst, max_jobs=max_jobs, max_idle_s=max_idle_time)
             self._drain()
         finally:
-            self._cycles.stop()
+            self.cycles.stop()
             self._foreign_jobs.stop()
             self._leave()
         return bool(done)
@@ -80,32 +80,32 @@ class Worker(SimpleWorker):
         if self.pubsub is None:
             raise RuntimeError("RQ did not subscribe")
         self.pubsub.subscribe(**{keys.QUEUED_CHANNEL: lambda _message: self._wakeup.set()})
-        self._cycles.start(lead=lead)
+        self.cycles.start(lead=lead)
         log.info("worker.started", worker=self.name, queues=self.queue_names(), concurrency=self.concurrency)
 
     def _work_on(self, *, burst: bool, max_jobs: int | None, max_idle_s: int | None) -> int:
         """Run cycles until stopped, or until the limits are reached. Returns how many jobs ended."""
         idle_since = time.monotonic()
         while not self._stopping.is_set():
-            left = max_jobs - self._cycles.recorded if max_jobs else None
+            left = max_jobs - self.cycles.recorded if max_jobs else None
             was_busy = self._busy()  # a job that ends during the cycle may have made room for more
-            _, took = self._cycles.run(left, first=self._check_in)
-            done = self.successful_job_count = self._cycles.recorded
+            _, took = self.cycles.run(left, first=self.check_in)
+            done = self.successful_job_count = self.cycles.recorded
             if took or was_busy or self._busy() or self._mirror.has_more:
                 idle_since = time.monotonic()
             elif (
                 burst or (max_jobs and done >= max_jobs) or (max_idle_s and time.monotonic() - idle_since > max_idle_s)
             ):
                 break
-            if not (self._cycles.has_more or (took and len(self._cycles.flight) < self.concurrency)):
+            if not (self.cycles.has_more or (took and len(self.cycles.flight) < self.concurrency)):
                 self._wait()
-        return self._cycles.recorded
+        return self.cycles.recorded
 
     def request_stop(self, signum: int | None, frame: FrameType | None) -> None:
         """Fetch nothing new and finish running jobs (SIGTERM, SIGINT, RQ's shutdown command)."""
         self._shutdown_requested_date = timezone.now()
         self._stopping.set()
-        self._cycles.takes = False
+        self.cycles.takes = False
         self._wakeup.set()
 
     def _install_signal_handlers(self) -> None:
@@ -123,7 +123,7 @@ class Worker(SimpleWorker):
             log.info("worker.shutdown_requested", worker=self.name)
             self.request_stop(None, None)
         elif command.command in commands.STOPS:
-            self._cycles.cancellations.request(command)
+            self.cycles.cancellations.request(command)
             self._wakeup.set()
         else:
             log.warning("worker.command_rejected", worker=self.name, command=command.command)
@@ -134,17 +134,17 @@ class Worker(SimpleWorker):
         time.sleep(IDLE_SECONDS)
 
     def _busy(self) -> bool:
-        return self._cycles.busy or self._mirror.foreign_runs
+        return self.cycles.busy or self._mirror.foreign_runs
 
     def _wait(self) -> None:
         """Wait until a job ends or is queued, but less long if there are updates for Redis.
 
         Updates go out with the next fetch; without one they are sent after SHOW_AFTER.
         """
-        soon = self._mirror.has_news or any(not group.fresh for group in self._cycles.flight)
+        soon = self._mirror.has_news or any(not group.fresh for group in self.cycles.flight)
         if not self._wakeup.wait(SHOW_AFTER if soon else IDLE_SECONDS):
             try:
-                self._cycles.sync()
+                self.cycles.sync()
             except RedisError as error:
                 log.warning(
                     "worker.mirror_sync_failed", worker=self.name, error=str(error), next="sent with the next fetch"
@@ -155,15 +155,15 @@ class Worker(SimpleWorker):
         """Finish running jobs within SHUTDOWN_GRACE_SECONDS; the leases of the rest expire."""
         until = time.monotonic() + settings.SHUTDOWN_GRACE.total_seconds()
         if self._busy():
-            log.info("worker.drain_started", worker=self.name, running=len(self._cycles.flight))
+            log.info("worker.drain_started", worker=self.name, running=len(self.cycles.flight))
         while self._busy() and time.monotonic() < until:
-            self._cycles.run(0, first=self._check_in)
+            self.cycles.run(0, first=self.check_in)
             self._wakeup.wait(0.2)
             self._wakeup.clear()
 
     def _leave(self) -> None:
         try:
-            self._cycles.sync()
+            self.cycles.sync()
             self._heartbeat.leave()
             self.register_death()
             self.unsubscribe()
@@ -172,18 +172,18 @@ class Worker(SimpleWorker):
         connections.close_all()
         log.info("worker.stopped", worker=self.name)
 
-    def _check_in(self) -> None:
+    def check_in(self) -> None:
         """Every second, check suspension and the parent and send our heartbeat; less often, RQ's heartbeat."""
         ticks = time.monotonic()
         if ticks - self._checked_at < IDLE_SECONDS:
             return
         self._checked_at = ticks
-        self._cycles.note_started()
+        self.cycles.note_started()
         self._foreign_jobs.abandon_hung()
         if ticks - self._heartbeat_at >= settings.LEASE.total_seconds() / 3 or not self._heartbeat_at:
             self._heartbeat_at = ticks
             self.heartbeat()
-            self._cycles.note_started(anew=True)
+            self.cycles.note_started(anew=True)
         if is_orphaned() and not self._stopping.is_set():
             log.warning("worker.orphaned", worker=self.name, next="it finishes its jobs and stops")
             self.request_stop(None, None)
@@ -191,7 +191,7 @@ class Worker(SimpleWorker):
         if suspended != self._suspended:
             log.info("worker.suspended" if suspended else "worker.resumed", worker=self.name)
             self._suspended = suspended
-        self._cycles.takes = not (suspended or self._stopping.is_set())
+        self.cycles.takes = not (suspended or self._stopping.is_set())
         state = WorkerStatus.SUSPENDED if suspended else WorkerStatus.BUSY if self._busy() else WorkerStatus.IDLE
         known: Any = self.connection.hmget(self.key, "state", "birth")
         if known[1] is None:  # Redis was emptied, or the registration expired while this process was suspended
@@ -200,7 +200,7 @@ class Worker(SimpleWorker):
         if known[0] != state.value.encode():
             self.set_state(state)
         reported = "stopping" if self._stopping.is_set() else str(state.value)
-        jobs, busy = sum(1 for _ in self._cycles.flight.jobs()), len(self._cycles.flight)
+        jobs, busy = sum(1 for _ in self.cycles.flight.jobs()), len(self.cycles.flight)
         must_stop = self._heartbeat.beat(reported, in_flight=jobs, busy=busy, concurrency=self.concurrency)
         if must_stop and not self._stopping.is_set():
             log.warning("worker.stop_requested", worker=self.name, next="it finishes its jobs and stops")

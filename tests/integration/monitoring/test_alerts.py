@@ -13,9 +13,11 @@ from jobs.models import CronTask, Job, OutcomeMinute
 from jobs.states import State
 from monitoring import alerting
 from monitoring.alerting import dead_letters
-from monitoring.alerting.conditions import fired_late
+from monitoring.alerting.conditions import fired_late, growth
 from monitoring.alerting.message import Message
 from monitoring.alerting.monitor import Monitor
+from monitoring.checks import CHECKS
+from monitoring.health import Round
 from monitoring.models import Alert, SeenDeath, Severity
 from tests.support.alerts import Tell, later, webhook
 from tests.support.deaths import die
@@ -188,8 +190,8 @@ def test_dead_jobs_that_are_retried_resolve_their_alert(heard: list[Message], sa
     ids = die(2)
     tell()
     monitor = Monitor()
-    found = monitor._round.components()
-    monitor._lead(timezone.now())
+    found = Round(CHECKS).components()
+    monitor.lead(timezone.now())
     monitor.watch(found, timezone.now())
     before = Alert.objects.get().status
     service.retry(Job.objects.filter(pk__in=ids), actor="user:ann", reason="mended")
@@ -215,15 +217,13 @@ def test_an_alert_that_comes_back_at_once_is_the_same(settings: Settings, heard:
 
 def test_growing_dead_letters_are_told_by_their_number(redis: Redis) -> None:
     """From the totals of the last ten minutes."""
-    from monitoring.alerting.conditions import _growth
-
     minute = timezone.now().replace(second=0, microsecond=0)
     times = {"run_ms": 1, "run_ms_max": 1, "wait_ms": 1, "wait_ms_max": 1}
     row = OutcomeMinute.objects.create(minute=minute, type="X", outcome=State.DEAD, shard=0, jobs=9, **times)
-    few = list(_growth(timezone.now(), still_open=frozenset()))
-    goes_on = list(_growth(timezone.now(), still_open=frozenset({"dead_letters_grow"})))
+    few = list(growth(timezone.now(), still_open=frozenset()))
+    goes_on = list(growth(timezone.now(), still_open=frozenset({"dead_letters_grow"})))
     OutcomeMinute.objects.filter(pk=row.pk).update(jobs=10)
 
     assert few == []
     assert len(goes_on) == 1
-    assert [f.key for f in _growth(timezone.now(), still_open=frozenset())] == ["dead_letters_grow"]
+    assert [f.key for f in growth(timezone.now(), still_open=frozenset())] == ["dead_letters_grow"]

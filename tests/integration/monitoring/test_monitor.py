@@ -51,6 +51,12 @@ def clock() -> Clock:
     return Clock()
 
 
+@pytest.fixture(autouse=True)
+def _in_each_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A monitor of this process judges conditions in each of its rounds, not every five seconds."""
+    monkeypatch.setattr("monitoring.alerting.monitor.CONDITIONS_EVERY_S", 0.0)
+
+
 def monitor_with(clock: Clock, **checks: Check) -> Monitor:
     """A monitor that looks anew in each round."""
     looks = Round({**CHECKS, **checks}, clock=clock)
@@ -60,7 +66,6 @@ def monitor_with(clock: Clock, **checks: Check) -> Monitor:
 def look(monitor: Monitor, clock: Clock, seconds: float = 6) -> float:
     """One round, `seconds` later; how many it took."""
     clock.now += seconds
-    monitor._looked_at = float("-inf")
     began = time.monotonic()
     monitor.poll()
     return time.monotonic() - began

@@ -162,4 +162,4 @@ def test_a_mightier_group_is_left_alone(client: Client, ann: User, mighty: Group
 def test_lists_of_people_edit_nothing() -> None:
     """A list that could be edited asks for no permission on each of its rows."""
     for model in (User, Group):
-        assert not admin.site._registry[model].list_editable
+        assert not admin.site.get_model_admin(model).list_editable

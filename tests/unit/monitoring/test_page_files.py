@@ -21,5 +21,5 @@ def test_one_broken_file_costs_itself(tmp_path: Path, monkeypatch: pytest.Monkey
     (tmp_path / name).write_bytes(left)
     (tmp_path / "counter_3.db").mkdir()
 
-    assert "requests_total 3.0" in exposition._django()
+    assert "requests_total 3.0" in exposition.django_metrics()
     assert (tmp_path / name).exists()

@@ -29,8 +29,8 @@ PAGES = (
 
 #: Each key that anybody reads, as a template of the queue.
 KEYS = sorted(
-    {key.format(queue) for queue in QUEUES for key in mend._OF_QUEUE}
-    | set(mend._TYPES)
+    {key.format(queue) for queue in QUEUES for key in mend.OF_QUEUE}
+    | set(mend.TYPES)
     | {"rq:job:odd", "rq:results:odd", "rq:worker:odd", "rq:cron_scheduler:odd", "rq:execution:odd:1"}
     | {"scheduler:parked:normal:campaign:c", "scheduler:backlog:normal:c", "scheduler:cache:campaigns"}
 )
@@ -112,7 +112,7 @@ def test_a_worker_gets_past_what_its_script_meets(
 
 def go_round(scheduler: Scheduler, redis: Redis) -> None:
     """A scheduler's round without its sleep; a key that has to be mended first costs one more."""
-    for step in (scheduler._lead, lambda: scheduler._queue_due(timezone.now()), lambda: Reconciler(redis).poll()):
+    for step in (scheduler.lead, lambda: scheduler.queue_due(timezone.now()), lambda: Reconciler(redis).poll()):
         while True:
             try:
                 step()

@@ -60,7 +60,7 @@ def test_what_a_killed_scheduler_had_queued_in_the_database_alone_is_carried(red
     assert redis.zscore(keys.SCHEDULED, str(job.pk))
 
     scheduler = Scheduler(connection=redis)
-    scheduler._queue_due(timezone.now())
+    scheduler.queue_due(timezone.now())
 
     assert django_rq.get_queue("normal").get_job_ids() == [str(job.pk)]
     assert redis.zcard(keys.SCHEDULED) == 0
@@ -102,9 +102,9 @@ def test_what_was_claimed_runs_although_redis_went_away_at_that_moment(
     lost_redis.stop()
 
     with pytest.raises(RedisError):
-        worker._cycles._record_and_claim(timezone.now(), [], worker.concurrency)
+        worker.cycles.record_and_claim(timezone.now(), [], worker.concurrency)
 
-    assert [job.id for job in worker._cycles.flight.jobs()] == [str(wanted.pk)]
+    assert [job.id for job in worker.cycles.flight.jobs()] == [str(wanted.pk)]
 
 
 def test_an_end_is_recorded_while_redis_is_away(
@@ -133,14 +133,14 @@ def test_what_was_shown_as_started_is_shown_as_ended(redis: Redis) -> None:
     """Also where it ends when it was just about to be shown once more."""
     submit(1)
     worker, job = claims(redis)
-    worker._cycles.sync()
+    worker.cycles.sync()
     assert redis.zcard("rq:wip:normal") == 1
 
-    worker._check_in()
+    worker.check_in()
     ended = Finished(job, None, None, 1.0)
-    worker._cycles._finish_one(ended)
-    worker._cycles._record_and_claim(timezone.now(), [ending_of(ended, timezone.now())], 5)
-    worker._mirror.sync(timezone.now())
+    worker.cycles.finish_one(ended)
+    worker.cycles.record_and_claim(timezone.now(), [ending_of(ended, timezone.now())], 5)
+    worker.cycles.sync()
 
     assert redis.zcard("rq:wip:normal") == 0
 
@@ -149,7 +149,7 @@ def test_what_a_killed_worker_had_shown_does_not_stand_as_started_for_ever(redis
     """It was killed when the database had heard of the end and Redis had not."""
     (job,) = submit(1)
     worker, claimed = claims(redis)
-    worker._cycles.sync()
+    worker.cycles.sync()
     record([Finished(claimed, None, None, 1.0)], actor="worker:w")
     retention = Retention(redis)
     retention.clean_up(timezone.now())
@@ -177,7 +177,7 @@ def test_what_was_cancelled_while_redis_was_away_leaves_nothing_there(redis: Red
     (job,) = submit(1, due_at=timezone.now() + timedelta(seconds=1))
     moves.move(Move(job, State.CANCELLED, "test", {"finished_at": timezone.now()}), actor="test")
 
-    Scheduler(connection=redis)._queue_due(timezone.now() + timedelta(seconds=2))
+    Scheduler(connection=redis).queue_due(timezone.now() + timedelta(seconds=2))
 
     assert not redis.keys("rq:job:*")
     assert redis.zcard(keys.SCHEDULED) == 0
@@ -309,9 +309,9 @@ def test_of_a_claim_without_an_answer_just_what_was_committed_is_begun(redis: Re
     (earlier, committed, queued), now = take(worker), timezone.now()
     attempt.claim([earlier], worker=worker.name, now=now - timedelta(seconds=1))
     attempt.claim([committed], worker=worker.name, now=now)
-    worker._cycles._unacknowledged = (worker._cycles._fetch.groups, now)
+    worker.cycles.unacknowledged = (worker.cycles.fetch.groups, now)
 
-    worker._cycles._record_and_claim(timezone.now(), [], worker.concurrency)
+    worker.cycles.record_and_claim(timezone.now(), [], worker.concurrency)
 
-    assert [job.id for job in worker._cycles.flight.jobs()] == [committed, queued]
-    assert [job.attempt for job in worker._cycles.flight.jobs()] == [1, 1]
+    assert [job.id for job in worker.cycles.flight.jobs()] == [committed, queued]
+    assert [job.attempt for job in worker.cycles.flight.jobs()] == [1, 1]

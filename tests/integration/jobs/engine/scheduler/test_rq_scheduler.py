@@ -156,7 +156,7 @@ def test_a_stranger_that_only_others_can_read_fails_in_its_queue(redis: Redis, s
     foreign = scheduler.enqueue_at(timezone.now(), len, "four")
     redis.hset(foreign.key, "data", zlib.compress(b"an object of another program"))
 
-    scheduler._queue_due(timezone.now() + timedelta(seconds=1))
+    scheduler.queue_due(timezone.now() + timedelta(seconds=1))
     work(redis)
 
     assert redis.zcard(keys.SCHEDULED) == 0
@@ -170,7 +170,7 @@ def test_a_stranger_that_nobody_can_read_leaves_the_timetable(redis: Redis) -> N
     redis.hset(foreign.key, "created_at", "never")
     ours = submit(1, due_at=timezone.now() + timedelta(seconds=0.5))
 
-    scheduler._queue_due(timezone.now() + timedelta(seconds=1))
+    scheduler.queue_due(timezone.now() + timedelta(seconds=1))
 
     assert redis.zcard(keys.SCHEDULED) == 0
     assert state_of(ours[0]) == "QUEUED"

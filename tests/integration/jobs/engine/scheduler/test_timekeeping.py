@@ -48,11 +48,11 @@ def test_a_task_that_is_refused_does_not_keep_the_scheduler_awake(redis: Redis) 
     CronTask.objects.filter(name="settlement-growth").update(next_fire_at=now)
     scheduler = Scheduler(connection=redis)
 
-    scheduler._fire(now)
+    scheduler.fire(now)
     assert [job.source for job in Job.objects.all()] == ["cron:settlement-growth"]
 
-    scheduler._fire(now)
-    assert scheduler._fire_at >= now + timedelta(seconds=1)
+    scheduler.fire(now)
+    assert scheduler.fire_at >= now + timedelta(seconds=1)
 
 
 def test_a_task_that_is_broken_holds_up_no_other(redis: Redis) -> None:
@@ -61,7 +61,7 @@ def test_a_task_that_is_broken_holds_up_no_other(redis: Redis) -> None:
     CronTask.objects.filter(name="event-expiration").update(next_fire_at=now, time_zone="No/Such")
     CronTask.objects.filter(name="settlement-growth").update(next_fire_at=now)
 
-    Scheduler(connection=redis)._fire(now)
+    Scheduler(connection=redis).fire(now)
 
     assert [job.source for job in Job.objects.all()] == ["cron:settlement-growth"]
 
@@ -75,7 +75,7 @@ def test_cron_tasks_fire_while_many_jobs_come_due(redis: Redis, monkeypatch: pyt
     jobs = [job for job, _ in service.submit_many(wanted, actor="test")]
     scheduler = Scheduler(connection=redis)
 
-    scheduler._queue_due(later)
+    scheduler.queue_due(later)
     assert redis.zcard(keys.SCHEDULED) == 3
 
     Rescuer(redis).queue_overdue(later + timedelta(minutes=1))
@@ -114,8 +114,8 @@ def test_two_schedulers_that_read_the_same_task_fire_it_once(redis: Redis) -> No
     CronTask.objects.filter(name="event-expiration").update(next_fire_at=now - timedelta(seconds=5))
     mine, theirs = (CronTask.objects.get(name="event-expiration") for _ in range(2))
 
-    assert len(firing._fire(mine, now)) == 1
-    assert firing._fire(theirs, now) == []
+    assert len(firing.fire(mine, now)) == 1
+    assert firing.fire(theirs, now) == []
     assert Job.objects.count() == 1
 
 
@@ -278,9 +278,8 @@ def test_a_row_moves_on_only_together_with_its_job(redis: Redis, monkeypatch: py
     with monkeypatch.context() as patch:
         patch.setattr("jobs.service.submit_followups", killed)
         with pytest.raises(OperationalError):
-            scheduler._fire(timezone.now())
-    scheduler._fire_at = timezone.now()
-    scheduler._fire(timezone.now())
+            scheduler.fire(timezone.now())
+    scheduler.fire(timezone.now())
 
     assert Job.objects.filter(type="SETTLEMENT_GROWTH", campaign_id="c-1").count() == 1
 
@@ -289,7 +288,7 @@ def test_a_row_that_is_refused_holds_up_no_other(redis: Redis) -> None:
     """Its job type is gone with an old release."""
     wall_rows("GONE", "SETTLEMENT_GROWTH")
 
-    Scheduler(connection=redis)._fire(timezone.now())
+    Scheduler(connection=redis).fire(timezone.now())
 
     assert list(Job.objects.filter(campaign_id="c-1").values_list("type", flat=True)) == ["SETTLEMENT_GROWTH"]
 

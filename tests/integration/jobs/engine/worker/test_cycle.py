@@ -87,7 +87,7 @@ def test_what_ends_while_somebody_else_cycles_is_left_to_the_main_thread(
     submit_effects(1)
     cycles.run()
 
-    with cycles._lock:
+    with cycles.lock:
         assert woken.wait(20)
         assert moves() == ["QUEUED", "RUNNING"]
     cycles.run()

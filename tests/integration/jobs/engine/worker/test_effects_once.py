@@ -291,11 +291,11 @@ def test_cancel_is_for_what_has_not_begun(
     """What may have been applied is discarded, in so many words; the API answers 409 to cancel."""
     settings.EFFECT_UNKNOWN_OUTCOME = policy
     settings.SCHEDULER_API_TOKENS = {"secret": "tests"}
-    attempt._policy_of.cache_clear()
+    attempt.policy_of.cache_clear()
     try:
         job = answered(sandbox, UNCLEAR["HTTP 503"])
     finally:
-        attempt._policy_of.cache_clear()
+        attempt.policy_of.cache_clear()
 
     def post(verb: str) -> Any:
         path, headers = f"/api/jobs/{job.pk}/{verb}", {"authorization": "Bearer secret"}

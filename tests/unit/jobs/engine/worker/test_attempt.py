@@ -39,7 +39,7 @@ def raised(error: Exception) -> Exception:
 
 def end(answer: Any, job: Claimed) -> tuple[Job, AuditEntry]:
     """Record that a handler has answered so; the job and the entry."""
-    ended = attempt._finished(job, answer, 1.0, None)
+    ended = attempt.ended_with(job, answer, 1.0, None)
     attempt.record([ended], actor="worker:w", worker="w")
     row = Job.objects.get(pk=job.id)
     entry = row.audit_trail.order_by("id").last()

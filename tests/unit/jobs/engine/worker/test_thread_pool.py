@@ -79,14 +79,15 @@ def test_what_was_given_up_before_it_began_is_not_run() -> None:
 
 def test_giving_up_what_is_done_changes_nothing() -> None:
     """No thread is started for one that has come to its end."""
-    threads = Threads(serve, lambda: None)
+    over = threading.Event()
+    threads = Threads(serve, over.set)
     threads.start(1)
     done = ["done"]
     threads.submit(done)
-    wait_until(lambda: threads.answers() == ["done"])
-    wait_until(lambda: not threads._pending)
+    assert over.wait(20)
+    before = set(threading.enumerate())
 
     threads.give_up(done)
 
-    assert threads._started == 1
+    assert set(threading.enumerate()) <= before
     threads.stop()

@@ -37,7 +37,7 @@ LEASE: Final = timedelta(seconds=15)
 EVERY_S: Final = 1.0
 CONDITIONS_EVERY_S: Final = 5.0
 CLEAN_UP_EVERY_S: Final = 3600.0
-BATCHES: Final = 5  #: of deaths in one round
+BATCHES: Final = 5  #: of dead letters in one round
 GRACE_S: Final = 10.0  #: for what is being sent when the process is told to stop
 
 
@@ -200,7 +200,7 @@ class Outage:
         """Make it an alert with what was told, which the next look resolves."""
         alert = record(self._finding, at=self._began, reopen=False)
         for name, at in self._told.items():
-            Notice.objects.get_or_create(alert=alert, target=name, defaults={"told_at": at, "thinks_open": True})
+            Notice.objects.get_or_create(alert=alert, target=name, defaults={"notified_at": at, "thinks_open": True})
         if self._told:
             Alert.objects.filter(pk=alert.pk).update(fresh={}, is_fresh=False)
 

@@ -114,14 +114,14 @@ def _tell(known: Mapping[str, Target], now: datetime) -> None:
     waiting = Notice.objects.unsent().select_related("alert").order_by("id")
     for notice in waiting:
         alert, target = notice.alert, known.get(notice.target)
-        if target is None or (alert.resolved_at and (notice.told_at or target.is_quiet(alert, now))):
+        if target is None or (alert.resolved_at and (notice.notified_at or target.is_quiet(alert, now))):
             Notice.objects.filter(pk=notice.pk).update(unsent=0)  # nobody there, or over before it was due
             continue
-        throttled = notice.told_at is not None and now - notice.told_at < settings.ALERT_THROTTLE
+        throttled = notice.notified_at is not None and now - notice.notified_at < settings.ALERT_THROTTLE
         if throttled or alert.acknowledged_at or target.is_quiet(alert, now):
             continue
         _deliver(target, alert, message_of(alert, TRIGGER, count=notice.unsent, at=alert.last_at))
-        Notice.objects.filter(pk=notice.pk).update(unsent=0, told_at=now, thinks_open=True)
+        Notice.objects.filter(pk=notice.pk).update(unsent=0, notified_at=now, thinks_open=True)
 
 
 def _tell_ends(known: Mapping[str, Target], now: datetime) -> None:

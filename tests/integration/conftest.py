@@ -39,7 +39,7 @@ def receiver() -> Iterator[HttpReceiver]:
 
 @pytest.fixture
 def tell(redis: Redis, db: None) -> Tell:
-    """Counts the deaths, routes and delivers what is due, as the monitor does, but in this thread."""
+    """Count dead letters, route and deliver what is due, as the monitor does, but in this thread."""
     MonitorState.objects.create()
 
     def round_at(now: datetime | None = None) -> None:

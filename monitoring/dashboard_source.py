@@ -12,7 +12,7 @@ PATIENCE_S: Final = 0.1  #: a page waits so long for the checks of a process tha
 _STATUS: Final[dict[str, Status]] = {"up": "up", "degraded": "degraded", "down": "down"}
 
 
-class Panel:
+class DashboardSource:
     """The last known findings, at once; older ones are looked into anew behind the page's back."""
 
     def __init__(self, round_: Round) -> None:
@@ -40,4 +40,4 @@ class Panel:
 def register() -> None:
     """Let the dashboard show them, and miss a monitor."""
     expect("monitor")
-    add_source("monitoring", Panel(HEALTH).components)
+    add_source("monitoring", DashboardSource(HEALTH).components)

@@ -50,13 +50,13 @@ HISTOGRAMS: Final = (
 
 def render(found: Found) -> str:
     """The whole page. While Redis or the database is down its numbers are left out; health says why."""
-    parts, born = [_health(found), _process()], dict.fromkeys(label_values.of_tally(), 0.0)
+    parts, born = [_health(found), _process()], dict.fromkeys(label_values.of_counters(), 0.0)
     if found["database"].status != health.DOWN:
         parts.append(_database())
-        born |= dict.fromkeys(label_values.of_cron(), 0.0)
+        born |= dict.fromkeys(label_values.of_cron_tasks(), 0.0)
     if found["redis"].status != health.DOWN:
         try:
-            parts += [_redis(), _tallied({**born, **counters.read(keys.redis())})]
+            parts += [_redis(), _counters({**born, **counters.read(keys.redis())})]
         except RedisError as error:
             log.warning("metrics.redis_away", error=str(error), next="its numbers are left out of this scrape")
     return "".join(parts) + _django()
@@ -133,17 +133,17 @@ def _redis() -> str:
     )  # fmt: skip
 
 
-def _tallied(counts: Counts) -> str:
-    pages = []
+def _counters(counts: Counts) -> str:
+    families = []
     for name, metric, labels, says in COUNTERS:
         samples = [
             (dict(zip(labels, s[1:], strict=True)), n)
             for s, n in sorted(counts.items())
             if s[0] == name and len(s) == len(labels) + 1
         ]
-        pages.append(_family(metric, "counter", says, samples))
-    pages += [_histogram(counts, *histogram) for histogram in HISTOGRAMS]
-    return "".join(pages)
+        families.append(_family(metric, "counter", says, samples))
+    families += [_histogram(counts, *histogram) for histogram in HISTOGRAMS]
+    return "".join(families)
 
 
 def _histogram(counts: Counts, name: str, metric: str, label: str, bounds: tuple[float, ...], says: str) -> str:

@@ -27,7 +27,7 @@ def of_jobs() -> Iterator[Labels]:
     return product(sorted(all_types()), ENDS)
 
 
-def of_tally() -> Iterator[Labels]:
+def of_counters() -> Iterator[Labels]:
     """Of the counters of jobs/counters.py: the counter's name there, then its labels."""
     yield from product(("api_requests",), operations.names(), _RESULTS)
     yield from product(("cache_reads",), ("hit", "miss"))
@@ -42,7 +42,7 @@ def of_tally() -> Iterator[Labels]:
     yield from product(("alert_deliveries",), (*CHANNELS, "code"), ("sent", "retried", "failed"))
 
 
-def of_cron() -> Iterator[Labels]:
+def of_cron_tasks() -> Iterator[Labels]:
     """The same of cron tasks, which stand in the database."""
     tasks = CronTask.objects.order_by("name").values_list("name", flat=True)
     return product(("cron_firings",), tasks, ("on_time", "late", "missed"))

@@ -89,10 +89,9 @@ def _name_level(_logger: object, _method: str, event: EventDict) -> EventDict:
 
 
 def _name_request(_logger: object, _method: str, event: EventDict) -> EventDict:
-    """The request id in Django's line about an answer, which it writes when the request's context is left already."""
-    request = getattr(
-        event["_record"], "request", None
-    )  # scheduler_project/request_origin.py's META_KEY; settings import this module first
+    """Add the request ID to lines that Django logs after the request's context was left."""
+    request = getattr(event["_record"], "request", None)
+    # META_KEY of scheduler_project/request_origin.py; importing that here would load Django before the settings.
     if request_id := getattr(request, "META", {}).get("scheduler.request_id"):
         event.setdefault("request_id", request_id)
     return event

@@ -89,7 +89,7 @@ MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "scheduler_project.request_origin.remember",
+    "scheduler_project.request_origin.RequestId",
     "scheduler_project.addresses.clean",
     "scheduler_project.time_zone.activate",
     "django.contrib.sessions.middleware.SessionMiddleware",

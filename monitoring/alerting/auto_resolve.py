@@ -15,7 +15,7 @@ QUIET = timedelta(days=1)  #: nobody tells when what code has raised is over
 LOOKED_AT = 200  #: newest jobs of a cron task's type among which its own is looked for
 
 
-def has_ended(alert: Alert, found: Found) -> bool:
+def should_resolve(alert: Alert, found: Found) -> bool:
     """Whether an alert that jobs raised is over."""
     match alert.kind:
         case Kind.JOB_DEAD:

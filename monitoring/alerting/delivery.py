@@ -123,7 +123,7 @@ def send(delivery: Delivery) -> Answer:
     """Send it by its handler's channel, or call its function. Raises what that raises."""
     message = from_json(delivery.message, id=str(delivery.pk))
     if delivery.target.startswith(code_handlers.PREFIX):
-        known = code_handlers.registered().get(delivery.target)
+        known = code_handlers.code_handlers().get(delivery.target)
         if known is None:
             raise Undeliverable("this release registers no such function")
         known.call(message)

@@ -2,7 +2,7 @@
 
 What is checked is the address that a socket is about to connect to, not a name that is resolved once more later: so
 redirects, proxies and names whose answer changes are held to it too. It is done by Python's own audit event of
-`socket.connect`, hence for every library that is written in Python, within `guarded()` only.
+`socket.connect`, hence for every library that is written in Python, within `egress_guard()` only.
 """
 
 import ipaddress
@@ -20,7 +20,7 @@ _UNICAST: Final = ipaddress.ip_network("2000::/3")
 #: What Python 3.11 takes for public within: IETF's own, relays of 6to4, documentation.
 _RESERVED: Final = tuple(map(ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24", "2001::/23", "3fff::/20")))
 _EVENTS: Final = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg"})
-_active: ContextVar[bool] = ContextVar("guarded", default=False)
+_active: ContextVar[bool] = ContextVar("egress_guard", default=False)
 
 
 class AddressRefused(Exception):
@@ -28,7 +28,7 @@ class AddressRefused(Exception):
 
 
 @contextmanager
-def guarded() -> Iterator[None]:
+def egress_guard() -> Iterator[None]:
     """Within, no socket of this thread connects or sends to an address that is not public. Raises AddressRefused."""
     _install()
     token = _active.set(True)

@@ -23,7 +23,7 @@ from jobs.broker import keys
 from jobs.processes.heartbeat import Heartbeat
 from monitoring import health
 from monitoring.alerting import auto_resolve, dead_letters, delivery, routing, store
-from monitoring.alerting.code_handlers import registered
+from monitoring.alerting.code_handlers import code_handlers
 from monitoring.alerting.conditions import Conditions, condition, fired_late
 from monitoring.alerting.message import TRIGGER, Message, message_of
 from monitoring.alerting.routing import Target
@@ -102,7 +102,9 @@ class Monitor:
         late = self._late()
         _open((f for f in [*holds, *late] if f.key not in keys), now)
         held = {finding.key for finding in [*holds, *late]}
-        over = [a for a in still_open if (a.kind in judged and a.key not in held) or auto_resolve.has_ended(a, found)]
+        over = [
+            a for a in still_open if (a.kind in judged and a.key not in held) or auto_resolve.should_resolve(a, found)
+        ]
         refused = found["api"].status == health.DEGRADED
         if refused and Kind.CREDENTIAL_REFUSED.value not in keys:
             _open([_credential(found["api"].message)], now)
@@ -189,7 +191,7 @@ class Outage:
             if target.handler:
                 delivery.send_by(target.handler, message)
             else:
-                registered()[target.name].call(message)
+                code_handlers()[target.name].call(message)
             self._told[target.name] = timezone.now()
             log.info("alert.delivered", handler=target.label, action=message.action, title=message.title)
         except Exception as error:  # noqa: BLE001 - whatever a handler raises is a failed attempt, tried again

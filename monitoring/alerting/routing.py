@@ -64,7 +64,7 @@ def targets() -> dict[str, Target]:
     handlers = [target_of(handler) for handler in AlertHandler.objects.filter(enabled=True)]
     functions = [
         Target(name, name.removeprefix(code_handlers.PREFIX), "code", known.minimum)
-        for name, known in code_handlers.registered().items()
+        for name, known in code_handlers.code_handlers().items()
     ]
     return {target.name: target for target in [*handlers, *functions]}
 

@@ -27,7 +27,7 @@ def heard() -> Iterator[list[Message]]:
         messages.append(message)
 
     yield messages
-    code_handlers.forget(keep)
+    code_handlers.unregister_handler(keep)
 
 
 @pytest.fixture

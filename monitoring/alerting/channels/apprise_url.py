@@ -12,7 +12,7 @@ import apprise
 from django.conf import settings as project
 from django.core.exceptions import ValidationError
 
-from monitoring.alerting.channels.base import Answer, Channel, Config, Field, Undeliverable, as_text, watched
+from monitoring.alerting.channels.base import Answer, Channel, Config, Field, Undeliverable, as_text, configured_guard
 from monitoring.alerting.egress_guard import AddressRefused
 from monitoring.alerting.message import RESOLVE, Message
 from monitoring.models import Severity
@@ -58,7 +58,7 @@ class AppriseUrl(Channel):
             # Through a proxy the address connected to would be the proxy's.
             os.environ["no_proxy"] = os.environ["NO_PROXY"] = "*"
         try:
-            with watched():
+            with configured_guard():
                 sent = service(config["url"]).notify(
                     title=message.subject, body=as_text(message), notify_type=kind, body_format="text"
                 )

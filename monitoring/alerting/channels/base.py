@@ -12,7 +12,7 @@ import urllib3
 from django.conf import settings
 from django.core.exceptions import ValidationError
 
-from monitoring.alerting.egress_guard import AddressRefused, guarded
+from monitoring.alerting.egress_guard import AddressRefused, egress_guard
 from monitoring.alerting.message import Message
 
 TIMEOUT_S: Final = 10.0  #: of one attempt, for connecting and for each read
@@ -87,9 +87,9 @@ def check_place(value: str) -> None:
         )
 
 
-def watched() -> Any:
+def configured_guard() -> Any:
     """The guard over outgoing addresses, unless private networks are allowed."""
-    return nullcontext() if settings.ALERT_ALLOW_PRIVATE_NETWORKS else guarded()
+    return nullcontext() if settings.ALERT_ALLOW_PRIVATE_NETWORKS else egress_guard()
 
 
 def post(url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
@@ -101,7 +101,7 @@ def post(url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
     timeout = urllib3.Timeout(connect=TIMEOUT_S, read=TIMEOUT_S)
     retries = urllib3.Retry(total=REDIRECTS, connect=0, read=0, redirect=REDIRECTS, status=0, other=0)
     try:
-        with watched(), urllib3.PoolManager(timeout=timeout, retries=retries) as pool:
+        with configured_guard(), urllib3.PoolManager(timeout=timeout, retries=retries) as pool:
             got = pool.request(
                 "POST", url, body=body, headers={"Content-Type": "application/json", **headers}, preload_content=False
             )

@@ -56,7 +56,7 @@ def test_a_broken_handler_hurts_no_other(receiver: HttpReceiver, heard: list[Mes
         wait_until(lambda: Delivery.objects.pending().exclude(answer="").count() == 2, what="two have failed")
     finally:
         receiver.gate.set()
-        code_handlers.forget(broken)
+        code_handlers.unregister_handler(broken)
         lanes.wait(20)
     wait_until(lambda: not [t for t in threading.enumerate() if t.name.startswith("alerts ")], what="lanes ended")
 
@@ -176,7 +176,7 @@ def test_a_function_may_hear_of_the_gravest_only(tell: Tell) -> None:
         alerting.critical("large")
         tell()
     finally:
-        code_handlers.forget(gravest)
+        code_handlers.unregister_handler(gravest)
 
     assert titles == ["large"]
 

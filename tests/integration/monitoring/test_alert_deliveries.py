@@ -68,17 +68,17 @@ def test_a_broken_handler_hurts_no_other(receiver: HttpReceiver, heard: list[Mes
 def test_what_is_refused_is_tried_again_and_then_given_up(receiver: HttpReceiver, tell: Tell) -> None:
     """With its HTTP answer in the log; a person may have it tried anew."""
     webhook(receiver)
-    receiver.statuses = [503] * delivery.MOST_ATTEMPTS
+    receiver.statuses = [503] * delivery.MAX_ATTEMPTS
     make_dead_letters()
 
-    for _ in range(delivery.MOST_ATTEMPTS):
+    for _ in range(delivery.MAX_ATTEMPTS):
         tell()
         Delivery.objects.pending().update(next_at=timezone.now())
     failed = Delivery.objects.get()
     again = delivery.redeliver(failed, actor="user:ann")
     tell()
 
-    assert (failed.status, failed.attempts, failed.http_status) == ("failed", delivery.MOST_ATTEMPTS, 503)
+    assert (failed.status, failed.attempts, failed.http_status) == ("failed", delivery.MAX_ATTEMPTS, 503)
     assert again
     assert Delivery.objects.get().status == "sent"
 

@@ -54,7 +54,7 @@ def clock() -> Clock:
 def monitor_with(clock: Clock, **checks: Check) -> Monitor:
     """A monitor that looks anew in each round."""
     looks = Round({**CHECKS, **checks}, clock=clock)
-    return Monitor(conditions=Conditions(clock=clock), looks=looks)
+    return Monitor(conditions=Conditions(clock=clock), checks=looks)
 
 
 def look(monitor: Monitor, clock: Clock, seconds: float = 6) -> float:

@@ -16,18 +16,18 @@ COPY --chown=scheduler ops ops
 COPY --chown=scheduler api api
 COPY --chown=scheduler monitoring monitoring
 COPY --chown=scheduler templates templates
-# Only for collectstatic: the real values come with the container's environment.
+# ENVIRONMENT is for collectstatic only: real values come from the container's environment.
 RUN ENVIRONMENT=development python manage.py collectstatic --noinput && mkdir -p var && chown scheduler var
 USER scheduler
 EXPOSE 9266
 HEALTHCHECK --interval=30s --timeout=10s --retries=3 \
   CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen(f\"http://127.0.0.1:{os.environ['PORT']}/health\", timeout=8)"]
-# The folder holds what the web processes count, so that a scrape of one shows all of them.
+# The folder holds the web processes' counters, so that a scrape of one covers all.
 CMD ["sh", "-c", "export PROMETHEUS_MULTIPROC_DIR=/tmp/web-metrics && rm -rf $PROMETHEUS_MULTIPROC_DIR && mkdir $PROMETHEUS_MULTIPROC_DIR && exec gunicorn scheduler_project.wsgi --bind 0.0.0.0:$PORT --workers 2 --graceful-timeout 30"]
 
-# What the profile `sandbox` of docker-compose.yml runs as the main API.
+# The main API of docker-compose.yml's profile `sandbox`.
 FROM service AS sandbox
 COPY --chown=scheduler sandbox sandbox
 
-# `docker build .` makes the service without it.
+# `docker build .` builds the service without the sandbox.
 FROM service

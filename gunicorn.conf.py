@@ -1,4 +1,4 @@
-"""What gunicorn reads at its start: threads enough that health is always answered, logs in the shape of all others."""
+"""gunicorn's configuration: enough threads to always answer health checks, and logs in the service's format."""
 
 from importlib.util import find_spec
 from typing import Any
@@ -11,7 +11,7 @@ if find_spec("monitoring"):
 
 
 def post_worker_init(worker: Any) -> None:
-    """Add up what was counted since ever, which the first scrape would have to wait for; then settle."""
+    """Load the totals that the first scrape would wait for, then freeze start-up objects."""
     from jobs.processes.loop import settle
 
     if find_spec("monitoring"):

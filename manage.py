@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Django's command line, with the settings of the scheduler."""
+"""Django's command line with the scheduler's settings."""
 
 import os
 import signal
@@ -7,8 +7,7 @@ import sys
 
 
 def main() -> None:
-    """Run the command that the arguments name."""
-    # While modules load, Ctrl-C simply ends the process: as an exception it could be raised where Python swallows it.
+    # While modules load, Ctrl-C ends the process at once: Python might swallow a KeyboardInterrupt there.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     import django
     from django.core.management import execute_from_command_line
@@ -22,5 +21,5 @@ def main() -> None:
 if __name__ == "__main__":
     try:
         main()
-    except KeyboardInterrupt:  # before the command has a handler of its own
+    except KeyboardInterrupt:  # before the command installs its own handler
         sys.exit(130)

@@ -1,1 +1,1 @@
-"""What a program may ask: the HTTP API for other services."""
+"""The HTTP API for other services."""

@@ -1,4 +1,4 @@
-"""What a client is told when its request is refused."""
+"""Error responses."""
 
 from django.http import JsonResponse
 

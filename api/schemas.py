@@ -1,4 +1,4 @@
-"""What requests and answers hold."""
+"""The JSON of requests and responses."""
 
 import json
 from datetime import datetime

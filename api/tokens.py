@@ -1,4 +1,4 @@
-"""Who asks: `Authorization: Bearer <secret>`, a secret of SCHEDULER_API_TOKENS."""
+"""Authentication: `Authorization: Bearer <secret>` with a secret of SCHEDULER_API_TOKENS."""
 
 import hmac
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The addresses under /api/."""
+"""The URLs under /api/."""
 
 from django.urls import path
 

@@ -1,4 +1,4 @@
-"""Submit, look at, cancel, reschedule, retry and run jobs now."""
+"""The endpoints: submit and get jobs, and command them."""
 
 from uuid import UUID
 
@@ -14,7 +14,7 @@ from scheduler_project import request_origin
 
 @require_POST
 def submit(request: HttpRequest, actor: str) -> JsonResponse:
-    """POST /api/jobs: 201 with the new job, 200 with the one that stands for the same work already."""
+    """POST /api/jobs: 201 with the new job, or 200 with the existing job for the same work."""
     body = read_body(request, {"type", "campaignId", "payload", "priority", "dueAt"})
     submission = service.Submission(
         type=body.get("type"),

@@ -1,1 +1,1 @@
-"""How fast the service is, beside Bull and BullMQ on the same machine; see docs/benchmark.md."""
+"""Benchmarks of the service against Bull and BullMQ on the same machine; see docs/benchmark.md."""

@@ -1,4 +1,4 @@
-"""Load on the sandbox's HTTP: one thread over several raw sockets, so that the client is never the limit."""
+"""HTTP load on the sandbox: one thread with several raw sockets, so that the client is never the bottleneck."""
 
 import json
 import selectors
@@ -19,21 +19,20 @@ WRITE = (
 
 
 def read_body(connection: int, turn: int) -> bytes:
-    """A query of one settlement."""
     return json.dumps({"query": READ, "variables": {"id": _settlement(connection)}}).encode()
 
 
 def write_body(connection: int, turn: int) -> bytes:
-    """A mutation of the connection's own settlement, in a world that nobody else has changed."""
+    """Update the connection's own settlement, in a world that nobody else changes."""
     branch = f"campaign-{connection // 6 + 1}-main"
     changes = {"branchId": branch, "expectedVersion": turn + 1, "variables": {"population": turn}}
     return json.dumps({"query": WRITE, "variables": {"id": _settlement(connection), "input": changes}}).encode()
 
 
 def operations_per_second(url: str, token: str, body: Callable[[int, int], bytes], *, count: int) -> float:
-    """Send about `count` requests over CONNECTIONS kept-alive sockets, one under way on each.
+    """Send about `count` requests over CONNECTIONS kept-alive sockets, one at a time on each.
 
-    Raises BenchmarkFailed when an answer holds an error.
+    Raises BenchmarkFailed if an answer holds an error.
     """
     parts = urlsplit(url)
     head = (
@@ -78,6 +77,6 @@ def _request(head: str, body: bytes) -> bytes:
 
 
 def _check(answer: bytes) -> None:
-    """Answers of one entity come in one piece."""
+    # The answer for one entity always arrives in one piece.
     if not answer.startswith(b"HTTP/1.1 200") or b'"errors"' in answer:
         raise BenchmarkFailed(f"the sandbox answered {answer[:200]!r}")

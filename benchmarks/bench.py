@@ -1,4 +1,4 @@
-"""One benchmark: both sides, the sandbox they call, how much is asked of them, and the figures so far."""
+"""The state of one benchmark."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,13 +13,13 @@ from benchmarks.peer_side import Peer
 
 @dataclass(slots=True)
 class Bench:
-    """Both sides, the sandbox they call, how much is asked of them, and the figures so far."""
+    """Both sides, the sandbox that they call, the scale, and the figures so far."""
 
     ours: Ours
     peer: Peer | None
     api_url: str
     our_redis: str
-    scale: float  #: 1 for the sizes of the issue, less with --quick
+    scale: float  #: 1 for the documented sizes, less with --quick
     figures: dict[tuple[str, str], Figure] = field(default_factory=dict)
 
     def note(
@@ -33,18 +33,18 @@ class Bench:
             figure.peer.append(peer)
 
     def start_empty(self) -> None:
-        """Let nothing of an earlier scenario wait on either side, or one might carry a million rows more."""
+        """Remove what earlier scenarios left on either side, such as a million waiting rows."""
         self.ours.clear()
         self.ours.fill(0)
         if self.peer:
             self.peer.clear()
 
     def sized(self, count: int) -> int:
-        """`count`, or what --quick leaves of it."""
+        """Scale `count`."""
         return max(20, int(count * self.scale))
 
     def control(self, method: str, path: str, body: object = None) -> dict[str, Any]:
-        """Use a control endpoint of the sandbox."""
+        """Call a control endpoint of the sandbox."""
         url = self.api_url.replace("/graphql", f"/control/{path}")
         answer = urllib3.request(method, url, json=body, timeout=60)
         if answer.status != 200:

@@ -1,28 +1,28 @@
-"""How a run of many jobs went, on either side."""
+"""The result of draining a queue, on either side."""
 
 from dataclasses import dataclass
 
 
 class BenchmarkFailed(Exception):
-    """Why a figure cannot be had; one line, naming what to do."""
+    """The measurement failed; the message is one line that says what to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drained:
-    """Jobs done after the warm-up, and what they took."""
+    """The jobs finished after the warm-up, and their cost."""
 
     count: int
     seconds: float
-    cpu_s: float  #: of the worker, between the same two moments
-    rss_mb: float  #: of the worker, at its largest
+    cpu_s: float  #: of the worker, in the same period
+    rss_mb: float  #: of the worker, at its peak
     failures: int  #: attempts that failed
 
     @property
     def rate(self) -> float:
-        """Jobs a second."""
+        """Jobs per second."""
         return self.count / self.seconds if self.seconds > 0 else 0.0
 
     @property
     def cpu_s_per_1000(self) -> float:
-        """CPU seconds of the worker for 1,000 jobs."""
+        """CPU seconds of the worker per 1,000 jobs."""
         return self.cpu_s / self.count * 1000

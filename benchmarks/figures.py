@@ -1,4 +1,4 @@
-"""What was measured, as medians, ratios, a table and JSON. Pure."""
+"""Measured figures as medians, ratios, a table and JSON. No I/O."""
 
 import statistics
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(slots=True, kw_only=True)
 class Figure:
-    """One measured quantity: the values of all runs, ours and the peer's, in the order of the runs."""
+    """One measured quantity, with the values of all runs in order."""
 
     scenario: str
     name: str
@@ -18,12 +18,11 @@ class Figure:
 
     @property
     def ratio(self) -> float | None:
-        """Ours to the peer's, the median of the ratios of interleaved runs; None where there is no pair."""
+        """The median of the ratios (ours to the peer's) of interleaved runs, or None without a pair."""
         pairs = [o / p for o, p in zip(self.ours, self.peer, strict=False) if p]
         return statistics.median(pairs) if pairs else None
 
     def as_json(self) -> dict[str, Any]:
-        """All values, with their medians and the ratio."""
         return {
             "scenario": self.scenario,
             "figure": self.name,
@@ -37,7 +36,7 @@ class Figure:
 
 
 def joined(earlier: Sequence[Figure], later: Sequence[Figure]) -> list[Figure]:
-    """The figures of both, the runs of the same quantity one after the other."""
+    """Merge figures, appending the later runs of a quantity to the earlier ones."""
     found = {(f.scenario, f.name): f for f in earlier}
     for figure in later:
         known = found.setdefault((figure.scenario, figure.name), figure)
@@ -48,7 +47,7 @@ def joined(earlier: Sequence[Figure], later: Sequence[Figure]) -> list[Figure]:
 
 
 def median(values: Sequence[float]) -> float | None:
-    """The median, None of nothing.
+    """Return the median, or None if there are no values.
 
     >>> median([3, 1, 2])
     2
@@ -57,7 +56,7 @@ def median(values: Sequence[float]) -> float | None:
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """The smallest value that `percent` of all values do not exceed. Raises ValueError of nothing.
+    """Return the smallest value that `percent` of all values do not exceed. Raises ValueError if there are no values.
 
     >>> percentile(range(1, 101), 99)
     99
@@ -69,7 +68,7 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 
 def shown(value: float | None) -> str:
-    """Three significant digits, or whole numbers with thousands apart.
+    """Format with three significant digits, or as an integer with thousands separators.
 
     >>> shown(12345.6), shown(12.345), shown(0.1234), shown(None)
     ('12,346', '12.3', '0.123', '-')
@@ -82,7 +81,7 @@ def shown(value: float | None) -> str:
 
 
 def table(figures: Sequence[Figure], *, peer: str) -> str:
-    """A Markdown table: medians with their ranges, and ratios."""
+    """Format a Markdown table of medians with their ranges, and ratios."""
     rows = [("scenario", "figure", "ours", peer, "ratio", "runs")]
     rows += [
         (f.scenario, f"{f.name}, {f.unit}", _with_range(f.ours), _with_range(f.peer), shown(f.ratio), str(len(f.ours)))

@@ -1,4 +1,4 @@
-"""Job types for benchmarks only: `manage.py benchmark_worker` imports them, no process of the service does."""
+"""Job types for benchmarks: only `manage.py benchmark_worker` imports them, no process of the service does."""
 
 import time
 from typing import Any
@@ -13,19 +13,17 @@ LAG = "BENCHMARK_LAG"
 
 
 class OneCall(Payload, frozen=True, kw_only=True):
-    """Which settlement is read."""
-
     settlement_id: str
 
 
 @job_type(NOOP, payload=NoPayload)
 def do_nothing(payload: NoPayload, run: Run) -> None:
-    """Nothing: what is left is the cost of the engine."""
+    """Do nothing, so that only the engine's cost is measured."""
 
 
 @job_type(CALL, payload=OneCall)
 def call_once(payload: OneCall, run: Run) -> dict[str, Any]:
-    """One query of the main API."""
+    """Send one query to the main API."""
     settlement = run.api.settlements([payload.settlement_id])[payload.settlement_id]
     if isinstance(settlement, JobError):
         raise settlement
@@ -34,5 +32,5 @@ def call_once(payload: OneCall, run: Run) -> dict[str, Any]:
 
 @job_type(LAG, payload=NoPayload)
 def say_when(payload: NoPayload, run: Run) -> dict[str, Any]:
-    """Say when the handler's first line ran, in seconds since 1970."""
+    """Return when the handler's first line ran, in seconds since 1970."""
     return {"began": time.time()}

@@ -1,4 +1,4 @@
-"""Our side of each scenario: the service's own door, and its worker and scheduler as processes."""
+"""Our side of each scenario: jobs/service.py, and worker and scheduler as real processes."""
 
 import os
 import subprocess
@@ -31,16 +31,16 @@ POLL_S = 0.1
 
 @dataclass(slots=True)
 class Ours:
-    """The service on the database and the Redis of this process's settings."""
+    """The service, on the database and Redis of this process's settings."""
 
     folder: Path  #: for the logs of worker and scheduler
     waiting: int = 0
 
     def clear(self) -> None:
-        """Forget all jobs but those that wait.
+        """Delete all jobs except those that `fill` made.
 
-        PostgreSQL must not vacuum them up, nor write out the rows of a fill, while something is measured: rows that
-        wait in earnest have come one by one.
+        It vacuums and checkpoints at once, so that PostgreSQL does neither during the measurement: in production the
+        waiting rows would have arrived one by one.
         """
         redis_at(settings.REDIS_URL).flushdb()
         with connection.cursor() as cursor:
@@ -58,7 +58,7 @@ class Ours:
                 cursor.execute("CHECKPOINT")
 
     def fill(self, count: int) -> float:
-        """Let `count` rows wait beyond the horizon; the seconds it took."""
+        """Make `count` rows wait beyond the horizon; return the seconds it took."""
         began = time.perf_counter()
         if count != self.waiting:
             waiting.fill(count)
@@ -68,7 +68,7 @@ class Ours:
     def submit(
         self, count: int, job_type: str, payload: dict[str, Any], *, single: bool = False, campaigns: int = 1
     ) -> float:
-        """Submit `count` jobs of one type, in calls of CHUNK or one at a time; the seconds it took."""
+        """Submit `count` jobs, in calls of CHUNK or one at a time; return the seconds it took."""
         wanted = [_submission(job_type, payload, n, campaign=n % campaigns + 1) for n in range(count)]
         began = time.perf_counter()
         if single:
@@ -89,7 +89,7 @@ class Ours:
         return result_of(count, warm_up, sampler)
 
     def lags(self, due: list[float], *, concurrency: int, warm_up: int) -> list[float]:
-        """Seconds from due to the first line of the handler, for jobs that are submitted now and due at `due`."""
+        """Submit jobs due at `due`; return for each the seconds from due to its handler's first line."""
         from benchmarks.job_types import LAG, NOOP
 
         with (
@@ -106,9 +106,9 @@ class Ours:
         return [result["began"] - due_at.timestamp() for due_at, result in rows if result]
 
     def cold_start(self, due: int) -> tuple[float, float]:
-        """Start a scheduler and a worker when Redis has lost all and `due` jobs are due.
+        """Start a scheduler and a worker with an empty Redis and `due` due jobs.
 
-        Seconds until the first of them has ended, and until all have, the processes' own start included.
+        Return the seconds until the first and until the last has finished, including the start of the processes.
         """
         from benchmarks.job_types import NOOP
 
@@ -127,7 +127,7 @@ class Ours:
 
     @contextmanager
     def process(self, command: str, *, concurrency: int) -> Iterator[subprocess.Popen[bytes]]:
-        """A process of the service, ended whatever happens."""
+        """Run a process of the service."""
         environment = {
             **os.environ,
             "QUEUE_CONCURRENCY": str(concurrency),
@@ -148,24 +148,23 @@ class Ours:
 
 
 def finished() -> int:
-    """How many jobs ended, of those that do not wait: looks only at the ends when nothing is queued or runs."""
+    """Count finished jobs once none is queued or running; until then return -1, which is cheaper."""
     if Job.objects.filter(state=State.QUEUED).exists() or Job.objects.filter(state=State.RUNNING).exists():
         return -1
     return ended()
 
 
 def ended() -> int:
-    """How many jobs have ended so far."""
     return Job.objects.filter(finished_at__isnull=False).count()
 
 
 def wait_for(condition: Any, *processes: subprocess.Popen[bytes], within_s: float = LONGEST_S) -> None:
-    """Wait for a condition while the processes live. Raises BenchmarkFailed."""
+    """Wait for a condition. Raises BenchmarkFailed if a process exits or time runs out."""
     until = time.monotonic() + within_s
     while not condition():
         for process in processes:
             if process.poll() is not None:
-                raise BenchmarkFailed(f"a process of the service ended with exit code {process.returncode}")
+                raise BenchmarkFailed(f"a process of the service exited ({process.returncode})")
         if time.monotonic() > until:
             raise BenchmarkFailed(f"not done within {within_s:g} s")
         time.sleep(POLL_S)
@@ -178,7 +177,7 @@ def _submission(
 
 
 def result_of(count: int, warm_up: int, sampler: Sampler) -> Drained:
-    """How the last `count` jobs went. Raises BenchmarkFailed when one did not succeed."""
+    """Return the result of the last `count` jobs. Raises BenchmarkFailed if any job did not succeed."""
     ends = list(
         Job.objects.filter(finished_at__isnull=False).order_by("finished_at").values_list("finished_at", "state")
     )

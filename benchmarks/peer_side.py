@@ -37,25 +37,27 @@ class Peer:
     waiting: int = 0
 
     def clear(self) -> None:
-        """Empty the queue; what waits goes too."""
+        """Empty the queue, waiting jobs included."""
         redis_at(self.redis_url).flushdb()
         self.waiting = 0
 
     def fill(self, count: int) -> float:
-        """Let `count` delayed jobs wait; the seconds it took to add those that were missing."""
+        """Make `count` delayed jobs wait; return the seconds it took to add the missing ones."""
         if count < self.waiting:
             self.clear()
-        seconds = float(self._run(act="fill", count=count - self.waiting)["seconds"]) if count > self.waiting else 0.0
+        seconds = (
+            float(self._run(command="fill", count=count - self.waiting)["seconds"]) if count > self.waiting else 0.0
+        )
         self.waiting = count
         return seconds
 
     def submit(self, count: int, data: dict[str, Any], *, single: bool = False) -> float:
-        """Add `count` jobs; the seconds inside the process that adds them."""
-        return float(self._run(act="submit", count=count, data=data, single=single)["seconds"])
+        """Add `count` jobs; return the seconds inside the adding process."""
+        return float(self._run(command="submit", count=count, data=data, single=single)["seconds"])
 
     def submit_jobs(self, jobs: list[dict[str, Any]]) -> float:
-        """Add these jobs, each with `data` and perhaps `dueAt`; the seconds inside the process that adds them."""
-        return float(self._run(act="submit", jobs=jobs)["seconds"])
+        """Add these jobs, each with `data` and perhaps `dueAt`; return the seconds inside the adding process."""
+        return float(self._run(command="submit", jobs=jobs)["seconds"])
 
     def drain(self, count: int, data: dict[str, Any], *, concurrency: int, warm_up: int) -> Drained:
         """Add `warm_up` + `count` jobs, then start a worker and measure the last `count`."""
@@ -63,25 +65,25 @@ class Peer:
         return self.work(count, concurrency=concurrency, warm_up=warm_up)
 
     def work(self, count: int, *, concurrency: int, warm_up: int = 0) -> Drained:
-        """Start a worker on what is in the queue and measure until all of it ended."""
-        process = self._start(act="work", count=count, concurrency=concurrency, warmUp=warm_up)
+        """Start a worker on the queue and measure until all jobs have ended."""
+        process = self._start(command="work", count=count, concurrency=concurrency, warmUp=warm_up)
         sampler = Sampler(process.pid).start()
         answer = self._answer(process)
         sampler.stop()
         return _drained(answer, count, sampler)
 
     def lags(self, due: list[float], *, concurrency: int, warm_up: int) -> list[float]:
-        """Seconds from due to the first line of the handler, for jobs that are added now and due at `due`."""
+        """Add jobs due at `due`; return for each the seconds from due to its handler's first line."""
         self.submit(warm_up, {"kind": "noop"})
         process = self._start(
-            act="work", count=len(due), concurrency=concurrency, warmUp=warm_up, announce=True, results=True
+            command="work", count=len(due), concurrency=concurrency, warmUp=warm_up, announce=True, results=True
         )
         if process.stdout is None or process.stdout.readline().strip() != "ready":
             raise BenchmarkFailed("the peer's worker did not become ready")
         self.submit_jobs([{"data": {"kind": "lag", "n": n}, "dueAt": at} for n, at in enumerate(due)])
         results = self._answer(process)["results"]
         began = {r["n"]: r["result"] for r in results if r["result"] is not None}
-        # Bull keeps whole milliseconds: its due time is what the delay was rounded to, half a millisecond off at most.
+        # Bull rounds the delay to milliseconds, so its due time is off by half a millisecond at most.
         return [began[n] - at for n, at in enumerate(due)]
 
     def _start(self, **options: Any) -> subprocess.Popen[str]:
@@ -96,7 +98,7 @@ class Peer:
             raise BenchmarkFailed("node has no stdin")
         process.stdin.write(json.dumps(wanted))
         process.stdin.close()
-        process.stdin = None  # or communicate() flushes what is closed
+        process.stdin = None  # or communicate() flushes a closed file
         return process
 
     def _answer(self, process: subprocess.Popen[str]) -> Any:
@@ -105,7 +107,7 @@ class Peer:
         finally:
             process.kill()
         if process.returncode != 0:
-            raise BenchmarkFailed(f"the peer ended with exit code {process.returncode}; its error is above")
+            raise BenchmarkFailed(f"the peer exited ({process.returncode}); its error is above")
         return json.loads(output)
 
     def _run(self, **options: Any) -> Any:

@@ -1,4 +1,4 @@
-"""CPU time and memory of a process while it works, seen from outside: the same for ours and the peer."""
+"""Samples a process's CPU time and memory from outside, in the same way for ours and the peer's."""
 
 import threading
 import time
@@ -19,23 +19,23 @@ class Sampler:
     _thread: threading.Thread | None = None
 
     def start(self) -> "Sampler":
-        """Begin."""
+
         self._thread = threading.Thread(target=self._sample, daemon=True)
         self._thread.start()
         return self
 
     def stop(self) -> None:
-        """End; the samples stay."""
+        """Stop sampling; the samples are kept."""
         self._stopping.set()
         if self._thread:
             self._thread.join()
 
     def cpu_s(self, since: float, until: float) -> float:
-        """CPU seconds used between two moments, straight lines between samples."""
+        """Return the CPU seconds used between two moments, interpolated between samples."""
         return cpu_at(self.samples, until) - cpu_at(self.samples, since)
 
     def rss_mb(self) -> float:
-        """The largest resident memory seen, in MB."""
+        """Return the peak resident memory in MB."""
         return max((rss for _, _, rss in self.samples), default=0) / 1e6
 
     def _sample(self) -> None:
@@ -46,12 +46,12 @@ class Sampler:
                 times = [p.cpu_times() for p in family]
                 rss = sum(p.memory_info().rss for p in family)
             except psutil.NoSuchProcess:
-                continue  # it, or a child of it, ended while we looked
+                continue  # it or a child exited meanwhile
             self.samples.append((time.time(), sum(t.user + t.system for t in times), rss))
 
 
 def cpu_at(samples: list[tuple[float, float, int]], moment: float) -> float:
-    """CPU seconds used up to a moment.
+    """Return the CPU seconds used up to a moment.
 
     >>> cpu_at([(10.0, 1.0, 0), (12.0, 2.0, 0)], 11.0)
     1.5

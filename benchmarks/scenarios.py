@@ -1,4 +1,4 @@
-"""What is measured, one function a scenario: each makes one run of both sides and notes the figures."""
+"""The scenarios, one function each: it runs both sides once and notes the figures."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -11,12 +11,11 @@ from benchmarks.world import redis_at
 from benchmarks.world_scenarios import expiration, operations, world_advance
 
 WARM_UP = 500
-LAG_OVER_S = 20.0
-"""Due times of the firing lag are spread over so many seconds."""
+LAG_OVER_S = 20.0  #: the period over which firing-lag spreads its due times
 
 
 def submit(bench: Bench) -> None:
-    """Submit one at a time, and many in calls of 1,000."""
+    """Submit jobs one at a time, and in calls of 1,000."""
     from benchmarks.job_types import NOOP
 
     for name, count, single in (("submit-one", bench.sized(1000), True), ("submit-many", bench.sized(10_000), False)):
@@ -28,7 +27,7 @@ def submit(bench: Bench) -> None:
 
 
 def drain_noop(bench: Bench) -> None:
-    """Jobs that do nothing."""
+    """Drain jobs that do nothing."""
     for concurrency in (5, 50):
         _drain_noop(bench, f"drain-noop, concurrency {concurrency}", concurrency)
 
@@ -36,7 +35,7 @@ def drain_noop(bench: Bench) -> None:
 def _drain_noop(bench: Bench, name: str, concurrency: int) -> None:
     from benchmarks.job_types import NOOP
 
-    count = max(2000, bench.sized(10_000))  # fewer end in one cycle, at one moment
+    count = max(2000, bench.sized(10_000))  # fewer would all end in one cycle, at the same moment
     bench.ours.clear()
     _note(bench, name, ours=bench.ours.drain(count, NOOP, {}, concurrency=concurrency, warm_up=WARM_UP))
     if bench.peer:
@@ -46,7 +45,7 @@ def _drain_noop(bench: Bench, name: str, concurrency: int) -> None:
 
 
 def drain_call(bench: Bench) -> None:
-    """Jobs with one main API query, at several latencies of the main API."""
+    """Drain jobs with one main API query each, at several latencies."""
     from benchmarks.job_types import CALL
 
     settlement = "settlement-1-1-1"
@@ -66,7 +65,7 @@ def drain_call(bench: Bench) -> None:
 
 
 def lag(bench: Bench) -> None:
-    """Due times spread over LAG_OVER_S, with 0, 100,000 and 1,000,000 waiting."""
+    """Measure the start delay of jobs due over LAG_OVER_S, with 0, 100,000 and 1,000,000 jobs waiting."""
     for waiting in _waiting(bench):
         _fill(bench, waiting)
         name, count = f"firing-lag, {waiting:,} waiting", bench.sized(1000)
@@ -78,14 +77,14 @@ def lag(bench: Bench) -> None:
 
 
 def drain_waiting(bench: Bench) -> None:
-    """Jobs that do nothing, with none and with 1,000,000 waiting."""
+    """Drain jobs that do nothing, with none and with 1,000,000 jobs waiting."""
     for waiting in (0, bench.sized(1_000_000)):
         _fill(bench, waiting)
         _drain_noop(bench, f"drain-waiting, {waiting:,} waiting", 5)
 
 
 def cold_start(bench: Bench) -> None:
-    """Scheduler and worker start with an empty Redis, 1,000 due jobs and none or 1,000,000 waiting."""
+    """Start scheduler and worker with an empty Redis, 1,000 due jobs, and none or 1,000,000 waiting."""
     for waiting in (0, bench.sized(1_000_000)):
         bench.ours.clear()
         bench.ours.fill(waiting)
@@ -95,7 +94,7 @@ def cold_start(bench: Bench) -> None:
 
 
 def memory(bench: Bench) -> None:
-    """What waiting jobs take in Redis, on an otherwise empty server."""
+    """Measure the Redis memory of waiting jobs on an otherwise empty server."""
     for waiting in _waiting(bench)[1:]:
         name = f"memory, {waiting:,} waiting"
         bench.ours.clear()
@@ -113,11 +112,11 @@ def memory(bench: Bench) -> None:
 
 
 def _with_scheduler(bench: Bench) -> float:
-    """Redis after a scheduler has had two rounds to put into it whatever it wants there."""
+    """Return Redis's memory after a scheduler had two rounds to fill it."""
     with bench.ours.process("rqscheduler", concurrency=5) as scheduler:
         time.sleep(8)
         if scheduler.poll() is not None:
-            raise BenchmarkFailed(f"the scheduler ended with exit code {scheduler.returncode}")
+            raise BenchmarkFailed(f"the scheduler exited ({scheduler.returncode})")
         return _redis_mb(bench)
 
 
@@ -137,7 +136,7 @@ def _fill(bench: Bench, waiting: int) -> None:
 
 def _due(count: int, scale: float) -> list[float]:
     over = max(3.0, LAG_OVER_S * scale)
-    begin = round(time.time()) + 4.0  # after both sides have taken the jobs in
+    begin = round(time.time()) + 4.0  # by then both sides have accepted the jobs
     return [round(begin + over * n / count, 3) for n in range(count)]
 
 

@@ -1,4 +1,4 @@
-"""What a scrape of the metrics costs with many jobs and many minutes of outcomes in the database."""
+"""The cost of a metrics scrape with many jobs and many minutes of outcomes in the database."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ OUTCOMES = ("SUCCEEDED", "SKIPPED", "RETRYING", "DEAD")
 
 
 def scrape(bench: Bench) -> None:
-    """The first scrape of a web process and the later ones, with 1,000,000 jobs and 120,000 rows of outcomes."""
+    """Measure a web process's first and later scrapes with 1,000,000 jobs and 120,000 rows of outcomes."""
     waiting, rows = bench.sized(1_000_000), bench.sized(120_000)
     bench.ours.fill(waiting)
     _outcomes(rows)
@@ -60,7 +60,7 @@ def _outcomes(rows: int) -> None:
 
 @contextmanager
 def _web(bench: Bench) -> Iterator[str]:
-    """The web process as it is deployed, a moment after its start."""
+    """Run the web process as it is deployed; yield its URL when it answers."""
     port = free_port()
     words = [
         sys.executable,
@@ -82,10 +82,10 @@ def _web(bench: Bench) -> Iterator[str]:
 
 
 def _await(url: str, process: "subprocess.Popen[bytes]") -> None:
-    """Until it has served a health check, which is asked for before any scrape."""
+    """Wait until it answers a health check, as probes do before any scrape."""
     for _ in range(300):
         if process.poll() is not None:
-            raise BenchmarkFailed(f"the web process ended with exit code {process.returncode}")
+            raise BenchmarkFailed(f"the web process exited ({process.returncode})")
         try:
             urllib3.request("GET", f"{url}/health", retries=False, timeout=10)
         except urllib3.exceptions.HTTPError:

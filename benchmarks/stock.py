@@ -1,6 +1,6 @@
-"""A database as after months: a million jobs in all states, their rollups, failures and campaigns, in seconds.
+"""Fills a database as after months of use, in seconds: a million jobs in all states, rollups, failures, campaigns.
 
-Few statements, each made by the database itself; the same rows on SQLite and PostgreSQL.
+A few statements let the database itself generate the rows; they are the same on SQLite and PostgreSQL.
 """
 
 from datetime import timedelta
@@ -28,8 +28,8 @@ from jobs.world.clock import WorldTime
 SOURCE: Final = "benchmark-stock"
 CAMPAIGNS: Final = 100
 FAILURES: Final = 40
-ROWS: Final = 60  #: schedule rows of a campaign
-#: Of each thousand jobs, how many are in a state; the rest SUCCEEDED.
+ROWS: Final = 60  #: schedules per campaign
+#: Jobs in a state per thousand; the rest SUCCEEDED.
 SHARES: Final = (("SKIPPED", 30), ("DEAD", 20), ("CANCELLED", 10), ("SCHEDULED", 20), ("QUEUED", 10), ("RETRYING", 8),
                  ("RUNNING", 2))  # fmt: skip
 _COLUMNS: Final = """
@@ -40,7 +40,7 @@ _COLUMNS: Final = """
 
 
 def fill(jobs: int) -> None:
-    """Make just `jobs` jobs and what goes with them; what an earlier call made is replaced."""
+    """Replace everything with exactly `jobs` jobs and the rows that belong to them."""
     with transaction.atomic(), connection.cursor() as cursor:
         for table in (CronFiring, FailureHour, FailureGroup, OutcomeMinute, ScheduleRow, CampaignClock):
             table.objects.all().delete()
@@ -88,7 +88,6 @@ FROM (SELECT n, total, {_state()} AS state FROM numbers) AS stated
 
 
 def _state() -> str:
-    """The state of the n-th job."""
     cases, below = [], 0
     for state, share in SHARES:
         below += share
@@ -97,14 +96,14 @@ def _state() -> str:
 
 
 def _moment(seconds: str) -> str:
-    """So many seconds from now."""
+    """Return the SQL for `seconds` from now."""
     if connection.vendor == "sqlite":
         return f"strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now', ({seconds}) || ' seconds')"
     return f"(now() + ({seconds}) * interval '1 second')"
 
 
 def _moves() -> str:
-    """One move of each job, by a worker; of one in ten thousand by a person."""
+    """Return the SQL for one move per job: by a worker, and by a user for one in ten thousand."""
     return f"""
 INSERT INTO jobs_auditentry (job_id, at, was, now, attempt, actor, reason, error)
 SELECT id, moved_at, 'RUNNING', state, 1,
@@ -114,7 +113,7 @@ WHERE source = '{SOURCE}' ORDER BY moved_at
 
 
 def _rollups() -> None:
-    """Minutes, quarters and hours of a week, of every type, three outcomes and two workers; hours of failures."""
+    """Make a week of minutes, quarters and hours for every type, three outcomes and two workers; hours of failures."""
     now = timezone.now().replace(second=0, microsecond=0)
     hour = now.replace(minute=0)
     moments = [now - timedelta(minutes=m) for m in range(7 * 60)]
@@ -145,7 +144,7 @@ def _rollups() -> None:
 
 
 def _campaigns() -> None:
-    """Campaigns on world time with their schedule rows, and cron tasks with a history."""
+    """Make campaigns on world time with their schedules, and a history of the cron tasks."""
     reading = WorldTime.parse("1492-03-05T06:00:00.000Z")
     text = reading.isoformat()
     CampaignClock.objects.bulk_create(
@@ -174,5 +173,5 @@ def _campaigns() -> None:
 
 
 def counted() -> dict[str, int]:
-    """How many rows there are of what pages ask about."""
+    """Count the rows of the tables that pages read."""
     return {table.__name__: table.objects.count() for table in (Job, AuditEntry, OutcomeMinute, ScheduleRow)}

@@ -1,4 +1,4 @@
-"""Rows that wait beyond the horizon, a million of them in seconds: one statement, made by the database itself."""
+"""Makes a million jobs that wait beyond the horizon, in seconds: one statement lets the database generate the rows."""
 
 from django.db import connection, transaction
 
@@ -8,7 +8,7 @@ _COLUMNS = """
   id, type, campaign_id, subject, payload, unique_key, priority, state, attempt, failures, due_at, created_at,
   moved_at, worker, error, traceback, source, request_id, clock_due, clock, occurrences
 """
-#: What is the same in both dialects; the ids are UUIDs of version 7 with the number in their last digits.
+#: Shared by both dialects; the IDs are UUIDs of version 7 with the number in their last digits.
 _VALUES = "'BENCHMARK_NOOP', 'campaign-' || (n %% 100), n, '{}', 'waiting-' || n, 5, 'SCHEDULED', 0, 0"
 _EMPTY = "'', '', '', 'benchmark-waiting', '', '', '', 1"
 #: Due between an hour and 30 days from now.
@@ -29,7 +29,7 @@ FROM generate_series(0, %s - 1) AS n
 
 
 def fill(count: int) -> None:
-    """Make just `count` rows wait. Nothing is told to Redis: they lie beyond the stager's horizon."""
+    """Make exactly `count` rows wait. Redis does not get them: they are beyond the stager's horizon."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("DELETE FROM jobs_job WHERE source = %s", [SOURCE])
         if count:

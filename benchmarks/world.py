@@ -1,4 +1,4 @@
-"""The Redis, the sandbox and the database of a benchmark: its own, in a folder of its own, gone at the end."""
+"""A benchmark's own Redis, sandbox and database, in a temporary folder."""
 
 import os
 import signal
@@ -20,22 +20,22 @@ from sandbox.postgresql import running_postgresql
 from sandbox.up import start_redis
 from scheduler_project.environment import VARIABLES
 
-TOKEN = "camp_sk_benchmark"  # noqa: S105 - of a sandbox that lives for the benchmark
+TOKEN = "camp_sk_benchmark"  # noqa: S105 - of the benchmark's own sandbox
 PEER_REDIS_DATABASE = 1
 
 
 def redis_at(url: str) -> Redis:
-    """A client that waits while Redis forgets some million keys."""
+    """Return a client with a timeout long enough to flush millions of keys."""
     return Redis.from_url(url, socket_timeout=600)
 
 
 @contextmanager
 def running_world(database: str, *, sandbox_words: list[str] | None = None) -> Iterator[dict[str, str]]:
-    """Start everything for `database` (sqlite or postgresql) and migrate; the environment of the service's processes.
+    """Start everything for `database` (sqlite or postgresql), migrate, and yield the environment of the processes.
 
-    Nothing of the caller's own settings shines through. Raises BenchmarkFailed, CannotStart or FileNotFoundError.
+    It contains none of the caller's own settings. Raises BenchmarkFailed, CannotStart or FileNotFoundError.
     """
-    signal.signal(signal.SIGTERM, lambda signum, frame: sys.exit(128 + signum))  # ends what was started, too
+    signal.signal(signal.SIGTERM, lambda signum, frame: sys.exit(128 + signum))  # runs the clean-up below
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="scheduler-benchmark-")))
         redis_port, api_port = free_port(), free_port()

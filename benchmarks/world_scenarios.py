@@ -1,4 +1,4 @@
-"""Scenarios over the sandbox's world: an advance of world time, event expiration, and operations a second."""
+"""Scenarios on the sandbox's world: a world-time advance, event expiration, and operations per second."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +26,7 @@ CLIENT_THREADS = 5
 
 
 def world_advance(bench: Bench) -> None:
-    """A campaign of 1,000 settlements with 5 structures each, whose world time jumps so that everything is due."""
+    """Advance world time so that 1,000 settlements with 5 structures each are all due."""
     name = "world-advance"
     _campaign(bench)
     bench.ours.clear()
@@ -53,7 +53,7 @@ def world_advance(bench: Bench) -> None:
 
 
 def expiration(bench: Bench) -> None:
-    """100 campaigns with 50 overdue events each, one job a campaign."""
+    """Expire 50 overdue events in each of 100 campaigns, with one job per campaign."""
     name, campaigns = "event-expiration", bench.sized(100)
     campaign_ids = [f"campaign-{n}" for n in range(1, campaigns + 1)]
     _overdue(bench, campaign_ids)
@@ -73,7 +73,7 @@ def expiration(bench: Bench) -> None:
 
 
 def operations(bench: Bench) -> None:
-    """What the sandbox serves on one core, and what our main API client does from one process."""
+    """Measure the sandbox on one core, and our main API client in one process."""
     count = bench.sized(10_000)
     bench.control("POST", "reset", {"campaigns": 3, "kingdoms": 2, "settlements": 3, "structures": 3})
     for what, body in (("query", api_load.read_body), ("mutation", api_load.write_body)):
@@ -117,7 +117,7 @@ def _overdue(bench: Bench, campaign_ids: list[str]) -> None:
 
 
 def _work_off(bench: Bench, wanted: list[tuple[str, str]]) -> float:
-    """Submit, and work until nothing is left; seconds from the first start to the last end."""
+    """Submit jobs and work until none is left; return the seconds from the first start to the last end."""
     submissions = [Submission(type=kind, campaign_id=campaign, payload={}) for kind, campaign in wanted]
     jobs = [job for job, _ in service.submit_many(submissions, actor="benchmark")]
     with (

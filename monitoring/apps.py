@@ -1,22 +1,19 @@
-"""The monitoring application."""
-
 from django.apps import AppConfig, apps
 from django.utils.module_loading import autodiscover_modules
 
 
 class MonitoringConfig(AppConfig):
-    """Watches jobs through one signal and queries; without it every job still runs."""
+    """Observes jobs through one signal and queries; every job runs without it."""
 
     name = "monitoring"
 
     def ready(self) -> None:
-        """Listen."""
         from jobs.signals import job_moved
         from monitoring import receivers
 
         job_moved.connect(receivers.log_moves, dispatch_uid="monitoring.log_moves")
         job_moved.connect(receivers.count_ends, dispatch_uid="monitoring.count_ends")
-        autodiscover_modules("alert_handlers")  # where apps register functions that are told of alerts
+        autodiscover_modules("alert_handlers")  # where apps register alert handlers in code
         if apps.is_installed("ops"):
             from monitoring import dashboard_source, menu
 

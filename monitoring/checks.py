@@ -1,7 +1,7 @@
-"""What is looked at to say how the service is: one check a component, each a django-health-check class.
+"""Health checks, one django-health-check class per component.
 
-`look` says how a component is: it leaves `message` and returns (up), raises ServiceWarning (degraded), or raises
-anything else (down). Add a component by adding a class with its name to CHECKS.
+`look` sets `message` and returns (up), raises ServiceWarning (degraded), or raises anything else (down). To add a
+component, add a class and list it in CHECKS.
 """
 
 import asyncio
@@ -34,30 +34,28 @@ from monitoring.metrics import queue_numbers
 from monitoring.models import MonitorState
 from scheduler_project.redis_connection import connect
 
-DEADLINE_S: Final = 2.0  # for each check, from its start to its answer
-CLIENT_TIMEOUT_S: Final = 1.5  # so that a client's own words arrive before the deadline's
-DEAD_SHARE: Final = 0.1  # of the last hour's finished jobs, above which the queue is degraded
+DEADLINE_S: Final = 2.0  #: time limit of one check
+CLIENT_TIMEOUT_S: Final = 1.5  #: below DEADLINE_S, so that a client's own error is what is shown
+DEAD_SHARE: Final = 0.1  #: share of dead letters in the last hour's finished jobs above which the queue is degraded
 
 
 @dataclass
 class Check(HealthCheck):
-    """Base of all checks."""
-
-    message: str = field(default="", repr=False)  #: what a component that is up says
+    message: str = field(default="", repr=False)  #: shown when the component is up
     critical = False  #: whether the service is unhealthy without it
     timeout = timedelta(seconds=DEADLINE_S)
 
     @abstractmethod
     def look(self) -> None:
-        """Return, raise ServiceWarning or raise something else, as the module says."""
+        """Check the component: see the module's docstring."""
 
     async def run(self) -> None:
-        """django-health-check's own way in, for its view and command."""
+        """Run as django-health-check's own view and command do."""
         await asyncio.to_thread(self.look)
 
 
 def _redis() -> RedisClient:
-    """A connection with a short patience: the process's own waits 15 s."""
+    """Return a client with a short timeout; the process's own waits 15 s."""
     return connect(settings.REDIS_URL, socket_timeout=CLIENT_TIMEOUT_S, socket_connect_timeout=CLIENT_TIMEOUT_S)
 
 
@@ -81,10 +79,9 @@ class Redis(Check):
 
 @dataclass
 class Subscriber(Check):
-    """A listener leads, and somebody is subscribed to the campaigns' channels."""
+    """An active listener that is subscribed to the campaigns' channels."""
 
     def look(self) -> None:
-        """Down without a listener, degraded while it is not subscribed."""
         with _redis() as client:
             if not client.exists(keys.LEASE.format("listener")):
                 raise ServiceUnavailable("No listener is running: start manage.py pubsub_listener")
@@ -95,7 +92,7 @@ class Subscriber(Check):
 
 @dataclass
 class RQQueue(Check):
-    """How many jobs are where, and how many of the last hour's were dead letters."""
+    """Jobs by state, and the share of dead letters in the last hour."""
 
     def look(self) -> None:
         """Degraded when more than DEAD_SHARE of the last hour's finished jobs are dead."""
@@ -113,10 +110,9 @@ class RQQueue(Check):
 
 @dataclass
 class Api(Check):
-    """The main API answers as GraphQL does, and accepts our credential."""
+    """The main API: down unless it answers as GraphQL does, degraded if it refuses our credential."""
 
     def look(self) -> None:
-        """Down when it does not answer so, degraded when it refuses us."""
         began = time.perf_counter()
         patience = timedelta(seconds=CLIENT_TIMEOUT_S)
         transport = PooledTransport(settings.API_URL, settings.API_SERVICE_ACCOUNT_TOKEN, timeout=patience)
@@ -151,12 +147,11 @@ class Database(Check):
 
 @dataclass
 class Worker(Check):
-    """Workers whose heartbeat is young; with `host` only those of one host."""
+    """Workers with a recent heartbeat; with `host` only those on that host."""
 
     host: str = ""
 
     def look(self) -> None:
-        """Down without one."""
         fresh = datetime.now(UTC) - settings.LEASE - timedelta(seconds=30)
         with _redis() as client:
             workers = [w for w in RQWorker.all(connection=client) if not self.host or w.hostname == self.host]
@@ -169,10 +164,9 @@ class Worker(Check):
 
 @dataclass
 class Scheduler(Check):
-    """A scheduler leads."""
+    """An active scheduler."""
 
     def look(self) -> None:
-        """Down without one."""
         with _redis() as client:
             if not client.exists(keys.LEASE.format("scheduler")):
                 raise ServiceUnavailable("No scheduler is running: start manage.py rqscheduler")
@@ -181,10 +175,9 @@ class Scheduler(Check):
 
 @dataclass
 class Monitor(Check):
-    """A monitor is the active one."""
+    """An active monitor."""
 
     def look(self) -> None:
-        """Down without one."""
         if not MonitorState.objects.filter(until__gt=timezone.now()).exists():
             raise ServiceUnavailable("No monitor is running: start manage.py monitor")
         self.message = "Active"
@@ -192,10 +185,9 @@ class Monitor(Check):
 
 @dataclass
 class CircuitBreaker(Check):
-    """Whether calls to the main API are held back."""
+    """The circuit breaker of the main API: degraded while it is not closed."""
 
     def look(self) -> None:
-        """Degraded while it is not closed."""
         seen = main_api().breaker.snapshot()
         if seen.state != "closed":
             raise ServiceWarning(f"{seen.state}: {seen.last_error}")
@@ -204,12 +196,9 @@ class CircuitBreaker(Check):
 
 @dataclass
 class Migrations(Check):
-    """The database is as this release wants it."""
-
     critical = True
 
     def look(self) -> None:
-        """Down when a migration is not applied."""
         executor = MigrationExecutor(connection)
         missing = executor.migration_plan(executor.loader.graph.leaf_nodes())
         if missing:
@@ -217,7 +206,7 @@ class Migrations(Check):
         self.message = "Applied"
 
 
-#: What /health shows, by the seed's names.
+#: The components of /health, under the seed's names.
 CHECKS: Final[dict[str, Check]] = {
     "redis": Redis(),
     "redisSubscriber": Subscriber(),
@@ -228,9 +217,9 @@ CHECKS: Final[dict[str, Check]] = {
     "scheduler": Scheduler(),
     "circuitBreaker": CircuitBreaker(),
 }
-#: What /health/ready asks.
+#: The components of /health/ready.
 NEEDED: Final[dict[str, Check]] = {"redis": Redis(), "database": Database(), "migrations": Migrations()}
-#: What `manage.py healthcheck` asks for a container: a worker must be this container's own.
+#: The components of `manage.py healthcheck ROLE`; a container's worker must run in that container.
 ROLES: Final[dict[str, tuple[str, Check]]] = {
     "worker": ("worker", Worker(host=socket.gethostname())),
     "scheduler": ("scheduler", Scheduler()),

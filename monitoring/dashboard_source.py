@@ -1,4 +1,4 @@
-"""What monitoring adds to the dashboard's line of components: the checks of /health that are no process of ours."""
+"""Adds components to the dashboard's status line: the checks of /health that are not processes of ours."""
 
 import threading
 from typing import Final
@@ -8,26 +8,25 @@ from ops.reads.status import Component as Shown
 from ops.reads.status import Status, add_source, expect
 
 NAMES: Final = {"database": "database", "redis": "Redis", "api": "main API", "rqQueue": "jobs"}
-PATIENCE_S: Final = 0.1  #: a page waits so long for the checks of a process that has made none yet
+PATIENCE_S: Final = 0.1  #: how long a page waits for the first checks of its process
 _STATUS: Final[dict[str, Status]] = {"up": "up", "degraded": "degraded", "down": "down"}
 
 
-class Panel:
-    """The last known findings, at once; older ones are looked into anew behind the page's back."""
+class DashboardSource:
+    """Returns the last known results at once and refreshes them in the background."""
 
     def __init__(self, round_: Round) -> None:
         self._round = round_
         self._lock = threading.Lock()
-        self._looking: threading.Thread | None = None
+        self._refresh: threading.Thread | None = None
 
     def components(self) -> list[Shown]:
-        """What is known now."""
         with self._lock:
-            if self._looking is None or not self._looking.is_alive():
-                self._looking = threading.Thread(target=self._round.components, name="health panel", daemon=True)
-                self._looking.start()
-            looking = self._looking
-        looking.join(PATIENCE_S if not self._round.known else 0)
+            if self._refresh is None or not self._refresh.is_alive():
+                self._refresh = threading.Thread(target=self._round.components, name="dashboard health", daemon=True)
+                self._refresh.start()
+            refresh = self._refresh
+        refresh.join(PATIENCE_S if not self._round.known else 0)
         found = self._round.known
         return [
             Shown(name, _STATUS.get(found[key].status, "unknown"), found[key].message)
@@ -38,6 +37,6 @@ class Panel:
 
 
 def register() -> None:
-    """Let the dashboard show them, and miss a monitor."""
+    """Add the components to the dashboard, and let it report a missing monitor."""
     expect("monitor")
-    add_source("monitoring", Panel(HEALTH).components)
+    add_source("monitoring", DashboardSource(HEALTH).components)

@@ -1,4 +1,4 @@
-"""The page of /metrics/prometheus: the seed's names to the letter, ours, and django-prometheus's own."""
+"""The exposition of /metrics/prometheus: the seed's metric names unchanged, ours, and django-prometheus's."""
 
 import os
 import struct
@@ -27,7 +27,7 @@ Samples = Iterable[tuple[Mapping[str, str], float]]
 Counts = Mapping[tuple[str, ...], float]
 _merge: Any = MultiProcessCollector.merge
 
-#: Counters that processes add up in jobs/counters.py: its name there, the metric, its labels, what it says.
+#: Counters of jobs/counters.py: name there, metric, labels, help.
 COUNTERS: Final = (
     ("api_requests", "scheduler_api_requests_total", ("operation", "result"), "Requests to the main API"),
     ("cache_reads", "scheduler_cache_reads_total", ("result",), "Reads of the cache of the main API's answers"),
@@ -40,7 +40,7 @@ COUNTERS: Final = (
     ("foreign_rq_jobs", "scheduler_foreign_rq_jobs_total", ("outcome",), "Plain RQ jobs: run or refused"),
     ("cron_firings", "scheduler_cron_firings_total", ("task", "outcome"), "Firings: on_time, late (> 60 s) or missed"),
 )
-#: Histograms of the same kind; the label is the last before the bound.
+#: Histograms of jobs/counters.py: name there, metric, label, bounds, help.
 HISTOGRAMS: Final = (
     ("job_wait_seconds", "scheduler_job_wait_seconds", "type", counters.BOUNDS, "From due to started"),
     ("job_run_seconds", "scheduler_job_run_seconds", "type", counters.BOUNDS, "Run time of an attempt"),
@@ -50,17 +50,17 @@ HISTOGRAMS: Final = (
 
 
 def render(found: Found) -> str:
-    """The whole page. While Redis or the database is down its numbers are left out; health says why."""
-    parts, born = [_health(found), _process()], dict.fromkeys(label_values.of_tally(), 0.0)
+    """Render all metrics. Those of Redis or the database are left out while it is down; health says why."""
+    parts, born = [_health(found), _process()], dict.fromkeys(label_values.of_counters(), 0.0)
     depths = metrics.queue_depths(keys.redis()) if found["redis"].status != health.DOWN else None
     if found["database"].status != health.DOWN:
         parts.append(_database(depths))
-        born |= dict.fromkeys(label_values.of_cron(), 0.0)
+        born |= dict.fromkeys(label_values.of_cron_tasks(), 0.0)
     if depths is not None:
         try:
-            parts += [_redis(depths), _tallied({**born, **counters.read(keys.redis())})]
+            parts += [_redis(depths), _counters({**born, **counters.read(keys.redis())})]
         except RedisError as error:
-            log.warning("metrics.redis_away", error=str(error), next="its numbers are left out of this scrape")
+            log.warning("metrics.redis_unreachable", error=str(error), next="this scrape leaves out its metrics")
     return "".join(parts) + django_metrics()
 
 
@@ -138,17 +138,17 @@ def _redis(depths: Depths) -> str:
     )  # fmt: skip
 
 
-def _tallied(counts: Counts) -> str:
-    pages = []
+def _counters(counts: Counts) -> str:
+    families = []
     for name, metric, labels, says in COUNTERS:
         samples = [
             (dict(zip(labels, s[1:], strict=True)), n)
             for s, n in sorted(counts.items())
             if s[0] == name and len(s) == len(labels) + 1
         ]
-        pages.append(_family(metric, "counter", says, samples))
-    pages += [_histogram(counts, *histogram) for histogram in HISTOGRAMS]
-    return "".join(pages)
+        families.append(_family(metric, "counter", says, samples))
+    families += [_histogram(counts, *histogram) for histogram in HISTOGRAMS]
+    return "".join(families)
 
 
 def _histogram(counts: Counts, name: str, metric: str, label: str, bounds: tuple[float, ...], says: str) -> str:
@@ -172,7 +172,7 @@ def _family(name: str, kind: str, says: str, samples: Samples) -> str:
 
 
 def django_metrics() -> str:
-    """django-prometheus's metrics: of all web processes where PROMETHEUS_MULTIPROC_DIR is set, else of this one."""
+    """Render django-prometheus's metrics: of all web processes if PROMETHEUS_MULTIPROC_DIR is set, else of this one."""
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         return generate_latest(REGISTRY).decode()
     registry = CollectorRegistry()
@@ -181,13 +181,12 @@ def django_metrics() -> str:
 
 
 class Readable(Collector):
-    """Of all processes whose file can be read: one that was killed while it wrote leaves half a file behind."""
+    """Collects from all readable files: a process killed while it writes leaves half a file."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def collect(self) -> Iterable[Metric]:
-        """The metrics of all of them, added up."""
         merged: Iterable[Metric] = _merge([str(path) for path in sorted(self._folder.glob("*.db")) if _reads(path)])
         return merged
 
@@ -196,7 +195,7 @@ def _reads(path: Path) -> bool:
     try:
         _merge([str(path)])
     except (OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError, struct.error) as error:
-        log.warning("metrics.file_unreadable", file=path.name, error=str(error), next="it is left out")
+        log.warning("metrics.file_skipped", file=path.name, error=str(error), next="its counts are left out")
         return False
     return True
 

@@ -1,4 +1,4 @@
-"""gunicorn's own lines in the shape of all others, from its first on."""
+"""gunicorn's log lines in the service's format, from the first line on."""
 
 import logging
 import os
@@ -8,19 +8,19 @@ from gunicorn.glogging import Logger
 
 
 class GunicornLogs(Logger):
-    """Hands everything to the root logger, which Django's settings have set up."""
+    """Passes every record to the root logger, which Django's settings configure."""
 
     def setup(self, cfg: Any) -> None:
-        """As gunicorn's own, without handlers of its own."""
+        """Set levels as gunicorn does, but install no handlers."""
         os.environ.setdefault("DJANGO_SETTINGS_MODULE", "scheduler_project.settings")
         from django.conf import settings
 
-        _ = settings.LOG_LEVEL  # the first look reads them, which sets up the logs
+        _ = settings.LOG_LEVEL  # the first access loads the settings, which configures logging
         self.cfg = cfg
         self.loglevel = self.LOG_LEVELS.get(cfg.loglevel.lower(), logging.INFO)
         for logger in (self.error_log, self.access_log):
             logger.handlers = []
             logger.propagate = True
         self.error_log.setLevel(self.loglevel)
-        # It writes one line for each request where an access log is asked for.
+        # One line per request, if an access log is configured.
         self.access_log.setLevel(logging.INFO if cfg.accesslog else logging.CRITICAL + 1)

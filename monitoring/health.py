@@ -1,7 +1,7 @@
-"""The health of each component: checked side by side with a deadline, shared for SHARED_S, in the seed's shape.
+"""The health of each component, checked in parallel with a deadline and reused for SHARED_S, in the seed's JSON shape.
 
-django-health-check gives the checks' interface; its view and `get_result` are not used: the view answers curl in HTML
-and every fault with 500, `get_result` adds a second to each timeout and hides the reason of what it did not expect.
+django-health-check gives the checks' interface. Its view is not used, because it answers curl in HTML and every fault
+with 500; nor is `get_result`, which adds a second to each timeout and hides the reason of unexpected errors.
 """
 
 import threading
@@ -21,13 +21,11 @@ from monitoring.checks import CHECKS, DEADLINE_S, NEEDED, Check
 from scheduler_project import __version__
 
 UP, DEGRADED, DOWN = "up", "degraded", "down"
-SHARED_S: Final = 5.0  # how long one round of checks serves every probe of this process
+SHARED_S: Final = 5.0  #: how long this process reuses a round of checks
 
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """What one check found."""
-
     status: str
     message: str
     checked: datetime
@@ -38,7 +36,7 @@ Found = Mapping[str, Component]
 
 
 class Round:
-    """A set of checks, made at most once in SHARED_S however many ask."""
+    """A set of checks that runs at most once in SHARED_S, however many callers ask."""
 
     def __init__(self, checks: Mapping[str, Check], *, clock: Callable[[], float] = time.monotonic) -> None:
         self._checks = checks
@@ -49,7 +47,7 @@ class Round:
         self._found_at = 0.0
 
     def components(self) -> Found:
-        """Every component, at most SHARED_S old; comes within DEADLINE_S, whatever hangs."""
+        """Return every component, at most SHARED_S old and within DEADLINE_S, whatever hangs."""
         with self._lock:
             if not self._found or self._clock() - self._found_at >= SHARED_S:
                 self._found = self._look()
@@ -58,17 +56,17 @@ class Round:
 
     @property
     def known(self) -> Found:
-        """What the last round found, however old; empty before the first."""
+        """The results of the last round, however old; empty before the first."""
         return self._found
 
     def forget(self) -> None:
-        """Let the next question be looked into anew."""
+        """Drop the results, so that the next call checks again."""
         with self._lock:
             self._found = {}
 
     def _look(self) -> Found:
         for name, check in self._checks.items():
-            # A check that hangs is waited for again, not started a second time: threads do not pile up.
+            # A check that hangs is not started again, so threads do not pile up.
             if name not in self._running or self._running[name].done():
                 self._running[name] = _start(check)
         wait(self._running.values(), timeout=DEADLINE_S)
@@ -89,8 +87,8 @@ READINESS: Final = Round(NEEDED)
 
 
 def examine(check: Check) -> Component:
-    """How one component is, in this thread; raises nothing."""
-    check = copy(check)  # `message` is that of this look
+    """Run a check in this thread and return the component's health. Never raises."""
+    check = copy(check)  # so that concurrent runs do not share `message`
     try:
         check.look()
         status, message = UP, check.message
@@ -98,20 +96,20 @@ def examine(check: Check) -> Component:
         status, message = DEGRADED, str(warning.message)
     except HealthCheckException as fault:
         status, message = DOWN, str(fault.message)
-    except Exception as error:  # noqa: BLE001 - a check that cannot be made is a component that is down, with its reason
+    except Exception as error:  # noqa: BLE001 - a check that fails unexpectedly means that the component is down
         status, message = DOWN, f"{type(error).__name__}: {error}"
     return Component(status, message, datetime.now(UTC), check.critical)
 
 
 def overall(found: Found) -> str:
-    """healthy, degraded or unhealthy: unhealthy only when a critical component is down."""
+    """Return healthy, degraded or unhealthy; unhealthy only if a critical component is down."""
     if any(c.critical and c.status == DOWN for c in found.values()):
         return "unhealthy"
     return "healthy" if all(c.status == UP for c in found.values()) else "degraded"
 
 
 def as_json(found: Found, *, details: bool) -> dict[str, Any]:
-    """The seed's shape; without `details` what is not up says no more than that."""
+    """Return the seed's JSON shape; without `details`, reasons are left out."""
     return {
         "status": overall(found),
         "timestamp": _stamp(datetime.now(UTC)),
@@ -129,17 +127,17 @@ def as_json(found: Found, *, details: bool) -> dict[str, Any]:
 
 
 def _public(component: Component) -> str:
-    """Without addresses and exceptions: what is not up says no more than that."""
+    """Return a message without addresses and exceptions."""
     return {UP: component.message, DEGRADED: "Degraded", DOWN: "Unavailable"}[component.status]
 
 
 def uptime_seconds() -> int:
-    """How long this process has run."""
+    """Return this process's age."""
     return int(time.time() - psutil.Process().create_time())
 
 
 def _start(check: Check) -> "Future[Component]":
-    """Look in a thread that does not keep the process from ending, as an executor's would."""
+    """Run a check in a daemon thread: an executor's thread would keep the process from exiting."""
     answer: Future[Component] = Future()
 
     def look() -> None:

@@ -1,7 +1,7 @@
-"""The series of counters that are known before anything was counted: they stand on the page at 0 from the first scrape.
+"""Label values that are known before anything is counted, so that their counters are 0 from the first scrape.
 
-`increase()` and `rate()` see the difference of two samples: of a series that is born at 1 they see nothing, so that the
-first missed firing, the first delivery that failed or the first dead job of a type would raise no alert.
+`increase()` and `rate()` need two samples. For a counter that first appears at 1 they return nothing, so the first
+missed run, failed delivery or dead letter of a type would raise no alert.
 """
 
 from collections.abc import Iterator
@@ -23,12 +23,12 @@ _RESULTS: Final = ("ok", "fault", "error", "refused", *_REFUSALS)
 
 
 def of_jobs() -> Iterator[Labels]:
-    """Of scheduler_jobs_total: type and outcome."""
+    """Yield the labels of scheduler_jobs_total: type and outcome."""
     return product(sorted(all_types()), ENDS)
 
 
-def of_tally() -> Iterator[Labels]:
-    """Of the counters of jobs/counters.py: the counter's name there, then its labels."""
+def of_counters() -> Iterator[Labels]:
+    """Yield the counters of jobs/counters.py: each its name there, then its labels."""
     yield from product(("api_requests",), operations.names(), _RESULTS)
     yield from product(("cache_reads",), ("hit", "miss"))
     yield from product(("breaker_moves",), ("closed", "half-open", "open"))
@@ -42,7 +42,7 @@ def of_tally() -> Iterator[Labels]:
     yield from product(("alert_deliveries",), (*CHANNELS, "code"), ("sent", "retried", "failed"))
 
 
-def of_cron() -> Iterator[Labels]:
-    """The same of cron tasks, which stand in the database."""
+def of_cron_tasks() -> Iterator[Labels]:
+    """Yield the counters of cron tasks, whose names are in the database."""
     tasks = CronTask.objects.order_by("name").values_list("name", flat=True)
     return product(("cron_firings",), tasks, ("on_time", "late", "missed"))

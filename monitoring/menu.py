@@ -1,4 +1,4 @@
-"""What alerts add to the operators' menu."""
+"""The alerts' part of the admin's menu."""
 
 from typing import Any, Final
 
@@ -7,17 +7,17 @@ from django.http import HttpRequest
 from monitoring.models import Alert
 from ops.menu import Group, add_badge, add_group
 
-MOST: Final = 100  #: alerts that are counted one by one
+MOST: Final = 100  #: the badge stops counting here
 
 
 def register() -> None:
-    """Show the pages of alerts, with how many are open."""
+    """Add the alerts' pages to the menu, with a badge for open alerts."""
     add_group(group)
     add_badge("admin:monitoring_alert_changelist", open_badge)
 
 
 def group(user: Any) -> Group:
-    """Who manages alerts sees them even without seeing jobs."""
+    """Return the group; users who manage alerts see it even if they may not see jobs."""
     see = "jobs.view_job" if user.has_perm("jobs.view_job") else "jobs.manage_alerts"
     return (
         "Alerts",
@@ -30,6 +30,6 @@ def group(user: Any) -> Group:
 
 
 def open_badge(request: HttpRequest) -> str:
-    """How many alerts are open and not acknowledged; empty for none."""
+    """Return the number of open, unacknowledged alerts; empty if there are none."""
     number = Alert.objects.filter(resolved_at=None, acknowledged_at=None)[:MOST].count()
     return f"{MOST - 1}+" if number == MOST else str(number or "")

@@ -1,4 +1,4 @@
-"""The numbers of /metrics and /metrics/prometheus: queries whose cost does not grow with what waits."""
+"""The numbers behind /metrics and /metrics/prometheus. No query's cost grows with the backlog."""
 
 import threading
 import time
@@ -21,7 +21,7 @@ from jobs.registry import all_types
 from jobs.states import WAITING, State
 from monitoring.models import Alert, MonitorState, Severity
 
-COUNTED: Final = 5_000  #: rows of one state that a scrape counts itself, in 2 ms; beyond, a thread does now and then
+COUNTED: Final = 5_000  #: rows of one state that a scrape counts itself, in 2 ms; more are counted by a thread
 RECOUNT_S: Final = 30.0
 SETTLED: Final = timedelta(minutes=10)  #: minutes that are older get no more outcomes
 Depths = Mapping[str, depths.Depth]
@@ -30,12 +30,12 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.get_default_timezone())
 
 log = structlog.get_logger(__name__)
 _process = psutil.Process()
-_process.cpu_percent()  # begins the first interval
+_process.cpu_percent()  # starts the first interval
 
 
 @dataclass(frozen=True, slots=True)
 class QueueNumbers:
-    """How many jobs are where; completed and failed are totals since ever."""
+    """Jobs by state; completed and failed are all-time totals."""
 
     active: int
     waiting: int  #: those that pauses hold back included
@@ -47,15 +47,14 @@ class QueueNumbers:
 
 
 class States:
-    """How many jobs are in a state: exact up to COUNTED; above, as of the last recount, at most RECOUNT_S old or so."""
+    """Counts the jobs of a state: exact up to COUNTED, above that about RECOUNT_S old at most."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._large: dict[str, tuple[int, float]] = {}
 
     def count(self, state: State) -> int:
-        """The number, from the state's own index."""
-        # The limit stands inside: the count ends there, however many wait.
+        # The limit is inside the subquery, so the count stops there.
         few = Job.objects.filter(state=state.value).order_by()[: COUNTED + 1].count()
         if few <= COUNTED:
             return few
@@ -76,19 +75,19 @@ class States:
 
 
 class Totals:
-    """Attempts ended since ever, by type and outcome; only the last minutes are read anew."""
+    """All-time totals of ended attempts by type and outcome; only the last minutes are read again."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self.forget()
 
     def forget(self) -> None:
-        """Read everything again the next time."""
+        """Make the next `read` start from the beginning."""
         self._settled: Counter[tuple[str, str]] = Counter()
         self._until = _EPOCH
 
     def read(self) -> Mapping[tuple[str, str], int]:
-        """The totals now. True ones: the ledger writes them in the transaction of the ends themselves."""
+        """Return the current totals. They are exact: the ledger counts each end in its own transaction."""
         with self._lock:
             edge = timezone.now() - SETTLED
             if edge > self._until:
@@ -102,14 +101,14 @@ class Totals:
 
 
 def warm_up() -> None:
-    """Add up, in a thread, what was counted since ever, and load all types, for the first scrape not to wait for it."""
+    """Read the totals and load all job types in a thread, so that the first scrape does not wait for them."""
 
     def read() -> None:
         try:
             all_types()
             TOTALS.read()
         except DatabaseError as error:
-            log.warning("metrics.not_warmed_up", error=str(error), next="the first scrape adds up")
+            log.warning("metrics.warm_up_failed", error=str(error), next="the first scrape reads the totals")
         finally:
             connections.close_all()
 
@@ -154,52 +153,51 @@ def head_ages(found: Depths) -> dict[str, float]:
 
 
 def oldest_queued_seconds() -> float:
-    """For how long the oldest QUEUED job has been queued; 0 when none is."""
+    """Return for how long the oldest QUEUED job has been queued; 0 if there is none."""
     first = Job.objects.filter(state=State.QUEUED.value).aggregate(first=Min("moved_at"))["first"]
     return max(0.0, float((timezone.now() - first).total_seconds())) if first else 0.0
 
 
 def scheduler_lag_seconds() -> float:
-    """How far behind the most overdue waiting job is; 0 when every due job was moved on."""
+    """Return how overdue the most overdue waiting job is; 0 if none is."""
     firsts = [Job.objects.filter(state=s.value).aggregate(first=Min("due_at"))["first"] for s in WAITING]
     behind = [(timezone.now() - first).total_seconds() for first in firsts if first is not None]
     return float(max([0.0, *behind]))
 
 
 def schedule_rows() -> int:
-    """How many schedule rows there are."""
     return ScheduleRow.objects.count()
 
 
 def open_alerts() -> dict[str, int]:
-    """How many alerts are open, by severity."""
+    """Count unresolved alerts by severity."""
     rows = Alert.objects.filter(resolved_at=None).order_by().values_list("severity").annotate(n=Count("pk"))
     found = dict(rows)
     return {severity.label: found.get(severity.value, 0) for severity in Severity}
 
 
 def monitors() -> int:
-    """Whether a monitor is the active one: 1 or 0."""
+    """Return 1 while a monitor is active, else 0."""
     return int(MonitorState.objects.filter(until__gt=timezone.now()).exists())
 
 
 def leaders() -> dict[str, str]:
-    """Who leads, by role: the beginning of the lease's owner token. Raises redis.RedisError."""
+    """Return the active process of each role: the first characters of its lease's token. Raises redis.RedisError."""
     roles = ("scheduler", "listener")
     tokens: Any = keys.redis().mget([keys.LEASE.format(role) for role in roles])
     return {role: token[:8].decode(errors="replace") for role, token in zip(roles, tokens, strict=True) if token}
 
 
 def cpu_percent() -> float:
-    """CPU use of this process since it was last asked; may exceed 100 with several threads."""
+    """Return this process's CPU use since the last call; it may exceed 100 with several threads."""
     return float(_process.cpu_percent())
 
 
 def memory_bytes() -> Mapping[str, int]:
-    """The seed's four types, as Python has them.
+    """Map the seed's four types to what Python can measure.
 
-    rss: resident set. heap_used: what only this process holds of it (USS, without shared libraries). heap_total: the
-    data segment, from which Python's allocators are fed. external: resident and shared with other processes.
+    rss: resident set. heap_used: its unique part (USS, without shared libraries). heap_total: the data segment, which
+    feeds Python's allocators. external: the part shared with other processes.
     """
     full = _process.memory_full_info()
     return {

@@ -1,4 +1,4 @@
-"""What the alerts need to outlive a crash: alerts, who is told of them, and each delivery."""
+"""Alerts, their handlers and their deliveries, in the database so that they survive a crash."""
 
 from typing import ClassVar, Final
 
@@ -10,16 +10,12 @@ from jobs.models.indexes import Inlined
 
 
 class Severity(models.IntegerChoices):
-    """How much an alert matters, as in the seed."""
-
     INFO = 10, "info"
     WARNING = 20, "warning"
     CRITICAL = 30, "critical"
 
 
 class Kind(models.TextChoices):
-    """What an alert is about."""
-
     JOB_DEAD = "job_dead", "Job dead"
     DEAD_LETTERS_GROW = "dead_letters_grow", "Dead letters growing"
     EFFECT_UNKNOWN = "effect_unknown", "Unknown effect outcome"
@@ -37,10 +33,10 @@ class Kind(models.TextChoices):
 
 
 class Alert(models.Model):
-    """Something that a person should know of, from its first occurrence to its end.
+    """A problem that somebody should know about, from its first occurrence until it is resolved.
 
-    One row is open for a key at a time; the same alert again is counted on it. What is counted and not yet routed to
-    the handlers stands in `fresh`, by campaign.
+    At most one row per key is open; repeats are counted on it. `fresh` holds the occurrences, by campaign, that are not
+    routed to the handlers yet.
     """
 
     kind = models.CharField(max_length=32, choices=Kind.choices)
@@ -76,14 +72,14 @@ class Alert(models.Model):
 
     @property
     def status(self) -> str:
-        """open, acknowledged or resolved."""
+        """Return open, acknowledged or resolved."""
         if self.resolved_at:
             return "resolved"
         return "acknowledged" if self.acknowledged_at else "open"
 
 
 class AlertHandler(models.Model):
-    """Somebody or something that is told of alerts: where, and of which."""
+    """Who is notified of which alerts, over which channel."""
 
     name = models.CharField(max_length=80, unique=True)
     kind = models.CharField(max_length=16, editable=False, help_text="a channel of monitoring/alerting/channels")
@@ -123,13 +119,13 @@ class NoticeQuerySet(models.QuerySet["Notice"]):
 
 
 class Notice(models.Model):
-    """What one target knows of one alert. The throttle and the end are kept for each target by itself."""
+    """What one target has been sent about one alert; each target has its own throttle."""
 
     alert = models.ForeignKey(Alert, on_delete=models.CASCADE, related_name="notices")
     target = models.CharField(max_length=120, help_text="handler:<id> or code:<name>")
-    told_at = models.DateTimeField(null=True)
-    unsent = models.PositiveIntegerField(default=0, help_text="occurrences it was not told of yet")
-    thinks_open = models.BooleanField(default=False, help_text="told of the alert, and not of its end")
+    notified_at = models.DateTimeField(null=True, db_column="told_at")
+    unsent = models.PositiveIntegerField(default=0, help_text="occurrences not sent yet")
+    thinks_open = models.BooleanField(default=False, help_text="the alert was sent, its resolution was not")
 
     objects = NoticeQuerySet.as_manager()
 
@@ -153,11 +149,9 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
 
 
 class Delivery(models.Model):
-    """One message to one target: sent again until it arrives or its attempts are used up."""
+    """One message to one target, retried until it arrives or its attempts are used up."""
 
     class Status(models.TextChoices):
-        """Where it is."""
-
         PENDING = "pending", "pending"
         SENT = "sent", "sent"
         FAILED = "failed", "failed"
@@ -172,7 +166,7 @@ class Delivery(models.Model):
     status = models.CharField(max_length=7, choices=Status.choices, default=Status.PENDING)
     attempts = models.PositiveSmallIntegerField(default=0)
     created_at = models.DateTimeField("when", default=timezone.now)
-    next_at = models.DateTimeField(default=timezone.now, help_text="when it is tried next")
+    next_at = models.DateTimeField(default=timezone.now, help_text="time of the next attempt")
     sent_at = models.DateTimeField(null=True, blank=True)
     http_status = models.PositiveSmallIntegerField("HTTP answer", null=True, blank=True)
     answer = models.TextField(blank=True)
@@ -191,13 +185,14 @@ class Delivery(models.Model):
         return f"{self.action} to {self.handler_name}"
 
 
-class SeenDeath(models.Model):
-    """An audit entry of a dead job that was counted: none is counted twice, also after a crash. Kept for minutes."""
+class SeenDeadLetter(models.Model):
+    """An audit entry of a dead letter that was counted, kept for minutes so that a crash counts none twice."""
 
     entry_id = models.BigIntegerField(primary_key=True)
     at = models.DateTimeField()
 
     class Meta:
+        db_table = "monitoring_seendeath"
         indexes: ClassVar = [models.Index(fields=["at"], name="seen_death_at")]
 
     def __str__(self) -> str:
@@ -205,13 +200,15 @@ class SeenDeath(models.Model):
 
 
 class MonitorState(models.Model):
-    """Which monitor process is the active one, and how far it has looked. One row; no Redis, which may be gone."""
+    """The active monitor's lease and its progress: one row, in the database because Redis may be down."""
 
     name = models.CharField(max_length=16, primary_key=True, default="monitor")
     owner = models.CharField(max_length=64, blank=True)
     until = models.DateTimeField(default=timezone.now, help_text="end of the owner's lease")
-    deaths_until = models.DateTimeField(default=timezone.now, help_text="deaths up to then are counted")
-    cron = models.JSONField(default=dict, help_text="by cron task: the firing that was awaited")
+    dead_letters_until = models.DateTimeField(
+        default=timezone.now, db_column="deaths_until", help_text="dead letters up to then are counted"
+    )
+    cron = models.JSONField(default=dict, help_text="by cron task: the run that is expected next")
 
     def __str__(self) -> str:
         return f"{self.name}: {self.owner} until {self.until}"

@@ -1,4 +1,4 @@
-"""What happens when jobs have moved: a log line each, and the histograms."""
+"""Receivers of job_moved: they log each move and feed the histograms."""
 
 import logging
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ log = structlog.get_logger("jobs")
 
 
 def log_moves(moves: "list[Moved]", **_: Any) -> None:
-    """One line for each move; its level says whether somebody should look."""
+    """Log one line per move, at a level that says whether it needs attention."""
     enabled = {level: log.is_enabled_for(level) for level in {_level(m.now) for m in moves}}
     for m in moves:
         level = _level(m.now)
@@ -40,7 +40,7 @@ def log_moves(moves: "list[Moved]", **_: Any) -> None:
 
 
 def count_ends(moves: "list[Moved]", **_: Any) -> None:
-    """How long attempts ran, and how many a finished job needed, for the histograms of all processes."""
+    """Observe run times, and the attempts of finished jobs."""
     for m in moves:
         if m.was != State.RUNNING:
             continue

@@ -1,5 +1,3 @@
-"""Where health and metrics are."""
-
 from django.urls import path
 
 from monitoring import views

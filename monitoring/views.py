@@ -16,21 +16,21 @@ from monitoring.health import Found
 
 @never_cache
 def show_health(request: HttpRequest) -> JsonResponse:
-    """GET /health: 503 when a critical component is down, 200 otherwise; reasons only for those who may know."""
+    """GET /health: 503 if a critical component is down, otherwise 200; reasons only for staff and METRICS_TOKEN."""
     found = health.HEALTH.components()
     status = 503 if health.overall(found) == "unhealthy" else 200
-    return JsonResponse(health.as_json(found, details=_may_know(request, found)), status=status)
+    return JsonResponse(health.as_json(found, details=_may_see_reasons(request, found)), status=status)
 
 
 @never_cache
 def live(request: HttpRequest) -> JsonResponse:
-    """GET /health/live: the process answers."""
+    """GET /health/live: 200 while the process answers."""
     return JsonResponse({"status": "live"})
 
 
 @never_cache
 def ready(request: HttpRequest) -> JsonResponse:
-    """GET /health/ready: database, migrations and Redis; 503 naming what is missing."""
+    """GET /health/ready: 503 with what is missing of database, migrations and Redis."""
     found = health.READINESS.components()
     missing = [name for name, component in found.items() if component.status == health.DOWN]
     if missing:
@@ -59,12 +59,12 @@ def metrics(request: HttpRequest) -> JsonResponse:
 
 @never_cache
 def prometheus(request: HttpRequest) -> HttpResponse:
-    """GET /metrics/prometheus: for scraping."""
+    """GET /metrics/prometheus: the exposition for Prometheus."""
     return HttpResponse(exposition.render(health.HEALTH.components()), content_type=CONTENT_TYPE_LATEST)
 
 
-def _may_know(request: HttpRequest, found: Found) -> bool:
-    """Whether the caller is staff or bears METRICS_TOKEN; who is staff cannot be asked while the database is down."""
+def _may_see_reasons(request: HttpRequest, found: Found) -> bool:
+    """Return whether the caller is staff or has METRICS_TOKEN; while the database is down, only the token counts."""
     scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
     token = settings.METRICS_TOKEN.encode()
     if token and scheme.lower() == "bearer" and hmac.compare_digest(secret.encode(), token):

@@ -1,1 +1,1 @@
-"""A stand-in for the main API: its contract served over HTTP, over a small deterministic world in memory."""
+"""A stand-in for the main API: it serves the contract over HTTP from a small deterministic world in memory."""

@@ -1,4 +1,4 @@
-"""`python -m sandbox`: the sandbox main API without Django."""
+"""Serve the sandbox main API without Django."""
 
 import argparse
 import logging

@@ -1,4 +1,4 @@
-"""The options of the sandbox, and its run."""
+"""The sandbox's command-line options, and its main loop."""
 
 import argparse
 import asyncio
@@ -18,22 +18,26 @@ SAVE_EVERY_S = 2.0
 
 
 def add_arguments(parser: argparse.ArgumentParser, *, token: str = "", redis: str = "") -> None:
-    """Declare the options; `token` and `redis` are the defaults of theirs."""
+    """Declare the options; `token` and `redis` are defaults."""
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=9264)
-    parser.add_argument("--seed", type=int, default=1, help="the same seed makes the same world")
-    parser.add_argument("--token", default=token, help="the credential that requests must carry; empty: none")
-    parser.add_argument("--redis", default=redis, help="where messages are published; empty: nowhere")
+    parser.add_argument("--seed", type=int, default=1, help="the same seed always makes the same world")
+    parser.add_argument("--token", default=token, help="credential required from clients; empty: none")
+    parser.add_argument("--redis", default=redis, help="URL of the Redis to publish messages to; empty: none")
     for name in ("campaigns", "kingdoms", "settlements", "structures", "events", "effects"):
-        parser.add_argument(f"--{name}", type=int, default=getattr(Size(), name), help=f"{name}, each with its own")
-    parser.add_argument("--state", default="", metavar="FILE", help="keeps the world from one run to the next")
-    parser.add_argument("--game-master", type=float, default=0, metavar="SECONDS", help="0: world time stands still")
-    parser.add_argument("--scheduler-url", default="", help="where the game master plans effects")
-    parser.add_argument("--scheduler-token", default="")
+        parser.add_argument(
+            f"--{name}", type=int, default=getattr(Size(), name), help=f"number of {name} in each parent"
+        )
+    parser.add_argument("--state", default="", metavar="FILE", help="file that keeps the world between runs")
+    parser.add_argument(
+        "--game-master", type=float, default=0, metavar="SECONDS", help="seconds between world-time advances; 0: none"
+    )
+    parser.add_argument("--scheduler-url", default="", help="the scheduler to which the game master submits effects")
+    parser.add_argument("--scheduler-token", default="", help="a token of SCHEDULER_API_TOKENS for --scheduler-url")
 
 
 def serve(options: argparse.Namespace) -> int:
-    """Serve until SIGTERM or SIGINT; the exit code."""
+    """Serve until SIGTERM or SIGINT and return the exit code."""
     publish = Publisher(options.redis).publish if options.redis else (lambda channel, body: None)
     names = ("campaigns", "kingdoms", "settlements", "structures", "events", "effects")
     world = World(size=Size(**{n: getattr(options, n) for n in names}), seed=options.seed, publish=publish)
@@ -42,13 +46,13 @@ def serve(options: argparse.Namespace) -> int:
         if state and state.exists():
             world.load(json.loads(state.read_text()))
     except (ValueError, KeyError, AttributeError) as error:
-        log.error("sandbox: --state %s holds no world (%r): remove it to begin anew", state, error)
+        log.error("sandbox: --state %s is not a saved world (%r); delete it to start over", state, error)
         return 1
     sandbox = Sandbox(world, options.token)
     try:
         asyncio.run(_serve(sandbox, options))
     except OSError as error:
-        log.error("sandbox: port %s: %s: choose another with --port", options.port, error.strerror)
+        log.error("sandbox: port %s: %s; choose another with --port", options.port, error.strerror)
         return 1
     return 0
 
@@ -67,7 +71,7 @@ async def _serve(sandbox: Sandbox, options: argparse.Namespace) -> None:
         master = GameMaster(sandbox, options.game_master, options.scheduler_url, options.scheduler_token)
         playing = loop.create_task(master.play())
     while not stop.is_set():
-        with contextlib.suppress(TimeoutError):  # the time to save the world again
+        with contextlib.suppress(TimeoutError):  # time to save the world
             await asyncio.wait_for(stop.wait(), SAVE_EVERY_S)
         if options.state:
             _save(sandbox.world, Path(options.state))
@@ -77,7 +81,7 @@ async def _serve(sandbox: Sandbox, options: argparse.Namespace) -> None:
 
 
 def _save(world: World, state: Path) -> None:
-    """Whole or not at all, so that a crash leaves the world before."""
+    """Replace the file atomically, so that a crash leaves the previous world."""
     draft = state.with_suffix(".draft")
     draft.write_text(json.dumps(world.dump()))
     draft.replace(state)

@@ -1,4 +1,4 @@
-"""Faults on request: what can go wrong between the scheduler and the main API."""
+"""Faults that tests and demos inject between the scheduler and the main API."""
 
 import random
 from dataclasses import asdict, dataclass, field
@@ -8,13 +8,11 @@ from sandbox.world import Refusal, World
 
 
 class BadFaults(ValueError):
-    """A field of the control endpoint that is unknown or malformed; the message names it."""
+    """An unknown or malformed field of the control endpoint; the message names it."""
 
 
 @dataclass(slots=True)
 class Faults:
-    """What goes wrong, until it is cleared."""
-
     latencyMs: float = 0  # noqa: N815 - the names of the control endpoint
     errorRate: float = 0  # noqa: N815
     graphqlErrorRate: float = 0  # noqa: N815
@@ -25,39 +23,38 @@ class Faults:
     malformed: int = 0
     ignoreKeys: bool = False  # noqa: N815 - every request is carried out, whatever its Idempotency-Key
     loseAnswers: int = 0  # noqa: N815
-    largestRequest: int = 0  # noqa: N815 - bytes that a body may have; 0: any
-    replies: list[dict[str, Any]] = field(default_factory=list)  #: what is answered once the request is carried out
+    largestRequest: int = 0  # noqa: N815 - longest body in bytes; 0: any
+    replies: list[dict[str, Any]] = field(default_factory=list)  #: answers that replace those of executed requests
     failEventIds: list[str] = field(default_factory=list)  # noqa: N815
     operations: list[str] = field(default_factory=list)
     _chance: random.Random = field(default_factory=lambda: random.Random(1))  # noqa: S311
 
     def set(self, wanted: dict[str, Any]) -> None:
-        """Take over the fields of `wanted`. Raises BadFaults naming a field that is unknown or of the wrong type."""
+        """Set the fields of `wanted`. Raises BadFaults with the name of an unknown or malformed field."""
         known = self.as_json()
         for name, value in wanted.items():
             if name not in known:
                 raise BadFaults(f"{name}: unknown; known: {', '.join(known)}")
             number = isinstance(known[name], int | float) and not isinstance(known[name], bool)
             fits = isinstance(value, int | float) if number else isinstance(value, type(known[name]))
-            if not fits or (number and value < 0) or not _fitting_within(value):
+            if not fits or (number and value < 0) or not _has_valid_items(value):
                 raise BadFaults(f"{name}: got {value!r}")
         for name, value in wanted.items():
             setattr(self, name, value)
 
     def as_json(self) -> dict[str, Any]:
-        """All fields."""
         return {name: value for name, value in asdict(self).items() if not name.startswith("_")}
 
     def apply_to(self, query: str) -> bool:
-        """Whether the faults are meant for a request with this document."""
+        """Return whether the faults apply to a request with this document."""
         return not self.operations or any(name in query for name in self.operations)
 
     def unlucky(self, rate: float) -> bool:
-        """Whether this request is one of those that fail."""
+        """Draw whether this request fails."""
         return rate > 0 and self._chance.random() < rate
 
     def before_field(self, world: World, name: str, args: dict[str, Any]) -> None:
-        """Raise what this root field is to fail with."""
+        """Raise the error of a root field that should fail."""
         if name == "expireEvent" and args["eventId"] in self.failEventIds:
             raise Refusal("INTERNAL_SERVER_ERROR", f"event {args['eventId']} cannot be expired")
         if self.unlucky(self.graphqlErrorRate) and (not self.operations or name in self.operations):
@@ -70,13 +67,13 @@ class Faults:
 
 
 def _is_reply(value: Any) -> bool:
-    """A status, and a body that may be repeated: {"status": 200, "body": "[", "times": 200000}."""
+    """Check a reply, whose body may be repeated: {"status": 200, "body": "[", "times": 200000}."""
     known = {"status": int, "body": str, "times": int}
     return isinstance(value, dict) and all(name in known and type(v) is known[name] for name, v in value.items())
 
 
-def _fitting_within(value: Any) -> bool:
-    """Whether a list holds texts alone, a map only what is known of the rate limit, in numbers."""
+def _has_valid_items(value: Any) -> bool:
+    """Check that a list holds strings or replies, and a map only numbers under the rate limit's keys."""
     if isinstance(value, list):
         return all(isinstance(entry, str) or _is_reply(entry) for entry in value)
     if isinstance(value, dict):

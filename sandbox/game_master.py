@@ -1,4 +1,4 @@
-"""The game master: lets world time pass and plans events and effects, so that something happens."""
+"""The game master of the demo: it advances world time and plans events and effects."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ from sandbox.server import Sandbox
 from sandbox.world import parse, stamp
 
 log = logging.getLogger("sandbox")
-WORLD_MINUTES = 60  # that pass in a round
+WORLD_MINUTES = 60  #: per round
 KEPT_EVENTS = 1000
 
 
@@ -26,7 +26,6 @@ class GameMaster:
         self._round = 0
 
     async def play(self) -> None:
-        """Play until cancelled."""
         while True:
             await asyncio.sleep(self._seconds)
             self._round += 1
@@ -53,7 +52,7 @@ class GameMaster:
         try:
             await asyncio.to_thread(self._post, body)
         except (URLError, OSError) as error:
-            log.info("the scheduler took no effect this round: %s", error)
+            log.info("the scheduler did not accept this round's effect: %s", error)
 
     def _post(self, body: dict[str, object]) -> None:
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self._token}"}

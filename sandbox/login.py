@@ -4,7 +4,7 @@ import secrets
 
 
 def admin_login(port: int) -> str:
-    """One line with the address of the admin and, the one time it makes the user `admin`, the password."""
+    """Return a line with the admin's URL. The first call creates the user `admin` and includes the password."""
     from django.contrib.auth import get_user_model
 
     users = get_user_model().objects

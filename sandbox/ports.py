@@ -1,20 +1,19 @@
-"""Ports for servers that tests and benchmarks start."""
+"""Free ports for the servers of tests and benchmarks."""
 
 import random
 import socket
 from typing import Final
 
 _LOWEST: Final = 10_240
-_HIGHEST: Final = 32_767  #: the system takes the ports of outgoing connections from 32,768 on
+_HIGHEST: Final = 32_767  #: Linux uses ports from 32,768 on for outgoing connections
 _TRIES: Final = 1_000
 _random = random.SystemRandom()
 
 
 def free_port() -> int:
-    """A port below the ephemeral range on which no process listens.
+    """Return a port below the ephemeral range on which no process listens. Raises OSError if there is none.
 
-    The system would give a port of the ephemeral range for port 0, and an outgoing connection may take that one before
-    the server is started. Raises OSError when no free port is found.
+    Binding to port 0 would yield an ephemeral port, which an outgoing connection may take before the server starts.
     """
     for _ in range(_TRIES):
         port = _random.randint(_LOWEST, _HIGHEST)

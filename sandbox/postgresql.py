@@ -1,4 +1,4 @@
-"""A PostgreSQL of our own for tests and benchmarks, where its server is installed."""
+"""A temporary PostgreSQL server for tests and benchmarks, if PostgreSQL is installed."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def binaries() -> Path | None:
-    """Where initdb is, the newest of those installed; None where no server is."""
+    """Return the newest installation's folder with initdb, or None."""
     found = [Path(shutil.which("initdb") or "/none").parent, *sorted(Path("/usr/lib/postgresql").glob("*/bin"))[::-1]]
     return next((folder for folder in found if (folder / "initdb").exists()), None)
 
@@ -19,11 +19,11 @@ def binaries() -> Path | None:
 def running_postgresql(port: int, *settings: str) -> Iterator[str]:
     """A server with an empty database, and default settings but for `settings`, until the end of the block; its URL.
 
-    Raises FileNotFoundError where PostgreSQL is not installed.
+    Raises FileNotFoundError if PostgreSQL is not installed.
     """
     folder = binaries()
     if folder is None:
-        raise FileNotFoundError("no PostgreSQL server is installed here")
+        raise FileNotFoundError("no PostgreSQL server is installed")
     data = Path(tempfile.mkdtemp(prefix="scheduler-postgresql-"))
     owner = _as_owner(data)
     control = [*owner, str(folder / "pg_ctl"), "-D", str(data / "db"), "-w", "-l", str(data / "log")]
@@ -39,11 +39,11 @@ def running_postgresql(port: int, *settings: str) -> Iterator[str]:
 
 
 def _as_owner(folder: Path) -> list[str]:
-    """PostgreSQL refuses to run as root: then as the user `postgres` or `nobody`, who gets the folder."""
+    """Return a command prefix that drops root, which PostgreSQL refuses, and give `folder` to that user."""
     if os.geteuid() != 0:
         return []
     for name in ("postgres", "nobody"):
         if subprocess.run(["id", name], capture_output=True, check=False).returncode == 0:  # noqa: S603, S607
             shutil.chown(folder, name)
             return ["setpriv", f"--reuid={name}", "--clear-groups"]
-    raise SystemExit("PostgreSQL does not run as root, and there is no user `postgres` or `nobody`")
+    raise SystemExit("PostgreSQL refuses to run as root, and there is no user `postgres` or `nobody`")

@@ -1,4 +1,4 @@
-"""Publishes the main API's messages from a thread of its own, so that no request waits for Redis."""
+"""Publishes the main API's messages in a thread, so that no request waits for Redis."""
 
 import json
 import logging
@@ -12,7 +12,7 @@ log = logging.getLogger("sandbox")
 
 
 class Publisher:
-    """Hands messages to Redis; what cannot be published within a few tries is dropped, as pub/sub does."""
+    """Publishes to Redis. A message that cannot be published is dropped, as pub/sub would."""
 
     def __init__(self, url: str) -> None:
         self._redis = Redis.from_url(url, socket_timeout=5)
@@ -20,7 +20,7 @@ class Publisher:
         threading.Thread(target=self._run, name="publisher", daemon=True).start()
 
     def publish(self, channel: str, body: dict[str, Any]) -> None:
-        """Publish soon."""
+        """Queue a message."""
         self._messages.put((channel, json.dumps(body)))
 
     def _run(self) -> None:
@@ -29,4 +29,4 @@ class Publisher:
             try:
                 self._redis.publish(channel, body)
             except RedisError as error:
-                log.warning("a message on %s was not published: %s", channel, error)
+                log.warning("publishing on %s failed: %s", channel, error)

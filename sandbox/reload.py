@@ -1,7 +1,7 @@
-"""`python -m sandbox.reload FOLDER COMMAND…`: run a command, and start it again when a file of the project changes.
+"""`python -m sandbox.reload FOLDER COMMAND…`: run a command and restart it when a file of the project changes.
 
-Django's own reloader cannot do this: it runs a command in a second thread, where a worker could not set its signal
-handlers, and knows only the modules that the command has imported.
+Django's own reloader cannot do this: it runs the command in a second thread, where a worker cannot set its signal
+handlers, and watches only the modules that the command has imported.
 """
 
 import signal
@@ -18,14 +18,14 @@ _NOT_RUN: Final = frozenset({"tests", "benchmarks", "sandbox"})
 
 
 def files_of(project: Path) -> Iterator[Path]:
-    """The files of the project's packages and templates that a process reads."""
+    """Yield the files of the project's packages and templates."""
     for folder in project.iterdir():
         if folder.name not in _NOT_RUN and (folder.name == "templates" or (folder / "__init__.py").exists()):
             yield from (path for path in folder.rglob("*") if path.suffix in SUFFIXES)
 
 
 def snapshot(project: Path) -> Mapping[Path, int]:
-    """When each file was last written; a file that goes away meanwhile is not among them."""
+    """Return each file's modification time; files that disappear meanwhile are left out."""
     written = {}
     for path in files_of(project):
         try:
@@ -36,27 +36,27 @@ def snapshot(project: Path) -> Mapping[Path, int]:
 
 
 def run(command: Sequence[str], project: Path, stop: threading.Event, say: Callable[[str], None]) -> None:
-    """Keep `command` running until `stop` is set. A command that exits is started again at the next change."""
+    """Keep `command` running until `stop` is set. A command that exits restarts at the next change."""
     while not stop.is_set():
         seen = snapshot(project)
-        # A session of its own: a stop of this process's group reaches the command once, through here.
+        # A session of its own: a signal to this process's group reaches the command once, through this process.
         child = subprocess.Popen(command, start_new_session=True)  # noqa: S603 - the developer's own command
         exited = False
         try:
             while not stop.wait(EVERY_S) and snapshot(project) == seen:
                 if not exited and child.poll() is not None:
                     exited = True
-                    say(f"exited with code {child.returncode}; it starts again when a file changes")
+                    say(f"exited with code {child.returncode}; restarting when a file changes")
         finally:
             if child.poll() is None:
                 child.terminate()
             child.wait()
         if not stop.is_set():
-            say("a file changed: starting again")
+            say("a file changed; restarting")
 
 
 def main() -> None:
-    """Run the command of the command line until SIGTERM or SIGINT."""
+    """Run the given command until SIGTERM or SIGINT."""
     stop = threading.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, lambda *_: stop.set())

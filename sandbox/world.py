@@ -1,4 +1,4 @@
-"""The world that the sandbox keeps: deterministic from its seed, with the main API's rules for changing it."""
+"""The sandbox's world: deterministic from its seed, with the main API's rules for changing it."""
 
 import random
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ class Refusal(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
-    """How much of everything there is."""
+    """The number of records in each parent."""
 
     campaigns: int = 3
     kingdoms: int = 2
@@ -55,11 +55,10 @@ class World:
     # -- reading
 
     def of(self, parent: str, table: str) -> list[Record]:
-        """The children of `parent` in one table."""
         return self.children.get(f"{parent}/{table}", [])
 
     def overdue(self, campaign_id: str) -> list[Record]:
-        """Events past their time by more than five minutes of world time, oldest first."""
+        """Return the events overdue by more than five minutes of world time, oldest first."""
         clock = self._found(self.campaigns, campaign_id, "campaign")["currentWorldTime"]
         if clock is None:
             return []
@@ -71,7 +70,7 @@ class World:
     # -- changing
 
     def complete(self, event_id: str) -> Record:
-        """Mark an event completed. Refused with BAD_REQUEST when it is already."""
+        """Mark an event completed. Refused with BAD_REQUEST if it already is."""
         event = self._found(self.events, event_id, "event")
         if event["isCompleted"]:
             raise Refusal("BAD_REQUEST", f"Event {event_id} is already completed")
@@ -81,7 +80,7 @@ class World:
         return event
 
     def execute(self, effect_id: str) -> Record:
-        """Execute an effect once more: every call counts."""
+        """Execute an effect; it is not idempotent."""
         effect = self._found(self.effects, effect_id, "effect")
         if not effect["isActive"]:
             return {"success": False, "error": f"Effect {effect_id} is not active", "executionId": None,
@@ -91,7 +90,7 @@ class World:
         return {"success": True, "error": None, "affectedFields": ["variables.morale"], **execution}
 
     def update(self, kind: str, entity_id: str, changes: Mapping[str, Any]) -> Record:
-        """Update a Settlement or Structure under its version."""
+        """Update a Settlement or Structure if the expected version is its own."""
         table = self.settlements if kind == "Settlement" else self.structures
         entity = self._found(table, entity_id, kind.lower())
         if changes["branchId"] not in self.branches:
@@ -108,7 +107,7 @@ class World:
         return entity
 
     def advance(self, campaign_id: str, to: str) -> Record:
-        """Let world time move forward."""
+        """Move world time forward."""
         campaign = self._found(self.campaigns, campaign_id, "campaign")
         before = campaign["currentWorldTime"]
         if before is not None and parse(to) <= parse(before):
@@ -138,22 +137,21 @@ class World:
         return record
 
     def modified(self, campaign_id: str, kind: str, entity_id: str, operation: str) -> None:
-        """Tell that an entity was changed."""
+        """Publish that an entity changed."""
         body = {"campaignId": campaign_id, "entityType": kind, "entityId": entity_id, "operation": operation}
         self.publish(f"campaign.{campaign_id}.entityModified", body)
 
     def campaign_of(self, entity: Record) -> str:
-        """The campaign of a settlement or structure."""
+        """Return the campaign ID of a settlement or structure."""
         settlement = self.settlements[entity["settlementId"]] if "settlementId" in entity else entity
         return str(self.kingdoms[settlement["kingdomId"]]["campaignId"])
 
     def dump(self) -> Record:
-        """Everything, as JSON."""
         tables = ("campaigns", "kingdoms", "settlements", "structures", "events", "effects", "executions")
         return {table: getattr(self, table) for table in tables}
 
     def load(self, dumped: Record) -> None:
-        """Take over what `dump` gave. Raises KeyError when a table is missing."""
+        """Restore what `dump` returned. Raises KeyError if a table is missing."""
         self.children.clear()
         for table in ("campaigns", "kingdoms", "settlements", "structures", "events", "effects"):
             getattr(self, table).clear()
@@ -176,7 +174,7 @@ class World:
         self.children.setdefault(f"{campaign_id}/branches", []).append(branch)
 
     def _make_campaign(self, c: int, chance: random.Random) -> None:
-        """The second campaign has no clock of its own, the third (where there are more than two) is inactive."""
+        """Make a campaign; the second has no world time, and the third is inactive."""
         campaign_id = f"campaign-{c}"
         clock = None if c == 2 else f"{1000 + c % 9000:04d}-06-01T12:00:00.000Z"
         self.plant("campaigns", {"id": campaign_id, "name": f"{_name(chance)} Chronicles",
@@ -194,13 +192,11 @@ class World:
             self.plant_effect(f"effect-{c}-{f}", f"event-{c}-1", active=f != self.size.effects)
 
     def plant_event(self, event_id: str, campaign_id: str, scheduled_at: str) -> Record:
-        """A new event."""
         return self.plant("events", {"id": event_id, "campaignId": campaign_id, "name": f"Event {event_id}",
                                      "eventType": "story", "scheduledAt": scheduled_at, "occurredAt": None,
                                      "isCompleted": False})  # fmt: skip
 
     def plant_effect(self, effect_id: str, entity_id: str, *, active: bool = True) -> Record:
-        """A new effect on an event."""
         return self.plant("effects", {"id": effect_id, "name": f"Effect {effect_id}", "effectType": "patch",
                                       "entityType": "event", "entityId": entity_id, "timing": "ON_RESOLVE",
                                       "priority": 1, "isActive": active, "version": 1})  # fmt: skip
@@ -230,7 +226,7 @@ class World:
 
 
 def parse(text: str) -> datetime:
-    """A time of the contract. Refused with BAD_USER_INPUT when it is none."""
+    """Parse a time of the contract. Refused with BAD_USER_INPUT if it is malformed."""
     try:
         moment = datetime.fromisoformat(text)
         return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
@@ -239,7 +235,7 @@ def parse(text: str) -> datetime:
 
 
 def stamp(moment: datetime) -> str:
-    """A time as the main API writes it."""
+    """Format a time as the main API does."""
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 

@@ -1,3 +1,3 @@
-"""The Django project: settings, URLs and the WSGI application of the campaign scheduler."""
+"""The Django project: settings, URLs, WSGI application, and small modules that know no jobs."""
 
 __version__ = "0.1.0"

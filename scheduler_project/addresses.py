@@ -1,4 +1,4 @@
-"""Addresses and cookies as people and scanners send them."""
+"""Cleans URLs and cookies, which browsers and scanners may send with any content."""
 
 from collections.abc import Callable
 
@@ -10,10 +10,10 @@ Serve = Callable[[HttpRequest], HttpResponse]
 
 
 def clean(get_response: Serve) -> Serve:
-    """Django middleware: replaces NUL in the path, the query and the cookies, which PostgreSQL answers with an error.
+    """Django middleware: replaces NUL in path, query and cookies, because PostgreSQL rejects it with an error.
 
-    One place for every filter, search box and key in an address; it finds nothing then. Forms refuse NUL themselves,
-    under the field that holds it. Django has replaced halves of surrogate pairs already.
+    This covers every filter, search box and key in a URL; such a search then finds nothing. Forms reject NUL
+    themselves, with the field's name. Django has already replaced lone surrogates.
     """
 
     def serve(request: HttpRequest) -> HttpResponse:
@@ -21,7 +21,7 @@ def clean(get_response: Serve) -> Serve:
             request.META["QUERY_STRING"] = query.replace("%00", "%EF%BF%BD")
         if "\0" in request.path_info:
             request.path, request.path_info = plain(request.path), plain(request.path_info)
-        if "\\" in request.META.get("HTTP_COOKIE", ""):  # a quoted value may write any character as \\ooo
+        if "\\" in request.META.get("HTTP_COOKIE", ""):  # a quoted value may encode any character as \\ooo
             request.COOKIES = {name: plain(value) for name, value in request.COOKIES.items()}
         return get_response(request)
 

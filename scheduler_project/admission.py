@@ -1,8 +1,7 @@
-"""Health is answered whatever the rest waits for.
+"""Limits concurrent requests, so that health checks are answered even while all other requests hang.
 
-A process has THREADS threads. AT_ONCE requests are served at a time and WAITING more wait for their turn, whether for
-CPU or for a Redis that hangs; the threads beyond are for probes and scrapes alone. Who finds no room, or no turn
-within PATIENCE_S, is told to come again: 503.
+A process has THREADS threads. It serves AT_ONCE requests at a time and queues WAITING more; FOR_PROBES threads are
+reserved for probes and scrapes. Requests beyond the queue, or queued longer than PATIENCE_S, get 503 with Retry-After.
 """
 
 import json
@@ -13,7 +12,7 @@ from typing import Any, Final
 import structlog
 
 log = structlog.get_logger(__name__)
-AT_ONCE: Final = 16  #: below DATABASE_POOL_SIZE, so that checks find a connection
+AT_ONCE: Final = 16  #: below DATABASE_POOL_SIZE, so that health checks get a connection
 WAITING: Final = 112
 FOR_PROBES: Final = 8
 THREADS: Final = AT_ONCE + WAITING + FOR_PROBES
@@ -23,7 +22,7 @@ Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 
 class Admission:
-    """A WSGI application that lets `application` serve at most `at_once` requests at a time, and probes always."""
+    """WSGI middleware that serves at most `at_once` requests at a time, and probes always."""
 
     def __init__(
         self,
@@ -34,50 +33,49 @@ class Admission:
         patience_s: float = PATIENCE_S,
     ) -> None:
         self._application = application
-        self._room = threading.BoundedSemaphore(at_once + waiting)
-        self._turns = threading.BoundedSemaphore(at_once)
+        self._queue = threading.BoundedSemaphore(at_once + waiting)
+        self._slots = threading.BoundedSemaphore(at_once)
         self._patience_s = patience_s
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        """Serve one request, in its turn."""
         if environ["PATH_INFO"].startswith(PROBES):
             return self._application(environ, start_response)
-        if not self._room.acquire(blocking=False):
-            return _refuse(environ, start_response, why="no room")
-        if not self._turns.acquire(timeout=self._patience_s):
-            self._room.release()
-            return _refuse(environ, start_response, why=f"no turn within {self._patience_s:g} s")
+        if not self._queue.acquire(blocking=False):
+            return _reject(environ, start_response, why="queue full")
+        if not self._slots.acquire(timeout=self._patience_s):
+            self._queue.release()
+            return _reject(environ, start_response, why=f"queued longer than {self._patience_s:g} s")
         try:
-            return _Answer(self._application(environ, start_response), self._leave)
+            return _Response(self._application(environ, start_response), self._release)
         except BaseException:
-            self._leave()
+            self._release()
             raise
 
-    def _leave(self) -> None:
-        self._turns.release()
-        self._room.release()
+    def _release(self) -> None:
+        self._slots.release()
+        self._queue.release()
 
 
-class _Answer:
-    """An answer whose turn ends when it is sent, which takes a while for a stream."""
+class _Response:
+    """Keeps the slot until the whole response is sent, which takes a while for a stream."""
 
-    def __init__(self, answer: Iterable[bytes], leave: Callable[[], None]) -> None:
-        self._answer = answer
-        self._leave = leave
+    def __init__(self, response: Iterable[bytes], release: Callable[[], None]) -> None:
+        self._response = response
+        self._release = release
 
     def __iter__(self) -> Iterator[bytes]:
-        return iter(self._answer)
+        return iter(self._response)
 
     def close(self) -> None:
-        """What WSGI calls at the end, whatever that is."""
+        """WSGI servers call this however the response ends."""
         try:
-            getattr(self._answer, "close", lambda: None)()
+            getattr(self._response, "close", lambda: None)()
         finally:
-            self._leave()
+            self._release()
 
 
-def _refuse(environ: dict[str, Any], start_response: Any, *, why: str) -> list[bytes]:
-    log.warning("web.full", path=environ["PATH_INFO"], reason=why, next="told to come again; /health says what is down")
+def _reject(environ: dict[str, Any], start_response: Any, *, why: str) -> list[bytes]:
+    log.warning("web.request_rejected", path=environ["PATH_INFO"], reason=why, next="/health says what is down")
     body = json.dumps({"error": "this web process is full: try again in some seconds, or look at /health"}).encode()
     headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body))), ("Retry-After", "5")]
     start_response("503 Service Unavailable", headers)

@@ -1,4 +1,4 @@
-"""Cron expressions of five or six fields, seconds first: whether they match, when next, and in words. Pure."""
+"""Cron expressions of five or six fields (seconds first): validation, next match, description. No I/O."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -16,20 +16,20 @@ _ORDINALS: Final = {"1": "st", "2": "nd", "3": "rd"}
 
 
 def _matches(expression: str, after: datetime) -> CronSim:
-    """What it matches after a moment, in that moment's zone. Raises ValueError, in words."""
+    """Iterate over the matches after a moment, in its time zone. Raises ValueError with a readable message."""
     try:
         found = CronSim(expression, after)
     except (CronSimError, ValueError):  # ValueError: a number with thousands of digits
         raise ValueError(f"{expression[:100]!r} is not a cron expression of five or six fields") from None
     for field, size in zip(found.parts, _SIZES, strict=True):
         for base, slash, step in (part.partition("/") for part in field.split(",")):
-            if slash and (int(step) >= size or base.startswith("L")):  # */61, or a step from the last day (L) on
+            if slash and (int(step) >= size or base.startswith("L")):  # */61, or a step from the last day (L)
                 raise ValueError(f"the field {field[:100]!r} has no room for its step")
     return found
 
 
 def fires(expression: str) -> bool:
-    """Whether `expression` is a cron expression of five or six fields (seconds first) that ever matches."""
+    """Return whether `expression` is a cron expression of five or six fields that ever matches."""
     try:
         return next(_matches(expression, _ANY_DAY), None) is not None
     except ValueError:
@@ -37,10 +37,10 @@ def fires(expression: str) -> bool:
 
 
 def next_match(expression: str, time_zone: str, after: datetime) -> datetime:
-    """The first moment after `after` at which the expression matches in the time zone, in UTC. Raises ValueError.
+    """Return the first match after `after` in the time zone, in UTC. Raises ValueError.
 
-    A time of day that the end of daylight saving repeats counts once, unless the hours are "*" or a step of it. One
-    that its start leaves out counts at the end of the gap, unless the hours are "*".
+    DST: a fixed time that occurs twice fires once; hourly expressions ("*" or "*/n") fire in both hours; a skipped time
+    fires when the gap ends, unless the hours are "*".
     """
     zone = read_zone(time_zone)
     local = after.astimezone(zone)
@@ -50,7 +50,7 @@ def next_match(expression: str, time_zone: str, after: datetime) -> datetime:
     if by_the_hour:
         found += islice(matches, 1)
     if not (by_the_hour and len(matches.hours) == _SIZES[2]):
-        # CronSim's own rule for fixed times leaves out six fields and "*" minutes, so it gets the wall clock alone.
+        # CronSim's own DST rule ignores six fields and "*" minutes, so it gets naive wall-clock times.
         walls = _matches(expression, local.replace(tzinfo=None))
         found += islice((at for wall in walls if (at := _moment(wall, zone)) > after), 1)
     if not found:
@@ -59,7 +59,7 @@ def next_match(expression: str, time_zone: str, after: datetime) -> datetime:
 
 
 def _moment(wall: datetime, zone: ZoneInfo) -> datetime:
-    """When a clock in the zone first shows this time, or the end of the gap that leaves it out."""
+    """Return when a clock in the zone first shows this time, or the end of the gap that skips it."""
     local = wall.replace(tzinfo=zone)
     while (moment := local.astimezone(UTC)).astimezone(zone) != local:
         local = local.replace(second=0) + timedelta(minutes=1)
@@ -67,7 +67,7 @@ def _moment(wall: datetime, zone: ZoneInfo) -> datetime:
 
 
 def sentence(expression: str) -> str:
-    """The expression in words; empty where it has none.
+    """Describe the expression in words; empty if it is invalid.
 
     >>> sentence("30 0 9 * * 1-5")
     'At 09:00:30 on Monday through Friday'
@@ -76,4 +76,4 @@ def sentence(expression: str) -> str:
         words = _matches(expression, _ANY_DAY).explain()
     except ValueError:
         return ""
-    return re.sub(r"\b([2-5]([123]))th\b", lambda number: number[1] + _ORDINALS[number[2]], words)  # it says 21th
+    return re.sub(r"\b([2-5]([123]))th\b", lambda number: number[1] + _ORDINALS[number[2]], words)  # cronsim: 21th

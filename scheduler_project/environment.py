@@ -1,6 +1,6 @@
-"""Every environment variable of the service: its name, type, default and limits, in one place.
+"""Every environment variable of the service with its type, default, limits and meaning.
 
-`read()` collects all faults and names each in one line; `settings.py` is the only caller.
+`read()` reports all invalid values together, one line each. Only `settings.py` calls it.
 """
 
 import os
@@ -27,7 +27,7 @@ LOG_LEVELS = ("error", "warn", "info", "debug", "verbose")
 
 
 class BadEnvironment(Exception):
-    """One or more environment variables are missing or wrong; `faults` has one line for each."""
+    """One or more environment variables are missing or invalid; `faults` has one line for each."""
 
     def __init__(self, faults: list[str]) -> None:
         self.faults = faults
@@ -36,7 +36,7 @@ class BadEnvironment(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """One environment variable: how it is read, and what docs/configuration.md says of it."""
+    """One environment variable: how it is read, and its meaning as in docs/configuration.md."""
 
     name: str
     kind: str  #: the method of `environs.Env` that reads it
@@ -58,12 +58,12 @@ def _url(*schemes: str) -> Callable[[str], None]:
         try:
             parts = urlsplit(value)
             host_is_there = parts.port != 0 and bool(parts.hostname or parts.scheme in ("unix", "sqlite"))
-        except ValueError as error:  # of the port, or of an address of the sixth version
-            raise ValidationError(f"is no URL: {error}") from None
+        except ValueError as error:  # an invalid port or IPv6 address
+            raise ValidationError(f"not a URL: {error}") from None
         if parts.scheme not in schemes or not host_is_there:
             raise ValidationError(f"expected a URL beginning {' or '.join(s + '://' for s in schemes)}")
         if any(character.isspace() for character in value):
-            raise ValidationError("holds white space")
+            raise ValidationError("contains white space")
 
     return check
 
@@ -85,13 +85,13 @@ def _redis(value: str) -> None:
     parts = urlsplit(value)
     if parts.scheme == "unix":
         if not parts.path:
-            raise ValidationError("names no socket")
+            raise ValidationError("expected the path of a socket")
     elif not re.fullmatch(r"(/\d*)?", parts.path):
-        raise ValidationError(f"expected the number of a database, got {parts.path[1:]!r}")
+        raise ValidationError(f"expected a database number, got {parts.path[1:]!r}")
     try:
         ConnectionPool.from_url(value).make_connection()
     except (TypeError, ValueError) as error:
-        raise ValidationError(f"redis-py does not take it: {error}") from None
+        raise ValidationError(f"redis-py rejects it: {error}") from None
 
 
 def _database(value: str) -> None:
@@ -99,9 +99,9 @@ def _database(value: str) -> None:
     parts = urlsplit(value)
     name = parts.path[1:]
     if not name:
-        raise ValidationError("names no database")
+        raise ValidationError("expected the name of a database")
     if parts.scheme == "sqlite" and name == ":memory:":
-        raise ValidationError("expected a file: each process would have a memory of its own")
+        raise ValidationError("expected a file: in memory, each process would have its own database")
     if parts.scheme == "sqlite" and name.startswith("/") and not Path(name).parent.is_dir():
         raise ValidationError(f"there is no folder {Path(name).parent}")
 
@@ -118,7 +118,7 @@ def _tokens(value: list[str]) -> None:
             raise ValidationError("expected name:secret pairs separated by commas, secrets of 8 characters or more")
         if len(name) > LONGEST_TOKEN_NAME:
             raise ValidationError(
-                f"expected names of at most {LONGEST_TOKEN_NAME} characters: the audit trail has them"
+                f"expected names of at most {LONGEST_TOKEN_NAME} characters: the audit trail stores them"
             )
     secrets = [entry.partition(":")[2] for entry in value]
     if len(set(secrets)) < len(secrets):
@@ -133,7 +133,7 @@ def _time_zone(value: str) -> None:
 
 
 def _hosts(value: list[str]) -> None:
-    """What Django compares with the name in a request, which has neither scheme nor port: anything else never fits."""
+    """Refuse hosts with a scheme or port: Django compares them with bare host names, so they would never match."""
     for host in value:
         if host and not re.fullmatch(r"\*|\.?[\w-]+(\.[\w-]+)*|\[[0-9a-fA-F:.]+\]", host):
             raise ValidationError(f"expected a host name without scheme, port and spaces, got {host!r}")
@@ -146,12 +146,12 @@ def _origins(value: list[str]) -> None:
 
 
 def _functions(value: list[str]) -> None:
-    """Dotted names as RQ writes them into a job: module.function or module.Class.method."""
+    """Check dotted names as RQ writes them into a job: module.function or module.Class.method."""
     for name in value:
         if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)+", name):
             raise ValidationError(f"expected dotted names of functions separated by commas, got {name!r}")
-        if find_spec(name.partition(".")[0]) is None:  # the rest is looked at when its modules may be imported
-            raise ValidationError(f"there is no module {name.partition('.')[0]}, of {name!r}")
+        if find_spec(name.partition(".")[0]) is None:  # the rest cannot be checked without importing the module
+            raise ValidationError(f"there is no module {name.partition('.')[0]}, in {name!r}")
 
 
 def _header(value: str) -> None:
@@ -280,15 +280,15 @@ VARIABLES: tuple[Variable, ...] = (
 
 
 def read(dotenv: Path | None = None) -> dict[str, Any]:
-    """The environment as typed values by name, ENVIRONMENT included; `.env` at `dotenv` fills what is not set.
+    """Return the environment, ENVIRONMENT included, as typed values by name; `dotenv` provides what is not set.
 
-    Raises BadEnvironment with one line for every variable that is missing or wrong.
+    Raises BadEnvironment with one line for every missing or invalid variable.
     """
     env = Env(eager=False)
     if dotenv and dotenv.exists():
         try:
             env.read_env(str(dotenv), recurse=False)
-        except ValueError as error:  # no UTF-8, or a NUL character
+        except ValueError as error:  # not UTF-8, or a NUL character
             raise BadEnvironment([f"{dotenv.name}: cannot be read: {error}"]) from None
     values: dict[str, Any] = {}
     environment = env.str("ENVIRONMENT", None) or env.str("NODE_ENV", None) or "development"
@@ -304,7 +304,7 @@ def read(dotenv: Path | None = None) -> dict[str, Any]:
         faults += [f"{name}: {' '.join(map(str, messages))}" for name, messages in found.items()]
     texts = {name: "".join(value) if isinstance(value, list) else value for name, value in values.items()}
     odd = [name for name, value in texts.items() if isinstance(value, str) and not is_storable(value)]
-    faults += [f"{name}: holds NUL, or bytes that are no UTF-8" for name in odd]
+    faults += [f"{name}: contains NUL, or bytes that are not UTF-8" for name in odd]
     faults += _faults_between(values)
     if faults:
         raise BadEnvironment(faults)
@@ -312,7 +312,7 @@ def read(dotenv: Path | None = None) -> dict[str, Any]:
 
 
 def _faults_between(values: Mapping[str, Any]) -> list[str]:
-    """What is wrong with several variables taken together."""
+    """Check the rules that involve several variables, or the environment."""
     faults = []
     environment = values["ENVIRONMENT"]
     if environment not in ("development", "production", "test"):
@@ -322,14 +322,14 @@ def _faults_between(values: Mapping[str, Any]) -> list[str]:
             faults.append("API_SERVICE_ACCOUNT_TOKEN: must be set when ENVIRONMENT=production")
         if values["SECRET_KEY"] == DEVELOPMENT_SECRET_KEY:
             faults.append("SECRET_KEY: must be set when ENVIRONMENT=production")
-        if "DATABASE_URL" not in os.environ:  # in containers each would have a file of its own
+        if "DATABASE_URL" not in os.environ:  # each container would have its own SQLite file
             faults.append("DATABASE_URL: must be set when ENVIRONMENT=production")
     if values["SECRET_KEY"] == "":
-        faults.append("SECRET_KEY: is empty")
+        faults.append("SECRET_KEY: must not be empty")
     if values["EMAIL_USE_TLS"] and values["EMAIL_USE_SSL"]:
-        faults.append("EMAIL_USE_SSL: EMAIL_USE_TLS is set too: only one of them fits a mail server")
+        faults.append("EMAIL_USE_SSL: EMAIL_USE_TLS is set, too; set only one of them")
     if values["RUN_FOREIGN_RQ_JOBS"] and not values["RUN_FOREIGN_RQ_FUNCTIONS"]:
-        faults.append("RUN_FOREIGN_RQ_JOBS: names no function: set RUN_FOREIGN_RQ_FUNCTIONS too")
+        faults.append("RUN_FOREIGN_RQ_JOBS: set RUN_FOREIGN_RQ_FUNCTIONS, too: it lists the functions to run")
     concurrency, pool = values["QUEUE_CONCURRENCY"], values["DATABASE_POOL_SIZE"]
     if concurrency and pool and concurrency + 2 > pool:
         faults.append(

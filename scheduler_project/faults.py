@@ -1,4 +1,4 @@
-"""Pages for what went wrong, in words: what happened, and what to do."""
+"""Error pages: what happened, and what to do."""
 
 import sys
 from typing import Any
@@ -22,14 +22,14 @@ def _page(status: int, title: str, words: str) -> HttpResponse:
 
 
 def forbidden(request: HttpRequest, exception: Any = None) -> HttpResponse:
-    """403: somebody lacks a permission."""
-    told = str(exception) if exception and exception.args else ""
-    words = "Your groups do not give you the permission for this. An administrator can put you into another group."
-    return _page(403, "You may not do this", f"{told} {words}".strip())
+    """403: the user lacks a permission."""
+    detail = str(exception) if exception and exception.args else ""
+    advice = "Your groups do not give you the permission for this. An administrator can put you into another group."
+    return _page(403, "You may not do this", f"{detail} {advice}".strip())
 
 
 def not_found(request: HttpRequest, exception: Any = None) -> HttpResponse:
-    """404: no such page; programs are told in JSON."""
+    """404: as JSON under /api/."""
     if request.path.startswith("/api/"):
         return JsonResponse({"error": f"there is nothing at {request.path}"}, status=404)
     return _page(
@@ -40,7 +40,7 @@ def not_found(request: HttpRequest, exception: Any = None) -> HttpResponse:
 
 
 def stale_form(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """403 of Django's protection against forged forms."""
+    """403 of Django's CSRF protection."""
     return _page(
         403,
         "This form is too old",
@@ -50,7 +50,7 @@ def stale_form(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """503 while Redis or the database is away, 500 for a bug; must need neither of them itself."""
+    """503 while Redis or the database is down, otherwise 500. The page itself must need neither."""
     match sys.exception():
         case RedisError():
             return _page(503, "Redis does not answer", f"Jobs, failures, cron tasks and campaigns are there. {_AWAY}")

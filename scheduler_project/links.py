@@ -1,4 +1,4 @@
-"""Addresses of pages, where pages are installed."""
+"""URLs of the admin's pages, if ops/ is installed."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from django.urls import NoReverseMatch, reverse
 
 
 def page(name: str, *args: Any) -> str:
-    """The address of a page of the admin; empty without ops/, which has the pages."""
+    """Return the URL of an admin page, or an empty string without ops/."""
     try:
         return reverse(f"admin:{name}", args=args)
     except NoReverseMatch:

@@ -1,4 +1,4 @@
-"""Structured logs: JSON in production, readable lines in development; one shape for our own and everybody else's."""
+"""Structured logs: JSON in production, readable lines in development, in one format for our code and the libraries."""
 
 import json
 import logging
@@ -24,22 +24,22 @@ LEVELS: Final[Mapping[str, int]] = {
 }
 _CAMEL: Final = {"duration_ms": "duration", "event": "message", "logger": "context"}
 _CHATTY: Final = ("urllib3", "gql", "asyncio", "django.utils.autoreload")
-_SECRETS: Final = (  # possessive, and none begins with what may be long: the time they take grows with the text only
+_SECRETS: Final = (  # possessive quantifiers, and no unbounded prefix: matching time is linear in the text
     (re.compile(r"(?i)(bearer\s++)[\w.\-~+/]++=*+"), r"\1***"),
     (re.compile(r"camp_sk_\w++"), "camp_sk_***"),
     (re.compile(r"(?<=\w)(://[^\s:/@]*+):[^\s@/]++@"), r"\1:***@"),
 )
 LONGEST_VALUE: Final = 10_000  #: characters of one value in a line
-LONGEST_MASKED: Final = 1_000_000  #: characters of what is looked through for secrets
-SHORTEST_SECRET: Final = 6  #: a shorter word would mask half of every line
-_hidden: Final[set[str]] = set()  # the secrets that this process knows
+LONGEST_MASKED: Final = 1_000_000  #: characters of a text that are searched for secrets
+SHORTEST_SECRET: Final = 6  #: characters; masking shorter ones would garble every line
+_hidden: Final[set[str]] = set()  # secrets known to this process
 EventDict = MutableMapping[str, Any]
 
 
 def configure_logging(level: str, *, as_json: bool, secrets: Iterable[str] = ()) -> None:
-    """Send every log of the process to stdout in one shape. `level` is one of LEVELS.
+    """Send every log of the process to stdout in one format. `level` is one of LEVELS.
 
-    What looks like a secret is masked wherever it stands, tracebacks included, and so is each of `secrets` itself.
+    Each of `secrets`, and anything that looks like a secret, is masked everywhere, tracebacks included.
     """
     logging.addLevelName(VERBOSE, "VERBOSE")
     hide(secrets)
@@ -52,15 +52,15 @@ def configure_logging(level: str, *, as_json: bool, secrets: Iterable[str] = ())
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
-        # structlog knows no level below debug: at verbose it lets everything through.
+        # structlog has no level below debug: at verbose it lets everything through.
         wrapper_class=structlog.make_filtering_bound_logger(0 if level == "verbose" else LEVELS[level]),
         cache_logger_on_first_use=True,
     )
-    logging.captureWarnings(capture=True)  # Python would write them to stderr, in a shape of its own
+    logging.captureWarnings(capture=True)  # Python would write them to stderr in its own format
     sys.excepthook = _log_crash
     threading.excepthook = lambda died: _log_crash(died.exc_type, died.exc_value or died.exc_type(), died.exc_traceback)
     handler = logging.StreamHandler(sys.stdout)
-    # Last, on the finished line: a secret may stand in a nested value or in the text of an exception.
+    # Masking comes last, on the finished line: a secret may be in a nested value or an exception's text.
     render = [
         _name_level,
         _name_request,
@@ -72,34 +72,33 @@ def configure_logging(level: str, *, as_json: bool, secrets: Iterable[str] = ())
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(LEVELS[level])
-    # Below, it tells the parts of its services' URLs, which are secrets: tokens, users, passwords, in shapes of theirs.
+    # At lower levels it logs parts of its secret URLs (tokens, users, passwords) in forms that we cannot mask.
     logging.getLogger("apprise").setLevel(max(LEVELS[level], logging.INFO if level == "verbose" else logging.WARNING))
     if level != "verbose":
         for name in _CHATTY:
             logging.getLogger(name).setLevel(max(LEVELS[level], logging.WARNING))
-        # It warns of every connection beyond those that are kept idle, which is as configured.
+        # It warns about every connection beyond its idle pool, which is intended.
         logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
 
 
 def _name_level(_logger: object, _method: str, event: EventDict) -> EventDict:
-    """The seed's name for the record's level, by its number: libraries have levels and names of their own."""
+    """Set the seed's name for the level by its number: libraries define levels of their own."""
     number = event["_record"].levelno
     event["level"] = next((name for name, least in LEVELS.items() if number >= least), "verbose")
     return event
 
 
 def _name_request(_logger: object, _method: str, event: EventDict) -> EventDict:
-    """The request id in Django's line about an answer, which it writes when the request's context is left already."""
-    request = getattr(
-        event["_record"], "request", None
-    )  # scheduler_project/request_origin.py's META_KEY; settings import this module first
+    """Add the request ID to lines that Django logs after the request's context was left."""
+    request = getattr(event["_record"], "request", None)
+    # META_KEY of scheduler_project/request_origin.py; importing that here would load Django before the settings.
     if request_id := getattr(request, "META", {}).get("scheduler.request_id"):
         event.setdefault("request_id", request_id)
     return event
 
 
 def _log_crash(kind: type[BaseException], error: BaseException, where: TracebackType | None) -> None:
-    """What nobody caught, in the shape of all others: Python would write it to stderr as it is, secrets too."""
+    """Log an uncaught exception: Python would write it to stderr with its secrets."""
     if issubclass(kind, KeyboardInterrupt):
         sys.__excepthook__(kind, error, where)
     else:
@@ -129,7 +128,7 @@ def _as_lines() -> list[Any]:
 
 
 def _bound(_logger: object, _method: str, event: EventDict) -> EventDict:
-    """An error of megabytes is no line; cut here, the line stays JSON."""
+    """Shorten long values before rendering, so that the line stays valid JSON."""
     for name, value in event.items():
         if isinstance(value, str):
             event[name] = bounded(value, LONGEST_TRACEBACK if name == "exception" else LONGEST_VALUE)
@@ -139,7 +138,7 @@ def _bound(_logger: object, _method: str, event: EventDict) -> EventDict:
 
 
 def _camel_case(_logger: object, _method: str, event: EventDict) -> EventDict:
-    """The seed's names: timestamp, level, message, context, jobId, jobType, duration, …"""
+    """Use the seed's names: timestamp, level, message, context, jobId, jobType, duration, …"""
     named: dict[str, Any] = {}
     for key, value in event.items():
         if key == "timestamp":
@@ -152,14 +151,14 @@ def _camel_case(_logger: object, _method: str, event: EventDict) -> EventDict:
 
 
 def hide(secrets: Iterable[str]) -> None:
-    """Mask these, too, in every later line of this process: also as a URL and as JSON write them."""
+    """Mask these in every later line of this process, also in their URL and JSON encodings."""
     for secret in secrets:
         for form in {secret, unquote(secret), quote(unquote(secret), safe="")}:
             _hidden.update(word for word in (form, json.dumps(form)[1:-1]) if len(form) >= SHORTEST_SECRET)
 
 
 def masked(text: str) -> str:
-    """`text` without the secrets in it: those that this process knows, and what looks like one."""
+    """Mask known secrets in `text`, and everything that looks like one."""
     if len(text) > LONGEST_MASKED:
         text = bounded(text, LONGEST_MASKED)
     for secret in sorted(_hidden, key=len, reverse=True):

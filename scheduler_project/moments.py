@@ -1,11 +1,11 @@
-"""How times and zones are read that people and programs send: in one way, whatever field they stand in."""
+"""Parses times and time zones from outside, in every field the same way."""
 
 from datetime import datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 
 def read_moment(text: object) -> datetime:
-    """A moment in ISO 8601 with its offset from UTC, as `2026-12-07T10:00Z`. Raises ValueError, in words."""
+    """Parse an ISO 8601 time with an offset, such as `2026-12-07T10:00Z`. Raises ValueError with a readable message."""
     if not isinstance(text, str):
         raise ValueError(f"{text!r} is not an ISO 8601 time")
     try:
@@ -18,8 +18,8 @@ def read_moment(text: object) -> datetime:
 
 
 def read_zone(name: str) -> ZoneInfo:
-    """A time zone by its name, as Europe/Berlin. Raises ValueError, in words."""
+    """Look up a time zone by its name, such as Europe/Berlin. Raises ValueError with a readable message."""
     try:
         return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: a folder of zones, as Europe
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: a folder of zones, such as Europe
         raise ValueError(f"there is no time zone {name[:100]!r}") from None

@@ -1,4 +1,4 @@
-"""Where the request that a thread is serving came from: its address and id, for the audit trail and the logs."""
+"""The address and ID of the request that is being served, for the audit trail and the logs."""
 
 import json
 from collections.abc import Callable
@@ -15,48 +15,47 @@ META_KEY: Final = "scheduler.request_id"
 
 
 class Origin(NamedTuple):
-    """Where a request came from."""
-
     ip: str
     request_id: str
 
 
-_NOWHERE: Final = Origin("", "")
-_of_this_request: ContextVar[Origin] = ContextVar("origin", default=_NOWHERE)
+_OUTSIDE_REQUESTS: Final = Origin("", "")
+_current: ContextVar[Origin] = ContextVar("origin", default=_OUTSIDE_REQUESTS)
 
 
 def current() -> Origin:
-    """The origin of the request this thread serves; empty outside of requests."""
-    return _of_this_request.get()
+    """Return the origin of the request being served; its fields are empty outside of requests."""
+    return _current.get()
 
 
 def as_details() -> str | None:
-    """The origin as the details of an audit entry; None outside of requests."""
+    """Return the origin as JSON for an audit entry's details, or None outside of requests."""
     origin = current()
-    return None if origin is _NOWHERE else json.dumps({"from": origin._asdict()})
+    return None if origin is _OUTSIDE_REQUESTS else json.dumps({"from": origin._asdict()})
 
 
-def remember(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
-    """Django middleware: X-Request-Id, or a new id, goes into the logs, the audit trail and back to the client."""
+class RequestId:
+    """Django middleware: puts X-Request-Id, or a new ID, into the logs, the audit trail and the response."""
 
-    def serve(request: HttpRequest) -> HttpResponse:
-        told = request.headers.get("X-Request-Id", "")
-        origin = Origin(_address(request), told if is_request_id(told) else uuid4().hex)
-        request.META[META_KEY] = origin.request_id  # for lines that Django writes when this is left
-        token = _of_this_request.set(origin)
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        given = request.headers.get("X-Request-Id", "")
+        origin = Origin(_address(request), given if is_request_id(given) else uuid4().hex)
+        request.META[META_KEY] = origin.request_id  # Django logs some lines after this middleware has returned
+        token = _current.set(origin)
         try:
             with structlog.contextvars.bound_contextvars(request_id=origin.request_id):
-                answer = get_response(request)
+                response = self._get_response(request)
         finally:
-            _of_this_request.reset(token)
-        answer.headers.setdefault("X-Request-Id", origin.request_id)
-        return answer
-
-    return serve
+            _current.reset(token)
+        response.headers.setdefault("X-Request-Id", origin.request_id)
+        return response
 
 
 def _address(request: HttpRequest) -> str:
-    """Who connected; behind a proxy also whom it says that it speaks for, which is only as true as the proxy is."""
+    """Return the peer's address, followed by the client's as a proxy reports it, which nothing verifies."""
     ip = str(request.META.get("REMOTE_ADDR") or "")
-    told = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
-    return f"{ip} for {told}"[:100] if told.isascii() and told.isprintable() and told else ip[:100]
+    forwarded = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
+    return f"{ip} for {forwarded}"[:100] if forwarded.isascii() and forwarded.isprintable() and forwarded else ip[:100]

@@ -1,4 +1,4 @@
-"""Django's settings, made from the environment (see environment.py for every variable)."""
+"""Django's settings, read from the environment (environment.py lists every variable)."""
 
 import sys
 from datetime import timedelta
@@ -27,7 +27,7 @@ DEBUG = False  # tracebacks go to the log, never to a page
 PORT: int = _env["PORT"]
 LOG_LEVEL: str = _env["LOG_LEVEL"]
 SECRET_KEY: str = _env["SECRET_KEY"]
-# The container's own health check asks its loopback address, whatever the service is called outside.
+# A container's health check uses the loopback address, whatever the service's public name is.
 ALLOWED_HOSTS: list[str] = [*_env["ALLOWED_HOSTS"], "127.0.0.1", "localhost"]
 CSRF_TRUSTED_ORIGINS: list[str] = _env["CSRF_TRUSTED_ORIGINS"]
 
@@ -69,10 +69,10 @@ EMAIL_USE_SSL: bool = _env["EMAIL_USE_SSL"]
 DEFAULT_FROM_EMAIL: str = _env["EMAIL_FROM"]
 
 INSTALLED_APPS = [
-    "jobs",  # before django_rq: its rqworker and rqscheduler commands stand in for django_rq's
-    # Jobs run without any of these; the last two are no part of the production image.
+    "jobs",  # before django_rq: its rqworker and rqscheduler commands replace django_rq's
+    # Jobs run without any of these; the production image lacks the last two.
     *(app for app in ("api", "ops", "monitoring", "sandbox", "benchmarks") if find_spec(app)),
-    "unfold",  # before admin: its templates stand in for admin's
+    "unfold",  # before admin: its templates replace admin's
     "unfold.contrib.filters",
     "unfold.contrib.forms",
     "django.contrib.admin",
@@ -89,7 +89,7 @@ MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "scheduler_project.request_origin.remember",
+    "scheduler_project.request_origin.RequestId",
     "scheduler_project.addresses.clean",
     "scheduler_project.time_zone.activate",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -128,14 +128,14 @@ def database_settings(url: str, pool_size: int) -> dict[str, Any]:
             path = BASE_DIR / path
             path.parent.mkdir(parents=True, exist_ok=True)
             database["NAME"] = str(path)
-        # A file, not SQLite's memory, so that tests can cross real processes.
+        # A file, not in memory, so that tests can share it with other processes.
         database["TEST"] = {"NAME": f"{database['NAME']}-test"}
-        # IMMEDIATE: a transaction that upgrades from read to write under a second writer fails at once instead of
-        # waiting for `timeout`.
+        # IMMEDIATE: otherwise a transaction that upgrades from read to write beside another writer fails at once
+        # instead of waiting for `timeout`.
         database["OPTIONS"] = {
             "transaction_mode": "IMMEDIATE",
             "timeout": 30,
-            # A cache and checkpoints of 64 and 16 MB: the defaults of 2 and 4 MB are made for smaller tables.
+            # A 64 MB cache and checkpoints every 16 MB: the defaults of 2 and 4 MB suit smaller tables.
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON; "
             "PRAGMA cache_size=-65536; PRAGMA wal_autocheckpoint=4000;",
         }
@@ -143,13 +143,13 @@ def database_settings(url: str, pool_size: int) -> dict[str, Any]:
         database["CONN_HEALTH_CHECKS"] = True
         database["CONN_MAX_AGE"] = 0
         database["OPTIONS"] = {
-            # Django never prepares statements, and planning one costs more than claiming a job; its plan is the same
-            # whatever the values, while PostgreSQL would plan anew for each small batch.
+            # Django never prepares statements, and planning one costs more than claiming a job. The plan does not
+            # depend on the values, but PostgreSQL would plan each small batch again.
             "prepare_threshold": 5,
             "options": "-c plan_cache_mode=force_generic_plan",
-            **database.get("OPTIONS", {}),  # of the URL: ?sslmode=require
-            # psycopg would try again after 1, 2, 4 … seconds for five minutes, so that a process would be without its
-            # database for as long again as that was away. After giving up it begins anew for the next that asks.
+            **database.get("OPTIONS", {}),  # from the URL: ?sslmode=require
+            # By default psycopg retries with growing pauses for five minutes, so a process would stay without its
+            # database for as long again as the outage. After giving up it starts over at the next request.
             "pool": {"min_size": 1, "max_size": pool_size, "timeout": 10, "reconnect_timeout": 5},
         }
     return database
@@ -169,7 +169,7 @@ STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 WHITENOISE_USE_FINDERS = True  # works before collectstatic too, as in `make up`
 
-#: Queue names in the order in which workers look at them.
+#: Queue names in the order in which workers empty them.
 QUEUE_NAMES = ("critical", "high", "normal", "low")
 RQ_QUEUES = {
     name: {
@@ -177,7 +177,7 @@ RQ_QUEUES = {
         "DEFAULT_TIMEOUT": int(JOB_TIMEOUT.total_seconds()),
         "SERIALIZER": "rq.serializers.JSONSerializer",  # see jobs/broker/rq_guard.py
     }
-    # django-rq's own commands (rqsuspend, rqresume) and enqueue() ask for "default"; it is worked after ours.
+    # django-rq's own commands (rqsuspend, rqresume) and enqueue() use "default"; workers empty it last.
     for name in (*QUEUE_NAMES, "default")
 }
 RQ = {

@@ -1,7 +1,7 @@
-"""Text from outside: what the databases and the pages can take of it, and how much.
+"""Text from outside: which characters and how many of them databases and pages accept. All such rules are here.
 
-PostgreSQL stores neither NUL characters nor lone surrogates (half a pair, as JavaScript leaves when it cuts an emoji),
-UTF-8 cannot encode the latter, and nobody reads an error of five megabytes. Every rule about that stands here.
+PostgreSQL stores neither NUL nor lone surrogates (half a pair, as JavaScript leaves when it cuts an emoji), UTF-8
+cannot encode the latter, and nobody reads an error of five megabytes.
 """
 
 from collections.abc import Callable
@@ -10,20 +10,20 @@ from uuid import UUID
 
 import msgspec
 
-LONGEST_ID: Final = 255  #: of the contract's ids; what is longer costs itself and is named
-LONGEST_SUBJECT: Final = 400  #: of a job: an id, and what is due of it; never cut, for it tells two works apart
-LONGEST_NAME: Final = 255  #: of campaigns, settlements and structures; a longer one is cut
+LONGEST_ID: Final = 255  #: of the contract's IDs; an entity with a longer one is left out and logged
+LONGEST_SUBJECT: Final = 400  #: of a job: an ID and an event; never cut, because it is part of the job's identity
+LONGEST_NAME: Final = 255  #: of campaigns, settlements and structures; longer ones are cut
 LONGEST_REASON: Final = 1_000
 LONGEST_ERROR: Final = 4_000
 LONGEST_TRACEBACK: Final = 20_000
 LONGEST_RESULT: Final = 65_536  #: characters of a job's result as JSON
 LONGEST_REQUEST_ID: Final = 64
 REPLACEMENT: Final = "\ufffd"
-_WORD: Final = 200  # characters that a cut goes back, so that no half of a secret is left where it ends
+_WORD: Final = 200  # how far a cut moves to a word boundary, so that it leaves no half of a secret
 
 
 def is_storable(text: str) -> bool:
-    """Whether every database takes `text` as it is.
+    """Return whether every database can store `text` unchanged.
 
     >>> is_storable("Zürich 🏰"), is_storable("a\\0b"), is_storable("\\ud83c")
     (True, False, False)
@@ -37,12 +37,11 @@ def is_storable(text: str) -> bool:
 
 
 def is_id(text: str) -> bool:
-    """Whether `text` can be the id of a campaign or an entity."""
+    """Return whether `text` can be the ID of a campaign or an entity."""
     return 0 < len(text) <= LONGEST_ID and is_storable(text)
 
 
 def is_job_id(text: str) -> bool:
-    """Whether `text` can be the id of a job."""
     try:
         UUID(text)
     except ValueError:
@@ -51,7 +50,7 @@ def is_job_id(text: str) -> bool:
 
 
 def is_request_id(text: str) -> bool:
-    """Whether `text` can stand in a header of the next request, as it came in one of the last.
+    """Return whether `text` can be passed on in a request's header.
 
     >>> is_request_id("req-1.a:b/c=d"), is_request_id("é"), is_request_id("a b"), is_request_id("")
     (True, False, False, False)
@@ -60,20 +59,20 @@ def is_request_id(text: str) -> bool:
 
 
 def plain(text: str) -> str:
-    """`text` with a replacement character for each character that no database takes.
+    """Replace each character that some database cannot store.
 
     >>> plain("River\\0ton \\ud83c")
     'River\ufffdton \ufffd'
     """
     if is_storable(text):
         return text
-    # A pair in two halves is one character; "surrogatepass" joins it, "replace" marks what is left alone.
+    # "surrogatepass" joins a pair in two halves to one character; "replace" marks lone ones.
     joined = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     return joined.replace("\0", REPLACEMENT)
 
 
 def bounded(text: str, limit: int) -> str:
-    """Plain text of at most `limit` characters (from 100): head and tail, with the length of what is left out.
+    """Shorten to plain text of at most `limit` (at least 100) characters: head, number of cut characters, tail.
 
     >>> bounded("x" * 1_000_000, 100)[40:80]
     'xxxxxx … 999,931 characters cut … xxxxxx'
@@ -87,7 +86,7 @@ def bounded(text: str, limit: int) -> str:
 
 
 def _head(text: str, length: int) -> str:
-    """The beginning, to the end of a word where one ends near."""
+    """Return the beginning, cut at a nearby word boundary if there is one."""
     head = text[:length]
     for position in range(length, max(length - _WORD, length // 2), -1):
         if text[position].isspace():
@@ -96,7 +95,7 @@ def _head(text: str, length: int) -> str:
 
 
 def _tail(text: str, length: int) -> str:
-    """The end, from the beginning of a word where one begins near."""
+    """Return the end, cut at a nearby word boundary if there is one."""
     start = len(text) - length
     for position in range(start, min(start + _WORD, len(text) - length // 2)):
         if text[position - 1].isspace():
@@ -105,7 +104,7 @@ def _tail(text: str, length: int) -> str:
 
 
 def of_error(error: BaseException) -> str:
-    """Class and message, bounded.
+    """Format an error as class and message, bounded.
 
     >>> of_error(ValueError("no"))
     'ValueError: no'
@@ -114,7 +113,7 @@ def of_error(error: BaseException) -> str:
 
 
 def readable(error: BaseException) -> BaseException:
-    """The error; or, where its `__str__` fails, one with its class and traceback that says so."""
+    """Return the error, or a RuntimeError with its class and traceback if its `__str__` fails."""
     try:
         str(error)
     except Exception as worse:  # noqa: BLE001 - anybody's __str__
@@ -124,7 +123,7 @@ def readable(error: BaseException) -> BaseException:
 
 
 def line(text: str, limit: int) -> str:
-    """A reason, a name or a note: plain, without space around it, and of at most `limit` characters.
+    """Clean a short text, such as a reason or a name: plain, stripped, at most `limit` characters.
 
     >>> line("  because\\0 ", 500), line("a" * 300, 5)
     ('because\ufffd', 'aaaa…')
@@ -134,7 +133,7 @@ def line(text: str, limit: int) -> str:
 
 
 def as_name(text: str) -> str:
-    """As much of `text` as a name's column holds.
+    """Shorten `text` to what a name's column holds.
 
     >>> as_name("River\\0ton")
     'River\ufffdton'
@@ -143,13 +142,13 @@ def as_name(text: str) -> str:
 
 
 def clean(value: Any, keep: Callable[[Any], bool] = lambda _key: False) -> Any:
-    """Decoded JSON with every string plain, keys too, at any depth; what lies under a key of `keep` as it is.
+    """Make every string of decoded JSON plain, keys too, at any depth, except values under a key that `keep` accepts.
 
     >>> clean({"name": "\\ud83c", "n": [1, "a\\0"]})
     {'name': '\ufffd', 'n': [1, 'a\ufffd']}
     """
     root: list[Any] = [value]
-    todo: list[Any] = [root]  # no recursion: outside decides how deep it is nested
+    todo: list[Any] = [root]  # no recursion, because the sender decides the depth
     while todo:
         holder = todo.pop()
         named = isinstance(holder, dict)
@@ -165,17 +164,16 @@ def clean(value: Any, keep: Callable[[Any], bool] = lambda _key: False) -> Any:
 
 
 def _copy(value: dict[Any, Any] | list[Any]) -> dict[Any, Any] | list[Any]:
-    """A copy with plain keys."""
     if isinstance(value, list):
         return value.copy()
     return {plain(key) if isinstance(key, str) else key: one for key, one in value.items()}
 
 
 def clean_answer(value: Any) -> Any:
-    """An answer of the main API with every string plain but ids and variables.
+    """Make every string of a main API answer plain, except IDs and variables.
 
-    A changed id would be another one (`is_id` finds what is none, and whoever reads a list leaves it out and names
-    it); variables go back as they came.
+    A changed ID would be another ID: readers of lists use `is_id`, and leave out and log what fails it. Variables are
+    written back as they came.
 
     >>> clean_answer({"id": "a\\0", "name": "a\\0", "variables": {"note": "a\\0"}})
     {'id': 'a\\x00', 'name': 'a\ufffd', 'variables': {'note': 'a\\x00'}}
@@ -184,13 +182,13 @@ def clean_answer(value: Any) -> Any:
 
 
 def as_json(value: Any) -> str:
-    """`value` as JSON that every database takes: what it holds of unplain text is replaced.
+    """Encode `value` as JSON that every database can store, with all strings plain.
 
-    Raises TypeError, ValueError, OverflowError or RecursionError for what is no JSON.
+    Raises TypeError, ValueError, OverflowError or RecursionError if `value` cannot be JSON.
     """
     try:
         encoded = msgspec.json.encode(value).decode()
-        if "\\u0000" not in encoded:  # as NUL is written, and the text of a backslash with u0000 behind it
+        if "\\u0000" not in encoded:  # the escape of NUL, or literal text that looks like it
             return encoded
     except UnicodeEncodeError:
         pass

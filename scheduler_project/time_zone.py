@@ -1,4 +1,4 @@
-"""The time zone of whoever asks: pages show times, and read times that are typed in, in the person's own zone."""
+"""The browser's time zone: pages show and read times in it."""
 
 from collections.abc import Callable
 from functools import cache
@@ -8,11 +8,11 @@ from zoneinfo import ZoneInfo, available_timezones
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
-COOKIE: Final = "zone"  #: set by the pages' script; a browser without it sees TIME_ZONE
+COOKIE: Final = "zone"  #: set by the pages' script; without it pages use TIME_ZONE
 
 
 def activate(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
-    """Django middleware: the zone of the cookie is the current one while the request is served."""
+    """Django middleware: activates the cookie's time zone while the request is served."""
 
     def serve(request: HttpRequest) -> HttpResponse:
         name = request.COOKIES.get(COOKIE, "")

@@ -1,4 +1,4 @@
-"""Where everything is: health and metrics at the root, the HTTP API, the admin with RQ's dashboard."""
+"""URLs: health and metrics at the root, the HTTP API, the admin with RQ's dashboard."""
 
 from importlib.util import find_spec
 

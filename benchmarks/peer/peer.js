@@ -1,6 +1,6 @@
-// The peer of the benchmark: the same work on Bull or BullMQ. Reads its options as one line of JSON from stdin and
+// The peer of the benchmark: the same work on Bull or BullMQ. It reads its options as one line of JSON from stdin and
 // writes one line of JSON to stdout.
-// Options: engine, act, redis, queue, concurrency, api, token, and what the act takes. Times are seconds since 1970.
+// Options: engine, command, redis, queue, concurrency, api, token, and those of the command. Times are seconds since 1970.
 'use strict';
 
 const fs = require('node:fs');
@@ -16,7 +16,7 @@ const redis = { host: url.hostname, port: Number(url.port), db: Number(url.pathn
 const retry = { attempts: 3, backoff: { type: 'exponential', delay: 5000 } };
 const now = () => (performance.timeOrigin + performance.now()) / 1000;
 
-// -- the main API, as the seed calls it: 10 kept-alive sockets behind a breaker
+// -- the main API client, as in the seed: 10 kept-alive sockets behind a breaker
 
 const agent = new http.Agent({ keepAlive: true, maxSockets: 10, maxFreeSockets: 5 });
 
@@ -55,7 +55,7 @@ const WRITE = {
     'mutation updateStructure($id: ID!, $input: UpdateStructureInput!) { updateStructure(id: $id, input: $input) { id version } }',
 };
 
-// -- what a job does
+// -- the handlers
 
 const handlers = {
   noop: async () => null,
@@ -86,7 +86,7 @@ const handle = async (job) => {
   return handlers[job.data.kind](job.data, String(job.id));
 };
 
-// -- Bull and BullMQ behind one face
+// -- Bull and BullMQ behind one interface
 
 function bullQueue() {
   const queue = new Bull(options.queue, { redis });
@@ -124,7 +124,7 @@ function bullmqQueue() {
 
 const engines = { bull: bullQueue, bullmq: bullmqQueue };
 
-// -- the acts
+// -- the commands
 
 const kept = { removeOnComplete: 100, removeOnFail: 500, ...retry };
 
@@ -132,7 +132,7 @@ async function addAll(queue, jobs) {
   for (let i = 0; i < jobs.length; i += CHUNK) await queue.addMany(jobs.slice(i, i + CHUNK));
 }
 
-const acts = {
+const commands = {
   // Adds `jobs` (each { data, dueAt? }), or `count` of `data`, in calls of CHUNK, or one at a time with `single`.
   async submit(queue) {
     const wanted = options.jobs || Array.from({ length: options.count }, (_, n) => ({ data: { ...options.data, n } }));
@@ -159,7 +159,7 @@ const acts = {
     return { seconds: now() - began };
   },
 
-  // Works until warmUp + count jobs ended; says when the last of the warm-up and the last of all ended.
+  // Works until warmUp + count jobs have ended; reports when the last of the warm-up and the last of all ended.
   async work(queue) {
     const ends = [];
     let failures = 0;
@@ -181,7 +181,7 @@ const acts = {
 async function main() {
   const queue = engines[options.engine]();
   await queue.ready();
-  const answer = await acts[options.act](queue);
+  const answer = await commands[options.command](queue);
   process.stdout.write(`${JSON.stringify(answer)}\n`);
   await queue.close();
   process.exit(0);

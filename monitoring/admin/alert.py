@@ -1,4 +1,4 @@
-"""Alerts: the list, a page for each, acknowledge and resolve."""
+"""The list of alerts and the page of one, with acknowledge and resolve."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 else:
     AlertAdminBase = ModelAdmin
 
-#: Icon and tone: colour is never the only sign.
+#: Icon and tone, because colour alone must not carry the meaning.
 SEVERITIES: Final = {
     Severity.INFO: ("info", "calm"),
     Severity.WARNING: ("warning", "warn"),
@@ -36,8 +36,8 @@ STATUSES: Final = {
     "acknowledged": ("visibility", "busy"),
     "resolved": ("check_circle", "good"),
 }
-#: The page that shows what is wrong and mends it.
-_PLACES: Final[Mapping[str, str]] = {
+#: The page where an alert of this kind can be investigated.
+_PAGES: Final[Mapping[str, str]] = {
     Kind.DEAD_LETTERS_GROW: "jobs_failuregroup_changelist",
     Kind.EFFECT_UNKNOWN: "jobs_failuregroup_changelist",
     Kind.BREAKER_OPEN: "jobs_breaker",
@@ -49,26 +49,23 @@ _PLACES: Final[Mapping[str, str]] = {
     Kind.CRON_FAILED: "jobs_crontask_changelist",
     Kind.CRON_MISSED: "jobs_crontask_changelist",
 }
-_OWN_CARDS: Final = ("jobs", "campaigns")  #: details with a card of their own; code may call other things so
+_OWN_CARDS: Final = ("jobs", "campaigns")  #: details with a card of their own, except in alerts raised by code
 
 
 class StatusFilter(admin.SimpleListFilter):
-    """Open, acknowledged, resolved; what is not resolved where nothing is chosen."""
+    """Filters by status; without a choice it hides resolved alerts."""
 
     title = "status"
     parameter_name = "status"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Beside what is not resolved."""
         return [("all", "All"), ("open", "Open"), ("acknowledged", "Acknowledged"), ("resolved", "Resolved")]
 
     def choices(self, changelist: Any) -> Any:
-        """With words for the default."""
         for number, choice in enumerate(super().choices(changelist)):
             yield {**choice, "display": "Not resolved"} if number == 0 else choice
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Alert]) -> QuerySet[Alert]:
-        """Only alerts of the chosen status."""
         match self.value():
             case "all":
                 return queryset
@@ -84,8 +81,6 @@ class StatusFilter(admin.SimpleListFilter):
 
 @admin.register(Alert)
 class AlertAdmin(MonitorWrites, AlertAdminBase):
-    """What somebody should know of."""
-
     list_display = ("title", "severity_badge", "status_badge", "count", "opened", "last", "who")
     list_display_links = ("title",)
     list_filter = (StatusFilter, ("severity", ChoicesDropdownFilter), ("kind", ChoicesDropdownFilter))
@@ -103,37 +98,31 @@ class AlertAdmin(MonitorWrites, AlertAdminBase):
 
     @admin.display(description="severity")
     def severity_badge(self, alert: Alert) -> str:
-        """Icon and word."""
         return badge(Severity(alert.severity).label, *SEVERITIES[Severity(alert.severity)])
 
     @admin.display(description="status")
     def status_badge(self, alert: Alert) -> str:
-        """Icon and word."""
         return badge(alert.status, *STATUSES[alert.status])
 
     @admin.display(description="opened")
     def opened(self, alert: Alert) -> str:
-        """Relative and exact."""
         return render_to_string("ops/moment.html", ops.moment(alert.opened_at))
 
     @admin.display(description="last")
     def last(self, alert: Alert) -> str:
-        """Relative and exact."""
         return render_to_string("ops/moment.html", ops.moment(alert.last_at))
 
     @admin.display(description="by")
     def who(self, alert: Alert) -> str:
-        """Who resolved it, or looks after it."""
         return (alert.resolved_by or alert.acknowledged_by).removeprefix("user:") or "-"
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        """With a note while nobody would raise anything."""
+        """Show the list, with a note while no monitor is running."""
         return super().changelist_view(request, {"monitor_runs": monitor_runs(), **(extra_context or {})})
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> Any:
-        """One alert: what it says, what may be done, and who was told."""
         alert = self.get_object(request, object_id)
         if alert is not None:
             of_code = alert.kind == Kind.CODE
@@ -145,7 +134,7 @@ class AlertAdmin(MonitorWrites, AlertAdminBase):
                 "campaigns": [] if of_code else _campaigns(alert),
                 "details": {k: v for k, v in alert.details.items() if of_code or k not in _OWN_CARDS},
                 "deliveries": alert.deliveries.order_by("-id")[:50],
-                "place": _place(alert),
+                "place": _page_of(alert),
                 "may_manage": may_manage(request),
                 **(extra_context or {}),
             }
@@ -153,14 +142,12 @@ class AlertAdmin(MonitorWrites, AlertAdminBase):
 
     @admin.action(description="Acknowledge", permissions=["manage"])
     def acknowledge(self, request: HttpRequest, alerts: QuerySet[Alert]) -> HttpResponse | None:
-        """Somebody looks after them."""
         done = store.acknowledge(alerts, actor=actor_of(request))
         self._say(request, "Acknowledged", done, alerts.count())
         return back(request)
 
     @admin.action(description="Resolve", permissions=["manage"])
     def resolve(self, request: HttpRequest, alerts: QuerySet[Alert]) -> HttpResponse | None:
-        """They are over."""
         asked = alerts.count()
         done = store.resolve(alerts, actor=actor_of(request))
         self._say(request, "Resolved", done, asked)
@@ -172,14 +159,14 @@ class AlertAdmin(MonitorWrites, AlertAdminBase):
         self.message_user(request, f"{verb} {done} alert{'s' * (done != 1)}.{left}", level)
 
 
-def _place(alert: Alert) -> str:
-    """The address of the page for its kind; empty where there is none."""
-    name = _PLACES.get(alert.kind)
+def _page_of(alert: Alert) -> str:
+    """Return the URL of the page for the alert's kind, or an empty string."""
+    name = _PAGES.get(alert.kind)
     return reverse(f"admin:{name}") if name else ""
 
 
 def _jobs(alert: Alert) -> list[tuple[str, Job | None]]:
-    """Its latest jobs by their ids, the latest first; None where retention has removed one."""
+    """Return the alert's latest jobs by ID, latest first; None for those that retention has removed."""
     ids = list(map(str, reversed(alert.details.get("jobs", []))))
     found = {str(pk): job for pk, job in Job.objects.defer("traceback").in_bulk(list(filter(is_job_id, ids))).items()}
     name_all(list(found.values()))
@@ -187,12 +174,11 @@ def _jobs(alert: Alert) -> list[tuple[str, Job | None]]:
 
 
 def _campaigns(alert: Alert) -> list[tuple[str, str, int]]:
-    """The campaigns it hit most: id, name where it is known, and how often."""
+    """Return the most affected campaigns: ID, name if known, and occurrences."""
     hit = alert.details.get("campaigns", {})
     names = dict(CampaignClock.objects.filter(pk__in=hit).values_list("pk", "name"))
     return [(pk, names.get(pk, ""), number) for pk, number in hit.items()]
 
 
-def badge(words: str, icon: str, tone: str) -> str:
-    """A word with its icon."""
-    return render_to_string("ops/state.html", {"state": words, "icon": icon, "tone": tone})
+def badge(text: str, icon: str, tone: str) -> str:
+    return render_to_string("ops/state.html", {"state": text, "icon": icon, "tone": tone})

@@ -1,4 +1,4 @@
-"""The delivery log: each message to each handler, and what became of it."""
+"""The delivery log: each message to each handler, with its result."""
 
 from typing import TYPE_CHECKING, Final
 
@@ -12,7 +12,7 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownF
 
 from monitoring.admin.access import MonitorWrites, actor_of, back
 from monitoring.admin.alert import badge
-from monitoring.alerting import delivery as door
+from monitoring.alerting.delivery import redeliver
 from monitoring.models import Delivery
 from ops.admin.changelist import LimitedPaginator
 from ops.templatetags import ops
@@ -31,7 +31,7 @@ STATUSES: Final = {
 
 @admin.register(Delivery)
 class DeliveryAdmin(MonitorWrites, DeliveryAdminBase):
-    """Read only; what has failed may be sent anew."""
+    """A read-only list; failed deliveries can be sent again."""
 
     list_display = (
         "when",
@@ -71,29 +71,24 @@ class DeliveryAdmin(MonitorWrites, DeliveryAdminBase):
 
     @admin.display(description="when")
     def when(self, delivery: Delivery) -> str:
-        """Relative and exact."""
         return render_to_string("ops/moment.html", ops.moment(delivery.created_at))
 
     @admin.display(description="answer")
     def answer_line(self, delivery: Delivery) -> str:
-        """Its beginning."""
         return Truncator(delivery.answer).chars(50)
 
     @admin.display(description="what")
     def action_word(self, delivery: Delivery) -> str:
-        """What it says."""
         return {"trigger": "alert", "resolve": "resolved"}.get(delivery.action, delivery.action)
 
     @admin.display(description="status")
     def status_badge(self, delivery: Delivery) -> str:
-        """Icon and word."""
         return badge(delivery.status, *STATUSES[Delivery.Status(delivery.status)])
 
     @admin.action(description="Send again", permissions=["manage"])
     def deliver_again(self, request: HttpRequest, deliveries: QuerySet[Delivery]) -> HttpResponse | None:
-        """Try those anew that have failed."""
         asked = list(deliveries)
-        done = sum(door.redeliver(delivery, actor=actor_of(request)) for delivery in asked)
+        done = sum(redeliver(delivery, actor=actor_of(request)) for delivery in asked)
         left = f" {len(asked) - done} had not failed." if len(asked) > done else ""
         level = messages.WARNING if left else messages.SUCCESS
         self.message_user(request, f"{done} will be sent again.{left}", level)

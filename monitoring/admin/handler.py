@@ -1,4 +1,4 @@
-"""Alert handlers: first the kind, then the form fitted to it; a test alert by a button."""
+"""The pages of alert handlers: choose a channel, then fill in its form; a button sends a test alert."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -30,8 +30,6 @@ else:
 
 @admin.register(AlertHandler)
 class AlertHandlerAdmin(HandlerAdminBase):
-    """Who is told of what."""
-
     list_display = ("name", "kind_badge", "enabled", "severity", "last_delivery")
     list_filter = ("enabled",)
     show_facets = admin.ShowFacets.NEVER
@@ -42,18 +40,15 @@ class AlertHandlerAdmin(HandlerAdminBase):
 
     @admin.display(description="kind")
     def kind_badge(self, handler: AlertHandler) -> str:
-        """Icon and word."""
         channel = CHANNELS[handler.kind]
         return badge(channel.label, channel.icon, "calm")
 
     @admin.display(description="from severity")
     def severity(self, handler: AlertHandler) -> str:
-        """The least it hears of."""
         return str(Severity(handler.minimum_severity).label)
 
     @admin.display(description="last delivery")
     def last_delivery(self, handler: AlertHandler) -> str:
-        """How the newest went, and when."""
         newest = handler.deliveries.order_by("-id").first()
         if newest is None:
             return "-"
@@ -61,11 +56,11 @@ class AlertHandlerAdmin(HandlerAdminBase):
         return status + render_to_string("ops/moment.html", ops.moment(newest.created_at))
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        """With a note while nobody would deliver anything."""
+        """Show the list, with a note while no monitor is running."""
         return super().changelist_view(request, {"monitor_runs": monitor_runs(), **(extra_context or {})})
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None) -> Any:
-        """First the kind."""
+        """Offer the channels, then the form of the chosen one."""
         if not may_manage(request):
             raise PermissionDenied
         channel = channel_named(request.GET.get("kind", ""))
@@ -78,13 +73,11 @@ class AlertHandlerAdmin(HandlerAdminBase):
     def get_form(
         self, request: HttpRequest, obj: AlertHandler | None = None, change: bool = False, **kwargs: Any
     ) -> Any:
-        """The form of the handler's kind."""
-        self_kind = obj.kind if obj else request.GET.get("kind", "")
-        channel = channel_named(self_kind) or CHANNELS["log"]
+        kind = obj.kind if obj else request.GET.get("kind", "")
+        channel = channel_named(kind) or CHANNELS["log"]
         return super().get_form(request, obj, change=change, form=for_kind(channel), **kwargs)
 
     def get_fieldsets(self, request: HttpRequest, obj: AlertHandler | None = None) -> Any:
-        """Where to, of which alerts, and when."""
         channel = channel_named(obj.kind if obj else request.GET.get("kind", "")) or CHANNELS["log"]
         own = [PREFIX + field.name for field in channel.fields]
         return [
@@ -94,7 +87,7 @@ class AlertHandlerAdmin(HandlerAdminBase):
         ]
 
     def save_model(self, request: HttpRequest, obj: AlertHandler, form: Any, change: bool) -> None:
-        """Write it, and who did so; the secrets' values are nobody's business."""
+        """Save it and record who did; the audit trail names the changed fields without their values."""
         verb = "changed" if change else "added"
         fields = {name.removeprefix(PREFIX): ("", "changed") for name in form.changed_data}
         with transaction.atomic():
@@ -105,23 +98,23 @@ class AlertHandlerAdmin(HandlerAdminBase):
             )
 
     def delete_model(self, request: HttpRequest, obj: AlertHandler) -> None:
-        """Delete it, and write down who did so."""
+        """Delete it and record who did."""
         with transaction.atomic():
             audit.record(actor=actor_of(request), verb="deleted", target=f"alert handler {obj}")
             super().delete_model(request, obj)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[AlertHandler]) -> None:
-        """Each by itself, so that each is written down."""
+        """Delete one by one, so that each is recorded."""
         for handler in queryset:
             self.delete_model(request, handler)
 
     @admin.action(description="Send test alert", permissions=["change"])
     def send_test(self, request: HttpRequest, handlers: QuerySet[AlertHandler]) -> HttpResponse | None:
-        """A message to each, whatever it wants to hear of; the monitor sends it."""
+        """Queue a test message for each, whatever its filters; the monitor sends it."""
         sent = [routing.send_test(handler) for handler in handlers]
         if not monitor_runs():
-            words = "The test alert waits: no monitor is running. Start manage.py monitor."
-            self.message_user(request, words, messages.WARNING)
+            warning = "The test alert waits: no monitor is running. Start manage.py monitor."
+            self.message_user(request, warning, messages.WARNING)
             return back(request)
         names = ", ".join(delivery.handler_name for delivery in sent)
         self.message_user(request, f"A test alert is on its way to {names}: see the delivery log.", messages.SUCCESS)
@@ -130,21 +123,16 @@ class AlertHandlerAdmin(HandlerAdminBase):
         return back(request)
 
     def has_view_permission(self, request: HttpRequest, obj: AlertHandler | None = None) -> bool:
-        """Only who manages alerts."""
         return may_manage(request)
 
     def has_module_permission(self, request: HttpRequest) -> bool:
-        """Only who manages alerts."""
         return may_manage(request)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Only who manages alerts."""
         return may_manage(request)
 
     def has_change_permission(self, request: HttpRequest, obj: AlertHandler | None = None) -> bool:
-        """Only who manages alerts."""
         return may_manage(request)
 
     def has_delete_permission(self, request: HttpRequest, obj: AlertHandler | None = None) -> bool:
-        """Only who manages alerts."""
         return may_manage(request)

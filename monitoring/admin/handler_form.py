@@ -1,4 +1,4 @@
-"""The form of a handler, fitted to its kind: what the kind has to be told, and of which alerts."""
+"""The form of an alert handler: the fields of its channel, and which alerts it gets."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,20 +21,19 @@ PREFIX = "channel_"
 
 
 class Lines(forms.CharField):
-    """A list as lines of text."""
+    """A list, edited as lines of text."""
 
     def prepare_value(self, value: Any) -> Any:
-        """One line each."""
         return "\n".join(map(str, value)) if isinstance(value, list) else value
 
     def clean(self, value: Any) -> list[str]:
-        """The lines that hold something; commas separate too."""
+        """Split at line breaks and commas, without empty entries."""
         text = super().clean(value) or ""
         return [line.strip() for line in text.replace(",", "\n").splitlines() if line.strip()]
 
 
 class HandlerForm(forms.ModelForm[AlertHandler]):
-    """What all kinds have; `for_kind` adds a kind's own fields."""
+    """The fields of all channels; `for_kind` adds those of one."""
 
     channel: Channel
     alert_kinds = forms.MultipleChoiceField(
@@ -84,14 +83,13 @@ class HandlerForm(forms.ModelForm[AlertHandler]):
                 shown.initial = self.instance.config.get(field.name, "")
 
     def clean_time_zone(self) -> str:
-        """One that there is."""
         try:
             return read_zone(str(self.cleaned_data["time_zone"])).key
         except ValueError as error:
             raise ValidationError(str(error)) from None
 
     def clean(self) -> dict[str, Any]:
-        """Quiet hours have a beginning and an end; the kind's own fields are as it wants them."""
+        """Check that quiet hours have a beginning and an end, and the channel's own fields."""
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         if (cleaned.get("quiet_from") is None) != (cleaned.get("quiet_until") is None):
             self.add_error("quiet_until", "quiet hours have a beginning and an end")
@@ -105,7 +103,7 @@ class HandlerForm(forms.ModelForm[AlertHandler]):
         return cleaned
 
     def save(self, commit: bool = True) -> Any:
-        """With the kind's own fields in their places; an empty secret is the one that stands."""
+        """Save the channel's own fields, too; an empty secret keeps the stored one."""
         handler = self.instance
         handler.kind = self.channel.name
         for field in self.channel.fields:
@@ -118,13 +116,12 @@ class HandlerForm(forms.ModelForm[AlertHandler]):
 
 
 def for_kind(channel: Channel) -> type[HandlerForm]:
-    """The form for one kind."""
+    """Make the form class of one channel."""
     fields: Mapping[str, Any] = {PREFIX + field.name: _form_field(field) for field in channel.fields}
     return type("HandlerForm", (HandlerForm,), {"channel": channel, **fields})
 
 
 def channel_named(name: str) -> Channel | None:
-    """The kind with that name."""
     return CHANNELS.get(name)
 
 

@@ -1,7 +1,7 @@
-"""Alerts: `alerting.critical(title, message, details)`, `.warning`, `.info`, and who is told of them.
+"""Alerts: `alerting.critical(title, message, details)`, `.warning` and `.info` raise them.
 
-To raise one costs a row of the database. The monitor process (`manage.py monitor`) tells the handlers: those of the
-admin, and functions marked with `@register_handler`, which belong into a module `alert_handlers` of an installed app.
+Raising an alert costs one database row. The monitor process (`manage.py monitor`) notifies the handlers: those defined
+in the admin, and functions with `@register_handler` in a module `alert_handlers` of an installed app.
 """
 
 from monitoring.alerting.code_handlers import register_handler

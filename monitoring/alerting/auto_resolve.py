@@ -1,4 +1,4 @@
-"""When alerts about dead jobs are over: nothing of what they were about is a dead letter any more."""
+"""Decides when an alert about dead letters resolves by itself: when none of its dead letters is left."""
 
 from datetime import timedelta
 
@@ -11,12 +11,12 @@ from monitoring import health
 from monitoring.health import Found
 from monitoring.models import Alert, Kind
 
-QUIET = timedelta(days=1)  #: nobody tells when what code has raised is over
-LOOKED_AT = 200  #: newest jobs of a cron task's type among which its own is looked for
+QUIET = timedelta(days=1)  #: an alert raised by code resolves when it has not recurred for this long
+SCANNED = 200  #: newest jobs of a cron task's type that are searched for the task's own
 
 
-def has_ended(alert: Alert, found: Found) -> bool:
-    """Whether an alert that jobs raised is over."""
+def should_resolve(alert: Alert, found: Found) -> bool:
+    """Return whether the cause of an alert about jobs is gone."""
     match alert.kind:
         case Kind.JOB_DEAD:
             return not Job.objects.in_state(State.DEAD).filter(type=alert.job_type).exists()
@@ -34,13 +34,13 @@ def has_ended(alert: Alert, found: Found) -> bool:
 
 
 def _worked_since(alert: Alert) -> bool:
-    """Whether any job has succeeded since, in a later minute."""
+    """Return whether any job has succeeded since, in a later minute."""
     later = alert.last_at.replace(second=0, microsecond=0) + timedelta(minutes=1)
     return OutcomeMinute.objects.filter(minute__gte=later, outcome=State.SUCCEEDED).exists()
 
 
 def _cron_works(alert: Alert) -> bool:
-    """Whether a job of the task that was made, or tried again, after the failure is done; or the task is gone."""
+    """Return whether a job of the task has finished after the failure, or the task was deleted."""
     name = str(alert.details.get("task", ""))
     task = CronTask.objects.filter(name=name).first()
     if task is None:
@@ -48,5 +48,5 @@ def _cron_works(alert: Alert) -> bool:
     newest = Job.objects.filter(type=task.type).order_by("-pk").values_list("source", "state", "finished_at")
     return any(
         source == actors.cron(name) and state in FINAL and finished_at is not None and finished_at > alert.last_at
-        for source, state, finished_at in newest[:LOOKED_AT]
+        for source, state, finished_at in newest[:SCANNED]
     )

@@ -1,4 +1,4 @@
-"""Handlers that are functions: called by the monitor process with each alert's message."""
+"""Alert handlers in code: functions that the monitor calls with each message."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,14 +12,12 @@ PREFIX = "code:"
 
 
 @dataclass(frozen=True, slots=True)
-class Registered:
-    """A function and the least severity it is called with."""
-
+class CodeHandler:
     call: Function
     minimum: Severity
 
 
-_registered: dict[str, Registered] = {}
+_handlers: dict[str, CodeHandler] = {}
 
 
 @overload
@@ -29,24 +27,23 @@ def register_handler(*, minimum: Severity) -> Callable[[Function], Function]: ..
 def register_handler(
     handler: Function | None = None, *, minimum: Severity = Severity.INFO
 ) -> Function | Callable[[Function], Function]:
-    """Let `handler` be called with a Message for each alert of at least `minimum`, and for its end.
+    """Register a function that gets a Message when an alert of at least `minimum` opens, repeats or is resolved.
 
-    What it raises is a failed attempt: it is called again later, as other handlers are.
+    An exception is a failed attempt, which is retried like any other delivery.
     """
 
     def register(function: Function) -> Function:
-        _registered[f"{PREFIX}{function.__module__}.{function.__qualname__}"[:120]] = Registered(function, minimum)
+        _handlers[f"{PREFIX}{function.__module__}.{function.__qualname__}"[:120]] = CodeHandler(function, minimum)
         return function
 
     return register(handler) if handler else register
 
 
-def registered() -> dict[str, Registered]:
-    """All functions, by target."""
-    return dict(_registered)
+def code_handlers() -> dict[str, CodeHandler]:
+    """Return the registered handlers by target name."""
+    return dict(_handlers)
 
 
-def forget(function: Function) -> None:
-    """Take a function out again."""
-    for target in [target for target, known in _registered.items() if known.call is function]:
-        del _registered[target]
+def unregister_handler(function: Function) -> None:
+    for target in [target for target, known in _handlers.items() if known.call is function]:
+        del _handlers[target]

@@ -1,7 +1,7 @@
-"""Conditions that hold or not: each opens an alert when it begins and resolves it when it ends.
+"""Conditions of the service. Each opens an alert when it starts to hold and resolves it when it stops.
 
-`Conditions.look` says which hold now, and of which kinds that can be said at all: while Redis is away nobody knows
-whether a worker runs, so that alert stays as it is.
+`Conditions.check` returns what holds now, and which kinds it could judge: while Redis is down nobody knows whether a
+worker runs, so that alert stays as it is.
 """
 
 import time
@@ -27,57 +27,57 @@ from monitoring.models import Kind, Severity
 
 GONE_S: Final = 10.0  #: Redis or the database does not answer
 ABSENT_S: Final = 60.0  #: no worker, scheduler or subscriber
-GROWTH: Final = timedelta(minutes=10)  #: dead letters grow: within this time …
-GROWN: Final = 10  #: … at least as many; it ends when none was added for as long
-OVERDUE: Final = LATE + timedelta(seconds=30)  #: a cron firing that is further behind is missed
+GROWTH: Final = timedelta(minutes=10)  #: the window for new dead letters; the alert resolves after one without any
+GROWN: Final = 10  #: new dead letters within GROWTH that open the alert
+OVERDUE: Final = LATE + timedelta(seconds=30)  #: a cron run that is further behind counts as missed
 
 
 @dataclass(slots=True)
 class Conditions:
-    """What holds, and since when (on the monotonic clock of this process)."""
+    """Remembers since when something is down, by this process's monotonic clock."""
 
     clock: Callable[[], float] = time.monotonic
     gone_s: float = GONE_S
     absent_s: float = ABSENT_S
     _down_since: dict[str, float] = field(default_factory=dict)
 
-    def look(self, found: Found, now: datetime, *, still_open: frozenset[str]) -> tuple[list[Finding], set[Kind]]:
-        """What holds now, and the kinds of which that is known. `still_open` are the keys of open alerts."""
+    def check(self, found: Found, now: datetime, *, still_open: frozenset[str]) -> tuple[list[Finding], set[Kind]]:
+        """Return what holds now and the kinds that could be judged. `still_open` are the keys of open alerts."""
         holds = [*self._gone(found), *_cron(now), *growth(now, still_open=still_open), *_lag()]
         judged = {Kind.DATABASE_GONE, Kind.REDIS_GONE, Kind.CRON_MISSED, Kind.DEAD_LETTERS_GROW, Kind.QUEUE_LAG}
         if found["redis"].status == health.UP:
             holds += [*self._absent(found), *_breaker(found["circuitBreaker"])]
             judged |= {Kind.NO_WORKER, Kind.NO_SCHEDULER, Kind.NO_SUBSCRIBER, Kind.BREAKER_OPEN}
-        else:  # nobody knows who is there: their time begins anew when it is back
+        else:  # nobody knows which processes run: their time starts over when Redis is back
             for kind in _ABSENT:
                 self._down_since.pop(kind, None)
         return holds, judged
 
     def since_down(self, name: str, *, down: bool) -> float:
-        """For how many seconds `name` has been down; 0 when it is up."""
+        """Return for how many seconds `name` has been down; 0 if it is up."""
         if not down:
             self._down_since.pop(name, None)
             return 0.0
         return self.clock() - self._down_since.setdefault(name, self.clock())
 
     def _gone(self, found: Found) -> Iterator[Finding]:
-        for name, kind, words in (
+        for name, kind, title in (
             ("redis", Kind.REDIS_GONE, "Redis does not answer"),
             ("database", Kind.DATABASE_GONE, "The database does not answer"),
         ):
             component = found[name]
             if self.since_down(name, down=component.status == health.DOWN) >= self.gone_s:
-                yield condition(kind, words, component.message, severity=Severity.CRITICAL)
+                yield condition(kind, title, component.message, severity=Severity.CRITICAL)
 
     def _absent(self, found: Found) -> Iterator[Finding]:
         down = {
-            Kind.NO_WORKER: not _worker_lives(),
+            Kind.NO_WORKER: not _has_live_worker(),
             Kind.NO_SCHEDULER: found["scheduler"].status == health.DOWN,
             Kind.NO_SUBSCRIBER: found["redisSubscriber"].status != health.UP,
         }
-        for kind, (words, command) in _ABSENT.items():
+        for kind, (title, command) in _ABSENT.items():
             if self.since_down(kind, down=down[kind]) >= self.absent_s:
-                yield condition(kind, words, f"Start manage.py {command}", severity=Severity.CRITICAL)
+                yield condition(kind, title, f"Start manage.py {command}", severity=Severity.CRITICAL)
 
 
 _ABSENT: Final[Mapping[Kind, tuple[str, str]]] = {
@@ -88,19 +88,19 @@ _ABSENT: Final[Mapping[Kind, tuple[str, str]]] = {
 
 
 def condition(kind: Kind, title: str, message: str, *, severity: Severity, about: str = "") -> Finding:
-    """A finding of which there is one for each kind, or for each thing it is about."""
+    """Make a finding with one key per kind, or per kind and `about`."""
     key = f"{kind.value}:{about}" if about else kind.value
     return Finding(kind=kind, key=key[:200], severity=severity, title=title, message=message)
 
 
-def _worker_lives() -> bool:
-    """Whether a worker gave a sign of life within a lease: they do so at least three times in that time."""
+def _has_live_worker() -> bool:
+    """Return whether a worker sent a heartbeat within a lease; workers send at least three per lease."""
     beats = [w.last_heartbeat for w in RQWorker.all(connection=keys.redis())]
     return any(beat and timezone.now() - beat < settings.LEASE for beat in beats)
 
 
 def _breaker(component: Component) -> Iterator[Finding]:
-    """Half-open is open: nothing but its probe goes through."""
+    # Half-open counts as open: only the probe gets through.
     if component.status == health.DEGRADED:
         message = f"Jobs that need the main API wait. {component.message}"
         yield condition(
@@ -111,9 +111,9 @@ def _breaker(component: Component) -> Iterator[Finding]:
 def _lag() -> Iterator[Finding]:
     oldest = timedelta(seconds=metrics.oldest_queued_seconds())
     if oldest > settings.ALERT_LAG:
-        held = [pauses.as_sentence(pause) for pause in pauses.active()]
+        paused = [pauses.as_sentence(pause) for pause in pauses.active()]
         message = f"It was queued {oldest.total_seconds():.0f} s ago; ALERT_LAG_SECONDS allows for less."
-        message += f" {'; '.join(held)}." if held else ""
+        message += f" {'; '.join(paused)}." if paused else ""
         yield condition(Kind.QUEUE_LAG, "The oldest queued job waits too long", message, severity=Severity.WARNING)
 
 
@@ -128,7 +128,6 @@ def growth(now: datetime, *, still_open: frozenset[str]) -> Iterator[Finding]:
 
 
 def _cron(now: datetime) -> Iterator[Finding]:
-    """Tasks whose firing is overdue."""
     for task in CronTask.objects.filter(enabled=True, next_fire_at__lt=now - OVERDUE):
         message = f"It has been due since {task.next_fire_at:%Y-%m-%d %H:%M:%S %Z}. Is a scheduler running?"
         yield condition(
@@ -137,9 +136,10 @@ def _cron(now: datetime) -> Iterator[Finding]:
 
 
 def fired_late(awaited: Mapping[str, str]) -> tuple[dict[str, str], list[Finding]]:
-    """What is awaited of each task now, and which fired too late since `awaited`, the last answer.
+    """Return the run that each task is expected to do next, and a finding for each that ran late since the last call.
 
-    So a firing that was missed while neither scheduler nor monitor ran is seen all the same.
+    `awaited` is the expectation that the last call returned. It finds runs that were missed while neither a scheduler
+    nor a monitor ran, too.
     """
     late, awaits = [], {}
     tasks = CronTask.objects.filter(enabled=True).values_list("name", "next_fire_at", "last_fired_at")

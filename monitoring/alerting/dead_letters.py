@@ -1,7 +1,7 @@
-"""Dead jobs become alerts: read from the audit trail, so that no worker does anything for it and none is missed.
+"""Turn dead letters into alerts. They are read from the audit trail, so workers do nothing for alerts.
 
-Entries are read from a little before the last one seen, for a transaction may commit later than another that began
-after it; SeenDeath keeps each from being counted twice. Both are written in one transaction with the alerts.
+A transaction may commit after one that began later, so each read starts a little before the last entry seen.
+SeenDeadLetter prevents counting an entry twice. It is written in one transaction with the alerts.
 """
 
 from collections import Counter, defaultdict
@@ -17,17 +17,17 @@ from jobs import actor as actors
 from jobs.errors import NotAuthorized
 from jobs.models import AuditEntry, Job
 from monitoring.alerting.store import Finding, record
-from monitoring.models import Kind, MonitorState, SeenDeath, Severity
+from monitoring.models import Kind, MonitorState, SeenDeadLetter, Severity
 
-OVERLAP: Final = timedelta(seconds=60)  #: longer than a transaction of the ledger takes
+OVERLAP: Final = timedelta(seconds=60)  #: longer than any transaction of the ledger
 BATCH: Final = 2000
-SHOWN: Final = 10  #: ids of dead jobs in an alert's details
+SHOWN: Final = 10  #: job ids in an alert's details
 _CRON: Final = actors.cron("")
 
 
 @dataclass(frozen=True, slots=True)
-class Death:
-    """One dead job, with what its last entry says."""
+class DeadLetter:
+    """A dead letter, with the audit entry of its last move."""
 
     entry: AuditEntry
     job_id: str
@@ -38,52 +38,52 @@ class Death:
 
 
 def unseen(since: datetime) -> QuerySet[AuditEntry]:
-    """Deaths after `since` that were not counted yet, oldest first; from an index that holds deaths only."""
-    seen = SeenDeath.objects.filter(entry_id=OuterRef("pk"))
+    """Return the entries of dead letters after `since` that were not counted yet, oldest first."""
+    seen = SeenDeadLetter.objects.filter(entry_id=OuterRef("pk"))
     return AuditEntry.objects.of_dead().filter(at__gt=since).exclude(Exists(seen)).order_by("at")
 
 
 @transaction.atomic
 def collect(now: datetime) -> bool:
-    """Count the deaths since the last time; whether there may be more. Raises django.db's errors."""
+    """Count the dead letters since the last call. Returns whether there may be more. Raises django.db's errors."""
     state = MonitorState.objects.select_for_update().get()
-    entries = list(unseen(state.deaths_until - OVERLAP)[:BATCH])
-    for finding in findings(_deaths(entries)):
+    entries = list(unseen(state.dead_letters_until - OVERLAP)[:BATCH])
+    for finding in findings(_dead_letters(entries)):
         record(finding, at=now)
-    SeenDeath.objects.bulk_create([SeenDeath(entry_id=e.pk, at=e.at) for e in entries], batch_size=500)
+    SeenDeadLetter.objects.bulk_create([SeenDeadLetter(entry_id=e.pk, at=e.at) for e in entries], batch_size=500)
     full = len(entries) == BATCH
-    until = max(state.deaths_until, entries[-1].at) if full else now
-    SeenDeath.objects.filter(at__lte=until - OVERLAP).delete()
-    MonitorState.objects.filter(pk=state.pk).update(deaths_until=until)
+    until = max(state.dead_letters_until, entries[-1].at) if full else now
+    SeenDeadLetter.objects.filter(at__lte=until - OVERLAP).delete()
+    MonitorState.objects.filter(pk=state.pk).update(dead_letters_until=until)
     return full
 
 
-def _deaths(entries: Sequence[AuditEntry]) -> list[Death]:
+def _dead_letters(entries: Sequence[AuditEntry]) -> list[DeadLetter]:
     rows = Job.objects.filter(pk__in=[e.job_id for e in entries])
     jobs = rows.only("type", "campaign_id", "source", "may_have_been_applied").in_bulk()
     return [
-        Death(e, str(e.job_id), job.type, job.campaign_id, job.source, job.may_have_been_applied)
+        DeadLetter(e, str(e.job_id), job.type, job.campaign_id, job.source, job.may_have_been_applied)
         for e in entries
         if (job := jobs.get(e.job_id))
     ]
 
 
-def findings(deaths: Sequence[Death]) -> Iterator[Finding]:
-    """What is worth an alert: one for each job type, and one for each special cause."""
-    groups: defaultdict[tuple[Kind, str], list[Death]] = defaultdict(list)
-    for death in deaths:
-        groups[Kind.JOB_DEAD, death.job_type].append(death)
-        if death.may_have_been_applied:
-            groups[Kind.EFFECT_UNKNOWN, death.job_type].append(death)
-        if death.entry.error.startswith(NotAuthorized.__name__):
-            groups[Kind.CREDENTIAL_REFUSED, ""].append(death)
-        if death.source.startswith(_CRON):
-            groups[Kind.CRON_FAILED, death.source.removeprefix(_CRON)].append(death)
+def findings(dead_letters: Sequence[DeadLetter]) -> Iterator[Finding]:
+    """Yield one finding per job type, and one per special cause."""
+    groups: defaultdict[tuple[Kind, str], list[DeadLetter]] = defaultdict(list)
+    for dead in dead_letters:
+        groups[Kind.JOB_DEAD, dead.job_type].append(dead)
+        if dead.may_have_been_applied:
+            groups[Kind.EFFECT_UNKNOWN, dead.job_type].append(dead)
+        if dead.entry.error.startswith(NotAuthorized.__name__):
+            groups[Kind.CREDENTIAL_REFUSED, ""].append(dead)
+        if dead.source.startswith(_CRON):
+            groups[Kind.CRON_FAILED, dead.source.removeprefix(_CRON)].append(dead)
     for (kind, about), group in groups.items():
         yield _finding(kind, about, group)
 
 
-def _finding(kind: Kind, about: str, group: Sequence[Death]) -> Finding:
+def _finding(kind: Kind, about: str, group: Sequence[DeadLetter]) -> Finding:
     last = group[-1]
     title = {
         Kind.JOB_DEAD: f"{about}: a job is dead",
@@ -102,7 +102,7 @@ def _finding(kind: Kind, about: str, group: Sequence[Death]) -> Finding:
         message=f"{last.entry.reason}. {_NEXT[kind]}",
         details=details,
         job_type=last.job_type if kind != Kind.CREDENTIAL_REFUSED else "",
-        campaigns=Counter(death.campaign_id for death in group),
+        campaigns=Counter(dead.campaign_id for dead in group),
         count=len(group),
     )
 

@@ -1,7 +1,7 @@
-"""Deliveries go out, each target in a lane of its own: what hangs or fails in one holds up no other.
+"""Sends deliveries, each target in its own lane, so that one that hangs or fails delays no other.
 
-A delivery is claimed before it is sent, and pending until its end is recorded: a monitor that dies in between leaves
-it to the next after CLAIM. It arrives at least once; receivers know a repetition by its id.
+A delivery is claimed before it is sent and stays pending until its result is recorded. If a monitor dies in between,
+the next one retries after CLAIM. So a message arrives at least once; receivers recognise a repeat by its ID.
 """
 
 import re
@@ -25,16 +25,16 @@ from scheduler_project.logs import SHORTEST_SECRET, hide, masked
 from scheduler_project.text import line
 
 log = structlog.get_logger(__name__)
-MOST_ATTEMPTS: Final = 10  #: over about 85 minutes
+MAX_ATTEMPTS: Final = 10  #: over about 85 minutes
 CLAIM: Final = timedelta(minutes=2)  #: longer than any attempt takes
 _FIRST_BACKOFF: Final = timedelta(seconds=5)
 _LONGEST_BACKOFF: Final = timedelta(minutes=30)
 AT_ONCE: Final = 20  #: deliveries of one target in one round
-SHORTEST_TOKEN: Final = 8  #: a part of a URL that is a secret, with a digit in it; shorter ones are words
+SHORTEST_TOKEN: Final = 8  #: characters; a shorter part of a URL is taken for a word, not a secret
 
 
 def backoff(attempts: int) -> timedelta:
-    """How long after a failed attempt the next is made.
+    """Return the time between a failed attempt and the next.
 
     >>> [backoff(n).seconds for n in (1, 2, 3, 10)]
     [5, 10, 20, 1800]
@@ -44,13 +44,13 @@ def backoff(attempts: int) -> timedelta:
 
 
 class Lanes:
-    """One thread for each target that has something to be told."""
+    """One thread per target with deliveries to send."""
 
     def __init__(self) -> None:
         self._threads: dict[str, threading.Thread] = {}
 
     def work(self, now: datetime) -> None:
-        """Start a lane for each target with something due that has none yet."""
+        """Start a lane for each target that has due deliveries and no lane yet."""
         pending = Delivery.objects.pending().order_by()
         for target in pending.values_list("target", flat=True).distinct():
             lane = self._threads.get(target)
@@ -60,55 +60,54 @@ class Lanes:
                 lane.start()
 
     def wait(self, seconds: float) -> None:
-        """Let what is being sent end, for `seconds` in all."""
+        """Wait up to `seconds` in total for deliveries that are being sent."""
         until = time.monotonic() + seconds
         for lane in self._threads.values():
             lane.join(max(0.0, until - time.monotonic()))
 
 
 def due_of(target: str, now: datetime) -> list[Delivery]:
-    """What `target` is to be told now: never the end of an alert before its beginning has arrived or failed."""
+    """Return what to send to `target` now: an alert's resolution only after its trigger has arrived or failed."""
     pending = Delivery.objects.pending().filter(target=target).order_by("id")
-    due, held = [], set[int | None]()
+    due, seen = [], set[int | None]()
     for delivery in pending[: AT_ONCE * 5]:
-        if delivery.alert_id is not None and delivery.alert_id in held:
+        if delivery.alert_id is not None and delivery.alert_id in seen:
             continue
         if delivery.next_at <= now:
             due.append(delivery)
-        held.add(delivery.alert_id)
+        seen.add(delivery.alert_id)
     return due[:AT_ONCE]
 
 
 def _drain(target: str) -> None:
-    """A lane's thread."""
     try:
         for delivery in due_of(target, timezone.now()):
             if not deliver(delivery):
-                return  # the rest when it is looked again
+                return  # the next round starts a new lane for the rest
     except DatabaseError as error:
-        log.warning("alert.lane_stopped", target=target, error=str(error), next="what is pending is tried again")
-    except Exception:  # the thread's edge: what it had claimed is pending still
-        log.exception("alert.lane_failed", target=target)
+        log.warning("delivery.lane_stopped", target=target, error=str(error), next="pending deliveries are retried")
+    except Exception:  # last resort of a thread: the delivery that it claimed is still pending
+        log.exception("delivery.lane_failed", target=target)
     finally:
         connections.close_all()
 
 
 def deliver(delivery: Delivery) -> bool:
-    """Make one attempt and record it; whether it arrived."""
+    """Make one attempt, record it and return whether the message arrived."""
     now = timezone.now()
     claimed = Delivery.objects.filter(pk=delivery.pk, status=Delivery.Status.PENDING, attempts=delivery.attempts)
     if not claimed.update(attempts=delivery.attempts + 1, next_at=now + CLAIM):
         return False  # another monitor has it
     delivery.attempts += 1
     status, answer = _attempt(delivery)
-    if status == Delivery.Status.PENDING and delivery.attempts >= MOST_ATTEMPTS:
+    if status == Delivery.Status.PENDING and delivery.attempts >= MAX_ATTEMPTS:
         status = Delivery.Status.FAILED
     _record(delivery, status, answer)
     return status == Delivery.Status.SENT
 
 
 def _attempt(delivery: Delivery) -> tuple[str, Answer]:
-    """The status after one attempt, PENDING for one more."""
+    """Send and return the new status: PENDING means retry."""
     try:
         return Delivery.Status.SENT, send(delivery)
     except Undeliverable as unfit:
@@ -120,10 +119,10 @@ def _attempt(delivery: Delivery) -> tuple[str, Answer]:
 
 
 def send(delivery: Delivery) -> Answer:
-    """Send it by its handler's channel, or call its function. Raises what that raises."""
+    """Send through the handler's channel, or call the handler in code. Raises whatever that raises."""
     message = from_json(delivery.message, id=str(delivery.pk))
     if delivery.target.startswith(code_handlers.PREFIX):
-        known = code_handlers.registered().get(delivery.target)
+        known = code_handlers.code_handlers().get(delivery.target)
         if known is None:
             raise Undeliverable("this release registers no such function")
         known.call(message)
@@ -135,7 +134,7 @@ def send(delivery: Delivery) -> Answer:
 
 
 def send_by(handler: AlertHandler, message: Message) -> Answer:
-    """Send a message by a handler's channel; no secret stands in what it answers or raises."""
+    """Send a message through a handler's channel, without secrets in the answer or the error."""
     known: Mapping[str, str] = {**handler.config, **handler.secrets}
     hide(secrets_of(handler))
     try:
@@ -144,27 +143,27 @@ def send_by(handler: AlertHandler, message: Message) -> Answer:
         raise Undeliverable(hidden(str(unfit), handler)) from None
     except Refused as refused:
         raise Refused(Answer(hidden(refused.answer.text, handler), refused.answer.http_status)) from None
-    except Exception as error:  # noqa: BLE001 - whatever it is, its words may hold a secret
+    except Exception as error:  # noqa: BLE001 - any error's message may contain a secret
         raise Refused(Answer(hidden(f"{type(error).__name__}: {error}", handler))) from None
     return Answer(hidden(answer.text, handler), answer.http_status)
 
 
 def hidden(text: str, handler: AlertHandler) -> str:
-    """`text` without the handler's secrets."""
+    """Mask the handler's secrets in `text`."""
     for part in secrets_of(handler):
         text = text.replace(part, "***")
     return line(masked(text), LONGEST_ANSWER)
 
 
 def secrets_of(handler: AlertHandler) -> list[str]:
-    """The handler's secrets; of one that is a URL also the parts by which libraries name it."""
+    """Return the handler's secrets, and the parts of a secret URL that libraries put into their messages."""
     secrets = [secret for secret in handler.secrets.values() if secret]
     parts = [part for secret in secrets if "://" in secret for part in _parts(secret)]
     return sorted({*secrets, *parts}, key=len, reverse=True)
 
 
 def _parts(url: str) -> list[str]:
-    """Of a URL its path and password, and whatever else in it looks like a token. What is the host is no secret.
+    """Return a URL's path, its password and everything else that looks like a token; the host is no secret.
 
     >>> _parts("tgram://123456789:AbC-dEf/-4001/")
     ['/-4001/', 'AbC-dEf', '123456789']
@@ -199,12 +198,12 @@ def _record(delivery: Delivery, status: str, answer: Answer) -> None:
     if status == Delivery.Status.SENT:
         log.info("alert.delivered", **values, attempt=delivery.attempts)
     else:
-        log.warning("alert.not_delivered", **values, attempt=delivery.attempts, error=answer.text, status=status)
+        log.warning("alert.delivery_failed", **values, attempt=delivery.attempts, error=answer.text, status=status)
 
 
 @transaction.atomic
 def redeliver(delivery: Delivery, *, actor: str) -> bool:
-    """Let a delivery that failed be tried anew; whether it had."""
+    """Queue a failed delivery again. Returns False if it had not failed."""
     failed = Delivery.objects.filter(pk=delivery.pk, status=Delivery.Status.FAILED)
     if not failed.update(status=Delivery.Status.PENDING, attempts=0, next_at=timezone.now()):
         return False

@@ -1,8 +1,8 @@
-"""Where a message may go: public addresses only, unless ALERT_ALLOW_PRIVATE_NETWORKS.
+"""Restricts alerts to public addresses, unless ALERT_ALLOW_PRIVATE_NETWORKS is set.
 
-What is checked is the address that a socket is about to connect to, not a name that is resolved once more later: so
-redirects, proxies and names whose answer changes are held to it too. It is done by Python's own audit event of
-`socket.connect`, hence for every library that is written in Python, within `guarded()` only.
+It checks the address that a socket is about to connect to, not a name that is resolved again later, so it covers
+redirects, proxies and names whose answer changes. It uses Python's audit event `socket.connect`, so it covers every
+library written in Python, but only inside `egress_guard()`.
 """
 
 import ipaddress
@@ -15,21 +15,21 @@ from functools import cache
 from typing import Any, Final
 
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
-#: All of IPv6 that is public; what lies outside leads elsewhere: site-local, local NAT64, IPv4 in forms of old.
+#: All public IPv6 addresses; outside are site-local, local NAT64 and outdated forms of IPv4.
 _UNICAST: Final = ipaddress.ip_network("2000::/3")
-#: What Python 3.11 takes for public within: IETF's own, relays of 6to4, documentation.
+#: Networks that Python 3.11 takes for public but are not: IETF protocols, 6to4 relays, documentation.
 _RESERVED: Final = tuple(map(ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24", "2001::/23", "3fff::/20")))
 _EVENTS: Final = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg"})
-_active: ContextVar[bool] = ContextVar("guarded", default=False)
+_active: ContextVar[bool] = ContextVar("egress_guard", default=False)
 
 
 class AddressRefused(Exception):
-    """The address is private, loopback, link-local or otherwise not of the public Internet."""
+    """The address is private, loopback, link-local or otherwise not public."""
 
 
 @contextmanager
-def guarded() -> Iterator[None]:
-    """Within, no socket of this thread connects or sends to an address that is not public. Raises AddressRefused."""
+def egress_guard() -> Iterator[None]:
+    """Make every socket of this thread raise AddressRefused when it connects or sends to a non-public address."""
     _install()
     token = _active.set(True)
     try:
@@ -39,7 +39,7 @@ def guarded() -> Iterator[None]:
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address belongs to the public Internet, also behind the mappings of IPv6.
+    """Return whether an IP address, or the IPv4 address that it maps, is public.
 
     >>> [is_public(a) for a in ("93.184.215.14", "10.0.0.1", "::ffff:127.0.0.1", "169.254.169.254", "64:ff9b::7f00:1")]
     [True, False, False, False, False]
@@ -47,7 +47,7 @@ def is_public(address: str) -> bool:
     try:
         ip: Any = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
-        return False  # a name, which the kernel would resolve by itself
+        return False  # a host name, which the kernel would resolve itself
     if isinstance(ip, ipaddress.IPv6Address):
         behind = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF) if ip in _NAT64 else ip.ipv4_mapped or ip.sixtofour
         ip = behind or ip
@@ -58,8 +58,7 @@ def is_public(address: str) -> bool:
 
 @cache
 def _install() -> None:
-    """Once in a process; a hook cannot be taken out again."""
-    sys.addaudithook(_audit)
+    sys.addaudithook(_audit)  # once per process: a hook cannot be removed
 
 
 def _audit(event: str, args: tuple[Any, ...]) -> None:

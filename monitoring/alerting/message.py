@@ -1,4 +1,4 @@
-"""What a handler is told: one message about one alert."""
+"""The message that a handler gets about an alert."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -14,7 +14,7 @@ TRIGGER, RESOLVE, TEST = "trigger", "resolve", "test"
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message; `id` is the delivery's, the same in each attempt, so that a receiver can tell a repetition."""
+    """One message. `id` is the delivery's and the same in every attempt, so that a receiver recognises a repeat."""
 
     action: str  #: trigger, resolve or test
     alert: str  #: the same for all messages of one alert
@@ -22,27 +22,26 @@ class Message:
     severity: Severity
     title: str
     message: str
-    timestamp: str  #: ISO 8601, of the last occurrence or the end
-    count: int = 1  #: occurrences that this message tells of
+    timestamp: str  #: ISO 8601: the last occurrence, or the resolution
+    count: int = 1  #: occurrences that this message covers
     details: Mapping[str, Any] = field(default_factory=dict)
     environment: str = ""
     id: str = ""
 
     @property
     def subject(self) -> str:
-        """One line: severity or end, the title and how many more there were."""
+        """One line: severity or RESOLVED, the title, and the number of repeats."""
         more = f" (and {self.count - 1} more)" if self.count > 1 else ""
         if self.action == RESOLVE:
             return f"[RESOLVED] {self.title}"
         return f"[{self.severity.name}] {self.title}{more}"
 
     def as_json(self) -> dict[str, Any]:
-        """For the database and for receivers."""
+        """Return the form in which messages are stored and sent."""
         return {**asdict(self), "severity": self.severity.label}
 
 
 def message_of(alert: Alert, action: str, *, count: int, at: datetime) -> Message:
-    """What is said of `alert` now."""
     text = alert.message
     if action == RESOLVE:
         text = f"Resolved by {alert.resolved_by}. It was: {alert.message}"
@@ -60,7 +59,7 @@ def message_of(alert: Alert, action: str, *, count: int, at: datetime) -> Messag
     )
 
 
-def from_json(stored: Mapping[str, Any], *, id: str) -> Message:  # noqa: A002 - the name of the field
-    """The message of a stored delivery."""
+def from_json(stored: Mapping[str, Any], *, id: str) -> Message:  # noqa: A002 - the field's name
+    """Read the message of a stored delivery."""
     severity = next(s for s in Severity if s.label == stored["severity"])
     return Message(**{**stored, "severity": severity, "id": id})

@@ -1,7 +1,7 @@
-"""The monitor process: watches, opens and resolves alerts, and lets them be delivered. Of several one is active.
+"""The monitor process: it opens and resolves alerts and delivers them. One of several monitors is active.
 
-Its lease is a row of the database, for Redis may be what is gone. While the database is gone it tells the handlers it
-knew last, straight from memory, and writes it down when the database is back.
+Its lease is a database row, because Redis may be down. While the database is down it notifies the handlers it last knew
+from memory, and records the alert when the database is back.
 """
 
 import threading
@@ -23,7 +23,7 @@ from jobs.broker import keys
 from jobs.processes.heartbeat import Heartbeat
 from monitoring import health
 from monitoring.alerting import auto_resolve, dead_letters, delivery, routing, store
-from monitoring.alerting.code_handlers import registered
+from monitoring.alerting.code_handlers import code_handlers
 from monitoring.alerting.conditions import Conditions, condition, fired_late
 from monitoring.alerting.message import TRIGGER, Message, message_of
 from monitoring.alerting.routing import Target
@@ -37,17 +37,17 @@ LEASE: Final = timedelta(seconds=15)
 EVERY_S: Final = 1.0
 CONDITIONS_EVERY_S: Final = 5.0
 CLEAN_UP_EVERY_S: Final = 3600.0
-BATCHES: Final = 5  #: of deaths in one round
-GRACE_S: Final = 10.0  #: for what is being sent when the process is told to stop
+BATCHES: Final = 5  #: of dead letters in one round
+GRACE_S: Final = 10.0  #: for deliveries that are being sent when the process stops
 
 
 class Monitor:
-    """A Process of jobs/processes/loop.py."""
+    """Implements Process of jobs/processes/loop.py."""
 
-    def __init__(self, *, conditions: Conditions | None = None, looks: Round | None = None) -> None:
+    def __init__(self, *, conditions: Conditions | None = None, checks: Round | None = None) -> None:
         self._owner = uuid4().hex
         self._heartbeat = Heartbeat("monitor", self._owner, keys.redis())
-        self._round = looks or Round(CHECKS)
+        self._round = checks or Round(CHECKS)
         self._conditions = conditions or Conditions()
         self._lanes = delivery.Lanes()
         self._active = False
@@ -57,14 +57,14 @@ class Monitor:
         self._outage: Outage | None = None
 
     def poll(self) -> float:
-        """One round; seconds until the next. Raises StopAsked, and django.db's errors when the database fails."""
+        """Run one round and return the seconds until the next. Raises StopAsked and django.db's errors."""
         now = timezone.now()
         found = self._round.components() if self._active else {}
         self._redis_answers = not found or found["redis"].status == health.UP
         if found and found["database"].status == health.DOWN:
             return self._without_database(found, now)
         if self._outage:
-            self._outage.write_down()
+            self._outage.record()
             self._outage = None
         if not self.lead(now):
             return LEASE.total_seconds() / 4
@@ -81,28 +81,32 @@ class Monitor:
         return EVERY_S
 
     def close(self) -> None:
-        """Let what is being sent end, give the lease back, and be gone."""
+        """Wait for deliveries that are being sent, and release the lease."""
         self._lanes.wait(GRACE_S)
         try:
             if self._active:
                 MonitorState.objects.filter(owner=self._owner).update(until=timezone.now())
         except DatabaseError as error:
-            log.warning("monitor.not_released", error=str(error), next="its lease ends by itself")
+            log.warning("monitor.lease_release_failed", error=str(error), next="the lease expires")
         try:
             if self._redis_answers:
                 self._heartbeat.leave()
         except RedisError as error:
-            log.debug("monitor.unseen", error=str(error), next="its last word is forgotten by itself")
+            log.debug("monitor.heartbeat_failed", error=str(error), next="its last heartbeat expires")
 
     def watch(self, found: Found, now: datetime) -> None:
-        """Open what began, resolve what ended."""
+        """Open alerts for what went wrong and resolve those whose cause is gone."""
         still_open = list(Alert.objects.filter(resolved_at=None))
         keys = frozenset(alert.key for alert in still_open)
-        holds, judged = self._conditions.look(found, now, still_open=keys)
-        late = self._late()
-        _open((f for f in [*holds, *late] if f.key not in keys), now)
-        held = {finding.key for finding in [*holds, *late]}
-        over = [a for a in still_open if (a.kind in judged and a.key not in held) or auto_resolve.has_ended(a, found)]
+        holding, judged = self._conditions.check(found, now, still_open=keys)
+        findings = [*holding, *self._late()]
+        _open((f for f in findings if f.key not in keys), now)
+        current = {finding.key for finding in findings}
+        over = [
+            alert
+            for alert in still_open
+            if (alert.kind in judged and alert.key not in current) or auto_resolve.should_resolve(alert, found)
+        ]
         refused = found["api"].status == health.DEGRADED
         if refused and Kind.CREDENTIAL_REFUSED.value not in keys:
             _open([_credential(found["api"].message)], now)
@@ -116,7 +120,7 @@ class Monitor:
         return late
 
     def lead(self, now: datetime) -> bool:
-        """Whether this is the active monitor. The row is taken when its owner's time is over."""
+        """Take or renew the lease. Returns whether this is the active monitor."""
         if self._active and time.monotonic() - self._renewed_at < LEASE.total_seconds() / 4:
             return True
         MonitorState.objects.get_or_create(name="monitor", defaults={"until": now})
@@ -126,28 +130,28 @@ class Monitor:
         if held != self._active:
             log.info("monitor.active" if held else "monitor.standby", monitor=self._owner[:8])
         self._active = held
-        if self._redis_answers:  # one that hangs would cost the lease
-            self._say("active" if held else "standby")
+        if self._redis_answers:  # waiting for a Redis that hangs would cost the lease
+            self._beat("active" if held else "standby")
         return held
 
-    def _say(self, state: str) -> None:
-        """Show among the processes that it lives. Raises StopAsked when an operator has asked it to stop."""
+    def _beat(self, state: str) -> None:
+        """Send a heartbeat. Raises StopAsked if an operator has asked this process to stop."""
         try:
             self._heartbeat.beat_or_stop(state)
         except RedisError as error:
-            log.debug("monitor.unseen", error=str(error), next="Redis may be what is gone: it watches all the same")
+            log.debug("monitor.heartbeat_failed", error=str(error), next="it continues without Redis")
 
     def _without_database(self, found: Found, now: datetime) -> float:
-        """Tell whom we knew last that the database is gone, once each."""
+        """Notify each target that was known last, once, that the database is down."""
         gone = self._conditions.since_down("database", down=True) >= self._conditions.gone_s
         if self._outage is None and gone:
             self._outage = Outage(found["database"].message, now)
         if self._outage:
-            self._outage.tell(self._targets)
+            self._outage.notify(self._targets)
         return EVERY_S
 
     def _clean_up(self, now: datetime) -> None:
-        """Forget, hourly, what ended longer ago than RETENTION_DAYS."""
+        """Delete, once an hour, alerts and deliveries older than RETENTION_DAYS."""
         if time.monotonic() - self._cleaned_at < CLEAN_UP_EVERY_S:
             return
         self._cleaned_at = time.monotonic()
@@ -157,25 +161,25 @@ class Monitor:
 
 
 class Outage:
-    """The alert of a database that is gone: sent from memory, a thread for each target, until it arrives."""
+    """The alert about a database that is down: sent from memory, one thread per target, until it arrives."""
 
     def __init__(self, reason: str, began: datetime) -> None:
         self._finding = condition(
             Kind.DATABASE_GONE, "The database does not answer", reason, severity=Severity.CRITICAL
         )
         self._began = began
-        self._told: dict[str, datetime] = {}
+        self._notified: dict[str, datetime] = {}
         self._tries: dict[str, tuple[threading.Thread, float, int]] = {}
-        log.error("monitor.database_gone", error=reason, next="told from memory")
+        log.error("monitor.database_lost", error=reason, next="targets are notified from memory")
 
-    def tell(self, targets: dict[str, Target]) -> None:
-        """Tell whoever is to hear of it and has not: again after 5, 10, 20 … seconds where that fails."""
+    def notify(self, targets: dict[str, Target]) -> None:
+        """Notify targets that want this alert and have not got it, with retries after 5, 10, 20 … seconds."""
         f = self._finding
         alert = Alert(kind=f.kind, key=f.key, severity=f.severity, title=f.title, message=f.message, fresh={"": 1})
-        alert.opened_at = self._began  # it names the alert, for the receiver to know its end by
+        alert.opened_at = self._began  # part of the alert's name, by which the receiver matches its resolution
         for name, target in targets.items():
             thread, at, tries = self._tries.get(name, (None, 0.0, 0))
-            waits = name in self._told or (thread is not None and thread.is_alive()) or time.monotonic() < at
+            waits = name in self._notified or (thread is not None and thread.is_alive()) or time.monotonic() < at
             if waits or not target.wants(alert) or target.is_quiet(alert, timezone.now()):
                 continue
             message = replace(message_of(alert, TRIGGER, count=1, at=self._began), id=f"database-{uuid4().hex[:12]}")
@@ -189,19 +193,19 @@ class Outage:
             if target.handler:
                 delivery.send_by(target.handler, message)
             else:
-                registered()[target.name].call(message)
-            self._told[target.name] = timezone.now()
+                code_handlers()[target.name].call(message)
+            self._notified[target.name] = timezone.now()
             log.info("alert.delivered", handler=target.label, action=message.action, title=message.title)
-        except Exception as error:  # noqa: BLE001 - whatever a handler raises is a failed attempt, tried again
-            log.warning("alert.not_delivered", handler=target.label, error=str(error), next="tried again")
+        except Exception as error:  # noqa: BLE001 - whatever a handler raises is a failed attempt, and is retried
+            log.warning("alert.delivery_failed", handler=target.label, error=str(error), next="retried")
 
     @transaction.atomic
-    def write_down(self) -> None:
-        """Make it an alert with what was told, which the next look resolves."""
+    def record(self) -> None:
+        """Record the alert and who was notified; the next check of the conditions resolves it."""
         alert = record(self._finding, at=self._began, reopen=False)
-        for name, at in self._told.items():
-            Notice.objects.get_or_create(alert=alert, target=name, defaults={"told_at": at, "thinks_open": True})
-        if self._told:
+        for name, at in self._notified.items():
+            Notice.objects.get_or_create(alert=alert, target=name, defaults={"notified_at": at, "thinks_open": True})
+        if self._notified:
             Alert.objects.filter(pk=alert.pk).update(fresh={}, is_fresh=False)
 
 
@@ -211,5 +215,5 @@ def _open(found: Iterable[Finding], now: datetime) -> None:
 
 
 def _credential(message: str) -> Finding:
-    words = f"{message}. Correct API_SERVICE_ACCOUNT_TOKEN; then retry the jobs that met it."
-    return condition(Kind.CREDENTIAL_REFUSED, "The main API refuses our credential", words, severity=Severity.CRITICAL)
+    advice = f"{message}. Correct API_SERVICE_ACCOUNT_TOKEN; then retry the jobs that met it."
+    return condition(Kind.CREDENTIAL_REFUSED, "The main API refuses our credential", advice, severity=Severity.CRITICAL)

@@ -1,8 +1,8 @@
-"""Who is told of what and when: from counted occurrences to deliveries.
+"""Turns counted occurrences into deliveries: who is notified of what, and when.
 
-Each target has a notice for each alert: the first occurrence is told at once; then nothing for
-ALERT_THROTTLE_SECONDS, and after them one message for all that came meanwhile. Who was told of an alert is told of its
-end. An acknowledged alert is told no more, until it ends.
+Each target has a notice for each alert. The first occurrence is sent at once, then nothing for ALERT_THROTTLE_SECONDS,
+then one message for all repeats. A target that got an alert also gets its resolution. Nothing more is sent about an
+acknowledged alert until it is resolved.
 """
 
 from collections.abc import Mapping
@@ -19,12 +19,12 @@ from monitoring.alerting import code_handlers
 from monitoring.alerting.message import RESOLVE, TEST, TRIGGER, Message, message_of
 from monitoring.models import Alert, AlertHandler, Delivery, Notice, Severity
 
-AT_ONCE: Final = 200  #: alerts and notices of one round
+AT_ONCE: Final = 200  #: alerts in one round
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Somebody who may be told: a handler of the admin or a registered function."""
+    """Who may be notified: an alert handler of the admin, or one in code."""
 
     name: str
     label: str
@@ -33,7 +33,7 @@ class Target:
     handler: AlertHandler | None = None
 
     def wants(self, alert: Alert) -> int:
-        """How many of the alert's fresh occurrences concern this target."""
+        """Count the alert's fresh occurrences that this target wants."""
         handler = self.handler
         if alert.severity < self.minimum:
             return 0
@@ -47,7 +47,7 @@ class Target:
         return sum(n for campaign, n in fresh.items() if not handler.campaigns or campaign in handler.campaigns)
 
     def is_quiet(self, alert: Alert, now: datetime) -> bool:
-        """Whether messages about `alert` wait for the end of the target's quiet hours."""
+        """Return whether messages about `alert` wait for the end of the target's quiet hours."""
         h = self.handler
         if h is None or h.quiet_from is None or h.quiet_until is None or h.quiet_from == h.quiet_until:
             return False
@@ -60,33 +60,32 @@ class Target:
 
 
 def targets() -> dict[str, Target]:
-    """Everybody who may be told, by name."""
+    """Return every target by name."""
     handlers = [target_of(handler) for handler in AlertHandler.objects.filter(enabled=True)]
     functions = [
         Target(name, name.removeprefix(code_handlers.PREFIX), "code", known.minimum)
-        for name, known in code_handlers.registered().items()
+        for name, known in code_handlers.code_handlers().items()
     ]
     return {target.name: target for target in [*handlers, *functions]}
 
 
 def target_of(handler: AlertHandler) -> Target:
-    """A handler of the admin as a target."""
     minimum = Severity(handler.minimum_severity)
     return Target(f"handler:{handler.pk}", handler.name, handler.kind, minimum, handler)
 
 
 @transaction.atomic
 def route(now: datetime) -> None:
-    """Turn what was counted, and what has ended, into deliveries."""
+    """Create deliveries for fresh occurrences and for resolved alerts."""
     known = targets()
     for alert in Alert.objects.select_for_update().filter(is_fresh=True).order_by("is_fresh", "id")[:AT_ONCE]:
-        _spread(alert, known)
-    _tell(known, now)
-    _tell_ends(known, now)
+        _add_to_notices(alert, known)
+    _send_triggers(known, now)
+    _send_resolutions(known, now)
 
 
 def send_test(handler: AlertHandler) -> Delivery:
-    """Let the monitor send a test message to `handler`, whatever it wants to hear of."""
+    """Create a test delivery for `handler`, whatever its filters."""
     message = Message(
         action=TEST,
         alert=f"campaign-scheduler-test-{handler.pk}",
@@ -100,7 +99,7 @@ def send_test(handler: AlertHandler) -> Delivery:
     return _deliver(target_of(handler), None, message)
 
 
-def _spread(alert: Alert, known: Mapping[str, Target]) -> None:
+def _add_to_notices(alert: Alert, known: Mapping[str, Target]) -> None:
     for target in known.values():
         fresh = target.wants(alert)
         if fresh:
@@ -110,21 +109,21 @@ def _spread(alert: Alert, known: Mapping[str, Target]) -> None:
     Alert.objects.filter(pk=alert.pk).update(fresh={}, is_fresh=False)
 
 
-def _tell(known: Mapping[str, Target], now: datetime) -> None:
+def _send_triggers(known: Mapping[str, Target], now: datetime) -> None:
     waiting = Notice.objects.unsent().select_related("alert").order_by("id")
     for notice in waiting:
         alert, target = notice.alert, known.get(notice.target)
-        if target is None or (alert.resolved_at and (notice.told_at or target.is_quiet(alert, now))):
-            Notice.objects.filter(pk=notice.pk).update(unsent=0)  # nobody there, or over before it was due
+        if target is None or (alert.resolved_at and (notice.notified_at or target.is_quiet(alert, now))):
+            Notice.objects.filter(pk=notice.pk).update(unsent=0)  # the target is gone, or the alert resolved meanwhile
             continue
-        throttled = notice.told_at is not None and now - notice.told_at < settings.ALERT_THROTTLE
+        throttled = notice.notified_at is not None and now - notice.notified_at < settings.ALERT_THROTTLE
         if throttled or alert.acknowledged_at or target.is_quiet(alert, now):
             continue
         _deliver(target, alert, message_of(alert, TRIGGER, count=notice.unsent, at=alert.last_at))
-        Notice.objects.filter(pk=notice.pk).update(unsent=0, told_at=now, thinks_open=True)
+        Notice.objects.filter(pk=notice.pk).update(unsent=0, notified_at=now, thinks_open=True)
 
 
-def _tell_ends(known: Mapping[str, Target], now: datetime) -> None:
+def _send_resolutions(known: Mapping[str, Target], now: datetime) -> None:
     ended = Notice.objects.filter(thinks_open=True, alert__resolved_at__isnull=False).select_related("alert")
     for notice in ended.order_by("id"):
         alert, target = notice.alert, known.get(notice.target)

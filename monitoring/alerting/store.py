@@ -1,8 +1,8 @@
-"""Alerts as rows: raised, acknowledged and resolved by calls, each saying who.
+"""Stores alerts: raises, acknowledges and resolves them.
 
-The same alert (the same key) while one is open, or within ALERT_THROTTLE_SECONDS after the monitor resolved it, is
-counted on the row that stands. Nobody is told here: that is the monitor's work.
-What is raised within a transaction is rolled back with it.
+While an alert is open, or within ALERT_THROTTLE_SECONDS after the monitor resolved it, repeats (the same key) are
+counted on its row. The monitor notifies the handlers, not this module. An alert raised in a transaction is rolled back
+with it.
 """
 
 import json
@@ -25,16 +25,14 @@ from scheduler_project.logs import masked
 from scheduler_project.text import LONGEST_TRACEBACK, bounded, clean, line
 
 log = structlog.get_logger(__name__)
-MONITOR: Final = "monitor"  #: who resolves what has ended by itself
+MONITOR: Final = "monitor"  #: the actor of alerts that resolve by themselves
 LONGEST: Final = 200  #: characters of a key or title
 LONGEST_DETAILS: Final = 100_000  #: characters of an alert's details as JSON
-MOST_CAMPAIGNS: Final = 20  #: shown in an alert's details; all are counted
+MOST_CAMPAIGNS: Final = 20  #: listed in an alert's details; all are counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """Something worth an alert."""
-
     kind: Kind
     key: str
     severity: Severity
@@ -47,17 +45,17 @@ class Finding:
 
 
 def critical(title: str, message: str = "", details: Mapping[str, Any] | None = None) -> None:
-    """Raise an alert that somebody should look at now. Raises nothing: without the database it is logged."""
+    """Raise an alert that needs attention now. Never raises: if the database is down, the alert is logged."""
     _from_code(Severity.CRITICAL, title, message, details)
 
 
 def warning(title: str, message: str = "", details: Mapping[str, Any] | None = None) -> None:
-    """Raise an alert that somebody should look at. Raises nothing: without the database it is logged."""
+    """Raise an alert that needs attention. Never raises: if the database is down, the alert is logged."""
     _from_code(Severity.WARNING, title, message, details)
 
 
 def info(title: str, message: str = "", details: Mapping[str, Any] | None = None) -> None:
-    """Raise an alert that is worth knowing. Raises nothing: without the database it is logged."""
+    """Raise an alert for information. Never raises: if the database is down, the alert is logged."""
     _from_code(Severity.INFO, title, message, details)
 
 
@@ -67,19 +65,16 @@ def _from_code(severity: Severity, title: str, message: str, details: Mapping[st
     try:
         with transaction.atomic():
             record(finding)
-    except (DatabaseError, ValueError) as error:  # ValueError: details that hold themselves
-        log.error("alert.not_recorded", title=title, message=message, severity=severity.label, error=str(error))
+    except (DatabaseError, ValueError) as error:  # ValueError: details that contain themselves
+        log.error("alert.record_failed", title=title, message=message, severity=severity.label, error=str(error))
 
 
 @transaction.atomic
 def record(finding: Finding, *, at: datetime | None = None, reopen: bool = True) -> Alert:
-    """Count `finding` on the alert with its key, which may have ended a moment ago, or open one.
-
-    Raises django.db's errors.
-    """
+    """Count `finding` on the open or just resolved alert with its key, or open one. Raises django.db's errors."""
     now = at or timezone.now()
     key, title = _key(finding.key), line(masked(finding.title), LONGEST)
-    alert = _standing(key, now, reopen=reopen)
+    alert = _find_for_update(key, now, reopen=reopen)
     if alert is None:
         try:
             with transaction.atomic():
@@ -91,7 +86,7 @@ def record(finding: Finding, *, at: datetime | None = None, reopen: bool = True)
                     opened_at=now,
                 )
             log.warning("alert.opened", alert=alert.pk, kind=finding.kind, title=finding.title)
-        except IntegrityError:  # somebody else opened it in this moment
+        except IntegrityError:  # opened concurrently
             alert = Alert.objects.select_for_update().get(key=key, resolved_at=None)
     elif alert.resolved_at:
         log.warning("alert.reopened", alert=alert.pk, kind=finding.kind, title=finding.title)
@@ -100,8 +95,8 @@ def record(finding: Finding, *, at: datetime | None = None, reopen: bool = True)
     return alert
 
 
-def _standing(key: str, now: datetime, *, reopen: bool) -> Alert | None:
-    """The alert that counts what has this key, locked: an open one, or one that ended a moment ago."""
+def _find_for_update(key: str, now: datetime, *, reopen: bool) -> Alert | None:
+    """Lock and return the alert on which repeats of this key are counted: an open one, or one just resolved."""
     recent = Q(resolved_by=MONITOR, resolved_at__gt=now - settings.ALERT_THROTTLE)
     wanted = Q(resolved_at=None) | recent if reopen else Q(resolved_at=None)
     rows = Alert.objects.select_for_update().filter(wanted, key=key)
@@ -111,7 +106,7 @@ def _standing(key: str, now: datetime, *, reopen: bool) -> Alert | None:
 def _count(alert: Alert, finding: Finding, now: datetime) -> None:
     fresh = Counter(alert.fresh)
     fresh.update(finding.campaigns or {"": finding.count})
-    # Code may call its details as it likes: of its alerts none is a count.
+    # Details of alerts raised by code are free-form: a "campaigns" there is not our count.
     campaigns = Counter({} if finding.kind == Kind.CODE else alert.details.get("campaigns", {}))
     campaigns.update({name: n for name, n in finding.campaigns.items() if name})
     alert.fresh, alert.is_fresh = dict(fresh), True
@@ -129,12 +124,12 @@ def _count(alert: Alert, finding: Finding, now: datetime) -> None:
 
 
 def _kept(text: str) -> str:
-    """What is kept of words: an error's may hold an address with its password, and handlers send them anywhere."""
+    """Mask and shorten a text: an error may quote a URL with its password, and handlers send it anywhere."""
     return bounded(masked(text), LONGEST_TRACEBACK)
 
 
 def _key(text: str) -> str:
-    """A key; a long one ends with what tells it from others that begin as it does."""
+    """Shorten a long key and end it with a digest, which tells it from others with the same beginning."""
     kept = line(masked(text), LONGEST * 10)
     if len(kept) <= LONGEST:
         return kept
@@ -142,7 +137,7 @@ def _key(text: str) -> str:
 
 
 def _as_json(details: Mapping[str, Any]) -> Any:
-    """Details as the database takes them: what JSON does not know becomes its text. Raises ValueError for a circle."""
+    """Convert details to JSON, other types to text. Raises ValueError for circular references."""
     text = json.dumps({str(name): value for name, value in details.items()}, default=str, skipkeys=True)
     if len(text) > LONGEST_DETAILS:
         return {"details": bounded(masked(text), LONGEST_TRACEBACK)}
@@ -150,18 +145,18 @@ def _as_json(details: Mapping[str, Any]) -> Any:
 
 
 def open_alerts(*, limit: int = 100) -> QuerySet[Alert]:
-    """What is not resolved: the gravest first, of these the latest; at most `limit`."""
+    """Return at most `limit` unresolved alerts, the most severe and latest first."""
     return Alert.objects.filter(resolved_at=None).order_by("acknowledged_at", "-severity", "-last_at")[:limit]
 
 
 def acknowledge(alerts: Iterable[Alert], *, actor: str) -> int:
-    """Say that somebody looks after these: they are counted on, and nobody is told again. How many were open."""
+    """Mark alerts as seen: repeats are counted but not sent. Returns how many were open."""
     changes = {"acknowledged_at": timezone.now(), "acknowledged_by": actor[:120]}
     return _end(alerts, Q(resolved_at=None, acknowledged_at=None), changes, actor=actor, verb="acknowledged")
 
 
 def resolve(alerts: Iterable[Alert], *, actor: str) -> int:
-    """Say that these are over; whoever was told of them is told of that. How many were open."""
+    """Resolve alerts; targets that got them get the resolution. Returns how many were open."""
     changes = {"resolved_at": timezone.now(), "resolved_by": actor[:120]}
     return _end(alerts, Q(resolved_at=None), changes, actor=actor, verb="resolved")
 
@@ -169,10 +164,11 @@ def resolve(alerts: Iterable[Alert], *, actor: str) -> int:
 @transaction.atomic
 def _end(alerts: Iterable[Alert], where: Q, changes: Mapping[str, Any], *, actor: str, verb: str) -> int:
     rows = Alert.objects.select_for_update().filter(where, pk__in=[alert.pk for alert in alerts])
-    standing = list(rows)
-    Alert.objects.filter(pk__in=[alert.pk for alert in standing]).update(**changes)
-    for alert in standing:
-        log.info("alert.handled", verb=verb, alert=alert.pk, title=alert.title, actor=actor)
+    matching = list(rows)
+    Alert.objects.filter(pk__in=[alert.pk for alert in matching]).update(**changes)
+    for alert in matching:
+        event = "alert.resolved" if verb == "resolved" else "alert.acknowledged"
+        log.info(event, alert=alert.pk, title=alert.title, actor=actor)
         if actor != MONITOR:
             audit.record(actor=actor, verb=verb, target=f"alert {alert.title}"[:200])
-    return len(standing)
+    return len(matching)

@@ -27,7 +27,7 @@ def heard() -> Iterator[list[Message]]:
         messages.append(message)
 
     yield messages
-    code_handlers.forget(keep)
+    code_handlers.unregister_handler(keep)
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def receiver() -> Iterator[HttpReceiver]:
 
 @pytest.fixture
 def tell(redis: Redis, db: None) -> Tell:
-    """Counts the deaths, routes and delivers what is due, as the monitor does, but in this thread."""
+    """Count dead letters, route and deliver what is due, as the monitor does, but in this thread."""
     MonitorState.objects.create()
 
     def round_at(now: datetime | None = None) -> None:

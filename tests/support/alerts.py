@@ -10,7 +10,7 @@ from monitoring.alerting import delivery
 from monitoring.models import AlertHandler, Delivery
 from tests.support.receivers import HttpReceiver
 
-Tell = Callable[..., None]  #: counts the deaths, routes and delivers what is due
+Tell = Callable[..., None]  #: counts the dead letters, routes and delivers what is due
 
 
 def due_now() -> list[Delivery]:

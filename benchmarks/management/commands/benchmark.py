@@ -1,4 +1,4 @@
-"""How fast the service is on this machine, alone or against Bull, with a Redis, a sandbox and a database of its own."""
+"""Measures the service on this machine, alone or against Bull, with its own Redis, sandbox and database."""
 
 import argparse
 import json
@@ -27,24 +27,23 @@ RESULTS = Path(settings.BASE_DIR) / "benchmarks" / "results"
 
 
 class Command(BaseCommand):
-    """Runs the benchmark."""
-
-    help = "Medians of interleaved runs, beside Bull or BullMQ with --against; docs/benchmark.md says what is measured."
+    help = "Measure the service, alone or against Bull or BullMQ; docs/benchmark.md describes the scenarios."
 
     def add_arguments(self, parser: Any) -> None:
-        """What, how often, against what, and in which form."""
-        parser.add_argument("--against", choices=["bull", "bullmq"])
-        parser.add_argument("--scenario", action="append", choices=list(SCENARIOS), help="may be given again; all")
-        parser.add_argument("--database", action="append", choices=["sqlite", "postgresql"], help="sqlite")
-        parser.add_argument("--runs", type=int, default=5)
-        parser.add_argument("--size", type=float, default=1.0, help="1: as documented; 0.1: a tenth of all counts")
-        parser.add_argument("--quick", action="store_true", help=f"--size {QUICK}: does it work at all?")
+        parser.add_argument("--against", choices=["bull", "bullmq"], help="the peer to compare with (needs Node 20)")
+        parser.add_argument("--scenario", action="append", choices=list(SCENARIOS), help="repeatable; default: all")
+        parser.add_argument(
+            "--database", action="append", choices=["sqlite", "postgresql"], help="repeatable; default: sqlite"
+        )
+        parser.add_argument("--runs", type=int, default=5, help="runs per scenario (default: 5)")
+        parser.add_argument("--size", type=float, default=1.0, help="scale of all counts; 0.1 is a tenth")
+        parser.add_argument("--quick", action="store_true", help=f"same as --size {QUICK}, to try it out")
         parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-        parser.add_argument("--save", metavar="NAME", help="add to benchmarks/results/NAME-DATABASE.json")
+        parser.add_argument("--save", metavar="NAME", help="append to benchmarks/results/NAME-DATABASE.json")
         parser.add_argument("--inside", metavar="FILE", help=argparse.SUPPRESS)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Start what is needed, run in a process of its own that has those settings, and print."""
+        """Start Redis, sandbox and database, measure in a child process with their settings, and print."""
         try:
             if options["inside"]:
                 self._measure(options)
@@ -60,9 +59,9 @@ class Command(BaseCommand):
     def _run_in_world(self, database: str, options: dict[str, Any]) -> dict[str, Any]:
         with running_world(database) as environment, tempfile.TemporaryDirectory() as name:
             answer = Path(name) / "answer.json"
-            words = [sys.executable, *sys.argv, "--inside", str(answer)]
-            code = subprocess.run(words, env=environment, check=False).returncode  # noqa: S603 - our own arguments
-            failed = BenchmarkFailed(f"the measurement on {database} ended with exit code {code}; see above")
+            command = [sys.executable, *sys.argv, "--inside", str(answer)]
+            code = subprocess.run(command, env=environment, check=False).returncode  # noqa: S603 - our own arguments
+            failed = BenchmarkFailed(f"the measurement on {database} exited ({code}); see above")
             if not answer.exists():
                 raise failed
             measured = json.loads(answer.read_text())
@@ -73,7 +72,7 @@ class Command(BaseCommand):
             figures = [_figure(f) for f in measured["figures"]]
             self.stdout.write(f"\n{database}, medians\n\n")
             self.stdout.write(table(figures, peer=options["against"] or "peer"))
-        if code != 0:  # after what was measured before it
+        if code != 0:  # what was measured before the failure is printed
             raise failed
         return result
 
@@ -101,7 +100,7 @@ class Command(BaseCommand):
 
 
 def _save(path: Path, result: dict[str, Any]) -> None:
-    """Write what was measured; to what an earlier call saved under the same name its runs are added."""
+    """Write the result; append its runs if an earlier call saved under the same name."""
     figures = [_figure(f) for f in result["figures"]]
     if path.exists():
         earlier = json.loads(path.read_text())

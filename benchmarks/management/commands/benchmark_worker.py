@@ -1,5 +1,3 @@
-"""The service's worker, knowing the job types of benchmarks too."""
-
 from typing import Any
 
 import benchmarks.job_types  # noqa: F401 - declares them
@@ -7,10 +5,7 @@ from jobs.management.commands.rqworker import Command as WorkerCommand
 
 
 class Command(WorkerCommand):
-    """Runs a worker for a benchmark."""
-
-    help = "Runs the worker for `manage.py benchmark` and `load_test`, which start it themselves."
+    help = "Run a worker that knows the benchmarks' job types; `benchmark` and `load_test` start it."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Run until stopped."""
         super().handle(*args, **options)

@@ -1,4 +1,4 @@
-"""The seed's load test: submit no-op jobs of many campaigns, drain them with a real worker, say how it went."""
+"""The seed's load test: submits no-op jobs of many campaigns and drains them with a real worker."""
 
 import os
 import subprocess
@@ -14,21 +14,18 @@ from benchmarks.world import running_world
 from sandbox.up import CannotStart
 
 BAR = 40
-INSIDE = "BENCHMARK_FOLDER"  # set by running_world for the process that measures
+INSIDE = "BENCHMARK_FOLDER"  # set by running_world for the measuring process
 
 
 class Command(BaseCommand):
-    """Runs the load test."""
-
-    help = "Submits jobs, drains them with one worker, and prints figures; with a Redis and a database of its own."
+    help = "Submit jobs, drain them with one worker and print figures, with a temporary Redis and database."
 
     def add_arguments(self, parser: Any) -> None:
-        """As the seed's: how many jobs, of how many campaigns."""
-        parser.add_argument("numJobs", nargs="?", type=int, default=100)
-        parser.add_argument("numCampaigns", nargs="?", type=int, default=5)
+        parser.add_argument("numJobs", nargs="?", type=int, default=100, help="default: 100")
+        parser.add_argument("numCampaigns", nargs="?", type=int, default=5, help="default: 5")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Start what is needed and run in a process of its own that has those settings."""
+        """Start Redis and database, and run in a child process with their settings."""
         if options["numJobs"] < 1 or options["numCampaigns"] < 1:
             raise CommandError("numJobs and numCampaigns: expected 1 or more")
         try:
@@ -40,7 +37,7 @@ class Command(BaseCommand):
         except (BenchmarkFailed, CannotStart) as failed:
             raise CommandError(str(failed)) from None
         if code:
-            raise CommandError(f"the load test ended with exit code {code}; see above")
+            raise CommandError(f"the load test exited ({code}); see above")
 
     def _run(self, jobs: int, campaigns: int) -> None:
         from benchmarks.job_types import NOOP

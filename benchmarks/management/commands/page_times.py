@@ -1,4 +1,4 @@
-"""`manage.py page_times`: how long the admin's pages take with a million jobs, and how many queries each makes."""
+"""`manage.py page_times`: response times and query counts of the admin's pages with a million jobs."""
 
 import statistics
 import time
@@ -29,21 +29,17 @@ PAGES: Final = (
 
 
 class Command(BaseCommand):
-    """Fills the database of DATABASE_URL, which must be one for this alone, and asks for each page as an operator."""
-
-    help = "Time the admin's pages at a million jobs; DATABASE_URL must name a database that is for this alone."
+    help = "Measure the admin's pages with a million jobs. DATABASE_URL must name a database for this command only."
 
     def add_arguments(self, parser: Any) -> None:
-        """How much, how often."""
-        parser.add_argument("--jobs", type=int, default=1_000_000)
-        parser.add_argument("--keep", action="store_true", help="what an earlier call has filled in")
-        parser.add_argument("--times", type=int, default=9, help="requests of each page, after one that is not counted")
+        parser.add_argument("--jobs", type=int, default=1_000_000, help="rows to create (default: 1000000)")
+        parser.add_argument("--keep", action="store_true", help="keep the rows of an earlier call")
+        parser.add_argument("--times", type=int, default=9, help="measured requests per page (default: 9)")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Fill, ask, tell."""
         call_command("migrate", verbosity=0)
         if Job.objects.exclude(source=stock.SOURCE).exists():
-            raise CommandError("this database holds jobs that are none of this command's: it would delete them")
+            raise CommandError("this database holds other jobs, which this command would delete")
         if not options["keep"]:
             began = time.perf_counter()
             stock.fill(options["jobs"])
@@ -59,13 +55,13 @@ class Command(BaseCommand):
 
 
 def _line(client: Client, url: str, times: int) -> str:
-    """One page: median and longest of its times in milliseconds, and its queries."""
+    """Measure one page: median and maximum in milliseconds, number of queries."""
     with CaptureQueriesContext(connection) as queries:
         status = client.get(url).status_code
-    count = len(queries)  # before the next request forgets them
+    count = len(queries)  # before the next request clears them
     took = []
     for _ in range(times):
         began = time.perf_counter()
         client.get(url)
         took.append((time.perf_counter() - began) * 1000)
-    return f"{statistics.median(took):7.0f} ms median {max(took):7.0f} longest {count:3} queries {status} {url}"
+    return f"{statistics.median(took):7.0f} ms median {max(took):7.0f} max {count:3} queries {status} {url}"

@@ -1,4 +1,4 @@
-"""The kinds of handlers, one file each. A further kind is a further file, named in CHANNELS."""
+"""The channels that alerts are sent over, one file each. To add one, add a file and list its class in CHANNELS."""
 
 from typing import Final
 

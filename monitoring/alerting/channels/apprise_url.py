@@ -1,8 +1,8 @@
-"""Whatever Apprise speaks, by its URL: Telegram, Teams, Matrix, ntfy and some hundred others.
+"""Any service that Apprise supports, by its URL: Telegram, Teams, Matrix, ntfy and about a hundred others.
 
-The guard over outgoing addresses holds for what Apprise sends by Python's own sockets in this thread, which is all its
-HTTP, SMTP and syslog-over-UDP services. Services that reach this machine itself (its desktop, its syslog) are refused;
-those that need a library of their own (MQTT, XMPP, SMPP) are not installed, and so not offered.
+The egress guard covers everything Apprise sends over Python sockets in this thread: all its HTTP, SMTP and
+syslog-over-UDP services. Services of the machine itself (desktop, syslog) are refused. Services that need a library of
+their own (MQTT, XMPP, SMPP) are not installed.
 """
 
 import os
@@ -12,12 +12,12 @@ import apprise
 from django.conf import settings as project
 from django.core.exceptions import ValidationError
 
-from monitoring.alerting.channels.base import Answer, Channel, Config, Field, Undeliverable, as_text, watched
+from monitoring.alerting.channels.base import Answer, Channel, Config, Field, Undeliverable, as_text, configured_guard
 from monitoring.alerting.egress_guard import AddressRefused
 from monitoring.alerting.message import RESOLVE, Message
 from monitoring.models import Severity
 
-#: Services of the machine the monitor runs on: nobody hears them there, and no address can be checked.
+#: Services of the monitor's own machine: nobody sees their messages, and they have no address to check.
 LOCAL: Final = frozenset({"dbus", "kde", "qt", "glib", "gnome", "macosx", "syslog", "windows"})
 _TYPES: Final = {
     Severity.INFO: apprise.NotifyType.INFO,
@@ -27,7 +27,7 @@ _TYPES: Final = {
 
 
 def service(url: str) -> Any:
-    """The service that a URL names. Raises Undeliverable when there is none, or it is one of LOCAL."""
+    """Return the Apprise service of a URL. Raises Undeliverable if there is none, or it is one of LOCAL."""
     asset = apprise.AppriseAsset(app_id="Campaign scheduler", secure_logging=True, storage_mode="memory")
     if url.partition(":")[0].lower() in LOCAL:
         raise Undeliverable("services of the machine itself are not offered")
@@ -45,20 +45,18 @@ def _check(url: str) -> None:
 
 
 class AppriseUrl(Channel):
-    """Hands the message to Apprise."""
-
     name, label, icon = "apprise", "Apprise", "hub"
     says = "any service that Apprise speaks, by its URL"
     fields = (Field("url", "Apprise URL", "e.g. tgram://…, msteams://…, ntfys://…", secret=True, check=_check),)
 
     def send(self, message: Message, config: Config) -> Answer:
-        """Let Apprise send it; it says only whether it could."""
+        """Send through Apprise, which reports only success or failure."""
         kind = apprise.NotifyType.SUCCESS if message.action == RESOLVE else _TYPES[message.severity]
         if not project.ALERT_ALLOW_PRIVATE_NETWORKS:
-            # Through a proxy the address connected to would be the proxy's.
+            # Behind a proxy the egress guard would see only the proxy's address.
             os.environ["no_proxy"] = os.environ["NO_PROXY"] = "*"
         try:
-            with watched():
+            with configured_guard():
                 sent = service(config["url"]).notify(
                     title=message.subject, body=as_text(message), notify_type=kind, body_format="text"
                 )

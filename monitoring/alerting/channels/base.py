@@ -1,4 +1,4 @@
-"""What every channel is: what it has to be told in the admin, and how it sends a message."""
+"""The interface of a channel: the fields of its form in the admin, and how it sends a message."""
 
 import json
 from abc import ABC, abstractmethod
@@ -12,10 +12,10 @@ import urllib3
 from django.conf import settings
 from django.core.exceptions import ValidationError
 
-from monitoring.alerting.egress_guard import AddressRefused, guarded
+from monitoring.alerting.egress_guard import AddressRefused, egress_guard
 from monitoring.alerting.message import Message
 
-TIMEOUT_S: Final = 10.0  #: of one attempt, for connecting and for each read
+TIMEOUT_S: Final = 10.0  #: for connecting, and for each read
 REDIRECTS: Final = 3
 LONGEST_ANSWER: Final = 500  #: characters kept in the delivery log
 Config = Mapping[str, str]
@@ -23,18 +23,18 @@ Config = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the receiver said."""
+    """The receiver's response."""
 
     text: str = ""
     http_status: int | None = None
 
 
 class Undeliverable(Exception):
-    """It cannot arrive as it is configured: not tried again."""
+    """The message cannot arrive with this configuration; it is not retried."""
 
 
 class Refused(Exception):
-    """The receiver did not take it, or was not reached; it is tried again."""
+    """The receiver rejected the message or was unreachable; it is retried."""
 
     def __init__(self, answer: Answer) -> None:
         super().__init__(f"HTTP {answer.http_status}: {answer.text}" if answer.http_status else answer.text)
@@ -43,19 +43,17 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """Something a channel has to be told."""
+    """One field of a channel's form."""
 
     name: str
     label: str
     says: str = ""
-    secret: bool = False  #: written, never shown
+    secret: bool = False  #: write-only: never shown
     required: bool = True
     check: Callable[[str], None] | None = None  #: raises ValidationError
 
 
 class Channel(ABC):
-    """One way to tell somebody."""
-
     name: ClassVar[str]
     label: ClassVar[str]
     says: ClassVar[str]
@@ -64,11 +62,11 @@ class Channel(ABC):
 
     @abstractmethod
     def send(self, message: Message, config: Config) -> Answer:
-        """Tell; what the receiver said. Raises Undeliverable, or anything else for what may work later."""
+        """Send and return the receiver's response. Raises Undeliverable, or anything else if a retry may work."""
 
 
 def check_http_url(value: str) -> None:
-    """Refuse what is no http(s) URL. Raises ValidationError. Its address is checked when it is connected to."""
+    """Raise ValidationError unless `value` is an http(s) URL. The egress guard checks its address on connecting."""
     try:
         parts = urlsplit(value)
         fits = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -78,8 +76,8 @@ def check_http_url(value: str) -> None:
         raise ValidationError("expected a URL that begins http:// or https://")
 
 
-def check_place(value: str) -> None:
-    """Refuse what is no http(s) URL, or holds a password, which pages would show and nobody would be sent."""
+def check_receiver_url(value: str) -> None:
+    """Check an http(s) URL and refuse credentials in it: pages would show them, and urllib3 would not send them."""
     check_http_url(value)
     if "@" in urlsplit(value).netloc:
         raise ValidationError(
@@ -87,21 +85,21 @@ def check_place(value: str) -> None:
         )
 
 
-def watched() -> Any:
-    """The guard over outgoing addresses, unless private networks are allowed."""
-    return nullcontext() if settings.ALERT_ALLOW_PRIVATE_NETWORKS else guarded()
+def configured_guard() -> Any:
+    """Return the egress guard, or a no-op if ALERT_ALLOW_PRIVATE_NETWORKS is set."""
+    return nullcontext() if settings.ALERT_ALLOW_PRIVATE_NETWORKS else egress_guard()
 
 
 def post(url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
-    """POST to an http(s) URL, following REDIRECTS; the answer when it is 2xx.
+    """POST to an http(s) URL, following up to REDIRECTS redirects, and return a 2xx answer.
 
-    Raises Undeliverable for an address that is refused, Refused for other answers, urllib3's errors otherwise.
+    Raises Undeliverable if the egress guard refuses the address, Refused for any other status, and urllib3's errors.
     """
     check_http_url(url)
     timeout = urllib3.Timeout(connect=TIMEOUT_S, read=TIMEOUT_S)
     retries = urllib3.Retry(total=REDIRECTS, connect=0, read=0, redirect=REDIRECTS, status=0, other=0)
     try:
-        with watched(), urllib3.PoolManager(timeout=timeout, retries=retries) as pool:
+        with configured_guard(), urllib3.PoolManager(timeout=timeout, retries=retries) as pool:
             got = pool.request(
                 "POST", url, body=body, headers={"Content-Type": "application/json", **headers}, preload_content=False
             )
@@ -118,18 +116,18 @@ def post(url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
 
 
 def as_body(value: Any) -> bytes:
-    """JSON in its shortest form."""
+    """Encode as compact JSON."""
     return json.dumps(value, separators=(",", ":"), default=str).encode()
 
 
 def as_text(message: Message) -> str:
-    """A message as lines of text."""
+    """Format a message as lines of text."""
     lines = [message.message, "", f"Kind: {message.kind}", f"Environment: {message.environment}"]
-    lines += [f"{name}: {_words(value)}" for name, value in message.details.items()]
+    lines += [f"{name}: {_as_line(value)}" for name, value in message.details.items()]
     return "\n".join([*lines, f"Time: {message.timestamp}"]).strip()
 
 
-def _words(value: Any) -> str:
+def _as_line(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{k} {v}" for k, v in value.items())
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -9,7 +9,7 @@ from monitoring.alerting.message import Message
 
 
 def recipients(text: str) -> list[str]:
-    """Addresses separated by commas or lines."""
+    """Split addresses at commas and line breaks."""
     return [address.strip() for address in text.replace("\n", ",").split(",") if address.strip()]
 
 
@@ -21,14 +21,14 @@ def _check(text: str) -> None:
 
 
 class Email(Channel):
-    """One message to all recipients; the messages of one alert make one thread."""
+    """Sends one e-mail to all recipients; the e-mails of one alert form a thread."""
 
     name, label, icon = "email", "E-mail", "mail"
     says = "to one address or more, over the server of EMAIL_HOST"
     fields = (Field("to", "Recipients", "addresses, separated by commas", check=_check),)
 
     def send(self, message: Message, config: Config) -> Answer:
-        """Send it. Raises smtplib's errors and OSError."""
+        """Send the e-mail. Raises smtplib's errors and OSError."""
         to = recipients(config["to"])
         subject = " ".join(message.subject.split())  # a header is one line
         thread = f"<{message.alert}@campaign-scheduler>"

@@ -18,13 +18,10 @@ _LEVELS: Final = {
 
 
 class Log(Channel):
-    """For whoever collects logs."""
-
     name, label, icon = "log", "Log", "subject"
     says = "a line of the monitor's log, with the level of the alert's severity"
 
     def send(self, message: Message, config: Config) -> Answer:
-        """Write one line."""
         level = logging.INFO if message.action == RESOLVE else _LEVELS[message.severity]
         log.log(
             level,

@@ -1,9 +1,9 @@
-"""PagerDuty, Events API v2: an alert triggers an incident, its end resolves it."""
+"""PagerDuty, Events API v2: an opened alert triggers an incident, a resolved one resolves it."""
 
 import socket
 from typing import Any, Final
 
-from monitoring.alerting.channels.base import Answer, Channel, Config, Field, as_body, check_place, post
+from monitoring.alerting.channels.base import Answer, Channel, Config, Field, as_body, check_receiver_url, post
 from monitoring.alerting.message import RESOLVE, Message
 from monitoring.models import Severity
 
@@ -13,17 +13,16 @@ LONGEST_SUMMARY: Final = 1024
 
 
 class PagerDuty(Channel):
-    """Both events carry the alert's key, so that PagerDuty joins them."""
+    """Sends both events with the alert's key, which PagerDuty matches them by."""
 
     name, label, icon = "pagerduty", "PagerDuty", "emergency"
     says = "an incident of PagerDuty (Events API v2), resolved when the alert is"
     fields = (
         Field("routing_key", "Integration key", "of an Events API v2 integration", secret=True),
-        Field("url", "URL", f"empty: {EVENTS_URL}", required=False, check=check_place),
+        Field("url", "URL", f"empty: {EVENTS_URL}", required=False, check=check_receiver_url),
     )
 
     def send(self, message: Message, config: Config) -> Answer:
-        """POST the event."""
         event: dict[str, Any] = {
             "routing_key": config["routing_key"],
             "event_action": "resolve" if message.action == RESOLVE else "trigger",

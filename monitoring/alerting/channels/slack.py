@@ -1,37 +1,36 @@
-"""Slack, by an incoming webhook."""
+"""Slack, through an incoming webhook."""
 
 from typing import Any, Final
 
-from monitoring.alerting.channels.base import Answer, Channel, Config, Field, as_body, as_text, check_place, post
+from monitoring.alerting.channels.base import Answer, Channel, Config, Field, as_body, as_text, check_receiver_url, post
 from monitoring.alerting.message import RESOLVE, Message
 from monitoring.models import Severity
 
 _COLOURS: Final = {Severity.INFO: "#439FE0", Severity.WARNING: "#DAA038", Severity.CRITICAL: "#A30200"}
-LONGEST: Final = 2900  #: Slack refuses a section of more than 3,000 characters
+LONGEST: Final = 2900  #: characters; Slack rejects sections of more than 3,000
 
 
-def escaped(text: str) -> str:
-    """Text in which Slack sees no mention and no link.
+def escape(text: str) -> str:
+    """Escape text so that it mentions nobody and links nowhere.
 
-    >>> escaped("<!channel> & all")
+    >>> escape("<!channel> & all")
     '&lt;!channel&gt; &amp; all'
     """
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 class Slack(Channel):
-    """POSTs to an incoming webhook, whose URL is itself the secret."""
+    """Posts to an incoming webhook. Its URL is a secret."""
 
     name, label, icon = "slack", "Slack", "tag"
     says = "a channel of Slack, by an incoming webhook"
-    fields = (Field("url", "Webhook URL", "https://hooks.slack.com/services/…", secret=True, check=check_place),)
+    fields = (Field("url", "Webhook URL", "https://hooks.slack.com/services/…", secret=True, check=check_receiver_url),)
 
     def send(self, message: Message, config: Config) -> Answer:
-        """POST it."""
         colour = "#2EB67D" if message.action == RESOLVE else _COLOURS[message.severity]
-        text: dict[str, Any] = {"type": "mrkdwn", "text": escaped(as_text(message))[:LONGEST]}
+        text: dict[str, Any] = {"type": "mrkdwn", "text": escape(as_text(message))[:LONGEST]}
         payload = {
-            "text": escaped(message.subject),
+            "text": escape(message.subject),
             "attachments": [{"color": colour, "blocks": [{"type": "section", "text": text}]}],
         }
         return post(config["url"], as_body(payload), {})

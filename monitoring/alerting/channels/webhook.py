@@ -1,35 +1,32 @@
-"""A webhook of one's own: JSON, signed so that the receiver knows who sent it and when.
+"""A webhook: JSON with a signature that proves who sent it and when.
 
-Signature: `X-Alert-Signature: sha256=<hex>` is the HMAC-SHA256 of `<X-Alert-Timestamp>.<body>` under the shared secret.
-A receiver checks it, refuses timestamps (Unix seconds) that are more than some minutes old, and, for an attempt whose
-answer was lost is sent again, takes each X-Alert-Delivery once.
+`X-Alert-Signature: sha256=<hex>` is the HMAC-SHA256 of `<X-Alert-Timestamp>.<body>` under the shared secret. A receiver
+should check it, reject timestamps (Unix seconds) older than a few minutes, and process each X-Alert-Delivery only once:
+a delivery whose response was lost is sent again.
 """
 
 import hashlib
 import hmac
 import time
 
-from monitoring.alerting.channels.base import Answer, Channel, Config, Field, as_body, check_place, post
+from monitoring.alerting.channels.base import Answer, Channel, Config, Field, as_body, check_receiver_url, post
 from monitoring.alerting.message import Message
 
 
 def signature(secret: str, timestamp: str, body: bytes) -> str:
-    """The value of X-Alert-Signature."""
+    """Return the value of X-Alert-Signature."""
     return "sha256=" + hmac.new(secret.encode(), timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
 
 
 class Webhook(Channel):
-    """POSTs the message as JSON."""
-
     name, label, icon = "webhook", "Webhook", "webhook"
     says = "JSON to a URL of yours, signed with HMAC-SHA256 and a timestamp"
     fields = (
-        Field("url", "URL", "http:// or https://", check=check_place),
+        Field("url", "URL", "http:// or https://", check=check_receiver_url),
         Field("secret", "Signing secret", "known to the receiver too", secret=True),
     )
 
     def send(self, message: Message, config: Config) -> Answer:
-        """POST it, signed now."""
         body, timestamp = as_body({**message.as_json(), "subject": message.subject}), str(int(time.time()))
         headers = {
             "X-Alert-Timestamp": timestamp,

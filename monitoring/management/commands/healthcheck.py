@@ -1,5 +1,3 @@
-"""Is a component up? For containers that serve no HTTP."""
-
 import sys
 from typing import Any
 
@@ -10,20 +8,16 @@ from monitoring.checks import CHECKS, ROLES
 
 
 class Command(BaseCommand):
-    """Checks one component, or all."""
-
     help = (
-        "Exit code 0 when a worker of this host, or a scheduler or listener anywhere, is up; "
-        "without a name: when nothing is down."
+        "Check a component, for containers that serve no HTTP. Exit code 1 if it is down. "
+        "A worker must run on this host, the others on any. Without a role, all components are checked."
     )
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: Any) -> None:
-        """Which component."""
-        parser.add_argument("role", nargs="?", choices=sorted(ROLES))
+        parser.add_argument("role", nargs="?", choices=sorted(ROLES), help="the component to check")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Say how it is."""
         role = options["role"]
         found = health.Round(dict([ROLES[role]]) if role else CHECKS).components()
         for name, component in found.items():

@@ -1,5 +1,3 @@
-"""The admin login of the sandbox in Docker Compose."""
-
 from typing import Any
 
 from django.conf import settings
@@ -9,10 +7,7 @@ from sandbox.login import admin_login
 
 
 class Command(BaseCommand):
-    """Makes and prints the login."""
-
-    help = "Makes the user admin at the first start, and prints its password. Not for production."
+    help = "Create the user admin at the first start and print its password. Not for production."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Print one line."""
         self.stdout.write(admin_login(settings.PORT))

@@ -1,5 +1,3 @@
-"""`manage.py seed_jobs 1000000`: a database full of jobs, to see and measure the operators' pages with."""
-
 from argparse import ArgumentParser
 from datetime import timedelta
 from random import Random
@@ -23,16 +21,14 @@ _NAMES: Final = ("Northmarch", "The Sunken Crown", "Ashen Coast", "Vale of Thorn
 
 
 class Command(BaseCommand):
-    """Fills the database; jobs are written past the ledger, so never where a service runs."""
-
-    help = "Fill an empty database with jobs in every state, for looking and measuring only."
+    # It writes past the ledger, so never where a service runs.
+    help = "Fill an empty database with jobs in every state, to see and measure the admin's pages. Not for production."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """How many."""
-        parser.add_argument("count", type=int)
+        parser.add_argument("count", type=int, help="number of jobs, such as 1000000")
 
     def handle(self, *args: Any, count: int, **options: Any) -> None:
-        """Write them in batches, the same ones each time."""
+        """Write the jobs in batches, the same ones every time."""
         random = Random(1)  # noqa: S311 - made-up data
         clocks = [CampaignClock(campaign_id=f"campaign-{n}", name=name) for n, name in enumerate(_NAMES)]
         CampaignClock.objects.bulk_create(clocks, ignore_conflicts=True)
@@ -44,7 +40,7 @@ class Command(BaseCommand):
 
 
 def _job(random: Random, number: int, count: int) -> Job:
-    """Job `number` of `count`, made at its share of the last seven days, as its id says too."""
+    """Make job `number` of `count`, created at its share of the last seven days, which its ID encodes, too."""
     now = timezone.now()
     state = random.choices(list(_SHARES), list(_SHARES.values()))[0]
     ago = timedelta(seconds=86400 * 7 * (1 - number / count))

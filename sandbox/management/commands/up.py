@@ -1,5 +1,3 @@
-"""`manage.py up`: what `make up` runs."""
-
 import os
 import secrets
 import signal
@@ -16,18 +14,14 @@ from sandbox.up import CannotStart, Ports, commands, environment, start_redis, s
 
 
 class Command(BaseCommand):
-    """Runs the demo."""
-
     requires_system_checks: list[str] = []
-    help = "Runs the whole service on this machine: embedded Redis, SQLite, sandbox main API, all processes."
+    help = "Run the whole service on this machine (`make up`): Redis, SQLite, a sandbox main API and all processes."
 
     def add_arguments(self, parser: Any) -> None:
-        """How fast the demo's world turns, and whether the code may change meanwhile."""
-        parser.add_argument("--game-master", type=float, default=10.0, help="seconds between advances of world time")
+        parser.add_argument("--game-master", type=float, default=10.0, help="seconds between world-time advances")
         parser.add_argument("--reload", action="store_true", help="restart processes when the code changes")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Set up what is missing, then run until Ctrl-C."""
         stop_as_by_ctrl_c()
         ports = Ports(settings.PORT, _port("UP_API_PORT", 9264), _port("UP_REDIS_PORT", 6390))
         var = Path(settings.BASE_DIR) / "var"
@@ -58,10 +52,10 @@ class Command(BaseCommand):
         sys.exit(code)
 
     def _migrate(self, env: dict[str, str]) -> None:
-        """In a session of its own, so that Ctrl-C reaches this process alone, which then ends the other."""
+        """Migrate in a session of its own, so that Ctrl-C reaches only this process, which then ends the other."""
         words = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
         if code := subprocess.run(words, env=env, check=False, start_new_session=True).returncode:  # noqa: S603
-            sys.exit(f"make up: the database could not be migrated (exit code {code}): see above")
+            sys.exit(f"make up: migrating the database failed (exit code {code}); see above")
 
 
 def _port(variable: str, default: int) -> int:

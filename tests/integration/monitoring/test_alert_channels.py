@@ -16,7 +16,7 @@ from monitoring.alerting.channels import CHANNELS, Undeliverable
 from monitoring.alerting.channels.base import Refused, check_http_url, post
 from monitoring.alerting.channels.pagerduty import EVENTS_URL
 from monitoring.alerting.delivery import send_by
-from monitoring.alerting.egress_guard import AddressRefused, guarded, is_public
+from monitoring.alerting.egress_guard import AddressRefused, egress_guard, is_public
 from monitoring.alerting.message import Message
 from monitoring.models import AlertHandler, Severity
 from tests.support.receivers import HttpReceiver, http_receiver, mail_receiver
@@ -218,7 +218,7 @@ def test_redirects_are_followed_and_held_to_the_same(receiver: HttpReceiver, mon
         first = int(receiver.url.rpartition(":")[2])
         allowed = iter([True, False])
         monkeypatch.setattr("monitoring.alerting.egress_guard.is_public", lambda _address: next(allowed))
-        with pytest.raises(AddressRefused), guarded(), urllib3.PoolManager() as pool:
+        with pytest.raises(AddressRefused), egress_guard(), urllib3.PoolManager() as pool:
             pool.request("POST", receiver.url, body=b"{}", retries=urllib3.Retry(3))
 
     assert followed == 1
@@ -230,9 +230,9 @@ def test_redirects_are_followed_and_held_to_the_same(receiver: HttpReceiver, mon
 def test_the_guard_holds_within_its_block_only(receiver: HttpReceiver) -> None:
     """Redis and the mail server of the environment may be anywhere."""
     address = ("127.0.0.1", int(receiver.url.rpartition(":")[2]))
-    with guarded(), pytest.raises(AddressRefused):
+    with egress_guard(), pytest.raises(AddressRefused):
         socket.create_connection(address)
-    with guarded(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, pytest.raises(AddressRefused):
+    with egress_guard(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, pytest.raises(AddressRefused):
         udp.sendto(b"x", address)
 
     socket.create_connection(address).close()

@@ -14,7 +14,7 @@ from monitoring.alerting import code_handlers, dead_letters, delivery, routing
 from monitoring.alerting.message import Message
 from monitoring.models import Alert, AlertHandler, Delivery, Kind, Severity
 from tests.support.alerts import Tell, webhook
-from tests.support.deaths import die
+from tests.support.dead_letters import make_dead_letters
 from tests.support.receivers import HttpReceiver
 from tests.support.servers import wait_until
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db
 def test_a_delivery_outlives_the_monitor(receiver: HttpReceiver, tell: Tell) -> None:
     """Claimed by a monitor that was killed before it was answered: it is sent again, under the same id."""
     webhook(receiver)
-    die()
+    make_dead_letters()
     dead_letters.collect(timezone.now())
     routing.route(timezone.now())
     Delivery.objects.update(attempts=1, next_at=timezone.now() - timedelta(seconds=1))
@@ -56,7 +56,7 @@ def test_a_broken_handler_hurts_no_other(receiver: HttpReceiver, heard: list[Mes
         wait_until(lambda: Delivery.objects.pending().exclude(answer="").count() == 2, what="two have failed")
     finally:
         receiver.gate.set()
-        code_handlers.forget(broken)
+        code_handlers.unregister_handler(broken)
         lanes.wait(20)
     wait_until(lambda: not [t for t in threading.enumerate() if t.name.startswith("alerts ")], what="lanes ended")
 
@@ -68,17 +68,17 @@ def test_a_broken_handler_hurts_no_other(receiver: HttpReceiver, heard: list[Mes
 def test_what_is_refused_is_tried_again_and_then_given_up(receiver: HttpReceiver, tell: Tell) -> None:
     """With its HTTP answer in the log; a person may have it tried anew."""
     webhook(receiver)
-    receiver.statuses = [503] * delivery.MOST_ATTEMPTS
-    die()
+    receiver.statuses = [503] * delivery.MAX_ATTEMPTS
+    make_dead_letters()
 
-    for _ in range(delivery.MOST_ATTEMPTS):
+    for _ in range(delivery.MAX_ATTEMPTS):
         tell()
         Delivery.objects.pending().update(next_at=timezone.now())
     failed = Delivery.objects.get()
     again = delivery.redeliver(failed, actor="user:ann")
     tell()
 
-    assert (failed.status, failed.attempts, failed.http_status) == ("failed", delivery.MOST_ATTEMPTS, 503)
+    assert (failed.status, failed.attempts, failed.http_status) == ("failed", delivery.MAX_ATTEMPTS, 503)
     assert again
     assert Delivery.objects.get().status == "sent"
 
@@ -105,7 +105,7 @@ def test_the_end_is_told_after_the_beginning(receiver: HttpReceiver, tell: Tell)
     """While the beginning has not arrived, the end waits, in whatever order they become due."""
     webhook(receiver)
     receiver.statuses = [503]
-    die()
+    make_dead_letters()
     tell()
     alerting.resolve(Alert.objects.all(), actor="user:ann")
     tell()
@@ -138,7 +138,7 @@ def test_a_handler_hears_of_what_it_wants(
     """By severity, kind, job type and campaign; only what concerns it is counted for it."""
     webhook(receiver, **fields)
 
-    die(5, campaigns=["a", "b"])
+    make_dead_letters(5, campaigns=["a", "b"])
     tell()
 
     assert [got.json["count"] for got in receiver.got] == counts
@@ -176,7 +176,7 @@ def test_a_function_may_hear_of_the_gravest_only(tell: Tell) -> None:
         alerting.critical("large")
         tell()
     finally:
-        code_handlers.forget(gravest)
+        code_handlers.unregister_handler(gravest)
 
     assert titles == ["large"]
 

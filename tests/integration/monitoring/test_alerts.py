@@ -18,9 +18,9 @@ from monitoring.alerting.message import Message
 from monitoring.alerting.monitor import Monitor
 from monitoring.checks import CHECKS
 from monitoring.health import Round
-from monitoring.models import Alert, SeenDeath, Severity
+from monitoring.models import Alert, SeenDeadLetter, Severity
 from tests.support.alerts import Tell, later, webhook
-from tests.support.deaths import die
+from tests.support.dead_letters import make_dead_letters
 from tests.support.receivers import HttpReceiver
 
 pytestmark = pytest.mark.django_db
@@ -34,7 +34,7 @@ def test_a_storm_of_ten_thousand_deaths_is_a_handful_of_messages(
     campaigns = [f"campaign-{n}" for n in range(200)]
 
     for _ in range(5):
-        die(2000, campaigns=campaigns)
+        make_dead_letters(2000, campaigns=campaigns)
         tell()
     tell(later())
     tell(later())
@@ -43,15 +43,18 @@ def test_a_storm_of_ten_thousand_deaths_is_a_handful_of_messages(
     assert heard[1].subject == "[CRITICAL] EVENT_EXPIRATION: a job is dead (and 7999 more)"
     assert [got.json["count"] for got in receiver.got] == [2000, 8000]
     assert Alert.objects.get().count == 10_000
-    assert sum(SeenDeath.objects.filter(at__lt=timezone.now() - timedelta(minutes=5)).values_list("pk", flat=True)) == 0
+    assert (
+        sum(SeenDeadLetter.objects.filter(at__lt=timezone.now() - timedelta(minutes=5)).values_list("pk", flat=True))
+        == 0
+    )
 
 
 def test_the_same_alert_again_is_counted(heard: list[Message], tell: Tell) -> None:
     """Told at once; then 42 more within the throttle are one message after it."""
-    die()
+    make_dead_letters()
     tell()
     for _ in range(6):
-        die(7)
+        make_dead_letters(7)
         tell()
     tell(later())
 
@@ -63,19 +66,19 @@ def test_the_same_alert_again_is_counted(heard: list[Message], tell: Tell) -> No
 
 def test_no_death_is_counted_twice_or_lost(heard: list[Message], tell: Tell, monkeypatch: pytest.MonkeyPatch) -> None:
     """A monitor that dies within its round has counted nothing; what is read again is not counted again."""
-    die(3)
+    make_dead_letters(3)
 
     def killed(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as crash:
-        crash.setattr(SeenDeath.objects, "bulk_create", killed)
+        crash.setattr(SeenDeadLetter.objects, "bulk_create", killed)
         with pytest.raises(KeyboardInterrupt):
             dead_letters.collect(timezone.now())
     nothing = Alert.objects.count()
     for _ in range(3):
         tell()
-    die(2)
+    make_dead_letters(2)
     tell()
 
     assert nothing == 0
@@ -84,10 +87,10 @@ def test_no_death_is_counted_twice_or_lost(heard: list[Message], tell: Tell, mon
 
 def test_acknowledged_alerts_are_counted_and_told_no_more_until_they_end(heard: list[Message], tell: Tell) -> None:
     """And it stands who did so."""
-    die()
+    make_dead_letters()
     tell()
     done = alerting.acknowledge(Alert.objects.all(), actor="user:ann")
-    die(4)
+    make_dead_letters(4)
     tell(later())
     alert = Alert.objects.get()
     alerting.resolve([alert], actor="user:bob")
@@ -156,9 +159,9 @@ def test_an_alert_holds_no_secret(settings: Settings, heard: list[Message], tell
 
 def test_special_causes_have_alerts_of_their_own(tell: Tell) -> None:
     """Beside the dead job itself: an unknown outcome, a refused credential, a cron task."""
-    die(reason="outcome unknown, not sent again: timeout", error="OutcomeUnknown: timeout", unknown=True)
-    die(reason="permanent: HTTP 401", error="NotAuthorized: main API: HTTP 401")
-    die(actor="cron:nightly")
+    make_dead_letters(reason="outcome unknown, not sent again: timeout", error="OutcomeUnknown: timeout", unknown=True)
+    make_dead_letters(reason="permanent: HTTP 401", error="NotAuthorized: main API: HTTP 401")
+    make_dead_letters(actor="cron:nightly")
     tell()
 
     assert set(Alert.objects.values_list("key", "count")) == {
@@ -187,7 +190,7 @@ def test_cron_firings_that_nobody_saw_are_missed(redis: Redis) -> None:
 
 def test_dead_jobs_that_are_retried_resolve_their_alert(heard: list[Message], sandbox: Any, tell: Tell) -> None:
     """When no dead letter of the type is left; by the monitor."""
-    ids = die(2)
+    ids = make_dead_letters(2)
     tell()
     monitor = Monitor()
     found = Round(CHECKS).components()

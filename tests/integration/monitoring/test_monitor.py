@@ -27,7 +27,7 @@ from monitoring.alerting.monitor import LEASE, Monitor
 from monitoring.checks import CHECKS, Check
 from monitoring.health import Round
 from monitoring.models import Alert, Delivery, Kind, MonitorState, Notice
-from tests.support.deaths import die
+from tests.support.dead_letters import make_dead_letters
 from tests.support.processes import Start
 from tests.support.receivers import http_receiver
 from tests.support.servers import RedisServer, SandboxApi, wait_until
@@ -60,7 +60,7 @@ def _in_each_round(monkeypatch: pytest.MonkeyPatch) -> None:
 def monitor_with(clock: Clock, **checks: Check) -> Monitor:
     """A monitor that looks anew in each round."""
     looks = Round({**CHECKS, **checks}, clock=clock)
-    return Monitor(conditions=Conditions(clock=clock), looks=looks)
+    return Monitor(conditions=Conditions(clock=clock), checks=looks)
 
 
 def look(monitor: Monitor, clock: Clock, seconds: float = 6) -> float:
@@ -247,7 +247,7 @@ def test_a_second_monitor_takes_over_when_the_first_is_silent(sandbox: SandboxAp
     """Until then it does nothing, so that nobody is told twice."""
     first, second = monitor_with(clock), monitor_with(clock)
     first.poll()
-    die()
+    make_dead_letters()
     waits = second.poll()
     nothing = Alert.objects.count()
     MonitorState.objects.update(until=timezone.now() - timedelta(seconds=1))
@@ -278,7 +278,7 @@ def health_of_monitor() -> Check:
 
 
 def test_a_dead_job_reaches_a_receiver_although_everything_is_killed(start: Start, sandbox: SandboxApi) -> None:
-    """Real processes: the worker is killed after the death, the monitor before it was answered."""
+    """Real processes: the worker is killed after its job is dead, the monitor before the receiver answers."""
     from monitoring.models import AlertHandler
 
     with http_receiver() as receiver:
@@ -306,7 +306,7 @@ def test_a_dead_job_reaches_a_receiver_although_everything_is_killed(start: Star
 
 @pytest.mark.skipif("connection.vendor != 'sqlite'")
 def test_no_question_of_the_monitor_walks_the_backlog() -> None:
-    """Deaths, pending deliveries and dead letters of a type come from indexes that hold nothing else."""
+    """New dead letters, pending deliveries and dead letters of a type come from indexes that hold nothing else."""
     plans = {
         "audit_of_dead": dead_letters.unseen(timezone.now())[:10].explain(),
         "job_dead_by_type": Job.objects.in_state(State.DEAD).filter(type="X").order_by()[:1].explain(),

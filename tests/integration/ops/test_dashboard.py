@@ -19,7 +19,7 @@ from jobs.main_api.client import main_api
 from jobs.models import Job, OutcomeMinute
 from jobs.service import Submission, submit
 from jobs.states import State
-from monitoring.dashboard_source import Panel
+from monitoring.dashboard_source import DashboardSource
 from monitoring.health import HEALTH
 from ops.admin import dashboard
 from ops.reads import recent_actions, status
@@ -207,9 +207,9 @@ def test_a_monitor_that_never_ran_is_missed(redis: Redis) -> None:
 
 def test_monitoring_never_keeps_the_page_waiting(redis: Redis) -> None:
     """The first page may say that it is being looked at; the checks arrive behind its back."""
-    panel = Panel(HEALTH)
+    source = DashboardSource(HEALTH)
 
-    wait_until(lambda: {c.name: c.status for c in panel.components()}["database"] == "up")
+    wait_until(lambda: {c.name: c.status for c in source.components()}["database"] == "up")
 
 
 def test_the_page_takes_few_queries(client: Client, redis: Redis) -> None:

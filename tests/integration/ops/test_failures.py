@@ -20,8 +20,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 PAGE = "/admin/jobs/failuregroup/"
 
 
-def die(error: str, *campaigns: str, type_: str = "EVENT_EXPIRATION") -> FailureGroup:
-    """One job of each campaign dies of it."""
+def fail_for_good(error: str, *campaigns: str, type_: str = "EVENT_EXPIRATION") -> FailureGroup:
+    """Make one dead letter of each campaign, with this error."""
     failure = fingerprint_of(error, "")
     for campaign in campaigns:
         job, _ = submit(Submission(type=type_, campaign_id=campaign, payload={}), actor="test")
@@ -42,9 +42,9 @@ def member(client: Client, group: str) -> Client:
 
 def test_dead_letters_are_grouped_with_whom_they_touch(admin_client: Client, redis: Redis) -> None:
     """Count, types, campaigns and hours of each failure."""
-    die("NotFound: event-1 is gone", "c-1", "c-2")
-    die("NotFound: event-2 is gone", "c-3", type_="RECALCULATE_SETTLEMENT_SCHEDULES")
-    die("PermanentError: no", "c-1")
+    fail_for_good("NotFound: event-1 is gone", "c-1", "c-2")
+    fail_for_good("NotFound: event-2 is gone", "c-3", type_="RECALCULATE_SETTLEMENT_SCHEDULES")
+    fail_for_good("PermanentError: no", "c-1")
 
     page = admin_client.get(PAGE)
     found = {f.group.message: f for f in page.context["failures"]}
@@ -59,7 +59,7 @@ def test_dead_letters_are_grouped_with_whom_they_touch(admin_client: Client, red
 @pytest.mark.parametrize(("verb", "state"), [("retry", State.QUEUED), ("discard", State.CANCELLED)])
 def test_exactly_one_group_is_retried_or_discarded(admin_client: Client, redis: Redis, verb: str, state: State) -> None:
     """First the dry run, then the action with a reason; the other group stays as it is, and so do other jobs."""
-    group, other = die("NotFound: event-1", "c-1", "c-2"), die("PermanentError: no", "c-3")
+    group, other = fail_for_good("NotFound: event-1", "c-1", "c-2"), fail_for_good("PermanentError: no", "c-3")
     submit(Submission(type="EVENT_EXPIRATION", campaign_id="c-9", payload={}), actor="test")
     where = f"/admin/jobs/job/?failure={group.key}"
     form = {
@@ -84,12 +84,12 @@ def test_exactly_one_group_is_retried_or_discarded(admin_client: Client, redis: 
 
 def test_a_note_and_an_acknowledgement_are_kept_with_who(admin_client: Client, redis: Redis) -> None:
     """It leaves the open failures, and comes back as soon as another job dies of it."""
-    group = die("NotFound: event-1", "c-1")
+    group = fail_for_good("NotFound: event-1", "c-1")
     admin_client.post(f"{PAGE}{group.key}/note/", {"note": "the world was restored"})
     admin_client.post(f"{PAGE}{group.key}/acknowledge/", {"reason": "waiting for the owners"})
     open_ones = admin_client.get(PAGE).context["failures"]
     known = admin_client.get(PAGE, {"show": "known"}).content.decode()
-    die("NotFound: event-2", "c-2")
+    fail_for_good("NotFound: event-2", "c-2")
     again = admin_client.get(PAGE)
 
     assert open_ones == []
@@ -104,7 +104,7 @@ def test_a_note_and_an_acknowledgement_are_kept_with_who(admin_client: Client, r
 
 def test_an_acknowledgement_can_be_taken_back(admin_client: Client, redis: Redis) -> None:
     """Then it is open again."""
-    group = die("NotFound: event-1", "c-1")
+    group = fail_for_good("NotFound: event-1", "c-1")
     admin_client.post(f"{PAGE}{group.key}/acknowledge/")
     admin_client.post(f"{PAGE}{group.key}/reopen/")
 
@@ -113,7 +113,7 @@ def test_an_acknowledgement_can_be_taken_back(admin_client: Client, redis: Redis
 
 def test_what_is_left_of_a_retried_failure_is_remembered(admin_client: Client, redis: Redis) -> None:
     """Without dead letters it is neither open nor known, but among all."""
-    group = die("NotFound: event-1", "c-1")
+    group = fail_for_good("NotFound: event-1", "c-1")
     Job.objects.filter(failure_key=group.key).update(state=State.SUCCEEDED)
 
     assert admin_client.get(PAGE).context["failures"] == []
@@ -123,7 +123,7 @@ def test_what_is_left_of_a_retried_failure_is_remembered(admin_client: Client, r
 
 def test_a_viewer_looks_but_may_not_act(client: Client, redis: Redis) -> None:
     """No button is shown, and the server refuses each."""
-    group = die("NotFound: event-1", "c-1")
+    group = fail_for_good("NotFound: event-1", "c-1")
     viewer = member(client, "Viewer")
 
     page = viewer.get(f"{PAGE}{group.key}/change/")
@@ -145,7 +145,7 @@ def test_more_failures_than_fit_a_page_are_paged(
     """Older ones follow by the time they were seen last; those seen together are neither left out nor shown twice."""
     monkeypatch.setattr(failure_page, "PAGE", 2)
     for word in ("one", "two", "three"):
-        die(f"PermanentError: {word}", "c-1" + word)
+        fail_for_good(f"PermanentError: {word}", "c-1" + word)
     first = admin_client.get(PAGE)
     second = admin_client.get(PAGE, {"before": first.context["older"]})
     FailureGroup.objects.update(last_seen=timezone.now())
@@ -161,7 +161,7 @@ def test_more_failures_than_fit_a_page_are_paged(
 @pytest.mark.parametrize("one", [False, True])
 def test_pages_take_few_queries(client: Client, redis: Redis, one: bool) -> None:
     """Fewer than 15, however many failures are shown."""
-    groups = [die(f"PermanentError: {word}", f"c-{word}") for word in ("a", "b", "c", "d", "e")]
+    groups = [fail_for_good(f"PermanentError: {word}", f"c-{word}") for word in ("a", "b", "c", "d", "e")]
     operator = member(client, "Operator")
     with CaptureQueriesContext(connection) as queries:
         assert operator.get(f"{PAGE}{groups[0].key}/change/" if one else PAGE).status_code == 200

@@ -24,7 +24,7 @@ from jobs.service import Submission, submit
 from jobs.states import State
 from monitoring.models import AlertHandler
 from tests.support.claiming import claiming_worker, take
-from tests.support.deaths import die
+from tests.support.dead_letters import make_dead_letters
 from tests.support.servers import SandboxApi
 from tests.support.texts import ANY
 
@@ -153,7 +153,7 @@ def test_a_cookie_with_nul_is_no_session(client: Client, redis: Redis) -> None:
 def things(operator: Client, redis: Redis) -> dict[str, Any]:
     """One of each that has a form with a reason or a note."""
     campaign = CampaignClock.objects.create(campaign_id="c-1", name="Northmarch")
-    die(error="X: no")
+    make_dead_letters(error="X: no")
     return {
         "campaign": campaign,
         "cron": CronTask.objects.create(name="nightly", type="EVENT_EXPIRATION", expression="0 0 * * *"),

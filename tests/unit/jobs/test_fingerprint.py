@@ -104,7 +104,7 @@ def running(campaign: str) -> Job:
     return job
 
 
-def die(jobs: list[Job], error: str) -> None:
+def fail_for_good(jobs: list[Job], error: str) -> None:
     """The jobs' attempts end as dead letters."""
     failure = fingerprint_of(error, "")
     endings = [Ending(j, State.DEAD, error, counts=True, error=error, failure=failure) for j in jobs]
@@ -115,8 +115,8 @@ def die(jobs: list[Job], error: str) -> None:
 def test_deaths_are_counted_by_failure_and_hour() -> None:
     """In the transaction of the ends themselves: the job's key, its group, its hour."""
     jobs = [running(f"c-{n}") for n in range(3)]
-    die(jobs[:2], "NotFound: event-1 is gone")
-    die(jobs[2:], "NotFound: event-2 is gone")
+    fail_for_good(jobs[:2], "NotFound: event-1 is gone")
+    fail_for_good(jobs[2:], "NotFound: event-2 is gone")
 
     (group,) = FailureGroup.objects.all()
     assert (group.error, group.message) == ("NotFound", "# is gone")
@@ -127,8 +127,8 @@ def test_deaths_are_counted_by_failure_and_hour() -> None:
 @pytest.mark.django_db(transaction=True)
 def test_waits_are_counted_in_buckets() -> None:
     """Each ended attempt is in one bucket of its minute, and minutes add up."""
-    die([running("c-1")], "X: y")
-    die([running("c-2")], "X: y")
+    fail_for_good([running("c-1")], "X: y")
+    fail_for_good([running("c-2")], "X: y")
 
     row = OutcomeMinute.objects.get()
     assert row.jobs == 2
@@ -141,7 +141,7 @@ def test_a_dead_letter_may_be_discarded() -> None:
     from jobs import service
 
     job = running("c-1")
-    die([job], "X: y")
+    fail_for_good([job], "X: y")
     job.refresh_from_db()
     report = service.discard([job], actor="user:ann", reason="its campaign is gone")
 

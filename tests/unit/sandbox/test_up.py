@@ -55,7 +55,7 @@ def test_the_end_of_one_is_the_end_of_all(supervisor: Running, name: str, before
     supervisor.process.wait(timeout=60)
 
     said = supervisor.log.read_text()
-    assert said.count(f"{name} was killed by SIGKILL: everything stops") == 1
+    assert said.count(f"{name} was killed by SIGKILL; shutting down") == 1
     assert said.endswith("exit code 137\n")
     assert "Traceback" not in said
     assert not [pid for pid in others if Path(f"/proc/{pid}").exists()]
@@ -73,7 +73,7 @@ def test_ctrl_c_is_not_an_end_by_itself(supervisor: Running, signum: signal.Sign
     supervisor.stop(signum)
 
     said = supervisor.log.read_text()
-    assert "everything stops" not in said
+    assert "shutting down" not in said
     assert said.endswith(f"exit code {code}\n")
     assert not [pid for pid in others if Path(f"/proc/{pid}").exists()]
 
@@ -122,13 +122,13 @@ def test_a_port_in_use_is_one_line() -> None:
 
     assert ended.returncode == 1
     assert ended.stderr.splitlines() == [
-        f"make up: port {port} is in use: set PORT to a free one, e.g. PORT={port + 100} make up"
+        f"make up: port {port} is in use: set PORT to a free port, e.g. PORT={port + 100} make up"
     ]
 
 
 def test_one_port_cannot_be_meant_for_two() -> None:
     """The sandbox's own port given to the web process is one line, too."""
-    with pytest.raises(CannotStart, match="port 9264 is meant for two: set PORT or UP_API_PORT to another"):
+    with pytest.raises(CannotStart, match="PORT and UP_API_PORT are both 9264: change one of them"):
         Ports(9264, 9264, 6390).check()
 
 

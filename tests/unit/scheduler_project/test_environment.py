@@ -35,7 +35,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, held: bytes) -> Non
     dotenv = tmp_path / ".env"
     dotenv.write_bytes(held)
 
-    with pytest.raises(BadEnvironment, match=r"^(\.env: cannot be read|EMAIL_HOST_USER: holds NUL)"):
+    with pytest.raises(BadEnvironment, match=r"^(\.env: cannot be read|EMAIL_HOST_USER: contains NUL)"):
         read(dotenv)
 
 
@@ -184,5 +184,5 @@ def test_functions_of_foreign_jobs_are_dotted_names(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setenv("RUN_FOREIGN_RQ_FUNCTIONS", "")
     monkeypatch.setenv("RUN_FOREIGN_RQ_JOBS", "true")
-    with pytest.raises(BadEnvironment, match="RUN_FOREIGN_RQ_JOBS: names no function"):
+    with pytest.raises(BadEnvironment, match="RUN_FOREIGN_RQ_JOBS: set RUN_FOREIGN_RQ_FUNCTIONS"):
         read()

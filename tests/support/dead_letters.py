@@ -1,4 +1,4 @@
-"""Dead jobs by the ledger's own means, however many."""
+"""Dead letters made by the ledger itself, in any number."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from jobs.states import State
 REASON = "failure 3 of 3: main API: HTTP 500"
 
 
-def die(
+def make_dead_letters(
     number: int = 1,
     *,
     campaigns: Sequence[str] = ("c",),
@@ -21,7 +21,7 @@ def die(
     error: str = "TransientError: main API: HTTP 500",
     unknown: bool = False,
 ) -> list[str]:
-    """Let `number` jobs be submitted, claimed and die; their ids."""
+    """Submit and claim `number` jobs and record them as dead; return their ids."""
     now = timezone.now()
     work = [
         Submission(

@@ -11,6 +11,8 @@ from django.conf import settings
 from redis import Redis
 from rq_scheduler import Scheduler as RQScheduler
 
+from scheduler_project.text import job_id
+
 SCHEDULED = RQScheduler.scheduled_jobs_key  #: sorted set: job id by due time, in seconds with fractions
 TAKEN = "scheduler:taken"  #: sorted set: job ids taken out of a queue and not yet claimed, by when
 FED_UNTIL = "scheduler:fed_until"  #: up to which due time the stager has put rows into Redis; gone when Redis lost all
@@ -64,11 +66,8 @@ def odd(ids: Any) -> list[bytes]:
 
 def uuid_of(text: str) -> UUID | None:
     """The id of one of our jobs, as it is written into Redis; None for any other text."""
-    try:
-        found = UUID(text)
-    except ValueError:
-        return None
-    return found if str(found) == text else None
+    found = job_id(text)
+    return found if found and str(found) == text else None
 
 
 def number(value: bytes | float | None) -> float | None:

@@ -16,7 +16,7 @@ from jobs.outcome import RetryPolicy
 from jobs.run import Run
 from jobs.states import Priority
 from scheduler_project.moments import read_moment
-from scheduler_project.text import clean
+from scheduler_project.text import flaw_of
 
 
 class Payload(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
@@ -110,7 +110,8 @@ class JobType:
 
         Raises InvalidJob naming the field that is missing, unknown or malformed.
         """
-        _check_text(payload)
+        if flaw := flaw_of(payload):
+            raise InvalidJob("payload", flaw)
         if isinstance(payload, dict):
             payload = payload | _moments(payload, self.payload)
         try:
@@ -120,18 +121,6 @@ class JobType:
             raise InvalidJob(_field(text, path), text) from None
         parsed.check()
         return parsed
-
-
-def _check_text(payload: object) -> None:
-    """Refuse what PostgreSQL cannot store, whichever field holds it."""
-    try:
-        encoded = msgspec.json.encode(payload)
-    except UnicodeEncodeError:
-        raise InvalidJob("payload", "holds half of a surrogate pair") from None
-    except RecursionError:
-        raise InvalidJob("payload", "is nested too deeply") from None
-    if b"\\u0000" in encoded and clean(payload) != payload:  # the text of a backslash with u0000 behind it is fine
-        raise InvalidJob("payload", "holds a NUL character")
 
 
 def _moments(payload: dict[str, Any], kind: type[Payload]) -> dict[str, datetime]:

@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
-from uuid import UUID
 
 import msgspec
 from django.conf import settings
@@ -18,6 +17,7 @@ from msgspec import Meta
 from jobs.errors import CircuitOpen, JobError, NotAuthorized, PermanentError, TransientError
 from jobs.registry import Payload, type_named
 from jobs.run import Followup, Run
+from scheduler_project.text import job_id
 
 LONGEST_AGO: Final = timedelta(days=365)  #: a due time may lie no longer ago than a year
 MOST_NAMED: Final = 5  #: errors that a message quotes
@@ -112,13 +112,9 @@ def sum_of(failed: Mapping[str, JobError], *, done: str) -> JobError:
     return TransientError(text, retry_after=max(waits, default=None))
 
 
-def _submitted_at(job_id: str) -> datetime:
-    """When a job was submitted, which its id (a UUIDv7) holds."""
-    now = timezone.now()
-    try:
-        known = UUID(job_id)
-    except ValueError:
-        return now
-    if known.version != 7:
+def _submitted_at(text: str) -> datetime:
+    """When a job was submitted; its id (a UUIDv7) contains that."""
+    now, known = timezone.now(), job_id(text)
+    if known is None or known.version != 7:
         return now
     return max(datetime.fromtimestamp((known.int >> 80) / 1000, tz=UTC), now - LONGEST_AGO)

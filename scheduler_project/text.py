@@ -41,12 +41,20 @@ def is_id(text: str) -> bool:
     return 0 < len(text) <= LONGEST_ID and is_storable(text)
 
 
-def is_job_id(text: str) -> bool:
+def job_id(text: str) -> UUID | None:
+    """The id of a job as a person, an address or Redis has it; None where `text` is none.
+
+    >>> job_id("0190F1C2-0000-7000-8000-000000000000"), job_id("x")
+    (UUID('0190f1c2-0000-7000-8000-000000000000'), None)
+    """
     try:
-        UUID(text)
+        return UUID(text)
     except ValueError:
-        return False
-    return True
+        return None
+
+
+def is_job_id(text: str) -> bool:
+    return job_id(text) is not None
 
 
 def is_request_id(text: str) -> bool:
@@ -167,6 +175,22 @@ def _copy(value: dict[Any, Any] | list[Any]) -> dict[Any, Any] | list[Any]:
     if isinstance(value, list):
         return value.copy()
     return {plain(key) if isinstance(key, str) else key: one for key, one in value.items()}
+
+
+def flaw_of(value: Any) -> str:
+    """Why no database takes decoded JSON as it is; empty where each does.
+
+    >>> flaw_of({"a": ["\\ud83c"]}), flaw_of({"a\\0": 1}), flaw_of({"a": "\\\\u0000"})
+    ('holds half of a surrogate pair', 'holds a NUL character', '')
+    """
+    try:
+        encoded = msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        return "holds half of a surrogate pair"
+    except RecursionError:
+        return "is nested too deeply"
+    # A backslash in a text, with u0000 behind it, is encoded alike.
+    return "holds a NUL character" if b"\\u0000" in encoded and clean(value) != value else ""
 
 
 def clean_answer(value: Any) -> Any:

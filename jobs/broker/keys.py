@@ -12,6 +12,7 @@ from redis import Redis
 from rq_scheduler import Scheduler as RQScheduler
 
 from scheduler_project.redis_connection import connect
+from scheduler_project.text import job_id
 
 SCHEDULED = RQScheduler.scheduled_jobs_key  #: sorted set: job id by due time, in seconds with fractions
 TAKEN = "scheduler:taken"  #: sorted set: job ids taken out of a queue and not yet claimed, by when
@@ -66,11 +67,8 @@ def odd(ids: Any) -> list[bytes]:
 
 def uuid_of(text: str) -> UUID | None:
     """The id of one of our jobs, as it is written into Redis; None for any other text."""
-    try:
-        found = UUID(text)
-    except ValueError:
-        return None
-    return found if str(found) == text else None
+    found = job_id(text)
+    return found if found and str(found) == text else None
 
 
 def number(value: bytes | float | None) -> float | None:

@@ -26,6 +26,8 @@ from rq.serializers import JSONSerializer
 from rq.utils import import_attribute, str_to_date
 from rq.worker import base as worker
 
+from scheduler_project.text import plain
+
 log = structlog.get_logger(__name__)
 PERFORM: Final = "jobs.engine.worker.perform.perform"  #: what job hashes of ours name: it runs a row, by its id
 PERFORM_BEFORE: Final = "jobs.engine.perform.perform"  #: what they named in the release before
@@ -87,12 +89,12 @@ def install() -> None:
 
 
 def text(value: bytes | str) -> str:
-    """Text of any bytes, at a bearable length and without NUL, which neither pages nor PostgreSQL take."""
+    """Plain text of any bytes, cut to MOST_TEXT."""
     if isinstance(value, bytes):
         value = value[:MOST_TEXT].decode(errors="backslashreplace")
     elif not isinstance(value, str):
         raise ValueError(f"no text: {type(value)!r}")
-    return value[:MOST_TEXT].replace("\0", "\\x00")
+    return plain(value[:MOST_TEXT])
 
 
 # -- code

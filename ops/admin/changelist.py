@@ -14,7 +14,7 @@ from jobs.models import CampaignClock, Job, ScheduleRow
 from jobs.states import State
 from ops.admin.filters import as_moment
 from ops.reads.job import TONES, name_all
-from scheduler_project.text import is_job_id
+from scheduler_project.text import is_job_id, job_id
 
 MOST_COUNTED: Final = 10_000  #: beyond it a count says "10,000+": nobody reads them one by one
 SEARCHED: Final = 20_000  #: newest jobs of the filter whose texts are searched
@@ -111,14 +111,14 @@ class JobList(ChangeList):
         indexed = next((name for name in _INDEXED if self._asked(name)), None)
         jobs = Job.objects.filter(**{indexed: self._asked(indexed)}) if indexed else Job.objects.all()
         ids = jobs.order_by().values_list("pk", flat=True)
-        if is_job_id(self.after):
-            self.floor = UUID(self.after)
+        if after := job_id(self.after):
+            self.floor = after
             self.ceiling = ids.filter(pk__gt=self.floor).order_by("pk")[STRETCH : STRETCH + 1].first()
             return
         to = as_moment(self._asked("finished_at_to"))
         self.ceiling = first_id_after(to) if to else None
-        if is_job_id(self.before):
-            self.ceiling = min(UUID(self.before), self.ceiling or UUID(self.before))
+        if before := job_id(self.before):
+            self.ceiling = min(before, self.ceiling or before)
         below = ids.filter(pk__lte=self.ceiling) if self.ceiling else ids
         self.floor = below.order_by("-pk")[STRETCH : STRETCH + 1].first()
 

@@ -19,7 +19,7 @@ from unfold.widgets import (
 from jobs.registry import JobType
 from jobs.slices import Slice
 from ops.humanize import label
-from scheduler_project.text import clean
+from scheduler_project.text import clean, flaw_of
 
 YEARS: Final = (1970, 9998)  #: of moments that a person may type
 
@@ -112,8 +112,8 @@ class JSONField(forms.JSONField):
     def to_python(self, value: Any) -> Any:
         """The value. Raises ValidationError."""
         found = super().to_python(value)
-        if clean(found) != found:
-            raise forms.ValidationError("holds a NUL character or half of a surrogate pair")
+        if flaw := flaw_of(found):
+            raise forms.ValidationError(flaw)
         return found
 
     def bound_data(self, data: Any, initial: Any) -> Any:

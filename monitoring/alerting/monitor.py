@@ -57,7 +57,7 @@ class Monitor:
         self._outage: Outage | None = None
 
     def poll(self) -> float:
-        """One round; seconds until the next. Raises StopAsked, and django.db's errors when the database fails."""
+        """One round; seconds until the next. Raises StopRequested, and django.db's errors when the database fails."""
         now = timezone.now()
         found = self._round.components() if self._active else {}
         self._redis_answers = not found or found["redis"].status == health.UP
@@ -131,7 +131,7 @@ class Monitor:
         return held
 
     def _say(self, state: str) -> None:
-        """Show among the processes that it lives. Raises StopAsked when an operator has asked it to stop."""
+        """Show among the processes that it lives. Raises StopRequested when an operator has asked it to stop."""
         try:
             self._heartbeat.beat_or_stop(state)
         except RedisError as error:

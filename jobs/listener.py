@@ -65,7 +65,7 @@ class Listener:
         self._next_behind_at = 0.0
 
     def poll(self) -> float:
-        """Hear and act; seconds until the next poll. Raises StopAsked, redis.RedisError and database errors."""
+        """Hear and act; seconds until the next poll. Raises StopRequested, redis.RedisError and database errors."""
         if not self._lead():
             self.act_on_all()  # the one that leads now has not heard it
             self._hang_up()

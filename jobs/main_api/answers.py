@@ -1,18 +1,18 @@
-"""What an answer, or its absence, says about the request: the one place that decides whether a mutation was done.
+"""What a response, or its absence, says about the request: the one place that decides whether a mutation was done.
 
-| what came back | a query | an update | a mutation that must not be sent twice |
+| response | query | update | mutation that must not be sent twice |
 | --- | --- | --- | --- |
-| never sent: no connection, none free, breaker open | again | again | not done: again |
-| HTTP 429 | again, after Retry-After | the same | not done: again |
-| HTTP 413 | permanent; a batch is halved | the same | not done: permanent |
-| HTTP 401 or 403 | NotAuthorized | the same | not done: NotAuthorized |
-| the contract's refusal of just this field | by its code | by its code | not done: by its code |
+| never sent: no connection, none free, breaker open | retry | retry | not done: retry |
+| HTTP 429 | retry after Retry-After | same | not done: retry |
+| HTTP 413 | permanent; a batch is halved | same | not done: permanent |
+| HTTP 401 or 403 | NotAuthorized | same | not done: NotAuthorized |
+| an error code of the contract for exactly this field | by code | by code | not done: by code |
 | `success: false` | | | not done: permanent |
-| `success: true` | | | done, whatever stands beside it |
-| everything else: HTTP 5xx, a lost or late answer, one above 8 MB, no JSON, neither data nor errors, an error without a
-  code or below the field, data that does not fit the contract | again | again | unknown |
+| `success: true` | | | done, even with errors beside it |
+| everything else: HTTP 5xx, timeout, lost connection, more than 8 MB, not JSON, neither data nor errors, an error
+  without a code or below the field, data that does not match the contract | retry | retry | unknown |
 
-Whether an unknown outcome is sent again is not decided here but in jobs/outcome.py, by EFFECT_UNKNOWN_OUTCOME.
+Whether to retry after an unknown outcome is decided in jobs/outcome.py, by EFFECT_UNKNOWN_OUTCOME.
 """
 
 from collections.abc import Mapping
@@ -24,18 +24,18 @@ from jobs.errors import JobError, NotAuthorized, OutcomeUnknown, TooLarge, Trans
 from jobs.main_api import wire
 from jobs.main_api.errors import FieldError, read_error
 
-_SHOWN: Final = 80  #: bytes of a body that is no answer
+_SHOWN: Final = 80  #: bytes of an unreadable body in the error
 
 
 class Request(Enum):
-    """What is asked, as far as it matters for what an unclear answer means."""
+    """The kind of request, which decides what an unclear response means."""
 
     QUERY = auto()
-    UPDATE = auto()  #: a mutation that does no harm when it is sent again
+    UPDATE = auto()  #: a mutation that is safe to send again
     ONCE = auto()  #: a mutation that must not be sent twice
 
     def unclear(self, message: str, *, retry_after: timedelta | None = None) -> TransientError:
-        """The error for an answer that does not say whether the request was carried out."""
+        """The error for a response that does not say whether the request was carried out."""
         match self:
             case Request.QUERY:
                 return TransientError(message, retry_after=retry_after)
@@ -44,7 +44,7 @@ class Request(Enum):
 
 
 class Fault(Exception):
-    """A sign that the main API is down: what the circuit breaker counts. `error` is what the caller sees."""
+    """A sign that the main API is down, which the circuit breaker counts. The caller gets `error`."""
 
     def __init__(self, error: JobError) -> None:
         super().__init__(str(error))
@@ -52,7 +52,7 @@ class Fault(Exception):
 
 
 class Reply(NamedTuple):
-    """An HTTP answer."""
+    """An HTTP response."""
 
     status: int
     body: bytes
@@ -60,16 +60,16 @@ class Reply(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """A GraphQL answer: it has data, or errors, or both."""
+    """A GraphQL response: data, errors or both."""
 
-    data: Mapping[str, Any]  #: empty where it was null
+    data: Mapping[str, Any]  #: empty if it was null
     errors: tuple[FieldError, ...] = ()
 
 
 def read_reply(reply: Reply, request: Request) -> Answer:
-    """The GraphQL answer in an HTTP answer; see the table above.
+    """Parse an HTTP response as a GraphQL response, by the table above.
 
-    Raises Fault for 5xx and for what is no GraphQL answer, NotAuthorized, TooLarge, and TransientError for 429.
+    Raises Fault for 5xx and for anything but a GraphQL response, NotAuthorized, TooLarge, and TransientError for 429.
     """
     status = reply.status
     match status:
@@ -95,7 +95,7 @@ def read_reply(reply: Reply, request: Request) -> Answer:
 
 
 def refusal_of(answer: Answer, field: str) -> FieldError | None:
-    """The contract's refusal of `field`, the only one that was asked for; None where it may have run."""
+    """The error that rejects the request's only `field`; None if the field may have run."""
     return next((error for error in answer.errors if error.refuses(field)), None)
 
 

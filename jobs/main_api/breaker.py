@@ -1,11 +1,10 @@
-"""The circuit breaker towards the main API, shared by all processes through Redis.
+"""The circuit breaker for the main API, shared by all processes through Redis.
 
-CLOSED -> OPEN when at least `threshold` calls within WINDOW_S ended and half of them were faults;
-OPEN -> HALF-OPEN after `duration`, for a single probe of one process; its success closes, its fault opens again.
-An operator may force it open or closed for all processes; then none of that matters until it is automatic again.
+CLOSED -> OPEN when at least `threshold` calls ended within WINDOW_S and half of them were faults;
+OPEN -> HALF-OPEN after `duration`, for a single probe by one process; success closes it, a fault opens it again.
+An operator can force it open or closed for all processes until it is set back to automatic.
 
-pybreaker gives the names of the states and the storage's interface; its `call()` is not used, for it holds a lock while
-the call runs.
+pybreaker provides the names of the states. Its `call()` is not used: it holds a lock while the call runs.
 """
 
 import json
@@ -26,17 +25,17 @@ from jobs.errors import CircuitOpen
 log = structlog.get_logger(__name__)
 WINDOW_S: Final = 10
 FAULT_SHARE: Final = 0.5
-VIEW_S: Final = 0.2  # how old this process's view of the shared state may be
+VIEW_S: Final = 0.2  # maximum age of this process's view of the shared state
 STATE_KEY: Final = "scheduler:breaker:state"  # JSON {until, openedAt, error}; missing: closed
 FORCED_KEY: Final = "scheduler:breaker:forced"  # JSON {state, by, reason, at}; missing: automatic
 ERRORS_KEY: Final = "scheduler:breaker:errors"  # list of JSON {at, error}, newest first
 ERRORS_KEPT: Final = 20
-LONGEST: Final = 10_000  #: bytes of what stands in Redis
-FORCED_LOOK_S: Final = 300.0  # how long a job waits at most before it looks again at a breaker that is forced open
+LONGEST: Final = 10_000  #: bytes read from a key
+FORCED_LOOK_S: Final = 300.0  # maximum time before a job checks a breaker that is forced open again
 PROBE_KEY: Final = "scheduler:breaker:probe"
 BUCKET_KEY: Final = "scheduler:breaker:calls:{}"  # hash {calls, faults} of one second
 
-#: Adds this process's counts to the second's bucket and the last error to the list; the sums over the window.
+#: Adds this process's counts to the second's bucket and the last error to the list. Returns the sums over the window.
 _COUNT = """
 redis.call('HINCRBY', KEYS[1], 'calls', ARGV[1])
 redis.call('HINCRBY', KEYS[1], 'faults', ARGV[2])
@@ -56,7 +55,7 @@ return {calls, faults}
 
 @dataclass(frozen=True, slots=True)
 class Forced:
-    """What an operator has set, over what the breaker itself would do."""
+    """An operator's override."""
 
     state: str
     by: str
@@ -66,7 +65,7 @@ class Forced:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A call that counted against the breaker."""
+    """A call that counted towards opening the breaker."""
 
     at: datetime
     error: str
@@ -74,7 +73,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What the breaker looks like to an operator."""
+    """The breaker's state for operators."""
 
     state: str
     until: datetime | None
@@ -86,8 +85,7 @@ class Snapshot:
 class Breaker:
     """`before_call`, then `record_success`, `record_fault` or `record_unsent`; no lock is held while the call runs.
 
-    Only the probe closes an open breaker or opens it anew: how calls end that were begun before it opened says nothing
-    about now.
+    Only the probe can close or re-open an open breaker: calls that began before it opened say nothing about now.
     """
 
     def __init__(
@@ -103,7 +101,7 @@ class Breaker:
         self._connection = connection
         self._threshold = threshold
         self._duration_s = duration.total_seconds()
-        self._probe_ms = int((longest_call.total_seconds() + 5) * 1000)  # then whoever probes is dead
+        self._probe_ms = int((longest_call.total_seconds() + 5) * 1000)  # after that the probing process is dead
         self._clock = clock
         self._lock = threading.Lock()
         self._shared: dict[str, Any] = {}
@@ -116,19 +114,19 @@ class Breaker:
         self._local: deque[tuple[float, bool]] = deque(maxlen=1000)  # the window while Redis is away
 
     def before_call(self) -> bool:
-        """Whether this call is the probe of an open breaker. Raises CircuitOpen when calls are held back."""
-        if not self._held_back():
+        """Return whether this call is the probe of an open breaker. Raises CircuitOpen if the call must wait."""
+        if not self._needs_probe():
             return False
         if not self._win_probe():
             raise CircuitOpen(_moment(self._clock() + 1))
-        self._seen_at = -1.0  # somebody else's probe may have ended since we looked
-        if not self._held_back():
+        self._seen_at = -1.0  # another process's probe may have ended meanwhile
+        if not self._needs_probe():
             self.record_unsent(probe=True)
             return False
         return True
 
     def record_success(self, *, probe: bool) -> None:
-        """The call was answered, in whatever words."""
+        """The main API responded, even if with an error."""
         if probe:
             self.close("a probe was answered")
             return
@@ -142,7 +140,7 @@ class Breaker:
         self._add(calls, 0)
 
     def record_fault(self, error: BaseException, *, probe: bool) -> None:
-        """The call ended in a transport fault or 5xx."""
+        """The call ended in a transport error or HTTP 5xx."""
         if probe:
             self._open(f"probe: {error}", anew=True)
             return
@@ -159,12 +157,12 @@ class Breaker:
             self._open(f"{faults} of {calls_in_window} calls in {WINDOW_S} s failed; last: {error}")
 
     def record_unsent(self, *, probe: bool) -> None:
-        """The call was never sent: it says nothing, and the next may be the probe."""
+        """The call was never sent: it says nothing about the main API, and the next call may be the probe."""
         if probe:
             self._to_redis(lambda r: r.delete(PROBE_KEY))
 
     def close(self, why: str = "closed by hand") -> None:
-        """Let calls through again."""
+        """Close the breaker."""
         self._shared = {}
         self._local.clear()
         self._to_redis(lambda r: r.delete(STATE_KEY, PROBE_KEY, *self._buckets()))
@@ -172,7 +170,7 @@ class Breaker:
         self._tell(STATE_OPEN, STATE_CLOSED)
 
     def snapshot(self) -> Snapshot:
-        """The state now."""
+        """Read the current state."""
         self._seen_at = -1.0
         shared = self._view()
         if self._forced:
@@ -188,9 +186,9 @@ class Breaker:
         return Snapshot(state, _moment(until), _moment(float(shared["openedAt"])), str(shared["error"]))
 
     def force(self, state: str, *, by: str, reason: str) -> None:
-        """Hold the breaker open or closed for all processes, until `release`.
+        """Force the breaker open or closed for all processes until `release`.
 
-        Raises ValueError for another state, and redis.RedisError.
+        Raises ValueError for any other state, and redis.RedisError.
         """
         if state not in (STATE_OPEN, STATE_CLOSED):
             raise ValueError(f"{state!r} is none of {STATE_OPEN}, {STATE_CLOSED}")
@@ -204,7 +202,7 @@ class Breaker:
             self._tell(was, state)
 
     def release(self) -> None:
-        """Let the breaker do as it sees fit again, beginning closed. Raises redis.RedisError."""
+        """Set the breaker back to automatic, starting closed. Raises redis.RedisError."""
         was = self.snapshot().state
         self._connection.delete(FORCED_KEY, STATE_KEY, PROBE_KEY, *self._buckets())
         self._seen_at = -1.0
@@ -213,7 +211,7 @@ class Breaker:
             self._tell(was, STATE_CLOSED)
 
     def recent_errors(self) -> list[Fault]:
-        """The last calls that counted as faults, newest first. Raises redis.RedisError."""
+        """Return the last faults, newest first. Raises redis.RedisError."""
         found: Any = self._connection.lrange(ERRORS_KEY, 0, ERRORS_KEPT - 1)
         return [Fault(_moment(e["at"]), str(e["error"])) for text in found if (e := _read(text, ("at",), ("error",)))]
 
@@ -221,8 +219,8 @@ class Breaker:
         """The unsent successes, unless they are too old to count."""
         return self._unsent if now - self._unsent_at < WINDOW_S else 0
 
-    def _held_back(self) -> bool:
-        """Whether the breaker is not closed, and it is time for a probe. Raises CircuitOpen when it is not yet."""
+    def _needs_probe(self) -> bool:
+        """Whether the breaker is open and a probe is due. Raises CircuitOpen before that."""
         shared = self._view()
         if self._forced:
             if self._forced["state"] == STATE_OPEN:
@@ -236,12 +234,12 @@ class Breaker:
         return True
 
     def _forced_until(self) -> float:
-        """When to look again: the longer it has been forced open, the later, or a night would fill the audit trail."""
+        """When to check again. The interval grows while it is forced open, or a night would fill the audit trail."""
         now, since = self._clock(), float(self._forced["at"])
         return now + max(self._duration_s, min(now - since, FORCED_LOOK_S))
 
     def _open(self, why: str, *, anew: bool = False) -> None:
-        """Open for `duration`; unless `anew`, where somebody else has not done so already."""
+        """Open for `duration`; without `anew`, only if no other process has done so already."""
         now = self._clock()
         shared: dict[str, Any] = {"until": now + self._duration_s, "openedAt": now, "error": why[:500]}
         first = self._to_redis(lambda r: r.set(STATE_KEY, json.dumps(shared), nx=not anew), default=True)
@@ -275,10 +273,10 @@ class Breaker:
         return self._shared
 
     def _forget_unreadable(self, read: Mapping[str, tuple[bytes | None, dict[str, Any]]]) -> None:
-        """What is no state of a breaker would keep it from ever opening."""
+        """Delete unreadable state, which would keep the breaker from ever opening."""
         odd = [key for key, (text, found) in read.items() if text is not None and not found]
         if odd:
-            log.warning("breaker.state_reset", keys=odd, next="taken for closed and automatic")
+            log.warning("breaker.state_reset", keys=odd, next="treated as closed and automatic")
             self._to_redis(lambda r: r.delete(*odd))
 
     def _win_probe(self) -> bool:
@@ -302,12 +300,12 @@ class Breaker:
         try:
             return act(self._connection)
         except RedisError as error:
-            log.debug("breaker.redis_lost", error=str(error), next="this process's own view holds")
+            log.debug("breaker.redis_lost", error=str(error), next="this process uses its own view")
             return default
 
 
 def _read(text: bytes | None, moments: tuple[str, ...], texts: tuple[str, ...]) -> dict[str, Any]:
-    """An object with these moments and texts; empty where it is none."""
+    """Decode an object with these times and texts; empty if it is malformed."""
     try:
         found = json.loads(text[:LONGEST]) if text else {}
         fits = all(0 <= float(found[name]) < 253_402_300_800 for name in moments)

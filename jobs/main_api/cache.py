@@ -1,4 +1,4 @@
-"""Effects and campaigns, kept five minutes in Redis for all processes, dropped when the listener hears of a change."""
+"""A cache of effects and campaigns in Redis, for five minutes or until the listener receives a change."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -20,7 +20,7 @@ CAMPAIGNS: Final = "scheduler:cache:campaigns"
 
 
 class Cache:
-    """A miss where Redis is away; `hits` and `misses` are this process's."""
+    """While Redis is down, every read is a miss. `hits` and `misses` count this process's reads."""
 
     def __init__(self, connection: Redis) -> None:
         self.hits = 0
@@ -28,7 +28,7 @@ class Cache:
         self._connection = connection
 
     def effect(self, effect_id: str, fetch: Callable[[], Effect | None]) -> Effect | None:
-        """The effect, from the cache or by `fetch`; that there is none is not kept."""
+        """Return the effect from the cache or `fetch`; a missing effect is not cached."""
         cached: Effect | None = self._get(EFFECT.format(effect_id), Effect)
         if cached is not None:
             return cached
@@ -38,7 +38,7 @@ class Cache:
         return effect
 
     def campaigns(self, fetch: Callable[[], Listing[Campaign]], *, fresh: bool = False) -> Listing[Campaign]:
-        """All campaigns whose id can be stored; `fresh` asks anew, and keeps the answer where all could be read."""
+        """Return all campaigns whose ID can be stored. `fresh` skips the cache; a complete list is cached."""
         cached: list[Campaign] | None = None if fresh else self._get(CAMPAIGNS, list[Campaign])
         if cached is not None:
             return Listing(cached)
@@ -49,7 +49,7 @@ class Cache:
         return campaigns
 
     def drop_effects_of(self, entity_id: str) -> None:
-        """Forget the effects that hang on an event or encounter."""
+        """Drop the effects of an event or encounter."""
 
         def drop() -> None:
             key = EFFECTS_OF.format(plain(entity_id))
@@ -59,7 +59,7 @@ class Cache:
         self._try(drop)
 
     def drop_campaigns(self) -> None:
-        """Forget the list of campaigns."""
+        """Drop the list of campaigns."""
         self._try(lambda: self._connection.delete(CAMPAIGNS))
 
     def _members(self, key: str) -> Any:
@@ -77,7 +77,7 @@ class Cache:
         text = self._try(lambda: self._connection.get(key))
         try:
             found = msgspec.json.decode(text, type=kind) if text else None
-        except msgspec.DecodeError:  # kept by another release
+        except msgspec.DecodeError:  # cached by another release
             found = None
         if found is None:
             self.misses += 1
@@ -91,12 +91,12 @@ class Cache:
         try:
             return act()
         except RedisError as error:
-            log.warning("cache.redis_lost", error=str(error), next="the main API is asked")
+            log.warning("cache.redis_lost", error=str(error), next="the main API is queried")
             return None
 
 
 def _is_usable(campaign: Campaign) -> bool:
-    """Whether its id can be stored; what cannot is named, and costs itself only."""
+    """Whether the campaign's ID can be stored; if not, log it and leave out only this one."""
     usable = is_id(campaign.id)
     if not usable:
         counters.add("unusable_texts", "campaign")

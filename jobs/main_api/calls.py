@@ -1,15 +1,15 @@
-"""The requests that one attempt of a job made, noted as they end."""
+"""The requests that one attempt of a job makes, recorded as they end."""
 
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Final
 
-MOST_NOTED: Final = 40  #: of one attempt; of what comes after them only the number is kept
+MOST_NOTED: Final = 40  #: per attempt; later ones are only counted
 
 
 @dataclass(frozen=True, slots=True)
 class ApiCall:
-    """One request, for whoever observes the client."""
+    """One request, as the client's observers get it."""
 
     operation: str
     began: float  #: by time.perf_counter
@@ -19,7 +19,7 @@ class ApiCall:
 
 
 class Calls:
-    """What an attempt asked of the main API, in order; as a context manager it notes this thread's requests."""
+    """An attempt's requests in order; as a context manager it records this thread's requests."""
 
     __slots__ = ("_token", "count", "noted")
 
@@ -39,7 +39,7 @@ _of_this_attempt: ContextVar[Calls | None] = ContextVar("calls", default=None)
 
 
 def note(call: ApiCall) -> None:
-    """Note a request, where an attempt is under way."""
+    """Record a request if it belongs to an attempt."""
     calls = _of_this_attempt.get()
     if calls is not None:
         calls.count += 1

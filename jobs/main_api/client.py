@@ -1,4 +1,4 @@
-"""The main API as Python: what the handlers ask of it and tell it."""
+"""The main API's client: the queries and mutations that handlers use."""
 
 import hashlib
 import time
@@ -49,13 +49,13 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 E = TypeVar("E", Settlement, Structure)
 _RESULTS: Final = frozenset({"ok", "error", "fault", "refused", "INTERNAL_SERVER_ERROR", *ERROR_OF_CODE})
-READ_BATCH: Final = 50  # aliased queries a request
-EXPIRE_BATCH: Final = 10  # aliased expireEvent mutations a request
-WRITE_BATCH: Final = 50  # aliased updates a request
-LARGEST_REQUEST: Final = 90_000  # bytes of updates in one request: servers take 100 KB of JSON as they come
+READ_BATCH: Final = 50  # aliased queries per request
+EXPIRE_BATCH: Final = 10  # aliased expireEvent mutations per request
+WRITE_BATCH: Final = 50  # aliased updates per request
+LARGEST_REQUEST: Final = 90_000  # bytes of updates per request; by default, many servers accept 100 KB of JSON
 LONGEST_REASON: Final = 1000
 _EXECUTE: Final = "executeEffect"
-_ALIAS_BYTES: Final = 200  # that one more alias adds to a document
+_ALIAS_BYTES: Final = 200  # that each alias adds to a document
 
 
 class MainApi:
@@ -72,60 +72,59 @@ class MainApi:
     # -- reading
 
     def campaigns(self, *, fresh: bool = False) -> Listing[Campaign]:
-        """All campaigns that the service account may see, at most five minutes old unless `fresh`."""
+        """Return all campaigns that the service account can see, at most five minutes old unless `fresh`."""
         return self.cache.campaigns(lambda: self._list("campaigns", {}, Campaign), fresh=fresh)
 
     def campaign(self, campaign_id: str) -> Campaign | None:
-        """One campaign as it is now."""
+        """Return the current state of one campaign, uncached."""
         return self._find("campaign", {"id": campaign_id}, Campaign)
 
     def main_branch(self, campaign_id: str) -> Branch:
-        """The branch without a parent, to which updates go. Raises PermanentError when the campaign has none."""
+        """Return the branch without a parent, which updates go to. Raises PermanentError if there is none."""
         known = self._main_branches.get(campaign_id)
         if known is None:
             branches = self._list("branches", {"campaignId": campaign_id}, Branch)
             known = next((branch for branch in branches if branch.parent_id is None), None)
             if known is None:
-                branches.whole()  # it may be one that could not be read
+                branches.whole()  # raises if the main branch may be among the unreadable ones
                 raise PermanentError(f"branches: campaign {campaign_id} has no main branch")
             self._main_branches[campaign_id] = known
         return known
 
     def effect(self, effect_id: str) -> Effect | None:
-        """An effect, at most five minutes old."""
+        """Return an effect, at most five minutes old."""
         return self.cache.effect(effect_id, lambda: self._find("getEffect", {"id": effect_id}, Effect))
 
     def settlements(self, ids: Sequence[str]) -> dict[str, Settlement | JobError | None]:
-        """Settlements as they are now, READ_BATCH a request; for each None when it is gone, or its own error."""
+        """Read current settlements, READ_BATCH per request; each is None if it is gone, or its own error."""
         return self._find_each("settlement", list(ids), Settlement)
 
     def structures(self, ids: Sequence[str]) -> dict[str, Structure | JobError | None]:
-        """Structures as they are now, READ_BATCH a request; for each None when it is gone, or its own error."""
+        """Read current structures, READ_BATCH per request; each is None if it is gone, or its own error."""
         return self._find_each("structure", list(ids), Structure)
 
     def structures_by_settlement(self, settlement_ids: Sequence[str]) -> dict[str, Listing[Structure] | JobError]:
-        """The structures of each settlement, or what went wrong with that one alone."""
+        """Read the structures of each settlement, or that settlement's own error."""
         return self._list_each("structuresBySettlement", "settlementId", list(settlement_ids), Structure)
 
     def kingdoms(self, campaign_id: str) -> Listing[Kingdom]:
-        """The kingdoms of a campaign."""
         return self._list("kingdomsByCampaign", {"campaignId": campaign_id}, Kingdom)
 
     def settlements_by_kingdom(self, kingdom_ids: Sequence[str]) -> dict[str, Listing[Settlement] | JobError]:
-        """The settlements of each kingdom, or what went wrong with that one alone."""
+        """Read the settlements of each kingdom, or that kingdom's own error."""
         return self._list_each("settlementsByKingdom", "kingdomId", list(kingdom_ids), Settlement)
 
     def overdue_events(self, campaign_ids: Sequence[str]) -> dict[str, Listing[Event] | JobError]:
-        """The overdue events of each campaign, or what went wrong with that campaign alone."""
+        """Read the overdue events of each campaign, or that campaign's own error."""
         return self._list_each("getOverdueEvents", "campaignId", list(campaign_ids), Event)
 
     # -- writing
 
     def expire_events(self, event_ids: Sequence[str], *, key: str) -> dict[str, JobError | None]:
-        """Expire events, EXPIRE_BATCH a request; for each None, or why it could not be.
+        """Expire events, EXPIRE_BATCH per request; returns None or the error for each.
 
-        An event that is completed already counts as expired. After a failed alias the later ones of its request have
-        not run: they are sent again without it.
+        An event that is already completed counts as expired. Aliases after a failed one have not run and are sent
+        again without it.
         """
         answers: dict[str, JobError | None] = {}
         left = list(event_ids)
@@ -147,10 +146,10 @@ class MainApi:
         return answers
 
     def execute_effect(self, effect_id: str, *, key: str, sending: Sending) -> EffectExecution:
-        """Execute an effect; not idempotent. `sending` is told when that begins, and what came of it.
+        """Execute an effect; not idempotent. `sending` records when sending begins and how it ended.
 
-        Raises OutcomeUnknown(may_resend=False) when nobody knows whether it was, and other errors where it clearly was
-        not (see answers.py): PermanentError when the main API says that it failed.
+        Raises OutcomeUnknown(may_resend=False) if it may have been executed, and other errors if it clearly was not
+        (see answers.py): PermanentError if the main API reports a failure.
         """
         try:
             answer = self.ask(
@@ -168,16 +167,16 @@ class MainApi:
     def update_settlements(
         self, updates: Sequence[Update[Settlement]], *, branch_id: str
     ) -> dict[str, Settlement | JobError]:
-        """Write levels and variables under the versions that were read, WRITE_BATCH a request.
+        """Write levels and variables with the versions that were read, WRITE_BATCH per request.
 
-        For each the settlement as it is then, or why it is not: VersionConflict when it has changed since.
+        Returns for each the updated settlement or its error: VersionConflict if it has changed since it was read.
         """
         return self._update_each("updateSettlement", updates, Settlement, branch_id)
 
     def update_structures(
         self, updates: Sequence[Update[Structure]], *, branch_id: str
     ) -> dict[str, Structure | JobError]:
-        """As `update_settlements`."""
+        """Like `update_settlements`."""
         return self._update_each("updateStructure", updates, Structure, branch_id)
 
     # -- requests
@@ -185,12 +184,12 @@ class MainApi:
     def ask(
         self, name: str, document: str, variables: Mapping[str, Any], *, key: str = "", once: Sending | None = None
     ) -> Answer:
-        """Send one request through the breaker; the whole answer, GraphQL errors included.
+        """Send one request through the breaker and return the whole response, including GraphQL errors.
 
-        `key` makes it a mutation, and is its Idempotency-Key: the same for the same request only, whoever sends it
-        again; `once` makes it one that must never be sent twice.
+        `key` marks a mutation and is its Idempotency-Key, which a retry of the same request must repeat. `once` marks
+        a mutation that must never be sent twice.
 
-        Raises CircuitOpen without sending, what `once` raises, and what the transport raises.
+        Raises CircuitOpen without sending, and whatever `once` and the transport raise.
         """
         request = Request.ONCE if once else Request.UPDATE if key else Request.QUERY
         probe = self.breaker.before_call()
@@ -216,7 +215,7 @@ class MainApi:
             result = "refused" if isinstance(error, NotAuthorized) else "error"
             self.breaker.record_success(probe=probe)
             raise
-        except BaseException:  # a fault of our own says nothing about the main API
+        except BaseException:  # a bug of ours says nothing about the main API
             self.breaker.record_unsent(probe=probe)
             raise
         finally:
@@ -224,7 +223,7 @@ class MainApi:
         return answer
 
     def _note(self, call: ApiCall) -> None:
-        """Tell whoever observes; none of them may hide how the call ended."""
+        """Notify observers, whose errors must not hide how the call ended."""
         note(call)
         log.debug(
             "main_api.called", operation=call.operation, duration_ms=round(call.seconds * 1000, 1), result=call.result
@@ -253,7 +252,7 @@ class MainApi:
         return self._read_each(name, variable, ids, lambda alias, answer: read_list(name, alias, answer, kind))
 
     def _find_each(self, name: str, ids: list[str], kind: type[T]) -> dict[str, T | JobError | None]:
-        """NOT_FOUND, and null without an error, both mean that there is none."""
+        """NOT_FOUND and null without an error both mean that the entity does not exist."""
         found: dict[str, T | JobError | None] = self._read_each(
             name, "id", ids, lambda alias, answer: read_one(name, alias, answer, kind)
         )
@@ -262,7 +261,7 @@ class MainApi:
     def _read_each(
         self, name: str, variable: str, ids: list[str], read: Callable[[str, Answer], Any]
     ) -> dict[str, Any]:
-        """One aliased query for many ids. Where the error of one took the data of all, the others are asked again."""
+        """Read many IDs with one aliased query. If one error made all data null, the others are queried again."""
         answers: dict[str, Any] = {}
         left, size = list(dict.fromkeys(ids)), READ_BATCH
         while left:
@@ -289,11 +288,11 @@ class MainApi:
         return {one: answers[one] for one in ids}
 
     def _mutate_each(self, name: str, variable: str, ids: list[str], *, key: str) -> tuple[int, JobError | None]:
-        """One aliased mutation for many ids: how many have run, and the error of the one after them."""
+        """Send one aliased mutation for many IDs. Returns how many have run, and the error of the one after them."""
         answer = self._batch(name, [{variable: i} for i in ids], key=key)
         if answer.errors:
             position = _failed_position(name, len(ids), answer.errors[0])
-            if answer.errors[0].code == "BAD_REQUEST":  # by contract: it is completed already
+            if answer.errors[0].code == "BAD_REQUEST":  # by contract: already completed
                 return position + 1, None
             return position, error_of(name, answer.errors[0])
         for position, one in enumerate(ids):
@@ -305,10 +304,10 @@ class MainApi:
     def _update_each(
         self, name: str, updates: Sequence[Update[E]], kind: type[E], branch_id: str
     ) -> dict[str, E | JobError]:
-        """Aliased updates; after a failed alias the later ones have not run, so that they are sent again.
+        """Send aliased updates. Aliases after a failed one have not run and are sent again.
 
-        The fields before it have run, but `data` is null: what they are now is known all the same, for an update
-        that succeeds adds one to the version that it named.
+        Those before it have run although `data` is null; their new state is still known, because an update adds one
+        to the version that it names.
         """
         answers: dict[str, E | JobError] = {}
         left, size = list(updates), WRITE_BATCH
@@ -317,7 +316,7 @@ class MainApi:
             batch = left[: len(each)]
             try:
                 answer = self._batch(name, each, key=batch[0].key)
-                if len(batch) > 1 and _refuses_whole_request(answer):  # what had run all the same is a conflict then
+                if len(batch) > 1 and _refuses_whole_request(answer):  # if some had run after all, they conflict now
                     size = len(batch) // 2
                     continue
                 done = _failed_position(name, len(batch), answer.errors[0]) if answer.errors else len(batch)
@@ -343,7 +342,7 @@ class MainApi:
         return answers
 
     def _fitting(self, each: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
-        """As many of the first as one request may hold by its bytes, and one at least."""
+        """Return as many of the first ones as fit into a request by size, and at least one."""
         size = 0
         for count, one in enumerate(each):
             size += _size(one)
@@ -352,7 +351,7 @@ class MainApi:
         return each
 
     def _batch(self, name: str, each: Sequence[Mapping[str, Any]], *, key: str = "") -> Answer:
-        """One request with an alias for each set of variables; `key`, a job's id, is made the request's own."""
+        """Send one request with an alias per set of variables; extends `key`, a job's ID, to identify this request."""
         if len(each) == 1:
             variables = dict(each[0])
         else:
@@ -362,13 +361,13 @@ class MainApi:
 
 
 def _read_execution(answer: Answer) -> EffectExecution:
-    """What came of executeEffect, by the table of answers.py."""
+    """Interpret the response to executeEffect by the table in answers.py."""
     done = answer.data.get(_EXECUTE)
-    told = done if isinstance(done, Mapping) else {}
-    if told.get("success") is True:
-        return EffectExecution.of(told)
-    if told.get("success") is False:
-        raise PermanentError(f"{_EXECUTE}: {told.get('error') or 'failed without a reason'}"[:LONGEST_REASON])
+    result = done if isinstance(done, Mapping) else {}
+    if result.get("success") is True:
+        return EffectExecution.of(result)
+    if result.get("success") is False:
+        raise PermanentError(f"{_EXECUTE}: {result.get('error') or 'failed without a reason'}"[:LONGEST_REASON])
     if refusal := refusal_of(answer, _EXECUTE):
         raise error_of(_EXECUTE, refusal)
     reason = str(error_of(_EXECUTE, answer.errors[0])) if answer.errors else f"{_EXECUTE}: the answer is {done!r}"
@@ -376,7 +375,7 @@ def _read_execution(answer: Answer) -> EffectExecution:
 
 
 def _refuses_whole_request(answer: Answer) -> bool:
-    """Whether the answer to a batch refuses one of its items without saying which: smaller batches find it."""
+    """Whether the response rejects an item of the batch without naming it; smaller batches find it."""
     if answer.data or any(error.path for error in answer.errors):
         return False
     kind = ERROR_OF_CODE.get(answer.errors[0].code) if answer.errors else None
@@ -388,7 +387,7 @@ def _size(variables: Mapping[str, Any]) -> int:
 
 
 def _digest(variables: Mapping[str, Any]) -> str:
-    """What one request of a job is told from another by: batches, and tries under another version, are not the same."""
+    """Distinguishes requests of one job, such as batches and retries with another version."""
     return hashlib.sha256(wire.encode(variables, sort_keys=True)).hexdigest()[:16]
 
 
@@ -397,7 +396,7 @@ def _no_answer(name: str, entity_id: str) -> JobError:
 
 
 def _failed_position(name: str, size: int, error: FieldError) -> int:
-    """Which alias failed. Raises the error itself when it names none, and so the whole request failed."""
+    """Position of the failed alias. Raises the error itself if it names none: the whole request failed."""
     aliases = [_alias(position, size, name) for position in range(size)]
     if error.alias not in aliases:
         raise error_of(name, error)
@@ -411,14 +410,14 @@ def _alias(position: int, size: int, name: str) -> str:
 def connect(
     connection: Redis, *, url: str, token: str, timeout: timedelta, threshold: int, duration: timedelta
 ) -> MainApi:
-    """A client of its own."""
+    """Create a client with its own transport and breaker."""
     breaker = Breaker(connection, threshold=threshold, duration=duration, longest_call=timeout)
     return MainApi(PooledTransport(url, token, timeout=timeout), breaker, Cache(connection))
 
 
 @cache
 def main_api() -> MainApi:
-    """The client of this process, from the settings."""
+    """This process's client, configured from the settings."""
     connection = connect_to_redis(settings.REDIS_URL, health_check_interval=30, socket_timeout=5)
     api = connect(
         connection,

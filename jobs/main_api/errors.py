@@ -1,4 +1,4 @@
-"""The contract's error codes, and the class of ours for each."""
+"""The contract's error codes and our exception for each."""
 
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 from jobs.errors import JobError, NotAuthorized, NotFound, PermanentError, TransientError, VersionConflict
 from scheduler_project.text import plain
 
-LONGEST_MESSAGE: Final = 2000  #: characters of an error's message that are kept
+LONGEST_MESSAGE: Final = 2000  #: characters kept of an error message
 LONGEST_CODE: Final = 64
 
 ERROR_OF_CODE: Final[Mapping[str, type[JobError]]] = {
@@ -17,31 +17,31 @@ ERROR_OF_CODE: Final[Mapping[str, type[JobError]]] = {
     "FORBIDDEN": NotAuthorized,
     "OPTIMISTIC_LOCK": VersionConflict,
     "CONFLICT": VersionConflict,
-}  # anything else, or none: TransientError
+}  # any other code, or none: TransientError
 
 
 class FieldError(NamedTuple):
-    """One entry of a GraphQL answer's errors[]."""
+    """One entry of a GraphQL response's errors[]."""
 
     message: str
-    code: str  #: empty: it has none
-    path: tuple[str | int, ...]  #: empty: it names none
+    code: str  #: empty if missing
+    path: tuple[str | int, ...]  #: empty if missing
 
     @property
     def alias(self) -> str:
-        """The alias that failed: path[0]; empty when none is named."""
+        """The alias that failed, path[0]; empty if none is named."""
         return str(self.path[0]) if self.path else ""
 
     def refuses(self, alias: str) -> bool:
-        """Whether it is the contract's refusal of the whole field `alias`, which then has not run.
+        """Whether this rejects the whole field `alias`, by a code of the contract, so that it has not run.
 
-        An error below the field, as of one of its own fields, says nothing of the kind: the field has run.
+        An error below the field, in one of its subfields, means that the field itself has run.
         """
         return self.code in ERROR_OF_CODE and self.path in ((), (alias,))
 
 
 def read_error(raw: object) -> FieldError:
-    """An entry of errors[], whatever it looks like."""
+    """Parse an entry of errors[] of any shape."""
     if not isinstance(raw, Mapping):
         return FieldError(_text(raw, LONGEST_MESSAGE), "", ())
     extensions, path = raw.get("extensions"), raw.get("path")
@@ -51,7 +51,7 @@ def read_error(raw: object) -> FieldError:
 
 
 def error_of(operation: str, error: FieldError) -> JobError:
-    """The error of ours for one entry of errors[]; its message names the operation and the code."""
+    """Map an entry of errors[] to our exception; the message names the operation and the code."""
     kind = ERROR_OF_CODE.get(error.code, TransientError)
     return kind(f"{operation}: {error.code or 'no code'}: {error.message}")
 

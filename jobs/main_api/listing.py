@@ -1,4 +1,4 @@
-"""Lists and single things out of an answer: what is odd costs itself, and an absence is never taken for a fact."""
+"""Reading lists and single objects from a response: one malformed item fails alone, and absence proves nothing."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple, TypeVar
@@ -12,39 +12,39 @@ from jobs.main_api.errors import FieldError, error_of
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
-_LONGEST_FAULT: Final = 500  #: characters of what msgspec says
+_LONGEST_FAULT: Final = 500  #: characters of msgspec's message
 
 
 class Unreadable(NamedTuple):
     """An item of a list that could not be read."""
 
-    id: str  #: empty where even that could not be read
+    id: str  #: empty if unreadable too
     error: JobError
 
 
 class Listing(list[T]):
-    """A list without the items that could not be read, which `unreadable` names."""
+    """A list of the readable items; the others are in `unreadable`."""
 
     def __init__(self, items: Iterable[T] = (), unreadable: Iterable[Unreadable] = ()) -> None:
         super().__init__(items)
         self.unreadable = list(unreadable)
 
     def failures(self, what: str, *, when: bool = True) -> dict[str, JobError]:
-        """What could not be read, as a job's error names it; nothing unless `when`."""
+        """The unreadable items' errors by name, for a job's error; nothing unless `when`."""
         named = ((one.id or "without an id", one.error) for one in self.unreadable if when)
         return {f"{what} {name}": error for name, error in named}
 
     def whole(self) -> "Listing[T]":
-        """The list, where nothing is missing. Raises the error of the first item that could not be read."""
+        """Return the list if it is complete. Raises the error of the first unreadable item."""
         if self.unreadable:
             raise self.unreadable[0].error
         return self
 
 
 def read_one(name: str, alias: str, answer: Answer, kind: type[T]) -> T | JobError | None:
-    """What the field `alias` of operation `name` holds: None only where the answer has null there, and no error."""
+    """Read the field `alias` of operation `name`: None only if it is null and there is no error."""
     own = [error for error in answer.errors if error.alias == alias]
-    if own:  # below the field, NOT_FOUND does not say that the field's own thing is gone
+    if own:  # NOT_FOUND below the field does not mean that the object itself is gone
         refusals = [error for error in own if error.refuses(alias)]
         return error_of(name, refusals[0]) if refusals else _vague(name, own[0])
     value = answer.data.get(alias)
@@ -57,14 +57,14 @@ def read_one(name: str, alias: str, answer: Answer, kind: type[T]) -> T | JobErr
 
 
 def read_list(name: str, alias: str, answer: Answer, kind: type[T]) -> Listing[T] | JobError:
-    """The list that the field `alias` of operation `name` holds, or its error."""
+    """Read the list in the field `alias` of operation `name`, or its error."""
     value = answer.data.get(alias)
     own = [error for error in answer.errors if error.alias == alias]
     unplaced = [error for error in answer.errors if not error.path]
     whole = [error for error in own if len(error.path) == 1]
     if whole or not isinstance(value, list):
-        told = (whole or own or unplaced or list(answer.errors))[:1]
-        return error_of(name, told[0]) if told else _unfit(name, "expected a list")
+        causes = (whole or own or unplaced or list(answer.errors))[:1]
+        return error_of(name, causes[0]) if causes else _unfit(name, "expected a list")
     by_index = {error.path[1]: error for error in own}
     found = Listing[T]()
     for index, item in enumerate(value):
@@ -80,7 +80,7 @@ def read_list(name: str, alias: str, answer: Answer, kind: type[T]) -> Listing[T
 
 
 def _doubtful(value: object) -> bool:
-    """Whether an error that names no place may be about this: a null that it has stands for one, or for nothing."""
+    """Whether an error without a path may be about this value, which is or contains a null."""
     return value is None or (isinstance(value, Mapping) and None in value.values())
 
 
@@ -97,7 +97,7 @@ def _typed(name: str, value: object, kind: type[T]) -> T | JobError:
 
 
 def _vague(name: str, error: FieldError) -> JobError:
-    """An error that does not say what became of the whole field: not that it is gone, not that it was refused."""
+    """An error that says neither that the object is gone nor that the field was rejected."""
     return TransientError(str(error_of(name, error)))
 
 

@@ -1,4 +1,4 @@
-"""What the main API answers, as types; fields we do not ask for are ignored."""
+"""The main API's response types; unknown fields are ignored."""
 
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
@@ -7,11 +7,11 @@ import msgspec
 
 
 class _Answer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Base of all answers."""
+    """Base of all responses: camelCase on the wire."""
 
 
 class Campaign(_Answer, frozen=True, kw_only=True):
-    """A campaign; `current_world_time` None: it runs on wall-clock time."""
+    """A campaign; if `current_world_time` is None, it runs on wall-clock time."""
 
     id: str
     name: str
@@ -29,15 +29,13 @@ class Branch(_Answer, frozen=True, kw_only=True):
 
 
 class Kingdom(_Answer, frozen=True, kw_only=True):
-    """A kingdom."""
-
     id: str
     campaign_id: str
     name: str
 
 
 class Settlement(_Answer, frozen=True, kw_only=True):
-    """A settlement; `variables` as it came (see jobs/world/variables.py)."""
+    """A settlement; `variables` is unchecked (see jobs/world/variables.py)."""
 
     id: str
     kingdom_id: str
@@ -49,7 +47,7 @@ class Settlement(_Answer, frozen=True, kw_only=True):
 
 
 class Structure(_Answer, frozen=True, kw_only=True):
-    """A structure; `variables` as it came."""
+    """A structure; `variables` is unchecked (see jobs/world/variables.py)."""
 
     id: str
     settlement_id: str
@@ -62,7 +60,7 @@ class Structure(_Answer, frozen=True, kw_only=True):
 
 
 class Effect(_Answer, frozen=True, kw_only=True):
-    """An effect, hanging on the event or encounter `entity_id`."""
+    """An effect of the event or encounter `entity_id`."""
 
     id: str
     name: str
@@ -76,8 +74,6 @@ class Effect(_Answer, frozen=True, kw_only=True):
 
 
 class Event(_Answer, frozen=True, kw_only=True):
-    """An event."""
-
     id: str
     campaign_id: str
     name: str
@@ -88,21 +84,21 @@ class Event(_Answer, frozen=True, kw_only=True):
 
 
 class Expired(_Answer, frozen=True, kw_only=True):
-    """An event that is completed by now."""
+    """An event that is completed."""
 
     id: str
     is_completed: Literal[True]
 
 
 class EffectExecution(NamedTuple):
-    """An effect that was executed."""
+    """The result of an executed effect."""
 
     execution_id: str | None = None
     affected_fields: list[str] | None = None
 
     @classmethod
     def of(cls, answer: Mapping[str, Any]) -> "EffectExecution":
-        """What the answer says of it; it was executed, however that is told."""
+        """Read the result leniently: the effect was executed, however malformed the rest is."""
         execution_id, fields = answer.get("executionId"), answer.get("affectedFields")
         named = [field for field in fields if isinstance(field, str)] if isinstance(fields, list) else None
         return cls(execution_id if isinstance(execution_id, str) else None, named)

@@ -1,4 +1,4 @@
-"""The operations, one .graphql file each, parsed once; and batches of one operation under aliases a0, a1, …"""
+"""The GraphQL operations, one .graphql file each, parsed once; batches alias an operation as a0, a1, …"""
 
 import re
 from functools import cache
@@ -14,25 +14,25 @@ FOLDER: Final = Path(__file__).parent / "operations"
 
 @cache
 def fragments() -> dict[str, str]:
-    """The shared fragments by name."""
+    """Shared fragments by name, one per line of fragments.graphql."""
     lines = (FOLDER / "fragments.graphql").read_text().splitlines()
     return {line.split()[1]: line for line in lines if line}
 
 
 @cache
 def names() -> tuple[str, ...]:
-    """Every operation, which is also the name of its field."""
+    """The names of all operations, which are also the names of their fields."""
     return tuple(sorted(p.stem for p in FOLDER.glob("*.graphql") if p.stem != "fragments"))
 
 
 @cache
 def text(name: str, size: int = 1) -> str:
-    """The document of `size` aliased calls of one operation; with size 1 the operation itself."""
+    """The document for `size` aliased calls of one operation; for size 1, the operation itself."""
     source = (FOLDER / f"{name}.graphql").read_text().strip()
     if size > 1:
         source = _add_aliases(source, size)
     document = "\n".join([source, *(fragments()[f] for f in _spread(source))])
-    gql(document)  # a slip in a .graphql file is found here, once, not by the main API
+    gql(document)  # finds a mistake in a .graphql file here rather than at the main API
     return document
 
 

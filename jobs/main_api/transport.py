@@ -1,6 +1,6 @@
-"""HTTP to the main API over one pool of kept-alive connections, without retries of its own.
+"""HTTP to the main API over a pool of keep-alive connections, without its own retries.
 
-On libcurl, which needs a third of the CPU time that urllib3 does and holds the whole exchange to one time limit.
+It uses libcurl, which takes a third of urllib3's CPU time and applies one timeout to the whole exchange.
 """
 
 import threading
@@ -16,31 +16,31 @@ from jobs.errors import JobError, TooLarge, TransientError
 from jobs.main_api import wire
 from jobs.main_api.answers import Answer, Fault, Reply, Request, read_reply
 
-CONNECTIONS: Final = 10  # open at the same time
-IDLE_CONNECTIONS: Final = 5  # kept for the next request
+CONNECTIONS: Final = 10  # at a time
+IDLE_CONNECTIONS: Final = 5  # kept for later requests
 LARGEST_ANSWER: Final = 8 * 1024 * 1024  # bytes, decoded
 LONGEST_RETRY_AFTER: Final = 3600  # seconds
 
 
 class NotSent(TransientError):
-    """No connection was free: nothing was asked."""
+    """No connection was free, so nothing was sent."""
 
 
 def authentication(token: str) -> dict[str, str]:
-    """The header that carries the service account's credential."""
+    """The header with the service account's credential."""
     if not token:
         return {}
     return {"x-api-key": token} if token.startswith("camp_sk_") else {"Authorization": f"Bearer {token}"}
 
 
 class PooledTransport:
-    """Sends one request at a time per thread over at most CONNECTIONS connections."""
+    """Sends requests over at most CONNECTIONS connections; thread-safe."""
 
     def __init__(self, url: str, token: str, *, timeout: timedelta) -> None:
         self._url = url
         self._timeout = timeout
         headers = {"Content-Type": "application/json", "Accept": "application/json", **authentication(token)}
-        # "Expect:" empty, for libcurl would wait for the server's leave before a large body.
+        # An empty "Expect:" keeps libcurl from waiting for "100 Continue" before a large body.
         self._headers = ["Expect:", "Accept-Encoding:", *(f"{name}: {value}" for name, value in headers.items())]
         self._idle: deque[pycurl.Curl] = deque()
         self._open = threading.BoundedSemaphore(CONNECTIONS)
@@ -48,11 +48,11 @@ class PooledTransport:
     def send(
         self, payload: Mapping[str, Any], *, request: Request = Request.QUERY, headers: Mapping[str, str] | None = None
     ) -> Answer:
-        """POST a GraphQL payload; the answer.
+        """POST a GraphQL payload and return the response.
 
-        What must not be sent twice goes over a new connection, for libcurl sends a request again by itself when a
-        kept-alive connection turns out to be closed. Raises NotSent, Fault for transport faults, and what
-        `answers.read_reply` does.
+        A request that must not be sent twice uses a new connection, because libcurl resends a request by itself if a
+        keep-alive connection turns out to be closed. Raises NotSent, Fault for transport errors, and whatever
+        `answers.read_reply` raises.
         """
         body = wire.encode(payload)
         if not self._open.acquire(timeout=self._timeout.total_seconds()):
@@ -65,7 +65,6 @@ class PooledTransport:
         return read_reply(reply, request)
 
     def close(self) -> None:
-        """Close the idle connections."""
         while self._idle:
             self._idle.pop().close()
 
@@ -101,13 +100,13 @@ class PooledTransport:
         for option, value in (
             (pycurl.URL, self._url),
             (pycurl.POST, 1),
-            (pycurl.NOSIGNAL, 1),  # signals do not go with threads
-            (pycurl.TIMEOUT_MS, milliseconds),  # of all of it: an answer that trickles is no answer
+            (pycurl.NOSIGNAL, 1),  # signals do not work in threads
+            (pycurl.TIMEOUT_MS, milliseconds),  # for the whole exchange, so that a trickling response times out too
             (pycurl.CONNECTTIMEOUT_MS, milliseconds),
             (pycurl.MAXFILESIZE_LARGE, LARGEST_ANSWER),
-            (pycurl.ACCEPT_ENCODING, ""),  # whatever encoding comes is decoded; `_headers` asks for none
+            (pycurl.ACCEPT_ENCODING, ""),  # decode any encoding, although `_headers` requests none
             (pycurl.FOLLOWLOCATION, 0),
-            (pycurl.PROXY, ""),  # whatever the environment's proxy variables say
+            (pycurl.PROXY, ""),  # ignore the environment's proxy variables
             (pycurl.CAINFO, certifi.where()),
             (pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1),
         ):
@@ -116,7 +115,7 @@ class PooledTransport:
 
 
 class _Body:
-    """What comes back, as far as it is not too large: libcurl ends the exchange when less is taken than it gave."""
+    """Collects the response body up to the limit: libcurl aborts when `write` accepts less than it was given."""
 
     __slots__ = ("is_too_large", "parts", "size")
 
@@ -135,6 +134,6 @@ class _Body:
 
 
 def _too_large(request: Request) -> JobError:
-    """A smaller query may be answered; whether a mutation was carried out, nobody knows."""
+    """A smaller query may work; whether a mutation was carried out is unknown."""
     text = f"main API: the answer is larger than {LARGEST_ANSWER // 1024 // 1024} MB"
     return TooLarge(text) if request is Request.QUERY else request.unclear(text)

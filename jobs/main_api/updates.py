@@ -1,4 +1,4 @@
-"""Updates of settlements and structures: what was read, and what it is to become."""
+"""Updates of settlements and structures: the entity as read and its new values."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,20 +13,20 @@ E = TypeVar("E", Settlement, Structure)
 
 @dataclass(frozen=True, slots=True)
 class Update(Generic[E]):
-    """One entity as it was read, and what it is to become."""
+    """One entity as read, and its new values."""
 
     entity: E
     level: int
     variables: Mapping[str, Any]
-    key: str  #: the id of the job on whose behalf it is sent
+    key: str  #: the ID of the job that sends it
 
     def variables_for(self, branch_id: str) -> dict[str, Any]:
-        """The variables of its mutation."""
+        """The variables of the mutation."""
         sent = {"variables": self.variables, "branchId": branch_id, "expectedVersion": self.entity.version}
         level = {} if self.level == self.entity.level else {"level": self.level}
         return {"id": self.entity.id, "input": {**sent, **level}}
 
     def as_written(self) -> E:
-        """The entity once the update has run."""
+        """The entity as it is after the update."""
         changes = {"level": self.level, "variables": dict(self.variables), "version": self.entity.version + 1}
         return msgspec.structs.replace(self.entity, **changes)

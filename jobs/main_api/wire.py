@@ -1,4 +1,4 @@
-"""JSON to and from the main API: every number keeps its digits, and one odd byte costs no more than its own text."""
+"""JSON to and from the main API: numbers keep all their digits, and an invalid byte spoils only its own text."""
 
 import json
 import re
@@ -10,23 +10,23 @@ from typing import Any, Final
 
 from scheduler_project.text import clean_answer
 
-#: An escaped NUL or surrogate, or an encoded surrogate that `decode` has replaced: only then is an answer searched.
+#: An escaped NUL or surrogate, or a raw NUL; only bodies with one are cleaned.
 _SUSPECT: Final = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])|\x00")
 
 
 @dataclass(frozen=True, slots=True)
 class RawNumber:
-    """A number that Python cannot calculate with; it goes back with the digits that it came with."""
+    """A number that Python cannot represent; it is sent back with the same digits."""
 
     text: str
 
 
 def decode(body: bytes) -> Any:
-    """JSON as Python has it; U+FFFD stands for bytes that are no UTF-8 and for what no database stores (but in ids and
-    variables).
+    """Parse JSON; replace invalid UTF-8, and characters that no database stores (except in IDs and variables), by
+    U+FFFD.
 
-    A number that no float or int equals becomes a Decimal or, where its exponent has no bounds, a RawNumber. Raises
-    ValueError where `body` is no JSON or nested too deeply to be read.
+    A number that no float or int equals exactly becomes a Decimal or, if its exponent is too large, a RawNumber.
+    Raises ValueError if `body` is not JSON or nested too deeply.
     """
     text = body.decode("utf-8-sig", "replace")
     try:
@@ -42,9 +42,9 @@ def decode(body: bytes) -> Any:
 
 
 def encode(payload: object, *, sort_keys: bool = False) -> bytes:
-    """`payload` as JSON; numbers that `decode` has kept have their digits again.
+    """Encode `payload` as JSON; numbers from `decode` keep their digits.
 
-    Raises TypeError for what JSON cannot hold.
+    Raises TypeError for values that JSON cannot represent.
     """
     mark = ""
 
@@ -52,7 +52,7 @@ def encode(payload: object, *, sort_keys: bool = False) -> bytes:
         nonlocal mark
         if not isinstance(value, Decimal | RawNumber):
             raise TypeError(f"JSON cannot hold {type(value).__name__}")
-        mark = mark or secrets.token_hex(8)  # nobody can have it in a text of his
+        mark = mark or secrets.token_hex(8)  # random, so that no text can contain it
         return f"{mark}:{value.text if isinstance(value, RawNumber) else value}:{mark}"
 
     text = json.dumps(payload, separators=(",", ":"), default=number, sort_keys=sort_keys)

@@ -1,1 +1,1 @@
-"""What every long-running command is built from: its loop, lease, heartbeat, supervisor."""
+"""The building blocks of every long-running command: loop, lease, heartbeat, supervisor."""

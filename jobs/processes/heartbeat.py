@@ -1,7 +1,7 @@
-"""What each process says of itself, for operators: that it lives, where, how busy it is; and what they say to it.
+"""Heartbeats: each process reports its status for operators, and learns whether it should stop.
 
-One hash holds all processes, so that a page reads them with one command, and one set those that were asked to stop.
-A process that ends takes itself out; one that was lost stays for a while, with the time of its last status.
+One hash holds all statuses, so that a page reads them with one command; one set holds the stop requests. A process that
+ends removes itself; a lost one stays listed for a while, with the time of its last heartbeat.
 """
 
 import os
@@ -18,18 +18,18 @@ from jobs.broker import keys
 from scheduler_project import __version__
 
 log = structlog.get_logger(__name__)
-LOST_AFTER: Final = timedelta(seconds=30)  #: without a status
-LONGEST: Final = 10_000  #: letters of what a process says; more was written by somebody else
+LOST_AFTER: Final = timedelta(seconds=30)  #: without a heartbeat
+LONGEST: Final = 10_000  #: bytes; a longer status was not written by a process of ours
 ROLES: Final = ("worker", "scheduler", "listener", "monitor")
-FORGOTTEN_AFTER: Final = timedelta(minutes=15)  #: one that was replaced must not be complained of for ever
+FORGOTTEN_AFTER: Final = timedelta(minutes=15)  #: a replaced process must not be reported as lost for ever
 
 
-class StopAsked(Exception):
-    """An operator has asked this process to stop."""
+class StopRequested(Exception):
+    """An operator has requested that this process stop."""
 
 
 class ProcessStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """What a process said of itself last."""
+    """A process's last heartbeat."""
 
     role: str  #: worker, scheduler, listener or monitor
     name: str
@@ -40,38 +40,35 @@ class ProcessStatus(msgspec.Struct, frozen=True, kw_only=True):
     since: float
     at: float
     in_flight: int | None = None  #: jobs
-    busy: int | None = None  #: slots; one may hold several jobs
+    busy: int | None = None  #: slots; a slot may hold several jobs
     concurrency: int | None = None
     stop_asked: bool = False
 
     @property
     def key(self) -> str:
-        """Its name in Redis."""
+        """The field in Redis."""
         return f"{self.role}:{self.name}"
 
     @property
     def lost(self) -> bool:
-        """Whether it has been silent too long."""
         return datetime.now(UTC) - self.last_seen > LOST_AFTER
 
     @property
     def last_seen(self) -> datetime:
-        """When it said this."""
         return datetime.fromtimestamp(self.at, tz=UTC)
 
     @property
     def started_at(self) -> datetime:
-        """When it began."""
         return datetime.fromtimestamp(self.since, tz=UTC)
 
     @property
     def leads(self) -> bool:
-        """Whether it is the active one of its role, of which there is but one."""
+        """Whether it is the one active instance of its role."""
         return self.state == "active"
 
 
 class Heartbeat:
-    """The status of one process."""
+    """Sends the heartbeats of one process."""
 
     def __init__(self, role: str, name: str, connection: Redis) -> None:
         self._role = role
@@ -83,7 +80,7 @@ class Heartbeat:
     def beat(
         self, state: str, *, in_flight: int | None = None, busy: int | None = None, concurrency: int | None = None
     ) -> bool:
-        """Say that it lives; whether an operator has asked it to stop. Raises redis.RedisError."""
+        """Send a heartbeat. Returns whether an operator has requested a stop. Raises redis.RedisError."""
         status = ProcessStatus(
             role=self._role,
             name=self._name,
@@ -103,12 +100,12 @@ class Heartbeat:
             return bool(pipeline.execute()[1])
 
     def beat_or_stop(self, state: str) -> None:
-        """Say that it lives. Raises StopAsked when an operator has asked it to stop, and redis.RedisError."""
+        """Send a heartbeat. Raises StopRequested if an operator has requested a stop, and redis.RedisError."""
         if self.beat(state):
-            raise StopAsked(self._key)
+            raise StopRequested(self._key)
 
     def leave(self) -> None:
-        """Say nothing more. Raises redis.RedisError."""
+        """Remove the status and any stop request. Raises redis.RedisError."""
         with self._connection.pipeline() as pipeline:
             pipeline.hdel(keys.PROCESSES, self._key)
             pipeline.srem(keys.STOP_ASKED, self._key)
@@ -116,12 +113,12 @@ class Heartbeat:
 
 
 def statuses(connection: Redis) -> list[ProcessStatus]:
-    """What all processes said last, by role and start; those lost long ago are forgotten. Raises redis.RedisError."""
+    """All processes by role and start; removes those lost long ago. Raises redis.RedisError."""
     found: Any = connection.hgetall(keys.PROCESSES)
     asked: Any = connection.smembers(keys.STOP_ASKED)
     read = {field: _status(field, text) for field, text in found.items()}
     if odd := [field for field, status in read.items() if status is None]:
-        log.warning("heartbeat.discarded", processes=[field[:100] for field in odd], next="forgotten")
+        log.warning("heartbeat.discarded", processes=[field[:100] for field in odd], next="removed")
         connection.hdel(keys.PROCESSES, *odd)
     known = [status for status in read.values() if status]
     forgotten = [w.key for w in known if datetime.now(UTC) - w.last_seen > FORGOTTEN_AFTER]
@@ -134,7 +131,7 @@ def statuses(connection: Redis) -> list[ProcessStatus]:
 
 
 def _status(field: bytes, text: bytes) -> ProcessStatus | None:
-    """What a process said; None where no process says so."""
+    """Decode a status; None if it is malformed."""
     if len(text) > LONGEST:
         return None
     try:
@@ -150,5 +147,5 @@ def _status(field: bytes, text: bytes) -> ProcessStatus | None:
 
 
 def ask_to_stop(status: ProcessStatus, connection: Redis) -> None:
-    """Ask a process to stop after what it does now; it hears of it with its next status. Raises redis.RedisError."""
+    """Request that a process stop; it learns of it with its next heartbeat. Raises redis.RedisError."""
     connection.sadd(keys.STOP_ASKED, status.key)

@@ -1,7 +1,7 @@
 """One active instance among many: a lease in Redis with an owner token, renewed, lost on death.
 
-It is not redis-py's Lock, which acquires with a new token each time: where the answer to that is lost, it locks its own
-owner out for the whole DURATION, while `hold` may be repeated.
+Not redis-py's Lock, which acquires with a new token each time: if the reply is lost, it locks its own owner out for the
+whole DURATION. `hold` can be repeated.
 """
 
 from datetime import timedelta
@@ -12,7 +12,7 @@ from redis import Redis
 
 from jobs.broker import keys
 
-DURATION: Final = timedelta(seconds=12)  #: a dead owner is replaced within this time, and the takers' next poll
+DURATION: Final = timedelta(seconds=12)  #: a dead owner is replaced after this time, at the next standby's poll
 _RENEW = """
 if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
 return redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) and 1 or 0
@@ -31,9 +31,9 @@ class Lease:
         self._release = connection.register_script(_RELEASE)
 
     def hold(self) -> bool:
-        """Take or renew the lease; whether it is ours. Raises redis.RedisError."""
+        """Acquire or renew the lease. Returns whether we hold it. Raises redis.RedisError."""
         return bool(self._renew(keys=[self._key], args=[self.token, self._ms]))
 
     def release(self) -> None:
-        """Give the lease back, if it is ours. Raises redis.RedisError."""
+        """Release the lease if we hold it. Raises redis.RedisError."""
         self._release(keys=[self._key], args=[self.token])

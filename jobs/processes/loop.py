@@ -1,4 +1,4 @@
-"""How every process runs, waits and stops: a `poll` that does what is due and says how long to wait."""
+"""The loop of every process: `poll` does what is due and returns how long to wait."""
 
 import gc
 import signal
@@ -11,29 +11,29 @@ from django.db import InterfaceError, OperationalError, close_old_connections, c
 from redis import RedisError
 
 from jobs.broker import keys, mend
-from jobs.processes.heartbeat import StopAsked
+from jobs.processes.heartbeat import StopRequested
 
 log = structlog.get_logger(__name__)
-LONGEST_OUTAGE_WAIT: Final = 5.0  # seconds: whoever keeps time must not be late because it looks for Redis rarely
+LONGEST_OUTAGE_WAIT: Final = 5.0  # seconds, so that jobs are not late for long after an outage
 LONGEST_FAULT_WAIT: Final = 60.0
-YOUNG_OBJECTS: Final = 10_000  # before the collector looks at them: Python's 700 are less than one batch of jobs makes
+YOUNG_OBJECTS: Final = 10_000  # per garbage collection; one batch of jobs makes more than Python's default of 700
 
 
 class Process(Protocol):
-    """Something that is polled until it is told to stop."""
+    """Something to poll until it should stop."""
 
     def poll(self) -> float:
         """Do what is due now; return the seconds until something may be due again.
 
-        Raises StopAsked when an operator has asked the process to stop.
+        Raises StopRequested if an operator has requested a stop.
         """
 
     def close(self) -> None:
-        """Hand back what is held."""
+        """Release what the process holds."""
 
 
 def stop_on_signals() -> threading.Event:
-    """An event that SIGTERM and SIGINT set."""
+    """Return an event that SIGTERM and SIGINT set."""
     stop = threading.Event()
 
     def handle(signum: int, _frame: object) -> None:
@@ -45,20 +45,16 @@ def stop_on_signals() -> threading.Event:
 
 
 def freeze_startup_objects() -> None:
-    """Keep the garbage collector from looking at what is there by now, which lives as long as the process does.
-
-    Each full collection would look at the code of Django and of the admin again, and hold up all threads for 80 ms.
-    """
+    """Exclude start-up objects from garbage collection: a full collection would stall every thread for 80 ms."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS)
 
 
 def run(process: Process, stop: threading.Event, *, name: str) -> None:
-    """Poll until `stop` is set, waking up at once when it is, or an operator asks for it.
+    """Poll until `stop` is set, which ends a wait at once, or an operator requests a stop.
 
-    While Redis or the database is away it goes on trying, after 1, 2, 4, 5, 5 … seconds; after a fault of its own it
-    waits up to 60.
+    During an outage of Redis or the database it retries after 1, 2, 4, 5, 5 … seconds; after a bug, after up to 60.
     """
     freeze_startup_objects()
     log.info("process.started", process=name)
@@ -68,7 +64,7 @@ def run(process: Process, stop: threading.Event, *, name: str) -> None:
             try:
                 wait = process.poll()
                 outages = 0
-            except StopAsked:
+            except StopRequested:
                 log.warning("process.stop_requested", process=name, next="it stops")
                 break
             except (RedisError, OperationalError, InterfaceError) as error:
@@ -76,7 +72,7 @@ def run(process: Process, stop: threading.Event, *, name: str) -> None:
                 log.warning("process.connection_lost", process=name, error=str(error), retry_in_s=wait)
                 outages += 1
                 close_old_connections()
-            except Exception:  # the process's edge: a bug in one round must not end the timekeeping
+            except Exception:  # top of the process: a bug in one round must not end it
                 wait = _backoff(outages, LONGEST_FAULT_WAIT)
                 log.exception("process.round_failed", process=name, retry_in_s=wait)
                 outages += 1
@@ -89,9 +85,9 @@ def run(process: Process, stop: threading.Event, *, name: str) -> None:
 
 
 def wait_for_redis(*, name: str) -> bool:
-    """Wait until Redis answers: it may be started later, or its password be mended. False: told to stop meanwhile.
+    """Wait until Redis answers: it may start later, or its password be corrected. Returns False if stopped meanwhile.
 
-    SIGTERM and SIGINT mean afterwards what they meant before.
+    Restores the handlers of SIGTERM and SIGINT afterwards.
     """
     before = {signum: signal.getsignal(signum) for signum in (signal.SIGTERM, signal.SIGINT)}
     stop, outages = stop_on_signals(), 0
@@ -110,7 +106,7 @@ def wait_for_redis(*, name: str) -> bool:
 
 
 def _repair(error: Exception) -> bool:
-    """Whether it was due to what stood under a key, which is gone by now."""
+    """Delete the key of a wrong type that caused the error, if that is the cause. Returns whether it was."""
     try:
         return mend.mends(error, keys.redis())
     except RedisError:
@@ -125,4 +121,4 @@ def _close(close: Callable[[], None], name: str) -> None:
     try:
         close()
     except RedisError as error:
-        log.warning("process.release_failed", process=name, error=str(error), next="its lease ends by itself")
+        log.warning("process.release_failed", process=name, error=str(error), next="its lease expires")

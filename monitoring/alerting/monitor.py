@@ -57,7 +57,7 @@ class Monitor:
         self._outage: Outage | None = None
 
     def poll(self) -> float:
-        """Run one round and return the seconds until the next. Raises StopAsked and django.db's errors."""
+        """Run one round and return the seconds until the next. Raises StopRequested and django.db's errors."""
         now = timezone.now()
         found = self._round.components() if self._active else {}
         self._redis_answers = not found or found["redis"].status == health.UP
@@ -135,7 +135,7 @@ class Monitor:
         return held
 
     def _beat(self, state: str) -> None:
-        """Send a heartbeat. Raises StopAsked if an operator has asked this process to stop."""
+        """Send a heartbeat. Raises StopRequested if an operator has asked this process to stop."""
         try:
             self._heartbeat.beat_or_stop(state)
         except RedisError as error:

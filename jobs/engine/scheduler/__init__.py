@@ -1,1 +1,1 @@
-"""What the active scheduler does: feed what is due, rescue what is lost, clean up."""
+"""The scheduler: stage jobs that are due soon, rescue lost ones, clean up."""

@@ -12,7 +12,7 @@ from jobs.engine.scheduler.sweep import Sweep
 
 
 class Reconciler:
-    """Pauses, staging, rescue, the sweep and retention, one after the other."""
+    """Runs pauses, staging, rescue, the sweep and retention in turn."""
 
     def __init__(self, connection: Redis) -> None:
         self._connection = connection
@@ -22,11 +22,11 @@ class Reconciler:
         self._retention = Retention(connection)
 
     def poll(self) -> float:
-        """One round; the seconds until the next. Raises redis.RedisError and database errors."""
+        """Run one round. Returns the seconds until the next. Raises redis.RedisError and database errors."""
         now = timezone.now()
         mend(self._connection)
         pauses.sync(self._connection)
-        staging = self._stager.poll(now)  # rounds are long then, and come one after the other
+        staging = self._stager.poll(now)  # while staging, rounds are long and follow each other at once
         self._rescuer.poll(now)
         swept = self._sweep.poll(now, for_s=ROUND_SECONDS / 2 if staging else 0.0)
         self._retention.poll(now)

@@ -1,4 +1,4 @@
-"""The rescuer: frees what a lost worker held, and puts back what Redis should carry and does not."""
+"""The rescuer: frees jobs of lost workers, and enqueues jobs that are missing from Redis."""
 
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -18,28 +18,28 @@ from jobs.models import Job
 from jobs.states import WAITING, State
 
 log = structlog.get_logger(__name__)
-OVERDUE: Final = timedelta(seconds=5)  #: a waiting row that Redis carries moves on within milliseconds of its due time
+OVERDUE: Final = timedelta(seconds=5)  #: a job that Redis carries is queued within milliseconds of its due time
 EVERY_SECONDS: Final = 2.0
 
 
 class Rescuer:
-    """One scheduler's."""
+    """Looks for lost jobs, a batch per round."""
 
     def __init__(self, connection: Redis) -> None:
-        self.judged_at: datetime | None = None  #: when leases were last looked at
+        self.checked_at: datetime | None = None  #: when leases were last checked
         self._connection = connection
         self._lenient_from: datetime | None = None
 
     def poll(self, now: datetime) -> None:
-        """One round. Raises redis.RedisError and database errors."""
+        """Run one round. Raises redis.RedisError and database errors."""
         self.free_expired(now)
         self.requeue_unclaimed(now)
         self.queue_overdue(now)
 
     def free_expired(self, now: datetime) -> None:
-        """What a worker held that has let its lease run out ends as an attempt of unknown outcome.
+        """End running jobs whose lease expired as attempts of unknown outcome.
 
-        What must not be sent twice and had not begun to be sent goes back into its queue.
+        A job that must not be sent twice, and whose sending had not begun, goes back to its queue.
         """
         lost = list(Job.objects.in_state(State.RUNNING).filter(lease_until__lt=now).order_by("lease_until")[:BATCH])
         if not self._leases_count(now) or not lost:
@@ -62,10 +62,10 @@ class Rescuer:
         """False for one lease after any gap in our own checks (outage, suspended VM, clock step): workers could
         not renew then either.
 
-        A gap shorter than what is always left of a lease, two thirds of it, ends none: so a scheduler that takes over
-        from a dead one checks at once.
+        Workers renew when two thirds of a lease are left. A shorter gap cannot expire one, so a scheduler that takes
+        over from a dead one checks at once.
         """
-        last, self.judged_at = self.judged_at or self._judged_by_another(), now
+        last, self.checked_at = self.checked_at or self._last_check_of_predecessor(), now
         self._connection.set(keys.JUDGED_AT, now.timestamp())
         longest = timedelta(seconds=EVERY_SECONDS) + settings.LEASE / 2
         if last is None or not timedelta(0) <= now - last <= longest:
@@ -74,12 +74,12 @@ class Rescuer:
             self._lenient_from = now
         return self._lenient_from is None or now - self._lenient_from > settings.LEASE
 
-    def _judged_by_another(self) -> datetime | None:
+    def _last_check_of_predecessor(self) -> datetime | None:
         stored: Any = self._connection.get(keys.JUDGED_AT)
         return keys.moment(stored)
 
     def requeue_unclaimed(self, now: datetime) -> None:
-        """Ids that a worker took out of a queue and did not live to claim."""
+        """Requeue IDs that a worker fetched but died before it claimed them."""
         until = (now - settings.LEASE).timestamp()
         taken: Any = self._connection.zrangebyscore(keys.TAKEN, "-inf", until, 0, BATCH)
         if taken:
@@ -88,7 +88,7 @@ class Rescuer:
             self._connection.zrem(keys.TAKEN, *taken)
 
     def queue_overdue(self, now: datetime) -> None:
-        """Rows whose due time has passed and that nobody moves on: Redis does not carry them, or for a later time."""
+        """Queue jobs that are overdue because Redis does not carry them, or carries them for a later time."""
         for state in WAITING:
             rows = Job.objects.in_state(state).filter(due_at__lt=now - OVERDUE).order_by("due_at")
             overdue = [str(i) for i in rows.values_list("id", flat=True)[:BATCH]]

@@ -1,4 +1,4 @@
-"""Retention: what is old goes, in batches; Redis by counts, outcomes into coarser rows."""
+"""Retention: deletes old jobs in batches, trims Redis by count, and folds outcomes into coarser rows."""
 
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -26,27 +26,27 @@ from jobs.states import ENDED, State
 
 log = structlog.get_logger(__name__)
 EVERY: Final = timedelta(minutes=5)
-BY_MINUTE: Final = timedelta(hours=7)  #: outcomes are kept by minute for graphs of six hours,
-BY_QUARTER: Final = timedelta(hours=26)  #: by quarters of an hour for graphs of a day,
-BY_HOUR: Final = timedelta(days=8)  #: by hours for graphs of a week, and before as sums only
+BY_MINUTE: Final = timedelta(hours=7)  #: outcomes are kept per minute for six-hour graphs,
+BY_QUARTER: Final = timedelta(hours=26)  #: per quarter-hour for one-day graphs,
+BY_HOUR: Final = timedelta(days=8)  #: per hour for one-week graphs; older ones as totals only
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.get_default_timezone())
 
 
 class Retention:
-    """One scheduler's."""
+    """Cleans up at most once per EVERY."""
 
     def __init__(self, connection: Redis) -> None:
         self._connection = connection
         self._cleaned_at: datetime | None = None
 
     def poll(self, now: datetime) -> None:
-        """Clean up, where it is time. Raises redis.RedisError and database errors."""
+        """Clean up if it is time. Raises redis.RedisError and database errors."""
         if self._cleaned_at is None or now - self._cleaned_at > EVERY:
             self.clean_up(now)
             self._cleaned_at = now
 
     def clean_up(self, now: datetime) -> None:
-        """Delete finished jobs with their audit trail after RETENTION_DAYS, in batches; Redis by counts."""
+        """Delete finished jobs and their audit trail after RETENTION_DAYS, in batches; trim Redis by count."""
         mend(self._connection, thorough=True)
         finished = [s.value for s in ENDED if s is not State.DEAD]
         old = Job.objects.filter(finished_at__lt=now - settings.RETENTION, state__in=finished)
@@ -67,8 +67,8 @@ class Retention:
             log.info("retention.jobs_deleted", jobs=deleted)
 
     def _clean_up_as_rq(self, name: str) -> None:
-        """What RQ's own workers do every few minutes: plain RQ jobs whose worker was lost fail, results and workers
-        whose time is over are forgotten.
+        """Do what RQ's own workers do every few minutes: fail plain RQ jobs of lost workers, and remove expired
+        results and workers.
         """
         queue = get_queue(name, connection=self._connection)
         if not queue.acquire_maintenance_lock():
@@ -78,15 +78,15 @@ class Retention:
             clean_worker_registry(queue)
         except RedisError:
             raise
-        except Exception:  # the edge to plain RQ jobs
+        except Exception:  # plain RQ jobs can hold anything
             log.exception("retention.registry_cleanup_failed", queue=name)
         queue.release_maintenance_lock()
 
 
 def fold_outcomes(now: datetime) -> None:
-    """Fold older outcomes into coarser rows: by quarters of an hour, by hours, and one for ever.
+    """Fold older outcomes into coarser rows: per quarter-hour, per hour, and one row for all older ones.
 
-    The sums stay true totals, the table stays as large as some hours are, and a graph of a week reads few rows.
+    Totals stay correct, the table stays small, and a one-week graph reads few rows.
     """
     _fold(OutcomeMinute.objects.filter(minute__gt=_EPOCH, minute__lt=now - BY_HOUR), _EPOCH)
     for since, until, minutes in ((BY_HOUR, BY_QUARTER, 60), (BY_QUARTER, BY_MINUTE, 15)):
@@ -100,7 +100,7 @@ def fold_outcomes(now: datetime) -> None:
 
 @transaction.atomic
 def _fold(old: QuerySet[OutcomeMinute], into: datetime) -> None:
-    """Add up `old` to the row `into` of its type and outcome, and delete it."""
+    """Add `old` to the row `into` of its type and outcome, and delete it."""
     sums: Any = old.values("type", "outcome").annotate(
         n=Sum("jobs"), run=Sum("run_ms"), run_max=Max("run_ms_max"), wait=Sum("wait_ms"), wait_max=Max("wait_ms_max"),
         **{column: Sum(column) for column in COLUMNS},

@@ -1,8 +1,8 @@
-"""rq-scheduler's API on its own keys, with exact times: fractions of a second are kept, and everything is UTC.
+"""rq-scheduler's API on its own keys, with exact times: it keeps fractions of a second and uses UTC throughout.
 
-Stock rq-scheduler cuts a time to its second, so that a job runs up to a second early, counts cron expressions in the
-machine's zone, answers with naive times, and loses a repeated job that it is killed over. A job of ours is a row of the
-database: to cancel or move it here is to cancel or reschedule it there.
+Stock rq-scheduler truncates times to seconds, so a job runs up to a second early; evaluates cron expressions in the
+machine's time zone; returns naive times; and loses a repeated job if it is killed at the wrong moment. A scheduler job
+is a row in the database: cancelling or moving it here cancels or reschedules the row.
 """
 
 import math
@@ -27,21 +27,21 @@ _VIA_API = "through rq-scheduler's API"
 
 
 class RQScheduler(DjangoScheduler):
-    """What rq-scheduler's users call."""
+    """The public API of rq-scheduler."""
 
     def enqueue_at(self, scheduled_time: datetime, func: Any, *args: Any, **kwargs: Any) -> Any:
         """Run a function at a time (naive: UTC); see rq_scheduler for the options. Raises redis.RedisError."""
-        job = super().enqueue_at(_next_second(scheduled_time), func, *args, **kwargs)  # never early, then exact
-        return self._exactly(job, scheduled_time)
+        job = super().enqueue_at(_next_second(scheduled_time), func, *args, **kwargs)  # rounded up, then set exactly
+        return self._set_exact_time(job, scheduled_time)
 
     def enqueue_in(self, time_delta: timedelta, func: Any, *args: Any, **kwargs: Any) -> Any:
-        """Run a function after a while. Raises redis.RedisError."""
+        """Run a function after a delay. Raises redis.RedisError."""
         return self.enqueue_at(timezone.now() + time_delta, func, *args, **kwargs)
 
     def schedule(self, scheduled_time: datetime, func: Any, *args: Any, **kwargs: Any) -> Any:
-        """Run a function at a time, again and again where there is an interval. Raises redis.RedisError."""
+        """Run a function at a time, and repeat it if an interval is given. Raises redis.RedisError."""
         job = super().schedule(_next_second(scheduled_time), func, *args, **kwargs)
-        return self._exactly(job, scheduled_time)
+        return self._set_exact_time(job, scheduled_time)
 
     def cron(self, cron_string: str, func: Any, *args: Any, **kwargs: Any) -> Any:
         """Run a function whenever the expression matches, in UTC unless `use_local_timezone` is set.
@@ -49,14 +49,14 @@ class RQScheduler(DjangoScheduler):
         Raises redis.RedisError.
         """
         job = super().cron(cron_string, func, *args, **kwargs)
-        return self._exactly(job, _next_match(cron_string, local=bool(job.meta.get("use_local_timezone"))))
+        return self._set_exact_time(job, _next_match(cron_string, local=bool(job.meta.get("use_local_timezone"))))
 
     def enqueue_job(self, job: Any) -> None:
-        """Put a due job into its queue and, where it is repeated, back into the timetable.
+        """Enqueue a due job and, if it repeats, schedule its next run.
 
-        One command each, the queue first: killed between them it runs twice, and is never lost.
+        In that order: if the process is killed in between, the job runs twice but is never lost.
         """
-        if _names_ours(job):  # and its row is gone
+        if _names_ours(job):  # and its row was deleted
             self.connection.zrem(self.scheduled_jobs_key, job.id)
             self.connection.delete(job.key)
             return
@@ -75,11 +75,11 @@ class RQScheduler(DjangoScheduler):
             self.connection.zadd(self.scheduled_jobs_key, {job.id: next_time.timestamp()})
 
     def get_queue_for_job(self, job: Any) -> Any:
-        """One of our queues: a job hash may name any queue, and a class of queues to import."""
+        """Return one of our queues; a job hash could name any queue, and any queue class to import."""
         return get_queue(job.origin if job.origin in settings.RQ_QUEUES else QUEUE, connection=self.connection)
 
     def cancel(self, job: Any) -> None:
-        """Take a job out; one of ours is cancelled. Raises redis.RedisError."""
+        """Unschedule a job; a scheduler job is cancelled. Raises redis.RedisError."""
         mine = _row(job)
         if mine is None:
             super().cancel(job)
@@ -87,9 +87,9 @@ class RQScheduler(DjangoScheduler):
             service.cancel([mine], actor=actors.COMMAND, reason=f"cancelled {_VIA_API}")
 
     def change_execution_time(self, job: Any, date_time: datetime) -> None:
-        """Move a job to another time; one of ours is rescheduled.
+        """Move a job to another time; a scheduler job is rescheduled.
 
-        Raises ValueError when it does not wait, InvalidJob when the time is beyond our limits, and redis.RedisError.
+        Raises ValueError if it is not scheduled, InvalidJob if the time is out of range, and redis.RedisError.
         """
         mine = _row(job)
         if mine is not None:
@@ -107,13 +107,13 @@ class RQScheduler(DjangoScheduler):
         self._wake()
 
     def count(self, until: Any = None) -> int:
-        """How many jobs wait, for a time at most `until` where it is given. Raises redis.RedisError."""
+        """Count scheduled jobs, up to `until` if it is given. Raises redis.RedisError."""
         return int(self.connection.zcount(self.scheduled_jobs_key, 0, _score(until)))
 
     def get_jobs(
         self, until: Any = None, with_times: bool = False, offset: int | None = None, length: int | None = None
     ) -> Iterator[Any]:
-        """The jobs that wait, by time; with their times, aware and exact, where asked for. Raises redis.RedisError."""
+        """Yield scheduled jobs by time; `with_times` adds their exact, aware times. Raises redis.RedisError."""
         found: Any = self.connection.zrangebyscore(
             self.scheduled_jobs_key, 0, _score(until), withscores=True, start=offset, num=length
         )
@@ -122,28 +122,28 @@ class RQScheduler(DjangoScheduler):
             try:
                 job = self.job_class.fetch(name, connection=self.connection)
             except NoSuchJobError:
-                if keys.uuid_of(name) is None:  # the rescuer brings ours back
+                if keys.uuid_of(name) is None:  # the rescuer restores scheduler jobs
                     self.connection.zrem(self.scheduled_jobs_key, rq_id)
                 continue
             at = datetime.fromtimestamp(min(score, keys.LAST_SECOND - 1), tz=UTC)
             yield (job, at) if with_times else job
 
     def get_jobs_to_queue(self, with_times: bool = False) -> Iterator[Any]:
-        """The jobs whose time has come. Raises redis.RedisError."""
+        """Yield jobs that are due. Raises redis.RedisError."""
         return self.get_jobs(timezone.now(), with_times=with_times)
 
-    def _exactly(self, job: Any, at: datetime) -> Any:
+    def _set_exact_time(self, job: Any, at: datetime) -> Any:
         self.connection.zadd(self.scheduled_jobs_key, {job.id: _utc(at).timestamp()}, xx=True)
         self._wake()
         return job
 
     def _wake(self) -> None:
-        """End the active scheduler's sleep: something may be due earlier than it knows."""
+        """Wake the active scheduler: a job may be due earlier than it knows."""
         self.connection.publish(keys.WAKE, "1")
 
 
 def _names_ours(job: Any) -> bool:
-    """Whether RQ would run one of our jobs. What only its own worker can read is none: there it fails as RQ's do."""
+    """Whether RQ would run a scheduler job. An unreadable hash is not one: it fails in RQ's own way."""
     try:
         return job.func_name in rq_guard.OURS
     except DeserializationError:
@@ -167,7 +167,7 @@ def _next_match(cron_string: str, *, local: bool) -> datetime:
 
 
 def _after(job: Any) -> datetime | None:
-    """When a job that was just put into its queue is due again."""
+    """The next run of a job that was just enqueued."""
     if interval := job.meta.get("interval"):
         return timezone.now() + timedelta(seconds=int(interval))
     if cron_string := job.meta.get("cron_string"):

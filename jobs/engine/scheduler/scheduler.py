@@ -1,4 +1,4 @@
-"""The scheduler: due jobs go into their queues on time, never early; cron tasks and schedule rows fire."""
+"""The scheduler: queues due jobs on time, never early, and fires cron tasks and schedules."""
 
 import time
 from datetime import UTC, datetime, timedelta
@@ -29,15 +29,15 @@ from jobs.states import WAITING, State
 
 log = structlog.get_logger(__name__)
 BATCH = 500
-EXACT_SECONDS = 0.001  # a wait for a socket ends in whole milliseconds: the last one is slept
-SLICE_SECONDS = 0.5  # of a round for what is due
-LONGEST_SLEEP = 1.0  # so that a change made straight in the database, or a step of the clock, is seen within a second
+EXACT_SECONDS = 0.001  # socket waits end in whole milliseconds, so the last one is slept
+SLICE_SECONDS = 0.5  # per round for due jobs
+LONGEST_SLEEP = 1.0  # so that a direct change in the database, or a clock step, is noticed within a second
 
 
 class Alarm:
-    """Wakes the scheduler when something earlier comes.
+    """Wakes the scheduler when an earlier job arrives.
 
-    Not BLPOP: Redis ends a blocked client's wait when its own timer looks, in idle times every 100 ms.
+    Not BLPOP: Redis ends a blocked client's wait only when its own timer fires, every 100 ms when idle.
     """
 
     def __init__(self, connection: Redis) -> None:
@@ -45,27 +45,26 @@ class Alarm:
         self._pubsub: PubSub | None = None
 
     def set(self) -> None:
-        """Begin to hear; before the due times are read, so that nothing falls between."""
+        """Subscribe. Call it before reading due times, so that no wake-up is missed."""
         if self._pubsub is None:
             self._pubsub = self._connection.pubsub(ignore_subscribe_messages=True)
             self._pubsub.subscribe(keys.WAKE)
-            self._pubsub.get_message(timeout=keys.TIMEOUT_SECONDS)  # Redis has done so
+            self._pubsub.get_message(timeout=keys.TIMEOUT_SECONDS)  # the confirmation
 
     def wait(self, seconds: float) -> None:
-        """Until it rings, or so long. Raises redis.RedisError."""
+        """Wait for a wake-up, at most `seconds`. Raises redis.RedisError."""
         self.set()
         if self._pubsub and self._pubsub.get_message(timeout=seconds):
-            while self._pubsub.get_message(timeout=0):  # all that rang is one alarm
+            while self._pubsub.get_message(timeout=0):  # several wake-ups count as one
                 continue
 
     def close(self) -> None:
-        """Hear no more."""
         if self._pubsub:
             self._pubsub.close()
 
 
 class Scheduler(RQScheduler):
-    """rq-scheduler's sorted set and API, worked in batches by one active instance among many."""
+    """rq-scheduler's sorted set and API, processed in batches by the one active instance."""
 
     def __init__(self, queue_name: str = "normal", *, connection: Redis, **kwargs: Any) -> None:
         super().__init__(queue_name, connection=connection, **kwargs)
@@ -80,9 +79,9 @@ class Scheduler(RQScheduler):
         self._fired_at = 0.0
 
     def poll(self) -> float:
-        """Do what is due, then sleep until the next due time or until something earlier comes; always returns 0.
+        """Do what is due, then sleep until the next due time or a wake-up. Returns 0, or longer on standby.
 
-        Raises StopAsked, redis.RedisError and database errors; the next poll takes up where this one stopped.
+        Raises StopRequested, redis.RedisError and database errors; the next poll continues where this one stopped.
         """
         if not self.lead():
             return DURATION.total_seconds() / 4
@@ -95,13 +94,13 @@ class Scheduler(RQScheduler):
         return 0.0
 
     def close(self) -> None:
-        """Give the lease back, so that another instance takes over at once."""
+        """Release the lease, so that another instance takes over at once."""
         self._alarm.close()
         self._lease.release()
         self._heartbeat.leave()
 
     def lead(self) -> bool:
-        """Hold or renew the lease; whether this is the active scheduler. Raises StopAsked."""
+        """Hold or renew the lease; whether this is the active scheduler. Raises StopRequested."""
         if self._active and time.monotonic() - self._renewed_at < DURATION.total_seconds() / 4:
             return True
         held = self._lease.hold()
@@ -110,16 +109,18 @@ class Scheduler(RQScheduler):
         if held and not self._active:
             log.info("scheduler.activated", scheduler=self.name)
             firing.seed()
-            self._reconciler = Reconciler(self.connection)  # what it knew before another one was active is over
+            self._reconciler = Reconciler(
+                self.connection
+            )  # its state from before the other instance was active is stale
         elif self._active and not held:
             log.warning("scheduler.deactivated", scheduler=self.name)
         self._active = held
         return held
 
     def queue_due(self, now: datetime) -> None:
-        """The database first, then Redis: what falls between is found by the rescuer.
+        """Queue due jobs in the database first, then in Redis; the rescuer repairs a failure in between.
 
-        For SLICE_SECONDS: when many come due at once the lease, cron tasks and the reconciler run meanwhile.
+        Stops after SLICE_SECONDS: the lease, cron tasks and the reconciler must run even if many jobs come due at once.
         """
         until = time.monotonic() + SLICE_SECONDS
         while True:
@@ -138,9 +139,9 @@ class Scheduler(RQScheduler):
             gone = [*(job.id for job in queued), *(str(job.id) for job in ours)]
             if gone:
                 self.connection.zrem(keys.SCHEDULED, *gone)
-            # Rescheduled meanwhile; or queued by one who died, or lost Redis, before it was carried.
+            # Rescheduled meanwhile, or queued by a process that died, or lost Redis, before enqueueing.
             enqueue.enqueue([job for job in ours if job.state in (*WAITING, State.QUEUED)])
-            enqueue.drop([job for job in ours if job.state == State.CANCELLED])  # while Redis was away
+            enqueue.drop([job for job in ours if job.state == State.CANCELLED])  # while Redis was down
             known_ids = set(gone)
             for foreign in (i for i in ids if i not in known_ids):
                 self._enqueue_foreign(foreign)
@@ -148,7 +149,7 @@ class Scheduler(RQScheduler):
                 return
 
     def _enqueue_foreign(self, rq_id: str) -> None:
-        """One that cannot be read leaves the timetable: it would come first again and again, before all of ours."""
+        """Enqueue a plain RQ job, or unschedule it if it is unreadable: it would block the head of the schedule."""
         try:
             self.enqueue_job(self.job_class.fetch(rq_id, connection=self.connection))
             return
@@ -156,12 +157,12 @@ class Scheduler(RQScheduler):
             raise
         except NoSuchJobError:
             log.info("scheduler.foreign_job_vanished", rq_job=rq_id)
-        except Exception:  # the edge to others' jobs: whatever RQ and rq-scheduler make of what stands there
-            log.exception("scheduler.foreign_job_rejected", rq_job=rq_id, next="it leaves the timetable")
+        except Exception:  # plain RQ jobs can hold anything
+            log.exception("scheduler.foreign_job_rejected", rq_job=rq_id, next="it is unscheduled")
         self.connection.zrem(keys.SCHEDULED, rq_id)
 
     def fire(self, now: datetime) -> None:
-        """Cron tasks and rows on the wall clock, looked at when the next of them is due, and once in LONGEST_SLEEP."""
+        """Fire cron tasks and wall-clock schedules when the next one is due, and check once per LONGEST_SLEEP."""
         if now < self.fire_at and time.monotonic() - self._fired_at < LONGEST_SLEEP:
             return
         self._fired_at = time.monotonic()
@@ -169,7 +170,7 @@ class Scheduler(RQScheduler):
         due = _fire_wall_rows(now)
         moments = [m for m in (firing.next_firing(), store.next_wall_firing()) if m]
         self.fire_at = min(moments, default=now + timedelta(days=1))
-        if not fired and not due:  # a task that is refused stays due, and must not keep the scheduler from sleeping
+        if not fired and not due:  # a refused task stays due and must not keep the scheduler awake
             self.fire_at = max(self.fire_at, now + timedelta(seconds=LONGEST_SLEEP))
 
     def _sleep(self) -> None:
@@ -186,7 +187,7 @@ class Scheduler(RQScheduler):
 
 @transaction.atomic
 def _fire_wall_rows(now: datetime) -> list[Followup]:
-    """A row moves on and its job is made, or neither: a row that moved on alone would be missed for an interval."""
+    """Advance the schedules and submit their jobs in one transaction, or a failure would skip an interval."""
     due = store.fire_wall_rows(now)
     try:
         _submit(due)

@@ -1,6 +1,6 @@
-"""The stager: puts into Redis what is due soon and, where Redis has lost everything, all that is due.
+"""The stager: puts jobs that are due soon into Redis, and all due jobs after Redis has lost its data.
 
-So Redis stays small however many jobs wait, and each round costs the same.
+Redis stays small however many jobs wait, and each round costs the same.
 """
 
 import time
@@ -18,20 +18,20 @@ from jobs.models import Job
 from jobs.states import WAITING, State
 
 log = structlog.get_logger(__name__)
-ROUND_SECONDS: Final = 0.5  #: of a round for each kind of staging: the scheduler has other work to do
+ROUND_SECONDS: Final = 0.5  #: per round for each kind of staging, as the scheduler has other work to do
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.get_default_timezone())
 
 
 class Stager:
-    """One scheduler's."""
+    """Stages jobs over as many rounds as it takes."""
 
     def __init__(self, connection: Redis) -> None:
-        self.staging: tuple[list[Scan], datetime] | None = None  #: what is under way, and up to which due time
+        self.staging: tuple[list[Scan], datetime] | None = None  #: the current scans and their horizon
         self._connection = connection
-        self._restore: Scan | None = None  # of queued rows, after Redis has lost them
+        self._restore: Scan | None = None  # of QUEUED rows, after Redis has lost its data
 
     def poll(self, now: datetime) -> bool:
-        """One round; whether there is more to stage at once. Raises redis.RedisError and database errors."""
+        """Run one round. Returns whether there is more to stage now. Raises redis.RedisError and database errors."""
         self.stage(now)
         if self._restore:
             self._restore.enqueue(time.monotonic() + ROUND_SECONDS)
@@ -39,16 +39,16 @@ class Stager:
         return bool(self.staging or self._restore)
 
     def stage(self, now: datetime) -> None:
-        """Rows that come within the horizon since the last round; all of them when Redis has forgotten that round."""
+        """Stage rows that entered the horizon since the last round, or all of them if Redis has lost its data."""
         if self.staging is None:
             stored: Any = self._connection.get(keys.FED_UNTIL)
             since = keys.moment(stored) or _EPOCH
             if since <= _EPOCH:
-                log.info("stager.redis_reset_detected", next="everything due is put back")
+                log.info("stager.redis_reset_detected", next="everything due is enqueued again")
                 queued = Job.objects.in_state(State.QUEUED)
-                # With a bound even PostgreSQL without statistics takes the index by moved_at, and sorts nothing.
+                # The bound makes PostgreSQL use the index on moved_at instead of sorting, even without statistics.
                 self._restore = Scan(queued.filter(moved_at__gt=_EPOCH), "moved_at")
-                self._connection.set(keys.FED_UNTIL, 0)  # and be it lost once more before all is there
+                self._connection.set(keys.FED_UNTIL, 0)  # so that a second loss of data is noticed too
             horizon = now + settings.FEED_HORIZON
             scans = [
                 Scan(Job.objects.in_state(state).filter(due_at__gt=since, due_at__lte=horizon), "due_at")

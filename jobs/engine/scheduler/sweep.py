@@ -1,4 +1,4 @@
-"""Queued rows that Redis does not carry: found within seconds where they are new, in turn where Redis has lost them."""
+"""The sweep: finds QUEUED rows that are missing from Redis; new ones within seconds, all others in turn."""
 
 import time
 from datetime import datetime, timedelta
@@ -17,12 +17,12 @@ from jobs.states import State
 
 log = structlog.get_logger(__name__)
 BATCH: Final = 500
-SETTLED: Final = timedelta(seconds=5)  # a queued row that is younger may still be on its way into Redis
+SETTLED: Final = timedelta(seconds=5)  # a younger QUEUED row may still be on its way to Redis
 _CARRIED: Final = ("id", "type", "campaign_id", "priority", "attempt", "subject", "state", "due_at")  # Carried's order
 
 
 class Scan:
-    """Goes once through rows in the order of (`field`, id), a batch at a time, over as many rounds as it takes."""
+    """Scans rows once in the order of (`field`, id), a batch at a time, over as many rounds as it takes."""
 
     def __init__(self, rows: QuerySet[Job], field: str) -> None:
         self._rows = rows.order_by(field, "id")
@@ -31,7 +31,7 @@ class Scan:
         self.done = False
 
     def batch(self) -> list[Carried]:
-        """The next BATCH rows."""
+        """Return the next BATCH rows."""
         rows = self._rows
         if self._last:
             at, job_id = self._last
@@ -43,16 +43,16 @@ class Scan:
         return [Carried(str(row[1]), *row[2:]) for row in found]
 
     def enqueue(self, until: float) -> None:
-        """Put rows into Redis until all are there or the monotonic clock shows `until`."""
+        """Enqueue rows until all are in Redis or the monotonic clock reaches `until`."""
         while not self.done and time.monotonic() < until:
             enqueue.enqueue(self.batch())
 
 
 class Sweep:
-    """Looks at every queued row once when it is SETTLED old, and at all of them again in turn, a batch at a time.
+    """Checks each QUEUED row once when it is SETTLED old, and all of them again in turn, a batch at a time.
 
-    The first finds what was committed by who died before Redis had heard of it, whatever else waits; the second what
-    Redis has lost, or what a transaction of more than SETTLED has committed so.
+    The first check finds rows whose process died between the commit and Redis, however long the backlog is. The second
+    finds rows that Redis has lost, and rows committed by transactions that took longer than SETTLED.
     """
 
     def __init__(self, connection: Redis) -> None:
@@ -61,9 +61,9 @@ class Sweep:
         self._all: Scan | None = None
 
     def poll(self, now: datetime, *, for_s: float = 0.0) -> bool:
-        """One batch of all, and of what is new one or as many as `for_s` allows; whether that was all that is new.
+        """Check one batch of all rows, and new rows for `for_s` but at least one batch.
 
-        Raises redis.RedisError and database errors.
+        Returns whether all new rows were checked. Raises redis.RedisError and database errors.
         """
         if self._all is None or self._all.done:
             self._all = Scan(Job.objects.in_state(State.QUEUED).filter(moved_at__lt=now - SETTLED), "moved_at")
@@ -81,13 +81,12 @@ class Sweep:
         return scan.done
 
     def _since_last_time(self, until: datetime) -> Scan:
-        """Those that have become old enough since then, whichever scheduler that was."""
+        """Rows that became SETTLED since the last scan, by whichever scheduler."""
         stored: Any = self._connection.get(keys.SWEPT_UNTIL)
         since = min(until, keys.moment(stored) or until)
         return Scan(Job.objects.in_state(State.QUEUED).filter(moved_at__gt=since, moved_at__lte=until), "moved_at")
 
     def _put_back(self, batch: list[Carried]) -> None:
-        """Put those back that Redis does not carry."""
         if not batch:
             return
         rows = [(job.id, enqueue.queue_of(job)) for job in batch]

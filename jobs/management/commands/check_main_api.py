@@ -1,4 +1,4 @@
-"""Does the main API at API_URL fit what the scheduler asks of it?"""
+"""manage.py check_main_api: check that the main API at API_URL supports the scheduler's operations."""
 
 import sys
 from typing import Any
@@ -17,13 +17,13 @@ from jobs.main_api.errors import error_of
 class Command(BaseCommand):
     """Checks the main API."""
 
-    help = "Connects to API_URL, reads its schema and validates every operation of the scheduler against it."
+    help = "Connect to API_URL, read its schema and validate every operation of the scheduler against it."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Say for each operation whether it fits; exit code 1 when one does not, or cannot be carried out."""
+        """Print the result for each operation; exit with code 1 if one does not match the schema."""
         try:
-            schema = _schema(_ask("introspection", get_introspection_query(descriptions=False)))
-            campaigns = _ask("campaigns", operations.text("campaigns"))
+            schema = _schema(_query("introspection", get_introspection_query(descriptions=False)))
+            campaigns = _query("campaigns", operations.text("campaigns"))
         except NotAuthorized as error:
             sys.exit(f"{settings.API_URL}: {error}: set API_SERVICE_ACCOUNT_TOKEN")
         except JobError as error:
@@ -43,8 +43,8 @@ class Command(BaseCommand):
             sys.exit(1)
 
 
-def _ask(name: str, document: str) -> Answer:
-    """One answer, past the breaker: whoever asks why that is open wants to know why, and must not be counted by it."""
+def _query(name: str, document: str) -> Answer:
+    """Send one request past the breaker: this command must work while it is open, and must not count towards it."""
     try:
         answer = main_api().transport.send({"query": document, "variables": {}})
     except Fault as fault:

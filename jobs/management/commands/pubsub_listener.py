@@ -1,4 +1,4 @@
-"""The listener process."""
+"""manage.py pubsub_listener: the listener process."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from jobs.processes import loop
 class Command(BaseCommand):
     """Runs the listener."""
 
-    help = "Listens to the main API's messages about world time and entities. Of several, one is active."
+    help = "Listen to the main API's messages about world time and entities. One of several instances is active."
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run until stopped."""

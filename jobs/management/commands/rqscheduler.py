@@ -1,4 +1,4 @@
-"""The scheduler process."""
+"""manage.py rqscheduler: the scheduler process."""
 
 from typing import Any
 
@@ -12,7 +12,9 @@ from jobs.processes import loop
 class Command(BaseCommand):
     """Runs the scheduler."""
 
-    help = "Runs the scheduler: due jobs, cron tasks, schedule rows, and what Redis lost. Of several, one is active."
+    help = (
+        "Run the scheduler: due jobs, cron tasks, schedules, rescue of lost jobs. One of several instances is active."
+    )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run until stopped."""

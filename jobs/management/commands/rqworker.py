@@ -1,4 +1,4 @@
-"""RQ's worker command; without queue names it works all queues, most urgent first."""
+"""manage.py rqworker: RQ's command; without queue names it works on all queues, most urgent first."""
 
 import sys
 from argparse import ArgumentParser
@@ -23,29 +23,29 @@ SERIALIZER: Final = "rq.serializers.JSONSerializer"
 class Command(RQWorkerCommand):
     """Runs a worker."""
 
-    help = "Runs a worker: QUEUE_CONCURRENCY jobs at once, all queues in order of priority unless some are named."
+    help = "Run a worker: QUEUE_CONCURRENCY jobs at once, from all queues by priority unless some are named."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """RQ's, and ours."""
+        """Add --processes to RQ's own options."""
         super().add_arguments(parser)
         parser.set_defaults(serializer=SERIALIZER)
-        parser.add_argument("--processes", type=int, default=1, help="worker processes under this one")
+        parser.add_argument("--processes", type=int, default=1, help="number of worker processes")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run until stopped."""
         unknown = sorted(set(args) - set(settings.RQ_QUEUES))
         if unknown:
-            raise CommandError(f"there is no queue {', '.join(unknown)}; known: {', '.join(settings.RQ_QUEUES)}")
+            raise CommandError(f"unknown queue: {', '.join(unknown)}; known: {', '.join(settings.RQ_QUEUES)}")
         name = options.get("name") or ""
         if not is_storable(name) or len(name) > LONGEST_NAME:
-            raise CommandError(f"--name: expected at most {LONGEST_NAME} characters in UTF-8, got {name!r}")
+            raise CommandError(f"--name must be at most {LONGEST_NAME} characters of valid UTF-8, got {name!r}")
         if options["serializer"] != SERIALIZER:
-            raise CommandError(f"--serializer: only {SERIALIZER}: whoever can write Redis would run code here")
+            raise CommandError(f"--serializer must be {SERIALIZER}: others let anyone who can write to Redis run code")
         if issubclass(get_worker_class(options["worker_class"]), SpawnWorker):
-            raise CommandError("--worker-class: its processes run whatever function stands in Redis")
+            raise CommandError("--worker-class must not be a SpawnWorker: it runs any function named in Redis")
         processes = options.pop("processes")
         if processes < 1:
-            raise CommandError(f"--processes: expected 1 or more, got {processes}")
+            raise CommandError(f"--processes must be 1 or more, got {processes}")
         if processes > 1:
             pool = Pool(_without_processes(sys.argv), processes)
             loop.run(pool, loop.stop_on_signals(), name="worker pool")
@@ -55,12 +55,12 @@ class Command(RQWorkerCommand):
         loop.freeze_startup_objects()
         try:
             super().handle(*(args or settings.RQ_QUEUES), **options)
-        except RedisError as error:  # between its start and its birth; from then on it rides out what becomes of Redis
+        except RedisError as error:  # before the worker has registered; later it survives any outage
             raise CommandError(f"Redis does not answer: {error}") from None
 
 
 def _without_processes(words: list[str]) -> list[str]:
-    """The command line of one of the workers."""
+    """The command line of a single worker process."""
     kept, skip = [], False
     for word in words:
         if skip or word.startswith("--processes"):

@@ -230,7 +230,7 @@ def lost(job: Job, redis: Redis) -> Job:
     """The job after the active scheduler has found that its worker is gone."""
     Job.objects.filter(pk=job.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
     rescuer = Rescuer(redis)
-    rescuer.judged_at = timezone.now()
+    rescuer.checked_at = timezone.now()
     rescuer.free_expired(timezone.now())
     job.refresh_from_db()
     return job

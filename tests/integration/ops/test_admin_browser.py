@@ -13,7 +13,11 @@ from tests.support.browser import CHROMIUM, MISSING, NARROW, WIDE, chromium, pag
 from tests.support.servers import wait_until
 from tests.support.service import PASSWORD, Service
 
-pytestmark = [pytest.mark.skipif(CHROMIUM is None, reason=MISSING), pytest.mark.timeout(600)]
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason=MISSING),
+    pytest.mark.timeout(600),
+    pytest.mark.xdist_group("browser"),  # one service and one browser for all of them
+]
 JOBS = "/admin/jobs/job/"
 Open = Callable[..., Page]
 

@@ -125,17 +125,23 @@ def test_what_the_sandbox_s_image_holds_is_enough(tmp_path: Path) -> None:
     copy_stage("service", tmp_path)
     copy_stage("sandbox", tmp_path)
     environment = {**os.environ, "PYTHONPATH": "", "DATABASE_URL": f"sqlite:///{tmp_path}/demo.sqlite3"}
-    no_honcho = "import sys; sys.modules['honcho'] = None; sys.argv[1:] = {}; exec(open('manage.py').read())"
+    login = COMPOSE["services"]["sandbox-login"]["command"][2:]
+    commands = [["migrate", "--verbosity", "0"], login, ["sandbox_login"], ["sandbox_api", "--help"]]
+    without_honcho = f"""
+import sys
+sys.modules["honcho"] = None
+import manage
+for words in {commands!r}:
+    print("\\n==", *words)
+    sys.argv[1:] = words
+    manage.main()
+"""
 
-    def manage(*words: str) -> str:
-        command = [sys.executable, "-c", no_honcho.format(list(words))]
-        ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-        assert ended.returncode == 0, ended.stderr
-        return ended.stdout
+    command = [sys.executable, "-c", without_honcho]
+    ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
 
-    manage("migrate", "--verbosity", "0")
-    first, second = manage(*COMPOSE["services"]["sandbox-login"]["command"][2:]), manage("sandbox_login")
-
+    assert ended.returncode == 0, ended.stderr
+    _, first, second, usage = ended.stdout.split("\n== ")[1:]
     assert "user: admin  password: " in first
     assert "password: " not in second
-    assert "--game-master" in manage("sandbox_api", "--help")
+    assert "--game-master" in usage

@@ -6,7 +6,7 @@ import hypothesis
 import pytest
 from django.test import Client
 from django.utils import timezone
-from hypothesis import HealthCheck, Phase, given
+from hypothesis import Phase, given
 from hypothesis import strategies as st
 from redis import Redis
 from redis.exceptions import ResponseError
@@ -14,6 +14,7 @@ from redis.exceptions import ResponseError
 from jobs.broker import enqueue, mend
 from jobs.engine.scheduler.reconciler import Reconciler
 from jobs.engine.scheduler.scheduler import Scheduler
+from tests.support.examples import examples
 from tests.support.ledger import state_of
 from tests.support.rq_pages import QUEUES, pages
 from tests.support.servers import SandboxApi
@@ -122,12 +123,7 @@ def go_round(scheduler: Scheduler, redis: Redis) -> None:
                     raise
 
 
-@hypothesis.settings(
-    max_examples=15,
-    deadline=None,
-    phases=[Phase.explicit, Phase.generate],
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+@hypothesis.settings(examples(8), phases=[Phase.explicit, Phase.generate])
 @given(plants=PLANTS)
 def test_odd_values_cost_themselves(viewer: Client, redis: Redis, sandbox: SandboxApi, plants: list[Any]) -> None:
     """Under any key of ours and RQ's: scheduler and worker go on, and every page and metric is there."""

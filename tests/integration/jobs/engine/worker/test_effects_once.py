@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 from django.test import Client
 from django.utils import timezone
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from redis import Redis
 
@@ -24,6 +24,7 @@ from jobs.models import Job
 from jobs.run import Run
 from jobs.service import Submission
 from jobs.states import State
+from tests.support.examples import examples
 from tests.support.servers import SandboxApi
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -160,7 +161,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(300)
 @given(
     status=st.sampled_from([200, 201, 204, 301, 400, 404, 422, 500, 503, 599]),
     found=st.binary(max_size=60)

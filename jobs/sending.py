@@ -7,6 +7,11 @@ up before. What is known here outranks how the handler ends: a fault of our own 
 import threading
 from collections.abc import Callable
 from enum import Enum, auto
+from typing import Final
+
+#: Job.sending_attempt of an attempt that has not begun to send. NULL says nothing: the worker of an older release
+#: records none, and may have sent.
+NOT_SENT: Final = 0
 
 
 class Phase(Enum):
@@ -15,7 +20,7 @@ class Phase(Enum):
     UNSENT = auto()
     FORBIDDEN = auto()  #: and nothing will be sent any more
     BEGUN = auto()  #: from here on the work may have been done
-    FINAL = auto()
+    DONE = auto()
     REFUSED = auto()  #: not done, the main API says
 
 
@@ -53,7 +58,7 @@ class Sending:
 
     def mark_done(self) -> None:
         """The main API says that the work is done."""
-        self.phase = Phase.FINAL
+        self.phase = Phase.DONE
 
     def mark_refused(self) -> None:
         """The main API says clearly that nothing was done, or nothing was sent after all."""

@@ -99,6 +99,12 @@ class Button:
     foreign: tuple[JobStatus, ...]
     """What RQ allows it for."""
     press: Callable[..., str]
+    also: str = ""
+    """A second permission that it needs: deleting discards dead letters."""
+
+    def permitted(self, may: Callable[[str], bool]) -> bool:
+        """Whether somebody who `may` use some permissions may press it."""
+        return may(self.permission) and (not self.also or may(self.also))
 
 
 BUTTONS: Final[Mapping[str, Button]] = {
@@ -109,7 +115,7 @@ BUTTONS: Final[Mapping[str, Button]] = {
         permission="jobs.run_now_job", ours=WAITING, foreign=(JobStatus.SCHEDULED,), press=enqueue,
     ),
     "delete": Button(
-        permission="jobs.cancel_job", ours=DISCARDABLE,
+        permission="jobs.cancel_job", also="jobs.discard_job", ours=DISCARDABLE,
         foreign=tuple(status for status in JobStatus if status is not JobStatus.STARTED), press=delete,
     ),
     "stop": Button(
@@ -123,7 +129,7 @@ def offered(jobs: Sequence[RQJob], may: Callable[[str], bool]) -> list[frozenset
     pks = [keys.uuid_of(job.id) for job in jobs]
     wanted = [pk for pk in pks if pk]
     states = {pk: State(state) for pk, state in Job.objects.filter(pk__in=wanted).values_list("pk", "state")}
-    allowed = {name: button for name, button in BUTTONS.items() if may(button.permission)}
+    allowed = {name: button for name, button in BUTTONS.items() if button.permitted(may)}
     return [
         frozenset(
             name

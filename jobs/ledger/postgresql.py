@@ -29,6 +29,7 @@ from jobs.ledger.base import (
 )
 from jobs.ledger.rows import CLAIMED, Attempt, Carried, Claimant, Claimed, Died, End, Entry, Outcomes, entry_of_queued
 from jobs.models import Job, ScheduleRow
+from jobs.sending import NOT_SENT
 from jobs.states import State
 
 #: What an end has in the columns of a claim: its attempt, and types for the planner.
@@ -90,7 +91,7 @@ class PostgreSQL(Statements):
         "ended AS (UPDATE jobs_job SET state = v.state, moved_at = at.now, "
         "finished_at = CASE WHEN v.finished THEN at.now END, due_at = coalesce(v.due_at, jobs_job.due_at), "
         "failures = v.failures, result = v.result::jsonb, error = v.error, traceback = v.traceback, "
-        "failure_key = v.failure_key, lease_until = NULL, "
+        "failure_key = v.failure_key, lease_until = NULL, sending_attempt = NULL, "
         "may_have_been_applied = may_have_been_applied OR v.unknown FROM v, at "
         f"WHERE jobs_job.id = ANY($9::uuid[]) AND jobs_job.id = v.id AND jobs_job.state || '' = '{State.RUNNING}' "
         "AND jobs_job.attempt = v.attempt "
@@ -98,7 +99,8 @@ class PostgreSQL(Statements):
         f"wanted AS (SELECT id FROM jobs_job WHERE id = ANY($6::uuid[]) AND state || '' = '{State.QUEUED}' "
         "ORDER BY id FOR UPDATE SKIP LOCKED), "
         f"claimed AS (UPDATE jobs_job SET state = '{State.RUNNING}', attempt = attempt + 1, worker = at.worker, "
-        "started_at = at.now, moved_at = at.now, lease_until = at.lease_until, error = '', traceback = '' "
+        "started_at = at.now, moved_at = at.now, lease_until = at.lease_until, error = '', traceback = '', "
+        f"sending_attempt = {NOT_SENT} "
         f"FROM at WHERE id IN (SELECT id FROM wanted) RETURNING {CLAIMED_COLUMNS}), "
         f"noted AS (INSERT INTO jobs_auditentry ({AUDIT_COLUMNS}) "
         f"SELECT id, at.now, '{State.RUNNING}', v.state, attempt, at.actor, v.reason, v.duration_ms, v.error, "

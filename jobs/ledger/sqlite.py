@@ -43,6 +43,7 @@ from jobs.ledger.rows import (
     outcomes_of,
 )
 from jobs.models import Job, ScheduleRow
+from jobs.sending import NOT_SENT
 from jobs.states import State
 
 
@@ -60,14 +61,14 @@ class SQLite(Statements):
     )
     CLAIM: Final = (
         f"UPDATE jobs_job SET state = '{State.RUNNING}', attempt = attempt + 1, worker = ?, started_at = ?, "
-        "moved_at = ?, lease_until = ?, error = '', traceback = '' WHERE id = ?"
+        f"moved_at = ?, lease_until = ?, error = '', traceback = '', sending_attempt = {NOT_SENT} WHERE id = ?"
     )
     RUNNING: Final = (
         f"SELECT id, attempt FROM jobs_job WHERE id IN (SELECT value FROM json_each(?)) AND +state = '{State.RUNNING}'"
     )
     END: Final = (
         "UPDATE jobs_job SET state = ?, moved_at = ?, finished_at = ?, due_at = coalesce(?, due_at), failures = ?, "
-        "result = ?, error = ?, traceback = ?, failure_key = ?, lease_until = NULL, "
+        "result = ?, error = ?, traceback = ?, failure_key = ?, lease_until = NULL, sending_attempt = NULL, "
         "may_have_been_applied = may_have_been_applied OR ? WHERE id = ?"
     )
     DUE: Final = (

@@ -24,6 +24,7 @@ from jobs.errors import JobError, NotAuthorized, OutcomeUnknown, TooLarge, Trans
 from jobs.main_api import wire
 from jobs.main_api.errors import FieldError, read_error
 
+MOST_ERRORS: Final = 1000  #: entries of errors[] that are read
 _SHOWN: Final = 80  #: bytes of an unreadable body in the error
 
 
@@ -83,6 +84,9 @@ def read_reply(reply: Reply, request: Request) -> Answer:
             raise Fault(request.unclear(f"main API: HTTP {status}", retry_after=reply.retry_after))
     try:
         found = wire.decode(reply.body)
+    except wire.NestedTooDeeply as error:  # an answer all the same; a smaller batch may leave it out
+        text = f"main API: {error}"
+        raise (TooLarge(text) if request is Request.QUERY else request.unclear(text)) from None
     except ValueError:
         found = None
     data, errors = (found.get("data"), found.get("errors")) if isinstance(found, Mapping) else (None, None)
@@ -96,10 +100,14 @@ def read_reply(reply: Reply, request: Request) -> Answer:
 
 def refusal_of(answer: Answer, field: str) -> FieldError | None:
     """The error that rejects the request's only `field`; None if the field may have run."""
-    return next((error for error in answer.errors if error.refuses(field)), None)
+    if answer.data.get(field) is not None or not all(error.refuses(field) for error in answer.errors):
+        return None
+    return answer.errors[0] if answer.errors else None
 
 
 def _entries(errors: object) -> list[Any]:
-    if not errors:
-        return []
-    return errors if isinstance(errors, list) else [errors]
+    """Return the entries of errors[]. Where some are cut off, the last says so and makes no refusal clear."""
+    found = errors if isinstance(errors, list) else [errors] if errors else []
+    if len(found) <= MOST_ERRORS:
+        return found
+    return [*found[:MOST_ERRORS], {"message": f"{len(found) - MOST_ERRORS:,} more errors"}]

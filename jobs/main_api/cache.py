@@ -33,7 +33,7 @@ class Cache:
         if cached is not None:
             return cached
         effect = fetch()
-        if effect is not None and is_id(effect.id):
+        if effect is not None and effect.is_active and is_id(effect.id):  # what is switched on is seen at once
             self._try(lambda: self._keep_effect(effect))
         return effect
 

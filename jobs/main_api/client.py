@@ -52,6 +52,7 @@ _RESULTS: Final = frozenset({"ok", "error", "fault", "refused", "INTERNAL_SERVER
 READ_BATCH: Final = 50  # aliased queries per request
 EXPIRE_BATCH: Final = 10  # aliased expireEvent mutations per request
 WRITE_BATCH: Final = 50  # aliased updates per request
+LEAST_REQUEST: Final = 10_000  # bytes: a server that refuses less than this has another reason
 LARGEST_REQUEST: Final = 90_000  # bytes of updates per request; by default, many servers accept 100 KB of JSON
 LONGEST_REASON: Final = 1000
 _EXECUTE: Final = "executeEffect"
@@ -324,7 +325,7 @@ class MainApi:
                 if len(batch) == 1:
                     answers[batch[0].entity.id], left = failed, left[1:]
                 else:
-                    self._largest_request = sum(map(_size, each)) // 2
+                    size, self._largest_request = len(batch) // 2, max(LEAST_REQUEST, sum(map(_size, each)) // 2)
                 continue
             except JobError as failed:
                 rest = left if isinstance(failed, CircuitOpen | NotAuthorized) else batch

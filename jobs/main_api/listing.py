@@ -50,7 +50,8 @@ def read_one(name: str, alias: str, answer: Answer, kind: type[T]) -> T | JobErr
     value = answer.data.get(alias)
     unplaced = [error for error in answer.errors if not error.path]
     if unplaced and _doubtful(value):
-        return error_of(name, unplaced[0]) if value is None else _vague(name, unplaced[0])
+        alike = len({error.code for error in unplaced}) == 1  # else it may be the other error's
+        return error_of(name, unplaced[0]) if value is None and alike else _vague(name, unplaced[0])
     if alias not in answer.data:
         return _vague(name, answer.errors[0]) if answer.errors else _unfit(name, "it is not in the answer")
     return None if value is None else _typed(name, value, kind)

@@ -5,6 +5,7 @@ import re
 import secrets
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from math import isfinite
 from typing import Any, Final
 
@@ -12,6 +13,10 @@ from scheduler_project.text import clean_answer
 
 #: An escaped NUL or surrogate, or a raw NUL; only bodies with one are cleaned.
 _SUSPECT: Final = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])|\x00")
+
+
+class NestedTooDeeply(ValueError):
+    """JSON with more levels than Python's decoder takes, about a thousand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +34,17 @@ def decode(body: bytes) -> Any:
     Raises ValueError if `body` is not JSON or nested too deeply.
     """
     text = body.decode("utf-8-sig", "replace")
+    read = partial(json.loads, text, parse_float=_number, parse_constant=_no_number)
     try:
         try:
-            found = json.loads(text, parse_float=_number)
+            found = read()
         except ValueError as error:
             if isinstance(error, json.JSONDecodeError):
                 raise
-            found = json.loads(text, parse_float=_number, parse_int=_integer)  # an int of more than 4,300 digits
+            found = read(parse_int=_integer)  # an int of more than 4,300 digits
         return clean_answer(found) if _SUSPECT.search(body) else found
     except RecursionError:
-        raise ValueError("nested too deeply") from None
+        raise NestedTooDeeply("the answer is nested too deeply") from None
 
 
 def encode(payload: object, *, sort_keys: bool = False) -> bytes:
@@ -55,7 +61,7 @@ def encode(payload: object, *, sort_keys: bool = False) -> bytes:
         mark = mark or secrets.token_hex(8)  # random, so that no text can contain it
         return f"{mark}:{value.text if isinstance(value, RawNumber) else value}:{mark}"
 
-    text = json.dumps(payload, separators=(",", ":"), default=number, sort_keys=sort_keys)
+    text = json.dumps(payload, separators=(",", ":"), default=number, sort_keys=sort_keys, allow_nan=False)
     return (re.sub(f'"{mark}:([^":]*):{mark}"', r"\1", text) if mark else text).encode()
 
 
@@ -68,6 +74,10 @@ def _number(text: str) -> float | Decimal | RawNumber:
     except ArithmeticError:
         return RawNumber(text)
     return value if isfinite(value) and Decimal(repr(value)) == exact else exact
+
+
+def _no_number(_name: str) -> None:
+    """NaN and Infinity are no JSON; JavaScript writes null for them."""
 
 
 def _integer(text: str) -> int | Decimal:

@@ -34,7 +34,7 @@ class Migration(migrations.Migration):
             model_name="job",
             name="sending_attempt",
             field=models.PositiveIntegerField(
-                blank=True, help_text="the last attempt that began to send what must not be sent twice", null=True
+                blank=True, help_text="of an attempt that runs: 0 before it sends, then its number; empty: unknown", null=True
             ),
         ),
         migrations.AddField(

@@ -59,7 +59,9 @@ class Job(models.Model):
     error = models.TextField(blank=True)
     traceback = models.TextField(blank=True)
     sending_attempt = models.PositiveIntegerField(
-        null=True, blank=True, help_text="the last attempt that began to send what must not be sent twice"
+        null=True,
+        blank=True,
+        help_text="of an attempt that runs: 0 before it sends, then its number; empty: unknown",
     )
     may_have_been_applied = models.BooleanField(
         default=False, db_default=False, help_text="an attempt ended without a clear answer whether its work was done"

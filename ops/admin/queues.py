@@ -51,10 +51,10 @@ def guarded(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
         if not _can_be(**kwargs):
             raise Http404
         if name in _PRESSES:
-            _demand(request, BUTTONS[_PRESSES[name]].permission)
+            _demand_button(request, _PRESSES[name])
         if request.method == "POST" and name in ("actions", "confirm_action"):
             button = request.POST.get("action", "")
-            _demand(request, BUTTONS[button].permission if button in _BULK else "")
+            _demand_button(request, button if button in _BULK else "")
         if request.method == "POST" and (name == "actions" or name in _PRESSES):
             return _press(request, name, *args, **kwargs)
         if name == "worker_details" and not _worker_is_there(**kwargs):
@@ -120,6 +120,11 @@ def _worker_is_there(queue_index: int, key: str) -> bool:
     if not key.startswith(Worker.redis_worker_namespace_prefix):
         return False
     return Worker.find_by_key(key, connection=get_queue_by_index(queue_index).connection) is not None
+
+
+def _demand_button(request: HttpRequest, name: str) -> None:
+    if name not in BUTTONS or not BUTTONS[name].permitted(request.user.has_perm):
+        raise PermissionDenied
 
 
 def _demand(request: HttpRequest, permission: str) -> None:

@@ -1,10 +1,12 @@
 """The rescuer: frees jobs of lost workers, and enqueues jobs that are missing from Redis."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 import structlog
 from django.conf import settings
+from django.db import transaction
 from redis import Redis
 
 from jobs import actor as actors
@@ -14,7 +16,9 @@ from jobs.engine.worker import attempt, rq_mirror
 from jobs.engine.worker.attempt import Finished
 from jobs.errors import LostBeforeSending, OutcomeUnknown
 from jobs.ledger import moves
+from jobs.ledger.moves import Ending
 from jobs.models import Job
+from jobs.sending import NOT_SENT
 from jobs.states import WAITING, State
 
 log = structlog.get_logger(__name__)
@@ -41,24 +45,28 @@ class Rescuer:
 
         A job that must not be sent twice, and whose sending had not begun, goes back to its queue.
         """
-        lost = list(Job.objects.in_state(State.RUNNING).filter(lease_until__lt=now).order_by("lease_until")[:BATCH])
-        if not self._leases_count(now) or not lost:
+        expired = Job.objects.in_state(State.RUNNING).filter(lease_until__lt=now).order_by("lease_until")
+        if not self.leases_count(now) or not expired.exists():
             return
+        with transaction.atomic():  # a worker that wakes up meanwhile waits for the lock, and then sends nothing
+            current = self._end(list(expired.select_for_update(skip_locked=True)[:BATCH]), now)
+        rq_mirror.forget_started([e.job for e in current], self._connection)
+        rq_mirror.show_dead([e for e in current if e.to is State.DEAD], self._connection)
+        enqueue.enqueue([e.job for e in current])
+
+    def _end(self, lost: Sequence[Job], now: datetime) -> list[Ending]:
         endings = []
         for job in lost:
             text = f"worker {job.worker} was lost: silent for LEASE_SECONDS"
-            unsent = attempt.must_not_be_sent_twice(job.type) and job.sending_attempt != job.attempt
+            unsent = attempt.must_not_be_sent_twice(job.type) and job.sending_attempt == NOT_SENT
             error = LostBeforeSending(f"{text}; it had sent nothing") if unsent else OutcomeUnknown(text)
             began = job.started_at or now
             finished = Finished(job, error, None, (now - began).total_seconds() * 1000)
             endings.append(attempt.ending_of(finished, now))
             log.warning("rescuer.worker_lost", job_id=str(job.id), job_type=job.type, worker=job.worker)
-        current, _ = moves.cycle(endings, [], actor=actors.RESCUER, worker=actors.RESCUER, now=now)
-        rq_mirror.forget_started([e.job for e in current], self._connection)
-        rq_mirror.show_dead([e for e in current if e.to is State.DEAD], self._connection)
-        enqueue.enqueue([e.job for e in current])
+        return moves.cycle(endings, [], actor=actors.RESCUER, worker=actors.RESCUER, now=now)[0]
 
-    def _leases_count(self, now: datetime) -> bool:
+    def leases_count(self, now: datetime) -> bool:
         """False for one lease after any gap in our own checks (outage, suspended VM, clock step): workers could
         not renew then either.
 

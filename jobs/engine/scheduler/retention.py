@@ -51,9 +51,8 @@ class Retention:
         finished = [s.value for s in ENDED if s is not State.DEAD]
         old = Job.objects.filter(finished_at__lt=now - settings.RETENTION, state__in=finished)
         deleted = 0
-        while ids := list(old.order_by("finished_at").values_list("id", flat=True)[:BATCH]):
-            Job.objects.filter(id__in=ids).delete()
-            deleted += len(ids)
+        while batch := _delete(old.order_by("finished_at")):
+            deleted += batch
         fold_outcomes(now)
         firing.trim_history()
         FailureHour.objects.filter(hour__lt=now - settings.RETENTION).delete()
@@ -81,6 +80,14 @@ class Retention:
         except Exception:  # plain RQ jobs can hold anything
             log.exception("retention.registry_cleanup_failed", queue=name)
         queue.release_maintenance_lock()
+
+
+@transaction.atomic
+def _delete(old: QuerySet[Job]) -> int:
+    """Delete a batch; under a lock, for a job that is retried meanwhile must stay."""
+    ids = list(old.select_for_update(skip_locked=True).values_list("id", flat=True)[:BATCH])
+    Job.objects.filter(id__in=ids).delete()
+    return len(ids)
 
 
 def fold_outcomes(now: datetime) -> None:

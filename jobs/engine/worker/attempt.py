@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from jobs import actor as actors
 from jobs import pauses, service
-from jobs.errors import JobError, OutcomeUnknown, Refused
+from jobs.errors import JobError, OutcomeUnknown, Refused, Stopped
 from jobs.fingerprint import fingerprint_of
 from jobs.ledger import Claimed, moves
 from jobs.ledger.moves import Ending
@@ -115,7 +115,7 @@ def run_handler(jobs: Sequence[Claimed]) -> list[Finished]:
         made = _as_json(asked, began) if asked.count else None
     except Exception:
         log.exception("job.calls_lost", job_id=first.id)
-    return [ended_with(job, _judge(job, answer), duration_ms, made) for job, answer in zip(jobs, answers, strict=True)]
+    return [ended_with(job, judge(job, answer), duration_ms, made) for job, answer in zip(jobs, answers, strict=True)]
 
 
 def watch_sending(job: Claimed) -> None:
@@ -129,15 +129,15 @@ def must_not_be_sent_twice(type_name: str) -> bool:
     return not policy_of(type_name).idempotent
 
 
-def _judge(job: Claimed, answer: Answer) -> Answer:
+def judge(job: Claimed, answer: Answer) -> Answer:
     """Correct the handler's answer by what we know about sending, which takes precedence."""
     phase = job.sending.phase if job.sending else Phase.UNSENT
-    if not isinstance(answer, BaseException) or isinstance(answer, OutcomeUnknown):
+    if not isinstance(answer, BaseException):
         return answer
-    if phase is Phase.FINAL:
+    if phase is Phase.DONE:
         log.error("job.error_after_success", job_id=job.id, error=repr(answer))
         return {"note": f"The work was done; what followed failed: {answer!r}"}
-    if phase is Phase.BEGUN:
+    if phase is Phase.BEGUN and not isinstance(answer, OutcomeUnknown | Stopped):
         unknown = OutcomeUnknown(f"failed after sending began: {answer!r}", may_resend=False)
         unknown.__cause__ = answer
         return unknown

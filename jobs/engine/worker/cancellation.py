@@ -7,7 +7,7 @@ from queue import SimpleQueue
 import structlog
 
 from jobs.broker.commands import Command
-from jobs.engine.worker.attempt import Finished
+from jobs.engine.worker.attempt import Finished, ended_with, judge
 from jobs.engine.worker.in_flight import InFlight
 from jobs.errors import OutcomeUnknown, Stopped, TransientError
 from jobs.ledger import Claimed
@@ -44,7 +44,7 @@ class Cancellations:
             sent = not (job.sending and job.sending.forbid())
             done = "what it had done by then is unknown" if sent else "it had sent nothing"
             error = Stopped(f"stopped by {command.who}; {done}", sent=sent)
-            finish(Finished(job, error, None, (time.monotonic() - group.began) * 1000))
+            finish(ended_with(job, judge(job, error), (time.monotonic() - group.began) * 1000, None))
             if not group.jobs:
                 give_up(group.task)
 
@@ -63,4 +63,4 @@ def time_out(flight: InFlight, finish: Finish, give_up: GiveUp) -> None:
             for job in list(group.jobs.values()):
                 unsent = job.sending and job.sending.forbid()
                 error = TransientError(f"{text}; nothing was sent") if unsent else OutcomeUnknown(text)
-                finish(Finished(job, error, None, (now - group.began) * 1000))
+                finish(ended_with(job, judge(job, error), (now - group.began) * 1000, None))

@@ -1,5 +1,6 @@
 """The client against the sandbox: errors told apart, batches, cache."""
 
+import json
 import time
 from datetime import timedelta
 
@@ -306,3 +307,24 @@ def test_what_no_server_takes_costs_itself(api: MainApi, sandbox: SandboxApi) ->
 
     refused = [one for one in written.values() if not isinstance(one, Settlement)]
     assert [type(error) for error in refused] == [TooLarge]
+
+
+def test_one_town_nested_too_deeply_costs_itself(redis: Redis) -> None:
+    """The others of its batch are read, and the breaker counts no fault."""
+    good = {"kingdomId": "k", "name": "S", "level": 1, "variables": {}, "version": 1, "archivedAt": None}
+
+    def answer(request: str) -> bytes:
+        variables = json.loads(request)["variables"]
+        ids = [variables[name] for name in sorted(variables)]
+        towns = {f"a{n}" if len(ids) > 1 else "settlement": {**good, "id": one} for n, one in enumerate(ids)}
+        text = json.dumps({"data": towns})
+        return (text.replace("{}", "[" * 1500 + "]" * 1500) if "deep" in ids else text).encode()
+
+    with other_api(answer) as url:
+        api = connect(
+            redis, url=url, token="", timeout=timedelta(seconds=5), threshold=1, duration=timedelta(seconds=9)
+        )
+        found = api.settlements(["s-1", "s-2", "deep", "s-3"])
+
+    assert [type(found[i]) for i in found] == [Settlement, Settlement, TooLarge, Settlement]
+    assert api.breaker.snapshot().state == "closed"

@@ -72,3 +72,11 @@ def test_gone_is_only_what_the_contract_calls_so(data: dict[str, Any], error: An
     found = read_one("campaign", "campaign", Answer(data, (read_error(error),) if error else ()), Campaign)
 
     assert found is None if expected is None else type(found) is expected
+
+
+def test_one_of_two_errors_without_a_place_does_not_say_that_both_are_gone() -> None:
+    """Either null may stand for either error."""
+    errors = tuple(map(read_error, [{"extensions": {"code": code}} for code in ("NOT_FOUND", "INTERNAL_SERVER_ERROR")]))
+    found = [read_one("campaign", alias, Answer({"a0": None, "a1": None}, errors), Campaign) for alias in ("a0", "a1")]
+
+    assert [type(one) for one in found] == [TransientError, TransientError]

@@ -75,3 +75,11 @@ def test_rules_calculate_with_any_number_or_take_the_default(text: str) -> None:
         grow(growth, level=1, variables=dict(variables), structures=[], occurrences=3)
     if is_number(value):
         assert exact(value) == exact(value)
+
+
+@pytest.mark.parametrize("name", ["NaN", "Infinity", "-Infinity"])
+def test_no_number_goes_out_that_is_no_json(name: str) -> None:
+    """It comes in as JavaScript writes it, and our own is refused before anything is sent."""
+    assert wire.decode(f'{{"x": {name}}}'.encode()) == {"x": None}
+    with pytest.raises(ValueError, match="JSON"):
+        wire.encode({"x": float(name)})

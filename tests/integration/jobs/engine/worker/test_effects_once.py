@@ -16,7 +16,7 @@ from redis import Redis
 from jobs import service
 from jobs.engine.scheduler.rescuer import Rescuer
 from jobs.engine.worker import attempt
-from jobs.errors import JobError
+from jobs.errors import JobError, OutcomeUnknown, Stopped
 from jobs.ledger import moves
 from jobs.main_api.answers import Fault, Reply, Request, read_reply
 from jobs.main_api.client import _read_execution, main_api
@@ -65,6 +65,31 @@ UNCLEAR: dict[str, dict[str, Any]] = {
     "a code that is no text": {"body": body(data=None, errors=[{"message": 1, "extensions": {"code": ["FORBIDDEN"]}}])},
     "a refusal below the field": {"body": refused("NOT_FOUND", ["executeEffect", "affectedFields"])},
     "a refusal of another field": {"body": refused("BAD_REQUEST", ["updateSettlement"])},
+    "a refusal beside a sign that it ran": {
+        "body": body(
+            data=None,
+            errors=[
+                {"message": "no", "path": ["executeEffect", "success"]},
+                {"message": "changed", "extensions": {"code": "CONFLICT"}},
+            ],
+        )
+    },
+    "a refusal beside an answer": {
+        "body": body(
+            data={"executeEffect": {"executionId": "x-1"}},
+            errors=[{"message": "changed", "path": [], "extensions": {"code": "CONFLICT"}}],
+        )
+    },
+    "two errors for the field": {
+        "body": body(
+            data=None,
+            errors=[
+                {"message": "no", "path": ["executeEffect"], "extensions": {"code": "INTERNAL_SERVER_ERROR"}},
+                {"message": "no", "path": ["executeEffect"], "extensions": {"code": "CONFLICT"}},
+            ],
+        )
+    },
+    "a million errors": {"body": '{"errors":[' + "{}," * 1_000_000 + "{}]}"},
     "nested 200,000 levels deep": {"body": "[", "times": 200_000},
     "no JSON": {"body": "<html>"},
     "empty": {"body": ""},
@@ -258,6 +283,67 @@ def test_a_worker_lost_once_it_sends_leaves_an_unknown_outcome(sandbox: SandboxA
     job = lost(job, redis)
 
     assert (job.state, job.may_have_been_applied) == (State.DEAD, True)
+
+
+def test_a_worker_that_wakes_while_it_is_given_up_is_not_called_unsent(
+    sandbox: SandboxApi, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It begins to send between the scheduler's look and its verdict: the job is not given to another worker."""
+    job = effect_job()
+    claimed = claim(job)
+    attempt.watch_sending(claimed)
+    assert claimed.sending is not None
+    counts = Rescuer.leases_count
+
+    def wakes(rescuer: Rescuer, now: Any) -> bool:
+        attempt.run_handler([claimed])
+        return counts(rescuer, now)
+
+    monkeypatch.setattr(Rescuer, "leases_count", wakes)
+    job = lost(job, redis)
+
+    assert (job.state, job.may_have_been_applied) == (State.DEAD, True)
+    assert len(sandbox.world()["executions"]) == 1
+
+
+def test_a_claim_of_an_older_release_is_not_called_unsent(sandbox: SandboxApi, redis: Redis) -> None:
+    """It records no sending: what its worker had sent when it was lost, nobody knows."""
+    job = effect_job()
+    claim(job)
+    Job.objects.filter(pk=job.pk).update(sending_attempt=None)
+    job = lost(job, redis)
+
+    assert (job.state, job.may_have_been_applied) == (State.DEAD, True)
+
+
+@pytest.mark.parametrize("error", [OutcomeUnknown("too long"), Stopped("stopped by ann"), TypeError("bug")])
+def test_done_is_done_whoever_ends_the_attempt(sandbox: SandboxApi, error: BaseException) -> None:
+    """The main API has said so before the job was stopped, or its time was over."""
+    job = effect_job()
+    claimed = claim(job)
+    attempt.run_handler([claimed])
+    attempt.record([attempt.ended_with(claimed, attempt.judge(claimed, error), 1.0, None)], actor="w", worker="w")
+    job.refresh_from_db()
+
+    assert (job.state, job.may_have_been_applied) == (State.SUCCEEDED, False)
+
+
+def test_an_effect_that_was_switched_on_is_executed(sandbox: SandboxApi) -> None:
+    """Nobody tells of it: that it was inactive a minute ago is not remembered."""
+    sandbox.control("POST", "effects", {"id": "effect-1-1", "isActive": False})
+    assert run(effect_job()).state == State.SKIPPED
+    sandbox.control("POST", "effects", {"id": "effect-1-1", "isActive": True})
+    main_api().cache.drop_campaigns()
+    job, _ = service.submit(
+        Submission(
+            type="DEFERRED_EFFECT",
+            campaign_id="campaign-2",
+            payload={"effectId": "effect-1-1", "executeAt": timezone.now().isoformat()},
+        ),
+        actor="t",
+    )
+
+    assert run(job).state == State.SUCCEEDED
 
 
 def test_a_job_that_kills_every_worker_ends_as_a_dead_letter(sandbox: SandboxApi, redis: Redis) -> None:

@@ -53,11 +53,6 @@ class Report:
     skipped: Counter[str] = field(default_factory=Counter)
     unknown: int = 0  #: of those done, whose work may have been done already
 
-    @property
-    def all_done(self) -> bool:
-        """Whether nothing was left as it was."""
-        return not self.skipped
-
     def __str__(self) -> str:
         count = len(self.done)
         text = f"{self.verb} {count} job{'' if count == 1 else 's'}."

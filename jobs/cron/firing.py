@@ -58,14 +58,6 @@ def fire_due(now: datetime) -> list[Job]:
     return jobs
 
 
-def firings(task: CronTask, now: datetime) -> list[datetime]:
-    """The due times up to `now` that are to be made up for, oldest first, at most MOST_MISSED of them.
-
-    Pure but for the task's own fields.
-    """
-    return _made_up_for(task, _due_times(task, now), now)
-
-
 def upcoming(task: CronTask, after: datetime, count: int) -> list[datetime]:
     """The next `count` firings after a moment, in UTC."""
     found: list[datetime] = []

@@ -20,11 +20,9 @@ CAMPAIGNS: Final = "scheduler:cache:campaigns"
 
 
 class Cache:
-    """A miss where Redis is away; `hits` and `misses` are this process's."""
+    """A miss where Redis is away."""
 
     def __init__(self, connection: Redis) -> None:
-        self.hits = 0
-        self.misses = 0
         self._connection = connection
 
     def effect(self, effect_id: str, fetch: Callable[[], Effect | None]) -> Effect | None:
@@ -80,10 +78,8 @@ class Cache:
         except msgspec.DecodeError:  # kept by another release
             found = None
         if found is None:
-            self.misses += 1
             counters.add("cache_reads", "miss")
         else:
-            self.hits += 1
             counters.add("cache_reads", "hit")
         return found
 

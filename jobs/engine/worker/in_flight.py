@@ -12,7 +12,6 @@ from jobs.registry import all_types
 FAST_MS: Final = 2.0  #: handlers of a type that take less on average are given several jobs at a time
 FAST_GROUP: Final = 8  #: how many; a more urgent job waits for one such group at most, some 16 ms
 _NEWEST_WEIGHS: Final = 0.1  # of the moving average
-UNKNOWN_MS: Final = 1000.0  # a type that has not run yet is taken to be slow
 
 
 class Finished(NamedTuple):

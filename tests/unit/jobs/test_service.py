@@ -226,7 +226,7 @@ def test_commands_report_what_happened_and_what_did_not(redis: Redis) -> None:
     assert (entry.actor, entry.reason) == ("user:ann", "not today")
     assert redis.zscore(keys.SCHEDULED, str(waiting.id)) is None
     waiting.refresh_from_db()
-    assert service.retry([waiting], actor="user:ann", reason="after all").all_done
+    assert not service.retry([waiting], actor="user:ann", reason="after all").skipped
     assert redis.lrange("rq:queue:normal", 0, -1)[-1] == str(waiting.id).encode()
 
 

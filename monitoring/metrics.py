@@ -1,4 +1,4 @@
-"""The numbers of /metrics and /metrics/prometheus: queries whose cost does not grow with what waits."""
+"""The numbers of /metrics and /metrics/prometheus, at a cost that does not grow with the backlog."""
 
 import threading
 import time
@@ -21,9 +21,9 @@ from jobs.registry import all_types
 from jobs.states import WAITING, State
 from monitoring.models import Alert, MonitorState, Severity
 
-COUNTED: Final = 5_000  #: rows of one state that a scrape counts itself, in 2 ms; beyond, a thread does now and then
+COUNTED: Final = 5_000  #: rows of one state that a scrape counts itself, in 2 ms; a thread recounts more than that
 RECOUNT_S: Final = 30.0
-SETTLED: Final = timedelta(minutes=10)  #: minutes that are older get no more outcomes
+SETTLED: Final = timedelta(minutes=10)  #: older minutes get no more outcomes
 Depths = Mapping[str, depths.Depth]
 ATTEMPTS: Final = (1.0, 2.0, 3.0, 5.0, 10.0)  #: bounds of the histogram of attempts
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.get_default_timezone())
@@ -35,7 +35,7 @@ _process.cpu_percent()  # begins the first interval
 
 @dataclass(frozen=True, slots=True)
 class QueueNumbers:
-    """How many jobs are where; completed and failed are totals since ever."""
+    """Jobs by state; completed and failed are all-time totals."""
 
     active: int
     waiting: int  #: those that pauses hold back included
@@ -47,7 +47,7 @@ class QueueNumbers:
 
 
 class States:
-    """How many jobs are in a state: exact up to COUNTED; above, as of the last recount, at most RECOUNT_S old or so."""
+    """Jobs by state: exact up to COUNTED, above that about RECOUNT_S old at most."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -55,7 +55,7 @@ class States:
 
     def count(self, state: State) -> int:
         """The number, from the state's own index."""
-        # The limit stands inside: the count ends there, however many wait.
+        # The limit is inside the subquery, so the count stops there.
         few = Job.objects.filter(state=state.value).order_by()[: COUNTED + 1].count()
         if few <= COUNTED:
             return few
@@ -76,19 +76,19 @@ class States:
 
 
 class Totals:
-    """Attempts ended since ever, by type and outcome; only the last minutes are read anew."""
+    """All-time totals of ended attempts by type and outcome; only the last minutes are read again."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self.forget()
 
     def forget(self) -> None:
-        """Read everything again the next time."""
+        """Read everything again next time."""
         self._settled: Counter[tuple[str, str]] = Counter()
         self._until = _EPOCH
 
     def read(self) -> Mapping[tuple[str, str], int]:
-        """The totals now. True ones: the ledger writes them in the transaction of the ends themselves."""
+        """The totals now; exact, because the ledger writes them in the transaction of the ends."""
         with self._lock:
             edge = timezone.now() - SETTLED
             if edge > self._until:
@@ -102,7 +102,7 @@ class Totals:
 
 
 def warm_up() -> None:
-    """Add up, in a thread, what was counted since ever, and load all types, for the first scrape not to wait for it."""
+    """Sum up the totals and load all job types in a thread, so that the first scrape does not wait."""
 
     def read() -> None:
         try:

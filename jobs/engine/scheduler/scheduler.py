@@ -139,7 +139,7 @@ class Scheduler(RQScheduler):
                 self.connection.zrem(keys.SCHEDULED, *gone)
             # Rescheduled meanwhile; or queued by one who died, or lost Redis, before it was carried.
             enqueue.enqueue([job for job in ours if job.state in (*WAITING, State.QUEUED)])
-            enqueue.drop([job for job in ours if job.state == State.CANCELLED])  # while Redis was away
+            enqueue.dequeue([job for job in ours if job.state == State.CANCELLED])  # while Redis was away
             known_ids = set(gone)
             for foreign in (i for i in ids if i not in known_ids):
                 self._enqueue_stranger(foreign)

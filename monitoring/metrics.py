@@ -23,7 +23,7 @@ from monitoring.models import Alert, MonitorState, Severity
 
 COUNTED: Final = 5_000  #: rows of one state that a scrape counts itself, in 2 ms; more are counted by a thread
 RECOUNT_S: Final = 30.0
-SETTLED: Final = timedelta(minutes=10)  #: minutes that are older get no more outcomes
+SETTLED: Final = timedelta(minutes=10)  #: older minutes get no more outcomes
 Depths = Mapping[str, depths.Depth]
 ATTEMPTS: Final = (1.0, 2.0, 3.0, 5.0, 10.0)  #: bounds of the histogram of attempts
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.get_default_timezone())

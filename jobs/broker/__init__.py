@@ -1,1 +1,1 @@
-"""Everything that knows a key in Redis: what Redis carries, and what RQ may do there."""
+"""Everything that knows a Redis key: queues, pauses, depths, and what RQ may run."""

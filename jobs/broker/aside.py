@@ -1,4 +1,4 @@
-"""Where jobs go that must not run: among RQ's failed jobs of `default`, with the reason, whatever their hash holds."""
+"""List jobs that must not run among RQ's failed jobs of `default`, with the reason, whatever their hash contains."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -16,19 +16,19 @@ from rq.utils import utcformat
 from jobs import counters
 
 log = structlog.get_logger(__name__)
-QUEUE: Final = "default"  #: where plain RQ jobs wait, behind all of ours, and where their failures are listed
+QUEUE: Final = "default"  #: plain RQ jobs run from it, after all scheduler jobs; their failures are listed here
 KEPT_SECONDS: Final = 30 * 24 * 3600
 
 
 def move_aside(ids: Sequence[str | bytes], reason: str, connection: Redis) -> None:
-    """List jobs as failed without reading what they would call. Raises redis.RedisError when Redis does not answer."""
+    """List jobs as failed without loading the functions they name. Raises redis.RedisError."""
     now = timezone.now()
     for rq_id in ids:
         name = rq_id if isinstance(rq_id, str) else rq_id.decode(errors="backslashreplace")
         counters.add("foreign_rq_jobs", "refused")
         log.warning("rq.job_refused", rq_job=name[:200], cause=reason, next="it is listed as failed")
         if not JOB_ID_PATTERN.fullmatch(name):
-            continue  # no id of RQ's: no page can show it
+            continue  # not an RQ id: no page can show it
         rq_job = RQJob(name, connection=connection)
         try:
             if not connection.hexists(rq_job.key, "data"):
@@ -41,5 +41,5 @@ def move_aside(ids: Sequence[str | bytes], reason: str, connection: Redis) -> No
                 pipeline.zadd(FailedJobRegistry(QUEUE, connection=connection).key,
                               {name: now.timestamp() + KEPT_SECONDS})  # fmt: skip
                 pipeline.execute(raise_on_error=True)
-        except ResponseError as error:  # something else stands under that key
+        except ResponseError as error:  # the key has another type
             log.warning("rq.job_not_listed", rq_job=name[:200], error=str(error), next="it is left out of every list")

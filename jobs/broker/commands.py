@@ -7,12 +7,12 @@ from redis import Redis
 from rq.command import send_command
 
 SHUTDOWN: Final = "shutdown"
-LONGEST: Final = 2_000  #: letters of what a command says
-STOPS: Final = ("stop-job", "stop-execution")  #: an execution of ours is the only one of its job
+LONGEST: Final = 2_000  #: characters of a command's field
+STOPS: Final = ("stop-job", "stop-execution")  #: each of our jobs has at most one execution
 
 
 class Command(msgspec.Struct, frozen=True):
-    """One command. `by` and `reason` are ours: RQ's own tools do not say them."""
+    """A command. `by` and `reason` are ours; RQ's own tools do not send them."""
 
     command: str
     job_id: str = ""
@@ -21,12 +21,12 @@ class Command(msgspec.Struct, frozen=True):
 
     @property
     def who(self) -> str:
-        """Who wants it, and why where that was said."""
+        """Who sent it, and why if given."""
         return f"{self.by}: {self.reason}" if self.reason else self.by
 
 
 def read(data: Any) -> Command:
-    """A command as it came. Raises ValueError when it is none."""
+    """Parse a command. Raises ValueError."""
     try:
         command = msgspec.json.decode(data, type=Command)
     except (msgspec.DecodeError, ValueError, TypeError, RecursionError) as error:
@@ -37,7 +37,7 @@ def read(data: Any) -> Command:
 
 
 def stop_job(job_id: str, worker: str, *, by: str, reason: str, connection: Redis) -> None:
-    """Tell `worker` to give a job up that it runs. Raises redis.RedisError."""
+    """Tell `worker` to stop a running job. Raises redis.RedisError."""
     send_command(connection, worker, STOPS[0], job_id=job_id, by=by, reason=reason)
 
 

@@ -1,7 +1,7 @@
-"""Redis carries what the database knows: a job's id in its queue, or in the scheduler's sorted set by due time.
+"""Put job ids into Redis: into their queue, or into the scheduler's sorted set by due time.
 
-Carrying a job twice is harmless, for claiming it is a compare-and-set in the database; what could not be carried
-because Redis was away is queued by the rescuer later.
+Enqueueing a job twice is harmless, because a claim is a compare-and-set in the database. What could not be enqueued
+during a Redis outage is queued by the rescuer later.
 """
 
 import zlib
@@ -27,9 +27,9 @@ from jobs.models import Job
 from jobs.states import WAITING, Priority, State
 
 log = structlog.get_logger(__name__)
-MARGIN: Final = timedelta(seconds=30)  # submitters stage a little further than the stager: nothing falls between
-BATCH: Final = 500  # jobs a script: it holds Redis for a few milliseconds
-RECOUNTED: Final = 20_000  # ids of a list: it holds Redis for some ten milliseconds
+MARGIN: Final = timedelta(seconds=30)  # submitters look a little further ahead than the stager, so no job is missed
+BATCH: Final = 500  # jobs per script call: it blocks Redis for a few milliseconds
+RECOUNTED: Final = 20_000  # ids of a list: it blocks Redis for about ten milliseconds
 _QUEUES: Final = {priority.value: priority.queue for priority in Priority}
 
 AnyJob = Job | Claimed | Carried
@@ -41,7 +41,7 @@ def queue_of(job: AnyJob) -> str:
 
 
 def enqueue(jobs: Sequence[AnyJob]) -> int:
-    """Put due jobs into their queues and those due within the horizon into the sorted set; how many were put.
+    """Put due jobs into their queues and those due within the horizon into the sorted set; how many.
 
     Raises redis.RedisError.
     """
@@ -66,26 +66,26 @@ def enqueue(jobs: Sequence[AnyJob]) -> int:
     return len(queued) + len(waiting)
 
 
-def drop(jobs: Sequence[AnyJob]) -> None:
-    """Take jobs out of Redis. Raises redis.RedisError."""
+def dequeue(jobs: Sequence[AnyJob]) -> None:
+    """Remove jobs from Redis. Raises redis.RedisError."""
     for start in range(0, len(jobs), BATCH):
         rows = [(str(job.id), queue_of(job), job.campaign_id) for job in jobs[start : start + BATCH]]
         script("dequeue").run(keys.redis(), jobs=rows)
 
 
 def recount(queue: str) -> None:
-    """Put a queue's fair turns right. Raises redis.RedisError."""
+    """Recount the campaigns' shares of a queue. Raises redis.RedisError."""
     script("recount").run(keys.redis(), queue=queue, fair_share=FAIR_SHARE, most=RECOUNTED)
 
 
 def enqueue_after_commit(jobs: Sequence[AnyJob]) -> None:
-    """`carry` when the transaction is committed; where Redis is away the rescuer does it later."""
+    """Enqueue after the commit; during a Redis outage the rescuer does it later."""
     transaction.on_commit(partial(_quietly, enqueue, list(jobs)))
 
 
 def dequeue_after_commit(jobs: Sequence[AnyJob]) -> None:
-    """`drop` when the transaction is committed; where Redis is away the job is refused when it is claimed."""
-    transaction.on_commit(partial(_quietly, drop, list(jobs)))
+    """Dequeue after the commit; during a Redis outage the claim of the job fails."""
+    transaction.on_commit(partial(_quietly, dequeue, list(jobs)))
 
 
 def _quietly(verb: Callable[[Sequence[AnyJob]], object], jobs: list[AnyJob]) -> None:
@@ -102,5 +102,5 @@ def _row(job: AnyJob) -> tuple[str, str, str, str, str]:
 
 @cache
 def _data() -> bytes:
-    """What RQ's own worker would call: the same for every job, which finds its id in RQ's context."""
+    """The function that RQ's own worker would call: the same for every job, which reads its id from RQ's context."""
     return zlib.compress(RQJob.create(PERFORM, connection=keys.redis(), serializer=JSONSerializer).data)

@@ -1,4 +1,4 @@
-"""The Redis keys of our own (RQ's and rq-scheduler's are theirs), and the connection of this process."""
+"""Our own Redis keys (not RQ's or rq-scheduler's), and this process's connection."""
 
 import math
 from collections.abc import Iterable
@@ -15,20 +15,20 @@ from scheduler_project.redis_connection import connect
 from scheduler_project.text import job_id
 
 SCHEDULED = RQScheduler.scheduled_jobs_key  #: sorted set: job id by due time, in seconds with fractions
-TAKEN = "scheduler:taken"  #: sorted set: job ids taken out of a queue and not yet claimed, by when
-FED_UNTIL = "scheduler:fed_until"  #: up to which due time the stager has put rows into Redis; gone when Redis lost all
-SWEPT_UNTIL = "scheduler:swept_until"  #: up to when rows were queued that were looked for in Redis
-JUDGED_AT = "scheduler:judged_at"  #: when the active scheduler last looked for leases that had ended
+TAKEN = "scheduler:taken"  #: sorted set: job ids fetched from a queue and not yet claimed, by time
+FED_UNTIL = "scheduler:fed_until"  #: the due time up to which rows are in Redis; missing after a loss of Redis
+SWEPT_UNTIL = "scheduler:swept_until"  #: up to when the sweep has looked for queued rows in Redis
+JUDGED_AT = "scheduler:judged_at"  #: when the active scheduler last looked for expired leases
 WAKE = "scheduler:wake"  #: pub/sub: something is due earlier; ends the scheduler's sleep
 QUEUED_CHANNEL = "scheduler:queued"  #: pub/sub: something was queued; ends an idle worker's sleep
 BACKLOGGED = "scheduler:backlogged:{}"  #: hash by queue: how long each campaign's backlog is
-BACKLOG = "scheduler:backlog:{}:{}"  #: list by queue and campaign: ids that wait for their campaign's next turn
+BACKLOG = "scheduler:backlog:{}:{}"  #: list by queue and campaign: ids beyond the campaign's share of the queue
 PAUSED = "scheduler:paused"  #: hash: until when, by pause ("campaign:c-1"); always with the field "known"
-PAUSED_VERSION = "scheduler:paused:version"  #: counts who has told Redis what is paused
+PAUSED_VERSION = "scheduler:paused:version"  #: counts the writers of PAUSED
 PARKED = "scheduler:parked"  #: set: "queue:pause", each with a list of ids that wait for the pause to end
 PARKED_IDS = "scheduler:parked:{}"  #: that list
 LEASE = "scheduler:lease:{}"  #: string: the owner token of the active scheduler or listener
-PROCESSES = "scheduler:processes"  #: hash: what each process says of itself, by "role:name"
+PROCESSES = "scheduler:processes"  #: hash: each process's heartbeat, by "role:name"
 LAST_SECOND: Final = 253_402_300_800  #: of the year 9999
 TIMEOUT_SECONDS: Final = 5  #: for an answer of Redis; some of them together must stay below LEASE_SECONDS
 WRITTEN_BY_HEALTH = "scheduler:health"  #: string: whether Redis takes writes
@@ -54,25 +54,25 @@ def own_redis() -> Redis:
 
 
 def texts(ids: Any) -> list[str]:
-    """The ids of an answer of Redis as text; what no id can be is left out."""
+    """Redis ids as text, without those that are not UTF-8."""
     found: Iterable[bytes] = ids
     return [text for i in found if (text := _text(i)) is not None]
 
 
 def odd(ids: Any) -> list[bytes]:
-    """What `texts` leaves out."""
+    """The ids that `texts` leaves out."""
     found: Iterable[bytes] = ids
     return [i for i in found if _text(i) is None]
 
 
 def uuid_of(text: str) -> UUID | None:
-    """The id of one of our jobs, as it is written into Redis; None for any other text."""
+    """The id of one of our jobs, as we write it into Redis; None for any other text."""
     found = job_id(text)
     return found if found and str(found) == text else None
 
 
 def number(value: bytes | float | None) -> float | None:
-    """A finite number; None where there is none, or something else."""
+    """A finite number; None for anything else."""
     try:
         found = float(b"-" if value is None else value)
     except ValueError:
@@ -81,7 +81,7 @@ def number(value: bytes | float | None) -> float | None:
 
 
 def moment(value: bytes | None) -> datetime | None:
-    """A moment in seconds of the epoch; None where there is none, or something else."""
+    """A time from seconds since the epoch; None for anything else."""
     seconds = number(value)
     return datetime.fromtimestamp(seconds, tz=UTC) if seconds is not None and 0 <= seconds < LAST_SECOND else None
 

@@ -1,6 +1,6 @@
-"""Keys of ours and RQ's that hold something else than their type: deleted, for nothing can be read or written there.
+"""Delete keys of ours and RQ's that have the wrong type, because every command on them fails.
 
-What they held comes back from the database as after a loss of Redis.
+Their content is rebuilt from the database, as after a loss of Redis.
 """
 
 from typing import Any, Final
@@ -29,13 +29,14 @@ TYPES: Final = {
     breaker.STATE_KEY: "string", breaker.FORCED_KEY: "string", breaker.ERRORS_KEY: "list", breaker.PROBE_KEY: "string",
     keys.LEASE.format("scheduler"): "string", keys.LEASE.format("listener"): "string",
 }  # fmt: skip
-#: Hashes of whole numbers (or, of pauses, of moments), which scripts count with.
+#: Hashes of whole numbers, which scripts calculate with.
 _NUMBERS: Final = ("scheduler:share:{}", keys.BACKLOGGED)
 
 
 def mend(connection: Redis, *, thorough: bool = False) -> list[str]:
-    """Delete what is of a wrong type, or no number where a script counts; the keys. `thorough`: every campaign's
-    backlog too.
+    """Delete keys of a wrong type and fields that are not numbers where a script calculates; return the keys.
+
+    `thorough` includes the campaigns' backlogs.
 
     Raises redis.RedisError.
     """
@@ -57,12 +58,12 @@ def mend(connection: Redis, *, thorough: bool = False) -> list[str]:
     wrong += _drop_odd(keys.PAUSED, connection)
     wrong += _drop_odd_places(connection, backlogs=thorough)
     if wrong:
-        log.error("redis.mended", keys=wrong, cause="they held what nobody of us writes", next="read from the database")
+        log.error("redis.mended", keys=wrong, cause="wrong type or content", next="read from the database")
     return wrong
 
 
 def mends(error: Exception, connection: Redis) -> bool:
-    """Whether an answer of Redis was due to such a key, which is mended by now. Raises redis.RedisError."""
+    """Whether such a key caused the error, and was deleted. Raises redis.RedisError."""
     return isinstance(error, ResponseError) and bool(mend(connection, thorough=True))
 
 
@@ -76,7 +77,7 @@ def _drop_odd(key: str, connection: Redis) -> list[str]:
 
 
 def _drop_odd_places(connection: Redis, *, backlogs: bool) -> list[str]:
-    """Places of parked ids that name no queue and pause, and lists of waiting ids that are none."""
+    """Delete places without queue and pause, and lists of waiting ids that have another type."""
     places: Any = connection.smembers(keys.PARKED)
     odd = [p for p in places if not keys.texts([p]) or len(p.split(b":", 2)) < 3]
     if odd:

@@ -1,4 +1,4 @@
-"""The pauses as Redis has them: every fetch of a worker reads them (lua/fair_share.lua); the database decides."""
+"""The copy of the pauses in Redis, which workers read with every fetch (lua/fetch.lua); the database decides."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -13,8 +13,7 @@ Pauses = Mapping[str, datetime | None]  #: until when, by pause ("campaign:c-1")
 
 
 def publish(read: Callable[[], Pauses], connection: Redis) -> bool:
-    """Tell the workers what `read` finds in the database, unless somebody else has begun to do so meanwhile, who will
-    find the same or newer.
+    """Copy what `read` finds in the database to Redis, unless a later call has started, which reads the same or newer.
 
     Raises redis.RedisError and database errors.
     """
@@ -23,7 +22,7 @@ def publish(read: Callable[[], Pauses], connection: Redis) -> bool:
 
 
 def stands(pauses: Pauses, connection: Redis) -> bool:
-    """Whether Redis knows just these. Raises redis.RedisError."""
+    """Whether Redis has exactly these. Raises redis.RedisError."""
     known: Any = connection.hgetall(keys.PAUSED)
     wanted = {"known": "", **_fields(pauses)}
     return bool(known == {key.encode(): value.encode() for key, value in wanted.items()})

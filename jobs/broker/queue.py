@@ -1,4 +1,4 @@
-"""RQ's queue as our queues are: RQ's own list, behind it each busy campaign's backlog, then what pauses hold back."""
+"""An RQ queue with our lists: RQ's own, then the backlog of each busy campaign, then the jobs that pauses hold back."""
 
 from typing import Any
 
@@ -11,15 +11,15 @@ from jobs.broker.scripts import script
 
 
 class Queue(DjangoRQ):
-    """What RQ's tools see, with the backlogs and what pauses hold back counted and listed (see lua/fair_share.lua)."""
+    """Lets RQ's tools count and list backlogs and parked jobs too (see lua/fair_share.lua)."""
 
     @property
     def count(self) -> int:
-        """How many ids wait, those that a pause holds back included."""
+        """How many jobs wait, including those that pauses hold back."""
         return depths.read(self.connection, [self.name])[self.name].waiting
 
     def get_job_ids(self, offset: int = 0, length: int = -1) -> list[str]:
-        """A slice of the ids: the list, then each campaign's backlog, then what is parked."""
+        """A slice of the ids: the list, then each campaign's backlog, then the parked ids."""
         listed = int(super().count)
         last = None if length < 0 else offset + length
         ids = list(super().get_job_ids(offset, length)) if offset < listed else []
@@ -35,11 +35,11 @@ class Queue(DjangoRQ):
         return ids
 
     def remove(self, job_or_id: Any, pipeline: Any = None) -> Any:
-        """Take one id out, wherever it waits."""
+        """Remove one id, whichever list it is in."""
         rq_id = job_or_id.id if isinstance(job_or_id, RQJob) else str(job_or_id)
         try:
             campaign: Any = self.connection.hget(RQJob.key_for(rq_id), "campaign")
-        except ResponseError:  # something else stands under that key
+        except ResponseError:  # the key has another type
             campaign = None
         names = keys.texts([campaign]) if campaign else []
         if not names:

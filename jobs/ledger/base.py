@@ -1,4 +1,4 @@
-"""What the ledger asks of a database, and the SQL that both dialects share."""
+"""The ledger's interface to a database, and the SQL that both dialects share."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,7 +23,7 @@ INSERTED_COLUMNS: Final = (
     "due_at", "created_at", "moved_at", "worker", "error", "traceback", "source", "request_id", "clock_due", "clock",
     "occurrences", "interval",
 )  # fmt: skip
-PLACED_COLUMNS: Final = (  # of a schedule row that stands, what changes
+PLACED_COLUMNS: Final = (  # the columns of a stored schedule row that change
     "entity_name", "clock", "anchor", "interval", "next_due", "fire_at", "job_type", "payload", "updated_at",
 )  # fmt: skip
 OUTCOME_COLUMNS: Final = (
@@ -50,33 +50,33 @@ WAITS: Final = ", ".join(f"'{state}'" for state in WAITING)
 
 
 class Statements(ABC):
-    """What the ledger asks of the database, within a transaction that it has begun."""
+    """The ledger's statements; each runs in the caller's transaction."""
 
     @abstractmethod
     def insert(self, jobs: Mapping[str, Job]) -> set[str]:
-        """Insert new jobs, by unique key, where there is none with that key; the keys of those inserted."""
+        """Insert the jobs whose unique key is new; return the keys inserted."""
 
     @abstractmethod
     def block(self, *, more: bool) -> AbstractContextManager[object]:
-        """A transaction for one `cycle`, with `more` for other statements beside it."""
+        """A transaction for one `cycle`; `more` if other statements run in it."""
 
     @abstractmethod
     def cycle(
         self, ends: Sequence[tuple[End, Entry]], ids: Sequence[str], by: Claimant
     ) -> tuple[set[Attempt], list[Claimed]]:
-        """End attempts and claim jobs, with an audit entry for each of both, and count the ends.
+        """End attempts and claim jobs, write an audit entry for each, and count the ends.
 
-        Of `ends`, each attempt once, those end that are still RUNNING at that attempt, and these are the first answer.
-        Those of `ids` that are QUEUED become RUNNING at their next attempt; they are the second, in the order of `ids`.
+        Returns the attempts that were still RUNNING and have ended, and the QUEUED jobs among `ids` that were claimed,
+        in the order of `ids`. `ends` has each attempt once.
         """
 
     @abstractmethod
     def queue(self, ids: Sequence[str], *, actor: str, reason: str, now: datetime) -> list[tuple[Carried, Entry]]:
-        """Make those of `ids` QUEUED that wait and are due; the jobs that moved, each with its audit entry."""
+        """Queue the waiting jobs among `ids` that are due; return them with their audit entries."""
 
     @abstractmethod
     def place(self, rows: Sequence[ScheduleRow]) -> None:
-        """Write where schedule rows stand; Django's bulk_update of thousands of rows takes seconds."""
+        """Update schedule rows; Django's bulk_update takes seconds for thousands."""
 
     @abstractmethod
     def audit(self, entries: Iterable[Entry]) -> None:
@@ -84,18 +84,18 @@ class Statements(ABC):
 
     @abstractmethod
     def count(self, rows: Iterable[Outcomes]) -> None:
-        """Add outcomes to the minutes' totals."""
+        """Add outcomes to the totals of their minutes."""
 
     @abstractmethod
     def count_dead(self, rows: Iterable[Died]) -> None:
-        """Note when failures were seen, and add to the hours' totals."""
+        """Record when failures were last seen, and add them to the totals of their hours."""
 
 
 def as_json(value: Any) -> str:
-    """JSON as the databases keep it."""
+    """JSON as the databases store it."""
     return msgspec.json.encode(value).decode()
 
 
 def hour_of(moment: datetime) -> datetime:
-    """The hour that a moment lies in."""
+    """The start of the hour."""
     return moment.replace(minute=0, second=0, microsecond=0)

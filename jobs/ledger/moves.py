@@ -28,9 +28,9 @@ from jobs.states import ENDED, MOVES, NEW, WAITING, State
 from scheduler_project import request_origin
 from scheduler_project.text import LONGEST_REASON, line
 
-SHARDS: Final = 32  # rows that the workers of one minute share, so that they do not wait for each other's
+SHARDS: Final = 32  # rows per minute, so that workers do not wait for each other
 
-#: What a move may change beside the state.
+#: The columns that a move may change besides the state.
 MUTABLE = (
     "attempt", "failures", "priority", "due_at", "started_at", "finished_at", "worker", "lease_until", "result",
     "error", "traceback",
@@ -41,7 +41,7 @@ _BATCH = 400  # rows a statement: 400 * 16 values stay below SQLite's 32,766 par
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A wanted move of `job`, as it was read."""
+    """A requested move; `job` is as the caller read it."""
 
     job: Job
     to: State
@@ -51,7 +51,7 @@ class Move:
 
 
 class Moved(msgspec.Struct, frozen=True):
-    """A move that happened; what `job_moved` carries."""
+    """A committed move, as `job_moved` sends it."""
 
     job_id: str
     job_type: str
@@ -63,15 +63,18 @@ class Moved(msgspec.Struct, frozen=True):
     reason: str
     duration_ms: float | None
     error: str
-    request_id: str  #: of the request or message that caused the job; empty where that is not at hand
+    request_id: str  #: of the request or message that created the job; empty if unknown
 
 
 def create_many(jobs: Sequence[Job], *, actor: str, reason: str) -> dict[str, Job]:
-    """Insert `jobs`, each SCHEDULED or QUEUED; by unique key the job that stands, which may be an earlier one."""
+    """Insert `jobs` and return the stored job by unique key, which may be an earlier one.
+
+    Raises StateConflict unless each is SCHEDULED or QUEUED.
+    """
     for job in jobs:
         if job.state not in NEW:
             raise StateConflict(f"{job}: cannot begin as {job.state}")
-    standing: dict[str, Job] = {}
+    stored: dict[str, Job] = {}
     with transaction.atomic(), connection.wrap_database_errors:
         for batch in _batches(jobs):
             wanted: dict[str, Job] = {}
@@ -79,17 +82,17 @@ def create_many(jobs: Sequence[Job], *, actor: str, reason: str) -> dict[str, Jo
                 wanted.setdefault(job.unique_key, job)
             new = statements().insert(wanted)
             _record([(job, "", reason, None) for key, job in wanted.items() if key in new], actor)
-            standing |= {key: job for key, job in wanted.items() if key in new}
+            stored |= {key: job for key, job in wanted.items() if key in new}
             known = wanted.keys() - new
             if known:
-                standing |= {job.unique_key: job for job in Job.objects.filter(unique_key__in=known)}
-    return standing
+                stored |= {job.unique_key: job for job in Job.objects.filter(unique_key__in=known)}
+    return stored
 
 
 def move(wanted: Move, *, actor: str) -> Job:
     """Move one job.
 
-    Raises StateConflict when MOVES forbids it, or the job is no longer as it was read.
+    Raises StateConflict if MOVES forbids it or the job has changed since it was read.
     """
     was = State(wanted.job.state)
     _check(wanted.job, was, wanted.to)
@@ -100,7 +103,7 @@ def move(wanted: Move, *, actor: str) -> Job:
 
 
 def move_many(wanted: Iterable[Move], *, actor: str) -> list[Job]:
-    """Make all moves that are allowed and whose job is still as it was read; the jobs that moved, as they are now."""
+    """Make the moves that MOVES allows and whose job is unchanged since it was read; return the moved jobs."""
     allowed = [w for w in wanted if w.to in MOVES[State(w.job.state)]]
     moved: list[Job] = []
     with transaction.atomic():
@@ -120,24 +123,24 @@ def move_many(wanted: Iterable[Move], *, actor: str) -> list[Job]:
 
 
 class Ending(msgspec.Struct, frozen=True):
-    """How an attempt of a claimed job ended, with all that is recorded of it."""
+    """How an attempt ended, and what is recorded about it."""
 
     job: Claimed | Job
     to: State
     reason: str
-    due_at: datetime | None = None  #: when it is due again
-    counts: bool = False  #: one more failure held against it
+    due_at: datetime | None = None  #: when the job is due again
+    counts: bool = False  #: the failure counts against QUEUE_MAX_RETRIES
     result: str | None = None  #: JSON
     error: str = ""
     traceback: str = ""
     duration_ms: float = 0.0
     details: str | None = None  #: JSON, for the audit entry
-    failure: Failure | None = None  #: of a dead letter, what kind
+    failure: Failure | None = None  #: the kind of failure of a dead letter
     unknown: bool = False  #: the work may have been done, and must not be done twice
 
     def bare(self) -> "Ending":
-        """The same end without what a database may refuse: texts and result of others' making."""
-        reason = f"{self.to.lower()}; what was to be recorded could not be"
+        """The same end without texts and results from outside, which a database may refuse."""
+        reason = f"{self.to.lower()}; its details could not be recorded"
         return msgspec.structs.replace(
             self, reason=reason, result=None, error=self.error and reason, traceback="", details=None, failure=None
         )
@@ -154,11 +157,11 @@ def cycle(
 ) -> tuple[list[Ending], list[Claimed]]:
     """Record how attempts ended and claim QUEUED jobs for `worker`, all in one transaction.
 
-    `start` is called with what was claimed once that is committed, before anybody else is told.
+    `start` is called with the claimed jobs after the commit, before `job_moved` is sent.
 
-    Answers with the endings of attempts that were still the current ones (a stale worker's are not), whose jobs are
-    then as the database has them, and with the claimed jobs in the order of `ids`. Raises StateConflict for an end
-    that MOVES forbids, and django.db's errors; then nothing was recorded.
+    Returns the endings of attempts that were still current (a stale worker's are not), with their jobs updated, and
+    the claimed jobs in the order of `ids`. Raises StateConflict for an end that MOVES forbids, and django.db's errors;
+    nothing is recorded then.
     """
     if not endings and not ids:
         return [], []
@@ -179,8 +182,8 @@ def cycle(
         sql.count_dead(_died(current, now))
         if start:
             transaction.on_commit(partial(start, claimed))
-        ends_told = [(by_attempt[a].job, entry) for a, (_, entry) in zip(by_attempt, ends, strict=True) if a in ended]
-        _tell([*ends_told, *((c, entry_of_claim(c, by)) for c in claimed)])
+        announced = [(by_attempt[a].job, entry) for a, (_, entry) in zip(by_attempt, ends, strict=True) if a in ended]
+        _announce([*announced, *((c, entry_of_claim(c, by)) for c in claimed)])
     for e in current:
         counters.observe("job_wait_seconds", _waited_ms(e, now) / 1000, e.job.type)
         e.job.state = e.to.value
@@ -190,7 +193,7 @@ def cycle(
 
 
 def queue_due(ids: Sequence[str], *, actor: str, reason: str, now: datetime) -> list[Carried]:
-    """Make those of `ids` QUEUED that wait for a due time which has come; the jobs that moved."""
+    """Queue the waiting jobs among `ids` that are due; return them."""
     if not ids:
         return []
     for was in WAITING:
@@ -198,24 +201,21 @@ def queue_due(ids: Sequence[str], *, actor: str, reason: str, now: datetime) -> 
     sql = statements()
     with connection.wrap_database_errors, sql.block(more=False):
         queued = sql.queue(ids, actor=actor, reason=reason, now=now)
-        _tell(queued)
+        _announce(queued)
     return [job for job, _ in queued]
 
 
 def begin_sending(job_id: str, attempt: int) -> bool:
-    """Record that this attempt begins to send what must not be sent twice; whether the job is still its own.
+    """Record that this attempt starts to send something that must not be sent twice; whether it is still current.
 
-    Committed when this returns, so call it outside a transaction. Not a move, so nothing is audited.
+    Call it outside a transaction: it must be committed when this returns. Not a move, so nothing is audited.
     """
     running = Job.objects.filter(id=job_id, state=State.RUNNING, attempt=attempt)
     return bool(running.update(sending_attempt=attempt))
 
 
 def renew_leases(ids: Sequence[str], *, worker: str, until: datetime) -> None:
-    """Let the leases of jobs that `worker` runs end at `until`, not of those that meanwhile belong to another worker.
-
-    Not a move, so nothing is audited.
-    """
+    """Extend the leases of the jobs that `worker` still runs to `until`. Not a move, so nothing is audited."""
     for batch in _batches(ids):
         Job.objects.filter(id__in=batch, state=State.RUNNING, worker=worker).update(lease_until=until)
 
@@ -244,12 +244,10 @@ def _entry_of_end(ending: Ending, now: datetime, actor: str) -> Entry:
 
 
 def _died(endings: Sequence[Ending], now: datetime) -> list[Died]:
-    """The dead letters summed up by their kind of failure."""
     return [Died(kind, now, jobs) for kind, jobs in Counter(e.failure for e in endings if e.failure).items()]
 
 
 def _waited_ms(ending: Ending, now: datetime) -> float:
-    """From due to started."""
     return max(0.0, ((ending.job.started_at or now) - ending.job.due_at).total_seconds() * 1000)
 
 
@@ -280,7 +278,7 @@ def _compare_and_set(batch: Sequence[Move]) -> set[UUID]:
         after = _after(w)
         raw = [w.job.id, w.job.state, w.job.attempt, *(after[name] for name in _WRITTEN)]
         values += [fields[n].get_db_prep_save(v, connection) for n, v in zip(types, raw, strict=True)]  # type: ignore[union-attr]
-    # `+state` keeps SQLite from walking the index on state, which is the whole backlog; PostgreSQL needs no hint.
+    # `+state` stops SQLite from scanning the index on state, i.e. the whole backlog; PostgreSQL needs no hint.
     state = "+jobs_job.state" if connection.vendor == "sqlite" else "jobs_job.state"
     sql = (
         f"WITH v({', '.join(columns)}) AS (VALUES {', '.join([row] * len(batch))}) "  # noqa: S608 - names are our own
@@ -301,24 +299,32 @@ def _uuid(value: Any) -> UUID:
 
 
 def _record(entries: Sequence[tuple[Job, str, str, float | None]], actor: str) -> None:
-    """Write the audit entries of a batch and tell the world after the commit."""
+    """Write the audit entries of a batch and send `job_moved` after the commit."""
     if not entries:
         return
     details = request_origin.as_details()
     written = [
         Entry(
-            str(job.id), job.moved_at, was, job.state, job.attempt, actor, line(reason, LONGEST_REASON), duration_ms,
-            job.error if was == State.RUNNING else "", details,
+            job_id=str(job.id),
+            at=job.moved_at,
+            was=was,
+            now=job.state,
+            attempt=job.attempt,
+            actor=actor,
+            reason=line(reason, LONGEST_REASON),
+            duration_ms=duration_ms,
+            error=job.error if was == State.RUNNING else "",
+            details=details,
         )
         for job, was, reason, duration_ms in entries
-    ]  # fmt: skip
+    ]
     with connection.wrap_database_errors:
         statements().audit(written)
-    _tell([(job, entry) for (job, *_), entry in zip(entries, written, strict=True)])
+    _announce([(job, entry) for (job, *_), entry in zip(entries, written, strict=True)])
 
 
-def _tell(moved: Sequence[tuple[Job | Claimed | Carried, Entry]]) -> None:
-    """Send `job_moved` when the transaction is committed."""
+def _announce(moved: Sequence[tuple[Job | Claimed | Carried, Entry]]) -> None:
+    """Send `job_moved` after the commit."""
     if not moved:
         return
     moves = [

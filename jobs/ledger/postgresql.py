@@ -32,7 +32,7 @@ from jobs.models import Job, ScheduleRow
 from jobs.sending import NOT_SENT
 from jobs.states import State
 
-#: What an end has in the columns of a claim: its attempt, and types for the planner.
+#: The columns of a claim in the row of an end: the attempt, and typed NULLs.
 _NONE: Final = {
     "attempt": "attempt",
     "payload": "NULL::jsonb",
@@ -40,7 +40,7 @@ _NONE: Final = {
     '"interval"': "NULL::interval",
 }
 
-#: Columns of a new job that are no text.
+#: The columns of a new job that are not text.
 _TYPES: Final = {
     "id": "uuid", "payload": "jsonb", "priority": "int", "attempt": "int", "failures": "int", "due_at": "timestamptz",
     "created_at": "timestamptz", "moved_at": "timestamptz", "occurrences": "int", "interval": "interval",
@@ -68,10 +68,10 @@ def _numbered(count: int) -> str:
 
 
 class PostgreSQL(Statements):
-    """One statement a batch: a round trip costs more than many rows.
+    """One statement per batch: a round trip costs more than many rows.
 
-    Rows go out as one JSON text, which costs a tenth of an array for each column. Parameters are numbered, as
-    PostgreSQL has them, for psycopg would look for its own in each statement each time.
+    Rows are sent as one JSON text, at a tenth of the cost of one array per column. Parameters have PostgreSQL's own
+    numbers, because psycopg would parse every statement again to find its placeholders.
     """
 
     INSERT: Final = (
@@ -80,8 +80,8 @@ class PostgreSQL(Statements):
         "ORDER BY unique_key "  # in one order, or two submitters of the same work could lock each other
         "ON CONFLICT (unique_key) DO NOTHING RETURNING unique_key"
     )
-    #: `state || ''` keeps the planner from walking an index on state, and the ids of the ends beside `v` keep it from
-    #: walking the table: either is the whole backlog.
+    #: `state || ''` stops the planner from scanning an index on state, and the ids of the ends (besides `v`) stop it
+    #: from scanning the table: either is the whole backlog.
     CYCLE: Final = (
         "WITH v AS (SELECT * FROM json_to_recordset($1::json) AS v(id uuid, attempt int, state text, finished bool, "
         "due_at timestamptz, failures int, result text, error text, traceback text, failure_key text, type text, "
@@ -197,13 +197,13 @@ class PostgreSQL(Statements):
 
 
 def _ended(end: End, entry: Entry) -> dict[str, Any]:
-    """An end as the columns that CYCLE reads."""
+    """The columns that CYCLE reads."""
     told = {"reason": entry.reason, "duration_ms": entry.duration_ms, "details": entry.details}
     return {**end._asdict(), **told, "finished": end.finished_at is not None}
 
 
 def _array(ids: Sequence[str]) -> str:
-    """Ids as PostgreSQL writes an array; psycopg looks at each item of a list."""
+    """A PostgreSQL array literal; psycopg inspects every item of a list."""
     return "{" + ",".join(ids) + "}"
 
 

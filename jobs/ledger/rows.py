@@ -1,4 +1,4 @@
-"""What goes into the ledger's statements and comes out of them; job ids are text with dashes, as Redis has them."""
+"""The input and output of the ledger's statements; job ids are text with dashes, as in Redis."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -13,11 +13,11 @@ from jobs.states import State
 
 _QUEUED: Final = State.QUEUED.value
 _RUNNING: Final = State.RUNNING.value
-CLAIMED: Final = "claimed"  #: why a job is RUNNING, in its audit entry
+CLAIMED: Final = "claimed"  #: the reason in the audit entry of a claim
 
 
 class Claimed(msgspec.Struct):
-    """A job that a worker has claimed: what its handler and its end need of the row."""
+    """A job that a worker has claimed: the columns that its handler and its end need."""
 
     id: str
     type: str
@@ -35,11 +35,11 @@ class Claimed(msgspec.Struct):
     request_id: str
     started_at: datetime
     state: str = State.RUNNING.value
-    sending: Sending | None = None  #: of work that must not be sent twice
+    sending: Sending | None = None  #: for work that must not be sent twice
 
 
 class Carried(msgspec.Struct):
-    """A job that is to be carried by Redis: what that needs of the row."""
+    """A job to put into Redis: the columns that this needs."""
 
     id: str
     type: str
@@ -48,17 +48,17 @@ class Carried(msgspec.Struct):
     attempt: int
     subject: str
     state: str = State.QUEUED.value
-    due_at: datetime | None = None  #: of one that waits for it
+    due_at: datetime | None = None  #: of a waiting job
 
 
 class End(NamedTuple):
-    """How a claimed job's attempt ended: the columns that change with it."""
+    """The columns that change when an attempt ends."""
 
     id: str
     attempt: int
     state: str
     finished_at: datetime | None
-    due_at: datetime | None  #: None: as it was
+    due_at: datetime | None  #: None: unchanged
     failures: int
     result: str | None  #: JSON
     error: str
@@ -85,7 +85,7 @@ class Entry(NamedTuple):
 
 
 class Outcomes(NamedTuple):
-    """A row to add to jobs.models.OutcomeMinute."""
+    """A row to add to OutcomeMinute."""
 
     minute: datetime
     type: str
@@ -110,12 +110,12 @@ class Claimant(NamedTuple):
 
     @property
     def minute(self) -> datetime:
-        """Of jobs.models.OutcomeMinute, to which its ends are added."""
+        """The minute of OutcomeMinute where its ends are counted."""
         return self.now.replace(second=0, microsecond=0)
 
 
 class Died(NamedTuple):
-    """How many jobs died of one kind of failure: a row to add to FailureGroup and FailureHour."""
+    """Dead jobs of one kind of failure: a row to add to FailureGroup and FailureHour."""
 
     failure: Failure
     at: datetime
@@ -123,7 +123,7 @@ class Died(NamedTuple):
 
 
 class Attempt(NamedTuple):
-    """One attempt of one job."""
+    """A job's attempt, by number."""
 
     job_id: str
     number: int
@@ -135,7 +135,7 @@ def entry_of_claim(claimed: Claimed, by: Claimant) -> Entry:
 
 
 def entry_of_queued(job: Carried, was: str, *, actor: str, reason: str, now: datetime) -> Entry:
-    """The audit entry of a job whose due time has come."""
+    """The audit entry of a job that is due."""
     return Entry(job.id, now, was, _QUEUED, job.attempt, actor, reason, None, "")
 
 

@@ -1,6 +1,6 @@
 """The ledger's statements in SQLite's dialect.
 
-`+state` keeps the planner from walking the index on state, which is the whole backlog.
+`+state` stops the planner from scanning the index on state, i.e. the whole backlog.
 """
 
 import sqlite3
@@ -48,9 +48,9 @@ from jobs.states import State
 
 
 class SQLite(Statements):
-    """Look, then write: the transaction is IMMEDIATE, so nobody writes between the two.
+    """Read, then write: the transaction is IMMEDIATE, so nobody writes in between.
 
-    (UPDATE … RETURNING would be one statement, and costs twice as much as both.)
+    One UPDATE … RETURNING costs twice as much as both.
     """
 
     KNOWN: Final = "SELECT unique_key FROM jobs_job WHERE unique_key IN (SELECT value FROM json_each(?))"

@@ -20,11 +20,9 @@ CAMPAIGNS: Final = "scheduler:cache:campaigns"
 
 
 class Cache:
-    """While Redis is down, every read is a miss. `hits` and `misses` count this process's reads."""
+    """While Redis is down, every read is a miss."""
 
     def __init__(self, connection: Redis) -> None:
-        self.hits = 0
-        self.misses = 0
         self._connection = connection
 
     def effect(self, effect_id: str, fetch: Callable[[], Effect | None]) -> Effect | None:
@@ -80,10 +78,8 @@ class Cache:
         except msgspec.DecodeError:  # cached by another release
             found = None
         if found is None:
-            self.misses += 1
             counters.add("cache_reads", "miss")
         else:
-            self.hits += 1
             counters.add("cache_reads", "hit")
         return found
 

@@ -1,4 +1,4 @@
-"""What the database holds: jobs, their audit trail, cron tasks, schedule rows, campaign clocks, pauses."""
+"""The tables: jobs, audit trail, cron tasks, schedule rows, campaign clocks, pauses, rollups."""
 
 from jobs.models.audit import LONGEST_TARGET, AuditEntry, OperatorAction
 from jobs.models.campaign import CampaignClock

@@ -1,4 +1,4 @@
-"""What happened: moves of jobs, and what people did to anything else."""
+"""The audit trail: moves of jobs, and operators' actions on anything else."""
 
 from typing import Any, ClassVar, Final
 
@@ -18,7 +18,7 @@ OF_DEAD: Final = Q(now=State.DEAD.value)
 
 
 class AuditQuerySet(models.QuerySet["AuditEntry"]):
-    """Questions that a partial index answers."""
+    """Queries that a partial index answers."""
 
     def by_people(self) -> "models.QuerySet[AuditEntry]":
         """Moves that people made, however many workers made between them."""
@@ -72,9 +72,9 @@ class AuditEntry(models.Model):
 
 
 class OperatorAction(models.Model):
-    """What a person did to something that is no job: a cron task, a pause, the breaker, alerts, people.
+    """An operator's action on something other than a job: a cron task, a pause, the breaker, an alert, a user.
 
-    Written by jobs/audit.py in the transaction of the act itself; never changed and never deleted.
+    Written by jobs/audit.py in the transaction of the action; never changed or deleted.
     """
 
     id = models.BigAutoField(primary_key=True)

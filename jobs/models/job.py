@@ -1,4 +1,4 @@
-"""Jobs: what there is to do, and how each stands."""
+"""Jobs."""
 
 from typing import ClassVar
 from uuid import UUID
@@ -14,12 +14,12 @@ from scheduler_project.text import LONGEST_ID, LONGEST_SUBJECT
 
 
 def new_job_id() -> UUID:
-    """A UUIDv7: in order of time, and never given twice, so that it serves as Idempotency-Key for ever."""
+    """A UUIDv7: ordered by time and unique, so it can serve as Idempotency-Key."""
     return uuid_utils.compat.uuid7()
 
 
 class JobQuerySet(models.QuerySet["Job"]):
-    """Questions about one state, each answered by an index that holds no other state's rows."""
+    """Queries that a partial index answers."""
 
     def in_state(self, state: State) -> "models.QuerySet[Job]":
         """Jobs in one state."""
@@ -27,7 +27,7 @@ class JobQuerySet(models.QuerySet["Job"]):
 
 
 def _index_of(state: State, *fields: str, name: str = "") -> models.Index:
-    """What is asked of a state's rows, mostly by when."""
+    """A partial index of one state's rows."""
     name = f"job_{state.value.lower()}{name and f'_{name}'}"
     return OfOneState(fields=["state", *fields], name=name, condition=Q(state=state.value))
 

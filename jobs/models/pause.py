@@ -1,4 +1,4 @@
-"""What people have told the service itself, rather than one job: pauses."""
+"""Pauses of queues, job types and campaigns."""
 
 from typing import ClassVar
 
@@ -18,7 +18,7 @@ class PauseKind(models.TextChoices):
 
 
 class Pause(models.Model):
-    """Jobs of one queue, type or campaign do not start, until its time is over or somebody ends it.
+    """Jobs of one queue, type or campaign do not start until the pause ends or somebody resumes them.
 
     Only jobs/pauses.py writes these; they are never deleted.
     """

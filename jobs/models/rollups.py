@@ -1,4 +1,4 @@
-"""What the ledger counts, so that pages and metrics need not: outcomes by minute, dead letters by failure and hour."""
+"""Totals that the ledger keeps for pages and metrics: outcomes by minute, dead letters by failure and hour."""
 
 from typing import ClassVar
 
@@ -8,7 +8,7 @@ from jobs.histogram import COLUMNS
 
 
 class OutcomeMinute(models.Model):
-    """How many attempts of one type ended in one way within one minute, and how long they ran and had waited.
+    """Attempts of one type and outcome within one minute: how many, how long they ran and waited.
 
     Written by the ledger in the transaction of the ends themselves, so that its sums are true totals; kept for ever
     (retention folds older ones into quarters, hours and one row, see fold_outcomes), while jobs go with retention.

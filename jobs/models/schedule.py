@@ -1,4 +1,4 @@
-"""When what of settlements and structures is next due."""
+"""The next due times of settlements and structures."""
 
 from typing import ClassVar
 
@@ -11,7 +11,7 @@ from scheduler_project.text import LONGEST_ID, LONGEST_NAME
 class ScheduleRow(models.Model):
     """When one event type of one settlement or structure is next due on its campaign's clock.
 
-    Times of day are ISO 8601 text, for a world time may lie in any year; text of one shape sorts as time does.
+    Times are ISO 8601 text, because a world time may be in any year; text of one format sorts by time.
     """
 
     campaign_id = models.CharField("campaign", max_length=LONGEST_ID)

@@ -15,7 +15,7 @@ from jobs import pauses
 from jobs.errors import InvalidJob
 from jobs.models import AuditEntry, CampaignClock, CronTask, Job, Pause, PauseKind, ScheduleRow
 from jobs.registry import all_types
-from jobs.states import MOVES, WAITING, State
+from jobs.states import WAITING, State
 from ops import bulk
 from ops.bulk import Verb
 from ops.humanize import duration, label, naturaltime
@@ -163,11 +163,6 @@ def possible(job: Job) -> list[Verb]:
     """The verbs that the job's state allows."""
     state, applied = State(job.state), job.may_have_been_applied
     return [verb for verb in bulk.VERBS.values() if verb.allows(state, may_have_been_applied=applied)]
-
-
-def final(job: Job) -> bool:
-    """Whether no move leads on from where the job is."""
-    return not MOVES[State(job.state)]
 
 
 def changes(result: Any) -> list[tuple[str, Any, Any]]:

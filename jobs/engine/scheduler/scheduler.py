@@ -141,7 +141,7 @@ class Scheduler(RQScheduler):
                 self.connection.zrem(keys.SCHEDULED, *gone)
             # Rescheduled meanwhile, or queued by a process that died, or lost Redis, before enqueueing.
             enqueue.enqueue([job for job in ours if job.state in (*WAITING, State.QUEUED)])
-            enqueue.drop([job for job in ours if job.state == State.CANCELLED])  # while Redis was down
+            enqueue.dequeue([job for job in ours if job.state == State.CANCELLED])  # while Redis was down
             known_ids = set(gone)
             for foreign in (i for i in ids if i not in known_ids):
                 self._enqueue_foreign(foreign)

@@ -205,7 +205,7 @@ def test_what_nobody_carried_is_found_in_seconds_whatever_else_waits(redis: Redi
     sweep = Sweep(redis)
     assert sweep.poll(now)
     (stranded,) = submit(1, priority=Priority.CRITICAL)
-    enqueue.drop([stranded])
+    enqueue.dequeue([stranded])
     if by == "another":
         sweep = Sweep(redis)
 

@@ -15,6 +15,14 @@ from sandbox.world import Size, World
 
 log = logging.getLogger("sandbox")
 SAVE_EVERY_S = 2.0
+SIZES = {
+    "campaigns": "campaigns",
+    "kingdoms": "kingdoms per campaign",
+    "settlements": "settlements per kingdom",
+    "structures": "structures per settlement",
+    "events": "events per campaign",
+    "effects": "effects per campaign",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser, *, token: str = "", redis: str = "") -> None:
@@ -24,10 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser, *, token: str = "", redis: st
     parser.add_argument("--seed", type=int, default=1, help="the same seed always makes the same world")
     parser.add_argument("--token", default=token, help="credential required from clients; empty: none")
     parser.add_argument("--redis", default=redis, help="URL of the Redis to publish messages to; empty: none")
-    for name in ("campaigns", "kingdoms", "settlements", "structures", "events", "effects"):
-        parser.add_argument(
-            f"--{name}", type=int, default=getattr(Size(), name), help=f"number of {name} in each parent"
-        )
+    for name, meaning in SIZES.items():
+        parser.add_argument(f"--{name}", type=int, default=getattr(Size(), name), help=f"number of {meaning}")
     parser.add_argument("--state", default="", metavar="FILE", help="file that keeps the world between runs")
     parser.add_argument(
         "--game-master", type=float, default=0, metavar="SECONDS", help="seconds between world-time advances; 0: none"
@@ -39,8 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser, *, token: str = "", redis: st
 def serve(options: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT and return the exit code."""
     publish = Publisher(options.redis).publish if options.redis else (lambda channel, body: None)
-    names = ("campaigns", "kingdoms", "settlements", "structures", "events", "effects")
-    world = World(size=Size(**{n: getattr(options, n) for n in names}), seed=options.seed, publish=publish)
+    world = World(size=Size(**{name: getattr(options, name) for name in SIZES}), seed=options.seed, publish=publish)
     state = Path(options.state) if options.state else None
     try:
         if state and state.exists():

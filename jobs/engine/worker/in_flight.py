@@ -12,7 +12,6 @@ from jobs.registry import all_types
 FAST_MS: Final = 2.0  #: a type whose handler takes less on average is fast: one thread gets several of its jobs
 FAST_GROUP: Final = 8  #: jobs per thread; a more urgent job waits for one such group at most, about 16 ms
 _NEWEST_WEIGHT: Final = 0.1  # in the moving average
-UNKNOWN_MS: Final = 1000.0  # a type that has not run yet counts as slow
 
 
 class Group:

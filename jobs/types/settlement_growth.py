@@ -1,4 +1,4 @@
-"""SETTLEMENT_GROWTH: let settlements of one campaign grow by what is due on its clock."""
+"""SETTLEMENT_GROWTH: apply the growth that is due to a campaign's settlements."""
 
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
@@ -31,24 +31,22 @@ class SettlementGrowth(Payload, frozen=True, kw_only=True):
     growth_type: GrowthType
 
     def subject(self) -> str:
-        """The settlement and the kind of growth."""
         return f"{self.settlement_id}:{self.growth_type}"
 
     def task(self) -> str:
-        """In words."""
         return _TASKS[self.growth_type]
 
 
 @batch_job_type(NAME, payload=SettlementGrowth, batch=50)
 def grow_settlements(items: Sequence[Item]) -> Sequence[Answer]:
-    """Read, apply the rules, write back under the versions that were read."""
+    """Read the settlements, apply the rules, and write back with the versions that were read."""
     return apply_batch(items, _SETTLEMENTS)
 
 
 def _rules(
     run: Run, asked: Sequence[tuple[Settlement, Sequence[str]]]
 ) -> Callable[[Settlement, int, dict[str, Any], str, int], Change]:
-    """Level-ups look at the structures that stand."""
+    """Level-up checks need the settlement's structures."""
     checked = [settlement.id for settlement, events in asked if GrowthType.LEVEL_UP_CHECK in events]
     structures = run.api.structures_by_settlement(checked)
 
@@ -61,7 +59,7 @@ def _rules(
 
 
 def _standing(structures: Listing[Structure] | JobError) -> list[StandingStructure]:
-    """Raises the error of the read: no level-up is refused because the structures could not be looked up."""
+    """Raises the error of the read: unreadable structures must not count as missing."""
     if isinstance(structures, JobError):
         raise structures
     standing = []

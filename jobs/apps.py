@@ -9,13 +9,13 @@ from django.db.models.signals import post_migrate
 
 
 class JobsConfig(AppConfig):
-    """Jobs: what there is to do and how it gets done."""
+    """Jobs, and how they get done."""
 
     name = "jobs"
     verbose_name = "Campaign scheduler"
 
     def ready(self) -> None:
-        """Guard RQ, and seed the cron table and the groups once their tables are there."""
+        """Guard RQ; after migrations, create missing cron tasks and groups."""
         from jobs.broker import rq_guard
 
         rq_guard.install()
@@ -32,7 +32,7 @@ def _seed(sender: JobsConfig, **_: Any) -> None:
 
 
 def _foreign_functions(**_: Any) -> list[checks.CheckMessage]:
-    """Whether the functions that plain RQ jobs may call are there, before a worker starts."""
+    """Check before a worker starts that the functions that plain RQ jobs may call exist."""
     from rq.utils import import_attribute
 
     faults: list[checks.CheckMessage] = []

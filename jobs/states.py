@@ -1,4 +1,4 @@
-"""The states of a job and the moves between them. Everything else about states is derived from MOVES."""
+"""The states of a job and the moves between them. All other sets of states are derived from MOVES."""
 
 from collections.abc import Mapping
 from enum import IntEnum, StrEnum
@@ -6,16 +6,16 @@ from typing import Final
 
 
 class State(StrEnum):
-    """Where a job is in its life; MOVES says where it can go from there."""
+    """A job's state; MOVES lists where it can go from there."""
 
-    SCHEDULED = "SCHEDULED"  #: due later; the scheduler moves it on at its due time
+    SCHEDULED = "SCHEDULED"  #: due later; the scheduler queues it at its due time
     QUEUED = "QUEUED"  #: due; the next free worker claims it
     RUNNING = "RUNNING"  #: claimed by one worker, until its lease ends
     RETRYING = "RETRYING"  #: an attempt failed, or the breaker is open; due again later
     SUCCEEDED = "SUCCEEDED"  #: done; removed after RETENTION_DAYS
     SKIPPED = "SKIPPED"  #: there was nothing left to do; removed after RETENTION_DAYS
     DEAD = "DEAD"  #: a dead letter: attempts used up or a permanent error; an operator retries or discards it
-    CANCELLED = "CANCELLED"  #: taken back by somebody before it ran, or discarded as a dead letter
+    CANCELLED = "CANCELLED"  #: cancelled before it ran, or discarded as a dead letter
 
 
 MOVES: Final[Mapping[State, frozenset[State]]] = {
@@ -35,19 +35,19 @@ def sources_of(state: State) -> tuple[State, ...]:
     return tuple(was for was, then in MOVES.items() if state in then)
 
 
-# Tuples, not sets: their order goes into migrations and queries, and a set's changes from process to process.
-DISCARDABLE: Final = sources_of(State.CANCELLED)  # all but DEAD only where the work may have been done already
-CANCELLABLE: Final = tuple(s for s in DISCARDABLE if s is not State.DEAD)  # cancelling is for what has not begun
+# Tuples, not sets: their order appears in migrations and queries, and a set's order varies between processes.
+DISCARDABLE: Final = sources_of(State.CANCELLED)  # except for DEAD, only if the work may have been done already
+CANCELLABLE: Final = tuple(s for s in DISCARDABLE if s is not State.DEAD)  # dead letters are discarded instead
 RESCHEDULABLE: Final = sources_of(State.SCHEDULED)
-RETRYABLE: Final = (State.DEAD, State.CANCELLED)  # an end that a person may undo
-WAITING: Final = (State.SCHEDULED, State.RETRYING)  # a due time decides
+RETRYABLE: Final = (State.DEAD, State.CANCELLED)  # ended, but an operator can retry them
+WAITING: Final = (State.SCHEDULED, State.RETRYING)  # for a due time
 ENDED: Final = tuple(s for s in State if not (MOVES[s] & {State.RUNNING, State.SUCCEEDED}) and s not in WAITING)
 
-FINAL: Final = tuple(s for s in State if not MOVES[s])  # an end that nobody undoes
+FINAL: Final = tuple(s for s in State if not MOVES[s])  # ended for good
 
 
 class Priority(IntEnum):
-    """How urgent a job is. Each priority is a queue; workers empty the higher one first."""
+    """How urgent a job is. Each priority is a queue; workers empty the higher ones first."""
 
     LOW = 1
     NORMAL = 5

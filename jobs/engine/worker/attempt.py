@@ -134,7 +134,7 @@ def _judge(job: Claimed, answer: Answer) -> Answer:
     phase = job.sending.phase if job.sending else Phase.UNSENT
     if not isinstance(answer, BaseException) or isinstance(answer, OutcomeUnknown):
         return answer
-    if phase is Phase.FINAL:
+    if phase is Phase.DONE:
         log.error("job.error_after_success", job_id=job.id, error=repr(answer))
         return {"note": f"The work was done; what followed failed: {answer!r}"}
     if phase is Phase.BEGUN:

@@ -151,9 +151,9 @@ class Listener:
 
     def _drop_older(self, campaign_id: str, body: dict[str, Any]) -> None:
         """Drop the campaign from catching up if this message's world time is the same or later."""
-        heard, campaign = _world_time(body), self._to_compare.get(campaign_id)
+        received, campaign = _world_time(body), self._to_compare.get(campaign_id)
         read = _world_time({"newTime": campaign.current_world_time}) if campaign else self._behind.get(campaign_id)
-        if heard and read and read <= heard:
+        if received and read and read <= received:
             self._to_compare.pop(campaign_id, None)
             self._behind.pop(campaign_id, None)
 

@@ -116,8 +116,8 @@ def _apply_once(
             run.schedules.forget(entity_id)
         else:
             entities[entity_id] = found
-    asked = [(e, [rules.event_of(items[p].payload) for p in works[i].positions]) for i, e in entities.items()]
-    rule = rules.rules(run, asked) if asked else None
+    requested = [(e, [rules.event_of(items[p].payload) for p in works[i].positions]) for i, e in entities.items()]
+    rule = rules.rules(run, requested) if requested else None
     updates: list[Update[E_]] = []
     for entity_id, entity in entities.items():
         if rule is not None and _apply(items, rules, works[entity_id], entity, rule, answers, noted):

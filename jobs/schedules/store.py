@@ -55,8 +55,8 @@ def remember_all(campaigns: Iterable[Campaign]) -> dict[str, CampaignClock]:
     """
     known: dict[str, CampaignClock] = {}
     for batch in _batches(list(campaigns)):
-        stands = CampaignClock.objects.in_bulk([campaign.id for campaign in batch])
-        seen = {c.id: _updated(c, stands.get(c.id), believe_none=False) for c in batch}
+        existing = CampaignClock.objects.in_bulk([campaign.id for campaign in batch])
+        seen = {c.id: _updated(c, existing.get(c.id), believe_none=False) for c in batch}
         _write_clocks(seen.values())
         known |= seen
     return known
@@ -64,12 +64,12 @@ def remember_all(campaigns: Iterable[Campaign]) -> dict[str, CampaignClock]:
 
 def remember(campaign: Campaign) -> None:
     """Store a campaign that was read individually."""
-    stands = CampaignClock.objects.filter(pk=campaign.id).first()
-    _write_clocks([_updated(campaign, stands, believe_none=True)])
+    existing = CampaignClock.objects.filter(pk=campaign.id).first()
+    _write_clocks([_updated(campaign, existing, believe_none=True)])
 
 
-def _updated(campaign: Campaign, stands: CampaignClock | None, *, believe_none: bool) -> CampaignClock:
-    clock = stands or CampaignClock(campaign_id=campaign.id)
+def _updated(campaign: Campaign, existing: CampaignClock | None, *, believe_none: bool) -> CampaignClock:
+    clock = existing or CampaignClock(campaign_id=campaign.id)
     clock.name, clock.is_active, clock.seen_at = as_name(campaign.name), campaign.is_active, timezone.now()
     world_time = campaign.current_world_time
     try:
@@ -111,26 +111,26 @@ class DatabaseSchedules:
         second.
         """
         reading = reading_of(campaign.current_world_time)
-        standing = {
+        existing = {
             (row.entity_id, row.event_type): row
             for batch in _batches([i for i in read if is_id(i)])
             for row in _rows().filter(campaign_id=campaign.id, entity_type=entity_type, entity_id__in=batch)
         }
         new, known = [], []
-        was = {row.pk: _placed(row) for row in standing.values()}
+        was = {row.pk: _placed(row) for row in existing.values()}
         for want in wanted:
             if not is_id(want.entity_id):
                 counters.add("unusable_texts", entity_type)
                 log.warning("schedules.id_rejected", entity_id=repr(want.entity_id)[:300], next="it is skipped")
                 continue
-            row = standing.pop((want.entity_id, want.event_type), None)
+            row = existing.pop((want.entity_id, want.event_type), None)
             if row is None:
                 row = ScheduleRow(campaign_id=campaign.id, entity_type=entity_type, anchor="")
                 new.append(row)
             else:
                 known.append(row)
             _place(row, want, reading)
-        for batch in _batches([row.id for row in standing.values()]):
+        for batch in _batches([row.id for row in existing.values()]):
             ScheduleRow.objects.filter(id__in=batch).delete()
         _due, followups = _fire([*new, *known], reading)
         # Another process may have created the row meanwhile, or another campaign may have one for this entity ID.

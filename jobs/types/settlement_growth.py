@@ -12,7 +12,7 @@ from jobs.registry import Answer, Item, Payload, batch_job_type
 from jobs.run import Run
 from jobs.schedules.apply import EntityRules, apply_batch
 from jobs.world.change import Change
-from jobs.world.growth import GrowthType, StandingStructure, grow, settlement_intervals
+from jobs.world.growth import GrowthType, StructureStatus, grow, settlement_intervals
 from jobs.world.variables import StructureVariables
 from scheduler_project.text import LONGEST_ID
 
@@ -44,31 +44,31 @@ def grow_settlements(items: Sequence[Item]) -> Sequence[Answer]:
 
 
 def _rules(
-    run: Run, asked: Sequence[tuple[Settlement, Sequence[str]]]
+    run: Run, requested: Sequence[tuple[Settlement, Sequence[str]]]
 ) -> Callable[[Settlement, int, dict[str, Any], str, int], Change]:
     """Level-up checks need the settlement's structures."""
-    checked = [settlement.id for settlement, events in asked if GrowthType.LEVEL_UP_CHECK in events]
+    checked = [settlement.id for settlement, events in requested if GrowthType.LEVEL_UP_CHECK in events]
     structures = run.api.structures_by_settlement(checked)
 
     def rule(settlement: Settlement, level: int, variables: dict[str, Any], event: str, occurrences: int) -> Change:
         growth = GrowthType(event)
-        standing = _standing(structures[settlement.id]) if growth is GrowthType.LEVEL_UP_CHECK else []
-        return grow(growth, level=level, variables=variables, structures=standing, occurrences=occurrences)
+        statuses = _statuses(structures[settlement.id]) if growth is GrowthType.LEVEL_UP_CHECK else []
+        return grow(growth, level=level, variables=variables, structures=statuses, occurrences=occurrences)
 
     return rule
 
 
-def _standing(structures: Listing[Structure] | JobError) -> list[StandingStructure]:
+def _statuses(structures: Listing[Structure] | JobError) -> list[StructureStatus]:
     """Raises the error of the read: unreadable structures must not count as missing."""
     if isinstance(structures, JobError):
         raise structures
-    standing = []
+    statuses = []
     for structure in structures.whole():
         if not structure.archived_at:
             variables, _ = StructureVariables.read(structure.variables)
             operational = variables.is_operational and not variables.construction_duration_minutes
-            standing.append(StandingStructure(structure.type, operational))
-    return standing
+            statuses.append(StructureStatus(structure.type, operational))
+    return statuses
 
 
 _SETTLEMENTS: EntityRules[Settlement] = EntityRules(

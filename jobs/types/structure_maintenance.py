@@ -42,10 +42,10 @@ def maintain_structures(items: Sequence[Item]) -> Sequence[Answer]:
 
 
 def _rules(
-    run: Run, asked: Sequence[tuple[Structure, Sequence[str]]]
+    run: Run, requested: Sequence[tuple[Structure, Sequence[str]]]
 ) -> Callable[[Structure, int, dict[str, Any], str, int], Change]:
     """Upgrade checks need the settlement's resources."""
-    checked = {structure.settlement_id for structure, events in asked if StructureEvent.UPGRADE_AVAILABLE in events}
+    checked = {structure.settlement_id for structure, events in requested if StructureEvent.UPGRADE_AVAILABLE in events}
     settlements = run.api.settlements(sorted(checked))
 
     def rule(structure: Structure, level: int, variables: dict[str, Any], event: str, occurrences: int) -> Change:

@@ -23,7 +23,7 @@ class GrowthType(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class StandingStructure:
+class StructureStatus:
     """What a level-up check needs to know about a structure."""
 
     type: str
@@ -47,7 +47,7 @@ def grow(
     *,
     level: int,
     variables: Mapping[str, Any],
-    structures: Collection[StandingStructure],
+    structures: Collection[StructureStatus],
     occurrences: int,
 ) -> Change:
     """Apply `occurrences` of `growth_type` to a settlement; unknown variables are kept."""
@@ -102,7 +102,7 @@ def _generate(read: SettlementVariables, occurrences: int) -> tuple[dict[str, An
     return resources, warnings
 
 
-def _level_after(level: int, read: SettlementVariables, structures: Collection[StandingStructure], checks: int) -> int:
+def _level_after(level: int, read: SettlementVariables, structures: Collection[StructureStatus], checks: int) -> int:
     """At most one level per check, while the population is large enough and all required structures work."""
     working = {structure.type for structure in structures if structure.operational}
     if not working.issuperset(read.required_structures_for_level_up):

@@ -1,14 +1,14 @@
-"""Who acts: the word that every audit entry carries."""
+"""Actors: who did something, as every audit entry records it."""
 
 from typing import Final
 
 from scheduler_project.text import line
 
-LONGEST: Final = 120  #: characters of an actor's column
+LONGEST: Final = 120  #: characters of the actor columns
 
 
 def user(name: str) -> str:
-    """A person in the admin."""
+    """A user of the admin."""
     return line(f"user:{name}", LONGEST)
 
 
@@ -18,7 +18,6 @@ def token(name: str) -> str:
 
 
 def cron(name: str) -> str:
-    """A cron task, by its name."""
     return f"cron:{name}"
 
 
@@ -28,7 +27,7 @@ def worker(name: str) -> str:
 
 
 def job(job_id: object) -> str:
-    """A job that submits others."""
+    """A job that submits other jobs."""
     return f"job:{job_id}"
 
 

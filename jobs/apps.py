@@ -9,7 +9,7 @@ from django.db.models.signals import post_migrate
 
 
 class JobsConfig(AppConfig):
-    """Jobs: what there is to do and how it gets done."""
+    """Jobs, and how they get done."""
 
     name = "jobs"
     verbose_name = "Campaign scheduler"
@@ -33,7 +33,7 @@ def _seed(sender: JobsConfig, **_: Any) -> None:
 
 
 def _foreign_functions(**_: Any) -> list[checks.CheckMessage]:
-    """Whether the functions that plain RQ jobs may call are there, before a worker starts."""
+    """Check before a worker starts that the functions that plain RQ jobs may call exist."""
     from rq.utils import import_attribute
 
     faults: list[checks.CheckMessage] = []

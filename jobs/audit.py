@@ -1,4 +1,4 @@
-"""The door for acts on what is no job: cron tasks, pauses, the breaker, alerts, people. Each says who, what and why."""
+"""The audit trail of operator actions on everything but jobs: cron tasks, pauses, breaker, alerts, users, groups."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,21 +20,21 @@ def record(
     link: str = "",
     changes: Mapping[str, tuple[Any, Any]] | None = None,
 ) -> OperatorAction:
-    """Write down what was done, with the address and id of the request; call it in the transaction of the act itself.
+    """Record an action with the IP address and ID of the request. Call it in the transaction of the action.
 
-    `verb` is in the past tense ("paused"), `target` names what it was done to ("queue high"), `link` is its page and
-    `changes` holds before and after of each field, as JSON can hold them.
+    `verb` is in the past tense ("paused"), `target` names the object ("queue high"), `link` is its page and `changes`
+    holds JSON values before and after for each changed field.
     """
-    came = request_origin.current()
-    act = OperatorAction.objects.create(
+    origin = request_origin.current()
+    action = OperatorAction.objects.create(
         actor=text.line(actor, 120),
         verb=text.line(verb, 40),
         target=text.line(target, LONGEST_TARGET),
         reason=text.line(reason, text.LONGEST_REASON),
         link=text.plain(link),
         changes=text.clean({field: list(pair) for field, pair in changes.items()}) if changes else None,
-        ip=came.ip,
-        request_id=came.request_id,
+        ip=origin.ip,
+        request_id=origin.request_id,
     )
     log.info("operator.action_recorded", actor=actor, verb=verb, target=target, reason=reason)
-    return act
+    return action

@@ -1,4 +1,4 @@
-"""How long a job waits between two attempts."""
+"""The backoff between two attempts of a job."""
 
 from datetime import timedelta
 from random import Random
@@ -10,7 +10,7 @@ LONGEST: Final = timedelta(hours=1)
 def backoff(base: timedelta, failures: int, *, random: Random) -> timedelta:
     """The wait after the `failures`-th failure (from 1): base * 2**(failures - 1), at most an hour, with jitter.
 
-    The jitter is 0 to +20 %, so that jobs which failed together do not come back together and none comes early
+    The jitter is 0 to +20 %, so that jobs that failed together do not retry together, and none retries early
     (exponential backoff with jitter, as in "Exponential Backoff And Jitter", AWS Architecture Blog, 2015).
 
     >>> [backoff(timedelta(seconds=5), n, random=_NoJitter()).total_seconds() for n in (1, 2, 3)]

@@ -1,4 +1,4 @@
-"""The door to the processes and the circuit breaker: who asked what of which, and why, is kept."""
+"""The public interface for processes, running jobs and the circuit breaker; every action is audited."""
 
 from typing import Final
 
@@ -19,35 +19,35 @@ from scheduler_project.text import LONGEST_REASON, line
 
 FORCIBLE: Final = (STATE_OPEN, STATE_CLOSED)
 AUTOMATIC: Final = "automatic"
-MOST_HELD: Final = 10_000  #: waiting jobs that are looked at for those the breaker holds back
+MOST_HELD: Final = 10_000  #: waiting jobs that are checked for the breaker's
 
 
 def processes() -> list[ProcessStatus]:
-    """What each worker, scheduler and listener said of itself last. Raises redis.RedisError."""
+    """Return the last heartbeat of each worker, scheduler, listener and monitor. Raises redis.RedisError."""
     return heartbeat.statuses(keys.redis())
 
 
 def ask_to_stop(key: str, *, actor: str, reason: str = "") -> ProcessStatus:
-    """Ask a process ("worker:name") to stop after its current jobs; the process.
+    """Request that a process ("worker:name") stop after its current jobs, and return it.
 
-    Raises StateConflict when there is none, and redis.RedisError.
+    Raises StateConflict if it does not run, and redis.RedisError.
     """
-    found = {word.key: word for word in processes()}.get(key)
+    found = {status.key: status for status in processes()}.get(key)
     if found is None or found.lost:
         raise StateConflict(f"{key}: no such process is running")
     with transaction.atomic():
         target = f"{found.role} {found.pid} on {found.host}"
         audit.record(actor=actor, verb="asked to stop", target=target, reason=reason)
         heartbeat.ask_to_stop(found, keys.redis())
-    if found.role == "worker":  # it hears RQ's command at once, the other with its next word
+    if found.role == "worker":  # it gets RQ's command at once, the stop request only with its next heartbeat
         commands.shut_down(found.name, keys.redis())
     return found
 
 
 def stop_job(job: Job, *, actor: str, reason: str = "") -> None:
-    """Have the worker give up a job that it runs: its slot is free, its outcome unknown, and the job a dead letter.
+    """Stop a running job: its slot is freed and it becomes a dead letter, of unknown outcome if it had sent anything.
 
-    Raises StateConflict when it does not run, and redis.RedisError.
+    Raises StateConflict if it does not run, and redis.RedisError.
     """
     if job.state != State.RUNNING or not job.worker:
         raise StateConflict(f"{job}: only a running job can be stopped, and it is {job.state}")
@@ -55,9 +55,9 @@ def stop_job(job: Job, *, actor: str, reason: str = "") -> None:
 
 
 def set_breaker(state: str, *, actor: str, reason: str = "") -> None:
-    """Force the circuit breaker open or closed for all processes, or let it be automatic again.
+    """Force the circuit breaker open or closed for all processes, or set it back to automatic.
 
-    Raises ValueError for another state, and redis.RedisError.
+    Raises ValueError for any other state, and redis.RedisError.
     """
     breaker = main_api().breaker
     was = breaker.snapshot()
@@ -74,12 +74,12 @@ def set_breaker(state: str, *, actor: str, reason: str = "") -> None:
 
 
 def count_held_by_breaker() -> int:
-    """How many jobs wait because the breaker was open, among the MOST_HELD that are to be tried next."""
+    """Count jobs that wait because the breaker was open, among the next MOST_HELD to retry."""
     waiting = Job.objects.in_state(State.RETRYING).order_by("due_at")[:MOST_HELD]
-    counted = waiting.aggregate(n=Count("pk", filter=Q(error__startswith="CircuitOpen")))
-    return int(counted["n"])
+    held = waiting.aggregate(n=Count("pk", filter=Q(error__startswith="CircuitOpen")))
+    return int(held["n"])
 
 
 def breaker() -> Breaker:
-    """The breaker towards the main API, to look at."""
+    """Return the main API's breaker, for reading."""
     return main_api().breaker

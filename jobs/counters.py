@@ -1,9 +1,9 @@
-"""Counters that all processes add up in Redis, for whoever wants to read them.
+"""Counters and histograms of all processes, summed in Redis.
 
-`add` and `observe` cost a dictionary entry; a thread sends what has gathered about once a second, in one pipeline, and
-once more when the process ends. Label values come from bounded sets only: operations, results, job types, cron tasks;
-never ids. What a lost Redis forgets begins at zero again, which readers of counters are used to; while Redis is away
-it is kept here.
+`add` and `observe` only update a dictionary; a thread sends the counts about once a second, in one pipeline, and once
+more when the process ends. Label values come from bounded sets only: operations, results, job types, cron tasks;
+never IDs. While Redis is down, counts are kept here. If Redis loses its data, counters restart at zero, which
+Prometheus handles.
 """
 
 import atexit
@@ -24,29 +24,28 @@ from scheduler_project.redis_connection import connect as connect_to
 log = structlog.get_logger(__name__)
 KEY: Final = "scheduler:tally"  #: hash: count by name and label values, separated by tabs
 EVERY_S: Final = 1.0
-MOST_SERIES: Final = 5000  #: of one process between two flushes; more would be a label that is not bounded
+MOST_SERIES: Final = 5000  #: per process between two flushes; more would mean an unbounded label
 BOUNDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)  #: seconds
 
 
 class Counters:
-    """What one process has counted since it last told Redis."""
+    """One process's counts since its last flush."""
 
     def __init__(self, connect: Callable[[], Redis]) -> None:
         self._connect = connect
         self._lock = threading.Lock()
-        self._sending = threading.Lock()  # one at a time: when a flush returns, what was counted before it is there
+        self._sending = threading.Lock()  # one flush at a time: after one returns, all earlier counts are in Redis
         self._counts: defaultdict[tuple[str, ...], float] = defaultdict(float)
         self._sends = False
         os.register_at_fork(after_in_child=self._forked)
 
     def add(self, name: str, *labels: str, by: float = 1) -> None:
-        """Add to the counter `name` with these label values."""
         with self._lock:
             self._add((name, *labels), by)
         self._send_in_background()
 
     def observe(self, name: str, value: float, *labels: str, bounds: tuple[float, ...] = BOUNDS) -> None:
-        """Add one observation to the histogram `name`: the first of `bounds` that is not below it, and the sum."""
+        """Add one observation to the histogram `name`: to the bucket of the smallest bound >= `value`, and the sum."""
         position = bisect_left(bounds, value)
         bound = f"{bounds[position]:g}" if position < len(bounds) else "+Inf"
         with self._lock:
@@ -55,7 +54,7 @@ class Counters:
         self._send_in_background()
 
     def flush(self) -> None:
-        """Send what has gathered; where Redis is away it is kept for the next time."""
+        """Send all counts; if Redis is down, keep them for the next flush."""
         with self._sending:
             self._flush()
 
@@ -70,7 +69,7 @@ class Counters:
                     pipeline.hincrbyfloat(KEY, "\t".join(series), by)
                 pipeline.execute()
         except RedisError as error:
-            log.debug("counters.redis_lost", error=str(error), next="kept, and sent with the next")
+            log.debug("counters.redis_lost", error=str(error), next="kept for the next flush")
             with self._lock:
                 for series, by in counts.items():
                     self._add(series, by)
@@ -80,7 +79,7 @@ class Counters:
             self._counts[series] += by
 
     def _send_in_background(self) -> None:
-        """Start the sender, once in each process."""
+        """Start the sender thread, once per process."""
         if self._sends:
             return
         with self._lock:
@@ -91,7 +90,7 @@ class Counters:
         threading.Thread(target=self._send, name="tally", daemon=True).start()
 
     def _forked(self) -> None:
-        """A fork has no threads but the one that forked, and what its parent has counted is its parent's to send."""
+        """Reset in a forked child: it has none of the parent's other threads, and the parent sends its own counts."""
         self._lock, self._sending = threading.Lock(), threading.Lock()
         self._counts, self._sends = defaultdict(float), False
 
@@ -102,14 +101,14 @@ class Counters:
 
 
 def read(connection: Redis) -> Mapping[tuple[str, ...], float]:
-    """All counts of all processes, by name and label values. Raises redis.RedisError."""
+    """Read the counts of all processes by name and label values. Raises redis.RedisError."""
     found: Any = connection.hgetall(KEY)
     counts = {}
     for field, count in found.items():
         try:
             counts[tuple(field.decode().split("\t"))] = float(count)
         except ValueError:
-            log.debug("counters.discarded", field=field[:200], next="left out")
+            log.debug("counters.discarded", field=field[:200], next="ignored")
     return counts
 
 

@@ -1,21 +1,21 @@
-"""What can go wrong with a job, sorted by what happens next.
+"""The errors of jobs, by what happens next.
 
 JobError
 ├── TransientError        may work later: RETRYING, uses up an attempt
 │   ├── VersionConflict   the entity changed meanwhile: re-read, recompute
-│   ├── OutcomeUnknown    sent, and no clear answer: sent again only where that does no harm
+│   ├── OutcomeUnknown    sent, but no clear response: sent again only if that is safe
 │   └── LostBeforeSending the worker was lost before it sent anything: back into the queue
-├── PermanentError        can never work as it is: DEAD at once
-│   ├── Stopped           somebody gave the attempt up while it ran; what it had done is unknown
-│   ├── NotFound          the main API has no such thing
-│   ├── TooLarge          the request or its answer is larger than what either side takes; a smaller one may work
-│   └── NotAuthorized     the main API refuses our credential: no other job will work either
+├── PermanentError        can never work: DEAD at once
+│   ├── Stopped           an operator stopped the attempt; its outcome may be unknown
+│   ├── NotFound          the main API does not have the entity
+│   ├── TooLarge          the request or response exceeds a size limit; a smaller one may work
+│   └── NotAuthorized     the main API rejects our credential: no other job will work either
 ├── CircuitOpen           the main API is down: waits, uses up no attempt
 └── Skip                  nothing left to do: SKIPPED
 
 Refused                   a request to the service (submit, cancel, …) that cannot be carried out
-├── InvalidJob            a bad type, campaign, payload or due time; names the field
-├── InvalidPause          a pause of something that does not exist, or until a time that is over; names the field
+├── InvalidJob            an invalid type, campaign, payload or due time; names the field
+├── InvalidPause          a pause of something that does not exist, or until a past time; names the field
 └── StateConflict         the job is not, or no longer, in a state that allows the move
 """
 
@@ -23,11 +23,11 @@ from datetime import datetime, timedelta
 
 
 class JobError(Exception):
-    """How an attempt of a job may end other than in success."""
+    """Base of all ways in which an attempt ends without success."""
 
 
 class TransientError(JobError):
-    """May work later. `retry_after`, where the main API named it, is the least time to wait."""
+    """May work later. `retry_after`, if the main API sent it, is the minimum wait."""
 
     def __init__(self, message: str, *, retry_after: timedelta | None = None) -> None:
         super().__init__(message)
@@ -39,9 +39,9 @@ class VersionConflict(TransientError):
 
 
 class OutcomeUnknown(TransientError):
-    """A mutation was sent and nothing says clearly what became of it: it may or may not have been carried out.
+    """A mutation was sent but may or may not have been carried out.
 
-    `may_resend` says whether sending it again does no harm.
+    `may_resend` says whether it is safe to send again.
     """
 
     def __init__(self, message: str, *, may_resend: bool = True, retry_after: timedelta | None = None) -> None:
@@ -50,19 +50,19 @@ class OutcomeUnknown(TransientError):
 
 
 class LostBeforeSending(TransientError):
-    """The worker was lost before it began to send what must not be sent twice: nothing was done."""
+    """The worker was lost before it sent the request that must not be sent twice, so nothing was done."""
 
 
 class PermanentError(JobError):
-    """Can never work as it is."""
+    """Can never work, so it is not retried."""
 
 
 class TooLarge(PermanentError):
-    """The request, or its answer, is larger than what the main API or the scheduler takes."""
+    """The request, or its response, is larger than the main API or the scheduler accepts."""
 
 
 class Stopped(PermanentError):
-    """An operator stopped the attempt while it ran. `sent`: it may have done its work by then, or still do it."""
+    """An operator stopped the running attempt. If `sent`, its work may have been done, or may still be done."""
 
     def __init__(self, message: str, *, sent: bool = True) -> None:
         super().__init__(message)
@@ -70,15 +70,15 @@ class Stopped(PermanentError):
 
 
 class NotFound(PermanentError):
-    """The main API has no such thing."""
+    """The main API does not have the entity."""
 
 
 class NotAuthorized(PermanentError):
-    """The main API refuses API_SERVICE_ACCOUNT_TOKEN."""
+    """The main API rejects API_SERVICE_ACCOUNT_TOKEN."""
 
 
 class CircuitOpen(JobError):
-    """The circuit breaker holds calls to the main API back; it may close at `until` (aware, wall-clock)."""
+    """The circuit breaker blocks calls to the main API; it may close at `until` (aware, wall-clock)."""
 
     def __init__(self, until: datetime) -> None:
         super().__init__("circuit breaker open")
@@ -90,11 +90,11 @@ class Skip(JobError):
 
 
 class Refused(Exception):
-    """The service cannot do what was asked; nothing was changed."""
+    """The service rejected a request; nothing was changed."""
 
 
 class InvalidJob(Refused):
-    """A field of the job is missing or wrong. `field` is its name as the caller wrote it."""
+    """A field of the job is missing or invalid. `field` is its name as the caller wrote it."""
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(f"{field}: {message}")
@@ -102,7 +102,7 @@ class InvalidJob(Refused):
 
 
 class InvalidPause(Refused):
-    """A field of the pause is missing or wrong. `field` is its name."""
+    """A field of the pause is missing or invalid. `field` is its name."""
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(f"{field}: {message}")

@@ -1,4 +1,4 @@
-"""What people say about failures: notes, acknowledgements; each is audited."""
+"""Operators' notes on failures and acknowledgements; each is audited."""
 
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ LONGEST_NOTE: Final = 4_000
 
 
 def note(group: FailureGroup, text: str, *, actor: str) -> None:
-    """Keep a note about a failure for other operators."""
+    """Set a failure's note, for other operators."""
     text = line(text, LONGEST_NOTE)
     with transaction.atomic():
         FailureGroup.objects.filter(pk=group.pk).update(note=text)
@@ -22,7 +22,7 @@ def note(group: FailureGroup, text: str, *, actor: str) -> None:
 
 
 def acknowledge(group: FailureGroup, *, actor: str, reason: str = "") -> None:
-    """Say that somebody knows of it: it leaves the open ones until a job dies of it again."""
+    """Close a failure until another job dies with it."""
     now = timezone.now()
     with transaction.atomic():
         FailureGroup.objects.filter(pk=group.pk).update(acknowledged_at=now, acknowledged_by=actor)
@@ -30,7 +30,7 @@ def acknowledge(group: FailureGroup, *, actor: str, reason: str = "") -> None:
 
 
 def reopen(group: FailureGroup, *, actor: str, reason: str = "") -> None:
-    """Take an acknowledgement back."""
+    """Undo an acknowledgement."""
     with transaction.atomic():
         FailureGroup.objects.filter(pk=group.pk).update(acknowledged_at=None, acknowledged_by="")
         _record(group, actor, "reopened", reason, {"acknowledged_by": (group.acknowledged_by, "")})

@@ -1,4 +1,4 @@
-"""What makes two dead letters the same failure: the class and normalised words of the error, and where it was raised.
+"""The fingerprint that groups dead letters by failure: error class, normalised message, and where it was raised.
 
 >>> fingerprint_of("TransientError: HTTP 502 for settlement-12 after 3.5 s", "")[1:]
 ('TransientError', 'HTTP 502 for # after # s', '')
@@ -9,25 +9,25 @@ from hashlib import blake2b
 from typing import Final, NamedTuple
 
 LONGEST: Final = 300  #: characters of a normalised message
-#: Possessive, and looked at once: an error of any letters takes no longer than its length.
+#: Possessive, so that matching takes linear time for any text.
 _TOKEN: Final = re.compile(r"HTTP \d{3}\b|(?:(?!HTTP \d{3}\b)[\w.:+-])++")
-#: Of a token that holds a digit, without what ends a sentence behind it: an id, a time or a number.
+#: The part of a token with a digit up to its end, without final punctuation: an ID, a time or a number.
 _NUMBER: Final = re.compile(r".*\d[\w:+-]*+(?:\.\w+)*+", re.DOTALL)
 _FRAME: Final = re.compile(r'^ *File "([^"]+)", line \d+, in (\S+)', re.MULTILINE)
-_SEARCHED: Final = 20_000  # characters at a traceback's end that hold its last frame
+_SEARCHED: Final = 20_000  # characters at a traceback's end that contain its last frame
 
 
 class Failure(NamedTuple):
     """One kind of failure."""
 
-    key: str  #: what its dead letters have in common, in 16 characters
-    error: str  #: the class
-    message: str  #: its words without ids and numbers
-    culprit: str  #: file and function of the last frame; empty where nothing was raised here
+    key: str  #: a hash of the rest, 16 characters
+    error: str  #: the class name
+    message: str  #: without IDs and numbers
+    culprit: str  #: file and function of the last frame; empty without a traceback
 
 
 def fingerprint_of(error: str, traceback: str) -> Failure:
-    """The kind of failure of a job that died with this error ("Class: message") and traceback. Pure."""
+    """The failure of a job that died with this error ("Class: message") and traceback. Pure."""
     name, _, words = error[: 8 * LONGEST].partition(": ")
     message = _normalise(words)
     culprit = _culprit(traceback)
@@ -51,13 +51,13 @@ def without_numbers(words: str) -> str:
 
 
 def _mask_number(token: re.Match[str]) -> str:
-    """Only the status of an answer tells failures apart."""
+    """Keep HTTP status codes, the only numbers that distinguish failures."""
     word = token[0]
     return word if word.startswith("HTTP ") else _NUMBER.sub("#", word, count=1)
 
 
 def _culprit(traceback: str) -> str:
-    """The last frame; without its line, which every release moves."""
+    """The last frame without its line number, which changes with every release."""
     frames = _FRAME.findall(traceback[-_SEARCHED:])
     if not frames:
         return ""

@@ -1,18 +1,18 @@
-"""How long jobs waited, in buckets that add up over minutes, types and workers, and the percentiles read from them."""
+"""Histograms of how long jobs waited, which add up over minutes, types and workers, and their percentiles."""
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-#: Upper bounds in milliseconds; what is above the last is counted by its row's `jobs` alone. 1,000 is the objective.
+#: Upper bounds in milliseconds. Longer waits only count in the row's `jobs`. 1,000 is the objective.
 BOUNDS_MS: Final = (10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 15_000, 60_000, 300_000)
 COLUMNS: Final = tuple(f"waited_{bound}" for bound in BOUNDS_MS)  #: of jobs.models.OutcomeMinute
-OBJECTIVE_MS: Final = 1_000  #: a job should start within this time after it was due ...
-OBJECTIVE_SHARE: Final = 0.95  #: ... in this share of all cases
+OBJECTIVE_MS: Final = 1_000  #: a job should start within this time after its due time ...
+OBJECTIVE_SHARE: Final = 0.95  #: ... in this share of cases
 
 
 def count_waits(waits_ms: Iterable[float]) -> tuple[int, ...]:
-    """How many waits fall into each bucket: above the bound before it, not above its own.
+    """Count the waits in each bucket: above the previous bound, up to and including its own.
 
     >>> count_waits([3.0, 10.0, 11.0, 9e9])[:3]
     (2, 1, 0)
@@ -24,9 +24,9 @@ def count_waits(waits_ms: Iterable[float]) -> tuple[int, ...]:
 
 
 def percentile(share: float, buckets: Sequence[int], *, jobs: int, longest_ms: float) -> float | None:
-    """The wait in milliseconds that `share` of the jobs did not exceed, linear within its bucket; None without jobs.
+    """The wait in milliseconds that `share` of the jobs did not exceed, interpolated linearly; None without jobs.
 
-    As Prometheus's histogram_quantile, but the longest wait is known and bounds the last bucket.
+    Like Prometheus's histogram_quantile, except that the longest wait is known and bounds the last bucket.
 
     >>> percentile(0.5, (0, 10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0), jobs=10, longest_ms=20.0)
     15.0
@@ -43,5 +43,5 @@ def percentile(share: float, buckets: Sequence[int], *, jobs: int, longest_ms: f
 
 
 def within(bound_ms: int, buckets: Sequence[int]) -> int:
-    """How many waits were not longer than `bound_ms`, which is one of BOUNDS_MS."""
+    """Count the waits up to `bound_ms`, which is one of BOUNDS_MS."""
     return sum(buckets[: BOUNDS_MS.index(bound_ms) + 1])

@@ -1,9 +1,9 @@
-"""The pub/sub listener: reacts to world time and entity changes that the main API publishes.
+"""The pub/sub listener: reacts to world time advances and entity changes that the main API publishes.
 
-worldTimeAdvanced: the first message of a campaign is acted on at once; those within WINDOW after it fold into one
-trailing run at the end of the window, so that the last advance of a burst is never lost. entityModified is folded the
-same way. At start, after a reconnect and every few minutes each campaign's world time is compared with the last one
-processed, so that a message nobody heard is caught up with: some campaigns a poll, for messages are heard meanwhile.
+worldTimeAdvanced: a campaign's first message is handled at once; those within WINDOW after it are folded into one
+trailing run at the end of the window, so that the last advance of a burst is never lost. entityModified is folded in
+the same way. To catch up with missed messages, the listener compares each campaign's world time with the last one
+processed, at start, after a reconnect and every few minutes; a few campaigns per poll, so that messages do not wait.
 """
 
 import json
@@ -34,22 +34,22 @@ log = structlog.get_logger(__name__)
 WINDOW: Final = 5.0  # seconds
 CATCH_UP_EVERY: Final = 180.0  # seconds
 LONGEST_MESSAGE: Final = 1_000_000  #: bytes
-COMPARED: Final = 500  # campaigns of one poll
-CAUGHT_UP_AT_ONCE: Final = 20  # campaigns that are behind, then
-CAUGHT_UP_EACH: Final = 0.05  # seconds: as many a second as the main API takes beside its own work
+COMPARED: Final = 500  # campaigns per poll
+CAUGHT_UP_AT_ONCE: Final = 20  # campaigns that are behind; after these,
+CAUGHT_UP_EACH: Final = 0.05  # seconds between campaigns, a load that the main API can take beside its own work
 PATTERNS: Final = ("campaign.*.worldTimeAdvanced", "campaign.*.entityModified")
 
 
 @dataclass(slots=True)
 class _Window:
-    """The folding of one campaign's messages of one kind."""
+    """The window in which one campaign's messages of one kind are folded."""
 
     until: float
     pending: dict[str, Any] | None = None
 
 
 class Listener:
-    """One active listener among many; `poll` waits for a message for at most a second."""
+    """The listener process, of which one instance is active; `poll` waits for a message for at most a second."""
 
     def __init__(self, connection: Redis, api: MainApi) -> None:
         self._connection = connection
@@ -65,18 +65,21 @@ class Listener:
         self._next_behind_at = 0.0
 
     def poll(self) -> float:
-        """Hear and act; seconds until the next poll. Raises StopRequested, redis.RedisError and database errors."""
+        """Receive and handle messages. Returns the seconds until the next poll.
+
+        Raises StopRequested, redis.RedisError and database errors.
+        """
         if not self._lead():
-            self.act_on_all()  # the one that leads now has not heard it
-            self._hang_up()
+            self.handle_all()  # the new leader has not received them
+            self._unsubscribe()
             return DURATION.total_seconds() / 4
         try:
             pubsub = self._pubsub or self._subscribe()
-            message = pubsub.get_message(ignore_subscribe_messages=True, timeout=self._patience())
+            message = pubsub.get_message(ignore_subscribe_messages=True, timeout=self._timeout())
             if message is not None:
-                self.hear(message)
+                self.receive(message)
         except RedisError:
-            self._hang_up()
+            self._unsubscribe()
             raise
         self._close_windows()
         if time.monotonic() >= self._catch_up_at:
@@ -85,9 +88,9 @@ class Listener:
         return 0.0
 
     def close(self) -> None:
-        """Act on what is folded and give the lease back."""
-        self.act_on_all()
-        self._hang_up()
+        """Handle folded messages and release the lease."""
+        self.handle_all()
+        self._unsubscribe()
         self._lease.release()
         self._heartbeat.leave()
 
@@ -107,13 +110,13 @@ class Listener:
         log.info("listener.subscribed", patterns=PATTERNS)
         return self._pubsub
 
-    def _hang_up(self) -> None:
+    def _unsubscribe(self) -> None:
         self._to_compare, self._behind = {}, {}
         if self._pubsub:
             pubsub, self._pubsub = self._pubsub, None
             pubsub.close()
 
-    def _patience(self) -> float:
+    def _timeout(self) -> float:
         ends = [w.until for w in self._windows.values() if w.pending is not None]
         if self._to_compare:
             ends.append(0.0)
@@ -121,9 +124,9 @@ class Listener:
             ends.append(self._next_behind_at)
         return max(0.001, min([1.0, *(end - time.monotonic() for end in ends)]))
 
-    def hear(self, message: dict[str, Any]) -> None:
-        """Put a message into its window; a new window is due at once, so that the first message is acted on now."""
-        channel = message["channel"].decode(errors="surrogateescape")  # so that what is no UTF-8 is no id either
+    def receive(self, message: dict[str, Any]) -> None:
+        """Add a message to its window; a new window is due at once, so that the first message is handled now."""
+        channel = message["channel"].decode(errors="surrogateescape")  # invalid UTF-8 then fails `is_id`
         campaign_id, _, kind = channel.removeprefix("campaign.").rpartition(".")
         counters.add("listener_messages", kind)
         body = _body(message["data"])
@@ -147,31 +150,31 @@ class Listener:
         window.pending = _later(window.pending, body)
 
     def _drop_older(self, campaign_id: str, body: dict[str, Any]) -> None:
-        """Forget what is still to be caught up with in the campaign, where a message says as much or more."""
-        heard, campaign = _world_time(body), self._to_compare.get(campaign_id)
+        """Drop the campaign from catching up if this message's world time is the same or later."""
+        received, campaign = _world_time(body), self._to_compare.get(campaign_id)
         read = _world_time({"newTime": campaign.current_world_time}) if campaign else self._behind.get(campaign_id)
-        if heard and read and read <= heard:
+        if received and read and read <= received:
             self._to_compare.pop(campaign_id, None)
             self._behind.pop(campaign_id, None)
 
     def _close_windows(self) -> None:
-        """Act on what is due. It stays pending until that has been done: an outage of the database loses nothing."""
+        """Handle windows that are due. A message stays pending until then, so that a database outage loses nothing."""
         for (campaign_id, kind), window in list(self._windows.items()):
             if window.until > time.monotonic():
                 continue
             if window.pending is None:
                 del self._windows[campaign_id, kind]
                 continue
-            self._act(campaign_id, kind, window.pending)
+            self._handle(campaign_id, kind, window.pending)
             window.pending, window.until = None, time.monotonic() + WINDOW
 
-    def act_on_all(self) -> None:
-        """What is folded, before its windows end."""
+    def handle_all(self) -> None:
+        """Handle folded messages now, before their windows end."""
         for window in self._windows.values():
             window.until = 0.0
         self._close_windows()
 
-    def _act(self, campaign_id: str, kind: str, body: dict[str, Any]) -> None:
+    def _handle(self, campaign_id: str, kind: str, body: dict[str, Any]) -> None:
         reading = _world_time(body)
         if kind == "worldTimeAdvanced" and reading:
             self._advance(campaign_id, reading)
@@ -184,10 +187,9 @@ class Listener:
             )
 
     def _advance(self, campaign_id: str, reading: WorldTime, *, caught_up: bool = False) -> None:
-        """React to a world time. World time only moves forward: a message that was heard before changes nothing.
+        """React to a world time. World time only moves forward, so a replayed message changes nothing.
 
-        What the main API itself says when catching up is acted on wherever it differs, for a world that was restored
-        from a backup has gone back.
+        When catching up, any difference counts: after a restore from a backup, world time has moved backwards.
         """
         world_time = reading.isoformat()
         clock, _ = CampaignClock.objects.get_or_create(campaign_id=campaign_id)
@@ -200,7 +202,7 @@ class Listener:
             store.DatabaseSchedules().mark_processed(campaign_id, world_time)
 
     def _submit(self, campaign_id: str, types: tuple[str, ...], *, subject: str, reason: str) -> bool:
-        request_id = uuid4().hex  # one for all that a message causes
+        request_id = uuid4().hex  # shared by all jobs of a message
         submissions = [
             service.Submission(
                 type=t, campaign_id=campaign_id, payload={}, subject=f"heard:{subject}", request_id=request_id
@@ -223,7 +225,7 @@ class Listener:
             self._api.cache.drop_campaigns()
 
     def begin_to_catch_up(self) -> None:
-        """Ask for every campaign's world time."""
+        """Read every campaign's world time."""
         self._catch_up_at = time.monotonic() + CATCH_UP_EVERY
         try:
             campaigns = self._api.campaigns(fresh=True)
@@ -236,9 +238,9 @@ class Listener:
         self._next_behind_at = time.monotonic() - CAUGHT_UP_AT_ONCE * CAUGHT_UP_EACH
 
     def _catch_up(self) -> None:
-        """Compare some campaigns' world times with the last ones processed, then act where they differ, some a second.
+        """Compare some campaigns' world times with the last ones processed; then catch up, a few campaigns per second.
 
-        What could not be done stays to be done: an outage of the database loses nothing.
+        A campaign stays listed until it is done, so that a database outage loses nothing.
         """
         if self._to_compare:
             some = list(islice(self._to_compare.values(), COMPARED))
@@ -261,7 +263,7 @@ class Listener:
             self._next_behind_at += CAUGHT_UP_EACH
 
     def _reading_behind(self, campaign: Campaign, clock: CampaignClock) -> WorldTime | None:
-        """The world time to catch up with; one that cannot be read does not hold up the others."""
+        """The world time to catch up with, if any; a malformed one is logged and ignored."""
         if not campaign.is_active or not campaign.current_world_time:
             return None
         try:
@@ -274,7 +276,7 @@ class Listener:
 
 
 def _body(data: bytes) -> dict[str, Any] | None:
-    """A message's JSON with plain strings; None when it is none, no object or far too long."""
+    """Parse and clean a message; None if it is not a JSON object or far too long."""
     try:
         body = json.loads(data) if len(data) <= LONGEST_MESSAGE else None
     except (ValueError, RecursionError):
@@ -289,7 +291,7 @@ def _world_time(body: dict[str, Any]) -> WorldTime | None:
         return None
 
 
-def _later(standing: dict[str, Any] | None, heard: dict[str, Any]) -> dict[str, Any]:
-    """Which of two messages stands for both: a replayed older world time must not hide a later one."""
-    was, now = _world_time(standing or {}), _world_time(heard)
-    return standing if standing is not None and was and now and now < was else heard
+def _later(pending: dict[str, Any] | None, new: dict[str, Any]) -> dict[str, Any]:
+    """Fold two messages into one: a replayed older world time must not replace a later one."""
+    was, now = _world_time(pending or {}), _world_time(new)
+    return pending if pending is not None and was and now and now < was else new

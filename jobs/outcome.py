@@ -1,4 +1,4 @@
-"""How an attempt ends: the one place where a retry, a dead letter or a success is decided."""
+"""The outcome of an attempt: the one place that decides between success, retry and dead letter."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,26 +19,26 @@ from jobs.errors import (
 )
 from jobs.states import State
 
-#: How the reason of a dead job begins that may have done its work and must not do it twice.
+#: Prefix of the reason of a dead letter that may have done its work and must not do it twice.
 UNKNOWN: Final = "outcome unknown, not sent again"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """When a failed attempt is followed by another."""
+    """When to retry a failed attempt."""
 
     max_attempts: int
     """Failures after which the job is a dead letter."""
     base: timedelta
     """Backoff after the first failure."""
     idempotent: bool = True
-    """Whether doing the work twice does no harm."""
+    """Whether the work can be done twice without harm."""
     may_resend: bool = True
-    """Whether the work may be sent again when nobody knows if it was done."""
+    """Whether to retry after an unknown outcome."""
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What becomes of a job after an attempt."""
+    """What happens to a job after an attempt."""
 
     to: State
     reason: str
@@ -50,7 +50,7 @@ class Outcome(msgspec.Struct, frozen=True):
 def outcome_of(
     error: BaseException | None, *, failures: int, policy: RetryPolicy, now: datetime, random: Random
 ) -> Outcome:
-    """What becomes of the job, from how its handler ended. Pure; nothing else decides this."""
+    """Decide what happens to a job from how its handler ended. Pure; nothing else decides this."""
     unknown = not policy.idempotent and (
         isinstance(error, OutcomeUnknown) or (isinstance(error, Stopped) and error.sent)
     )
@@ -60,7 +60,7 @@ def outcome_of(
         case Skip():
             return Outcome(State.SKIPPED, str(error))
         case CircuitOpen():
-            spread = timedelta(seconds=random.random())  # so that not all of them come back in one instant
+            spread = timedelta(seconds=random.random())  # so that they do not all retry at the same instant
             return Outcome(State.RETRYING, str(error), due_at=max(error.until, now) + spread)
         case Stopped():
             return Outcome(State.DEAD, str(error), counts=True, unknown=unknown)
@@ -73,7 +73,7 @@ def outcome_of(
             return Outcome(State.DEAD, reason, counts=True, unknown=unknown)
         case LostBeforeSending():
             return Outcome(State.QUEUED, str(error), counts=True)
-        case _:  # transient, or a bug of ours that the next release may mend
+        case _:  # transient, or a bug of ours that the next release may fix
             wait = backoff(policy.base, failures + 1, random=random)
             if isinstance(error, TransientError) and error.retry_after:
                 wait = max(wait, error.retry_after)

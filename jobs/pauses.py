@@ -1,7 +1,7 @@
-"""The door to pauses: jobs of a queue, type or campaign do not start until its time is over or somebody resumes it.
+"""The public interface of pauses: jobs of a paused queue, type or campaign do not start until the pause ends.
 
-What runs goes on to its end; what is due stays QUEUED and runs when the pause is over. The database holds the pauses,
-the workers' turns look at their copy in Redis.
+Running jobs finish. Due jobs stay QUEUED and run when the pause ends. The database holds the pauses; workers read a
+copy in Redis.
 """
 
 from collections.abc import Sequence
@@ -28,14 +28,14 @@ from scheduler_project import text
 from scheduler_project.links import page
 
 log = structlog.get_logger(__name__)
-LONGEST: Final = timedelta(days=3660)  #: a pause that is to last longer has no end
+LONGEST: Final = timedelta(days=3660)  #: a pause cannot be longer, except without an end
 _LONGEST_REASON: Final = 500
 
 
 def pause(kind: str, name: str, *, until: datetime | None = None, actor: str, reason: str = "") -> Pause:
-    """Hold back the jobs of a queue, type or campaign until `until`, or until somebody resumes it.
+    """Pause a queue, type or campaign until `until`, or until it is resumed.
 
-    What was paused already gets the new end and reason. Raises InvalidPause, naming the field.
+    Replaces an existing pause. Raises InvalidPause, naming the field.
     """
     now = timezone.now()
     _check(kind, name, until, now)
@@ -51,7 +51,7 @@ def pause(kind: str, name: str, *, until: datetime | None = None, actor: str, re
 
 
 def resume(kind: str, name: str, *, actor: str, reason: str = "") -> bool:
-    """End a pause; whether there was one."""
+    """End a pause. Returns whether there was one."""
     reason = text.line(reason, _LONGEST_REASON)
     with transaction.atomic():
         ended = _end(Pause.objects.filter(kind=kind, name=name), timezone.now(), actor, reason)
@@ -65,7 +65,7 @@ def resume(kind: str, name: str, *, actor: str, reason: str = "") -> bool:
 
 
 def active() -> list[Pause]:
-    """The pauses that hold now, oldest first, with the names of campaigns (`called`); one query."""
+    """Return the current pauses, oldest first, with `campaign_name`; one query."""
     now = timezone.now()
     return list(
         _with_campaign_names(Pause.objects.filter(Q(until=None) | Q(until__gt=now), ended_at=None).order_by("id"))
@@ -73,7 +73,7 @@ def active() -> list[Pause]:
 
 
 def history(most: int = 30) -> list[Pause]:
-    """The pauses that ended last, with the names of campaigns; one query."""
+    """Return the pauses that ended last, newest first, with `campaign_name`; one query."""
     return list(_with_campaign_names(Pause.objects.exclude(ended_at=None).order_by("-ended_at"))[:most])
 
 
@@ -83,26 +83,26 @@ def _with_campaign_names(found: QuerySet[Pause]) -> Any:
 
 
 def campaigns() -> frozenset[str]:
-    """The ids of the campaigns that are paused now."""
+    """Return the IDs of paused campaigns."""
     return frozenset(pause.name for pause in active() if pause.kind == PauseKind.CAMPAIGN)
 
 
 def holding(job: Job, pauses: list[Pause]) -> list[Pause]:
-    """Those of `pauses` that hold the job back."""
+    """Return those of `pauses` that apply to the job."""
     queue = Priority(job.priority).queue
     of_job = {(PauseKind.QUEUE, queue), (PauseKind.TYPE, job.type), (PauseKind.CAMPAIGN, job.campaign_id)}
     return [p for p in pauses if (p.kind, p.name) in of_job]
 
 
 def names(held: Sequence[Any]) -> dict[str, str]:
-    """The names of the campaigns among the pauses that hold, by id."""
+    """Return the names of the paused campaigns by ID."""
     return {pause.name: pause.campaign_name for pause in held if pause.campaign_name}
 
 
 def as_sentence(held: Pause, name: str = "") -> str:
-    """Who paused what, until when and why: "campaign c-1 is paused by ann until 2026-05-01 12:00:00 UTC (a reason)".
+    """Describe a pause: "campaign c-1 is paused by ann until 2026-05-01 12:00:00 UTC (a reason)".
 
-    A campaign's `name` stands before its id.
+    With `name`, the campaign's name precedes its ID.
     """
     who = held.actor.removeprefix("user:")
     end = f"{timezone.localtime(held.until):%Y-%m-%d %H:%M:%S %Z}" if held.until else "somebody resumes it"
@@ -111,18 +111,18 @@ def as_sentence(held: Pause, name: str = "") -> str:
 
 
 def publish(connection: Redis) -> bool:
-    """Tell the workers what is paused. Raises redis.RedisError and database errors."""
+    """Copy the current pauses to Redis. Raises redis.RedisError and database errors."""
     return holds.publish(_read, connection)
 
 
 def sync(connection: Redis) -> None:
-    """End pauses whose time is over, and tell the workers where Redis says something else than the database.
+    """End expired pauses, and publish the pauses if the copy in Redis differs from the database.
 
     Raises redis.RedisError and database errors.
     """
     now = timezone.now()
     over = Pause.objects.filter(until__lte=now)
-    if over.filter(ended_at=None).exists():  # not each time a transaction that writes: SQLite has but one writer
+    if over.filter(ended_at=None).exists():  # no write transaction on every call: SQLite has only one writer
         with transaction.atomic():
             for ended in _end(over, now, actors.SCHEDULER, "its time was over"):
                 why = "its time was over"
@@ -136,7 +136,7 @@ def _read() -> dict[str, datetime | None]:
 
 
 def _end(pauses: QuerySet[Pause], now: datetime, actor: str, reason: str) -> list[Pause]:
-    """End those of `pauses` that have not ended, once however many processes do so."""
+    """End those of `pauses` that have not ended, each only once even if several processes do so."""
     over = {"ended_at": now, "ended_by": actor, "ended_reason": reason}
     return [one for one in pauses.filter(ended_at=None) if pauses.filter(pk=one.pk, ended_at=None).update(**over)]
 
@@ -145,11 +145,10 @@ def _tell(connection: Redis) -> None:
     try:
         publish(connection)
     except RedisError as error:
-        log.warning("pause.redis_lost", error=str(error), next="the scheduler tells the workers when Redis is back")
+        log.warning("pause.redis_lost", error=str(error), next="the scheduler publishes it when Redis is back")
 
 
 def _page() -> str:
-    """Where people see what is paused, and resume it."""
     return page("jobs_pause_changelist")
 
 

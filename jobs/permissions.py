@@ -1,7 +1,7 @@
-"""Who may do what: three groups, made by `migrate` where they are missing; an administrator may change them.
+"""Permissions: `migrate` creates three groups if they are missing; an administrator can change them.
 
-A release that brings a permission gives it to the groups that are to have it, once. Nobody gives what he does not have:
-whoever manages users and groups gives permissions and groups out of his own, and edits nobody who has more.
+A release that adds a permission grants it to the appropriate groups once. Nobody can grant more than they have: whoever
+manages users and groups can only grant their own permissions, and cannot edit a user who has more.
 """
 
 from typing import TYPE_CHECKING, Any, Final
@@ -39,7 +39,7 @@ _GOVERN: Final = (
     "delete_crontask",
 )
 
-#: Each group with its permissions on jobs; add_job is to submit, change_crontask to change cron tasks.
+#: Each group's permissions on jobs; add_job means submitting jobs.
 GROUPS: Final = {
     "Viewer": _SEE,
     "Operator": (*_SEE, *_ACT, "pause_jobs", "change_crontask"),
@@ -48,14 +48,14 @@ GROUPS: Final = {
 
 
 def create_groups(app_config: Any) -> None:
-    """Make the groups that are missing; those that are there keep what people gave them, and get new permissions."""
+    """Create missing groups. Existing ones keep what people granted and get permissions that are new."""
     from django.apps import apps
     from django.contrib.auth.management import create_permissions
     from django.contrib.auth.models import Group, Permission
 
     known = set(Permission.objects.values_list("pk", flat=True))
     for app in (app_config, apps.get_app_config("auth")):
-        create_permissions(app, verbosity=0)  # otherwise made only after this, by auth's own receiver
+        create_permissions(app, verbosity=0)  # auth's own receiver would create them only after this one
     for name, codenames in GROUPS.items():
         group, new = Group.objects.get_or_create(name=name)
         ours = Q(content_type__app_label="jobs", codename__in=codenames)
@@ -65,7 +65,7 @@ def create_groups(app_config: Any) -> None:
 
 
 def permissions_of(user: "User") -> "QuerySet[Permission]":
-    """What the user has, by groups too; an inactive one has it again as soon as somebody activates him."""
+    """All permissions of the user, including through groups, even if inactive: activating restores them."""
     from django.contrib.auth.models import Permission
 
     if user.is_superuser:
@@ -74,7 +74,7 @@ def permissions_of(user: "User") -> "QuerySet[Permission]":
 
 
 def grantable_groups(editor: "User") -> "QuerySet[Group]":
-    """The groups that hold nothing which the editor does not have."""
+    """The groups without any permission that the editor lacks."""
     from django.contrib.auth.models import Group, Permission
 
     missing = Permission.objects.exclude(pk__in=permissions_of(editor).values("pk"))
@@ -82,7 +82,7 @@ def grantable_groups(editor: "User") -> "QuerySet[Group]":
 
 
 def may_edit(editor: "User", user: "User") -> bool:
-    """Whether the editor may change, delete or set the password of a user: only a superuser does so to a superuser."""
+    """Whether the editor may change or delete the user, who must not have more permissions."""
     if editor.is_superuser:
         return True
     missing = permissions_of(user).exclude(pk__in=permissions_of(editor).values("pk"))
@@ -90,5 +90,5 @@ def may_edit(editor: "User", user: "User") -> bool:
 
 
 def may_edit_group(editor: "User", group: "Group") -> bool:
-    """Whether the editor has all that the group gives."""
+    """Whether the editor has all permissions of the group."""
     return editor.is_superuser or grantable_groups(editor).filter(pk=group.pk).exists()

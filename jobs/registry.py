@@ -1,4 +1,4 @@
-"""What a job type is. Each file in jobs/types/ declares one; nothing else names a single type."""
+"""The registry of job types. Each file in jobs/types/ declares one; nothing else names a type."""
 
 import importlib
 import pkgutil
@@ -20,22 +20,22 @@ from scheduler_project.text import flaw_of
 
 
 class Payload(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
-    """Base of all payloads: camelCase outside, snake_case inside, unknown fields refused."""
+    """Base of all payloads: camelCase in JSON, snake_case in Python; unknown fields are rejected."""
 
     def subject(self) -> str:
         """What the job is about, within its campaign; part of the unique key."""
         return ""
 
     def task(self) -> str:
-        """What the job does, in words, with {} for the entity's name; empty: the name of its type says it."""
+        """A description of the job, with {} for the entity's name; empty: the type's name is enough."""
         return ""
 
     def due_at(self) -> datetime | None:
-        """When the payload itself says the job is due (wall-clock), None: as the submitter says."""
+        """The due time (wall-clock) if the payload contains it; None: the submitter decides."""
         return None
 
     def check(self) -> None:
-        """Raise InvalidJob, naming the field, for what the field types cannot say."""
+        """Validate what field types cannot express. Raises InvalidJob, naming the field."""
 
 
 class NoPayload(Payload, frozen=True, kw_only=True):
@@ -43,7 +43,7 @@ class NoPayload(Payload, frozen=True, kw_only=True):
 
 
 Answer = dict[str, Any] | None | BaseException
-"""How one job ended: what is kept as its result, or its error."""
+"""A handler's answer for one job: the result to store, or an error."""
 
 
 class Item(NamedTuple):
@@ -54,12 +54,12 @@ class Item(NamedTuple):
 
 
 class Cron(NamedTuple):
-    """The cron task that a type brings along; it is created where it is missing."""
+    """A cron task that a type declares; it is created if it is missing."""
 
     task: str
-    """Its name."""
+    """The task's name."""
     setting: str
-    """The setting with its first expression."""
+    """The setting with its initial expression."""
 
 
 Handler = Callable[[Any, Run], dict[str, Any] | None]
@@ -71,33 +71,33 @@ class JobType:
     """A declared job type."""
 
     name: str
-    """As in the seed, in capitals."""
+    """Upper case, such as DEFERRED_EFFECT."""
     payload: type[Payload]
-    """Its schema."""
+    """The payload's schema."""
     handle: BatchHandler
-    """Does the work of one or, where `batch` is more than 1, several jobs of one campaign; an answer for each."""
+    """Does the work of one job or, if `batch` is more than 1, of several of one campaign. Returns one answer each."""
     batch: int
-    """How many jobs `handle` takes at once."""
+    """Maximum number of jobs per call of `handle`."""
     timeout: timedelta | None
-    """How long one attempt may run; None: JOB_TIMEOUT_SECONDS."""
+    """Time limit of an attempt; None: JOB_TIMEOUT_SECONDS."""
     priority: Priority
-    """Used when the submitter names none."""
+    """The default priority."""
     max_attempts: int | None
     """None: QUEUE_MAX_RETRIES."""
     all_campaigns: bool
-    """Whether an empty campaign id means all campaigns."""
+    """Whether an empty campaign ID means all campaigns."""
     idempotent: bool
-    """Whether doing the work twice does no harm; if not, EFFECT_UNKNOWN_OUTCOME decides about unknown outcomes."""
+    """Whether the work can be done twice without harm; if not, EFFECT_UNKNOWN_OUTCOME applies."""
     cron: Cron | None
-    """Its cron task, if it has one."""
+    """The type's cron task, if it has one."""
     on_world_time: bool
-    """Whether it is submitted for a campaign whose world time advanced."""
+    """Whether to submit a job when a campaign's world time advances."""
     on_entity: str
-    """The entity type of the main API at whose changes it is submitted; empty: none."""
+    """The main API's entity type whose changes submit a job; empty: none."""
 
     @property
     def retry(self) -> RetryPolicy:
-        """The policy, with the environment's defaults filled in."""
+        """The retry policy, with defaults from the settings."""
         return RetryPolicy(
             max_attempts=self.max_attempts or settings.QUEUE_MAX_RETRIES,
             base=settings.QUEUE_RETRY_BACKOFF,
@@ -106,7 +106,7 @@ class JobType:
         )
 
     def parse(self, payload: object) -> Payload:
-        """The payload as its type.
+        """Parse and validate a payload.
 
         Raises InvalidJob naming the field that is missing, unknown or malformed.
         """
@@ -124,7 +124,7 @@ class JobType:
 
 
 def _moments(payload: dict[str, Any], kind: type[Payload]) -> dict[str, datetime]:
-    """The payload's moments, read as every other time that is sent is. Raises InvalidJob naming the field."""
+    """Parse the payload's times by the same rules as all other input. Raises InvalidJob naming the field."""
     read = {}
     for name in _fields_of_moments(kind):
         if isinstance(payload.get(name), str):
@@ -156,10 +156,10 @@ _types: dict[str, JobType] = {}
 
 
 def job_type(name: str, **declared: Any) -> Callable[[Handler], Handler]:
-    """Declare the decorated function to be the handler of job type `name`, one job at a time.
+    """Register the decorated function as the handler of job type `name`, for one job at a time.
 
-    What may be declared beside it: see `_declare`. What the handler returns is kept as the job's result. Raises
-    ValueError when the name is taken.
+    `_declare` lists the options. The handler's return value is stored as the job's result. Raises ValueError if the
+    name is taken.
     """
 
     def decorate(handle: Handler) -> Handler:
@@ -170,10 +170,10 @@ def job_type(name: str, **declared: Any) -> Callable[[Handler], Handler]:
 
 
 def batch_job_type(name: str, *, batch: int, **declared: Any) -> Callable[[BatchHandler], BatchHandler]:
-    """Declare the decorated function to be the handler of job type `name`, for up to `batch` jobs of one campaign.
+    """Register the decorated function as the handler of job type `name`, for up to `batch` jobs of one campaign.
 
-    It answers with a result or an error for each job, in their order; each job keeps its own row, outcome and audit
-    trail. Raises ValueError when the name is taken.
+    It returns a result or an error for each job, in order; each job keeps its own row, outcome and audit trail. Raises
+    ValueError if the name is taken.
     """
 
     def decorate(handle: BatchHandler) -> BatchHandler:
@@ -224,15 +224,15 @@ def _load() -> None:
 
 
 def all_types() -> dict[str, JobType]:
-    """Every declared type by its name."""
+    """Return every registered type by name."""
     _load()
     return dict(_types)
 
 
 def type_named(name: object) -> JobType:
-    """The type called `name`.
+    """Return the type named `name`.
 
-    Raises InvalidJob when there is none.
+    Raises InvalidJob if there is none.
     """
     _load()
     found = _types.get(name) if isinstance(name, str) else None
@@ -242,12 +242,12 @@ def type_named(name: object) -> JobType:
 
 
 def types_on_world_time() -> tuple[str, ...]:
-    """The types that are submitted when a campaign's world time advances."""
+    """Return the types to submit when a campaign's world time advances."""
     return tuple(name for name, declared in all_types().items() if declared.on_world_time)
 
 
 def types_on_entity(entity_type: object) -> tuple[str, ...]:
-    """The types that are submitted when an entity of that type has changed."""
+    """Return the types to submit when an entity of this type changes."""
     return tuple(
         name for name, declared in all_types().items() if declared.on_entity and declared.on_entity == entity_type
     )

@@ -1,4 +1,4 @@
-"""What a handler is given beside its payload."""
+"""Run: what a handler gets besides its payload."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from jobs.world.clock import Moment
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Followup:
-    """A job that a handler wants submitted."""
+    """A job that a handler submits."""
 
     type: str
     campaign_id: str
@@ -26,72 +26,72 @@ class Followup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """One event type of one entity that should have a schedule row, and the job that its falling due submits."""
+    """A schedule that an entity should have for one event type, and the job to submit when it is due."""
 
     entity_id: str
     entity_name: str
     event_type: str
     interval: timedelta
-    variables: Any  #: of the entity; they hold the mark of what was applied
+    variables: Any  #: of the entity, including its marks
     job_type: str
     payload: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """All of `event` of an entity up to `due` is applied."""
+    """Every occurrence of an entity's `event` up to `due` has been applied."""
 
     entity_id: str
     event: str
     due: Moment
-    interval: timedelta | None  #: None: it does not come again
+    interval: timedelta | None  #: None: it does not recur
 
 
 class Schedules(Protocol):
-    """The schedule rows and campaign clocks, as far as handlers change them (see jobs/schedules/store.py)."""
+    """The schedules and campaign clocks, as handlers see them (implemented in jobs/schedules/store.py)."""
 
     def remember(self, campaign: Campaign) -> None:
-        """Remember what the main API said when it was asked for this campaign alone."""
+        """Store a campaign that was read individually."""
 
     def sync(
         self, campaign: Campaign, entity_type: str, wanted: Sequence[Wanted], *, read: Collection[str]
     ) -> list[Followup]:
-        """Make the rows of the settlements or structures that were read just these; the jobs that are due.
+        """Replace the schedules of the entities that were read by `wanted`. Returns the jobs that are due.
 
-        Rows of other entities stay as they are.
+        Schedules of other entities are unchanged.
         """
 
     def find_absent(self, campaign_id: str, entity_type: str, read: Collection[str], *, most: int) -> list[str]:
-        """Entities of the campaign that have rows and were not read, at most so many."""
+        """Find entities of the campaign with schedules that were not read, at most `most`."""
 
     def confirm(self, campaign_id: str, entity_type: str, entity_ids: Collection[str]) -> None:
-        """Note that these entities were read just now."""
+        """Mark these entities as just read."""
 
     def find_unconfirmed(self, campaign_id: str, entity_type: str, since: datetime, *, most: int) -> list[str]:
-        """Entities with rows that neither were read nor moved since then, at most so many."""
+        """Find entities with schedules that were neither read nor moved since then, at most `most`."""
 
     def clear(self, campaign_id: str, entity_type: str) -> None:
-        """Remove the rows of a campaign that is gone or inactive, and note that it is."""
+        """Remove the schedules of a campaign that is gone or inactive, and mark it as inactive."""
 
     def campaigns_with_rows(self, entity_type: str) -> list[str]:
-        """The ids of the campaigns that have rows of settlements or structures."""
+        """Return the IDs of campaigns with schedules of settlements or structures."""
 
     def is_active(self, campaign_id: str) -> bool:
-        """Whether the campaign was active when it was last seen; also where it never was."""
+        """Whether the campaign was active when last seen; True if it never was seen."""
 
     def record_applied(self, noted: Sequence["Applied"]) -> list[Followup]:
-        """Note what was applied, count the next due times from it; the jobs that are due already."""
+        """Record what was applied and compute the next due times. Returns the jobs that are already due."""
 
     def forget(self, *entity_ids: str) -> None:
-        """Remove the rows of entities that are gone."""
+        """Remove the schedules of entities that are gone."""
 
     def mark_processed(self, campaign_id: str, world_time: str) -> None:
-        """Note that the campaign's events were looked at as of `world_time`."""
+        """Record that the campaign was processed up to `world_time`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One attempt of one job: all that its handler may use."""
+    """One attempt of one job, with everything that its handler may use."""
 
     job_id: str
     campaign_id: str
@@ -100,13 +100,13 @@ class Run:
     api: MainApi
     schedules: Schedules
     submit: Callable[[Sequence[Followup]], int]
-    """Submits jobs; how many of them are new."""
+    """Submits jobs. Returns how many of them are new."""
     clock_due: Moment | None
-    """The last due time to apply, on the campaign's clock; None for a job asked for by hand."""
+    """The last due time to apply, on the campaign's clock; None for a job that a person submitted."""
     occurrences: int
-    """How many due times, `interval` apart, end at `clock_due`."""
+    """The number of due times, `interval` apart, up to `clock_due`."""
     interval: timedelta | None
     sending: Sending = field(default_factory=lambda: Sending(lambda: True))
-    """Of the one request that must not be sent twice, where the type is not idempotent."""
+    """Tracks the request that must not be sent twice, if the type is not idempotent."""
     paused_campaigns: Callable[[], Collection[str]] = frozenset
-    """The ids of campaigns that somebody has paused: a job for all campaigns leaves them out."""
+    """Returns the IDs of paused campaigns, which a job for all campaigns leaves out."""

@@ -1,7 +1,7 @@
-"""What is known of the request of an attempt that must not be sent twice.
+"""Tracks the request of an attempt that must not be sent twice.
 
-UNSENT -> BEGUN -> DONE or REFUSED, once the main API has said so clearly; UNSENT -> FORBIDDEN when the attempt is given
-up before. What is known here outranks how the handler ends: a fault of our own after DONE does not undo the work.
+UNSENT -> BEGUN -> DONE or REFUSED, on a clear response from the main API; UNSENT -> FORBIDDEN if the attempt is given
+up first. This phase outranks the handler's own result: a bug of ours after DONE does not undo the work.
 """
 
 import threading
@@ -15,21 +15,21 @@ NOT_SENT: Final = 0
 
 
 class Phase(Enum):
-    """How far the sending has come."""
+    """How far sending has got."""
 
     UNSENT = auto()
-    FORBIDDEN = auto()  #: and nothing will be sent any more
-    BEGUN = auto()  #: from here on the work may have been done
+    FORBIDDEN = auto()  #: nothing was or will be sent
+    BEGUN = auto()  #: from now on, the work may have been done
     DONE = auto()
-    REFUSED = auto()  #: not done, the main API says
+    REFUSED = auto()  #: the main API has clearly not done the work
 
 
 class GivenUp(Exception):
-    """The attempt was given up, or its job given to another attempt: nothing may be sent any more."""
+    """The attempt was given up, or another attempt has the job, so nothing may be sent."""
 
 
 class Sending:
-    """One attempt's; thread-safe."""
+    """The phase of one attempt; thread-safe."""
 
     __slots__ = ("_lock", "_record", "phase")
 
@@ -39,9 +39,9 @@ class Sending:
         self._lock = threading.Lock()
 
     def begin(self) -> None:
-        """Record durably that sending begins; call it right before.
+        """Durably record that sending begins; call it right before sending.
 
-        Raises GivenUp when the job is no longer this attempt's, and what the recording raises; then send nothing.
+        Raises GivenUp if the job no longer belongs to this attempt, or an error from recording; then send nothing.
         """
         with self._lock:
             if self.phase is Phase.FORBIDDEN:
@@ -57,15 +57,15 @@ class Sending:
             raise GivenUp("the job belongs to another attempt by now; nothing was sent")
 
     def mark_done(self) -> None:
-        """The main API says that the work is done."""
+        """The main API has confirmed that the work is done."""
         self.phase = Phase.DONE
 
     def mark_refused(self) -> None:
-        """The main API says clearly that nothing was done, or nothing was sent after all."""
+        """The main API has clearly not done the work, or nothing was sent after all."""
         self.phase = Phase.REFUSED
 
     def forbid(self) -> bool:
-        """Allow no sending from now on; whether nothing has been done so far, and so never will be."""
+        """Forbid sending from now on. Returns whether it is certain that no work was or will be done."""
         with self._lock:
             if self.phase is Phase.UNSENT:
                 self.phase = Phase.FORBIDDEN

@@ -1,6 +1,6 @@
-"""The one door: submit, cancel, reschedule, retry, run now.
+"""The public interface for jobs: submit, cancel, discard, reschedule, run now, retry.
 
-Admin, HTTP API, listener, cron tasks and management commands all go through it, always saying who acts and why.
+Admin, HTTP API, listener, cron tasks and management commands all use it, and always pass an actor and a reason.
 """
 
 import hashlib
@@ -24,13 +24,13 @@ from jobs.states import CANCELLABLE, DISCARDABLE, RESCHEDULABLE, RETRYABLE, WAIT
 from jobs.world.clock import Moment, clock_name
 from scheduler_project.text import LONGEST_ID, LONGEST_SUBJECT, is_id, is_storable
 
-EARLIEST = timedelta(days=366)  #: how long ago a due time may lie
-LATEST = timedelta(days=3660)  #: how far ahead a due time may lie
+EARLIEST = timedelta(days=366)  #: limit for due times in the past
+LATEST = timedelta(days=3660)  #: limit for due times in the future
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """A job as somebody asks for it; `payload` is JSON as it came."""
+    """A job to submit, not yet validated; `payload` is decoded JSON."""
 
     type: object
     campaign_id: object
@@ -46,12 +46,12 @@ class Submission:
 
 @dataclass(slots=True)
 class Report:
-    """What a command over many jobs did, and what it left as it was."""
+    """What a command on several jobs did, and what it skipped."""
 
     verb: str
     done: list[Job] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
-    unknown: int = 0  #: of those done, whose work may have been done already
+    unknown: int = 0  #: how many of `done` may have been applied before
 
     def __str__(self) -> str:
         count = len(self.done)
@@ -66,16 +66,16 @@ class Report:
 
 
 def submit(submission: Submission, *, actor: str, reason: str = "submitted") -> tuple[Job, bool]:
-    """Submit one job; the job that stands for this work, and whether it is new.
+    """Submit one job. Returns the job for this work, and whether it is new.
 
-    Raises InvalidJob, naming the field, when type, campaign, payload, priority or due time is wrong.
+    Raises InvalidJob, naming the field, if type, campaign, payload, priority or due time is invalid.
     """
     (answer,) = submit_many([submission], actor=actor, reason=reason)
     return answer
 
 
 def submit_copy(submission: Submission, *, of: Job, actor: str, reason: str) -> tuple[Job, bool]:
-    """Submit a job that a person made from `of`; where it is new, it says so. As `submit` otherwise."""
+    """Like `submit`, for a copy of the job `of`; if it is new, it is linked to `of`."""
     with transaction.atomic():
         job, new = submit(submission, actor=actor, reason=f"{reason} (a copy of {of.pk})")
         if new:
@@ -84,31 +84,31 @@ def submit_copy(submission: Submission, *, of: Job, actor: str, reason: str) -> 
 
 
 def check(submission: Submission) -> None:
-    """Raise InvalidJob, naming the field, where `submit` would."""
+    """Raise InvalidJob, naming the field, if `submit` would."""
     _job(submission, "check", timezone.now())
 
 
 def submit_many(submissions: Sequence[Submission], *, actor: str, reason: str = "submitted") -> list[tuple[Job, bool]]:
-    """Submit all jobs or, where one is refused, none of them.
+    """Submit all jobs or, if one is invalid, none of them.
 
     Raises InvalidJob as `submit` does.
     """
     now = timezone.now()
     jobs = [_job(submission, actor, now) for submission in submissions]
-    standing = ledger.create_many(jobs, actor=actor, reason=reason)
+    by_key = ledger.create_many(jobs, actor=actor, reason=reason)
     ours = {job.id for job in jobs}
-    enqueue.enqueue_after_commit([job for job in standing.values() if job.id in ours])
+    enqueue.enqueue_after_commit([job for job in by_key.values() if job.id in ours])
     seen: set[str] = set()
     answers = []
     for job in jobs:
-        stands = standing[job.unique_key]
-        answers.append((stands, stands.id in ours and job.unique_key not in seen))
+        existing = by_key[job.unique_key]
+        answers.append((existing, existing.id in ours and job.unique_key not in seen))
         seen.add(job.unique_key)
     return answers
 
 
 def submit_followups(followups: Sequence[Followup], *, actor: str, reason: str, request_id: str = "") -> int:
-    """Submit what handlers and schedule rows ask for; how many of the jobs are new."""
+    """Submit the jobs of handlers and schedules. Returns how many of them are new."""
     submissions = [
         Submission(
             type=f.type,
@@ -126,31 +126,31 @@ def submit_followups(followups: Sequence[Followup], *, actor: str, reason: str, 
 
 
 def cancel(jobs: Iterable[Job], *, actor: str, reason: str) -> Report:
-    """Take back jobs that wait, but none whose work may have been done already: `discard` is for those."""
+    """Cancel waiting jobs, except those whose work may have been done already: use `discard` for those."""
     return _withdraw("Cancelled", jobs, may_cancel, actor, reason)
 
 
 def discard(jobs: Iterable[Job], *, actor: str, reason: str) -> Report:
-    """Give up dead letters, and waiting jobs whose work may have been done; the report counts the latter."""
+    """Discard dead letters, and waiting jobs whose work may have been done; the report counts the latter."""
     report = _withdraw("Discarded", jobs, may_discard, actor, reason)
     report.unknown = sum(job.may_have_been_applied for job in report.done)
     return report
 
 
 def may_cancel(job: Job) -> bool:
-    """Whether the job waits, and nothing of it can have been done."""
+    """Whether the job is waiting and its work cannot have been done."""
     return State(job.state) in CANCELLABLE and not job.may_have_been_applied
 
 
 def may_discard(job: Job) -> bool:
-    """Whether the job is a dead letter, or waits although its work may have been done."""
+    """Whether the job is a dead letter, or is waiting although its work may have been done."""
     return job.state == State.DEAD or (State(job.state) in DISCARDABLE and job.may_have_been_applied)
 
 
 def reschedule(jobs: Iterable[Job], *, due_at: datetime, actor: str, reason: str) -> Report:
-    """Let jobs that have not started be due at another time.
+    """Change the due time of jobs that have not started.
 
-    Raises InvalidJob when `due_at` is naive or beyond the limits.
+    Raises InvalidJob if `due_at` is naive or out of range.
     """
     _check_due(due_at, "dueAt", timezone.now())
     report = _move_each(
@@ -166,7 +166,7 @@ def reschedule(jobs: Iterable[Job], *, due_at: datetime, actor: str, reason: str
 
 
 def run_now(jobs: Iterable[Job], *, actor: str, reason: str) -> Report:
-    """Let jobs that wait for a due time be due at once."""
+    """Make jobs that wait for a due time due now."""
     now = timezone.now()
     report = _move_each(
         "Queued", jobs, _in(WAITING), lambda job: Move(job, State.QUEUED, reason, {"due_at": now}), actor
@@ -176,7 +176,7 @@ def run_now(jobs: Iterable[Job], *, actor: str, reason: str) -> Report:
 
 
 def retry(jobs: Iterable[Job], *, actor: str, reason: str) -> Report:
-    """Put dead letters and cancelled jobs back into their queue, with all their attempts."""
+    """Put dead letters and cancelled jobs back into their queue, with a fresh attempt count."""
     now = timezone.now()
     again = {"failures": 0, "due_at": now, "finished_at": None, "error": "", "traceback": ""}
     report = _move_each("Retried", jobs, _in(RETRYABLE), lambda job: Move(job, State.QUEUED, reason, again), actor)
@@ -185,9 +185,9 @@ def retry(jobs: Iterable[Job], *, actor: str, reason: str) -> Report:
 
 
 def one_or_conflict(report: Report, job: Job) -> Job:
-    """The job of a report over one job.
+    """Return the job of a report on one job.
 
-    Raises StateConflict when it was left as it was.
+    Raises StateConflict if the job was skipped.
     """
     if not report.done:
         raise StateConflict(f"{job}: cannot be {report.verb.lower()}: {', '.join(report.skipped)}")
@@ -240,12 +240,12 @@ def _job(submission: Submission, actor: str, now: datetime) -> Job:
     payload = job_type.parse(submission.payload)
     due_at = payload.due_at() or submission.due_at or now
     _check_due(due_at, "payload.executeAt" if payload.due_at() else "dueAt", now)
-    due_at = due_at.astimezone(UTC)  # the statements write it as it reads
+    due_at = due_at.astimezone(UTC)  # the SQL statements write it as it is
     subject = payload.subject() if submission.subject is None else submission.subject
     due_key = submission.clock_due.isoformat() if submission.clock_due else due_at.isoformat()
     if len(subject) > LONGEST_SUBJECT or not is_storable(subject):
         raise InvalidJob("subject", f"expected at most {LONGEST_SUBJECT} characters, without NUL")
-    key = f"{job_type.name}\0{campaign_id}\0{subject}\0{due_key}"  # none of them holds NUL, whatever ids look like
+    key = f"{job_type.name}\0{campaign_id}\0{subject}\0{due_key}"  # no part contains NUL, so keys are unambiguous
     return Job(
         type=job_type.name,
         campaign_id=campaign_id,
@@ -266,14 +266,14 @@ def _job(submission: Submission, actor: str, now: datetime) -> Job:
     )
 
 
-def _priority(asked: object, default: Priority) -> int:
-    if asked is None:
+def _priority(value: object, default: Priority) -> int:
+    if value is None:
         return default.value
     for priority in Priority:
-        if not isinstance(asked, bool) and asked in (priority.value, priority.name):
+        if not isinstance(value, bool) and value in (priority.value, priority.name):
             return priority.value
     names = ", ".join(f"{p.name} {p.value}" for p in Priority)
-    raise InvalidJob("priority", f"{asked!r} is none of {names}")
+    raise InvalidJob("priority", f"{value!r} is none of {names}")
 
 
 def _check_due(due_at: Any, field_name: str, now: datetime) -> None:

@@ -1,7 +1,7 @@
-"""Work that grows is cut into slices: a job does what it can in some seconds and submits one job for the rest.
+"""Slices of large work: a job does what it can in a few seconds and submits one follow-up job for the rest.
 
-That follow-up carries where the work goes on. Its key is made from the job that began and its own number, so that a
-retry of an attempt that had submitted it already finds it and makes no second one.
+The follow-up's payload says where to continue. Its key consists of the root job and its number, so that a retried
+attempt that had already submitted it finds it instead of creating a second one.
 """
 
 import time
@@ -19,41 +19,40 @@ from jobs.registry import Payload, type_named
 from jobs.run import Followup, Run
 from scheduler_project.text import job_id
 
-LONGEST_AGO: Final = timedelta(days=365)  #: a due time may lie no longer ago than a year
-MOST_NAMED: Final = 5  #: errors that a message quotes
+LONGEST_AGO: Final = timedelta(days=365)  #: the limit for a due time in the past
+MOST_NAMED: Final = 5  #: errors quoted in a message
 
 
 class Slice(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True, omit_defaults=True):
-    """Where the work goes on."""
+    """Where to continue."""
 
     root: Annotated[str, Meta(min_length=1, max_length=64)]
-    """The id of the job that began."""
+    """The ID of the first job."""
     number: Annotated[int, Meta(ge=0)]
-    """Counts the follow-ups."""
+    """0 for the first slice, then 1, 2, …"""
     due_at: Annotated[datetime, Meta(tz=True)]
-    """When it is due: known from the root and the number alone, as the job's key holds it."""
+    """The due time; part of the job's key, so it depends only on the root and the number."""
     at: Annotated[datetime, Meta(tz=True)] | None = None
-    """When the root had done its slice."""
+    """When the root finished its slice."""
     after: tuple[str, ...] = ()
-    """The ids of what came last; empty: nothing did."""
+    """The IDs of the last item done; empty: none."""
     failed: Annotated[int, Meta(ge=0)] = 0
     """How many events at the head of the list could not be expired."""
     whole: bool = True
-    """Whether all slices so far read everything without an error."""
+    """Whether all slices so far were read without errors."""
 
 
 class SlicedPayload(Payload, frozen=True, kw_only=True):
-    """The payload of types that need none from whoever submits them."""
+    """The payload of types that work in slices; submitters leave it empty."""
 
     slice: Slice | None = None
 
     def due_at(self) -> datetime | None:
-        """When the slice is due."""
         return self.slice.due_at if self.slice else None
 
 
 class Budget:
-    """What one slice may do: some number of things, in a third of the time limit of its job."""
+    """The limit of one slice: a number of items, and a third of the job's time limit."""
 
     def __init__(self, job_type: str, most: int) -> None:
         limit: timedelta = type_named(job_type).timeout or settings.JOB_TIMEOUT
@@ -61,32 +60,30 @@ class Budget:
         self._left = most
 
     def spend(self, count: int) -> None:
-        """So many things were done."""
         self._left -= count
 
     @property
     def spent(self) -> bool:
-        """Whether the slice ends here."""
         return self._left <= 0 or time.monotonic() >= self._until
 
     def allows(self, count: int) -> int:
-        """How many of `count` things may be done."""
+        """How many of `count` items are left in the budget."""
         return max(0, min(count, self._left))
 
 
 def current_slice(run: Run, known: Slice | None) -> Slice:
-    """The slice that a job does; the first one where it began the work."""
+    """The slice of this job: `known`, or the first one if this job is the root."""
     return known or Slice(root=run.job_id, number=0, due_at=_submitted_at(run.job_id))
 
 
 def rest_of(job_type: str, campaign_id: str, of: Slice, **changes: Any) -> Followup:
-    """The job that goes on after the slice `of`."""
+    """The follow-up job that continues after the slice `of`."""
     following = msgspec.structs.replace(of, number=of.number + 1, **changes)
     return followup_for(job_type, campaign_id, following)
 
 
 def followup_for(job_type: str, campaign_id: str, following: Slice) -> Followup:
-    """The job that does a slice."""
+    """A job for one slice."""
     return Followup(
         type=job_type,
         campaign_id=campaign_id,
@@ -96,14 +93,14 @@ def followup_for(job_type: str, campaign_id: str, following: Slice) -> Followup:
 
 
 def stop_at(failed: Iterable[object]) -> None:
-    """Raise the error after which no other request works either, if there is one."""
+    """Raise an error after which no other request would work either, if there is one."""
     for error in failed:
         if isinstance(error, CircuitOpen | NotAuthorized):
             raise error
 
 
 def sum_of(failed: Mapping[str, JobError], *, done: str) -> JobError:
-    """One error for many: the one that decides most about what comes next."""
+    """Combine errors into one: permanent only if all of them are."""
     first = "; ".join(f"{name}: {error}" for name, error in list(failed.items())[:MOST_NAMED])
     text = f"{done}, {len(failed)} failed: {first}"
     if all(isinstance(error, PermanentError) for error in failed.values()):

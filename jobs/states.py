@@ -1,4 +1,4 @@
-"""The states of a job and the moves between them. Everything else about states is derived from MOVES."""
+"""The states of a job and the moves between them. All other sets of states are derived from MOVES."""
 
 from collections.abc import Mapping
 from enum import IntEnum, StrEnum
@@ -6,16 +6,16 @@ from typing import Final
 
 
 class State(StrEnum):
-    """Where a job is in its life; MOVES says where it can go from there."""
+    """A job's state; MOVES lists where it can go from there."""
 
-    SCHEDULED = "SCHEDULED"  #: due later; the scheduler moves it on at its due time
+    SCHEDULED = "SCHEDULED"  #: due later; the scheduler queues it at its due time
     QUEUED = "QUEUED"  #: due; the next free worker claims it
     RUNNING = "RUNNING"  #: claimed by one worker, until its lease ends
     RETRYING = "RETRYING"  #: an attempt failed, or the breaker is open; due again later
     SUCCEEDED = "SUCCEEDED"  #: done; removed after RETENTION_DAYS
     SKIPPED = "SKIPPED"  #: there was nothing left to do; removed after RETENTION_DAYS
     DEAD = "DEAD"  #: a dead letter: attempts used up or a permanent error; an operator retries or discards it
-    CANCELLED = "CANCELLED"  #: taken back by somebody before it ran, or discarded as a dead letter
+    CANCELLED = "CANCELLED"  #: cancelled before it ran, or discarded as a dead letter
 
 
 MOVES: Final[Mapping[State, frozenset[State]]] = {
@@ -47,7 +47,7 @@ CANCELLABLE: Final = tuple(s for s in DISCARDABLE if s not in ENDED)
 
 
 class Priority(IntEnum):
-    """How urgent a job is. Each priority is a queue; workers empty the higher one first."""
+    """How urgent a job is. Each priority is a queue; workers empty the higher ones first."""
 
     LOW = 1
     NORMAL = 5

@@ -1,1 +1,1 @@
-"""Cron tasks: when they fire, and how people change them."""
+"""Cron tasks: firing them, and changing them."""

@@ -1,4 +1,4 @@
-"""Cron tasks: when they fire, and those that job types bring along."""
+"""Firing cron tasks, including missed firings, and creating the tasks that job types declare."""
 
 from datetime import datetime, timedelta
 from functools import partial
@@ -19,19 +19,19 @@ from scheduler_project.cron_expression import next_match
 
 log = structlog.get_logger(__name__)
 
-LATE: Final = timedelta(seconds=60)  #: a firing that is further behind was missed
-MOST_MISSED: Final = 1000  #: firings of one task that are made up for
-LONGEST_AGO: Final = timedelta(days=365)  #: a firing that is further behind is made up for as if it were so far
-KEPT: Final = 500  #: firings of one task whose history is kept
+LATE: Final = timedelta(seconds=60)  #: a firing that is later than this was missed
+MOST_MISSED: Final = 1000  #: missed firings per task that can run
+LONGEST_AGO: Final = timedelta(days=365)  #: due times of missed firings are at most this old
+KEPT: Final = 500  #: firings kept in each task's history
 
 
 def next_fire(task: CronTask, after: datetime) -> datetime:
-    """The first moment after `after` at which the task fires, in UTC."""
+    """The task's first firing after `after`, in UTC."""
     return next_match(task.expression, task.time_zone, after)
 
 
 def seed() -> None:
-    """Create the cron tasks that job types bring along where they are missing; edits in the admin are kept."""
+    """Create missing cron tasks that job types declare; edits in the admin are kept."""
     for name, declared in all_types().items():
         if (cron := declared.cron) and not CronTask.objects.filter(name=cron.task).exists():
             CronTask.objects.create(
@@ -40,9 +40,9 @@ def seed() -> None:
 
 
 def fire_due(now: datetime) -> list[Job]:
-    """Submit the jobs of every task that is due at `now`, once however many schedulers do this at the same time.
+    """Submit the jobs of every task that is due at `now`, only once even if several schedulers do so.
 
-    A firing that is more than LATE behind was missed while no scheduler ran: the task's misfire policy decides.
+    Firings more than LATE behind were missed while no scheduler ran; the task's misfire policy decides about them.
     """
     _enable_again(now)
     jobs: list[Job] = []
@@ -53,13 +53,13 @@ def fire_due(now: datetime) -> list[Job]:
             log.error("cron.task_rejected", task=task.name, error=str(refused), next="correct the task in the admin")
         except (DatabaseError, RedisError):
             raise
-        except Exception:  # a row that was not written by us must not end the timekeeping of all others
+        except Exception:  # a row edited directly in the database must not stop the other tasks
             log.exception("cron.task_failed", task=task.name, next="correct the task in the admin")
     return jobs
 
 
 def upcoming(task: CronTask, after: datetime, count: int) -> list[datetime]:
-    """The next `count` firings after a moment, in UTC."""
+    """The next `count` firings after `after`, in UTC."""
     found: list[datetime] = []
     for _ in range(count):
         after = next_fire(task, after)
@@ -76,7 +76,7 @@ def trim_history() -> None:
 
 
 def _due_times(task: CronTask, now: datetime) -> list[datetime]:
-    """At most MOST_MISSED: the oldest of LONGEST_AGO where all are made up for, else the newest."""
+    """The due firings, at most MOST_MISSED: the oldest within LONGEST_AGO if all will run, else the newest."""
     times = _matches(task, task.next_fire_at, now)
     if Misfire(task.misfire) is Misfire.ALL:
         oldest = now - LONGEST_AGO
@@ -105,7 +105,7 @@ def _select_missed(task: CronTask, missed: list[datetime], now: datetime) -> lis
 
 
 def next_firing() -> datetime | None:
-    """When the next enabled task is due."""
+    """The time of the next firing of any enabled task."""
     enabled = CronTask.objects.filter(enabled=True).order_by("next_fire_at")
     return enabled.values_list("next_fire_at", flat=True).first()
 
@@ -125,16 +125,16 @@ def fire(task: CronTask, now: datetime) -> list[Job]:
     jobs = [submit_for(task, due_at=at, actor=actor, reason=reason)[0] for at in moments]
     _count(task.name, jobs, late=bool(due and now - due > LATE))
     _note(task, due_times, jobs, now)
-    told = due.isoformat() if due else None
+    due_text = due.isoformat() if due else None
     if jobs:
-        log.info("cron.fired", task=task.name, jobs=[str(job.id) for job in jobs], due=told)
+        log.info("cron.fired", task=task.name, jobs=[str(job.id) for job in jobs], due=due_text)
     else:
-        log.warning("cron.skipped", task=task.name, due=told, next="as the task's misfire policy says")
+        log.warning("cron.skipped", task=task.name, due=due_text, cause="the task's misfire policy")
     return jobs
 
 
 def _note(task: CronTask, due_times: list[datetime], jobs: list[Job], now: datetime) -> None:
-    """Keep what became of the firings that were due, in the transaction of their jobs."""
+    """Record the firings in the task's history, in the transaction of their jobs."""
     missed = len(due_times) - len(jobs)
     rows = [
         CronFiring(
@@ -156,7 +156,7 @@ def _note(task: CronTask, due_times: list[datetime], jobs: list[Job], now: datet
 
 
 def _enable_again(now: datetime) -> None:
-    """Tasks that were disabled until a time which has come; what fell into that time is not made up for."""
+    """Enable tasks that were disabled until now; firings in that time do not count as missed."""
     for task in CronTask.objects.filter(enabled=False, disabled_until__lte=now):
         with transaction.atomic():
             won = CronTask.objects.filter(pk=task.pk, enabled=False, disabled_until=task.disabled_until).update(
@@ -175,7 +175,7 @@ def _count(task: str, jobs: list[Job], *, late: bool) -> None:
 
 
 def submit_for(task: CronTask, *, due_at: datetime, actor: str, reason: str) -> tuple[Job, bool]:
-    """Submit the task's job for one firing. Raises InvalidJob when the task's fields are wrong."""
+    """Submit the task's job for one firing. Raises InvalidJob if the task's fields are invalid."""
     submission = service.Submission(
         type=task.type,
         campaign_id=task.campaign_id,

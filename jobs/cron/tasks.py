@@ -1,4 +1,4 @@
-"""Cron tasks as people govern them: validate, enable, disable, run now; each is audited."""
+"""Operators' actions on cron tasks: validate, enable, disable, run now; each is audited."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -19,11 +19,11 @@ from scheduler_project.moments import read_zone
 from scheduler_project.text import is_id, line
 
 LONGEST_REASON: Final = 300
-LONGEST: Final = timedelta(days=3660)  #: a task that is to be disabled for longer has no end
+LONGEST: Final = timedelta(days=3660)  #: a task cannot be disabled for longer, except without an end
 
 
 def validate(task: CronTask) -> None:
-    """Refuse a task that could never fire. Raises django's ValidationError with each fault under its field."""
+    """Check that a task can fire. Raises Django's ValidationError with each error under its field."""
     faults: dict[str, str] = {}
     if not fires(task.expression):
         faults["expression"] = (
@@ -49,13 +49,13 @@ def validate(task: CronTask) -> None:
 def record_change(
     task: CronTask, changes: Mapping[str, tuple[Any, Any]], *, new: bool, actor: str, reason: str
 ) -> None:
-    """Write down that somebody made or changed a task; call it in the transaction of the change."""
-    told = {name: (_plain(was), _plain(now)) for name, (was, now) in changes.items()}
-    _record(task, "made" if new else "changed", actor, reason, told)
+    """Audit that a task was created or changed; call it in the transaction of the change."""
+    plain = {name: (_plain(was), _plain(now)) for name, (was, now) in changes.items()}
+    _record(task, "made" if new else "changed", actor, reason, plain)
 
 
 def enable(task: CronTask, *, actor: str, reason: str = "") -> None:
-    """Let it fire again, from now on: what fell into the time before is not made up for."""
+    """Let the task fire from now on; firings while it was disabled do not count as missed."""
     with transaction.atomic():
         task.enabled = True
         task.save()
@@ -63,7 +63,7 @@ def enable(task: CronTask, *, actor: str, reason: str = "") -> None:
 
 
 def check_until(until: datetime | None) -> None:
-    """Raises ValueError when `until` is not to come, or so late that it means never."""
+    """Raises ValueError if `until` is in the past or more than LONGEST ahead."""
     if until is not None and until <= timezone.now():
         raise ValueError(f"{until:%Y-%m-%d %H:%M %Z} is over already")
     if until is not None and until - timezone.now() > LONGEST:
@@ -71,7 +71,7 @@ def check_until(until: datetime | None) -> None:
 
 
 def disable(task: CronTask, *, until: datetime | None, actor: str, reason: str = "") -> None:
-    """Let it fire no more, until `until` or until somebody enables it.
+    """Stop the task from firing until `until`, or until it is enabled.
 
     Raises ValueError as `check_until` does.
     """
@@ -83,7 +83,7 @@ def disable(task: CronTask, *, until: datetime | None, actor: str, reason: str =
 
 
 def run_now(task: CronTask, *, actor: str, reason: str = "") -> Job:
-    """Submit its job at once, beside its schedule. Raises InvalidJob when the task's fields are wrong."""
+    """Submit the task's job now, in addition to its schedule. Raises InvalidJob if the task's fields are invalid."""
     now = timezone.now()
     with transaction.atomic():
         job, _ = firing.submit_for(task, due_at=now, actor=actor, reason=reason or f"{task.name} run now")
@@ -94,7 +94,7 @@ def run_now(task: CronTask, *, actor: str, reason: str = "") -> Job:
 
 
 def record_deletion(task: CronTask, *, actor: str) -> None:
-    """Write down that somebody deleted a task; call it in the transaction of the deletion."""
+    """Audit that a task was deleted; call it in the transaction of the deletion."""
     audit.record(actor=actor, verb="deleted", target=f"cron task {task.name}")
 
 
@@ -104,5 +104,5 @@ def _record(task: CronTask, verb: str, actor: str, reason: str, changes: Mapping
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON can hold it."""
+    """Convert a value for JSON."""
     return value.isoformat() if isinstance(value, datetime) else value

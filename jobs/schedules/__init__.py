@@ -1,1 +1,1 @@
-"""When what is next due on its campaign's clock, and what is done then."""
+"""Schedules: when each entity is next due on its campaign's clock, and applying what is due."""

@@ -1,7 +1,7 @@
-"""Applying what is due to the entities of one campaign: read many, apply the rules, write back under their versions.
+"""Applies due jobs to the entities of one campaign: read many, apply the rules, write back with their versions.
 
-A batch costs a few requests however many jobs it holds. What is due of one entity goes out in ONE update, which carries
-the version that was read and the marks of what was applied, so that doing it twice changes nothing.
+A batch takes a few requests however many jobs it has. All jobs of one entity become ONE update, which carries the
+version that was read and the marks of what was applied, so that a repetition changes nothing.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,31 +22,31 @@ from jobs.world.marks import is_job_applied, read_mark, with_job, with_mark
 
 log = structlog.get_logger(__name__)
 E_ = TypeVar("E_", Settlement, Structure)
-TRIES = 5  # reads of one attempt before a busy entity is left to the next attempt
+TRIES = 5  # reads per attempt before a busy entity is left to the next attempt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EntityRules(Generic[E_]):
-    """What a kind of entity has of its own."""
+    """What differs between settlements and structures."""
 
     entity_of: Callable[[Any], str]
-    """The id of the entity that a payload names."""
+    """Returns the entity ID in a payload."""
     event_of: Callable[[Any], str]
-    """The event that it names."""
+    """Returns the event type in a payload."""
     read: Callable[[Run, Sequence[str]], Mapping[str, E_ | JobError | None]]
-    """The entities, as they are now."""
+    """Reads current entities."""
     rules: Callable[[Run, Sequence[tuple[E_, Sequence[str]]]], Callable[[E_, int, dict[str, Any], str, int], Change]]
-    """Reads what the rules of these entities' events look at beside the entity; the rule, which is given the entity,
-    its level and variables as they are by now, the event and how often it occurred."""
+    """Reads whatever else the rules need and returns the rule, which takes the entity, its level and variables so far,
+    the event and the number of occurrences."""
     intervals: Callable[[int, dict[str, Any]], Mapping[Any, timedelta]]
-    """What comes again, and how often."""
+    """Returns the recurring events with their intervals."""
     write: Callable[[Run, Sequence[Update[E_]]], Mapping[str, E_ | JobError]]
-    """Updates entities; each as it is then, or why it could not be."""
+    """Updates entities and returns each one's new state or error."""
 
 
 @dataclass(slots=True)
 class _Applied:
-    """What a job would change, before it is written."""
+    """A job's change, before it is written."""
 
     position: int
     event: str
@@ -55,7 +55,7 @@ class _Applied:
 
 @dataclass(slots=True)
 class PendingEntity(Generic[E_]):
-    """One entity and the jobs of the batch that are about it."""
+    """One entity and its jobs in the batch."""
 
     positions: list[int]
     applied: list[_Applied] = field(default_factory=list)
@@ -64,7 +64,7 @@ class PendingEntity(Generic[E_]):
 
 
 def apply_batch(items: Sequence[Item], rules: EntityRules[E_]) -> list[Answer]:
-    """Apply what is outstanding of each job; for each what changed, Skip when nothing was left, or its error."""
+    """Apply each job's outstanding occurrences. Returns for each its changes, Skip if nothing was left, or an error."""
     answers: dict[int, Answer] = _skip_inactive(items)
     works: dict[str, PendingEntity[E_]] = {}
     for position, item in enumerate(items):
@@ -86,9 +86,9 @@ def apply_batch(items: Sequence[Item], rules: EntityRules[E_]) -> list[Answer]:
 
 
 def _skip_inactive(items: Sequence[Item]) -> dict[int, Answer]:
-    """Skip what a clock has brought about where the campaign was inactive when it was last seen: its clock stands.
+    """Skip scheduled jobs if the campaign was inactive when last seen, as its clock stands still.
 
-    What somebody asked for by hand is done.
+    Jobs that a person submitted still run.
     """
     scheduled = [position for position, item in enumerate(items) if item.run.clock_due is not None]
     run = items[0].run
@@ -104,7 +104,7 @@ def _apply_once(
     answers: dict[int, Answer],
     noted: list[Applied],
 ) -> dict[str, PendingEntity[E_]]:
-    """Read, apply, write once; the entities that changed meanwhile, to be tried again."""
+    """Read, apply and write once. Returns the entities that changed meanwhile, to try again."""
     run = items[0].run
     entities: dict[str, E_] = {}
     for entity_id, found in rules.read(run, list(works)).items():
@@ -116,8 +116,8 @@ def _apply_once(
             run.schedules.forget(entity_id)
         else:
             entities[entity_id] = found
-    asked = [(e, [rules.event_of(items[p].payload) for p in works[i].positions]) for i, e in entities.items()]
-    rule = rules.rules(run, asked) if asked else None
+    requested = [(e, [rules.event_of(items[p].payload) for p in works[i].positions]) for i, e in entities.items()]
+    rule = rules.rules(run, requested) if requested else None
     updates: list[Update[E_]] = []
     for entity_id, entity in entities.items():
         if rule is not None and _apply(items, rules, works[entity_id], entity, rule, answers, noted):
@@ -139,7 +139,7 @@ def _apply_once(
 def _write(run: Run, rules: EntityRules[E_], updates: Sequence[Update[E_]]) -> Mapping[str, E_ | JobError]:
     try:
         return rules.write(run, updates) if updates else {}
-    except JobError as error:  # nothing was sent: the campaign's main branch could not be found
+    except JobError as error:  # nothing was sent: the campaign's main branch was not found
         return {update.entity.id: error for update in updates}
 
 
@@ -152,7 +152,7 @@ def _apply(
     answers: dict[int, Answer],
     noted: list[Applied],
 ) -> bool:
-    """Apply the entity's jobs one after the other to its level and variables; whether there is something to write."""
+    """Apply the entity's jobs in turn to its level and variables. Returns whether there is anything to write."""
     work.level, work.variables = entity.level, entity.variables if isinstance(entity.variables, dict) else {}
     for position in work.positions:
         item = items[position]
@@ -164,7 +164,7 @@ def _apply(
             continue
         try:
             change = rule(entity, work.level, work.variables, event, count)
-        except JobError as error:  # what the rule looks at could not be read
+        except JobError as error:  # what the rule needs could not be read
             answers[position] = error
             continue
         for warning in change.warnings:
@@ -191,7 +191,7 @@ def _settle(
     answers: dict[int, Answer],
     noted: list[Applied],
 ) -> None:
-    """The update is written: its jobs are done."""
+    """Finish the jobs of an entity that was written."""
     intervals = rules.intervals(work.level, work.variables)
     for applied in work.applied:
         answers[applied.position] = {**applied.result, "version": written.version}
@@ -212,6 +212,6 @@ def _note(run: Run, event: str, entity_id: str, intervals: Mapping[Any, timedelt
 
 
 def _differences(level: int, variables: dict[str, Any], other_level: int, other: dict[str, Any]) -> dict[str, Any]:
-    """What of (level, variables) is not the same in the other pair; for the before/after of a result."""
+    """The part of (level, variables) that differs from the other pair, for a result's before and after."""
     kept = {name: value for name, value in variables.items() if other.get(name) != value and name != "schedulerMarks"}
     return kept if level == other_level else {"level": level, **kept}

@@ -1,8 +1,8 @@
-"""Recalculating the schedules of one campaign, or of all: what both RECALCULATE_ job types have in common.
+"""Recalculates the schedules of one campaign, or of all; shared by both RECALCULATE_ job types.
 
-For all campaigns: one job a campaign, in slices, due over a window. For one campaign: its settlements in slices, each
-with the rows of its own. A row is removed because its entity was read and does not want it, or was read alone and is
-gone; that an entity is missing from a list proves nothing.
+For all campaigns, it submits one job per campaign, in slices, spread over a window. For one campaign, it processes the
+settlements in slices. A schedule is only removed if its entity was read and does not want it, or was read individually
+and is gone; that an entity is missing from a list proves nothing.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,43 +23,44 @@ from jobs.slices import Budget, Slice, SlicedPayload, current_slice, followup_fo
 from scheduler_project.text import is_id
 
 log = structlog.get_logger(__name__)
-AT_ONCE: Final = 50  #: campaigns whose jobs are due at once
-CAMPAIGNS: Final = 200  #: of one slice after that
-WINDOW: Final = timedelta(seconds=10)  #: over which the jobs of such a slice are due
-MOST_ABSENT: Final = 500  #: entities of one slice that are looked for because no list had them
+AT_ONCE: Final = 50  #: campaigns whose jobs are due immediately
+CAMPAIGNS: Final = 200  #: per slice after that
+WINDOW: Final = timedelta(seconds=10)  #: over which the due times of such a slice are spread
+MOST_ABSENT: Final = 500  #: entities per slice that are read individually because no list had them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """What was read of some settlements."""
+    """The result of reading some settlements."""
 
     wanted: Sequence[Wanted]
     read: Sequence[str]
-    """The entities that were read, whether or not they want rows."""
+    """The entities that were read, whether or not they want schedules."""
     failed: Mapping[str, JobError] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recalculation:
-    """What each of the two job types has of its own."""
+    """What differs between the two job types."""
 
     job_type: str
     entity_type: str
     settlements: int
-    """How many settlements a slice takes."""
+    """Settlements per slice."""
     part: int
-    """How many of them at a time: their entities are read, and their rows written in one transaction."""
+    """Settlements per step: their entities are read, and their schedules written in one transaction."""
     look: Callable[[Run, Sequence[Settlement]], Found]
     """Reads the entities of settlements."""
     find: Callable[[Run, Sequence[str]], Mapping[str, Settlement | Structure | JobError | None]]
-    """Reads single entities, None: it is gone."""
+    """Reads individual entities; None if one is gone."""
 
 
 def recalculate(payload: SlicedPayload, run: Run, kind: Recalculation) -> dict[str, Any]:
-    """Make the schedule rows of a campaign what its entities ask for, and submit the jobs that are due.
+    """Bring a campaign's schedules up to date with its entities, and submit the jobs that are due.
 
-    Without a campaign: one job for each campaign that is active or has rows. Raises Skip for a campaign that is gone
-    or inactive, whose rows are removed; what could not be read is named in the error, after everything else was done.
+    Without a campaign, submit one job for each campaign that is active or has schedules. Raises Skip for a campaign
+    that is gone or inactive, whose schedules are removed. If something could not be read, everything else is done
+    first and the error names it.
     """
     here = current_slice(run, payload.slice)
     if not run.campaign_id:
@@ -69,11 +70,11 @@ def recalculate(payload: SlicedPayload, run: Run, kind: Recalculation) -> dict[s
         run.schedules.clear(run.campaign_id, kind.entity_type)
         raise Skip(f"campaign {run.campaign_id} is {'gone' if campaign is None else 'inactive'}")
     run.schedules.remember(campaign)
-    return _Round(run, campaign, here, kind).go()
+    return _CampaignSlice(run, campaign, here, kind).process()
 
 
 def _all_campaigns(run: Run, here: Slice, kind: Recalculation) -> dict[str, Any]:
-    """Campaigns that have rows and are not among the active ones get a job too: it asks for them singly."""
+    """Campaigns with schedules that are not listed as active get a job too, which reads them individually."""
     active = {c.id for c in run.api.campaigns(fresh=here.number == 0) if c.is_active}
     every = sorted(active | set(run.schedules.campaigns_with_rows(kind.entity_type)))
     left = [campaign_id for campaign_id in every if not here.after or campaign_id > here.after[0]]
@@ -87,14 +88,14 @@ def _all_campaigns(run: Run, here: Slice, kind: Recalculation) -> dict[str, Any]
 
 
 def _spread(here: Slice, campaign_id: str) -> Slice:
-    """The first slice of a campaign; the time within the window follows from its id, so that it stays the same."""
+    """The first slice of a campaign. Its time in the window depends only on the ID, so that a retry gets the same."""
     due_at = here.due_at
     if here.at:
         due_at = here.at + WINDOW * (crc32(campaign_id.encode()) / 2**32)
     return Slice(root=here.root, number=0, due_at=due_at)
 
 
-class _Round:
+class _CampaignSlice:
     """One slice of one campaign's settlements."""
 
     def __init__(self, run: Run, campaign: Campaign, here: Slice, kind: Recalculation) -> None:
@@ -108,8 +109,8 @@ class _Round:
         self._last: tuple[str, ...] = here.after
         self._counts = {"rows": 0, "due": 0, "submitted": 0}
 
-    def go(self) -> dict[str, Any]:
-        """Do the slice, and submit the job for the rest."""
+    def process(self) -> dict[str, Any]:
+        """Process the slice and submit a job for the rest."""
         following: tuple[str, ...] | None = None
         for part, last in self._parts():
             self._last = last
@@ -127,7 +128,7 @@ class _Round:
         return {**self._counts, **({"restFollows": True} if following is not None else {})}
 
     def _parts(self) -> Iterator[tuple[Sequence[Settlement], tuple[str, str]]]:
-        """The settlements from where the slice begins, some at a time, with the ids of the last and its kingdom."""
+        """Yield the settlements from the slice's start in parts, each with its last kingdom and settlement IDs."""
         found = self._run.api.kingdoms(self._campaign.id)
         self._failed |= found.failures("kingdom")
         kingdoms = sorted(kingdom.id for kingdom in found if _is_usable(kingdom))
@@ -140,7 +141,7 @@ class _Round:
                 yield [settlement for _, settlement in part], (part[-1][0], part[-1][1].id)
 
     def _settlements(self, kingdom_ids: Sequence[str]) -> list[tuple[str, Settlement]]:
-        """Those that no earlier slice had, each after the id of its kingdom, in the order of both ids."""
+        """Settlements that no earlier slice had, as (kingdom ID, settlement), sorted by both IDs."""
         found = self._run.api.settlements_by_kingdom(kingdom_ids)
         stop_at(found.values())
         every: list[tuple[str, Settlement]] = []
@@ -164,16 +165,16 @@ class _Round:
         self._counts["submitted"] += self._run.submit(due)
 
     def _hand_on(self, after: tuple[str, ...]) -> None:
-        """What was read is noted first, for the last slice, which looks for what nobody has read."""
+        """Submit the next slice, after confirming what was read: the last slice looks for what no slice has read."""
         at = self._here.at or timezone.now()
         self._run.schedules.confirm(self._campaign.id, self._kind.entity_type, self._read)
         whole = self._here.whole and not self._failed
         self._run.submit([rest_of(self._kind.job_type, self._campaign.id, self._here, at=at, after=after, whole=whole)])
 
     def _remove_absent(self) -> tuple[str, ...] | None:
-        """Remove the rows of entities that no list had, and that are gone; where the next slice goes on, if it does.
+        """Remove the schedules of entities that no list had and that are gone. Returns where the next slice starts.
 
-        Not where something could not be read: they may have been in that.
+        Does nothing if anything could not be read, since the entities may be part of that.
         """
         if self._failed or not self._here.whole:
             return None
@@ -196,11 +197,11 @@ class _Round:
 
 
 def _is_usable(entity: Kingdom | Settlement) -> bool:
-    """Whether its id can be kept; if not it alone is left out, and named."""
+    """Whether the entity's ID can be stored; if not, log it and leave out only this one."""
     usable_id = is_id(entity.id)
     if not usable_id:
         counters.add("unusable_texts", type(entity).__name__)
-        log.warning("schedules.id_rejected", entity_id=repr(entity.id)[:100], next="it is left alone")
+        log.warning("schedules.id_rejected", entity_id=repr(entity.id)[:100], next="it is skipped")
     return usable_id
 
 

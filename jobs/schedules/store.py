@@ -1,4 +1,4 @@
-"""Schedule rows and campaign clocks in the database: when each event type of each entity is next due."""
+"""Schedules and campaign clocks in the database: when each event type of each entity is next due."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -22,19 +22,19 @@ from scheduler_project.text import as_name, is_id
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
-BATCH: Final = 500  #: rows or ids of a statement
+BATCH: Final = 500  #: rows or IDs per statement
 _CLOCKS: dict[str, type[WallTime] | type[WorldTime]] = {"wall": WallTime, "world": WorldTime}
 
 
 def parse_moment(clock: str, text: str) -> Moment:
-    """The moment that `text` names on the clock called `clock`. Raises ValueError when it names none."""
+    """Parse a time on the clock named `clock`. Raises ValueError if it is malformed."""
     return _CLOCKS[clock].parse(text)
 
 
 def reading_of(world_time: str | None) -> Moment:
-    """What a campaign's clock shows now: its world time when it has one, wall-clock time otherwise.
+    """Read a campaign's clock: its world time if it has one, wall-clock time otherwise.
 
-    Raises PermanentError when the world time cannot be read.
+    Raises PermanentError if the world time is malformed.
     """
     try:
         return WorldTime.parse(world_time) if world_time else WallTime(timezone.now())
@@ -43,33 +43,33 @@ def reading_of(world_time: str | None) -> Moment:
 
 
 def sortable(moment: Moment | None) -> str:
-    """Text of one fixed shape, so that it sorts as time does; empty for never."""
+    """Format a time so that text order is time order; empty for never."""
     return f"{moment.at.replace(tzinfo=None).isoformat(timespec='microseconds')}Z" if moment else ""
 
 
 def remember_all(campaigns: Iterable[Campaign]) -> dict[str, CampaignClock]:
-    """Remember what the main API says of campaigns: what is known of each then, by its id.
+    """Store campaigns from a list. Returns their clocks by ID.
 
-    A world time that cannot be read is not remembered, and neither is that there is none where there was one: of that
-    only a campaign that was read singly is proof (`remember`).
+    A malformed world time is ignored. So is a missing one if one is known: only reading the campaign individually
+    proves that (`remember`).
     """
     known: dict[str, CampaignClock] = {}
     for batch in _batches(list(campaigns)):
-        stands = CampaignClock.objects.in_bulk([campaign.id for campaign in batch])
-        seen = {c.id: _updated(c, stands.get(c.id), believe_none=False) for c in batch}
+        existing = CampaignClock.objects.in_bulk([campaign.id for campaign in batch])
+        seen = {c.id: _updated(c, existing.get(c.id), believe_none=False) for c in batch}
         _write_clocks(seen.values())
         known |= seen
     return known
 
 
 def remember(campaign: Campaign) -> None:
-    """Remember what the main API said when it was asked for this campaign alone."""
-    stands = CampaignClock.objects.filter(pk=campaign.id).first()
-    _write_clocks([_updated(campaign, stands, believe_none=True)])
+    """Store a campaign that was read individually."""
+    existing = CampaignClock.objects.filter(pk=campaign.id).first()
+    _write_clocks([_updated(campaign, existing, believe_none=True)])
 
 
-def _updated(campaign: Campaign, stands: CampaignClock | None, *, believe_none: bool) -> CampaignClock:
-    clock = stands or CampaignClock(campaign_id=campaign.id)
+def _updated(campaign: Campaign, existing: CampaignClock | None, *, believe_none: bool) -> CampaignClock:
+    clock = existing or CampaignClock(campaign_id=campaign.id)
     clock.name, clock.is_active, clock.seen_at = as_name(campaign.name), campaign.is_active, timezone.now()
     world_time = campaign.current_world_time
     try:
@@ -90,7 +90,7 @@ def _write_clocks(clocks: Iterable[CampaignClock]) -> None:
 
 
 def _batches(found: Sequence[T]) -> Iterator[Sequence[T]]:
-    """Parts that one statement takes."""
+    """Split into parts of one statement's size."""
     return (found[start : start + BATCH] for start in range(0, len(found), BATCH))
 
 
@@ -98,80 +98,81 @@ class DatabaseSchedules:
     """`jobs.run.Schedules` on the tables ScheduleRow and CampaignClock."""
 
     def remember(self, campaign: Campaign) -> None:
-        """Remember what the main API said when it was asked for this campaign alone."""
+        """Store a campaign that was read individually."""
         remember(campaign)
 
     @transaction.atomic
     def sync(
         self, campaign: Campaign, entity_type: str, wanted: Sequence[Wanted], *, read: Collection[str]
     ) -> list[Followup]:
-        """Make the rows of the settlements or structures that were read just these; the jobs that are due.
+        """Replace the schedules of the entities that were read by `wanted`. Returns the jobs that are due.
 
-        A row is found by (entity, event type), so that recalculating moves or removes it and never adds a second.
+        Schedules are matched by (entity, event type), so that recalculating moves or removes one and never adds a
+        second.
         """
         reading = reading_of(campaign.current_world_time)
-        standing = {
+        existing = {
             (row.entity_id, row.event_type): row
             for batch in _batches([i for i in read if is_id(i)])
             for row in _rows().filter(campaign_id=campaign.id, entity_type=entity_type, entity_id__in=batch)
         }
         new, known = [], []
-        was = {row.pk: _placed(row) for row in standing.values()}
+        was = {row.pk: _placed(row) for row in existing.values()}
         for want in wanted:
             if not is_id(want.entity_id):
                 counters.add("unusable_texts", entity_type)
-                log.warning("schedules.id_rejected", entity_id=repr(want.entity_id)[:300], next="it is left alone")
+                log.warning("schedules.id_rejected", entity_id=repr(want.entity_id)[:300], next="it is skipped")
                 continue
-            row = standing.pop((want.entity_id, want.event_type), None)
+            row = existing.pop((want.entity_id, want.event_type), None)
             if row is None:
                 row = ScheduleRow(campaign_id=campaign.id, entity_type=entity_type, anchor="")
                 new.append(row)
             else:
                 known.append(row)
             _place(row, want, reading)
-        for batch in _batches([row.id for row in standing.values()]):
+        for batch in _batches([row.id for row in existing.values()]):
             ScheduleRow.objects.filter(id__in=batch).delete()
         _due, followups = _fire([*new, *known], reading)
-        # Somebody else may have made the row meanwhile, or another campaign may have one of that name.
+        # Another process may have created the row meanwhile, or another campaign may have one for this entity ID.
         ScheduleRow.objects.bulk_create(new, batch_size=BATCH, ignore_conflicts=True)
         _save([row for row in known if _placed(row) != was[row.pk]])
         return followups
 
     def find_absent(self, campaign_id: str, entity_type: str, read: Collection[str], *, most: int) -> list[str]:
-        """Entities of the campaign that have rows and were not read, at most so many."""
+        """Find entities of the campaign with schedules that were not read, at most `most`."""
         rows = ScheduleRow.objects.filter(campaign_id=campaign_id, entity_type=entity_type)
         ids = rows.order_by("entity_id").values_list("entity_id", flat=True).distinct()
         return sorted(set(ids) - set(read))[:most]
 
     def confirm(self, campaign_id: str, entity_type: str, entity_ids: Collection[str]) -> None:
-        """Note that these entities were read just now."""
+        """Mark these entities as just read."""
         for batch in _batches([i for i in entity_ids if is_id(i)]):
             rows = ScheduleRow.objects.filter(campaign_id=campaign_id, entity_type=entity_type, entity_id__in=batch)
             rows.update(updated_at=timezone.now())
 
     def find_unconfirmed(self, campaign_id: str, entity_type: str, since: datetime, *, most: int) -> list[str]:
-        """Entities with rows that neither were read nor moved since then, at most so many."""
+        """Find entities with schedules that were neither read nor moved since then, at most `most`."""
         rows = ScheduleRow.objects.filter(campaign_id=campaign_id, entity_type=entity_type, updated_at__lt=since)
         return list(rows.order_by("entity_id").values_list("entity_id", flat=True).distinct()[:most])
 
     @transaction.atomic
     def clear(self, campaign_id: str, entity_type: str) -> None:
-        """Remove the rows of a campaign that is gone or inactive, and note that it is."""
+        """Remove the schedules of a campaign that is gone or inactive, and mark it as inactive."""
         ScheduleRow.objects.filter(campaign_id=campaign_id, entity_type=entity_type).delete()
         CampaignClock.objects.filter(pk=campaign_id).update(is_active=False)
 
     def campaigns_with_rows(self, entity_type: str) -> list[str]:
-        """The ids of the campaigns that have rows of settlements or structures."""
+        """Return the IDs of campaigns with schedules of settlements or structures."""
         rows = ScheduleRow.objects.filter(campaign_id=OuterRef("pk"), entity_type=entity_type)
         return list(CampaignClock.objects.filter(Exists(rows)).values_list("pk", flat=True))
 
     def is_active(self, campaign_id: str) -> bool:
-        """Whether the campaign was active when it was last seen; also where it never was."""
+        """Whether the campaign was active when last seen; True if it never was seen."""
         return not CampaignClock.objects.filter(pk=campaign_id, is_active=False).exists()
 
     @transaction.atomic
     def record_applied(self, noted: Sequence[Applied]) -> list[Followup]:
-        """Note what was applied, count the next due times from it; the jobs that are due already."""
+        """Record what was applied and compute the next due times. Returns the jobs that are already due."""
         rows = {
             (row.entity_id, row.event_type): row
             for row in _rows().select_for_update().filter(entity_id__in={n.entity_id for n in noted}).order_by("id")
@@ -194,20 +195,20 @@ class DatabaseSchedules:
         return followups
 
     def forget(self, *entity_ids: str) -> None:
-        """Remove the rows of entities that are gone."""
+        """Remove the schedules of entities that are gone."""
         for batch in _batches(entity_ids):
             ScheduleRow.objects.filter(entity_id__in=batch).delete()
 
     def mark_processed(self, campaign_id: str, world_time: str) -> None:
-        """Note that the campaign's events were looked at as of `world_time`."""
+        """Record that the campaign was processed up to `world_time`."""
         CampaignClock.objects.update_or_create(campaign_id=campaign_id, defaults={"processed_world_time": world_time})
 
 
 @transaction.atomic
 def fire_wall_rows(now: datetime, *, limit: int = 500) -> list[Followup]:
-    """The jobs of rows on wall-clock time that are due at `now`, at most `limit` rows; each is handed out once.
+    """Fire wall-clock schedules that are due at `now`, at most `limit`, each once. Returns their jobs.
 
-    Rows of campaigns that were inactive when they were last seen do not fire, and take no other's place.
+    Schedules of inactive campaigns do not fire, and do not count towards the limit.
     """
     reading = WallTime(now)
     due = _wall_rows().select_for_update().filter(fire_at__lte=sortable(reading))
@@ -218,13 +219,13 @@ def fire_wall_rows(now: datetime, *, limit: int = 500) -> list[Followup]:
 
 
 def next_wall_firing() -> datetime | None:
-    """When the next row on wall-clock time is due."""
+    """The due time of the next wall-clock schedule."""
     first = _wall_rows().order_by("fire_at").values_list("fire_at").first()
     return WallTime.parse(first[0]).at.astimezone(UTC) if first else None
 
 
 def _fire_by_campaign(rows: Sequence[ScheduleRow]) -> list[Followup]:
-    """The jobs of rows that are due already on their campaigns' clocks."""
+    """Fire rows that are already due on their campaigns' clocks. Returns their jobs."""
     known = dict(
         CampaignClock.objects.filter(campaign_id__in={row.campaign_id for row in rows}).values_list(
             "campaign_id", "world_time"
@@ -242,23 +243,22 @@ def _fire_by_campaign(rows: Sequence[ScheduleRow]) -> list[Followup]:
 
 
 def _placed(row: ScheduleRow) -> list[object]:
-    """Where a row stands; when it was written says nothing."""
+    """A row's values without the time it was written."""
     return [getattr(row, name) for name in PLACED_COLUMNS if name != "updated_at"]
 
 
 def _rows() -> QuerySet[ScheduleRow]:
-    """All rows, without when they were written, which is written anew and takes a tenth of the time to read."""
+    """All rows without `updated_at`, which is overwritten anyway and takes a tenth of the time to read."""
     return ScheduleRow.objects.defer("updated_at")
 
 
 def _wall_rows() -> QuerySet[ScheduleRow]:
-    """Those on wall-clock time that fire some day, but of inactive campaigns."""
+    """Wall-clock rows that can fire, except those of inactive campaigns."""
     inactive = CampaignClock.objects.filter(is_active=False).values("campaign_id")
     return _rows().filter(clock="wall", fire_at__gt="").exclude(campaign_id__in=inactive)
 
 
 def _save(rows: Sequence[ScheduleRow]) -> None:
-    """Write where rows stand."""
     now = timezone.now()
     for row in rows:
         row.updated_at = now
@@ -268,7 +268,7 @@ def _save(rows: Sequence[ScheduleRow]) -> None:
 
 
 def _place(row: ScheduleRow, want: Wanted, reading: Moment) -> None:
-    """Where the row stands: one interval after what was applied last, or after it was first seen."""
+    """Set the next due time: one interval after the last one applied, or after the entity was first seen."""
     clock = clock_name(reading)
     mark = read_mark(want.variables, want.event_type, type(reading)) if isinstance(want.variables, dict) else None
     if row.anchor and row.clock == clock:
@@ -285,9 +285,9 @@ def _place(row: ScheduleRow, want: Wanted, reading: Moment) -> None:
 
 
 def _fire(rows: Iterable[ScheduleRow], reading: Moment) -> tuple[list[ScheduleRow], list[Followup]]:
-    """The rows that are due by `reading`, each moved on to its next firing, and the job for each.
+    """Advance the rows that are due by `reading` to their next firing. Returns these rows and a job for each.
 
-    One job applies all occurrences; its key holds the last of them, so that asking again gives the same job.
+    One job applies all occurrences; its key contains the last one, so that firing again finds the same job.
     """
     due_rows, followups = [], []
     for row in rows:

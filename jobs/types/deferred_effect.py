@@ -19,15 +19,12 @@ class DeferredEffect(Payload, frozen=True, kw_only=True):
     execute_at: Annotated[datetime, Meta(tz=True)]
 
     def subject(self) -> str:
-        """The effect."""
         return self.effect_id
 
     def task(self) -> str:
-        """In words."""
         return "Execute effect {}"
 
     def due_at(self) -> datetime:
-        """When it is to be executed."""
         return self.execute_at
 
 

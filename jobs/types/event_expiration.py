@@ -1,4 +1,4 @@
-"""EVENT_EXPIRATION: mark the overdue events of one campaign, or of all, as expired."""
+"""EVENT_EXPIRATION: expire the overdue events of one campaign, or of all."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,9 +11,9 @@ from jobs.run import Run
 from jobs.slices import Budget, Slice, SlicedPayload, current_slice, rest_of, stop_at, sum_of
 
 NAME = "EVENT_EXPIRATION"
-MOST_NAMED = 50  #: expired events that the result names
-MOST_EVENTS = 500  #: of one slice
-MOST_CAMPAIGNS = 1000  #: that one slice looks at
+MOST_NAMED = 50  #: expired events listed in the result
+MOST_EVENTS = 500  #: per slice
+MOST_CAMPAIGNS = 1000  #: per slice
 
 
 @job_type(
@@ -24,11 +24,10 @@ MOST_CAMPAIGNS = 1000  #: that one slice looks at
     on_world_time=True,
 )
 def expire(payload: SlicedPayload, run: Run) -> dict[str, Any]:
-    """Expire what is overdue, a slice of it; what failed is named in the error, after everything else was done.
+    """Expire one slice of the overdue events and submit a job for the rest.
 
-    The rest is another job's. The events of a paused campaign are left for the first round after its pause.
-
-    Raises PermanentError when nothing that failed can ever work, TransientError when some of it may.
+    A paused campaign's events are left for the first run after its pause. If some events fail, the others are expired
+    first and the error names the failed ones: PermanentError if none of them can ever work, else TransientError.
     """
     here = current_slice(run, payload.slice)
     expiring = _Expiring(run)
@@ -45,7 +44,7 @@ def expire(payload: SlicedPayload, run: Run) -> dict[str, Any]:
 
 
 class _Expiring:
-    """What one slice has done by now."""
+    """The progress of one slice."""
 
     def __init__(self, run: Run) -> None:
         self.budget = Budget(NAME, MOST_EVENTS)
@@ -55,9 +54,9 @@ class _Expiring:
         self._run = run
 
     def expire(self, events: Sequence[Event]) -> int:
-        """Expire events from the first on, until the slice is over; how many of them were tried.
+        """Expire events in order until the slice's budget is spent. Returns how many were tried.
 
-        Raises the error after which no other request works either.
+        Raises an error after which no other request would work either.
         """
         tried = 0
         while tried < len(events) and not (tried and self.budget.spent):
@@ -79,7 +78,7 @@ class _Expiring:
                 self.named.append(event.name)
 
     def failures_of(self, events: Sequence[Event]) -> int:
-        """How many of the events could not be expired."""
+        """Count the events that could not be expired."""
         return sum(f"event {event.id}" in self.failed for event in events)
 
 
@@ -98,16 +97,16 @@ def _one_campaign(run: Run, here: Slice, expiring: _Expiring) -> tuple[int, bool
 
 
 def _after(events: Sequence[Event], here: Slice) -> Sequence[Event]:
-    """What no earlier slice has tried: the events after the last one of it, where the list still has that.
+    """The events that no earlier slice has tried: those after its last one, if that is still listed.
 
-    Else it was expired, and what stands before the others are those that could not be.
+    Otherwise that one was expired, and the list starts with the events that failed.
     """
     last = next((n for n, event in enumerate(events, 1) if here.after and event.id == here.after[-1]), None)
     return events[here.failed if last is None else last :]
 
 
 def _hand_on(run: Run, campaign_id: str, here: Slice, tried: Sequence[Event], expiring: _Expiring) -> None:
-    """Another job expires the rest of one campaign's events."""
+    """Submit a job for the rest of one campaign's events."""
     mine = bool(run.campaign_id)
     last = (tried[-1].id,) if tried else here.after if mine else ()
     failed = (here.failed if mine else 0) + expiring.failures_of(tried)
@@ -115,7 +114,7 @@ def _hand_on(run: Run, campaign_id: str, here: Slice, tried: Sequence[Event], ex
 
 
 def _all_campaigns(run: Run, here: Slice, expiring: _Expiring) -> tuple[int, bool]:
-    """READ_BATCH campaigns a request, and the events of many campaigns in one request, until the slice is over."""
+    """Read READ_BATCH campaigns per request, and expire events of several campaigns in one request."""
     paused = run.paused_campaigns()
     campaigns = run.api.campaigns()
     expiring.failed |= campaigns.failures("campaign", when=here.number == 0)
@@ -132,7 +131,7 @@ def _all_campaigns(run: Run, here: Slice, expiring: _Expiring) -> tuple[int, boo
 
 
 def _expire_of(run: Run, here: Slice, campaign_ids: Sequence[str], expiring: _Expiring) -> int:
-    """Expire what is overdue in these campaigns; how many of them, from the first on, are done or handed on."""
+    """Expire the overdue events of these campaigns. Returns how many campaigns, in order, are done or handed on."""
     overdue: list[tuple[int, Event]] = []
     found = run.api.overdue_events(campaign_ids)
     stop_at(found.values())

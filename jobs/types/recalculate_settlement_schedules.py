@@ -1,4 +1,4 @@
-"""RECALCULATE_SETTLEMENT_SCHEDULES: when the settlements of a campaign grow next, and what is due now."""
+"""RECALCULATE_SETTLEMENT_SCHEDULES: recalculate when a campaign's settlements grow next, and submit what is due."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,7 +23,7 @@ NAME = "RECALCULATE_SETTLEMENT_SCHEDULES"
     on_entity="Settlement",
 )
 def recalculate_settlements(payload: SlicedPayload, run: Run) -> dict[str, Any]:
-    """One row for each kind of growth of each settlement that is not archived."""
+    """Keep one schedule for each kind of growth of each settlement that is not archived."""
     return recalculate(payload, run, _SETTLEMENTS)
 
 

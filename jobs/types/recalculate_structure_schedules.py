@@ -1,4 +1,4 @@
-"""RECALCULATE_STRUCTURE_SCHEDULES: when the structures of a campaign fall due next, and what is due now."""
+"""RECALCULATE_STRUCTURE_SCHEDULES: recalculate when a campaign's structures are next due, and submit what is due."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -24,7 +24,7 @@ NAME = "RECALCULATE_STRUCTURE_SCHEDULES"
     on_entity="Structure",
 )
 def recalculate_structures(payload: SlicedPayload, run: Run) -> dict[str, Any]:
-    """One row for each event type that a structure can have due, in settlements that are not archived."""
+    """Keep one schedule for each event type of each structure, unless it or its settlement is archived."""
     return recalculate(payload, run, _STRUCTURES)
 
 

@@ -1,4 +1,4 @@
-"""SETTLEMENT_GROWTH: let settlements of one campaign grow by what is due on its clock."""
+"""SETTLEMENT_GROWTH: apply the growth that is due to a campaign's settlements."""
 
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
@@ -12,7 +12,7 @@ from jobs.registry import Answer, Item, Payload, batch_job_type
 from jobs.run import Run
 from jobs.schedules.apply import EntityRules, apply_batch
 from jobs.world.change import Change
-from jobs.world.growth import GrowthType, StandingStructure, grow, settlement_intervals
+from jobs.world.growth import GrowthType, StructureStatus, grow, settlement_intervals
 from jobs.world.variables import StructureVariables
 from scheduler_project.text import LONGEST_ID
 
@@ -31,46 +31,44 @@ class SettlementGrowth(Payload, frozen=True, kw_only=True):
     growth_type: GrowthType
 
     def subject(self) -> str:
-        """The settlement and the kind of growth."""
         return f"{self.settlement_id}:{self.growth_type}"
 
     def task(self) -> str:
-        """In words."""
         return _TASKS[self.growth_type]
 
 
 @batch_job_type(NAME, payload=SettlementGrowth, batch=50)
 def grow_settlements(items: Sequence[Item]) -> Sequence[Answer]:
-    """Read, apply the rules, write back under the versions that were read."""
+    """Read the settlements, apply the rules, and write back with the versions that were read."""
     return apply_batch(items, _SETTLEMENTS)
 
 
 def _rules(
-    run: Run, asked: Sequence[tuple[Settlement, Sequence[str]]]
+    run: Run, requested: Sequence[tuple[Settlement, Sequence[str]]]
 ) -> Callable[[Settlement, int, dict[str, Any], str, int], Change]:
-    """Level-ups look at the structures that stand."""
-    checked = [settlement.id for settlement, events in asked if GrowthType.LEVEL_UP_CHECK in events]
+    """Level-up checks need the settlement's structures."""
+    checked = [settlement.id for settlement, events in requested if GrowthType.LEVEL_UP_CHECK in events]
     structures = run.api.structures_by_settlement(checked)
 
     def rule(settlement: Settlement, level: int, variables: dict[str, Any], event: str, occurrences: int) -> Change:
         growth = GrowthType(event)
-        standing = _standing(structures[settlement.id]) if growth is GrowthType.LEVEL_UP_CHECK else []
-        return grow(growth, level=level, variables=variables, structures=standing, occurrences=occurrences)
+        statuses = _statuses(structures[settlement.id]) if growth is GrowthType.LEVEL_UP_CHECK else []
+        return grow(growth, level=level, variables=variables, structures=statuses, occurrences=occurrences)
 
     return rule
 
 
-def _standing(structures: Listing[Structure] | JobError) -> list[StandingStructure]:
-    """Raises the error of the read: no level-up is refused because the structures could not be looked up."""
+def _statuses(structures: Listing[Structure] | JobError) -> list[StructureStatus]:
+    """Raises the error of the read: unreadable structures must not count as missing."""
     if isinstance(structures, JobError):
         raise structures
-    standing = []
+    statuses = []
     for structure in structures.whole():
         if not structure.archived_at:
             variables, _ = StructureVariables.read(structure.variables)
             operational = variables.is_operational and not variables.construction_duration_minutes
-            standing.append(StandingStructure(structure.type, operational))
-    return standing
+            statuses.append(StructureStatus(structure.type, operational))
+    return statuses
 
 
 _SETTLEMENTS: EntityRules[Settlement] = EntityRules(

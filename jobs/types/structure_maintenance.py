@@ -1,4 +1,4 @@
-"""STRUCTURE_MAINTENANCE: apply construction, maintenance or upgrade checks that are due to a campaign's structures."""
+"""STRUCTURE_MAINTENANCE: apply due construction, maintenance and upgrade checks to a campaign's structures."""
 
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
@@ -29,25 +29,23 @@ class StructureMaintenance(Payload, frozen=True, kw_only=True):
     event_type: StructureEvent
 
     def subject(self) -> str:
-        """The structure and what falls due."""
         return f"{self.structure_id}:{self.event_type}"
 
     def task(self) -> str:
-        """In words."""
         return _TASKS[self.event_type]
 
 
 @batch_job_type(NAME, payload=StructureMaintenance, batch=50)
 def maintain_structures(items: Sequence[Item]) -> Sequence[Answer]:
-    """Read, apply the rules, write back under the versions that were read."""
+    """Read the structures, apply the rules, and write back with the versions that were read."""
     return apply_batch(items, _STRUCTURES)
 
 
 def _rules(
-    run: Run, asked: Sequence[tuple[Structure, Sequence[str]]]
+    run: Run, requested: Sequence[tuple[Structure, Sequence[str]]]
 ) -> Callable[[Structure, int, dict[str, Any], str, int], Change]:
-    """Upgrades look at the resources of the settlement."""
-    checked = {structure.settlement_id for structure, events in asked if StructureEvent.UPGRADE_AVAILABLE in events}
+    """Upgrade checks need the settlement's resources."""
+    checked = {structure.settlement_id for structure, events in requested if StructureEvent.UPGRADE_AVAILABLE in events}
     settlements = run.api.settlements(sorted(checked))
 
     def rule(structure: Structure, level: int, variables: dict[str, Any], event: str, occurrences: int) -> Change:
@@ -64,7 +62,7 @@ def _rules(
 
 
 def _resources(settlement: Settlement | JobError | None) -> dict[str, Any]:
-    """Raises the error of the read: nobody says that an upgrade is out of reach because it could not be looked up."""
+    """Raises the error of the read: unreadable resources must not count as missing."""
     if isinstance(settlement, JobError):
         raise settlement
     resources = settlement.variables.get("resources") if settlement and isinstance(settlement.variables, dict) else None

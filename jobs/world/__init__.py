@@ -1,1 +1,1 @@
-"""The rules of the domain as pure functions: no Django, no I/O, no clock but the one that is handed in."""
+"""The rules of the domain as pure functions: no Django, no I/O, no clock but the one passed in."""

@@ -1,4 +1,4 @@
-"""What a rule makes of an entity."""
+"""The result of a rule."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """The level and variables after a rule; what happened in words; what was wrong in the variables before."""
+    """The level and variables after a rule, a summary, and warnings about the variables before."""
 
     level: int
     variables: dict[str, Any]

@@ -1,4 +1,4 @@
-"""Wall-clock time and world time: two types, so that they cannot be mixed up."""
+"""Wall-clock time and world time, as two types that cannot be mixed up."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -23,14 +23,14 @@ class _Moment:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """The moment that ISO 8601 `text`, with Z or an offset, names. Raises ValueError quoting the text."""
+        """Parse ISO 8601 with Z or an offset. Raises ValueError quoting the text."""
         try:
             return cls(datetime.fromisoformat(text))
         except (TypeError, ValueError) as error:
             raise ValueError(f"{text!r} is not an ISO 8601 time with an offset: {error}") from None
 
     def isoformat(self) -> str:
-        """ISO 8601 in UTC with milliseconds, or microseconds where they are needed.
+        """ISO 8601 in UTC with milliseconds, or with microseconds if needed.
 
         >>> WorldTime.parse("0999-12-31T00:00:00+00:00").isoformat()
         '0999-12-31T00:00:00.000Z'
@@ -41,12 +41,12 @@ class _Moment:
 
 @dataclass(frozen=True, slots=True, order=True)
 class WallTime(_Moment):
-    """A moment of the real world."""
+    """A moment in the real world."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class WorldTime(_Moment):
-    """A moment of a campaign's world, in any year from 0001 to 9999."""
+    """A moment in a campaign's world, in any year from 0001 to 9999."""
 
 
 Moment = WallTime | WorldTime
@@ -54,12 +54,12 @@ M = TypeVar("M", bound=_Moment)
 
 
 def clock_name(moment: _Moment) -> str:
-    """The clock that a moment belongs to: "wall" or "world"."""
+    """The name of a moment's clock: "wall" or "world"."""
     return "world" if isinstance(moment, WorldTime) else "wall"
 
 
 def later(moment: M, by: timedelta) -> M | None:
-    """`moment` plus `by`; None past the year 9999, which is never.
+    """`moment` plus `by`; None (never) past the year 9999.
 
     >>> later(WorldTime.parse("9999-12-31T23:30:00Z"), timedelta(hours=1)) is None
     True

@@ -1,4 +1,4 @@
-"""When something is due that comes again and again."""
+"""Due times of recurring events."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -6,12 +6,12 @@ from typing import Final, Generic
 
 from jobs.world.clock import M
 
-MOST_OCCURRENCES: Final = 20_000_000  # of one job, 2,000 years of hours; the rest is due once these are applied
+MOST_OCCURRENCES: Final = 20_000_000  # per job, over 2,000 years of hours; the rest is due once these are applied
 LEVEL_FACTORS: Final = (1.0, 0.9, 0.8, 0.7, 0.6)  # levels 1 to 5; every later level keeps the last
 
 
 def interval(base: timedelta, level: int) -> timedelta:
-    """How long a settlement or structure of `level` waits between two events; a level below 1 counts as 1.
+    """The time between two events of a settlement or structure at `level`; a level below 1 counts as 1.
 
     >>> interval(timedelta(minutes=60), level=3)
     datetime.timedelta(seconds=2880)
@@ -21,18 +21,16 @@ def interval(base: timedelta, level: int) -> timedelta:
 
 @dataclass(frozen=True, slots=True)
 class Due(Generic[M]):
-    """How many due times have come, and the last of them."""
+    """A number of due times, and the last of them."""
 
     last: M
     occurrences: int
 
 
 def due_by(first: M | None, every: timedelta, reading: M) -> Due[M] | None:
-    """The due times first, first + every, … that a clock showing `reading` has reached, at most MOST_OCCURRENCES.
+    """The due times first, first + every, … up to `reading`, at most MOST_OCCURRENCES; None if there are none.
 
-    None for none.
-
-    Raises ValueError when `every` is not positive.
+    Raises ValueError if `every` is not positive.
     """
     if every <= timedelta(0):
         raise ValueError(f"the interval must be positive, got {every}")
@@ -43,9 +41,9 @@ def due_by(first: M | None, every: timedelta, reading: M) -> Due[M] | None:
 
 
 def outstanding(due: Due[M], every: timedelta, mark: M | None) -> int:
-    """How many of the due times lie after `mark`, the last one that was applied: 0 to `due.occurrences`.
+    """Count the due times after `mark`, the last one applied: 0 to `due.occurrences`.
 
-    Raises ValueError when `every` is not positive.
+    Raises ValueError if `every` is not positive.
     """
     if every <= timedelta(0):
         raise ValueError(f"the interval must be positive, got {every}")

@@ -1,16 +1,16 @@
-"""Reckoning with the decimals that the main API writes: exact, however large or small they are."""
+"""Exact arithmetic with the main API's decimals, however large or small."""
 
 from decimal import Decimal
 from fractions import Fraction
 
 
 def exact(value: float | Decimal) -> Fraction:
-    """A finite number as it is written: 0.1 is a tenth, not the binary fraction next to it."""
+    """The decimal value of a finite number: 0.1 is a tenth, not the nearest binary fraction."""
     return Fraction(value) if isinstance(value, int) else Fraction(str(value))
 
 
 def plain(value: Fraction) -> int | float:
-    """As JSON has it: a whole number as it is, another as the nearest float, one beyond any float without its rest.
+    """Convert for JSON: a whole number to int, any other to the nearest float, or to int if it is too large for one.
 
     >>> plain(exact(0.3) - exact(0.1)), plain(exact(2.5) * 2)
     (0.2, 5)

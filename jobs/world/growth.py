@@ -1,4 +1,4 @@
-"""How settlements grow. n occurrences at once give what n single ones would have given."""
+"""How settlements grow. n occurrences at once have the same result as n in turn."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ PEOPLE_PER_LEVEL: Final = 500
 
 
 class GrowthType(StrEnum):
-    """The ways in which a settlement grows."""
+    """The kinds of growth of a settlement."""
 
     POPULATION_GROWTH = "POPULATION_GROWTH"
     RESOURCE_GENERATION = "RESOURCE_GENERATION"
@@ -23,15 +23,15 @@ class GrowthType(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class StandingStructure:
-    """A structure as far as a level-up looks at it."""
+class StructureStatus:
+    """What a level-up check needs to know about a structure."""
 
     type: str
     operational: bool
 
 
 def settlement_intervals(level: int, variables: object) -> dict[GrowthType, timedelta]:
-    """How often each kind of growth comes; a level-up is looked for as often as the population grows."""
+    """The interval of each kind of growth; level-ups are checked as often as the population grows."""
     read, _ = SettlementVariables.read(variables)
     population = interval(timedelta(minutes=read.population_growth_interval_minutes), level)
     resources = interval(timedelta(minutes=read.resource_generation_interval_minutes), level)
@@ -47,10 +47,10 @@ def grow(
     *,
     level: int,
     variables: Mapping[str, Any],
-    structures: Collection[StandingStructure],
+    structures: Collection[StructureStatus],
     occurrences: int,
 ) -> Change:
-    """What `occurrences` of `growth_type` make of a settlement; unknown variables are kept as they are."""
+    """Apply `occurrences` of `growth_type` to a settlement; unknown variables are kept."""
     read, warnings = SettlementVariables.read(variables)
     match growth_type:
         case GrowthType.POPULATION_GROWTH:
@@ -70,7 +70,7 @@ def grow(
 
 
 def grow_population(population: int, cap: int, rate: float, *, occurrences: int) -> int:
-    """min(cap, population * (1 + rate)) for each occurrence, rounded half up and never shrinking.
+    """Apply min(cap, population * (1 + rate)), rounded half up, once per occurrence; never shrinks.
 
     >>> grow_population(100, 1000, 0.05, occurrences=3)
     116
@@ -80,11 +80,11 @@ def grow_population(population: int, cap: int, rate: float, *, occurrences: int)
     above, below = exact(rate).as_integer_ratio()
     left = occurrences
     while left and population < cap:
-        # Half up in whole numbers: floor(population * above / below + 1/2), exact however large they are.
+        # Rounded half up in integers: floor(population * above / below + 1/2), exact for any size.
         gain = (2 * population * above + below) // (2 * below)
-        if not gain:  # nothing will ever change again
+        if not gain:  # the population no longer changes
             break
-        # So much is gained each time until the population is as large as `more`: all of these times at once.
+        # The gain stays the same until the population reaches `more`: apply all these occurrences at once.
         more = -(-below * (2 * gain + 1) // (2 * above))
         times = min(left, max(1, -((population - more) // gain)))
         population, left = min(cap, population + gain * times), left - times
@@ -102,10 +102,10 @@ def _generate(read: SettlementVariables, occurrences: int) -> tuple[dict[str, An
     return resources, warnings
 
 
-def _level_after(level: int, read: SettlementVariables, structures: Collection[StandingStructure], checks: int) -> int:
-    """At most one level for each check, while there are people enough and all that is required stands and works."""
+def _level_after(level: int, read: SettlementVariables, structures: Collection[StructureStatus], checks: int) -> int:
+    """At most one level per check, while the population is large enough and all required structures work."""
     working = {structure.type for structure in structures if structure.operational}
     if not working.issuperset(read.required_structures_for_level_up):
         return level
-    highest = read.population // PEOPLE_PER_LEVEL - 1  # the last level from which the next can be reached
+    highest = read.population // PEOPLE_PER_LEVEL - 1  # the highest level that can still level up
     return max(level, min(level + checks, highest + 1))

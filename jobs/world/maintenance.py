@@ -1,4 +1,4 @@
-"""What time does to structures. n occurrences at once give what n single ones would have given."""
+"""How structures are built, wear and upgrade. n occurrences at once have the same result as n in turn."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -13,7 +13,7 @@ from jobs.world.variables import StructureVariables, is_number
 
 
 class StructureEvent(StrEnum):
-    """What can fall due for a structure."""
+    """The events of a structure."""
 
     CONSTRUCTION_COMPLETE = "CONSTRUCTION_COMPLETE"
     MAINTENANCE_DUE = "MAINTENANCE_DUE"
@@ -21,11 +21,10 @@ class StructureEvent(StrEnum):
 
 
 def structure_intervals(level: int, variables: object) -> dict[StructureEvent, timedelta]:
-    """What comes, and how often.
+    """The structure's events and their intervals.
 
-    Under construction only its completion does, after constructionDurationMinutes, which is a duration and does not
-    shrink with the level. Maintenance comes while the structure is operational; whether it could be upgraded is looked
-    at in the same interval.
+    Under construction, the only event is its completion after constructionDurationMinutes, which does not shrink with
+    the level. Maintenance is due while the structure is operational; upgrades are checked at the same interval.
     """
     read, _ = StructureVariables.read(variables)
     if read.construction_duration_minutes:
@@ -43,7 +42,7 @@ def maintain(
     settlement_resources: Mapping[str, Any],
     occurrences: int,
 ) -> Change:
-    """What `occurrences` of `event` make of a structure; unknown variables are kept as they are."""
+    """Apply `occurrences` of `event` to a structure; unknown variables are kept."""
     read, warnings = StructureVariables.read(variables)
     match event:
         case StructureEvent.CONSTRUCTION_COMPLETE:
@@ -62,9 +61,9 @@ def maintain(
 
 
 def _wear_down(read: StructureVariables, occurrences: int) -> dict[str, Any]:
-    """Each maintenance takes its wear off, until the structure goes out of operation and no more comes."""
+    """Each maintenance due reduces the health, until the structure stops operating and no more is due."""
     full, wear = exact(read.health), exact(read.maintenance_wear)
-    last = max(1, ceil(full / wear)) if wear else int(not full) or occurrences  # the one that takes the last health
+    last = max(1, ceil(full / wear)) if wear else int(not full) or occurrences  # the one that reduces health to 0
     missed = min(occurrences, last)
     health = plain(max(exact(0), full - wear * missed))
     worn: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""The mark of what was applied, kept in an entity's own variables and written in the same update.
+"""Marks of what was applied, stored in the entity's own variables and written in the same update.
 
 `schedulerMarks: {"clock": "world", "POPULATION_GROWTH": "<last due time applied>", "jobs": {event: [job ids]}}`
 """
@@ -9,11 +9,11 @@ from typing import Any, Final
 from jobs.world.clock import M, Moment, clock_name
 
 KEY: Final = "schedulerMarks"
-KEPT_JOBS: Final = 20  # job ids kept per event, for jobs asked for by hand
+KEPT_JOBS: Final = 20  # job IDs kept per event, for jobs that people submitted
 
 
 def read_mark(variables: Mapping[str, Any], event: str, like: type[M]) -> M | None:
-    """The last due time of `event` that was applied on the clock of type `like`; None when there is none."""
+    """The last due time of `event` applied on the clock of type `like`; None if there is none."""
     marks = _marks(variables)
     text = marks.get(event)
     try:
@@ -24,7 +24,7 @@ def read_mark(variables: Mapping[str, Any], event: str, like: type[M]) -> M | No
 
 
 def with_mark(variables: Mapping[str, Any], event: str, moment: Moment) -> dict[str, Any]:
-    """`variables` with the mark set to `moment`; marks of another clock are dropped with it."""
+    """`variables` with the mark set to `moment`; drops marks of another clock."""
     marks = _marks(variables)
     name = clock_name(moment)
     if marks.get("clock", name) != name:
@@ -33,12 +33,12 @@ def with_mark(variables: Mapping[str, Any], event: str, moment: Moment) -> dict[
 
 
 def is_job_applied(variables: Mapping[str, Any], event: str, job_id: str) -> bool:
-    """Whether the job, one without a due time, has been applied."""
+    """Whether a job without a clock due time has been applied."""
     return job_id in _jobs(variables, event)
 
 
 def with_job(variables: Mapping[str, Any], event: str, job_id: str) -> dict[str, Any]:
-    """`variables` with the job noted as applied; the last KEPT_JOBS are kept."""
+    """`variables` with the job marked as applied; keeps the last KEPT_JOBS."""
     marks = _marks(variables)
     jobs = marks.get("jobs")
     kept = [*_jobs(variables, event), job_id][-KEPT_JOBS:]

@@ -1,4 +1,4 @@
-"""The `variables` of settlements and structures: each value may be missing, null or of the wrong type."""
+"""The `variables` of settlements and structures; any value may be missing, null or of the wrong type."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -6,11 +6,11 @@ from decimal import Decimal
 from math import isfinite
 from typing import Any, Self
 
-LONGEST_NUMBER = 1000  #: digits, before or behind the point, of a number to calculate with
+LONGEST_NUMBER = 1000  #: digits, before or after the decimal point, of a usable number
 
 
 def is_number(value: object) -> bool:
-    """Whether `value` is a number to calculate with: no bool, no NaN, no infinity, but as large as LONGEST_NUMBER."""
+    """Whether `value` is a number we calculate with: not a bool, NaN or infinity, and at most LONGEST_NUMBER digits."""
     match value:
         case bool():
             return False
@@ -45,8 +45,8 @@ def _amounts(value: object) -> bool:
     return isinstance(value, dict) and all(is_number(amount) for amount in value.values())
 
 
-LEAST_MINUTES = 1 / 60  # a second; what comes more often, or less often than
-MOST_MINUTES = 60 * 24 * 366 * 1000  # every thousand years, is a slip of the pen
+LEAST_MINUTES = 1 / 60  # a second; a shorter interval must be a mistake,
+MOST_MINUTES = 60 * 24 * 366 * 1000  # and so must one of more than a thousand years
 
 
 def _abbreviate(value: object) -> str:
@@ -55,7 +55,7 @@ def _abbreviate(value: object) -> str:
 
 
 class _Reader:
-    """Reads values out of a map, noting what was wrong."""
+    """Reads values from a map and collects warnings."""
 
     def __init__(self, raw: object) -> None:
         self.warnings: list[str] = []
@@ -75,7 +75,7 @@ class _Reader:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettlementVariables:
-    """What the rules of growth look at, with the contract's defaults."""
+    """The variables that growth depends on, with the contract's defaults."""
 
     population: int = 100
     population_cap: int = 1000
@@ -119,7 +119,7 @@ class SettlementVariables:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StructureVariables:
-    """What the rules of maintenance look at, with the contract's defaults."""
+    """The variables that maintenance depends on, with the contract's defaults."""
 
     maintenance_interval_minutes: float = 120
     is_operational: bool = True

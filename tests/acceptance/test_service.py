@@ -215,7 +215,7 @@ def test_campaign_without_a_clock_grows_on_wall_clock_time(start: Start, sandbox
 
 
 def test_suspended_workers_take_nothing(start: Start, sandbox: SandboxApi, redis: Redis) -> None:
-    """rqsuspend holds the queues until rqresume; a stranger's RQ job runs by RQ's own means."""
+    """rqsuspend holds the queues until rqresume; a plain RQ job runs by RQ's own means."""
     assert start("rqsuspend").process.wait(timeout=60) == 0
     start("rqworker", RUN_FOREIGN_RQ_JOBS="true", RUN_FOREIGN_RQ_FUNCTIONS="builtins.len")
     await_processes(redis, "worker")
@@ -228,7 +228,7 @@ def test_suspended_workers_take_nothing(start: Start, sandbox: SandboxApi, redis
     assert start("rqresume").process.wait(timeout=60) == 0
 
     wait_until(lambda: state_of(job) == "SUCCEEDED", what="executed")
-    wait_until(lambda: foreign.get_status(refresh=True) == "finished", what="the stranger's job ran")
+    wait_until(lambda: foreign.get_status(refresh=True) == "finished", what="the plain RQ job ran")
     assert foreign.return_value() == 4
 
 

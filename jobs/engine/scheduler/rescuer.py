@@ -89,11 +89,11 @@ class Rescuer:
     def requeue_unclaimed(self, now: datetime) -> None:
         """Requeue IDs that a worker fetched but died before it claimed them."""
         until = (now - settings.LEASE).timestamp()
-        taken: Any = self._connection.zrangebyscore(keys.TAKEN, "-inf", until, 0, BATCH)
-        if taken:
-            ids = [i for i in keys.texts(taken) if keys.uuid_of(i)]
+        fetched: Any = self._connection.zrangebyscore(keys.TAKEN, "-inf", until, 0, BATCH)
+        if fetched:
+            ids = [i for i in keys.texts(fetched) if keys.uuid_of(i)]
             enqueue.enqueue(list(Job.objects.in_state(State.QUEUED).filter(id__in=ids)))
-            self._connection.zrem(keys.TAKEN, *taken)
+            self._connection.zrem(keys.TAKEN, *fetched)
 
     def queue_overdue(self, now: datetime) -> None:
         """Queue jobs that are overdue because Redis does not carry them, or carries them for a later time."""

@@ -90,7 +90,7 @@ def run_handler(jobs: Sequence[Claimed]) -> list[Finished]:
         watch_sending(job)
     answers: Sequence[Answer]
     with (
-        Calls() as asked,
+        Calls() as calls,
         structlog.contextvars.bound_contextvars(
             job_id=first.id,
             job_type=first.type,
@@ -108,14 +108,16 @@ def run_handler(jobs: Sequence[Claimed]) -> list[Finished]:
             log.exception("job.handler_failed", jobs=len(jobs))
             answers = [bug] * len(jobs)
     duration_ms = (time.perf_counter() - began) * 1000
-    made = None
+    calls_json = None
     try:  # a failure here must not change the result: the handlers' work is done
         if connection.vendor != "sqlite":
             connection.close()  # back into the pool
-        made = _as_json(asked, began) if asked.count else None
+        calls_json = _as_json(calls, began) if calls.count else None
     except Exception:
         log.exception("job.calls_lost", job_id=first.id)
-    return [ended_with(job, judge(job, answer), duration_ms, made) for job, answer in zip(jobs, answers, strict=True)]
+    return [
+        ended_with(job, judge(job, answer), duration_ms, calls_json) for job, answer in zip(jobs, answers, strict=True)
+    ]
 
 
 def watch_sending(job: Claimed) -> None:
@@ -144,14 +146,14 @@ def judge(job: Claimed, answer: Answer) -> Answer:
     return answer
 
 
-def _as_json(asked: Calls, began: float) -> msgspec.Raw:
+def _as_json(calls: Calls, began: float) -> msgspec.Raw:
     """Encode the calls for ops/reads/attempts.py: the request ID once, then per call its operation, offset in ms,
     duration in ms and result.
     """
     rows = [
-        (c.operation, round((c.began - began) * 1000, 1), round(c.seconds * 1000, 1), c.result) for c in asked.noted
+        (c.operation, round((c.began - began) * 1000, 1), round(c.seconds * 1000, 1), c.result) for c in calls.noted
     ]
-    made = {"request": asked.noted[0].request_id, "made": rows, "count": asked.count}
+    made = {"request": calls.noted[0].request_id, "made": rows, "count": calls.count}
     return msgspec.Raw(text.as_json(made).encode())
 
 

@@ -219,8 +219,8 @@ class Cycles:
             rq_mirror.give_back(left, self._connection)
         enqueue.enqueue([e.job for e in ended if e.due_at is not None])
         if len(ended) < len(finished):
-            taken = {id(e.job) for e in ended}
-            rq_mirror.resync([f.job for f in finished if id(f.job) not in taken], self._connection)
+            recorded = {id(e.job) for e in ended}
+            rq_mirror.resync([f.job for f in finished if id(f.job) not in recorded], self._connection)
         return len(ended), len(ids)
 
     def _record_one_by_one(self) -> None:
@@ -276,9 +276,9 @@ class Cycles:
         """Hand the claimed jobs of each group to a thread."""
         self.unacknowledged = None
         by_id = {job.id: job for job in claimed}
-        for taken in groups:
+        for group in groups:
             # pop: an ID that was enqueued twice is still one job.
-            jobs = [job for i in taken.ids if (job := by_id.pop(i, None))]
+            jobs = [job for i in group.ids if (job := by_id.pop(i, None))]
             if jobs:
                 self.flight.add(jobs)
                 self._threads.submit(jobs)

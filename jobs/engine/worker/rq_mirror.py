@@ -133,16 +133,16 @@ class RQMirror:
 
     def _ours(self, groups: list[Any]) -> list[Batch]:
         """The fetched groups without IDs that no row can have, which other code must have written."""
-        taken, unknown = [], []
+        ours, unknown = [], []
         for rank, *ids in groups:
             known = [i for i in keys.texts(ids) if keys.uuid_of(i)]
             unknown += [i for i in ids if i.decode(errors="replace") not in known]
             if known:
-                taken.append(Batch(rank, known))
+                ours.append(Batch(rank, known))
         if unknown:
             self._connection.zrem(keys.TAKEN, *unknown)
             aside.move_aside(unknown, _NO_JOB, self._connection)
-        return taken
+        return ours
 
     def sync(self, now: datetime) -> None:
         """Send all updates without fetching. Raises redis.RedisError."""

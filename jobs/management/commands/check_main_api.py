@@ -25,20 +25,24 @@ class Command(BaseCommand):
             schema = _schema(_query("introspection", get_introspection_query(descriptions=False)))
             campaigns = _query("campaigns", operations.text("campaigns"))
         except NotAuthorized as error:
-            sys.exit(f"{settings.API_URL}: {error}: set API_SERVICE_ACCOUNT_TOKEN")
+            sys.exit(f"{settings.API_URL}: {error}. Check API_SERVICE_ACCOUNT_TOKEN.")
         except JobError as error:
-            sys.exit(f"{settings.API_URL}: {error}: set API_URL, or start the main API")
+            sys.exit(f"{settings.API_URL}: {error}. Check API_URL, and that the main API runs.")
         unread = "".join(str(error_of("campaigns", error)) for error in campaigns.errors[:1])
-        visible = f"its campaigns cannot be read: {unread}" if unread else f"{_count(campaigns)} campaigns are visible"
+        visible = f"campaigns cannot be read: {unread}" if unread else f"{_count(campaigns)} campaigns are visible"
         self.stdout.write(f"Connected to {settings.API_URL}; {visible}.")
         bad = 0
         for name in operations.names():
             sizes = (1,) if name == "campaigns" else (1, 2)
             faults = [e.message for n in sizes for e in validate(schema, parse(_document(name, n)))]
             bad += bool(faults)
-            verdict = self.style.ERROR("does not fit: " + "; ".join(faults)) if faults else self.style.SUCCESS("fits")
+            verdict = (
+                self.style.ERROR("does not match the schema: " + "; ".join(faults))
+                if faults
+                else self.style.SUCCESS("ok")
+            )
             self.stdout.write(f"  {name}: {verdict}")
-        self.stdout.write(f"{len(operations.names()) - bad} of {len(operations.names())} operations fit.")
+        self.stdout.write(f"{len(operations.names()) - bad} of {len(operations.names())} operations match the schema.")
         if bad or unread:
             sys.exit(1)
 
@@ -60,7 +64,7 @@ def _schema(answer: Answer) -> GraphQLSchema:
     try:
         return build_client_schema(reported)
     except TypeError:
-        sys.exit(f"{settings.API_URL}: it does not report its schema: {answer.errors or answer.data}")
+        sys.exit(f"{settings.API_URL}: no schema from introspection: {answer.errors or answer.data}")
 
 
 def _count(answer: Answer) -> int:

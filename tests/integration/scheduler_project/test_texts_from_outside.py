@@ -215,9 +215,9 @@ def test_any_text_in_a_message(api: MainApi, redis: Redis, text: str, data: byte
     body = {"entityType": "Settlement", "entityId": text, "operation": text, "newTime": text, text: text}
     for kind in (b"worldTimeAdvanced", b"entityModified"):
         for sent in (json.dumps(body).encode(), json.dumps({**body, "entityType": "Event"}).encode(), data):
-            listener.hear({"channel": b"campaign." + channel + b"." + kind, "data": sent})
-            listener.hear({"channel": b"campaign." + data + b"." + kind, "data": sent})
-    listener.act_on_all()
+            listener.receive({"channel": b"campaign." + channel + b"." + kind, "data": sent})
+            listener.receive({"channel": b"campaign." + data + b"." + kind, "data": sent})
+    listener.handle_all()
 
 
 def test_odd_names_and_ids_in_answers_cost_nobody_else_anything(

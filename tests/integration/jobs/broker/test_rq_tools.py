@@ -100,7 +100,7 @@ def test_delete_is_a_cancel(operator: Client, redis: Redis, sandbox: SandboxApi)
 
 
 def test_empty_queue_cancels_what_waits_in_it(operator: Client, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ours with their backlogs by name, strangers' as RQ does; other queues are left alone."""
+    """Scheduler jobs with their backlogs by name, plain RQ jobs as RQ does; other queues are left alone."""
     monkeypatch.setattr(rq_dashboard, "STEP", 50)
     jobs = submit(120)
     (other,) = submit(1, priority=Priority.LOW.value, campaign_id="c-9")
@@ -254,7 +254,7 @@ def test_started_jobs_are_listed_although_one_was_forgotten_meanwhile(operator: 
 
 
 @pytest.mark.usefixtures("foreign_jobs")
-def test_rq_s_own_cron_is_shown_as_a_stranger(operator: Client, redis: Redis, sandbox: SandboxApi) -> None:
+def test_rq_s_own_cron_is_shown_as_a_plain_rq_job(operator: Client, redis: Redis, sandbox: SandboxApi) -> None:
     """Somebody's CronScheduler on our Redis: its pages answer, and what it enqueues runs by RQ's means."""
     cron = DjangoCronScheduler(name="theirs")
     cron.register(len, "default", args=("four",), interval=60, name="count")
@@ -374,7 +374,7 @@ def test_rq_s_own_worker_may_take_the_whole_time_of_a_job(redis: Redis, sandbox:
 
 
 @pytest.mark.usefixtures("foreign_jobs")
-def test_a_stranger_s_failure_is_rq_s_own(redis: Redis) -> None:
+def test_a_plain_rq_job_s_failure_is_rq_s_own(redis: Redis) -> None:
     """It runs by RQ's means, fails by RQ's means with its traceback, and no row of ours is made for it."""
     foreign = django_rq.get_queue("low").enqueue("builtins.int", "four")
 

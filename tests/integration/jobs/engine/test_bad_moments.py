@@ -183,7 +183,7 @@ def test_what_was_cancelled_while_redis_was_away_leaves_nothing_there(redis: Red
     assert redis.zcard(keys.SCHEDULED) == 0
 
 
-def test_a_stranger_whose_worker_was_lost_fails_as_rq_has_it(redis: Redis) -> None:
+def test_a_plain_rq_job_whose_worker_was_lost_fails_as_rq_has_it(redis: Redis) -> None:
     """RQ's own workers see to that every few minutes; where there are none but ours, the scheduler does."""
     queue = django_rq.get_queue("low")
     foreign = queue.enqueue(len, "four")

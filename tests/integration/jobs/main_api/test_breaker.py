@@ -124,7 +124,7 @@ def test_the_check_says_why_while_the_breaker_is_open(redis: Redis, sandbox: San
     breaker = opened(redis, time.time)
     said = StringIO()
     call_command("check_main_api", stdout=said)
-    assert "14 of 14 operations fit" in said.getvalue()
+    assert "14 of 14 operations match the schema" in said.getvalue()
 
     sandbox.control("POST", "faults", {"errorRate": 1})
     with pytest.raises(SystemExit, match="main API: HTTP 500"):

@@ -18,7 +18,7 @@ def test_operations_fit_the_schema(api: MainApi) -> None:
     said = StringIO()
     call_command("check_main_api", stdout=said)
 
-    assert "14 of 14 operations fit" in said.getvalue()
+    assert "14 of 14 operations match the schema" in said.getvalue()
 
 
 def what_is_refused() -> str:
@@ -33,10 +33,10 @@ def what_is_refused() -> str:
 @pytest.mark.parametrize(
     ("introspection", "campaigns", "said"),
     [
-        ({"errors": [{"message": "it is off"}]}, {}, "it does not report its schema: .*it is off"),
-        ({"data": {"hello": "world"}}, {}, "it does not report its schema"),
-        ({"errors": [{"message": "no", "extensions": {"code": "FORBIDDEN"}}]}, {}, "set API_SERVICE_ACCOUNT_TOKEN"),
-        (None, {"errors": [{"message": "broken"}]}, "its campaigns cannot be read: campaigns: no code: broken"),
+        ({"errors": [{"message": "it is off"}]}, {}, "no schema from introspection: .*it is off"),
+        ({"data": {"hello": "world"}}, {}, "no schema from introspection"),
+        ({"errors": [{"message": "no", "extensions": {"code": "FORBIDDEN"}}]}, {}, "Check API_SERVICE_ACCOUNT_TOKEN"),
+        (None, {"errors": [{"message": "broken"}]}, "campaigns cannot be read: campaigns: no code: broken"),
     ],
     ids=["no introspection", "another API", "forbidden", "no campaigns"],
 )
@@ -68,7 +68,7 @@ def test_check_main_api_says_what_does_not_fit(settings: Any) -> None:
     with other_api(answer) as settings.API_URL:
         said = what_is_refused()
 
-    assert "expireEvent: does not fit: Cannot query field 'expireEvent' on type 'Mutation'" in said
-    assert "settlement: does not fit: Cannot query field 'version' on type 'Settlement'" in said
-    assert "getEffect: fits" in said
-    assert re.search(r"(\d+) of 14 operations fit", said)
+    assert "expireEvent: does not match the schema: Cannot query field 'expireEvent' on type 'Mutation'" in said
+    assert "settlement: does not match the schema: Cannot query field 'version' on type 'Settlement'" in said
+    assert "getEffect: ok" in said
+    assert re.search(r"(\d+) of 14 operations match the schema", said)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from jobs.world.change import Change
 from jobs.world.clock import WallTime, WorldTime, later
 from jobs.world.due import MOST_OCCURRENCES, Due, due_by, interval, outstanding
-from jobs.world.growth import GrowthType, StandingStructure, grow, grow_population, settlement_intervals
+from jobs.world.growth import GrowthType, StructureStatus, grow, grow_population, settlement_intervals
 from jobs.world.maintenance import StructureEvent, maintain, structure_intervals
 from jobs.world.marks import is_job_applied, read_mark, with_job, with_mark
 from jobs.world.variables import SettlementVariables, StructureVariables
@@ -46,7 +46,7 @@ structures = st.fixed_dictionaries(
         "requiredResourcesForUpgrade": st.dictionaries(st.sampled_from(["food", "gold"]), amounts),
     },
 )
-STANDING = [StandingStructure("market", operational=True), StandingStructure("temple", operational=False)]
+STANDING = [StructureStatus("market", operational=True), StructureStatus("temple", operational=False)]
 
 
 def grown(kind: GrowthType, level: int, variables: dict[str, Any], n: int) -> Change:

@@ -1,4 +1,4 @@
-"""rq-scheduler's API on our timetable, and strangers' jobs, which run by RQ's own means."""
+"""rq-scheduler's API on our timetable, and plain RQ jobs, which run by RQ's own means."""
 
 import threading
 import time
@@ -36,7 +36,7 @@ def gate() -> Iterator[threading.Event]:
 
 
 def hang() -> None:
-    """A stranger's work, which ends when the gate is opened."""
+    """A plain RQ job, which ends when the gate is opened."""
     _gate.wait(120)
 
 
@@ -115,7 +115,7 @@ def test_cron_is_calculated_in_utc(redis: Redis, monkeypatch: pytest.MonkeyPatch
     assert (due.hour, due.minute, due.second) == (4, 30, 0)
 
 
-def test_strangers_run_on_time_and_again(start: Start, redis: Redis) -> None:
+def test_plain_rq_jobs_run_on_time_and_again(start: Start, redis: Redis) -> None:
     """The real scheduler and worker: not before its time, and a repeated one as often as it was asked for."""
     allowed = {"RUN_FOREIGN_RQ_JOBS": "true", "RUN_FOREIGN_RQ_FUNCTIONS": "builtins.len"}
     start("rqscheduler", **allowed)
@@ -134,7 +134,7 @@ def test_strangers_run_on_time_and_again(start: Start, redis: Redis) -> None:
 
 
 @pytest.mark.usefixtures("foreign_jobs")
-def test_a_stranger_that_hangs_holds_up_no_other(
+def test_a_plain_rq_job_that_hangs_holds_up_no_other(
     redis: Redis, monkeypatch: pytest.MonkeyPatch, gate: threading.Event
 ) -> None:
     """RQ cannot end what waits outside of Python: the next one runs in another thread."""
@@ -150,7 +150,7 @@ def test_a_stranger_that_hangs_holds_up_no_other(
     wait_until(lambda: hanging.get_status(refresh=True) == "failed", what="its thread came to an end")
 
 
-def test_a_stranger_that_only_others_can_read_fails_in_its_queue(redis: Redis, sandbox: SandboxApi) -> None:
+def test_a_plain_rq_job_that_only_others_can_read_fails_in_its_queue(redis: Redis, sandbox: SandboxApi) -> None:
     """Its arguments are objects of a program that is not ours: it holds up neither our jobs nor the timetable."""
     scheduler = Scheduler("low", connection=redis)
     foreign = scheduler.enqueue_at(timezone.now(), len, "four")
@@ -163,7 +163,7 @@ def test_a_stranger_that_only_others_can_read_fails_in_its_queue(redis: Redis, s
     assert foreign.get_status(refresh=True) == "failed"
 
 
-def test_a_stranger_that_nobody_can_read_leaves_the_timetable(redis: Redis) -> None:
+def test_a_plain_rq_job_that_nobody_can_read_leaves_the_timetable(redis: Redis) -> None:
     """It would stand at its head for ever, and the scheduler would never come to cron tasks and the scheduler."""
     scheduler = Scheduler("low", connection=redis)
     foreign = scheduler.enqueue_at(timezone.now(), len, "four")

@@ -127,7 +127,7 @@ def test_a_campaign_that_lost_its_turn_behind_a_busy_list_has_it_again(redis: Re
 
 
 @pytest.mark.usefixtures("foreign_jobs")
-def test_a_stranger_waits_behind_ours(redis: Redis, sandbox: SandboxApi) -> None:
+def test_a_plain_rq_job_waits_behind_ours(redis: Redis, sandbox: SandboxApi) -> None:
     """A job of RQ's own on one of our queues moves to the queue `default` and runs by RQ's means."""
     foreign = django_rq.get_queue("critical").enqueue(len, "four")
     jobs = submit(10, priority=Priority.LOW.value)

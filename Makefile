@@ -15,7 +15,7 @@ ON_POSTGRESQL := $(addprefix tests/unit/jobs/,engine/worker/test_attempt.py ledg
   ops/test_admin_new_job.py ops/test_dashboard.py ops/test_failures.py ops/test_job_page.py ops/test_trail.py \
   scheduler_project/test_pages.py scheduler_project/test_texts_from_outside.py)
 
-.PHONY: help up dev test lint chromium screenshots requirements benchmark clean
+.PHONY: help up dev test coverage lint chromium screenshots requirements benchmark clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,13 @@ test: lint chromium ## every check and test, on PostgreSQL too where a server is
 	$(BIN)/python -m pytest $(AT_ONCE)
 	$(BIN)/python -m tests.postgresql $(AT_ONCE) $(ON_POSTGRESQL)
 
+coverage: $(STAMP) chromium ## which lines and branches the tests run, those of the service's processes too
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(AT_ONCE)
+	$(BIN)/coverage run -m tests.postgresql $(AT_ONCE) $(ON_POSTGRESQL)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
 # Every package that is installed, with its hashes, from the exact versions in requirements*.in.
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
   --no-emit-index-url
@@ -69,4 +76,4 @@ benchmark: $(STAMP) ## measure the service; docs/benchmark.md says how
 	$(BIN)/python manage.py benchmark
 
 clean: ## delete the environment, the demo's data and all caches
-	rm -rf $(VENV) var staticfiles .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) var staticfiles .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.*

@@ -4,17 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-# What knows of the database, and the story as a whole; the rest says the same on any.
-STORIES := world_time_advanced_moves_the_world killed_worker_loses_nothing lost_redis_is_filled_again
-ON_POSTGRESQL := tests/unit/jobs tests/unit/scheduler_project/test_text.py $(addprefix tests/acceptance/test_service.py::test_,$(STORIES)) \
-  $(addprefix tests/integration/,jobs/engine/scheduler/test_timekeeping.py jobs/engine/test_bad_moments.py \
-  jobs/engine/worker/test_cycle.py jobs/engine/worker/test_leases.py jobs/engine/worker/test_worker.py \
-  jobs/schedules/test_upkeep.py jobs/test_listener.py monitoring/test_alerts.py monitoring/test_metrics.py \
-  ops/test_admin_jobs.py ops/test_admin_new_job.py ops/test_dashboard.py ops/test_failures.py ops/test_job_page.py \
-  ops/test_names_on_pages.py ops/test_trail.py scheduler_project/test_pages.py \
-  scheduler_project/test_texts_from_outside.py)
-
-.PHONY: help up dev test lint chromium screenshots requirements benchmark clean
+.PHONY: help up dev test coverage lint chromium screenshots requirements benchmark clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,10 +38,31 @@ chromium:
 screenshots: $(STAMP) chromium ## draw every page of the admin into docs/screenshots
 	$(BIN)/python -m tests.screenshots
 
+# Many tests wait for processes: more at once than there are cores. Tests of one xdist_group share a service.
+AT_ONCE := -n 4 --dist loadgroup
+
+# What meets the database in its own way, and the story as a whole; the rest says the same on any.
+STORIES := world_time_advanced_moves_the_world killed_worker_loses_nothing lost_redis_is_filled_again
+ON_POSTGRESQL := $(addprefix tests/unit/jobs/,engine/worker/test_attempt.py ledger test_fingerprint.py test_service.py) \
+  $(addprefix tests/acceptance/test_service.py::test_,$(STORIES)) \
+  $(addprefix tests/integration/jobs/,engine/scheduler/test_timekeeping.py engine/test_bad_moments.py \
+  engine/worker/test_cycle.py engine/worker/test_effects_once.py engine/worker/test_leases.py engine/worker/test_worker.py \
+  schedules/test_upkeep.py test_listener.py test_pauses.py test_slices.py) \
+  $(addprefix tests/integration/,monitoring/test_alerts.py monitoring/test_metrics.py ops/test_admin_jobs.py \
+  ops/test_admin_new_job.py ops/test_dashboard.py ops/test_failures.py ops/test_job_page.py ops/test_trail.py \
+  scheduler_project/test_pages.py scheduler_project/test_texts_from_outside.py)
+
 test: lint chromium ## every check and test, on PostgreSQL too where a server is installed
 	$(BIN)/python manage.py makemigrations --check --dry-run
-	$(BIN)/python -m pytest -n 3
-	$(BIN)/python -m tests.postgresql -n 3 $(ON_POSTGRESQL)
+	$(BIN)/python -m pytest $(AT_ONCE)
+	$(BIN)/python -m tests.postgresql $(AT_ONCE) $(ON_POSTGRESQL)
+
+coverage: $(STAMP) chromium ## which lines and branches the tests run, those of the service's processes too
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(AT_ONCE)
+	$(BIN)/coverage run -m tests.postgresql $(AT_ONCE) $(ON_POSTGRESQL)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 # Every package that is installed, with its hashes, from the exact versions in requirements*.in.
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
@@ -65,4 +76,4 @@ benchmark: $(STAMP) ## measure the service; docs/benchmark.md says how
 	$(BIN)/python manage.py benchmark
 
 clean: ## delete the environment, the demo's data and all caches
-	rm -rf $(VENV) var staticfiles .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) var staticfiles .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.*

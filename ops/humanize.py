@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 def duration(length: timedelta) -> str:
     """A length of time in words, to two units.
 
-    >>> span(timedelta(hours=3, minutes=5, seconds=9))
+    >>> duration(timedelta(hours=3, minutes=5, seconds=9))
     '3 h 5 min'
     """
     seconds = abs(length.total_seconds())
@@ -26,7 +26,7 @@ def naturaltime(at: datetime, now: datetime) -> str:
     """When `at` is, seen from `now`.
 
     >>> from datetime import UTC
-    >>> relative(datetime(2026, 1, 1, 12, tzinfo=UTC), datetime(2026, 1, 1, 11, 58, tzinfo=UTC))
+    >>> naturaltime(datetime(2026, 1, 1, 12, tzinfo=UTC), datetime(2026, 1, 1, 11, 58, tzinfo=UTC))
     'in 2 min'
     """
     if abs(at - now) < timedelta(seconds=1):

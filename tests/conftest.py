@@ -105,7 +105,7 @@ def _nothing_remembered() -> None:
 @pytest.fixture
 def foreign_jobs() -> Iterator[None]:
     """Workers of this process run plain RQ jobs of a few harmless functions."""
-    functions = {"builtins.len", "builtins.int", "tests.integration.jobs.engine.scheduler.test_rq_scheduler.hang"}
+    functions = {"builtins.len", "builtins.int", "tests.support.foreign.hang"}
     with override_settings(RUN_FOREIGN_RQ_JOBS=True, RUN_FOREIGN_RQ_FUNCTIONS=frozenset(functions)):
         yield
 

@@ -5,20 +5,8 @@ from django.conf import settings
 from django.utils import timezone
 from redis import Redis
 
-from jobs import service
 from jobs.engine.worker.worker import Worker
 from jobs.ledger import Claimed
-from jobs.models import Job
-from jobs.service import Submission
-
-
-def submit(n: int, **changes: object) -> list[Job]:
-    """Event expirations, all of them other work."""
-    submissions = [
-        Submission(type="EVENT_EXPIRATION", campaign_id="campaign-2", payload={}, subject=str(i), **changes)  # type: ignore[arg-type] # fields of any type
-        for i in range(n)
-    ]
-    return [job for job, _ in service.submit_many(submissions, actor="test")]
 
 
 def claiming_worker(redis: Redis) -> Worker:

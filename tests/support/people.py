@@ -13,10 +13,10 @@ from jobs.service import Submission
 JOBS = "/admin/jobs/job/"
 
 
-def member(client: Client, group: str) -> Client:
-    """A browser in which somebody of the group is logged in."""
+def member(client: Client, *groups: str) -> Client:
+    """A browser in which somebody of the groups is logged in."""
     person = User.objects.create_user("bob", is_staff=True)
-    person.groups.add(Group.objects.get(name=group))
+    person.groups.set([Group.objects.get(name=name) for name in groups])
     client.force_login(person)
     return client
 

@@ -5,7 +5,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Group, User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -25,6 +24,7 @@ from jobs.states import State
 from jobs.world.clock import WallTime, WorldTime
 from ops.reads import campaign as campaign_page
 from ops.reads.campaign_jobs import newest
+from tests.support.people import member
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PAGE = "/admin/jobs/campaignclock/"
@@ -56,14 +56,6 @@ def growth(due: timedelta, *, entity: str = "s-1", name: str = "Riverton", **mor
         "payload": {"settlementId": entity, "growthType": "POPULATION_GROWTH"},
     }  # fmt: skip
     return ScheduleRow.objects.create(**fields | more)
-
-
-def member(client: Client, group: str) -> Client:
-    """A browser in which somebody of the group is logged in."""
-    person = User.objects.create_user("bob", is_staff=True)
-    person.groups.add(Group.objects.get(name=group))
-    client.force_login(person)
-    return client
 
 
 def text_of(client: Client, **query: str) -> str:

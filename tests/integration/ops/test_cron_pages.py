@@ -4,7 +4,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Group, User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -14,6 +13,7 @@ from redis import Redis
 from jobs.cron import firing as cron
 from jobs.cron import tasks as cron_tasks
 from jobs.models import CronFiring, CronTask, FiringOutcome, Job, Misfire, OperatorAction
+from tests.support.people import member
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PAGE = "/admin/jobs/crontask/"
@@ -32,14 +32,6 @@ def form_of(one: CronTask, **changes: str) -> dict[str, Any]:
         "expression": one.expression, "time_zone": one.time_zone, "misfire": one.misfire, "enabled": "on", "reason": "",
         "disabled_until_0": "", "disabled_until_1": "", **changes,
     }  # fmt: skip
-
-
-def member(client: Client, group: str) -> Client:
-    """A browser in which somebody of the group is logged in."""
-    person = User.objects.create_user("bob", is_staff=True)
-    person.groups.add(Group.objects.get(name=group))
-    client.force_login(person)
-    return client
 
 
 def test_a_task_that_is_refused_keeps_no_other_back(admin_client: Client, redis: Redis) -> None:

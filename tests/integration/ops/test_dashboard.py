@@ -3,7 +3,6 @@
 from datetime import timedelta
 
 import pytest
-from django.contrib.auth.models import Group, User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -25,18 +24,11 @@ from ops.admin import dashboard
 from ops.reads import recent_actions, status
 from ops.reads.outcomes import RANGES, read, total
 from ops.reads.status import Component
+from tests.support.people import member
 from tests.support.servers import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PAGE = "/admin/"
-
-
-def member(client: Client, *groups: str) -> Client:
-    """A browser in which somebody of the groups is logged in."""
-    person = User.objects.create_user("bob", is_staff=True)
-    person.groups.set(Group.objects.filter(name__in=groups))
-    client.force_login(person)
-    return client
 
 
 def claimed(campaign: str, *, late: timedelta = timedelta(0)) -> Job:

@@ -1,7 +1,6 @@
 """The page of failures: groups of dead letters, and what may be done to exactly one of them."""
 
 import pytest
-from django.contrib.auth.models import Group, User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -15,6 +14,7 @@ from jobs.models import FailureGroup, Job, OperatorAction
 from jobs.service import Submission, submit
 from jobs.states import State
 from ops.reads import failures as failure_page
+from tests.support.people import member
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PAGE = "/admin/jobs/failuregroup/"
@@ -30,14 +30,6 @@ def fail_for_good(error: str, *campaigns: str, type_: str = "EVENT_EXPIRATION") 
         ending = Ending(job, State.DEAD, error, counts=True, error=error, failure=failure)
         moves.cycle([ending], [], actor="worker:w", worker="w", now=timezone.now())
     return FailureGroup.objects.get(pk=failure.key)
-
-
-def member(client: Client, group: str) -> Client:
-    """A browser in which somebody of the group is logged in."""
-    person = User.objects.create_user("bob", is_staff=True)
-    person.groups.add(Group.objects.get(name=group))
-    client.force_login(person)
-    return client
 
 
 def test_dead_letters_are_grouped_with_whom_they_touch(admin_client: Client, redis: Redis) -> None:

@@ -1,10 +1,8 @@
 """What is made of the measured values."""
 
-import doctest
-
 import pytest
 
-from benchmarks import figures, sampler
+from benchmarks import sampler
 from benchmarks.figures import Figure, joined, median, percentile, table
 
 
@@ -68,15 +66,6 @@ def test_cpu_time_outside_the_samples_is_that_of_the_nearest() -> None:
     assert sampler.cpu_at([], 11.0) == 0
     assert sampler.cpu_at(samples, 9.0) == 1.0
     assert sampler.cpu_at(samples, 13.0) == 2.0
-
-
-@pytest.mark.parametrize("module", [figures, sampler])
-def test_the_examples_in_docstrings_hold(module: object) -> None:
-    """What a docstring shows is what comes out."""
-    failed, tried = doctest.testmod(module)  # type: ignore[arg-type]
-
-    assert tried
-    assert not failed
 
 
 def test_runs_of_two_calls_are_joined() -> None:

@@ -1,6 +1,5 @@
 """Text from outside: whatever it holds, what comes out can be stored, encoded and read."""
 
-import doctest
 import json
 from typing import Any
 
@@ -10,11 +9,6 @@ from hypothesis import strategies as st
 
 from scheduler_project import text
 from tests.support.texts import ANY, JSON
-
-
-def test_examples() -> None:
-    """Those in the docstrings."""
-    assert doctest.testmod(text).failed == 0
 
 
 @given(ANY)

@@ -29,9 +29,10 @@ from jobs.ledger.moves import Move
 from jobs.models import AuditEntry, Job
 from jobs.service import Submission
 from jobs.states import Priority, State
-from tests.support.claiming import claiming_worker, claims, submit, take
+from tests.support.claiming import claiming_worker, claims, take
 from tests.support.processes import Start, database_url
 from tests.support.servers import RedisServer, SandboxApi, cutting_proxy, manage, wait_until
+from tests.support.working import submit
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ON_POSTGRESQL = pytest.mark.skipif(connection.vendor != "postgresql", reason="PostgreSQL's connections and locks")

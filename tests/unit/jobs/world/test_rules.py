@@ -1,8 +1,6 @@
 """The laws of the rules: n occurrences at once give what n single ones would have given."""
 
 import copy
-import doctest
-import importlib
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -204,12 +202,6 @@ def test_already_due_with_nothing_left() -> None:
     due = Due(at, 3)
 
     assert outstanding(due, timedelta(hours=1), later(at, timedelta(hours=5))) == 0
-
-
-@pytest.mark.parametrize("name", ["clock", "due", "exact", "growth", "maintenance", "marks", "variables"])
-def test_examples_run(name: str) -> None:
-    """What the docstrings show is so."""
-    assert doctest.testmod(importlib.import_module(f"jobs.world.{name}")).failed == 0
 
 
 def test_the_world_runs_in_a_bare_python() -> None:

@@ -16,6 +16,7 @@ from rq.job import Job as RQJob
 from jobs.broker import keys
 from jobs.engine.scheduler.rq_scheduler import RQScheduler
 from jobs.engine.scheduler.scheduler import Scheduler
+from tests.support.foreign import GATE, hang
 from tests.support.ledger import last_of, state_of
 from tests.support.processes import Start
 from tests.support.servers import SandboxApi, wait_until
@@ -24,20 +25,14 @@ from tests.support.working import submit, work
 pytestmark = pytest.mark.django_db(transaction=True)
 QUEUE = 4  #: the dashboard numbers queues by name; this is `normal`
 BASE = f"/admin/queues/queues/{QUEUE}"
-_gate = threading.Event()
 
 
 @pytest.fixture
 def gate() -> Iterator[threading.Event]:
     """What `hang` waits for; open at the end, whatever happens."""
-    _gate.clear()
-    yield _gate
-    _gate.set()
-
-
-def hang() -> None:
-    """A plain RQ job, which ends when the gate is opened."""
-    _gate.wait(120)
+    GATE.clear()
+    yield GATE
+    GATE.set()
 
 
 def timetable(redis: Redis) -> RQScheduler:

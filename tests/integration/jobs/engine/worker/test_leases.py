@@ -11,7 +11,8 @@ from redis import Redis
 from jobs.engine.scheduler.rescuer import Rescuer
 from jobs.models import Job
 from jobs.states import State
-from tests.support.claiming import claiming_worker, claims, submit, take
+from tests.support.claiming import claiming_worker, claims, take
+from tests.support.working import submit
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

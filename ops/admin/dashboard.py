@@ -22,6 +22,7 @@ from jobs.main_api.client import main_api
 from jobs.models import CampaignClock, CronTask, FailureHour, Job, ScheduleRow
 from jobs.states import ENDED, Priority, State
 from ops.admin.changelist import shown, state_counts
+from ops.humanize import milliseconds
 from ops.reads import recent_actions
 from ops.reads.job import TONES, name_all
 from ops.reads.outcomes import DEFAULT, RANGES, Range, Slot, read, total
@@ -129,27 +130,14 @@ def tiles(sums: Slot, counts: dict[State, int], wanted: Range) -> list[dict[str,
         {"name": "Start within 1 s", "value": "-" if share is None else f"{100 * share:.1f} %", "link": "#lateness",
          "says": f"objective: {OBJECTIVE_SHARE:.0%}", "icon": "timer",
          "tone": "good" if share is None or share >= OBJECTIVE_SHARE else "bad"},
-        {"name": "Lateness, p95", "value": ms(sums.p95_ms), "link": "#lateness", "icon": "hourglass_bottom",
-         "says": f"p50 {ms(sums.p50_ms)}, longest {ms(sums.max_ms)}",
+        {"name": "Lateness, p95", "value": milliseconds(sums.p95_ms), "link": "#lateness", "icon": "hourglass_bottom",
+         "says": f"p50 {milliseconds(sums.p50_ms)}, longest {milliseconds(sums.max_ms)}",
          "tone": "good" if (sums.p95_ms or 0) <= OBJECTIVE_MS else "bad"},
-        {"name": "Run time", "value": ms(sums.run_mean_ms), "link": "#times", "icon": "avg_pace",
-         "says": f"longest {ms(sums.run_ms_max if sums.jobs else None)}", "tone": "calm"},
+        {"name": "Run time", "value": milliseconds(sums.run_mean_ms), "link": "#times", "icon": "avg_pace",
+         "says": f"longest {milliseconds(sums.run_ms_max if sums.jobs else None)}", "tone": "calm"},
         *(_tile(state, counts[state], f"{jobs}?state={state.value}") for state in (
             State.RUNNING, State.QUEUED, State.SCHEDULED, State.RETRYING, State.DEAD)),
     ]  # fmt: skip
-
-
-def ms(length: float | None) -> str:
-    """A length of time in milliseconds as it is read.
-
-    >>> [ms(x) for x in (None, 0.4, 12.34, 1500.0, 90_000.0)]
-    ['-', '0.4 ms', '12 ms', '1.5 s', '1.5 min']
-    """
-    if length is None:
-        return "-"
-    if length < 1000:
-        return f"{length:.1f} ms" if length < 10 else f"{length:.0f} ms"
-    return f"{length / 1000:.1f} s" if length < 60_000 else f"{length / 60_000:.1f} min"
 
 
 def chart(slots: Sequence[Slot], wanted: Range) -> dict[str, Any]:
@@ -177,7 +165,7 @@ def table(slots: Sequence[Slot], step: timedelta) -> list[dict[str, Any]]:
         {
             "at": s.at,
             "counts": [(s.outcomes[o], _ended(o, s.at, step)) for o in OUTCOMES[:4]],
-            "times": [ms(x) for x in (s.p50_ms, s.p95_ms, s.max_ms, s.run_mean_ms, s.run_ms_max)],
+            "times": [milliseconds(x) for x in (s.p50_ms, s.p95_ms, s.max_ms, s.run_mean_ms, s.run_ms_max)],
         }
         for s in reversed(slots)
         if s.jobs

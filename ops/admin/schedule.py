@@ -13,8 +13,9 @@ from unfold.admin import ModelAdmin
 
 from jobs.models import CampaignClock, ScheduleRow
 from ops.admin.base import ReadOnly
-from ops.humanize import duration, label
+from ops.humanize import label
 from ops.reads import campaign as campaign_page
+from scheduler_project.durations import duration
 
 if TYPE_CHECKING:
     ScheduleRowAdminBase = admin.ModelAdmin[ScheduleRow]

@@ -20,8 +20,9 @@ from jobs.schedules.store import parse_moment
 from jobs.service import Submission
 from jobs.states import ENDED, Priority, State
 from jobs.world.clock import Moment, WallTime, WorldTime
-from ops.humanize import duration, label, naturaltime
+from ops.humanize import label, naturaltime
 from ops.reads.campaign_jobs import Newest
+from scheduler_project.durations import duration
 
 PAGE: Final = 60  #: schedule rows of a page
 WINDOWS: Final = {"6": 6, "24": 24, "72": 72}  #: hours of the timeline

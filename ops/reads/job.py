@@ -18,8 +18,9 @@ from jobs.registry import all_types
 from jobs.states import MOVES, WAITING, State
 from ops import bulk
 from ops.bulk import Verb
-from ops.humanize import duration, label, naturaltime
+from ops.humanize import label, naturaltime
 from ops.reads import attempts, blockers
+from scheduler_project.durations import duration
 
 _BY: Final = {
     "user": "{} asked for it", "token": "{} asked for it over the HTTP API", "cron": "the cron task {} made it",

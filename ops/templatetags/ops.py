@@ -1,17 +1,18 @@
 """States, moments and JSON, drawn the same way on every page."""
 
 import json
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django import template
 from django.utils import timezone
 
 from jobs.states import State
-from ops.humanize import duration, naturaltime
+from ops.humanize import milliseconds, naturaltime
 from ops.reads.job import TONES
 
 register = template.Library()
+register.filter(milliseconds)
 
 
 @register.inclusion_tag("ops/state.html")
@@ -25,6 +26,12 @@ def state(name: str, applied: bool = False) -> dict[str, Any]:
 def moment(at: datetime | None) -> dict[str, Any]:
     """A moment: how far it is from now, and exactly, with its time zone."""
     return {"at": at, "relative": naturaltime(at, timezone.now()) if at else ""}
+
+
+@register.filter("naturaltime")
+def time_from_now(at: datetime) -> str:
+    """As Django's own filter of this name, in the units that every page uses."""
+    return naturaltime(at, timezone.now())
 
 
 @register.filter
@@ -53,9 +60,3 @@ def _moment_in(value: Any) -> datetime | None:
     except (TypeError, ValueError):
         return None
     return at if at.tzinfo and 1 < at.year < 9999 else None  # at the edges no other time zone has it
-
-
-@register.filter
-def milliseconds(value: float) -> str:
-    """A length of time given in milliseconds: "0.4 ms", "18 ms", "2.1 s"."""
-    return f"{value:.1f} ms" if value < 10 else duration(timedelta(milliseconds=value))

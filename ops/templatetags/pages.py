@@ -6,7 +6,8 @@ from typing import Any
 
 from django import template
 
-from ops import humanize as say
+from ops import humanize
+from scheduler_project import durations
 
 register = template.Library()
 
@@ -14,13 +15,13 @@ register = template.Library()
 @register.filter
 def label(name: str) -> str:
     """A name in capitals as words."""
-    return say.label(name)
+    return humanize.label(name)
 
 
 @register.filter
 def duration(length: timedelta | None) -> str:
     """A length of time in words."""
-    return say.duration(length) if length is not None else ""
+    return durations.duration(length) if length is not None else ""
 
 
 @register.inclusion_tag("ops/sparkline.html")

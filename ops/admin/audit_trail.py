@@ -6,12 +6,11 @@ from django import forms
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from jobs.models import AuditEntry
-from ops.admin.base import ReadOnly
+from ops.admin.base import ReadOnly, render_page
 from ops.admin.payload_form import moment_field
 from ops.reads import audit_trail
 from ops.reads.audit_trail import Cursor, Question
@@ -60,9 +59,7 @@ class AuditEntryAdmin(ReadOnly, AuditAdminBase):
         found = audit_trail.page(question, _cursor(request)) if form.is_valid() else audit_trail.Page([], None)
         name_all([line.job for line in found.lines if line.job])
         context = {
-            **self.admin_site.each_context(request),
             "title": "Audit trail",
-            "opts": self.opts,
             "form": form,
             "page": found,
             "narrowed": any(asked.values()),
@@ -76,7 +73,7 @@ class AuditEntryAdmin(ReadOnly, AuditAdminBase):
             if found.older
             else "",
         }
-        return TemplateResponse(request, "ops/trail.html", {**context, **(extra_context or {})})
+        return render_page(request, "ops/trail.html", {**context, **(extra_context or {})}, opts=self.opts)
 
 
 def _query(request: HttpRequest, **changes: str) -> str:

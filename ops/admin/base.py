@@ -1,14 +1,60 @@
-"""What several pages are built from: read-only admins, and admins whose changes are audited."""
+"""What several pages share: the actor, a page, a redirect, a reason, and mixins for read-only and audited admins."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
+from django import forms
+from django.contrib import admin, messages
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseRedirect
+from django.template.response import TemplateResponse
 from django.urls import NoReverseMatch, reverse
+from unfold.widgets import UnfoldAdminTextInputWidget
 
 from jobs import actor as actors
 from jobs import audit
+
+LONGEST_REASON: Final = 500
+
+
+def actor_of(request: HttpRequest) -> str:
+    """The logged-in user, as the audit trail names actors."""
+    return actors.user(request.user.get_username())
+
+
+def render_page(
+    request: HttpRequest, template: str, context: dict[str, Any], *, opts: Any = None, status: int = 200
+) -> TemplateResponse:
+    """A page of the admin with its menu; `opts` are the model's that its breadcrumbs name."""
+    of_model = {"opts": opts} if opts is not None else {}
+    return TemplateResponse(
+        request, template, {**admin.site.each_context(request), **of_model, **context}, status=status
+    )
+
+
+def redirect(request: HttpRequest, url: str, message: str, level: int = messages.SUCCESS) -> HttpResponseRedirect:
+    """Go to `url`, whose page shows `message` once."""
+    messages.add_message(request, level, message)
+    return HttpResponseRedirect(url)
+
+
+def reason_field(*, max_length: int = LONGEST_REASON, help_text: str = "", **attrs: Any) -> forms.CharField:
+    """An optional reason for the audit trail; `attrs` go to its input element."""
+    widget = UnfoldAdminTextInputWidget(attrs={"placeholder": "for the audit trail", **attrs})
+    return forms.CharField(required=False, max_length=max_length, widget=widget, help_text=help_text)
+
+
+class ReasonForm(forms.Form):
+    """The only field of most confirmations."""
+
+    reason = reason_field()
+
+
+class UntilForm(forms.Form):
+    """How long a pause or the like lasts, and why; without `until` it lasts until somebody ends it."""
+
+    until = forms.DateTimeField(required=False)
+    reason = reason_field()
 
 
 class ReadOnly:
@@ -59,9 +105,12 @@ class Recorded:
         request._changes = changes_of(form)  # type: ignore[attr-defined]  # noqa: SLF001 - ours
 
     def _record(self, request: HttpRequest, verb: str, obj: Any, **more: Any) -> None:
-        actor = actors.user(request.user.get_username())
         audit.record(
-            actor=actor, verb=verb, target=f"{self.opts.verbose_name} {obj}", link=self._link(verb, obj), **more
+            actor=actor_of(request),
+            verb=verb,
+            target=f"{self.opts.verbose_name} {obj}",
+            link=self._link(verb, obj),
+            **more,
         )
 
     def _link(self, verb: str, obj: Any) -> str:

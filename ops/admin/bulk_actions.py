@@ -8,16 +8,15 @@ from django.contrib import messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
-from django.template.response import TemplateResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from jobs import actor as actors
 from jobs.errors import InvalidJob
 from jobs.models import Job
 from ops import bulk
+from ops.admin.base import actor_of, reason_field, redirect, render_page
 from ops.bulk import VERBS, Verb
 from ops.reads.job import name_all
 
@@ -27,11 +26,7 @@ SAMPLES: Final = 5  #: jobs that the dry run names
 class BulkActionForm(forms.Form):
     """What a person says with the action."""
 
-    reason = forms.CharField(
-        required=False,
-        max_length=500,
-        widget=UnfoldAdminTextInputWidget(attrs={"placeholder": "for the audit trail", "autofocus": True}),
-    )
+    reason = reason_field(autofocus=True)
     due_at = forms.DateTimeField(
         required=False,
         label="New due time",
@@ -78,9 +73,7 @@ def _ask(model_admin: Any, request: HttpRequest, verb: Verb, jobs: QuerySet[Job]
     samples = list(jobs.filter(state__in=[s.value for s in verb.allowed]).order_by("-pk")[:SAMPLES])
     name_all(samples)
     context = {
-        **model_admin.admin_site.each_context(request),
         "title": f"{verb.label} {preview.total:,} job{'' if preview.total == 1 else 's'}?",
-        "opts": model_admin.opts,
         "verb": verb,
         "preview": preview,
         "form": form,
@@ -91,11 +84,11 @@ def _ask(model_admin: Any, request: HttpRequest, verb: Verb, jobs: QuerySet[Job]
         "back": _back(request),
         "samples": samples,
     }
-    return TemplateResponse(request, "ops/bulk_action.html", context)
+    return render_page(request, "ops/bulk_action.html", context, opts=model_admin.opts)
 
 
 def _do(request: HttpRequest, verb: Verb, jobs: QuerySet[Job], said: dict[str, Any]) -> HttpResponse:
-    actor = actors.user(request.user.get_username())
+    actor = actor_of(request)
     reason = said["reason"].strip() or f"{verb.label.lower()} in the admin"
     until: UUID = said["until"] or bulk.preview(verb, jobs).until
     due_at = said.get("due_at")
@@ -104,8 +97,7 @@ def _do(request: HttpRequest, verb: Verb, jobs: QuerySet[Job], said: dict[str, A
         return JsonResponse({"done": done.done, "left": done.skipped, "after": done.after and str(done.after)})
     progress = bulk.run(verb, jobs, until=until, actor=actor, reason=reason, due_at=due_at)
     level = messages.WARNING if progress.skipped else messages.SUCCESS
-    messages.add_message(request, level, progress.sentence(verb))
-    return HttpResponseRedirect(_back(request))
+    return redirect(request, _back(request), progress.sentence(verb), level)
 
 
 def _back(request: HttpRequest) -> str:

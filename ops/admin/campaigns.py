@@ -2,24 +2,21 @@
 
 from typing import TYPE_CHECKING, Any, Final
 
-from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.utils import quote, unquote
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, IntegerField, Min, OuterRef, QuerySet, Subquery
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.loader import render_to_string
-from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
 from unfold.admin import ModelAdmin
 
-from jobs import actor as actors
 from jobs import pauses
 from jobs.errors import InvalidPause
 from jobs.models import CampaignClock, Pause, PauseKind, ScheduleRow
-from ops.admin.base import ReadOnly
+from ops.admin.base import ReadOnly, UntilForm, actor_of, redirect, render_page
 from ops.reads import campaign as campaign_page
 from ops.reads import campaign_jobs
 from ops.reads.campaign import Blocker, Row
@@ -32,13 +29,6 @@ else:
 
 
 STUCK: Final = 3  #: rows with a dead letter that are told one by one
-
-
-class PauseForm(forms.Form):
-    """Until when, and why."""
-
-    until = forms.DateTimeField(required=False)
-    reason = forms.CharField(required=False, max_length=500)
 
 
 @admin.register(CampaignClock)
@@ -151,16 +141,15 @@ class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
             "may_pause": request.user.has_perm("jobs.pause_jobs"),
             "may_submit": request.user.has_perm("jobs.add_job"),
         }
-        site = self.admin_site.each_context(request)
-        return TemplateResponse(request, "ops/campaign.html", {**site, "opts": self.opts, **context})
+        return render_page(request, "ops/campaign.html", context, opts=self.opts)
 
     def pause(self, request: HttpRequest, pk: str) -> HttpResponse:
         """Hold its jobs back."""
-        clock, form = self._asked(request, pk, "jobs.pause_jobs"), PauseForm(request.POST)
+        clock, form = self._asked(request, pk, "jobs.pause_jobs"), UntilForm(request.POST)
         if not form.is_valid():
             return self._back(request, clock, "Not paused: the time cannot be read.", messages.ERROR)
         try:
-            pauses.pause(PauseKind.CAMPAIGN, clock.pk, actor=_actor(request), **form.cleaned_data)
+            pauses.pause(PauseKind.CAMPAIGN, clock.pk, actor=actor_of(request), **form.cleaned_data)
         except InvalidPause as bad:
             return self._back(request, clock, f"Not paused: {bad}", messages.ERROR)
         return self._back(request, clock, "Paused: what runs ends, and nothing else of it starts.")
@@ -169,14 +158,14 @@ class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
         """Let its jobs go on."""
         clock = self._asked(request, pk, "jobs.pause_jobs")
         reason = request.POST.get("reason", "")
-        there = pauses.resume(PauseKind.CAMPAIGN, clock.pk, actor=_actor(request), reason=reason)
+        there = pauses.resume(PauseKind.CAMPAIGN, clock.pk, actor=actor_of(request), reason=reason)
         return self._back(request, clock, "Resumed." if there else "It was not paused.")
 
     def recalculate(self, request: HttpRequest, pk: str) -> HttpResponse:
         """Have its schedules recalculated."""
         clock = self._asked(request, pk, "jobs.add_job")
         reason = request.POST.get("reason", "").strip()[:500] or "recalculate now"
-        jobs = campaign_page.recalculate(clock, actor=_actor(request), reason=reason, now=timezone.now())
+        jobs = campaign_page.recalculate(clock, actor=actor_of(request), reason=reason, now=timezone.now())
         return self._back(request, clock, f"Submitted {len(jobs)} jobs that recalculate its schedules.")
 
     def _asked(self, request: HttpRequest, pk: str, permission: str) -> CampaignClock:
@@ -189,10 +178,9 @@ class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
         return get_object_or_404(CampaignClock, pk=unquote(quoted))
 
     def _back(
-        self, request: HttpRequest, clock: CampaignClock, said: str, level: int = messages.SUCCESS
+        self, request: HttpRequest, clock: CampaignClock, text: str, level: int = messages.SUCCESS
     ) -> HttpResponse:
-        self.message_user(request, said, level)
-        return HttpResponseRedirect(reverse("admin:jobs_campaignclock_change", args=[quote(clock.pk)]))
+        return redirect(request, reverse("admin:jobs_campaignclock_change", args=[quote(clock.pk)]), text, level)
 
 
 def _why(held: list[Blocker], rows: list[Row]) -> dict[str, Any]:
@@ -217,7 +205,3 @@ def _after(request: HttpRequest) -> tuple[str, int] | None:
     """Where the page of rows begins."""
     due, _, number = request.GET.get("after", "").rpartition("~")
     return (due, int(number)) if due and number.isascii() and number.isdigit() and len(number) < 19 else None
-
-
-def _actor(request: HttpRequest) -> str:
-    return actors.user(request.user.get_username())

@@ -8,24 +8,20 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import OuterRef, QuerySet, Subquery
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
 from unfold.admin import ModelAdmin
-from unfold.widgets import (
-    UnfoldAdminSelectWidget,
-    UnfoldAdminSplitDateTimeWidget,
-    UnfoldAdminTextInputWidget,
-)
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminSplitDateTimeWidget
 
-from jobs import actor as actors
 from jobs.cron import tasks as cron_tasks
 from jobs.errors import InvalidJob
 from jobs.models import CronFiring, CronTask, Job
 from jobs.registry import all_types
+from ops.admin.base import UntilForm, actor_of, reason_field, redirect
 from ops.admin.payload_form import JSONField
 from ops.reads import cron as cron_page
 from scheduler_project import cron_expression
@@ -50,12 +46,7 @@ class CronTaskForm(forms.ModelForm[CronTask]):
         help_text="when a task that is not enabled is enabled again; empty: by hand",
         widget=UnfoldAdminSplitDateTimeWidget(),
     )
-    reason = forms.CharField(
-        required=False,
-        max_length=cron_tasks.LONGEST_REASON,
-        widget=UnfoldAdminTextInputWidget(attrs={"placeholder": "for the audit trail"}),
-        help_text="why you change it",
-    )
+    reason = reason_field(max_length=cron_tasks.LONGEST_REASON, help_text="why you change it")
 
     class Meta:
         model = CronTask
@@ -96,11 +87,10 @@ class CronTaskForm(forms.ModelForm[CronTask]):
         return until
 
 
-class DisableForm(forms.Form):
-    """Until when, and why."""
+class DisableForm(UntilForm):
+    """The task keeps its reason, in a shorter column."""
 
-    until = forms.DateTimeField(required=False)
-    reason = forms.CharField(required=False, max_length=cron_tasks.LONGEST_REASON)
+    reason = reason_field(max_length=cron_tasks.LONGEST_REASON)
 
 
 @admin.register(CronTask)
@@ -226,12 +216,12 @@ class CronTaskAdmin(CronTaskAdminBase):
             pairs = {name: (getattr(before, name, None), getattr(obj, name)) for name in names}
             changes = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
             if changes:
-                cron_tasks.record_change(obj, changes, new=not change, actor=_actor(request), reason=reason)
+                cron_tasks.record_change(obj, changes, new=not change, actor=actor_of(request), reason=reason)
 
     def delete_model(self, request: HttpRequest, obj: CronTask) -> None:
         """Delete it, with who."""
         with transaction.atomic():
-            cron_tasks.record_deletion(obj, actor=_actor(request))
+            cron_tasks.record_deletion(obj, actor=actor_of(request))
             super().delete_model(request, obj)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[CronTask]) -> None:
@@ -245,7 +235,7 @@ class CronTaskAdmin(CronTaskAdminBase):
         jobs = []
         for task in tasks:
             try:
-                jobs.append(cron_tasks.run_now(task, actor=_actor(request)))
+                jobs.append(cron_tasks.run_now(task, actor=actor_of(request)))
             except InvalidJob as bad:
                 self.message_user(request, f"{task.name} is not submitted: {bad}", messages.ERROR)
         if jobs:
@@ -256,7 +246,7 @@ class CronTaskAdmin(CronTaskAdminBase):
         """Let those that are disabled fire again."""
         asleep = [task for task in tasks if not task.enabled]
         for task in asleep:
-            cron_tasks.enable(task, actor=_actor(request))
+            cron_tasks.enable(task, actor=actor_of(request))
         self.message_user(request, f"Enabled {len(asleep)}.", messages.SUCCESS)
 
     @admin.action(description="Disable", permissions=["change"])
@@ -264,14 +254,14 @@ class CronTaskAdmin(CronTaskAdminBase):
         """Let those that are enabled fire no more, until somebody enables them."""
         awake = [task for task in tasks if task.enabled]
         for task in awake:
-            cron_tasks.disable(task, until=None, actor=_actor(request))
+            cron_tasks.disable(task, until=None, actor=actor_of(request))
         self.message_user(request, f"Disabled {len(awake)}.", messages.SUCCESS)
 
     def run_one(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Submit its job at once."""
         task = self._asked(request, pk)
         try:
-            job = cron_tasks.run_now(task, actor=_actor(request), reason=request.POST.get("reason", "")[:500])
+            job = cron_tasks.run_now(task, actor=actor_of(request), reason=request.POST.get("reason", "")[:500])
         except InvalidJob as bad:
             return self._back(request, task, f"Not submitted: {bad}", messages.ERROR)
         return self._back(request, task, f"Submitted {job}.")
@@ -279,7 +269,7 @@ class CronTaskAdmin(CronTaskAdminBase):
     def enable_one(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Let it fire again."""
         task = self._asked(request, pk)
-        cron_tasks.enable(task, actor=_actor(request), reason=request.POST.get("reason", "")[:500])
+        cron_tasks.enable(task, actor=actor_of(request), reason=request.POST.get("reason", "")[:500])
         return self._back(request, task, "Enabled: it fires from now on; what was missed is not made up for.")
 
     def disable_one(self, request: HttpRequest, pk: int) -> HttpResponse:
@@ -288,7 +278,7 @@ class CronTaskAdmin(CronTaskAdminBase):
         if not form.is_valid():
             return self._back(request, task, "Not disabled: the time cannot be read.", messages.ERROR)
         try:
-            cron_tasks.disable(task, actor=_actor(request), **form.cleaned_data)
+            cron_tasks.disable(task, actor=actor_of(request), **form.cleaned_data)
         except ValueError as bad:
             return self._back(request, task, f"Not disabled: {bad}.", messages.ERROR)
         return self._back(request, task, "Disabled.")
@@ -298,10 +288,5 @@ class CronTaskAdmin(CronTaskAdminBase):
             raise PermissionDenied
         return get_object_or_404(CronTask, pk=pk)
 
-    def _back(self, request: HttpRequest, task: CronTask, said: str, level: int = messages.SUCCESS) -> HttpResponse:
-        self.message_user(request, said, level)
-        return HttpResponseRedirect(reverse("admin:jobs_crontask_change", args=[task.pk]))
-
-
-def _actor(request: HttpRequest) -> str:
-    return actors.user(request.user.get_username())
+    def _back(self, request: HttpRequest, task: CronTask, text: str, level: int = messages.SUCCESS) -> HttpResponse:
+        return redirect(request, reverse("admin:jobs_crontask_change", args=[task.pk]), text, level)

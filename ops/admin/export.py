@@ -10,10 +10,10 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, StreamingHttpResponse
 from django.utils import timezone
 
-from jobs import actor as actors
 from jobs import audit
 from jobs.models import Job, new_job_id
 from jobs.states import Priority
+from ops.admin.base import actor_of
 
 CHUNK: Final = 1000  #: rows a query
 COLUMNS: Final = (
@@ -31,7 +31,7 @@ def stream(request: HttpRequest, jobs: QuerySet[Job], kind: str) -> StreamingHtt
     }  # fmt: skip
     content_type, write = writers[kind]
     audit.record(
-        actor=actors.user(request.user.get_username()),
+        actor=actor_of(request),
         verb="exported",
         target=f"jobs as {kind.upper()}",
         reason=request.META.get("QUERY_STRING", "") and f"filter {request.META['QUERY_STRING']}"[:500],

@@ -7,18 +7,17 @@ from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
-from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
 from unfold.admin import ModelAdmin
-from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminTextareaWidget
 
-from jobs import actor as actors
 from jobs import failures
 from jobs.models import CampaignClock, FailureGroup
 from ops.admin import bulk_actions
+from ops.admin.base import ReasonForm, actor_of, redirect, render_page
 from ops.bulk import VERBS
 from ops.reads import failures as failure_page
 from ops.reads import job as job_page
@@ -39,16 +38,6 @@ class NoteForm(forms.Form):
 
     note = forms.CharField(
         required=False, max_length=failures.LONGEST_NOTE, widget=UnfoldAdminTextareaWidget(attrs={"rows": 3})
-    )
-
-
-class ReasonForm(forms.Form):
-    """Why."""
-
-    reason = forms.CharField(
-        required=False,
-        max_length=500,
-        widget=UnfoldAdminTextInputWidget(attrs={"placeholder": "for the audit trail"}),
     )
 
 
@@ -82,7 +71,7 @@ class FailureGroupAdmin(FailureGroupAdminBase):
             "older": f"{last.last_seen.isoformat()}~{last.key}" if last else "",
             "newest": bool(before),
         }
-        return self._page(request, "ops/failures.html", context)
+        return render_page(request, "ops/failures.html", context, opts=self.opts)
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
@@ -104,26 +93,26 @@ class FailureGroupAdmin(FailureGroupAdminBase):
             "note": NoteForm(initial={"note": group.note}),
             "reason": ReasonForm(),
         }
-        return self._page(request, "ops/failure.html", context)
+        return render_page(request, "ops/failure.html", context, opts=self.opts)
 
     def note(self, request: HttpRequest, key: str) -> HttpResponse:
         """Keep a note."""
         group, form = self._asked(request, key), NoteForm(request.POST)
         if not form.is_valid():
             return self._back(request, key, str(form.errors["note"][0]), messages.ERROR)
-        failures.note(group, form.cleaned_data["note"], actor=_actor(request))
+        failures.note(group, form.cleaned_data["note"], actor=actor_of(request))
         return self._back(request, key, "Your note is kept.")
 
     def acknowledge(self, request: HttpRequest, key: str) -> HttpResponse:
         """Somebody knows of it."""
         group, reason = self._asked(request, key), request.POST.get("reason", "")[:500]
-        failures.acknowledge(group, actor=_actor(request), reason=reason)
+        failures.acknowledge(group, actor=actor_of(request), reason=reason)
         return self._back(request, key, "Acknowledged: it is open again as soon as another job dies of it.")
 
     def reopen(self, request: HttpRequest, key: str) -> HttpResponse:
         """Not yet."""
         group, reason = self._asked(request, key), request.POST.get("reason", "")[:500]
-        failures.reopen(group, actor=_actor(request), reason=reason)
+        failures.reopen(group, actor=actor_of(request), reason=reason)
         return self._back(request, key, "Open again.")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -143,14 +132,8 @@ class FailureGroupAdmin(FailureGroupAdminBase):
             raise PermissionDenied
         return get_object_or_404(FailureGroup, pk=key)
 
-    def _page(self, request: HttpRequest, template: str, context: dict[str, Any]) -> HttpResponse:
-        return TemplateResponse(
-            request, template, {**self.admin_site.each_context(request), "opts": self.opts, **context}
-        )
-
-    def _back(self, request: HttpRequest, key: str, said: str, level: int = messages.SUCCESS) -> HttpResponse:
-        self.message_user(request, said, level)
-        return HttpResponseRedirect(reverse("admin:jobs_failuregroup_change", args=[key]))
+    def _back(self, request: HttpRequest, key: str, text: str, level: int = messages.SUCCESS) -> HttpResponse:
+        return redirect(request, reverse("admin:jobs_failuregroup_change", args=[key]), text, level)
 
 
 def _whose(failure: Failure) -> list[tuple[str, str, int]]:
@@ -158,10 +141,6 @@ def _whose(failure: Failure) -> list[tuple[str, str, int]]:
     most = sorted(failure.by_campaign.items(), key=lambda one: -one[1])[:SAMPLES]
     names = dict(CampaignClock.objects.filter(pk__in=[pk for pk, _ in most]).values_list("pk", "name"))
     return [(pk, names.get(pk) or pk, n) for pk, n in most]
-
-
-def _actor(request: HttpRequest) -> str:
-    return actors.user(request.user.get_username())
 
 
 def _moment(text: str) -> datetime | None:

@@ -6,12 +6,10 @@ from uuid import uuid4
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from jobs import actor as actors
 from jobs import service
 from jobs.errors import InvalidJob
 from jobs.models import CampaignClock, Job
@@ -20,6 +18,7 @@ from jobs.service import Submission
 from jobs.slices import SlicedPayload
 from jobs.states import Priority
 from ops.admin import payload_form
+from ops.admin.base import actor_of, reason_field, redirect, render_page
 from ops.humanize import label
 from scheduler_project import request_origin
 from scheduler_project.text import LONGEST_ID, is_job_id
@@ -39,9 +38,7 @@ class NewJobForm(forms.Form):
     priority = forms.TypedChoiceField(
         required=False, coerce=int, empty_value=None, widget=UnfoldAdminSelectWidget(), label="Priority"
     )
-    reason = forms.CharField(
-        required=False, max_length=500, widget=UnfoldAdminTextInputWidget(), help_text="Optional; for the audit trail."
-    )
+    reason = reason_field(placeholder="", help_text="Optional; for the audit trail.")
 
     def __init__(self, *args: Any, declared: JobType, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -103,16 +100,14 @@ def view(model_admin: Any, request: HttpRequest) -> HttpResponse:
         return _submit(request, form, original)
     copy = f"&copy={original.pk}" if original else ""
     context = {
-        **model_admin.admin_site.each_context(request),
         "title": "Duplicate and edit" if original else "New job",
-        "opts": model_admin.opts,
         "form": form,
         "original": original,
         "declared": declared,
         "tabs": [{"name": label(n), "query": f"?type={n}{copy}", "active": n == declared.name} for n in sorted(types)],
         "campaigns": CampaignClock.objects.order_by("name")[:OFFERED],
     }
-    return TemplateResponse(request, "ops/new_job.html", context, status=400 if form.errors else 200)
+    return render_page(request, "ops/new_job.html", context, opts=model_admin.opts, status=400 if form.errors else 200)
 
 
 def _original(request: HttpRequest) -> Job | None:
@@ -126,14 +121,13 @@ def _initial(original: Job, declared: JobType) -> dict[str, Any]:
 
 
 def _submit(request: HttpRequest, form: NewJobForm, original: Job | None) -> HttpResponse:
-    actor = actors.user(request.user.get_username())
+    actor = actor_of(request)
     reason = form.cleaned_data["reason"].strip() or "submitted in the admin"
     if original:
         job, new = service.submit_copy(form.submission(), of=original, actor=actor, reason=reason)
     else:
         job, new = service.submit(form.submission(), actor=actor, reason=reason)
+    url = reverse("admin:jobs_job_change", args=[job.pk])
     if new:
-        messages.success(request, "The job is submitted.")
-    else:
-        messages.warning(request, "The same work is a job already: nothing was added.")
-    return HttpResponseRedirect(reverse("admin:jobs_job_change", args=[job.pk]))
+        return redirect(request, url, "The job is submitted.")
+    return redirect(request, url, "The same work is a job already: nothing was added.", messages.WARNING)

@@ -9,8 +9,7 @@ from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
+from django.http import HttpRequest, HttpResponse
 from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.text import capfirst
@@ -18,12 +17,12 @@ from redis import RedisError
 from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from jobs import actor as actors
 from jobs import control, pauses
 from jobs.errors import InvalidPause, Refused
 from jobs.models import CampaignClock, Pause, PauseKind
 from jobs.processes.heartbeat import ROLES
 from jobs.registry import all_types
+from ops.admin.base import ReasonForm, actor_of, redirect, render_page
 from ops.reads import active_orders
 from scheduler_project.text import LONGEST_ID, plain
 
@@ -37,14 +36,6 @@ if TYPE_CHECKING:
     PauseAdminBase = admin.ModelAdmin[Pause]
 else:
     PauseAdminBase = ModelAdmin
-
-
-class ReasonForm(forms.Form):
-    """Why, for the trail."""
-
-    reason = forms.CharField(
-        required=False, max_length=500, widget=UnfoldAdminTextInputWidget(attrs={"placeholder": "for the audit trail"})
-    )
 
 
 class PauseForm(ReasonForm):
@@ -146,8 +137,10 @@ class PauseAdmin(PauseAdminBase):
             kind, name = form.target()
             try:
                 until = form.end(timezone.now())
-                pause = pauses.pause(kind, name, until=until, actor=_actor(request), reason=form.cleaned_data["reason"])
-                return self._said(request, f"{capfirst(pauses.as_sentence(pause))}. What runs goes on to its end.")
+                pause = pauses.pause(
+                    kind, name, until=until, actor=actor_of(request), reason=form.cleaned_data["reason"]
+                )
+                return self._back(request, f"{capfirst(pauses.as_sentence(pause))}. What runs goes on to its end.")
             except InvalidPause as bad:
                 form.add_error("until" if bad.field == "until" else "what", str(bad))
         active = [(pause, _held(pause)) for pause in pauses.active()]
@@ -156,10 +149,10 @@ class PauseAdmin(PauseAdminBase):
 
     def _resume(self, request: HttpRequest) -> HttpResponse:
         kind, _, name = plain(request.POST["resume"]).partition(":")
-        resumed = pauses.resume(kind, name, actor=_actor(request), reason=request.POST.get("reason", ""))
+        resumed = pauses.resume(kind, name, actor=actor_of(request), reason=request.POST.get("reason", ""))
         if resumed:
-            return self._said(request, f"Resumed {kind} {name}: its jobs run again.")
-        return self._said(request, f"{kind} {name} was not paused any more.", messages.WARNING)
+            return self._back(request, f"Resumed {kind} {name}: its jobs run again.")
+        return self._back(request, f"{kind} {name} was not paused any more.", messages.WARNING)
 
     @may("jobs.pause_jobs")
     def processes(self, request: HttpRequest) -> HttpResponse:
@@ -181,11 +174,11 @@ class PauseAdmin(PauseAdminBase):
         form = ReasonForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
             try:
-                word = control.ask_to_stop(key, actor=_actor(request), reason=form.cleaned_data["reason"])
+                word = control.ask_to_stop(key, actor=actor_of(request), reason=form.cleaned_data["reason"])
             except Refused as refused:
-                return self._said(request, str(refused), messages.WARNING, page="jobs_processes")
+                return self._back(request, str(refused), messages.WARNING, page="jobs_processes")
             text = f"The {word.role} {word.pid} on {word.host} stops after its current jobs."
-            return self._said(request, text, page="jobs_processes")
+            return self._back(request, text, page="jobs_processes")
         found = next((word for word in control.processes() if word.key == key), None)
         context = {"title": "Stop this process?", "process": found, "form": form}
         return self._page(request, "ops/control/stop_process.html", context, "jobs.pause_jobs")
@@ -196,23 +189,20 @@ class PauseAdmin(PauseAdminBase):
         form = BreakerForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
             state = form.cleaned_data["state"]
-            control.set_breaker(state, actor=_actor(request), reason=form.cleaned_data["reason"])
+            control.set_breaker(state, actor=actor_of(request), reason=form.cleaned_data["reason"])
             active_orders.forget()
             text = "automatic again" if state == control.AUTOMATIC else f"forced {state}, for all processes"
-            return self._said(request, f"The circuit breaker is {text}.", page="jobs_breaker")
+            return self._back(request, f"The circuit breaker is {text}.", page="jobs_breaker")
         context = {"title": "Circuit breaker", "form": form, "held": control.held_back_by_breaker(), **_breaker()}
         return self._page(request, "ops/control/breaker.html", context, "jobs.control_breaker")
 
     def _page(self, request: HttpRequest, template: str, context: dict[str, Any], permission: str) -> HttpResponse:
-        site = self.admin_site.each_context(request)
-        allowed = request.user.has_perm(permission)
-        return TemplateResponse(request, template, {**site, **context, "allowed": allowed})
+        return render_page(request, template, {**context, "allowed": request.user.has_perm(permission)})
 
-    def _said(
+    def _back(
         self, request: HttpRequest, text: str, level: int = messages.SUCCESS, page: str = "jobs_pause_changelist"
     ) -> HttpResponse:
-        messages.add_message(request, level, text)
-        return HttpResponseRedirect(reverse(f"admin:{page}"))
+        return redirect(request, reverse(f"admin:{page}"), text, level)
 
 
 def _asked(request: HttpRequest) -> dict[str, str]:
@@ -220,10 +210,6 @@ def _asked(request: HttpRequest) -> dict[str, str]:
     what = request.GET.get("what", "")
     kind, _, name = what.partition(":")
     return {"campaign": name} if kind == PauseKind.CAMPAIGN else {"what": what}
-
-
-def _actor(request: HttpRequest) -> str:
-    return actors.user(request.user.get_username())
 
 
 def _held(pause: Pause) -> int | None:

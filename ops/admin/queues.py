@@ -8,8 +8,7 @@ import structlog
 from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import render
+from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import include, path, reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django_rq.queues import get_queue_by_index
@@ -22,10 +21,10 @@ from rq.job import Job as RQJob
 from rq.queue import Queue
 from rq.registry import FailedJobRegistry, StartedJobRegistry
 
-from jobs import actor as actors
 from jobs.broker import keys
 from jobs.broker.rq_guard import STRANGE
 from ops import rq_dashboard
+from ops.admin.base import actor_of, redirect, render_page
 from ops.rq_dashboard import BUTTONS
 
 log = structlog.get_logger(__name__)
@@ -85,8 +84,7 @@ def _forget_odd_ids(index: int | None) -> None:
 def _unreadable(request: HttpRequest, error: Exception) -> HttpResponse:
     """Something of what the page would show stands in Redis as RQ never writes it."""
     log.warning("rq.page_unreadable", path=request.path, error=f"{type(error).__name__}: {error}"[:500])
-    context = {**admin.site.each_context(request), "what": type(error).__name__}
-    return render(request, "django_rq/unreadable.html", context)
+    return render_page(request, "django_rq/unreadable.html", {"what": type(error).__name__})
 
 
 def _started(view: Callable[..., HttpResponse], request: HttpRequest, queue_index: int) -> HttpResponse:
@@ -130,25 +128,24 @@ def _demand(request: HttpRequest, permission: str) -> None:
 def _press(request: HttpRequest, name: str, queue_index: int, job_id: str = "") -> HttpResponse:
     """Do it, say what happened, and go back to a page that is still there."""
     queue: Queue = get_queue_by_index(queue_index)
-    actor = actors.user(request.user.get_username())
+    actor = actor_of(request)
     back = reverse("django_rq:jobs", args=[queue_index])
     if name == _EMPTY:
-        said = rq_dashboard.empty(queue, actor=actor, reason=f"the queue was emptied {REASON}")
+        done = rq_dashboard.empty(queue, actor=actor, reason=f"the queue was emptied {REASON}")
     elif name in _FAILED:
         ids = FailedJobRegistry(queue=queue).get_job_ids()
-        said = BUTTONS[_FAILED[name]].press(queue, ids, actor=actor, reason=REASON)
+        done = BUTTONS[_FAILED[name]].press(queue, ids, actor=actor, reason=REASON)
         back = reverse("django_rq:failed_jobs", args=[queue_index])
     elif name in _ONE:
-        said = BUTTONS[_ONE[name]].press(queue, [job_id], actor=actor, reason=REASON)
+        done = BUTTONS[_ONE[name]].press(queue, [job_id], actor=actor, reason=REASON)
         if name != "delete_job":
             back = reverse("django_rq:job_detail", args=[queue_index, job_id])
     else:
         ids = request.POST.getlist("job_ids")
-        said = BUTTONS[request.POST["action"]].press(queue, ids, actor=actor, reason=REASON)
+        done = BUTTONS[request.POST["action"]].press(queue, ids, actor=actor, reason=REASON)
         wanted = request.POST.get("next_url", "")
         back = wanted if url_has_allowed_host_and_scheme(wanted, allowed_hosts={request.get_host()}) else back
-    messages.add_message(request, messages.INFO, said)
-    return HttpResponseRedirect(back)
+    return redirect(request, back, done, messages.INFO)
 
 
 def _urls() -> list[Any]:

@@ -115,11 +115,11 @@ class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
         paused = pauses.active()
         jobs = campaign_jobs.newest(clock.campaign_id)
         recalculations = campaign_page.recalculations(clock, jobs, now)
-        held = campaign_page.holds(clock, paused, now) + recalculations
+        blockers = campaign_page.find_blockers(clock, paused, now) + recalculations
         hours = campaign_page.WINDOWS.get(request.GET.get("hours", ""), campaign_page.WINDOWS["6"])
         search = request.GET.get("q", "").strip()
         found = list(campaign_page.rows(clock, search=search, after=_after(request))[: campaign_page.PAGE + 1])
-        rows = campaign_page.describe(clock, found[: campaign_page.PAGE], held, jobs, now)
+        rows = campaign_page.describe(clock, found[: campaign_page.PAGE], blockers, jobs, now)
         context = {
             "title": clock.name or clock.campaign_id,
             "clock": clock,
@@ -128,9 +128,9 @@ class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
             "processed": clock.processed_world_time[:16].replace("T", " "),
             "now": now,
             "recalculations": recalculations,
-            "holds": held,
+            "blockers": blockers,
             "rows": rows,
-            **_why(held, rows),
+            **_explain(blockers, rows),
             "more": found[campaign_page.PAGE - 1] if len(found) > campaign_page.PAGE else None,
             "search": search,
             "hours": hours,
@@ -183,13 +183,13 @@ class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
         return redirect(request, reverse("admin:jobs_campaignclock_change", args=[quote(clock.pk)]), text, level)
 
 
-def _why(held: list[Blocker], rows: list[Row]) -> dict[str, Any]:
-    """Whether anything holds the campaign as a whole back, the first row that nothing does, and those that died."""
-    stuck, plain = [row for row in rows if row.dead], next((row for row in rows if not row.holds), None)
-    whole = any(hold.job_types is None and not hold.overdue_of for hold in held)
-    recalculation = any(hold.overdue_of for hold in held) and bool(rows) and plain is None
+def _explain(blockers: list[Blocker], rows: list[Row]) -> dict[str, Any]:
+    """Whether the whole campaign is blocked, the first row that is not, and the rows with a dead letter."""
+    stuck, plain = [row for row in rows if row.dead], next((row for row in rows if not row.blockers), None)
+    whole = any(blocker.job_types is None and not blocker.overdue_of for blocker in blockers)
+    recalculation = any(blocker.overdue_of for blocker in blockers) and bool(rows) and plain is None
     return {
-        "held_as_a_whole": whole or recalculation,
+        "all_blocked": whole or recalculation,
         "plain": plain,
         "stuck": stuck[:STUCK],
         "stuck_more": len(stuck[STUCK:]),

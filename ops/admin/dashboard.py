@@ -46,10 +46,10 @@ class Queue:
 
 @dataclass(frozen=True, slots=True)
 class Breaker:
-    """The breaker towards the main API and what it holds back."""
+    """The breaker towards the main API, and how many jobs it blocks."""
 
     seen: Snapshot
-    held: int
+    blocked: int
     errors: list[tuple[Fault, int]]  #: the newest of each wording, and how many there were
 
 
@@ -94,13 +94,13 @@ def running() -> list[Job]:
 def breaker() -> Breaker:
     """The breaker's state, and how many jobs wait for it, and what failed last. Raises redis.RedisError."""
     seen = main_api().breaker.snapshot()
-    held = 0 if seen.state == "closed" else control.held_back_by_breaker()
+    blocked = 0 if seen.state == "closed" else control.held_back_by_breaker()
     faults = main_api().breaker.recent_errors()
     newest: dict[str, Fault] = {}
     for fault in faults:
         newest.setdefault(fault.error, fault)
     times = Counter(fault.error for fault in faults)
-    return Breaker(seen, held, [(fault, times[error]) for error, fault in newest.items()][:ERRORS])
+    return Breaker(seen, blocked, [(fault, times[error]) for error, fault in newest.items()][:ERRORS])
 
 
 def failures(since: datetime) -> list[dict[str, Any]]:

@@ -143,7 +143,7 @@ class PauseAdmin(PauseAdminBase):
                 return self._back(request, f"{capfirst(pauses.as_sentence(pause))}. What runs goes on to its end.")
             except InvalidPause as bad:
                 form.add_error("until" if bad.field == "until" else "what", str(bad))
-        active = [(pause, _held(pause)) for pause in pauses.active()]
+        active = [(pause, _count_blocked(pause)) for pause in pauses.active()]
         context = {"title": "Pauses", "form": form, "active": active, "history": pauses.history()}
         return self._page(request, "ops/control/pauses.html", context, "jobs.pause_jobs")
 
@@ -193,7 +193,7 @@ class PauseAdmin(PauseAdminBase):
             active_orders.forget()
             text = "automatic again" if state == control.AUTOMATIC else f"forced {state}, for all processes"
             return self._back(request, f"The circuit breaker is {text}.", page="jobs_breaker")
-        context = {"title": "Circuit breaker", "form": form, "held": control.held_back_by_breaker(), **_breaker()}
+        context = {"title": "Circuit breaker", "form": form, "blocked": control.held_back_by_breaker(), **_breaker()}
         return self._page(request, "ops/control/breaker.html", context, "jobs.control_breaker")
 
     def _page(self, request: HttpRequest, template: str, context: dict[str, Any], permission: str) -> HttpResponse:
@@ -212,9 +212,9 @@ def _asked(request: HttpRequest) -> dict[str, str]:
     return {"campaign": name} if kind == PauseKind.CAMPAIGN else {"what": what}
 
 
-def _held(pause: Pause) -> int | None:
+def _count_blocked(pause: Pause) -> int | None:
     try:
-        return active_orders.held_back(pause)
+        return active_orders.count_blocked(pause)
     except RedisError:  # the page says what is paused all the same
         return None
 

@@ -10,7 +10,7 @@ from rq.suspension import is_suspended
 
 from jobs import pauses
 from jobs.broker import keys
-from jobs.broker import pauses as holds
+from jobs.broker import pauses as parking
 from jobs.main_api.breaker import Forced
 from jobs.main_api.client import main_api
 from jobs.models import Pause
@@ -65,6 +65,6 @@ def orders() -> Orders:
     return Orders(pauses.active(), _seen.forced, _seen.suspended)
 
 
-def held_back(pause: Pause) -> int:
-    """How many due jobs a pause holds back, as far as workers have met them. Raises redis.RedisError."""
-    return holds.held(pause.kind, pause.name, keys.redis())
+def count_blocked(pause: Pause) -> int:
+    """How many due jobs a pause blocks, of those that workers have reached so far. Raises redis.RedisError."""
+    return parking.held(pause.kind, pause.name, keys.redis())

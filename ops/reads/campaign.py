@@ -32,38 +32,38 @@ MARKS: Final = 60  #: of a lane
 
 @dataclass(frozen=True, slots=True)
 class Blocker:
-    """Something that keeps what is due from happening."""
+    """Something that stops schedule rows from making jobs, or their jobs from running."""
 
-    name: str  #: in a word or two
-    says: str  #: what it is, and what ends it
-    clocks: tuple[str, ...] = ("world", "wall")  #: rows on these clocks are held
-    job_types: frozenset[str] | None = None  #: only rows that make jobs of these types; None: all
-    overdue_of: str = ""  #: only rows of entities of this type whose time has come; empty: all
-    job: Job | None = None  #: the job that it is about
+    name: str  #: a word or two
+    explanation: str  #: the cause and what ends it
+    clocks: tuple[str, ...] = ("world", "wall")  #: blocks only rows on these clocks
+    job_types: frozenset[str] | None = None  #: blocks only rows that make jobs of these types; None: all
+    overdue_of: str = ""  #: blocks only overdue rows of entities of this type; empty: all rows
+    job: Job | None = None  #: the job that causes it
 
-    def keeps(self, one: "Row") -> bool:
-        """Whether it keeps the row from happening."""
+    def blocks(self, one: "Row") -> bool:
+        """Whether it applies to the row."""
         row = one.row
         made = self.job_types is None or row.job_type in self.job_types
         due = not self.overdue_of or (one.overdue and self.overdue_of == row.entity_type)
         return row.clock in self.clocks and made and due
 
     @property
-    def only(self) -> str:
-        """The job types that it holds, in words; empty: all."""
+    def limited_to(self) -> str:
+        """The names of the job types that it blocks; empty: all."""
         return ", ".join(sorted(label(name).lower() for name in self.job_types or ()))
 
 
 @dataclass(slots=True)
 class Row:
-    """A schedule row with what stands in its way."""
+    """A schedule row with its jobs and what blocks it."""
 
     row: ScheduleRow
     due: Moment | None
     due_in: timedelta | None  #: on its own clock; negative: overdue
     job: Job | None = None  #: its newest job
     dead: Job | None = None
-    holds: list[Blocker] = field(default_factory=list)
+    blockers: list[Blocker] = field(default_factory=list)
 
     @property
     def overdue(self) -> bool:
@@ -100,8 +100,8 @@ class Row:
     def why(self) -> str:
         """Why it has not happened, in a sentence."""
         what = self.what
-        if self.holds:
-            return f"{what} is held back: {' '.join(hold.says for hold in self.holds)}"
+        if self.blockers:
+            return f"{what} is held back: {' '.join(blocker.explanation for blocker in self.blockers)}"
         if self.due_in is None:
             return f"{what} lies past the year 9999 and is never due."
         if self.job and State(self.job.state) not in ENDED:
@@ -121,7 +121,7 @@ class Lane:
     """One line of the timeline: where in the window, in hundredths of its width, an event falls due."""
 
     label: str
-    held: bool
+    blocked: bool
     marks: list[float]
 
 
@@ -147,12 +147,12 @@ def behind(clock: CampaignClock) -> bool:
     return clock.is_active and bool(clock.world_time) and clock.world_time != clock.processed_world_time
 
 
-def holds(clock: CampaignClock, paused: Sequence[Pause], now: datetime) -> list[Blocker]:
-    """What holds the campaign's rows back now."""
+def find_blockers(clock: CampaignClock, paused: Sequence[Pause], now: datetime) -> list[Blocker]:
+    """What blocks the campaign's rows now, stuck recalculations apart."""
     found = []
     if not clock.is_active:
         found.append(Blocker("inactive", "The campaign is inactive in the main API; activating it there ends this."))
-    found += [hold for pause in paused if (hold := _of_pause(pause, clock))]
+    found += [blocker for pause in paused if (blocker := _of_pause(pause, clock))]
     try:
         found += _of_processes()
         found += _of_breaker(now)
@@ -180,16 +180,16 @@ def _of_pause(pause: Pause, clock: CampaignClock) -> Blocker | None:
 
 
 def _of_processes() -> list[Blocker]:
-    alive = [word for word in control.processes() if not word.lost]
+    alive = [process for process in control.processes() if not process.lost]
     found = []
-    if not any(w.role == "worker" for w in alive):
+    if not any(process.role == "worker" for process in alive):
         found.append(Blocker("no worker", "No worker is running: start manage.py rqworker."))
-    elif all(w.state == "suspended" for w in alive if w.role == "worker"):
+    elif all(process.state == "suspended" for process in alive if process.role == "worker"):
         found.append(Blocker("suspended", "All workers are suspended: manage.py rqresume lets them go on."))
-    if not any(w.role == "listener" and w.leads for w in alive):
+    if not any(process.role == "listener" and process.leads for process in alive):
         says = "No listener is running, so that world time is not heard: start manage.py pubsub_listener."
         found.append(Blocker("listener down", says, clocks=("world",)))
-    if not any(w.role == "scheduler" and w.leads for w in alive):
+    if not any(process.role == "scheduler" and process.leads for process in alive):
         says = "No scheduler is running: start manage.py rqscheduler."
         found.append(Blocker("scheduler down", says, clocks=("wall",)))
     return found
@@ -232,17 +232,17 @@ def recalculations(clock: CampaignClock, jobs: Newest, now: datetime) -> list[Bl
 
 
 def describe(
-    clock: CampaignClock, found: Sequence[ScheduleRow], held: Sequence[Blocker], jobs: Newest, now: datetime
+    clock: CampaignClock, found: Sequence[ScheduleRow], blockers: Sequence[Blocker], jobs: Newest, now: datetime
 ) -> list[Row]:
-    """The rows with their time, their jobs and what holds them back."""
+    """The rows with their due times, their jobs and what blocks them."""
     read = reading(clock, now)
     described = []
     for row in found:
         due, due_in = _due(row, read, now)
         one = Row(row, due, due_in, *jobs.of(row))
-        one.holds = [hold for hold in held if hold.keeps(one)]
+        one.blockers = [blocker for blocker in blockers if blocker.blocks(one)]
         if one.dead:
-            one.holds.append(Blocker("dead job", one.dead_says))
+            one.blockers.append(Blocker("dead job", one.dead_says))
         described.append(one)
     return described
 
@@ -260,7 +260,7 @@ def timeline(described: Sequence[Row], hours: int) -> list[Lane]:
             marks.append(round(100 * (at / window), 2))
             at += max(one.row.interval, timedelta(minutes=1))
         title = f"{one.row.entity_name or one.row.entity_id}: {label(one.row.event_type).lower()}"
-        lanes.append(Lane(title, bool(one.holds), marks))
+        lanes.append(Lane(title, bool(one.blockers), marks))
     return lanes
 
 

@@ -100,27 +100,27 @@ def origin(job: Job) -> str:
     return _BY.get(kind, f"{job.source} made it").format(name)
 
 
-def why(job: Job, last: AuditEntry | None, now: datetime, held_by: Sequence[Pause] = (), campaign: str = "") -> str:
+def why(job: Job, last: AuditEntry | None, now: datetime, paused_by: Sequence[Pause] = (), campaign: str = "") -> str:
     """Where the job is, since when and because of what, the pauses that hold it, and what comes next.
 
     `campaign` is the name of its campaign, where that is known.
     """
     reason = last.reason if last else ""
-    held = _held(held_by, campaign)
+    pauses_text = _name_pauses(paused_by, campaign)
     since = duration(now - job.moved_at)
     match State(job.state):
         case State.SCHEDULED:
             late = " It should have been queued by now: is a scheduler running?" if job.due_at < now else ""
-            return f"Waits for its due time, {naturaltime(job.due_at, now)}.{late}{held}"
-        case State.QUEUED if held_by:
-            return f"Due for {since}, and held back:{held} Then the next free worker takes it."
+            return f"Waits for its due time, {naturaltime(job.due_at, now)}.{late}{pauses_text}"
+        case State.QUEUED if paused_by:
+            return f"Due for {since}, and held back:{pauses_text} Then the next free worker takes it."
         case State.QUEUED:
             return f"Due; has waited {since} for a free worker."
         case State.RUNNING:
             lease = (job.lease_until and f" Its lease ends {naturaltime(job.lease_until, now)} unless renewed.") or ""
             return f"Has run for {since} on {job.worker or 'a worker'}.{lease}"
         case State.RETRYING:
-            return _why_retrying(job, reason, now, held)
+            return _why_retrying(job, reason, now, pauses_text)
         case State.DEAD:
             return _why_dead(job, reason or job.error, since)
         case State.SKIPPED:
@@ -131,13 +131,13 @@ def why(job: Job, last: AuditEntry | None, now: datetime, held_by: Sequence[Paus
             return f"Done {since} ago."
 
 
-def _why_retrying(job: Job, reason: str, now: datetime, held: str) -> str:
+def _why_retrying(job: Job, reason: str, now: datetime, pauses_text: str) -> str:
     if job.may_have_been_applied:
         return (
             f"Next attempt {naturaltime(job.due_at, now)}. The effect may already be applied, and is sent again "
-            f"because EFFECT_UNKNOWN_OUTCOME is retry. Last error: {reason}.{held}"
+            f"because EFFECT_UNKNOWN_OUTCOME is retry. Last error: {reason}.{pauses_text}"
         )
-    return f"Tried next {naturaltime(job.due_at, now)}, because the last attempt ended so: {reason}.{held}"
+    return f"Tried next {naturaltime(job.due_at, now)}, because the last attempt ended so: {reason}.{pauses_text}"
 
 
 def _why_dead(job: Job, reason: str, since: str) -> str:
@@ -149,9 +149,9 @@ def _why_dead(job: Job, reason: str, since: str) -> str:
     return f"A dead letter for {since}: {reason}. Nothing happens until somebody retries it."
 
 
-def _held(held_by: Sequence[Pause], campaign: str) -> str:
-    names = (campaign if pause.kind == PauseKind.CAMPAIGN else "" for pause in held_by)
-    return "".join(f" {capfirst(pauses.as_sentence(p, name))}." for p, name in zip(held_by, names, strict=True))
+def _name_pauses(paused_by: Sequence[Pause], campaign: str) -> str:
+    names = (campaign if pause.kind == PauseKind.CAMPAIGN else "" for pause in paused_by)
+    return "".join(f" {capfirst(pauses.as_sentence(p, name))}." for p, name in zip(paused_by, names, strict=True))
 
 
 def timeline(trail: Sequence[AuditEntry], now: datetime) -> list[Step]:
@@ -232,13 +232,13 @@ def context(job: Job, now: datetime) -> dict[str, Any]:
     linked = list(copies.union(Job.objects.order_by().filter(pk=job.copy_of)) if job.copy_of else copies)
     near = relatives(job)
     name_all([*linked, *chain(*near.values())], {}, {about: entity.entity_name if entity else ""})
-    held_by = pauses.holding(job, pauses.active()) if State(job.state) in (*WAITING, State.QUEUED) else []
+    paused_by = pauses.holding(job, pauses.active()) if State(job.state) in (*WAITING, State.QUEUED) else []
     return {
         "job": job,
         "sentence": title(job, entity, campaign),
-        "why": why(job, trail[-1] if trail else None, now, held_by, campaign.name if campaign else ""),
-        "held_by": held_by,
-        "holds": blockers.holds(job, now),
+        "why": why(job, trail[-1] if trail else None, now, paused_by, campaign.name if campaign else ""),
+        "paused_by": paused_by,
+        "blockers": blockers.find_blockers(job, now),
         "origin": origin(job),
         "origin_job": name if kind == "job" else "",
         "cron_task": CronTask.objects.filter(name=name).first() if kind == "cron" else None,

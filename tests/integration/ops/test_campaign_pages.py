@@ -132,14 +132,14 @@ def test_why_has_my_town_not_grown(admin_client: Client, alive: Redis, hold: str
             name = {"listener": "l-1", "worker": "w-1"}[hold]
             Heartbeat(hold, name, alive).leave()
     text = text_of(admin_client)
-    held = campaign_page.holds(clock, pauses.active(), timezone.now())
+    blockers = campaign_page.find_blockers(clock, pauses.active(), timezone.now())
     (row,) = campaign_page.describe(
-        clock, list(campaign_page.rows(clock, search="", after=None)), held, newest("c-1"), timezone.now()
+        clock, list(campaign_page.rows(clock, search="", after=None)), blockers, newest("c-1"), timezone.now()
     )
 
     assert says in text
     assert says in row.why
-    assert row.holds
+    assert row.blockers
 
 
 def test_a_pause_of_another_campaign_or_type_holds_nothing(admin_client: Client, alive: Redis) -> None:
@@ -149,12 +149,12 @@ def test_a_pause_of_another_campaign_or_type_holds_nothing(admin_client: Client,
     pauses.pause("campaign", "c-2", actor="user:ann")
     pauses.pause("type", "DEFERRED_EFFECT", actor="user:ann")
     text = text_of(admin_client)
-    held = campaign_page.holds(clock, pauses.active(), timezone.now())
+    blockers = campaign_page.find_blockers(clock, pauses.active(), timezone.now())
     (row,) = campaign_page.describe(
-        clock, list(campaign_page.rows(clock, search="", after=None)), held, newest("c-1"), timezone.now()
+        clock, list(campaign_page.rows(clock, search="", after=None)), blockers, newest("c-1"), timezone.now()
     )
 
-    assert row.holds == []
+    assert row.blockers == []
     assert "only deferred effect" in text
     assert "World time must move on by 1 h" in text
 
@@ -175,7 +175,7 @@ def test_a_dead_job_is_named_with_its_row(admin_client: Client, alive: Redis) ->
 
     assert "s-1 is gone" in text
     assert f"/admin/jobs/job/{job.pk}/change/" in text
-    assert [h.name for h in one.holds] == ["dead job"]
+    assert [blocker.name for blocker in one.blockers] == ["dead job"]
 
 
 def test_a_dead_job_that_a_later_one_made_up_for_holds_nothing_back(alive: Redis) -> None:
@@ -192,7 +192,7 @@ def test_a_dead_job_that_a_later_one_made_up_for_holds_nothing_back(alive: Redis
 
     assert one.job is not None
     assert one.job.state == State.SUCCEEDED
-    assert not one.holds
+    assert not one.blockers
     assert "World time must move on by 1 h" in one.why
 
 
@@ -212,7 +212,7 @@ def test_a_recalculation_that_died_is_why_nothing_comes_due(admin_client: Client
         jobs, now = newest("c-1"), timezone.now()
         found = list(campaign_page.rows(clock, search="", after=None))
         rows = campaign_page.describe(clock, found, campaign_page.recalculations(clock, jobs, now), jobs, now)
-        return [[hold.name for hold in row.holds] for row in rows]
+        return [[blocker.name for blocker in row.blockers] for row in rows]
 
     died = recalculation(State.DEAD)
     text = text_of(admin_client)
@@ -251,7 +251,7 @@ def test_what_a_job_beyond_the_newest_has_made_up_for_is_no_dead_letter(
     def seen() -> tuple[list[str], list[bool]]:
         jobs, now = newest("c-1"), timezone.now()
         rows = campaign_page.describe(clock, [row], [], jobs, now)
-        stuck = [hold.name for hold in campaign_page.recalculations(clock, jobs, now)]
+        stuck = [blocker.name for blocker in campaign_page.recalculations(clock, jobs, now)]
         return stuck, [one.dead is not None for one in rows]
 
     before = seen()

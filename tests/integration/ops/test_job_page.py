@@ -128,7 +128,7 @@ def test_a_queued_job_says_what_it_waits_for(admin_client: Client, redis: Redis,
     shown, text = page(admin_client, job)
     api.breaker.close()
 
-    told = " ".join(shown["holds"])
+    told = " ".join(shown["blockers"])
     assert len(some_are_first) == 3
     assert "No worker is running" in told
     assert "circuit breaker to the main API is open" in told

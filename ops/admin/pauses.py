@@ -190,7 +190,7 @@ class PauseAdmin(PauseAdminBase):
         if request.method == "POST" and form.is_valid():
             state = form.cleaned_data["state"]
             control.set_breaker(state, actor=actor_of(request), reason=form.cleaned_data["reason"])
-            active_orders.forget()
+            active_orders.expire()
             text = "automatic again" if state == control.AUTOMATIC else f"forced {state}, for all processes"
             return self._back(request, f"The circuit breaker is {text}.", page="jobs_breaker")
         context = {"title": "Circuit breaker", "form": form, "blocked": control.held_back_by_breaker(), **_breaker()}

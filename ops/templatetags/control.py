@@ -14,19 +14,19 @@ from rq.job import Job as RQJob
 from jobs import pauses
 from jobs.models import Job
 from ops import rq_dashboard
-from ops.reads import active_orders
+from ops.reads.active_orders import find_active_orders
 from ops.templatetags.ops import moment
 
 register = template.Library()
 
 
 @register.inclusion_tag("ops/control/banner.html", takes_context=True)
-def standing_orders(context: Any) -> dict[str, Any]:
-    """Pauses, a forced breaker, suspension; for people who may see jobs."""
+def active_orders(context: Any) -> dict[str, Any]:
+    """The banner with pauses, a forced breaker and suspension, for users who may see jobs."""
     request = context.get("request")
     if request is None or not request.user.has_perm("jobs.view_job"):
         return {"orders": None}
-    orders = active_orders.orders()
+    orders = find_active_orders()
     names = pauses.names(orders.pauses)
     return {
         "orders": orders,

@@ -34,14 +34,14 @@ def requeue(queue: Queue, ids: Iterable[str], *, actor: str, reason: str) -> str
     """Retry dead letters; what happened, in words. Raises redis.RedisError."""
     ours, foreign = _split(ids)
     report = service.retry(ours, actor=actor, reason=reason)
-    return _both(report, _each(queue, foreign, "requeued", _requeue, actor))
+    return _join(report, _run_each(queue, foreign, "requeued", _requeue, actor))
 
 
 def enqueue(queue: Queue, ids: Iterable[str], *, actor: str, reason: str) -> str:
     """Run now what waits for its due time; what happened, in words. Raises redis.RedisError."""
     ours, foreign = _split(ids)
     report = service.run_now(ours, actor=actor, reason=reason)
-    return _both(report, _each(queue, foreign, "enqueued", _enqueue, actor))
+    return _join(report, _run_each(queue, foreign, "enqueued", _enqueue, actor))
 
 
 def delete(queue: Queue, ids: Iterable[str], *, actor: str, reason: str) -> str:
@@ -50,7 +50,7 @@ def delete(queue: Queue, ids: Iterable[str], *, actor: str, reason: str) -> str:
     given_up = [job for job in ours if service.may_discard(job)]
     discarded = service.discard(given_up, actor=actor, reason=reason)
     report = service.cancel([job for job in ours if job not in given_up], actor=actor, reason=reason)
-    text = _both(report, _each(queue, foreign, "deleted", _delete, actor))
+    text = _join(report, _run_each(queue, foreign, "deleted", _delete, actor))
     if not discarded.done:
         return text
     return f"{discarded} {text}" if report.done or report.skipped or foreign else str(discarded)
@@ -66,7 +66,7 @@ def stop(queue: Queue, ids: Iterable[str], *, actor: str, reason: str) -> str:
             report.done.append(job)
         except StateConflict:
             report.skipped[job.state] += 1
-    return _both(report, _each(queue, foreign, "asked to stop", _stop, actor))
+    return _join(report, _run_each(queue, foreign, "asked to stop", _stop, actor))
 
 
 def empty(queue: Queue, *, actor: str, reason: str) -> str:
@@ -74,7 +74,7 @@ def empty(queue: Queue, *, actor: str, reason: str) -> str:
 
     Raises redis.RedisError.
     """
-    waiting, report = queued(queue.name), Report("Cancelled")
+    waiting, report = find_queued(queue.name), Report("Cancelled")
     for _ in range(MOST_AT_ONCE // STEP):
         some = list(waiting[:STEP])
         step = service.cancel(some, actor=actor, reason=reason)
@@ -84,7 +84,7 @@ def empty(queue: Queue, *, actor: str, reason: str) -> str:
             break
         waiting = waiting.filter(pk__gt=some[-1].pk)
     foreign = _split(queue.get_job_ids(0, MOST_AT_ONCE))[1]
-    text = _both(report, _each(queue, foreign, "deleted", _delete, actor))
+    text = _join(report, _run_each(queue, foreign, "deleted", _delete, actor))
     left = "More are left: press again, or cancel them on the page of jobs."
     return f"{text} {left}" if len(some) == STEP and waiting.exists() else text
 
@@ -118,7 +118,7 @@ BUTTONS: Final[Mapping[str, Button]] = {
 }  # fmt: skip
 
 
-def offered(jobs: Sequence[RQJob], may: Callable[[str], bool]) -> list[frozenset[str]]:
+def find_buttons(jobs: Sequence[RQJob], may: Callable[[str], bool]) -> list[frozenset[str]]:
     """Of each job of RQ's the BUTTONS that its state allows, to somebody who `may` use some permissions; one query."""
     pks = [keys.uuid_of(job.id) for job in jobs]
     wanted = [pk for pk in pks if pk]
@@ -134,19 +134,19 @@ def offered(jobs: Sequence[RQJob], may: Callable[[str], bool]) -> list[frozenset
     ]
 
 
-def queued(queue_name: str) -> QuerySet[Job]:
+def find_queued(queue_name: str) -> QuerySet[Job]:
     """Our jobs in a queue, by their ids; none where the queue is not one of ours."""
     priorities = [priority.value for priority in Priority if priority.queue == queue_name]
     return Job.objects.in_state(State.QUEUED).filter(priority__in=priorities).order_by("pk")
 
 
-def row(rq_id: str) -> Job | None:
+def find_job(rq_id: str) -> Job | None:
     """The row behind RQ's job; None for a stranger's."""
     key = keys.uuid_of(rq_id)
     return Job.objects.filter(pk=key).first() if key else None
 
 
-def running_on(worker: str) -> list[Job]:
+def find_running_on(worker: str) -> list[Job]:
     """Our jobs that a worker runs, the longest running first."""
     return list(Job.objects.in_state(State.RUNNING).filter(worker=worker).order_by("started_at"))
 
@@ -161,7 +161,7 @@ def _split(ids: Iterable[str]) -> tuple[list[Job], list[str]]:
     return list(ours.values()), [i for i in wanted if pks.get(i) not in ours]
 
 
-def _each(
+def _run_each(
     queue: Queue, ids: Sequence[str], verb: str, act: Callable[[Queue, str], None], actor: str
 ) -> tuple[int, int]:
     """Do to each stranger's job what RQ does; how many it was done to, and how many not."""
@@ -177,7 +177,7 @@ def _each(
     return done, len(ids) - done
 
 
-def _both(report: Report, foreign: tuple[int, int]) -> str:
+def _join(report: Report, foreign: tuple[int, int]) -> str:
     done, refused = foreign
     parts = [str(report)] if report.done or report.skipped or not (done or refused) else []
     if done:
@@ -205,6 +205,6 @@ def _delete(queue: Queue, rq_id: str) -> None:
 
 def _stop(queue: Queue, rq_id: str) -> None:
     worker = _fetch(queue, rq_id).worker_name
-    if any(word.role == "worker" and word.name == worker for word in control.processes()):
+    if any(process.role == "worker" and process.name == worker for process in control.processes()):
         raise InvalidJobOperation(f"it runs in a thread of our worker {worker}, which cannot be killed")
     send_stop_job_command(queue.connection, rq_id, serializer=queue.serializer)

@@ -1,4 +1,4 @@
-"""The audit trail: who did what, when, why and from where; moves of jobs and acts on everything else in one list."""
+"""The audit trail: who did what, when, why and from where; moves of jobs and actions on everything else in one list."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -52,31 +52,34 @@ class AuditEntryAdmin(ReadOnly, AuditAdminBase):
         if not self.has_view_permission(request):
             raise PermissionDenied
         form = TrailForm(request.GET)
-        asked: dict[str, Any] = form.cleaned_data if form.is_valid() else {}
+        filters: dict[str, Any] = form.cleaned_data if form.is_valid() else {}
         scope = request.GET.get("scope", "people")
-        acts = request.user.has_perm("jobs.view_operatoraction")
-        question = Question(**asked, people_only=scope != "all", acts=acts)
-        found = audit_trail.page(question, _cursor(request)) if form.is_valid() else audit_trail.Page([], None)
+        actions = request.user.has_perm("jobs.view_operatoraction")
+        question = Question(**filters, people_only=scope != "all", actions=actions)
+        found = (
+            audit_trail.read_page(question, _read_cursor(request)) if form.is_valid() else audit_trail.Page([], None)
+        )
         name_all([line.job for line in found.lines if line.job])
         context = {
             "title": "Audit trail",
             "form": form,
             "page": found,
-            "narrowed": any(asked.values()),
+            "narrowed": any(filters.values()),
             "later": "before" in request.GET,
             "scope": scope,
             "tabs": [
-                {"name": name, "query": _query(request, scope=key), "active": scope == key} for key, name in SCOPES
+                {"name": name, "query": _build_query(request, scope=key), "active": scope == key}
+                for key, name in SCOPES
             ],
-            "newest": _query(request),
-            "older": _query(request, before=f"{found.older.entry or ''}.{found.older.act or ''}")
+            "newest": _build_query(request),
+            "older": _build_query(request, before=f"{found.older.entry or ''}.{found.older.action or ''}")
             if found.older
             else "",
         }
         return render_page(request, "ops/trail.html", {**context, **(extra_context or {})}, opts=self.opts)
 
 
-def _query(request: HttpRequest, **changes: str) -> str:
+def _build_query(request: HttpRequest, **changes: str) -> str:
     """The address's query with changes, from the newest line."""
     query = request.GET.copy()
     query.pop("before", None)
@@ -85,6 +88,6 @@ def _query(request: HttpRequest, **changes: str) -> str:
     return f"?{query.urlencode()}"
 
 
-def _cursor(request: HttpRequest) -> Cursor:
-    entry, _, act = request.GET.get("before", "").partition(".")
-    return Cursor(*(int(text) if text.isdecimal() and len(text) < 19 else None for text in (entry, act)))
+def _read_cursor(request: HttpRequest) -> Cursor:
+    entry, _, action = request.GET.get("before", "").partition(".")
+    return Cursor(*(int(text) if text.isdecimal() and len(text) < 19 else None for text in (entry, action)))

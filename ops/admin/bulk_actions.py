@@ -43,31 +43,33 @@ class BulkActionForm(forms.Form):
             del self.fields["due_at"]
 
 
-def may(request: HttpRequest, verb: Verb) -> bool:
+def is_allowed(request: HttpRequest, verb: Verb) -> bool:
     """Whether the person has the verb's own permission."""
     return request.user.has_perm(f"jobs.{verb.name}_job")
 
 
-def act(model_admin: Any, request: HttpRequest, verb_name: str, jobs: QuerySet[Job]) -> HttpResponse:
+def confirm_or_run(model_admin: Any, request: HttpRequest, verb_name: str, jobs: QuerySet[Job]) -> HttpResponse:
     """The dry run; or, when it was confirmed, the action."""
     verb = VERBS[verb_name]
-    if not may(request, verb):
+    if not is_allowed(request, verb):
         raise PermissionDenied
     confirmed = "confirmed" in request.POST
     form = BulkActionForm(request.POST if confirmed else None, verb=verb)
     if confirmed and form.is_valid():
         try:
-            return _do(request, verb, jobs, form.cleaned_data)
+            return _run(request, verb, jobs, form.cleaned_data)
         except InvalidJob as bad:
             form.add_error("due_at", str(bad).removeprefix(f"{bad.field}: ").capitalize())
             if "step" in request.POST:
                 return JsonResponse({"error": str(bad)}, status=400)
     elif confirmed and "step" in request.POST:
         return JsonResponse({"error": "; ".join(f"{k}: {v[0]}" for k, v in form.errors.items())}, status=400)
-    return _ask(model_admin, request, verb, jobs, form)
+    return _confirm(model_admin, request, verb, jobs, form)
 
 
-def _ask(model_admin: Any, request: HttpRequest, verb: Verb, jobs: QuerySet[Job], form: BulkActionForm) -> HttpResponse:
+def _confirm(
+    model_admin: Any, request: HttpRequest, verb: Verb, jobs: QuerySet[Job], form: BulkActionForm
+) -> HttpResponse:
     preview = bulk.preview(verb, jobs)
     across = request.POST.get("select_across") == "1"
     samples = list(jobs.filter(state__in=[s.value for s in verb.allowed]).order_by("-pk")[:SAMPLES])
@@ -81,26 +83,26 @@ def _ask(model_admin: Any, request: HttpRequest, verb: Verb, jobs: QuerySet[Job]
         "chosen": [] if across else request.POST.getlist(ACTION_CHECKBOX_NAME),
         "checkbox": ACTION_CHECKBOX_NAME,
         "filtered": request.META.get("QUERY_STRING", ""),
-        "back": _back(request),
+        "back": _find_origin(request),
         "samples": samples,
     }
     return render_page(request, "ops/bulk_action.html", context, opts=model_admin.opts)
 
 
-def _do(request: HttpRequest, verb: Verb, jobs: QuerySet[Job], said: dict[str, Any]) -> HttpResponse:
+def _run(request: HttpRequest, verb: Verb, jobs: QuerySet[Job], answers: dict[str, Any]) -> HttpResponse:
     actor = actor_of(request)
-    reason = said["reason"].strip() or f"{verb.label.lower()} in the admin"
-    until: UUID = said["until"] or bulk.preview(verb, jobs).until
-    due_at = said.get("due_at")
+    reason = answers["reason"].strip() or f"{verb.label.lower()} in the admin"
+    until: UUID = answers["until"] or bulk.preview(verb, jobs).until
+    due_at = answers.get("due_at")
     if "step" in request.POST:
-        done = bulk.step(verb, jobs, after=said["after"], until=until, actor=actor, reason=reason, due_at=due_at)
+        done = bulk.step(verb, jobs, after=answers["after"], until=until, actor=actor, reason=reason, due_at=due_at)
         return JsonResponse({"done": done.done, "left": done.skipped, "after": done.after and str(done.after)})
     progress = bulk.run(verb, jobs, until=until, actor=actor, reason=reason, due_at=due_at)
     level = messages.WARNING if progress.skipped else messages.SUCCESS
-    return redirect(request, _back(request), progress.sentence(verb), level)
+    return redirect(request, _find_origin(request), progress.sentence(verb), level)
 
 
-def _back(request: HttpRequest) -> str:
+def _find_origin(request: HttpRequest) -> str:
     """Where the person came from: the list with its filter, or the job's page."""
     wanted = request.POST.get("back", "")
     if url_has_allowed_host_and_scheme(wanted, allowed_hosts=None):

@@ -35,8 +35,8 @@ STUCK: Final = 3  #: rows with a dead letter that are told one by one
 class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
     """The list of campaigns, and the page of one."""
 
-    list_display = ("called", "active", "clock", "processed", "row_count", "next_row", "seen")
-    list_display_links = ("called",)
+    list_display = ("campaign_name", "active", "clock", "processed", "row_count", "next_row", "seen")
+    list_display_links = ("campaign_name",)
     list_filter = ("is_active",)
     show_facets = admin.ShowFacets.NEVER
     list_before_template = "ops/list_style.html"
@@ -66,7 +66,7 @@ class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
         )
 
     @admin.display(description="campaign")
-    def called(self, clock: CampaignClock) -> str:
+    def campaign_name(self, clock: CampaignClock) -> str:
         """Its name and id."""
         return render_to_string("ops/two.html", {"one": clock.name or clock.campaign_id, "other": clock.campaign_id})
 
@@ -82,13 +82,18 @@ class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
             return "wall clock"
         return render_to_string(
             "ops/two.html",
-            {"one": campaign_page.shown(campaign_page.reading(clock, timezone.now())), "other": "world time"},
+            {
+                "one": campaign_page.format_moment(campaign_page.read_clock(clock, timezone.now())),
+                "other": "world time",
+            },
         )
 
     @admin.display(description="processed")
     def processed(self, clock: CampaignClock) -> str:
         """Whether that has been acted on."""
-        return render_to_string("ops/campaign_processed.html", {"clock": clock, "behind": campaign_page.behind(clock)})
+        return render_to_string(
+            "ops/campaign_processed.html", {"clock": clock, "behind": campaign_page.is_behind(clock)}
+        )
 
     @admin.display(description="schedule rows")
     def row_count(self, clock: Any) -> int:
@@ -98,7 +103,7 @@ class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
     @admin.display(description="next due")
     def next_row(self, clock: Any) -> str:
         """The first of them."""
-        return campaign_page.shown_on("world" if clock.world_time else "wall", clock.next_due or "") or "-"
+        return campaign_page.format_due("world" if clock.world_time else "wall", clock.next_due or "") or "-"
 
     @admin.display(description="seen")
     def seen(self, clock: CampaignClock) -> str:
@@ -111,20 +116,22 @@ class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
         """One campaign."""
         if not (self.has_view_permission(request) and request.user.has_perm("jobs.view_schedulerow")):
             raise PermissionDenied
-        clock, now = self._found(object_id), timezone.now()
+        clock, now = self._get(object_id), timezone.now()
         paused = pauses.active()
-        jobs = campaign_jobs.newest(clock.campaign_id)
-        recalculations = campaign_page.recalculations(clock, jobs, now)
+        jobs = campaign_jobs.find_newest(clock.campaign_id)
+        recalculations = campaign_page.find_stuck_recalculations(clock, jobs, now)
         blockers = campaign_page.find_blockers(clock, paused, now) + recalculations
         hours = campaign_page.WINDOWS.get(request.GET.get("hours", ""), campaign_page.WINDOWS["6"])
         search = request.GET.get("q", "").strip()
-        found = list(campaign_page.rows(clock, search=search, after=_after(request))[: campaign_page.PAGE + 1])
+        found = list(
+            campaign_page.find_rows(clock, search=search, after=_read_after(request))[: campaign_page.PAGE + 1]
+        )
         rows = campaign_page.describe(clock, found[: campaign_page.PAGE], blockers, jobs, now)
         context = {
             "title": clock.name or clock.campaign_id,
             "clock": clock,
-            "reading": campaign_page.shown(campaign_page.reading(clock, now)),
-            "behind": campaign_page.behind(clock),
+            "reading": campaign_page.format_moment(campaign_page.read_clock(clock, now)),
+            "behind": campaign_page.is_behind(clock),
             "processed": clock.processed_world_time[:16].replace("T", " "),
             "now": now,
             "recalculations": recalculations,
@@ -135,9 +142,9 @@ class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
             "search": search,
             "hours": hours,
             "windows": campaign_page.WINDOWS.items(),
-            "lanes": campaign_page.timeline(rows, hours),
-            "ticks": campaign_page.ticks(clock, hours, now),
-            "pause": _own_pause(clock, paused),
+            "lanes": campaign_page.draw_timeline(rows, hours),
+            "ticks": campaign_page.draw_ticks(clock, hours, now),
+            "pause": _find_pause(clock, paused),
             "may_pause": request.user.has_perm("jobs.pause_jobs"),
             "may_submit": request.user.has_perm("jobs.add_job"),
         }
@@ -145,39 +152,39 @@ class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
 
     def pause(self, request: HttpRequest, pk: str) -> HttpResponse:
         """Hold its jobs back."""
-        clock, form = self._asked(request, pk, "jobs.pause_jobs"), UntilForm(request.POST)
+        clock, form = self._get_posted(request, pk, "jobs.pause_jobs"), UntilForm(request.POST)
         if not form.is_valid():
-            return self._back(request, clock, "Not paused: the time cannot be read.", messages.ERROR)
+            return self._redirect(request, clock, "Not paused: the time cannot be read.", messages.ERROR)
         try:
             pauses.pause(PauseKind.CAMPAIGN, clock.pk, actor=actor_of(request), **form.cleaned_data)
         except InvalidPause as bad:
-            return self._back(request, clock, f"Not paused: {bad}", messages.ERROR)
-        return self._back(request, clock, "Paused: what runs ends, and nothing else of it starts.")
+            return self._redirect(request, clock, f"Not paused: {bad}", messages.ERROR)
+        return self._redirect(request, clock, "Paused: what runs ends, and nothing else of it starts.")
 
     def resume(self, request: HttpRequest, pk: str) -> HttpResponse:
         """Let its jobs go on."""
-        clock = self._asked(request, pk, "jobs.pause_jobs")
+        clock = self._get_posted(request, pk, "jobs.pause_jobs")
         reason = request.POST.get("reason", "")
         there = pauses.resume(PauseKind.CAMPAIGN, clock.pk, actor=actor_of(request), reason=reason)
-        return self._back(request, clock, "Resumed." if there else "It was not paused.")
+        return self._redirect(request, clock, "Resumed." if there else "It was not paused.")
 
     def recalculate(self, request: HttpRequest, pk: str) -> HttpResponse:
         """Have its schedules recalculated."""
-        clock = self._asked(request, pk, "jobs.add_job")
+        clock = self._get_posted(request, pk, "jobs.add_job")
         reason = request.POST.get("reason", "").strip()[:500] or "recalculate now"
         jobs = campaign_page.recalculate(clock, actor=actor_of(request), reason=reason, now=timezone.now())
-        return self._back(request, clock, f"Submitted {len(jobs)} jobs that recalculate its schedules.")
+        return self._redirect(request, clock, f"Submitted {len(jobs)} jobs that recalculate its schedules.")
 
-    def _asked(self, request: HttpRequest, pk: str, permission: str) -> CampaignClock:
+    def _get_posted(self, request: HttpRequest, pk: str, permission: str) -> CampaignClock:
         if request.method != "POST" or not request.user.has_perm(permission):
             raise PermissionDenied
-        return self._found(pk)
+        return self._get(pk)
 
-    def _found(self, quoted: str) -> CampaignClock:
+    def _get(self, quoted: str) -> CampaignClock:
         """By its id as addresses have it: ids may hold any character."""
         return get_object_or_404(CampaignClock, pk=unquote(quoted))
 
-    def _back(
+    def _redirect(
         self, request: HttpRequest, clock: CampaignClock, text: str, level: int = messages.SUCCESS
     ) -> HttpResponse:
         return redirect(request, reverse("admin:jobs_campaignclock_change", args=[quote(clock.pk)]), text, level)
@@ -196,12 +203,12 @@ def _explain(blockers: list[Blocker], rows: list[Row]) -> dict[str, Any]:
     }
 
 
-def _own_pause(clock: CampaignClock, paused: list[Pause]) -> Pause | None:
+def _find_pause(clock: CampaignClock, paused: list[Pause]) -> Pause | None:
     own = [p for p in paused if p.kind == PauseKind.CAMPAIGN and p.name == clock.campaign_id]
     return own[0] if own else None
 
 
-def _after(request: HttpRequest) -> tuple[str, int] | None:
+def _read_after(request: HttpRequest) -> tuple[str, int] | None:
     """Where the page of rows begins."""
     due, _, number = request.GET.get("after", "").rpartition("~")
     return (due, int(number)) if due and number.isascii() and number.isdigit() and len(number) < 19 else None

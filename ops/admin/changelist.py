@@ -12,7 +12,7 @@ from unfold.views import ChangeList
 
 from jobs.models import CampaignClock, Job, ScheduleRow
 from jobs.states import State
-from ops.admin.filters import as_moment
+from ops.admin.filters import read_moment
 from ops.reads.job import TONES, name_all
 from scheduler_project.text import is_job_id
 
@@ -26,7 +26,7 @@ _WALKED: Final = (
 )  # fmt: skip
 
 
-def state_counts() -> dict[State, int]:
+def count_states() -> dict[State, int]:
     """How many jobs are in each state, up to MOST_COUNTED + 1 each; one query, each part an index alone."""
     parts = " UNION ALL ".join(
         f"SELECT '{s.value}', (SELECT COUNT(*) FROM "  # noqa: S608 - the states are our own constants
@@ -38,7 +38,7 @@ def state_counts() -> dict[State, int]:
         return {State(state): count for state, count in cursor.fetchall()}
 
 
-def shown(count: int) -> str:
+def format_count(count: int) -> str:
     """A count as it is shown."""
     return f"{MOST_COUNTED:,}+" if count > MOST_COUNTED else f"{count:,}"
 
@@ -78,8 +78,8 @@ class JobList(ChangeList):
         """One page and whether there is another on either side."""
         self.floor: UUID | None = None
         self.ceiling: UUID | None = None
-        if any(self._asked(name) for name in _WALKED):
-            self._look_at_a_stretch()
+        if any(self._read_filter(name) for name in _WALKED):
+            self._limit_to_stretch()
         jobs = self.queryset.filter(pk__gte=self.floor) if self.floor else self.queryset
         jobs = jobs.filter(pk__lte=self.ceiling) if self.ceiling else jobs
         size = self.list_per_page
@@ -102,34 +102,34 @@ class JobList(ChangeList):
         self.further = None if self.older else self.floor
         name_all(self.result_list)
 
-    def _look_at_a_stretch(self) -> None:
+    def _limit_to_stretch(self) -> None:
         """Bound the page to STRETCH jobs of what the best index gives, from where the page begins.
 
         A filter that few jobs pass would otherwise walk all of them. Nothing can have ended before it was made, so that
         an end of the finished range is a beginning for the walk.
         """
-        indexed = next((name for name in _INDEXED if self._asked(name)), None)
-        jobs = Job.objects.filter(**{indexed: self._asked(indexed)}) if indexed else Job.objects.all()
+        indexed = next((name for name in _INDEXED if self._read_filter(name)), None)
+        jobs = Job.objects.filter(**{indexed: self._read_filter(indexed)}) if indexed else Job.objects.all()
         ids = jobs.order_by().values_list("pk", flat=True)
         if is_job_id(self.after):
             self.floor = UUID(self.after)
             self.ceiling = ids.filter(pk__gt=self.floor).order_by("pk")[STRETCH : STRETCH + 1].first()
             return
-        to = as_moment(self._asked("finished_at_to"))
+        to = read_moment(self._read_filter("finished_at_to"))
         self.ceiling = first_id_after(to) if to else None
         if is_job_id(self.before):
             self.ceiling = min(UUID(self.before), self.ceiling or UUID(self.before))
         below = ids.filter(pk__lte=self.ceiling) if self.ceiling else ids
         self.floor = below.order_by("-pk")[STRETCH : STRETCH + 1].first()
 
-    def _asked(self, name: str) -> str:
+    def _read_filter(self, name: str) -> str:
         """A filter's value in the address."""
         return str(self.filter_params.get(name, [""])[-1])
 
     @property
-    def counted(self) -> str:
+    def count_text(self) -> str:
         """The number of jobs of this filter, as it is shown."""
-        text = shown(self.result_count)
+        text = format_count(self.result_count)
         return f"{text} of the {STRETCH:,} looked at:" if self.floor or self.ceiling else text
 
     def further_link(self) -> str:
@@ -138,7 +138,7 @@ class JobList(ChangeList):
 
     def tabs(self) -> list[dict[str, Any]]:
         """One tab for each state with its count, and one for all."""
-        counts = state_counts()
+        counts = count_states()
         chosen = self.filter_params.get("state", [""])[-1]
         every = self.get_query_string(remove=["state", "before", "after"])
         return [{"name": "All", "query": every, "active": not chosen}] + [
@@ -146,7 +146,7 @@ class JobList(ChangeList):
                 "name": state.value.capitalize(),
                 "icon": TONES[state][0],
                 "tone": TONES[state][1],
-                "count": shown(counts[state]),
+                "count": format_count(counts[state]),
                 "query": self.get_query_string({"state": state.value}, remove=["before", "after"]),
                 "active": chosen == state.value,
             }
@@ -186,9 +186,9 @@ def search(jobs: QuerySet[Job], term: str) -> QuerySet[Job]:
         return jobs
     if is_job_id(term) and Job.objects.filter(pk=term).exists():
         return jobs.filter(pk=term)
-    called_so, entities = _named(term)
-    if called_so or Job.objects.filter(campaign_id=term).exists():
-        return jobs.filter(campaign_id__in=[term, *called_so])
+    campaigns, entities = _find_named(term)
+    if campaigns or Job.objects.filter(campaign_id=term).exists():
+        return jobs.filter(campaign_id__in=[term, *campaigns])
     oldest = jobs.order_by("-pk").values_list("pk", flat=True)[SEARCHED : SEARCHED + 1].first()
     if oldest:
         jobs = jobs.filter(pk__gt=oldest)
@@ -198,7 +198,7 @@ def search(jobs: QuerySet[Job], term: str) -> QuerySet[Job]:
     return jobs.filter(texts | Q(payload__icontains=term))
 
 
-def _named(term: str) -> tuple[list[str], list[str]]:
+def _find_named(term: str) -> tuple[list[str], list[str]]:
     """The ids of campaigns of that name, and of entities whose names hold it; one query."""
     campaigns = CampaignClock.objects.filter(name__iexact=term).values_list(Value("campaign"), "pk")
     rows = ScheduleRow.objects.filter(entity_name__icontains=term).order_by()

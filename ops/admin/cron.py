@@ -98,8 +98,8 @@ class CronTaskAdmin(CronTaskAdminBase):
     """The list and page of cron tasks."""
 
     form = CronTaskForm
-    list_display = ("called", "means", "fires_next", "is_on", "last", "misfire")
-    list_display_links = ("called",)
+    list_display = ("task_name", "means", "fires_next", "is_on", "last", "misfire")
+    list_display_links = ("task_name",)
     list_filter = ("enabled",)
     show_facets = admin.ShowFacets.NEVER
     list_before_template = "ops/list_style.html"
@@ -133,7 +133,7 @@ class CronTaskAdmin(CronTaskAdminBase):
         )
 
     @admin.display(description="task")
-    def called(self, task: CronTask) -> str:
+    def task_name(self, task: CronTask) -> str:
         """Its name and type."""
         return render_to_string("ops/cron_name.html", {"task": task})
 
@@ -148,7 +148,7 @@ class CronTaskAdmin(CronTaskAdminBase):
     def fires_next(self, task: CronTask) -> str:
         """When it fires next."""
         return render_to_string(
-            "ops/cron_next.html", {"task": task, "overdue": cron_page.overdue(task, timezone.now())}
+            "ops/cron_next.html", {"task": task, "overdue": cron_page.is_overdue(task, timezone.now())}
         )
 
     @admin.display(description="enabled")
@@ -190,8 +190,8 @@ class CronTaskAdmin(CronTaskAdminBase):
         extra = {
             "task": task,
             "preview": cron_page.preview(expression, zone, timezone.now()),
-            "overdue": task is not None and cron_page.overdue(task, timezone.now()),
-            "firings": cron_page.history(task) if task else [],
+            "overdue": task is not None and cron_page.is_overdue(task, timezone.now()),
+            "firings": cron_page.list_firings(task) if task else [],
             "may_act": self.has_change_permission(request),
             "zones": sorted(available_timezones()),
         }
@@ -259,34 +259,34 @@ class CronTaskAdmin(CronTaskAdminBase):
 
     def run_one(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Submit its job at once."""
-        task = self._asked(request, pk)
+        task = self._get_posted(request, pk)
         try:
             job = cron_tasks.run_now(task, actor=actor_of(request), reason=request.POST.get("reason", "")[:500])
         except InvalidJob as bad:
-            return self._back(request, task, f"Not submitted: {bad}", messages.ERROR)
-        return self._back(request, task, f"Submitted {job}.")
+            return self._redirect(request, task, f"Not submitted: {bad}", messages.ERROR)
+        return self._redirect(request, task, f"Submitted {job}.")
 
     def enable_one(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Let it fire again."""
-        task = self._asked(request, pk)
+        task = self._get_posted(request, pk)
         cron_tasks.enable(task, actor=actor_of(request), reason=request.POST.get("reason", "")[:500])
-        return self._back(request, task, "Enabled: it fires from now on; what was missed is not made up for.")
+        return self._redirect(request, task, "Enabled: it fires from now on; what was missed is not made up for.")
 
     def disable_one(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Let it fire no more."""
-        task, form = self._asked(request, pk), DisableForm(request.POST)
+        task, form = self._get_posted(request, pk), DisableForm(request.POST)
         if not form.is_valid():
-            return self._back(request, task, "Not disabled: the time cannot be read.", messages.ERROR)
+            return self._redirect(request, task, "Not disabled: the time cannot be read.", messages.ERROR)
         try:
             cron_tasks.disable(task, actor=actor_of(request), **form.cleaned_data)
         except ValueError as bad:
-            return self._back(request, task, f"Not disabled: {bad}.", messages.ERROR)
-        return self._back(request, task, "Disabled.")
+            return self._redirect(request, task, f"Not disabled: {bad}.", messages.ERROR)
+        return self._redirect(request, task, "Disabled.")
 
-    def _asked(self, request: HttpRequest, pk: int) -> CronTask:
+    def _get_posted(self, request: HttpRequest, pk: int) -> CronTask:
         if request.method != "POST" or not self.has_change_permission(request):
             raise PermissionDenied
         return get_object_or_404(CronTask, pk=pk)
 
-    def _back(self, request: HttpRequest, task: CronTask, text: str, level: int = messages.SUCCESS) -> HttpResponse:
+    def _redirect(self, request: HttpRequest, task: CronTask, text: str, level: int = messages.SUCCESS) -> HttpResponse:
         return redirect(request, reverse("admin:jobs_crontask_change", args=[task.pk]), text, level)

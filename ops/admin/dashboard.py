@@ -21,12 +21,12 @@ from jobs.main_api.breaker import Fault, Snapshot
 from jobs.main_api.client import main_api
 from jobs.models import CampaignClock, CronTask, FailureHour, Job, ScheduleRow
 from jobs.states import ENDED, Priority, State
-from ops.admin.changelist import shown, state_counts
+from ops.admin.changelist import count_states, format_count
 from ops.humanize import milliseconds
 from ops.reads import recent_actions
 from ops.reads.job import TONES, name_all
-from ops.reads.outcomes import DEFAULT, RANGES, Range, Slot, read, total
-from ops.reads.status import components
+from ops.reads.outcomes import DEFAULT, RANGES, Range, Slot, read_slots, sum_up
+from ops.reads.status import find_components
 
 SHOWN: Final = 8  #: rows of a panel
 OUTCOMES: Final = (State.SUCCEEDED, State.SKIPPED, State.RETRYING, State.DEAD, State.QUEUED)
@@ -53,9 +53,9 @@ class Breaker:
     errors: list[tuple[Fault, int]]  #: the newest of each wording, and how many there were
 
 
-def queues(now: datetime) -> list[Queue]:
+def read_queues(now: datetime) -> list[Queue]:
     """By queue: how many ids Redis carries, and since when the job at its head is due. Raises redis.RedisError."""
-    carried = [(priority, *_waiting(priority.queue)) for priority in reversed(Priority)]
+    carried = [(priority, *_count_waiting(priority.queue)) for priority in reversed(Priority)]
     ours = [head for _, _, heads in carried for head in heads if len(head) == 36]
     due = {str(i): at for i, at in Job.objects.filter(id__in=ours).values_list("id", "due_at")} if ours else {}
     return [
@@ -64,7 +64,7 @@ def queues(now: datetime) -> list[Queue]:
     ]
 
 
-def _waiting(queue: str) -> tuple[int, list[str]]:
+def _count_waiting(queue: str) -> tuple[int, list[str]]:
     """How many ids wait in a queue, its backlogs and behind pauses; the first ids of the queue and of each pause."""
     connection = keys.redis()
     parked = pauses.parked(queue, connection)
@@ -77,21 +77,21 @@ def _waiting(queue: str) -> tuple[int, list[str]]:
     return listed + sum(map(int, backlogs)) + sum(parked.values()), keys.texts([head for head in heads if head])
 
 
-def running() -> list[Job]:
+def find_longest_running() -> list[Job]:
     """The jobs that have run longest, with the names of what they are about and of their campaigns; one query."""
     subject = OuterRef("subject")
     about = Substr(subject, 1, StrIndex(Concat(subject, Value(":")), Value(":")) - 1)
     entity = ScheduleRow.objects.filter(entity_id=about).values("entity_name")[:1]
     campaign = CampaignClock.objects.filter(pk=OuterRef("campaign_id")).values("name")
     rows: Any = Job.objects.in_state(State.RUNNING).order_by("lease_until").defer("traceback")
-    rows = rows.annotate(entity_called=Subquery(entity), campaign_called=Subquery(campaign))
+    rows = rows.annotate(about_name=Subquery(entity), clock_name=Subquery(campaign))
     longest = sorted(rows[:_RUNNING_LOOKED_AT], key=lambda job: job.started_at or job.moved_at)[:SHOWN]
-    entities = {job.subject.partition(":")[0]: job.entity_called or "" for job in longest}
-    name_all(longest, {job.campaign_id: job.campaign_called or "" for job in longest}, entities)
+    entities = {job.subject.partition(":")[0]: job.about_name or "" for job in longest}
+    name_all(longest, {job.campaign_id: job.clock_name or "" for job in longest}, entities)
     return longest
 
 
-def breaker() -> Breaker:
+def read_breaker() -> Breaker:
     """The breaker's state, and how many jobs wait for it, and what failed last. Raises redis.RedisError."""
     seen = main_api().breaker.snapshot()
     blocked = 0 if seen.state == "closed" else control.held_back_by_breaker()
@@ -103,18 +103,18 @@ def breaker() -> Breaker:
     return Breaker(seen, blocked, [(fault, times[error]) for error, fault in newest.items()][:ERRORS])
 
 
-def failures(since: datetime) -> list[dict[str, Any]]:
+def count_failures(since: datetime) -> list[dict[str, Any]]:
     """The failures of which most jobs died since a full hour, with how many."""
     hours = FailureHour.objects.filter(hour__gte=since).values("group_id", "group__error", "group__message")
     return [dict(row) for row in hours.annotate(n=Sum("jobs")).order_by("-n")[:SHOWN]]
 
 
-def next_firings() -> list[CronTask]:
+def find_next_firings() -> list[CronTask]:
     """The enabled cron tasks that fire next."""
     return list(CronTask.objects.filter(enabled=True, next_fire_at__isnull=False).order_by("next_fire_at")[:SHOWN])
 
 
-def tiles(sums: Slot, counts: dict[State, int], wanted: Range) -> list[dict[str, Any]]:
+def make_tiles(sums: Slot, counts: dict[State, int], wanted: Range) -> list[dict[str, Any]]:
     """The big numbers: what each says, and the list it counts."""
     jobs, minutes = reverse("admin:jobs_job_changelist"), wanted.length / timedelta(minutes=1)
     since, share = f"{timezone.localtime(sums.at):{_MINUTE}}", sums.on_time_share
@@ -124,7 +124,7 @@ def tiles(sums: Slot, counts: dict[State, int], wanted: Range) -> list[dict[str,
         {"name": "Attempts a minute", "value": f"{sums.jobs / minutes:,.1f}", "icon": "speed", "tone": "calm",
          "link": f"{jobs}?finished_at_from={since}",
          "says": f"{ended:,} job{'s' * (ended != 1)} ended in {wanted.label}"},
-        {"name": "Failed attempts", "value": f"{failed:,}", "link": _moves("DEAD, RETRYING", since=since),
+        {"name": "Failed attempts", "value": f"{failed:,}", "link": _link_to_moves("DEAD, RETRYING", since=since),
          "says": f"{100 * failed / sums.jobs:.1f} % of all, breaker waits included" if sums.jobs else "none ended",
          "icon": "replay", "tone": "warn" if failed else "good"},
         {"name": "Start within 1 s", "value": "-" if share is None else f"{100 * share:.1f} %", "link": "#lateness",
@@ -140,7 +140,7 @@ def tiles(sums: Slot, counts: dict[State, int], wanted: Range) -> list[dict[str,
     ]  # fmt: skip
 
 
-def chart(slots: Sequence[Slot], wanted: Range) -> dict[str, Any]:
+def make_chart(slots: Sequence[Slot], wanted: Range) -> dict[str, Any]:
     """What the charts draw: attempts a minute by outcome, lateness and run time, at each step."""
     minutes = wanted.step / timedelta(minutes=1)
     drawn = [o for o in OUTCOMES if o is not State.QUEUED or any(s.outcomes[o] for s in slots)]
@@ -150,21 +150,21 @@ def chart(slots: Sequence[Slot], wanted: Range) -> dict[str, Any]:
             {"name": o.value.lower(), "tone": TONES[o][1], "values": [round(s.outcomes[o] / minutes, 2) for s in slots]}
             for o in drawn
         ],
-        "p50": [_rounded(s.p50_ms) for s in slots],
-        "p95": [_rounded(s.p95_ms) for s in slots],
-        "max": [_rounded(s.max_ms) for s in slots],
+        "p50": [_round(s.p50_ms) for s in slots],
+        "p95": [_round(s.p95_ms) for s in slots],
+        "max": [_round(s.max_ms) for s in slots],
         "objective": OBJECTIVE_MS,
-        "run": [_rounded(s.run_mean_ms) for s in slots],
-        "runMax": [_rounded(s.run_ms_max if s.jobs else None) for s in slots],
+        "run": [_round(s.run_mean_ms) for s in slots],
+        "runMax": [_round(s.run_ms_max if s.jobs else None) for s in slots],
     }
 
 
-def table(slots: Sequence[Slot], step: timedelta) -> list[dict[str, Any]]:
+def make_table(slots: Sequence[Slot], step: timedelta) -> list[dict[str, Any]]:
     """The same as rows, newest first, without steps in which nothing ended."""
     return [
         {
             "at": s.at,
-            "counts": [(s.outcomes[o], _ended(o, s.at, step)) for o in OUTCOMES[:4]],
+            "counts": [(s.outcomes[o], _link_to_ended(o, s.at, step)) for o in OUTCOMES[:4]],
             "times": [milliseconds(x) for x in (s.p50_ms, s.p95_ms, s.max_ms, s.run_mean_ms, s.run_ms_max)],
         }
         for s in reversed(slots)
@@ -185,38 +185,44 @@ def callback(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     if not user.has_perm("jobs.view_job"):
         return context
     now = timezone.now()
-    context |= {"now": now, "may_see": True, "components": components(), **_stored(wanted, now), **_carried(now)}
+    context |= {
+        "now": now,
+        "may_see": True,
+        "components": find_components(),
+        **_read_database(wanted, now),
+        **_read_redis(now),
+    }
     if user.has_perm("jobs.view_crontask"):
-        context["firings"] = next_firings()
+        context["firings"] = find_next_firings()
     if user.has_perm("jobs.view_auditentry"):
-        context["recent_actions"] = recent_actions.latest(SHOWN)
+        context["recent_actions"] = recent_actions.find_latest(SHOWN)
     return context
 
 
-def _stored(wanted: Range, now: datetime) -> dict[str, Any]:
+def _read_database(wanted: Range, now: datetime) -> dict[str, Any]:
     """What the database knows; five queries."""
-    slots = read(wanted, now)
-    sums, counts = total(slots), state_counts()
+    slots = read_slots(wanted, now)
+    sums, counts = sum_up(slots), count_states()
     since = (now - wanted.length).replace(minute=0, second=0, microsecond=0)
     return {
-        "tiles": tiles(sums, counts, wanted),
+        "tiles": make_tiles(sums, counts, wanted),
         "sums": sums,
-        "chart": chart(slots, wanted),
-        "rows": table(slots, wanted.step),
+        "chart": make_chart(slots, wanted),
+        "rows": make_table(slots, wanted.step),
         "outcomes": [o.value.lower() for o in OUTCOMES[:4]],
         "dead": counts[State.DEAD],
-        "dead_count": shown(counts[State.DEAD]),
-        "running": running(),
-        "running_count": shown(counts[State.RUNNING]),
-        "failures": failures(since),
+        "dead_count": format_count(counts[State.DEAD]),
+        "running": find_longest_running(),
+        "running_count": format_count(counts[State.RUNNING]),
+        "failures": count_failures(since),
         "failures_since": since,
     }
 
 
-def _carried(now: datetime) -> dict[str, Any]:
+def _read_redis(now: datetime) -> dict[str, Any]:
     """What Redis knows: queues and breaker; without them while it is away."""
     try:
-        return {"queues": queues(now), "breaker": breaker()}
+        return {"queues": read_queues(now), "breaker": read_breaker()}
     except RedisError as error:
         return {"redis_fault": f"Redis does not answer: {type(error).__name__}. Jobs wait, nothing is lost."}
 
@@ -230,22 +236,22 @@ def _tile(state: State, count: int, link: str) -> dict[str, Any]:
     if state is State.DEAD:
         link, tone = reverse("admin:jobs_failuregroup_changelist"), "bad" if count else "good"
     name = names.get(state, state.value.capitalize())
-    return {"name": name, "value": shown(count), "link": link, "says": says[state], "icon": icon, "tone": tone}
+    return {"name": name, "value": format_count(count), "link": link, "says": says[state], "icon": icon, "tone": tone}
 
 
-def _ended(outcome: State, at: datetime, step: timedelta) -> str:
+def _link_to_ended(outcome: State, at: datetime, step: timedelta) -> str:
     """The list of jobs that ended so within one step, or of the moves where a job goes on after that."""
     since, until = (f"{timezone.localtime(moment):{_MINUTE}}" for moment in (at, at + step))
     if outcome not in ENDED:
-        return _moves(outcome.value, since=since, until=until)
+        return _link_to_moves(outcome.value, since=since, until=until)
     question = {"state": outcome.value, "finished_at_from": since, "finished_at_to": until}
     return f"{reverse('admin:jobs_job_changelist')}?{urlencode(question)}"
 
 
-def _moves(what: str, **when: str) -> str:
+def _link_to_moves(what: str, **when: str) -> str:
     """Part of the audit trail, workers' moves too."""
     return f"{reverse('admin:jobs_auditentry_changelist')}?{urlencode({'scope': 'all', 'what': what, **when})}"
 
 
-def _rounded(value: float | None) -> float | None:
+def _round(value: float | None) -> float | None:
     return None if value is None else round(value, 2)

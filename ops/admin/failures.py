@@ -54,11 +54,11 @@ class FailureGroupAdmin(FailureGroupAdminBase):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Failures, last seen first; pages by (seen last, key)."""
-        self._may_see(request)
+        self._require_view(request)
         which = request.GET.get("show", "open")
-        rows = failure_page.groups(which if which in dict(TABS) else "open")
+        rows = failure_page.find_groups(which if which in dict(TABS) else "open")
         seen, _, key = request.GET.get("before", "").rpartition("~")
-        before = _moment(seen)
+        before = _read_moment(seen)
         if before:
             rows = rows.filter(Q(last_seen__lt=before) | Q(last_seen=before, key__gt=key))
         found = list(rows[: failure_page.PAGE + 1])
@@ -77,18 +77,20 @@ class FailureGroupAdmin(FailureGroupAdminBase):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """One failure: what it is, its newest dead letters, what may be done."""
-        self._may_see(request)
+        self._require_view(request)
         group = get_object_or_404(FailureGroup, pk=object_id)
         (failure,) = failure_page.describe([group], timezone.now())
-        letters = list(failure_page.dead_letters(group.key).order_by("-pk")[:SAMPLES])
+        letters = list(failure_page.find_dead_letters(group.key).order_by("-pk")[:SAMPLES])
         job_page.name_all(letters)
         context = {
             "title": group.error,
             "failure": failure,
             "letters": letters,
-            "whose": _whose(failure),
+            "campaigns": _count_campaigns(failure),
             "list": f"{reverse('admin:jobs_job_changelist')}?failure={group.key}",
-            "verbs": [v for v in (VERBS["retry"], VERBS["discard"]) if failure.dead and bulk_actions.may(request, v)],
+            "verbs": [
+                v for v in (VERBS["retry"], VERBS["discard"]) if failure.dead and bulk_actions.is_allowed(request, v)
+            ],
             "may_note": self.has_change_permission(request),
             "note": NoteForm(initial={"note": group.note}),
             "reason": ReasonForm(),
@@ -97,23 +99,23 @@ class FailureGroupAdmin(FailureGroupAdminBase):
 
     def note(self, request: HttpRequest, key: str) -> HttpResponse:
         """Keep a note."""
-        group, form = self._asked(request, key), NoteForm(request.POST)
+        group, form = self._get_posted(request, key), NoteForm(request.POST)
         if not form.is_valid():
-            return self._back(request, key, str(form.errors["note"][0]), messages.ERROR)
+            return self._redirect(request, key, str(form.errors["note"][0]), messages.ERROR)
         failures.note(group, form.cleaned_data["note"], actor=actor_of(request))
-        return self._back(request, key, "Your note is kept.")
+        return self._redirect(request, key, "Your note is kept.")
 
     def acknowledge(self, request: HttpRequest, key: str) -> HttpResponse:
         """Somebody knows of it."""
-        group, reason = self._asked(request, key), request.POST.get("reason", "")[:500]
+        group, reason = self._get_posted(request, key), request.POST.get("reason", "")[:500]
         failures.acknowledge(group, actor=actor_of(request), reason=reason)
-        return self._back(request, key, "Acknowledged: it is open again as soon as another job dies of it.")
+        return self._redirect(request, key, "Acknowledged: it is open again as soon as another job dies of it.")
 
     def reopen(self, request: HttpRequest, key: str) -> HttpResponse:
         """Not yet."""
-        group, reason = self._asked(request, key), request.POST.get("reason", "")[:500]
+        group, reason = self._get_posted(request, key), request.POST.get("reason", "")[:500]
         failures.reopen(group, actor=actor_of(request), reason=reason)
-        return self._back(request, key, "Open again.")
+        return self._redirect(request, key, "Open again.")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """The ledger makes them."""
@@ -123,27 +125,27 @@ class FailureGroupAdmin(FailureGroupAdminBase):
         """What was known of a failure is kept."""
         return False
 
-    def _may_see(self, request: HttpRequest) -> None:
+    def _require_view(self, request: HttpRequest) -> None:
         if not (self.has_view_permission(request) and request.user.has_perm("jobs.view_job")):
             raise PermissionDenied
 
-    def _asked(self, request: HttpRequest, key: str) -> FailureGroup:
+    def _get_posted(self, request: HttpRequest, key: str) -> FailureGroup:
         if request.method != "POST" or not self.has_change_permission(request):
             raise PermissionDenied
         return get_object_or_404(FailureGroup, pk=key)
 
-    def _back(self, request: HttpRequest, key: str, text: str, level: int = messages.SUCCESS) -> HttpResponse:
+    def _redirect(self, request: HttpRequest, key: str, text: str, level: int = messages.SUCCESS) -> HttpResponse:
         return redirect(request, reverse("admin:jobs_failuregroup_change", args=[key]), text, level)
 
 
-def _whose(failure: Failure) -> list[tuple[str, str, int]]:
+def _count_campaigns(failure: Failure) -> list[tuple[str, str, int]]:
     """The campaigns it touches most: id, name and how many dead letters."""
     most = sorted(failure.by_campaign.items(), key=lambda one: -one[1])[:SAMPLES]
     names = dict(CampaignClock.objects.filter(pk__in=[pk for pk, _ in most]).values_list("pk", "name"))
     return [(pk, names.get(pk) or pk, n) for pk, n in most]
 
 
-def _moment(text: str) -> datetime | None:
+def _read_moment(text: str) -> datetime | None:
     try:
         return read_moment(text.replace(" ", "+"))
     except ValueError:

@@ -126,7 +126,7 @@ class SourceFilter(DropdownFilter):
         return queryset.filter(source__startswith=self.value()) if self.value() else queryset
 
 
-def as_moment(text: str) -> datetime | None:
+def read_moment(text: str) -> datetime | None:
     """A moment as a range has it, in the time zone of the person who asks; None: there is none."""
     try:
         moment: datetime | None = MomentField(required=False).clean(text)
@@ -170,7 +170,9 @@ class _Range(admin.ListFilter):
 
         Past any index on the moment: the list goes on by key, and sorting what an index finds would cost more.
         """
-        since, until = (as_moment(str(self.used_parameters.get(str(name), ""))) for name in self.expected_parameters())
+        since, until = (
+            read_moment(str(self.used_parameters.get(str(name), ""))) for name in self.expected_parameters()
+        )
         if not (since or until):
             return queryset
         within = (Q(_within__gte=since) if since else Q()) & (Q(_within__lte=until) if until else Q())

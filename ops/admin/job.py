@@ -31,8 +31,7 @@ from ops.admin.filters import (
     WorkerFilter,
 )
 from ops.bulk import VERBS
-from ops.reads.job import context as life
-from ops.reads.job import possible
+from ops.reads.job import find_verbs, read_page
 from ops.templatetags import ops
 from scheduler_project.text import is_job_id
 
@@ -49,8 +48,8 @@ else:
 class JobAdmin(JobAdminBase):
     """The list and page of jobs."""
 
-    list_display = ("what", "state_badge", "campaign", "due", "finished", "attempt", "error_line")
-    list_display_links = ("what",)
+    list_display = ("task", "state_badge", "campaign", "due", "finished", "attempt", "error_line")
+    list_display_links = ("task",)
     list_filter = (
         StateFilter,
         TypeFilter,
@@ -114,7 +113,7 @@ class JobAdmin(JobAdminBase):
         return search(queryset, search_term), False
 
     @admin.display(description="job")
-    def what(self, job: Job) -> str:
+    def task(self, job: Job) -> str:
         """What it does, in words."""
         return job.task
 
@@ -160,10 +159,10 @@ class JobAdmin(JobAdminBase):
         """A job's page: its life, and the verbs that its state and the person's permissions allow."""
         job = self.get_object(request, object_id)
         if job is not None:
-            verbs = [verb for verb in possible(job) if bulk_actions.may(request, verb)]
+            verbs = [verb for verb in find_verbs(job) if bulk_actions.is_allowed(request, verb)]
             declared = all_types().get(job.type)
             extra_context = {
-                "life": life(job, timezone.now()),
+                "job_page": read_page(job, timezone.now()),
                 "verbs": verbs,
                 "batch": declared.batch if declared else 1,
                 **(extra_context or {}),
@@ -180,45 +179,45 @@ class JobAdmin(JobAdminBase):
 
     def has_retry_permission(self, request: HttpRequest) -> bool:
         """May this person retry?"""
-        return bulk_actions.may(request, VERBS["retry"])
+        return bulk_actions.is_allowed(request, VERBS["retry"])
 
     def has_cancel_permission(self, request: HttpRequest) -> bool:
         """May this person cancel?"""
-        return bulk_actions.may(request, VERBS["cancel"])
+        return bulk_actions.is_allowed(request, VERBS["cancel"])
 
     def has_discard_permission(self, request: HttpRequest) -> bool:
         """May this person discard?"""
-        return bulk_actions.may(request, VERBS["discard"])
+        return bulk_actions.is_allowed(request, VERBS["discard"])
 
     def has_run_now_permission(self, request: HttpRequest) -> bool:
         """May this person run jobs now?"""
-        return bulk_actions.may(request, VERBS["run_now"])
+        return bulk_actions.is_allowed(request, VERBS["run_now"])
 
     def has_reschedule_permission(self, request: HttpRequest) -> bool:
         """May this person reschedule?"""
-        return bulk_actions.may(request, VERBS["reschedule"])
+        return bulk_actions.is_allowed(request, VERBS["reschedule"])
 
     @admin.action(description="Retry…", permissions=["retry"])
     def retry(self, request: HttpRequest, jobs: QuerySet[Job]) -> HttpResponse:
         """Put dead letters back."""
-        return bulk_actions.act(self, request, "retry", jobs)
+        return bulk_actions.confirm_or_run(self, request, "retry", jobs)
 
     @admin.action(description="Discard…", permissions=["discard"])
     def discard(self, request: HttpRequest, jobs: QuerySet[Job]) -> HttpResponse:
         """Give up dead letters."""
-        return bulk_actions.act(self, request, "discard", jobs)
+        return bulk_actions.confirm_or_run(self, request, "discard", jobs)
 
     @admin.action(description="Cancel…", permissions=["cancel"])
     def cancel(self, request: HttpRequest, jobs: QuerySet[Job]) -> HttpResponse:
         """Take jobs back."""
-        return bulk_actions.act(self, request, "cancel", jobs)
+        return bulk_actions.confirm_or_run(self, request, "cancel", jobs)
 
     @admin.action(description="Run now…", permissions=["run_now"])
     def run_now(self, request: HttpRequest, jobs: QuerySet[Job]) -> HttpResponse:
         """Let jobs be due at once."""
-        return bulk_actions.act(self, request, "run_now", jobs)
+        return bulk_actions.confirm_or_run(self, request, "run_now", jobs)
 
     @admin.action(description="Reschedule…", permissions=["reschedule"])
     def reschedule(self, request: HttpRequest, jobs: QuerySet[Job]) -> HttpResponse:
         """Let jobs be due at another time."""
-        return bulk_actions.act(self, request, "reschedule", jobs)
+        return bulk_actions.confirm_or_run(self, request, "reschedule", jobs)

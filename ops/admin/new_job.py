@@ -61,19 +61,19 @@ class NewJobForm(forms.Form):
         values = super().clean() or {}
         if not self.errors:
             try:
-                service.check(self.submission())
+                service.check(self.to_submission())
             except InvalidJob as bad:
-                self.add_error(self._named(bad.field), str(bad).removeprefix(f"{bad.field}: ").capitalize())
+                self.add_error(self._find_field(bad.field), str(bad).removeprefix(f"{bad.field}: ").capitalize())
         return values
 
-    def _named(self, field: str) -> str | None:
+    def _find_field(self, field: str) -> str | None:
         """The form's field for a field of the job; None: the fault stands above the form."""
         name = {"campaignId": "campaign_id", "dueAt": "due_at"}.get(
             field, field.removeprefix("payload.").partition("[")[0]
         )
         return name if name in self.fields else None
 
-    def submission(self) -> Submission:
+    def to_submission(self) -> Submission:
         """What the form asks for."""
         values = self.cleaned_data
         return Submission(
@@ -90,11 +90,11 @@ def view(model_admin: Any, request: HttpRequest) -> HttpResponse:
     """The form for the type that the address names, filled from the job that it names as `copy`."""
     if not model_admin.has_add_permission(request):
         raise PermissionDenied
-    original = _original(request)
+    original = _find_original(request)
     types = all_types()
     name = request.GET.get("type") or (original.type if original else "")
     declared = types.get(name) or types[min(types)]
-    initial = _initial(original, declared) if original and original.type == declared.name else {}
+    initial = _read_initial(original, declared) if original and original.type == declared.name else {}
     form = NewJobForm(request.POST if request.method == "POST" else None, declared=declared, initial=initial)
     if request.method == "POST" and form.is_valid():
         return _submit(request, form, original)
@@ -110,12 +110,12 @@ def view(model_admin: Any, request: HttpRequest) -> HttpResponse:
     return render_page(request, "ops/new_job.html", context, opts=model_admin.opts, status=400 if form.errors else 200)
 
 
-def _original(request: HttpRequest) -> Job | None:
+def _find_original(request: HttpRequest) -> Job | None:
     wanted = request.GET.get("copy", "")
     return Job.objects.filter(pk=wanted).first() if is_job_id(wanted) else None
 
 
-def _initial(original: Job, declared: JobType) -> dict[str, Any]:
+def _read_initial(original: Job, declared: JobType) -> dict[str, Any]:
     payload = payload_form.as_initial(declared, original.payload)
     return {**payload, "campaign_id": original.campaign_id, "priority": original.priority}
 
@@ -124,9 +124,9 @@ def _submit(request: HttpRequest, form: NewJobForm, original: Job | None) -> Htt
     actor = actor_of(request)
     reason = form.cleaned_data["reason"].strip() or "submitted in the admin"
     if original:
-        job, new = service.submit_copy(form.submission(), of=original, actor=actor, reason=reason)
+        job, new = service.submit_copy(form.to_submission(), of=original, actor=actor, reason=reason)
     else:
-        job, new = service.submit(form.submission(), actor=actor, reason=reason)
+        job, new = service.submit(form.to_submission(), actor=actor, reason=reason)
     url = reverse("admin:jobs_job_change", args=[job.pk])
     if new:
         return redirect(request, url, "The job is submitted.")

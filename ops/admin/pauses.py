@@ -89,7 +89,7 @@ class BreakerForm(ReasonForm):
     state = forms.ChoiceField(choices=[(s, s) for s in (*control.FORCIBLE, control.AUTOMATIC)])
 
 
-def may(permission: str) -> Callable[[Callable[..., HttpResponse]], Callable[..., HttpResponse]]:
+def require(permission: str) -> Callable[[Callable[..., HttpResponse]], Callable[..., HttpResponse]]:
     """The view for those who may see it; what is posted needs `permission`."""
 
     def guard(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
@@ -127,10 +127,10 @@ class PauseAdmin(PauseAdminBase):
         """Nobody changes a pause that was."""
         return False
 
-    @may("jobs.pause_jobs")
+    @require("jobs.pause_jobs")
     def overview(self, request: HttpRequest) -> HttpResponse:
         """What is paused, what was, and the form for it."""
-        form = PauseForm(request.POST if "pause" in request.POST else None, initial=_asked(request))
+        form = PauseForm(request.POST if "pause" in request.POST else None, initial=_read_link(request))
         if "resume" in request.POST:
             return self._resume(request)
         if form.is_bound and form.is_valid():
@@ -140,7 +140,7 @@ class PauseAdmin(PauseAdminBase):
                 pause = pauses.pause(
                     kind, name, until=until, actor=actor_of(request), reason=form.cleaned_data["reason"]
                 )
-                return self._back(request, f"{capfirst(pauses.as_sentence(pause))}. What runs goes on to its end.")
+                return self._redirect(request, f"{capfirst(pauses.as_sentence(pause))}. What runs goes on to its end.")
             except InvalidPause as bad:
                 form.add_error("until" if bad.field == "until" else "what", str(bad))
         active = [(pause, _count_blocked(pause)) for pause in pauses.active()]
@@ -151,21 +151,21 @@ class PauseAdmin(PauseAdminBase):
         kind, _, name = plain(request.POST["resume"]).partition(":")
         resumed = pauses.resume(kind, name, actor=actor_of(request), reason=request.POST.get("reason", ""))
         if resumed:
-            return self._back(request, f"Resumed {kind} {name}: its jobs run again.")
-        return self._back(request, f"{kind} {name} was not paused any more.", messages.WARNING)
+            return self._redirect(request, f"Resumed {kind} {name}: its jobs run again.")
+        return self._redirect(request, f"{kind} {name} was not paused any more.", messages.WARNING)
 
-    @may("jobs.pause_jobs")
+    @require("jobs.pause_jobs")
     def processes(self, request: HttpRequest) -> HttpResponse:
         """Workers, schedulers and listeners as they said last."""
         try:
-            words, fault = control.processes(), ""
+            processes, fault = control.processes(), ""
         except RedisError as error:
-            words, fault = [], f"Redis does not answer: {error}"
-        missing = [r for r in ROLES if all(w.role != r or w.lost for w in words)]
-        context = {"title": "Processes", "processes": words, "missing": missing, "fault": fault}
+            processes, fault = [], f"Redis does not answer: {error}"
+        missing = [role for role in ROLES if all(process.role != role or process.lost for process in processes)]
+        context = {"title": "Processes", "processes": processes, "missing": missing, "fault": fault}
         return self._page(request, "ops/control/processes.html", context, "jobs.pause_jobs")
 
-    @may("jobs.pause_jobs")
+    @require("jobs.pause_jobs")
     def stop_process(self, request: HttpRequest) -> HttpResponse:
         """The question first; then the process is told."""
         if not request.user.has_perm("jobs.pause_jobs"):
@@ -174,16 +174,16 @@ class PauseAdmin(PauseAdminBase):
         form = ReasonForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
             try:
-                word = control.ask_to_stop(key, actor=actor_of(request), reason=form.cleaned_data["reason"])
+                process = control.ask_to_stop(key, actor=actor_of(request), reason=form.cleaned_data["reason"])
             except Refused as refused:
-                return self._back(request, str(refused), messages.WARNING, page="jobs_processes")
-            text = f"The {word.role} {word.pid} on {word.host} stops after its current jobs."
-            return self._back(request, text, page="jobs_processes")
-        found = next((word for word in control.processes() if word.key == key), None)
+                return self._redirect(request, str(refused), messages.WARNING, page="jobs_processes")
+            text = f"The {process.role} {process.pid} on {process.host} stops after its current jobs."
+            return self._redirect(request, text, page="jobs_processes")
+        found = next((process for process in control.processes() if process.key == key), None)
         context = {"title": "Stop this process?", "process": found, "form": form}
         return self._page(request, "ops/control/stop_process.html", context, "jobs.pause_jobs")
 
-    @may("jobs.control_breaker")
+    @require("jobs.control_breaker")
     def breaker(self, request: HttpRequest) -> HttpResponse:
         """The breaker's state, its last errors, and the buttons that force it."""
         form = BreakerForm(request.POST or None)
@@ -192,20 +192,25 @@ class PauseAdmin(PauseAdminBase):
             control.set_breaker(state, actor=actor_of(request), reason=form.cleaned_data["reason"])
             active_orders.expire()
             text = "automatic again" if state == control.AUTOMATIC else f"forced {state}, for all processes"
-            return self._back(request, f"The circuit breaker is {text}.", page="jobs_breaker")
-        context = {"title": "Circuit breaker", "form": form, "blocked": control.held_back_by_breaker(), **_breaker()}
+            return self._redirect(request, f"The circuit breaker is {text}.", page="jobs_breaker")
+        context = {
+            "title": "Circuit breaker",
+            "form": form,
+            "blocked": control.held_back_by_breaker(),
+            **_read_breaker(),
+        }
         return self._page(request, "ops/control/breaker.html", context, "jobs.control_breaker")
 
     def _page(self, request: HttpRequest, template: str, context: dict[str, Any], permission: str) -> HttpResponse:
         return render_page(request, template, {**context, "allowed": request.user.has_perm(permission)})
 
-    def _back(
+    def _redirect(
         self, request: HttpRequest, text: str, level: int = messages.SUCCESS, page: str = "jobs_pause_changelist"
     ) -> HttpResponse:
         return redirect(request, reverse(f"admin:{page}"), text, level)
 
 
-def _asked(request: HttpRequest) -> dict[str, str]:
+def _read_link(request: HttpRequest) -> dict[str, str]:
     """What a link from another page asks for: ?what=queue:low, or ?what=campaign:c-1."""
     what = request.GET.get("what", "")
     kind, _, name = what.partition(":")
@@ -219,7 +224,7 @@ def _count_blocked(pause: Pause) -> int | None:
         return None
 
 
-def _breaker() -> dict[str, Any]:
+def _read_breaker() -> dict[str, Any]:
     breaker = control.breaker()
     try:
         return {"breaker": breaker.snapshot(), "errors": breaker.recent_errors(), "fault": ""}

@@ -46,25 +46,27 @@ def guarded(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
     @wraps(view)
     def guard(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         name = view.__name__
-        _demand(request, "jobs.view_job")
-        if not _can_be(**kwargs):
+        _require(request, "jobs.view_job")
+        if not _is_possible(**kwargs):
             raise Http404
         if name in _PRESSES:
-            _demand(request, BUTTONS[_PRESSES[name]].permission)
+            _require(request, BUTTONS[_PRESSES[name]].permission)
         if request.method == "POST" and name in ("actions", "confirm_action"):
             button = request.POST.get("action", "")
-            _demand(request, BUTTONS[button].permission if button in _BULK else "")
+            _require(request, BUTTONS[button].permission if button in _BULK else "")
         if request.method == "POST" and (name == "actions" or name in _PRESSES):
             return _press(request, name, *args, **kwargs)
-        if name == "worker_details" and not _worker_is_there(**kwargs):
+        if name == "worker_details" and not _worker_exists(**kwargs):
             raise Http404
         try:
             _forget_odd_ids(kwargs.get("queue_index"))
-            return _started(view, request, **kwargs) if name == "started_jobs" else view(request, *args, **kwargs)
+            return (
+                _render_started(view, request, **kwargs) if name == "started_jobs" else view(request, *args, **kwargs)
+            )
         except NoSuchJobError:
             raise Http404 from None
         except (*STRANGE, DeserializationError, ResponseError) as error:
-            return _unreadable(request, error)
+            return _render_unreadable(request, error)
 
     wrapped: Callable[..., HttpResponse] = admin.site.admin_view(guard)
     return wrapped
@@ -81,13 +83,13 @@ def _forget_odd_ids(index: int | None) -> None:
                 queue.connection.execute_command("LREM", queue.key, 0, rq_id)
 
 
-def _unreadable(request: HttpRequest, error: Exception) -> HttpResponse:
+def _render_unreadable(request: HttpRequest, error: Exception) -> HttpResponse:
     """Something of what the page would show stands in Redis as RQ never writes it."""
     log.warning("rq.page_unreadable", path=request.path, error=f"{type(error).__name__}: {error}"[:500])
     return render_page(request, "django_rq/unreadable.html", {"what": type(error).__name__})
 
 
-def _started(view: Callable[..., HttpResponse], request: HttpRequest, queue_index: int) -> HttpResponse:
+def _render_started(view: Callable[..., HttpResponse], request: HttpRequest, queue_index: int) -> HttpResponse:
     """django-rq's list of started jobs, which breaks on a job that RQ has forgotten since the list was read."""
     for _ in range(LOOKS):
         try:
@@ -107,20 +109,20 @@ def _forget_ended(queue: Queue) -> None:
         queue.connection.zrem(registry.key, *gone)
 
 
-def _can_be(job_id: str = "-", **more: Any) -> bool:
+def _is_possible(job_id: str = "-", **more: Any) -> bool:
     """Whether an address can be that of a queue and a job: any other would be a fault of django-rq's pages."""
     indexes = [value for name, value in more.items() if name.endswith("_index")]
     return bool(JOB_ID_PATTERN.fullmatch(job_id)) and all(index < len(settings.RQ_QUEUES) for index in indexes)
 
 
-def _worker_is_there(queue_index: int, key: str) -> bool:
+def _worker_exists(queue_index: int, key: str) -> bool:
     """django-rq's page of a worker that has gone would be a fault."""
     if not key.startswith(Worker.redis_worker_namespace_prefix):
         return False
     return Worker.find_by_key(key, connection=get_queue_by_index(queue_index).connection) is not None
 
 
-def _demand(request: HttpRequest, permission: str) -> None:
+def _require(request: HttpRequest, permission: str) -> None:
     if not permission or not request.user.has_perm(permission):
         raise PermissionDenied
 

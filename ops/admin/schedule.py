@@ -54,12 +54,12 @@ class ScheduleRowAdmin(ReadOnly, ScheduleRowAdminBase):
     @admin.display(description="next due", ordering="next_due")
     def due(self, row: ScheduleRow) -> str:
         """On the campaign's clock, to the minute."""
-        return campaign_page.shown_on(row.clock, row.next_due) or "never"
+        return campaign_page.format_due(row.clock, row.next_due) or "never"
 
     @admin.display(description="counted from", ordering="anchor")
     def last(self, row: ScheduleRow) -> str:
         """The last due time applied, or when the entity was first seen."""
-        return campaign_page.shown_on(row.clock, row.anchor)
+        return campaign_page.format_due(row.clock, row.anchor)
 
     @admin.display(description="every")
     def every(self, row: ScheduleRow) -> str:

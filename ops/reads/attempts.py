@@ -1,4 +1,4 @@
-"""The attempts of one job, read from its audit trail: who ran it, how it ended, what it asked of the main API."""
+"""The attempts of one job, read from its audit trail: who ran it, how it ended, what it called on the main API."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Call:
     result: str
 
     @property
-    def well(self) -> bool:
+    def succeeded(self) -> bool:
         """Whether it was answered without an error."""
         return self.result == "ok"
 
@@ -47,7 +47,7 @@ class Attempt:
     """The X-Request-Id of its calls."""
 
 
-def of(trail: Sequence[AuditEntry]) -> list[Attempt]:
+def read_attempts(trail: Sequence[AuditEntry]) -> list[Attempt]:
     """The attempts in `trail` (in its order of time), latest first."""
     ends = {entry.attempt: entry for entry in trail if entry.was == State.RUNNING}
     return [_attempt(entry, ends.get(entry.attempt)) for entry in trail if entry.now == State.RUNNING][::-1]
@@ -55,8 +55,8 @@ def of(trail: Sequence[AuditEntry]) -> list[Attempt]:
 
 def _attempt(claim: AuditEntry, end: AuditEntry | None) -> Attempt:
     details: Mapping[str, Any] = (end.details if end else None) or {}
-    asked: Mapping[str, Any] = details.get("calls") or {}
-    made = tuple(Call(*row) for row in asked.get("made", ()))
+    calls: Mapping[str, Any] = details.get("calls") or {}
+    made = tuple(Call(*row) for row in calls.get("made", ()))
     return Attempt(
         number=claim.attempt,
         worker=claim.actor.removeprefix("worker:"),
@@ -68,6 +68,6 @@ def _attempt(claim: AuditEntry, end: AuditEntry | None) -> Attempt:
         traceback=details.get("traceback", ""),
         duration_ms=end.duration_ms if end else None,
         calls=made,
-        calls_left_out=asked.get("count", len(made)) - len(made),
-        request_id=asked.get("request", ""),
+        calls_left_out=calls.get("count", len(made)) - len(made),
+        request_id=calls.get("request", ""),
     )

@@ -73,7 +73,7 @@ class Row:
     @property
     def when(self) -> str:
         """Its time, as its clock shows it."""
-        return shown(self.due) if self.due else "never: past the year 9999"
+        return format_moment(self.due) if self.due else "never: past the year 9999"
 
     @property
     def how_long(self) -> str:
@@ -89,7 +89,7 @@ class Row:
         return f"{label(self.row.event_type)} of {self.row.entity_name or self.row.entity_id}"
 
     @property
-    def dead_says(self) -> str:
+    def dead_explanation(self) -> str:
         """What its dead letter says; empty without one."""
         if self.dead is None:
             return ""
@@ -125,24 +125,24 @@ class Lane:
     marks: list[float]
 
 
-def reading(clock: CampaignClock, now: datetime) -> Moment:
+def read_clock(clock: CampaignClock, now: datetime) -> Moment:
     """What the campaign's clock showed last: its world time, or the wall's where it has none."""
     return WorldTime.parse(clock.world_time) if clock.world_time else WallTime(now)
 
 
-def shown(moment: Moment) -> str:
+def format_moment(moment: Moment) -> str:
     """A moment of either clock, to the minute: world time as it is, wall-clock time in the reader's time zone."""
     if isinstance(moment, WallTime):
         return f"{timezone.localtime(moment.at):%Y-%m-%d %H:%M %Z}"
     return moment.isoformat()[:16].replace("T", " ")
 
 
-def shown_on(clock: str, text: str) -> str:
+def format_due(clock: str, text: str) -> str:
     """A time of a schedule row, which is text, as its clock ("wall" or "world") shows it; empty stays empty."""
-    return shown((WallTime if clock == "wall" else WorldTime).parse(text)) if text else ""
+    return format_moment((WallTime if clock == "wall" else WorldTime).parse(text)) if text else ""
 
 
-def behind(clock: CampaignClock) -> bool:
+def is_behind(clock: CampaignClock) -> bool:
     """Whether the world time of an active campaign has not been acted on."""
     return clock.is_active and bool(clock.world_time) and clock.world_time != clock.processed_world_time
 
@@ -152,15 +152,15 @@ def find_blockers(clock: CampaignClock, paused: Sequence[Pause], now: datetime) 
     found = []
     if not clock.is_active:
         found.append(Blocker("inactive", "The campaign is inactive in the main API; activating it there ends this."))
-    found += [blocker for pause in paused if (blocker := _of_pause(pause, clock))]
+    found += [blocker for pause in paused if (blocker := _find_pause_blocker(pause, clock))]
     try:
-        found += _of_processes()
-        found += _of_breaker(now)
+        found += _find_process_blockers()
+        found += _find_breaker_blocker(now)
     except RedisError as error:
         found.append(
             Blocker("Redis away", f"Redis does not answer ({type(error).__name__}): nothing runs until it does.")
         )
-    if behind(clock):
+    if is_behind(clock):
         says = (
             f"World time {clock.world_time} has been seen and not been processed yet; the listener catches up with it."
         )
@@ -168,7 +168,7 @@ def find_blockers(clock: CampaignClock, paused: Sequence[Pause], now: datetime) 
     return found
 
 
-def _of_pause(pause: Pause, clock: CampaignClock) -> Blocker | None:
+def _find_pause_blocker(pause: Pause, clock: CampaignClock) -> Blocker | None:
     says = f"{pauses.as_sentence(pause, clock.name if pause.kind == PauseKind.CAMPAIGN else '')}."
     says = says[0].upper() + says[1:]
     if pause.kind == PauseKind.CAMPAIGN:
@@ -179,7 +179,7 @@ def _of_pause(pause: Pause, clock: CampaignClock) -> Blocker | None:
     return Blocker("paused", says, job_types=types)
 
 
-def _of_processes() -> list[Blocker]:
+def _find_process_blockers() -> list[Blocker]:
     alive = [process for process in control.processes() if not process.lost]
     found = []
     if not any(process.role == "worker" for process in alive):
@@ -195,7 +195,7 @@ def _of_processes() -> list[Blocker]:
     return found
 
 
-def _of_breaker(now: datetime) -> list[Blocker]:
+def _find_breaker_blocker(now: datetime) -> list[Blocker]:
     seen = main_api().breaker.snapshot()
     if seen.state == "closed":
         return []
@@ -203,7 +203,7 @@ def _of_breaker(now: datetime) -> list[Blocker]:
     return [Blocker("breaker", f"The circuit breaker to the main API is {seen.state}: {seen.last_error}.{ends}")]
 
 
-def rows(clock: CampaignClock, *, search: str, after: tuple[str, int] | None) -> QuerySet[ScheduleRow]:
+def find_rows(clock: CampaignClock, *, search: str, after: tuple[str, int] | None) -> QuerySet[ScheduleRow]:
     """Its schedule rows, next due first, those that are never due last; below (next_due, id) where that is given."""
     found = ScheduleRow.objects.filter(campaign_id=clock.campaign_id, next_due__gt="").order_by("next_due", "id")
     if search:
@@ -213,14 +213,14 @@ def rows(clock: CampaignClock, *, search: str, after: tuple[str, int] | None) ->
     return found
 
 
-def recalculations(clock: CampaignClock, jobs: Newest, now: datetime) -> list[Blocker]:
+def find_stuck_recalculations(clock: CampaignClock, jobs: Newest, now: datetime) -> list[Blocker]:
     """Recalculations that are stuck: world time gets its jobs from them, and what is new its rows on any clock.
 
     None of an inactive campaign, which has no schedules.
     """
     waits = "What has come due waits for it." if clock.world_time else "What is new has no schedule until it succeeds."
     found = []
-    for entity_type, job in jobs.stuck_recalculations().items() if clock.is_active else ():
+    for entity_type, job in jobs.find_stuck_recalculations().items() if clock.is_active else ():
         if job.state == State.DEAD:
             due = timezone.localtime(job.due_at)
             then = f"of {due:%Y-%m-%d %H:%M %Z} is a dead letter ({job.error[:120]}): retry it, or recalculate anew"
@@ -235,19 +235,19 @@ def describe(
     clock: CampaignClock, found: Sequence[ScheduleRow], blockers: Sequence[Blocker], jobs: Newest, now: datetime
 ) -> list[Row]:
     """The rows with their due times, their jobs and what blocks them."""
-    read = reading(clock, now)
+    read = read_clock(clock, now)
     described = []
     for row in found:
-        due, due_in = _due(row, read, now)
-        one = Row(row, due, due_in, *jobs.of(row))
+        due, due_in = _read_due(row, read, now)
+        one = Row(row, due, due_in, *jobs.find_for(row))
         one.blockers = [blocker for blocker in blockers if blocker.blocks(one)]
         if one.dead:
-            one.blockers.append(Blocker("dead job", one.dead_says))
+            one.blockers.append(Blocker("dead job", one.dead_explanation))
         described.append(one)
     return described
 
 
-def timeline(described: Sequence[Row], hours: int) -> list[Lane]:
+def draw_timeline(described: Sequence[Row], hours: int) -> list[Lane]:
     """When the rows fall due within the hours to come, on their own clock; the busiest screenful of them."""
     window = timedelta(hours=hours)
     lanes: list[Lane] = []
@@ -264,16 +264,16 @@ def timeline(described: Sequence[Row], hours: int) -> list[Lane]:
     return lanes
 
 
-def ticks(clock: CampaignClock, hours: int, now: datetime) -> list[tuple[int, str]]:
+def draw_ticks(clock: CampaignClock, hours: int, now: datetime) -> list[tuple[int, str]]:
     """Where the timeline's hours stand: hundredths of its width, and the clock's reading there."""
-    read = reading(clock, now)
+    read = read_clock(clock, now)
     found = []
     for part in range(4):
         try:
             at = read.at + timedelta(hours=hours) * part / 4
         except OverflowError:  # past the year 9999 nothing is due
             break
-        found.append((25 * part, shown(type(read)(at))[5:16]))
+        found.append((25 * part, format_moment(type(read)(at))[5:16]))
     return found
 
 
@@ -287,7 +287,7 @@ def recalculate(clock: CampaignClock, *, actor: str, reason: str, now: datetime)
     return [job for job, _ in service.submit_many(submissions, actor=actor, reason=reason)]
 
 
-def _due(row: ScheduleRow, read: Moment, now: datetime) -> tuple[Moment | None, timedelta | None]:
+def _read_due(row: ScheduleRow, read: Moment, now: datetime) -> tuple[Moment | None, timedelta | None]:
     if not row.next_due:
         return None, None
     due = parse_moment(row.clock, row.next_due)

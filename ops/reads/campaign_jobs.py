@@ -22,14 +22,14 @@ class Newest:
     dead: Mapping[tuple[str, str], Job]
     since: UUID | None  #: the oldest job that was looked at; None: all were
 
-    def of(self, row: ScheduleRow) -> tuple[Job | None, Job | None]:
+    def find_for(self, row: ScheduleRow) -> tuple[Job | None, Job | None]:
         """The newest job of a schedule row, and the dead letter that nothing has made up for."""
         key = (row.job_type, _subject(row))
         last, died = self.jobs.get(key), self.dead.get(key)
-        made_up = died is not None and ((last is not None and last.pk != died.pk) or _applied_since(row, died))
+        made_up = died is not None and ((last is not None and last.pk != died.pk) or _was_applied_since(row, died))
         return last, None if made_up else died
 
-    def stuck_recalculations(self) -> dict[str, Job]:
+    def find_stuck_recalculations(self) -> dict[str, Job]:
         """By the type of entity the newest recalculation of its schedules, where that died or waits for a retry.
 
         What has come due in world time since then has no job yet, and gets none before one has succeeded. So one that
@@ -47,7 +47,7 @@ class Newest:
         return found
 
 
-def newest(campaign_id: str) -> Newest:
+def find_newest(campaign_id: str) -> Newest:
     """Two queries, each along an index of its own."""
     jobs: Any = Job.objects.filter(campaign_id=campaign_id).order_by("-id").defer("payload", "result", "traceback")
     recent, dead = list(jobs[:NEWEST]), list(jobs.in_state(State.DEAD)[:NEWEST])
@@ -58,7 +58,7 @@ def _by_subject(jobs: list[Job]) -> dict[tuple[str, str], Job]:
     return {(job.type, job.subject): job for job in reversed(jobs)}
 
 
-def _applied_since(row: ScheduleRow, died: Job) -> bool:
+def _was_applied_since(row: ScheduleRow, died: Job) -> bool:
     """Whether what a dead letter was to apply has been: by a job that may be older than the newest, or another hand."""
     if not (died.clock_due and row.anchor and died.clock == row.clock):
         return False

@@ -71,12 +71,12 @@ def preview(expression: str, time_zone: str, now: datetime) -> Preview:
     return Preview(sentence(expression), shown)
 
 
-def overdue(task: CronTask, now: datetime) -> bool:
+def is_overdue(task: CronTask, now: datetime) -> bool:
     """Whether it should have fired by now and nobody made it."""
     return bool(task.enabled and task.next_fire_at and now - task.next_fire_at > cron.LATE)
 
 
-def history(task: CronTask) -> list[Firing]:
+def list_firings(task: CronTask) -> list[Firing]:
     """Its newest firings with their jobs; two queries."""
     rows = list(task.firings.order_by("-id")[:SHOWN])
     jobs = Job.objects.defer("payload", "traceback").in_bulk([row.job_id for row in rows if row.job_id])

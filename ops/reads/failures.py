@@ -31,7 +31,7 @@ class Failure:
     hours: list[int] = field(default_factory=lambda: [0] * HOURS)
 
     @property
-    def shown(self) -> str:
+    def dead_count(self) -> str:
         """How many dead letters there are."""
         return f"{MOST_COUNTED:,}+" if self.dead > MOST_COUNTED else f"{self.dead:,}"
 
@@ -41,18 +41,18 @@ class Failure:
         return len(self.by_campaign)
 
     @property
-    def came_again(self) -> bool:
+    def recurred(self) -> bool:
         """Whether jobs died of it after somebody had acknowledged it."""
         at = self.group.acknowledged_at
         return at is not None and self.group.last_seen > at
 
 
-def dead_letters(key: str) -> QuerySet[Job]:
+def find_dead_letters(key: str) -> QuerySet[Job]:
     """The dead letters of one failure; found by its index."""
     return Job.objects.in_state(State.DEAD).filter(failure_key=key)
 
 
-def groups(which: str) -> QuerySet[FailureGroup]:
+def find_groups(which: str) -> QuerySet[FailureGroup]:
     """Failures, last seen first: "open" have dead letters that nobody has acknowledged, "known" have others."""
     every = FailureGroup.objects.order_by("-last_seen", "key")
     if which == "all":
@@ -67,10 +67,10 @@ def describe(found: Sequence[FailureGroup], now: datetime) -> list[Failure]:
     failures = {group.key: Failure(group) for group in found}
     if not failures:
         return []
-    for key, n in _each(failures, "SELECT {key}, COUNT(*) FROM ({dead} LIMIT {most}) AS d", MOST_COUNTED + 1):
+    for key, n in _query_each(failures, "SELECT {key}, COUNT(*) FROM ({dead} LIMIT {most}) AS d", MOST_COUNTED + 1):
         failures[key].dead = n
     newest = "SELECT {key}, type, campaign_id, COUNT(*) FROM ({dead} ORDER BY id DESC LIMIT {most}) AS d GROUP BY 2, 3"
-    for key, kind, campaign, n in _each(failures, newest, LOOKED_AT):
+    for key, kind, campaign, n in _query_each(failures, newest, LOOKED_AT):
         failures[key].types[kind] = failures[key].types.get(kind, 0) + n
         failures[key].by_campaign[campaign] = failures[key].by_campaign.get(campaign, 0) + n
     this_hour = now.replace(minute=0, second=0, microsecond=0)
@@ -83,7 +83,7 @@ def describe(found: Sequence[FailureGroup], now: datetime) -> list[Failure]:
     return list(failures.values())
 
 
-def _each(failures: dict[str, Failure], sql: str, most: int) -> list[Any]:
+def _query_each(failures: dict[str, Failure], sql: str, most: int) -> list[Any]:
     """The rows of `sql` for each failure, in one statement; its keys are hexadecimal digits that the ledger made."""
     parts = []
     for key in failures:

@@ -15,7 +15,7 @@ from jobs import pauses
 from jobs.errors import InvalidJob
 from jobs.models import AuditEntry, CampaignClock, CronTask, Job, Pause, PauseKind, ScheduleRow
 from jobs.registry import all_types
-from jobs.states import MOVES, WAITING, State
+from jobs.states import WAITING, State
 from ops import bulk
 from ops.bulk import Verb
 from ops.humanize import label, naturaltime
@@ -49,7 +49,7 @@ class Step:
     stayed: str
 
 
-def title(job: Job, entity: ScheduleRow | None, campaign: CampaignClock | None) -> str:
+def write_title(job: Job, entity: ScheduleRow | None, campaign: CampaignClock | None) -> str:
     """What the job is, as a person would say it: "Grow population of Riverton (Northmarch), 3 occurrences"."""
     return sentence(job, entity.entity_name if entity else "", campaign.name if campaign else "")
 
@@ -74,10 +74,10 @@ def name_all(
 
 
 def sentence(job: Job, entity: str, campaign: str | None = None) -> str:
-    """As `title`, from the names of the entity and the campaign where they are known; None leaves the campaign out."""
+    """As `write_title`, from the names of the entity and the campaign; `campaign=None` leaves the campaign out."""
     about, _, event = job.subject.partition(":")
-    told = job.result.get("entity") if isinstance(job.result, dict) else None
-    text = _task(job).format(entity or told or about) if about else ""
+    reported = job.result.get("entity") if isinstance(job.result, dict) else None
+    text = _task(job).format(entity or reported or about) if about else ""
     if not text:
         text = label(job.type) + (f": cron task {event}" if about == "cron" else "")
     if job.campaign_id and campaign is not None:
@@ -94,13 +94,15 @@ def _task(job: Job) -> str:
         return ""
 
 
-def origin(job: Job) -> str:
+def describe_origin(job: Job) -> str:
     """Who or what made the job."""
     kind, _, name = job.source.partition(":")
     return _BY.get(kind, f"{job.source} made it").format(name)
 
 
-def why(job: Job, last: AuditEntry | None, now: datetime, paused_by: Sequence[Pause] = (), campaign: str = "") -> str:
+def explain(
+    job: Job, last: AuditEntry | None, now: datetime, paused_by: Sequence[Pause] = (), campaign: str = ""
+) -> str:
     """Where the job is, since when and because of what, the pauses that hold it, and what comes next.
 
     `campaign` is the name of its campaign, where that is known.
@@ -120,9 +122,9 @@ def why(job: Job, last: AuditEntry | None, now: datetime, paused_by: Sequence[Pa
             lease = (job.lease_until and f" Its lease ends {naturaltime(job.lease_until, now)} unless renewed.") or ""
             return f"Has run for {since} on {job.worker or 'a worker'}.{lease}"
         case State.RETRYING:
-            return _why_retrying(job, reason, now, pauses_text)
+            return _explain_retrying(job, reason, now, pauses_text)
         case State.DEAD:
-            return _why_dead(job, reason or job.error, since)
+            return _explain_dead(job, reason or job.error, since)
         case State.SKIPPED:
             return f"There was nothing left to do: {reason}."
         case State.CANCELLED:
@@ -131,7 +133,7 @@ def why(job: Job, last: AuditEntry | None, now: datetime, paused_by: Sequence[Pa
             return f"Done {since} ago."
 
 
-def _why_retrying(job: Job, reason: str, now: datetime, pauses_text: str) -> str:
+def _explain_retrying(job: Job, reason: str, now: datetime, pauses_text: str) -> str:
     if job.may_have_been_applied:
         return (
             f"Next attempt {naturaltime(job.due_at, now)}. The effect may already be applied, and is sent again "
@@ -140,7 +142,7 @@ def _why_retrying(job: Job, reason: str, now: datetime, pauses_text: str) -> str
     return f"Tried next {naturaltime(job.due_at, now)}, because the last attempt ended so: {reason}.{pauses_text}"
 
 
-def _why_dead(job: Job, reason: str, since: str) -> str:
+def _explain_dead(job: Job, reason: str, since: str) -> str:
     if job.may_have_been_applied:
         return (
             f"Failed permanently {since} ago. The effect may already be applied; it was not sent again: {reason}. "
@@ -154,24 +156,19 @@ def _name_pauses(paused_by: Sequence[Pause], campaign: str) -> str:
     return "".join(f" {capfirst(pauses.as_sentence(p, name))}." for p, name in zip(paused_by, names, strict=True))
 
 
-def timeline(trail: Sequence[AuditEntry], now: datetime) -> list[Step]:
+def read_timeline(trail: Sequence[AuditEntry], now: datetime) -> list[Step]:
     """The moves, latest first, each with the time until the one after it."""
     ends = [entry.at for entry in trail[1:]] + [now]
     return [Step(entry, duration(end - entry.at)) for entry, end in zip(trail, ends, strict=True)][::-1]
 
 
-def possible(job: Job) -> list[Verb]:
+def find_verbs(job: Job) -> list[Verb]:
     """The verbs that the job's state allows."""
     state, applied = State(job.state), job.may_have_been_applied
     return [verb for verb in bulk.VERBS.values() if verb.allows(state, may_have_been_applied=applied)]
 
 
-def final(job: Job) -> bool:
-    """Whether no move leads on from where the job is."""
-    return not MOVES[State(job.state)]
-
-
-def changes(result: Any) -> list[tuple[str, Any, Any]]:
+def find_changes(result: Any) -> list[tuple[str, Any, Any]]:
     """What the job changed, as (field, before, after), where its result says so; fields of fields by their path."""
     before, after = (result.get("before"), result.get("after")) if isinstance(result, dict) else (None, None)
     if not isinstance(before, dict) or not isinstance(after, dict):
@@ -194,19 +191,19 @@ def _flat(fields: Mapping[str, Any], path: str = "") -> dict[str, Any]:
 NEAR: Final = 500  #: jobs of the campaign on either side among which relatives are looked for
 
 
-def relatives(job: Job) -> dict[str, list[Job]]:
-    """Jobs about the same entity (or of the same type) and those that this one asked for, among those made near it."""
+def find_relatives(job: Job) -> dict[str, list[Job]]:
+    """Jobs created near it that it submitted (`children`), or that share its entity or type (`related`)."""
     about, _, event = job.subject.partition(":")
     same = Q(subject__startswith=f"{about}:") if event and about not in ("cron", "heard") else Q(type=job.type)
-    found = made_near(job).filter(same | Q(source=f"job:{job.pk}")).order_by("-pk")
+    found = find_near(job).filter(same | Q(source=f"job:{job.pk}")).order_by("-pk")
     near = list(found.defer("traceback")[:30])
-    asked = [one for one in near if one.source == f"job:{job.pk}"]
+    children = [one for one in near if one.source == f"job:{job.pk}"]
     others = [one for one in near if one.source != f"job:{job.pk}"]
     others.sort(key=lambda one: abs(one.pk.int - job.pk.int))
-    return {"asked_for": asked[:10], "siblings": sorted(others[:8], key=lambda one: one.pk, reverse=True)}
+    return {"children": children[:10], "related": sorted(others[:8], key=lambda one: one.pk, reverse=True)}
 
 
-def made_near(job: Job) -> QuerySet[Job]:
+def find_near(job: Job) -> QuerySet[Job]:
     """The other jobs of its campaign of which NEAR at most were made between, before it and after it.
 
     By the first and the last of them: PostgreSQL would walk the whole table for those that are in one of two lists.
@@ -220,7 +217,7 @@ def made_near(job: Job) -> QuerySet[Job]:
     )
 
 
-def context(job: Job, now: datetime) -> dict[str, Any]:
+def read_page(job: Job, now: datetime) -> dict[str, Any]:
     """Everything the job's page shows; eleven queries."""
     trail = list(job.audit_trail.order_by("id")[:500])
     about = job.subject.partition(":")[0]
@@ -230,26 +227,26 @@ def context(job: Job, now: datetime) -> dict[str, Any]:
     declared = all_types().get(job.type)
     copies = Job.objects.order_by().filter(copy_of=job.pk)
     linked = list(copies.union(Job.objects.order_by().filter(pk=job.copy_of)) if job.copy_of else copies)
-    near = relatives(job)
+    near = find_relatives(job)
     name_all([*linked, *chain(*near.values())], {}, {about: entity.entity_name if entity else ""})
     paused_by = pauses.holding(job, pauses.active()) if State(job.state) in (*WAITING, State.QUEUED) else []
     return {
         "job": job,
-        "sentence": title(job, entity, campaign),
-        "why": why(job, trail[-1] if trail else None, now, paused_by, campaign.name if campaign else ""),
+        "sentence": write_title(job, entity, campaign),
+        "why": explain(job, trail[-1] if trail else None, now, paused_by, campaign.name if campaign else ""),
         "paused_by": paused_by,
         "blockers": blockers.find_blockers(job, now),
-        "origin": origin(job),
+        "origin": describe_origin(job),
         "origin_job": name if kind == "job" else "",
         "cron_task": CronTask.objects.filter(name=name).first() if kind == "cron" else None,
-        "steps": timeline(trail, now),
-        "attempts": attempts.of(trail),
+        "steps": read_timeline(trail, now),
+        "attempts": attempts.read_attempts(trail),
         "entity": entity,
         "campaign": campaign,
         **near,
         "original": next((one for one in linked if one.pk == job.copy_of), None),
         "copies": [one for one in linked if one.pk != job.copy_of],
-        "changes": changes(job.result),
+        "changes": find_changes(job.result),
         "idempotent": declared is None or declared.idempotent,
         "due_relative": naturaltime(job.due_at, now),
     }

@@ -91,7 +91,7 @@ class Slot:
         self.buckets = [a + b for a, b in zip(self.buckets, other.buckets, strict=True)]
 
 
-def read(wanted: Range, now: datetime) -> list[Slot]:
+def read_slots(wanted: Range, now: datetime) -> list[Slot]:
     """One slot for each step of the range up to `now`, oldest first, empty ones too; one query."""
     step = int(wanted.step.total_seconds())
     last = int(now.timestamp()) // step
@@ -104,7 +104,7 @@ def read(wanted: Range, now: datetime) -> list[Slot]:
     return slots
 
 
-def total(slots: Sequence[Slot]) -> Slot:
+def sum_up(slots: Sequence[Slot]) -> Slot:
     """All of them summed up."""
     every = Slot(slots[0].at)
     for slot in slots:

@@ -7,7 +7,7 @@ from typing import Final
 
 from jobs.models import AuditEntry, OperatorAction
 from jobs.states import RETRYABLE, State
-from ops.reads.audit_trail import people
+from ops.reads.audit_trail import match_people
 
 _LOOKED_AT: Final = 300  #: newest moves by people; an action that has more than these is marked with `more`
 _TOGETHER: Final = timedelta(seconds=90)  #: steps of one bulk action follow each other within this time
@@ -36,18 +36,25 @@ class Action:
     link: str = ""
 
 
-def latest(count: int) -> list[Action]:
+def find_latest(count: int) -> list[Action]:
     """The newest `count` actions, newest first; two queries."""
-    moves = AuditEntry.objects.extra(where=[people()]).order_by("-id")[:_LOOKED_AT]  # noqa: S610 - a constant
-    acts = OperatorAction.objects.filter(actor__startswith="user:").order_by("-id")[:count]
-    done = grouped(moves) + [
-        Action(at=act.at, actor=act.actor, verb=act.verb, target=act.target, reason=act.reason, link=act.link)
-        for act in acts
+    moves = AuditEntry.objects.extra(where=[match_people()]).order_by("-id")[:_LOOKED_AT]  # noqa: S610 - a constant
+    actions = OperatorAction.objects.filter(actor__startswith="user:").order_by("-id")[:count]
+    done = group_moves(moves) + [
+        Action(
+            at=action.at,
+            actor=action.actor,
+            verb=action.verb,
+            target=action.target,
+            reason=action.reason,
+            link=action.link,
+        )
+        for action in actions
     ]
     return sorted(done, key=lambda action: action.at, reverse=True)[:count]
 
 
-def grouped(moves: Iterable[AuditEntry]) -> list[Action]:
+def group_moves(moves: Iterable[AuditEntry]) -> list[Action]:
     """Moves as actions, newest first: moves by one person for one reason in quick succession are one action."""
     done: list[Action] = []
     oldest: datetime | None = None

@@ -54,15 +54,15 @@ def rq_moment(at: datetime | str | None) -> dict[str, Any]:
 @register.simple_tag(takes_context=True)
 def rq_rows(context: Any, jobs: Sequence[RQJob]) -> list[tuple[RQJob, frozenset[str]]]:
     """Each of RQ's jobs with the buttons that its state and the person's permissions allow."""
-    return list(zip(jobs, rq_dashboard.offered(jobs, context["request"].user.has_perm), strict=True))
+    return list(zip(jobs, rq_dashboard.find_buttons(jobs, context["request"].user.has_perm), strict=True))
 
 
 @register.simple_tag(takes_context=True)
 def rq_runs(context: Any, executions: Sequence[Execution]) -> list[tuple[Execution, frozenset[str]]]:
     """Each of RQ's executions with the buttons that its job's state and the person's permissions allow."""
-    shown = [execution for execution in executions if _has_job(execution)]
-    buttons = rq_dashboard.offered([execution.job for execution in shown], context["request"].user.has_perm)
-    return list(zip(shown, buttons, strict=True))
+    known = [execution for execution in executions if _has_job(execution)]
+    buttons = rq_dashboard.find_buttons([execution.job for execution in known], context["request"].user.has_perm)
+    return list(zip(known, buttons, strict=True))
 
 
 def _has_job(execution: Execution) -> bool:
@@ -75,7 +75,7 @@ def _has_job(execution: Execution) -> bool:
 @register.simple_tag(takes_context=True)
 def rq_buttons(context: Any, job: RQJob) -> frozenset[str]:
     """The buttons that a job's state and the person's permissions allow."""
-    return rq_dashboard.offered([job], context["request"].user.has_perm)[0]
+    return rq_dashboard.find_buttons([job], context["request"].user.has_perm)[0]
 
 
 @register.filter
@@ -87,10 +87,10 @@ def any_has(rows: Sequence[tuple[RQJob, frozenset[str]]], button: str) -> bool:
 @register.simple_tag
 def our_job(rq_id: str) -> Job | None:
     """The row behind RQ's job; None for a stranger's."""
-    return rq_dashboard.row(rq_id)
+    return rq_dashboard.find_job(rq_id)
 
 
 @register.simple_tag
 def running_on(worker: str) -> list[Job]:
     """Our jobs that a worker runs, the longest running first."""
-    return rq_dashboard.running_on(worker)
+    return rq_dashboard.find_running_on(worker)

@@ -30,8 +30,6 @@ def _text(label: str, placeholder: str) -> forms.CharField:
 
 
 class TrailForm(forms.Form):
-    """What is looked for."""
-
     who = _text("Who", "ann, cron:nightly")
     what = _text("What", "DEAD, paused, a job's id")
     why = _text("Why", "in the reason or error")
@@ -39,16 +37,13 @@ class TrailForm(forms.Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for name in ("since", "until"):  # made here, for their help names the time zone of the request
+        for name in ("since", "until"):  # created here: their help text names the request's time zone
             self.fields[name] = moment_field(required=False)
 
 
 @admin.register(AuditEntry)
 class AuditEntryAdmin(ReadOnly, AuditAdminBase):
-    """The trail's page."""
-
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """One page of the trail."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         form = TrailForm(request.GET)
@@ -80,7 +75,7 @@ class AuditEntryAdmin(ReadOnly, AuditAdminBase):
 
 
 def _build_query(request: HttpRequest, **changes: str) -> str:
-    """The address's query with changes, from the newest line."""
+    """The current query with changes, from the newest line."""
     query = request.GET.copy()
     query.pop("before", None)
     for name, value in changes.items():

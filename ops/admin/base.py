@@ -58,49 +58,44 @@ class UntilForm(forms.Form):
 
 
 class ReadOnly:
-    """For a ModelAdmin whose rows nobody, not even a superuser, adds, changes or deletes by hand."""
+    """Mixin for a model that nobody, not even a superuser, adds, changes or deletes by hand."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """No."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """No."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """No."""
         return False
 
 
-_SECRET = ("password", "secret", "token", "key")  #: of fields with such a name only that they changed is kept
+_SECRET = ("password", "secret", "token", "key")  #: the values of fields with such names are not recorded
 
 
 class Recorded:
-    """Mixin of a model's admin: additions, changes and deletions are recorded, within the transaction of each."""
+    """Mixin that records additions, changes and deletions in the audit trail, in the transaction of each."""
 
     opts: Any
 
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
-        """Record it beside Django's own entry."""
         self._record(request, "added", obj)
         return super().log_addition(request, obj, message)  # type: ignore[misc]
 
     def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
-        """Record it beside Django's own entry; a change that changed nothing is none."""
+        """A form saved without a change is not recorded."""
         changes = getattr(request, "_changes", {})
         if changes or (message and isinstance(message, str)):
             self._record(request, "changed", obj, reason=message if isinstance(message, str) else "", changes=changes)
         return super().log_change(request, obj, message)  # type: ignore[misc]
 
     def log_deletions(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
-        """Record each beside Django's own entries."""
         for obj in queryset:
             self._record(request, "deleted", obj)
         return super().log_deletions(request, queryset)  # type: ignore[misc]
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        """Note what the form changes, for `log_change`."""
+        """Keep the form's changes for `log_change`, which Django calls later without the form."""
         super().save_related(request, form, formsets, change)  # type: ignore[misc]
         request._changes = changes_of(form)  # type: ignore[attr-defined]  # noqa: SLF001 - ours
 
@@ -125,7 +120,7 @@ class Recorded:
 
 
 def changes_of(form: Any) -> dict[str, tuple[Any, Any]]:
-    """Before and after of each field that a form changes."""
+    """The old and new value of each changed field; secrets are hidden."""
     return {
         name: ("(hidden)", "(hidden)")
         if any(word in name for word in _SECRET)
@@ -135,7 +130,7 @@ def changes_of(form: Any) -> dict[str, tuple[Any, Any]]:
 
 
 def _plain(value: Any) -> Any:
-    """As JSON can hold it, and a person read it."""
+    """A JSON value that people can read."""
     if isinstance(value, Iterable) and not isinstance(value, str | bytes | dict):
         return sorted(str(one) for one in value)
     if value is None or isinstance(value, str | int | float | bool | dict):

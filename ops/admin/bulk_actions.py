@@ -1,4 +1,4 @@
-"""What may be done to jobs, a selection or a whole filter: the dry run first, then step by step, then the counts."""
+"""Bulk actions on a selection of jobs or on a whole filter: dry run, confirmation, steps, result."""
 
 from typing import Any, Final
 from uuid import UUID
@@ -20,12 +20,10 @@ from ops.admin.base import actor_of, reason_field, redirect, render_page
 from ops.bulk import VERBS, Verb
 from ops.reads.job import name_all
 
-SAMPLES: Final = 5  #: jobs that the dry run names
+SAMPLES: Final = 5  #: jobs that the dry run lists by name
 
 
 class BulkActionForm(forms.Form):
-    """What a person says with the action."""
-
     reason = reason_field(autofocus=True)
     due_at = forms.DateTimeField(
         required=False,
@@ -44,12 +42,11 @@ class BulkActionForm(forms.Form):
 
 
 def is_allowed(request: HttpRequest, verb: Verb) -> bool:
-    """Whether the person has the verb's own permission."""
     return request.user.has_perm(f"jobs.{verb.name}_job")
 
 
 def confirm_or_run(model_admin: Any, request: HttpRequest, verb_name: str, jobs: QuerySet[Job]) -> HttpResponse:
-    """The dry run; or, when it was confirmed, the action."""
+    """Show the dry run, or run the action once it is confirmed."""
     verb = VERBS[verb_name]
     if not is_allowed(request, verb):
         raise PermissionDenied
@@ -103,7 +100,7 @@ def _run(request: HttpRequest, verb: Verb, jobs: QuerySet[Job], answers: dict[st
 
 
 def _find_origin(request: HttpRequest) -> str:
-    """Where the person came from: the list with its filter, or the job's page."""
+    """The URL to return to: the job's page, or the list with its filter."""
     wanted = request.POST.get("back", "")
     if url_has_allowed_host_and_scheme(wanted, allowed_hosts=None):
         return wanted

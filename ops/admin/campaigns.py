@@ -1,4 +1,4 @@
-"""Campaigns: their clocks, what is next due of their settlements and structures, and why it has not happened."""
+"""Campaigns: their clocks, what is due next for their settlements and structures, and what blocks it."""
 
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,13 +28,11 @@ else:
     CampaignClockAdminBase = ModelAdmin
 
 
-STUCK: Final = 3  #: rows with a dead letter that are told one by one
+STUCK: Final = 3  #: rows with a dead letter that are listed one by one
 
 
 @admin.register(CampaignClock)
 class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
-    """The list of campaigns, and the page of one."""
-
     list_display = ("campaign_name", "active", "clock", "processed", "row_count", "next_row", "seen")
     list_display_links = ("campaign_name",)
     list_filter = ("is_active",)
@@ -47,14 +45,12 @@ class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
     search_fields = ("campaign_id", "name")
 
     def get_urls(self) -> list[Any]:
-        """The buttons of one campaign's page."""
         site = self.admin_site.admin_view
         verbs = (("pause", self.pause), ("resume", self.resume), ("recalculate", self.recalculate))
         own = [path(f"<path:pk>/{name}/", site(view), name=f"jobs_campaignclock_{name}") for name, view in verbs]
         return [*own, *super().get_urls()]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[CampaignClock]:
-        """With the number of schedule rows and the next of them; one query."""
         own = ScheduleRow.objects.filter(campaign_id=OuterRef("pk"), next_due__gt="").order_by().values("campaign_id")
         return (
             super()
@@ -67,17 +63,14 @@ class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
 
     @admin.display(description="campaign")
     def campaign_name(self, clock: CampaignClock) -> str:
-        """Its name and id."""
         return render_to_string("ops/two.html", {"one": clock.name or clock.campaign_id, "other": clock.campaign_id})
 
     @admin.display(description="active", boolean=True)
     def active(self, clock: CampaignClock) -> bool:
-        """Whether it is."""
         return clock.is_active
 
     @admin.display(description="clock")
     def clock(self, clock: CampaignClock) -> str:
-        """What it showed last."""
         if not clock.world_time:
             return "wall clock"
         return render_to_string(
@@ -90,30 +83,25 @@ class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
 
     @admin.display(description="processed")
     def processed(self, clock: CampaignClock) -> str:
-        """Whether that has been acted on."""
         return render_to_string(
             "ops/campaign_processed.html", {"clock": clock, "behind": campaign_page.is_behind(clock)}
         )
 
     @admin.display(description="schedule rows")
     def row_count(self, clock: Any) -> int:
-        """How many there are."""
         return clock.rows or 0
 
     @admin.display(description="next due")
     def next_row(self, clock: Any) -> str:
-        """The first of them."""
         return campaign_page.format_due("world" if clock.world_time else "wall", clock.next_due or "") or "-"
 
     @admin.display(description="seen")
     def seen(self, clock: CampaignClock) -> str:
-        """When the main API was asked last."""
         return render_to_string("ops/moment.html", ops.moment(clock.seen_at))
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """One campaign."""
         if not (self.has_view_permission(request) and request.user.has_perm("jobs.view_schedulerow")):
             raise PermissionDenied
         clock, now = self._get(object_id), timezone.now()
@@ -151,7 +139,6 @@ class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
         return render_page(request, "ops/campaign.html", context, opts=self.opts)
 
     def pause(self, request: HttpRequest, pk: str) -> HttpResponse:
-        """Hold its jobs back."""
         clock, form = self._get_posted(request, pk, "jobs.pause_jobs"), UntilForm(request.POST)
         if not form.is_valid():
             return self._redirect(request, clock, "Not paused: the time cannot be read.", messages.ERROR)
@@ -162,14 +149,12 @@ class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
         return self._redirect(request, clock, "Paused: what runs ends, and nothing else of it starts.")
 
     def resume(self, request: HttpRequest, pk: str) -> HttpResponse:
-        """Let its jobs go on."""
         clock = self._get_posted(request, pk, "jobs.pause_jobs")
         reason = request.POST.get("reason", "")
         there = pauses.resume(PauseKind.CAMPAIGN, clock.pk, actor=actor_of(request), reason=reason)
         return self._redirect(request, clock, "Resumed." if there else "It was not paused.")
 
     def recalculate(self, request: HttpRequest, pk: str) -> HttpResponse:
-        """Have its schedules recalculated."""
         clock = self._get_posted(request, pk, "jobs.add_job")
         reason = request.POST.get("reason", "").strip()[:500] or "recalculate now"
         jobs = campaign_page.recalculate(clock, actor=actor_of(request), reason=reason, now=timezone.now())
@@ -181,7 +166,7 @@ class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
         return self._get(pk)
 
     def _get(self, quoted: str) -> CampaignClock:
-        """By its id as addresses have it: ids may hold any character."""
+        """By its quoted id: ids may contain any character."""
         return get_object_or_404(CampaignClock, pk=unquote(quoted))
 
     def _redirect(
@@ -209,6 +194,6 @@ def _find_pause(clock: CampaignClock, paused: list[Pause]) -> Pause | None:
 
 
 def _read_after(request: HttpRequest) -> tuple[str, int] | None:
-    """Where the page of rows begins."""
+    """The (next_due, id) after which the page starts."""
     due, _, number = request.GET.get("after", "").rpartition("~")
     return (due, int(number)) if due and number.isascii() and number.isdigit() and len(number) < 19 else None

@@ -1,4 +1,4 @@
-"""The start page: numbers, each with the list it counts; a few queries that cost the same whatever is stored."""
+"""The dashboard. Each number links to the list that it counts; query cost does not grow with the number of jobs."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -32,16 +32,14 @@ SHOWN: Final = 8  #: rows of a panel
 OUTCOMES: Final = (State.SUCCEEDED, State.SKIPPED, State.RETRYING, State.DEAD, State.QUEUED)
 ERRORS: Final = 4
 _RUNNING_LOOKED_AT: Final = 500
-_MINUTE: Final = "%Y-%m-%dT%H:%M"  # a moment in an address, in the person's own time zone
+_MINUTE: Final = "%Y-%m-%dT%H:%M"  # a time in a URL, in the user's time zone
 
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """What Redis carries of one priority."""
-
     priority: Priority
     depth: int
-    oldest_due: datetime | None  #: of the job that is taken next, or of the first that a pause holds back
+    oldest_due: datetime | None  #: of the next job, or of the first one behind a pause
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +48,11 @@ class Breaker:
 
     seen: Snapshot
     blocked: int
-    errors: list[tuple[Fault, int]]  #: the newest of each wording, and how many there were
+    errors: list[tuple[Fault, int]]  #: the latest of each text, and how often it occurred
 
 
 def read_queues(now: datetime) -> list[Queue]:
-    """By queue: how many ids Redis carries, and since when the job at its head is due. Raises redis.RedisError."""
+    """Depth and oldest due time of each queue. Raises redis.RedisError."""
     carried = [(priority, *_count_waiting(priority.queue)) for priority in reversed(Priority)]
     ours = [head for _, _, heads in carried for head in heads if len(head) == 36]
     due = {str(i): at for i, at in Job.objects.filter(id__in=ours).values_list("id", "due_at")} if ours else {}
@@ -65,7 +63,7 @@ def read_queues(now: datetime) -> list[Queue]:
 
 
 def _count_waiting(queue: str) -> tuple[int, list[str]]:
-    """How many ids wait in a queue, its backlogs and behind pauses; the first ids of the queue and of each pause."""
+    """The number of ids in a queue, its backlogs and behind pauses; the first ids of the queue and of each pause."""
     connection = keys.redis()
     parked = pauses.parked(queue, connection)
     with connection.pipeline(transaction=False) as pipeline:
@@ -78,7 +76,7 @@ def _count_waiting(queue: str) -> tuple[int, list[str]]:
 
 
 def find_longest_running() -> list[Job]:
-    """The jobs that have run longest, with the names of what they are about and of their campaigns; one query."""
+    """The names of their entities and campaigns come from the same query."""
     subject = OuterRef("subject")
     about = Substr(subject, 1, StrIndex(Concat(subject, Value(":")), Value(":")) - 1)
     entity = ScheduleRow.objects.filter(entity_id=about).values("entity_name")[:1]
@@ -92,7 +90,7 @@ def find_longest_running() -> list[Job]:
 
 
 def read_breaker() -> Breaker:
-    """The breaker's state, and how many jobs wait for it, and what failed last. Raises redis.RedisError."""
+    """Raises redis.RedisError."""
     seen = main_api().breaker.snapshot()
     blocked = 0 if seen.state == "closed" else control.held_back_by_breaker()
     faults = main_api().breaker.recent_errors()
@@ -104,18 +102,17 @@ def read_breaker() -> Breaker:
 
 
 def count_failures(since: datetime) -> list[dict[str, Any]]:
-    """The failures of which most jobs died since a full hour, with how many."""
+    """The failures with most new dead letters since a full hour."""
     hours = FailureHour.objects.filter(hour__gte=since).values("group_id", "group__error", "group__message")
     return [dict(row) for row in hours.annotate(n=Sum("jobs")).order_by("-n")[:SHOWN]]
 
 
 def find_next_firings() -> list[CronTask]:
-    """The enabled cron tasks that fire next."""
     return list(CronTask.objects.filter(enabled=True, next_fire_at__isnull=False).order_by("next_fire_at")[:SHOWN])
 
 
 def make_tiles(sums: Slot, counts: dict[State, int], wanted: Range) -> list[dict[str, Any]]:
-    """The big numbers: what each says, and the list it counts."""
+    """The numbers at the top, each with the link to the list that it counts."""
     jobs, minutes = reverse("admin:jobs_job_changelist"), wanted.length / timedelta(minutes=1)
     since, share = f"{timezone.localtime(sums.at):{_MINUTE}}", sums.on_time_share
     ended = sum(sums.outcomes[outcome] for outcome in ENDED)
@@ -141,7 +138,7 @@ def make_tiles(sums: Slot, counts: dict[State, int], wanted: Range) -> list[dict
 
 
 def make_chart(slots: Sequence[Slot], wanted: Range) -> dict[str, Any]:
-    """What the charts draw: attempts a minute by outcome, lateness and run time, at each step."""
+    """The data of the charts, for each step."""
     minutes = wanted.step / timedelta(minutes=1)
     drawn = [o for o in OUTCOMES if o is not State.QUEUED or any(s.outcomes[o] for s in slots)]
     return {
@@ -160,7 +157,7 @@ def make_chart(slots: Sequence[Slot], wanted: Range) -> dict[str, Any]:
 
 
 def make_table(slots: Sequence[Slot], step: timedelta) -> list[dict[str, Any]]:
-    """The same as rows, newest first, without steps in which nothing ended."""
+    """The charts' data as rows, newest first, without empty steps."""
     return [
         {
             "at": s.at,
@@ -173,7 +170,7 @@ def make_table(slots: Sequence[Slot], step: timedelta) -> list[dict[str, Any]]:
 
 
 def callback(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """Unfold's: what the admin's start page shows to this person. htmx asks for the part that changes alone."""
+    """Unfold's DASHBOARD_CALLBACK. For htmx the page is rendered without its frame."""
     wanted = RANGES.get(request.GET.get("range", DEFAULT), RANGES[DEFAULT])
     context |= {
         "title": "Dashboard",
@@ -200,7 +197,7 @@ def callback(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read_database(wanted: Range, now: datetime) -> dict[str, Any]:
-    """What the database knows; five queries."""
+    """Five queries."""
     slots = read_slots(wanted, now)
     sums, counts = sum_up(slots), count_states()
     since = (now - wanted.length).replace(minute=0, second=0, microsecond=0)
@@ -220,7 +217,7 @@ def _read_database(wanted: Range, now: datetime) -> dict[str, Any]:
 
 
 def _read_redis(now: datetime) -> dict[str, Any]:
-    """What Redis knows: queues and breaker; without them while it is away."""
+    """Queues and breaker, or the fault if Redis is down."""
     try:
         return {"queues": read_queues(now), "breaker": read_breaker()}
     except RedisError as error:
@@ -240,7 +237,7 @@ def _tile(state: State, count: int, link: str) -> dict[str, Any]:
 
 
 def _link_to_ended(outcome: State, at: datetime, step: timedelta) -> str:
-    """The list of jobs that ended so within one step, or of the moves where a job goes on after that."""
+    """The list of jobs that ended so within one step; for outcomes that do not end a job, the list of moves."""
     since, until = (f"{timezone.localtime(moment):{_MINUTE}}" for moment in (at, at + step))
     if outcome not in ENDED:
         return _link_to_moves(outcome.value, since=since, until=until)
@@ -249,7 +246,7 @@ def _link_to_ended(outcome: State, at: datetime, step: timedelta) -> str:
 
 
 def _link_to_moves(what: str, **when: str) -> str:
-    """Part of the audit trail, workers' moves too."""
+    """The audit trail with workers' moves."""
     return f"{reverse('admin:jobs_auditentry_changelist')}?{urlencode({'scope': 'all', 'what': what, **when})}"
 
 

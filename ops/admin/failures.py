@@ -1,4 +1,4 @@
-"""Failures: the dead letters by what they died of; retry or discard exactly one group, note, acknowledge."""
+"""Failures: dead letters grouped by error, with retry, discard, note and acknowledge for each group."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -34,8 +34,6 @@ SAMPLES: Final = 10
 
 
 class NoteForm(forms.Form):
-    """What somebody found out."""
-
     note = forms.CharField(
         required=False, max_length=failures.LONGEST_NOTE, widget=UnfoldAdminTextareaWidget(attrs={"rows": 3})
     )
@@ -43,17 +41,14 @@ class NoteForm(forms.Form):
 
 @admin.register(FailureGroup)
 class FailureGroupAdmin(FailureGroupAdminBase):
-    """Own pages: the list of failures, and one failure with what can be done about it."""
-
     def get_urls(self) -> list[Any]:
-        """The buttons of one failure's page, beside the admin's own addresses."""
         site = self.admin_site.admin_view
         verbs = (("note", self.note), ("acknowledge", self.acknowledge), ("reopen", self.reopen))
         own = [path(f"<str:key>/{name}/", site(view), name=f"jobs_failuregroup_{name}") for name, view in verbs]
         return [*own, *super().get_urls()]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Failures, last seen first; pages by (seen last, key)."""
+        """Latest first; pages by (last_seen, key)."""
         self._require_view(request)
         which = request.GET.get("show", "open")
         rows = failure_page.find_groups(which if which in dict(TABS) else "open")
@@ -76,7 +71,6 @@ class FailureGroupAdmin(FailureGroupAdminBase):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """One failure: what it is, its newest dead letters, what may be done."""
         self._require_view(request)
         group = get_object_or_404(FailureGroup, pk=object_id)
         (failure,) = failure_page.describe([group], timezone.now())
@@ -98,7 +92,6 @@ class FailureGroupAdmin(FailureGroupAdminBase):
         return render_page(request, "ops/failure.html", context, opts=self.opts)
 
     def note(self, request: HttpRequest, key: str) -> HttpResponse:
-        """Keep a note."""
         group, form = self._get_posted(request, key), NoteForm(request.POST)
         if not form.is_valid():
             return self._redirect(request, key, str(form.errors["note"][0]), messages.ERROR)
@@ -106,23 +99,19 @@ class FailureGroupAdmin(FailureGroupAdminBase):
         return self._redirect(request, key, "Your note is kept.")
 
     def acknowledge(self, request: HttpRequest, key: str) -> HttpResponse:
-        """Somebody knows of it."""
         group, reason = self._get_posted(request, key), request.POST.get("reason", "")[:500]
         failures.acknowledge(group, actor=actor_of(request), reason=reason)
         return self._redirect(request, key, "Acknowledged: it is open again as soon as another job dies of it.")
 
     def reopen(self, request: HttpRequest, key: str) -> HttpResponse:
-        """Not yet."""
         group, reason = self._get_posted(request, key), request.POST.get("reason", "")[:500]
         failures.reopen(group, actor=actor_of(request), reason=reason)
         return self._redirect(request, key, "Open again.")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """The ledger makes them."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: FailureGroup | None = None) -> bool:
-        """What was known of a failure is kept."""
         return False
 
     def _require_view(self, request: HttpRequest) -> None:
@@ -139,7 +128,7 @@ class FailureGroupAdmin(FailureGroupAdminBase):
 
 
 def _count_campaigns(failure: Failure) -> list[tuple[str, str, int]]:
-    """The campaigns it touches most: id, name and how many dead letters."""
+    """The campaigns with most dead letters: id, name and count."""
     most = sorted(failure.by_campaign.items(), key=lambda one: -one[1])[:SAMPLES]
     names = dict(CampaignClock.objects.filter(pk__in=[pk for pk, _ in most]).values_list("pk", "name"))
     return [(pk, names.get(pk) or pk, n) for pk, n in most]

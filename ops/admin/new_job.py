@@ -1,4 +1,4 @@
-"""A new job, by a form made from its type's declaration; or as an edited copy of another job."""
+"""Submit a job with a form generated from its type's declaration, or as an edited copy of another job."""
 
 from typing import Any
 from uuid import uuid4
@@ -23,11 +23,11 @@ from ops.humanize import label
 from scheduler_project import request_origin
 from scheduler_project.text import LONGEST_ID, is_job_id
 
-OFFERED = 200  #: campaigns whose ids the browser offers while one is typed
+OFFERED = 200  #: campaigns in the autocomplete list
 
 
 class NewJobForm(forms.Form):
-    """The fields of one job type; the service checks them, so that a fault stands under its field."""
+    """The fields of one job type. The service validates them, and errors appear under their fields."""
 
     campaign_id = forms.CharField(
         label="Campaign",
@@ -57,7 +57,6 @@ class NewJobForm(forms.Form):
         self.fields["reason"] = reason
 
     def clean(self) -> dict[str, Any]:
-        """Ask the service whether it would take the job."""
         values = super().clean() or {}
         if not self.errors:
             try:
@@ -67,14 +66,13 @@ class NewJobForm(forms.Form):
         return values
 
     def _find_field(self, field: str) -> str | None:
-        """The form's field for a field of the job; None: the fault stands above the form."""
+        """The form's field for a field of the job; None puts the error above the form."""
         name = {"campaignId": "campaign_id", "dueAt": "due_at"}.get(
             field, field.removeprefix("payload.").partition("[")[0]
         )
         return name if name in self.fields else None
 
     def to_submission(self) -> Submission:
-        """What the form asks for."""
         values = self.cleaned_data
         return Submission(
             type=self.declared.name,
@@ -87,7 +85,7 @@ class NewJobForm(forms.Form):
 
 
 def view(model_admin: Any, request: HttpRequest) -> HttpResponse:
-    """The form for the type that the address names, filled from the job that it names as `copy`."""
+    """The form for `?type=`, filled in from the job in `?copy=`."""
     if not model_admin.has_add_permission(request):
         raise PermissionDenied
     original = _find_original(request)

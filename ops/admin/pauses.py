@@ -1,4 +1,4 @@
-"""Pauses, processes and the circuit breaker: what holds, and the buttons for it. Each act is one call of a door."""
+"""Pauses, processes and the circuit breaker, with their buttons."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -26,7 +26,7 @@ from ops.admin.base import ReasonForm, actor_of, redirect, render_page
 from ops.reads import active_orders
 from scheduler_project.text import LONGEST_ID, plain
 
-MOST_CAMPAIGNS: Final = 500  #: offered by name; any other can be named by its id
+MOST_CAMPAIGNS: Final = 500  #: offered by name; any other can be entered by its id
 _LENGTHS: Final = [
     ("", "until somebody resumes it"), ("15", "for 15 minutes"), ("60", "for an hour"), ("240", "for 4 hours"),
     ("1440", "for a day"),
@@ -39,8 +39,6 @@ else:
 
 
 class PauseForm(ReasonForm):
-    """What is to be paused, and for how long."""
-
     what = forms.ChoiceField(required=False, label="What", widget=UnfoldAdminSelectWidget())
     campaign = forms.CharField(
         required=False,
@@ -66,31 +64,27 @@ class PauseForm(ReasonForm):
         self.fields["what"].choices = [("", "choose …"), *groups]  # type: ignore[attr-defined]
 
     def clean(self) -> dict[str, Any]:
-        """A queue, type or campaign is named, once."""
+        """Exactly one queue, type or campaign must be named."""
         values = super().clean() or {}
         if bool(values.get("what")) == bool(values.get("campaign")):
             self.add_error("what", "choose one, or name a campaign")
         return values
 
     def target(self) -> tuple[str, str]:
-        """Kind and name."""
         kind, _, name = str(self.cleaned_data["what"]).partition(":")
         return (kind, name) if name else (PauseKind.CAMPAIGN.value, self.cleaned_data["campaign"])
 
     def end(self, now: datetime) -> datetime | None:
-        """When the pause ends by itself."""
         minutes, until = self.cleaned_data["minutes"], self.cleaned_data["until"]
         return until or (now + timedelta(minutes=int(minutes)) if minutes else None)
 
 
 class BreakerForm(ReasonForm):
-    """What the breaker is to do."""
-
     state = forms.ChoiceField(choices=[(s, s) for s in (*control.FORCIBLE, control.AUTOMATIC)])
 
 
 def require(permission: str) -> Callable[[Callable[..., HttpResponse]], Callable[..., HttpResponse]]:
-    """The view for those who may see it; what is posted needs `permission`."""
+    """Require jobs.view_job for the view, and `permission` for a POST."""
 
     def guard(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
         @wraps(view)
@@ -107,10 +101,9 @@ def require(permission: str) -> Callable[[Callable[..., HttpResponse]], Callable
 
 @admin.register(Pause)
 class PauseAdmin(PauseAdminBase):
-    """Own pages in place of lists and forms."""
+    """Pages of their own in place of Django's lists and forms."""
 
     def get_urls(self) -> Any:
-        """The pages of processes and the breaker beside that of pauses."""
         wrap = self.admin_site.admin_view
         return [
             path("", wrap(self.overview), name="jobs_pause_changelist"),
@@ -120,16 +113,13 @@ class PauseAdmin(PauseAdminBase):
         ]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Pauses are made on their own page."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Pause | None = None) -> bool:
-        """Nobody changes a pause that was."""
         return False
 
     @require("jobs.pause_jobs")
     def overview(self, request: HttpRequest) -> HttpResponse:
-        """What is paused, what was, and the form for it."""
         form = PauseForm(request.POST if "pause" in request.POST else None, initial=_read_link(request))
         if "resume" in request.POST:
             return self._resume(request)
@@ -156,7 +146,6 @@ class PauseAdmin(PauseAdminBase):
 
     @require("jobs.pause_jobs")
     def processes(self, request: HttpRequest) -> HttpResponse:
-        """Workers, schedulers and listeners as they said last."""
         try:
             processes, fault = control.processes(), ""
         except RedisError as error:
@@ -167,7 +156,7 @@ class PauseAdmin(PauseAdminBase):
 
     @require("jobs.pause_jobs")
     def stop_process(self, request: HttpRequest) -> HttpResponse:
-        """The question first; then the process is told."""
+        """Ask for confirmation, then ask the process to stop."""
         if not request.user.has_perm("jobs.pause_jobs"):
             raise PermissionDenied
         key = request.POST.get("key") or request.GET.get("key", "")
@@ -185,7 +174,6 @@ class PauseAdmin(PauseAdminBase):
 
     @require("jobs.control_breaker")
     def breaker(self, request: HttpRequest) -> HttpResponse:
-        """The breaker's state, its last errors, and the buttons that force it."""
         form = BreakerForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
             state = form.cleaned_data["state"]
@@ -211,7 +199,7 @@ class PauseAdmin(PauseAdminBase):
 
 
 def _read_link(request: HttpRequest) -> dict[str, str]:
-    """What a link from another page asks for: ?what=queue:low, or ?what=campaign:c-1."""
+    """Initial values from ?what=queue:low or ?what=campaign:c-1."""
     what = request.GET.get("what", "")
     kind, _, name = what.partition(":")
     return {"campaign": name} if kind == PauseKind.CAMPAIGN else {"what": what}
@@ -220,7 +208,7 @@ def _read_link(request: HttpRequest) -> dict[str, str]:
 def _count_blocked(pause: Pause) -> int | None:
     try:
         return active_orders.count_blocked(pause)
-    except RedisError:  # the page says what is paused all the same
+    except RedisError:  # the page shows the pauses without the counts
         return None
 
 

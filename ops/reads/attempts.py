@@ -11,29 +11,26 @@ from jobs.states import State
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request to the main API."""
-
     operation: str
     after_ms: float
-    """Since the attempt began."""
+    """Since the attempt started."""
     ms: float
     result: str
 
     @property
     def succeeded(self) -> bool:
-        """Whether it was answered without an error."""
         return self.result == "ok"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One claim of a job and what became of it."""
+    """One claim of a job and its result."""
 
     number: int
     worker: str
     began: datetime
     ended: datetime | None
-    """None: it runs, or its end is not recorded yet."""
+    """None while it runs or its end is not recorded yet."""
     state: str
     """The state it led to; RUNNING while it runs."""
     reason: str
@@ -42,13 +39,13 @@ class Attempt:
     duration_ms: float | None
     calls: tuple[Call, ...]
     calls_left_out: int
-    """Further calls, of which only the number was kept."""
+    """The number of calls that were not recorded one by one."""
     request_id: str
     """The X-Request-Id of its calls."""
 
 
 def read_attempts(trail: Sequence[AuditEntry]) -> list[Attempt]:
-    """The attempts in `trail` (in its order of time), latest first."""
+    """The attempts in `trail`, which is oldest first; the result is latest first."""
     ends = {entry.attempt: entry for entry in trail if entry.was == State.RUNNING}
     return [_attempt(entry, ends.get(entry.attempt)) for entry in trail if entry.now == State.RUNNING][::-1]
 

@@ -1,6 +1,6 @@
-"""The audit trail as one list: moves of jobs and actions on everything else, newest first, searched without a walk.
+"""The audit trail as one list: moves of jobs and operator actions, newest first, searched without a full scan.
 
-Entries have no index on their time: their ids grow with it, so that a time is looked up by halving the ids.
+Entries have no index on their time; ids grow with it, so a time is found by a binary search over ids.
 """
 
 from collections.abc import Mapping
@@ -15,33 +15,33 @@ from jobs.models import AuditEntry, Job, OperatorAction
 from scheduler_project.text import is_job_id
 
 PAGE: Final = 50
-SEARCHED: Final = 20_000  #: moves whose texts one page looks at; the next page goes on from there
-SKEW: Final = timedelta(minutes=1)  #: entries of transactions side by side do not stand in the order of their times
+SEARCHED: Final = 20_000  #: moves that a page searches for texts; the next page continues from there
+SKEW: Final = timedelta(minutes=1)  #: concurrent transactions can write entries out of order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What is asked of the trail; an empty part asks nothing."""
+    """The filters of the trail; an empty filter matches everything."""
 
     who: str = ""
     what: str = ""
-    """A state, a verb, a thing or a job's id; of several, with commas between them, any."""
+    """A state, a verb, a target or a job's id; several, separated by commas, match any of them."""
     why: str = ""
     """In the reason or the error."""
     origin: str = ""
-    """In the address or the request id."""
+    """In the IP address or the request id."""
     since: datetime | None = None
     until: datetime | None = None
     people_only: bool = True
-    """Only what people did, not workers, schedulers and cron tasks."""
+    """Without workers, schedulers and cron tasks."""
     entries: bool = True
-    """Whether moves of jobs are wanted."""
+    """Include moves of jobs."""
     actions: bool = True
-    """Whether actions on everything else are wanted."""
+    """Include operator actions."""
 
 
 class Cursor(NamedTuple):
-    """Where a page begins: below these ids; None: at the newest."""
+    """A page starts below these ids; None: at the newest."""
 
     entry: int | None = None
     action: int | None = None
@@ -68,7 +68,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some lines, and where the next page begins; None: there is none."""
+    """Some lines, and where the next page starts; None on the last page."""
 
     lines: list[Line]
     older: Cursor | None
@@ -90,14 +90,14 @@ def read_page(question: Question, cursor: Cursor) -> Page:
 
 
 def match_people() -> str:
-    """The condition of the index on moves that people made, written out so that the planner knows it."""
+    """The condition of the partial index on people's moves, written as in the index so that the planner uses it."""
     if connection.vendor == "postgresql":
         return "jobs_auditentry.actor::text LIKE 'user:%%'"
     return r"jobs_auditentry.actor LIKE 'user:%%' ESCAPE '\'"
 
 
 def _find_entries(question: Question, cursor: Cursor) -> tuple[list[AuditEntry], int | None]:
-    """Matching moves, one more than a page; and how far down was looked, where there is more below."""
+    """Matching moves, one more than a page; and the lowest id that was searched, if there are more below."""
     found: QuerySet[AuditEntry] = AuditEntry.objects.order_by("-id")
     if question.people_only:
         found = found.extra(where=[match_people()])  # noqa: S610 - a constant
@@ -166,7 +166,7 @@ _HALVING: Final = (
 
 
 def find_first_since(moment: datetime) -> int:
-    """The id of the first entry at or after `moment`, or one more than the last; 0 where there is none. One query."""
+    """The id of the first entry at or after `moment`, or one more than the last; 0 for an empty trail. One query."""
     at = connection.ops.adapt_datetimefield_value(moment)
     with connection.cursor() as cursor:
         cursor.execute(_HALVING, [at, at])

@@ -1,6 +1,6 @@
-"""One campaign as its game master asks about it: its clock, what is next due, and why something has not happened.
+"""A campaign's page: its clock, what is due next, and what blocks it.
 
-What is read is the service's own memory (clocks, schedule rows, jobs); the main API is not asked.
+It reads only the service's own tables (clocks, schedule rows, jobs), not the main API.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ from scheduler_project.durations import duration
 PAGE: Final = 60  #: schedule rows of a page
 WINDOWS: Final = {"6": 6, "24": 24, "72": 72}  #: hours of the timeline
 LANES: Final = 14
-MARKS: Final = 60  #: of a lane
+MARKS: Final = 60  #: marks of a lane
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,24 +60,23 @@ class Row:
 
     row: ScheduleRow
     due: Moment | None
-    due_in: timedelta | None  #: on its own clock; negative: overdue
-    job: Job | None = None  #: its newest job
+    due_in: timedelta | None  #: on the row's own clock; negative: overdue
+    job: Job | None = None  #: the row's newest job
     dead: Job | None = None
     blockers: list[Blocker] = field(default_factory=list)
 
     @property
     def overdue(self) -> bool:
-        """Whether its time has come."""
         return self.due_in is not None and self.due_in <= timedelta(0)
 
     @property
     def when(self) -> str:
-        """Its time, as its clock shows it."""
+        """The due time on its own clock."""
         return format_moment(self.due) if self.due else "never: past the year 9999"
 
     @property
     def how_long(self) -> str:
-        """In how long that is."""
+        """The time until then."""
         if self.due_in is None:
             return ""
         clock = " of world time" if self.row.clock == "world" else ""
@@ -85,12 +84,11 @@ class Row:
 
     @property
     def what(self) -> str:
-        """What is to happen, and to whom."""
         return f"{label(self.row.event_type)} of {self.row.entity_name or self.row.entity_id}"
 
     @property
     def dead_explanation(self) -> str:
-        """What its dead letter says; empty without one."""
+        """Empty without a dead letter."""
         if self.dead is None:
             return ""
         due = timezone.localtime(self.dead.due_at)
@@ -98,7 +96,7 @@ class Row:
 
     @property
     def why(self) -> str:
-        """Why it has not happened, in a sentence."""
+        """Why it has not happened yet, as a sentence."""
         what = self.what
         if self.blockers:
             return f"{what} is held back: {' '.join(blocker.explanation for blocker in self.blockers)}"
@@ -118,7 +116,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """One line of the timeline: where in the window, in hundredths of its width, an event falls due."""
+    """One line of the timeline; marks are the due times, in hundredths of its width."""
 
     label: str
     blocked: bool
@@ -126,24 +124,24 @@ class Lane:
 
 
 def read_clock(clock: CampaignClock, now: datetime) -> Moment:
-    """What the campaign's clock showed last: its world time, or the wall's where it has none."""
+    """The last known world time, or the current time for a campaign on the wall clock."""
     return WorldTime.parse(clock.world_time) if clock.world_time else WallTime(now)
 
 
 def format_moment(moment: Moment) -> str:
-    """A moment of either clock, to the minute: world time as it is, wall-clock time in the reader's time zone."""
+    """To the minute; wall-clock times in the user's time zone."""
     if isinstance(moment, WallTime):
         return f"{timezone.localtime(moment.at):%Y-%m-%d %H:%M %Z}"
     return moment.isoformat()[:16].replace("T", " ")
 
 
 def format_due(clock: str, text: str) -> str:
-    """A time of a schedule row, which is text, as its clock ("wall" or "world") shows it; empty stays empty."""
+    """A schedule row's time, stored as text, on its clock ("wall" or "world"); empty stays empty."""
     return format_moment((WallTime if clock == "wall" else WorldTime).parse(text)) if text else ""
 
 
 def is_behind(clock: CampaignClock) -> bool:
-    """Whether the world time of an active campaign has not been acted on."""
+    """Whether an active campaign's world time has not been processed yet."""
     return clock.is_active and bool(clock.world_time) and clock.world_time != clock.processed_world_time
 
 
@@ -204,7 +202,7 @@ def _find_breaker_blocker(now: datetime) -> list[Blocker]:
 
 
 def find_rows(clock: CampaignClock, *, search: str, after: tuple[str, int] | None) -> QuerySet[ScheduleRow]:
-    """Its schedule rows, next due first, those that are never due last; below (next_due, id) where that is given."""
+    """The schedule rows, next due first; `after` is the (next_due, id) of the last row of the page before."""
     found = ScheduleRow.objects.filter(campaign_id=clock.campaign_id, next_due__gt="").order_by("next_due", "id")
     if search:
         found = found.filter(Q(entity_name__icontains=search) | Q(entity_id=search))
@@ -214,9 +212,9 @@ def find_rows(clock: CampaignClock, *, search: str, after: tuple[str, int] | Non
 
 
 def find_stuck_recalculations(clock: CampaignClock, jobs: Newest, now: datetime) -> list[Blocker]:
-    """Recalculations that are stuck: world time gets its jobs from them, and what is new its rows on any clock.
+    """Stuck recalculations: they create the jobs of world time, and the rows of new entities on any clock.
 
-    None of an inactive campaign, which has no schedules.
+    None for an inactive campaign, which has no schedules.
     """
     waits = "What has come due waits for it." if clock.world_time else "What is new has no schedule until it succeeds."
     found = []
@@ -248,7 +246,7 @@ def describe(
 
 
 def draw_timeline(described: Sequence[Row], hours: int) -> list[Lane]:
-    """When the rows fall due within the hours to come, on their own clock; the busiest screenful of them."""
+    """The due times within the next hours, on each row's own clock; the first LANES rows."""
     window = timedelta(hours=hours)
     lanes: list[Lane] = []
     for one in described:
@@ -265,7 +263,7 @@ def draw_timeline(described: Sequence[Row], hours: int) -> list[Lane]:
 
 
 def draw_ticks(clock: CampaignClock, hours: int, now: datetime) -> list[tuple[int, str]]:
-    """Where the timeline's hours stand: hundredths of its width, and the clock's reading there."""
+    """The axis of the timeline: a position in hundredths of its width, and the time there."""
     read = read_clock(clock, now)
     found = []
     for part in range(4):
@@ -278,7 +276,7 @@ def draw_ticks(clock: CampaignClock, hours: int, now: datetime) -> list[tuple[in
 
 
 def recalculate(clock: CampaignClock, *, actor: str, reason: str, now: datetime) -> list[Job]:
-    """Have the schedules of its settlements and structures recalculated at once; the jobs that do it."""
+    """Submit the jobs that recalculate its schedules now."""
     submissions = [
         Submission(type=kind, campaign_id=clock.campaign_id, payload={}, subject=f"by-hand:{now:%Y-%m-%dT%H:%M:%S.%f}")
         for kind, declared in all_types().items()

@@ -1,4 +1,4 @@
-"""Failures with what their dead letters say now."""
+"""Failures, with counts of their dead letters by type, campaign and hour."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,18 +11,18 @@ from django.db.models import F, Q, QuerySet
 from jobs.models import FailureGroup, FailureHour, Job
 from jobs.states import State
 
-MOST_COUNTED: Final = 10_000  #: dead letters of one failure; beyond it a count says "10,000+"
-LOOKED_AT: Final = 1_000  #: newest dead letters of one failure whose types and campaigns are shown
+MOST_COUNTED: Final = 10_000  #: dead letters of one failure; beyond it the page shows "10,000+"
+LOOKED_AT: Final = 1_000  #: newest dead letters of one failure that are counted by type and campaign
 HOURS: Final = 48  #: of a sparkline
 PAGE: Final = 25
-#: With the state written out, or no database would take the index that holds dead letters only.
+#: The state is a literal: with a parameter, no database uses the partial index on dead letters.
 _DEAD: Final = f"jobs_job WHERE state = '{State.DEAD.value}' AND failure_key ="
 _HAS_DEAD: Final = f"EXISTS (SELECT 1 FROM {_DEAD} jobs_failuregroup.key)"
 
 
 @dataclass(slots=True)
 class Failure:
-    """A group with what its dead letters say now."""
+    """A group of dead letters with their counts."""
 
     group: FailureGroup
     dead: int = 0
@@ -32,23 +32,21 @@ class Failure:
 
     @property
     def dead_count(self) -> str:
-        """How many dead letters there are."""
+        """With a plus sign beyond MOST_COUNTED."""
         return f"{MOST_COUNTED:,}+" if self.dead > MOST_COUNTED else f"{self.dead:,}"
 
     @property
     def campaigns(self) -> int:
-        """How many campaigns it touches."""
         return len(self.by_campaign)
 
     @property
     def recurred(self) -> bool:
-        """Whether jobs died of it after somebody had acknowledged it."""
+        """Whether it was seen again after it was acknowledged."""
         at = self.group.acknowledged_at
         return at is not None and self.group.last_seen > at
 
 
 def find_dead_letters(key: str) -> QuerySet[Job]:
-    """The dead letters of one failure; found by its index."""
     return Job.objects.in_state(State.DEAD).filter(failure_key=key)
 
 
@@ -63,7 +61,7 @@ def find_groups(which: str) -> QuerySet[FailureGroup]:
 
 
 def describe(found: Sequence[FailureGroup], now: datetime) -> list[Failure]:
-    """What their dead letters say; three queries however many there are."""
+    """Count their dead letters; three queries in all."""
     failures = {group.key: Failure(group) for group in found}
     if not failures:
         return []
@@ -84,7 +82,7 @@ def describe(found: Sequence[FailureGroup], now: datetime) -> list[Failure]:
 
 
 def _query_each(failures: dict[str, Failure], sql: str, most: int) -> list[Any]:
-    """The rows of `sql` for each failure, in one statement; its keys are hexadecimal digits that the ledger made."""
+    """Run `sql` for each failure, in one statement; the keys are hexadecimal digits, so formatting them is safe."""
     parts = []
     for key in failures:
         if not key.isalnum():

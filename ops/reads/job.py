@@ -1,4 +1,4 @@
-"""One job in words: what it is, why it is where it is, its life move by move and what it changed."""
+"""What a job's page shows: its title, why it is in its state, its timeline, and what it changed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -43,23 +43,23 @@ TONES: Final[Mapping[State, tuple[str, str]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One move, and how long the job then stayed where it had come to."""
+    """One move, and how long the job stayed in the state that it led to."""
 
     entry: AuditEntry
     stayed: str
 
 
 def write_title(job: Job, entity: ScheduleRow | None, campaign: CampaignClock | None) -> str:
-    """What the job is, as a person would say it: "Grow population of Riverton (Northmarch), 3 occurrences"."""
+    """The job as a title: "Grow population of Riverton (Northmarch), 3 occurrences"."""
     return sentence(job, entity.entity_name if entity else "", campaign.name if campaign else "")
 
 
 def name_all(
     jobs: Sequence[Job], campaigns: Mapping[str, str] | None = None, known: Mapping[str, str] | None = None
 ) -> None:
-    """Give each of `jobs` its sentence without the campaign (`task`) and its campaign's name.
+    """Set `task` (the title without the campaign) and `campaign_name` of each job.
 
-    One query for the names of entities that are not `known`, one for those of the campaigns where they are not given.
+    One query for the names of entities that are not in `known`, and one for the campaigns unless they are given.
     """
     names = dict(known or {})
     entities = {job.subject.partition(":")[0] for job in jobs} - {"", "cron", "heard", *names}
@@ -86,7 +86,7 @@ def sentence(job: Job, entity: str, campaign: str | None = None) -> str:
 
 
 def _task(job: Job) -> str:
-    """What the type's payload says that it does; nothing for a payload that this release cannot read."""
+    """The payload's own description; empty for a payload that this release cannot parse."""
     declared = all_types().get(job.type)
     try:
         return declared.parse(job.payload).task() if declared else ""
@@ -95,7 +95,6 @@ def _task(job: Job) -> str:
 
 
 def describe_origin(job: Job) -> str:
-    """Who or what made the job."""
     kind, _, name = job.source.partition(":")
     return _BY.get(kind, f"{job.source} made it").format(name)
 
@@ -103,10 +102,7 @@ def describe_origin(job: Job) -> str:
 def explain(
     job: Job, last: AuditEntry | None, now: datetime, paused_by: Sequence[Pause] = (), campaign: str = ""
 ) -> str:
-    """Where the job is, since when and because of what, the pauses that hold it, and what comes next.
-
-    `campaign` is the name of its campaign, where that is known.
-    """
+    """Why the job is in its state and what happens next; `campaign` is its campaign's name, if known."""
     reason = last.reason if last else ""
     pauses_text = _name_pauses(paused_by, campaign)
     since = duration(now - job.moved_at)
@@ -157,19 +153,18 @@ def _name_pauses(paused_by: Sequence[Pause], campaign: str) -> str:
 
 
 def read_timeline(trail: Sequence[AuditEntry], now: datetime) -> list[Step]:
-    """The moves, latest first, each with the time until the one after it."""
+    """Latest first."""
     ends = [entry.at for entry in trail[1:]] + [now]
     return [Step(entry, duration(end - entry.at)) for entry, end in zip(trail, ends, strict=True)][::-1]
 
 
 def find_verbs(job: Job) -> list[Verb]:
-    """The verbs that the job's state allows."""
     state, applied = State(job.state), job.may_have_been_applied
     return [verb for verb in bulk.VERBS.values() if verb.allows(state, may_have_been_applied=applied)]
 
 
 def find_changes(result: Any) -> list[tuple[str, Any, Any]]:
-    """What the job changed, as (field, before, after), where its result says so; fields of fields by their path."""
+    """The changes in a job's result as (field, before, after); nested fields by their path."""
     before, after = (result.get("before"), result.get("after")) if isinstance(result, dict) else (None, None)
     if not isinstance(before, dict) or not isinstance(after, dict):
         return []
@@ -188,7 +183,7 @@ def _flat(fields: Mapping[str, Any], path: str = "") -> dict[str, Any]:
     return flat
 
 
-NEAR: Final = 500  #: jobs of the campaign on either side among which relatives are looked for
+NEAR: Final = 500  #: jobs of the campaign before and after it that are searched for relatives
 
 
 def find_relatives(job: Job) -> dict[str, list[Job]]:
@@ -204,9 +199,9 @@ def find_relatives(job: Job) -> dict[str, list[Job]]:
 
 
 def find_near(job: Job) -> QuerySet[Job]:
-    """The other jobs of its campaign of which NEAR at most were made between, before it and after it.
+    """The NEAR jobs of its campaign before it, and as many after it.
 
-    By the first and the last of them: PostgreSQL would walk the whole table for those that are in one of two lists.
+    Selected by the first and the last id: for a union of two lists PostgreSQL scans the whole table.
     """
     others = Job.objects.filter(campaign_id=job.campaign_id)
     first = others.filter(pk__lt=job.pk).order_by("-pk").values("pk")[NEAR - 1 : NEAR]
@@ -218,7 +213,7 @@ def find_near(job: Job) -> QuerySet[Job]:
 
 
 def read_page(job: Job, now: datetime) -> dict[str, Any]:
-    """Everything the job's page shows; eleven queries."""
+    """The template's context; eleven queries."""
     trail = list(job.audit_trail.order_by("id")[:500])
     about = job.subject.partition(":")[0]
     entity = ScheduleRow.objects.filter(entity_id=about).first() if about and about != "cron" else None

@@ -1,7 +1,6 @@
-"""How the service's parts are, in one line each, as whoever knows of them tells it.
+"""The status of each component of the service, one line each.
 
-Processes tell by what they say of themselves in Redis. Whoever watches more (monitoring does) adds a source; without it
-the processes are still shown.
+Processes are read from their heartbeats in Redis. Apps that know more components (monitoring) add a source.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,31 +18,29 @@ Status = Literal["up", "degraded", "down", "unknown"]
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """One part of the service, and how it is."""
-
     name: str
     status: Status
     message: str
 
 
-_ROLES: Final = {"worker", "scheduler", "listener"}  # without which no job runs; others where they are, or are expected
+_ROLES: Final = {"worker", "scheduler", "listener"}  # always shown; others only if seen or expected
 Source = Callable[[], Sequence[Component]]
 _sources: dict[str, Source] = {}
 _expected: set[str] = set()
 
 
 def add_source(name: str, source: Source) -> None:
-    """Let `source` tell of components too; it must answer at once and raise nothing. A second of one name replaces."""
+    """Show the components of `source` too; it must be fast and raise nothing. A source of the same name is replaced."""
     _sources[name] = source
 
 
 def expect(role: str) -> None:
-    """Tell of processes of this role, started by the command of its name, although none may have been seen."""
+    """Show processes of this role, started by the command of the same name, even if none was seen."""
     _expected.add(role)
 
 
 def find_components() -> list[Component]:
-    """Every component that anybody knows of: the watched ones, then the processes."""
+    """The components of all sources, then the processes."""
     watched = [component for source in _sources.values() for component in source()]
     try:
         own = find_processes()
@@ -53,7 +50,7 @@ def find_components() -> list[Component]:
 
 
 def find_processes() -> list[Component]:
-    """Workers, schedulers, listeners and the breaker, as Redis knows them. Raises redis.RedisError."""
+    """Workers, schedulers, listeners and the breaker, from Redis. Raises redis.RedisError."""
     statuses = control.processes()
     return [
         _describe_workers([status for status in statuses if status.role == "worker"]),

@@ -1,1 +1,1 @@
-"""What an operator sees and presses; imports jobs/, never the reverse."""
+"""The operators' pages; imports jobs/, never the reverse."""

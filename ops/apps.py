@@ -1,10 +1,10 @@
-"""The operators' application: it has no models, for permissions hang on the label of the app that has them."""
+"""The operators' pages. The app has no models: permissions depend on the app label of their model, which is jobs."""
 
 from django.apps import AppConfig
 
 
 class OpsConfig(AppConfig):
-    """Pages under /admin/; without it every job still runs."""
+    """Every job runs without it."""
 
     name = "ops"
     verbose_name = "Operations"

@@ -1,6 +1,6 @@
-"""Many jobs at once: first what would happen, then the same in steps that each keep the database free.
+"""Bulk actions: the verbs, the dry run, and steps that are short transactions each.
 
-Everything is done by jobs/service.py; here is only the table of verbs, the counting beforehand and the stepping.
+jobs/service.py does the work.
 """
 
 from collections import Counter
@@ -17,29 +17,28 @@ from jobs.models import Job, new_job_id
 from jobs.service import Report
 from jobs.states import CANCELLABLE, DISCARDABLE, RESCHEDULABLE, RETRYABLE, WAITING, State
 
-STEP = 500  #: jobs one step looks at: a transaction of a fraction of a second
+STEP = 500  #: jobs a step: a transaction of a fraction of a second
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verb:
-    """Something a person may do to jobs."""
+    """An action on jobs."""
 
     name: str
-    """In the address, and in the permission `<name>_job`."""
+    """In URLs, and in the permission `<name>_job`."""
     label: str
     """On the button."""
     past: str
     """After "will be"."""
     icon: str
     allowed: tuple[State, ...]
-    """The states it is possible in, from jobs/states.py."""
+    """The states that allow it, from jobs/states.py."""
     consequence: str
-    """What follows, said before it is done."""
+    """The effect, shown before confirmation."""
     applied: bool | None = None
-    """False: not jobs that may have been applied; True: outside of DEAD only those; None: whatever they are."""
+    """False: refused for jobs that may have been applied; True: outside DEAD, allowed only for those; None: ignored."""
 
     def allows(self, state: State, *, may_have_been_applied: bool) -> bool:
-        """Whether it can be done to a job in that state."""
         if state not in self.allowed or (self.applied is False and may_have_been_applied):
             return False
         return not self.applied or may_have_been_applied or state is State.DEAD
@@ -77,24 +76,24 @@ VERBS: Final[Mapping[str, Verb]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
-    """What a verb would do to some jobs now, having done nothing."""
+    """The dry run: what a verb would do to some jobs now."""
 
     verb: Verb
     will: Mapping[str, int]
     skipped: Mapping[str, int]
     applied: int
-    """Jobs among `will` whose work may have been done already: retrying may do it twice."""
+    """Jobs among `will` that may have been applied: retrying could apply them twice."""
     until: UUID
-    """Jobs made after the preview have greater ids: they are left out of what follows it."""
+    """Jobs created after the preview have greater ids and are left out."""
 
     @property
     def count(self) -> int:
-        """How many jobs it would move."""
+        """Jobs it would change."""
         return sum(self.will.values())
 
     @property
     def total(self) -> int:
-        """How many jobs it looked at."""
+        """Jobs in the selection."""
         return self.count + sum(self.skipped.values())
 
     def __str__(self) -> str:
@@ -106,15 +105,13 @@ class Preview:
 
 @dataclass(slots=True)
 class Progress:
-    """What the steps so far have done."""
-
     done: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
     after: UUID | None = None
-    """Where the next step begins; None: there is none."""
+    """The id after which the next step starts; None after the last."""
 
     def sentence(self, verb: Verb) -> str:
-        """What happened, counted from what happened."""
+        """The result, from the jobs that were changed, not from the preview."""
         text = f"{self.done:,} job{'' if self.done == 1 else 's'} {verb.past}."
         return (
             f"{text} {sum(self.skipped.values()):,} left as before: {_states(self.skipped)}." if self.skipped else text
@@ -122,7 +119,6 @@ class Progress:
 
 
 def preview(verb: Verb, jobs: QuerySet[Job]) -> Preview:
-    """Count what `verb` would do to `jobs`."""
     will, left, twice = Counter[str](), Counter[str](), 0
     for row in jobs.order_by().values("state", "may_have_been_applied").annotate(n=Count("pk")):
         state, applied, count = State(row["state"]), row["may_have_been_applied"], row["n"]
@@ -144,22 +140,19 @@ def step(
     reason: str,
     due_at: datetime | None,
 ) -> Progress:
-    """Do `verb` to the next STEP of `jobs` in order of their ids.
-
-    Raises InvalidJob when `due_at` is wanted and wrong.
-    """
+    """Apply `verb` to the next STEP of `jobs`, by id. Raises InvalidJob if it needs `due_at` and that is not valid."""
     some = jobs.filter(pk__lt=until).order_by("pk")
     if after:
         some = some.filter(pk__gt=after)
     batch = list(some[:STEP])
-    report = _act(verb, due_at)(batch, actor, reason)
+    report = _choose_service(verb, due_at)(batch, actor, reason)
     return Progress(len(report.done), report.skipped, batch[-1].pk if len(batch) == STEP else None)
 
 
 def run(
     verb: Verb, jobs: QuerySet[Job], *, until: UUID, actor: str, reason: str, due_at: datetime | None = None
 ) -> Progress:
-    """All steps one after the other. Raises as `step` does."""
+    """Run all steps. Raises as `step` does."""
     total = Progress()
     while True:
         one = step(verb, jobs, after=total.after, until=until, actor=actor, reason=reason, due_at=due_at)
@@ -168,7 +161,7 @@ def run(
             return total
 
 
-def _act(verb: Verb, due_at: datetime | None) -> Callable[[list[Job], str, str], Report]:
+def _choose_service(verb: Verb, due_at: datetime | None) -> Callable[[list[Job], str, str], Report]:
     match verb.name:
         case "retry":
             return lambda jobs, actor, reason: service.retry(jobs, actor=actor, reason=reason)

@@ -1,25 +1,17 @@
-"""Lengths of time, moments and names, as a person would say them."""
+"""Times and names as pages write them; scheduler_project.durations writes durations."""
 
 from datetime import datetime, timedelta
 
+from scheduler_project.durations import duration
 
-def duration(length: timedelta) -> str:
-    """A length of time in words, to two units.
 
-    >>> duration(timedelta(hours=3, minutes=5, seconds=9))
-    '3 h 5 min'
+def milliseconds(length: float | None) -> str:
+    """A duration in milliseconds, or a hyphen if there is none.
+
+    >>> [milliseconds(length) for length in (None, 0.4, 12.34, 1500.0)]
+    ['-', '0.4 ms', '12 ms', '1.5 s']
     """
-    seconds = abs(length.total_seconds())
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    parts = []
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")):
-        count, seconds = divmod(int(seconds), size)
-        if count:
-            parts.append(f"{count} {unit}")
-    return " ".join(parts[:2])
+    return "-" if length is None else duration(timedelta(milliseconds=length))
 
 
 def naturaltime(at: datetime, now: datetime) -> str:
@@ -35,5 +27,9 @@ def naturaltime(at: datetime, now: datetime) -> str:
 
 
 def label(name: str) -> str:
-    """A name in capitals as words."""
+    """A constant's name in sentence case.
+
+    >>> label("POPULATION_GROWTH")
+    'Population growth'
+    """
     return name.replace("_", " ").capitalize()

@@ -1,5 +1,6 @@
-"""Groups and badges of the menu that other apps bring; no part of admin/, which nothing may import before its apps are
-ready.
+"""Menu groups and badges of other apps.
+
+Not in ops/admin, which cannot be imported before all apps are ready: apps register here in ready().
 """
 
 from collections.abc import Callable

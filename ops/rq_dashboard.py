@@ -1,7 +1,7 @@
-"""The door for RQ's dashboard: its buttons mean for our jobs what they mean here, and for strangers what RQ means.
+"""What the buttons of RQ's dashboard do.
 
-A job of ours is a row of the database, so requeue is a retry, enqueue is to run it now, delete is a cancel and stop
-gives it up, each with its audit entry. A stranger's job is RQ's own; what was done to it stands in the trail of acts.
+For scheduler jobs, requeue is a retry, enqueue is run now, delete is a cancel or discard, and stop abandons the
+attempt, each with its audit entry. For plain RQ jobs they do what RQ does, recorded as operator actions.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -27,37 +27,37 @@ from jobs.states import DISCARDABLE, RETRYABLE, WAITING, Priority, State, source
 
 log = structlog.get_logger(__name__)
 STEP: Final = 500
-MOST_AT_ONCE: Final = 10_000  #: jobs that one press of a button empties a queue of: some seconds
+MOST_AT_ONCE: Final = 10_000  #: jobs that one click removes from a queue: some seconds
 
 
 def requeue(queue: Queue, ids: Iterable[str], *, actor: str, reason: str) -> str:
-    """Retry dead letters; what happened, in words. Raises redis.RedisError."""
+    """Retry dead letters; returns the result as a sentence. Raises redis.RedisError."""
     ours, foreign = _split(ids)
     report = service.retry(ours, actor=actor, reason=reason)
-    return _both(report, _each(queue, foreign, "requeued", _requeue, actor))
+    return _join(report, _run_each(queue, foreign, "requeued", _requeue, actor))
 
 
 def enqueue(queue: Queue, ids: Iterable[str], *, actor: str, reason: str) -> str:
-    """Run now what waits for its due time; what happened, in words. Raises redis.RedisError."""
+    """Run waiting jobs now; returns the result as a sentence. Raises redis.RedisError."""
     ours, foreign = _split(ids)
     report = service.run_now(ours, actor=actor, reason=reason)
-    return _both(report, _each(queue, foreign, "enqueued", _enqueue, actor))
+    return _join(report, _run_each(queue, foreign, "enqueued", _enqueue, actor))
 
 
 def delete(queue: Queue, ids: Iterable[str], *, actor: str, reason: str) -> str:
-    """Cancel what waits and discard dead letters; what happened, in words. Raises redis.RedisError."""
+    """Cancel waiting jobs and discard dead letters; returns the result as a sentence. Raises redis.RedisError."""
     ours, foreign = _split(ids)
     given_up = [job for job in ours if service.may_discard(job)]
     discarded = service.discard(given_up, actor=actor, reason=reason)
     report = service.cancel([job for job in ours if job not in given_up], actor=actor, reason=reason)
-    text = _both(report, _each(queue, foreign, "deleted", _delete, actor))
+    text = _join(report, _run_each(queue, foreign, "deleted", _delete, actor))
     if not discarded.done:
         return text
     return f"{discarded} {text}" if report.done or report.skipped or foreign else str(discarded)
 
 
 def stop(queue: Queue, ids: Iterable[str], *, actor: str, reason: str) -> str:
-    """Have workers give up what they run; what happened, in words. Raises redis.RedisError."""
+    """Ask workers to abandon running jobs; returns the result as a sentence. Raises redis.RedisError."""
     ours, foreign = _split(ids)
     report = Report("Asked to stop")
     for job in ours:
@@ -66,15 +66,15 @@ def stop(queue: Queue, ids: Iterable[str], *, actor: str, reason: str) -> str:
             report.done.append(job)
         except StateConflict:
             report.skipped[job.state] += 1
-    return _both(report, _each(queue, foreign, "asked to stop", _stop, actor))
+    return _join(report, _run_each(queue, foreign, "asked to stop", _stop, actor))
 
 
 def empty(queue: Queue, *, actor: str, reason: str) -> str:
-    """Cancel the queued jobs of a queue, MOST_AT_ONCE of them, and delete strangers'; what happened, in words.
+    """Cancel up to MOST_AT_ONCE scheduler jobs of a queue and delete its plain RQ jobs; returns the result in words.
 
     Raises redis.RedisError.
     """
-    waiting, report = queued(queue.name), Report("Cancelled")
+    waiting, report = find_queued(queue.name), Report("Cancelled")
     for _ in range(MOST_AT_ONCE // STEP):
         some = list(waiting[:STEP])
         step = service.cancel(some, actor=actor, reason=reason)
@@ -84,20 +84,18 @@ def empty(queue: Queue, *, actor: str, reason: str) -> str:
             break
         waiting = waiting.filter(pk__gt=some[-1].pk)
     foreign = _split(queue.get_job_ids(0, MOST_AT_ONCE))[1]
-    text = _both(report, _each(queue, foreign, "deleted", _delete, actor))
+    text = _join(report, _run_each(queue, foreign, "deleted", _delete, actor))
     left = "More are left: press again, or cancel them on the page of jobs."
     return f"{text} {left}" if len(some) == STEP and waiting.exists() else text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Button:
-    """A button of the dashboard: who may press it, for which jobs, and what it does."""
-
     permission: str
     ours: tuple[State, ...]
-    """The states of our jobs that allow it, from jobs/states.py."""
+    """The states of scheduler jobs that allow it, from jobs/states.py."""
     foreign: tuple[JobStatus, ...]
-    """What RQ allows it for."""
+    """The RQ statuses of plain RQ jobs that allow it."""
     press: Callable[..., str]
     also: str = ""
     """A second permission that it needs: deleting discards dead letters."""
@@ -124,8 +122,8 @@ BUTTONS: Final[Mapping[str, Button]] = {
 }  # fmt: skip
 
 
-def offered(jobs: Sequence[RQJob], may: Callable[[str], bool]) -> list[frozenset[str]]:
-    """Of each job of RQ's the BUTTONS that its state allows, to somebody who `may` use some permissions; one query."""
+def find_buttons(jobs: Sequence[RQJob], may: Callable[[str], bool]) -> list[frozenset[str]]:
+    """The names of the BUTTONS that each job's state and the user's permissions (`may`) allow; one query."""
     pks = [keys.uuid_of(job.id) for job in jobs]
     wanted = [pk for pk in pks if pk]
     states = {pk: State(state) for pk, state in Job.objects.filter(pk__in=wanted).values_list("pk", "state")}
@@ -140,25 +138,25 @@ def offered(jobs: Sequence[RQJob], may: Callable[[str], bool]) -> list[frozenset
     ]
 
 
-def queued(queue_name: str) -> QuerySet[Job]:
-    """Our jobs in a queue, by their ids; none where the queue is not one of ours."""
+def find_queued(queue_name: str) -> QuerySet[Job]:
+    """The scheduler jobs in a queue, by id; none if the queue is not the scheduler's."""
     priorities = [priority.value for priority in Priority if priority.queue == queue_name]
     return Job.objects.in_state(State.QUEUED).filter(priority__in=priorities).order_by("pk")
 
 
-def row(rq_id: str) -> Job | None:
-    """The row behind RQ's job; None for a stranger's."""
+def find_job(rq_id: str) -> Job | None:
+    """The scheduler job behind an RQ job; None for a plain RQ job."""
     key = keys.uuid_of(rq_id)
     return Job.objects.filter(pk=key).first() if key else None
 
 
-def running_on(worker: str) -> list[Job]:
-    """Our jobs that a worker runs, the longest running first."""
+def find_running_on(worker: str) -> list[Job]:
+    """The scheduler jobs that run on a worker, the longest running first."""
     return list(Job.objects.in_state(State.RUNNING).filter(worker=worker).order_by("started_at"))
 
 
 def _split(ids: Iterable[str]) -> tuple[list[Job], list[str]]:
-    """Our jobs among them, and the ids of strangers'."""
+    """The scheduler jobs among them, and the ids of plain RQ jobs."""
     wanted = list(dict.fromkeys(ids))
     pks = {i: key for i in wanted if (key := keys.uuid_of(i))}
     ours: dict[UUID, Job] = {}
@@ -167,23 +165,23 @@ def _split(ids: Iterable[str]) -> tuple[list[Job], list[str]]:
     return list(ours.values()), [i for i in wanted if pks.get(i) not in ours]
 
 
-def _each(
-    queue: Queue, ids: Sequence[str], verb: str, act: Callable[[Queue, str], None], actor: str
+def _run_each(
+    queue: Queue, ids: Sequence[str], verb: str, press: Callable[[Queue, str], None], actor: str
 ) -> tuple[int, int]:
-    """Do to each stranger's job what RQ does; how many it was done to, and how many not."""
+    """Act on plain RQ jobs as RQ does; returns how many succeeded and how many were refused."""
     done = 0
     for rq_id in ids:
         try:
-            act(queue, rq_id)
+            press(queue, rq_id)
         except (NoSuchJobError, InvalidJobOperation) as refused:
-            log.info("rq_job.refused", rq_job=rq_id, verb=verb, cause=str(refused))
+            log.info("rq_job.action_refused", rq_job=rq_id, verb=verb, cause=str(refused))
             continue
         done += 1
         audit.record(actor=actor, verb=verb, target=f"RQ's job {rq_id} of queue {queue.name}")
     return done, len(ids) - done
 
 
-def _both(report: Report, foreign: tuple[int, int]) -> str:
+def _join(report: Report, foreign: tuple[int, int]) -> str:
     done, refused = foreign
     parts = [str(report)] if report.done or report.skipped or not (done or refused) else []
     if done:
@@ -211,6 +209,6 @@ def _delete(queue: Queue, rq_id: str) -> None:
 
 def _stop(queue: Queue, rq_id: str) -> None:
     worker = _fetch(queue, rq_id).worker_name
-    if any(word.role == "worker" and word.name == worker for word in control.processes()):
+    if any(process.role == "worker" and process.name == worker for process in control.processes()):
         raise InvalidJobOperation(f"it runs in a thread of our worker {worker}, which cannot be killed")
     send_stop_job_command(queue.connection, rq_id, serializer=queue.serializer)

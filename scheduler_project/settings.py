@@ -187,6 +187,7 @@ RQ = {
 }
 RQ_SHOW_ADMIN_LINK = False
 
+# Unfold takes callbacks as dotted names and imports them for the first page: settings cannot import ops/.
 UNFOLD = {
     "SITE_TITLE": "Campaign scheduler",
     "SITE_HEADER": "Campaign scheduler",

@@ -1,4 +1,4 @@
-"""The operators' pages. Each action is one call of jobs/service.py and a sentence about what it did."""
+"""The operators' pages. Each action calls jobs/service.py once and reports the result in a sentence."""
 
 from ops.admin import audit_trail, campaigns, cron, failures, job, pauses, schedule, users
 

@@ -1,4 +1,4 @@
-"""The audit trail: who did what, when, why and from where; moves of jobs and acts on everything else in one list."""
+"""The audit trail: who did what, when, why and from where; moves of jobs and actions on everything else in one list."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -6,13 +6,12 @@ from django import forms
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from jobs.models import AuditEntry
 from jobs.states import State
-from ops.admin.base import ReadOnly
+from ops.admin.base import ReadOnly, render_page
 from ops.admin.payload_form import moment_field
 from ops.reads import audit_trail
 from ops.reads.audit_trail import Cursor, Question
@@ -32,8 +31,6 @@ def _text(label: str, placeholder: str) -> forms.CharField:
 
 
 class TrailForm(forms.Form):
-    """What is looked for."""
-
     who = _text("Who", "ann, cron:nightly")
     what = _text("What", f"{State.DEAD}, paused, a job's id")
     why = _text("Why", "in the reason or error")
@@ -41,47 +38,45 @@ class TrailForm(forms.Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for name in ("since", "until"):  # made here, for their help names the time zone of the request
+        for name in ("since", "until"):  # created here: their help text names the request's time zone
             self.fields[name] = moment_field(required=False)
 
 
 @admin.register(AuditEntry)
 class AuditEntryAdmin(ReadOnly, AuditAdminBase):
-    """The trail's page."""
-
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """One page of the trail."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         form = TrailForm(request.GET)
-        asked: dict[str, Any] = form.cleaned_data if form.is_valid() else {}
+        filters: dict[str, Any] = form.cleaned_data if form.is_valid() else {}
         scope = request.GET.get("scope", "people")
-        acts = request.user.has_perm("jobs.view_operatoraction")
-        question = Question(**asked, people_only=scope != "all", acts=acts)
-        found = audit_trail.page(question, _cursor(request)) if form.is_valid() else audit_trail.Page([], None)
+        actions = request.user.has_perm("jobs.view_operatoraction")
+        question = Question(**filters, people_only=scope != "all", actions=actions)
+        found = (
+            audit_trail.read_page(question, _read_cursor(request)) if form.is_valid() else audit_trail.Page([], None)
+        )
         name_all([line.job for line in found.lines if line.job])
         context = {
-            **self.admin_site.each_context(request),
             "title": "Audit trail",
-            "opts": self.opts,
             "form": form,
             "page": found,
-            "narrowed": any(asked.values()),
+            "narrowed": any(filters.values()),
             "later": "before" in request.GET,
             "scope": scope,
             "tabs": [
-                {"name": name, "query": _query(request, scope=key), "active": scope == key} for key, name in SCOPES
+                {"name": name, "query": _build_query(request, scope=key), "active": scope == key}
+                for key, name in SCOPES
             ],
-            "newest": _query(request),
-            "older": _query(request, before=f"{found.older.entry or ''}.{found.older.act or ''}")
+            "newest": _build_query(request),
+            "older": _build_query(request, before=f"{found.older.entry or ''}.{found.older.action or ''}")
             if found.older
             else "",
         }
-        return TemplateResponse(request, "ops/trail.html", {**context, **(extra_context or {})})
+        return render_page(request, "ops/trail.html", {**context, **(extra_context or {})}, opts=self.opts)
 
 
-def _query(request: HttpRequest, **changes: str) -> str:
-    """The address's query with changes, from the newest line."""
+def _build_query(request: HttpRequest, **changes: str) -> str:
+    """The current query with changes, from the newest line."""
     query = request.GET.copy()
     query.pop("before", None)
     for name, value in changes.items():
@@ -89,6 +84,6 @@ def _query(request: HttpRequest, **changes: str) -> str:
     return f"?{query.urlencode()}"
 
 
-def _cursor(request: HttpRequest) -> Cursor:
-    entry, _, act = request.GET.get("before", "").partition(".")
-    return Cursor(*(int(text) if text.isdecimal() and len(text) < 19 else None for text in (entry, act)))
+def _read_cursor(request: HttpRequest) -> Cursor:
+    entry, _, action = request.GET.get("before", "").partition(".")
+    return Cursor(*(int(text) if text.isdecimal() and len(text) < 19 else None for text in (entry, action)))

@@ -1,67 +1,111 @@
-"""What several pages are built from: read-only admins, and admins whose changes are audited."""
+"""What several pages share: the actor, a page, a redirect, a reason, and mixins for read-only and audited admins."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
+from django import forms
+from django.contrib import admin, messages
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseRedirect
+from django.template.response import TemplateResponse
 from django.urls import NoReverseMatch, reverse
+from unfold.widgets import UnfoldAdminTextInputWidget
 
 from jobs import actor as actors
 from jobs import audit
 
+LONGEST_REASON: Final = 500
+
+
+def actor_of(request: HttpRequest) -> str:
+    """The logged-in user, as the audit trail names actors."""
+    return actors.user(request.user.get_username())
+
+
+def render_page(
+    request: HttpRequest, template: str, context: dict[str, Any], *, opts: Any = None, status: int = 200
+) -> TemplateResponse:
+    """A page of the admin with its menu; `opts` are the model's that its breadcrumbs name."""
+    of_model = {"opts": opts} if opts is not None else {}
+    return TemplateResponse(
+        request, template, {**admin.site.each_context(request), **of_model, **context}, status=status
+    )
+
+
+def redirect(request: HttpRequest, url: str, message: str, level: int = messages.SUCCESS) -> HttpResponseRedirect:
+    """Go to `url`, whose page shows `message` once."""
+    messages.add_message(request, level, message)
+    return HttpResponseRedirect(url)
+
+
+def reason_field(*, max_length: int = LONGEST_REASON, help_text: str = "", **attrs: Any) -> forms.CharField:
+    """An optional reason for the audit trail; `attrs` go to its input element."""
+    widget = UnfoldAdminTextInputWidget(attrs={"placeholder": "for the audit trail", **attrs})
+    return forms.CharField(required=False, max_length=max_length, widget=widget, help_text=help_text)
+
+
+class ReasonForm(forms.Form):
+    """The only field of most confirmations."""
+
+    reason = reason_field()
+
+
+class UntilForm(forms.Form):
+    """How long a pause or the like lasts, and why; without `until` it lasts until somebody ends it."""
+
+    until = forms.DateTimeField(required=False)
+    reason = reason_field()
+
 
 class ReadOnly:
-    """For a ModelAdmin whose rows nobody, not even a superuser, adds, changes or deletes by hand."""
+    """Mixin for a model that nobody, not even a superuser, adds, changes or deletes by hand."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """No."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """No."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """No."""
         return False
 
 
-_SECRET = ("password", "secret", "token", "key")  #: of fields with such a name only that they changed is kept
+_SECRET = ("password", "secret", "token", "key")  #: the values of fields with such names are not recorded
 
 
 class Recorded:
-    """Mixin of a model's admin: additions, changes and deletions are recorded, within the transaction of each."""
+    """Mixin that records additions, changes and deletions in the audit trail, in the transaction of each."""
 
     opts: Any
 
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
-        """Record it beside Django's own entry."""
         self._record(request, "added", obj)
         return super().log_addition(request, obj, message)  # type: ignore[misc]
 
     def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
-        """Record it beside Django's own entry; a change that changed nothing is none."""
+        """A form saved without a change is not recorded."""
         changes = getattr(request, "_changes", {})
         if changes or (message and isinstance(message, str)):
             self._record(request, "changed", obj, reason=message if isinstance(message, str) else "", changes=changes)
         return super().log_change(request, obj, message)  # type: ignore[misc]
 
     def log_deletions(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
-        """Record each beside Django's own entries."""
         for obj in queryset:
             self._record(request, "deleted", obj)
         return super().log_deletions(request, queryset)  # type: ignore[misc]
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        """Note what the form changes, for `log_change`."""
+        """Keep the form's changes for `log_change`, which Django calls later without the form."""
         super().save_related(request, form, formsets, change)  # type: ignore[misc]
         request._changes = changes_of(form)  # type: ignore[attr-defined]  # noqa: SLF001 - ours
 
     def _record(self, request: HttpRequest, verb: str, obj: Any, **more: Any) -> None:
-        actor = actors.user(request.user.get_username())
         audit.record(
-            actor=actor, verb=verb, target=f"{self.opts.verbose_name} {obj}", link=self._link(verb, obj), **more
+            actor=actor_of(request),
+            verb=verb,
+            target=f"{self.opts.verbose_name} {obj}",
+            link=self._link(verb, obj),
+            **more,
         )
 
     def _link(self, verb: str, obj: Any) -> str:
@@ -76,7 +120,7 @@ class Recorded:
 
 
 def changes_of(form: Any) -> dict[str, tuple[Any, Any]]:
-    """Before and after of each field that a form changes."""
+    """The old and new value of each changed field; secrets are hidden."""
     return {
         name: ("(hidden)", "(hidden)")
         if any(word in name for word in _SECRET)
@@ -86,7 +130,7 @@ def changes_of(form: Any) -> dict[str, tuple[Any, Any]]:
 
 
 def _plain(value: Any) -> Any:
-    """As JSON can hold it, and a person read it."""
+    """A JSON value that people can read."""
     if isinstance(value, Iterable) and not isinstance(value, str | bytes | dict):
         return sorted(str(one) for one in value)
     if value is None or isinstance(value, str | int | float | bool | dict):

@@ -1,4 +1,4 @@
-"""What may be done to jobs, a selection or a whole filter: the dry run first, then step by step, then the counts."""
+"""Bulk actions on a selection of jobs or on a whole filter: dry run, confirmation, steps, result."""
 
 from typing import Any, Final
 from uuid import UUID
@@ -8,30 +8,23 @@ from django.contrib import messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
-from django.template.response import TemplateResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from jobs import actor as actors
 from jobs.errors import InvalidJob
 from jobs.models import Job
 from ops import bulk
+from ops.admin.base import actor_of, reason_field, redirect, render_page
 from ops.bulk import VERBS, Verb
 from ops.reads.job import name_all
 
-SAMPLES: Final = 5  #: jobs that the dry run names
+SAMPLES: Final = 5  #: jobs that the dry run lists by name
 
 
 class BulkActionForm(forms.Form):
-    """What a person says with the action."""
-
-    reason = forms.CharField(
-        required=False,
-        max_length=500,
-        widget=UnfoldAdminTextInputWidget(attrs={"placeholder": "for the audit trail", "autofocus": True}),
-    )
+    reason = reason_field(autofocus=True)
     due_at = forms.DateTimeField(
         required=False,
         label="New due time",
@@ -48,39 +41,38 @@ class BulkActionForm(forms.Form):
             del self.fields["due_at"]
 
 
-def may(request: HttpRequest, verb: Verb) -> bool:
-    """Whether the person has the verb's own permission."""
+def is_allowed(request: HttpRequest, verb: Verb) -> bool:
     return request.user.has_perm(f"jobs.{verb.name}_job")
 
 
-def act(model_admin: Any, request: HttpRequest, verb_name: str, jobs: QuerySet[Job]) -> HttpResponse:
-    """The dry run; or, when it was confirmed, the action."""
+def confirm_or_run(model_admin: Any, request: HttpRequest, verb_name: str, jobs: QuerySet[Job]) -> HttpResponse:
+    """Show the dry run, or run the action once it is confirmed."""
     verb = VERBS[verb_name]
-    if not may(request, verb):
+    if not is_allowed(request, verb):
         raise PermissionDenied
     confirmed = "confirmed" in request.POST
     form = BulkActionForm(request.POST if confirmed else None, verb=verb)
     if confirmed and form.is_valid():
         try:
-            return _do(request, verb, jobs, form.cleaned_data)
+            return _run(request, verb, jobs, form.cleaned_data)
         except InvalidJob as bad:
             form.add_error("due_at", str(bad).removeprefix(f"{bad.field}: ").capitalize())
             if "step" in request.POST:
                 return JsonResponse({"error": str(bad)}, status=400)
     elif confirmed and "step" in request.POST:
         return JsonResponse({"error": "; ".join(f"{k}: {v[0]}" for k, v in form.errors.items())}, status=400)
-    return _ask(model_admin, request, verb, jobs, form)
+    return _confirm(model_admin, request, verb, jobs, form)
 
 
-def _ask(model_admin: Any, request: HttpRequest, verb: Verb, jobs: QuerySet[Job], form: BulkActionForm) -> HttpResponse:
+def _confirm(
+    model_admin: Any, request: HttpRequest, verb: Verb, jobs: QuerySet[Job], form: BulkActionForm
+) -> HttpResponse:
     preview = bulk.preview(verb, jobs)
     across = request.POST.get("select_across") == "1"
     samples = list(jobs.filter(state__in=[s.value for s in verb.allowed]).order_by("-pk")[:SAMPLES])
     name_all(samples)
     context = {
-        **model_admin.admin_site.each_context(request),
         "title": f"{verb.label} {preview.total:,} job{'' if preview.total == 1 else 's'}?",
-        "opts": model_admin.opts,
         "verb": verb,
         "preview": preview,
         "form": form,
@@ -88,28 +80,27 @@ def _ask(model_admin: Any, request: HttpRequest, verb: Verb, jobs: QuerySet[Job]
         "chosen": [] if across else request.POST.getlist(ACTION_CHECKBOX_NAME),
         "checkbox": ACTION_CHECKBOX_NAME,
         "filtered": request.META.get("QUERY_STRING", ""),
-        "back": _back(request),
+        "back": _find_origin(request),
         "samples": samples,
     }
-    return TemplateResponse(request, "ops/bulk_action.html", context)
+    return render_page(request, "ops/bulk_action.html", context, opts=model_admin.opts)
 
 
-def _do(request: HttpRequest, verb: Verb, jobs: QuerySet[Job], said: dict[str, Any]) -> HttpResponse:
-    actor = actors.user(request.user.get_username())
-    reason = said["reason"].strip() or f"{verb.label.lower()} in the admin"
-    until: UUID = said["until"] or bulk.preview(verb, jobs).until
-    due_at = said.get("due_at")
+def _run(request: HttpRequest, verb: Verb, jobs: QuerySet[Job], answers: dict[str, Any]) -> HttpResponse:
+    actor = actor_of(request)
+    reason = answers["reason"].strip() or f"{verb.label.lower()} in the admin"
+    until: UUID = answers["until"] or bulk.preview(verb, jobs).until
+    due_at = answers.get("due_at")
     if "step" in request.POST:
-        done = bulk.step(verb, jobs, after=said["after"], until=until, actor=actor, reason=reason, due_at=due_at)
+        done = bulk.step(verb, jobs, after=answers["after"], until=until, actor=actor, reason=reason, due_at=due_at)
         return JsonResponse({"done": done.done, "left": done.skipped, "after": done.after and str(done.after)})
     progress = bulk.run(verb, jobs, until=until, actor=actor, reason=reason, due_at=due_at)
     level = messages.WARNING if progress.skipped else messages.SUCCESS
-    messages.add_message(request, level, progress.sentence(verb))
-    return HttpResponseRedirect(_back(request))
+    return redirect(request, _find_origin(request), progress.sentence(verb), level)
 
 
-def _back(request: HttpRequest) -> str:
-    """Where the person came from: the list with its filter, or the job's page."""
+def _find_origin(request: HttpRequest) -> str:
+    """The URL to return to: the job's page, or the list with its filter."""
     wanted = request.POST.get("back", "")
     if url_has_allowed_host_and_scheme(wanted, allowed_hosts=None):
         return wanted

@@ -1,25 +1,22 @@
-"""Campaigns: their clocks, what is next due of their settlements and structures, and why it has not happened."""
+"""Campaigns: their clocks, what is due next for their settlements and structures, and what blocks it."""
 
 from typing import TYPE_CHECKING, Any, Final
 
-from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.utils import quote, unquote
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, IntegerField, Min, OuterRef, QuerySet, Subquery
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.loader import render_to_string
-from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
 from unfold.admin import ModelAdmin
 
-from jobs import actor as actors
 from jobs import pauses
 from jobs.errors import InvalidPause
 from jobs.models import CampaignClock, Pause, PauseKind, ScheduleRow
-from ops.admin.base import ReadOnly
+from ops.admin.base import ReadOnly, UntilForm, actor_of, redirect, render_page
 from ops.reads import campaign as campaign_page
 from ops.reads import campaign_jobs
 from ops.reads.campaign import Blocker, Row
@@ -31,22 +28,13 @@ else:
     CampaignClockAdminBase = ModelAdmin
 
 
-STUCK: Final = 3  #: rows with a dead letter that are told one by one
-
-
-class PauseForm(forms.Form):
-    """Until when, and why."""
-
-    until = forms.DateTimeField(required=False)
-    reason = forms.CharField(required=False, max_length=500)
+STUCK: Final = 3  #: rows with a dead letter that are listed one by one
 
 
 @admin.register(CampaignClock)
 class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
-    """The list of campaigns, and the page of one."""
-
-    list_display = ("called", "active", "clock", "processed", "row_count", "next_row", "seen")
-    list_display_links = ("called",)
+    list_display = ("campaign_name", "active", "clock", "processed", "row_count", "next_row", "seen")
+    list_display_links = ("campaign_name",)
     list_filter = ("is_active",)
     show_facets = admin.ShowFacets.NEVER
     list_before_template = "ops/list_style.html"
@@ -57,14 +45,12 @@ class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
     search_fields = ("campaign_id", "name")
 
     def get_urls(self) -> list[Any]:
-        """The buttons of one campaign's page."""
         site = self.admin_site.admin_view
         verbs = (("pause", self.pause), ("resume", self.resume), ("recalculate", self.recalculate))
         own = [path(f"<path:pk>/{name}/", site(view), name=f"jobs_campaignclock_{name}") for name, view in verbs]
         return [*own, *super().get_urls()]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[CampaignClock]:
-        """With the number of schedule rows and the next of them; one query."""
         own = ScheduleRow.objects.filter(campaign_id=OuterRef("pk"), next_due__gt="").order_by().values("campaign_id")
         return (
             super()
@@ -76,148 +62,138 @@ class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
         )
 
     @admin.display(description="campaign")
-    def called(self, clock: CampaignClock) -> str:
-        """Its name and id."""
+    def campaign_name(self, clock: CampaignClock) -> str:
         return render_to_string("ops/two.html", {"one": clock.name or clock.campaign_id, "other": clock.campaign_id})
 
     @admin.display(description="active", boolean=True)
     def active(self, clock: CampaignClock) -> bool:
-        """Whether it is."""
         return clock.is_active
 
     @admin.display(description="clock")
     def clock(self, clock: CampaignClock) -> str:
-        """What it showed last."""
         if not clock.world_time:
             return "wall clock"
         return render_to_string(
             "ops/two.html",
-            {"one": campaign_page.shown(campaign_page.reading(clock, timezone.now())), "other": "world time"},
+            {
+                "one": campaign_page.format_moment(campaign_page.read_clock(clock, timezone.now())),
+                "other": "world time",
+            },
         )
 
     @admin.display(description="processed")
     def processed(self, clock: CampaignClock) -> str:
-        """Whether that has been acted on."""
-        return render_to_string("ops/campaign_processed.html", {"clock": clock, "behind": campaign_page.behind(clock)})
+        return render_to_string(
+            "ops/campaign_processed.html", {"clock": clock, "behind": campaign_page.is_behind(clock)}
+        )
 
     @admin.display(description="schedule rows")
     def row_count(self, clock: Any) -> int:
-        """How many there are."""
         return clock.rows or 0
 
     @admin.display(description="next due")
     def next_row(self, clock: Any) -> str:
-        """The first of them."""
-        return campaign_page.shown_on("world" if clock.world_time else "wall", clock.next_due or "") or "-"
+        return campaign_page.format_due("world" if clock.world_time else "wall", clock.next_due or "") or "-"
 
     @admin.display(description="seen")
     def seen(self, clock: CampaignClock) -> str:
-        """When the main API was asked last."""
         return render_to_string("ops/moment.html", ops.moment(clock.seen_at))
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """One campaign."""
         if not (self.has_view_permission(request) and request.user.has_perm("jobs.view_schedulerow")):
             raise PermissionDenied
-        clock, now = self._found(object_id), timezone.now()
+        clock, now = self._get(object_id), timezone.now()
         paused = pauses.active()
-        jobs = campaign_jobs.newest(clock.campaign_id)
-        recalculations = campaign_page.recalculations(clock, jobs, now)
-        held = campaign_page.holds(clock, paused, now) + recalculations
+        jobs = campaign_jobs.find_newest(clock.campaign_id)
+        recalculations = campaign_page.find_stuck_recalculations(clock, jobs, now)
+        blockers = campaign_page.find_blockers(clock, paused, now) + recalculations
         hours = campaign_page.WINDOWS.get(request.GET.get("hours", ""), campaign_page.WINDOWS["6"])
         search = request.GET.get("q", "").strip()
-        found = list(campaign_page.rows(clock, search=search, after=_after(request))[: campaign_page.PAGE + 1])
-        rows = campaign_page.describe(clock, found[: campaign_page.PAGE], held, jobs, now)
+        found = list(
+            campaign_page.find_rows(clock, search=search, after=_read_after(request))[: campaign_page.PAGE + 1]
+        )
+        rows = campaign_page.describe(clock, found[: campaign_page.PAGE], blockers, jobs, now)
         context = {
             "title": clock.name or clock.campaign_id,
             "clock": clock,
-            "reading": campaign_page.shown(campaign_page.reading(clock, now)),
-            "behind": campaign_page.behind(clock),
+            "reading": campaign_page.format_moment(campaign_page.read_clock(clock, now)),
+            "behind": campaign_page.is_behind(clock),
             "processed": clock.processed_world_time[:16].replace("T", " "),
             "now": now,
             "recalculations": recalculations,
-            "holds": held,
+            "blockers": blockers,
             "rows": rows,
-            **_why(held, rows),
+            **_explain(blockers, rows),
             "more": found[campaign_page.PAGE - 1] if len(found) > campaign_page.PAGE else None,
             "search": search,
             "hours": hours,
             "windows": campaign_page.WINDOWS.items(),
-            "lanes": campaign_page.timeline(rows, hours),
-            "ticks": campaign_page.ticks(clock, hours, now),
-            "pause": _own_pause(clock, paused),
+            "lanes": campaign_page.draw_timeline(rows, hours),
+            "ticks": campaign_page.draw_ticks(clock, hours, now),
+            "pause": _find_pause(clock, paused),
             "may_pause": request.user.has_perm("jobs.pause_jobs"),
             "may_submit": request.user.has_perm("jobs.add_job"),
         }
-        site = self.admin_site.each_context(request)
-        return TemplateResponse(request, "ops/campaign.html", {**site, "opts": self.opts, **context})
+        return render_page(request, "ops/campaign.html", context, opts=self.opts)
 
     def pause(self, request: HttpRequest, pk: str) -> HttpResponse:
-        """Hold its jobs back."""
-        clock, form = self._asked(request, pk, "jobs.pause_jobs"), PauseForm(request.POST)
+        clock, form = self._get_posted(request, pk, "jobs.pause_jobs"), UntilForm(request.POST)
         if not form.is_valid():
-            return self._back(request, clock, "Not paused: the time cannot be read.", messages.ERROR)
+            return self._redirect(request, clock, "Not paused: the time cannot be read.", messages.ERROR)
         try:
-            pauses.pause(PauseKind.CAMPAIGN, clock.pk, actor=_actor(request), **form.cleaned_data)
+            pauses.pause(PauseKind.CAMPAIGN, clock.pk, actor=actor_of(request), **form.cleaned_data)
         except InvalidPause as bad:
-            return self._back(request, clock, f"Not paused: {bad}", messages.ERROR)
-        return self._back(request, clock, "Paused: what runs ends, and nothing else of it starts.")
+            return self._redirect(request, clock, f"Not paused: {bad}", messages.ERROR)
+        return self._redirect(request, clock, "Paused: what runs ends, and nothing else of it starts.")
 
     def resume(self, request: HttpRequest, pk: str) -> HttpResponse:
-        """Let its jobs go on."""
-        clock = self._asked(request, pk, "jobs.pause_jobs")
+        clock = self._get_posted(request, pk, "jobs.pause_jobs")
         reason = request.POST.get("reason", "")
-        there = pauses.resume(PauseKind.CAMPAIGN, clock.pk, actor=_actor(request), reason=reason)
-        return self._back(request, clock, "Resumed." if there else "It was not paused.")
+        there = pauses.resume(PauseKind.CAMPAIGN, clock.pk, actor=actor_of(request), reason=reason)
+        return self._redirect(request, clock, "Resumed." if there else "It was not paused.")
 
     def recalculate(self, request: HttpRequest, pk: str) -> HttpResponse:
-        """Have its schedules recalculated."""
-        clock = self._asked(request, pk, "jobs.add_job")
+        clock = self._get_posted(request, pk, "jobs.add_job")
         reason = request.POST.get("reason", "").strip()[:500] or "recalculate now"
-        jobs = campaign_page.recalculate(clock, actor=_actor(request), reason=reason, now=timezone.now())
-        return self._back(request, clock, f"Submitted {len(jobs)} jobs that recalculate its schedules.")
+        jobs = campaign_page.recalculate(clock, actor=actor_of(request), reason=reason, now=timezone.now())
+        return self._redirect(request, clock, f"Submitted {len(jobs)} jobs that recalculate its schedules.")
 
-    def _asked(self, request: HttpRequest, pk: str, permission: str) -> CampaignClock:
+    def _get_posted(self, request: HttpRequest, pk: str, permission: str) -> CampaignClock:
         if request.method != "POST" or not request.user.has_perm(permission):
             raise PermissionDenied
-        return self._found(pk)
+        return self._get(pk)
 
-    def _found(self, quoted: str) -> CampaignClock:
-        """By its id as addresses have it: ids may hold any character."""
+    def _get(self, quoted: str) -> CampaignClock:
+        """By its quoted id: ids may contain any character."""
         return get_object_or_404(CampaignClock, pk=unquote(quoted))
 
-    def _back(
-        self, request: HttpRequest, clock: CampaignClock, said: str, level: int = messages.SUCCESS
+    def _redirect(
+        self, request: HttpRequest, clock: CampaignClock, text: str, level: int = messages.SUCCESS
     ) -> HttpResponse:
-        self.message_user(request, said, level)
-        return HttpResponseRedirect(reverse("admin:jobs_campaignclock_change", args=[quote(clock.pk)]))
+        return redirect(request, reverse("admin:jobs_campaignclock_change", args=[quote(clock.pk)]), text, level)
 
 
-def _why(held: list[Blocker], rows: list[Row]) -> dict[str, Any]:
-    """Whether anything holds the campaign as a whole back, the first row that nothing does, and those that died."""
-    stuck, plain = [row for row in rows if row.dead], next((row for row in rows if not row.holds), None)
-    whole = any(hold.job_types is None and not hold.overdue_of for hold in held)
-    recalculation = any(hold.overdue_of for hold in held) and bool(rows) and plain is None
+def _explain(blockers: list[Blocker], rows: list[Row]) -> dict[str, Any]:
+    """Whether the whole campaign is blocked, the first row that is not, and the rows with a dead letter."""
+    stuck, plain = [row for row in rows if row.dead], next((row for row in rows if not row.blockers), None)
+    whole = any(blocker.job_types is None and not blocker.overdue_of for blocker in blockers)
+    recalculation = any(blocker.overdue_of for blocker in blockers) and bool(rows) and plain is None
     return {
-        "held_as_a_whole": whole or recalculation,
+        "all_blocked": whole or recalculation,
         "plain": plain,
         "stuck": stuck[:STUCK],
         "stuck_more": len(stuck[STUCK:]),
     }
 
 
-def _own_pause(clock: CampaignClock, paused: list[Pause]) -> Pause | None:
+def _find_pause(clock: CampaignClock, paused: list[Pause]) -> Pause | None:
     own = [p for p in paused if p.kind == PauseKind.CAMPAIGN and p.name == clock.campaign_id]
     return own[0] if own else None
 
 
-def _after(request: HttpRequest) -> tuple[str, int] | None:
-    """Where the page of rows begins."""
+def _read_after(request: HttpRequest) -> tuple[str, int] | None:
+    """The (next_due, id) after which the page starts."""
     due, _, number = request.GET.get("after", "").rpartition("~")
     return (due, int(number)) if due and number.isascii() and number.isdigit() and len(number) < 19 else None
-
-
-def _actor(request: HttpRequest) -> str:
-    return actors.user(request.user.get_username())

@@ -1,4 +1,4 @@
-"""The list of jobs as the database can answer it at a million rows: pages by key, counts up to a limit."""
+"""The list of jobs, fast with a million rows: pages by key, and counts up to a limit."""
 
 from datetime import datetime
 from typing import Any, Final
@@ -12,22 +12,22 @@ from unfold.views import ChangeList
 
 from jobs.models import CampaignClock, Job, ScheduleRow
 from jobs.states import State
-from ops.admin.filters import as_moment
+from ops.admin.filters import read_moment
 from ops.reads.job import TONES, name_all
 from scheduler_project.text import is_job_id, job_id
 
-MOST_COUNTED: Final = 10_000  #: beyond it a count says "10,000+": nobody reads them one by one
+MOST_COUNTED: Final = 10_000  #: beyond it the page shows "10,000+"
 SEARCHED: Final = 20_000  #: newest jobs of the filter whose texts are searched
-NAMED: Final = 20  #: campaigns and as many entities of a name that are looked for
-STRETCH: Final = 50_000  #: jobs one page looks at for a filter without an index; "further back" takes the next
-_INDEXED: Final = ("campaign_id__exact", "state", "type")  #: parameters with an index that goes on by key
+NAMED: Final = 20  #: campaigns, and as many entities, that a search by name finds
+STRETCH: Final = 50_000  #: jobs that a page scans for a filter without an index; "further back" scans the next
+_INDEXED: Final = ("campaign_id__exact", "state", "type")  #: parameters whose index is ordered by key within a value
 _WALKED: Final = (
     "priority__exact", "from", "worker__exact", "due_at_from", "due_at_to", "finished_at_from", "finished_at_to",
 )  # fmt: skip
 
 
-def state_counts() -> dict[State, int]:
-    """How many jobs are in each state, up to MOST_COUNTED + 1 each; one query, each part an index alone."""
+def count_states() -> dict[State, int]:
+    """Jobs in each state, up to MOST_COUNTED + 1; one query that reads indexes only."""
     parts = " UNION ALL ".join(
         f"SELECT '{s.value}', (SELECT COUNT(*) FROM "  # noqa: S608 - the states are our own constants
         f"(SELECT 1 FROM jobs_job WHERE state = '{s.value}' LIMIT {MOST_COUNTED + 1}) AS counted)"
@@ -38,48 +38,41 @@ def state_counts() -> dict[State, int]:
         return {State(state): count for state, count in cursor.fetchall()}
 
 
-def shown(count: int) -> str:
-    """A count as it is shown."""
+def format_count(count: int) -> str:
     return f"{MOST_COUNTED:,}+" if count > MOST_COUNTED else f"{count:,}"
 
 
 class LimitedPaginator(Paginator[Any]):
-    """Counts to the limit only."""
-
     @property
     def count(self) -> int:
-        """How many rows there are, up to MOST_COUNTED + 1."""
+        """Up to MOST_COUNTED + 1."""
         rows: Any = self.object_list
         counted: int = rows.order_by()[: MOST_COUNTED + 1].count()
         return counted
 
 
 class KeyPaginator(LimitedPaginator):
-    """The links below the list go by key."""
-
     template_name = "ops/pages.html"
 
 
 class JobList(ChangeList):
-    """Pages that begin after or before a job, so that new jobs never shift what a person is reading."""
+    """Pages start before or after a job, so that new jobs do not shift a page while it is read."""
 
     def get_filters_params(self, params: Any = None) -> dict[str, Any]:
-        """Everything but the page's own beginning."""
+        """Without the parameters that say where the page starts."""
         kept: dict[str, Any] = dict(super().get_filters_params(params))
         self.before = kept.pop("before", [""])[-1]
         self.after = kept.pop("after", [""])[-1]
         return kept
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
-        """Newest first, the order of the key."""
         return ["-pk"]
 
     def get_results(self, request: HttpRequest) -> None:
-        """One page and whether there is another on either side."""
         self.floor: UUID | None = None
         self.ceiling: UUID | None = None
-        if any(self._asked(name) for name in _WALKED):
-            self._look_at_a_stretch()
+        if any(self._read_filter(name) for name in _WALKED):
+            self._limit_to_stretch()
         jobs = self.queryset.filter(pk__gte=self.floor) if self.floor else self.queryset
         jobs = jobs.filter(pk__lte=self.ceiling) if self.ceiling else jobs
         size = self.list_per_page
@@ -94,51 +87,48 @@ class JobList(ChangeList):
             self.newer, self.older = is_job_id(self.before), len(rows) > size
         self.paginator = KeyPaginator(jobs, size)
         whole = len(rows) <= size and not is_job_id(self.after) and (bool(self.floor) or not is_job_id(self.before))
-        self.result_count = len(rows) if whole else self.paginator.count  # what was found need not be looked for again
-        self.full_result_count = self.result_count  # were they unequal, unfold would offer to show all
+        self.result_count = len(rows) if whole else self.paginator.count  # saves a count if the page has everything
+        self.full_result_count = self.result_count  # if they differ, unfold offers to show all
         self.show_full_result_count = False
         self.show_admin_actions = self.result_count > 0
         self.can_show_all = self.multi_page = False
         self.further = None if self.older else self.floor
         name_all(self.result_list)
 
-    def _look_at_a_stretch(self) -> None:
-        """Bound the page to STRETCH jobs of what the best index gives, from where the page begins.
+    def _limit_to_stretch(self) -> None:
+        """Limit the page to STRETCH jobs of the best index, from the start of the page.
 
-        A filter that few jobs pass would otherwise walk all of them. Nothing can have ended before it was made, so that
-        an end of the finished range is a beginning for the walk.
+        A filter that matches few jobs would scan all of them otherwise. No job ends before it is created, so the scan
+        starts at the upper end of the finished range.
         """
-        indexed = next((name for name in _INDEXED if self._asked(name)), None)
-        jobs = Job.objects.filter(**{indexed: self._asked(indexed)}) if indexed else Job.objects.all()
+        indexed = next((name for name in _INDEXED if self._read_filter(name)), None)
+        jobs = Job.objects.filter(**{indexed: self._read_filter(indexed)}) if indexed else Job.objects.all()
         ids = jobs.order_by().values_list("pk", flat=True)
         if after := job_id(self.after):
             self.floor = after
             self.ceiling = ids.filter(pk__gt=self.floor).order_by("pk")[STRETCH : STRETCH + 1].first()
             return
-        to = as_moment(self._asked("finished_at_to"))
+        to = read_moment(self._read_filter("finished_at_to"))
         self.ceiling = first_id_after(to) if to else None
         if before := job_id(self.before):
             self.ceiling = min(before, self.ceiling or before)
         below = ids.filter(pk__lte=self.ceiling) if self.ceiling else ids
         self.floor = below.order_by("-pk")[STRETCH : STRETCH + 1].first()
 
-    def _asked(self, name: str) -> str:
-        """A filter's value in the address."""
+    def _read_filter(self, name: str) -> str:
         return str(self.filter_params.get(name, [""])[-1])
 
     @property
-    def counted(self) -> str:
-        """The number of jobs of this filter, as it is shown."""
-        text = shown(self.result_count)
+    def count_text(self) -> str:
+        """The number of jobs of this filter, or of the stretch that was scanned."""
+        text = format_count(self.result_count)
         return f"{text} of the {STRETCH:,} looked at:" if self.floor or self.ceiling else text
 
     def further_link(self) -> str:
-        """The next stretch."""
         return self._link({"before": self.further}, "after")
 
     def tabs(self) -> list[dict[str, Any]]:
-        """One tab for each state with its count, and one for all."""
-        counts = state_counts()
+        counts = count_states()
         chosen = self.filter_params.get("state", [""])[-1]
         every = self.get_query_string(remove=["state", "before", "after"])
         return [{"name": "All", "query": every, "active": not chosen}] + [
@@ -146,7 +136,7 @@ class JobList(ChangeList):
                 "name": state.value.capitalize(),
                 "icon": TONES[state][0],
                 "tone": TONES[state][1],
-                "count": shown(counts[state]),
+                "count": format_count(counts[state]),
                 "query": self.get_query_string({"state": state.value}, remove=["before", "after"]),
                 "active": chosen == state.value,
             }
@@ -154,11 +144,9 @@ class JobList(ChangeList):
         ]
 
     def newer_link(self) -> str:
-        """The page of newer jobs."""
         return self._link({"after": self.result_list[0].pk} if self.result_list else {}, "before")
 
     def older_link(self) -> str:
-        """The page of older jobs."""
         return self._link({"before": self.result_list[-1].pk} if self.result_list else {}, "after")
 
     def _link(self, wanted: dict[str, Any], unwanted: str) -> str:
@@ -166,29 +154,28 @@ class JobList(ChangeList):
         return link
 
     def newest_link(self) -> str:
-        """The first page."""
         link: str = self.get_query_string(remove=["before", "after"])
         return link
 
 
 def first_id_after(moment: datetime) -> UUID:
-    """The least id that a job made after `moment` can have: ids begin with the time, in milliseconds."""
+    """The smallest id of a job created after `moment`: ids start with the time in milliseconds."""
     return UUID(int=(int(moment.timestamp() * 1000) + 1) << 80)
 
 
 def search(jobs: QuerySet[Job], term: str) -> QuerySet[Job]:
-    """Jobs with that id; of that campaign, by id or name; else those among the SEARCHED newest that speak of the term.
+    """The job with that id, the jobs of a campaign with that id or name, or a text search in the SEARCHED newest jobs.
 
-    They do in their texts, or by the id of an entity of that name.
+    The text search also finds jobs of entities whose names contain the term.
     """
     term = term.strip()
     if not term:
         return jobs
     if is_job_id(term) and Job.objects.filter(pk=term).exists():
         return jobs.filter(pk=term)
-    called_so, entities = _named(term)
-    if called_so or Job.objects.filter(campaign_id=term).exists():
-        return jobs.filter(campaign_id__in=[term, *called_so])
+    campaigns, entities = _find_named(term)
+    if campaigns or Job.objects.filter(campaign_id=term).exists():
+        return jobs.filter(campaign_id__in=[term, *campaigns])
     oldest = jobs.order_by("-pk").values_list("pk", flat=True)[SEARCHED : SEARCHED + 1].first()
     if oldest:
         jobs = jobs.filter(pk__gt=oldest)
@@ -198,8 +185,8 @@ def search(jobs: QuerySet[Job], term: str) -> QuerySet[Job]:
     return jobs.filter(texts | Q(payload__icontains=term))
 
 
-def _named(term: str) -> tuple[list[str], list[str]]:
-    """The ids of campaigns of that name, and of entities whose names hold it; one query."""
+def _find_named(term: str) -> tuple[list[str], list[str]]:
+    """The ids of campaigns with this name, and of entities whose names contain it; one query."""
     campaigns = CampaignClock.objects.filter(name__iexact=term).values_list(Value("campaign"), "pk")
     rows = ScheduleRow.objects.filter(entity_name__icontains=term).order_by()
     found = list(campaigns.order_by().union(rows.values_list(Value("entity"), "entity_id"))[: NAMED * 2])

@@ -1,4 +1,4 @@
-"""The start page: numbers, each with the list it counts; a few queries that cost the same whatever is stored."""
+"""The dashboard. Each number links to the list that it counts; query cost does not grow with the number of jobs."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -21,23 +21,22 @@ from jobs.main_api.breaker import Fault, Snapshot
 from jobs.main_api.client import main_api
 from jobs.models import CampaignClock, CronTask, FailureHour, Job, ScheduleRow
 from jobs.states import ENDED, Priority, State
-from ops.admin.changelist import shown, state_counts
+from ops.admin.changelist import count_states, format_count
+from ops.humanize import milliseconds
 from ops.reads import recent_actions
 from ops.reads.job import TONES, name_all
-from ops.reads.outcomes import DEFAULT, RANGES, Range, Slot, read, total
-from ops.reads.status import components
+from ops.reads.outcomes import DEFAULT, RANGES, Range, Slot, read_slots, sum_up
+from ops.reads.status import find_components
 
 SHOWN: Final = 8  #: rows of a panel
 OUTCOMES: Final = (State.SUCCEEDED, State.SKIPPED, State.RETRYING, State.DEAD, State.QUEUED)
 ERRORS: Final = 4
 _RUNNING_LOOKED_AT: Final = 500
-_MINUTE: Final = "%Y-%m-%dT%H:%M"  # a moment in an address, in the person's own time zone
+_MINUTE: Final = "%Y-%m-%dT%H:%M"  # a time in a URL, in the user's time zone
 
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """What Redis carries of one priority."""
-
     priority: Priority
     depth: int  #: all that wait
     held_back: int  #: of those, what pauses hold back
@@ -46,14 +45,14 @@ class Queue:
 
 @dataclass(frozen=True, slots=True)
 class Breaker:
-    """The breaker towards the main API and what it holds back."""
+    """The breaker towards the main API, and how many jobs it blocks."""
 
     seen: Snapshot
-    held: int
-    errors: list[tuple[Fault, int]]  #: the newest of each wording, and how many there were
+    blocked: int
+    errors: list[tuple[Fault, int]]  #: the latest of each text, and how often it occurred
 
 
-def queues() -> list[Queue]:
+def read_queues() -> list[Queue]:
     """The queues, most urgent first. Raises redis.RedisError."""
     found = depths.read(keys.redis())
     due = depths.due_of(found.values())
@@ -65,45 +64,44 @@ def queues() -> list[Queue]:
     return shown
 
 
-def running() -> list[Job]:
-    """The jobs that have run longest, with the names of what they are about and of their campaigns; one query."""
+def find_longest_running() -> list[Job]:
+    """The names of their entities and campaigns come from the same query."""
     subject = OuterRef("subject")
     about = Substr(subject, 1, StrIndex(Concat(subject, Value(":")), Value(":")) - 1)
     entity = ScheduleRow.objects.filter(entity_id=about).values("entity_name")[:1]
     campaign = CampaignClock.objects.filter(pk=OuterRef("campaign_id")).values("name")
     rows: Any = Job.objects.in_state(State.RUNNING).order_by("lease_until").defer("traceback")
-    rows = rows.annotate(entity_called=Subquery(entity), campaign_called=Subquery(campaign))
+    rows = rows.annotate(about_name=Subquery(entity), clock_name=Subquery(campaign))
     longest = sorted(rows[:_RUNNING_LOOKED_AT], key=lambda job: job.started_at or job.moved_at)[:SHOWN]
-    entities = {job.subject.partition(":")[0]: job.entity_called or "" for job in longest}
-    name_all(longest, {job.campaign_id: job.campaign_called or "" for job in longest}, entities)
+    entities = {job.subject.partition(":")[0]: job.about_name or "" for job in longest}
+    name_all(longest, {job.campaign_id: job.clock_name or "" for job in longest}, entities)
     return longest
 
 
-def breaker() -> Breaker:
-    """The breaker's state, and how many jobs wait for it, and what failed last. Raises redis.RedisError."""
+def read_breaker() -> Breaker:
+    """Raises redis.RedisError."""
     seen = main_api().breaker.snapshot()
-    held = 0 if seen.state == "closed" else control.count_held_by_breaker()
+    blocked = 0 if seen.state == "closed" else control.count_held_by_breaker()
     faults = main_api().breaker.recent_errors()
     newest: dict[str, Fault] = {}
     for fault in faults:
         newest.setdefault(fault.error, fault)
     times = Counter(fault.error for fault in faults)
-    return Breaker(seen, held, [(fault, times[error]) for error, fault in newest.items()][:ERRORS])
+    return Breaker(seen, blocked, [(fault, times[error]) for error, fault in newest.items()][:ERRORS])
 
 
-def failures(since: datetime) -> list[dict[str, Any]]:
-    """The failures of which most jobs died since a full hour, with how many."""
+def count_failures(since: datetime) -> list[dict[str, Any]]:
+    """The failures with most new dead letters since a full hour."""
     hours = FailureHour.objects.filter(hour__gte=since).values("group_id", "group__error", "group__message")
     return [dict(row) for row in hours.annotate(n=Sum("jobs")).order_by("-n")[:SHOWN]]
 
 
-def next_firings() -> list[CronTask]:
-    """The enabled cron tasks that fire next."""
+def find_next_firings() -> list[CronTask]:
     return list(CronTask.objects.filter(enabled=True, next_fire_at__isnull=False).order_by("next_fire_at")[:SHOWN])
 
 
-def tiles(sums: Slot, counts: dict[State, int], wanted: Range) -> list[dict[str, Any]]:
-    """The big numbers: what each says, and the list it counts."""
+def make_tiles(sums: Slot, counts: dict[State, int], wanted: Range) -> list[dict[str, Any]]:
+    """The numbers at the top, each with the link to the list that it counts."""
     jobs, minutes = reverse("admin:jobs_job_changelist"), wanted.length / timedelta(minutes=1)
     since, share = f"{timezone.localtime(sums.at):{_MINUTE}}", sums.on_time_share
     ended = sum(sums.outcomes[outcome] for outcome in ENDED)
@@ -113,37 +111,24 @@ def tiles(sums: Slot, counts: dict[State, int], wanted: Range) -> list[dict[str,
          "link": f"{jobs}?finished_at_from={since}",
          "says": f"{ended:,} job{'s' * (ended != 1)} ended in {wanted.label}"},
         {"name": "Failed attempts", "value": f"{failed:,}", "tone": "warn" if failed else "good",
-         "link": _moves(f"{State.DEAD}, {State.RETRYING}", since=since),
+         "link": _link_to_moves(f"{State.DEAD}, {State.RETRYING}", since=since),
          "says": f"{100 * failed / sums.jobs:.1f} % of all, breaker waits included" if sums.jobs else "none ended",
          "icon": "replay"},
         {"name": "Start within 1 s", "value": "-" if share is None else f"{100 * share:.1f} %", "link": "#lateness",
          "says": f"objective: {OBJECTIVE_SHARE:.0%}", "icon": "timer",
          "tone": "good" if share is None or share >= OBJECTIVE_SHARE else "bad"},
-        {"name": "Lateness, p95", "value": ms(sums.p95_ms), "link": "#lateness", "icon": "hourglass_bottom",
-         "says": f"p50 {ms(sums.p50_ms)}, longest {ms(sums.max_ms)}",
+        {"name": "Lateness, p95", "value": milliseconds(sums.p95_ms), "link": "#lateness", "icon": "hourglass_bottom",
+         "says": f"p50 {milliseconds(sums.p50_ms)}, longest {milliseconds(sums.max_ms)}",
          "tone": "good" if (sums.p95_ms or 0) <= OBJECTIVE_MS else "bad"},
-        {"name": "Run time", "value": ms(sums.run_mean_ms), "link": "#times", "icon": "avg_pace",
-         "says": f"longest {ms(sums.run_ms_max if sums.jobs else None)}", "tone": "calm"},
+        {"name": "Run time", "value": milliseconds(sums.run_mean_ms), "link": "#times", "icon": "avg_pace",
+         "says": f"longest {milliseconds(sums.run_ms_max if sums.jobs else None)}", "tone": "calm"},
         *(_tile(state, counts[state], f"{jobs}?state={state.value}") for state in (
             State.RUNNING, State.QUEUED, State.SCHEDULED, State.RETRYING, State.DEAD)),
     ]  # fmt: skip
 
 
-def ms(length: float | None) -> str:
-    """A length of time in milliseconds as it is read.
-
-    >>> [ms(x) for x in (None, 0.4, 12.34, 1500.0, 90_000.0)]
-    ['-', '0.4 ms', '12 ms', '1.5 s', '1.5 min']
-    """
-    if length is None:
-        return "-"
-    if length < 1000:
-        return f"{length:.1f} ms" if length < 10 else f"{length:.0f} ms"
-    return f"{length / 1000:.1f} s" if length < 60_000 else f"{length / 60_000:.1f} min"
-
-
-def chart(slots: Sequence[Slot], wanted: Range) -> dict[str, Any]:
-    """What the charts draw: attempts a minute by outcome, lateness and run time, at each step."""
+def make_chart(slots: Sequence[Slot], wanted: Range) -> dict[str, Any]:
+    """The data of the charts, for each step."""
     minutes = wanted.step / timedelta(minutes=1)
     drawn = [o for o in OUTCOMES if o is not State.QUEUED or any(s.outcomes[o] for s in slots)]
     return {
@@ -152,22 +137,22 @@ def chart(slots: Sequence[Slot], wanted: Range) -> dict[str, Any]:
             {"name": o.value.lower(), "tone": TONES[o][1], "values": [round(s.outcomes[o] / minutes, 2) for s in slots]}
             for o in drawn
         ],
-        "p50": [_rounded(s.p50_ms) for s in slots],
-        "p95": [_rounded(s.p95_ms) for s in slots],
-        "max": [_rounded(s.max_ms) for s in slots],
+        "p50": [_round(s.p50_ms) for s in slots],
+        "p95": [_round(s.p95_ms) for s in slots],
+        "max": [_round(s.max_ms) for s in slots],
         "objective": OBJECTIVE_MS,
-        "run": [_rounded(s.run_mean_ms) for s in slots],
-        "runMax": [_rounded(s.run_ms_max if s.jobs else None) for s in slots],
+        "run": [_round(s.run_mean_ms) for s in slots],
+        "runMax": [_round(s.run_ms_max if s.jobs else None) for s in slots],
     }
 
 
-def table(slots: Sequence[Slot], step: timedelta) -> list[dict[str, Any]]:
-    """The same as rows, newest first, without steps in which nothing ended."""
+def make_table(slots: Sequence[Slot], step: timedelta) -> list[dict[str, Any]]:
+    """The charts' data as rows, newest first, without empty steps."""
     return [
         {
             "at": s.at,
-            "counts": [(s.outcomes[o], _ended(o, s.at, step)) for o in OUTCOMES[:4]],
-            "times": [ms(x) for x in (s.p50_ms, s.p95_ms, s.max_ms, s.run_mean_ms, s.run_ms_max)],
+            "counts": [(s.outcomes[o], _link_to_ended(o, s.at, step)) for o in OUTCOMES[:4]],
+            "times": [milliseconds(x) for x in (s.p50_ms, s.p95_ms, s.max_ms, s.run_mean_ms, s.run_ms_max)],
         }
         for s in reversed(slots)
         if s.jobs
@@ -175,7 +160,7 @@ def table(slots: Sequence[Slot], step: timedelta) -> list[dict[str, Any]]:
 
 
 def callback(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """Unfold's: what the admin's start page shows to this person. htmx asks for the part that changes alone."""
+    """Unfold's DASHBOARD_CALLBACK. For htmx the page is rendered without its frame."""
     wanted = RANGES.get(request.GET.get("range", DEFAULT), RANGES[DEFAULT])
     context |= {
         "title": "Dashboard",
@@ -187,38 +172,44 @@ def callback(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     if not user.has_perm("jobs.view_job"):
         return context
     now = timezone.now()
-    context |= {"now": now, "may_see": True, "components": components(), **_stored(wanted, now), **_carried()}
+    context |= {
+        "now": now,
+        "may_see": True,
+        "components": find_components(),
+        **_read_database(wanted, now),
+        **_read_redis(),
+    }
     if user.has_perm("jobs.view_crontask"):
-        context["firings"] = next_firings()
+        context["firings"] = find_next_firings()
     if user.has_perm("jobs.view_auditentry"):
-        context["recent_actions"] = recent_actions.latest(SHOWN)
+        context["recent_actions"] = recent_actions.find_latest(SHOWN)
     return context
 
 
-def _stored(wanted: Range, now: datetime) -> dict[str, Any]:
-    """What the database knows; five queries."""
-    slots = read(wanted, now)
-    sums, counts = total(slots), state_counts()
+def _read_database(wanted: Range, now: datetime) -> dict[str, Any]:
+    """Five queries."""
+    slots = read_slots(wanted, now)
+    sums, counts = sum_up(slots), count_states()
     since = (now - wanted.length).replace(minute=0, second=0, microsecond=0)
     return {
-        "tiles": tiles(sums, counts, wanted),
+        "tiles": make_tiles(sums, counts, wanted),
         "sums": sums,
-        "chart": chart(slots, wanted),
-        "rows": table(slots, wanted.step),
+        "chart": make_chart(slots, wanted),
+        "rows": make_table(slots, wanted.step),
         "outcomes": [o.value.lower() for o in OUTCOMES[:4]],
         "dead": counts[State.DEAD],
-        "dead_count": shown(counts[State.DEAD]),
-        "running": running(),
-        "running_count": shown(counts[State.RUNNING]),
-        "failures": failures(since),
+        "dead_count": format_count(counts[State.DEAD]),
+        "running": find_longest_running(),
+        "running_count": format_count(counts[State.RUNNING]),
+        "failures": count_failures(since),
         "failures_since": since,
     }
 
 
-def _carried() -> dict[str, Any]:
-    """What Redis knows: queues and breaker; without them while it is away."""
+def _read_redis() -> dict[str, Any]:
+    """Queues and breaker, or the fault if Redis is down."""
     try:
-        return {"queues": queues(), "breaker": breaker()}
+        return {"queues": read_queues(), "breaker": read_breaker()}
     except RedisError as error:
         return {"redis_fault": f"Redis does not answer: {type(error).__name__}. Jobs wait, nothing is lost."}
 
@@ -232,22 +223,22 @@ def _tile(state: State, count: int, link: str) -> dict[str, Any]:
     if state is State.DEAD:
         link, tone = reverse("admin:jobs_failuregroup_changelist"), "bad" if count else "good"
     name = names.get(state, state.value.capitalize())
-    return {"name": name, "value": shown(count), "link": link, "says": says[state], "icon": icon, "tone": tone}
+    return {"name": name, "value": format_count(count), "link": link, "says": says[state], "icon": icon, "tone": tone}
 
 
-def _ended(outcome: State, at: datetime, step: timedelta) -> str:
-    """The list of jobs that ended so within one step, or of the moves where a job goes on after that."""
+def _link_to_ended(outcome: State, at: datetime, step: timedelta) -> str:
+    """The list of jobs that ended so within one step; for outcomes that do not end a job, the list of moves."""
     since, until = (f"{timezone.localtime(moment):{_MINUTE}}" for moment in (at, at + step))
     if outcome not in ENDED:
-        return _moves(outcome.value, since=since, until=until)
+        return _link_to_moves(outcome.value, since=since, until=until)
     question = {"state": outcome.value, "finished_at_from": since, "finished_at_to": until}
     return f"{reverse('admin:jobs_job_changelist')}?{urlencode(question)}"
 
 
-def _moves(what: str, **when: str) -> str:
-    """Part of the audit trail, workers' moves too."""
+def _link_to_moves(what: str, **when: str) -> str:
+    """The audit trail with workers' moves."""
     return f"{reverse('admin:jobs_auditentry_changelist')}?{urlencode({'scope': 'all', 'what': what, **when})}"
 
 
-def _rounded(value: float | None) -> float | None:
+def _round(value: float | None) -> float | None:
     return None if value is None else round(value, 2)

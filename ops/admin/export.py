@@ -1,4 +1,4 @@
-"""The jobs of a filter as a file: streamed by key, so that it takes the same memory however many there are."""
+"""Export the jobs of a filter: streamed by key, so that memory use does not grow with their number."""
 
 import csv
 import json
@@ -10,10 +10,10 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, StreamingHttpResponse
 from django.utils import timezone
 
-from jobs import actor as actors
 from jobs import audit
 from jobs.models import Job, new_job_id
 from jobs.states import Priority
+from ops.admin.base import actor_of
 
 CHUNK: Final = 1000  #: rows a query
 COLUMNS: Final = (
@@ -21,17 +21,17 @@ COLUMNS: Final = (
     "due_at", "created_at",
     "started_at", "finished_at", "occurrences", "source", "request_id", "copy_of", "error", "payload", "result",
 )  # fmt: skip
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")  #: what a spreadsheet would run
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")  #: first characters of what a spreadsheet runs as a formula
 
 
 def stream(request: HttpRequest, jobs: QuerySet[Job], kind: str) -> StreamingHttpResponse:
-    """`jobs` as CSV or JSON, newest first; it stands in the trail who took which filter."""
+    """`jobs` as CSV or JSON, newest first; the export is recorded in the audit trail with its filter."""
     writers: dict[str, tuple[str, Callable[[Iterator[dict[str, Any]]], Iterator[str]]]] = {
         "csv": ("text/csv; charset=utf-8", _csv), "json": ("application/json", _json),
     }  # fmt: skip
     content_type, write = writers[kind]
     audit.record(
-        actor=actors.user(request.user.get_username()),
+        actor=actor_of(request),
         verb="exported",
         target=f"jobs as {kind.upper()}",
         reason=request.META.get("QUERY_STRING", "") and f"filter {request.META['QUERY_STRING']}"[:500],
@@ -43,7 +43,7 @@ def stream(request: HttpRequest, jobs: QuerySet[Job], kind: str) -> StreamingHtt
 
 
 def _rows(jobs: QuerySet[Job]) -> Iterator[dict[str, Any]]:
-    """The jobs that are there now, page after page by key; each page is read by itself and holds up nobody."""
+    """Pages by key, each read in a query of its own, so that no transaction stays open."""
     last = new_job_id()
     while True:
         rows = list(jobs.filter(pk__lt=last).order_by("-pk").values(*COLUMNS)[:CHUNK])
@@ -55,7 +55,7 @@ def _rows(jobs: QuerySet[Job]) -> Iterator[dict[str, Any]]:
 
 
 def _in_pieces(lines: Iterator[str]) -> Iterator[str]:
-    """Many lines at a time: each piece is a write to the socket."""
+    """Join lines: each piece is a write to the socket."""
     while piece := "".join(islice(lines, CHUNK)):
         yield piece
 
@@ -72,14 +72,14 @@ def _csv(rows: Iterator[dict[str, Any]]) -> Iterator[str]:
     line = _Line()
     writer = csv.writer(line)
     writer.writerow(COLUMNS)
-    yield "\ufeff" + line.text  # so that spreadsheets know that it is UTF-8
+    yield "\ufeff" + line.text  # byte order mark: spreadsheets detect UTF-8 by it
     for row in rows:
         writer.writerow([_cell(row[name]) for name in COLUMNS])
         yield line.text
 
 
 class _Line:
-    """The file that csv's writer is given: keeps the last line alone."""
+    """A file for csv.writer that keeps only the last line."""
 
     text = ""
 
@@ -88,14 +88,14 @@ class _Line:
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON has it: moments with their offset from UTC."""
+    """A JSON value; times with their offset from UTC."""
     if hasattr(value, "isoformat"):
         return value.isoformat()
     return value if value is None or isinstance(value, str | int | float | bool | dict | list) else str(value)
 
 
 def _cell(value: Any) -> str:
-    """A value as a cell; what begins as a formula does is marked as text."""
+    """A value as a cell; a leading apostrophe keeps spreadsheets from running formulas."""
     plain = _plain(value)
     if plain is None:
         return ""

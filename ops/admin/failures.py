@@ -1,4 +1,4 @@
-"""Failures: the dead letters by what they died of; retry or discard exactly one group, note, acknowledge."""
+"""Failures: dead letters grouped by error, with retry, discard, note and acknowledge for each group."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -7,18 +7,17 @@ from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
-from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
 from unfold.admin import ModelAdmin
-from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminTextareaWidget
 
-from jobs import actor as actors
 from jobs import failures
 from jobs.models import CampaignClock, FailureGroup
 from ops.admin import bulk_actions
+from ops.admin.base import ReasonForm, actor_of, redirect, render_page
 from ops.bulk import VERBS
 from ops.reads import failures as failure_page
 from ops.reads import job as job_page
@@ -35,41 +34,26 @@ SAMPLES: Final = 10
 
 
 class NoteForm(forms.Form):
-    """What somebody found out."""
-
     note = forms.CharField(
         required=False, max_length=failures.LONGEST_NOTE, widget=UnfoldAdminTextareaWidget(attrs={"rows": 3})
     )
 
 
-class ReasonForm(forms.Form):
-    """Why."""
-
-    reason = forms.CharField(
-        required=False,
-        max_length=500,
-        widget=UnfoldAdminTextInputWidget(attrs={"placeholder": "for the audit trail"}),
-    )
-
-
 @admin.register(FailureGroup)
 class FailureGroupAdmin(FailureGroupAdminBase):
-    """Own pages: the list of failures, and one failure with what can be done about it."""
-
     def get_urls(self) -> list[Any]:
-        """The buttons of one failure's page, beside the admin's own addresses."""
         site = self.admin_site.admin_view
         verbs = (("note", self.note), ("acknowledge", self.acknowledge), ("reopen", self.reopen))
         own = [path(f"<str:key>/{name}/", site(view), name=f"jobs_failuregroup_{name}") for name, view in verbs]
         return [*own, *super().get_urls()]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Failures, last seen first; pages by (seen last, key)."""
-        self._may_see(request)
+        """Latest first; pages by (last_seen, key)."""
+        self._require_view(request)
         which = request.GET.get("show", "open")
-        rows = failure_page.groups(which if which in dict(TABS) else "open")
+        rows = failure_page.find_groups(which if which in dict(TABS) else "open")
         seen, _, key = request.GET.get("before", "").rpartition("~")
-        before = _moment(seen)
+        before = _read_moment(seen)
         if before:
             rows = rows.filter(Q(last_seen__lt=before) | Q(last_seen=before, key__gt=key))
         found = list(rows[: failure_page.PAGE + 1])
@@ -82,89 +66,75 @@ class FailureGroupAdmin(FailureGroupAdminBase):
             "older": f"{last.last_seen.isoformat()}~{last.key}" if last else "",
             "newest": bool(before),
         }
-        return self._page(request, "ops/failures.html", context)
+        return render_page(request, "ops/failures.html", context, opts=self.opts)
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """One failure: what it is, its newest dead letters, what may be done."""
-        self._may_see(request)
+        self._require_view(request)
         group = get_object_or_404(FailureGroup, pk=object_id)
         (failure,) = failure_page.describe([group], timezone.now())
-        letters = list(failure_page.dead_letters(group.key).order_by("-pk")[:SAMPLES])
+        letters = list(failure_page.find_dead_letters(group.key).order_by("-pk")[:SAMPLES])
         job_page.name_all(letters)
         context = {
             "title": group.error,
             "failure": failure,
             "letters": letters,
-            "whose": _whose(failure),
+            "campaigns": _count_campaigns(failure),
             "list": f"{reverse('admin:jobs_job_changelist')}?failure={group.key}",
-            "verbs": [v for v in (VERBS["retry"], VERBS["discard"]) if failure.dead and bulk_actions.may(request, v)],
+            "verbs": [
+                v for v in (VERBS["retry"], VERBS["discard"]) if failure.dead and bulk_actions.is_allowed(request, v)
+            ],
             "may_note": self.has_change_permission(request),
             "note": NoteForm(initial={"note": group.note}),
             "reason": ReasonForm(),
         }
-        return self._page(request, "ops/failure.html", context)
+        return render_page(request, "ops/failure.html", context, opts=self.opts)
 
     def note(self, request: HttpRequest, key: str) -> HttpResponse:
-        """Keep a note."""
-        group, form = self._asked(request, key), NoteForm(request.POST)
+        group, form = self._get_posted(request, key), NoteForm(request.POST)
         if not form.is_valid():
-            return self._back(request, key, str(form.errors["note"][0]), messages.ERROR)
-        failures.note(group, form.cleaned_data["note"], actor=_actor(request))
-        return self._back(request, key, "Your note is kept.")
+            return self._redirect(request, key, str(form.errors["note"][0]), messages.ERROR)
+        failures.note(group, form.cleaned_data["note"], actor=actor_of(request))
+        return self._redirect(request, key, "Your note is kept.")
 
     def acknowledge(self, request: HttpRequest, key: str) -> HttpResponse:
-        """Somebody knows of it."""
-        group, reason = self._asked(request, key), request.POST.get("reason", "")[:500]
-        failures.acknowledge(group, actor=_actor(request), reason=reason)
-        return self._back(request, key, "Acknowledged: it is open again as soon as another job dies of it.")
+        group, reason = self._get_posted(request, key), request.POST.get("reason", "")[:500]
+        failures.acknowledge(group, actor=actor_of(request), reason=reason)
+        return self._redirect(request, key, "Acknowledged: it is open again as soon as another job dies of it.")
 
     def reopen(self, request: HttpRequest, key: str) -> HttpResponse:
-        """Not yet."""
-        group, reason = self._asked(request, key), request.POST.get("reason", "")[:500]
-        failures.reopen(group, actor=_actor(request), reason=reason)
-        return self._back(request, key, "Open again.")
+        group, reason = self._get_posted(request, key), request.POST.get("reason", "")[:500]
+        failures.reopen(group, actor=actor_of(request), reason=reason)
+        return self._redirect(request, key, "Open again.")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """The ledger makes them."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: FailureGroup | None = None) -> bool:
-        """What was known of a failure is kept."""
         return False
 
-    def _may_see(self, request: HttpRequest) -> None:
+    def _require_view(self, request: HttpRequest) -> None:
         if not (self.has_view_permission(request) and request.user.has_perm("jobs.view_job")):
             raise PermissionDenied
 
-    def _asked(self, request: HttpRequest, key: str) -> FailureGroup:
+    def _get_posted(self, request: HttpRequest, key: str) -> FailureGroup:
         if request.method != "POST" or not self.has_change_permission(request):
             raise PermissionDenied
         return get_object_or_404(FailureGroup, pk=key)
 
-    def _page(self, request: HttpRequest, template: str, context: dict[str, Any]) -> HttpResponse:
-        return TemplateResponse(
-            request, template, {**self.admin_site.each_context(request), "opts": self.opts, **context}
-        )
-
-    def _back(self, request: HttpRequest, key: str, said: str, level: int = messages.SUCCESS) -> HttpResponse:
-        self.message_user(request, said, level)
-        return HttpResponseRedirect(reverse("admin:jobs_failuregroup_change", args=[key]))
+    def _redirect(self, request: HttpRequest, key: str, text: str, level: int = messages.SUCCESS) -> HttpResponse:
+        return redirect(request, reverse("admin:jobs_failuregroup_change", args=[key]), text, level)
 
 
-def _whose(failure: Failure) -> list[tuple[str, str, int]]:
-    """The campaigns it touches most: id, name and how many dead letters."""
+def _count_campaigns(failure: Failure) -> list[tuple[str, str, int]]:
+    """The campaigns with most dead letters: id, name and count."""
     most = sorted(failure.by_campaign.items(), key=lambda one: -one[1])[:SAMPLES]
     names = dict(CampaignClock.objects.filter(pk__in=[pk for pk, _ in most]).values_list("pk", "name"))
     return [(pk, names.get(pk) or pk, n) for pk, n in most]
 
 
-def _actor(request: HttpRequest) -> str:
-    return actors.user(request.user.get_username())
-
-
-def _moment(text: str) -> datetime | None:
+def _read_moment(text: str) -> datetime | None:
     try:
         return read_moment(text.replace(" ", "+"))
     except ValueError:

@@ -1,4 +1,4 @@
-"""The filters of the list of jobs; each keeps its choice in the address."""
+"""The filters of the list of jobs."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -18,116 +18,99 @@ from ops.admin.payload_form import MomentField, moment_field
 
 
 class StateFilter(admin.SimpleListFilter):
-    """The state; shown as the tabs above the list."""
+    """Rendered as the tabs above the list."""
 
     title = "state"
     parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Every state."""
         return [(s.value, s.value) for s in State]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Only jobs in the chosen state."""
         return queryset.filter(state=self.value()) if self.value() else queryset
 
 
 class TypeFilter(DropdownFilter):
-    """The job type; its choices are what is declared, never a walk over all rows."""
+    """Offers the declared types, so that no query scans all rows."""
 
     title = "type"
     parameter_name = "type"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Every declared type."""
         return [(name, name) for name in sorted(all_types())]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Only jobs of the chosen type."""
         return queryset.filter(type=self.value()) if self.value() else queryset
 
 
 class _ChosenByLink(DropdownFilter):
-    """What a link from another page chose: shown while it is chosen, so that it is seen and can be taken away."""
+    """A filter set by a link from another page; shown only while it is set, so that it can be cleared."""
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """The one that is chosen."""
         chosen = request.GET.get(str(self.parameter_name), "")
         label = self.label(chosen) if chosen else ""
         return [(chosen, label)] if label else []
 
     def has_output(self) -> bool:
-        """Shown while it is chosen."""
         return bool(self.lookup_choices)
 
     def label(self, chosen: str) -> str:
-        """What the choice is called; empty: there is no such thing."""
+        """The name of the choice; empty if it does not exist."""
         return chosen
 
 
 class FailureFilter(_ChosenByLink):
-    """Dead letters of one failure."""
-
     title = "failure"
     parameter_name = "failure"
 
     def label(self, chosen: str) -> str:
-        """The failure."""
         group = FailureGroup.objects.filter(pk=chosen).first()
         return str(group) if group else ""
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Only these, found by their index."""
         return queryset.in_state(State.DEAD).filter(failure_key=self.value()) if self.value() else queryset  # type: ignore[attr-defined]
 
 
 class CampaignFilter(_ChosenByLink):
-    """Jobs of one campaign."""
-
     title = "campaign"
     parameter_name = "campaign_id__exact"
 
     def label(self, chosen: str) -> str:
-        """Its name, where it is known."""
         clock = CampaignClock.objects.filter(pk=chosen).first()
         return f"{clock.name} ({chosen})" if clock and clock.name else chosen
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Only these, found by their index."""
         return queryset.filter(campaign_id=self.value()) if self.value() else queryset
 
 
 class WorkerFilter(_ChosenByLink):
-    """Jobs that one worker runs, or was the last to run."""
+    """Jobs whose current or latest attempt ran on one worker."""
 
     title = "worker"
     parameter_name = "worker__exact"
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Only these."""
         return queryset.filter(worker=self.value()) if self.value() else queryset
 
 
 class SourceFilter(DropdownFilter):
-    """Who or what submitted it."""
+    """By the kind of actor that submitted the job; jobs/actor.py lists them."""
 
     title = "source"
     parameter_name = "from"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """The kinds of actors, see jobs/actor.py."""
         return [
             ("user:", "a person"), ("token:", "the HTTP API"), ("cron:", "a cron task"), ("listener", "a message"),
             ("job:", "another job"), ("scheduler", "a schedule row"),
         ]  # fmt: skip
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Only jobs of that source."""
         return queryset.filter(source__startswith=self.value()) if self.value() else queryset
 
 
-def as_moment(text: str) -> datetime | None:
-    """A moment as a range has it, in the time zone of the person who asks; None: there is none."""
+def read_moment(text: str) -> datetime | None:
+    """A time from a range filter, in the user's time zone; None if it is empty or invalid."""
     try:
         moment: datetime | None = MomentField(required=False).clean(text)
     except forms.ValidationError:
@@ -136,7 +119,7 @@ def as_moment(text: str) -> datetime | None:
 
 
 class _Range(admin.ListFilter):
-    """From one moment to another, either of them open; typed and read in the person's own time zone."""
+    """A time range, open at either end, in the user's time zone."""
 
     template = "ops/range_filter.html"
     field = ""
@@ -154,23 +137,22 @@ class _Range(admin.ListFilter):
         }
 
     def expected_parameters(self) -> list[str | None]:
-        """Both ends."""
         return [f"{self.field}_from", f"{self.field}_to"]
 
     def has_output(self) -> bool:
-        """Always offered."""
         return True
 
     def choices(self, changelist: Any) -> Iterator[dict[str, Any]]:
-        """The form is drawn by the template."""
         yield {"form": self.form}
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Jobs between the two.
+        """Jobs within the range.
 
-        Past any index on the moment: the list goes on by key, and sorting what an index finds would cost more.
+        Coalesce keeps the database from using an index on the time: the list is read by key, and sorting is slower.
         """
-        since, until = (as_moment(str(self.used_parameters.get(str(name), ""))) for name in self.expected_parameters())
+        since, until = (
+            read_moment(str(self.used_parameters.get(str(name), ""))) for name in self.expected_parameters()
+        )
         if not (since or until):
             return queryset
         within = (Q(_within__gte=since) if since else Q()) & (Q(_within__lte=until) if until else Q())
@@ -179,12 +161,8 @@ class _Range(admin.ListFilter):
 
 
 class DueRange(_Range):
-    """When it is or was due."""
-
     title, field = "due", "due_at"
 
 
 class FinishedRange(_Range):
-    """When it ended."""
-
     title, field = "ended", "finished_at"

@@ -31,8 +31,7 @@ from ops.admin.filters import (
     WorkerFilter,
 )
 from ops.bulk import VERBS
-from ops.reads.job import context as life
-from ops.reads.job import possible
+from ops.reads.job import find_verbs, read_page
 from ops.templatetags import ops
 from scheduler_project.text import is_job_id
 
@@ -47,10 +46,8 @@ else:
 
 @admin.register(Job)
 class JobAdmin(JobAdminBase):
-    """The list and page of jobs."""
-
-    list_display = ("what", "state_badge", "campaign", "due", "finished", "attempt", "error_line")
-    list_display_links = ("what",)
+    list_display = ("task", "state_badge", "campaign", "due", "finished", "attempt", "error_line")
+    list_display_links = ("task",)
     list_filter = (
         StateFilter,
         TypeFilter,
@@ -63,33 +60,30 @@ class JobAdmin(JobAdminBase):
         FinishedRange,
     )
     list_filter_submit = True
-    show_facets = admin.ShowFacets.NEVER  # a count for each choice of each filter is no list a million jobs can have
+    show_facets = admin.ShowFacets.NEVER  # counting each choice of each filter is too slow with a million jobs
     list_fullwidth = True
     list_before_template = "ops/tabs.html"
     list_after_template = "ops/no_jobs.html"
-    says_when_empty = True  # its own template does
-    search_fields = ("id",)  # what is searched is listing.search
+    says_when_empty = True  # ops/no_jobs.html does
+    search_fields = ("id",)  # shows the search box; changelist.search does the search
     search_help_text = "Id, campaign, entity, payload or error"
     ordering = ("-id",)
     sortable_by = ()
     show_full_result_count = False
-    list_per_page = 25  # drawing a row costs more than finding it
+    list_per_page = 25  # rendering a row costs more than finding it
     paginator = KeyPaginator
     change_form_template = "ops/job.html"
     actions = ["retry", "run_now", "reschedule", "cancel", "discard"]
     readonly_fields = tuple(f.name for f in _FIELDS if not f.auto_created and f.name != "unique_key")
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
-        """Pages by key."""
         return JobList
 
     def get_urls(self) -> Any:
-        """The export beside Django's own."""
         view = self.admin_site.admin_view(self.export_view)
         return [path("export/<slug:kind>/", view, name="jobs_job_export"), *super().get_urls()]
 
     def export_view(self, request: HttpRequest, kind: str) -> HttpResponseBase:
-        """The jobs of the list's filter as a file."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         if kind not in ("csv", "json"):
@@ -103,52 +97,45 @@ class JobAdmin(JobAdminBase):
         return export.stream(request, jobs, kind)
 
     def response_action(self, request: HttpRequest, queryset: QuerySet[Job], *more: Any) -> Any:
-        """What is chosen are jobs."""
+        """Refuse selected ids that cannot be a job's."""
         chosen = request.POST.getlist(ACTION_CHECKBOX_NAME)
         if request.POST.get("select_across") != "1" and not all(map(is_job_id, chosen)):
             raise BadRequest("No job has such an id.")
         return super().response_action(request, queryset, *more)
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet[Job], search_term: str) -> Any:
-        """See listing.search."""
+        """As `changelist.search`."""
         return search(queryset, search_term), False
 
     @admin.display(description="job")
-    def what(self, job: Job) -> str:
-        """What it does, in words."""
+    def task(self, job: Job) -> str:
         return job.task
 
     @admin.display(description="campaign")
     def campaign(self, job: Job) -> str:
-        """Its name."""
         return job.campaign_name or "all"
 
     @admin.display(description="state")
     def state_badge(self, job: Job) -> str:
-        """Icon and word."""
         return render_to_string("ops/state.html", ops.state(job.state, job.may_have_been_applied))
 
     @admin.display(description="due")
     def due(self, job: Job) -> str:
-        """Relative and exact."""
         return render_to_string("ops/moment.html", ops.moment(job.due_at))
 
     @admin.display(description="ended")
     def finished(self, job: Job) -> str:
-        """Relative and exact."""
         return render_to_string("ops/moment.html", ops.moment(job.finished_at))
 
     @admin.display(description="error")
     def error_line(self, job: Job) -> str:
-        """The beginning of the error."""
         return Truncator(job.error).chars(80)
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None) -> Any:
-        """See new_job.view."""
         return new_job.view(self, request)
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Job | None:
-        """The job, read once for each request."""
+        """Cached for the request: Django's change view asks for it again."""
         read: dict[str, Job | None] = request.__dict__.setdefault("_jobs_read", {})
         if object_id not in read:
             read[object_id] = super().get_object(request, object_id, from_field)
@@ -157,13 +144,13 @@ class JobAdmin(JobAdminBase):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> Any:
-        """A job's page: its life, and the verbs that its state and the person's permissions allow."""
+        """A job's page, with the verbs that its state and the user's permissions allow."""
         job = self.get_object(request, object_id)
         if job is not None:
-            verbs = [verb for verb in possible(job) if bulk_actions.may(request, verb)]
+            verbs = [verb for verb in find_verbs(job) if bulk_actions.is_allowed(request, verb)]
             declared = all_types().get(job.type)
             extra_context = {
-                "life": life(job, timezone.now()),
+                "job_page": read_page(job, timezone.now()),
                 "verbs": verbs,
                 "batch": declared.batch if declared else 1,
                 **(extra_context or {}),
@@ -171,7 +158,7 @@ class JobAdmin(JobAdminBase):
         return super().change_view(request, object_id, form_url, extra_context)
 
     def has_change_permission(self, request: HttpRequest, obj: Job | None = None) -> bool:
-        """Nobody edits a job: what may be done to it are the actions."""
+        """Nobody edits a job; it changes by actions only."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Job | None = None) -> bool:
@@ -179,46 +166,36 @@ class JobAdmin(JobAdminBase):
         return False
 
     def has_retry_permission(self, request: HttpRequest) -> bool:
-        """May this person retry?"""
-        return bulk_actions.may(request, VERBS["retry"])
+        return bulk_actions.is_allowed(request, VERBS["retry"])
 
     def has_cancel_permission(self, request: HttpRequest) -> bool:
-        """May this person cancel?"""
-        return bulk_actions.may(request, VERBS["cancel"])
+        return bulk_actions.is_allowed(request, VERBS["cancel"])
 
     def has_discard_permission(self, request: HttpRequest) -> bool:
-        """May this person discard?"""
-        return bulk_actions.may(request, VERBS["discard"])
+        return bulk_actions.is_allowed(request, VERBS["discard"])
 
     def has_run_now_permission(self, request: HttpRequest) -> bool:
-        """May this person run jobs now?"""
-        return bulk_actions.may(request, VERBS["run_now"])
+        return bulk_actions.is_allowed(request, VERBS["run_now"])
 
     def has_reschedule_permission(self, request: HttpRequest) -> bool:
-        """May this person reschedule?"""
-        return bulk_actions.may(request, VERBS["reschedule"])
+        return bulk_actions.is_allowed(request, VERBS["reschedule"])
 
     @admin.action(description="Retry…", permissions=["retry"])
     def retry(self, request: HttpRequest, jobs: QuerySet[Job]) -> HttpResponse:
-        """Put dead letters back."""
-        return bulk_actions.act(self, request, "retry", jobs)
+        return bulk_actions.confirm_or_run(self, request, "retry", jobs)
 
     @admin.action(description="Discard…", permissions=["discard"])
     def discard(self, request: HttpRequest, jobs: QuerySet[Job]) -> HttpResponse:
-        """Give up dead letters."""
-        return bulk_actions.act(self, request, "discard", jobs)
+        return bulk_actions.confirm_or_run(self, request, "discard", jobs)
 
     @admin.action(description="Cancel…", permissions=["cancel"])
     def cancel(self, request: HttpRequest, jobs: QuerySet[Job]) -> HttpResponse:
-        """Take jobs back."""
-        return bulk_actions.act(self, request, "cancel", jobs)
+        return bulk_actions.confirm_or_run(self, request, "cancel", jobs)
 
     @admin.action(description="Run now…", permissions=["run_now"])
     def run_now(self, request: HttpRequest, jobs: QuerySet[Job]) -> HttpResponse:
-        """Let jobs be due at once."""
-        return bulk_actions.act(self, request, "run_now", jobs)
+        return bulk_actions.confirm_or_run(self, request, "run_now", jobs)
 
     @admin.action(description="Reschedule…", permissions=["reschedule"])
     def reschedule(self, request: HttpRequest, jobs: QuerySet[Job]) -> HttpResponse:
-        """Let jobs be due at another time."""
-        return bulk_actions.act(self, request, "reschedule", jobs)
+        return bulk_actions.confirm_or_run(self, request, "reschedule", jobs)

@@ -10,12 +10,12 @@ from ops import menu
 
 
 def environment(request: HttpRequest) -> list[str]:
-    """The environment's name beside the title; production in red."""
+    """The label beside the title; production is red."""
     return [settings.ENVIRONMENT, "danger" if settings.ENVIRONMENT == "production" else "info"]
 
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
-    """The way around; only what the person may see."""
+    """The menu, limited to pages that the user may see."""
     shown: list[dict[str, Any]] = []
     for title, items in _groups(request.user):
         links = [
@@ -35,7 +35,6 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
 
 
 def _groups(user: Any) -> list[tuple[str, list[tuple[str, str, str, str]]]]:
-    """Title, page, icon and permission of each link, by group."""
     return [
         ("Work", [
             ("Dashboard", "admin:index", "monitoring", "jobs.view_job"),
@@ -63,11 +62,10 @@ def _groups(user: Any) -> list[tuple[str, list[tuple[str, str, str, str]]]]:
 
 
 def _on_page(request: HttpRequest, link: str) -> dict[str, bool]:
-    """Pages that others lie under are current only themselves; of the rest unfold knows."""
+    """Unfold marks a link active for all pages below it, which is wrong for pages with others below them."""
     return {"active": request.path == link} if link.endswith("/pause/") else {}
 
 
 def _badge(request: HttpRequest, page: str) -> dict[str, str]:
-    """What the page's app wants to be seen beside the link to it."""
     badge = menu.badges[page](request) if page in menu.badges else ""
     return {"badge": badge, "badge_variant": "danger"} if badge else {}

@@ -1,4 +1,4 @@
-"""A new job, by a form made from its type's declaration; or as an edited copy of another job."""
+"""Submit a job with a form generated from its type's declaration, or as an edited copy of another job."""
 
 from typing import Any
 from uuid import uuid4
@@ -6,12 +6,10 @@ from uuid import uuid4
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from jobs import actor as actors
 from jobs import service
 from jobs.errors import InvalidJob
 from jobs.models import CampaignClock, Job
@@ -20,15 +18,16 @@ from jobs.service import Submission
 from jobs.slices import SlicedPayload
 from jobs.states import Priority
 from ops.admin import payload_form
+from ops.admin.base import actor_of, reason_field, redirect, render_page
 from ops.humanize import label
 from scheduler_project import request_origin
 from scheduler_project.text import LONGEST_ID, is_job_id
 
-OFFERED = 200  #: campaigns whose ids the browser offers while one is typed
+OFFERED = 200  #: campaigns in the autocomplete list
 
 
 class NewJobForm(forms.Form):
-    """The fields of one job type; the service checks them, so that a fault stands under its field."""
+    """The fields of one job type. The service validates them, and errors appear under their fields."""
 
     campaign_id = forms.CharField(
         label="Campaign",
@@ -39,9 +38,7 @@ class NewJobForm(forms.Form):
     priority = forms.TypedChoiceField(
         required=False, coerce=int, empty_value=None, widget=UnfoldAdminSelectWidget(), label="Priority"
     )
-    reason = forms.CharField(
-        required=False, max_length=500, widget=UnfoldAdminTextInputWidget(), help_text="Optional; for the audit trail."
-    )
+    reason = reason_field(placeholder="", help_text="Optional; for the audit trail.")
 
     def __init__(self, *args: Any, declared: JobType, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -60,24 +57,22 @@ class NewJobForm(forms.Form):
         self.fields["reason"] = reason
 
     def clean(self) -> dict[str, Any]:
-        """Ask the service whether it would take the job."""
         values = super().clean() or {}
         if not self.errors:
             try:
-                service.check(self.submission())
+                service.check(self.to_submission())
             except InvalidJob as bad:
-                self.add_error(self._named(bad.field), str(bad).removeprefix(f"{bad.field}: ").capitalize())
+                self.add_error(self._find_field(bad.field), str(bad).removeprefix(f"{bad.field}: ").capitalize())
         return values
 
-    def _named(self, field: str) -> str | None:
-        """The form's field for a field of the job; None: the fault stands above the form."""
+    def _find_field(self, field: str) -> str | None:
+        """The form's field for a field of the job; None puts the error above the form."""
         name = {"campaignId": "campaign_id", "dueAt": "due_at"}.get(
             field, field.removeprefix("payload.").partition("[")[0]
         )
         return name if name in self.fields else None
 
-    def submission(self) -> Submission:
-        """What the form asks for."""
+    def to_submission(self) -> Submission:
         values = self.cleaned_data
         return Submission(
             type=self.declared.name,
@@ -90,50 +85,47 @@ class NewJobForm(forms.Form):
 
 
 def view(model_admin: Any, request: HttpRequest) -> HttpResponse:
-    """The form for the type that the address names, filled from the job that it names as `copy`."""
+    """The form for `?type=`, filled in from the job in `?copy=`."""
     if not model_admin.has_add_permission(request):
         raise PermissionDenied
-    original = _original(request)
+    original = _find_original(request)
     types = all_types()
     name = request.GET.get("type") or (original.type if original else "")
     declared = types.get(name) or types[min(types)]
-    initial = _initial(original, declared) if original and original.type == declared.name else {}
+    initial = _read_initial(original, declared) if original and original.type == declared.name else {}
     form = NewJobForm(request.POST if request.method == "POST" else None, declared=declared, initial=initial)
     if request.method == "POST" and form.is_valid():
         return _submit(request, form, original)
     copy = f"&copy={original.pk}" if original else ""
     context = {
-        **model_admin.admin_site.each_context(request),
         "title": "Duplicate and edit" if original else "New job",
-        "opts": model_admin.opts,
         "form": form,
         "original": original,
         "declared": declared,
         "tabs": [{"name": label(n), "query": f"?type={n}{copy}", "active": n == declared.name} for n in sorted(types)],
         "campaigns": CampaignClock.objects.order_by("name")[:OFFERED],
     }
-    return TemplateResponse(request, "ops/new_job.html", context, status=400 if form.errors else 200)
+    return render_page(request, "ops/new_job.html", context, opts=model_admin.opts, status=400 if form.errors else 200)
 
 
-def _original(request: HttpRequest) -> Job | None:
+def _find_original(request: HttpRequest) -> Job | None:
     wanted = request.GET.get("copy", "")
     return Job.objects.filter(pk=wanted).first() if is_job_id(wanted) else None
 
 
-def _initial(original: Job, declared: JobType) -> dict[str, Any]:
+def _read_initial(original: Job, declared: JobType) -> dict[str, Any]:
     payload = payload_form.as_initial(declared, original.payload)
     return {**payload, "campaign_id": original.campaign_id, "priority": original.priority}
 
 
 def _submit(request: HttpRequest, form: NewJobForm, original: Job | None) -> HttpResponse:
-    actor = actors.user(request.user.get_username())
+    actor = actor_of(request)
     reason = form.cleaned_data["reason"].strip() or "submitted in the admin"
     if original:
-        job, new = service.submit_copy(form.submission(), of=original, actor=actor, reason=reason)
+        job, new = service.submit_copy(form.to_submission(), of=original, actor=actor, reason=reason)
     else:
-        job, new = service.submit(form.submission(), actor=actor, reason=reason)
+        job, new = service.submit(form.to_submission(), actor=actor, reason=reason)
+    url = reverse("admin:jobs_job_change", args=[job.pk])
     if new:
-        messages.success(request, "The job is submitted.")
-    else:
-        messages.warning(request, "The same work is a job already: nothing was added.")
-    return HttpResponseRedirect(reverse("admin:jobs_job_change", args=[job.pk]))
+        return redirect(request, url, "The job is submitted.")
+    return redirect(request, url, "The same work is a job already: nothing was added.", messages.WARNING)

@@ -1,4 +1,4 @@
-"""What the command palette answers beside the pages."""
+"""What the command palette finds besides pages."""
 
 from collections.abc import Iterator
 from urllib.parse import urlencode
@@ -12,11 +12,11 @@ from jobs.models import CampaignClock, Job, ScheduleRow
 from jobs.registry import all_types
 from scheduler_project.text import is_job_id
 
-FOUND = 8  #: campaigns, and settlements and structures, that the palette offers
+FOUND = 8  #: campaigns, and as many settlements and structures
 
 
 def find(request: HttpRequest, term: str) -> list[SearchResult]:
-    """What the command palette answers beside the pages: a job by its id, types, campaigns, settlements, structures."""
+    """A job by its id; types, campaigns, settlements and structures by name."""
     found: list[SearchResult] = []
     if request.user.has_perm("jobs.view_job"):
         found += _jobs(term)
@@ -26,7 +26,7 @@ def find(request: HttpRequest, term: str) -> list[SearchResult]:
 
 
 def _jobs(term: str) -> Iterator[SearchResult]:
-    """The job of that id, and the lists of types whose name holds the term."""
+    """The job with that id, and the lists of types whose names contain the term."""
     job = Job.objects.filter(pk=term).first() if is_job_id(term) else None
     if job:
         link = reverse("admin:jobs_job_change", args=[job.pk])
@@ -38,7 +38,7 @@ def _jobs(term: str) -> Iterator[SearchResult]:
 
 
 def _world(term: str) -> Iterator[SearchResult]:
-    """The page of each campaign of that name, with all of it or with one settlement or structure alone."""
+    """The pages of campaigns, and of settlements and structures within their campaign, whose names contain the term."""
     for clock in CampaignClock.objects.filter(name__icontains=term)[:FOUND]:
         title = clock.name or clock.campaign_id
         yield SearchResult(title=title, description="Campaign", link=_campaign(clock.pk), icon="public")

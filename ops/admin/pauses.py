@@ -1,4 +1,4 @@
-"""Pauses, processes and the circuit breaker: what holds, and the buttons for it. Each act is one call of a door."""
+"""Pauses, processes and the circuit breaker, with their buttons."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -9,8 +9,7 @@ from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
+from django.http import HttpRequest, HttpResponse
 from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.text import capfirst
@@ -18,16 +17,16 @@ from redis import RedisError
 from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from jobs import actor as actors
 from jobs import control, pauses
 from jobs.errors import InvalidPause, Refused
 from jobs.models import CampaignClock, Pause, PauseKind
 from jobs.processes.heartbeat import ROLES
 from jobs.registry import all_types
+from ops.admin.base import ReasonForm, actor_of, redirect, render_page
 from ops.reads import active_orders
 from scheduler_project.text import LONGEST_ID, plain
 
-MOST_CAMPAIGNS: Final = 500  #: offered by name; any other can be named by its id
+MOST_CAMPAIGNS: Final = 500  #: offered by name; any other can be entered by its id
 _LENGTHS: Final = [
     ("", "until somebody resumes it"), ("15", "for 15 minutes"), ("60", "for an hour"), ("240", "for 4 hours"),
     ("1440", "for a day"),
@@ -39,17 +38,7 @@ else:
     PauseAdminBase = ModelAdmin
 
 
-class ReasonForm(forms.Form):
-    """Why, for the trail."""
-
-    reason = forms.CharField(
-        required=False, max_length=500, widget=UnfoldAdminTextInputWidget(attrs={"placeholder": "for the audit trail"})
-    )
-
-
 class PauseForm(ReasonForm):
-    """What is to be paused, and for how long."""
-
     what = forms.ChoiceField(required=False, label="What", widget=UnfoldAdminSelectWidget())
     campaign = forms.CharField(
         required=False,
@@ -75,31 +64,27 @@ class PauseForm(ReasonForm):
         self.fields["what"].choices = [("", "choose …"), *groups]  # type: ignore[attr-defined]
 
     def clean(self) -> dict[str, Any]:
-        """A queue, type or campaign is named, once."""
+        """Exactly one queue, type or campaign must be named."""
         values = super().clean() or {}
         if bool(values.get("what")) == bool(values.get("campaign")):
             self.add_error("what", "choose one, or name a campaign")
         return values
 
     def target(self) -> tuple[str, str]:
-        """Kind and name."""
         kind, _, name = str(self.cleaned_data["what"]).partition(":")
         return (kind, name) if name else (PauseKind.CAMPAIGN.value, self.cleaned_data["campaign"])
 
     def end(self, now: datetime) -> datetime | None:
-        """When the pause ends by itself."""
         minutes, until = self.cleaned_data["minutes"], self.cleaned_data["until"]
         return until or (now + timedelta(minutes=int(minutes)) if minutes else None)
 
 
 class BreakerForm(ReasonForm):
-    """What the breaker is to do."""
-
     state = forms.ChoiceField(choices=[(s, s) for s in (*control.FORCIBLE, control.AUTOMATIC)])
 
 
-def may(permission: str) -> Callable[[Callable[..., HttpResponse]], Callable[..., HttpResponse]]:
-    """The view for those who may see it; what is posted needs `permission`."""
+def require(permission: str) -> Callable[[Callable[..., HttpResponse]], Callable[..., HttpResponse]]:
+    """Require jobs.view_job for the view, and `permission` for a POST."""
 
     def guard(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
         @wraps(view)
@@ -116,10 +101,9 @@ def may(permission: str) -> Callable[[Callable[..., HttpResponse]], Callable[...
 
 @admin.register(Pause)
 class PauseAdmin(PauseAdminBase):
-    """Own pages in place of lists and forms."""
+    """Pages of their own in place of Django's lists and forms."""
 
     def get_urls(self) -> Any:
-        """The pages of processes and the breaker beside that of pauses."""
         wrap = self.admin_site.admin_view
         return [
             path("", wrap(self.overview), name="jobs_pause_changelist"),
@@ -129,111 +113,106 @@ class PauseAdmin(PauseAdminBase):
         ]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Pauses are made on their own page."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Pause | None = None) -> bool:
-        """Nobody changes a pause that was."""
         return False
 
-    @may("jobs.pause_jobs")
+    @require("jobs.pause_jobs")
     def overview(self, request: HttpRequest) -> HttpResponse:
-        """What is paused, what was, and the form for it."""
-        form = PauseForm(request.POST if "pause" in request.POST else None, initial=_asked(request))
+        form = PauseForm(request.POST if "pause" in request.POST else None, initial=_read_link(request))
         if "resume" in request.POST:
             return self._resume(request)
         if form.is_bound and form.is_valid():
             kind, name = form.target()
             try:
                 until = form.end(timezone.now())
-                pause = pauses.pause(kind, name, until=until, actor=_actor(request), reason=form.cleaned_data["reason"])
-                return self._said(request, f"{capfirst(pauses.as_sentence(pause))}. What runs goes on to its end.")
+                pause = pauses.pause(
+                    kind, name, until=until, actor=actor_of(request), reason=form.cleaned_data["reason"]
+                )
+                return self._redirect(request, f"{capfirst(pauses.as_sentence(pause))}. What runs goes on to its end.")
             except InvalidPause as bad:
                 form.add_error("until" if bad.field == "until" else "what", str(bad))
-        active = [(pause, _held(pause)) for pause in pauses.active()]
+        active = [(pause, _count_blocked(pause)) for pause in pauses.active()]
         context = {"title": "Pauses", "form": form, "active": active, "history": pauses.history()}
         return self._page(request, "ops/control/pauses.html", context, "jobs.pause_jobs")
 
     def _resume(self, request: HttpRequest) -> HttpResponse:
         kind, _, name = plain(request.POST["resume"]).partition(":")
-        resumed = pauses.resume(kind, name, actor=_actor(request), reason=request.POST.get("reason", ""))
+        resumed = pauses.resume(kind, name, actor=actor_of(request), reason=request.POST.get("reason", ""))
         if resumed:
-            return self._said(request, f"Resumed {kind} {name}: its jobs run again.")
-        return self._said(request, f"{kind} {name} was not paused any more.", messages.WARNING)
+            return self._redirect(request, f"Resumed {kind} {name}: its jobs run again.")
+        return self._redirect(request, f"{kind} {name} was not paused any more.", messages.WARNING)
 
-    @may("jobs.pause_jobs")
+    @require("jobs.pause_jobs")
     def processes(self, request: HttpRequest) -> HttpResponse:
-        """Workers, schedulers and listeners as they said last."""
         try:
-            words, fault = control.processes(), ""
+            processes, fault = control.processes(), ""
         except RedisError as error:
-            words, fault = [], f"Redis does not answer: {error}"
-        missing = [r for r in ROLES if all(w.role != r or w.lost for w in words)]
-        context = {"title": "Processes", "processes": words, "missing": missing, "fault": fault}
+            processes, fault = [], f"Redis does not answer: {error}"
+        missing = [role for role in ROLES if all(process.role != role or process.lost for process in processes)]
+        context = {"title": "Processes", "processes": processes, "missing": missing, "fault": fault}
         return self._page(request, "ops/control/processes.html", context, "jobs.pause_jobs")
 
-    @may("jobs.pause_jobs")
+    @require("jobs.pause_jobs")
     def stop_process(self, request: HttpRequest) -> HttpResponse:
-        """The question first; then the process is told."""
+        """Ask for confirmation, then ask the process to stop."""
         if not request.user.has_perm("jobs.pause_jobs"):
             raise PermissionDenied
         key = request.POST.get("key") or request.GET.get("key", "")
         form = ReasonForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
             try:
-                word = control.ask_to_stop(key, actor=_actor(request), reason=form.cleaned_data["reason"])
+                process = control.ask_to_stop(key, actor=actor_of(request), reason=form.cleaned_data["reason"])
             except Refused as refused:
-                return self._said(request, str(refused), messages.WARNING, page="jobs_processes")
-            text = f"The {word.role} {word.pid} on {word.host} stops after its current jobs."
-            return self._said(request, text, page="jobs_processes")
-        found = next((word for word in control.processes() if word.key == key), None)
+                return self._redirect(request, str(refused), messages.WARNING, page="jobs_processes")
+            text = f"The {process.role} {process.pid} on {process.host} stops after its current jobs."
+            return self._redirect(request, text, page="jobs_processes")
+        found = next((process for process in control.processes() if process.key == key), None)
         context = {"title": "Stop this process?", "process": found, "form": form}
         return self._page(request, "ops/control/stop_process.html", context, "jobs.pause_jobs")
 
-    @may("jobs.control_breaker")
+    @require("jobs.control_breaker")
     def breaker(self, request: HttpRequest) -> HttpResponse:
-        """The breaker's state, its last errors, and the buttons that force it."""
         form = BreakerForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
             state = form.cleaned_data["state"]
-            control.set_breaker(state, actor=_actor(request), reason=form.cleaned_data["reason"])
-            active_orders.forget()
+            control.set_breaker(state, actor=actor_of(request), reason=form.cleaned_data["reason"])
+            active_orders.expire()
             text = "automatic again" if state == control.AUTOMATIC else f"forced {state}, for all processes"
-            return self._said(request, f"The circuit breaker is {text}.", page="jobs_breaker")
-        context = {"title": "Circuit breaker", "form": form, "held": control.count_held_by_breaker(), **_breaker()}
+            return self._redirect(request, f"The circuit breaker is {text}.", page="jobs_breaker")
+        context = {
+            "title": "Circuit breaker",
+            "form": form,
+            "blocked": control.count_held_by_breaker(),
+            **_read_breaker(),
+        }
         return self._page(request, "ops/control/breaker.html", context, "jobs.control_breaker")
 
     def _page(self, request: HttpRequest, template: str, context: dict[str, Any], permission: str) -> HttpResponse:
-        site = self.admin_site.each_context(request)
-        allowed = request.user.has_perm(permission)
-        return TemplateResponse(request, template, {**site, **context, "allowed": allowed})
+        return render_page(request, template, {**context, "allowed": request.user.has_perm(permission)})
 
-    def _said(
+    def _redirect(
         self, request: HttpRequest, text: str, level: int = messages.SUCCESS, page: str = "jobs_pause_changelist"
     ) -> HttpResponse:
-        messages.add_message(request, level, text)
-        return HttpResponseRedirect(reverse(f"admin:{page}"))
+        return redirect(request, reverse(f"admin:{page}"), text, level)
 
 
-def _asked(request: HttpRequest) -> dict[str, str]:
-    """What a link from another page asks for: ?what=queue:low, or ?what=campaign:c-1."""
+def _read_link(request: HttpRequest) -> dict[str, str]:
+    """Initial values from ?what=queue:low or ?what=campaign:c-1."""
     what = request.GET.get("what", "")
     kind, _, name = what.partition(":")
     return {"campaign": name} if kind == PauseKind.CAMPAIGN else {"what": what}
 
 
-def _actor(request: HttpRequest) -> str:
-    return actors.user(request.user.get_username())
-
-
-def _held(pause: Pause) -> int | None:
+def _count_blocked(pause: Pause) -> int | None:
     try:
-        return active_orders.held_back(pause)
-    except RedisError:  # the page says what is paused all the same
+        return active_orders.count_blocked(pause)
+    except RedisError:  # the page shows the pauses without the counts
         return None
 
 
-def _breaker() -> dict[str, Any]:
+def _read_breaker() -> dict[str, Any]:
     breaker = control.breaker()
     try:
         return {"breaker": breaker.snapshot(), "errors": breaker.recent_errors(), "fault": ""}

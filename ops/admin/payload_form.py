@@ -1,4 +1,4 @@
-"""Form fields made from the declaration of a job type's payload, and back."""
+"""Convert the declaration of a payload to form fields, and their values to a payload."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -21,11 +21,11 @@ from jobs.slices import Slice
 from ops.humanize import label
 from scheduler_project.text import clean, flaw_of
 
-YEARS: Final = (1970, 9998)  #: of moments that a person may type
+YEARS: Final = (1970, 9998)  #: the first and last year of a time that a user may enter
 
 
 class MomentInput(UnfoldAdminTextInputWidget):
-    """A browser's own picker of date and time, to the second."""
+    """The browser's own date and time picker, to the second."""
 
     input_type = "datetime-local"
 
@@ -33,7 +33,7 @@ class MomentInput(UnfoldAdminTextInputWidget):
         super().__init__({"step": "1", **(attrs or {})})
 
     def format_value(self, value: Any) -> str | None:
-        """As the browser writes it, in the current time zone."""
+        """In the browser's format and the current time zone."""
         if not isinstance(value, datetime):
             return str(value) if value else None
         local = timezone.localtime(value) if timezone.is_aware(value) else value
@@ -41,10 +41,9 @@ class MomentInput(UnfoldAdminTextInputWidget):
 
 
 class MomentField(forms.DateTimeField):
-    """A moment far enough from both ends of time that every zone and database can hold it, and some minutes more."""
+    """A time that stays valid in every time zone and database, even some minutes later."""
 
     def to_python(self, value: Any) -> datetime | None:
-        """Refuses a year that nobody means."""
         moment: datetime | None = super().to_python(value)
         if moment and not YEARS[0] <= moment.year <= YEARS[1]:
             raise forms.ValidationError(self.error_messages["invalid"], code="invalid")
@@ -52,20 +51,20 @@ class MomentField(forms.DateTimeField):
 
 
 def moment_field(**more: Any) -> forms.DateTimeField:
-    """A moment in the time zone of the person who asks."""
+    """A time in the user's time zone."""
     help_text = f"Time zone: {timezone.get_current_timezone_name()}. {more.pop('help_text', '')}".strip()
     return MomentField(widget=MomentInput(), help_text=help_text, **more)
 
 
 def fields_of(declared: JobType) -> dict[str, forms.Field]:
-    """A form field for each field of the payload, by its name in JSON."""
+    """The form fields by their names in JSON."""
     described = inspect.type_info(declared.payload)
     assert isinstance(described, inspect.StructType)  # noqa: S101 - a payload is a struct
     return {field.encode_name: _field(field) for field in described.fields if not _is_ours(field)}
 
 
 def _is_ours(field: inspect.Field) -> bool:
-    """Whether only a job that hands on its work fills it in."""
+    """Whether only jobs that continue in slices fill it in."""
     kinds = field.type.types if isinstance(field.type, inspect.UnionType) else (field.type,)
     return any(isinstance(kind, inspect.StructType) and kind.cls is Slice for kind in kinds)
 
@@ -107,28 +106,26 @@ def _field_of_kind(kind: inspect.Type, common: dict[str, Any]) -> forms.Field:
 
 
 class JSONField(forms.JSONField):
-    """JSON that can be stored; what cannot is shown again without the characters that no page can hold."""
+    """JSON that can be stored. A refused value is shown again without the characters that no page can contain."""
 
     def to_python(self, value: Any) -> Any:
-        """The value. Raises ValidationError."""
         found = super().to_python(value)
         if flaw := flaw_of(found):
             raise forms.ValidationError(flaw)
         return found
 
     def bound_data(self, data: Any, initial: Any) -> Any:
-        """What was typed."""
         return clean(super().bound_data(data, initial))
 
 
 def as_json(values: Mapping[str, Any]) -> dict[str, Any]:
-    """What was filled in, as the payload; what was left empty is left out."""
+    """The payload, without empty fields."""
     plain: dict[str, Any] = msgspec.to_builtins({name: v for name, v in values.items() if v not in (None, "")})
     return plain
 
 
 def as_initial(declared: JobType, payload: Any) -> dict[str, Any]:
-    """A payload as the fields show it; what cannot be read as a moment is left for the person to fill in."""
+    """Initial values from a payload; a time that cannot be parsed is left empty."""
     if not isinstance(payload, dict):
         return {}
     initial = dict(payload)

@@ -1,4 +1,4 @@
-"""django-rq's pages among our own, for staff who may see jobs; its buttons do what ours do, for those who may."""
+"""django-rq's pages, for users who may see jobs. Its buttons act on scheduler jobs as the admin's own do."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -8,8 +8,7 @@ import structlog
 from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import render
+from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import include, path, reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django_rq.queues import get_queue_by_index
@@ -22,16 +21,16 @@ from rq.job import Job as RQJob
 from rq.queue import Queue
 from rq.registry import FailedJobRegistry, StartedJobRegistry
 
-from jobs import actor as actors
 from jobs.broker import keys
 from jobs.broker.rq_guard import STRANGE
 from ops import rq_dashboard
+from ops.admin.base import actor_of, redirect, render_page
 from ops.rq_dashboard import BUTTONS
 
 log = structlog.get_logger(__name__)
 REASON: Final = "in the queue dashboard"
-LOOKS: Final = 5  #: at a list that changes under the eyes
-#: Which of rq_jobs.BUTTONS a view presses; the bulk form names one.
+LOOKS: Final = 5  #: attempts to read a list that changes meanwhile
+#: The button in rq_dashboard.BUTTONS of each view; the bulk form names one of _BULK.
 _BULK: Final = ("delete", "requeue", "stop")
 _ONE: Final = {
     "requeue_job_view": "requeue", "enqueue_job": "enqueue", "delete_job": "delete", "stop_job": "stop",
@@ -41,38 +40,40 @@ _EMPTY: Final = "clear_queue"
 _PRESSES: Final = _ONE | _FAILED | {_EMPTY: "delete"}
 
 
-def guarded(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """The view for those who may see jobs; what is posted is done by rq_jobs, for those who may."""
+def guard(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Require jobs.view_job for the view; rq_dashboard handles a POST for users with the button's permission."""
 
     @wraps(view)
-    def guard(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def check(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         name = view.__name__
-        _demand(request, "jobs.view_job")
-        if not _can_be(**kwargs):
+        _require(request, "jobs.view_job")
+        if not _is_possible(**kwargs):
             raise Http404
         if name in _PRESSES:
-            _demand_button(request, _PRESSES[name])
+            _require_button(request, _PRESSES[name])
         if request.method == "POST" and name in ("actions", "confirm_action"):
             button = request.POST.get("action", "")
-            _demand_button(request, button if button in _BULK else "")
+            _require_button(request, button if button in _BULK else "")
         if request.method == "POST" and (name == "actions" or name in _PRESSES):
             return _press(request, name, *args, **kwargs)
-        if name == "worker_details" and not _worker_is_there(**kwargs):
+        if name == "worker_details" and not _worker_exists(**kwargs):
             raise Http404
         try:
             _forget_odd_ids(kwargs.get("queue_index"))
-            return _started(view, request, **kwargs) if name == "started_jobs" else view(request, *args, **kwargs)
+            return (
+                _render_started(view, request, **kwargs) if name == "started_jobs" else view(request, *args, **kwargs)
+            )
         except NoSuchJobError:
             raise Http404 from None
         except (*STRANGE, DeserializationError, ResponseError) as error:
-            return _unreadable(request, error)
+            return _render_unreadable(request, error)
 
-    wrapped: Callable[..., HttpResponse] = admin.site.admin_view(guard)
+    wrapped: Callable[..., HttpResponse] = admin.site.admin_view(check)
     return wrapped
 
 
 def _forget_odd_ids(index: int | None) -> None:
-    """Take what is no text out of the ends of queues, where django-rq looks for their oldest and newest jobs."""
+    """Remove ids that are not text from the ends of queues: django-rq reads its oldest and newest job there."""
     for queue in [get_queue_by_index(i) for i in ([index] if index is not None else range(len(settings.RQ_QUEUES)))]:
         for _ in range(LOOKS):
             odd = keys.odd(i for i in (queue.connection.lindex(queue.key, end) for end in (0, -1)) if i)
@@ -82,25 +83,24 @@ def _forget_odd_ids(index: int | None) -> None:
                 queue.connection.execute_command("LREM", queue.key, 0, rq_id)
 
 
-def _unreadable(request: HttpRequest, error: Exception) -> HttpResponse:
-    """Something of what the page would show stands in Redis as RQ never writes it."""
+def _render_unreadable(request: HttpRequest, error: Exception) -> HttpResponse:
+    """The page for data in Redis that RQ never wrote."""
     log.warning("rq.page_unreadable", path=request.path, error=f"{type(error).__name__}: {error}"[:500])
-    context = {**admin.site.each_context(request), "what": type(error).__name__}
-    return render(request, "django_rq/unreadable.html", context)
+    return render_page(request, "django_rq/unreadable.html", {"what": type(error).__name__})
 
 
-def _started(view: Callable[..., HttpResponse], request: HttpRequest, queue_index: int) -> HttpResponse:
-    """django-rq's list of started jobs, which breaks on a job that RQ has forgotten since the list was read."""
+def _render_started(view: Callable[..., HttpResponse], request: HttpRequest, queue_index: int) -> HttpResponse:
+    """django-rq's list of started jobs, which fails if RQ forgets a job while the list is read."""
     for _ in range(LOOKS):
         try:
             return view(request, queue_index)
-        except NotImplementedError:  # RQ's answer to django-rq, which asks its registry of started jobs to drop one
+        except NotImplementedError:  # RQ's registry of started jobs has no remove(), which django-rq calls
             _forget_ended(get_queue_by_index(queue_index))
     return view(request, queue_index)
 
 
 def _forget_ended(queue: Queue) -> None:
-    """Take out of the started jobs those of which RQ knows nothing any more."""
+    """Remove started jobs that RQ no longer knows."""
     registry = StartedJobRegistry(queue=queue)
     started = registry.get_job_and_execution_ids(cleanup=False)
     known = RQJob.fetch_many([job for job, _ in started], queue.connection, serializer=queue.serializer)
@@ -109,59 +109,58 @@ def _forget_ended(queue: Queue) -> None:
         queue.connection.zrem(registry.key, *gone)
 
 
-def _can_be(job_id: str = "-", **more: Any) -> bool:
-    """Whether an address can be that of a queue and a job: any other would be a fault of django-rq's pages."""
+def _is_possible(job_id: str = "-", **more: Any) -> bool:
+    """Whether the queue and the job id are valid: django-rq's pages fail on others."""
     indexes = [value for name, value in more.items() if name.endswith("_index")]
     return bool(JOB_ID_PATTERN.fullmatch(job_id)) and all(index < len(settings.RQ_QUEUES) for index in indexes)
 
 
-def _worker_is_there(queue_index: int, key: str) -> bool:
-    """django-rq's page of a worker that has gone would be a fault."""
+def _worker_exists(queue_index: int, key: str) -> bool:
+    """django-rq's page fails for a worker that is gone."""
     if not key.startswith(Worker.redis_worker_namespace_prefix):
         return False
     return Worker.find_by_key(key, connection=get_queue_by_index(queue_index).connection) is not None
 
 
-def _demand_button(request: HttpRequest, name: str) -> None:
+def _require_button(request: HttpRequest, name: str) -> None:
     if name not in BUTTONS or not BUTTONS[name].permitted(request.user.has_perm):
         raise PermissionDenied
 
 
-def _demand(request: HttpRequest, permission: str) -> None:
+def _require(request: HttpRequest, permission: str) -> None:
     if not permission or not request.user.has_perm(permission):
         raise PermissionDenied
 
 
 def _press(request: HttpRequest, name: str, queue_index: int, job_id: str = "") -> HttpResponse:
-    """Do it, say what happened, and go back to a page that is still there."""
+    """Press a button and return to a page that still exists."""
     queue: Queue = get_queue_by_index(queue_index)
-    actor = actors.user(request.user.get_username())
+    actor = actor_of(request)
     back = reverse("django_rq:jobs", args=[queue_index])
     if name == _EMPTY:
-        said = rq_dashboard.empty(queue, actor=actor, reason=f"the queue was emptied {REASON}")
+        done = rq_dashboard.empty(queue, actor=actor, reason=f"the queue was emptied {REASON}")
     elif name in _FAILED:
         ids = FailedJobRegistry(queue=queue).get_job_ids()
-        said = BUTTONS[_FAILED[name]].press(queue, ids, actor=actor, reason=REASON)
+        done = BUTTONS[_FAILED[name]].press(queue, ids, actor=actor, reason=REASON)
         back = reverse("django_rq:failed_jobs", args=[queue_index])
     elif name in _ONE:
-        said = BUTTONS[_ONE[name]].press(queue, [job_id], actor=actor, reason=REASON)
+        done = BUTTONS[_ONE[name]].press(queue, [job_id], actor=actor, reason=REASON)
         if name != "delete_job":
             back = reverse("django_rq:job_detail", args=[queue_index, job_id])
     else:
         ids = request.POST.getlist("job_ids")
-        said = BUTTONS[request.POST["action"]].press(queue, ids, actor=actor, reason=REASON)
+        done = BUTTONS[request.POST["action"]].press(queue, ids, actor=actor, reason=REASON)
         wanted = request.POST.get("next_url", "")
         back = wanted if url_has_allowed_host_and_scheme(wanted, allowed_hosts={request.get_host()}) else back
-    messages.add_message(request, messages.INFO, said)
-    return HttpResponseRedirect(back)
+    return redirect(request, back, done, messages.INFO)
 
 
 def _urls() -> list[Any]:
-    """django-rq's patterns; its JSON and metrics, which any staff user could read, are guarded as the rest."""
+    """django-rq's patterns, all guarded: any staff user could read its JSON and metrics otherwise."""
     api = get_api_urlpatterns()
     for pattern in api:
-        pattern.callback = guarded(pattern.callback)
-    return api + get_admin_urlpatterns(view_wrapper=guarded)
+        pattern.callback = guard(pattern.callback)
+    return api + get_admin_urlpatterns(view_wrapper=guard)
 
 
 urlpatterns = [path("", include((_urls(), "django_rq")))]

@@ -1,4 +1,4 @@
-"""What the service will do: schedule rows, read-only."""
+"""Schedule rows, read-only."""
 
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -13,8 +13,9 @@ from unfold.admin import ModelAdmin
 
 from jobs.models import CampaignClock, ScheduleRow
 from ops.admin.base import ReadOnly
-from ops.humanize import duration, label
+from ops.humanize import label
 from ops.reads import campaign as campaign_page
+from scheduler_project.durations import duration
 
 if TYPE_CHECKING:
     ScheduleRowAdminBase = admin.ModelAdmin[ScheduleRow]
@@ -24,7 +25,7 @@ else:
 
 @admin.register(ScheduleRow)
 class ScheduleRowAdmin(ReadOnly, ScheduleRowAdminBase):
-    """When each settlement and structure is next due; the rows follow from the main API's world."""
+    """When each settlement and structure is next due, computed from the main API's data."""
 
     list_display = ("entity_name", "event", "campaign", "clock", "due", "last", "every")
     list_filter = ("entity_type", "event_type", "clock")
@@ -34,33 +35,29 @@ class ScheduleRowAdmin(ReadOnly, ScheduleRowAdminBase):
     when_empty = "The jobs that recalculate schedules make them: Recalculate now on a campaign's page looks at once."
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ScheduleRow]:
-        """With the names of the campaigns; one query."""
         name = CampaignClock.objects.filter(pk=OuterRef("campaign_id")).values("name")
         return super().get_queryset(request).annotate(campaign_name=Subquery(name))
 
     @admin.display(description="campaign", ordering="campaign_id")
     def campaign(self, row: Any) -> str:
-        """Its name; a link to its page, where the row is shown with what holds it back."""
+        """A link to the campaign's page, which shows what blocks this row."""
         page = reverse("admin:jobs_campaignclock_change", args=[quote(row.campaign_id)])
         name = row.campaign_name or row.campaign_id
         return format_html('<a href="{}?{}">{}</a>', page, urlencode({"q": row.entity_id}), name)
 
     @admin.display(description="event", ordering="event_type")
     def event(self, row: ScheduleRow) -> str:
-        """In words."""
         return label(row.event_type)
 
     @admin.display(description="next due", ordering="next_due")
     def due(self, row: ScheduleRow) -> str:
-        """On the campaign's clock, to the minute."""
-        return campaign_page.shown_on(row.clock, row.next_due) or "never"
+        return campaign_page.format_due(row.clock, row.next_due) or "never"
 
     @admin.display(description="counted from", ordering="anchor")
     def last(self, row: ScheduleRow) -> str:
-        """The last due time applied, or when the entity was first seen."""
-        return campaign_page.shown_on(row.clock, row.anchor)
+        """The last due time that was applied, or when the entity was first seen."""
+        return campaign_page.format_due(row.clock, row.anchor)
 
     @admin.display(description="every")
     def every(self, row: ScheduleRow) -> str:
-        """The interval."""
         return duration(row.interval)

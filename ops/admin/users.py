@@ -1,4 +1,4 @@
-"""Users and groups, with the same look as everything else; nobody gives there what he does not have."""
+"""Users and groups. Nobody can grant a permission that they do not have."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -14,32 +14,32 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 from jobs import permissions
 from ops.admin.base import Recorded
 
-if TYPE_CHECKING:  # unfold's mixins and Django's admins are of different opinions about types
+if TYPE_CHECKING:  # the types of unfold's mixins and Django's admins conflict
     UserAdminBase = DjangoUserAdmin[User]
     GroupAdminBase = DjangoGroupAdmin
 else:
 
     class UserAdminBase(Recorded, DjangoUserAdmin, ModelAdmin):
-        """Django's, drawn by unfold."""
+        """Django's, rendered by unfold."""
 
     class GroupAdminBase(Recorded, DjangoGroupAdmin, ModelAdmin):
-        """Django's, drawn by unfold."""
+        """Django's, rendered by unfold."""
 
 
 admin.site.unregister(User)
 admin.site.unregister(Group)
 
 
-def _offer(field: Any, name: str, request: HttpRequest | None) -> Any:
-    """A form's field with nothing to choose but what the editor may give; what else is sent is no choice."""
+def _limit_choices(field: Any, name: str, request: HttpRequest | None) -> Any:
+    """Limit a field's choices to what the editor may grant; anything else is refused as an invalid choice."""
     if field is not None and name == "groups":
-        field.queryset = field.queryset.filter(pk__in=permissions.grantable_groups(_editor(request)).values("pk"))
+        field.queryset = field.queryset.filter(pk__in=permissions.grantable_groups(_get_editor(request)).values("pk"))
     elif field is not None and name in ("permissions", "user_permissions"):
-        field.queryset = field.queryset.filter(pk__in=permissions.permissions_of(_editor(request)).values("pk"))
+        field.queryset = field.queryset.filter(pk__in=permissions.permissions_of(_get_editor(request)).values("pk"))
     return field
 
 
-def _editor(request: HttpRequest | None) -> User:
+def _get_editor(request: HttpRequest | None) -> User:
     if request is None or not isinstance(request.user, User):
         raise PermissionDenied
     return request.user
@@ -47,49 +47,43 @@ def _editor(request: HttpRequest | None) -> User:
 
 @admin.register(User)
 class UserAdmin(UserAdminBase):
-    """Who may log in, and their groups."""
-
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
     show_facets = admin.ShowFacets.NEVER
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        """Their password too: nobody's who has more than the editor."""
+        """Not users with more permissions than the editor; this protects their passwords too."""
         return super().has_change_permission(request, obj) and (
-            obj is None or permissions.may_edit(_editor(request), obj)
+            obj is None or permissions.may_edit(_get_editor(request), obj)
         )
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        """As to change."""
+        """As `has_change_permission`."""
         return super().has_delete_permission(request, obj) and (
-            obj is None or permissions.may_edit(_editor(request), obj)
+            obj is None or permissions.may_edit(_get_editor(request), obj)
         )
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
-        """Who is a superuser, only superusers decide."""
+        """Only superusers can make superusers."""
         fields = tuple(super().get_readonly_fields(request, obj))
-        return fields if _editor(request).is_superuser else (*fields, "is_superuser")
+        return fields if _get_editor(request).is_superuser else (*fields, "is_superuser")
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """Groups and permissions that the editor may give."""
-        return _offer(super().formfield_for_manytomany(db_field, request, **kwargs), db_field.name, request)
+        return _limit_choices(super().formfield_for_manytomany(db_field, request, **kwargs), db_field.name, request)
 
 
 @admin.register(Group)
 class GroupAdmin(GroupAdminBase):
-    """What each group may do."""
-
     def has_change_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
-        """Not of groups that give more than the editor has."""
+        """Not groups with more permissions than the editor."""
         may = super().has_change_permission(request, obj)
-        return may and (obj is None or permissions.may_edit_group(_editor(request), obj))
+        return may and (obj is None or permissions.may_edit_group(_get_editor(request), obj))
 
     def has_delete_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
-        """As to change."""
+        """As `has_change_permission`."""
         may = super().has_delete_permission(request, obj)
-        return may and (obj is None or permissions.may_edit_group(_editor(request), obj))
+        return may and (obj is None or permissions.may_edit_group(_get_editor(request), obj))
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest | None = None, **kwargs: Any) -> Any:
-        """Permissions that the editor has."""
-        return _offer(super().formfield_for_manytomany(db_field, request, **kwargs), db_field.name, request)
+        return _limit_choices(super().formfield_for_manytomany(db_field, request, **kwargs), db_field.name, request)

@@ -1,4 +1,4 @@
-"""What an operator has ordered and still holds, for the banner on every page: pauses, a forced breaker, suspension."""
+"""What operators have stopped and not resumed, for the banner on every page: pauses, a forced breaker, suspension."""
 
 import time
 from dataclasses import dataclass
@@ -15,13 +15,11 @@ from jobs.main_api.client import main_api
 from jobs.models import Pause
 
 log = structlog.get_logger(__name__)
-KEPT_S: Final = 2.0  #: how old a page's view of Redis may be: every page asks
+KEPT_S: Final = 2.0  #: how long a view of Redis is cached: every page needs one
 
 
 @dataclass(frozen=True, slots=True)
-class Orders:
-    """What holds now."""
-
+class ActiveOrders:
     pauses: list[Pause]
     forced: Forced | None
     suspended: bool
@@ -30,16 +28,16 @@ class Orders:
         return bool(self.pauses or self.forced or self.suspended)
 
 
-class _Seen:
-    """What this process saw in Redis last."""
+class _Cache:
+    """This process's last view of Redis."""
 
     def __init__(self) -> None:
         self.at = float("-inf")
         self.forced: Forced | None = None
         self.suspended = False
 
-    def look(self, connection: Redis) -> None:
-        """Look again where it is too long ago; while Redis is away the last view holds."""
+    def refresh(self, connection: Redis) -> None:
+        """Read Redis again after KEPT_S; the last view stays valid while Redis is down."""
         if time.monotonic() - self.at < KEPT_S:
             return
         self.at = time.monotonic()
@@ -47,23 +45,23 @@ class _Seen:
             self.forced = main_api().breaker.snapshot().forced
             self.suspended = bool(is_suspended(connection))
         except RedisError as error:
-            log.debug("standing.redis_away", error=str(error), next="the last view holds")
+            log.debug("active_orders.read_failed", error=str(error), next="the last view is shown")
 
-    def forget(self) -> None:
-        """Look again at the next page: something was changed here."""
+    def expire(self) -> None:
+        """Read Redis again for the next page; call it after a change."""
         self.at = float("-inf")
 
 
-_seen = _Seen()
-forget = _seen.forget
+_cache = _Cache()
+expire = _cache.expire
 
 
-def orders() -> Orders:
-    """What holds now; one query, and Redis at most every KEPT_S."""
-    _seen.look(keys.redis())
-    return Orders(pauses.active(), _seen.forced, _seen.suspended)
+def find_active_orders() -> ActiveOrders:
+    """One query, and a read of Redis at most every KEPT_S."""
+    _cache.refresh(keys.redis())
+    return ActiveOrders(pauses.active(), _cache.forced, _cache.suspended)
 
 
-def held_back(pause: Pause) -> int:
-    """How many due jobs a pause holds back, as far as workers have met them. Raises redis.RedisError."""
+def count_blocked(pause: Pause) -> int:
+    """How many due jobs a pause blocks, of those that workers have reached so far. Raises redis.RedisError."""
     return depths.held_back_by(pause.kind, pause.name, keys.redis())

@@ -1,4 +1,4 @@
-"""The attempts of one job, read from its audit trail: who ran it, how it ended, what it asked of the main API."""
+"""The attempts of one job, read from its audit trail: who ran it, how it ended, what it called on the main API."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,29 +11,26 @@ from jobs.states import State
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request to the main API."""
-
     operation: str
     after_ms: float
-    """Since the attempt began."""
+    """Since the attempt started."""
     ms: float
     result: str
 
     @property
-    def well(self) -> bool:
-        """Whether it was answered without an error."""
+    def succeeded(self) -> bool:
         return self.result == "ok"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One claim of a job and what became of it."""
+    """One claim of a job and its result."""
 
     number: int
     worker: str
     began: datetime
     ended: datetime | None
-    """None: it runs, or its end is not recorded yet."""
+    """None while it runs or its end is not recorded yet."""
     state: str
     """The state it led to; RUNNING while it runs."""
     reason: str
@@ -42,21 +39,21 @@ class Attempt:
     duration_ms: float | None
     calls: tuple[Call, ...]
     calls_left_out: int
-    """Further calls, of which only the number was kept."""
+    """The number of calls that were not recorded one by one."""
     request_id: str
     """The X-Request-Id of its calls."""
 
 
-def of(trail: Sequence[AuditEntry]) -> list[Attempt]:
-    """The attempts in `trail` (in its order of time), latest first."""
+def read_attempts(trail: Sequence[AuditEntry]) -> list[Attempt]:
+    """The attempts in `trail`, which is oldest first; the result is latest first."""
     ends = {entry.attempt: entry for entry in trail if entry.was == State.RUNNING}
     return [_attempt(entry, ends.get(entry.attempt)) for entry in trail if entry.now == State.RUNNING][::-1]
 
 
 def _attempt(claim: AuditEntry, end: AuditEntry | None) -> Attempt:
     details: Mapping[str, Any] = (end.details if end else None) or {}
-    asked: Mapping[str, Any] = details.get("calls") or {}
-    made = tuple(Call(*row) for row in asked.get("made", ()))
+    calls: Mapping[str, Any] = details.get("calls") or {}
+    made = tuple(Call(*row) for row in calls.get("made", ()))
     return Attempt(
         number=claim.attempt,
         worker=claim.actor.removeprefix("worker:"),
@@ -68,6 +65,6 @@ def _attempt(claim: AuditEntry, end: AuditEntry | None) -> Attempt:
         traceback=details.get("traceback", ""),
         duration_ms=end.duration_ms if end else None,
         calls=made,
-        calls_left_out=asked.get("count", len(made)) - len(made),
-        request_id=asked.get("request", ""),
+        calls_left_out=calls.get("count", len(made)) - len(made),
+        request_id=calls.get("request", ""),
     )

@@ -1,9 +1,10 @@
-"""The audit trail as one list: moves of jobs and acts on everything else, newest first, searched without a walk.
+"""The audit trail as one list: moves of jobs and operator actions, newest first, searched without a full scan.
 
-Entries have no index on their time: their ids grow with it, so that a time is looked up by halving the ids.
+Entries have no index on their time; ids grow with it, so a time is found by a binary search over ids.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
@@ -14,91 +15,91 @@ from jobs.models import AuditEntry, Job, OperatorAction
 from scheduler_project.text import is_job_id
 
 PAGE: Final = 50
-SEARCHED: Final = 20_000  #: moves whose texts one page looks at; the next page goes on from there
-SKEW: Final = timedelta(minutes=1)  #: entries of transactions side by side do not stand in the order of their times
+SEARCHED: Final = 20_000  #: moves that a page searches for texts; the next page continues from there
+SKEW: Final = timedelta(minutes=1)  #: concurrent transactions can write entries out of order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What is asked of the trail; an empty part asks nothing."""
+    """The filters of the trail; an empty filter matches everything."""
 
     who: str = ""
     what: str = ""
-    """A state, a verb, a thing or a job's id; of several, with commas between them, any."""
+    """A state, a verb, a target or a job's id; several, separated by commas, match any of them."""
     why: str = ""
     """In the reason or the error."""
     origin: str = ""
-    """In the address or the request id."""
+    """In the IP address or the request id."""
     since: datetime | None = None
     until: datetime | None = None
     people_only: bool = True
-    """Only what people did, not workers, schedulers and cron tasks."""
+    """Without workers, schedulers and cron tasks."""
     entries: bool = True
-    """Whether moves of jobs are wanted."""
-    acts: bool = True
-    """Whether acts on everything else are wanted."""
+    """Include moves of jobs."""
+    actions: bool = True
+    """Include operator actions."""
 
 
 class Cursor(NamedTuple):
-    """Where a page begins: below these ids; None: at the newest."""
+    """A page starts below these ids; None: at the newest."""
 
     entry: int | None = None
-    act: int | None = None
+    action: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One move or act."""
+    """One move or action."""
 
     at: datetime
     who: str
     what: str
     target: str
-    job: Job | None
-    link: str
     why: str
-    error: str
-    changes: dict[str, Any]
     ip: str
     request_id: str
+    job: Job | None = None
+    link: str = ""
+    error: str = ""
+    changes: Mapping[str, Any] = field(default_factory=dict)
     entry: AuditEntry | None = None
-    act: OperatorAction | None = None
+    action: OperatorAction | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some lines, and where the next page begins; None: there is none."""
+    """Some lines, and where the next page starts; None on the last page."""
 
     lines: list[Line]
     older: Cursor | None
 
 
-def page(question: Question, cursor: Cursor) -> Page:
+def read_page(question: Question, cursor: Cursor) -> Page:
     """The newest lines below `cursor`; six queries at most."""
-    entries, floor = _entries(question, cursor) if question.entries else ([], None)
-    acts = _acts(question, cursor) if question.acts else []
+    entries, floor = _find_entries(question, cursor) if question.entries else ([], None)
+    actions = _find_actions(question, cursor) if question.actions else []
     jobs = Job.objects.defer("traceback").in_bulk({entry.job_id for entry in entries})
-    lines = [_line_of_entry(e, jobs.get(e.job_id)) for e in entries] + [_line_of_act(a) for a in acts]
+    lines = [_line_of_entry(e, jobs.get(e.job_id)) for e in entries] + [_line_of_action(a) for a in actions]
     lines.sort(key=lambda line: line.at, reverse=True)
     shown = lines[:PAGE]
     if len(lines) <= PAGE and floor is None:
         return Page(shown, None)
     entry = min((line.entry.pk for line in shown if line.entry), default=cursor.entry)
-    act = min((line.act.pk for line in shown if line.act), default=cursor.act)
-    return Page(shown, Cursor(floor if len(lines) <= PAGE else entry, act))
+    action = min((line.action.pk for line in shown if line.action), default=cursor.action)
+    return Page(shown, Cursor(floor if len(lines) <= PAGE else entry, action))
 
 
-def _entries(question: Question, cursor: Cursor) -> tuple[list[AuditEntry], int | None]:
-    """Matching moves, one more than a page; and how far down was looked, where there is more below."""
+def _find_entries(question: Question, cursor: Cursor) -> tuple[list[AuditEntry], int | None]:
+    """Matching moves, one more than a page; and the lowest id that was searched, if there are more below."""
     every = AuditEntry.objects.by_people() if question.people_only else AuditEntry.objects.all()
     found: QuerySet[AuditEntry] = every.order_by("-id")
     if cursor.entry is not None:
         found = found.filter(id__lt=cursor.entry)
     if question.since:
-        found = found.filter(id__gte=first_since(question.since - SKEW), at__gte=question.since)
+        found = found.filter(id__gte=find_first_since(question.since - SKEW), at__gte=question.since)
     if question.until:
-        found = found.filter(id__lt=first_since(question.until + SKEW), at__lt=question.until)
-    texts = _texts(question)
+        found = found.filter(id__lt=find_first_since(question.until + SKEW), at__lt=question.until)
+    texts = _filter_texts(question)
     floor = None
     if texts:
         floor = found.values_list("id", flat=True)[SEARCHED - 1 : SEARCHED].first()
@@ -106,12 +107,12 @@ def _entries(question: Question, cursor: Cursor) -> tuple[list[AuditEntry], int 
     return list(found[: PAGE + 1]), floor
 
 
-def _texts(question: Question) -> Q:
+def _filter_texts(question: Question) -> Q:
     texts = Q()
     if question.who:
         texts &= Q(actor__icontains=question.who)
     if question.what:
-        states: list[Any] = [("job_id" if is_job_id(one) else "now__icontains", one) for one in _each(question.what)]
+        states: list[Any] = [("job_id" if is_job_id(one) else "now__icontains", one) for one in _split(question.what)]
         texts &= Q.create(states, connector=Q.OR)
     if question.why:
         texts &= Q(reason__icontains=question.why) | Q(error__icontains=question.why)
@@ -120,10 +121,10 @@ def _texts(question: Question) -> Q:
     return texts
 
 
-def _acts(question: Question, cursor: Cursor) -> list[OperatorAction]:
+def _find_actions(question: Question, cursor: Cursor) -> list[OperatorAction]:
     found = OperatorAction.objects.order_by("-id")
-    if cursor.act is not None:
-        found = found.filter(id__lt=cursor.act)
+    if cursor.action is not None:
+        found = found.filter(id__lt=cursor.action)
     if question.people_only:
         found = found.filter(actor__startswith="user:")
     if question.since:
@@ -132,7 +133,7 @@ def _acts(question: Question, cursor: Cursor) -> list[OperatorAction]:
         found = found.filter(at__lt=question.until)
     for texts, fields in (
         ([question.who], ("actor",)),
-        (_each(question.what), ("verb", "target")),
+        (_split(question.what), ("verb", "target")),
         ([question.why], ("reason",)),
         ([question.origin], ("ip", "request_id")),
     ):
@@ -142,7 +143,7 @@ def _acts(question: Question, cursor: Cursor) -> list[OperatorAction]:
     return list(found[: PAGE + 1])
 
 
-def _each(what: str) -> list[str]:
+def _split(what: str) -> list[str]:
     return [one.strip() for one in what.split(",") if one.strip()] or [what]
 
 
@@ -156,8 +157,8 @@ _HALVING: Final = (
 )
 
 
-def first_since(moment: datetime) -> int:
-    """The id of the first entry at or after `moment`, or one more than the last; 0 where there is none. One query."""
+def find_first_since(moment: datetime) -> int:
+    """The id of the first entry at or after `moment`, or one more than the last; 0 for an empty trail. One query."""
     at = connection.ops.adapt_datetimefield_value(moment)
     with connection.cursor() as cursor:
         cursor.execute(_HALVING, [at, at])
@@ -167,15 +168,30 @@ def first_since(moment: datetime) -> int:
 
 def _line_of_entry(entry: AuditEntry, job: Job | None) -> Line:
     came = (entry.details or {}).get("from") or {}
-    what = f"{entry.was or 'new'} → {entry.now}"
     return Line(
-        entry.at, entry.actor, what, str(entry.job_id), job, "", entry.reason, entry.error, {}, came.get("ip", ""),
-        came.get("request_id", "") or (job.request_id if job else ""), entry=entry,
-    )  # fmt: skip
+        at=entry.at,
+        who=entry.actor,
+        what=f"{entry.was or 'new'} → {entry.now}",
+        target=str(entry.job_id),
+        job=job,
+        why=entry.reason,
+        error=entry.error,
+        ip=came.get("ip", ""),
+        request_id=came.get("request_id", "") or (job.request_id if job else ""),
+        entry=entry,
+    )
 
 
-def _line_of_act(act: OperatorAction) -> Line:
+def _line_of_action(action: OperatorAction) -> Line:
     return Line(
-        act.at, act.actor, act.verb, act.target, None, act.link, act.reason, "", act.changes or {}, act.ip,
-        act.request_id, act=act,
-    )  # fmt: skip
+        at=action.at,
+        who=action.actor,
+        what=action.verb,
+        target=action.target,
+        link=action.link,
+        why=action.reason,
+        changes=action.changes or {},
+        ip=action.ip,
+        request_id=action.request_id,
+        action=action,
+    )

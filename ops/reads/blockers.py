@@ -1,4 +1,4 @@
-"""What a job that is due still waits for: a worker, the breaker, its turn; said for the person who asks why."""
+"""Why a job that is due does not run: no worker, an open breaker, or jobs ahead of it."""
 
 from datetime import datetime
 from typing import Final
@@ -18,20 +18,20 @@ from ops.humanize import naturaltime
 MOST_COUNTED: Final = 1000  #: jobs ahead in the queue
 
 
-def holds(job: Job, now: datetime) -> list[str]:
-    """Sentences about what holds the job back beside its due time; none for one that has ended or runs."""
+def find_blockers(job: Job, now: datetime) -> list[str]:
+    """A sentence for each thing but its due time that blocks the job; none if it runs or has ended."""
     state = State(job.state)
     try:
         if state is State.QUEUED:
-            return [*_workers(), *_breaker(now), *_turn(job)]
+            return [*_find_missing_workers(), *_find_breaker(now), *_find_jobs_ahead(job)]
         if state in WAITING:
-            return _breaker(now)
+            return _find_breaker(now)
     except RedisError as error:
         return [f"Redis does not answer ({error}): nothing is queued or claimed until it does."]
     return []
 
 
-def _workers() -> list[str]:
+def _find_missing_workers() -> list[str]:
     connection = keys.redis()
     if not Worker.count(connection=connection):
         return ["No worker is running: start one."]
@@ -40,7 +40,7 @@ def _workers() -> list[str]:
     return []
 
 
-def _breaker(now: datetime) -> list[str]:
+def _find_breaker(now: datetime) -> list[str]:
     breaker = main_api().breaker.snapshot()
     if breaker.until is None:
         return []
@@ -50,8 +50,8 @@ def _breaker(now: datetime) -> list[str]:
     return [f"The circuit breaker to the main API is open {probe} ({when}): {breaker.last_error}."]
 
 
-def _turn(job: Job) -> list[str]:
-    """How many were queued before it. Campaigns take turns, so that it may run before many of them."""
+def _find_jobs_ahead(job: Job) -> list[str]:
+    """Those queued before it. Campaigns share workers fairly, so it may still run before many of them."""
     earlier = Job.objects.in_state(State.QUEUED).filter(moved_at__lt=job.moved_at)
     ahead = earlier.order_by("moved_at", "id").values_list("priority", flat=True)[: MOST_COUNTED + 1]
     higher = sum(priority > job.priority for priority in ahead)

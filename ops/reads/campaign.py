@@ -1,6 +1,6 @@
-"""One campaign as its game master asks about it: its clock, what is next due, and why something has not happened.
+"""A campaign's page: its clock, what is due next, and what blocks it.
 
-What is read is the service's own memory (clocks, schedule rows, jobs); the main API is not asked.
+It reads only the service's own tables (clocks, schedule rows, jobs), not the main API.
 """
 
 from collections.abc import Sequence
@@ -20,63 +20,63 @@ from jobs.schedules.store import parse_moment
 from jobs.service import Submission
 from jobs.states import ENDED, Priority, State
 from jobs.world.clock import Moment, WallTime, WorldTime
-from ops.humanize import duration, label, naturaltime
+from ops.humanize import label, naturaltime
 from ops.reads.campaign_jobs import Newest
+from scheduler_project.durations import duration
 
 PAGE: Final = 60  #: schedule rows of a page
 WINDOWS: Final = {"6": 6, "24": 24, "72": 72}  #: hours of the timeline
 LANES: Final = 14
-MARKS: Final = 60  #: of a lane
+MARKS: Final = 60  #: marks of a lane
 
 
 @dataclass(frozen=True, slots=True)
 class Blocker:
-    """Something that keeps what is due from happening."""
+    """Something that stops schedule rows from making jobs, or their jobs from running."""
 
-    name: str  #: in a word or two
-    says: str  #: what it is, and what ends it
-    clocks: tuple[str, ...] = ("world", "wall")  #: rows on these clocks are held
-    job_types: frozenset[str] | None = None  #: only rows that make jobs of these types; None: all
-    overdue_of: str = ""  #: only rows of entities of this type whose time has come; empty: all
-    job: Job | None = None  #: the job that it is about
+    name: str  #: a word or two
+    explanation: str  #: the cause and what ends it
+    clocks: tuple[str, ...] = ("world", "wall")  #: blocks only rows on these clocks
+    job_types: frozenset[str] | None = None  #: blocks only rows that make jobs of these types; None: all
+    overdue_of: str = ""  #: blocks only overdue rows of entities of this type; empty: all rows
+    job: Job | None = None  #: the job that causes it
 
-    def keeps(self, one: "Row") -> bool:
-        """Whether it keeps the row from happening."""
+    def blocks(self, one: "Row") -> bool:
+        """Whether it applies to the row."""
         row = one.row
         made = self.job_types is None or row.job_type in self.job_types
         due = not self.overdue_of or (one.overdue and self.overdue_of == row.entity_type)
         return row.clock in self.clocks and made and due
 
     @property
-    def only(self) -> str:
-        """The job types that it holds, in words; empty: all."""
+    def limited_to(self) -> str:
+        """The names of the job types that it blocks; empty: all."""
         return ", ".join(sorted(label(name).lower() for name in self.job_types or ()))
 
 
 @dataclass(slots=True)
 class Row:
-    """A schedule row with what stands in its way."""
+    """A schedule row with its jobs and what blocks it."""
 
     row: ScheduleRow
     due: Moment | None
-    due_in: timedelta | None  #: on its own clock; negative: overdue
-    job: Job | None = None  #: its newest job
+    due_in: timedelta | None  #: on the row's own clock; negative: overdue
+    job: Job | None = None  #: the row's newest job
     dead: Job | None = None
-    holds: list[Blocker] = field(default_factory=list)
+    blockers: list[Blocker] = field(default_factory=list)
 
     @property
     def overdue(self) -> bool:
-        """Whether its time has come."""
         return self.due_in is not None and self.due_in <= timedelta(0)
 
     @property
     def when(self) -> str:
-        """Its time, as its clock shows it."""
-        return shown(self.due) if self.due else "never: past the year 9999"
+        """The due time on its own clock."""
+        return format_moment(self.due) if self.due else "never: past the year 9999"
 
     @property
     def how_long(self) -> str:
-        """In how long that is."""
+        """The time until then."""
         if self.due_in is None:
             return ""
         clock = " of world time" if self.row.clock == "world" else ""
@@ -84,12 +84,11 @@ class Row:
 
     @property
     def what(self) -> str:
-        """What is to happen, and to whom."""
         return f"{label(self.row.event_type)} of {self.row.entity_name or self.row.entity_id}"
 
     @property
-    def dead_says(self) -> str:
-        """What its dead letter says; empty without one."""
+    def dead_explanation(self) -> str:
+        """Empty without a dead letter."""
         if self.dead is None:
             return ""
         due = timezone.localtime(self.dead.due_at)
@@ -97,10 +96,10 @@ class Row:
 
     @property
     def why(self) -> str:
-        """Why it has not happened, in a sentence."""
+        """Why it has not happened yet, as a sentence."""
         what = self.what
-        if self.holds:
-            return f"{what} is held back: {' '.join(hold.says for hold in self.holds)}"
+        if self.blockers:
+            return f"{what} is held back: {' '.join(blocker.explanation for blocker in self.blockers)}"
         if self.due_in is None:
             return f"{what} lies past the year 9999 and is never due."
         if self.job and State(self.job.state) not in ENDED:
@@ -117,49 +116,49 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """One line of the timeline: where in the window, in hundredths of its width, an event falls due."""
+    """One line of the timeline; marks are the due times, in hundredths of its width."""
 
     label: str
-    held: bool
+    blocked: bool
     marks: list[float]
 
 
-def reading(clock: CampaignClock, now: datetime) -> Moment:
-    """What the campaign's clock showed last: its world time, or the wall's where it has none."""
+def read_clock(clock: CampaignClock, now: datetime) -> Moment:
+    """The last known world time, or the current time for a campaign on the wall clock."""
     return WorldTime.parse(clock.world_time) if clock.world_time else WallTime(now)
 
 
-def shown(moment: Moment) -> str:
-    """A moment of either clock, to the minute: world time as it is, wall-clock time in the reader's time zone."""
+def format_moment(moment: Moment) -> str:
+    """To the minute; wall-clock times in the user's time zone."""
     if isinstance(moment, WallTime):
         return f"{timezone.localtime(moment.at):%Y-%m-%d %H:%M %Z}"
     return moment.isoformat()[:16].replace("T", " ")
 
 
-def shown_on(clock: str, text: str) -> str:
-    """A time of a schedule row, which is text, as its clock ("wall" or "world") shows it; empty stays empty."""
-    return shown((WallTime if clock == "wall" else WorldTime).parse(text)) if text else ""
+def format_due(clock: str, text: str) -> str:
+    """A schedule row's time, stored as text, on its clock ("wall" or "world"); empty stays empty."""
+    return format_moment((WallTime if clock == "wall" else WorldTime).parse(text)) if text else ""
 
 
-def behind(clock: CampaignClock) -> bool:
-    """Whether the world time of an active campaign has not been acted on."""
+def is_behind(clock: CampaignClock) -> bool:
+    """Whether an active campaign's world time has not been processed yet."""
     return clock.is_active and bool(clock.world_time) and clock.world_time != clock.processed_world_time
 
 
-def holds(clock: CampaignClock, paused: Sequence[Pause], now: datetime) -> list[Blocker]:
-    """What holds the campaign's rows back now."""
+def find_blockers(clock: CampaignClock, paused: Sequence[Pause], now: datetime) -> list[Blocker]:
+    """What blocks the campaign's rows now, stuck recalculations apart."""
     found = []
     if not clock.is_active:
         found.append(Blocker("inactive", "The campaign is inactive in the main API; activating it there ends this."))
-    found += [hold for pause in paused if (hold := _of_pause(pause, clock))]
+    found += [blocker for pause in paused if (blocker := _find_pause_blocker(pause, clock))]
     try:
-        found += _of_processes()
-        found += _of_breaker(now)
+        found += _find_process_blockers()
+        found += _find_breaker_blocker(now)
     except RedisError as error:
         found.append(
             Blocker("Redis away", f"Redis does not answer ({type(error).__name__}): nothing runs until it does.")
         )
-    if behind(clock):
+    if is_behind(clock):
         says = (
             f"World time {clock.world_time} has been seen and not been processed yet; the listener catches up with it."
         )
@@ -167,7 +166,7 @@ def holds(clock: CampaignClock, paused: Sequence[Pause], now: datetime) -> list[
     return found
 
 
-def _of_pause(pause: Pause, clock: CampaignClock) -> Blocker | None:
+def _find_pause_blocker(pause: Pause, clock: CampaignClock) -> Blocker | None:
     says = f"{pauses.as_sentence(pause, clock.name if pause.kind == PauseKind.CAMPAIGN else '')}."
     says = says[0].upper() + says[1:]
     if pause.kind == PauseKind.CAMPAIGN:
@@ -178,23 +177,23 @@ def _of_pause(pause: Pause, clock: CampaignClock) -> Blocker | None:
     return Blocker("paused", says, job_types=types)
 
 
-def _of_processes() -> list[Blocker]:
-    alive = [word for word in control.processes() if not word.lost]
+def _find_process_blockers() -> list[Blocker]:
+    alive = [process for process in control.processes() if not process.lost]
     found = []
-    if not any(w.role == "worker" for w in alive):
+    if not any(process.role == "worker" for process in alive):
         found.append(Blocker("no worker", "No worker is running: start manage.py rqworker."))
-    elif all(w.state == "suspended" for w in alive if w.role == "worker"):
+    elif all(process.state == "suspended" for process in alive if process.role == "worker"):
         found.append(Blocker("suspended", "All workers are suspended: manage.py rqresume lets them go on."))
-    if not any(w.role == "listener" and w.leads for w in alive):
+    if not any(process.role == "listener" and process.leads for process in alive):
         says = "No listener is running, so that world time is not heard: start manage.py pubsub_listener."
         found.append(Blocker("listener down", says, clocks=("world",)))
-    if not any(w.role == "scheduler" and w.leads for w in alive):
+    if not any(process.role == "scheduler" and process.leads for process in alive):
         says = "No scheduler is running: start manage.py rqscheduler."
         found.append(Blocker("scheduler down", says, clocks=("wall",)))
     return found
 
 
-def _of_breaker(now: datetime) -> list[Blocker]:
+def _find_breaker_blocker(now: datetime) -> list[Blocker]:
     seen = main_api().breaker.snapshot()
     if seen.state == "closed":
         return []
@@ -202,8 +201,8 @@ def _of_breaker(now: datetime) -> list[Blocker]:
     return [Blocker("breaker", f"The circuit breaker to the main API is {seen.state}: {seen.last_error}.{ends}")]
 
 
-def rows(clock: CampaignClock, *, search: str, after: tuple[str, int] | None) -> QuerySet[ScheduleRow]:
-    """Its schedule rows, next due first, those that are never due last; below (next_due, id) where that is given."""
+def find_rows(clock: CampaignClock, *, search: str, after: tuple[str, int] | None) -> QuerySet[ScheduleRow]:
+    """The schedule rows, next due first; `after` is the (next_due, id) of the last row of the page before."""
     found = ScheduleRow.objects.filter(campaign_id=clock.campaign_id, next_due__gt="").order_by("next_due", "id")
     if search:
         found = found.filter(Q(entity_name__icontains=search) | Q(entity_id=search))
@@ -212,14 +211,14 @@ def rows(clock: CampaignClock, *, search: str, after: tuple[str, int] | None) ->
     return found
 
 
-def recalculations(clock: CampaignClock, jobs: Newest, now: datetime) -> list[Blocker]:
-    """Recalculations that are stuck: world time gets its jobs from them, and what is new its rows on any clock.
+def find_stuck_recalculations(clock: CampaignClock, jobs: Newest, now: datetime) -> list[Blocker]:
+    """Stuck recalculations: they create the jobs of world time, and the rows of new entities on any clock.
 
-    None of an inactive campaign, which has no schedules.
+    None for an inactive campaign, which has no schedules.
     """
     waits = "What has come due waits for it." if clock.world_time else "What is new has no schedule until it succeeds."
     found = []
-    for entity_type, job in jobs.stuck_recalculations().items() if clock.is_active else ():
+    for entity_type, job in jobs.find_stuck_recalculations().items() if clock.is_active else ():
         if job.state == State.DEAD:
             due = timezone.localtime(job.due_at)
             then = f"of {due:%Y-%m-%d %H:%M %Z} is a dead letter ({job.error[:120]}): retry it, or recalculate anew"
@@ -231,23 +230,23 @@ def recalculations(clock: CampaignClock, jobs: Newest, now: datetime) -> list[Bl
 
 
 def describe(
-    clock: CampaignClock, found: Sequence[ScheduleRow], held: Sequence[Blocker], jobs: Newest, now: datetime
+    clock: CampaignClock, found: Sequence[ScheduleRow], blockers: Sequence[Blocker], jobs: Newest, now: datetime
 ) -> list[Row]:
-    """The rows with their time, their jobs and what holds them back."""
-    read = reading(clock, now)
+    """The rows with their due times, their jobs and what blocks them."""
+    read = read_clock(clock, now)
     described = []
     for row in found:
-        due, due_in = _due(row, read, now)
-        one = Row(row, due, due_in, *jobs.of(row))
-        one.holds = [hold for hold in held if hold.keeps(one)]
+        due, due_in = _read_due(row, read, now)
+        one = Row(row, due, due_in, *jobs.find_for(row))
+        one.blockers = [blocker for blocker in blockers if blocker.blocks(one)]
         if one.dead:
-            one.holds.append(Blocker("dead job", one.dead_says))
+            one.blockers.append(Blocker("dead job", one.dead_explanation))
         described.append(one)
     return described
 
 
-def timeline(described: Sequence[Row], hours: int) -> list[Lane]:
-    """When the rows fall due within the hours to come, on their own clock; the busiest screenful of them."""
+def draw_timeline(described: Sequence[Row], hours: int) -> list[Lane]:
+    """The due times within the next hours, on each row's own clock; the first LANES rows."""
     window = timedelta(hours=hours)
     lanes: list[Lane] = []
     for one in described:
@@ -259,25 +258,25 @@ def timeline(described: Sequence[Row], hours: int) -> list[Lane]:
             marks.append(round(100 * (at / window), 2))
             at += max(one.row.interval, timedelta(minutes=1))
         title = f"{one.row.entity_name or one.row.entity_id}: {label(one.row.event_type).lower()}"
-        lanes.append(Lane(title, bool(one.holds), marks))
+        lanes.append(Lane(title, bool(one.blockers), marks))
     return lanes
 
 
-def ticks(clock: CampaignClock, hours: int, now: datetime) -> list[tuple[int, str]]:
-    """Where the timeline's hours stand: hundredths of its width, and the clock's reading there."""
-    read = reading(clock, now)
+def draw_ticks(clock: CampaignClock, hours: int, now: datetime) -> list[tuple[int, str]]:
+    """The axis of the timeline: a position in hundredths of its width, and the time there."""
+    read = read_clock(clock, now)
     found = []
     for part in range(4):
         try:
             at = read.at + timedelta(hours=hours) * part / 4
         except OverflowError:  # past the year 9999 nothing is due
             break
-        found.append((25 * part, shown(type(read)(at))[5:16]))
+        found.append((25 * part, format_moment(type(read)(at))[5:16]))
     return found
 
 
 def recalculate(clock: CampaignClock, *, actor: str, reason: str, now: datetime) -> list[Job]:
-    """Have the schedules of its settlements and structures recalculated at once; the jobs that do it."""
+    """Submit the jobs that recalculate its schedules now."""
     submissions = [
         Submission(type=kind, campaign_id=clock.campaign_id, payload={}, subject=f"by-hand:{now:%Y-%m-%dT%H:%M:%S.%f}")
         for kind, declared in all_types().items()
@@ -286,7 +285,7 @@ def recalculate(clock: CampaignClock, *, actor: str, reason: str, now: datetime)
     return [job for job, _ in service.submit_many(submissions, actor=actor, reason=reason)]
 
 
-def _due(row: ScheduleRow, read: Moment, now: datetime) -> tuple[Moment | None, timedelta | None]:
+def _read_due(row: ScheduleRow, read: Moment, now: datetime) -> tuple[Moment | None, timedelta | None]:
     if not row.next_due:
         return None, None
     due = parse_moment(row.clock, row.next_due)

@@ -1,4 +1,4 @@
-"""The newest jobs of a campaign: what its schedule rows came to last, and whether its schedules are recalculated."""
+"""The newest jobs of a campaign: the latest result of each schedule row, and stuck recalculations."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from jobs.registry import all_types, type_named
 from jobs.schedules.store import parse_moment
 from jobs.states import State
 
-NEWEST: Final = 500  #: jobs of the campaign, and as many dead letters, that are looked at
+NEWEST: Final = 500  #: jobs of the campaign, and as many dead letters, that are read
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,20 +20,20 @@ class Newest:
 
     jobs: Mapping[tuple[str, str], Job]
     dead: Mapping[tuple[str, str], Job]
-    since: UUID | None  #: the oldest job that was looked at; None: all were
+    since: UUID | None  #: the oldest job that was read; None: all were read
 
-    def of(self, row: ScheduleRow) -> tuple[Job | None, Job | None]:
-        """The newest job of a schedule row, and the dead letter that nothing has made up for."""
+    def find_for(self, row: ScheduleRow) -> tuple[Job | None, Job | None]:
+        """The newest job of a schedule row, and its dead letter unless a later job made up for it."""
         key = (row.job_type, _subject(row))
         last, died = self.jobs.get(key), self.dead.get(key)
-        made_up = died is not None and ((last is not None and last.pk != died.pk) or _applied_since(row, died))
+        made_up = died is not None and ((last is not None and last.pk != died.pk) or _was_applied_since(row, died))
         return last, None if made_up else died
 
-    def stuck_recalculations(self) -> dict[str, Job]:
-        """By the type of entity the newest recalculation of its schedules, where that died or waits for a retry.
+    def find_stuck_recalculations(self) -> dict[str, Job]:
+        """By type of entity: the newest recalculation of its schedules, if it is dead or waits for a retry.
 
-        What has come due in world time since then has no job yet, and gets none before one has succeeded. So one that
-        is older than the newest jobs has been made up for: they came from a later one.
+        What has come due in world time since then has no job yet, and gets none before a recalculation succeeds. A
+        recalculation older than the newest jobs is not stuck: a later one created them.
         """
         found, every_job = {}, [*self.jobs.items(), *self.dead.items()]
         for name, declared in all_types().items():
@@ -47,8 +47,8 @@ class Newest:
         return found
 
 
-def newest(campaign_id: str) -> Newest:
-    """Two queries, each along an index of its own."""
+def find_newest(campaign_id: str) -> Newest:
+    """Two queries, each by its own index."""
     jobs: Any = Job.objects.filter(campaign_id=campaign_id).order_by("-id").defer("payload", "result", "traceback")
     recent, dead = list(jobs[:NEWEST]), list(jobs.in_state(State.DEAD)[:NEWEST])
     return Newest(_by_subject(recent), _by_subject(dead), recent[-1].pk if len(recent) == NEWEST else None)
@@ -58,8 +58,8 @@ def _by_subject(jobs: list[Job]) -> dict[tuple[str, str], Job]:
     return {(job.type, job.subject): job for job in reversed(jobs)}
 
 
-def _applied_since(row: ScheduleRow, died: Job) -> bool:
-    """Whether what a dead letter was to apply has been: by a job that may be older than the newest, or another hand."""
+def _was_applied_since(row: ScheduleRow, died: Job) -> bool:
+    """Whether a dead letter's work was applied later, by an older job than the newest ones or by other means."""
     if not (died.clock_due and row.anchor and died.clock == row.clock):
         return False
     return parse_moment(row.clock, row.anchor).at >= parse_moment(died.clock, died.clock_due).at
@@ -68,5 +68,5 @@ def _applied_since(row: ScheduleRow, died: Job) -> bool:
 def _subject(row: ScheduleRow) -> str:
     try:
         return type_named(row.job_type).parse(row.payload).subject()
-    except InvalidJob:  # a row of a release that knew another schema
+    except InvalidJob:  # written by a release with another schema
         return ""

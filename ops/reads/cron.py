@@ -1,4 +1,4 @@
-"""Cron tasks on their page: when one fires next, and what became of its firings."""
+"""What the page of a cron task shows: a preview of its expression, and its firings."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,8 +16,6 @@ SHOWN: Final = 20  #: firings of a history
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A moment at which an expression matches."""
-
     at: datetime
     local: str  #: in the task's own time zone
     naturaltime: str
@@ -25,7 +23,7 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What an expression means, and when it matches next in its time zone; or what is wrong with it."""
+    """The meaning and next matches of an expression, or what is wrong with it."""
 
     sentence: str = ""
     firings: tuple[Match, ...] = ()
@@ -35,26 +33,25 @@ class Preview:
 
 @dataclass(frozen=True, slots=True)
 class Firing:
-    """One firing with the job that it made, as far as retention has left it."""
+    """One firing with its job, unless retention has deleted it."""
 
     firing: CronFiring
     job: Job | None
 
     @property
     def late(self) -> timedelta | None:
-        """How long after its time it fired, where that is worth a word."""
+        """The delay; None below one second."""
         behind = self.firing.fired_at - self.firing.due_at
         return behind if behind >= timedelta(seconds=1) else None
 
     @property
     def duration(self) -> timedelta | None:
-        """How long the job's last attempt ran."""
+        """The run time of the job's last attempt."""
         job = self.job
         return job.finished_at - job.started_at if job and job.finished_at and job.started_at else None
 
 
 def preview(expression: str, time_zone: str, now: datetime) -> Preview:
-    """What the page shows while somebody types."""
     if not expression.strip():
         return Preview(
             hint="Five fields: minute, hour, day of the month, month, day of the week; or six, seconds first."
@@ -71,13 +68,13 @@ def preview(expression: str, time_zone: str, now: datetime) -> Preview:
     return Preview(sentence(expression), shown)
 
 
-def overdue(task: CronTask, now: datetime) -> bool:
-    """Whether it should have fired by now and nobody made it."""
+def is_overdue(task: CronTask, now: datetime) -> bool:
+    """Whether it should have fired by now and has not."""
     return bool(task.enabled and task.next_fire_at and now - task.next_fire_at > cron.LATE)
 
 
-def history(task: CronTask) -> list[Firing]:
-    """Its newest firings with their jobs; two queries."""
+def list_firings(task: CronTask) -> list[Firing]:
+    """The newest firings with their jobs; two queries."""
     rows = list(task.firings.order_by("-id")[:SHOWN])
     jobs = Job.objects.defer("payload", "traceback").in_bulk([row.job_id for row in rows if row.job_id])
     return [Firing(row, jobs.get(row.job_id) if row.job_id else None) for row in rows]

@@ -1,4 +1,4 @@
-"""Failures with what their dead letters say now."""
+"""Failures, with counts of their dead letters by type, campaign and hour."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,8 +11,8 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from jobs.models import FailureGroup, FailureHour, Job
 from jobs.states import State
 
-MOST_COUNTED: Final = 10_000  #: dead letters of one failure; beyond it a count says "10,000+"
-LOOKED_AT: Final = 1_000  #: newest dead letters of one failure whose types and campaigns are shown
+MOST_COUNTED: Final = 10_000  #: dead letters of one failure; beyond it the page shows "10,000+"
+LOOKED_AT: Final = 1_000  #: newest dead letters of one failure that are counted by type and campaign
 HOURS: Final = 48  #: of a sparkline
 PAGE: Final = 25
 #: With the state written out, or no database would take the index that holds dead letters only.
@@ -21,7 +21,7 @@ _DEAD: Final = f"jobs_job WHERE state = '{State.DEAD}' AND failure_key ="
 
 @dataclass(slots=True)
 class Failure:
-    """A group with what its dead letters say now."""
+    """A group of dead letters with their counts."""
 
     group: FailureGroup
     dead: int = 0
@@ -30,46 +30,44 @@ class Failure:
     hours: list[int] = field(default_factory=lambda: [0] * HOURS)
 
     @property
-    def shown(self) -> str:
-        """How many dead letters there are."""
+    def dead_count(self) -> str:
+        """With a plus sign beyond MOST_COUNTED."""
         return f"{MOST_COUNTED:,}+" if self.dead > MOST_COUNTED else f"{self.dead:,}"
 
     @property
     def campaigns(self) -> int:
-        """How many campaigns it touches."""
         return len(self.by_campaign)
 
     @property
-    def came_again(self) -> bool:
-        """Whether jobs died of it after somebody had acknowledged it."""
+    def recurred(self) -> bool:
+        """Whether it was seen again after it was acknowledged."""
         at = self.group.acknowledged_at
         return at is not None and self.group.last_seen > at
 
 
-def dead_letters(key: str | OuterRef) -> QuerySet[Job]:
-    """The dead letters of one failure; found by its index."""
+def find_dead_letters(key: str | OuterRef) -> QuerySet[Job]:
     return Job.objects.in_state(State.DEAD).filter(failure_key=key)
 
 
-def groups(which: str) -> QuerySet[FailureGroup]:
+def find_groups(which: str) -> QuerySet[FailureGroup]:
     """Failures, last seen first: "open" have dead letters that nobody has acknowledged, "known" have others."""
     every = FailureGroup.objects.order_by("-last_seen", "key")
     if which == "all":
         return every
     unknown = Q(acknowledged_at=None) | Q(last_seen__gt=F("acknowledged_at"))
-    with_dead = every.filter(Exists(dead_letters(OuterRef("key"))))
+    with_dead = every.filter(Exists(find_dead_letters(OuterRef("key"))))
     return with_dead.filter(unknown) if which == "open" else with_dead.exclude(unknown)
 
 
 def describe(found: Sequence[FailureGroup], now: datetime) -> list[Failure]:
-    """What their dead letters say; three queries however many there are."""
+    """Count their dead letters; three queries in all."""
     failures = {group.key: Failure(group) for group in found}
     if not failures:
         return []
-    for key, n in _each(failures, "SELECT {key}, COUNT(*) FROM ({dead} LIMIT {most}) AS d", MOST_COUNTED + 1):
+    for key, n in _query_each(failures, "SELECT {key}, COUNT(*) FROM ({dead} LIMIT {most}) AS d", MOST_COUNTED + 1):
         failures[key].dead = n
     newest = "SELECT {key}, type, campaign_id, COUNT(*) FROM ({dead} ORDER BY id DESC LIMIT {most}) AS d GROUP BY 2, 3"
-    for key, kind, campaign, n in _each(failures, newest, LOOKED_AT):
+    for key, kind, campaign, n in _query_each(failures, newest, LOOKED_AT):
         failures[key].types[kind] = failures[key].types.get(kind, 0) + n
         failures[key].by_campaign[campaign] = failures[key].by_campaign.get(campaign, 0) + n
     this_hour = now.replace(minute=0, second=0, microsecond=0)
@@ -82,8 +80,8 @@ def describe(found: Sequence[FailureGroup], now: datetime) -> list[Failure]:
     return list(failures.values())
 
 
-def _each(failures: dict[str, Failure], sql: str, most: int) -> list[Any]:
-    """The rows of `sql` for each failure, in one statement; its keys are hexadecimal digits that the ledger made."""
+def _query_each(failures: dict[str, Failure], sql: str, most: int) -> list[Any]:
+    """Run `sql` for each failure, in one statement; the keys are hexadecimal digits, so formatting them is safe."""
     parts = []
     for key in failures:
         if not key.isalnum():

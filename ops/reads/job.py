@@ -1,4 +1,4 @@
-"""One job in words: what it is, why it is where it is, its life move by move and what it changed."""
+"""What a job's page shows: its title, why it is in its state, its timeline, and what it changed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,8 +18,9 @@ from jobs.registry import all_types
 from jobs.states import WAITING, State
 from ops import bulk
 from ops.bulk import Verb
-from ops.humanize import duration, label, naturaltime
+from ops.humanize import label, naturaltime
 from ops.reads import attempts, blockers
+from scheduler_project.durations import duration
 
 _BY: Final = {
     "user": "{} asked for it", "token": "{} asked for it over the HTTP API", "cron": "the cron task {} made it",
@@ -42,23 +43,23 @@ TONES: Final[Mapping[State, tuple[str, str]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One move, and how long the job then stayed where it had come to."""
+    """One move, and how long the job stayed in the state that it led to."""
 
     entry: AuditEntry
     stayed: str
 
 
-def title(job: Job, entity: ScheduleRow | None, campaign: CampaignClock | None) -> str:
-    """What the job is, as a person would say it: "Grow population of Riverton (Northmarch), 3 occurrences"."""
+def write_title(job: Job, entity: ScheduleRow | None, campaign: CampaignClock | None) -> str:
+    """The job as a title: "Grow population of Riverton (Northmarch), 3 occurrences"."""
     return sentence(job, entity.entity_name if entity else "", campaign.name if campaign else "")
 
 
 def name_all(
     jobs: Sequence[Job], campaigns: Mapping[str, str] | None = None, known: Mapping[str, str] | None = None
 ) -> None:
-    """Give each of `jobs` its sentence without the campaign (`task`) and its campaign's name.
+    """Set `task` (the title without the campaign) and `campaign_name` of each job.
 
-    One query for the names of entities that are not `known`, one for those of the campaigns where they are not given.
+    One query for the names of entities that are not in `known`, and one for the campaigns unless they are given.
     """
     names = dict(known or {})
     entities = {job.subject.partition(":")[0] for job in jobs} - {"", "cron", "heard", *names}
@@ -73,10 +74,10 @@ def name_all(
 
 
 def sentence(job: Job, entity: str, campaign: str | None = None) -> str:
-    """As `title`, from the names of the entity and the campaign where they are known; None leaves the campaign out."""
+    """As `write_title`, from the names of the entity and the campaign; `campaign=None` leaves the campaign out."""
     about, _, event = job.subject.partition(":")
-    told = job.result.get("entity") if isinstance(job.result, dict) else None
-    text = _task(job).format(entity or told or about) if about else ""
+    reported = job.result.get("entity") if isinstance(job.result, dict) else None
+    text = _task(job).format(entity or reported or about) if about else ""
     if not text:
         text = label(job.type) + (f": cron task {event}" if about == "cron" else "")
     if job.campaign_id and campaign is not None:
@@ -85,7 +86,7 @@ def sentence(job: Job, entity: str, campaign: str | None = None) -> str:
 
 
 def _task(job: Job) -> str:
-    """What the type's payload says that it does; nothing for a payload that this release cannot read."""
+    """The payload's own description; empty for a payload that this release cannot parse."""
     declared = all_types().get(job.type)
     try:
         return declared.parse(job.payload).task() if declared else ""
@@ -93,35 +94,33 @@ def _task(job: Job) -> str:
         return ""
 
 
-def origin(job: Job) -> str:
-    """Who or what made the job."""
+def describe_origin(job: Job) -> str:
     kind, _, name = job.source.partition(":")
     return _BY.get(kind, f"{job.source} made it").format(name)
 
 
-def why(job: Job, last: AuditEntry | None, now: datetime, held_by: Sequence[Pause] = (), campaign: str = "") -> str:
-    """Where the job is, since when and because of what, the pauses that hold it, and what comes next.
-
-    `campaign` is the name of its campaign, where that is known.
-    """
+def explain(
+    job: Job, last: AuditEntry | None, now: datetime, paused_by: Sequence[Pause] = (), campaign: str = ""
+) -> str:
+    """Why the job is in its state and what happens next; `campaign` is its campaign's name, if known."""
     reason = last.reason if last else ""
-    held = _held(held_by, campaign)
+    pauses_text = _name_pauses(paused_by, campaign)
     since = duration(now - job.moved_at)
     match State(job.state):
         case State.SCHEDULED:
             late = " It should have been queued by now: is a scheduler running?" if job.due_at < now else ""
-            return f"Waits for its due time, {naturaltime(job.due_at, now)}.{late}{held}"
-        case State.QUEUED if held_by:
-            return f"Due for {since}, and held back:{held} Then the next free worker takes it."
+            return f"Waits for its due time, {naturaltime(job.due_at, now)}.{late}{pauses_text}"
+        case State.QUEUED if paused_by:
+            return f"Due for {since}, and held back:{pauses_text} Then the next free worker takes it."
         case State.QUEUED:
             return f"Due; has waited {since} for a free worker."
         case State.RUNNING:
             lease = (job.lease_until and f" Its lease ends {naturaltime(job.lease_until, now)} unless renewed.") or ""
             return f"Has run for {since} on {job.worker or 'a worker'}.{lease}"
         case State.RETRYING:
-            return _why_retrying(job, reason, now, held)
+            return _explain_retrying(job, reason, now, pauses_text)
         case State.DEAD:
-            return _why_dead(job, reason or job.error, since)
+            return _explain_dead(job, reason or job.error, since)
         case State.SKIPPED:
             return f"There was nothing left to do: {reason}."
         case State.CANCELLED:
@@ -130,16 +129,16 @@ def why(job: Job, last: AuditEntry | None, now: datetime, held_by: Sequence[Paus
             return f"Done {since} ago."
 
 
-def _why_retrying(job: Job, reason: str, now: datetime, held: str) -> str:
+def _explain_retrying(job: Job, reason: str, now: datetime, pauses_text: str) -> str:
     if job.may_have_been_applied:
         return (
             f"Next attempt {naturaltime(job.due_at, now)}. The effect may already be applied, and is sent again "
-            f"because EFFECT_UNKNOWN_OUTCOME is retry. Last error: {reason}.{held}"
+            f"because EFFECT_UNKNOWN_OUTCOME is retry. Last error: {reason}.{pauses_text}"
         )
-    return f"Tried next {naturaltime(job.due_at, now)}, because the last attempt ended so: {reason}.{held}"
+    return f"Tried next {naturaltime(job.due_at, now)}, because the last attempt ended so: {reason}.{pauses_text}"
 
 
-def _why_dead(job: Job, reason: str, since: str) -> str:
+def _explain_dead(job: Job, reason: str, since: str) -> str:
     if job.may_have_been_applied:
         return (
             f"Failed permanently {since} ago. {job.error}. The effect may already be applied; it was not sent again. "
@@ -148,25 +147,24 @@ def _why_dead(job: Job, reason: str, since: str) -> str:
     return f"A dead letter for {since}: {reason}. Nothing happens until somebody retries it."
 
 
-def _held(held_by: Sequence[Pause], campaign: str) -> str:
-    names = (campaign if pause.kind == PauseKind.CAMPAIGN else "" for pause in held_by)
-    return "".join(f" {capfirst(pauses.as_sentence(p, name))}." for p, name in zip(held_by, names, strict=True))
+def _name_pauses(paused_by: Sequence[Pause], campaign: str) -> str:
+    names = (campaign if pause.kind == PauseKind.CAMPAIGN else "" for pause in paused_by)
+    return "".join(f" {capfirst(pauses.as_sentence(p, name))}." for p, name in zip(paused_by, names, strict=True))
 
 
-def timeline(trail: Sequence[AuditEntry], now: datetime) -> list[Step]:
-    """The moves, latest first, each with the time until the one after it."""
+def read_timeline(trail: Sequence[AuditEntry], now: datetime) -> list[Step]:
+    """Latest first."""
     ends = [entry.at for entry in trail[1:]] + [now]
     return [Step(entry, duration(end - entry.at)) for entry, end in zip(trail, ends, strict=True)][::-1]
 
 
-def possible(job: Job) -> list[Verb]:
-    """The verbs that the job's state allows."""
+def find_verbs(job: Job) -> list[Verb]:
     state, applied = State(job.state), job.may_have_been_applied
     return [verb for verb in bulk.VERBS.values() if verb.allows(state, may_have_been_applied=applied)]
 
 
-def changes(result: Any) -> list[tuple[str, Any, Any]]:
-    """What the job changed, as (field, before, after), where its result says so; fields of fields by their path."""
+def find_changes(result: Any) -> list[tuple[str, Any, Any]]:
+    """The changes in a job's result as (field, before, after); nested fields by their path."""
     before, after = (result.get("before"), result.get("after")) if isinstance(result, dict) else (None, None)
     if not isinstance(before, dict) or not isinstance(after, dict):
         return []
@@ -185,25 +183,25 @@ def _flat(fields: Mapping[str, Any], path: str = "") -> dict[str, Any]:
     return flat
 
 
-NEAR: Final = 500  #: jobs of the campaign on either side among which relatives are looked for
+NEAR: Final = 500  #: jobs of the campaign before and after it that are searched for relatives
 
 
-def relatives(job: Job) -> dict[str, list[Job]]:
-    """Jobs about the same entity (or of the same type) and those that this one asked for, among those made near it."""
+def find_relatives(job: Job) -> dict[str, list[Job]]:
+    """Jobs created near it that it submitted (`children`), or that share its entity or type (`related`)."""
     about, _, event = job.subject.partition(":")
     same = Q(subject__startswith=f"{about}:") if event and about not in ("cron", "heard") else Q(type=job.type)
-    found = made_near(job).filter(same | Q(source=f"job:{job.pk}")).order_by("-pk")
+    found = find_near(job).filter(same | Q(source=f"job:{job.pk}")).order_by("-pk")
     near = list(found.defer("traceback")[:30])
-    asked = [one for one in near if one.source == f"job:{job.pk}"]
+    children = [one for one in near if one.source == f"job:{job.pk}"]
     others = [one for one in near if one.source != f"job:{job.pk}"]
     others.sort(key=lambda one: abs(one.pk.int - job.pk.int))
-    return {"asked_for": asked[:10], "siblings": sorted(others[:8], key=lambda one: one.pk, reverse=True)}
+    return {"children": children[:10], "related": sorted(others[:8], key=lambda one: one.pk, reverse=True)}
 
 
-def made_near(job: Job) -> QuerySet[Job]:
-    """The other jobs of its campaign of which NEAR at most were made between, before it and after it.
+def find_near(job: Job) -> QuerySet[Job]:
+    """The NEAR jobs of its campaign before it, and as many after it.
 
-    By the first and the last of them: PostgreSQL would walk the whole table for those that are in one of two lists.
+    Selected by the first and the last id: for a union of two lists PostgreSQL scans the whole table.
     """
     others = Job.objects.filter(campaign_id=job.campaign_id)
     first = others.filter(pk__lt=job.pk).order_by("-pk").values("pk")[NEAR - 1 : NEAR]
@@ -214,8 +212,8 @@ def made_near(job: Job) -> QuerySet[Job]:
     )
 
 
-def context(job: Job, now: datetime) -> dict[str, Any]:
-    """Everything the job's page shows; eleven queries."""
+def read_page(job: Job, now: datetime) -> dict[str, Any]:
+    """The template's context; eleven queries."""
     trail = list(job.audit_trail.order_by("id")[:500])
     about = job.subject.partition(":")[0]
     entity = ScheduleRow.objects.filter(entity_id=about).first() if about and about != "cron" else None
@@ -224,26 +222,26 @@ def context(job: Job, now: datetime) -> dict[str, Any]:
     declared = all_types().get(job.type)
     copies = Job.objects.order_by().filter(copy_of=job.pk)
     linked = list(copies.union(Job.objects.order_by().filter(pk=job.copy_of)) if job.copy_of else copies)
-    near = relatives(job)
+    near = find_relatives(job)
     name_all([*linked, *chain(*near.values())], {}, {about: entity.entity_name if entity else ""})
-    held_by = pauses.holding(job, pauses.active()) if State(job.state) in (*WAITING, State.QUEUED) else []
+    paused_by = pauses.holding(job, pauses.active()) if State(job.state) in (*WAITING, State.QUEUED) else []
     return {
         "job": job,
-        "sentence": title(job, entity, campaign),
-        "why": why(job, trail[-1] if trail else None, now, held_by, campaign.name if campaign else ""),
-        "held_by": held_by,
-        "holds": blockers.holds(job, now),
-        "origin": origin(job),
+        "sentence": write_title(job, entity, campaign),
+        "why": explain(job, trail[-1] if trail else None, now, paused_by, campaign.name if campaign else ""),
+        "paused_by": paused_by,
+        "blockers": blockers.find_blockers(job, now),
+        "origin": describe_origin(job),
         "origin_job": name if kind == "job" else "",
         "cron_task": CronTask.objects.filter(name=name).first() if kind == "cron" else None,
-        "steps": timeline(trail, now),
-        "attempts": attempts.of(trail),
+        "steps": read_timeline(trail, now),
+        "attempts": attempts.read_attempts(trail),
         "entity": entity,
         "campaign": campaign,
         **near,
         "original": next((one for one in linked if one.pk == job.copy_of), None),
         "copies": [one for one in linked if one.pk != job.copy_of],
-        "changes": changes(job.result),
+        "changes": find_changes(job.result),
         "idempotent": declared is None or declared.idempotent,
         "due_relative": naturaltime(job.due_at, now),
     }

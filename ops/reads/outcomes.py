@@ -1,6 +1,6 @@
-"""What the ledger's minutes say of a range of time: attempts by outcome, how late they started, how long they ran.
+"""Attempts by outcome, their start delays and run times over a range of time.
 
-Everything is summed up by the database from jobs.models.OutcomeMinute, never from jobs.
+The database sums them from jobs.models.OutcomeMinute, never from jobs.
 """
 
 from collections import Counter
@@ -18,13 +18,13 @@ from jobs.states import MOVES, State
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """How far back a graph looks, and how much one of its points holds."""
+    """The length of a chart and of one of its steps."""
 
     key: str
     label: str
     length: timedelta
     step: timedelta
-    refresh_s: int  #: how often a page that shows it asks again
+    refresh_s: int  #: the refresh interval of pages that show it
 
 
 RANGES: Final = {
@@ -38,12 +38,14 @@ RANGES: Final = {
     )
 }
 DEFAULT: Final = "1h"
-_ENDS: Final = tuple(state.value for state in State if state in MOVES[State.RUNNING])  # how an attempt may end
+_ENDS: Final = tuple(
+    state.value for state in State if state in MOVES[State.RUNNING]
+)  # the states that an attempt can end in
 
 
 @dataclass(slots=True)
 class Slot:
-    """What ended within one step, or within several summed up."""
+    """The attempts that ended within one step, or the sum of several."""
 
     at: datetime
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -54,36 +56,31 @@ class Slot:
 
     @property
     def jobs(self) -> int:
-        """Attempts that ended."""
         return self.outcomes.total()
 
     @property
     def run_mean_ms(self) -> float | None:
-        """Of one attempt; None where none ended."""
+        """None if no attempt ended."""
         return self.run_ms / self.jobs if self.jobs else None
 
     @property
     def p50_ms(self) -> float | None:
-        """Half of the attempts started within this time after they were due."""
         return percentile(0.5, self.buckets, jobs=self.jobs, longest_ms=self.wait_ms_max)
 
     @property
     def p95_ms(self) -> float | None:
-        """95 of 100 did."""
         return percentile(0.95, self.buckets, jobs=self.jobs, longest_ms=self.wait_ms_max)
 
     @property
     def max_ms(self) -> float | None:
-        """All did."""
         return self.wait_ms_max if self.jobs else None
 
     @property
     def on_time_share(self) -> float | None:
-        """Which share started within the objective."""
+        """The share of attempts that started within the objective."""
         return within(OBJECTIVE_MS, self.buckets) / self.jobs if self.jobs else None
 
     def add(self, other: "Slot") -> None:
-        """Add what another holds."""
         self.outcomes += other.outcomes
         self.run_ms += other.run_ms
         self.run_ms_max = max(self.run_ms_max, other.run_ms_max)
@@ -91,21 +88,20 @@ class Slot:
         self.buckets = [a + b for a, b in zip(self.buckets, other.buckets, strict=True)]
 
 
-def read(wanted: Range, now: datetime) -> list[Slot]:
-    """One slot for each step of the range up to `now`, oldest first, empty ones too; one query."""
+def read_slots(wanted: Range, now: datetime) -> list[Slot]:
+    """One slot for each step of the range up to `now`, oldest first, including empty ones; one query."""
     step = int(wanted.step.total_seconds())
     last = int(now.timestamp()) // step
     first = last - int(wanted.length / wanted.step) + 1
     slots = [Slot(datetime.fromtimestamp(n * step, tz=UTC)) for n in range(first, last + 1)]
     for minute, *sums in _minutes(slots[0].at):
         position = int(minute.timestamp()) // step - first
-        if position < len(slots):  # a worker's clock may be a little ahead
+        if position < len(slots):  # a worker's clock may be slightly ahead
             _add(slots[position], sums)
     return slots
 
 
-def total(slots: Sequence[Slot]) -> Slot:
-    """All of them summed up."""
+def sum_up(slots: Sequence[Slot]) -> Slot:
     every = Slot(slots[0].at)
     for slot in slots:
         every.add(slot)
@@ -127,7 +123,7 @@ def _add(slot: Slot, sums: Sequence[Any]) -> None:
 def _minutes(since: datetime) -> list[Any]:
     """The sums of each minute since then.
 
-    In the order of the index, so that no database sorts wide rows: grouping by step there takes four times as long.
+    In index order, so that no database sorts wide rows: grouping by step in the database takes four times as long.
     """
     rows = OutcomeMinute.objects.filter(minute__gte=since).order_by("minute").values_list("minute")
     ends = {f"n_{end.lower()}": Sum("jobs", filter=Q(outcome=end), default=0) for end in _ENDS}

@@ -1,4 +1,4 @@
-"""The latest actions of people, for the dashboard. Moves of many jobs by one bulk action are one action."""
+"""The latest operator actions, for the dashboard. All moves of one bulk action count as one action."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ from typing import Final
 from jobs.models import AuditEntry, OperatorAction
 from jobs.states import RETRYABLE, State
 
-_LOOKED_AT: Final = 300  #: newest moves by people; an action that has more than these is marked with `more`
-_TOGETHER: Final = timedelta(seconds=90)  #: steps of one bulk action follow each other within this time
-#: What a person did to a job, by where it went to.
+_LOOKED_AT: Final = 300  #: newest moves by people; an action that reaches beyond them has `more` set
+_TOGETHER: Final = timedelta(seconds=90)  #: the longest gap between two steps of one bulk action
+#: What a person did to a job, by its states before and after.
 _VERBS: Final[Mapping[tuple[str, str], str]] = {
     ("", State.SCHEDULED): "submitted", ("", State.QUEUED): "submitted",
     (State.DEAD, State.CANCELLED): "discarded", **{(was, State.QUEUED): "retried" for was in RETRYABLE},
@@ -22,32 +22,32 @@ _VERBS_TO: Final[Mapping[str, str]] = {
 
 @dataclass(slots=True)
 class Action:
-    """One action of a person: on a job, on many jobs at once, or on something else."""
+    """An operator action on a job, on many jobs at once, or on something else."""
 
     at: datetime
     actor: str
     verb: str
     target: str
     reason: str
-    job_id: str = ""  #: of the last of its jobs
+    job_id: str = ""  #: one of its jobs
     jobs: int = 0
-    more: bool = False  #: it has more jobs than were looked at
+    more: bool = False  #: it has more jobs than were read
     link: str = ""
 
 
-def latest(count: int) -> list[Action]:
+def find_latest(count: int) -> list[Action]:
     """The newest `count` actions, newest first; two queries."""
     moves = AuditEntry.objects.by_people().order_by("-id")[:_LOOKED_AT]
     acts = OperatorAction.objects.filter(actor__startswith="user:").order_by("-id")[:count]
-    done = grouped(moves) + [
+    done = group_moves(moves) + [
         Action(at=act.at, actor=act.actor, verb=act.verb, target=act.target, reason=act.reason, link=act.link)
         for act in acts
     ]
     return sorted(done, key=lambda action: action.at, reverse=True)[:count]
 
 
-def grouped(moves: Iterable[AuditEntry]) -> list[Action]:
-    """Moves as actions, newest first: moves by one person for one reason in quick succession are one action."""
+def group_moves(moves: Iterable[AuditEntry]) -> list[Action]:
+    """Moves by one person for one reason in quick succession are one action."""
     done: list[Action] = []
     oldest: datetime | None = None
     seen = 0

@@ -1,1 +1,1 @@
-"""What the operators' pages draw."""
+"""Template tags and filters of the operators' pages."""

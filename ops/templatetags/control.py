@@ -1,4 +1,4 @@
-"""What stands in the banner of every page, and what django-rq's pages need to know of our jobs."""
+"""The banner of every page, and what django-rq's pages show of scheduler jobs."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -15,19 +15,19 @@ from jobs import pauses
 from jobs.broker import depths, keys
 from jobs.models import Job
 from ops import rq_dashboard
-from ops.reads import active_orders
+from ops.reads.active_orders import find_active_orders
 from ops.templatetags.ops import moment
 
 register = template.Library()
 
 
 @register.inclusion_tag("ops/control/banner.html", takes_context=True)
-def standing_orders(context: Any) -> dict[str, Any]:
-    """Pauses, a forced breaker, suspension; for people who may see jobs."""
+def active_orders(context: Any) -> dict[str, Any]:
+    """The banner with pauses, a forced breaker and suspension, for users who may see jobs."""
     request = context.get("request")
     if request is None or not request.user.has_perm("jobs.view_job"):
         return {"orders": None}
-    orders = active_orders.orders()
+    orders = find_active_orders()
     names = pauses.names(orders.pauses)
     return {
         "orders": orders,
@@ -52,9 +52,9 @@ def held_back(queue: str) -> int:
 
 @register.inclusion_tag("ops/moment.html")
 def rq_moment(at: datetime | str | None) -> dict[str, Any]:
-    """A moment as RQ and django-rq give it, in UTC without saying so or as text of TIME_ZONE, like all others."""
+    """`moment` for RQ's naive UTC times and for django-rq's texts in TIME_ZONE."""
     if isinstance(at, str):
-        if not at[:1].isdigit():  # a word of django-rq's for none
+        if not at[:1].isdigit():  # django-rq's placeholder for no time
             return moment(None)
         return moment(datetime.strptime(at, "%Y-%m-%d, %H:%M:%S").replace(tzinfo=timezone.get_default_timezone()))
     return moment(at and at.replace(tzinfo=at.tzinfo or UTC))
@@ -62,16 +62,16 @@ def rq_moment(at: datetime | str | None) -> dict[str, Any]:
 
 @register.simple_tag(takes_context=True)
 def rq_rows(context: Any, jobs: Sequence[RQJob]) -> list[tuple[RQJob, frozenset[str]]]:
-    """Each of RQ's jobs with the buttons that its state and the person's permissions allow."""
-    return list(zip(jobs, rq_dashboard.offered(jobs, context["request"].user.has_perm), strict=True))
+    """Each RQ job with the buttons that its state and the user's permissions allow."""
+    return list(zip(jobs, rq_dashboard.find_buttons(jobs, context["request"].user.has_perm), strict=True))
 
 
 @register.simple_tag(takes_context=True)
 def rq_runs(context: Any, executions: Sequence[Execution]) -> list[tuple[Execution, frozenset[str]]]:
-    """Each of RQ's executions with the buttons that its job's state and the person's permissions allow."""
-    shown = [execution for execution in executions if _has_job(execution)]
-    buttons = rq_dashboard.offered([execution.job for execution in shown], context["request"].user.has_perm)
-    return list(zip(shown, buttons, strict=True))
+    """As `rq_rows`, for executions; those whose job is gone are left out."""
+    known = [execution for execution in executions if _has_job(execution)]
+    buttons = rq_dashboard.find_buttons([execution.job for execution in known], context["request"].user.has_perm)
+    return list(zip(known, buttons, strict=True))
 
 
 def _has_job(execution: Execution) -> bool:
@@ -83,23 +83,21 @@ def _has_job(execution: Execution) -> bool:
 
 @register.simple_tag(takes_context=True)
 def rq_buttons(context: Any, job: RQJob) -> frozenset[str]:
-    """The buttons that a job's state and the person's permissions allow."""
-    return rq_dashboard.offered([job], context["request"].user.has_perm)[0]
+    """As `rq_rows`, for one job."""
+    return rq_dashboard.find_buttons([job], context["request"].user.has_perm)[0]
 
 
 @register.filter
 def any_has(rows: Sequence[tuple[RQJob, frozenset[str]]], button: str) -> bool:
-    """Whether one of the rows has that button."""
     return any(button in buttons for _, buttons in rows)
 
 
 @register.simple_tag
 def our_job(rq_id: str) -> Job | None:
-    """The row behind RQ's job; None for a stranger's."""
-    return rq_dashboard.row(rq_id)
+    """The scheduler job behind an RQ job; None for a plain RQ job."""
+    return rq_dashboard.find_job(rq_id)
 
 
 @register.simple_tag
 def running_on(worker: str) -> list[Job]:
-    """Our jobs that a worker runs, the longest running first."""
-    return rq_dashboard.running_on(worker)
+    return rq_dashboard.find_running_on(worker)

@@ -1,4 +1,4 @@
-"""What the pages beside the jobs' own need."""
+"""Filters and tags for pages of failures, campaigns and cron tasks."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -6,26 +6,25 @@ from typing import Any
 
 from django import template
 
-from ops import humanize as say
+from ops import humanize
+from scheduler_project import durations
 
 register = template.Library()
 
 
 @register.filter
 def label(name: str) -> str:
-    """A name in capitals as words."""
-    return say.label(name)
+    return humanize.label(name)
 
 
 @register.filter
 def duration(length: timedelta | None) -> str:
-    """A length of time in words."""
-    return say.duration(length) if length is not None else ""
+    return durations.duration(length) if length is not None else ""
 
 
 @register.inclusion_tag("ops/sparkline.html")
 def sparkline(counts: Sequence[int], label: str) -> dict[str, Any]:
-    """Small bars, one for each count, the highest of full height, with the numbers in words."""
+    """One bar a count, scaled to the largest; the numbers are in its label."""
     most = max([1, *counts])
     bars = [
         {"x": 5 * n, "y": 24 - h, "h": h} for n, c in enumerate(counts) if (h := c and max(2, round(24 * c / most)))

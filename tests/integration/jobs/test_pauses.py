@@ -51,7 +51,7 @@ def test_what_is_paused_waits_while_all_else_runs(redis: Redis, sandbox: Sandbox
 
     assert (states(held), states(others)) == ({"QUEUED"}, {"SUCCEEDED"})
     assert django_rq.get_queue("high").count == 5
-    shown = {queue.priority.queue: queue for queue in dashboard.queues()}
+    shown = {queue.priority.queue: queue for queue in dashboard.read_queues()}
     assert (shown["high"].depth, shown["high"].held_back, shown["high"].oldest_due) == (5, 5, held[0].due_at)
     assert pauses.resume(kind, name, actor="user:bob", reason="go on")
     work(redis)
@@ -234,7 +234,7 @@ def test_a_pause_says_who_until_when_and_why(redis: Redis) -> None:
 
     with CaptureQueriesContext(connection) as queries:
         held = pauses.holding(job, pauses.active())
-    why = job_page.why(job, None, timezone.now(), held)
+    why = job_page.explain(job, None, timezone.now(), held)
 
     assert len(queries) == 1
     assert "Campaign campaign-2 is paused by ann until 2" in why

@@ -31,9 +31,9 @@ def person(client: Client, redis: Redis, request: pytest.FixtureRequest) -> Iter
     user = User.objects.create_user("ann", is_staff=True)
     user.groups.add(Group.objects.get(name=getattr(request, "param", "Operator")))
     client.force_login(user)
-    active_orders.forget()
+    active_orders.expire()
     yield client
-    active_orders.forget()
+    active_orders.expire()
 
 
 def page(client: Client, path: str) -> str:
@@ -106,7 +106,7 @@ def test_suspended_workers_are_said_everywhere(person: Client, redis: Redis) -> 
 
     assert "All workers are suspended" in page(person, "/admin/jobs/job/")
     call_command("rqresume")
-    active_orders.forget()
+    active_orders.expire()
     assert "All workers are suspended" not in page(person, "/admin/jobs/job/")
 
 

@@ -184,8 +184,8 @@ def test_counts_beyond_the_limit_say_so(admin_client: Client, redis: Redis, monk
     some(9)
     page = admin_client.get(JOBS)
 
-    assert changelist.state_counts()[State.SCHEDULED] == 5
-    assert page.context["cl"].counted == "4+"
+    assert changelist.count_states()[State.SCHEDULED] == 5
+    assert page.context["cl"].count_text == "4+"
 
 
 @pytest.mark.parametrize("where", [JOBS, f"{JOBS}?state=SCHEDULED&q=x", f"{JOBS}?type=EVENT_EXPIRATION", "one"])
@@ -219,7 +219,7 @@ def test_the_state_tabs_are_counted_from_indexes_alone(redis: Redis) -> None:
     if connection.vendor != "sqlite":
         pytest.skip("the plan is SQLite's; PostgreSQL chooses by what it knows of the rows")
     with CaptureQueriesContext(connection) as queries:
-        changelist.state_counts()
+        changelist.count_states()
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN QUERY PLAN {queries[0]['sql']}")
         walks = [row[3] for row in cursor.fetchall() if "jobs_job" in row[3]]
@@ -302,7 +302,7 @@ def test_a_filter_without_an_index_goes_on_stretch_by_stretch(
         listed = page.context["cl"]
         if not listed.further:
             break
-        assert "looked at" in listed.counted
+        assert "looked at" in listed.count_text
         where = listed.further_link()
 
     assert sorted(seen) == sorted(str(job.pk) for job in wanted)

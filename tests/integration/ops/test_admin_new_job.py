@@ -121,7 +121,7 @@ def test_a_copy_and_its_original_name_each_other(admin_client: Client, redis: Re
     assert "The same work is a job already" in again
     copy = Job.objects.exclude(pk=original.pk).get()
     assert (copy.copy_of, copy.priority, copy.payload["effectId"]) == (original.pk, 10, "e-2")
-    pages = [admin_client.get(f"{JOBS}{job.pk}/change/").context["life"] for job in (original, copy)]
+    pages = [admin_client.get(f"{JOBS}{job.pk}/change/").context["job_page"] for job in (original, copy)]
     assert [(job.pk, job.task) for job in pages[0]["copies"]] == [(copy.pk, "Execute effect e-2")]
     assert pages[1]["original"].task == "Execute effect e-1"
     assert pages[1]["original"].pk == original.pk

@@ -23,7 +23,7 @@ from jobs.service import Submission, submit
 from jobs.states import State
 from jobs.world.clock import WallTime, WorldTime
 from ops.reads import campaign as campaign_page
-from ops.reads.campaign_jobs import newest
+from ops.reads.campaign_jobs import find_newest
 from tests.support.people import member
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -124,14 +124,14 @@ def test_why_has_my_town_not_grown(admin_client: Client, alive: Redis, hold: str
             name = {"listener": "l-1", "worker": "w-1"}[hold]
             Heartbeat(hold, name, alive).leave()
     text = text_of(admin_client)
-    held = campaign_page.holds(clock, pauses.active(), timezone.now())
+    blockers = campaign_page.find_blockers(clock, pauses.active(), timezone.now())
     (row,) = campaign_page.describe(
-        clock, list(campaign_page.rows(clock, search="", after=None)), held, newest("c-1"), timezone.now()
+        clock, list(campaign_page.find_rows(clock, search="", after=None)), blockers, find_newest("c-1"), timezone.now()
     )
 
     assert says in text
     assert says in row.why
-    assert row.holds
+    assert row.blockers
 
 
 def test_a_pause_of_another_campaign_or_type_holds_nothing(admin_client: Client, alive: Redis) -> None:
@@ -141,12 +141,12 @@ def test_a_pause_of_another_campaign_or_type_holds_nothing(admin_client: Client,
     pauses.pause("campaign", "c-2", actor="user:ann")
     pauses.pause("type", "DEFERRED_EFFECT", actor="user:ann")
     text = text_of(admin_client)
-    held = campaign_page.holds(clock, pauses.active(), timezone.now())
+    blockers = campaign_page.find_blockers(clock, pauses.active(), timezone.now())
     (row,) = campaign_page.describe(
-        clock, list(campaign_page.rows(clock, search="", after=None)), held, newest("c-1"), timezone.now()
+        clock, list(campaign_page.find_rows(clock, search="", after=None)), blockers, find_newest("c-1"), timezone.now()
     )
 
-    assert row.holds == []
+    assert row.blockers == []
     assert "only deferred effect" in text
     assert "World time must move on by 1 h" in text
 
@@ -163,11 +163,11 @@ def test_a_dead_job_is_named_with_its_row(admin_client: Client, alive: Redis) ->
     ending = Ending(job, State.DEAD, error, error=error, failure=fingerprint_of(error, ""))
     moves.cycle([ending], [], actor="worker:w", worker="w", now=timezone.now())
     text = text_of(admin_client)
-    (one,) = campaign_page.describe(clock, [row], [], newest("c-1"), timezone.now())
+    (one,) = campaign_page.describe(clock, [row], [], find_newest("c-1"), timezone.now())
 
     assert "s-1 is gone" in text
     assert f"/admin/jobs/job/{job.pk}/change/" in text
-    assert [h.name for h in one.holds] == ["dead job"]
+    assert [blocker.name for blocker in one.blockers] == ["dead job"]
 
 
 def test_a_dead_job_that_a_later_one_made_up_for_holds_nothing_back(alive: Redis) -> None:
@@ -180,11 +180,11 @@ def test_a_dead_job_that_a_later_one_made_up_for_holds_nothing_back(alive: Redis
             Submission(type=row.job_type, campaign_id="c-1", payload=row.payload, due_at=due_at), actor="test"
         )
         Job.objects.filter(pk=job.pk).update(state=state, error="NotFound: gone")
-    (one,) = campaign_page.describe(clock, [row], [], newest("c-1"), timezone.now())
+    (one,) = campaign_page.describe(clock, [row], [], find_newest("c-1"), timezone.now())
 
     assert one.job is not None
     assert one.job.state == State.SUCCEEDED
-    assert not one.holds
+    assert not one.blockers
     assert "World time must move on by 1 h" in one.why
 
 
@@ -201,10 +201,12 @@ def test_a_recalculation_that_died_is_why_nothing_comes_due(admin_client: Client
         return job
 
     def held() -> list[list[str]]:
-        jobs, now = newest("c-1"), timezone.now()
-        found = list(campaign_page.rows(clock, search="", after=None))
-        rows = campaign_page.describe(clock, found, campaign_page.recalculations(clock, jobs, now), jobs, now)
-        return [[hold.name for hold in row.holds] for row in rows]
+        jobs, now = find_newest("c-1"), timezone.now()
+        found = list(campaign_page.find_rows(clock, search="", after=None))
+        rows = campaign_page.describe(
+            clock, found, campaign_page.find_stuck_recalculations(clock, jobs, now), jobs, now
+        )
+        return [[blocker.name for blocker in row.blockers] for row in rows]
 
     died = recalculation(State.DEAD)
     text = text_of(admin_client)
@@ -241,9 +243,9 @@ def test_what_a_job_beyond_the_newest_has_made_up_for_is_no_dead_letter(
     Job.objects.filter(pk__in=ids).update(state=State.DEAD, error="NotFound: gone", clock="world")
 
     def seen() -> tuple[list[str], list[bool]]:
-        jobs, now = newest("c-1"), timezone.now()
+        jobs, now = find_newest("c-1"), timezone.now()
         rows = campaign_page.describe(clock, [row], [], jobs, now)
-        stuck = [hold.name for hold in campaign_page.recalculations(clock, jobs, now)]
+        stuck = [blocker.name for blocker in campaign_page.find_stuck_recalculations(clock, jobs, now)]
         return stuck, [one.dead is not None for one in rows]
 
     before = seen()
@@ -278,10 +280,10 @@ def test_the_timeline_shows_each_due_time_of_the_window(alive: Redis) -> None:
     growth(timedelta(hours=3), interval=timedelta(hours=6))
     growth(timedelta(hours=30), entity="s-2", name="Farhold")
     described = campaign_page.describe(
-        clock, list(campaign_page.rows(clock, search="", after=None)), [], newest("c-1"), timezone.now()
+        clock, list(campaign_page.find_rows(clock, search="", after=None)), [], find_newest("c-1"), timezone.now()
     )
 
-    (lane,) = campaign_page.timeline(described, 24)
+    (lane,) = campaign_page.draw_timeline(described, 24)
     assert lane.label == "Riverton: population growth"
     assert lane.marks == [12.5, 37.5, 62.5, 87.5]
 

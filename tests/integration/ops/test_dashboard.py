@@ -22,7 +22,7 @@ from monitoring.dashboard_source import DashboardSource
 from monitoring.health import HEALTH
 from ops.admin import dashboard
 from ops.reads import recent_actions, status
-from ops.reads.outcomes import RANGES, read, total
+from ops.reads.outcomes import RANGES, read_slots, sum_up
 from ops.reads.status import Component
 from tests.support.people import member
 from tests.support.servers import wait_until
@@ -100,7 +100,7 @@ def test_lateness_is_told_against_its_objective(redis: Redis) -> None:
         late = timedelta(seconds=3) if number == 0 else timedelta(0)
         ended(claimed(f"c-{number}", late=late), State.SUCCEEDED)
 
-    sums = total(read(RANGES["15m"], timezone.now()))
+    sums = sum_up(read_slots(RANGES["15m"], timezone.now()))
 
     assert sums.on_time_share == 0.95
     assert sums.p50_ms is not None
@@ -112,13 +112,13 @@ def test_lateness_is_told_against_its_objective(redis: Redis) -> None:
 def test_every_range_holds_what_ended_in_it(redis: Redis, key: str) -> None:
     """What ended at its beginning is counted, what ended before is not, however the database groups."""
     now, wanted = timezone.now(), RANGES[key]
-    slots = read(wanted, now)
+    slots = read_slots(wanted, now)
     common = {"type": "X", "outcome": "SUCCEEDED", "shard": 0, "run_ms": 1, "run_ms_max": 1, "wait_ms": 1,
               "wait_ms_max": 1}  # fmt: skip
     OutcomeMinute.objects.create(minute=slots[0].at, jobs=3, **common)
     OutcomeMinute.objects.create(minute=slots[0].at - timedelta(minutes=1), jobs=5, **common)
 
-    assert total(read(wanted, now)).jobs == 3
+    assert sum_up(read_slots(wanted, now)).jobs == 3
     assert len(slots) == wanted.length / wanted.step
 
 
@@ -181,7 +181,7 @@ def test_a_source_that_is_added_is_shown(admin_client: Client, redis: Redis, mon
     """Whoever watches more tells it; without any, the processes are still there."""
     monkeypatch.setattr(status, "_sources", {})
     monkeypatch.setattr(status, "_expected", set())
-    alone = {c.name for c in status.components()}
+    alone = {c.name for c in status.find_components()}
     status.add_source("test", lambda: [Component("moon", "degraded", "waning")])
     text = admin_client.get(PAGE).content.decode()
 
@@ -191,7 +191,7 @@ def test_a_source_that_is_added_is_shown(admin_client: Client, redis: Redis, mon
 
 def test_a_monitor_that_never_ran_is_missed(redis: Redis) -> None:
     """Without it nobody is alerted: the line of components says so."""
-    found = {c.name: c for c in status.components()}
+    found = {c.name: c for c in status.find_components()}
 
     assert found["monitor"].status == "down"
     assert "start manage.py monitor" in found["monitor"].message
@@ -225,12 +225,12 @@ def test_folded_outcomes_draw_the_same_graphs(redis: Redis) -> None:
             OutcomeMinute.objects.create(
                 minute=now - timedelta(minutes=minutes), shard=shard, jobs=2, waited_10=2, **common
             )
-    before = {key: [slot.outcomes for slot in read(wanted, now)] for key, wanted in RANGES.items()}
+    before = {key: [slot.outcomes for slot in read_slots(wanted, now)] for key, wanted in RANGES.items()}
     fold_outcomes(now)
     rows = OutcomeMinute.objects.count()
     fold_outcomes(now)
 
-    assert {key: [slot.outcomes for slot in read(wanted, now)] for key, wanted in RANGES.items()} == before
+    assert {key: [slot.outcomes for slot in read_slots(wanted, now)] for key, wanted in RANGES.items()} == before
     assert rows < 14
     assert OutcomeMinute.objects.count() == rows
 
@@ -253,9 +253,9 @@ def test_nothing_that_the_pages_ask_walks_a_table() -> None:
     if connection.vendor != "sqlite":
         pytest.skip("the plan is SQLite's; PostgreSQL chooses by what it knows of the rows")
     with CaptureQueriesContext(connection) as queries:
-        read(RANGES["7d"], timezone.now())
-        recent_actions.latest(5)
-        dashboard.running()
+        read_slots(RANGES["7d"], timezone.now())
+        recent_actions.find_latest(5)
+        dashboard.find_longest_running()
     dead = Job.objects.in_state(State.DEAD).filter(campaign_id="c").order_by("-id")
     with connection.cursor() as cursor:
         plans = []

@@ -69,7 +69,7 @@ def test_exactly_one_group_is_retried_or_discarded(admin_client: Client, redis: 
     assert done.redirect_chain[0][0] == form["back"]
     assert "No dead letter of it is left." in done.content.decode()
     assert Job.objects.filter(failure_key=group.key, state=state).count() == 2
-    assert failure_page.dead_letters(other.key).count() == 1
+    assert failure_page.find_dead_letters(other.key).count() == 1
     moved = Job.objects.filter(failure_key=group.key)
     assert all(j.audit_trail.filter(now=state, actor="user:admin", reason="it is mended").exists() for j in moved)
 
@@ -127,7 +127,7 @@ def test_a_viewer_looks_but_may_not_act(client: Client, redis: Redis) -> None:
     assert "Retry all" not in page.content.decode()
     assert "Save the note" not in page.content.decode()
     assert refused == [403, 403, 403]
-    assert failure_page.dead_letters(group.key).count() == 1
+    assert failure_page.find_dead_letters(group.key).count() == 1
     assert not OperatorAction.objects.exists()
 
 
@@ -165,7 +165,7 @@ def test_groups_are_found_by_the_index_of_dead_letters() -> None:
     """Nothing walks the jobs."""
     if connection.vendor != "sqlite":
         pytest.skip("the plan is SQLite's; PostgreSQL chooses by what it knows of the rows")
-    plans = [failure_page.dead_letters("0" * 16).explain(), failure_page.groups("open").explain()]
+    plans = [failure_page.find_dead_letters("0" * 16).explain(), failure_page.find_groups("open").explain()]
 
     assert all("job_dead" in plan for plan in plans)
     assert not any("SCAN jobs_job" in plan or "SCAN d" in plan for plan in plans)

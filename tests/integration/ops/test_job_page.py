@@ -45,7 +45,7 @@ def page(client: Client, job: Job) -> Any:
     """What the page of the job shows, as data and as text."""
     answer = client.get(f"{JOBS}{job.pk}/change/")
     assert answer.status_code == 200
-    return answer.context["life"], answer.content.decode()
+    return answer.context["job_page"], answer.content.decode()
 
 
 def test_its_campaign_is_reached_whatever_its_id(admin_client: Client, redis: Redis) -> None:
@@ -64,7 +64,7 @@ def test_each_attempt_tells_its_calls_and_the_job_what_it_changed(admin_client: 
 
     (one,) = shown["attempts"]
     assert [call.operation for call in one.calls][:1] == ["settlement"]
-    assert all(call.well and call.ms > 0 for call in one.calls)
+    assert all(call.succeeded and call.ms > 0 for call in one.calls)
     assert (one.request_id, one.worker, one.state) == ("req-9", "w-1", "SUCCEEDED")
     assert [call.operation for call in page(admin_client, jobs[1])[0]["attempts"][0].calls] == [
         call.operation for call in one.calls
@@ -128,7 +128,7 @@ def test_a_queued_job_says_what_it_waits_for(admin_client: Client, redis: Redis,
     shown, text = page(admin_client, job)
     api.breaker.close()
 
-    told = " ".join(shown["holds"])
+    told = " ".join(shown["blockers"])
     assert len(some_are_first) == 3
     assert "No worker is running" in told
     assert "circuit breaker to the main API is open" in told
@@ -147,16 +147,16 @@ def test_relatives_are_found_near_the_job_only(admin_client: Client, redis: Redi
     )
     shown, _ = page(admin_client, first)
 
-    assert [job.pk for job in shown["siblings"]] == [second.pk]
-    assert [job.pk for job in shown["asked_for"]] == [asked.pk]
+    assert [job.pk for job in shown["related"]] == [second.pk]
+    assert [job.pk for job in shown["children"]] == [asked.pk]
 
 
 def test_fields_of_fields_are_told_by_their_path() -> None:
     """Only what differs."""
     result = {"before": {"resources": {"gold": 1, "iron": 2}}, "after": {"resources": {"gold": 3, "iron": 2}, "new": 1}}
 
-    assert job_page.changes(result) == [("new", None, 1), ("resources.gold", 1, 3)]
-    assert job_page.changes(None) == job_page.changes({"before": 1}) == []
+    assert job_page.find_changes(result) == [("new", None, 1), ("resources.gold", 1, 3)]
+    assert job_page.find_changes(None) == job_page.find_changes({"before": 1}) == []
 
 
 def test_what_a_release_cannot_read_is_shown_all_the_same(admin_client: Client, redis: Redis) -> None:

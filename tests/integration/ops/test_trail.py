@@ -117,7 +117,7 @@ def test_every_line_is_on_one_page_and_only_there(redis: Redis, monkeypatch: pyt
             audit.record(actor="user:bob", verb="paused", target=f"act {number}")
     seen, cursor = [], Cursor()
     while True:
-        page = audit_trail.page(Question(), cursor)
+        page = audit_trail.read_page(Question(), cursor)
         seen += [line.why or line.target for line in page.lines]
         audit.record(actor="user:eve", verb="came", target="between")
         if page.older is None:
@@ -135,7 +135,7 @@ def test_a_search_that_finds_nothing_goes_on_further_down(redis: Redis, monkeypa
     for job in jobs[1:]:
         service.cancel([job], actor="user:ann", reason="later")
     pages, cursor = 0, Cursor()
-    while not (page := audit_trail.page(Question(why="oldest"), cursor)).lines:
+    while not (page := audit_trail.read_page(Question(why="oldest"), cursor)).lines:
         assert page.older is not None
         cursor, pages = page.older, pages + 1
 
@@ -152,12 +152,12 @@ def test_a_time_is_found_by_halving(redis: Redis) -> None:
         AuditEntry.objects.filter(pk=entry.pk).update(at=began + timedelta(minutes=number))
     AuditEntry.objects.filter(pk=entries[2].pk).delete()
 
-    assert audit_trail.first_since(began) == entries[0].pk
-    assert audit_trail.first_since(began + timedelta(minutes=2)) in (entries[2].pk, entries[3].pk)
-    assert audit_trail.first_since(began + timedelta(minutes=4, seconds=30)) == entries[5].pk
-    assert audit_trail.first_since(timezone.now()) == entries[5].pk + 1
+    assert audit_trail.find_first_since(began) == entries[0].pk
+    assert audit_trail.find_first_since(began + timedelta(minutes=2)) in (entries[2].pk, entries[3].pk)
+    assert audit_trail.find_first_since(began + timedelta(minutes=4, seconds=30)) == entries[5].pk
+    assert audit_trail.find_first_since(timezone.now()) == entries[5].pk + 1
     AuditEntry.objects.all().delete()
-    assert audit_trail.first_since(began) == 0
+    assert audit_trail.find_first_since(began) == 0
 
 
 def test_what_people_did_is_read_from_its_own_index(redis: Redis) -> None:
@@ -165,7 +165,7 @@ def test_what_people_did_is_read_from_its_own_index(redis: Redis) -> None:
     if connection.vendor != "sqlite":
         pytest.skip("the plan is SQLite's; PostgreSQL chooses by what it knows of the rows")
     with CaptureQueriesContext(connection) as queries:
-        audit_trail.page(Question(), Cursor(entry=1000))
+        audit_trail.read_page(Question(), Cursor(entry=1000))
     sql = next(q["sql"] for q in queries if "jobs_auditentry" in q["sql"])
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN QUERY PLAN {sql}")

@@ -71,7 +71,7 @@ def test_every_page_shows_the_same_number(
     held = {queue: depth.held_back for queue, depth in depths.read(redis).items()}
 
     assert {queue: depth.waiting for queue, depth in depths.read(redis).items()} == queued
-    assert {q.priority.queue: (q.depth, q.held_back) for q in dashboard.queues()} == {
+    assert {q.priority.queue: (q.depth, q.held_back) for q in dashboard.read_queues()} == {
         queue: (queued[queue], held[queue]) for queue in queued
     }
     for queue, number in queued.items():
@@ -96,7 +96,7 @@ def test_every_page_shows_the_same_number(
         assert held == queued
     for pause in pauses.active():
         if worked:
-            assert active_orders.held_back(pause) > 0
+            assert active_orders.count_blocked(pause) > 0
 
 
 def test_a_pause_that_has_ended_holds_nothing_back(redis: Redis, sandbox: SandboxApi) -> None:

@@ -13,7 +13,7 @@ from jobs.ledger import PostgreSQL, SQLite
 from jobs.models import AuditEntry, Job
 from jobs.models.indexes import Inlined
 from jobs.states import WAITING, State
-from ops.reads.job import made_near
+from ops.reads.job import find_near
 
 pytestmark = pytest.mark.django_db
 NOW = timezone.now()
@@ -132,7 +132,7 @@ def test_postgresql_looks_for_relatives_in_the_campaign_s_index(monkeypatch: pyt
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE jobs_job")
 
-    rows = made_near(Job.objects.order_by("pk")[10_000])
+    rows = find_near(Job.objects.order_by("pk")[10_000])
     plan = rows.order_by("-pk")[:30].explain()
 
     assert len(rows) == 2 * 50

@@ -14,6 +14,7 @@ from django.utils import timezone
 from redis import Redis
 
 from jobs import counters, service
+from jobs.broker.keys import WRITTEN_BY_HEALTH
 from jobs.engine.worker import attempt
 from jobs.errors import PermanentError
 from jobs.models import CronTask, FailureGroup, Job
@@ -24,6 +25,7 @@ from tests.support.people import JOBS, member
 
 pytestmark = pytest.mark.django_db(transaction=True)
 UNCHANGED_BY_LOOKING = ("sessions.session", "django_rq.queue")
+WRITTEN_BY_ANY_REQUEST = (counters.KEY.encode(), WRITTEN_BY_HEALTH.encode())
 
 
 def a_world() -> dict[str, Any]:
@@ -80,7 +82,7 @@ def test_whatever_a_viewer_sends_changes_nothing(client: Client, redis: Redis, d
     known = a_world()
     viewer = member(client, "Viewer")
     targets = sorted(set(addresses(known)) - {reverse("admin:logout"), reverse("admin:password_change")})
-    before, keys = everything(), {*redis.keys("*"), counters.KEY.encode()}
+    before, keys = everything(), {*redis.keys("*"), *WRITTEN_BY_ANY_REQUEST}
     for address in targets:
         for verb in VERBS if address == JOBS else ("run_now",):
             sent = {**data, "action": verb, "resume": "campaign:c", "pause": "1", "what": "queue:high"}
@@ -88,12 +90,12 @@ def test_whatever_a_viewer_sends_changes_nothing(client: Client, redis: Redis, d
 
     assert len(targets) > 40
     assert {name: rows for name, rows in everything().items() if rows != before[name]} == {}
-    assert {*redis.keys("*"), counters.KEY.encode()} == keys
+    assert {*redis.keys("*"), *WRITTEN_BY_ANY_REQUEST} == keys
 
 
 @pytest.mark.parametrize("group", ["Viewer", "Operator", "Administrator"])
 def test_every_address_answers_or_is_refused(client: Client, redis: Redis, group: str) -> None:
-    """Whoever looks: a page, another page, or a refusal in words; never a fault. ForeignJobs are asked who they are."""
+    """Whoever looks: a page, another page, or a refusal in words; never a fault. Visitors are asked who they are."""
     known = a_world()
     foreign, somebody = Client(), member(client, group)
     open_to_all = {reverse("admin:login"), reverse("admin:logout"), reverse("admin:jsi18n")}

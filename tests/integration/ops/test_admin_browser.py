@@ -284,7 +284,7 @@ def test_who_is_logged_out_between_two_steps_is_told_so(service: Service, visit:
     page.get_by_role("button", name=f"Cancel {count} jobs").click()
     word = page.locator(".ops-progress [role=alert]")
     done = f"So far {bulk.STEP} cancelled, 0 left as before"
-    expect(word).to_contain_text(f"Stopped: you are logged out. {done}", timeout=20_000)
+    expect(word).to_contain_text(f"Stopped: you are logged out. {done}")
     page.unroute_all()
     word.get_by_role("link", name="Log in to go on").click()
     page.get_by_label("Username").fill("olga")

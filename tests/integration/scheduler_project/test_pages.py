@@ -254,7 +254,7 @@ def test_what_is_away_is_named(operator: Client, monkeypatch: pytest.MonkeyPatch
     def away(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(trail, "page", away)
+    monkeypatch.setattr(trail, "read_page", away)
     operator.raise_request_exception = False
     answer = operator.get("/admin/jobs/auditentry/")
 
@@ -294,7 +294,7 @@ def test_faults_are_said_in_words(client: Client, operator: Client, monkeypatch:
     """404, 403, a stale form and a bug: what happened, what to do, and the request's id."""
     lost = operator.get("/admin/jobs/nothing/else/", HTTP_X_REQUEST_ID="req-5")
     stale = Client(enforce_csrf_checks=True).post("/admin/login/", {})
-    monkeypatch.setattr(trail, "page", lambda *_: 1 / 0)
+    monkeypatch.setattr(trail, "read_page", lambda *_: 1 / 0)
     client.raise_request_exception = False
     broken = client.get("/admin/jobs/auditentry/")
     client.force_login(User.objects.create_user("eve", is_staff=True))

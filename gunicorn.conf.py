@@ -12,10 +12,10 @@ if find_spec("monitoring"):
 
 def post_worker_init(worker: Any) -> None:
     """Load the totals that the first scrape would wait for, then freeze start-up objects."""
-    from jobs.processes.loop import settle
+    from jobs.processes.loop import freeze_startup_objects
 
     if find_spec("monitoring"):
         from monitoring.metrics import warm_up
 
         warm_up()
-    settle()
+    freeze_startup_objects()

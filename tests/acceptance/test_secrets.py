@@ -100,7 +100,7 @@ def test_no_secret_stands_in_what_a_whole_run_writes(
     wait_until(lambda: Delivery.objects.exclude(answer="").values("handler").distinct().count() == 3)
     await_processes(Redis.from_url(locked_redis[1]), "worker", "scheduler", "listener", "monitor")
     locked_redis[0].stop()
-    wait_until(lambda: all("outage" in p.log.read_text() for p in processes[1:4]), what="everybody saw the outage")
+    wait_until(lambda: all("connection_lost" in p.log.read_text() for p in processes[1:4]), what="each saw the outage")
     ask(f"{url}/health", "")
     for process in processes:
         process.stop()

@@ -95,13 +95,12 @@ def mail_receiver() -> Iterator[tuple[int, list[Mail]]]:
 
 
 @contextmanager
-def other_api(answer: Callable[[str], dict[str, Any] | bytes]) -> Iterator[str]:
-    """The URL of an API that answers each query as `answer` says."""
+def other_api(answer: Callable[[dict[str, Any]], dict[str, Any] | bytes]) -> Iterator[str]:
+    """The URL of an API that answers each request (`query` and `variables`) as `answer` says."""
 
     class Api(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            query = self.rfile.read(int(self.headers["Content-Length"])).decode()
-            said = answer(query)
+            said = answer(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
             body = said if isinstance(said, bytes) else json.dumps(said).encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))

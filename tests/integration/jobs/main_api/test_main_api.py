@@ -3,6 +3,7 @@
 import json
 import time
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from redis import Redis
@@ -31,7 +32,7 @@ from tests.support.servers import SandboxApi
 def test_one_answer_that_breaks_the_contract_harms_no_other(redis: Redis) -> None:
     """Of two settlements of one request one has no level: it has an error of its own, the other is read."""
     good = {"id": "s-1", "kingdomId": "k", "name": "S", "level": 1, "variables": {}, "version": 1, "archivedAt": None}
-    with other_api(lambda _query: {"data": {"a0": good, "a1": {**good, "level": None}}}) as url:
+    with other_api(lambda _request: {"data": {"a0": good, "a1": {**good, "level": None}}}) as url:
         api = connect(
             redis, url=url, token="", timeout=timedelta(seconds=5), threshold=5, duration=timedelta(seconds=1)
         )
@@ -313,8 +314,8 @@ def test_one_town_nested_too_deeply_costs_itself(redis: Redis) -> None:
     """The others of its batch are read, and the breaker counts no fault."""
     good = {"kingdomId": "k", "name": "S", "level": 1, "variables": {}, "version": 1, "archivedAt": None}
 
-    def answer(request: str) -> bytes:
-        variables = json.loads(request)["variables"]
+    def answer(request: dict[str, Any]) -> bytes:
+        variables = request["variables"]
         ids = [variables[name] for name in sorted(variables)]
         towns = {f"a{n}" if len(ids) > 1 else "settlement": {**good, "id": one} for n, one in enumerate(ids)}
         text = json.dumps({"data": towns})

@@ -16,15 +16,16 @@ from zlib import crc32
 import msgspec
 from django.conf import settings
 from django.db import connection, transaction
+from django.db.models import Max
 from django.utils import timezone
 
 from jobs import counters
-from jobs.errors import StateConflict
+from jobs.errors import OutcomeUnknown, StateConflict
 from jobs.fingerprint import Failure
 from jobs.ledger import Attempt, Carried, Claimant, Claimed, Died, End, Entry, entry_of_claim, statements
-from jobs.models import Job
+from jobs.models import AuditEntry, Job
 from jobs.signals import job_moved
-from jobs.states import ENDED, MOVES, NEW, WAITING, State
+from jobs.states import ENDED, MOVES, NEW, RETRYABLE, WAITING, State
 from scheduler_project import request_origin
 from scheduler_project.text import LONGEST_REASON, line
 
@@ -205,12 +206,23 @@ def queue_due(ids: Sequence[str], *, actor: str, reason: str, now: datetime) -> 
     return [job for job, _ in queued]
 
 
-def begin_sending(job_id: str, attempt: int) -> bool:
+def begin_sending(job_id: str, attempt: int, *, may_resend: bool) -> bool:
     """Record that this attempt starts to send something that must not be sent twice; whether it is still current.
 
     Call it outside a transaction: it must be committed when this returns. Not a move, so nothing is audited.
+    Without `may_resend` it raises OutcomeUnknown, and records nothing, if an earlier attempt ended so and no operator
+    has decided to retry since: the job was retried while EFFECT_UNKNOWN_OUTCOME was `retry`.
     """
     running = Job.objects.filter(id=job_id, state=State.RUNNING, attempt=attempt)
+    if may_resend:
+        return bool(running.update(sending_attempt=attempt))
+    if running.filter(may_have_been_applied=False).update(sending_attempt=attempt):
+        return True
+    trail = AuditEntry.objects.filter(job_id=job_id)
+    decided = trail.filter(was__in=RETRYABLE, now=State.QUEUED).aggregate(last=Max("id", default=0))["last"]
+    unknown = trail.filter(id__gt=decided, was=State.RUNNING, error__startswith=OutcomeUnknown.__name__)
+    if unknown.exists():
+        raise OutcomeUnknown("an earlier attempt may have applied it", may_resend=False)
     return bool(running.update(sending_attempt=attempt))
 
 

@@ -123,7 +123,8 @@ def run_handler(jobs: Sequence[Claimed]) -> list[Finished]:
 def watch_sending(job: Claimed) -> None:
     """Track sending for jobs whose request must not be sent twice."""
     if job.sending is None and must_not_be_sent_twice(job.type):
-        job.sending = Sending(partial(moves.begin_sending, job.id, job.attempt))
+        resend = policy_of(job.type).may_resend
+        job.sending = Sending(partial(moves.begin_sending, job.id, job.attempt, may_resend=resend))
 
 
 def must_not_be_sent_twice(type_name: str) -> bool:

@@ -1,7 +1,8 @@
 """An effect is executed once, whatever the main API answers and whenever a worker dies."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -142,6 +143,18 @@ def answered(sandbox: SandboxApi, reply: dict[str, Any]) -> Job:
         service.run_now([job], actor="t", reason="its time has come")
         job = run(job)
     return job
+
+
+@contextmanager
+def unknown_outcome(settings: Any, policy: str) -> Iterator[None]:
+    """EFFECT_UNKNOWN_OUTCOME, for a while."""
+    before, settings.EFFECT_UNKNOWN_OUTCOME = settings.EFFECT_UNKNOWN_OUTCOME, policy
+    attempt.policy_of.cache_clear()
+    try:
+        yield
+    finally:
+        settings.EFFECT_UNKNOWN_OUTCOME = before
+        attempt.policy_of.cache_clear()
 
 
 @pytest.mark.parametrize("reply", UNCLEAR.values(), ids=UNCLEAR)
@@ -371,18 +384,35 @@ def test_a_stale_worker_sends_nothing(sandbox: SandboxApi, redis: Redis) -> None
     assert len(sandbox.world()["executions"]) == 1
 
 
-@pytest.mark.parametrize("policy", ["dead", "retry"])
-def test_cancel_is_for_what_has_not_begun(
-    sandbox: SandboxApi, policy: str, monkeypatch: pytest.MonkeyPatch, settings: Any
+@pytest.mark.parametrize("between", ["nothing", "the breaker opens"])
+def test_the_switch_to_dead_holds_for_what_already_waits_to_be_sent_again(
+    sandbox: SandboxApi, between: str, settings: Any
 ) -> None:
+    """Not even after a bounce off the breaker. An operator may retry it: that is a decision."""
+    sandbox.control("POST", "faults", {"operations": ["executeEffect"], "replies": [UNCLEAR["HTTP 503"]]})
+    with unknown_outcome(settings, "retry"):
+        job = run(effect_job())
+        assert job.state == State.RETRYING
+        service.run_now([job], actor="t", reason="again")
+        if between != "nothing":
+            main_api().breaker.force("open", by="t", reason="t")
+            job = run(job)
+            main_api().breaker.release()
+            service.run_now([job], actor="t", reason="again")
+    job = run(job)
+
+    assert (job.state, job.may_have_been_applied) == (State.DEAD, True)
+    assert len(sandbox.world()["executions"]) == 1
+    service.retry([job], actor="t", reason="it was not applied: I looked")
+    assert run(job).state == State.SUCCEEDED
+
+
+@pytest.mark.parametrize("policy", ["dead", "retry"])
+def test_cancel_is_for_what_has_not_begun(sandbox: SandboxApi, policy: str, settings: Any) -> None:
     """What may have been applied is discarded, in so many words; the API answers 409 to cancel."""
-    settings.EFFECT_UNKNOWN_OUTCOME = policy
     settings.SCHEDULER_API_TOKENS = {"secret": "tests"}
-    attempt.policy_of.cache_clear()
-    try:
+    with unknown_outcome(settings, policy):
         job = answered(sandbox, UNCLEAR["HTTP 503"])
-    finally:
-        attempt.policy_of.cache_clear()
 
     def post(verb: str) -> Any:
         path, headers = f"/api/jobs/{job.pk}/{verb}", {"authorization": "Bearer secret"}

@@ -8,6 +8,7 @@ import logging
 import signal
 from pathlib import Path
 
+from sandbox.dialect import DIALECTS
 from sandbox.game_master import GameMaster
 from sandbox.publisher import Publisher
 from sandbox.server import Connection, Sandbox
@@ -34,6 +35,12 @@ def add_arguments(parser: argparse.ArgumentParser, *, token: str = "", redis: st
     parser.add_argument("--redis", default=redis, help="URL of the Redis to publish messages to; empty: none")
     for name, meaning in SIZES.items():
         parser.add_argument(f"--{name}", type=int, default=getattr(Size(), name), help=f"number of {meaning}")
+    parser.add_argument(
+        "--dialect",
+        choices=sorted(DIALECTS),
+        default="contract",
+        help="contract: as the schema says; today: as the main API is served today",
+    )
     parser.add_argument("--state", default="", metavar="FILE", help="file that keeps the world between runs")
     parser.add_argument(
         "--game-master", type=float, default=0, metavar="SECONDS", help="seconds between world-time advances; 0: none"
@@ -53,7 +60,7 @@ def serve(options: argparse.Namespace) -> int:
     except (ValueError, KeyError, AttributeError) as error:
         log.error("sandbox: --state %s is not a saved world (%r); delete it to start over", state, error)
         return 1
-    sandbox = Sandbox(world, options.token)
+    sandbox = Sandbox(world, options.token, DIALECTS[options.dialect])
     try:
         asyncio.run(_serve(sandbox, options))
     except OSError as error:

@@ -1,5 +1,6 @@
 """GraphQL over the world: the contract's SDL with a resolver for each field. Each document is parsed only once."""
 
+import re
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +18,7 @@ from graphql import (
     validate,
 )
 
+from sandbox.dialect import Dialect
 from sandbox.world import Record, World
 
 Resolver = Callable[..., Any]
@@ -68,41 +70,49 @@ MUTATIONS: dict[str, Callable[[World, dict[str, Any]], Any]] = {
 class Service:
     """Executes GraphQL requests over `world`. `before` is called with each root field and may raise to refuse it."""
 
-    def __init__(self, world: World, before: Callable[[str, dict[str, Any]], None]) -> None:
+    def __init__(self, world: World, before: Callable[[str, dict[str, Any]], None], dialect: Dialect) -> None:
         self.world = world
+        self.dialect = dialect
         self._before = before
         self.schema = self._build()
 
-    def execute(self, query: str, variables: Record | None, operation: str | None) -> Record:
+    def execute(self, query: str, variables: Record | None, operation: str | None, *, api_key: bool = False) -> Record:
+        """Return the response to a request. Raises Unauthorized if an API key is not valid for it."""
         document = self._document(query)
         if isinstance(document, list):
             return {"errors": [error.formatted for error in document]}
+        if refused := self.dialect.check(document, api_key=api_key):
+            return {"errors": [refused.formatted]}
         answer = execute_sync(
             self.schema, document, variable_values=variables, operation_name=operation, check_sync=False
         )
-        result: Record = {"data": answer.data}
-        if answer.errors:
-            result["errors"] = [_formatted(error) for error in answer.errors]
-        return result
+        return self.dialect.answer(answer.data, [_formatted(error) for error in answer.errors or ()])
 
     def _build(self) -> GraphQLSchema:
-        schema = build_schema((Path(__file__).parent / "schema.graphql").read_text())
+        schema = build_schema(_sdl(self.dialect))
         for type_name, resolvers in (("Query", QUERIES), ("Mutation", MUTATIONS)):
             kind = schema.type_map[type_name]
             if not isinstance(kind, GraphQLObjectType):
                 raise TypeError(f"{type_name} is not an object type")
             for name, field in kind.fields.items():
-                field.resolve = self._root(name, resolvers[name])
+                field.resolve = self._root(name, resolvers[name], mutation=type_name == "Mutation")
+        value = self._value if self.dialect.points else _from_record  # a dialect costs only those who ask for it
         for kind in schema.type_map.values():
             if isinstance(kind, GraphQLObjectType) and not kind.name.startswith("__"):
                 for field in kind.fields.values():
-                    field.resolve = field.resolve or _from_record
+                    field.resolve = field.resolve or value
         return schema
 
-    def _root(self, name: str, run: Callable[[World, dict[str, Any]], Any]) -> Resolver:
+    def _value(self, record: Record, info: Any, **_: Any) -> Any:
+        return self.dialect.value(info.parent_type.name, info.field_name, record)
+
+    def _root(self, name: str, run: Callable[[World, dict[str, Any]], Any], *, mutation: bool) -> Resolver:
         def resolve(_source: Any, _info: Any, **args: Any) -> Any:
             self._before(name, args)
-            return run(self.world, args)
+            if not self.dialect.points:
+                return run(self.world, args)
+            self.dialect.before(self.world, name, args, mutation=mutation)
+            return self.dialect.root(self.world, name, args, lambda: run(self.world, args))
 
         return resolve
 
@@ -118,6 +128,17 @@ def _parsed(query: str, schema: GraphQLSchema) -> DocumentNode | list[GraphQLErr
         return [error]
     errors = validate(schema, document)
     return errors or document
+
+
+def _sdl(dialect: Dialect) -> str:
+    """The contract's SDL as the dialect has it."""
+    sdl = (Path(__file__).parent / "schema.graphql").read_text()
+    if dialect.has(2):
+        named = "Campaign|Kingdom|Settlement|Structure|Event"
+        sdl = re.sub(rf"(type (?:{named}) \{{[^}}]*?name: )String!", r"\1DateTime!", sdl)
+    if dialect.has(15):
+        sdl = sdl.replace("affectedFields: [String!]", "affectedFields: [String!]\n  patchApplied: JSON")
+    return sdl
 
 
 def is_mutation(query: str) -> bool:

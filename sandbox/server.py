@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any
 from uuid import uuid4
 
+from sandbox.dialect import DIALECTS, POINTS, Dialect, Unauthorized
 from sandbox.faults import BadFaults, Faults
 from sandbox.schema import Service, is_mutation
 from sandbox.world import Record, Refusal, Size, World, parse, stamp
@@ -36,10 +37,11 @@ class Answer(Exception):
 class Sandbox:
     """The world, the faults, the counters, and the handler of each path."""
 
-    def __init__(self, world: World, token: str) -> None:
+    def __init__(self, world: World, token: str, points: frozenset[int] = frozenset()) -> None:
         self.token = token
         self.faults = Faults()
-        self._publish = world.publish
+        self.points = points
+        self._send = world.publish
         self._begin(world)
 
     def _begin(self, world: World) -> None:
@@ -48,7 +50,12 @@ class Sandbox:
         self.counts: Counter[str] = Counter()
         self.recent: deque[Record] = deque(maxlen=200)
         self._remembered: OrderedDict[str, tuple[bytes, bytes]] = OrderedDict()
-        self.service = Service(world, self._before)
+        world.publish = self._publish
+        self.service = Service(world, self._before, Dialect(self.points))
+
+    def _publish(self, channel: str, body: Record) -> None:
+        if told := self.service.dialect.publishes(self.world, channel, body):
+            self._send(*told)
 
     def _before(self, name: str, args: dict[str, Any]) -> None:
         self.counts[name] += 1
@@ -58,6 +65,8 @@ class Sandbox:
         """POST /graphql. Raises Answer for anything that is not a GraphQL response."""
         self.requests += 1
         self._check_credential(headers)
+        if 0 < self.service.dialect.largest_body < len(body):
+            raise Answer(413, {"error": "request entity too large"})
         request = _json(body)
         query = request.get("query")
         if not isinstance(query, str):
@@ -74,7 +83,12 @@ class Sandbox:
             if first != body:  # as draft-ietf-httpapi-idempotency-key-header has it
                 raise Answer(422, _problem("BAD_REQUEST", f"Idempotency-Key {key} was used for another request"))
             return encoded
-        answer = self.service.execute(query, request.get("variables"), request.get("operationName"))
+        try:
+            answer = self.service.execute(
+                query, request.get("variables"), request.get("operationName"), api_key="x-api-key" in headers
+            )
+        except Unauthorized:
+            raise Answer(401, _problem("UNAUTHENTICATED", "the API key is not valid here")) from None
         encoded = json.dumps(answer, separators=(",", ":")).encode()
         if remembers and _carried_out(answer):
             self._remembered[key] = (body, encoded)
@@ -113,6 +127,8 @@ class Sandbox:
             ("GET", "faults"): self.faults.as_json,
             ("POST", "faults"): lambda: self._set_faults(_json(body)),
             ("DELETE", "faults"): self._clear_faults,
+            ("GET", "dialect"): self._show_dialect,
+            ("POST", "dialect"): lambda: self._set_dialect(_json(body)),
             ("POST", "reset"): lambda: self._reset(_json(body or b"{}")),
             ("POST", "advance"): lambda: self._advance(_json(body)),
         }
@@ -139,11 +155,26 @@ class Sandbox:
         self.faults = Faults()
         return self.faults.as_json()
 
+    def _show_dialect(self) -> object:
+        return {"points": sorted(self.points), "known": {str(number): text for number, text in POINTS.items()}}
+
+    def _set_dialect(self, wanted: Record) -> object:
+        """Switch to {"dialect": name} or to {"points": [numbers]}; the world stays."""
+        if "dialect" in wanted:
+            points = DIALECTS[wanted["dialect"]]
+        else:
+            points = frozenset(int(number) for number in wanted["points"])
+        if unknown := points - POINTS.keys():
+            raise BadFaults(f"points: {sorted(unknown)} unknown; known: 1 to {max(POINTS)}")
+        self.points = points
+        self.service = Service(self.world, self._before, Dialect(points))
+        return self._show_dialect()
+
     def _reset(self, wanted: Record) -> object:
         seed = int(wanted.pop("seed", self.world.seed))
         size = Size(**{**asdict(self.world.size), **wanted})
         self.faults = Faults()
-        self._begin(World(size=size, seed=seed, publish=self._publish))
+        self._begin(World(size=size, seed=seed))
         return {"seed": seed, **asdict(size)}
 
     def _advance(self, wanted: Record) -> object:

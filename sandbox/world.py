@@ -1,6 +1,7 @@
 """The sandbox's world: deterministic from its seed, with the main API's rules for changing it."""
 
 import random
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -8,6 +9,7 @@ from typing import Any
 
 Record = dict[str, Any]
 OVERDUE_AFTER = timedelta(minutes=5)
+REMEMBERED_VERSIONS = 10_000
 
 
 class Refusal(Exception):
@@ -46,6 +48,7 @@ class World:
     effects: dict[str, Record] = field(default_factory=dict)
     children: dict[str, list[Record]] = field(default_factory=dict)
     executions: list[Record] = field(default_factory=list)
+    history: deque[Record] = field(default_factory=lambda: deque(maxlen=REMEMBERED_VERSIONS))
 
     def __post_init__(self) -> None:
         chance = random.Random(self.seed)  # noqa: S311 - a world, not a secret
@@ -103,6 +106,8 @@ class World:
             raise Refusal("BAD_USER_INPUT", "variables must be a map")
         entity |= {k: v for k, v in changes.items() if k in ("name", "type", "level", "variables") and v is not None}
         entity["version"] += 1
+        dated = {"entityId": entity_id, "version": entity["version"], "worldTime": changes.get("worldTime")}
+        self.history.append(dated)
         self.modified(self.campaign_of(entity), kind, entity_id, "UPDATE")
         return entity
 
@@ -148,7 +153,7 @@ class World:
 
     def dump(self) -> Record:
         tables = ("campaigns", "kingdoms", "settlements", "structures", "events", "effects", "executions")
-        return {table: getattr(self, table) for table in tables}
+        return {table: getattr(self, table) for table in tables} | {"history": list(self.history)}
 
     def load(self, dumped: Record) -> None:
         """Restore what `dump` returned. Raises KeyError if a table is missing."""

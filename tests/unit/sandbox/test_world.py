@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from graphql import build_schema, lexicographic_sort_schema, print_schema
 
+from sandbox.dialect import Dialect
 from sandbox.faults import BadFaults, Faults
 from sandbox.schema import MUTATIONS, QUERIES, Service
 from sandbox.world import Refusal, World
@@ -63,7 +64,7 @@ def test_overdue_is_more_than_five_minutes() -> None:
 def test_after_a_failed_mutation_the_later_ones_do_not_run() -> None:
     """data is null, the fields before it have run, and path[0] names the alias."""
     world = World()
-    service = Service(world, lambda name, args: None)
+    service = Service(world, lambda name, args: None, Dialect())
     answer = service.execute(
         'mutation { a0: expireEvent(eventId: "event-1-1") { id } a1: expireEvent(eventId: "none") { id } '
         'a2: expireEvent(eventId: "event-1-2") { id } }',
@@ -83,7 +84,7 @@ def test_after_a_failed_mutation_the_later_ones_do_not_run() -> None:
 )
 def test_a_bad_argument_is_bad_user_input(to: str, variables: dict[str, object]) -> None:
     """Whoever sent it must not send it again: INTERNAL_SERVER_ERROR would say that he may."""
-    service = Service(World(), lambda name, args: None)
+    service = Service(World(), lambda name, args: None, Dialect())
     declared = "($to: DateTime!)" if to == "$to" else ""
     query = f'mutation{declared} {{ advanceWorldTime(input: {{campaignId: "campaign-1", to: {to}}}) {{ message }} }}'
 

@@ -6,7 +6,6 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 
-from jobs import actor as actors
 from monitoring.models import MonitorState
 from ops.admin.base import ReadOnly
 
@@ -32,11 +31,6 @@ class MonitorWrites(ReadOnly):
 
     def has_manage_permission(self, request: HttpRequest) -> bool:
         return may_manage(request)
-
-
-def actor_of(request: HttpRequest) -> str:
-    """Return the user as the audit trail names an actor."""
-    return actors.user(request.user.get_username())
 
 
 def monitor_runs() -> bool:

@@ -12,9 +12,10 @@ from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 
 from jobs.models import CampaignClock, Job
-from monitoring.admin.access import MonitorWrites, actor_of, back, may_manage, monitor_runs
+from monitoring.admin.access import MonitorWrites, back, may_manage, monitor_runs
 from monitoring.alerting import store
 from monitoring.models import Alert, Kind, Severity
+from ops.admin.base import actor_of
 from ops.admin.changelist import LimitedPaginator
 from ops.reads.job import name_all
 from ops.templatetags import ops

@@ -10,10 +10,11 @@ from django.utils.text import Truncator
 from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 
-from monitoring.admin.access import MonitorWrites, actor_of, back
+from monitoring.admin.access import MonitorWrites, back
 from monitoring.admin.alert import badge
 from monitoring.alerting.delivery import redeliver
 from monitoring.models import Delivery
+from ops.admin.base import actor_of
 from ops.admin.changelist import LimitedPaginator
 from ops.templatetags import ops
 

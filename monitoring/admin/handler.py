@@ -6,20 +6,20 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
-from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.text import capfirst
 from unfold.admin import ModelAdmin
 
 from jobs import audit
-from monitoring.admin.access import actor_of, back, may_manage, monitor_runs
+from monitoring.admin.access import back, may_manage, monitor_runs
 from monitoring.admin.delivery import STATUSES, badge
 from monitoring.admin.handler_form import PREFIX, channel_named, for_kind
 from monitoring.alerting import routing
 from monitoring.alerting.channels import CHANNELS
 from monitoring.models import AlertHandler, Delivery, Severity
+from ops.admin.base import actor_of, redirect, render_page
 from ops.templatetags import ops
 
 if TYPE_CHECKING:
@@ -65,8 +65,8 @@ class AlertHandlerAdmin(HandlerAdminBase):
             raise PermissionDenied
         channel = channel_named(request.GET.get("kind", ""))
         if channel is None:
-            context = {**self.admin_site.each_context(request), "title": "Add alert handler", "channels": CHANNELS}
-            return TemplateResponse(request, "monitoring/handler_kinds.html", context)
+            context = {"title": "Add alert handler", "channels": CHANNELS}
+            return render_page(request, "monitoring/handler_kinds.html", context)
         title = {"title": f"Add alert handler: {channel.label}", **(extra_context or {})}
         return super().add_view(request, form_url, title)
 
@@ -117,9 +117,10 @@ class AlertHandlerAdmin(HandlerAdminBase):
             self.message_user(request, warning, messages.WARNING)
             return back(request)
         names = ", ".join(delivery.handler_name for delivery in sent)
-        self.message_user(request, f"A test alert is on its way to {names}: see the delivery log.", messages.SUCCESS)
+        text = f"A test alert is on its way to {names}: see the delivery log."
         if len(sent) == 1:
-            return HttpResponseRedirect(reverse("admin:monitoring_delivery_change", args=[sent[0].pk]))
+            return redirect(request, reverse("admin:monitoring_delivery_change", args=[sent[0].pk]), text)
+        self.message_user(request, text, messages.SUCCESS)
         return back(request)
 
     def has_view_permission(self, request: HttpRequest, obj: AlertHandler | None = None) -> bool:

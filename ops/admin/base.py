@@ -1,12 +1,14 @@
-"""What several pages share: the actor, a page, a redirect, a reason, and mixins for read-only and audited admins."""
+"""Shared by several pages: the actor, a permission, a page, a redirect, a reason, read-only and audited admins."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import wraps
 from typing import Any, Final
 
 from django import forms
 from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import NoReverseMatch, reverse
 from unfold.widgets import UnfoldAdminTextInputWidget
@@ -36,6 +38,22 @@ def redirect(request: HttpRequest, url: str, message: str, level: int = messages
     """Go to `url`, whose page shows `message` once."""
     messages.add_message(request, level, message)
     return HttpResponseRedirect(url)
+
+
+def require(permission: str) -> Callable[[Callable[..., HttpResponse]], Callable[..., HttpResponse]]:
+    """Require jobs.view_job for the view, and `permission` for a POST."""
+
+    def guard(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+        @wraps(view)
+        def guarded(request: HttpRequest) -> HttpResponse:
+            needed = permission if request.method == "POST" else "jobs.view_job"
+            if not request.user.has_perm(needed):
+                raise PermissionDenied
+            return view(request)
+
+        return guarded
+
+    return guard
 
 
 def reason_field(*, max_length: int = LONGEST_REASON, help_text: str = "", **attrs: Any) -> forms.CharField:

@@ -1,14 +1,11 @@
-"""Pauses, processes and the circuit breaker, with their buttons."""
+"""Pauses: those that are active, with their buttons, and the latest that ended."""
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
-from functools import wraps
 from typing import TYPE_CHECKING, Any, Final
 
 from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.urls import path, reverse
 from django.utils import timezone
@@ -17,12 +14,12 @@ from redis import RedisError
 from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from jobs import control, pauses
-from jobs.errors import InvalidPause, Refused
+from jobs import pauses
+from jobs.errors import InvalidPause
 from jobs.models import CampaignClock, Pause, PauseKind
-from jobs.processes.heartbeat import ROLES
 from jobs.registry import all_types
-from ops.admin.base import ReasonForm, actor_of, redirect, render_page
+from ops.admin import breaker, processes
+from ops.admin.base import ReasonForm, actor_of, redirect, render_page, require
 from ops.reads import active_orders
 from scheduler_project.text import LONGEST_ID, plain
 
@@ -79,37 +76,17 @@ class PauseForm(ReasonForm):
         return until or (now + timedelta(minutes=int(minutes)) if minutes else None)
 
 
-class BreakerForm(ReasonForm):
-    state = forms.ChoiceField(choices=[(s, s) for s in (*control.FORCIBLE, control.AUTOMATIC)])
-
-
-def require(permission: str) -> Callable[[Callable[..., HttpResponse]], Callable[..., HttpResponse]]:
-    """Require jobs.view_job for the view, and `permission` for a POST."""
-
-    def guard(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-        @wraps(view)
-        def guarded(self: Any, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-            needed = permission if request.method == "POST" else "jobs.view_job"
-            if not request.user.has_perm(needed):
-                raise PermissionDenied
-            return view(self, request, *args, **kwargs)
-
-        return guarded
-
-    return guard
-
-
 @admin.register(Pause)
 class PauseAdmin(PauseAdminBase):
-    """Pages of their own in place of Django's lists and forms."""
+    """Its own page, and those of processes and the breaker, in place of Django's lists and forms."""
 
     def get_urls(self) -> Any:
         wrap = self.admin_site.admin_view
         return [
-            path("", wrap(self.overview), name="jobs_pause_changelist"),
-            path("processes/", wrap(self.processes), name="jobs_processes"),
-            path("processes/stop/", wrap(self.stop_process), name="jobs_stop_process"),
-            path("breaker/", wrap(self.breaker), name="jobs_breaker"),
+            path("", wrap(overview), name="jobs_pause_changelist"),
+            path("processes/", wrap(processes.overview), name="jobs_processes"),
+            path("processes/stop/", wrap(processes.stop), name="jobs_stop_process"),
+            path("breaker/", wrap(breaker.overview), name="jobs_breaker"),
         ]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -118,84 +95,41 @@ class PauseAdmin(PauseAdminBase):
     def has_change_permission(self, request: HttpRequest, obj: Pause | None = None) -> bool:
         return False
 
-    @require("jobs.pause_jobs")
-    def overview(self, request: HttpRequest) -> HttpResponse:
-        form = PauseForm(request.POST if "pause" in request.POST else None, initial=_read_link(request))
-        if "resume" in request.POST:
-            return self._resume(request)
-        if form.is_bound and form.is_valid():
-            kind, name = form.target()
-            try:
-                until = form.end(timezone.now())
-                pause = pauses.pause(
-                    kind, name, until=until, actor=actor_of(request), reason=form.cleaned_data["reason"]
-                )
-                return self._redirect(request, f"{capfirst(pauses.as_sentence(pause))}. What runs goes on to its end.")
-            except InvalidPause as bad:
-                form.add_error("until" if bad.field == "until" else "what", str(bad))
-        active = [(pause, _count_blocked(pause)) for pause in pauses.active()]
-        context = {"title": "Pauses", "form": form, "active": active, "history": pauses.history()}
-        return self._page(request, "ops/control/pauses.html", context, "jobs.pause_jobs")
 
-    def _resume(self, request: HttpRequest) -> HttpResponse:
-        kind, _, name = plain(request.POST["resume"]).partition(":")
-        resumed = pauses.resume(kind, name, actor=actor_of(request), reason=request.POST.get("reason", ""))
-        if resumed:
-            return self._redirect(request, f"Resumed {kind} {name}: its jobs run again.")
-        return self._redirect(request, f"{kind} {name} was not paused any more.", messages.WARNING)
-
-    @require("jobs.pause_jobs")
-    def processes(self, request: HttpRequest) -> HttpResponse:
+@require("jobs.pause_jobs")
+def overview(request: HttpRequest) -> HttpResponse:
+    form = PauseForm(request.POST if "pause" in request.POST else None, initial=_read_link(request))
+    if "resume" in request.POST:
+        return _resume(request)
+    if form.is_bound and form.is_valid():
+        kind, name = form.target()
         try:
-            processes, fault = control.processes(), ""
-        except RedisError as error:
-            processes, fault = [], f"Redis does not answer: {error}"
-        missing = [role for role in ROLES if all(process.role != role or process.lost for process in processes)]
-        context = {"title": "Processes", "processes": processes, "missing": missing, "fault": fault}
-        return self._page(request, "ops/control/processes.html", context, "jobs.pause_jobs")
+            until = form.end(timezone.now())
+            pause = pauses.pause(kind, name, until=until, actor=actor_of(request), reason=form.cleaned_data["reason"])
+            return _redirect(request, f"{capfirst(pauses.as_sentence(pause))}. What runs goes on to its end.")
+        except InvalidPause as bad:
+            form.add_error("until" if bad.field == "until" else "what", str(bad))
+    active = [(pause, _count_blocked(pause)) for pause in pauses.active()]
+    context = {
+        "title": "Pauses",
+        "form": form,
+        "active": active,
+        "history": pauses.history(),
+        "allowed": request.user.has_perm("jobs.pause_jobs"),
+    }
+    return render_page(request, "ops/control/pauses.html", context)
 
-    @require("jobs.pause_jobs")
-    def stop_process(self, request: HttpRequest) -> HttpResponse:
-        """Ask for confirmation, then ask the process to stop."""
-        if not request.user.has_perm("jobs.pause_jobs"):
-            raise PermissionDenied
-        key = request.POST.get("key") or request.GET.get("key", "")
-        form = ReasonForm(request.POST or None)
-        if request.method == "POST" and form.is_valid():
-            try:
-                process = control.ask_to_stop(key, actor=actor_of(request), reason=form.cleaned_data["reason"])
-            except Refused as refused:
-                return self._redirect(request, str(refused), messages.WARNING, page="jobs_processes")
-            text = f"The {process.role} {process.pid} on {process.host} stops after its current jobs."
-            return self._redirect(request, text, page="jobs_processes")
-        found = next((process for process in control.processes() if process.key == key), None)
-        context = {"title": "Stop this process?", "process": found, "form": form}
-        return self._page(request, "ops/control/stop_process.html", context, "jobs.pause_jobs")
 
-    @require("jobs.control_breaker")
-    def breaker(self, request: HttpRequest) -> HttpResponse:
-        form = BreakerForm(request.POST or None)
-        if request.method == "POST" and form.is_valid():
-            state = form.cleaned_data["state"]
-            control.set_breaker(state, actor=actor_of(request), reason=form.cleaned_data["reason"])
-            active_orders.expire()
-            text = "automatic again" if state == control.AUTOMATIC else f"forced {state}, for all processes"
-            return self._redirect(request, f"The circuit breaker is {text}.", page="jobs_breaker")
-        context = {
-            "title": "Circuit breaker",
-            "form": form,
-            "blocked": control.count_held_by_breaker(),
-            **_read_breaker(),
-        }
-        return self._page(request, "ops/control/breaker.html", context, "jobs.control_breaker")
+def _resume(request: HttpRequest) -> HttpResponse:
+    kind, _, name = plain(request.POST["resume"]).partition(":")
+    resumed = pauses.resume(kind, name, actor=actor_of(request), reason=request.POST.get("reason", ""))
+    if resumed:
+        return _redirect(request, f"Resumed {kind} {name}: its jobs run again.")
+    return _redirect(request, f"{kind} {name} was not paused any more.", messages.WARNING)
 
-    def _page(self, request: HttpRequest, template: str, context: dict[str, Any], permission: str) -> HttpResponse:
-        return render_page(request, template, {**context, "allowed": request.user.has_perm(permission)})
 
-    def _redirect(
-        self, request: HttpRequest, text: str, level: int = messages.SUCCESS, page: str = "jobs_pause_changelist"
-    ) -> HttpResponse:
-        return redirect(request, reverse(f"admin:{page}"), text, level)
+def _redirect(request: HttpRequest, text: str, level: int = messages.SUCCESS) -> HttpResponse:
+    return redirect(request, reverse("admin:jobs_pause_changelist"), text, level)
 
 
 def _read_link(request: HttpRequest) -> dict[str, str]:
@@ -210,11 +144,3 @@ def _count_blocked(pause: Pause) -> int | None:
         return active_orders.count_blocked(pause)
     except RedisError:  # the page shows the pauses without the counts
         return None
-
-
-def _read_breaker() -> dict[str, Any]:
-    breaker = control.breaker()
-    try:
-        return {"breaker": breaker.snapshot(), "errors": breaker.recent_errors(), "fault": ""}
-    except RedisError as error:
-        return {"breaker": breaker.snapshot(), "errors": [], "fault": f"Redis does not answer: {error}"}

@@ -16,6 +16,7 @@ from jobs import service
 from jobs.models import Job, new_job_id
 from jobs.service import Report
 from jobs.states import CANCELLABLE, DISCARDABLE, RESCHEDULABLE, RETRYABLE, WAITING, State
+from ops.humanize import format_count, format_jobs
 
 STEP = 500  #: jobs a step: a transaction of a fraction of a second
 
@@ -97,9 +98,9 @@ class Preview:
         return self.count + sum(self.skipped.values())
 
     def __str__(self) -> str:
-        text = f"{self.count:,} will be {self.verb.past}"
+        text = f"{format_count(self.count)} will be {self.verb.past}"
         if self.skipped:
-            text += f", {sum(self.skipped.values()):,} will not: {_states(self.skipped)}"
+            text += f", {format_count(sum(self.skipped.values()))} will not: {_states(self.skipped)}"
         return f"{text}."
 
 
@@ -112,10 +113,10 @@ class Progress:
 
     def sentence(self, verb: Verb) -> str:
         """The result, from the jobs that were changed, not from the preview."""
-        text = f"{self.done:,} job{'' if self.done == 1 else 's'} {verb.past}."
-        return (
-            f"{text} {sum(self.skipped.values()):,} left as before: {_states(self.skipped)}." if self.skipped else text
-        )
+        text = f"{format_jobs(self.done)} {verb.past}."
+        if self.skipped:
+            text += f" {format_count(self.skipped.total())} left as before: {_states(self.skipped)}."
+        return text
 
 
 def preview(verb: Verb, jobs: QuerySet[Job]) -> Preview:
@@ -177,4 +178,4 @@ def _choose_service(verb: Verb, due_at: datetime | None) -> Callable[[list[Job],
 
 
 def _states(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{n:,} {state}" for state, n in sorted(counts.items(), key=lambda item: -item[1]))
+    return ", ".join(f"{format_count(n)} {state}" for state, n in sorted(counts.items(), key=lambda item: -item[1]))

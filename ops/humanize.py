@@ -1,4 +1,4 @@
-"""Times and names as pages write them; scheduler_project.durations writes durations."""
+"""Times, counts and names as pages write them; scheduler_project.durations writes durations."""
 
 from datetime import datetime, timedelta
 
@@ -33,3 +33,21 @@ def label(name: str) -> str:
     'Population growth'
     """
     return name.replace("_", " ").capitalize()
+
+
+def format_count(count: int, *, most: int | None = None) -> str:
+    """A count with thousands separators; beyond `most`, at which counting stopped, with a plus sign.
+
+    >>> format_count(12_345), format_count(10_000, most=10_000), format_count(10_001, most=10_000)
+    ('12,345', '10,000', '10,000+')
+    """
+    return f"{most:,}+" if most is not None and count > most else f"{count:,}"
+
+
+def format_jobs(count: int) -> str:
+    """A number of jobs.
+
+    >>> format_jobs(1), format_jobs(1_234)
+    ('1 job', '1,234 jobs')
+    """
+    return f"{format_count(count)} job{'' if count == 1 else 's'}"

@@ -24,6 +24,7 @@ from monitoring import health, metrics
 from monitoring.alerting.store import Finding
 from monitoring.health import Component, Found
 from monitoring.models import Kind, Severity
+from scheduler_project.durations import duration
 
 GONE_S: Final = 10.0  #: Redis or the database does not answer
 ABSENT_S: Final = 60.0  #: no worker, scheduler or subscriber
@@ -112,7 +113,7 @@ def _lag() -> Iterator[Finding]:
     oldest = timedelta(seconds=metrics.oldest_queued_seconds())
     if oldest > settings.ALERT_LAG:
         paused = [pauses.as_sentence(pause) for pause in pauses.active()]
-        message = f"It was queued {oldest.total_seconds():.0f} s ago; ALERT_LAG_SECONDS allows for less."
+        message = f"It was queued {duration(oldest)} ago; ALERT_LAG_SECONDS allows for less."
         message += f" {'; '.join(paused)}." if paused else ""
         yield condition(Kind.QUEUE_LAG, "The oldest queued job waits too long", message, severity=Severity.WARNING)
 
@@ -122,8 +123,7 @@ def growth(now: datetime, *, still_open: frozenset[str]) -> Iterator[Finding]:
     recent = OutcomeMinute.objects.filter(minute__gte=now - GROWTH, outcome=State.DEAD)
     dead = recent.aggregate(n=Sum("jobs"))["n"] or 0
     if dead >= (1 if Kind.DEAD_LETTERS_GROW.value in still_open else GROWN):
-        minutes = GROWTH.total_seconds() / 60
-        message = f"{dead} jobs became dead letters within {minutes:.0f} minutes."
+        message = f"{dead} jobs became dead letters within {duration(GROWTH)}."
         yield condition(Kind.DEAD_LETTERS_GROW, "Dead letters grow", message, severity=Severity.CRITICAL)
 
 
@@ -147,14 +147,12 @@ def fired_late(awaited: Mapping[str, str]) -> tuple[dict[str, str], list[Finding
         awaits[name] = next_at.isoformat() if next_at else ""
         due = datetime.fromisoformat(awaited[name]) if awaited.get(name) else None
         if due and last_at and awaits[name] != awaited[name] and last_at - due > LATE:
-            behind = (
-                f"It was due at {due:%Y-%m-%d %H:%M:%S %Z} and looked after {(last_at - due).total_seconds():.0f} s"
-            )
+            message = f"It was due at {due:%Y-%m-%d %H:%M:%S %Z} and fired {duration(last_at - due)} later."
             late.append(
                 condition(
                     Kind.CRON_MISSED,
                     f"Cron task {name} missed its time",
-                    f"{behind} later.",
+                    message,
                     severity=Severity.WARNING,
                     about=name,
                 )

@@ -11,6 +11,7 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import NoReverseMatch, reverse
+from django.utils.http import url_has_allowed_host_and_scheme
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from jobs import actor as actors
@@ -38,6 +39,11 @@ def redirect(request: HttpRequest, url: str, message: str, level: int = messages
     """Go to `url`, whose page shows `message` once."""
     messages.add_message(request, level, message)
     return HttpResponseRedirect(url)
+
+
+def is_own_url(request: HttpRequest, url: str) -> bool:
+    """Whether a form may send the browser to `url`: only within this site."""
+    return url_has_allowed_host_and_scheme(url, allowed_hosts={request.get_host()}, require_https=request.is_secure())
 
 
 def require(permission: str) -> Callable[[Callable[..., HttpResponse]], Callable[..., HttpResponse]]:

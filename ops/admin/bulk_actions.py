@@ -10,14 +10,14 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import reverse
-from django.utils.http import url_has_allowed_host_and_scheme
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from jobs.errors import InvalidJob
 from jobs.models import Job
 from ops import bulk
-from ops.admin.base import actor_of, reason_field, redirect, render_page
+from ops.admin.base import actor_of, is_own_url, reason_field, redirect, render_page
 from ops.bulk import VERBS, Verb
+from ops.humanize import format_jobs
 from ops.reads.job import name_all
 
 SAMPLES: Final = 5  #: jobs that the dry run lists by name
@@ -72,7 +72,7 @@ def _confirm(
     samples = list(jobs.filter(state__in=[s.value for s in verb.allowed]).order_by("-pk")[:SAMPLES])
     name_all(samples)
     context = {
-        "title": f"{verb.label} {preview.total:,} job{'' if preview.total == 1 else 's'}?",
+        "title": f"{verb.label} {format_jobs(preview.total)}?",
         "verb": verb,
         "preview": preview,
         "form": form,
@@ -102,6 +102,6 @@ def _run(request: HttpRequest, verb: Verb, jobs: QuerySet[Job], answers: dict[st
 def _find_origin(request: HttpRequest) -> str:
     """The URL to return to: the job's page, or the list with its filter."""
     wanted = request.POST.get("back", "")
-    if url_has_allowed_host_and_scheme(wanted, allowed_hosts=None):
+    if is_own_url(request, wanted):
         return wanted
     return request.get_full_path() if request.GET else reverse("admin:jobs_job_changelist")

@@ -13,6 +13,7 @@ from unfold.views import ChangeList
 from jobs.models import CampaignClock, Job, ScheduleRow
 from jobs.states import State
 from ops.admin.filters import read_moment
+from ops.humanize import format_count
 from ops.reads.job import TONES, name_all
 from scheduler_project.text import is_job_id, job_id
 
@@ -36,10 +37,6 @@ def count_states() -> dict[State, int]:
     with connection.cursor() as cursor:
         cursor.execute(parts)
         return {State(state): count for state, count in cursor.fetchall()}
-
-
-def format_count(count: int) -> str:
-    return f"{MOST_COUNTED:,}+" if count > MOST_COUNTED else f"{count:,}"
 
 
 class LimitedPaginator(Paginator[Any]):
@@ -121,8 +118,8 @@ class JobList(ChangeList):
     @property
     def count_text(self) -> str:
         """The number of jobs of this filter, or of the stretch that was scanned."""
-        text = format_count(self.result_count)
-        return f"{text} of the {STRETCH:,} looked at:" if self.floor or self.ceiling else text
+        text = format_count(self.result_count, most=MOST_COUNTED)
+        return f"{text} of the {format_count(STRETCH)} looked at:" if self.floor or self.ceiling else text
 
     def further_link(self) -> str:
         return self._link({"before": self.further}, "after")
@@ -136,7 +133,7 @@ class JobList(ChangeList):
                 "name": state.value.capitalize(),
                 "icon": TONES[state][0],
                 "tone": TONES[state][1],
-                "count": format_count(counts[state]),
+                "count": format_count(counts[state], most=MOST_COUNTED),
                 "query": self.get_query_string({"state": state.value}, remove=["before", "after"]),
                 "active": chosen == state.value,
             }

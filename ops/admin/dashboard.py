@@ -21,8 +21,8 @@ from jobs.main_api.breaker import Fault, Snapshot
 from jobs.main_api.client import main_api
 from jobs.models import CampaignClock, CronTask, FailureHour, Job, ScheduleRow
 from jobs.states import ENDED, Priority, State
-from ops.admin.changelist import count_states, format_count
-from ops.humanize import milliseconds
+from ops.admin.changelist import MOST_COUNTED, count_states
+from ops.humanize import format_count, format_jobs, milliseconds
 from ops.reads import recent_actions
 from ops.reads.job import TONES, name_all
 from ops.reads.outcomes import DEFAULT, RANGES, Range, Slot, read_slots, sum_up
@@ -109,8 +109,8 @@ def make_tiles(sums: Slot, counts: dict[State, int], wanted: Range) -> list[dict
     return [
         {"name": "Attempts a minute", "value": f"{sums.jobs / minutes:,.1f}", "icon": "speed", "tone": "calm",
          "link": f"{jobs}?finished_at_from={since}",
-         "says": f"{ended:,} job{'s' * (ended != 1)} ended in {wanted.label}"},
-        {"name": "Failed attempts", "value": f"{failed:,}", "tone": "warn" if failed else "good",
+         "says": f"{format_jobs(ended)} ended in {wanted.label}"},
+        {"name": "Failed attempts", "value": format_count(failed), "tone": "warn" if failed else "good",
          "link": _link_to_moves(f"{State.DEAD}, {State.RETRYING}", since=since),
          "says": f"{100 * failed / sums.jobs:.1f} % of all, breaker waits included" if sums.jobs else "none ended",
          "icon": "replay"},
@@ -198,9 +198,9 @@ def _read_database(wanted: Range, now: datetime) -> dict[str, Any]:
         "rows": make_table(slots, wanted.step),
         "outcomes": [o.value.lower() for o in OUTCOMES[:4]],
         "dead": counts[State.DEAD],
-        "dead_count": format_count(counts[State.DEAD]),
+        "dead_count": format_count(counts[State.DEAD], most=MOST_COUNTED),
         "running": find_longest_running(),
-        "running_count": format_count(counts[State.RUNNING]),
+        "running_count": format_count(counts[State.RUNNING], most=MOST_COUNTED),
         "failures": count_failures(since),
         "failures_since": since,
     }
@@ -223,7 +223,14 @@ def _tile(state: State, count: int, link: str) -> dict[str, Any]:
     if state is State.DEAD:
         link, tone = reverse("admin:jobs_failuregroup_changelist"), "bad" if count else "good"
     name = names.get(state, state.value.capitalize())
-    return {"name": name, "value": format_count(count), "link": link, "says": says[state], "icon": icon, "tone": tone}
+    return {
+        "name": name,
+        "value": format_count(count, most=MOST_COUNTED),
+        "link": link,
+        "says": says[state],
+        "icon": icon,
+        "tone": tone,
+    }
 
 
 def _link_to_ended(outcome: State, at: datetime, step: timedelta) -> str:

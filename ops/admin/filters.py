@@ -17,33 +17,35 @@ from jobs.states import State
 from ops.admin.payload_form import MomentField, moment_field
 
 
-class StateFilter(admin.SimpleListFilter):
+class _ByField:
+    """Mixin for a filter of one column, `lookup`, by the chosen value."""
+
+    lookup: str
+    value: Any
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(**{self.lookup: self.value()}) if self.value() else queryset
+
+
+class StateFilter(_ByField, admin.SimpleListFilter):
     """Rendered as the tabs above the list."""
 
-    title = "state"
-    parameter_name = "state"
+    title = parameter_name = lookup = "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [(s.value, s.value) for s in State]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return queryset.filter(state=self.value()) if self.value() else queryset
 
-
-class TypeFilter(DropdownFilter):
+class TypeFilter(_ByField, DropdownFilter):
     """Offers the declared types, so that no query scans all rows."""
 
-    title = "type"
-    parameter_name = "type"
+    title = parameter_name = lookup = "type"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [(name, name) for name in sorted(all_types())]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return queryset.filter(type=self.value()) if self.value() else queryset
 
-
-class _ChosenByLink(DropdownFilter):
+class _ChosenByLink(_ByField, DropdownFilter):
     """A filter set by a link from another page; shown only while it is set, so that it can be cleared."""
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
@@ -60,53 +62,52 @@ class _ChosenByLink(DropdownFilter):
 
 
 class FailureFilter(_ChosenByLink):
-    title = "failure"
-    parameter_name = "failure"
+    title = parameter_name = "failure"
+    lookup = "failure_key"
 
     def label(self, chosen: str) -> str:
         group = FailureGroup.objects.filter(pk=chosen).first()
         return str(group) if group else ""
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return queryset.in_state(State.DEAD).filter(failure_key=self.value()) if self.value() else queryset  # type: ignore[attr-defined]
+        """Dead letters only: a job that was retried keeps its key."""
+        chosen: Any = super().queryset(request, queryset)
+        return chosen.in_state(State.DEAD) if self.value() else chosen  # type: ignore[no-any-return]
 
 
 class CampaignFilter(_ChosenByLink):
     title = "campaign"
     parameter_name = "campaign_id__exact"
+    lookup = "campaign_id"
 
     def label(self, chosen: str) -> str:
         clock = CampaignClock.objects.filter(pk=chosen).first()
         return f"{clock.name} ({chosen})" if clock and clock.name else chosen
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return queryset.filter(campaign_id=self.value()) if self.value() else queryset
-
 
 class WorkerFilter(_ChosenByLink):
     """Jobs whose current or latest attempt ran on one worker."""
 
-    title = "worker"
+    title = lookup = "worker"
     parameter_name = "worker__exact"
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return queryset.filter(worker=self.value()) if self.value() else queryset
 
-
-class SourceFilter(DropdownFilter):
+class SourceFilter(_ByField, DropdownFilter):
     """By the kind of actor that submitted the job; jobs/actor.py lists them."""
 
     title = "source"
     parameter_name = "from"
+    lookup = "source__startswith"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [
-            ("user:", "a person"), ("token:", "the HTTP API"), ("cron:", "a cron task"), ("listener", "a message"),
-            ("job:", "another job"), ("scheduler", "a schedule row"),
-        ]  # fmt: skip
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return queryset.filter(source__startswith=self.value()) if self.value() else queryset
+            ("user:", "a person"),
+            ("token:", "the HTTP API"),
+            ("cron:", "a cron task"),
+            ("listener", "a message"),
+            ("job:", "another job"),
+            ("scheduler", "a schedule row"),
+        ]
 
 
 def read_moment(text: str) -> datetime | None:

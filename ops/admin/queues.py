@@ -10,7 +10,6 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import include, path, reverse
-from django.utils.http import url_has_allowed_host_and_scheme
 from django_rq.queues import get_queue_by_index
 from django_rq.urls import get_admin_urlpatterns, get_api_urlpatterns
 from redis.exceptions import ResponseError
@@ -24,7 +23,7 @@ from rq.registry import FailedJobRegistry, StartedJobRegistry
 from jobs.broker import keys
 from jobs.broker.rq_guard import STRANGE
 from ops import rq_dashboard
-from ops.admin.base import actor_of, redirect, render_page
+from ops.admin.base import actor_of, is_own_url, redirect, render_page
 from ops.rq_dashboard import BUTTONS
 
 log = structlog.get_logger(__name__)
@@ -151,7 +150,7 @@ def _press(request: HttpRequest, name: str, queue_index: int, job_id: str = "") 
         ids = request.POST.getlist("job_ids")
         done = BUTTONS[request.POST["action"]].press(queue, ids, actor=actor, reason=REASON)
         wanted = request.POST.get("next_url", "")
-        back = wanted if url_has_allowed_host_and_scheme(wanted, allowed_hosts={request.get_host()}) else back
+        back = wanted if is_own_url(request, wanted) else back
     return redirect(request, back, done, messages.INFO)
 
 

@@ -13,7 +13,7 @@ from jobs.broker.scripts import FAIR_SHARE
 from jobs.main_api.client import main_api
 from jobs.models import Job
 from jobs.states import WAITING, Priority, State
-from ops.humanize import naturaltime
+from ops.humanize import format_count, format_jobs, naturaltime
 
 MOST_COUNTED: Final = 1000  #: jobs ahead in the queue
 
@@ -60,7 +60,6 @@ def _find_jobs_ahead(job: Job) -> list[str]:
         return []
     more = "more than " if len(ahead) > MOST_COUNTED else ""
     queue = Priority(job.priority).queue
-    jobs = "job" if same == 1 else "jobs"
-    text = f"{more}{same:,} {jobs} of the queue {queue} came before it; campaigns take turns of {FAIR_SHARE}."
-    urgent = "1 more urgent job goes first." if higher == 1 else f"{higher:,} more urgent jobs go first."
+    text = f"{more}{format_jobs(same)} of the queue {queue} came before it; campaigns take turns of {FAIR_SHARE}."
+    urgent = "1 more urgent job goes first." if higher == 1 else f"{format_count(higher)} more urgent jobs go first."
     return [text[0].upper() + text[1:]] + ([urgent] if higher else [])

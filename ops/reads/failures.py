@@ -10,6 +10,7 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from jobs.models import FailureGroup, FailureHour, Job
 from jobs.states import State
+from ops.humanize import format_count
 
 MOST_COUNTED: Final = 10_000  #: dead letters of one failure; beyond it the page shows "10,000+"
 LOOKED_AT: Final = 1_000  #: newest dead letters of one failure that are counted by type and campaign
@@ -32,7 +33,7 @@ class Failure:
     @property
     def dead_count(self) -> str:
         """With a plus sign beyond MOST_COUNTED."""
-        return f"{MOST_COUNTED:,}+" if self.dead > MOST_COUNTED else f"{self.dead:,}"
+        return format_count(self.dead, most=MOST_COUNTED)
 
     @property
     def campaigns(self) -> int:

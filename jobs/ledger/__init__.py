@@ -11,7 +11,18 @@ from django.db import connection
 
 from jobs.ledger.base import PLACED_COLUMNS, Statements
 from jobs.ledger.postgresql import PostgreSQL
-from jobs.ledger.rows import Attempt, Carried, Claimant, Claimed, Died, End, Entry, Outcomes, entry_of_claim
+from jobs.ledger.rows import (
+    Attempt,
+    Carried,
+    Claimant,
+    Claimed,
+    Died,
+    Ending,
+    Entry,
+    Outcomes,
+    entry_of_claim,
+    entry_of_end,
+)
 from jobs.ledger.sqlite import SQLite
 
 __all__ = [
@@ -21,15 +32,16 @@ __all__ = [
     "Claimant",
     "Claimed",
     "Died",
-    "End",
+    "Ending",
     "Entry",
     "Outcomes",
     "PostgreSQL",
     "SQLite",
     "Statements",
     "entry_of_claim",
+    "entry_of_end",
     "statements",
-]  # fmt: skip
+]
 
 
 class _OfThread(threading.local):

@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from jobs.histogram import COLUMNS as WAITED_COLUMNS
-from jobs.ledger.rows import Attempt, Carried, Claimant, Claimed, Died, End, Entry, Outcomes
+from jobs.ledger.rows import Attempt, Carried, Claimant, Claimed, Died, Ending, Entry, Outcomes
 from jobs.models import Job, ScheduleRow
 from jobs.states import WAITING
 
@@ -61,13 +61,11 @@ class Statements(ABC):
         """A transaction for one `cycle`; `more` if other statements run in it."""
 
     @abstractmethod
-    def cycle(
-        self, ends: Sequence[tuple[End, Entry]], ids: Sequence[str], by: Claimant
-    ) -> tuple[set[Attempt], list[Claimed]]:
+    def cycle(self, endings: Sequence[Ending], ids: Sequence[str], by: Claimant) -> tuple[set[Attempt], list[Claimed]]:
         """End attempts and claim jobs, write an audit entry for each, and count the ends.
 
         Returns the attempts that were still RUNNING and have ended, and the QUEUED jobs among `ids` that were claimed,
-        in the order of `ids`. `ends` has each attempt once.
+        in the order of `ids`. `endings` has each attempt once.
         """
 
     @abstractmethod

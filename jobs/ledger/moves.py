@@ -21,11 +21,21 @@ from django.utils import timezone
 
 from jobs import counters
 from jobs.errors import OutcomeUnknown, StateConflict
-from jobs.fingerprint import Failure
-from jobs.ledger import Attempt, Carried, Claimant, Claimed, Died, End, Entry, entry_of_claim, statements
+from jobs.ledger import (
+    Attempt,
+    Carried,
+    Claimant,
+    Claimed,
+    Died,
+    Ending,
+    Entry,
+    entry_of_claim,
+    entry_of_end,
+    statements,
+)
 from jobs.models import AuditEntry, Job
 from jobs.signals import job_moved
-from jobs.states import ENDED, MOVES, NEW, RETRYABLE, WAITING, State
+from jobs.states import MOVES, NEW, RETRYABLE, WAITING, State
 from scheduler_project import request_origin
 from scheduler_project.text import LONGEST_REASON, line
 
@@ -123,30 +133,6 @@ def move_many(wanted: Iterable[Move], *, actor: str) -> list[Job]:
     return moved
 
 
-class Ending(msgspec.Struct, frozen=True):
-    """How an attempt ended, and what is recorded about it."""
-
-    job: Claimed | Job
-    to: State
-    reason: str
-    due_at: datetime | None = None  #: when the job is due again
-    counts: bool = False  #: the failure counts against QUEUE_MAX_RETRIES
-    result: str | None = None  #: JSON
-    error: str = ""
-    traceback: str = ""
-    duration_ms: float = 0.0
-    details: str | None = None  #: JSON, for the audit entry
-    failure: Failure | None = None  #: the kind of failure of a dead letter
-    unknown: bool = False  #: the work may have been done, and must not be done twice
-
-    def bare(self) -> "Ending":
-        """The same end without texts and results from outside, which a database may refuse."""
-        reason = f"{self.to.lower()}; its details could not be recorded"
-        return msgspec.structs.replace(
-            self, reason=reason, result=None, error=self.error and reason, traceback="", details=None, failure=None
-        )
-
-
 def cycle(
     endings: Sequence[Ending],
     ids: Sequence[str],
@@ -173,23 +159,21 @@ def cycle(
     for e in endings:
         if e.to not in allowed:
             _check(e.job.id, State.RUNNING, e.to)
-        by_attempt.setdefault(Attempt(str(e.job.id), e.job.attempt), e)  # an attempt ends once
-    ends = [(_end(e, now), _entry_of_end(e, now, actor)) for e in by_attempt.values()]
+        by_attempt.setdefault(e.attempt, e)  # an attempt ends once
     by = Claimant(actor, worker, now, now + settings.LEASE, crc32(worker.encode()) % SHARDS)
     sql = statements()
     with connection.wrap_database_errors, sql.block(more=any(e.failure for e in endings)):
-        ended, claimed = sql.cycle(ends, ids, by)
+        ended, claimed = sql.cycle(list(by_attempt.values()), ids, by)
         current = [e for attempt, e in by_attempt.items() if attempt in ended]
         sql.count_dead(_died(current, now))
         if start:
             transaction.on_commit(partial(start, claimed))
-        announced = [(by_attempt[a].job, entry) for a, (_, entry) in zip(by_attempt, ends, strict=True) if a in ended]
-        _announce([*announced, *((c, entry_of_claim(c, by)) for c in claimed)])
+        _announce([*((e.job, entry_of_end(e, by)) for e in current), *((c, entry_of_claim(c, by)) for c in claimed)])
     for e in current:
-        counters.observe("job_wait_seconds", _waited_ms(e, now) / 1000, e.job.type)
+        counters.observe("job_wait_seconds", e.waited_ms(now) / 1000, e.job.type)
         e.job.state = e.to.value
-        e.job.failures += e.counts
-        e.job.due_at = e.due_at or e.job.due_at
+        e.job.failures = e.failures
+        e.job.due_at = e.outcome.due_at or e.job.due_at
     return current, claimed
 
 
@@ -238,29 +222,8 @@ def _check(job: object, was: State, to: State) -> None:
         raise StateConflict(f"{job}: cannot go from {was} to {to}")
 
 
-def _end(ending: Ending, now: datetime) -> End:
-    goes_on = ending.to not in ENDED
-    return End(
-        str(ending.job.id), ending.job.attempt, ending.to.value, None if goes_on else now, ending.due_at,
-        ending.job.failures + ending.counts, ending.result, ending.error, ending.traceback,
-        ending.failure.key if ending.failure else "", ending.job.type, _waited_ms(ending, now), ending.unknown,
-    )  # fmt: skip
-
-
-def _entry_of_end(ending: Ending, now: datetime, actor: str) -> Entry:
-    job = ending.job
-    return Entry(
-        str(job.id), now, State.RUNNING.value, ending.to.value, job.attempt, actor, ending.reason,
-        round(ending.duration_ms, 3), ending.error, ending.details,
-    )  # fmt: skip
-
-
 def _died(endings: Sequence[Ending], now: datetime) -> list[Died]:
     return [Died(kind, now, jobs) for kind, jobs in Counter(e.failure for e in endings if e.failure).items()]
-
-
-def _waited_ms(ending: Ending, now: datetime) -> float:
-    return max(0.0, ((ending.job.started_at or now) - ending.job.due_at).total_seconds() * 1000)
 
 
 def _batches(items: Sequence[Any]) -> list[Sequence[Any]]:

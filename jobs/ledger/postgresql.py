@@ -27,7 +27,18 @@ from jobs.ledger.base import (
     as_json,
     hour_of,
 )
-from jobs.ledger.rows import CLAIMED, Attempt, Carried, Claimant, Claimed, Died, End, Entry, Outcomes, entry_of_queued
+from jobs.ledger.rows import (
+    CLAIMED,
+    Attempt,
+    Carried,
+    Claimant,
+    Claimed,
+    Died,
+    Ending,
+    Entry,
+    Outcomes,
+    entry_of_queued,
+)
 from jobs.models import Job, ScheduleRow
 from jobs.sending import NOT_SENT
 from jobs.states import State
@@ -150,13 +161,11 @@ class PostgreSQL(Statements):
         """See Statements; a statement alone is a transaction by itself."""
         return transaction.atomic() if more else nullcontext()
 
-    def cycle(
-        self, ends: Sequence[tuple[End, Entry]], ids: Sequence[str], by: Claimant
-    ) -> tuple[set[Attempt], list[Claimed]]:
+    def cycle(self, endings: Sequence[Ending], ids: Sequence[str], by: Claimant) -> tuple[set[Attempt], list[Claimed]]:
         """See Statements; one round trip."""
-        ended = as_json([_ended(end, entry) for end, entry in ends])
-        ending, wanted = _array([end.id for end, _ in ends]), _array(ids)
-        parameters = (ended, by.now, by.lease_until, by.actor, by.worker, wanted, by.minute, by.shard, ending)
+        ended = as_json([_ended(e, by.now) for e in endings])
+        attempts, wanted = _array([str(e.job.id) for e in endings]), _array(ids)
+        parameters = (ended, by.now, by.lease_until, by.actor, by.worker, wanted, by.minute, by.shard, attempts)
         self._cursor.execute(self.CYCLE, parameters)
         found, current = dict[str, Claimed](), set[Attempt]()
         for row in self._cursor.fetchall():
@@ -196,10 +205,26 @@ class PostgreSQL(Statements):
             self._cursor.execute(self.HOUR, (failure.key, hour_of(at), jobs))
 
 
-def _ended(end: End, entry: Entry) -> dict[str, Any]:
+def _ended(ending: Ending, now: datetime) -> dict[str, Any]:
     """The columns that CYCLE reads."""
-    told = {"reason": entry.reason, "duration_ms": entry.duration_ms, "details": entry.details}
-    return {**end._asdict(), **told, "finished": end.finished_at is not None}
+    return {
+        "id": ending.job.id,
+        "attempt": ending.job.attempt,
+        "state": ending.to.value,
+        "finished": ending.finished_at(now) is not None,
+        "due_at": ending.outcome.due_at,
+        "failures": ending.failures,
+        "result": ending.result,
+        "error": ending.error,
+        "traceback": ending.traceback,
+        "failure_key": ending.failure_key,
+        "type": ending.job.type,
+        "wait_ms": ending.waited_ms(now),
+        "unknown": ending.outcome.unknown,
+        "reason": ending.outcome.reason,
+        "duration_ms": round(ending.duration_ms, 3),
+        "details": ending.details,
+    }
 
 
 def _array(ids: Sequence[str]) -> str:

@@ -8,8 +8,10 @@ import msgspec
 
 from jobs import histogram
 from jobs.fingerprint import Failure
+from jobs.models import Job
+from jobs.outcome import Outcome
 from jobs.sending import Sending
-from jobs.states import State
+from jobs.states import ENDED, State
 
 _QUEUED: Final = State.QUEUED.value
 _RUNNING: Final = State.RUNNING.value
@@ -51,22 +53,59 @@ class Carried(msgspec.Struct):
     due_at: datetime | None = None  #: of a waiting job
 
 
-class End(NamedTuple):
-    """The columns that change when an attempt ends."""
+class Attempt(NamedTuple):
+    """A job's attempt, by number."""
 
-    id: str
-    attempt: int
-    state: str
-    finished_at: datetime | None
-    due_at: datetime | None  #: None: unchanged
-    failures: int
-    result: str | None  #: JSON
-    error: str
-    traceback: str
-    failure_key: str  #: of a dead letter
-    type: str
-    wait_ms: float  #: from due to started
-    unknown: bool = False  #: the work may have been done, and must not be done twice
+    job_id: str
+    number: int
+
+
+class Ending(msgspec.Struct, frozen=True):
+    """How an attempt ended: what becomes of its job, and what is recorded about it."""
+
+    job: Claimed | Job
+    outcome: Outcome
+    result: str | None = None  #: JSON
+    error: str = ""
+    traceback: str = ""
+    duration_ms: float = 0.0
+    details: str | None = None  #: JSON, for the audit entry
+    failure: Failure | None = None  #: the kind of failure of a dead letter
+
+    @property
+    def to(self) -> State:
+        return self.outcome.to
+
+    @property
+    def attempt(self) -> Attempt:
+        return Attempt(str(self.job.id), self.job.attempt)
+
+    @property
+    def failures(self) -> int:
+        """Of the job, with this one."""
+        return self.job.failures + self.outcome.counts
+
+    @property
+    def failure_key(self) -> str:
+        return self.failure.key if self.failure else ""
+
+    def finished_at(self, now: datetime) -> datetime | None:
+        """None if the job goes on."""
+        return now if self.to in ENDED else None
+
+    def waited_ms(self, now: datetime) -> float:
+        """From due to started."""
+        return max(0.0, ((self.job.started_at or now) - self.job.due_at).total_seconds() * 1000)
+
+    def bare(self) -> "Ending":
+        """The same end without texts and results from outside, which a database may refuse."""
+        reason = f"{self.to.lower()}; its details could not be recorded"
+        return Ending(
+            self.job,
+            msgspec.structs.replace(self.outcome, reason=reason),
+            error=self.error and reason,
+            duration_ms=self.duration_ms,
+        )
 
 
 class Entry(NamedTuple):
@@ -122,11 +161,20 @@ class Died(NamedTuple):
     jobs: int
 
 
-class Attempt(NamedTuple):
-    """A job's attempt, by number."""
-
-    job_id: str
-    number: int
+def entry_of_end(ending: Ending, by: Claimant) -> Entry:
+    """The audit entry of the end of an attempt."""
+    return Entry(
+        job_id=str(ending.job.id),
+        at=by.now,
+        was=_RUNNING,
+        now=ending.to.value,
+        attempt=ending.job.attempt,
+        actor=by.actor,
+        reason=ending.outcome.reason,
+        duration_ms=round(ending.duration_ms, 3),
+        error=ending.error,
+        details=ending.details,
+    )
 
 
 def entry_of_claim(claimed: Claimed, by: Claimant) -> Entry:
@@ -139,14 +187,26 @@ def entry_of_queued(job: Carried, was: str, *, actor: str, reason: str, now: dat
     return Entry(job.id, now, was, _QUEUED, job.attempt, actor, reason, None, "")
 
 
-def outcomes_of(ends: Sequence[tuple[End, Entry]], by: Claimant) -> list[Outcomes]:
+def outcomes_of(endings: Sequence[Ending], by: Claimant) -> list[Outcomes]:
     """Ends summed up by type and outcome."""
     groups: dict[tuple[str, str], list[tuple[float, float]]] = {}
-    for end, entry in ends:
-        groups.setdefault((end.type, end.state), []).append((entry.duration_ms or 0.0, end.wait_ms))
-    return [
-        Outcomes(by.minute, kind, outcome, by.shard, len(times), sum(r for r, _ in times),
-                 max(r for r, _ in times), sum(w for _, w in times), max(w for _, w in times),
-                 histogram.count_waits([w for _, w in times]))
-        for (kind, outcome), times in groups.items()
-    ]  # fmt: skip
+    for ending in endings:
+        times = (round(ending.duration_ms, 3), ending.waited_ms(by.now))
+        groups.setdefault((ending.job.type, ending.to.value), []).append(times)
+    return [_sum_up(kind, outcome, times, by) for (kind, outcome), times in groups.items()]
+
+
+def _sum_up(kind: str, outcome: str, times: Sequence[tuple[float, float]], by: Claimant) -> Outcomes:
+    run, wait = [ms for ms, _ in times], [ms for _, ms in times]
+    return Outcomes(
+        minute=by.minute,
+        type=kind,
+        outcome=outcome,
+        shard=by.shard,
+        jobs=len(times),
+        run_ms=sum(run),
+        run_ms_max=max(run),
+        wait_ms=sum(wait),
+        wait_ms_max=max(wait),
+        waited=histogram.count_waits(wait),
+    )

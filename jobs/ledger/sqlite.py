@@ -35,10 +35,11 @@ from jobs.ledger.rows import (
     Claimant,
     Claimed,
     Died,
-    End,
+    Ending,
     Entry,
     Outcomes,
     entry_of_claim,
+    entry_of_end,
     entry_of_queued,
     outcomes_of,
 )
@@ -106,29 +107,20 @@ class SQLite(Statements):
         """See Statements."""
         return transaction.atomic()
 
-    def cycle(
-        self, ends: Sequence[tuple[End, Entry]], ids: Sequence[str], by: Claimant
-    ) -> tuple[set[Attempt], list[Claimed]]:
+    def cycle(self, endings: Sequence[Ending], ids: Sequence[str], by: Claimant) -> tuple[set[Attempt], list[Claimed]]:
         """See Statements."""
-        current = self._end([end for end, _ in ends], _text(by.now)) if ends else set()
-        ended = [(end, entry) for end, entry in ends if (end.id, end.attempt) in current]
+        ended = self._end(endings, by.now) if endings else []
         self.count(outcomes_of(ended, by))
-        entries = [entry for _, entry in ended]
         claimed = self._claim(ids, by) if ids else []
-        entries += [entry_of_claim(job, by) for job in claimed]
-        self.audit(entries)
-        return current, claimed
+        self.audit([*(entry_of_end(e, by) for e in ended), *(entry_of_claim(job, by) for job in claimed)])
+        return {e.attempt for e in ended}, claimed
 
-    def _end(self, ends: Sequence[End], at: str | None) -> set[Attempt]:
-        attempts: dict[str, int] = dict(self._raw.execute(self.RUNNING, (_hexes([e.id for e in ends]),)))
-        current = [e for e in ends if attempts.get(_hex(e.id)) == e.attempt]
-        values = [
-            (e.state, at, _text(e.finished_at), _text(e.due_at), e.failures, e.result, e.error, e.traceback,
-             e.failure_key, e.unknown, _hex(e.id))
-            for e in current
-        ]  # fmt: skip
-        self._raw.executemany(self.END, values)
-        return {Attempt(e.id, e.attempt) for e in current}
+    def _end(self, endings: Sequence[Ending], now: datetime) -> list[Ending]:
+        """Record the ends of attempts that are current; return those."""
+        attempts = dict(self._raw.execute(self.RUNNING, (_hexes([str(e.job.id) for e in endings]),)))
+        current = [e for e in endings if attempts.get(_hex(str(e.job.id))) == e.job.attempt]
+        self._raw.executemany(self.END, [_end_values(e, now) for e in current])
+        return current
 
     def _claim(self, ids: Sequence[str], by: Claimant) -> list[Claimed]:
         at, until = _text(by.now), _text(by.lease_until)
@@ -169,6 +161,23 @@ class SQLite(Statements):
             seen = _text(at)
             self._raw.execute(self.GROUP, (*failure, seen, seen))
             self._raw.execute(self.HOUR, (failure.key, _text(hour_of(at)), jobs))
+
+
+def _end_values(e: Ending, now: datetime) -> tuple[Any, ...]:
+    """The parameters of END."""
+    return (
+        e.to.value,
+        _text(now),
+        _text(e.finished_at(now)),
+        _text(e.outcome.due_at),
+        e.failures,
+        e.result,
+        e.error,
+        e.traceback,
+        e.failure_key,
+        e.outcome.unknown,
+        _hex(str(e.job.id)),
+    )
 
 
 @lru_cache(maxsize=64)  # a batch has few moments, in many rows

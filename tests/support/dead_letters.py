@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from django.utils import timezone
 
-from jobs.ledger import moves
-from jobs.ledger.moves import Ending
+from jobs.ledger import Ending, moves
+from jobs.outcome import Outcome
 from jobs.service import Submission, submit_many
 from jobs.states import State
 
@@ -37,6 +37,6 @@ def make_dead_letters(
     for start in range(0, number, 500):
         part = ids[start : start + 500]
         claimed = moves.cycle([], part, actor="worker:w", worker="w", now=timezone.now())[1]
-        ends = [Ending(job, State.DEAD, reason, counts=True, error=error, unknown=unknown) for job in claimed]
+        ends = [Ending(job, Outcome(State.DEAD, reason, counts=True, unknown=unknown), error=error) for job in claimed]
         moves.cycle(ends, [], actor="worker:w", worker="w", now=timezone.now())
     return ids

@@ -13,10 +13,8 @@ from jobs import actor as actors
 from jobs.broker import enqueue, keys
 from jobs.engine.scheduler.sweep import BATCH
 from jobs.engine.worker import attempt, rq_mirror
-from jobs.engine.worker.attempt import Finished
 from jobs.errors import LostBeforeSending, OutcomeUnknown
-from jobs.ledger import moves
-from jobs.ledger.moves import Ending
+from jobs.ledger import Ending, moves
 from jobs.models import Job
 from jobs.sending import NOT_SENT
 from jobs.states import WAITING, State
@@ -61,8 +59,7 @@ class Rescuer:
             unsent = attempt.must_not_be_sent_twice(job.type) and job.sending_attempt == NOT_SENT
             error = LostBeforeSending(f"{text}; it had sent nothing") if unsent else OutcomeUnknown(text)
             began = job.started_at or now
-            finished = Finished(job, error, None, (now - began).total_seconds() * 1000)
-            endings.append(attempt.ending_of(finished, now))
+            endings.append(attempt.ending_of(job, error, (now - began).total_seconds() * 1000, now=now))
             log.warning("rescuer.worker_lost", job_id=str(job.id), job_type=job.type, worker=job.worker)
         return moves.cycle(endings, [], actor=actors.RESCUER, worker=actors.RESCUER, now=now)[0]
 

@@ -3,7 +3,7 @@
 import random
 import time
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import cache, partial
 from typing import Any
@@ -18,12 +18,11 @@ from jobs import actor as actors
 from jobs import pauses, service
 from jobs.errors import JobError, OutcomeUnknown, Refused, Stopped
 from jobs.fingerprint import fingerprint_of
-from jobs.ledger import Claimed, moves
-from jobs.ledger.moves import Ending
+from jobs.ledger import Claimed, Ending, moves
 from jobs.main_api.calls import Calls
 from jobs.main_api.client import main_api
 from jobs.models import Job
-from jobs.outcome import Outcome, RetryPolicy, outcome_of
+from jobs.outcome import RetryPolicy, outcome_of
 from jobs.registry import Answer, Item, JobType, type_named
 from jobs.run import Followup, Run
 from jobs.schedules.store import DatabaseSchedules, parse_moment
@@ -34,17 +33,6 @@ from scheduler_project import text
 log = structlog.get_logger(__name__)
 _random = random.Random()  # noqa: S311 - jitter, not a secret
 _LONGEST_FIELD = 2_000  # characters; longer fields are dropped from a result that is too long
-
-
-class Finished(msgspec.Struct):
-    """A finished attempt, before jobs.outcome decides what becomes of its job."""
-
-    job: Claimed | Job
-    error: BaseException | None
-    result: str | None  #: JSON
-    duration_ms: float
-    calls: msgspec.Raw | None = None  #: its requests to the main API, as JSON; shared by a batch
-    shown: bool = False  #: RQ's tools list it as started
 
 
 def claim(ids: Sequence[str], *, worker: str, now: datetime) -> list[Claimed]:
@@ -65,24 +53,36 @@ def find_claimed(at: datetime, ids: Sequence[str], *, worker: str, until: dateti
         moves.renew_leases([str(job.id) for job in found], worker=worker, until=until)
     return [
         Claimed(
-            str(job.id), job.type, job.campaign_id, job.subject, job.payload, job.priority, job.attempt, job.failures,
-            job.due_at, job.clock, job.clock_due, job.occurrences, job.interval, job.request_id, at,
+            id=str(job.id),
+            type=job.type,
+            campaign_id=job.campaign_id,
+            subject=job.subject,
+            payload=job.payload,
+            priority=job.priority,
+            attempt=job.attempt,
+            failures=job.failures,
+            due_at=job.due_at,
+            clock=job.clock,
+            clock_due=job.clock_due,
+            occurrences=job.occurrences,
+            interval=job.interval,
+            request_id=job.request_id,
+            started_at=at,
         )
         for job in found
-    ]  # fmt: skip
+    ]
 
 
-def record(finished: Iterable[Finished], *, actor: str, worker: str = "") -> list[Claimed | Job]:
-    """Record finished attempts. Returns the jobs that moved; a stale attempt moves nothing."""
-    now = timezone.now()
-    endings = [ending_of(f, now) for f in finished]
-    return [e.job for e in moves.cycle(endings, [], actor=actor, worker=worker, now=now)[0]]
+def record(endings: Sequence[Ending], *, actor: str, worker: str = "") -> list[Claimed | Job]:
+    """Record how attempts ended. Returns the jobs that moved; a stale attempt moves nothing."""
+    current, _ = moves.cycle(endings, [], actor=actor, worker=worker, now=timezone.now())
+    return [ending.job for ending in current]
 
 
-def run_handler(jobs: Sequence[Claimed]) -> list[Finished]:
+def run_handler(jobs: Sequence[Claimed]) -> list[Ending]:
     """Run the handler for claimed jobs of one type; more than one only if the type takes batches.
 
-    Never raises: every error becomes part of a result. Returns one result per job, in order.
+    Never raises: every error becomes an ending. Returns one ending per job, in order.
     """
     began = time.perf_counter()
     first = jobs[0]
@@ -115,8 +115,10 @@ def run_handler(jobs: Sequence[Claimed]) -> list[Finished]:
         calls_json = _as_json(calls, began) if calls.count else None
     except Exception:
         log.exception("job.calls_lost", job_id=first.id)
+    now = timezone.now()
     return [
-        ended_with(job, judge(job, answer), duration_ms, calls_json) for job, answer in zip(jobs, answers, strict=True)
+        ending_of(job, judge(job, answer), duration_ms, now=now, calls=calls_json)
+        for job, answer in zip(jobs, answers, strict=True)
     ]
 
 
@@ -171,12 +173,6 @@ def _call_handler(job_type: JobType, jobs: Sequence[Claimed]) -> Sequence[Answer
     return [answers[position] for position in range(len(jobs))]
 
 
-def ended_with(job: Claimed, answer: Answer, duration_ms: float, made: msgspec.Raw | None) -> Finished:
-    if isinstance(answer, BaseException):
-        return Finished(job, text.readable(answer), None, duration_ms, made)
-    return Finished(job, None, None if answer is None else _result(answer), duration_ms, made)
-
-
 def _result(answer: dict[str, Any]) -> str:
     """Encode a handler's result as JSON that can be stored. Never raises: the work is already done.
 
@@ -197,25 +193,29 @@ def _result(answer: dict[str, Any]) -> str:
     return result
 
 
-def ending_of(finished: Finished, now: datetime) -> Ending:
-    """Decide the outcome of a finished attempt and collect what the ledger records about it."""
-    outcome = _outcome(finished, now)
-    failed = finished.error is not None and outcome.to is not State.SKIPPED
-    error = text.of_error(finished.error) if finished.error is not None and failed else ""
-    trace = _traceback(finished.error) if finished.error is not None and failed else ""
+def ending_of(
+    job: Claimed | Job, answer: Answer, duration_ms: float, *, now: datetime, calls: msgspec.Raw | None = None
+) -> Ending:
+    """Decide what becomes of a job from its handler's answer, and collect what the ledger records about it.
+
+    `calls` are its requests to the main API, as JSON; a batch shares them.
+    """
+    raised = text.readable(answer) if isinstance(answer, BaseException) else None
+    outcome = outcome_of(raised, failures=job.failures, policy=policy_of(job.type), now=now, random=_random)
+    outcome = msgspec.structs.replace(outcome, reason=text.bounded(outcome.reason, text.LONGEST_REASON))
+    if raised is None or outcome.to is State.SKIPPED:
+        error = trace = ""
+    else:
+        error, trace = text.of_error(raised), _traceback(raised)
     return Ending(
-        finished.job,
-        outcome.to,
-        text.bounded(outcome.reason, text.LONGEST_REASON),
-        due_at=outcome.due_at,
-        counts=outcome.counts,
-        result=finished.result,
+        job,
+        outcome,
+        result=None if answer is None or isinstance(answer, BaseException) else _result(answer),
         error=error,
         traceback=trace,
-        duration_ms=finished.duration_ms,
-        details=_details(finished.calls, trace) if finished.calls or trace else None,
+        duration_ms=duration_ms,
+        details=_details(calls, trace) if calls or trace else None,
         failure=fingerprint_of(error, trace) if outcome.to is State.DEAD else None,
-        unknown=outcome.unknown,
     )
 
 
@@ -228,11 +228,6 @@ def _traceback(error: BaseException) -> str:
     """Format the traceback and truncate each message like the error, so that no message crowds out the frames."""
     parts = [text.bounded(part, text.LONGEST_ERROR) for part in traceback.format_exception(error)]
     return text.bounded("".join(parts), text.LONGEST_TRACEBACK)
-
-
-def _outcome(finished: Finished, now: datetime) -> Outcome:
-    policy = policy_of(finished.job.type)
-    return outcome_of(finished.error, failures=finished.job.failures, policy=policy, now=now, random=_random)
 
 
 @cache

@@ -5,15 +5,16 @@ from collections.abc import Callable
 from queue import SimpleQueue
 
 import structlog
+from django.utils import timezone
 
 from jobs.broker.commands import Command
-from jobs.engine.worker.attempt import Finished, ended_with, judge
+from jobs.engine.worker.attempt import ending_of, judge
 from jobs.engine.worker.in_flight import InFlight
 from jobs.errors import OutcomeUnknown, Stopped, TransientError
-from jobs.ledger import Claimed
+from jobs.ledger import Claimed, Ending
 
 log = structlog.get_logger(__name__)
-Finish = Callable[[Finished], None]  #: removes the attempt from those in flight and has it recorded
+Finish = Callable[[Ending], None]  #: removes the attempt from those in flight and has it recorded
 GiveUp = Callable[[list[Claimed]], None]  #: frees the slot of the thread that runs these jobs
 
 
@@ -44,7 +45,7 @@ class Cancellations:
             sent = not (job.sending and job.sending.forbid())
             done = "what it had done by then is unknown" if sent else "it had sent nothing"
             error = Stopped(f"stopped by {command.who}; {done}", sent=sent)
-            finish(ended_with(job, judge(job, error), (time.monotonic() - group.began) * 1000, None))
+            finish(ending_of(job, judge(job, error), (time.monotonic() - group.began) * 1000, now=timezone.now()))
             if not group.jobs:
                 give_up(group.task)
 
@@ -63,4 +64,4 @@ def time_out(flight: InFlight, finish: Finish, give_up: GiveUp) -> None:
             for job in list(group.jobs.values()):
                 unsent = job.sending and job.sending.forbid()
                 error = TransientError(f"{text}; nothing was sent") if unsent else OutcomeUnknown(text)
-                finish(ended_with(job, judge(job, error), (now - group.began) * 1000, None))
+                finish(ending_of(job, judge(job, error), (now - group.began) * 1000, now=timezone.now()))

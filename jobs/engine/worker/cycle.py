@@ -18,14 +18,12 @@ from redis import Redis, RedisError
 from jobs import actor as actors
 from jobs.broker import enqueue, mend
 from jobs.engine.worker import attempt, rq_mirror
-from jobs.engine.worker.attempt import Finished
 from jobs.engine.worker.cancellation import Cancellations, time_out
 from jobs.engine.worker.fetch import Fetch
 from jobs.engine.worker.in_flight import InFlight, run_group
 from jobs.engine.worker.rq_mirror import Batch, RQMirror
 from jobs.engine.worker.thread_pool import Threads
-from jobs.ledger import Claimed, moves
-from jobs.ledger.moves import Ending
+from jobs.ledger import Claimed, Ending, moves
 
 log = structlog.get_logger(__name__)
 RETRY_SECONDS: Final = 1.0  # after an outage
@@ -54,10 +52,10 @@ class Cycles:
         self._concurrency: int = settings.QUEUE_CONCURRENCY
         self._wake_main = wake_main
         self.fetch = Fetch(mirror, self.flight, self._concurrency, run_foreign)
-        self._threads: Threads[list[Claimed], Finished] = Threads(run_group, self._lead)
+        self._threads: Threads[list[Claimed], Ending] = Threads(run_group, self._lead)
         self.lock = threading.RLock()  # held during a cycle
         self._lent: BaseDatabaseWrapper | None = None  # the main thread's connection, for handler threads that cycle
-        self._unrecorded: list[Finished] = []
+        self._unrecorded: list[tuple[Ending, bool]] = []  # and whether RQ's tools list the attempt as started
         self.unacknowledged: tuple[list[Batch], datetime] | None = (
             None  # a claim that the database has not acknowledged
         )
@@ -176,13 +174,12 @@ class Cycles:
             if takes:
                 room = None if limit is None else limit - len(self.flight) - len(self._unrecorded)
                 self.fetch.begin(now, idle=idle, limit=room)
-        endings = [attempt.ending_of(finished, now) for finished in self._unrecorded]
         with _deferring(away):
             self.fetch.end()
             if takes and limit is None and not away:
                 self.fetch.begin_ahead(now, idle=idle)
         try:  # with a fresh time: a job that came due during the fetch must not be claimed before its due time
-            counts = self.record_and_claim(timezone.now(), endings, idle)
+            counts = self.record_and_claim(timezone.now(), idle)
         finally:
             with _deferring(away):
                 self.fetch.end()
@@ -192,45 +189,44 @@ class Cycles:
 
     def _finish(self) -> None:
         """Remove jobs that ended, timed out or were stopped from those in flight."""
-        for finished in self._threads.answers():
-            self.finish_one(finished)
+        for ending in self._threads.answers():
+            self.finish_one(ending)
         time_out(self.flight, self.finish_one, self._threads.give_up)
         self.cancellations.carry_out(self.flight, self.finish_one, self._threads.give_up)
 
-    def finish_one(self, finished: Finished) -> None:
-        if self.flight.finish(finished):  # otherwise it was stopped or timed out first
-            self._unrecorded.append(finished)
+    def finish_one(self, ending: Ending) -> None:
+        if group := self.flight.finish(ending):  # otherwise it was stopped or timed out first
+            self._unrecorded.append((ending, group.shown))
 
-    def record_and_claim(self, now: datetime, endings: list[Ending], idle: int) -> tuple[int, int]:
+    def record_and_claim(self, now: datetime, idle: int) -> tuple[int, int]:
         idle -= self._resume_unacknowledged_claim(now)
         groups = self.fetch.groups[: max(0, idle)]
         ids = [i for group in groups for i in group.ids]
         worker, start = self._worker, partial(self._start, groups)
         self.unacknowledged = (groups, now) if groups else None
+        endings = [ending for ending, _ in self._unrecorded]
         ended, claimed = moves.cycle(endings, ids, actor=actors.worker(worker), worker=worker, now=now, start=start)
         self.fetch.note_claimed(groups)
-        finished, self._unrecorded = self._unrecorded, []
-        shown = {f.job.id for f in finished if f.shown}
+        shown = {id(ending.job): is_shown for ending, is_shown in self._unrecorded}
+        self._unrecorded = []
         self.recorded += len(ended)
         for e in ended:
-            self._mirror.note_ended(e, shown=e.job.id in shown)
+            self._mirror.note_ended(e, shown=shown.pop(id(e.job)))
         # From here on Redis may be down: claimed jobs already run, and the rescuer repairs the rest.
         if left := set(ids) - {job.id for job in claimed}:
             rq_mirror.give_back(left, self._connection)
-        enqueue.enqueue([e.job for e in ended if e.due_at is not None])
-        if len(ended) < len(finished):
-            recorded = {id(e.job) for e in ended}
-            rq_mirror.resync([f.job for f in finished if id(f.job) not in recorded], self._connection)
+        enqueue.enqueue([e.job for e in ended if e.outcome.due_at is not None])
+        if shown:
+            rq_mirror.resync([e.job for e in endings if id(e.job) in shown], self._connection)
         return len(ended), len(ids)
 
     def _record_one_by_one(self) -> None:
-        """Record each finished job on its own; if the database rejects one, record it without its texts and result.
+        """Record each end on its own; if the database rejects one, record it without its texts and result.
 
         Otherwise one bad job would keep all others of the batch from being recorded.
         """
         now = timezone.now()
-        for finished in list(self._unrecorded):
-            ending = attempt.ending_of(finished, now)
+        for ending, shown in list(self._unrecorded):
             try:
                 try:
                     ended = self._record([ending], now)
@@ -246,10 +242,10 @@ class Cycles:
             except Exception:
                 log.exception("worker.ending_discarded", job_id=str(ending.job.id), next="its lease expires")
                 ended = []
-            self._unrecorded.remove(finished)
+            del self._unrecorded[0]
             self.recorded += len(ended)
             for e in ended:
-                self._mirror.note_ended(e, shown=finished.shown)
+                self._mirror.note_ended(e, shown=shown)
 
     def _record(self, endings: list[Ending], now: datetime) -> list[Ending]:
         actor = actors.worker(self._worker)
@@ -290,7 +286,7 @@ class Cycles:
         """
         if (ticks := time.monotonic()) < self._renew_at:
             return
-        held = [job.id for job in self.flight.jobs()] + [str(finished.job.id) for finished in self._unrecorded]
+        held = [job.id for job in self.flight.jobs()] + [str(ending.job.id) for ending, _ in self._unrecorded]
         if held:
             moves.renew_leases(held, worker=self._worker, until=now + settings.LEASE)
         self._renew_at = ticks + settings.LEASE.total_seconds() / 3

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from jobs.engine.worker import attempt
-from jobs.engine.worker.attempt import Finished
-from jobs.ledger import Claimed
+from jobs.ledger import Claimed, Ending
 from jobs.registry import all_types
 
 FAST_MS: Final = 2.0  #: a type whose handler takes less on average is fast: one thread gets several of its jobs
@@ -64,18 +63,17 @@ class InFlight:
             self._group_of[id(job)] = group
         return group
 
-    def finish(self, finished: Finished) -> bool:
-        """Remove a finished attempt; False if it was removed before, by a stop or a timeout."""
-        group = self._group_of.pop(id(finished.job), None)
+    def finish(self, ending: Ending) -> Group | None:
+        """Remove an attempt that ended; return its group, or None if a stop or a timeout has removed it before."""
+        group = self._group_of.pop(id(ending.job), None)
         if group is None:
-            return False
-        del group.jobs[str(finished.job.id)]
+            return None
+        del group.jobs[str(ending.job.id)]
         if not group.jobs:
             del self._groups[id(group)]
-        average = self._average_ms.get(finished.job.type, finished.duration_ms)
-        self._average_ms[finished.job.type] = average + _NEWEST_WEIGHT * (finished.duration_ms - average)
-        finished.shown = group.shown
-        return True
+        average = self._average_ms.get(group.type, ending.duration_ms)
+        self._average_ms[group.type] = average + _NEWEST_WEIGHT * (ending.duration_ms - average)
+        return group
 
     def batches(self) -> dict[str, tuple[int, bool]]:
         """For each type, how many jobs one thread gets at a time and whether they must share a campaign.
@@ -100,7 +98,7 @@ class InFlight:
         return bool(self._groups) and all(group.type in fast for group in self._groups.values())
 
 
-def run_group(jobs: list[Claimed]) -> Iterator[Finished]:
+def run_group(jobs: list[Claimed]) -> Iterator[Ending]:
     """Run a group in this thread: a batch in one call, other jobs one after the other."""
     kind = all_types().get(jobs[0].type)
     if kind is not None and kind.batch > 1:

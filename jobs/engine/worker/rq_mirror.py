@@ -17,8 +17,7 @@ from rq.utils import utcformat
 from jobs import pauses
 from jobs.broker import aside, enqueue, keys
 from jobs.broker.scripts import ASIDE, FAIR_SHARE, script
-from jobs.ledger import Claimed
-from jobs.ledger.moves import Ending
+from jobs.ledger import Claimed, Ending
 from jobs.models import Job
 from jobs.states import FINAL, WAITING, State
 

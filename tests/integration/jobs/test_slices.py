@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from jobs import service
 from jobs.engine.worker import attempt
-from jobs.engine.worker.attempt import Finished
 from jobs.errors import JobError, OutcomeUnknown, TransientError
 from jobs.ledger import Claimed
 from jobs.main_api.client import MainApi
@@ -76,7 +75,7 @@ def work_off(**which: Any) -> int:
 
 def lose(job: Claimed) -> None:
     """The worker was killed: its attempt is one of unknown outcome, as the scheduler finds it."""
-    ended = Finished(job, OutcomeUnknown("worker w was lost"), None, 1.0)
+    ended = attempt.ending_of(job, OutcomeUnknown("worker w was lost"), 1.0, now=timezone.now())
     attempt.record([ended], actor="scheduler", worker="w")
 
 

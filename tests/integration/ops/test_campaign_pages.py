@@ -13,10 +13,10 @@ from redis import Redis
 
 from jobs import pauses
 from jobs.fingerprint import fingerprint_of
-from jobs.ledger import moves
-from jobs.ledger.moves import Ending
+from jobs.ledger import Ending, moves
 from jobs.main_api.client import main_api
 from jobs.models import CampaignClock, Job, OperatorAction, Pause, ScheduleRow
+from jobs.outcome import Outcome
 from jobs.processes.heartbeat import Heartbeat
 from jobs.schedules.store import sortable
 from jobs.service import Submission, submit
@@ -160,7 +160,7 @@ def test_a_dead_job_is_named_with_its_row(admin_client: Client, alive: Redis) ->
     moves.cycle([], [str(job.pk)], actor="worker:w", worker="w", now=timezone.now())
     job.refresh_from_db()
     error = "NotFound: s-1 is gone"
-    ending = Ending(job, State.DEAD, error, error=error, failure=fingerprint_of(error, ""))
+    ending = Ending(job, Outcome(State.DEAD, error), error=error, failure=fingerprint_of(error, ""))
     moves.cycle([ending], [], actor="worker:w", worker="w", now=timezone.now())
     text = text_of(admin_client)
     (one,) = campaign_page.describe(clock, [row], [], find_newest("c-1"), timezone.now())

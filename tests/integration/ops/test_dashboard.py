@@ -12,10 +12,11 @@ from redis import Redis
 from jobs import service
 from jobs.engine.scheduler.retention import fold_outcomes
 from jobs.fingerprint import fingerprint_of
+from jobs.ledger import Ending
 from jobs.ledger import moves as ledger
-from jobs.ledger.moves import Ending
 from jobs.main_api.client import main_api
 from jobs.models import Job, OutcomeMinute
+from jobs.outcome import Outcome
 from jobs.service import Submission, submit
 from jobs.states import State
 from monitoring.dashboard_source import DashboardSource
@@ -43,7 +44,7 @@ def claimed(campaign: str, *, late: timedelta = timedelta(0)) -> Job:
 def ended(job: Job, to: State, error: str = "") -> None:
     """The attempt ends."""
     failure = fingerprint_of(error, "") if to is State.DEAD else None
-    ending = Ending(job, to, error or "done", error=error, duration_ms=40.0, failure=failure)
+    ending = Ending(job, Outcome(to, error or "done"), error=error, duration_ms=40.0, failure=failure)
     ledger.cycle([ending], [], actor="worker:w-1", worker="w-1", now=timezone.now())
 
 
@@ -74,7 +75,7 @@ def test_what_ended_and_what_failed_lead_to_their_lists(admin_client: Client, re
     """The tiles, and each number of the table; a job that is tried again has not ended, and is found by its move."""
     for campaign, to in (("c-1", State.SUCCEEDED), ("c-2", State.SUCCEEDED), ("c-3", State.DEAD)):
         ended(claimed(campaign), to, "NotFound: gone" if to is State.DEAD else "")
-    again = Ending(claimed("c-4"), State.RETRYING, "HTTP 500", due_at=timezone.now() + timedelta(minutes=1))
+    again = Ending(claimed("c-4"), Outcome(State.RETRYING, "HTTP 500", due_at=timezone.now() + timedelta(minutes=1)))
     ledger.cycle([again], [], actor="worker:w-1", worker="w-1", now=timezone.now())
     page = admin_client.get(PAGE)
     tiles = {tile["name"]: tile for tile in page.context["tiles"]}
@@ -126,7 +127,9 @@ def test_the_breaker_says_what_it_holds_back(admin_client: Client, redis: Redis)
     """State, last error, and how many jobs wait for it."""
     job = claimed("c-1")
     until = timezone.now() + timedelta(minutes=1)
-    ending = Ending(job, State.RETRYING, "breaker", due_at=until, error="CircuitOpen: circuit breaker open until then")
+    ending = Ending(
+        job, Outcome(State.RETRYING, "breaker", due_at=until), error="CircuitOpen: circuit breaker open until then"
+    )
     ledger.cycle([ending], [], actor="worker:w-1", worker="w-1", now=timezone.now())
     for _ in range(5):
         main_api().breaker.record_fault(OSError("connection refused"), probe=False)

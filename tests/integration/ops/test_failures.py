@@ -8,9 +8,9 @@ from django.utils import timezone
 from redis import Redis
 
 from jobs.fingerprint import fingerprint_of
-from jobs.ledger import moves
-from jobs.ledger.moves import Ending
+from jobs.ledger import Ending, moves
 from jobs.models import FailureGroup, Job, OperatorAction
+from jobs.outcome import Outcome
 from jobs.service import Submission, submit
 from jobs.states import State
 from ops.reads import failures as failure_page
@@ -27,7 +27,7 @@ def fail_for_good(error: str, *campaigns: str, type_: str = "EVENT_EXPIRATION") 
         job, _ = submit(Submission(type=type_, campaign_id=campaign, payload={}), actor="test")
         moves.cycle([], [str(job.pk)], actor="worker:w", worker="w", now=timezone.now())
         job.refresh_from_db()
-        ending = Ending(job, State.DEAD, error, counts=True, error=error, failure=failure)
+        ending = Ending(job, Outcome(State.DEAD, error, counts=True), error=error, failure=failure)
         moves.cycle([ending], [], actor="worker:w", worker="w", now=timezone.now())
     return FailureGroup.objects.get(pk=failure.key)
 

@@ -96,10 +96,10 @@ def test_an_attempt_that_asks_nobody_stores_nothing_of_it(redis: Redis) -> None:
     with Calls() as asked:
         pass
     (job,) = some(1)
-    ended = attempt.Finished(job, None, None, 1.0)
+    ended = attempt.ending_of(job, None, 1.0, now=timezone.now())
 
     assert asked.count == 0
-    assert attempt.ending_of(ended, timezone.now()).details is None
+    assert ended.details is None
     assert not AuditEntry.objects.exclude(details=None).exists()
 
 

@@ -11,9 +11,9 @@ from redis import Redis
 
 from jobs import service
 from jobs.fingerprint import fingerprint_of
-from jobs.ledger import moves
-from jobs.ledger.moves import Ending
+from jobs.ledger import Ending, moves
 from jobs.models import CampaignClock, CronTask, Job, ScheduleRow
+from jobs.outcome import Outcome
 from jobs.service import Submission, submit
 from jobs.states import State
 
@@ -40,7 +40,7 @@ def job(redis: Redis) -> Job:
 
 def dies(job: Job) -> None:
     """Its attempt ends for good."""
-    ending = Ending(job, State.DEAD, ERROR, error=ERROR, failure=fingerprint_of(ERROR, ""))
+    ending = Ending(job, Outcome(State.DEAD, ERROR), error=ERROR, failure=fingerprint_of(ERROR, ""))
     moves.cycle([ending], [], actor="worker:w-1", worker="w-1", now=timezone.now())
     job.refresh_from_db()
 

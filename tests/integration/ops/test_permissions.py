@@ -36,7 +36,9 @@ def a_world() -> dict[str, Any]:
         for n in range(2)
     ]  # fmt: skip
     claimed = attempt.claim([str(jobs[0].pk)], worker="w", now=jobs[0].created_at)
-    attempt.record([attempt.Finished(claimed[0], PermanentError("broken"), None, 1.0)], actor="worker:w", worker="w")
+    attempt.record(
+        [attempt.ending_of(claimed[0], PermanentError("broken"), 1.0, now=timezone.now())], actor="worker:w", worker="w"
+    )
     return {"job": str(jobs[1].pk), "task": str(CronTask.objects.order_by("pk")[0].pk)}
 
 

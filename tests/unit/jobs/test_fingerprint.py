@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from jobs import fingerprint as failure
 from jobs.fingerprint import LONGEST, fingerprint_of
 from jobs.histogram import BOUNDS_MS, COLUMNS, count_waits, percentile, within
-from jobs.ledger import moves
-from jobs.ledger.moves import Ending
+from jobs.ledger import Ending, moves
 from jobs.models import FailureGroup, FailureHour, Job, OutcomeMinute
+from jobs.outcome import Outcome
 from jobs.service import Submission, submit
 from jobs.states import State
 
@@ -107,7 +107,7 @@ def running(campaign: str) -> Job:
 def fail_for_good(jobs: list[Job], error: str) -> None:
     """The jobs' attempts end as dead letters."""
     failure = fingerprint_of(error, "")
-    endings = [Ending(j, State.DEAD, error, counts=True, error=error, failure=failure) for j in jobs]
+    endings = [Ending(j, Outcome(State.DEAD, error, counts=True), error=error, failure=failure) for j in jobs]
     moves.cycle(endings, [], actor="worker:w", worker="w", now=NOW + timedelta(hours=1))
 
 

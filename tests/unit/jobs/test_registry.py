@@ -11,6 +11,18 @@ ROOT = Path(settings.BASE_DIR)
 TYPES = ROOT / "jobs" / "types"
 
 
+def test_the_seed_s_six_types_are_declared() -> None:
+    """One file each, nothing else."""
+    assert set(registry.all_types()) == {
+        "DEFERRED_EFFECT",
+        "EVENT_EXPIRATION",
+        "SETTLEMENT_GROWTH",
+        "STRUCTURE_MAINTENANCE",
+        "RECALCULATE_SETTLEMENT_SCHEDULES",
+        "RECALCULATE_STRUCTURE_SCHEDULES",
+    }
+
+
 def test_no_job_type_is_named_outside_its_folder() -> None:
     """A job type is added by adding one file; nothing else in the service names one."""
     names = {name for name in registry.all_types() if (TYPES / f"{name.lower()}.py").exists()}

@@ -22,7 +22,7 @@ from rq.worker import SimpleWorker
 from jobs import pauses, service
 from jobs.broker import enqueue, keys
 from jobs.engine.scheduler.reconciler import Reconciler
-from jobs.engine.worker.attempt import Finished, record
+from jobs.engine.worker.attempt import ending_of, record
 from jobs.engine.worker.rq_mirror import RQMirror
 from jobs.ledger import moves
 from jobs.models import Job, OperatorAction
@@ -342,7 +342,7 @@ def test_rq_s_own_clean_up_fails_no_job_that_goes_on(redis: Redis, sandbox: Sand
 
     assert django_rq.get_queue("normal").failed_job_registry.get_job_ids() == []
     assert state_of(job) == "RUNNING"
-    assert record([Finished(claimed, None, None, 1.0)], actor="worker:w")
+    assert record([ending_of(claimed, None, 1.0, now=timezone.now())], actor="worker:w")
     assert state_of(job) == "SUCCEEDED"
 
 
@@ -402,7 +402,7 @@ def test_a_stale_worker_that_wakes_up_changes_nothing(redis: Redis, sandbox: San
     work(redis)
     trail = list(job.audit_trail.order_by("id").values_list("now", flat=True))
 
-    assert record([Finished(claimed, RuntimeError("late"), None, 1.0)], actor="worker:w") == []
+    assert record([ending_of(claimed, RuntimeError("late"), 1.0, now=timezone.now())], actor="worker:w") == []
     assert state_of(job) == "SUCCEEDED"
     assert list(job.audit_trail.order_by("id").values_list("now", flat=True)) == trail
     assert django_rq.get_queue("normal").failed_job_registry.get_job_ids() == []

@@ -23,7 +23,7 @@ from jobs.engine.scheduler.scheduler import Scheduler
 from jobs.engine.scheduler.stager import Stager
 from jobs.engine.scheduler.sweep import BATCH, SETTLED, Sweep
 from jobs.engine.worker import attempt
-from jobs.engine.worker.attempt import Finished, ending_of, record
+from jobs.engine.worker.attempt import ending_of, record
 from jobs.ledger import moves
 from jobs.ledger.moves import Move
 from jobs.models import AuditEntry, Job
@@ -103,7 +103,7 @@ def test_what_was_claimed_runs_although_redis_went_away_at_that_moment(
     lost_redis.stop()
 
     with pytest.raises(RedisError):
-        worker.cycles.record_and_claim(timezone.now(), [], worker.concurrency)
+        worker.cycles.record_and_claim(timezone.now(), worker.concurrency)
 
     assert [job.id for job in worker.cycles.flight.jobs()] == [str(wanted.pk)]
 
@@ -138,9 +138,9 @@ def test_what_was_shown_as_started_is_shown_as_ended(redis: Redis) -> None:
     assert redis.zcard("rq:wip:normal") == 1
 
     worker.check_in()
-    ended = Finished(job, None, None, 1.0)
+    ended = ending_of(job, None, 1.0, now=timezone.now())
     worker.cycles.finish_one(ended)
-    worker.cycles.record_and_claim(timezone.now(), [ending_of(ended, timezone.now())], 5)
+    worker.cycles.record_and_claim(timezone.now(), 5)
     worker.cycles.sync()
 
     assert redis.zcard("rq:wip:normal") == 0
@@ -151,7 +151,7 @@ def test_what_a_killed_worker_had_shown_does_not_stand_as_started_for_ever(redis
     (job,) = submit(1)
     worker, claimed = claims(redis)
     worker.cycles.sync()
-    record([Finished(claimed, None, None, 1.0)], actor="worker:w")
+    record([ending_of(claimed, None, 1.0, now=timezone.now())], actor="worker:w")
     retention = Retention(redis)
     retention.clean_up(timezone.now())
     assert redis.zcard("rq:wip:normal") == 1  # the worker may yet tell
@@ -312,7 +312,7 @@ def test_of_a_claim_without_an_answer_just_what_was_committed_is_begun(redis: Re
     attempt.claim([committed], worker=worker.name, now=now)
     worker.cycles.unacknowledged = (worker.cycles.fetch.groups, now)
 
-    worker.cycles.record_and_claim(timezone.now(), [], worker.concurrency)
+    worker.cycles.record_and_claim(timezone.now(), worker.concurrency)
 
     assert [job.id for job in worker.cycles.flight.jobs()] == [committed, queued]
     assert [job.attempt for job in worker.cycles.flight.jobs()] == [1, 1]

@@ -1,15 +1,19 @@
 """MOVES is the gate for every move: what it forbids raises, and nothing is written."""
 
 from collections.abc import Callable
+from functools import partial
 from itertools import product
+from typing import Any
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from jobs.errors import StateConflict
-from jobs.ledger import moves
-from jobs.ledger.moves import Ending, Move
+from jobs.ledger import Ending, moves
+from jobs.ledger.moves import Move
 from jobs.models import AuditEntry, Job
+from jobs.outcome import Outcome
 from jobs.states import MOVES, NEW, WAITING, State
 
 pytestmark = pytest.mark.django_db
@@ -65,7 +69,7 @@ def test_the_end_of_an_attempt_passes_the_gate(was: State, to: State) -> None:
     """Whatever state the row is in; one forbidden end in a batch, and nothing of the batch is written."""
     good, job, queued = a_job(State.RUNNING, 1), a_job(was), a_job(State.QUEUED, 2)
     now = timezone.now()
-    endings = [Ending(good, State.SUCCEEDED, "done"), Ending(job, to, "try")]
+    endings = [Ending(good, Outcome(State.SUCCEEDED, "done")), Ending(job, Outcome(to, "try"))]
 
     let_through = attempt(lambda: moves.cycle(endings, [str(queued.pk)], actor="test", worker="w", now=now))
 
@@ -108,3 +112,38 @@ def test_a_change_of_moves_closes_every_way(was: State, monkeypatch: pytest.Monk
         moves.cycle([], [str(job.pk)], actor="test", worker="w", now=now)
 
     assert (Job.objects.get().state, recorded()) == (was, [])
+
+
+def test_forbidden_and_lost_moves_raise() -> None:
+    """A move that MOVES forbids, or whose job changed meanwhile, raises and records nothing."""
+    job = a_job(State.QUEUED)
+    stale = Job.objects.get(pk=job.pk)
+    moves.move(Move(job, State.CANCELLED, "first"), actor="test")
+
+    with pytest.raises(StateConflict):
+        moves.move(Move(job, State.RUNNING, "forbidden"), actor="test")
+    with pytest.raises(StateConflict):
+        moves.move(Move(stale, State.CANCELLED, "lost"), actor="test")
+    assert recorded() == [("QUEUED", "CANCELLED")]
+    with pytest.raises(TypeError):
+        AuditEntry.objects.filter(job=job)[0].save()
+
+
+def _explain(plans: list[str], execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+    if "UPDATE jobs_job" in sql:
+        cursor = connection.connection.execute("EXPLAIN QUERY PLAN " + sql.replace("%s", "?"), params)
+        plans.extend(str(row[3]) for row in cursor.fetchall())
+    return execute(sql, params, many, context)
+
+
+def test_moves_search_by_id_not_through_the_backlog() -> None:
+    """SQLite must not walk the index on state, which is the whole backlog."""
+    if connection.vendor != "sqlite":
+        pytest.skip("SQLite's planner only")
+    job = a_job(State.QUEUED)
+    plans: list[str] = []
+    with connection.execute_wrapper(partial(_explain, plans)):
+        moves.move(Move(job, State.CANCELLED, "x"), actor="test")
+
+    assert any("sqlite_autoindex_jobs_job" in plan for plan in plans)
+    assert not any("job_by_state" in plan or "job_queued" in plan for plan in plans)

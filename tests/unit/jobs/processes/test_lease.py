@@ -1,4 +1,4 @@
-"""Who holds a lease when answers of Redis are lost."""
+"""Who holds a lease, also when answers of Redis are lost."""
 
 import signal
 
@@ -32,3 +32,16 @@ def test_a_lost_answer_locks_the_owner_out_of_nothing(redis_server: RedisServer,
     assert not other.hold()
     owner.release()
     assert other.hold()
+
+
+def test_of_two_leases_one_is_held(redis: Redis) -> None:
+    """A second instance takes over only when the first gives back or dies."""
+    first, second = Lease("test", redis), Lease("test", redis)
+
+    assert first.hold()
+    assert not second.hold()
+    assert first.hold()
+    second.release()
+    assert not second.hold()
+    first.release()
+    assert second.hold()

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from django.db import connection
 from django.test import Client
@@ -335,7 +336,9 @@ def test_done_is_done_whoever_ends_the_attempt(sandbox: SandboxApi, error: BaseE
     job = effect_job()
     claimed = claim(job)
     attempt.run_handler([claimed])
-    attempt.record([attempt.ended_with(claimed, attempt.judge(claimed, error), 1.0, None)], actor="w", worker="w")
+    attempt.record(
+        [attempt.ending_of(claimed, attempt.judge(claimed, error), 1.0, now=timezone.now())], actor="w", worker="w"
+    )
     job.refresh_from_db()
 
     assert (job.state, job.may_have_been_applied) == (State.SUCCEEDED, False)
@@ -446,7 +449,8 @@ def test_an_end_that_the_database_refuses_costs_itself(sandbox: SandboxApi, text
     """Recording failed after the work was done: it is recorded as done, without what could not be."""
     job = effect_job()
     claimed = claim(job)
-    ending = attempt.ending_of(attempt.Finished(claimed, None, json.dumps({"entity": text}), 1.0), timezone.now())
+    whole = attempt.ending_of(claimed, None, 1.0, now=timezone.now())
+    ending = msgspec.structs.replace(whole, result=json.dumps({"entity": text}))
 
     (recorded,), _ = moves.cycle([ending.bare()], [], actor="worker:w", worker="w", now=timezone.now())
 

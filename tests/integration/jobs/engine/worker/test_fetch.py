@@ -10,7 +10,7 @@ from redis import Redis
 
 from jobs import pauses, service
 from jobs.broker import keys
-from jobs.engine.worker.attempt import Finished
+from jobs.engine.worker import attempt
 from jobs.engine.worker.fetch import Fetch
 from jobs.engine.worker.in_flight import FAST_GROUP, InFlight
 from jobs.engine.worker.rq_mirror import RQMirror
@@ -38,7 +38,7 @@ def intake(redis: Redis) -> Fetch:
     flight = InFlight()
     job = Claimed("1", FAST, "c", "", {}, 5, 1, 0, datetime.now(UTC), "", "", 1, None, "", datetime.now(UTC))
     flight.add([job])
-    flight.finish(Finished(job, None, None, 0.5))
+    flight.finish(attempt.ending_of(job, None, 0.5, now=timezone.now()))
     flight.add([job])
     pauses.publish(redis)
     return Fetch(RQMirror("w", list(settings.RQ_QUEUES), keys.own_redis()), flight, 2, lambda _: None)

@@ -22,7 +22,7 @@ def test_leases_are_renewed_as_soon_as_the_database_is_back(redis: Redis) -> Non
     (job,) = submit(1)
     worker = claiming_worker(redis)
     take(worker)
-    worker.cycles.record_and_claim(timezone.now(), [], worker.concurrency)
+    worker.cycles.record_and_claim(timezone.now(), worker.concurrency)
     Job.objects.filter(pk=job.pk).update(lease_until=timezone.now())
 
     def refuse(*_: object) -> None:

@@ -8,14 +8,14 @@ import pytest
 from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
+from redis import Redis
 
 from jobs.engine.worker import attempt
-from jobs.engine.worker.attempt import Finished
-from jobs.errors import PermanentError, Skip, TransientError
+from jobs.errors import OutcomeUnknown, PermanentError, Skip, TransientError
 from jobs.fingerprint import fingerprint_of
 from jobs.ledger import Claimed
 from jobs.models import AuditEntry, FailureGroup, Job
-from jobs.service import Submission, submit
+from jobs.service import Submission, run_now, submit
 from jobs.states import State
 from scheduler_project.text import LONGEST_ERROR, LONGEST_REASON, LONGEST_RESULT, LONGEST_TRACEBACK, is_storable
 from tests.support.texts import ANY
@@ -39,7 +39,7 @@ def raised(error: Exception) -> Exception:
 
 def end(answer: Any, job: Claimed) -> tuple[Job, AuditEntry]:
     """Record that a handler has answered so; the job and the entry."""
-    ended = attempt.ended_with(job, answer, 1.0, None)
+    ended = attempt.ending_of(job, answer, 1.0, now=NOW)
     attempt.record([ended], actor="worker:w", worker="w")
     row = Job.objects.get(pk=job.id)
     entry = row.audit_trail.order_by("id").last()
@@ -80,9 +80,9 @@ def test_a_dead_letter_is_small_whatever_it_died_of(message: str) -> None:
 def test_any_message_can_be_recorded(error: type[Exception], message: str) -> None:
     """Whatever characters it holds."""
     job = Claimed("1", "EVENT_EXPIRATION", "c", "", {}, 5, 1, 2, NOW, "", "", 1, None, "", NOW)
-    ending = attempt.ending_of(Finished(job, raised(error(message)), None, 1.0), NOW)
+    ending = attempt.ending_of(job, raised(error(message)), 1.0, now=NOW)
 
-    assert is_storable(ending.error + ending.reason + ending.traceback + (ending.details or ""))
+    assert is_storable(ending.error + ending.outcome.reason + ending.traceback + (ending.details or ""))
 
 
 @given(ANY, ANY)
@@ -145,3 +145,33 @@ def test_every_reason_is_plain_in_the_trail(reasons: list[str]) -> None:
         job = submit(Submission(type="EVENT_EXPIRATION", campaign_id="c", payload={}), actor="test", reason=reason)[0]
         for entry in job.audit_trail.all():
             assert is_storable(entry.reason)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_stale_worker_changes_nothing(redis: Redis) -> None:
+    """A worker that was given up for dead and finishes late finds another attempt and changes nothing."""
+    job = submit(Submission(type="EVENT_EXPIRATION", campaign_id="c", payload={}), actor="test")[0]
+    (stale,) = attempt.claim([str(job.id)], worker="stale", now=timezone.now())
+    lost = Job.objects.get(pk=job.pk)
+    attempt.record([attempt.ending_of(lost, OutcomeUnknown("lost"), 1, now=NOW)], actor="rescuer")
+    run_now([Job.objects.get(pk=job.pk)], actor="test", reason="again")
+    (current,) = attempt.claim([str(job.id)], worker="second", now=timezone.now())
+    trail = AuditEntry.objects.filter(job=job).count()
+
+    moved = attempt.record([attempt.ending_of(stale, {"late": True}, 9, now=NOW)], actor="worker:stale")
+
+    job.refresh_from_db()
+    assert moved == []
+    assert (job.state, job.attempt, job.result) == ("RUNNING", current.attempt, None)
+    assert AuditEntry.objects.filter(job=job).count() == trail
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_job_is_claimed_once(redis: Redis) -> None:
+    """Of two workers with the same id one claims it."""
+    job = submit(Submission(type="EVENT_EXPIRATION", campaign_id="c", payload={}), actor="test")[0]
+
+    first = attempt.claim([str(job.id), str(job.id)], worker="a", now=timezone.now())
+    second = attempt.claim([str(job.id)], worker="b", now=timezone.now())
+
+    assert [len(first), len(second)] == [1, 0]

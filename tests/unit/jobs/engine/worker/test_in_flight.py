@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from jobs.engine.worker.attempt import Finished
+from jobs.engine.worker import attempt
 from jobs.engine.worker.in_flight import FAST_GROUP, InFlight
 from jobs.ledger import Claimed
 from jobs.registry import all_types
@@ -24,7 +24,7 @@ def finish(flight: InFlight, count: int, *, kind: str, ms: float) -> None:
     for number in range(count):
         job = claimed(number, kind)
         flight.add([job])
-        flight.finish(Finished(job, None, None, ms))
+        flight.finish(attempt.ending_of(job, None, ms, now=NOW))
 
 
 @pytest.fixture(autouse=True)
@@ -84,12 +84,11 @@ def test_a_group_takes_a_slot_until_its_last_job_has_ended() -> None:
     flight = InFlight()
     jobs = [claimed(1), claimed(2)]
     flight.add(jobs)
-    first, last = (Finished(job, None, None, 1.0) for job in jobs)
+    first, last = (attempt.ending_of(job, None, 1.0, now=NOW) for job in jobs)
 
-    assert flight.finish(first)
-    assert not first.shown
+    assert flight.finish(first) is not None
     assert not flight.finish(first)
-    assert not flight.finish(Finished(claimed(2), None, None, 1.0))
+    assert not flight.finish(attempt.ending_of(claimed(2), None, 1.0, now=NOW))
     assert [job.id for job in flight.jobs()] == ["2"]
     assert len(flight) == 1
     assert flight.finish(last)
@@ -101,15 +100,12 @@ def test_a_second_attempt_of_the_same_job_leaves_the_first_no_slot() -> None:
     flight = InFlight()
     first, second = claimed(1), claimed(1)
     second.attempt = 2
-    flight.add([first])
+    earlier = flight.add([first])
     current = flight.add([second])
-    current.shown = True
-    stale, end = Finished(first, None, None, 1.0), Finished(second, None, None, 1.0)
+    stale, end = attempt.ending_of(first, None, 1.0, now=NOW), attempt.ending_of(second, None, 1.0, now=NOW)
 
     assert flight.group_of("1") is current
-    assert flight.finish(stale)
-    assert not stale.shown
+    assert flight.finish(stale) is earlier
     assert len(flight) == 1
-    assert flight.finish(end)
-    assert end.shown
+    assert flight.finish(end) is current
     assert len(flight) == 0

@@ -88,9 +88,13 @@ class Peer:
 
     def _start(self, **options: Any) -> subprocess.Popen[str]:
         wanted = {
-            "engine": self.engine, "redis": self.redis_url, "queue": "benchmark", "api": self.api_url,
-            "token": self.token, **options,
-        }  # fmt: skip
+            "engine": self.engine,
+            "redis": self.redis_url,
+            "queue": "benchmark",
+            "api": self.api_url,
+            "token": self.token,
+            **options,
+        }
         process = subprocess.Popen(  # noqa: S603 - our own arguments
             [NODE, "peer.js"], cwd=FOLDER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -117,6 +121,9 @@ class Peer:
 def _drained(answer: dict[str, Any], count: int, sampler: Sampler) -> Drained:
     began, ended = answer["from"], answer["to"]
     return Drained(
-        count=count, seconds=ended - began, cpu_s=sampler.cpu_s(began, ended), rss_mb=sampler.rss_mb(),
+        count=count,
+        seconds=ended - began,
+        cpu_s=sampler.cpu_s(began, ended),
+        rss_mb=sampler.rss_mb(),
         failures=answer["failures"],
-    )  # fmt: skip
+    )

@@ -30,8 +30,15 @@ CAMPAIGNS: Final = 100
 FAILURES: Final = 40
 ROWS: Final = 60  #: schedules per campaign
 #: Jobs in a state per thousand; the rest SUCCEEDED.
-SHARES: Final = (("SKIPPED", 30), ("DEAD", 20), ("CANCELLED", 10), ("SCHEDULED", 20), ("QUEUED", 10), ("RETRYING", 8),
-                 ("RUNNING", 2))  # fmt: skip
+SHARES: Final = (
+    ("SKIPPED", 30),
+    ("DEAD", 20),
+    ("CANCELLED", 10),
+    ("SCHEDULED", 20),
+    ("QUEUED", 10),
+    ("RETRYING", 8),
+    ("RUNNING", 2),
+)
 _COLUMNS: Final = """
   id, type, campaign_id, subject, payload, unique_key, priority, state, attempt, failures, due_at, created_at,
   moved_at, started_at, finished_at, lease_until, worker, error, traceback, failure_key, source, request_id, clock_due,
@@ -49,6 +56,7 @@ def fill(jobs: int) -> None:
         cursor.execute(_jobs(), [jobs])
         cursor.execute(_moves())
         _rollups()
+        _failures()
         _campaigns()
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE" if connection.vendor == "sqlite" else "VACUUM ANALYZE")  # as autovacuum would, later
@@ -113,7 +121,7 @@ WHERE source = '{SOURCE}' ORDER BY moved_at
 
 
 def _rollups() -> None:
-    """Make a week of minutes, quarters and hours for every type, three outcomes and two workers; hours of failures."""
+    """Make a week of minutes, quarters and hours for every type, three outcomes and two workers."""
     now = timezone.now().replace(second=0, microsecond=0)
     hour = now.replace(minute=0)
     moments = [now - timedelta(minutes=m) for m in range(7 * 60)]
@@ -121,22 +129,41 @@ def _rollups() -> None:
     moments += [hour - timedelta(hours=h) for h in range(27, 168)]
     rows = [
         OutcomeMinute(
-            minute=at, type=kind, outcome=outcome, shard=shard, jobs=12, run_ms=500, run_ms_max=90, wait_ms=240,
-            wait_ms_max=80, **dict.fromkeys(COLUMNS[:4], 3),
+            minute=at,
+            type=kind,
+            outcome=outcome,
+            shard=shard,
+            jobs=12,
+            run_ms=500,
+            run_ms_max=90,
+            wait_ms=240,
+            wait_ms_max=80,
+            **dict.fromkeys(COLUMNS[:4], 3),
         )
         for at in moments
         for kind in all_types()
         for outcome in ("SUCCEEDED", "SKIPPED", "DEAD")
         for shard in (0, 1)
-    ]  # fmt: skip
+    ]
     OutcomeMinute.objects.bulk_create(rows, batch_size=500)
+
+
+def _failures() -> None:
+    """Make failures, last seen a minute apart, with their hours."""
+    now = timezone.now().replace(second=0, microsecond=0)
+    hour = now.replace(minute=0)
     groups = [
         FailureGroup(
-            key=f"{n:016x}", error="NotFound", message=f"# is gone, case {chr(65 + n)}", first_seen=hour - timedelta(7),
-            last_seen=now - timedelta(minutes=n), note="", acknowledged_by="",
+            key=f"{n:016x}",
+            error="NotFound",
+            message=f"# is gone, case {chr(65 + n)}",
+            first_seen=hour - timedelta(7),
+            last_seen=now - timedelta(minutes=n),
+            note="",
+            acknowledged_by="",
         )
         for n in range(FAILURES)
-    ]  # fmt: skip
+    ]
     FailureGroup.objects.bulk_create(groups)
     FailureHour.objects.bulk_create(
         [FailureHour(group=g, hour=hour - timedelta(hours=h), jobs=h % 7 + 1) for g in groups for h in range(168)]
@@ -157,12 +184,20 @@ def _campaigns() -> None:
             due = sortable(WorldTime(reading.at + timedelta(minutes=7 * r)))
             rows.append(
                 ScheduleRow(
-                    campaign_id=f"campaign-{n}", entity_type="Settlement", entity_id=f"s-{n}-{r}",
-                    entity_name=f"Town {r}", event_type="POPULATION_GROWTH", clock="world", anchor=text,
-                    interval=timedelta(hours=1), next_due=due, fire_at=due, job_type="SETTLEMENT_GROWTH",
+                    campaign_id=f"campaign-{n}",
+                    entity_type="Settlement",
+                    entity_id=f"s-{n}-{r}",
+                    entity_name=f"Town {r}",
+                    event_type="POPULATION_GROWTH",
+                    clock="world",
+                    anchor=text,
+                    interval=timedelta(hours=1),
+                    next_due=due,
+                    fire_at=due,
+                    job_type="SETTLEMENT_GROWTH",
                     payload={"settlementId": f"s-{n}-{r}", "growthType": "POPULATION_GROWTH"},
                 )
-            )  # fmt: skip
+            )
     ScheduleRow.objects.bulk_create(rows, batch_size=500)
     newest = list(Job.objects.order_by("-id").values_list("id", flat=True)[:500])
     CronFiring.objects.bulk_create(

@@ -49,12 +49,17 @@ def running_world(database: str, *, sandbox_words: list[str] | None = None) -> I
         names = {variable.name for variable in VARIABLES}
         environment = {name: value for name, value in os.environ.items() if name not in names}
         environment |= {
-            "ENVIRONMENT": "test", "LOG_LEVEL": "warn", "DATABASE_URL": url,
-            "REDIS_URL": f"redis://127.0.0.1:{redis_port}/0", "API_URL": f"http://127.0.0.1:{api_port}/graphql",
-            "API_SERVICE_ACCOUNT_TOKEN": TOKEN, "BENCHMARK_FOLDER": str(folder),
-            "CRON_EVENT_EXPIRATION": "0 0 1 1 *", "CRON_SETTLEMENT_GROWTH": "0 0 1 1 *",
+            "ENVIRONMENT": "test",
+            "LOG_LEVEL": "warn",
+            "DATABASE_URL": url,
+            "REDIS_URL": f"redis://127.0.0.1:{redis_port}/0",
+            "API_URL": f"http://127.0.0.1:{api_port}/graphql",
+            "API_SERVICE_ACCOUNT_TOKEN": TOKEN,
+            "BENCHMARK_FOLDER": str(folder),
+            "CRON_EVENT_EXPIRATION": "0 0 1 1 *",
+            "CRON_SETTLEMENT_GROWTH": "0 0 1 1 *",
             "CRON_STRUCTURE_MAINTENANCE": "0 0 1 1 *",
-        }  # fmt: skip
+        }
         _wait_for_port(api_port, sandbox)
         manage = [sys.executable, "manage.py", "migrate", "-v", "0"]
         subprocess.run(manage, env=environment, cwd=settings.BASE_DIR, check=True)  # noqa: S603

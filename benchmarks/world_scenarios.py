@@ -141,9 +141,13 @@ def _idle() -> bool:
 def _event(payload: dict[str, Any], clock_due: str) -> dict[str, Any]:
     entity = "Settlement" if "settlementId" in payload else "Structure"
     data = {
-        "kind": "event", "entity": entity, "id": payload.get("settlementId") or payload["structureId"],
-        "event": payload.get("growthType") or payload["eventType"], "due": clock_due, "branch": f"{CAMPAIGN}-main",
-    }  # fmt: skip
+        "kind": "event",
+        "entity": entity,
+        "id": payload.get("settlementId") or payload["structureId"],
+        "event": payload.get("growthType") or payload["eventType"],
+        "due": clock_due,
+        "branch": f"{CAMPAIGN}-main",
+    }
     return {"data": data}
 
 

@@ -15,8 +15,8 @@ from django.utils import timezone
 
 from jobs.broker import enqueue
 from jobs.errors import InvalidJob, StateConflict
+from jobs.ledger import Move
 from jobs.ledger import moves as ledger
-from jobs.ledger.moves import Move
 from jobs.models import Job
 from jobs.registry import type_named
 from jobs.run import Followup

@@ -68,11 +68,8 @@ def _health(found: Found) -> str:
     level = {"down": 0, "degraded": 1, "up": 2}
     overall = {"unhealthy": 0, "degraded": 1, "healthy": 2}[health.overall(found)]
     parts = [({"component": _snake(name)}, level[c.status]) for name, c in found.items()]
-    return _family(
-        "scheduler_health_status",
-        "gauge",
-        "Overall health status (0=unhealthy, 1=degraded, 2=healthy)",
-        [({}, overall)],
+    return _gauge(
+        "scheduler_health_status", "Overall health status (0=unhealthy, 1=degraded, 2=healthy)", overall
     ) + _family("scheduler_component_status", "gauge", "Component health status (0=down, 1=degraded, 2=up)", parts)
 
 
@@ -81,14 +78,19 @@ def _process() -> str:
     build = {"version": __version__, "python": python_version()}
     return "".join(
         (
-            _family("scheduler_uptime_seconds", "counter", "Scheduler service uptime in seconds",
-                    [({}, health.uptime_seconds())]),
-            _family("process_cpu_usage_percent", "gauge", "Process CPU usage percentage since the last scrape",
-                    [({}, metrics.cpu_percent())]),
+            _family(
+                "scheduler_uptime_seconds",
+                "counter",
+                "Scheduler service uptime in seconds",
+                [({}, health.uptime_seconds())],
+            ),
+            _gauge(
+                "process_cpu_usage_percent", "Process CPU usage percentage since the last scrape", metrics.cpu_percent()
+            ),
             _family("process_memory_usage_bytes", "gauge", "Process memory usage in bytes", memory),
             _family("scheduler_build_info", "gauge", "What runs here", [(build, 1)]),
         )
-    )  # fmt: skip
+    )
 
 
 def _database(depths: Depths | None) -> str:
@@ -97,25 +99,35 @@ def _database(depths: Depths | None) -> str:
     totals = [(dict(zip(("type", "outcome"), labels, strict=True)), n) for labels, n in sorted(ended.items())]
     return "".join(
         (
-            _family("scheduler_queue_active", "gauge", "Number of active jobs", [({}, n.active)]),
-            _family("scheduler_queue_waiting", "gauge", "Number of waiting jobs", [({}, n.waiting)]),
+            _gauge("scheduler_queue_active", "Number of active jobs", n.active),
+            _gauge("scheduler_queue_waiting", "Number of waiting jobs", n.waiting),
             _family("scheduler_queue_completed", "counter", "Number of completed jobs", [({}, n.completed)]),
             _family("scheduler_queue_failed", "counter", "Number of failed jobs", [({}, n.failed)]),
-            _family("scheduler_queue_delayed", "gauge", "Number of jobs due later", [({}, n.delayed)]),
-            _family("scheduler_dead_letter_count", "gauge", "Number of jobs in dead-letter queue", [({}, n.dead)]),
+            _gauge("scheduler_queue_delayed", "Number of jobs due later", n.delayed),
+            _gauge("scheduler_dead_letter_count", "Number of jobs in dead-letter queue", n.dead),
             _family("scheduler_jobs_total", "counter", "Attempts of jobs by type and outcome", totals),
-            _family("scheduler_oldest_queued_seconds", "gauge", "For how long the oldest queued job has been queued",
-                    [({}, metrics.oldest_queued_seconds())]),
-            _family("scheduler_lag_seconds", "gauge", "How far behind the most overdue waiting job is",
-                    [({}, metrics.scheduler_lag_seconds())]),
-            _family("scheduler_schedule_rows", "gauge", "Schedule rows of settlements and structures",
-                    [({}, metrics.schedule_rows())]),
-            _family("scheduler_alerts_open", "gauge", "Alerts that are not resolved",
-                    [({"severity": severity}, n) for severity, n in metrics.open_alerts().items()]),
-            _family("scheduler_monitor_active", "gauge", "1 while a monitor process raises and delivers alerts",
-                    [({}, metrics.monitors())]),
+            _gauge(
+                "scheduler_oldest_queued_seconds",
+                "For how long the oldest queued job has been queued",
+                metrics.oldest_queued_seconds(),
+            ),
+            _gauge(
+                "scheduler_lag_seconds",
+                "How far behind the most overdue waiting job is",
+                metrics.scheduler_lag_seconds(),
+            ),
+            _gauge("scheduler_schedule_rows", "Schedule rows of settlements and structures", metrics.schedule_rows()),
+            _gauges(
+                "scheduler_alerts_open",
+                "Alerts that are not resolved",
+                "severity",
+                metrics.open_alerts(),
+            ),
+            _gauge(
+                "scheduler_monitor_active", "1 while a monitor process raises and delivers alerts", metrics.monitors()
+            ),
         )
-    )  # fmt: skip
+    )
 
 
 def _redis(depths: Depths) -> str:
@@ -123,19 +135,39 @@ def _redis(depths: Depths) -> str:
     leaders = [({"role": role, "leader": who}, 1.0) for role, who in metrics.leaders().items()]
     return "".join(
         (
-            _family("scheduler_queue_depth", "gauge", "Waiting jobs by queue, those that pauses hold back included",
-                    [({"queue": name}, depth.waiting) for name, depth in depths.items()]),
-            _family("scheduler_queue_held_back", "gauge", "Waiting jobs that pauses hold back, by queue",
-                    [({"queue": name}, depth.held_back) for name, depth in depths.items()]),
-            _family("scheduler_queue_backlog", "gauge", "Waiting jobs of campaigns that have their share, by queue",
-                    [({"queue": name}, depth.backlog) for name, depth in depths.items()]),
-            _family("scheduler_queue_head_age_seconds", "gauge", "How long the job at the queue's head has been due",
-                    [({"queue": name}, age) for name, age in metrics.head_ages(depths).items()]),
-            _family("scheduler_circuit_breaker_state", "gauge", "1 for the state the breaker is in",
-                    [({"state": s}, float(s == state)) for s in ("closed", "half-open", "open")]),
+            _gauges(
+                "scheduler_queue_depth",
+                "Waiting jobs by queue, those that pauses hold back included",
+                "queue",
+                {name: depth.waiting for name, depth in depths.items()},
+            ),
+            _gauges(
+                "scheduler_queue_held_back",
+                "Waiting jobs that pauses hold back, by queue",
+                "queue",
+                {name: depth.held_back for name, depth in depths.items()},
+            ),
+            _gauges(
+                "scheduler_queue_backlog",
+                "Waiting jobs of campaigns that have their share, by queue",
+                "queue",
+                {name: depth.backlog for name, depth in depths.items()},
+            ),
+            _gauges(
+                "scheduler_queue_head_age_seconds",
+                "How long the job at the queue's head has been due",
+                "queue",
+                metrics.head_ages(depths),
+            ),
+            _gauges(
+                "scheduler_circuit_breaker_state",
+                "1 for the state the breaker is in",
+                "state",
+                {s: float(s == state) for s in ("closed", "half-open", "open")},
+            ),
             _family("scheduler_leader_info", "gauge", "Who leads, by the beginning of its lease's token", leaders),
         )
-    )  # fmt: skip
+    )
 
 
 def _counters(counts: Counts) -> str:
@@ -151,6 +183,15 @@ def _counters(counts: Counts) -> str:
     return "".join(families)
 
 
+def _gauge(name: str, says: str, value: float) -> str:
+    return _family(name, "gauge", says, [({}, value)])
+
+
+def _gauges(name: str, says: str, label: str, values: Mapping[str, float]) -> str:
+    """A gauge with one label."""
+    return _family(name, "gauge", says, [({label: of}, value) for of, value in values.items()])
+
+
 def _histogram(counts: Counts, name: str, metric: str, label: str, bounds: tuple[float, ...], says: str) -> str:
     lines = [f"# HELP {metric} {says}", f"# TYPE {metric} histogram"]
     for value in sorted({s[1] for s in counts if s[0] == name and len(s) == 3}):
@@ -158,8 +199,10 @@ def _histogram(counts: Counts, name: str, metric: str, label: str, bounds: tuple
         for bound in (*(f"{b:g}" for b in bounds), "+Inf"):
             below += counts.get((name, value, bound), 0)
             lines.append(f'{metric}_bucket{{{named},le="{bound}"}} {below:.15g}')
-        lines += [f"{metric}_sum{{{named}}} {counts.get((name, value, 'sum'), 0):.15g}",
-                  f"{metric}_count{{{named}}} {below:.15g}"]  # fmt: skip
+        lines += [
+            f"{metric}_sum{{{named}}} {counts.get((name, value, 'sum'), 0):.15g}",
+            f"{metric}_count{{{named}}} {below:.15g}",
+        ]
     return "\n".join(lines) + "\n"
 
 

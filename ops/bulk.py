@@ -49,30 +49,50 @@ VERBS: Final[Mapping[str, Verb]] = {
     verb.name: verb
     for verb in (
         Verb(
-            name="retry", label="Retry", past="retried", icon="replay", allowed=RETRYABLE,
+            name="retry",
+            label="Retry",
+            past="retried",
+            icon="replay",
+            allowed=RETRYABLE,
             consequence="They go back into their queue at once, with all their attempts.",
         ),
         Verb(
-            name="run_now", label="Run now", past="queued", icon="play_arrow", allowed=WAITING,
+            name="run_now",
+            label="Run now",
+            past="queued",
+            icon="play_arrow",
+            allowed=WAITING,
             consequence="They no longer wait for their due time or backoff.",
         ),
         Verb(
-            name="reschedule", label="Reschedule", past="rescheduled", icon="event_repeat", allowed=RESCHEDULABLE,
+            name="reschedule",
+            label="Reschedule",
+            past="rescheduled",
+            icon="event_repeat",
+            allowed=RESCHEDULABLE,
             consequence="They wait for the new due time; jobs that are queued leave their queue.",
         ),
         Verb(
-            name="cancel", label="Cancel", past="cancelled", icon="block", allowed=CANCELLABLE,
+            name="cancel",
+            label="Cancel",
+            past="cancelled",
+            icon="block",
+            allowed=CANCELLABLE,
             consequence="They will not run unless somebody retries them. Jobs that may have been applied are left: "
             "discard those.",
             applied=False,
         ),
         Verb(
-            name="discard", label="Discard", past="discarded", icon="delete", allowed=DISCARDABLE,
+            name="discard",
+            label="Discard",
+            past="discarded",
+            icon="delete",
+            allowed=DISCARDABLE,
             consequence="Dead letters are given up and purged with retention. Nothing that ran already is undone.",
             applied=True,
         ),
     )
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -107,19 +107,31 @@ class Button:
 
 BUTTONS: Final[Mapping[str, Button]] = {
     "requeue": Button(
-        permission="jobs.retry_job", ours=RETRYABLE, foreign=(JobStatus.FAILED, JobStatus.STOPPED), press=requeue,
+        permission="jobs.retry_job",
+        ours=RETRYABLE,
+        foreign=(JobStatus.FAILED, JobStatus.STOPPED),
+        press=requeue,
     ),
     "enqueue": Button(
-        permission="jobs.run_now_job", ours=WAITING, foreign=(JobStatus.SCHEDULED,), press=enqueue,
+        permission="jobs.run_now_job",
+        ours=WAITING,
+        foreign=(JobStatus.SCHEDULED,),
+        press=enqueue,
     ),
     "delete": Button(
-        permission="jobs.cancel_job", also="jobs.discard_job", ours=DISCARDABLE,
-        foreign=tuple(status for status in JobStatus if status is not JobStatus.STARTED), press=delete,
+        permission="jobs.cancel_job",
+        also="jobs.discard_job",
+        ours=DISCARDABLE,
+        foreign=tuple(status for status in JobStatus if status is not JobStatus.STARTED),
+        press=delete,
     ),
     "stop": Button(
-        permission="jobs.cancel_job", ours=sources_of(State.DEAD), foreign=(JobStatus.STARTED,), press=stop,
+        permission="jobs.cancel_job",
+        ours=sources_of(State.DEAD),
+        foreign=(JobStatus.STARTED,),
+        press=stop,
     ),
-}  # fmt: skip
+}
 
 
 def find_buttons(jobs: Sequence[RQJob], may: Callable[[str], bool]) -> list[frozenset[str]]:

@@ -76,8 +76,14 @@ async def _serve(sandbox: Sandbox, options: argparse.Namespace) -> None:
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop.set)
     world = sandbox.world
-    log.info("sandbox: http://%s:%s/graphql, %s campaigns, %s settlements, %s structures", options.host, options.port,
-             len(world.campaigns), len(world.settlements), len(world.structures))  # fmt: skip
+    log.info(
+        "sandbox: http://%s:%s/graphql, %s campaigns, %s settlements, %s structures",
+        options.host,
+        options.port,
+        len(world.campaigns),
+        len(world.settlements),
+        len(world.structures),
+    )
     playing = None
     if options.game_master:
         master = GameMaster(sandbox, options.game_master, options.scheduler_url, options.scheduler_token)

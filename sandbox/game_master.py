@@ -47,8 +47,11 @@ class GameMaster:
             return
         effect = effects[self._round % len(effects)]
         execute_at = stamp(datetime.now(UTC) + timedelta(seconds=5))
-        body: dict[str, object] = {"type": "DEFERRED_EFFECT", "campaignId": campaign_id,
-                "payload": {"effectId": effect["id"], "executeAt": execute_at}}  # fmt: skip
+        body: dict[str, object] = {
+            "type": "DEFERRED_EFFECT",
+            "campaignId": campaign_id,
+            "payload": {"effectId": effect["id"], "executeAt": execute_at},
+        }
         try:
             await asyncio.to_thread(self._post, body)
         except (URLError, OSError) as error:

@@ -19,8 +19,16 @@ from sandbox.world import Record, Refusal, Size, World, parse, stamp
 log = logging.getLogger("sandbox")
 PLANTED = ("events", "effects", "settlements", "structures", "campaigns", "kingdoms")
 REMEMBERED = 10_000  # answers kept by Idempotency-Key
-_REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found", 422: "Unprocessable Content",
-            413: "Content Too Large", 429: "Too Many Requests", 500: "Internal Server Error"}  # fmt: skip
+_REASONS = {
+    200: "OK",
+    400: "Bad Request",
+    401: "Unauthorized",
+    404: "Not Found",
+    422: "Unprocessable Content",
+    413: "Content Too Large",
+    429: "Too Many Requests",
+    500: "Internal Server Error",
+}
 _mutating = lru_cache(maxsize=2000)(is_mutation)
 
 

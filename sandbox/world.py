@@ -86,8 +86,12 @@ class World:
         """Execute an effect; it is not idempotent."""
         effect = self._found(self.effects, effect_id, "effect")
         if not effect["isActive"]:
-            return {"success": False, "error": f"Effect {effect_id} is not active", "executionId": None,
-                    "affectedFields": None}  # fmt: skip
+            return {
+                "success": False,
+                "error": f"Effect {effect_id} is not active",
+                "executionId": None,
+                "affectedFields": None,
+            }
         execution = {"executionId": f"execution-{len(self.executions) + 1}", "effectId": effect_id}
         self.executions.append(execution)
         return {"success": True, "error": None, "affectedFields": ["variables.morale"], **execution}
@@ -125,8 +129,14 @@ class World:
 
     def plant(self, table: str, record: Record) -> Record:
         """Add a record, or change the fields of the one with its id. Raises KeyError for an unknown table."""
-        parent_field = {"events": "campaignId", "effects": "entityId", "settlements": "kingdomId",
-                        "structures": "settlementId", "kingdoms": "campaignId", "campaigns": ""}[table]  # fmt: skip
+        parent_field = {
+            "events": "campaignId",
+            "effects": "entityId",
+            "settlements": "kingdomId",
+            "structures": "settlementId",
+            "kingdoms": "campaignId",
+            "campaigns": "",
+        }[table]
         records: dict[str, Record] = getattr(self, table)
         known = records.get(record["id"])
         if known is not None:
@@ -182,8 +192,10 @@ class World:
         """Make a campaign; the second has no world time, and the third is inactive."""
         campaign_id = f"campaign-{c}"
         clock = None if c == 2 else f"{1000 + c % 9000:04d}-06-01T12:00:00.000Z"
-        self.plant("campaigns", {"id": campaign_id, "name": f"{_name(chance)} Chronicles",
-                                 "isActive": c != 3, "currentWorldTime": clock})  # fmt: skip
+        self.plant(
+            "campaigns",
+            {"id": campaign_id, "name": f"{_name(chance)} Chronicles", "isActive": c != 3, "currentWorldTime": clock},
+        )
         for k in range(1, self.size.kingdoms + 1):
             kingdom = {"id": f"kingdom-{c}-{k}", "campaignId": campaign_id, "name": _name(chance)}
             self.plant("kingdoms", kingdom)
@@ -197,14 +209,34 @@ class World:
             self.plant_effect(f"effect-{c}-{f}", f"event-{c}-1", active=f != self.size.effects)
 
     def plant_event(self, event_id: str, campaign_id: str, scheduled_at: str) -> Record:
-        return self.plant("events", {"id": event_id, "campaignId": campaign_id, "name": f"Event {event_id}",
-                                     "eventType": "story", "scheduledAt": scheduled_at, "occurredAt": None,
-                                     "isCompleted": False})  # fmt: skip
+        return self.plant(
+            "events",
+            {
+                "id": event_id,
+                "campaignId": campaign_id,
+                "name": f"Event {event_id}",
+                "eventType": "story",
+                "scheduledAt": scheduled_at,
+                "occurredAt": None,
+                "isCompleted": False,
+            },
+        )
 
     def plant_effect(self, effect_id: str, entity_id: str, *, active: bool = True) -> Record:
-        return self.plant("effects", {"id": effect_id, "name": f"Effect {effect_id}", "effectType": "patch",
-                                      "entityType": "event", "entityId": entity_id, "timing": "ON_RESOLVE",
-                                      "priority": 1, "isActive": active, "version": 1})  # fmt: skip
+        return self.plant(
+            "effects",
+            {
+                "id": effect_id,
+                "name": f"Effect {effect_id}",
+                "effectType": "patch",
+                "entityType": "event",
+                "entityId": entity_id,
+                "timing": "ON_RESOLVE",
+                "priority": 1,
+                "isActive": active,
+                "version": 1,
+            },
+        )
 
     def _make_settlement(self, number: str, kingdom_id: str, chance: random.Random) -> None:
         level = chance.randint(1, 3)
@@ -216,17 +248,31 @@ class World:
             "requiredStructuresForLevelUp": ["market"],
             "motto": f"By {_name(chance)}!",
         }
-        settlement = {"id": f"settlement-{number}", "kingdomId": kingdom_id, "name": _name(chance), "level": level,
-                      "variables": variables, "version": 1, "archivedAt": None}  # fmt: skip
+        settlement = {
+            "id": f"settlement-{number}",
+            "kingdomId": kingdom_id,
+            "name": _name(chance),
+            "level": level,
+            "variables": variables,
+            "version": 1,
+            "archivedAt": None,
+        }
         self.plant("settlements", settlement)
         for t in range(1, self.size.structures + 1):
             kind = ("market", "temple", "barracks")[(t - 1) % 3]
             variables = {"maintenanceIntervalMinutes": 120, "health": 100, "requiredResourcesForUpgrade": {"gold": 20}}
             if t == self.size.structures and t > 1:
                 variables |= {"constructionDurationMinutes": 90, "isOperational": False}
-            structure = {"id": f"structure-{number}-{t}", "settlementId": settlement["id"], "level": 1, "type": kind,
-                         "name": f"{kind.title()} of {settlement['name']}", "variables": variables, "version": 1,
-                         "archivedAt": None}  # fmt: skip
+            structure = {
+                "id": f"structure-{number}-{t}",
+                "settlementId": settlement["id"],
+                "level": 1,
+                "type": kind,
+                "name": f"{kind.title()} of {settlement['name']}",
+                "variables": variables,
+                "version": 1,
+                "archivedAt": None,
+            }
             self.plant("structures", structure)
 
 

@@ -38,8 +38,9 @@ def move_aside(ids: Sequence[str | bytes], reason: str, connection: Redis) -> No
                 pipeline.hset(rq_job.key, mapping=fields)
                 pipeline.expire(rq_job.key, KEPT_SECONDS)
                 Result.create_failure(rq_job, KEPT_SECONDS, exc_string=f"Not run: {reason}", pipeline=pipeline)
-                pipeline.zadd(FailedJobRegistry(QUEUE, connection=connection).key,
-                              {name: now.timestamp() + KEPT_SECONDS})  # fmt: skip
+                pipeline.zadd(
+                    FailedJobRegistry(QUEUE, connection=connection).key, {name: now.timestamp() + KEPT_SECONDS}
+                )
                 pipeline.execute(raise_on_error=True)
         except ResponseError as error:  # the key has another type
             log.warning("rq.job_not_listed", rq_job=name[:200], error=str(error), next="it is left out of every list")

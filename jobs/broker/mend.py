@@ -17,18 +17,41 @@ from jobs.states import Priority
 
 log = structlog.get_logger(__name__)
 OF_QUEUE: Final = {
-    "rq:queue:{}": "list", "rq:workers:{}": "set", "rq:finished:{}": "zset", "rq:failed:{}": "zset",
-    "rq:wip:{}": "zset", "rq:deferred:{}": "zset", "rq:scheduled:{}": "zset", "rq:ready:{}": "zset",
-    "rq:canceled:{}": "zset", "scheduler:share:{}": "hash", keys.BACKLOGGED: "hash",
-}  # fmt: skip
+    "rq:queue:{}": "list",
+    "rq:workers:{}": "set",
+    "rq:finished:{}": "zset",
+    "rq:failed:{}": "zset",
+    "rq:wip:{}": "zset",
+    "rq:deferred:{}": "zset",
+    "rq:scheduled:{}": "zset",
+    "rq:ready:{}": "zset",
+    "rq:canceled:{}": "zset",
+    "scheduler:share:{}": "hash",
+    keys.BACKLOGGED: "hash",
+}
 TYPES: Final = {
-    "rq:queues": "set", "rq:workers": "set", "rq:suspended": "string", "rq:cron_schedulers": "zset",
-    keys.SCHEDULED: "zset", keys.TAKEN: "zset", keys.FED_UNTIL: "string", keys.SWEPT_UNTIL: "string",
-    keys.JUDGED_AT: "string", keys.PAUSED: "hash", keys.PAUSED_VERSION: "string", keys.PARKED: "set",
-    keys.PROCESSES: "hash", keys.STOP_ASKED: "set", counters.KEY: "hash",
-    breaker.STATE_KEY: "string", breaker.FORCED_KEY: "string", breaker.ERRORS_KEY: "list", breaker.PROBE_KEY: "string",
-    keys.LEASE.format("scheduler"): "string", keys.LEASE.format("listener"): "string",
-}  # fmt: skip
+    "rq:queues": "set",
+    "rq:workers": "set",
+    "rq:suspended": "string",
+    "rq:cron_schedulers": "zset",
+    keys.SCHEDULED: "zset",
+    keys.TAKEN: "zset",
+    keys.FED_UNTIL: "string",
+    keys.SWEPT_UNTIL: "string",
+    keys.JUDGED_AT: "string",
+    keys.PAUSED: "hash",
+    keys.PAUSED_VERSION: "string",
+    keys.PARKED: "set",
+    keys.PROCESSES: "hash",
+    keys.STOP_ASKED: "set",
+    counters.KEY: "hash",
+    breaker.STATE_KEY: "string",
+    breaker.FORCED_KEY: "string",
+    breaker.ERRORS_KEY: "list",
+    breaker.PROBE_KEY: "string",
+    keys.LEASE.format("scheduler"): "string",
+    keys.LEASE.format("listener"): "string",
+}
 #: Hashes of whole numbers, which scripts calculate with.
 _NUMBERS: Final = ("scheduler:share:{}", keys.BACKLOGGED)
 

@@ -166,9 +166,20 @@ _READERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     **dict.fromkeys(("created_at", "enqueued_at", "started_at", "ended_at", "last_heartbeat"), str_to_date),
     **dict.fromkeys(
         (
-            "timeout", "result_ttl", "failure_ttl", "ttl", "success_callback_timeout", "failure_callback_timeout",
-            "stopped_callback_timeout", "allow_dependency_failures", "enqueue_at_front", "enqueue_at_front_on_retry",
-            "number_of_retries", "retries_left", "repeats_left", "rate_limit_concurrency",
+            "timeout",
+            "result_ttl",
+            "failure_ttl",
+            "ttl",
+            "success_callback_timeout",
+            "failure_callback_timeout",
+            "stopped_callback_timeout",
+            "allow_dependency_failures",
+            "enqueue_at_front",
+            "enqueue_at_front_on_retry",
+            "number_of_retries",
+            "retries_left",
+            "repeats_left",
+            "rate_limit_concurrency",
         ),
         _whole,
     ),
@@ -180,7 +191,7 @@ _READERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "retry_intervals": lambda value: all(isinstance(i, int) for i in _json(value)),
     "repeat_intervals": lambda value: all(isinstance(i, int) for i in _json(value)),
     "rate_limit_key": bytes.decode,
-}  # fmt: skip
+}
 
 
 def _decompressed(value: bytes) -> bytes:

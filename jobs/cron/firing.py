@@ -138,20 +138,28 @@ def _note(task: CronTask, due_times: list[datetime], jobs: list[Job], now: datet
     missed = len(due_times) - len(jobs)
     rows = [
         CronFiring(
-            task=task, due_at=job.due_at, fired_at=now, job_id=job.pk, actor=actors.SCHEDULER,
+            task=task,
+            due_at=job.due_at,
+            fired_at=now,
+            job_id=job.pk,
+            actor=actors.SCHEDULER,
             outcome=FiringOutcome.LATE if now - job.due_at > LATE else FiringOutcome.ON_TIME,
         )
         for job in jobs
-    ]  # fmt: skip
+    ]
     if rows:
         rows[-1].missed = missed
     elif due_times:
         rows = [
             CronFiring(
-                task=task, due_at=due_times[-1], fired_at=now, outcome=FiringOutcome.MISSED, missed=missed,
+                task=task,
+                due_at=due_times[-1],
+                fired_at=now,
+                outcome=FiringOutcome.MISSED,
+                missed=missed,
                 actor=actors.SCHEDULER,
             )
-        ]  # fmt: skip
+        ]
     CronFiring.objects.bulk_create(rows)
 
 

@@ -19,16 +19,52 @@ CLAIMED_COLUMNS: Final = (
 )
 AUDIT_COLUMNS: Final = "job_id, at, was, now, attempt, actor, reason, duration_ms, error, details"
 INSERTED_COLUMNS: Final = (
-    "id", "type", "campaign_id", "subject", "payload", "unique_key", "priority", "state", "attempt", "failures",
-    "due_at", "created_at", "moved_at", "worker", "error", "traceback", "source", "request_id", "clock_due", "clock",
-    "occurrences", "interval",
-)  # fmt: skip
+    "id",
+    "type",
+    "campaign_id",
+    "subject",
+    "payload",
+    "unique_key",
+    "priority",
+    "state",
+    "attempt",
+    "failures",
+    "due_at",
+    "created_at",
+    "moved_at",
+    "worker",
+    "error",
+    "traceback",
+    "source",
+    "request_id",
+    "clock_due",
+    "clock",
+    "occurrences",
+    "interval",
+)
 PLACED_COLUMNS: Final = (  # the columns of a stored schedule row that change
-    "entity_name", "clock", "anchor", "interval", "next_due", "fire_at", "job_type", "payload", "updated_at",
-)  # fmt: skip
+    "entity_name",
+    "clock",
+    "anchor",
+    "interval",
+    "next_due",
+    "fire_at",
+    "job_type",
+    "payload",
+    "updated_at",
+)
 OUTCOME_COLUMNS: Final = (
-    "minute", "type", "outcome", "shard", "jobs", "run_ms", "run_ms_max", "wait_ms", "wait_ms_max", *WAITED_COLUMNS,
-)  # fmt: skip
+    "minute",
+    "type",
+    "outcome",
+    "shard",
+    "jobs",
+    "run_ms",
+    "run_ms_max",
+    "wait_ms",
+    "wait_ms_max",
+    *WAITED_COLUMNS,
+)
 _ADDED: Final = ", ".join(f"{c} = o.{c} + excluded.{c}" for c in ("jobs", "run_ms", "wait_ms", *WAITED_COLUMNS))
 UPSERT: Final = (
     f"INSERT INTO jobs_outcomeminute AS o ({', '.join(OUTCOME_COLUMNS)}) {{rows}} "

@@ -5,19 +5,16 @@ one statement each, a single move is a batch of one. `job_moved` is sent after t
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, Final
-from uuid import UUID
 from zlib import crc32
 
 import msgspec
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Max
-from django.utils import timezone
 
 from jobs import counters
 from jobs.errors import OutcomeUnknown, StateConflict
@@ -29,10 +26,12 @@ from jobs.ledger import (
     Died,
     Ending,
     Entry,
+    Move,
     entry_of_claim,
     entry_of_end,
     statements,
 )
+from jobs.ledger.compare_and_set import columns_after, compare_and_set
 from jobs.models import AuditEntry, Job
 from jobs.signals import job_moved
 from jobs.states import MOVES, NEW, RETRYABLE, WAITING, State
@@ -40,25 +39,7 @@ from scheduler_project import request_origin
 from scheduler_project.text import LONGEST_REASON, line
 
 SHARDS: Final = 32  # rows per minute, so that workers do not wait for each other
-
-#: The columns that a move may change besides the state.
-MUTABLE = (
-    "attempt", "failures", "priority", "due_at", "started_at", "finished_at", "worker", "lease_until", "result",
-    "error", "traceback",
-)  # fmt: skip
-_WRITTEN = ("state", "moved_at", *MUTABLE)
-_BATCH = 400  # rows a statement: 400 * 16 values stay below SQLite's 32,766 parameters
-
-
-@dataclass(frozen=True, slots=True)
-class Move:
-    """A requested move; `job` is as the caller read it."""
-
-    job: Job
-    to: State
-    reason: str
-    changes: Mapping[str, Any] = field(default_factory=dict)
-    duration_ms: float | None = None
+_BATCH: Final = 400  # rows a statement: 400 * 16 values stay below SQLite's 32,766 parameters
 
 
 class Moved(msgspec.Struct, frozen=True):
@@ -119,13 +100,13 @@ def move_many(wanted: Iterable[Move], *, actor: str) -> list[Job]:
     moved: list[Job] = []
     with transaction.atomic():
         for batch in _batches(allowed):
-            done = _compare_and_set(batch)
+            done = compare_and_set(batch)
             entries = []
             for w in batch:
                 if w.job.id not in done:
                     continue
                 was = w.job.state
-                for name, value in _after(w).items():
+                for name, value in columns_after(w).items():
                     setattr(w.job, name, value)
                 entries.append((w.job, was, w.reason, w.duration_ms))
                 moved.append(w.job)
@@ -230,49 +211,6 @@ def _batches(items: Sequence[Any]) -> list[Sequence[Any]]:
     return [items[start : start + _BATCH] for start in range(0, len(items), _BATCH)]
 
 
-def _after(wanted: Move) -> dict[str, Any]:
-    unknown = set(wanted.changes) - set(MUTABLE)
-    if unknown:
-        raise TypeError(f"a move cannot change {', '.join(sorted(unknown))}")
-    kept = {name: getattr(wanted.job, name) for name in MUTABLE}
-    return {**kept, **wanted.changes, "state": wanted.to.value, "moved_at": timezone.now()}
-
-
-def _compare_and_set(batch: Sequence[Move]) -> set[UUID]:
-    """One statement for the whole batch; the ids of those that were still as they were read."""
-    meta = Job._meta
-    fields = {name: meta.get_field(name) for name in ("id", "state", "attempt", *_WRITTEN)}
-    casts = {
-        name: f"::{f.db_type(connection)}" if connection.vendor == "postgresql" else "" for name, f in fields.items()
-    }
-    columns = ["id", "was", "at", *(f"to_{name}" for name in _WRITTEN)]
-    types = ["id", "state", "attempt", *_WRITTEN]
-    row = "(" + ", ".join(f"%s{_cast(casts[name])}" for name in types) + ")"
-    values: list[Any] = []
-    for w in batch:
-        after = _after(w)
-        raw = [w.job.id, w.job.state, w.job.attempt, *(after[name] for name in _WRITTEN)]
-        values += [fields[n].get_db_prep_save(v, connection) for n, v in zip(types, raw, strict=True)]  # type: ignore[union-attr]
-    # `+state` stops SQLite from scanning the index on state, i.e. the whole backlog; PostgreSQL needs no hint.
-    state = "+jobs_job.state" if connection.vendor == "sqlite" else "jobs_job.state"
-    sql = (
-        f"WITH v({', '.join(columns)}) AS (VALUES {', '.join([row] * len(batch))}) "  # noqa: S608 - names are our own
-        f"UPDATE jobs_job SET {', '.join(f'{n} = v.to_{n}' for n in _WRITTEN)} FROM v "
-        f"WHERE jobs_job.id = v.id AND {state} = v.was AND jobs_job.attempt = v.at RETURNING jobs_job.id"
-    )
-    with connection.cursor() as cursor:
-        cursor.execute(sql, values)
-        return {_uuid(row[0]) for row in cursor.fetchall()}
-
-
-def _cast(cast: str) -> str:
-    return cast.replace("::integer CHECK", "::integer").split(" CHECK")[0]
-
-
-def _uuid(value: Any) -> UUID:
-    return value if isinstance(value, UUID) else UUID(value)
-
-
 def _record(entries: Sequence[tuple[Job, str, str, float | None]], actor: str) -> None:
     """Write the audit entries of a batch and send `job_moved` after the commit."""
     if not entries:
@@ -303,8 +241,19 @@ def _announce(moved: Sequence[tuple[Job | Claimed | Carried, Entry]]) -> None:
     if not moved:
         return
     moves = [
-        Moved(e.job_id, job.type, job.campaign_id, e.was, e.now, e.attempt, e.actor, e.reason, e.duration_ms, e.error,
-              "" if isinstance(job, Carried) else job.request_id)
+        Moved(
+            job_id=e.job_id,
+            job_type=job.type,
+            campaign_id=job.campaign_id,
+            was=e.was,
+            now=e.now,
+            attempt=e.attempt,
+            actor=e.actor,
+            reason=e.reason,
+            duration_ms=e.duration_ms,
+            error=e.error,
+            request_id="" if isinstance(job, Carried) else job.request_id,
+        )
         for job, e in moved
-    ]  # fmt: skip
+    ]
     transaction.on_commit(partial(job_moved.send_robust, sender=Job, moves=moves))

@@ -53,10 +53,18 @@ _NONE: Final = {
 
 #: The columns of a new job that are not text.
 _TYPES: Final = {
-    "id": "uuid", "payload": "jsonb", "priority": "int", "attempt": "int", "failures": "int", "due_at": "timestamptz",
-    "created_at": "timestamptz", "moved_at": "timestamptz", "occurrences": "int", "interval": "interval",
+    "id": "uuid",
+    "payload": "jsonb",
+    "priority": "int",
+    "attempt": "int",
+    "failures": "int",
+    "due_at": "timestamptz",
+    "created_at": "timestamptz",
+    "moved_at": "timestamptz",
+    "occurrences": "int",
+    "interval": "interval",
     "updated_at": "timestamptz",
-}  # fmt: skip
+}
 _PLACED_AS: Final = ", ".join(f"{name} {_TYPES.get(name, 'text')}" for name in PLACED_COLUMNS)
 _PLACED_AT_ONCE: Final = 1000  # rows a statement
 _INSERTED_AS: Final = ", ".join(f'"{name}" {_TYPES.get(name, "text")}' for name in INSERTED_COLUMNS)

@@ -1,6 +1,7 @@
 """The input and output of the ledger's statements; job ids are text with dashes, as in Redis."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
@@ -106,6 +107,17 @@ class Ending(msgspec.Struct, frozen=True):
             error=self.error and reason,
             duration_ms=self.duration_ms,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A requested move; `job` is as the caller read it."""
+
+    job: Job
+    to: State
+    reason: str
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    duration_ms: float | None = None
 
 
 class Entry(NamedTuple):

@@ -97,11 +97,29 @@ class SQLite(Statements):
         """The columns of a new job."""
         every = None if job.interval is None else _microseconds(job.interval)
         return (
-            job.id.hex, job.type, job.campaign_id, job.subject, as_json(job.payload), job.unique_key, job.priority,
-            job.state, job.attempt, job.failures, _text(job.due_at), _text(job.created_at), _text(job.moved_at),
-            job.worker, job.error, job.traceback, job.source, job.request_id, job.clock_due, job.clock,
-            job.occurrences, every,
-        )  # fmt: skip
+            job.id.hex,
+            job.type,
+            job.campaign_id,
+            job.subject,
+            as_json(job.payload),
+            job.unique_key,
+            job.priority,
+            job.state,
+            job.attempt,
+            job.failures,
+            _text(job.due_at),
+            _text(job.created_at),
+            _text(job.moved_at),
+            job.worker,
+            job.error,
+            job.traceback,
+            job.source,
+            job.request_id,
+            job.clock_due,
+            job.clock,
+            job.occurrences,
+            every,
+        )
 
     def block(self, *, more: bool) -> AbstractContextManager[object]:
         """See Statements."""
@@ -141,10 +159,20 @@ class SQLite(Statements):
     def place(self, rows: Sequence[ScheduleRow]) -> None:
         """See Statements."""
         values = [
-            (r.entity_name, r.clock, r.anchor, _microseconds(r.interval), r.next_due, r.fire_at, r.job_type,
-             as_json(r.payload), _text(r.updated_at), r.pk)
+            (
+                r.entity_name,
+                r.clock,
+                r.anchor,
+                _microseconds(r.interval),
+                r.next_due,
+                r.fire_at,
+                r.job_type,
+                as_json(r.payload),
+                _text(r.updated_at),
+                r.pk,
+            )
             for r in rows
-        ]  # fmt: skip
+        ]
         self._raw.executemany(self.PLACE, values)
 
     def audit(self, entries: Iterable[Entry]) -> None:
@@ -202,10 +230,36 @@ def _hexes(ids: Sequence[str]) -> str:
 
 
 def _claimed_from_text(job_id: str, row: Sequence[Any], now: datetime) -> Claimed:
-    (_hex_id, kind, campaign, subject, payload, priority, attempt, failures, due_at, clock, clock_due, occurrences,
-     interval, request_id) = row  # fmt: skip
+    (
+        _hex_id,
+        kind,
+        campaign,
+        subject,
+        payload,
+        priority,
+        attempt,
+        failures,
+        due_at,
+        clock,
+        clock_due,
+        occurrences,
+        interval,
+        request_id,
+    ) = row
     return Claimed(
-        job_id, kind, campaign, subject, msgspec.json.decode(payload), priority, attempt + 1, failures,
-        due_at.replace(tzinfo=now.tzinfo), clock, clock_due, occurrences,
-        None if interval is None else timedelta(microseconds=interval), request_id, now,
-    )  # fmt: skip
+        id=job_id,
+        type=kind,
+        campaign_id=campaign,
+        subject=subject,
+        payload=msgspec.json.decode(payload),
+        priority=priority,
+        attempt=attempt + 1,
+        failures=failures,
+        due_at=due_at.replace(tzinfo=now.tzinfo),
+        clock=clock,
+        clock_due=clock_due,
+        occurrences=occurrences,
+        interval=None if interval is None else timedelta(microseconds=interval),
+        request_id=request_id,
+        started_at=now,
+    )

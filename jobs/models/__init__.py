@@ -9,7 +9,20 @@ from jobs.models.rollups import FailureGroup, FailureHour, OutcomeMinute
 from jobs.models.schedule import ScheduleRow
 
 __all__ = [
-    "LONGEST_TARGET", "AuditEntry", "CampaignClock", "CronFiring", "CronTask", "FailureGroup", "FailureHour",
-    "FiringOutcome", "Job", "Misfire", "OperatorAction", "OutcomeMinute", "Pause", "PauseKind", "ScheduleRow",
+    "LONGEST_TARGET",
+    "AuditEntry",
+    "CampaignClock",
+    "CronFiring",
+    "CronTask",
+    "FailureGroup",
+    "FailureHour",
+    "FiringOutcome",
+    "Job",
+    "Misfire",
+    "OperatorAction",
+    "OutcomeMinute",
+    "Pause",
+    "PauseKind",
+    "ScheduleRow",
     "new_job_id",
-]  # fmt: skip
+]

@@ -23,8 +23,14 @@ NAMED: Final = 20  #: campaigns, and as many entities, that a search by name fin
 STRETCH: Final = 50_000  #: jobs that a page scans for a filter without an index; "further back" scans the next
 _INDEXED: Final = ("campaign_id__exact", "state", "type")  #: parameters whose index is ordered by key within a value
 _WALKED: Final = (
-    "priority__exact", "from", "worker__exact", "due_at_from", "due_at_to", "finished_at_from", "finished_at_to",
-)  # fmt: skip
+    "priority__exact",
+    "from",
+    "worker__exact",
+    "due_at_from",
+    "due_at_to",
+    "finished_at_from",
+    "finished_at_to",
+)
 
 
 def count_states() -> dict[State, int]:

@@ -32,9 +32,17 @@ else:
     CronTaskAdminBase = ModelAdmin
 
 _FIELDS: Final = (
-    "name", "expression", "time_zone", "type", "campaign_id", "payload", "priority", "misfire", "enabled",
+    "name",
+    "expression",
+    "time_zone",
+    "type",
+    "campaign_id",
+    "payload",
+    "priority",
+    "misfire",
+    "enabled",
     "disabled_until",
-)  # fmt: skip
+)
 
 
 class CronTaskForm(forms.ModelForm[CronTask]):

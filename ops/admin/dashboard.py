@@ -103,28 +103,63 @@ def find_next_firings() -> list[CronTask]:
 def make_tiles(sums: Slot, counts: dict[State, int], wanted: Range) -> list[dict[str, Any]]:
     """The numbers at the top, each with the link to the list that it counts."""
     jobs, minutes = reverse("admin:jobs_job_changelist"), wanted.length / timedelta(minutes=1)
-    since, share = f"{timezone.localtime(sums.at):{_MINUTE}}", sums.on_time_share
+    since = f"{timezone.localtime(sums.at):{_MINUTE}}"
     ended = sum(sums.outcomes[outcome] for outcome in ENDED)
     failed = sums.outcomes[State.DEAD] + sums.outcomes[State.RETRYING]
     return [
-        {"name": "Attempts a minute", "value": f"{sums.jobs / minutes:,.1f}", "icon": "speed", "tone": "calm",
-         "link": f"{jobs}?finished_at_from={since}",
-         "says": f"{format_jobs(ended)} ended in {wanted.label}"},
-        {"name": "Failed attempts", "value": format_count(failed), "tone": "warn" if failed else "good",
-         "link": _link_to_moves(f"{State.DEAD}, {State.RETRYING}", since=since),
-         "says": f"{100 * failed / sums.jobs:.1f} % of all, breaker waits included" if sums.jobs else "none ended",
-         "icon": "replay"},
-        {"name": "Start within 1 s", "value": "-" if share is None else f"{100 * share:.1f} %", "link": "#lateness",
-         "says": f"objective: {OBJECTIVE_SHARE:.0%}", "icon": "timer",
-         "tone": "good" if share is None or share >= OBJECTIVE_SHARE else "bad"},
-        {"name": "Lateness, p95", "value": milliseconds(sums.p95_ms), "link": "#lateness", "icon": "hourglass_bottom",
-         "says": f"p50 {milliseconds(sums.p50_ms)}, longest {milliseconds(sums.max_ms)}",
-         "tone": "good" if (sums.p95_ms or 0) <= OBJECTIVE_MS else "bad"},
-        {"name": "Run time", "value": milliseconds(sums.run_mean_ms), "link": "#times", "icon": "avg_pace",
-         "says": f"longest {milliseconds(sums.run_ms_max if sums.jobs else None)}", "tone": "calm"},
-        *(_tile(state, counts[state], f"{jobs}?state={state.value}") for state in (
-            State.RUNNING, State.QUEUED, State.SCHEDULED, State.RETRYING, State.DEAD)),
-    ]  # fmt: skip
+        {
+            "name": "Attempts a minute",
+            "value": f"{sums.jobs / minutes:,.1f}",
+            "icon": "speed",
+            "tone": "calm",
+            "link": f"{jobs}?finished_at_from={since}",
+            "says": f"{format_jobs(ended)} ended in {wanted.label}",
+        },
+        {
+            "name": "Failed attempts",
+            "value": format_count(failed),
+            "tone": "warn" if failed else "good",
+            "link": _link_to_moves(f"{State.DEAD}, {State.RETRYING}", since=since),
+            "says": f"{100 * failed / sums.jobs:.1f} % of all, breaker waits included" if sums.jobs else "none ended",
+            "icon": "replay",
+        },
+        *_time_tiles(sums),
+        *(
+            _tile(state, counts[state], f"{jobs}?state={state.value}")
+            for state in (State.RUNNING, State.QUEUED, State.SCHEDULED, State.RETRYING, State.DEAD)
+        ),
+    ]
+
+
+def _time_tiles(sums: Slot) -> list[dict[str, Any]]:
+    """How late jobs started, and how long they ran."""
+    share = sums.on_time_share
+    return [
+        {
+            "name": "Start within 1 s",
+            "value": "-" if share is None else f"{100 * share:.1f} %",
+            "link": "#lateness",
+            "says": f"objective: {OBJECTIVE_SHARE:.0%}",
+            "icon": "timer",
+            "tone": "good" if share is None or share >= OBJECTIVE_SHARE else "bad",
+        },
+        {
+            "name": "Lateness, p95",
+            "value": milliseconds(sums.p95_ms),
+            "link": "#lateness",
+            "icon": "hourglass_bottom",
+            "says": f"p50 {milliseconds(sums.p50_ms)}, longest {milliseconds(sums.max_ms)}",
+            "tone": "good" if (sums.p95_ms or 0) <= OBJECTIVE_MS else "bad",
+        },
+        {
+            "name": "Run time",
+            "value": milliseconds(sums.run_mean_ms),
+            "link": "#times",
+            "icon": "avg_pace",
+            "says": f"longest {milliseconds(sums.run_ms_max if sums.jobs else None)}",
+            "tone": "calm",
+        },
+    ]
 
 
 def make_chart(slots: Sequence[Slot], wanted: Range) -> dict[str, Any]:
@@ -217,9 +252,13 @@ def _read_redis() -> dict[str, Any]:
 def _tile(state: State, count: int, link: str) -> dict[str, Any]:
     icon, tone = TONES[state]
     names = {State.DEAD: "Dead letters", State.SCHEDULED: "Scheduled", State.QUEUED: "Queued"}
-    says = {State.DEAD: "wait for an operator", State.SCHEDULED: "wait for their time",
-            State.QUEUED: "wait for a worker",
-            State.RUNNING: "right now", State.RETRYING: "wait for their next attempt"}  # fmt: skip
+    says = {
+        State.DEAD: "wait for an operator",
+        State.SCHEDULED: "wait for their time",
+        State.QUEUED: "wait for a worker",
+        State.RUNNING: "right now",
+        State.RETRYING: "wait for their next attempt",
+    }
     if state is State.DEAD:
         link, tone = reverse("admin:jobs_failuregroup_changelist"), "bad" if count else "good"
     name = names.get(state, state.value.capitalize())

@@ -17,18 +17,36 @@ from ops.admin.base import actor_of
 
 CHUNK: Final = 1000  #: rows a query
 COLUMNS: Final = (
-    "id", "type", "campaign_id", "subject", "state", "may_have_been_applied", "priority", "attempt", "failures",
-    "due_at", "created_at",
-    "started_at", "finished_at", "occurrences", "source", "request_id", "copy_of", "error", "payload", "result",
-)  # fmt: skip
+    "id",
+    "type",
+    "campaign_id",
+    "subject",
+    "state",
+    "may_have_been_applied",
+    "priority",
+    "attempt",
+    "failures",
+    "due_at",
+    "created_at",
+    "started_at",
+    "finished_at",
+    "occurrences",
+    "source",
+    "request_id",
+    "copy_of",
+    "error",
+    "payload",
+    "result",
+)
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")  #: first characters of what a spreadsheet runs as a formula
 
 
 def stream(request: HttpRequest, jobs: QuerySet[Job], kind: str) -> StreamingHttpResponse:
     """`jobs` as CSV or JSON, newest first; the export is recorded in the audit trail with its filter."""
     writers: dict[str, tuple[str, Callable[[Iterator[dict[str, Any]]], Iterator[str]]]] = {
-        "csv": ("text/csv; charset=utf-8", _csv), "json": ("application/json", _json),
-    }  # fmt: skip
+        "csv": ("text/csv; charset=utf-8", _csv),
+        "json": ("application/json", _json),
+    }
     content_type, write = writers[kind]
     audit.record(
         actor=actor_of(request),

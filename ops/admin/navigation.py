@@ -36,29 +36,41 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
 
 def _groups(user: Any) -> list[tuple[str, list[tuple[str, str, str, str]]]]:
     return [
-        ("Work", [
-            ("Dashboard", "admin:index", "monitoring", "jobs.view_job"),
-            ("Jobs", "admin:jobs_job_changelist", "work", "jobs.view_job"),
-            ("Failures", "admin:jobs_failuregroup_changelist", "error", "jobs.view_failuregroup"),
-            ("Cron tasks", "admin:jobs_crontask_changelist", "schedule", "jobs.view_crontask"),
-        ]),
-        ("Engine", [
-            ("Queues", "django_rq:home", "stacks", "jobs.view_job"),
-            ("Processes", "admin:jobs_processes", "memory", "jobs.view_job"),
-            ("Pauses", "admin:jobs_pause_changelist", "pause_circle", "jobs.view_job"),
-            ("Circuit breaker", "admin:jobs_breaker", "electric_bolt", "jobs.view_job"),
-        ]),
-        ("World", [
-            ("Campaigns", "admin:jobs_campaignclock_changelist", "public", "jobs.view_campaignclock"),
-            ("Schedules", "admin:jobs_schedulerow_changelist", "event_upcoming", "jobs.view_schedulerow"),
-        ]),
+        (
+            "Work",
+            [
+                ("Dashboard", "admin:index", "monitoring", "jobs.view_job"),
+                ("Jobs", "admin:jobs_job_changelist", "work", "jobs.view_job"),
+                ("Failures", "admin:jobs_failuregroup_changelist", "error", "jobs.view_failuregroup"),
+                ("Cron tasks", "admin:jobs_crontask_changelist", "schedule", "jobs.view_crontask"),
+            ],
+        ),
+        (
+            "Engine",
+            [
+                ("Queues", "django_rq:home", "stacks", "jobs.view_job"),
+                ("Processes", "admin:jobs_processes", "memory", "jobs.view_job"),
+                ("Pauses", "admin:jobs_pause_changelist", "pause_circle", "jobs.view_job"),
+                ("Circuit breaker", "admin:jobs_breaker", "electric_bolt", "jobs.view_job"),
+            ],
+        ),
+        (
+            "World",
+            [
+                ("Campaigns", "admin:jobs_campaignclock_changelist", "public", "jobs.view_campaignclock"),
+                ("Schedules", "admin:jobs_schedulerow_changelist", "event_upcoming", "jobs.view_schedulerow"),
+            ],
+        ),
         *(group(user) for group in menu.groups),
-        ("People", [
-            ("Audit trail", "admin:jobs_auditentry_changelist", "history", "jobs.view_auditentry"),
-            ("Users", "admin:auth_user_changelist", "person", "auth.view_user"),
-            ("Groups", "admin:auth_group_changelist", "group", "auth.view_group"),
-        ]),
-    ]  # fmt: skip
+        (
+            "People",
+            [
+                ("Audit trail", "admin:jobs_auditentry_changelist", "history", "jobs.view_auditentry"),
+                ("Users", "admin:auth_user_changelist", "person", "auth.view_user"),
+                ("Groups", "admin:auth_group_changelist", "group", "auth.view_group"),
+            ],
+        ),
+    ]
 
 
 def _on_page(request: HttpRequest, link: str) -> dict[str, bool]:

@@ -25,9 +25,12 @@ from scheduler_project.text import LONGEST_ID, plain
 
 MOST_CAMPAIGNS: Final = 500  #: offered by name; any other can be entered by its id
 _LENGTHS: Final = [
-    ("", "until somebody resumes it"), ("15", "for 15 minutes"), ("60", "for an hour"), ("240", "for 4 hours"),
+    ("", "until somebody resumes it"),
+    ("15", "for 15 minutes"),
+    ("60", "for an hour"),
+    ("240", "for 4 hours"),
     ("1440", "for a day"),
-]  # fmt: skip
+]
 
 if TYPE_CHECKING:
     PauseAdminBase = admin.ModelAdmin[Pause]

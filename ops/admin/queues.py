@@ -32,8 +32,11 @@ LOOKS: Final = 5  #: attempts to read a list that changes meanwhile
 #: The button in rq_dashboard.BUTTONS of each view; the bulk form names one of _BULK.
 _BULK: Final = ("delete", "requeue", "stop")
 _ONE: Final = {
-    "requeue_job_view": "requeue", "enqueue_job": "enqueue", "delete_job": "delete", "stop_job": "stop",
-}  # fmt: skip
+    "requeue_job_view": "requeue",
+    "enqueue_job": "enqueue",
+    "delete_job": "delete",
+    "stop_job": "stop",
+}
 _FAILED: Final = {"requeue_all": "requeue", "delete_failed_jobs": "delete"}
 _EMPTY: Final = "clear_queue"
 _PRESSES: Final = _ONE | _FAILED | {_EMPTY: "delete"}

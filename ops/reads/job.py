@@ -23,11 +23,16 @@ from ops.reads import attempts, blockers
 from scheduler_project.durations import duration
 
 _BY: Final = {
-    "user": "{} asked for it", "token": "{} asked for it over the HTTP API", "cron": "the cron task {} made it",
-    "job": "the job {} asked for it", "listener": "a message from the main API made it",
-    "scheduler": "a schedule row that was due made it", "rescuer": "the rescuer made it",
-    "worker": "the worker {} made it", "command": "a command made it",
-}  # fmt: skip
+    "user": "{} asked for it",
+    "token": "{} asked for it over the HTTP API",
+    "cron": "the cron task {} made it",
+    "job": "the job {} asked for it",
+    "listener": "a message from the main API made it",
+    "scheduler": "a schedule row that was due made it",
+    "rescuer": "the rescuer made it",
+    "worker": "the worker {} made it",
+    "command": "a command made it",
+}
 
 TONES: Final[Mapping[State, tuple[str, str]]] = {
     State.SCHEDULED: ("event", "calm"),

@@ -12,12 +12,16 @@ _LOOKED_AT: Final = 300  #: newest moves by people; an action that reaches beyon
 _TOGETHER: Final = timedelta(seconds=90)  #: the longest gap between two steps of one bulk action
 #: What a person did to a job, by its states before and after.
 _VERBS: Final[Mapping[tuple[str, str], str]] = {
-    ("", State.SCHEDULED): "submitted", ("", State.QUEUED): "submitted",
-    (State.DEAD, State.CANCELLED): "discarded", **{(was, State.QUEUED): "retried" for was in RETRYABLE},
-}  # fmt: skip
+    ("", State.SCHEDULED): "submitted",
+    ("", State.QUEUED): "submitted",
+    (State.DEAD, State.CANCELLED): "discarded",
+    **{(was, State.QUEUED): "retried" for was in RETRYABLE},
+}
 _VERBS_TO: Final[Mapping[str, str]] = {
-    State.QUEUED: "let run now", State.SCHEDULED: "rescheduled", State.CANCELLED: "cancelled",
-}  # fmt: skip
+    State.QUEUED: "let run now",
+    State.SCHEDULED: "rescheduled",
+    State.CANCELLED: "cancelled",
+}
 
 
 @dataclass(slots=True)

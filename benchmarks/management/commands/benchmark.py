@@ -86,9 +86,12 @@ class Command(BaseCommand):
         from benchmarks.our_side import Ours
 
         bench = Bench(
-            ours=Ours(Path(os.environ["BENCHMARK_FOLDER"])), peer=peer, api_url=settings.API_URL,
-            our_redis=settings.REDIS_URL, scale=QUICK if options["quick"] else options["size"],
-        )  # fmt: skip
+            ours=Ours(Path(os.environ["BENCHMARK_FOLDER"])),
+            peer=peer,
+            api_url=settings.API_URL,
+            our_redis=settings.REDIS_URL,
+            scale=QUICK if options["quick"] else options["size"],
+        )
         for run in range(options["runs"]):
             for name in options["scenario"] or SCENARIOS:
                 self.stderr.write(f"run {run + 1} of {options['runs']}: {name}")
@@ -114,5 +117,6 @@ def _machine() -> str:
 
 
 def _figure(found: dict[str, Any]) -> Figure:
-    return Figure(scenario=found["scenario"], name=found["figure"], unit=found["unit"], ours=found["ours"],
-                  peer=found["peer"])  # fmt: skip
+    return Figure(
+        scenario=found["scenario"], name=found["figure"], unit=found["unit"], ours=found["ours"], peer=found["peer"]
+    )

@@ -62,7 +62,9 @@ class Command(BaseCommand):
             wait_for(drained, worker)
             sampler.stop()
         result = result_of(jobs, 0, sampler)
-        self.stdout.write(f"\ndrained in {result.seconds:.2f} s: {result.rate:,.0f} jobs/s at concurrency "
-                          f"{settings.QUEUE_CONCURRENCY}")  # fmt: skip
+        self.stdout.write(
+            f"\ndrained in {result.seconds:.2f} s: {result.rate:,.0f} jobs/s at concurrency "
+            f"{settings.QUEUE_CONCURRENCY}"
+        )
         self.stdout.write(f"worker: {result.cpu_s_per_1000:.2f} CPU s per 1,000 jobs, {result.rss_mb:.0f} MB")
         self.stdout.write(f"failed attempts: {result.failures}")

@@ -109,14 +109,28 @@ def fold_outcomes(now: datetime) -> None:
 def _fold(old: QuerySet[OutcomeMinute], into: datetime) -> None:
     """Add `old` to the row `into` of its type and outcome, and delete it."""
     sums: Any = old.values("type", "outcome").annotate(
-        n=Sum("jobs"), run=Sum("run_ms"), run_max=Max("run_ms_max"), wait=Sum("wait_ms"), wait_max=Max("wait_ms_max"),
+        n=Sum("jobs"),
+        run=Sum("run_ms"),
+        run_max=Max("run_ms_max"),
+        wait=Sum("wait_ms"),
+        wait_max=Max("wait_ms_max"),
         **{column: Sum(column) for column in COLUMNS},
-    )  # fmt: skip
+    )
     rows = [
-        Outcomes(into, s["type"], s["outcome"], 0, s["n"], s["run"], s["run_max"], s["wait"], s["wait_max"],
-                 tuple(s[column] for column in COLUMNS))
+        Outcomes(
+            minute=into,
+            type=s["type"],
+            outcome=s["outcome"],
+            shard=0,
+            jobs=s["n"],
+            run_ms=s["run"],
+            run_ms_max=s["run_max"],
+            wait_ms=s["wait"],
+            wait_ms_max=s["wait_max"],
+            waited=tuple(s[column] for column in COLUMNS),
+        )
         for s in sums
-    ]  # fmt: skip
+    ]
     if rows:
         ids = list(old.values_list("id", flat=True))
         with connection.wrap_database_errors:

@@ -39,9 +39,14 @@ class Cycles:
     """
 
     def __init__(
-        self, worker: str, mirror: RQMirror, connection: Redis, *,
-        run_foreign: Callable[[tuple[str, str]], None], wake_main: Callable[[], None],
-    ) -> None:  # fmt: skip
+        self,
+        worker: str,
+        mirror: RQMirror,
+        connection: Redis,
+        *,
+        run_foreign: Callable[[tuple[str, str]], None],
+        wake_main: Callable[[], None],
+    ) -> None:
         self.flight = InFlight()
         self.cancellations = Cancellations()
         self.takes = True  #: False: fetch nothing new; running jobs continue

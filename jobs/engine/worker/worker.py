@@ -57,10 +57,16 @@ class Worker(SimpleWorker):
         return keys.TIMEOUT_SECONDS
 
     def work(
-        self, burst: bool = False, logging_level: str | None = None, date_format: str = "", log_format: str = "",
-        max_jobs: int | None = None, max_idle_time: int | None = None, with_scheduler: bool = False,
+        self,
+        burst: bool = False,
+        logging_level: str | None = None,
+        date_format: str = "",
+        log_format: str = "",
+        max_jobs: int | None = None,
+        max_idle_time: int | None = None,
+        with_scheduler: bool = False,
         dequeue_strategy: Any = None,
-    ) -> bool:  # fmt: skip
+    ) -> bool:
         """Work until stopped, or with `burst` until the queues are empty. Returns whether any job ran."""
         self._begin(lead=max_jobs is None)
         try:

@@ -13,9 +13,14 @@ from jobs.states import ENDED, State
 
 _BATCH: Final = 2000
 _SHARES: Final = {
-    State.SUCCEEDED: 88, State.SKIPPED: 4, State.SCHEDULED: 4, State.QUEUED: 1, State.RETRYING: 1, State.DEAD: 1,
+    State.SUCCEEDED: 88,
+    State.SKIPPED: 4,
+    State.SCHEDULED: 4,
+    State.QUEUED: 1,
+    State.RETRYING: 1,
+    State.DEAD: 1,
     State.CANCELLED: 1,
-}  # fmt: skip
+}
 _ERRORS: Final = ("timed out after 10.0 s", "NOT_FOUND: no such settlement", "503 from the main API")
 _NAMES: Final = ("Northmarch", "The Sunken Crown", "Ashen Coast", "Vale of Thorns", "Last Lantern")
 
@@ -51,21 +56,37 @@ def _job(random: Random, number: int, count: int) -> Job:
     failed = state in (State.DEAD, State.RETRYING)
     started = state not in (State.SCHEDULED, State.QUEUED, State.CANCELLED)
     return Job(
-        id=job_id, type=name, campaign_id=f"campaign-{number % 50}",
+        id=job_id,
+        type=name,
+        campaign_id=f"campaign-{number % 50}",
         subject=f"settlement-{number % 5000}:POPULATION_GROWTH",
-        payload={"settlementId": f"settlement-{number % 5000}"}, unique_key=f"seed-{now.timestamp()}-{number}",
-        state=state, attempt=int(started), failures=int(failed), due_at=due, created_at=now - ago, moved_at=now - ago,
-        started_at=now - ago if started else None, finished_at=now - ago if state in ENDED else None,
+        payload={"settlementId": f"settlement-{number % 5000}"},
+        unique_key=f"seed-{now.timestamp()}-{number}",
+        state=state,
+        attempt=int(started),
+        failures=int(failed),
+        due_at=due,
+        created_at=now - ago,
+        moved_at=now - ago,
+        started_at=now - ago if started else None,
+        finished_at=now - ago if state in ENDED else None,
         source=random.choice(("listener", "cron:settlement-growth", "user:ann")),
-        error=random.choice(_ERRORS) if failed else "", worker="worker-1" if started else "",
+        error=random.choice(_ERRORS) if failed else "",
+        worker="worker-1" if started else "",
         result={"before": {"population": 100}, "after": {"population": 104}} if state is State.SUCCEEDED else None,
-    )  # fmt: skip
+    )
 
 
 def _entry(job: Job, number: int) -> AuditEntry:
     first = number == 0
     return AuditEntry(
-        job_id=job.pk, at=job.created_at, was="" if first else "RUNNING", now="QUEUED" if first else job.state,
-        attempt=number, actor=job.source if first else "worker:worker-1", reason="submitted" if first else job.error,
-        duration_ms=None if first else 12.5, error="" if first else job.error,
-    )  # fmt: skip
+        job_id=job.pk,
+        at=job.created_at,
+        was="" if first else "RUNNING",
+        now="QUEUED" if first else job.state,
+        attempt=number,
+        actor=job.source if first else "worker:worker-1",
+        reason="submitted" if first else job.error,
+        duration_ms=None if first else 12.5,
+        error="" if first else job.error,
+    )

@@ -24,8 +24,7 @@ from jobs.engine.scheduler.stager import Stager
 from jobs.engine.scheduler.sweep import BATCH, SETTLED, Sweep
 from jobs.engine.worker import attempt
 from jobs.engine.worker.attempt import ending_of, record
-from jobs.ledger import moves
-from jobs.ledger.moves import Move
+from jobs.ledger import Move, moves
 from jobs.models import AuditEntry, Job
 from jobs.service import Submission
 from jobs.states import Priority, State

@@ -10,8 +10,7 @@ from django.db import connection
 from django.utils import timezone
 
 from jobs.errors import StateConflict
-from jobs.ledger import Ending, moves
-from jobs.ledger.moves import Move
+from jobs.ledger import Ending, Move, moves
 from jobs.models import AuditEntry, Job
 from jobs.outcome import Outcome
 from jobs.states import MOVES, NEW, WAITING, State

@@ -67,10 +67,10 @@ def percentile(values: Sequence[float], percent: float) -> float:
     return ordered[max(0, -int(-len(ordered) * percent // 100) - 1)]
 
 
-def shown(value: float | None) -> str:
+def format_figure(value: float | None) -> str:
     """Format with three significant digits, or as an integer with thousands separators.
 
-    >>> shown(12345.6), shown(12.345), shown(0.1234), shown(None)
+    >>> format_figure(12345.6), format_figure(12.345), format_figure(0.1234), format_figure(None)
     ('12,346', '12.3', '0.123', '-')
     """
     if value is None:
@@ -84,7 +84,14 @@ def table(figures: Sequence[Figure], *, peer: str) -> str:
     """Format a Markdown table of medians with their ranges, and ratios."""
     rows = [("scenario", "figure", "ours", peer, "ratio", "runs")]
     rows += [
-        (f.scenario, f"{f.name}, {f.unit}", _with_range(f.ours), _with_range(f.peer), shown(f.ratio), str(len(f.ours)))
+        (
+            f.scenario,
+            f"{f.name}, {f.unit}",
+            _with_range(f.ours),
+            _with_range(f.peer),
+            format_figure(f.ratio),
+            str(len(f.ours)),
+        )
         for f in figures
     ]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
@@ -95,5 +102,5 @@ def table(figures: Sequence[Figure], *, peer: str) -> str:
 
 def _with_range(values: Sequence[float]) -> str:
     if len(values) < 2:
-        return shown(median(values))
-    return f"{shown(median(values))} ({shown(min(values))} to {shown(max(values))})"
+        return format_figure(median(values))
+    return f"{format_figure(median(values))} ({format_figure(min(values))} to {format_figure(max(values))})"

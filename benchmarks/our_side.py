@@ -133,9 +133,9 @@ class Ours:
             "QUEUE_CONCURRENCY": str(concurrency),
             "DATABASE_POOL_SIZE": str(max(20, concurrency + 5)),
         }
-        words = [sys.executable, "manage.py", command]
+        arguments = [sys.executable, "manage.py", command]
         with (self.folder / f"{command}.log").open("ab") as log:
-            process = subprocess.Popen(words, cwd=settings.BASE_DIR, env=environment, stdout=log, stderr=log)  # noqa: S603
+            process = subprocess.Popen(arguments, cwd=settings.BASE_DIR, env=environment, stdout=log, stderr=log)  # noqa: S603
         try:
             yield process
         finally:
@@ -151,10 +151,10 @@ def finished() -> int:
     """Count finished jobs once none is queued or running; until then return -1, which is cheaper."""
     if Job.objects.filter(state=State.QUEUED).exists() or Job.objects.filter(state=State.RUNNING).exists():
         return -1
-    return ended()
+    return count_ended()
 
 
-def ended() -> int:
+def count_ended() -> int:
     return Job.objects.filter(finished_at__isnull=False).count()
 
 

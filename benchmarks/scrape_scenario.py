@@ -62,7 +62,7 @@ def _outcomes(rows: int) -> None:
 def _web(bench: Bench) -> Iterator[str]:
     """Run the web process as it is deployed; yield its URL when it answers."""
     port = free_port()
-    words = [
+    command = [
         sys.executable,
         "-m",
         "gunicorn",
@@ -71,7 +71,7 @@ def _web(bench: Bench) -> Iterator[str]:
         f"127.0.0.1:{port}",
     ]
     with (bench.ours.folder / "web.log").open("ab") as log:
-        process = subprocess.Popen(words, cwd=settings.BASE_DIR, env=os.environ, stdout=log, stderr=log)  # noqa: S603
+        process = subprocess.Popen(command, cwd=settings.BASE_DIR, env=os.environ, stdout=log, stderr=log)  # noqa: S603
     url = f"http://127.0.0.1:{port}"
     try:
         _await(url, process)

@@ -207,6 +207,6 @@ def _campaigns() -> None:
     )
 
 
-def counted() -> dict[str, int]:
+def count() -> dict[str, int]:
     """Count the rows of the tables that pages read."""
     return {table.__name__: table.objects.count() for table in (Job, AuditEntry, OutcomeMinute, ScheduleRow)}

@@ -30,7 +30,7 @@ def redis_at(url: str) -> Redis:
 
 
 @contextmanager
-def running_world(database: str, *, sandbox_words: list[str] | None = None) -> Iterator[dict[str, str]]:
+def running_world(database: str, *, sandbox_arguments: list[str] | None = None) -> Iterator[dict[str, str]]:
     """Start everything for `database` (sqlite or postgresql), migrate, and yield the environment of the processes.
 
     It contains none of the caller's own settings. Raises BenchmarkFailed, CannotStart or FileNotFoundError.
@@ -40,8 +40,8 @@ def running_world(database: str, *, sandbox_words: list[str] | None = None) -> I
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="scheduler-benchmark-")))
         redis_port, api_port = free_port(), free_port()
         stack.callback(_end, start_redis(redis_port, folder / "redis"))
-        words = ["--port", str(api_port), "--token", TOKEN, *(sandbox_words or [])]
-        sandbox = subprocess.Popen([sys.executable, "-m", "sandbox", *words], cwd=settings.BASE_DIR)  # noqa: S603
+        arguments = ["--port", str(api_port), "--token", TOKEN, *(sandbox_arguments or [])]
+        sandbox = subprocess.Popen([sys.executable, "-m", "sandbox", *arguments], cwd=settings.BASE_DIR)  # noqa: S603
         stack.callback(_end, sandbox)
         url = f"sqlite:///{folder / 'db.sqlite3'}"
         if database == "postgresql":

@@ -19,7 +19,7 @@ from scheduler_project.text import LONGEST_REASON, line
 
 FORCIBLE: Final = (STATE_OPEN, STATE_CLOSED)
 AUTOMATIC: Final = "automatic"
-MOST_HELD: Final = 10_000  #: waiting jobs that are checked for the breaker's
+MOST_COUNTED: Final = 10_000  #: waiting jobs that are checked for the breaker's
 
 
 def processes() -> list[ProcessStatus]:
@@ -73,9 +73,9 @@ def set_breaker(state: str, *, actor: str, reason: str = "") -> None:
         audit.record(actor=actor, verb=verb, target="circuit breaker", reason=reason, changes=changes)
 
 
-def count_held_by_breaker() -> int:
-    """Count jobs that wait because the breaker was open, among the next MOST_HELD to retry."""
-    waiting = Job.objects.in_state(State.RETRYING).order_by("due_at")[:MOST_HELD]
+def count_blocked_by_breaker() -> int:
+    """Count jobs that wait because the breaker was open, among the next MOST_COUNTED to retry."""
+    waiting = Job.objects.in_state(State.RETRYING).order_by("due_at")[:MOST_COUNTED]
     held = waiting.aggregate(n=Count("pk", filter=Q(error__startswith="CircuitOpen")))
     return int(held["n"])
 

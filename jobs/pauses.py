@@ -19,7 +19,7 @@ from redis import Redis, RedisError
 from jobs import actor as actors
 from jobs import audit
 from jobs.broker import keys
-from jobs.broker import pauses as holds
+from jobs.broker import pauses as redis_copy
 from jobs.errors import InvalidPause
 from jobs.models import CampaignClock, Job, Pause, PauseKind
 from jobs.registry import all_types
@@ -45,7 +45,7 @@ def pause(kind: str, name: str, *, until: datetime | None = None, actor: str, re
         new = Pause.objects.create(kind=kind, name=name, until=until, actor=actor, reason=reason, since=now)
         changes = {"until": (None, until.isoformat() if until else "somebody resumes it")}
         audit.record(actor=actor, verb="paused", target=str(new), reason=reason, link=_page(), changes=changes)
-        transaction.on_commit(partial(_tell, keys.redis()))
+        transaction.on_commit(partial(_publish_or_warn, keys.redis()))
     log.warning("pause.started", kind=kind, name=name, actor=actor, until=until and until.isoformat(), reason=reason)
     return new
 
@@ -58,7 +58,7 @@ def resume(kind: str, name: str, *, actor: str, reason: str = "") -> bool:
         for over in ended:
             audit.record(actor=actor, verb="resumed", target=str(over), reason=reason, link=_page())
         if ended:
-            transaction.on_commit(partial(_tell, keys.redis()))
+            transaction.on_commit(partial(_publish_or_warn, keys.redis()))
     if ended:
         log.warning("pause.ended", kind=kind, name=name, actor=actor, reason=reason)
     return bool(ended)
@@ -87,32 +87,32 @@ def campaigns() -> frozenset[str]:
     return frozenset(pause.name for pause in active() if pause.kind == PauseKind.CAMPAIGN)
 
 
-def holding(job: Job, pauses: list[Pause]) -> list[Pause]:
+def blocking(job: Job, pauses: list[Pause]) -> list[Pause]:
     """Return those of `pauses` that apply to the job."""
     queue = Priority(job.priority).queue
     of_job = {(PauseKind.QUEUE, queue), (PauseKind.TYPE, job.type), (PauseKind.CAMPAIGN, job.campaign_id)}
     return [p for p in pauses if (p.kind, p.name) in of_job]
 
 
-def names(held: Sequence[Any]) -> dict[str, str]:
+def campaign_names(found: Sequence[Any]) -> dict[str, str]:
     """Return the names of the paused campaigns by ID."""
-    return {pause.name: pause.campaign_name for pause in held if pause.campaign_name}
+    return {pause.name: pause.campaign_name for pause in found if pause.campaign_name}
 
 
-def as_sentence(held: Pause, name: str = "") -> str:
+def as_sentence(found: Pause, name: str = "") -> str:
     """Describe a pause: "campaign c-1 is paused by ann until 2026-05-01 12:00:00 UTC (a reason)".
 
     With `name`, the campaign's name precedes its ID.
     """
-    who = held.actor.removeprefix("user:")
-    end = f"{timezone.localtime(held.until):%Y-%m-%d %H:%M:%S %Z}" if held.until else "somebody resumes it"
-    what = f"{held.get_kind_display()} {name} ({held.name})" if name else str(held)
-    return f"{what} is paused by {who} until {end}" + (f" ({held.reason})" if held.reason else "")
+    who = found.actor.removeprefix("user:")
+    end = f"{timezone.localtime(found.until):%Y-%m-%d %H:%M:%S %Z}" if found.until else "somebody resumes it"
+    what = f"{found.get_kind_display()} {name} ({found.name})" if name else str(found)
+    return f"{what} is paused by {who} until {end}" + (f" ({found.reason})" if found.reason else "")
 
 
 def publish(connection: Redis) -> bool:
     """Copy the current pauses to Redis. Raises redis.RedisError and database errors."""
-    return holds.publish(_read, connection)
+    return redis_copy.publish(_read, connection)
 
 
 def sync(connection: Redis) -> None:
@@ -127,7 +127,7 @@ def sync(connection: Redis) -> None:
             for ended in _end(over, now, actors.SCHEDULER, "its time was over"):
                 why = "its time was over"
                 audit.record(actor=actors.SCHEDULER, verb="resumed", target=str(ended), reason=why, link=_page())
-    if not holds.stands(_read(), connection):
+    if not redis_copy.is_current(_read(), connection):
         publish(connection)
 
 
@@ -141,7 +141,7 @@ def _end(pauses: QuerySet[Pause], now: datetime, actor: str, reason: str) -> lis
     return [one for one in pauses.filter(ended_at=None) if pauses.filter(pk=one.pk, ended_at=None).update(**over)]
 
 
-def _tell(connection: Redis) -> None:
+def _publish_or_warn(connection: Redis) -> None:
     try:
         publish(connection)
     except RedisError as error:

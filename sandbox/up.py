@@ -120,15 +120,15 @@ class Supervisor(Manager):
 
     def __init__(self) -> None:
         super().__init__(Output(sys.stdout))
-        self._asked = False
+        self._stop_requested = False
 
     def _any_stopped(self) -> bool:
         """Return whether honcho's loop should terminate all processes, once all have started."""
-        return self._asked or bool(super()._any_stopped())
+        return self._stop_requested or bool(super()._any_stopped())
 
     def terminate(self) -> None:
         """Stop all processes, but not before all have started: until then honcho does not know their PIDs."""
-        self._asked = True
+        self._stop_requested = True
         if not self._all_started():
             return
         if not self._terminating:
@@ -153,8 +153,8 @@ def supervise(
     """
     manager.KILL_WAIT = int(grace_s)
     supervisor = Supervisor()
-    for name, words in commands.items():
-        supervisor.add_process(name, " ".join(["exec", *words]), env=dict(environment), quiet=False)
+    for name, command in commands.items():
+        supervisor.add_process(name, " ".join(["exec", *command]), env=dict(environment), quiet=False)
     stopped = threading.Event()
 
     def watch() -> None:

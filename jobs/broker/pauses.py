@@ -21,8 +21,8 @@ def publish(read: Callable[[], Pauses], connection: Redis) -> bool:
     return bool(script("pause").run(connection, version=int(version), pauses=list(_fields(read()).items())))
 
 
-def stands(pauses: Pauses, connection: Redis) -> bool:
-    """Whether Redis has exactly these. Raises redis.RedisError."""
+def is_current(pauses: Pauses, connection: Redis) -> bool:
+    """Whether Redis has exactly these pauses. Raises redis.RedisError."""
     known: Any = connection.hgetall(keys.PAUSED)
     wanted = {"known": "", **_fields(pauses)}
     return bool(known == {key.encode(): value.encode() for key, value in wanted.items()})

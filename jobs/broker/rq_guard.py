@@ -286,12 +286,12 @@ def _traceback(value: bytes) -> str:
 def _execution_restoring(stock: Callable[[Any, Any], None]) -> Callable[[Any, Hash], None]:
     @wraps(stock)
     def restore(self: Any, data: Hash) -> None:
-        asked = self.job_id
+        requested = self.job_id
         try:
             stock(self, data)
         except STRANGE as error:
             raise ValueError(f"{self.id}: {error}") from None  # what django-rq expects of one that is gone
-        if self.job_id != asked:
+        if self.job_id != requested:
             raise ValueError(f"{self.id}: of another job")
 
     return restore

@@ -167,7 +167,7 @@ class Breaker:
         self._local.clear()
         self._to_redis(lambda r: r.delete(STATE_KEY, PROBE_KEY, *self._buckets()))
         log.warning("breaker.closed", reason=why)
-        self._tell(STATE_OPEN, STATE_CLOSED)
+        self._notify(STATE_OPEN, STATE_CLOSED)
 
     def snapshot(self) -> Snapshot:
         """Read the current state."""
@@ -199,7 +199,7 @@ class Breaker:
         self._seen_at = -1.0
         log.warning("breaker.forced", state=state, by=by, reason=reason)
         if was != state:
-            self._tell(was, state)
+            self._notify(was, state)
 
     def release(self) -> None:
         """Set the breaker back to automatic, starting closed. Raises redis.RedisError."""
@@ -208,7 +208,7 @@ class Breaker:
         self._seen_at = -1.0
         log.warning("breaker.released", was=was)
         if was != STATE_CLOSED:
-            self._tell(was, STATE_CLOSED)
+            self._notify(was, STATE_CLOSED)
 
     def recent_errors(self) -> list[Fault]:
         """Return the last faults, newest first. Raises redis.RedisError."""
@@ -252,9 +252,9 @@ class Breaker:
             self._shared, self._seen_at = shared, now
         self._to_redis(lambda r: r.delete(PROBE_KEY))
         log.warning("breaker.opened", reason=why, until=_moment(shared["until"]).isoformat())
-        self._tell(STATE_CLOSED, STATE_OPEN)
+        self._notify(STATE_CLOSED, STATE_OPEN)
 
-    def _tell(self, was: str, now: str) -> None:
+    def _notify(self, was: str, now: str) -> None:
         for listener in self.listeners:
             listener(was, now)
 

@@ -144,18 +144,18 @@ class AlertAdmin(MonitorWrites, AlertAdminBase):
     @admin.action(description="Acknowledge", permissions=["manage"])
     def acknowledge(self, request: HttpRequest, alerts: QuerySet[Alert]) -> HttpResponse | None:
         done = store.acknowledge(alerts, actor=actor_of(request))
-        self._say(request, "Acknowledged", done, alerts.count())
+        self._report(request, "Acknowledged", done, alerts.count())
         return back(request)
 
     @admin.action(description="Resolve", permissions=["manage"])
     def resolve(self, request: HttpRequest, alerts: QuerySet[Alert]) -> HttpResponse | None:
-        asked = alerts.count()
+        selected = alerts.count()
         done = store.resolve(alerts, actor=actor_of(request))
-        self._say(request, "Resolved", done, asked)
+        self._report(request, "Resolved", done, selected)
         return back(request)
 
-    def _say(self, request: HttpRequest, verb: str, done: int, asked: int) -> None:
-        left = f" {asked - done} left as they were." if asked > done else ""
+    def _report(self, request: HttpRequest, verb: str, done: int, selected: int) -> None:
+        left = f" {selected - done} left as they were." if selected > done else ""
         level = messages.WARNING if left else messages.SUCCESS
         self.message_user(request, f"{verb} {done} alert{'s' * (done != 1)}.{left}", level)
 

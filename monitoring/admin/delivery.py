@@ -88,9 +88,9 @@ class DeliveryAdmin(MonitorWrites, DeliveryAdminBase):
 
     @admin.action(description="Send again", permissions=["manage"])
     def deliver_again(self, request: HttpRequest, deliveries: QuerySet[Delivery]) -> HttpResponse | None:
-        asked = list(deliveries)
-        done = sum(redeliver(delivery, actor=actor_of(request)) for delivery in asked)
-        left = f" {len(asked) - done} had not failed." if len(asked) > done else ""
+        selected = list(deliveries)
+        done = sum(redeliver(delivery, actor=actor_of(request)) for delivery in selected)
+        left = f" {len(selected) - done} had not failed." if len(selected) > done else ""
         level = messages.WARNING if left else messages.SUCCESS
         self.message_user(request, f"{done} will be sent again.{left}", level)
         return back(request)

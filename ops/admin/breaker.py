@@ -28,7 +28,7 @@ def overview(request: HttpRequest) -> HttpResponse:
     context = {
         "title": "Circuit breaker",
         "form": form,
-        "blocked": control.count_held_by_breaker(),
+        "blocked": control.count_blocked_by_breaker(),
         "allowed": request.user.has_perm("jobs.control_breaker"),
         **_read_breaker(),
     }

@@ -81,7 +81,7 @@ def find_longest_running() -> list[Job]:
 def read_breaker() -> Breaker:
     """Raises redis.RedisError."""
     seen = main_api().breaker.snapshot()
-    blocked = 0 if seen.state == "closed" else control.count_held_by_breaker()
+    blocked = 0 if seen.state == "closed" else control.count_blocked_by_breaker()
     faults = main_api().breaker.recent_errors()
     newest: dict[str, Fault] = {}
     for fault in faults:

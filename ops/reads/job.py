@@ -229,7 +229,7 @@ def read_page(job: Job, now: datetime) -> dict[str, Any]:
     linked = list(copies.union(Job.objects.order_by().filter(pk=job.copy_of)) if job.copy_of else copies)
     near = find_relatives(job)
     name_all([*linked, *chain(*near.values())], {}, {about: entity.entity_name if entity else ""})
-    paused_by = pauses.holding(job, pauses.active()) if State(job.state) in (*WAITING, State.QUEUED) else []
+    paused_by = pauses.blocking(job, pauses.active()) if State(job.state) in (*WAITING, State.QUEUED) else []
     return {
         "job": job,
         "sentence": write_title(job, entity, campaign),

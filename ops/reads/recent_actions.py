@@ -42,10 +42,17 @@ class Action:
 def find_latest(count: int) -> list[Action]:
     """The newest `count` actions, newest first; two queries."""
     moves = AuditEntry.objects.by_people().order_by("-id")[:_LOOKED_AT]
-    acts = OperatorAction.objects.filter(actor__startswith="user:").order_by("-id")[:count]
+    actions = OperatorAction.objects.filter(actor__startswith="user:").order_by("-id")[:count]
     done = group_moves(moves) + [
-        Action(at=act.at, actor=act.actor, verb=act.verb, target=act.target, reason=act.reason, link=act.link)
-        for act in acts
+        Action(
+            at=action.at,
+            actor=action.actor,
+            verb=action.verb,
+            target=action.target,
+            reason=action.reason,
+            link=action.link,
+        )
+        for action in actions
     ]
     return sorted(done, key=lambda action: action.at, reverse=True)[:count]
 

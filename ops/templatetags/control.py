@@ -28,7 +28,7 @@ def active_orders(context: Any) -> dict[str, Any]:
     if request is None or not request.user.has_perm("jobs.view_job"):
         return {"orders": None}
     orders = find_active_orders()
-    names = pauses.names(orders.pauses)
+    names = pauses.campaign_names(orders.pauses)
     return {
         "orders": orders,
         "pauses": [pauses.as_sentence(pause, names.get(pause.name, "")) for pause in orders.pauses],

@@ -41,7 +41,7 @@ class Command(BaseCommand):
 
     def _run(self, jobs: int, campaigns: int) -> None:
         from benchmarks.job_types import NOOP
-        from benchmarks.our_side import ACTOR, Ours, ended, result_of, wait_for
+        from benchmarks.our_side import ACTOR, Ours, count_ended, result_of, wait_for
         from benchmarks.sampler import Sampler
 
         ours = Ours(Path(os.environ[INSIDE]))
@@ -51,7 +51,7 @@ class Command(BaseCommand):
         )
 
         def drained() -> bool:
-            done = ended()
+            done = count_ended()
             filled = BAR * done // jobs
             self.stdout.write(f"\r[{'#' * filled}{'.' * (BAR - filled)}] {done:,} of {jobs:,}", ending="")
             self.stdout.flush()

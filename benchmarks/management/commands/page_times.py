@@ -43,7 +43,7 @@ class Command(BaseCommand):
         if not options["keep"]:
             began = time.perf_counter()
             stock.fill(options["jobs"])
-            self.stdout.write(f"filled in {time.perf_counter() - began:.0f} s: {stock.counted()}")
+            self.stdout.write(f"filled in {time.perf_counter() - began:.0f} s: {stock.count()}")
         person, _ = User.objects.get_or_create(username="page-times", is_staff=True)
         person.groups.set(Group.objects.filter(name="Administrator"))
         client = Client()

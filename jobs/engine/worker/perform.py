@@ -18,9 +18,9 @@ def perform() -> str:
     if current is None:
         raise RuntimeError("perform() runs as a job of RQ only")
     job = Job.objects.filter(pk=current.id).first()
-    held = pauses.holding(job, pauses.active()) if job else []
-    if held:  # RQ's entry expires after a while; then the sweep enqueues the job again
-        return f"left alone: {pauses.as_sentence(held[0])}"
+    paused_by = pauses.blocking(job, pauses.active()) if job else []
+    if paused_by:  # RQ's entry expires after a while; then the sweep enqueues the job again
+        return f"left alone: {pauses.as_sentence(paused_by[0])}"
     worker = "rq-perform"
     claimed = attempt.claim([current.id], worker=worker, now=timezone.now())
     if not claimed:

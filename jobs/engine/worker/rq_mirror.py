@@ -53,7 +53,7 @@ class RQMirror:
         self._started: list[tuple[str, str, str, float]] = []
         self._ended: list[tuple[str, str, str, str, bool]] = []
         self._dead: list[Ending] = []
-        self._telling: _News = ([], [], [])
+        self._sent: _News = ([], [], [])
         self._answer: Callable[[], Any] | None = None
 
     @property
@@ -102,7 +102,7 @@ class RQMirror:
             shown_s=int(settings.LEASE.total_seconds()) + 60,
             aside=ASIDE,
         )
-        self._telling = (self._claimed, self._started, self._ended)
+        self._sent = (self._claimed, self._started, self._ended)
         self._claimed, self._started, self._ended = [], [], []
 
     def end_fetch(self) -> tuple[list[Batch], tuple[str, str] | None]:
@@ -117,7 +117,7 @@ class RQMirror:
         try:
             groups, rq_id, queue, again = answer()
         except RedisError:
-            claimed, started, ended = self._telling
+            claimed, started, ended = self._sent
             self._claimed, self._started = claimed + self._claimed, started + self._started
             self._ended = ended + self._ended
             raise

@@ -59,12 +59,12 @@ class Command(RQWorkerCommand):
             raise CommandError(f"Redis does not answer: {error}") from None
 
 
-def _without_processes(words: list[str]) -> list[str]:
+def _without_processes(arguments: list[str]) -> list[str]:
     """The command line of a single worker process."""
     kept, skip = [], False
-    for word in words:
-        if skip or word.startswith("--processes"):
-            skip = word == "--processes"
+    for argument in arguments:
+        if skip or argument.startswith("--processes"):
+            skip = argument == "--processes"
             continue
-        kept.append(word)
+        kept.append(argument)
     return kept

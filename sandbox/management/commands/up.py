@@ -52,9 +52,9 @@ class Command(BaseCommand):
         sys.exit(code)
 
     def _migrate(self, env: dict[str, str]) -> None:
-        """Migrate in a session of its own, so that Ctrl-C reaches only this process, which then ends the other."""
-        words = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
-        if code := subprocess.run(words, env=env, check=False, start_new_session=True).returncode:  # noqa: S603
+        """Migrate in a separate session, so that Ctrl-C reaches only this process, which then ends the other."""
+        migrate = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
+        if code := subprocess.run(migrate, env=env, check=False, start_new_session=True).returncode:  # noqa: S603
             sys.exit(f"make up: migrating the database failed (exit code {code}); see above")
 
 

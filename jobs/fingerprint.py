@@ -28,16 +28,16 @@ class Failure(NamedTuple):
 
 def fingerprint_of(error: str, traceback: str) -> Failure:
     """The failure of a job that died with this error ("Class: message") and traceback. Pure."""
-    name, _, words = error[: 8 * LONGEST].partition(": ")
-    message = _normalise(words)
+    name, _, text = error[: 8 * LONGEST].partition(": ")
+    message = _normalise(text)
     culprit = _culprit(traceback)
     key = blake2b(f"{name}\0{message}\0{culprit}".encode("utf-8", "replace"), digest_size=8).hexdigest()
     return Failure(key, name[:120], message, culprit)
 
 
-def _normalise(words: str) -> str:
-    """The words with one # for whatever holds a digit, and one for a row of such; of a list, what differs."""
-    plain = without_numbers(words[: 4 * LONGEST])
+def _normalise(text: str) -> str:
+    """The message with a # for each run of tokens with digits; a list is reduced to its distinct parts."""
+    plain = without_numbers(text[: 4 * LONGEST])
     parts: list[str] = []
     for part in " ".join(re.sub(r"#(?:[\s,;/]+#)+", "#", plain).split()).split("; "):
         if not any(one.endswith(part) for one in parts):
@@ -45,15 +45,15 @@ def _normalise(words: str) -> str:
     return "; ".join(parts)[:LONGEST]
 
 
-def without_numbers(words: str) -> str:
+def without_numbers(text: str) -> str:
     """Replace each id, time and number by #, but not the status of an HTTP answer."""
-    return _TOKEN.sub(_mask_number, words)
+    return _TOKEN.sub(_mask_number, text)
 
 
 def _mask_number(token: re.Match[str]) -> str:
     """Keep HTTP status codes, the only numbers that distinguish failures."""
-    word = token[0]
-    return word if word.startswith("HTTP ") else _NUMBER.sub("#", word, count=1)
+    found = token[0]
+    return found if found.startswith("HTTP ") else _NUMBER.sub("#", found, count=1)
 
 
 def _culprit(traceback: str) -> str:

@@ -49,7 +49,7 @@ class _Window:
 
 
 class Listener:
-    """The listener process, of which one instance is active; `poll` waits for a message for at most a second."""
+    """The listener process; one instance is active. `poll` waits for a message for at most a second."""
 
     def __init__(self, connection: Redis, api: MainApi) -> None:
         self._connection = connection

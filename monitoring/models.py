@@ -114,7 +114,7 @@ class NoticeQuerySet(models.QuerySet["Notice"]):
     """Questions that a partial index answers."""
 
     def unsent(self) -> "models.QuerySet[Notice]":
-        """Those with occurrences that their target was not told of."""
+        """Those with occurrences that were not sent to their target."""
         return self.filter(Inlined(UNSENT))
 
 

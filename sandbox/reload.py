@@ -39,7 +39,7 @@ def run(command: Sequence[str], project: Path, stop: threading.Event, say: Calla
     """Keep `command` running until `stop` is set. A command that exits restarts at the next change."""
     while not stop.is_set():
         seen = snapshot(project)
-        # A session of its own: a signal to this process's group reaches the command once, through this process.
+        # A separate session: a signal to this process's group reaches the command once, through this process.
         child = subprocess.Popen(command, start_new_session=True)  # noqa: S603 - the developer's own command
         exited = False
         try:

@@ -69,7 +69,7 @@ def _url(*schemes: str) -> Callable[[str], None]:
 
 
 def _redis(value: str) -> None:
-    """What redis-py says only when it connects, or never: it takes /abc for database 0."""
+    """Check what redis-py checks only when it connects, or never: it reads /abc as database 0."""
     scheme = value.partition("://")[0]
     if refused := sorted({name for name, _ in parse_qsl(urlsplit(value).query)} & set(REFUSED)):
         raise ValidationError(f"{', '.join(refused)} cannot be set: replies are read as bytes")

@@ -41,7 +41,7 @@ class Failover:
 
 
 class AsksSentinel:
-    """A connection class that asks Sentinel for the master whenever it connects anew, not only from a pool."""
+    """A connection class that asks Sentinel for the master at every connect, not only from a pool."""
 
     def send_packed_command(self, command: Any, check_health: bool = True) -> None:
         """As redis-py's, which would connect to the master of before."""
@@ -51,7 +51,7 @@ class AsksSentinel:
 
 
 class SentinelAddress(NamedTuple):
-    """What a URL says of a master that Sentinels watch."""
+    """A master watched by Sentinels, as a URL describes it."""
 
     hosts: tuple[tuple[str, int], ...]
     service: str
@@ -60,7 +60,7 @@ class SentinelAddress(NamedTuple):
 
 
 def connect(url: str, *, single_connection: bool = False, **options: Any) -> Redis:
-    """A client with a pool of its own, or on one connection. Raises ValueError for a URL that cannot be read."""
+    """A client with its own pool, or with a single connection. Raises ValueError for a URL that cannot be read."""
     return Redis(connection_pool=_pool(url, options), single_connection_client=single_connection)
 
 

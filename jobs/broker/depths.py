@@ -1,4 +1,4 @@
-"""How many jobs wait in each queue, with and without what pauses hold back. Whoever shows such a number reads it here.
+"""How many jobs wait in each queue, with and without what pauses hold back. Every page and metric reads it here.
 
 A queue's ids are in three places: RQ's own list, each busy campaign's backlog behind it, and the lists where workers
 park what a pause holds back (lua/fair_share.lua). A job is parked when a worker first meets it, so `held_back` is

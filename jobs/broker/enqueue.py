@@ -41,7 +41,7 @@ def queue_of(job: AnyJob) -> str:
 
 
 def enqueue(jobs: Sequence[AnyJob]) -> int:
-    """Put due jobs into their queues and those due within the horizon into the sorted set; how many.
+    """Put due jobs into their queues and those due within the horizon into the sorted set. Returns how many.
 
     Raises redis.RedisError.
     """

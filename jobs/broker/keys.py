@@ -49,7 +49,7 @@ def redis() -> Redis:
 
 
 def own_redis() -> Redis:
-    """A client on one connection of its own, for one thread: a third of a call's cost is the pool."""
+    """A client with a single connection, for one thread: a pool would take a third of a call's time."""
     return connect(settings.REDIS_URL, single_connection=True, **OPTIONS)
 
 

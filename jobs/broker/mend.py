@@ -1,4 +1,4 @@
-"""Delete keys of ours and RQ's that have the wrong type, because every command on them fails.
+"""Delete our own and RQ's keys that have the wrong type, because every command on them fails.
 
 Their content is rebuilt from the database, as after a loss of Redis.
 """

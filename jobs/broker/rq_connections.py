@@ -1,4 +1,4 @@
-"""django-rq's connections, made as ours are: it knows no Sentinel by URL, and stays with a master that was replaced."""
+"""Make django-rq connect as we do: on its own it knows no Sentinel URLs and keeps using a replaced master."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from scheduler_project.redis_connection import connect
 
 
 def install() -> None:
-    """Let django-rq connect so in this process and its forks; it has no setting for that."""
+    """Patch django-rq in this process and its forks; it has no setting for this."""
     for module in (connection_utils, cron, queues, utils):
         setattr(module, "get_redis_connection", _connect)  # noqa: B010 - mypy knows no such attribute of a module
 

@@ -1,7 +1,7 @@
-"""What RQ may do in this process with what stands in Redis: read JSON, and call functions that are allowed by name.
+"""Limit what RQ does with data from Redis in this process: read JSON, and call functions that are allowed by name.
 
 Stock RQ unpickles job hashes, results and meta wherever it reads them, and imports and calls any function that a hash
-names: whoever can write Redis runs code in workers, and in the web process as soon as somebody opens the dashboard.
+names: whoever can write to Redis can run code in workers, and in the web process when the dashboard is opened.
 RQ's `serializer` and `job_class` options do not reach everywhere (executions, registries and results fall back to
 pickle and to rq.job.Job), so the few functions that all of it passes are replaced, once, when Django starts.
 """
@@ -29,12 +29,12 @@ from rq.worker import base as worker
 from scheduler_project.text import plain
 
 log = structlog.get_logger(__name__)
-PERFORM: Final = "jobs.engine.worker.perform.perform"  #: what job hashes of ours name: it runs a row, by its id
-PERFORM_BEFORE: Final = "jobs.engine.perform.perform"  #: what they named in the release before
+PERFORM: Final = "jobs.engine.worker.perform.perform"  #: what our job hashes name; it runs the row with that id
+PERFORM_BEFORE: Final = "jobs.engine.perform.perform"  #: its path in the previous release
 OURS: Final = (PERFORM, PERFORM_BEFORE)
 CALLBACKS: Final = ("success_callback_name", "failure_callback_name", "stopped_callback_name")
 MOST_BYTES: Final = 1_000_000  #: of a field, decompressed; RQ's dashboard would try to draw more
-MOST_TEXT: Final = 20_000  #: letters of a text
+MOST_TEXT: Final = 20_000  #: characters of a text
 STRANGE: Final = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 """What parsers make of strange bytes."""
 UNREADABLE: Final = "cannot be read"
@@ -108,10 +108,10 @@ def _import_allowed(name: str) -> Callable[..., Any]:
 
 
 def _send_no_webhooks(self: RQJob, status: Any, *, exc_string: str | None = None) -> None:
-    """A job hash must not make this process send requests: it stands in our network."""
+    """A job hash must not make this process, which is inside our network, send requests."""
 
 
-# -- hashes of jobs: a field that cannot be read is left out, and the rest of the job is there
+# -- job hashes: an unreadable field is left out, the rest of the job stays
 
 
 def _restoring(stock: Callable[[RQJob, Hash], Any]) -> Callable[[RQJob, Hash], Any]:
@@ -141,7 +141,7 @@ def _job_fields(raw: Hash) -> dict[str, Any]:
 
 def _reads(read: Callable[[Any], Any], value: Any) -> bool:
     if not value:
-        return True  # RQ takes an empty field for none
+        return True  # RQ treats an empty field as missing
     try:
         return read(value) is not False
     except STRANGE:
@@ -195,7 +195,7 @@ _READERS: Final[Mapping[str, Callable[[Any], Any]]] = {
 
 
 def _decompressed(value: bytes) -> bytes:
-    """What was compressed, or not; no more than MOST_BYTES of it."""
+    """The data, decompressed if necessary; at most MOST_BYTES."""
     try:
         return zlib.decompressobj().decompress(value, MOST_BYTES)
     except zlib.error:
@@ -203,7 +203,7 @@ def _decompressed(value: bytes) -> bytes:
 
 
 def _call(data: bytes) -> bytes:
-    """A job's data where it is a call of a function by name, in JSON; else something that RQ says cannot be read."""
+    """A job's data if it is a JSON call of a function by name; otherwise data that RQ reports as unreadable."""
     plain = _decompressed(data)
     try:
         name, instance, args, kwargs = json.loads(plain)
@@ -223,7 +223,7 @@ def _fetch(cls: type[RQJob], id: str, connection: Redis, serializer: Any = None)
 def _fetch_many(
     cls: type[RQJob], job_ids: Iterable[str], connection: Redis, serializer: Any = None
 ) -> list[RQJob | None]:
-    """RQ's, for any ids and whatever stands under them."""
+    """As RQ's own, but ids and values that RQ never wrote do not break it."""
     ids = [job.parse_job_id(text(i)) for i in job_ids]
     with connection.pipeline(transaction=False) as pipeline:
         for rq_id in ids:
@@ -290,7 +290,7 @@ def _execution_restoring(stock: Callable[[Any, Any], None]) -> Callable[[Any, Ha
         try:
             stock(self, data)
         except STRANGE as error:
-            raise ValueError(f"{self.id}: {error}") from None  # what django-rq expects of one that is gone
+            raise ValueError(f"{self.id}: {error}") from None  # as django-rq expects of a missing one
         if self.job_id != requested:
             raise ValueError(f"{self.id}: of another job")
 
@@ -302,7 +302,7 @@ def _refreshing(stock: Callable[[Any], None]) -> Callable[[Any], None]:
     def refresh(self: Any) -> None:
         try:
             stock(self)
-        except ResponseError:  # of another type than RQ's; it is shown without anything
+        except ResponseError:  # the key has another type; it is shown empty
             log.warning("rq.worker_unreadable", worker=self.name[:200])
 
     return refresh

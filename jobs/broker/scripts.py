@@ -1,4 +1,4 @@
-"""The Lua scripts of lua/, each atomic in Redis: two arguments and, where there is one, the answer."""
+"""The Lua scripts in lua/, each atomic in Redis. Each takes two arguments and may return an answer."""
 
 from collections.abc import Callable
 from functools import cache
@@ -9,8 +9,8 @@ import msgspec
 from redis import Redis
 from redis.exceptions import NoScriptError
 
-FAIR_SHARE: Final = 50  #: ids of one campaign that stand in a queue's list at a time: one turn (see lua/fair_share.lua)
-ASIDE: Final = 1000  #: ids that one turn parks or lets back: it holds Redis for some ten milliseconds
+FAIR_SHARE: Final = 50  #: ids of one campaign in a queue's list at a time (see lua/fair_share.lua)
+ASIDE: Final = 1000  #: ids that one call parks or releases; it blocks Redis for some ten milliseconds
 _FOLDER: Final = Path(__file__).parent / "lua"
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -34,10 +34,10 @@ class Script:
         return connection.execute_command("EVALSHA", self._sha, 0, *arguments)
 
     def begin(self, connection: Redis, **given: Any) -> Callable[[], Any]:
-        """Send it; what is returned waits for its answer, before which nothing else may be sent.
+        """Send it and return a function that waits for the answer; nothing else may be sent before.
 
-        For a client with one connection of its own (keys.own_redis). Past redis-py's client, which costs half of the
-        call, and sends again by itself what may have been done. Both raise redis.RedisError.
+        For a client with a single connection (keys.own_redis). It bypasses redis-py's client, which takes half of a
+        call's time and resends what may have been executed. Both raise redis.RedisError.
         """
         raw: Any = connection.connection
         if not self._sha:

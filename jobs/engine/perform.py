@@ -1,4 +1,4 @@
-"""The path of perform() that job hashes of the release before name; to be removed with the next."""
+"""The path of perform() in job hashes of the previous release; the next release removes it."""
 
 from jobs.engine.worker.perform import perform
 

@@ -1,7 +1,7 @@
-"""The ledger's statements for many jobs at once, as each database likes them best.
+"""The ledger's statements for many jobs at once, tuned for each database.
 
-Past Django's ORM and cursor wrappers, which cost more than the databases themselves; each statement has one text, so
-that it is prepared once.
+They bypass Django's ORM and cursor wrappers, which cost more than the databases themselves. Each statement has one
+text, so that it is prepared once.
 """
 
 import threading

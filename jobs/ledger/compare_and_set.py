@@ -1,4 +1,4 @@
-"""A move as one UPDATE: it changes the rows that still are as they were read."""
+"""A move as one UPDATE of the rows that are unchanged since they were read."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -37,7 +37,7 @@ def columns_after(wanted: Move) -> dict[str, Any]:
 
 
 def compare_and_set(batch: Sequence[Move]) -> set[UUID]:
-    """One statement for the whole batch; the ids of those that were still as they were read."""
+    """Move the whole batch in one statement. Returns the ids of jobs that were unchanged since they were read."""
     meta = Job._meta
     fields = {name: meta.get_field(name) for name in ("id", "state", "attempt", *_WRITTEN)}
     casts = {

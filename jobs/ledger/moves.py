@@ -172,7 +172,7 @@ def queue_due(ids: Sequence[str], *, actor: str, reason: str, now: datetime) -> 
 
 
 def begin_sending(job_id: str, attempt: int, *, may_resend: bool) -> bool:
-    """Record that this attempt starts to send something that must not be sent twice; whether it is still current.
+    """Record that this attempt begins to send what must not be sent twice. Returns whether it is still current.
 
     Call it outside a transaction: it must be committed when this returns. Not a move, so nothing is audited.
     Without `may_resend` it raises OutcomeUnknown, and records nothing, if an earlier attempt ended so and no operator

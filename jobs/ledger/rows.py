@@ -42,7 +42,7 @@ class Claimed(msgspec.Struct):
 
 
 class Carried(msgspec.Struct):
-    """A job to put into Redis: the columns that this needs."""
+    """The columns of a job that enqueueing needs."""
 
     id: str
     type: str
@@ -83,7 +83,7 @@ class Ending(msgspec.Struct, frozen=True):
 
     @property
     def failures(self) -> int:
-        """Of the job, with this one."""
+        """The job's failures, this attempt included."""
         return self.job.failures + self.outcome.counts
 
     @property
@@ -95,7 +95,7 @@ class Ending(msgspec.Struct, frozen=True):
         return now if self.to in ENDED else None
 
     def waited_ms(self, now: datetime) -> float:
-        """From due to started."""
+        """How long the job was due before it started."""
         return max(0.0, ((self.job.started_at or now) - self.job.due_at).total_seconds() * 1000)
 
     def bare(self) -> "Ending":
@@ -151,7 +151,7 @@ class Outcomes(NamedTuple):
 
 
 class Claimant(NamedTuple):
-    """The worker that ends and claims, and the moment at which it does."""
+    """The worker that records ends and claims jobs, and when it does."""
 
     actor: str
     worker: str

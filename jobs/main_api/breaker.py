@@ -142,7 +142,7 @@ class Breaker:
     def record_fault(self, error: BaseException, *, probe: bool) -> None:
         """The call ended in a transport error or HTTP 5xx."""
         if probe:
-            self._open(f"probe: {error}", anew=True)
+            self._open(f"probe: {error}", overwrite=True)
             return
         with self._lock:
             now = self._clock()
@@ -238,16 +238,16 @@ class Breaker:
         now, since = self._clock(), float(self._forced["at"])
         return now + max(self._duration_s, min(now - since, FORCED_LOOK_S))
 
-    def _open(self, why: str, *, anew: bool = False) -> None:
-        """Open for `duration`; without `anew`, only if no other process has done so already."""
+    def _open(self, why: str, *, overwrite: bool = False) -> None:
+        """Open for `duration`; without `overwrite`, only if no other process has done so already."""
         now = self._clock()
         shared: dict[str, Any] = {"until": now + self._duration_s, "openedAt": now, "error": why[:500]}
-        first = self._to_redis(lambda r: r.set(STATE_KEY, json.dumps(shared), nx=not anew), default=True)
+        first = self._to_redis(lambda r: r.set(STATE_KEY, json.dumps(shared), nx=not overwrite), default=True)
         if not first:
             self._seen_at = -1.0
             return
         with self._lock:
-            if self._shared and not anew:
+            if self._shared and not overwrite:
                 return
             self._shared, self._seen_at = shared, now
         self._to_redis(lambda r: r.delete(PROBE_KEY))

@@ -31,7 +31,7 @@ class Cache:
         if cached is not None:
             return cached
         effect = fetch()
-        if effect is not None and effect.is_active and is_id(effect.id):  # what is switched on is seen at once
+        if effect is not None and effect.is_active and is_id(effect.id):  # a newly activated one counts at once
             self._try(lambda: self._keep_effect(effect))
         return effect
 

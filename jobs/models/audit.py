@@ -98,7 +98,7 @@ class OperatorAction(models.Model):
         return f"{self.actor} {self.verb} {self.target}"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Refuse to change what is written.
+        """Refuse to change an existing entry.
 
         Raises TypeError.
         """

@@ -51,7 +51,7 @@ class CronTask(models.Model):
         return self.name
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Save, and count the next firing anew from now when what it depends on has changed."""
+        """Save, and compute the next firing from now if a field that it depends on has changed."""
         if "update_fields" not in kwargs:
             self.next_fire_at = next_match(self.expression, self.time_zone, timezone.now()) if self.enabled else None
             if self.enabled:

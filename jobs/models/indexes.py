@@ -36,7 +36,7 @@ class Inlined(Wrapper):
     """A condition with its values written into the SQL, as Django writes a partial index's own.
 
     A planner takes a partial index only where it can see that the query implies the index's condition, which it cannot
-    while a value is a parameter. Every other value makes a statement of its own, so this is for constants.
+    while a value is a parameter. Each value makes a separate statement, so this is for constants.
     """
 
     def __init__(self, condition: Q) -> None:

@@ -40,7 +40,7 @@ for _column in COLUMNS:
 
 
 class FailureGroup(models.Model):
-    """One kind of failure, as jobs/fingerprint.py tells them apart; made by the ledger when the first job dies of it.
+    """One kind of failure, as jobs/fingerprint.py distinguishes them; the ledger creates it with its first dead letter.
 
     Its dead letters are the DEAD jobs with its key; what people say of it stays when they are gone.
     """

@@ -19,7 +19,7 @@ from scheduler_project import __version__
 
 log = structlog.get_logger(__name__)
 LOST_AFTER: Final = timedelta(seconds=30)  #: without a heartbeat
-LONGEST: Final = 10_000  #: bytes; a longer status was not written by a process of ours
+LONGEST: Final = 10_000  #: bytes; a longer status was not written by the service
 ROLES: Final = ("worker", "scheduler", "listener", "monitor")
 FORGOTTEN_AFTER: Final = timedelta(minutes=15)  #: a replaced process must not be reported as lost for ever
 

@@ -28,7 +28,7 @@ def actor_of(request: HttpRequest) -> str:
 def render_page(
     request: HttpRequest, template: str, context: dict[str, Any], *, opts: Any = None, status: int = 200
 ) -> TemplateResponse:
-    """A page of the admin with its menu; `opts` are the model's that its breadcrumbs name."""
+    """A page of the admin with its menu; `opts` belong to the model that its breadcrumbs name."""
     of_model = {"opts": opts} if opts is not None else {}
     return TemplateResponse(
         request, template, {**admin.site.each_context(request), **of_model, **context}, status=status
@@ -36,7 +36,7 @@ def render_page(
 
 
 def redirect(request: HttpRequest, url: str, message: str, level: int = messages.SUCCESS) -> HttpResponseRedirect:
-    """Go to `url`, whose page shows `message` once."""
+    """Redirect to `url` and show `message` there once."""
     messages.add_message(request, level, message)
     return HttpResponseRedirect(url)
 

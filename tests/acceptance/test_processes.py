@@ -17,8 +17,8 @@ from jobs.broker import keys
 from jobs.models import CampaignClock, CronTask, Job
 from jobs.processes.heartbeat import statuses
 from jobs.service import Submission
+from tests.support.heartbeats import await_processes
 from tests.support.ledger import state_of
-from tests.support.presence import await_processes
 from tests.support.processes import Start
 from tests.support.servers import RedisServer, SandboxApi, wait_until
 

@@ -15,7 +15,7 @@ from monitoring import alerting
 from monitoring.models import AlertHandler, Delivery
 from sandbox.ports import free_port
 from tests.support.environment import API_PORT
-from tests.support.presence import await_processes
+from tests.support.heartbeats import await_processes
 from tests.support.processes import Start, database_url
 from tests.support.servers import RedisServer, Running, SandboxApi, wait_until
 

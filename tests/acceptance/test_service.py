@@ -14,8 +14,8 @@ from jobs import service
 from jobs.models import AuditEntry, CampaignClock, Job, ScheduleRow
 from jobs.service import Submission
 from jobs.states import MOVES, State
+from tests.support.heartbeats import await_processes
 from tests.support.ledger import state_of
-from tests.support.presence import await_processes
 from tests.support.processes import Start
 from tests.support.servers import SandboxApi, wait_until
 

@@ -84,7 +84,7 @@ class Retention:
 
 @transaction.atomic
 def _delete(old: QuerySet[Job]) -> int:
-    """Delete a batch; under a lock, for a job that is retried meanwhile must stay."""
+    """Delete a batch under a lock: a job that is retried meanwhile must stay."""
     ids = list(old.select_for_update(skip_locked=True).values_list("id", flat=True)[:BATCH])
     Job.objects.filter(id__in=ids).delete()
     return len(ids)

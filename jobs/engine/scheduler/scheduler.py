@@ -100,7 +100,7 @@ class Scheduler(RQScheduler):
         self._heartbeat.leave()
 
     def lead(self) -> bool:
-        """Hold or renew the lease; whether this is the active scheduler. Raises StopRequested."""
+        """Hold or renew the lease. Returns whether this is the active scheduler. Raises StopRequested."""
         if self._active and time.monotonic() - self._renewed_at < DURATION.total_seconds() / 4:
             return True
         held = self._lease.hold()

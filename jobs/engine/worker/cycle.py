@@ -123,11 +123,11 @@ class Cycles:
             self.note_started()
             self._mirror.sync(timezone.now())
 
-    def note_started(self, *, anew: bool = False) -> None:
-        """Have the next fetch list longer jobs as started; `anew` repeats it before RQ's tools forget them."""
+    def note_started(self, *, repeat: bool = False) -> None:
+        """Have the next fetch list longer jobs as started; with `repeat` once more, before RQ's tools forget them."""
         with self.lock:
             for group in self.flight:
-                group.fresh = group.fresh and not anew
+                group.fresh = group.fresh and not repeat
                 if not group.fresh and time.monotonic() - group.began >= SHOW_AFTER:
                     group.shown = group.fresh = True
                     self._mirror.note_started(list(group.jobs.values()))

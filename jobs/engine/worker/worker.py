@@ -189,7 +189,7 @@ class Worker(SimpleWorker):
         if ticks - self._heartbeat_at >= settings.LEASE.total_seconds() / 3 or not self._heartbeat_at:
             self._heartbeat_at = ticks
             self.heartbeat()
-            self.cycles.note_started(anew=True)
+            self.cycles.note_started(repeat=True)
         if is_orphaned() and not self._stopping.is_set():
             log.warning("worker.orphaned", worker=self.name, next="it finishes its jobs and stops")
             self.request_stop(None, None)

@@ -1,5 +1,11 @@
+from collections.abc import Iterable
+from typing import Any
+
 from django.apps import AppConfig, apps
+from django.urls import include, path
 from django.utils.module_loading import autodiscover_modules
+
+from scheduler_project import routes
 
 
 class MonitoringConfig(AppConfig):
@@ -11,6 +17,7 @@ class MonitoringConfig(AppConfig):
         from jobs.signals import job_moved
         from monitoring import receivers
 
+        routes.add(self.name, _urls)
         job_moved.connect(receivers.log_moves, dispatch_uid="monitoring.log_moves")
         job_moved.connect(receivers.count_ends, dispatch_uid="monitoring.count_ends")
         autodiscover_modules("alert_handlers")  # where apps register alert handlers in code
@@ -19,3 +26,7 @@ class MonitoringConfig(AppConfig):
 
             dashboard_source.register()
             menu.register()
+
+
+def _urls() -> Iterable[Any]:
+    return [path("", include("monitoring.urls"))]

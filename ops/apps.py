@@ -1,6 +1,13 @@
 """The operators' pages. The app has no models: permissions depend on the app label of their model, which is jobs."""
 
+from collections.abc import Iterable
+from typing import Any
+
 from django.apps import AppConfig
+from django.contrib import admin
+from django.urls import include, path
+
+from scheduler_project import routes
 
 
 class OpsConfig(AppConfig):
@@ -8,3 +15,10 @@ class OpsConfig(AppConfig):
 
     name = "ops"
     verbose_name = "Operations"
+
+    def ready(self) -> None:
+        routes.add(self.name, _urls)
+
+
+def _urls() -> Iterable[Any]:
+    return [path("admin/queues/", include("ops.admin.queues")), path("admin/", admin.site.urls)]

@@ -72,6 +72,11 @@ def configure_logging(level: str, *, as_json: bool, secrets: Iterable[str] = ())
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(LEVELS[level])
+    _quieten(level)
+
+
+def _quieten(level: str) -> None:
+    """Raise the level of libraries that log too much, or too openly."""
     # At lower levels it logs parts of its secret URLs (tokens, users, passwords) in forms that we cannot mask.
     logging.getLogger("apprise").setLevel(max(LEVELS[level], logging.INFO if level == "verbose" else logging.WARNING))
     if level != "verbose":

@@ -1,26 +1,16 @@
-"""URLs: health and metrics at the root, the HTTP API, the admin with RQ's dashboard."""
+"""URLs: the start page, and what each installed app adds (scheduler_project/routes.py)."""
 
-from importlib.util import find_spec
-
-from django.apps import apps
 from django.contrib import admin
-from django.urls import include, path
+from django.urls import path
 from django.views.generic import RedirectView
+
+from scheduler_project import routes
 
 admin.site.site_header = "Campaign scheduler"
 admin.site.site_title = "Campaign scheduler"
 admin.site.index_title = "Operations"
 
-urlpatterns = [
-    *([path("", include("monitoring.urls"))] if apps.is_installed("monitoring") else []),
-    path("", RedirectView.as_view(pattern_name="admin:index")),
-    *([path("api/", include("api.urls"))] if find_spec("api") else []),
-    *(
-        [path("admin/queues/", include("ops.admin.queues")), path("admin/", admin.site.urls)]
-        if apps.is_installed("ops")
-        else []
-    ),
-]
+urlpatterns = [path("", RedirectView.as_view(pattern_name="admin:index")), *routes.patterns()]
 
 handler403 = "scheduler_project.faults.forbidden"
 handler404 = "scheduler_project.faults.not_found"

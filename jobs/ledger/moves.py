@@ -135,12 +135,7 @@ def cycle(
         return [], []
     if ids:
         _check("a claim", State.QUEUED, State.RUNNING)
-    by_attempt: dict[Attempt, Ending] = {}
-    allowed = MOVES[State.RUNNING]
-    for e in endings:
-        if e.to not in allowed:
-            _check(e.job.id, State.RUNNING, e.to)
-        by_attempt.setdefault(e.attempt, e)  # an attempt ends once
+    by_attempt = _by_attempt(endings)
     by = Claimant(actor, worker, now, now + settings.LEASE, crc32(worker.encode()) % SHARDS)
     sql = statements()
     with connection.wrap_database_errors, sql.block(more=any(e.failure for e in endings)):
@@ -156,6 +151,15 @@ def cycle(
         e.job.failures = e.failures
         e.job.due_at = e.outcome.due_at or e.job.due_at
     return current, claimed
+
+
+def _by_attempt(endings: Sequence[Ending]) -> dict[Attempt, Ending]:
+    """The first end of each attempt. Raises StateConflict for one that MOVES forbids."""
+    found: dict[Attempt, Ending] = {}
+    for ending in endings:
+        _check(ending.job.id, State.RUNNING, ending.to)
+        found.setdefault(ending.attempt, ending)
+    return found
 
 
 def queue_due(ids: Sequence[str], *, actor: str, reason: str, now: datetime) -> list[Carried]:

@@ -88,7 +88,6 @@ def run_handler(jobs: Sequence[Claimed]) -> list[Ending]:
     first = jobs[0]
     for job in jobs:
         watch_sending(job)
-    answers: Sequence[Answer]
     with (
         Calls() as calls,
         structlog.contextvars.bound_contextvars(
@@ -99,14 +98,7 @@ def run_handler(jobs: Sequence[Claimed]) -> list[Ending]:
             request_id=first.request_id or first.id,
         ),
     ):
-        try:
-            job_type = type_named(first.type)
-            answers = _call_handler(job_type, jobs)
-        except JobError as known:
-            answers = [known] * len(jobs)
-        except Exception as bug:
-            log.exception("job.handler_failed", jobs=len(jobs))
-            answers = [bug] * len(jobs)
+        answers = _ask_handler(jobs)
     duration_ms = (time.perf_counter() - began) * 1000
     calls_json = None
     try:  # a failure here must not change the result: the handlers' work is done
@@ -120,6 +112,17 @@ def run_handler(jobs: Sequence[Claimed]) -> list[Ending]:
         ending_of(job, judge(job, answer), duration_ms, now=now, calls=calls_json)
         for job, answer in zip(jobs, answers, strict=True)
     ]
+
+
+def _ask_handler(jobs: Sequence[Claimed]) -> Sequence[Answer]:
+    """The handler's answer for each job; an error that it raises is the answer for all."""
+    try:
+        return _call_handler(type_named(jobs[0].type), jobs)
+    except JobError as known:
+        return [known] * len(jobs)
+    except Exception as bug:
+        log.exception("job.handler_failed", jobs=len(jobs))
+        return [bug] * len(jobs)
 
 
 def watch_sending(job: Claimed) -> None:

@@ -63,9 +63,14 @@ def test_every_job_runs_with_the_folder_deleted(
     environment = {**os.environ, "DATABASE_URL": url, "REDIS_URL": f"redis://127.0.0.1:{REDIS_PORT}/3"}
 
     ended = subprocess.run(
-        [sys.executable, "-c", STEPS], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200,
+        [sys.executable, "-c", STEPS],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=200,
         check=False,
-    )  # fmt: skip
+    )
 
     assert ended.returncode == 0, ended.stdout + ended.stderr
     told = ended.stdout.splitlines()

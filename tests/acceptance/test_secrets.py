@@ -56,8 +56,16 @@ def run(start: Start, locked_redis: tuple[RedisServer, str]) -> Iterator[tuple[l
         "QUEUE_MAX_RETRIES": "1",
         "PORT": str(port),
     }
-    command = [sys.executable, "-m", "gunicorn", "scheduler_project.wsgi", "--bind", f"127.0.0.1:{port}",
-               "--access-logfile", "-"]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "gunicorn",
+        "scheduler_project.wsgi",
+        "--bind",
+        f"127.0.0.1:{port}",
+        "--access-logfile",
+        "-",
+    ]
     web = Running("web", command, {**environment, "DATABASE_URL": database_url()})
     try:
         names = ("rqworker", "rqscheduler", "pubsub_listener", "monitor")

@@ -9,8 +9,15 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 MISSING = "no Chromium here, and none could be installed: apt-get install chromium"
-_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-              "--disable-component-update", "--disable-sync"]  # fmt: skip
+_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 WIDE, NARROW = 1440, 390  # pixels
 PATIENCE_MS = 60_000  # for what a page does; Playwright's own 5 s for an expectation are little on a busy machine
 expect.set_options(timeout=PATIENCE_MS)
@@ -28,9 +35,12 @@ def chromium() -> Iterator[Browser]:
 def page_of(browser: Browser, url: str, session: str, *, theme: Any = "light", width: int = WIDE) -> Page:
     """A page of somebody whose session cookie is `session`, in a window of its own."""
     context = browser.new_context(
-        base_url=url, color_scheme=theme, viewport={"width": width, "height": 900}, timezone_id="Europe/Berlin",
+        base_url=url,
+        color_scheme=theme,
+        viewport={"width": width, "height": 900},
+        timezone_id="Europe/Berlin",
         reduced_motion="reduce",
-    )  # fmt: skip
+    )
     context.set_default_timeout(PATIENCE_MS)
     cookie: Any = {"name": "sessionid", "value": session, "url": url}
     context.add_cookies([cookie])

@@ -49,9 +49,15 @@ def plant(redis: Redis, data: bytes, *, queue: str = "default", rq_id: str = "",
     rq_id = rq_id or str(uuid4())
     moment = "2026-01-01T00:00:00.000000Z"
     fields = {
-        "data": data, "origin": queue, "status": "queued", "created_at": moment, "enqueued_at": moment,
-        "timeout": 180, "description": "forged", **fields,
-    }  # fmt: skip
+        "data": data,
+        "origin": queue,
+        "status": "queued",
+        "created_at": moment,
+        "enqueued_at": moment,
+        "timeout": 180,
+        "description": "forged",
+        **fields,
+    }
     redis.hset(f"rq:job:{rq_id}", mapping=dict[Any, Any](fields))
     return rq_id
 

@@ -72,9 +72,13 @@ class Service:
     def run(self, *words: str) -> str:
         """A command of manage.py; what it prints."""
         return subprocess.run(
-            [sys.executable, "manage.py", *words], cwd=ROOT, env={**os.environ, **self.environment}, check=True,
-            stdout=subprocess.PIPE, text=True,
-        ).stdout  # fmt: skip
+            [sys.executable, "manage.py", *words],
+            cwd=ROOT,
+            env={**os.environ, **self.environment},
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
+        ).stdout
 
     def api(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """The HTTP API: GET, or POST of `body`; the answer."""

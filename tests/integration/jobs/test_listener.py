@@ -100,8 +100,18 @@ def test_an_older_message_within_a_burst_hides_no_later_one(listener: Listener, 
 
 def test_malformed_messages_are_ignored(listener: Listener, redis: Redis) -> None:
     """No JSON, no object, nested without end, a megabyte, no time: nothing is submitted, and the next is heard."""
-    bad = ["", "null", "[1]", b"\xff\xfe", "[" * 200_000, "{" + "x" * 1_000_000, {"newTime": None}, {"newTime": 7},
-           {"newTime": "1" * 1_000_000}, {"newTime": "10000-01-01T00:00:00Z"}]  # fmt: skip
+    bad = [
+        "",
+        "null",
+        "[1]",
+        b"\xff\xfe",
+        "[" * 200_000,
+        "{" + "x" * 1_000_000,
+        {"newTime": None},
+        {"newTime": 7},
+        {"newTime": "1" * 1_000_000},
+        {"newTime": "10000-01-01T00:00:00Z"},
+    ]
 
     hear(listener, redis, "c-9", *bad)
 

@@ -257,10 +257,16 @@ def test_pausing_again_changes_the_end_and_keeps_the_trail(redis: Redis) -> None
 
 @pytest.mark.parametrize(
     ("kind", "name", "minutes", "field"),
-    [("moon", "x", None, "kind"), ("queue", "fast", None, "name"), ("type", "NOTHING", None, "name"),
-     ("campaign", "", None, "name"), ("campaign", "c" * 256, None, "name"), ("queue", "low", -1, "until"),
-     ("queue", "low", 60 * 24 * 4000, "until")],
-)  # fmt: skip
+    [
+        ("moon", "x", None, "kind"),
+        ("queue", "fast", None, "name"),
+        ("type", "NOTHING", None, "name"),
+        ("campaign", "", None, "name"),
+        ("campaign", "c" * 256, None, "name"),
+        ("queue", "low", -1, "until"),
+        ("queue", "low", 60 * 24 * 4000, "until"),
+    ],
+)
 def test_a_pause_of_nothing_is_refused(redis: Redis, kind: str, name: str, minutes: int | None, field: str) -> None:
     """By the name of what is wrong; nothing is stored."""
     with pytest.raises(InvalidPause) as refused:

@@ -241,9 +241,17 @@ def _expire(lists: Any, payload: SlicedPayload, pending: list[Followup]) -> None
         return len(followups)
 
     run = Run(
-        job_id=str(new_job_id()), campaign_id="c", attempt=1, due_at=timezone.now(), api=lists,
-        schedules=store.DatabaseSchedules(), submit=take, clock_due=None, occurrences=1, interval=None,
-    )  # fmt: skip
+        job_id=str(new_job_id()),
+        campaign_id="c",
+        attempt=1,
+        due_at=timezone.now(),
+        api=lists,
+        schedules=store.DatabaseSchedules(),
+        submit=take,
+        clock_due=None,
+        occurrences=1,
+        interval=None,
+    )
     try:
         event_expiration.expire(payload, run)
     except TransientError as some_failed:
@@ -286,10 +294,14 @@ def small_slices(patch: pytest.MonkeyPatch, settlements: int, part: int) -> None
 def row(entity_id: str, kind: str = "Settlement", campaign_id: str = "campaign-1", **more: Any) -> ScheduleRow:
     """A row of an entity that may not exist."""
     fields: dict[str, Any] = {
-        "event_type": "POPULATION_GROWTH", "clock": "world", "anchor": "1001-06-01T11:30:00.000000Z",
-        "interval": timedelta(hours=1), "next_due": "1001-06-01T12:30:00.000000Z", "job_type": "SETTLEMENT_GROWTH",
+        "event_type": "POPULATION_GROWTH",
+        "clock": "world",
+        "anchor": "1001-06-01T11:30:00.000000Z",
+        "interval": timedelta(hours=1),
+        "next_due": "1001-06-01T12:30:00.000000Z",
+        "job_type": "SETTLEMENT_GROWTH",
         "payload": {"settlementId": entity_id, "growthType": "POPULATION_GROWTH"},
-    }  # fmt: skip
+    }
     return ScheduleRow.objects.create(
         entity_id=entity_id, entity_type=kind, campaign_id=campaign_id, **{**fields, **more}
     )

@@ -229,9 +229,12 @@ def test_health_is_answered_while_everybody_waits_for_redis(transactional_db: No
     """Forty jobs are submitted while Redis hangs: probes are answered in time, and every job is taken."""
     redis, port = RedisServer(free_port(), "hangs"), free_port()
     environment = {
-        "DATABASE_URL": database_url(), "REDIS_URL": redis.url, "API_URL": f"{sandbox.url}/graphql",
-        "SCHEDULER_API_TOKENS": "test:test-secret", "PORT": str(port),
-    }  # fmt: skip
+        "DATABASE_URL": database_url(),
+        "REDIS_URL": redis.url,
+        "API_URL": f"{sandbox.url}/graphql",
+        "SCHEDULER_API_TOKENS": "test:test-secret",
+        "PORT": str(port),
+    }
     command = [sys.executable, "-m", "gunicorn", "scheduler_project.wsgi", "--bind", f"127.0.0.1:{port}"]
     web = Running("web", command, environment)
     try:

@@ -119,9 +119,14 @@ def test_retry_one_failure_group(service: Service, visit: Open) -> None:
     """Of two kinds of failure one is retried whole; the other stays as it was."""
     broken = [a_dead_effect(service, f"effect-2-{n}", "campaign-2") for n in (1, 2)]
     service.sandbox.control("POST", "faults", {"malformed": 100})
-    other = service.submit("SETTLEMENT_GROWTH", "campaign-2", {
-        "settlementId": "settlement-2-1-1", "growthType": "POPULATION_GROWTH",
-    })  # fmt: skip
+    other = service.submit(
+        "SETTLEMENT_GROWTH",
+        "campaign-2",
+        {
+            "settlementId": "settlement-2-1-1",
+            "growthType": "POPULATION_GROWTH",
+        },
+    )
     service.await_state(other, "DEAD")
     service.sandbox.control("DELETE", "faults")
     page = visit("olga")
@@ -356,9 +361,15 @@ def test_pages_can_be_read_by_everybody(service: Service, visit: Open) -> None:
     page = visit("ann")
     page.goto("/admin/")
     links = page.locator("nav a[href^='/admin/']").evaluate_all("all => all.map(a => a.pathname)")
-    more = [f"{JOBS}{job}/change/", f"{JOBS}add/", f"{JOBS}?q=nothing+of+the+kind", "/admin/jobs/crontask/1/change/",
-            "/admin/jobs/campaignclock/campaign-1/change/", "/admin/monitoring/alerthandler/add/?kind=webhook",
-            *(f"/admin/queues/{rest}" for rest in ("queues/4/", "queues/4/empty/", "workers/4/"))]  # fmt: skip
+    more = [
+        f"{JOBS}{job}/change/",
+        f"{JOBS}add/",
+        f"{JOBS}?q=nothing+of+the+kind",
+        "/admin/jobs/crontask/1/change/",
+        "/admin/jobs/campaignclock/campaign-1/change/",
+        "/admin/monitoring/alerthandler/add/?kind=webhook",
+        *(f"/admin/queues/{rest}" for rest in ("queues/4/", "queues/4/empty/", "workers/4/")),
+    ]
     faults: list[str] = []
     repeated: list[str] = []  # what each page has alike is looked at once
     for where in sorted({*(link for link in links if "logout" not in link), *more}):

@@ -67,10 +67,13 @@ def test_a_pause_is_made_shown_everywhere_and_ended(person: Client, redis: Redis
 
 @pytest.mark.parametrize(
     ("form", "fault"),
-    [({}, "choose one, or name a campaign"), ({"what": "queue:low", "campaign": "c"}, "choose one, or name a campaign"),
-     ({"campaign": "c", "until": "2020-01-01T00:00"}, "expected a time to come"),
-     ({"what": "queue:fast"}, "Select a valid choice")],
-)  # fmt: skip
+    [
+        ({}, "choose one, or name a campaign"),
+        ({"what": "queue:low", "campaign": "c"}, "choose one, or name a campaign"),
+        ({"campaign": "c", "until": "2020-01-01T00:00"}, "expected a time to come"),
+        ({"what": "queue:fast"}, "Select a valid choice"),
+    ],
+)
 def test_a_wrong_pause_is_refused_under_its_field(person: Client, form: dict[str, str], fault: str) -> None:
     """And nothing is paused."""
     answer = person.post(PAUSES, {"pause": "1", **form}).content.decode()

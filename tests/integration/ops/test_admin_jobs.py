@@ -159,13 +159,26 @@ def test_what_people_call_things_is_found(admin_client: Client, redis: Redis) ->
     """A campaign by its name, the jobs about a settlement by the settlement's."""
     CampaignClock.objects.create(campaign_id="c-2", name="Northmarch")
     ScheduleRow.objects.create(
-        campaign_id="c-1", entity_type="Settlement", entity_id="s-7", entity_name="Riverton", clock="wall",
-        event_type="POPULATION_GROWTH", anchor="", interval=timedelta(hours=1), job_type="SETTLEMENT_GROWTH",
-    )  # fmt: skip
+        campaign_id="c-1",
+        entity_type="Settlement",
+        entity_id="s-7",
+        entity_name="Riverton",
+        clock="wall",
+        event_type="POPULATION_GROWTH",
+        anchor="",
+        interval=timedelta(hours=1),
+        job_type="SETTLEMENT_GROWTH",
+    )
     some(2)
     (of_campaign,) = some(1, campaign="c-2")
-    grown, _ = submit(Submission(type="SETTLEMENT_GROWTH", campaign_id="c-1", payload={
-        "settlementId": "s-7", "growthType": "POPULATION_GROWTH"}), actor="test")  # fmt: skip
+    grown, _ = submit(
+        Submission(
+            type="SETTLEMENT_GROWTH",
+            campaign_id="c-1",
+            payload={"settlementId": "s-7", "growthType": "POPULATION_GROWTH"},
+        ),
+        actor="test",
+    )
 
     assert ids(admin_client.get(JOBS, {"q": "northmarch"})) == [str(of_campaign.pk)]
     assert ids(admin_client.get(JOBS, {"q": "river"})) == [str(grown.pk)]

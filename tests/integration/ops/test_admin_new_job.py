@@ -35,8 +35,10 @@ def test_the_form_has_the_fields_of_the_declaration(admin_client: Client, redis:
     assert isinstance(effect["executeAt"], forms.DateTimeField)
     assert isinstance(growth["settlementId"], forms.CharField)
     assert [value for value, _ in growth["growthType"].choices] == [  # type: ignore[attr-defined]
-        "POPULATION_GROWTH", "RESOURCE_GENERATION", "LEVEL_UP_CHECK",
-    ]  # fmt: skip
+        "POPULATION_GROWTH",
+        "RESOURCE_GENERATION",
+        "LEVEL_UP_CHECK",
+    ]
     assert 'name="settlementId"' in page
     assert "<textarea" not in page
 
@@ -60,8 +62,11 @@ def test_every_kind_of_field_goes_there_and_back() -> None:
 
     assert form.is_valid(), form.errors
     assert payload_form.as_json(form.cleaned_data) == {
-        "aNumber": 3, "aShare": 0.5, "aSwitch": True, "aList": ["x"],
-    }  # fmt: skip
+        "aNumber": 3,
+        "aShare": 0.5,
+        "aSwitch": True,
+        "aList": ["x"],
+    }
 
 
 def test_a_job_is_submitted_in_the_persons_own_time_zone(admin_client: Client, redis: Redis) -> None:
@@ -87,12 +92,15 @@ def test_a_job_is_submitted_in_the_persons_own_time_zone(admin_client: Client, r
         ("DEFERRED_EFFECT", {"campaign_id": "c", "effectId": "e", "executeAt": "soon"}, "executeAt"),
         ("SETTLEMENT_GROWTH", {"campaign_id": "c", "settlementId": "s", "growthType": "SHRINK"}, "growthType"),
         ("SETTLEMENT_GROWTH", {"settlementId": "s", "growthType": "LEVEL_UP_CHECK"}, "campaign_id"),
-        ("SETTLEMENT_GROWTH", {"campaign_id": "c", "settlementId": "s" * 256, "growthType": "LEVEL_UP_CHECK"},
-         "settlementId"),
+        (
+            "SETTLEMENT_GROWTH",
+            {"campaign_id": "c", "settlementId": "s" * 256, "growthType": "LEVEL_UP_CHECK"},
+            "settlementId",
+        ),
         ("EVENT_EXPIRATION", {"due_at": "1999-01-01T00:00"}, "due_at"),
         ("EVENT_EXPIRATION", {"campaign_id": "c" * 256}, "campaign_id"),
     ],
-)  # fmt: skip
+)
 def test_a_fault_stands_under_its_field(
     admin_client: Client, redis: Redis, kind: str, filled: dict[str, str], field: str
 ) -> None:

@@ -50,11 +50,19 @@ def growth(due: timedelta, *, entity: str = "s-1", name: str = "Riverton", **mor
     """A schedule row of a settlement, due so long after the world's reading."""
     at = WorldTime(WorldTime.parse(READING).at + due)
     fields = {
-        "campaign_id": "c-1", "entity_type": "Settlement", "entity_id": entity, "entity_name": name,
-        "event_type": "POPULATION_GROWTH", "clock": "world", "anchor": READING, "interval": timedelta(hours=1),
-        "next_due": sortable(at), "fire_at": sortable(at), "job_type": "SETTLEMENT_GROWTH",
+        "campaign_id": "c-1",
+        "entity_type": "Settlement",
+        "entity_id": entity,
+        "entity_name": name,
+        "event_type": "POPULATION_GROWTH",
+        "clock": "world",
+        "anchor": READING,
+        "interval": timedelta(hours=1),
+        "next_due": sortable(at),
+        "fire_at": sortable(at),
+        "job_type": "SETTLEMENT_GROWTH",
         "payload": {"settlementId": entity, "growthType": "POPULATION_GROWTH"},
-    }  # fmt: skip
+    }
     return ScheduleRow.objects.create(**fields | more)
 
 

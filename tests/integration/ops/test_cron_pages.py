@@ -28,10 +28,20 @@ def task(**more: Any) -> CronTask:
 def form_of(one: CronTask, **changes: str) -> dict[str, Any]:
     """What the page's form would post."""
     return {
-        "name": one.name, "type": one.type, "campaign_id": one.campaign_id, "payload": "{}", "priority": 5,
-        "expression": one.expression, "time_zone": one.time_zone, "misfire": one.misfire, "enabled": "on", "reason": "",
-        "disabled_until_0": "", "disabled_until_1": "", **changes,
-    }  # fmt: skip
+        "name": one.name,
+        "type": one.type,
+        "campaign_id": one.campaign_id,
+        "payload": "{}",
+        "priority": 5,
+        "expression": one.expression,
+        "time_zone": one.time_zone,
+        "misfire": one.misfire,
+        "enabled": "on",
+        "reason": "",
+        "disabled_until_0": "",
+        "disabled_until_1": "",
+        **changes,
+    }
 
 
 def test_a_task_that_is_refused_keeps_no_other_back(admin_client: Client, redis: Redis) -> None:
@@ -55,9 +65,13 @@ def test_the_preview_is_in_the_task_s_own_time_zone(admin_client: Client) -> Non
 
 @pytest.mark.parametrize(
     ("expression", "zone", "fault"),
-    [("61 * * * *", "UTC", "is not a cron expression"), ("0 0 31 2 *", "UTC", "is not a cron expression"),
-     ("0 * * * *", "Mars/Base", "no time zone"), ("", "UTC", "Five fields")],
-)  # fmt: skip
+    [
+        ("61 * * * *", "UTC", "is not a cron expression"),
+        ("0 0 31 2 *", "UTC", "is not a cron expression"),
+        ("0 * * * *", "Mars/Base", "no time zone"),
+        ("", "UTC", "Five fields"),
+    ],
+)
 def test_the_preview_says_what_is_wrong(admin_client: Client, expression: str, zone: str, fault: str) -> None:
     """In words, and never with an error page."""
     text = admin_client.get(f"{PAGE}preview/", {"expression": expression, "time_zone": zone}).content.decode()

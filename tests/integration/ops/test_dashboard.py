@@ -114,8 +114,15 @@ def test_every_range_holds_what_ended_in_it(redis: Redis, key: str) -> None:
     """What ended at its beginning is counted, what ended before is not, however the database groups."""
     now, wanted = timezone.now(), RANGES[key]
     slots = read_slots(wanted, now)
-    common = {"type": "X", "outcome": "SUCCEEDED", "shard": 0, "run_ms": 1, "run_ms_max": 1, "wait_ms": 1,
-              "wait_ms_max": 1}  # fmt: skip
+    common = {
+        "type": "X",
+        "outcome": "SUCCEEDED",
+        "shard": 0,
+        "run_ms": 1,
+        "run_ms_max": 1,
+        "wait_ms": 1,
+        "wait_ms_max": 1,
+    }
     OutcomeMinute.objects.create(minute=slots[0].at, jobs=3, **common)
     OutcomeMinute.objects.create(minute=slots[0].at - timedelta(minutes=1), jobs=5, **common)
 

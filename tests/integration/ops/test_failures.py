@@ -120,8 +120,10 @@ def test_a_viewer_looks_but_may_not_act(client: Client, redis: Redis) -> None:
 
     page = viewer.get(f"{PAGE}{group.key}/change/")
     refused = [viewer.post(f"{PAGE}{group.key}/{verb}/").status_code for verb in ("note", "acknowledge", "reopen")]
-    viewer.post(f"/admin/jobs/job/?failure={group.key}", {"action": "discard", "_selected_action": "all",
-                "select_across": "1", "confirmed": "1"})  # fmt: skip
+    viewer.post(
+        f"/admin/jobs/job/?failure={group.key}",
+        {"action": "discard", "_selected_action": "all", "select_across": "1", "confirmed": "1"},
+    )
 
     assert page.status_code == 200
     assert "Retry all" not in page.content.decode()

@@ -187,9 +187,14 @@ def test_the_page_takes_few_queries_whatever_it_has_to_tell(admin_client: Client
 def test_expired_events_are_named(admin_client: Client, sandbox: SandboxApi, api: MainApi) -> None:
     """Each with what it was and is."""
     event = {
-        "id": "event-late", "campaignId": "campaign-1", "name": "A late feast", "eventType": "story",
-        "scheduledAt": "0999-01-01T00:00:00.000Z", "occurredAt": None, "isCompleted": False,
-    }  # fmt: skip
+        "id": "event-late",
+        "campaignId": "campaign-1",
+        "name": "A late feast",
+        "eventType": "story",
+        "scheduledAt": "0999-01-01T00:00:00.000Z",
+        "occurredAt": None,
+        "isCompleted": False,
+    }
     sandbox.control("POST", "events", event)
     job, _ = service.submit(Submission(type="EVENT_EXPIRATION", campaign_id="campaign-1", payload={}), actor="test")
     (job,) = work(job)

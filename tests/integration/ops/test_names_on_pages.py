@@ -28,10 +28,17 @@ def job(redis: Redis) -> Job:
     """A running job about Riverton, in Northmarch."""
     CampaignClock.objects.create(campaign_id="c-2", name="Northmarch")
     ScheduleRow.objects.create(
-        campaign_id="c-2", entity_type="Settlement", entity_id="s-7", entity_name="Riverton", clock="wall",
-        event_type="POPULATION_GROWTH", anchor="", interval=timedelta(hours=1), job_type="SETTLEMENT_GROWTH",
+        campaign_id="c-2",
+        entity_type="Settlement",
+        entity_id="s-7",
+        entity_name="Riverton",
+        clock="wall",
+        event_type="POPULATION_GROWTH",
+        anchor="",
+        interval=timedelta(hours=1),
+        job_type="SETTLEMENT_GROWTH",
         payload=PAYLOAD,
-    )  # fmt: skip
+    )
     made, _ = submit(Submission(type="SETTLEMENT_GROWTH", campaign_id="c-2", payload=PAYLOAD), actor="test")
     moves.cycle([], [str(made.pk)], actor="worker:w-1", worker="w-1", now=timezone.now())
     made.refresh_from_db()
@@ -77,8 +84,9 @@ def test_the_audit_trail_names_what_was_moved(admin_client: Client, job: Job) ->
     """Each line of a job; from the dashboard's latest actions of many jobs there is a way to them."""
     dies(job)
     service.retry([job], actor="user:ann", reason="mended")
-    others = [submit(Submission(type="EVENT_EXPIRATION", campaign_id=f"c-{n}", payload={}), actor="test")[0]
-              for n in range(2)]  # fmt: skip
+    others = [
+        submit(Submission(type="EVENT_EXPIRATION", campaign_id=f"c-{n}", payload={}), actor="test")[0] for n in range(2)
+    ]
     service.cancel(others, actor="user:ann", reason="not needed")
 
     assert_named(admin_client.get("/admin/jobs/auditentry/"))
@@ -117,8 +125,10 @@ def test_times_are_asked_for_with_their_zone(admin_client: Client, job: Job) -> 
     """Wherever one is typed in."""
     admin_client.cookies["zone"] = "America/Sao_Paulo"
     task = CronTask.objects.order_by("pk")[0]
-    pages = [admin_client.get(f"/admin/jobs/{page}") for page in (
-        "pause/", "auditentry/", "campaignclock/c-2/change/", f"crontask/{task.pk}/change/", "job/")]  # fmt: skip
+    pages = [
+        admin_client.get(f"/admin/jobs/{page}")
+        for page in ("pause/", "auditentry/", "campaignclock/c-2/change/", f"crontask/{task.pk}/change/", "job/")
+    ]
     due_at = timezone.now() + timedelta(hours=1)
     later, _ = submit(Submission(type="EVENT_EXPIRATION", campaign_id="c", payload={}, due_at=due_at), actor="test")
     pages.append(admin_client.post("/admin/jobs/job/", {"action": "reschedule", "_selected_action": [str(later.pk)]}))

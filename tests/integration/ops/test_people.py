@@ -43,10 +43,14 @@ def mighty() -> Group:
 def change(client: Client, user: User, **fields: Any) -> int:
     """Send a user's form as it would be with these fields; the status."""
     sent = {
-        "username": user.username, "is_active": "on", "is_staff": "on",
-        "date_joined_0": "2026-01-01", "date_joined_1": "00:00:00",
-        "groups": list(user.groups.values_list("pk", flat=True)), **fields,
-    }  # fmt: skip
+        "username": user.username,
+        "is_active": "on",
+        "is_staff": "on",
+        "date_joined_0": "2026-01-01",
+        "date_joined_1": "00:00:00",
+        "groups": list(user.groups.values_list("pk", flat=True)),
+        **fields,
+    }
     return client.post(f"/admin/auth/user/{user.pk}/change/", sent).status_code
 
 
@@ -122,8 +126,16 @@ def test_their_pages_can_be_looked_at(client: Client, ann: User, root: User) -> 
 
 def test_a_new_user_is_nothing_yet(client: Client, ann: User, mighty: Group) -> None:
     """The form to add one takes a name and a password, whatever else is sent."""
-    sent = {"username": "new", "usable_password": "true", "password1": NEW, "password2": NEW, "is_superuser": "on",
-            "is_staff": "on", "groups": [mighty.pk], "user_permissions": [beyond().pk]}  # fmt: skip
+    sent = {
+        "username": "new",
+        "usable_password": "true",
+        "password1": NEW,
+        "password2": NEW,
+        "is_superuser": "on",
+        "is_staff": "on",
+        "groups": [mighty.pk],
+        "user_permissions": [beyond().pk],
+    }
 
     assert client.post("/admin/auth/user/add/", sent).status_code == 302
 

@@ -31,10 +31,16 @@ WRITTEN_BY_ANY_REQUEST = (counters.KEY.encode(), WRITTEN_BY_HEALTH.encode())
 def a_world() -> dict[str, Any]:
     """One of each thing, as the arguments that addresses name it by."""
     jobs = [
-        service.submit(Submission(type="DEFERRED_EFFECT", campaign_id="c", payload={
-            "effectId": f"e-{n}", "executeAt": timezone.now().isoformat()}), actor="cron:event-expiration")[0]
+        service.submit(
+            Submission(
+                type="DEFERRED_EFFECT",
+                campaign_id="c",
+                payload={"effectId": f"e-{n}", "executeAt": timezone.now().isoformat()},
+            ),
+            actor="cron:event-expiration",
+        )[0]
         for n in range(2)
-    ]  # fmt: skip
+    ]
     claimed = attempt.claim([str(jobs[0].pk)], worker="w", now=jobs[0].created_at)
     attempt.record(
         [attempt.ending_of(claimed[0], PermanentError("broken"), 1.0, now=timezone.now())], actor="worker:w", worker="w"

@@ -43,21 +43,30 @@ def test_moves_and_acts_stand_in_one_list(admin_client: Client, redis: Redis) ->
     some_history()
 
     assert [(line.who, line.what) for line in shown(admin_client)] == [
-        ("user:bob", "paused"), ("user:ann", "SCHEDULED → CANCELLED"), ("user:ann", "SCHEDULED → CANCELLED"),
-    ]  # fmt: skip
+        ("user:bob", "paused"),
+        ("user:ann", "SCHEDULED → CANCELLED"),
+        ("user:ann", "SCHEDULED → CANCELLED"),
+    ]
     assert len(shown(admin_client, scope="all")) == 7
 
 
 @pytest.mark.parametrize(
     ("query", "found"),
     [
-        ({"who": "ann"}, 2), ({"what": "CANCELLED"}, 2), ({"what": "queue high"}, 1), ({"why": "feast"}, 2),
+        ({"who": "ann"}, 2),
+        ({"what": "CANCELLED"}, 2),
+        ({"what": "queue high"}, 1),
+        ({"why": "feast"}, 2),
         ({"what": "cancelled, queue high"}, 3),
-        ({"why": "NOISE"}, 1), ({"who": "nobody"}, 0), ({"origin": "10.0.0.7"}, 0), ({"who": "scheduler"}, 0),
-        ({"who": "scheduler", "scope": "all"}, 1), ({"since": "2000-01-01T00:00"}, 3),
+        ({"why": "NOISE"}, 1),
+        ({"who": "nobody"}, 0),
+        ({"origin": "10.0.0.7"}, 0),
+        ({"who": "scheduler"}, 0),
+        ({"who": "scheduler", "scope": "all"}, 1),
+        ({"since": "2000-01-01T00:00"}, 3),
         ({"until": "2000-01-01T00:00"}, 0),
     ],
-)  # fmt: skip
+)
 def test_the_trail_is_searched(admin_client: Client, redis: Redis, query: dict[str, str], found: int) -> None:
     """By who, what, why, from where and when."""
     some_history()
@@ -188,9 +197,16 @@ def test_changes_to_people_are_recorded(admin_client: Client) -> None:
     bob = User.objects.create_user("bob", is_staff=True)
     viewer = Group.objects.get(name="Viewer")
     form: dict[str, Any] = {
-        "username": "bob", "is_active": "on", "is_staff": "on", "groups": [str(viewer.pk)], "email": "b@example.org",
-        "date_joined_0": "2026-01-01", "date_joined_1": "00:00:00", "last_login_0": "", "last_login_1": "",
-    }  # fmt: skip
+        "username": "bob",
+        "is_active": "on",
+        "is_staff": "on",
+        "groups": [str(viewer.pk)],
+        "email": "b@example.org",
+        "date_joined_0": "2026-01-01",
+        "date_joined_1": "00:00:00",
+        "last_login_0": "",
+        "last_login_1": "",
+    }
 
     answer = admin_client.post(f"/admin/auth/user/{bob.pk}/change/", form)
 

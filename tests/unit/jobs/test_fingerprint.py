@@ -165,10 +165,20 @@ def test_failures_keep_the_keys_they_have(words: str) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    ["a" * 5_000_000, "a." * 2_000_000, "1" * 5_000_000, "1. " * 1_000_000, "# " * 2_000_000, "; " * 2_000_000,
-     'File "' * 800_000, "\n File" * 800_000, ": " * 2_000_000, "HTTP " * 1_000_000],
+    [
+        "a" * 5_000_000,
+        "a." * 2_000_000,
+        "1" * 5_000_000,
+        "1. " * 1_000_000,
+        "# " * 2_000_000,
+        "; " * 2_000_000,
+        'File "' * 800_000,
+        "\n File" * 800_000,
+        ": " * 2_000_000,
+        "HTTP " * 1_000_000,
+    ],
     ids=lambda words: words[:8],
-)  # fmt: skip
+)
 def test_a_failure_is_known_at_once_however_long_its_words(words: str) -> None:
     """In milliseconds for five million letters."""
     began = time.process_time()

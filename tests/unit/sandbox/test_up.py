@@ -116,9 +116,13 @@ def test_a_port_in_use_is_one_line() -> None:
         taken.listen()
         port = taken.getsockname()[1]
         ended = subprocess.run(
-            [sys.executable, "manage.py", "up"], cwd=ROOT, env={**os.environ, "PORT": str(port)},
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            [sys.executable, "manage.py", "up"],
+            cwd=ROOT,
+            env={**os.environ, "PORT": str(port)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
 
     assert ended.returncode == 1
     assert ended.stderr.splitlines() == [

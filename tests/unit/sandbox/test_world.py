@@ -45,8 +45,11 @@ def test_rules_of_the_contract() -> None:
     with pytest.raises(Refusal) as unknown:
         world.complete("none")
     assert [code(c) for c in (stale, branch, backwards, unknown)] == [
-        "OPTIMISTIC_LOCK", "BAD_USER_INPUT", "BAD_REQUEST", "NOT_FOUND",
-    ]  # fmt: skip
+        "OPTIMISTIC_LOCK",
+        "BAD_USER_INPUT",
+        "BAD_REQUEST",
+        "NOT_FOUND",
+    ]
 
 
 def test_overdue_is_more_than_five_minutes() -> None:

@@ -133,10 +133,19 @@ def test_every_level_of_the_seed_works(level: str) -> None:
 
 
 ADVERSARIAL = [
-    "a" * 1_000_000, "bearer" + " " * 1_000_000, "bearer " * 150_000, "a://" * 250_000, "a://b:" * 160_000,
+    "a" * 1_000_000,
+    "bearer" + " " * 1_000_000,
+    "bearer " * 150_000,
+    "a://" * 250_000,
+    "a://b:" * 160_000,
     "a://b:" + "c" * 1_000_000,
-    "camp_sk_" * 120_000, "a:" * 500_000, "a@" * 500_000, "\0" * 1_000_000, "ab:/" * 250_000, " " * 1_000_000,
-]  # fmt: skip
+    "camp_sk_" * 120_000,
+    "a:" * 500_000,
+    "a@" * 500_000,
+    "\0" * 1_000_000,
+    "ab:/" * 250_000,
+    " " * 1_000_000,
+]
 
 
 @pytest.mark.parametrize("text", ADVERSARIAL, ids=lambda text: text[:12])

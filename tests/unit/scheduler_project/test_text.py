@@ -96,9 +96,16 @@ def test_an_answer_keeps_its_ids_and_variables(any_text: str) -> None:
 
 @pytest.mark.parametrize(
     ("one", "usable"),
-    [("", False), ("x" * 255, True), ("x" * 256, False), ("🏰" * 255, True), ("a\0", False), ("\udff0", False),
-     (" a/b?c#d%e:'\"<&>\n", True)],
-)  # fmt: skip
+    [
+        ("", False),
+        ("x" * 255, True),
+        ("x" * 256, False),
+        ("🏰" * 255, True),
+        ("a\0", False),
+        ("\udff0", False),
+        (" a/b?c#d%e:'\"<&>\n", True),
+    ],
+)
 def test_ids(one: str, usable: bool) -> None:
     """Up to 255 of any letters."""
     assert text.is_id(one) is usable

@@ -35,11 +35,15 @@ CASES: dict[str, Case] = {
     "type paused": ([(SHARE + 1, "a", KIND, "NORMAL"), (3, "a", "EVENT_EXPIRATION", "LOW")], [("type", KIND)]),
     "queue paused": ([(SHARE + 1, "a", KIND, "HIGH"), (3, "b", KIND, "NORMAL")], [("queue", "high")]),
     "all at once": (
-        [(SHARE * 2, "a", KIND, "HIGH"), (SHARE + 5, "b", KIND, "LOW"), (1, "c", "EVENT_EXPIRATION", "CRITICAL"),
-         *((3, f"c-{n}", KIND, "NORMAL") for n in range(40))],
+        [
+            (SHARE * 2, "a", KIND, "HIGH"),
+            (SHARE + 5, "b", KIND, "LOW"),
+            (1, "c", "EVENT_EXPIRATION", "CRITICAL"),
+            *((3, f"c-{n}", KIND, "NORMAL") for n in range(40)),
+        ],
         [("campaign", "a"), ("campaign", "c-1"), ("type", "EVENT_EXPIRATION"), ("queue", "low")],
     ),
-}  # fmt: skip
+}
 
 
 def set_up(redis: Redis, case: Case) -> None:

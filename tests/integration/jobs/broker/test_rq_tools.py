@@ -216,10 +216,19 @@ def test_every_page_of_the_dashboard_answers(operator: Client, redis: Redis, san
     assert str(failed.pk) in text(operator, f"{BASE}/failed/")
     assert str(queued.pk) in text(operator, f"{BASE}/")
     assert foreign.id in text(operator, f"{BASE}/scheduled/")
-    for page in ("", f"queues/{QUEUE}/details/", f"queues/{QUEUE}/finished/", f"queues/{QUEUE}/deferred/",
-                 f"queues/{QUEUE}/started/", f"queues/{QUEUE}/empty/", f"queues/{QUEUE}/requeue-all/",
-                 f"queues/{QUEUE}/failed/clear/", f"queues/{QUEUE}/{queued.pk}/delete/", f"workers/{QUEUE}/",
-                 "schedulers/0/"):  # fmt: skip
+    for page in (
+        "",
+        f"queues/{QUEUE}/details/",
+        f"queues/{QUEUE}/finished/",
+        f"queues/{QUEUE}/deferred/",
+        f"queues/{QUEUE}/started/",
+        f"queues/{QUEUE}/empty/",
+        f"queues/{QUEUE}/requeue-all/",
+        f"queues/{QUEUE}/failed/clear/",
+        f"queues/{QUEUE}/{queued.pk}/delete/",
+        f"workers/{QUEUE}/",
+        "schedulers/0/",
+    ):
         text(operator, f"/admin/queues/{page}")
     form = {"action": "requeue", "_selected_action": [str(failed.pk)]}
     assert str(failed.pk) in operator.post(f"/admin/queues/queues/confirm-action/{QUEUE}/", form).content.decode()

@@ -71,9 +71,13 @@ def test_too_many_requests_says_when(api: MainApi, sandbox: SandboxApi) -> None:
 def test_a_wrong_credential_is_permanent(sandbox: SandboxApi, redis: Redis) -> None:
     """It is told apart from everything else."""
     foreign = connect(
-        redis, url=f"{sandbox.url}/graphql", token="wrong", timeout=timedelta(seconds=10), threshold=5,
+        redis,
+        url=f"{sandbox.url}/graphql",
+        token="wrong",
+        timeout=timedelta(seconds=10),
+        threshold=5,
         duration=timedelta(seconds=1),
-    )  # fmt: skip
+    )
 
     with pytest.raises(NotAuthorized):
         foreign.campaigns()
@@ -266,9 +270,13 @@ def test_what_takes_too_long_is_no_answer(redis: Redis, sandbox: SandboxApi, fau
     """API_REQUEST_TIMEOUT_MS is the limit of the whole exchange."""
     sandbox.control("POST", "faults", fault)
     impatient = connect(
-        redis, url=f"{sandbox.url}/graphql", token=TOKEN, timeout=timedelta(seconds=1), threshold=5,
+        redis,
+        url=f"{sandbox.url}/graphql",
+        token=TOKEN,
+        timeout=timedelta(seconds=1),
+        threshold=5,
         duration=timedelta(seconds=1),
-    )  # fmt: skip
+    )
     began = time.monotonic()
 
     with pytest.raises(TransientError):
@@ -281,8 +289,15 @@ def test_what_takes_too_long_is_no_answer(redis: Redis, sandbox: SandboxApi, fau
 def test_batches_fit_what_a_server_takes(api: MainApi, sandbox: SandboxApi, letters: int) -> None:
     """40 towns with long variables: no request is above 100 KB where one town is not, and all are written."""
     for n in range(40):
-        town = {"id": f"town-{n}", "kingdomId": "kingdom-1-1", "name": "T", "level": 1, "version": 1,
-                "variables": {"chronicle": "x" * letters}, "archivedAt": None}  # fmt: skip
+        town = {
+            "id": f"town-{n}",
+            "kingdomId": "kingdom-1-1",
+            "name": "T",
+            "level": 1,
+            "version": 1,
+            "variables": {"chronicle": "x" * letters},
+            "archivedAt": None,
+        }
         sandbox.control("POST", "settlements", town)
     sandbox.control("POST", "faults", {"largestRequest": 100_000})
     found = api.settlements([f"town-{n}" for n in range(40)])

@@ -58,8 +58,10 @@ def test_a_text_cannot_pass_for_a_number() -> None:
     payload: dict[str, Any] = {"text": '":1e400:"', "number": Decimal("1E+400"), "raw": wire.RawNumber("1e99999999999")}
 
     assert json.loads(wire.encode(payload), parse_float=str) == {
-        "text": '":1e400:"', "number": "1E+400", "raw": "1e99999999999",
-    }  # fmt: skip
+        "text": '":1e400:"',
+        "number": "1E+400",
+        "raw": "1e99999999999",
+    }
 
 
 @given(NUMBER)
@@ -67,9 +69,12 @@ def test_rules_calculate_with_any_number_or_take_the_default(text: str) -> None:
     """`1e400` grows nobody to death: what is no number to calculate with is left as it is."""
     value = wire.decode(text.encode())
     variables = {
-        "population": value, "populationGrowthRate": value, "populationCap": value,
-        "resources": {"food": value}, "generationRates": {"food": value},
-    }  # fmt: skip
+        "population": value,
+        "populationGrowthRate": value,
+        "populationCap": value,
+        "resources": {"food": value},
+        "generationRates": {"food": value},
+    }
 
     for growth in GrowthType:
         grow(growth, level=1, variables=dict(variables), structures=[], occurrences=3)

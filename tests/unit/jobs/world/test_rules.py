@@ -231,13 +231,22 @@ def test_growth_in_leaps_is_growth_step_by_step(population: int, cap: int, parts
 def test_numbers_may_be_of_any_size(value: float) -> None:
     """Neither four hundred digits nor what is no number at all stops a rule."""
     town = {
-        "population": value, "populationCap": value, "populationGrowthRate": value, "motto": "",
-        "populationGrowthIntervalMinutes": value, "resources": {"food": value}, "generationRates": {"food": 0.5},
-    }  # fmt: skip
+        "population": value,
+        "populationCap": value,
+        "populationGrowthRate": value,
+        "motto": "",
+        "populationGrowthIntervalMinutes": value,
+        "resources": {"food": value},
+        "generationRates": {"food": 0.5},
+    }
     house = {
-        "health": value, "maintenanceWear": value, "maxLevel": value, "maintenanceIntervalMinutes": value,
-        "requiredResourcesForUpgrade": {"gold": value}, "motto": "",
-    }  # fmt: skip
+        "health": value,
+        "maintenanceWear": value,
+        "maxLevel": value,
+        "maintenanceIntervalMinutes": value,
+        "requiredResourcesForUpgrade": {"gold": value},
+        "motto": "",
+    }
     for kind in GrowthType:
         assert grown(kind, 1, town, 1_000_000).summary
     for event in StructureEvent:

@@ -226,10 +226,14 @@ def test_a_task_that_could_never_fire_is_refused(expression: str) -> None:
 def wanted(**changes: Any) -> Wanted:
     """One kind of growth of one settlement."""
     values: dict[str, Any] = {
-        "entity_id": "s-1", "entity_name": "Riverton", "event_type": "POPULATION_GROWTH",
-        "interval": timedelta(hours=1), "variables": {}, "job_type": "SETTLEMENT_GROWTH",
+        "entity_id": "s-1",
+        "entity_name": "Riverton",
+        "event_type": "POPULATION_GROWTH",
+        "interval": timedelta(hours=1),
+        "variables": {},
+        "job_type": "SETTLEMENT_GROWTH",
         "payload": {"settlementId": "s-1", "growthType": "POPULATION_GROWTH"},
-    }  # fmt: skip
+    }
     return Wanted(**{**values, **changes})
 
 
@@ -259,9 +263,13 @@ def test_rows_move_and_never_double() -> None:
 def wall_rows(*types: str) -> None:
     """Rows on the wall clock that are due, one with each type of job."""
     fields: dict[str, Any] = {
-        "campaign_id": "c-1", "entity_type": "Settlement", "event_type": "POPULATION_GROWTH", "clock": "wall",
-        "interval": timedelta(hours=1), "payload": wanted().payload,
-    }  # fmt: skip
+        "campaign_id": "c-1",
+        "entity_type": "Settlement",
+        "event_type": "POPULATION_GROWTH",
+        "clock": "wall",
+        "interval": timedelta(hours=1),
+        "payload": wanted().payload,
+    }
     due = sortable(WallTime(timezone.now() - timedelta(minutes=1)))
     for kind in types:
         ScheduleRow.objects.create(entity_id=kind, job_type=kind, anchor=due, next_due=due, fire_at=due, **fields)

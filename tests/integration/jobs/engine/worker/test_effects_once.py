@@ -261,9 +261,16 @@ def _effect() -> Any:
     from jobs.main_api.model import Effect
 
     return Effect(
-        id="effect-1-1", name="E", effect_type="t", entity_type="event", entity_id="event-1-1", timing="PRE",
-        priority=1, is_active=True, version=1,
-    )  # fmt: skip
+        id="effect-1-1",
+        name="E",
+        effect_type="t",
+        entity_type="event",
+        entity_id="event-1-1",
+        timing="PRE",
+        priority=1,
+        is_active=True,
+        version=1,
+    )
 
 
 def lost(job: Job, redis: Redis) -> Job:

@@ -163,8 +163,12 @@ def test_finished_jobs_are_kept_for_the_dashboard_by_count(redis: Redis, sandbox
 
 def test_dead_letters_stand_among_rq_s_failed_jobs(redis: Redis, sandbox: SandboxApi) -> None:
     """With their traceback; a retry takes them out again."""
-    (job,) = submit(1, type="SETTLEMENT_GROWTH", campaign_id="no-such",
-                    payload={"settlementId": "settlement-1-1-1", "growthType": "RESOURCE_GENERATION"})  # fmt: skip
+    (job,) = submit(
+        1,
+        type="SETTLEMENT_GROWTH",
+        campaign_id="no-such",
+        payload={"settlementId": "settlement-1-1-1", "growthType": "RESOURCE_GENERATION"},
+    )
     work(redis)
     failed = django_rq.get_queue("normal").failed_job_registry
 

@@ -57,9 +57,19 @@ class Silent(Exception):
 @pytest.mark.django_db
 @pytest.mark.parametrize(
     "message",
-    ["x" * 5_000_000, "word " * 1_000_000, "a://" * 1_000_000, "1." * 1_000_000, "\0" * 5_000_000, "\ud83c" * 1_000_000,
-     'File "' * 800_000, "bearer " * 700_000, "; " * 2_000_000, "\n" * 3_000_000],
-)  # fmt: skip
+    [
+        "x" * 5_000_000,
+        "word " * 1_000_000,
+        "a://" * 1_000_000,
+        "1." * 1_000_000,
+        "\0" * 5_000_000,
+        "\ud83c" * 1_000_000,
+        'File "' * 800_000,
+        "bearer " * 700_000,
+        "; " * 2_000_000,
+        "\n" * 3_000_000,
+    ],
+)
 def test_a_dead_letter_is_small_whatever_it_died_of(message: str) -> None:
     """Error, reason and traceback are cut, visibly; the frame that raised it is still known."""
     row, entry = end(raised(PermanentError(message)), claimed())

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help up dev test coverage lint chromium screenshots requirements benchmark clean
+.PHONY: help up dev test coverage lint chromium screenshots requirements digests benchmark clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,14 @@ requirements: $(STAMP) ## write requirements*.txt, with hashes, from requirement
 	$(BIN)/pip install --quiet --disable-pip-version-check uv==0.13.9
 	$(COMPILE) requirements.in -o requirements.txt
 	$(COMPILE) requirements-dev.in -o requirements-dev.txt
+
+IMAGES := Dockerfile docker-compose.yml
+digests: ## write today's digests of the base images into Dockerfile and docker-compose.yml
+	@for image in $$(grep -hoE '[a-z]+:[0-9][A-Za-z0-9.-]*@sha256:[0-9a-f]{64}' $(IMAGES) | sort -u); do \
+	  digest=$$(docker buildx imagetools inspect "$${image%@*}" --format '{{.Manifest.Digest}}') || exit 1; \
+	  echo "$${image%@*}@$$digest"; \
+	  sed -i.old "s|$$image|$${image%@*}@$$digest|" $(IMAGES) && rm -f $(addsuffix .old,$(IMAGES)); \
+	done
 
 benchmark: $(STAMP) ## measure the service; docs/benchmark.md says how
 	$(BIN)/python manage.py benchmark

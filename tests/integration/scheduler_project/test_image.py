@@ -1,4 +1,4 @@
-"""The production image, as far as it can be held without a container engine."""
+"""The image and the Compose file, as far as they can be checked without a container engine."""
 
 import os
 import re
@@ -24,7 +24,7 @@ def stages() -> dict[str, list[str]]:
     copied: dict[str, list[str]] = {}
     for text in re.split(r"^FROM ", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)[1:]:
         if name := re.match(r"\S+ AS (\w+)", text):
-            sources = re.findall(r"^COPY --chown=scheduler (.+) \S+$", text, re.MULTILINE)
+            sources = re.findall(r"^COPY ([^-].*) \S+$", text, re.MULTILINE)
             copied[name[1]] = [source for each in sources for source in each.split()]
     return copied
 
@@ -84,6 +84,74 @@ def test_compose_restarts_and_watches_every_process(name: str) -> None:
     assert "healthcheck" in service or name == "web"
 
 
+@pytest.mark.parametrize("name", COMPOSE["services"])
+def test_compose_s_containers_may_do_little_and_use_little(name: str) -> None:
+    """A read-only root with a bounded /tmp, no privileges to gain, and limits of processor, memory and log files."""
+    service = COMPOSE["services"][name]
+
+    assert service["read_only"]
+    assert all(re.match(r"/(tmp|var/run/postgresql):size=\d+m,", each) for each in service["tmpfs"])
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert not {"privileged", "cap_add", "network_mode", "pid", "devices"} & set(service)
+    assert service["cpus"]
+    assert re.fullmatch(r"\d+[mg]", service["mem_limit"])
+    assert service["pids_limit"]
+    assert service["logging"] == {"driver": "json-file", "options": {"max-size": "10m", "max-file": "5"}}
+
+
+@pytest.mark.parametrize("name", [*OURS, *SANDBOX])
+def test_a_container_is_killed_ten_seconds_after_its_process_should_have_ended(name: str) -> None:
+    """With whatever SHUTDOWN_GRACE_SECONDS is: Compose adds up the parts of a duration."""
+    service = COMPOSE["services"][name]
+    process = filled_in(service["environment"]["SHUTDOWN_GRACE_SECONDS"], {"SHUTDOWN_GRACE_SECONDS": "90"})
+    container = filled_in(service["stop_grace_period"], {"SHUTDOWN_GRACE_SECONDS": "90"})
+    default = next(v.default for v in VARIABLES if v.name == "SHUTDOWN_GRACE_SECONDS")
+
+    assert (process, container) == ("90", "90s10s")
+    assert filled_in(service["stop_grace_period"], {}) == f"{default}s10s"
+
+
+def test_compose_s_stores_have_passwords_and_networks_of_their_own() -> None:
+    """Neither is published, either reaches nothing outside, and Redis keeps what it has acknowledged."""
+    services, variables = COMPOSE["services"], variables_of(ROOT / "deploy" / "sandbox.env")
+    redis = " ".join(services["redis"]["command"])
+
+    for name, network in (("redis", "redis"), ("postgres", "database")):
+        assert services[name]["networks"] == [network]
+        assert COMPOSE["networks"][network] == {"internal": True}
+        assert "ports" not in services[name]
+        assert services[name]["user"].partition(":")[0] not in ("", "0", "root")  # no capability to change users
+    assert "--appendonly yes" in redis
+    assert "--maxmemory-policy noeviction" in redis
+    assert "--requirepass ${REDIS_PASSWORD}" in redis
+    url = services["worker"]["environment"]["REDIS_URL"]
+    assert filled_in(url, {"REDIS_PASSWORD": "secret"}) == "redis://:secret@redis:6379"
+    assert ":?" in url
+    assert {"REDIS_PASSWORD", "POSTGRES_PASSWORD"} <= set(variables)
+
+
+def test_images_are_named_by_digest() -> None:
+    """Whoever builds gets the same layers, whatever their tags point to by then."""
+    named = re.findall(r"^FROM (\S+:\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    named += [service["image"] for service in COMPOSE["services"].values() if "build" not in service]
+
+    assert len(named) == 4
+    for image in named:
+        assert re.fullmatch(r"[a-z]+:[\w.-]+@sha256:[0-9a-f]{64}", image)
+
+
+def test_the_image_s_code_belongs_to_root() -> None:
+    """The service runs as a fixed user that is not root; only SQLite's folder is its own."""
+    text = (ROOT / "Dockerfile").read_text()
+
+    assert "--chown" not in text
+    assert re.findall(r"^USER (.+)$", text, re.MULTILINE) == ["10001:10001"]
+    assert re.findall(r"--owner scheduler .*? (/\S+)", text) == ["/app/var"]
+    assert "/health/live" in text.partition("HEALTHCHECK")[2].partition("\nCMD")[0]
+    assert "pip install --no-cache-dir --require-hashes -r requirements.txt" in text
+
+
 def test_compose_s_dependencies_exist() -> None:
     """Everything waits for what it needs to be healthy, or the migrations to be done."""
     for name in OURS:
@@ -107,6 +175,7 @@ def test_compose_s_sandbox_is_a_profile_of_its_own() -> None:
     assert services["worker"]["environment"]["API_URL"] == "http://sandbox:9264/graphql"
     token = services["sandbox"]["command"][-1]
     assert services["web"]["environment"]["SCHEDULER_API_TOKENS"] == f"game-master:{token}"
+    assert services["sandbox"]["environment"]["REDIS_URL"] == "redis://:sandbox@redis:6379"
     assert set(variables) <= set(re.findall(r"\$\{(\w+)", text))
 
 

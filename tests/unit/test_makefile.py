@@ -1,0 +1,44 @@
+"""Targets that ask something outside, with a stand-in for what they run."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from tests.support.servers import ROOT
+
+DIGEST = "sha256:" + "0123456789abcdef" * 4
+
+
+def program(path: Path, script: str) -> None:
+    """An executable."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+def make(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Make a target of our Makefile in a folder."""
+    environment = {**os.environ, "PATH": f"{folder}/bin:{os.environ['PATH']}"}
+    command = ["make", "--no-print-directory", "-f", str(ROOT / "Makefile"), *words]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_digests_are_written_where_images_are_named(tmp_path: Path) -> None:
+    """Each with what the registry says of its tag; without a registry nothing changes."""
+    for name in ("Dockerfile", "docker-compose.yml"):
+        shutil.copy(ROOT / name, tmp_path)
+    before = (tmp_path / "Dockerfile").read_text()
+    program(tmp_path / "bin" / "docker", "exit 1")
+    failed = make("digests", folder=tmp_path)
+    unchanged = (tmp_path / "Dockerfile").read_text() == before
+    program(tmp_path / "bin" / "docker", f"echo {DIGEST}")
+
+    done = make("digests", folder=tmp_path)
+
+    assert failed.returncode != 0
+    assert unchanged
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "Dockerfile").read_text().count(DIGEST) == 2
+    assert (tmp_path / "docker-compose.yml").read_text().count(DIGEST) == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["Dockerfile", "bin", "docker-compose.yml"]

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help up dev test coverage lint chromium screenshots requirements digests benchmark clean
+.PHONY: help up dev test coverage lint chromium screenshots requirements sbom audit digests benchmark clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,9 +68,27 @@ coverage: $(STAMP) chromium ## which lines and branches the tests run, those of 
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
   --no-emit-index-url
 requirements: $(STAMP) ## write requirements*.txt, with hashes, from requirements*.in
-	$(BIN)/pip install --quiet --disable-pip-version-check uv==0.13.9
 	$(COMPILE) requirements.in -o requirements.txt
 	$(COMPILE) requirements-dev.in -o requirements-dev.txt
+	$(COMPILE) requirements-audit.in -o requirements-audit.txt
+
+AUDIT := $(VENV)/audit
+$(AUDIT)/.installed: requirements-audit.txt | $(STAMP)
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(AUDIT)
+	$(BIN)/uv pip install --quiet --python $(AUDIT)/bin/python --require-hashes -r $<
+	@touch $@
+
+sbom: $(AUDIT)/.installed ## write sbom.json: what the image installs, as CycloneDX
+	$(AUDIT)/bin/cyclonedx-py requirements requirements.txt --output-reproducible --no-validate --of JSON -o sbom.json
+
+# Without its database there is nothing to compare with, and CI goes on; any other fault, or a finding, is a failure.
+UNREACHABLE := ConnectionError|ConnectTimeout|ReadTimeout|ProxyError|SSLError|HTTPError|ServiceError
+audit: $(AUDIT)/.installed ## compare requirements.txt with the published vulnerabilities
+	@if $(AUDIT)/bin/pip-audit --vulnerability-service osv --timeout 5 --progress-spinner off --disable-pip --require-hashes \
+	  -r requirements.txt >$(AUDIT)/report 2>&1; then tail -n 1 $(AUDIT)/report; \
+	elif grep -qE '$(UNREACHABLE)' $(AUDIT)/report; then \
+	  echo "The database of vulnerabilities cannot be reached from here: requirements.txt was not audited"; \
+	else cat $(AUDIT)/report; exit 1; fi
 
 IMAGES := Dockerfile docker-compose.yml
 digests: ## write today's digests of the base images into Dockerfile and docker-compose.yml

@@ -5,6 +5,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.support.servers import ROOT
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
@@ -22,6 +24,25 @@ def make(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PATH": f"{folder}/bin:{os.environ['PATH']}"}
     command = ["make", "--no-print-directory", "-f", str(ROOT / "Makefile"), *words]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("script", "code", "says"),
+    [
+        ("echo 'No known vulnerabilities found' >&2", 0, "No known vulnerabilities found"),
+        ("echo 'requests.exceptions.ConnectionError: no route' >&2; exit 1", 0, "cannot be reached from here"),
+        ("echo 'Found 1 known vulnerability in 1 package'; echo 'x 1.0 CVE-1'; exit 1", 2, "CVE-1"),
+        ("echo 'ERROR: requirements.txt has no hashes' >&2; exit 1", 2, "has no hashes"),
+    ],
+)
+def test_an_audit_fails_for_what_it_finds_only(tmp_path: Path, script: str, code: int, says: str) -> None:
+    """Not where its database is out of reach."""
+    program(tmp_path / "audit" / "bin" / "pip-audit", script)
+    (tmp_path / "audit" / ".installed").touch()
+
+    ended = make("audit", f"AUDIT={tmp_path}/audit", "--old-file", f"{tmp_path}/audit/.installed", folder=tmp_path)
+
+    assert (ended.returncode, says in ended.stdout) == (code, True), ended
 
 
 def test_digests_are_written_where_images_are_named(tmp_path: Path) -> None:

@@ -37,6 +37,8 @@ cd /mnt/app
 shift 2
 exec setpriv --no-new-privs --bounding-set=-all --inh-caps=-all "$@"
 """
+#: No memory is both written to and executed, as with systemd's MemoryDenyWriteExecute, where the kernel can do so.
+NO_WRITTEN_CODE = "import ctypes, os, sys; ctypes.CDLL(None).prctl(65, 1, 0, 0, 0); os.execv(sys.argv[1], sys.argv[1:])"
 
 
 def can_make_namespaces() -> bool:
@@ -60,8 +62,8 @@ class Containers:
 
     def _command(self, words: list[str]) -> list[str]:
         program = {"python": [sys.executable], "gunicorn": [sys.executable, "-m", "gunicorn"]}[words[0]]
-        return ["unshare", "--mount", "sh", "-c", CONTAINER, "sh", str(self.files), str(self.volume), *program,
-                *words[1:]]  # fmt: skip
+        return ["unshare", "--mount", "sh", "-c", CONTAINER, "sh", str(self.files), str(self.volume),
+                sys.executable, "-c", NO_WRITTEN_CODE, *program, *words[1:]]  # fmt: skip
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""

@@ -1,0 +1,195 @@
+"""The Kubernetes manifests: by the schemas of Kubernetes, and by rules of ours."""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from monitoring.checks import ROLES
+from scheduler_project.environment import VARIABLES
+from tests.integration.scheduler_project.test_image import COMPOSE
+from tests.support.servers import ROOT
+
+FOLDER = ROOT / "deploy" / "kubernetes"
+PROCESSES = ("web", "worker", "scheduler", "listener", "monitor")
+Manifest = dict[str, Any]
+
+
+def documents(*paths: Path) -> list[Manifest]:
+    """The documents of YAML files."""
+    return [each for path in paths for each in yaml.safe_load_all(path.read_text())]
+
+
+@cache
+def built(name: str) -> list[Manifest]:
+    """What Kubernetes gets: the base as it stands, an overlay as kubectl builds it."""
+    if name == "base":
+        listed = yaml.safe_load((FOLDER / "base" / "kustomization.yaml").read_text())["resources"]
+        assert {*listed, "kustomization.yaml"} == {path.name for path in (FOLDER / "base").iterdir()}
+        return documents(*(FOLDER / "base" / file for file in listed))
+    if not shutil.which("kubectl"):
+        pytest.skip("kubectl is not installed")
+    command = ["kubectl", "kustomize", str(FOLDER / "overlays" / name)]
+    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return list(yaml.safe_load_all(text))
+
+
+@pytest.fixture(params=["base", "production"])
+def manifests(request: pytest.FixtureRequest) -> list[Manifest]:
+    """The base, and the overlay."""
+    return built(request.param)
+
+
+def of_kind(manifests: list[Manifest], kind: str) -> dict[str, Manifest]:
+    """The manifests of a kind, by the last word of their name."""
+    return {
+        each["metadata"]["name"].removeprefix("campaign-scheduler-"): each for each in manifests if each["kind"] == kind
+    }
+
+
+def pods(manifests: list[Manifest]) -> Iterator[tuple[str, Manifest, Manifest]]:
+    """Process, pod and container of each Deployment and Job."""
+    for name, each in {**of_kind(manifests, "Deployment"), **of_kind(manifests, "Job")}.items():
+        pod = each["spec"]["template"]["spec"]
+        (container,) = pod["containers"]
+        yield name, pod, container
+
+
+def selected(manifests: list[Manifest], labels: dict[str, str]) -> set[str]:
+    """The Deployments whose pods have these labels."""
+    found = of_kind(manifests, "Deployment")
+    return {n for n, d in found.items() if labels.items() <= d["spec"]["template"]["metadata"]["labels"].items()}
+
+
+def test_kubernetes_knows_every_field(manifests: list[Manifest]) -> None:
+    """By its own schemas, strictly: no field that it would ignore."""
+    for manifest in manifests:
+        kubernetes_validate.validate(manifest, "1.30", strict=True)
+
+
+def test_every_process_is_there_with_the_commands_of_compose(manifests: list[Manifest]) -> None:
+    """Two or more of each; the autoscaler says how many workers."""
+    deployments = of_kind(manifests, "Deployment")
+
+    assert set(deployments) == set(PROCESSES)
+    assert all(deployments[name]["spec"].get("replicas", 0) >= 2 for name in PROCESSES if name != "worker")
+    for name, _, container in pods(manifests):
+        assert container.get("command") == COMPOSE["services"][name].get("command"), name
+
+
+def test_pods_may_do_little(manifests: list[Manifest]) -> None:
+    """No root, no capabilities, no token of the cluster; /tmp is the only folder to write to."""
+    for _, pod, container in pods(manifests):
+        assert pod["securityContext"] == {
+            "runAsNonRoot": True, "runAsUser": 10001, "runAsGroup": 10001, "seccompProfile": {"type": "RuntimeDefault"},
+        }  # fmt: skip
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
+        }  # fmt: skip
+        assert pod["automountServiceAccountToken"] is False
+        assert container["volumeMounts"] == [{"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108
+        assert pod["volumes"][0]["emptyDir"]["sizeLimit"]
+        assert container["resources"]["requests"].keys() == {"cpu", "memory"}
+        assert container["resources"]["limits"]["memory"]
+
+
+def test_pods_are_given_documented_variables_only(manifests: list[Manifest]) -> None:
+    """And ports and times that agree with them."""
+    (config,) = (each["data"] for each in manifests if each["kind"] == "ConfigMap")
+    (service,) = (each for each in manifests if each["kind"] == "Service")
+    containers = {name: container for name, _, container in pods(manifests)}
+
+    assert set(config) <= {"ENVIRONMENT", *(v.name for v in VARIABLES)}
+    assert all(isinstance(value, str) for value in config.values())
+    assert [port["containerPort"] for port in containers["web"]["ports"]] == [int(config["PORT"])]
+    assert service["spec"]["ports"][0]["targetPort"] == containers["web"]["ports"][0]["name"]
+    assert selected(manifests, service["spec"]["selector"]) == {"web"}
+    web = of_kind(manifests, "Deployment")["web"]["spec"]["template"]["metadata"]
+    assert web["annotations"]["prometheus.io/port"] == config["PORT"]
+    for name, pod, container in pods(manifests):
+        names = {source[kind]["name"] for source in container["envFrom"] for kind in source}
+        assert names == {"campaign-scheduler"}
+        if name != "migrate":
+            assert pod["terminationGracePeriodSeconds"] == int(config["SHUTDOWN_GRACE_SECONDS"]) + 10
+
+
+def test_the_migration_can_run_before_the_rest(manifests: list[Manifest]) -> None:
+    """What its pod names is applied with it, by the labels that docs/deploying.md gives."""
+    components = {
+        (each["kind"], each["metadata"]["name"]): each["metadata"]["labels"]["app.kubernetes.io/component"]
+        for each in manifests
+    }
+
+    assert components["Job", "campaign-scheduler-migrate"] == "migrate"
+    assert components["ConfigMap", "campaign-scheduler"] == "shared"
+    assert components["ServiceAccount", "campaign-scheduler"] == "shared"
+    assert "component in (shared, migrate)" in (ROOT / "docs" / "deploying.md").read_text()
+
+
+def test_probes_are_those_of_the_page(manifests: list[Manifest]) -> None:
+    """No liveness probe asks for Redis or the database; web's have a Host that ALLOWED_HOSTS cannot refuse."""
+    page = (ROOT / "docs" / "deploying.md").read_text()
+    for name, _, container in pods(manifests):
+        probes = {each: container[each] for each in container if each.endswith("Probe")}
+        if name == "web":
+            paths = {each: probe["httpGet"]["path"] for each, probe in probes.items()}
+            assert paths == {
+                "startupProbe": "/health/live", "livenessProbe": "/health/live", "readinessProbe": "/health/ready",
+            }  # fmt: skip
+            for probe in probes.values():
+                assert probe["httpGet"]["httpHeaders"] == [{"name": "Host", "value": "localhost"}]
+                assert f"`GET {probe['httpGet']['path']}`" in page
+        elif name != "migrate":
+            assert name in ROLES
+            assert set(probes) == {"readinessProbe"}
+            assert probes["readinessProbe"]["exec"]["command"] == ["python", "manage.py", "healthcheck", name]
+
+
+def test_what_selects_pods_selects_those_of_its_name(manifests: list[Manifest]) -> None:
+    """Deployments, budgets, spread and network policies; the autoscaler scales the workers."""
+    for name, each in of_kind(manifests, "Deployment").items():
+        assert selected(manifests, each["spec"]["selector"]["matchLabels"]) == {name}
+        (spread,) = each["spec"]["template"]["spec"]["topologySpreadConstraints"]
+        assert selected(manifests, spread["labelSelector"]["matchLabels"]) == {name}
+    budgets = of_kind(manifests, "PodDisruptionBudget")
+    assert set(budgets) == set(PROCESSES)
+    for name, each in budgets.items():
+        assert selected(manifests, each["spec"]["selector"]["matchLabels"]) == {name}
+    policies = [each["spec"] for each in manifests if each["kind"] == "NetworkPolicy"]
+    open_to = {bool(p.get("ingress")): selected(manifests, p["podSelector"]["matchLabels"]) for p in policies}
+    assert open_to == {False: set(PROCESSES), True: {"web"}}
+    ((name, scaler),) = of_kind(manifests, "HorizontalPodAutoscaler").items()
+    assert name == "worker"
+    assert scaler["spec"]["scaleTargetRef"]["name"] == "campaign-scheduler-worker"
+    assert scaler["spec"]["minReplicas"] >= 2
+
+
+def test_workers_are_scaled_by_a_metric_that_exists() -> None:
+    """The adapter's rule makes the metric that the autoscaler asks for, from metrics of ours."""
+    ((_, scaler),) = of_kind(built("base"), "HorizontalPodAutoscaler").items()
+    (rule,) = yaml.safe_load((FOLDER / "prometheus-adapter.yaml").read_text())["externalRules"]
+    exposition = (ROOT / "monitoring" / "exposition.py").read_text()
+
+    assert scaler["spec"]["metrics"][0]["external"]["metric"]["name"] == rule["name"]["as"]
+    for metric in re.findall(r"scheduler_\w+", f"{rule['seriesQuery']} {rule['metricsQuery']}"):
+        assert f'"{metric}"' in exposition
+
+
+def test_what_the_overlay_changes_is_there_to_change() -> None:
+    """Its patches, image and replicas name what the base has."""
+    folder = FOLDER / "overlays" / "production"
+    overlay = yaml.safe_load((folder / "kustomization.yaml").read_text())
+    names = {(each["kind"], each["metadata"]["name"]) for each in built("base")}
+
+    assert [(folder / path).resolve() for path in overlay["resources"]] == [FOLDER / "base"]
+    for patch in documents(*(folder / each["path"] for each in overlay["patches"])):
+        assert (patch["kind"], patch["metadata"]["name"]) in names
+    assert {each["name"] for each in overlay["images"]} == {c["image"] for _, _, c in pods(built("base"))}
+    assert all(("Deployment", each["name"]) in names for each in overlay["replicas"])

@@ -8,6 +8,7 @@ import re
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -95,9 +96,9 @@ def _drain(target: str) -> None:
 def deliver(delivery: Delivery) -> bool:
     """Make one attempt, record it and return whether the message arrived."""
     now = timezone.now()
-    claimed = Delivery.objects.filter(pk=delivery.pk, status=Delivery.Status.PENDING, attempts=delivery.attempts)
+    claimed = Delivery.objects.pending().filter(pk=delivery.pk, attempts=delivery.attempts, next_at__lte=now)
     if not claimed.update(attempts=delivery.attempts + 1, next_at=now + CLAIM):
-        return False  # another monitor has it
+        return False  # another monitor has it, or the receiver has asked for a pause meanwhile
     delivery.attempts += 1
     status, answer = _attempt(delivery)
     if status == Delivery.Status.PENDING and delivery.attempts >= MAX_ATTEMPTS:
@@ -142,10 +143,10 @@ def send_by(handler: AlertHandler, message: Message) -> Answer:
     except Undeliverable as unfit:
         raise Undeliverable(hidden(str(unfit), handler)) from None
     except Refused as refused:
-        raise Refused(Answer(hidden(refused.answer.text, handler), refused.answer.http_status)) from None
+        raise Refused(replace(refused.answer, text=hidden(refused.answer.text, handler))) from None
     except Exception as error:  # noqa: BLE001 - any error's message may contain a secret
         raise Refused(Answer(hidden(f"{type(error).__name__}: {error}", handler))) from None
-    return Answer(hidden(answer.text, handler), answer.http_status)
+    return replace(answer, text=hidden(answer.text, handler))
 
 
 def hidden(text: str, handler: AlertHandler) -> str:
@@ -187,11 +188,14 @@ def _record(delivery: Delivery, status: str, answer: Answer) -> None:
         "status": status,
         "http_status": answer.http_status,
         "answer": line(answer.text, LONGEST_ANSWER),
-        "next_at": now + backoff(delivery.attempts),
+        "next_at": now + max(backoff(delivery.attempts), answer.retry_after or timedelta()),
     }
     if status == Delivery.Status.SENT:
         changes["sent_at"] = now
     Delivery.objects.filter(pk=delivery.pk).update(**changes)
+    if answer.retry_after:  # the receiver does not mean this message only
+        until = now + answer.retry_after
+        Delivery.objects.pending().filter(target=delivery.target, next_at__lt=until).update(next_at=until)
     result = "retried" if status == Delivery.Status.PENDING else str(status)
     counters.add("alert_deliveries", delivery.handler_kind, result)
     values = {"delivery": delivery.pk, "handler": delivery.handler_name, "action": delivery.action}

@@ -1,15 +1,18 @@
 """The message that a handler gets about an alert."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Any
+from hashlib import blake2b
+from typing import Any, Final
 
 from django.conf import settings
 
 from monitoring.models import Alert, Severity
 
 TRIGGER, RESOLVE, TEST = "trigger", "resolve", "test"
+_BREAKS: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u2028\u2029]+")  #: what ends a line, or is no character to see
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +34,16 @@ class Message:
     @property
     def subject(self) -> str:
         """One line: severity or RESOLVED, the title, and the number of repeats."""
+        title = _BREAKS.sub(" ", self.title).strip()
         more = f" (and {self.count - 1} more)" if self.count > 1 else ""
         if self.action == RESOLVE:
-            return f"[RESOLVED] {self.title}"
-        return f"[{self.severity.name}] {self.title}{more}"
+            return f"[RESOLVED] {title}"
+        return f"[{self.severity.name}] {title}{more}"
+
+    @property
+    def thread(self) -> str:
+        """A digest of `alert`: that of an alert from code has its title's characters, which a header may not take."""
+        return blake2b(self.alert.encode(errors="replace"), digest_size=16).hexdigest()
 
     def as_json(self) -> dict[str, Any]:
         """Return the form in which messages are stored and sent."""

@@ -39,6 +39,7 @@ class HttpReceiver:
     got: list[Request] = field(default_factory=list)
     statuses: list[int] = field(default_factory=list)
     redirect_to: str = ""
+    retry_after: str = ""  #: sent with every status but 200
     answer: bytes = b"ok"
     gate: threading.Event = field(default_factory=threading.Event)  #: while it is not set nothing is answered
 
@@ -56,6 +57,8 @@ def http_receiver() -> Iterator[HttpReceiver]:
             self.send_response(307 if receiver.redirect_to else status)
             if receiver.redirect_to:
                 self.send_header("Location", receiver.redirect_to)
+            if receiver.retry_after and status != 200:
+                self.send_header("Retry-After", receiver.retry_after)
             self.send_header("Content-Length", str(len(receiver.answer)))
             self.end_headers()
             self.wfile.write(receiver.answer)

@@ -13,12 +13,14 @@ from django.conf import settings as project
 from django.core.exceptions import ValidationError
 
 from monitoring.alerting.channels.base import Answer, Channel, Config, Field, Undeliverable, as_text, configured_guard
+from monitoring.alerting.channels.limits import Limit, characters, cut
 from monitoring.alerting.egress_guard import AddressRefused
 from monitoring.alerting.message import RESOLVE, Message
 from monitoring.models import Severity
 
 #: Services of the monitor's own machine: nobody sees their messages, and they have no address to check.
 LOCAL: Final = frozenset({"dbus", "kde", "qt", "glib", "gnome", "macosx", "syslog", "windows"})
+_TITLE_MARKUP: Final = 40  #: characters that Apprise puts around a title that goes into the body
 _TYPES: Final = {
     Severity.INFO: apprise.NotifyType.INFO,
     Severity.WARNING: apprise.NotifyType.WARNING,
@@ -44,6 +46,25 @@ def _check(url: str) -> None:
         raise ValidationError(str(unfit)) from None
 
 
+def texts_for(told: Any, message: Message) -> tuple[str, str]:
+    """Return title and body as the service takes them; Apprise's own way of cutting them says nothing of it.
+
+    A URL with ?overflow=split gets all, in several messages.
+    """
+    text = as_text(message)
+    if told.body_max_line_count:  # Apprise drops further lines
+        text = " ".join(text.split("\n"))
+    if told.overflow_mode == apprise.OverflowMode.SPLIT:
+        return message.subject, text
+    title = cut(message.subject, Limit(told.title_maxlen if told.title_maxlen > 0 else told.body_maxlen // 2))
+    room = told.body_maxlen - told.overflow_buffer
+    if told.title_maxlen <= 0:
+        room -= characters(title) + _TITLE_MARKUP
+    elif told.overflow_amalgamate_title:  # with room for Apprise's numbers of parts
+        room -= characters(title) + told.overflow_max_display_count_width
+    return title, cut(text, Limit(max(room, 1)))
+
+
 class AppriseUrl(Channel):
     name, label, icon = "apprise", "Apprise", "hub"
     says = "any service that Apprise speaks, by its URL"
@@ -57,9 +78,9 @@ class AppriseUrl(Channel):
             os.environ["no_proxy"] = os.environ["NO_PROXY"] = "*"
         try:
             with configured_guard():
-                sent = service(config["url"]).notify(
-                    title=message.subject, body=as_text(message), notify_type=kind, body_format="text"
-                )
+                told = service(config["url"])
+                title, body = texts_for(told, message)
+                sent = told.notify(title=title, body=body, notify_type=kind, body_format="text")
         except AddressRefused as refused:
             raise Undeliverable(str(refused)) from None
         if not sent:

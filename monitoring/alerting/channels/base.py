@@ -1,10 +1,10 @@
 """The interface of a channel: the fields of its form in the admin, and how it sends a message."""
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit
 
@@ -18,6 +18,7 @@ from monitoring.alerting.message import Message
 TIMEOUT_S: Final = 10.0  #: for connecting, and for each read
 REDIRECTS: Final = 3
 LONGEST_ANSWER: Final = 500  #: characters kept in the delivery log
+LONGEST_RETRY_AFTER: Final = timedelta(hours=1)
 Config = Mapping[str, str]
 
 
@@ -27,6 +28,7 @@ class Answer:
 
     text: str = ""
     http_status: int | None = None
+    retry_after: timedelta | None = None  #: how long the receiver wants to be left alone
 
 
 class Undeliverable(Exception):
@@ -97,7 +99,9 @@ def post(url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
     """
     check_http_url(url)
     timeout = urllib3.Timeout(connect=TIMEOUT_S, read=TIMEOUT_S)
-    retries = urllib3.Retry(total=REDIRECTS, connect=0, read=0, redirect=REDIRECTS, status=0, other=0)
+    retries = urllib3.Retry(
+        total=REDIRECTS, connect=0, read=0, redirect=REDIRECTS, status=0, other=0, respect_retry_after_header=False
+    )
     try:
         with configured_guard(), urllib3.PoolManager(timeout=timeout, retries=retries) as pool:
             got = pool.request(
@@ -105,26 +109,37 @@ def post(url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
             )
             text = got.read(LONGEST_ANSWER * 4).decode(errors="replace")[:LONGEST_ANSWER]
             got.close()
+            wait = retry_after(got.headers.get("Retry-After", ""))
     except AddressRefused as refused:
         raise Undeliverable(str(refused)) from None
     except urllib3.exceptions.MaxRetryError as error:
         raise ConnectionError(str(error.reason)) from None
-    answer = Answer(text, got.status)
     if not 200 <= got.status < 300:
-        raise Refused(answer)
-    return answer
+        raise Refused(Answer(text, got.status, wait))
+    return Answer(text, got.status)
 
 
-def as_body(value: Any) -> bytes:
-    """Encode as compact JSON."""
-    return json.dumps(value, separators=(",", ":"), default=str).encode()
+def retry_after(header: str) -> timedelta | None:
+    """Read a Retry-After of seconds or an HTTP date, up to LONGEST_RETRY_AFTER; None if it says nothing.
+
+    >>> retry_after("120"), retry_after("Fri, 31 Dec 9999 23:59:59 GMT"), retry_after("soon"), retry_after("0")
+    (datetime.timedelta(seconds=120), datetime.timedelta(seconds=3600), None, None)
+    """
+    try:
+        seconds = urllib3.Retry().parse_retry_after(header)
+    except (urllib3.exceptions.InvalidHeader, ValueError, OverflowError):
+        return None
+    return timedelta(seconds=min(seconds, LONGEST_RETRY_AFTER.total_seconds())) if seconds > 0 else None
 
 
 def as_text(message: Message) -> str:
-    """Format a message as lines of text."""
+    """Format a message as lines of text, each ended by a line feed, whichever of ten ways its parts end lines.
+
+    Django looks for lines that are too long for a mail at all of them, a mail server at line feeds only.
+    """
     lines = [message.message, "", f"Kind: {message.kind}", f"Environment: {message.environment}"]
     lines += [f"{name}: {_as_line(value)}" for name, value in message.details.items()]
-    return "\n".join([*lines, f"Time: {message.timestamp}"]).strip()
+    return "\n".join("\n".join([*lines, f"Time: {message.timestamp}"]).splitlines()).strip()
 
 
 def _as_line(value: Any) -> str:

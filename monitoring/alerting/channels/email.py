@@ -5,6 +5,7 @@ from django.core.mail import EmailMessage, get_connection
 from django.core.validators import validate_email
 
 from monitoring.alerting.channels.base import TIMEOUT_S, Answer, Channel, Config, Field, as_text
+from monitoring.alerting.channels.limits import MAIL_BODY, MAIL_SUBJECT, cut
 from monitoring.alerting.message import Message
 
 
@@ -30,11 +31,14 @@ class Email(Channel):
     def send(self, message: Message, config: Config) -> Answer:
         """Send the e-mail. Raises smtplib's errors and OSError."""
         to = recipients(config["to"])
-        subject = " ".join(message.subject.split())  # a header is one line
-        thread = f"<{message.alert}@campaign-scheduler>"
+        thread = f"<{message.thread}@campaign-scheduler>"
         headers = {"References": thread, "X-Alert-Delivery": message.id}
         mail = EmailMessage(
-            subject, as_text(message), to=to, headers=headers, connection=get_connection(timeout=int(TIMEOUT_S))
+            cut(message.subject, MAIL_SUBJECT),
+            cut(as_text(message), MAIL_BODY),
+            to=to,
+            headers=headers,
+            connection=get_connection(timeout=int(TIMEOUT_S)),
         )
         mail.send()
         return Answer(f"taken by the mail server for {len(to)}")

@@ -3,13 +3,28 @@
 import socket
 from typing import Any, Final
 
-from monitoring.alerting.channels.base import Answer, Channel, Config, Field, as_body, check_receiver_url, post
+from monitoring.alerting.channels.base import Answer, Channel, Config, Field, check_receiver_url, post
+from monitoring.alerting.channels.limits import (
+    PAGERDUTY_EVENT,
+    PAGERDUTY_KEY,
+    PAGERDUTY_SUMMARY,
+    Limit,
+    as_body,
+    cut,
+    fit,
+)
 from monitoring.alerting.message import RESOLVE, Message
 from monitoring.models import Severity
 
 EVENTS_URL: Final = "https://events.pagerduty.com/v2/enqueue"
 _SEVERITIES: Final = {Severity.INFO: "info", Severity.WARNING: "warning", Severity.CRITICAL: "critical"}
-LONGEST_SUMMARY: Final = 1024
+
+
+def _key(message: Message) -> str:
+    """Return the alert's key, or a digest of one that is too long: a part of it could be another alert's."""
+    if PAGERDUTY_KEY.of(message.alert) <= PAGERDUTY_KEY.size:
+        return message.alert
+    return f"campaign-scheduler-{message.thread}"
 
 
 class PagerDuty(Channel):
@@ -26,11 +41,11 @@ class PagerDuty(Channel):
         event: dict[str, Any] = {
             "routing_key": config["routing_key"],
             "event_action": "resolve" if message.action == RESOLVE else "trigger",
-            "dedup_key": message.alert,
+            "dedup_key": _key(message),
         }
         if message.action != RESOLVE:
             event["payload"] = {
-                "summary": message.subject[:LONGEST_SUMMARY],
+                "summary": cut(message.subject, PAGERDUTY_SUMMARY),
                 "source": socket.gethostname(),
                 "severity": _SEVERITIES[message.severity],
                 "timestamp": message.timestamp,
@@ -38,4 +53,8 @@ class PagerDuty(Channel):
                 "class": message.kind,
                 "custom_details": {"message": message.message, "count": message.count, **message.details},
             }
+            room = PAGERDUTY_EVENT.size - len(as_body({**event, "payload": {**event["payload"], "custom_details": {}}}))
+            if len(as_body(event["payload"]["custom_details"])) > room:
+                details = {"message": message.message, "count": message.count, "details": message.details}
+                event["payload"]["custom_details"] = fit(details, Limit(room), among=("message", "details"))
         return post(config.get("url") or EVENTS_URL, as_body(event), {})

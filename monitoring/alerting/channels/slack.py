@@ -2,12 +2,12 @@
 
 from typing import Any, Final
 
-from monitoring.alerting.channels.base import Answer, Channel, Config, Field, as_body, as_text, check_receiver_url, post
+from monitoring.alerting.channels.base import Answer, Channel, Config, Field, as_text, check_receiver_url, post
+from monitoring.alerting.channels.limits import SLACK_SECTION, SLACK_TEXT, Limit, as_body, characters, cut
 from monitoring.alerting.message import RESOLVE, Message
 from monitoring.models import Severity
 
 _COLOURS: Final = {Severity.INFO: "#439FE0", Severity.WARNING: "#DAA038", Severity.CRITICAL: "#A30200"}
-LONGEST: Final = 2900  #: characters; Slack rejects sections of more than 3,000
 
 
 def escape(text: str) -> str:
@@ -19,6 +19,11 @@ def escape(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
+def _escaped(text: str, limit: Limit) -> str:
+    """Escape text, cut before so that the escaped text is within `limit` and ends with no half of an escape."""
+    return escape(cut(text, Limit(limit.size, lambda part: characters(escape(part)))))
+
+
 class Slack(Channel):
     """Posts to an incoming webhook. Its URL is a secret."""
 
@@ -28,9 +33,9 @@ class Slack(Channel):
 
     def send(self, message: Message, config: Config) -> Answer:
         colour = "#2EB67D" if message.action == RESOLVE else _COLOURS[message.severity]
-        text: dict[str, Any] = {"type": "mrkdwn", "text": escape(as_text(message))[:LONGEST]}
+        text: dict[str, Any] = {"type": "mrkdwn", "text": _escaped(as_text(message), SLACK_SECTION)}
         payload = {
-            "text": escape(message.subject),
+            "text": _escaped(message.subject, SLACK_TEXT),
             "attachments": [{"color": colour, "blocks": [{"type": "section", "text": text}]}],
         }
         return post(config["url"], as_body(payload), {})

@@ -9,7 +9,8 @@ import hashlib
 import hmac
 import time
 
-from monitoring.alerting.channels.base import Answer, Channel, Config, Field, as_body, check_receiver_url, post
+from monitoring.alerting.channels.base import Answer, Channel, Config, Field, check_receiver_url, post
+from monitoring.alerting.channels.limits import WEBHOOK_BODY, as_body, fit
 from monitoring.alerting.message import Message
 
 
@@ -27,7 +28,9 @@ class Webhook(Channel):
     )
 
     def send(self, message: Message, config: Config) -> Answer:
-        body, timestamp = as_body({**message.as_json(), "subject": message.subject}), str(int(time.time()))
+        content = {**message.as_json(), "subject": message.subject}
+        body = as_body(fit(content, WEBHOOK_BODY, among=("details", "message", "title", "subject")))
+        timestamp = str(int(time.time()))
         headers = {
             "X-Alert-Timestamp": timestamp,
             "X-Alert-Signature": signature(config["secret"], timestamp, body),

@@ -2,6 +2,7 @@
 
 import threading
 from datetime import time, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import pytest
@@ -81,6 +82,27 @@ def test_what_is_refused_is_tried_again_and_then_given_up(receiver: HttpReceiver
     assert (failed.status, failed.attempts, failed.http_status) == ("failed", delivery.MAX_ATTEMPTS, 503)
     assert again
     assert Delivery.objects.get().status == "sent"
+
+
+@pytest.mark.parametrize(
+    ("header", "pause_s"),
+    [("120", 120), ("date", 118), ("999999999999", 3600), ("soon", 0), ("-5", 0), ("0", 0), ("9" * 5000, 0)],
+)
+def test_a_receiver_that_says_when_is_left_alone_until_then(
+    receiver: HttpReceiver, tell: Tell, header: str, pause_s: int
+) -> None:
+    """With seconds or a date, for an hour at most; other messages to it wait as long."""
+    webhook(receiver)
+    receiver.statuses = [429]
+    now = timezone.now()
+    receiver.retry_after = format_datetime(now + timedelta(seconds=120), usegmt=True) if header == "date" else header
+    for title in ("first", "second", "third"):
+        alerting.critical(title)
+    tell()
+
+    waits = sorted((each.next_at - now).total_seconds() for each in Delivery.objects.pending())
+    assert (len(receiver.got), len(waits)) == ((1, 3) if pause_s else (3, 1))
+    assert max(pause_s, 5) <= waits[0] <= waits[-1] <= pause_s + 60
 
 
 def test_attempts_are_counted(receiver: HttpReceiver, tell: Tell, redis: Redis) -> None:

@@ -37,8 +37,10 @@ def test_no_field_takes_anything_else(text: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["Europe", "America/Argentina", "", "/etc/passwd", "../UTC", "Mars/Base", "UTC\0", "x" * 5000]
-)
+    "name",
+    ["Europe", "America/Argentina", "", "/etc/passwd", "../UTC", "Mars/Base", "UTC\0", "x" * 5000, "localtime",
+     "posixrules", "Factory", "right/UTC", "posix/Europe/Berlin", "zone.tab", "utc", "+01:00", "UTC\n"],
+)  # fmt: skip
 def test_what_is_no_zone_is_a_fault(name: str) -> None:
     """A folder of zones too."""
     with pytest.raises(ValueError, match="there is no time zone"):

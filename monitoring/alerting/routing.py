@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
+import structlog
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
@@ -18,7 +18,9 @@ from django.utils import timezone
 from monitoring.alerting import code_handlers
 from monitoring.alerting.message import RESOLVE, TEST, TRIGGER, Message, message_of
 from monitoring.models import Alert, AlertHandler, Delivery, Notice, Severity
+from scheduler_project.moments import read_zone
 
+log = structlog.get_logger(__name__)
 AT_ONCE: Final = 200  #: alerts in one round
 
 
@@ -53,7 +55,11 @@ class Target:
             return False
         if alert.severity >= Severity.CRITICAL and h.wake_for_critical:
             return False
-        time = now.astimezone(ZoneInfo(h.time_zone)).time()
+        try:
+            time = now.astimezone(read_zone(h.time_zone)).time()
+        except ValueError:  # dropped by an update of the zones, or edited in the database
+            log.warning("alert.zone_unknown", handler=h.name, time_zone=h.time_zone, next="quiet hours do not count")
+            return False
         if h.quiet_from < h.quiet_until:
             return h.quiet_from <= time < h.quiet_until
         return time >= h.quiet_from or time < h.quiet_until

@@ -185,6 +185,18 @@ def test_quiet_hours(receiver: HttpReceiver, tell: Tell) -> None:
     assert [got.json["title"] for got in receiver.got] == ["at night", "still there in the morning"]
 
 
+@pytest.mark.parametrize("zone", ["US/Pacific-New", "Europe", "", "right/UTC"])
+def test_a_zone_that_is_gone_silences_nobody(receiver: HttpReceiver, tell: Tell, zone: str) -> None:
+    """The handler hears at any hour, and so do the others."""
+    webhook(receiver, name="gone", quiet_from=time(0), quiet_until=time(23, 59, 59, 999999), time_zone=zone)
+    webhook(receiver, name="other")
+
+    alerting.warning("told")
+    tell()
+
+    assert [got.json["title"] for got in receiver.got] == ["told", "told"]
+
+
 def test_a_function_may_hear_of_the_gravest_only(tell: Tell) -> None:
     """With `minimum`."""
     titles: list[str] = []

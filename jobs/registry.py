@@ -2,7 +2,7 @@
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -64,6 +64,8 @@ class Cron(NamedTuple):
 
 Handler = Callable[[Any, Run], dict[str, Any] | None]
 BatchHandler = Callable[[Sequence[Item]], Sequence[Answer]]
+Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
+"""Turns a payload of one version, as JSON, into the next version's. Pure."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +76,8 @@ class JobType:
     """Upper case, such as DEFERRED_EFFECT."""
     payload: type[Payload]
     """The payload's schema."""
+    upgrades: tuple[Upgrade, ...]
+    """One step per version of the payload: the first turns version 1 into version 2."""
     handle: BatchHandler
     """Does the work of one job or, if `batch` is more than 1, of several of one campaign. Returns one answer each."""
     batch: int
@@ -96,6 +100,11 @@ class JobType:
     """The main API's entity type whose changes submit a job; empty: none."""
 
     @property
+    def version(self) -> int:
+        """The version of the payloads that this release writes, and the newest that it reads."""
+        return 1 + len(self.upgrades)
+
+    @property
     def retry(self) -> RetryPolicy:
         """The retry policy, with defaults from the settings."""
         return RetryPolicy(
@@ -105,13 +114,26 @@ class JobType:
             may_resend=self.idempotent or settings.EFFECT_UNKNOWN_OUTCOME == "retry",
         )
 
-    def parse(self, payload: object) -> Payload:
-        """Parse and validate a payload.
+    def upgrade(self, payload: Any, version: int) -> Any:
+        """Turn a stored payload of `version` into the current version's. Raises InvalidJob."""
+        if version > self.version:
+            raise InvalidJob("payload", f"is of version {version}; this release reads {self.version} of {self.name}")
+        try:
+            for step in self.upgrades[version - 1 :]:
+                payload = step(payload)
+        except Exception as error:  # a step meets what its version never wrote
+            raise InvalidJob("payload", f"cannot be upgraded from version {version}: {error!r}") from error
+        return payload
+
+    def parse(self, payload: object, version: int | None = None) -> Payload:
+        """Parse and validate a payload of `version`; without it, of the current one.
 
         Raises InvalidJob naming the field that is missing, unknown or malformed.
         """
         if flaw := flaw_of(payload):
             raise InvalidJob("payload", flaw)
+        if version is not None:
+            payload = self.upgrade(payload, version)
         if isinstance(payload, dict):
             payload = payload | _moments(payload, self.payload)
         try:
@@ -153,6 +175,7 @@ def _field(text: str, path: str) -> str:
 
 
 _types: dict[str, JobType] = {}
+_versions: dict[str, int] = {}  # of their payloads
 
 
 def job_type(name: str, **declared: Any) -> Callable[[Handler], Handler]:
@@ -189,6 +212,7 @@ def _declare(
     *,
     payload: type[Payload],
     batch: int,
+    upgrades: Sequence[Upgrade] = (),
     priority: Priority = Priority.NORMAL,
     max_attempts: int | None = None,
     timeout: timedelta | None = None,
@@ -203,6 +227,7 @@ def _declare(
     _types[name] = JobType(
         name=name,
         payload=payload,
+        upgrades=tuple(upgrades),
         handle=handle,
         batch=batch,
         priority=priority,
@@ -214,6 +239,7 @@ def _declare(
         on_world_time=on_world_time,
         on_entity=on_entity,
     )
+    _versions[name] = _types[name].version
 
 
 @cache
@@ -239,6 +265,17 @@ def type_named(name: object) -> JobType:
     if found is None:
         raise InvalidJob("type", f"unknown job type {name!r}; known: {', '.join(sorted(_types))}")
     return found
+
+
+def readable_versions() -> Mapping[str, int]:
+    """Return the newest payload version that this release reads, by type."""
+    _load()
+    return _versions
+
+
+def can_read(job_type: str, payload_version: int) -> bool:
+    """Return whether this release knows the type, and this version of its payloads."""
+    return payload_version <= readable_versions().get(job_type, 0)
 
 
 def types_on_world_time() -> tuple[str, ...]:

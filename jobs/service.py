@@ -251,6 +251,7 @@ def _job(submission: Submission, actor: str, now: datetime) -> Job:
         campaign_id=campaign_id,
         subject=subject,
         payload=submission.payload,
+        payload_version=job_type.version,
         unique_key=hashlib.sha256(key.encode()).hexdigest(),
         priority=_priority(submission.priority, job_type.priority),
         state=State.QUEUED if due_at <= now else State.SCHEDULED,

@@ -30,7 +30,7 @@ from jobs.main_api.errors import error_of
 from jobs.main_api.transport import PooledTransport
 from jobs.models import OutcomeMinute
 from jobs.states import ENDED, State
-from monitoring.metrics import queue_numbers
+from monitoring.metrics import oldest_queued_seconds, queue_numbers
 from monitoring.models import MonitorState
 from scheduler_project.redis_connection import connect
 
@@ -95,16 +95,21 @@ class RQQueue(Check):
     """Jobs by state, and the share of dead letters in the last hour."""
 
     def look(self) -> None:
-        """Degraded when more than DEAD_SHARE of the last hour's finished jobs are dead."""
+        """Degraded when more than DEAD_SHARE of the last hour's finished jobs are dead, or some wait long for a worker
+        of a newer release.
+        """
         with _redis() as client:
             n = queue_numbers(depths.read(client))
         says = f"Active: {n.active}, Waiting: {n.waiting}, Delayed: {n.delayed}, Failed: {n.dead}"
         says += f", Held back by pauses: {n.held_back}" if n.held_back else ""
+        says += f", Waiting for a newer release: {n.newer}" if n.newer else ""
         hour = OutcomeMinute.objects.filter(minute__gte=timezone.now() - timedelta(hours=1), outcome__in=ENDED)
         seen = hour.aggregate(dead=Sum("jobs", filter=Q(outcome=State.DEAD)), all=Sum("jobs"))
         dead, finished = seen["dead"] or 0, seen["all"] or 0
         if dead > DEAD_SHARE * finished:
             raise ServiceWarning(f"{says}; {dead} of the last hour's {finished} finished jobs are dead letters")
+        if n.newer and oldest_queued_seconds() > settings.ALERT_LAG.total_seconds():
+            raise ServiceWarning(f"{says}; replace the workers of the older release")
         self.message = says
 
 

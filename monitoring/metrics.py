@@ -40,6 +40,7 @@ class QueueNumbers:
     active: int
     waiting: int  #: those that pauses hold back included
     held_back: int
+    newer: int
     delayed: int
     dead: int
     completed: int
@@ -138,6 +139,7 @@ def queue_numbers(found: Depths | None) -> QueueNumbers:
         active=STATES.count(State.RUNNING),
         waiting=STATES.count(State.QUEUED) if found is None else sum(depth.waiting for depth in found.values()),
         held_back=sum(depth.held_back for depth in (found or {}).values()),
+        newer=sum(depth.newer for depth in (found or {}).values()),
         delayed=sum(STATES.count(state) for state in WAITING),
         dead=STATES.count(State.DEAD),
         completed=ends[State.SUCCEEDED] + ends[State.SKIPPED],

@@ -1,8 +1,8 @@
 """How many jobs wait in each queue, with and without what pauses hold back. Every page and metric reads it here.
 
 A queue's ids are in three places: RQ's own list, each busy campaign's backlog behind it, and the lists where workers
-park what a pause holds back (lua/fair_share.lua). A job is parked when a worker first meets it, so `held_back` is
-complete only once workers have looked.
+park what a pause holds back or only a newer release can read (lua/fair_share.lua). A job is parked when a worker first
+meets it, so `held_back` and `newer` are complete only once workers have looked.
 """
 
 import time
@@ -21,10 +21,11 @@ QUEUES: Final = tuple(priority.queue for priority in reversed(Priority))  #: the
 
 
 class Depth(NamedTuple):
-    """The ids in one queue; `held_back` and `backlog` are part of `waiting`."""
+    """The ids in one queue; `held_back`, `newer` and `backlog` are part of `waiting`."""
 
     waiting: int
     held_back: int  #: by pauses that have not ended
+    newer: int  #: set aside for workers of a newer release
     backlog: int  #: of campaigns that have their share of the queue's list
     head: UUID | None  #: the next job of ours; None where RQ's list is empty or starts with a foreign job
     parked: tuple[UUID, ...]  #: the first job of each list of parked ids
@@ -59,6 +60,7 @@ def read(connection: Redis, queues: Sequence[str] = QUEUES) -> dict[str, Depth]:
         found[queue] = Depth(
             waiting=waiting,
             held_back=waiting if f"queue:{queue}" in active else held_back,
+            newer=sum(size for pause, (size, _) in lists.items() if pause.startswith("newer:")),
             backlog=sum(backlogs.values()),
             head=next(iter(_ids([head])), None),
             parked=tuple(_ids(first for _, first in lists.values())),
@@ -76,6 +78,12 @@ def held_back_by(kind: str, name: str, connection: Redis) -> int:
             if kind == "campaign":
                 pipeline.llen(keys.BACKLOG.format(queue, name))
         return sum(pipeline.execute())
+
+
+def awaits_newer_release(job: Job, connection: Redis) -> bool:
+    """Whether workers have set jobs of this type and payload version aside. Raises redis.RedisError."""
+    place = keys.NEWER.format(Priority(job.priority).queue, job.type, job.payload_version)
+    return bool(connection.exists(keys.PARKED_IDS.format(place)))
 
 
 def aside(queue: str, connection: Redis) -> dict[str, int]:

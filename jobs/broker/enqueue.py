@@ -95,9 +95,9 @@ def _quietly(verb: Callable[[Sequence[AnyJob]], object], jobs: list[AnyJob]) -> 
         log.warning("enqueue.redis_away", jobs=len(jobs), error=str(error), next="the rescuer queues them")
 
 
-def _row(job: AnyJob) -> tuple[str, str, str, str, str]:
+def _row(job: AnyJob) -> tuple[str, str, str, str, str, int]:
     description = f"{job.type} {job.campaign_id} {job.subject}".strip()
-    return (str(job.id), queue_of(job), job.campaign_id, job.type, description)
+    return (str(job.id), queue_of(job), job.campaign_id, job.type, description, job.payload_version)
 
 
 @cache

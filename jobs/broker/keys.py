@@ -26,6 +26,7 @@ BACKLOG = "scheduler:backlog:{}:{}"  #: list by queue and campaign: ids beyond t
 PAUSED = "scheduler:paused"  #: hash: until when, by pause ("campaign:c-1"); always with the field "known"
 PAUSED_VERSION = "scheduler:paused:version"  #: counts the writers of PAUSED
 PARKED = "scheduler:parked"  #: set: "queue:pause", each with a list of ids that wait for the pause to end
+NEWER = "{}:newer:{}:{}"  #: in PARKED too: queue, type and payload version that wait for a worker of a newer release
 PARKED_IDS = "scheduler:parked:{}"  #: that list
 LEASE = "scheduler:lease:{}"  #: string: the owner token of the active scheduler or listener
 PROCESSES = "scheduler:processes"  #: hash: each process's heartbeat, by "role:name"

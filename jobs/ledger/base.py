@@ -15,7 +15,7 @@ from jobs.states import WAITING
 
 CLAIMED_COLUMNS: Final = (
     "id, type, campaign_id, subject, payload, priority, attempt, failures, due_at, clock, clock_due, occurrences, "
-    '"interval", request_id'
+    '"interval", request_id, payload_version'
 )
 AUDIT_COLUMNS: Final = "job_id, at, was, now, attempt, actor, reason, duration_ms, error, details"
 INSERTED_COLUMNS: Final = (
@@ -41,6 +41,7 @@ INSERTED_COLUMNS: Final = (
     "clock",
     "occurrences",
     "interval",
+    "payload_version",
 )
 PLACED_COLUMNS: Final = (  # the columns of a stored schedule row that change
     "entity_name",
@@ -81,7 +82,7 @@ HOUR: Final = (
     "ON CONFLICT (group_id, hour) DO UPDATE SET jobs = h.jobs + excluded.jobs"
 )
 INSERTED: Final = ", ".join(f'"{column}"' for column in INSERTED_COLUMNS)
-QUEUED: Final = "id, type, campaign_id, priority, attempt, subject"
+QUEUED: Final = "id, type, campaign_id, priority, attempt, subject, payload_version"
 WAITS: Final = ", ".join(f"'{state}'" for state in WAITING)
 
 
@@ -101,7 +102,8 @@ class Statements(ABC):
         """End attempts and claim jobs, write an audit entry for each, and count the ends.
 
         Returns the attempts that were still RUNNING and have ended, and the QUEUED jobs among `ids` that were claimed,
-        in the order of `ids`. `endings` has each attempt once.
+        in the order of `ids`. `endings` has each attempt once. Payloads that the claimant cannot read are left
+        QUEUED.
         """
 
     @abstractmethod

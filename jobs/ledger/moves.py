@@ -5,7 +5,7 @@ one statement each, a single move is a batch of one. `job_moved` is sent after t
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, Final
@@ -122,10 +122,12 @@ def cycle(
     worker: str,
     now: datetime,
     start: Callable[[list[Claimed]], None] | None = None,
+    reads: Mapping[str, int] | None = None,
 ) -> tuple[list[Ending], list[Claimed]]:
     """Record how attempts ended and claim QUEUED jobs for `worker`, all in one transaction.
 
-    `start` is called with the claimed jobs after the commit, before `job_moved` is sent.
+    `start` is called with the claimed jobs after the commit, before `job_moved` is sent. `reads` has the newest payload
+    version that this release reads, by type: jobs of other types, and newer payloads, stay QUEUED.
 
     Returns the endings of attempts that were still current (a stale worker's are not), with their jobs updated, and
     the claimed jobs in the order of `ids`. Raises StateConflict for an end that MOVES forbids, and django.db's errors;
@@ -136,7 +138,7 @@ def cycle(
     if ids:
         _check("a claim", State.QUEUED, State.RUNNING)
     by_attempt = _by_attempt(endings)
-    by = Claimant(actor, worker, now, now + settings.LEASE, crc32(worker.encode()) % SHARDS)
+    by = Claimant(actor, worker, now, now + settings.LEASE, crc32(worker.encode()) % SHARDS, reads)
     sql = statements()
     with connection.wrap_database_errors, sql.block(more=any(e.failure for e in endings)):
         ended, claimed = sql.cycle(list(by_attempt.values()), ids, by)

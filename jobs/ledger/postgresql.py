@@ -63,6 +63,7 @@ _TYPES: Final = {
     "moved_at": "timestamptz",
     "occurrences": "int",
     "interval": "interval",
+    "payload_version": "int",
     "updated_at": "timestamptz",
 }
 _PLACED_AS: Final = ", ".join(f"{name} {_TYPES.get(name, 'text')}" for name in PLACED_COLUMNS)
@@ -116,6 +117,7 @@ class PostgreSQL(Statements):
         "AND jobs_job.attempt = v.attempt "
         "RETURNING jobs_job.id, jobs_job.attempt), "
         f"wanted AS (SELECT id FROM jobs_job WHERE id = ANY($6::uuid[]) AND state || '' = '{State.QUEUED}' "
+        "AND ($10::jsonb IS NULL OR payload_version <= ($10::jsonb ->> type)::int) "
         "ORDER BY id FOR UPDATE SKIP LOCKED), "
         f"claimed AS (UPDATE jobs_job SET state = '{State.RUNNING}', attempt = attempt + 1, worker = at.worker, "
         "started_at = at.now, moved_at = at.now, lease_until = at.lease_until, error = '', traceback = '', "
@@ -173,7 +175,8 @@ class PostgreSQL(Statements):
         """See Statements; one round trip."""
         ended = as_json([_ended(e, by.now) for e in endings])
         attempts, wanted = _array([str(e.job.id) for e in endings]), _array(ids)
-        parameters = (ended, by.now, by.lease_until, by.actor, by.worker, wanted, by.minute, by.shard, attempts)
+        reads = None if by.reads is None else as_json(by.reads)
+        parameters = (ended, by.now, by.lease_until, by.actor, by.worker, wanted, by.minute, by.shard, attempts, reads)
         self._cursor.execute(self.CYCLE, parameters)
         found, current = dict[str, Claimed](), set[Attempt]()
         for row in self._cursor.fetchall():

@@ -36,6 +36,7 @@ class Claimed(msgspec.Struct):
     occurrences: int
     interval: timedelta | None
     request_id: str
+    payload_version: int
     started_at: datetime
     state: str = State.RUNNING.value
     sending: Sending | None = None  #: for work that must not be sent twice
@@ -50,6 +51,7 @@ class Carried(msgspec.Struct):
     priority: int
     attempt: int
     subject: str
+    payload_version: int
     state: str = State.QUEUED.value
     due_at: datetime | None = None  #: of a waiting job
 
@@ -158,11 +160,16 @@ class Claimant(NamedTuple):
     now: datetime
     lease_until: datetime  #: of what it claims
     shard: int  #: of jobs.models.OutcomeMinute, to which its ends are added
+    reads: Mapping[str, int] | None = None  #: the newest payload version that it reads, by type; None: any
 
     @property
     def minute(self) -> datetime:
         """The minute of OutcomeMinute where its ends are counted."""
         return self.now.replace(second=0, microsecond=0)
+
+    def can_read(self, job_type: str, payload_version: int) -> bool:
+        """Whether its release knows the type, and this version of the type's payloads."""
+        return self.reads is None or payload_version <= self.reads.get(job_type, 0)
 
 
 class Died(NamedTuple):

@@ -119,6 +119,7 @@ class SQLite(Statements):
             job.clock,
             job.occurrences,
             every,
+            job.payload_version,
         )
 
     def block(self, *, more: bool) -> AbstractContextManager[object]:
@@ -142,7 +143,8 @@ class SQLite(Statements):
 
     def _claim(self, ids: Sequence[str], by: Claimant) -> list[Claimed]:
         at, until = _text(by.now), _text(by.lease_until)
-        rows = {row[0]: row for row in self._raw.execute(self.CLAIMABLE, (_hexes(ids),))}
+        found = self._raw.execute(self.CLAIMABLE, (_hexes(ids),))
+        rows = {row[0]: row for row in found if by.can_read(row[1], row[-1])}
         self._raw.executemany(self.CLAIM, [(by.worker, at, at, until, key) for key in rows])
         return [_claimed_from_text(i, row, by.now) for i in dict.fromkeys(ids) if (row := rows.get(_hex(i)))]
 
@@ -245,6 +247,7 @@ def _claimed_from_text(job_id: str, row: Sequence[Any], now: datetime) -> Claime
         occurrences,
         interval,
         request_id,
+        version,
     ) = row
     return Claimed(
         id=job_id,
@@ -261,5 +264,6 @@ def _claimed_from_text(job_id: str, row: Sequence[Any], now: datetime) -> Claime
         occurrences=occurrences,
         interval=None if interval is None else timedelta(microseconds=interval),
         request_id=request_id,
+        payload_version=version,
         started_at=now,
     )

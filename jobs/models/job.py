@@ -42,6 +42,9 @@ class Job(models.Model):
         max_length=LONGEST_SUBJECT, blank=True, help_text="what the job is about, within its campaign"
     )
     payload = models.JSONField(default=dict)
+    payload_version = models.SmallIntegerField(
+        default=1, db_default=1, editable=False, help_text="of the type's payloads when it was submitted"
+    )
     unique_key = models.CharField(max_length=64, editable=False)
     priority = models.PositiveSmallIntegerField(choices=[(p.value, p.name) for p in Priority], default=Priority.NORMAL)
 

@@ -115,6 +115,8 @@ def _lag() -> Iterator[Finding]:
         paused = [pauses.as_sentence(pause) for pause in pauses.active()]
         message = f"It was queued {duration(oldest)} ago; ALERT_LAG_SECONDS allows for less."
         message += f" {'; '.join(paused)}." if paused else ""
+        newer = sum(depth.newer for depth in (metrics.queue_depths(keys.redis()) or {}).values())
+        message += f" {newer} jobs wait for a worker of a newer release: replace the older workers." if newer else ""
         yield condition(Kind.QUEUE_LAG, "The oldest queued job waits too long", message, severity=Severity.WARNING)
 
 

@@ -1,5 +1,6 @@
 """Submit a job with a form generated from its type's declaration, or as an edited copy of another job."""
 
+from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
@@ -114,7 +115,11 @@ def _find_original(request: HttpRequest) -> Job | None:
 
 
 def _read_initial(original: Job, declared: JobType) -> dict[str, Any]:
-    payload = payload_form.as_initial(declared, original.payload)
+    payload = original.payload
+    if original.type == declared.name:
+        with suppress(InvalidJob):  # a payload that this release cannot read fills in what it has in common
+            payload = declared.upgrade(payload, original.payload_version)
+    payload = payload_form.as_initial(declared, payload)
     return {**payload, "campaign_id": original.campaign_id, "priority": original.priority}
 
 

@@ -8,10 +8,11 @@ from redis import RedisError
 from rq import Worker
 from rq.suspension import is_suspended
 
-from jobs.broker import keys
+from jobs.broker import depths, keys
 from jobs.broker.scripts import FAIR_SHARE
 from jobs.main_api.client import main_api
 from jobs.models import Job
+from jobs.registry import can_read
 from jobs.states import WAITING, Priority, State
 from ops.humanize import format_count, format_jobs, naturaltime
 
@@ -23,7 +24,7 @@ def find_blockers(job: Job, now: datetime) -> list[str]:
     state = State(job.state)
     try:
         if state is State.QUEUED:
-            return [*_find_missing_workers(), *_find_breaker(now), *_find_jobs_ahead(job)]
+            return [*_find_missing_workers(), *_find_newer_release(job), *_find_breaker(now), *_find_jobs_ahead(job)]
         if state in WAITING:
             return _find_breaker(now)
     except RedisError as error:
@@ -38,6 +39,13 @@ def _find_missing_workers() -> list[str]:
     if is_suspended(connection):
         return ["All workers are suspended: manage.py rqresume lets them go on."]
     return []
+
+
+def _find_newer_release(job: Job) -> list[str]:
+    if can_read(job.type, job.payload_version) and not depths.awaits_newer_release(job, keys.redis()):
+        return []
+    what = f"version {job.payload_version} of {job.type}'s payload"
+    return [f"It waits for a worker of a newer release: the workers that met it cannot read {what}."]
 
 
 def _find_breaker(now: datetime) -> list[str]:

@@ -94,7 +94,7 @@ def _task(job: Job) -> str:
     """The payload's own description; empty for a payload that this release cannot parse."""
     declared = all_types().get(job.type)
     try:
-        return declared.parse(job.payload).task() if declared else ""
+        return declared.parse(job.payload, job.payload_version).task() if declared else ""
     except InvalidJob:
         return ""
 

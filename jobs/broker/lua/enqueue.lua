@@ -1,5 +1,6 @@
 -- Puts jobs into Redis: their hash as RQ knows it, and their id into the queue or the scheduler's sorted set.
--- ARGV[1]: {queued, waiting: [[id, queue, campaign, type, description, due]], timeout, stamp, fair_share}; ARGV[2]: data
+-- ARGV[1]: {queued, waiting: [[id, queue, campaign, type, description, payload version, due]], timeout, stamp,
+--           fair_share}; ARGV[2]: data
 local given = cmsgpack.unpack(ARGV[1])
 
 local function save(job, status)
@@ -7,6 +8,7 @@ local function save(job, status)
   redis.call('HSET', 'rq:job:' .. job[1],
     'created_at', given.stamp, 'enqueued_at', given.stamp, 'data', ARGV[2], 'timeout', given.timeout,
     'status', status, 'origin', job[2], 'campaign', job[3], 'type', job[4], 'description', job[5], 'worker_name', '')
+  if job[6] > 1 then redis.call('HSET', 'rq:job:' .. job[1], 'version', job[6]) end
   redis.call('PERSIST', 'rq:job:' .. job[1])
 end
 
@@ -19,7 +21,7 @@ for _, job in ipairs(given.queued) do
 end
 for _, job in ipairs(given.waiting) do
   save(job, 'scheduled')
-  redis.call('ZADD', 'rq:scheduler:scheduled_jobs', job[6], job[1])
+  redis.call('ZADD', 'rq:scheduler:scheduled_jobs', job[7], job[1])
 end
 if #given.waiting > 0 then redis.call('PUBLISH', 'scheduler:wake', '1') end
 if #given.queued > 0 then redis.call('PUBLISH', 'scheduler:queued', '1') end

@@ -8,6 +8,7 @@ local function list_key(queue) return 'rq:queue:' .. queue end
 
 -- Pauses ("campaign:c-1", "type:T", "queue:low") of this moment; filled in by whoever takes. What is met of a paused
 -- type or campaign is parked, once, in a list per queue and pause, and enters its queue again when the pause is over.
+-- So is what only a newer release can read ("newer:TYPE:2"), until a worker of that release fetches.
 local paused = {}
 local PARKED = 'scheduler:parked'
 local function parked_key(place) return PARKED .. ':' .. place end
@@ -67,10 +68,17 @@ local function refill(queue, turn)
   return entered
 end
 
--- A job's type and campaign; nothing where it has not both, or something else stands under its key.
+-- A job's type, campaign and payload version, if that is not 1; nothing where it has not both of the first, or something
+-- else stands under its key.
 local function job_fields(id)
-  local kept = redis.pcall('HMGET', 'rq:job:' .. id, 'type', 'campaign')
+  local kept = redis.pcall('HMGET', 'rq:job:' .. id, 'type', 'campaign', 'version')
   return kept[1] and kept[2] and kept or {}
+end
+
+-- Where a job waits for workers of a newer release, or nothing if a release that `reads` these versions can run it.
+local function place_of_newer(kept, reads)
+  local version = tonumber(kept[3] or 1) or 1
+  if kept[1] and version > (reads[kept[1]] or 0) then return string.format('newer:%s:%d', kept[1], version) end
 end
 
 -- The pause that holds a job back, or nothing.
@@ -104,6 +112,8 @@ local function unpark(place, pause, turn, most)
 end
 
 local function unparked(queue, campaign, id)
+  local newer = place_of_newer(job_fields(id), {})
+  if newer and redis.call('LREM', parked_key(queue .. ':' .. newer), 1, id) > 0 then return 1 end
   for _, pause in ipairs({'campaign:' .. campaign, 'type:' .. (job_fields(id)[1] or '')}) do
     if redis.call('LREM', parked_key(queue .. ':' .. pause), 1, id) > 0 then return 1 end
   end

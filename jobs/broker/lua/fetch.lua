@@ -1,7 +1,8 @@
 -- One turn of a worker: shows what has ended and what runs, and takes ids for its free slots.
 -- ARGV[1]: {now, stamp, worker, claimed: [id], ended: [[id, attempt, queue, status, shown]],
 --           started: [[id, attempt, queue, since]], slots, batches: {type: [size, by campaign]}, ahead, foreign,
---           queues, turn, keep, kept_s, shown_s, aside}; with `ahead` only types of `batches` are taken
+--           queues, turn, keep, kept_s, shown_s, aside, reads: {type: payload version}}; with `ahead` only types of
+--           `batches` are taken
 -- Answers {groups of ids of ours, each behind the rank of its queue, id and queue of a foreign or nothing, 1: more ids than `aside` are to be parked or
 -- come back from there, so come again; 2: nobody has told Redis what is paused, so nothing was taken}.
 local given = cmsgpack.unpack(ARGV[1])
@@ -82,10 +83,23 @@ local function read_pauses()
   return #known > 0
 end
 
+-- Jobs for a newer release come back a few at a time, to a worker of that release: in a rollout an older one may be the
+-- next to meet them, and would set all of them aside again.
+local function let_newer_back(place, newer, type, version)
+  if (given.reads[type] or 0) < tonumber(version) then return end
+  local back = unpark(place, newer, given.fair_share, math.min(given.fair_share, given.aside - moved))
+  moved = moved + back
+  if back >= given.fair_share then again = 1 end
+end
+
 local function let_back()
   for _, place in ipairs(redis.call('SMEMBERS', PARKED)) do
     local pause = place:match('^[^:]*:(.*)$')
-    if not paused[pause] then
+    local type, version = pause:match('^newer:(.*):(%d+)$')
+    if type then
+      let_newer_back(place, pause, type, version)
+      if moved >= given.aside then again = 1; return end
+    elseif not paused[pause] then
       moved = moved + unpark(place, pause, given.fair_share, given.aside - moved)
       if moved >= given.aside then again = 1; return end
     end
@@ -105,7 +119,7 @@ local function take_from(queue, rank)
       if refill(queue, given.fair_share) == 0 then return true end
     else
       local kept = job_fields(id)
-      local pause = kept[1] and pause_of(kept[1], kept[2])
+      local pause = kept[1] and (place_of_newer(kept, given.reads) or pause_of(kept[1], kept[2]))
       if pause then
         if moved >= given.aside then again = 1; return false end
         moved = moved + 1

@@ -16,6 +16,7 @@ from jobs.engine.worker import attempt, rq_mirror
 from jobs.errors import LostBeforeSending, OutcomeUnknown
 from jobs.ledger import Ending, moves
 from jobs.models import Job
+from jobs.registry import readable_versions
 from jobs.sending import NOT_SENT
 from jobs.states import WAITING, State
 
@@ -41,9 +42,11 @@ class Rescuer:
     def free_expired(self, now: datetime) -> None:
         """End running jobs whose lease expired as attempts of unknown outcome.
 
-        A job that must not be sent twice, and whose sending had not begun, goes back to its queue.
+        A job that must not be sent twice, and whose sending had not begun, goes back to its queue. A job of an unknown
+        type is left to the scheduler of a newer release, which knows whether it may run again.
         """
-        expired = Job.objects.in_state(State.RUNNING).filter(lease_until__lt=now).order_by("lease_until")
+        running = Job.objects.in_state(State.RUNNING).filter(type__in=list(readable_versions()))
+        expired = running.filter(lease_until__lt=now).order_by("lease_until")
         if not self.leases_count(now) or not expired.exists():
             return
         with transaction.atomic():  # a worker that wakes up meanwhile waits for the lock, and then sends nothing

@@ -18,7 +18,17 @@ from jobs.states import State
 log = structlog.get_logger(__name__)
 BATCH: Final = 500
 SETTLED: Final = timedelta(seconds=5)  # a younger QUEUED row may still be on its way to Redis
-_CARRIED: Final = ("id", "type", "campaign_id", "priority", "attempt", "subject", "state", "due_at")  # Carried's order
+_CARRIED: Final = (  # Carried's order
+    "id",
+    "type",
+    "campaign_id",
+    "priority",
+    "attempt",
+    "subject",
+    "payload_version",
+    "state",
+    "due_at",
+)
 
 
 class Scan:

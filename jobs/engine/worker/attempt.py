@@ -23,7 +23,7 @@ from jobs.main_api.calls import Calls
 from jobs.main_api.client import main_api
 from jobs.models import Job
 from jobs.outcome import RetryPolicy, outcome_of
-from jobs.registry import Answer, Item, JobType, type_named
+from jobs.registry import Answer, Item, JobType, readable_versions, type_named
 from jobs.run import Followup, Run
 from jobs.schedules.store import DatabaseSchedules, parse_moment
 from jobs.sending import Phase, Sending
@@ -37,7 +37,8 @@ _LONGEST_FIELD = 2_000  # characters; longer fields are dropped from a result th
 
 def claim(ids: Sequence[str], *, worker: str, now: datetime) -> list[Claimed]:
     """Claim for `worker` those of `ids` that are QUEUED. Returns the claimed jobs in the order of `ids`."""
-    return moves.cycle([], ids, actor=actors.worker(worker), worker=worker, now=now)[1]
+    reads = readable_versions()
+    return moves.cycle([], ids, actor=actors.worker(worker), worker=worker, now=now, reads=reads)[1]
 
 
 def find_claimed(at: datetime, ids: Sequence[str], *, worker: str, until: datetime) -> list[Claimed]:
@@ -67,6 +68,7 @@ def find_claimed(at: datetime, ids: Sequence[str], *, worker: str, until: dateti
             occurrences=job.occurrences,
             interval=job.interval,
             request_id=job.request_id,
+            payload_version=job.payload_version,
             started_at=at,
         )
         for job in found
@@ -167,8 +169,8 @@ def _call_handler(job_type: JobType, jobs: Sequence[Claimed]) -> Sequence[Answer
     items, answers = [], dict[int, Answer]()
     for position, job in enumerate(jobs):
         try:
-            items.append((position, Item(job_type.parse(job.payload), _run_of(job))))
-        except Refused as refused:  # stored by a release with another schema; must not fail the rest of the batch
+            items.append((position, Item(job_type.parse(job.payload, job.payload_version), _run_of(job))))
+        except Refused as refused:  # must not fail the rest of the batch
             answers[position] = refused
     if items:
         given = job_type.handle([item for _, item in items])

@@ -24,6 +24,7 @@ from jobs.engine.worker.in_flight import InFlight, run_group
 from jobs.engine.worker.rq_mirror import Batch, RQMirror
 from jobs.engine.worker.thread_pool import Threads
 from jobs.ledger import Claimed, Ending, moves
+from jobs.registry import readable_versions
 
 log = structlog.get_logger(__name__)
 RETRY_SECONDS: Final = 1.0  # after an outage
@@ -210,7 +211,9 @@ class Cycles:
         worker, start = self._worker, partial(self._start, groups)
         self.unacknowledged = (groups, now) if groups else None
         endings = [ending for ending, _ in self._unrecorded]
-        ended, claimed = moves.cycle(endings, ids, actor=actors.worker(worker), worker=worker, now=now, start=start)
+        ended, claimed = moves.cycle(
+            endings, ids, actor=actors.worker(worker), worker=worker, now=now, start=start, reads=readable_versions()
+        )
         self.fetch.note_claimed(groups)
         shown = {id(ending.job): is_shown for ending, is_shown in self._unrecorded}
         self._unrecorded = []

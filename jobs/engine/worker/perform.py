@@ -10,6 +10,7 @@ from jobs.broker import enqueue
 from jobs.engine.worker import attempt
 from jobs.ledger import moves
 from jobs.models import Job
+from jobs.registry import can_read
 
 
 def perform() -> str:
@@ -21,6 +22,8 @@ def perform() -> str:
     paused_by = pauses.blocking(job, pauses.active()) if job else []
     if paused_by:  # RQ's entry expires after a while; then the sweep enqueues the job again
         return f"left alone: {pauses.as_sentence(paused_by[0])}"
+    if job and not can_read(job.type, job.payload_version):
+        return "left alone: it waits for a worker of a newer release"
     worker = "rq-perform"
     claimed = attempt.claim([current.id], worker=worker, now=timezone.now())
     if not claimed:

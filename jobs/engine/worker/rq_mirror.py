@@ -19,6 +19,7 @@ from jobs.broker import aside, enqueue, keys
 from jobs.broker.scripts import ASIDE, FAIR_SHARE, script
 from jobs.ledger import Claimed, Ending
 from jobs.models import Job
+from jobs.registry import can_read, readable_versions
 from jobs.states import FINAL, WAITING, State
 
 log = structlog.get_logger(__name__)
@@ -101,6 +102,7 @@ class RQMirror:
             kept_s=KEPT_SECONDS,
             shown_s=int(settings.LEASE.total_seconds()) + 60,
             aside=ASIDE,
+            reads=readable_versions(),
         )
         self._sent = (self._claimed, self._started, self._ended)
         self._claimed, self._started, self._ended = [], [], []
@@ -190,15 +192,20 @@ def resync(jobs: Sequence[Claimed | Job], connection: Redis) -> None:
 def give_back(ids: Collection[str], connection: Redis) -> None:
     """Return fetched jobs that could not be claimed.
 
-    Ended jobs are restored as `restore` does. Jobs that are still QUEUED, because their rows were locked during the
-    claim, are scheduled again. Raises redis.RedisError and database errors.
+    Ended jobs are restored as `restore` does. Of those still QUEUED, jobs for a newer release go back to their queue,
+    where lua/fetch.lua sets them aside; the others, whose rows were locked during the claim, are scheduled again.
+    Raises redis.RedisError and database errors.
     """
     jobs = list(Job.objects.filter(id__in=ids))
     unknown = set(ids) - {str(job.id) for job in jobs}
     if unknown:
         aside.move_aside(sorted(unknown), _NO_JOB, connection)
     _restore([job for job in jobs if job.state in _SHOWN], connection)
-    locked = [str(job.id) for job in jobs if job.state == State.QUEUED]
+    queued = [job for job in jobs if job.state == State.QUEUED]
+    if newer := [job for job in queued if not can_read(job.type, job.payload_version)]:
+        log.info("rq_mirror.newer_release_awaited", jobs=len(newer), job_types=sorted({job.type for job in newer}))
+        enqueue.enqueue(newer)  # with their versions
+    locked = [str(job.id) for job in queued if can_read(job.type, job.payload_version)]
     if locked:
         log.info("rq_mirror.row_locked", jobs=len(locked), again_in_s=LOCKED_SECONDS)
         again = timezone.now().timestamp() + LOCKED_SECONDS

@@ -36,7 +36,7 @@ def submit(n: int, kind: str = FAST, **changes: Any) -> list[str]:
 def intake(redis: Redis) -> Fetch:
     """Of a worker with two slots, in one of which a job of a fast type runs."""
     flight = InFlight()
-    job = Claimed("1", FAST, "c", "", {}, 5, 1, 0, datetime.now(UTC), "", "", 1, None, "", datetime.now(UTC))
+    job = Claimed("1", FAST, "c", "", {}, 5, 1, 0, datetime.now(UTC), "", "", 1, None, "", 1, datetime.now(UTC))
     flight.add([job])
     flight.finish(attempt.ending_of(job, None, 0.5, now=timezone.now()))
     flight.add([job])

@@ -89,7 +89,7 @@ def test_a_dead_letter_is_small_whatever_it_died_of(message: str) -> None:
 @given(message=ANY)
 def test_any_message_can_be_recorded(error: type[Exception], message: str) -> None:
     """Whatever characters it holds."""
-    job = Claimed("1", "EVENT_EXPIRATION", "c", "", {}, 5, 1, 2, NOW, "", "", 1, None, "", NOW)
+    job = Claimed("1", "EVENT_EXPIRATION", "c", "", {}, 5, 1, 2, NOW, "", "", 1, None, "", 1, NOW)
     ending = attempt.ending_of(job, raised(error(message)), 1.0, now=NOW)
 
     assert is_storable(ending.error + ending.outcome.reason + ending.traceback + (ending.details or ""))

@@ -16,7 +16,7 @@ MANY = "SETTLEMENT_GROWTH"  # does many at once
 
 
 def claimed(number: int, kind: str = SINGLE) -> Claimed:
-    return Claimed(str(number), kind, "c", "", {}, 5, 1, 0, NOW, "", "", 1, None, "", NOW)
+    return Claimed(str(number), kind, "c", "", {}, 5, 1, 0, NOW, "", "", 1, None, "", 1, NOW)
 
 
 def finish(flight: InFlight, count: int, *, kind: str, ms: float) -> None:

@@ -1,0 +1,45 @@
+"""Django's migrate, which on PostgreSQL never makes others queue behind a table's lock that it waits for."""
+
+import time
+from typing import Any, Final
+
+from django.core.management.base import CommandError
+from django.core.management.commands import migrate
+from django.db import OperationalError, connections
+from psycopg.errors import LockNotAvailable
+
+LOCK_TIMEOUT: Final = "2s"  #: an ALTER TABLE that waits for a lock blocks everybody who asks for the table after it
+TRIES: Final = 100
+PAUSE_SECONDS: Final = 3.0  #: others get the table meanwhile
+
+
+class Command(migrate.Command):
+    """Tries again when a lock was not to be had; migrations that were applied stay applied."""
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        connection = connections[options["database"]]
+        if connection.vendor != "postgresql":
+            super().handle(*args, **options)
+            return
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
+        try:
+            self._try(*args, **options)
+        finally:
+            with connection.cursor() as cursor:
+                cursor.execute("RESET lock_timeout")
+
+    def _try(self, *args: Any, **options: Any) -> None:
+        for attempt in range(1, TRIES + 1):
+            try:
+                super().handle(*args, **options)
+                return
+            except OperationalError as error:
+                if not isinstance(error.__cause__, LockNotAvailable):
+                    raise
+                self.stderr.write(
+                    f"\nAnother transaction holds a lock on the table for more than {LOCK_TIMEOUT} ({error}). "
+                    f"Attempt {attempt} of {TRIES}; the next one in {PAUSE_SECONDS:g} s."
+                )
+                time.sleep(PAUSE_SECONDS)
+        raise CommandError(f"A lock was not to be had in {TRIES} attempts: end the transaction that holds it.")

@@ -48,7 +48,7 @@ ON_POSTGRESQL := $(addprefix tests/unit/jobs/,engine/worker/test_attempt.py ledg
   $(addprefix tests/integration/jobs/,engine/scheduler/test_timekeeping.py engine/test_bad_moments.py \
   engine/worker/test_cycle.py engine/worker/test_effects_once.py engine/worker/test_leases.py engine/worker/test_worker.py \
   engine/worker/test_newer_payloads.py schedules/test_apply.py test_listener.py test_pauses.py test_slices.py) \
-  tests/integration/jobs/management/test_migrate.py \
+  tests/acceptance/test_release_before.py tests/integration/jobs/management/test_migrate.py \
   $(addprefix tests/integration/,monitoring/test_alerts.py monitoring/test_metrics.py ops/test_admin_jobs.py \
   ops/test_admin_new_job.py ops/test_dashboard.py ops/test_failures.py ops/test_job_page.py ops/test_trail.py \
   scheduler_project/test_migration_operations.py scheduler_project/test_pages.py \

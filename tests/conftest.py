@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 from django.conf import settings
@@ -18,7 +19,7 @@ from monitoring.metrics import TOTALS
 from tests.support import seed
 from tests.support.environment import API_PORT, REDIS_PORT, TOKEN
 from tests.support.processes import Start, database_url
-from tests.support.servers import RedisServer, Running, SandboxApi, manage
+from tests.support.servers import ROOT, RedisServer, Running, SandboxApi, manage_in
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -80,8 +81,8 @@ def start(transactional_db: None, redis: Redis) -> Iterator[Start]:
     """Starts processes of the service on the tests' database."""
     with ExitStack() as ends:  # all of them, although one had to be killed
 
-        def begin(*words: str, **environment: str) -> Running:
-            process = manage(*words, DATABASE_URL=database_url(), **environment)
+        def begin(*words: str, tree: Path = ROOT, **environment: str) -> Running:
+            process = manage_in(tree, *words, DATABASE_URL=database_url(), **environment)
             ends.callback(_end, process)
             return process
 

@@ -32,12 +32,14 @@ def wait_until(condition: Callable[[], object], *, within_s: float = 60, what: s
 class Running:
     """A process that is ended whatever happens, with its output in a file."""
 
-    def __init__(self, name: str, command: list[str], environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, name: str, command: list[str], environment: dict[str, str] | None = None, tree: Path = ROOT
+    ) -> None:
         self.log = FOLDER / f"{name}-{time.monotonic_ns()}.log"
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(
                 command,
-                cwd=ROOT,
+                cwd=tree,
                 env={**os.environ, **(environment or {})},
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -58,7 +60,12 @@ class Running:
 
 def manage(*words: str, **environment: str) -> Running:
     """`manage.py` as a process."""
-    return Running(words[0], [sys.executable, "manage.py", *words], environment)
+    return manage_in(ROOT, *words, **environment)
+
+
+def manage_in(tree: Path, *words: str, **environment: str) -> Running:
+    """`manage.py` of a copy of the project."""
+    return Running(words[0], [sys.executable, "manage.py", *words], environment, tree)
 
 
 class RedisServer:

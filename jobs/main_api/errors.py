@@ -41,13 +41,18 @@ class FieldError(NamedTuple):
 
 
 def read_error(raw: object) -> FieldError:
-    """Parse an entry of errors[] of any shape."""
+    """Parse an entry of errors[] of any shape.
+
+    A path that cannot be read may lead below the field: such an error loses its code, so that it rejects nothing.
+    """
     if not isinstance(raw, Mapping):
         return FieldError(_text(raw, LONGEST_MESSAGE), "", ())
     extensions, path = raw.get("extensions"), raw.get("path")
-    code = extensions.get("code") if isinstance(extensions, Mapping) else None
-    steps = path if isinstance(path, list) and all(isinstance(step, str | int) for step in path) else []
-    return FieldError(_text(raw.get("message", ""), LONGEST_MESSAGE), _text(code or "", LONGEST_CODE), tuple(steps))
+    code = _text(extensions.get("code") or "", LONGEST_CODE) if isinstance(extensions, Mapping) else ""
+    message = _text(raw.get("message", ""), LONGEST_MESSAGE)
+    if path is None or (isinstance(path, list) and all(type(step) in (str, int) for step in path)):
+        return FieldError(message, code, tuple(path or ()))
+    return FieldError(f"{code} at {_text(path, LONGEST_CODE)}: {message}", "", ())
 
 
 def error_of(operation: str, error: FieldError) -> JobError:

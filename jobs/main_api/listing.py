@@ -48,9 +48,9 @@ def read_one(name: str, alias: str, answer: Answer, kind: type[T]) -> T | JobErr
         refusals = [error for error in own if error.refuses(alias)]
         return error_of(name, refusals[0]) if refusals else _vague(name, own[0])
     value = answer.data.get(alias)
-    unplaced = [error for error in answer.errors if not error.path]
+    unplaced = _unplaced(answer)
     if unplaced and _doubtful(value):
-        alike = len({error.code for error in unplaced}) == 1  # else it may be the other error's
+        alike = {(error.code, error.path) for error in unplaced} == {(unplaced[0].code, ())}  # else it may be another's
         return error_of(name, unplaced[0]) if value is None and alike else _vague(name, unplaced[0])
     if alias not in answer.data:
         return _vague(name, answer.errors[0]) if answer.errors else _unfit(name, "it is not in the answer")
@@ -58,16 +58,17 @@ def read_one(name: str, alias: str, answer: Answer, kind: type[T]) -> T | JobErr
 
 
 def read_list(name: str, alias: str, answer: Answer, kind: type[T]) -> Listing[T] | JobError:
-    """Read the list in the field `alias` of operation `name`, or its error."""
+    """Read the list in the field `alias` of operation `name`, or its error. An item listed twice is read once."""
     value = answer.data.get(alias)
     own = [error for error in answer.errors if error.alias == alias]
-    unplaced = [error for error in answer.errors if not error.path]
+    unplaced = _unplaced(answer)
     whole = [error for error in own if len(error.path) == 1]
     if whole or not isinstance(value, list):
         causes = (whole or own or unplaced or list(answer.errors))[:1]
         return error_of(name, causes[0]) if causes else _unfit(name, "expected a list")
     by_index = {error.path[1]: error for error in own}
-    found = Listing[T]()
+    unplaced += [error for error in own if error.path[1] not in range(len(value))]
+    found, seen = Listing[T](), set[str]()
     for index, item in enumerate(value):
         error = by_index.get(index) or next(iter(unplaced if _doubtful(item) else ()), None)
         one = _vague(name, error) if error else _typed(name, item, kind)
@@ -75,13 +76,19 @@ def read_list(name: str, alias: str, answer: Answer, kind: type[T]) -> Listing[T
             item_id = _id_of(item)
             log.warning("main_api.item_unreadable", operation=name, item_id=item_id or f"#{index}", error=str(one))
             found.unreadable.append(Unreadable(item_id, one))
-        else:
+        elif (item_id := _id_of(item)) not in seen:
+            seen.add(item_id)
             found.append(one)
     return found
 
 
+def _unplaced(answer: Answer) -> list[FieldError]:
+    """The errors without a path, and those whose path names no field of the answer."""
+    return [error for error in answer.errors if error.alias not in answer.data]
+
+
 def _doubtful(value: object) -> bool:
-    """Whether an error without a path may be about this value, which is or contains a null."""
+    """Whether an unplaced error may be about this value, which is or contains a null."""
     return value is None or (isinstance(value, Mapping) and None in value.values())
 
 

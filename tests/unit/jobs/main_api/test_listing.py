@@ -80,3 +80,40 @@ def test_one_of_two_errors_without_a_place_does_not_say_that_both_are_gone() -> 
     found = [read_one("campaign", alias, Answer({"a0": None, "a1": None}, errors), Campaign) for alias in ("a0", "a1")]
 
     assert [type(one) for one in found] == [TransientError, TransientError]
+
+
+#: Paths that name neither a field of the answer nor an item of its list, or cannot be read.
+LOST: list[Any] = [
+    None, [], ["data", "it"], ["settlement"], ["it", "0", "currentWorldTime"], ["it", 9, "x"], ["it", -1], "it", "it.0",
+    ["it", None], ["it", 0.5], ["it", True], ["it", {}], {"0": "it"}, 7, True, [[]],
+]  # fmt: skip
+CODES = ["NOT_FOUND", "BAD_REQUEST", "INTERNAL_SERVER_ERROR", None]
+
+
+@pytest.mark.parametrize("code", CODES)
+@pytest.mark.parametrize("path", LOST, ids=repr)
+def test_an_error_whose_place_is_unknown_may_be_about_any_null(path: Any, code: str | None) -> None:
+    """Nothing that is null beside it is gone, nor without a clock; what is whole is read."""
+    error = read_error({"message": "no", "path": path, "extensions": {"code": code}})
+    vague = {**GOOD, "id": "c-2", "currentWorldTime": None}
+    places = path if isinstance(path, list) and path else [""]
+    alone = [read_one("it", "it", Answer({"it": value}, (error,)), Campaign) for value in (None, vague)]
+    found = read_list("it", "it", Answer({"it": [GOOD, vague, None]}, (error,)), Campaign)
+
+    assert all(isinstance(one, JobError) for one in alone)
+    assert not isinstance(alone[0], NotFound) or (code == "NOT_FOUND" and path in (None, []))
+    assert isinstance(found, Listing)
+    assert [campaign.id for campaign in found] == ["c-1"] or places[0] == "it"
+    assert "c-2" not in [campaign.id for campaign in found]
+
+
+@pytest.mark.parametrize("path", LOST[2:], ids=repr)
+@pytest.mark.parametrize("code", CODES)
+def test_an_error_at_a_place_that_cannot_be_read_rejects_no_field(path: Any, code: str | None) -> None:
+    """It may lead below the field, which has run then."""
+    assert not read_error({"message": "no", "path": path, "extensions": {"code": code}}).refuses("it")
+
+
+def test_an_item_listed_twice_is_read_once() -> None:
+    """The first of them; work on a list ends, however often it names a thing."""
+    assert [campaign.name for campaign in listed([GOOD, {**GOOD, "name": "M"}, GOOD])] == ["N"]

@@ -10,7 +10,10 @@
 | `success: false` | | | not done: permanent |
 | `success: true` | | | done, even with errors beside it |
 | everything else: HTTP 5xx, timeout, lost connection, more than 8 MB, not JSON, neither data nor errors, an error
-  without a code or below the field, data that does not match the contract | retry | retry | unknown |
+  without a code or below the field, data that does not match the contract, for mutations sent once a key that occurs
+  twice | retry | retry | unknown |
+
+A status that says it all counts although its body is lost, too large or in an unknown encoding.
 
 Whether to retry after an unknown outcome is decided in jobs/outcome.py, by EFFECT_UNKNOWN_OUTCOME.
 """
@@ -67,6 +70,11 @@ class Answer(NamedTuple):
     errors: tuple[FieldError, ...] = ()
 
 
+def is_clear(status: int) -> bool:
+    """Whether the status alone says what the response means, whatever its body."""
+    return status in (401, 403, 413, 429) or status >= 500
+
+
 def read_reply(reply: Reply, request: Request) -> Answer:
     """Parse an HTTP response as a GraphQL response, by the table above.
 
@@ -83,7 +91,7 @@ def read_reply(reply: Reply, request: Request) -> Answer:
         case _ if status >= 500:
             raise Fault(request.unclear(f"main API: HTTP {status}", retry_after=reply.retry_after))
     try:
-        found = wire.decode(reply.body)
+        found = wire.decode(reply.body, unique_keys=request is Request.ONCE)
     except wire.NestedTooDeeply as error:  # an answer all the same; a smaller batch may leave it out
         text = f"main API: {error}"
         raise (TooLarge(text) if request is Request.QUERY else request.unclear(text)) from None

@@ -14,7 +14,7 @@ import pycurl
 
 from jobs.errors import JobError, TooLarge, TransientError
 from jobs.main_api import wire
-from jobs.main_api.answers import Answer, Fault, Reply, Request, read_reply
+from jobs.main_api.answers import Answer, Fault, Reply, Request, is_clear, read_reply
 
 CONNECTIONS: Final = 10  # at a time
 IDLE_CONNECTIONS: Final = 5  # kept for later requests
@@ -81,17 +81,19 @@ class PooledTransport:
         except pycurl.error as error:
             code, message = (*error.args, "")[:2]
             has_left = curl.getinfo(pycurl.REQUEST_SIZE) > 0
+            status, wait = _head(curl)
             curl.close()
+            if is_clear(status):
+                return Reply(status, b"", wait)
             if body.is_too_large or code == pycurl.E_FILESIZE_EXCEEDED:
                 raise _too_large(request) from error
             text = f"main API: {message or 'transport fault'} (curl {code})"
             raise Fault(request.unclear(text) if has_left else TransientError(text)) from error
-        status, retry_after = curl.getinfo(pycurl.RESPONSE_CODE), curl.getinfo(pycurl.RETRY_AFTER)
+        status, wait = _head(curl)
         if len(self._idle) < IDLE_CONNECTIONS:
             self._idle.append(curl)
         else:
             curl.close()
-        wait = timedelta(seconds=min(retry_after, LONGEST_RETRY_AFTER)) if retry_after else None
         return Reply(status, b"".join(body.parts), wait)
 
     def _connection(self) -> pycurl.Curl:
@@ -131,6 +133,12 @@ class _Body:
             return 0
         self.parts.append(part)
         return len(part)
+
+
+def _head(curl: pycurl.Curl) -> tuple[int, timedelta | None]:
+    """The status, 0 before there is one, and Retry-After."""
+    seconds = min(curl.getinfo(pycurl.RETRY_AFTER), LONGEST_RETRY_AFTER)
+    return curl.getinfo(pycurl.RESPONSE_CODE), timedelta(seconds=seconds) if seconds else None
 
 
 def _too_large(request: Request) -> JobError:

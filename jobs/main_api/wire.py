@@ -19,6 +19,10 @@ class NestedTooDeeply(ValueError):
     """JSON with more levels than Python's decoder takes, about a thousand."""
 
 
+class KeyTwice(ValueError):
+    """JSON with a key twice in one object: readers differ in which of the two counts."""
+
+
 @dataclass(frozen=True, slots=True)
 class RawNumber:
     """A number that Python cannot represent; it is sent back with the same digits."""
@@ -26,20 +30,21 @@ class RawNumber:
     text: str
 
 
-def decode(body: bytes) -> Any:
+def decode(body: bytes, *, unique_keys: bool = False) -> Any:
     """Parse JSON; replace invalid UTF-8, and characters that no database stores (except in IDs and variables), by
     U+FFFD.
 
     A number that no float or int equals exactly becomes a Decimal or, if its exponent is too large, a RawNumber.
-    Raises ValueError if `body` is not JSON or nested too deeply.
+    Raises ValueError if `body` is not JSON or nested too deeply or, with `unique_keys`, if an object has a key twice.
     """
     text = body.decode("utf-8-sig", "replace")
-    read = partial(json.loads, text, parse_float=_number, parse_constant=_no_number)
+    pairs = _unique if unique_keys else None
+    read = partial(json.loads, text, parse_float=_number, parse_constant=_no_number, object_pairs_hook=pairs)
     try:
         try:
             found = read()
         except ValueError as error:
-            if isinstance(error, json.JSONDecodeError):
+            if isinstance(error, json.JSONDecodeError | KeyTwice):
                 raise
             found = read(parse_int=_integer)  # an int of more than 4,300 digits
         return clean_answer(found) if _SUSPECT.search(body) else found
@@ -74,6 +79,13 @@ def _number(text: str) -> float | Decimal | RawNumber:
     except ArithmeticError:
         return RawNumber(text)
     return value if isfinite(value) and Decimal(repr(value)) == exact else exact
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise KeyTwice("a key occurs twice in an object")
+    return found
 
 
 def _no_number(_name: str) -> None:

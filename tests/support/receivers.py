@@ -5,11 +5,12 @@ answers what it is told to.
 import json
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from email import message_from_bytes
 from email.message import Message as Mail
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import StreamRequestHandler, ThreadingTCPServer
 from typing import Any
 
 from aiosmtpd.controller import Controller
@@ -116,4 +117,23 @@ def other_api(answer: Callable[[dict[str, Any]], dict[str, Any] | bytes]) -> Ite
     with ThreadingHTTPServer(("127.0.0.1", 0), Api) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/graphql"
+        server.shutdown()
+
+
+@contextmanager
+def raw_server(answer: bytes) -> Iterator[tuple[str, list[bytes]]]:
+    """A server that sends these bytes upon every request and ends the connection: its URL, and what it has heard."""
+    heard: list[bytes] = []
+
+    class Handler(StreamRequestHandler):
+        def handle(self) -> None:
+            head = "".join(iter(lambda: self.rfile.readline().decode(), "\r\n"))
+            heard.append(self.rfile.read(int(head.lower().partition("content-length:")[2].split()[0])))
+            with suppress(OSError):  # the client has had enough
+                self.request.sendall(answer)
+
+    with ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/graphql", heard
         server.shutdown()

@@ -91,6 +91,12 @@ UNCLEAR: dict[str, dict[str, Any]] = {
             ],
         )
     },
+    "a refusal whose path is a text": {
+        "body": body(data=None, errors=[{"path": "executeEffect.error", "extensions": {"code": "CONFLICT"}}])
+    },
+    "a refusal whose path holds a null": {"body": refused("CONFLICT", ["executeEffect", None])},
+    "a key twice": {"body": body(data={"executeEffect": EXECUTED})[:-1] + "," + refused("CONFLICT")[1:]},
+    "success twice": {"body": '{"data":{"executeEffect":{"success":true,"success":false}}}'},
     "a million errors": {"body": '{"errors":[' + "{}," * 1_000_000 + "{}]}"},
     "nested 200,000 levels deep": {"body": "[", "times": 200_000},
     "no JSON": {"body": "<html>"},

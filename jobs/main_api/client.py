@@ -21,6 +21,7 @@ from jobs.errors import (
     OutcomeUnknown,
     PermanentError,
     TooLarge,
+    VersionConflict,
 )
 from jobs.main_api import operations, wire
 from jobs.main_api.answers import Answer, Fault, Request, refusal_of
@@ -128,13 +129,18 @@ class MainApi:
         again without it.
         """
         answers: dict[str, JobError | None] = {}
-        left = list(event_ids)
+        left, size = list(dict.fromkeys(event_ids)), EXPIRE_BATCH
         while left:
-            batch = left[:EXPIRE_BATCH]
+            batch = left[:size]
             try:
                 done, error = self._mutate_each("expireEvent", "eventId", batch, key=key)
             except (CircuitOpen, NotAuthorized) as stop:
                 return answers | dict.fromkeys(left, stop)
+            except (PermanentError, VersionConflict) as refused:  # of the whole request, perhaps for one event's sake
+                if len(batch) == 1:
+                    answers[batch[0]], left = refused, left[1:]
+                size = max(1, len(batch) // 2)
+                continue
             except JobError as failed:
                 answers |= dict.fromkeys(batch, failed)
                 left = left[len(batch) :]
@@ -242,7 +248,8 @@ class MainApi:
         return found
 
     def _find(self, name: str, variables: Mapping[str, Any], kind: type[T]) -> T | None:
-        found = read_one(name, name, self.ask(name, operations.text(name), variables), kind)
+        answer = self.ask(name, operations.text(name), variables)
+        found = read_one(name, name, answer, kind, entity_id=variables["id"])
         if isinstance(found, NotFound):
             return None
         if isinstance(found, JobError):
@@ -250,17 +257,17 @@ class MainApi:
         return found
 
     def _list_each(self, name: str, variable: str, ids: list[str], kind: type[T]) -> dict[str, Listing[T] | JobError]:
-        return self._read_each(name, variable, ids, lambda alias, answer: read_list(name, alias, answer, kind))
+        return self._read_each(name, variable, ids, lambda _, alias, answer: read_list(name, alias, answer, kind))
 
     def _find_each(self, name: str, ids: list[str], kind: type[T]) -> dict[str, T | JobError | None]:
         """NOT_FOUND and null without an error both mean that the entity does not exist."""
         found: dict[str, T | JobError | None] = self._read_each(
-            name, "id", ids, lambda alias, answer: read_one(name, alias, answer, kind)
+            name, "id", ids, lambda one, alias, answer: read_one(name, alias, answer, kind, entity_id=one)
         )
         return {i: None if isinstance(one, NotFound) else one for i, one in found.items()}
 
     def _read_each(
-        self, name: str, variable: str, ids: list[str], read: Callable[[str, Answer], Any]
+        self, name: str, variable: str, ids: list[str], read: Callable[[str, str, Answer], Any]
     ) -> dict[str, Any]:
         """Read many IDs with one aliased query. If one error made all data null, the others are queried again."""
         answers: dict[str, Any] = {}
@@ -284,7 +291,7 @@ class MainApi:
             aliases = {one: _alias(position, len(batch), name) for position, one in enumerate(batch)}
             named = {error.alias for error in answer.errors}
             failed = [one for one in batch if aliases[one] in named]
-            answers |= {one: read(aliases[one], answer) for one in (failed if failed and not answer.data else batch)}
+            answers |= {i: read(i, aliases[i], answer) for i in (failed if failed and not answer.data else batch)}
             left = [one for one in left if one not in answers]
         return {one: answers[one] for one in ids}
 
@@ -292,10 +299,11 @@ class MainApi:
         """Send one aliased mutation for many IDs. Returns how many have run, and the error of the one after them."""
         answer = self._batch(name, [{variable: i} for i in ids], key=key)
         if answer.errors:
-            position = _failed_position(name, len(ids), answer.errors[0])
-            if answer.errors[0].code == "BAD_REQUEST":  # by contract: already completed
+            error = answer.errors[0]
+            position = _failed_position(name, len(ids), error)
+            if error.code == "BAD_REQUEST" and len(error.path) == 1:  # by contract: already completed
                 return position + 1, None
-            return position, error_of(name, answer.errors[0])
+            return position, _error_of_update(name, error)
         for position, one in enumerate(ids):
             ran = read_one(name, _alias(position, len(ids), name), answer, Expired)
             if not isinstance(ran, Expired):
@@ -337,7 +345,7 @@ class MainApi:
                 written = update.as_written() if answer.errors else read_one(name, alias, answer, kind)
                 answers[update.entity.id] = written or _no_answer(name, update.entity.id)
             if answer.errors:
-                answers[batch[done].entity.id] = error_of(name, answer.errors[0])
+                answers[batch[done].entity.id] = _error_of_update(name, answer.errors[0])
                 done += 1
             left = left[done:]
         return answers
@@ -402,6 +410,11 @@ def _failed_position(name: str, size: int, error: FieldError) -> int:
     if error.alias not in aliases:
         raise error_of(name, error)
     return aliases.index(error.alias)
+
+
+def _error_of_update(name: str, error: FieldError) -> JobError:
+    """By its code, unless it is below the field: that has run then, and running it again changes nothing."""
+    return error_of(name, error) if error.refuses(error.alias) else Request.UPDATE.unclear(str(error_of(name, error)))
 
 
 def _alias(position: int, size: int, name: str) -> str:

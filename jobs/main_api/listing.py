@@ -41,8 +41,11 @@ class Listing(list[T]):
         return self
 
 
-def read_one(name: str, alias: str, answer: Answer, kind: type[T]) -> T | JobError | None:
-    """Read the field `alias` of operation `name`: None only if it is null and there is no error."""
+def read_one(name: str, alias: str, answer: Answer, kind: type[T], *, entity_id: str = "") -> T | JobError | None:
+    """Read the field `alias` of operation `name`: None only if it is null and there is no error.
+
+    Another object than `entity_id`, if given, is an error.
+    """
     own = [error for error in answer.errors if error.alias == alias]
     if own:  # NOT_FOUND below the field does not mean that the object itself is gone
         refusals = [error for error in own if error.refuses(alias)]
@@ -54,6 +57,8 @@ def read_one(name: str, alias: str, answer: Answer, kind: type[T]) -> T | JobErr
         return error_of(name, unplaced[0]) if value is None and alike else _vague(name, unplaced[0])
     if alias not in answer.data:
         return _vague(name, answer.errors[0]) if answer.errors else _unfit(name, "it is not in the answer")
+    if value is not None and entity_id and _id_of(value) not in ("", entity_id):
+        return _unfit(name, f"asked for {entity_id}, got {_id_of(value)}")
     return None if value is None else _typed(name, value, kind)
 
 

@@ -99,14 +99,14 @@ def mail_receiver() -> Iterator[tuple[int, list[Mail]]]:
 
 
 @contextmanager
-def other_api(answer: Callable[[dict[str, Any]], dict[str, Any] | bytes]) -> Iterator[str]:
-    """The URL of an API that answers each request (`query` and `variables`) as `answer` says."""
+def other_api(answer: Callable[[dict[str, Any]], dict[str, Any] | bytes | int]) -> Iterator[str]:
+    """The URL of an API that answers each request (`query` and `variables`) as `answer` says: a body or a status."""
 
     class Api(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             said = answer(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
             body = said if isinstance(said, bytes) else json.dumps(said).encode()
-            self.send_response(200)
+            self.send_response(said if isinstance(said, int) else 200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)

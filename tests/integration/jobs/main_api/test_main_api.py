@@ -5,6 +5,7 @@ import time
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from redis import Redis
 
@@ -344,3 +345,67 @@ def test_one_town_nested_too_deeply_costs_itself(redis: Redis) -> None:
 
     assert [type(found[i]) for i in found] == [Settlement, Settlement, TooLarge, Settlement]
     assert api.breaker.snapshot().state == "closed"
+
+
+def of_an_api(redis: Redis, url: str) -> MainApi:
+    return connect(redis, url=url, token="", timeout=timedelta(seconds=5), threshold=99, duration=timedelta(seconds=1))
+
+
+@pytest.mark.parametrize("code", ["BAD_USER_INPUT", "BAD_REQUEST", "NOT_FOUND", "CONFLICT", "HTTP 413"])
+def test_an_event_refused_without_a_place_costs_itself(redis: Redis, code: str) -> None:
+    """Smaller requests find it; each of the others is expired once."""
+    expired: list[str] = []
+
+    def answer(request: dict[str, Any]) -> dict[str, Any] | int:
+        ids = list(request["variables"].values())
+        if "e-7" in ids:
+            return 413 if code == "HTTP 413" else {"data": None, "errors": [{"extensions": {"code": code}}]}
+        expired.extend(ids)
+        aliases = [f"a{n}" for n in range(len(ids))] if len(ids) > 1 else ["expireEvent"]
+        return {"data": {a: {"id": i, "isCompleted": True} for a, i in zip(aliases, ids, strict=True)}}
+
+    events = [f"e-{n}" for n in range(10)]
+    with other_api(answer) as url:
+        found = of_an_api(redis, url).expire_events(events, key="job")
+
+    assert [i for i, error in found.items() if error] == ["e-7"]
+    assert sorted(expired) == sorted(set(events) - {"e-7"})
+
+
+@pytest.mark.parametrize("code", ["NOT_FOUND", "BAD_USER_INPUT", "BAD_REQUEST"])
+def test_an_error_below_an_update_may_be_sent_again(redis: Redis, code: str) -> None:
+    """The update has run, and only its answer could not be read: neither a dead letter nor an expired event."""
+    good = {"id": "s-1", "kingdomId": "k", "name": "S", "level": 1, "variables": {}, "version": 1, "archivedAt": None}
+    town = msgspec.convert(good, Settlement)
+
+    def answer(request: dict[str, Any]) -> dict[str, Any]:
+        name = "updateSettlement" if "updateSettlement" in request["query"] else "expireEvent"
+        return {"data": None, "errors": [{"path": [name, "id"], "extensions": {"code": code}}]}
+
+    with other_api(answer) as url:
+        api = of_an_api(redis, url)
+        written = api.update_settlements([Update(town, level=1, variables={}, key="job")], branch_id="b")["s-1"]
+        expired = api.expire_events(["e-1"], key="job")["e-1"]
+
+    assert [type(written), type(expired)] == [OutcomeUnknown, OutcomeUnknown]
+
+
+def test_an_answer_about_something_else_costs_itself(redis: Redis) -> None:
+    """Neither is another town written, nor another effect executed, nor another campaign's clock believed."""
+    town = {"kingdomId": "k", "name": "S", "level": 1, "variables": {}, "version": 1, "archivedAt": None}
+    data = {
+        "a0": {**town, "id": "s-1"}, "a1": {**town, "id": "s-9"},
+        "campaign": {"id": "c-9", "name": "", "isActive": False},
+        "getEffect": {"id": "f-9", "name": "", "effectType": "", "entityType": "", "entityId": "", "timing": "",
+                      "priority": 1, "isActive": True, "version": 1},
+    }  # fmt: skip
+    with other_api(lambda _request: {"data": data}) as url:
+        api = of_an_api(redis, url)
+        found = api.settlements(["s-1", "s-2"])
+        with pytest.raises(TransientError, match="asked for c-1, got c-9"):
+            api.campaign("c-1")
+        with pytest.raises(TransientError, match="asked for f-1, got f-9"):
+            api.effect("f-1")
+
+    assert isinstance(found["s-1"], Settlement)
+    assert isinstance(found["s-2"], TransientError)

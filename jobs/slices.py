@@ -17,9 +17,10 @@ from msgspec import Meta
 from jobs.errors import CircuitOpen, JobError, NotAuthorized, PermanentError, TransientError
 from jobs.registry import Payload, type_named
 from jobs.run import Followup, Run
-from scheduler_project.text import job_id
+from scheduler_project.text import LONGEST_ID, job_id
 
 LONGEST_AGO: Final = timedelta(days=365)  #: the limit for a due time in the past
+MOST_SLICES: Final = 1_000_000_000  #: a limit for numbers that a submitter made up
 MOST_NAMED: Final = 5  #: errors quoted in a message
 
 
@@ -28,15 +29,15 @@ class Slice(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_un
 
     root: Annotated[str, Meta(min_length=1, max_length=64)]
     """The ID of the first job."""
-    number: Annotated[int, Meta(ge=0)]
+    number: Annotated[int, Meta(ge=0, le=MOST_SLICES)]
     """0 for the first slice, then 1, 2, …"""
     due_at: Annotated[datetime, Meta(tz=True)]
     """The due time; part of the job's key, so it depends only on the root and the number."""
     at: Annotated[datetime, Meta(tz=True)] | None = None
     """When the root finished its slice."""
-    after: tuple[str, ...] = ()
+    after: tuple[Annotated[str, Meta(max_length=LONGEST_ID)], ...] = ()
     """The IDs of the last item done; empty: none."""
-    failed: Annotated[int, Meta(ge=0)] = 0
+    failed: Annotated[int, Meta(ge=0, le=MOST_SLICES)] = 0
     """How many events at the head of the list could not be expired."""
     whole: bool = True
     """Whether all slices so far were read without errors."""

@@ -154,6 +154,8 @@ def clean(value: Any, keep: Callable[[Any], bool] = lambda _key: False) -> Any:
 
     >>> clean({"name": "\\ud83c", "n": [1, "a\\0"]})
     {'name': '\ufffd', 'n': [1, 'a\ufffd']}
+    >>> clean({"names": ("\\ud83c",)})
+    {'names': ['\ufffd']}
     """
     root: list[Any] = [value]
     todo: list[Any] = [root]  # no recursion, because the sender decides the depth
@@ -165,23 +167,23 @@ def clean(value: Any, keep: Callable[[Any], bool] = lambda _key: False) -> Any:
                 continue
             if isinstance(one, str):
                 holder[key] = plain(one)
-            elif isinstance(one, dict | list):
+            elif isinstance(one, dict | list | tuple):
                 holder[key] = _copy(one)
                 todo.append(holder[key])
     return root[0]
 
 
-def _copy(value: dict[Any, Any] | list[Any]) -> dict[Any, Any] | list[Any]:
-    if isinstance(value, list):
-        return value.copy()
+def _copy(value: dict[Any, Any] | list[Any] | tuple[Any, ...]) -> dict[Any, Any] | list[Any]:
+    if isinstance(value, list | tuple):
+        return list(value)
     return {plain(key) if isinstance(key, str) else key: one for key, one in value.items()}
 
 
 def flaw_of(value: Any) -> str:
     """Why no database takes decoded JSON as it is; empty where each does.
 
-    >>> flaw_of({"a": ["\\ud83c"]}), flaw_of({"a\\0": 1}), flaw_of({"a": "\\\\u0000"})
-    ('holds half of a surrogate pair', 'holds a NUL character', '')
+    >>> flaw_of({"a": ["\\ud83c"]}), flaw_of({"a\\0": 1}), flaw_of({"a": ("\\0",)}), flaw_of({"a": ("\\\\u0000",)})
+    ('holds half of a surrogate pair', 'holds a NUL character', 'holds a NUL character', '')
     """
     try:
         encoded = msgspec.json.encode(value)
@@ -190,7 +192,8 @@ def flaw_of(value: Any) -> str:
     except RecursionError:
         return "is nested too deeply"
     # A backslash in a text, with u0000 behind it, is encoded alike.
-    return "holds a NUL character" if b"\\u0000" in encoded and clean(value) != value else ""
+    found = msgspec.json.decode(encoded) if b"\\u0000" in encoded else None
+    return "holds a NUL character" if clean(found) != found else ""
 
 
 def clean_answer(value: Any) -> Any:

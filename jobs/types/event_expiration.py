@@ -1,6 +1,7 @@
 """EVENT_EXPIRATION: expire the overdue events of one campaign, or of all."""
 
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from typing import Any
 
 from jobs.errors import JobError
@@ -9,6 +10,7 @@ from jobs.main_api.model import Event
 from jobs.registry import Cron, job_type
 from jobs.run import Run
 from jobs.slices import Budget, Slice, SlicedPayload, current_slice, rest_of, stop_at, sum_of
+from scheduler_project.text import is_id
 
 NAME = "EVENT_EXPIRATION"
 MOST_NAMED = 50  #: expired events listed in the result
@@ -101,14 +103,19 @@ def _after(events: Sequence[Event], here: Slice) -> Sequence[Event]:
 
     Otherwise that one was expired, and the list starts with the events that failed.
     """
-    last = next((n for n, event in enumerate(events, 1) if here.after and event.id == here.after[-1]), None)
+    last = next((n for n, event in enumerate(events, 1) if (_name_of(event.id),) == here.after[-1:]), None)
     return events[here.failed if last is None else last :]
+
+
+def _name_of(event_id: str) -> str:
+    """How a follow-up's payload names an event: by its ID or, if no database can store that, by its digest."""
+    return event_id if is_id(event_id) else sha256(event_id.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _hand_on(run: Run, campaign_id: str, here: Slice, tried: Sequence[Event], expiring: _Expiring) -> None:
     """Submit a job for the rest of one campaign's events."""
     mine = bool(run.campaign_id)
-    last = (tried[-1].id,) if tried else here.after if mine else ()
+    last = (_name_of(tried[-1].id),) if tried else here.after if mine else ()
     failed = (here.failed if mine else 0) + expiring.failures_of(tried)
     run.submit([rest_of(NAME, campaign_id, here, after=last, failed=failed)])
 

@@ -111,13 +111,13 @@ def _tail(text: str, length: int) -> str:
     return text[start:]
 
 
-def of_error(error: BaseException) -> str:
-    """Format an error as class and message, bounded.
+def of_error(error: BaseException, clean: Callable[[str], str] = plain) -> str:
+    """Format an error as class and message, bounded; `clean` gets all of it, before a cut could halve a secret.
 
     >>> of_error(ValueError("no"))
     'ValueError: no'
     """
-    return bounded(f"{type(error).__name__}: {error}", LONGEST_ERROR)
+    return bounded(clean(f"{type(error).__name__}: {error}"), LONGEST_ERROR)
 
 
 def readable(error: BaseException) -> BaseException:

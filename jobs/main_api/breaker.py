@@ -21,6 +21,7 @@ from pybreaker import STATE_CLOSED, STATE_HALF_OPEN, STATE_OPEN
 from redis import Redis, RedisError
 
 from jobs.errors import CircuitOpen
+from scheduler_project.logs import masked
 
 log = structlog.get_logger(__name__)
 WINDOW_S: Final = 10
@@ -141,8 +142,9 @@ class Breaker:
 
     def record_fault(self, error: BaseException, *, probe: bool) -> None:
         """The call ended in a transport error or HTTP 5xx."""
+        text = masked(str(error))
         if probe:
-            self._open(f"probe: {error}", overwrite=True)
+            self._open(f"probe: {text}", overwrite=True)
             return
         with self._lock:
             now = self._clock()
@@ -150,11 +152,11 @@ class Breaker:
             calls, self._unsent, self._sent_at = self._fresh(now) + 1, 0, now
             if self._shared:
                 return
-        calls_in_window, faults = self._add(calls, 1, str(error))
+        calls_in_window, faults = self._add(calls, 1, text)
         if self._forced:
             return
         if calls_in_window >= self._threshold and faults >= FAULT_SHARE * calls_in_window:
-            self._open(f"{faults} of {calls_in_window} calls in {WINDOW_S} s failed; last: {error}")
+            self._open(f"{faults} of {calls_in_window} calls in {WINDOW_S} s failed; last: {text}")
 
     def record_unsent(self, *, probe: bool) -> None:
         """The call was never sent: it says nothing about the main API, and the next call may be the probe."""

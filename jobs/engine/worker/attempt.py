@@ -29,6 +29,7 @@ from jobs.schedules.store import DatabaseSchedules, parse_moment
 from jobs.sending import Phase, Sending
 from jobs.states import State
 from scheduler_project import text
+from scheduler_project.logs import masked
 
 log = structlog.get_logger(__name__)
 _random = random.Random()  # noqa: S311 - jitter, not a secret
@@ -146,7 +147,7 @@ def judge(job: Claimed, answer: Answer) -> Answer:
         return answer
     if phase is Phase.DONE:
         log.error("job.error_after_success", job_id=job.id, error=repr(answer))
-        return {"note": f"The work was done; what followed failed: {answer!r}"}
+        return {"note": f"The work was done; what followed failed: {masked(repr(answer))}"}
     if phase is Phase.BEGUN and not isinstance(answer, OutcomeUnknown | Stopped):
         unknown = OutcomeUnknown(f"failed after sending began: {answer!r}", may_resend=False)
         unknown.__cause__ = answer
@@ -194,24 +195,27 @@ def _result(answer: dict[str, Any]) -> str:
         log.warning("job.result_truncated", note=note)
     except Exception as error:  # the handler can return anything
         log.exception("job.result_discarded", next="the job still succeeds")
-        result = text.as_json({"note": text.line(f"the result cannot be stored: {text.of_error(error)}", 500)})
+        result = text.as_json(
+            {"note": text.line(f"the result cannot be stored: {text.of_error(error, clean=masked)}", 500)}
+        )
     return result
 
 
 def ending_of(
     job: Claimed | Job, answer: Answer, duration_ms: float, *, now: datetime, calls: msgspec.Raw | None = None
 ) -> Ending:
-    """Decide what becomes of a job from its handler's answer, and collect what the ledger records about it.
+    """Decide what becomes of a job from its handler's answer, and collect what the ledger records about it,
+    without secrets.
 
     `calls` are its requests to the main API, as JSON; a batch shares them.
     """
     raised = text.readable(answer) if isinstance(answer, BaseException) else None
     outcome = outcome_of(raised, failures=job.failures, policy=policy_of(job.type), now=now, random=_random)
-    outcome = msgspec.structs.replace(outcome, reason=text.bounded(outcome.reason, text.LONGEST_REASON))
+    outcome = msgspec.structs.replace(outcome, reason=text.bounded(masked(outcome.reason), text.LONGEST_REASON))
     if raised is None or outcome.to is State.SKIPPED:
         error = trace = ""
     else:
-        error, trace = text.of_error(raised), _traceback(raised)
+        error, trace = text.of_error(raised, clean=masked), _traceback(raised)
     return Ending(
         job,
         outcome,
@@ -231,7 +235,7 @@ def _details(calls: msgspec.Raw | None, trace: str) -> str:
 
 def _traceback(error: BaseException) -> str:
     """Format the traceback and truncate each message like the error, so that no message crowds out the frames."""
-    parts = [text.bounded(part, text.LONGEST_ERROR) for part in traceback.format_exception(error)]
+    parts = [text.bounded(masked(part), text.LONGEST_ERROR) for part in traceback.format_exception(error)]
     return text.bounded("".join(parts), text.LONGEST_TRACEBACK)
 
 

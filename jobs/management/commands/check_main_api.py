@@ -12,6 +12,7 @@ from jobs.main_api import operations
 from jobs.main_api.answers import Answer, Fault
 from jobs.main_api.client import main_api
 from jobs.main_api.errors import error_of
+from scheduler_project.logs import masked
 
 
 class Command(BaseCommand):
@@ -25,12 +26,12 @@ class Command(BaseCommand):
             schema = _schema(_query("introspection", get_introspection_query(descriptions=False)))
             campaigns = _query("campaigns", operations.text("campaigns"))
         except NotAuthorized as error:
-            sys.exit(f"{settings.API_URL}: {error}. Check API_SERVICE_ACCOUNT_TOKEN.")
+            sys.exit(masked(f"{settings.API_URL}: {error}. Check API_SERVICE_ACCOUNT_TOKEN."))
         except JobError as error:
-            sys.exit(f"{settings.API_URL}: {error}. Check API_URL, and that the main API runs.")
+            sys.exit(masked(f"{settings.API_URL}: {error}. Check API_URL, and that the main API runs."))
         unread = "".join(str(error_of("campaigns", error)) for error in campaigns.errors[:1])
         visible = f"campaigns cannot be read: {unread}" if unread else f"{_count(campaigns)} campaigns are visible"
-        self.stdout.write(f"Connected to {settings.API_URL}; {visible}.")
+        self.stdout.write(masked(f"Connected to {settings.API_URL}; {visible}."))
         bad = 0
         for name in operations.names():
             sizes = (1,) if name == "campaigns" else (1, 2)
@@ -64,7 +65,7 @@ def _schema(answer: Answer) -> GraphQLSchema:
     try:
         return build_client_schema(reported)
     except TypeError:
-        sys.exit(f"{settings.API_URL}: no schema from introspection: {answer.errors or answer.data}")
+        sys.exit(masked(f"{settings.API_URL}: no schema from introspection: {answer.errors or answer.data}"))
 
 
 def _count(answer: Answer) -> int:

@@ -17,12 +17,14 @@ from redis import Redis
 
 from jobs import counters, pauses
 from jobs.broker import keys
+from jobs.engine.worker import attempt
 from jobs.listener import Listener
 from jobs.main_api.client import MainApi
 from jobs.models import AuditEntry, CampaignClock, CronTask, FailureGroup, Job, OperatorAction, Pause, ScheduleRow
 from jobs.service import Submission, submit
 from jobs.states import State
 from monitoring.models import AlertHandler
+from scheduler_project import logs
 from tests.support.claiming import claiming_worker, take
 from tests.support.dead_letters import make_dead_letters
 from tests.support.examples import examples
@@ -265,6 +267,40 @@ def test_odd_names_and_ids_in_answers_cost_nobody_else_anything(
     assert counts["unusable_texts", "campaign"] >= 3
     assert counts["unusable_texts", "Settlement"] >= 2
     listener.close()
+
+
+SECRETS = ["token-of-ours-Ieth4iJoh7", "abcdef0123456789", "of_nobody_1234", "pw-Ohg3eiSh"]
+TOLD = "refused {}, Bearer {}, camp_sk_{} at http://user:{}@api/".format(*SECRETS)
+
+
+def test_a_secret_in_an_error_reaches_nobody(
+    operator: Client, redis: Redis, api: MainApi, sandbox: SandboxApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The main API, or a library, quotes our own credential: neither database, pages, API nor breaker repeat it."""
+    logs.hide(SECRETS[:1])
+    refusal = {"data": None, "errors": [{"message": TOLD, "extensions": {"code": "BAD_USER_INPUT"}}]}
+    replies = [{"body": json.dumps(refusal)}] * 2
+    sandbox.control("POST", "faults", {"operations": ["getOverdueEvents"], "replies": replies})
+    refused, broken = a_job("campaign-1"), a_job("campaign-2")
+    for _ in range(9):
+        api.breaker.record_fault(RuntimeError(TOLD), probe=False)
+    faults = [str(api.breaker.recent_errors()), str(api.breaker.snapshot())]
+    api.breaker.close()
+    work()
+
+    def breaks(*_: object) -> None:
+        raise RuntimeError("x" * 100_000 + TOLD) from ValueError(TOLD)
+
+    monkeypatch.setattr(type(api), "overdue_events", breaks)
+    Job.objects.filter(pk=broken.pk).update(state=State.QUEUED, due_at=timezone.now())
+    attempt.record(attempt.run_handler(attempt.claim([str(broken.pk)], worker="w", now=timezone.now())), actor="w")
+
+    assert Job.objects.get(pk=refused.pk).state == State.DEAD
+    assert Job.objects.get(pk=broken.pk).error
+    written = [str(list(model.objects.values())) for model in (Job, AuditEntry, FailureGroup)] + faults
+    written += [operator.get(f"/admin/jobs/job/{job.pk}/change/").content.decode() for job in (refused, broken)]
+    assert [secret for secret in SECRETS if any(secret in text for text in written)] == []
+    assert all("***" in text for text in written)
 
 
 # -- ids of any letters

@@ -12,6 +12,8 @@ from jobs.main_api.errors import FieldError, error_of
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
+MOST_UNREADABLE: Final = 10_000  #: items of one list; with more of them it is no list
+MOST_LOGGED: Final = 20  #: unreadable items of one list
 _LONGEST_FAULT: Final = 500  #: characters of msgspec's message
 
 
@@ -78,12 +80,17 @@ def read_list(name: str, alias: str, answer: Answer, kind: type[T]) -> Listing[T
         error = by_index.get(index) or next(iter(unplaced if _doubtful(item) else ()), None)
         one = _vague(name, error) if error else _typed(name, item, kind)
         if isinstance(one, JobError):
-            item_id = _id_of(item)
-            log.warning("main_api.item_unreadable", operation=name, item_id=item_id or f"#{index}", error=str(one))
-            found.unreadable.append(Unreadable(item_id, one))
+            found.unreadable.append(Unreadable(_id_of(item), one))
+            if len(found.unreadable) > MOST_UNREADABLE:
+                return _unfit(name, f"more than {MOST_UNREADABLE:,} items of the list cannot be read")
+            if len(found.unreadable) <= MOST_LOGGED:
+                item_id = _id_of(item) or f"#{index}"
+                log.warning("main_api.item_unreadable", operation=name, item_id=item_id, error=str(one))
         elif (item_id := _id_of(item)) not in seen:
             seen.add(item_id)
             found.append(one)
+    if len(found.unreadable) > MOST_LOGGED:
+        log.warning("main_api.items_unreadable", operation=name, items=len(found.unreadable), of=len(value))
     return found
 
 

@@ -3,11 +3,12 @@
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from jobs.errors import JobError, NotFound, TransientError
 from jobs.main_api.answers import Answer
 from jobs.main_api.errors import read_error
-from jobs.main_api.listing import Listing, read_list, read_one
+from jobs.main_api.listing import MOST_LOGGED, MOST_UNREADABLE, Listing, read_list, read_one
 from jobs.main_api.model import Campaign
 
 GOOD = {"id": "c-1", "name": "N", "isActive": True, "currentWorldTime": "1000-01-01T00:00:00Z"}
@@ -117,3 +118,13 @@ def test_an_error_at_a_place_that_cannot_be_read_rejects_no_field(path: Any, cod
 def test_an_item_listed_twice_is_read_once() -> None:
     """The first of them; work on a list ends, however often it names a thing."""
     assert [campaign.name for campaign in listed([GOOD, {**GOOD, "name": "M"}, GOOD])] == ["N"]
+
+
+@pytest.mark.parametrize("count", [MOST_UNREADABLE, 1_600_000])
+def test_a_list_of_nulls_stalls_nothing(count: int) -> None:
+    """As many as fit into an answer: a few are logged, and a list of nothing else is none."""
+    with capture_logs() as logged:
+        found = read_list("campaigns", "campaigns", Answer({"campaigns": [GOOD, *[None] * count]}), Campaign)
+
+    assert len(logged) <= MOST_LOGGED + 1
+    assert isinstance(found, Listing if count == MOST_UNREADABLE else TransientError)

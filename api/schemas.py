@@ -40,6 +40,14 @@ def read_time(body: dict[str, Any], field: str) -> datetime | None:
         raise InvalidJob(field, str(error)) from None
 
 
+def read_reason(body: dict[str, Any]) -> str:
+    """The reason; empty if there is none, or nothing that can be seen in it."""
+    reason = body.get("reason")
+    if not isinstance(reason, str | None):
+        raise InvalidJob("reason", "expected a text")
+    return (reason or "").strip()
+
+
 def as_json(job: Job) -> dict[str, Any]:
     return {
         "id": str(job.id),

@@ -5,7 +5,7 @@ from uuid import UUID
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.http import require_GET, require_POST
 
-from api.schemas import as_json, read_body, read_time
+from api.schemas import as_json, read_body, read_reason, read_time
 from jobs import service
 from jobs.errors import InvalidJob
 from jobs.models import Job
@@ -41,7 +41,7 @@ def command(request: HttpRequest, actor: str, job_id: UUID, verb: str) -> JsonRe
     """POST /api/jobs/<id>/cancel, /discard, /retry, /run-now or /reschedule {dueAt}; `reason` is optional."""
     job = Job.objects.get(pk=job_id)
     body = read_body(request, {"reason", "dueAt"} if verb == "reschedule" else {"reason"})
-    reason = str(body.get("reason") or f"{verb} over HTTP")
+    reason = read_reason(body) or f"{verb} over HTTP"
     if verb == "reschedule":
         due_at = read_time(body, "dueAt")
         if due_at is None:

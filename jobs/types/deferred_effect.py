@@ -36,5 +36,5 @@ def execute(payload: DeferredEffect, run: Run) -> dict[str, Any]:
         raise Skip(f"effect {payload.effect_id} is gone")
     if not effect.is_active:
         raise Skip(f"effect {effect.name} is inactive")
-    done = run.api.execute_effect(effect.id, key=run.job_id, sending=run.sending)
+    done = run.api.execute_effect(payload.effect_id, key=run.job_id, sending=run.sending)
     return {"entity": effect.name, "executionId": done.execution_id, "affectedFields": done.affected_fields}

@@ -89,6 +89,17 @@ def test_any_reason_by_the_api(client: Client, redis: Redis, text: str) -> None:
 
     assert post(client, f"/api/jobs/{job.pk}/cancel", {"reason": text}).status_code == 200
     assert client.get(f"/api/jobs/{job.pk}", **API).status_code == 200
+    assert AuditEntry.objects.get(job=job.pk, now=State.CANCELLED).reason
+
+
+@pytest.mark.parametrize("reason", [7, True, ["x"], {"x": 1}, [[]]])
+def test_a_reason_that_is_no_text_is_refused(client: Client, redis: Redis, reason: object) -> None:
+    """By its name, before anything is done."""
+    job = a_job()
+    answer = post(client, f"/api/jobs/{job.pk}/cancel", {"reason": reason})
+
+    assert (answer.status_code, answer.json()["field"]) == (400, "reason")
+    assert Job.objects.get(pk=job.pk).state == State.QUEUED
 
 
 @pytest.mark.parametrize("text", ["é", "x" * 65, "a b", "a\x7f", "日本", "\xa0"])

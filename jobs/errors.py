@@ -8,7 +8,9 @@ JobError
 ├── PermanentError        can never work: DEAD at once
 │   ├── Stopped           an operator stopped the attempt; its outcome may be unknown
 │   ├── NotFound          the main API does not have the entity
+│   ├── Inactive          the main API does not execute an effect that is switched off
 │   ├── TooLarge          the request or response exceeds a size limit; a smaller one may work
+│   │   └── TooComplex    the request has more fields than the main API takes
 │   └── NotAuthorized     the main API rejects our credential: no other job will work either
 ├── CircuitOpen           the main API is down: waits, uses up no attempt
 └── Skip                  nothing left to do: SKIPPED
@@ -61,6 +63,10 @@ class TooLarge(PermanentError):
     """The request, or its response, is larger than the main API or the scheduler accepts."""
 
 
+class TooComplex(TooLarge):
+    """The request has more fields than the main API accepts in one."""
+
+
 class Stopped(PermanentError):
     """An operator stopped the running attempt. If `sent`, its work may have been done, or may still be done."""
 
@@ -71,6 +77,10 @@ class Stopped(PermanentError):
 
 class NotFound(PermanentError):
     """The main API does not have the entity."""
+
+
+class Inactive(PermanentError):
+    """The main API refuses to execute an effect because it is inactive."""
 
 
 class NotAuthorized(PermanentError):

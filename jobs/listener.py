@@ -6,7 +6,6 @@ the same way. To catch up with missed messages, the listener compares each campa
 processed, at start, after a reconnect and every few minutes; a few campaigns per poll, so that messages do not wait.
 """
 
-import json
 import time
 from dataclasses import dataclass
 from itertools import islice
@@ -14,6 +13,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 import structlog
+from django.conf import settings
 from redis import Redis, RedisError
 from redis.client import PubSub
 
@@ -21,6 +21,7 @@ from jobs import actor as actors
 from jobs import counters, service
 from jobs.errors import InvalidJob, JobError
 from jobs.main_api.client import MainApi
+from jobs.main_api.messages import PATTERNS, Malformed, Message, account_of, kind_of, read_message
 from jobs.main_api.model import Campaign
 from jobs.models import CampaignClock
 from jobs.processes.heartbeat import Heartbeat
@@ -33,11 +34,9 @@ from scheduler_project import text
 log = structlog.get_logger(__name__)
 WINDOW: Final = 5.0  # seconds
 CATCH_UP_EVERY: Final = 180.0  # seconds
-LONGEST_MESSAGE: Final = 1_000_000  #: bytes
 COMPARED: Final = 500  # campaigns per poll
 CAUGHT_UP_AT_ONCE: Final = 20  # campaigns that are behind; after these,
 CAUGHT_UP_EACH: Final = 0.05  # seconds between campaigns, a load that the main API can take beside its own work
-PATTERNS: Final = ("campaign.*.worldTimeAdvanced", "campaign.*.entityModified")
 
 
 @dataclass(slots=True)
@@ -45,7 +44,7 @@ class _Window:
     """The window in which one campaign's messages of one kind are folded."""
 
     until: float
-    pending: dict[str, Any] | None = None
+    pending: Message | None = None
 
 
 class Listener:
@@ -54,6 +53,7 @@ class Listener:
     def __init__(self, connection: Redis, api: MainApi) -> None:
         self._connection = connection
         self._api = api
+        self._account = account_of(settings.API_SERVICE_ACCOUNT_TOKEN)
         self._heartbeat = Heartbeat("listener", uuid4().hex, connection)
         self._lease = Lease("listener", connection)
         self._renewed_at = 0.0
@@ -124,36 +124,47 @@ class Listener:
             ends.append(self._next_behind_at)
         return max(0.001, min([1.0, *(end - time.monotonic() for end in ends)]))
 
-    def receive(self, message: dict[str, Any]) -> None:
+    def receive(self, received: dict[str, Any]) -> None:
         """Add a message to its window; a new window is due at once, so that the first message is handled now."""
-        channel = message["channel"].decode(errors="surrogateescape")  # invalid UTF-8 then fails `is_id`
-        campaign_id, _, kind = channel.removeprefix("campaign.").rpartition(".")
-        counters.add("listener_messages", kind)
-        body = _body(message["data"])
-        if body is None or not text.is_id(campaign_id):
+        channel, data = received["channel"], received["data"]
+        counters.add("listener_messages", kind_of(channel))
+        try:
+            message = read_message(channel, data)
+        except Malformed as error:
             counters.add("unusable_texts", "message")
-            log.warning("listener.message_rejected", channel=repr(channel)[:300], data=repr(message["data"][:200]))
+            log.warning(
+                "listener.message_rejected", channel=repr(channel)[:300], error=str(error), data=repr(data[:200])
+            )
             return
-        if kind == "worldTimeAdvanced":
-            if _world_time(body) is None:
-                log.warning(
-                    "listener.message_rejected", channel=channel, field="newTime", data=repr(message["data"][:200])
-                )
-                return
-            self._drop_older(campaign_id, body)
+        kind = message.kind
+        if message.world_time:
+            self._drop_older(message.campaign_id, message.world_time)
         else:
-            self._forget_cached(campaign_id, body)
-            kind = f"entityModified.{body.get('entityType')}"
-            if not types_on_entity(body.get("entityType")):
+            if not self._concerns_us(message):
                 return
-        window = self._windows.setdefault((campaign_id, kind), _Window(until=0.0))
-        window.pending = _later(window.pending, body)
+            message = message._replace(campaign_id=message.campaign_id or store.campaign_of(message.entity_id))
+            if not message.campaign_id or not types_on_entity(message.entity_type):
+                return
+            kind = f"entityModified.{message.entity_type}"
+        window = self._windows.setdefault((message.campaign_id, kind), _Window(until=0.0))
+        window.pending = _later(window.pending, message)
 
-    def _drop_older(self, campaign_id: str, body: dict[str, Any]) -> None:
+    def _concerns_us(self, message: Message) -> bool:
+        """Drop what is cached of a changed entity. Returns False for the echo of our own update."""
+        if message.modified_by and message.modified_by == self._account:
+            counters.add("listener_echoes")
+            return False
+        if message.entity_type in ("Event", "Encounter"):
+            self._api.cache.drop_effects_of(message.entity_id)
+        if message.campaign_id and not CampaignClock.objects.filter(campaign_id=message.campaign_id).exists():
+            self._api.cache.drop_campaigns()
+        return True
+
+    def _drop_older(self, campaign_id: str, received: WorldTime) -> None:
         """Drop the campaign from catching up if this message's world time is the same or later."""
-        received, campaign = _world_time(body), self._to_compare.get(campaign_id)
-        read = _world_time({"newTime": campaign.current_world_time}) if campaign else self._behind.get(campaign_id)
-        if received and read and read <= received:
+        campaign = self._to_compare.get(campaign_id)
+        read = _reading_of(campaign) if campaign else self._behind.get(campaign_id)
+        if read and read <= received:
             self._to_compare.pop(campaign_id, None)
             self._behind.pop(campaign_id, None)
 
@@ -165,7 +176,7 @@ class Listener:
             if window.pending is None:
                 del self._windows[campaign_id, kind]
                 continue
-            self._handle(campaign_id, kind, window.pending)
+            self._handle(window.pending)
             window.pending, window.until = None, time.monotonic() + WINDOW
 
     def handle_all(self) -> None:
@@ -174,17 +185,18 @@ class Listener:
             window.until = 0.0
         self._close_windows()
 
-    def _handle(self, campaign_id: str, kind: str, body: dict[str, Any]) -> None:
-        reading = _world_time(body)
-        if kind == "worldTimeAdvanced" and reading:
-            self._advance(campaign_id, reading)
-        else:
-            operation, entity_id = str(body.get("operation")), str(body.get("entityId"))
-            what = f"{text.line(operation, 20)} {text.line(entity_id, text.LONGEST_ID)}"
-            subject = f"{what} {time.time():.3f}"
-            self._submit(
-                campaign_id, types_on_entity(kind.rpartition(".")[2]), subject=subject, reason=f"{kind} {what}"
-            )
+    def _handle(self, message: Message) -> None:
+        if message.world_time:
+            self._advance(message.campaign_id, message.world_time)
+            return
+        what = f"{text.line(message.operation, 20)} {text.line(message.entity_id, text.LONGEST_ID)}"
+        kind = f"{message.kind}.{message.entity_type}"
+        self._submit(
+            message.campaign_id,
+            types_on_entity(message.entity_type),
+            subject=f"{what} {time.time():.3f}",
+            reason=f"{kind} {what}",
+        )
 
     def _advance(self, campaign_id: str, reading: WorldTime, *, caught_up: bool = False) -> None:
         """React to a world time. World time only moves forward, so a replayed message changes nothing.
@@ -217,12 +229,6 @@ class Listener:
                 return False
             log.info("listener.jobs_submitted", reason=reason)
         return True
-
-    def _forget_cached(self, campaign_id: str, body: dict[str, Any]) -> None:
-        if body.get("entityType") in ("Event", "Encounter"):
-            self._api.cache.drop_effects_of(str(body.get("entityId")))
-        if not CampaignClock.objects.filter(campaign_id=campaign_id).exists():
-            self._api.cache.drop_campaigns()
 
     def begin_to_catch_up(self) -> None:
         """Read every campaign's world time."""
@@ -275,23 +281,14 @@ class Listener:
         return None if reading.isoformat() == clock.processed_world_time else reading
 
 
-def _body(data: bytes) -> dict[str, Any] | None:
-    """Parse and clean a message; None if it is not a JSON object or far too long."""
+def _reading_of(campaign: Campaign) -> WorldTime | None:
     try:
-        body = json.loads(data) if len(data) <= LONGEST_MESSAGE else None
-    except (ValueError, RecursionError):
-        return None
-    return text.clean(body) if isinstance(body, dict) else None
-
-
-def _world_time(body: dict[str, Any]) -> WorldTime | None:
-    try:
-        return WorldTime.parse(body.get("newTime", ""))
+        return WorldTime.parse(campaign.current_world_time or "")
     except ValueError:
         return None
 
 
-def _later(pending: dict[str, Any] | None, new: dict[str, Any]) -> dict[str, Any]:
+def _later(pending: Message | None, new: Message) -> Message:
     """Fold two messages into one: a replayed older world time must not replace a later one."""
-    was, now = _world_time(pending or {}), _world_time(new)
+    was, now = pending.world_time if pending else None, new.world_time
     return pending if pending is not None and was and now and now < was else new

@@ -76,6 +76,9 @@ class Schedules(Protocol):
     def campaigns_with_rows(self, entity_type: str) -> list[str]:
         """Return the IDs of campaigns with schedules of settlements or structures."""
 
+    def world_time(self, campaign_id: str) -> str:
+        """Return the campaign's world time when last seen; empty if it has none."""
+
     def is_active(self, campaign_id: str) -> bool:
         """Whether the campaign was active when last seen; True if it never was seen."""
 

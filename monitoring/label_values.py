@@ -34,6 +34,7 @@ def of_counters() -> Iterator[Labels]:
     yield from product(("breaker_moves",), ("closed", "half-open", "open"))
     yield from product(("listener_messages",), ("entityModified", "worldTimeAdvanced"))
     yield ("listener_subscriptions",)
+    yield ("listener_echoes",)
     yield from product(("foreign_rq_jobs",), ("refused", "run"))
     yield from product(("listener_catch_ups",), ("done", "failed"))
     yield from product(

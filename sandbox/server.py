@@ -48,7 +48,7 @@ class Sandbox:
     def __init__(self, world: World, token: str, points: frozenset[int] = frozenset()) -> None:
         self.token = token
         self.faults = Faults()
-        self.points = points
+        self.points = self._points_at_start = points
         self._send = world.publish
         self._begin(world)
 
@@ -181,7 +181,7 @@ class Sandbox:
     def _reset(self, wanted: Record) -> object:
         seed = int(wanted.pop("seed", self.world.seed))
         size = Size(**{**asdict(self.world.size), **wanted})
-        self.faults = Faults()
+        self.faults, self.points = Faults(), self._points_at_start
         self._begin(World(size=size, seed=seed))
         return {"seed": seed, **asdict(size)}
 

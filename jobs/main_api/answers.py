@@ -6,7 +6,8 @@
 | HTTP 429 | retry after Retry-After | same | not done: retry |
 | HTTP 413 | permanent; a batch is halved | same | not done: permanent |
 | HTTP 401 or 403 | NotAuthorized | same | not done: NotAuthorized |
-| an error code of the contract for exactly this field | by code | by code | not done: by code |
+| an error for exactly this field, clear by code or status, or by a message that names the effect (errors.py)
+  | by kind | by kind | not done: by kind |
 | `success: false` | | | not done: permanent |
 | `success: true` | | | done, even with errors beside it |
 | everything else: HTTP 5xx, timeout, lost connection, more than 8 MB, not JSON, neither data nor errors, an error
@@ -106,9 +107,13 @@ def read_reply(reply: Reply, request: Request) -> Answer:
     return Answer(data or {}, tuple(map(read_error, _entries(errors))))
 
 
-def refusal_of(answer: Answer, field: str) -> FieldError | None:
-    """The error that rejects the request's only `field`; None if the field may have run."""
-    if answer.data.get(field) is not None or not all(error.refuses(field) for error in answer.errors):
+def refusal_of(answer: Answer, field: str, *, about: str) -> FieldError | None:
+    """The error that rejects the request's only `field`; None if the field may have run.
+
+    An error that only its message explains rejects it if it names the object that the request is `about`.
+    """
+    clear = (e.refuses(field) and (not e.is_told_by_message or about in e.message) for e in answer.errors)
+    if answer.data.get(field) is not None or not all(clear):
         return None
     return answer.errors[0] if answer.errors else None
 

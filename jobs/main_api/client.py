@@ -20,15 +20,15 @@ from jobs.errors import (
     NotFound,
     OutcomeUnknown,
     PermanentError,
+    TooComplex,
     TooLarge,
-    VersionConflict,
 )
 from jobs.main_api import operations, wire
 from jobs.main_api.answers import Answer, Fault, Request, refusal_of
 from jobs.main_api.breaker import Breaker
 from jobs.main_api.cache import Cache
 from jobs.main_api.calls import ApiCall, note
-from jobs.main_api.errors import ERROR_OF_CODE, FieldError, error_of
+from jobs.main_api.errors import ERROR_OF_CODE, error_of, says_completed
 from jobs.main_api.listing import Listing, read_list, read_one
 from jobs.main_api.model import (
     Branch,
@@ -41,8 +41,10 @@ from jobs.main_api.model import (
     Settlement,
     Structure,
 )
+from jobs.main_api.names import Names, has_failed
 from jobs.main_api.transport import NotSent, PooledTransport
 from jobs.main_api.updates import Update
+from jobs.main_api.updating import Limits, Updating, alias_of, error_of_update, failed_position, no_answer
 from jobs.sending import Sending
 from scheduler_project.redis_connection import connect as connect_to_redis
 
@@ -52,12 +54,9 @@ E = TypeVar("E", Settlement, Structure)
 _RESULTS: Final = frozenset({"ok", "error", "fault", "refused", "INTERNAL_SERVER_ERROR", *ERROR_OF_CODE})
 READ_BATCH: Final = 50  # aliased queries per request
 EXPIRE_BATCH: Final = 10  # aliased expireEvent mutations per request
-WRITE_BATCH: Final = 50  # aliased updates per request
-LEAST_REQUEST: Final = 10_000  # bytes: a server that refuses less than this has another reason
-LARGEST_REQUEST: Final = 90_000  # bytes of updates per request; by default, many servers accept 100 KB of JSON
 LONGEST_REASON: Final = 1000
 _EXECUTE: Final = "executeEffect"
-_ALIAS_BYTES: Final = 200  # that each alias adds to a document
+_READS: Final[Mapping[type, str]] = {Settlement: "settlement", Structure: "structure"}
 
 
 class MainApi:
@@ -69,7 +68,8 @@ class MainApi:
         self.cache = cache
         self.observers: list[Callable[[ApiCall], None]] = []
         self._main_branches: dict[str, Branch] = {}
-        self._largest_request = LARGEST_REQUEST
+        self._limits = Limits()
+        self._names = Names()
 
     # -- reading
 
@@ -122,35 +122,57 @@ class MainApi:
 
     # -- writing
 
-    def expire_events(self, event_ids: Sequence[str], *, key: str) -> dict[str, JobError | None]:
+    def expire_events(self, events: Sequence[Event], *, key: str) -> dict[str, JobError | None]:
         """Expire events, EXPIRE_BATCH per request; returns None or the error for each.
 
         An event that is already completed counts as expired. Aliases after a failed one have not run and are sent
-        again without it.
+        again without it. Where the error names no alias, the overdue events tell which have run.
         """
         answers: dict[str, JobError | None] = {}
-        left, size = list(dict.fromkeys(event_ids)), EXPIRE_BATCH
+        left, size = list(events), EXPIRE_BATCH
         while left:
             batch = left[:size]
             try:
-                done, error = self._mutate_each("expireEvent", "eventId", batch, key=key)
+                ended = self._expire_batch(batch, key)
             except (CircuitOpen, NotAuthorized) as stop:
-                return answers | dict.fromkeys(left, stop)
-            except (PermanentError, VersionConflict) as refused:  # of the whole request, perhaps for one event's sake
-                if len(batch) == 1:
-                    answers[batch[0]], left = refused, left[1:]
-                size = max(1, len(batch) // 2)
-                continue
+                return answers | dict.fromkeys((event.id for event in left), stop)
+            except TooLarge as refused:
+                ended = {batch[0].id: refused} if len(batch) == 1 else {}
             except JobError as failed:
-                answers |= dict.fromkeys(batch, failed)
-                left = left[len(batch) :]
-                continue
-            answers |= dict.fromkeys(batch[:done])
-            if error is not None:
-                answers[batch[done]] = error
-                done += 1
-            left = left[done:]
+                ended = dict.fromkeys((event.id for event in batch), failed)
+            answers |= ended
+            left = [event for event in left if event.id not in ended]
+            size = size if ended else max(1, len(batch) // 2)
         return answers
+
+    def _expire_batch(self, batch: Sequence[Event], key: str) -> dict[str, JobError | None]:
+        """Send one request. Returns None or the error for each event that has ended; nothing if fewer may tell more."""
+        name, ids = "expireEvent", [event.id for event in batch]
+        answer = self._batch(name, [{"eventId": i} for i in ids], key=key)
+        if not answer.errors:
+            ran = [read_one(name, alias_of(n, len(ids), name), answer, Expired) for n in range(len(ids))]
+            failed = next((n for n, one in enumerate(ran) if not isinstance(one, Expired)), None)
+            if failed is None:
+                return dict.fromkeys(ids)
+            error = ran[failed]
+            unclear = error if isinstance(error, JobError) else no_answer(name, ids[failed])
+            return dict.fromkeys(ids[:failed]) | {ids[failed]: unclear}
+        position = failed_position(name, len(ids), answer.errors[0])
+        ended = None if says_completed(answer.errors[0]) else error_of_update(name, answer.errors[0])
+        if position is not None:
+            return dict.fromkeys(ids[:position]) | {ids[position]: ended}
+        overdue = self.overdue_events(list(dict.fromkeys(event.campaign_id for event in batch)))
+        unknown = next((one for one in overdue.values() if isinstance(one, JobError)), None)
+        if unknown and answer.errors[0].kind:
+            return {}
+        if unknown:
+            raise unknown
+        still = {event.id for listed in overdue.values() if not isinstance(listed, JobError) for event in listed}
+        done: dict[str, JobError | None] = {i: None for i in ids if i not in still}
+        if ended is None and done:
+            return done
+        culprit = next((i for i in ids if i in still), ids[-1])
+        return done | {culprit: ended or error_of_update(name, answer.errors[0])}
 
     def execute_effect(self, effect_id: str, *, key: str, sending: Sending) -> EffectExecution:
         """Execute an effect; not idempotent. `sending` records when sending begins and how it ended.
@@ -162,7 +184,7 @@ class MainApi:
             answer = self.ask(
                 _EXECUTE, operations.text(_EXECUTE), {"input": {"effectId": effect_id}}, key=key, once=sending
             )
-            done = _read_execution(answer)
+            done = _read_execution(answer, effect_id)
         except OutcomeUnknown:
             raise
         except JobError:
@@ -229,6 +251,17 @@ class MainApi:
             self._note(ApiCall(name, began, time.perf_counter() - began, result, request_id))
         return answer
 
+    def _query(self, name: str, variables: Mapping[str, Any], *, size: int = 1) -> Answer:
+        """Send a query; without names, where those are why it fails."""
+        named = operations.asks_for_names(name) and self._names.are_readable()
+        answer = self.ask(name, operations.text(name, size, named=named), variables)
+        if not named or not self._names.may_have_failed(answer):
+            return answer
+        without = self.ask(name, operations.text(name, size, named=False), variables)
+        if not has_failed(without):
+            self._names.note_unreadable(answer)
+        return without
+
     def _note(self, call: ApiCall) -> None:
         """Notify observers, whose errors must not hide how the call ended."""
         note(call)
@@ -242,14 +275,13 @@ class MainApi:
                 log.exception("main_api.observer_failed", operation=call.operation)
 
     def _list(self, name: str, variables: Mapping[str, Any], kind: type[T]) -> Listing[T]:
-        found = read_list(name, name, self.ask(name, operations.text(name), variables), kind)
+        found = read_list(name, name, self._query(name, variables), kind)
         if isinstance(found, JobError):
             raise found
         return found
 
     def _find(self, name: str, variables: Mapping[str, Any], kind: type[T]) -> T | None:
-        answer = self.ask(name, operations.text(name), variables)
-        found = read_one(name, name, answer, kind, entity_id=variables["id"])
+        found = read_one(name, name, self._query(name, variables), kind, entity_id=variables["id"])
         if isinstance(found, NotFound):
             return None
         if isinstance(found, JobError):
@@ -271,7 +303,7 @@ class MainApi:
     ) -> dict[str, Any]:
         """Read many IDs with one aliased query. If one error made all data null, the others are queried again."""
         answers: dict[str, Any] = {}
-        left, size = list(dict.fromkeys(ids)), READ_BATCH
+        left, size = list(dict.fromkeys(ids)), self._limits.aliases(name, READ_BATCH)
         while left:
             batch = left[:size]
             try:
@@ -287,77 +319,26 @@ class MainApi:
                 continue
             if len(batch) > 1 and _refuses_whole_request(answer):
                 size = max(1, len(batch) // 2)
+                if answer.errors[0].kind is TooComplex:
+                    self._limits.are_too_many(name, len(batch))
                 continue
-            aliases = {one: _alias(position, len(batch), name) for position, one in enumerate(batch)}
+            aliases = {one: alias_of(position, len(batch), name) for position, one in enumerate(batch)}
             named = {error.alias for error in answer.errors}
             failed = [one for one in batch if aliases[one] in named]
             answers |= {i: read(i, aliases[i], answer) for i in (failed if failed and not answer.data else batch)}
             left = [one for one in left if one not in answers]
         return {one: answers[one] for one in ids}
 
-    def _mutate_each(self, name: str, variable: str, ids: list[str], *, key: str) -> tuple[int, JobError | None]:
-        """Send one aliased mutation for many IDs. Returns how many have run, and the error of the one after them."""
-        answer = self._batch(name, [{variable: i} for i in ids], key=key)
-        if answer.errors:
-            error = answer.errors[0]
-            position = _failed_position(name, len(ids), error)
-            if error.code == "BAD_REQUEST" and len(error.path) == 1:  # by contract: already completed
-                return position + 1, None
-            return position, _error_of_update(name, error)
-        for position, one in enumerate(ids):
-            ran = read_one(name, _alias(position, len(ids), name), answer, Expired)
-            if not isinstance(ran, Expired):
-                return position, ran or _no_answer(name, one)
-        return len(ids), None
-
     def _update_each(
         self, name: str, updates: Sequence[Update[E]], kind: type[E], branch_id: str
     ) -> dict[str, E | JobError]:
-        """Send aliased updates. Aliases after a failed one have not run and are sent again.
+        def send(each: Sequence[Mapping[str, Any]], key: str) -> Answer:
+            return self._batch(name, each, key=key)
 
-        Those before it have run although `data` is null; their new state is still known, because an update adds one
-        to the version that it names.
-        """
-        answers: dict[str, E | JobError] = {}
-        left, size = list(updates), WRITE_BATCH
-        while left:
-            each = self._fitting([u.variables_for(branch_id) for u in left[:size]])
-            batch = left[: len(each)]
-            try:
-                answer = self._batch(name, each, key=batch[0].key)
-                if len(batch) > 1 and _refuses_whole_request(answer):  # if some had run after all, they conflict now
-                    size = len(batch) // 2
-                    continue
-                done = _failed_position(name, len(batch), answer.errors[0]) if answer.errors else len(batch)
-            except TooLarge as failed:
-                if len(batch) == 1:
-                    answers[batch[0].entity.id], left = failed, left[1:]
-                else:
-                    size, self._largest_request = len(batch) // 2, max(LEAST_REQUEST, sum(map(_size, each)) // 2)
-                continue
-            except JobError as failed:
-                rest = left if isinstance(failed, CircuitOpen | NotAuthorized) else batch
-                answers |= {u.entity.id: failed for u in rest}
-                left = left[len(rest) :]
-                continue
-            for position, update in enumerate(batch[:done]):
-                alias = _alias(position, len(batch), name)
-                written = update.as_written() if answer.errors else read_one(name, alias, answer, kind)
-                answers[update.entity.id] = written or _no_answer(name, update.entity.id)
-            if answer.errors:
-                answers[batch[done].entity.id] = _error_of_update(name, answer.errors[0])
-                done += 1
-            left = left[done:]
-        return answers
+        def read_back(ids: Sequence[str]) -> dict[str, E | JobError | None]:
+            return self._find_each(_READS[kind], list(ids), kind)
 
-    def _fitting(self, each: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
-        """Return as many of the first ones as fit into a request by size, and at least one."""
-        size = 0
-        for count, one in enumerate(each):
-            size += _size(one)
-            if count and size > self._largest_request:
-                return each[:count]
-        return each
+        return Updating(name, self._limits, send, read_back).run(updates, branch_id)
 
     def _batch(self, name: str, each: Sequence[Mapping[str, Any]], *, key: str = "") -> Answer:
         """Send one request with an alias per set of variables; extends `key`, a job's ID, to identify this request."""
@@ -365,11 +346,12 @@ class MainApi:
             variables = dict(each[0])
         else:
             variables = {f"{name}{i}": value for i, one in enumerate(each) for name, value in one.items()}
-        key = f"{key}:{_digest(variables)}" if key else ""
-        return self.ask(name, operations.text(name, len(each)), variables, key=key)
+        if not key:
+            return self._query(name, variables, size=len(each))
+        return self.ask(name, operations.text(name, len(each)), variables, key=f"{key}:{_digest(variables)}")
 
 
-def _read_execution(answer: Answer) -> EffectExecution:
+def _read_execution(answer: Answer, effect_id: str) -> EffectExecution:
     """Interpret the response to executeEffect by the table in answers.py."""
     done = answer.data.get(_EXECUTE)
     result = done if isinstance(done, Mapping) else {}
@@ -377,7 +359,7 @@ def _read_execution(answer: Answer) -> EffectExecution:
         return EffectExecution.of(result)
     if result.get("success") is False:
         raise PermanentError(f"{_EXECUTE}: {result.get('error') or 'failed without a reason'}"[:LONGEST_REASON])
-    if refusal := refusal_of(answer, _EXECUTE):
+    if refusal := refusal_of(answer, _EXECUTE, about=effect_id):
         raise error_of(_EXECUTE, refusal)
     reason = str(error_of(_EXECUTE, answer.errors[0])) if answer.errors else f"{_EXECUTE}: the answer is {done!r}"
     raise Request.ONCE.unclear(reason[:LONGEST_REASON])
@@ -387,38 +369,13 @@ def _refuses_whole_request(answer: Answer) -> bool:
     """Whether the response rejects an item of the batch without naming it; smaller batches find it."""
     if answer.data or any(error.path for error in answer.errors):
         return False
-    kind = ERROR_OF_CODE.get(answer.errors[0].code) if answer.errors else None
+    kind = answer.errors[0].kind if answer.errors else None
     return kind is not None and kind is not NotAuthorized
-
-
-def _size(variables: Mapping[str, Any]) -> int:
-    return len(wire.encode(variables)) + _ALIAS_BYTES
 
 
 def _digest(variables: Mapping[str, Any]) -> str:
     """Distinguishes requests of one job, such as batches and retries with another version."""
     return hashlib.sha256(wire.encode(variables, sort_keys=True)).hexdigest()[:16]
-
-
-def _no_answer(name: str, entity_id: str) -> JobError:
-    return Request.UPDATE.unclear(f"{name}: the answer says nothing about {entity_id}")
-
-
-def _failed_position(name: str, size: int, error: FieldError) -> int:
-    """Position of the failed alias. Raises the error itself if it names none: the whole request failed."""
-    aliases = [_alias(position, size, name) for position in range(size)]
-    if error.alias not in aliases:
-        raise error_of(name, error)
-    return aliases.index(error.alias)
-
-
-def _error_of_update(name: str, error: FieldError) -> JobError:
-    """By its code, unless it is below the field: that has run then, and running it again changes nothing."""
-    return error_of(name, error) if error.refuses(error.alias) else Request.UPDATE.unclear(str(error_of(name, error)))
-
-
-def _alias(position: int, size: int, name: str) -> str:
-    return f"a{position}" if size > 1 else name
 
 
 def connect(

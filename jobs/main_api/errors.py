@@ -1,13 +1,29 @@
-"""The contract's error codes and our exception for each."""
+"""Which of our errors an entry of errors[] is: by code, else by status, else by message, else transient.
 
+The contract promises codes. The main API as it is served today gives some errors INTERNAL_SERVER_ERROR with a status,
+and in production all errors a message only.
+"""
+
+import re
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from jobs.errors import JobError, NotAuthorized, NotFound, PermanentError, TransientError, VersionConflict
+from jobs.errors import (
+    Inactive,
+    JobError,
+    NotAuthorized,
+    NotFound,
+    PermanentError,
+    TooComplex,
+    TooLarge,
+    TransientError,
+    VersionConflict,
+)
 from scheduler_project.text import plain
 
 LONGEST_MESSAGE: Final = 2000  #: characters kept of an error message
 LONGEST_CODE: Final = 64
+UNPLACED: Final = "unreadable path"  #: in place of the code of an error that may be about anything
 
 ERROR_OF_CODE: Final[Mapping[str, type[JobError]]] = {
     "NOT_FOUND": NotFound,
@@ -17,7 +33,38 @@ ERROR_OF_CODE: Final[Mapping[str, type[JobError]]] = {
     "FORBIDDEN": NotAuthorized,
     "OPTIMISTIC_LOCK": VersionConflict,
     "CONFLICT": VersionConflict,
-}  # any other code, or none: TransientError
+}
+ERROR_OF_STATUS: Final[Mapping[int, type[JobError]]] = {
+    400: PermanentError,
+    401: NotAuthorized,
+    403: NotAuthorized,
+    404: NotFound,
+    409: VersionConflict,
+    413: TooLarge,
+    422: PermanentError,
+}
+
+
+def _pattern(*alternatives: str) -> re.Pattern[str]:
+    return re.compile("|".join(rf"\b{one}\b" for one in alternatives), re.IGNORECASE)
+
+
+_COMPLETED: Final = _pattern("already (?:completed|expired)")
+#: Messages that say more than the code beside them.
+ERROR_OF_ANY_MESSAGE: Final[Mapping[re.Pattern[str], type[JobError]]] = {
+    _pattern("is not active", "is inactive"): Inactive,
+    _pattern("too complex", "complexity .*exceed(?:s|ed)?", "exceed(?:s|ed)? .*complexity"): TooComplex,
+}
+#: Messages of errors without code and status.
+ERROR_OF_MESSAGE: Final[Mapping[re.Pattern[str], type[JobError]]] = {
+    _COMPLETED: PermanentError,
+    _pattern("not found", "does not exist", "no longer exists"): NotFound,
+    _pattern("version mismatch", "version conflict", "optimistic lock(?:ing)?", "modified by another"): VersionConflict,
+    _pattern("unauthori[sz]ed", "unauthenticated", "invalid token", "invalid api key"): NotAuthorized,
+    _pattern("forbidden", "access denied", "insufficient permissions?"): NotAuthorized,
+    _pattern("entity too large", "payload too large"): TooLarge,
+    _pattern("must be an?", "got invalid value", "cannot query field", "validation failed"): PermanentError,
+}
 
 
 class FieldError(NamedTuple):
@@ -26,18 +73,37 @@ class FieldError(NamedTuple):
     message: str
     code: str  #: empty if missing
     path: tuple[str | int, ...]  #: empty if missing
+    status: int = 0  #: 0 if missing
 
     @property
     def alias(self) -> str:
         """The alias that failed, path[0]; empty if none is named."""
         return str(self.path[0]) if self.path else ""
 
+    @property
+    def kind(self) -> type[JobError] | None:
+        """Our error for it; None if it says nothing of what happened."""
+        if self.code == UNPLACED:
+            return None
+        if said := _first(ERROR_OF_ANY_MESSAGE, self.message):
+            return said
+        if self.code in ERROR_OF_CODE:
+            return ERROR_OF_CODE[self.code]
+        if self.status:
+            return ERROR_OF_STATUS.get(self.status)
+        return None if self.code else _first(ERROR_OF_MESSAGE, self.message)
+
+    @property
+    def is_told_by_message(self) -> bool:
+        """Whether only its words say what kind of error it is."""
+        return self.kind is not None and self.code not in ERROR_OF_CODE and self.status not in ERROR_OF_STATUS
+
     def refuses(self, alias: str) -> bool:
-        """Whether this rejects the whole field `alias`, by a code of the contract, so that it has not run.
+        """Whether this clearly rejects the whole field `alias`, so that it has not run.
 
         An error below the field, in one of its subfields, means that the field itself has run.
         """
-        return self.code in ERROR_OF_CODE and self.path in ((), (alias,))
+        return self.kind is not None and self.path in ((), (alias,))
 
 
 def read_error(raw: object) -> FieldError:
@@ -48,17 +114,40 @@ def read_error(raw: object) -> FieldError:
     if not isinstance(raw, Mapping):
         return FieldError(_text(raw, LONGEST_MESSAGE), "", ())
     extensions, path = raw.get("extensions"), raw.get("path")
-    code = _text(extensions.get("code") or "", LONGEST_CODE) if isinstance(extensions, Mapping) else ""
-    message = _text(raw.get("message", ""), LONGEST_MESSAGE)
+    given = extensions if isinstance(extensions, Mapping) else {}
+    message, code = _text(raw.get("message", ""), LONGEST_MESSAGE), _text(given.get("code") or "", LONGEST_CODE)
     if path is None or (isinstance(path, list) and all(type(step) in (str, int) for step in path)):
-        return FieldError(message, code, tuple(path or ()))
-    return FieldError(f"{code} at {_text(path, LONGEST_CODE)}: {message}", "", ())
+        return FieldError(message, code, tuple(path or ()), _status(given.get("status")))
+    return FieldError(f"{code} at {_text(path, LONGEST_CODE)}: {message}", UNPLACED, ())
 
 
 def error_of(operation: str, error: FieldError) -> JobError:
     """Map an entry of errors[] to our exception; the message names the operation and the code."""
-    kind = ERROR_OF_CODE.get(error.code, TransientError)
-    return kind(f"{operation}: {error.code or 'no code'}: {error.message}")
+    label = error.code or (f"status {error.status}" if error.status else "no code")
+    return (error.kind or TransientError)(f"{operation}: {label}: {error.message}")
+
+
+def says_completed(error: FieldError) -> bool:
+    """Whether expireEvent is refused because the event is completed already: by contract, with BAD_REQUEST.
+
+    An error without a path may be about the request itself; then only its message tells.
+    """
+    by_contract = error.code == "BAD_REQUEST" and bool(error.path)
+    return error.refuses(error.alias) and (by_contract or bool(_COMPLETED.search(error.message)))
+
+
+def _first(table: Mapping[re.Pattern[str], type[JobError]], message: str) -> type[JobError] | None:
+    return next((kind for pattern, kind in table.items() if pattern.search(message)), None)
+
+
+def _status(value: object) -> int:
+    """
+    >>> _status(404), _status("404"), _status("soon"), _status(True)
+    (404, 404, 0, 0)
+    """
+    if isinstance(value, str) and value.isdecimal() and len(value) == 3:
+        return int(value)
+    return value if type(value) is int and 100 <= value <= 599 else 0
 
 
 def _text(value: Any, longest: int) -> str:

@@ -9,6 +9,7 @@ import structlog
 from jobs.errors import JobError, TransientError
 from jobs.main_api.answers import Answer
 from jobs.main_api.errors import FieldError, error_of
+from jobs.main_api.model import as_contract
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -111,7 +112,7 @@ def _id_of(item: Any) -> str:
 
 def _typed(name: str, value: object, kind: type[T]) -> T | JobError:
     try:
-        return msgspec.convert(value, kind)
+        return msgspec.convert(as_contract(value, kind), kind)
     except msgspec.ValidationError as error:
         return _unfit(name, str(error))
 

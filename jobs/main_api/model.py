@@ -1,9 +1,11 @@
 """The main API's response types; unknown fields are ignored."""
 
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
+
+from jobs.world.clock import iso_text
 
 
 class _Answer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -24,14 +26,12 @@ class Branch(_Answer, frozen=True, kw_only=True):
 
     id: str
     campaign_id: str
-    name: str
     parent_id: str | None = None
 
 
 class Kingdom(_Answer, frozen=True, kw_only=True):
     id: str
     campaign_id: str
-    name: str
 
 
 class Settlement(_Answer, frozen=True, kw_only=True):
@@ -83,11 +83,45 @@ class Event(_Answer, frozen=True, kw_only=True):
     occurred_at: str | None = None
 
 
+class Written(_Answer, frozen=True, kw_only=True):
+    """A settlement or structure after an update: mutations ask for no more, as what they name might not be readable."""
+
+    id: str
+    version: int
+
+
 class Expired(_Answer, frozen=True, kw_only=True):
     """An event that is completed."""
 
     id: str
     is_completed: Literal[True]
+
+
+#: The fields that are ISO 8601 in the contract, and milliseconds since 1970 where the main API has them so.
+TIMES: Final[Mapping[type, tuple[str, ...]]] = {
+    Campaign: ("currentWorldTime",),
+    Settlement: ("archivedAt",),
+    Structure: ("archivedAt",),
+    Event: ("scheduledAt", "occurredAt"),
+}
+
+
+NAMED: Final = frozenset({Campaign, Settlement, Structure, Event, Effect})
+
+
+def as_contract(value: object, kind: type) -> object:
+    """Return an object of a response with its times in ISO 8601, and its ID in place of a name that is missing."""
+    if not isinstance(value, Mapping):
+        return value
+    times = [name for name in TIMES.get(kind, ()) if value.get(name) is not None]
+    unnamed = kind in NAMED and "name" not in value
+    if not times and not unnamed:
+        return value
+    return {
+        **value,
+        **{name: iso_text(value[name]) for name in times},
+        **({"name": value.get("id")} if unnamed else {}),
+    }
 
 
 class EffectExecution(NamedTuple):

@@ -26,14 +26,26 @@ def names() -> tuple[str, ...]:
 
 
 @cache
-def text(name: str, size: int = 1) -> str:
-    """The document for `size` aliased calls of one operation; for size 1, the operation itself."""
+def text(name: str, size: int = 1, *, named: bool = True) -> str:
+    """The document for `size` aliased calls of one operation; for size 1, the operation itself.
+
+    Without `named` it does not ask for the names of objects, which stand in the fragments only.
+    """
     source = (FOLDER / f"{name}.graphql").read_text().strip()
     if size > 1:
         source = _add_aliases(source, size)
-    document = "\n".join([source, *(fragments()[f] for f in _spread(source))])
+    document = "\n".join([source, *(_fragment(f, named=named) for f in _spread(source))])
     gql(document)  # finds a mistake in a .graphql file here rather than at the main API
     return document
+
+
+@cache
+def asks_for_names(name: str) -> bool:
+    return text(name) != text(name, named=False)
+
+
+def _fragment(name: str, *, named: bool) -> str:
+    return fragments()[name] if named else re.sub(r"\bname ", "", fragments()[name])
 
 
 def _add_aliases(source: str, size: int) -> str:

@@ -17,6 +17,7 @@ from jobs.main_api.model import Settlement, Structure
 from jobs.registry import Answer, Item
 from jobs.run import Applied, Run
 from jobs.world.change import Change
+from jobs.world.clock import WorldTime
 from jobs.world.due import Due, outstanding
 from jobs.world.marks import is_job_applied, read_mark, with_job, with_mark
 
@@ -122,8 +123,7 @@ def _apply_once(
     for entity_id, entity in entities.items():
         if rule is not None and _apply(items, rules, works[entity_id], entity, rule, answers, noted):
             work = works[entity_id]
-            first = items[work.applied[0].position].run.job_id
-            updates.append(Update(entity, level=work.level, variables=work.variables, key=first))
+            updates.append(_update_of(items, work, entity))
     again: dict[str, PendingEntity[E_]] = {}
     for entity_id, written in _write(run, rules, updates).items():
         work = works[entity_id]
@@ -134,6 +134,14 @@ def _apply_once(
         else:
             _settle(items, rules, work, written, answers, noted)
     return again
+
+
+def _update_of(items: Sequence[Item], work: PendingEntity[E_], entity: E_) -> Update[E_]:
+    """The entity's update, dated by the last due world time that is applied; a person's job, by the world's clock."""
+    runs = [items[applied.position].run for applied in work.applied]
+    world_times = [run.clock_due for run in runs if isinstance(run.clock_due, WorldTime)]
+    now = max(world_times).isoformat() if world_times else runs[0].schedules.world_time(runs[0].campaign_id)
+    return Update(entity, level=work.level, variables=work.variables, key=runs[0].job_id, world_time=now or None)
 
 
 def _write(run: Run, rules: EntityRules[E_], updates: Sequence[Update[E_]]) -> Mapping[str, E_ | JobError]:

@@ -47,6 +47,12 @@ def sortable(moment: Moment | None) -> str:
     return f"{moment.at.replace(tzinfo=None).isoformat(timespec='microseconds')}Z" if moment else ""
 
 
+def campaign_of(entity_id: str) -> str:
+    """The campaign of a settlement or structure with schedules; empty if none is known."""
+    rows = ScheduleRow.objects.filter(entity_id=entity_id).order_by()
+    return rows.values_list("campaign_id", flat=True).first() or ""
+
+
 def remember_all(campaigns: Iterable[Campaign]) -> dict[str, CampaignClock]:
     """Store campaigns from a list. Returns their clocks by ID.
 
@@ -165,6 +171,10 @@ class DatabaseSchedules:
         """Return the IDs of campaigns with schedules of settlements or structures."""
         rows = ScheduleRow.objects.filter(campaign_id=OuterRef("pk"), entity_type=entity_type)
         return list(CampaignClock.objects.filter(Exists(rows)).values_list("pk", flat=True))
+
+    def world_time(self, campaign_id: str) -> str:
+        """Return the campaign's world time when last seen; empty if it has none."""
+        return CampaignClock.objects.filter(pk=campaign_id).values_list("world_time", flat=True).first() or ""
 
     def is_active(self, campaign_id: str) -> bool:
         """Whether the campaign was active when last seen; True if it never was seen."""

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from jobs.errors import Skip
+from jobs.errors import Inactive, NotFound, Skip
 from jobs.registry import Payload, job_type
 from jobs.run import Run
 from jobs.states import Priority
@@ -30,11 +30,20 @@ class DeferredEffect(Payload, frozen=True, kw_only=True):
 
 @job_type("DEFERRED_EFFECT", payload=DeferredEffect, priority=Priority.HIGH, idempotent=False)
 def execute(payload: DeferredEffect, run: Run) -> dict[str, Any]:
-    """Execute the effect unless it is gone or inactive."""
+    """Execute the effect unless it is inactive, or the main API knows none of this ID.
+
+    An effect that cannot be read may still be executed: getEffect does not find those of settlements and structures.
+    """
     effect = run.api.effect(payload.effect_id)
-    if effect is None:
-        raise Skip(f"effect {payload.effect_id} is gone")
-    if not effect.is_active:
-        raise Skip(f"effect {effect.name} is inactive")
-    done = run.api.execute_effect(payload.effect_id, key=run.job_id, sending=run.sending)
-    return {"entity": effect.name, "executionId": done.execution_id, "affectedFields": done.affected_fields}
+    name = effect.name if effect else payload.effect_id
+    if effect and not effect.is_active:
+        raise Skip(f"effect {name} is inactive")
+    try:
+        done = run.api.execute_effect(payload.effect_id, key=run.job_id, sending=run.sending)
+    except NotFound:
+        if effect:
+            raise
+        raise Skip(f"effect {name} is gone") from None
+    except Inactive:
+        raise Skip(f"effect {name} is inactive") from None
+    return {"entity": name, "executionId": done.execution_id, "affectedFields": done.affected_fields}

@@ -63,7 +63,7 @@ class _Expiring:
         tried = 0
         while tried < len(events) and not (tried and self.budget.spent):
             batch = events[tried : tried + max(1, self.budget.allows(EXPIRE_BATCH))]
-            self._note(batch, self._run.api.expire_events([event.id for event in batch], key=self._run.job_id))
+            self._note(batch, self._run.api.expire_events(batch, key=self._run.job_id))
             tried += len(batch)
             self.budget.spend(len(batch))
         return tried

@@ -1,8 +1,13 @@
 """Wall-clock time and world time, as two types that cannot be mixed up."""
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Self, TypeVar
+from decimal import Decimal
+from typing import Final, Self, TypeVar
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECONDS: Final = re.compile(r"\s*[+-]?\d+\s*", re.ASCII)
 
 
 def _utc(moment: datetime) -> datetime:
@@ -51,6 +56,22 @@ class WorldTime(_Moment):
 
 Moment = WallTime | WorldTime
 M = TypeVar("M", bound=_Moment)
+
+
+def iso_text(value: object) -> str:
+    """Rewrite milliseconds since 1970, a number or its text, as ISO 8601. Anything else becomes text as it is.
+
+    >>> iso_text("-18869738400000"), iso_text(0), iso_text("1372-01-16T06:00Z")
+    ('1372-01-16T06:00:00.000Z', '1970-01-01T00:00:00.000Z', '1372-01-16T06:00Z')
+    """
+    number = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
+    if not number and not (isinstance(value, str) and _MILLISECONDS.fullmatch(value)):
+        return str(value)
+    try:
+        since = timedelta(milliseconds=int(value))  # type: ignore[call-overload]  # checked above
+        return WorldTime(_EPOCH + since).isoformat()
+    except (ValueError, ArithmeticError):  # outside the years 0001 to 9999, or not finite
+        return str(value)
 
 
 def clock_name(moment: _Moment) -> str:

@@ -1,5 +1,6 @@
 """What the listener makes of messages: once, in order, whatever they hold."""
 
+import base64
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -16,7 +17,7 @@ from jobs.broker import keys
 from jobs.listener import CAUGHT_UP_AT_ONCE, COMPARED, Listener
 from jobs.main_api.client import MainApi
 from jobs.main_api.model import Campaign
-from jobs.models import CampaignClock, Job
+from jobs.models import CampaignClock, Job, ScheduleRow
 from jobs.schedules import store
 from sandbox.world import Size
 from tests.support.servers import SandboxApi, wait_until
@@ -98,6 +99,26 @@ def test_an_older_message_within_a_burst_hides_no_later_one(listener: Listener, 
     assert CampaignClock.objects.get(campaign_id="c-9").processed_world_time == "1200-01-01T00:40:00.000Z"
 
 
+def test_the_channels_of_today(redis: Redis, api: MainApi, settings: Any) -> None:
+    """An entity's campaign is known by its schedules; what we changed ourselves starts nothing."""
+    claims = base64.urlsafe_b64encode(b'{"sub": "us"}').decode()
+    settings.API_SERVICE_ACCOUNT_TOKEN = f"e30.{claims}.c2ln"
+    for entity, campaign in (("s-8", "c-8"), ("s-9", "c-9")):
+        ScheduleRow.objects.create(
+            campaign_id=campaign, entity_type="Settlement", entity_id=entity, interval=timedelta(hours=1)
+        )
+    listener = Listener(keys.redis(), api)
+    listener.poll()
+    for entity, by in (("s-8", "us"), ("s-unknown", "player"), ("s-9", "player")):
+        changed = {"entityId": entity, "entityType": "settlement", "version": 2, "modifiedBy": by}
+        redis.publish(f"entity.modified.{entity}", json.dumps({"entityModified": changed}))
+
+    wait_until(lambda: listener.poll() >= 0 and Job.objects.filter(campaign_id="c-9").exists(), what="s-9 is heard")
+    listener.close()
+
+    assert not Job.objects.filter(campaign_id="c-8").exists()
+
+
 def test_malformed_messages_are_ignored(listener: Listener, redis: Redis) -> None:
     """No JSON, no object, nested without end, a megabyte, no time: nothing is submitted, and the next is heard."""
     bad = [
@@ -108,7 +129,7 @@ def test_malformed_messages_are_ignored(listener: Listener, redis: Redis) -> Non
         "[" * 200_000,
         "{" + "x" * 1_000_000,
         {"newTime": None},
-        {"newTime": 7},
+        {"newTime": True},
         {"newTime": "1" * 1_000_000},
         {"newTime": "10000-01-01T00:00:00Z"},
     ]

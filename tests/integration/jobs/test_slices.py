@@ -206,10 +206,10 @@ class _Lists:
             self._cached = [e for e in self._events if e.id in self._failing or not self.tried[e.id]]
         return {campaign_ids[0]: Listing(self._cached)}
 
-    def expire_events(self, event_ids: Sequence[str], *, key: str) -> dict[str, JobError | None]:
+    def expire_events(self, events: Sequence[Event], *, key: str) -> dict[str, JobError | None]:
         """Some fail."""
-        self.tried.update(event_ids)
-        return {i: TransientError("no") if i in self._failing else None for i in event_ids}
+        self.tried.update(event.id for event in events)
+        return {event.id: TransientError("no") if event.id in self._failing else None for event in events}
 
 
 def event_id(n: int) -> str:

@@ -216,7 +216,7 @@ JSON = st.recursive(
 def test_whatever_comes_back_is_unclear_unless_it_says_success_or_refuses(status: int, found: bytes) -> None:
     """No answer that a stranger can make up leads to a second request: by the table of answers.py."""
     try:
-        done = _read_execution(read_reply(Reply(status, found), Request.ONCE))
+        done = _read_execution(read_reply(Reply(status, found), Request.ONCE), "effect-1-1")
     except (Fault, JobError) as error:
         raised = error.error if isinstance(error, Fault) else error
         text = found.decode("utf-8", "replace")

@@ -1,0 +1,166 @@
+"""Sends many updates in aliased requests, so that one that fails costs itself only."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Generic
+
+from jobs.errors import CircuitOpen, JobError, NotAuthorized, TooComplex, TooLarge
+from jobs.main_api import wire
+from jobs.main_api.answers import Answer, Request
+from jobs.main_api.errors import FieldError, error_of
+from jobs.main_api.listing import read_one
+from jobs.main_api.model import Written
+from jobs.main_api.updates import E, Update, sort_by_state
+
+WRITE_BATCH: Final = 50  #: aliased updates per request
+LEAST_REQUEST: Final = 10_000  #: bytes: a server that refuses less than this has another reason
+LARGEST_REQUEST: Final = 90_000  #: bytes of updates per request; by default, many servers accept 100 KB of JSON
+_ALIAS_BYTES: Final = 200  #: that each alias adds to a document
+
+
+class Limits:
+    """What the main API has been seen to refuse; kept for the life of the process."""
+
+    def __init__(self) -> None:
+        self.bytes = LARGEST_REQUEST
+        self._aliases: dict[str, int] = {}
+
+    def aliases(self, name: str, most: int) -> int:
+        """How many aliases of one operation a request may have, `most` at most."""
+        return min(self._aliases.get(name, most), most)
+
+    def are_too_many(self, name: str, aliases: int) -> None:
+        """A request with so many was too complex."""
+        self._aliases[name] = max(1, aliases // 2)
+
+    def are_too_large(self, size: int) -> None:
+        """A request of so many bytes was too large."""
+        self.bytes = max(LEAST_REQUEST, size // 2)
+
+    def fitting(self, each: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+        """Return as many of the first ones as fit into a request by size, and at least one."""
+        size = 0
+        for count, one in enumerate(each):
+            size += size_of(one)
+            if count and size > self.bytes:
+                return each[:count]
+        return each
+
+
+class Updating(Generic[E]):
+    """One run over updates: `answers` has for each what was written, or its error.
+
+    Aliases after a failed one have not run and are sent again. Those before it have run although `data` is null; their
+    new state is still known, because an update adds one to the version that it names. Where the error names no alias,
+    reading the entities back tells which have run.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        limits: Limits,
+        send: Callable[[Sequence[Mapping[str, Any]], str], Answer],
+        read_back: Callable[[Sequence[str]], Mapping[str, E | JobError | None]],
+    ) -> None:
+        self.answers: dict[str, E | JobError] = {}
+        self._name = name
+        self._limits = limits
+        self._send = send
+        self._read_back: Callable[[Sequence[str]], Mapping[str, E | JobError | None]] = read_back
+        self._most = WRITE_BATCH
+        self._last_error = ""
+
+    def run(self, updates: Sequence[Update[E]], branch_id: str) -> dict[str, E | JobError]:
+        """Send all of them."""
+        left = list(updates)
+        while left:
+            most = self._limits.aliases(self._name, self._most)
+            each = self._limits.fitting([update.variables_for(branch_id) for update in left[:most]])
+            batch = left[: len(each)]
+            try:
+                self._judge(batch, self._send(each, batch[0].key))
+            except TooLarge as refused:
+                self._split(batch, each, refused)
+            except JobError as failed:
+                everything = isinstance(failed, CircuitOpen | NotAuthorized)
+                self._fail(left if everything else batch, failed)
+            left = [update for update in left if update.entity.id not in self.answers]
+        return self.answers
+
+    def _judge(self, batch: Sequence[Update[E]], answer: Answer) -> None:
+        """Record what has become of a request's updates: of one of them at least."""
+        if not answer.errors:
+            for n, update in enumerate(batch):
+                ran = read_one(self._name, alias_of(n, len(batch), self._name), answer, Written)
+                unclear = no_answer(self._name, update.entity.id) if ran is None else ran
+                self._end(update, unclear if isinstance(unclear, JobError) else None)
+            return
+        error = error_of_update(self._name, answer.errors[0])
+        position = failed_position(self._name, len(batch), answer.errors[0])
+        if position is None:
+            self._trace(batch, error)
+        elif position == 0 and self._repeats(error) and isinstance(error, NotAuthorized):
+            raise error
+        else:
+            for update in batch[:position]:
+                self._end(update, None)
+            self._end(batch[position], error)
+
+    def _trace(self, batch: Sequence[Update[E]], error: JobError) -> None:
+        """Find out by reading back what has run before an error that names no alias."""
+        known = sort_by_state(batch, self._read_back([update.entity.id for update in batch]))
+        if known:
+            self.answers |= known
+        else:  # nothing has run: the first is the culprit; the whole request, if the next one fares the same
+            self._fail(batch if self._repeats(error) else batch[:1], error)
+
+    def _split(self, batch: Sequence[Update[E]], each: Sequence[Mapping[str, Any]], refused: TooLarge) -> None:
+        if len(batch) == 1:
+            self._end(batch[0], refused)
+            return
+        self._most = len(batch) // 2
+        if isinstance(refused, TooComplex):
+            self._limits.are_too_many(self._name, len(batch))
+        else:
+            self._limits.are_too_large(sum(map(size_of, each)))
+
+    def _repeats(self, error: JobError) -> bool:
+        """Whether the last request failed in the same words."""
+        same, self._last_error = self._last_error == str(error), str(error)
+        return same
+
+    def _fail(self, updates: Sequence[Update[E]], error: JobError) -> None:
+        for update in updates:
+            self._end(update, error)
+
+    def _end(self, update: Update[E], error: JobError | None) -> None:
+        self.answers[update.entity.id] = error or update.as_written()
+
+
+def failed_position(name: str, size: int, error: FieldError) -> int | None:
+    """Position of the failed alias in a request of `size`; None if the error names none.
+
+    Raises the error itself if it is about the whole request: its size, or our credential.
+    """
+    aliases = [alias_of(position, size, name) for position in range(size)]
+    if error.alias in aliases:
+        return aliases.index(error.alias)
+    if error.kind in (TooComplex, TooLarge, NotAuthorized):
+        raise error_of(name, error)
+    return 0 if size == 1 else None
+
+
+def error_of_update(name: str, error: FieldError) -> JobError:
+    """By its kind, unless it is below the field: that has run then, and running it again changes nothing."""
+    return error_of(name, error) if error.refuses(error.alias) else Request.UPDATE.unclear(str(error_of(name, error)))
+
+
+def alias_of(position: int, size: int, name: str) -> str:
+    return f"a{position}" if size > 1 else name
+
+
+def size_of(variables: Mapping[str, Any]) -> int:
+    return len(wire.encode(variables)) + _ALIAS_BYTES
+
+
+def no_answer(name: str, entity_id: str) -> JobError:
+    return Request.UPDATE.unclear(f"{name}: the answer says nothing about {entity_id}")

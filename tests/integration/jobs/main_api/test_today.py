@@ -1,0 +1,141 @@
+"""The client against the main API as it is served today: each point in which that differs from the contract."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from jobs.errors import Inactive, JobError, NotAuthorized, NotFound, OutcomeUnknown, PermanentError, VersionConflict
+from jobs.main_api.client import MainApi, connect
+from jobs.main_api.model import Campaign, Event, Settlement
+from jobs.main_api.updates import Update
+from jobs.sending import Sending
+from sandbox.dialect import DIALECTS
+from tests.support.environment import TOKEN
+from tests.support.servers import SandboxApi
+
+TODAY = sorted(DIALECTS["today"])
+TOWNS = [f"settlement-1-{k}-{s}" for k in (1, 2) for s in (1, 2, 3)]
+EVENTS = [f"e-{n}" for n in range(12)]
+
+
+@pytest.fixture(params=[[], *([point] for point in TODAY), TODAY], ids=lambda points: f"points {points}")
+def points(request: pytest.FixtureRequest, sandbox: SandboxApi) -> list[int]:
+    """Nothing but the contract, each point by itself, and all of them."""
+    sandbox.control("POST", "dialect", {"points": request.param})
+    return list(request.param)
+
+
+@pytest.fixture
+def fresh(sandbox: SandboxApi, redis: Redis) -> MainApi:
+    """A client that has learnt nothing yet."""
+    timeout = timedelta(seconds=10)
+    url = f"{sandbox.url}/graphql"
+    return connect(redis, url=url, token=TOKEN, timeout=timeout, threshold=1, duration=timedelta(minutes=5))
+
+
+def towns(api: MainApi) -> list[Settlement]:
+    found = list(api.settlements(TOWNS).values())
+    return [one for one in found if isinstance(one, Settlement)]
+
+
+def grown(town: Settlement, **changes: Any) -> Update[Settlement]:
+    values: dict[str, Any] = {"level": town.level, "variables": {**town.variables, "population": 777}, "key": "job"}
+    return Update(town, **{**values, "world_time": "1001-06-01T12:00:00.000Z", **changes})
+
+
+def test_everything_can_be_read(points: list[int], fresh: MainApi) -> None:
+    """Times are ISO 8601, and a name that cannot be read is the ID."""
+    campaigns = {campaign.id: campaign for campaign in fresh.campaigns(fresh=True)}
+    (event,) = fresh.overdue_events(["campaign-1"])["campaign-1"]  # type: ignore[misc]
+
+    assert campaigns["campaign-1"].current_world_time == "1001-06-01T12:00:00.000Z"
+    assert campaigns["campaign-2"].current_world_time is None
+    assert isinstance(event, Event)
+    assert event.scheduled_at == "1001-06-01T11:30:00.000Z"
+    assert {town.id for town in towns(fresh)} == set(TOWNS)
+    assert (campaigns["campaign-1"].name == "campaign-1") == (2 in points)
+    assert isinstance(fresh.campaign("campaign-1"), Campaign)
+    assert fresh.breaker.snapshot().state == "closed"
+
+
+def test_one_culprit_of_a_batch_harms_no_other(points: list[int], fresh: MainApi, sandbox: SandboxApi) -> None:
+    """A stale version and an unknown settlement: the others are written once, for at most three requests more."""
+    read = towns(fresh)
+    branch = fresh.main_branch("campaign-1").id
+    fresh.update_settlements([grown(read[2], variables={})], branch_id=branch)
+    none = Settlement(id="settlement-none", kingdom_id="k", name="", level=1, variables={}, version=1)
+    before = sandbox.control("GET", "stats")["requests"]
+
+    answers = fresh.update_settlements([*map(grown, read[:4]), grown(none), *map(grown, read[4:])], branch_id=branch)
+
+    stored = sandbox.world()["settlements"]
+    assert {type(answers[one]) for one in TOWNS if one != read[2].id} == {Settlement}
+    assert isinstance(answers[read[2].id], VersionConflict)
+    assert isinstance(answers["settlement-none"], NotFound)
+    assert {stored[one]["version"] for one in TOWNS} == {2}
+    assert sandbox.control("GET", "stats")["requests"] - before <= 1 + 2 * 3
+    assert {entry["worldTime"] for entry in sandbox.world()["history"]} == {"1001-06-01T12:00:00.000Z"}
+    assert fresh.breaker.snapshot().state == "closed"
+
+
+def test_one_event_that_fails_harms_no_other(points: list[int], fresh: MainApi, sandbox: SandboxApi) -> None:
+    """One is completed already, one cannot be: the others are expired."""
+    for event_id in EVENTS:
+        event = {"id": event_id, "campaignId": "campaign-1", "scheduledAt": "1001-06-01T10:00:00.000Z"}
+        sandbox.control("POST", "events", event)
+    found: Any = fresh.overdue_events(["campaign-1"])["campaign-1"]
+    events = [event for event in found if event.id in EVENTS]
+    fresh.expire_events([events[4]], key="job-1")
+    sandbox.control("POST", "faults", {"failEventIds": [events[7].id]})
+
+    answers = fresh.expire_events(events, key="job-2")
+
+    assert [event_id for event_id, error in answers.items() if error] == [events[7].id]
+    completed = {event["id"] for event in sandbox.world()["events"].values() if event["isCompleted"]}
+    assert completed == set(EVENTS) - {events[7].id}
+
+
+def test_effects_are_executed_once(points: list[int], fresh: MainApi, sandbox: SandboxApi) -> None:
+    """An inactive one is a refusal and no fault of the credential; an unknown one is not found, if that is clear."""
+    sandbox.control("POST", "effects", {"id": "of-a-town", "entityId": TOWNS[0], "entityType": "settlement"})
+
+    def execute(effect_id: str) -> object:
+        try:
+            return fresh.execute_effect(effect_id, key=f"job-{effect_id}", sending=Sending(lambda: True))
+        except JobError as error:
+            return type(error)
+
+    assert (fresh.effect("of-a-town") is None) == (16 in points)
+    assert [isinstance(execute(one), type) for one in ("effect-1-1", "of-a-town")] == [False, False]
+    assert execute("effect-1-4") in (Inactive, PermanentError)
+    assert execute("no-effect") is NotFound
+    assert [done["effectId"] for done in sandbox.world()["executions"]] == ["effect-1-1", "of-a-town"]
+    assert fresh.breaker.snapshot().state == "closed"
+
+
+@pytest.mark.parametrize("points", [[10], [5, 6, 10]])
+def test_a_main_api_that_refuses_all_mutations_is_told_apart(
+    points: list[int], fresh: MainApi, sandbox: SandboxApi
+) -> None:
+    """For want of a role: not an outage, and not retried for each item."""
+    sandbox.control("POST", "dialect", {"points": points})
+    updates = [grown(town) for town in towns(fresh)]
+    branch = fresh.main_branch("campaign-1").id
+    before = sandbox.control("GET", "stats")["requests"]
+
+    answers = fresh.update_settlements(updates, branch_id=branch)
+
+    assert {type(answer) for answer in answers.values()} == {NotAuthorized}
+    assert sandbox.control("GET", "stats")["requests"] - before <= 2
+
+
+@pytest.mark.parametrize("message", ["boom", "timed out", "not found", "is not active", "Effect x is not active"])
+def test_words_that_name_no_effect_are_no_refusal(fresh: MainApi, sandbox: SandboxApi, message: str) -> None:
+    """Of a mutation that must not be sent twice."""
+    reply = {"body": f'{{"data": null, "errors": [{{"message": "{message}"}}]}}'}
+    sandbox.control("POST", "faults", {"operations": ["executeEffect"], "replies": [reply]})
+
+    with pytest.raises(OutcomeUnknown):
+        fresh.execute_effect("effect-1-1", key="job", sending=Sending(lambda: True))

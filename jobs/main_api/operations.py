@@ -1,13 +1,12 @@
-"""The GraphQL operations, one .graphql file each, parsed once; batches alias an operation as a0, a1, …"""
+"""The GraphQL operations, one .graphql file each; batches alias an operation as a0, a1, …
+
+`manage.py check_main_api` parses and validates them. Processes do not: loading a parser is a fifth of their start.
+"""
 
 import re
 from functools import cache
 from pathlib import Path
 from typing import Final
-
-from gql import gql
-from graphql import parse, visit
-from graphql.language import FragmentSpreadNode, Visitor
 
 FOLDER: Final = Path(__file__).parent / "operations"
 
@@ -34,9 +33,8 @@ def text(name: str, size: int = 1, *, named: bool = True) -> str:
     source = (FOLDER / f"{name}.graphql").read_text().strip()
     if size > 1:
         source = _add_aliases(source, size)
-    document = "\n".join([source, *(_fragment(f, named=named) for f in _spread(source))])
-    gql(document)  # finds a mistake in a .graphql file here rather than at the main API
-    return document
+    spread = dict.fromkeys(re.findall(r"\.\.\.(\w+)", source))  # each fragment once, in order
+    return "\n".join([source, *(_fragment(f, named=named) for f in spread)])
 
 
 @cache
@@ -57,14 +55,3 @@ def _add_aliases(source: str, size: int) -> str:
     variables = ", ".join(re.sub(r"\$(\w+)", rf"$\g<1>{i}", declared) for i in range(size))
     fields = " ".join(f"a{i}: " + re.sub(r"\$(\w+)", rf"$\g<1>{i}", field) for i in range(size))
     return f"{kind} {name}({variables}) {{ {fields} }}"
-
-
-def _spread(source: str) -> list[str]:
-    found: dict[str, None] = {}
-
-    class Spreads(Visitor):
-        def enter_fragment_spread(self, node: FragmentSpreadNode, *_: object) -> None:
-            found[node.name.value] = None
-
-    visit(parse(source), Spreads())
-    return list(found)

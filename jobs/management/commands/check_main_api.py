@@ -5,7 +5,8 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand
-from graphql import GraphQLSchema, build_client_schema, get_introspection_query, parse, validate
+from gql import gql
+from graphql import GraphQLSchema, build_client_schema, get_introspection_query, validate
 
 from jobs.errors import JobError, NotAuthorized
 from jobs.main_api import operations
@@ -35,7 +36,7 @@ class Command(BaseCommand):
         bad = 0
         for name in operations.names():
             sizes = (1,) if name == "campaigns" else (1, 2)
-            faults = [e.message for n in sizes for e in validate(schema, parse(_document(name, n)))]
+            faults = [e.message for n in sizes for e in validate(schema, gql(_document(name, n)).document)]
             bad += bool(faults)
             verdict = (
                 self.style.ERROR("does not match the schema: " + "; ".join(faults))

@@ -20,7 +20,7 @@ class JobsConfig(AppConfig):
 
         rq_guard.install()
         rq_connections.install()
-        checks.register(_foreign_functions)
+        checks.register(_foreign_functions, "jobs")
         post_migrate.connect(_seed, sender=self)
 
 

@@ -1,7 +1,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from django.apps import AppConfig, apps
+from django.apps import AppConfig
 from django.urls import include, path
 from django.utils.module_loading import autodiscover_modules
 
@@ -21,11 +21,6 @@ class MonitoringConfig(AppConfig):
         job_moved.connect(receivers.log_moves, dispatch_uid="monitoring.log_moves")
         job_moved.connect(receivers.count_ends, dispatch_uid="monitoring.count_ends")
         autodiscover_modules("alert_handlers")  # where apps register alert handlers in code
-        if apps.is_installed("ops"):
-            from monitoring import dashboard_source, menu
-
-            dashboard_source.register()
-            menu.register()
 
 
 def _urls() -> Iterable[Any]:

@@ -75,7 +75,7 @@ INSTALLED_APPS = [
     "unfold",  # before admin: its templates replace admin's
     "unfold.contrib.filters",
     "unfold.contrib.forms",
-    "django.contrib.admin",
+    "scheduler_project.apps.AdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

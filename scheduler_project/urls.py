@@ -6,6 +6,7 @@ from django.views.generic import RedirectView
 
 from scheduler_project import routes
 
+admin.autodiscover()
 admin.site.site_header = "Campaign scheduler"
 admin.site.site_title = "Campaign scheduler"
 admin.site.index_title = "Operations"

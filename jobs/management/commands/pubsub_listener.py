@@ -13,6 +13,7 @@ from jobs.processes import loop
 class Command(BaseCommand):
     """Runs the listener."""
 
+    requires_system_checks: list[str] = []
     help = "Listen to the main API's messages about world time and entities. One of several instances is active."
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -12,6 +12,7 @@ from jobs.processes import loop
 class Command(BaseCommand):
     """Runs the scheduler."""
 
+    requires_system_checks: list[str] = []
     help = (
         "Run the scheduler: due jobs, cron tasks, schedules, rescue of lost jobs. One of several instances is active."
     )

@@ -23,6 +23,7 @@ SERIALIZER: Final = "rq.serializers.JSONSerializer"
 class Command(RQWorkerCommand):
     """Runs a worker."""
 
+    requires_system_checks = ("jobs",)  # the others are about code, not about the environment
     help = "Run a worker: QUEUE_CONCURRENCY jobs at once, from all queues by priority unless some are named."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

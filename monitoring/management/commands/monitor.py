@@ -7,6 +7,7 @@ from monitoring.alerting.monitor import Monitor
 
 
 class Command(BaseCommand):
+    requires_system_checks: list[str] = []
     help = "Raise and deliver alerts. Several monitors may run; one is active."
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -3,16 +3,21 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Compiled modules are kept, whatever the environment says: a process starts in half the time.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help up dev test coverage lint chromium screenshots requirements sbom audit digests benchmark clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-$(STAMP): requirements-dev.txt
+# uv installs in seconds, for which pip takes minutes; pip is for machines on which only pip knows the package index.
+$(STAMP): requirements-dev.txt requirements-uv.txt
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not installed: set PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.txt
+	$(BIN)/uv pip install --quiet --require-hashes -r requirements-dev.txt \
+	  || $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@touch $@
 
 up: $(STAMP) ## run everything on this machine: Redis, SQLite, a sandbox main API and all processes
@@ -70,6 +75,7 @@ coverage: $(STAMP) chromium ## which lines and branches the tests run, those of 
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
   --no-emit-index-url
 requirements: $(STAMP) ## write requirements*.txt, with hashes, from requirements*.in
+	$(COMPILE) requirements-uv.in -o requirements-uv.txt
 	$(COMPILE) requirements.in -o requirements.txt
 	$(COMPILE) requirements-dev.in -o requirements-dev.txt
 	$(COMPILE) requirements-audit.in -o requirements-audit.txt

@@ -128,35 +128,41 @@ def test_a_worker_goes_on_after_a_failover_behind_one_address(
         wait_until(lambda: Job.objects.get(pk=job.pk).state == "SUCCEEDED", what="it ran by the new master")
 
 
-def test_sentinel_names_the_new_master(
-    pair: tuple[RedisServer, RedisServer], start: Start, sandbox: SandboxApi, tmp_path: Path
-) -> None:
-    """The master is killed: Sentinel makes the replica one, and jobs run on."""
-    first, second = pair
+@pytest.fixture
+def sentinel(pair: tuple[RedisServer, RedisServer], tmp_path: Path) -> Iterator[int]:
+    """The port of a Sentinel that watches the pair. It outlives the processes, which ask it while they stop."""
     port = free_port()
     configuration = tmp_path / "sentinel.conf"
     configuration.write_text(
-        f"port {port}\nbind 127.0.0.1\ndir {tmp_path}\nsentinel monitor mymaster 127.0.0.1 {first.port} 1\n"
+        f"port {port}\nbind 127.0.0.1\ndir {tmp_path}\nsentinel monitor mymaster 127.0.0.1 {pair[0].port} 1\n"
         "sentinel down-after-milliseconds mymaster 1000\nsentinel failover-timeout mymaster 5000\n"
     )
     command = [redis_server(), str(configuration), "--sentinel"]
-    sentinel = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
     try:
         wait_until(lambda: knows_replica(port), what="Sentinel has found the replica")
-        url = f"redis+sentinel://127.0.0.1:{port},127.0.0.1:{free_port()}/mymaster/0"
-        for words in ("rqworker", "rqscheduler", "pubsub_listener"):
-            start(words, REDIS_URL=url)
-        job = work("before the failover")
-        wait_until(lambda: Job.objects.get(pk=job.pk).state == "SUCCEEDED", what="it ran by the first master")
-        first.signal(signal.SIGKILL)
-        job = work("after the failover")
-
-        wait_until(lambda: Job.objects.get(pk=job.pk).state == "SUCCEEDED", within_s=90, what="it ran by the second")
-        assert Redis.from_url(second.url).role()[0] == b"master"
-        assert connect(url).ping()
+        yield port
     finally:
-        sentinel.kill()
-        sentinel.wait()
+        process.kill()
+        process.wait()
+
+
+def test_sentinel_names_the_new_master(
+    pair: tuple[RedisServer, RedisServer], sentinel: int, start: Start, sandbox: SandboxApi
+) -> None:
+    """The master is killed: Sentinel makes the replica one, and jobs run on."""
+    first, second = pair
+    url = f"redis+sentinel://127.0.0.1:{sentinel},127.0.0.1:{free_port()}/mymaster/0"
+    for words in ("rqworker", "rqscheduler", "pubsub_listener"):
+        start(words, REDIS_URL=url)
+    job = work("before the failover")
+    wait_until(lambda: Job.objects.get(pk=job.pk).state == "SUCCEEDED", what="it ran by the first master")
+    first.signal(signal.SIGKILL)
+    job = work("after the failover")
+
+    wait_until(lambda: Job.objects.get(pk=job.pk).state == "SUCCEEDED", within_s=90, what="it ran by the second")
+    assert Redis.from_url(second.url).role()[0] == b"master"
+    assert connect(url).ping()
 
 
 def knows_replica(port: int) -> bool:

@@ -35,6 +35,7 @@ def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
         write = seed.remembered()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(flush, "emit_post_migrate_signal", write)
+        patch.setattr(flush, "sql_flush", seed.emptying)
         yield
 
 

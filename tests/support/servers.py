@@ -26,7 +26,7 @@ def wait_until(condition: Callable[[], object], *, within_s: float = 60, what: s
     deadline = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < deadline, f"not within {within_s} s: {what or condition}"
-        time.sleep(0.02)
+        time.sleep(0.05)  # each look costs a query or a request, which the process that is waited for could use
 
 
 class Running:

@@ -46,18 +46,22 @@ screenshots: $(STAMP) chromium ## draw every page of the admin into docs/screens
 # Many tests wait for processes: more at once than there are cores. Tests of one xdist_group share a service.
 AT_ONCE := -n 4 --dist loadgroup
 
-# What meets the database in its own way, and the story as a whole; the rest says the same on any.
+# What meets the database in its own way (SQL, locks, cursors, texts, outages), and the story as a whole. The rest says
+# the same on any: forms, what answers of the main API mean, and tests about a size rather than a database.
 STORIES := world_time_advanced_moves_the_world killed_worker_loses_nothing lost_redis_is_filled_again
+SIZES := 10_000_campaigns_are_recalculated_over_a_while events_of_10_000_campaigns[one  # as a test's name begins
 ON_POSTGRESQL := $(addprefix tests/unit/jobs/,engine/worker/test_attempt.py ledger test_fingerprint.py test_service.py) \
   $(addprefix tests/acceptance/test_service.py::test_,$(STORIES)) \
   $(addprefix tests/integration/jobs/,engine/scheduler/test_timekeeping.py engine/test_bad_moments.py \
-  engine/worker/test_cycle.py engine/worker/test_effects_once.py engine/worker/test_leases.py engine/worker/test_worker.py \
+  engine/worker/test_cycle.py engine/worker/test_leases.py engine/worker/test_worker.py \
   engine/worker/test_newer_payloads.py schedules/test_apply.py test_listener.py test_pauses.py test_slices.py) \
   tests/acceptance/test_release_before.py tests/integration/jobs/management/test_migrate.py \
   $(addprefix tests/integration/,monitoring/test_alerts.py monitoring/test_metrics.py ops/test_admin_jobs.py \
-  ops/test_admin_new_job.py ops/test_dashboard.py ops/test_failures.py ops/test_job_page.py ops/test_trail.py \
+  ops/test_admin_new_job.py::test_a_hundred_thousand_jobs_take_no_more_memory_than_a_few \
+  ops/test_dashboard.py ops/test_failures.py ops/test_job_page.py ops/test_trail.py \
   scheduler_project/test_migration_operations.py scheduler_project/test_pages.py \
-  scheduler_project/test_texts_from_outside.py)
+  scheduler_project/test_texts_from_outside.py) \
+  $(addprefix --deselect=tests/integration/jobs/test_slices.py::test_,$(SIZES))
 
 test: lint chromium ## every check and test, on PostgreSQL too where a server is installed
 	$(BIN)/python manage.py makemigrations --check --dry-run

@@ -18,7 +18,7 @@ from benchmarks.drained import BenchmarkFailed
 from sandbox.ports import free_port
 from sandbox.postgresql import running_postgresql
 from sandbox.up import start_redis
-from scheduler_project.environment import VARIABLES
+from scheduler_project.variables import VARIABLES
 
 TOKEN = "camp_sk_benchmark"  # noqa: S105 - of the benchmark's own sandbox
 PEER_REDIS_DATABASE = 1

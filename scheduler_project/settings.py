@@ -1,4 +1,4 @@
-"""Django's settings, read from the environment (environment.py lists every variable)."""
+"""Django's settings, read from the environment (variables.py lists them)."""
 
 import sys
 from datetime import timedelta

@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 from sandbox.ports import free_port
-from scheduler_project.environment import VARIABLES
+from scheduler_project.variables import VARIABLES
 
 FOLDER = Path(tempfile.mkdtemp(prefix="scheduler-tests-"))
 REDIS_PORT = free_port()

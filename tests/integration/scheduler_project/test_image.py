@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from scheduler_project.environment import VARIABLES
+from scheduler_project.variables import VARIABLES
 from tests.support.servers import ROOT
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())

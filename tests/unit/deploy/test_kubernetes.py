@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from monitoring.checks import ROLES
-from scheduler_project.environment import VARIABLES
+from scheduler_project.variables import VARIABLES
 from tests.integration.scheduler_project.test_image import COMPOSE
 from tests.support.servers import ROOT
 

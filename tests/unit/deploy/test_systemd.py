@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scheduler_project.environment import VARIABLES
+from scheduler_project.variables import VARIABLES
 from tests.support.servers import ROOT
 
 FOLDER = ROOT / "deploy" / "systemd"

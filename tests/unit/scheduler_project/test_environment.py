@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from scheduler_project.environment import VARIABLES, BadEnvironment, read
+from scheduler_project.environment import BadEnvironment, read
+from scheduler_project.variables import VARIABLES
 from tests.support.servers import ROOT
 
 

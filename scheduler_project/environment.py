@@ -1,17 +1,22 @@
 """Reads the environment variables that variables.py lists.
 
-`read()` reports all invalid values together, one line each. Only `settings.py` calls it.
+`read()` reports all invalid values together, one line each: the variable, what fits, what was given. Only `settings.py`
+calls it.
 """
 
-import os
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Set
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from environs import Env, EnvValidationError
 
 from scheduler_project.text import is_storable
-from scheduler_project.variables import DEVELOPMENT_SECRET_KEY, VARIABLES
+from scheduler_project.variables import DEVELOPMENT_SECRET_KEY, VARIABLES, Variable
+
+ENVIRONMENTS: Final = ("development", "production", "test")
+LONGEST_SHOWN: Final = 100  #: characters of a value in a message
+_KINDS: Final = {"int": "expected a whole number", "bool": "expected true or false"}
 
 
 class BadEnvironment(Exception):
@@ -36,41 +41,70 @@ def read(dotenv: Path | None = None) -> dict[str, Any]:
     values: dict[str, Any] = {}
     environment = env.str("ENVIRONMENT", None) or env.str("NODE_ENV", None) or "development"
     values["ENVIRONMENT"] = environment
+    raw = {variable.name: env.str(variable.name, None) for variable in VARIABLES}
     for variable in VARIABLES:
         reader = getattr(env, variable.kind)
         values[variable.name] = reader(variable.name, variable.default, validate=variable.check)
-    faults = []
-    try:
-        env.seal()
-    except EnvValidationError as error:
-        found = dict(error.error_messages) if isinstance(error.error_messages, Mapping) else {"": error.error_messages}
-        faults += [f"{name}: {' '.join(map(str, messages))}" for name, messages in found.items()]
-    texts = {name: "".join(value) if isinstance(value, list) else value for name, value in values.items()}
-    odd = [name for name, value in texts.items() if isinstance(value, str) and not is_storable(value)]
-    faults += [f"{name}: contains NUL, or bytes that are not UTF-8" for name in odd]
-    faults += _faults_between(values)
+    found = _faults_found(env, raw)
+    faults = [
+        f"{variable.name}: {found[variable.name]}; got {_shown(variable, raw[variable.name] or '')}"
+        for variable in VARIABLES
+        if variable.name in found
+    ]
+    more = _faults_between(values)
+    if environment == "production":
+        more += _faults_of_production(values, {name for name, text in raw.items() if text is not None})
+    faults += [fault for fault in more if fault.partition(":")[0] not in found]
     if faults:
         raise BadEnvironment(faults)
     return values
+
+
+def _faults_found(env: Env, raw: Mapping[str, str | None]) -> dict[str, str]:
+    """What is wrong with single variables, by their names."""
+    found: dict[str, str] = {}
+    try:
+        env.seal()
+    except EnvValidationError as error:
+        messages = error.error_messages if isinstance(error.error_messages, Mapping) else {}
+        found = {name: " ".join(map(str, texts)) for name, texts in messages.items()}
+    for variable in VARIABLES:
+        text = raw[variable.name]
+        if text is None:
+            continue
+        if not is_storable(text):
+            found[variable.name] = "contains NUL, or bytes that are not UTF-8"
+        elif found.get(variable.name, "").startswith("Not a valid"):  # marshmallow's words
+            found[variable.name] = _KINDS[variable.kind]
+        elif variable.kind == "int" and not re.fullmatch(r"-?[0-9]+", text):  # int() takes " 1_0", gunicorn does not
+            found[variable.name] = _KINDS["int"]
+    return found
+
+
+def _shown(variable: Variable, raw: str) -> str:
+    """Return the value as a message may show it: in one line, bounded, without passwords."""
+    if variable.is_secret:
+        return f"{len(raw)} characters"
+    if variable.name.endswith("_URL"):  # also one that cannot be parsed, because its password has an odd character
+        raw = re.sub(r"(://|^).*@", r"\1***@", raw, flags=re.DOTALL)
+        raw = re.sub(r"([?&][^=&]*(?:password|secret)[^=&]*=)[^&]*", r"\1***", raw, flags=re.IGNORECASE)
+    return repr(raw if len(raw) <= LONGEST_SHOWN else f"{raw[:LONGEST_SHOWN]}…")
 
 
 def _faults_between(values: Mapping[str, Any]) -> list[str]:
     """Check the rules that involve several variables, or the environment."""
     faults = []
     environment = values["ENVIRONMENT"]
-    if environment not in ("development", "production", "test"):
-        faults.append(f"ENVIRONMENT: expected development, production or test, got {environment!r}")
-    if environment == "production":
-        if not values["API_SERVICE_ACCOUNT_TOKEN"]:
-            faults.append("API_SERVICE_ACCOUNT_TOKEN: must be set when ENVIRONMENT=production")
-        if values["SECRET_KEY"] == DEVELOPMENT_SECRET_KEY:
-            faults.append("SECRET_KEY: must be set when ENVIRONMENT=production")
-        if "DATABASE_URL" not in os.environ:  # each container would have its own SQLite file
-            faults.append("DATABASE_URL: must be set when ENVIRONMENT=production")
+    if environment not in ENVIRONMENTS:
+        faults.append(f"ENVIRONMENT: expected development, production or test; got {environment[:LONGEST_SHOWN]!r}")
     if values["SECRET_KEY"] == "":
         faults.append("SECRET_KEY: must not be empty")
     if values["EMAIL_USE_TLS"] and values["EMAIL_USE_SSL"]:
         faults.append("EMAIL_USE_SSL: EMAIL_USE_TLS is set, too; set only one of them")
+    user, password = values["EMAIL_HOST_USER"], values["EMAIL_HOST_PASSWORD"]
+    if bool(user) != bool(password) and None not in (user, password):  # Django logs in only with both
+        missing, given = ("EMAIL_HOST_PASSWORD", "EMAIL_HOST_USER")[:: 1 if user else -1]
+        faults.append(f"{missing}: {given} is set; set both of them, or neither")
     if values["RUN_FOREIGN_RQ_JOBS"] and not values["RUN_FOREIGN_RQ_FUNCTIONS"]:
         faults.append("RUN_FOREIGN_RQ_JOBS: set RUN_FOREIGN_RQ_FUNCTIONS, too: it lists the functions to run")
     concurrency, pool = values["QUEUE_CONCURRENCY"], values["DATABASE_POOL_SIZE"]
@@ -79,4 +113,16 @@ def _faults_between(values: Mapping[str, Any]) -> list[str]:
             f"QUEUE_CONCURRENCY: {values['QUEUE_CONCURRENCY']} jobs and 2 housekeeping threads need more database "
             f"connections than DATABASE_POOL_SIZE={values['DATABASE_POOL_SIZE']}: raise it, or lower QUEUE_CONCURRENCY"
         )
+    return faults
+
+
+def _faults_of_production(values: Mapping[str, Any], given: Set[str]) -> list[str]:
+    """Check what only production requires; `given` has the variables that are set."""
+    faults = []
+    if not values["API_SERVICE_ACCOUNT_TOKEN"]:
+        faults.append("API_SERVICE_ACCOUNT_TOKEN: must be set when ENVIRONMENT=production")
+    if values["SECRET_KEY"] == DEVELOPMENT_SECRET_KEY:
+        faults.append("SECRET_KEY: must be set when ENVIRONMENT=production")
+    if "DATABASE_URL" not in given:  # each container would have its own SQLite file
+        faults.append("DATABASE_URL: must be set when ENVIRONMENT=production")
     return faults

@@ -78,7 +78,7 @@ def read_sentinel(url: str) -> SentinelAddress:
     if not service:
         raise ValueError("names no master: expected /mymaster after the Sentinels' hosts")
     if database and not database.isdecimal():
-        raise ValueError(f"expected the number of a database, got {database!r}")
+        raise ValueError("expected the number of a database after the master")
     own = {"sentinel_username": "username", "sentinel_password": "password"}
     given = parse_qsl(parts.query)
     sentinel: dict[str, Any] = {own[name]: value for name, value in given if name in own}
@@ -93,10 +93,14 @@ def read_sentinel(url: str) -> SentinelAddress:
 
 
 def _place(text: str) -> tuple[str, int]:
-    found = urlsplit(f"//{text}")
-    if not found.hostname or found.port == 0:
-        raise ValueError(f"{text!r} is no host of a Sentinel")
-    return found.hostname, found.port or SENTINEL_PORT
+    try:
+        found = urlsplit(f"//{text}")
+        host, port = found.hostname, SENTINEL_PORT if found.port is None else found.port
+    except ValueError:  # whose text may hold half of a password
+        host, port = None, 0
+    if not host or not port:
+        raise ValueError("expected the Sentinels' hosts, each with a port from 1 to 65535 or none")
+    return host, port
 
 
 def _pool(url: str, options: dict[str, Any]) -> ConnectionPool:

@@ -1,28 +1,30 @@
-"""Checks of environment variables: what the consumer of each value accepts. They raise ValidationError."""
+"""Checks of environment variables: what the consumer of each value accepts.
+
+Each raises ValidationError, which says what fits. The reader adds the variable's name and the value.
+"""
 
 import re
 from collections.abc import Callable
 from importlib.util import find_spec
-from pathlib import Path
+from ipaddress import ip_address
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 from marshmallow import ValidationError, validate
-from redis import ConnectionPool
 
 from scheduler_project.cron_expression import fires
 from scheduler_project.moments import read_zone
-from scheduler_project.redis_connection import REFUSED, SENTINEL, read_sentinel
 
 LONGEST_TOKEN_NAME = 100
+_LABELS = r"[a-z0-9_-]+(\.[a-z0-9_-]+)*"
 
 
-def number(minimum: float = 1, maximum: float = 10**9) -> Callable[[Any], Any]:
-    return validate.Range(min=minimum, max=maximum, error="expected a number from {min} to {max}, got {input}")
+def number(minimum: int, maximum: int) -> Callable[[Any], Any]:
+    return validate.Range(min=minimum, max=maximum, error="expected a whole number from {min} to {max}")
 
 
 def one_of(*choices: str) -> Callable[[Any], Any]:
-    return validate.OneOf(choices, error="expected one of {choices}; got {input}")
+    return validate.OneOf(choices, error="expected one of {choices}")
 
 
 def url(*schemes: str) -> Callable[[str], None]:
@@ -30,102 +32,130 @@ def url(*schemes: str) -> Callable[[str], None]:
         try:
             parts = urlsplit(value)
             host_is_there = parts.port != 0 and bool(parts.hostname or parts.scheme in ("unix", "sqlite"))
-        except ValueError as error:  # an invalid port or IPv6 address
-            raise ValidationError(f"not a URL: {error}") from None
+        except ValueError:  # whose text may hold half of a password
+            raise ValidationError(
+                "expected a URL with a host and a port from 1 to 65535; percent-encode odd characters of a password"
+            ) from None
         if parts.scheme not in schemes or not host_is_there:
-            raise ValidationError(f"expected a URL beginning {' or '.join(s + '://' for s in schemes)}")
-        if any(character.isspace() for character in value):
-            raise ValidationError("contains white space")
+            expected = " or ".join(f"{scheme}://" for scheme in schemes)
+            raise ValidationError(f"expected a URL beginning {expected}, with a host")
+        if any(character.isspace() or not character.isprintable() for character in value):
+            raise ValidationError("expected a URL without white space and control characters")
 
     return check
 
 
-def redis(value: str) -> None:
-    """Check what redis-py checks only when it connects, or never: it reads /abc as database 0."""
-    scheme = value.partition("://")[0]
-    if refused := sorted({name for name, _ in parse_qsl(urlsplit(value).query)} & set(REFUSED)):
-        raise ValidationError(f"{', '.join(refused)} cannot be set: replies are read as bytes")
-    if "cluster" in scheme:
-        raise ValidationError("Redis Cluster is not supported: the scripts use keys of several slots")
-    if scheme in SENTINEL:
+def api_url(value: str) -> None:
+    """An HTTP client sends the path as it is, and a fragment never."""
+    url("http", "https")(value)
+    if not value.isascii():
+        raise ValidationError("expected ASCII: percent-encode the path, and write the host in Punycode (xn--…)")
+    if "#" in value:
+        raise ValidationError("expected a URL without #: percent-encode it as %23")
+
+
+def host(value: str) -> None:
+    """A host to connect to, without scheme, port and brackets."""
+    if not (re.fullmatch(rf"{_LABELS}\.?", value, re.IGNORECASE) or _is_address(value)):
+        raise ValidationError("expected a host name or an IP address, without scheme and port")
+
+
+def hosts(value: list[str]) -> None:
+    """Django compares these with the bare, lower-case host of a request. Other forms would never match."""
+    for entry in value:
+        bracketed = entry.startswith("[") and entry.endswith("]") and _is_address(entry[1:-1])
+        if not (entry == "*" or bracketed or re.fullmatch(rf"\.?{_LABELS}", entry, re.IGNORECASE)):
+            raise ValidationError(
+                "expected host names separated by commas, without scheme, port and spaces; "
+                f".example.org for all below it, [::1] for an IPv6 address; not {entry!r}"
+            )
+
+
+def origins(value: list[str]) -> None:
+    """Django compares these with a browser's Origin header, letter by letter."""
+    for entry in value:
         try:
-            read_sentinel(value)
-        except ValueError as error:
-            raise ValidationError(str(error)) from None
-        return
-    url("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel")(value)
-    parts = urlsplit(value)
-    if parts.scheme == "unix":
-        if not parts.path:
-            raise ValidationError("expected the path of a socket")
-    elif not re.fullmatch(r"(/\d*)?", parts.path):
-        raise ValidationError(f"expected a database number, got {parts.path[1:]!r}")
-    try:
-        ConnectionPool.from_url(value).make_connection()
-    except (TypeError, ValueError) as error:
-        raise ValidationError(f"redis-py rejects it: {error}") from None
-
-
-def database(value: str) -> None:
-    url("sqlite", "postgres", "postgresql")(value)
-    parts = urlsplit(value)
-    name = parts.path[1:]
-    if not name:
-        raise ValidationError("expected the name of a database")
-    if parts.scheme == "sqlite" and name == ":memory:":
-        raise ValidationError("expected a file: in memory, each process would have its own database")
-    if parts.scheme == "sqlite" and name.startswith("/") and not Path(name).parent.is_dir():
-        raise ValidationError(f"there is no folder {Path(name).parent}")
+            parts = urlsplit(entry)
+            port = parts.port
+        except ValueError:
+            raise ValidationError(f"expected origins such as https://example.org:8443; not {entry!r}") from None
+        name = (parts.hostname or "").removeprefix("*.")
+        is_host = re.fullmatch(_LABELS, name) or (_is_address(name) and "*" not in parts.netloc)
+        bracketed = f"[{name}]" if ":" in name else name
+        wanted = f"{parts.scheme}://{'*.' if '://*.' in entry else ''}{bracketed}{'' if port is None else f':{port}'}"
+        if parts.scheme not in ("http", "https") or not is_host or entry != wanted or port == 0:
+            raise ValidationError(
+                "expected origins as browsers send them, separated by commas: https://example.org, "
+                f"https://example.org:8443 or https://*.example.org, in lower case and without a path; not {entry!r}"
+            )
+        if port == {"http": 80, "https": 443}[parts.scheme]:
+            raise ValidationError(
+                f"browsers leave out the port {port} of {parts.scheme}: write {entry[: -len(f':{port}')]}"
+            )
 
 
 def cron(value: str) -> None:
     if not fires(value):
-        raise ValidationError(f"{value!r} is not a cron expression of five or six fields that ever matches")
-
-
-def tokens(value: list[str]) -> None:
-    for entry in value:
-        name, _, secret = entry.partition(":")
-        if not name or len(secret) < 8:
-            raise ValidationError("expected name:secret pairs separated by commas, secrets of 8 characters or more")
-        if len(name) > LONGEST_TOKEN_NAME:
-            raise ValidationError(
-                f"expected names of at most {LONGEST_TOKEN_NAME} characters: the audit trail stores them"
-            )
-    secrets = [entry.partition(":")[2] for entry in value]
-    if len(set(secrets)) < len(secrets):
-        raise ValidationError("two names have the same secret")
+        raise ValidationError("expected a cron expression of five or six fields that ever matches")
 
 
 def time_zone(value: str) -> None:
     try:
         read_zone(value)
     except ValueError as error:
-        raise ValidationError(str(error)) from None
-
-
-def hosts(value: list[str]) -> None:
-    """Refuse hosts with a scheme or port: Django compares them with bare host names, so they would never match."""
-    for host in value:
-        if host and not re.fullmatch(r"\*|\.?[\w-]+(\.[\w-]+)*|\[[0-9a-fA-F:.]+\]", host):
-            raise ValidationError(f"expected a host name without scheme, port and spaces, got {host!r}")
-
-
-def origins(value: list[str]) -> None:
-    for origin in value:
-        if not origin.startswith(("http://", "https://")):
-            raise ValidationError(f"expected https://host, got {origin!r}")
+        raise ValidationError(f"expected a time zone such as Europe/Berlin: {error}") from None
 
 
 def functions(value: list[str]) -> None:
-    """Check dotted names as RQ writes them into a job: module.function or module.Class.method."""
+    """Dotted names as RQ writes them into a job: module.function or module.Class.method."""
     for name in value:
         if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)+", name):
-            raise ValidationError(f"expected dotted names of functions separated by commas, got {name!r}")
+            raise ValidationError(f"expected dotted names of functions separated by commas; not {name!r}")
         if find_spec(name.partition(".")[0]) is None:  # the rest cannot be checked without importing the module
-            raise ValidationError(f"there is no module {name.partition('.')[0]}, in {name!r}")
+            raise ValidationError(f"there is no module {name.partition('.')[0]}")
 
 
-def header(value: str) -> None:
-    if not (value.isascii() and value.isprintable() and value == value.strip()):
-        raise ValidationError("expected printable ASCII without line breaks, or spaces around it")
+def token(value: str) -> None:
+    """A secret that travels in a header after `Bearer`."""
+    if value and not is_token(value):
+        raise ValidationError("expected printable ASCII without spaces and commas (and without the word Bearer)")
+
+
+def long_token(value: str) -> None:
+    token(value)
+    if value and len(value) < 8:
+        raise ValidationError("expected 8 characters or more")
+
+
+def tokens(value: list[str]) -> None:
+    for entry in value:
+        name, _, secret = entry.partition(":")
+        if not name or len(secret) < 8 or not is_token(secret) or name != name.strip() or not name.isprintable():
+            raise ValidationError(
+                "expected name:secret pairs separated by commas, without spaces around them; secrets of 8 characters "
+                "or more, in printable ASCII without spaces"
+            )
+        if len(name) > LONGEST_TOKEN_NAME:
+            raise ValidationError(
+                f"expected names of at most {LONGEST_TOKEN_NAME} characters: the audit trail has them"
+            )
+    secrets = [entry.partition(":")[2] for entry in value]
+    if len(set(secrets)) < len(secrets):
+        raise ValidationError("two names have the same secret")
+
+
+def credential(value: str) -> None:
+    """What smtplib encodes as ASCII, in one line."""
+    if not (value.isascii() and value.isprintable()):
+        raise ValidationError("expected printable ASCII: SMTP logins cannot carry anything else")
+
+
+def is_token(value: str) -> bool:
+    return bool(re.fullmatch(r"[!-+\--~]+", value))
+
+
+def _is_address(text: str) -> bool:
+    try:
+        return bool(ip_address(text))
+    except ValueError:
+        return False

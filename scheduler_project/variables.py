@@ -6,6 +6,7 @@ from typing import Any
 
 from marshmallow import validate
 
+from scheduler_project import store_checks
 from scheduler_project import variable_checks as check
 
 DEVELOPMENT_SECRET_KEY = "development-only-secret-key-never-used-in-production"  # noqa: S105
@@ -21,12 +22,15 @@ class Variable:
     default: Any
     says: str
     check: Callable[[Any], Any] | None = None
+    is_secret: bool = False  #: no message shows the value
 
 
 VARIABLES: tuple[Variable, ...] = (
     Variable("PORT", "int", 9266, "Port of the HTTP server.", check.number(1, 65535)),
     Variable("LOG_LEVEL", "str", "info", "error, warn, info, debug or verbose.", check.one_of(*LOG_LEVELS)),
-    Variable("SECRET_KEY", "str", DEVELOPMENT_SECRET_KEY, "Django's secret key. Required in production."),
+    Variable(
+        "SECRET_KEY", "str", DEVELOPMENT_SECRET_KEY, "Django's secret key. Required in production.", is_secret=True
+    ),
     Variable(
         "ALLOWED_HOSTS", "list", ["*"], "Host names the web process answers to, separated by commas.", check.hosts
     ),
@@ -43,29 +47,30 @@ VARIABLES: tuple[Variable, ...] = (
         "str",
         "sqlite:///var/db.sqlite3",
         "postgres://… or sqlite:///path. Required in production.",
-        check.database,
+        store_checks.database,
     ),
-    Variable("DATABASE_POOL_SIZE", "int", 20, "Most database connections of one process.", check.number()),
+    Variable("DATABASE_POOL_SIZE", "int", 20, "Most database connections of one process.", check.number(1, 1_000)),
     Variable(
         "REDIS_URL",
         "str",
         "redis://localhost:6379",
         "Redis, or redis+sentinel://host,host2/mymaster: queues, leases, cache, pub/sub.",
-        check.redis,
+        store_checks.redis,
     ),
     Variable(
         "API_URL",
         "str",
         "http://localhost:9264/graphql",
         "The main API's GraphQL endpoint.",
-        check.url("http", "https"),
+        check.api_url,
     ),
     Variable(
         "API_SERVICE_ACCOUNT_TOKEN",
         "str",
         "",
         "JWT or camp_sk_… key for the main API. Required in production.",
-        check.header,
+        check.token,
+        is_secret=True,
     ),
     Variable(
         "CRON_EVENT_EXPIRATION", "str", "*/5 * * * *", "Initial schedule of the event expiration task.", check.cron
@@ -80,25 +85,33 @@ VARIABLES: tuple[Variable, ...] = (
         "Initial schedule of the structure maintenance task.",
         check.cron,
     ),
-    Variable("QUEUE_MAX_RETRIES", "int", 3, "Failed attempts after which a job is a dead letter.", check.number()),
     Variable(
-        "QUEUE_RETRY_BACKOFF_MS", "int", 5000, "Backoff before the second attempt; doubles each time.", check.number()
+        "QUEUE_MAX_RETRIES", "int", 3, "Failed attempts after which a job is a dead letter.", check.number(1, 1_000)
     ),
-    Variable("QUEUE_CONCURRENCY", "int", 5, "Jobs one worker process runs at a time.", check.number()),
-    Variable("API_REQUEST_TIMEOUT_MS", "int", 10000, "Time limit of one request to the main API.", check.number()),
+    Variable(
+        "QUEUE_RETRY_BACKOFF_MS",
+        "int",
+        5000,
+        "Backoff before the second attempt; doubles each time.",
+        check.number(1, 3_600_000),
+    ),
+    Variable("QUEUE_CONCURRENCY", "int", 5, "Jobs one worker process runs at a time.", check.number(1, 1_000)),
+    Variable(
+        "API_REQUEST_TIMEOUT_MS", "int", 10000, "Time limit of one request to the main API.", check.number(1, 3_600_000)
+    ),
     Variable(
         "API_CIRCUIT_BREAKER_THRESHOLD",
         "int",
         5,
         "Calls within 10 s before the breaker may open (at 50% faults).",
-        check.number(),
+        check.number(1, 1_000_000),
     ),
     Variable(
         "API_CIRCUIT_BREAKER_DURATION_MS",
         "int",
         30000,
         "How long the breaker stays open before it probes.",
-        check.number(),
+        check.number(1, 86_400_000),
     ),
     Variable(
         "EFFECT_UNKNOWN_OUTCOME",
@@ -108,20 +121,40 @@ VARIABLES: tuple[Variable, ...] = (
         check.one_of("retry", "dead"),
     ),
     Variable(
-        "FEED_HORIZON_SECONDS", "int", 300, "Jobs due within this many seconds are kept in Redis.", check.number()
+        "FEED_HORIZON_SECONDS",
+        "int",
+        300,
+        "Jobs due within this many seconds are kept in Redis.",
+        check.number(1, 31_536_000),
     ),
     Variable(
-        "LEASE_SECONDS", "int", 30, "Heartbeat timeout after which a worker's jobs are reclaimed.", check.number(3)
+        "LEASE_SECONDS",
+        "int",
+        30,
+        "Heartbeat timeout after which a worker's jobs are reclaimed.",
+        check.number(3, 3_600),
     ),
-    Variable("JOB_TIMEOUT_SECONDS", "int", 60, "Time limit of one attempt of a job.", check.number()),
+    Variable("JOB_TIMEOUT_SECONDS", "int", 60, "Time limit of one attempt of a job.", check.number(1, 86_400)),
     Variable(
-        "SHUTDOWN_GRACE_SECONDS", "int", 30, "How long a stopping process waits for running jobs.", check.number(0)
+        "SHUTDOWN_GRACE_SECONDS",
+        "int",
+        30,
+        "How long a stopping process waits for running jobs.",
+        check.number(0, 86_400),
     ),
     Variable(
-        "RETENTION_COMPLETED", "int", 100, "Finished jobs kept in Redis for the dashboard, per queue.", check.number(0)
+        "RETENTION_COMPLETED",
+        "int",
+        100,
+        "Finished jobs kept in Redis for the dashboard, per queue.",
+        check.number(0, 1_000_000),
     ),
     Variable(
-        "RETENTION_FAILED", "int", 500, "Dead letters kept in Redis for the dashboard, per queue.", check.number(0)
+        "RETENTION_FAILED",
+        "int",
+        500,
+        "Dead letters kept in Redis for the dashboard, per queue.",
+        check.number(0, 1_000_000),
     ),
     Variable(
         "RETENTION_DAYS",
@@ -143,29 +176,49 @@ VARIABLES: tuple[Variable, ...] = (
         "Dotted names of functions and callbacks that plain RQ jobs may call, separated by commas.",
         check.functions,
     ),
-    Variable("SCHEDULER_API_TOKENS", "list", [], "name:secret pairs for /api/jobs, separated by commas.", check.tokens),
     Variable(
-        "METRICS_TOKEN", "str", "", "Bearer token that shows reasons in /health. Staff see them too.", check.header
+        "SCHEDULER_API_TOKENS",
+        "list",
+        [],
+        "name:secret pairs for /api/jobs, separated by commas.",
+        check.tokens,
+        is_secret=True,
+    ),
+    Variable(
+        "METRICS_TOKEN",
+        "str",
+        "",
+        "Bearer token that shows reasons in /health. Staff see them too.",
+        check.long_token,
+        is_secret=True,
     ),
     Variable(
         "ALERT_THROTTLE_SECONDS",
         "int",
         300,
         "Repeats of an alert within this window are counted, not sent.",
-        check.number(0),
+        check.number(0, 31_536_000),
     ),
-    Variable("ALERT_LAG_SECONDS", "int", 300, "Queue time after which an alert is raised.", check.number()),
+    Variable(
+        "ALERT_LAG_SECONDS", "int", 300, "Queue time after which an alert is raised.", check.number(1, 31_536_000)
+    ),
     Variable(
         "ALERT_ALLOW_PRIVATE_NETWORKS",
         "bool",
         False,
         "Allow alerts to private, loopback and link-local addresses.",
     ),
-    Variable("EMAIL_HOST", "str", "localhost", "SMTP server for alerts."),
+    Variable("EMAIL_HOST", "str", "localhost", "SMTP server for alerts.", check.host),
     Variable("EMAIL_PORT", "int", 25, "SMTP port.", check.number(1, 65535)),
-    Variable("EMAIL_HOST_USER", "str", "", "SMTP user (optional)."),
-    Variable("EMAIL_HOST_PASSWORD", "str", "", "SMTP password (optional)."),
+    Variable("EMAIL_HOST_USER", "str", "", "SMTP user (optional).", check.credential),
+    Variable("EMAIL_HOST_PASSWORD", "str", "", "SMTP password (optional).", check.credential, is_secret=True),
     Variable("EMAIL_USE_TLS", "bool", False, "Use STARTTLS."),
     Variable("EMAIL_USE_SSL", "bool", False, "Use implicit TLS (port 465)."),
-    Variable("EMAIL_FROM", "str", "campaign-scheduler@localhost", "Sender address of alert e-mails.", validate.Email()),
+    Variable(
+        "EMAIL_FROM",
+        "str",
+        "campaign-scheduler@localhost",
+        "Sender address of alert e-mails.",
+        validate.Email(error="expected one e-mail address, such as scheduler@example.org"),
+    ),
 )

@@ -4,6 +4,7 @@ import sys
 from typing import Any
 
 import structlog
+from django.core.exceptions import DisallowedHost
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
@@ -21,6 +22,17 @@ def _page(status: int, title: str, words: str) -> HttpResponse:
     return HttpResponse(text, status=status)
 
 
+def bad_request(request: HttpRequest, exception: Any = None) -> HttpResponse:
+    """400: as JSON under /api/."""
+    if isinstance(exception, DisallowedHost):
+        advice = "The service does not answer under this host name. Whoever runs it can add it to ALLOWED_HOSTS."
+    else:
+        advice = "The request cannot be read. Go back, load the page again and repeat what you did."
+    if request.path_info.startswith("/api/"):
+        return JsonResponse({"error": advice}, status=400)
+    return _page(400, "This request is not served", advice)
+
+
 def forbidden(request: HttpRequest, exception: Any = None) -> HttpResponse:
     """403: the user lacks a permission."""
     detail = str(exception) if exception and exception.args else ""
@@ -30,7 +42,7 @@ def forbidden(request: HttpRequest, exception: Any = None) -> HttpResponse:
 
 def not_found(request: HttpRequest, exception: Any = None) -> HttpResponse:
     """404: as JSON under /api/."""
-    if request.path.startswith("/api/"):
+    if request.path_info.startswith("/api/"):
         return JsonResponse({"error": f"there is nothing at {request.path}"}, status=404)
     return _page(
         404,

@@ -13,6 +13,7 @@ admin.site.index_title = "Operations"
 
 urlpatterns = [path("", RedirectView.as_view(pattern_name="admin:index")), *routes.patterns()]
 
+handler400 = "scheduler_project.faults.bad_request"
 handler403 = "scheduler_project.faults.forbidden"
 handler404 = "scheduler_project.faults.not_found"
 handler500 = "scheduler_project.faults.server_error"

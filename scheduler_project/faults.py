@@ -4,6 +4,7 @@ import sys
 from typing import Any
 
 import structlog
+from django.conf import settings
 from django.core.exceptions import DisallowedHost
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -18,7 +19,10 @@ _AWAY = (
 
 def _page(status: int, title: str, words: str) -> HttpResponse:
     request_id = structlog.contextvars.get_contextvars().get("request_id", "")
-    text = render_to_string("fault.html", {"status": status, "title": title, "words": words, "request_id": request_id})
+    text = render_to_string(
+        "fault.html",
+        {"status": status, "title": title, "words": words, "request_id": request_id, "prefix": settings.URL_PREFIX},
+    )
     return HttpResponse(text, status=status)
 
 

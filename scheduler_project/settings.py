@@ -30,6 +30,9 @@ SECRET_KEY: str = _env["SECRET_KEY"]
 # A container's health check uses the loopback address, whatever the service's public name is.
 ALLOWED_HOSTS: list[str] = [*_env["ALLOWED_HOSTS"], "127.0.0.1", "localhost"]
 CSRF_TRUSTED_ORIGINS: list[str] = _env["CSRF_TRUSTED_ORIGINS"]
+URL_PREFIX: str = _env["URL_PREFIX"]
+FORCE_SCRIPT_NAME = URL_PREFIX or None
+SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = f"{URL_PREFIX}/"  # not for what else the host serves
 
 REDIS_URL: str = _env["REDIS_URL"]
 API_URL: str = _env["API_URL"]
@@ -166,7 +169,7 @@ USE_TZ = True
 TIME_ZONE: str = _env["TIME_ZONE"]
 LANGUAGE_CODE = "en-gb"
 FORMAT_MODULE_PATH = ["scheduler_project.formats"]
-STATIC_URL = "static/"
+STATIC_URL = f"{URL_PREFIX}/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 WHITENOISE_USE_FINDERS = True  # works before collectstatic too, as in `make up`
 

@@ -94,6 +94,12 @@ def origins(value: list[str]) -> None:
             )
 
 
+def url_prefix(value: str) -> None:
+    """Proxies and browsers compare paths letter by letter, and encode reserved characters in several ways."""
+    if not re.fullmatch(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*", value):
+        raise ValidationError("expected a path such as /scheduler, without a slash at its end; or nothing")
+
+
 def cron(value: str) -> None:
     if not fires(value):
         raise ValidationError("expected a cron expression of five or six fields that ever matches")

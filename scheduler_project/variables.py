@@ -41,6 +41,9 @@ VARIABLES: tuple[Variable, ...] = (
         "Origins (https://host) behind a TLS proxy, separated by commas.",
         check.origins,
     ),
+    Variable(
+        "URL_PREFIX", "str", "", "Path below which a proxy serves the scheduler, such as /scheduler.", check.url_prefix
+    ),
     Variable("TIME_ZONE", "str", "UTC", "Time zone of the admin until the browser's is known.", check.time_zone),
     Variable(
         "DATABASE_URL",

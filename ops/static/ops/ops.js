@@ -2,7 +2,7 @@
 (() => {
   const TYPING = "input, textarea, select, [contenteditable]";
   const STEPS_FROM = 500; // fewer are one request
-  const ADMIN = "/admin/";
+  const ADMIN = new URL("../../admin/", document.currentScript.src).pathname; // below URL_PREFIX, as this script is
   const GOES = { // after g; only where the page is in the person's own menu
     d: "", j: "jobs/job/", f: "jobs/failuregroup/", c: "jobs/crontask/", q: "queues/", p: "jobs/pause/processes/",
     z: "jobs/pause/", b: "jobs/pause/breaker/", m: "jobs/campaignclock/", s: "jobs/schedulerow/", l: "monitoring/alert/",
@@ -114,11 +114,13 @@
   });
 })();
 
+// The cookie of the zone is for this service only.
+const ROOT = new URL("../../", document.currentScript.src).pathname;
 // Times of day in the reader's own zone, on the first page too, before the server knows of it; what the server sent stays in the title, with its offset.
 document.addEventListener("DOMContentLoaded", () => {
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
   const known = document.cookie.split("; ").includes(`zone=${zone}`);
-  document.cookie = `zone=${zone}; path=/; max-age=31536000; SameSite=Lax`; // the server shows and reads times in it
+  document.cookie = `zone=${zone}; path=${ROOT}; max-age=31536000; SameSite=Lax`; // the server shows and reads times in it
   const two = "2-digit";
   const exact = new Intl.DateTimeFormat("sv-SE", { year: "numeric", month: two, day: two, hour: two, minute: two, second: two, timeZoneName: "short" });
   document.querySelectorAll("time[datetime] small").forEach((small) => {

@@ -48,6 +48,10 @@ TABLE: dict[str, tuple[list[str], list[str]]] = {
          "https://a, https://b", "https://a.example?x", "https://a:0", "https://a:99999", "https://a:", "https://zürich",
          "https://x.*.org", "https://[::1", "*", "null", "a,,b"],
     ),
+    "URL_PREFIX": (
+        ["", "/scheduler", "/ops/scheduler-1.0"],
+        ["/", "scheduler", "/a/", "//a", "/a b", "/a%20b", "/../a", "/é"],
+    ),
     "TIME_ZONE": (["UTC", "Europe/Berlin"], ["", "Mars/Base", "Europe", "/etc/passwd", "../x", "CET6CET"]),
     "DATABASE_URL": (
         ["sqlite:///var/db.sqlite3", "sqlite:////tmp/db.sqlite3", "postgres://%2Frun%2Fpostgresql/scheduler",

@@ -1,7 +1,9 @@
 """/health, /metrics and /metrics/prometheus."""
 
 import hmac
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import wraps
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -38,7 +40,22 @@ def ready(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"status": "ready"})
 
 
+def _for_scrapers(view: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    """Where METRICS_TOKEN is set, serve only its bearers and staff."""
+
+    @wraps(view)
+    def checked(request: HttpRequest) -> HttpResponse:
+        if settings.METRICS_TOKEN and not _may_see_reasons(request, health.HEALTH.components()):
+            answer = JsonResponse({"error": "Authorization: Bearer <METRICS_TOKEN> is required"}, status=401)
+            answer.headers["WWW-Authenticate"] = "Bearer"
+            return answer
+        return view(request)
+
+    return checked
+
+
 @never_cache
+@_for_scrapers
 def metrics(request: HttpRequest) -> JsonResponse:
     """GET /metrics: the seed's JSON; 503 while the database, which has the numbers, does not answer."""
     found = health.HEALTH.components()
@@ -58,6 +75,7 @@ def metrics(request: HttpRequest) -> JsonResponse:
 
 
 @never_cache
+@_for_scrapers
 def prometheus(request: HttpRequest) -> HttpResponse:
     """GET /metrics/prometheus: the exposition for Prometheus."""
     return HttpResponse(exposition.render(health.HEALTH.components()), content_type=CONTENT_TYPE_LATEST)

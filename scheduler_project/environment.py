@@ -12,7 +12,8 @@ from typing import Any, Final
 from environs import Env, EnvValidationError
 
 from scheduler_project.text import is_storable
-from scheduler_project.variables import DEVELOPMENT_SECRET_KEY, VARIABLES, Variable
+from scheduler_project.variable_checks import is_loopback, is_weak_key
+from scheduler_project.variables import VARIABLES, Variable
 
 ENVIRONMENTS: Final = ("development", "production", "test")
 LONGEST_SHOWN: Final = 100  #: characters of a value in a message
@@ -107,6 +108,8 @@ def _faults_between(values: Mapping[str, Any]) -> list[str]:
         faults.append(f"{missing}: {given} is set; set both of them, or neither")
     if values["RUN_FOREIGN_RQ_JOBS"] and not values["RUN_FOREIGN_RQ_FUNCTIONS"]:
         faults.append("RUN_FOREIGN_RQ_JOBS: set RUN_FOREIGN_RQ_FUNCTIONS, too: it lists the functions to run")
+    if values["SECURE_PROXY_SSL_HEADER"] and values["TRUSTED_PROXIES"] == 0:  # else all people share one address
+        faults.append("TRUSTED_PROXIES: SECURE_PROXY_SSL_HEADER says that a proxy is in front; set how many there are")
     concurrency, pool = values["QUEUE_CONCURRENCY"], values["DATABASE_POOL_SIZE"]
     if concurrency and pool and concurrency + 2 > pool:
         faults.append(
@@ -121,8 +124,21 @@ def _faults_of_production(values: Mapping[str, Any], given: Set[str]) -> list[st
     faults = []
     if not values["API_SERVICE_ACCOUNT_TOKEN"]:
         faults.append("API_SERVICE_ACCOUNT_TOKEN: must be set when ENVIRONMENT=production")
-    if values["SECRET_KEY"] == DEVELOPMENT_SECRET_KEY:
-        faults.append("SECRET_KEY: must be set when ENVIRONMENT=production")
+    if is_weak_key(values["SECRET_KEY"] or ""):
+        faults.append(
+            "SECRET_KEY: must be set to 50 random characters or more when ENVIRONMENT=production: "
+            'python -c "import secrets; print(secrets.token_urlsafe(50))"'
+        )
     if "DATABASE_URL" not in given:  # each container would have its own SQLite file
         faults.append("DATABASE_URL: must be set when ENVIRONMENT=production")
+    hosts = values["ALLOWED_HOSTS"]
+    if hosts is not None and (not hosts or "*" in hosts):
+        faults.append("ALLOWED_HOSTS: must name the service's hosts, without *, when ENVIRONMENT=production")
+    if values["API_URL"] and is_loopback(values["API_URL"]) and not values["ALLOW_LOOPBACK_API"]:
+        faults.append("API_URL: is on this machine; if that is right in production, set ALLOW_LOOPBACK_API=true")
+    if values["SECURE_PROXY_SSL_HEADER"] == "" and not values["ALLOW_PLAIN_HTTP"]:
+        faults.append(
+            "SECURE_PROXY_SSL_HEADER: must name the header of the proxy that ends TLS, such as X-Forwarded-Proto: "
+            "https, when ENVIRONMENT=production; without TLS set ALLOW_PLAIN_HTTP=true"
+        )
     return faults

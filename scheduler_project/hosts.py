@@ -30,6 +30,16 @@ class Hosts:
         return self._get_response(request)
 
 
+def proxy_ssl_header(text: str) -> tuple[str, str] | None:
+    """Return Django's form of a header that means TLS.
+
+    >>> proxy_ssl_header("X-Forwarded-Proto: https")
+    ('HTTP_X_FORWARDED_PROTO', 'https')
+    """
+    name, _, value = text.partition(":")
+    return (f"HTTP_{name.upper().replace('-', '_')}", value.strip()) if text else None
+
+
 def is_probe(path: str) -> bool:
     """Return whether a path below the URL prefix is that of a probe or a scrape.
 

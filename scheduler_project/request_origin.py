@@ -3,10 +3,12 @@
 import json
 from collections.abc import Callable
 from contextvars import ContextVar
+from ipaddress import ip_address
 from typing import Final, NamedTuple
 from uuid import uuid4
 
 import structlog
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
 from scheduler_project.text import is_request_id
@@ -54,8 +56,27 @@ class RequestId:
         return response
 
 
+def client_address(request: HttpRequest) -> str:
+    """Return the client's address as TRUSTED_PROXIES proxies report it, each appending its peer to X-Forwarded-For.
+
+    The peer's where they do not: then the header is the client's own.
+    """
+    peer = str(request.META.get("REMOTE_ADDR") or "")
+    if not settings.TRUSTED_PROXIES:
+        return peer
+    forwarded = request.headers.get("X-Forwarded-For", "")[-2_000:].split(",")
+    if len(forwarded) < settings.TRUSTED_PROXIES:
+        return peer
+    try:
+        return str(ip_address(forwarded[-settings.TRUSTED_PROXIES].strip()))
+    except ValueError:
+        return peer
+
+
 def _address(request: HttpRequest) -> str:
-    """Return the peer's address, followed by the client's as a proxy reports it, which nothing verifies."""
+    """Return the client's address; without TRUSTED_PROXIES, the peer's and what is claimed of the client's."""
+    if settings.TRUSTED_PROXIES:
+        return client_address(request)
     ip = str(request.META.get("REMOTE_ADDR") or "")
     forwarded = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
     return f"{ip} for {forwarded}"[:100] if forwarded.isascii() and forwarded.isprintable() and forwarded else ip[:100]

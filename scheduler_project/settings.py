@@ -12,6 +12,7 @@ import django_stubs_ext
 from django.templatetags.static import static
 
 from scheduler_project.environment import BadEnvironment, read
+from scheduler_project.hosts import proxy_ssl_header
 from scheduler_project.logs import configure_logging
 
 django_stubs_ext.monkeypatch()
@@ -31,8 +32,16 @@ SECRET_KEY: str = _env["SECRET_KEY"]
 ALLOWED_HOSTS: list[str] = [*_env["ALLOWED_HOSTS"], "127.0.0.1", "localhost"]
 CSRF_TRUSTED_ORIGINS: list[str] = _env["CSRF_TRUSTED_ORIGINS"]
 URL_PREFIX: str = _env["URL_PREFIX"]
+TRUSTED_PROXIES: int = _env["TRUSTED_PROXIES"]
 FORCE_SCRIPT_NAME = URL_PREFIX or None
+SESSION_COOKIE_AGE = int(timedelta(hours=12).total_seconds())
 SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = f"{URL_PREFIX}/"  # not for what else the host serves
+_tls = ENVIRONMENT == "production" and not _env["ALLOW_PLAIN_HTTP"]
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = _tls
+SECURE_HSTS_SECONDS: int = _env["SECURE_HSTS_SECONDS"] if _tls else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = bool(_env["SECURE_HSTS_INCLUDE_SUBDOMAINS"])
+SECURE_PROXY_SSL_HEADER = proxy_ssl_header(_env["SECURE_PROXY_SSL_HEADER"])
+SECURE_REDIRECT_EXEMPT = [rf"^({URL_PREFIX[1:]}/)?(health|metrics)(/|$)"]  # probes come directly, over http
 
 REDIS_URL: str = _env["REDIS_URL"]
 API_URL: str = _env["API_URL"]
@@ -92,6 +101,7 @@ MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "scheduler_project.hosts.Hosts",
     "django.middleware.security.SecurityMiddleware",
+    "scheduler_project.security_headers.permissions_policy",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "scheduler_project.request_origin.RequestId",
     "scheduler_project.addresses.clean",
@@ -163,7 +173,15 @@ DATABASES = {"default": database_settings(_env["DATABASE_URL"], _env["DATABASE_P
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
-AUTH_PASSWORD_VALIDATORS = [{"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"}]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
 
 USE_TZ = True
 TIME_ZONE: str = _env["TIME_ZONE"]

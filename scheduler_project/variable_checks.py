@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from importlib.util import find_spec
 from ipaddress import ip_address
+from socket import inet_aton, inet_ntoa
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -98,6 +99,39 @@ def url_prefix(value: str) -> None:
     """Proxies and browsers compare paths letter by letter, and encode reserved characters in several ways."""
     if not re.fullmatch(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*", value):
         raise ValidationError("expected a path such as /scheduler, without a slash at its end; or nothing")
+
+
+def proxy_header(value: str) -> None:
+    """A header's name and the one value that means TLS."""
+    if value and not re.fullmatch(r"[A-Za-z]+(-[A-Za-z]+)*: ?[a-z]+", value):
+        raise ValidationError("expected a header and its value for TLS, such as X-Forwarded-Proto: https; or nothing")
+
+
+def is_loopback(value: str) -> bool:
+    """Whether a URL's host is this machine, by name or by an address in any of the forms that resolvers take.
+
+    >>> [is_loopback(f"http://{host}/") for host in ("LOCALHOST.", "api.localhost", "127.1", "[::1]", "0")]
+    [True, True, True, True, True]
+    >>> [is_loopback(f"http://{host}/") for host in ("api", "10.0.0.1", "[fd00::1]")]
+    [False, False, False]
+    """
+    name = (urlsplit(value).hostname or "").rstrip(".")
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        address = ip_address(name)
+    except ValueError:
+        try:
+            address = ip_address(inet_ntoa(inet_aton(name)))  # 127.1, 0x7f000001
+        except OSError:
+            return False
+    address = getattr(address, "ipv4_mapped", None) or address
+    return address.is_loopback or address.is_unspecified
+
+
+def is_weak_key(value: str) -> bool:
+    """Whether Django calls a secret key insecure (security.W009), or everybody knows it."""
+    return len(value) < 50 or len(set(value)) < 5 or value.startswith(("django-insecure-", "development-only-"))
 
 
 def cron(value: str) -> None:

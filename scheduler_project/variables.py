@@ -44,6 +44,27 @@ VARIABLES: tuple[Variable, ...] = (
     Variable(
         "URL_PREFIX", "str", "", "Path below which a proxy serves the scheduler, such as /scheduler.", check.url_prefix
     ),
+    Variable(
+        "SECURE_PROXY_SSL_HEADER",
+        "str",
+        "",
+        "What a proxy that ends TLS sends: X-Forwarded-Proto: https.",
+        check.proxy_header,
+    ),
+    Variable(
+        "SECURE_HSTS_SECONDS",
+        "int",
+        31_536_000,
+        "How long browsers use https only, in production.",
+        check.number(0, 315_360_000),
+    ),
+    Variable(
+        "SECURE_HSTS_INCLUDE_SUBDOMAINS", "bool", True, "Whether that holds for subdomains and preload lists, too."
+    ),
+    Variable(
+        "TRUSTED_PROXIES", "int", 0, "Number of proxies in front, each adding to X-Forwarded-For.", check.number(0, 10)
+    ),
+    Variable("ALLOW_PLAIN_HTTP", "bool", False, "Production without TLS: no redirect, no HSTS, cookies over http."),
     Variable("TIME_ZONE", "str", "UTC", "Time zone of the admin until the browser's is known.", check.time_zone),
     Variable(
         "DATABASE_URL",
@@ -67,6 +88,7 @@ VARIABLES: tuple[Variable, ...] = (
         "The main API's GraphQL endpoint.",
         check.api_url,
     ),
+    Variable("ALLOW_LOOPBACK_API", "bool", False, "Production whose API_URL is on this machine."),
     Variable(
         "API_SERVICE_ACCOUNT_TOKEN",
         "str",

@@ -18,6 +18,7 @@ from redis import Redis
 
 from sandbox.ports import free_port
 from tests.integration.scheduler_project.test_image import COMPOSE, copy_stage
+from tests.support.environment import PRODUCTION
 from tests.support.servers import ROOT, Running, SandboxApi, wait_until
 
 #: $1 holds the image's files and $2 is the volume at var/. TMPDIR is the only other folder that can be written to.
@@ -89,8 +90,14 @@ def containers(tmp_path: Path, redis: Redis, sandbox: SandboxApi) -> Iterator[Co
     """On SQLite in the volume."""
     if not can_make_namespaces():
         pytest.skip("needs root, unshare and setpriv, and a machine that lets them mount")
-    environment = {"ENVIRONMENT": "production", "SECRET_KEY": "x" * 50, "PORT": str(free_port()),
-                   "DATABASE_URL": "sqlite:///var/db.sqlite3"}  # fmt: skip
+    environment = {
+        **PRODUCTION,
+        "API_URL": f"{sandbox.url}/graphql",
+        "ALLOW_LOOPBACK_API": "true",
+        "ALLOW_PLAIN_HTTP": "true",
+        "PORT": str(free_port()),
+        "DATABASE_URL": "sqlite:///var/db.sqlite3",
+    }
     containers = Containers(tmp_path, environment)
     yield containers
     containers.stop()

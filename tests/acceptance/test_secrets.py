@@ -14,13 +14,13 @@ from jobs.models import Job
 from monitoring import alerting
 from monitoring.models import AlertHandler, Delivery
 from sandbox.ports import free_port
-from tests.support.environment import API_PORT
+from tests.support.environment import API_PORT, PRODUCTION
 from tests.support.heartbeats import await_processes
 from tests.support.processes import Start, database_url
 from tests.support.servers import RedisServer, Running, SandboxApi, wait_until
 
 SECRETS = {
-    "SECRET_KEY": "django-secret-Aeph7ohthie1ahSh",
+    "SECRET_KEY": "secret-key-Aeph7ohthie1ahSh-Ohf0eiwah7ui-Wai4ohx9Eipo",
     "API_SERVICE_ACCOUNT_TOKEN": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhY2NvdW50In0.c2lnbmF0dXJl",
     "METRICS_TOKEN": "metrics-ohz5Ahgh4ooW",
     "EMAIL_HOST_PASSWORD": "mail-Oowah3ThiChe",
@@ -49,7 +49,11 @@ def run(start: Start, locked_redis: tuple[RedisServer, str]) -> Iterator[tuple[l
     environment = {
         **SECRETS,
         "ENVIRONMENT": "production",
+        "ALLOWED_HOSTS": "scheduler.example",
+        "ALLOW_PLAIN_HTTP": "true",
+        "ALLOW_LOOPBACK_API": "true",
         "LOG_LEVEL": "verbose",
+        "EMAIL_HOST_USER": "mailer",
         "REDIS_URL": locked_redis[1],
         "API_URL": f"http://user:{API_PASSWORD}@127.0.0.1:{API_PORT}/graphql",
         "SCHEDULER_API_TOKENS": f"caller:{CALLER}",
@@ -139,7 +143,7 @@ def test_no_secret_stands_in_what_a_whole_run_writes(
 
 def test_a_request_id_goes_all_the_way(start: Start, sandbox: SandboxApi, client: Client) -> None:
     """From X-Request-Id of the HTTP request to the job, the log line of its end and the main API's own record."""
-    worker = start("rqworker", ENVIRONMENT="production", SECRET_KEY="a-key-of-production")
+    worker = start("rqworker", **{**PRODUCTION, "API_URL": f"{sandbox.url}/graphql", "ALLOW_LOOPBACK_API": "true"})
     headers = {"Authorization": "Bearer secret-of-tests", "X-Request-Id": "trace-0815"}
     work = {"type": "EVENT_EXPIRATION", "campaignId": "campaign-2", "payload": {}}
 

@@ -33,3 +33,13 @@ os.environ |= {
     "CRON_SETTLEMENT_GROWTH": "0 0 1 1 *",
     "CRON_STRUCTURE_MAINTENANCE": "0 0 1 1 *",
 }
+
+#: What production requires beside the above, for processes that tests start.
+PRODUCTION = {
+    "ENVIRONMENT": "production",
+    "SECRET_KEY": "a-secret-key-for-tests-Aeph7ohthie1ahShohz5Ahgh4ooWoowah3ThiChe",
+    "ALLOWED_HOSTS": "scheduler.example",
+    "API_URL": "https://api.example/graphql",
+    "SECURE_PROXY_SSL_HEADER": "X-Forwarded-Proto: https",
+    "TRUSTED_PROXIES": "1",
+}

@@ -52,7 +52,16 @@ TABLE: dict[str, tuple[list[str], list[str]]] = {
         ["", "/scheduler", "/ops/scheduler-1.0"],
         ["/", "scheduler", "/a/", "//a", "/a b", "/a%20b", "/../a", "/é"],
     ),
-    "TIME_ZONE": (["UTC", "Europe/Berlin"], ["", "Mars/Base", "Europe", "/etc/passwd", "../x", "CET6CET"]),
+    "SECURE_PROXY_SSL_HEADER": (
+        ["", "X-Forwarded-Proto: https", "X-Forwarded-Ssl:on"],
+        ["true", "https", "X-Forwarded-Proto", "X-Forwarded-Proto=https", "HTTP_X_FORWARDED_PROTO: https", "A: b, c",
+         "A:", "X-Forwarded-Proto: https\nB: c", "X-Forwarded-Proto: HTTPS", "('HTTP_X_FORWARDED_PROTO', 'https')"],
+    ),
+    "SECURE_HSTS_SECONDS": numbers(0, 315_360_000),
+    "SECURE_HSTS_INCLUDE_SUBDOMAINS": BOOL,
+    "TRUSTED_PROXIES": numbers(0, 10),
+    "ALLOW_PLAIN_HTTP": BOOL,
+    "TIME_ZONE": (["UTC", "Europe/Berlin"], ["", "Mars/Base", "Europe", "/etc/passwd", "../x", "CET6CET", "localtime"]),
     "DATABASE_URL": (
         ["sqlite:///var/db.sqlite3", "sqlite:////tmp/db.sqlite3", "postgres://%2Frun%2Fpostgresql/scheduler",
          "postgresql://u:p%40@[::1]:5432/scheduler?sslmode=require&connect_timeout=5", "postgres://h/d?prepare_threshold=0",
@@ -77,6 +86,7 @@ TABLE: dict[str, tuple[list[str], list[str]]] = {
         ["", "api/graphql", "ftp://api/", "http://[", "http://main api/graphql", "http://:80/graphql", "http://h:0/",
          "http://h:99999/", "http://zürich/graphql", "http://h/gräph", "http://h/\x01", "http://h/g#x"],
     ),
+    "ALLOW_LOOPBACK_API": BOOL,
     "API_SERVICE_ACCOUNT_TOKEN": (["", "camp_sk_1", "eyJhbGciOiJIUzI1NiJ9.e30.c2ln"], [" ", *TOKEN]),
     "CRON_EVENT_EXPIRATION": CRON,
     "CRON_SETTLEMENT_GROWTH": CRON,
@@ -123,12 +133,20 @@ TABLE: dict[str, tuple[list[str], list[str]]] = {
 
 
 #: The variable that is named where one is set without the other, or does not fit the other.
-MEANT = {"EMAIL_HOST_USER": {"EMAIL_HOST_PASSWORD"}, "DATABASE_POOL_SIZE": {"QUEUE_CONCURRENCY"}}
+MEANT = {
+    "EMAIL_HOST_USER": {"EMAIL_HOST_PASSWORD"},
+    "DATABASE_POOL_SIZE": {"QUEUE_CONCURRENCY"},
+}
+
+
+#: What makes a value complete that needs another beside it.
+BESIDE = {"SECURE_PROXY_SSL_HEADER": {"TRUSTED_PROXIES": "1"}}
 
 
 def faults_of(patch: pytest.MonkeyPatch, name: str, value: str) -> list[str]:
     with patch.context() as one:
-        one.setenv(name, value)
+        for other, given in {**BESIDE.get(name, {}), name: value}.items():
+            one.setenv(other, given)
         try:
             read()
         except BadEnvironment as bad:

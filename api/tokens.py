@@ -11,32 +11,54 @@ from django.db import DatabaseError, InterfaceError
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 
+from api import wrong_tokens
 from api.problems import problem
 from jobs import actor as actors
 from jobs.errors import InvalidJob, StateConflict
 from jobs.models import Job
+from scheduler_project.request_origin import client_address
 
 log = structlog.get_logger(__name__)
 View = Callable[..., JsonResponse]
 
 
-def token_name(request: HttpRequest) -> str | None:
-    scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer":
-        return None
+def token_name(secret: str) -> str | None:
+    """Return whose secret it is. Takes as long for a wrong one, whatever it begins with."""
+    found = None
     for known, name in settings.SCHEDULER_API_TOKENS.items():
         if hmac.compare_digest(known.encode(), secret.encode()):
-            return str(name)
-    return None
+            found = str(name)
+    return found
+
+
+def _client_of(request: HttpRequest) -> str | JsonResponse:
+    """Return the name of the client's token, or the refusal."""
+    address = client_address(request)
+    if wait := wrong_tokens.wait_s(address):
+        return _slowed(wait)
+    scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
+    name = token_name(secret) if scheme.lower() == "bearer" else None
+    if name is None:
+        if secret and (wait := wrong_tokens.note(address)):
+            return _slowed(wait)
+        return problem(401, "Authorization: Bearer <a secret of SCHEDULER_API_TOKENS> is required")
+    return name
+
+
+def _slowed(wait_s: int) -> JsonResponse:
+    message = (
+        f"too many wrong tokens from your address: come again in {wait_s} s, with a secret of SCHEDULER_API_TOKENS"
+    )
+    return problem(429, message, headers={"Retry-After": str(wait_s)})
 
 
 def for_clients(view: View) -> View:
     @csrf_exempt
     @wraps(view)
     def checked(request: HttpRequest, **kwargs: Any) -> JsonResponse:
-        name = token_name(request)
-        if name is None:
-            return problem(401, "Authorization: Bearer <a secret of SCHEDULER_API_TOKENS> is required")
+        name = _client_of(request)
+        if isinstance(name, JsonResponse):
+            return name
         try:
             return view(request, actor=actors.token(name), **kwargs)
         except InvalidJob as bad:

@@ -54,12 +54,14 @@ def create_groups(app_config: Any) -> None:
     from django.contrib.auth.models import Group, Permission
 
     known = set(Permission.objects.values_list("pk", flat=True))
-    for app in (app_config, apps.get_app_config("auth")):
+    for app in (app_config, apps.get_app_config("auth"), apps.get_app_config("axes")):
         create_permissions(app, verbosity=0)  # auth's own receiver would create them only after this one
     for name, codenames in GROUPS.items():
         group, new = Group.objects.get_or_create(name=name)
         ours = Q(content_type__app_label="jobs", codename__in=codenames)
-        people = Q(content_type__app_label="auth", content_type__model__in=("user", "group"))
+        people = Q(content_type__app_label="auth", content_type__model__in=("user", "group")) | Q(
+            content_type__app_label="axes", codename__in=("view_accessattempt", "delete_accessattempt")
+        )
         wanted = Permission.objects.filter(ours | people if name == "Administrator" else ours)
         group.permissions.add(*(wanted if new else wanted.exclude(pk__in=known)))
 

@@ -17,7 +17,10 @@ class OpsConfig(AppConfig):
     verbose_name = "Operations"
 
     def ready(self) -> None:
+        from ops import logins
+
         routes.add(self.name, _urls)
+        logins.watch()
 
 
 def _urls() -> Iterable[Any]:

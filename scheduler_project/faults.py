@@ -55,6 +55,19 @@ def not_found(request: HttpRequest, exception: Any = None) -> HttpResponse:
     )
 
 
+def locked_out(request: HttpRequest, *_: Any) -> HttpResponse:
+    """429 for a login from an address that failed too often."""
+    minutes = int(settings.AXES_COOLOFF_TIME.total_seconds() / 60)
+    answer = _page(
+        429,
+        "Too many failed logins",
+        f"Nobody can log in from your address for {minutes} minutes. An administrator can end that at once: under "
+        "Failed logins in the admin.",
+    )
+    answer.headers["Retry-After"] = str(minutes * 60)
+    return answer
+
+
 def stale_form(request: HttpRequest, reason: str = "") -> HttpResponse:
     """403 of Django's CSRF protection."""
     return _page(

@@ -79,6 +79,7 @@ def _quieten(level: str) -> None:
     """Raise the level of libraries that log too much, or too openly."""
     # At lower levels it logs parts of its secret URLs (tokens, users, passwords) in forms that we cannot mask.
     logging.getLogger("apprise").setLevel(max(LEVELS[level], logging.INFO if level == "verbose" else logging.WARNING))
+    logging.getLogger("axes").setLevel(logging.ERROR)  # ops/logins.py says the same in events of ours
     if level != "verbose":
         for name in _CHATTY:
             logging.getLogger(name).setLevel(max(LEVELS[level], logging.WARNING))

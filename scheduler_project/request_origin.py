@@ -1,7 +1,7 @@
 """The address and ID of the request that is being served, for the audit trail and the logs."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from ipaddress import ip_address
 from typing import Final, NamedTuple
@@ -11,8 +11,9 @@ import structlog
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
-from scheduler_project.text import is_request_id
+from scheduler_project.text import is_request_id, line
 
+LONGEST_LOGIN_NAME: Final = 150  #: of users; the form of the login lets longer ones pass
 META_KEY: Final = "scheduler.request_id"
 
 
@@ -59,18 +60,28 @@ class RequestId:
 def client_address(request: HttpRequest) -> str:
     """Return the client's address as TRUSTED_PROXIES proxies report it, each appending its peer to X-Forwarded-For.
 
-    The peer's where they do not: then the header is the client's own.
+    The peer's where they do not: then the header is the client's own. Empty for a Unix socket.
     """
-    peer = str(request.META.get("REMOTE_ADDR") or "")
+    peer = _ip(str(request.META.get("REMOTE_ADDR") or "").partition("%")[0])
     if not settings.TRUSTED_PROXIES:
         return peer
     forwarded = request.headers.get("X-Forwarded-For", "")[-2_000:].split(",")
     if len(forwarded) < settings.TRUSTED_PROXIES:
         return peer
+    return _ip(forwarded[-settings.TRUSTED_PROXIES]) or peer
+
+
+def login_name(request: HttpRequest, credentials: Mapping[str, object] | None = None) -> str:
+    """Return the user's name that a login was tried with, as it may be stored and shown."""
+    given = credentials.get("username") if credentials else request.POST.get("username")
+    return line(str(given or ""), LONGEST_LOGIN_NAME)
+
+
+def _ip(text: str) -> str:
     try:
-        return str(ip_address(forwarded[-settings.TRUSTED_PROXIES].strip()))
+        return str(ip_address(text.strip()))
     except ValueError:
-        return peer
+        return ""
 
 
 def _address(request: HttpRequest) -> str:

@@ -13,6 +13,7 @@ from django.test import override_settings
 from pytest_django import DjangoDbBlocker
 from redis import Redis
 
+from api import wrong_tokens
 from jobs import counters
 from jobs.main_api.client import MainApi, main_api
 from monitoring import health
@@ -107,6 +108,7 @@ def _nothing_remembered() -> None:
     health.HEALTH.forget()
     health.READINESS.forget()
     TOTALS.forget()
+    wrong_tokens.forget()
     main_api.cache_clear()  # its breaker counts the calls of the last ten seconds
 
 

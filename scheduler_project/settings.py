@@ -102,7 +102,7 @@ MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "scheduler_project.hosts.Hosts",
     "django.middleware.security.SecurityMiddleware",
-    "scheduler_project.security_headers.permissions_policy",
+    "scheduler_project.security_headers.set_headers",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "scheduler_project.request_origin.RequestId",
     "scheduler_project.addresses.clean",

@@ -47,17 +47,20 @@ def sessions() -> dict[str, str]:
 def visit(service: Service, browser: Browser, sessions: dict[str, str]) -> Iterator[Open]:
     """Opens a window in which somebody is logged in."""
     opened: list[Page] = []
+    refused: list[str] = []
 
     def begin(name: str, session: str = "", **how: Any) -> Page:
         if not session and name not in sessions:
             sessions[name] = service.session(name)
         opened.append(page_of(browser, service.url, session or sessions[name], **how))
+        opened[-1].on("console", lambda said: refused.append(said.text) if "Policy" in said.text else None)
         return opened[-1]
 
     yield begin
     for page in opened:
         page.context.close()
     service.sandbox.control("DELETE", "faults")
+    assert refused == []  # by Content-Security-Policy or Permissions-Policy, on no page of any story
 
 
 def now() -> str:

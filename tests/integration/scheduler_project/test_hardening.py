@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from typing import Any
@@ -88,6 +89,24 @@ def test_only_https_is_served_except_to_probes(production: tuple[str, dict[str, 
     assert {"Secure", "SameSite=Lax", "Path=/ops/"} <= set(csrf.split("; "))
     assert found["session"] is True
     assert found["age"] == 12 * 60 * 60
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    "path", ["/admin/", "/admin/login/", "/api/jobs", "/health/live", "/nothing", "/static/ops/ops.js"]
+)
+def test_every_answer_names_what_a_page_may_load(admin_client: Client, redis: Redis, path: str) -> None:
+    """Nothing from another host, no inline script, no plug-in, no frame. Pages have no inline script either."""
+    answer = admin_client.get(path)
+    policy = dict(part.split(" ", 1) for part in answer.headers["Content-Security-Policy"].split("; "))
+    sources = {source for allowed in policy.values() for source in allowed.split()}
+
+    assert sources == {"'self'", "'none'", "'unsafe-eval'", "'unsafe-inline'", "data:"}
+    assert policy["script-src"] == "'self' 'unsafe-eval'"
+    assert policy["object-src"] == policy["base-uri"] == policy["frame-ancestors"] == "'none'"
+    if answer.headers["Content-Type"].startswith("text/html"):
+        page = answer.content.decode()
+        assert re.findall(r'<script(?![^>]* (?:src=|type="application/json"))|<[^>]* on[a-z]+=|javascript:', page) == []
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ JobError
 │   │   └── TooComplex    the request has more fields than the main API takes
 │   └── NotAuthorized     the main API rejects our credential: no other job will work either
 ├── CircuitOpen           the main API is down: waits, uses up no attempt
+├── Outage                our database or Redis is down: waits, uses up no attempt
 └── Skip                  nothing left to do: SKIPPED
 
 Refused                   a request to the service (submit, cancel, …) that cannot be carried out
@@ -93,6 +94,10 @@ class CircuitOpen(JobError):
     def __init__(self, until: datetime) -> None:
         super().__init__("circuit breaker open")
         self.until = until
+
+
+class Outage(JobError):
+    """Our own database or Redis failed while the handler ran; the job is not to blame."""
 
 
 class Skip(JobError):

@@ -11,6 +11,7 @@ from jobs.backoff import backoff
 from jobs.errors import (
     CircuitOpen,
     LostBeforeSending,
+    Outage,
     OutcomeUnknown,
     PermanentError,
     Skip,
@@ -59,9 +60,10 @@ def outcome_of(
             return Outcome(State.SUCCEEDED, "done")
         case Skip():
             return Outcome(State.SKIPPED, str(error))
-        case CircuitOpen():
+        case CircuitOpen() | Outage():
+            until = error.until if isinstance(error, CircuitOpen) else now + policy.base
             spread = timedelta(seconds=random.random())  # so that they do not all retry at the same instant
-            return Outcome(State.RETRYING, str(error), due_at=max(error.until, now) + spread)
+            return Outcome(State.RETRYING, str(error), due_at=max(until, now) + spread)
         case Stopped():
             return Outcome(State.DEAD, str(error), counts=True, unknown=unknown)
         case PermanentError():

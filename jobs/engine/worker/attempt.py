@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from jobs import actor as actors
 from jobs import pauses, service
-from jobs.errors import JobError, OutcomeUnknown, Refused, Stopped
+from jobs.errors import JobError, Outage, OutcomeUnknown, Refused, Stopped
 from jobs.fingerprint import fingerprint_of
 from jobs.ledger import Claimed, Ending, moves
 from jobs.main_api.calls import Calls
@@ -30,6 +30,7 @@ from jobs.sending import Phase, Sending
 from jobs.states import State
 from scheduler_project import text
 from scheduler_project.logs import masked
+from scheduler_project.outages import is_outage
 
 log = structlog.get_logger(__name__)
 _random = random.Random()  # noqa: S311 - jitter, not a secret
@@ -123,9 +124,12 @@ def _ask_handler(jobs: Sequence[Claimed]) -> Sequence[Answer]:
         return _call_handler(type_named(jobs[0].type), jobs)
     except JobError as known:
         return [known] * len(jobs)
-    except Exception as bug:
-        log.exception("job.handler_failed", jobs=len(jobs))
-        return [bug] * len(jobs)
+    except Exception as error:
+        if is_outage(error):
+            log.warning("job.outage_met", jobs=len(jobs), error=text.of_error(error), next="retried, not counted")
+        else:
+            log.exception("job.handler_failed", jobs=len(jobs))
+        return [error] * len(jobs)
 
 
 def watch_sending(job: Claimed) -> None:
@@ -141,7 +145,7 @@ def must_not_be_sent_twice(type_name: str) -> bool:
 
 
 def judge(job: Claimed, answer: Answer) -> Answer:
-    """Correct the handler's answer by what we know about sending, which takes precedence."""
+    """Correct the handler's answer by what we know about sending, which takes precedence, and about our own outages."""
     phase = job.sending.phase if job.sending else Phase.UNSENT
     if not isinstance(answer, BaseException):
         return answer
@@ -152,6 +156,10 @@ def judge(job: Claimed, answer: Answer) -> Answer:
         unknown = OutcomeUnknown(f"failed after sending began: {answer!r}", may_resend=False)
         unknown.__cause__ = answer
         return unknown
+    if is_outage(answer):
+        outage = Outage(f"our own database or Redis failed: {text.of_error(answer)}")
+        outage.__cause__ = answer
+        return outage
     return answer
 
 

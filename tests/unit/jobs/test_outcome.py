@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from jobs.errors import CircuitOpen, OutcomeUnknown, PermanentError, Skip, TransientError
+from jobs.errors import CircuitOpen, Outage, OutcomeUnknown, PermanentError, Skip, TransientError
 from jobs.outcome import RetryPolicy, outcome_of
 from jobs.states import State
 
@@ -19,6 +19,7 @@ POLICY = RetryPolicy(max_attempts=3, base=timedelta(seconds=5))
         (None, 0, State.SUCCEEDED, False),
         (Skip("gone"), 0, State.SKIPPED, False),
         (CircuitOpen(NOW + timedelta(seconds=9)), 2, State.RETRYING, False),
+        (Outage("our database is away"), 2, State.RETRYING, False),
         (PermanentError("no"), 0, State.DEAD, True),
         (TransientError("later"), 1, State.RETRYING, True),
         (TransientError("later"), 2, State.DEAD, True),

@@ -9,7 +9,7 @@ from django.db.utils import ConnectionHandler
 
 from sandbox.ports import free_port
 from sandbox.postgresql import binaries, running_postgresql
-from scheduler_project.settings import database_settings
+from scheduler_project.database import database_settings
 from tests.support.servers import wait_until
 
 

@@ -55,7 +55,7 @@ ON_POSTGRESQL := $(addprefix tests/unit/jobs/,engine/worker/test_attempt.py ledg
   $(addprefix tests/integration/jobs/,engine/scheduler/test_timekeeping.py engine/test_bad_moments.py \
   engine/worker/test_cycle.py engine/worker/test_effects_once.py engine/worker/test_leases.py \
   engine/worker/test_outages.py engine/worker/test_worker.py engine/worker/test_newer_payloads.py \
-  schedules/test_apply.py test_listener.py test_pauses.py test_slices.py) \
+  ledger/test_postgresql_defaults.py schedules/test_apply.py test_listener.py test_pauses.py test_slices.py) \
   tests/acceptance/test_release_before.py tests/integration/jobs/management/test_migrate.py \
   $(addprefix tests/integration/,monitoring/test_alerts.py monitoring/test_metrics.py ops/test_admin_jobs.py \
   ops/test_admin_new_job.py::test_a_hundred_thousand_jobs_take_no_more_memory_than_a_few \

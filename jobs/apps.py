@@ -5,7 +5,10 @@ from typing import Any
 from django.apps import AppConfig
 from django.conf import settings
 from django.core import checks
-from django.db.models.signals import post_migrate
+from django.db import connections
+from django.db.models.signals import post_migrate, pre_migrate
+
+from scheduler_project.database import lift_timeouts, restore_timeouts
 
 
 class JobsConfig(AppConfig):
@@ -21,7 +24,17 @@ class JobsConfig(AppConfig):
         rq_guard.install()
         rq_connections.install()
         checks.register(_foreign_functions, "jobs")
+        pre_migrate.connect(_lift_timeouts, sender=self)
+        post_migrate.connect(_restore_timeouts, sender=self)
         post_migrate.connect(_seed, sender=self)
+
+
+def _lift_timeouts(*, using: str, **_: Any) -> None:
+    lift_timeouts(connections[using])
+
+
+def _restore_timeouts(*, using: str, **_: Any) -> None:
+    restore_timeouts(connections[using])
 
 
 def _seed(sender: JobsConfig, **_: Any) -> None:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import django_stubs_ext
 from django.templatetags.static import static
 
-from scheduler_project.database import database_settings
+from scheduler_project.database import Timeouts, database_settings
 from scheduler_project.environment import BadEnvironment, read
 from scheduler_project.hosts import proxy_ssl_header
 from scheduler_project.logs import configure_logging
@@ -133,7 +133,9 @@ TEMPLATES = [
     }
 ]
 
-DATABASES = {"default": database_settings(_env["DATABASE_URL"], _env["DATABASE_POOL_SIZE"])}
+DATABASE_TIMEOUTS = Timeouts(_env["DATABASE_STATEMENT_TIMEOUT_MS"], _env["DATABASE_LOCK_TIMEOUT_MS"])
+DATABASE_POOL_SIZE: int = _env["DATABASE_POOL_SIZE"]
+DATABASES = {"default": database_settings(_env["DATABASE_URL"], DATABASE_POOL_SIZE, DATABASE_TIMEOUTS, base=BASE_DIR)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"

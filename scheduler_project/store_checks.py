@@ -8,12 +8,13 @@ import dj_database_url
 from marshmallow import ValidationError
 from redis import ConnectionPool
 
+from scheduler_project.database import pooler_faults
 from scheduler_project.redis_connection import REFUSED, SENTINEL, read_sentinel
 from scheduler_project.variable_checks import url
 
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 #: Options of a database URL that psycopg or Django take beside those of libpq.
-MORE_OPTIONS = frozenset({"prepare_threshold", "assume_role"})
+MORE_OPTIONS = frozenset({"prepare_threshold", "assume_role", "pool_mode"})
 _REDIS_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_ca_path")
 _DATABASE_FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl", "passfile")
 
@@ -79,6 +80,8 @@ def _postgresql(value: str) -> None:
         conninfo.make_conninfo("", **{name: given for name, given in options.items() if name not in MORE_OPTIONS})
     except ProgrammingError as error:
         raise ValidationError(f"libpq rejects an option: {str(error).strip()}") from None
+    if faults := pooler_faults(options):
+        raise ValidationError("; ".join(faults))
     if (mode := options.get("sslmode", "prefer")) not in SSL_MODES:
         raise ValidationError(f"expected one of {', '.join(SSL_MODES)} for sslmode, not {mode!r}")
     for name in ("connect_timeout", "prepare_threshold"):

@@ -75,6 +75,20 @@ VARIABLES: tuple[Variable, ...] = (
     ),
     Variable("DATABASE_POOL_SIZE", "int", 20, "Most database connections of one process.", check.number(1, 1_000)),
     Variable(
+        "DATABASE_STATEMENT_TIMEOUT_MS",
+        "int",
+        30000,
+        "Time limit of one statement on PostgreSQL; 0 is none. Migrations have none.",
+        check.number(0, 2**30),
+    ),
+    Variable(
+        "DATABASE_LOCK_TIMEOUT_MS",
+        "int",
+        10000,
+        "How long a statement waits for a lock; on SQLite, for another writer.",
+        check.number(0, 2**30),
+    ),
+    Variable(
         "REDIS_URL",
         "str",
         "redis://localhost:6379",

@@ -9,7 +9,7 @@ from django.db.utils import ConnectionHandler
 
 from sandbox.ports import free_port
 from sandbox.postgresql import binaries, running_postgresql
-from scheduler_project.database import database_settings
+from scheduler_project.database import Timeouts, database_settings
 from tests.support.servers import wait_until
 
 
@@ -31,7 +31,7 @@ def test_a_process_has_its_database_again_soon_after_it_came_back() -> None:
     """Whatever time it was away: psycopg's own pool waits for as long again, up to five minutes."""
     port = free_port()
     with running_postgresql(port) as url:
-        connection: Any = ConnectionHandler({"default": database_settings(url, 2)})["default"]
+        connection: Any = ConnectionHandler({"default": database_settings(url, 2, Timeouts(30_000, 10_000))})["default"]
         assert answers(connection)
     gone = time.monotonic()
     while time.monotonic() < gone + 16:  # psycopg would have tried after 1, 3, 7 and 15 seconds, and next after 31

@@ -11,6 +11,7 @@ from django.db import InterfaceError, OperationalError, close_old_connections, c
 from redis import RedisError
 
 from jobs.broker import keys, mend
+from jobs.processes import watchdog
 from jobs.processes.heartbeat import StopRequested
 
 log = structlog.get_logger(__name__)
@@ -32,8 +33,8 @@ class Process(Protocol):
         """Release what the process holds."""
 
 
-def stop_on_signals() -> threading.Event:
-    """Return an event that SIGTERM and SIGINT set."""
+def stop_on_signals(*, margin_s: float = watchdog.MARGIN_S) -> threading.Event:
+    """Return an event that SIGTERM and SIGINT set; the process ends soon after SHUTDOWN_GRACE_SECONDS in any case."""
     stop = threading.Event()
 
     def handle(signum: int, _frame: object) -> None:
@@ -41,6 +42,7 @@ def stop_on_signals() -> threading.Event:
 
     signal.signal(signal.SIGTERM, handle)
     signal.signal(signal.SIGINT, handle)
+    watchdog.install(stop.set, margin_s=margin_s)
     return stop
 
 

@@ -12,6 +12,8 @@ from django.conf import settings
 
 log = structlog.get_logger(__name__)
 PARENT: Final = "SCHEDULER_POOL_PID"  #: in a child's environment; it stops if this is no longer its parent
+KILLED_AFTER: Final = 4.0  #: seconds after SHUTDOWN_GRACE_SECONDS: the children end themselves before
+WATCHDOG_AFTER: Final = 4.8
 RESTART_AFTER: Final = 1.0  # seconds, so that a worker that cannot start does not spin
 
 
@@ -32,10 +34,10 @@ class Pool:
         return RESTART_AFTER
 
     def close(self) -> None:
-        """Let all finish their jobs; kill those still running 5 s after SHUTDOWN_GRACE_SECONDS."""
+        """Let all finish their jobs; kill those that their own watchdogs did not end."""
         for child in self._children:
             child.terminate()
-        until = time.monotonic() + settings.SHUTDOWN_GRACE.total_seconds() + 5
+        until = time.monotonic() + settings.SHUTDOWN_GRACE.total_seconds() + KILLED_AFTER
         for child in self._children:
             try:
                 child.wait(timeout=max(0.1, until - time.monotonic()))

@@ -23,6 +23,7 @@ from jobs.broker import commands, keys
 from jobs.engine.worker.cycle import SHOW_AFTER, Cycles
 from jobs.engine.worker.foreign_jobs import ForeignJobs
 from jobs.engine.worker.rq_mirror import RQMirror
+from jobs.processes import watchdog
 from jobs.processes.heartbeat import Heartbeat
 from jobs.processes.supervisor import is_orphaned
 
@@ -117,6 +118,7 @@ class Worker(SimpleWorker):
     def _install_signal_handlers(self) -> None:
         signal.signal(signal.SIGINT, self.request_stop)
         signal.signal(signal.SIGTERM, self.request_stop)
+        watchdog.install(self._stopping.set)
 
     def handle_payload(self, message: Any) -> None:
         """Handle RQ's commands, in RQ's thread: shutdown stops gracefully, stop-job gives up a running job."""

@@ -12,7 +12,7 @@ from redis import RedisError
 from rq import SpawnWorker
 
 from jobs.processes import loop
-from jobs.processes.supervisor import Pool
+from jobs.processes.supervisor import WATCHDOG_AFTER, Pool
 from scheduler_project.text import is_storable
 
 LONGEST_NAME: Final = 64  #: characters: the ledger's column
@@ -49,7 +49,7 @@ class Command(RQWorkerCommand):
             raise CommandError(f"--processes must be 1 or more, got {processes}")
         if processes > 1:
             pool = Pool(_without_processes(sys.argv), processes)
-            loop.run(pool, loop.stop_on_signals(), name="worker pool")
+            loop.run(pool, loop.stop_on_signals(margin_s=WATCHDOG_AFTER), name="worker pool")
             return
         if not (options["burst"] or loop.wait_for_redis(name="worker")):
             return

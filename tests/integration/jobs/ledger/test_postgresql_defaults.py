@@ -14,7 +14,7 @@ from django.utils import timezone
 from redis import Redis
 
 from jobs.models import Job, ScheduleRow
-from scheduler_project.database import READ_AS, Timeouts, faults_of
+from scheduler_project.database import READ_AS, Timeouts
 from tests.support.servers import SandboxApi
 from tests.support.working import submit, work
 
@@ -117,8 +117,3 @@ def test_migrations_have_no_time_limit(redis: Redis) -> None:
 
     assert meanwhile == ["0", "0"]
     assert limits() == ["30s", "10s"]
-
-
-@pytest.mark.parametrize("option", ["pool_mode=statement", "pool_mode=transaction&options=-c%20x=1", "no_such=1"])
-def test_options_that_cannot_work_are_refused(option: str) -> None:
-    assert faults_of(f"postgres://host/db?{option}")

@@ -35,9 +35,11 @@ def on_exit(_server: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Load the totals that the first scrape would wait for, then freeze start-up objects."""
+    """Check the database, load the totals that the first scrape would wait for, then freeze start-up objects."""
+    from jobs.processes.database_checks import check_database
     from jobs.processes.loop import freeze_startup_objects
 
+    check_database(processes=worker.cfg.workers)
     if find_spec("monitoring"):
         from monitoring.metrics import warm_up
 

@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand
 from jobs.broker import keys
 from jobs.listener import Listener
 from jobs.main_api.client import main_api
-from jobs.processes import loop
+from jobs.processes import database_checks, loop
 
 
 class Command(BaseCommand):
@@ -18,4 +18,5 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run until stopped."""
+        database_checks.check_database()
         loop.run(Listener(keys.redis(), main_api()), loop.stop_on_signals(), name="listener")

@@ -6,7 +6,7 @@ from django.core.management.base import BaseCommand
 
 from jobs.broker import keys
 from jobs.engine.scheduler.scheduler import Scheduler
-from jobs.processes import loop
+from jobs.processes import database_checks, loop
 
 
 class Command(BaseCommand):
@@ -19,4 +19,5 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run until stopped."""
+        database_checks.check_database()
         loop.run(Scheduler(connection=keys.redis()), loop.stop_on_signals(), name="scheduler")

@@ -11,7 +11,7 @@ from django_rq.workers import get_worker_class
 from redis import RedisError
 from rq import SpawnWorker
 
-from jobs.processes import loop
+from jobs.processes import database_checks, loop
 from jobs.processes.supervisor import WATCHDOG_AFTER, Pool
 from scheduler_project.text import is_storable
 
@@ -47,6 +47,7 @@ class Command(RQWorkerCommand):
         processes = options.pop("processes")
         if processes < 1:
             raise CommandError(f"--processes must be 1 or more, got {processes}")
+        database_checks.check_database(processes=processes)
         if processes > 1:
             pool = Pool(_without_processes(sys.argv), processes)
             loop.run(pool, loop.stop_on_signals(margin_s=WATCHDOG_AFTER), name="worker pool")

@@ -2,7 +2,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from jobs.processes import loop
+from jobs.processes import database_checks, loop
 from monitoring.alerting.monitor import Monitor
 
 
@@ -11,4 +11,5 @@ class Command(BaseCommand):
     help = "Raise and deliver alerts. Several monitors may run; one is active."
 
     def handle(self, *args: Any, **options: Any) -> None:
+        database_checks.check_database()
         loop.run(Monitor(), loop.stop_on_signals(), name="monitor")

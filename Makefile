@@ -61,8 +61,8 @@ ON_POSTGRESQL := $(addprefix tests/unit/jobs/,engine/worker/test_attempt.py ledg
   $(addprefix tests/integration/,monitoring/test_alerts.py monitoring/test_metrics.py ops/test_admin_jobs.py \
   ops/test_admin_new_job.py::test_a_hundred_thousand_jobs_take_no_more_memory_than_a_few \
   ops/test_dashboard.py ops/test_failures.py ops/test_job_page.py ops/test_trail.py \
-  scheduler_project/test_migration_operations.py scheduler_project/test_pages.py \
-  scheduler_project/test_texts_from_outside.py) \
+  scheduler_project/test_migration_operations.py scheduler_project/test_odd_addresses.py \
+  scheduler_project/test_pages.py scheduler_project/test_texts_from_outside.py) \
   $(addprefix --deselect=tests/integration/jobs/test_slices.py::test_,$(SIZES))
 
 test: lint chromium ## every check and test, on PostgreSQL too where a server is installed

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 
+from scheduler_project import faults
 from scheduler_project.text import plain
 
 Serve = Callable[[HttpRequest], HttpResponse]
@@ -26,3 +28,22 @@ def clean(get_response: Serve) -> Serve:
         return get_response(request)
 
     return serve
+
+
+class OddKeys:
+    """Django middleware: 404 for a key that no row can have, where a view does not see to it.
+
+    Django's own views catch ValueError, but a UUID field raises ValidationError.
+    """
+
+    def __init__(self, get_response: Serve) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self._get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """Django calls it with what a view raised."""
+        if isinstance(exception, ValidationError) and request.method in ("GET", "HEAD"):
+            return faults.not_found(request, exception)
+        return None

@@ -105,6 +105,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "scheduler_project.request_origin.RequestId",
     "scheduler_project.addresses.clean",
+    "scheduler_project.addresses.OddKeys",
     "scheduler_project.time_zone.activate",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",

@@ -1,0 +1,52 @@
+"""Every address there is, with what no address should hold: nothing is a fault of the service."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver
+from redis import Redis
+
+from tests.support.dead_letters import make_dead_letters
+from tests.support.working import submit
+
+pytestmark = pytest.mark.django_db(transaction=True)
+ODD = [
+    "%00", "a%00b", "%ED%A0%80", "9" * 30, "-1", "9223372036854775808", "2147483648", "1e400", "NaN", "0001-01-01",
+    "9999-12-31T23:59", "99999-01-01", "x" * 3000, "%5B%5D", "1,2,x", "00000000-0000-0000-0000-000000000000",
+    "%F0%9F%8F%B0", "%25", "%27%22", "..%2F..", "%D9%A3", "1_000",
+]  # fmt: skip
+ANYWHERE = ["q", "p", "o", "state", "type", "before", "since", "until", "from", "due_at_from", "hours", "scope"]
+
+
+def routes(resolver: URLResolver, prefix: str = "") -> Iterator[str]:
+    """Every address of the service, with {} where a key stands."""
+    for entry in resolver.url_patterns:
+        route = prefix + str(entry.pattern)
+        if isinstance(entry, URLResolver):
+            yield from routes(entry, route)
+        elif isinstance(entry, URLPattern) and "logout" not in route:
+            plain = re.sub(r"[\^$]|/\?", "", route)
+            yield "/" + re.sub(r"\(\?P<\w+>[^)]*\)\??|<[^>]+>", "{}", plain)
+
+
+def test_no_odd_address_is_a_fault(client: Client, redis: Redis) -> None:
+    """Each address with two odd keys and two odd parameters, in turn: each text is tried with many addresses."""
+    client.force_login(User.objects.create_superuser("ann", "", "x"))
+    client.raise_request_exception = False
+    make_dead_letters(error="X: no")
+    submit(1)
+    api: dict[str, Any] = {"HTTP_AUTHORIZATION": "Bearer secret-of-tests"}
+    turn, faults = 0, []
+    for route in sorted(set(routes(get_resolver()))):
+        odd = [ODD[(turn + step) % len(ODD)] for step in (0, 7)]
+        turn += 1
+        addresses = [route.replace("{}", text) for text in odd] if "{}" in route else []
+        addresses += [f"{route.replace('{}', '1')}?{ANYWHERE[turn % len(ANYWHERE)]}={text}" for text in odd]
+        faults += [address[:200] for address in addresses if client.get(address, **api).status_code >= 500]
+
+    assert turn > 100
+    assert faults == []

@@ -42,13 +42,19 @@ class Timeouts(NamedTuple):
         }
 
 
+_LENGTHS: Final = ("statement_timeout", "idle_in_transaction_session_timeout")
+
+
 def is_pooled(connection: BaseDatabaseWrapper) -> bool:
     """Whether the connection goes through a pooler without sessions."""
     return bool(connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS"))
 
 
 def lift_timeouts(connection: BaseDatabaseWrapper) -> None:
-    """Let statements of any length run on this connection, such as a migration's; `restore_timeouts` ends that."""
+    """Let statements of any length run on this connection, such as a migration's; `restore_timeouts` ends that.
+
+    How long they wait for a lock stays: migrate has a limit of its own.
+    """
     _set_timeouts(connection, "SET {} = 0")
 
 
@@ -60,7 +66,7 @@ def restore_timeouts(connection: BaseDatabaseWrapper) -> None:
 def _set_timeouts(connection: BaseDatabaseWrapper, statement: str) -> None:
     if connection.vendor == "postgresql" and not is_pooled(connection):  # there it would reach another's session
         with connection.cursor() as cursor:
-            cursor.execute("; ".join(statement.format(name) for name in Timeouts(0, 0).parameters()))
+            cursor.execute("; ".join(statement.format(name) for name in _LENGTHS))
 
 
 def pooler_faults(options: Mapping[str, Any]) -> list[str]:

@@ -20,7 +20,9 @@ class JobsConfig(AppConfig):
     def ready(self) -> None:
         """Guard RQ, and seed the cron table and the groups once their tables are there."""
         from jobs.broker import rq_connections, rq_guard
+        from scheduler_project import read_only
 
+        read_only.install()
         rq_guard.install()
         rq_connections.install()
         checks.register(_foreign_functions, "jobs")

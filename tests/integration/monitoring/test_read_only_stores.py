@@ -1,18 +1,20 @@
 """A store that can be read and not written is down: where we write, health tries a write."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection, transaction
 from django.test import Client
 from pytest_django import Settings
 from redis import Redis
 
 from monitoring import checks, health
+from monitoring.models import MonitorState
 from sandbox.ports import free_port
 from tests.support.servers import RedisServer
+from tests.support.working import submit
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -29,6 +31,8 @@ def read_only_database() -> Iterator[None]:
     try:
         yield
     finally:
+        if connection.vendor == "postgresql":
+            connection.close()  # it may have been dropped
         with connection.cursor() as cursor:
             cursor.execute(off)
 
@@ -85,3 +89,18 @@ def test_the_api_answers_in_json(client: Client, redis: Redis, settings: Setting
 
     assert (answer.status_code, answer["Content-Type"], answer["Retry-After"]) == (503, "application/json", "5")
     assert "database" in answer.json()["error"]
+
+
+@pytest.mark.parametrize("write", ["the ORM", "the ledger"])
+def test_a_read_only_postgresql_is_an_outage_and_its_connection_is_dropped(redis: Redis, write: str) -> None:
+    """Not a bug: processes look again within seconds, and after a failover they reach the new server."""
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite says it so by itself")
+    writes: dict[str, Callable[[], object]] = {"the ORM": MonitorState.objects.create, "the ledger": lambda: submit(1)}
+    with read_only_database():
+        refused = connection.connection
+        with pytest.raises(OperationalError, match="takes no writes"), transaction.atomic():
+            writes[write]()
+
+    assert refused.closed
+    assert writes[write]()

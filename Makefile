@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # Compiled modules are kept, whatever the environment says: a process starts in half the time.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help up dev test coverage lint chromium screenshots requirements sbom audit digests benchmark clean
+.PHONY: help up dev test coverage lint chromium screenshots requirements sbom audit digests benchmark chaos clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -112,6 +112,13 @@ digests: ## write today's digests of the base images into Dockerfile and docker-
 	  echo "$${image%@*}@$$digest"; \
 	  sed -i.old "s|$$image|$${image%@*}@$$digest|" $(IMAGES) && rm -f $(addsuffix .old,$(IMAGES)); \
 	done
+
+SEEDS ?= 1 2 3
+DATABASE ?= sqlite
+SECONDS ?= 30
+FAULTS ?= 14
+chaos: $(STAMP) ## break the whole service by SEEDS="1 2 3", DATABASE=sqlite or postgresql, SECONDS=30; compare its ledgers
+	$(BIN)/python -m tests.chaos --seeds "$(SEEDS)" --database $(DATABASE) --seconds $(SECONDS) --faults $(FAULTS)
 
 benchmark: $(STAMP) ## measure the service; docs/benchmark.md says how
 	$(BIN)/python manage.py benchmark

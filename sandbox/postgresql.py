@@ -15,27 +15,53 @@ def binaries() -> Path | None:
     return next((folder for folder in found if (folder / "initdb").exists()), None)
 
 
-@contextmanager
-def running_postgresql(port: int, *settings: str) -> Iterator[str]:
-    """A server with an empty database, and default settings but for `settings`, until the end of the block; its URL.
+class PostgreSQL:
+    """A server with default settings but for `settings`, in a folder of its own; `close` ends and deletes it.
 
     Raises FileNotFoundError if PostgreSQL is not installed.
     """
-    folder = binaries()
-    if folder is None:
-        raise FileNotFoundError("no PostgreSQL server is installed")
-    data = Path(tempfile.mkdtemp(prefix="scheduler-postgresql-"))
-    owner = _as_owner(data)
-    control = [*owner, str(folder / "pg_ctl"), "-D", str(data / "db"), "-w", "-l", str(data / "log")]
-    options = f"-p {port} -k {data} -c listen_addresses=127.0.0.1" + "".join(f" -c {setting}" for setting in settings)
-    initdb = [*owner, str(folder / "initdb"), "-D", str(data / "db"), "-U", "tests", "-A", "trust", "-N"]
-    subprocess.run(initdb, check=True, stdout=subprocess.DEVNULL)  # noqa: S603 - our own arguments
-    subprocess.run([*control, "-o", options, "start"], check=True, stdout=subprocess.DEVNULL)  # noqa: S603
+
+    def __init__(self, port: int, *settings: str) -> None:
+        folder = binaries()
+        if folder is None:
+            raise FileNotFoundError("no PostgreSQL server is installed")
+        self.url = f"postgres://tests@127.0.0.1:{port}/postgres"
+        self._data = Path(tempfile.mkdtemp(prefix="scheduler-postgresql-"))
+        owner = _as_owner(self._data)
+        self._control = [
+            *owner, str(folder / "pg_ctl"), "-D", str(self._data / "db"), "-w", "-l", str(self._data / "log")
+        ]  # fmt: skip
+        self._options = f"-p {port} -k {self._data} -c listen_addresses=127.0.0.1"
+        self._options += "".join(f" -c {setting}" for setting in settings)
+        initdb = [*owner, str(folder / "initdb"), "-D", str(self._data / "db"), "-U", "tests", "-A", "trust", "-N"]
+        subprocess.run(initdb, check=True, stdout=subprocess.DEVNULL)  # noqa: S603 - our own arguments
+        self.start()
+
+    def start(self) -> None:
+        """Start it, with its data."""
+        self._run("-o", self._options, "start")
+
+    def stop(self, mode: str) -> None:
+        """Stop it: `fast` is orderly, `immediate` is a crash."""
+        self._run("-m", mode, "stop")
+
+    def close(self) -> None:
+        """End it and delete its data."""
+        self.stop("immediate")
+        shutil.rmtree(self._data, ignore_errors=True)
+
+    def _run(self, *words: str) -> None:
+        subprocess.run([*self._control, *words], check=True, stdout=subprocess.DEVNULL)  # noqa: S603
+
+
+@contextmanager
+def running_postgresql(port: int, *settings: str) -> Iterator[str]:
+    """The URL of a server that runs until the end of the block. Raises FileNotFoundError as PostgreSQL does."""
+    server = PostgreSQL(port, *settings)
     try:
-        yield f"postgres://tests@127.0.0.1:{port}/postgres"
+        yield server.url
     finally:
-        subprocess.run([*control, "-m", "immediate", "stop"], check=True, stdout=subprocess.DEVNULL)  # noqa: S603
-        shutil.rmtree(data, ignore_errors=True)
+        server.close()
 
 
 def _as_owner(folder: Path) -> list[str]:

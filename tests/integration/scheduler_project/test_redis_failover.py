@@ -1,11 +1,9 @@
 """Redis as hosters run it: a failover behind one address, and Sentinels."""
 
 import signal
-import socket
 import subprocess
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,38 +18,10 @@ from sandbox.ports import free_port
 from sandbox.up import redis_server
 from scheduler_project.redis_connection import connect
 from tests.conftest import Start
+from tests.support.one_address import one_address
 from tests.support.servers import RedisServer, SandboxApi, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@contextmanager
-def one_address(*ports: int) -> Iterator[tuple[int, Callable[[int], None]]]:
-    """An address behind which first the first of `ports` is; connections that are there stay where they are."""
-    target = [ports[0]]
-    listener = socket.create_server(("127.0.0.1", 0))
-
-    def pump(source: socket.socket, sink: socket.socket) -> None:
-        with suppress(OSError):
-            while data := source.recv(1 << 16):
-                sink.sendall(data)
-        for end in (source, sink):
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-
-    def accept() -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = listener.accept()
-                server = socket.create_connection(("127.0.0.1", target[0]))
-                for pair in ((client, server), (server, client)):
-                    threading.Thread(target=pump, args=pair, daemon=True).start()
-
-    threading.Thread(target=accept, daemon=True).start()
-    try:
-        yield listener.getsockname()[1], lambda port: target.__setitem__(0, port)
-    finally:
-        listener.close()
 
 
 @pytest.fixture

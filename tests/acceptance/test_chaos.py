@@ -1,0 +1,18 @@
+"""A short chaos run: `make chaos` runs longer ones, with more faults and on PostgreSQL."""
+
+from tests.chaos.faults import faults_for
+from tests.chaos.run import run
+
+#: Faults that heal within seconds, however busy the machine is.
+QUICK = [name for name in faults_for("sqlite") if name.startswith(("answer", "flush", "messages", "odd", "poison"))]
+QUICK += ["kill worker", "kill scheduler", "fail over Redis", "read-only Redis", "lock the database"]
+
+
+def test_a_short_chaos_run_leaves_three_ledgers_that_agree() -> None:
+    """What the client was told, what the database holds and what the main API has done."""
+    roles = ("web", "worker", "scheduler", "listener")
+    result = run(3, database="sqlite", seconds=6, count=8, copies=1, roles=roles, only=QUICK)
+
+    assert result.faults == 8
+    assert result.effects
+    assert result.violations == []

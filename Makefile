@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # Compiled modules are kept, whatever the environment says: a process starts in half the time.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help up dev test coverage lint chromium screenshots requirements sbom audit digests benchmark chaos fuzz clean
+.PHONY: help up dev test coverage lint chromium screenshots requirements sbom audit digests benchmark chaos fuzz soak clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -114,14 +114,18 @@ digests: ## write today's digests of the base images into Dockerfile and docker-
 	done
 
 SEEDS ?= 1 2 3
-DATABASE ?= sqlite
 SECONDS ?= 30
 FAULTS ?= 14
 chaos: $(STAMP) ## break the whole service by SEEDS="1 2 3", DATABASE=sqlite or postgresql, SECONDS=30; compare its ledgers
-	$(BIN)/python -m tests.chaos --seeds "$(SEEDS)" --database $(DATABASE) --seconds $(SECONDS) --faults $(FAULTS)
+	$(BIN)/python -m tests.chaos --seeds "$(SEEDS)" --database $(or $(DATABASE),sqlite) --seconds $(SECONDS) --faults $(FAULTS)
 
 fuzz: $(STAMP) ## 100,000 odd answers, messages, headers, bodies, forms, addresses and variables
 	EXAMPLES=200 $(BIN)/python -m pytest tests/fuzz -q -n 2 --timeout 7200
+
+MINUTES ?= 10
+RATE ?= 200
+soak: $(STAMP) ## RATE=200 jobs a second for MINUTES=10, and whether the memory of every process stays flat
+	$(BIN)/python -m tests.soak --minutes $(MINUTES) --rate $(RATE) $(addprefix --database ,$(DATABASE))
 
 benchmark: $(STAMP) ## measure the service; docs/benchmark.md says how
 	$(BIN)/python manage.py benchmark

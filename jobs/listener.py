@@ -4,6 +4,7 @@ worldTimeAdvanced: a campaign's first message is handled at once; those within W
 trailing run at the end of the window, so that the last advance of a burst is never lost. entityModified is folded in
 the same way. To catch up with missed messages, the listener compares each campaign's world time with the last one
 processed, at start, after a reconnect and every few minutes; a few campaigns per poll, so that messages do not wait.
+A main API that publishes no world time is polled for its clocks (clock_poll.py).
 """
 
 import time
@@ -19,6 +20,7 @@ from redis.client import PubSub
 
 from jobs import actor as actors
 from jobs import counters, service
+from jobs.clock_poll import ClockPoll
 from jobs.errors import InvalidJob, JobError
 from jobs.main_api.client import MainApi
 from jobs.main_api.messages import PATTERNS, Malformed, Message, account_of, kind_of, read_message
@@ -60,6 +62,8 @@ class Listener:
         self._catch_up_at = 0.0
         self._pubsub: PubSub | None = None
         self._windows: dict[tuple[str, str], _Window] = {}
+        self._clocks = ClockPoll(settings.WORLD_TIME_POLL.total_seconds())
+        self._polled: set[str] = set()  # campaigns to compare because a poll has seen their clocks move
         self._to_compare: dict[str, Campaign] = {}
         self._behind: dict[str, WorldTime] = {}
         self._next_behind_at = 0.0
@@ -84,6 +88,8 @@ class Listener:
         self._close_windows()
         if time.monotonic() >= self._catch_up_at:
             self.begin_to_catch_up()
+        elif self._clocks.is_due(time.monotonic()):
+            self._poll_clocks()
         self._catch_up()
         return 0.0
 
@@ -230,6 +236,11 @@ class Listener:
             log.info("listener.jobs_submitted", reason=reason)
         return True
 
+    @property
+    def is_catching_up(self) -> bool:
+        """Whether campaigns are left to compare or to catch up with."""
+        return bool(self._to_compare or self._behind)
+
     def begin_to_catch_up(self) -> None:
         """Read every campaign's world time."""
         self._catch_up_at = time.monotonic() + CATCH_UP_EVERY
@@ -241,7 +252,21 @@ class Listener:
             log.warning("listener.catch_up_failed", error=str(error), retry_in_s=WINDOW)
             return
         self._to_compare = {campaign.id: campaign for campaign in campaigns}
+        self._clocks.read(campaigns, time.monotonic())
+        self._polled.clear()
         self._next_behind_at = time.monotonic() - CAUGHT_UP_AT_ONCE * CAUGHT_UP_EACH
+
+    def _poll_clocks(self) -> None:
+        """Compare the clocks that have moved since they were last read."""
+        began = time.monotonic()
+        try:
+            moved = self._clocks.read(self._api.campaigns(fresh=True), began)
+        except JobError as error:
+            self._clocks.postpone(began)
+            log.debug("listener.poll_failed", error=str(error))
+            return
+        self._to_compare |= moved
+        self._polled |= moved.keys()
 
     def _catch_up(self) -> None:
         """Compare some campaigns' world times with the last ones processed; then catch up, a few campaigns per second.
@@ -255,6 +280,9 @@ class Listener:
                 reading = self._reading_behind(campaign, known[campaign.id])
                 if reading is not None:
                     self._behind[campaign.id] = reading
+                    if campaign.id in self._polled:
+                        counters.add("listener_polled_advances")
+                self._polled.discard(campaign.id)
                 del self._to_compare[campaign.id]
             if self._to_compare:
                 return

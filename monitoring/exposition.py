@@ -33,6 +33,7 @@ COUNTERS: Final = (
     ("cache_reads", "scheduler_cache_reads_total", ("result",), "Reads of the cache of the main API's answers"),
     ("breaker_moves", "scheduler_circuit_breaker_moves_total", ("to",), "Openings and closings of the breaker"),
     ("listener_messages", "scheduler_listener_messages_total", ("kind",), "Messages heard"),
+    ("listener_polled_advances", "scheduler_listener_polled_advances_total", (), "World times that only a poll told"),
     ("listener_echoes", "scheduler_listener_echoes_total", (), "Messages of our own updates, which start nothing"),
     ("listener_subscriptions", "scheduler_listener_subscriptions_total", (), "Subscriptions: one, and the reconnects"),
     ("listener_catch_ups", "scheduler_listener_catch_ups_total", ("result",), "Comparisons of all campaigns' clocks"),

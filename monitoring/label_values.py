@@ -35,6 +35,7 @@ def of_counters() -> Iterator[Labels]:
     yield from product(("listener_messages",), ("entityModified", "worldTimeAdvanced"))
     yield ("listener_subscriptions",)
     yield ("listener_echoes",)
+    yield ("listener_polled_advances",)
     yield from product(("foreign_rq_jobs",), ("refused", "run"))
     yield from product(("listener_catch_ups",), ("done", "failed"))
     yield from product(

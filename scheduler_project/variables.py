@@ -175,6 +175,13 @@ VARIABLES: tuple[Variable, ...] = (
     ),
     Variable("JOB_TIMEOUT_SECONDS", "int", 60, "Time limit of one attempt of a job.", check.number(1, 86_400)),
     Variable(
+        "WORLD_TIME_POLL_SECONDS",
+        "int",
+        5,
+        "Time between two readings of the world clocks while they move; 0 is never.",
+        check.number(0, 3_600),
+    ),
+    Variable(
         "SHUTDOWN_GRACE_SECONDS",
         "int",
         30,

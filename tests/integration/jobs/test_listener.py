@@ -119,6 +119,29 @@ def test_the_channels_of_today(redis: Redis, api: MainApi, settings: Any) -> Non
     assert not Job.objects.filter(campaign_id="c-8").exists()
 
 
+def test_world_time_that_nobody_publishes_is_polled(
+    redis: Redis, api: MainApi, sandbox: SandboxApi, settings: Any
+) -> None:
+    """With one request for all campaigns; what only the poll has told is counted."""
+    settings.WORLD_TIME_POLL = timedelta(seconds=0.2)
+    sandbox.control("POST", "dialect", {"points": [3, 12]})
+    listener = Listener(keys.redis(), api)
+    listener.poll()
+    wait_until(lambda: listener.poll() >= 0 and not listener.is_catching_up, what="the clocks at the start")
+    Job.objects.all().delete()
+    counters.flush()
+
+    sandbox.control("POST", "advance", {"campaignId": "campaign-1", "minutes": 600})
+    heard = Job.objects.filter(type="EVENT_EXPIRATION", campaign_id="campaign-1")
+    wait_until(lambda: listener.poll() >= 0 and heard.exists(), what="the poll tells")
+    listener.close()
+
+    assert [job.subject for job in heard] == ["heard:1001-06-01T22:00:00.000Z"]
+    counters.flush()
+    assert counters.read(redis)[("listener_polled_advances",)] == 1
+    assert sandbox.control("GET", "stats")["operations"]["campaigns"] >= 2
+
+
 def test_malformed_messages_are_ignored(listener: Listener, redis: Redis) -> None:
     """No JSON, no object, nested without end, a megabyte, no time: nothing is submitted, and the next is heard."""
     bad = [

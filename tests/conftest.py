@@ -10,6 +10,7 @@ from django.conf import settings
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.core.management.commands import flush
 from django.test import override_settings
+from hypothesis import settings as settings_of_laws
 from pytest_django import DjangoDbBlocker
 from redis import Redis
 
@@ -27,6 +28,10 @@ from tests.support.servers import ROOT, RedisServer, Running, SandboxApi, manage
 def pytest_collection_finish() -> None:
     """The garbage collector need not look at two thousand tests and all modules again and again."""
     gc.freeze()
+
+
+settings_of_laws.register_profile("suite", deadline=None)  # a busy machine is no fault of the law
+settings_of_laws.load_profile("suite")
 
 
 @pytest.fixture(scope="session", autouse=True)

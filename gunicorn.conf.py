@@ -36,12 +36,12 @@ def on_exit(_server: Any) -> None:
 
 def post_worker_init(worker: Any) -> None:
     """Check the database, load the totals that the first scrape would wait for, then freeze start-up objects."""
-    from jobs.processes.database_checks import check_database
+    from jobs.processes.database_checks import check_database  # Django is not ready when gunicorn reads this file
     from jobs.processes.loop import freeze_startup_objects
 
     check_database(processes=worker.cfg.workers)
     if find_spec("monitoring"):
-        from monitoring.metrics import warm_up
+        from monitoring.metrics import warm_up  # the package may be absent
 
         warm_up()
     freeze_startup_objects()

@@ -1,4 +1,4 @@
-"""Job types for benchmarks: only `manage.py benchmark_worker` imports them, no process of the service does."""
+"""Job types for benchmarks. Only benchmarks import them, in functions: the import declares them in the process."""
 
 import time
 from typing import Any

@@ -90,7 +90,7 @@ class Ours:
 
     def lags(self, due: list[float], *, concurrency: int, warm_up: int) -> list[float]:
         """Submit jobs due at `due`; return for each the seconds from due to its handler's first line."""
-        from benchmarks.job_types import LAG, NOOP
+        from benchmarks.job_types import LAG, NOOP  # declares the types
 
         with (
             self.process("rqscheduler", concurrency=concurrency) as scheduler,
@@ -110,7 +110,7 @@ class Ours:
 
         Return the seconds until the first and until the last has finished, including the start of the processes.
         """
-        from benchmarks.job_types import NOOP
+        from benchmarks.job_types import NOOP  # declares the types
 
         self.submit(due, NOOP, {}, campaigns=10)
         redis_at(settings.REDIS_URL).flushdb()

@@ -16,7 +16,7 @@ LAG_OVER_S = 20.0  #: the period over which firing-lag spreads its due times
 
 def submit(bench: Bench) -> None:
     """Submit jobs one at a time, and in calls of 1,000."""
-    from benchmarks.job_types import NOOP
+    from benchmarks.job_types import NOOP  # declares the types
 
     for name, count, single in (("submit-one", bench.sized(1000), True), ("submit-many", bench.sized(10_000), False)):
         bench.ours.clear()
@@ -33,7 +33,7 @@ def drain_noop(bench: Bench) -> None:
 
 
 def _drain_noop(bench: Bench, name: str, concurrency: int) -> None:
-    from benchmarks.job_types import NOOP
+    from benchmarks.job_types import NOOP  # declares the types
 
     count = max(2000, bench.sized(10_000))  # fewer would all end in one cycle, at the same moment
     bench.ours.clear()
@@ -46,7 +46,7 @@ def _drain_noop(bench: Bench, name: str, concurrency: int) -> None:
 
 def drain_call(bench: Bench) -> None:
     """Drain jobs with one main API query each, at several latencies."""
-    from benchmarks.job_types import CALL
+    from benchmarks.job_types import CALL  # declares the types
 
     settlement = "settlement-1-1-1"
     for latency_ms in (0, 5, 20):

@@ -19,7 +19,7 @@ class JobsConfig(AppConfig):
 
     def ready(self) -> None:
         """Guard RQ, and seed the cron table and the groups once their tables are there."""
-        from jobs.broker import rq_connections, rq_guard
+        from jobs.broker import rq_connections, rq_guard  # they import models, which are not loaded earlier
         from scheduler_project import read_only
 
         read_only.install()
@@ -40,7 +40,7 @@ def _restore_timeouts(*, using: str, **_: Any) -> None:
 
 
 def _seed(sender: JobsConfig, **_: Any) -> None:
-    from jobs import permissions
+    from jobs import permissions  # models are not loaded when Django imports this module
     from jobs.cron import firing
 
     firing.seed()
@@ -49,7 +49,7 @@ def _seed(sender: JobsConfig, **_: Any) -> None:
 
 def _foreign_functions(**_: Any) -> list[checks.CheckMessage]:
     """Check before a worker starts that the functions that plain RQ jobs may call exist."""
-    from rq.utils import import_attribute
+    from rq.utils import import_attribute  # RQ is first imported in ready(), where it is guarded
 
     faults: list[checks.CheckMessage] = []
     for name in sorted(settings.RUN_FOREIGN_RQ_FUNCTIONS):

@@ -4,12 +4,12 @@ A release that adds a permission grants it to the appropriate groups once. Nobod
 manages users and groups can only grant their own permissions, and cannot edit a user who has more.
 """
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from django.apps import apps
+from django.contrib.auth.management import create_permissions
+from django.contrib.auth.models import Group, Permission, User
 from django.db.models import Q, QuerySet
-
-if TYPE_CHECKING:
-    from django.contrib.auth.models import Group, Permission, User
 
 _SEE: Final = (
     "view_job",
@@ -49,10 +49,6 @@ GROUPS: Final = {
 
 def create_groups(app_config: Any) -> None:
     """Create missing groups. Existing ones keep what people granted and get permissions that are new."""
-    from django.apps import apps
-    from django.contrib.auth.management import create_permissions
-    from django.contrib.auth.models import Group, Permission
-
     known = set(Permission.objects.values_list("pk", flat=True))
     for app in (app_config, apps.get_app_config("auth"), apps.get_app_config("axes")):
         create_permissions(app, verbosity=0)  # auth's own receiver would create them only after this one
@@ -66,24 +62,20 @@ def create_groups(app_config: Any) -> None:
         group.permissions.add(*(wanted if new else wanted.exclude(pk__in=known)))
 
 
-def permissions_of(user: "User") -> "QuerySet[Permission]":
+def permissions_of(user: User) -> QuerySet[Permission]:
     """All permissions of the user, including through groups, even if inactive: activating restores them."""
-    from django.contrib.auth.models import Permission
-
     if user.is_superuser:
         return Permission.objects.all()
     return Permission.objects.filter(Q(user=user) | Q(group__user=user)).distinct()
 
 
-def grantable_groups(editor: "User") -> "QuerySet[Group]":
+def grantable_groups(editor: User) -> QuerySet[Group]:
     """The groups without any permission that the editor lacks."""
-    from django.contrib.auth.models import Group, Permission
-
     missing = Permission.objects.exclude(pk__in=permissions_of(editor).values("pk"))
     return Group.objects.exclude(permissions__in=missing)
 
 
-def may_edit(editor: "User", user: "User") -> bool:
+def may_edit(editor: User, user: User) -> bool:
     """Whether the editor may change or delete the user, who must not have more permissions."""
     if editor.is_superuser:
         return True
@@ -91,6 +83,6 @@ def may_edit(editor: "User", user: "User") -> bool:
     return not user.is_superuser and not missing.exists()
 
 
-def may_edit_group(editor: "User", group: "Group") -> bool:
+def may_edit_group(editor: User, group: Group) -> bool:
     """Whether the editor has all permissions of the group."""
     return editor.is_superuser or grantable_groups(editor).filter(pk=group.pk).exists()

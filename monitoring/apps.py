@@ -14,7 +14,7 @@ class MonitoringConfig(AppConfig):
     name = "monitoring"
 
     def ready(self) -> None:
-        from jobs.signals import job_moved
+        from jobs.signals import job_moved  # models are not loaded when Django imports this module
         from monitoring import receivers
 
         routes.add(self.name, _urls)

@@ -13,7 +13,7 @@ class GunicornLogs(Logger):
     def setup(self, cfg: Any) -> None:
         """Set levels as gunicorn does, but install no handlers."""
         os.environ.setdefault("DJANGO_SETTINGS_MODULE", "scheduler_project.settings")
-        from django.conf import settings
+        from django.conf import settings  # after the line above
 
         _ = settings.LOG_LEVEL  # the first access loads the settings, which configures logging
         self.cfg = cfg

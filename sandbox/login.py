@@ -2,11 +2,11 @@
 
 import secrets
 
+from django.contrib.auth import get_user_model
+
 
 def admin_login(port: int) -> str:
     """Return a line with the admin's URL. The first call creates the user `admin` and includes the password."""
-    from django.contrib.auth import get_user_model
-
     users = get_user_model().objects
     where = f"Admin: http://127.0.0.1:{port}/admin/"
     if users.filter(is_superuser=True).exists():

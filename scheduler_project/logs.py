@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import re
 import sys
 import threading
@@ -122,8 +123,6 @@ def _as_json() -> list[Any]:
 
 
 def _as_lines() -> list[Any]:
-    import os
-
     colors = bool(os.environ.get("FORCE_COLOR")) or sys.stdout.isatty()
     return [
         structlog.processors.TimeStamper(fmt="%Y-%m-%d %H:%M:%S.%f", utc=False),

@@ -17,6 +17,7 @@ from django.core.management.base import BaseCommand, CommandError
 from benchmarks.bench import Bench
 from benchmarks.drained import BenchmarkFailed
 from benchmarks.figures import Figure, joined, table
+from benchmarks.our_side import Ours
 from benchmarks.peer_side import Peer, install
 from benchmarks.scenarios import SCENARIOS
 from benchmarks.world import PEER_REDIS_DATABASE, running_world
@@ -83,8 +84,6 @@ class Command(BaseCommand):
         if options["against"]:
             redis_url = settings.REDIS_URL.rpartition("/")[0] + f"/{PEER_REDIS_DATABASE}"
             peer = Peer(options["against"], redis_url, settings.API_URL, settings.API_SERVICE_ACCOUNT_TOKEN)
-        from benchmarks.our_side import Ours
-
         bench = Bench(
             ours=Ours(Path(os.environ["BENCHMARK_FOLDER"])),
             peer=peer,

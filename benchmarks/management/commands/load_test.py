@@ -10,6 +10,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from benchmarks.drained import BenchmarkFailed
+from benchmarks.our_side import ACTOR, Ours, count_ended, result_of, wait_for
+from benchmarks.sampler import Sampler
 from benchmarks.world import running_world
 from sandbox.up import CannotStart
 
@@ -40,9 +42,7 @@ class Command(BaseCommand):
             raise CommandError(f"the load test exited ({code}); see above")
 
     def _run(self, jobs: int, campaigns: int) -> None:
-        from benchmarks.job_types import NOOP
-        from benchmarks.our_side import ACTOR, Ours, count_ended, result_of, wait_for
-        from benchmarks.sampler import Sampler
+        from benchmarks.job_types import NOOP  # declares the types
 
         ours = Ours(Path(os.environ[INSIDE]))
         submitting = ours.submit(jobs, NOOP, {}, campaigns=campaigns)

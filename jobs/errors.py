@@ -1,7 +1,7 @@
 """The errors of jobs, by what happens next.
 
 JobError
-├── TransientError        may work later: RETRYING, uses up an attempt
+├── TransientError        may work later: RETRYING, counts as a failure
 │   ├── VersionConflict   the entity changed meanwhile: re-read, recompute
 │   ├── OutcomeUnknown    sent, but no clear response: sent again only if that is safe
 │   └── LostBeforeSending the worker was lost before it sent anything: back into the queue
@@ -12,8 +12,8 @@ JobError
 │   ├── TooLarge          the request or response exceeds a size limit; a smaller one may work
 │   │   └── TooComplex    the request has more fields than the main API takes
 │   └── NotAuthorized     the main API rejects our credential: no other job will work either
-├── CircuitOpen           the main API is down: waits, uses up no attempt
-├── Outage                our database or Redis is down: waits, uses up no attempt
+├── CircuitOpen           the main API is down: waits, counts as no failure
+├── Outage                our database or Redis is down: waits, counts as no failure
 └── Skip                  nothing left to do: SKIPPED
 
 Refused                   a request to the service (submit, cancel, …) that cannot be carried out

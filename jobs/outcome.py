@@ -44,7 +44,7 @@ class Outcome(msgspec.Struct, frozen=True):
     to: State
     reason: str
     due_at: datetime | None = None
-    counts: bool = False  #: the failure counts against QUEUE_MAX_RETRIES
+    counts: bool = False  #: counts against the policy's max_attempts
     unknown: bool = False  #: the work may have been done, and must not be done twice
 
 

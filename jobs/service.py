@@ -176,7 +176,7 @@ def run_now(jobs: Iterable[Job], *, actor: str, reason: str) -> Report:
 
 
 def retry(jobs: Iterable[Job], *, actor: str, reason: str) -> Report:
-    """Put dead letters and cancelled jobs back into their queue, with a fresh attempt count."""
+    """Put dead letters and cancelled jobs back into their queue, with no failures counted against them."""
     now = timezone.now()
     again = {"failures": 0, "due_at": now, "finished_at": None, "error": "", "traceback": ""}
     report = _move_each("Retried", jobs, _in(RETRYABLE), lambda job: Move(job, State.QUEUED, reason, again), actor)

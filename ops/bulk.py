@@ -54,7 +54,7 @@ VERBS: Final[Mapping[str, Verb]] = {
             past="retried",
             icon="replay",
             allowed=RETRYABLE,
-            consequence="They go back into their queue at once, with all their attempts.",
+            consequence="They go back into their queue at once, with no failures counted against them.",
         ),
         Verb(
             name="run_now",

@@ -1,7 +1,7 @@
 """Put job ids into Redis: into their queue, or into the scheduler's sorted set by due time.
 
-Enqueueing a job twice is harmless, because a claim is a compare-and-set in the database. What could not be enqueued
-during a Redis outage is queued by the rescuer later.
+Enqueueing a job twice is harmless, because a claim is a compare-and-set in the database. After a Redis outage the
+sweep finds the QUEUED jobs that could not be enqueued, and the rescuer the others once they are overdue.
 """
 
 import zlib
@@ -79,20 +79,21 @@ def recount(queue: str) -> None:
 
 
 def enqueue_after_commit(jobs: Sequence[AnyJob]) -> None:
-    """Enqueue after the commit; during a Redis outage the rescuer does it later."""
-    transaction.on_commit(partial(_quietly, enqueue, list(jobs)))
+    """Enqueue after the commit. After a Redis outage the scheduler does it: see the module's docstring."""
+    later = "the scheduler enqueues them when Redis answers"
+    transaction.on_commit(partial(_quietly, enqueue, list(jobs), next_step=later))
 
 
 def dequeue_after_commit(jobs: Sequence[AnyJob]) -> None:
     """Dequeue after the commit; during a Redis outage the claim of the job fails."""
-    transaction.on_commit(partial(_quietly, dequeue, list(jobs)))
+    transaction.on_commit(partial(_quietly, dequeue, list(jobs), next_step="no worker can claim them"))
 
 
-def _quietly(verb: Callable[[Sequence[AnyJob]], object], jobs: list[AnyJob]) -> None:
+def _quietly(verb: Callable[[Sequence[AnyJob]], object], jobs: list[AnyJob], *, next_step: str) -> None:
     try:
         verb(jobs)
     except RedisError as error:
-        log.warning("enqueue.redis_away", jobs=len(jobs), error=str(error), next="the rescuer queues them")
+        log.warning("enqueue.redis_unreachable", jobs=len(jobs), error=str(error), next=next_step)
 
 
 def _row(job: AnyJob) -> tuple[str, str, str, str, str, int]:

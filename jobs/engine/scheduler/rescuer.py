@@ -1,4 +1,4 @@
-"""The rescuer: frees jobs of lost workers, and enqueues jobs that are missing from Redis."""
+"""The rescuer: frees jobs of lost workers, and queues overdue SCHEDULED and RETRYING jobs that Redis has lost."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta

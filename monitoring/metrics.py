@@ -1,4 +1,7 @@
-"""The numbers behind /metrics and /metrics/prometheus. No query's cost grows with the backlog."""
+"""The numbers behind /metrics and /metrics/prometheus. No query's cost grows with the backlog.
+
+Their names and help texts are in exposition.py.
+"""
 
 import threading
 import time
@@ -196,7 +199,7 @@ def cpu_percent() -> float:
 
 
 def memory_bytes() -> Mapping[str, int]:
-    """Map the seed's four types to what Python can measure.
+    """Map the predecessor's four types to what Python can measure.
 
     rss: resident set. heap_used: its unique part (USS, without shared libraries). heap_total: the data segment, which
     feeds Python's allocators. external: the part shared with other processes.

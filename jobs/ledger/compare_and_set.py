@@ -1,4 +1,4 @@
-"""A move as one UPDATE of the rows that are unchanged since they were read."""
+"""A move as one UPDATE of the rows that are unchanged since they were read. `moves` is the only caller."""
 
 from collections.abc import Sequence
 from typing import Any, Final

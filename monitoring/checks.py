@@ -211,7 +211,7 @@ class Migrations(Check):
         self.message = "Applied"
 
 
-#: The components of /health, under the seed's names.
+#: The components of /health, under the predecessor's names.
 CHECKS: Final[dict[str, Check]] = {
     "redis": Redis(),
     "redisSubscriber": Subscriber(),

@@ -1,4 +1,4 @@
-"""The exposition of /metrics/prometheus: the seed's metric names unchanged, ours, and django-prometheus's."""
+"""The exposition of /metrics/prometheus: the predecessor's metric names unchanged, ours, and django-prometheus's."""
 
 import os
 import struct

@@ -1,4 +1,4 @@
-"""The health of each component, checked in parallel with a deadline and reused for SHARED_S, in the seed's JSON shape.
+"""The health of each component, checked in parallel with a deadline and reused for SHARED_S, in the predecessor's JSON.
 
 django-health-check gives the checks' interface. Its view is not used, because it answers curl in HTML and every fault
 with 500; nor is `get_result`, which adds a second to each timeout and hides the reason of unexpected errors.
@@ -110,7 +110,7 @@ def overall(found: Found) -> str:
 
 
 def as_json(found: Found, *, details: bool) -> dict[str, Any]:
-    """Return the seed's JSON shape; without `details`, reasons are left out."""
+    """Return the predecessor's JSON shape; without `details`, reasons are left out."""
     return {
         "status": overall(found),
         "timestamp": _stamp(datetime.now(UTC)),

@@ -57,7 +57,7 @@ def _for_scrapers(view: Callable[[HttpRequest], HttpResponse]) -> Callable[[Http
 @never_cache
 @_for_scrapers
 def metrics(request: HttpRequest) -> JsonResponse:
-    """GET /metrics: the seed's JSON; 503 while the database, which has the numbers, does not answer."""
+    """GET /metrics: the predecessor's JSON; 503 while the database, which has the numbers, does not answer."""
     found = health.HEALTH.components()
     if found["database"].status == health.DOWN:
         return JsonResponse({"error": "the database does not answer"}, status=503)

@@ -89,7 +89,7 @@ def _quieten(level: str) -> None:
 
 
 def _name_level(_logger: object, _method: str, event: EventDict) -> EventDict:
-    """Set the seed's name for the level by its number: libraries define levels of their own."""
+    """Set the predecessor's name for the level by its number: libraries define levels of their own."""
     number = event["_record"].levelno
     event["level"] = next((name for name, least in LEVELS.items() if number >= least), "verbose")
     return event
@@ -143,7 +143,7 @@ def _bound(_logger: object, _method: str, event: EventDict) -> EventDict:
 
 
 def _camel_case(_logger: object, _method: str, event: EventDict) -> EventDict:
-    """Use the seed's names: timestamp, level, message, context, jobId, jobType, duration, …"""
+    """Use the predecessor's names: timestamp, level, message, context, jobId, jobType, duration, …"""
     named: dict[str, Any] = {}
     for key, value in event.items():
         if key == "timestamp":

@@ -1,4 +1,4 @@
-"""The seed's load test: submits no-op jobs of many campaigns and drains them with a real worker."""
+"""The predecessor's load test: submits no-op jobs of many campaigns and drains them with a real worker."""
 
 import os
 import subprocess

@@ -65,7 +65,7 @@ def _connected(began: float) -> str:
 
 @dataclass
 class Redis(Check):
-    """A write: a replica, and a Redis that is full, answer every read."""
+    """Writes, because a replica or a full Redis still answers reads."""
 
     critical = True
 
@@ -137,7 +137,7 @@ class Api(Check):
 
 @dataclass
 class Database(Check):
-    """A write that is rolled back: a replica, a full disk and a read-only file answer every read."""
+    """Writes and rolls back, because a replica, a full disk or a read-only file still answers reads."""
 
     critical = True
 

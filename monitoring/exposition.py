@@ -32,12 +32,17 @@ COUNTERS: Final = (
     ("api_requests", "scheduler_api_requests_total", ("operation", "result"), "Requests to the main API"),
     ("cache_reads", "scheduler_cache_reads_total", ("result",), "Reads of the cache of the main API's answers"),
     ("breaker_moves", "scheduler_circuit_breaker_moves_total", ("to",), "Openings and closings of the breaker"),
-    ("listener_messages", "scheduler_listener_messages_total", ("kind",), "Messages heard"),
-    ("listener_polled_advances", "scheduler_listener_polled_advances_total", (), "World times that only a poll told"),
+    ("listener_messages", "scheduler_listener_messages_total", ("kind",), "Messages received"),
+    ("listener_polled_advances", "scheduler_listener_polled_advances_total", (), "World times that only a poll found"),
     ("listener_echoes", "scheduler_listener_echoes_total", (), "Messages of our own updates, which start nothing"),
-    ("listener_subscriptions", "scheduler_listener_subscriptions_total", (), "Subscriptions: one, and the reconnects"),
+    ("listener_subscriptions", "scheduler_listener_subscriptions_total", (), "Subscriptions, including reconnects"),
     ("listener_catch_ups", "scheduler_listener_catch_ups_total", ("result",), "Comparisons of all campaigns' clocks"),
-    ("unusable_texts", "scheduler_unusable_texts_total", ("of",), "Ids and messages that cannot be stored, left out"),
+    (
+        "unusable_texts",
+        "scheduler_unusable_texts_total",
+        ("of",),
+        "IDs and messages skipped because they cannot be stored",
+    ),
     ("alert_deliveries", "scheduler_alert_deliveries_total", ("kind", "result"), "Attempts: sent, retried, failed"),
     ("foreign_rq_jobs", "scheduler_foreign_rq_jobs_total", ("outcome",), "Plain RQ jobs: run or refused"),
     ("cron_firings", "scheduler_cron_firings_total", ("task", "outcome"), "Firings: on_time, late (> 60 s) or missed"),
@@ -90,7 +95,7 @@ def _process() -> str:
                 "process_cpu_usage_percent", "Process CPU usage percentage since the last scrape", metrics.cpu_percent()
             ),
             _family("process_memory_usage_bytes", "gauge", "Process memory usage in bytes", memory),
-            _family("scheduler_build_info", "gauge", "What runs here", [(build, 1)]),
+            _family("scheduler_build_info", "gauge", "Version of the running build", [(build, 1)]),
         )
     )
 

@@ -76,7 +76,7 @@ class _Response:
 
 def _reject(environ: dict[str, Any], start_response: Any, *, why: str) -> list[bytes]:
     log.warning("web.request_rejected", path=environ["PATH_INFO"], reason=why, next="/health says what is down")
-    body = json.dumps({"error": "this web process is full: try again in some seconds, or look at /health"}).encode()
+    body = json.dumps({"error": "overloaded: retry in a few seconds, or look at /health"}).encode()
     headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body))), ("Retry-After", "5")]
     start_response("503 Service Unavailable", headers)
     return [body]

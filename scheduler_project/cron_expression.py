@@ -24,7 +24,7 @@ def _matches(expression: str, after: datetime) -> CronSim:
     for field, size in zip(found.parts, _SIZES, strict=True):
         for base, slash, step in (part.partition("/") for part in field.split(",")):
             if slash and (int(step) >= size or base.startswith("L")):  # */61, or a step from the last day (L)
-                raise ValueError(f"the field {field[:100]!r} has no room for its step")
+                raise ValueError(f"the step of the field {field[:100]!r} exceeds its range")
     return found
 
 

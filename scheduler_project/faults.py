@@ -12,8 +12,8 @@ from django.template.loader import render_to_string
 from redis import RedisError
 
 _AWAY = (
-    "No job is lost: all goes on by itself as soon as it is back, and so does this page. Look at /health for what is "
-    "down. If you pressed a button, look whether it was done before you press it again."
+    "No job is lost: work resumes automatically as soon as it is back, and so does this page. Look at /health for what "
+    "is down. If you pressed a button, look whether it was done before you press it again."
 )
 
 

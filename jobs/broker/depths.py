@@ -27,7 +27,7 @@ class Depth(NamedTuple):
     held_back: int  #: by pauses that have not ended
     newer: int  #: set aside for workers of a newer release
     backlog: int  #: of campaigns that have their share of the queue's list
-    head: UUID | None  #: the next job of ours; None where RQ's list is empty or starts with a foreign job
+    head: UUID | None  #: the next scheduler job; None where RQ's list is empty or starts with a foreign job
     parked: tuple[UUID, ...]  #: the first job of each list of parked ids
 
 

@@ -36,7 +36,7 @@ CALLBACKS: Final = ("success_callback_name", "failure_callback_name", "stopped_c
 MOST_BYTES: Final = 1_000_000  #: of a field, decompressed; RQ's dashboard would try to draw more
 MOST_TEXT: Final = 20_000  #: characters of a text
 STRANGE: Final = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
-"""What parsers make of strange bytes."""
+"""Exceptions that parsers raise on malformed data."""
 UNREADABLE: Final = "cannot be read"
 
 Hash = Mapping[Any, Any]
@@ -58,7 +58,7 @@ def refusal(rq_job: RQJob) -> str:
     try:
         names = [str(rq_job.func_name)]
     except DeserializationError:
-        return "its data is no call in JSON"
+        return "its data is not a JSON-encoded call"
     names += [name for name in (getattr(rq_job, f"_{field}") for field in CALLBACKS) if name]
     refused = [name[:200] for name in names if not allows(name)]
     return f"{', '.join(refused)}: not in RUN_FOREIGN_RQ_FUNCTIONS" if refused else ""

@@ -84,7 +84,7 @@ class OperatorAction(models.Model):
     target = models.CharField(
         db_column="thing", max_length=LONGEST_TARGET, help_text="what it was done to, in words: cron task nightly"
     )
-    link = models.TextField(blank=True, help_text="the page of that thing")
+    link = models.TextField(blank=True, help_text="the page of the target")
     reason = models.TextField(blank=True)
     changes = models.JSONField(null=True, blank=True, help_text="{field: [before, after]}")
     ip = models.CharField("IP address", max_length=100, blank=True)
@@ -103,7 +103,7 @@ class OperatorAction(models.Model):
         Raises TypeError.
         """
         if self.pk is not None:
-            raise TypeError("acts are never changed")
+            raise TypeError("operator actions are never changed")
         super().save(*args, **kwargs)
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
@@ -111,4 +111,4 @@ class OperatorAction(models.Model):
 
         Raises TypeError.
         """
-        raise TypeError("acts are never deleted")
+        raise TypeError("operator actions are never deleted")

@@ -64,7 +64,7 @@ class Job(models.Model):
     sending_attempt = models.PositiveIntegerField(
         null=True,
         blank=True,
-        help_text="of an attempt that runs: 0 before it sends, then its number; empty: unknown",
+        help_text="0 until the running attempt sends, then its number; empty: unknown",
     )
     may_have_been_applied = models.BooleanField(
         default=False, db_default=False, help_text="an attempt ended without a clear answer whether its work was done"

@@ -42,7 +42,7 @@ for _column in COLUMNS:
 class FailureGroup(models.Model):
     """One kind of failure, as jobs/fingerprint.py distinguishes them; the ledger creates it with its first dead letter.
 
-    Its dead letters are the DEAD jobs with its key; what people say of it stays when they are gone.
+    Its dead letters are the DEAD jobs with its key; notes and acknowledgements outlive the dead letters.
     """
 
     key = models.CharField(max_length=16, primary_key=True)

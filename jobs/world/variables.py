@@ -45,8 +45,8 @@ def _amounts(value: object) -> bool:
     return isinstance(value, dict) and all(is_number(amount) for amount in value.values())
 
 
-LEAST_MINUTES = 1 / 60  # a second; a shorter interval must be a mistake,
-MOST_MINUTES = 60 * 24 * 366 * 1000  # and so must one of more than a thousand years
+LEAST_MINUTES = 1 / 60  # one second; a shorter interval must be a mistake
+MOST_MINUTES = 60 * 24 * 366 * 1000  # a thousand years; a longer interval must be a mistake
 
 
 def _abbreviate(value: object) -> str:

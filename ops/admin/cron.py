@@ -260,7 +260,7 @@ class CronTaskAdmin(CronTaskAdminBase):
     def enable_one(self, request: HttpRequest, pk: int) -> HttpResponse:
         task = self._get_posted(request, pk)
         cron_tasks.enable(task, actor=actor_of(request), reason=request.POST.get("reason", "")[:500])
-        return self._redirect(request, task, "Enabled: it fires from now on; what was missed is not made up for.")
+        return self._redirect(request, task, "Enabled: it fires from now on; missed runs are not caught up.")
 
     def disable_one(self, request: HttpRequest, pk: int) -> HttpResponse:
         task, form = self._get_posted(request, pk), DisableForm(request.POST)

@@ -32,7 +32,7 @@ class ScheduleRowAdmin(ReadOnly, ScheduleRowAdminBase):
     show_facets = admin.ShowFacets.NEVER
     search_fields = ("entity_id", "entity_name", "campaign_id")
     show_full_result_count = False
-    when_empty = "The jobs that recalculate schedules make them: Recalculate now on a campaign's page looks at once."
+    when_empty = "Recalculation jobs create schedules; to run one now, use Recalculate now on a campaign's page."
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ScheduleRow]:
         name = CampaignClock.objects.filter(pk=OuterRef("campaign_id")).values("name")

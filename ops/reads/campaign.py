@@ -185,7 +185,7 @@ def _find_process_blockers() -> list[Blocker]:
     elif all(process.state == "suspended" for process in alive if process.role == "worker"):
         found.append(Blocker("suspended", "All workers are suspended: manage.py rqresume lets them go on."))
     if not any(process.role == "listener" and process.leads for process in alive):
-        says = "No listener is running, so that world time is not heard: start manage.py pubsub_listener."
+        says = "No listener is running, so world time updates are not received: start manage.py pubsub_listener."
         found.append(Blocker("listener down", says, clocks=("world",)))
     if not any(process.role == "scheduler" and process.leads for process in alive):
         says = "No scheduler is running: start manage.py rqscheduler."
@@ -216,7 +216,7 @@ def find_stuck_recalculations(clock: CampaignClock, jobs: Newest, now: datetime)
 
     None for an inactive campaign, which has no schedules.
     """
-    waits = "What has come due waits for it." if clock.world_time else "What is new has no schedule until it succeeds."
+    waits = "Due work waits for it." if clock.world_time else "What is new has no schedule until it succeeds."
     found = []
     for entity_type, job in jobs.find_stuck_recalculations().items() if clock.is_active else ():
         if job.state == State.DEAD:

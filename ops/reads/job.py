@@ -23,15 +23,15 @@ from ops.reads import attempts, blockers
 from scheduler_project.durations import duration
 
 _BY: Final = {
-    "user": "{} asked for it",
-    "token": "{} asked for it over the HTTP API",
-    "cron": "the cron task {} made it",
-    "job": "the job {} asked for it",
-    "listener": "a message from the main API made it",
-    "scheduler": "a schedule row that was due made it",
-    "rescuer": "the rescuer made it",
-    "worker": "the worker {} made it",
-    "command": "a command made it",
+    "user": "submitted by {}",
+    "token": "submitted by API token {}",
+    "cron": "created by the cron task {}",
+    "job": "submitted by the job {}",
+    "listener": "triggered by a message from the main API",
+    "scheduler": "created by a due schedule",
+    "rescuer": "created by the rescuer",
+    "worker": "created by the worker {}",
+    "command": "created by a command",
 }
 
 TONES: Final[Mapping[State, tuple[str, str]]] = {
@@ -101,7 +101,7 @@ def _task(job: Job) -> str:
 
 def describe_origin(job: Job) -> str:
     kind, _, name = job.source.partition(":")
-    return _BY.get(kind, f"{job.source} made it").format(name)
+    return _BY.get(kind, f"created by {job.source}").format(name)
 
 
 def explain(
@@ -116,7 +116,7 @@ def explain(
             late = " It should have been queued by now: is a scheduler running?" if job.due_at < now else ""
             return f"Waits for its due time, {naturaltime(job.due_at, now)}.{late}{pauses_text}"
         case State.QUEUED if paused_by:
-            return f"Due for {since}, and held back:{pauses_text} Then the next free worker takes it."
+            return f"Due for {since}, but paused:{pauses_text} Then the next free worker takes it."
         case State.QUEUED:
             return f"Due; has waited {since} for a free worker."
         case State.RUNNING:
@@ -129,7 +129,7 @@ def explain(
         case State.SKIPPED:
             return f"There was nothing left to do: {reason}."
         case State.CANCELLED:
-            return f"Taken back {since} ago by {last.actor if last else 'somebody'}: {reason}."
+            return f"Cancelled {since} ago by {last.actor if last else 'somebody'}: {reason}."
         case State.SUCCEEDED:
             return f"Done {since} ago."
 
@@ -140,7 +140,7 @@ def _explain_retrying(job: Job, reason: str, now: datetime, pauses_text: str) ->
             f"Next attempt {naturaltime(job.due_at, now)}. The effect may already be applied, and is sent again "
             f"because EFFECT_UNKNOWN_OUTCOME is retry. Last error: {reason}.{pauses_text}"
         )
-    return f"Tried next {naturaltime(job.due_at, now)}, because the last attempt ended so: {reason}.{pauses_text}"
+    return f"Next attempt {naturaltime(job.due_at, now)}, after this error: {reason}.{pauses_text}"
 
 
 def _explain_dead(job: Job, reason: str, since: str) -> str:
@@ -149,7 +149,7 @@ def _explain_dead(job: Job, reason: str, since: str) -> str:
             f"Failed permanently {since} ago. {job.error}. The effect may already be applied; it was not sent again. "
             "Check the main API, then retry or discard."
         )
-    return f"A dead letter for {since}: {reason}. Nothing happens until somebody retries it."
+    return f"Failed permanently {since} ago: {reason}. Nothing happens until somebody retries or discards it."
 
 
 def _name_pauses(paused_by: Sequence[Pause], campaign: str) -> str:

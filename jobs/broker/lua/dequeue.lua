@@ -1,4 +1,4 @@
--- Takes jobs out of Redis. ARGV[1]: {jobs: [[id, queue, campaign]]}
+-- Removes jobs from Redis. ARGV[1]: {jobs: [[id, queue, campaign]]}
 local given = cmsgpack.unpack(ARGV[1])
 for _, job in ipairs(given.jobs) do
   local id, queue = job[1], job[2]

@@ -1,20 +1,20 @@
--- Fair turns. A queue's list (RQ's own key) holds at most `turn` ids of one campaign; the rest of a busy campaign waits
--- in a backlog of its own, and each id of it that leaves the list lets the next one in at the list's end. So whoever
--- comes with one job waits for one turn of each busy campaign, never for their backlogs.
+-- Fair shares. A queue's list (RQ's own key) holds at most `share` IDs of one campaign; the rest of a busy campaign waits
+-- in a backlog of its own, and each of its IDs that leaves the list lets the next one in at the end of the list.
+-- A campaign with one job waits for at most one share of each busy campaign.
 local function share_key(queue) return 'scheduler:share:' .. queue end
 local function backlogged_key(queue) return 'scheduler:backlogged:' .. queue end
 local function backlog_key(queue, campaign) return 'scheduler:backlog:' .. queue .. ':' .. campaign end
 local function list_key(queue) return 'rq:queue:' .. queue end
 
--- Pauses ("campaign:c-1", "type:T", "queue:low") of this moment; filled in by whoever takes. What is met of a paused
--- type or campaign is parked, once, in a list per queue and pause, and enters its queue again when the pause is over.
--- So is what only a newer release can read ("newer:TYPE:2"), until a worker of that release fetches.
+-- The active pauses ("campaign:c-1", "type:T", "queue:low"), filled in by fetch.lua. A job of a paused type or campaign is
+-- parked in a list per queue and pause when a worker first meets it, and returns to its queue when the pause ends.
+-- The same goes for jobs that only a newer release can read ("newer:TYPE:2"), until a worker of that release fetches.
 local paused = {}
 local PARKED = 'scheduler:parked'
 local function parked_key(place) return PARKED .. ':' .. place end
 
-local function enter(queue, campaign, id, turn)
-  if redis.call('HINCRBY', share_key(queue), campaign, 1) <= turn then
+local function enter(queue, campaign, id, share)
+  if redis.call('HINCRBY', share_key(queue), campaign, 1) <= share then
     redis.call('RPUSH', list_key(queue), id)
   else
     redis.call('HINCRBY', share_key(queue), campaign, -1)
@@ -33,7 +33,7 @@ local function next_of(queue, campaign)
   return id
 end
 
--- An id of the campaign has left the list: its next one takes the place; a paused campaign's backlog stays where it is.
+-- Called when an ID of the campaign has left the list: its next ID enters, unless the campaign is paused.
 local function leave(queue, campaign)
   local waits = not paused['campaign:' .. campaign] and redis.call('HEXISTS', backlogged_key(queue), campaign) == 1
   local id = waits and next_of(queue, campaign)
@@ -44,10 +44,10 @@ local function leave(queue, campaign)
   end
 end
 
--- Lets a backlogged campaign's ids into the list, as many as one turn holds; how many.
-local function fill(queue, campaign, turn)
+-- Fills a backlogged campaign's share of the list; returns how many IDs entered.
+local function fill(queue, campaign, share)
   local entered = 0
-  while tonumber(redis.call('HGET', share_key(queue), campaign) or 0) < turn do
+  while tonumber(redis.call('HGET', share_key(queue), campaign) or 0) < share do
     local id = next_of(queue, campaign)
     if not id then break end
     redis.call('HINCRBY', share_key(queue), campaign, 1)
@@ -57,19 +57,18 @@ local function fill(queue, campaign, turn)
   return entered
 end
 
--- The list is empty: counts that were lost with a job's hash are forgotten, and what is backlogged all the same comes
--- in; how many did.
-local function refill(queue, turn)
+-- Called when the list is empty: drops stale share counts (of jobs whose hash was lost) and fills the shares of all
+-- backlogged campaigns; returns how many IDs entered.
+local function refill(queue, share)
   redis.call('DEL', share_key(queue))
   local entered = 0
   for _, campaign in ipairs(redis.call('HKEYS', backlogged_key(queue))) do
-    if not paused['campaign:' .. campaign] then entered = entered + fill(queue, campaign, turn) end
+    if not paused['campaign:' .. campaign] then entered = entered + fill(queue, campaign, share) end
   end
   return entered
 end
 
--- A job's type, campaign and payload version, if that is not 1; nothing where it has not both of the first, or something
--- else stands under its key.
+-- A job's type, campaign and payload version (absent for 1); empty if its hash lacks one of the first two or is no hash.
 local function job_fields(id)
   local kept = redis.pcall('HMGET', 'rq:job:' .. id, 'type', 'campaign', 'version')
   return kept[1] and kept[2] and kept or {}
@@ -81,7 +80,7 @@ local function place_of_newer(kept, reads)
   if kept[1] and version > (reads[kept[1]] or 0) then return string.format('newer:%s:%d', kept[1], version) end
 end
 
--- The pause that holds a job back, or nothing.
+-- The pause that applies to a job, if any.
 local function pause_of(type, campaign)
   if paused['campaign:' .. campaign] then return 'campaign:' .. campaign end
   if paused['type:' .. type] then return 'type:' .. type end
@@ -93,19 +92,19 @@ local function park(queue, pause, id)
   redis.call('RPUSH', parked_key(place), id)
 end
 
--- Lets up to `most` ids of a pause that is over back into their queue; how many.
-local function unpark(place, pause, turn, most)
+-- Returns up to `most` IDs of an ended pause to their queue; returns how many.
+local function unpark(place, pause, share, most)
   local queue, entered = place:sub(1, #place - #pause - 1), 0
   while entered < most do
     local id = redis.call('LPOP', parked_key(place))
     if not id then
       redis.call('SREM', PARKED, place)
       local campaign = pause:match('^campaign:(.*)$')
-      if campaign then fill(queue, campaign, turn) end
+      if campaign then fill(queue, campaign, share) end
       break
     end
     local campaign = job_fields(id)[2]
-    if campaign then enter(queue, campaign, id, turn) end
+    if campaign then enter(queue, campaign, id, share) end
     entered = entered + 1
   end
   return entered

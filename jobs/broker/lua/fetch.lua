@@ -1,10 +1,10 @@
--- One turn of a worker: shows what has ended and what runs, and takes ids for its free slots.
+-- One fetch: publish ended and started jobs to RQ, then take IDs for free slots.
 -- ARGV[1]: {now, stamp, worker, claimed: [id], ended: [[id, attempt, queue, status, shown]],
 --           started: [[id, attempt, queue, since]], slots, batches: {type: [size, by campaign]}, ahead, foreign,
---           queues, turn, keep, kept_s, shown_s, aside, reads: {type: payload version}}; with `ahead` only types of
---           `batches` are taken
--- Answers {groups of ids of ours, each behind the rank of its queue, id and queue of a foreign or nothing, 1: more ids than `aside` are to be parked or
--- come back from there, so come again; 2: nobody has told Redis what is paused, so nothing was taken}.
+--           queues, fair_share, keep, kept_s, shown_s, aside, reads: {type: payload version}}; with `ahead` only types
+--           of `batches` are taken
+-- Returns {groups of our IDs, each after its queue's rank; ID and queue of a foreign job, if any; status}.
+-- Status 1: more than `aside` IDs to park or unpark, fetch again; 2: pauses unknown, nothing fetched.
 local given = cmsgpack.unpack(ARGV[1])
 local executions = 'rq:worker:' .. given.worker .. ':executions'
 
@@ -57,9 +57,9 @@ for queue in pairs(trim) do
 end
 
 local groups, open, foreign, foreign_queue = {}, {}, nil, nil
-local again, moved = 0, 0  -- ids that were parked, or came back, in this turn
+local again, moved = 0, 0  -- IDs parked or unparked by this fetch
 
--- Whether there is room for one more id of this kind; notes it where there is. A group begins with its queue's rank.
+-- Adds the ID to a group if there is room; returns whether. A group begins with its queue's rank.
 local function admit(id, type, campaign, rank)
   local batch = given.batches[type]
   local kind = batch and (batch[2] and type .. '|' .. campaign or type)
@@ -74,7 +74,7 @@ local function admit(id, type, campaign, rank)
   return true
 end
 
--- The pauses that are not over. Redis knows of them when there is at least the field that says so.
+-- Reads the active pauses. Returns whether Redis knows them: the hash then has at least its marker field.
 local function read_pauses()
   local known = redis.call('HGETALL', 'scheduler:paused')
   for i = 1, #known, 2 do
@@ -83,8 +83,8 @@ local function read_pauses()
   return #known > 0
 end
 
--- Jobs for a newer release come back a few at a time, to a worker of that release: in a rollout an older one may be the
--- next to meet them, and would set all of them aside again.
+-- Jobs for a newer release return a few at a time, and only to a worker of that release: during a rollout an older
+-- worker may fetch next, and would park all of them again.
 local function let_newer_back(place, newer, type, version)
   if (given.reads[type] or 0) < tonumber(version) then return end
   local back = unpark(place, newer, given.fair_share, math.min(given.fair_share, given.aside - moved))
@@ -131,7 +131,7 @@ local function take_from(queue, rank)
         redis.call('LPOP', list)
         leave(queue, kept[2])
         redis.call('HSET', 'rq:job:' .. id, 'status', 'started')
-        redis.call('EXPIRE', 'rq:job:' .. id, given.kept_s)  -- should nobody ever tell how it ended
+        redis.call('EXPIRE', 'rq:job:' .. id, given.kept_s)  -- in case nobody records its end
         redis.call('ZADD', 'scheduler:taken', given.now, id)
       elseif given.foreign and not foreign then
         redis.call('LPOP', list)

@@ -1,5 +1,5 @@
--- Tells all workers what is paused. ARGV[1]: {version, pauses: [[pause, until in seconds or '']]}; whether it was told.
--- Whoever asked for a later version has read the database later: what it found stands.
+-- Stores the active pauses for all workers. ARGV[1]: {version, pauses: [[pause, until in seconds or '']]}; returns
+-- whether the update was stored. An update with a later version has read the database later, so it wins.
 local given = cmsgpack.unpack(ARGV[1])
 if tonumber(redis.call('GET', 'scheduler:paused:version') or 0) ~= given.version then return 0 end
 redis.call('DEL', 'scheduler:paused')

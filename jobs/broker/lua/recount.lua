@@ -1,6 +1,6 @@
--- Counts anew whose ids stand in a queue's list, and lets in what has room: ids whose job is gone left without being
--- counted off, and a campaign that seems to have its turn there, and has not, would wait for ever behind a busy list.
--- ARGV[1]: {queue, fair_share, most}; how many ids were let in; a longer list than `most` is left alone.
+-- Recounts the campaigns' shares of a queue's list, then fills them. IDs whose job is gone leave the list uncounted, and
+-- a campaign whose share only seems full would wait forever behind a busy list.
+-- ARGV[1]: {queue, fair_share, most}; returns how many IDs entered. Skips lists longer than `most`.
 local given = cmsgpack.unpack(ARGV[1])
 local list, shares = list_key(given.queue), share_key(given.queue)
 if redis.call('LLEN', list) > given.most then return 0 end

@@ -129,7 +129,7 @@ class Scheduler(RQScheduler):
                 return
             if odd := keys.odd(found):
                 self.connection.zrem(keys.SCHEDULED, *odd)
-                move_aside(odd, "its id is no text", self.connection)
+                move_aside(odd, "its ID is not valid UTF-8", self.connection)
             ids = keys.texts(found)
             known = [i for i in ids if keys.uuid_of(i)]
             queued = moves.queue_due(known, actor=actors.SCHEDULER, reason="due", now=now)

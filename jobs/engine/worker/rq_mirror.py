@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 _SHOWN: Final = (State.SUCCEEDED.value, State.SKIPPED.value, State.DEAD.value)  # in RQ's registries
 KEPT_SECONDS: Final = 24 * 3600  # in Redis; the database keeps jobs for RETENTION_DAYS
 LOCKED_SECONDS: Final = 1.0  #: until a job whose row was locked during the claim is enqueued again
-_NO_JOB: Final = "it names a type of ours, and no job of ours has its id"
+_NO_JOB: Final = "it names a scheduler job that does not exist"
 _PAUSES_UNKNOWN: Final = 2  # returned by lua/fetch.lua
 
 
@@ -128,7 +128,7 @@ class RQMirror:
             pauses.publish(self._connection)
         foreign = (keys.texts([rq_id]) or [""])[0] if rq_id else ""
         if rq_id and not foreign:
-            aside.move_aside([rq_id], "its id is no text", self._connection)
+            aside.move_aside([rq_id], "its ID is not valid UTF-8", self._connection)
         self.foreign_runs = self.foreign_runs or bool(foreign)
         return self._ours(groups), (foreign, queue.decode()) if foreign else None
 

@@ -102,7 +102,7 @@ def test_find_the_failed_effect_of_a_campaign_and_retry_it(service: Service, vis
     page.keyboard.press("Enter")
     page.get_by_role("navigation", name="States").get_by_role("link", name="Dead").click()
     page.get_by_role("link", name="Execute effect effect-1-1").click()
-    expect(page.get_by_text("A dead letter for")).to_be_visible()
+    expect(page.get_by_text("Failed permanently")).to_be_visible()
     expect(page.get_by_role("row", name="getEffect").first).to_contain_text("fault")
     page.get_by_role("button", name="Retry…").click()
     expect(page.locator("[data-plan]")).to_have_text("1 will be retried.")
@@ -200,7 +200,7 @@ def test_a_viewer_cannot(service: Service, visit: Open) -> None:
     job = a_dead_effect(service, "effect-1-2", "campaign-1")
     page = visit("vic")
     page.goto(f"{JOBS}{job}/change/")
-    expect(page.get_by_text("A dead letter for")).to_be_visible()
+    expect(page.get_by_text("Failed permanently")).to_be_visible()
 
     assert page.locator(".ops-life button").count() == 0
     assert page.get_by_role("link", name="Duplicate and edit").count() == 0

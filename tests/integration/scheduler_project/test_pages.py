@@ -53,7 +53,7 @@ def test_pages_answer(operator: Client, redis: Redis, page: str) -> None:
     [
         ("jobs/job/", "There is no job yet: they come from", "No job matches."),
         ("jobs/campaignclock/", "There is no campaign yet. The listener asks", "No campaign matches."),
-        ("jobs/schedulerow/", "There is no schedule row yet. The jobs that recalculate", "No schedule row matches."),
+        ("jobs/schedulerow/", "There is no schedule row yet. Recalculation jobs create", "No schedule row matches."),
         ("jobs/crontask/", "There is no cron task yet. ", "No cron task matches."),
     ],
 )

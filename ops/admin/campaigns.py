@@ -108,7 +108,7 @@ class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
         paused = pauses.active()
         jobs = campaign_jobs.find_newest(clock.campaign_id)
         recalculations = campaign_page.find_stuck_recalculations(clock, jobs, now)
-        blockers = campaign_page.find_blockers(clock, paused, now) + recalculations
+        blockers = campaign_page.find_campaign_blockers(clock, paused, now) + recalculations
         hours = campaign_page.WINDOWS.get(request.GET.get("hours", ""), campaign_page.WINDOWS["6"])
         search = request.GET.get("q", "").strip()
         found = list(

@@ -1,22 +1,29 @@
-"""Why a job that is due does not run: no worker, an open breaker, or jobs ahead of it."""
+"""Why a job that is due does not run: a pause, no worker, an open breaker, or jobs ahead of it.
+
+A campaign's page (campaign.py) words the same causes with the same functions.
+"""
 
 from datetime import datetime
 from typing import Final
 
 from django.utils import timezone
+from django.utils.text import capfirst
 from redis import RedisError
 from rq import Worker
 from rq.suspension import is_suspended
 
+from jobs import pauses
 from jobs.broker import depths, keys
 from jobs.broker.scripts import FAIR_SHARE
 from jobs.main_api.client import main_api
-from jobs.models import Job
+from jobs.models import Job, Pause, PauseKind
 from jobs.registry import can_read
 from jobs.states import WAITING, Priority, State
 from ops.humanize import format_count, format_jobs, naturaltime
 
 MOST_COUNTED: Final = 1000  #: jobs ahead in the queue
+NO_WORKER: Final = "No worker is running: start manage.py rqworker."
+SUSPENDED: Final = "All workers are suspended: manage.py rqresume resumes them."
 
 
 def find_blockers(job: Job, now: datetime) -> list[str]:
@@ -28,16 +35,40 @@ def find_blockers(job: Job, now: datetime) -> list[str]:
         if state in WAITING:
             return _find_breaker(now)
     except RedisError as error:
-        return [f"Redis does not answer ({error}): nothing is queued or claimed until it does."]
+        return [explain_redis(error)]
     return []
+
+
+def explain_redis(error: RedisError) -> str:
+    return f"Redis does not answer ({type(error).__name__}): nothing is queued or claimed until it does."
+
+
+def explain_pause(pause: Pause, campaign: str) -> str:
+    """A sentence on a pause; `campaign` is its campaign's name, if known."""
+    return f"{capfirst(pauses.as_sentence(pause, campaign if pause.kind == PauseKind.CAMPAIGN else ''))}."
+
+
+def explain_breaker(now: datetime) -> str:
+    """Why the breaker blocks jobs; empty if it does not. Raises redis.RedisError."""
+    breaker = main_api().breaker.snapshot()
+    if breaker.state == "closed":
+        return ""
+    if breaker.until is None:
+        when = ""
+    elif breaker.until > now:
+        when = f" until {timezone.localtime(breaker.until):%H:%M:%S %Z} ({naturaltime(breaker.until, now)})"
+    else:
+        when = " and its probe is under way"
+    cause = f": {breaker.last_error}" if breaker.last_error else ""
+    return f"The circuit breaker to the main API is {breaker.state}{when}{cause}."
 
 
 def _find_missing_workers() -> list[str]:
     connection = keys.redis()
     if not Worker.count(connection=connection):
-        return ["No worker is running: start one."]
+        return [NO_WORKER]
     if is_suspended(connection):
-        return ["All workers are suspended: manage.py rqresume lets them go on."]
+        return [SUSPENDED]
     return []
 
 
@@ -49,13 +80,8 @@ def _find_newer_release(job: Job) -> list[str]:
 
 
 def _find_breaker(now: datetime) -> list[str]:
-    breaker = main_api().breaker.snapshot()
-    if breaker.until is None:
-        return []
-    until = timezone.localtime(breaker.until)
-    probe = f"until {until:%H:%M:%S %Z}" if until > now else "and its probe is under way"
-    when = naturaltime(breaker.until, now)
-    return [f"The circuit breaker to the main API is open {probe} ({when}): {breaker.last_error}."]
+    explained = explain_breaker(now)
+    return [explained] if explained else []
 
 
 def _find_jobs_ahead(job: Job) -> list[str]:

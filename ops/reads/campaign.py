@@ -12,8 +12,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 from redis import RedisError
 
-from jobs import control, pauses, service
-from jobs.main_api.client import main_api
+from jobs import control, service
 from jobs.models import CampaignClock, Job, Pause, PauseKind, ScheduleRow
 from jobs.registry import all_types
 from jobs.schedules.store import parse_moment
@@ -21,6 +20,7 @@ from jobs.service import Submission
 from jobs.states import ENDED, Priority, State
 from jobs.world.clock import Moment, WallTime, WorldTime
 from ops.humanize import label, naturaltime
+from ops.reads import blockers
 from ops.reads.campaign_jobs import Newest
 from scheduler_project.durations import duration
 
@@ -145,7 +145,7 @@ def is_behind(clock: CampaignClock) -> bool:
     return clock.is_active and bool(clock.world_time) and clock.world_time != clock.processed_world_time
 
 
-def find_blockers(clock: CampaignClock, paused: Sequence[Pause], now: datetime) -> list[Blocker]:
+def find_campaign_blockers(clock: CampaignClock, paused: Sequence[Pause], now: datetime) -> list[Blocker]:
     """What blocks the campaign's rows now, stuck recalculations apart."""
     found = []
     if not clock.is_active:
@@ -155,9 +155,7 @@ def find_blockers(clock: CampaignClock, paused: Sequence[Pause], now: datetime) 
         found += _find_process_blockers()
         found += _find_breaker_blocker(now)
     except RedisError as error:
-        found.append(
-            Blocker("Redis away", f"Redis does not answer ({type(error).__name__}): nothing runs until it does.")
-        )
+        found.append(Blocker("Redis away", blockers.explain_redis(error)))
     if is_behind(clock):
         says = (
             f"World time {clock.world_time} has been seen and not been processed yet; the listener catches up with it."
@@ -167,8 +165,7 @@ def find_blockers(clock: CampaignClock, paused: Sequence[Pause], now: datetime) 
 
 
 def _find_pause_blocker(pause: Pause, clock: CampaignClock) -> Blocker | None:
-    says = f"{pauses.as_sentence(pause, clock.name if pause.kind == PauseKind.CAMPAIGN else '')}."
-    says = says[0].upper() + says[1:]
+    says = blockers.explain_pause(pause, clock.name)
     if pause.kind == PauseKind.CAMPAIGN:
         return Blocker("paused", says) if pause.name == clock.campaign_id else None
     if pause.kind == PauseKind.TYPE:
@@ -181,9 +178,9 @@ def _find_process_blockers() -> list[Blocker]:
     alive = [process for process in control.processes() if not process.lost]
     found = []
     if not any(process.role == "worker" for process in alive):
-        found.append(Blocker("no worker", "No worker is running: start manage.py rqworker."))
+        found.append(Blocker("no worker", blockers.NO_WORKER))
     elif all(process.state == "suspended" for process in alive if process.role == "worker"):
-        found.append(Blocker("suspended", "All workers are suspended: manage.py rqresume lets them go on."))
+        found.append(Blocker("suspended", blockers.SUSPENDED))
     if not any(process.role == "listener" and process.leads for process in alive):
         says = "No listener is running, so world time updates are not received: start manage.py pubsub_listener."
         found.append(Blocker("listener down", says, clocks=("world",)))
@@ -194,11 +191,8 @@ def _find_process_blockers() -> list[Blocker]:
 
 
 def _find_breaker_blocker(now: datetime) -> list[Blocker]:
-    seen = main_api().breaker.snapshot()
-    if seen.state == "closed":
-        return []
-    ends = f" It may close {naturaltime(seen.until, now)}." if seen.until and seen.until > now else ""
-    return [Blocker("breaker", f"The circuit breaker to the main API is {seen.state}: {seen.last_error}.{ends}")]
+    explained = blockers.explain_breaker(now)
+    return [Blocker("breaker", explained)] if explained else []
 
 
 def find_rows(clock: CampaignClock, *, search: str, after: tuple[str, int] | None) -> QuerySet[ScheduleRow]:
@@ -230,7 +224,7 @@ def find_stuck_recalculations(clock: CampaignClock, jobs: Newest, now: datetime)
 
 
 def describe(
-    clock: CampaignClock, found: Sequence[ScheduleRow], blockers: Sequence[Blocker], jobs: Newest, now: datetime
+    clock: CampaignClock, found: Sequence[ScheduleRow], blocked_by: Sequence[Blocker], jobs: Newest, now: datetime
 ) -> list[Row]:
     """The rows with their due times, their jobs and what blocks them."""
     read = read_clock(clock, now)
@@ -238,7 +232,7 @@ def describe(
     for row in found:
         due, due_in = _read_due(row, read, now)
         one = Row(row, due, due_in, *jobs.find_for(row))
-        one.blockers = [blocker for blocker in blockers if blocker.blocks(one)]
+        one.blockers = [blocker for blocker in blocked_by if blocker.blocks(one)]
         if one.dead:
             one.blockers.append(Blocker("dead job", one.dead_explanation))
         described.append(one)

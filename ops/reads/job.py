@@ -9,11 +9,10 @@ from uuid import UUID
 
 from django.db.models import Q, QuerySet, Subquery, UUIDField, Value
 from django.db.models.functions import Coalesce
-from django.utils.text import capfirst
 
 from jobs import pauses
 from jobs.errors import InvalidJob
-from jobs.models import AuditEntry, CampaignClock, CronTask, Job, Pause, PauseKind, ScheduleRow
+from jobs.models import AuditEntry, CampaignClock, CronTask, Job, Pause, ScheduleRow
 from jobs.registry import all_types
 from jobs.states import WAITING, State
 from ops import bulk
@@ -153,8 +152,7 @@ def _explain_dead(job: Job, reason: str, since: str) -> str:
 
 
 def _name_pauses(paused_by: Sequence[Pause], campaign: str) -> str:
-    names = (campaign if pause.kind == PauseKind.CAMPAIGN else "" for pause in paused_by)
-    return "".join(f" {capfirst(pauses.as_sentence(p, name))}." for p, name in zip(paused_by, names, strict=True))
+    return "".join(f" {blockers.explain_pause(pause, campaign)}" for pause in paused_by)
 
 
 def read_timeline(trail: Sequence[AuditEntry], now: datetime) -> list[Step]:

@@ -132,7 +132,7 @@ def test_why_has_my_town_not_grown(admin_client: Client, alive: Redis, hold: str
             name = {"listener": "l-1", "worker": "w-1"}[hold]
             Heartbeat(hold, name, alive).leave()
     text = text_of(admin_client)
-    blockers = campaign_page.find_blockers(clock, pauses.active(), timezone.now())
+    blockers = campaign_page.find_campaign_blockers(clock, pauses.active(), timezone.now())
     (row,) = campaign_page.describe(
         clock, list(campaign_page.find_rows(clock, search="", after=None)), blockers, find_newest("c-1"), timezone.now()
     )
@@ -149,7 +149,7 @@ def test_a_pause_of_another_campaign_or_type_holds_nothing(admin_client: Client,
     pauses.pause("campaign", "c-2", actor="user:ann")
     pauses.pause("type", "DEFERRED_EFFECT", actor="user:ann")
     text = text_of(admin_client)
-    blockers = campaign_page.find_blockers(clock, pauses.active(), timezone.now())
+    blockers = campaign_page.find_campaign_blockers(clock, pauses.active(), timezone.now())
     (row,) = campaign_page.describe(
         clock, list(campaign_page.find_rows(clock, search="", after=None)), blockers, find_newest("c-1"), timezone.now()
     )

@@ -69,7 +69,7 @@ class Counters:
                     pipeline.hincrbyfloat(KEY, "\t".join(series), by)
                 pipeline.execute()
         except RedisError as error:
-            log.debug("counters.redis_lost", error=str(error), next="kept for the next flush")
+            log.debug("counters.redis_unreachable", error=str(error), next="kept for the next flush")
             with self._lock:
                 for series, by in counts.items():
                     self._add(series, by)
@@ -87,7 +87,7 @@ class Counters:
                 return
             self._sends = True
         atexit.register(self.flush)
-        threading.Thread(target=self._send, name="tally", daemon=True).start()
+        threading.Thread(target=self._send, name="counters", daemon=True).start()
 
     def _forked(self) -> None:
         """Reset in a forked child: it has none of the parent's other threads, and the parent sends its own counts."""

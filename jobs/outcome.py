@@ -71,7 +71,7 @@ def outcome_of(
         case OutcomeUnknown() if not policy.may_resend:
             return Outcome(State.DEAD, f"{UNKNOWN}: {error}", counts=True, unknown=unknown)
         case _ if failures + 1 >= policy.max_attempts:
-            reason = f"failure {failures + 1} of {policy.max_attempts}: {_words(error)}"
+            reason = f"failure {failures + 1} of {policy.max_attempts}: {_text_of(error)}"
             return Outcome(State.DEAD, reason, counts=True, unknown=unknown)
         case LostBeforeSending():
             return Outcome(State.QUEUED, str(error), counts=True)
@@ -79,9 +79,9 @@ def outcome_of(
             wait = backoff(policy.base, failures + 1, random=random)
             if isinstance(error, TransientError) and error.retry_after:
                 wait = max(wait, error.retry_after)
-            reason = f"failure {failures + 1} of {policy.max_attempts}: {_words(error)}"
+            reason = f"failure {failures + 1} of {policy.max_attempts}: {_text_of(error)}"
             return Outcome(State.RETRYING, reason, due_at=now + wait, counts=True, unknown=unknown)
 
 
-def _words(error: BaseException) -> str:
+def _text_of(error: BaseException) -> str:
     return str(error) or type(error).__name__

@@ -145,7 +145,7 @@ def _publish_or_warn(connection: Redis) -> None:
     try:
         publish(connection)
     except RedisError as error:
-        log.warning("pause.redis_lost", error=str(error), next="the scheduler publishes it when Redis is back")
+        log.warning("pause.redis_unreachable", error=str(error), next="the scheduler publishes it when Redis is back")
 
 
 def _page() -> str:

@@ -22,7 +22,7 @@ from jobs.registry import type_named
 from jobs.run import Followup
 from jobs.states import CANCELLABLE, DISCARDABLE, RESCHEDULABLE, RETRYABLE, WAITING, Priority, State
 from jobs.world.clock import Moment, clock_name
-from scheduler_project.text import LONGEST_ID, LONGEST_SUBJECT, is_id, is_storable
+from scheduler_project.text import LONGEST_ID, LONGEST_SUBJECT, fits_postgresql, is_id
 
 EARLIEST = timedelta(days=366)  #: limit for due times in the past
 LATEST = timedelta(days=3660)  #: limit for due times in the future
@@ -243,7 +243,7 @@ def _job(submission: Submission, actor: str, now: datetime) -> Job:
     due_at = due_at.astimezone(UTC)  # the SQL statements write it as it is
     subject = payload.subject() if submission.subject is None else submission.subject
     due_key = submission.clock_due.isoformat() if submission.clock_due else due_at.isoformat()
-    if len(subject) > LONGEST_SUBJECT or not is_storable(subject):
+    if len(subject) > LONGEST_SUBJECT or not fits_postgresql(subject):
         raise InvalidJob("subject", f"expected at most {LONGEST_SUBJECT} characters, without NUL")
     key = f"{job_type.name}\0{campaign_id}\0{subject}\0{due_key}"  # no part contains NUL, so keys are unambiguous
     return Job(

@@ -1,7 +1,7 @@
 """Health checks, one django-health-check class per component.
 
-`look` sets `message` and returns (up), raises ServiceWarning (degraded), or raises anything else (down). To add a
-component, add a class and list it in CHECKS.
+`check_component` sets `message` and returns (up), raises ServiceWarning (degraded), or raises anything else (down). To
+add a component, add a class and list it in CHECKS.
 """
 
 import asyncio
@@ -46,12 +46,12 @@ class Check(HealthCheck):
     timeout = timedelta(seconds=DEADLINE_S)
 
     @abstractmethod
-    def look(self) -> None:
+    def check_component(self) -> None:
         """Check the component: see the module's docstring."""
 
     async def run(self) -> None:
         """Run as django-health-check's own view and command do."""
-        await asyncio.to_thread(self.look)
+        await asyncio.to_thread(self.check_component)
 
 
 def _redis() -> RedisClient:
@@ -69,7 +69,7 @@ class Redis(Check):
 
     critical = True
 
-    def look(self) -> None:
+    def check_component(self) -> None:
         """Down when it does not answer, or takes no write."""
         began = time.perf_counter()
         with _redis() as client:
@@ -81,7 +81,7 @@ class Redis(Check):
 class Subscriber(Check):
     """An active listener that is subscribed to the campaigns' channels."""
 
-    def look(self) -> None:
+    def check_component(self) -> None:
         with _redis() as client:
             if not client.exists(keys.LEASE.format("listener")):
                 raise ServiceUnavailable("No listener is running: start manage.py pubsub_listener")
@@ -94,7 +94,7 @@ class Subscriber(Check):
 class RQQueue(Check):
     """Jobs by state, and the share of dead letters in the last hour."""
 
-    def look(self) -> None:
+    def check_component(self) -> None:
         """Degraded when more than DEAD_SHARE of the last hour's finished jobs are dead, or some wait long for a worker
         of a newer release.
         """
@@ -117,7 +117,7 @@ class RQQueue(Check):
 class Api(Check):
     """The main API: down unless it answers as GraphQL does, degraded if it refuses our credential."""
 
-    def look(self) -> None:
+    def check_component(self) -> None:
         began = time.perf_counter()
         patience = timedelta(seconds=CLIENT_TIMEOUT_S)
         transport = PooledTransport(settings.API_URL, settings.API_SERVICE_ACCOUNT_TOKEN, timeout=patience)
@@ -141,7 +141,7 @@ class Database(Check):
 
     critical = True
 
-    def look(self) -> None:
+    def check_component(self) -> None:
         """Down when it does not answer, or takes no write."""
         began = time.perf_counter()
         with transaction.atomic():
@@ -156,7 +156,7 @@ class Worker(Check):
 
     host: str = ""
 
-    def look(self) -> None:
+    def check_component(self) -> None:
         fresh = datetime.now(UTC) - settings.LEASE - timedelta(seconds=30)
         with _redis() as client:
             workers = [w for w in RQWorker.all(connection=client) if not self.host or w.hostname == self.host]
@@ -171,7 +171,7 @@ class Worker(Check):
 class Scheduler(Check):
     """An active scheduler."""
 
-    def look(self) -> None:
+    def check_component(self) -> None:
         with _redis() as client:
             if not client.exists(keys.LEASE.format("scheduler")):
                 raise ServiceUnavailable("No scheduler is running: start manage.py rqscheduler")
@@ -182,7 +182,7 @@ class Scheduler(Check):
 class Monitor(Check):
     """An active monitor."""
 
-    def look(self) -> None:
+    def check_component(self) -> None:
         if not MonitorState.objects.filter(until__gt=timezone.now()).exists():
             raise ServiceUnavailable("No monitor is running: start manage.py monitor")
         self.message = "Active"
@@ -192,7 +192,7 @@ class Monitor(Check):
 class CircuitBreaker(Check):
     """The circuit breaker of the main API: degraded while it is not closed."""
 
-    def look(self) -> None:
+    def check_component(self) -> None:
         seen = main_api().breaker.snapshot()
         if seen.state != "closed":
             raise ServiceWarning(f"{seen.state}: {seen.last_error}")
@@ -203,7 +203,7 @@ class CircuitBreaker(Check):
 class Migrations(Check):
     critical = True
 
-    def look(self) -> None:
+    def check_component(self) -> None:
         executor = MigrationExecutor(connection)
         missing = executor.migration_plan(executor.loader.graph.leaf_nodes())
         if missing:

@@ -58,14 +58,14 @@ HISTOGRAMS: Final = (
 
 def render(found: Found) -> str:
     """Render all metrics. Those of Redis or the database are left out while it is down; health says why."""
-    parts, born = [_health(found), _process()], dict.fromkeys(label_values.of_counters(), 0.0)
+    parts, counts = [_health(found), _process()], dict.fromkeys(label_values.of_counters(), 0.0)
     depths = metrics.queue_depths(keys.redis()) if found["redis"].status != health.DOWN else None
     if found["database"].status != health.DOWN:
         parts.append(_database(depths))
-        born |= dict.fromkeys(label_values.of_cron_tasks(), 0.0)
+        counts |= dict.fromkeys(label_values.of_cron_tasks(), 0.0)
     if depths is not None:
         try:
-            parts += [_redis(depths), _counters({**born, **counters.read(keys.redis())})]
+            parts += [_redis(depths), _counters({**counts, **counters.read(keys.redis())})]
         except RedisError as error:
             log.warning("metrics.redis_unreachable", error=str(error), next="this scrape leaves out its metrics")
     return "".join(parts) + django_metrics()
@@ -179,28 +179,28 @@ def _redis(depths: Depths) -> str:
 
 def _counters(counts: Counts) -> str:
     families = []
-    for name, metric, labels, says in COUNTERS:
+    for name, metric, labels, help_text in COUNTERS:
         samples = [
             (dict(zip(labels, s[1:], strict=True)), n)
             for s, n in sorted(counts.items())
             if s[0] == name and len(s) == len(labels) + 1
         ]
-        families.append(_family(metric, "counter", says, samples))
+        families.append(_family(metric, "counter", help_text, samples))
     families += [_histogram(counts, *histogram) for histogram in HISTOGRAMS]
     return "".join(families)
 
 
-def _gauge(name: str, says: str, value: float) -> str:
-    return _family(name, "gauge", says, [({}, value)])
+def _gauge(name: str, help_text: str, value: float) -> str:
+    return _family(name, "gauge", help_text, [({}, value)])
 
 
-def _gauges(name: str, says: str, label: str, values: Mapping[str, float]) -> str:
+def _gauges(name: str, help_text: str, label: str, values: Mapping[str, float]) -> str:
     """A gauge with one label."""
-    return _family(name, "gauge", says, [({label: of}, value) for of, value in values.items()])
+    return _family(name, "gauge", help_text, [({label: of}, value) for of, value in values.items()])
 
 
-def _histogram(counts: Counts, name: str, metric: str, label: str, bounds: tuple[float, ...], says: str) -> str:
-    lines = [f"# HELP {metric} {says}", f"# TYPE {metric} histogram"]
+def _histogram(counts: Counts, name: str, metric: str, label: str, bounds: tuple[float, ...], help_text: str) -> str:
+    lines = [f"# HELP {metric} {help_text}", f"# TYPE {metric} histogram"]
     for value in sorted({s[1] for s in counts if s[0] == name and len(s) == 3}):
         named, below = f'{label}="{_escaped(value)}"', 0.0
         for bound in (*(f"{b:g}" for b in bounds), "+Inf"):
@@ -213,8 +213,8 @@ def _histogram(counts: Counts, name: str, metric: str, label: str, bounds: tuple
     return "\n".join(lines) + "\n"
 
 
-def _family(name: str, kind: str, says: str, samples: Samples) -> str:
-    lines = [f"# HELP {name} {says}", f"# TYPE {name} {kind}"]
+def _family(name: str, kind: str, help_text: str, samples: Samples) -> str:
+    lines = [f"# HELP {name} {help_text}", f"# TYPE {name} {kind}"]
     for labels, value in samples:
         inner = ",".join(f'{key}="{_escaped(text)}"' for key, text in labels.items())
         lines.append(f"{name}{{{inner}}} {value:.15g}" if inner else f"{name} {value:.15g}")

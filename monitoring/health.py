@@ -91,7 +91,7 @@ def examine(check: Check) -> Component:
     """Run a check in this thread and return the component's health. Never raises."""
     check = copy(check)  # so that concurrent runs do not share `message`
     try:
-        check.look()
+        check.check_component()
         status, message = UP, check.message
     except ServiceWarning as warning:
         status, message = DEGRADED, str(warning.message)

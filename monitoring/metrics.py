@@ -50,7 +50,7 @@ class QueueNumbers:
     failed: int
 
 
-class States:
+class StateCounts:
     """Counts the jobs of a state: exact up to COUNTED, above that about RECOUNT_S old at most."""
 
     def __init__(self) -> None:
@@ -119,7 +119,7 @@ def warm_up() -> None:
     threading.Thread(target=read, name="warm-up", daemon=True).start()
 
 
-STATES: Final = States()
+STATE_COUNTS: Final = StateCounts()
 TOTALS: Final = Totals()
 
 
@@ -128,7 +128,7 @@ def queue_depths(connection: Redis) -> Depths | None:
     try:
         return depths.read(connection)
     except RedisError as error:
-        log.warning("metrics.redis_lost", error=str(error), next="this scrape leaves Redis's numbers out")
+        log.warning("metrics.redis_unreachable", error=str(error), next="this scrape leaves Redis's numbers out")
         return None
 
 
@@ -139,12 +139,12 @@ def queue_numbers(found: Depths | None) -> QueueNumbers:
     for (_kind, outcome), n in totals.items():
         ends[outcome] += n
     return QueueNumbers(
-        active=STATES.count(State.RUNNING),
-        waiting=STATES.count(State.QUEUED) if found is None else sum(depth.waiting for depth in found.values()),
+        active=STATE_COUNTS.count(State.RUNNING),
+        waiting=STATE_COUNTS.count(State.QUEUED) if found is None else sum(depth.waiting for depth in found.values()),
         held_back=sum(depth.held_back for depth in (found or {}).values()),
         newer=sum(depth.newer for depth in (found or {}).values()),
-        delayed=sum(STATES.count(state) for state in WAITING),
-        dead=STATES.count(State.DEAD),
+        delayed=sum(STATE_COUNTS.count(state) for state in WAITING),
+        dead=STATE_COUNTS.count(State.DEAD),
         completed=ends[State.SUCCEEDED] + ends[State.SKIPPED],
         failed=ends[State.DEAD],
     )
@@ -152,7 +152,7 @@ def queue_numbers(found: Depths | None) -> QueueNumbers:
 
 def head_ages(found: Depths) -> dict[str, float]:
     """By queue, how many seconds ago the job at its head became due; one query."""
-    now, due = timezone.now(), depths.due_of(found.values())
+    now, due = timezone.now(), depths.due_times(found.values())
     at = {queue: due.get(depth.head) if depth.head else None for queue, depth in found.items()}
     return {queue: max(0.0, (now - moment).total_seconds()) if moment else 0.0 for queue, moment in at.items()}
 

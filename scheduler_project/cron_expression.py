@@ -73,7 +73,7 @@ def sentence(expression: str) -> str:
     'At 09:00:30 on Monday through Friday'
     """
     try:
-        words = _matches(expression, _ANY_DAY).explain()
+        explained = _matches(expression, _ANY_DAY).explain()
     except ValueError:
         return ""
-    return re.sub(r"\b([2-5]([123]))th\b", lambda number: number[1] + _ORDINALS[number[2]], words)  # cronsim: 21th
+    return re.sub(r"\b([2-5]([123]))th\b", lambda number: number[1] + _ORDINALS[number[2]], explained)  # cronsim: 21th

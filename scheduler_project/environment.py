@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from environs import Env, EnvValidationError
 
-from scheduler_project.text import is_storable
+from scheduler_project.text import fits_postgresql
 from scheduler_project.variable_checks import is_loopback, is_weak_key
 from scheduler_project.variables import VARIABLES, Variable
 
@@ -73,7 +73,7 @@ def _faults_found(env: Env, raw: Mapping[str, str | None]) -> dict[str, str]:
         text = raw[variable.name]
         if text is None:
             continue
-        if not is_storable(text):
+        if not fits_postgresql(text):
             found[variable.name] = "contains NUL, or bytes that are not UTF-8"
         elif found.get(variable.name, "").startswith("Not a valid"):  # marshmallow's words
             found[variable.name] = _KINDS[variable.kind]

@@ -17,11 +17,11 @@ _AWAY = (
 )
 
 
-def _page(status: int, title: str, words: str) -> HttpResponse:
+def _page(status: int, title: str, advice: str) -> HttpResponse:
     request_id = structlog.contextvars.get_contextvars().get("request_id", "")
     text = render_to_string(
         "fault.html",
-        {"status": status, "title": title, "words": words, "request_id": request_id, "prefix": settings.URL_PREFIX},
+        {"status": status, "title": title, "advice": advice, "request_id": request_id, "prefix": settings.URL_PREFIX},
     )
     return HttpResponse(text, status=status)
 

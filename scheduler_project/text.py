@@ -22,10 +22,10 @@ REPLACEMENT: Final = "\ufffd"
 _WORD: Final = 200  # how far a cut moves to a word boundary, so that it leaves no half of a secret
 
 
-def is_storable(text: str) -> bool:
+def fits_postgresql(text: str) -> bool:
     """Return whether every database can store `text` unchanged.
 
-    >>> is_storable("Zürich 🏰"), is_storable("a\\0b"), is_storable("\\ud83c")
+    >>> fits_postgresql("Zürich 🏰"), fits_postgresql("a\\0b"), fits_postgresql("\\ud83c")
     (True, False, False)
     """
     if "\0" in text:
@@ -38,7 +38,7 @@ def is_storable(text: str) -> bool:
 
 def is_id(text: str) -> bool:
     """Return whether `text` can be the ID of a campaign or an entity."""
-    return 0 < len(text) <= LONGEST_ID and is_storable(text)
+    return 0 < len(text) <= LONGEST_ID and fits_postgresql(text)
 
 
 def job_id(text: str) -> UUID | None:
@@ -72,7 +72,7 @@ def plain(text: str) -> str:
     >>> plain("River\\0ton \\ud83c")
     'River\ufffdton \ufffd'
     """
-    if is_storable(text):
+    if fits_postgresql(text):
         return text
     # "surrogatepass" joins a pair in two halves to one character; "replace" marks lone ones.
     joined = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
@@ -125,8 +125,8 @@ def readable(error: BaseException) -> BaseException:
     try:
         str(error)
     except Exception as worse:  # noqa: BLE001 - anybody's __str__
-        words = f"{type(error).__name__}, whose message cannot be read ({type(worse).__name__})"
-        return RuntimeError(words).with_traceback(error.__traceback__)
+        message = f"{type(error).__name__}, whose message cannot be read ({type(worse).__name__})"
+        return RuntimeError(message).with_traceback(error.__traceback__)
     return error
 
 

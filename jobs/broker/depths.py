@@ -86,7 +86,7 @@ def awaits_newer_release(job: Job, connection: Redis) -> bool:
     return bool(connection.exists(keys.PARKED_IDS.format(place)))
 
 
-def aside(queue: str, connection: Redis) -> dict[str, int]:
+def extra_lists(queue: str, connection: Redis) -> dict[str, int]:
     """The lists behind RQ's own, in the order in which pages show them, with their lengths. Raises redis.RedisError."""
     sizes: Any = connection.hgetall(keys.BACKLOGGED.format(queue))
     places: Any = connection.smembers(keys.PARKED)
@@ -98,7 +98,7 @@ def aside(queue: str, connection: Redis) -> dict[str, int]:
         return backlogs | dict(zip(parked, pipeline.execute(), strict=True))
 
 
-def due_of(depths: Iterable[Depth]) -> dict[UUID, datetime]:
+def due_times(depths: Iterable[Depth]) -> dict[UUID, datetime]:
     """When the first jobs of these queues are due; one query."""
     firsts = {pk for depth in depths for pk in (depth.head, *depth.parked) if pk}
     return dict(Job.objects.filter(id__in=firsts).values_list("id", "due_at")) if firsts else {}

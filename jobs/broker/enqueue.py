@@ -22,7 +22,7 @@ from rq.utils import utcformat
 from jobs.broker import keys
 from jobs.broker.rq_guard import PERFORM
 from jobs.broker.scripts import FAIR_SHARE, script
-from jobs.ledger import Carried, Claimed
+from jobs.ledger import Claimed, Enqueued
 from jobs.models import Job
 from jobs.states import WAITING, Priority, State
 
@@ -32,7 +32,7 @@ BATCH: Final = 500  # jobs per script call: it blocks Redis for a few millisecon
 RECOUNTED: Final = 20_000  # ids of a list: it blocks Redis for about ten milliseconds
 _QUEUES: Final = {priority.value: priority.queue for priority in Priority}
 
-AnyJob = Job | Claimed | Carried
+AnyJob = Job | Claimed | Enqueued
 
 
 def queue_of(job: AnyJob) -> str:

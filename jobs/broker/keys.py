@@ -16,9 +16,9 @@ from scheduler_project.text import job_id
 
 SCHEDULED = RQScheduler.scheduled_jobs_key  #: sorted set: job id by due time, in seconds with fractions
 TAKEN = "scheduler:taken"  #: sorted set: job ids fetched from a queue and not yet claimed, by time
-FED_UNTIL = "scheduler:fed_until"  #: the due time up to which rows are in Redis; missing after a loss of Redis
+STAGED_UNTIL = "scheduler:fed_until"  #: the due time up to which rows are in Redis; missing after a loss of Redis
 SWEPT_UNTIL = "scheduler:swept_until"  #: up to when the sweep has looked for queued rows in Redis
-JUDGED_AT = "scheduler:judged_at"  #: when the active scheduler last looked for expired leases
+LEASES_CHECKED_AT = "scheduler:judged_at"  #: when the active scheduler last looked for expired leases
 WAKE = "scheduler:wake"  #: pub/sub: something is due earlier; ends the scheduler's sleep
 QUEUED_CHANNEL = "scheduler:queued"  #: pub/sub: something was queued; ends an idle worker's sleep
 BACKLOGGED = "scheduler:backlogged:{}"  #: hash by queue: how long each campaign's backlog is

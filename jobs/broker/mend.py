@@ -36,9 +36,9 @@ TYPES: Final = {
     "rq:cron_schedulers": "zset",
     keys.SCHEDULED: "zset",
     keys.TAKEN: "zset",
-    keys.FED_UNTIL: "string",
+    keys.STAGED_UNTIL: "string",
     keys.SWEPT_UNTIL: "string",
-    keys.JUDGED_AT: "string",
+    keys.LEASES_CHECKED_AT: "string",
     keys.PAUSED: "hash",
     keys.PAUSED_VERSION: "string",
     keys.PARKED: "set",
@@ -81,7 +81,7 @@ def mend(connection: Redis, *, thorough: bool = False) -> list[str]:
     wrong += _drop_odd(keys.PAUSED, connection)
     wrong += _drop_odd_places(connection, backlogs=thorough)
     if wrong:
-        log.error("redis.mended", keys=wrong, cause="wrong type or content", next="read from the database")
+        log.error("redis.repaired", keys=wrong, cause="wrong type or content", next="read from the database")
     return wrong
 
 

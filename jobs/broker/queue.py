@@ -24,7 +24,7 @@ class Queue(DjangoRQ):
         last = None if length < 0 else offset + length
         ids = list(super().get_job_ids(offset, length)) if offset < listed else []
         start = listed
-        for key, size in depths.aside(self.name, self.connection).items():
+        for key, size in depths.extra_lists(self.name, self.connection).items():
             if last is not None and start >= last:
                 break
             low, high = max(0, offset - start), size if last is None else min(size, last - start)

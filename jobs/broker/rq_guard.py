@@ -35,7 +35,7 @@ OURS: Final = (PERFORM, PERFORM_BEFORE)
 CALLBACKS: Final = ("success_callback_name", "failure_callback_name", "stopped_callback_name")
 MOST_BYTES: Final = 1_000_000  #: of a field, decompressed; RQ's dashboard would try to draw more
 MOST_TEXT: Final = 20_000  #: characters of a text
-STRANGE: Final = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
+MALFORMED: Final = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 """Exceptions that parsers raise on malformed data."""
 UNREADABLE: Final = "cannot be read"
 
@@ -144,7 +144,7 @@ def _reads(read: Callable[[Any], Any], value: Any) -> bool:
         return True  # RQ treats an empty field as missing
     try:
         return read(value) is not False
-    except STRANGE:
+    except MALFORMED:
         return False
 
 
@@ -207,7 +207,7 @@ def _call(data: bytes) -> bytes:
     plain = _decompressed(data)
     try:
         name, instance, args, kwargs = json.loads(plain)
-    except STRANGE:
+    except MALFORMED:
         return UNREADABLE.encode()
     fits = isinstance(name, str) and instance is None and isinstance(args, list) and isinstance(kwargs, dict)
     return plain if fits else UNREADABLE.encode()
@@ -289,7 +289,7 @@ def _execution_restoring(stock: Callable[[Any, Any], None]) -> Callable[[Any, Ha
         requested = self.job_id
         try:
             stock(self, data)
-        except STRANGE as error:
+        except MALFORMED as error:
             raise ValueError(f"{self.id}: {error}") from None  # as django-rq expects of a missing one
         if self.job_id != requested:
             raise ValueError(f"{self.id}: of another job")

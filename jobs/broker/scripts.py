@@ -10,7 +10,7 @@ from redis import Redis
 from redis.exceptions import NoScriptError
 
 FAIR_SHARE: Final = 50  #: ids of one campaign in a queue's list at a time (see lua/fair_share.lua)
-ASIDE: Final = 1000  #: ids that one call parks or releases; it blocks Redis for some ten milliseconds
+MOST_PARKED: Final = 1000  #: ids that one call parks or releases; it blocks Redis for some ten milliseconds
 _FOLDER: Final = Path(__file__).parent / "lua"
 _encode = msgspec.msgpack.Encoder().encode
 

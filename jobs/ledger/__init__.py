@@ -13,11 +13,11 @@ from jobs.ledger.base import PLACED_COLUMNS, Statements
 from jobs.ledger.postgresql import PostgreSQL
 from jobs.ledger.rows import (
     Attempt,
-    Carried,
     Claimant,
     Claimed,
-    Died,
+    DeadLetterCount,
     Ending,
+    Enqueued,
     Entry,
     Move,
     Outcomes,
@@ -29,11 +29,11 @@ from jobs.ledger.sqlite import SQLite
 __all__ = [
     "PLACED_COLUMNS",
     "Attempt",
-    "Carried",
     "Claimant",
     "Claimed",
-    "Died",
+    "DeadLetterCount",
     "Ending",
+    "Enqueued",
     "Entry",
     "Move",
     "Outcomes",

@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from jobs.histogram import COLUMNS as WAITED_COLUMNS
-from jobs.ledger.rows import Attempt, Carried, Claimant, Claimed, Died, Ending, Entry, Outcomes
+from jobs.ledger.rows import Attempt, Claimant, Claimed, DeadLetterCount, Ending, Enqueued, Entry, Outcomes
 from jobs.models import Job, ScheduleRow
 from jobs.states import WAITING
 
@@ -107,7 +107,7 @@ class Statements(ABC):
         """
 
     @abstractmethod
-    def queue(self, ids: Sequence[str], *, actor: str, reason: str, now: datetime) -> list[tuple[Carried, Entry]]:
+    def queue(self, ids: Sequence[str], *, actor: str, reason: str, now: datetime) -> list[tuple[Enqueued, Entry]]:
         """Queue the waiting jobs among `ids` that are due; return them with their audit entries."""
 
     @abstractmethod
@@ -123,7 +123,7 @@ class Statements(ABC):
         """Add outcomes to the totals of their minutes."""
 
     @abstractmethod
-    def count_dead(self, rows: Iterable[Died]) -> None:
+    def count_dead(self, rows: Iterable[DeadLetterCount]) -> None:
         """Record when failures were last seen, and add them to the totals of their hours."""
 
 

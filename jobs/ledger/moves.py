@@ -20,11 +20,11 @@ from jobs import counters
 from jobs.errors import OutcomeUnknown, StateConflict
 from jobs.ledger import (
     Attempt,
-    Carried,
     Claimant,
     Claimed,
-    Died,
+    DeadLetterCount,
     Ending,
+    Enqueued,
     Entry,
     Move,
     entry_of_claim,
@@ -143,7 +143,7 @@ def cycle(
     with connection.wrap_database_errors, sql.block(more=any(e.failure for e in endings)):
         ended, claimed = sql.cycle(list(by_attempt.values()), ids, by)
         current = [e for attempt, e in by_attempt.items() if attempt in ended]
-        sql.count_dead(_died(current, now))
+        sql.count_dead(_count_dead_letters(current, now))
         if start:
             transaction.on_commit(partial(start, claimed))
         _announce([*((e.job, entry_of_end(e, by)) for e in current), *((c, entry_of_claim(c, by)) for c in claimed)])
@@ -164,7 +164,7 @@ def _by_attempt(endings: Sequence[Ending]) -> dict[Attempt, Ending]:
     return found
 
 
-def queue_due(ids: Sequence[str], *, actor: str, reason: str, now: datetime) -> list[Carried]:
+def queue_due(ids: Sequence[str], *, actor: str, reason: str, now: datetime) -> list[Enqueued]:
     """Queue the waiting jobs among `ids` that are due; return them."""
     if not ids:
         return []
@@ -209,8 +209,8 @@ def _check(job: object, was: State, to: State) -> None:
         raise StateConflict(f"{job}: cannot go from {was} to {to}")
 
 
-def _died(endings: Sequence[Ending], now: datetime) -> list[Died]:
-    return [Died(kind, now, jobs) for kind, jobs in Counter(e.failure for e in endings if e.failure).items()]
+def _count_dead_letters(endings: Sequence[Ending], now: datetime) -> list[DeadLetterCount]:
+    return [DeadLetterCount(kind, now, jobs) for kind, jobs in Counter(e.failure for e in endings if e.failure).items()]
 
 
 def _batches(items: Sequence[Any]) -> list[Sequence[Any]]:
@@ -242,7 +242,7 @@ def _record(entries: Sequence[tuple[Job, str, str, float | None]], actor: str) -
     _announce([(job, entry) for (job, *_), entry in zip(entries, written, strict=True)])
 
 
-def _announce(moved: Sequence[tuple[Job | Claimed | Carried, Entry]]) -> None:
+def _announce(moved: Sequence[tuple[Job | Claimed | Enqueued, Entry]]) -> None:
     """Send `job_moved` after the commit."""
     if not moved:
         return
@@ -258,7 +258,7 @@ def _announce(moved: Sequence[tuple[Job | Claimed | Carried, Entry]]) -> None:
             reason=e.reason,
             duration_ms=e.duration_ms,
             error=e.error,
-            request_id="" if isinstance(job, Carried) else job.request_id,
+            request_id="" if isinstance(job, Enqueued) else job.request_id,
         )
         for job, e in moved
     ]

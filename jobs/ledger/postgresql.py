@@ -30,11 +30,11 @@ from jobs.ledger.base import (
 from jobs.ledger.rows import (
     CLAIMED,
     Attempt,
-    Carried,
     Claimant,
     Claimed,
-    Died,
+    DeadLetterCount,
     Ending,
+    Enqueued,
     Entry,
     Outcomes,
     entry_of_queued,
@@ -186,10 +186,10 @@ class PostgreSQL(Statements):
                 found[row[0]] = _claimed(row, by.now)
         return current, [found[i] for i in dict.fromkeys(ids) if i in found]
 
-    def queue(self, ids: Sequence[str], *, actor: str, reason: str, now: datetime) -> list[tuple[Carried, Entry]]:
+    def queue(self, ids: Sequence[str], *, actor: str, reason: str, now: datetime) -> list[tuple[Enqueued, Entry]]:
         """See Statements; one round trip."""
         self._cursor.execute(self.QUEUE, (now, _array(ids), actor, reason))
-        found = {row[0]: (Carried(*row[:-1]), row[-1]) for row in self._cursor.fetchall()}
+        found = {row[0]: (Enqueued(*row[:-1]), row[-1]) for row in self._cursor.fetchall()}
         moved = [found[i] for i in dict.fromkeys(ids) if i in found]
         return [(job, entry_of_queued(job, was, actor=actor, reason=reason, now=now)) for job, was in moved]
 
@@ -209,7 +209,7 @@ class PostgreSQL(Statements):
         for row in sorted(rows):
             self._cursor.execute(self.COUNT, (*row[:-1], *row.waited))
 
-    def count_dead(self, rows: Iterable[Died]) -> None:
+    def count_dead(self, rows: Iterable[DeadLetterCount]) -> None:
         """See Statements."""
         for failure, at, jobs in sorted(rows):
             self._cursor.execute(self.GROUP, (*failure, at, at))

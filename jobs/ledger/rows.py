@@ -42,7 +42,7 @@ class Claimed(msgspec.Struct):
     sending: Sending | None = None  #: for work that must not be sent twice
 
 
-class Carried(msgspec.Struct):
+class Enqueued(msgspec.Struct):
     """The columns of a job that enqueueing needs."""
 
     id: str
@@ -172,7 +172,7 @@ class Claimant(NamedTuple):
         return self.reads is None or payload_version <= self.reads.get(job_type, 0)
 
 
-class Died(NamedTuple):
+class DeadLetterCount(NamedTuple):
     """Dead jobs of one kind of failure: a row to add to FailureGroup and FailureHour."""
 
     failure: Failure
@@ -201,7 +201,7 @@ def entry_of_claim(claimed: Claimed, by: Claimant) -> Entry:
     return Entry(claimed.id, by.now, _QUEUED, _RUNNING, claimed.attempt, by.actor, CLAIMED, None, "")
 
 
-def entry_of_queued(job: Carried, was: str, *, actor: str, reason: str, now: datetime) -> Entry:
+def entry_of_queued(job: Enqueued, was: str, *, actor: str, reason: str, now: datetime) -> Entry:
     """The audit entry of a job that is due."""
     return Entry(job.id, now, was, _QUEUED, job.attempt, actor, reason, None, "")
 

@@ -31,11 +31,11 @@ from jobs.ledger.base import (
 )
 from jobs.ledger.rows import (
     Attempt,
-    Carried,
     Claimant,
     Claimed,
-    Died,
+    DeadLetterCount,
     Ending,
+    Enqueued,
     Entry,
     Outcomes,
     entry_of_claim,
@@ -148,12 +148,12 @@ class SQLite(Statements):
         self._raw.executemany(self.CLAIM, [(by.worker, at, at, until, key) for key in rows])
         return [_claimed_from_text(i, row, by.now) for i in dict.fromkeys(ids) if (row := rows.get(_hex(i)))]
 
-    def queue(self, ids: Sequence[str], *, actor: str, reason: str, now: datetime) -> list[tuple[Carried, Entry]]:
+    def queue(self, ids: Sequence[str], *, actor: str, reason: str, now: datetime) -> list[tuple[Enqueued, Entry]]:
         """See Statements."""
         at = _text(now)
         rows = {row[0]: row for row in self._raw.execute(self.DUE, (_hexes(ids), at))}
         self._raw.executemany(self.QUEUE, [(at, key) for key in rows])
-        found = [(Carried(i, *row[1:-1]), row[-1]) for i in dict.fromkeys(ids) if (row := rows.get(_hex(i)))]
+        found = [(Enqueued(i, *row[1:-1]), row[-1]) for i in dict.fromkeys(ids) if (row := rows.get(_hex(i)))]
         queued = [(job, entry_of_queued(job, was, actor=actor, reason=reason, now=now)) for job, was in found]
         self.audit([entry for _, entry in queued])
         return queued
@@ -185,7 +185,7 @@ class SQLite(Statements):
         """See Statements."""
         self._raw.executemany(self.COUNT, [(_text(r.minute), *r[1:-1], *r.waited) for r in rows])
 
-    def count_dead(self, rows: Iterable[Died]) -> None:
+    def count_dead(self, rows: Iterable[DeadLetterCount]) -> None:
         """See Statements."""
         for failure, at, jobs in rows:
             seen = _text(at)

@@ -302,7 +302,7 @@ class Breaker:
         try:
             return act(self._connection)
         except RedisError as error:
-            log.debug("breaker.redis_lost", error=str(error), next="this process uses its own view")
+            log.debug("breaker.redis_unreachable", error=str(error), next="this process uses its own view")
             return default
 
 

@@ -87,7 +87,7 @@ class Cache:
         try:
             return act()
         except RedisError as error:
-            log.warning("cache.redis_lost", error=str(error), next="the main API is queried")
+            log.warning("cache.redis_unreachable", error=str(error), next="the main API is queried")
             return None
 
 

@@ -99,7 +99,7 @@ def wait_for_redis(*, name: str) -> bool:
             break
         except RedisError as error:
             wait = _backoff(outages, LONGEST_OUTAGE_WAIT)
-            log.warning("process.redis_awaited", process=name, error=str(error), retry_in_s=wait)
+            log.warning("process.redis_unreachable", process=name, error=str(error), retry_in_s=wait)
             outages += 1
             stop.wait(wait)
     for signum, handler in before.items():

@@ -29,7 +29,7 @@ from scheduler_project.durations import duration
 GONE_S: Final = 10.0  #: Redis or the database does not answer
 ABSENT_S: Final = 60.0  #: no worker, scheduler or subscriber
 GROWTH: Final = timedelta(minutes=10)  #: the window for new dead letters; the alert resolves after one without any
-GROWN: Final = 10  #: new dead letters within GROWTH that open the alert
+GROWTH_LIMIT: Final = 10  #: new dead letters within GROWTH that open the alert
 OVERDUE: Final = LATE + timedelta(seconds=30)  #: a cron run that is further behind counts as missed
 
 
@@ -44,15 +44,15 @@ class Conditions:
 
     def check(self, found: Found, now: datetime, *, still_open: frozenset[str]) -> tuple[list[Finding], set[Kind]]:
         """Return what holds now and the kinds that could be judged. `still_open` are the keys of open alerts."""
-        holds = [*self._gone(found), *_cron(now), *growth(now, still_open=still_open), *_lag()]
+        findings = [*self._gone(found), *_cron(now), *growth(now, still_open=still_open), *_lag()]
         judged = {Kind.DATABASE_GONE, Kind.REDIS_GONE, Kind.CRON_MISSED, Kind.DEAD_LETTERS_GROW, Kind.QUEUE_LAG}
         if found["redis"].status == health.UP:
-            holds += [*self._absent(found), *_breaker(found["circuitBreaker"])]
+            findings += [*self._absent(found), *_breaker(found["circuitBreaker"])]
             judged |= {Kind.NO_WORKER, Kind.NO_SCHEDULER, Kind.NO_SUBSCRIBER, Kind.BREAKER_OPEN}
         else:  # nobody knows which processes run: their time starts over when Redis is back
             for kind in _ABSENT:
                 self._down_since.pop(kind, None)
-        return holds, judged
+        return findings, judged
 
     def since_down(self, name: str, *, down: bool) -> float:
         """Return for how many seconds `name` has been down; 0 if it is up."""
@@ -121,10 +121,10 @@ def _lag() -> Iterator[Finding]:
 
 
 def growth(now: datetime, *, still_open: frozenset[str]) -> Iterator[Finding]:
-    """GROWN dead letters within GROWTH; while the alert is open, a single one."""
+    """GROWTH_LIMIT dead letters within GROWTH; while the alert is open, a single one."""
     recent = OutcomeMinute.objects.filter(minute__gte=now - GROWTH, outcome=State.DEAD)
     dead = recent.aggregate(n=Sum("jobs"))["n"] or 0
-    if dead >= (1 if Kind.DEAD_LETTERS_GROW.value in still_open else GROWN):
+    if dead >= (1 if Kind.DEAD_LETTERS_GROW.value in still_open else GROWTH_LIMIT):
         message = f"{dead} jobs became dead letters within {duration(GROWTH)}."
         yield condition(Kind.DEAD_LETTERS_GROW, "Dead letters grow", message, severity=Severity.CRITICAL)
 

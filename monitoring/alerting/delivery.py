@@ -18,8 +18,8 @@ from django.utils import timezone
 
 from jobs import audit, counters
 from monitoring.alerting import code_handlers
-from monitoring.alerting.channels import CHANNELS, Answer, Undeliverable
-from monitoring.alerting.channels.base import LONGEST_ANSWER, Refused
+from monitoring.alerting.channels import CHANNELS, ChannelResponse, Undeliverable
+from monitoring.alerting.channels.base import LONGEST_ANSWER, DeliveryFailed
 from monitoring.alerting.message import Message, from_json
 from monitoring.models import AlertHandler, Delivery
 from scheduler_project.logs import SHORTEST_SECRET, hide, masked
@@ -55,7 +55,7 @@ class Lanes:
         pending = Delivery.objects.pending().order_by()
         for target in pending.values_list("target", flat=True).distinct():
             lane = self._threads.get(target)
-            if (lane is None or not lane.is_alive()) and due_of(target, now):
+            if (lane is None or not lane.is_alive()) and due_deliveries(target, now):
                 lane = threading.Thread(target=_drain, args=[target], name=f"alerts {target}", daemon=True)
                 self._threads[target] = lane
                 lane.start()
@@ -67,7 +67,7 @@ class Lanes:
             lane.join(max(0.0, until - time.monotonic()))
 
 
-def due_of(target: str, now: datetime) -> list[Delivery]:
+def due_deliveries(target: str, now: datetime) -> list[Delivery]:
     """Return what to send to `target` now: an alert's resolution only after its trigger has arrived or failed."""
     pending = Delivery.objects.pending().filter(target=target).order_by("id")
     due, seen = [], set[int | None]()
@@ -82,7 +82,7 @@ def due_of(target: str, now: datetime) -> list[Delivery]:
 
 def _drain(target: str) -> None:
     try:
-        for delivery in due_of(target, timezone.now()):
+        for delivery in due_deliveries(target, timezone.now()):
             if not deliver(delivery):
                 return  # the next round starts a new lane for the rest
     except DatabaseError as error:
@@ -107,19 +107,19 @@ def deliver(delivery: Delivery) -> bool:
     return status == Delivery.Status.SENT
 
 
-def _attempt(delivery: Delivery) -> tuple[str, Answer]:
+def _attempt(delivery: Delivery) -> tuple[str, ChannelResponse]:
     """Send and return the new status: PENDING means retry."""
     try:
         return Delivery.Status.SENT, send(delivery)
     except Undeliverable as unfit:
-        return Delivery.Status.FAILED, Answer(str(unfit))
-    except Refused as refused:
+        return Delivery.Status.FAILED, ChannelResponse(str(unfit))
+    except DeliveryFailed as refused:
         return Delivery.Status.PENDING, refused.answer
     except Exception as error:  # noqa: BLE001 - whatever a handler raises is a failed attempt, kept in the delivery log
-        return Delivery.Status.PENDING, Answer(f"{type(error).__name__}: {error}")
+        return Delivery.Status.PENDING, ChannelResponse(f"{type(error).__name__}: {error}")
 
 
-def send(delivery: Delivery) -> Answer:
+def send(delivery: Delivery) -> ChannelResponse:
     """Send through the handler's channel, or call the handler in code. Raises whatever that raises."""
     message = from_json(delivery.message, id=str(delivery.pk))
     if delivery.target.startswith(code_handlers.PREFIX):
@@ -127,14 +127,14 @@ def send(delivery: Delivery) -> Answer:
         if known is None:
             raise Undeliverable("this release registers no such function")
         known.call(message)
-        return Answer("called")
+        return ChannelResponse("called")
     handler = delivery.handler
     if handler is None:
         raise Undeliverable("the handler was deleted")
     return send_by(handler, message)
 
 
-def send_by(handler: AlertHandler, message: Message) -> Answer:
+def send_by(handler: AlertHandler, message: Message) -> ChannelResponse:
     """Send a message through a handler's channel, without secrets in the answer or the error."""
     known: Mapping[str, str] = {**handler.config, **handler.secrets}
     hide(secrets_of(handler))
@@ -142,10 +142,10 @@ def send_by(handler: AlertHandler, message: Message) -> Answer:
         answer = CHANNELS[handler.kind].send(message, known)
     except Undeliverable as unfit:
         raise Undeliverable(hidden(str(unfit), handler)) from None
-    except Refused as refused:
-        raise Refused(replace(refused.answer, text=hidden(refused.answer.text, handler))) from None
+    except DeliveryFailed as refused:
+        raise DeliveryFailed(replace(refused.answer, text=hidden(refused.answer.text, handler))) from None
     except Exception as error:  # noqa: BLE001 - any error's message may contain a secret
-        raise Refused(Answer(hidden(f"{type(error).__name__}: {error}", handler))) from None
+        raise DeliveryFailed(ChannelResponse(hidden(f"{type(error).__name__}: {error}", handler))) from None
     return replace(answer, text=hidden(answer.text, handler))
 
 
@@ -182,7 +182,7 @@ def _looks_like_a_token(word: str) -> bool:
     return len(word) >= SHORTEST_TOKEN and "." not in word and any(c.isdigit() for c in word)
 
 
-def _record(delivery: Delivery, status: str, answer: Answer) -> None:
+def _record(delivery: Delivery, status: str, answer: ChannelResponse) -> None:
     now = timezone.now()
     changes: dict[str, Any] = {
         "status": status,

@@ -58,7 +58,7 @@ class Target:
         try:
             time = now.astimezone(read_zone(h.time_zone)).time()
         except ValueError:  # dropped by an update of the zones, or edited in the database
-            log.warning("alert.zone_unknown", handler=h.name, time_zone=h.time_zone, next="quiet hours do not count")
+            log.warning("alert.zone_unknown", handler=h.name, time_zone=h.time_zone, next="quiet hours are ignored")
             return False
         if h.quiet_from < h.quiet_until:
             return h.quiet_from <= time < h.quiet_until

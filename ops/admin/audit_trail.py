@@ -14,7 +14,7 @@ from jobs.states import State
 from ops.admin.base import ReadOnly, render_page
 from ops.admin.payload_form import moment_field
 from ops.reads import audit_trail
-from ops.reads.audit_trail import Cursor, Question
+from ops.reads.audit_trail import Cursor, TrailFilters
 from ops.reads.job import name_all
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class AuditEntryAdmin(ReadOnly, AuditAdminBase):
         filters: dict[str, Any] = form.cleaned_data if form.is_valid() else {}
         scope = request.GET.get("scope", "people")
         actions = request.user.has_perm("jobs.view_operatoraction")
-        question = Question(**filters, people_only=scope != "all", actions=actions)
+        question = TrailFilters(**filters, people_only=scope != "all", actions=actions)
         found = (
             audit_trail.read_page(question, _read_cursor(request)) if form.is_valid() else audit_trail.Page([], None)
         )

@@ -20,9 +20,9 @@ from scheduler_project.text import is_job_id, job_id
 MOST_COUNTED: Final = 10_000  #: beyond it the page shows "10,000+"
 SEARCHED: Final = 20_000  #: newest jobs of the filter whose texts are searched
 NAMED: Final = 20  #: campaigns, and as many entities, that a search by name finds
-STRETCH: Final = 50_000  #: jobs that a page scans for a filter without an index; "further back" scans the next
+SCAN_LIMIT: Final = 50_000  #: jobs that a page scans for a filter without an index; "further back" scans the next
 _INDEXED: Final = ("campaign_id__exact", "state", "type")  #: parameters whose index is ordered by key within a value
-_WALKED: Final = (
+_UNINDEXED: Final = (
     "priority__exact",
     "from",
     "worker__exact",
@@ -74,7 +74,7 @@ class JobList(ChangeList):
     def get_results(self, request: HttpRequest) -> None:
         self.floor: UUID | None = None
         self.ceiling: UUID | None = None
-        if any(self._read_filter(name) for name in _WALKED):
+        if any(self._read_filter(name) for name in _UNINDEXED):
             self._limit_to_stretch()
         jobs = self.queryset.filter(pk__gte=self.floor) if self.floor else self.queryset
         jobs = jobs.filter(pk__lte=self.ceiling) if self.ceiling else jobs
@@ -99,7 +99,7 @@ class JobList(ChangeList):
         name_all(self.result_list)
 
     def _limit_to_stretch(self) -> None:
-        """Limit the page to STRETCH jobs of the best index, from the start of the page.
+        """Limit the page to SCAN_LIMIT jobs of the best index, from the start of the page.
 
         A filter that matches few jobs would scan all of them otherwise. No job ends before it is created, so the scan
         starts at the upper end of the finished range.
@@ -109,14 +109,14 @@ class JobList(ChangeList):
         ids = jobs.order_by().values_list("pk", flat=True)
         if after := job_id(self.after):
             self.floor = after
-            self.ceiling = ids.filter(pk__gt=self.floor).order_by("pk")[STRETCH : STRETCH + 1].first()
+            self.ceiling = ids.filter(pk__gt=self.floor).order_by("pk")[SCAN_LIMIT : SCAN_LIMIT + 1].first()
             return
         to = read_moment(self._read_filter("finished_at_to"))
         self.ceiling = first_id_after(to) if to else None
         if before := job_id(self.before):
             self.ceiling = min(before, self.ceiling or before)
         below = ids.filter(pk__lte=self.ceiling) if self.ceiling else ids
-        self.floor = below.order_by("-pk")[STRETCH : STRETCH + 1].first()
+        self.floor = below.order_by("-pk")[SCAN_LIMIT : SCAN_LIMIT + 1].first()
 
     def _read_filter(self, name: str) -> str:
         return str(self.filter_params.get(name, [""])[-1])
@@ -125,7 +125,7 @@ class JobList(ChangeList):
     def count_text(self) -> str:
         """The number of jobs of this filter, or of the stretch that was scanned."""
         text = format_count(self.result_count, most=MOST_COUNTED)
-        return f"{text} of the {format_count(STRETCH)} looked at:" if self.floor or self.ceiling else text
+        return f"{text} of the {format_count(SCAN_LIMIT)} looked at:" if self.floor or self.ceiling else text
 
     def further_link(self) -> str:
         return self._link({"before": self.further}, "after")

@@ -55,7 +55,7 @@ class Breaker:
 def read_queues() -> list[Queue]:
     """The queues, most urgent first. Raises redis.RedisError."""
     found = depths.read(keys.redis())
-    due = depths.due_of(found.values())
+    due = depths.due_times(found.values())
     shown = []
     for priority in reversed(Priority):
         depth = found[priority.queue]

@@ -21,7 +21,7 @@ from rq.queue import Queue
 from rq.registry import FailedJobRegistry, StartedJobRegistry
 
 from jobs.broker import keys
-from jobs.broker.rq_guard import STRANGE
+from jobs.broker.rq_guard import MALFORMED
 from ops import rq_dashboard
 from ops.admin.base import actor_of, is_own_url, redirect, render_page
 from ops.rq_dashboard import BUTTONS
@@ -67,7 +67,7 @@ def guard(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
             )
         except NoSuchJobError:
             raise Http404 from None
-        except (*STRANGE, DeserializationError, ResponseError) as error:
+        except (*MALFORMED, DeserializationError, ResponseError) as error:
             return _render_unreadable(request, error)
 
     wrapped: Callable[..., HttpResponse] = admin.site.admin_view(check)

@@ -20,7 +20,7 @@ SKEW: Final = timedelta(minutes=1)  #: concurrent transactions can write entries
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class TrailFilters:
     """The filters of the trail; an empty filter matches everything."""
 
     who: str = ""
@@ -74,7 +74,7 @@ class Page:
     older: Cursor | None
 
 
-def read_page(question: Question, cursor: Cursor) -> Page:
+def read_page(question: TrailFilters, cursor: Cursor) -> Page:
     """The newest lines below `cursor`; six queries at most."""
     entries, floor = _find_entries(question, cursor) if question.entries else ([], None)
     actions = _find_actions(question, cursor) if question.actions else []
@@ -89,7 +89,7 @@ def read_page(question: Question, cursor: Cursor) -> Page:
     return Page(shown, Cursor(floor if len(lines) <= PAGE else entry, action))
 
 
-def _find_entries(question: Question, cursor: Cursor) -> tuple[list[AuditEntry], int | None]:
+def _find_entries(question: TrailFilters, cursor: Cursor) -> tuple[list[AuditEntry], int | None]:
     """Matching moves, one more than a page; and the lowest id that was searched, if there are more below."""
     every = AuditEntry.objects.by_people() if question.people_only else AuditEntry.objects.all()
     found: QuerySet[AuditEntry] = every.order_by("-id")
@@ -107,7 +107,7 @@ def _find_entries(question: Question, cursor: Cursor) -> tuple[list[AuditEntry],
     return list(found[: PAGE + 1]), floor
 
 
-def _filter_texts(question: Question) -> Q:
+def _filter_texts(question: TrailFilters) -> Q:
     texts = Q()
     if question.who:
         texts &= Q(actor__icontains=question.who)
@@ -121,7 +121,7 @@ def _filter_texts(question: Question) -> Q:
     return texts
 
 
-def _find_actions(question: Question, cursor: Cursor) -> list[OperatorAction]:
+def _find_actions(question: TrailFilters, cursor: Cursor) -> list[OperatorAction]:
     found = OperatorAction.objects.order_by("-id")
     if cursor.action is not None:
         found = found.filter(id__lt=cursor.action)

@@ -29,5 +29,5 @@ def sparkline(counts: Sequence[int], label: str) -> dict[str, Any]:
     bars = [
         {"x": 5 * n, "y": 24 - h, "h": h} for n, c in enumerate(counts) if (h := c and max(2, round(24 * c / most)))
     ]
-    words_ = f"{label}: {sum(counts)} in all, most in one hour {max([0, *counts])}"
-    return {"bars": bars, "width": 5 * len(counts), "label": words_}
+    text = f"{label}: {sum(counts)} in all, most in one hour {max([0, *counts])}"
+    return {"bars": bars, "width": 5 * len(counts), "label": text}

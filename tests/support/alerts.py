@@ -16,7 +16,7 @@ Tell = Callable[..., None]  #: counts the dead letters, routes and delivers what
 def due_now() -> list[Delivery]:
     """What every lane would send now."""
     lanes = set(Delivery.objects.pending().values_list("target", flat=True))
-    return [each for lane in lanes for each in delivery.due_of(lane, timezone.now())]
+    return [each for lane in lanes for each in delivery.due_deliveries(lane, timezone.now())]
 
 
 def webhook(receiver: HttpReceiver, **fields: Any) -> AlertHandler:

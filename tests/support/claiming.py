@@ -27,6 +27,6 @@ def claims(redis: Redis) -> tuple[Worker, Claimed]:
     worker = claiming_worker(redis)
     take(worker)
     worker.cycles.record_and_claim(timezone.now(), worker.concurrency)
-    (group,) = worker.cycles.flight
+    (group,) = worker.cycles.in_flight
     group.began -= 1
     return worker, group.task[0]

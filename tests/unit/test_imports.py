@@ -18,7 +18,7 @@ def graph() -> grimp.ImportGraph:
 
 
 def test_every_package_of_ours_is_linted() -> None:
-    """A new folder beside the others has a floor like them."""
+    """A new folder beside the others has a layer like them."""
     packages = {path.parent.name for path in ROOT.glob("*/__init__.py")}
 
     assert packages - {"tests"} == set(LINTER["root_packages"])

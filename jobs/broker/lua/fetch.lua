@@ -1,10 +1,10 @@
 -- One fetch: publish ended and started jobs to RQ, then take IDs for free slots.
 -- ARGV[1]: {now, stamp, worker, claimed: [id], ended: [[id, attempt, queue, status, shown]],
 --           started: [[id, attempt, queue, since]], slots, batches: {type: [size, by campaign]}, ahead, foreign,
---           queues, fair_share, keep, kept_s, shown_s, aside, reads: {type: payload version}}; with `ahead` only types
+--           queues, fair_share, keep, kept_s, shown_s, most_parked, reads: {type: payload version}}; with `ahead` only types
 --           of `batches` are taken
 -- Returns {groups of our IDs, each after its queue's rank; ID and queue of a foreign job, if any; status}.
--- Status 1: more than `aside` IDs to park or unpark, fetch again; 2: pauses unknown, nothing fetched.
+-- Status 1: more than `most_parked` IDs to park or unpark, fetch again; 2: pauses unknown, nothing fetched.
 local given = cmsgpack.unpack(ARGV[1])
 local executions = 'rq:worker:' .. given.worker .. ':executions'
 
@@ -87,7 +87,7 @@ end
 -- worker may fetch next, and would park all of them again.
 local function let_newer_back(place, newer, type, version)
   if (given.reads[type] or 0) < tonumber(version) then return end
-  local back = unpark(place, newer, given.fair_share, math.min(given.fair_share, given.aside - moved))
+  local back = unpark(place, newer, given.fair_share, math.min(given.fair_share, given.most_parked - moved))
   moved = moved + back
   if back >= given.fair_share then again = 1 end
 end
@@ -98,10 +98,10 @@ local function let_back()
     local type, version = pause:match('^newer:(.*):(%d+)$')
     if type then
       let_newer_back(place, pause, type, version)
-      if moved >= given.aside then again = 1; return end
+      if moved >= given.most_parked then again = 1; return end
     elseif not paused[pause] then
-      moved = moved + unpark(place, pause, given.fair_share, given.aside - moved)
-      if moved >= given.aside then again = 1; return end
+      moved = moved + unpark(place, pause, given.fair_share, given.most_parked - moved)
+      if moved >= given.most_parked then again = 1; return end
     end
   end
 end
@@ -121,7 +121,7 @@ local function take_from(queue, rank)
       local kept = job_fields(id)
       local pause = kept[1] and (place_of_newer(kept, given.reads) or pause_of(kept[1], kept[2]))
       if pause then
-        if moved >= given.aside then again = 1; return false end
+        if moved >= given.most_parked then again = 1; return false end
         moved = moved + 1
         redis.call('LPOP', list)
         park(queue, pause, id)

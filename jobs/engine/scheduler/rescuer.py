@@ -47,12 +47,12 @@ class Rescuer:
         """
         running = Job.objects.in_state(State.RUNNING).filter(type__in=list(readable_versions()))
         expired = running.filter(lease_until__lt=now).order_by("lease_until")
-        if not self.leases_count(now) or not expired.exists():
+        if not self.can_trust_leases(now) or not expired.exists():
             return
         with transaction.atomic():  # a worker that wakes up meanwhile waits for the lock, and then sends nothing
             current = self._end(list(expired.select_for_update(skip_locked=True)[:BATCH]), now)
         rq_mirror.forget_started([e.job for e in current], self._connection)
-        rq_mirror.show_dead([e for e in current if e.to is State.DEAD], self._connection)
+        rq_mirror.mirror_dead([e for e in current if e.to is State.DEAD], self._connection)
         enqueue.enqueue([e.job for e in current])
 
     def _end(self, lost: Sequence[Job], now: datetime) -> list[Ending]:
@@ -66,7 +66,7 @@ class Rescuer:
             log.warning("rescuer.worker_lost", job_id=str(job.id), job_type=job.type, worker=job.worker)
         return moves.cycle(endings, [], actor=actors.RESCUER, worker=actors.RESCUER, now=now)[0]
 
-    def leases_count(self, now: datetime) -> bool:
+    def can_trust_leases(self, now: datetime) -> bool:
         """False for one lease after any gap in our own checks (outage, suspended VM, clock step): workers could
         not renew then either.
 
@@ -74,16 +74,16 @@ class Rescuer:
         over from a dead one checks at once.
         """
         last, self.checked_at = self.checked_at or self._last_check_of_predecessor(), now
-        self._connection.set(keys.JUDGED_AT, now.timestamp())
+        self._connection.set(keys.LEASES_CHECKED_AT, now.timestamp())
         longest = timedelta(seconds=EVERY_SECONDS) + settings.LEASE / 2
         if last is None or not timedelta(0) <= now - last <= longest:
             gap = round((now - last).total_seconds(), 1) if last else "unknown"
-            log.warning("rescuer.lease_grace_started", last_look_s_ago=gap, for_s=settings.LEASE.total_seconds())
+            log.warning("rescuer.lease_grace_started", last_check_s_ago=gap, for_s=settings.LEASE.total_seconds())
             self._lenient_from = now
         return self._lenient_from is None or now - self._lenient_from > settings.LEASE
 
     def _last_check_of_predecessor(self) -> datetime | None:
-        stored: Any = self._connection.get(keys.JUDGED_AT)
+        stored: Any = self._connection.get(keys.LEASES_CHECKED_AT)
         return keys.moment(stored)
 
     def requeue_unclaimed(self, now: datetime) -> None:

@@ -41,14 +41,14 @@ class Stager:
     def stage(self, now: datetime) -> None:
         """Stage rows that entered the horizon since the last round, or all of them if Redis has lost its data."""
         if self.staging is None:
-            stored: Any = self._connection.get(keys.FED_UNTIL)
+            stored: Any = self._connection.get(keys.STAGED_UNTIL)
             since = keys.moment(stored) or _EPOCH
             if since <= _EPOCH:
                 log.info("stager.redis_reset_detected", next="everything due is enqueued again")
                 queued = Job.objects.in_state(State.QUEUED)
                 # The bound makes PostgreSQL use the index on moved_at instead of sorting, even without statistics.
                 self._restore = Scan(queued.filter(moved_at__gt=_EPOCH), "moved_at")
-                self._connection.set(keys.FED_UNTIL, 0)  # so that a second loss of data is noticed too
+                self._connection.set(keys.STAGED_UNTIL, 0)  # so that a second loss of data is noticed too
             horizon = now + settings.FEED_HORIZON
             scans = [
                 Scan(Job.objects.in_state(state).filter(due_at__gt=since, due_at__lte=horizon), "due_at")
@@ -60,5 +60,5 @@ class Stager:
         for scan in scans:
             scan.enqueue(until)
         if all(scan.done for scan in scans):
-            self._connection.set(keys.FED_UNTIL, horizon.timestamp(), xx=True)
+            self._connection.set(keys.STAGED_UNTIL, horizon.timestamp(), xx=True)
             self.staging = None

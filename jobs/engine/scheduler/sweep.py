@@ -11,14 +11,14 @@ from redis import Redis
 
 from jobs.broker import enqueue, keys
 from jobs.broker.scripts import script
-from jobs.ledger import Carried
+from jobs.ledger import Enqueued
 from jobs.models import Job
 from jobs.states import State
 
 log = structlog.get_logger(__name__)
 BATCH: Final = 500
 SETTLED: Final = timedelta(seconds=5)  # a younger QUEUED row may still be on its way to Redis
-_CARRIED: Final = (  # Carried's order
+_ENQUEUED: Final = (  # Enqueued's order
     "id",
     "type",
     "campaign_id",
@@ -40,17 +40,17 @@ class Scan:
         self._last: tuple[datetime, UUID] | None = None
         self.done = False
 
-    def batch(self) -> list[Carried]:
+    def batch(self) -> list[Enqueued]:
         """Return the next BATCH rows."""
         rows = self._rows
         if self._last:
             at, job_id = self._last
             rows = rows.filter(**{f"{self._field}__gte": at}).exclude(**{self._field: at, "id__lte": job_id})
-        found = list(rows.values_list(self._field, *_CARRIED)[:BATCH])
+        found = list(rows.values_list(self._field, *_ENQUEUED)[:BATCH])
         self.done = len(found) < BATCH
         if found:
             self._last = (found[-1][0], found[-1][1])
-        return [Carried(str(row[1]), *row[2:]) for row in found]
+        return [Enqueued(str(row[1]), *row[2:]) for row in found]
 
     def enqueue(self, until: float) -> None:
         """Enqueue rows until all are in Redis or the monotonic clock reaches `until`."""
@@ -96,7 +96,7 @@ class Sweep:
         since = min(until, keys.moment(stored) or until)
         return Scan(Job.objects.in_state(State.QUEUED).filter(moved_at__gt=since, moved_at__lte=until), "moved_at")
 
-    def _put_back(self, batch: list[Carried]) -> None:
+    def _put_back(self, batch: list[Enqueued]) -> None:
         if not batch:
             return
         rows = [(job.id, enqueue.queue_of(job)) for job in batch]

@@ -110,7 +110,7 @@ def run_handler(jobs: Sequence[Claimed]) -> list[Ending]:
             connection.close()  # back into the pool
         calls_json = _as_json(calls, began) if calls.count else None
     except Exception:
-        log.exception("job.calls_lost", job_id=first.id)
+        log.exception("job.calls_not_recorded", job_id=first.id)
     now = timezone.now()
     return [
         ending_of(job, judge(job, answer), duration_ms, now=now, calls=calls_json)

@@ -28,7 +28,7 @@ from jobs.registry import readable_versions
 
 log = structlog.get_logger(__name__)
 RETRY_SECONDS: Final = 1.0  # after an outage
-SHOW_AFTER: Final = 0.1  #: seconds; RQ never sees shorter jobs as started
+MIRROR_AFTER: Final = 0.1  #: seconds; RQ never sees shorter jobs as started
 _AWAY: Final = (RedisError, OperationalError, InterfaceError)
 
 
@@ -48,7 +48,7 @@ class Cycles:
         run_foreign: Callable[[tuple[str, str]], None],
         wake_main: Callable[[], None],
     ) -> None:
-        self.flight = InFlight()
+        self.in_flight = InFlight()
         self.cancellations = Cancellations()
         self.takes = True  #: False: fetch nothing new; running jobs continue
         self.recorded = 0  #: finished attempts
@@ -57,7 +57,7 @@ class Cycles:
         self._connection = connection
         self._concurrency: int = settings.QUEUE_CONCURRENCY
         self._wake_main = wake_main
-        self.fetch = Fetch(mirror, self.flight, self._concurrency, run_foreign)
+        self.fetch = Fetch(mirror, self.in_flight, self._concurrency, run_foreign)
         self._threads: Threads[list[Claimed], Ending] = Threads(run_group, self._lead)
         self.lock = threading.RLock()  # held during a cycle
         self._lent: BaseDatabaseWrapper | None = None  # the main thread's connection, for handler threads that cycle
@@ -80,7 +80,7 @@ class Cycles:
             if self._lent:
                 self._lent.dec_thread_sharing()
             self._lent = None
-            for job in self.flight.jobs():
+            for job in self.in_flight.jobs():
                 log.error(
                     "worker.job_abandoned",
                     worker=self._worker,
@@ -92,12 +92,12 @@ class Cycles:
     @property
     def busy(self) -> bool:
         """True while a job is fetched, running or not yet recorded."""
-        return bool(self.flight or self.fetch.groups or self._unrecorded)
+        return bool(self.in_flight or self.fetch.groups or self._unrecorded)
 
     @property
     def has_more(self) -> bool:
         """True if the last cycle left jobs that a free slot could take at once."""
-        return bool(self.fetch.groups or self._mirror.has_more) and len(self.flight) < self._concurrency
+        return bool(self.fetch.groups or self._mirror.has_more) and len(self.in_flight) < self._concurrency
 
     def run(self, limit: int | None = None, first: Callable[[], None] | None = None) -> tuple[int, int]:
         """Run one cycle and survive outages, after which it waits. Returns how many jobs ended and were to be claimed.
@@ -127,10 +127,10 @@ class Cycles:
     def note_started(self, *, repeat: bool = False) -> None:
         """Have the next fetch list longer jobs as started; with `repeat` once more, before RQ's tools forget them."""
         with self.lock:
-            for group in self.flight:
+            for group in self.in_flight:
                 group.fresh = group.fresh and not repeat
-                if not group.fresh and time.monotonic() - group.began >= SHOW_AFTER:
-                    group.shown = group.fresh = True
+                if not group.fresh and time.monotonic() - group.began >= MIRROR_AFTER:
+                    group.mirrored = group.fresh = True
                     self._mirror.note_started(list(group.jobs.values()))
 
     # -- one cycle
@@ -144,10 +144,10 @@ class Cycles:
             self._wake_main()
             return
         try:
-            lent = None if self.flight.all_fast() else self._lent
+            lent = None if self.in_flight.all_fast() else self._lent
             if lent:
                 self._run_on(lent)
-            if not lent or self.has_more or not self.flight:
+            if not lent or self.has_more or not self.in_flight:
                 self._wake_main()
         finally:
             self.lock.release()
@@ -158,7 +158,7 @@ class Cycles:
         connections[DEFAULT_DB_ALIAS] = connection
         try:
             self.run()
-            while self._threads.has_answers and not self.flight.all_fast():
+            while self._threads.has_answers and not self.in_flight.all_fast():
                 self.run()
         finally:
             connections[DEFAULT_DB_ALIAS] = own
@@ -172,13 +172,13 @@ class Cycles:
         self.renew_leases(now)
         self._finish()
         self._mirror.has_more = False
-        idle, takes = self._concurrency - len(self.flight), self.takes
+        idle, takes = self._concurrency - len(self.in_flight), self.takes
         away: list[RedisError] = []  # finished jobs are recorded even if Redis is down
         with _deferring(away):
             if first:
                 first()
             if takes:
-                room = None if limit is None else limit - len(self.flight) - len(self._unrecorded)
+                room = None if limit is None else limit - len(self.in_flight) - len(self._unrecorded)
                 self.fetch.begin(now, idle=idle, limit=room)
         with _deferring(away):
             self.fetch.end()
@@ -197,12 +197,12 @@ class Cycles:
         """Remove jobs that ended, timed out or were stopped from those in flight."""
         for ending in self._threads.answers():
             self.finish_one(ending)
-        time_out(self.flight, self.finish_one, self._threads.give_up)
-        self.cancellations.carry_out(self.flight, self.finish_one, self._threads.give_up)
+        time_out(self.in_flight, self.finish_one, self._threads.give_up)
+        self.cancellations.carry_out(self.in_flight, self.finish_one, self._threads.give_up)
 
     def finish_one(self, ending: Ending) -> None:
-        if group := self.flight.finish(ending):  # otherwise it was stopped or timed out first
-            self._unrecorded.append((ending, group.shown))
+        if group := self.in_flight.finish(ending):  # otherwise it was stopped or timed out first
+            self._unrecorded.append((ending, group.mirrored))
 
     def record_and_claim(self, now: datetime, idle: int) -> tuple[int, int]:
         idle -= self._resume_unacknowledged_claim(now)
@@ -284,7 +284,7 @@ class Cycles:
             # pop: an ID that was enqueued twice is still one job.
             jobs = [job for i in group.ids if (job := by_id.pop(i, None))]
             if jobs:
-                self.flight.add(jobs)
+                self.in_flight.add(jobs)
                 self._threads.submit(jobs)
 
     def renew_leases(self, now: datetime) -> None:
@@ -294,7 +294,7 @@ class Cycles:
         """
         if (ticks := time.monotonic()) < self._renew_at:
             return
-        held = [job.id for job in self.flight.jobs()] + [str(ending.job.id) for ending, _ in self._unrecorded]
+        held = [job.id for job in self.in_flight.jobs()] + [str(ending.job.id) for ending, _ in self._unrecorded]
         if held:
             moves.renew_leases(held, worker=self._worker, until=now + settings.LEASE)
         self._renew_at = ticks + settings.LEASE.total_seconds() / 3

@@ -16,14 +16,14 @@ _NEWEST_WEIGHT: Final = 0.1  # in the moving average
 class Group:
     """Claimed jobs that one thread runs: a batch of one type and campaign, or several jobs of a fast type in turn."""
 
-    __slots__ = ("began", "deadline", "fresh", "jobs", "shown", "task", "type")
+    __slots__ = ("began", "deadline", "fresh", "jobs", "mirrored", "task", "type")
 
     def __init__(self, jobs: list[Claimed], limit_s: float) -> None:
         self.began = time.monotonic()
         self.deadline = self.began + limit_s
         self.task = jobs  #: the list that was submitted to the thread
         self.jobs = {job.id: job for job in jobs}  #: those that have not ended
-        self.shown = False  #: RQ's tools list them as started
+        self.mirrored = False  #: RQ's tools list them as started
         self.fresh = False  #: and that entry does not expire soon
         self.type = jobs[0].type
 

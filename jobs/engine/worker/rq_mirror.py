@@ -16,7 +16,7 @@ from rq.utils import utcformat
 
 from jobs import pauses
 from jobs.broker import aside, enqueue, keys
-from jobs.broker.scripts import ASIDE, FAIR_SHARE, script
+from jobs.broker.scripts import FAIR_SHARE, MOST_PARKED, script
 from jobs.ledger import Claimed, Ending
 from jobs.models import Job
 from jobs.registry import can_read, readable_versions
@@ -81,7 +81,7 @@ class RQMirror:
         With `ahead`, fetch only types in `batches`. Raises redis.RedisError.
         """
         if self._dead:
-            show_dead(self._dead, self._connection)
+            mirror_dead(self._dead, self._connection)
             self._dead = []
         foreign_fits = slots > 0 and not ahead and not self.foreign_runs and aside.QUEUE in self._queues
         self._answer = script("fetch").begin(
@@ -101,7 +101,7 @@ class RQMirror:
             keep=settings.RETENTION_COMPLETED,
             kept_s=KEPT_SECONDS,
             shown_s=int(settings.LEASE.total_seconds()) + 60,
-            aside=ASIDE,
+            most_parked=MOST_PARKED,
             reads=readable_versions(),
         )
         self._sent = (self._claimed, self._started, self._ended)
@@ -152,7 +152,7 @@ class RQMirror:
             self.end_fetch()
 
 
-def show_dead(endings: Sequence[Ending], connection: Redis) -> None:
+def mirror_dead(endings: Sequence[Ending], connection: Redis) -> None:
     """List dead letters as failed RQ jobs, with their traceback. Raises redis.RedisError."""
     kept, now = KEPT_SECONDS * 30, timezone.now()
     with connection.pipeline(transaction=False) as pipeline:

@@ -20,7 +20,7 @@ from rq.timeouts import TimerDeathPenalty
 from rq.worker import SimpleWorker, WorkerStatus
 
 from jobs.broker import commands, keys
-from jobs.engine.worker.cycle import SHOW_AFTER, Cycles
+from jobs.engine.worker.cycle import MIRROR_AFTER, Cycles
 from jobs.engine.worker.foreign_jobs import ForeignJobs
 from jobs.engine.worker.rq_mirror import RQMirror
 from jobs.processes import watchdog
@@ -104,7 +104,7 @@ class Worker(SimpleWorker):
                 burst or (max_jobs and done >= max_jobs) or (max_idle_s and time.monotonic() - idle_since > max_idle_s)
             ):
                 break
-            if not (self.cycles.has_more or (took and len(self.cycles.flight) < self.concurrency)):
+            if not (self.cycles.has_more or (took and len(self.cycles.in_flight) < self.concurrency)):
                 self._wait()
         return self.cycles.recorded
 
@@ -147,10 +147,10 @@ class Worker(SimpleWorker):
     def _wait(self) -> None:
         """Wait until a job ends or is queued, but less long if there are updates for Redis.
 
-        Updates go out with the next fetch; without one they are sent after SHOW_AFTER.
+        Updates go out with the next fetch; without one they are sent after MIRROR_AFTER.
         """
-        soon = self._mirror.has_news or any(not group.fresh for group in self.cycles.flight)
-        if not self._wakeup.wait(SHOW_AFTER if soon else IDLE_SECONDS):
+        soon = self._mirror.has_news or any(not group.fresh for group in self.cycles.in_flight)
+        if not self._wakeup.wait(MIRROR_AFTER if soon else IDLE_SECONDS):
             try:
                 self.cycles.sync()
             except RedisError as error:
@@ -163,7 +163,7 @@ class Worker(SimpleWorker):
         """Finish running jobs within SHUTDOWN_GRACE_SECONDS; the leases of the rest expire."""
         until = time.monotonic() + settings.SHUTDOWN_GRACE.total_seconds()
         if self._busy():
-            log.info("worker.drain_started", worker=self.name, running=len(self.cycles.flight))
+            log.info("worker.drain_started", worker=self.name, running=len(self.cycles.in_flight))
         while self._busy() and time.monotonic() < until:
             self.cycles.run(0, first=self.check_in)
             self._wakeup.wait(0.2)
@@ -208,7 +208,7 @@ class Worker(SimpleWorker):
         if known[0] != state.value.encode():
             self.set_state(state)
         reported = "stopping" if self._stopping.is_set() else str(state.value)
-        jobs, busy = sum(1 for _ in self.cycles.flight.jobs()), len(self.cycles.flight)
+        jobs, busy = sum(1 for _ in self.cycles.in_flight.jobs()), len(self.cycles.in_flight)
         must_stop = self._heartbeat.beat(reported, in_flight=jobs, busy=busy, concurrency=self.concurrency)
         if must_stop and not self._stopping.is_set():
             log.warning("worker.stop_requested", worker=self.name, next="it finishes its jobs and stops")

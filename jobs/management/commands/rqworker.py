@@ -13,7 +13,7 @@ from rq import SpawnWorker
 
 from jobs.processes import database_checks, loop
 from jobs.processes.supervisor import WATCHDOG_AFTER, Pool
-from scheduler_project.text import is_storable
+from scheduler_project.text import fits_postgresql
 
 LONGEST_NAME: Final = 64  #: characters: the ledger's column
 
@@ -38,7 +38,7 @@ class Command(RQWorkerCommand):
         if unknown:
             raise CommandError(f"unknown queue: {', '.join(unknown)}; known: {', '.join(settings.RQ_QUEUES)}")
         name = options.get("name") or ""
-        if not is_storable(name) or len(name) > LONGEST_NAME:
+        if not fits_postgresql(name) or len(name) > LONGEST_NAME:
             raise CommandError(f"--name must be at most {LONGEST_NAME} characters of valid UTF-8, got {name!r}")
         if options["serializer"] != SERIALIZER:
             raise CommandError(f"--serializer must be {SERIALIZER}: others let anyone who can write to Redis run code")

@@ -3,7 +3,7 @@
 from typing import Final
 
 from monitoring.alerting.channels.apprise_url import AppriseUrl
-from monitoring.alerting.channels.base import Answer, Channel, Field, Undeliverable
+from monitoring.alerting.channels.base import Channel, ChannelResponse, Field, Undeliverable
 from monitoring.alerting.channels.email import Email
 from monitoring.alerting.channels.log import Log
 from monitoring.alerting.channels.pagerduty import PagerDuty
@@ -14,4 +14,4 @@ CHANNELS: Final[dict[str, Channel]] = {
     channel.name: channel for channel in (Log(), Email(), Webhook(), Slack(), PagerDuty(), AppriseUrl())
 }
 
-__all__ = ["CHANNELS", "Answer", "Channel", "Field", "Undeliverable"]
+__all__ = ["CHANNELS", "Channel", "ChannelResponse", "Field", "Undeliverable"]

@@ -12,7 +12,15 @@ import apprise
 from django.conf import settings as project
 from django.core.exceptions import ValidationError
 
-from monitoring.alerting.channels.base import Answer, Channel, Config, Field, Undeliverable, as_text, configured_guard
+from monitoring.alerting.channels.base import (
+    Channel,
+    ChannelResponse,
+    Config,
+    Field,
+    Undeliverable,
+    as_text,
+    configured_guard,
+)
 from monitoring.alerting.channels.limits import Limit, characters, cut
 from monitoring.alerting.egress_guard import AddressRefused
 from monitoring.alerting.message import RESOLVE, Message
@@ -46,22 +54,22 @@ def _check(url: str) -> None:
         raise ValidationError(str(unfit)) from None
 
 
-def texts_for(told: Any, message: Message) -> tuple[str, str]:
+def texts_for(plugin: Any, message: Message) -> tuple[str, str]:
     """Return title and body as the service takes them; Apprise's own way of cutting them says nothing of it.
 
     A URL with ?overflow=split gets all, in several messages.
     """
     text = as_text(message)
-    if told.body_max_line_count:  # Apprise drops further lines
+    if plugin.body_max_line_count:  # Apprise drops further lines
         text = " ".join(text.split("\n"))
-    if told.overflow_mode == apprise.OverflowMode.SPLIT:
+    if plugin.overflow_mode == apprise.OverflowMode.SPLIT:
         return message.subject, text
-    title = cut(message.subject, Limit(told.title_maxlen if told.title_maxlen > 0 else told.body_maxlen // 2))
-    room = told.body_maxlen - told.overflow_buffer
-    if told.title_maxlen <= 0:
+    title = cut(message.subject, Limit(plugin.title_maxlen if plugin.title_maxlen > 0 else plugin.body_maxlen // 2))
+    room = plugin.body_maxlen - plugin.overflow_buffer
+    if plugin.title_maxlen <= 0:
         room -= characters(title) + _TITLE_MARKUP
-    elif told.overflow_amalgamate_title:  # with room for Apprise's numbers of parts
-        room -= characters(title) + told.overflow_max_display_count_width
+    elif plugin.overflow_amalgamate_title:  # with room for Apprise's numbers of parts
+        room -= characters(title) + plugin.overflow_max_display_count_width
     return title, cut(text, Limit(max(room, 1)))
 
 
@@ -70,7 +78,7 @@ class AppriseUrl(Channel):
     says = "any service that Apprise speaks, by its URL"
     fields = (Field("url", "Apprise URL", "e.g. tgram://…, msteams://…, ntfys://…", secret=True, check=_check),)
 
-    def send(self, message: Message, config: Config) -> Answer:
+    def send(self, message: Message, config: Config) -> ChannelResponse:
         """Send through Apprise, which reports only success or failure."""
         kind = apprise.NotifyType.SUCCESS if message.action == RESOLVE else _TYPES[message.severity]
         if not project.ALERT_ALLOW_PRIVATE_NETWORKS:
@@ -78,11 +86,11 @@ class AppriseUrl(Channel):
             os.environ["no_proxy"] = os.environ["NO_PROXY"] = "*"
         try:
             with configured_guard():
-                told = service(config["url"])
-                title, body = texts_for(told, message)
-                sent = told.notify(title=title, body=body, notify_type=kind, body_format="text")
+                plugin = service(config["url"])
+                title, body = texts_for(plugin, message)
+                sent = plugin.notify(title=title, body=body, notify_type=kind, body_format="text")
         except AddressRefused as refused:
             raise Undeliverable(str(refused)) from None
         if not sent:
             raise ConnectionError("Apprise could not deliver it; its own words stand in the monitor's log")
-        return Answer("taken by Apprise")
+        return ChannelResponse("accepted by Apprise")

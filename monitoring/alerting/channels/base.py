@@ -23,7 +23,7 @@ Config = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ChannelResponse:
     """The receiver's response."""
 
     text: str = ""
@@ -35,10 +35,10 @@ class Undeliverable(Exception):
     """The message cannot arrive with this configuration; it is not retried."""
 
 
-class Refused(Exception):
+class DeliveryFailed(Exception):
     """The receiver rejected the message or was unreachable; it is retried."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: ChannelResponse) -> None:
         super().__init__(f"HTTP {answer.http_status}: {answer.text}" if answer.http_status else answer.text)
         self.answer = answer
 
@@ -63,7 +63,7 @@ class Channel(ABC):
     fields: ClassVar[tuple[Field, ...]] = ()
 
     @abstractmethod
-    def send(self, message: Message, config: Config) -> Answer:
+    def send(self, message: Message, config: Config) -> ChannelResponse:
         """Send and return the receiver's response. Raises Undeliverable, or anything else if a retry may work."""
 
 
@@ -92,10 +92,11 @@ def configured_guard() -> Any:
     return nullcontext() if settings.ALERT_ALLOW_PRIVATE_NETWORKS else egress_guard()
 
 
-def post(url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+def post(url: str, body: bytes, headers: Mapping[str, str]) -> ChannelResponse:
     """POST to an http(s) URL, following up to REDIRECTS redirects, and return a 2xx answer.
 
-    Raises Undeliverable if the egress guard refuses the address, Refused for any other status, and urllib3's errors.
+    Raises Undeliverable if the egress guard refuses the address, DeliveryFailed for any other status, and errors of
+    urllib3.
     """
     check_http_url(url)
     timeout = urllib3.Timeout(connect=TIMEOUT_S, read=TIMEOUT_S)
@@ -115,8 +116,8 @@ def post(url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
     except urllib3.exceptions.MaxRetryError as error:
         raise ConnectionError(str(error.reason)) from None
     if not 200 <= got.status < 300:
-        raise Refused(Answer(text, got.status, wait))
-    return Answer(text, got.status)
+        raise DeliveryFailed(ChannelResponse(text, got.status, wait))
+    return ChannelResponse(text, got.status)
 
 
 def retry_after(header: str) -> timedelta | None:

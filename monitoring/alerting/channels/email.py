@@ -4,7 +4,7 @@ from django.core.exceptions import ValidationError
 from django.core.mail import EmailMessage, get_connection
 from django.core.validators import validate_email
 
-from monitoring.alerting.channels.base import TIMEOUT_S, Answer, Channel, Config, Field, as_text
+from monitoring.alerting.channels.base import TIMEOUT_S, Channel, ChannelResponse, Config, Field, as_text
 from monitoring.alerting.channels.limits import MAIL_BODY, MAIL_SUBJECT, cut
 from monitoring.alerting.message import Message
 
@@ -28,7 +28,7 @@ class Email(Channel):
     says = "to one address or more, over the server of EMAIL_HOST"
     fields = (Field("to", "Recipients", "addresses, separated by commas", check=_check),)
 
-    def send(self, message: Message, config: Config) -> Answer:
+    def send(self, message: Message, config: Config) -> ChannelResponse:
         """Send the e-mail. Raises smtplib's errors and OSError."""
         to = recipients(config["to"])
         thread = f"<{message.thread}@campaign-scheduler>"
@@ -41,4 +41,4 @@ class Email(Channel):
             connection=get_connection(timeout=int(TIMEOUT_S)),
         )
         mail.send()
-        return Answer(f"taken by the mail server for {len(to)}")
+        return ChannelResponse(f"accepted by the mail server for {len(to)} recipient{'' if len(to) == 1 else 's'}")

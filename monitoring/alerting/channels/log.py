@@ -5,7 +5,7 @@ from typing import Final
 
 import structlog
 
-from monitoring.alerting.channels.base import Answer, Channel, Config
+from monitoring.alerting.channels.base import Channel, ChannelResponse, Config
 from monitoring.alerting.message import RESOLVE, Message
 from monitoring.models import Severity
 
@@ -21,7 +21,7 @@ class Log(Channel):
     name, label, icon = "log", "Log", "subject"
     says = "a line of the monitor's log, with the level of the alert's severity"
 
-    def send(self, message: Message, config: Config) -> Answer:
+    def send(self, message: Message, config: Config) -> ChannelResponse:
         level = logging.INFO if message.action == RESOLVE else _LEVELS[message.severity]
         log.log(
             level,
@@ -33,4 +33,4 @@ class Log(Channel):
             count=message.count,
             details=dict(message.details),
         )
-        return Answer("logged")
+        return ChannelResponse("logged")

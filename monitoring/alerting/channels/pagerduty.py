@@ -3,7 +3,7 @@
 import socket
 from typing import Any, Final
 
-from monitoring.alerting.channels.base import Answer, Channel, Config, Field, check_receiver_url, post
+from monitoring.alerting.channels.base import Channel, ChannelResponse, Config, Field, check_receiver_url, post
 from monitoring.alerting.channels.limits import (
     PAGERDUTY_EVENT,
     PAGERDUTY_KEY,
@@ -37,7 +37,7 @@ class PagerDuty(Channel):
         Field("url", "URL", f"empty: {EVENTS_URL}", required=False, check=check_receiver_url),
     )
 
-    def send(self, message: Message, config: Config) -> Answer:
+    def send(self, message: Message, config: Config) -> ChannelResponse:
         event: dict[str, Any] = {
             "routing_key": config["routing_key"],
             "event_action": "resolve" if message.action == RESOLVE else "trigger",

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from monitoring.alerting.channels.base import Answer, Channel, Config, Field, as_text, check_receiver_url, post
+from monitoring.alerting.channels.base import Channel, ChannelResponse, Config, Field, as_text, check_receiver_url, post
 from monitoring.alerting.channels.limits import SLACK_SECTION, SLACK_TEXT, Limit, as_body, characters, cut
 from monitoring.alerting.message import RESOLVE, Message
 from monitoring.models import Severity
@@ -31,7 +31,7 @@ class Slack(Channel):
     says = "a channel of Slack, by an incoming webhook"
     fields = (Field("url", "Webhook URL", "https://hooks.slack.com/services/…", secret=True, check=check_receiver_url),)
 
-    def send(self, message: Message, config: Config) -> Answer:
+    def send(self, message: Message, config: Config) -> ChannelResponse:
         colour = "#2EB67D" if message.action == RESOLVE else _COLOURS[message.severity]
         text: dict[str, Any] = {"type": "mrkdwn", "text": _escaped(as_text(message), SLACK_SECTION)}
         payload = {

@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import time
 
-from monitoring.alerting.channels.base import Answer, Channel, Config, Field, check_receiver_url, post
+from monitoring.alerting.channels.base import Channel, ChannelResponse, Config, Field, check_receiver_url, post
 from monitoring.alerting.channels.limits import WEBHOOK_BODY, as_body, fit
 from monitoring.alerting.message import Message
 
@@ -27,7 +27,7 @@ class Webhook(Channel):
         Field("secret", "Signing secret", "known to the receiver too", secret=True),
     )
 
-    def send(self, message: Message, config: Config) -> Answer:
+    def send(self, message: Message, config: Config) -> ChannelResponse:
         content = {**message.as_json(), "subject": message.subject}
         body = as_body(fit(content, WEBHOOK_BODY, among=("details", "message", "title", "subject")))
         timestamp = str(int(time.time()))

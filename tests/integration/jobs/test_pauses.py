@@ -156,7 +156,7 @@ def test_more_than_one_turn_sets_aside_comes_back_whole(
     redis: Redis, sandbox: SandboxApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker that is told to stop when the queues are empty does not stop between two such turns."""
-    monkeypatch.setattr(rq_mirror, "ASIDE", 20)
+    monkeypatch.setattr(rq_mirror, "MOST_PARKED", 20)
     jobs = submit(50)
     pause("type", "EVENT_EXPIRATION")
     work(redis)

@@ -13,7 +13,7 @@ from django.core.exceptions import ValidationError
 from pytest_django import Settings
 
 from monitoring.alerting.channels import CHANNELS, Undeliverable
-from monitoring.alerting.channels.base import Refused, check_http_url, post
+from monitoring.alerting.channels.base import DeliveryFailed, check_http_url, post
 from monitoring.alerting.channels.pagerduty import EVENTS_URL
 from monitoring.alerting.delivery import send_by
 from monitoring.alerting.egress_guard import AddressRefused, egress_guard, is_public
@@ -112,7 +112,7 @@ def test_an_answer_that_is_no_success_is_a_failed_attempt(receiver: HttpReceiver
     """With its status and words for the delivery log."""
     receiver.statuses = [503]
 
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(DeliveryFailed) as refused:
         post(receiver.url, b"{}", {})
 
     assert (refused.value.answer.http_status, refused.value.answer.text) == (503, "ok")
@@ -130,7 +130,7 @@ def test_no_error_shows_a_secret(kind: str, secrets: dict[str, str]) -> None:
     """What is kept of a failed attempt may be read by those who must not know the secret."""
     handler = AlertHandler(name="x", kind=kind, config={"url": "http://127.0.0.1:9/?x=topsecret"}, secrets=secrets)
 
-    with pytest.raises(Refused) as error:
+    with pytest.raises(DeliveryFailed) as error:
         send_by(handler, MESSAGE)
 
     assert "topsecret" not in str(error.value)

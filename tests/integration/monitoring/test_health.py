@@ -38,7 +38,7 @@ class Counting(Check):
     gate: threading.Event
     looks: list[float]
 
-    def look(self) -> None:
+    def check_component(self) -> None:
         """Count, then wait for the gate."""
         self.looks.append(time.monotonic())
         self.gate.wait(20)
@@ -146,7 +146,7 @@ class Away(Check):
 
     critical = True
 
-    def look(self) -> None:
+    def check_component(self) -> None:
         """Down."""
         raise ConnectionError("connection refused")
 

@@ -82,7 +82,7 @@ def test_counting_ends_however_many_wait(monkeypatch: pytest.MonkeyPatch, redis:
     work = [Submission(type="EVENT_EXPIRATION", campaign_id="c", payload={}, subject=str(n)) for n in range(9)]
     submit_many(work, actor="test")
     monkeypatch.setattr(metrics, "COUNTED", 3)
-    states = metrics.States()
+    states = metrics.StateCounts()
 
     wait_until(lambda: states.count(State.QUEUED) == 9, what="recounted")
     with CaptureQueriesContext(connection) as asked:

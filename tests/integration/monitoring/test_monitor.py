@@ -206,7 +206,7 @@ class Away(Check):
     critical = True
     away = False
 
-    def look(self) -> None:
+    def check_component(self) -> None:
         """Down while away."""
         if type(self).away:
             raise ConnectionError("connection refused")

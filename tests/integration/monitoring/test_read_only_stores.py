@@ -39,10 +39,10 @@ def read_only_database() -> Iterator[None]:
 
 def test_a_read_only_database_is_down() -> None:
     """A query alone would find it well."""
-    checks.Database().look()
+    checks.Database().check_component()
 
     with read_only_database(), pytest.raises(Exception, match=r"read.?only"):
-        checks.Database().look()
+        checks.Database().check_component()
 
 
 @pytest.mark.parametrize("cause", ["replica", "full"])
@@ -51,7 +51,7 @@ def test_a_redis_that_takes_no_write_is_down(settings: Settings, cause: str) -> 
     server = RedisServer(free_port(), f"{cause}-{free_port()}")
     settings.REDIS_URL = server.url
     try:
-        checks.Redis().look()
+        checks.Redis().check_component()
         client = Redis.from_url(server.url)
         if cause == "replica":
             client.replicaof("127.0.0.1", free_port())
@@ -59,7 +59,7 @@ def test_a_redis_that_takes_no_write_is_down(settings: Settings, cause: str) -> 
             client.config_set("maxmemory", 1)
 
         with pytest.raises(Exception, match=r"replica|maxmemory"):
-            checks.Redis().look()
+            checks.Redis().check_component()
     finally:
         server.stop()
 
@@ -70,7 +70,7 @@ def test_health_and_readiness_say_so(client: Client, redis: Redis, monkeypatch: 
     def refuse(_self: checks.Database) -> None:
         raise RuntimeError("cannot execute UPDATE in a read-only transaction")
 
-    monkeypatch.setattr(checks.Database, "look", refuse)
+    monkeypatch.setattr(checks.Database, "check_component", refuse)
     health.HEALTH.forget()
     health.READINESS.forget()
 

@@ -202,7 +202,7 @@ def test_a_viewer_cannot(service: Service, visit: Open) -> None:
     page.goto(f"{JOBS}{job}/change/")
     expect(page.get_by_text("Failed permanently")).to_be_visible()
 
-    assert page.locator(".ops-life button").count() == 0
+    assert page.locator(".ops-details button").count() == 0
     assert page.get_by_role("link", name="Duplicate and edit").count() == 0
     page.goto(f"{JOBS}add/")
     expect(page.get_by_role("heading", name="You may not do this")).to_be_visible()

@@ -284,7 +284,7 @@ def test_no_page_of_the_list_walks_or_sorts_the_table(
     """Every question is answered along an index in the order of the page; what has none, within a stretch."""
     if connection.vendor != "sqlite":
         pytest.skip("the plan is SQLite's; PostgreSQL chooses by what it knows of the rows")
-    monkeypatch.setattr(changelist, "STRETCH", 1)
+    monkeypatch.setattr(changelist, "SCAN_LIMIT", 1)
     monkeypatch.setattr(changelist, "SEARCHED", 1)
     some(3)
     with CaptureQueriesContext(connection) as queries:
@@ -303,7 +303,7 @@ def test_a_filter_without_an_index_goes_on_stretch_by_stretch(
     admin_client: Client, redis: Redis, monkeypatch: pytest.MonkeyPatch, state: str
 ) -> None:
     """Each page says that it looked at a part; following its link finds each job once."""
-    monkeypatch.setattr(changelist, "STRETCH", 6)
+    monkeypatch.setattr(changelist, "SCAN_LIMIT", 6)
     wanted = some(2)
     some(20, campaign="c-2")
     Job.objects.filter(pk__in=[job.pk for job in wanted]).update(priority=10)

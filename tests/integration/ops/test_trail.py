@@ -15,7 +15,7 @@ from jobs import audit, pauses, service
 from jobs.cron import tasks
 from jobs.models import AuditEntry, CronTask, OperatorAction
 from ops.reads import audit_trail
-from ops.reads.audit_trail import Cursor, Question
+from ops.reads.audit_trail import Cursor, TrailFilters
 from tests.support.people import member, some
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -126,7 +126,7 @@ def test_every_line_is_on_one_page_and_only_there(redis: Redis, monkeypatch: pyt
             audit.record(actor="user:bob", verb="paused", target=f"act {number}")
     seen, cursor = [], Cursor()
     while True:
-        page = audit_trail.read_page(Question(), cursor)
+        page = audit_trail.read_page(TrailFilters(), cursor)
         seen += [line.why or line.target for line in page.lines]
         audit.record(actor="user:eve", verb="came", target="between")
         if page.older is None:
@@ -144,7 +144,7 @@ def test_a_search_that_finds_nothing_goes_on_further_down(redis: Redis, monkeypa
     for job in jobs[1:]:
         service.cancel([job], actor="user:ann", reason="later")
     pages, cursor = 0, Cursor()
-    while not (page := audit_trail.read_page(Question(why="oldest"), cursor)).lines:
+    while not (page := audit_trail.read_page(TrailFilters(why="oldest"), cursor)).lines:
         assert page.older is not None
         cursor, pages = page.older, pages + 1
 
@@ -174,7 +174,7 @@ def test_what_people_did_is_read_from_its_own_index(redis: Redis) -> None:
     if connection.vendor != "sqlite":
         pytest.skip("the plan is SQLite's; PostgreSQL chooses by what it knows of the rows")
     with CaptureQueriesContext(connection) as queries:
-        audit_trail.read_page(Question(), Cursor(entry=1000))
+        audit_trail.read_page(TrailFilters(), Cursor(entry=1000))
     sql = next(q["sql"] for q in queries if "jobs_auditentry" in q["sql"])
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN QUERY PLAN {sql}")

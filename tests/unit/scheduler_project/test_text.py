@@ -16,11 +16,11 @@ def test_plain_text_can_be_stored_and_stays_as_it_is(any_text: str) -> None:
     """What can be stored is not touched, and cleaning twice changes nothing more."""
     plain = text.plain(any_text)
 
-    assert text.is_storable(plain)
+    assert text.fits_postgresql(plain)
     assert plain.encode().decode() == plain
     assert "\0" not in plain
     assert text.plain(plain) == plain
-    assert (plain == any_text) is text.is_storable(any_text)
+    assert (plain == any_text) is text.fits_postgresql(any_text)
 
 
 @given(ANY, st.integers(100, 300))
@@ -30,7 +30,7 @@ def test_bounded_text_is_never_longer(any_text: str, limit: int) -> None:
     for one in (any_text, long):
         cut = text.bounded(one, limit)
         assert len(cut) <= limit
-        assert text.is_storable(cut)
+        assert text.fits_postgresql(cut)
         assert (" characters cut … " in cut) is (len(one) > limit) or " characters cut … " in one
 
 
@@ -40,7 +40,7 @@ def test_a_line_is_never_longer(any_text: str, limit: int) -> None:
     line = text.line(any_text, limit)
 
     assert len(line) <= limit
-    assert text.is_storable(line)
+    assert text.fits_postgresql(line)
     assert line[:1] == line[:1].strip()
 
 
@@ -59,9 +59,9 @@ def test_cleaned_json_can_be_stored(value: Any) -> None:
     cleaned = text.clean(value)
 
     assert json.dumps(value) == before
-    assert all(map(text.is_storable, _strings(cleaned)))
+    assert all(map(text.fits_postgresql, _strings(cleaned)))
     assert json.loads(text.as_json(value)) == cleaned
-    if all(map(text.is_storable, _strings(value))):
+    if all(map(text.fits_postgresql, _strings(value))):
         assert cleaned == value
 
 

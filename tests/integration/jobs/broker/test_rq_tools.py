@@ -403,7 +403,7 @@ def test_a_stale_worker_that_wakes_up_changes_nothing(redis: Redis, sandbox: San
     """Given up for lost, its job run by another: its late end moves nothing, in the database as in RQ's registries."""
     (job,) = submit(1)
     (claimed,) = moves.cycle([], [str(job.pk)], actor="worker:w", worker="w", now=timezone.now())[1]
-    redis.set(keys.JUDGED_AT, timezone.now().timestamp())
+    redis.set(keys.LEASES_CHECKED_AT, timezone.now().timestamp())
     Job.objects.filter(pk=job.pk).update(lease_until=timezone.now() - timedelta(minutes=1))
     Reconciler(redis).poll()
     job.refresh_from_db()

@@ -104,7 +104,7 @@ def test_what_was_claimed_runs_although_redis_went_away_at_that_moment(
     with pytest.raises(RedisError):
         worker.cycles.record_and_claim(timezone.now(), worker.concurrency)
 
-    assert [job.id for job in worker.cycles.flight.jobs()] == [str(wanted.pk)]
+    assert [job.id for job in worker.cycles.in_flight.jobs()] == [str(wanted.pk)]
 
 
 def test_an_end_is_recorded_while_redis_is_away(
@@ -313,5 +313,5 @@ def test_of_a_claim_without_an_answer_just_what_was_committed_is_begun(redis: Re
 
     worker.cycles.record_and_claim(timezone.now(), worker.concurrency)
 
-    assert [job.id for job in worker.cycles.flight.jobs()] == [committed, queued]
-    assert [job.attempt for job in worker.cycles.flight.jobs()] == [1, 1]
+    assert [job.id for job in worker.cycles.in_flight.jobs()] == [committed, queued]
+    assert [job.attempt for job in worker.cycles.in_flight.jobs()] == [1, 1]

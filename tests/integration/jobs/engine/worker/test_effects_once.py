@@ -230,13 +230,13 @@ def test_a_worker_that_wakes_while_it_is_given_up_is_not_called_unsent(
     claimed = claim(job)
     attempt.watch_sending(claimed)
     assert claimed.sending is not None
-    counts = Rescuer.leases_count
+    counts = Rescuer.can_trust_leases
 
     def wakes(rescuer: Rescuer, now: Any) -> bool:
         attempt.run_handler([claimed])
         return counts(rescuer, now)
 
-    monkeypatch.setattr(Rescuer, "leases_count", wakes)
+    monkeypatch.setattr(Rescuer, "can_trust_leases", wakes)
     job = lost(job, redis)
 
     assert (job.state, job.may_have_been_applied) == (State.DEAD, True)

@@ -108,7 +108,7 @@ def test_a_worker_leaves_a_type_alone_that_it_does_not_know(redis: Redis, monkey
 
     attempt.claim([str(job.pk)], worker="w", now=timezone.now() - timedelta(hours=1))
     rescuer = Rescuer(redis)
-    monkeypatch.setattr(rescuer, "leases_count", lambda _now: True)
+    monkeypatch.setattr(rescuer, "can_trust_leases", lambda _now: True)
     with monkeypatch.context() as patch:
         releases.forget(patch, KIND)
         rescuer.free_expired(timezone.now())

@@ -17,7 +17,7 @@ from jobs.ledger import Claimed
 from jobs.models import AuditEntry, FailureGroup, Job
 from jobs.service import Submission, run_now, submit
 from jobs.states import State
-from scheduler_project.text import LONGEST_ERROR, LONGEST_REASON, LONGEST_RESULT, LONGEST_TRACEBACK, is_storable
+from scheduler_project.text import LONGEST_ERROR, LONGEST_REASON, LONGEST_RESULT, LONGEST_TRACEBACK, fits_postgresql
 from tests.support.texts import ANY
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -92,7 +92,7 @@ def test_any_message_can_be_recorded(error: type[Exception], message: str) -> No
     job = Claimed("1", "EVENT_EXPIRATION", "c", "", {}, 5, 1, 2, NOW, "", "", 1, None, "", 1, NOW)
     ending = attempt.ending_of(job, raised(error(message)), 1.0, now=NOW)
 
-    assert is_storable(ending.error + ending.outcome.reason + ending.traceback + (ending.details or ""))
+    assert fits_postgresql(ending.error + ending.outcome.reason + ending.traceback + (ending.details or ""))
 
 
 @given(ANY, ANY)
@@ -154,7 +154,7 @@ def test_every_reason_is_plain_in_the_trail(reasons: list[str]) -> None:
     for reason in reasons:
         job = submit(Submission(type="EVENT_EXPIRATION", campaign_id="c", payload={}), actor="test", reason=reason)[0]
         for entry in job.audit_trail.all():
-            assert is_storable(entry.reason)
+            assert fits_postgresql(entry.reason)
 
 
 @pytest.mark.django_db(transaction=True)

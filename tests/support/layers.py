@@ -4,13 +4,13 @@ import grimp
 from importlinter.contracts.layers import LayersContract
 
 
-class Floors(LayersContract):
-    """Layers in which every root package has a floor, or each of its children where one of them has.
+class RootLayers(LayersContract):
+    """Layers in which every root package has a layer, or each of its children where one of them has.
 
     Of its own contracts import-linter can say that of one package only (`containers`).
     """
 
-    type_name = "floors"
+    type_name = "root_layers"
 
     def validate(self) -> None:
         """As layers, but exhaustive without containers."""
@@ -23,7 +23,7 @@ class Floors(LayersContract):
         if not self.exhaustive:
             return set()
         roots = set(self.session_options["root_packages"])
-        floors = {tail.name for tail in self.all_module_tails}
-        split = {root for root in roots if any(name.startswith(f"{root}.") for name in floors)}
+        declared = {tail.name for tail in self.all_module_tails}
+        split = {root for root in roots if any(name.startswith(f"{root}.") for name in declared)}
         parts = (roots - split).union(*(graph.find_children(root) for root in split))
-        return parts - floors
+        return parts - declared

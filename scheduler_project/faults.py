@@ -41,7 +41,7 @@ def forbidden(request: HttpRequest, exception: Any = None) -> HttpResponse:
     """403: the user lacks a permission."""
     detail = str(exception) if exception and exception.args else ""
     advice = "Your groups do not give you the permission for this. An administrator can put you into another group."
-    return _page(403, "You may not do this", f"{detail} {advice}".strip())
+    return _page(403, "You don't have permission", f"{detail} {advice}".strip())
 
 
 def not_found(request: HttpRequest, exception: Any = None) -> HttpResponse:
@@ -50,7 +50,7 @@ def not_found(request: HttpRequest, exception: Any = None) -> HttpResponse:
         return JsonResponse({"error": f"there is nothing at {request.path}"}, status=404)
     return _page(
         404,
-        "There is nothing here",
+        "Page not found",
         "The address may be mistyped, or what it showed is gone: finished jobs are removed after some weeks.",
     )
 
@@ -72,7 +72,7 @@ def stale_form(request: HttpRequest, reason: str = "") -> HttpResponse:
     """403 of Django's CSRF protection."""
     return _page(
         403,
-        "This form is too old",
+        "Form expired",
         "Nothing was done. It was opened before you logged in, or cookies are off. Go back, load the page again and "
         f"repeat what you did. ({reason})",
     )
@@ -87,7 +87,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
             return _page(503, "The database does not answer", _AWAY)
     return _page(
         500,
-        "This page broke",
+        "Something went wrong",
         "The fault is in the service or in what it depends on. Jobs go on in the workers. Look at /health for what is "
         "down, and in the log of the web process for the traceback.",
     )

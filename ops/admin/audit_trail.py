@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 else:
     AuditAdminBase = ModelAdmin
 
-SCOPES = (("people", "What people did"), ("all", "Everything, workers too"))
+SCOPES = (("people", "Operators"), ("all", "All activity"))
 
 
 def _text(label: str, placeholder: str) -> forms.CharField:
@@ -34,7 +34,7 @@ class TrailForm(forms.Form):
     who = _text("Who", "ann, cron:nightly")
     what = _text("What", f"{State.DEAD}, paused, a job's id")
     why = _text("Why", "in the reason or error")
-    origin = _text("From where", "address or request id")
+    origin = _text("Source", "address or request id")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -125,7 +125,7 @@ class JobList(ChangeList):
     def count_text(self) -> str:
         """The number of jobs of this filter, or of the stretch that was scanned."""
         text = format_count(self.result_count, most=MOST_COUNTED)
-        return f"{text} of the {format_count(SCAN_LIMIT)} looked at:" if self.floor or self.ceiling else text
+        return f"{text} of the {format_count(SCAN_LIMIT)} scanned:" if self.floor or self.ceiling else text
 
     def further_link(self) -> str:
         return self._link({"before": self.further}, "after")

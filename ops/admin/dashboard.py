@@ -108,19 +108,19 @@ def make_tiles(sums: Slot, counts: dict[State, int], wanted: Range) -> list[dict
     failed = sums.outcomes[State.DEAD] + sums.outcomes[State.RETRYING]
     return [
         {
-            "name": "Attempts a minute",
+            "name": "Attempts/min",
             "value": f"{sums.jobs / minutes:,.1f}",
             "icon": "speed",
             "tone": "calm",
             "link": f"{jobs}?finished_at_from={since}",
-            "says": f"{format_jobs(ended)} ended in {wanted.label}",
+            "says": f"{format_jobs(ended)} finished in {wanted.label}",
         },
         {
             "name": "Failed attempts",
             "value": format_count(failed),
             "tone": "warn" if failed else "good",
             "link": _link_to_moves(f"{State.DEAD}, {State.RETRYING}", since=since),
-            "says": f"{100 * failed / sums.jobs:.1f} % of all, breaker waits included" if sums.jobs else "none ended",
+            "says": f"{100 * failed / sums.jobs:.1f} % of attempts, incl. breaker waits" if sums.jobs else "none ended",
             "icon": "replay",
         },
         *_time_tiles(sums),
@@ -136,15 +136,15 @@ def _time_tiles(sums: Slot) -> list[dict[str, Any]]:
     share = sums.on_time_share
     return [
         {
-            "name": "Start within 1 s",
+            "name": "Started on time (≤ 1 s)",
             "value": "-" if share is None else f"{100 * share:.1f} %",
             "link": "#lateness",
-            "says": f"objective: {OBJECTIVE_SHARE:.0%}",
+            "says": f"target: {OBJECTIVE_SHARE:.0%}",
             "icon": "timer",
             "tone": "good" if share is None or share >= OBJECTIVE_SHARE else "bad",
         },
         {
-            "name": "Lateness, p95",
+            "name": "Start delay, p95",
             "value": milliseconds(sums.p95_ms),
             "link": "#lateness",
             "icon": "hourglass_bottom",
@@ -253,11 +253,11 @@ def _tile(state: State, count: int, link: str) -> dict[str, Any]:
     icon, tone = TONES[state]
     names = {State.DEAD: "Dead letters", State.SCHEDULED: "Scheduled", State.QUEUED: "Queued"}
     says = {
-        State.DEAD: "wait for an operator",
-        State.SCHEDULED: "wait for their time",
-        State.QUEUED: "wait for a worker",
+        State.DEAD: "need attention",
+        State.SCHEDULED: "not due yet",
+        State.QUEUED: "waiting for a worker",
         State.RUNNING: "right now",
-        State.RETRYING: "wait for their next attempt",
+        State.RETRYING: "waiting for their next attempt",
     }
     if state is State.DEAD:
         link, tone = reverse("admin:jobs_failuregroup_changelist"), "bad" if count else "good"

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 else:
     FailureGroupAdminBase = ModelAdmin
 
-TABS: Final = (("open", "Open"), ("known", "Acknowledged"), ("all", "All, also without dead letters"))
+TABS: Final = (("open", "Open"), ("known", "Acknowledged"), ("all", "All"))
 SAMPLES: Final = 10
 
 
@@ -96,17 +96,17 @@ class FailureGroupAdmin(FailureGroupAdminBase):
         if not form.is_valid():
             return self._redirect(request, key, str(form.errors["note"][0]), messages.ERROR)
         failures.note(group, form.cleaned_data["note"], actor=actor_of(request))
-        return self._redirect(request, key, "Your note is kept.")
+        return self._redirect(request, key, "Note saved.")
 
     def acknowledge(self, request: HttpRequest, key: str) -> HttpResponse:
         group, reason = self._get_posted(request, key), request.POST.get("reason", "")[:500]
         failures.acknowledge(group, actor=actor_of(request), reason=reason)
-        return self._redirect(request, key, "Acknowledged: it is open again as soon as another job dies of it.")
+        return self._redirect(request, key, "Acknowledged. It reopens if another job fails this way.")
 
     def reopen(self, request: HttpRequest, key: str) -> HttpResponse:
         group, reason = self._get_posted(request, key), request.POST.get("reason", "")[:500]
         failures.reopen(group, actor=actor_of(request), reason=reason)
-        return self._redirect(request, key, "Open again.")
+        return self._redirect(request, key, "Reopened.")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

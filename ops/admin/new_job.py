@@ -132,5 +132,5 @@ def _submit(request: HttpRequest, form: NewJobForm, original: Job | None) -> Htt
         job, new = service.submit(form.to_submission(), actor=actor, reason=reason)
     url = reverse("admin:jobs_job_change", args=[job.pk])
     if new:
-        return redirect(request, url, "The job is submitted.")
-    return redirect(request, url, "The same work is a job already: nothing was added.", messages.WARNING)
+        return redirect(request, url, "Job submitted.")
+    return redirect(request, url, "An identical job already exists: nothing was added.", messages.WARNING)

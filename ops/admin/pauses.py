@@ -25,7 +25,7 @@ from scheduler_project.text import LONGEST_ID, plain
 
 MOST_CAMPAIGNS: Final = 500  #: offered by name; any other can be entered by its id
 _LENGTHS: Final = [
-    ("", "until somebody resumes it"),
+    ("", "until resumed"),
     ("15", "for 15 minutes"),
     ("60", "for an hour"),
     ("240", "for 4 hours"),
@@ -43,7 +43,7 @@ class PauseForm(ReasonForm):
     campaign = forms.CharField(
         required=False,
         max_length=LONGEST_ID,
-        label="or a campaign by its id",
+        label="Campaign ID",
         widget=UnfoldAdminTextInputWidget(),
     )
     minutes = forms.ChoiceField(required=False, choices=_LENGTHS, label="How long", widget=UnfoldAdminSelectWidget())

@@ -88,7 +88,7 @@
       const body = await one(form, data);
       if (body.error) {
         word.setAttribute("role", "alert");
-        word.textContent = `Stopped: ${body.error}. So far ${sum}; nothing is lost, what is left can be chosen again.`;
+        word.textContent = `Stopped: ${body.error}. So far ${sum}. Select the rest and run again.`;
         if (body.login) ending(word, body.login, "Log in to go on");
         else ending(word, form.elements.back.value, "Back to the list");
         return;
@@ -156,7 +156,7 @@ document.addEventListener("DOMContentLoaded", () => {
     word.className = "ops-stale ops-warning";
     word.setAttribute("role", "alert");
     const status = event.detail.xhr?.status;
-    word.textContent = `Not refreshed since ${new Date().toLocaleTimeString("sv-SE", { timeZoneName: "short" })}: ${status ? `the server answered ${status}` : "the server does not answer"}. What is below is older; it goes on by itself.`;
+    word.textContent = `Live updates paused at ${new Date().toLocaleTimeString("sv-SE", { timeZoneName: "short" })}: ${status ? `the server answered ${status}` : "the server does not answer"}. Retrying…`;
     part.prepend(word);
   }
   ["htmx:responseError", "htmx:sendError", "htmx:timeout"].forEach((name) => document.addEventListener(name, stale));

@@ -151,7 +151,7 @@ def test_pause_a_campaign_and_see_that_nothing_runs(service: Service, visit: Ope
     """Its job stays, and says why; others run; the banner follows from page to page; resumed it runs."""
     page = visit("olga")
     page.goto("/admin/jobs/pause/")
-    page.get_by_label("or a campaign by its id").fill("campaign-2")
+    page.get_by_label("Campaign ID").fill("campaign-2")
     page.get_by_label("How long").select_option("60")
     page.get_by_label("Reason", exact=True).fill("the players are on a break")
     page.get_by_role("button", name="Pause", exact=True).click()
@@ -205,7 +205,7 @@ def test_a_viewer_cannot(service: Service, visit: Open) -> None:
     assert page.locator(".ops-details button").count() == 0
     assert page.get_by_role("link", name="Duplicate and edit").count() == 0
     page.goto(f"{JOBS}add/")
-    expect(page.get_by_role("heading", name="You may not do this")).to_be_visible()
+    expect(page.get_by_role("heading", name="You don't have permission")).to_be_visible()
     page.goto(JOBS)
     page.evaluate(
         """job => { const f = document.createElement('form'); f.method = 'post';
@@ -230,7 +230,7 @@ def test_a_new_job_is_filled_in_in_ones_own_time_zone(service: Service, visit: O
     year = datetime.now(UTC).year + 1
     page.get_by_label("Execute at").fill(f"{year}-07-01T08:00:00")
     page.get_by_role("button", name="Submit").click()
-    expect(page.get_by_text("The job is submitted.")).to_be_visible()
+    expect(page.get_by_text("Job submitted.")).to_be_visible()
     expect(page.get_by_text(f"{year}-07-01 08:00:00").first).to_be_visible()
 
     job = page.url.rstrip("/").split("/")[-2]

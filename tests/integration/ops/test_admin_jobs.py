@@ -315,7 +315,7 @@ def test_a_filter_without_an_index_goes_on_stretch_by_stretch(
         listed = page.context["cl"]
         if not listed.further:
             break
-        assert "looked at" in listed.count_text
+        assert "scanned" in listed.count_text
         where = listed.further_link()
 
     assert sorted(seen) == sorted(str(job.pk) for job in wanted)

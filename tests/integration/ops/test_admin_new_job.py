@@ -126,7 +126,7 @@ def test_a_copy_and_its_original_name_each_other(admin_client: Client, redis: Re
     again = admin_client.post(where, same, follow=True).content.decode()
     admin_client.post(where, {**same, "effectId": "e-2"})
 
-    assert "The same work is a job already" in again
+    assert "An identical job already exists" in again
     copy = Job.objects.exclude(pk=original.pk).get()
     assert (copy.copy_of, copy.priority, copy.payload["effectId"]) == (original.pk, 10, "e-2")
     pages = [admin_client.get(f"{JOBS}{job.pk}/change/").context["job_page"] for job in (original, copy)]

@@ -91,7 +91,7 @@ def test_the_clock_and_what_is_next_due(admin_client: Client, alive: Redis) -> N
     assert "Riverton" in text
     assert "in 2 h of world time" in text
     assert "World time must move on by 2 h" in text
-    assert "Nothing holds this campaign as a whole back" in text
+    assert "Nothing is blocking this campaign" in text
 
 
 def test_a_wall_clock_campaign_counts_on_the_wall_clock(admin_client: Client, alive: Redis) -> None:

@@ -81,8 +81,8 @@ def test_what_ended_and_what_failed_lead_to_their_lists(admin_client: Client, re
     tiles = {tile["name"]: tile for tile in page.context["tiles"]}
     counts = [one for row in page.context["rows"] for one in row["counts"]]
 
-    assert tiles["Attempts a minute"]["says"] == "3 jobs ended in 1 h"
-    assert listed(admin_client, tiles["Attempts a minute"]["link"]) == 3
+    assert tiles["Attempts/min"]["says"] == "3 jobs finished in 1 h"
+    assert listed(admin_client, tiles["Attempts/min"]["link"]) == 3
     assert tiles["Failed attempts"]["value"] == "2"
     assert listed(admin_client, tiles["Failed attempts"]["link"]) == 2
     assert sum(n for n, _ in counts) == 4
@@ -152,7 +152,7 @@ def test_a_viewer_sees_the_numbers(client: Client, redis: Redis) -> None:
     """But no way to act."""
     text = member(client, "Viewer").get(PAGE).content.decode()
 
-    assert "Attempts a minute" in text
+    assert "Attempts/min" in text
     assert "Submit a job" not in text
 
 
@@ -161,7 +161,7 @@ def test_staff_without_a_group_is_told_what_to_do(client: Client, redis: Redis) 
     text = member(client).get(PAGE).content.decode()
 
     assert "Ask an administrator" in text
-    assert "Attempts a minute" not in text
+    assert "Attempts/min" not in text
 
 
 def test_the_live_part_comes_alone(admin_client: Client, redis: Redis) -> None:
@@ -184,7 +184,7 @@ def test_the_page_comes_while_redis_is_away(admin_client: Client, redis: Redis, 
         keys.redis.cache_clear()
 
     assert "Redis does not answer" in text
-    assert "Attempts a minute" in text
+    assert "Attempts/min" in text
 
 
 def test_a_source_that_is_added_is_shown(admin_client: Client, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:

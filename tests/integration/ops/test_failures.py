@@ -67,7 +67,7 @@ def test_exactly_one_group_is_retried_or_discarded(admin_client: Client, redis: 
 
     assert asked.context["preview"].will == {"DEAD": 2}
     assert done.redirect_chain[0][0] == form["back"]
-    assert "No dead letter of it is left." in done.content.decode()
+    assert "No dead letters left." in done.content.decode()
     assert Job.objects.filter(failure_key=group.key, state=state).count() == 2
     assert failure_page.find_dead_letters(other.key).count() == 1
     moved = Job.objects.filter(failure_key=group.key)
@@ -87,7 +87,7 @@ def test_a_note_and_an_acknowledgement_are_kept_with_who(admin_client: Client, r
     assert open_ones == []
     assert "the world was restored" in known
     assert "Acknowledged by admin" in known
-    assert "Came again" in again.content.decode()
+    assert "Recurred after" in again.content.decode()
     assert {(a.actor, a.verb, a.reason) for a in OperatorAction.objects.all()} == {
         ("user:admin", "noted", ""),
         ("user:admin", "acknowledged", "waiting for the owners"),

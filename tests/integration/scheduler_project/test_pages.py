@@ -51,7 +51,7 @@ def test_pages_answer(operator: Client, redis: Redis, page: str) -> None:
 @pytest.mark.parametrize(
     ("page", "empty", "narrowed"),
     [
-        ("jobs/job/", "There is no job yet: they come from", "No job matches."),
+        ("jobs/job/", "No jobs yet. Jobs are created by", "No job matches."),
         ("jobs/campaignclock/", "There is no campaign yet. The listener asks", "No campaign matches."),
         ("jobs/schedulerow/", "There is no schedule row yet. Recalculation jobs create", "No schedule row matches."),
         ("jobs/crontask/", "There is no cron task yet. ", "No cron task matches."),
@@ -301,5 +301,5 @@ def test_faults_are_said_in_words(client: Client, operator: Client, monkeypatch:
     refused = client.get("/admin/jobs/auditentry/")
 
     assert [page.status_code for page in (lost, stale, broken, refused)] == [404, 403, 500, 403]
-    for page, words in ((lost, "Request req-5"), (stale, "too old"), (broken, "Jobs go on"), (refused, "permission")):
+    for page, words in ((lost, "Request req-5"), (stale, "expired"), (broken, "Jobs go on"), (refused, "permission")):
         assert words in page.content.decode()

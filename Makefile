@@ -21,7 +21,7 @@ $(STAMP): requirements-dev.txt requirements-uv.txt
 	@touch $@
 
 up: $(STAMP) ## run everything on this machine: Redis, SQLite, a sandbox main API and all processes
-	@exec $(BIN)/python manage.py up
+	@exec $(BIN)/python manage.py up $(addprefix --dialect ,$(DIALECT))
 
 dev: $(STAMP) ## the same, and restart processes when the code changes
 	@exec $(BIN)/python manage.py up --reload

@@ -170,14 +170,16 @@ def supervise(
     return int(supervisor.returncode or 0)
 
 
-def commands(ports: Ports, *, token: str, game_master_s: float, reload: bool = False) -> dict[str, list[str]]:
+def commands(
+    ports: Ports, *, token: str, game_master_s: float, dialect: str = "contract", reload: bool = False
+) -> dict[str, list[str]]:
     """Return the commands by process name; with `reload` all but the sandbox restart when the code changes."""
     manage = [sys.executable, "manage.py"]
     reloaded = [sys.executable, "-m", "sandbox.reload", "."] if reload else []
     gunicorn = [sys.executable, "-m", "gunicorn", "scheduler_project.wsgi", "--bind", f"127.0.0.1:{ports.web}",
                 "--log-level", "warning"]  # fmt: skip
     master = ["--game-master", f"{game_master_s:g}", "--scheduler-url", f"http://127.0.0.1:{ports.web}",
-              "--scheduler-token", token]  # fmt: skip
+              "--scheduler-token", token, "--dialect", dialect]  # fmt: skip
     return {
         "sandbox": [*manage, "sandbox_api", "--port", str(ports.api), "--state", "var/sandbox.json", *master],
         "web": [*reloaded, *gunicorn],

@@ -9,6 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
+from sandbox.dialect import DIALECTS
 from sandbox.login import admin_login
 from sandbox.up import CannotStart, Ports, commands, environment, start_redis, stop_as_by_ctrl_c, supervise
 
@@ -19,6 +20,12 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: Any) -> None:
         parser.add_argument("--game-master", type=float, default=10.0, help="seconds between world-time advances")
+        parser.add_argument(
+            "--dialect",
+            choices=sorted(DIALECTS),
+            default="contract",
+            help="the sandbox keeps the contract, or differs from it as the main API does today",
+        )
         parser.add_argument("--reload", action="store_true", help="restart processes when the code changes")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -39,7 +46,13 @@ class Command(BaseCommand):
             self._migrate(env)
             self.stdout.write(self.style.SUCCESS(admin_login(ports.web)))
             code = supervise(
-                commands(ports, token=token, game_master_s=options["game_master"], reload=options["reload"]),
+                commands(
+                    ports,
+                    token=token,
+                    game_master_s=options["game_master"],
+                    dialect=options["dialect"],
+                    reload=options["reload"],
+                ),
                 env,
                 grace_s=settings.SHUTDOWN_GRACE.total_seconds() + 5,
                 redis=redis,

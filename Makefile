@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # Compiled modules are kept, whatever the environment says: a process starts in half the time.
 export PYTHONDONTWRITEBYTECODE :=
+# uv trusts whom the machine trusts, as pip does: behind a company's proxy its own list is not enough.
+export UV_SYSTEM_CERTS := true
 
 .PHONY: help up dev test coverage lint chromium screenshots requirements sbom audit digests benchmark chaos fuzz soak clean
 
@@ -90,7 +92,8 @@ requirements: $(STAMP) ## write requirements*.txt, with hashes, from requirement
 AUDIT := $(VENV)/audit
 $(AUDIT)/.installed: requirements-audit.txt | $(STAMP)
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(AUDIT)
-	$(BIN)/uv pip install --quiet --python $(AUDIT)/bin/python --require-hashes -r $<
+	$(BIN)/uv pip install --quiet --python $(AUDIT)/bin/python --require-hashes -r $< \
+	  || $(BIN)/pip --python $(AUDIT)/bin/python install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
 sbom: $(AUDIT)/.installed ## write sbom.json: what the image installs, as CycloneDX

@@ -62,6 +62,7 @@ class Listener:
         self._catch_up_at = 0.0
         self._pubsub: PubSub | None = None
         self._windows: dict[tuple[str, str], _Window] = {}
+        self._unread: dict[str, Any] | None = None  # kept until it is received, should the database be away meanwhile
         self._clocks = ClockPoll(settings.WORLD_TIME_POLL.total_seconds())
         self._polled: set[str] = set()  # campaigns to compare because a poll has seen their clocks move
         self._to_compare: dict[str, Campaign] = {}
@@ -79,9 +80,11 @@ class Listener:
             return DURATION.total_seconds() / 4
         try:
             pubsub = self._pubsub or self._subscribe()
-            message = pubsub.get_message(ignore_subscribe_messages=True, timeout=self._timeout())
-            if message is not None:
-                self.receive(message)
+            if self._unread is None:
+                self._unread = pubsub.get_message(ignore_subscribe_messages=True, timeout=self._timeout())
+            if self._unread is not None:
+                self.receive(self._unread)
+                self._unread = None
         except RedisError:
             self._unsubscribe()
             raise
@@ -146,10 +149,10 @@ class Listener:
         if message.world_time:
             self._drop_older(message.campaign_id, message.world_time)
         else:
-            if not self._concerns_us(message):
+            if not self._concerns_us(message) or not types_on_entity(message.entity_type):
                 return
             message = message._replace(campaign_id=message.campaign_id or store.campaign_of(message.entity_id))
-            if not message.campaign_id or not types_on_entity(message.entity_type):
+            if not message.campaign_id:
                 return
             kind = f"entityModified.{message.entity_type}"
         window = self._windows.setdefault((message.campaign_id, kind), _Window(until=0.0))
@@ -258,13 +261,13 @@ class Listener:
 
     def _poll_clocks(self) -> None:
         """Compare the clocks that have moved since they were last read."""
-        began = time.monotonic()
         try:
-            moved = self._clocks.read(self._api.campaigns(fresh=True), began)
+            campaigns = self._api.campaigns(fresh=True)
         except JobError as error:
-            self._clocks.postpone(began)
+            self._clocks.postpone(time.monotonic())
             log.debug("listener.poll_failed", error=str(error))
             return
+        moved = self._clocks.read(campaigns, time.monotonic())  # a slow answer must leave time for messages
         self._to_compare |= moved
         self._polled |= moved.keys()
 

@@ -112,7 +112,7 @@ def refusal_of(answer: Answer, field: str, *, about: str) -> FieldError | None:
 
     An error that only its message explains rejects it if it names the object that the request is `about`.
     """
-    clear = (e.refuses(field) and (not e.is_told_by_message or about in e.message) for e in answer.errors)
+    clear = (e.refuses(field) and (not e.is_told_by_message or e.mentions(about)) for e in answer.errors)
     if answer.data.get(field) is not None or not all(clear):
         return None
     return answer.errors[0] if answer.errors else None

@@ -41,7 +41,7 @@ from jobs.main_api.model import (
     Settlement,
     Structure,
 )
-from jobs.main_api.names import Names, has_failed
+from jobs.main_api.names import Names, may_be_about_names
 from jobs.main_api.transport import NotSent, PooledTransport
 from jobs.main_api.updates import Update
 from jobs.main_api.updating import Limits, Updating, alias_of, error_of_update, failed_position, no_answer
@@ -52,6 +52,7 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 E = TypeVar("E", Settlement, Structure)
 _RESULTS: Final = frozenset({"ok", "error", "fault", "refused", "INTERNAL_SERVER_ERROR", *ERROR_OF_CODE})
+MOST_FAILURES: Final = 3  # items in a row that fail by themselves before the rest is given up
 READ_BATCH: Final = 50  # aliased queries per request
 EXPIRE_BATCH: Final = 10  # aliased expireEvent mutations per request
 LONGEST_REASON: Final = 1000
@@ -161,18 +162,18 @@ class MainApi:
         ended = None if says_completed(answer.errors[0]) else error_of_update(name, answer.errors[0])
         if position is not None:
             return dict.fromkeys(ids[:position]) | {ids[position]: ended}
-        overdue = self.overdue_events(list(dict.fromkeys(event.campaign_id for event in batch)))
-        unknown = next((one for one in overdue.values() if isinstance(one, JobError)), None)
-        if unknown and answer.errors[0].kind:
+        overdue = self.overdue_events(list(dict.fromkeys(event.campaign_id for event in batch))).values()
+        lists = [listed for listed in overdue if not isinstance(listed, JobError) and not listed.unreadable]
+        if len(lists) < len(overdue):
             return {}
-        if unknown:
-            raise unknown
-        still = {event.id for listed in overdue.values() if not isinstance(listed, JobError) for event in listed}
-        done: dict[str, JobError | None] = {i: None for i in ids if i not in still}
-        if ended is None and done:
-            return done
-        culprit = next((i for i in ids if i in still), ids[-1])
-        return done | {culprit: ended or error_of_update(name, answer.errors[0])}
+        still = {event.id for listed in lists for event in listed}
+        culprit = next((i for i in ids if answer.errors[0].mentions(i)), None)
+        if culprit is None and ended is not None:
+            culprit = next((i for i in ids if i in still), None)
+        if culprit is None:
+            return {}
+        before = ids[: ids.index(culprit)]  # one after another: what stands after the culprit has not run
+        return dict.fromkeys(i for i in before if i not in still) | {culprit: ended}
 
     def execute_effect(self, effect_id: str, *, key: str, sending: Sending) -> EffectExecution:
         """Execute an effect; not idempotent. `sending` records when sending begins and how it ended.
@@ -255,11 +256,10 @@ class MainApi:
         """Send a query; without names, where those are why it fails."""
         named = operations.asks_for_names(name) and self._names.are_readable()
         answer = self.ask(name, operations.text(name, size, named=named), variables)
-        if not named or not self._names.may_have_failed(answer):
+        if not named or not may_be_about_names(answer):
             return answer
         without = self.ask(name, operations.text(name, size, named=False), variables)
-        if not has_failed(without):
-            self._names.note_unreadable(answer)
+        self._names.note(answer, without)
         return without
 
     def _note(self, call: ApiCall) -> None:
@@ -303,7 +303,7 @@ class MainApi:
     ) -> dict[str, Any]:
         """Read many IDs with one aliased query. If one error made all data null, the others are queried again."""
         answers: dict[str, Any] = {}
-        left, size = list(dict.fromkeys(ids)), self._limits.aliases(name, READ_BATCH)
+        left, size, failures = list(dict.fromkeys(ids)), self._limits.aliases(name, READ_BATCH), 0
         while left:
             batch = left[:size]
             try:
@@ -317,7 +317,11 @@ class MainApi:
                 answers |= dict.fromkeys(batch, error)
                 left = left[len(batch) :]
                 continue
-            if len(batch) > 1 and _refuses_whole_request(answer):
+            failures = failures + 1 if len(batch) == 1 and _fails_as_a_whole(answer) else 0
+            if failures == MOST_FAILURES:  # one after another: it is the main API, not an item
+                answers |= {one: read(one, name, answer) for one in left}
+                break
+            if len(batch) > 1 and _fails_as_a_whole(answer):
                 size = max(1, len(batch) // 2)
                 if answer.errors[0].kind is TooComplex:
                     self._limits.are_too_many(name, len(batch))
@@ -327,6 +331,7 @@ class MainApi:
             failed = [one for one in batch if aliases[one] in named]
             answers |= {i: read(i, aliases[i], answer) for i in (failed if failed and not answer.data else batch)}
             left = [one for one in left if one not in answers]
+            size = min(2 * size, self._limits.aliases(name, READ_BATCH))
         return {one: answers[one] for one in ids}
 
     def _update_each(
@@ -365,12 +370,11 @@ def _read_execution(answer: Answer, effect_id: str) -> EffectExecution:
     raise Request.ONCE.unclear(reason[:LONGEST_REASON])
 
 
-def _refuses_whole_request(answer: Answer) -> bool:
-    """Whether the response rejects an item of the batch without naming it; smaller batches find it."""
-    if answer.data or any(error.path for error in answer.errors):
+def _fails_as_a_whole(answer: Answer) -> bool:
+    """Whether the response has no data and names no item of the batch; smaller batches find the one that fails."""
+    if answer.data or not answer.errors or any(error.path for error in answer.errors):
         return False
-    kind = answer.errors[0].kind if answer.errors else None
-    return kind is not None and kind is not NotAuthorized
+    return answer.errors[0].kind is not NotAuthorized
 
 
 def _digest(variables: Mapping[str, Any]) -> str:

@@ -52,7 +52,7 @@ def _pattern(*alternatives: str) -> re.Pattern[str]:
 _COMPLETED: Final = _pattern("already (?:completed|expired)")
 #: Messages that say more than the code beside them.
 ERROR_OF_ANY_MESSAGE: Final[Mapping[re.Pattern[str], type[JobError]]] = {
-    _pattern("is not active", "is inactive"): Inactive,
+    _pattern("effect .*(?:is not active|is inactive)", "inactive effect"): Inactive,
     _pattern("too complex", "complexity .*exceed(?:s|ed)?", "exceed(?:s|ed)? .*complexity"): TooComplex,
 }
 #: Messages of errors without code and status.
@@ -85,7 +85,7 @@ class FieldError(NamedTuple):
         """Our error for it; None if it says nothing of what happened."""
         if self.code == UNPLACED:
             return None
-        if said := _first(ERROR_OF_ANY_MESSAGE, self.message):
+        if self.code != "UNAUTHENTICATED" and (said := _first(ERROR_OF_ANY_MESSAGE, self.message)):
             return said
         if self.code in ERROR_OF_CODE:
             return ERROR_OF_CODE[self.code]
@@ -97,6 +97,10 @@ class FieldError(NamedTuple):
     def is_told_by_message(self) -> bool:
         """Whether only its words say what kind of error it is."""
         return self.kind is not None and self.code not in ERROR_OF_CODE and self.status not in ERROR_OF_STATUS
+
+    def mentions(self, entity_id: str) -> bool:
+        """Whether the message names the entity: `e-1` is not in "e-10 not found"."""
+        return bool(entity_id) and bool(re.search(rf"(?<![\w-]){re.escape(entity_id)}(?![\w-])", self.message))
 
     def refuses(self, alias: str) -> bool:
         """Whether this clearly rejects the whole field `alias`, so that it has not run.

@@ -15,6 +15,7 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 MOST_UNREADABLE: Final = 10_000  #: items of one list; with more of them it is no list
 MOST_LOGGED: Final = 20  #: unreadable items of one list
+_OFTEN_NULL: Final = frozenset({"archivedAt", "scheduledAt", "occurredAt", "parentId"})
 _LONGEST_FAULT: Final = 500  #: characters of msgspec's message
 
 
@@ -55,9 +56,12 @@ def read_one(name: str, alias: str, answer: Answer, kind: type[T], *, entity_id:
         return error_of(name, refusals[0]) if refusals else _vague(name, own[0])
     value = answer.data.get(alias)
     unplaced = _unplaced(answer)
-    if unplaced and _doubtful(value):
-        alike = {(error.code, error.path) for error in unplaced} == {(unplaced[0].code, ())}  # else it may be another's
-        return error_of(name, unplaced[0]) if value is None and alike else _vague(name, unplaced[0])
+    if unplaced and value is None:
+        cause = _cause(unplaced, entity_id)
+        return error_of(name, cause) if cause else _vague(name, unplaced[0])
+    missing = sum(one is None for one in answer.data.values())
+    if len(unplaced) > missing and _doubtful(value):  # an error for each missing object: none is about this one
+        return _vague(name, unplaced[0])
     if alias not in answer.data:
         return _vague(name, answer.errors[0]) if answer.errors else _unfit(name, "it is not in the answer")
     if value is not None and entity_id and _id_of(value) not in ("", entity_id):
@@ -100,9 +104,20 @@ def _unplaced(answer: Answer) -> list[FieldError]:
     return [error for error in answer.errors if error.alias not in answer.data]
 
 
+def _cause(unplaced: list[FieldError], entity_id: str) -> FieldError | None:
+    """The unplaced error that explains a missing object; None if it may be another's."""
+    naming = [error for error in unplaced if error.mentions(entity_id)]
+    possible = naming or unplaced
+    if len({error.kind for error in possible}) > 1 or any(error.path for error in possible):
+        return None
+    told = possible[0].is_told_by_message and bool(entity_id) and not naming
+    return None if told else possible[0]
+
+
 def _doubtful(value: object) -> bool:
-    """Whether an unplaced error may be about this value, which is or contains a null."""
-    return value is None or (isinstance(value, Mapping) and None in value.values())
+    """Whether an unplaced error may be about this value: it is null, or has a null that open entities do not have."""
+    nulls = value.items() if isinstance(value, Mapping) else ()
+    return value is None or any(found is None and field not in _OFTEN_NULL for field, found in nulls)
 
 
 def _id_of(item: Any) -> str:

@@ -14,6 +14,7 @@ from jobs.main_api.updates import E, Update, sort_by_state
 WRITE_BATCH: Final = 50  #: aliased updates per request
 LEAST_REQUEST: Final = 10_000  #: bytes: a server that refuses less than this has another reason
 LARGEST_REQUEST: Final = 90_000  #: bytes of updates per request; by default, many servers accept 100 KB of JSON
+MOST_REPEATS: Final = 2  #: after so many, an error that names no update is about all of them
 _ALIAS_BYTES: Final = 200  #: that each alias adds to a document
 
 
@@ -68,6 +69,7 @@ class Updating(Generic[E]):
         self._read_back: Callable[[Sequence[str]], Mapping[str, E | JobError | None]] = read_back
         self._most = WRITE_BATCH
         self._last_error = ""
+        self._repeats = 0  #: requests in a row of which nothing has run, for the same reason
 
     def run(self, updates: Sequence[Update[E]], branch_id: str) -> dict[str, E | JobError]:
         """Send all of them."""
@@ -96,9 +98,9 @@ class Updating(Generic[E]):
             return
         error = error_of_update(self._name, answer.errors[0])
         position = failed_position(self._name, len(batch), answer.errors[0])
-        if position is None:
+        if position is None or not answer.errors[0].path:
             self._trace(batch, error)
-        elif position == 0 and self._repeats(error) and isinstance(error, NotAuthorized):
+        elif position == 0 and self._count_repeats(error) and isinstance(error, NotAuthorized):
             raise error
         else:
             for update in batch[:position]:
@@ -109,9 +111,10 @@ class Updating(Generic[E]):
         """Find out by reading back what has run before an error that names no alias."""
         known = sort_by_state(batch, self._read_back([update.entity.id for update in batch]))
         if known:
+            self._last_error = ""
             self.answers |= known
-        else:  # nothing has run: the first is the culprit; the whole request, if the next one fares the same
-            self._fail(batch if self._repeats(error) else batch[:1], error)
+        else:  # nothing has run: the first is the culprit; the whole request, if the next ones fare the same
+            self._fail(batch if self._count_repeats(error) >= MOST_REPEATS else batch[:1], error)
 
     def _split(self, batch: Sequence[Update[E]], each: Sequence[Mapping[str, Any]], refused: TooLarge) -> None:
         if len(batch) == 1:
@@ -123,10 +126,11 @@ class Updating(Generic[E]):
         else:
             self._limits.are_too_large(sum(map(size_of, each)))
 
-    def _repeats(self, error: JobError) -> bool:
-        """Whether the last request failed in the same words."""
-        same, self._last_error = self._last_error == str(error), str(error)
-        return same
+    def _count_repeats(self, error: JobError) -> int:
+        """How many requests before this one failed in the same words, one after another."""
+        self._repeats = self._repeats + 1 if self._last_error == str(error) else 0
+        self._last_error = str(error)
+        return self._repeats
 
     def _fail(self, updates: Sequence[Update[E]], error: JobError) -> None:
         for update in updates:

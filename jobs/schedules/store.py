@@ -76,7 +76,9 @@ def remember(campaign: Campaign) -> None:
 
 def _updated(campaign: Campaign, existing: CampaignClock | None, *, believe_none: bool) -> CampaignClock:
     clock = existing or CampaignClock(campaign_id=campaign.id)
-    clock.name, clock.is_active, clock.seen_at = as_name(campaign.name), campaign.is_active, timezone.now()
+    clock.is_active, clock.seen_at = campaign.is_active, timezone.now()
+    if not clock.name or campaign.name != campaign.id:  # the ID stands for a name that could not be read
+        clock.name = as_name(campaign.name)
     world_time = campaign.current_world_time
     try:
         if world_time or believe_none:

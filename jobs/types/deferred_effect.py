@@ -40,8 +40,8 @@ def execute(payload: DeferredEffect, run: Run) -> dict[str, Any]:
         raise Skip(f"effect {name} is inactive")
     try:
         done = run.api.execute_effect(payload.effect_id, key=run.job_id, sending=run.sending)
-    except NotFound:
-        if effect:
+    except NotFound as missing:
+        if effect or payload.effect_id not in str(missing):  # it may be the effect's target that is gone
             raise
         raise Skip(f"effect {name} is gone") from None
     except Inactive:

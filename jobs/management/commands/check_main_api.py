@@ -25,7 +25,7 @@ class Command(BaseCommand):
         """Print the result for each operation; exit with code 1 if one does not match the schema."""
         try:
             schema = _schema(_query("introspection", get_introspection_query(descriptions=False)))
-            campaigns = _query("campaigns", operations.text("campaigns"))
+            campaigns = _query("campaigns", operations.text("campaigns", named=False))
         except NotAuthorized as error:
             sys.exit(masked(f"{settings.API_URL}: {error}. Check API_SERVICE_ACCOUNT_TOKEN."))
         except JobError as error:

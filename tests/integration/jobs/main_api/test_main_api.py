@@ -416,3 +416,28 @@ def test_an_answer_about_something_else_costs_itself(redis: Redis) -> None:
 
     assert isinstance(found["s-1"], Settlement)
     assert isinstance(found["s-2"], TransientError)
+
+
+def test_a_deleted_event_puts_the_blame_on_no_other(redis: Redis) -> None:
+    """Of a batch whose error has no place: those before it are expired, itself is not found, the rest is sent again."""
+    completed: list[str] = []
+
+    def answer(request: dict[str, Any]) -> dict[str, Any]:
+        if "getOverdueEvents" in request["query"]:
+            left = [f"e-{n}" for n in range(10) if f"e-{n}" not in completed and n != 3]
+            fields = {"campaignId": "c-1", "name": "", "eventType": "story", "isCompleted": False}
+            return {"data": {"getOverdueEvents": [{"id": i, **fields} for i in left]}}
+        ids = list(request["variables"].values())
+        for event_id in ids:
+            if event_id == "e-3":
+                return {"data": None, "errors": [{"message": "Event e-3 not found"}]}
+            completed.append(event_id)
+        aliases = [f"a{n}" for n in range(len(ids))] if len(ids) > 1 else ["expireEvent"]
+        return {"data": {a: {"id": i, "isCompleted": True} for a, i in zip(aliases, ids, strict=True)}}
+
+    events = [event_of(f"e-{n}") for n in range(10)]
+    with other_api(answer) as url:
+        found = of_an_api(redis, url).expire_events(events, key="job")
+
+    assert [i for i, error in found.items() if error] == ["e-3"]
+    assert sorted(completed) == sorted({event.id for event in events} - {"e-3"})

@@ -9,7 +9,7 @@ from jobs.errors import JobError, NotFound, TransientError
 from jobs.main_api.answers import Answer
 from jobs.main_api.errors import read_error
 from jobs.main_api.listing import MOST_LOGGED, MOST_UNREADABLE, Listing, read_list, read_one
-from jobs.main_api.model import Campaign
+from jobs.main_api.model import Campaign, Settlement
 
 GOOD = {"id": "c-1", "name": "N", "isActive": True, "currentWorldTime": "1000-01-01T00:00:00Z"}
 ODD: list[Any] = [None, 7, "x", [], {}, {"id": "c-2"}, {**GOOD, "id": "c-2", "isActive": "yes"}, {**GOOD, "name": None}]
@@ -128,3 +128,35 @@ def test_a_list_of_nulls_stalls_nothing(count: int) -> None:
 
     assert len(logged) <= MOST_LOGGED + 1
     assert isinstance(found, Listing if count == MOST_UNREADABLE else TransientError)
+
+
+TOWN = {"kingdomId": "k", "name": "S", "level": 1, "variables": {}, "version": 1, "archivedAt": None}
+GONE = {"message": "Settlement with ID s-1 not found", "extensions": {"code": "INTERNAL_SERVER_ERROR", "status": 404}}
+SLOW = {"message": "timed out", "extensions": {"code": "INTERNAL_SERVER_ERROR"}}
+WORDS = {"message": "User not found"}
+
+
+@pytest.mark.parametrize(
+    ("errors", "kinds"),
+    [
+        ([GONE], [Settlement, NotFound]),
+        ([SLOW], [Settlement, TransientError]),
+        ([WORDS], [Settlement, TransientError]),
+        ([{"message": GONE["message"]}], [Settlement, NotFound]),
+    ],
+    ids=["by status", "unclear", "in words that name nobody", "in words that name it"],
+)
+def test_a_missing_object_explains_an_error_without_a_place(errors: list[Any], kinds: list[type]) -> None:
+    """The others of its batch are read, although none of them is archived; only what is clear is gone."""
+    answer = Answer({"a0": {**TOWN, "id": "s-0"}, "a1": None}, tuple(map(read_error, errors)))
+    found = [read_one("settlement", f"a{n}", answer, Settlement, entity_id=f"s-{n}") for n in (0, 1)]
+
+    assert [type(one) for one in found] == kinds
+
+
+def test_one_of_two_missing_objects_is_gone() -> None:
+    """The error that names it does not speak for the other."""
+    answer = Answer({"a0": None, "a1": None}, tuple(map(read_error, (SLOW, GONE))))
+    found = [read_one("settlement", f"a{n}", answer, Settlement, entity_id=f"s-{n}") for n in (0, 1)]
+
+    assert [type(one) for one in found] == [TransientError, NotFound]

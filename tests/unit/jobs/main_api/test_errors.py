@@ -1,0 +1,82 @@
+"""Which of our errors an entry of errors[] is: a row for each code, status and message."""
+
+from typing import Any
+
+import pytest
+
+from jobs.errors import (
+    Inactive,
+    JobError,
+    NotAuthorized,
+    NotFound,
+    PermanentError,
+    TooComplex,
+    TooLarge,
+    TransientError,
+    VersionConflict,
+)
+from jobs.main_api.errors import error_of, read_error
+
+
+def entry(message: str = "no", code: str | None = None, status: object = None) -> dict[str, Any]:
+    extensions = {"code": code, "status": status}
+    return {"message": message, "extensions": {k: v for k, v in extensions.items() if v is not None}}
+
+
+@pytest.mark.parametrize(
+    ("raw", "kind"),
+    [
+        (entry(code="NOT_FOUND"), NotFound),
+        (entry(code="BAD_USER_INPUT"), PermanentError),
+        (entry(code="BAD_REQUEST"), PermanentError),
+        (entry(code="UNAUTHENTICATED"), NotAuthorized),
+        (entry(code="FORBIDDEN"), NotAuthorized),
+        (entry(code="OPTIMISTIC_LOCK"), VersionConflict),
+        (entry(code="CONFLICT"), VersionConflict),
+        (entry(code="INTERNAL_SERVER_ERROR"), TransientError),
+        (entry(code="INTERNAL_SERVER_ERROR", status=404), NotFound),
+        (entry(code="INTERNAL_SERVER_ERROR", status="409"), VersionConflict),
+        (entry(code="INTERNAL_SERVER_ERROR", status=500), TransientError),
+        (entry(status=400), PermanentError),
+        (entry(status=401), NotAuthorized),
+        (entry(status=403), NotAuthorized),
+        (entry(status=413), TooLarge),
+        (entry(status=422), PermanentError),
+        (entry("Effect e-1 is not active", "FORBIDDEN", 403), Inactive),
+        (entry("Cannot execute inactive effect e-1"), Inactive),
+        (entry("Account is not active", "UNAUTHENTICATED"), NotAuthorized),
+        (entry("Your account is inactive", "FORBIDDEN"), NotAuthorized),
+        (entry("The account of effect e-1 is inactive", "UNAUTHENTICATED"), NotAuthorized),
+        (entry("Query is too complex: 1200. Maximum allowed complexity: 1000", "BAD_USER_INPUT"), TooComplex),
+        (entry("Settlement with ID s-1 not found"), NotFound),
+        (entry("Version mismatch: expected 3, got 4"), VersionConflict),
+        (entry("Event e-1 is already completed"), PermanentError),
+        (entry("Unauthorized"), NotAuthorized),
+        (entry("Forbidden resource"), NotAuthorized),
+        (entry("request entity too large"), TooLarge),
+        (entry("branchId must be a UUID"), PermanentError),
+        (entry("boom"), TransientError),
+        (entry("timed out", "NOT_FOUND?"), TransientError),
+        ({"message": "not found", "path": "settlement"}, TransientError),
+        ("not found", NotFound),
+        (None, TransientError),
+    ],
+)
+def test_the_kind_of_an_error(raw: object, kind: type[JobError]) -> None:
+    """By code, else by status, else by message, else transient."""
+    assert type(error_of("o", read_error(raw))) is kind
+
+
+@pytest.mark.parametrize(
+    ("message", "entity_id", "named"),
+    [
+        ("Effect e-1 not found", "e-1", True),
+        ("Effect e-10 not found", "e-1", False),
+        ("Effect my-e-1 not found", "e-1", False),
+        ("Effect 'e.1' not found", "e.1", True),
+        ("Effect ex1 not found", "e.1", False),
+        ("not found", "", False),
+    ],
+)
+def test_whether_a_message_names_an_entity(message: str, entity_id: str, named: bool) -> None:
+    assert read_error({"message": message}).mentions(entity_id) is named

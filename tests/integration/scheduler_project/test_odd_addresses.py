@@ -33,6 +33,11 @@ def routes(resolver: URLResolver, prefix: str = "") -> Iterator[str]:
             yield "/" + re.sub(r"\(\?P<\w+>[^)]*\)\??|<[^>]+>", "{}", plain)
 
 
+def is_fault(address: str, status: int) -> bool:
+    """Probes answer 503 where no process runs: that is no fault of theirs."""
+    return status >= 500 and not (status == 503 and address.startswith("/health"))
+
+
 def test_no_odd_address_is_a_fault(client: Client, redis: Redis) -> None:
     """Each address with two odd keys and two odd parameters, in turn: each text is tried with many addresses."""
     client.force_login(User.objects.create_superuser("ann", "", "x"))
@@ -46,7 +51,7 @@ def test_no_odd_address_is_a_fault(client: Client, redis: Redis) -> None:
         turn += 1
         addresses = [route.replace("{}", text) for text in odd] if "{}" in route else []
         addresses += [f"{route.replace('{}', '1')}?{ANYWHERE[turn % len(ANYWHERE)]}={text}" for text in odd]
-        faults += [address[:200] for address in addresses if client.get(address, **api).status_code >= 500]
+        faults += [address[:200] for address in addresses if is_fault(address, client.get(address, **api).status_code)]
 
     assert turn > 100
     assert faults == []

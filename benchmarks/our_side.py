@@ -135,6 +135,7 @@ class Ours:
         }
         arguments = [sys.executable, "manage.py", command]
         with (self.folder / f"{command}.log").open("ab") as log:
+            # Our own arguments.
             process = subprocess.Popen(arguments, cwd=settings.BASE_DIR, env=environment, stdout=log, stderr=log)  # noqa: S603
         try:
             yield process

@@ -50,6 +50,7 @@ def compare_and_set(batch: Sequence[Move]) -> set[UUID]:
     for w in batch:
         after = columns_after(w)
         raw = [w.job.id, w.job.state, w.job.attempt, *(after[name] for name in _WRITTEN)]
+        # django-stubs types a field that may be a relation; these are columns of our own table.
         values += [fields[n].get_db_prep_save(v, connection) for n, v in zip(types, raw, strict=True)]  # type: ignore[union-attr]
     # `+state` stops SQLite from scanning the index on state, i.e. the whole backlog; PostgreSQL needs no hint.
     state = "+jobs_job.state" if connection.vendor == "sqlite" else "jobs_job.state"

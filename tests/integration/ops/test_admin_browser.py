@@ -352,6 +352,9 @@ pauses.{pause}('queue', 'low', actor='command', reason='tidy up first')
 control.set_breaker('{breaker}', actor='command', reason='repair')
 """
 #: Cells of tables that are cards on a phone.
+#: Cards whose content is wider than they are, and hidden there.
+CUT_OFF = """[...document.querySelectorAll('.ops-card')].filter(c => getComputedStyle(c).overflowX === 'hidden'
+    && c.scrollWidth > c.clientWidth + 1).map(c => c.innerText.slice(0, 20))"""
 BESIDE = """[...document.querySelectorAll('.ops-stack td > *')]
   .filter(e => e.getBoundingClientRect().right > innerWidth).map(e => e.textContent).slice(0, 2)"""
 CONTRAST = {"resultTypes": ["violations"], "runOnly": {"type": "rule", "values": ["color-contrast"]}}
@@ -379,12 +382,14 @@ def test_pages_can_be_read_by_everybody(service: Service, visit: Open) -> None:
         page.set_viewport_size({"width": WIDE, "height": 900})
         page.goto(where)
         faults += [f"{where}: {fault}" for fault in violations(page, RULES, repeated)]
+        faults += [f"{where}: the card {card!r} is cut off" for card in page.evaluate(CUT_OFF)]
         page.evaluate("document.documentElement.classList.add('dark')")
         faults += [f"{where} dark: {fault}" for fault in violations(page, CONTRAST, repeated)]
         page.set_viewport_size({"width": NARROW, "height": 844})
         wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
         faults += [f"{where} is {wide} px too wide"] if wide > 0 else []
         faults += [f"{where}: {words!r} is beside the screen" for words in page.evaluate(BESIDE)]
+        faults += [f"{where} narrow: the card {card!r} is cut off" for card in page.evaluate(CUT_OFF)]
         repeated = [
             "#nav-sidebar",
             ".ops-banner",

@@ -13,22 +13,16 @@ from django.conf import settings
 from redis import Redis
 
 from jobs import counters
-from jobs.errors import (
-    CircuitOpen,
-    JobError,
-    NotAuthorized,
-    NotFound,
-    OutcomeUnknown,
-    PermanentError,
-    TooComplex,
-    TooLarge,
-)
+from jobs.errors import JobError, NotAuthorized, NotFound, OutcomeUnknown, PermanentError
 from jobs.main_api import operations, wire
-from jobs.main_api.answers import Answer, Fault, Request, refusal_of
+from jobs.main_api.answers import Answer, Fault, Request
+from jobs.main_api.batches import Limits
 from jobs.main_api.breaker import Breaker
 from jobs.main_api.cache import Cache
 from jobs.main_api.calls import ApiCall, note
-from jobs.main_api.errors import ERROR_OF_CODE, error_of, says_completed
+from jobs.main_api.errors import ERROR_OF_CODE
+from jobs.main_api.executing import EXECUTE, read_execution
+from jobs.main_api.expiring import Expiring
 from jobs.main_api.listing import Listing, read_list, read_one
 from jobs.main_api.model import (
     Branch,
@@ -36,15 +30,15 @@ from jobs.main_api.model import (
     Effect,
     EffectExecution,
     Event,
-    Expired,
     Kingdom,
     Settlement,
     Structure,
 )
 from jobs.main_api.names import Names, may_be_about_names
+from jobs.main_api.reading import Reading
 from jobs.main_api.transport import NotSent, PooledTransport
 from jobs.main_api.updates import Update
-from jobs.main_api.updating import Limits, Updating, alias_of, error_of_update, failed_position, no_answer
+from jobs.main_api.updating import Updating
 from jobs.sending import Sending
 from scheduler_project.redis_connection import connect as connect_to_redis
 
@@ -52,11 +46,6 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 E = TypeVar("E", Settlement, Structure)
 _RESULTS: Final = frozenset({"ok", "error", "fault", "refused", "INTERNAL_SERVER_ERROR", *ERROR_OF_CODE})
-MOST_FAILURES: Final = 3  # items in a row that fail by themselves before the rest is given up
-READ_BATCH: Final = 50  # aliased queries per request
-EXPIRE_BATCH: Final = 10  # aliased expireEvent mutations per request
-LONGEST_REASON: Final = 1000
-_EXECUTE: Final = "executeEffect"
 _READS: Final[Mapping[type, str]] = {Settlement: "settlement", Structure: "structure"}
 
 
@@ -71,6 +60,7 @@ class MainApi:
         self._main_branches: dict[str, Branch] = {}
         self._limits = Limits()
         self._names = Names()
+        self._reading = Reading(self._batch, self._limits)
 
     # -- reading
 
@@ -100,26 +90,26 @@ class MainApi:
 
     def settlements(self, ids: Sequence[str]) -> dict[str, Settlement | JobError | None]:
         """Read current settlements, READ_BATCH per request; each is None if it is gone, or its own error."""
-        return self._find_each("settlement", list(ids), Settlement)
+        return self._reading.find_each("settlement", list(ids), Settlement)
 
     def structures(self, ids: Sequence[str]) -> dict[str, Structure | JobError | None]:
         """Read current structures, READ_BATCH per request; each is None if it is gone, or its own error."""
-        return self._find_each("structure", list(ids), Structure)
+        return self._reading.find_each("structure", list(ids), Structure)
 
     def structures_by_settlement(self, settlement_ids: Sequence[str]) -> dict[str, Listing[Structure] | JobError]:
         """Read the structures of each settlement, or that settlement's own error."""
-        return self._list_each("structuresBySettlement", "settlementId", list(settlement_ids), Structure)
+        return self._reading.list_each("structuresBySettlement", "settlementId", list(settlement_ids), Structure)
 
     def kingdoms(self, campaign_id: str) -> Listing[Kingdom]:
         return self._list("kingdomsByCampaign", {"campaignId": campaign_id}, Kingdom)
 
     def settlements_by_kingdom(self, kingdom_ids: Sequence[str]) -> dict[str, Listing[Settlement] | JobError]:
         """Read the settlements of each kingdom, or that kingdom's own error."""
-        return self._list_each("settlementsByKingdom", "kingdomId", list(kingdom_ids), Settlement)
+        return self._reading.list_each("settlementsByKingdom", "kingdomId", list(kingdom_ids), Settlement)
 
     def overdue_events(self, campaign_ids: Sequence[str]) -> dict[str, Listing[Event] | JobError]:
         """Read the overdue events of each campaign, or that campaign's own error."""
-        return self._list_each("getOverdueEvents", "campaignId", list(campaign_ids), Event)
+        return self._reading.list_each("getOverdueEvents", "campaignId", list(campaign_ids), Event)
 
     # -- writing
 
@@ -129,51 +119,7 @@ class MainApi:
         An event that is already completed counts as expired. Aliases after a failed one have not run and are sent
         again without it. Where the error names no alias, the overdue events tell which have run.
         """
-        answers: dict[str, JobError | None] = {}
-        left, size = list(events), EXPIRE_BATCH
-        while left:
-            batch = left[:size]
-            try:
-                ended = self._expire_batch(batch, key)
-            except (CircuitOpen, NotAuthorized) as stop:
-                return answers | dict.fromkeys((event.id for event in left), stop)
-            except TooLarge as refused:
-                ended = {batch[0].id: refused} if len(batch) == 1 else {}
-            except JobError as failed:
-                ended = dict.fromkeys((event.id for event in batch), failed)
-            answers |= ended
-            left = [event for event in left if event.id not in ended]
-            size = size if ended else max(1, len(batch) // 2)
-        return answers
-
-    def _expire_batch(self, batch: Sequence[Event], key: str) -> dict[str, JobError | None]:
-        """Send one request. Returns None or the error for each event that has ended; nothing if fewer may tell more."""
-        name, ids = "expireEvent", [event.id for event in batch]
-        answer = self._batch(name, [{"eventId": i} for i in ids], key=key)
-        if not answer.errors:
-            ran = [read_one(name, alias_of(n, len(ids), name), answer, Expired) for n in range(len(ids))]
-            failed = next((n for n, one in enumerate(ran) if not isinstance(one, Expired)), None)
-            if failed is None:
-                return dict.fromkeys(ids)
-            error = ran[failed]
-            unclear = error if isinstance(error, JobError) else no_answer(name, ids[failed])
-            return dict.fromkeys(ids[:failed]) | {ids[failed]: unclear}
-        position = failed_position(name, len(ids), answer.errors[0])
-        ended = None if says_completed(answer.errors[0]) else error_of_update(name, answer.errors[0])
-        if position is not None:
-            return dict.fromkeys(ids[:position]) | {ids[position]: ended}
-        overdue = self.overdue_events(list(dict.fromkeys(event.campaign_id for event in batch))).values()
-        lists = [listed for listed in overdue if not isinstance(listed, JobError) and not listed.unreadable]
-        if len(lists) < len(overdue):
-            return {}
-        still = {event.id for listed in lists for event in listed}
-        culprit = next((i for i in ids if answer.errors[0].mentions(i)), None)
-        if culprit is None and ended is not None:
-            culprit = next((i for i in ids if i in still), None)
-        if culprit is None:
-            return {}
-        before = ids[: ids.index(culprit)]  # one after another: what stands after the culprit has not run
-        return dict.fromkeys(i for i in before if i not in still) | {culprit: ended}
+        return Expiring(self._batch, self.overdue_events).run(events, key)
 
     def execute_effect(self, effect_id: str, *, key: str, sending: Sending) -> EffectExecution:
         """Execute an effect; not idempotent. `sending` records when sending begins and how it ended.
@@ -183,9 +129,9 @@ class MainApi:
         """
         try:
             answer = self.ask(
-                _EXECUTE, operations.text(_EXECUTE), {"input": {"effectId": effect_id}}, key=key, once=sending
+                EXECUTE, operations.text(EXECUTE), {"input": {"effectId": effect_id}}, key=key, once=sending
             )
-            done = _read_execution(answer, effect_id)
+            done = read_execution(answer, effect_id)
         except OutcomeUnknown:
             raise
         except JobError:
@@ -288,52 +234,6 @@ class MainApi:
             raise found
         return found
 
-    def _list_each(self, name: str, variable: str, ids: list[str], kind: type[T]) -> dict[str, Listing[T] | JobError]:
-        return self._read_each(name, variable, ids, lambda _, alias, answer: read_list(name, alias, answer, kind))
-
-    def _find_each(self, name: str, ids: list[str], kind: type[T]) -> dict[str, T | JobError | None]:
-        """NOT_FOUND and null without an error both mean that the entity does not exist."""
-        found: dict[str, T | JobError | None] = self._read_each(
-            name, "id", ids, lambda one, alias, answer: read_one(name, alias, answer, kind, entity_id=one)
-        )
-        return {i: None if isinstance(one, NotFound) else one for i, one in found.items()}
-
-    def _read_each(
-        self, name: str, variable: str, ids: list[str], read: Callable[[str, str, Answer], Any]
-    ) -> dict[str, Any]:
-        """Read many IDs with one aliased query. If one error made all data null, the others are queried again."""
-        answers: dict[str, Any] = {}
-        left, size, failures = list(dict.fromkeys(ids)), self._limits.aliases(name, READ_BATCH), 0
-        while left:
-            batch = left[:size]
-            try:
-                answer = self._batch(name, [{variable: i} for i in batch])
-            except TooLarge as error:
-                if len(batch) == 1:
-                    answers[batch[0]], left = error, left[1:]
-                size = max(1, len(batch) // 2)
-                continue
-            except JobError as error:
-                answers |= dict.fromkeys(batch, error)
-                left = left[len(batch) :]
-                continue
-            failures = failures + 1 if len(batch) == 1 and _fails_as_a_whole(answer) else 0
-            if failures == MOST_FAILURES:  # one after another: it is the main API, not an item
-                answers |= {one: read(one, name, answer) for one in left}
-                break
-            if len(batch) > 1 and _fails_as_a_whole(answer):
-                size = max(1, len(batch) // 2)
-                if answer.errors[0].kind is TooComplex:
-                    self._limits.are_too_many(name, len(batch))
-                continue
-            aliases = {one: alias_of(position, len(batch), name) for position, one in enumerate(batch)}
-            named = {error.alias for error in answer.errors}
-            failed = [one for one in batch if aliases[one] in named]
-            answers |= {i: read(i, aliases[i], answer) for i in (failed if failed and not answer.data else batch)}
-            left = [one for one in left if one not in answers]
-            size = min(2 * size, self._limits.aliases(name, READ_BATCH))
-        return {one: answers[one] for one in ids}
-
     def _update_each(
         self, name: str, updates: Sequence[Update[E]], kind: type[E], branch_id: str
     ) -> dict[str, E | JobError]:
@@ -341,7 +241,7 @@ class MainApi:
             return self._batch(name, each, key=key)
 
         def read_back(ids: Sequence[str]) -> dict[str, E | JobError | None]:
-            return self._find_each(_READS[kind], list(ids), kind)
+            return self._reading.find_each(_READS[kind], list(ids), kind)
 
         return Updating(name, self._limits, send, read_back).run(updates, branch_id)
 
@@ -354,27 +254,6 @@ class MainApi:
         if not key:
             return self._query(name, variables, size=len(each))
         return self.ask(name, operations.text(name, len(each)), variables, key=f"{key}:{_digest(variables)}")
-
-
-def _read_execution(answer: Answer, effect_id: str) -> EffectExecution:
-    """Interpret the response to executeEffect by the table in answers.py."""
-    done = answer.data.get(_EXECUTE)
-    result = done if isinstance(done, Mapping) else {}
-    if result.get("success") is True:
-        return EffectExecution.of(result)
-    if result.get("success") is False:
-        raise PermanentError(f"{_EXECUTE}: {result.get('error') or 'failed without a reason'}"[:LONGEST_REASON])
-    if refusal := refusal_of(answer, _EXECUTE, about=effect_id):
-        raise error_of(_EXECUTE, refusal)
-    reason = str(error_of(_EXECUTE, answer.errors[0])) if answer.errors else f"{_EXECUTE}: the answer is {done!r}"
-    raise Request.ONCE.unclear(reason[:LONGEST_REASON])
-
-
-def _fails_as_a_whole(answer: Answer) -> bool:
-    """Whether the response has no data and names no item of the batch; smaller batches find the one that fails."""
-    if answer.data or not answer.errors or any(error.path for error in answer.errors):
-        return False
-    return answer.errors[0].kind is not NotAuthorized
 
 
 def _digest(variables: Mapping[str, Any]) -> str:

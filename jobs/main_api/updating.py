@@ -4,47 +4,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Generic
 
 from jobs.errors import CircuitOpen, JobError, NotAuthorized, TooComplex, TooLarge
-from jobs.main_api import wire
 from jobs.main_api.answers import Answer, Request
+from jobs.main_api.batches import Limits, alias_of, size_of
 from jobs.main_api.errors import FieldError, error_of
 from jobs.main_api.listing import read_one
 from jobs.main_api.model import Written
 from jobs.main_api.updates import E, Update, sort_by_state
 
 WRITE_BATCH: Final = 50  #: aliased updates per request
-LEAST_REQUEST: Final = 10_000  #: bytes: a server that refuses less than this has another reason
-LARGEST_REQUEST: Final = 90_000  #: bytes of updates per request; by default, many servers accept 100 KB of JSON
 MOST_REPEATS: Final = 2  #: after so many, an error that names no update is about all of them
-_ALIAS_BYTES: Final = 200  #: that each alias adds to a document
-
-
-class Limits:
-    """What the main API has been seen to refuse; kept for the life of the process."""
-
-    def __init__(self) -> None:
-        self.bytes = LARGEST_REQUEST
-        self._aliases: dict[str, int] = {}
-
-    def aliases(self, name: str, most: int) -> int:
-        """How many aliases of one operation a request may have, `most` at most."""
-        return min(self._aliases.get(name, most), most)
-
-    def are_too_many(self, name: str, aliases: int) -> None:
-        """A request with so many was too complex."""
-        self._aliases[name] = max(1, aliases // 2)
-
-    def are_too_large(self, size: int) -> None:
-        """A request of so many bytes was too large."""
-        self.bytes = max(LEAST_REQUEST, size // 2)
-
-    def fitting(self, each: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
-        """Return as many of the first ones as fit into a request by size, and at least one."""
-        size = 0
-        for count, one in enumerate(each):
-            size += size_of(one)
-            if count and size > self.bytes:
-                return each[:count]
-        return each
 
 
 class Updating(Generic[E]):
@@ -156,14 +124,6 @@ def failed_position(name: str, size: int, error: FieldError) -> int | None:
 def error_of_update(name: str, error: FieldError) -> JobError:
     """By its kind, unless it is below the field: that has run then, and running it again changes nothing."""
     return error_of(name, error) if error.refuses(error.alias) else Request.UPDATE.unclear(str(error_of(name, error)))
-
-
-def alias_of(position: int, size: int, name: str) -> str:
-    return f"a{position}" if size > 1 else name
-
-
-def size_of(variables: Mapping[str, Any]) -> int:
-    return len(wire.encode(variables)) + _ALIAS_BYTES
 
 
 def no_answer(name: str, entity_id: str) -> JobError:

@@ -12,8 +12,8 @@ from typing import Any, Generic, TypeVar
 import structlog
 
 from jobs.errors import JobError, Skip, VersionConflict
-from jobs.main_api.client import Update
 from jobs.main_api.model import Settlement, Structure
+from jobs.main_api.updates import Update
 from jobs.registry import Answer, Item
 from jobs.run import Applied, Run
 from jobs.world.change import Change

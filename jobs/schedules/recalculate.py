@@ -16,8 +16,8 @@ from django.utils import timezone
 
 from jobs import counters
 from jobs.errors import JobError, Skip
-from jobs.main_api.client import READ_BATCH
 from jobs.main_api.model import Campaign, Kingdom, Settlement, Structure
+from jobs.main_api.reading import READ_BATCH
 from jobs.run import Run, Wanted
 from jobs.slices import Budget, Slice, SlicedPayload, current_slice, followup_for, rest_of, stop_at, sum_of
 from scheduler_project.text import is_id

@@ -5,8 +5,9 @@ from hashlib import sha256
 from typing import Any
 
 from jobs.errors import JobError
-from jobs.main_api.client import EXPIRE_BATCH, READ_BATCH
+from jobs.main_api.expiring import EXPIRE_BATCH
 from jobs.main_api.model import Event
+from jobs.main_api.reading import READ_BATCH
 from jobs.registry import Cron, job_type
 from jobs.run import Run
 from jobs.slices import Budget, Slice, SlicedPayload, current_slice, rest_of, stop_at, sum_of

@@ -21,7 +21,8 @@ from jobs.engine.worker import attempt
 from jobs.errors import JobError, OutcomeUnknown, Stopped
 from jobs.ledger import moves
 from jobs.main_api.answers import Fault, Reply, Request, read_reply
-from jobs.main_api.client import _read_execution, main_api
+from jobs.main_api.client import main_api
+from jobs.main_api.executing import read_execution
 from jobs.models import Job
 from jobs.run import Run
 from jobs.service import Submission
@@ -126,7 +127,7 @@ JSON = st.recursive(
 def test_whatever_comes_back_is_unclear_unless_it_says_success_or_refuses(status: int, found: bytes) -> None:
     """No answer that a stranger can make up leads to a second request: by the table of answers.py."""
     try:
-        done = _read_execution(read_reply(Reply(status, found), Request.ONCE), "effect-1-1")
+        done = read_execution(read_reply(Reply(status, found), Request.ONCE), "effect-1-1")
     except (Fault, JobError) as error:
         raised = error.error if isinstance(error, Fault) else error
         text = found.decode("utf-8", "replace")

@@ -1,0 +1,119 @@
+"""Updating in batches: under versions, within the limits, and one that fails costs itself only."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from redis import Redis
+
+from jobs.errors import (
+    OutcomeUnknown,
+    TooLarge,
+    VersionConflict,
+)
+from jobs.main_api.client import MainApi
+from jobs.main_api.model import Settlement
+from jobs.main_api.updates import Update
+from tests.support.main_api import event_of, of_an_api, settlements_of
+from tests.support.receivers import other_api
+from tests.support.servers import SandboxApi
+
+
+def grown(settlement: Settlement, population: int) -> Update[Settlement]:
+    """The settlement with another population."""
+    return Update(settlement, level=settlement.level, variables={"population": population}, key=f"job-{population}")
+
+
+def read(api: MainApi, *ids: str) -> list[Settlement]:
+    """Settlements that are there."""
+    found = list(api.settlements(ids).values())
+    assert all(isinstance(settlement, Settlement) for settlement in found)
+    return found  # type: ignore[return-value]
+
+
+def test_updates_are_under_a_version(api: MainApi) -> None:
+    """The second of two updates of one reading is a conflict, and changes nothing."""
+    (settlement,) = read(api, "settlement-1-1-1")
+    branch = api.main_branch("campaign-1").id
+
+    written = api.update_settlements([grown(settlement, 700)], branch_id=branch)["settlement-1-1-1"]
+    again = api.update_settlements([grown(settlement, 800)], branch_id=branch)["settlement-1-1-1"]
+
+    assert isinstance(written, Settlement)
+    assert (written.version, written.variables) == (settlement.version + 1, {"population": 700})
+    assert isinstance(again, VersionConflict)
+    assert read(api, "settlement-1-1-1") == [written]
+
+
+def test_a_conflict_inside_a_batch_harms_no_other(api: MainApi, sandbox: SandboxApi) -> None:
+    """The updates before the failed alias have run and say so; those after it are sent again, once."""
+    ids = [f"settlement-1-1-{n}" for n in (1, 2, 3)]
+    first, second, third = read(api, *ids)
+    branch = api.main_branch("campaign-1").id
+    api.update_settlements([grown(second, 600)], branch_id=branch)
+    before = sandbox.control("GET", "stats")["operations"]["updateSettlement"]
+
+    answers = api.update_settlements([grown(first, 701), grown(second, 702), grown(third, 703)], branch_id=branch)
+
+    assert isinstance(answers[second.id], VersionConflict)
+    assert [answers[first.id], answers[third.id]] == read(api, first.id, third.id)
+    assert [s.variables["population"] for s in read(api, *ids)] == [701, 600, 703]
+    assert sandbox.control("GET", "stats")["operations"]["updateSettlement"] - before == 3
+
+
+@pytest.mark.parametrize("letters", [10, 20_000, 60_000])
+def test_batches_fit_what_a_server_takes(api: MainApi, sandbox: SandboxApi, letters: int) -> None:
+    """40 towns with long variables: no request is above 100 KB where one town is not, and all are written."""
+    for n in range(40):
+        town = {
+            "id": f"town-{n}",
+            "kingdomId": "kingdom-1-1",
+            "name": "T",
+            "level": 1,
+            "version": 1,
+            "variables": {"chronicle": "x" * letters},
+            "archivedAt": None,
+        }
+        sandbox.control("POST", "settlements", town)
+    sandbox.control("POST", "faults", {"largestRequest": 100_000})
+    found = api.settlements([f"town-{n}" for n in range(40)])
+    towns = [town for town in found.values() if isinstance(town, Settlement)]
+    updates = [Update(town, level=2, variables=town.variables, key="job-1") for town in towns]
+    branch = api.main_branch("campaign-1").id
+
+    written = api.update_settlements(updates, branch_id=branch)
+
+    assert len(towns) == 40
+    assert {town.level for town in written.values() if isinstance(town, Settlement)} == {2}
+    assert len(written) == 40
+
+
+def test_what_no_server_takes_costs_itself(api: MainApi, sandbox: SandboxApi) -> None:
+    """One town above the limit is refused for good, the others are written."""
+    sandbox.control("POST", "faults", {"largestRequest": 50_000})
+    towns = settlements_of(api, "campaign-1")
+    big = {"chronicle": "x" * 60_000}
+    updates = [Update(t, level=2, variables=big if n == 1 else {}, key="job-1") for n, t in enumerate(towns)]
+
+    written = api.update_settlements(updates, branch_id=api.main_branch("campaign-1").id)
+
+    refused = [one for one in written.values() if not isinstance(one, Settlement)]
+    assert [type(error) for error in refused] == [TooLarge]
+
+
+@pytest.mark.parametrize("code", ["NOT_FOUND", "BAD_USER_INPUT", "BAD_REQUEST"])
+def test_an_error_below_an_update_may_be_sent_again(redis: Redis, code: str) -> None:
+    """The update has run, and only its answer could not be read: neither a dead letter nor an expired event."""
+    good = {"id": "s-1", "kingdomId": "k", "name": "S", "level": 1, "variables": {}, "version": 1, "archivedAt": None}
+    town = msgspec.convert(good, Settlement)
+
+    def answer(request: dict[str, Any]) -> dict[str, Any]:
+        name = "updateSettlement" if "updateSettlement" in request["query"] else "expireEvent"
+        return {"data": None, "errors": [{"path": [name, "id"], "extensions": {"code": code}}]}
+
+    with other_api(answer) as url:
+        api = of_an_api(redis, url)
+        written = api.update_settlements([Update(town, level=1, variables={}, key="job")], branch_id="b")["s-1"]
+        expired = api.expire_events([event_of("e-1")], key="job")["e-1"]
+
+    assert [type(written), type(expired)] == [OutcomeUnknown, OutcomeUnknown]

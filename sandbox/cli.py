@@ -8,10 +8,11 @@ import logging
 import signal
 from pathlib import Path
 
+from sandbox.connection import Connection
 from sandbox.dialect import DIALECTS
 from sandbox.game_master import GameMaster
 from sandbox.publisher import Publisher
-from sandbox.server import Connection, Sandbox
+from sandbox.server import Sandbox
 from sandbox.world import Size, World
 
 log = logging.getLogger("sandbox")

@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from sandbox.answer import Answer
+from sandbox.control import handle
 from sandbox.dialect import DIALECTS, POINTS
-from sandbox.server import Answer, Sandbox
+from sandbox.server import Sandbox
 from sandbox.world import World
 
 TOKEN = "camp_sk_of_tests"
@@ -98,12 +100,12 @@ def test_points_are_switched_while_it_runs() -> None:
     sandbox = Sandbox(World(), TOKEN)
     ask(sandbox, UPDATE % 1)
 
-    shown: Any = sandbox.control("POST", "dialect", b'{"dialect": "today"}')
+    shown: Any = handle(sandbox, "POST", "dialect", b'{"dialect": "today"}')
     assert (shown["points"], len(shown["known"])) == (sorted(DIALECTS["today"]), len(POINTS))
-    sandbox.control("POST", "dialect", b'{"points": [3]}')
+    handle(sandbox, "POST", "dialect", b'{"points": [3]}')
     assert sandbox.points == {3}
     assert sandbox.world.settlements["settlement-1-1-1"]["version"] == 2
     for bad in (b'{"points": [18]}', b'{"points": "all"}', b'{"dialect": "klingon"}', b"{}"):
         with pytest.raises(Answer) as refused:
-            sandbox.control("POST", "dialect", bad)
+            handle(sandbox, "POST", "dialect", bad)
         assert refused.value.status == 400

@@ -1,0 +1,106 @@
+"""The paths below /control: what tests and demos read, break and change in the sandbox."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import timedelta
+from functools import partial
+
+from sandbox.answer import Answer, read_json
+from sandbox.dialect import DIALECTS, POINTS
+from sandbox.faults import BadFaults, Faults
+from sandbox.server import Sandbox
+from sandbox.world import Record, Refusal, Size, World, parse, stamp
+
+PLANTED = ("events", "effects", "settlements", "structures", "campaigns", "kingdoms")
+
+
+def handle(sandbox: Sandbox, method: str, path: str, body: bytes) -> object:
+    """Handle a path below /control. Raises Answer (400 or 404)."""
+    handlers: dict[tuple[str, str], Callable[[], object]] = {
+        ("GET", "stats"): partial(_stats, sandbox),
+        ("GET", "world"): sandbox.world.dump,
+        ("GET", "faults"): sandbox.faults.as_json,
+        ("POST", "faults"): lambda: _set_faults(sandbox, read_json(body)),
+        ("DELETE", "faults"): partial(_clear_faults, sandbox),
+        ("GET", "dialect"): partial(_show_dialect, sandbox),
+        ("POST", "dialect"): lambda: _set_dialect(sandbox, read_json(body)),
+        ("POST", "reset"): lambda: _reset(sandbox, read_json(body or b"{}")),
+        ("POST", "advance"): lambda: _advance(sandbox, read_json(body)),
+    }
+    if method == "POST" and path in PLANTED:
+        handlers[method, path] = lambda: _plant(sandbox, path, read_json(body))
+    if (method, path) not in handlers:
+        raise Answer(404, {"error": f"no such path: {method} /control/{path}"})
+    try:
+        return handlers[method, path]()
+    except (BadFaults, Refusal) as bad:
+        raise Answer(400, {"error": str(bad)}) from None
+    except (KeyError, TypeError, ValueError) as missing:
+        raise Answer(400, {"error": f"missing or malformed: {missing}"}) from None
+
+
+def _stats(sandbox: Sandbox) -> object:
+    counts = {"requests": sandbox.requests, "operations": sandbox.counts, "executions": len(sandbox.world.executions)}
+    return {**counts, "recent": list(sandbox.recent)}
+
+
+def _set_faults(sandbox: Sandbox, wanted: Record) -> object:
+    sandbox.faults.set(wanted)
+    return sandbox.faults.as_json()
+
+
+def _clear_faults(sandbox: Sandbox) -> object:
+    sandbox.faults = Faults()
+    return sandbox.faults.as_json()
+
+
+def _show_dialect(sandbox: Sandbox) -> object:
+    return {"points": sorted(sandbox.points), "known": {str(number): text for number, text in POINTS.items()}}
+
+
+def _set_dialect(sandbox: Sandbox, wanted: Record) -> object:
+    """Switch to {"dialect": name} or to {"points": [numbers]}; the world stays."""
+    if "dialect" in wanted:
+        points = DIALECTS[wanted["dialect"]]
+    else:
+        points = frozenset(int(number) for number in wanted["points"])
+    if unknown := points - POINTS.keys():
+        raise BadFaults(f"points: {sorted(unknown)} unknown; known: 1 to {max(POINTS)}")
+    sandbox.speak(points)
+    return _show_dialect(sandbox)
+
+
+def _reset(sandbox: Sandbox, wanted: Record) -> object:
+    seed = int(wanted.pop("seed", sandbox.world.seed))
+    size = Size(**{**asdict(sandbox.world.size), **wanted})
+    sandbox.restart(World(size=size, seed=seed))
+    return {"seed": seed, **asdict(size)}
+
+
+def _advance(sandbox: Sandbox, wanted: Record) -> object:
+    campaign = sandbox.world.campaigns[wanted["campaignId"]]
+    to = wanted.get("to")
+    if to is None:
+        to = stamp(parse(campaign["currentWorldTime"]) + timedelta(minutes=float(wanted["minutes"])))
+    return sandbox.world.advance(wanted["campaignId"], to)
+
+
+def _plant(sandbox: Sandbox, table: str, record: Record) -> Record:
+    makers = {
+        "events": lambda r: sandbox.world.plant_event(r["id"], r["campaignId"], r["scheduledAt"]),
+        "effects": lambda r: sandbox.world.plant_effect(r["id"], r["entityId"]),
+    }
+    known = record["id"] in getattr(sandbox.world, table)
+    if not known and table in makers:
+        makers[table](record)
+    planted = sandbox.world.plant(table, record)
+    kind = {"events": "Event", "effects": "Event", "settlements": "Settlement", "structures": "Structure"}.get(table)
+    if kind:
+        entity_id = planted["entityId"] if table == "effects" else planted["id"]
+        campaign = planted.get("campaignId") or (
+            sandbox.world.events.get(planted["entityId"], {}).get("campaignId", "")
+            if table == "effects"
+            else sandbox.world.campaign_of(planted)
+        )
+        sandbox.world.modified(campaign, kind, entity_id, "UPDATE" if known else "CREATE")
+    return planted

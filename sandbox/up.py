@@ -197,10 +197,13 @@ def environment(ports: Ports, *, token: str) -> dict[str, str]:
         "API_URL": f"http://127.0.0.1:{ports.api}/graphql",
         "PORT": str(ports.web),
         "PYTHONUNBUFFERED": "1",
-        "FORCE_COLOR": "1",
         "SCHEDULER_API_TOKENS": ",".join(
             filter(None, (os.environ.get("SCHEDULER_API_TOKENS"), f"game-master:{token}"))
         ),
     }
-    defaults = {"API_SERVICE_ACCOUNT_TOKEN": "camp_sk_sandbox", "CRON_EVENT_EXPIRATION": "* * * * *"}
+    defaults = {
+        "API_SERVICE_ACCOUNT_TOKEN": "camp_sk_sandbox",
+        "CRON_EVENT_EXPIRATION": "* * * * *",
+        "FORCE_COLOR": "1" if sys.stdout.isatty() else "",  # the processes write into pipes
+    }
     return {**defaults, **os.environ, **ours}

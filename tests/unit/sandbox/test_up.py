@@ -143,3 +143,14 @@ def test_the_user_s_own_tokens_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     assert environment(Ports(1, 2, 3), token="t")["SCHEDULER_API_TOKENS"] == "me:my-own-secret,game-master:t"
     monkeypatch.delenv("SCHEDULER_API_TOKENS")
     assert environment(Ports(1, 2, 3), token="t")["SCHEDULER_API_TOKENS"] == "game-master:t"
+
+
+def test_logs_are_coloured_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log in a file has no escape sequences, unless somebody asks for them."""
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+    for is_terminal, expected in ((True, "1"), (False, "")):
+        monkeypatch.setattr("sys.stdout.isatty", lambda answer=is_terminal: answer)
+        assert environment(Ports(1, 2, 3), token="t")["FORCE_COLOR"] == expected
+
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert environment(Ports(1, 2, 3), token="t")["FORCE_COLOR"] == "1"

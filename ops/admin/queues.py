@@ -21,7 +21,7 @@ from rq.queue import Queue
 from rq.registry import FailedJobRegistry, StartedJobRegistry
 
 from jobs.broker import keys
-from jobs.broker.rq_guard import MALFORMED
+from jobs.broker.rq_fields import MALFORMED
 from ops import rq_dashboard
 from ops.admin.base import actor_of, is_own_url, redirect, render_page
 from ops.rq_dashboard import BUTTONS

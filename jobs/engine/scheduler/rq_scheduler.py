@@ -19,7 +19,7 @@ from rq.job import Job as RQJob
 
 from jobs import actor as actors
 from jobs import service
-from jobs.broker import keys, rq_guard
+from jobs.broker import keys, rq_fields, rq_guard
 from jobs.broker.aside import QUEUE, move_aside
 from jobs.models import Job
 
@@ -118,7 +118,7 @@ class RQScheduler(DjangoScheduler):
             self.scheduled_jobs_key, 0, _score(until), withscores=True, start=offset, num=length
         )
         for rq_id, score in found:
-            name = rq_guard.text(rq_id)
+            name = rq_fields.text(rq_id)
             try:
                 job = self.job_class.fetch(name, connection=self.connection)
             except NoSuchJobError:

@@ -10,48 +10,26 @@ pybreaker provides the names of the states. Its `call()` is not used: it holds a
 import json
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import structlog
 from pybreaker import STATE_CLOSED, STATE_HALF_OPEN, STATE_OPEN
-from redis import Redis, RedisError
+from redis import Redis
 
 from jobs.errors import CircuitOpen
+from jobs.main_api.call_window import WINDOW_S, CallWindow, Fault, decode, moment, unless_away
 from scheduler_project.logs import masked
 
 log = structlog.get_logger(__name__)
-WINDOW_S: Final = 10
 FAULT_SHARE: Final = 0.5
 VIEW_S: Final = 0.2  # maximum age of this process's view of the shared state
 STATE_KEY: Final = "scheduler:breaker:state"  # JSON {until, openedAt, error}; missing: closed
 FORCED_KEY: Final = "scheduler:breaker:forced"  # JSON {state, by, reason, at}; missing: automatic
-ERRORS_KEY: Final = "scheduler:breaker:errors"  # list of JSON {at, error}, newest first
-ERRORS_KEPT: Final = 20
-LONGEST: Final = 10_000  #: bytes read from a key
 FORCED_LOOK_S: Final = 300.0  # maximum time before a job checks a breaker that is forced open again
 PROBE_KEY: Final = "scheduler:breaker:probe"
-BUCKET_KEY: Final = "scheduler:breaker:calls:{}"  # hash {calls, faults} of one second
-
-#: Adds this process's counts to the second's bucket and the last error to the list. Returns the sums over the window.
-_COUNT = """
-redis.call('HINCRBY', KEYS[1], 'calls', ARGV[1])
-redis.call('HINCRBY', KEYS[1], 'faults', ARGV[2])
-redis.call('EXPIRE', KEYS[1], 30)
-if ARGV[3] ~= '' then
-  redis.call('LPUSH', ARGV[4], ARGV[3])
-  redis.call('LTRIM', ARGV[4], 0, ARGV[5] - 1)
-end
-local calls, faults = 0, 0
-for _, key in ipairs(KEYS) do
-  calls = calls + tonumber(redis.call('HGET', key, 'calls') or 0)
-  faults = faults + tonumber(redis.call('HGET', key, 'faults') or 0)
-end
-return {calls, faults}
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +40,6 @@ class Forced:
     by: str
     reason: str
     at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """A call that counted towards opening the breaker."""
-
-    at: datetime
-    error: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,18 +78,14 @@ class Breaker:
         self._shared: dict[str, Any] = {}
         self._forced: dict[str, Any] = {}
         self._seen_at = -1.0
-        self._unsent = 0  # successes not yet added to the shared window, the last of them at _unsent_at
-        self._unsent_at = 0.0
-        self._sent_at = 0.0
-        self._count = connection.register_script(_COUNT)
-        self._local: deque[tuple[float, bool]] = deque(maxlen=1000)  # the window while Redis is away
+        self._window = CallWindow(connection, clock)
 
     def before_call(self) -> bool:
         """Return whether this call is the probe of an open breaker. Raises CircuitOpen if the call must wait."""
         if not self._needs_probe():
             return False
         if not self._win_probe():
-            raise CircuitOpen(_moment(self._clock() + 1))
+            raise CircuitOpen(moment(self._clock() + 1))
         self._seen_at = -1.0  # another process's probe may have ended meanwhile
         if not self._needs_probe():
             self.record_unsent(probe=True)
@@ -131,14 +97,7 @@ class Breaker:
         if probe:
             self.close("a probe was answered")
             return
-        with self._lock:
-            now = self._clock()
-            self._local.append((now, False))
-            self._unsent, self._unsent_at = self._fresh(now) + 1, now
-            if self._shared or self._forced or now - self._sent_at < 1:
-                return
-            calls, self._unsent, self._sent_at = self._unsent, 0, now
-        self._add(calls, 0)
+        self._window.add_success(send=not (self._shared or self._forced))
 
     def record_fault(self, error: BaseException, *, probe: bool) -> None:
         """The call ended in a transport error or HTTP 5xx."""
@@ -146,17 +105,12 @@ class Breaker:
         if probe:
             self._open(f"probe: {text}", overwrite=True)
             return
-        with self._lock:
-            now = self._clock()
-            self._local.append((now, True))
-            calls, self._unsent, self._sent_at = self._fresh(now) + 1, 0, now
-            if self._shared:
-                return
-        calls_in_window, faults = self._add(calls, 1, text)
-        if self._forced:
+        is_open = bool(self._shared)
+        calls, faults = self._window.add_fault(text, send=not is_open)
+        if is_open or self._forced:
             return
-        if calls_in_window >= self._threshold and faults >= FAULT_SHARE * calls_in_window:
-            self._open(f"{faults} of {calls_in_window} calls in {WINDOW_S} s failed; last: {text}")
+        if calls >= self._threshold and faults >= FAULT_SHARE * calls:
+            self._open(f"{faults} of {calls} calls in {WINDOW_S} s failed; last: {text}")
 
     def record_unsent(self, *, probe: bool) -> None:
         """The call was never sent: it says nothing about the main API, and the next call may be the probe."""
@@ -166,8 +120,8 @@ class Breaker:
     def close(self, why: str = "closed by hand") -> None:
         """Close the breaker."""
         self._shared = {}
-        self._local.clear()
-        self._to_redis(lambda r: r.delete(STATE_KEY, PROBE_KEY, *self._buckets()))
+        self._window.forget()
+        self._to_redis(lambda r: r.delete(STATE_KEY, PROBE_KEY, *self._window.keys))
         log.warning("breaker.closed", reason=why)
         self._notify(STATE_OPEN, STATE_CLOSED)
 
@@ -177,7 +131,7 @@ class Breaker:
         shared = self._view()
         if self._forced:
             forced = Forced(
-                self._forced["state"], self._forced["by"], self._forced["reason"], _moment(self._forced["at"])
+                self._forced["state"], self._forced["by"], self._forced["reason"], moment(self._forced["at"])
             )
             opened_at = forced.at if forced.state == STATE_OPEN else None
             return Snapshot(forced.state, None, opened_at, forced.reason, forced)
@@ -185,7 +139,7 @@ class Breaker:
             return Snapshot(STATE_CLOSED, None, None, "")
         until = float(shared["until"])
         state = STATE_OPEN if self._clock() < until else STATE_HALF_OPEN
-        return Snapshot(state, _moment(until), _moment(float(shared["openedAt"])), str(shared["error"]))
+        return Snapshot(state, moment(until), moment(float(shared["openedAt"])), str(shared["error"]))
 
     def force(self, state: str, *, by: str, reason: str) -> None:
         """Force the breaker open or closed for all processes until `release`.
@@ -206,7 +160,7 @@ class Breaker:
     def release(self) -> None:
         """Set the breaker back to automatic, starting closed. Raises redis.RedisError."""
         was = self.snapshot().state
-        self._connection.delete(FORCED_KEY, STATE_KEY, PROBE_KEY, *self._buckets())
+        self._connection.delete(FORCED_KEY, STATE_KEY, PROBE_KEY, *self._window.keys)
         self._seen_at = -1.0
         log.warning("breaker.released", was=was)
         if was != STATE_CLOSED:
@@ -214,25 +168,20 @@ class Breaker:
 
     def recent_errors(self) -> list[Fault]:
         """Return the last faults, newest first. Raises redis.RedisError."""
-        found: Any = self._connection.lrange(ERRORS_KEY, 0, ERRORS_KEPT - 1)
-        return [Fault(_moment(e["at"]), str(e["error"])) for text in found if (e := _read(text, ("at",), ("error",)))]
-
-    def _fresh(self, now: float) -> int:
-        """The unsent successes, unless they are too old to count."""
-        return self._unsent if now - self._unsent_at < WINDOW_S else 0
+        return self._window.recent_errors()
 
     def _needs_probe(self) -> bool:
         """Whether the breaker is open and a probe is due. Raises CircuitOpen before that."""
         shared = self._view()
         if self._forced:
             if self._forced["state"] == STATE_OPEN:
-                raise CircuitOpen(_moment(self._forced_until()))
+                raise CircuitOpen(moment(self._forced_until()))
             return False
         if not shared:
             return False
         until = float(shared["until"])
         if self._clock() < until:
-            raise CircuitOpen(_moment(until))
+            raise CircuitOpen(moment(until))
         return True
 
     def _forced_until(self) -> float:
@@ -253,7 +202,7 @@ class Breaker:
                 return
             self._shared, self._seen_at = shared, now
         self._to_redis(lambda r: r.delete(PROBE_KEY))
-        log.warning("breaker.opened", reason=why, until=_moment(shared["until"]).isoformat())
+        log.warning("breaker.opened", reason=why, until=moment(shared["until"]).isoformat())
         self._notify(STATE_CLOSED, STATE_OPEN)
 
     def _notify(self, was: str, now: str) -> None:
@@ -266,8 +215,8 @@ class Breaker:
             self._seen_at = now
             texts = self._to_redis(lambda r: r.mget(STATE_KEY, FORCED_KEY))
             if texts:
-                shared = _read(texts[0], ("until", "openedAt"), ("error",))
-                forced = _read(texts[1], ("at",), ("state", "by", "reason"))
+                shared = decode(texts[0], ("until", "openedAt"), ("error",))
+                forced = decode(texts[1], ("at",), ("state", "by", "reason"))
                 if forced.get("state", STATE_OPEN) not in (STATE_OPEN, STATE_CLOSED):
                     forced = {}
                 self._forget_unreadable({STATE_KEY: (texts[0], shared), FORCED_KEY: (texts[1], forced)})
@@ -284,37 +233,5 @@ class Breaker:
     def _win_probe(self) -> bool:
         return bool(self._to_redis(lambda r: r.set(PROBE_KEY, "1", nx=True, px=self._probe_ms), default=True))
 
-    def _add(self, calls: int, faults: int, error: str = "") -> tuple[int, int]:
-        fault = json.dumps({"at": self._clock(), "error": error[:500]}) if error else ""
-        arguments: list[str | int] = [calls, faults, fault, ERRORS_KEY, ERRORS_KEPT]
-        counted = self._to_redis(lambda _: self._count(keys=self._buckets(), args=arguments))
-        if counted:
-            return int(counted[0]), int(counted[1])
-        since = self._clock() - WINDOW_S
-        recent = [fault for at, fault in list(self._local) if at >= since]
-        return len(recent), sum(recent)
-
-    def _buckets(self) -> list[str]:
-        second = int(self._clock())
-        return [BUCKET_KEY.format(second - back) for back in range(WINDOW_S)]
-
     def _to_redis(self, act: Callable[[Redis], Any], default: Any = None) -> Any:
-        try:
-            return act(self._connection)
-        except RedisError as error:
-            log.debug("breaker.redis_unreachable", error=str(error), next="this process uses its own view")
-            return default
-
-
-def _read(text: bytes | None, moments: tuple[str, ...], texts: tuple[str, ...]) -> dict[str, Any]:
-    """Decode an object with these times and texts; empty if it is malformed."""
-    try:
-        found = json.loads(text[:LONGEST]) if text else {}
-        fits = all(0 <= float(found[name]) < 253_402_300_800 for name in moments)
-    except (ValueError, TypeError, LookupError, OverflowError, RecursionError):
-        return {}
-    return found if fits and all(isinstance(found.get(name), str) for name in texts) else {}
-
-
-def _moment(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, tz=UTC)
+        return unless_away(lambda: act(self._connection), default)

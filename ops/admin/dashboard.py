@@ -17,7 +17,8 @@ from redis import RedisError
 from jobs import control
 from jobs.broker import depths, keys
 from jobs.histogram import OBJECTIVE_MS, OBJECTIVE_SHARE
-from jobs.main_api.breaker import Fault, Snapshot
+from jobs.main_api.breaker import Snapshot
+from jobs.main_api.call_window import Fault
 from jobs.main_api.client import main_api
 from jobs.models import CampaignClock, CronTask, FailureHour, Job, ScheduleRow
 from jobs.states import ENDED, Priority, State

@@ -22,8 +22,7 @@ from jobs.models import (
     ScheduleRow,
 )
 from jobs.registry import all_types
-from jobs.schedules.store import sortable
-from jobs.world.clock import WorldTime
+from jobs.world.clock import WorldTime, sortable
 from scheduler_project.database import lift_timeouts, restore_timeouts
 
 SOURCE: Final = "benchmark-stock"

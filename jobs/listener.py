@@ -29,7 +29,7 @@ from jobs.models import CampaignClock
 from jobs.processes.heartbeat import Heartbeat
 from jobs.processes.lease import DURATION, Lease
 from jobs.registry import types_on_entity, types_on_world_time
-from jobs.schedules import store
+from jobs.schedules import clocks, store
 from jobs.world.clock import WorldTime
 from scheduler_project import text
 
@@ -220,7 +220,7 @@ class Listener:
             return
         CampaignClock.objects.filter(pk=clock.pk).update(world_time=world_time)
         if self._submit(campaign_id, types_on_world_time(), subject=world_time, reason=f"world time is {world_time}"):
-            store.DatabaseSchedules().mark_processed(campaign_id, world_time)
+            clocks.mark_processed(campaign_id, world_time)
 
     def _submit(self, campaign_id: str, types: tuple[str, ...], *, subject: str, reason: str) -> bool:
         request_id = uuid4().hex  # shared by all jobs of a message
@@ -278,7 +278,7 @@ class Listener:
         """
         if self._to_compare:
             some = list(islice(self._to_compare.values(), COMPARED))
-            known = store.remember_all(some)
+            known = clocks.remember_all(some)
             for campaign in some:
                 reading = self._reading_behind(campaign, known[campaign.id])
                 if reading is not None:

@@ -88,9 +88,6 @@ class Schedules(Protocol):
     def forget(self, *entity_ids: str) -> None:
         """Remove the schedules of entities that are gone."""
 
-    def mark_processed(self, campaign_id: str, world_time: str) -> None:
-        """Record that the campaign was processed up to `world_time`."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:

@@ -1,4 +1,4 @@
-"""Schedules and campaign clocks in the database: when each event type of each entity is next due."""
+"""Schedules in the database: when each event type of each entity is next due."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -10,12 +10,13 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
 from jobs import counters
-from jobs.errors import PermanentError
 from jobs.ledger import PLACED_COLUMNS, statements
 from jobs.main_api.model import Campaign
 from jobs.models import CampaignClock, ScheduleRow
 from jobs.run import Applied, Followup, Wanted
-from jobs.world.clock import Moment, WallTime, WorldTime, clock_name, later
+from jobs.schedules import clocks
+from jobs.schedules.clocks import reading_of
+from jobs.world.clock import Moment, WallTime, clock_name, later, parse_moment, sortable
 from jobs.world.due import due_by
 from jobs.world.marks import read_mark
 from scheduler_project.text import as_name, is_id
@@ -23,78 +24,12 @@ from scheduler_project.text import as_name, is_id
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 BATCH: Final = 500  #: rows or IDs per statement
-_CLOCKS: dict[str, type[WallTime] | type[WorldTime]] = {"wall": WallTime, "world": WorldTime}
-
-
-def parse_moment(clock: str, text: str) -> Moment:
-    """Parse a time on the clock named `clock`. Raises ValueError if it is malformed."""
-    return _CLOCKS[clock].parse(text)
-
-
-def reading_of(world_time: str | None) -> Moment:
-    """Read a campaign's clock: its world time if it has one, wall-clock time otherwise.
-
-    Raises PermanentError if the world time is malformed.
-    """
-    try:
-        return WorldTime.parse(world_time) if world_time else WallTime(timezone.now())
-    except ValueError as error:
-        raise PermanentError(f"currentWorldTime: {str(error)[:300]}") from None
-
-
-def sortable(moment: Moment | None) -> str:
-    """Format a time so that text order is time order; empty for never."""
-    return f"{moment.at.replace(tzinfo=None).isoformat(timespec='microseconds')}Z" if moment else ""
 
 
 def campaign_of(entity_id: str) -> str:
     """The campaign of a settlement or structure with schedules; empty if none is known."""
     rows = ScheduleRow.objects.filter(entity_id=entity_id).order_by()
     return rows.values_list("campaign_id", flat=True).first() or ""
-
-
-def remember_all(campaigns: Iterable[Campaign]) -> dict[str, CampaignClock]:
-    """Store campaigns from a list. Returns their clocks by ID.
-
-    A malformed world time is ignored. So is a missing one if one is known: only reading the campaign individually
-    proves that (`remember`).
-    """
-    known: dict[str, CampaignClock] = {}
-    for batch in _batches(list(campaigns)):
-        existing = CampaignClock.objects.in_bulk([campaign.id for campaign in batch])
-        seen = {c.id: _updated(c, existing.get(c.id), believe_none=False) for c in batch}
-        _write_clocks(seen.values())
-        known |= seen
-    return known
-
-
-def remember(campaign: Campaign) -> None:
-    """Store a campaign that was read individually."""
-    existing = CampaignClock.objects.filter(pk=campaign.id).first()
-    _write_clocks([_updated(campaign, existing, believe_none=True)])
-
-
-def _updated(campaign: Campaign, existing: CampaignClock | None, *, believe_none: bool) -> CampaignClock:
-    clock = existing or CampaignClock(campaign_id=campaign.id)
-    clock.is_active, clock.seen_at = campaign.is_active, timezone.now()
-    if not clock.name or campaign.name != campaign.id:  # the ID stands for a name that could not be read
-        clock.name = as_name(campaign.name)
-    world_time = campaign.current_world_time
-    try:
-        if world_time or believe_none:
-            clock.world_time = WorldTime.parse(world_time).isoformat() if world_time else ""
-    except ValueError:
-        log.warning("schedules.clock_rejected", campaign_id=campaign.id, world_time=repr(world_time)[:100])
-    return clock
-
-
-def _write_clocks(clocks: Iterable[CampaignClock]) -> None:
-    CampaignClock.objects.bulk_create(
-        clocks,
-        update_conflicts=True,
-        unique_fields=["campaign_id"],
-        update_fields=["name", "is_active", "seen_at", "world_time"],
-    )
 
 
 def _batches(found: Sequence[T]) -> Iterator[Sequence[T]]:
@@ -107,7 +42,7 @@ class DatabaseSchedules:
 
     def remember(self, campaign: Campaign) -> None:
         """Store a campaign that was read individually."""
-        remember(campaign)
+        clocks.remember(campaign)
 
     @transaction.atomic
     def sync(
@@ -176,11 +111,11 @@ class DatabaseSchedules:
 
     def world_time(self, campaign_id: str) -> str:
         """Return the campaign's world time when last seen; empty if it has none."""
-        return CampaignClock.objects.filter(pk=campaign_id).values_list("world_time", flat=True).first() or ""
+        return clocks.world_time(campaign_id)
 
     def is_active(self, campaign_id: str) -> bool:
         """Whether the campaign was active when last seen; True if it never was seen."""
-        return not CampaignClock.objects.filter(pk=campaign_id, is_active=False).exists()
+        return clocks.is_active(campaign_id)
 
     @transaction.atomic
     def record_applied(self, noted: Sequence[Applied]) -> list[Followup]:
@@ -210,10 +145,6 @@ class DatabaseSchedules:
         """Remove the schedules of entities that are gone."""
         for batch in _batches(entity_ids):
             ScheduleRow.objects.filter(entity_id__in=batch).delete()
-
-    def mark_processed(self, campaign_id: str, world_time: str) -> None:
-        """Record that the campaign was processed up to `world_time`."""
-        CampaignClock.objects.update_or_create(campaign_id=campaign_id, defaults={"processed_world_time": world_time})
 
 
 @transaction.atomic

@@ -56,6 +56,7 @@ class WorldTime(_Moment):
 
 Moment = WallTime | WorldTime
 M = TypeVar("M", bound=_Moment)
+_CLOCKS: Final[dict[str, type[WallTime] | type[WorldTime]]] = {"wall": WallTime, "world": WorldTime}
 
 
 def iso_text(value: object) -> str:
@@ -77,6 +78,20 @@ def iso_text(value: object) -> str:
 def clock_name(moment: _Moment) -> str:
     """The name of a moment's clock: "wall" or "world"."""
     return "world" if isinstance(moment, WorldTime) else "wall"
+
+
+def parse_moment(clock: str, text: str) -> Moment:
+    """Parse a time on the clock named `clock`. Raises ValueError if it is malformed."""
+    return _CLOCKS[clock].parse(text)
+
+
+def sortable(moment: Moment | None) -> str:
+    """Format a time so that text order is time order; empty for never.
+
+    >>> sortable(WorldTime.parse("0999-12-31T00:00:00+01:00")), sortable(None)
+    ('0999-12-30T23:00:00.000000Z', '')
+    """
+    return f"{moment.at.replace(tzinfo=None).isoformat(timespec='microseconds')}Z" if moment else ""
 
 
 def later(moment: M, by: timedelta) -> M | None:

@@ -15,10 +15,9 @@ from redis import RedisError
 from jobs import control, service
 from jobs.models import CampaignClock, Job, Pause, PauseKind, ScheduleRow
 from jobs.registry import all_types
-from jobs.schedules.store import parse_moment
 from jobs.service import Submission
 from jobs.states import ENDED, Priority, State
-from jobs.world.clock import Moment, WallTime, WorldTime
+from jobs.world.clock import Moment, WallTime, WorldTime, parse_moment
 from ops.humanize import label, naturaltime
 from ops.reads import blockers
 from ops.reads.campaign_jobs import Newest

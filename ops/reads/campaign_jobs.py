@@ -8,8 +8,8 @@ from uuid import UUID
 from jobs.errors import InvalidJob
 from jobs.models import Job, ScheduleRow
 from jobs.registry import all_types, type_named
-from jobs.schedules.store import parse_moment
 from jobs.states import State
+from jobs.world.clock import parse_moment
 
 NEWEST: Final = 500  #: jobs of the campaign, and as many dead letters, that are read
 

@@ -25,9 +25,10 @@ from jobs.models import Job
 from jobs.outcome import RetryPolicy, outcome_of
 from jobs.registry import Answer, Item, JobType, readable_versions, type_named
 from jobs.run import Followup, Run
-from jobs.schedules.store import DatabaseSchedules, parse_moment
+from jobs.schedules.store import DatabaseSchedules
 from jobs.sending import Phase, Sending
 from jobs.states import State
+from jobs.world.clock import parse_moment
 from scheduler_project import text
 from scheduler_project.logs import masked
 from scheduler_project.outages import is_outage

@@ -18,7 +18,7 @@ from jobs.listener import CAUGHT_UP_AT_ONCE, COMPARED, Listener
 from jobs.main_api.client import MainApi
 from jobs.main_api.model import Campaign
 from jobs.models import CampaignClock, Job, ScheduleRow
-from jobs.schedules import store
+from jobs.schedules import clocks
 from sandbox.world import Size
 from tests.support.servers import SandboxApi, wait_until
 
@@ -368,5 +368,5 @@ def test_a_clock_that_a_list_lacks_is_not_forgotten(listener: Listener, sandbox:
 
     assert before
     assert CampaignClock.objects.get(pk="campaign-1").world_time == before
-    store.remember(Campaign(id="campaign-1", name="C", is_active=True))
+    clocks.remember(Campaign(id="campaign-1", name="C", is_active=True))
     assert CampaignClock.objects.get(pk="campaign-1").world_time == ""

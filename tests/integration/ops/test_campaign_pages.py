@@ -18,10 +18,9 @@ from jobs.main_api.client import main_api
 from jobs.models import CampaignClock, Job, OperatorAction, Pause, ScheduleRow
 from jobs.outcome import Outcome
 from jobs.processes.heartbeat import Heartbeat
-from jobs.schedules.store import sortable
 from jobs.service import Submission, submit
 from jobs.states import State
-from jobs.world.clock import WallTime, WorldTime
+from jobs.world.clock import WallTime, WorldTime, sortable
 from ops.reads import campaign as campaign_page
 from ops.reads.campaign_jobs import find_newest
 from tests.support.people import member

@@ -19,9 +19,9 @@ from jobs.errors import PermanentError
 from jobs.main_api.model import Campaign
 from jobs.models import CampaignClock, CronFiring, CronTask, Job, Misfire, ScheduleRow
 from jobs.run import Applied, Wanted
-from jobs.schedules.store import DatabaseSchedules, fire_wall_rows, next_wall_firing, sortable
+from jobs.schedules.store import DatabaseSchedules, fire_wall_rows, next_wall_firing
 from jobs.service import Submission
-from jobs.world.clock import WallTime, WorldTime
+from jobs.world.clock import WallTime, WorldTime, sortable
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -2,14 +2,12 @@
 
 worldTimeAdvanced: a campaign's first message is handled at once; those within WINDOW after it are folded into one
 trailing run at the end of the window, so that the last advance of a burst is never lost. entityModified is folded in
-the same way. To catch up with missed messages, the listener compares each campaign's world time with the last one
-processed, at start, after a reconnect and every few minutes; a few campaigns per poll, so that messages do not wait.
-A main API that publishes no world time is polled for its clocks (clock_poll.py).
+the same way. At start, after a reconnect and every few minutes, between messages, the listener catches up with those
+that it has missed (catch_up.py).
 """
 
 import time
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, Final
 from uuid import uuid4
 
@@ -20,11 +18,10 @@ from redis.client import PubSub
 
 from jobs import actor as actors
 from jobs import counters, service
-from jobs.clock_poll import ClockPoll
-from jobs.errors import InvalidJob, JobError
+from jobs.catch_up import CatchUp
+from jobs.errors import InvalidJob
 from jobs.main_api.client import MainApi
 from jobs.main_api.messages import PATTERNS, Malformed, Message, account_of, kind_of, read_message
-from jobs.main_api.model import Campaign
 from jobs.models import CampaignClock
 from jobs.processes.heartbeat import Heartbeat
 from jobs.processes.lease import DURATION, Lease
@@ -35,10 +32,6 @@ from scheduler_project import text
 
 log = structlog.get_logger(__name__)
 WINDOW: Final = 5.0  # seconds
-CATCH_UP_EVERY: Final = 180.0  # seconds
-COMPARED: Final = 500  # campaigns per poll
-CAUGHT_UP_AT_ONCE: Final = 20  # campaigns that are behind; after these,
-CAUGHT_UP_EACH: Final = 0.05  # seconds between campaigns, a load that the main API can take beside its own work
 
 
 @dataclass(slots=True)
@@ -59,15 +52,10 @@ class Listener:
         self._heartbeat = Heartbeat("listener", uuid4().hex, connection)
         self._lease = Lease("listener", connection)
         self._renewed_at = 0.0
-        self._catch_up_at = 0.0
         self._pubsub: PubSub | None = None
         self._windows: dict[tuple[str, str], _Window] = {}
         self._unread: dict[str, Any] | None = None  # kept until it is received, should the database be away meanwhile
-        self._clocks = ClockPoll(settings.WORLD_TIME_POLL.total_seconds())
-        self._polled: set[str] = set()  # campaigns to compare because a poll has seen their clocks move
-        self._to_compare: dict[str, Campaign] = {}
-        self._behind: dict[str, WorldTime] = {}
-        self._next_behind_at = 0.0
+        self.catch_up = CatchUp(api, self._catch_up_with)
 
     def poll(self) -> float:
         """Receive and handle messages. Returns the seconds until the next poll.
@@ -89,11 +77,7 @@ class Listener:
             self._unsubscribe()
             raise
         self._close_windows()
-        if time.monotonic() >= self._catch_up_at:
-            self.begin_to_catch_up()
-        elif self._clocks.is_due(time.monotonic()):
-            self._poll_clocks()
-        self._catch_up()
+        self.catch_up.poll()
         return 0.0
 
     def close(self) -> None:
@@ -114,23 +98,21 @@ class Listener:
     def _subscribe(self) -> PubSub:
         self._pubsub = self._connection.pubsub()
         self._pubsub.psubscribe(*PATTERNS)
-        self._catch_up_at = 0.0
+        self.catch_up.request()
         counters.add("listener_subscriptions")
         log.info("listener.subscribed", patterns=PATTERNS)
         return self._pubsub
 
     def _unsubscribe(self) -> None:
-        self._to_compare, self._behind = {}, {}
+        self.catch_up.forget()
         if self._pubsub:
             pubsub, self._pubsub = self._pubsub, None
             pubsub.close()
 
     def _timeout(self) -> float:
         ends = [w.until for w in self._windows.values() if w.pending is not None]
-        if self._to_compare:
-            ends.append(0.0)
-        elif self._behind:
-            ends.append(self._next_behind_at)
+        if (at := self.catch_up.continues_at) is not None:
+            ends.append(at)
         return max(0.001, min([1.0, *(end - time.monotonic() for end in ends)]))
 
     def receive(self, received: dict[str, Any]) -> None:
@@ -147,7 +129,7 @@ class Listener:
             return
         kind = message.kind
         if message.world_time:
-            self._drop_older(message.campaign_id, message.world_time)
+            self.catch_up.drop_older(message.campaign_id, message.world_time)
         else:
             if not self._concerns_us(message) or not types_on_entity(message.entity_type):
                 return
@@ -168,14 +150,6 @@ class Listener:
         if message.campaign_id and not CampaignClock.objects.filter(campaign_id=message.campaign_id).exists():
             self._api.cache.drop_campaigns()
         return True
-
-    def _drop_older(self, campaign_id: str, received: WorldTime) -> None:
-        """Drop the campaign from catching up if this message's world time is the same or later."""
-        campaign = self._to_compare.get(campaign_id)
-        read = _reading_of(campaign) if campaign else self._behind.get(campaign_id)
-        if read and read <= received:
-            self._to_compare.pop(campaign_id, None)
-            self._behind.pop(campaign_id, None)
 
     def _close_windows(self) -> None:
         """Handle windows that are due. A message stays pending until then, so that a database outage loses nothing."""
@@ -222,6 +196,9 @@ class Listener:
         if self._submit(campaign_id, types_on_world_time(), subject=world_time, reason=f"world time is {world_time}"):
             clocks.mark_processed(campaign_id, world_time)
 
+    def _catch_up_with(self, campaign_id: str, reading: WorldTime) -> None:
+        self._advance(campaign_id, reading, caught_up=True)
+
     def _submit(self, campaign_id: str, types: tuple[str, ...], *, subject: str, reason: str) -> bool:
         request_id = uuid4().hex  # shared by all jobs of a message
         submissions = [
@@ -238,85 +215,6 @@ class Listener:
                 return False
             log.info("listener.jobs_submitted", reason=reason)
         return True
-
-    @property
-    def is_catching_up(self) -> bool:
-        """Whether campaigns are left to compare or to catch up with."""
-        return bool(self._to_compare or self._behind)
-
-    def begin_to_catch_up(self) -> None:
-        """Read every campaign's world time."""
-        self._catch_up_at = time.monotonic() + CATCH_UP_EVERY
-        try:
-            campaigns = self._api.campaigns(fresh=True)
-        except JobError as error:
-            self._catch_up_at = time.monotonic() + WINDOW
-            counters.add("listener_catch_ups", "failed")
-            log.warning("listener.catch_up_failed", error=str(error), retry_in_s=WINDOW)
-            return
-        self._to_compare = {campaign.id: campaign for campaign in campaigns}
-        self._clocks.read(campaigns, time.monotonic())
-        self._polled.clear()
-        self._next_behind_at = time.monotonic() - CAUGHT_UP_AT_ONCE * CAUGHT_UP_EACH
-
-    def _poll_clocks(self) -> None:
-        """Compare the clocks that have moved since they were last read."""
-        try:
-            campaigns = self._api.campaigns(fresh=True)
-        except JobError as error:
-            self._clocks.postpone(time.monotonic())
-            log.debug("listener.poll_failed", error=str(error))
-            return
-        moved = self._clocks.read(campaigns, time.monotonic())  # a slow answer must leave time for messages
-        self._to_compare |= moved
-        self._polled |= moved.keys()
-
-    def _catch_up(self) -> None:
-        """Compare some campaigns' world times with the last ones processed; then catch up, a few campaigns per second.
-
-        A campaign stays listed until it is done, so that a database outage loses nothing.
-        """
-        if self._to_compare:
-            some = list(islice(self._to_compare.values(), COMPARED))
-            known = clocks.remember_all(some)
-            for campaign in some:
-                reading = self._reading_behind(campaign, known[campaign.id])
-                if reading is not None:
-                    self._behind[campaign.id] = reading
-                    if campaign.id in self._polled:
-                        counters.add("listener_polled_advances")
-                self._polled.discard(campaign.id)
-                del self._to_compare[campaign.id]
-            if self._to_compare:
-                return
-            counters.add("listener_catch_ups", "done")
-            log.info("listener.clocks_compared", behind=len(self._behind))
-        now = time.monotonic()
-        self._next_behind_at = max(self._next_behind_at, now - CAUGHT_UP_AT_ONCE * CAUGHT_UP_EACH)
-        while self._behind and self._next_behind_at <= now:
-            campaign_id, reading = next(iter(self._behind.items()))
-            self._advance(campaign_id, reading, caught_up=True)
-            del self._behind[campaign_id]
-            self._next_behind_at += CAUGHT_UP_EACH
-
-    def _reading_behind(self, campaign: Campaign, clock: CampaignClock) -> WorldTime | None:
-        """The world time to catch up with, if any; a malformed one is logged and ignored."""
-        if not campaign.is_active or not campaign.current_world_time:
-            return None
-        try:
-            reading = WorldTime.parse(campaign.current_world_time)
-        except ValueError as error:
-            counters.add("unusable_texts", "currentWorldTime")
-            log.warning("listener.clock_rejected", campaign_id=campaign.id, error=str(error)[:300])
-            return None
-        return None if reading.isoformat() == clock.processed_world_time else reading
-
-
-def _reading_of(campaign: Campaign) -> WorldTime | None:
-    try:
-        return WorldTime.parse(campaign.current_world_time or "")
-    except ValueError:
-        return None
 
 
 def _later(pending: Message | None, new: Message) -> Message:

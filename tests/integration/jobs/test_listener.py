@@ -11,10 +11,11 @@ import pytest
 from django.db import OperationalError, connection
 from redis import Redis
 
-from jobs import counters
+from jobs import catch_up, counters
 from jobs import listener as listener_module
 from jobs.broker import keys
-from jobs.listener import CAUGHT_UP_AT_ONCE, COMPARED, Listener
+from jobs.catch_up import COMPARED
+from jobs.listener import Listener
 from jobs.main_api.client import MainApi
 from jobs.main_api.model import Campaign
 from jobs.models import CampaignClock, Job, ScheduleRow
@@ -127,7 +128,7 @@ def test_world_time_that_nobody_publishes_is_polled(
     sandbox.control("POST", "dialect", {"points": [3, 12]})
     listener = Listener(keys.redis(), api)
     listener.poll()
-    wait_until(lambda: listener.poll() >= 0 and not listener.is_catching_up, what="the clocks at the start")
+    wait_until(lambda: listener.poll() >= 0 and not listener.catch_up.is_running, what="the clocks at the start")
     Job.objects.all().delete()
     counters.flush()
 
@@ -238,7 +239,7 @@ def test_a_clock_that_cannot_be_read_holds_up_no_other_campaign(
         planted = {"id": campaign_id, "name": "C", "isActive": True, "currentWorldTime": world_time}
         sandbox.control("POST", "campaigns", planted)
 
-    listener.begin_to_catch_up()
+    listener.catch_up.begin()
     listener.poll()
 
     assert CampaignClock.objects.get(campaign_id="campaign-1").processed_world_time == "1300-01-01T00:00:00.000Z"
@@ -296,7 +297,7 @@ def test_messages_are_heard_while_10_000_campaigns_are_compared(
     assert polls <= 10_000 / COMPARED
     assert Job.objects.filter(campaign_id="c-9").count() == 3
     behind = Job.objects.filter(type="EVENT_EXPIRATION").exclude(campaign_id="c-9")
-    assert behind.count() <= CAUGHT_UP_AT_ONCE + 1
+    assert behind.count() <= catch_up.AT_ONCE + 1
 
     listener.close()
 
@@ -312,7 +313,7 @@ def test_every_campaign_that_is_behind_is_caught_up_with(
     body = {"newTime": "9000-01-01T00:10:00Z"}
     last = api.campaigns()[-1].id
     redis.publish(f"campaign.{last}.worldTimeAdvanced", json.dumps(body))
-    monkeypatch.setattr(listener_module, "CAUGHT_UP_EACH", 0.001)
+    monkeypatch.setattr(catch_up, "EACH", 0.001)
     heard, expirations = Job.objects.filter(campaign_id=last), Job.objects.filter(type="EVENT_EXPIRATION")
     wanted = COMPARED + 100 - 2  # no clock, inactive
     wait_until(
@@ -349,7 +350,7 @@ def test_an_odd_campaign_costs_itself_only(
     for campaign in ({"id": "odd", **plain, **odd}, {"id": "plain", **plain}):
         sandbox.control("POST", "campaigns", campaign)
 
-    listener.begin_to_catch_up()
+    listener.catch_up.begin()
     listener.poll()
 
     assert CampaignClock.objects.get(pk="plain").processed_world_time == "1300-01-01T00:00:00.000Z"
@@ -363,7 +364,7 @@ def test_a_clock_that_a_list_lacks_is_not_forgotten(listener: Listener, sandbox:
     before = CampaignClock.objects.get(pk="campaign-1").world_time
     sandbox.control("POST", "campaigns", {"id": "campaign-1", "currentWorldTime": None})
 
-    listener.begin_to_catch_up()
+    listener.catch_up.begin()
     listener.poll()
 
     assert before

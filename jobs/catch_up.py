@@ -1,0 +1,153 @@
+"""Catching up with world times whose messages were missed.
+
+Each campaign's world time is compared with the last one processed, a few hundred campaigns per poll; those that differ
+are processed, a few per second. A main API that publishes no world time is polled for its clocks (clock_poll.py).
+"""
+
+import time
+from collections.abc import Callable
+from itertools import islice
+from typing import Final
+
+import structlog
+from django.conf import settings
+
+from jobs import counters
+from jobs.clock_poll import ClockPoll
+from jobs.errors import JobError
+from jobs.main_api.client import MainApi
+from jobs.main_api.model import Campaign
+from jobs.models import CampaignClock
+from jobs.schedules import clocks
+from jobs.world.clock import WorldTime
+
+log = structlog.get_logger(__name__)
+EVERY: Final = 180.0  # seconds
+RETRY_AFTER: Final = 5.0  # seconds
+COMPARED: Final = 500  # campaigns per poll
+AT_ONCE: Final = 20  # campaigns that are behind; after these,
+EACH: Final = 0.05  # seconds between campaigns, a load that the main API can take beside its own work
+
+
+class CatchUp:
+    """Calls `process` with each campaign that is behind, and its world time."""
+
+    def __init__(self, api: MainApi, process: Callable[[str, WorldTime], None]) -> None:
+        self._api = api
+        self._process = process
+        self._at = 0.0
+        self._clocks = ClockPoll(settings.WORLD_TIME_POLL.total_seconds())
+        self._polled: set[str] = set()  # campaigns to compare because a poll has seen their clocks move
+        self._to_compare: dict[str, Campaign] = {}
+        self._behind: dict[str, WorldTime] = {}
+        self._next_behind_at = 0.0
+
+    @property
+    def is_running(self) -> bool:
+        """Whether campaigns are left to compare or to process."""
+        return bool(self._to_compare or self._behind)
+
+    @property
+    def continues_at(self) -> float | None:
+        """When the next poll has work, by the monotonic clock; None while nothing is left."""
+        if self._to_compare:
+            return 0.0
+        return self._next_behind_at if self._behind else None
+
+    def request(self) -> None:
+        """Have the next poll read every campaign's world time: messages may have been missed."""
+        self._at = 0.0
+
+    def forget(self) -> None:
+        """Leave what is left to another listener."""
+        self._to_compare, self._behind = {}, {}
+
+    def drop_older(self, campaign_id: str, received: WorldTime) -> None:
+        """Drop the campaign if this message's world time is the same or later."""
+        campaign = self._to_compare.get(campaign_id)
+        read = _reading_of(campaign) if campaign else self._behind.get(campaign_id)
+        if read and read <= received:
+            self._to_compare.pop(campaign_id, None)
+            self._behind.pop(campaign_id, None)
+
+    def poll(self) -> None:
+        """Read the clocks if it is time; then compare or process some campaigns."""
+        if time.monotonic() >= self._at:
+            self.begin()
+        elif self._clocks.is_due(time.monotonic()):
+            self._poll_clocks()
+        if self._to_compare:
+            self._compare()
+        if not self._to_compare:
+            self._process_some()
+
+    def begin(self) -> None:
+        """Read every campaign's world time."""
+        self._at = time.monotonic() + EVERY
+        try:
+            campaigns = self._api.campaigns(fresh=True)
+        except JobError as error:
+            self._at = time.monotonic() + RETRY_AFTER
+            counters.add("listener_catch_ups", "failed")
+            log.warning("listener.catch_up_failed", error=str(error), retry_in_s=RETRY_AFTER)
+            return
+        self._to_compare = {campaign.id: campaign for campaign in campaigns}
+        self._clocks.read(campaigns, time.monotonic())
+        self._polled.clear()
+        self._next_behind_at = time.monotonic() - AT_ONCE * EACH
+
+    def _poll_clocks(self) -> None:
+        """Compare the clocks that have moved since they were last read."""
+        try:
+            campaigns = self._api.campaigns(fresh=True)
+        except JobError as error:
+            self._clocks.postpone(time.monotonic())
+            log.debug("listener.poll_failed", error=str(error))
+            return
+        moved = self._clocks.read(campaigns, time.monotonic())  # a slow answer must leave time for messages
+        self._to_compare |= moved
+        self._polled |= moved.keys()
+
+    def _compare(self) -> None:
+        some = list(islice(self._to_compare.values(), COMPARED))
+        known = clocks.remember_all(some)
+        for campaign in some:
+            reading = self._reading_behind(campaign, known[campaign.id])
+            if reading is not None:
+                self._behind[campaign.id] = reading
+                if campaign.id in self._polled:
+                    counters.add("listener_polled_advances")
+            self._polled.discard(campaign.id)
+            del self._to_compare[campaign.id]
+        if not self._to_compare:
+            counters.add("listener_catch_ups", "done")
+            log.info("listener.clocks_compared", behind=len(self._behind))
+
+    def _process_some(self) -> None:
+        """Process a few campaigns. Each stays listed until it is done, so that a database outage loses nothing."""
+        now = time.monotonic()
+        self._next_behind_at = max(self._next_behind_at, now - AT_ONCE * EACH)
+        while self._behind and self._next_behind_at <= now:
+            campaign_id, reading = next(iter(self._behind.items()))
+            self._process(campaign_id, reading)
+            del self._behind[campaign_id]
+            self._next_behind_at += EACH
+
+    def _reading_behind(self, campaign: Campaign, clock: CampaignClock) -> WorldTime | None:
+        """The world time to catch up with, if any; a malformed one is logged and ignored."""
+        if not campaign.is_active or not campaign.current_world_time:
+            return None
+        try:
+            reading = WorldTime.parse(campaign.current_world_time)
+        except ValueError as error:
+            counters.add("unusable_texts", "currentWorldTime")
+            log.warning("listener.clock_rejected", campaign_id=campaign.id, error=str(error)[:300])
+            return None
+        return None if reading.isoformat() == clock.processed_world_time else reading
+
+
+def _reading_of(campaign: Campaign) -> WorldTime | None:
+    try:
+        return WorldTime.parse(campaign.current_world_time or "")
+    except ValueError:
+        return None

@@ -26,7 +26,7 @@ def claims(redis: Redis) -> tuple[Worker, Claimed]:
     """A worker that has claimed a job and whose threads do nothing."""
     worker = claiming_worker(redis)
     take(worker)
-    worker.cycles.record_and_claim(timezone.now(), worker.concurrency)
+    worker.cycles.recorder.record_and_claim(timezone.now(), worker.concurrency)
     (group,) = worker.cycles.in_flight
     group.began -= 1
     return worker, group.task[0]

@@ -4,32 +4,27 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
-from functools import partial
 from typing import Final
 
 import structlog
 from django.conf import settings
-from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, close_old_connections, connections
+from django.db import DEFAULT_DB_ALIAS, close_old_connections, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 from redis import Redis, RedisError
 
-from jobs import actor as actors
-from jobs.broker import enqueue, mend
-from jobs.engine.worker import attempt, rq_mirror
+from jobs.broker import mend
 from jobs.engine.worker.cancellation import Cancellations, time_out
 from jobs.engine.worker.fetch import Fetch
 from jobs.engine.worker.in_flight import InFlight, run_group
-from jobs.engine.worker.rq_mirror import Batch, RQMirror
+from jobs.engine.worker.recorder import AWAY, Recorder
+from jobs.engine.worker.rq_mirror import RQMirror
 from jobs.engine.worker.thread_pool import Threads
-from jobs.ledger import Claimed, Ending, moves
-from jobs.registry import readable_versions
+from jobs.ledger import Claimed, Ending
 
 log = structlog.get_logger(__name__)
 RETRY_SECONDS: Final = 1.0  # after an outage
 MIRROR_AFTER: Final = 0.1  #: seconds; RQ never sees shorter jobs as started
-_AWAY: Final = (RedisError, OperationalError, InterfaceError)
 
 
 class Cycles:
@@ -51,7 +46,6 @@ class Cycles:
         self.in_flight = InFlight()
         self.cancellations = Cancellations()
         self.takes = True  #: False: fetch nothing new; running jobs continue
-        self.recorded = 0  #: finished attempts
         self._worker = worker
         self._mirror = mirror
         self._connection = connection
@@ -59,13 +53,9 @@ class Cycles:
         self._wake_main = wake_main
         self.fetch = Fetch(mirror, self.in_flight, self._concurrency, run_foreign)
         self._threads: Threads[list[Claimed], Ending] = Threads(run_group, self._lead)
+        self.recorder = Recorder(worker, mirror, connection, self.in_flight, self.fetch, self._threads.submit)
         self.lock = threading.RLock()  # held during a cycle
         self._lent: BaseDatabaseWrapper | None = None  # the main thread's connection, for handler threads that cycle
-        self._unrecorded: list[tuple[Ending, bool]] = []  # and whether RQ's tools list the attempt as started
-        self.unacknowledged: tuple[list[Batch], datetime] | None = (
-            None  # a claim that the database has not acknowledged
-        )
-        self._renew_at = 0.0
 
     def start(self, *, lead: bool) -> None:
         """Start the threads. With `lead` they run cycles themselves, which a job limit does not allow."""
@@ -92,7 +82,7 @@ class Cycles:
     @property
     def busy(self) -> bool:
         """True while a job is fetched, running or not yet recorded."""
-        return bool(self.in_flight or self.fetch.groups or self._unrecorded)
+        return bool(self.in_flight or self.fetch.groups or self.recorder.pending)
 
     @property
     def has_more(self) -> bool:
@@ -107,13 +97,13 @@ class Cycles:
         with self.lock:
             try:
                 return self._run(limit, first)
-            except _AWAY as error:
+            except AWAY as error:
                 log.warning("worker.connection_lost", worker=self._worker, error=str(error), retry_in_s=RETRY_SECONDS)
                 with _deferring([]):
                     mend.mends(error, self._connection)
             except Exception:  # top of the thread: a bug in one cycle must not lose the jobs of the other threads
                 log.exception("worker.cycle_failed", worker=self._worker, retry_in_s=RETRY_SECONDS)
-                self._record_one_by_one()
+                self.recorder.record_one_by_one()
             close_old_connections()
             time.sleep(RETRY_SECONDS)
             return 0, 0
@@ -169,7 +159,7 @@ class Cycles:
         The database learns of an end before Redis does; after a failure in between, the next cycle updates Redis.
         """
         now = timezone.now()
-        self.renew_leases(now)
+        self.recorder.renew_leases(now)
         self._finish()
         self._mirror.has_more = False
         idle, takes = self._concurrency - len(self.in_flight), self.takes
@@ -178,14 +168,14 @@ class Cycles:
             if first:
                 first()
             if takes:
-                room = None if limit is None else limit - len(self.in_flight) - len(self._unrecorded)
+                room = None if limit is None else limit - len(self.in_flight) - self.recorder.pending
                 self.fetch.begin(now, idle=idle, limit=room)
         with _deferring(away):
             self.fetch.end()
             if takes and limit is None and not away:
                 self.fetch.begin_ahead(now, idle=idle)
         try:  # with a fresh time: a job that came due during the fetch must not be claimed before its due time
-            counts = self.record_and_claim(timezone.now(), idle)
+            counts = self.recorder.record_and_claim(timezone.now(), idle)
         finally:
             with _deferring(away):
                 self.fetch.end()
@@ -202,102 +192,7 @@ class Cycles:
 
     def finish_one(self, ending: Ending) -> None:
         if group := self.in_flight.finish(ending):  # otherwise it was stopped or timed out first
-            self._unrecorded.append((ending, group.mirrored))
-
-    def record_and_claim(self, now: datetime, idle: int) -> tuple[int, int]:
-        idle -= self._resume_unacknowledged_claim(now)
-        groups = self.fetch.groups[: max(0, idle)]
-        ids = [i for group in groups for i in group.ids]
-        worker, start = self._worker, partial(self._start, groups)
-        self.unacknowledged = (groups, now) if groups else None
-        endings = [ending for ending, _ in self._unrecorded]
-        ended, claimed = moves.cycle(
-            endings, ids, actor=actors.worker(worker), worker=worker, now=now, start=start, reads=readable_versions()
-        )
-        self.fetch.note_claimed(groups)
-        shown = {id(ending.job): is_shown for ending, is_shown in self._unrecorded}
-        self._unrecorded = []
-        self.recorded += len(ended)
-        for e in ended:
-            self._mirror.note_ended(e, shown=shown.pop(id(e.job)))
-        # From here on Redis may be down: claimed jobs already run, and the rescuer repairs the rest.
-        if left := set(ids) - {job.id for job in claimed}:
-            rq_mirror.give_back(left, self._connection)
-        enqueue.enqueue([e.job for e in ended if e.outcome.due_at is not None])
-        if shown:
-            rq_mirror.resync([e.job for e in endings if id(e.job) in shown], self._connection)
-        return len(ended), len(ids)
-
-    def _record_one_by_one(self) -> None:
-        """Record each end on its own; if the database rejects one, record it without its texts and result.
-
-        Otherwise one bad job would keep all others of the batch from being recorded.
-        """
-        now = timezone.now()
-        for ending, shown in list(self._unrecorded):
-            try:
-                try:
-                    ended = self._record([ending], now)
-                except _AWAY:
-                    return
-                except Exception:
-                    log.exception(
-                        "worker.ending_rejected", job_id=str(ending.job.id), next="it is recorded without its texts"
-                    )
-                    ended = self._record([ending.bare()], now)
-            except _AWAY:
-                return
-            except Exception:
-                log.exception("worker.ending_discarded", job_id=str(ending.job.id), next="its lease expires")
-                ended = []
-            del self._unrecorded[0]
-            self.recorded += len(ended)
-            for e in ended:
-                self._mirror.note_ended(e, shown=shown)
-
-    def _record(self, endings: list[Ending], now: datetime) -> list[Ending]:
-        actor = actors.worker(self._worker)
-        return moves.cycle(endings, [], actor=actor, worker=self._worker, now=now)[0]
-
-    def _resume_unacknowledged_claim(self, now: datetime) -> int:
-        """Start the jobs of the last claim if it was committed but its acknowledgement lost. Returns how many groups.
-
-        Nobody else would start them: the rows belong to this worker until their leases expire, and then their outcome
-        would count as unknown.
-        """
-        if self.unacknowledged is None:
-            return 0
-        groups, at = self.unacknowledged
-        ids = [i for group in groups for i in group.ids]
-        claimed = attempt.find_claimed(at, ids, worker=self._worker, until=now + settings.LEASE)
-        self._start(groups, claimed)
-        if claimed:
-            log.warning("worker.commit_ack_lost", worker=self._worker, jobs=len(claimed), next="they are started")
-        begun = {job.id for job in claimed}
-        return sum(not begun.isdisjoint(group.ids) for group in groups)
-
-    def _start(self, groups: list[Batch], claimed: list[Claimed]) -> None:
-        """Hand the claimed jobs of each group to a thread."""
-        self.unacknowledged = None
-        by_id = {job.id: job for job in claimed}
-        for group in groups:
-            # pop: an ID that was enqueued twice is still one job.
-            jobs = [job for i in group.ids if (job := by_id.pop(i, None))]
-            if jobs:
-                self.in_flight.add(jobs)
-                self._threads.submit(jobs)
-
-    def renew_leases(self, now: datetime) -> None:
-        """Renew all leases every third of their duration, with or without Redis.
-
-        After a failure the next cycle tries again, so that no lease expires because of one short database outage.
-        """
-        if (ticks := time.monotonic()) < self._renew_at:
-            return
-        held = [job.id for job in self.in_flight.jobs()] + [str(ending.job.id) for ending, _ in self._unrecorded]
-        if held:
-            moves.renew_leases(held, worker=self._worker, until=now + settings.LEASE)
-        self._renew_at = ticks + settings.LEASE.total_seconds() / 3
+            self.recorder.add(ending, shown=group.mirrored)
 
 
 @contextmanager

@@ -94,10 +94,10 @@ class Worker(SimpleWorker):
         """Run cycles until stopped, or until the limits are reached. Returns how many jobs ended."""
         idle_since = time.monotonic()
         while not self._stopping.is_set():
-            left = max_jobs - self.cycles.recorded if max_jobs else None
+            left = max_jobs - self.cycles.recorder.recorded if max_jobs else None
             was_busy = self._busy()  # a job that ends during the cycle may have made room for more
             _, took = self.cycles.run(left, first=self.check_in)
-            done = self.successful_job_count = self.cycles.recorded
+            done = self.successful_job_count = self.cycles.recorder.recorded
             if took or was_busy or self._busy() or self._mirror.has_more:
                 idle_since = time.monotonic()
             elif (
@@ -106,7 +106,7 @@ class Worker(SimpleWorker):
                 break
             if not (self.cycles.has_more or (took and len(self.cycles.in_flight) < self.concurrency)):
                 self._wait()
-        return self.cycles.recorded
+        return self.cycles.recorder.recorded
 
     def request_stop(self, signum: int | None, frame: FrameType | None) -> None:
         """Fetch nothing new and finish running jobs (SIGTERM, SIGINT, RQ's shutdown command)."""

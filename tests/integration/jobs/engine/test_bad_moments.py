@@ -102,7 +102,7 @@ def test_what_was_claimed_runs_although_redis_went_away_at_that_moment(
     lost_redis.stop()
 
     with pytest.raises(RedisError):
-        worker.cycles.record_and_claim(timezone.now(), worker.concurrency)
+        worker.cycles.recorder.record_and_claim(timezone.now(), worker.concurrency)
 
     assert [job.id for job in worker.cycles.in_flight.jobs()] == [str(wanted.pk)]
 
@@ -139,7 +139,7 @@ def test_what_was_shown_as_started_is_shown_as_ended(redis: Redis) -> None:
     worker.check_in()
     ended = ending_of(job, None, 1.0, now=timezone.now())
     worker.cycles.finish_one(ended)
-    worker.cycles.record_and_claim(timezone.now(), 5)
+    worker.cycles.recorder.record_and_claim(timezone.now(), 5)
     worker.cycles.sync()
 
     assert redis.zcard("rq:wip:normal") == 0
@@ -309,9 +309,9 @@ def test_of_a_claim_without_an_answer_just_what_was_committed_is_begun(redis: Re
     (earlier, committed, queued), now = take(worker), timezone.now()
     attempt.claim([earlier], worker=worker.name, now=now - timedelta(seconds=1))
     attempt.claim([committed], worker=worker.name, now=now)
-    worker.cycles.unacknowledged = (worker.cycles.fetch.groups, now)
+    worker.cycles.recorder.unacknowledged = (worker.cycles.fetch.groups, now)
 
-    worker.cycles.record_and_claim(timezone.now(), worker.concurrency)
+    worker.cycles.recorder.record_and_claim(timezone.now(), worker.concurrency)
 
     assert [job.id for job in worker.cycles.in_flight.jobs()] == [committed, queued]
     assert [job.attempt for job in worker.cycles.in_flight.jobs()] == [1, 1]

@@ -61,7 +61,7 @@ def test_a_thread_that_has_come_to_its_end_goes_on_with_the_next_job(cycles: Cyc
     assert woken.wait(20)
 
     assert moves() == ["QUEUED"] * 3 + ["RUNNING", "SUCCEEDED"] * 3
-    assert cycles.recorded == 3
+    assert cycles.recorder.recorded == 3
     assert not cycles.busy
 
 
@@ -74,7 +74,7 @@ def test_without_leading_the_main_thread_is_woken_for_each_end(cycles: Cycles, w
     for _ in range(2):
         assert woken.wait(20)
         woken.clear()
-        cycles.run(2 - cycles.recorded)
+        cycles.run(2 - cycles.recorder.recorded)
 
     assert moves() == ["QUEUED"] * 2 + ["RUNNING", "SUCCEEDED"] * 2
 

@@ -22,15 +22,15 @@ def test_leases_are_renewed_as_soon_as_the_database_is_back(redis: Redis) -> Non
     (job,) = submit(1)
     worker = claiming_worker(redis)
     take(worker)
-    worker.cycles.record_and_claim(timezone.now(), worker.concurrency)
+    worker.cycles.recorder.record_and_claim(timezone.now(), worker.concurrency)
     Job.objects.filter(pk=job.pk).update(lease_until=timezone.now())
 
     def refuse(*_: object) -> None:
         raise OperationalError("the database is away")
 
     with connection.execute_wrapper(refuse), pytest.raises(OperationalError):
-        worker.cycles.renew_leases(timezone.now())
-    worker.cycles.renew_leases(timezone.now())
+        worker.cycles.recorder.renew_leases(timezone.now())
+    worker.cycles.recorder.renew_leases(timezone.now())
 
     job.refresh_from_db()
     assert job.lease_until is not None
@@ -104,7 +104,7 @@ def test_a_stale_worker_renews_no_lease_of_another(redis: Redis) -> None:
     until = timezone.now() + timedelta(seconds=1)
     Job.objects.filter(pk=job.pk).update(attempt=2, worker="another", lease_until=until)
 
-    stale.cycles.renew_leases(timezone.now())
+    stale.cycles.recorder.renew_leases(timezone.now())
 
     job.refresh_from_db()
     assert job.lease_until == until

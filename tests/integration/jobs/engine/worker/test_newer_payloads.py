@@ -150,7 +150,7 @@ def test_a_claim_reads_the_version_in_the_database(redis: Redis, monkeypatch: py
     worker = claiming_worker(redis)
 
     assert take(worker) == [str(job.pk)]
-    worker.cycles.record_and_claim(timezone.now(), worker.concurrency)
+    worker.cycles.recorder.record_and_claim(timezone.now(), worker.concurrency)
 
     assert untouched([job])
     assert redis.zscore(keys.SCHEDULED, str(job.pk)) is None  # not tried again every second

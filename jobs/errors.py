@@ -11,6 +11,7 @@ JobError
 │   ├── Inactive          the main API does not execute an effect that is switched off
 │   ├── TooLarge          the request or response exceeds a size limit; a smaller one may work
 │   │   └── TooComplex    the request has more fields than the main API takes
+│   ├── Forbidden         the main API forbids this one object, and allows others
 │   └── NotAuthorized     the main API rejects our credential: no other job will work either
 ├── CircuitOpen           the main API is down: waits, counts as no failure
 ├── Outage                our database or Redis is down: waits, counts as no failure
@@ -82,6 +83,10 @@ class NotFound(PermanentError):
 
 class Inactive(PermanentError):
     """The main API refuses to execute an effect because it is inactive."""
+
+
+class Forbidden(PermanentError):
+    """The main API forbids one object while it allows others of the same request, so our credential is valid."""
 
 
 class NotAuthorized(PermanentError):

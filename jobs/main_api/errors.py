@@ -50,6 +50,7 @@ def _pattern(*alternatives: str) -> re.Pattern[str]:
 
 
 _COMPLETED: Final = _pattern("already (?:completed|expired)")
+_UNAUTHENTICATED: Final = _pattern("unauthori[sz]ed", "unauthenticated", "invalid token", "invalid api key")
 #: Messages that say more than the code beside them.
 ERROR_OF_ANY_MESSAGE: Final[Mapping[re.Pattern[str], type[JobError]]] = {
     _pattern("effect .*(?:is not active|is inactive)", "inactive effect"): Inactive,
@@ -60,7 +61,7 @@ ERROR_OF_MESSAGE: Final[Mapping[re.Pattern[str], type[JobError]]] = {
     _COMPLETED: PermanentError,
     _pattern("not found", "does not exist", "no longer exists"): NotFound,
     _pattern("version mismatch", "version conflict", "optimistic lock(?:ing)?", "modified by another"): VersionConflict,
-    _pattern("unauthori[sz]ed", "unauthenticated", "invalid token", "invalid api key"): NotAuthorized,
+    _UNAUTHENTICATED: NotAuthorized,
     _pattern("forbidden", "access denied", "insufficient permissions?"): NotAuthorized,
     _pattern("entity too large", "payload too large"): TooLarge,
     _pattern("must be an?", "got invalid value", "cannot query field", "validation failed"): PermanentError,
@@ -97,6 +98,23 @@ class FieldError(NamedTuple):
     def is_told_by_message(self) -> bool:
         """Whether only its words say what kind of error it is."""
         return self.kind is not None and self.code not in ERROR_OF_CODE and self.status not in ERROR_OF_STATUS
+
+    @property
+    def is_about_credential(self) -> bool:
+        """Whether it says, without naming a field, that our credential is not valid.
+
+        FORBIDDEN does not: it may be about one object.
+        """
+        if self.path or self.kind is not NotAuthorized:
+            return False
+        if not self.code and not self.status:
+            return bool(_UNAUTHENTICATED.search(self.message))
+        return self.code == "UNAUTHENTICATED" or self.status == 401
+
+    @property
+    def is_about_request(self) -> bool:
+        """Whether it is about the request as a whole: its size, or our credential."""
+        return self.is_about_credential or (not self.path and self.kind in (TooComplex, TooLarge))
 
     def mentions(self, entity_id: str) -> bool:
         """Whether the message names the entity: `e-1` is not in "e-10 not found"."""

@@ -1,69 +1,109 @@
 """Expires many events in aliased requests, so that one that fails costs itself only."""
 
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 from typing import Final
 
 from jobs.errors import CircuitOpen, JobError, NotAuthorized, TooLarge
-from jobs.main_api.batches import Send, alias_of
+from jobs.main_api.answers import Answer
+from jobs.main_api.batches import Send, Suspicion, alias_of, forbid_singly, named_in
 from jobs.main_api.errors import says_completed
 from jobs.main_api.listing import Listing, read_one
 from jobs.main_api.model import Event, Expired
 from jobs.main_api.updating import error_of_update, failed_position, no_answer
 
 EXPIRE_BATCH: Final = 10  # aliased expireEvent mutations per request
+_NAME: Final = "expireEvent"
 
 
 class Expiring:
-    """Where an error names no alias, `overdue`, which reads the overdue events of campaigns, tells which have run."""
+    """One run over events: `answers` has None for each that has expired, or its error.
+
+    Events after a failed one have not run and are sent again. Where the error names neither an alias nor one event,
+    `overdue`, which reads the overdue events of campaigns, tells which have run: the first that has not is to blame.
+    """
 
     def __init__(self, send: Send, overdue: Callable[[Sequence[str]], dict[str, Listing[Event] | JobError]]) -> None:
+        self.answers: dict[str, JobError | None] = {}
         self._send = send
         self._overdue = overdue
+        self._suspicion = Suspicion()
+        self._to_blame: set[str] = set()
 
     def run(self, events: Sequence[Event], key: str) -> dict[str, JobError | None]:
         """Send all of them."""
-        answers: dict[str, JobError | None] = {}
         left, size = list(events), EXPIRE_BATCH
         while left:
-            batch = left[:size]
+            probing = self._suspicion.needs_probe
+            batch = left[-1:] if probing else left[:size]
             try:
-                ended = self._expire_batch(batch, key)
+                self._judge(batch, self._send(_NAME, [{"eventId": event.id} for event in batch], key=key))
             except (CircuitOpen, NotAuthorized) as stop:
-                return answers | dict.fromkeys((event.id for event in left), stop)
+                self.answers |= dict.fromkeys((event.id for event in left), stop)
             except TooLarge as refused:
-                ended = {batch[0].id: refused} if len(batch) == 1 else {}
+                self.answers |= {batch[0].id: refused} if len(batch) == 1 else {}
             except JobError as failed:
-                ended = dict.fromkeys((event.id for event in batch), failed)
-            answers |= ended
-            left = [event for event in left if event.id not in ended]
-            size = size if ended else max(1, len(batch) // 2)
-        return answers
+                self.answers |= dict.fromkeys((event.id for event in batch), failed)
+            if probing and self._suspicion.is_confirmed(error := self.answers[batch[0].id]):
+                self.answers |= dict.fromkeys((event.id for event in left), error)
+            if all(event.id not in self.answers for event in batch):  # fewer may tell more
+                size = max(1, len(batch) // 2)
+            left = [event for event in left if event.id not in self.answers]
+            if None in self.answers.values():
+                self._suspicion.clear()
+        forbid_singly(self.answers, self._to_blame)
+        return self.answers
 
-    def _expire_batch(self, batch: Sequence[Event], key: str) -> dict[str, JobError | None]:
-        """Send one request. Returns None or the error for each event that has ended; nothing if fewer may tell more."""
-        name, ids = "expireEvent", [event.id for event in batch]
-        answer = self._send(name, [{"eventId": i} for i in ids], key=key)
+    def _judge(self, batch: Sequence[Event], answer: Answer) -> None:
+        """Record what has become of a request's events; of none if that is unclear."""
+        ids = [event.id for event in batch]
         if not answer.errors:
-            ran = [read_one(name, alias_of(n, len(ids), name), answer, Expired) for n in range(len(ids))]
-            failed = next((n for n, one in enumerate(ran) if not isinstance(one, Expired)), None)
-            if failed is None:
-                return dict.fromkeys(ids)
-            error = ran[failed]
-            unclear = error if isinstance(error, JobError) else no_answer(name, ids[failed])
-            return dict.fromkeys(ids[:failed]) | {ids[failed]: unclear}
-        position = failed_position(name, len(ids), answer.errors[0])
-        ended = None if says_completed(answer.errors[0]) else error_of_update(name, answer.errors[0])
-        if position is not None:
-            return dict.fromkeys(ids[:position]) | {ids[position]: ended}
+            self._read(ids, answer)
+            return
+        first = answer.errors[0]
+        position = failed_position(_NAME, len(ids), first)
+        error = None if says_completed(first) else error_of_update(_NAME, first)
+        if position is None:
+            self._trace(batch, answer, error)
+        else:
+            self._blame(ids, ids[position], error, counts=position == 0 and isinstance(error, NotAuthorized))
+
+    def _read(self, ids: Sequence[str], answer: Answer) -> None:
+        """Of an answer without errors: the events up to the first that it says nothing about."""
+        for position, event_id in enumerate(ids):
+            ran = read_one(_NAME, alias_of(position, len(ids), _NAME), answer, Expired)
+            if not isinstance(ran, Expired):
+                self.answers[event_id] = ran if isinstance(ran, JobError) else no_answer(_NAME, event_id)
+                return
+            self.answers[event_id] = None
+
+    def _trace(self, batch: Sequence[Event], answer: Answer, error: JobError | None) -> None:
+        """Find the culprit of an error that names no alias."""
+        ids = [event.id for event in batch]
+        if len(ids) == 1:
+            self._blame(ids, ids[0], error, counts=True)
+            return
+        culprit = named_in(answer.errors[0], ids)
+        if culprit and len(answer.errors) == 1:
+            self._blame(ids, culprit, error, counts=False)
+            return
         overdue = self._overdue(list(dict.fromkeys(event.campaign_id for event in batch))).values()
         lists = [listed for listed in overdue if not isinstance(listed, JobError) and not listed.unreadable]
         if len(lists) < len(overdue):
-            return {}
+            return
         still = {event.id for listed in lists for event in listed}
-        culprit = next((i for i in ids if answer.errors[0].mentions(i)), None)
-        if culprit is None and ended is not None:
-            culprit = next((i for i in ids if i in still), None)
-        if culprit is None:
-            return {}
-        before = ids[: ids.index(culprit)]  # one after another: what stands after the culprit has not run
-        return dict.fromkeys(i for i in before if i not in still) | {culprit: ended}
+        if culprit is None and error is None:  # one of these was completed before, the others have run
+            self.answers |= dict.fromkeys(takewhile(lambda i: i not in still, ids))
+            return
+        culprit = culprit or next((i for i in ids if i in still), None)
+        if culprit:
+            ran = [i for i in ids[: ids.index(culprit)] if i not in still]
+            self._blame([*ran, culprit], culprit, error, counts=culprit == ids[0])
+
+    def _blame(self, ids: Sequence[str], culprit: str, error: JobError | None, *, counts: bool) -> None:
+        """The events before the culprit have expired: they run one after another."""
+        self.answers |= dict.fromkeys(ids[: ids.index(culprit)])
+        self.answers[culprit] = error
+        if error is not None:
+            self._to_blame.add(culprit)
+            self._suspicion.note(error, counts=counts)

@@ -1,16 +1,16 @@
 """Reads many lists or objects in aliased queries, so that one that fails costs itself only."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
-from jobs.errors import JobError, NotAuthorized, NotFound, TooComplex, TooLarge
+from jobs.errors import JobError, NotFound, TooComplex, TooLarge
 from jobs.main_api.answers import Answer
-from jobs.main_api.batches import Limits, Send, alias_of
+from jobs.main_api.batches import Limits, Send, Suspicion, alias_of, forbid_singly, named_in
+from jobs.main_api.errors import error_of
 from jobs.main_api.listing import Listing, read_list, read_one
 
 T = TypeVar("T")
 READ_BATCH: Final = 50  # aliased queries per request
-MOST_FAILURES: Final = 3  # items in a row that fail by themselves before the rest is given up
 
 
 class Reading:
@@ -19,54 +19,78 @@ class Reading:
         self._limits = limits
 
     def list_each(self, name: str, variable: str, ids: list[str], kind: type[T]) -> dict[str, Listing[T] | JobError]:
-        return self._read_each(name, variable, ids, lambda _, alias, answer: read_list(name, alias, answer, kind))
+        run = _Run(name, self._send, self._limits, lambda _, alias, answer: read_list(name, alias, answer, kind))
+        return run.ask(variable, ids)
 
     def find_each(self, name: str, ids: list[str], kind: type[T]) -> dict[str, T | JobError | None]:
         """NOT_FOUND and null without an error both mean that the entity does not exist."""
-        found: dict[str, T | JobError | None] = self._read_each(
-            name, "id", ids, lambda one, alias, answer: read_one(name, alias, answer, kind, entity_id=one)
+        run = _Run(
+            name, self._send, self._limits, lambda i, alias, answer: read_one(name, alias, answer, kind, entity_id=i)
         )
+        found: dict[str, T | JobError | None] = run.ask("id", ids)
         return {i: None if isinstance(one, NotFound) else one for i, one in found.items()}
 
-    def _read_each(
-        self, name: str, variable: str, ids: list[str], read: Callable[[str, str, Answer], Any]
-    ) -> dict[str, Any]:
-        """Read many IDs with one aliased query. If one error made all data null, the others are queried again."""
-        answers: dict[str, Any] = {}
-        left, size, failures = list(dict.fromkeys(ids)), self._limits.aliases(name, READ_BATCH), 0
+
+class _Run:
+    """Reads many IDs. If one error made all data null, the others are asked for again."""
+
+    def __init__(self, name: str, send: Send, limits: Limits, read: Callable[[str, str, Answer], Any]) -> None:
+        self._name = name
+        self._send = send
+        self._limits = limits
+        self._read = read
+        self._size = limits.aliases(name, READ_BATCH)
+        self._suspicion = Suspicion()
+        self._answers: dict[str, Any] = {}
+        self._answered: set[str] = set()
+
+    def ask(self, variable: str, ids: list[str]) -> dict[str, Any]:
+        left = list(dict.fromkeys(ids))
         while left:
-            batch = left[:size]
+            probing = self._suspicion.needs_probe
+            batch = left[-1:] if probing else left[: self._size]
             try:
-                answer = self._send(name, [{variable: i} for i in batch])
+                answer = self._send(self._name, [{variable: one} for one in batch])
             except TooLarge as error:
                 if len(batch) == 1:
-                    answers[batch[0]], left = error, left[1:]
-                size = max(1, len(batch) // 2)
-                continue
+                    self._answers[batch[0]] = error
+                self._size = max(1, len(batch) // 2)
             except JobError as error:
-                answers |= dict.fromkeys(batch, error)
-                left = left[len(batch) :]
-                continue
-            failures = failures + 1 if len(batch) == 1 and _fails_as_a_whole(answer) else 0
-            if failures == MOST_FAILURES:  # one after another: it is the main API, not an item
-                answers |= {one: read(one, name, answer) for one in left}
-                break
-            if len(batch) > 1 and _fails_as_a_whole(answer):
-                size = max(1, len(batch) // 2)
-                if answer.errors[0].kind is TooComplex:
-                    self._limits.are_too_many(name, len(batch))
-                continue
-            aliases = {one: alias_of(position, len(batch), name) for position, one in enumerate(batch)}
-            named = {error.alias for error in answer.errors}
-            failed = [one for one in batch if aliases[one] in named]
-            answers |= {i: read(i, aliases[i], answer) for i in (failed if failed and not answer.data else batch)}
-            left = [one for one in left if one not in answers]
-            size = min(2 * size, self._limits.aliases(name, READ_BATCH))
-        return {one: answers[one] for one in ids}
+                self._answers |= dict.fromkeys(batch, error)
+            else:
+                self._judge(batch, answer)
+            if probing and self._suspicion.is_confirmed(failed := self._answers[batch[0]]):
+                self._answers |= dict.fromkeys(left, failed)
+            left = [one for one in left if one not in self._answers]
+        forbid_singly(self._answers, self._answered)
+        return {one: self._answers[one] for one in ids}
+
+    def _judge(self, batch: Sequence[str], answer: Answer) -> None:
+        """Take what a response says of its items; of none if smaller batches tell more."""
+        whole = _fails_as_a_whole(answer)
+        culprit = named_in(answer.errors[0], batch) if whole else None
+        if not whole:
+            self._suspicion.clear()
+        elif culprit is None and len(batch) > 1:
+            self._size = max(1, len(batch) // 2)
+            if answer.errors[0].kind is TooComplex:
+                self._limits.are_too_many(self._name, len(batch))
+            return
+        elif len(batch) == 1:
+            self._suspicion.note(error_of(self._name, answer.errors[0]), counts=culprit is None)
+        aliases = {one: alias_of(position, len(batch), self._name) for position, one in enumerate(batch)}
+        named = {error.alias for error in answer.errors}
+        failed = [culprit] if culprit else [one for one in batch if aliases[one] in named]
+        self._take({one: aliases[one] for one in (failed if failed and not answer.data else batch)}, answer)
+        self._size = min(2 * self._size, self._limits.aliases(self._name, READ_BATCH))
+
+    def _take(self, aliases: dict[str, str], answer: Answer) -> None:
+        self._answers |= {one: self._read(one, alias, answer) for one, alias in aliases.items()}
+        self._answered |= aliases.keys()
 
 
 def _fails_as_a_whole(answer: Answer) -> bool:
     """Whether the response has no data and names no item of the batch; smaller batches find the one that fails."""
     if answer.data or not answer.errors or any(error.path for error in answer.errors):
         return False
-    return answer.errors[0].kind is not NotAuthorized
+    return not answer.errors[0].is_about_credential

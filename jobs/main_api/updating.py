@@ -5,14 +5,13 @@ from typing import Any, Final, Generic
 
 from jobs.errors import CircuitOpen, JobError, NotAuthorized, TooComplex, TooLarge
 from jobs.main_api.answers import Answer, Request
-from jobs.main_api.batches import Limits, alias_of, size_of
+from jobs.main_api.batches import Limits, Suspicion, alias_of, forbid_singly, size_of
 from jobs.main_api.errors import FieldError, error_of
 from jobs.main_api.listing import read_one
 from jobs.main_api.model import Written
 from jobs.main_api.updates import E, Update, sort_by_state
 
 WRITE_BATCH: Final = 50  #: aliased updates per request
-MOST_REPEATS: Final = 2  #: after so many, an error that names no update is about all of them
 
 
 class Updating(Generic[E]):
@@ -20,7 +19,7 @@ class Updating(Generic[E]):
 
     Aliases after a failed one have not run and are sent again. Those before it have run although `data` is null; their
     new state is still known, because an update adds one to the version that it names. Where the error names no alias,
-    reading the entities back tells which have run.
+    reading the entities back tells which have run: the first that has not is to blame.
     """
 
     def __init__(
@@ -36,27 +35,32 @@ class Updating(Generic[E]):
         self._send = send
         self._read_back: Callable[[Sequence[str]], Mapping[str, E | JobError | None]] = read_back
         self._most = WRITE_BATCH
-        self._last_error = ""
-        self._repeats = 0  #: requests in a row of which nothing has run, for the same reason
+        self._suspicion = Suspicion()
+        self._to_blame: set[str] = set()
 
     def run(self, updates: Sequence[Update[E]], branch_id: str) -> dict[str, E | JobError]:
         """Send all of them."""
         left = list(updates)
         while left:
+            probing = self._suspicion.needs_probe
             most = self._limits.aliases(self._name, self._most)
-            each = self._limits.fitting([update.variables_for(branch_id) for update in left[:most]])
-            batch = left[: len(each)]
+            some = left[-1:] if probing else left[:most]
+            each = self._limits.fitting([update.variables_for(branch_id) for update in some])
+            batch = some[: len(each)]
             try:
-                self._judge(batch, self._send(each, batch[0].key))
+                self._judge(batch, self._send(each, batch[0].key), probing=probing)
             except TooLarge as refused:
                 self._split(batch, each, refused)
             except JobError as failed:
                 everything = isinstance(failed, CircuitOpen | NotAuthorized)
                 self._fail(left if everything else batch, failed)
+            if probing and self._suspicion.is_confirmed(error := self.answers[batch[0].entity.id]):
+                self._fail(left, error)  # type: ignore[arg-type]  # only an error confirms
             left = [update for update in left if update.entity.id not in self.answers]
+        forbid_singly(self.answers, self._to_blame)
         return self.answers
 
-    def _judge(self, batch: Sequence[Update[E]], answer: Answer) -> None:
+    def _judge(self, batch: Sequence[Update[E]], answer: Answer, *, probing: bool) -> None:
         """Record what has become of a request's updates: of one of them at least."""
         if not answer.errors:
             for n, update in enumerate(batch):
@@ -66,23 +70,31 @@ class Updating(Generic[E]):
             return
         error = error_of_update(self._name, answer.errors[0])
         position = failed_position(self._name, len(batch), answer.errors[0])
-        if position is None or not answer.errors[0].path:
+        if probing:
+            self._end(batch[0], error)
+        elif position is None:
             self._trace(batch, error)
-        elif position == 0 and self._count_repeats(error) and isinstance(error, NotAuthorized):
-            raise error
         else:
             for update in batch[:position]:
                 self._end(update, None)
-            self._end(batch[position], error)
+            self._blame(batch[position], error, counts=position == 0 and isinstance(error, NotAuthorized))
 
     def _trace(self, batch: Sequence[Update[E]], error: JobError) -> None:
         """Find out by reading back what has run before an error that names no alias."""
         known = sort_by_state(batch, self._read_back([update.entity.id for update in batch]))
-        if known:
-            self._last_error = ""
-            self.answers |= known
-        else:  # nothing has run: the first is the culprit; the whole request, if the next ones fare the same
-            self._fail(batch if self._count_repeats(error) >= MOST_REPEATS else batch[:1], error)
+        self.answers |= known
+        for update in batch:
+            state = known.get(update.entity.id)
+            if state is None:
+                self._blame(update, error, counts=not known)
+            if state is None or isinstance(state, JobError):  # a changed or missing entity explains the error
+                return
+            self._suspicion.clear()
+
+    def _blame(self, update: Update[E], error: JobError, *, counts: bool) -> None:
+        self._to_blame.add(update.entity.id)
+        self._suspicion.note(error, counts=counts)
+        self._end(update, error)
 
     def _split(self, batch: Sequence[Update[E]], each: Sequence[Mapping[str, Any]], refused: TooLarge) -> None:
         if len(batch) == 1:
@@ -94,18 +106,14 @@ class Updating(Generic[E]):
         else:
             self._limits.are_too_large(sum(map(size_of, each)))
 
-    def _count_repeats(self, error: JobError) -> int:
-        """How many requests before this one failed in the same words, one after another."""
-        self._repeats = self._repeats + 1 if self._last_error == str(error) else 0
-        self._last_error = str(error)
-        return self._repeats
-
     def _fail(self, updates: Sequence[Update[E]], error: JobError) -> None:
         for update in updates:
             self._end(update, error)
 
     def _end(self, update: Update[E], error: JobError | None) -> None:
         self.answers[update.entity.id] = error or update.as_written()
+        if error is None:
+            self._suspicion.clear()
 
 
 def failed_position(name: str, size: int, error: FieldError) -> int | None:
@@ -116,9 +124,9 @@ def failed_position(name: str, size: int, error: FieldError) -> int | None:
     aliases = [alias_of(position, size, name) for position in range(size)]
     if error.alias in aliases:
         return aliases.index(error.alias)
-    if error.kind in (TooComplex, TooLarge, NotAuthorized):
+    if error.is_about_request:
         raise error_of(name, error)
-    return 0 if size == 1 else None
+    return None
 
 
 def error_of_update(name: str, error: FieldError) -> JobError:

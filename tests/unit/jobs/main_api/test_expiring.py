@@ -1,0 +1,84 @@
+"""Many events in few requests: one that cannot be expired costs itself, whatever the error tells of its place."""
+
+from collections.abc import Mapping, Sequence
+from math import ceil
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from jobs.errors import Forbidden, JobError, NotAuthorized
+from jobs.main_api.answers import Answer
+from jobs.main_api.errors import FieldError
+from jobs.main_api.expiring import EXPIRE_BATCH, Expiring
+from jobs.main_api.listing import Listing
+from jobs.main_api.model import Event
+
+WORDS = ["Validation failed", "Forbidden resource", "Event {} cannot be expired", "Event is already completed"]
+
+
+class Events:
+    """A main API that stops at the first event that it refuses."""
+
+    def __init__(self, count: int, refused: set[int], *, placed: bool, words: str) -> None:
+        self.open = [event(f"e-{n}") for n in range(count)]
+        self.requests = 0
+        self._refused = {f"e-{n}" for n in refused}
+        self._placed = placed
+        self._words = words
+
+    def send(self, name: str, each: Sequence[Mapping[str, Any]], *, key: str = "") -> Answer:
+        self.requests += 1
+        done = {}
+        for position, one in enumerate(each):
+            alias = f"a{position}" if len(each) > 1 else name
+            if one["eventId"] in self._refused:
+                text = self._words.format(one["eventId"])
+                return Answer({}, (FieldError(text, "", (alias,) if self._placed else ()),))
+            self.open = [event for event in self.open if event.id != one["eventId"]]
+            done[alias] = {"id": one["eventId"], "isCompleted": True}
+        return Answer(done)
+
+    def overdue(self, campaign_ids: Sequence[str]) -> dict[str, Listing[Event] | JobError]:
+        self.requests += 1
+        still = [one for one in self.open if "completed" not in self._words or one.id not in self._refused]
+        return dict.fromkeys(campaign_ids, Listing(still))
+
+
+def event(event_id: str) -> Event:
+    return Event(id=event_id, campaign_id="c", name="", event_type="story", is_completed=False)
+
+
+@given(
+    count=st.integers(1, 40),
+    refused=st.sets(st.integers(0, 39)),
+    placed=st.booleans(),
+    words=st.sampled_from(WORDS),
+)
+@example(count=40, refused={0, 1, 2, 3}, placed=False, words=WORDS[1])
+def test_refused_events_harm_no_other(count: int, refused: set[int], placed: bool, words: str) -> None:
+    """Each of the others expires once, for at most three requests more; what is completed already counts as expired."""
+    refused = {n for n in refused if n < count - 1}  # the last is tried alone before all of them are given up
+    api = Events(count, refused, placed=placed, words=words)
+
+    answers = Expiring(api.send, api.overdue).run(list(api.open), "job")
+
+    failed = {one for one, error in answers.items() if error}
+    assert failed == (set() if "completed" in words else {f"e-{n}" for n in refused})
+    assert {one.id for one in api.open} == {f"e-{n}" for n in refused}
+    assert len(answers) == count
+    assert api.requests <= ceil(count / EXPIRE_BATCH) + 3 * len(refused)
+    if "Forbidden" in words and len(failed) < count:
+        assert {type(answers[one]) for one in failed} <= {Forbidden}
+
+
+@pytest.mark.parametrize("placed", [True, False])
+def test_a_main_api_that_refuses_all_is_not_stormed(placed: bool) -> None:
+    """For want of a role. The credential is to blame."""
+    api = Events(40, set(range(40)), placed=placed, words="Forbidden resource")
+
+    answers = Expiring(api.send, api.overdue).run(list(api.open), "job")
+
+    assert {type(answer) for answer in answers.values()} == {NotAuthorized}
+    assert api.requests <= 5

@@ -176,11 +176,16 @@ class Dialect:
 
 
 def epoch_ms(iso: str) -> str:
+    """Return a time as text of epoch milliseconds; what is no time stays as it is.
+
+    >>> epoch_ms("1372-01-16T06:00:00.000Z"), epoch_ms("soon")
+    ('-18869738400000', 'soon')
     """
-    >>> epoch_ms("1372-01-16T06:00:00.000Z")
-    '-18869738400000'
-    """
-    return str(round((parse(iso) - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1000))
+    try:
+        moment = parse(iso)
+    except Refusal:
+        return iso
+    return str(round((moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1000))
 
 
 def complexity(document: DocumentNode) -> int:

@@ -11,6 +11,7 @@ FOLDER = Path(tempfile.mkdtemp(prefix="scheduler-tests-"))
 REDIS_PORT = free_port()
 API_PORT = free_port()
 TOKEN = "camp_sk_tests"
+DIALECT = os.environ.get("SANDBOX_DIALECT", "contract")  #: of every sandbox: `make test-today` sets it
 DATABASE_URL = os.environ.get("TEST_DATABASE_URL", f"sqlite:///{FOLDER / 'db.sqlite3'}")
 
 for variable in VARIABLES:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.up import start_redis
-from tests.support.environment import FOLDER
+from tests.support.environment import DIALECT, FOLDER
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -96,7 +96,7 @@ class SandboxApi:
 
     def __init__(self, port: int, token: str, redis_url: str = "") -> None:
         self.url = f"http://127.0.0.1:{port}"
-        words = ["--port", str(port), "--token", token, "--redis", redis_url]
+        words = ["--port", str(port), "--token", token, "--redis", redis_url, "--dialect", DIALECT]
         self.running = Running("sandbox", [sys.executable, "-m", "sandbox", *words])
         wait_until(self._answers, what="the sandbox answers")
 

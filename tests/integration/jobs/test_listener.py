@@ -263,6 +263,7 @@ def test_effects_and_campaigns_are_read_anew_once_the_listener_has_heard(
     wait_until(lambda: listener.poll() >= 0 and not is_active(), what="the effect is read anew")
 
     assert api.effect("effect-1-1") is not None
+    wait_until(lambda: listener.poll() >= 0 and len(api.campaigns()) > known, what="the campaigns are read anew")
     assert len(api.campaigns()) == known + 1
 
 

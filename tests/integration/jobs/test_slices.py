@@ -39,7 +39,7 @@ Sized = Callable[..., SandboxApi]
 
 
 @pytest.fixture
-def sized(sandbox: SandboxApi) -> Iterator[Sized]:
+def sized(sandbox: SandboxApi, api: MainApi) -> Iterator[Sized]:
     """The sandbox with a world that has only so much of everything."""
 
     def size(**counts: int) -> SandboxApi:

@@ -1,5 +1,7 @@
 """What the imports of the whole service look like."""
 
+import subprocess
+import sys
 import tomllib
 from typing import Any
 
@@ -40,3 +42,10 @@ def test_the_order_can_be_kept_in_mind() -> None:
     assert contract["exhaustive"]
     assert "ignore_imports" not in contract
     assert len(contract["layers"]) <= 10
+
+
+def test_the_rules_of_the_world_need_no_django() -> None:
+    """They run in a bare Python."""
+    code = "import sys, jobs.world.growth, jobs.world.maintenance; sys.exit('django' in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

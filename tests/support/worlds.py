@@ -1,0 +1,13 @@
+"""Hypothesis strategies of the world."""
+
+from datetime import UTC, datetime
+
+from hypothesis import strategies as st
+
+from jobs.world.clock import WorldTime
+
+events = st.integers(1, 30)
+amounts = st.integers(0, 10_000) | st.floats(0, 1000).map(lambda x: round(x, 2))
+moments = st.datetimes(min_value=datetime(1, 1, 3), max_value=datetime(9999, 12, 29)).map(  # noqa: DTZ001
+    lambda m: WorldTime(m.replace(tzinfo=UTC))
+)

@@ -56,9 +56,10 @@ HANGS := tests/acceptance/test_sigterm.py::test_every_process_ends_although_the_
 ON_POSTGRESQL := $(addprefix tests/unit/jobs/,engine/worker/test_attempt.py ledger test_fingerprint.py test_service.py) \
   $(addprefix tests/acceptance/test_service.py::test_,$(STORIES)) $(HANGS) \
   $(addprefix tests/integration/jobs/,engine/scheduler/test_timekeeping.py engine/test_bad_moments.py \
-  engine/worker/test_cycle.py engine/worker/test_effects_once.py engine/worker/test_leases.py \
-  engine/worker/test_outages.py engine/worker/test_worker.py engine/worker/test_newer_payloads.py \
-  ledger/test_postgresql_defaults.py schedules/test_apply.py test_listener.py test_pauses.py test_slices.py) \
+  engine/worker/test_cycle.py engine/worker/test_effects_once.py engine/worker/test_effects_of_lost_workers.py \
+  engine/worker/test_leases.py engine/worker/test_newer_payloads.py engine/worker/test_outages.py \
+  engine/worker/test_recorder.py engine/worker/test_worker.py ledger/test_postgresql_defaults.py \
+  schedules/test_apply.py test_catch_up.py test_listener.py test_pauses.py test_slices.py test_unknown_outcome.py) \
   tests/acceptance/test_release_before.py tests/integration/jobs/management/test_migrate.py \
   $(addprefix tests/integration/,monitoring/test_alerts.py monitoring/test_metrics.py \
   monitoring/test_read_only_stores.py ops/test_admin_jobs.py \

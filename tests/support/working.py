@@ -30,3 +30,9 @@ def started(jobs: list[Job]) -> list[str]:
     """The ids of jobs in the order in which they were claimed."""
     entries = AuditEntry.objects.filter(now="RUNNING", job__in=jobs).order_by("id")
     return [str(job_id) for job_id in entries.values_list("job_id", flat=True)]
+
+
+def submit_failing(n: int = 1) -> list[Job]:
+    """Submit jobs of a campaign that does not exist: each becomes a dead letter."""
+    payload = {"settlementId": "settlement-1-1-1", "growthType": "RESOURCE_GENERATION"}
+    return submit(n, type="SETTLEMENT_GROWTH", campaign_id="no-such", payload=payload)

@@ -2,8 +2,6 @@
 
 import base64
 import json
-from collections.abc import Iterator
-from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
@@ -11,16 +9,11 @@ import pytest
 from django.db import OperationalError, connection
 from redis import Redis
 
-from jobs import catch_up, counters
 from jobs import listener as listener_module
 from jobs.broker import keys
-from jobs.catch_up import COMPARED
 from jobs.listener import Listener
 from jobs.main_api.client import MainApi
-from jobs.main_api.model import Campaign
 from jobs.models import CampaignClock, Job, ScheduleRow
-from jobs.schedules import clocks
-from sandbox.world import Size
 from tests.support.servers import SandboxApi, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -81,15 +74,6 @@ def hear(
     wait_until(lambda: listener.poll() >= 0 and ended.exists(), what="the last message is acted on")
 
 
-@pytest.fixture
-def listener(redis: Redis, api: MainApi) -> Iterator[Listener]:
-    """A listener that has caught up."""
-    active = Listener(keys.redis(), api)
-    active.poll()
-    yield active
-    active.close()
-
-
 def test_an_older_message_within_a_burst_hides_no_later_one(listener: Listener, redis: Redis) -> None:
     """Of the messages that fold into one run the latest world time counts, not the last that came."""
     times = ["1200-01-01T00:10:00Z", "1200-01-01T00:40:00Z", "1200-01-01T00:20:00Z", "no time at all"]
@@ -118,29 +102,6 @@ def test_the_channels_of_today(redis: Redis, api: MainApi, settings: Any) -> Non
     listener.close()
 
     assert not Job.objects.filter(campaign_id="c-8").exists()
-
-
-def test_world_time_that_nobody_publishes_is_polled(
-    redis: Redis, api: MainApi, sandbox: SandboxApi, settings: Any
-) -> None:
-    """With one request for all campaigns; what only the poll has told is counted."""
-    settings.WORLD_TIME_POLL = timedelta(seconds=0.2)
-    sandbox.control("POST", "dialect", {"points": [3, 12]})
-    listener = Listener(keys.redis(), api)
-    listener.poll()
-    wait_until(lambda: listener.poll() >= 0 and not listener.catch_up.is_running, what="the clocks at the start")
-    Job.objects.all().delete()
-    counters.flush()
-
-    sandbox.control("POST", "advance", {"campaignId": "campaign-1", "minutes": 600})
-    heard = Job.objects.filter(type="EVENT_EXPIRATION", campaign_id="campaign-1")
-    wait_until(lambda: listener.poll() >= 0 and heard.exists(), what="the poll tells")
-    listener.close()
-
-    assert [job.subject for job in heard] == ["heard:1001-06-01T22:00:00.000Z"]
-    counters.flush()
-    assert counters.read(redis)[("listener_polled_advances",)] == 1
-    assert sandbox.control("GET", "stats")["operations"]["campaigns"] >= 2
 
 
 def test_malformed_messages_are_ignored(listener: Listener, redis: Redis) -> None:
@@ -231,21 +192,6 @@ def test_what_is_folded_is_acted_on_when_another_listener_leads(
     assert Job.objects.filter(campaign_id="c-9").count() == 2
 
 
-def test_a_clock_that_cannot_be_read_holds_up_no_other_campaign(
-    listener: Listener, sandbox: SandboxApi, redis: Redis
-) -> None:
-    """The listener catches up with all the others."""
-    for campaign_id, world_time in (("campaign-0", "soon"), ("campaign-1", "1300-01-01T00:00:00.000Z")):
-        planted = {"id": campaign_id, "name": "C", "isActive": True, "currentWorldTime": world_time}
-        sandbox.control("POST", "campaigns", planted)
-
-    listener.catch_up.begin()
-    listener.poll()
-
-    assert CampaignClock.objects.get(campaign_id="campaign-1").processed_world_time == "1300-01-01T00:00:00.000Z"
-    assert CampaignClock.objects.get(campaign_id="campaign-0").processed_world_time == ""
-
-
 def test_effects_and_campaigns_are_read_anew_once_the_listener_has_heard(
     listener: Listener, api: MainApi, sandbox: SandboxApi
 ) -> None:
@@ -265,110 +211,3 @@ def test_effects_and_campaigns_are_read_anew_once_the_listener_has_heard(
     assert api.effect("effect-1-1") is not None
     wait_until(lambda: listener.poll() >= 0 and len(api.campaigns()) > known, what="the campaigns are read anew")
     assert len(api.campaigns()) == known + 1
-
-
-def many(sandbox: SandboxApi, **counts: int) -> None:
-    """A world of campaigns only."""
-    none = {"kingdoms": 0, "settlements": 0, "structures": 0, "events": 0, "effects": 0}
-    sandbox.control("POST", "reset", {**none, **counts})
-
-
-@pytest.fixture
-def _as_before(sandbox: SandboxApi) -> Iterator[None]:
-    yield
-    sandbox.control("POST", "reset", asdict(Size()))
-
-
-@pytest.mark.usefixtures("_as_before")
-def test_messages_are_heard_while_10_000_campaigns_are_compared(
-    redis: Redis, sandbox: SandboxApi, api: MainApi
-) -> None:
-    """A poll compares COMPARED of them, then some a second get their jobs; a message between two polls is acted on."""
-    many(sandbox, campaigns=10_000)
-    listener = Listener(keys.redis(), api)
-    listener.poll()
-    assert CampaignClock.objects.count() == COMPARED
-    heard = {"newTime": "1200-01-01T00:10:00Z"}
-    redis.publish("campaign.c-9.worldTimeAdvanced", json.dumps(heard))
-
-    polls = 0
-    while CampaignClock.objects.count() < 10_000:
-        listener.poll()
-        polls += 1
-    assert polls <= 10_000 / COMPARED
-    assert Job.objects.filter(campaign_id="c-9").count() == 3
-    behind = Job.objects.filter(type="EVENT_EXPIRATION").exclude(campaign_id="c-9")
-    assert behind.count() <= catch_up.AT_ONCE + 1
-
-    listener.close()
-
-
-@pytest.mark.usefixtures("_as_before")
-def test_every_campaign_that_is_behind_is_caught_up_with(
-    redis: Redis, sandbox: SandboxApi, api: MainApi, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each once; where a later world time was heard of meanwhile, that one counts."""
-    many(sandbox, campaigns=COMPARED + 100)
-    listener = Listener(keys.redis(), api)
-    listener.poll()
-    body = {"newTime": "9000-01-01T00:10:00Z"}
-    last = api.campaigns()[-1].id
-    redis.publish(f"campaign.{last}.worldTimeAdvanced", json.dumps(body))
-    monkeypatch.setattr(catch_up, "EACH", 0.001)
-    heard, expirations = Job.objects.filter(campaign_id=last), Job.objects.filter(type="EVENT_EXPIRATION")
-    wanted = COMPARED + 100 - 2  # no clock, inactive
-    wait_until(
-        lambda: listener.poll() >= 0 and heard.exists() and expirations.count() >= wanted, what="all are caught up with"
-    )
-    listener.poll()
-    listener.close()
-
-    assert expirations.count() == wanted
-    assert [job.subject for job in heard.filter(type="EVENT_EXPIRATION")] == ["heard:9000-01-01T00:10:00.000Z"]
-
-
-@pytest.mark.parametrize(
-    "odd",
-    [
-        {"id": "x" * 300},
-        {"id": "a\0b"},
-        {"id": ""},
-        {"name": "\0"},
-        {"name": "n" * 100_000},
-        {"currentWorldTime": "soon"},
-        {"currentWorldTime": "+12345-01-01"},
-        {"currentWorldTime": ""},
-    ],
-    ids=lambda odd: f"{next(iter(odd))} {str(next(iter(odd.values())))[:9]!r}",
-)
-@pytest.mark.usefixtures("_as_before")
-def test_an_odd_campaign_costs_itself_only(
-    listener: Listener, sandbox: SandboxApi, redis: Redis, odd: dict[str, Any]
-) -> None:
-    """Whatever its fields hold, it stands first in the list, and all others are caught up with."""
-    many(sandbox, campaigns=0)
-    plain = {"isActive": True, "currentWorldTime": "1300-01-01T00:00:00.000Z", "name": "C"}
-    for campaign in ({"id": "odd", **plain, **odd}, {"id": "plain", **plain}):
-        sandbox.control("POST", "campaigns", campaign)
-
-    listener.catch_up.begin()
-    listener.poll()
-
-    assert CampaignClock.objects.get(pk="plain").processed_world_time == "1300-01-01T00:00:00.000Z"
-    counters.flush()
-    counted = ("unusable_texts", "currentWorldTime") in counters.read(redis)
-    assert counted is bool(odd.get("currentWorldTime"))
-
-
-def test_a_clock_that_a_list_lacks_is_not_forgotten(listener: Listener, sandbox: SandboxApi) -> None:
-    """Only a campaign that was asked for singly has lost its world time."""
-    before = CampaignClock.objects.get(pk="campaign-1").world_time
-    sandbox.control("POST", "campaigns", {"id": "campaign-1", "currentWorldTime": None})
-
-    listener.catch_up.begin()
-    listener.poll()
-
-    assert before
-    assert CampaignClock.objects.get(pk="campaign-1").world_time == before
-    clocks.remember(Campaign(id="campaign-1", name="C", is_active=True))
-    assert CampaignClock.objects.get(pk="campaign-1").world_time == ""

@@ -1,22 +1,17 @@
-"""RQ's own tools on our queues: they show what there is, and none of them makes a job run twice or by half."""
+"""RQ's own commands, workers and API on our queues: none of them makes a job run twice or by half."""
 
 import json
-import re
-import time
 from datetime import timedelta
 
 import django_rq
 import pytest
 from django.conf import settings
-from django.contrib.auth.models import Group, User
 from django.core.management import call_command
-from django.test import Client
 from django.utils import timezone
-from django_rq.cron import DjangoCronScheduler
 from redis import Redis
 from rq.job import Job as RQJob
 from rq.queue import Queue as RQQueue
-from rq.registry import FailedJobRegistry, StartedJobRegistry, clean_registries
+from rq.registry import StartedJobRegistry, clean_registries
 from rq.worker import SimpleWorker
 
 from jobs import pauses, service
@@ -25,260 +20,13 @@ from jobs.engine.scheduler.reconciler import Reconciler
 from jobs.engine.worker.attempt import ending_of, record
 from jobs.engine.worker.rq_mirror import RQMirror
 from jobs.ledger import moves
-from jobs.models import Job, OperatorAction
-from jobs.states import Priority
-from ops import rq_dashboard
-from tests.support.ledger import last_of, state_of
+from jobs.models import Job
+from tests.support.ledger import state_of
 from tests.support.processes import Start
 from tests.support.servers import SandboxApi, wait_until
-from tests.support.working import submit, work
+from tests.support.working import submit, submit_failing, work
 
 pytestmark = pytest.mark.django_db(transaction=True)
-QUEUE = 4  #: the dashboard numbers queues by name; this is `normal`
-BASE = f"/admin/queues/queues/{QUEUE}"
-
-
-@pytest.fixture
-def operator(client: Client, redis: Redis) -> Client:
-    """A browser of ann, an operator."""
-    user = User.objects.create_user("ann", is_staff=True)
-    user.groups.add(Group.objects.get(name="Operator"))
-    client.force_login(user)
-    return client
-
-
-def dead(n: int = 1) -> list[Job]:
-    """Dead letters."""
-    payload = {"settlementId": "settlement-1-1-1", "growthType": "RESOURCE_GENERATION"}
-    return submit(n, type="SETTLEMENT_GROWTH", campaign_id="no-such", payload=payload)
-
-
-def text(client: Client, path: str) -> str:
-    """A page's text."""
-    answer = client.get(path)
-    assert answer.status_code == 200, path
-    return answer.content.decode()
-
-
-# -- the dashboard's buttons
-
-
-def test_requeue_of_a_failed_job_is_a_retry_by_hand(operator: Client, redis: Redis, sandbox: SandboxApi) -> None:
-    """On its page, in the bulk form, and for the whole list; with the person's name."""
-    one, two, three = dead(3)
-    work(redis)
-
-    operator.post(f"{BASE}/{one.pk}/requeue/")
-    operator.post(f"/admin/queues/queues/actions/{QUEUE}/", {"action": "requeue", "job_ids": [str(two.pk), "gone"]})
-    assert [last_of(job) for job in (one, two)] == [("QUEUED", "user:ann")] * 2
-    said = operator.post(f"{BASE}/requeue-all/", follow=True).content.decode()
-
-    assert "Retried 1 job." in said
-    assert last_of(three) == ("QUEUED", "user:ann")
-    assert django_rq.get_queue("normal").count == 3
-
-
-def test_delete_is_a_cancel(operator: Client, redis: Redis, sandbox: SandboxApi) -> None:
-    """Of queued jobs and of dead letters; what is done already stays, and the answer says so."""
-    (done,) = submit(1)
-    work(redis)
-    queued = submit(3)
-    (failed,) = dead()
-
-    operator.post(f"{BASE}/{queued[0].pk}/delete/")
-    ids = [str(job.pk) for job in (queued[1], done)]
-    said = operator.post(
-        f"/admin/queues/queues/actions/{QUEUE}/", {"action": "delete", "job_ids": ids}, follow=True
-    ).content.decode()
-    work(redis)
-    operator.post(f"{BASE}/failed/clear/")
-
-    assert "Cancelled 1 job. 1 left as it was: 1 SUCCEEDED." in said
-    assert [last_of(job) for job in (*queued[:2], failed)] == [("CANCELLED", "user:ann")] * 3
-    assert state_of(queued[2]) == "SUCCEEDED"
-    assert not redis.exists(RQJob.key_for(str(queued[0].pk)))
-
-
-def test_empty_queue_cancels_what_waits_in_it(operator: Client, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Scheduler jobs with their backlogs by name, plain RQ jobs as RQ does; other queues are left alone."""
-    monkeypatch.setattr(rq_dashboard, "STEP", 50)
-    jobs = submit(120)
-    (other,) = submit(1, priority=Priority.LOW.value, campaign_id="c-9")
-    foreign = django_rq.get_queue("normal").enqueue(len, "four")
-
-    said = operator.post(f"{BASE}/empty/", follow=True).content.decode()
-
-    assert "Cancelled 120 jobs. Cancelled 1 of RQ&#x27;s own." in said
-    assert {last_of(job) for job in jobs[:3]} == {("CANCELLED", "user:ann")}
-    assert state_of(other) == "QUEUED"
-    assert django_rq.get_queue("normal").count == 0
-    act = OperatorAction.objects.get()
-    assert (act.actor, act.verb, act.target) == ("user:ann", "deleted", f"RQ's job {foreign.id} of queue normal")
-
-
-def test_enqueue_of_a_scheduled_job_is_run_now(operator: Client, redis: Redis) -> None:
-    """With the person's name; RQ's dashboard lists it where rq-scheduler's jobs are."""
-    (job,) = submit(1, due_at=timezone.now() + timedelta(minutes=2))
-    assert str(job.pk) in text(operator, "/admin/queues/schedulers/0/")
-
-    operator.post(f"{BASE}/{job.pk}/enqueue/")
-
-    assert last_of(job) == ("QUEUED", "user:ann")
-    assert str(job.pk) not in text(operator, "/admin/queues/schedulers/0/")
-
-
-def test_stop_gives_a_running_job_up(operator: Client, start: Start, redis: Redis, sandbox: SandboxApi) -> None:
-    """While it runs the dashboard shows it as started, with its worker; Stop makes it a dead letter, by name."""
-    sandbox.control("POST", "faults", {"latencyMs": 30_000})
-    start("rqworker", API_REQUEST_TIMEOUT_MS="60000")
-    (job,) = submit(1)
-    wait_until(lambda: StartedJobRegistry("normal", redis).get_job_count(cleanup=False), what="shown as started")
-
-    assert str(job.pk) in text(operator, f"{BASE}/started/")
-    (worker,) = SimpleWorker.all(connection=redis)
-    assert worker.get_current_job_id() == str(job.pk)
-    assert str(job.pk) in text(operator, f"/admin/queues/workers/{QUEUE}/{worker.key}/")
-    operator.post(f"{BASE}/{job.pk}/stop/")
-    wait_until(lambda: state_of(job) == "DEAD", what="given up")
-    wait_until(lambda: str(job.pk) in FailedJobRegistry("normal", redis).get_job_ids(), what="shown as failed")
-    assert "stopped by user:ann" in text(operator, f"{BASE}/{job.pk}/")
-
-
-@pytest.mark.usefixtures("foreign_jobs")
-def test_buttons_are_those_that_the_state_allows(operator: Client, redis: Redis, sandbox: SandboxApi) -> None:
-    """What is done stays and has none, on its page and in its list; of RQ's own, which RQ deletes, it can be chosen."""
-    (done,), (failed,) = submit(1), dead()
-    work(redis)
-    (queued,) = submit(1)
-    (later,) = submit(1, due_at=timezone.now() + timedelta(minutes=2))
-
-    def buttons(page: str) -> set[str]:
-        found = re.findall(r'(?:name="action" value="|/)(requeue|delete|enqueue|stop)(?:"|/")', text(operator, page))
-        return set(found)
-
-    assert "_selected_action" not in text(operator, f"{BASE}/finished/")
-    assert buttons(f"{BASE}/finished/") == buttons(f"{BASE}/{done.pk}/") == set()
-    assert buttons(f"{BASE}/failed/") == buttons(f"{BASE}/{failed.pk}/") == {"requeue", "delete"}
-    assert buttons(f"{BASE}/") == buttons(f"{BASE}/{queued.pk}/") == {"delete"}
-    assert buttons(f"{BASE}/{later.pk}/") == {"enqueue", "delete"}
-
-    foreign = django_rq.get_queue("normal").enqueue(len, "four")
-    SimpleWorker([RQQueue("normal", connection=redis)], connection=redis).work(burst=True)
-    finished = text(operator, f"{BASE}/finished/")
-    assert re.findall(r'name="_selected_action" value="([^"]*)"', finished) == [foreign.id]
-    assert str(done.pk) in finished
-
-
-@pytest.mark.parametrize("group", ["Viewer", "Nobody"])
-def test_buttons_need_the_permissions_of_the_admin(client: Client, redis: Redis, group: str) -> None:
-    """A viewer sees everything and may press nothing; staff without a group sees nothing at all."""
-    user = User.objects.create_user("bob", is_staff=True)
-    if group == "Viewer":
-        user.groups.add(Group.objects.get(name=group))
-    client.force_login(user)
-    (job,) = submit(1)
-
-    for page in ("", "stats.json", f"queues/{QUEUE}/", f"queues/{QUEUE}/{job.pk}/", f"workers/{QUEUE}/"):
-        assert client.get(f"/admin/queues/{page}").status_code == (200 if group == "Viewer" else 403)
-    ids = {"job_ids": [str(job.pk)], "_selected_action": [str(job.pk)]}
-    for page, form in (
-        (f"{BASE}/{job.pk}/delete/", {}),
-        (f"{BASE}/{job.pk}/requeue/", {}),
-        (f"{BASE}/{job.pk}/enqueue/", {}),
-        (f"{BASE}/{job.pk}/stop/", {}),
-        (f"{BASE}/empty/", {}),
-        (f"{BASE}/requeue-all/", {}),
-        (f"{BASE}/failed/clear/", {}),
-        (f"/admin/queues/queues/actions/{QUEUE}/", {"action": "delete", **ids}),
-        (f"/admin/queues/queues/actions/{QUEUE}/", {"action": "explode", **ids}),
-        (f"/admin/queues/queues/confirm-action/{QUEUE}/", {"action": "stop", **ids}),
-    ):
-        assert client.post(page, form).status_code == 403, page
-    assert state_of(job) == "QUEUED"
-
-
-def test_visitors_are_sent_to_the_login(client: Client, redis: Redis) -> None:
-    """Every page, in every environment; a person who is not staff too."""
-    client.force_login(User.objects.create_user("eve"))
-    for page in ("", "stats.json", "metrics", f"queues/{QUEUE}/", f"queues/{QUEUE}/failed/"):
-        assert client.get(f"/admin/queues/{page}").status_code == 302
-
-
-def test_every_page_of_the_dashboard_answers(operator: Client, redis: Redis, sandbox: SandboxApi) -> None:
-    """With queued, finished, failed and scheduled jobs in it, and the traceback of the failed one."""
-    (failed,) = dead()
-    submit(2)
-    work(redis)
-    (queued,) = submit(1)
-    foreign = django_rq.get_queue("normal").enqueue_in(timedelta(hours=1), len, "four")
-
-    assert "PermanentError" in text(operator, f"{BASE}/{failed.pk}/")
-    assert str(failed.pk) in text(operator, f"{BASE}/failed/")
-    assert str(queued.pk) in text(operator, f"{BASE}/")
-    assert foreign.id in text(operator, f"{BASE}/scheduled/")
-    for page in (
-        "",
-        f"queues/{QUEUE}/details/",
-        f"queues/{QUEUE}/finished/",
-        f"queues/{QUEUE}/deferred/",
-        f"queues/{QUEUE}/started/",
-        f"queues/{QUEUE}/empty/",
-        f"queues/{QUEUE}/requeue-all/",
-        f"queues/{QUEUE}/failed/clear/",
-        f"queues/{QUEUE}/{queued.pk}/delete/",
-        f"workers/{QUEUE}/",
-        "schedulers/0/",
-    ):
-        text(operator, f"/admin/queues/{page}")
-    form = {"action": "requeue", "_selected_action": [str(failed.pk)]}
-    assert str(failed.pk) in operator.post(f"/admin/queues/queues/confirm-action/{QUEUE}/", form).content.decode()
-    queues = {q["name"]: q for q in json.loads(text(operator, "/admin/queues/stats.json"))["queues"]}
-    assert (queues["normal"]["failed_jobs"], queues["normal"]["finished_jobs"], queues["normal"]["jobs"]) == (1, 2, 1)
-
-
-def test_times_of_the_dashboard_are_the_reader_s(operator: Client, redis: Redis, sandbox: SandboxApi) -> None:
-    """With their zone, as on all other pages; RQ has them in UTC."""
-    operator.cookies["zone"] = "America/Sao_Paulo"
-    submit(1)
-    waiting = text(operator, "/admin/queues/")
-    work(redis)
-
-    for page in (waiting, text(operator, f"{BASE}/finished/")):
-        assert re.search(r"<small>20\d\d-\d\d-\d\d \d\d:\d\d:\d\d -03</small>", page)
-        assert "now</span>" in page or "s ago</span>" in page
-
-
-def test_started_jobs_are_listed_although_one_was_forgotten_meanwhile(operator: Client, redis: Redis) -> None:
-    """RQ forgets a job while its list is read: the page shows the others, and the job stands in it no more."""
-    (job,) = submit(1)
-    now = timezone.now()
-    mirror = RQMirror("w", ["normal"], keys.own_redis())
-    mirror.note_started(moves.cycle([], [str(job.pk)], actor="worker:w", worker="w", now=now)[1])
-    mirror.sync(now)
-    registry = StartedJobRegistry("normal", redis)
-    redis.zadd(registry.key, {"gone:an-execution": time.time() + 60})
-
-    assert str(job.pk) in text(operator, f"{BASE}/started/")
-    assert registry.get_job_ids() == [str(job.pk)]
-
-
-@pytest.mark.usefixtures("foreign_jobs")
-def test_rq_s_own_cron_is_shown_as_a_plain_rq_job(operator: Client, redis: Redis, sandbox: SandboxApi) -> None:
-    """Somebody's CronScheduler on our Redis: its pages answer, and what it enqueues runs by RQ's means."""
-    cron = DjangoCronScheduler(name="theirs")
-    cron.register(len, "default", args=("four",), interval=60, name="count")
-    cron.register_birth()
-    cron.heartbeat()
-    cron.enqueue_jobs()
-    cron.save()
-    work(redis)
-
-    assert "theirs" in text(operator, "/admin/queues/")
-    assert "count" in text(operator, "/admin/queues/cron-schedulers/0/theirs/")
-    assert "Finished" in text(operator, "/admin/queues/cron-schedulers/0/theirs/jobs/count/")
-
-
-# -- RQ's commands and API
 
 
 def test_rqstats_and_rqsuspend_know_us(start: Start, redis: Redis, capsys: pytest.CaptureFixture[str]) -> None:
@@ -301,7 +49,7 @@ def test_rqstats_and_rqsuspend_know_us(start: Start, redis: Redis, capsys: pytes
 
 def test_rq_s_own_requeue_starts_nothing(redis: Redis, sandbox: SandboxApi) -> None:
     """`rq requeue` on a dead letter of ours: the database decides; it stays dead, once run, and is listed as failed."""
-    (job,) = dead()
+    (job,) = submit_failing()
     work(redis)
     registry = django_rq.get_queue("normal").failed_job_registry
     attempts = Job.objects.get(pk=job.pk).attempt
@@ -394,9 +142,6 @@ def test_a_plain_rq_job_s_failure_is_rq_s_own(redis: Redis) -> None:
     assert result is not None
     assert "ValueError" in str(result.exc_string)
     assert not Job.objects.exists()
-
-
-# -- rq-scheduler's API
 
 
 def test_a_stale_worker_that_wakes_up_changes_nothing(redis: Redis, sandbox: SandboxApi) -> None:

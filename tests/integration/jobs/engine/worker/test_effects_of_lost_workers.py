@@ -1,0 +1,121 @@
+"""An effect is executed once, whenever a worker dies, stops or wakes up too late."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+from redis import Redis
+
+from jobs.engine.scheduler.rescuer import Rescuer
+from jobs.engine.worker import attempt
+from jobs.errors import OutcomeUnknown, Stopped
+from jobs.models import Job
+from jobs.states import State
+from tests.support.effects import claim, effect_job, run
+from tests.support.servers import SandboxApi
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def lost(job: Job, redis: Redis) -> Job:
+    """The job after the active scheduler has found that its worker is gone."""
+    Job.objects.filter(pk=job.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
+    rescuer = Rescuer(redis)
+    rescuer.checked_at = timezone.now()
+    rescuer.free_expired(timezone.now())
+    job.refresh_from_db()
+    return job
+
+
+def test_a_worker_lost_before_it_sent_anything_gives_the_job_back(sandbox: SandboxApi, redis: Redis) -> None:
+    """Killed between the claim and the first request: the effect is executed by the next worker, once."""
+    job = effect_job()
+    claim(job)
+    job = lost(job, redis)
+
+    assert (job.state, job.may_have_been_applied) == (State.QUEUED, False)
+    assert run(job).state == State.SUCCEEDED
+    assert len(sandbox.world()["executions"]) == 1
+
+
+def test_a_worker_lost_once_it_sends_leaves_an_unknown_outcome(sandbox: SandboxApi, redis: Redis) -> None:
+    """That sending begins stands in the database before it begins."""
+    job = effect_job()
+    claimed = claim(job)
+    attempt.watch_sending(claimed)
+    assert claimed.sending is not None
+    claimed.sending.begin()
+    job = lost(job, redis)
+
+    assert (job.state, job.may_have_been_applied) == (State.DEAD, True)
+
+
+def test_a_worker_that_wakes_while_it_is_given_up_is_not_called_unsent(
+    sandbox: SandboxApi, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It begins to send between the scheduler's look and its verdict: the job is not given to another worker."""
+    job = effect_job()
+    claimed = claim(job)
+    attempt.watch_sending(claimed)
+    assert claimed.sending is not None
+    counts = Rescuer.can_trust_leases
+
+    def wakes(rescuer: Rescuer, now: Any) -> bool:
+        attempt.run_handler([claimed])
+        return counts(rescuer, now)
+
+    monkeypatch.setattr(Rescuer, "can_trust_leases", wakes)
+    job = lost(job, redis)
+
+    assert (job.state, job.may_have_been_applied) == (State.DEAD, True)
+    assert len(sandbox.world()["executions"]) == 1
+
+
+def test_a_claim_of_an_older_release_is_not_called_unsent(sandbox: SandboxApi, redis: Redis) -> None:
+    """It records no sending: what its worker had sent when it was lost, nobody knows."""
+    job = effect_job()
+    claim(job)
+    Job.objects.filter(pk=job.pk).update(sending_attempt=None)
+    job = lost(job, redis)
+
+    assert (job.state, job.may_have_been_applied) == (State.DEAD, True)
+
+
+@pytest.mark.parametrize("error", [OutcomeUnknown("too long"), Stopped("stopped by ann"), TypeError("bug")])
+def test_done_is_done_whoever_ends_the_attempt(sandbox: SandboxApi, error: BaseException) -> None:
+    """The main API has said so before the job was stopped, or its time was over."""
+    job = effect_job()
+    claimed = claim(job)
+    attempt.run_handler([claimed])
+    attempt.record(
+        [attempt.ending_of(claimed, attempt.judge(claimed, error), 1.0, now=timezone.now())], actor="w", worker="w"
+    )
+    job.refresh_from_db()
+
+    assert (job.state, job.may_have_been_applied) == (State.SUCCEEDED, False)
+
+
+def test_a_job_that_kills_every_worker_ends_as_a_dead_letter(sandbox: SandboxApi, redis: Redis) -> None:
+    """Giving back counts: what kills its worker before it sends anything must not kill workers for ever."""
+    job = effect_job()
+    states = []
+    for _ in range(3):
+        claim(job)
+        job = lost(job, redis)
+        states.append(job.state)
+
+    assert states == [State.QUEUED, State.QUEUED, State.DEAD]
+    assert job.may_have_been_applied is False
+
+
+def test_a_stale_worker_sends_nothing(sandbox: SandboxApi, redis: Redis) -> None:
+    """Its job belongs to another attempt by now: it finds that out before it sends, not after."""
+    job = effect_job()
+    stale = claim(job)
+    job = lost(job, redis)
+    run(job)
+    (ended,) = attempt.run_handler([stale])
+
+    assert ended.error is not None
+    assert len(sandbox.world()["executions"]) == 1

@@ -1,0 +1,168 @@
+"""Catching up with world times: all campaigns, each once, and messages do not wait."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from jobs import catch_up, counters
+from jobs.broker import keys
+from jobs.catch_up import COMPARED
+from jobs.listener import Listener
+from jobs.main_api.client import MainApi
+from jobs.main_api.model import Campaign
+from jobs.models import CampaignClock, Job
+from jobs.schedules import clocks
+from sandbox.world import Size
+from tests.support.servers import SandboxApi, wait_until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_world_time_that_nobody_publishes_is_polled(
+    redis: Redis, api: MainApi, sandbox: SandboxApi, settings: Any
+) -> None:
+    """With one request for all campaigns; what only the poll has told is counted."""
+    settings.WORLD_TIME_POLL = timedelta(seconds=0.2)
+    sandbox.control("POST", "dialect", {"points": [3, 12]})
+    listener = Listener(keys.redis(), api)
+    listener.poll()
+    wait_until(lambda: listener.poll() >= 0 and not listener.catch_up.is_running, what="the clocks at the start")
+    Job.objects.all().delete()
+    counters.flush()
+
+    sandbox.control("POST", "advance", {"campaignId": "campaign-1", "minutes": 600})
+    heard = Job.objects.filter(type="EVENT_EXPIRATION", campaign_id="campaign-1")
+    wait_until(lambda: listener.poll() >= 0 and heard.exists(), what="the poll tells")
+    listener.close()
+
+    assert [job.subject for job in heard] == ["heard:1001-06-01T22:00:00.000Z"]
+    counters.flush()
+    assert counters.read(redis)[("listener_polled_advances",)] == 1
+    assert sandbox.control("GET", "stats")["operations"]["campaigns"] >= 2
+
+
+def test_a_clock_that_cannot_be_read_holds_up_no_other_campaign(
+    listener: Listener, sandbox: SandboxApi, redis: Redis
+) -> None:
+    """The listener catches up with all the others."""
+    for campaign_id, world_time in (("campaign-0", "soon"), ("campaign-1", "1300-01-01T00:00:00.000Z")):
+        planted = {"id": campaign_id, "name": "C", "isActive": True, "currentWorldTime": world_time}
+        sandbox.control("POST", "campaigns", planted)
+
+    listener.catch_up.begin()
+    listener.poll()
+
+    assert CampaignClock.objects.get(campaign_id="campaign-1").processed_world_time == "1300-01-01T00:00:00.000Z"
+    assert CampaignClock.objects.get(campaign_id="campaign-0").processed_world_time == ""
+
+
+def many(sandbox: SandboxApi, **counts: int) -> None:
+    """A world of campaigns only."""
+    none = {"kingdoms": 0, "settlements": 0, "structures": 0, "events": 0, "effects": 0}
+    sandbox.control("POST", "reset", {**none, **counts})
+
+
+@pytest.fixture
+def _as_before(sandbox: SandboxApi) -> Iterator[None]:
+    yield
+    sandbox.control("POST", "reset", asdict(Size()))
+
+
+@pytest.mark.usefixtures("_as_before")
+def test_messages_are_heard_while_10_000_campaigns_are_compared(
+    redis: Redis, sandbox: SandboxApi, api: MainApi
+) -> None:
+    """A poll compares COMPARED of them, then some a second get their jobs; a message between two polls is acted on."""
+    many(sandbox, campaigns=10_000)
+    listener = Listener(keys.redis(), api)
+    listener.poll()
+    assert CampaignClock.objects.count() == COMPARED
+    heard = {"newTime": "1200-01-01T00:10:00Z"}
+    redis.publish("campaign.c-9.worldTimeAdvanced", json.dumps(heard))
+
+    polls = 0
+    while CampaignClock.objects.count() < 10_000:
+        listener.poll()
+        polls += 1
+    assert polls <= 10_000 / COMPARED
+    assert Job.objects.filter(campaign_id="c-9").count() == 3
+    behind = Job.objects.filter(type="EVENT_EXPIRATION").exclude(campaign_id="c-9")
+    assert behind.count() <= catch_up.AT_ONCE + 1
+
+    listener.close()
+
+
+@pytest.mark.usefixtures("_as_before")
+def test_every_campaign_that_is_behind_is_caught_up_with(
+    redis: Redis, sandbox: SandboxApi, api: MainApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each once; where a later world time was heard of meanwhile, that one counts."""
+    many(sandbox, campaigns=COMPARED + 100)
+    listener = Listener(keys.redis(), api)
+    listener.poll()
+    body = {"newTime": "9000-01-01T00:10:00Z"}
+    last = api.campaigns()[-1].id
+    redis.publish(f"campaign.{last}.worldTimeAdvanced", json.dumps(body))
+    monkeypatch.setattr(catch_up, "EACH", 0.001)
+    heard, expirations = Job.objects.filter(campaign_id=last), Job.objects.filter(type="EVENT_EXPIRATION")
+    wanted = COMPARED + 100 - 2  # no clock, inactive
+    wait_until(
+        lambda: listener.poll() >= 0 and heard.exists() and expirations.count() >= wanted, what="all are caught up with"
+    )
+    listener.poll()
+    listener.close()
+
+    assert expirations.count() == wanted
+    assert [job.subject for job in heard.filter(type="EVENT_EXPIRATION")] == ["heard:9000-01-01T00:10:00.000Z"]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"id": "x" * 300},
+        {"id": "a\0b"},
+        {"id": ""},
+        {"name": "\0"},
+        {"name": "n" * 100_000},
+        {"currentWorldTime": "soon"},
+        {"currentWorldTime": "+12345-01-01"},
+        {"currentWorldTime": ""},
+    ],
+    ids=lambda odd: f"{next(iter(odd))} {str(next(iter(odd.values())))[:9]!r}",
+)
+@pytest.mark.usefixtures("_as_before")
+def test_an_odd_campaign_costs_itself_only(
+    listener: Listener, sandbox: SandboxApi, redis: Redis, odd: dict[str, Any]
+) -> None:
+    """Whatever its fields hold, it stands first in the list, and all others are caught up with."""
+    many(sandbox, campaigns=0)
+    plain = {"isActive": True, "currentWorldTime": "1300-01-01T00:00:00.000Z", "name": "C"}
+    for campaign in ({"id": "odd", **plain, **odd}, {"id": "plain", **plain}):
+        sandbox.control("POST", "campaigns", campaign)
+
+    listener.catch_up.begin()
+    listener.poll()
+
+    assert CampaignClock.objects.get(pk="plain").processed_world_time == "1300-01-01T00:00:00.000Z"
+    counters.flush()
+    counted = ("unusable_texts", "currentWorldTime") in counters.read(redis)
+    assert counted is bool(odd.get("currentWorldTime"))
+
+
+def test_a_clock_that_a_list_lacks_is_not_forgotten(listener: Listener, sandbox: SandboxApi) -> None:
+    """Only a campaign that was asked for singly has lost its world time."""
+    before = CampaignClock.objects.get(pk="campaign-1").world_time
+    sandbox.control("POST", "campaigns", {"id": "campaign-1", "currentWorldTime": None})
+
+    listener.catch_up.begin()
+    listener.poll()
+
+    assert before
+    assert CampaignClock.objects.get(pk="campaign-1").world_time == before
+    clocks.remember(Campaign(id="campaign-1", name="C", is_active=True))
+    assert CampaignClock.objects.get(pk="campaign-1").world_time == ""

@@ -1,0 +1,56 @@
+"""Jobs that execute an effect, and what becomes of them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from jobs import service
+from jobs.engine.worker import attempt
+from jobs.models import Job
+from jobs.service import Submission
+from jobs.states import State
+from tests.support.servers import SandboxApi
+
+
+def effect_job(effect_id: str = "effect-1-1") -> Job:
+    due = (timezone.now() - timedelta(seconds=5)).isoformat()
+    payload = {"effectId": effect_id, "executeAt": due}
+    return service.submit(Submission(type="DEFERRED_EFFECT", campaign_id="campaign-1", payload=payload), actor="t")[0]
+
+
+def claim(job: Job) -> attempt.Claimed:
+    (claimed,) = attempt.claim([str(job.pk)], worker="w", now=timezone.now())
+    return claimed
+
+
+def run(job: Job) -> Job:
+    """One attempt as a worker does it, recorded."""
+    attempt.record(attempt.run_handler([claim(job)]), actor="worker:w", worker="w")
+    job.refresh_from_db()
+    return job
+
+
+def answered(sandbox: SandboxApi, reply: dict[str, Any]) -> Job:
+    """An effect's job once nothing more happens by itself; a main API that knows no keys answers so every time."""
+    faults = {"operations": ["executeEffect"], "replies": [reply] * 4, "ignoreKeys": True}
+    sandbox.control("POST", "faults", faults)
+    job = run(effect_job())
+    while job.state == State.RETRYING and not job.may_have_been_applied:
+        service.run_now([job], actor="t", reason="its time has come")
+        job = run(job)
+    return job
+
+
+@contextmanager
+def unknown_outcome(settings: Any, policy: str) -> Iterator[None]:
+    """EFFECT_UNKNOWN_OUTCOME, for a while."""
+    before, settings.EFFECT_UNKNOWN_OUTCOME = settings.EFFECT_UNKNOWN_OUTCOME, policy
+    attempt.policy_of.cache_clear()
+    try:
+        yield
+    finally:
+        settings.EFFECT_UNKNOWN_OUTCOME = before
+        attempt.policy_of.cache_clear()

@@ -11,7 +11,15 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
-from graphql import DocumentNode, FieldNode, FragmentDefinitionNode, FragmentSpreadNode, GraphQLError, Node
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLError,
+    Node,
+    OperationDefinitionNode,
+)
 from graphql.language import Visitor, visit
 
 from sandbox.world import Record, Refusal, World, parse
@@ -211,7 +219,7 @@ def complexity(document: DocumentNode) -> int:
 
 
 def _root_fields(document: DocumentNode) -> set[str]:
-    sets = [d.selection_set for d in document.definitions if hasattr(d, "selection_set")]
+    sets = [d.selection_set for d in document.definitions if isinstance(d, OperationDefinitionNode)]
     return {field.name.value for each in sets for field in each.selections if isinstance(field, FieldNode)}
 
 

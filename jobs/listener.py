@@ -21,6 +21,7 @@ from jobs import counters, service
 from jobs.catch_up import CatchUp
 from jobs.errors import InvalidJob
 from jobs.main_api.client import MainApi
+from jobs.main_api.heard import Notes
 from jobs.main_api.messages import PATTERNS, Malformed, Message, account_of, kind_of, read_message
 from jobs.models import CampaignClock
 from jobs.processes.heartbeat import Heartbeat
@@ -53,6 +54,7 @@ class Listener:
         self._lease = Lease("listener", connection)
         self._renewed_at = 0.0
         self._pubsub: PubSub | None = None
+        self._notes = Notes(connection)
         self._windows: dict[tuple[str, str], _Window] = {}
         self._unread: dict[str, Any] | None = None  # kept until it is received, should the database be away meanwhile
         self.catch_up = CatchUp(api, self._catch_up_with)
@@ -127,6 +129,7 @@ class Listener:
                 "listener.message_rejected", channel=repr(channel)[:300], error=str(error), data=repr(data[:200])
             )
             return
+        self._notes.note(channel)
         kind = message.kind
         if message.world_time:
             self.catch_up.drop_older(message.campaign_id, message.world_time)

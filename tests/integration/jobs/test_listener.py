@@ -12,6 +12,7 @@ from redis import Redis
 from jobs import listener as listener_module
 from jobs.broker import keys
 from jobs.listener import Listener
+from jobs.main_api import heard
 from jobs.main_api.client import MainApi
 from jobs.models import CampaignClock, Job, ScheduleRow
 from tests.support.servers import SandboxApi, wait_until
@@ -100,8 +101,11 @@ def test_the_channels_of_today(redis: Redis, api: MainApi, settings: Any) -> Non
 
     wait_until(lambda: listener.poll() >= 0 and Job.objects.filter(campaign_id="c-9").exists(), what="s-9 is heard")
     listener.close()
+    noted = heard.read(keys.redis())
 
     assert not Job.objects.filter(campaign_id="c-8").exists()
+    assert noted
+    assert [at > 0 for at in noted] == [False, False, True]
 
 
 def test_malformed_messages_are_ignored(listener: Listener, redis: Redis) -> None:

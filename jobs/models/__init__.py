@@ -1,9 +1,10 @@
-"""The tables: jobs, audit trail, cron tasks, schedule rows, campaign clocks, pauses, rollups."""
+"""The tables: jobs, audit trail, cron tasks, schedule rows, campaign clocks, pauses, rollups, main API check."""
 
 from jobs.models.audit import LONGEST_TARGET, AuditEntry, OperatorAction
 from jobs.models.campaign import CampaignClock
 from jobs.models.cron import CronFiring, CronTask, FiringOutcome, Misfire
 from jobs.models.job import Job, new_job_id
+from jobs.models.main_api_check import MainApiCheck
 from jobs.models.pause import Pause, PauseKind
 from jobs.models.rollups import FailureGroup, FailureHour, OutcomeMinute
 from jobs.models.schedule import ScheduleRow
@@ -18,6 +19,7 @@ __all__ = [
     "FailureHour",
     "FiringOutcome",
     "Job",
+    "MainApiCheck",
     "Misfire",
     "OperatorAction",
     "OutcomeMinute",

@@ -1,79 +1,89 @@
-"""manage.py check_main_api: check that the main API at API_URL supports the scheduler's operations."""
+"""manage.py check_main_api: check the main API at API_URL against the contract, without changing anything."""
 
+import json
 import sys
 from typing import Any
 
-from django.conf import settings
-from django.core.management.base import BaseCommand
-from gql import gql
-from graphql import GraphQLSchema, build_client_schema, get_introspection_query, validate
+from django.core.management.base import BaseCommand, CommandParser
+from django.db import DatabaseError
 
-from jobs.errors import JobError, NotAuthorized
-from jobs.main_api import operations
-from jobs.main_api.answers import Answer, Fault
-from jobs.main_api.client import main_api
-from jobs.main_api.errors import error_of
-from scheduler_project.logs import masked
+from jobs import actor as actors
+from jobs import main_api_check
+from jobs.main_api.conformance.report import Outcome, Report, Verdict
+
+_SUMMARIES = {
+    Outcome.FITS: "The main API fits.",
+    Outcome.TOLERATED: "The main API differs from its contract. The scheduler works with it.",
+    Outcome.CANNOT_WORK: "The scheduler cannot work with this main API",
+    Outcome.UNREACHABLE: "The main API cannot be reached",
+}
 
 
 class Command(BaseCommand):
     """Checks the main API."""
 
-    help = "Connect to API_URL, read its schema and validate every operation of the scheduler against it."
+    help = (
+        "Check the main API at API_URL against its contract, point by point, without changing anything there. "
+        "Exit codes: 0 the scheduler works with it, 1 it cannot, 3 the main API cannot be reached."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Declare the options."""
+        parser.add_argument("--json", action="store_true", help="print the report as JSON (docs/main-api.md)")
+        parser.add_argument(
+            "--effect",
+            action="append",
+            default=[],
+            metavar="ID",
+            help="an effect to execute as a dry run; by default those of the newest jobs",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Print the result for each operation; exit with code 1 if one does not match the schema."""
+        """Print a line for each point and store the report. Exits with the code of the outcome."""
+        effects = options["effect"] or self._effect_ids()
+        report = main_api_check.run(actor=actors.COMMAND, effects=effects)
+        if options["json"]:
+            self.stdout.write(json.dumps(report.as_json(), indent=2, ensure_ascii=False))
+        else:
+            self._print(report)
+        self._store(report)
+        if report.exit_code:
+            sys.exit(report.exit_code)
+
+    def _effect_ids(self) -> list[str]:
         try:
-            schema = _schema(_query("introspection", get_introspection_query(descriptions=False)))
-            campaigns = _query("campaigns", operations.text("campaigns", named=False))
-        except NotAuthorized as error:
-            sys.exit(masked(f"{settings.API_URL}: {error}. Check API_SERVICE_ACCOUNT_TOKEN."))
-        except JobError as error:
-            sys.exit(masked(f"{settings.API_URL}: {error}. Check API_URL, and that the main API runs."))
-        unread = "".join(str(error_of("campaigns", error)) for error in campaigns.errors[:1])
-        visible = f"campaigns cannot be read: {unread}" if unread else f"{_count(campaigns)} campaigns are visible"
-        self.stdout.write(masked(f"Connected to {settings.API_URL}; {visible}."))
-        bad = 0
-        for name in operations.names():
-            sizes = (1,) if name == "campaigns" else (1, 2)
-            faults = [e.message for n in sizes for e in validate(schema, gql(_document(name, n)).document)]
-            bad += bool(faults)
-            verdict = (
-                self.style.ERROR("does not match the schema: " + "; ".join(faults))
-                if faults
-                else self.style.SUCCESS("ok")
-            )
-            self.stdout.write(f"  {name}: {verdict}")
-        self.stdout.write(f"{len(operations.names()) - bad} of {len(operations.names())} operations match the schema.")
-        if bad or unread:
-            sys.exit(1)
+            return main_api_check.effect_ids()
+        except DatabaseError as error:
+            self.stderr.write(f"The database does not answer, so no effect is known: {error}")
+            return []
 
+    def _store(self, report: Report) -> None:
+        """Keep the report for the admin; the check is of use without it."""
+        try:
+            main_api_check.store(report)
+        except DatabaseError as error:
+            self.stderr.write(f"The report is not stored: {error}")
 
-def _query(name: str, document: str) -> Answer:
-    """Send one request past the breaker: this command must work while it is open, and must not count towards it."""
-    try:
-        answer = main_api().transport.send({"query": document, "variables": {}})
-    except Fault as fault:
-        raise fault.error from None
-    for error in answer.errors:
-        if isinstance(refused := error_of(name, error), NotAuthorized):
-            raise refused
-    return answer
+    def _print(self, report: Report) -> None:
+        if report.reason:
+            self.stdout.write(self.style.ERROR(f"{_SUMMARIES[report.outcome]}: {report.url}: {report.reason}."))
+            return
+        self.stdout.write(f"Connected to {report.url}; {report.campaigns} campaigns are visible.")
+        self._print_operations(report)
+        for point in report.points:
+            text = f"{point.point:>2} {point.what}: {point.as_sentence()}"
+            self.stdout.write(self.style.ERROR(text) if point.verdict is Verdict.FAULT else text)
+        for fault in report.faults:
+            self.stdout.write(self.style.ERROR(f"   The API's fault: {fault}."))
+        numbers = ", ".join(str(point.point) for point in report.faulty)
+        because = f": see {'points' if len(report.faulty) > 1 else 'point'} {numbers}." if numbers else ""
+        self.stdout.write(_SUMMARIES[report.outcome] + because)
 
-
-def _schema(answer: Answer) -> GraphQLSchema:
-    reported: Any = answer.data
-    try:
-        return build_client_schema(reported)
-    except TypeError:
-        sys.exit(masked(f"{settings.API_URL}: no schema from introspection: {answer.errors or answer.data}"))
-
-
-def _count(answer: Answer) -> int:
-    found = answer.data.get("campaigns")
-    return len(found) if isinstance(found, list) else 0
-
-
-def _document(name: str, size: int) -> str:
-    batchable = name != "executeEffect"
-    return operations.text(name, size if batchable else 1)
+    def _print_operations(self, report: Report) -> None:
+        if report.schema:
+            self.stdout.write(f"Operations are not validated: no schema from introspection: {report.schema}.")
+            return
+        for name, fault in report.invalid_operations.items():
+            self.stdout.write(self.style.ERROR(f"   {name}: does not match the schema: {fault}"))
+        fitting = len(report.operations) - len(report.invalid_operations)
+        self.stdout.write(f"{fitting} of {len(report.operations)} operations match the schema.")

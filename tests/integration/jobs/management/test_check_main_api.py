@@ -1,61 +1,129 @@
 """manage.py check_main_api against the sandbox and against APIs that are not what they should be."""
 
+import json
 import re
+import socket
+from datetime import timedelta
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.management import call_command
+from django.db import DatabaseError, connection
+from django.utils import timezone
 from graphql import build_schema, graphql_sync
 
+from jobs import main_api_check
+from jobs.main_api import heard
 from jobs.main_api.client import MainApi
+from jobs.models import MainApiCheck
+from jobs.service import Submission, submit
+from sandbox.dialect import DIALECTS
 from tests.support.receivers import other_api
+from tests.support.servers import SandboxApi
+
+pytestmark = pytest.mark.django_db(transaction=True)
+CAMPAIGN = {"id": "c-1", "name": "C", "isActive": True, "currentWorldTime": None}
 
 
-def test_operations_fit_the_schema(api: MainApi) -> None:
-    """check_main_api says of every operation that it fits."""
-    said = StringIO()
-    call_command("check_main_api", stdout=said)
+def run(*words: str) -> tuple[int, str]:
+    """The exit code, and what is printed."""
+    said, code = StringIO(), 0
+    try:
+        call_command("check_main_api", *words, stdout=said, stderr=said)
+    except SystemExit as ended:
+        code = int(ended.code or 0)
+    return code, said.getvalue()
 
-    assert "14 of 14 operations match the schema" in said.getvalue()
+
+def test_the_sandbox_fits(api: MainApi, sandbox: SandboxApi) -> None:
+    """Every operation and every point; the effects are those of jobs, and nothing has changed."""
+    heard.Notes(api.cache._connection).note(b"campaign.campaign-1.entityModified")  # noqa: SLF001 - the tests' Redis
+    payload = {"effectId": "effect-1-1", "executeAt": (timezone.now() + timedelta(days=1)).isoformat()}
+    submit(Submission(type="DEFERRED_EFFECT", campaign_id="campaign-1", payload=payload), actor="test")
+    before = sandbox.world()
+    code, said = run()
+
+    assert (code, sandbox.world()) == (0, before)
+    assert "14 of 14 operations match the schema" in said
+    assert "15 Result of effects: fits: affectedFields is [] in a dry run of effect-1-1." in said
+    assert said.rstrip().endswith("The main API fits.")
+    assert re.findall(r"^ ?(\d+) [\w ]+: (?!fits)", said, re.MULTILINE) == ["14"]
 
 
-def what_is_refused() -> str:
-    """What a check says that ends with exit code 1."""
-    said = StringIO()
-    with pytest.raises(SystemExit) as ended:
-        call_command("check_main_api", stdout=said)
-    assert ended.value.code
-    return f"{said.getvalue()}{ended.value}"
+def test_today_as_json(api: MainApi, sandbox: SandboxApi) -> None:
+    """The report that is printed is stored, and names the effect that was asked for."""
+    sandbox.control("POST", "dialect", {"points": sorted(DIALECTS["today"])})
+    code, said = run("--json", "--effect", "effect-1-2")
+    report = json.loads(said)
+
+    assert (code, report["outcome"], report["exitCode"]) == (0, "tolerated", 0)
+    assert (report["checkedBy"], report["campaigns"], report["format"]) == ("command", 3, 1)
+    assert report["points"][0]["verdict"] == "tolerated"
+    assert MainApiCheck.objects.get().report == report
+
+
+def test_a_main_api_that_cannot_work(api: MainApi, sandbox: SandboxApi) -> None:
+    """Its points are named at the end, and a refusal of all but campaigns is the key's."""
+    sandbox.control("POST", "dialect", {"points": [8]})
+    assert run()[0] == 1
+    assert run()[1].rstrip().endswith("The scheduler cannot work with this main API: see point 8.")
+    sandbox.control("POST", "dialect", {"points": [8, 9, 10]})
+    code, said = run()
+
+    assert code == 1
+    assert "no schema from introspection: main API: HTTP 401" in said
+    assert " 9 API keys: the API's fault: the API key may read campaigns, but not branches" in said
 
 
 @pytest.mark.parametrize(
-    ("introspection", "campaigns", "said"),
+    ("introspection", "campaigns", "code", "said"),
     [
-        ({"errors": [{"message": "it is off"}]}, {}, "no schema from introspection: .*it is off"),
-        ({"data": {"hello": "world"}}, {}, "no schema from introspection"),
-        ({"errors": [{"message": "no", "extensions": {"code": "FORBIDDEN"}}]}, {}, "Check API_SERVICE_ACCOUNT_TOKEN"),
-        (None, {"errors": [{"message": "broken"}]}, "campaigns cannot be read: campaigns: no code: broken"),
+        ({"errors": [{"message": "it is off"}]}, {"data": {"campaigns": [CAMPAIGN]}}, 0, "introspection: .*it is off"),
+        ({"data": {"hello": "world"}}, {"data": {"campaigns": []}}, 0, "introspection: the answer holds no schema"),
+        ({"data": {"__schema": {"types": 1}}}, {"data": {"campaigns": []}}, 0, "the schema cannot be read"),
+        (None, {"errors": [{"message": "no", "extensions": {"code": "FORBIDDEN"}}]}, 1, "Check API_SERVICE_ACCOUNT"),
+        (None, {"errors": [{"message": "broken"}]}, 1, "campaigns cannot be read: campaigns: no code: broken"),
+        (None, 503, 3, "The main API cannot be reached: .*HTTP 503"),
+        (None, b"<html>", 3, "cannot be reached: .*with neither data nor errors"),
     ],
-    ids=["no introspection", "another API", "forbidden", "no campaigns"],
+    ids=["no introspection", "another API", "half a schema", "forbidden", "no campaigns", "HTTP 503", "HTML"],
 )
 def test_what_the_check_says_of_odd_apis(
-    settings: Any, introspection: dict[str, Any] | None, campaigns: dict[str, Any], said: str
+    redis: Any, settings: Any, introspection: dict[str, Any] | None, campaigns: Any, code: int, said: str
 ) -> None:
-    """In one line each, and the exit code is 1."""
+    """In words, with the exit code; without introspection it goes on."""
     schema = build_schema((Path(settings.BASE_DIR) / "sandbox" / "schema.graphql").read_text())
 
-    def answer(request: dict[str, Any]) -> dict[str, Any]:
-        if "__schema" not in request["query"]:
+    def answer(request: dict[str, Any]) -> Any:
+        if "campaigns {" in request["query"]:
             return campaigns
+        if "__schema" not in request["query"]:
+            return {"errors": [{"message": "not here", "extensions": {"code": "NOT_FOUND"}}]}
         return introspection or {"data": graphql_sync(schema, request["query"]).data}
 
     with other_api(answer) as settings.API_URL:
-        assert re.search(said, what_is_refused())
+        ended, printed = run()
+
+    assert re.search(said, printed)
+    assert ended == code
 
 
-def test_check_main_api_says_what_does_not_fit(settings: Any) -> None:
+def test_silence_ends_the_check(redis: Any, settings: Any) -> None:
+    """After one request; the last report stays, with why the newest check did not get through."""
+    main_api_check.store(main_api_check.run(actor="test"))
+    settings.API_REQUEST_TIMEOUT = timedelta(milliseconds=200)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        settings.API_URL = f"http://127.0.0.1:{silent.getsockname()[1]}/graphql"
+        code, said = run()
+
+    assert code == 3
+    assert "timed out" in said
+    assert "timed out" in main_api_check.last().failure
+
+
+def test_check_main_api_says_what_does_not_fit(redis: Any, settings: Any) -> None:
     """An API whose settlements have no version, and which cannot expire events, is told so operation by operation."""
     sdl = (Path(settings.BASE_DIR) / "sandbox" / "schema.graphql").read_text()
     other = re.sub(r"type Settlement \{[^}]*\}", lambda m: m[0].replace("version: Int!", ""), sdl)
@@ -63,12 +131,27 @@ def test_check_main_api_says_what_does_not_fit(settings: Any) -> None:
     schema = build_schema(other)
 
     def answer(request: dict[str, Any]) -> dict[str, Any]:
-        return {"data": graphql_sync(schema, request["query"], {"campaigns": []}).data}
+        done = graphql_sync(schema, request["query"], {"campaigns": []}, variable_values=request["variables"])
+        return {"data": done.data, "errors": [error.formatted for error in done.errors or ()]}
 
     with other_api(answer) as settings.API_URL:
-        said = what_is_refused()
+        code, said = run()
 
+    assert code == 1
     assert "expireEvent: does not match the schema: Cannot query field 'expireEvent' on type 'Mutation'" in said
     assert "settlement: does not match the schema: Cannot query field 'version' on type 'Settlement'" in said
-    assert "getEffect: ok" in said
+    assert "getEffect: does not" not in said
     assert re.search(r"(\d+) of 14 operations match the schema", said)
+
+
+def test_without_its_database_a_check_is_of_use(api: MainApi) -> None:
+    """It knows no effect, and keeps no report."""
+
+    def away(*_: object) -> None:
+        raise DatabaseError("the database is away")
+
+    with connection.execute_wrapper(away):
+        code, said = run()
+
+    assert code == 0
+    assert said.count("the database is away") == 2

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Final
 from uuid import UUID
 
@@ -94,6 +95,14 @@ VERBS: Final[Mapping[str, Verb]] = {
     )
 }
 
+_COMMANDS: Final[Mapping[str, Callable[..., Report]]] = {
+    "retry": service.retry,
+    "run_now": service.run_now,
+    "cancel": service.cancel,
+    "discard": service.discard,
+}
+"""Those that need no more than the jobs, the actor and the reason."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
@@ -166,7 +175,7 @@ def step(
     if after:
         some = some.filter(pk__gt=after)
     batch = list(some[:STEP])
-    report = _choose_service(verb, due_at)(batch, actor, reason)
+    report = _choose_command(verb, due_at)(batch, actor=actor, reason=reason)
     return Progress(len(report.done), report.skipped, batch[-1].pk if len(batch) == STEP else None)
 
 
@@ -182,19 +191,12 @@ def run(
             return total
 
 
-def _choose_service(verb: Verb, due_at: datetime | None) -> Callable[[list[Job], str, str], Report]:
-    match verb.name:
-        case "retry":
-            return lambda jobs, actor, reason: service.retry(jobs, actor=actor, reason=reason)
-        case "discard":
-            return lambda jobs, actor, reason: service.discard(jobs, actor=actor, reason=reason)
-        case "cancel":
-            return lambda jobs, actor, reason: service.cancel(jobs, actor=actor, reason=reason)
-        case "run_now":
-            return lambda jobs, actor, reason: service.run_now(jobs, actor=actor, reason=reason)
+def _choose_command(verb: Verb, due_at: datetime | None) -> Callable[..., Report]:
+    if verb.name in _COMMANDS:
+        return _COMMANDS[verb.name]
     if due_at is None:
         raise service.InvalidJob("due_at", "name the new due time")
-    return lambda jobs, actor, reason: service.reschedule(jobs, due_at=due_at, actor=actor, reason=reason)
+    return partial(service.reschedule, due_at=due_at)
 
 
 def _states(counts: Mapping[str, int]) -> str:

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from datetime import datetime
 
 import pytest
-from django.contrib.auth.models import Group, User
 from django.test import Client
 from django.utils import timezone
 from redis import Redis
@@ -14,6 +13,7 @@ from monitoring.alerting import code_handlers, dead_letters, delivery, routing
 from monitoring.alerting.message import Message
 from monitoring.models import MonitorState
 from tests.support.alerts import Tell, due_now
+from tests.support.people import member
 from tests.support.receivers import HttpReceiver, http_receiver
 
 
@@ -57,7 +57,4 @@ def tell(redis: Redis, db: None) -> Tell:
 @pytest.fixture
 def viewer(client: Client, redis: Redis) -> Client:
     """A browser of vic, who may look and nothing else."""
-    user = User.objects.create_user("vic", is_staff=True)
-    user.groups.add(Group.objects.get(name="Viewer"))
-    client.force_login(user)
-    return client
+    return member(client, "Viewer", name="vic")

@@ -13,9 +13,9 @@ from jobs.service import Submission
 JOBS = "/admin/jobs/job/"
 
 
-def member(client: Client, *groups: str) -> Client:
-    """A browser in which somebody of the groups is logged in."""
-    person = User.objects.create_user("bob", is_staff=True)
+def member(client: Client, *groups: str, name: str = "bob") -> Client:
+    """A browser in which a member of the groups is logged in."""
+    person = User.objects.create_user(name, is_staff=True)
     person.groups.set([Group.objects.get(name=name) for name in groups])
     client.force_login(person)
     return client

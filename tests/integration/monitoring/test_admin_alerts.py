@@ -5,7 +5,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Group, User
 from django.test import Client
 from django.utils import timezone
 
@@ -13,6 +12,7 @@ from jobs.models import CampaignClock, OperatorAction
 from jobs.service import Submission, submit
 from monitoring import alerting
 from monitoring.models import Alert, AlertHandler, Delivery, Kind, MonitorState, Severity
+from tests.support.people import member
 
 pytestmark = pytest.mark.django_db
 HANDLERS = "/admin/monitoring/alerthandler/"
@@ -24,15 +24,7 @@ COMMON = {"minimum_severity": 20, "time_zone": "UTC", "enabled": "on", "wake_for
 @pytest.fixture
 def ann(client: Client) -> Client:
     """An administrator."""
-    return person(client, "ann", "Administrator")
-
-
-def person(client: Client, name: str, group: str) -> Client:
-    """Somebody of a group, logged in."""
-    user = User.objects.create_user(name, is_staff=True)
-    user.groups.add(Group.objects.get(name=group))
-    client.force_login(user)
-    return client
+    return member(client, "Administrator", name="ann")
 
 
 @pytest.mark.parametrize(
@@ -158,7 +150,7 @@ def test_the_page_of_an_alert_leads_to_what_is_wrong(ann: Client) -> None:
 
 def test_each_column_is_labelled_on_a_phone(client: Client) -> None:
     """For those who have no box to choose a row too, which unfold takes the first column for."""
-    person(client, "vic", "Viewer")
+    member(client, "Viewer", name="vic")
     alerting.critical("x")
     labels = re.findall(r'<t[dh][^>]* data-label="([^"]*)"', client.get(ALERTS).content.decode())
 
@@ -189,7 +181,7 @@ def test_failed_deliveries_are_sent_again(ann: Client) -> None:
 @pytest.mark.parametrize("group", ["Viewer", "Operator"])
 def test_who_does_not_manage_alerts_only_looks(client: Client, group: str) -> None:
     """Alerts and deliveries, not handlers; no button is shown, and the server refuses what is posted all the same."""
-    person(client, "bob", group)
+    member(client, group)
     alerting.critical("x")
     alert = Alert.objects.get()
     handler = AlertHandler.objects.create(name="n", kind="log")

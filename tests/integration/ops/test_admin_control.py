@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from html import unescape
 
 import pytest
-from django.contrib.auth.models import Group, User
 from django.core.management import call_command
 from django.db import connection
 from django.test import Client
@@ -19,6 +18,7 @@ from jobs.engine.worker import attempt
 from jobs.models import CampaignClock, OperatorAction, Pause
 from jobs.processes import heartbeat
 from ops.reads import active_orders
+from tests.support.people import member
 from tests.support.working import submit, work
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -28,11 +28,8 @@ PAUSES, PROCESSES, BREAKER = (f"/admin/jobs/pause/{page}" for page in ("", "proc
 @pytest.fixture
 def person(client: Client, redis: Redis, request: pytest.FixtureRequest) -> Iterator[Client]:
     """A browser of somebody in the group that the test names; Operator where it names none."""
-    user = User.objects.create_user("ann", is_staff=True)
-    user.groups.add(Group.objects.get(name=getattr(request, "param", "Operator")))
-    client.force_login(user)
     active_orders.expire()
-    yield client
+    yield member(client, getattr(request, "param", "Operator"), name="ann")
     active_orders.expire()
 
 

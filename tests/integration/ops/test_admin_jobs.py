@@ -14,11 +14,12 @@ from django.utils import timezone
 from redis import Redis
 
 from jobs import pauses, service
-from jobs.models import CampaignClock, Job, ScheduleRow
+from jobs.models import CampaignClock, Job
 from jobs.service import Submission, submit
 from jobs.states import State
 from ops import bulk
 from ops.admin import changelist
+from tests.support.campaigns import growth
 from tests.support.people import JOBS, member, some
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -158,17 +159,7 @@ def test_search(admin_client: Client, redis: Redis, term: str, found: int) -> No
 def test_what_people_call_things_is_found(admin_client: Client, redis: Redis) -> None:
     """A campaign by its name, the jobs about a settlement by the settlement's."""
     CampaignClock.objects.create(campaign_id="c-2", name="Northmarch")
-    ScheduleRow.objects.create(
-        campaign_id="c-1",
-        entity_type="Settlement",
-        entity_id="s-7",
-        entity_name="Riverton",
-        clock="wall",
-        event_type="POPULATION_GROWTH",
-        anchor="",
-        interval=timedelta(hours=1),
-        job_type="SETTLEMENT_GROWTH",
-    )
+    growth(timedelta(0), entity="s-7", name="Riverton")
     some(2)
     (of_campaign,) = some(1, campaign="c-2")
     grown, _ = submit(

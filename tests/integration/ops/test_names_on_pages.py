@@ -12,10 +12,11 @@ from redis import Redis
 from jobs import service
 from jobs.fingerprint import fingerprint_of
 from jobs.ledger import Ending, moves
-from jobs.models import CampaignClock, CronTask, Job, ScheduleRow
+from jobs.models import CampaignClock, CronTask, Job
 from jobs.outcome import Outcome
 from jobs.service import Submission, submit
 from jobs.states import State
+from tests.support.campaigns import growth
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ERROR = "NotFound: s-7 is gone"
@@ -27,18 +28,7 @@ PAYLOAD = {"settlementId": "s-7", "growthType": "POPULATION_GROWTH"}
 def job(redis: Redis) -> Job:
     """A running job about Riverton, in Northmarch."""
     CampaignClock.objects.create(campaign_id="c-2", name="Northmarch")
-    ScheduleRow.objects.create(
-        campaign_id="c-2",
-        entity_type="Settlement",
-        entity_id="s-7",
-        entity_name="Riverton",
-        clock="wall",
-        event_type="POPULATION_GROWTH",
-        anchor="",
-        interval=timedelta(hours=1),
-        job_type="SETTLEMENT_GROWTH",
-        payload=PAYLOAD,
-    )
+    growth(timedelta(0), campaign_id="c-2", entity="s-7", name="Riverton")
     made, _ = submit(Submission(type="SETTLEMENT_GROWTH", campaign_id="c-2", payload=PAYLOAD), actor="test")
     moves.cycle([], [str(made.pk)], actor="worker:w-1", worker="w-1", now=timezone.now())
     made.refresh_from_db()

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import django_rq
 import pytest
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 from django_rq.cron import DjangoCronScheduler
@@ -24,6 +24,7 @@ from jobs.models import OperatorAction
 from jobs.states import Priority
 from ops import rq_dashboard
 from tests.support.ledger import last_of, state_of
+from tests.support.people import member
 from tests.support.processes import Start
 from tests.support.servers import SandboxApi, wait_until
 from tests.support.working import submit, submit_failing, work
@@ -36,10 +37,7 @@ BASE = f"/admin/queues/queues/{QUEUE}"
 @pytest.fixture
 def operator(client: Client, redis: Redis) -> Client:
     """A browser of ann, an operator."""
-    user = User.objects.create_user("ann", is_staff=True)
-    user.groups.add(Group.objects.get(name="Operator"))
-    client.force_login(user)
-    return client
+    return member(client, "Operator", name="ann")
 
 
 def text(client: Client, path: str) -> str:
@@ -158,10 +156,7 @@ def test_buttons_are_those_that_the_state_allows(operator: Client, redis: Redis,
 @pytest.mark.parametrize("group", ["Viewer", "Nobody"])
 def test_buttons_need_the_permissions_of_the_admin(client: Client, redis: Redis, group: str) -> None:
     """A viewer sees everything and may press nothing; staff without a group sees nothing at all."""
-    user = User.objects.create_user("bob", is_staff=True)
-    if group == "Viewer":
-        user.groups.add(Group.objects.get(name=group))
-    client.force_login(user)
+    member(client, *(["Viewer"] if group == "Viewer" else []))
     (job,) = submit(1)
 
     for page in ("", "stats.json", f"queues/{QUEUE}/", f"queues/{QUEUE}/{job.pk}/", f"workers/{QUEUE}/"):

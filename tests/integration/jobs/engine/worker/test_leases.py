@@ -1,6 +1,6 @@
 """How long what runs belongs to its worker: renewed, let be, and given up."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from django.conf import settings
@@ -37,6 +37,14 @@ def test_leases_are_renewed_as_soon_as_the_database_is_back(redis: Redis) -> Non
     assert job.lease_until > timezone.now() + settings.LEASE / 2
 
 
+def check_all_through_the_grace(rescuer: Rescuer, job: Job, *, since: datetime) -> None:
+    """Look after leases for the time of one, every two seconds: the job is never given up."""
+    for seconds in range(0, int(settings.LEASE.total_seconds()) + 1, 2):
+        rescuer.free_expired(since + timedelta(seconds=seconds))
+        job.refresh_from_db()
+        assert job.state == State.RUNNING
+
+
 def test_leases_are_let_be_after_the_database_was_away(redis: Redis) -> None:
     """Nobody could renew them meanwhile: what runs is not given up, unless nobody renews it from then on either."""
     (job,) = submit(1)
@@ -45,10 +53,7 @@ def test_leases_are_let_be_after_the_database_was_away(redis: Redis) -> None:
     rescuer.free_expired(now)
     back = now + timedelta(minutes=1)
 
-    for seconds in range(0, int(settings.LEASE.total_seconds()) + 1, 2):
-        rescuer.free_expired(back + timedelta(seconds=seconds))
-        job.refresh_from_db()
-        assert job.state == State.RUNNING
+    check_all_through_the_grace(rescuer, job, since=back)
     rescuer.free_expired(back + settings.LEASE + timedelta(seconds=1))
 
     job.refresh_from_db()
@@ -87,10 +92,7 @@ def test_a_clock_that_is_set_back_begins_the_grace_anew(redis: Redis) -> None:
     rescuer.free_expired(now + timedelta(hours=1))
     Job.objects.filter(pk=job.pk).update(lease_until=now)
 
-    for seconds in range(1, int(settings.LEASE.total_seconds()) + 2):
-        rescuer.free_expired(now + timedelta(seconds=seconds))
-        job.refresh_from_db()
-        assert job.state == State.RUNNING
+    check_all_through_the_grace(rescuer, job, since=now + timedelta(seconds=1))
     rescuer.free_expired(now + settings.LEASE + timedelta(seconds=2))
 
     job.refresh_from_db()

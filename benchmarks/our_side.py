@@ -135,8 +135,9 @@ class Ours:
         }
         arguments = [sys.executable, "manage.py", command]
         with (self.folder / f"{command}.log").open("ab") as log:
-            # Our own arguments.
-            process = subprocess.Popen(arguments, cwd=settings.BASE_DIR, env=environment, stdout=log, stderr=log)  # noqa: S603
+            process = subprocess.Popen(  # noqa: S603 - our own arguments
+                arguments, cwd=settings.BASE_DIR, env=environment, stdout=log, stderr=log
+            )
         try:
             yield process
         finally:

@@ -71,7 +71,9 @@ def _web(bench: Bench) -> Iterator[str]:
         f"127.0.0.1:{port}",
     ]
     with (bench.ours.folder / "web.log").open("ab") as log:
-        process = subprocess.Popen(command, cwd=settings.BASE_DIR, env=os.environ, stdout=log, stderr=log)  # noqa: S603
+        process = subprocess.Popen(  # noqa: S603 - our own arguments
+            command, cwd=settings.BASE_DIR, env=os.environ, stdout=log, stderr=log
+        )
     url = f"http://127.0.0.1:{port}"
     try:
         _await(url, process)

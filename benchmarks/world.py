@@ -40,8 +40,9 @@ def running_world(database: str, *, sandbox_arguments: list[str] | None = None) 
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="scheduler-benchmark-")))
         redis_port, api_port = free_port(), free_port()
         stack.callback(_end, start_redis(redis_port, folder / "redis"))
-        arguments = ["--port", str(api_port), "--token", TOKEN, *(sandbox_arguments or [])]
-        sandbox = subprocess.Popen([sys.executable, "-m", "sandbox", *arguments], cwd=settings.BASE_DIR)  # noqa: S603
+        command = [sys.executable, "-m", "sandbox", "--port", str(api_port), "--token", TOKEN]
+        command += sandbox_arguments or []
+        sandbox = subprocess.Popen(command, cwd=settings.BASE_DIR)  # noqa: S603 - our own arguments
         stack.callback(_end, sandbox)
         url = f"sqlite:///{folder / 'db.sqlite3'}"
         if database == "postgresql":
@@ -62,7 +63,7 @@ def running_world(database: str, *, sandbox_arguments: list[str] | None = None) 
         }
         _wait_for_port(api_port, sandbox)
         manage = [sys.executable, "manage.py", "migrate", "-v", "0"]
-        subprocess.run(manage, env=environment, cwd=settings.BASE_DIR, check=True)  # noqa: S603
+        subprocess.run(manage, env=environment, cwd=settings.BASE_DIR, check=True)  # noqa: S603 - ours
         yield environment
 
 

@@ -27,7 +27,7 @@ class Faults:
     replies: list[dict[str, Any]] = field(default_factory=list)  #: answers that replace those of executed requests
     failEventIds: list[str] = field(default_factory=list)  # noqa: N815
     operations: list[str] = field(default_factory=list)
-    _chance: random.Random = field(default_factory=lambda: random.Random(1))  # noqa: S311
+    _chance: random.Random = field(default_factory=lambda: random.Random(1))  # noqa: S311 - no secret
 
     def set(self, wanted: dict[str, Any]) -> None:
         """Set the fields of `wanted`. Raises BadFaults with the name of an unknown or malformed field."""

@@ -59,7 +59,7 @@ class GameMaster:
 
     def _post(self, body: dict[str, object]) -> None:
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self._token}"}
-        request = urllib.request.Request(f"{self._url}/api/jobs", json.dumps(body).encode(), headers)  # noqa: S310
+        request = urllib.request.Request(f"{self._url}/api/jobs", json.dumps(body).encode(), headers)  # noqa: S310 - from --scheduler-url
         with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310 - the URL is an option of ours
             answer.read()
 

@@ -51,7 +51,7 @@ class PostgreSQL:
         shutil.rmtree(self._data, ignore_errors=True)
 
     def _run(self, *words: str) -> None:
-        subprocess.run([*self._control, *words], check=True, stdout=subprocess.DEVNULL)  # noqa: S603
+        subprocess.run([*self._control, *words], check=True, stdout=subprocess.DEVNULL)  # noqa: S603 - our own arguments
 
 
 @contextmanager
@@ -69,7 +69,8 @@ def _as_owner(folder: Path) -> list[str]:
     if os.geteuid() != 0:
         return []
     for name in ("postgres", "nobody"):
-        if subprocess.run(["id", name], capture_output=True, check=False).returncode == 0:  # noqa: S603, S607
+        command = ["id", name]
+        if subprocess.run(command, capture_output=True, check=False).returncode == 0:  # noqa: S603 - our own arguments
             shutil.chown(folder, name)
             return ["setpriv", f"--reuid={name}", "--clear-groups"]
     raise SystemExit("PostgreSQL refuses to run as root, and there is no user `postgres` or `nobody`")

@@ -9,7 +9,7 @@ from marshmallow import validate
 from scheduler_project import store_checks
 from scheduler_project import variable_checks as check
 
-DEVELOPMENT_SECRET_KEY = "development-only-secret-key-never-used-in-production"  # noqa: S105
+DEVELOPMENT_SECRET_KEY = "development-only-secret-key-never-used-in-production"  # noqa: S105 - production refuses it
 LOG_LEVELS = ("error", "warn", "info", "debug", "verbose")
 
 

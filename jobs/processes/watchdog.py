@@ -72,7 +72,7 @@ def _waits() -> list[str]:
     """Where the threads that work are: our own innermost line, and what it called."""
     names = {thread.ident: thread.name for thread in threading.enumerate()}
     # The only way to see the stacks of other threads; documented in spite of its name.
-    frames = ((names.get(ident, ""), frame) for ident, frame in sys._current_frames().items())  # noqa: SLF001
+    frames = ((names.get(ident, ""), frame) for ident, frame in sys._current_frames().items())  # noqa: SLF001 - documented
     return [f"{name}: {_place(frame)}" for name, frame in frames if name in WORK]
 
 

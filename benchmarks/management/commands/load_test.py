@@ -35,7 +35,8 @@ class Command(BaseCommand):
                 self._run(options["numJobs"], options["numCampaigns"])
                 return
             with running_world("sqlite") as environment:
-                code = subprocess.run([sys.executable, *sys.argv], env=environment, check=False).returncode  # noqa: S603
+                command = [sys.executable, *sys.argv]  # the same again, in that world
+                code = subprocess.run(command, env=environment, check=False).returncode  # noqa: S603 - our own arguments
         except (BenchmarkFailed, CannotStart) as failed:
             raise CommandError(str(failed)) from None
         if code:

@@ -67,7 +67,8 @@ class Command(BaseCommand):
     def _migrate(self, env: dict[str, str]) -> None:
         """Migrate in a separate session, so that Ctrl-C reaches only this process, which then ends the other."""
         migrate = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
-        if code := subprocess.run(migrate, env=env, check=False, start_new_session=True).returncode:  # noqa: S603
+        done = subprocess.run(migrate, env=env, check=False, start_new_session=True)  # noqa: S603 - our own arguments
+        if code := done.returncode:
             sys.exit(f"make up: migrating the database failed (exit code {code}); see above")
 
 

@@ -94,7 +94,7 @@ def test_pods_may_do_little(manifests: list[Manifest]) -> None:
             "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
         }  # fmt: skip
         assert pod["automountServiceAccountToken"] is False
-        assert container["volumeMounts"] == [{"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108
+        assert container["volumeMounts"] == [{"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108 - a mount
         assert pod["volumes"][0]["emptyDir"]["sizeLimit"]
         assert container["resources"]["requests"].keys() == {"cpu", "memory"}
         assert container["resources"]["limits"]["memory"]

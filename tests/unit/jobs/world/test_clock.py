@@ -23,6 +23,6 @@ def test_clocks_cannot_be_mixed_up() -> None:
         _ = WallTime(now) < WorldTime(now)  # type: ignore[operator]
     assert WallTime(now) != WorldTime(now)  # type: ignore[comparison-overlap]
     with pytest.raises(ValueError, match="offset"):
-        WallTime(datetime(2026, 1, 1))  # noqa: DTZ001
+        WallTime(datetime(2026, 1, 1))  # noqa: DTZ001 - it must fail
     with pytest.raises(ValueError, match="yesterday"):
         WorldTime.parse("yesterday")

@@ -6,13 +6,14 @@ is a standby by then. So the connection is dropped, and the next one reaches who
 """
 
 from types import TracebackType
-from typing import Any
+from typing import Any, Final
 
 from django.db import OperationalError
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 from django.db.utils import DatabaseErrorWrapper
-from psycopg.errors import ReadOnlySqlTransaction
+
+READ_ONLY: Final = "25006"  #: PostgreSQL's code; to import psycopg loads libpq, which SQLite does without
 
 
 def install() -> None:
@@ -35,7 +36,7 @@ class _Errors(DatabaseErrorWrapper):
     def __exit__(
         self, exc_type: type[BaseException] | None, exc_value: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if isinstance(exc_value, ReadOnlySqlTransaction):
+        if getattr(exc_value, "sqlstate", None) == READ_ONLY:
             self._connection.errors_occurred = True
             self._connection.connection.close()  # the pool discards it
             raise OperationalError(f"PostgreSQL takes no writes: {exc_value}") from exc_value

@@ -4,10 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from itertools import pairwise
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-import psycopg
 from django.db import transaction
 
 from jobs.histogram import BOUNDS_MS
@@ -42,6 +41,9 @@ from jobs.ledger.rows import (
 from jobs.models import Job, ScheduleRow
 from jobs.sending import NOT_SENT
 from jobs.states import State
+
+if TYPE_CHECKING:
+    import psycopg
 
 #: The columns of a claim in the row of an end: the attempt, and typed NULLs.
 _NONE: Final = {
@@ -158,8 +160,10 @@ class PostgreSQL(Statements):
     HOUR: Final = HOUR.format(values=_numbered(3))
 
     def __init__(self, raw: "psycopg.Connection[Any]") -> None:
+        from psycopg import RawCursor, rows  # only here: it loads libpq, which SQLite does without
+
         # Django's own cursors bind on the client's side, where nothing can be prepared.
-        self._cursor = psycopg.RawCursor(raw, row_factory=psycopg.rows.tuple_row)
+        self._cursor = RawCursor(raw, row_factory=rows.tuple_row)
 
     def insert(self, jobs: Mapping[str, Job]) -> set[str]:
         """See Statements."""

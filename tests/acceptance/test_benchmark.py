@@ -34,10 +34,11 @@ def test_the_load_test_drains_what_it_submits() -> None:
     assert "failed attempts: 0" in printed
 
 
-def test_job_types_of_benchmarks_are_unknown_to_the_service() -> None:
-    """No process but the benchmark's own worker can be asked to do nothing."""
-    code = "from jobs.registry import all_types; print(*all_types())"
+def test_a_process_loads_only_what_it_needs() -> None:
+    """No process but the benchmark's own worker can be asked to do nothing, and none on SQLite loads psycopg."""
+    code = "import sys; from jobs.registry import all_types; print(*all_types(), *sys.modules)"
     printed = run("shell", "-v", "0", "-c", code)
 
     assert "EVENT_EXPIRATION" in printed
     assert "BENCHMARK" not in printed
+    assert "psycopg" not in printed

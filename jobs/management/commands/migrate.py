@@ -6,9 +6,9 @@ from typing import Any, Final
 from django.core.management.base import CommandError
 from django.core.management.commands import migrate
 from django.db import OperationalError, connections
-from psycopg.errors import LockNotAvailable
 
 LOCK_TIMEOUT: Final = "2s"  #: an ALTER TABLE that waits for a lock blocks everybody who asks for the table after it
+LOCK_NOT_AVAILABLE: Final = "55P03"  #: PostgreSQL's code; to import psycopg loads libpq, which SQLite does without
 TRIES: Final = 100
 PAUSE_SECONDS: Final = 3.0  #: others get the table meanwhile
 
@@ -35,7 +35,7 @@ class Command(migrate.Command):
                 super().handle(*args, **options)
                 return
             except OperationalError as error:
-                if not isinstance(error.__cause__, LockNotAvailable):
+                if getattr(error.__cause__, "sqlstate", None) != LOCK_NOT_AVAILABLE:
                     raise
                 self.stderr.write(
                     f"\nAnother transaction holds a lock on the table for more than {LOCK_TIMEOUT} ({error}). "

@@ -45,8 +45,8 @@ chromium:
 screenshots: $(STAMP) chromium ## draw every page of the admin into docs/screenshots
 	$(BIN)/python -m tests.screenshots
 
-# Many tests wait for processes: more at once than there are cores. Tests of one xdist_group share a service.
-AT_ONCE := -n 4 --dist loadgroup
+# Many tests wait for processes: more at once than there are cores. tests/support/scheduling.py says which stay together.
+AT_ONCE := -n 4
 
 # What meets the database in its own way (SQL, locks, cursors, texts, outages), and the story as a whole. The rest says
 # the same on any: forms, what answers of the main API mean, and tests about a size rather than a database.

@@ -4,6 +4,7 @@ import gc
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import settings
@@ -22,12 +23,18 @@ from monitoring.metrics import TOTALS
 from tests.support import seed
 from tests.support.environment import API_PORT, DIALECT, REDIS_PORT, TOKEN
 from tests.support.processes import Start, database_url
+from tests.support.scheduling import ByFolder
 from tests.support.servers import ROOT, RedisServer, Running, SandboxApi, manage_in
 
 
 def pytest_collection_finish() -> None:
     """The garbage collector need not look at two thousand tests and all modules again and again."""
     gc.freeze()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFolder:
+    return ByFolder(config, log)
 
 
 settings_of_laws.register_profile("suite", deadline=None)  # a busy machine is no fault of the law

@@ -37,9 +37,9 @@ def ended(server: psycopg.Connection, jobs: list[str]) -> int:
     return int(count)
 
 
-def browse(service: Service, page: str) -> int:
+def browse(service: Service, page: str, session: str) -> int:
     """Open a page of the admin as somebody who has logged in."""
-    cookie = {"Cookie": f"sessionid={service.session('ann')}"}
+    cookie = {"Cookie": f"sessionid={session}"}
     request = urllib.request.Request(f"{service.url}/admin/{page}", headers=cookie)
     with urllib.request.urlopen(request, timeout=60) as answer:
         return int(answer.status)
@@ -61,7 +61,8 @@ def test_the_service_works_through_a_pooler_under_load(tmp_path: Path) -> None:
 
             with ThreadPoolExecutor(CLIENTS) as clients:
                 jobs = list(clients.map(submit, range(JOBS)))
-            pages = [browse(service, page) for page in ("jobs/job/", "jobs/auditentry/", "")]
+            session = service.session("ann")
+            pages = [browse(service, page, session) for page in ("jobs/job/", "jobs/auditentry/", "")]
             with psycopg.connect(direct, autocommit=True) as server:
                 wait_until(lambda: ended(server, jobs) == len(set(jobs)) == JOBS, within_s=120, what="all are done")
                 moves = set(server.execute(MOVES, [jobs]).fetchall())

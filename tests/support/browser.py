@@ -1,14 +1,22 @@
 """Chromium for tests and screenshots."""
 
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Final
 
+import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import TimeoutError as NotInTime
+
+from tests.support.servers import wait_until
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 MISSING = "no Chromium here, and none could be installed: apt-get install chromium"
+#: The marks of tests in a browser.
+IN_BROWSER: Final = [pytest.mark.skipif(CHROMIUM is None, reason=MISSING), pytest.mark.timeout(600)]
+Visit = Callable[..., Page]  #: by the name of who is logged in
+DeadEffect = Callable[[str, str], str]  #: by effect and campaign: the job
 _ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -45,3 +53,16 @@ def page_of(browser: Browser, url: str, session: str, *, theme: Any = "light", w
     cookie: Any = {"name": "sessionid", "value": session, "url": url}
     context.add_cookies([cookie])
     return context.new_page()
+
+
+def open_palette(page: Page) -> None:
+    """Ctrl+K until its field has the focus: Unfold gives it after 20 ms, when a busy machine may not show it yet."""
+
+    def focused() -> bool:
+        page.keyboard.press("Control+k")
+        with suppress(NotInTime):
+            page.wait_for_function("document.activeElement.matches('input')", timeout=2_000)
+            return True
+        return False
+
+    wait_until(focused, what="the palette is open")

@@ -9,6 +9,7 @@ import sys
 import urllib.error
 import urllib.parse
 import urllib.request
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,32 @@ from tests.support.servers import ROOT, RedisServer, Running, SandboxApi, manage
 SECRET = "secret-of-tests"
 PASSWORD = "correct horse battery staple"
 PEOPLE = {"ann": "", "olga": "Operator", "vic": "Viewer"}  #: ann is a superuser; the others are of that group
-_PEOPLE = """
+#: In one process, and with one hash: each takes longer than all that it is for.
+_START = """
+import json
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import Group, User
+from django.contrib.sessions.backends.db import SessionStore
+from django.core.management import call_command
+call_command("migrate", verbosity=0)
+password = make_password({password!r})
+sessions = {{}}
 for name, group in {people!r}.items():
-    password = make_password({password!r})
     user = User.objects.create(username=name, is_staff=True, is_superuser=not group, password=password)
     user.groups.set(Group.objects.filter(name=group))
+    session = SessionStore()
+    session[SESSION_KEY], session[HASH_SESSION_KEY] = str(user.pk), user.get_session_auth_hash()
+    session[BACKEND_SESSION_KEY] = "django.contrib.auth.backends.ModelBackend"
+    session.save()
+    sessions[name] = session.session_key
+print(json.dumps(sessions))
 """
+
+
+def now() -> str:
+    """This moment, as the HTTP API wants it."""
+    return datetime.now(UTC).isoformat()
 
 
 class Service:
@@ -54,8 +73,8 @@ class Service:
             "PORT": str(port),
             **environment,
         }
-        self.run("migrate", "--verbosity", "0")
-        self.run("shell", "--no-imports", "--command", _PEOPLE.format(people=PEOPLE, password=PASSWORD))
+        made = self.run("shell", "--no-imports", "--command", _START.format(people=PEOPLE, password=PASSWORD))
+        self.sessions: dict[str, str] = json.loads(made.splitlines()[-1])  #: the cookies of PEOPLE, logged in
         web = ["-m", "gunicorn", "scheduler_project.wsgi", "--bind", f"127.0.0.1:{port}"]
         self.processes.append(Running("web", [sys.executable, *web, "--log-level", "warning"], self.environment))
         others = ("rqworker", "rqscheduler", "pubsub_listener", "monitor")
@@ -104,7 +123,7 @@ class Service:
         wait_until(lambda: self.state(job) == state, what=f"{job} is {state}")
 
     def session(self, name: str) -> str:
-        """The session cookie of somebody who has logged in."""
+        """The cookie of another session: somebody logs in with name and password."""
         jar = http.cookiejar.CookieJar()
         browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar))
         login = f"{self.url}/admin/login/"

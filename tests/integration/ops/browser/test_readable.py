@@ -1,0 +1,111 @@
+"""Everybody can read every page: WCAG 2.1 A and AA, and nothing wider than a phone."""
+
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page
+
+from tests.support.browser import IN_BROWSER, NARROW, WIDE, DeadEffect, Visit, open_palette
+from tests.support.people import JOBS
+from tests.support.service import Service, now
+
+pytestmark = IN_BROWSER
+
+
+RULES = {
+    "resultTypes": ["violations"],
+    "runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]},
+}
+
+
+HELD_BACK = """
+from jobs import control, pauses
+pauses.{pause}('queue', 'low', actor='command', reason='tidy up first')
+control.set_breaker('{breaker}', actor='command', reason='repair')
+"""
+#: Cells of tables that are cards on a phone.
+#: Cards whose content is wider than they are, and hidden there.
+CUT_OFF = """[...document.querySelectorAll('.ops-card')].filter(c => getComputedStyle(c).overflowX === 'hidden'
+    && c.scrollWidth > c.clientWidth + 1).map(c => c.innerText.slice(0, 20))"""
+BESIDE = """[...document.querySelectorAll('.ops-stack td > *')]
+  .filter(e => e.getBoundingClientRect().right > innerWidth).map(e => e.textContent).slice(0, 2)"""
+CONTRAST = {"resultTypes": ["violations"], "runOnly": {"type": "rule", "values": ["color-contrast"]}}
+
+
+def test_pages_can_be_read_by_everybody(service: Service, visit: Visit, dead_effect: DeadEffect) -> None:
+    """WCAG 2.1 A and AA on every page of the admin, as a whole, in light and dark; on a phone nothing is too wide."""
+    job = dead_effect("effect-2-3", "campaign-2")
+    service.run("shell", "--no-imports", "--command", HELD_BACK.format(pause="pause", breaker="open"))
+    page = visit("ann")
+    page.goto("/admin/")
+    links = page.locator("nav a[href^='/admin/']").evaluate_all("all => all.map(a => a.pathname)")
+    more = [
+        f"{JOBS}{job}/change/",
+        f"{JOBS}add/",
+        f"{JOBS}?q=nothing+of+the+kind",
+        "/admin/jobs/crontask/1/change/",
+        "/admin/jobs/campaignclock/campaign-1/change/",
+        "/admin/monitoring/alerthandler/add/?kind=webhook",
+        *(f"/admin/queues/{rest}" for rest in ("queues/4/", "queues/4/empty/", "workers/4/")),
+    ]
+    faults: list[str] = []
+    repeated: list[str] = []  # what each page has alike is looked at once
+    for where in sorted({*(link for link in links if "logout" not in link), *more}):
+        page.set_viewport_size({"width": WIDE, "height": 900})
+        page.goto(where)
+        faults += [f"{where}: {fault}" for fault in violations(page, RULES, repeated)]
+        faults += [f"{where}: the card {card!r} is cut off" for card in page.evaluate(CUT_OFF)]
+        page.evaluate("document.documentElement.classList.add('dark')")
+        faults += [f"{where} dark: {fault}" for fault in violations(page, CONTRAST, repeated)]
+        page.set_viewport_size({"width": NARROW, "height": 844})
+        wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        faults += [f"{where} is {wide} px too wide"] if wide > 0 else []
+        faults += [f"{where}: {words!r} is beside the screen" for words in page.evaluate(BESIDE)]
+        faults += [f"{where} narrow: the card {card!r} is cut off" for card in page.evaluate(CUT_OFF)]
+        repeated = [
+            "#nav-sidebar",
+            ".ops-banner",
+            "tbody:nth-of-type(n+4)",
+            "tbody tr:nth-child(n+4)",
+            "li:nth-child(n+6)",
+        ]
+
+    service.run("shell", "--no-imports", "--command", HELD_BACK.format(pause="resume", breaker="automatic"))
+    assert len(links) > 10
+    assert not faults, "\n".join(faults)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_what_opens_on_a_page_can_be_read_by_everybody(service: Service, visit: Visit, theme: str) -> None:
+    """WCAG 2.1 A and AA for the bar of actions, the filters, the palette and its answers, a chooser."""
+    service.submit("EVENT_EXPIRATION", "campaign-2", {}, dueAt=now())
+    page, faults = visit("ann", theme=theme), []
+    page.goto(JOBS)
+    page.locator("#action-toggle").check()
+    page.select_option("select[name=action]", "cancel")
+    faults += violations(page, RULES, [])
+    page.locator("#action-toggle").uncheck()
+    page.get_by_text("Filters").first.click()
+    page.get_by_text("RETRYING", exact=True).hover()
+    faults += violations(page, RULES, ["tbody"])
+    page.goto("/admin/")
+    open_palette(page)
+    page.keyboard.type("event")
+    page.locator("#command-results a").first.wait_for()
+    faults += violations(page, RULES, ["#dashboard"])
+    page.goto("/admin/auth/group/1/change/")
+    page.locator(".selector [role=img]").first.wait_for(state="attached")
+    faults += violations(page, RULES, [])
+
+    assert not faults, "\n".join(faults)
+
+
+def violations(page: Page, rules: dict[str, Any], without: list[str]) -> list[str]:
+    """What axe finds wrong, with the element."""
+    if not page.evaluate("'axe' in window"):  # once a page: it is half a megabyte
+        page.evaluate(Axe().axe_script)
+    excluded = [[one] for one in without if page.locator(one).count()]
+    run = "([exclude, rules]) => axe.run({include: [['html']], exclude}, rules).then(found => found.violations)"
+    found = page.evaluate(run, [excluded, rules])
+    return [f"{v['id']}: {node['html'][:200]}" for v in found for node in v["nodes"][:2]]

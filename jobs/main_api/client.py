@@ -13,7 +13,7 @@ from django.conf import settings
 from redis import Redis
 
 from jobs import counters
-from jobs.errors import JobError, NotAuthorized, NotFound, OutcomeUnknown, PermanentError
+from jobs.errors import JobError, NotAuthorized, NotFound, PermanentError
 from jobs.main_api import operations, wire
 from jobs.main_api.answers import Answer, Fault, Request
 from jobs.main_api.batches import Limits
@@ -21,7 +21,7 @@ from jobs.main_api.breaker import Breaker
 from jobs.main_api.cache import Cache
 from jobs.main_api.calls import ApiCall, note
 from jobs.main_api.errors import ERROR_OF_CODE
-from jobs.main_api.executing import EXECUTE, read_execution
+from jobs.main_api.executing import Executing
 from jobs.main_api.expiring import Expiring
 from jobs.main_api.listing import Listing, read_list, read_one
 from jobs.main_api.model import (
@@ -60,6 +60,7 @@ class MainApi:
         self._main_branches: dict[str, Branch] = {}
         self._limits = Limits()
         self._names = Names()
+        self.effects = Executing(self.ask)
         self._reading = Reading(self._batch, self._limits)
 
     # -- reading
@@ -127,18 +128,7 @@ class MainApi:
         Raises OutcomeUnknown(may_resend=False) if it may have been executed, and other errors if it clearly was not
         (see answers.py): PermanentError if the main API reports a failure.
         """
-        try:
-            answer = self.ask(
-                EXECUTE, operations.text(EXECUTE), {"input": {"effectId": effect_id}}, key=key, once=sending
-            )
-            done = read_execution(answer, effect_id)
-        except OutcomeUnknown:
-            raise
-        except JobError:
-            sending.mark_refused()
-            raise
-        sending.mark_done()
-        return done
+        return self.effects.run(effect_id, key, sending)
 
     def update_settlements(
         self, updates: Sequence[Update[Settlement]], *, branch_id: str
@@ -200,13 +190,18 @@ class MainApi:
 
     def _query(self, name: str, variables: Mapping[str, Any], *, size: int = 1) -> Answer:
         """Send a query; without names, where those are why it fails."""
-        named = operations.asks_for_names(name) and self._names.are_readable()
-        answer = self.ask(name, operations.text(name, size, named=named), variables)
-        if not named or not may_be_about_names(answer):
-            return answer
-        without = self.ask(name, operations.text(name, size, named=False), variables)
-        self._names.note(answer, without)
-        return without
+        if not operations.asks_for_names(name):
+            return self.ask(name, operations.text(name, size), variables)
+        with self._names.asking() as named:
+            answer = self.ask(name, operations.text(name, size, named=named), variables)
+            if not named:
+                return answer
+            if not may_be_about_names(answer):
+                self._names.note_read(answer)
+                return answer
+            without = self.ask(name, operations.text(name, size, named=False), variables)
+            self._names.note(answer, without)
+            return without
 
     def _note(self, call: ApiCall) -> None:
         """Notify observers, whose errors must not hide how the call ended."""

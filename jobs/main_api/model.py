@@ -5,6 +5,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
+from jobs.main_api.patches import fields_of
 from jobs.world.clock import iso_text
 
 
@@ -135,4 +136,5 @@ class EffectExecution(NamedTuple):
         """Read the result leniently: the effect was executed, however malformed the rest is."""
         execution_id, fields = answer.get("executionId"), answer.get("affectedFields")
         named = [field for field in fields if isinstance(field, str)] if isinstance(fields, list) else None
+        named = named or fields_of(answer.get("patchApplied")) or named
         return cls(execution_id if isinstance(execution_id, str) else None, named)

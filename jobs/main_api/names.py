@@ -2,36 +2,49 @@
 
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import structlog
 
 from jobs.main_api.answers import Answer
 from jobs.main_api.errors import ERROR_OF_CODE
+from jobs.main_api.learning import BELIEVED_S, DOUBTED_S, Learning
 
 log = structlog.get_logger(__name__)
-BELIEVED_S: Final = 3600.0  #: how long names are not asked for once an error about them is gone without them
-DOUBTED_S: Final = 60.0  #: the same for an error that may have been about something else
 _ABOUT_TIMES: Final = re.compile(r"\bdate", re.IGNORECASE)  # names that are declared as times
 
 
 class Names:
-    """What one process knows; threads that find out at the same time each ask once more."""
+    """What one process knows: nothing at first, and again an hour after names could not be read."""
 
     def __init__(self) -> None:
+        self._readable = False
         self._unreadable_until = 0.0
+        self._learning = Learning(self._is_known)
 
-    def are_readable(self) -> bool:
-        """Whether to ask for names."""
-        return time.monotonic() >= self._unreadable_until
+    @contextmanager
+    def asking(self) -> Iterator[bool]:
+        """Whether to ask for names. While that is unknown, one thread asks and the others wait for what it learns."""
+        with self._learning.turn():
+            yield time.monotonic() >= self._unreadable_until
+
+    def note_read(self, named: Answer) -> None:
+        """Learn from a response that names are not the reason to fail."""
+        self._readable = self._readable or not has_failed(named)
 
     def note(self, named: Answer, without: Answer) -> None:
         """Learn from a response that may have failed for its names, and from that to the same request without them."""
         about_names = _is_about_names(named) and not has_failed(without)
         believed_s = BELIEVED_S if about_names else DOUBTED_S
+        self._readable = False
         self._unreadable_until = time.monotonic() + believed_s
         if not has_failed(without):
             log.warning("main_api.names_unreadable", error=named.errors[0].message, ids_shown_for_s=believed_s)
+
+    def _is_known(self) -> bool:
+        return self._readable or time.monotonic() < self._unreadable_until
 
 
 def has_failed(answer: Answer) -> bool:

@@ -13,7 +13,7 @@ from tests.support.servers import SandboxApi
 
 def test_an_effect_without_an_answer_is_unknown(api: MainApi, sandbox: SandboxApi) -> None:
     """It was executed and the answer got lost: nobody may send it again by himself."""
-    sandbox.control("POST", "faults", {"loseAnswers": 1})
+    sandbox.control("POST", "faults", {"loseAnswers": 1, "operations": ["executeEffect"]})
 
     with pytest.raises(OutcomeUnknown) as caught:
         api.execute_effect("effect-1-1", key="job-1", sending=Sending(lambda: True))
@@ -41,7 +41,7 @@ def test_a_key_does_not_keep_a_refusal(api: MainApi, sandbox: SandboxApi) -> Non
 def test_what_must_not_be_sent_twice_is_sent_once(api: MainApi, sandbox: SandboxApi) -> None:
     """When the connection is closed without an answer the effect was executed once, and nobody knows whether."""
     assert api.effect("effect-1-1")
-    sandbox.control("POST", "faults", {"loseAnswers": 1})
+    sandbox.control("POST", "faults", {"loseAnswers": 1, "operations": ["executeEffect"]})
 
     with pytest.raises(OutcomeUnknown) as caught:
         api.execute_effect("effect-1-1", key="job-1", sending=Sending(lambda: True))

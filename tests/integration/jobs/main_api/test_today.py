@@ -1,5 +1,6 @@
 """The client against the main API as it is served today: each point in which that differs from the contract."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -8,7 +9,7 @@ from redis import Redis
 
 from jobs.errors import Inactive, JobError, NotAuthorized, NotFound, OutcomeUnknown, PermanentError, VersionConflict
 from jobs.main_api.client import MainApi, connect
-from jobs.main_api.model import Campaign, Event, Settlement
+from jobs.main_api.model import Campaign, EffectExecution, Event, Settlement
 from jobs.main_api.updates import Update
 from jobs.sending import Sending
 from sandbox.dialect import DIALECTS
@@ -60,6 +61,23 @@ def test_everything_can_be_read(points: list[int], fresh: MainApi) -> None:
     assert fresh.breaker.snapshot().state == "closed"
 
 
+def test_threads_that_start_at_once_learn_once(fresh: MainApi, sandbox: SandboxApi) -> None:
+    """One of twenty finds out that names cannot be read, and one that the patch can; no other meets the error."""
+    sandbox.control("POST", "dialect", {"dialect": "today"})
+    before = sandbox.control("GET", "stats")["requests"]
+    refused: list[str] = []
+    fresh.observers.append(lambda call: refused.append(call.operation) if call.result != "ok" else None)
+
+    with ThreadPoolExecutor(20) as pool:
+        read = list(pool.map(lambda n: fresh.settlements([TOWNS[n % 6]]), range(20)))
+        served = list(pool.map(lambda _: fresh.effects.patches.are_served(), range(20)))
+
+    assert all(isinstance(town, Settlement) for found in read for town in found.values())
+    assert served == 20 * [True]
+    assert refused == ["settlement"]
+    assert sandbox.control("GET", "stats")["requests"] - before == 20 + 1 + 1
+
+
 def test_one_culprit_of_a_batch_harms_no_other(points: list[int], fresh: MainApi, sandbox: SandboxApi) -> None:
     """A stale version and an unknown settlement: the others are written once, for at most three requests more."""
     read = towns(fresh)
@@ -108,7 +126,10 @@ def test_effects_are_executed_once(points: list[int], fresh: MainApi, sandbox: S
             return type(error)
 
     assert (fresh.effect("of-a-town") is None) == (16 in points)
-    assert [isinstance(execute(one), type) for one in ("effect-1-1", "of-a-town")] == [False, False]
+    executed = [execute(one) for one in ("effect-1-1", "of-a-town")]
+    assert [done.affected_fields for done in executed if isinstance(done, EffectExecution)] == 2 * [
+        ["variables.morale"]
+    ]
     assert execute("effect-1-4") is (Inactive if 7 in points else PermanentError)
     assert execute("no-effect") is NotFound
     assert [done["effectId"] for done in sandbox.world()["executions"]] == ["effect-1-1", "of-a-town"]

@@ -1,0 +1,75 @@
+"""Whether the main API can tell which patch an effect has applied."""
+
+from typing import Any
+
+import pytest
+
+from jobs.errors import TransientError
+from jobs.main_api.answers import Answer
+from jobs.main_api.errors import FieldError
+from jobs.main_api.model import EffectExecution
+from jobs.main_api.patches import Patches
+
+
+def schema(*fields: str) -> Answer:
+    return Answer({"__type": {"fields": [{"name": one} for one in fields]}})
+
+
+@pytest.mark.parametrize(
+    ("answer", "served"),
+    [
+        (schema("success", "patchApplied"), True),
+        (schema("success"), False),
+        (Answer({"__type": None}), False),
+        (Answer({"__type": {"fields": "all"}}), False),
+        (Answer({}, (FieldError("GraphQL introspection is not allowed", "", ()),)), False),
+    ],
+)
+def test_what_the_schema_says(answer: Answer, served: bool) -> None:
+    """It is asked once."""
+    asked: list[str] = []
+
+    def ask(name: str, _document: str, _variables: Any) -> Answer:
+        asked.append(name)
+        return answer
+
+    patches = Patches(ask)
+
+    assert [patches.are_served(), patches.are_served()] == [served, served]
+    assert len(asked) == 1
+
+
+def test_what_cannot_be_found_out_is_not_asked_for() -> None:
+    """A fault of the question is none of the effect's."""
+
+    def ask(*_: Any) -> Answer:
+        raise TransientError("timed out")
+
+    assert Patches(ask).are_served() is False
+
+
+def test_a_field_that_is_gone_is_forgotten() -> None:
+    """Only where the message says so and nothing was answered."""
+    patches = Patches(lambda *_: schema("patchApplied"))
+    assert patches.are_served()
+    gone = FieldError('Cannot query field "patchApplied" on type "EffectExecutionResult".', "", ())
+
+    assert not patches.note_refused(Answer({}, (FieldError("boom", "", ()),)))
+    assert not patches.note_refused(Answer({"executeEffect": {"success": True}}, (gone,)))
+    assert patches.note_refused(Answer({}, (gone,)))
+    assert not patches.are_served()
+
+
+@pytest.mark.parametrize(
+    ("answer", "fields"),
+    [
+        ({"affectedFields": ["level"], "patchApplied": [{"path": "/name"}]}, ["level"]),
+        ({"affectedFields": None, "patchApplied": [{"op": "replace", "path": "/variables/a"}, 7, {"op": "test"}]},
+         ["variables.a"]),
+        ({"affectedFields": [], "patchApplied": {"level": 2}}, ["level"]),
+        ({"affectedFields": [], "patchApplied": "all"}, []),
+        ({"affectedFields": None}, None),
+    ],
+)  # fmt: skip
+def test_either_is_shown(answer: dict[str, Any], fields: list[str] | None) -> None:
+    assert EffectExecution.of(answer).affected_fields == fields

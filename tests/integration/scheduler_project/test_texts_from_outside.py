@@ -27,6 +27,7 @@ from monitoring.models import AlertHandler
 from scheduler_project import logs
 from tests.support.claiming import claiming_worker, take
 from tests.support.dead_letters import make_dead_letters
+from tests.support.environment import DIALECT
 from tests.support.examples import examples
 from tests.support.servers import SandboxApi
 from tests.support.texts import ANY
@@ -270,7 +271,8 @@ def test_odd_names_and_ids_in_answers_cost_nobody_else_anything(
     assert not Job.objects.in_state(State.DEAD).exists()
     assert all(sandbox.world()["events"][f"event-{i}"]["isCompleted"] for i in range(3))
     assert {f"s-{i}" for i in range(3)} <= set(ScheduleRow.objects.values_list("entity_id", flat=True))
-    assert CampaignClock.objects.get(pk="odd-0").name == "half \ufffd"
+    name = "half \ufffd" if DIALECT == "contract" else "odd-0"  # today's main API serves no names
+    assert CampaignClock.objects.get(pk="odd-0").name == name
     grown = sandbox.world()["settlements"]["s-0"]
     assert grown["variables"]["note"] == "half \ud83c"  # what is the main API's goes back as it came
     counters.flush()

@@ -35,17 +35,17 @@ class AuditEntry(models.Model):
     id = models.BigAutoField(primary_key=True)
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="audit_trail", db_constraint=False)
     at = models.DateTimeField(default=timezone.now)
-    was = models.CharField(max_length=9, blank=True, help_text="empty: the job was submitted")
+    was = models.CharField(max_length=9, blank=True, help_text="Empty when the job was submitted.")
     now = models.CharField(max_length=9)
     attempt = models.PositiveIntegerField()
-    actor = models.CharField(max_length=120, help_text="user:…, token:…, cron:…, listener, worker:…, scheduler")
+    actor = models.CharField(max_length=120, help_text="user:…, token:…, cron:…, listener, worker:… or scheduler.")
     reason = models.TextField(blank=True)
-    duration_ms = models.FloatField(null=True, blank=True, help_text="of the attempt that ended")
+    duration_ms = models.FloatField(null=True, blank=True, help_text="Duration of the attempt that ended.")
     error = models.TextField(blank=True)
     details = models.JSONField(
         null=True,
         blank=True,
-        help_text="calls and traceback of the attempt that ended; where a person's move came from",
+        help_text="Calls and traceback of the attempt that ended, or where an operator's request came from.",
     )
 
     objects = AuditQuerySet.as_manager()
@@ -79,12 +79,12 @@ class OperatorAction(models.Model):
 
     id = models.BigAutoField(primary_key=True)
     at = models.DateTimeField(default=timezone.now)
-    actor = models.CharField(max_length=120, help_text="user:…, token:…, command")
-    verb = models.CharField(max_length=40, help_text="in the past tense: paused, changed, forced open")
+    actor = models.CharField(max_length=120, help_text="user:…, token:… or command.")
+    verb = models.CharField(max_length=40, help_text="In the past tense: paused, changed, forced open.")
     target = models.CharField(
-        db_column="thing", max_length=LONGEST_TARGET, help_text="what it was done to, in words: cron task nightly"
+        db_column="thing", max_length=LONGEST_TARGET, help_text="What was changed, in words: cron task nightly."
     )
-    link = models.TextField(blank=True, help_text="the page of the target")
+    link = models.TextField(blank=True, help_text="The target's page.")
     reason = models.TextField(blank=True)
     changes = models.JSONField(null=True, blank=True, help_text="{field: [before, after]}")
     ip = models.CharField("IP address", max_length=100, blank=True)

@@ -14,7 +14,7 @@ class CampaignClock(models.Model):
     campaign_id = models.CharField("campaign", max_length=LONGEST_ID, primary_key=True)
     name = models.CharField(max_length=LONGEST_NAME, blank=True)
     is_active = models.BooleanField(default=True)
-    world_time = models.CharField(max_length=32, blank=True, help_text="empty: the campaign runs on wall-clock time")
+    world_time = models.CharField(max_length=32, blank=True, help_text="Empty if the campaign runs on wall-clock time.")
     processed_world_time = models.CharField(max_length=32, blank=True)
     seen_at = models.DateTimeField(default=timezone.now)
 

@@ -12,11 +12,11 @@ from scheduler_project.text import LONGEST_ID
 
 
 class Misfire(models.TextChoices):
-    """What becomes of firings that were missed because no scheduler was running."""
+    """What happens to runs that were missed because no scheduler was running."""
 
-    SKIP = "skip", "skip them"
-    ONCE = "once", "make up for all of them with one job"
-    ALL = "all", "make up for each of them"
+    SKIP = "skip", "skip missed runs"
+    ONCE = "once", "run once to catch up"
+    ALL = "all", "run every missed one"
 
 
 class CronTask(models.Model):
@@ -24,20 +24,23 @@ class CronTask(models.Model):
 
     name = models.CharField(max_length=80, unique=True)
     type = models.CharField(max_length=64)
-    campaign_id = models.CharField("campaign", max_length=LONGEST_ID, blank=True, help_text="empty: all campaigns")
+    campaign_id = models.CharField(
+        "campaign", max_length=LONGEST_ID, blank=True, help_text="Leave empty for all campaigns."
+    )
     payload = models.JSONField(default=dict, blank=True)
     priority = models.PositiveSmallIntegerField(choices=[(p.value, p.name) for p in Priority], default=Priority.NORMAL)
-    expression = models.CharField(max_length=120, help_text="five fields, or six with the seconds first")
+    expression = models.CharField(max_length=120, help_text="Five fields, or six with seconds first.")
     time_zone = models.CharField(max_length=64, default="UTC")
     enabled = models.BooleanField(default=True)
     misfire = models.CharField(
+        "missed runs",
         max_length=4,
         choices=Misfire.choices,
         default=Misfire.ONCE,
-        help_text="what becomes of firings that were missed while no scheduler ran",
+        help_text="What happens to runs that were missed because no scheduler was running.",
     )
     disabled_until = models.DateTimeField(
-        null=True, blank=True, help_text="when a task that is not enabled is enabled again; empty: by hand"
+        null=True, blank=True, help_text="Re-enabled at this time. Leave empty to re-enable it manually."
     )
     disabled_reason = models.CharField(max_length=300, blank=True, default="", editable=False)
     next_fire_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -65,7 +68,7 @@ class FiringOutcome(models.TextChoices):
     ON_TIME = "on_time", "on time"
     LATE = "late", "late"
     MISSED = "missed", "missed"
-    BY_HAND = "by_hand", "by hand"
+    BY_HAND = "by_hand", "manual"
 
 
 class CronFiring(models.Model):
@@ -78,8 +81,8 @@ class CronFiring(models.Model):
     due_at = models.DateTimeField()
     fired_at = models.DateTimeField(default=timezone.now)
     outcome = models.CharField(max_length=7, choices=FiringOutcome.choices)
-    missed = models.PositiveIntegerField(default=0, help_text="firings before it that no job was made for")
-    job_id = models.UUIDField(null=True, blank=True, help_text="empty: none was made")
+    missed = models.PositiveIntegerField(default=0, help_text="Earlier runs for which no job was created.")
+    job_id = models.UUIDField(null=True, blank=True, help_text="Empty if no job was created.")
     actor = models.CharField(max_length=120)
 
     class Meta:

@@ -37,20 +37,20 @@ class Job(models.Model):
 
     id = models.UUIDField(primary_key=True, default=new_job_id, editable=False)
     type = models.CharField(max_length=64, db_index=False)
-    campaign_id = models.CharField("campaign", max_length=LONGEST_ID, blank=True, help_text="empty: all campaigns")
+    campaign_id = models.CharField("campaign", max_length=LONGEST_ID, blank=True, help_text="Empty for all campaigns.")
     subject = models.CharField(
-        max_length=LONGEST_SUBJECT, blank=True, help_text="what the job is about, within its campaign"
+        max_length=LONGEST_SUBJECT, blank=True, help_text="What the job is about, within its campaign."
     )
     payload = models.JSONField(default=dict)
     payload_version = models.SmallIntegerField(
-        default=1, db_default=1, editable=False, help_text="of the type's payloads when it was submitted"
+        default=1, db_default=1, editable=False, help_text="Version of the type's payload when the job was submitted."
     )
     unique_key = models.CharField(max_length=64, editable=False)
     priority = models.PositiveSmallIntegerField(choices=[(p.value, p.name) for p in Priority], default=Priority.NORMAL)
 
     state = models.CharField(max_length=9, choices=[(s.value, s.value) for s in State])
-    attempt = models.PositiveIntegerField(default=0, help_text="claims so far; the fencing token")
-    failures = models.PositiveIntegerField(default=0, help_text="failed attempts held against QUEUE_MAX_RETRIES")
+    attempt = models.PositiveIntegerField(default=0, help_text="Claims so far; the fencing token.")
+    failures = models.PositiveIntegerField(default=0, help_text="Failed attempts that count against the type's limit.")
     due_at = models.DateTimeField()
     created_at = models.DateTimeField(default=timezone.now)
     moved_at = models.DateTimeField(default=timezone.now)
@@ -64,19 +64,19 @@ class Job(models.Model):
     sending_attempt = models.PositiveIntegerField(
         null=True,
         blank=True,
-        help_text="0 until the running attempt sends, then its number; empty: unknown",
+        help_text="0 until the running attempt sends, then its number; empty if unknown.",
     )
     may_have_been_applied = models.BooleanField(
-        default=False, db_default=False, help_text="an attempt ended without a clear answer whether its work was done"
+        default=False, db_default=False, help_text="An attempt ended without a clear answer whether its work was done."
     )
     failure_key = models.CharField(max_length=16, blank=True, default="", db_default="", editable=False)
 
-    source = models.CharField(max_length=120, help_text="who or what submitted it")
+    source = models.CharField(max_length=120, help_text="Who or what submitted it.")
     request_id = models.CharField(max_length=64, blank=True)
-    copy_of = models.UUIDField(null=True, blank=True, help_text="the job that a person made this one from")
-    clock_due = models.CharField(max_length=32, blank=True, help_text="last due time on the campaign's clock")
+    copy_of = models.UUIDField(null=True, blank=True, help_text="The job that an operator copied.")
+    clock_due = models.CharField(max_length=32, blank=True, help_text="Last due time on the campaign's clock.")
     clock = models.CharField(max_length=5, blank=True, choices=[("wall", "wall"), ("world", "world")])
-    occurrences = models.PositiveIntegerField(default=1, help_text="intervals that this job applies at once")
+    occurrences = models.PositiveIntegerField(default=1, help_text="Due times that this job applies at once.")
     interval = models.DurationField(null=True, blank=True)
 
     objects = JobQuerySet.as_manager()

@@ -24,11 +24,11 @@ class Pause(models.Model):
     """
 
     kind = models.CharField(max_length=8, choices=PauseKind.choices)
-    name = models.CharField(max_length=LONGEST_ID, help_text="of the queue, the job type or the campaign")
+    name = models.CharField(max_length=LONGEST_ID, help_text="Name of the queue or job type, or ID of the campaign.")
     reason = models.CharField(max_length=500, blank=True)
     actor = models.CharField(max_length=120)
     since = models.DateTimeField(default=timezone.now)
-    until = models.DateTimeField(null=True, blank=True, help_text="empty: until somebody resumes it")
+    until = models.DateTimeField(null=True, blank=True, help_text="Empty: until resumed.")
     ended_at = models.DateTimeField(null=True, blank=True)
     ended_by = models.CharField(max_length=120, blank=True)
     ended_reason = models.CharField(max_length=500, blank=True)

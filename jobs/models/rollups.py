@@ -20,9 +20,9 @@ class OutcomeMinute(models.Model):
     outcome = models.CharField(max_length=9)
     shard = models.PositiveSmallIntegerField()
     jobs = models.PositiveIntegerField()
-    run_ms = models.FloatField(help_text="sum of the run times, in milliseconds")
+    run_ms = models.FloatField(help_text="Sum of the run times, in milliseconds.")
     run_ms_max = models.FloatField()
-    wait_ms = models.FloatField(help_text="sum of the times from due to started, in milliseconds")
+    wait_ms = models.FloatField(help_text="Sum of the start delays (due to started), in milliseconds.")
     wait_ms_max = models.FloatField()
     # and one column for each bucket of jobs.histogram, below
 

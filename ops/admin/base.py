@@ -62,10 +62,12 @@ def require(permission: str) -> Callable[[Callable[..., HttpResponse]], Callable
     return guard
 
 
-def reason_field(*, max_length: int = LONGEST_REASON, help_text: str = "", **attrs: Any) -> forms.CharField:
+def reason_field(
+    *, max_length: int = LONGEST_REASON, label: str = "Reason", help_text: str = "", **attrs: Any
+) -> forms.CharField:
     """An optional reason for the audit trail; `attrs` go to its input element."""
     widget = UnfoldAdminTextInputWidget(attrs={"placeholder": "for the audit trail", **attrs})
-    return forms.CharField(required=False, max_length=max_length, widget=widget, help_text=help_text)
+    return forms.CharField(required=False, max_length=max_length, label=label, widget=widget, help_text=help_text)
 
 
 class ReasonForm(forms.Form):

@@ -48,11 +48,10 @@ _FIELDS: Final = (
 class CronTaskForm(forms.ModelForm[CronTask]):
     disabled_until = forms.SplitDateTimeField(
         required=False,
-        label="Disabled until",
-        help_text="when a task that is not enabled is enabled again; empty: by hand",
+        label="Re-enable at",
         widget=UnfoldAdminSplitDateTimeWidget(),
     )
-    reason = reason_field(max_length=cron_tasks.LONGEST_REASON, help_text="why you change it")
+    reason = reason_field(max_length=cron_tasks.LONGEST_REASON, label="Reason for change")
 
     class Meta:
         model = CronTask
@@ -72,7 +71,8 @@ class CronTaskForm(forms.ModelForm[CronTask]):
         if "time_zone" in self.fields:
             self.fields["time_zone"].widget.attrs["list"] = "time-zones"
         if "disabled_until" in self.fields:
-            self.fields["disabled_until"].help_text += f"; in {timezone.get_current_timezone_name()}"
+            zone = timezone.get_current_timezone_name()
+            self.fields["disabled_until"].help_text = f"Time zone: {zone}. Leave empty to re-enable it manually."
 
     def _post_clean(self) -> None:
         """Report an expression, time zone, type or payload that can never fire under its field."""

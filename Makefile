@@ -50,9 +50,9 @@ AT_ONCE := -n 4
 
 # What meets the database in its own way (SQL, locks, cursors, texts, outages), and the story as a whole. The rest says
 # the same on any: forms, what answers of the main API mean, and tests about a size rather than a database.
-STORIES := world_time_advanced_moves_the_world killed_worker_loses_nothing lost_redis_is_filled_again
+STORIES := world_time_advanced_moves_the_world killed_worker_loses_nothing lost_redis_is_rebuilt
 SIZES := 10_000_campaigns_are_recalculated_over_a_while events_of_10_000_campaigns[one  # as a test's name begins
-HANGS := tests/acceptance/test_sigterm.py::test_every_process_ends_although_the_database_hangs
+HANGS := tests/acceptance/test_sigterm.py::test_every_process_stops_while_the_database_hangs
 ON_POSTGRESQL := $(addprefix tests/unit/jobs/,engine/worker/test_attempt.py ledger test_fingerprint.py test_service.py) \
   $(addprefix tests/acceptance/test_service.py::test_,$(STORIES)) $(HANGS) \
   $(addprefix tests/integration/jobs/,engine/scheduler/test_timekeeping.py engine/test_bad_moments.py \

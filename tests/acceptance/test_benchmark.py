@@ -17,7 +17,7 @@ def run(*words: str) -> str:
 
 
 def test_the_quick_benchmark_measures_draining() -> None:
-    """It starts all it needs, measures, and prints JSON that holds a rate."""
+    """It starts everything it needs, measures, and prints JSON with a rate."""
     (result,) = json.loads(run("benchmark", "--quick", "--runs", "1", "--scenario", "drain-noop", "--json"))
 
     rates = [f["median_ours"] for f in result["figures"] if f["figure"] == "rate"]
@@ -26,7 +26,7 @@ def test_the_quick_benchmark_measures_draining() -> None:
 
 
 def test_the_load_test_drains_what_it_submits() -> None:
-    """It shows a full bar and says how fast it went."""
+    """It ends with a full progress bar and the rate."""
     printed = run("load_test", "50", "2")
 
     assert "50 of 50" in printed
@@ -35,7 +35,7 @@ def test_the_load_test_drains_what_it_submits() -> None:
 
 
 def test_a_process_loads_only_what_it_needs() -> None:
-    """No process but the benchmark's own worker can be asked to do nothing, and none on SQLite loads psycopg."""
+    """Only the benchmark's own worker has the no-op type, and no process on SQLite loads psycopg."""
     code = "import sys; from jobs.registry import all_types; print(*all_types(), *sys.modules)"
     printed = run("shell", "-v", "0", "-c", code)
 

@@ -8,8 +8,8 @@ QUICK = [name for name in faults_for("sqlite") if name.startswith(("answer", "fl
 QUICK += ["kill worker", "kill scheduler", "fail over Redis", "read-only Redis", "lock the database"]
 
 
-def test_a_short_chaos_run_leaves_three_ledgers_that_agree() -> None:
-    """What the client was told, what the database holds and what the main API has done."""
+def test_the_ledgers_agree_after_a_short_chaos_run() -> None:
+    """What clients were told, what the database holds and what the main API has done."""
     roles = ("web", "worker", "scheduler", "listener")
     result = run(3, database="sqlite", seconds=6, count=8, copies=1, roles=roles, only=QUICK)
 

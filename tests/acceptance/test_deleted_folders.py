@@ -55,7 +55,7 @@ print([client.get(url).status_code for url in ("/admin/jobs/job/", "/api/jobs", 
 def test_every_job_runs_with_the_folder_deleted(
     deleted: str, statuses: list[int], tmp_path: Path, redis: Redis, sandbox: SandboxApi
 ) -> None:
-    """Migrate, submit, work; only the pages and addresses of the folder itself are not there."""
+    """Migrate, submit, work; only the folder's own pages and URLs are missing."""
     for part in (part for part in PARTS if part != deleted):
         copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
         copy(ROOT / part, tmp_path / part)

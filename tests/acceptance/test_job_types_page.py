@@ -31,8 +31,8 @@ def commands_of(page: str) -> list[str]:
     ]
 
 
-def test_the_page_s_steps_work(tmp_path: Path) -> None:
-    """All its files are new, all its commands succeed, and its tests are run."""
+def test_the_steps_of_the_page_work(tmp_path: Path) -> None:
+    """All its files are new, all its commands succeed, and its tests run."""
     copy = tmp_path / "copy"
     shutil.copytree(ROOT, copy, ignore=NOT_COPIED)
     (copy / ".venv").symlink_to(sys.prefix)
@@ -56,8 +56,8 @@ def test_the_page_s_steps_work(tmp_path: Path) -> None:
     assert "2 passed" in said
 
 
-def test_the_page_has_every_keyword_of_a_declaration() -> None:
-    """Each in a row of its table, and no others."""
+def test_the_page_lists_every_keyword_of_a_declaration() -> None:
+    """Each has a row in its table, and there are no others."""
     table = PAGE.partition("## What else a type can declare")[2].partition("\n## ")[0]
 
     assert set(re.findall(r"^\| `(\w+)`", table, re.MULTILINE)) == {f.name for f in fields(JobType)} - {

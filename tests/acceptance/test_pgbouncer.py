@@ -46,7 +46,7 @@ def browse(service: Service, page: str, session: str) -> int:
 
 
 def test_the_service_works_through_a_pooler_under_load(tmp_path: Path) -> None:
-    """Jobs submitted by many at once, due now and later, all end, each with one audit entry a move; pages answer."""
+    """Jobs of many clients, due now and later, all end with one audit entry per move; pages respond."""
     with (
         running_postgresql(free_port(), *NOT_DURABLE) as direct,
         running_pgbouncer(direct, size=SESSIONS) as (url, log),

@@ -52,8 +52,8 @@ def runs(pid: int) -> bool:
         return False
 
 
-def test_a_pool_starts_its_workers_again(start: Start, sandbox: SandboxApi, redis: Redis) -> None:
-    """Of two workers one is killed: another takes its place; SIGTERM ends them all."""
+def test_a_pool_restarts_its_workers(start: Start, sandbox: SandboxApi, redis: Redis) -> None:
+    """A killed worker is replaced; SIGTERM stops both."""
     pool = start("rqworker", "--processes", "2")
     wait_until(lambda: len(redis.smembers("rq:workers")) == 2, what="two workers are there")
     first = children_of(pool.process.pid)
@@ -68,8 +68,8 @@ def test_a_pool_starts_its_workers_again(start: Start, sandbox: SandboxApi, redi
     assert not [pid for pid in workers if runs(pid)]
 
 
-def test_workers_end_with_their_parent(start: Start, sandbox: SandboxApi, redis: Redis) -> None:
-    """Nobody goes on working after kill -9 of the pool: nobody would stop them."""
+def test_workers_stop_when_their_parent_is_killed(start: Start, sandbox: SandboxApi, redis: Redis) -> None:
+    """After kill -9 of the pool nobody else could stop them."""
     pool = start("rqworker", "--processes", "2")
     wait_until(lambda: len(redis.smembers("rq:workers")) == 2, what="two workers are there")
     workers = children_of(pool.process.pid)
@@ -80,8 +80,8 @@ def test_workers_end_with_their_parent(start: Start, sandbox: SandboxApi, redis:
 
 
 @pytest.mark.parametrize("unknown", [["rqworker", "no-such"], ["rqworker", "--processes", "0"]])
-def test_a_worker_that_cannot_work_says_why(start: Start, unknown: list[str]) -> None:
-    """A queue that is not there, a number of processes that makes no sense: one line, no traceback."""
+def test_a_worker_that_cannot_start_says_why(start: Start, unknown: list[str]) -> None:
+    """An unknown queue or a senseless number of processes: one line, no traceback."""
     worker = start(*unknown)
 
     assert worker.process.wait(timeout=60) == 1
@@ -90,8 +90,8 @@ def test_a_worker_that_cannot_work_says_why(start: Start, unknown: list[str]) ->
     assert "Traceback" not in said
 
 
-def test_a_job_that_overruns_its_time_frees_its_slot(start: Start, sandbox: SandboxApi) -> None:
-    """With one slot: the overrun counts as an unknown outcome, and the next job runs before the slow call ends."""
+def test_a_job_that_times_out_frees_its_slot(start: Start, sandbox: SandboxApi) -> None:
+    """The timeout counts as an unknown outcome; the next job runs before the slow call ends."""
     sandbox.control("POST", "faults", {"latencyMs": 60_000, "operations": ["getOverdueEvents"]})
     start("rqworker", JOB_TIMEOUT_SECONDS="5", QUEUE_CONCURRENCY="1", API_REQUEST_TIMEOUT_MS="90000")
     slow = expiration()
@@ -114,7 +114,7 @@ def test_a_job_that_overruns_its_time_frees_its_slot(start: Start, sandbox: Sand
 def test_processes_that_start_before_redis_wait_for_it(
     start: Start, sandbox: SandboxApi, redis: Redis, redis_server: RedisServer
 ) -> None:
-    """No order of starts: they say that Redis is away, end at once when told to, and work when it comes."""
+    """The start order does not matter: they say that Redis is away, stop when told to, and work once it is up."""
     redis_server.stop()
     waiting = {name: start(name) for name in ("rqworker", "rqscheduler", "pubsub_listener")}
     told_to_end = start("rqworker")
@@ -132,10 +132,10 @@ def test_processes_that_start_before_redis_wait_for_it(
     await_processes(redis, *ROLES_OF_WORK)
 
 
-def test_everything_comes_back_after_redis_did(
+def test_everything_recovers_after_redis_restarts(
     start: Start, sandbox: SandboxApi, redis: Redis, redis_server: RedisServer
 ) -> None:
-    """Worker, scheduler and listener ride out a restart of Redis: jobs submitted before, during and after are done."""
+    """Jobs submitted before, during and after the restart are done."""
     for name in ("rqworker", "rqscheduler", "pubsub_listener"):
         start(name)
     await_processes(redis, *ROLES_OF_WORK)
@@ -158,8 +158,8 @@ def test_everything_comes_back_after_redis_did(
     wait_until(heard.exists, what="the listener hears again")
 
 
-def test_everything_comes_back_into_a_redis_that_was_emptied(start: Start, sandbox: SandboxApi, redis: Redis) -> None:
-    """Everything is flushed under running processes: what was queued, what waits and what comes after is done once."""
+def test_everything_recovers_after_redis_is_flushed(start: Start, sandbox: SandboxApi, redis: Redis) -> None:
+    """Jobs that were queued, scheduled or submitted later are each done once."""
     for name in ("rqworker", "rqscheduler", "pubsub_listener"):
         start(name)
     await_processes(redis, *ROLES_OF_WORK)
@@ -184,8 +184,8 @@ def test_everything_comes_back_into_a_redis_that_was_emptied(start: Start, sandb
     wait_until(heard.exists, what="the listener has heard")
 
 
-def test_a_worker_hears_commands_again_after_redis_hung(start: Start, redis: Redis) -> None:
-    """Its connection was lost, and for a while Redis took new ones but did not answer them."""
+def test_a_worker_receives_commands_again_after_redis_hung(start: Start, redis: Redis) -> None:
+    """Its connection was lost, and for a while Redis accepted new ones without answering."""
     worker = start("rqworker")
     await_processes(redis, "worker")
     (name,) = (key.removeprefix("rq:worker:") for key in keys.texts(redis.smembers("rq:workers")))
@@ -205,8 +205,8 @@ def test_a_worker_hears_commands_again_after_redis_hung(start: Start, redis: Red
     assert worker.process.returncode == 0
 
 
-def test_a_worker_stands_in_rq_s_list_again_after_redis_was_emptied(start: Start, redis: Redis) -> None:
-    """Nobody could send it a command, and rqstats would count none, although it works."""
+def test_a_worker_registers_again_after_redis_is_flushed(start: Start, redis: Redis) -> None:
+    """Otherwise rqstats would not count it and nobody could send it a command."""
     start("rqworker")
     await_processes(redis, "worker")
 
@@ -219,7 +219,7 @@ def test_a_worker_stands_in_rq_s_list_again_after_redis_was_emptied(start: Start
 
 
 def test_a_killed_listener_misses_nothing(start: Start, sandbox: SandboxApi) -> None:
-    """World time that passed while nobody listened is caught up with by the next listener."""
+    """The next listener catches up with world time that passed in between."""
     first = start("pubsub_listener")
     wait_until(lambda: CampaignClock.objects.filter(campaign_id="campaign-1").exclude(processed_world_time="").exists())
     first.stop(signal.SIGKILL)
@@ -233,8 +233,8 @@ def test_a_killed_listener_misses_nothing(start: Start, sandbox: SandboxApi) -> 
     assert Job.objects.filter(type="EVENT_EXPIRATION", subject=f"heard:{world_time}").count() == 1
 
 
-def test_cron_fires_once_across_a_takeover(start: Start, sandbox: SandboxApi, redis: Redis) -> None:
-    """A task of every second has one job for each second, although its scheduler was killed between two of them."""
+def test_cron_fires_once_per_second_across_a_takeover(start: Start, sandbox: SandboxApi, redis: Redis) -> None:
+    """The scheduler is killed between two seconds; each second has exactly one job."""
     task = CronTask.objects.create(
         name="each-second", type="EVENT_EXPIRATION", campaign_id="campaign-2", expression="* * * * * *", misfire="all"
     )
@@ -253,7 +253,7 @@ def test_cron_fires_once_across_a_takeover(start: Start, sandbox: SandboxApi, re
 
 
 def test_a_second_scheduler_changes_nothing(start: Start, sandbox: SandboxApi, redis: Redis) -> None:
-    """Two schedulers and a worker: each job is queued once, run once, and goes on when the active one is killed."""
+    """Each job is queued once and runs once, also when the active scheduler is killed."""
     schedulers = [start("rqscheduler"), start("rqscheduler")]
     start("rqworker")
     wait_until(lambda: len(statuses(redis)) == 3, what="all are there")

@@ -103,8 +103,8 @@ def containers(tmp_path: Path, redis: Redis, sandbox: SandboxApi) -> Iterator[Co
     containers.stop()
 
 
-def test_jobs_are_done_on_a_read_only_root(containers: Containers) -> None:
-    """By the image's and the Compose file's own commands, which their own health checks find well."""
+def test_the_service_runs_on_a_read_only_root(containers: Containers) -> None:
+    """With the commands of the image and the Compose file, whose health checks pass."""
     services: dict[str, Any] = COMPOSE["services"]
     image = (ROOT / "Dockerfile").read_text()
     web, probe = (json.loads(found) for found in re.findall(r"^ *CMD (\[.+\])$", image, re.MULTILINE)[::-1])

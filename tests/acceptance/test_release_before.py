@@ -98,8 +98,8 @@ def following(tmp_path: Path) -> Path:
     return tree
 
 
-def test_the_release_before_works_on_the_new_schema(before: Path, start: Start, sandbox: SandboxApi) -> None:
-    """Its worker and scheduler, then both releases' workers: each effect of either release is executed once."""
+def test_the_previous_release_works_on_the_new_schema(before: Path, start: Start, sandbox: SandboxApi) -> None:
+    """Alone and beside this release: each effect of either is executed once."""
     for command in ("rqworker", "rqscheduler"):
         start(command, tree=before)
     first = [

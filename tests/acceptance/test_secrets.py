@@ -91,10 +91,10 @@ def ask(url: str, token: str, body: object = None) -> int:
         return 0
 
 
-def test_no_secret_stands_in_what_a_whole_run_writes(
+def test_a_whole_run_logs_no_secret(
     sandbox: SandboxApi, run: tuple[list[Running], str], locked_redis: tuple[RedisServer, str]
 ) -> None:
-    """Every process, with refused credentials, dead jobs, failed deliveries and an outage; each line is JSON."""
+    """With refused credentials, dead letters, failed deliveries and an outage; each line is JSON."""
     processes, url = run
     AlertHandler.objects.create(
         name="h", kind="webhook", config={"url": "http://127.0.0.1:9"}, secrets={"secret": HOOK}
@@ -141,8 +141,10 @@ def test_no_secret_stands_in_what_a_whole_run_writes(
     assert all(line["requestId"] for line in answers)
 
 
-def test_a_request_id_goes_all_the_way(start: Start, sandbox: SandboxApi, client: Client) -> None:
-    """From X-Request-Id of the HTTP request to the job, the log line of its end and the main API's own record."""
+def test_a_request_id_reaches_the_job_the_log_and_the_main_api(
+    start: Start, sandbox: SandboxApi, client: Client
+) -> None:
+    """From the X-Request-Id of the submitting request."""
     worker = start("rqworker", **{**PRODUCTION, "API_URL": f"{sandbox.url}/graphql", "ALLOW_LOOPBACK_API": "true"})
     headers = {"Authorization": "Bearer secret-of-tests", "X-Request-Id": "trace-0815"}
     work = {"type": "EVENT_EXPIRATION", "campaignId": "campaign-2", "payload": {}}

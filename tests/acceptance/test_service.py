@@ -45,7 +45,7 @@ def assert_audited(job: Job) -> None:
 
 
 def test_world_time_advanced_moves_the_world(start: Start, sandbox: SandboxApi, redis: Redis) -> None:
-    """A worldTimeAdvanced message expires events, lets settlements grow and wears structures, all of it audited."""
+    """A worldTimeAdvanced message expires events, grows settlements and wears structures, all audited."""
     for name in ("rqworker", "rqscheduler", "pubsub_listener"):
         start(name)
     wait_until(lambda: CampaignClock.objects.filter(campaign_id=CAMPAIGN).exists(), what="caught up at start")
@@ -77,7 +77,7 @@ def events(sandbox: SandboxApi) -> list[dict[str, object]]:
 
 
 def test_effect_is_executed_once_on_time(start: Start, sandbox: SandboxApi, redis: Redis) -> None:
-    """A deferred effect runs at its time, never early and at most seconds late, and keeps its execution id."""
+    """A deferred effect runs at its time: never early, seconds late at most, with its own execution ID."""
     start("rqworker")
     start("rqscheduler")
     await_processes(redis, "worker", "scheduler")
@@ -120,7 +120,7 @@ def test_killed_worker_loses_nothing(start: Start, sandbox: SandboxApi, operatio
 
 
 def test_sigterm_lets_running_jobs_finish(start: Start, sandbox: SandboxApi) -> None:
-    """A stopping worker takes nothing new, finishes what runs and exits with 0."""
+    """A stopping worker fetches nothing new, finishes its jobs and exits with 0."""
     sandbox.control("POST", "faults", {"latencyMs": 3000})
     worker = start("rqworker", QUEUE_CONCURRENCY="1", API_REQUEST_TIMEOUT_MS="30000", SHUTDOWN_GRACE_SECONDS="50")
     first, second = effect("effect-1-1"), effect("effect-1-2")
@@ -133,7 +133,7 @@ def test_sigterm_lets_running_jobs_finish(start: Start, sandbox: SandboxApi) -> 
     assert state_of(second) == "QUEUED"
 
 
-def test_priorities_are_worked_strictly_in_order(start: Start, sandbox: SandboxApi) -> None:
+def test_jobs_start_strictly_by_priority(start: Start, sandbox: SandboxApi) -> None:
     """Whatever was submitted first, the more urgent job starts first."""
     order = ["LOW", "NORMAL", "HIGH", "CRITICAL"]
     jobs = {p: effect(f"effect-1-{n}", priority=p) for n, p in enumerate(order, start=1)}
@@ -146,7 +146,7 @@ def test_priorities_are_worked_strictly_in_order(start: Start, sandbox: SandboxA
     assert sorted(order, key=lambda p: jobs[p].started_at or timezone.now()) == order[::-1]
 
 
-def test_lost_redis_is_filled_again(start: Start, sandbox: SandboxApi, redis: Redis) -> None:
+def test_lost_redis_is_rebuilt(start: Start, sandbox: SandboxApi, redis: Redis) -> None:
     """What Redis forgot is put back from the database and runs."""
     queued, later = effect("effect-1-1"), effect("effect-1-2", in_s=2)
     redis.flushall()
@@ -157,8 +157,8 @@ def test_lost_redis_is_filled_again(start: Start, sandbox: SandboxApi, redis: Re
     wait_until(lambda: state_of(queued) == state_of(later) == "SUCCEEDED", what="both executed")
 
 
-def test_outage_of_the_main_api_is_sat_out(start: Start, sandbox: SandboxApi) -> None:
-    """While the main API is away jobs wait for the breaker, using up no attempt, and run when it is back."""
+def test_an_outage_of_the_main_api_uses_up_no_attempt(start: Start, sandbox: SandboxApi) -> None:
+    """Jobs wait for the breaker and run when the main API is back."""
     sandbox.control("POST", "faults", {"outage": True})
     start("rqworker", QUEUE_MAX_RETRIES="50")
     start("rqscheduler")
@@ -177,8 +177,8 @@ def test_outage_of_the_main_api_is_sat_out(start: Start, sandbox: SandboxApi) ->
 
 
 @pytest.mark.parametrize("fault", [{"versionConflicts": 2}, {"errorRate": 0.3}, {"malformed": 1}])
-def test_growth_comes_through_faults(start: Start, sandbox: SandboxApi, fault: dict[str, object]) -> None:
-    """Whatever fails on the way, one growth is applied just once."""
+def test_growth_is_applied_once_despite_faults(start: Start, sandbox: SandboxApi, fault: dict[str, object]) -> None:
+    """Whatever fails on the way."""
     start("rqworker", QUEUE_MAX_RETRIES="20", API_CIRCUIT_BREAKER_THRESHOLD="1000")
     start("rqscheduler")
     before = sandbox.world()["settlements"]["settlement-1-1-1"]["variables"]["resources"].get("gold", 0)
@@ -192,8 +192,8 @@ def test_growth_comes_through_faults(start: Start, sandbox: SandboxApi, fault: d
     assert after == before + 5
 
 
-def test_campaign_without_a_clock_grows_on_wall_clock_time(start: Start, sandbox: SandboxApi) -> None:
-    """Its rows fall due as real time passes, again and again, each due time applied once."""
+def test_a_campaign_without_world_time_grows_on_wall_clock_time(start: Start, sandbox: SandboxApi) -> None:
+    """Its schedules come due as real time passes, each due time applied once."""
     variables = {"population": 100, "populationGrowthIntervalMinutes": 0.05, "motto": "x"}
     sandbox.control("POST", "settlements", {"id": "settlement-2-1-1", "level": 1, "variables": variables})
     start("rqworker")
@@ -214,8 +214,8 @@ def test_campaign_without_a_clock_grows_on_wall_clock_time(start: Start, sandbox
     assert grown.values("clock_due").distinct().count() == grown.count()
 
 
-def test_suspended_workers_take_nothing(start: Start, sandbox: SandboxApi, redis: Redis) -> None:
-    """rqsuspend holds the queues until rqresume; a plain RQ job runs by RQ's own means."""
+def test_suspended_workers_fetch_nothing(start: Start, sandbox: SandboxApi, redis: Redis) -> None:
+    """rqsuspend holds the queues until rqresume; a plain RQ job runs as RQ would run it."""
     assert start("rqsuspend").process.wait(timeout=60) == 0
     start("rqworker", RUN_FOREIGN_RQ_JOBS="true", RUN_FOREIGN_RQ_FUNCTIONS="builtins.len")
     await_processes(redis, "worker")
@@ -232,8 +232,8 @@ def test_suspended_workers_take_nothing(start: Start, sandbox: SandboxApi, redis
     assert foreign.return_value() == 4
 
 
-def test_a_stream_of_close_due_times_is_kept(start: Start, sandbox: SandboxApi, redis: Redis) -> None:
-    """150 jobs due 20 ms apart all start, none early, most at once, none left behind where the machine is busy."""
+def test_jobs_due_close_together_all_start_on_time(start: Start, sandbox: SandboxApi, redis: Redis) -> None:
+    """150 jobs due 20 ms apart: none early, most at once, none left behind on a busy machine."""
     start("rqworker")
     start("rqscheduler")
     await_processes(redis, "worker", "scheduler")

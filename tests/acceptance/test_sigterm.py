@@ -131,10 +131,10 @@ def at_work(start: Start, sandbox: SandboxApi, redis: Redis) -> Iterator[tuple[d
         web.process.wait()
 
 
-def test_every_process_ends_although_the_database_hangs(
+def test_every_process_stops_while_the_database_hangs(
     at_work: tuple[dict[str, Running], int], sandbox: SandboxApi
 ) -> None:
-    """A request, a message, leases to renew, a due job and the monitor's round all wait for a lock."""
+    """Requests, messages, lease renewals, due jobs and the monitor all wait for a lock."""
     processes, port = at_work
     with locked(*tables_of("jobs", "monitoring")):
         threading.Thread(target=ask, args=[port], daemon=True).start()
@@ -143,10 +143,10 @@ def test_every_process_ends_although_the_database_hangs(
         assert_all_end(processes)
 
 
-def test_every_process_ends_although_redis_hangs(
+def test_every_process_stops_while_redis_hangs(
     at_work: tuple[dict[str, Running], int], redis_server: RedisServer
 ) -> None:
-    """It takes connections and does not answer."""
+    """Redis accepts connections and does not answer."""
     processes, port = at_work
     with hung(redis_server):
         threading.Thread(target=ask, args=[port], daemon=True).start()
@@ -154,8 +154,8 @@ def test_every_process_ends_although_redis_hangs(
         assert_all_end(processes)
 
 
-def test_processes_end_although_what_they_call_hangs(start: Start, redis: Redis) -> None:
-    """The main API, a webhook and a mail server take connections and never answer."""
+def test_processes_stop_while_their_peers_hang(start: Start, redis: Redis) -> None:
+    """The main API, a webhook and a mail server accept connections and never answer."""
     with deaf_server() as port:
         url = f"http://127.0.0.1:{port}"
         AlertHandler.objects.create(name="hook", kind="webhook", config={"url": url}, secrets={"secret": "s"})

@@ -69,8 +69,8 @@ def log_in(port: int) -> str:
     return session.partition(";")[0]
 
 
-def test_every_address_on_every_page_is_below_the_prefix(port: int) -> None:
-    """All that the menu leads to, with the styles, scripts and fonts that these pages load."""
+def test_every_url_on_every_page_has_the_prefix(port: int) -> None:
+    """Everything in the menu, and the styles, scripts and fonts that these pages load."""
     session = log_in(port)
     seen, todo = set[str](), {f"{PREFIX}/admin/"}
     while todo:

@@ -18,8 +18,8 @@ def ask(secret: str, address: str = "203.0.113.9") -> int:
         return Client().get("/api/jobs/0190f1c2-0000-7000-8000-000000000000", headers=headers).status_code
 
 
-def test_many_wrong_tokens_lock_their_address_for_a_minute(redis: Redis) -> None:
-    """Right ones too, or a guesser would know; other addresses are served, and nothing is left after a minute."""
+def test_many_wrong_tokens_lock_out_their_address_for_a_minute(redis: Redis) -> None:
+    """Right tokens too, or guessing would pay; other addresses are served."""
     assert {ask(WRONG) for _ in range(wrong_tokens.LIMIT)} == {401}
     assert [ask(WRONG), ask(RIGHT), ask(RIGHT, "203.0.113.10")] == [429, 429, 404]
     wrong_tokens.forget()  # another web process: it learns with the next wrong one
@@ -34,7 +34,7 @@ def test_requests_without_a_token_are_not_counted(redis: Redis) -> None:
     assert not redis.exists(wrong_tokens.COUNT.format("203.0.113.9"))
 
 
-def test_without_redis_nobody_is_slowed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_redis_nobody_is_locked_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """Jobs must be submitted then, too; wrong tokens are still refused."""
     nowhere = connect("redis://127.0.0.1:1")
     monkeypatch.setattr("jobs.broker.keys.redis", lambda: nowhere)

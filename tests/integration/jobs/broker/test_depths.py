@@ -64,10 +64,10 @@ def samples(client: Client, name: str) -> dict[str, float]:
 
 @pytest.mark.parametrize("worked", [False, True])
 @pytest.mark.parametrize("name", CASES)
-def test_every_page_shows_the_same_number(
+def test_every_page_shows_the_same_depth(
     redis: Redis, sandbox: SandboxApi, admin_client: Client, name: str, worked: bool
 ) -> None:
-    """Whatever is paused, before and after workers have met it."""
+    """Whatever is paused, before and after workers have parked jobs."""
     set_up(redis, CASES[name])
     if worked:
         work(redis)
@@ -103,8 +103,8 @@ def test_every_page_shows_the_same_number(
             assert active_orders.count_blocked(pause) > 0
 
 
-def test_a_pause_that_has_ended_holds_nothing_back(redis: Redis, sandbox: SandboxApi) -> None:
-    """What it parked waits, and is no longer counted as held back, before a worker has looked."""
+def test_an_ended_pause_blocks_nothing(redis: Redis, sandbox: SandboxApi) -> None:
+    """Its parked jobs wait, but no longer count as paused, even before a worker fetches."""
     submit(3, campaign_id="a")
     pauses.pause("campaign", "a", actor="user:ann")
     work(redis)
@@ -115,8 +115,8 @@ def test_a_pause_that_has_ended_holds_nothing_back(redis: Redis, sandbox: Sandbo
 
 
 @pytest.mark.parametrize("values", [{b"a": b"x"}, {b"\xff": b"3"}, {b"a": b"-5"}, {b"a": b"nan"}])
-def test_odd_values_are_no_numbers(redis: Redis, values: dict[bytes, bytes]) -> None:
-    """Whoever else writes Redis fails no page."""
+def test_odd_values_count_as_zero(redis: Redis, values: dict[bytes, bytes]) -> None:
+    """They neither count as jobs nor fail a page."""
     redis.hset(keys.BACKLOGGED.format("normal"), mapping=values)  # type: ignore[arg-type]
     redis.sadd(keys.PARKED, b"normal:\xff", "normal", "x")
     redis.hset(keys.PAUSED, mapping={b"\xff": b"x", b"campaign:a": b"nan"})

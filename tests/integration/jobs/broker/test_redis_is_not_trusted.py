@@ -42,8 +42,8 @@ def failed(redis: Redis) -> set[str]:
     return {i.decode() for i in found}
 
 
-def test_no_worker_runs_what_stands_in_redis(start: Start, sandbox: SandboxApi, redis: Redis, mark: Mark) -> None:
-    """os.system on every queue, as each serializer writes it: moved aside, and ours behind it run."""
+def test_no_worker_runs_code_named_in_redis(start: Start, sandbox: SandboxApi, redis: Redis, mark: Mark) -> None:
+    """os.system on every queue, in each serializer's form: set aside, and our jobs behind it run."""
     planted = {enqueue(redis, data, queue=queue) for queue in QUEUES for _, data in mark.calls()}
     jobs = submit(3)
 
@@ -65,8 +65,8 @@ def list_everywhere(redis: Redis, rq_id: str) -> None:
     redis.hset(f"rq:execution:{rq_id}:1", mapping={"created_at": now, "last_heartbeat": now, "worker_name": "w"})
 
 
-def test_no_page_reads_a_pickle(viewer: Client, redis: Redis, mark: Mark) -> None:
-    """Poison as data, meta, result and return value, in every list: a Viewer opens every page."""
+def test_no_page_unpickles(viewer: Client, redis: Redis, mark: Mark) -> None:
+    """Poison as data, meta, result and return value, in every list: a viewer opens every page."""
     pickled = mark.pickled()
     rq_id = plant(redis, zlib.compress(pickled), meta=pickled, result=pickled, exc_info=pickled)
     poison_results(redis, rq_id, pickled)
@@ -77,10 +77,8 @@ def test_no_page_reads_a_pickle(viewer: Client, redis: Redis, mark: Mark) -> Non
     assert {page: code for page, code in answers.items() if code != 200} == {}
 
 
-def test_a_hash_with_our_type_runs_by_its_id_or_not_at_all(
-    start: Start, sandbox: SandboxApi, redis: Redis, mark: Mark
-) -> None:
-    """Forged hashes that name a type of ours, under ids of rows and of none; rows whose hash lost its type."""
+def test_a_forged_hash_runs_its_row_or_nothing(start: Start, sandbox: SandboxApi, redis: Redis, mark: Mark) -> None:
+    """Under IDs of rows and of none; and rows whose hash has lost its type."""
     mine = submit(6)
     forged = set()
     for _, data in mark.calls():
@@ -99,10 +97,10 @@ def test_a_hash_with_our_type_runs_by_its_id_or_not_at_all(
 
 
 @pytest.mark.parametrize("worker_class", ["rq.SimpleWorker", "rq.Worker"])
-def test_rq_s_own_workers_run_ours_and_no_others(
+def test_rq_s_workers_run_our_jobs_and_no_others(
     start: Start, sandbox: SandboxApi, redis: Redis, mark: Mark, worker_class: str
 ) -> None:
-    """`rqworker --worker-class`: os.system fails there, by name or as a callback, and one of our jobs is done."""
+    """`rqworker --worker-class`: os.system fails, by name or as a callback; our job is done."""
     (job,) = submit(1)
     planted = [enqueue(redis, data, queue="critical") for _, data in mark.calls()]
     callbacks = dict.fromkeys(("success_callback_name", "failure_callback_name", "stopped_callback_name"), "os.system")
@@ -117,17 +115,15 @@ def test_rq_s_own_workers_run_ours_and_no_others(
 
 
 def test_spawned_workers_and_other_serializers_are_refused(start: Start) -> None:
-    """Their processes would read what they are told to."""
+    """Their processes would unpickle whatever they are given."""
     for words in (("--worker-class", "rq.SpawnWorker"), ("--serializer", "rq.serializers.PickleSerializer")):
         running = start("rqworker", *words)
         assert running.process.wait(timeout=60) == 1
         assert "Error: --" in running.log.read_text()
 
 
-def test_the_scheduler_runs_nothing_that_stands_in_redis(
-    start: Start, redis: Redis, sandbox: SandboxApi, mark: Mark
-) -> None:
-    """Due in rq-scheduler's set, with classes to import; abandoned in RQ's registries, with callbacks to call."""
+def test_the_scheduler_runs_no_code_named_in_redis(start: Start, redis: Redis, sandbox: SandboxApi, mark: Mark) -> None:
+    """In rq-scheduler's set with classes to import, or abandoned with callbacks to call."""
     planted = set()
     callbacks = {"failure_callback_name": "os.system", "stopped_callback_name": "os.system"}
     for _, data in mark.calls():
@@ -151,8 +147,8 @@ def test_the_scheduler_runs_nothing_that_stands_in_redis(
     wait_until(lambda: not redis.zcard("rq:scheduler:scheduled_jobs"), what="nothing odd is left there")
 
 
-def test_what_is_refused_is_listed_with_its_reason_and_counted(viewer: Client, redis: Redis, mark: Mark) -> None:
-    """In the failed jobs of `default`, on its page, and as a metric; a Requeue by RQ's means is refused again."""
+def test_refused_jobs_are_listed_with_their_reason_and_counted(viewer: Client, redis: Redis, mark: Mark) -> None:
+    """As failed jobs of `default`, on their page and as a metric; requeueing one fails again."""
     (_, data), *_ = mark.calls()
     rq_id = enqueue(redis, data, queue="high")
     work(redis)
@@ -184,10 +180,10 @@ def test_what_is_refused_is_listed_with_its_reason_and_counted(viewer: Client, r
         (["builtins.len"], {}, False),
     ],
 )
-def test_plain_rq_jobs_run_from_the_list_of_functions(
+def test_plain_rq_jobs_run_listed_functions_only(
     redis: Redis, call: list[Any], more: dict[str, str], runs: bool
 ) -> None:
-    """Where they are wanted: the function and each callback must stand on the list, letter by letter."""
+    """If enabled: the function and each callback must be listed exactly."""
     rq_id = enqueue(redis, zlib.compress(json.dumps(call).encode()), **more)
 
     work(redis)
@@ -196,8 +192,8 @@ def test_plain_rq_jobs_run_from_the_list_of_functions(
     assert (rq_id in failed(redis)) is not runs
 
 
-def test_a_hash_sends_no_requests(redis: Redis, receiver: HttpReceiver) -> None:
-    """RQ's webhooks: this process stands in our network."""
+def test_a_hash_sends_no_webhooks(redis: Redis, receiver: HttpReceiver) -> None:
+    """RQ's webhooks would send requests from inside our network."""
     hook = {"url": receiver.url, "job_status": "failed", "method": "POST"}
     receiver.gate.set()
     with override_settings(RUN_FOREIGN_RQ_JOBS=True, RUN_FOREIGN_RQ_FUNCTIONS=frozenset({"builtins.int"})):

@@ -29,8 +29,8 @@ from tests.support.working import submit, submit_failing, work
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_rqstats_and_rqsuspend_know_us(start: Start, redis: Redis, capsys: pytest.CaptureFixture[str]) -> None:
-    """rqstats counts our queues and workers; a suspended worker takes nothing until rqresume."""
+def test_rqstats_and_rqsuspend_work(start: Start, redis: Redis, capsys: pytest.CaptureFixture[str]) -> None:
+    """rqstats counts our queues and workers; a suspended worker fetches nothing until rqresume."""
     start("rqworker")
     wait_until(lambda: SimpleWorker.all(connection=redis), what="the worker is registered")
     call_command("rqsuspend")
@@ -47,8 +47,8 @@ def test_rqstats_and_rqsuspend_know_us(start: Start, redis: Redis, capsys: pytes
     wait_until(lambda: state_of(job) != "QUEUED", what="it was taken")
 
 
-def test_rq_s_own_requeue_starts_nothing(redis: Redis, sandbox: SandboxApi) -> None:
-    """`rq requeue` on a dead letter of ours: the database decides; it stays dead, once run, and is listed as failed."""
+def test_rq_requeue_starts_nothing(redis: Redis, sandbox: SandboxApi) -> None:
+    """`rq requeue` on a dead letter: the database decides, so it stays dead and listed as failed."""
     (job,) = submit_failing()
     work(redis)
     registry = django_rq.get_queue("normal").failed_job_registry
@@ -64,8 +64,8 @@ def test_rq_s_own_requeue_starts_nothing(redis: Redis, sandbox: SandboxApi) -> N
 
 
 @pytest.mark.parametrize("how", ["empty", "delete", "cancel"])
-def test_what_rq_takes_out_of_a_queue_comes_back(redis: Redis, sandbox: SandboxApi, how: str) -> None:
-    """`rq empty`, Job.delete() and Job.cancel() decide nothing: the scheduler puts back what the database wants run."""
+def test_jobs_that_rq_removes_from_a_queue_come_back(redis: Redis, sandbox: SandboxApi, how: str) -> None:
+    """`rq empty`, Job.delete() and Job.cancel() decide nothing: the scheduler enqueues them again."""
     reconciler = Reconciler(redis)
     while reconciler.poll() == 0:
         pass
@@ -85,8 +85,8 @@ def test_what_rq_takes_out_of_a_queue_comes_back(redis: Redis, sandbox: SandboxA
     assert state_of(job) == "SUCCEEDED"
 
 
-def test_rq_s_own_clean_up_fails_no_job_that_goes_on(redis: Redis, sandbox: SandboxApi) -> None:
-    """Its registries are cleaned long after every time of RQ's has passed: the job still runs, and ends as itself."""
+def test_rq_s_cleanup_fails_no_running_job(redis: Redis, sandbox: SandboxApi) -> None:
+    """Its registries are cleaned long after all of RQ's timeouts; the job runs on and succeeds."""
     (job,) = submit(1)
     now = timezone.now()
     (claimed,) = moves.cycle([], [str(job.pk)], actor="worker:w", worker="w", now=now)[1]
@@ -103,8 +103,8 @@ def test_rq_s_own_clean_up_fails_no_job_that_goes_on(redis: Redis, sandbox: Sand
     assert state_of(job) == "SUCCEEDED"
 
 
-def test_rq_s_own_worker_runs_our_jobs_one_at_a_time_and_keeps_pauses(redis: Redis, sandbox: SandboxApi) -> None:
-    """`rq worker` without our class: what is paused it leaves alone, the rest it claims and records as ours does."""
+def test_rq_s_own_worker_runs_our_jobs_and_respects_pauses(redis: Redis, sandbox: SandboxApi) -> None:
+    """`rq worker` without our class claims and records as ours does, one job at a time."""
     (job,) = submit(1)
     pauses.pause("campaign", "campaign-2", actor="user:ann")
     stock = SimpleWorker([RQQueue("normal", connection=redis)], connection=redis)
@@ -119,8 +119,8 @@ def test_rq_s_own_worker_runs_our_jobs_one_at_a_time_and_keeps_pauses(redis: Red
     assert [e.now for e in job.audit_trail.order_by("id")] == ["QUEUED", "RUNNING", "SUCCEEDED"]
 
 
-def test_rq_s_own_worker_may_take_the_whole_time_of_a_job(redis: Redis, sandbox: SandboxApi, start: Start) -> None:
-    """It renews no lease: the job is not given up while it runs, however short a lease is."""
+def test_rq_s_own_worker_holds_a_job_for_its_full_timeout(redis: Redis, sandbox: SandboxApi, start: Start) -> None:
+    """It renews no lease, so its claim lasts as long as a job may run."""
     (job,) = submit(1)
     sandbox.control("POST", "faults", {"latencyMs": 3000, "operations": ["getOverdueEvents"]})
     start("rqworker", "--worker-class", "rq.worker.SimpleWorker", "--burst", API_REQUEST_TIMEOUT_MS="60000")
@@ -131,8 +131,8 @@ def test_rq_s_own_worker_may_take_the_whole_time_of_a_job(redis: Redis, sandbox:
 
 
 @pytest.mark.usefixtures("foreign_jobs")
-def test_a_plain_rq_job_s_failure_is_rq_s_own(redis: Redis) -> None:
-    """It runs by RQ's means, fails by RQ's means with its traceback, and no row of ours is made for it."""
+def test_a_plain_rq_job_fails_in_rq_only(redis: Redis) -> None:
+    """With its traceback in RQ; it has no row of ours."""
     foreign = django_rq.get_queue("low").enqueue("builtins.int", "four")
 
     work(redis)
@@ -145,7 +145,7 @@ def test_a_plain_rq_job_s_failure_is_rq_s_own(redis: Redis) -> None:
 
 
 def test_a_stale_worker_that_wakes_up_changes_nothing(redis: Redis, sandbox: SandboxApi) -> None:
-    """Given up for lost, its job run by another: its late end moves nothing, in the database as in RQ's registries."""
+    """Its job was run by another: its late end moves nothing, in the database or in RQ's registries."""
     (job,) = submit(1)
     (claimed,) = moves.cycle([], [str(job.pk)], actor="worker:w", worker="w", now=timezone.now())[1]
     redis.set(keys.LEASES_CHECKED_AT, timezone.now().timestamp())

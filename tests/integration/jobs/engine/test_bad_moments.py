@@ -53,8 +53,8 @@ def answers(redis: Redis) -> bool:
         return False
 
 
-def test_what_a_killed_scheduler_had_queued_in_the_database_alone_is_carried(redis: Redis) -> None:
-    """It died between the commit and Redis: the next one puts the job into its queue, not only out of the timetable."""
+def test_jobs_queued_only_in_the_database_are_enqueued(redis: Redis) -> None:
+    """The scheduler died between the commit and Redis; the next one enqueues them."""
     (job,) = submit(1, due_at=timezone.now() + timedelta(seconds=0.3))
     wait_until(lambda: moves.queue_due([str(job.pk)], actor=actors.SCHEDULER, reason="due", now=timezone.now()))
     assert redis.zscore(keys.SCHEDULED, str(job.pk))
@@ -67,8 +67,8 @@ def test_what_a_killed_scheduler_had_queued_in_the_database_alone_is_carried(red
 
 
 @pytest.mark.parametrize("status", ["queued", "scheduled", "started", "failed", "canceled"])
-def test_a_queued_job_that_stands_in_no_queue_is_put_back(redis: Redis, status: str) -> None:
-    """Whatever Redis says of it: its hash may be older than the database's word."""
+def test_a_queued_job_missing_from_redis_is_enqueued_again(redis: Redis, status: str) -> None:
+    """Whatever its hash says: it may be stale."""
     (job,) = submit(1)
     Job.objects.filter(pk=job.pk).update(moved_at=timezone.now() - timedelta(minutes=1))
     queue = django_rq.get_queue("normal")
@@ -80,7 +80,7 @@ def test_a_queued_job_that_stands_in_no_queue_is_put_back(redis: Redis, status: 
     assert queue.get_job_ids() == [str(job.pk)]
 
 
-def test_what_a_worker_has_just_taken_is_not_put_back(redis: Redis) -> None:
+def test_a_job_being_fetched_is_not_enqueued_again(redis: Redis) -> None:
     """It is on its way from Redis to the database."""
     (job,) = submit(1)
     Job.objects.filter(pk=job.pk).update(moved_at=timezone.now() - timedelta(minutes=1))
@@ -91,10 +91,8 @@ def test_what_a_worker_has_just_taken_is_not_put_back(redis: Redis) -> None:
     assert django_rq.get_queue("normal").get_job_ids() == []
 
 
-def test_what_was_claimed_runs_although_redis_went_away_at_that_moment(
-    lost_redis: RedisServer, redis: Redis, sandbox: SandboxApi
-) -> None:
-    """One id of those taken is not to be run, which Redis cannot be told: the others run all the same."""
+def test_claimed_jobs_run_although_redis_goes_away(lost_redis: RedisServer, redis: Redis, sandbox: SandboxApi) -> None:
+    """One fetched ID cannot be given back; the other jobs run all the same."""
     ended, wanted = submit(2)
     Job.objects.filter(pk=ended.pk).update(state="SUCCEEDED", finished_at=timezone.now())
     worker = claiming_worker(redis)
@@ -110,7 +108,7 @@ def test_what_was_claimed_runs_although_redis_went_away_at_that_moment(
 def test_an_end_is_recorded_while_redis_is_away(
     lost_redis: RedisServer, redis: Redis, sandbox: SandboxApi, start: Start
 ) -> None:
-    """The database has it at once: a worker that is killed before Redis is back has lost no outcome."""
+    """At once: a worker killed before Redis is back has lost no outcome."""
     sandbox.control("POST", "faults", {"latencyMs": 3000, "operations": ["executeEffect"]})
     effect = Submission(
         type="DEFERRED_EFFECT",
@@ -129,8 +127,8 @@ def test_an_end_is_recorded_while_redis_is_away(
     lost_redis.start()
 
 
-def test_what_was_shown_as_started_is_shown_as_ended(redis: Redis) -> None:
-    """Also where it ends when it was just about to be shown once more."""
+def test_a_job_shown_as_started_is_shown_as_ended(redis: Redis) -> None:
+    """Also if it ends just before it would be shown once more."""
     submit(1)
     worker, job = claims(redis)
     worker.cycles.sync()
@@ -145,8 +143,8 @@ def test_what_was_shown_as_started_is_shown_as_ended(redis: Redis) -> None:
     assert redis.zcard("rq:wip:normal") == 0
 
 
-def test_what_a_killed_worker_had_shown_does_not_stand_as_started_for_ever(redis: Redis) -> None:
-    """It was killed when the database had heard of the end and Redis had not."""
+def test_a_killed_worker_s_job_is_not_shown_as_started_for_ever(redis: Redis) -> None:
+    """It was killed after the database had its end and before Redis had."""
     (job,) = submit(1)
     worker, claimed = claims(redis)
     worker.cycles.sync()
@@ -162,8 +160,8 @@ def test_what_a_killed_worker_had_shown_does_not_stand_as_started_for_ever(redis
     assert redis.hget(RQJob.key_for(str(job.pk)), "status") == b"finished"
 
 
-def test_what_was_taken_and_never_told_of_leaves_redis_by_itself(redis: Redis) -> None:
-    """Its hash had no time of its own, and nothing else would have removed it."""
+def test_a_fetched_job_without_an_end_expires_in_redis(redis: Redis) -> None:
+    """Its hash had no expiry, and nothing else would remove it."""
     (job,) = submit(1)
     assert redis.ttl(RQJob.key_for(str(job.pk))) == -1
 
@@ -172,8 +170,8 @@ def test_what_was_taken_and_never_told_of_leaves_redis_by_itself(redis: Redis) -
     assert redis.ttl(RQJob.key_for(str(job.pk))) > 0
 
 
-def test_what_was_cancelled_while_redis_was_away_leaves_nothing_there(redis: Redis) -> None:
-    """When its time comes at the latest."""
+def test_a_job_cancelled_without_redis_leaves_nothing_there(redis: Redis) -> None:
+    """By its due time at the latest."""
     (job,) = submit(1, due_at=timezone.now() + timedelta(seconds=1))
     moves.move(Move(job, State.CANCELLED, "test", {"finished_at": timezone.now()}), actor="test")
 
@@ -183,8 +181,8 @@ def test_what_was_cancelled_while_redis_was_away_leaves_nothing_there(redis: Red
     assert redis.zcard(keys.SCHEDULED) == 0
 
 
-def test_a_plain_rq_job_whose_worker_was_lost_fails_as_rq_has_it(redis: Redis) -> None:
-    """RQ's own workers see to that every few minutes; where there are none but ours, the scheduler does."""
+def test_a_plain_rq_job_of_a_lost_worker_fails(redis: Redis) -> None:
+    """RQ's own workers see to that; where only ours run, the scheduler does."""
     queue = django_rq.get_queue("low")
     foreign = queue.enqueue(len, "four")
     execution = SimpleWorker([queue], connection=redis).prepare_execution(foreign)
@@ -197,8 +195,8 @@ def test_a_plain_rq_job_whose_worker_was_lost_fails_as_rq_has_it(redis: Redis) -
 
 
 @pytest.mark.parametrize("by", ["this scheduler", "another"])
-def test_what_nobody_carried_is_found_in_seconds_whatever_else_waits(redis: Redis, by: str) -> None:
-    """Its submitter died between the commit and Redis, behind more queued rows than a sweep of all reaches for long."""
+def test_a_job_that_was_never_enqueued_is_found_in_seconds(redis: Redis, by: str) -> None:
+    """Its submitter died between the commit and Redis, behind a backlog that takes a sweep much longer."""
     now = timezone.now()
     submit(4 * BATCH)
     Job.objects.update(moved_at=now - timedelta(hours=1))
@@ -214,10 +212,8 @@ def test_what_nobody_carried_is_found_in_seconds_whatever_else_waits(redis: Redi
     assert django_rq.get_queue("critical").get_job_ids() == [str(stranded.pk)]
 
 
-def test_redis_that_is_emptied_while_it_is_filled_is_filled_again(
-    redis: Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The round that was under way does not count as if Redis had all of it."""
+def test_redis_flushed_during_a_restore_is_restored_again(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The round in progress does not count."""
     monkeypatch.setattr("jobs.engine.scheduler.sweep.BATCH", 2)
     monkeypatch.setattr("jobs.engine.scheduler.stager.ROUND_SECONDS", 0.0)
     jobs = submit(6, due_at=timezone.now() + timedelta(seconds=60))
@@ -237,10 +233,8 @@ def test_redis_that_is_emptied_while_it_is_filled_is_filled_again(
 
 
 @ON_POSTGRESQL
-def test_a_row_that_was_locked_when_it_was_to_be_claimed_comes_back_in_a_second(
-    redis: Redis, sandbox: SandboxApi, start: Start
-) -> None:
-    """Redis has given its id away by then, and a worker passes over it rather than wait."""
+def test_a_row_locked_at_its_claim_is_claimed_within_a_second(redis: Redis, sandbox: SandboxApi, start: Start) -> None:
+    """Redis has given its ID away, and the worker skips locked rows."""
     (job,) = submit(1)
     with psycopg.connect(database_url()) as other:
         other.execute("SELECT 1 FROM jobs_job WHERE id = %s FOR UPDATE", (job.pk,))
@@ -256,7 +250,7 @@ def test_a_row_that_was_locked_when_it_was_to_be_claimed_comes_back_in_a_second(
 
 
 @ON_POSTGRESQL
-def test_a_claim_whose_answer_was_lost_is_begun_all_the_same(redis: Redis, sandbox: SandboxApi) -> None:
+def test_a_claim_with_a_lost_acknowledgement_runs(redis: Redis, sandbox: SandboxApi) -> None:
     """The connection ended between the database's commit and the worker: the effect, of which nobody would know whether
     it was executed, runs at once and in the attempt that was claimed.
     """
@@ -282,8 +276,8 @@ def test_a_claim_whose_answer_was_lost_is_begun_all_the_same(redis: Redis, sandb
 
 
 @ON_POSTGRESQL
-def test_an_end_whose_answer_was_lost_is_shown_all_the_same(redis: Redis, sandbox: SandboxApi) -> None:
-    """RQ's tools would have it as started for minutes."""
+def test_an_end_with_a_lost_acknowledgement_is_shown(redis: Redis, sandbox: SandboxApi) -> None:
+    """Otherwise RQ's tools would list it as started for minutes."""
     sandbox.control("POST", "faults", {"latencyMs": 3000})
     (job,) = submit(1)
     database = urlsplit(database_url())
@@ -302,8 +296,8 @@ def test_an_end_whose_answer_was_lost_is_shown_all_the_same(redis: Redis, sandbo
     assert list(trail) == ["QUEUED", "RUNNING", "SUCCEEDED"]
 
 
-def test_of_a_claim_without_an_answer_just_what_was_committed_is_begun(redis: Redis) -> None:
-    """Not what an earlier worker of the same name had claimed; what is QUEUED is claimed anew."""
+def test_only_committed_claims_run_after_a_lost_acknowledgement(redis: Redis) -> None:
+    """Not what an earlier worker of the same name had claimed; QUEUED rows are claimed anew."""
     submit(3)
     worker = claiming_worker(redis)
     (earlier, committed, queued), now = take(worker), timezone.now()

@@ -27,8 +27,8 @@ def answers(connection: Any) -> bool:
 
 @pytest.mark.django_db
 @pytest.mark.skipif(binaries() is None, reason="no PostgreSQL server is installed")
-def test_a_process_has_its_database_again_soon_after_it_came_back() -> None:
-    """Whatever time it was away: psycopg's own pool waits for as long again, up to five minutes."""
+def test_a_process_reconnects_soon_after_the_database_is_back() -> None:
+    """psycopg's pool alone would wait up to five minutes."""
     port = free_port()
     with running_postgresql(port) as url:
         connection: Any = ConnectionHandler({"default": database_settings(url, 2, Timeouts(30_000, 10_000))})["default"]

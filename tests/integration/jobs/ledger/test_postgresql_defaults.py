@@ -72,8 +72,10 @@ def _reconnect() -> None:
     connection.close_pool()  # type: ignore[attr-defined]
 
 
-def test_odd_defaults_change_nothing(sandbox: SandboxApi, redis: Redis, client: Client, odd_defaults: None) -> None:
-    """Jobs are submitted, claimed, run and read with intervals, times and fractions as on any server."""
+def test_odd_server_defaults_change_nothing(
+    sandbox: SandboxApi, redis: Redis, client: Client, odd_defaults: None
+) -> None:
+    """Intervals, times and fractions are read as on any server."""
     year = timezone.now().year + 1
     later = {"type": "EVENT_EXPIRATION", "campaignId": "campaign-1", "dueAt": f"{year}-02-03T04:05:06.789Z"}
     api: dict[str, Any] = {"HTTP_AUTHORIZATION": "Bearer secret-of-tests"}
@@ -94,6 +96,7 @@ def test_odd_defaults_change_nothing(sandbox: SandboxApi, redis: Redis, client: 
 
 
 def test_every_parameter_that_we_rely_on_is_set(odd_defaults: None) -> None:
+    """Whatever the server's defaults are."""
     expected = {**READ_AS, **Timeouts(30_000, 10_000).parameters()}
     with connection.cursor() as cursor:
         cursor.execute("SELECT name, setting FROM pg_settings WHERE name = ANY(%s)", [list(expected)])
@@ -104,7 +107,7 @@ def test_every_parameter_that_we_rely_on_is_set(odd_defaults: None) -> None:
 
 
 def test_migrations_have_no_time_limit(redis: Redis) -> None:
-    """They may build an index for hours; what follows on the connection has its limits again."""
+    """They may build an index for hours; afterwards the connection has its limits again."""
 
     def limits() -> list[str]:
         with connection.cursor() as cursor:

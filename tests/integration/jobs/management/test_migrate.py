@@ -26,7 +26,7 @@ def run(*words: str, said: StringIO) -> None:
 
 
 def test_a_migration_that_waits_lets_others_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An ALTER TABLE gives up its place after a moment, says so, and comes again until the table is free."""
+    """An ALTER TABLE gives way after a moment, says so, and tries again until the table is free."""
     monkeypatch.setattr(migrate, "LOCK_TIMEOUT", "100ms")
     monkeypatch.setattr(migrate, "PAUSE_SECONDS", 0.2)
     said = StringIO()
@@ -50,8 +50,8 @@ def test_a_migration_that_waits_lets_others_pass(monkeypatch: pytest.MonkeyPatch
     assert Job.objects.filter(payload_version=1).count() == 0
 
 
-def test_it_gives_up_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With one sentence, and its lock timeout goes with it."""
+def test_a_blocked_migration_gives_up_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one sentence, and its lock timeout is reset."""
     monkeypatch.setattr(migrate, "LOCK_TIMEOUT", "50ms")
     monkeypatch.setattr(migrate, "PAUSE_SECONDS", 0.01)
     monkeypatch.setattr(migrate, "TRIES", 2)

@@ -54,7 +54,7 @@ def faults(url: str, *, processes: int = 1) -> list[tuple[str, bool]]:
 def test_connections_are_compared(
     server: str, settings: Settings, pool: int, processes: int, never: bool | None
 ) -> None:
-    """A pool that can never be filled is a fault; several that may not is a warning; both say the numbers."""
+    """A pool that can never be filled is an error, several that may not a warning; both give the numbers."""
     settings.DATABASE_POOL_SIZE = pool
     found = faults(server, processes=processes)
 
@@ -63,6 +63,7 @@ def test_connections_are_compared(
 
 
 def test_the_role_s_own_limit_counts(server: str, settings: Settings) -> None:
+    """A role's connection limit below the server's."""
     settings.DATABASE_POOL_SIZE = 5
     with altered(server, "ALTER ROLE tests CONNECTION LIMIT 4", "ALTER ROLE tests CONNECTION LIMIT -1"):
         ((text, never),) = faults(server)
@@ -71,7 +72,8 @@ def test_the_role_s_own_limit_counts(server: str, settings: Settings) -> None:
     assert "allows 4 connections (CONNECTION LIMIT of the role)" in text
 
 
-def test_a_process_that_can_never_fit_says_so_and_ends(server: str) -> None:
+def test_a_pool_that_can_never_fit_stops_the_start(server: str) -> None:
+    """With a sentence, not a traceback."""
     process = manage("rqscheduler", DATABASE_URL=server, DATABASE_POOL_SIZE="20")
 
     assert process.process.wait(timeout=60) == 1
@@ -81,7 +83,7 @@ def test_a_process_that_can_never_fit_says_so_and_ends(server: str) -> None:
 
 
 def test_behind_a_pooler_the_role_has_to_set_what_we_read(server: str) -> None:
-    """Parameters that we cannot read are a fault, missing time limits a warning; each names the statement to run."""
+    """Unreadable parameters are an error, missing time limits a warning; each names its statement."""
     pooled = f"{server}?pool_mode=transaction"
     with altered(server, "ALTER ROLE tests SET IntervalStyle = iso_8601", "ALTER ROLE tests RESET ALL"):
         found = faults(pooled)

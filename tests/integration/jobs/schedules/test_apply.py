@@ -52,8 +52,8 @@ def requests_and_updates(sandbox: SandboxApi, operation: str) -> tuple[int, int]
     return stats["requests"], stats["operations"].get(operation, 0)
 
 
-def test_what_is_due_of_one_settlement_goes_out_in_one_update(api: MainApi, sandbox: SandboxApi) -> None:
-    """Six settlements with three kinds of growth each: one read, one look at structures, one write of six updates."""
+def test_a_settlement_s_growth_is_one_update(api: MainApi, sandbox: SandboxApi) -> None:
+    """Six settlements with three kinds of growth: one read, one read of structures, one write."""
     ids = [f"settlement-1-{k}-{s}" for k in (1, 2) for s in (1, 2, 3)]
     kinds = ("POPULATION_GROWTH", "RESOURCE_GENERATION", "LEVEL_UP_CHECK")
     api.main_branch("campaign-1")
@@ -68,8 +68,8 @@ def test_what_is_due_of_one_settlement_goes_out_in_one_update(api: MainApi, sand
     assert marks == {"clock": "world", **dict.fromkeys(kinds, "1001-06-01T12:00:00.000Z")}
 
 
-def test_a_batch_applied_twice_changes_nothing_the_second_time(api: MainApi, sandbox: SandboxApi) -> None:
-    """The marks of the first time make every job of the second one a skip."""
+def test_applying_a_batch_twice_changes_nothing(api: MainApi, sandbox: SandboxApi) -> None:
+    """The marks make every job of the second run a skip."""
     items = [growth(api, f"settlement-1-1-{s}", "RESOURCE_GENERATION") for s in (1, 2, 3)]
     apply("SETTLEMENT_GROWTH", items)
     before = sandbox.world()["settlements"]
@@ -80,8 +80,8 @@ def test_a_batch_applied_twice_changes_nothing_the_second_time(api: MainApi, san
     assert sandbox.world()["settlements"] == before
 
 
-def test_what_is_gone_is_skipped_and_harms_no_other(api: MainApi, sandbox: SandboxApi) -> None:
-    """An archived, a missing and a living settlement in one batch."""
+def test_missing_settlements_are_skipped_and_harm_no_other(api: MainApi, sandbox: SandboxApi) -> None:
+    """An archived, a missing and a living one in one batch."""
     sandbox.control("POST", "settlements", {"id": "settlement-1-1-2", "archivedAt": "2026-01-01T00:00:00Z"})
     ids = ("settlement-1-1-1", "settlement-1-1-2", "no-such")
 
@@ -92,8 +92,8 @@ def test_what_is_gone_is_skipped_and_harms_no_other(api: MainApi, sandbox: Sandb
     assert [type(answer) for answer in answers[1:]] == [Skip, Skip]
 
 
-def test_a_campaign_that_was_deactivated_grows_no_more(api: MainApi, sandbox: SandboxApi) -> None:
-    """What its clock has brought about is skipped without a request; what somebody asks for by hand is done."""
+def test_a_deactivated_campaign_stops_growing(api: MainApi, sandbox: SandboxApi) -> None:
+    """Scheduled growth is skipped without a request; growth submitted by hand is done."""
     CampaignClock.objects.create(campaign_id="campaign-1", is_active=False)
     due = growth(api, "settlement-1-1-1", "RESOURCE_GENERATION")
     by_hand = growth(api, "settlement-1-1-2", "RESOURCE_GENERATION")
@@ -109,8 +109,8 @@ def test_a_campaign_that_was_deactivated_grows_no_more(api: MainApi, sandbox: Sa
     assert requests_and_updates(sandbox, "updateSettlement") == before
 
 
-def test_numbers_of_any_size_and_kind_harm_no_other(api: MainApi, sandbox: SandboxApi) -> None:
-    """Thirty digits, four hundred digits, no number at all: each is written back, unknown variables as they were."""
+def test_odd_numbers_harm_no_other(api: MainApi, sandbox: SandboxApi) -> None:
+    """Thirty digits, four hundred, NaN: each is written back, unknown variables unchanged."""
     motto: dict[str, Any] = {"motto": "É ☃", "nested": {"a": [1, None, {"b": 1e-7}]}, "": 10**30}
     odd: dict[str, dict[str, Any]] = {
         "settlement-1-1-1": {"population": 10**29, "populationCap": 1e30, "populationGrowthRate": 0.5},
@@ -130,8 +130,8 @@ def test_numbers_of_any_size_and_kind_harm_no_other(api: MainApi, sandbox: Sandb
     assert all(v[name] == value for v in after for name, value in motto.items())
 
 
-def test_variables_that_are_no_map_harm_no_other(api: MainApi, sandbox: SandboxApi) -> None:
-    """A list in their place counts as none: the defaults hold."""
+def test_variables_that_are_a_list_harm_no_other(api: MainApi, sandbox: SandboxApi) -> None:
+    """They count as empty: defaults apply."""
     sandbox.control("POST", "settlements", {"id": "settlement-1-1-2", "variables": [1]})
 
     answers = apply("SETTLEMENT_GROWTH", [growth(api, f"settlement-1-1-{n}", "POPULATION_GROWTH") for n in (1, 2)])
@@ -140,8 +140,8 @@ def test_variables_that_are_no_map_harm_no_other(api: MainApi, sandbox: SandboxA
     assert sandbox.world()["settlements"]["settlement-1-1-2"]["variables"]["population"] == 105
 
 
-def test_conflicts_are_read_again_and_applied_once(api: MainApi, sandbox: SandboxApi) -> None:
-    """Two entities change between reading and writing: they are read again, and every job is applied just once."""
+def test_version_conflicts_are_read_again_and_applied_once(api: MainApi, sandbox: SandboxApi) -> None:
+    """Two entities change between read and write; every job is applied exactly once."""
     sandbox.control("POST", "faults", {"versionConflicts": 2})
     ids = [f"settlement-1-1-{s}" for s in (1, 2, 3)]
     before = sandbox.world()["settlements"]
@@ -154,8 +154,8 @@ def test_conflicts_are_read_again_and_applied_once(api: MainApi, sandbox: Sandbo
         assert sandbox.world()["settlements"][i]["variables"]["resources"]["gold"] == gold + 5
 
 
-def test_maintenance_of_one_structure_is_one_update(api: MainApi, sandbox: SandboxApi) -> None:
-    """Wear and the look for upgrades of three structures: read, read their settlement, write."""
+def test_a_structure_s_maintenance_is_one_update(api: MainApi, sandbox: SandboxApi) -> None:
+    """Wear and upgrade check of three structures: read, read their settlement, write."""
     ids = [f"structure-1-1-1-{n}" for n in (1, 2)]
     api.main_branch("campaign-1")
     requests, updates = requests_and_updates(sandbox, "updateStructure")

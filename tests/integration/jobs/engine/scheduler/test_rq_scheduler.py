@@ -43,7 +43,7 @@ def timetable(redis: Redis) -> RQScheduler:
 
 
 def test_times_keep_their_fractions_and_are_utc(redis: Redis) -> None:
-    """enqueue_at with aware and naive (UTC) times, enqueue_in, and what get_jobs and count answer."""
+    """enqueue_at with aware and naive (UTC) times, enqueue_in, get_jobs and count."""
     times = timetable(redis)
     at = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1, milliseconds=250)
 
@@ -65,7 +65,7 @@ def test_times_keep_their_fractions_and_are_utc(redis: Redis) -> None:
 
 
 def test_jobs_can_be_moved_and_cancelled(redis: Redis) -> None:
-    """change_execution_time to a fraction of a second; cancel; neither of what does not wait."""
+    """change_execution_time to a fraction of a second, and cancel; only for waiting jobs."""
     times = timetable(redis)
     at = datetime.now(UTC) + timedelta(hours=1)
     job = times.enqueue_at(at, len, "four")
@@ -78,8 +78,8 @@ def test_jobs_can_be_moved_and_cancelled(redis: Redis) -> None:
         times.change_execution_time(job, at)
 
 
-def test_moving_ours_through_rq_scheduler_moves_the_row(redis: Redis) -> None:
-    """And to cancel it there is to cancel it here, with an entry that says how."""
+def test_changing_our_job_through_rq_scheduler_changes_the_row(redis: Redis) -> None:
+    """Rescheduling and cancelling, with an audit entry that says how."""
     (job,) = submit(1, due_at=timezone.now() + timedelta(minutes=2))
     times = timetable(redis)
     (listed,) = times.get_jobs()
@@ -95,7 +95,7 @@ def test_moving_ours_through_rq_scheduler_moves_the_row(redis: Redis) -> None:
 
 
 def test_cron_is_calculated_in_utc(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the machine's zone is."""
+    """Whatever the machine's time zone."""
     monkeypatch.setenv("TZ", "Asia/Kathmandu")
     time.tzset()
     try:
@@ -110,8 +110,8 @@ def test_cron_is_calculated_in_utc(redis: Redis, monkeypatch: pytest.MonkeyPatch
     assert (due.hour, due.minute, due.second) == (4, 30, 0)
 
 
-def test_plain_rq_jobs_run_on_time_and_again(start: Start, redis: Redis) -> None:
-    """The real scheduler and worker: not before its time, and a repeated one as often as it was asked for."""
+def test_plain_rq_jobs_run_on_time_and_repeat(start: Start, redis: Redis) -> None:
+    """With a real scheduler and worker: not early, and as often as requested."""
     allowed = {"RUN_FOREIGN_RQ_JOBS": "true", "RUN_FOREIGN_RQ_FUNCTIONS": "builtins.len"}
     start("rqscheduler", **allowed)
     start("rqworker", **allowed)
@@ -129,10 +129,10 @@ def test_plain_rq_jobs_run_on_time_and_again(start: Start, redis: Redis) -> None
 
 
 @pytest.mark.usefixtures("foreign_jobs")
-def test_a_plain_rq_job_that_hangs_holds_up_no_other(
+def test_a_hung_plain_rq_job_delays_no_other(
     redis: Redis, monkeypatch: pytest.MonkeyPatch, gate: threading.Event
 ) -> None:
-    """RQ cannot end what waits outside of Python: the next one runs in another thread."""
+    """RQ cannot interrupt a call outside Python: the next job runs in another thread."""
     monkeypatch.setattr("jobs.engine.worker.foreign_jobs.GRACE_SECONDS", 0.0)
     queue = django_rq.get_queue("low")
     hanging, following = queue.enqueue(hang, job_timeout=1), queue.enqueue(len, "four")
@@ -145,8 +145,8 @@ def test_a_plain_rq_job_that_hangs_holds_up_no_other(
     wait_until(lambda: hanging.get_status(refresh=True) == "failed", what="its thread came to an end")
 
 
-def test_a_plain_rq_job_that_only_others_can_read_fails_in_its_queue(redis: Redis, sandbox: SandboxApi) -> None:
-    """Its arguments are objects of a program that is not ours: it holds up neither our jobs nor the timetable."""
+def test_a_plain_rq_job_that_we_cannot_read_fails_in_its_queue(redis: Redis, sandbox: SandboxApi) -> None:
+    """Its arguments are objects of another program; our jobs and the schedule go on."""
     scheduler = Scheduler("low", connection=redis)
     foreign = scheduler.enqueue_at(timezone.now(), len, "four")
     redis.hset(foreign.key, "data", zlib.compress(b"an object of another program"))
@@ -158,8 +158,8 @@ def test_a_plain_rq_job_that_only_others_can_read_fails_in_its_queue(redis: Redi
     assert foreign.get_status(refresh=True) == "failed"
 
 
-def test_a_plain_rq_job_that_nobody_can_read_leaves_the_timetable(redis: Redis) -> None:
-    """It would stand at its head for ever, and the scheduler would never come to cron tasks and the scheduler."""
+def test_an_unreadable_plain_rq_job_leaves_the_schedule(redis: Redis) -> None:
+    """Otherwise it would stay at its head and block everything behind it."""
     scheduler = Scheduler("low", connection=redis)
     foreign = scheduler.enqueue_at(timezone.now(), len, "four")
     redis.hset(foreign.key, "created_at", "never")
@@ -171,8 +171,8 @@ def test_a_plain_rq_job_that_nobody_can_read_leaves_the_timetable(redis: Redis) 
     assert state_of(ours[0]) == "QUEUED"
 
 
-def test_a_scheduler_that_stands_by_serves_the_api_too(redis: Redis) -> None:
-    """Our Scheduler is a RQScheduler: the same calls on it."""
+def test_a_standby_scheduler_serves_the_api_too(redis: Redis) -> None:
+    """Our Scheduler is an RQScheduler: the same calls work."""
     scheduler = Scheduler(connection=redis)
     job = scheduler.enqueue_in(timedelta(hours=1), len, "four", queue_name="default")
 

@@ -26,8 +26,8 @@ from jobs.world.clock import WallTime, WorldTime, sortable
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_what_is_due_earlier_ends_the_scheduler_s_sleep(redis: Redis) -> None:
-    """Also where it came between the scheduler's look at the timetable and its sleep; then it sleeps again."""
+def test_an_earlier_due_time_wakes_the_scheduler(redis: Redis) -> None:
+    """Also one that arrives between its look at the schedule and its sleep; then it sleeps again."""
     alarm = Alarm(redis)
     alarm.set()
     wanted = [Submission(type="EVENT_EXPIRATION", campaign_id=c, payload={}, due_at=in_a_minute()) for c in "ab"]
@@ -41,8 +41,8 @@ def test_what_is_due_earlier_ends_the_scheduler_s_sleep(redis: Redis) -> None:
     assert max(later) >= 0.2  # the second job may have rung once more
 
 
-def test_a_task_that_is_refused_does_not_keep_the_scheduler_awake(redis: Redis) -> None:
-    """Its type is gone with an old release: it stays due, is looked at once a second, and the others fire."""
+def test_a_rejected_task_does_not_spin_the_scheduler(redis: Redis) -> None:
+    """Its type is gone: it stays due, is tried once a second, and the others fire."""
     now = timezone.now()
     CronTask.objects.filter(name="event-expiration").update(next_fire_at=now, type="GONE")
     CronTask.objects.filter(name="settlement-growth").update(next_fire_at=now)
@@ -55,8 +55,8 @@ def test_a_task_that_is_refused_does_not_keep_the_scheduler_awake(redis: Redis) 
     assert scheduler.fire_at >= now + timedelta(seconds=1)
 
 
-def test_a_task_that_is_broken_holds_up_no_other(redis: Redis) -> None:
-    """Its time zone is gone with an old release of the time zone database, or somebody wrote into the table."""
+def test_a_broken_task_delays_no_other(redis: Redis) -> None:
+    """Its time zone is unknown, or somebody edited the table."""
     now = timezone.now()
     CronTask.objects.filter(name="event-expiration").update(next_fire_at=now, time_zone="No/Such")
     CronTask.objects.filter(name="settlement-growth").update(next_fire_at=now)
@@ -67,7 +67,7 @@ def test_a_task_that_is_broken_holds_up_no_other(redis: Redis) -> None:
 
 
 def test_cron_tasks_fire_while_many_jobs_come_due(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is due is queued a slice of a second at a time; what waits for the next slice is not taken to be lost."""
+    """Due jobs are queued in slices of a second; those waiting for the next slice do not count as lost."""
     monkeypatch.setattr("jobs.engine.scheduler.scheduler.BATCH", 2)
     monkeypatch.setattr("jobs.engine.scheduler.scheduler.SLICE_SECONDS", 0.0)
     later = timezone.now() + timedelta(minutes=1)
@@ -94,8 +94,8 @@ def in_a_minute() -> datetime:
     return timezone.now() + timedelta(minutes=1)
 
 
-def test_a_cron_task_fires_once_however_often_it_is_looked_at(redis: Redis) -> None:
-    """Two schedulers with the same reading make one job, and the next firing lies ahead."""
+def test_a_cron_task_fires_once_per_due_time(redis: Redis) -> None:
+    """Two schedulers at the same time make one job, and the next firing lies ahead."""
     now = timezone.now()
     CronTask.objects.filter(name="event-expiration").update(next_fire_at=now - timedelta(seconds=5))
 
@@ -109,7 +109,7 @@ def test_a_cron_task_fires_once_however_often_it_is_looked_at(redis: Redis) -> N
 
 
 def test_two_schedulers_that_read_the_same_task_fire_it_once(redis: Redis) -> None:
-    """The one that comes second finds the task moved on and submits nothing."""
+    """The second finds the task moved on and submits nothing."""
     now = timezone.now()
     CronTask.objects.filter(name="event-expiration").update(next_fire_at=now - timedelta(seconds=5))
     mine, theirs = (CronTask.objects.get(name="event-expiration") for _ in range(2))
@@ -152,10 +152,10 @@ def test_next_firing(expression: str, zone: str, after: str, fires: str) -> None
         (Misfire.SKIP, timedelta(seconds=3), 1),
     ],
 )
-def test_missed_firings_are_made_up_for_as_the_task_says(
+def test_missed_runs_are_caught_up_as_the_task_says(
     redis: Redis, misfire: Misfire, down_for: timedelta, jobs: int
 ) -> None:
-    """After a time without a scheduler: none, one, or all of the firings that were missed, and the next is to come."""
+    """After a time without a scheduler: none, one or all of them; the next run lies ahead."""
     first = timezone.now().replace(minute=0, second=0, microsecond=0) - timedelta(days=1)
     task = CronTask(name="t", expression="*/5 * * * *", type="EVENT_EXPIRATION", misfire=misfire)
     task.save()
@@ -182,10 +182,10 @@ def test_missed_firings_are_made_up_for_as_the_task_says(
         (Misfire.SKIP, "0 0 29 2 *", 0),
     ],
 )
-def test_a_task_that_was_missed_for_years_goes_on_as_it_says(
+def test_a_task_missed_for_years_is_caught_up_within_bounds(
     redis: Redis, misfire: Misfire, expression: str, jobs: int
 ) -> None:
-    """What lies further back than a job's due time may is made up for as if it did not, within the bounds."""
+    """Runs older than a job's due time may be are caught up as if they were not."""
     now = datetime.now(UTC)
     daily = expression.format(hour=(now.hour + 12) % 24)  # half a day ago, whenever the test runs
     task = CronTask(name="t", expression=daily, type="EVENT_EXPIRATION", misfire=misfire)
@@ -202,7 +202,7 @@ def test_a_task_that_was_missed_for_years_goes_on_as_it_says(
     assert CronFiring.objects.filter(task=task).count() == max(1, jobs)
 
 
-def test_of_very_many_missed_firings_the_newest_is_made_up_for(redis: Redis) -> None:
+def test_the_newest_of_very_many_missed_runs_is_caught_up(redis: Redis) -> None:
     """However many lie before it."""
     first = timezone.now().replace(microsecond=0) - timedelta(hours=2)
     task = CronTask(name="t", expression="* * * * * *", type="EVENT_EXPIRATION", misfire=Misfire.ONCE)
@@ -215,8 +215,8 @@ def test_of_very_many_missed_firings_the_newest_is_made_up_for(redis: Redis) -> 
 
 
 @pytest.mark.parametrize("expression", ["x", "0 0 31 2 *", "* * * *", "* * * * * * *"])
-def test_a_task_that_could_never_fire_is_refused(expression: str) -> None:
-    """Each fault stands under its field."""
+def test_a_task_that_can_never_fire_is_rejected(expression: str) -> None:
+    """Each error is reported under its field."""
     task = CronTask(name="x", type="NO_SUCH", expression=expression, time_zone="x", payload={})
 
     with pytest.raises(ValidationError) as caught:
@@ -243,8 +243,8 @@ def campaign(clock: str) -> Campaign:
     return Campaign(id="c-1", name="C", is_active=True, current_world_time=f"1000-01-01T{clock}:00Z")
 
 
-def test_rows_move_and_never_double() -> None:
-    """First due one interval after first seen; a jump is one job; a changed interval counts from the last applied."""
+def test_recalculating_moves_schedules_and_adds_no_second() -> None:
+    """First due one interval after first seen; a jump makes one job; a new interval counts from the last applied."""
     schedules = DatabaseSchedules()
 
     assert schedules.sync(campaign("12:00"), "Settlement", [wanted()], read=["s-1"]) == []
@@ -276,8 +276,8 @@ def wall_rows(*types: str) -> None:
         ScheduleRow.objects.create(entity_id=kind, job_type=kind, anchor=due, next_due=due, fire_at=due, **fields)
 
 
-def test_a_row_moves_on_only_together_with_its_job(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A scheduler that is killed between the two has done neither."""
+def test_a_schedule_advances_only_together_with_its_job(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scheduler killed in between has done neither."""
     wall_rows("SETTLEMENT_GROWTH")
     scheduler = Scheduler(connection=redis)
 
@@ -293,8 +293,8 @@ def test_a_row_moves_on_only_together_with_its_job(redis: Redis, monkeypatch: py
     assert Job.objects.filter(type="SETTLEMENT_GROWTH", campaign_id="c-1").count() == 1
 
 
-def test_a_row_that_is_refused_holds_up_no_other(redis: Redis) -> None:
-    """Its job type is gone with an old release."""
+def test_a_rejected_schedule_delays_no_other(redis: Redis) -> None:
+    """Its job type is gone."""
     wall_rows("GONE", "SETTLEMENT_GROWTH")
 
     Scheduler(connection=redis).fire(timezone.now())
@@ -302,8 +302,8 @@ def test_a_row_that_is_refused_holds_up_no_other(redis: Redis) -> None:
     assert list(Job.objects.filter(campaign_id="c-1").values_list("type", flat=True)) == ["SETTLEMENT_GROWTH"]
 
 
-def test_rows_of_inactive_campaigns_neither_fire_nor_starve_others() -> None:
-    """600 of them were due before the one of an active campaign, and only 500 rows fire at once."""
+def test_schedules_of_inactive_campaigns_neither_fire_nor_starve_others() -> None:
+    """600 of them are due before an active one's, and 500 fire at once."""
     now = timezone.now()
     CampaignClock.objects.create(campaign_id="idle", is_active=False)
     wall_rows("SETTLEMENT_GROWTH")
@@ -322,7 +322,7 @@ def test_rows_of_inactive_campaigns_neither_fire_nor_starve_others() -> None:
     assert ScheduleRow.objects.filter(campaign_id="idle", fire_at=long_ago).count() == 600
 
 
-def test_a_lost_database_counts_from_the_mark() -> None:
+def test_after_a_lost_database_schedules_count_from_the_marks() -> None:
     """The entity itself says what was applied last."""
     marks = {"schedulerMarks": {"clock": "world", "POPULATION_GROWTH": "1000-01-01T14:00:00.000Z"}}
 
@@ -331,8 +331,8 @@ def test_a_lost_database_counts_from_the_mark() -> None:
     assert (due.occurrences, due.clock_due) == (2, WorldTime.parse("1000-01-01T16:00:00Z"))
 
 
-def test_names_and_ids_of_any_kind_hold_up_nobody() -> None:
-    """A long name is cut, an id that no table holds is left alone, and the rest of the campaign has its rows."""
+def test_odd_names_and_ids_delay_no_other() -> None:
+    """A long name is cut, an ID that fits no column is skipped, and the others get their schedules."""
     odd = Campaign(id="c-1", name="\0" + "C" * 5000, is_active=True, current_world_time="1000-01-01T12:00:00Z")
     long_name, long_id = wanted(entity_name="x\ud800" * 300), wanted(entity_id="s" * 256)
 
@@ -344,8 +344,8 @@ def test_names_and_ids_of_any_kind_hold_up_nobody() -> None:
 
 
 @pytest.mark.parametrize("world_time", ["+10000-01-01T00:00:00Z", "9999-12-31T23:59:59-14:00", "soon", "1000-01-01"])
-def test_a_world_time_that_cannot_be_read_is_a_permanent_error(world_time: str) -> None:
-    """It is named; nothing is scheduled on wall-clock time instead."""
+def test_a_malformed_world_time_is_a_permanent_error(world_time: str) -> None:
+    """It is quoted; nothing falls back to wall-clock time."""
     lost = Campaign(id="c-1", name="C", is_active=True, current_world_time=world_time)
 
     with pytest.raises(PermanentError, match="currentWorldTime"):
@@ -354,7 +354,7 @@ def test_a_world_time_that_cannot_be_read_is_a_permanent_error(world_time: str) 
 
 
 def test_a_due_time_past_the_year_9999_is_never_due() -> None:
-    """The row stays, without a due time."""
+    """The schedule stays, without a due time."""
     last = Campaign(id="c-1", name="C", is_active=True, current_world_time="9999-12-31T23:30:00Z")
 
     assert DatabaseSchedules().sync(last, "Settlement", [wanted()], read=["s-1"]) == []

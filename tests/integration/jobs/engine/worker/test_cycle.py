@@ -52,8 +52,8 @@ def moves() -> list[str]:
     return list(AuditEntry.objects.order_by("id").values_list("now", flat=True))
 
 
-def test_a_thread_that_has_come_to_its_end_goes_on_with_the_next_job(cycles: Cycles, woken: threading.Event) -> None:
-    """The main thread has claimed the first one and sleeps until there is nothing left to do."""
+def test_a_handler_thread_claims_the_next_job(cycles: Cycles, woken: threading.Event) -> None:
+    """The main thread has claimed the first one and sleeps until nothing is left to do."""
     cycles.start(lead=True)
     submit_effects(3)
 
@@ -66,7 +66,7 @@ def test_a_thread_that_has_come_to_its_end_goes_on_with_the_next_job(cycles: Cyc
 
 
 def test_without_leading_the_main_thread_is_woken_for_each_end(cycles: Cycles, woken: threading.Event) -> None:
-    """So it is with a limit of jobs, which the main thread counts."""
+    """As with a limit of jobs, which the main thread counts."""
     cycles.start(lead=False)
     submit_effects(2)
     cycles.run(2)
@@ -79,10 +79,8 @@ def test_without_leading_the_main_thread_is_woken_for_each_end(cycles: Cycles, w
     assert moves() == ["QUEUED"] * 2 + ["RUNNING", "SUCCEEDED"] * 2
 
 
-def test_what_ends_while_somebody_else_cycles_is_left_to_the_main_thread(
-    cycles: Cycles, woken: threading.Event
-) -> None:
-    """As when that one waits for a database that does not answer."""
+def test_an_end_during_another_cycle_is_left_to_the_main_thread(cycles: Cycles, woken: threading.Event) -> None:
+    """For example while that cycle waits for a hung database."""
     cycles.start(lead=True)
     submit_effects(1)
     cycles.run()
@@ -95,8 +93,8 @@ def test_what_ends_while_somebody_else_cycles_is_left_to_the_main_thread(
     assert moves() == ["QUEUED", "RUNNING", "SUCCEEDED"]
 
 
-def test_no_job_is_claimed_before_it_was_due(cycles: Cycles) -> None:
-    """One that comes due in the midst of a cycle is taken by it."""
+def test_no_job_is_claimed_before_its_due_time(cycles: Cycles) -> None:
+    """A job that comes due in the middle of a cycle is claimed by it."""
     cycles.run(first=lambda: submit_effects(1))
 
     entry = AuditEntry.objects.select_related("job").get(now="RUNNING")

@@ -28,8 +28,8 @@ def lost(job: Job, redis: Redis) -> Job:
     return job
 
 
-def test_a_worker_lost_before_it_sent_anything_gives_the_job_back(sandbox: SandboxApi, redis: Redis) -> None:
-    """Killed between the claim and the first request: the effect is executed by the next worker, once."""
+def test_a_job_of_a_worker_lost_before_sending_runs_again(sandbox: SandboxApi, redis: Redis) -> None:
+    """Killed between the claim and the first request: the next worker executes the effect, once."""
     job = effect_job()
     claim(job)
     job = lost(job, redis)
@@ -39,8 +39,8 @@ def test_a_worker_lost_before_it_sent_anything_gives_the_job_back(sandbox: Sandb
     assert len(sandbox.world()["executions"]) == 1
 
 
-def test_a_worker_lost_once_it_sends_leaves_an_unknown_outcome(sandbox: SandboxApi, redis: Redis) -> None:
-    """That sending begins stands in the database before it begins."""
+def test_a_worker_lost_while_sending_leaves_an_unknown_outcome(sandbox: SandboxApi, redis: Redis) -> None:
+    """The database records that sending begins before it begins."""
     job = effect_job()
     claimed = claim(job)
     attempt.watch_sending(claimed)
@@ -51,10 +51,10 @@ def test_a_worker_lost_once_it_sends_leaves_an_unknown_outcome(sandbox: SandboxA
     assert (job.state, job.may_have_been_applied) == (State.DEAD, True)
 
 
-def test_a_worker_that_wakes_while_it_is_given_up_is_not_called_unsent(
+def test_a_worker_that_wakes_while_it_is_given_up_leaves_an_unknown_outcome(
     sandbox: SandboxApi, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It begins to send between the scheduler's look and its verdict: the job is not given to another worker."""
+    """It begins to send between the scheduler's check and its verdict: no other worker gets the job."""
     job = effect_job()
     claimed = claim(job)
     attempt.watch_sending(claimed)
@@ -72,8 +72,8 @@ def test_a_worker_that_wakes_while_it_is_given_up_is_not_called_unsent(
     assert len(sandbox.world()["executions"]) == 1
 
 
-def test_a_claim_of_an_older_release_is_not_called_unsent(sandbox: SandboxApi, redis: Redis) -> None:
-    """It records no sending: what its worker had sent when it was lost, nobody knows."""
+def test_a_claim_of_an_older_release_leaves_an_unknown_outcome(sandbox: SandboxApi, redis: Redis) -> None:
+    """It records no sending, so nobody knows what its lost worker had sent."""
     job = effect_job()
     claim(job)
     Job.objects.filter(pk=job.pk).update(sending_attempt=None)
@@ -83,8 +83,8 @@ def test_a_claim_of_an_older_release_is_not_called_unsent(sandbox: SandboxApi, r
 
 
 @pytest.mark.parametrize("error", [OutcomeUnknown("too long"), Stopped("stopped by ann"), TypeError("bug")])
-def test_done_is_done_whoever_ends_the_attempt(sandbox: SandboxApi, error: BaseException) -> None:
-    """The main API has said so before the job was stopped, or its time was over."""
+def test_success_stands_whatever_ends_the_attempt(sandbox: SandboxApi, error: BaseException) -> None:
+    """The main API confirmed it before the job was stopped or timed out."""
     job = effect_job()
     claimed = claim(job)
     attempt.run_handler([claimed])
@@ -96,8 +96,8 @@ def test_done_is_done_whoever_ends_the_attempt(sandbox: SandboxApi, error: BaseE
     assert (job.state, job.may_have_been_applied) == (State.SUCCEEDED, False)
 
 
-def test_a_job_that_kills_every_worker_ends_as_a_dead_letter(sandbox: SandboxApi, redis: Redis) -> None:
-    """Giving back counts: what kills its worker before it sends anything must not kill workers for ever."""
+def test_a_job_that_kills_every_worker_becomes_a_dead_letter(sandbox: SandboxApi, redis: Redis) -> None:
+    """Requeues count: it must not kill workers for ever."""
     job = effect_job()
     states = []
     for _ in range(3):
@@ -110,7 +110,7 @@ def test_a_job_that_kills_every_worker_ends_as_a_dead_letter(sandbox: SandboxApi
 
 
 def test_a_stale_worker_sends_nothing(sandbox: SandboxApi, redis: Redis) -> None:
-    """Its job belongs to another attempt by now: it finds that out before it sends, not after."""
+    """Its job belongs to another attempt: it finds out before it sends, not after."""
     job = effect_job()
     stale = claim(job)
     job = lost(job, redis)

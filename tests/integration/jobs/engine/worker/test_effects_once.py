@@ -27,7 +27,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.mark.parametrize("reply", UNCLEAR.values(), ids=UNCLEAR)
 def test_an_unclear_answer_is_never_followed_by_another_request(sandbox: SandboxApi, reply: dict[str, Any]) -> None:
-    """It was executed, and nobody can know: a dead letter that says so, executed once."""
+    """It was executed, but nobody can know: a dead letter, executed once."""
     job = answered(sandbox, reply)
 
     assert (job.state, job.may_have_been_applied) == (State.DEAD, True)
@@ -35,23 +35,23 @@ def test_an_unclear_answer_is_never_followed_by_another_request(sandbox: Sandbox
 
 
 @pytest.mark.parametrize("reply", REFUSED.values(), ids=REFUSED)
-def test_a_clear_refusal_is_known_not_to_be_applied(sandbox: SandboxApi, reply: dict[str, Any]) -> None:
-    """Such a dead letter leaves nothing open."""
+def test_a_clear_refusal_counts_as_not_applied(sandbox: SandboxApi, reply: dict[str, Any]) -> None:
+    """Its dead letter leaves nothing open."""
     job = answered(sandbox, reply)
 
     assert (job.state, job.may_have_been_applied) == (State.DEAD, False)
 
 
 @pytest.mark.parametrize("reply", UNDERSTOOD.values(), ids=UNDERSTOOD)
-def test_an_effect_that_was_executed_is_done_however_that_is_told(sandbox: SandboxApi, reply: dict[str, Any]) -> None:
-    """success: true is the answer; what stands beside it cannot undo it."""
+def test_an_executed_effect_succeeds_however_the_answer_says_so(sandbox: SandboxApi, reply: dict[str, Any]) -> None:
+    """success: true decides; nothing beside it can undo that."""
     job = answered(sandbox, reply)
 
     assert (job.state, job.may_have_been_applied) == (State.SUCCEEDED, False)
     assert len(sandbox.world()["executions"]) == 1
 
 
-def test_too_many_requests_is_tried_again(sandbox: SandboxApi) -> None:
+def test_too_many_requests_is_retried(sandbox: SandboxApi) -> None:
     """429 says that nothing was done."""
     sandbox.control("POST", "faults", {"operations": ["executeEffect"], "rateLimit": {"next": 1}})
     job = run(effect_job())
@@ -74,8 +74,8 @@ JSON = st.recursive(
     | st.builds(lambda d, e: json.dumps({"data": d, "errors": e}).encode(), JSON, JSON)
     | st.builds(lambda f: json.dumps({"data": {"executeEffect": f}}).encode(), JSON),
 )
-def test_whatever_comes_back_is_unclear_unless_it_says_success_or_refuses(status: int, found: bytes) -> None:
-    """No answer that a stranger can make up leads to a second request: by the table of answers.py."""
+def test_any_other_answer_is_unclear(status: int, found: bytes) -> None:
+    """No made-up answer leads to a second request, by the table of answers.py."""
     try:
         done = read_execution(read_reply(Reply(status, found), Request.ONCE), "effect-1-1")
     except (Fault, JobError) as error:
@@ -90,10 +90,10 @@ def test_whatever_comes_back_is_unclear_unless_it_says_success_or_refuses(status
 @pytest.mark.parametrize(
     "kind", [TypeError, RecursionError, UnicodeEncodeError("utf-8", "\ud83c", 0, 1, "no"), KeyError]
 )
-def test_our_own_fault_after_the_work_does_not_undo_it(
+def test_a_bug_after_the_effect_does_not_undo_it(
     sandbox: SandboxApi, monkeypatch: pytest.MonkeyPatch, kind: Any
 ) -> None:
-    """The handler breaks when the effect is executed: the job has succeeded, for the work was done."""
+    """The handler fails after the effect was executed: the job has succeeded."""
     execute = main_api().execute_effect
 
     def breaks(*args: Any, **named: Any) -> Any:
@@ -107,10 +107,10 @@ def test_our_own_fault_after_the_work_does_not_undo_it(
     assert "what followed failed" in str(job.result)
 
 
-def test_a_fault_of_ours_between_sending_and_answer_is_of_unknown_outcome(
+def test_a_bug_between_sending_and_answer_leaves_an_unknown_outcome(
     sandbox: SandboxApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The request is out when our own code breaks: nobody knows."""
+    """The request is out when our own code fails."""
 
     def breaks(reply: Reply, request: Request) -> Answer:
         if request is Request.ONCE:
@@ -140,8 +140,8 @@ def _effect() -> Any:
     )
 
 
-def test_an_effect_that_was_switched_on_is_executed(sandbox: SandboxApi) -> None:
-    """Nobody tells of it: that it was inactive a minute ago is not remembered."""
+def test_a_reactivated_effect_is_executed(sandbox: SandboxApi) -> None:
+    """No message announces it: that it was inactive a minute ago is not cached."""
     sandbox.control("POST", "effects", {"id": "effect-1-1", "isActive": False})
     assert run(effect_job()).state == State.SKIPPED
     sandbox.control("POST", "effects", {"id": "effect-1-1", "isActive": True})
@@ -158,7 +158,7 @@ def test_an_effect_that_was_switched_on_is_executed(sandbox: SandboxApi) -> None
     assert run(job).state == State.SUCCEEDED
 
 
-def test_the_run_of_a_repeatable_type_records_no_sending(sandbox: SandboxApi) -> None:
+def test_an_idempotent_type_records_no_sending(sandbox: SandboxApi) -> None:
     """Only what must not be sent twice pays for the record."""
     assert Run.__dataclass_fields__["sending"] is not None
     job, _ = service.submit(Submission(type="EVENT_EXPIRATION", campaign_id="campaign-1", payload={}), actor="t")

@@ -51,8 +51,8 @@ def ahead(intake: Fetch) -> list[list[str]]:
     return [group.ids for group in intake.groups]
 
 
-def test_a_batch_of_fast_jobs_is_taken_ahead_and_nothing_else(intake: Fetch) -> None:
-    """As much as there are slots; what stands before it and may take long stays for whoever is free."""
+def test_only_a_batch_of_fast_jobs_is_fetched_ahead(intake: Fetch) -> None:
+    """As many as there are slots; jobs that may take long stay for any free worker."""
     ids = submit(3 * FAST_GROUP)
     assert ahead(intake) == [ids[:FAST_GROUP], ids[FAST_GROUP : 2 * FAST_GROUP]]
     assert ahead(intake) == [ids[:FAST_GROUP], ids[FAST_GROUP : 2 * FAST_GROUP]]  # no second batch beside the first
@@ -62,8 +62,8 @@ def test_a_batch_of_fast_jobs_is_taken_ahead_and_nothing_else(intake: Fetch) -> 
     assert ahead(intake) == []
 
 
-def test_the_more_urgent_goes_before_what_was_taken_ahead(intake: Fetch) -> None:
-    """Strict priority holds for all that no thread has been given."""
+def test_urgent_jobs_go_before_those_fetched_ahead(intake: Fetch) -> None:
+    """Strict priority holds for every job that no thread has yet."""
     low = submit(1, priority=Priority.LOW.value)
     assert ahead(intake) == [low]
 
@@ -74,8 +74,8 @@ def test_the_more_urgent_goes_before_what_was_taken_ahead(intake: Fetch) -> None
     assert [group.ids for group in intake.groups] == [[critical], low]
 
 
-def test_what_was_taken_and_not_claimed_stays_known_to_redis(intake: Fetch, redis: Redis) -> None:
-    """The scheduler puts it back when its worker is lost, until it is in the database's hands."""
+def test_fetched_but_unclaimed_jobs_stay_known_to_redis(intake: Fetch, redis: Redis) -> None:
+    """The scheduler enqueues them again if their worker is lost before the claim."""
     ids = submit(2)
     ahead(intake)
     assert sorted(keys.texts(redis.zrange(keys.TAKEN, 0, -1))) == sorted(ids)

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def test_leases_are_renewed_as_soon_as_the_database_is_back(redis: Redis) -> None:
-    """A renewal that failed is tried again with the next cycle, not a third of a lease later."""
+    """A failed renewal is tried again in the next cycle, not a third of a lease later."""
     (job,) = submit(1)
     worker = claiming_worker(redis)
     take(worker)
@@ -45,8 +45,8 @@ def check_all_through_the_grace(rescuer: Rescuer, job: Job, *, since: datetime) 
         assert job.state == State.RUNNING
 
 
-def test_leases_are_let_be_after_the_database_was_away(redis: Redis) -> None:
-    """Nobody could renew them meanwhile: what runs is not given up, unless nobody renews it from then on either."""
+def test_no_lease_expires_right_after_a_database_outage(redis: Redis) -> None:
+    """Nobody could renew them: a job is given up only if its lease is not renewed afterwards either."""
     (job,) = submit(1)
     claims(redis)
     rescuer, now = Rescuer(redis), timezone.now()
@@ -61,10 +61,8 @@ def test_leases_are_let_be_after_the_database_was_away(redis: Redis) -> None:
 
 
 @pytest.mark.parametrize(("away", "let_be"), [(timedelta(minutes=1), True), (timedelta(seconds=1), False)])
-def test_a_scheduler_that_takes_over_lets_leases_be_where_the_database_was_away(
-    redis: Redis, away: timedelta, let_be: bool
-) -> None:
-    """It has seen nothing of that itself: the one before has left word when it looked last."""
+def test_a_new_scheduler_grants_the_grace_after_a_database_outage(redis: Redis, away: timedelta, let_be: bool) -> None:
+    """It did not see the outage itself: its predecessor recorded when it last checked."""
     (job,) = submit(1)
     claims(redis)
     now = timezone.now()
@@ -83,8 +81,8 @@ def test_a_scheduler_that_takes_over_lets_leases_be_where_the_database_was_away(
     assert job.state == State.RETRYING
 
 
-def test_a_clock_that_is_set_back_begins_the_grace_anew(redis: Redis) -> None:
-    """It neither ends while leases of before stand, nor lasts until the clock is there again."""
+def test_setting_the_clock_back_restarts_the_grace(redis: Redis) -> None:
+    """It neither ends while old leases stand, nor lasts until the clock has caught up."""
     (job,) = submit(1)
     claims(redis)
     now = timezone.now()
@@ -99,8 +97,8 @@ def test_a_clock_that_is_set_back_begins_the_grace_anew(redis: Redis) -> None:
     assert job.state == State.RETRYING
 
 
-def test_a_stale_worker_renews_no_lease_of_another(redis: Redis) -> None:
-    """Its job was given up for lost and belongs to another by now: were that one lost too, nobody would ever know."""
+def test_a_stale_worker_renews_no_other_worker_s_lease(redis: Redis) -> None:
+    """Otherwise nobody would notice if the other one were lost too."""
     (job,) = submit(1)
     stale, _ = claims(redis)
     until = timezone.now() + timedelta(seconds=1)

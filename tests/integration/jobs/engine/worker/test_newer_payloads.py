@@ -76,7 +76,7 @@ def ends(jobs: list[Job]) -> set[tuple[str, int]]:
 def test_an_older_worker_leaves_a_newer_payload_to_a_newer_one(
     redis: Redis, monkeypatch: pytest.MonkeyPatch, newer: Any, seen: list[str]
 ) -> None:
-    """It sets each aside once, however many there are, and does the others; the newer one does both versions."""
+    """It parks each once and does the others; the newer worker does both versions."""
     ahead = submit_newer(monkeypatch, 2 * FAIR_SHARE + 1)
     old = submit(1, campaign_id="campaign-1")
 
@@ -97,8 +97,8 @@ def test_an_older_worker_leaves_a_newer_payload_to_a_newer_one(
     assert not redis.smembers(keys.PARKED)
 
 
-def test_a_worker_leaves_a_type_alone_that_it_does_not_know(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither it nor RQ's own worker makes a dead letter of it, and the rescuer does not end an attempt of it."""
+def test_a_worker_leaves_unknown_types_alone(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither it nor RQ's own worker dead-letters them, and the rescuer ends no attempt of theirs."""
     (job,) = submit(1)
     with monkeypatch.context() as patch:
         releases.forget(patch, KIND)
@@ -118,7 +118,7 @@ def test_a_worker_leaves_a_type_alone_that_it_does_not_know(redis: Redis, monkey
 
 
 def test_older_and_newer_workers_together_do_not_spin(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A newer worker lets a few back with each fetch: an older one that meets those has little to set aside again."""
+    """A newer worker unparks a few with each fetch, so an older one has little to park again."""
     submit_newer(monkeypatch, 5 * FAIR_SHARE)
     work(redis)
     assert redis.llen(PARKED) == 5 * FAIR_SHARE
@@ -133,8 +133,8 @@ def test_older_and_newer_workers_together_do_not_spin(redis: Redis, monkeypatch:
     assert redis.llen(PARKED) == 5 * FAIR_SHARE - len(worker.cycles.fetch.groups)
 
 
-def test_a_cancelled_job_is_not_kept_aside(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It leaves the list of what waits for a newer release."""
+def test_a_cancelled_job_is_unparked(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It leaves the list of jobs that wait for a newer release."""
     cancelled, kept = submit_newer(monkeypatch, 2)
     work(redis)
 
@@ -144,7 +144,7 @@ def test_a_cancelled_job_is_not_kept_aside(redis: Redis, monkeypatch: pytest.Mon
 
 
 def test_a_claim_reads_the_version_in_the_database(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever Redis says: the statement that claims leaves it alone, and the next fetch sets it aside."""
+    """Whatever Redis says: the claim leaves the job alone, and the next fetch parks it."""
     (job,) = submit_newer(monkeypatch)
     redis.hdel(f"rq:job:{job.pk}", "version")
     worker = claiming_worker(redis)
@@ -158,8 +158,10 @@ def test_a_claim_reads_the_version_in_the_database(redis: Redis, monkeypatch: py
     assert redis.lrange(PARKED, 0, -1) == [str(job.pk).encode()]
 
 
-def test_an_operator_is_told(redis: Redis, sandbox: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On the job's page; in the queue's health; and, after ALERT_LAG_SECONDS, by the alert of lagging queues."""
+def test_operators_see_jobs_that_wait_for_a_newer_release(
+    redis: Redis, sandbox: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the job's page, in the queue's health, and in the alert about queue delay."""
     (job,) = submit_newer(monkeypatch)
     work(redis)
 

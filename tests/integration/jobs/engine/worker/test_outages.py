@@ -52,10 +52,10 @@ def test_a_locked_table_uses_up_no_attempt(sandbox: SandboxApi, type_: str, tabl
     ("phase", "becomes"),
     [(Phase.UNSENT, Outage), (Phase.REFUSED, Outage), (Phase.BEGUN, OutcomeUnknown), (Phase.DONE, dict)],
 )
-def test_what_is_known_of_sending_comes_first(
+def test_a_recorded_sending_outweighs_an_outage(
     redis: Redis, error: Exception, phase: Phase, becomes: type[object]
 ) -> None:
-    """An effect that may have been executed is not given back as if nothing had been sent."""
+    """An effect that may have been executed is not requeued as if nothing had been sent."""
     claimed = claim(submit("DEFERRED_EFFECT"))
     attempt.watch_sending(claimed)
     assert claimed.sending is not None

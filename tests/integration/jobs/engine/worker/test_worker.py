@@ -24,8 +24,8 @@ from tests.support.working import started, submit, work
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_a_job_carried_twice_runs_once(redis: Redis, sandbox: SandboxApi) -> None:
-    """Its id stands in the queue three times; it is claimed, run and audited once."""
+def test_a_job_enqueued_twice_runs_once(redis: Redis, sandbox: SandboxApi) -> None:
+    """Its ID is in the queue three times; it is claimed, run and audited once."""
     (job,) = submit(1)
     enqueue.enqueue([job])
     enqueue.enqueue([job])
@@ -36,8 +36,8 @@ def test_a_job_carried_twice_runs_once(redis: Redis, sandbox: SandboxApi) -> Non
     assert sandbox.control("GET", "stats")["operations"]["getOverdueEvents"] == 1
 
 
-def test_who_has_waited_for_redis_hears_signals_as_before(redis: Redis) -> None:
-    """Told to end between its wait and its work, whatever class the worker is of, a process ends."""
+def test_signals_work_after_waiting_for_redis(redis: Redis) -> None:
+    """A process told to stop between its wait and its work stops, whatever the worker's class."""
     before = signal.getsignal(signal.SIGTERM)
 
     assert loop.wait_for_redis(name="worker")
@@ -46,7 +46,7 @@ def test_who_has_waited_for_redis_hears_signals_as_before(redis: Redis) -> None:
 
 
 def test_a_critical_job_starts_next(redis: Redis, sandbox: SandboxApi) -> None:
-    """Whatever else waits, the queues are worked strictly in the order of their priorities."""
+    """Queues are worked strictly in the order of their priorities."""
     jobs = {p: submit(20, priority=p.value) for p in (Priority.LOW, Priority.NORMAL, Priority.HIGH, Priority.CRITICAL)}
 
     work(redis)
@@ -56,8 +56,8 @@ def test_a_critical_job_starts_next(redis: Redis, sandbox: SandboxApi) -> None:
     assert [set(order[n * 20 : n * 20 + 20]) for n in range(4)] == [{str(job.pk) for job in group} for group in wanted]
 
 
-def test_a_busy_campaign_delays_another_by_one_turn(redis: Redis, sandbox: SandboxApi) -> None:
-    """One job of a campaign waits for one turn of each other campaign, not for their backlogs."""
+def test_a_busy_campaign_delays_another_by_one_share(redis: Redis, sandbox: SandboxApi) -> None:
+    """A campaign's only job waits for one share of each other campaign, not for their backlogs."""
     busy = submit(600, campaign_id="campaign-1")
     (single,) = submit(1, campaign_id="campaign-2")
 
@@ -69,7 +69,7 @@ def test_a_busy_campaign_delays_another_by_one_turn(redis: Redis, sandbox: Sandb
 
 
 def test_a_backlog_is_worked_in_order_and_leaves_nothing_behind(redis: Redis, sandbox: SandboxApi) -> None:
-    """Beyond its turn a campaign's jobs wait in its backlog, which RQ's queue counts and lists, and are all done."""
+    """Jobs beyond the share wait in the backlog, which RQ's queue counts and lists; all are done."""
     jobs = submit(FAIR_SHARE * 3)
     queue = django_rq.get_queue("normal")
     ids = [str(job.pk) for job in jobs]
@@ -87,7 +87,7 @@ def test_a_backlog_is_worked_in_order_and_leaves_nothing_behind(redis: Redis, sa
 
 
 def test_cancelled_jobs_leave_list_and_backlog(redis: Redis) -> None:
-    """What is taken out of the list is replaced from the backlog; the rest stands as it was."""
+    """The list is refilled from the backlog; the rest stays as it was."""
     jobs = submit(FAIR_SHARE + 10)
     queue = django_rq.get_queue("normal")
 
@@ -98,8 +98,8 @@ def test_cancelled_jobs_leave_list_and_backlog(redis: Redis) -> None:
     assert queue.count == FAIR_SHARE + 4
 
 
-def test_a_queue_that_lost_its_counts_goes_on(redis: Redis, sandbox: SandboxApi) -> None:
-    """A job's hash that Redis has evicted is written anew, and takes nothing of its campaign's turns away."""
+def test_a_queue_that_lost_its_counts_recovers(redis: Redis, sandbox: SandboxApi) -> None:
+    """An evicted hash is written anew and takes nothing from its campaign's share."""
     jobs = submit(FAIR_SHARE * 2)
     for job in jobs[:FAIR_SHARE]:
         redis.delete(RQJob.key_for(str(job.pk)))
@@ -110,8 +110,8 @@ def test_a_queue_that_lost_its_counts_goes_on(redis: Redis, sandbox: SandboxApi)
     assert not redis.keys("scheduler:share:*")
 
 
-def test_a_campaign_that_lost_its_turn_behind_a_busy_list_has_it_again(redis: Redis) -> None:
-    """Ids whose jobs were evicted or deleted left the list and were never counted off; it never comes to its end."""
+def test_a_campaign_regains_its_share_after_evictions(redis: Redis) -> None:
+    """IDs of evicted or deleted jobs left the list and were never counted off."""
     lost = submit(FAIR_SHARE, campaign_id="campaign-1")
     busy = submit(5, campaign_id="campaign-2")
     queue = django_rq.get_queue("normal")
@@ -127,8 +127,8 @@ def test_a_campaign_that_lost_its_turn_behind_a_busy_list_has_it_again(redis: Re
 
 
 @pytest.mark.usefixtures("foreign_jobs")
-def test_a_plain_rq_job_waits_behind_ours(redis: Redis, sandbox: SandboxApi) -> None:
-    """A job of RQ's own on one of our queues moves to the queue `default` and runs by RQ's means."""
+def test_a_plain_rq_job_runs_after_ours(redis: Redis, sandbox: SandboxApi) -> None:
+    """From one of our queues it moves to `default` and runs as RQ would run it."""
     foreign = django_rq.get_queue("critical").enqueue(len, "four")
     jobs = submit(10, priority=Priority.LOW.value)
 
@@ -139,8 +139,8 @@ def test_a_plain_rq_job_waits_behind_ours(redis: Redis, sandbox: SandboxApi) -> 
     assert Job.objects.filter(pk__in=[job.pk for job in jobs], state="SUCCEEDED").count() == 10
 
 
-def test_max_jobs_is_kept(redis: Redis, sandbox: SandboxApi) -> None:
-    """A worker that may do three jobs does three."""
+def test_max_jobs_is_respected(redis: Redis, sandbox: SandboxApi) -> None:
+    """A worker limited to three jobs does three."""
     submit(10)
 
     work(redis, max_jobs=3)
@@ -161,8 +161,8 @@ def test_finished_jobs_are_kept_for_the_dashboard_by_count(redis: Redis, sandbox
     assert Job.objects.filter(pk__in=[job.pk for job in jobs], state="SUCCEEDED").count() == len(jobs)
 
 
-def test_dead_letters_stand_among_rq_s_failed_jobs(redis: Redis, sandbox: SandboxApi) -> None:
-    """With their traceback; a retry takes them out again."""
+def test_dead_letters_are_listed_among_rq_s_failed_jobs(redis: Redis, sandbox: SandboxApi) -> None:
+    """With their traceback; a retry removes them."""
     (job,) = submit(
         1,
         type="SETTLEMENT_GROWTH",
@@ -181,8 +181,8 @@ def test_dead_letters_stand_among_rq_s_failed_jobs(redis: Redis, sandbox: Sandbo
     assert failed.get_job_ids() == []
 
 
-def test_a_future_job_is_not_taken(redis: Redis) -> None:
-    """Due later means: not in a queue."""
+def test_a_scheduled_job_is_not_fetched(redis: Redis) -> None:
+    """It is in no queue."""
     (job,) = submit(1, due_at=timezone.now() + timedelta(minutes=1))
 
     work(redis)
@@ -192,8 +192,8 @@ def test_a_future_job_is_not_taken(redis: Redis) -> None:
     assert redis.zscore(keys.SCHEDULED, str(job.pk)) == pytest.approx(job.due_at.timestamp(), abs=1e-6)
 
 
-def test_totals_stay_true_when_old_minutes_are_folded(redis: Redis, sandbox: SandboxApi) -> None:
-    """Every end is counted with its own transaction; a week later the minutes are one row, and the sums the same."""
+def test_totals_survive_the_folding_of_old_minutes(redis: Redis, sandbox: SandboxApi) -> None:
+    """A week later the minutes are one row with the same sums."""
     submit(7)
     work(redis)
     before = OutcomeMinute.objects.aggregate(jobs=Sum("jobs"), run=Sum("run_ms"))

@@ -15,8 +15,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 FROM: dict[str, Any] = {"HTTP_X_REQUEST_ID": "req-7", "HTTP_X_FORWARDED_FOR": "203.0.113.9"}
 
 
-def test_a_move_by_a_person_says_where_it_came_from(admin_client: Client, redis: Redis) -> None:
-    """Address and request id stand in the audit entry; a move that no request made has none."""
+def test_an_operator_s_move_records_its_origin(admin_client: Client, redis: Redis) -> None:
+    """Address and request ID are in the audit entry; a move without a request has none."""
     job, _ = submit(Submission(type="EVENT_EXPIRATION", campaign_id="c", payload={}), actor="test")
     form = {"action": "cancel", "_selected_action": [str(job.pk)], "confirmed": "1"}
 
@@ -28,7 +28,7 @@ def test_a_move_by_a_person_says_where_it_came_from(admin_client: Client, redis:
     assert AuditEntry.objects.exclude(pk=entry.pk).get(job=job).details is None
 
 
-def test_the_request_id_of_the_client_goes_with_the_job(client: Client, redis: Redis) -> None:
+def test_the_client_s_request_id_is_kept_with_the_job(client: Client, redis: Redis) -> None:
     """One that could do harm in a header or a log is replaced."""
     token: dict[str, Any] = {"HTTP_AUTHORIZATION": "Bearer secret-of-tests"}
     for body in ('{"type": "EVENT_EXPIRATION", "campaignId": "1"}', '{"type": "EVENT_EXPIRATION", "campaignId": "2"}'):
@@ -40,7 +40,7 @@ def test_the_request_id_of_the_client_goes_with_the_job(client: Client, redis: R
     assert len(ids[2]) == 32
 
 
-def test_an_act_is_written_once_and_for_ever() -> None:
+def test_an_operator_action_is_immutable() -> None:
     """Who, what, why and what changed; nobody changes or deletes it."""
     act = audit.record(
         actor="user:ann", verb="paused", target="queue high", reason="noise", changes={"on": (True, False)}

@@ -23,10 +23,8 @@ from tests.support.servers import SandboxApi, wait_until
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_world_time_that_nobody_publishes_is_polled(
-    redis: Redis, api: MainApi, sandbox: SandboxApi, settings: Any
-) -> None:
-    """With one request for all campaigns; what only the poll has told is counted."""
+def test_unpublished_world_time_is_polled(redis: Redis, api: MainApi, sandbox: SandboxApi, settings: Any) -> None:
+    """With one request for all campaigns; advances that only the poll saw are counted."""
     settings.WORLD_TIME_POLL = timedelta(seconds=0.2)
     sandbox.control("POST", "dialect", {"points": [3, 12]})
     listener = Listener(keys.redis(), api)
@@ -46,9 +44,7 @@ def test_world_time_that_nobody_publishes_is_polled(
     assert sandbox.control("GET", "stats")["operations"]["campaigns"] >= 2
 
 
-def test_a_clock_that_cannot_be_read_holds_up_no_other_campaign(
-    listener: Listener, sandbox: SandboxApi, redis: Redis
-) -> None:
+def test_an_unreadable_clock_delays_no_other_campaign(listener: Listener, sandbox: SandboxApi, redis: Redis) -> None:
     """The listener catches up with all the others."""
     for campaign_id, world_time in (("campaign-0", "soon"), ("campaign-1", "1300-01-01T00:00:00.000Z")):
         planted = {"id": campaign_id, "name": "C", "isActive": True, "currentWorldTime": world_time}
@@ -74,10 +70,10 @@ def _as_before(sandbox: SandboxApi) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_as_before")
-def test_messages_are_heard_while_10_000_campaigns_are_compared(
+def test_messages_are_handled_while_10_000_campaigns_are_compared(
     redis: Redis, sandbox: SandboxApi, api: MainApi
 ) -> None:
-    """A poll compares COMPARED of them, then some a second get their jobs; a message between two polls is acted on."""
+    """COMPARED campaigns per poll, a few jobs per second, and a message between two polls is handled."""
     many(sandbox, campaigns=10_000)
     listener = Listener(keys.redis(), api)
     listener.poll()
@@ -98,10 +94,10 @@ def test_messages_are_heard_while_10_000_campaigns_are_compared(
 
 
 @pytest.mark.usefixtures("_as_before")
-def test_every_campaign_that_is_behind_is_caught_up_with(
+def test_every_campaign_that_is_behind_catches_up_once(
     redis: Redis, sandbox: SandboxApi, api: MainApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each once; where a later world time was heard of meanwhile, that one counts."""
+    """If a later world time arrives by message meanwhile, that one counts."""
     many(sandbox, campaigns=COMPARED + 100)
     listener = Listener(keys.redis(), api)
     listener.poll()
@@ -136,10 +132,10 @@ def test_every_campaign_that_is_behind_is_caught_up_with(
     ids=lambda odd: f"{next(iter(odd))} {str(next(iter(odd.values())))[:9]!r}",
 )
 @pytest.mark.usefixtures("_as_before")
-def test_an_odd_campaign_costs_itself_only(
+def test_an_odd_campaign_delays_no_other(
     listener: Listener, sandbox: SandboxApi, redis: Redis, odd: dict[str, Any]
 ) -> None:
-    """Whatever its fields hold, it stands first in the list, and all others are caught up with."""
+    """It is first in the list; all others catch up, whatever its fields hold."""
     many(sandbox, campaigns=0)
     plain = {"isActive": True, "currentWorldTime": "1300-01-01T00:00:00.000Z", "name": "C"}
     for campaign in ({"id": "odd", **plain, **odd}, {"id": "plain", **plain}):
@@ -154,8 +150,8 @@ def test_an_odd_campaign_costs_itself_only(
     assert counted is bool(odd.get("currentWorldTime"))
 
 
-def test_a_clock_that_a_list_lacks_is_not_forgotten(listener: Listener, sandbox: SandboxApi) -> None:
-    """Only a campaign that was asked for singly has lost its world time."""
+def test_a_clock_missing_from_a_list_is_not_forgotten(listener: Listener, sandbox: SandboxApi) -> None:
+    """Only reading the campaign individually proves that it has lost its world time."""
     before = CampaignClock.objects.get(pk="campaign-1").world_time
     sandbox.control("POST", "campaigns", {"id": "campaign-1", "currentWorldTime": None})
 

@@ -40,8 +40,8 @@ def hang(sandbox: SandboxApi, operation: str = "getEffect") -> None:
     sandbox.control("POST", "faults", {"latencyMs": 30_000, "operations": [operation]})
 
 
-def test_every_process_can_be_asked_to_stop(start: Start, redis: Redis, sandbox: SandboxApi) -> None:
-    """Workers, schedulers and listeners say where and how they are; each stops when it is asked to, with code 0."""
+def test_every_process_can_be_told_to_stop(start: Start, redis: Redis, sandbox: SandboxApi) -> None:
+    """Workers, schedulers and listeners report where and how they are, and exit with 0 when told to."""
     names = {"worker": "rqworker", "scheduler": "rqscheduler", "listener": "pubsub_listener"}
     running = {role: start(name) for role, name in names.items()}
     wait_until(lambda: {w.role for w in control.processes()} == set(names), what="all have said a word")
@@ -95,8 +95,8 @@ def test_a_running_job_can_be_stopped(
         control.stop_job(job, actor="user:ann")
 
 
-def test_rq_s_own_commands_are_understood(start: Start, redis: Redis, sandbox: SandboxApi) -> None:
-    """stop-job and shutdown as RQ's API sends them; a command for a job that does not run there changes nothing."""
+def test_rq_s_own_commands_work(start: Start, redis: Redis, sandbox: SandboxApi) -> None:
+    """stop-job and shutdown as RQ's API sends them; a command for a job that is not running changes nothing."""
     hang(sandbox)
     worker = start("rqworker", API_REQUEST_TIMEOUT_MS="60000")
     job = effect()
@@ -121,8 +121,8 @@ def test_rq_s_own_commands_are_understood(start: Start, redis: Redis, sandbox: S
     assert django_rq.get_queue("high").failed_job_registry.get_job_ids() == [str(job.pk)]
 
 
-def test_a_lost_process_is_shown_as_lost_and_forgotten(redis: Redis) -> None:
-    """It stays for a while with the time of its last word, and cannot be asked anything."""
+def test_a_lost_process_is_listed_as_lost_for_a_while(redis: Redis) -> None:
+    """With its last heartbeat; it cannot be told anything."""
     presence = Heartbeat("listener", "l-1", redis)
     presence.beat("active")
     (word,) = statuses(redis)
@@ -149,8 +149,8 @@ def breakers(redis: Redis, now: list[float]) -> tuple[Breaker, Breaker]:
     return mine, theirs
 
 
-def test_a_breaker_forced_open_holds_all_back_until_released(redis: Redis) -> None:
-    """In every process: there is no probe, no success closes it, and jobs look again less and less often."""
+def test_a_breaker_forced_open_blocks_all_calls_until_released(redis: Redis) -> None:
+    """In every process: no probe, no success closes it, and jobs check less and less often."""
     now = [1000.0]
     mine, theirs = breakers(redis, now)
     theirs.before_call()
@@ -173,7 +173,7 @@ def test_a_breaker_forced_open_holds_all_back_until_released(redis: Redis) -> No
 
 
 def test_a_breaker_forced_closed_stays_closed(redis: Redis) -> None:
-    """However many calls fail; they are still listed, and automatic again it begins with a clean window."""
+    """However many calls fail; they are listed, and back in automatic mode it starts with an empty window."""
     now = [1000.0]
     mine, theirs = breakers(redis, now)
     for n in range(6):
@@ -195,7 +195,7 @@ def test_a_breaker_forced_closed_stays_closed(redis: Redis) -> None:
 
 
 def test_jobs_wait_while_the_breaker_is_forced_open(redis: Redis, api: MainApi) -> None:
-    """They use up no attempt, are counted as held back, and run when it is automatic again; the act is in the trail."""
+    """They use up no attempt, count as blocked, and run when it is automatic again; both are audited."""
     control.set_breaker("open", actor="user:ann", reason="repair")
     (job,) = submit(1)
     try:

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def test_a_burst_of_advances_makes_a_leading_and_a_trailing_run(redis: Redis, api: MainApi) -> None:
-    """The first message is acted on at once, those after it fold into one run with the last world time."""
+    """The first message is handled at once, those after it fold into one run with the last world time."""
     listener = Listener(keys.redis(), api)
     listener.poll()
     before = set(Job.objects.values_list("pk", flat=True))
@@ -46,7 +46,7 @@ def advanced(redis: Redis, world_time: str) -> None:
 
 
 def test_a_replayed_message_changes_nothing(redis: Redis, api: MainApi, monkeypatch: pytest.MonkeyPatch) -> None:
-    """World time that was processed already, or lies before what was, makes no job and moves no clock."""
+    """World time that was processed already, or lies before it, makes no job and moves no clock."""
     monkeypatch.setattr(listener_module, "WINDOW", 0.5)
     CampaignClock.objects.create(campaign_id="c-8", world_time="", processed_world_time="1200-01-01T00:30:00.000Z")
     listener = Listener(keys.redis(), api)
@@ -76,7 +76,7 @@ def hear(
 
 
 def test_an_older_message_within_a_burst_hides_no_later_one(listener: Listener, redis: Redis) -> None:
-    """Of the messages that fold into one run the latest world time counts, not the last that came."""
+    """Of folded messages the latest world time counts, not the last message."""
     times = ["1200-01-01T00:10:00Z", "1200-01-01T00:40:00Z", "1200-01-01T00:20:00Z", "no time at all"]
 
     hear(listener, redis, "c-9", *({"newTime": t} for t in times))
@@ -85,8 +85,8 @@ def test_an_older_message_within_a_burst_hides_no_later_one(listener: Listener, 
     assert CampaignClock.objects.get(campaign_id="c-9").processed_world_time == "1200-01-01T00:40:00.000Z"
 
 
-def test_the_channels_of_today(redis: Redis, api: MainApi, settings: Any) -> None:
-    """An entity's campaign is known by its schedules; what we changed ourselves starts nothing."""
+def test_changes_by_entity_find_their_campaign(redis: Redis, api: MainApi, settings: Any) -> None:
+    """By the entity's schedules; our own changes start nothing."""
     claims = base64.urlsafe_b64encode(b'{"sub": "us"}').decode()
     settings.API_SERVICE_ACCOUNT_TOKEN = f"e30.{claims}.c2ln"
     for entity, campaign in (("s-8", "c-8"), ("s-9", "c-9")):
@@ -109,7 +109,7 @@ def test_the_channels_of_today(redis: Redis, api: MainApi, settings: Any) -> Non
 
 
 def test_malformed_messages_are_ignored(listener: Listener, redis: Redis) -> None:
-    """No JSON, no object, nested without end, a megabyte, no time: nothing is submitted, and the next is heard."""
+    """No JSON, no object, endless nesting, a megabyte, no time: nothing is submitted, and the next is handled."""
     bad = [
         "",
         "null",
@@ -141,16 +141,18 @@ def test_malformed_messages_are_ignored(listener: Listener, redis: Redis) -> Non
         ("a\0b", False),
     ],
 )
-def test_campaign_ids_of_any_kind(listener: Listener, redis: Redis, campaign_id: str, heard: bool) -> None:
-    """Dots, blanks and letters of any script are heard; an id that no table holds is malformed."""
+def test_campaign_ids_in_any_script_are_accepted(
+    listener: Listener, redis: Redis, campaign_id: str, heard: bool
+) -> None:
+    """Dots, blanks and any letters; an ID that fits no column is malformed."""
     hear(listener, redis, campaign_id, {"newTime": "1200-01-01T00:10:00Z"})
 
     jobs = Job.objects.filter(type="EVENT_EXPIRATION", subject__contains="1200-")
     assert (campaign_id in jobs.values_list("campaign_id", flat=True)) is heard
 
 
-def test_entity_messages_of_any_kind(listener: Listener, redis: Redis) -> None:
-    """A megabyte of an id is cut, what an id cannot be is shown as it is; one recalculation stands for all."""
+def test_odd_entity_messages_cause_one_recalculation(listener: Listener, redis: Redis) -> None:
+    """A megabyte of an ID is cut, and other odd values are shown as they are."""
     ids = ["x" * 1_000_000, "a\0b", "\ud800", None, {"x": 1}]
     messages = [{"entityType": "Settlement", "entityId": i, "operation": "UPDATE"} for i in ids]
 
@@ -165,8 +167,8 @@ def poll_for_ever(listener: Listener) -> None:
         listener.poll()
 
 
-def test_what_could_not_be_acted_on_stays_pending(listener: Listener, redis: Redis) -> None:
-    """While the database is away a message is kept; when it is back it is acted on."""
+def test_unhandled_messages_stay_pending(listener: Listener, redis: Redis) -> None:
+    """While the database is away a message is kept; once it is back the message is handled."""
     away = OperationalError("the database is away")
 
     def refuse(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
@@ -180,10 +182,10 @@ def test_what_could_not_be_acted_on_stays_pending(listener: Listener, redis: Red
     assert CampaignClock.objects.get(campaign_id="c-9").processed_world_time == "1200-01-01T00:10:00.000Z"
 
 
-def test_what_is_folded_is_acted_on_when_another_listener_leads(
+def test_folded_messages_are_handled_before_another_listener_leads(
     listener: Listener, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The other one has not heard it, and of changed entities there is nothing to catch up with."""
+    """The new leader has not received them, and entity changes cannot be caught up with."""
     changed = {"entityType": "Settlement", "entityId": "s-1", "operation": "UPDATE"}
     hear(listener, redis, "c-9", changed, changed, kind="entityModified")
     assert Job.objects.filter(campaign_id="c-9").count() == 1
@@ -196,10 +198,10 @@ def test_what_is_folded_is_acted_on_when_another_listener_leads(
     assert Job.objects.filter(campaign_id="c-9").count() == 2
 
 
-def test_effects_and_campaigns_are_read_anew_once_the_listener_has_heard(
+def test_messages_invalidate_cached_effects_and_campaigns(
     listener: Listener, api: MainApi, sandbox: SandboxApi
 ) -> None:
-    """The main API tells of a change of an event and of a new campaign; what was cached of them is dropped."""
+    """A changed event and a new campaign drop what is cached of them."""
     assert api.effect("effect-1-1") is not None
     known = len(api.campaigns())
     sandbox.control("POST", "campaigns", {"id": "c-9", "name": "C", "isActive": True, "currentWorldTime": None})

@@ -40,8 +40,8 @@ def pause(kind: str, name: str, minutes: int | None = None) -> Pause:
 @pytest.mark.parametrize(
     ("kind", "name"), [("campaign", "campaign-1"), ("type", "RECALCULATE_SETTLEMENT_SCHEDULES"), ("queue", "high")]
 )
-def test_what_is_paused_waits_while_all_else_runs(redis: Redis, sandbox: SandboxApi, kind: str, name: str) -> None:
-    """Its rows stay QUEUED however often workers look; when it is resumed they run, each once, in their order."""
+def test_paused_jobs_wait_while_all_others_run(redis: Redis, sandbox: SandboxApi, kind: str, name: str) -> None:
+    """They stay QUEUED however often workers fetch, and run once, in order, when resumed."""
     held = submit(5, type="RECALCULATE_SETTLEMENT_SCHEDULES", campaign_id="campaign-1", priority="HIGH")
     others = submit(5, campaign_id="campaign-2")
     pause(kind, name)
@@ -60,8 +60,8 @@ def test_what_is_paused_waits_while_all_else_runs(redis: Redis, sandbox: Sandbox
     assert not redis.keys("scheduler:parked*")
 
 
-def test_a_job_for_all_campaigns_leaves_paused_ones_out(redis: Redis, sandbox: SandboxApi) -> None:
-    """The cron task's event expiration looks at the others; the first one after the pause at this one too."""
+def test_a_job_for_all_campaigns_skips_paused_ones(redis: Redis, sandbox: SandboxApi) -> None:
+    """The cron task's event expiration; the first one after the pause includes them again."""
 
     def expired() -> int:
         events = sandbox.world()["events"].values()
@@ -82,7 +82,7 @@ def test_a_job_for_all_campaigns_leaves_paused_ones_out(redis: Redis, sandbox: S
 
 
 def test_a_pause_ends_by_itself(redis: Redis, sandbox: SandboxApi) -> None:
-    """The next fetch takes its jobs, with no operator and no scheduler; the scheduler records its end."""
+    """The next fetch takes its jobs without operator or scheduler; the scheduler records its end."""
     jobs = submit(3)
     held = pause("campaign", "campaign-2", minutes=10)
     work(redis)
@@ -100,10 +100,8 @@ def test_a_pause_ends_by_itself(redis: Redis, sandbox: SandboxApi) -> None:
     assert redis.hgetall(keys.PAUSED) == {b"known": b""}
 
 
-def test_a_pause_s_end_wakes_a_worker_with_no_operator_and_no_scheduler(
-    start: Start, redis: Redis, sandbox: SandboxApi
-) -> None:
-    """A real worker that had nothing else to do: not before the end, and soon after."""
+def test_the_end_of_a_pause_wakes_an_idle_worker(start: Start, redis: Redis, sandbox: SandboxApi) -> None:
+    """A real worker, without operator or scheduler: not before the end, and soon after."""
     start("rqworker")
     wait_until(control.processes, what="the worker has said a word")
     until = timezone.now() + timedelta(seconds=2)
@@ -117,8 +115,8 @@ def test_a_pause_s_end_wakes_a_worker_with_no_operator_and_no_scheduler(
     assert job.started_at >= until
 
 
-def test_ten_thousand_paused_jobs_hold_up_nobody(redis: Redis, sandbox: SandboxApi) -> None:
-    """They are set aside once, not a turn sees them again, and one job behind them runs at once."""
+def test_ten_thousand_paused_jobs_delay_no_other(redis: Redis, sandbox: SandboxApi) -> None:
+    """They are parked once, no later fetch reads them, and a job behind them runs at once."""
     held = submit(10_000, type="RECALCULATE_SETTLEMENT_SCHEDULES", campaign_id="campaign-1")
     (other,) = submit(1, campaign_id="campaign-1")
     pause("type", "RECALCULATE_SETTLEMENT_SCHEDULES")
@@ -133,8 +131,8 @@ def test_ten_thousand_paused_jobs_hold_up_nobody(redis: Redis, sandbox: SandboxA
     assert django_rq.get_queue("normal").count == 10_000
 
 
-def test_a_paused_campaign_s_backlog_stays_where_it_is(redis: Redis, sandbox: SandboxApi) -> None:
-    """Only its turn in the queue's list is parked; afterwards everything runs in its order."""
+def test_a_paused_campaign_s_backlog_stays_in_place(redis: Redis, sandbox: SandboxApi) -> None:
+    """Only its share of the queue's list is parked; afterwards everything runs in order."""
     jobs = submit(FAIR_SHARE * 3, campaign_id="campaign-1")
     pause("campaign", "campaign-1")
 
@@ -152,10 +150,10 @@ def test_a_paused_campaign_s_backlog_stays_where_it_is(redis: Redis, sandbox: Sa
     assert not redis.keys("scheduler:share*")
 
 
-def test_more_than_one_turn_sets_aside_comes_back_whole(
+def test_everything_parked_in_several_fetches_comes_back(
     redis: Redis, sandbox: SandboxApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A worker that is told to stop when the queues are empty does not stop between two such turns."""
+    """A worker in burst mode does not stop between two such fetches."""
     monkeypatch.setattr(rq_mirror, "MOST_PARKED", 20)
     jobs = submit(50)
     pause("type", "EVENT_EXPIRATION")
@@ -169,8 +167,8 @@ def test_more_than_one_turn_sets_aside_comes_back_whole(
     assert not redis.keys("scheduler:parked*")
 
 
-def test_a_redis_that_lost_everything_still_holds_back(redis: Redis, sandbox: SandboxApi) -> None:
-    """A worker that finds no word about pauses takes nothing before the database was asked; the scheduler agrees."""
+def test_a_flushed_redis_still_respects_pauses(redis: Redis, sandbox: SandboxApi) -> None:
+    """A worker that finds no pauses in Redis fetches nothing before the database was read."""
     jobs = submit(3)
     pause("campaign", "campaign-2")
     redis.flushall()
@@ -187,8 +185,8 @@ def test_a_redis_that_lost_everything_still_holds_back(redis: Redis, sandbox: Sa
     assert states(jobs) == {"SUCCEEDED"}
 
 
-def test_what_redis_has_wrong_is_put_right(redis: Redis) -> None:
-    """Whoever told it something old, or nothing: the scheduler's next round tells it what the database says."""
+def test_wrong_pauses_in_redis_are_corrected(redis: Redis) -> None:
+    """The scheduler's next round publishes what the database has."""
     held = pause("queue", "low")
     redis.hdel(keys.PAUSED, held.key)
     redis.hset(keys.PAUSED, "campaign:c-9", "")
@@ -199,7 +197,7 @@ def test_what_redis_has_wrong_is_put_right(redis: Redis) -> None:
 
 
 def test_parked_jobs_can_be_cancelled(redis: Redis) -> None:
-    """They leave what is parked, and do not come back with it."""
+    """They leave the parked list and do not come back."""
     jobs = submit(3)
     pause("campaign", "campaign-2")
     work(redis)
@@ -210,7 +208,7 @@ def test_parked_jobs_can_be_cancelled(redis: Redis) -> None:
 
 
 def test_the_reconciler_leaves_parked_jobs_alone(redis: Redis) -> None:
-    """They are not put back into their queue as if they had been lost."""
+    """It does not enqueue them as if they had been lost."""
     jobs = submit(3)
     Job.objects.update(moved_at=timezone.now() - timedelta(hours=1))
     reconciler = Reconciler(redis)
@@ -227,7 +225,7 @@ def test_the_reconciler_leaves_parked_jobs_alone(redis: Redis) -> None:
 
 
 def test_a_pause_says_who_until_when_and_why(redis: Redis) -> None:
-    """On the job's page, in the trail of actions, and in one query for all that holds."""
+    """On the job's page, among operator actions, and in one query for all pauses."""
     (job,) = submit(1)
     pause("campaign", "campaign-2", minutes=5)
     pause("queue", "normal")
@@ -244,8 +242,8 @@ def test_a_pause_says_who_until_when_and_why(redis: Redis) -> None:
     assert act.changes == {"until": [None, "somebody resumes it"]}
 
 
-def test_pausing_again_changes_the_end_and_keeps_the_trail(redis: Redis) -> None:
-    """One pause holds at a time; who paused before stands in the history."""
+def test_pausing_again_changes_the_end_and_keeps_the_history(redis: Redis) -> None:
+    """One pause is active at a time; the history shows who paused before."""
     first = pause("queue", "low", minutes=5)
     second = pause("queue", "low", minutes=50)
 
@@ -267,8 +265,8 @@ def test_pausing_again_changes_the_end_and_keeps_the_trail(redis: Redis) -> None
         ("queue", "low", 60 * 24 * 4000, "until"),
     ],
 )
-def test_a_pause_of_nothing_is_refused(redis: Redis, kind: str, name: str, minutes: int | None, field: str) -> None:
-    """By the name of what is wrong; nothing is stored."""
+def test_an_invalid_pause_is_rejected(redis: Redis, kind: str, name: str, minutes: int | None, field: str) -> None:
+    """With the name of the wrong value; nothing is stored."""
     with pytest.raises(InvalidPause) as refused:
         pause(kind, name, minutes)
 

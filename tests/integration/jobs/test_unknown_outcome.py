@@ -19,10 +19,10 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.mark.parametrize("between", ["nothing", "the breaker opens"])
-def test_the_switch_to_dead_holds_for_what_already_waits_to_be_sent_again(
+def test_switching_the_policy_to_dead_holds_for_waiting_retries(
     sandbox: SandboxApi, between: str, settings: Any
 ) -> None:
-    """Not even after a bounce off the breaker. An operator may retry it: that is a decision."""
+    """Also after a bounce off the breaker. An operator may retry: that is a decision."""
     sandbox.control("POST", "faults", {"operations": ["executeEffect"], "replies": [UNCLEAR["HTTP 503"]]})
     with unknown_outcome(settings, "retry"):
         job = run(effect_job())
@@ -42,8 +42,8 @@ def test_the_switch_to_dead_holds_for_what_already_waits_to_be_sent_again(
 
 
 @pytest.mark.parametrize("policy", ["dead", "retry"])
-def test_cancel_is_for_what_has_not_begun(sandbox: SandboxApi, policy: str, settings: Any) -> None:
-    """What may have been applied is discarded, in so many words; the API answers 409 to cancel."""
+def test_only_jobs_that_have_not_begun_can_be_cancelled(sandbox: SandboxApi, policy: str, settings: Any) -> None:
+    """What may have been applied is discarded explicitly; the API answers 409 to cancel."""
     settings.SCHEDULER_API_TOKENS = {"secret": "tests"}
     with unknown_outcome(settings, policy):
         job = answered(sandbox, UNCLEAR["HTTP 503"])
@@ -59,16 +59,16 @@ def test_cancel_is_for_what_has_not_begun(sandbox: SandboxApi, policy: str, sett
     assert "unknown" in Job.objects.get(pk=job.pk).audit_trail.latest("id").reason
 
 
-def test_discarding_is_not_for_what_waits(sandbox: SandboxApi) -> None:
-    """Nothing of it can have been done: that is cancelled."""
+def test_waiting_jobs_cannot_be_discarded(sandbox: SandboxApi) -> None:
+    """Nothing of them can have been done: they are cancelled."""
     job = effect_job()
 
     assert not service.discard([job], actor="t", reason="r").done
     assert service.cancel([job], actor="t", reason="r").done
 
 
-def test_a_dead_letter_is_not_cancelled(sandbox: SandboxApi) -> None:
-    """Not even one that was clearly refused: it has begun."""
+def test_a_dead_letter_cannot_be_cancelled(sandbox: SandboxApi) -> None:
+    """Not even a clearly refused one: it has begun."""
     job = answered(sandbox, REFUSED["HTTP 413"])
 
     assert str(service.cancel([job], actor="t", reason="r")) == "Cancelled 0 jobs. 1 left as it was: 1 DEAD."
@@ -81,8 +81,8 @@ def page(admin_client: Client) -> Callable[[str], str]:
     return lambda path: b"".join(admin_client.get(path)).decode()
 
 
-def test_what_may_have_been_applied_is_told_apart(sandbox: SandboxApi, page: Callable[[str], str]) -> None:
-    """On the job's page, in the list, in the export and in the API, from what was clearly not."""
+def test_jobs_that_may_have_been_applied_are_marked(sandbox: SandboxApi, page: Callable[[str], str]) -> None:
+    """On the job's page, in the list, the export and the API; those clearly refused are not."""
     unknown, known = answered(sandbox, UNCLEAR["HTTP 503"]), None
     sandbox.reset()
     known = answered(sandbox, REFUSED["HTTP 413"])

@@ -38,10 +38,10 @@ def ann(client: Client) -> Client:
         ("apprise", {"url": "json://u:hush-hush@h/"}, {}, {"url": "json://u:hush-hush@h/"}),
     ],
 )
-def test_a_form_fitted_to_each_kind(
+def test_each_channel_has_its_own_form(
     ann: Client, kind: str, fields: dict[str, str], config: dict[str, str], secrets: dict[str, str]
 ) -> None:
-    """Saved as the kind wants it; a secret is never shown again, and an empty one is the one that stands."""
+    """Saved as the channel needs it; a secret is never shown again, and an empty one keeps the stored one."""
     form = {"name": "n", **COMMON, **{f"channel_{name}": value for name, value in fields.items()}}
     assert f"?kind={kind}" in ann.get(f"{HANDLERS}add/").content.decode()
 
@@ -73,16 +73,16 @@ def test_a_form_fitted_to_each_kind(
         ("log", {"quiet_from": "22:00"}, "a beginning and an end"),
     ],
 )
-def test_what_does_not_fit_is_named(ann: Client, kind: str, fields: dict[str, str], words: str) -> None:
-    """Under its field; nothing is stored."""
+def test_an_invalid_field_is_reported(ann: Client, kind: str, fields: dict[str, str], words: str) -> None:
+    """Under the field; nothing is stored."""
     answer = ann.post(f"{HANDLERS}add/?kind={kind}", {"name": "n", **COMMON, **fields})
 
     assert words in answer.content.decode()
     assert not AlertHandler.objects.exists()
 
 
-def test_a_test_alert_by_a_button(ann: Client) -> None:
-    """It says so when nobody is there to send it."""
+def test_a_button_sends_a_test_alert(ann: Client) -> None:
+    """It says so if no monitor is there to send it."""
     handler = AlertHandler.objects.create(name="n", kind="log")
     click = {"action": "send_test", "_selected_action": [handler.pk]}
 
@@ -97,8 +97,8 @@ def test_a_test_alert_by_a_button(ann: Client) -> None:
 
 
 @pytest.mark.parametrize(("verb", "field"), [("acknowledge", "acknowledged_by"), ("resolve", "resolved_by")])
-def test_acknowledge_and_resolve_by_whom(ann: Client, verb: str, field: str) -> None:
-    """It says what was done and what was not, leads back to the page, and stands in the audit trail."""
+def test_acknowledging_and_resolving_are_audited(ann: Client, verb: str, field: str) -> None:
+    """The answer says what was and was not done, and leads back to the page."""
     alerting.critical("x")
     alert = Alert.objects.get()
     page = f"{ALERTS}{alert.pk}/change/"
@@ -116,8 +116,8 @@ def test_acknowledge_and_resolve_by_whom(ann: Client, verb: str, field: str) -> 
     assert OperatorAction.objects.filter(actor="user:ann", verb__startswith=verb, target="alert x").count() == 1
 
 
-def test_its_jobs_and_campaigns_have_names_and_links(ann: Client) -> None:
-    """What was removed meanwhile is said to be; what code calls so and means otherwise is a detail like all others."""
+def test_an_alert_s_jobs_and_campaigns_have_names_and_links(ann: Client) -> None:
+    """Removed ones are marked; details of code with the same names are plain details."""
     CampaignClock.objects.create(campaign_id="c-2", name="Northmarch")
     job, _ = submit(Submission(type="EVENT_EXPIRATION", campaign_id="c-2", payload={}), actor="test")
     gone = "01890000-0000-7000-8000-000000000000"
@@ -136,8 +136,8 @@ def test_its_jobs_and_campaigns_have_names_and_links(ann: Client) -> None:
     assert "removed" not in page
 
 
-def test_the_page_of_an_alert_leads_to_what_is_wrong(ann: Client) -> None:
-    """To the page of its kind; nowhere when that is what code raises, or Redis or the database."""
+def test_an_alert_links_to_the_page_of_its_cause(ann: Client) -> None:
+    """None for alerts from code, or about Redis or the database."""
     nowhere = {Kind.JOB_DEAD, Kind.REDIS_GONE, Kind.DATABASE_GONE, Kind.CODE}  # a dead job's type is a link of its own
     for kind in Kind:
         alert = Alert.objects.create(kind=kind, key=kind, severity=30, title="t")
@@ -149,7 +149,7 @@ def test_the_page_of_an_alert_leads_to_what_is_wrong(ann: Client) -> None:
 
 
 def test_each_column_is_labelled_on_a_phone(client: Client) -> None:
-    """For those who have no box to choose a row too, which unfold takes the first column for."""
+    """Also for users without a selection column, which unfold takes the first column for."""
     member(client, "Viewer", name="vic")
     alerting.critical("x")
     labels = re.findall(r'<t[dh][^>]* data-label="([^"]*)"', client.get(ALERTS).content.decode())
@@ -157,7 +157,7 @@ def test_each_column_is_labelled_on_a_phone(client: Client) -> None:
     assert labels[:3] == ["title", "severity", "status"]
 
 
-def test_the_way_back_leads_nowhere_else(ann: Client) -> None:
+def test_the_way_back_never_leaves_the_host(ann: Client) -> None:
     """Not to another host."""
     alerting.critical("x")
     click = {"action": "resolve", "_selected_action": [Alert.objects.get().pk], "back": "https://evil.example/"}
@@ -166,7 +166,7 @@ def test_the_way_back_leads_nowhere_else(ann: Client) -> None:
 
 
 def test_failed_deliveries_are_sent_again(ann: Client) -> None:
-    """Those that have failed, and no others."""
+    """And no others."""
     fields = {"target": "handler:1", "handler_name": "n", "handler_kind": "log", "action": "trigger"}
     failed = Delivery.objects.create(status="failed", attempts=10, **fields)
     sent = Delivery.objects.create(status="sent", attempts=1, http_status=200, **fields)
@@ -179,8 +179,8 @@ def test_failed_deliveries_are_sent_again(ann: Client) -> None:
 
 
 @pytest.mark.parametrize("group", ["Viewer", "Operator"])
-def test_who_does_not_manage_alerts_only_looks(client: Client, group: str) -> None:
-    """Alerts and deliveries, not handlers; no button is shown, and the server refuses what is posted all the same."""
+def test_others_may_only_look_at_alerts(client: Client, group: str) -> None:
+    """Alerts and deliveries, not handlers; no buttons, and the server refuses what is posted."""
     member(client, group)
     alerting.critical("x")
     alert = Alert.objects.get()
@@ -201,8 +201,8 @@ def test_who_does_not_manage_alerts_only_looks(client: Client, group: str) -> No
     assert HANDLERS not in client.get("/admin/").content.decode()
 
 
-def test_the_way_to_the_alerts_says_how_many_are_open(ann: Client) -> None:
-    """On every page; and the list says when nobody would raise any."""
+def test_the_menu_counts_open_alerts(ann: Client) -> None:
+    """On every page; the list says if no monitor would raise any."""
 
     def badge(answer: Any) -> Any:
         groups = answer.context["sidebar_navigation"]
@@ -222,8 +222,8 @@ def test_the_way_to_the_alerts_says_how_many_are_open(ann: Client) -> None:
     assert "No monitor is running" not in ann.get(ALERTS).content.decode()
 
 
-def test_the_list_shows_what_is_not_resolved(ann: Client) -> None:
-    """Resolved ones by the filter."""
+def test_the_list_shows_unresolved_alerts(ann: Client) -> None:
+    """Resolved ones by a filter."""
     alerting.critical("stays")
     alerting.warning("goes")
     alerting.resolve(Alert.objects.filter(title="goes"), actor="user:ann")

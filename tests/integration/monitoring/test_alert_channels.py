@@ -37,8 +37,8 @@ MESSAGE = Message(
 RESOLVED = Message(**{**{f: getattr(MESSAGE, f) for f in MESSAGE.__slots__}, "action": "resolve"})
 
 
-def test_webhooks_are_signed_with_the_time(receiver: HttpReceiver) -> None:
-    """The receiver can tell who sent it, that it is not changed, and that it is not an old one sent again."""
+def test_webhooks_are_signed_with_a_timestamp(receiver: HttpReceiver) -> None:
+    """The receiver can verify the sender and the content, and recognise a replay."""
     answer = CHANNELS["webhook"].send(MESSAGE, {"url": f"{receiver.url}/hook", "secret": "shared"})
 
     (got,) = receiver.got
@@ -51,8 +51,8 @@ def test_webhooks_are_signed_with_the_time(receiver: HttpReceiver) -> None:
     assert (answer.http_status, answer.text) == (200, "ok")
 
 
-def test_slack_is_told_without_a_mention(receiver: HttpReceiver) -> None:
-    """What a title holds is text: it calls nobody to the channel."""
+def test_slack_messages_mention_nobody(receiver: HttpReceiver) -> None:
+    """Whatever a title holds is plain text."""
     CHANNELS["slack"].send(MESSAGE, {"url": f"{receiver.url}/services/T/B/X"})
 
     (got,) = receiver.got
@@ -61,7 +61,7 @@ def test_slack_is_told_without_a_mention(receiver: HttpReceiver) -> None:
 
 
 def test_pagerduty_is_triggered_and_resolved_under_one_key(receiver: HttpReceiver) -> None:
-    """Two events of the Events API v2 that it joins."""
+    """Two events of the Events API v2 with one key."""
     config = {"routing_key": "R" * 32, "url": f"{receiver.url}/v2/enqueue"}
     for message in (MESSAGE, RESOLVED):
         CHANNELS["pagerduty"].send(message, config)
@@ -75,7 +75,7 @@ def test_pagerduty_is_triggered_and_resolved_under_one_key(receiver: HttpReceive
 
 
 def test_mails_arrive(settings: Settings) -> None:
-    """At a real mail server, for all recipients, in one thread for one alert."""
+    """At a real mail server, for all recipients, in one thread per alert."""
     with mail_receiver() as (port, mails):
         settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
         settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", port
@@ -99,8 +99,8 @@ def test_apprise_delivers(receiver: HttpReceiver) -> None:
     assert "failure 3 of 3" in got.json["message"]
 
 
-def test_the_log_is_told(caplog: pytest.LogCaptureFixture) -> None:
-    """With the level of the severity."""
+def test_the_log_channel_writes_a_log_line(caplog: pytest.LogCaptureFixture) -> None:
+    """At the level of the severity."""
     with caplog.at_level(logging.INFO):
         CHANNELS["log"].send(MESSAGE, {})
 
@@ -108,8 +108,8 @@ def test_the_log_is_told(caplog: pytest.LogCaptureFixture) -> None:
     assert line.levelno == logging.ERROR
 
 
-def test_an_answer_that_is_no_success_is_a_failed_attempt(receiver: HttpReceiver) -> None:
-    """With its status and words for the delivery log."""
+def test_an_error_response_is_a_failed_attempt(receiver: HttpReceiver) -> None:
+    """With its status and text in the delivery log."""
     receiver.statuses = [503]
 
     with pytest.raises(DeliveryFailed) as refused:
@@ -127,7 +127,7 @@ def test_an_answer_that_is_no_success_is_a_failed_attempt(receiver: HttpReceiver
     ],
 )
 def test_no_error_shows_a_secret(kind: str, secrets: dict[str, str]) -> None:
-    """What is kept of a failed attempt may be read by those who must not know the secret."""
+    """Whoever reads the delivery log may not know the secret."""
     handler = AlertHandler(name="x", kind=kind, config={"url": "http://127.0.0.1:9/?x=topsecret"}, secrets=secrets)
 
     with pytest.raises(DeliveryFailed) as error:
@@ -174,19 +174,19 @@ def test_no_error_shows_a_secret(kind: str, secrets: dict[str, str]) -> None:
         "ff02::1",
     ],
 )
-def test_addresses_that_are_not_public(address: str) -> None:
+def test_addresses_that_are_not_public_are_refused(address: str) -> None:
     """However they are written."""
     assert not is_public(address)
 
 
 @pytest.mark.parametrize("address", ["93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c", "::ffff:8.8.8.8"])
-def test_addresses_that_are_public(address: str) -> None:
-    """They may be told."""
+def test_public_addresses_are_allowed(address: str) -> None:
+    """Alerts may go there."""
     assert is_public(address)
 
 
 @pytest.mark.parametrize("url", ["ftp://x/", "file:///etc/passwd", "http://", "//host", "gopher://h", "http://h:0/"])
-def test_only_http_urls(url: str) -> None:
+def test_only_http_urls_are_accepted(url: str) -> None:
     """Whatever else a URL may be."""
     with pytest.raises(Exception, match="http"):
         check_http_url(url)
@@ -204,7 +204,7 @@ def test_a_password_in_a_url_is_refused(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["webhook", "slack", "pagerduty", "apprise"])
-def test_private_addresses_are_refused_by_every_kind(settings: Settings, receiver: HttpReceiver, kind: str) -> None:
+def test_private_addresses_are_refused_by_every_channel(settings: Settings, receiver: HttpReceiver, kind: str) -> None:
     """Nothing arrives, and it is not tried again."""
     settings.ALERT_ALLOW_PRIVATE_NETWORKS = False
     url = receiver.url.replace("http", "json", 1) if kind == "apprise" else receiver.url
@@ -215,10 +215,8 @@ def test_private_addresses_are_refused_by_every_kind(settings: Settings, receive
     assert receiver.got == []
 
 
-def test_a_name_whose_answer_changes_is_refused(
-    settings: Settings, receiver: HttpReceiver, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A public address at the first question and a private one at the second: the one connected to counts."""
+def test_dns_rebinding_is_refused(settings: Settings, receiver: HttpReceiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Public at the first lookup, private at the second: the address connected to counts."""
     settings.ALERT_ALLOW_PRIVATE_NETWORKS = False
     port = int(receiver.url.rpartition(":")[2])
     real, answers = socket.getaddrinfo, iter(["93.184.215.14", "127.0.0.1"])
@@ -235,8 +233,8 @@ def test_a_name_whose_answer_changes_is_refused(
     assert receiver.got == []
 
 
-def test_redirects_are_followed_and_held_to_the_same(receiver: HttpReceiver, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A receiver that was allowed cannot send the message on to an address that is not."""
+def test_redirects_to_private_addresses_are_refused(receiver: HttpReceiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An allowed receiver cannot send the message on to one that is not."""
     with http_receiver() as inner:
         receiver.redirect_to = inner.url
         post(receiver.url, b"{}", {})
@@ -253,7 +251,7 @@ def test_redirects_are_followed_and_held_to_the_same(receiver: HttpReceiver, mon
     assert first
 
 
-def test_the_guard_holds_within_its_block_only(receiver: HttpReceiver) -> None:
+def test_the_guard_works_within_its_block_only(receiver: HttpReceiver) -> None:
     """Redis and the mail server of the environment may be anywhere."""
     address = ("127.0.0.1", int(receiver.url.rpartition(":")[2]))
     with egress_guard(), pytest.raises(AddressRefused):
@@ -265,7 +263,7 @@ def test_the_guard_holds_within_its_block_only(receiver: HttpReceiver) -> None:
 
 
 @pytest.mark.parametrize("url", ["syslog://", "dbus://", "nothing://x", "not a url"])
-def test_apprise_services_of_the_machine_itself_are_refused(url: str) -> None:
-    """Nobody hears them where the monitor runs."""
+def test_apprise_s_local_services_are_refused(url: str) -> None:
+    """Nobody sees them on the monitor's machine."""
     with pytest.raises(Undeliverable):
         CHANNELS["apprise"].send(MESSAGE, {"url": url})

@@ -22,8 +22,8 @@ from tests.support.servers import wait_until
 pytestmark = pytest.mark.django_db
 
 
-def test_a_delivery_outlives_the_monitor(receiver: HttpReceiver, tell: Tell) -> None:
-    """Claimed by a monitor that was killed before it was answered: it is sent again, under the same id."""
+def test_a_delivery_survives_the_monitor(receiver: HttpReceiver, tell: Tell) -> None:
+    """Claimed by a monitor that was killed before the answer: it is sent again, under the same ID."""
     webhook(receiver)
     make_dead_letters()
     dead_letters.collect(timezone.now())
@@ -38,8 +38,8 @@ def test_a_delivery_outlives_the_monitor(receiver: HttpReceiver, tell: Tell) -> 
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_broken_handler_hurts_no_other(receiver: HttpReceiver, heard: list[Message], redis: Redis) -> None:
-    """One hangs, one raises, one refuses: the fourth is told at once."""
+def test_a_broken_handler_delays_no_other(receiver: HttpReceiver, heard: list[Message], redis: Redis) -> None:
+    """One hangs, one raises, one refuses: the fourth is notified at once."""
     webhook(receiver, name="hangs")
     AlertHandler.objects.create(name="nobody", kind="webhook", config={"url": "http://127.0.0.1:9"}, secrets={})
     receiver.gate.clear()
@@ -66,8 +66,8 @@ def test_a_broken_handler_hurts_no_other(receiver: HttpReceiver, heard: list[Mes
     assert Delivery.objects.get(handler_name="hangs").status == "sent"
 
 
-def test_what_is_refused_is_tried_again_and_then_given_up(receiver: HttpReceiver, tell: Tell) -> None:
-    """With its HTTP answer in the log; a person may have it tried anew."""
+def test_a_failed_delivery_is_retried_and_then_given_up(receiver: HttpReceiver, tell: Tell) -> None:
+    """With its HTTP answer in the log; an operator may send it again."""
     webhook(receiver)
     receiver.statuses = [503] * delivery.MAX_ATTEMPTS
     make_dead_letters()
@@ -88,10 +88,8 @@ def test_what_is_refused_is_tried_again_and_then_given_up(receiver: HttpReceiver
     ("header", "pause_s"),
     [("120", 120), ("date", 118), ("999999999999", 3600), ("soon", 0), ("-5", 0), ("0", 0), ("9" * 5000, 0)],
 )
-def test_a_receiver_that_says_when_is_left_alone_until_then(
-    receiver: HttpReceiver, tell: Tell, header: str, pause_s: int
-) -> None:
-    """With seconds or a date, for an hour at most; other messages to it wait as long."""
+def test_retry_after_of_a_receiver_is_respected(receiver: HttpReceiver, tell: Tell, header: str, pause_s: int) -> None:
+    """Seconds or a date, an hour at most; other messages to it wait as long."""
     webhook(receiver)
     receiver.statuses = [429]
     now = timezone.now()
@@ -105,8 +103,8 @@ def test_a_receiver_that_says_when_is_left_alone_until_then(
     assert max(pause_s, 5) <= waits[0] <= waits[-1] <= pause_s + 60
 
 
-def test_attempts_are_counted(receiver: HttpReceiver, tell: Tell, redis: Redis) -> None:
-    """For the metrics, by the handler's kind and result."""
+def test_delivery_attempts_are_counted(receiver: HttpReceiver, tell: Tell, redis: Redis) -> None:
+    """For the metrics, by channel and result."""
     counters.flush()  # what other tests have counted in this process
     before = counters.read(redis)
     webhook(receiver)
@@ -123,8 +121,8 @@ def test_attempts_are_counted(receiver: HttpReceiver, tell: Tell, redis: Redis) 
         assert counts[series] - before.get(series, 0) == 1
 
 
-def test_the_end_is_told_after_the_beginning(receiver: HttpReceiver, tell: Tell) -> None:
-    """While the beginning has not arrived, the end waits, in whatever order they become due."""
+def test_a_resolution_is_sent_after_its_trigger(receiver: HttpReceiver, tell: Tell) -> None:
+    """It waits until the trigger has arrived, whichever is due first."""
     webhook(receiver)
     receiver.statuses = [503]
     make_dead_letters()
@@ -154,10 +152,10 @@ def test_the_end_is_told_after_the_beginning(receiver: HttpReceiver, tell: Tell)
         ({"enabled": False}, []),
     ],
 )
-def test_a_handler_hears_of_what_it_wants(
+def test_a_handler_gets_the_alerts_that_it_selects(
     receiver: HttpReceiver, tell: Tell, fields: dict[str, Any], counts: list[int]
 ) -> None:
-    """By severity, kind, job type and campaign; only what concerns it is counted for it."""
+    """By severity, kind, job type and campaign; only those are counted for it."""
     webhook(receiver, **fields)
 
     make_dead_letters(5, campaigns=["a", "b"])
@@ -166,8 +164,8 @@ def test_a_handler_hears_of_what_it_wants(
     assert [got.json["count"] for got in receiver.got] == counts
 
 
-def test_quiet_hours(receiver: HttpReceiver, tell: Tell) -> None:
-    """Warnings wait for their end, what is over by then is not sent, and critical alerts come through."""
+def test_quiet_hours_delay_warnings(receiver: HttpReceiver, tell: Tell) -> None:
+    """Those resolved meanwhile are dropped, and critical alerts come through."""
     webhook(receiver, quiet_from=time(22), quiet_until=time(6), time_zone="Europe/Berlin")
     night = timezone.now().replace(year=2026, month=1, day=10, hour=2, minute=0)
     morning = night.replace(hour=5, minute=1)  # 06:01 in Berlin
@@ -186,8 +184,8 @@ def test_quiet_hours(receiver: HttpReceiver, tell: Tell) -> None:
 
 
 @pytest.mark.parametrize("zone", ["US/Pacific-New", "Europe", "", "right/UTC"])
-def test_a_zone_that_is_gone_silences_nobody(receiver: HttpReceiver, tell: Tell, zone: str) -> None:
-    """The handler hears at any hour, and so do the others."""
+def test_an_unknown_time_zone_silences_no_handler(receiver: HttpReceiver, tell: Tell, zone: str) -> None:
+    """The handler is notified at any hour, and so are the others."""
     webhook(receiver, name="gone", quiet_from=time(0), quiet_until=time(23, 59, 59, 999999), time_zone=zone)
     webhook(receiver, name="other")
 
@@ -197,7 +195,7 @@ def test_a_zone_that_is_gone_silences_nobody(receiver: HttpReceiver, tell: Tell,
     assert [got.json["title"] for got in receiver.got] == ["told", "told"]
 
 
-def test_a_function_may_hear_of_the_gravest_only(tell: Tell) -> None:
+def test_a_function_may_set_a_minimum_severity(tell: Tell) -> None:
     """With `minimum`."""
     titles: list[str] = []
 
@@ -216,7 +214,7 @@ def test_a_function_may_hear_of_the_gravest_only(tell: Tell) -> None:
 
 
 def test_a_test_alert_goes_to_one_handler_only(receiver: HttpReceiver, heard: list[Message], tell: Tell) -> None:
-    """Whatever it wants to hear of."""
+    """Whatever that handler selects."""
     handler = webhook(receiver, minimum_severity=Severity.CRITICAL)
 
     routing.send_test(handler)

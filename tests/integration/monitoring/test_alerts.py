@@ -26,10 +26,10 @@ from tests.support.receivers import HttpReceiver
 pytestmark = pytest.mark.django_db
 
 
-def test_a_storm_of_ten_thousand_deaths_is_a_handful_of_messages(
+def test_ten_thousand_dead_letters_are_a_handful_of_messages(
     receiver: HttpReceiver, heard: list[Message], tell: Tell
 ) -> None:
-    """Each handler is told at once, and once more after the throttle; all 10,000 are counted."""
+    """Each handler is notified at once and once more after the throttle; all 10,000 are counted."""
     webhook(receiver)
     campaigns = [f"campaign-{n}" for n in range(200)]
 
@@ -49,8 +49,8 @@ def test_a_storm_of_ten_thousand_deaths_is_a_handful_of_messages(
     )
 
 
-def test_the_same_alert_again_is_counted(heard: list[Message], tell: Tell) -> None:
-    """Told at once; then 42 more within the throttle are one message after it."""
+def test_repeats_of_an_alert_are_counted(heard: list[Message], tell: Tell) -> None:
+    """Sent at once; 42 more within the throttle are one message after it."""
     make_dead_letters()
     tell()
     for _ in range(6):
@@ -64,8 +64,10 @@ def test_the_same_alert_again_is_counted(heard: list[Message], tell: Tell) -> No
     ]
 
 
-def test_no_death_is_counted_twice_or_lost(heard: list[Message], tell: Tell, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A monitor that dies within its round has counted nothing; what is read again is not counted again."""
+def test_no_dead_letter_is_counted_twice_or_lost(
+    heard: list[Message], tell: Tell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A monitor killed within its round has counted nothing; the next one reads the same again."""
     make_dead_letters(3)
 
     def killed(*_: object, **__: object) -> None:
@@ -85,8 +87,8 @@ def test_no_death_is_counted_twice_or_lost(heard: list[Message], tell: Tell, mon
     assert Alert.objects.get().count == 5
 
 
-def test_acknowledged_alerts_are_counted_and_told_no_more_until_they_end(heard: list[Message], tell: Tell) -> None:
-    """And it stands who did so."""
+def test_acknowledged_alerts_are_counted_and_not_sent(heard: list[Message], tell: Tell) -> None:
+    """Until they resolve; the alert says who acknowledged it."""
     make_dead_letters()
     tell()
     done = alerting.acknowledge(Alert.objects.all(), actor="user:ann")
@@ -102,8 +104,8 @@ def test_acknowledged_alerts_are_counted_and_told_no_more_until_they_end(heard: 
     assert Alert.objects.get().resolved_by == "user:bob"
 
 
-def test_alerts_of_code(heard: list[Message], tell: Tell) -> None:
-    """As in the seed: title, message and details."""
+def test_code_can_raise_alerts(heard: list[Message], tell: Tell) -> None:
+    """As in the predecessor: title, message and details."""
     alerting.critical("Critical System Failure", "component failed", {"component": "x"})
     alerting.info("Fine")
     tell()
@@ -118,7 +120,7 @@ def test_alerts_of_code(heard: list[Message], tell: Tell) -> None:
 
 @pytest.mark.parametrize("own", [5, ["a"], {"campaign-1": "late"}, {"campaign-1": 3}])
 def test_details_of_code_may_have_any_name(tell: Tell, own: object) -> None:
-    """Even the one under which jobs are counted by campaign: raised again it is one alert, with its last details."""
+    """Even the one that counts jobs by campaign: a repeat is one alert with the last details."""
     alerting.warning("x", details={"campaigns": {"campaign-1": 9, "campaign-2": 1}})
     tell()
     alerting.warning("x", details={"campaigns": own})
@@ -128,8 +130,8 @@ def test_details_of_code_may_have_any_name(tell: Tell, own: object) -> None:
     assert Alert.objects.get().details["campaigns"] == own
 
 
-def test_details_that_are_no_json_are_told_as_text(heard: list[Message], tell: Tell) -> None:
-    """An error, a moment or a NUL in an alert is no reason to lose it; a circle is, and harms nobody."""
+def test_details_that_are_no_json_become_text(heard: list[Message], tell: Tell) -> None:
+    """An error, a time or a NUL must not lose an alert; a circular value does, and harms nothing else."""
     circle: dict[str, object] = {}
     circle["itself"] = circle
     odd = {"error": OSError("gone"), "due": datetime(2026, 1, 1, tzinfo=UTC), "share": float("nan"), 7: "a\0b"}
@@ -144,7 +146,7 @@ def test_details_that_are_no_json_are_told_as_text(heard: list[Message], tell: T
 
 
 def test_an_alert_holds_no_secret(settings: Settings, heard: list[Message], tell: Tell) -> None:
-    """Whatever words an error brought: they go to other people's servers."""
+    """Whatever text an error brought: it goes to other people's servers."""
     words = f"redis://:pass-word@h/0 refused {settings.API_SERVICE_ACCOUNT_TOKEN} and Bearer abcdef"
     alerting.critical(words, words, {"error": words, "more": [words]})
     alerting.critical(words, words, {"error": words, "more": [words]})
@@ -158,7 +160,7 @@ def test_an_alert_holds_no_secret(settings: Settings, heard: list[Message], tell
 
 
 def test_special_causes_have_alerts_of_their_own(tell: Tell) -> None:
-    """Beside the dead job itself: an unknown outcome, a refused credential, a cron task."""
+    """Beside the dead letter itself: unknown outcome, rejected credential, cron task."""
     make_dead_letters(reason="outcome unknown, not sent again: timeout", error="OutcomeUnknown: timeout", unknown=True)
     make_dead_letters(reason="permanent: HTTP 401", error="NotAuthorized: main API: HTTP 401")
     make_dead_letters(actor="cron:nightly")
@@ -172,8 +174,8 @@ def test_special_causes_have_alerts_of_their_own(tell: Tell) -> None:
     }
 
 
-def test_cron_firings_that_nobody_saw_are_missed(redis: Redis) -> None:
-    """Neither scheduler nor monitor ran: what was awaited tells."""
+def test_cron_runs_missed_while_nobody_watched_are_reported(redis: Redis) -> None:
+    """Neither scheduler nor monitor ran: the run that was expected tells."""
     now = timezone.now()
     task = CronTask.objects.create(name="t", type="EVENT_EXPIRATION", expression="0 0 1 1 *")
     due = now - timedelta(hours=1)
@@ -188,8 +190,8 @@ def test_cron_firings_that_nobody_saw_are_missed(redis: Redis) -> None:
     assert fired_late(awaits)[1] == []
 
 
-def test_dead_jobs_that_are_retried_resolve_their_alert(heard: list[Message], sandbox: Any, tell: Tell) -> None:
-    """When no dead letter of the type is left; by the monitor."""
+def test_retrying_dead_letters_resolves_their_alert(heard: list[Message], sandbox: Any, tell: Tell) -> None:
+    """By the monitor, when no dead letter of the type is left."""
     ids = make_dead_letters(2)
     tell()
     monitor = Monitor()
@@ -206,8 +208,8 @@ def test_dead_jobs_that_are_retried_resolve_their_alert(heard: list[Message], sa
     assert [message.action for message in heard] == ["trigger", "resolve"]
 
 
-def test_an_alert_that_comes_back_at_once_is_the_same(settings: Settings, heard: list[Message], tell: Tell) -> None:
-    """Something that comes and goes every few seconds is not a message every few seconds."""
+def test_a_flapping_alert_stays_one_alert(settings: Settings, heard: list[Message], tell: Tell) -> None:
+    """A condition that flaps every few seconds is not a message every few seconds."""
     for _ in range(5):
         alerting.warning("flaps")
         tell()
@@ -218,7 +220,7 @@ def test_an_alert_that_comes_back_at_once_is_the_same(settings: Settings, heard:
     assert [message.action for message in heard] == ["trigger", "resolve"]
 
 
-def test_growing_dead_letters_are_told_by_their_number(redis: Redis) -> None:
+def test_many_new_dead_letters_raise_an_alert(redis: Redis) -> None:
     """From the totals of the last ten minutes."""
     minute = timezone.now().replace(second=0, microsecond=0)
     times = {"run_ms": 1, "run_ms_max": 1, "wait_ms": 1, "wait_ms_max": 1}

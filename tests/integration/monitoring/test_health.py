@@ -53,7 +53,7 @@ def gate() -> Iterator[threading.Event]:
 
 
 def test_ten_probes_cost_one_check(gate: threading.Event) -> None:
-    """Within five seconds everybody gets the same answer; after them it is looked again."""
+    """Within five seconds all get the same answer; then it is checked again."""
     gate.set()
     now = [100.0]
     check = Counting(gate=gate, looks=[])
@@ -68,8 +68,8 @@ def test_ten_probes_cost_one_check(gate: threading.Event) -> None:
     assert (once, len(check.looks)) == (1, 2)
 
 
-def test_what_hangs_is_down_in_time_and_not_started_twice(gate: threading.Event) -> None:
-    """The answer comes in time with the reason; a second question waits for the same look."""
+def test_a_hung_check_is_down_in_time_and_not_started_twice(gate: threading.Event) -> None:
+    """The answer arrives in time with the reason; a second request waits for the same check."""
     check = Counting(gate=gate, looks=[])
     rounds = Round({"x": check})
     began = time.monotonic()
@@ -85,8 +85,8 @@ def test_what_hangs_is_down_in_time_and_not_started_twice(gate: threading.Event)
     assert len(check.looks) == 1
 
 
-def test_the_hanging_main_api_does_not_make_health_hang(client: Client, sandbox: SandboxApi) -> None:
-    """It is down, which is degraded, which is 200."""
+def test_a_hung_main_api_does_not_hang_health(client: Client, sandbox: SandboxApi) -> None:
+    """It is down, so health is degraded, with 200."""
     sandbox.control("POST", "faults", {"latencyMs": 60_000})
     began = time.monotonic()
 
@@ -110,10 +110,10 @@ REFUSAL = b'{"errors": [{"message": "no", "extensions": {"code": "UNAUTHENTICATE
         (REFUSAL, 200, "degraded", "UNAUTHENTICATED"),
     ],
 )
-def test_the_main_api_is_up_when_it_answers_as_such(
+def test_the_main_api_is_up_if_it_answers_as_graphql(
     settings: Settings, answer: bytes, status: int, expected: str, words: str
 ) -> None:
-    """A page of somebody else's is no main API, and a credential that is refused shows before a job meets it."""
+    """Another server's page does not count, and a rejected credential shows before a job meets it."""
     with http_receiver() as receiver:
         receiver.answer, receiver.statuses = answer, [status]
         settings.API_URL = receiver.url
@@ -124,8 +124,8 @@ def test_the_main_api_is_up_when_it_answers_as_such(
     assert words in found.message
 
 
-def test_without_redis_it_is_unhealthy(client: Client, redis_server: RedisServer, sandbox: SandboxApi) -> None:
-    """503 with the seed's shape; the page of metrics still answers, and readiness names what is missing."""
+def test_without_redis_health_is_unhealthy(client: Client, redis_server: RedisServer, sandbox: SandboxApi) -> None:
+    """503 in the predecessor's shape; metrics still answer, and readiness names what is missing."""
     redis_server.stop()
     try:
         answer, ready = client.get("/health"), client.get("/health/ready")
@@ -154,7 +154,7 @@ class Away(Check):
 def test_without_the_database_every_page_answers_in_time(
     client: Client, sandbox: SandboxApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Health and its metrics say so, and nobody waits for numbers that cannot be had."""
+    """Health and its metrics say so; nothing waits for numbers that cannot be had."""
     monkeypatch.setattr(health, "HEALTH", Round({**checks.CHECKS, "database": Away()}))
     client.cookies["sessionid"] = "somebody"
     with connection.execute_wrapper(_refuse):
@@ -171,10 +171,10 @@ def _refuse(*_: object) -> None:
 
 
 @pytest.mark.parametrize("who", ["nobody", "token", "staff"])
-def test_reasons_are_for_those_who_may_know(
+def test_reasons_are_shown_to_staff_and_token_bearers(
     client: Client, sandbox: SandboxApi, monkeypatch: pytest.MonkeyPatch, who: str
 ) -> None:
-    """Staff and bearers of METRICS_TOKEN read why; everybody else that it is so."""
+    """Everybody else sees the status only."""
     monkeypatch.setattr("django.conf.settings.METRICS_TOKEN", "let-me-see")
     if who == "staff":
         client.force_login(User.objects.create_user("ann", is_staff=True))
@@ -187,7 +187,7 @@ def test_reasons_are_for_those_who_may_know(
 
 @pytest.mark.parametrize(("dead", "status"), [(10, "up"), (11, "degraded")])
 def test_dead_letters_of_the_last_hour_degrade_the_queue(redis: Redis, dead: int, status: str) -> None:
-    """More than a tenth of what finished."""
+    """If they are more than a tenth of what finished."""
     minute = timezone.now().replace(second=0, microsecond=0)
     times = {"run_ms": 1, "run_ms_max": 1, "wait_ms": 1, "wait_ms_max": 1}
     for outcome, jobs in (("DEAD", dead), ("SUCCEEDED", 100 - dead)):
@@ -198,8 +198,8 @@ def test_dead_letters_of_the_last_hour_degrade_the_queue(redis: Redis, dead: int
     assert found.status == status
 
 
-def test_healthcheck_tells_containers(start: Start, redis: Redis) -> None:
-    """Exit code 1 without a worker of this host, 0 with one."""
+def test_healthcheck_sets_the_exit_code(start: Start, redis: Redis) -> None:
+    """1 without a worker on this host, 0 with one."""
 
     def code() -> object:
         with pytest.raises(SystemExit) as ended:
@@ -211,7 +211,7 @@ def test_healthcheck_tells_containers(start: Start, redis: Redis) -> None:
     wait_until(lambda: not code(), what="the worker is up")
 
 
-def test_readiness_wants_every_migration(client: Client, redis: Redis) -> None:
+def test_readiness_needs_every_migration(client: Client, redis: Redis) -> None:
     """A database that lacks one is not ready."""
     ready = client.get("/health/ready").status_code
     call_command("migrate", "sessions", "zero", verbosity=0)
@@ -225,8 +225,8 @@ def test_readiness_wants_every_migration(client: Client, redis: Redis) -> None:
     assert (answer.status_code, answer.json()["missing"]) == (503, ["migrations"])
 
 
-def test_health_is_answered_while_everybody_waits_for_redis(transactional_db: None, sandbox: SandboxApi) -> None:
-    """Forty jobs are submitted while Redis hangs: probes are answered in time, and every job is taken."""
+def test_health_answers_while_all_requests_wait_for_redis(transactional_db: None, sandbox: SandboxApi) -> None:
+    """Forty jobs are submitted while Redis hangs: probes answer in time, and every job is accepted."""
     redis, port = RedisServer(free_port(), "hangs"), free_port()
     environment = {
         "DATABASE_URL": database_url(),

@@ -39,8 +39,8 @@ def samples(client: Client) -> dict[tuple[str, tuple[str, ...]], float]:
     }
 
 
-def test_one_scrape_shows_what_other_processes_did(start: Start, sandbox: SandboxApi, client: Client) -> None:
-    """A worker's requests, waiting and run times stand on the web process's page, once."""
+def test_a_scrape_includes_all_processes(start: Start, sandbox: SandboxApi, client: Client) -> None:
+    """A worker's requests, waits and run times are in the web process's exposition, once."""
     start("rqworker", API_REQUEST_TIMEOUT_MS="30000")  # a slow answer must not become a second attempt
     work = [Submission(type="EVENT_EXPIRATION", campaign_id="campaign-2", payload={}, subject=str(n)) for n in range(5)]
     submit_many(work, actor="test")
@@ -62,8 +62,8 @@ def test_one_scrape_shows_what_other_processes_did(start: Start, sandbox: Sandbo
     assert page["scheduler_api_request_seconds_count", ("getOverdueEvents",)] == 5
 
 
-def test_totals_outlive_redis_and_the_jobs(client: Client, redis: Redis, sandbox: SandboxApi) -> None:
-    """Completed and failed are what the ledger recorded, old minutes and new ones, each counted once."""
+def test_totals_survive_redis_and_retention(client: Client, redis: Redis, sandbox: SandboxApi) -> None:
+    """Completed and failed are the ledger's records, old minutes and new, each counted once."""
     times = {"run_ms": 1, "run_ms_max": 1, "wait_ms": 1, "wait_ms_max": 1}
     for age, jobs in ((timedelta(days=90), 7), (timedelta(0), 2)):
         minute = timezone.now().replace(second=0, microsecond=0) - age
@@ -77,8 +77,8 @@ def test_totals_outlive_redis_and_the_jobs(client: Client, redis: Redis, sandbox
         assert (queue["completed"], queue["failed"]) == (18, 9)
 
 
-def test_counting_ends_however_many_wait(monkeypatch: pytest.MonkeyPatch, redis: Redis) -> None:
-    """Every query is answered by an index alone; beyond COUNTED a thread finds the number."""
+def test_counting_is_bounded(monkeypatch: pytest.MonkeyPatch, redis: Redis) -> None:
+    """Every query uses an index only; beyond COUNTED a thread finds the number."""
     work = [Submission(type="EVENT_EXPIRATION", campaign_id="c", payload={}, subject=str(n)) for n in range(9)]
     submit_many(work, actor="test")
     monkeypatch.setattr(metrics, "COUNTED", 3)
@@ -97,8 +97,8 @@ def test_counting_ends_however_many_wait(monkeypatch: pytest.MonkeyPatch, redis:
         assert any("SEARCH jobs_job USING COVERING INDEX" in step for step in plan), plan
 
 
-def test_what_redis_could_not_take_is_sent_later(redis: Redis, redis_server: RedisServer) -> None:
-    """A count made while Redis is away is neither lost nor doubled."""
+def test_counts_made_without_redis_are_sent_later(redis: Redis, redis_server: RedisServer) -> None:
+    """They are neither lost nor doubled."""
     counter = counters.Counters(lambda: redis)
     counter.add("x", "a")
     redis_server.stop()
@@ -113,8 +113,8 @@ def test_what_redis_could_not_take_is_sent_later(redis: Redis, redis_server: Red
     assert counters.read(redis)["x", "a"] == 1
 
 
-def test_the_oldest_queued_job_and_the_lag_show(client: Client, sandbox: SandboxApi) -> None:
-    """What waits for a worker and what the scheduler has not moved on are told apart, by their ages."""
+def test_the_age_of_the_oldest_queued_job_and_the_lag_are_exposed(client: Client, sandbox: SandboxApi) -> None:
+    """Jobs waiting for a worker and those the scheduler has not queued are told apart."""
     early = timezone.now() - timedelta(minutes=5)
     queued, _ = submit(Submission(type="EVENT_EXPIRATION", campaign_id="c", payload={}, due_at=early), actor="test")
     later = timezone.now() + timedelta(hours=1)
@@ -131,7 +131,7 @@ def test_the_oldest_queued_job_and_the_lag_show(client: Client, sandbox: Sandbox
 
 
 def test_rules_ask_for_metrics_that_exist(client: Client, sandbox: SandboxApi) -> None:
-    """Every name in an alert's expression has its TYPE line on the page, and each alert its section of the manual."""
+    """Every name in an alert's expression has its TYPE line, and each alert its section of the manual."""
     page = client.get("/metrics/prometheus").content.decode()
     families = {line.split()[2] for line in page.splitlines() if line.startswith("# TYPE")}
     sections = re.findall(r"^### (.+)$", (ROOT / "docs" / "operating.md").read_text(), re.MULTILINE)
@@ -146,7 +146,7 @@ def test_rules_ask_for_metrics_that_exist(client: Client, sandbox: SandboxApi) -
 
 
 def test_the_dashboard_asks_for_metrics_that_exist(client: Client, sandbox: SandboxApi) -> None:
-    """Every panel's queries name only what stands on the page."""
+    """Every panel of the Grafana dashboard queries metrics of the exposition only."""
     page = client.get("/metrics/prometheus").content.decode()
     families = {line.split()[2] for line in page.splitlines() if line.startswith("# TYPE")}
     panels = json.loads((ROOT / "deploy" / "grafana" / "scheduler.json").read_text())["panels"]
@@ -163,8 +163,8 @@ def test_the_dashboard_asks_for_metrics_that_exist(client: Client, sandbox: Sand
             assert named <= families, panel["title"]
 
 
-def test_what_rules_watch_stands_at_zero_before_it_happens(client: Client, sandbox: SandboxApi, redis: Redis) -> None:
-    """`increase()` sees nothing of a series that is born at 1: so the first of each would raise no alert."""
+def test_counters_in_rules_start_at_zero(client: Client, sandbox: SandboxApi, redis: Redis) -> None:
+    """`increase()` misses the first event of a series that starts at 1."""
     firing.seed()
     page = samples(client)
     rules = [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
@@ -189,8 +189,8 @@ def _words(expression: str) -> set[str]:
     return set("".join(c if c.isalnum() or c == "_" else " " for c in expression).split())
 
 
-def test_promtool_finds_the_rules_right() -> None:
-    """Each alert fires when it should and not before; where promtool is not installed nothing is asked."""
+def test_promtool_passes_the_rules() -> None:
+    """Each alert fires when it should and not before; skipped where promtool is not installed."""
     promtool = shutil.which("promtool")
     if promtool is None:
         pytest.skip("promtool is not installed (Debian: apt-get install prometheus)")
@@ -202,8 +202,8 @@ def test_promtool_finds_the_rules_right() -> None:
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
-def test_promtool_complains_of_names_that_are_not_ours_to_choose_only(client: Client, sandbox: SandboxApi) -> None:
-    """The seed's names, and one of django-rq's; where promtool is not installed nothing is asked."""
+def test_promtool_complains_only_about_inherited_names(client: Client, sandbox: SandboxApi) -> None:
+    """The predecessor's names and one of django-rq's; skipped where promtool is not installed."""
     promtool = shutil.which("promtool")
     if promtool is None:
         pytest.skip("promtool is not installed (Debian: apt-get install prometheus)")

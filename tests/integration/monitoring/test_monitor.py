@@ -76,10 +76,10 @@ def still_open() -> set[str]:
     return set(Alert.objects.filter(resolved_at=None).values_list("key", flat=True))
 
 
-def test_missing_processes_are_told_after_a_minute_and_resolved(
+def test_missing_processes_raise_alerts_after_a_minute(
     sandbox: SandboxApi, redis: Redis, clock: Clock, start: Start
 ) -> None:
-    """No worker, scheduler or subscriber for 60 s; back again, each alert ends."""
+    """No worker, scheduler or listener for 60 s; when they are back each alert resolves."""
     monitor = monitor_with(clock)
     monitor.poll()
     look(monitor, clock)
@@ -99,10 +99,10 @@ def test_missing_processes_are_told_after_a_minute_and_resolved(
     assert set(Alert.objects.values_list("resolved_by", flat=True)) == {"monitor"}
 
 
-def test_redis_gone_is_told_and_hides_what_nobody_can_know(
+def test_an_unreachable_redis_raises_one_alert(
     sandbox: SandboxApi, redis: Redis, redis_server: RedisServer, clock: Clock, heard: list[Message]
 ) -> None:
-    """Told without Redis; who is absent is not judged, and its minute begins anew when Redis is back."""
+    """Missing processes are not judged meanwhile, and their minute restarts when Redis is back."""
     monitor = monitor_with(clock)
     monitor.poll()
     look(monitor, clock)
@@ -121,10 +121,10 @@ def test_redis_gone_is_told_and_hides_what_nobody_can_know(
     wait_until(lambda: Delivery.objects.filter(action="resolve").exists(), what="the end is sent")
 
 
-def test_a_redis_that_hangs_does_not_make_the_monitor_hang(
+def test_a_hung_redis_does_not_hang_the_monitor(
     sandbox: SandboxApi, redis: Redis, redis_server: RedisServer, clock: Clock
 ) -> None:
-    """It is gone as well; each round takes seconds, not the quarter of a minute that others wait for an answer."""
+    """It counts as unreachable; each round takes seconds."""
     monitor = monitor_with(clock)
     monitor.poll()
     look(monitor, clock)
@@ -138,8 +138,8 @@ def test_a_redis_that_hangs_does_not_make_the_monitor_hang(
     assert max(took) < 9
 
 
-def test_the_breaker_opens_and_closes_its_alert(sandbox: SandboxApi, redis: Redis, clock: Clock) -> None:
-    """By faults or by hand, with the reason; that it is closed ends it."""
+def test_the_breaker_opens_and_resolves_its_alert(sandbox: SandboxApi, redis: Redis, clock: Clock) -> None:
+    """By faults or by an operator, with the reason."""
     monitor = monitor_with(clock)
     monitor.poll()
     look(monitor, clock)
@@ -163,7 +163,7 @@ def test_the_breaker_opens_and_closes_its_alert(sandbox: SandboxApi, redis: Redi
     assert still_open() == set()
 
 
-def test_a_refused_credential_is_told_before_any_job_dies(
+def test_a_rejected_credential_raises_an_alert_before_any_job_fails(
     sandbox: SandboxApi, redis: Redis, clock: Clock, settings: Settings
 ) -> None:
     """By the main API's answer to the health check."""
@@ -175,10 +175,10 @@ def test_a_refused_credential_is_told_before_any_job_dies(
     assert still_open() == {"credential_refused"}
 
 
-def test_a_queue_that_lags_and_a_cron_task_that_does_not_fire(
+def test_queue_delay_and_a_missed_cron_run_raise_alerts(
     sandbox: SandboxApi, redis: Redis, clock: Clock, settings: Settings
 ) -> None:
-    """Each with what it is about; they end when the job is taken and the task has fired."""
+    """They resolve when the job is claimed and the task has fired."""
     settings.ALERT_LAG = timedelta(seconds=10)
     job, _ = submit(Submission(type="EVENT_EXPIRATION", campaign_id="c", payload={}), actor="test")
     Job.objects.filter(pk=job.pk).update(moved_at=timezone.now() - timedelta(seconds=11))
@@ -212,10 +212,10 @@ class Away(Check):
             raise ConnectionError("connection refused")
 
 
-def test_without_the_database_those_known_last_are_notified(
+def test_without_the_database_the_last_known_handlers_are_notified(
     sandbox: SandboxApi, redis: Redis, clock: Clock, heard: list[Message]
 ) -> None:
-    """Once, from memory; when it is back it is written down, resolved, and they are told of that under one key."""
+    """Once, from memory; when it is back the alert is stored and resolved under one key."""
     monitor = monitor_with(clock, database=Away())
     monitor.poll()
     look(monitor, clock)
@@ -244,7 +244,7 @@ def _refuse(*_: Any) -> None:
 
 
 def test_a_second_monitor_takes_over_when_the_first_is_silent(sandbox: SandboxApi, redis: Redis, clock: Clock) -> None:
-    """Until then it does nothing, so that nobody is told twice."""
+    """Until then it does nothing, so that nobody is notified twice."""
     first, second = monitor_with(clock), monitor_with(clock)
     first.poll()
     make_dead_letters()
@@ -258,8 +258,8 @@ def test_a_second_monitor_takes_over_when_the_first_is_silent(sandbox: SandboxAp
     assert still_open() == {"job_dead:EVENT_EXPIRATION"}
 
 
-def test_a_monitor_that_stops_gives_its_lease_back(sandbox: SandboxApi, redis: Redis, clock: Clock) -> None:
-    """Another takes over at once; until then `healthcheck monitor` says that there is none."""
+def test_a_stopping_monitor_releases_its_lease(sandbox: SandboxApi, redis: Redis, clock: Clock) -> None:
+    """Another takes over at once; until then `healthcheck monitor` reports none."""
     first, second = monitor_with(clock), monitor_with(clock)
     first.poll()
     first.close()
@@ -277,8 +277,8 @@ def health_of_monitor() -> Check:
     return ROLES["monitor"][1]
 
 
-def test_a_dead_job_reaches_a_receiver_although_everything_is_killed(start: Start, sandbox: SandboxApi) -> None:
-    """Real processes: the worker is killed after its job is dead, the monitor before the receiver answers."""
+def test_a_dead_letter_alert_survives_killed_processes(start: Start, sandbox: SandboxApi) -> None:
+    """The worker is killed after its job is dead, the monitor before the receiver answers."""
     from monitoring.models import AlertHandler
 
     with http_receiver() as receiver:
@@ -305,8 +305,8 @@ def test_a_dead_job_reaches_a_receiver_although_everything_is_killed(start: Star
 
 
 @pytest.mark.skipif("connection.vendor != 'sqlite'")
-def test_no_question_of_the_monitor_walks_the_backlog() -> None:
-    """New dead letters, pending deliveries and dead letters of a type come from indexes that hold nothing else."""
+def test_no_query_of_the_monitor_scans_the_backlog() -> None:
+    """New dead letters, pending deliveries and dead letters of a type have indexes of their own."""
     plans = {
         "audit_of_dead": dead_letters.unseen(timezone.now())[:10].explain(),
         "job_dead_by_type": Job.objects.in_state(State.DEAD).filter(type="X").order_by()[:1].explain(),

@@ -38,7 +38,7 @@ def read_only_database() -> Iterator[None]:
 
 
 def test_a_read_only_database_is_down() -> None:
-    """A query alone would find it well."""
+    """A query alone would find it healthy."""
     checks.Database().check_component()
 
     with read_only_database(), pytest.raises(Exception, match=r"read.?only"):
@@ -46,8 +46,8 @@ def test_a_read_only_database_is_down() -> None:
 
 
 @pytest.mark.parametrize("cause", ["replica", "full"])
-def test_a_redis_that_takes_no_write_is_down(settings: Settings, cause: str) -> None:
-    """A replica, or one without room: PING alone would find it well."""
+def test_a_redis_that_refuses_writes_is_down(settings: Settings, cause: str) -> None:
+    """A replica, or one without memory: PING alone would find it healthy."""
     server = RedisServer(free_port(), f"{cause}-{free_port()}")
     settings.REDIS_URL = server.url
     try:
@@ -64,7 +64,9 @@ def test_a_redis_that_takes_no_write_is_down(settings: Settings, cause: str) -> 
         server.stop()
 
 
-def test_health_and_readiness_say_so(client: Client, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_read_only_store_fails_health_and_readiness(
+    client: Client, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """503 from both: nothing can be accepted."""
 
     def refuse(_self: checks.Database) -> None:
@@ -78,8 +80,8 @@ def test_health_and_readiness_say_so(client: Client, redis: Redis, monkeypatch: 
     assert client.get("/health/ready").status_code == 503
 
 
-def test_the_api_answers_in_json(client: Client, redis: Redis, settings: Settings) -> None:
-    """Whoever submits is told to come again, never shown a page."""
+def test_the_api_answers_503_in_json_without_a_writable_store(client: Client, redis: Redis, settings: Settings) -> None:
+    """Clients are told to retry later and never see an HTML page."""
     settings.SCHEDULER_API_TOKENS = {"secret": "tests"}
     body = json.dumps({"type": "EVENT_EXPIRATION", "campaignId": "campaign-1", "payload": {}})
     with read_only_database():
@@ -93,7 +95,7 @@ def test_the_api_answers_in_json(client: Client, redis: Redis, settings: Setting
 
 @pytest.mark.parametrize("write", ["the ORM", "the ledger"])
 def test_a_read_only_postgresql_is_an_outage_and_its_connection_is_dropped(redis: Redis, write: str) -> None:
-    """Not a bug: processes look again within seconds, and after a failover they reach the new server."""
+    """Not a bug: processes retry within seconds, and after a failover they reach the new server."""
     if connection.vendor != "postgresql":
         pytest.skip("SQLite says it so by itself")
     writes: dict[str, Callable[[], object]] = {"the ORM": MonitorState.objects.create, "the ledger": lambda: submit(1)}

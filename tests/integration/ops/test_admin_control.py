@@ -40,8 +40,8 @@ def page(client: Client, path: str) -> str:
     return answer.content.decode()
 
 
-def test_a_pause_is_made_shown_everywhere_and_ended(person: Client, redis: Redis) -> None:
-    """By the form, with end and reason; every page says so until it is resumed with a reason."""
+def test_a_pause_is_shown_on_every_page_until_resumed(person: Client, redis: Redis) -> None:
+    """Paused by the form, with end and reason; resumed with a reason."""
     CampaignClock.objects.create(campaign_id="campaign-2", name="Silverdale")
     submit(3)
     person.post(PAUSES, {"pause": "1", "campaign": "campaign-2", "minutes": "60", "reason": "a break"})
@@ -71,7 +71,7 @@ def test_a_pause_is_made_shown_everywhere_and_ended(person: Client, redis: Redis
         ({"what": "queue:fast"}, "Select a valid choice"),
     ],
 )
-def test_a_wrong_pause_is_refused_under_its_field(person: Client, form: dict[str, str], fault: str) -> None:
+def test_an_invalid_pause_is_reported_under_its_field(person: Client, form: dict[str, str], fault: str) -> None:
     """And nothing is paused."""
     answer = person.post(PAUSES, {"pause": "1", **form}).content.decode()
 
@@ -79,8 +79,8 @@ def test_a_wrong_pause_is_refused_under_its_field(person: Client, form: dict[str
     assert not Pause.objects.exists()
 
 
-def test_processes_are_shown_and_asked_to_stop(person: Client, redis: Redis) -> None:
-    """With host, pid, version, load and leader; first the question, then the request, which is kept."""
+def test_processes_are_listed_and_can_be_stopped(person: Client, redis: Redis) -> None:
+    """With host, PID, version, load and leader; a confirmation, then the request, which is stored."""
     told = heartbeat.Heartbeat("worker", "w-1", redis)
     told.beat("busy", in_flight=3, concurrency=5)
     heartbeat.Heartbeat("scheduler", "s-1", redis).beat("active")
@@ -100,7 +100,7 @@ def test_processes_are_shown_and_asked_to_stop(person: Client, redis: Redis) -> 
     )
 
 
-def test_suspended_workers_are_said_everywhere(person: Client, redis: Redis) -> None:
+def test_suspended_workers_are_shown_on_every_page(person: Client, redis: Redis) -> None:
     """rqsuspend is easily forgotten."""
     call_command("rqsuspend")
 
@@ -111,7 +111,7 @@ def test_suspended_workers_are_said_everywhere(person: Client, redis: Redis) -> 
 
 
 @pytest.mark.parametrize("person", ["Administrator"], indirect=True)
-def test_the_breaker_is_forced_and_shown_everywhere(person: Client, redis: Redis) -> None:
+def test_a_forced_breaker_is_shown_on_every_page(person: Client, redis: Redis) -> None:
     """Open with a reason, then automatic again."""
     person.post(BREAKER, {"state": "open", "reason": "repair"})
 
@@ -124,8 +124,8 @@ def test_the_breaker_is_forced_and_shown_everywhere(person: Client, redis: Redis
 
 
 @pytest.mark.parametrize("person", ["Viewer"], indirect=True)
-def test_a_viewer_sees_and_cannot_act(person: Client, redis: Redis) -> None:
-    """No buttons, and the server refuses what they would send."""
+def test_a_viewer_has_no_buttons_on_control_pages(person: Client, redis: Redis) -> None:
+    """And the server refuses what they would send."""
     pauses.pause("queue", "low", actor="user:bob")
     heartbeat.Heartbeat("worker", "w-1", redis).beat("idle", in_flight=0, concurrency=5)
 
@@ -143,13 +143,13 @@ def test_a_viewer_sees_and_cannot_act(person: Client, redis: Redis) -> None:
     assert [p.name for p in pauses.active()] == ["low"]
 
 
-def test_an_operator_does_not_govern_the_breaker(person: Client, redis: Redis) -> None:
-    """That is an administrator's."""
+def test_only_an_administrator_controls_the_breaker(person: Client, redis: Redis) -> None:
+    """An operator may not."""
     assert person.post(BREAKER, {"state": "open"}).status_code == 403
     assert "Force open</button>" not in page(person, BREAKER)
 
 
-def test_pages_answer_without_redis(person: Client, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_control_pages_work_without_redis(person: Client, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     """They say that it does not answer."""
     dead = Redis.from_url("redis://127.0.0.1:1")
     monkeypatch.setattr("jobs.broker.keys.redis", lambda: dead)
@@ -165,8 +165,8 @@ def test_pages_answer_without_redis(person: Client, redis: Redis, monkeypatch: p
     assert not OperatorAction.objects.filter(verb="asked to stop").exists()
 
 
-def test_a_worker_s_number_is_that_of_its_list(person: Client, redis: Redis) -> None:
-    """Of two workers that run jobs each leads to its own, beneath the tab of what runs."""
+def test_a_worker_s_job_count_matches_its_list(person: Client, redis: Redis) -> None:
+    """Two workers run jobs: each links to its own, under the tab Running."""
     for worker, jobs in (("w-1", submit(2)), ("w-2", submit(1, campaign_id="campaign-3"))):
         heartbeat.Heartbeat("worker", worker, redis).beat("busy", in_flight=len(jobs), concurrency=5)
         attempt.claim([str(job.pk) for job in jobs], worker=worker, now=timezone.now())
@@ -179,7 +179,7 @@ def test_a_worker_s_number_is_that_of_its_list(person: Client, redis: Redis) -> 
 
 
 @pytest.mark.parametrize("path", [PAUSES, PROCESSES, BREAKER, "/admin/queues/", "/admin/queues/queues/4/"])
-def test_pages_cost_few_queries(person: Client, redis: Redis, path: str) -> None:
+def test_control_pages_take_few_queries(person: Client, redis: Redis, path: str) -> None:
     """However many pauses there are."""
     for n in range(20):
         pauses.pause("campaign", f"c-{n}", actor="user:bob")

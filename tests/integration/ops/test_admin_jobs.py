@@ -36,7 +36,7 @@ def confirm(client: Client, verb: str, jobs: list[Job], **more: str) -> Any:
     return client.post(JOBS, form)
 
 
-def test_the_dry_run_changes_nothing_and_counts_what_would_happen(admin_client: Client, redis: Redis) -> None:
+def test_the_dry_run_counts_and_changes_nothing(admin_client: Client, redis: Redis) -> None:
     """Two wait and one was cancelled: two will be cancelled, one will not."""
     jobs = some(3)
     service.cancel(jobs[:1], actor="test", reason="")
@@ -47,10 +47,10 @@ def test_the_dry_run_changes_nothing_and_counts_what_would_happen(admin_client: 
     assert Job.objects.filter(state=State.SCHEDULED).count() == 2
 
 
-def test_a_whole_filter_is_done_in_steps_and_counted_truly(
+def test_a_bulk_action_covers_the_whole_filter(
     admin_client: Client, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All jobs of the filter and none beside it, more than one step's worth, each with the person and the reason."""
+    """More jobs than one step takes and none beside it, each audited with person and reason."""
     monkeypatch.setattr(bulk, "STEP", 3)
     some(7)
     (other,) = some(1, campaign="c-2")
@@ -65,10 +65,10 @@ def test_a_whole_filter_is_done_in_steps_and_counted_truly(
     assert {(e.actor, e.reason) for e in trail} == {("user:admin", "enough")}
 
 
-def test_steps_go_on_where_the_last_one_ended(
+def test_steps_of_a_bulk_action_continue_each_other(
     admin_client: Client, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the progress bar asks for, request after request, does each job once."""
+    """The progress bar's requests do each job once."""
     monkeypatch.setattr(bulk, "STEP", 2)
     jobs, done, after = some(5), 0, ""
     until = str(bulk.preview(bulk.VERBS["cancel"], Job.objects.all()).until)
@@ -80,8 +80,8 @@ def test_steps_go_on_where_the_last_one_ended(
     assert Job.objects.filter(state=State.CANCELLED).count() == 5
 
 
-def test_jobs_made_after_the_dry_run_are_left_out(redis: Redis) -> None:
-    """What nobody saw in the dry run is not touched."""
+def test_jobs_created_after_the_dry_run_are_left_out(redis: Redis) -> None:
+    """Nobody saw them in it."""
     some(1)
     verb = bulk.VERBS["cancel"]
     until = bulk.preview(verb, Job.objects.all()).until
@@ -93,8 +93,8 @@ def test_jobs_made_after_the_dry_run_are_left_out(redis: Redis) -> None:
     assert Job.objects.get(pk=late.pk).state == State.SCHEDULED
 
 
-def test_a_bad_due_time_is_refused_under_its_field(admin_client: Client, redis: Redis) -> None:
-    """Reschedule to the year 9000 moves nothing and says why."""
+def test_a_bad_due_time_is_reported_under_its_field(admin_client: Client, redis: Redis) -> None:
+    """Rescheduling to the year 9000 moves nothing and says why."""
     jobs = some(1)
 
     page = confirm(admin_client, "reschedule", jobs, due_at="9000-01-01T00:00:00").content.decode()
@@ -104,8 +104,8 @@ def test_a_bad_due_time_is_refused_under_its_field(admin_client: Client, redis: 
 
 
 @pytest.mark.parametrize("verb", sorted(bulk.VERBS))
-def test_a_viewer_sees_no_button_and_is_refused(client: Client, redis: Redis, verb: str) -> None:
-    """The page offers nothing, and the server does not do it either."""
+def test_a_viewer_cannot_run_bulk_actions(client: Client, redis: Redis, verb: str) -> None:
+    """The page offers none, and the server refuses them."""
     (job,) = some(1)
     viewer = member(client, "Viewer")
 
@@ -118,7 +118,7 @@ def test_a_viewer_sees_no_button_and_is_refused(client: Client, redis: Redis, ve
     assert job.state == State.SCHEDULED
 
 
-def test_an_operator_may_act_but_not_govern(client: Client, redis: Redis) -> None:
+def test_an_operator_may_act_on_jobs_only(client: Client, redis: Redis) -> None:
     """All verbs of jobs; neither users nor the breaker."""
     operator = member(client, "Operator")
     (job,) = some(1)
@@ -130,8 +130,8 @@ def test_an_operator_may_act_but_not_govern(client: Client, redis: Redis) -> Non
     assert not User.objects.get(username="bob").has_perm("jobs.control_breaker")
 
 
-def test_pages_stay_as_they_are_while_new_jobs_come(admin_client: Client, redis: Redis) -> None:
-    """Older and back by key: what was read is neither shown twice nor left out."""
+def test_pages_are_stable_while_new_jobs_arrive(admin_client: Client, redis: Redis) -> None:
+    """Older and newer by key: no job is shown twice or left out."""
     some(60)
     first = admin_client.get(JOBS)
     some(5, campaign="new")
@@ -148,7 +148,7 @@ def test_pages_stay_as_they_are_while_new_jobs_come(admin_client: Client, redis:
     [("c-2", 1), ("nowhere", 0), ("EVENT", 0), ("test", 3)],
     ids=["campaign", "none", "type", "source"],
 )
-def test_search(admin_client: Client, redis: Redis, term: str, found: int) -> None:
+def test_jobs_are_found_by_text(admin_client: Client, redis: Redis, term: str, found: int) -> None:
     """By campaign and by text."""
     some(2)
     some(1, campaign="c-2")
@@ -156,8 +156,8 @@ def test_search(admin_client: Client, redis: Redis, term: str, found: int) -> No
     assert len(ids(admin_client.get(JOBS, {"q": term}))) == found
 
 
-def test_what_people_call_things_is_found(admin_client: Client, redis: Redis) -> None:
-    """A campaign by its name, the jobs about a settlement by the settlement's."""
+def test_jobs_are_found_by_the_names_of_entities(admin_client: Client, redis: Redis) -> None:
+    """A campaign's name, and the name of the settlement that they are about."""
     CampaignClock.objects.create(campaign_id="c-2", name="Northmarch")
     growth(timedelta(0), entity="s-7", name="Riverton")
     some(2)
@@ -175,14 +175,14 @@ def test_what_people_call_things_is_found(admin_client: Client, redis: Redis) ->
     assert ids(admin_client.get(JOBS, {"q": "river"})) == [str(grown.pk)]
 
 
-def test_an_id_is_found_whatever_its_age(admin_client: Client, redis: Redis) -> None:
-    """The whole id leads to the one job."""
+def test_a_job_is_found_by_its_id(admin_client: Client, redis: Redis) -> None:
+    """Whatever its age: the whole ID leads to the one job."""
     jobs = some(3)
 
     assert ids(admin_client.get(JOBS, {"q": str(jobs[0].pk)})) == [str(jobs[0].pk)]
 
 
-def test_counts_beyond_the_limit_say_so(admin_client: Client, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_counts_above_the_limit_say_so(admin_client: Client, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is counted past the limit."""
     monkeypatch.setattr(changelist, "MOST_COUNTED", 4)
     some(9)
@@ -206,8 +206,8 @@ def test_pages_take_few_queries(admin_client: Client, redis: Redis, where: str) 
 
 
 @pytest.mark.parametrize("where", ["/admin/", JOBS, f"{JOBS}?q=test", "one"])
-def test_pages_take_few_queries_for_members_of_a_group_too(client: Client, redis: Redis, where: str) -> None:
-    """Fewer than 15 where permissions are looked up and a campaign is paused."""
+def test_pages_take_few_queries_for_group_members_too(client: Client, redis: Redis, where: str) -> None:
+    """Fewer than 15, with permissions to look up and a paused campaign."""
     CampaignClock.objects.create(campaign_id="c-1", name="Northmarch")
     pauses.pause("campaign", "c-1", actor="user:ann")
     operator, jobs = member(client, "Operator"), some(30)
@@ -219,7 +219,7 @@ def test_pages_take_few_queries_for_members_of_a_group_too(client: Client, redis
 
 
 def test_the_state_tabs_are_counted_from_indexes_alone(redis: Redis) -> None:
-    """No part of the plan walks the table."""
+    """No part of the plan scans the table."""
     if connection.vendor != "sqlite":
         pytest.skip("the plan is SQLite's; PostgreSQL chooses by what it knows of the rows")
     with CaptureQueriesContext(connection) as queries:
@@ -232,8 +232,8 @@ def test_the_state_tabs_are_counted_from_indexes_alone(redis: Redis) -> None:
     assert all("USING" in walk and "INDEX" in walk for walk in walks)
 
 
-def test_a_retry_that_may_do_its_work_twice_says_so(admin_client: Client, redis: Redis) -> None:
-    """A started effect that is retried: the dry run warns."""
+def test_the_dry_run_warns_of_retries_that_may_apply_twice(admin_client: Client, redis: Redis) -> None:
+    """A retried effect that had been started."""
     due = (timezone.now() + timedelta(hours=1)).isoformat()
     job, _ = submit(
         Submission(type="DEFERRED_EFFECT", campaign_id="c", payload={"effectId": "e", "executeAt": due}), actor="test"
@@ -246,8 +246,8 @@ def test_a_retry_that_may_do_its_work_twice_says_so(admin_client: Client, redis:
     assert "could apply them twice" in page
 
 
-def test_the_queue_dashboard_asks_for_permission_and_records(client: Client, redis: Redis) -> None:
-    """A viewer looks but does not empty a queue; an operator does, and it stands in each job's trail."""
+def test_emptying_a_queue_needs_permission_and_is_audited(client: Client, redis: Redis) -> None:
+    """A viewer may not; an operator may, and each job's trail has it."""
     job, _ = submit(Submission(type="EVENT_EXPIRATION", campaign_id="c", payload={}, priority="CRITICAL"), actor="test")
     viewer = member(client, "Viewer")
     queue = viewer.get("/admin/queues/")
@@ -269,10 +269,10 @@ WALKED = (
 
 
 @pytest.mark.parametrize("query", ["", "state=DEAD", "type=X", "campaign_id__exact=c", "q=text", "failure=f", *WALKED])
-def test_no_page_of_the_list_walks_or_sorts_the_table(
+def test_no_page_of_the_list_scans_or_sorts_the_table(
     admin_client: Client, redis: Redis, monkeypatch: pytest.MonkeyPatch, query: str
 ) -> None:
-    """Every question is answered along an index in the order of the page; what has none, within a stretch."""
+    """Every query follows an index in page order; filters without one read a bounded part."""
     if connection.vendor != "sqlite":
         pytest.skip("the plan is SQLite's; PostgreSQL chooses by what it knows of the rows")
     monkeypatch.setattr(changelist, "SCAN_LIMIT", 1)
@@ -290,10 +290,10 @@ def test_no_page_of_the_list_walks_or_sorts_the_table(
 
 
 @pytest.mark.parametrize("state", ["", "&state=SCHEDULED"])
-def test_a_filter_without_an_index_goes_on_stretch_by_stretch(
+def test_a_filter_without_an_index_reads_bounded_parts(
     admin_client: Client, redis: Redis, monkeypatch: pytest.MonkeyPatch, state: str
 ) -> None:
-    """Each page says that it looked at a part; following its link finds each job once."""
+    """Each page says so; following its link finds each job once."""
     monkeypatch.setattr(changelist, "SCAN_LIMIT", 6)
     wanted = some(2)
     some(20, campaign="c-2")
@@ -314,8 +314,8 @@ def test_a_filter_without_an_index_goes_on_stretch_by_stretch(
 
 
 @pytest.mark.parametrize("where", ["campaign_id__exact=c-1", "worker__exact=w-1"])
-def test_what_a_link_chose_is_among_the_filters(admin_client: Client, redis: Redis, where: str) -> None:
-    """Jobs of a campaign, and of a worker: there it is seen, and taken away without the others."""
+def test_filters_set_by_a_link_can_be_cleared(admin_client: Client, redis: Redis, where: str) -> None:
+    """Jobs of a campaign and of a worker: each can be removed without the others."""
     Job.objects.filter(pk__in=[job.pk for job in some(2)]).update(worker="w-1")
     some(1, campaign="c-2")
     name, _, value = where.partition("=")
@@ -329,8 +329,8 @@ def test_what_a_link_chose_is_among_the_filters(admin_client: Client, redis: Red
     assert len(ids(admin_client.get(f"{JOBS}?type=EVENT_EXPIRATION&{name}="))) == 3
 
 
-def test_ranges_are_read_in_the_persons_own_time_zone(admin_client: Client, redis: Redis) -> None:
-    """Due from 08:00 in Berlin is due from 06:00 or 07:00 UTC; a range that cannot be read says so."""
+def test_ranges_are_read_in_the_user_s_time_zone(admin_client: Client, redis: Redis) -> None:
+    """Due from 08:00 in Berlin is 06:00 or 07:00 UTC; an invalid range is reported."""
     (job,) = some(1)
     admin_client.cookies["zone"] = "Europe/Berlin"
     local = job.due_at.astimezone(ZoneInfo("Europe/Berlin"))
@@ -342,8 +342,8 @@ def test_ranges_are_read_in_the_persons_own_time_zone(admin_client: Client, redi
     assert "Enter a valid date/time" in admin_client.get(JOBS, {"due_at_from": "soon"}).content.decode()
 
 
-def test_what_has_ended_is_found_by_when_it_did(admin_client: Client, redis: Redis) -> None:
-    """The walk begins at the end of the range, for nothing ends before it is made."""
+def test_finished_jobs_are_found_by_their_end(admin_client: Client, redis: Redis) -> None:
+    """The scan begins at the end of the range: no job finishes before it is created."""
     jobs = some(3)
     service.cancel(jobs[:1], actor="test", reason="")
     soon = f"{timezone.localtime() + timedelta(minutes=1):%Y-%m-%dT%H:%M:%S}"

@@ -26,8 +26,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 ADD = f"{JOBS}add/"
 
 
-def test_the_form_has_the_fields_of_the_declaration(admin_client: Client, redis: Redis) -> None:
-    """A text, an enum and a moment, each with its own kind of field; no JSON."""
+def test_the_form_has_the_declared_fields(admin_client: Client, redis: Redis) -> None:
+    """A text, an enum and a time, each with its own widget; no JSON."""
     effect = payload_form.fields_of(type_named("DEFERRED_EFFECT"))
     growth = payload_form.fields_of(type_named("SETTLEMENT_GROWTH"))
     page = admin_client.get(f"{ADD}?type=SETTLEMENT_GROWTH").content.decode()
@@ -43,8 +43,8 @@ def test_the_form_has_the_fields_of_the_declaration(admin_client: Client, redis:
     assert "<textarea" not in page
 
 
-def test_every_kind_of_field_goes_there_and_back() -> None:
-    """Whatever a payload may hold can be filled in, also what no type of today has."""
+def test_every_kind_of_field_round_trips() -> None:
+    """Anything a payload may hold can be entered, also what no type has today."""
 
     class Everything(Payload, frozen=True, kw_only=True):
         a_number: Annotated[int, Meta(ge=1)]
@@ -69,7 +69,7 @@ def test_every_kind_of_field_goes_there_and_back() -> None:
     }
 
 
-def test_a_job_is_submitted_in_the_persons_own_time_zone(admin_client: Client, redis: Redis) -> None:
+def test_a_due_time_is_read_in_the_user_s_time_zone(admin_client: Client, redis: Redis) -> None:
     """08:00 typed in Berlin in summer is 06:00 UTC."""
     admin_client.cookies["zone"] = "Europe/Berlin"
     year = timezone.now().year + 1
@@ -101,18 +101,18 @@ def test_a_job_is_submitted_in_the_persons_own_time_zone(admin_client: Client, r
         ("EVENT_EXPIRATION", {"campaign_id": "c" * 256}, "campaign_id"),
     ],
 )
-def test_a_fault_stands_under_its_field(
+def test_a_form_error_is_reported_under_its_field(
     admin_client: Client, redis: Redis, kind: str, filled: dict[str, str], field: str
 ) -> None:
-    """Nothing is submitted, and what was filled in stays."""
+    """Nothing is submitted, and the entered values stay."""
     answer = admin_client.post(f"{ADD}?type={kind}", filled)
 
     assert list(answer.context["form"].errors) == [field]
     assert not Job.objects.exists()
 
 
-def test_a_copy_and_its_original_name_each_other(admin_client: Client, redis: Redis) -> None:
-    """The form is filled from the original; one that changes nothing is the same work, and says so."""
+def test_a_copy_and_its_original_are_linked(admin_client: Client, redis: Redis) -> None:
+    """The form is filled from the original; an unchanged copy is the same work, and says so."""
     due = (timezone.now() + timedelta(days=1)).replace(microsecond=0)
     payload = {"effectId": "e-1", "executeAt": due.isoformat()}
     original, _ = service.submit(
@@ -148,8 +148,8 @@ def exported(client: Client, kind: str, query: str = "") -> Any:
     return b"".join(answer.streaming_content).decode()  # type: ignore[attr-defined]
 
 
-def test_a_filter_is_exported_as_it_is_listed(client: Client, redis: Redis) -> None:
-    """As CSV and JSON, by a viewer; no other job, and no cell that a spreadsheet would run."""
+def test_the_export_matches_the_list(client: Client, redis: Redis) -> None:
+    """As CSV and JSON, for a viewer; no other job, and no cell that a spreadsheet would run."""
     some(3, campaign="=cmd()")
     some(2, campaign="c-2")
     viewer = member(client, "Viewer")
@@ -163,7 +163,7 @@ def test_a_filter_is_exported_as_it_is_listed(client: Client, redis: Redis) -> N
     assert set(OperatorAction.objects.values_list("actor", "verb")) == {("user:bob", "exported")}
 
 
-def test_who_may_not_see_jobs_may_not_export_them(client: Client, redis: Redis) -> None:
+def test_exporting_needs_permission_to_view_jobs(client: Client, redis: Redis) -> None:
     """403, and nothing in the file."""
     viewer = member(client, "Viewer")
     viewer_groups: Any = viewer.get("/admin/").wsgi_request.user
@@ -172,8 +172,8 @@ def test_who_may_not_see_jobs_may_not_export_them(client: Client, redis: Redis) 
     assert viewer.get(f"{JOBS}export/csv/").status_code == 403
 
 
-def test_a_hundred_thousand_jobs_take_no_more_memory_than_a_few(admin_client: Client, redis: Redis) -> None:
-    """Streamed: what is held at a time is some pages of rows, where all of them would be hundreds of megabytes."""
+def test_exporting_100_000_jobs_takes_little_memory(admin_client: Client, redis: Redis) -> None:
+    """It is streamed: some pages of rows at a time instead of hundreds of megabytes."""
     (model,) = some(1)
     postgresql = connection.vendor == "postgresql"
     others = [f.column for f in Job._meta.concrete_fields if f.column not in ("id", "unique_key")]

@@ -36,8 +36,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
         ("behind", "has been seen and not been processed yet"),
     ],
 )
-def test_why_has_my_town_not_grown(admin_client: Client, alive: Redis, hold: str, says: str) -> None:
-    """What holds a campaign back is said in words, and stands on its rows."""
+def test_the_page_says_what_blocks_a_campaign(admin_client: Client, alive: Redis, hold: str, says: str) -> None:
+    """In words, on the campaign and on its schedules."""
     clock = campaign(is_active=hold != "inactive", processed_world_time="" if hold == "behind" else READING)
     growth(timedelta(hours=-1))
     match hold:
@@ -61,8 +61,8 @@ def test_why_has_my_town_not_grown(admin_client: Client, alive: Redis, hold: str
     assert row.blockers
 
 
-def test_a_pause_of_another_campaign_or_type_holds_nothing(admin_client: Client, alive: Redis) -> None:
-    """Only what is paused is held."""
+def test_a_pause_of_another_campaign_or_type_blocks_nothing(admin_client: Client, alive: Redis) -> None:
+    """Only what is paused is blocked."""
     clock = campaign()
     growth(timedelta(hours=1))
     pauses.pause("campaign", "c-2", actor="user:ann")
@@ -78,8 +78,8 @@ def test_a_pause_of_another_campaign_or_type_holds_nothing(admin_client: Client,
     assert "World time must move on by 1 h" in text
 
 
-def test_a_dead_job_is_named_with_its_row(admin_client: Client, alive: Redis) -> None:
-    """Its error and the way to it."""
+def test_a_dead_letter_is_shown_with_its_schedule(admin_client: Client, alive: Redis) -> None:
+    """Its error and a link."""
     clock = campaign()
     row = growth(timedelta(hours=-1))
     submission = Submission(type=row.job_type, campaign_id="c-1", payload=row.payload)
@@ -97,8 +97,8 @@ def test_a_dead_job_is_named_with_its_row(admin_client: Client, alive: Redis) ->
     assert [blocker.name for blocker in one.blockers] == ["dead job"]
 
 
-def test_a_dead_job_that_a_later_one_made_up_for_holds_nothing_back(alive: Redis) -> None:
-    """The newest job about the row decides: what it applied holds what the dead one had to do."""
+def test_a_dead_letter_that_a_later_job_caught_up_blocks_nothing(alive: Redis) -> None:
+    """The newest job of the schedule decides: it applied what the dead one had to do."""
     clock = campaign()
     row = growth(timedelta(hours=1))
     for state, due in ((State.DEAD, timedelta(0)), (State.SUCCEEDED, timedelta(minutes=1))):
@@ -115,8 +115,8 @@ def test_a_dead_job_that_a_later_one_made_up_for_holds_nothing_back(alive: Redis
     assert "World time must move on by 1 h" in one.why
 
 
-def test_a_recalculation_that_died_is_why_nothing_comes_due(admin_client: Client, alive: Redis) -> None:
-    """What is overdue has no job and gets none: the page says so and leads to it, until a later one has succeeded."""
+def test_a_dead_recalculation_explains_overdue_schedules(admin_client: Client, alive: Redis) -> None:
+    """They get no jobs: the page says so and links to it, until a later one succeeds."""
     clock = campaign()
     growth(timedelta(hours=-2))
     growth(timedelta(hours=1), entity="s-2")
@@ -156,10 +156,8 @@ def test_a_recalculation_that_died_is_why_nothing_comes_due(admin_client: Client
     assert held() == [[], []]
 
 
-def test_what_a_job_beyond_the_newest_has_made_up_for_is_no_dead_letter(
-    alive: Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Of a busy campaign: a recalculation that died before the newest jobs, and a row that has moved on since."""
+def test_older_dead_letters_that_were_caught_up_block_nothing(alive: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a busy campaign: a recalculation before the newest jobs, and a schedule that has advanced."""
     clock, row = campaign(), growth(timedelta(hours=1))
     made = {"campaign_id": "c-1", "clock_due": WorldTime.parse(row.next_due)}
     died = [
@@ -187,8 +185,8 @@ def test_what_a_job_beyond_the_newest_has_made_up_for_is_no_dead_letter(
     assert seen() == ([], [False])
 
 
-def test_many_dead_jobs_are_told_in_one_line(admin_client: Client, alive: Redis) -> None:
-    """The first few by name, the rest by their number with the way to all of them."""
+def test_many_dead_letters_take_one_line(admin_client: Client, alive: Redis) -> None:
+    """The first few by name, the number of the rest with a link to all."""
     campaign()
     for number in range(6):
         row = growth(timedelta(hours=-1), entity=f"s-{number}", name=f"Town {number}")

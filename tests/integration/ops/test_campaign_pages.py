@@ -22,15 +22,15 @@ from tests.support.people import member
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_the_last_minute_of_time_has_a_page(admin_client: Client, alive: Redis) -> None:
-    """World time may stand at the end of the year 9999: no hour follows, and what would is never due."""
+def test_a_campaign_at_the_end_of_time_has_a_page(admin_client: Client, alive: Redis) -> None:
+    """World time 9999-12-31 23:59: no due time follows."""
     campaign(world_time="9999-12-31T23:59:00.000Z", processed_world_time="9999-12-31T23:59:00.000Z")
 
     assert "9999-12-31 23:59" in text_of(admin_client)
 
 
-def test_the_clock_and_what_is_next_due(admin_client: Client, alive: Redis) -> None:
-    """World time, what was processed, each row with its time on that clock and in how long it is."""
+def test_the_page_shows_the_clock_and_the_next_due_times(admin_client: Client, alive: Redis) -> None:
+    """World time, what was processed, and each schedule's due time with the time until then."""
     campaign()
     growth(timedelta(hours=2))
     text = text_of(admin_client)
@@ -43,7 +43,7 @@ def test_the_clock_and_what_is_next_due(admin_client: Client, alive: Redis) -> N
 
 
 def test_a_wall_clock_campaign_counts_on_the_wall_clock(admin_client: Client, alive: Redis) -> None:
-    """Without world time the rows' times are those of the wall."""
+    """Without world time its schedules show wall-clock times."""
     campaign(world_time="", processed_world_time="")
     due = sortable(WallTime(timezone.now() + timedelta(minutes=90, seconds=30)))
     growth(timedelta(0), clock="wall", next_due=due, fire_at=due)
@@ -54,7 +54,7 @@ def test_a_wall_clock_campaign_counts_on_the_wall_clock(admin_client: Client, al
 
 
 def test_the_timeline_shows_each_due_time_of_the_window(alive: Redis) -> None:
-    """Every interval within the hours asked for, at its place; what lies beyond is left out."""
+    """Every interval within the chosen hours, at its place."""
     clock = campaign()
     growth(timedelta(hours=3), interval=timedelta(hours=6))
     growth(timedelta(hours=30), entity="s-2", name="Farhold")
@@ -67,8 +67,8 @@ def test_the_timeline_shows_each_due_time_of_the_window(alive: Redis) -> None:
     assert lane.marks == [12.5, 37.5, 62.5, 87.5]
 
 
-def test_a_campaign_is_paused_and_resumed_with_who_and_why(client: Client, alive: Redis) -> None:
-    """By an operator, from its own page."""
+def test_a_campaign_is_paused_and_resumed_from_its_page(client: Client, alive: Redis) -> None:
+    """By an operator, with a reason."""
     campaign()
     operator = member(client, "Operator")
     until = timezone.now() + timedelta(hours=3)
@@ -83,7 +83,7 @@ def test_a_campaign_is_paused_and_resumed_with_who_and_why(client: Client, alive
     assert [a.verb for a in OperatorAction.objects.order_by("id")] == ["paused", "resumed"]
 
 
-def test_a_pause_that_is_over_already_is_refused_in_words(admin_client: Client, alive: Redis) -> None:
+def test_a_pause_with_a_past_end_is_rejected(admin_client: Client, alive: Redis) -> None:
     """Nothing is paused."""
     campaign()
     page = admin_client.post(f"{PAGE}c-1/pause/", {"until": "2020-01-01T00:00"}, follow=True).content.decode()
@@ -92,8 +92,8 @@ def test_a_pause_that_is_over_already_is_refused_in_words(admin_client: Client, 
     assert not Pause.objects.exists()
 
 
-def test_recalculate_now_submits_a_job_for_each_kind_of_entity(admin_client: Client, alive: Redis) -> None:
-    """With the person as their source."""
+def test_recalculate_now_submits_a_job_per_kind_of_entity(admin_client: Client, alive: Redis) -> None:
+    """With the operator as their source."""
     campaign()
     admin_client.post(f"{PAGE}c-1/recalculate/", {"reason": "a town is missing"})
 
@@ -119,7 +119,7 @@ def test_a_viewer_looks_but_may_not_act(client: Client, alive: Redis) -> None:
     assert not Job.objects.exists()
 
 
-def test_rows_are_searched_and_paged(admin_client: Client, alive: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_schedules_are_searched_and_paged(admin_client: Client, alive: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     """By name; the next page begins where this one ended."""
     monkeypatch.setattr(campaign_page, "PAGE", 2)
     campaign()
@@ -136,8 +136,8 @@ def test_rows_are_searched_and_paged(admin_client: Client, alive: Redis, monkeyp
 
 
 @pytest.mark.parametrize("campaign_id", ["c/1?x=2", "c_5F 1", "ä:é#%"])
-def test_ids_of_any_kind_have_a_page(admin_client: Client, alive: Redis, campaign_id: str) -> None:
-    """The list leads to it, and its buttons work."""
+def test_campaigns_with_odd_ids_have_a_page(admin_client: Client, alive: Redis, campaign_id: str) -> None:
+    """The list links to it, and its buttons work."""
     campaign(campaign_id=campaign_id)
     (link,) = re.findall(r'href="(/admin/jobs/campaignclock/[^"]+/change/)"', admin_client.get(PAGE).content.decode())
     page = admin_client.get(link)

@@ -44,8 +44,8 @@ def form_of(one: CronTask, **changes: str) -> dict[str, Any]:
     }
 
 
-def test_a_task_that_is_refused_keeps_no_other_back(admin_client: Client, redis: Redis) -> None:
-    """Of two that are run now one is of a type that is gone: it is named, and the other's job is submitted."""
+def test_a_rejected_task_does_not_stop_the_others(admin_client: Client, redis: Redis) -> None:
+    """Of two run now, one has an unknown type: it is named, and the other's job is submitted."""
     both = [task(name="old", type="GONE"), task()]
     form = {"action": "run_now", "_selected_action": [str(one.pk) for one in both]}
     text = admin_client.post(PAGE, form, follow=True).content.decode()
@@ -55,8 +55,8 @@ def test_a_task_that_is_refused_keeps_no_other_back(admin_client: Client, redis:
     assert Job.objects.get().type == "EVENT_EXPIRATION"
 
 
-def test_the_preview_is_in_the_task_s_own_time_zone(admin_client: Client) -> None:
-    """Five firings with the zone's name, while somebody types."""
+def test_the_preview_is_in_the_task_s_time_zone(admin_client: Client) -> None:
+    """Five runs with the zone's name, while somebody types."""
     text = admin_client.get(f"{PAGE}preview/", {"expression": "30 9 * * *", "time_zone": "Asia/Tokyo"}).content.decode()
 
     assert "At 09:30" in text
@@ -72,15 +72,15 @@ def test_the_preview_is_in_the_task_s_own_time_zone(admin_client: Client) -> Non
         ("", "UTC", "Five fields"),
     ],
 )
-def test_the_preview_says_what_is_wrong(admin_client: Client, expression: str, zone: str, fault: str) -> None:
-    """In words, and never with an error page."""
+def test_the_preview_explains_errors(admin_client: Client, expression: str, zone: str, fault: str) -> None:
+    """In words, never with an error page."""
     text = admin_client.get(f"{PAGE}preview/", {"expression": expression, "time_zone": zone}).content.decode()
 
     assert fault in text
 
 
-def test_a_change_is_audited_with_before_and_after(admin_client: Client) -> None:
-    """Who, what and why; a bad expression is refused under its field and changes nothing."""
+def test_changing_a_task_is_audited_with_before_and_after(admin_client: Client) -> None:
+    """Who, what and why; a bad expression is reported under its field and changes nothing."""
     one = task()
     where = f"{PAGE}{one.pk}/change/"
     bad = admin_client.post(where, form_of(one, expression="* * *"))
@@ -95,8 +95,8 @@ def test_a_change_is_audited_with_before_and_after(admin_client: Client) -> None
     assert act.changes == {"expression": ["0 * * * *", "30 3 * * *"]}
 
 
-def test_disabled_until_a_time_it_is_enabled_again_by_itself(admin_client: Client, redis: Redis) -> None:
-    """It does not fire meanwhile, and does not make up for what fell into that time."""
+def test_a_disabled_task_is_re_enabled_at_its_time(admin_client: Client, redis: Redis) -> None:
+    """It does not fire meanwhile, and does not catch up afterwards."""
     one = task(misfire=Misfire.ALL)
     until = timezone.now() + timedelta(hours=5)
     form = {"until": f"{until:%Y-%m-%dT%H:%M}", "reason": "migration"}
@@ -125,8 +125,8 @@ def test_disabled_until_a_time_it_is_enabled_again_by_itself(admin_client: Clien
     ("until", "fault"),
     [("2020-01-01T00:00", "2020-01-01 00:00 CET is over already"), ("9999-12-31T23:59", "more than ten years ahead")],
 )
-def test_a_time_that_is_not_to_come_disables_nothing(admin_client: Client, until: str, fault: str) -> None:
-    """By either form it is said, and the task stays as it is."""
+def test_a_past_time_disables_nothing(admin_client: Client, until: str, fault: str) -> None:
+    """Either form reports it, and the task stays as it is."""
     one = task()
     admin_client.cookies["zone"] = "Europe/Berlin"
     day, _, hour = until.partition("T")
@@ -142,8 +142,8 @@ def test_a_time_that_is_not_to_come_disables_nothing(admin_client: Client, until
     assert one.disabled_until is None
 
 
-def test_run_now_submits_its_job_beside_the_schedule(admin_client: Client, redis: Redis) -> None:
-    """The job carries the person and the reason; the firing is by hand; the next one stays."""
+def test_run_now_leaves_the_schedule_alone(admin_client: Client, redis: Redis) -> None:
+    """The job has the person and the reason; the run is manual; the next one stays."""
     one = task()
     admin_client.post(f"{PAGE}{one.pk}/run-now/", {"reason": "it could not wait"})
 
@@ -159,10 +159,10 @@ def test_run_now_submits_its_job_beside_the_schedule(admin_client: Client, redis
     ("misfire", "outcomes"),
     [(Misfire.SKIP, [("missed", 3)]), (Misfire.ONCE, [("late", 2)]), (Misfire.ALL, [("late", 0)] * 3)],
 )
-def test_missed_firings_stand_in_the_history(
+def test_missed_runs_are_listed_in_the_history(
     admin_client: Client, redis: Redis, misfire: Misfire, outcomes: list[tuple[str, int]]
 ) -> None:
-    """Whatever the policy makes of them."""
+    """Whatever the policy does about them."""
     one = task(misfire=misfire, expression="0 0 1 * *")
     third_back = timezone.now() - timedelta(days=75)
     while len(cron.upcoming(one, third_back, 4)) and cron.upcoming(one, third_back, 4)[3] < timezone.now():
@@ -178,8 +178,8 @@ def test_missed_firings_stand_in_the_history(
     assert ("missed before it, not run" in page) == (misfire != Misfire.ALL)
 
 
-def test_the_history_is_kept_within_bounds(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The newest firings of each task stay."""
+def test_the_history_is_bounded(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The newest runs of each task stay."""
     monkeypatch.setattr(cron, "KEPT", 2)
     one, other = task(), task(name="other")
     for _ in range(4):
@@ -222,8 +222,8 @@ def test_pages_take_few_queries(client: Client, redis: Redis, of_one: bool) -> N
     assert len(queries) < 15, [q["sql"][:90] for q in queries]
 
 
-def test_a_task_that_nobody_fires_is_said_to_be_overdue(admin_client: Client) -> None:
-    """On the list and on its page."""
+def test_a_task_that_does_not_fire_is_shown_as_overdue(admin_client: Client) -> None:
+    """In the list and on its page."""
     one = task()
     CronTask.objects.filter(pk=one.pk).update(next_fire_at=timezone.now() - timedelta(minutes=5))
 
@@ -231,7 +231,7 @@ def test_a_task_that_nobody_fires_is_said_to_be_overdue(admin_client: Client) ->
         assert "Overdue: is a scheduler running?" in admin_client.get(where).content.decode()
 
 
-def test_making_and_deleting_a_task_is_audited(admin_client: Client) -> None:
+def test_creating_and_deleting_a_task_is_audited(admin_client: Client) -> None:
     """With its name, by whom; its history goes with it."""
     form = form_of(CronTask(name="weekly", type="EVENT_EXPIRATION", expression="0 3 * * 1"), reason="mondays are quiet")
     admin_client.post(f"{PAGE}add/", form)

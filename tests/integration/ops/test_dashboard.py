@@ -48,8 +48,8 @@ def ended(job: Job, to: State, error: str = "") -> None:
     ledger.cycle([ending], [], actor="worker:w-1", worker="w-1", now=timezone.now())
 
 
-def test_every_number_is_that_of_its_list(admin_client: Client, redis: Redis) -> None:
-    """Attempts by outcome, what waits, what runs with its worker, what died of what, what fires next, who did what."""
+def test_every_number_matches_its_list(admin_client: Client, redis: Redis) -> None:
+    """Attempts by outcome, waiting and running jobs, failures, next runs, recent actions."""
     ended(claimed("c-1"), State.SUCCEEDED)
     ended(claimed("c-2"), State.DEAD, "NotFound: event-1 is gone")
     running = claimed("c-3")
@@ -71,8 +71,8 @@ def test_every_number_is_that_of_its_list(admin_client: Client, redis: Redis) ->
     assert (first.verb, first.jobs) == ("cancelled", 1)
 
 
-def test_what_ended_and_what_failed_lead_to_their_lists(admin_client: Client, redis: Redis) -> None:
-    """The tiles, and each number of the table; a job that is tried again has not ended, and is found by its move."""
+def test_finished_and_failed_counts_link_to_their_jobs(admin_client: Client, redis: Redis) -> None:
+    """Tiles and table; a job that is retried has not finished, and is found by its move."""
     for campaign, to in (("c-1", State.SUCCEEDED), ("c-2", State.SUCCEEDED), ("c-3", State.DEAD)):
         ended(claimed(campaign), to, "NotFound: gone" if to is State.DEAD else "")
     again = Ending(claimed("c-4"), Outcome(State.RETRYING, "HTTP 500", due_at=timezone.now() + timedelta(minutes=1)))
@@ -95,8 +95,8 @@ def listed(client: Client, link: str) -> int:
     return len(context["cl"].result_list if "cl" in context else context["page"].lines)
 
 
-def test_lateness_is_told_against_its_objective(redis: Redis) -> None:
-    """Of 20 starts one was 3 s late: 95 % started within the objective, and the longest wait is exact."""
+def test_start_delays_are_compared_with_the_objective(redis: Redis) -> None:
+    """Of 20 starts one was 3 s late: 95% on time, and the maximum is exact."""
     for number in range(20):
         late = timedelta(seconds=3) if number == 0 else timedelta(0)
         ended(claimed(f"c-{number}", late=late), State.SUCCEEDED)
@@ -110,8 +110,8 @@ def test_lateness_is_told_against_its_objective(redis: Redis) -> None:
 
 
 @pytest.mark.parametrize("key", RANGES)
-def test_every_range_holds_what_ended_in_it(redis: Redis, key: str) -> None:
-    """What ended at its beginning is counted, what ended before is not, however the database groups."""
+def test_a_range_includes_its_beginning(redis: Redis, key: str) -> None:
+    """What ended before is left out, however the database groups."""
     now, wanted = timezone.now(), RANGES[key]
     slots = read_slots(wanted, now)
     common = {
@@ -130,8 +130,8 @@ def test_every_range_holds_what_ended_in_it(redis: Redis, key: str) -> None:
     assert len(slots) == wanted.length / wanted.step
 
 
-def test_the_breaker_says_what_it_holds_back(admin_client: Client, redis: Redis) -> None:
-    """State, last error, and how many jobs wait for it."""
+def test_the_breaker_tile_counts_the_jobs_that_it_blocks(admin_client: Client, redis: Redis) -> None:
+    """State, last error, and waiting jobs."""
     job = claimed("c-1")
     until = timezone.now() + timedelta(minutes=1)
     ending = Ending(
@@ -156,16 +156,16 @@ def test_a_viewer_sees_the_numbers(client: Client, redis: Redis) -> None:
     assert "Submit a job" not in text
 
 
-def test_staff_without_a_group_is_told_what_to_do(client: Client, redis: Redis) -> None:
-    """Nothing is shown but whom to ask."""
+def test_staff_without_a_group_are_told_whom_to_ask(client: Client, redis: Redis) -> None:
+    """They see nothing else."""
     text = member(client).get(PAGE).content.decode()
 
     assert "Ask an administrator" in text
     assert "Attempts/min" not in text
 
 
-def test_the_live_part_comes_alone(admin_client: Client, redis: Redis) -> None:
-    """What htmx asks for holds neither head nor sidebar."""
+def test_htmx_gets_the_live_part_only(admin_client: Client, redis: Redis) -> None:
+    """Neither head nor sidebar."""
     text = admin_client.get(PAGE, headers={"HX-Request": "true"}).content.decode()
 
     assert 'id="dashboard"' in text
@@ -187,8 +187,8 @@ def test_the_page_comes_while_redis_is_away(admin_client: Client, redis: Redis, 
     assert "Attempts/min" in text
 
 
-def test_a_source_that_is_added_is_shown(admin_client: Client, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever watches more tells it; without any, the processes are still there."""
+def test_an_added_source_is_shown(admin_client: Client, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without any, the processes are still there."""
     monkeypatch.setattr(status, "_sources", {})
     monkeypatch.setattr(status, "_expected", set())
     alone = {c.name for c in status.find_components()}
@@ -199,16 +199,16 @@ def test_a_source_that_is_added_is_shown(admin_client: Client, redis: Redis, mon
     assert "waning" in text
 
 
-def test_a_monitor_that_never_ran_is_missed(redis: Redis) -> None:
-    """Without it nobody is alerted: the line of components says so."""
+def test_a_monitor_that_never_ran_is_reported(redis: Redis) -> None:
+    """Without it nobody is alerted."""
     found = {c.name: c for c in status.find_components()}
 
     assert found["monitor"].status == "down"
     assert "start manage.py monitor" in found["monitor"].message
 
 
-def test_monitoring_never_keeps_the_page_waiting(redis: Redis) -> None:
-    """The first page may say that it is being looked at; the checks arrive behind its back."""
+def test_the_page_does_not_wait_for_checks(redis: Redis) -> None:
+    """The first page may say that they are running; they complete in the background."""
     source = DashboardSource(HEALTH)
 
     wait_until(lambda: {c.name: c.status for c in source.components()}["database"] == "up")
@@ -227,7 +227,7 @@ def test_the_page_takes_few_queries(client: Client, redis: Redis) -> None:
 
 
 def test_folded_outcomes_draw_the_same_graphs(redis: Redis) -> None:
-    """Each range's points stay as they are: what is folded is coarser than no graph that shows it."""
+    """What is folded is coarser than no graph that shows it."""
     now = timezone.now().replace(second=0, microsecond=0)
     common = {"type": "X", "outcome": "DEAD", "run_ms": 2, "run_ms_max": 1, "wait_ms": 1, "wait_ms_max": 1}
     for minutes in (3, 5 * 60, 12 * 60, 12 * 60 + 7, 20 * 60, 3 * 24 * 60, 6 * 24 * 60 + 11):
@@ -245,8 +245,8 @@ def test_folded_outcomes_draw_the_same_graphs(redis: Redis) -> None:
     assert OutcomeMinute.objects.count() == rows
 
 
-def test_the_numbers_of_the_table_lead_to_the_jobs_they_count(admin_client: Client, redis: Redis) -> None:
-    """The list behind a number holds just those jobs."""
+def test_the_table_s_numbers_link_to_the_jobs_they_count(admin_client: Client, redis: Redis) -> None:
+    """The list behind a number has just those jobs."""
     ended(claimed("c-1"), State.SUCCEEDED)
     ended(claimed("c-2"), State.SUCCEEDED)
     ended(claimed("c-3"), State.SKIPPED)
@@ -258,8 +258,8 @@ def test_the_numbers_of_the_table_lead_to_the_jobs_they_count(admin_client: Clie
     assert all(n == shown for n, shown in listed)
 
 
-def test_nothing_that_the_pages_ask_walks_a_table() -> None:
-    """Rollups, what people did, what runs and the dead letters of a campaign are found by their indexes."""
+def test_no_query_of_the_page_scans_a_table() -> None:
+    """Rollups, operator actions, running jobs and a campaign's dead letters have indexes."""
     if connection.vendor != "sqlite":
         pytest.skip("the plan is SQLite's; PostgreSQL chooses by what it knows of the rows")
     with CaptureQueriesContext(connection) as queries:

@@ -32,8 +32,8 @@ def fail_for_good(error: str, *campaigns: str, type_: str = "EVENT_EXPIRATION") 
     return FailureGroup.objects.get(pk=failure.key)
 
 
-def test_dead_letters_are_grouped_with_whom_they_touch(admin_client: Client, redis: Redis) -> None:
-    """Count, types, campaigns and hours of each failure."""
+def test_dead_letters_are_grouped_by_failure(admin_client: Client, redis: Redis) -> None:
+    """With count, types, campaigns and hours."""
     fail_for_good("NotFound: event-1 is gone", "c-1", "c-2")
     fail_for_good("NotFound: event-2 is gone", "c-3", type_="RECALCULATE_SETTLEMENT_SCHEDULES")
     fail_for_good("PermanentError: no", "c-1")
@@ -50,7 +50,7 @@ def test_dead_letters_are_grouped_with_whom_they_touch(admin_client: Client, red
 
 @pytest.mark.parametrize(("verb", "state"), [("retry", State.QUEUED), ("discard", State.CANCELLED)])
 def test_exactly_one_group_is_retried_or_discarded(admin_client: Client, redis: Redis, verb: str, state: State) -> None:
-    """First the dry run, then the action with a reason; the other group stays as it is, and so do other jobs."""
+    """First the dry run, then the action with a reason; other groups and jobs stay as they are."""
     group, other = fail_for_good("NotFound: event-1", "c-1", "c-2"), fail_for_good("PermanentError: no", "c-3")
     submit(Submission(type="EVENT_EXPIRATION", campaign_id="c-9", payload={}), actor="test")
     where = f"/admin/jobs/job/?failure={group.key}"
@@ -74,8 +74,8 @@ def test_exactly_one_group_is_retried_or_discarded(admin_client: Client, redis: 
     assert all(j.audit_trail.filter(now=state, actor="user:admin", reason="it is mended").exists() for j in moved)
 
 
-def test_a_note_and_an_acknowledgement_are_kept_with_who(admin_client: Client, redis: Redis) -> None:
-    """It leaves the open failures, and comes back as soon as another job dies of it."""
+def test_notes_and_acknowledgements_record_the_person(admin_client: Client, redis: Redis) -> None:
+    """An acknowledged failure leaves the open ones, and reopens when another job fails that way."""
     group = fail_for_good("NotFound: event-1", "c-1")
     admin_client.post(f"{PAGE}{group.key}/note/", {"note": "the world was restored"})
     admin_client.post(f"{PAGE}{group.key}/acknowledge/", {"reason": "waiting for the owners"})
@@ -94,8 +94,8 @@ def test_a_note_and_an_acknowledgement_are_kept_with_who(admin_client: Client, r
     }
 
 
-def test_an_acknowledgement_can_be_taken_back(admin_client: Client, redis: Redis) -> None:
-    """Then it is open again."""
+def test_an_acknowledged_failure_can_be_reopened(admin_client: Client, redis: Redis) -> None:
+    """By hand."""
     group = fail_for_good("NotFound: event-1", "c-1")
     admin_client.post(f"{PAGE}{group.key}/acknowledge/")
     admin_client.post(f"{PAGE}{group.key}/reopen/")
@@ -103,8 +103,8 @@ def test_an_acknowledgement_can_be_taken_back(admin_client: Client, redis: Redis
     assert [f.group for f in admin_client.get(PAGE).context["failures"]] == [group]
 
 
-def test_what_is_left_of_a_retried_failure_is_remembered(admin_client: Client, redis: Redis) -> None:
-    """Without dead letters it is neither open nor known, but among all."""
+def test_a_failure_without_dead_letters_is_listed_under_all(admin_client: Client, redis: Redis) -> None:
+    """It is neither open nor acknowledged."""
     group = fail_for_good("NotFound: event-1", "c-1")
     Job.objects.filter(failure_key=group.key).update(state=State.SUCCEEDED)
 
@@ -133,10 +133,8 @@ def test_a_viewer_looks_but_may_not_act(client: Client, redis: Redis) -> None:
     assert not OperatorAction.objects.exists()
 
 
-def test_more_failures_than_fit_a_page_are_paged(
-    admin_client: Client, redis: Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Older ones follow by the time they were seen last; those seen together are neither left out nor shown twice."""
+def test_failures_are_paged(admin_client: Client, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the time last seen; those seen at the same time are neither left out nor shown twice."""
     monkeypatch.setattr(failure_page, "PAGE", 2)
     for word in ("one", "two", "three"):
         fail_for_good(f"PermanentError: {word}", "c-1" + word)
@@ -164,7 +162,7 @@ def test_pages_take_few_queries(client: Client, redis: Redis, one: bool) -> None
 
 
 def test_groups_are_found_by_the_index_of_dead_letters() -> None:
-    """Nothing walks the jobs."""
+    """Nothing scans the jobs."""
     if connection.vendor != "sqlite":
         pytest.skip("the plan is SQLite's; PostgreSQL chooses by what it knows of the rows")
     plans = [failure_page.find_dead_letters("0" * 16).explain(), failure_page.find_groups("open").explain()]

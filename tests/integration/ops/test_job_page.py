@@ -48,8 +48,8 @@ def page(client: Client, job: Job) -> Any:
     return answer.context["job_page"], answer.content.decode()
 
 
-def test_its_campaign_is_reached_whatever_its_id(admin_client: Client, redis: Redis) -> None:
-    """Also one that holds what stands for another character in an address."""
+def test_a_job_links_to_its_campaign(admin_client: Client, redis: Redis) -> None:
+    """Also if the ID needs quoting in a URL."""
     CampaignClock.objects.create(campaign_id="c_22/<ö>", name="Northmarch")
     job, _ = service.submit(Submission(type="EVENT_EXPIRATION", campaign_id="c_22/<ö>", payload={}), actor="test")
     (link,) = re.findall(r'<a href="([^"]*)">Northmarch</a>', page(admin_client, job)[1])
@@ -57,8 +57,8 @@ def test_its_campaign_is_reached_whatever_its_id(admin_client: Client, redis: Re
     assert admin_client.get(unescape(link)).context["clock"].campaign_id == "c_22/<ö>"
 
 
-def test_each_attempt_tells_its_calls_and_the_job_what_it_changed(admin_client: Client, api: MainApi) -> None:
-    """Operation, time, result and request id; a batch shares them; before and after of each field."""
+def test_the_page_lists_calls_and_changes(admin_client: Client, api: MainApi) -> None:
+    """Operation, time, result and request ID; before and after of each field."""
     jobs = work(growth("settlement-1-1-1"), growth("settlement-1-1-1", "LEVEL_UP_CHECK"))
     shown, text = page(admin_client, jobs[0])
 
@@ -77,7 +77,7 @@ def test_each_attempt_tells_its_calls_and_the_job_what_it_changed(admin_client: 
 
 
 def test_every_failed_attempt_keeps_its_own_traceback(admin_client: Client, sandbox: SandboxApi, api: MainApi) -> None:
-    """The second failure does not wipe out what is known of the first."""
+    """The second failure does not overwrite the first."""
     job = growth("settlement-1-1-1")
     sandbox.control("POST", "faults", {"errorRate": 1.0})
     for _ in range(2):
@@ -91,8 +91,8 @@ def test_every_failed_attempt_keeps_its_own_traceback(admin_client: Client, sand
     assert text.count("<summary>Traceback</summary>") == 2
 
 
-def test_an_attempt_that_asks_nobody_stores_nothing_of_it(redis: Redis) -> None:
-    """The way of success without calls costs no byte."""
+def test_an_attempt_without_calls_stores_no_details(redis: Redis) -> None:
+    """Success without calls costs no byte."""
     with Calls() as asked:
         pass
     (job,) = some(1)
@@ -103,8 +103,8 @@ def test_an_attempt_that_asks_nobody_stores_nothing_of_it(redis: Redis) -> None:
     assert not AuditEntry.objects.exclude(details=None).exists()
 
 
-def test_of_very_many_calls_only_the_number_is_kept() -> None:
-    """Forty are told one by one; outside of an attempt none is noted."""
+def test_only_the_first_calls_are_recorded() -> None:
+    """Forty, and the number of the rest; outside an attempt none."""
     call = ApiCall("expireEvent", 0.0, 0.001, "ok", "r")
     with Calls() as asked:
         for _ in range(MOST_NOTED + 5):
@@ -114,8 +114,8 @@ def test_of_very_many_calls_only_the_number_is_kept() -> None:
     assert (len(asked.noted), asked.count) == (MOST_NOTED, MOST_NOTED + 5)
 
 
-def test_a_queued_job_says_what_it_waits_for(admin_client: Client, redis: Redis, api: MainApi) -> None:
-    """No worker runs; the breaker is open; others were there before it."""
+def test_a_queued_job_lists_its_blockers(admin_client: Client, redis: Redis, api: MainApi) -> None:
+    """No worker runs; the breaker is open; others are ahead of it."""
     some_are_first = service.submit_many(
         [Submission(type="EVENT_EXPIRATION", campaign_id=f"c-{n}", payload={}) for n in range(3)], actor="test"
     )
@@ -137,8 +137,8 @@ def test_a_queued_job_says_what_it_waits_for(admin_client: Client, redis: Redis,
     assert "pan_tool" in text
 
 
-def test_relatives_are_found_near_the_job_only(admin_client: Client, redis: Redis) -> None:
-    """Those that it asked for and those about the same entity; none of another campaign."""
+def test_related_jobs_are_found_near_the_job_only(admin_client: Client, redis: Redis) -> None:
+    """Its child jobs and those about the same entity; none of another campaign."""
     first, second = growth("s-1"), growth("s-1", "LEVEL_UP_CHECK")
     growth("s-2")
     due = timezone.now() + timedelta(hours=1)
@@ -151,7 +151,7 @@ def test_relatives_are_found_near_the_job_only(admin_client: Client, redis: Redi
     assert [job.pk for job in shown["children"]] == [asked.pk]
 
 
-def test_fields_of_fields_are_told_by_their_path() -> None:
+def test_nested_changes_are_shown_by_their_path() -> None:
     """Only what differs."""
     result = {"before": {"resources": {"gold": 1, "iron": 2}}, "after": {"resources": {"gold": 3, "iron": 2}, "new": 1}}
 
@@ -159,8 +159,8 @@ def test_fields_of_fields_are_told_by_their_path() -> None:
     assert job_page.find_changes(None) == job_page.find_changes({"before": 1}) == []
 
 
-def test_what_a_release_cannot_read_is_shown_all_the_same(admin_client: Client, redis: Redis) -> None:
-    """A type that is gone, a payload of another schema: the page answers."""
+def test_jobs_of_unknown_types_have_a_page(admin_client: Client, redis: Redis) -> None:
+    """So do jobs with a payload of another schema."""
     job = growth("s-1")
     Job.objects.filter(pk=job.pk).update(payload={"old": 1}, state=State.DEAD)
     strange = some(1)[0]
@@ -170,8 +170,8 @@ def test_what_a_release_cannot_read_is_shown_all_the_same(admin_client: Client, 
     assert page(admin_client, strange)[0]["sentence"].startswith("Gone")
 
 
-def test_the_page_takes_few_queries_whatever_it_has_to_tell(admin_client: Client, redis: Redis) -> None:
-    """A queued copy that a cron task made, with an entity, a campaign, relatives, a copy of its own: fewer than 15."""
+def test_a_full_job_page_takes_few_queries(admin_client: Client, redis: Redis) -> None:
+    """A queued copy from a cron task, with entity, campaign, relatives and a copy: fewer than 15."""
     original = growth("s-1")
     first, second = growth("s-1", "LEVEL_UP_CHECK"), growth("s-1", "RESOURCE_GENERATION")
     Job.objects.filter(pk=first.pk).update(copy_of=original.pk, source="cron:event-expiration")
@@ -184,8 +184,8 @@ def test_the_page_takes_few_queries_whatever_it_has_to_tell(admin_client: Client
     assert len(queries) < 15, "\n".join(q["sql"][:110] + " ... " + q["sql"][-90:] for q in queries)
 
 
-def test_expired_events_are_named(admin_client: Client, sandbox: SandboxApi, api: MainApi) -> None:
-    """Each with what it was and is."""
+def test_expired_events_are_listed(admin_client: Client, sandbox: SandboxApi, api: MainApi) -> None:
+    """Each with its state before and after."""
     event = {
         "id": "event-late",
         "campaignId": "campaign-1",

@@ -35,7 +35,7 @@ def attempt(password: str, *, name: str = "ann", address: str = "203.0.113.9", c
 
 @override_settings(**PROXIED)
 def test_an_address_with_too_many_failures_is_locked_out(ann: User, redis: Redis) -> None:
-    """Whatever names it tries and whatever it claims to forward; other addresses are served."""
+    """Whatever user names it tries or addresses it forwards; others are served."""
     statuses = [attempt("wrong", name=f"user{n}", claims=f"198.51.100.{n}") for n in range(settings.AXES_FAILURE_LIMIT)]
     locked = Client().post(LOGIN, {"username": "ann", "password": PASSWORD}, headers={"x-forwarded-for": "203.0.113.9"})
 
@@ -65,7 +65,7 @@ def test_a_lockout_is_logged_and_audited_once(ann: User, redis: Redis) -> None:
 
 @override_settings(**PROXIED)
 def test_an_administrator_unlocks_an_address(ann: User, client: Client, redis: Redis) -> None:
-    """On the page of failed logins, which others do not see; it is in the audit trail."""
+    """On the page of failed logins, which others do not see; it is audited."""
     for _ in range(settings.AXES_FAILURE_LIMIT):
         attempt("wrong")
     assert attempt(PASSWORD) == 429
@@ -83,8 +83,8 @@ def test_an_administrator_unlocks_an_address(ann: User, client: Client, redis: R
     assert OperatorAction.objects.filter(verb="deleted", actor="user:ann").count() == len(ids)
 
 
-def test_odd_logins_are_no_fault(ann: User, redis: Redis) -> None:
-    """Names of any length and letters, no address at all, a browser's name that is none."""
+def test_odd_logins_do_not_fail_the_page(ann: User, redis: Redis) -> None:
+    """User names of any length and script, no address, an invalid user agent."""
     for name in ("", "x" * 5_000, "a\0b", "ann" * 60, "'; --", "é" * 150):
         answer = Client().post(
             LOGIN, {"username": name, "password": "x"}, REMOTE_ADDR="fe80::1%eth0", HTTP_USER_AGENT="\xff" * 5_000

@@ -50,8 +50,8 @@ def assert_named(page: Any) -> None:
     assert "s-7:POPULATION_GROWTH" not in text
 
 
-def test_what_runs_is_named_on_the_dashboard(admin_client: Client, job: Job) -> None:
-    """Not by its type and subject; also where the name of neither is known."""
+def test_running_jobs_are_named_on_the_dashboard(admin_client: Client, job: Job) -> None:
+    """Not by type and subject; also if no names are known."""
     submit(Submission(type="EVENT_EXPIRATION", campaign_id="c-9", payload={}), actor="test")
     moves.cycle([], [str(Job.objects.get(campaign_id="c-9").pk)], actor="worker:w-1", worker="w-1", now=timezone.now())
     page = admin_client.get("/admin/")
@@ -60,8 +60,8 @@ def test_what_runs_is_named_on_the_dashboard(admin_client: Client, job: Job) -> 
     assert "c-9" in page.content.decode()
 
 
-def test_what_died_is_named_with_its_failure_and_in_the_dry_run(admin_client: Client, job: Job) -> None:
-    """The newest dead letters, the campaigns they touch with a way to each, and what a retry is about to touch."""
+def test_dead_letters_are_named_on_failures_and_in_the_dry_run(admin_client: Client, job: Job) -> None:
+    """The newest ones, their campaigns with links, and what a retry would touch."""
     dies(job)
     failure = admin_client.get(f"/admin/jobs/failuregroup/{job.failure_key}/change/")
 
@@ -70,8 +70,8 @@ def test_what_died_is_named_with_its_failure_and_in_the_dry_run(admin_client: Cl
     assert_named(admin_client.post("/admin/jobs/job/", {"action": "retry", "_selected_action": [str(job.pk)]}))
 
 
-def test_the_audit_trail_names_what_was_moved(admin_client: Client, job: Job) -> None:
-    """Each line of a job; from the dashboard's latest actions of many jobs there is a way to them."""
+def test_the_audit_trail_names_jobs(admin_client: Client, job: Job) -> None:
+    """Each line of a job; the dashboard's recent actions link to them."""
     dies(job)
     service.retry([job], actor="user:ann", reason="mended")
     others = [
@@ -83,8 +83,8 @@ def test_the_audit_trail_names_what_was_moved(admin_client: Client, job: Job) ->
     assert "/admin/jobs/auditentry/?who=user%3Aann" in admin_client.get("/admin/").content.decode()
 
 
-def test_the_schedules_name_the_campaign_and_lead_to_it(admin_client: Client, job: Job) -> None:
-    """To the row on the campaign's page, where it says what holds it back."""
+def test_schedules_name_and_link_to_their_campaign(admin_client: Client, job: Job) -> None:
+    """To the row on the campaign's page that says what blocks it."""
     text = admin_client.get("/admin/jobs/schedulerow/").content.decode()
 
     assert '<a href="/admin/jobs/campaignclock/c-2/change/?q=s-7">Northmarch</a>' in text
@@ -94,15 +94,17 @@ def test_the_schedules_name_the_campaign_and_lead_to_it(admin_client: Client, jo
     ("term", "way"),
     [("north", "/admin/jobs/campaignclock/c-2/change/"), ("river", "/admin/jobs/campaignclock/c-2/change/?q=s-7")],
 )
-def test_the_palette_leads_to_campaigns_and_towns_by_name(admin_client: Client, job: Job, term: str, way: str) -> None:
-    """Where it says why a town has not grown."""
+def test_the_palette_finds_campaigns_and_settlements_by_name(
+    admin_client: Client, job: Job, term: str, way: str
+) -> None:
+    """And leads to the page that says what blocks them."""
     page = admin_client.get("/admin/search/", {"s": term, "extended": "1"})
 
     assert f'href="{way}"' in page.content.decode()
 
 
 def test_times_are_shown_with_their_zone(admin_client: Client, job: Job) -> None:
-    """The one of the person who looks."""
+    """The user's zone."""
     admin_client.cookies["zone"] = "America/Sao_Paulo"
     local = f"{job.due_at.astimezone(ZoneInfo('America/Sao_Paulo')):%Y-%m-%d %H:%M:%S %Z}"
 
@@ -111,7 +113,7 @@ def test_times_are_shown_with_their_zone(admin_client: Client, job: Job) -> None
         assert f"<small>{local}</small>" in admin_client.get(f"/admin/{page}").content.decode()
 
 
-def test_times_are_asked_for_with_their_zone(admin_client: Client, job: Job) -> None:
+def test_time_fields_name_their_zone(admin_client: Client, job: Job) -> None:
     """Wherever one is typed in."""
     admin_client.cookies["zone"] = "America/Sao_Paulo"
     task = CronTask.objects.order_by("pk")[0]

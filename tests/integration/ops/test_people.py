@@ -66,10 +66,10 @@ def powers(user: User) -> tuple[bool, set[str], set[int]]:
 
 @pytest.mark.parametrize("whom", ["himself", "another"])
 @pytest.mark.parametrize("sent", ["is_superuser", "groups", "user_permissions", "all"])
-def test_an_administrator_gives_no_more_than_he_has(
+def test_an_administrator_grants_only_what_they_have(
     client: Client, ann: User, mighty: Group, whom: str, sent: str
 ) -> None:
-    """By the form of a user, to himself or to another: superuser, a mightier group, a permission of its own."""
+    """Neither superuser, a higher group nor a permission, to themselves or to another."""
     user = ann if whom == "himself" else User.objects.create_user("bob", is_staff=True)
     before = powers(user)
     fields = {"is_superuser": "on", "groups": [mighty.pk], "user_permissions": [beyond().pk]}
@@ -79,8 +79,8 @@ def test_an_administrator_gives_no_more_than_he_has(
     assert powers(user) == before
 
 
-def test_an_administrator_gives_what_he_has(client: Client, ann: User) -> None:
-    """Each of the three groups, to another; a superuser gives anything."""
+def test_an_administrator_grants_the_three_groups(client: Client, ann: User) -> None:
+    """To another; a superuser grants anything."""
     bob = User.objects.create_user("bob")
     names = ["Viewer", "Operator", "Administrator"]
     assert change(client, bob, groups=list(Group.objects.filter(name__in=names).values_list("pk", flat=True))) == 302
@@ -93,10 +93,10 @@ def test_an_administrator_gives_what_he_has(client: Client, ann: User) -> None:
 
 @pytest.mark.parametrize("target", ["superuser", "mightier", "mightier, inactive"])
 @pytest.mark.parametrize("path", ["change", "password", "delete", "delete selected"])
-def test_who_has_more_is_left_alone(
+def test_users_with_more_permissions_cannot_be_changed(
     client: Client, ann: User, root: User, mighty: Group, target: str, path: str
 ) -> None:
-    """By their form, their password, deletion, and deletion of a selection."""
+    """Neither by their form, their password, nor by deletion."""
     eve = User.objects.create_user("eve", password="as it was", is_active="inactive" not in target)
     eve.groups.add(mighty)
     user = root if target == "superuser" else eve
@@ -116,16 +116,16 @@ def test_who_has_more_is_left_alone(
     assert now.check_password("as it was")
 
 
-def test_their_pages_can_be_looked_at(client: Client, ann: User, root: User) -> None:
-    """The page of a superuser and its history, without the hash of the password."""
+def test_users_with_more_permissions_can_be_viewed(client: Client, ann: User, root: User) -> None:
+    """A superuser's page and history, without the password hash."""
     for page in ("change", "history"):
         answer = client.get(f"/admin/auth/user/{root.pk}/{page}/")
         assert answer.status_code == 200
         assert root.password not in answer.content.decode()
 
 
-def test_a_new_user_is_nothing_yet(client: Client, ann: User, mighty: Group) -> None:
-    """The form to add one takes a name and a password, whatever else is sent."""
+def test_a_new_user_has_no_permissions(client: Client, ann: User, mighty: Group) -> None:
+    """The form takes a name and a password, whatever else is sent."""
     sent = {
         "username": "new",
         "usable_password": "true",
@@ -145,8 +145,8 @@ def test_a_new_user_is_nothing_yet(client: Client, ann: User, mighty: Group) -> 
 
 
 @pytest.mark.parametrize("group", ["Administrator", "Viewer", "a new one"])
-def test_a_group_gets_no_permission_that_its_editor_has_not(client: Client, ann: User, group: str) -> None:
-    """Of his own groups, of others, and of a new one."""
+def test_a_group_gets_no_permission_that_its_editor_lacks(client: Client, ann: User, group: str) -> None:
+    """Their own groups, others, and new ones."""
     known = Group.objects.filter(name=group).first()
     page = f"/admin/auth/group/{known.pk}/change/" if known else "/admin/auth/group/add/"
     view = Permission.objects.get(codename="view_job").pk
@@ -159,7 +159,7 @@ def test_a_group_gets_no_permission_that_its_editor_has_not(client: Client, ann:
 
 
 @pytest.mark.parametrize("path", ["change", "delete", "delete selected"])
-def test_a_mightier_group_is_left_alone(client: Client, ann: User, mighty: Group, path: str) -> None:
+def test_a_group_with_more_permissions_cannot_be_changed(client: Client, ann: User, mighty: Group, path: str) -> None:
     """Neither renamed nor emptied nor deleted."""
     sent: dict[str, Any] = {"name": "tamed", "permissions": [], "post": "yes"}
     if path == "delete selected":
@@ -171,7 +171,7 @@ def test_a_mightier_group_is_left_alone(client: Client, ann: User, mighty: Group
     assert list(mighty.permissions.all()) == [beyond()]
 
 
-def test_lists_of_people_edit_nothing() -> None:
-    """A list that could be edited asks for no permission on each of its rows."""
+def test_lists_of_users_are_read_only() -> None:
+    """An editable list would not check permissions on each row."""
     for model in (User, Group):
         assert not admin.site.get_model_admin(model).list_editable

@@ -85,8 +85,8 @@ def everything() -> dict[str, list[Any]]:
 
 
 @pytest.mark.parametrize("data", [{}, {"reason": "x", "confirmed": "1", "post": "yes", "_selected_action": "all"}])
-def test_whatever_a_viewer_sends_changes_nothing(client: Client, redis: Redis, data: dict[str, str]) -> None:
-    """Every address takes a POST from a viewer: no table holds anything else afterwards, nor does Redis."""
+def test_no_post_of_a_viewer_changes_anything(client: Client, redis: Redis, data: dict[str, str]) -> None:
+    """Every URL takes a POST; no table and no Redis key differs afterwards."""
     known = a_world()
     viewer = member(client, "Viewer")
     targets = sorted(set(addresses(known)) - {reverse("admin:logout"), reverse("admin:password_change")})
@@ -102,8 +102,8 @@ def test_whatever_a_viewer_sends_changes_nothing(client: Client, redis: Redis, d
 
 
 @pytest.mark.parametrize("group", ["Viewer", "Operator", "Administrator"])
-def test_every_address_answers_or_is_refused(client: Client, redis: Redis, group: str) -> None:
-    """Whoever looks: a page, another page, or a refusal in words; never a fault. Visitors are asked who they are."""
+def test_every_url_answers_or_is_refused(client: Client, redis: Redis, group: str) -> None:
+    """For each role: a page, a redirect or a refusal, never a fault. Visitors are sent to the login."""
     known = a_world()
     foreign, somebody = Client(), member(client, group)
     open_to_all = {reverse("admin:login"), reverse("admin:logout"), reverse("admin:jsi18n")}
@@ -141,8 +141,8 @@ class Seen(HTMLParser):
 
 
 @pytest.mark.parametrize("group", ["Viewer", "Operator", "Administrator"])
-def test_every_link_that_is_shown_may_be_followed(client: Client, redis: Redis, group: str) -> None:
-    """From the start page as far as links lead: each answers with a page. A viewer is offered no form that acts."""
+def test_every_link_shown_can_be_followed(client: Client, redis: Redis, group: str) -> None:
+    """From the start page, as far as links lead. A viewer is offered no form that acts."""
     a_world()
     somebody = member(client, group)
     left, seen, forms = ["/admin/"], set[str](), set[str]()
@@ -166,8 +166,8 @@ def test_every_link_that_is_shown_may_be_followed(client: Client, redis: Redis, 
         assert {form for form in forms if "password_change" not in form} == set()
 
 
-def test_each_verb_has_a_permission_of_its_own(client: Client, redis: Redis) -> None:
-    """Somebody who may only retry sees that one button, and nothing else is done for them."""
+def test_each_verb_has_its_own_permission(client: Client, redis: Redis) -> None:
+    """A user who may only retry sees that one button, and the server does nothing else for them."""
     known = a_world()
     dead = Job.objects.exclude(pk=known["job"]).get()
     person = User.objects.create_user("rita", is_staff=True)
@@ -184,8 +184,8 @@ def test_each_verb_has_a_permission_of_its_own(client: Client, redis: Redis) -> 
     assert Job.objects.get(pk=dead.pk).state == "QUEUED"
 
 
-def test_the_groups_have_what_they_are_named_for() -> None:
-    """Each holds the former's permissions; only the last governs breaker, alerts and people."""
+def test_each_group_includes_the_one_before() -> None:
+    """Only the last controls the breaker, alerts and users."""
     held = {g.name: {p.codename for p in g.permissions.all()} for g in Group.objects.all()}
 
     assert held["Viewer"] < held["Operator"] < held["Administrator"]

@@ -47,8 +47,8 @@ def text(client: Client, path: str) -> str:
     return answer.content.decode()
 
 
-def test_requeue_of_a_failed_job_is_a_retry_by_hand(operator: Client, redis: Redis, sandbox: SandboxApi) -> None:
-    """On its page, in the bulk form, and for the whole list; with the person's name."""
+def test_requeue_of_a_failed_job_is_a_retry(operator: Client, redis: Redis, sandbox: SandboxApi) -> None:
+    """On its page, in the bulk form and for the whole list; with the person's name."""
     one, two, three = submit_failing(3)
     work(redis)
 
@@ -63,7 +63,7 @@ def test_requeue_of_a_failed_job_is_a_retry_by_hand(operator: Client, redis: Red
 
 
 def test_delete_is_a_cancel(operator: Client, redis: Redis, sandbox: SandboxApi) -> None:
-    """Of queued jobs and of dead letters; what is done already stays, and the answer says so."""
+    """Of queued jobs and dead letters; finished ones stay, and the answer says so."""
     (done,) = submit(1)
     work(redis)
     queued = submit(3)
@@ -83,7 +83,7 @@ def test_delete_is_a_cancel(operator: Client, redis: Redis, sandbox: SandboxApi)
     assert not redis.exists(RQJob.key_for(str(queued[0].pk)))
 
 
-def test_empty_queue_cancels_what_waits_in_it(operator: Client, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_emptying_a_queue_cancels_its_jobs(operator: Client, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     """Scheduler jobs with their backlogs by name, plain RQ jobs as RQ does; other queues are left alone."""
     monkeypatch.setattr(rq_dashboard, "STEP", 50)
     jobs = submit(120)
@@ -101,7 +101,7 @@ def test_empty_queue_cancels_what_waits_in_it(operator: Client, redis: Redis, mo
 
 
 def test_enqueue_of_a_scheduled_job_is_run_now(operator: Client, redis: Redis) -> None:
-    """With the person's name; RQ's dashboard lists it where rq-scheduler's jobs are."""
+    """With the person's name; RQ's dashboard lists it among rq-scheduler's jobs."""
     (job,) = submit(1, due_at=timezone.now() + timedelta(minutes=2))
     assert str(job.pk) in text(operator, "/admin/queues/schedulers/0/")
 
@@ -111,8 +111,8 @@ def test_enqueue_of_a_scheduled_job_is_run_now(operator: Client, redis: Redis) -
     assert str(job.pk) not in text(operator, "/admin/queues/schedulers/0/")
 
 
-def test_stop_gives_a_running_job_up(operator: Client, start: Start, redis: Redis, sandbox: SandboxApi) -> None:
-    """While it runs the dashboard shows it as started, with its worker; Stop makes it a dead letter, by name."""
+def test_stop_gives_up_a_running_job(operator: Client, start: Start, redis: Redis, sandbox: SandboxApi) -> None:
+    """The dashboard shows it as started, with its worker; Stop makes it a dead letter, with the name."""
     sandbox.control("POST", "faults", {"latencyMs": 30_000})
     start("rqworker", API_REQUEST_TIMEOUT_MS="60000")
     (job,) = submit(1)
@@ -129,8 +129,8 @@ def test_stop_gives_a_running_job_up(operator: Client, start: Start, redis: Redi
 
 
 @pytest.mark.usefixtures("foreign_jobs")
-def test_buttons_are_those_that_the_state_allows(operator: Client, redis: Redis, sandbox: SandboxApi) -> None:
-    """What is done stays and has none, on its page and in its list; of RQ's own, which RQ deletes, it can be chosen."""
+def test_buttons_follow_the_state(operator: Client, redis: Redis, sandbox: SandboxApi) -> None:
+    """Finished jobs have none, on their page and in the list; plain RQ jobs can be deleted."""
     (done,), (failed,) = submit(1), submit_failing()
     work(redis)
     (queued,) = submit(1)
@@ -154,8 +154,8 @@ def test_buttons_are_those_that_the_state_allows(operator: Client, redis: Redis,
 
 
 @pytest.mark.parametrize("group", ["Viewer", "Nobody"])
-def test_buttons_need_the_permissions_of_the_admin(client: Client, redis: Redis, group: str) -> None:
-    """A viewer sees everything and may press nothing; staff without a group sees nothing at all."""
+def test_buttons_need_the_admin_s_permissions(client: Client, redis: Redis, group: str) -> None:
+    """A viewer sees everything and may press nothing; staff without a group see nothing."""
     member(client, *(["Viewer"] if group == "Viewer" else []))
     (job,) = submit(1)
 
@@ -179,14 +179,14 @@ def test_buttons_need_the_permissions_of_the_admin(client: Client, redis: Redis,
 
 
 def test_visitors_are_sent_to_the_login(client: Client, redis: Redis) -> None:
-    """Every page, in every environment; a person who is not staff too."""
+    """On every page, in every environment; so are users who are not staff."""
     client.force_login(User.objects.create_user("eve"))
     for page in ("", "stats.json", "metrics", f"queues/{QUEUE}/", f"queues/{QUEUE}/failed/"):
         assert client.get(f"/admin/queues/{page}").status_code == 302
 
 
 def test_every_page_of_the_dashboard_answers(operator: Client, redis: Redis, sandbox: SandboxApi) -> None:
-    """With queued, finished, failed and scheduled jobs in it, and the traceback of the failed one."""
+    """With queued, finished, failed and scheduled jobs, and the failed one's traceback."""
     (failed,) = submit_failing()
     submit(2)
     work(redis)
@@ -217,8 +217,8 @@ def test_every_page_of_the_dashboard_answers(operator: Client, redis: Redis, san
     assert (queues["normal"]["failed_jobs"], queues["normal"]["finished_jobs"], queues["normal"]["jobs"]) == (1, 2, 1)
 
 
-def test_times_of_the_dashboard_are_the_reader_s(operator: Client, redis: Redis, sandbox: SandboxApi) -> None:
-    """With their zone, as on all other pages; RQ has them in UTC."""
+def test_dashboard_times_are_in_the_user_s_zone(operator: Client, redis: Redis, sandbox: SandboxApi) -> None:
+    """With the zone, as on all other pages; RQ has them in UTC."""
     operator.cookies["zone"] = "America/Sao_Paulo"
     submit(1)
     waiting = text(operator, "/admin/queues/")
@@ -229,8 +229,8 @@ def test_times_of_the_dashboard_are_the_reader_s(operator: Client, redis: Redis,
         assert "now</span>" in page or "s ago</span>" in page
 
 
-def test_started_jobs_are_listed_although_one_was_forgotten_meanwhile(operator: Client, redis: Redis) -> None:
-    """RQ forgets a job while its list is read: the page shows the others, and the job stands in it no more."""
+def test_started_jobs_are_listed_although_one_expired_meanwhile(operator: Client, redis: Redis) -> None:
+    """The page shows the others, and the expired one leaves the list."""
     (job,) = submit(1)
     now = timezone.now()
     mirror = RQMirror("w", ["normal"], keys.own_redis())
@@ -244,8 +244,8 @@ def test_started_jobs_are_listed_although_one_was_forgotten_meanwhile(operator: 
 
 
 @pytest.mark.usefixtures("foreign_jobs")
-def test_rq_s_own_cron_is_shown_as_a_plain_rq_job(operator: Client, redis: Redis, sandbox: SandboxApi) -> None:
-    """Somebody's CronScheduler on our Redis: its pages answer, and what it enqueues runs by RQ's means."""
+def test_rq_s_own_cron_has_pages(operator: Client, redis: Redis, sandbox: SandboxApi) -> None:
+    """A CronScheduler on our Redis: its pages answer, and what it enqueues runs as plain RQ jobs."""
     cron = DjangoCronScheduler(name="theirs")
     cron.register(len, "default", args=("four",), interval=60, name="count")
     cron.register_birth()

@@ -38,8 +38,8 @@ def some_history() -> None:
     audit.record(actor="user:bob", verb="paused", target="queue high", reason="noise")
 
 
-def test_moves_and_acts_stand_in_one_list(admin_client: Client, redis: Redis) -> None:
-    """What people did first; the rest on request."""
+def test_moves_and_actions_are_in_one_list(admin_client: Client, redis: Redis) -> None:
+    """Operators' first; the rest on request."""
     some_history()
 
     assert [(line.who, line.what) for line in shown(admin_client)] == [
@@ -74,8 +74,8 @@ def test_the_trail_is_searched(admin_client: Client, redis: Redis, query: dict[s
     assert len(shown(admin_client, **query)) == found
 
 
-def test_where_from_is_found(admin_client: Client, redis: Redis) -> None:
-    """By the address and by the request's id."""
+def test_the_trail_is_searched_by_origin(admin_client: Client, redis: Redis) -> None:
+    """Address and request ID."""
     (job,) = some(1)
     form = {"action": "cancel", "_selected_action": [str(job.pk)], "confirmed": "1"}
     admin_client.post("/admin/jobs/job/", form, REMOTE_ADDR="203.0.113.9", HTTP_X_REQUEST_ID="req-77")
@@ -85,8 +85,8 @@ def test_where_from_is_found(admin_client: Client, redis: Redis) -> None:
     assert [line.who for line in shown(admin_client, what=str(job.pk))] == ["user:admin"]
 
 
-def test_until_when_is_a_time_like_all_others(admin_client: Client, redis: Redis) -> None:
-    """In the reader's zone, with the zone, of a pause and of a cron task; a value that is none stays as it is."""
+def test_end_times_are_shown_in_the_user_s_zone(admin_client: Client, redis: Redis) -> None:
+    """With the zone, of a pause and of a cron task; a value that is no time stays as it is."""
     until = datetime(timezone.now().year + 1, 7, 1, 6, 30, tzinfo=UTC)
     pauses.pause("queue", "high", until=until, actor="user:ann")
     pauses.pause("queue", "low", actor="user:ann")
@@ -100,25 +100,23 @@ def test_until_when_is_a_time_like_all_others(admin_client: Client, redis: Redis
 
 
 @pytest.mark.parametrize("edge", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00"])
-def test_words_that_read_like_a_time_at_the_edge_are_shown_as_they_are(
-    admin_client: Client, redis: Redis, edge: str
-) -> None:
-    """No zone but their own has them, and a trail is never deleted."""
+def test_times_at_the_edge_of_the_calendar_are_shown_unchanged(admin_client: Client, redis: Redis, edge: str) -> None:
+    """No other zone has them."""
     audit.record(actor="user:ann", verb="noted", target="a failure", changes={"note": ("", edge)})
     admin_client.cookies["zone"] = "Europe/Berlin"
 
     assert f"→ {edge}" in admin_client.get(TRAIL).content.decode().replace("&#x2B;", "+").replace("&#43;", "+")
 
 
-def test_a_bad_time_is_refused_under_its_field(admin_client: Client) -> None:
+def test_a_bad_time_is_reported_under_its_field(admin_client: Client) -> None:
     """In words, with the rest of the page."""
     page = admin_client.get(TRAIL, {"since": "yesterday"}).content.decode()
 
     assert "Enter a valid date/time" in page
 
 
-def test_every_line_is_on_one_page_and_only_there(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Page after page, moves and acts mixed, whatever comes meanwhile."""
+def test_every_line_is_on_exactly_one_page(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Moves and actions mixed, whatever arrives meanwhile."""
     monkeypatch.setattr(audit_trail, "PAGE", 4)
     for number, job in enumerate(some(9)):
         service.cancel([job], actor="user:ann", reason=f"move {number}")
@@ -136,8 +134,8 @@ def test_every_line_is_on_one_page_and_only_there(redis: Redis, monkeypatch: pyt
     assert sorted(seen) == sorted([*(f"move {n}" for n in range(9)), *(f"act {n}" for n in (1, 3, 5, 7))])
 
 
-def test_a_search_that_finds_nothing_goes_on_further_down(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Texts are looked for in a stretch of moves; the next page takes the next stretch."""
+def test_a_search_continues_on_the_next_page(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Texts are searched in a bounded part of the moves; the next page takes the next part."""
     monkeypatch.setattr(audit_trail, "SEARCHED", 5)
     jobs = some(12)
     service.cancel(jobs[:1], actor="user:ann", reason="the oldest")
@@ -152,7 +150,7 @@ def test_a_search_that_finds_nothing_goes_on_further_down(redis: Redis, monkeypa
     assert page.lines[0].why == "the oldest"
 
 
-def test_a_time_is_found_by_halving(redis: Redis) -> None:
+def test_a_time_is_found_by_bisection(redis: Redis) -> None:
     """The first entry at or after it, whatever gaps retention left."""
     some(6)
     entries = list(AuditEntry.objects.order_by("id"))
@@ -169,8 +167,8 @@ def test_a_time_is_found_by_halving(redis: Redis) -> None:
     assert audit_trail.find_first_since(began) == 0
 
 
-def test_what_people_did_is_read_from_its_own_index(redis: Redis) -> None:
-    """Workers' moves between them cost nothing."""
+def test_operators_moves_have_their_own_index(redis: Redis) -> None:
+    """Workers' moves in between cost nothing."""
     if connection.vendor != "sqlite":
         pytest.skip("the plan is SQLite's; PostgreSQL chooses by what it knows of the rows")
     with CaptureQueriesContext(connection) as queries:
@@ -192,7 +190,7 @@ def test_the_page_takes_few_queries(admin_client: Client, redis: Redis) -> None:
     assert len(queries) < 15
 
 
-def test_changes_to_people_are_recorded(admin_client: Client) -> None:
+def test_changes_to_users_are_audited(admin_client: Client) -> None:
     """Who got which group, without a password."""
     bob = User.objects.create_user("bob", is_staff=True)
     viewer = Group.objects.get(name="Viewer")
@@ -219,8 +217,8 @@ def test_changes_to_people_are_recorded(admin_client: Client) -> None:
     assert act.link == f"/admin/auth/user/{bob.pk}/change/"
 
 
-def test_who_may_not_see_it_does_not(client: Client, redis: Redis) -> None:
-    """Without the permission 403; nobody adds or deletes a line."""
+def test_the_trail_needs_permission(client: Client, redis: Redis) -> None:
+    """403 without it; nobody adds or deletes a line."""
     viewer = member(client, "Viewer")
 
     assert viewer.get(TRAIL).status_code == 200

@@ -70,6 +70,7 @@ def live(service: Service) -> dict[str, str]:
     for minutes in (20, 90, 600):
         effect(service, f"effect-2-{minutes}", now + timedelta(minutes=minutes))
     shell(service, _STORY)
+    service.run("check_main_api")
     return {"job": f"/admin/jobs/job/{lost[2]}/change/", "job-grown": f"/admin/jobs/job/{grown}/change/"}
 
 

@@ -18,7 +18,7 @@ from jobs import pauses
 from jobs.errors import InvalidPause
 from jobs.models import CampaignClock, Pause, PauseKind
 from jobs.registry import all_types
-from ops.admin import breaker, processes
+from ops.admin import breaker, main_api, processes
 from ops.admin.base import ReasonForm, actor_of, redirect, render_page, require
 from ops.reads import active_orders
 from scheduler_project.text import LONGEST_ID, plain
@@ -81,7 +81,7 @@ class PauseForm(ReasonForm):
 
 @admin.register(Pause)
 class PauseAdmin(PauseAdminBase):
-    """Its own page, and those of processes and the breaker, in place of Django's lists and forms."""
+    """Its own page, and those of processes, the breaker and the main API, in place of Django's lists and forms."""
 
     def get_urls(self) -> Any:
         wrap = self.admin_site.admin_view
@@ -90,6 +90,7 @@ class PauseAdmin(PauseAdminBase):
             path("processes/", wrap(processes.overview), name="jobs_processes"),
             path("processes/stop/", wrap(processes.stop), name="jobs_stop_process"),
             path("breaker/", wrap(breaker.overview), name="jobs_breaker"),
+            path("main-api/", wrap(main_api.overview), name="jobs_main_api"),
         ]
 
     def has_add_permission(self, request: HttpRequest) -> bool:

@@ -57,7 +57,7 @@ def rights(facts: Facts) -> Judgement:
         name = next(iter(used or refused))
         return Judgement(FAULT, f"mutations are refused: {refused[name].why(name)}")
     if allowed:
-        return Judgement(FITS, f"{', '.join(allowed)} are not refused for the credential")
+        return Judgement(FITS, f"the credential may use {', '.join(allowed)}")
     return Judgement(NOT_SEEN, f"no mutation was answered: {_failure(facts.update)}")
 
 

@@ -64,10 +64,17 @@ class PointVerdict(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     def words(self) -> str:
         return WORDS[self.verdict]
 
+    @property
+    def sentence(self) -> str:
+        """What was found, with a capital letter; names of the API keep theirs."""
+        first = self.found.partition(" ")[0]
+        found = self.found if first != first.lower() else f"{self.found[:1].upper()}{self.found[1:]}"
+        return f"{found}."
+
     def as_sentence(self) -> str:
         """The point in one line."""
         must = "must" if self.verdict is Verdict.FAULT else "can"
-        advice = f" Its owners {must} change: {self.advice}" if self.advice else ""
+        advice = f" Its owners {must} change: {self.advice}." if self.advice else ""
         return f"{self.words}: {self.found}.{advice}"
 
 

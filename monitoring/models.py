@@ -29,6 +29,7 @@ class Kind(models.TextChoices):
     CRON_MISSED = "cron_missed", "Cron task missed"
     REDIS_GONE = "redis_gone", "Redis gone"
     DATABASE_GONE = "database_gone", "Database gone"
+    MAIN_API = "main_api", "Main API"
     CODE = "code", "Raised by code"
 
 
@@ -209,6 +210,7 @@ class MonitorState(models.Model):
         default=timezone.now, db_column="deaths_until", help_text="dead letters up to then are counted"
     )
     cron = models.JSONField(default=dict, help_text="by cron task: the run that is expected next")
+    verdicts = models.JSONField(null=True, help_text="by point of the main API: the verdict that was seen last")
 
     def __str__(self) -> str:
         return f"{self.name}: {self.owner} until {self.until}"

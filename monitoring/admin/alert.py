@@ -43,6 +43,7 @@ _PAGES: Final[Mapping[str, str]] = {
     Kind.EFFECT_UNKNOWN: "jobs_failuregroup_changelist",
     Kind.BREAKER_OPEN: "jobs_breaker",
     Kind.CREDENTIAL_REFUSED: "jobs_breaker",
+    Kind.MAIN_API: "jobs_main_api",
     Kind.QUEUE_LAG: "jobs_processes",
     Kind.NO_WORKER: "jobs_processes",
     Kind.NO_SCHEDULER: "jobs_processes",

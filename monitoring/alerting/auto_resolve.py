@@ -8,10 +8,11 @@ from jobs import actor as actors
 from jobs.models import CronTask, Job, OutcomeMinute
 from jobs.states import FINAL, State
 from monitoring import health
+from monitoring.alerting import main_api
 from monitoring.health import Found
 from monitoring.models import Alert, Kind
 
-QUIET = timedelta(days=1)  #: an alert raised by code resolves when it has not recurred for this long
+QUIET = timedelta(days=1)  #: an alert about something that happened resolves when it has not recurred for this long
 SCANNED = 200  #: newest jobs of a cron task's type that are searched for the task's own
 
 
@@ -27,7 +28,9 @@ def should_resolve(alert: Alert, found: Found) -> bool:
             return found["api"].status == health.UP and _worked_since(alert)
         case Kind.CRON_FAILED:
             return _cron_works(alert)
-        case Kind.CODE:
+        case Kind.MAIN_API if alert.key == main_api.CANNOT_WORK:
+            return main_api.works_again()
+        case Kind.CODE | Kind.MAIN_API:
             return timezone.now() - alert.last_at > QUIET
         case _:
             return False

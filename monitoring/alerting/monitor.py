@@ -25,6 +25,7 @@ from monitoring import health
 from monitoring.alerting import auto_resolve, dead_letters, delivery, routing, store
 from monitoring.alerting.code_handlers import code_handlers
 from monitoring.alerting.conditions import Conditions, condition, fired_late
+from monitoring.alerting.main_api import MainApiWatch
 from monitoring.alerting.message import TRIGGER, Message, message_of
 from monitoring.alerting.routing import Target
 from monitoring.alerting.store import Finding, record
@@ -44,11 +45,19 @@ GRACE_S: Final = 10.0  #: for deliveries that are being sent when the process st
 class Monitor:
     """Implements Process of jobs/processes/loop.py."""
 
-    def __init__(self, *, conditions: Conditions | None = None, checks: Round | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        conditions: Conditions | None = None,
+        checks: Round | None = None,
+        main_api: MainApiWatch | None = None,
+    ) -> None:
+        """Without `main_api` nobody checks the main API against its contract."""
         self._owner = uuid4().hex
         self._heartbeat = Heartbeat("monitor", self._owner, keys.redis())
         self._round = checks or Round(CHECKS)
         self._conditions = conditions or Conditions()
+        self._main_api = main_api
         self._lanes = delivery.Lanes()
         self._active = False
         self._redis_answers = True
@@ -74,6 +83,8 @@ class Monitor:
         if found and time.monotonic() - self._looked_at >= CONDITIONS_EVERY_S:
             self._looked_at = time.monotonic()
             self.watch(found, now)
+            if self._main_api:
+                self._main_api.poll(now)
         routing.route(now)
         self._lanes.work(timezone.now())
         self._targets = routing.targets()

@@ -3,6 +3,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from jobs.processes import database_checks, loop
+from monitoring.alerting.main_api import MainApiWatch
 from monitoring.alerting.monitor import Monitor
 
 
@@ -12,4 +13,4 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         database_checks.check_database()
-        loop.run(Monitor(), loop.stop_on_signals(), name="monitor")
+        loop.run(Monitor(main_api=MainApiWatch()), loop.stop_on_signals(), name="monitor")

@@ -59,14 +59,20 @@ def _show_dialect(sandbox: Sandbox) -> object:
 
 
 def _set_dialect(sandbox: Sandbox, wanted: Record) -> object:
-    """Switch to {"dialect": name} or to {"points": [numbers]}; the world stays."""
+    """Switch to {"dialect": name} or to {"points": [numbers]}; the world stays.
+
+    {"missing": "error"} beside either: reading one object that is not there is an error, not null.
+    """
     if "dialect" in wanted:
         points = DIALECTS[wanted["dialect"]]
     else:
         points = frozenset(int(number) for number in wanted["points"])
     if unknown := points - POINTS.keys():
         raise BadFaults(f"points: {sorted(unknown)} unknown; known: 1 to {max(POINTS)}")
-    sandbox.speak(points)
+    missing = wanted.get("missing", "null")
+    if missing not in ("null", "error"):
+        raise BadFaults(f"missing: got {missing!r}; known: null, error")
+    sandbox.speak(points, missing_is_error=missing == "error")
     return _show_dialect(sandbox)
 
 

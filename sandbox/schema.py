@@ -109,7 +109,7 @@ class Service:
     def _root(self, name: str, run: Callable[[World, dict[str, Any]], Any], *, mutation: bool) -> Resolver:
         def resolve(_source: Any, _info: Any, **args: Any) -> Any:
             self._before(name, args)
-            if not self.dialect.points:
+            if not self.dialect.points and not self.dialect.missing_is_error:
                 return run(self.world, args)
             self.dialect.before(self.world, name, args, mutation=mutation)
             return self.dialect.root(self.world, name, args, lambda: run(self.world, args))

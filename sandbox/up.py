@@ -17,6 +17,8 @@ from honcho import manager
 from honcho.manager import Manager
 from honcho.printer import Message, Printer
 
+from sandbox.dialect import TOKENS
+
 REDIS_STARTS_WITHIN_S: Final = 60.0  #: a large append-only file, or a busy machine, takes time
 
 
@@ -190,7 +192,7 @@ def commands(
     }
 
 
-def environment(ports: Ports, *, token: str) -> dict[str, str]:
+def environment(ports: Ports, *, token: str, dialect: str = "contract") -> dict[str, str]:
     """Return the processes' environment; it keeps the user's variables."""
     ours = {
         "REDIS_URL": f"redis://127.0.0.1:{ports.redis}",
@@ -202,7 +204,7 @@ def environment(ports: Ports, *, token: str) -> dict[str, str]:
         ),
     }
     defaults = {
-        "API_SERVICE_ACCOUNT_TOKEN": "camp_sk_sandbox",
+        "API_SERVICE_ACCOUNT_TOKEN": TOKENS[dialect],
         "CRON_EVENT_EXPIRATION": "* * * * *",
         "FORCE_COLOR": "1" if sys.stdout.isatty() else "",  # the processes write into pipes
     }

@@ -41,7 +41,7 @@ class Command(BaseCommand):
         except KeyboardInterrupt:
             sys.exit(130)
         token = secrets.token_urlsafe(24)
-        env = environment(ports, token=token)
+        env = environment(ports, token=token, dialect=options["dialect"])
         try:
             self._migrate(env)
             self.stdout.write(self.style.SUCCESS(admin_login(ports.web)))

@@ -7,7 +7,7 @@ import pytest
 
 from sandbox.answer import Answer
 from sandbox.control import handle
-from sandbox.dialect import DIALECTS, POINTS
+from sandbox.dialect import DIALECTS, POINTS, TOKENS
 from sandbox.server import Sandbox
 from sandbox.world import World
 
@@ -76,11 +76,37 @@ def test_messages_of_a_dialect(points: frozenset[int]) -> None:
             "entityId": "settlement-1-1-1",
             "entityType": "settlement",
             "version": 2,
-            "modifiedBy": "service-account",
+            "modifiedBy": "service-account",  # of a key; a JWT names the account
             "modifiedAt": "",
         }
     else:
         assert channels == ["campaign.campaign-1.entityModified", "campaign.campaign-1.worldTimeAdvanced"]
+
+
+def test_a_message_names_whose_change_it_is() -> None:
+    """The scheduler's account, or the game master."""
+    sent: list[Any] = []
+    token = TOKENS["today"]
+    world = World(publish=lambda _channel, body: sent.append(body["entityModified"]["modifiedBy"]))
+    sandbox = Sandbox(world, token, DIALECTS["today"])
+
+    sandbox.graphql({"authorization": f"Bearer {token}"}, json.dumps({"query": UPDATE % 1}).encode())
+    handle(sandbox, "POST", "settlements", b'{"id": "settlement-1-1-1", "level": 2}')
+
+    assert sent == ["scheduler", "game-master"]
+
+
+@pytest.mark.parametrize(("points", "code"), [([], "NOT_FOUND"), ([7], "INTERNAL_SERVER_ERROR")])
+def test_what_is_missing_is_null_or_an_error(points: list[int], code: str) -> None:
+    sandbox = Sandbox(World(), TOKEN)
+    single = '{ settlement(id: "none") { version } }'
+    handle(sandbox, "POST", "dialect", json.dumps({"points": points}).encode())
+    assert ask(sandbox, single) == {"data": {"settlement": None}}
+
+    handle(sandbox, "POST", "dialect", json.dumps({"points": points, "missing": "error"}).encode())
+
+    (error,) = ask(sandbox, single)["errors"]
+    assert error["extensions"] == {"code": code} | ({"status": 404} if points else {})
 
 
 def test_lists_are_kept_and_single_reads_are_fresh() -> None:

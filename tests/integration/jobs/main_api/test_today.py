@@ -61,6 +61,21 @@ def test_everything_can_be_read(points: list[int], fresh: MainApi) -> None:
     assert fresh.breaker.snapshot().state == "closed"
 
 
+@pytest.mark.parametrize("missing", ["null", "error"])
+def test_what_is_missing_is_gone_and_costs_itself(
+    points: list[int], fresh: MainApi, sandbox: SandboxApi, missing: str
+) -> None:
+    """Whether single reads answer null or 404: two settlements and a campaign that are not there."""
+    sandbox.control("POST", "dialect", {"points": points, "missing": missing})
+
+    found = fresh.settlements([TOWNS[0], "none-1", *TOWNS[1:], "none-2"])
+
+    assert [one for one, town in found.items() if town is None] == ["none-1", "none-2"]
+    assert all(isinstance(found[one], Settlement) for one in TOWNS)
+    assert fresh.campaign("none") is None
+    assert fresh.breaker.snapshot().state == "closed"
+
+
 def test_threads_that_start_at_once_learn_once(fresh: MainApi, sandbox: SandboxApi) -> None:
     """One of twenty finds out that names cannot be read, and one that the patch can; no other meets the error."""
     sandbox.control("POST", "dialect", {"dialect": "today"})

@@ -8,10 +8,10 @@ export PYTHONDONTWRITEBYTECODE :=
 # uv trusts whom the machine trusts, as pip does: behind a company's proxy its own list is not enough.
 export UV_SYSTEM_CERTS := true
 
-.PHONY: help up dev test coverage lint chromium screenshots requirements sbom audit digests benchmark chaos fuzz soak clean
+.PHONY: help up dev test test-today coverage lint chromium screenshots requirements sbom audit digests benchmark chaos fuzz soak clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # uv installs in seconds, for which pip takes minutes; pip is for machines on which only pip knows the package index.
 $(STAMP): requirements-dev.txt requirements-uv.txt
@@ -73,6 +73,9 @@ test: lint chromium ## every check and test, on PostgreSQL too where a server is
 	$(BIN)/python manage.py makemigrations --check --dry-run
 	$(BIN)/python -m pytest $(AT_ONCE)
 	$(BIN)/python -m tests.postgresql $(AT_ONCE) $(ON_POSTGRESQL)
+
+test-today: $(STAMP) chromium ## every test that starts a sandbox, against the main API as it is served today
+	SANDBOX_DIALECT=today $(BIN)/python -m pytest $(AT_ONCE) tests/integration tests/acceptance
 
 coverage: $(STAMP) chromium ## which lines and branches the tests run, those of the service's processes too
 	$(BIN)/coverage erase

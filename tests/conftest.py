@@ -84,9 +84,11 @@ def sandbox_process(redis_server: RedisServer) -> Iterator[SandboxApi]:
 
 
 @pytest.fixture
-def sandbox(sandbox_process: SandboxApi, redis: Redis) -> SandboxApi:
-    """The sandbox as seeded, without faults."""
+def sandbox(request: pytest.FixtureRequest, sandbox_process: SandboxApi, redis: Redis) -> SandboxApi:
+    """The sandbox as seeded, without faults; in another dialect for a test that is marked with one."""
     sandbox_process.reset()
+    if dialect := getattr(request, "param", ""):
+        sandbox_process.control("POST", "dialect", {"dialect": dialect})
     return sandbox_process
 
 

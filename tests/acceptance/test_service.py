@@ -14,6 +14,7 @@ from jobs import service
 from jobs.models import AuditEntry, CampaignClock, Job, ScheduleRow
 from jobs.service import Submission
 from jobs.states import MOVES, State
+from tests.support.dialects import in_each_dialect
 from tests.support.heartbeats import await_processes
 from tests.support.ledger import state_of
 from tests.support.processes import Start
@@ -44,6 +45,7 @@ def assert_audited(job: Job) -> None:
     assert trail[-1].now == state_of(job)
 
 
+@in_each_dialect
 def test_world_time_advanced_moves_the_world(start: Start, sandbox: SandboxApi, redis: Redis) -> None:
     """A worldTimeAdvanced message expires events, grows settlements and wears structures, all audited."""
     for name in ("rqworker", "rqscheduler", "pubsub_listener"):
@@ -76,6 +78,7 @@ def events(sandbox: SandboxApi) -> list[dict[str, object]]:
     return [e for e in sandbox.world()["events"].values() if e["campaignId"] == CAMPAIGN]
 
 
+@in_each_dialect
 def test_effect_is_executed_once_on_time(start: Start, sandbox: SandboxApi, redis: Redis) -> None:
     """A deferred effect runs at its time: never early, seconds late at most, with its own execution ID."""
     start("rqworker")
@@ -176,6 +179,7 @@ def test_an_outage_of_the_main_api_uses_up_no_attempt(start: Start, sandbox: San
     wait_until(lambda: all(state_of(j) == "SUCCEEDED" for j in jobs), what="all done")
 
 
+@in_each_dialect
 @pytest.mark.parametrize("fault", [{"versionConflicts": 2}, {"errorRate": 0.3}, {"malformed": 1}])
 def test_growth_is_applied_once_despite_faults(start: Start, sandbox: SandboxApi, fault: dict[str, object]) -> None:
     """Whatever fails on the way."""
@@ -192,6 +196,7 @@ def test_growth_is_applied_once_despite_faults(start: Start, sandbox: SandboxApi
     assert after == before + 5
 
 
+@in_each_dialect
 def test_a_campaign_without_world_time_grows_on_wall_clock_time(start: Start, sandbox: SandboxApi) -> None:
     """Its schedules come due as real time passes, each due time applied once."""
     variables = {"population": 100, "populationGrowthIntervalMinutes": 0.05, "motto": "x"}

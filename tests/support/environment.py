@@ -4,14 +4,17 @@ import os
 import tempfile
 from pathlib import Path
 
+from sandbox.dialect import DIALECTS, TOKENS
 from sandbox.ports import free_port
 from scheduler_project.variables import VARIABLES
 
 FOLDER = Path(tempfile.mkdtemp(prefix="scheduler-tests-"))
 REDIS_PORT = free_port()
 API_PORT = free_port()
-TOKEN = "camp_sk_tests"
-DIALECT = os.environ.get("SANDBOX_DIALECT", "contract")  #: of every sandbox: `make test-today` sets it
+DIALECT = os.environ.get("SANDBOX_DIALECT", "contract")  #: of every sandbox; `make test-today` sets it
+if DIALECT not in DIALECTS:
+    raise ValueError(f"SANDBOX_DIALECT: got {DIALECT!r}; known: {', '.join(DIALECTS)}")
+TOKEN = TOKENS[DIALECT]
 DATABASE_URL = os.environ.get("TEST_DATABASE_URL", f"sqlite:///{FOLDER / 'db.sqlite3'}")
 
 for variable in VARIABLES:

@@ -26,10 +26,13 @@ from tests.support.processes import Start, database_url
 from tests.support.scheduling import ByFolder
 from tests.support.servers import ROOT, RedisServer, Running, SandboxApi, manage_in
 
+gc.disable()  # until all tests are collected: modules are no garbage
+
 
 def pytest_collection_finish() -> None:
-    """The garbage collector need not look at two thousand tests and all modules again and again."""
+    """The garbage collector need not look at three thousand tests and all modules again and again."""
     gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(optionalhook=True)

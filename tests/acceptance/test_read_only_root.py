@@ -117,8 +117,8 @@ def test_the_service_runs_on_a_read_only_root(containers: Containers) -> None:
         containers.start(*services[name]["command"])
 
     url = f"http://127.0.0.1:{containers.environment['PORT']}"
-    wait_until(partial(containers.succeeds, *probe), within_s=90, what="web is live")
-    wait_until(lambda: answer(url, "/health/ready")["status"], what="web is ready")
+    wait_until(lambda: answer(url, "/health/ready")["status"], within_s=90, what="web is ready")
+    assert containers.succeeds(*probe)
     body = {"type": "EVENT_EXPIRATION", "campaignId": "campaign-2", "payload": {}}
     job = answer(url, "/api/jobs", body)["id"]
     wait_until(lambda: answer(url, f"/api/jobs/{job}")["state"] == "SUCCEEDED", what="the job is done")

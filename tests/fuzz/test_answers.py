@@ -67,7 +67,7 @@ def answering(redis: object, monkeypatch: pytest.MonkeyPatch) -> Iterator[Answer
 @examples(20)
 @given(status=STATUS, body=EXECUTIONS)
 def test_an_effect_is_sent_once_whatever_comes_back(answering: Answering, status: int, body: bytes) -> None:
-    """It waits for another attempt only after an answer that says clearly that nothing was done."""
+    """It is retried only after an answer that clearly says that nothing was done."""
     answering.reply, answering.executions = Reply(status, body), 0
     payload = {"effectId": "e", "executeAt": timezone.now().isoformat()}
     submission = Submission(type="DEFERRED_EFFECT", campaign_id="c", payload=payload)
@@ -92,10 +92,10 @@ def test_an_effect_is_sent_once_whatever_comes_back(answering: Answering, status
     kind=st.sampled_from(_KINDS),
     request=st.sampled_from(list(Request)),
 )
-def test_readers_return_what_fits_or_an_error(
+def test_readers_return_items_or_an_error(
     status: int, drawn: bytes, seed: int, kind: type[Any], request: Request
 ) -> None:
-    """One and many, of every kind: a JobError at most, which costs only itself."""
+    """One and many, of every kind: a JobError at most, which affects only its item."""
     for body in mutants(drawn, seed):
         with METERS.one("answers to queries"):
             read(Reply(status, body), kind, request)

@@ -42,7 +42,7 @@ def listener(redis: object) -> Listener:
 @examples(20)
 @given(messages=st.lists(st.tuples(_CHANNEL, _DATA), min_size=1, max_size=4))
 def test_any_message_is_understood_or_rejected(listener: Listener, messages: list[tuple[bytes, bytes]]) -> None:
-    """Neither text nor number in it stops the next one."""
+    """No text or number in it stops the next one."""
     for channel, data in messages:
         with METERS.one("messages"):
             listener.receive({"channel": channel, "data": data})

@@ -56,7 +56,7 @@ def is_answered(answer: Any) -> bool:
     method=st.sampled_from(["get", "post", "head", "options", "put", "delete"]),
 )
 def test_any_header_is_answered(redis: Redis, address: str, headers: dict[str, str], method: str) -> None:
-    """Known and unknown addresses, with what HTTP headers can hold."""
+    """At known and unknown URLs, with anything that HTTP headers can hold."""
     sent: dict[str, Any] = {
         name if name == "CONTENT_TYPE" else f"HTTP_{name}": value for name, value in headers.items()
     }
@@ -90,7 +90,7 @@ _VERBS = ["", "cancel", "discard", "retry", "run-now", "reschedule", "nothing"]
 @examples(10)
 @given(body=_BODIES, verb=st.sampled_from(_VERBS), known=st.booleans())
 def test_any_body_is_answered_in_json(redis: Redis, body: bytes, verb: str, known: bool) -> None:
-    """A refusal names what is wrong; what is accepted is stored as it was understood."""
+    """A rejection names what is wrong; accepted values are stored as understood."""
     job_id = str(some(1)[0].pk) if known and verb else "00000000-0000-0000-0000-000000000000"
     path = f"/api/jobs/{job_id}/{verb}" if verb else "/api/jobs"
     headers = {"authorization": f"Bearer {SECRET}"}
@@ -121,7 +121,7 @@ def forms(admin_client: Client, redis: Redis) -> dict[str, list[tuple[str, dict[
 def test_any_form_is_answered(
     admin_client: Client, forms: dict[str, list[tuple[str, dict[str, str]]]], page: str, data: st.DataObject
 ) -> None:
-    """A form in which some fields hold anything: it comes back with words, or is done."""
+    """With odd values in some fields: it comes back with errors, or is done."""
     _, fields = data.draw(st.sampled_from(forms[page]))
     changes = data.draw(st.dictionaries(st.sampled_from(sorted(fields)), TEXT, min_size=1, max_size=4))
     body = urlencode({**fields, **changes}, errors="surrogatepass")
@@ -137,10 +137,8 @@ def test_any_form_is_answered(
     page=st.sampled_from(LISTS),
     query=st.dictionaries(st.sampled_from(PARAMETERS), TEXT, min_size=1, max_size=3),
 )
-def test_any_address_of_a_list_is_answered(
-    admin_client: Client, redis: Redis, page: str, query: dict[str, str]
-) -> None:
-    """A list, another list, or a page that says what is wrong with the filter."""
+def test_any_query_string_is_answered(admin_client: Client, redis: Redis, page: str, query: dict[str, str]) -> None:
+    """With a list, a redirect, or a page that says what is wrong with the filter."""
     with METERS.one("addresses"):
         answer = admin_client.get(f"/admin/{page}/?{urlencode(query, errors='surrogatepass')}")
 

@@ -28,8 +28,8 @@ _VALUE = (TEXT | st.lists(_PARTS, max_size=6).map("".join)).map(lambda text: tex
     mutated=st.sampled_from(_NAMES),
     seed=st.integers(0, 2**32),
 )
-def test_any_value_is_read_or_named(drawn: dict[str, bytes], mutated: str, seed: int) -> None:
-    """One line for each fault, which begins with a variable's name."""
+def test_any_value_is_accepted_or_reported(drawn: dict[str, bytes], mutated: str, seed: int) -> None:
+    """One line per error, which begins with the variable's name."""
     for value in mutants(drawn.get(mutated, next(iter(drawn.values()))), seed, 9):
         # An environment holds no NUL; bytes that are not UTF-8 come as halves of surrogate pairs.
         values = {name: os.fsdecode(one.replace(b"\0", b"")) for name, one in {**drawn, mutated: value}.items()}

@@ -27,8 +27,8 @@ def name_of(document: Path) -> str:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
-def test_every_link_leads_somewhere(document: Path) -> None:
-    """Links to files of ours have their file, and the heading that they name."""
+def test_every_link_resolves(document: Path) -> None:
+    """Links to our files have the file and the heading."""
     for target, anchor in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", document.read_text()):
         path = document.parent / target if target else document
         assert path.exists(), target
@@ -36,15 +36,15 @@ def test_every_link_leads_somewhere(document: Path) -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
-def test_every_path_that_is_named_is_there(document: Path) -> None:
+def test_every_named_path_exists(document: Path) -> None:
     """`jobs/service.py`, `jobs/types/` and `tests/unit/**/test_*.py` are files and folders of the project."""
     missing = [path for path in PATH.findall(document.read_text()) if path not in MADE and not list(ROOT.glob(path))]
 
     assert not missing
 
 
-def test_every_test_that_the_documents_name_is_there() -> None:
-    """By its function or its file."""
+def test_every_named_test_exists() -> None:
+    """As a function or a file."""
     files = {path.name for path in (ROOT / "tests").rglob("test_*.py")}
     for document in DOCUMENTS:
         if document.name == "job-types.md":  # it writes tests of its own
@@ -54,8 +54,8 @@ def test_every_test_that_the_documents_name_is_there() -> None:
             assert there, f"{name_of(document)}: {''.join(name)}"
 
 
-def test_the_makefile_fails_in_the_line_that_is_named() -> None:
-    """What make prints has the line of a recipe of that target."""
+def test_the_named_line_of_the_makefile_is_right() -> None:
+    """What make prints has the line of that target's recipe."""
     lines = (ROOT / "Makefile").read_text().splitlines()
     for document in DOCUMENTS:
         for number, target in re.findall(r"\[Makefile:(\d+): (\w+)\]", document.read_text()):
@@ -64,8 +64,8 @@ def test_the_makefile_fails_in_the_line_that_is_named() -> None:
             assert rules[-1].startswith(f"{target}:"), f"{name_of(document)}: {number}"
 
 
-def test_the_life_of_a_job_is_drawn_as_it_is() -> None:
-    """Each arrow of the drawing is a move, and each move an arrow."""
+def test_the_drawing_of_a_job_s_life_matches_moves() -> None:
+    """Each arrow is a move, and each move an arrow."""
     drawing = (ROOT / "docs" / "architecture.md").read_text().partition("stateDiagram-v2")[2].partition("```")[0]
     arrows = set(re.findall(r"^ +(\w+) --> (\w+)", drawing, re.MULTILINE))
 
@@ -88,8 +88,8 @@ def test_every_job_type_is_in_the_table_of_the_api() -> None:
     )
 
 
-def test_what_runs_before_a_commit_is_what_make_lint_runs() -> None:
-    """The same tools of the same environment; ruff mends what it can."""
+def test_pre_commit_runs_what_make_lint_runs() -> None:
+    """The same tools of the same environment; ruff fixes what it can."""
     recipe = (ROOT / "Makefile").read_text().partition("\nlint:")[2].partition("\n\n")[0]
     linted = set(re.findall(r"\$\(BIN\)/([\w-]+(?: check| format)?)", recipe))
     (local,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
@@ -98,7 +98,7 @@ def test_what_runs_before_a_commit_is_what_make_lint_runs() -> None:
     assert {hook["entry"].removeprefix(".venv/bin/").partition(" --")[0] for hook in local["hooks"]} == linted
 
 
-def test_every_boundary_has_its_test() -> None:
+def test_every_trust_boundary_has_a_test() -> None:
     """Each row of security.md names its tests, or says that it has none."""
     lines = (ROOT / "docs" / "security.md").read_text().splitlines()
     for line in (line for line in lines if line.startswith("|")):

@@ -19,15 +19,15 @@ def graph() -> grimp.ImportGraph:
     return grimp.build_graph(*LINTER["root_packages"], cache_dir=None)
 
 
-def test_every_package_of_ours_is_linted() -> None:
-    """A new folder beside the others has a layer like them."""
+def test_every_package_has_a_layer() -> None:
+    """A new folder too."""
     packages = {path.parent.name for path in ROOT.glob("*/__init__.py")}
 
     assert packages - {"tests"} == set(LINTER["root_packages"])
 
 
-def test_nothing_imports_in_a_circle(graph: grimp.ImportGraph) -> None:
-    """No module by way of others, and no two neighbours of one folder each other."""
+def test_there_is_no_import_cycle(graph: grimp.ImportGraph) -> None:
+    """Neither between modules nor between neighbours of one folder."""
     folders = [module for module in graph.modules if graph.find_children(module)]
 
     assert {folder: graph.nominate_cycle_breakers(folder) for folder in folders} == {
@@ -35,8 +35,8 @@ def test_nothing_imports_in_a_circle(graph: grimp.ImportGraph) -> None:
     }
 
 
-def test_the_order_can_be_kept_in_mind() -> None:
-    """One contract of at most ten layers, without exceptions."""
+def test_there_are_at_most_ten_layers() -> None:
+    """One exhaustive contract without exceptions."""
     (contract,) = LINTER["contracts"]
 
     assert contract["exhaustive"]

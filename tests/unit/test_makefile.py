@@ -35,8 +35,8 @@ def make(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
         ("echo 'ERROR: requirements.txt has no hashes' >&2; exit 1", 2, "has no hashes"),
     ],
 )
-def test_an_audit_fails_for_what_it_finds_only(tmp_path: Path, script: str, code: int, says: str) -> None:
-    """Not where its database is out of reach."""
+def test_an_audit_fails_only_for_findings(tmp_path: Path, script: str, code: int, says: str) -> None:
+    """Not if its database cannot be reached."""
     program(tmp_path / "audit" / "bin" / "pip-audit", script)
     (tmp_path / "audit" / ".installed").touch()
 
@@ -46,7 +46,7 @@ def test_an_audit_fails_for_what_it_finds_only(tmp_path: Path, script: str, code
 
 
 def test_digests_are_written_where_images_are_named(tmp_path: Path) -> None:
-    """Each with what the registry says of its tag; without a registry nothing changes."""
+    """As the registry has them; without a registry nothing changes."""
     for name in ("Dockerfile", "docker-compose.yml"):
         shutil.copy(ROOT / name, tmp_path)
     before = (tmp_path / "Dockerfile").read_text()

@@ -42,7 +42,7 @@ def found() -> dict[tuple[str, str], list[str]]:
     }
 
 
-def test_no_migration_breaks_or_blocks_the_release_before(found: dict[tuple[str, str], list[str]]) -> None:
+def test_no_migration_breaks_or_blocks_the_previous_release(found: dict[tuple[str, str], list[str]]) -> None:
     """Except those whose reason is given."""
     faults = [
         f"{app}.{name}: {fault}" for (app, name), of in found.items() if (app, name) not in EXCEPTIONS for fault in of
@@ -51,8 +51,8 @@ def test_no_migration_breaks_or_blocks_the_release_before(found: dict[tuple[str,
     assert not faults, "\n".join([*faults, "See docs/deploying.md, Upgrade."])
 
 
-def test_every_exception_is_one(found: dict[tuple[str, str], list[str]]) -> None:
-    """None is left over for a migration that is gone, or keeps the rule."""
+def test_every_listed_exception_is_needed(found: dict[tuple[str, str], list[str]]) -> None:
+    """None is left for a migration that is gone or keeps the rule."""
     assert [key for key in EXCEPTIONS if not found.get(key)] == []
 
 
@@ -130,8 +130,8 @@ def alter(name: str, field: models.Field[Any, Any]) -> Operation:
     ],
     ids=lambda value: value.describe() if isinstance(value, Operation) else None,
 )
-def test_what_an_operation_does_to_the_release_before(operation: Operation, fault: str) -> None:
-    """A sentence says what is wrong and what to do instead; none if the release before works on."""
+def test_each_operation_is_judged(operation: Operation, fault: str) -> None:
+    """A sentence says what is wrong and what to do instead; none if the previous release works on."""
     (said,) = faults_of(migration(operation, atomic=False), before()) or [""]
 
     assert fault in said
@@ -149,7 +149,7 @@ def test_a_new_table_may_have_anything() -> None:
     assert faults_of(migration(migrations.CreateModel("New", fields), index), before()) == []
 
 
-def test_an_online_operation_in_a_transaction_is_a_fault() -> None:
+def test_an_online_operation_in_a_transaction_is_an_error() -> None:
     """It would fail on PostgreSQL only."""
     (said,) = faults_of(migration(AddIndexOnline("row", INDEX)), before())
 

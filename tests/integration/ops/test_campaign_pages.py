@@ -148,8 +148,8 @@ def test_campaigns_with_odd_ids_have_a_page(admin_client: Client, alive: Redis, 
     assert {job.campaign_id for job in Job.objects.all()} == {campaign_id}
 
 
-def test_the_page_comes_while_redis_is_away(admin_client: Client, alive: Redis, settings: Any) -> None:
-    """What the database knows, and that Redis does not answer."""
+def test_the_page_works_while_redis_is_away(admin_client: Client, alive: Redis, settings: Any) -> None:
+    """It shows what the database knows, and that Redis does not answer."""
     from jobs.broker import keys
 
     campaign()

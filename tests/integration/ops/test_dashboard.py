@@ -172,8 +172,8 @@ def test_htmx_gets_the_live_part_only(admin_client: Client, redis: Redis) -> Non
     assert "<head>" not in text
 
 
-def test_the_page_comes_while_redis_is_away(admin_client: Client, redis: Redis, settings: object) -> None:
-    """What the database knows is shown, and that Redis does not answer."""
+def test_the_page_works_while_redis_is_away(admin_client: Client, redis: Redis, settings: object) -> None:
+    """It shows what the database knows, and that Redis does not answer."""
     from jobs.broker import keys
 
     keys.redis.cache_clear()

@@ -59,12 +59,12 @@ def production() -> tuple[str, dict[str, Any]]:
 
 
 def test_a_production_environment_passes_django_s_deployment_checks(production: tuple[str, Any]) -> None:
-    """Without a warning, and without one silenced."""
+    """Without a warning, and with none silenced."""
     assert production[0] == "System check identified no issues (0 silenced)."
 
 
 def test_only_https_is_served_except_to_probes(production: tuple[str, dict[str, Any]]) -> None:
-    """And what is served over https says so for the future."""
+    """And responses over HTTPS announce it for the future."""
     found = production[1]
     answers = found["answers"]
     statuses = {name: answer["status"] for name, answer in answers.items()}
@@ -95,8 +95,8 @@ def test_only_https_is_served_except_to_probes(production: tuple[str, dict[str, 
 @pytest.mark.parametrize(
     "path", ["/admin/", "/admin/login/", "/api/jobs", "/health/live", "/nothing", "/static/ops/ops.js"]
 )
-def test_every_answer_names_what_a_page_may_load(admin_client: Client, redis: Redis, path: str) -> None:
-    """Nothing from another host, no inline script, no plug-in, no frame. Pages have no inline script either."""
+def test_every_response_has_a_content_security_policy(admin_client: Client, redis: Redis, path: str) -> None:
+    """No other host, no inline script, no plug-in, no frame; pages have no inline script either."""
     answer = admin_client.get(path)
     policy = dict(part.split(" ", 1) for part in answer.headers["Content-Security-Policy"].split("; "))
     sources = {source for allowed in policy.values() for source in allowed.split()}
@@ -123,8 +123,8 @@ def test_every_answer_names_what_a_page_may_load(admin_client: Client, redis: Re
         (1, "1, " * 50_000 + "203.0.113.9", "203.0.113.9"),
     ],
 )
-def test_the_client_s_address_is_what_trusted_proxies_say(proxies: int, forwarded: str, address: str) -> None:
-    """Each proxy appends the address of its peer; what a client sends itself stands before that."""
+def test_the_client_s_address_comes_from_trusted_proxies(proxies: int, forwarded: str, address: str) -> None:
+    """Each proxy appends its peer's address; what the client sends comes before that."""
     request = RequestFactory().get("/", headers={"x-forwarded-for": forwarded}, REMOTE_ADDR="10.0.0.1")
 
     with override_settings(TRUSTED_PROXIES=proxies):
@@ -133,8 +133,8 @@ def test_the_client_s_address_is_what_trusted_proxies_say(proxies: int, forwarde
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("path", ["/metrics", "/metrics/prometheus"])
-def test_metrics_need_the_token_where_it_is_set(client: Client, admin_client: Client, redis: Redis, path: str) -> None:
-    """Or a session of staff; where it is not set they are open."""
+def test_metrics_need_the_token_if_it_is_set(client: Client, admin_client: Client, redis: Redis, path: str) -> None:
+    """Or a staff session; otherwise they are open."""
     wrong, right = {"authorization": "Bearer wrong"}, {"authorization": "Bearer let-me-see"}
     assert client.get(path).status_code == 200
 

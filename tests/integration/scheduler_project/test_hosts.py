@@ -22,7 +22,7 @@ ODD = (
 
 @pytest.mark.parametrize("path", PROBES)
 def test_probes_answer_under_any_host(client: Client, redis: Redis, path: str) -> None:
-    """A kubelet asks by address, Prometheus by whatever its discovery has found."""
+    """A kubelet uses the address, Prometheus whatever its discovery has found."""
     with override_settings(ALLOWED_HOSTS=["scheduler.example", "localhost"]):
         answers = {host: client.get(path, headers={"host": host}).status_code for host in ODD}
 
@@ -31,7 +31,7 @@ def test_probes_answer_under_any_host(client: Client, redis: Redis, path: str) -
 
 @pytest.mark.parametrize("path", ["/admin/login/", "/api/jobs", "/healthy", "/metricsx", "/"])
 def test_other_pages_answer_under_allowed_hosts_only(client: Client, path: str) -> None:
-    """With a page, or JSON under /api/, that names the variable."""
+    """Otherwise a page, or JSON under /api/, that names the variable."""
     client.raise_request_exception = False
     with override_settings(ALLOWED_HOSTS=["scheduler.example", "localhost"]):
         for host in ODD[:-1]:
@@ -42,8 +42,8 @@ def test_other_pages_answer_under_allowed_hosts_only(client: Client, path: str) 
 
 
 @pytest.mark.parametrize("host", ["campaign_scheduler", "campaign_scheduler:9266", "web_1.compose_net"])
-def test_names_with_an_underscore_can_be_allowed(client: Client, host: str) -> None:
-    """As container platforms name services; others with one are still refused."""
+def test_host_names_with_an_underscore_can_be_allowed(client: Client, host: str) -> None:
+    """Container platforms use them; others with one are refused."""
     with override_settings(ALLOWED_HOSTS=["campaign_scheduler", ".compose_net"]):
         assert client.get("/admin/login/", headers={"host": host}).status_code == 200
         assert client.get("/admin/login/", headers={"host": "other_scheduler"}).status_code == 400

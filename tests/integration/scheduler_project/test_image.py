@@ -52,8 +52,8 @@ def filled_in(text: str, variables: dict[str, str]) -> str:
     return re.sub(r"\$\{(\w+)(?:(:-|:\?)([^}]*))?\}", value, text)
 
 
-def test_what_the_image_holds_is_enough(tmp_path: Path) -> None:
-    """With only the files that the Dockerfile copies its own commands run: collectstatic and the checks."""
+def test_the_image_s_files_are_sufficient(tmp_path: Path) -> None:
+    """With only the files that the Dockerfile copies, its own commands run: collectstatic and the checks."""
     copy_stage("service", tmp_path)
     environment = {**os.environ, "ENVIRONMENT": "development", "PYTHONPATH": ""}
 
@@ -68,7 +68,7 @@ def test_what_the_image_holds_is_enough(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", [*OURS, *SANDBOX])
 def test_compose_sets_variables_that_exist(name: str) -> None:
-    """Every variable that compose sets is one of ours, and what production needs is set."""
+    """Each is one of ours, and what production needs is set."""
     environment = COMPOSE["services"][name]["environment"]
 
     assert set(environment) <= {"ENVIRONMENT", *(v.name for v in VARIABLES)}
@@ -76,7 +76,7 @@ def test_compose_sets_variables_that_exist(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [*OURS[1:], "redis", "postgres"])
-def test_compose_restarts_and_watches_every_process(name: str) -> None:
+def test_compose_restarts_and_checks_every_process(name: str) -> None:
     """A restart policy and a health check each; that of web is the image's own."""
     service = COMPOSE["services"][name]
 
@@ -85,8 +85,8 @@ def test_compose_restarts_and_watches_every_process(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", COMPOSE["services"])
-def test_compose_s_containers_may_do_little_and_use_little(name: str) -> None:
-    """A read-only root with a bounded /tmp, no privileges to gain, and limits of processor, memory and log files."""
+def test_compose_s_containers_are_restricted(name: str) -> None:
+    """A read-only root with a bounded /tmp, no new privileges, and limits of CPU, memory and logs."""
     service = COMPOSE["services"][name]
 
     assert service["read_only"]
@@ -101,8 +101,8 @@ def test_compose_s_containers_may_do_little_and_use_little(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [*OURS, *SANDBOX])
-def test_a_container_is_killed_ten_seconds_after_its_process_should_have_ended(name: str) -> None:
-    """With whatever SHUTDOWN_GRACE_SECONDS is: Compose adds up the parts of a duration."""
+def test_compose_kills_a_container_ten_seconds_after_its_grace_period(name: str) -> None:
+    """Whatever SHUTDOWN_GRACE_SECONDS is: Compose adds up the parts of a duration."""
     service = COMPOSE["services"][name]
     process = filled_in(service["environment"]["SHUTDOWN_GRACE_SECONDS"], {"SHUTDOWN_GRACE_SECONDS": "90"})
     container = filled_in(service["stop_grace_period"], {"SHUTDOWN_GRACE_SECONDS": "90"})
@@ -112,8 +112,8 @@ def test_a_container_is_killed_ten_seconds_after_its_process_should_have_ended(n
     assert filled_in(service["stop_grace_period"], {}) == f"{default}s10s"
 
 
-def test_compose_s_stores_have_passwords_and_networks_of_their_own() -> None:
-    """Neither is published, either reaches nothing outside, and Redis keeps what it has acknowledged."""
+def test_compose_s_stores_have_passwords_and_their_own_networks() -> None:
+    """Neither is published or reaches the outside, and Redis persists what it acknowledges."""
     services, variables = COMPOSE["services"], variables_of(ROOT / "deploy" / "sandbox.env")
     redis = " ".join(services["redis"]["command"])
 
@@ -131,8 +131,8 @@ def test_compose_s_stores_have_passwords_and_networks_of_their_own() -> None:
     assert {"REDIS_PASSWORD", "POSTGRES_PASSWORD"} <= set(variables)
 
 
-def test_images_are_named_by_digest() -> None:
-    """Whoever builds gets the same layers, whatever their tags point to by then."""
+def test_images_are_pinned_by_digest() -> None:
+    """Every build gets the same layers, wherever the tags have moved."""
     named = re.findall(r"^FROM (\S+:\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     named += [service["image"] for service in COMPOSE["services"].values() if "build" not in service]
 
@@ -142,7 +142,7 @@ def test_images_are_named_by_digest() -> None:
 
 
 def test_the_image_s_code_belongs_to_root() -> None:
-    """The service runs as a fixed user that is not root; only SQLite's folder is its own."""
+    """The service runs as another user; only SQLite's folder is its own."""
     text = (ROOT / "Dockerfile").read_text()
 
     assert "--chown" not in text
@@ -153,7 +153,7 @@ def test_the_image_s_code_belongs_to_root() -> None:
 
 
 def test_compose_s_dependencies_exist() -> None:
-    """Everything waits for what it needs to be healthy, or the migrations to be done."""
+    """Everything waits until what it needs is healthy or migrated."""
     for name in OURS:
         for other, how in COMPOSE["services"][name]["depends_on"].items():
             wanted = "service_completed_successfully" if other == "migrate" else "service_healthy"
@@ -161,8 +161,8 @@ def test_compose_s_dependencies_exist() -> None:
             assert other in COMPOSE["services"]
 
 
-def test_compose_s_sandbox_is_a_profile_of_its_own() -> None:
-    """Production has no service of it; deploy/sandbox.env has all that those of the profile need."""
+def test_compose_s_sandbox_is_a_profile() -> None:
+    """Production has none of its services; deploy/sandbox.env has all that they need."""
     services = COMPOSE["services"]
     assert {name for name in services if services[name].get("profiles")} == set(SANDBOX)
     assert all(services[name]["profiles"] == ["sandbox"] for name in SANDBOX)
@@ -180,7 +180,7 @@ def test_compose_s_sandbox_is_a_profile_of_its_own() -> None:
 
 
 def test_the_image_builds_the_service_by_default_and_the_sandbox_by_name() -> None:
-    """Each target that Compose names is a stage; the last stage, which `docker build .` makes, adds nothing."""
+    """Each target that Compose names is a stage; the last stage, of `docker build .`, adds nothing."""
     stages_of = {
         name: service["build"]["target"] for name, service in COMPOSE["services"].items() if "build" in service
     }
@@ -189,8 +189,8 @@ def test_the_image_builds_the_service_by_default_and_the_sandbox_by_name() -> No
     assert (ROOT / "Dockerfile").read_text().rstrip().endswith("\nFROM service")
 
 
-def test_what_the_sandbox_s_image_holds_is_enough(tmp_path: Path) -> None:
-    """Its commands are found, and need no package of requirements-dev.txt."""
+def test_the_sandbox_image_s_files_are_sufficient(tmp_path: Path) -> None:
+    """Its commands are found and need no package of requirements-dev.txt."""
     copy_stage("service", tmp_path)
     copy_stage("sandbox", tmp_path)
     environment = {**os.environ, "PYTHONPATH": "", "DATABASE_URL": f"sqlite:///{tmp_path}/demo.sqlite3"}

@@ -64,8 +64,8 @@ def query(sql: str) -> Any:
         return cursor.fetchone() if cursor.description else None
 
 
-def test_each_can_be_run_again_after_an_interruption(state: ProjectState) -> None:
-    """A migration without a transaction starts over at its first operation."""
+def test_each_operation_can_be_repeated_after_an_interruption(state: ProjectState) -> None:
+    """A migration without a transaction restarts at its first operation."""
     for _ in range(2):
         after = apply(AddIndexOnline("row", INDEX), state)
         checked = apply(AddConstraintOnline("row", CHECK), after)
@@ -78,8 +78,8 @@ def test_each_can_be_run_again_after_an_interruption(state: ProjectState) -> Non
         assert "row_name" not in known()
 
 
-def test_a_removed_index_comes_back(state: ProjectState) -> None:
-    """Backwards, as `manage.py migrate jobs 0013` goes."""
+def test_a_removed_index_is_restored_backwards(state: ProjectState) -> None:
+    """By `manage.py migrate jobs 0013`."""
     after = apply(AddIndexOnline("row", INDEX), state)
     operation = RemoveIndexOnline("row", "row_name")
     gone = apply(operation, after)
@@ -93,7 +93,7 @@ def test_a_removed_index_comes_back(state: ProjectState) -> None:
 
 
 def test_rows_are_changed_in_batches(state: ProjectState) -> None:
-    """Each is committed by itself: after an interruption the next run goes on."""
+    """Each is committed: after an interruption the next run continues."""
     rows = rows_of(state)
 
     def rename(_apps: Any, _editor: Any) -> int:
@@ -113,8 +113,8 @@ def test_rows_are_changed_in_batches(state: ProjectState) -> None:
 
 
 @POSTGRESQL
-def test_an_invalid_index_is_built_again(state: ProjectState) -> None:
-    """CREATE INDEX CONCURRENTLY leaves one behind when it is interrupted."""
+def test_an_invalid_index_is_rebuilt(state: ProjectState) -> None:
+    """An interrupted CREATE INDEX CONCURRENTLY leaves one behind."""
     apply(AddIndexOnline("row", INDEX), state)
     query("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'row_name'::regclass")
     assert query(VALID) == (False,)
@@ -125,7 +125,7 @@ def test_an_invalid_index_is_built_again(state: ProjectState) -> None:
 
 
 @POSTGRESQL
-def test_in_a_transaction_it_says_what_to_do(state: ProjectState) -> None:
+def test_an_operation_in_a_transaction_says_what_to_do(state: ProjectState) -> None:
     """PostgreSQL's own message does not name the migration's attribute."""
     with pytest.raises(NotSupportedError, match="atomic = False"):
         apply(AddIndexOnline("row", INDEX), state, atomic=True)
@@ -133,7 +133,7 @@ def test_in_a_transaction_it_says_what_to_do(state: ProjectState) -> None:
 
 @POSTGRESQL
 def test_others_write_while_an_index_is_built(state: ProjectState) -> None:
-    """The build waits for an open transaction, however long; a writer that comes after it does not wait."""
+    """The build waits for an open transaction, however long; later writers do not wait for it."""
     other = connections.create_connection("default")
 
     def build() -> None:

@@ -38,8 +38,8 @@ def is_fault(address: str, status: int) -> bool:
     return status >= 500 and not (status == 503 and address.startswith("/health"))
 
 
-def test_no_odd_address_is_a_fault(client: Client, redis: Redis) -> None:
-    """Each address with two odd keys and two odd parameters, in turn: each text is tried with many addresses."""
+def test_no_odd_url_is_a_fault(client: Client, redis: Redis) -> None:
+    """Each URL with two odd keys and two odd parameters, in turn."""
     client.force_login(User.objects.create_superuser("ann", "", "x"))
     client.raise_request_exception = False
     make_dead_letters(error="X: no")

@@ -41,8 +41,8 @@ def a_job() -> Job:
     ["", "jobs/job/", "jobs/job/add/", "jobs/auditentry/", "jobs/crontask/", "jobs/crontask/add/",
      "jobs/schedulerow/", "jobs/campaignclock/", "queues/", "jobs/job/?q=c-1&state=QUEUED"],
 )  # fmt: skip
-def test_pages_answer(operator: Client, redis: Redis, page: str) -> None:
-    """Every page of the admin is there for an administrator."""
+def test_every_page_answers_an_administrator(operator: Client, redis: Redis, page: str) -> None:
+    """With 200."""
     a_job()
 
     assert operator.get(f"/admin/{page}").status_code == 200
@@ -60,7 +60,7 @@ def test_pages_answer(operator: Client, redis: Redis, page: str) -> None:
 def test_an_empty_list_says_once_what_to_do_next(
     operator: Client, redis: Redis, page: str, empty: str, narrowed: str
 ) -> None:
-    """Something else where a search or a filter found nothing."""
+    """And something else if a search or a filter found nothing."""
     CronTask.objects.all().delete()
     plain = operator.get(f"/admin/{page}").content.decode()
     searched = operator.get(f"/admin/{page}", {"q": "nothing"}).content.decode()
@@ -71,7 +71,7 @@ def test_an_empty_list_says_once_what_to_do_next(
 
 
 def test_cancelling_in_the_admin_is_audited(operator: Client, redis: Redis) -> None:
-    """The action does it, with the person's name and reason."""
+    """With the person's name and reason."""
     job = a_job()
     form = {"action": "cancel", "_selected_action": [str(job.pk)], "reason": "not today", "confirmed": "1"}
 
@@ -81,8 +81,8 @@ def test_cancelling_in_the_admin_is_audited(operator: Client, redis: Redis) -> N
     assert (entry.actor, entry.reason) == ("user:ann", "not today")
 
 
-def test_who_may_only_look_cannot_act(client: Client, redis: Redis) -> None:
-    """Without the permission the server refuses the action."""
+def test_cancelling_needs_permission(client: Client, redis: Redis) -> None:
+    """Without it the server refuses the action."""
     viewer = User.objects.create_user("bob", is_staff=True)
     viewer.user_permissions.add(Permission.objects.get(codename="view_job"))
     client.force_login(viewer)
@@ -95,7 +95,7 @@ def test_who_may_only_look_cannot_act(client: Client, redis: Redis) -> None:
     assert client.get("/admin/jobs/job/add/").status_code == 403
 
 
-def test_a_bad_cron_expression_is_refused_under_its_field(operator: Client) -> None:
+def test_a_bad_cron_expression_is_reported_under_its_field(operator: Client) -> None:
     """Nothing is saved."""
     task = CronTask.objects.get(name="event-expiration")
     form = {"name": task.name, "type": task.type, "campaign_id": "", "payload": "{}", "priority": 5,
@@ -131,7 +131,7 @@ def post(client: Client, path: str, body: object, **headers: Any) -> Any:
     ids=["open", "list", "deep", "3 MB", "no UTF-8", "surrogate", "1 MB field", "no offset", "long ago", "a number"],
 )
 def test_the_api_names_what_is_wrong(client: Client, redis: Redis, body: bytes, field: str) -> None:
-    """400 as JSON with the field as the client wrote it, however odd the body; nothing is stored."""
+    """400 as JSON with the client's field, however odd the body; nothing is stored."""
     answer = client.post("/api/jobs", body, content_type="application/json", **API)
 
     assert answer.status_code == 400
@@ -141,7 +141,7 @@ def test_the_api_names_what_is_wrong(client: Client, redis: Redis, body: bytes, 
 
 
 def test_a_due_time_with_an_offset_means_that_moment(client: Client, redis: Redis) -> None:
-    """Whatever its offset, in the payload or beside it; the same moment is the same work."""
+    """In the payload or beside it; the same moment is the same work."""
     year = timezone.now().year + 1
     effect = {"effectId": "e", "executeAt": f"{year}-01-01T08:00:00+02:00"}
     in_payload = {"type": "DEFERRED_EFFECT", "campaignId": "c", "payload": effect}
@@ -153,8 +153,8 @@ def test_a_due_time_with_an_offset_means_that_moment(client: Client, redis: Redi
     assert {job.due_at.isoformat() for job in Job.objects.all()} == {f"{year}-01-01T06:00:00+00:00"}
 
 
-def test_the_api_submits_shows_and_commands(client: Client, redis: Redis) -> None:
-    """201 for a new job, 200 for the same again, then its life."""
+def test_the_api_submits_shows_and_changes_jobs(client: Client, redis: Redis) -> None:
+    """201 for a new job, 200 for the same again, then commands."""
     year = timezone.now().year
     body = {"type": "DEFERRED_EFFECT", "campaignId": "c-1",
             "payload": {"effectId": "e", "executeAt": f"{year + 1}-02-01T00:00:00Z"}}  # fmt: skip
@@ -190,8 +190,8 @@ def test_the_api_names_the_field(client: Client, redis: Redis, body: object, fie
     assert not Job.objects.exists()
 
 
-def test_health_has_the_seed_s_shape(client: Client, sandbox: SandboxApi) -> None:
-    """Without worker, scheduler and listener the service is degraded, which is 200."""
+def test_health_has_the_predecessor_s_shape(client: Client, sandbox: SandboxApi) -> None:
+    """Without worker, scheduler and listener it is degraded, with 200."""
     answer = client.get("/health")
     body = answer.json()
 
@@ -208,8 +208,8 @@ def test_health_has_the_seed_s_shape(client: Client, sandbox: SandboxApi) -> Non
     }
 
 
-def test_metrics_have_the_seed_s_names_and_types(client: Client, sandbox: SandboxApi) -> None:
-    """The page parses, and each name of the seed stands there with its type."""
+def test_metrics_have_the_predecessor_s_names_and_types(client: Client, sandbox: SandboxApi) -> None:
+    """The exposition parses and has each name with its type."""
     a_job()
     page = client.get("/metrics/prometheus").content.decode()
     types = dict(re.findall(r"^# TYPE (\S+) (\S+)$", page, re.MULTILINE))
@@ -234,8 +234,8 @@ def test_metrics_have_the_seed_s_names_and_types(client: Client, sandbox: Sandbo
 @pytest.mark.parametrize(
     "page", [m._meta.label_lower.replace(".", "/") for m in apps.get_models() if site.is_registered(m)]
 )
-def test_no_list_counts_what_each_filter_would_find(operator: Client, redis: Redis, page: str) -> None:
-    """Such a count walks all jobs for each choice: it is not offered, and nothing happens where it is asked for."""
+def test_no_list_offers_facet_counts(operator: Client, redis: Redis, page: str) -> None:
+    """Such counts scan all jobs per choice: even on request none are made."""
     assert "_facets" not in operator.get(f"/admin/{page}/").content.decode()
     with CaptureQueriesContext(connection) as queries:
         operator.get(f"/admin/{page}/?_facets=True")
@@ -248,8 +248,10 @@ def test_no_list_counts_what_each_filter_would_find(operator: Client, redis: Red
     [(RedisError("gone"), "Redis does not answer"), (OperationalError("gone"), "The database does not answer")],
     ids=["Redis", "database"],
 )
-def test_what_is_away_is_named(operator: Client, monkeypatch: pytest.MonkeyPatch, error: Exception, title: str) -> None:
-    """503, for it may be asked again, with what to do and what becomes of the jobs."""
+def test_an_unavailable_store_is_named(
+    operator: Client, monkeypatch: pytest.MonkeyPatch, error: Exception, title: str
+) -> None:
+    """503, because a retry may work, with what to do and what happens to jobs."""
 
     def away(*_: object) -> None:
         raise error
@@ -272,15 +274,15 @@ def test_what_is_away_is_named(operator: Client, monkeypatch: pytest.MonkeyPatch
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("zone", ["Asia/Tokyo", "America/Lima"])
-def test_odd_addresses_are_no_fault(operator: Client, redis: Redis, page: str, status: int, zone: str) -> None:
-    """Moments at either end of time, in any zone, and what no queue, job or priority can be."""
+def test_odd_filter_values_are_no_fault(operator: Client, redis: Redis, page: str, status: int, zone: str) -> None:
+    """Times at either end of the calendar, in any zone, and impossible queues, jobs and priorities."""
     a_job()
     operator.cookies["zone"] = zone
 
     assert operator.get(f"/admin/{page}").status_code == status
 
 
-def test_what_is_chosen_are_jobs(operator: Client, redis: Redis) -> None:
+def test_only_job_ids_can_be_selected(operator: Client, redis: Redis) -> None:
     """Anything else is a bad request, and nothing is done."""
     job = a_job()
     chosen = {"action": "cancel", "_selected_action": [str(job.pk), "x"], "confirmed": "1"}
@@ -290,8 +292,8 @@ def test_what_is_chosen_are_jobs(operator: Client, redis: Redis) -> None:
     assert job.state == "QUEUED"
 
 
-def test_faults_are_said_in_words(client: Client, operator: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """404, 403, a stale form and a bug: what happened, what to do, and the request's id."""
+def test_error_pages_explain_themselves(client: Client, operator: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """404, 403, an expired form and a bug: what happened, what to do, and the request ID."""
     lost = operator.get("/admin/jobs/nothing/else/", HTTP_X_REQUEST_ID="req-5")
     stale = Client(enforce_csrf_checks=True).post("/admin/login/", {})
     monkeypatch.setattr(trail, "read_page", lambda *_: 1 / 0)

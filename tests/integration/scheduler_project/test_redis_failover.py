@@ -57,10 +57,8 @@ def switch(old: RedisServer, new: RedisServer) -> None:
 
 
 @pytest.mark.parametrize("write", ["command", "pipeline", "script", "single connection"])
-def test_a_connection_to_a_master_that_was_replaced_is_dropped(
-    pair: tuple[RedisServer, RedisServer], write: str
-) -> None:
-    """READONLY ends the connection, whichever way the write took; the next one reaches the new master."""
+def test_a_connection_to_a_replaced_master_is_dropped(pair: tuple[RedisServer, RedisServer], write: str) -> None:
+    """READONLY ends the connection, however the write was sent; the next one reaches the new master."""
     first, second = pair
     with one_address(first.port) as (port, lead_to):
         client = connect(f"redis://127.0.0.1:{port}", single_connection=write == "single connection")
@@ -81,7 +79,7 @@ def test_a_connection_to_a_master_that_was_replaced_is_dropped(
         assert Redis.from_url(second.url).get("a") == b"2"
 
 
-def test_a_worker_goes_on_after_a_failover_behind_one_address(
+def test_a_worker_survives_a_failover_behind_one_address(
     pair: tuple[RedisServer, RedisServer], start: Start, sandbox: SandboxApi
 ) -> None:
     """Worker and scheduler reach the new master by themselves, and jobs run."""
@@ -120,7 +118,7 @@ def sentinel(pair: tuple[RedisServer, RedisServer], tmp_path: Path) -> Iterator[
 def test_sentinel_names_the_new_master(
     pair: tuple[RedisServer, RedisServer], sentinel: int, start: Start, sandbox: SandboxApi
 ) -> None:
-    """The master is killed: Sentinel makes the replica one, and jobs run on."""
+    """The master is killed, Sentinel promotes the replica, and jobs run."""
     first, second = pair
     url = f"redis+sentinel://127.0.0.1:{sentinel},127.0.0.1:{free_port()}/mymaster/0"
     for words in ("rqworker", "rqscheduler", "pubsub_listener"):
@@ -147,8 +145,8 @@ def work(subject: str) -> Job:
     return submit(wanted, actor="test")[0]
 
 
-def test_scripts_meet_the_same(pair: tuple[RedisServer, RedisServer]) -> None:
-    """Of a script that was sent past redis-py's client, too."""
+def test_scripts_drop_a_replaced_master_too(pair: tuple[RedisServer, RedisServer]) -> None:
+    """Also a script sent past redis-py's client."""
     first, second = pair
     with one_address(first.port) as (port, lead_to):
         client = connect(f"redis://127.0.0.1:{port}", single_connection=True)

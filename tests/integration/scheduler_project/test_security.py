@@ -16,8 +16,8 @@ MARKUP = "<script>alert(1)</script>"
 
 
 @pytest.mark.django_db(transaction=True)
-def test_markup_is_text_on_every_page(admin_client: Client, redis: Redis) -> None:
-    """Names, errors and payloads with markup in them, on the pages that show them."""
+def test_markup_is_escaped_on_every_page(admin_client: Client, redis: Redis) -> None:
+    """In names, errors and payloads."""
     (job,) = submit(1)
     texts = {"campaign_id": MARKUP, "subject": MARKUP, "payload": {MARKUP: MARKUP}, "error": MARKUP, "source": MARKUP}
     Job.objects.filter(pk=job.pk).update(**texts, traceback=MARKUP, worker=MARKUP)
@@ -30,8 +30,8 @@ def test_markup_is_text_on_every_page(admin_client: Client, redis: Redis) -> Non
         assert MARKUP not in answer.content.decode(), page
 
 
-def test_no_store_holds_pickles() -> None:
-    """Sessions are JSON, caches are this process's memory, and RQ reads JSON wherever it is told nothing."""
+def test_nothing_is_stored_as_pickle() -> None:
+    """Sessions are JSON, caches are process memory, and RQ reads JSON by default."""
     assert SessionBase().serializer is JSONSerializer
     assert {cache["BACKEND"] for cache in settings.CACHES.values()} == {"django.core.cache.backends.locmem.LocMemCache"}
     for serializer in (None, "pickle", "rq.serializers.DefaultSerializer"):
@@ -39,8 +39,8 @@ def test_no_store_holds_pickles() -> None:
 
 
 @pytest.mark.parametrize(("name", "there"), [("builtins.len", True), ("builtins.no_such", False), ("json.x.y", False)])
-def test_allowed_functions_are_looked_for_at_the_start(name: str, there: bool) -> None:
-    """manage.py's checks, which run before a worker does, name a function that is not there."""
+def test_allowed_functions_are_imported_at_startup(name: str, there: bool) -> None:
+    """manage.py's checks run before a worker and name missing functions."""
     with override_settings(RUN_FOREIGN_RQ_FUNCTIONS=frozenset({name})):
         faults = [fault.msg for fault in run_checks() if fault.id == "jobs.E001"]
 

@@ -68,8 +68,8 @@ def work() -> None:
 
 @MANY
 @given(text=ANY)
-def test_any_text_in_a_body(client: Client, redis: Redis, text: str) -> None:
-    """A fault in the submitter's text is its own: 400 with what is wrong, or the job as asked for."""
+def test_any_text_in_a_body_is_stored_or_rejected(client: Client, redis: Redis, text: str) -> None:
+    """400 with the reason, or the job as submitted."""
     effect = {"effectId": text, "executeAt": timezone.now().isoformat()}
     for body in (
         {"type": "EVENT_EXPIRATION", "campaignId": text, "payload": {}}, {"type": text, "campaignId": "c"},
@@ -84,8 +84,8 @@ def test_any_text_in_a_body(client: Client, redis: Redis, text: str) -> None:
 
 @MANY
 @given(text=ANY)
-def test_any_reason_by_the_api(client: Client, redis: Redis, text: str) -> None:
-    """It is kept as far as a trail keeps it."""
+def test_any_reason_by_the_api_is_stored(client: Client, redis: Redis, text: str) -> None:
+    """As far as an audit entry can hold it."""
     job = a_job(subject=str(timezone.now().timestamp()))
 
     assert post(client, f"/api/jobs/{job.pk}/cancel", {"reason": text}).status_code == 200
@@ -94,8 +94,8 @@ def test_any_reason_by_the_api(client: Client, redis: Redis, text: str) -> None:
 
 
 @pytest.mark.parametrize("reason", [7, True, ["x"], {"x": 1}, [[]]])
-def test_a_reason_that_is_no_text_is_refused(client: Client, redis: Redis, reason: object) -> None:
-    """By its name, before anything is done."""
+def test_a_reason_that_is_no_text_is_rejected(client: Client, redis: Redis, reason: object) -> None:
+    """By name, before anything is done."""
     job = a_job()
     answer = post(client, f"/api/jobs/{job.pk}/cancel", {"reason": reason})
 
@@ -104,10 +104,8 @@ def test_a_reason_that_is_no_text_is_refused(client: Client, redis: Redis, reaso
 
 
 @pytest.mark.parametrize("text", ["é", "x" * 65, "a b", "a\x7f", "日本", "\xa0"])
-def test_a_request_id_that_no_header_can_hold_gets_another(
-    client: Client, api: MainApi, sandbox: SandboxApi, text: str
-) -> None:
-    """The job runs: its calls carry an id that a header can hold."""
+def test_an_invalid_request_id_is_replaced(client: Client, api: MainApi, sandbox: SandboxApi, text: str) -> None:
+    """The job runs: its calls carry an ID that fits into a header."""
     body = {"type": "EVENT_EXPIRATION", "campaignId": "campaign-1", "payload": {}}
     answer = post(client, "/api/jobs", body, HTTP_X_REQUEST_ID=text)
 
@@ -129,8 +127,8 @@ LISTS = ["jobs_job", "jobs_crontask", "jobs_schedulerow", "jobs_campaignclock", 
 
 @pytest.mark.parametrize("text", ["%00", "%ED%A0%80" + percent("'%_")])
 @pytest.mark.parametrize("page", LISTS)
-def test_odd_texts_in_the_address_of_a_list(operator: Client, redis: Redis, page: str, text: str) -> None:
-    """A search box, every filter and the page's beginning: nothing is found, and nothing fails."""
+def test_odd_query_strings_find_nothing(operator: Client, redis: Redis, page: str, text: str) -> None:
+    """In the search box, every filter and the page cursor; nothing fails."""
     a_job()
     names = [
         "q", "state", "type", "campaign", "campaign_id", "campaign_id__exact", "worker__exact", "from", "failure",
@@ -146,8 +144,8 @@ def test_odd_texts_in_the_address_of_a_list(operator: Client, redis: Redis, page
 
 @pytest.mark.parametrize("text", ["%00", "%ED%A0%80", "_00", "🏰"])
 @pytest.mark.parametrize("page", [*LISTS, "jobs_campaignclock_pause"])
-def test_odd_keys_in_an_address(operator: Client, redis: Redis, page: str, text: str) -> None:
-    """There is no such thing."""
+def test_odd_keys_in_a_url_are_not_found(operator: Client, redis: Redis, page: str, text: str) -> None:
+    """404."""
     address = reverse(f"admin:{page}_changelist" if page in LISTS else "admin:jobs_campaignclock_changelist")
     address += f"{text}/{'change' if page in LISTS else 'pause'}/"
 
@@ -157,7 +155,7 @@ def test_odd_keys_in_an_address(operator: Client, redis: Redis, page: str, text:
 
 
 def test_a_cookie_with_nul_is_no_session(client: Client, redis: Redis) -> None:
-    """A quoted value may write any character."""
+    """A quoted cookie may contain any character."""
     client.cookies["sessionid"] = "0123456789abcdef"
     cookie = 'sessionid="\\000\\000\\000\\000\\000\\000\\000\\000\\000"; zone="\\000"'
 
@@ -178,8 +176,8 @@ def things(operator: Client, redis: Redis) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("text", ODD, ids=range(len(ODD)))
-def test_odd_reasons_in_forms(operator: Client, things: dict[str, Any], text: str) -> None:
-    """Every form that takes words: they are kept, or refused in words."""
+def test_odd_reasons_in_forms_are_stored_or_rejected(operator: Client, things: dict[str, Any], text: str) -> None:
+    """In every form with a reason."""
     campaign, cron = things["campaign"], things["cron"]
     job = a_job(subject=str(timezone.now().timestamp()))
     chosen = {"_selected_action": str(job.pk), "confirmed": "1", "reason": text}
@@ -222,8 +220,8 @@ def test_odd_reasons_in_forms(operator: Client, things: dict[str, Any], text: st
 
 @MANY
 @given(text=ANY, data=st.binary(max_size=40))
-def test_any_text_in_a_message(api: MainApi, redis: Redis, text: str, data: bytes) -> None:
-    """Channel, kind, id and time: the listener goes on."""
+def test_odd_messages_do_not_stop_the_listener(api: MainApi, redis: Redis, text: str, data: bytes) -> None:
+    """Odd channels, kinds, IDs and times."""
     listener = Listener(keys.redis(), api)
     channel = text.encode("utf-8", "surrogatepass")
     body = {"entityType": "Settlement", "entityId": text, "operation": text, "newTime": text, text: text}
@@ -234,10 +232,8 @@ def test_any_text_in_a_message(api: MainApi, redis: Redis, text: str, data: byte
     listener.handle_all()
 
 
-def test_odd_names_and_ids_in_answers_cost_nobody_else_anything(
-    redis: Redis, api: MainApi, sandbox: SandboxApi
-) -> None:
-    """Half a pair in a name of everything, and campaigns and settlements whose ids cannot be stored."""
+def test_odd_names_and_ids_in_answers_harm_no_other(redis: Redis, api: MainApi, sandbox: SandboxApi) -> None:
+    """Half a surrogate pair in every name, and campaigns and settlements with IDs that cannot be stored."""
     for i, name in enumerate(["half \ud83c", "nul \0", "long " * 1000]):
         campaign = {"id": f"odd-{i}", "name": name, "isActive": True, "currentWorldTime": "1200-01-01T00:00:00.000Z"}
         sandbox.control("POST", "campaigns", campaign)
@@ -286,10 +282,10 @@ SECRETS = ["token-of-ours-Ieth4iJoh7", "abcdef0123456789", "of_nobody_1234", "pw
 TOLD = "refused {}, Bearer {}, camp_sk_{} at http://user:{}@api/".format(*SECRETS)
 
 
-def test_a_secret_in_an_error_reaches_nobody(
+def test_a_secret_in_an_error_is_masked(
     operator: Client, redis: Redis, api: MainApi, sandbox: SandboxApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The main API, or a library, quotes our own credential: neither database, pages, API nor breaker repeat it."""
+    """The main API or a library quotes our credential: database, pages, API and breaker do not."""
     logs.hide(SECRETS[:1])
     refusal = {"data": None, "errors": [{"message": TOLD, "extensions": {"code": "BAD_USER_INPUT"}}]}
     replies = [{"body": json.dumps(refusal)}] * 2
@@ -320,8 +316,8 @@ def test_a_secret_in_an_error_reaches_nobody(
 
 
 @pytest.mark.parametrize("one", IDS, ids=range(len(IDS)))
-def test_a_campaign_of_any_id_works_everywhere(operator: Client, redis: Redis, api: MainApi, one: str) -> None:
-    """Submitted, paused, held back, resumed, taken, listed, shown, cancelled."""
+def test_a_campaign_with_any_id_works_everywhere(operator: Client, redis: Redis, api: MainApi, one: str) -> None:
+    """Submitted, paused, blocked, resumed, claimed, listed, shown, cancelled."""
     CampaignClock.objects.create(campaign_id=one, name="")
     ScheduleRow.objects.create(
         campaign_id=one, entity_type="Settlement", entity_id=one, event_type="POPULATION_GROWTH", clock="wall",
@@ -360,8 +356,8 @@ def test_a_campaign_of_any_id_works_everywhere(operator: Client, redis: Redis, a
     assert {Job.objects.get(pk=j.pk).state for j in more} == {"CANCELLED"}
 
 
-def test_two_works_never_share_a_subject(redis: Redis) -> None:
-    """The longest ids differ in their last letter only."""
+def test_long_ids_never_share_a_subject(redis: Redis) -> None:
+    """The longest IDs differ in their last letter only."""
     made = set()
     for last in "ab":
         for kind in ("POPULATION_GROWTH", "RESOURCE_GENERATION"):
@@ -374,8 +370,8 @@ def test_two_works_never_share_a_subject(redis: Redis) -> None:
     assert AuditEntry.objects.count() == 4
 
 
-def test_actors_of_any_name_fit_the_trail(redis: Redis, client: Client) -> None:
-    """A person's name may have 150 characters, the column has 120."""
+def test_long_user_names_fit_the_audit_trail(redis: Redis, client: Client) -> None:
+    """A user name may have 150 characters, the column has 120."""
     client.force_login(User.objects.create_superuser("u" * 150, "", "x"))
     a_job()
 

@@ -33,14 +33,14 @@ def test_a_percentile_is_one_of_the_values(percent: float, expected: int) -> Non
     assert percentile(range(100, 0, -1), percent) == expected
 
 
-def test_a_percentile_of_nothing_is_refused() -> None:
+def test_a_percentile_of_nothing_raises() -> None:
     """No values have no percentile."""
     with pytest.raises(ValueError, match="no values"):
         percentile([], 50)
 
 
-def test_the_table_has_a_row_for_each_figure_and_columns_of_one_width() -> None:
-    """It is Markdown, with ranges where there was more than one run."""
+def test_the_table_is_aligned_markdown() -> None:
+    """A row per figure, with ranges if there was more than one run."""
     lines = table([figure([1000, 3000, 2000], [4000, 4000, 4000]), figure([1], [])], peer="bull").splitlines()
 
     assert len(lines) == 4
@@ -50,8 +50,8 @@ def test_the_table_has_a_row_for_each_figure_and_columns_of_one_width() -> None:
     assert lines[0].split("|")[4].strip() == "bull"
 
 
-def test_json_holds_every_value() -> None:
-    """Whoever doubts a median finds what it was made of."""
+def test_json_has_every_value() -> None:
+    """So that any median can be checked."""
     found = figure([1, 2, 3], [2, 4, 6]).as_json()
 
     assert found["ours"] == [1, 2, 3]
@@ -59,8 +59,8 @@ def test_json_holds_every_value() -> None:
     assert found["ratio"] == 0.5
 
 
-def test_cpu_time_outside_the_samples_is_that_of_the_nearest() -> None:
-    """Before the first and after the last sample nothing is invented."""
+def test_cpu_time_outside_the_samples_is_the_nearest_sample_s() -> None:
+    """Nothing is extrapolated."""
     samples = [(10.0, 1.0, 0), (12.0, 2.0, 0)]
 
     assert sampler.cpu_at([], 11.0) == 0
@@ -68,8 +68,8 @@ def test_cpu_time_outside_the_samples_is_that_of_the_nearest() -> None:
     assert sampler.cpu_at(samples, 13.0) == 2.0
 
 
-def test_runs_of_two_calls_are_joined() -> None:
-    """Each quantity has the runs of both, in their order; what only one measured is kept."""
+def test_results_of_two_runs_are_merged() -> None:
+    """Each figure has the values of both, in order."""
     first = Figure(scenario="s", name="rate", unit="jobs/s", ours=[1.0], peer=[2.0])
     again = Figure(scenario="s", name="rate", unit="jobs/s", ours=[3.0], peer=[4.0])
     other = Figure(scenario="t", name="rate", unit="jobs/s", ours=[5.0])

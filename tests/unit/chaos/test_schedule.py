@@ -10,7 +10,7 @@ FAULTS = {"kill": "worker", "end": "worker", "flush": "redis", "lock": "database
 
 
 @given(seed=st.integers(0, 2**32), count=st.integers(0, 40), seconds=st.floats(1, 600))
-def test_a_schedule_follows_from_its_seed(seed: int, count: int, seconds: float) -> None:
+def test_a_schedule_is_determined_by_its_seed(seed: int, count: int, seconds: float) -> None:
     """Twice the same, in order of time, within the time, and the domains take turns."""
     schedule = schedule_of(seed, seconds=seconds, count=count, domains=FAULTS)
     first = [FAULTS[step.fault] for step in schedule.steps]
@@ -29,8 +29,8 @@ def test_seeds_differ() -> None:
     assert len(schedules) == 50
 
 
-def test_every_kind_of_fault_is_there() -> None:
-    """On either database, and no two of one name."""
+def test_every_kind_of_fault_is_scheduled() -> None:
+    """On either database, each under its own name."""
     for kind in ("sqlite", "postgresql"):
         domains = {fault.domain for fault in faults_for(kind).values()}
         assert domains >= {

@@ -74,8 +74,8 @@ def ledgers() -> Ledgers:
     return found
 
 
-def test_ledgers_that_agree(ledgers: Ledgers) -> None:
-    """Nothing is found, nor in what is unknown and says so."""
+def test_agreeing_ledgers_have_no_violation(ledgers: Ledgers) -> None:
+    """Also if unknown outcomes are marked as such."""
     ledgers.add(job("4", "DEFERRED_EFFECT", "campaign-1", "f"), "QUEUED", "RUNNING", "DEAD")
     ledgers.change("4", may_have_been_applied=True, source="admin")
     for count in (0, 1):
@@ -141,14 +141,14 @@ def test_a_planted_violation_is_found(ledgers: Ledgers, says: str, plant: Callab
     assert any(says in violation for violation in ledgers.violations())
 
 
-def test_a_clock_that_was_set_excuses_what_was_early(ledgers: Ledgers) -> None:
-    """And only that."""
+def test_a_changed_clock_excuses_early_jobs(ledgers: Ledgers) -> None:
+    """And nothing else."""
     ledgers.change("3", due_at=DUE + timedelta(hours=1))
 
     assert ledgers.violations(clock_was_set=True) == []
 
 
-def test_what_no_fault_explains_is_found_in_the_logs(tmp_path: Path) -> None:
+def test_unexplained_log_lines_are_found(tmp_path: Path) -> None:
     """A bug of ours, though not a lost connection."""
     trace = 'Traceback (most recent call last):\n  File "x.py", line 1, in f\n    g()\n'
     caused = f"{trace}ValueError: cause\n\nThe above exception was the direct cause of\n\n"

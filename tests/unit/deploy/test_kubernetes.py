@@ -68,14 +68,14 @@ def selected(manifests: list[Manifest], labels: dict[str, str]) -> set[str]:
     return {n for n, d in found.items() if labels.items() <= d["spec"]["template"]["metadata"]["labels"].items()}
 
 
-def test_kubernetes_knows_every_field(manifests: list[Manifest]) -> None:
-    """By its own schemas, strictly: no field that it would ignore."""
+def test_manifests_pass_kubernetes_schemas(manifests: list[Manifest]) -> None:
+    """Strictly: no field that it would ignore."""
     for manifest in manifests:
         kubernetes_validate.validate(manifest, "1.30", strict=True)
 
 
-def test_every_process_is_there_with_the_commands_of_compose(manifests: list[Manifest]) -> None:
-    """Two or more of each; the autoscaler says how many workers."""
+def test_every_process_has_a_deployment_with_compose_s_command(manifests: list[Manifest]) -> None:
+    """Two replicas or more; the autoscaler sets the number of workers."""
     deployments = of_kind(manifests, "Deployment")
 
     assert set(deployments) == set(PROCESSES)
@@ -84,8 +84,8 @@ def test_every_process_is_there_with_the_commands_of_compose(manifests: list[Man
         assert container.get("command") == COMPOSE["services"][name].get("command"), name
 
 
-def test_pods_may_do_little(manifests: list[Manifest]) -> None:
-    """No root, no capabilities, no token of the cluster; /tmp is the only folder to write to."""
+def test_pods_are_restricted(manifests: list[Manifest]) -> None:
+    """No root, no capabilities, no cluster token; only /tmp is writable."""
     for _, pod, container in pods(manifests):
         assert pod["securityContext"] == {
             "runAsNonRoot": True, "runAsUser": 10001, "runAsGroup": 10001, "seccompProfile": {"type": "RuntimeDefault"},
@@ -100,7 +100,7 @@ def test_pods_may_do_little(manifests: list[Manifest]) -> None:
         assert container["resources"]["limits"]["memory"]
 
 
-def test_pods_are_given_documented_variables_only(manifests: list[Manifest]) -> None:
+def test_pods_get_documented_variables_only(manifests: list[Manifest]) -> None:
     """And ports and times that agree with them."""
     (config,) = (each["data"] for each in manifests if each["kind"] == "ConfigMap")
     (service,) = (each for each in manifests if each["kind"] == "Service")
@@ -121,7 +121,7 @@ def test_pods_are_given_documented_variables_only(manifests: list[Manifest]) -> 
 
 
 def test_the_migration_can_run_before_the_rest(manifests: list[Manifest]) -> None:
-    """What its pod names is applied with it, by the labels that docs/deploying.md gives."""
+    """What its pod needs is applied with it, by the labels of docs/deploying.md."""
     components = {
         (each["kind"], each["metadata"]["name"]): each["metadata"]["labels"]["app.kubernetes.io/component"]
         for each in manifests
@@ -133,8 +133,8 @@ def test_the_migration_can_run_before_the_rest(manifests: list[Manifest]) -> Non
     assert "component in (shared, migrate)" in (ROOT / "docs" / "deploying.md").read_text()
 
 
-def test_probes_are_those_of_the_page(manifests: list[Manifest]) -> None:
-    """No liveness probe asks for Redis or the database."""
+def test_probes_match_the_documentation(manifests: list[Manifest]) -> None:
+    """No liveness probe depends on Redis or the database."""
     page = (ROOT / "docs" / "deploying.md").read_text()
     for name, _, container in pods(manifests):
         probes = {each: container[each] for each in container if each.endswith("Probe")}
@@ -151,7 +151,7 @@ def test_probes_are_those_of_the_page(manifests: list[Manifest]) -> None:
             assert probes["readinessProbe"]["exec"]["command"] == ["python", "manage.py", "healthcheck", name]
 
 
-def test_what_selects_pods_selects_those_of_its_name(manifests: list[Manifest]) -> None:
+def test_selectors_match_pods_of_their_name(manifests: list[Manifest]) -> None:
     """Deployments, budgets, spread and network policies; the autoscaler scales the workers."""
     for name, each in of_kind(manifests, "Deployment").items():
         assert selected(manifests, each["spec"]["selector"]["matchLabels"]) == {name}
@@ -171,7 +171,7 @@ def test_what_selects_pods_selects_those_of_its_name(manifests: list[Manifest]) 
 
 
 def test_workers_are_scaled_by_a_metric_that_exists() -> None:
-    """The adapter's rule makes the metric that the autoscaler asks for, from metrics of ours."""
+    """The adapter's rule makes the autoscaler's metric from metrics of ours."""
     ((_, scaler),) = of_kind(built("base"), "HorizontalPodAutoscaler").items()
     (rule,) = yaml.safe_load((FOLDER / "prometheus-adapter.yaml").read_text())["externalRules"]
     exposition = (ROOT / "monitoring" / "exposition.py").read_text()
@@ -181,8 +181,8 @@ def test_workers_are_scaled_by_a_metric_that_exists() -> None:
         assert f'"{metric}"' in exposition
 
 
-def test_what_the_overlay_changes_is_there_to_change() -> None:
-    """Its patches, image and replicas name what the base has."""
+def test_the_overlay_changes_what_the_base_has() -> None:
+    """Its patches, image and replicas exist there."""
     folder = FOLDER / "overlays" / "production"
     overlay = yaml.safe_load((folder / "kustomization.yaml").read_text())
     names = {(each["kind"], each["metadata"]["name"]) for each in built("base")}

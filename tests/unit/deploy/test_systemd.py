@@ -31,8 +31,8 @@ def analyze(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-def test_systemd_finds_no_fault_in_the_units(tmp_path: Path) -> None:
-    """No unknown setting, no value that it ignores, no unit that is not there."""
+def test_systemd_verifies_the_units(tmp_path: Path) -> None:
+    """No unknown or ignored setting, no missing unit."""
     ended = analyze(tmp_path, "verify", "--man=no")
 
     assert (ended.returncode, ended.stdout + ended.stderr) == (0, "")
@@ -47,7 +47,7 @@ def test_the_units_expose_little(tmp_path: Path) -> None:
 
 
 def test_every_process_has_a_unit_that_the_target_starts() -> None:
-    """But the migration, which a person starts."""
+    """Except the migration, which a person starts."""
     commands = {name: re.findall(r"^ExecStart=\S+ (.+)$", (FOLDER / name).read_text(), re.MULTILINE) for name in UNITS}
     target = (FOLDER / "campaign-scheduler.target").read_text()
 
@@ -65,7 +65,7 @@ def test_every_process_has_a_unit_that_the_target_starts() -> None:
         assert "PartOf=campaign-scheduler.target" in (FOLDER / name).read_text()
 
 
-def test_a_unit_is_killed_ten_seconds_after_it_should_have_stopped() -> None:
+def test_systemd_kills_a_unit_ten_seconds_after_its_grace_period() -> None:
     """With the default of SHUTDOWN_GRACE_SECONDS."""
     grace = next(v.default for v in VARIABLES if v.name == "SHUTDOWN_GRACE_SECONDS")
 

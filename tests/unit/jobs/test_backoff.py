@@ -10,8 +10,8 @@ from jobs.backoff import LONGEST, backoff
 
 
 @given(st.integers(1, 3_600_000), st.integers(1, 10_000), st.integers())
-def test_backoff_grows_to_its_bound(base_ms: int, failures: int, seed: int) -> None:
-    """Never below the base doubled, never above an hour and its jitter."""
+def test_backoff_grows_to_its_limit(base_ms: int, failures: int, seed: int) -> None:
+    """Never below the doubled base, never above an hour and its jitter."""
     base = timedelta(milliseconds=base_ms)
     wait = backoff(base, failures, random=Random(seed))
 

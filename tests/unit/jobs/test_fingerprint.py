@@ -40,8 +40,8 @@ jobs.errors.TransientError: {words}
         ),
     ],
 )
-def test_ids_and_numbers_make_no_difference(one: str, other: str) -> None:
-    """Whatever holds a digit is an id or a number; a row of them is one."""
+def test_ids_and_numbers_do_not_change_a_fingerprint(one: str, other: str) -> None:
+    """Anything with a digit is an ID or a number; a row of them counts as one."""
     assert fingerprint_of(one, "").key == fingerprint_of(other, "").key
 
 
@@ -53,13 +53,13 @@ def test_ids_and_numbers_make_no_difference(one: str, other: str) -> None:
         ("KeyError: 'population'", "KeyError: 'resources'"),
     ],
 )
-def test_what_differs_in_kind_is_another_failure(one: str, other: str) -> None:
-    """The status of an answer, the class and plain words tell failures apart."""
+def test_different_kinds_of_errors_are_different_failures(one: str, other: str) -> None:
+    """By status, class and plain words."""
     assert fingerprint_of(one, "").key != fingerprint_of(other, "").key
 
 
-def test_the_place_is_the_last_frame_without_its_line() -> None:
-    """A release that moves the line does not make another failure; another function does."""
+def test_the_culprit_is_the_last_frame_without_its_line() -> None:
+    """A release that moves the line makes no new failure; another function does."""
     one = fingerprint_of("X: no", TRACE.format(line=10, words="no"))
 
     assert one.culprit == "jobs/main_api/client.py in settlements"
@@ -68,8 +68,8 @@ def test_the_place_is_the_last_frame_without_its_line() -> None:
 
 
 @given(st.text(), st.text())
-def test_every_error_has_a_key(error: str, traceback: str) -> None:
-    """Whatever the words are; and what is stored fits its columns."""
+def test_every_error_has_a_fingerprint(error: str, traceback: str) -> None:
+    """Whatever its text; and what is stored fits its columns."""
     failure = fingerprint_of(error, traceback)
 
     assert len(failure.key) == 16
@@ -79,7 +79,7 @@ def test_every_error_has_a_key(error: str, traceback: str) -> None:
 
 
 @given(st.lists(st.floats(0, 1e7), min_size=1), st.sampled_from([0.5, 0.95, 1.0]))
-def test_percentiles_lie_in_the_bucket_of_the_true_one(waits: list[float], share: float) -> None:
+def test_percentiles_are_in_the_right_bucket(waits: list[float], share: float) -> None:
     """Buckets cost precision, never the order of magnitude."""
     true = sorted(waits)[max(0, -int(-share * len(waits) // 1) - 1)]
     found = percentile(share, count_waits(waits), jobs=len(waits), longest_ms=max(waits))
@@ -112,7 +112,7 @@ def fail_for_good(jobs: list[Job], error: str) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_deaths_are_counted_by_failure_and_hour() -> None:
+def test_dead_letters_are_counted_by_failure_and_hour() -> None:
     """In the transaction of the ends themselves: the job's key, its group, its hour."""
     jobs = [running(f"c-{n}") for n in range(3)]
     fail_for_good(jobs[:2], "NotFound: event-1 is gone")
@@ -136,7 +136,7 @@ def test_waits_are_counted_in_buckets() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_dead_letter_may_be_discarded() -> None:
+def test_a_dead_letter_can_be_discarded() -> None:
     """With who and why."""
     from jobs import service
 
@@ -154,8 +154,8 @@ _OF_BEFORE = re.compile(r"HTTP \d{3}\b|[\w.:+-]*\d[\w:+-]*(?:\.\w+)*")
 
 
 @given(st.text("ab1. :+-;/,é9") | st.text("HTP 5aH1"))
-def test_failures_keep_the_keys_they_have(words: str) -> None:
-    """The patterns take less time than those of before, and find the same."""
+def test_fingerprints_are_stable(words: str) -> None:
+    """Faster patterns find the same as the former ones."""
     if "HTTP" in re.sub(r"(?<![\w.:+-])HTTP", "", words):
         return  # in the middle of a word, which the patterns of before took for its end
     before = _OF_BEFORE.sub(lambda found: found[0] if found[0].startswith("HTTP ") else "#", words)
@@ -179,8 +179,8 @@ def test_failures_keep_the_keys_they_have(words: str) -> None:
     ],
     ids=lambda words: words[:8],
 )
-def test_a_failure_is_known_at_once_however_long_its_words(words: str) -> None:
-    """In milliseconds for five million letters."""
+def test_a_fingerprint_of_a_huge_text_takes_milliseconds(words: str) -> None:
+    """Five million letters."""
     began = time.process_time()
 
     fingerprint_of(f"X: {words}", words)

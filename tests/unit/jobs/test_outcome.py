@@ -27,7 +27,7 @@ POLICY = RetryPolicy(max_attempts=3, base=timedelta(seconds=5))
         (KeyError("a bug"), 0, State.RETRYING, True),
     ],
 )
-def test_outcome(error: BaseException | None, failures: int, to: State, counts: bool) -> None:
+def test_outcome_of_every_error(error: BaseException | None, failures: int, to: State, counts: bool) -> None:
     """And only a failure that counts brings a dead letter nearer."""
     outcome = outcome_of(error, failures=failures, policy=POLICY, now=NOW, random=Random(1))
 
@@ -35,7 +35,7 @@ def test_outcome(error: BaseException | None, failures: int, to: State, counts: 
     assert (outcome.due_at is not None) == (to is State.RETRYING)
 
 
-def test_unknown_outcome_of_what_must_not_be_resent_is_dead() -> None:
+def test_an_unknown_outcome_that_must_not_be_resent_is_dead() -> None:
     """An effect that may have been executed is not executed again by itself."""
     policy = RetryPolicy(max_attempts=3, base=timedelta(seconds=5), may_resend=False)
 

@@ -59,7 +59,7 @@ def test_every_payload_of_every_version_is_read() -> None:
 
 @pytest.mark.parametrize("name", VERSIONS)
 def test_a_payload_changes_with_its_version_only(name: str) -> None:
-    """Workers of the release before read what this one writes, or know by its version that they cannot."""
+    """The previous release's workers read it, or know by its version that they cannot."""
     recorded = VERSIONS[name][-1][0]
 
     assert schema_of(all_types()[name]) == recorded, (
@@ -80,7 +80,7 @@ class Latest(Payload, frozen=True, kw_only=True):
     st.data(),
 )
 def test_upgrades_are_steps_from_any_version(steps: list[int], fields: dict[str, int], data: st.DataObject) -> None:
-    """Version 1 read at once is version 1 taken through every step; a later version skips the earlier ones."""
+    """Version 1 is taken through every step; a later version skips the earlier ones."""
     with pytest.MonkeyPatch.context() as patch:
         upgrades = tuple(
             lambda payload, n=n, added=added: {"fields": {**payload["fields"], f"step {n}": added}}

@@ -11,7 +11,7 @@ ROOT = Path(settings.BASE_DIR)
 TYPES = ROOT / "jobs" / "types"
 
 
-def test_the_seed_s_six_types_are_declared() -> None:
+def test_the_six_types_are_declared() -> None:
     """One file each, nothing else."""
     assert set(registry.all_types()) == {
         "DEFERRED_EFFECT",
@@ -37,8 +37,8 @@ def test_no_job_type_is_named_outside_its_folder() -> None:
     assert not [(path, name) for path, text in texts.items() for name in names if f'"{name}"' in text]
 
 
-def test_a_type_says_itself_when_it_is_submitted() -> None:
-    """By a cron task, by world time that advances, and by an entity that has changed."""
+def test_a_type_declares_when_it_is_submitted() -> None:
+    """By a cron task, by world time, or by a changed entity."""
     recalculations = ("RECALCULATE_SETTLEMENT_SCHEDULES", "RECALCULATE_STRUCTURE_SCHEDULES")
     crons = {declared.cron.setting: name for name, declared in registry.all_types().items() if declared.cron}
 

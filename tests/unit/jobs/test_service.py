@@ -73,7 +73,7 @@ def submitted(**changes: Any) -> Job:
 )
 @pytest.mark.django_db
 def test_bad_input_names_its_field_and_stores_nothing(changes: dict[str, Any], field: str) -> None:
-    """Nothing is stored, and the field stands in the message."""
+    """The field is in the message."""
     with pytest.raises(InvalidJob) as caught:
         submitted(**changes)
 
@@ -85,7 +85,7 @@ def test_bad_input_names_its_field_and_stores_nothing(changes: dict[str, Any], f
 @pytest.mark.django_db
 @pytest.mark.parametrize("name", sorted(PAYLOADS))
 def test_payloads_survive_json(name: str, redis: Redis) -> None:
-    """What was submitted is what the handler parses."""
+    """The handler parses what was submitted."""
     job = submitted(type=name, payload=PAYLOADS[name])
     job.refresh_from_db()
 
@@ -106,8 +106,8 @@ def test_the_same_work_twice_is_one_job(redis: Redis) -> None:
 
 
 @pytest.mark.django_db
-def test_odd_ids_make_no_two_works_one(redis: Redis) -> None:
-    """Whatever stands in ids, other campaigns and subjects are other work."""
+def test_odd_ids_never_merge_different_work(redis: Redis) -> None:
+    """Whatever IDs contain, other campaigns and subjects are other work."""
     due = timezone.now() + timedelta(hours=1)
     odd = [("a|b", "c"), ("a", "b|c"), ("a.b", "c"), ("a", "b.c"), ("", "a|b|c"), ("a b", "c"), ("\u0430", "b|c")]
 
@@ -118,7 +118,7 @@ def test_odd_ids_make_no_two_works_one(redis: Redis) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_commands_report_what_happened_and_what_did_not(redis: Redis) -> None:
-    """Cancel, retry and reschedule count what moved and name the states of the rest."""
+    """Cancel, retry and reschedule count the jobs that moved and name the states of the rest."""
     waiting = submitted(due_at=timezone.now() + timedelta(hours=1))
     running = submitted()
     attempt.claim([str(running.id)], worker="w", now=timezone.now())

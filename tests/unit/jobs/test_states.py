@@ -20,8 +20,8 @@ CODE = [
 ]
 
 
-def test_every_state_has_its_line() -> None:
-    """A state without one could never be left, and nobody would notice."""
+def test_every_state_has_an_entry_in_moves() -> None:
+    """A state without one could never be left."""
     assert set(MOVES) == set(State)
 
 
@@ -38,8 +38,8 @@ def test_every_state_has_its_line() -> None:
         (states.CANCELLABLE, "SCHEDULED QUEUED RETRYING"),
     ],
 )
-def test_moves_decide_what_is_possible_where(derived: tuple[State, ...], expected: str) -> None:
-    """What follows from MOVES is what the pages and the API offer."""
+def test_groups_of_states_follow_from_moves(derived: tuple[State, ...], expected: str) -> None:
+    """Pages and API offer what MOVES allows."""
     assert " ".join(derived) == expected
 
 
@@ -53,8 +53,8 @@ def texts(tree: ast.AST) -> Iterator[ast.Constant]:
 
 
 @pytest.mark.parametrize("path", CODE, ids=lambda path: str(path.relative_to(ROOT)))
-def test_only_state_spells_a_state(path: Path) -> None:
-    """SQL, queries and pages take its name from State: a state that is renamed or dropped fails where it is used."""
+def test_states_are_spelled_in_one_place_only(path: Path) -> None:
+    """SQL, queries and pages take names from State, so a renamed state fails where it is used."""
     found = [(text.lineno, text.value) for text in texts(ast.parse(path.read_text())) if STATE.search(str(text.value))]
 
     assert found == []

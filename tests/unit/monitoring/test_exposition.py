@@ -12,8 +12,10 @@ from monitoring import exposition
     "left", [b"", b"\0" * 4, b"\xff" * 64, b"\x40\0\0\0" + b"\xff" * 100, b"half", b"\x08\0\0\0\0\0\0\0" * 3]
 )
 @pytest.mark.parametrize("name", ["counter_2.db", "gauge_all_2.db", "histogram_2.db", "odd.db", "gauge_2.db"])
-def test_one_broken_file_costs_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: bytes, name: str) -> None:
-    """Empty, cut short, or of nobody's; a folder of that name too."""
+def test_a_broken_metrics_file_breaks_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: bytes, name: str
+) -> None:
+    """Empty, truncated or of nobody; also a folder of that name."""
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
     good = MmapedDict(str(tmp_path / "counter_1.db"))
     good.write_value(mmap_key("requests", "requests_total", [], [], "Requests"), 3.0, 0.0)

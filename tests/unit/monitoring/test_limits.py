@@ -71,8 +71,10 @@ def sent(http: HttpReceiver, kind: str, message: Message) -> Any:
 @often
 @given(message=MESSAGES)
 @example(message=LARGEST)
-def test_every_channel_gets_what_it_takes(receivers: tuple[HttpReceiver, list[Mail]], message: Message) -> None:
-    """At real receivers: sizes within the limits, one line where one is taken."""
+def test_every_channel_gets_messages_within_its_limits(
+    receivers: tuple[HttpReceiver, list[Mail]], message: Message
+) -> None:
+    """At real receivers: sizes, and one line where only one is accepted."""
     http, mails = receivers
     slack = sent(http, "slack", message).json
     section = slack["attachments"][0]["blocks"][0]["text"]["text"]
@@ -108,8 +110,8 @@ def test_every_channel_gets_what_it_takes(receivers: tuple[HttpReceiver, list[Ma
 
 @often
 @given(message=MESSAGES)
-def test_no_service_of_apprise_has_anything_left_to_cut(message: Message) -> None:
-    """Apprise itself would cut without a word."""
+def test_apprise_has_nothing_left_to_cut(message: Message) -> None:
+    """It would cut silently."""
     for url in SERVICES:
         told: Any = apprise.Apprise.instantiate(url)
         title, body = texts_for(told, message)
@@ -123,7 +125,7 @@ def test_no_service_of_apprise_has_anything_left_to_cut(message: Message) -> Non
 
 @given(text=TEXTS, size=st.integers(0, 200), of=st.sampled_from([characters, utf8, in_json, len]))
 def test_a_cut_fits_and_splits_no_character(text: str, size: int, of: Any) -> None:
-    """By characters or bytes; the head is a beginning of the text, and ends where a reader would cut."""
+    """By characters or bytes; the head is a beginning of the text and ends at a sensible place."""
     limit = Limit(size, of)
     whole = plain(text)
 
@@ -143,8 +145,8 @@ def test_a_cut_fits_and_splits_no_character(text: str, size: int, of: Any) -> No
 
 
 @pytest.mark.parametrize("title", ["one\ntwo", "one\r\ntwo", "one\u2028 two", "one\x85\ttwo", " one \x00\n two\n"])
-def test_a_title_of_two_lines_is_one_line_everywhere(title: str) -> None:
-    """In the subject that every channel shows."""
+def test_a_title_is_one_line_in_every_channel(title: str) -> None:
+    """In the subject too."""
     message = Message(action="trigger", alert=title, kind="code", severity=Severity.INFO, title=title, message="",
                       timestamp="")  # fmt: skip
 

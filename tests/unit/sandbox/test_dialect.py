@@ -52,8 +52,8 @@ def ask(sandbox: Sandbox, query: str) -> Any:
         (17, MANY, '"a125"', "too complex"),
     ],
 )
-def test_a_point_by_itself(point: int, query: str, contract: str, today: str) -> None:
-    """Without it the contract holds; with it only this differs."""
+def test_each_point_changes_only_itself(point: int, query: str, contract: str, today: str) -> None:
+    """Without it the contract holds."""
     answers = [json.dumps(ask(Sandbox(World(), TOKEN, points), query)) for points in (frozenset(), frozenset({point}))]
 
     assert contract in answers[0]
@@ -62,7 +62,7 @@ def test_a_point_by_itself(point: int, query: str, contract: str, today: str) ->
 
 
 @pytest.mark.parametrize("points", DIALECTS.values(), ids=DIALECTS)
-def test_messages_of_a_dialect(points: frozenset[int]) -> None:
+def test_a_dialect_has_its_own_messages(points: frozenset[int]) -> None:
     """By entity and without world time, or by campaign."""
     sent: list[tuple[str, Any]] = []
     sandbox = Sandbox(World(publish=lambda channel, body: sent.append((channel, body))), TOKEN, points)
@@ -121,7 +121,7 @@ def test_lists_are_kept_and_single_reads_are_fresh() -> None:
     assert ask(sandbox, "{ " + " " * 110_000 + "campaigns { id } }") == 413
 
 
-def test_points_are_switched_while_it_runs() -> None:
+def test_points_can_be_switched_at_run_time() -> None:
     """A dialect by name, points by number; an unknown one is named, and the world stays."""
     sandbox = Sandbox(World(), TOKEN)
     ask(sandbox, UPDATE % 1)

@@ -6,7 +6,7 @@ from sandbox.ports import free_port
 
 
 def test_a_free_port_can_be_bound_and_no_outgoing_connection_takes_it() -> None:
-    """It lies below the range from which the system serves outgoing connections."""
+    """It is below the range of ephemeral ports."""
     ports = {free_port() for _ in range(20)}
 
     assert len(ports) > 1

@@ -40,8 +40,8 @@ def pids_of(running: Running) -> list[int]:
     return [int(line.split()[1]) for line in running.log.read_text().splitlines() if line.startswith("started")]
 
 
-def test_a_change_starts_the_command_again(project: Path, reloader: Running) -> None:
-    """The one before is stopped first; a command that fails is started again by the change that mends it."""
+def test_a_change_restarts_the_command(project: Path, reloader: Running) -> None:
+    """The old one is stopped first; a failed command restarts with the change that repairs it."""
     (project / "jobs" / "ends.py").write_text("raise SystemExit(3)")
     wait_until(lambda: "exited with code 3" in reloader.log.read_text(), what="the second one has ended")
     assert not Path(f"/proc/{pids_of(reloader)[0]}").exists()
@@ -50,7 +50,7 @@ def test_a_change_starts_the_command_again(project: Path, reloader: Running) -> 
     wait_until(lambda: len(pids_of(reloader)) == 3, what="the third one is started")
 
 
-def test_the_end_of_the_reloader_is_the_end_of_the_command(reloader: Running) -> None:
+def test_the_command_stops_with_the_reloader(reloader: Running) -> None:
     """SIGTERM stops both."""
     os.kill(reloader.process.pid, signal.SIGTERM)
     reloader.process.wait(timeout=60)
@@ -58,8 +58,8 @@ def test_the_end_of_the_reloader_is_the_end_of_the_command(reloader: Running) ->
     assert not Path(f"/proc/{pids_of(reloader)[0]}").exists()
 
 
-def test_what_processes_read_is_watched() -> None:
-    """Code, templates, Lua and styles of every package that runs; not tests, and nothing that a run writes."""
+def test_the_reloader_watches_what_processes_read() -> None:
+    """Code, templates, Lua and styles of every package that runs; not tests, nothing that a run writes."""
     watched = {path.relative_to(ROOT) for path in files_of(ROOT)}
 
     assert {path.suffix for path in watched} == {".py", ".html", ".lua", ".css", ".js"}

@@ -46,8 +46,8 @@ def pid_of(said: str, before: str) -> int:
 
 
 @pytest.mark.parametrize(("name", "before"), [("two", "two started (pid="), ("redis", "redis is")])
-def test_the_end_of_one_is_the_end_of_all(supervisor: Running, name: str, before: str) -> None:
-    """After kill -9 of one child or of Redis one line names it, nobody is left, and the exit code is not 0."""
+def test_all_processes_stop_with_the_first(supervisor: Running, name: str, before: str) -> None:
+    """After kill -9 of a child or Redis one line names it, nothing is left, and the exit code is not 0."""
     said = supervisor.log.read_text()
     others = [pid_of(said, each) for each in BEFORE_PID]
 
@@ -66,8 +66,8 @@ def test_the_end_of_one_is_the_end_of_all(supervisor: Running, name: str, before
     [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)],
     ids=str,
 )
-def test_ctrl_c_is_not_an_end_by_itself(supervisor: Running, signum: signal.Signals, code: int) -> None:
-    """All stop, nobody is blamed, and the exit code says so; the same when the terminal is closed."""
+def test_ctrl_c_blames_no_process(supervisor: Running, signum: signal.Signals, code: int) -> None:
+    """All stop, and the exit code says so; the same if the terminal is closed."""
     others = [pid_of(supervisor.log.read_text(), each) for each in BEFORE_PID]
 
     supervisor.stop(signum)
@@ -78,8 +78,8 @@ def test_ctrl_c_is_not_an_end_by_itself(supervisor: Running, signum: signal.Sign
     assert not [pid for pid in others if Path(f"/proc/{pid}").exists()]
 
 
-def test_nobody_runs_on_unread() -> None:
-    """`make up | head`, or a terminal that is gone: the first line that nobody takes stops all."""
+def test_closed_output_stops_everything() -> None:
+    """`make up | head`, or a closed terminal: the first line that cannot be written stops all."""
     noisy = PROGRAM.replace('"one": ["sleep", "60"]', '"one": ["yes"]')
     with subprocess.Popen([sys.executable, "-u", "-c", noisy], stdout=subprocess.PIPE, text=True, cwd=ROOT) as running:
         assert running.stdout is not None
@@ -92,8 +92,8 @@ def test_nobody_runs_on_unread() -> None:
     assert not [pid for pid in (pid_of(heard, each) for each in BEFORE_PID) if Path(f"/proc/{pid}").exists()]
 
 
-def test_a_stop_while_it_starts_is_kept() -> None:
-    """Ctrl-C before the first process has told its number stops it as soon as it has."""
+def test_a_stop_during_startup_is_not_lost() -> None:
+    """Ctrl-C before the first process has reported its PID."""
     early = """
 from sandbox.up import Supervisor
 supervisor = Supervisor()
@@ -110,7 +110,7 @@ supervisor.loop()
 
 
 def test_a_port_in_use_is_one_line() -> None:
-    """It names the port and the variable that moves it."""
+    """It names the port and the variable that changes it."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -130,14 +130,14 @@ def test_a_port_in_use_is_one_line() -> None:
     ]
 
 
-def test_one_port_cannot_be_meant_for_two() -> None:
-    """The sandbox's own port given to the web process is one line, too."""
+def test_one_port_cannot_be_used_twice() -> None:
+    """The sandbox's port given to the web process is one line, too."""
     with pytest.raises(CannotStart, match="PORT and UP_API_PORT are both 9264: change one of them"):
         Ports(9264, 9264, 6390).check()
 
 
-def test_the_user_s_own_tokens_stay(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who sets SCHEDULER_API_TOKENS may use /api/jobs beside the game master."""
+def test_the_user_s_own_tokens_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their holders may use /api/jobs beside the game master."""
     monkeypatch.setenv("SCHEDULER_API_TOKENS", "me:my-own-secret")
 
     assert environment(Ports(1, 2, 3), token="t")["SCHEDULER_API_TOKENS"] == "me:my-own-secret,game-master:t"

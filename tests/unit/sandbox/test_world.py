@@ -20,7 +20,7 @@ def code(refusal: pytest.ExceptionInfo[Refusal]) -> str:
 
 
 def test_the_same_seed_makes_the_same_world() -> None:
-    """Another seed another one, and a world survives its dump."""
+    """Another seed makes another one, and a world survives its dump."""
     first, loaded = World(seed=1), World(seed=2)
     assert first.dump() == World(seed=1).dump() != loaded.dump()
 
@@ -30,8 +30,8 @@ def test_the_same_seed_makes_the_same_world() -> None:
     assert loaded.of("campaign-1", "events") == first.of("campaign-1", "events")
 
 
-def test_rules_of_the_contract() -> None:
-    """Versions, completed events, time that only moves forward, unknown ids."""
+def test_the_world_follows_the_contract() -> None:
+    """Versions, completed events, time that only moves forward, unknown IDs."""
     world = World()
     update = {"branchId": "campaign-1-main", "expectedVersion": 1, "variables": {"a": 1}}
     assert world.update("Settlement", "settlement-1-1-1", update)["version"] == 2
@@ -52,8 +52,8 @@ def test_rules_of_the_contract() -> None:
     ]
 
 
-def test_overdue_is_more_than_five_minutes() -> None:
-    """Oldest first, without those that are completed, and none where there is no clock."""
+def test_events_are_overdue_after_five_minutes() -> None:
+    """Oldest first, without completed ones, and none without a clock."""
     world = World()
     for minute in (54, 55, 50):
         world.plant_event(f"e-{minute}", "campaign-1", f"1001-06-01T11:{minute}:00.000Z")
@@ -86,7 +86,7 @@ def test_after_a_failed_mutation_the_later_ones_do_not_run() -> None:
     [("$to", {"to": 5}), ("$to", {}), ('"soon"', {}), ('"9999-12-31T23:59:59-14:00"', {})],
 )
 def test_a_bad_argument_is_bad_user_input(to: str, variables: dict[str, object]) -> None:
-    """Whoever sent it must not send it again: INTERNAL_SERVER_ERROR would say that he may."""
+    """INTERNAL_SERVER_ERROR would say that the request may be repeated."""
     service = Service(World(), lambda name, args: None, Dialect())
     declared = "($to: DateTime!)" if to == "$to" else ""
     query = f'mutation{declared} {{ advanceWorldTime(input: {{campaignId: "campaign-1", to: {to}}}) {{ message }} }}'
@@ -97,7 +97,7 @@ def test_a_bad_argument_is_bad_user_input(to: str, variables: dict[str, object])
 
 
 def test_every_field_of_the_contract_has_a_resolver() -> None:
-    """And the SDL is the contract's, where that stands beside this project."""
+    """And the SDL is the contract's, where that file is available."""
     text = (ROOT / "sandbox" / "schema.graphql").read_text()
     schema = build_schema(text)
     contract = Path(ROOT).parent / "shared" / "main-api.graphql"
@@ -124,7 +124,7 @@ def test_every_field_of_the_contract_has_a_resolver() -> None:
     ],
 )
 def test_bad_faults_name_the_field(wrong: dict[str, object]) -> None:
-    """And nothing is taken over."""
+    """And nothing is changed."""
     faults = Faults()
 
     with pytest.raises(BadFaults, match=next(iter(wrong))):
@@ -132,7 +132,7 @@ def test_bad_faults_name_the_field(wrong: dict[str, object]) -> None:
     assert faults.as_json() == Faults().as_json()
 
 
-def test_control_refuses_what_it_does_not_know(sandbox: SandboxApi) -> None:
+def test_control_rejects_unknown_paths_and_bodies(sandbox: SandboxApi) -> None:
     """404 for a path, 400 for a body."""
     for path, body, status in (("nothing", {}, 404), ("faults", {"x": 1}, 400), ("advance", {}, 400)):
         with pytest.raises(urllib.error.HTTPError) as caught:

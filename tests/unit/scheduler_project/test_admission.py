@@ -46,8 +46,8 @@ def ask(admission: Admission, path: str = "/admin/") -> str:
     return told[0]
 
 
-def test_probes_are_served_while_all_else_waits(slow: Slow) -> None:
-    """One is served, one waits for its turn, a third is sent away, and health is answered all the same."""
+def test_probes_are_served_while_requests_wait(slow: Slow) -> None:
+    """One is served, one waits, a third is rejected, and health answers all the same."""
     admission = Admission(slow, at_once=1, waiting=1)
     with ThreadPoolExecutor(2) as callers:
         served, waiting = callers.submit(ask, admission), callers.submit(ask, admission)
@@ -61,8 +61,8 @@ def test_probes_are_served_while_all_else_waits(slow: Slow) -> None:
     assert slow.inside == 2
 
 
-def test_nobody_waits_for_ever(slow: Slow) -> None:
-    """Whose turn does not come in time is sent away, and leaves its room to the next."""
+def test_requests_do_not_wait_for_ever(slow: Slow) -> None:
+    """One that waited too long is rejected and leaves its place to the next."""
     admission = Admission(slow, at_once=1, waiting=1, patience_s=0.01)
     with ThreadPoolExecutor(1) as callers:
         served = callers.submit(ask, admission)
@@ -73,8 +73,8 @@ def test_nobody_waits_for_ever(slow: Slow) -> None:
         assert served.result() == "200 OK"
 
 
-def test_a_turn_ends_with_the_answer_or_the_fault(slow: Slow) -> None:
-    """A stream holds its turn until it is closed; what breaks gives it back."""
+def test_a_slot_is_released_by_the_response_or_the_error(slow: Slow) -> None:
+    """A stream holds its slot until it is closed."""
     slow.gate.set()
     admission = Admission(slow, at_once=1, waiting=0)
     stream = admission({"PATH_INFO": "/export"}, lambda *_: None)
@@ -87,5 +87,5 @@ def test_a_turn_ends_with_the_answer_or_the_fault(slow: Slow) -> None:
 
 
 def test_there_are_threads_for_probes() -> None:
-    """More than all that may be served or wait."""
+    """More than all requests that may be served or wait."""
     assert THREADS > AT_ONCE + WAITING

@@ -43,8 +43,8 @@ MOMENTS = st.one_of(AT_ANY_TIME, AT_CHANGES)
 
 
 @given(st.one_of(ODD_TEXTS, EXPRESSIONS), st.sampled_from(ZONES), MOMENTS)
-def test_any_text_is_refused_or_fires(text: str, zone: str, after: datetime) -> None:
-    """What fires has a next match and a sentence; what does not raises nothing but ValueError."""
+def test_any_expression_is_rejected_or_fires(text: str, zone: str, after: datetime) -> None:
+    """Accepted ones have a next match and a description; others raise ValueError only."""
     if fires(text):
         assert next_match(text, zone, after) > after
         assert sentence(text)
@@ -55,9 +55,7 @@ def test_any_text_is_refused_or_fires(text: str, zone: str, after: datetime) -> 
 
 
 @given(EXPRESSIONS.filter(fires), st.sampled_from(ZONES), MOMENTS, st.floats(0, 0.999))
-def test_matches_come_in_order_and_none_is_passed_over(
-    expression: str, zone: str, after: datetime, share: float
-) -> None:
+def test_matches_are_in_order_and_none_is_skipped(expression: str, zone: str, after: datetime, share: float) -> None:
     """From any moment between, the next match is the same."""
     first = next_match(expression, zone, after)
 
@@ -67,8 +65,8 @@ def test_matches_come_in_order_and_none_is_passed_over(
 
 
 @given(st.integers(0, 59), st.integers(0, 23), st.sampled_from(ZONES), MOMENTS, st.sampled_from(["", "0-59 ", "15 "]))
-def test_a_fixed_time_fires_on_one_date_once(minute: int, hour: int, zone: str, after: datetime, seconds: str) -> None:
-    """Each day has its firing, whatever the clocks do; of a minute's seconds the first is looked at."""
+def test_a_fixed_time_fires_once_per_date(minute: int, hour: int, zone: str, after: datetime, seconds: str) -> None:
+    """Whatever the clocks do; of several seconds in a minute the first is checked."""
     found: list[datetime] = []
     for _ in range(4):
         found.append(next_match(f"{seconds}{minute} {hour} * * *", zone, after))
@@ -80,8 +78,8 @@ def test_a_fixed_time_fires_on_one_date_once(minute: int, hour: int, zone: str, 
 
 @pytest.mark.parametrize("zone", ZONES)
 @pytest.mark.parametrize(("minutes", "field"), [({0}, "0"), ({30}, "30"), ({0, 20, 40}, "*/20"), ({15, 45}, "15,45")])
-def test_every_hour_is_every_hour(zone: str, minutes: set[int], field: str) -> None:
-    """Whatever the clocks do: each minute of the year at which a clock in the zone shows it, and no other."""
+def test_hourly_expressions_fire_every_hour(zone: str, minutes: set[int], field: str) -> None:
+    """Also when the clocks change: at each minute that a clock in the zone shows, and no other."""
     at, known = datetime(2026, 1, 1, tzinfo=UTC), ZoneInfo(zone)
     for change in [at + timedelta(hours=n) for n in range(365 * 24)]:
         if change.astimezone(known).utcoffset() == (change + timedelta(hours=1)).astimezone(known).utcoffset():
@@ -114,7 +112,7 @@ def test_every_hour_is_every_hour(zone: str, minutes: set[int], field: str) -> N
         ("0 0 29 2 *", "UTC", "2096-03-01T00:00Z", ["2104-02-29T00:00Z"]),
     ],
 )
-def test_what_comes_next(expression: str, zone: str, after: str, matches: list[str]) -> None:
+def test_next_match(expression: str, zone: str, after: str, matches: list[str]) -> None:
     """Hours, days and the ends of daylight saving, five and six fields alike."""
     moment = datetime.fromisoformat(after)
     for match in matches:
@@ -131,8 +129,8 @@ def test_what_comes_next(expression: str, zone: str, after: str, matches: list[s
      "*/" + "9" * 5000 + " * * * *", "1-" + "9" * 4000 + " * * * *", "1," * 20000 + "1 1 31 2 *",
      "* " * 20000, "", " \t\n"],
 )  # fmt: skip
-def test_what_never_matches_is_refused_soon(expression: str) -> None:
-    """Never a date, not a form that the words know, or a number beyond all bounds."""
+def test_expressions_that_never_match_are_rejected_soon(expression: str) -> None:
+    """Impossible dates, unknown forms, numbers beyond all bounds."""
     began = time.monotonic()
 
     assert not fires(expression)
@@ -157,6 +155,6 @@ def test_what_never_matches_is_refused_soon(expression: str) -> None:
         ("R * * * *", ""),
     ],
 )
-def test_an_expression_in_words(expression: str, words: str) -> None:
-    """Of six fields the first is the seconds; 21 is the 21st."""
+def test_expressions_are_described_in_words(expression: str, words: str) -> None:
+    """The first of six fields is the seconds; 21 is the 21st."""
     assert sentence(expression) == words

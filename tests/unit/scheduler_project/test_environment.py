@@ -16,8 +16,8 @@ from tests.support.servers import ROOT
 KEY = PRODUCTION["SECRET_KEY"]
 
 
-def test_all_faults_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each bad value has its own line, beginning with its name."""
+def test_all_invalid_variables_are_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each has its own line, beginning with its name."""
     bad = {"PORT": "99999", "REDIS_URL": "http://x", "QUEUE_CONCURRENCY": "many", "CRON_EVENT_EXPIRATION": "never",
            "LOG_LEVEL": "loud", "EFFECT_UNKNOWN_OUTCOME": "maybe", "SCHEDULER_API_TOKENS": "nocolon",
            "TIME_ZONE": "Mars/Base", "CSRF_TRUSTED_ORIGINS": "example.org", "API_URL": "http://[",
@@ -34,7 +34,7 @@ def test_all_faults_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("held", [b"EMAIL_HOST_USER=a\0b", b"EMAIL_HOST_USER=\xff"])
-def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, held: bytes) -> None:
+def test_an_unreadable_file_is_reported(tmp_path: Path, held: bytes) -> None:
     """In one line, as a variable is."""
     dotenv = tmp_path / ".env"
     dotenv.write_bytes(held)
@@ -44,7 +44,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, held: bytes) -> Non
 
 
 def test_production_needs_its_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What has a default in development has none there, or one that is refused."""
+    """Defaults of development are missing or rejected there."""
     needed = {
         "API_SERVICE_ACCOUNT_TOKEN", "SECRET_KEY", "DATABASE_URL", "ALLOWED_HOSTS", "API_URL", "SECURE_PROXY_SSL_HEADER"
     }  # fmt: skip
@@ -72,7 +72,7 @@ def test_production_needs_its_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_production_is_hardened_or_refuses_to_start(
     monkeypatch: pytest.MonkeyPatch, name: str, bad: list[str], good: list[str]
 ) -> None:
-    """Each weakness is named alone; the two that a closed network may want have a variable of their own."""
+    """Each weakness is named; the two that a closed network may accept have variables."""
     for variable, value in PRODUCTION.items():
         monkeypatch.setenv(variable, value)
     for value in good:
@@ -91,15 +91,15 @@ def test_production_is_hardened_or_refuses_to_start(
 
 
 def test_node_env_is_still_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """ENVIRONMENT wins over it."""
+    """ENVIRONMENT takes precedence."""
     monkeypatch.delenv("ENVIRONMENT")
     monkeypatch.setenv("NODE_ENV", "test")
 
     assert read()["ENVIRONMENT"] == "test"
 
 
-def test_the_seed_s_variables_keep_their_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing but their names is needed to start in development, and what they are by default has not changed."""
+def test_the_predecessor_s_variables_keep_their_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Development needs none of them to start."""
     for name in [v.name for v in VARIABLES] + ["ENVIRONMENT", "NODE_ENV"]:
         monkeypatch.delenv(name, raising=False)
     seed = {
@@ -114,7 +114,7 @@ def test_the_seed_s_variables_keep_their_defaults(monkeypatch: pytest.MonkeyPatc
 
 
 def test_two_tokens_need_two_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Or nobody could say who acted."""
+    """Otherwise nobody could say who acted."""
     monkeypatch.setenv("SCHEDULER_API_TOKENS", "ann:12345678,bob:12345678")
 
     with pytest.raises(BadEnvironment, match="SCHEDULER_API_TOKENS: two names have the same secret"):
@@ -122,14 +122,14 @@ def test_two_tokens_need_two_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_concurrency_must_fit_the_pool(monkeypatch: pytest.MonkeyPatch) -> None:
-    """More jobs at once than database connections is a start-up error that names both."""
+    """More jobs at once than database connections is a startup error that names both variables."""
     monkeypatch.setenv("QUEUE_CONCURRENCY", "50")
 
     with pytest.raises(BadEnvironment, match=r"QUEUE_CONCURRENCY.*DATABASE_POOL_SIZE"):
         read()
 
 
-def test_a_bad_value_stops_the_start_without_a_traceback() -> None:
+def test_an_invalid_value_stops_the_start_without_a_traceback() -> None:
     """One line, exit code 1."""
     environment = {**os.environ, "PORT": "0"}
     ended = subprocess.run(
@@ -142,7 +142,7 @@ def test_a_bad_value_stops_the_start_without_a_traceback() -> None:
 
 
 def test_every_variable_is_documented() -> None:
-    """The table and the example have them all, in their order and in the words of their declaration, and no others."""
+    """The table and the example have them all, in order and in the words of their declaration."""
     table = (ROOT / "docs" / "configuration.md").read_text()
     rows = re.findall(r"^\| `([A-Z_]+)` \| .+ \| (.+) \|$", table, re.MULTILINE)
     example = (ROOT / ".env.example").read_text()
@@ -155,7 +155,7 @@ def test_every_variable_is_documented() -> None:
 
 @pytest.mark.parametrize("value", ["len", "builtins.len()", "os.system;x", "no_such_module.f", "a..b", " "])
 def test_functions_of_foreign_jobs_are_dotted_names(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
-    """What RQ could never name, or nobody could import, is a fault of the variable; so is a true without any name."""
+    """Names that RQ or Python cannot use are an error of the variable; so is true without any name."""
     monkeypatch.setenv("RUN_FOREIGN_RQ_FUNCTIONS", value)
     with pytest.raises(BadEnvironment) as told:
         read()

@@ -8,7 +8,7 @@ from scheduler_project.links import page
 
 
 def test_a_link_has_the_prefix_once() -> None:
-    """In a thread in which Django knows it, and in one in which it does not."""
+    """In threads where Django knows it, and where it does not."""
     with override_settings(URL_PREFIX="/scheduler"), ThreadPoolExecutor(1) as pool:
         assert pool.submit(page, "index").result() == "/scheduler/admin/"
         assert page("index") == "/scheduler/admin/"

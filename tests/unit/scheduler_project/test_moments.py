@@ -17,8 +17,8 @@ AT = datetime(2026, 12, 7, 10, tzinfo=UTC)
     ["2026-12-07T10:00Z", "2026-12-07T10:00:00Z", "2026-12-07T10:00:00.000Z", "2026-12-07T12:00+02:00",
      "20261207T100000Z",     "2026-12-07 10:00:00+00:00", "2026-12-07T10:00:00.0000001Z"],
 )  # fmt: skip
-def test_every_field_takes_the_same_times(text: str) -> None:
-    """The due time of a job, and the time in its payload."""
+def test_every_field_accepts_the_same_times(text: str) -> None:
+    """A job's due time and the time in its payload."""
     payload = type_named("DEFERRED_EFFECT").parse({"effectId": "e", "executeAt": text})
 
     assert (read_moment(text), payload.due_at()) == (AT, AT)
@@ -27,8 +27,8 @@ def test_every_field_takes_the_same_times(text: str) -> None:
 @pytest.mark.parametrize(
     "text", ["2026-12-07T10:00", "2026-12-07", "soon", "", "10:00Z", "2026-13-07T10:00Z", 5, None, []]
 )
-def test_no_field_takes_anything_else(text: object) -> None:
-    """Each says so under its name."""
+def test_no_field_accepts_other_times(text: object) -> None:
+    """Each reports it under its name."""
     with pytest.raises(ValueError, match=r"is not an ISO 8601 time|has no offset"):
         read_moment(text)
     with pytest.raises(InvalidJob) as refused:
@@ -41,8 +41,8 @@ def test_no_field_takes_anything_else(text: object) -> None:
     ["Europe", "America/Argentina", "", "/etc/passwd", "../UTC", "Mars/Base", "UTC\0", "x" * 5000, "localtime",
      "posixrules", "Factory", "right/UTC", "posix/Europe/Berlin", "zone.tab", "utc", "+01:00", "UTC\n"],
 )  # fmt: skip
-def test_what_is_no_zone_is_a_fault(name: str) -> None:
-    """A folder of zones too."""
+def test_unknown_time_zones_are_rejected(name: str) -> None:
+    """Folders of zones too."""
     with pytest.raises(ValueError, match="there is no time zone"):
         read_zone(name)
 
@@ -52,8 +52,8 @@ def test_what_is_no_zone_is_a_fault(name: str) -> None:
     ["R R * * *", "r * * * *", "R(0-10) * * * *", "1,R * * * *", "*/61 * * * *", "*/60 * * * *", "0/70 * * * *",
      "1-5/70 * * * *", "* */24 * * *", "0 0 */31 * *", "0 0 * */12 *", "0 0 * * */7", "*/60 * * * * *", "*/0 * * * *"],
 )  # fmt: skip
-def test_cron_refuses_what_it_cannot_mean(expression: str) -> None:
-    """Lots that are drawn, and steps for which their field has no room."""
+def test_meaningless_cron_expressions_are_rejected(expression: str) -> None:
+    """Random values, and steps beyond a field's range."""
     assert not fires(expression)
 
 
@@ -62,6 +62,6 @@ def test_cron_refuses_what_it_cannot_mean(expression: str) -> None:
     ["*/5 * * * *", "0 * * * *", "*/59 * * * *", "0 0 * mar,apr fri", "0 0 L * *", "0 0 * * sun#2", "*/30 * * * * *",
      "0 */23 * * *", "0 0 1-15/7 * *"],
 )  # fmt: skip
-def test_cron_takes_what_it_can_mean(expression: str) -> None:
-    """Names with an R in them, the last day of the month, steps that have room."""
+def test_meaningful_cron_expressions_are_accepted(expression: str) -> None:
+    """Names with an R, the last day of the month, steps within the range."""
     assert fires(expression)

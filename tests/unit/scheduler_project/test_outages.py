@@ -64,7 +64,8 @@ def of_postgresql(kind: type[Exception], name: str) -> Callable[[Path], Exceptio
         of_postgresql(InternalError, "READ_ONLY_SQL_TRANSACTION"),
     ],
 )
-def test_an_outage_of_ours(meet: Callable[[Path], Exception], tmp_path: Path) -> None:
+def test_outages_are_recognised(meet: Callable[[Path], Exception], tmp_path: Path) -> None:
+    """Of the database and of Redis."""
     assert is_outage(meet(tmp_path))
 
 
@@ -86,5 +87,6 @@ def test_an_outage_of_ours(meet: Callable[[Path], Exception], tmp_path: Path) ->
         of_postgresql(DataError, "NUMERIC_VALUE_OUT_OF_RANGE"),
     ],
 )
-def test_no_outage(meet: Callable[[Path], Exception], tmp_path: Path) -> None:
+def test_bugs_are_not_outages(meet: Callable[[Path], Exception], tmp_path: Path) -> None:
+    """Whichever library raises them."""
     assert not is_outage(meet(tmp_path))

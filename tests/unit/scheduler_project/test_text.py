@@ -12,8 +12,8 @@ from tests.support.texts import ANY, JSON
 
 
 @given(ANY)
-def test_plain_text_can_be_stored_and_stays_as_it_is(any_text: str) -> None:
-    """What can be stored is not touched, and cleaning twice changes nothing more."""
+def test_cleaning_keeps_storable_text(any_text: str) -> None:
+    """And cleaning twice changes nothing more."""
     plain = text.plain(any_text)
 
     assert text.fits_postgresql(plain)
@@ -24,8 +24,8 @@ def test_plain_text_can_be_stored_and_stays_as_it_is(any_text: str) -> None:
 
 
 @given(ANY, st.integers(100, 300))
-def test_bounded_text_is_never_longer(any_text: str, limit: int) -> None:
-    """Short text stays whole; a cut is told, with head and tail beside it."""
+def test_bounded_text_respects_its_limit(any_text: str, limit: int) -> None:
+    """Short text stays whole; a cut is marked, with head and tail around it."""
     long = any_text * (1 + limit // max(1, len(any_text)))
     for one in (any_text, long):
         cut = text.bounded(one, limit)
@@ -35,8 +35,8 @@ def test_bounded_text_is_never_longer(any_text: str, limit: int) -> None:
 
 
 @given(ANY, st.integers(1, 300))
-def test_a_line_is_never_longer(any_text: str, limit: int) -> None:
-    """Nor does white space stand around it."""
+def test_a_line_respects_its_limit(any_text: str, limit: int) -> None:
+    """Without white space around it."""
     line = text.line(any_text, limit)
 
     assert len(line) <= limit
@@ -44,8 +44,8 @@ def test_a_line_is_never_longer(any_text: str, limit: int) -> None:
     assert line[:1] == line[:1].strip()
 
 
-def test_a_cut_leaves_no_half_of_a_word() -> None:
-    """A secret at the cut goes whole: what is left of one would not be recognised, and so not masked."""
+def test_a_cut_leaves_no_half_word() -> None:
+    """Part of a secret would not be recognised, and so not masked."""
     secret = "redis://u:hunter2-hunter2@h/0"
     for shift in range(120):
         cut = text.bounded("a " * 40 + "x" * shift + f" {secret} " + "b " * 2000, 200)
@@ -54,7 +54,7 @@ def test_a_cut_leaves_no_half_of_a_word() -> None:
 
 @given(JSON)
 def test_cleaned_json_can_be_stored(value: Any) -> None:
-    """Every string and key at any depth, in the order that they had; the rest is as it was, and so is the argument."""
+    """Every string and key at any depth, in order; the rest and the argument are unchanged."""
     before = json.dumps(value)
     cleaned = text.clean(value)
 
@@ -73,8 +73,8 @@ def _strings(value: Any) -> list[str]:
     return [s for one in value for s in _strings(one)] if isinstance(value, list) else []
 
 
-def test_depth_is_no_matter() -> None:
-    """Outside decides how deep its JSON is nested."""
+def test_nesting_depth_does_not_matter() -> None:
+    """Others decide how deep their JSON is."""
     deep: Any = "\0"
     for _ in range(100_000):
         deep = [deep]
@@ -87,7 +87,7 @@ def test_depth_is_no_matter() -> None:
 
 @given(ANY)
 def test_an_answer_keeps_its_ids_and_variables(any_text: str) -> None:
-    """A changed id would be another one; variables go back to the main API as they came."""
+    """A changed ID would be another one; variables go back to the main API as they came."""
     answer = {"id": any_text, "name": any_text, "kingdomId": any_text, "variables": {"x": any_text}}
     plain = text.plain(any_text)
 
@@ -106,21 +106,21 @@ def test_an_answer_keeps_its_ids_and_variables(any_text: str) -> None:
         (" a/b?c#d%e:'\"<&>\n", True),
     ],
 )
-def test_ids(one: str, usable: bool) -> None:
-    """Up to 255 of any letters."""
+def test_ids_may_have_255_characters(one: str, usable: bool) -> None:
+    """Of any script."""
     assert text.is_id(one) is usable
 
 
 @given(ANY)
-def test_a_request_id_can_stand_in_a_header(any_text: str) -> None:
-    """What is taken needs no encoding and breaks no line."""
+def test_a_request_id_fits_into_a_header(any_text: str) -> None:
+    """An accepted one needs no encoding and breaks no line."""
     if text.is_request_id(any_text):
         assert any_text.encode("ascii").decode() == any_text
         assert any_text.isprintable()
         assert " " not in any_text
 
 
-def test_the_text_of_an_escape_is_no_escape() -> None:
-    """A backslash with u0000 behind it can be stored, and stays."""
+def test_an_escaped_escape_is_kept() -> None:
+    """A backslash followed by u0000 can be stored."""
     assert json.loads(text.as_json({"a": "\\u0000"})) == {"a": "\\u0000"}
     assert json.loads(text.as_json({"a": "\0"})) == {"a": "\ufffd"}

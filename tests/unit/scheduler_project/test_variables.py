@@ -159,15 +159,15 @@ def faults_of(patch: pytest.MonkeyPatch, name: str, value: str) -> list[str]:
         return []
 
 
-def test_the_table_has_every_variable() -> None:
-    """As the documentation has them."""
+def test_the_values_to_try_cover_every_variable() -> None:
+    """As the documentation lists them."""
     documented = re.findall(r"^\| `([A-Z_]+)` \|", (ROOT / "docs" / "configuration.md").read_text(), re.MULTILINE)
 
     assert list(TABLE) == documented == ["ENVIRONMENT", *(variable.name for variable in VARIABLES)]
 
 
 @pytest.mark.parametrize("name", TABLE)
-def test_a_value_fits_or_is_named_at_the_start(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_a_value_is_accepted_or_reported_at_startup(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """In one line with the variable's name, and no other is blamed."""
     good, bad = TABLE[name]
 
@@ -181,8 +181,8 @@ def test_a_value_fits_or_is_named_at_the_start(monkeypatch: pytest.MonkeyPatch, 
 
 
 @pytest.mark.parametrize("name", [variable.name for variable in VARIABLES if variable.check])
-def test_a_fault_shows_the_value_or_hides_a_secret(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """What was given, bounded; of secrets the length only."""
+def test_an_error_shows_the_value_or_hides_a_secret(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """The value is cut; of a secret only the length is shown."""
     value = "hunter2 \N{SNOWMAN}" + "x" * 1000
     (fault,) = [fault for fault in faults_of(monkeypatch, name, value) if fault.startswith(f"{name}: ")]
     secret = next(variable.is_secret for variable in VARIABLES if variable.name == name)
@@ -192,8 +192,8 @@ def test_a_fault_shows_the_value_or_hides_a_secret(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("odd", ["/", "#", "?", "@", "[", ":", "]", "%", " ", "?x="])
-def test_no_fault_shows_the_password_of_a_url(monkeypatch: pytest.MonkeyPatch, odd: str) -> None:
-    """Even where the URL cannot be parsed, because its password has an odd character."""
+def test_no_error_shows_the_password_of_a_url(monkeypatch: pytest.MonkeyPatch, odd: str) -> None:
+    """Even if the URL cannot be parsed because of it."""
     for scheme in ("postgres", "redis", "redis+sentinel", "http"):
         for url in (f"{scheme}://user:hun{odd}ter2@host:x/a b", f"u:{odd}hunter2@host"):
             for name in ("REDIS_URL", "API_URL"):
@@ -201,7 +201,7 @@ def test_no_fault_shows_the_password_of_a_url(monkeypatch: pytest.MonkeyPatch, o
             assert "ter2" not in "".join(faults_of(monkeypatch, "DATABASE_URL", url)), url
 
 
-def test_a_file_counts_as_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_file_counts_as_a_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Also for what production requires."""
     dotenv = tmp_path / ".env"
     dotenv.write_text("DATABASE_URL=sqlite:////tmp/db.sqlite3\nPORT=1_0\n")

@@ -42,7 +42,7 @@ def attempt(move: Callable[[], object]) -> bool:
 
 
 @pytest.mark.parametrize(("was", "to"), PAIRS)
-def test_a_single_move_passes_the_gate(was: State, to: State) -> None:
+def test_a_single_move_is_checked_against_moves(was: State, to: State) -> None:
     """Every pair of states."""
     job = a_job(was)
 
@@ -54,8 +54,8 @@ def test_a_single_move_passes_the_gate(was: State, to: State) -> None:
 
 
 @pytest.mark.parametrize(("was", "to"), PAIRS)
-def test_many_moves_leave_the_forbidden_ones_out(was: State, to: State) -> None:
-    """A batch of which a part may move moves that part."""
+def test_a_batch_skips_forbidden_moves(was: State, to: State) -> None:
+    """The others are made."""
     forbidden, dead = a_job(was), a_job(State.DEAD, 1)
 
     moved = moves.move_many([Move(forbidden, to, "try"), Move(dead, State.QUEUED, "try")], actor="test")
@@ -64,8 +64,8 @@ def test_many_moves_leave_the_forbidden_ones_out(was: State, to: State) -> None:
 
 
 @pytest.mark.parametrize(("was", "to"), PAIRS)
-def test_the_end_of_an_attempt_passes_the_gate(was: State, to: State) -> None:
-    """Whatever state the row is in; one forbidden end in a batch, and nothing of the batch is written."""
+def test_the_end_of_an_attempt_is_checked_against_moves(was: State, to: State) -> None:
+    """Whatever state the row is in; one forbidden end, and nothing of the batch is written."""
     good, job, queued = a_job(State.RUNNING, 1), a_job(was), a_job(State.QUEUED, 2)
     now = timezone.now()
     endings = [Ending(good, Outcome(State.SUCCEEDED, "done")), Ending(job, Outcome(to, "try"))]
@@ -80,8 +80,8 @@ def test_the_end_of_an_attempt_passes_the_gate(was: State, to: State) -> None:
 
 
 @pytest.mark.parametrize("state", State)
-def test_a_job_begins_as_new_ones_do(state: State) -> None:
-    """SCHEDULED or QUEUED."""
+def test_a_new_job_is_scheduled_or_queued(state: State) -> None:
+    """No other state is accepted."""
     job = Job(type="X", unique_key="x", state=state, due_at=timezone.now(), source="test")
 
     assert attempt(lambda: moves.create_many([job], actor="test", reason="new")) == (state in NEW)
@@ -89,8 +89,8 @@ def test_a_job_begins_as_new_ones_do(state: State) -> None:
 
 
 @pytest.mark.parametrize("was", State)
-def test_only_what_waits_is_queued_when_it_is_due(was: State) -> None:
-    """Every state of a row; what waits and is due moves, with its entry."""
+def test_only_waiting_jobs_are_queued_when_due(was: State) -> None:
+    """Every state of a row; waiting ones move, with an audit entry."""
     job, now = a_job(was), timezone.now()
 
     queued = moves.queue_due([str(job.pk)], actor="test", reason="due", now=now)
@@ -100,8 +100,8 @@ def test_only_what_waits_is_queued_when_it_is_due(was: State) -> None:
 
 
 @pytest.mark.parametrize("was", [State.QUEUED, *WAITING])
-def test_a_change_of_moves_closes_every_way(was: State, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Claims and due jobs ask MOVES too, although their statements name the states."""
+def test_a_change_of_moves_is_respected_everywhere(was: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Claims and due jobs check MOVES too, although their statements name the states."""
     job, now = a_job(was), timezone.now()
     monkeypatch.setattr(moves, "MOVES", dict.fromkeys(State, frozenset[State]()))
 
@@ -114,7 +114,7 @@ def test_a_change_of_moves_closes_every_way(was: State, monkeypatch: pytest.Monk
 
 
 def test_forbidden_and_lost_moves_raise() -> None:
-    """A move that MOVES forbids, or whose job changed meanwhile, raises and records nothing."""
+    """A move that MOVES forbids, or of a job that changed meanwhile, raises and records nothing."""
     job = a_job(State.QUEUED)
     stale = Job.objects.get(pk=job.pk)
     moves.move(Move(job, State.CANCELLED, "first"), actor="test")
@@ -135,8 +135,8 @@ def _explain(plans: list[str], execute: Any, sql: str, params: Any, many: bool, 
     return execute(sql, params, many, context)
 
 
-def test_moves_search_by_id_not_through_the_backlog() -> None:
-    """SQLite must not walk the index on state, which is the whole backlog."""
+def test_moves_search_by_id_and_not_the_backlog() -> None:
+    """SQLite must not scan the index on state, which is the whole backlog."""
     if connection.vendor != "sqlite":
         pytest.skip("SQLite's planner only")
     job = a_job(State.QUEUED)

@@ -51,7 +51,7 @@ def as_if_new() -> None:
 @pytest.mark.skipif("connection.vendor != 'sqlite'")
 @pytest.mark.parametrize("sql", BY_ID)
 def test_moves_search_by_id(sql: str) -> None:
-    """SQLite must not walk an index on state, which is the whole backlog."""
+    """SQLite must not scan an index on state, which is the whole backlog."""
     plan = plan_of(sql)
 
     assert plan
@@ -60,14 +60,14 @@ def test_moves_search_by_id(sql: str) -> None:
 
 @pytest.mark.skipif("connection.vendor != 'sqlite'")
 def test_submitting_searches_by_unique_key() -> None:
-    """Whether the same work stands already is one look into the index of unique keys for each."""
+    """Each duplicate check is one lookup in the unique index."""
     assert all("(unique_key=?)" in step for step in plan_of(SQLite.KNOWN))
 
 
 @pytest.mark.skipif("connection.vendor != 'sqlite'")
 @pytest.mark.parametrize(("rows", "state"), ASKED)
-def test_rounds_look_into_their_own_state_s_index(rows: QuerySet[Job], state: State) -> None:
-    """What the scheduler and scheduler ask costs the same however many jobs wait in other states or beyond the time."""
+def test_rounds_use_the_index_of_their_state(rows: QuerySet[Job], state: State) -> None:
+    """Their cost does not depend on jobs in other states or due later."""
     plan = rows[:500].explain()
 
     assert f"USING INDEX job_{state.value.lower()} (state=?" in plan
@@ -78,7 +78,7 @@ def test_rounds_look_into_their_own_state_s_index(rows: QuerySet[Job], state: St
 @pytest.mark.parametrize("sql", [PostgreSQL.CYCLE, PostgreSQL.QUEUE], ids=["cycle", "queue"])
 @pytest.mark.parametrize("analyzed", [True, False])
 def test_postgresql_moves_search_by_id(sql: str, analyzed: bool) -> None:
-    """Neither the index on state nor the table is walked, whether the planner knows of the backlog or not."""
+    """Neither the index on state nor the table is scanned, with or without fresh statistics."""
     as_if_new()
     Job.objects.bulk_create(
         Job(type="X", unique_key=str(n), state=State.QUEUED, due_at=NOW, source="test") for n in range(5000)
@@ -100,8 +100,8 @@ def test_postgresql_moves_search_by_id(sql: str, analyzed: bool) -> None:
 
 @pytest.mark.skipif("connection.vendor != 'postgresql'")
 @pytest.mark.parametrize("analyzed", [True, False])
-def test_postgresql_rounds_look_into_their_own_state_s_index(analyzed: bool) -> None:
-    """The same as in SQLite, whether the planner knows of the backlog or not."""
+def test_postgresql_rounds_use_the_index_of_their_state(analyzed: bool) -> None:
+    """As on SQLite, with or without fresh statistics."""
     as_if_new()
     for number, state in enumerate(s for s in State if s is not State.RUNNING):
         Job.objects.bulk_create(
@@ -121,8 +121,8 @@ def test_postgresql_rounds_look_into_their_own_state_s_index(analyzed: bool) -> 
 
 
 @pytest.mark.skipif("connection.vendor != 'postgresql'")
-def test_postgresql_looks_for_relatives_in_the_campaign_s_index(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A job's page costs the same however many jobs there are: three looks into the campaign's index."""
+def test_postgresql_finds_relatives_by_the_campaign_s_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job's page costs the same however many jobs there are."""
     as_if_new()
     monkeypatch.setattr("ops.reads.job.NEAR", 50)
     Job.objects.bulk_create(
@@ -142,10 +142,8 @@ def test_postgresql_looks_for_relatives_in_the_campaign_s_index(monkeypatch: pyt
 
 
 @pytest.mark.skipif("connection.vendor != 'postgresql'")
-def test_postgresql_s_indexes_of_one_state_begin_with_what_is_asked_of_it() -> None:
-    """Its planner drops a condition that the index's own implies: a first column that nothing binds is all of it read,
-    the whole backlog with each look.
-    """
+def test_postgresql_s_partial_indexes_begin_with_the_queried_column() -> None:
+    """The planner drops an implied condition: behind an unbound first column it would read the whole index."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT indexdef FROM pg_indexes WHERE tablename LIKE 'jobs_%' AND indexdef LIKE '% WHERE %'")
         partial = [row[0] for row in cursor.fetchall()]
@@ -155,8 +153,8 @@ def test_postgresql_s_indexes_of_one_state_begin_with_what_is_asked_of_it() -> N
     assert not [text for text in of_one_state if re.search(r"btree \((\w+)\b.* WHERE \(\(\1\)", text)]
 
 
-def test_in_state_finds_just_that_state() -> None:
-    """The written-out condition means the same as the parameter would."""
+def test_in_state_finds_exactly_that_state() -> None:
+    """The inlined condition means the same as the parameter."""
     for number, state in enumerate(State):
         Job.objects.create(
             type="X", unique_key=str(number), state=state, due_at=NOW, source="test", lease_until=NOW + timedelta(1)
@@ -167,8 +165,8 @@ def test_in_state_finds_just_that_state() -> None:
 
 
 @pytest.mark.parametrize("actor", ["user:ann", "user:", "user", "user:100%", "worker:w"])
-def test_an_inlined_condition_means_what_its_parameters_would(actor: str) -> None:
-    """Percent signs and quotes too, alone and beside parameters, in a statement and in a subquery."""
+def test_an_inlined_condition_equals_its_parameters(actor: str) -> None:
+    """Percent signs and quotes too, beside parameters, in statements and subqueries."""
     job = Job.objects.create(type="X", unique_key="x", state=State.QUEUED, due_at=NOW, source="it's 100%s")
     AuditEntry.objects.create(job=job, now=State.QUEUED, attempt=0, actor=actor)
     quoted = Q(source="it's 100%s")
@@ -184,6 +182,6 @@ def test_an_inlined_condition_means_what_its_parameters_would(actor: str) -> Non
 
 
 def test_only_texts_and_whole_numbers_are_inlined() -> None:
-    """Anything else would have to be written as each database reads it."""
+    """Databases write other types differently."""
     with pytest.raises(TypeError):
         AuditEntry.objects.filter(Inlined(Q(duration_ms=1.5))).exists()

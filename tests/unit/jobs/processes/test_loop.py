@@ -5,8 +5,8 @@ import gc
 from jobs.processes import loop
 
 
-def test_the_collector_leaves_alone_what_a_process_consists_of() -> None:
-    """What was there when it began is not looked at again; what comes later is."""
+def test_startup_objects_are_frozen() -> None:
+    """The garbage collector skips what existed at the start, and collects what comes later."""
     was = gc.get_threshold()
     old: list[object] = []
     try:

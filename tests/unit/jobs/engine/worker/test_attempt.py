@@ -70,8 +70,8 @@ class Silent(Exception):
         "\n" * 3_000_000,
     ],
 )
-def test_a_dead_letter_is_small_whatever_it_died_of(message: str) -> None:
-    """Error, reason and traceback are cut, visibly; the frame that raised it is still known."""
+def test_a_dead_letter_is_small_whatever_its_error(message: str) -> None:
+    """Error, reason and traceback are cut, visibly; the frame that raised it is kept."""
     row, entry = end(raised(PermanentError(message)), claimed())
 
     assert row.state == State.DEAD
@@ -87,8 +87,8 @@ def test_a_dead_letter_is_small_whatever_it_died_of(message: str) -> None:
 @pytest.mark.django_db
 @pytest.mark.parametrize("error", [PermanentError, TransientError, Skip, ValueError])
 @given(message=ANY)
-def test_any_message_can_be_recorded(error: type[Exception], message: str) -> None:
-    """Whatever characters it holds."""
+def test_any_error_message_can_be_recorded(error: type[Exception], message: str) -> None:
+    """Whatever characters it has."""
     job = Claimed("1", "EVENT_EXPIRATION", "c", "", {}, 5, 1, 2, NOW, "", "", 1, None, "", 1, NOW)
     ending = attempt.ending_of(job, raised(error(message)), 1.0, now=NOW)
 
@@ -96,8 +96,8 @@ def test_any_message_can_be_recorded(error: type[Exception], message: str) -> No
 
 
 @given(ANY, ANY)
-def test_a_failure_is_known_whatever_its_words(error: str, traceback: str) -> None:
-    """And what is kept of it can be stored once the texts are plain."""
+def test_a_failure_is_recognised_whatever_its_text(error: str, traceback: str) -> None:
+    """And what is kept of it can be stored."""
     assert len(fingerprint_of(f"X: {error}", traceback).message) <= 300
 
 
@@ -112,7 +112,7 @@ def test_a_failure_is_known_whatever_its_words(error: str, traceback: str) -> No
     ],
 )
 def test_a_result_that_cannot_be_stored_undoes_nothing(answer: dict[str, Any], note: str) -> None:
-    """The work is done: the job SUCCEEDED, and its result says what is missing."""
+    """The job has SUCCEEDED, and its result says what is missing."""
     row, entry = end(answer, claimed())
 
     assert (row.state, entry.now, entry.error) == (State.SUCCEEDED, State.SUCCEEDED, "")
@@ -123,7 +123,7 @@ def test_a_result_that_cannot_be_stored_undoes_nothing(answer: dict[str, Any], n
 
 @pytest.mark.django_db
 def test_a_result_keeps_what_it_can() -> None:
-    """Deep ones, and texts that no database takes; one at the limit stays whole."""
+    """Deep values and texts that no database stores are replaced; one at the limit stays whole."""
     deep: Any = []
     for _ in range(5000):
         deep = [deep]
@@ -138,7 +138,7 @@ def test_a_result_keeps_what_it_can() -> None:
 @pytest.mark.django_db
 @pytest.mark.parametrize("failures", [0, 5])
 def test_an_error_without_a_message_ends_its_attempt(failures: int) -> None:
-    """It is no reason for the cycle to fail, with all that it was to record."""
+    """It does not fail the cycle, with everything it was to record."""
     job = claimed()
     job.failures = failures
     row, _entry = end(raised(Silent()), job)
@@ -149,7 +149,7 @@ def test_an_error_without_a_message_ends_its_attempt(failures: int) -> None:
 
 @given(st.lists(ANY, max_size=3))
 @pytest.mark.django_db
-def test_every_reason_is_plain_in_the_trail(reasons: list[str]) -> None:
+def test_every_reason_is_cleaned_for_the_audit_trail(reasons: list[str]) -> None:
     """Whoever gives it: the ledger writes what can be stored."""
     for reason in reasons:
         job = submit(Submission(type="EVENT_EXPIRATION", campaign_id="c", payload={}), actor="test", reason=reason)[0]
@@ -159,7 +159,7 @@ def test_every_reason_is_plain_in_the_trail(reasons: list[str]) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_stale_worker_changes_nothing(redis: Redis) -> None:
-    """A worker that was given up for dead and finishes late finds another attempt and changes nothing."""
+    """Given up as lost, it finishes late, finds another attempt and changes nothing."""
     job = submit(Submission(type="EVENT_EXPIRATION", campaign_id="c", payload={}), actor="test")[0]
     (stale,) = attempt.claim([str(job.id)], worker="stale", now=timezone.now())
     lost = Job.objects.get(pk=job.pk)
@@ -178,7 +178,7 @@ def test_stale_worker_changes_nothing(redis: Redis) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_job_is_claimed_once(redis: Redis) -> None:
-    """Of two workers with the same id one claims it."""
+    """One of two workers with the same ID claims it."""
     job = submit(Submission(type="EVENT_EXPIRATION", campaign_id="c", payload={}), actor="test")[0]
 
     first = attempt.claim([str(job.id), str(job.id)], worker="a", now=timezone.now())

@@ -32,12 +32,12 @@ def _types() -> None:
     assert {SINGLE, ONCE, MANY} <= all_types().keys()
 
 
-def test_nothing_is_taken_ahead_of_a_type_that_has_not_run() -> None:
-    """Only types that declare a batch are given several jobs: prefetch is 0 by default."""
+def test_types_that_have_not_run_are_not_fetched_ahead() -> None:
+    """Only types that declare a batch get several jobs: prefetch is 0 by default."""
     assert InFlight().batches().keys() == {name for name, kind in all_types().items() if kind.batch > 1}
 
 
-def test_fast_handlers_are_given_a_few_at_a_time() -> None:
+def test_fast_handlers_get_a_few_jobs_at_a_time() -> None:
     """Under 2 ms on average, of any campaign; no more when they become slow."""
     flight = InFlight()
 
@@ -48,8 +48,8 @@ def test_fast_handlers_are_given_a_few_at_a_time() -> None:
     assert SINGLE not in flight.batches()
 
 
-def test_what_must_not_be_done_twice_is_never_claimed_ahead() -> None:
-    """However fast it is: a lost worker would leave an unknown outcome of what it had not begun."""
+def test_jobs_that_must_not_run_twice_are_never_claimed_ahead() -> None:
+    """A lost worker would leave unknown outcomes of jobs it had not begun."""
     flight = InFlight()
 
     finish(flight, 20, kind=ONCE, ms=0.1)
@@ -57,8 +57,8 @@ def test_what_must_not_be_done_twice_is_never_claimed_ahead() -> None:
     assert ONCE not in flight.batches()
 
 
-def test_only_what_is_known_to_be_fast_is_taken_ahead() -> None:
-    """While all that is in flight is: what takes long, or is unknown, must not wait here for a slot of this worker."""
+def test_only_known_fast_jobs_are_fetched_ahead() -> None:
+    """A slow or unknown job must not wait here for a slot of this worker."""
     flight = InFlight()
     assert not flight.all_fast()
 
@@ -80,7 +80,7 @@ def test_a_batch_is_of_one_campaign() -> None:
 
 
 def test_a_group_takes_a_slot_until_its_last_job_has_ended() -> None:
-    """An end of another attempt frees none, and an end counts once."""
+    """The end of another attempt frees none, and an end counts once."""
     flight = InFlight()
     jobs = [claimed(1), claimed(2)]
     flight.add(jobs)
@@ -95,8 +95,8 @@ def test_a_group_takes_a_slot_until_its_last_job_has_ended() -> None:
     assert len(flight) == 0
 
 
-def test_a_second_attempt_of_the_same_job_leaves_the_first_no_slot() -> None:
-    """Given up for lost and claimed again while its thread still runs: either end takes out its own."""
+def test_two_attempts_of_one_job_are_tracked_separately() -> None:
+    """It was requeued and claimed again while its thread still runs: each end removes its own."""
     flight = InFlight()
     first, second = claimed(1), claimed(1)
     second.attempt = 2

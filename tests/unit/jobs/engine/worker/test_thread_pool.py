@@ -37,8 +37,8 @@ def answered(threads: Threads[list[str], str], name: str) -> bool:
     return threads.answers() == [name]
 
 
-def test_a_thread_that_hangs_takes_away_no_slot() -> None:
-    """With one slot: whatever number of tasks comes after the one that was given up, all are run."""
+def test_a_hung_thread_takes_no_slot() -> None:
+    """With one slot: however many tasks follow the abandoned one, all run."""
     ENDS["hangs"] = threading.Event()
     threads = Threads(serve, lambda: None)
     threads.start(1)
@@ -59,8 +59,8 @@ def test_a_thread_that_hangs_takes_away_no_slot() -> None:
     threads.stop()
 
 
-def test_what_was_given_up_before_it_began_is_not_run() -> None:
-    """Its thread goes, the one that came in its place runs what is next."""
+def test_a_task_given_up_before_it_began_is_not_run() -> None:
+    """Its thread ends, and the replacement runs the next task."""
     ENDS["hangs"] = threading.Event()
     threads = Threads(serve, lambda: None)
     threads.start(1)
@@ -77,8 +77,8 @@ def test_what_was_given_up_before_it_began_is_not_run() -> None:
     threads.stop()
 
 
-def test_giving_up_what_is_done_changes_nothing() -> None:
-    """No thread is started for one that has come to its end."""
+def test_giving_up_a_finished_task_changes_nothing() -> None:
+    """No thread is started for one that has ended."""
     over = threading.Event()
     threads = Threads(serve, over.set)
     threads.start(1)

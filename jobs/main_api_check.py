@@ -15,10 +15,10 @@ from jobs.main_api.conformance.check import WITHIN_S, check
 from jobs.main_api.conformance.report import Outcome, Report, from_json
 from jobs.main_api.transport import PooledTransport
 from jobs.models import Job, MainApiCheck
+from jobs.registry import all_types
 
 log = structlog.get_logger(__name__)
-_EFFECTS: Final = "DEFERRED_EFFECT"  #: the type whose jobs name effects
-_JOBS: Final = 20  #: the newest of them
+_JOBS: Final = 20  #: the newest that name an effect
 _LAST: Final = "last"
 
 
@@ -32,7 +32,8 @@ class Last(NamedTuple):
 
 def effect_ids() -> list[str]:
     """The effects of the newest jobs, each once, the newest first."""
-    payloads = Job.objects.filter(type=_EFFECTS).order_by("-pk").values_list("payload", flat=True)[:_JOBS]
+    types = [name for name, declared in all_types().items() if "effectId" in declared.payload.__struct_encode_fields__]
+    payloads = Job.objects.filter(type__in=types).order_by("-pk").values_list("payload", flat=True)[:_JOBS]
     found = [payload.get("effectId") for payload in payloads if isinstance(payload, dict)]
     return list(dict.fromkeys(one for one in found if isinstance(one, str)))
 

@@ -1,4 +1,4 @@
-"""One fixture for each real thing, ended whatever happens."""
+"""One fixture for each real thing, stopped whatever happens."""
 
 import gc
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The benchmark and the load test, as somebody runs them."""
+"""The benchmark and the load test, run as commands."""
 
 import json
 import subprocess

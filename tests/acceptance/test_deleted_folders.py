@@ -1,4 +1,4 @@
-"""The service without what only looks at it."""
+"""The service with ops/, api/ or monitoring/ deleted."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Processes that end, hang or lose what they stand on."""
+"""Processes that stop, hang, or lose Redis or their parent."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""A rollout: the release before works on the new schema beside this one, and leaves newer payloads to newer workers."""
+"""A rollout: the previous release works on the new schema, and leaves newer payloads to newer workers."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Everything that the processes of a whole run write, with real secrets set and much going wrong."""
+"""The logs of a whole run with real secrets and many failures."""
 
 import json
 import sys

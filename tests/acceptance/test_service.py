@@ -1,4 +1,4 @@
-"""The whole service: a real Redis, worker, scheduler, listener and main API, each a process of its own."""
+"""The whole service: real Redis, worker, scheduler, listener and main API, each in its own process."""
 
 import signal
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""SIGTERM ends every process soon after SHUTDOWN_GRACE_SECONDS, whatever hangs."""
+"""SIGTERM stops every process soon after SHUTDOWN_GRACE_SECONDS, whatever hangs."""
 
 import json
 import signal

@@ -1,4 +1,4 @@
-"""What several integration tests share beside the real things."""
+"""Fixtures that several integration tests share."""
 
 from collections.abc import Iterator
 from datetime import datetime

@@ -1,1 +1,1 @@
-"""What several tests use; nothing is imported from a test module."""
+"""Helpers of the tests; nothing is imported from a test module."""

@@ -1,4 +1,4 @@
-"""Workers that have claimed and do nothing more, for what is to happen to them then."""
+"""Workers that have claimed a job and do nothing more."""
 
 import django_rq
 from django.conf import settings

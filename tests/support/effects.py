@@ -1,4 +1,4 @@
-"""Jobs that execute an effect, and what becomes of them."""
+"""Jobs that execute an effect."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""The environment of the tests, set before Django reads its settings: nothing of the machine's own shines through."""
+"""The environment of the tests, set before Django reads its settings: the machine's own variables do not matter."""
 
 import os
 import tempfile

@@ -1,4 +1,4 @@
-"""How many examples a law is tried with: a few in `make test`, EXAMPLES times as many where that variable is set."""
+"""How many examples hypothesis tries: few in `make test`, EXAMPLES times as many where that is set."""
 
 import os
 from typing import Final

@@ -1,4 +1,4 @@
-"""What the database says of a job."""
+"""A job's state in the database."""
 
 from jobs.models import Job
 

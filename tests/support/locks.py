@@ -1,4 +1,4 @@
-"""A database that somebody else has locked."""
+"""A database that another connection has locked."""
 
 import sqlite3
 from collections.abc import Iterator

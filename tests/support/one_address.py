@@ -1,4 +1,4 @@
-"""A failover behind one address, as hosters do it."""
+"""A failover behind one address."""
 
 import socket
 import threading

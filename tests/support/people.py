@@ -1,4 +1,4 @@
-"""People at their browsers, and jobs for them to look at."""
+"""Logged-in users, and jobs for them to see."""
 
 from datetime import timedelta
 

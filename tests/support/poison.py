@@ -1,4 +1,4 @@
-"""What somebody who can write Redis would put there, each to leave a mark in the file system when it runs."""
+"""What an attacker with access to Redis would write; each leaves a file if it is executed."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The service's own processes, beside the test's."""
+"""The service's processes, started by a test."""
 
 from collections.abc import Callable
 from urllib.parse import urlsplit, urlunsplit

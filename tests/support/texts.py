@@ -1,4 +1,4 @@
-"""Any text, for tests of what becomes of it."""
+"""Arbitrary texts."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Jobs that a worker in this process does."""
+"""Jobs, and a worker in this process."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What the documents name is there."""
+"""Files, tests, links and tables that documents name exist."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the imports of the whole service look like."""
+"""The imports between all modules."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Targets that ask something outside, with a stand-in for what they run."""
+"""Make targets that call out, with a stand-in for what they call."""
 
 import os
 import shutil

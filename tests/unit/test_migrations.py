@@ -1,4 +1,4 @@
-"""Migrations run while the release before works: docs/deploying.md, Upgrade."""
+"""Migrations run while the previous release works: docs/deploying.md, Upgrade."""
 
 from typing import Any
 

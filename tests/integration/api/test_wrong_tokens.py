@@ -1,4 +1,4 @@
-"""Addresses that send many wrong tokens are refused for a while."""
+"""Addresses that send many wrong tokens are locked out for a while."""
 
 import pytest
 from django.test import Client, override_settings

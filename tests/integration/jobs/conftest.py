@@ -1,4 +1,4 @@
-"""Fixtures of the parts of jobs/."""
+"""Fixtures for jobs/."""
 
 from collections.abc import Iterator
 

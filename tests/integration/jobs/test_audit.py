@@ -1,4 +1,4 @@
-"""Who did what, and from where: of jobs and of everything else."""
+"""The audit trail of jobs and of operator actions: who did what, and from where."""
 
 from typing import Any
 

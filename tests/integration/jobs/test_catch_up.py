@@ -1,4 +1,4 @@
-"""Catching up with world times: all campaigns, each once, and messages do not wait."""
+"""Catching up with world times: each campaign once, without delaying messages."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What an operator tells processes and the breaker: they do it, and it stands in the trail who wanted it."""
+"""Operator commands to processes, running jobs and the breaker, with their audit entries."""
 
 import os
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""What the listener makes of messages: once, in order, whatever they hold."""
+"""The listener: each message is handled once and in order, whatever it holds."""
 
 import base64
 import json

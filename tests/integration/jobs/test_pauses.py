@@ -1,4 +1,4 @@
-"""Pauses, with the worker in this process: what is paused waits, all else runs, and nothing is lost or forgotten."""
+"""Pauses, with the worker in this process: paused jobs wait, all others run, and none is lost."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""Jobs of unknown outcome: the policy, what operators may do with them, and how they are told apart."""
+"""Jobs of unknown outcome: the policy, operators' commands, and how pages mark them."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The pages of alerts: what a person sees, may do, and never sees."""
+"""The alert pages: content, permissions and secrets."""
 
 import re
 from datetime import timedelta

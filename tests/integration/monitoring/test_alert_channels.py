@@ -1,4 +1,4 @@
-"""Each kind of handler, delivered to a real receiver on this machine; and what is never connected to."""
+"""Each channel, delivered to a real receiver on this machine; and addresses that are refused."""
 
 import hashlib
 import hmac

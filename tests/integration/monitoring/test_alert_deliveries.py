@@ -1,4 +1,4 @@
-"""From an alert to who is told of it: wanted, delivered once more after a crash, tried again, in order."""
+"""Deliveries: to which handlers, in order, retried, and again after a crash."""
 
 import threading
 from datetime import time, timedelta

@@ -1,4 +1,4 @@
-"""From what happens to an alert: counted, throttled, acknowledged and resolved."""
+"""Alerts: counted, throttled, acknowledged and resolved."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""Health as probes and people see it."""
+"""Health, for probes and for people."""
 
 import http.client
 import json

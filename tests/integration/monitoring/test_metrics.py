@@ -1,4 +1,4 @@
-"""The page of metrics: what it says, of whom, and what it costs."""
+"""The exposition: its content, its sources and its cost."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The monitor process: what it notices, that one of several does, and what it does without what it stands on."""
+"""The monitor process: conditions, leadership, and outages of its stores."""
 
 import signal
 import time

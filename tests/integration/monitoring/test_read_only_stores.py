@@ -1,4 +1,4 @@
-"""A store that can be read and not written is down: where we write, health tries a write."""
+"""A read-only store is down: health tries a write."""
 
 import json
 from collections.abc import Callable, Iterator

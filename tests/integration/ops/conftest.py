@@ -1,4 +1,4 @@
-"""Fixtures of the pages."""
+"""Fixtures for pages."""
 
 import pytest
 from redis import Redis

@@ -1,4 +1,4 @@
-"""The pages of pauses, processes and the breaker: what they show, do, and refuse."""
+"""The pages of pauses, processes and the breaker."""
 
 import os
 import re

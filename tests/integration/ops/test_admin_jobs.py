@@ -1,4 +1,4 @@
-"""The operators' list of jobs, the page of one job, and what may be done to many."""
+"""The list of jobs, and bulk actions."""
 
 import re
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""New jobs by a form made from their type's declaration, copies of jobs, and jobs as a file."""
+"""Submitting a job by a form made from its type's declaration, copying a job, and the export."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""A campaign's page says why nothing happens."""
+"""A campaign's page says what blocks it."""
 
 from datetime import timedelta
 

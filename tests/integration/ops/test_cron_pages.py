@@ -1,4 +1,4 @@
-"""The pages of cron tasks: what each means, when it fires, what became of it, and who may change it."""
+"""The pages of cron tasks: description, next runs, history and permissions."""
 
 from datetime import timedelta
 from typing import Any

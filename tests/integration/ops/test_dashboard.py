@@ -1,4 +1,4 @@
-"""The admin's start page: what it says, to whom, and what it costs."""
+"""The dashboard: its numbers, its links and its queries."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""The page of failures: groups of dead letters, and what may be done to exactly one of them."""
+"""The failures page: groups of dead letters, and what can be done to exactly one of them."""
 
 import pytest
 from django.db import connection

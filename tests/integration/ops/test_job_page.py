@@ -1,4 +1,4 @@
-"""The page of one job: what it says of each attempt, of what holds the job back, and of what it changed."""
+"""The page of one job: attempts, blockers and changes."""
 
 import re
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Pages speak of jobs, settlements and campaigns by their names, and of times with their zone."""
+"""Pages show jobs, settlements and campaigns by name, and times with their zone."""
 
 from datetime import timedelta
 from typing import Any

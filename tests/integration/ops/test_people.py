@@ -1,4 +1,4 @@
-"""Nobody gives what he does not have: each path by which an administrator could make more of himself or others."""
+"""Administrators cannot grant more than they have, by any path."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Nobody sees a page or button that is not theirs, and the server refuses what is sent all the same."""
+"""Pages and buttons follow permissions, and the server refuses everything else."""
 
 import re
 from collections.abc import Iterator

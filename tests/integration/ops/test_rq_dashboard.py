@@ -1,4 +1,4 @@
-"""RQ's dashboard in the admin: it shows what there is, and its buttons are commands of ours."""
+"""RQ's dashboard in the admin: its pages, and its buttons as commands of ours."""
 
 import json
 import re

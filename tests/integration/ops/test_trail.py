@@ -1,4 +1,4 @@
-"""The audit trail's page: everything that was done, by whom, why and from where, found without a walk."""
+"""The audit trail's page: all moves and actions, searched without a scan."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

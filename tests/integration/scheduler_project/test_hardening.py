@@ -1,4 +1,4 @@
-"""The web process as a production environment makes it."""
+"""The web process in a production environment."""
 
 import json
 import os

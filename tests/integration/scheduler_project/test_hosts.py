@@ -1,4 +1,4 @@
-"""Under which host names the service answers."""
+"""The host names under which the service answers."""
 
 import pytest
 from django.test import Client, override_settings

@@ -1,4 +1,4 @@
-"""Every address there is, with what no address should hold: nothing is a fault of the service."""
+"""Every URL with odd keys and parameters: none is a fault of the service."""
 
 import re
 from collections.abc import Iterator

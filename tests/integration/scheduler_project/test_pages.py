@@ -1,4 +1,4 @@
-"""What people and machines see over HTTP: the admin, the API, health and metrics."""
+"""HTTP from outside: the admin, the API, health and metrics."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Redis as hosters run it: a failover behind one address, and Sentinels."""
+"""Redis failovers: behind one address, and with Sentinels."""
 
 import signal
 import subprocess

@@ -1,4 +1,4 @@
-"""Trust boundaries (docs/security.md) that no other file is about."""
+"""Trust boundaries (docs/security.md) that have no other file."""
 
 import pytest
 from django.conf import settings

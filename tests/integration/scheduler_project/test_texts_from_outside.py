@@ -1,4 +1,4 @@
-"""Any text through every door: it is stored, refused in words or left out, and stops nothing else."""
+"""Any text through every input: it is stored, rejected or left out, and stops nothing else."""
 
 import json
 from datetime import timedelta

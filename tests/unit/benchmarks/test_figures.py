@@ -1,4 +1,4 @@
-"""What is made of the measured values."""
+"""Figures of a benchmark."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""How long a failed attempt waits for the next."""
+"""The wait between attempts."""
 
 from datetime import timedelta
 from random import Random

@@ -1,4 +1,4 @@
-"""When the world clocks are asked for."""
+"""When world clocks are polled."""
 
 from hypothesis import given
 from hypothesis import strategies as st

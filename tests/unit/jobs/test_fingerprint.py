@@ -1,4 +1,4 @@
-"""Which dead letters are the same failure, and what the buckets of waits say."""
+"""Which dead letters are the same failure, and the buckets of waits."""
 
 import re
 import time

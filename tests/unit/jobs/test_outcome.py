@@ -1,4 +1,4 @@
-"""How a handler ends decides what becomes of its job."""
+"""How the end of a handler decides about its job."""
 
 from datetime import UTC, datetime, timedelta
 from random import Random

@@ -1,4 +1,4 @@
-"""jobs/registry.py"""
+"""Declarations of job types."""
 
 from pathlib import Path
 

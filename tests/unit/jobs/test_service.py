@@ -1,4 +1,4 @@
-"""The public interface: what it refuses, what it makes one of, what it reports."""
+"""The public interface: validation, deduplication, reports."""
 
 from datetime import datetime, timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""The page of metrics is there whatever other processes have left in their files."""
+"""The exposition survives broken files of other processes."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Whatever an alert says, each channel gets no more than it takes, and what is cut says so."""
+"""Alerts are cut to each channel's limits, visibly."""
 
 import json
 import re

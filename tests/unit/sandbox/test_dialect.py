@@ -1,4 +1,4 @@
-"""Each point in which the main API as it is served differs from its contract, by itself."""
+"""Each point in which the served main API differs from its contract, by itself."""
 
 import json
 from typing import Any

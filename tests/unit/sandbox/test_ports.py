@@ -1,4 +1,4 @@
-"""sandbox/ports.py"""
+"""Free ports."""
 
 import socket
 

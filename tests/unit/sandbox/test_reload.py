@@ -1,4 +1,4 @@
-"""The reloader of `make dev`: a change starts the command again, and its end is the end of the command."""
+"""The reloader of `make dev`."""
 
 import os
 import signal

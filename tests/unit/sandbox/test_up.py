@@ -1,4 +1,4 @@
-"""The supervisor of `make up`: whoever ends by himself is named, and ends all."""
+"""The supervisor of `make up`: the first process that ends is named, and all stop."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Who is served, who waits and who is sent away."""
+"""Which requests are served, wait or are rejected."""
 
 import threading
 from collections.abc import Iterator

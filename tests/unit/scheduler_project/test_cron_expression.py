@@ -1,4 +1,4 @@
-"""Laws of cron expressions: what is refused, what comes next, across daylight saving too, and the words for it."""
+"""Cron expressions: validation, next matches across daylight saving, and descriptions."""
 
 import time
 from datetime import UTC, datetime, timedelta

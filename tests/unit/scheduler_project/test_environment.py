@@ -1,4 +1,4 @@
-"""The environment: every fault is named, at once, in one line each."""
+"""The environment: all invalid variables are reported at once, one line each."""
 
 import os
 import re

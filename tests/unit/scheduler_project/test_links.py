@@ -1,4 +1,4 @@
-"""URLs of pages from threads that serve no request."""
+"""URLs of pages, from threads that serve no request."""
 
 from concurrent.futures import ThreadPoolExecutor
 

@@ -1,4 +1,4 @@
-"""What the logs look like."""
+"""The format of logs, and the secrets that they mask."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Times, zones and cron expressions are read in one way, and what cannot be meant is refused."""
+"""Times, zones and cron expressions are parsed the same everywhere."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""Our own outages are told from bugs, whichever library reports them."""
+"""Outages are told from bugs, whichever library reports them."""
 
 import sqlite3
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Text from outside: whatever it holds, what comes out can be stored, encoded and read."""
+"""Text from outside: whatever it holds, the result can be stored, encoded and read."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Every variable with values that its consumer accepts, and others that it never could."""
+"""Every variable, with valid and invalid values."""
 
 import re
 from pathlib import Path

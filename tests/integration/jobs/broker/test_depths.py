@@ -1,4 +1,4 @@
-"""How many jobs wait: one number, whoever shows it."""
+"""Queue depths: one number on every page and metric."""
 
 import re
 from collections.abc import Sequence

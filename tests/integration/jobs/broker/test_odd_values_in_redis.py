@@ -1,4 +1,4 @@
-"""Odd values under any key cost themselves: scheduler, workers, pages and metrics go on."""
+"""Odd values under any key in Redis break nothing else."""
 
 from typing import Any
 

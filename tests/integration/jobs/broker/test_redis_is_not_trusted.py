@@ -1,4 +1,4 @@
-"""Whoever can write Redis can hold jobs up, and nothing more: nothing that stands there is executed or unpickled."""
+"""Writing to Redis can delay jobs and nothing more: nothing there is executed or unpickled."""
 
 import json
 import time

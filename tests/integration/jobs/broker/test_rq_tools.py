@@ -1,4 +1,4 @@
-"""RQ's own commands, workers and API on our queues: none of them makes a job run twice or by half."""
+"""RQ's own commands, workers and API on our queues: none makes a job run twice or halfway."""
 
 import json
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""What is killed, or goes away, between two steps that belong together: nothing is lost, nothing is done twice."""
+"""Processes killed or stores lost between two steps: nothing is lost and nothing is done twice."""
 
 import time
 from collections.abc import Iterator

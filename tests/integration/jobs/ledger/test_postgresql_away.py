@@ -1,4 +1,4 @@
-"""PostgreSQL that goes away and comes back, where its server is installed."""
+"""Reconnecting to PostgreSQL, where its server is installed."""
 
 import time
 from typing import Any

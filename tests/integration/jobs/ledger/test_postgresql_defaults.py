@@ -1,4 +1,4 @@
-"""What the server, the database or the role sets by default changes nothing that we read."""
+"""Defaults of the server, the database or the role do not change what we read."""
 
 import json
 from collections.abc import Iterator

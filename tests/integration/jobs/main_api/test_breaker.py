@@ -18,7 +18,7 @@ from tests.support.servers import SandboxApi, wait_until
 
 
 def test_breaker_opens_for_all_and_probes_once(redis: Redis) -> None:
-    """Half of at least five calls failed: it opens in every process, and of many threads one probes."""
+    """Half of at least five calls failed: it opens in every process, and one thread probes."""
     now = [1000.0]
     mine, theirs = (Breaker(redis, threshold=5, duration=timedelta(seconds=30), clock=lambda: now[0]) for _ in range(2))
     for _ in range(4):
@@ -62,8 +62,8 @@ def opened(redis: Redis, clock: Callable[[], float]) -> Breaker:
     return breaker
 
 
-def test_late_answers_say_nothing_of_an_open_breaker(redis: Redis) -> None:
-    """Calls begun before it opened neither close it nor keep it open for longer; nor does what was never sent."""
+def test_late_answers_do_not_move_an_open_breaker(redis: Redis) -> None:
+    """Calls begun before it opened neither close it nor keep it open; nor do calls that were never sent."""
     now = [1000.0]
     breaker = opened(redis, lambda: now[0])
     now[0] += 20
@@ -80,8 +80,8 @@ def test_late_answers_say_nothing_of_an_open_breaker(redis: Redis) -> None:
     assert breaker.snapshot().until == datetime.fromtimestamp(1061, tz=UTC)
 
 
-def test_a_probe_may_take_as_long_as_a_call_may(redis: Redis) -> None:
-    """Nobody else probes before the probe's time limit, however short the breaker's duration is."""
+def test_a_probe_may_take_as_long_as_any_call(redis: Redis) -> None:
+    """Nobody else probes before its time limit, however short the breaker's duration is."""
     breaker = Breaker(redis, threshold=1, duration=timedelta(seconds=0.001), longest_call=timedelta(seconds=60))
     breaker.record_fault(TransientError("down"), probe=breaker.before_call())
     wait_until(lambda: breaker.snapshot().state == "half-open")
@@ -92,8 +92,8 @@ def test_a_probe_may_take_as_long_as_a_call_may(redis: Redis) -> None:
     assert redis.pttl("scheduler:breaker:probe") > 60_000
 
 
-def test_half_of_the_calls_in_ten_seconds(redis: Redis) -> None:
-    """Four of nine do not open it; what happened more than ten seconds ago, however much, counts no more."""
+def test_half_of_the_calls_in_ten_seconds_open_the_breaker(redis: Redis) -> None:
+    """Four of nine do not; calls more than ten seconds ago no longer count."""
     now = [1000.0]
     breaker = Breaker(redis, threshold=5, duration=timedelta(seconds=30), clock=lambda: now[0])
     for _ in range(2000):
@@ -120,8 +120,8 @@ def test_permanent_errors_do_not_open_the_breaker(api: MainApi) -> None:
 
 
 @pytest.mark.django_db
-def test_the_check_says_why_while_the_breaker_is_open(redis: Redis, sandbox: SandboxApi) -> None:
-    """It asks the main API itself, which may be well by now, and counts nothing against it."""
+def test_the_health_check_passes_the_open_breaker(redis: Redis, sandbox: SandboxApi) -> None:
+    """It asks the main API itself, which may be up again, and counts nothing against it."""
     breaker = opened(redis, time.time)
     said = StringIO()
     call_command("check_main_api", stdout=said)

@@ -27,7 +27,9 @@ from tests.support.servers import SandboxApi
         ({"malformed": 1}, TransientError),
     ],
 )
-def test_faults_are_transient(api: MainApi, sandbox: SandboxApi, fault: dict[str, object], error: type) -> None:
+def test_transport_faults_are_transient(
+    api: MainApi, sandbox: SandboxApi, fault: dict[str, object], error: type
+) -> None:
     """Whatever fails between us and the main API may work later."""
     sandbox.control("POST", "faults", fault)
 
@@ -35,8 +37,8 @@ def test_faults_are_transient(api: MainApi, sandbox: SandboxApi, fault: dict[str
         api.campaign("campaign-1")
 
 
-def test_too_many_requests_says_when(api: MainApi, sandbox: SandboxApi) -> None:
-    """Retry-After reaches the retry."""
+def test_retry_after_reaches_the_retry(api: MainApi, sandbox: SandboxApi) -> None:
+    """Of a 429."""
     sandbox.control("POST", "faults", {"rateLimit": {"next": 1, "retryAfterS": 7}})
 
     with pytest.raises(TransientError) as caught:
@@ -59,8 +61,8 @@ def test_a_wrong_credential_is_permanent(sandbox: SandboxApi, redis: Redis) -> N
         foreign.campaigns()
 
 
-def test_nobody_there_means_nothing_was_sent() -> None:
-    """Even for a mutation: nobody at the port is a fault that names itself, and may be sent again."""
+def test_a_refused_connection_means_nothing_was_sent() -> None:
+    """Even for a mutation: it may be sent again."""
     transport = PooledTransport(f"http://127.0.0.1:{free_port()}/", TOKEN, timeout=timedelta(seconds=1))
 
     with pytest.raises(Fault) as caught:
@@ -70,8 +72,8 @@ def test_nobody_there_means_nothing_was_sent() -> None:
 
 
 @pytest.mark.parametrize("fault", [{"trickle": 5}, {"latencyMs": 60_000}], ids=["trickles", "is late"])
-def test_what_takes_too_long_is_no_answer(redis: Redis, sandbox: SandboxApi, fault: dict[str, object]) -> None:
-    """API_REQUEST_TIMEOUT_MS is the limit of the whole exchange."""
+def test_a_slow_answer_is_a_timeout(redis: Redis, sandbox: SandboxApi, fault: dict[str, object]) -> None:
+    """API_REQUEST_TIMEOUT_MS limits the whole exchange."""
     sandbox.control("POST", "faults", fault)
     impatient = connect(
         redis,

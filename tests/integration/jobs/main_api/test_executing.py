@@ -11,8 +11,8 @@ from jobs.sending import Sending
 from tests.support.servers import SandboxApi
 
 
-def test_an_effect_without_an_answer_is_unknown(api: MainApi, sandbox: SandboxApi) -> None:
-    """It was executed and the answer got lost: nobody may send it again by himself."""
+def test_an_effect_without_an_answer_has_an_unknown_outcome(api: MainApi, sandbox: SandboxApi) -> None:
+    """It was executed and the answer got lost: it must not be sent again automatically."""
     sandbox.control("POST", "faults", {"loseAnswers": 1, "operations": ["executeEffect"]})
 
     with pytest.raises(OutcomeUnknown) as caught:
@@ -28,8 +28,8 @@ def test_an_inactive_effect_is_refused(api: MainApi, sandbox: SandboxApi) -> Non
         api.execute_effect("effect-1-4", key="job-2", sending=Sending(lambda: True))
 
 
-def test_a_key_does_not_keep_a_refusal(api: MainApi, sandbox: SandboxApi) -> None:
-    """Once its cause is gone the job is retried by hand, under its key: then the effect is executed."""
+def test_a_refusal_is_not_remembered_under_its_key(api: MainApi, sandbox: SandboxApi) -> None:
+    """Once its cause is gone, an operator's retry executes the effect under the same key."""
     with pytest.raises(PermanentError, match="not active"):
         api.execute_effect("effect-1-4", key="job-2", sending=Sending(lambda: True))
 
@@ -38,8 +38,8 @@ def test_a_key_does_not_keep_a_refusal(api: MainApi, sandbox: SandboxApi) -> Non
     assert api.execute_effect("effect-1-4", key="job-2", sending=Sending(lambda: True)).execution_id == "execution-1"
 
 
-def test_what_must_not_be_sent_twice_is_sent_once(api: MainApi, sandbox: SandboxApi) -> None:
-    """When the connection is closed without an answer the effect was executed once, and nobody knows whether."""
+def test_a_mutation_that_must_not_repeat_is_sent_once(api: MainApi, sandbox: SandboxApi) -> None:
+    """If the connection closes without an answer, the outcome is unknown."""
     assert api.effect("effect-1-1")
     sandbox.control("POST", "faults", {"loseAnswers": 1, "operations": ["executeEffect"]})
 

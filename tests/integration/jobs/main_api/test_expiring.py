@@ -23,8 +23,8 @@ def _events(api: MainApi) -> list:  # type: ignore[type-arg]
     return found
 
 
-def test_one_key_stands_for_one_request(api: MainApi, sandbox: SandboxApi) -> None:
-    """A main API that holds a key to its first request answers each batch of a job, and the same batch again."""
+def test_each_request_has_its_own_key(api: MainApi, sandbox: SandboxApi) -> None:
+    """A main API that remembers keys answers each batch of a job, and the same batch again."""
     for n in range(25):
         event = {"id": f"e-{n}", "campaignId": "campaign-1", "scheduledAt": "1001-06-01T10:00:00.000Z"}
         sandbox.control("POST", "events", event)
@@ -43,8 +43,8 @@ def test_one_key_stands_for_one_request(api: MainApi, sandbox: SandboxApi) -> No
     assert len(sandbox.world()["executions"]) == 1
 
 
-def test_one_failing_event_costs_none_of_the_others(api: MainApi, sandbox: SandboxApi) -> None:
-    """What stands before it has run, what stands after it is sent again."""
+def test_one_failing_event_harms_no_other_of_its_batch(api: MainApi, sandbox: SandboxApi) -> None:
+    """Events before it have run, those after it are sent again."""
     for n in range(25):
         event = {"id": f"e-{n}", "campaignId": "campaign-1", "scheduledAt": "1001-06-01T10:00:00.000Z"}
         sandbox.control("POST", "events", event)
@@ -61,7 +61,7 @@ def test_one_failing_event_costs_none_of_the_others(api: MainApi, sandbox: Sandb
 
 
 @pytest.mark.parametrize("code", ["BAD_USER_INPUT", "BAD_REQUEST", "NOT_FOUND", "CONFLICT", "HTTP 413"])
-def test_an_event_refused_without_a_place_costs_itself(redis: Redis, code: str) -> None:
+def test_an_event_refused_without_a_path_harms_no_other(redis: Redis, code: str) -> None:
     """Smaller requests find it; each of the others is expired once."""
     expired: list[str] = []
 
@@ -83,8 +83,8 @@ def test_an_event_refused_without_a_place_costs_itself(redis: Redis, code: str) 
     assert sorted(expired) == sorted({event.id for event in events} - {"e-7"})
 
 
-def test_a_deleted_event_puts_the_blame_on_no_other(redis: Redis) -> None:
-    """Of a batch whose error has no place: those before it are expired, itself is not found, the rest is sent again."""
+def test_a_deleted_event_blames_no_other(redis: Redis) -> None:
+    """The error has no path: events before it are expired, it is not found, the rest is sent again."""
     completed: list[str] = []
 
     def answer(request: dict[str, Any]) -> dict[str, Any]:

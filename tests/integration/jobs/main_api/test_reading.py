@@ -20,8 +20,8 @@ from tests.support.receivers import other_api
 from tests.support.servers import SandboxApi
 
 
-def test_one_answer_that_breaks_the_contract_harms_no_other(redis: Redis) -> None:
-    """Of two settlements of one request one has no level: it has an error of its own, the other is read."""
+def test_one_malformed_item_harms_no_other(redis: Redis) -> None:
+    """Of two settlements one has no level: it gets its own error, the other is read."""
     good = {"id": "s-1", "kingdomId": "k", "name": "S", "level": 1, "variables": {}, "version": 1, "archivedAt": None}
     with other_api(lambda _request: {"data": {"a0": good, "a1": {**good, "level": None}}}) as url:
         api = connect(
@@ -34,7 +34,7 @@ def test_one_answer_that_breaks_the_contract_harms_no_other(redis: Redis) -> Non
 
 
 def test_a_failing_campaign_does_not_stop_the_rest(api: MainApi) -> None:
-    """Its own error stands beside the others' events."""
+    """Its own error is returned beside the others' events."""
     found = api.overdue_events(["campaign-1", "no-such", "campaign-2"])
 
     assert isinstance(found["no-such"], PermanentError)
@@ -42,8 +42,8 @@ def test_a_failing_campaign_does_not_stop_the_rest(api: MainApi) -> None:
     assert found["campaign-2"] == []
 
 
-def test_what_is_not_there_is_none(api: MainApi) -> None:
-    """A settlement that is gone does not keep the others of its batch from being read."""
+def test_a_missing_object_is_none(api: MainApi) -> None:
+    """A missing settlement does not keep the others of its batch from being read."""
     found = api.settlements(["settlement-1-1-1", "no-such"])
 
     assert isinstance(found["settlement-1-1-1"], Settlement)
@@ -75,7 +75,7 @@ def test_effects_are_cached_until_their_event_changes(api: MainApi, sandbox: San
     assert api.effect("no-such") is None
 
 
-def test_one_town_nested_too_deeply_costs_itself(redis: Redis) -> None:
+def test_one_settlement_nested_too_deeply_harms_no_other(redis: Redis) -> None:
     """The others of its batch are read, and the breaker counts no fault."""
     good = {"kingdomId": "k", "name": "S", "level": 1, "variables": {}, "version": 1, "archivedAt": None}
 
@@ -96,8 +96,8 @@ def test_one_town_nested_too_deeply_costs_itself(redis: Redis) -> None:
     assert api.breaker.snapshot().state == "closed"
 
 
-def test_an_answer_about_something_else_costs_itself(redis: Redis) -> None:
-    """Neither is another town written, nor another effect executed, nor another campaign's clock believed."""
+def test_an_answer_about_another_object_is_rejected(redis: Redis) -> None:
+    """No other settlement is written, no other effect executed, no other campaign's clock believed."""
     town = {"kingdomId": "k", "name": "S", "level": 1, "variables": {}, "version": 1, "archivedAt": None}
     data = {
         "a0": {**town, "id": "s-1"}, "a1": {**town, "id": "s-9"},

@@ -168,7 +168,7 @@ def test_a_main_api_that_refuses_all_mutations_is_told_apart(
 
 
 @pytest.mark.parametrize("message", ["boom", "timed out", "not found", "is not active", "Effect x is not active"])
-def test_words_that_name_no_effect_are_no_refusal(fresh: MainApi, sandbox: SandboxApi, message: str) -> None:
+def test_an_error_that_names_no_effect_is_no_refusal(fresh: MainApi, sandbox: SandboxApi, message: str) -> None:
     """Of a mutation that must not be sent twice."""
     reply = {"body": f'{{"data": null, "errors": [{{"message": "{message}"}}]}}'}
     sandbox.control("POST", "faults", {"operations": ["executeEffect"], "replies": [reply]})

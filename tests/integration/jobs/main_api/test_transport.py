@@ -81,13 +81,13 @@ def error_of(sent: bytes, request: Request) -> JobError | None:
 
 @pytest.mark.parametrize("sent", UNDERSTOOD.values(), ids=UNDERSTOOD)
 def test_every_form_of_a_response_is_read(sent: bytes) -> None:
-    """As far as HTTP allows it, asked for or not."""
+    """As far as HTTP allows it, requested or not."""
     assert error_of(sent, Request.ONCE) is None
 
 
 @pytest.mark.parametrize("sent", UNCLEAR.values(), ids=UNCLEAR)
-def test_what_is_no_response_says_nothing(sent: bytes) -> None:
-    """Of a mutation that must not be sent twice nobody knows; a query works later, or in smaller parts."""
+def test_a_broken_response_leaves_the_outcome_open(sent: bytes) -> None:
+    """A mutation that must not repeat has an unknown outcome; a query works later, or in smaller parts."""
     unknown = error_of(sent, Request.ONCE)
 
     assert isinstance(unknown, OutcomeUnknown)
@@ -96,8 +96,8 @@ def test_what_is_no_response_says_nothing(sent: bytes) -> None:
 
 
 @pytest.mark.parametrize(("sent", "expected"), CLEAR.values(), ids=CLEAR)
-def test_a_status_that_says_it_all_needs_no_body(sent: bytes, expected: type[JobError]) -> None:
-    """429 with half a page is 429: nothing was done, and it says when to come again."""
+def test_a_clear_status_needs_no_body(sent: bytes, expected: type[JobError]) -> None:
+    """429 with half a page is 429: nothing was done, and Retry-After counts."""
     for request in (Request.ONCE, Request.QUERY):
         error = error_of(sent, request)
         assert type(error) is expected

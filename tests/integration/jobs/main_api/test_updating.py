@@ -31,8 +31,8 @@ def read(api: MainApi, *ids: str) -> list[Settlement]:
     return found  # type: ignore[return-value]
 
 
-def test_updates_are_under_a_version(api: MainApi) -> None:
-    """The second of two updates of one reading is a conflict, and changes nothing."""
+def test_updates_carry_a_version(api: MainApi) -> None:
+    """The second of two updates of one reading is a conflict and changes nothing."""
     (settlement,) = read(api, "settlement-1-1-1")
     branch = api.main_branch("campaign-1").id
 
@@ -46,7 +46,7 @@ def test_updates_are_under_a_version(api: MainApi) -> None:
 
 
 def test_a_conflict_inside_a_batch_harms_no_other(api: MainApi, sandbox: SandboxApi) -> None:
-    """The updates before the failed alias have run and say so; those after it are sent again, once."""
+    """Updates before the failed alias have run; those after it are sent again, once."""
     ids = [f"settlement-1-1-{n}" for n in (1, 2, 3)]
     first, second, third = read(api, *ids)
     branch = api.main_branch("campaign-1").id
@@ -62,8 +62,8 @@ def test_a_conflict_inside_a_batch_harms_no_other(api: MainApi, sandbox: Sandbox
 
 
 @pytest.mark.parametrize("letters", [10, 20_000, 60_000])
-def test_batches_fit_what_a_server_takes(api: MainApi, sandbox: SandboxApi, letters: int) -> None:
-    """40 towns with long variables: no request is above 100 KB where one town is not, and all are written."""
+def test_batches_stay_below_100_kb(api: MainApi, sandbox: SandboxApi, letters: int) -> None:
+    """40 settlements with long variables are all written."""
     for n in range(40):
         town = {
             "id": f"town-{n}",
@@ -88,8 +88,8 @@ def test_batches_fit_what_a_server_takes(api: MainApi, sandbox: SandboxApi, lett
     assert len(written) == 40
 
 
-def test_what_no_server_takes_costs_itself(api: MainApi, sandbox: SandboxApi) -> None:
-    """One town above the limit is refused for good, the others are written."""
+def test_an_update_above_the_limit_harms_no_other(api: MainApi, sandbox: SandboxApi) -> None:
+    """It is rejected for good, the others are written."""
     sandbox.control("POST", "faults", {"largestRequest": 50_000})
     towns = settlements_of(api, "campaign-1")
     big = {"chronicle": "x" * 60_000}
@@ -103,7 +103,7 @@ def test_what_no_server_takes_costs_itself(api: MainApi, sandbox: SandboxApi) ->
 
 @pytest.mark.parametrize("code", ["NOT_FOUND", "BAD_USER_INPUT", "BAD_REQUEST"])
 def test_an_error_below_an_update_may_be_sent_again(redis: Redis, code: str) -> None:
-    """The update has run, and only its answer could not be read: neither a dead letter nor an expired event."""
+    """The update has run, and only its answer could not be read: no dead letter, no expired event."""
     good = {"id": "s-1", "kingdomId": "k", "name": "S", "level": 1, "variables": {}, "version": 1, "archivedAt": None}
     town = msgspec.convert(good, Settlement)
 

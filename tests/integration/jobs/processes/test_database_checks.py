@@ -1,4 +1,4 @@
-"""At its start a process compares what it may ask of PostgreSQL with what that allows."""
+"""Startup checks of what PostgreSQL allows."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""MOVES is the gate for every move: what it forbids raises, and nothing is written."""
+"""Every move is checked against MOVES: a forbidden one raises, and nothing is written."""
 
 from collections.abc import Callable
 from functools import partial

@@ -1,4 +1,4 @@
-"""The raw statements and the questions that are asked again and again: none of them walks the backlog."""
+"""Query plans of the repeated statements: none scans the backlog."""
 
 import re
 from collections.abc import Iterable

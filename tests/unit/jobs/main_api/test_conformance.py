@@ -74,7 +74,7 @@ def test_todays_dialect_is_tolerated() -> None:
         (set(dialect.POINTS) - {10}, JWT, {8}, "no code: branchId must be a UUID"),
     ],
 )
-def test_what_cannot_work_is_named(points: set[int], token: str, faults: set[int], said: str) -> None:
+def test_points_that_cannot_work_are_named(points: set[int], token: str, faults: set[int], said: str) -> None:
     """With what hides another point."""
     report = check_sandbox(points, token=token)
     lines = "\n".join(f"{point.point} {point.what}: {point.as_sentence()}" for point in report.points)
@@ -85,8 +85,8 @@ def test_what_cannot_work_is_named(points: set[int], token: str, faults: set[int
 
 
 @pytest.mark.parametrize("points", [[], [8], [10], [5, 6], sorted(dialect.DIALECTS["today"])], ids=str)
-def test_what_is_missing_is_said(points: list[int]) -> None:
-    """Without campaigns and effects what can be tried is tried on what does not exist."""
+def test_missing_data_is_reported(points: list[int]) -> None:
+    """Without campaigns and effects, operations are tried on what does not exist."""
     world = World(size=Size(campaigns=0))
     report = check_sandbox(points, world=world, effects=[], heard=Heard())
     seen = verdicts(report)
@@ -148,7 +148,7 @@ ODD: Mapping[str, tuple[object, Outcome, str]] = {
 
 @pytest.mark.parametrize(("answer", "outcome", "said"), ODD.values(), ids=ODD)
 def test_odd_answers_end_the_check(answer: object, outcome: Outcome, said: str) -> None:
-    """After two requests at most, in words."""
+    """After two requests at most, with a reason."""
     report = check(answering(lambda _: answer), url="u", is_key=False, by="tests")
 
     assert (report.outcome, report.points) == (outcome, [])

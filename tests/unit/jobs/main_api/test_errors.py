@@ -62,7 +62,7 @@ def entry(message: str = "no", code: str | None = None, status: object = None) -
         (None, TransientError),
     ],
 )
-def test_the_kind_of_an_error(raw: object, kind: type[JobError]) -> None:
+def test_errors_are_classified(raw: object, kind: type[JobError]) -> None:
     """By code, else by status, else by message, else transient."""
     assert type(error_of("o", read_error(raw))) is kind
 
@@ -78,5 +78,6 @@ def test_the_kind_of_an_error(raw: object, kind: type[JobError]) -> None:
         ("not found", "", False),
     ],
 )
-def test_whether_a_message_names_an_entity(message: str, entity_id: str, named: bool) -> None:
+def test_messages_name_entities_as_whole_words(message: str, entity_id: str, named: bool) -> None:
+    """An ID within a longer one does not count."""
     assert read_error({"message": message}).mentions(entity_id) is named

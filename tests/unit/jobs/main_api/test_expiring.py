@@ -58,7 +58,7 @@ def event(event_id: str) -> Event:
 )
 @example(count=40, refused={0, 1, 2, 3}, placed=False, words=WORDS[1])
 def test_refused_events_harm_no_other(count: int, refused: set[int], placed: bool, words: str) -> None:
-    """Each of the others expires once, for at most three requests more; what is completed already counts as expired."""
+    """Each of the others expires once, for at most three more requests; completed ones count as expired."""
     refused = {n for n in refused if n < count - 1}  # the last is tried alone before all of them are given up
     api = Events(count, refused, placed=placed, words=words)
 

@@ -22,8 +22,8 @@ def listed(items: list[Any], *errors: Any) -> Listing[Campaign]:
 
 
 @pytest.mark.parametrize("odd", ODD, ids=repr)
-def test_an_odd_item_costs_itself(odd: Any) -> None:
-    """Wherever it stands, the others are read, and it is named."""
+def test_an_odd_item_harms_no_other(odd: Any) -> None:
+    """Wherever it is, the others are read, and it is named."""
     found = listed([GOOD, odd, {**GOOD, "id": "c-3"}])
 
     assert [campaign.id for campaign in found] == ["c-1", "c-3"]
@@ -32,8 +32,8 @@ def test_an_odd_item_costs_itself(odd: Any) -> None:
         found.whole()
 
 
-def test_an_error_beside_an_item_costs_that_item() -> None:
-    """A clock that could not be read is not a campaign without a clock."""
+def test_an_error_at_an_item_rejects_that_item() -> None:
+    """An unreadable clock is not a campaign without a clock."""
     error = {"message": "no", "path": ["campaigns", 1, "currentWorldTime"]}
     found = listed([GOOD, {**GOOD, "id": "c-2", "currentWorldTime": None}], error)
 
@@ -41,16 +41,16 @@ def test_an_error_beside_an_item_costs_that_item() -> None:
     assert [one.id for one in found.unreadable] == ["c-2"]
 
 
-def test_an_error_without_a_place_costs_whatever_has_a_null() -> None:
-    """It may be about any of them; what is whole is used."""
+def test_an_error_without_a_path_rejects_items_with_a_null() -> None:
+    """It may be about any of them; complete ones are used."""
     found = listed([GOOD, {**GOOD, "id": "c-2", "currentWorldTime": None}], {"message": "no"})
 
     assert [campaign.id for campaign in found] == ["c-1"]
 
 
 @pytest.mark.parametrize("value", [None, {}, "x", 3])
-def test_no_list_is_an_error_not_an_empty_list(value: Any) -> None:
-    """Nothing is concluded from an absence."""
+def test_a_missing_list_is_an_error(value: Any) -> None:
+    """Not an empty list: nothing is concluded from an absence."""
     assert isinstance(read_list("campaigns", "campaigns", Answer({"campaigns": value}), Campaign), JobError)
     assert isinstance(read_list("campaigns", "campaigns", Answer({}), Campaign), JobError)
 
@@ -68,15 +68,15 @@ def test_no_list_is_an_error_not_an_empty_list(value: Any) -> None:
         ({}, {"extensions": {"code": "NOT_FOUND"}, "path": ["other"]}, TransientError),
     ],
 )
-def test_gone_is_only_what_the_contract_calls_so(data: dict[str, Any], error: Any, expected: Any) -> None:
+def test_only_clear_answers_mean_gone(data: dict[str, Any], error: Any, expected: Any) -> None:
     """null without an error, or NOT_FOUND for just this field."""
     found = read_one("campaign", "campaign", Answer(data, (read_error(error),) if error else ()), Campaign)
 
     assert found is None if expected is None else type(found) is expected
 
 
-def test_one_of_two_errors_without_a_place_does_not_say_that_both_are_gone() -> None:
-    """Either null may stand for either error."""
+def test_errors_without_a_path_leave_two_nulls_open() -> None:
+    """Either null may belong to either error."""
     errors = tuple(map(read_error, [{"extensions": {"code": code}} for code in ("NOT_FOUND", "INTERNAL_SERVER_ERROR")]))
     found = [read_one("campaign", alias, Answer({"a0": None, "a1": None}, errors), Campaign) for alias in ("a0", "a1")]
 
@@ -93,8 +93,8 @@ CODES = ["NOT_FOUND", "BAD_REQUEST", "INTERNAL_SERVER_ERROR", None]
 
 @pytest.mark.parametrize("code", CODES)
 @pytest.mark.parametrize("path", LOST, ids=repr)
-def test_an_error_whose_place_is_unknown_may_be_about_any_null(path: Any, code: str | None) -> None:
-    """Nothing that is null beside it is gone, nor without a clock; what is whole is read."""
+def test_an_error_at_an_unknown_path_may_be_about_any_null(path: Any, code: str | None) -> None:
+    """No null beside it means gone, or no clock; complete items are read."""
     error = read_error({"message": "no", "path": path, "extensions": {"code": code}})
     vague = {**GOOD, "id": "c-2", "currentWorldTime": None}
     places = path if isinstance(path, list) and path else [""]
@@ -110,19 +110,19 @@ def test_an_error_whose_place_is_unknown_may_be_about_any_null(path: Any, code: 
 
 @pytest.mark.parametrize("path", LOST[2:], ids=repr)
 @pytest.mark.parametrize("code", CODES)
-def test_an_error_at_a_place_that_cannot_be_read_rejects_no_field(path: Any, code: str | None) -> None:
+def test_an_error_at_an_unreadable_path_rejects_no_field(path: Any, code: str | None) -> None:
     """It may lead below the field, which has run then."""
     assert not read_error({"message": "no", "path": path, "extensions": {"code": code}}).refuses("it")
 
 
 def test_an_item_listed_twice_is_read_once() -> None:
-    """The first of them; work on a list ends, however often it names a thing."""
+    """The first counts; work on a list ends, however often it names an item."""
     assert [campaign.name for campaign in listed([GOOD, {**GOOD, "name": "M"}, GOOD])] == ["N"]
 
 
 @pytest.mark.parametrize("count", [MOST_UNREADABLE, 1_600_000])
-def test_a_list_of_nulls_stalls_nothing(count: int) -> None:
-    """As many as fit into an answer: a few are logged, and a list of nothing else is none."""
+def test_a_list_of_nulls_is_harmless(count: int) -> None:
+    """A few are logged, and a list with too many of them is an error."""
     with capture_logs() as logged:
         found = read_list("campaigns", "campaigns", Answer({"campaigns": [GOOD, *[None] * count]}), Campaign)
 
@@ -146,8 +146,8 @@ WORDS = {"message": "User not found"}
     ],
     ids=["by status", "unclear", "in words that name nobody", "in words that name it"],
 )
-def test_a_missing_object_explains_an_error_without_a_place(errors: list[Any], kinds: list[type]) -> None:
-    """The others of its batch are read, although none of them is archived; only what is clear is gone."""
+def test_a_missing_object_explains_an_error_without_a_path(errors: list[Any], kinds: list[type]) -> None:
+    """The others of its batch are read; only a clear answer means gone."""
     answer = Answer({"a0": {**TOWN, "id": "s-0"}, "a1": None}, tuple(map(read_error, errors)))
     found = [read_one("settlement", f"a{n}", answer, Settlement, entity_id=f"s-{n}") for n in (0, 1)]
 

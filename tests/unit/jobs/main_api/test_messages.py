@@ -65,8 +65,8 @@ def test_a_malformed_message_names_its_field(channel: bytes, body: Any, field: s
     channel=st.sampled_from([ADVANCED, b"campaign.c.entityModified", b"entity.modified.s"]) | st.binary(),
     body=st.binary() | VALUES.map(lambda v: json.dumps({"newTime": v, "entityModified": v, "entityId": v}).encode()),
 )
-def test_whatever_is_published_is_read_or_refused(channel: bytes, body: bytes) -> None:
-    """Nothing else is raised."""
+def test_any_message_is_read_or_rejected(channel: bytes, body: bytes) -> None:
+    """No other exception is raised."""
     with suppress(Malformed):
         assert read_message(channel, body).kind in ("worldTimeAdvanced", "entityModified")
 
@@ -87,6 +87,6 @@ def _jwt(claims: bytes) -> str:
         ("", ""),
     ],
 )
-def test_whose_account_a_token_is_for(token: str, account: str) -> None:
-    """A key does not tell, and a broken token neither."""
+def test_the_account_of_a_token(token: str, account: str) -> None:
+    """A key has none, and neither has a broken token."""
     assert account_of(token) == account

@@ -27,7 +27,7 @@ def test_a_number_keeps_its_value_on_its_way_through(text: str) -> None:
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_json_or_a_value_error(body: bytes) -> None:
-    """Nothing else is raised, whatever comes."""
+    """No other exception is raised."""
     try:
         wire.decode(body)
     except ValueError:
@@ -36,7 +36,7 @@ def test_any_bytes_are_json_or_a_value_error(body: bytes) -> None:
 
 @given(st.text() | st.text(st.characters(categories=["Cs", "Cc", "L"])))
 def test_texts_can_be_stored_and_variables_go_back_as_they_came(text: str) -> None:
-    """Half a surrogate pair costs its own letter; a player's own values are not touched."""
+    """Half a surrogate pair is replaced; a player's own values are not touched."""
     body = json.dumps({"name": text, "variables": {"motto": text}}).encode()
     found = wire.decode(body)
 
@@ -47,14 +47,14 @@ def test_texts_can_be_stored_and_variables_go_back_as_they_came(text: str) -> No
 
 
 @pytest.mark.parametrize("body", [b"[" * 200_000, b'{"a":' * 200_000, b'"\\ud83c', b"\xff\xfe", b"nul"])
-def test_odd_bodies_are_refused(body: bytes) -> None:
-    """As no JSON, and not by a crash."""
+def test_odd_bodies_are_rejected(body: bytes) -> None:
+    """As invalid JSON, without a crash."""
     with pytest.raises(ValueError):  # noqa: PT011 - the class is the contract
         wire.decode(body)
 
 
 def test_a_text_cannot_pass_for_a_number() -> None:
-    """What stands in a text stays in it, whatever it looks like."""
+    """Text stays text, whatever it looks like."""
     payload: dict[str, Any] = {"text": '":1e400:"', "number": Decimal("1E+400"), "raw": wire.RawNumber("1e99999999999")}
 
     assert json.loads(wire.encode(payload), parse_float=str) == {
@@ -66,7 +66,7 @@ def test_a_text_cannot_pass_for_a_number() -> None:
 
 @given(NUMBER)
 def test_rules_calculate_with_any_number_or_take_the_default(text: str) -> None:
-    """`1e400` grows nobody to death: what is no number to calculate with is left as it is."""
+    """`1e400` is left as it is, and the default applies."""
     value = wire.decode(text.encode())
     variables = {
         "population": value,

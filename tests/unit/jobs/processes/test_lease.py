@@ -1,4 +1,4 @@
-"""Who holds a lease, also when answers of Redis are lost."""
+"""Leases, also when Redis's answers are lost."""
 
 import signal
 

@@ -1,4 +1,4 @@
-"""What all processes have in common."""
+"""The loop of every process."""
 
 import gc
 

@@ -1,4 +1,4 @@
-"""rq-scheduler's API on our timetable, and plain RQ jobs, which run by RQ's own means."""
+"""rq-scheduler's API on our schedule, and plain RQ jobs, which run as RQ would run them."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""The scheduler, cron tasks and schedule rows, on a real database and Redis."""
+"""The scheduler, cron tasks and schedules, on a real database and Redis."""
 
 import time
 from datetime import UTC, datetime, timedelta

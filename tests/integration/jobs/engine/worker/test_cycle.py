@@ -1,4 +1,4 @@
-"""Who cycles: the main thread, or the threads that handlers have ended in."""
+"""Which thread runs a cycle: the main thread, or a handler thread whose job has ended."""
 
 import threading
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What a worker takes out of a real Redis before it claims it."""
+"""Fetching from a real Redis before the claim."""
 
 from datetime import UTC, datetime
 from typing import Any

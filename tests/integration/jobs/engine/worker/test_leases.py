@@ -1,4 +1,4 @@
-"""How long what runs belongs to its worker: renewed, let be, and given up."""
+"""Leases of running jobs: renewal, grace, and expiry."""
 
 from datetime import datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""Jobs whose type, or version of the payload, only a newer release knows: workers leave them to that release."""
+"""Types and payload versions of a newer release: workers leave them to that release."""
 
 from collections.abc import Sequence
 from datetime import timedelta

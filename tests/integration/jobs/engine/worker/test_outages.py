@@ -1,4 +1,4 @@
-"""A handler that meets an outage of ours gives its job back, and no failure counts."""
+"""A job whose handler meets an outage of our own stores is requeued without counting a failure."""
 
 import pytest
 from django.db import OperationalError

@@ -1,4 +1,4 @@
-"""The recorder: no end of an attempt is lost because of another, or of its own texts."""
+"""The recorder: no end is lost because of another, or of its own texts."""
 
 import json
 from collections.abc import Iterator

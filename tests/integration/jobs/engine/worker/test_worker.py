@@ -1,4 +1,4 @@
-"""The worker in this process, on a real Redis and against the sandbox: what it takes, in which order, and how often."""
+"""The worker in this process, with a real Redis and the sandbox: what it runs, in which order, and how often."""
 
 import signal
 from datetime import timedelta

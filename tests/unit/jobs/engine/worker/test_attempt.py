@@ -1,4 +1,4 @@
-"""What is recorded of an attempt's end: bounded, plain, and never less than what is known."""
+"""What is recorded of an attempt's end: bounded, storable, and complete."""
 
 import json
 from datetime import UTC, datetime

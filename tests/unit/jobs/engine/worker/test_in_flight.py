@@ -1,4 +1,4 @@
-"""What a thread is given at a time: several jobs only where that can harm neither priorities nor outcomes."""
+"""How many jobs a thread gets: several only if that harms neither priorities nor outcomes."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""Slots for handlers, of which one that hangs takes none away for good."""
+"""Slots for handlers; a hung handler takes none for good."""
 
 import threading
 from collections.abc import Iterator

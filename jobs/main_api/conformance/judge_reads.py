@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, Final
 
-from jobs.errors import TooLarge
+from jobs.errors import NotFound, TooLarge
 from jobs.main_api.conformance.asker import Asked
 from jobs.main_api.conformance.gather import BYTES_OF_LARGE, FIELDS_OF_LARGE, Facts, result_of
 from jobs.main_api.conformance.report import Judgement, Verdict
@@ -107,7 +107,8 @@ def _limit(asked: Asked | None, what: str) -> tuple[str, bool | None]:
     """Whether a request was refused for its size; None if that is not known."""
     if asked and asked.kind is not None and issubclass(asked.kind, TooLarge):
         return what, True
-    return what, False if asked and asked.is_answered and not asked.error else None
+    accepted = asked is not None and asked.is_answered and (not asked.error or asked.kind is NotFound)
+    return what, False if accepted else None
 
 
 def messages(facts: Facts) -> Judgement:

@@ -19,7 +19,7 @@ class Point(NamedTuple):
 
 POINTS: Final = (
     Point(1, "Context of effects", judge_writes.context, "apply an effect to its entity, whatever its context holds"),
-    Point(2, "Names", judge_reads.names, "declare every `name` as String!"),
+    Point(2, "Names", judge_reads.names, "declare every name as a String"),
     Point(3, "World time of campaigns", judge_reads.clocks, "serve Campaign.currentWorldTime as ISO 8601"),
     Point(4, "Times of events", judge_reads.times, "serve scheduledAt, occurredAt and archivedAt as ISO 8601"),
     Point(5, "Path of errors", judge_errors.paths, "keep errors[].path"),

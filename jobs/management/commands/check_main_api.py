@@ -1,7 +1,10 @@
 """manage.py check_main_api: check the main API at API_URL against the contract, without changing anything."""
 
 import json
+import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
@@ -9,7 +12,7 @@ from django.db import DatabaseError
 
 from jobs import actor as actors
 from jobs import main_api_check
-from jobs.main_api.conformance.report import Outcome, Report, Verdict
+from jobs.main_api.conformance.report import Outcome, PointVerdict, Report, Verdict
 
 _SUMMARIES = {
     Outcome.FITS: "The main API fits.",
@@ -40,13 +43,13 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Print a line for each point and store the report. Exits with the code of the outcome."""
-        effects = options["effect"] or self._effect_ids()
-        report = main_api_check.run(actor=actors.COMMAND, effects=effects)
+        with _logs_on_stderr():
+            report = main_api_check.run(actor=actors.COMMAND, effects=options["effect"] or self._effect_ids())
+            self._store(report)
         if options["json"]:
             self.stdout.write(json.dumps(report.as_json(), indent=2, ensure_ascii=False))
         else:
             self._print(report)
-        self._store(report)
         if report.exit_code:
             sys.exit(report.exit_code)
 
@@ -75,9 +78,16 @@ class Command(BaseCommand):
             self.stdout.write(self.style.ERROR(text) if point.verdict is Verdict.FAULT else text)
         for fault in report.faults:
             self.stdout.write(self.style.ERROR(f"   The API's fault: {fault}."))
-        numbers = ", ".join(str(point.point) for point in report.faulty)
-        because = f": see {'points' if len(report.faulty) > 1 else 'point'} {numbers}." if numbers else ""
-        self.stdout.write(_SUMMARIES[report.outcome] + because)
+        self._print_outcome(report)
+
+    def _print_outcome(self, report: Report) -> None:
+        """Print the outcome, and what a fault may hide."""
+        text = _SUMMARIES[report.outcome].rstrip(".")
+        unseen = [point for point in report.points if point.verdict is Verdict.NOT_SEEN]
+        if report.faulty:
+            text += f": see {_numbers(report.faulty)}"
+            text += f". Check again when that is changed: {_numbers(unseen)} could not be seen" if unseen else ""
+        self.stdout.write(f"{text}.")
 
     def _print_operations(self, report: Report) -> None:
         if report.schema:
@@ -87,3 +97,26 @@ class Command(BaseCommand):
             self.stdout.write(self.style.ERROR(f"   {name}: does not match the schema: {fault}"))
         fitting = len(report.operations) - len(report.invalid_operations)
         self.stdout.write(f"{fitting} of {len(report.operations)} operations match the schema.")
+
+
+@contextmanager
+def _logs_on_stderr() -> Iterator[None]:
+    """Keep standard output for the report."""
+    handlers = [one for one in logging.getLogger().handlers if getattr(one, "stream", None) is sys.stdout]
+    moved = [one for one in handlers if isinstance(one, logging.StreamHandler)]
+    for handler in moved:
+        handler.setStream(sys.stderr)
+    try:
+        yield
+    finally:
+        for handler in moved:
+            handler.setStream(sys.stdout)
+
+
+def _numbers(points: list[PointVerdict]) -> str:
+    """
+    >>> from types import SimpleNamespace as Point
+    >>> _numbers([Point(point=8)]), _numbers([Point(point=8), Point(point=10)])
+    ('point 8', 'points 8, 10')
+    """
+    return f"point{'s' * (len(points) > 1)} {', '.join(str(point.point) for point in points)}"

@@ -23,7 +23,7 @@ from scheduler_project.text import readable
 
 log = structlog.get_logger(__name__)
 EVERY_S: Final = 24 * 3600.0
-AGAIN_S: Final = 300.0  #: after a check that did not get through
+AGAIN_S: Final = 60.0  #: after a check that did not get through
 CANNOT_WORK: Final = f"{Kind.MAIN_API.value}:cannot work"  #: the key of the alert that lasts until the main API works
 _OTHERS: Final = "operations"  #: stands beside the points for operations and reads
 

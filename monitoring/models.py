@@ -16,21 +16,21 @@ class Severity(models.IntegerChoices):
 
 
 class Kind(models.TextChoices):
-    JOB_DEAD = "job_dead", "Job dead"
-    DEAD_LETTERS_GROW = "dead_letters_grow", "Dead letters growing"
+    JOB_DEAD = "job_dead", "Dead letter"
+    DEAD_LETTERS_GROW = "dead_letters_grow", "Dead letters increasing"
     EFFECT_UNKNOWN = "effect_unknown", "Unknown effect outcome"
     BREAKER_OPEN = "breaker_open", "Circuit breaker open"
-    CREDENTIAL_REFUSED = "credential_refused", "Credential refused by the main API"
-    QUEUE_LAG = "queue_lag", "Queue lags"
+    CREDENTIAL_REFUSED = "credential_refused", "Service token rejected"
+    QUEUE_LAG = "queue_lag", "Queue delay"
     NO_WORKER = "no_worker", "No worker"
     NO_SCHEDULER = "no_scheduler", "No scheduler"
-    NO_SUBSCRIBER = "no_subscriber", "No subscriber"
+    NO_SUBSCRIBER = "no_subscriber", "Listener down"
     CRON_FAILED = "cron_failed", "Cron task failed"
-    CRON_MISSED = "cron_missed", "Cron task missed"
-    REDIS_GONE = "redis_gone", "Redis gone"
-    DATABASE_GONE = "database_gone", "Database gone"
+    CRON_MISSED = "cron_missed", "Cron run missed"
+    REDIS_GONE = "redis_gone", "Redis unreachable"
+    DATABASE_GONE = "database_gone", "Database unreachable"
     MAIN_API = "main_api", "Main API"
-    CODE = "code", "Raised by code"
+    CODE = "code", "Custom"
 
 
 class Alert(models.Model):
@@ -41,13 +41,13 @@ class Alert(models.Model):
     """
 
     kind = models.CharField(max_length=32, choices=Kind.choices)
-    key = models.CharField(max_length=200, help_text="the same alert has the same key")
+    key = models.CharField(max_length=200, help_text="Repeats have the same key.")
     severity = models.PositiveSmallIntegerField(choices=Severity.choices)
     title = models.CharField(max_length=200)
     message = models.TextField(blank=True)
     details = models.JSONField(default=dict)
     job_type = models.CharField(max_length=64, blank=True)
-    count = models.PositiveIntegerField(default=0, help_text="occurrences so far")
+    count = models.PositiveIntegerField(default=0, help_text="Occurrences so far.")
     opened_at = models.DateTimeField(default=timezone.now)
     last_at = models.DateTimeField(default=timezone.now)
     acknowledged_at = models.DateTimeField(null=True, blank=True)
@@ -83,22 +83,22 @@ class AlertHandler(models.Model):
     """Who is notified of which alerts, over which channel."""
 
     name = models.CharField(max_length=80, unique=True)
-    kind = models.CharField(max_length=16, editable=False, help_text="a channel of monitoring/alerting/channels")
+    kind = models.CharField(max_length=16, editable=False, help_text="A channel of monitoring/alerting/channels.")
     config = models.JSONField(default=dict, editable=False)
-    secrets = models.JSONField(default=dict, editable=False, help_text="never shown, never logged")
+    secrets = models.JSONField(default=dict, editable=False, help_text="Never shown, never logged.")
     enabled = models.BooleanField(default=True)
     minimum_severity = models.PositiveSmallIntegerField(choices=Severity.choices, default=Severity.WARNING)
-    alert_kinds = models.JSONField(default=list, blank=True, help_text="none chosen: all")
-    job_types = models.JSONField(
-        default=list, blank=True, help_text="none chosen: all; otherwise only alerts about jobs of these types"
+    alert_kinds = models.JSONField(default=list, blank=True, help_text="Leave empty for all kinds.")
+    job_types = models.JSONField(default=list, blank=True, help_text="Leave empty for all types.")
+    campaigns = models.JSONField(default=list, blank=True, help_text="IDs. Leave empty for all campaigns.")
+    quiet_from = models.TimeField("quiet hours start", null=True, blank=True, help_text="Messages wait from then on.")
+    quiet_until = models.TimeField(
+        "quiet hours end", null=True, blank=True, help_text="Alerts resolved meanwhile are dropped."
     )
-    campaigns = models.JSONField(
-        default=list, blank=True, help_text="empty: all; otherwise only alerts about jobs of these campaigns"
-    )
-    quiet_from = models.TimeField(null=True, blank=True, help_text="from then on messages wait …")
-    quiet_until = models.TimeField(null=True, blank=True, help_text="… until then; what has ended by then is not sent")
     time_zone = models.CharField(max_length=64, default="UTC")
-    wake_for_critical = models.BooleanField(default=True, help_text="critical alerts are sent in quiet hours too")
+    wake_for_critical = models.BooleanField(
+        "send critical alerts anyway", default=True, help_text="Also in quiet hours."
+    )
 
     class Meta:
         ordering: ClassVar = ["name"]
@@ -123,10 +123,10 @@ class Notice(models.Model):
     """What one target has been sent about one alert; each target has its own throttle."""
 
     alert = models.ForeignKey(Alert, on_delete=models.CASCADE, related_name="notices")
-    target = models.CharField(max_length=120, help_text="handler:<id> or code:<name>")
+    target = models.CharField(max_length=120, help_text="handler:<id> or code:<name>.")
     notified_at = models.DateTimeField(null=True, db_column="told_at")
-    unsent = models.PositiveIntegerField(default=0, help_text="occurrences not sent yet")
-    thinks_open = models.BooleanField(default=False, help_text="the alert was sent, its resolution was not")
+    unsent = models.PositiveIntegerField(default=0, help_text="Occurrences not sent yet.")
+    thinks_open = models.BooleanField(default=False, help_text="The alert was sent, its resolution was not.")
 
     objects = NoticeQuerySet.as_manager()
 
@@ -162,12 +162,12 @@ class Delivery(models.Model):
     handler = models.ForeignKey(AlertHandler, on_delete=models.SET_NULL, null=True, related_name="deliveries")
     handler_name = models.CharField("handler", max_length=120)
     handler_kind = models.CharField("kind", max_length=16)
-    action = models.CharField(max_length=8, help_text="trigger, resolve or test")
+    action = models.CharField(max_length=8, help_text="trigger, resolve or test.")
     message = models.JSONField(default=dict)
     status = models.CharField(max_length=7, choices=Status.choices, default=Status.PENDING)
     attempts = models.PositiveSmallIntegerField(default=0)
     created_at = models.DateTimeField("when", default=timezone.now)
-    next_at = models.DateTimeField(default=timezone.now, help_text="time of the next attempt")
+    next_at = models.DateTimeField(default=timezone.now, help_text="Time of the next attempt.")
     sent_at = models.DateTimeField(null=True, blank=True)
     http_status = models.PositiveSmallIntegerField("HTTP answer", null=True, blank=True)
     answer = models.TextField(blank=True)
@@ -205,12 +205,12 @@ class MonitorState(models.Model):
 
     name = models.CharField(max_length=16, primary_key=True, default="monitor")
     owner = models.CharField(max_length=64, blank=True)
-    until = models.DateTimeField(default=timezone.now, help_text="end of the owner's lease")
+    until = models.DateTimeField(default=timezone.now, help_text="End of the owner's lease.")
     dead_letters_until = models.DateTimeField(
-        default=timezone.now, db_column="deaths_until", help_text="dead letters up to then are counted"
+        default=timezone.now, db_column="deaths_until", help_text="Dead letters up to then are counted."
     )
-    cron = models.JSONField(default=dict, help_text="by cron task: the run that is expected next")
-    verdicts = models.JSONField(null=True, help_text="by point of the main API: the verdict that was seen last")
+    cron = models.JSONField(default=dict, help_text="By cron task: the run that is expected next.")
+    verdicts = models.JSONField(null=True, help_text="By point of the main API: the last verdict.")
 
     def __str__(self) -> str:
         return f"{self.name}: {self.owner} until {self.until}"

@@ -40,17 +40,17 @@ class HandlerForm(forms.ModelForm[AlertHandler]):
         choices=Kind.choices,
         required=False,
         label="Kinds of alerts",
-        help_text="none chosen: all",
+        help_text="Leave empty for all kinds.",
         widget=UnfoldAdminCheckboxSelectMultipleWidget(),
     )
     job_types = forms.MultipleChoiceField(
         required=False,
-        help_text="none chosen: all; otherwise only alerts about jobs of these types",
+        help_text="Leave empty for all types. Otherwise only alerts about jobs of these types.",
         widget=UnfoldAdminCheckboxSelectMultipleWidget(),
     )
     campaigns = Lines(
         required=False,
-        help_text="ids, one a line; empty: all; otherwise only alerts about jobs of these campaigns",
+        help_text="IDs, one per line. Leave empty for all campaigns.",
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
     )
 
@@ -78,7 +78,7 @@ class HandlerForm(forms.ModelForm[AlertHandler]):
             shown = self.fields[PREFIX + field.name]
             if field.secret and self.instance.secrets.get(field.name):
                 shown.required = False
-                shown.help_text = "it is set and never shown; leave it empty to keep it"
+                shown.help_text = "Saved. Leave blank to keep."
             elif not field.secret:
                 shown.initial = self.instance.config.get(field.name, "")
 
@@ -92,7 +92,7 @@ class HandlerForm(forms.ModelForm[AlertHandler]):
         """Check that quiet hours have a beginning and an end, and the channel's own fields."""
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         if (cleaned.get("quiet_from") is None) != (cleaned.get("quiet_until") is None):
-            self.add_error("quiet_until", "quiet hours have a beginning and an end")
+            self.add_error("quiet_until", "Quiet hours need a start and an end.")
         for field in self.channel.fields:
             value = cleaned.get(PREFIX + field.name)
             if value and field.check:

@@ -63,8 +63,8 @@ class Conditions:
 
     def _gone(self, found: Found) -> Iterator[Finding]:
         for name, kind, title in (
-            ("redis", Kind.REDIS_GONE, "Redis does not answer"),
-            ("database", Kind.DATABASE_GONE, "The database does not answer"),
+            ("redis", Kind.REDIS_GONE, "Redis unreachable"),
+            ("database", Kind.DATABASE_GONE, "Database unreachable"),
         ):
             component = found[name]
             if self.since_down(name, down=component.status == health.DOWN) >= self.gone_s:
@@ -78,13 +78,13 @@ class Conditions:
         }
         for kind, (title, command) in _ABSENT.items():
             if self.since_down(kind, down=down[kind]) >= self.absent_s:
-                yield condition(kind, title, f"Start manage.py {command}", severity=Severity.CRITICAL)
+                yield condition(kind, title, f"Start it: manage.py {command}.", severity=Severity.CRITICAL)
 
 
 _ABSENT: Final[Mapping[Kind, tuple[str, str]]] = {
     Kind.NO_WORKER: ("No worker is running", "rqworker"),
     Kind.NO_SCHEDULER: ("No scheduler is running", "rqscheduler"),
-    Kind.NO_SUBSCRIBER: ("No listener is subscribed to the campaigns' messages", "pubsub_listener"),
+    Kind.NO_SUBSCRIBER: ("Listener down", "pubsub_listener"),
 }
 
 
@@ -104,20 +104,18 @@ def _breaker(component: Component) -> Iterator[Finding]:
     # Half-open counts as open: only the probe gets through.
     if component.status == health.DEGRADED:
         message = f"Jobs that need the main API wait. {component.message}"
-        yield condition(
-            Kind.BREAKER_OPEN, "The circuit breaker of the main API is open", message, severity=Severity.CRITICAL
-        )
+        yield condition(Kind.BREAKER_OPEN, "Circuit breaker open", message, severity=Severity.CRITICAL)
 
 
 def _lag() -> Iterator[Finding]:
     oldest = timedelta(seconds=metrics.oldest_queued_seconds())
     if oldest > settings.ALERT_LAG:
         paused = [pauses.as_sentence(pause) for pause in pauses.active()]
-        message = f"It was queued {duration(oldest)} ago; ALERT_LAG_SECONDS allows for less."
+        message = f"Oldest queued job: {duration(oldest)} (limit {duration(settings.ALERT_LAG)})."
         message += f" {'; '.join(paused)}." if paused else ""
         newer = sum(depth.newer for depth in (metrics.queue_depths(keys.redis()) or {}).values())
         message += f" {newer} jobs wait for a worker of a newer release: replace the older workers." if newer else ""
-        yield condition(Kind.QUEUE_LAG, "The oldest queued job waits too long", message, severity=Severity.WARNING)
+        yield condition(Kind.QUEUE_LAG, "Queue delay", message, severity=Severity.WARNING)
 
 
 def growth(now: datetime, *, still_open: frozenset[str]) -> Iterator[Finding]:
@@ -125,13 +123,13 @@ def growth(now: datetime, *, still_open: frozenset[str]) -> Iterator[Finding]:
     recent = OutcomeMinute.objects.filter(minute__gte=now - GROWTH, outcome=State.DEAD)
     dead = recent.aggregate(n=Sum("jobs"))["n"] or 0
     if dead >= (1 if Kind.DEAD_LETTERS_GROW.value in still_open else GROWTH_LIMIT):
-        message = f"{dead} jobs became dead letters within {duration(GROWTH)}."
-        yield condition(Kind.DEAD_LETTERS_GROW, "Dead letters grow", message, severity=Severity.CRITICAL)
+        message = f"{dead} new dead letters within {duration(GROWTH)}."
+        yield condition(Kind.DEAD_LETTERS_GROW, "Dead letters increasing", message, severity=Severity.CRITICAL)
 
 
 def _cron(now: datetime) -> Iterator[Finding]:
     for task in CronTask.objects.filter(enabled=True, next_fire_at__lt=now - OVERDUE):
-        message = f"It has been due since {task.next_fire_at:%Y-%m-%d %H:%M:%S %Z}. Is a scheduler running?"
+        message = f"Due since {task.next_fire_at:%Y-%m-%d %H:%M:%S %Z}. Is a scheduler running?"
         yield condition(
             Kind.CRON_MISSED, f"Cron task {task.name} did not fire", message, severity=Severity.WARNING, about=task.name
         )
@@ -149,11 +147,11 @@ def fired_late(awaited: Mapping[str, str]) -> tuple[dict[str, str], list[Finding
         awaits[name] = next_at.isoformat() if next_at else ""
         due = datetime.fromisoformat(awaited[name]) if awaited.get(name) else None
         if due and last_at and awaits[name] != awaited[name] and last_at - due > LATE:
-            message = f"It was due at {due:%Y-%m-%d %H:%M:%S %Z} and fired {duration(last_at - due)} later."
+            message = f"Due {due:%Y-%m-%d %H:%M:%S %Z}, ran {duration(last_at - due)} late."
             late.append(
                 condition(
                     Kind.CRON_MISSED,
-                    f"Cron task {name} missed its time",
+                    f"Cron task {name} ran late",
                     message,
                     severity=Severity.WARNING,
                     about=name,

@@ -84,11 +84,11 @@ def findings(dead_letters: Sequence[DeadLetter]) -> Iterator[Finding]:
 
 
 def _finding(kind: Kind, about: str, group: Sequence[DeadLetter]) -> Finding:
-    last = group[-1]
+    last, name = group[-1], about.replace("_", " ").capitalize()
     title = {
-        Kind.JOB_DEAD: f"{about}: a job is dead",
-        Kind.EFFECT_UNKNOWN: f"{about}: it is unknown whether an effect was executed",
-        Kind.CREDENTIAL_REFUSED: "The main API refuses our credential",
+        Kind.JOB_DEAD: f"Dead letter: {name}",
+        Kind.EFFECT_UNKNOWN: f"Unknown effect outcome: {name}",
+        Kind.CREDENTIAL_REFUSED: "Main API rejected the service token",
         Kind.CRON_FAILED: f"Cron task {about} failed",
     }[kind]
     details = {"jobs": [d.job_id for d in group[-SHOWN:]], "error": last.entry.error or last.entry.reason}
@@ -108,8 +108,8 @@ def _finding(kind: Kind, about: str, group: Sequence[DeadLetter]) -> Finding:
 
 
 _NEXT: Final = {
-    Kind.JOB_DEAD: "Nothing happens until somebody retries it.",
-    Kind.EFFECT_UNKNOWN: "Look in the main API whether it was executed before you retry it.",
-    Kind.CREDENTIAL_REFUSED: "Correct API_SERVICE_ACCOUNT_TOKEN; then retry the jobs that met it.",
-    Kind.CRON_FAILED: "Its job is dead; the task fires again at its next time.",
+    Kind.JOB_DEAD: "It stays dead until an operator retries or discards it.",
+    Kind.EFFECT_UNKNOWN: "Check in the main API whether it was executed before you retry it.",
+    Kind.CREDENTIAL_REFUSED: "Correct API_SERVICE_ACCOUNT_TOKEN, then retry the dead letters.",
+    Kind.CRON_FAILED: "Its job is dead; the task runs again at its next time.",
 }

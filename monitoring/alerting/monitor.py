@@ -175,9 +175,7 @@ class Outage:
     """The alert about a database that is down: sent from memory, one thread per target, until it arrives."""
 
     def __init__(self, reason: str, began: datetime) -> None:
-        self._finding = condition(
-            Kind.DATABASE_GONE, "The database does not answer", reason, severity=Severity.CRITICAL
-        )
+        self._finding = condition(Kind.DATABASE_GONE, "Database unreachable", reason, severity=Severity.CRITICAL)
         self._began = began
         self._notified: dict[str, datetime] = {}
         self._tries: dict[str, tuple[threading.Thread, float, int]] = {}
@@ -227,4 +225,4 @@ def _open(found: Iterable[Finding], now: datetime) -> None:
 
 def _credential(message: str) -> Finding:
     advice = f"{message}. Correct API_SERVICE_ACCOUNT_TOKEN; then retry the jobs that met it."
-    return condition(Kind.CREDENTIAL_REFUSED, "The main API refuses our credential", advice, severity=Severity.CRITICAL)
+    return condition(Kind.CREDENTIAL_REFUSED, "Main API rejected the service token", advice, severity=Severity.CRITICAL)

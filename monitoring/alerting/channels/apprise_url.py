@@ -75,7 +75,7 @@ def texts_for(plugin: Any, message: Message) -> tuple[str, str]:
 
 class AppriseUrl(Channel):
     name, label, icon = "apprise", "Apprise", "hub"
-    says = "any service that Apprise speaks, by its URL"
+    says = "any service that Apprise supports, by its URL"
     fields = (Field("url", "Apprise URL", "e.g. tgram://…, msteams://…, ntfys://…", secret=True, check=_check),)
 
     def send(self, message: Message, config: Config) -> ChannelResponse:

@@ -25,7 +25,7 @@ class Email(Channel):
     """Sends one e-mail to all recipients; the e-mails of one alert form a thread."""
 
     name, label, icon = "email", "E-mail", "mail"
-    says = "to one address or more, over the server of EMAIL_HOST"
+    says = "to one or more addresses, through EMAIL_HOST"
     fields = (Field("to", "Recipients", "addresses, separated by commas", check=_check),)
 
     def send(self, message: Message, config: Config) -> ChannelResponse:

@@ -19,7 +19,7 @@ _LEVELS: Final = {
 
 class Log(Channel):
     name, label, icon = "log", "Log", "subject"
-    says = "a line of the monitor's log, with the level of the alert's severity"
+    says = "a line in the monitor's log, at the level of the alert's severity"
 
     def send(self, message: Message, config: Config) -> ChannelResponse:
         level = logging.INFO if message.action == RESOLVE else _LEVELS[message.severity]

@@ -31,7 +31,7 @@ class PagerDuty(Channel):
     """Sends both events with the alert's key, which PagerDuty matches them by."""
 
     name, label, icon = "pagerduty", "PagerDuty", "emergency"
-    says = "an incident of PagerDuty (Events API v2), resolved when the alert is"
+    says = "PagerDuty incident (Events API v2), resolved with the alert"
     fields = (
         Field("routing_key", "Integration key", "of an Events API v2 integration", secret=True),
         Field("url", "URL", f"empty: {EVENTS_URL}", required=False, check=check_receiver_url),

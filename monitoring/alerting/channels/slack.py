@@ -28,7 +28,7 @@ class Slack(Channel):
     """Posts to an incoming webhook. Its URL is a secret."""
 
     name, label, icon = "slack", "Slack", "tag"
-    says = "a channel of Slack, by an incoming webhook"
+    says = "Slack channel (incoming webhook)"
     fields = (Field("url", "Webhook URL", "https://hooks.slack.com/services/…", secret=True, check=check_receiver_url),)
 
     def send(self, message: Message, config: Config) -> ChannelResponse:

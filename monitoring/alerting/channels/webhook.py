@@ -21,7 +21,7 @@ def signature(secret: str, timestamp: str, body: bytes) -> str:
 
 class Webhook(Channel):
     name, label, icon = "webhook", "Webhook", "webhook"
-    says = "JSON to a URL of yours, signed with HMAC-SHA256 and a timestamp"
+    says = "JSON POST to your URL, signed with HMAC-SHA256 and a timestamp"
     fields = (
         Field("url", "URL", "http:// or https://", check=check_receiver_url),
         Field("secret", "Signing secret", "known to the receiver too", secret=True),

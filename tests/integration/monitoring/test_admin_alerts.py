@@ -70,7 +70,7 @@ def test_each_channel_has_its_own_form(
         ("apprise", {"channel_url": "syslog://"}, "not offered"),
         ("apprise", {"channel_url": "no such"}, "knows no such URL"),
         ("log", {"time_zone": "Mars/Olympus"}, "there is no time zone"),
-        ("log", {"quiet_from": "22:00"}, "a beginning and an end"),
+        ("log", {"quiet_from": "22:00"}, "a start and an end"),
     ],
 )
 def test_an_invalid_field_is_reported(ann: Client, kind: str, fields: dict[str, str], words: str) -> None:

@@ -40,7 +40,7 @@ def test_ten_thousand_dead_letters_are_a_handful_of_messages(
     tell(later())
 
     assert [message.count for message in heard] == [2000, 8000]
-    assert heard[1].subject == "[CRITICAL] EVENT_EXPIRATION: a job is dead (and 7999 more)"
+    assert heard[1].subject == "[CRITICAL] Dead letter: Event expiration (and 7999 more)"
     assert [got.json["count"] for got in receiver.got] == [2000, 8000]
     assert Alert.objects.get().count == 10_000
     assert (
@@ -59,8 +59,8 @@ def test_repeats_of_an_alert_are_counted(heard: list[Message], tell: Tell) -> No
     tell(later())
 
     assert [message.subject for message in heard] == [
-        "[CRITICAL] EVENT_EXPIRATION: a job is dead",
-        "[CRITICAL] EVENT_EXPIRATION: a job is dead (and 41 more)",
+        "[CRITICAL] Dead letter: Event expiration",
+        "[CRITICAL] Dead letter: Event expiration (and 41 more)",
     ]
 
 

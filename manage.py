@@ -11,8 +11,8 @@ def main() -> None:
     # While modules load, Ctrl-C ends the process at once: Python might swallow a KeyboardInterrupt there.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     gc.disable()  # modules are no garbage: looking for some among them takes a tenth of the start
-    import django
-    from django.core.management import execute_from_command_line
+    import django  # after gc.disable()
+    from django.core.management import execute_from_command_line  # after gc.disable()
 
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "scheduler_project.settings")
     django.setup()

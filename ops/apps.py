@@ -17,7 +17,7 @@ class OpsConfig(AppConfig):
     verbose_name = "Operations"
 
     def ready(self) -> None:
-        from ops import logins
+        from ops import logins  # models are not loaded when Django imports this module
 
         routes.add(self.name, _urls)
         logins.watch()

@@ -43,8 +43,8 @@ def main() -> int:
 
 
 def _soak(service: Service, *, minutes: float, rate: float) -> int:
-    from tests.soak.load import SETTLEMENTS, Load
-    from tests.soak.visitor import Visitor
+    from tests.soak.load import SETTLEMENTS, Load  # Django is not ready earlier
+    from tests.soak.visitor import Visitor  # Django is not ready earlier
 
     service.sandbox.control("POST", "reset", {"settlements": SETTLEMENTS})
     pids = [running.process.pid for running in service.processes]
@@ -68,8 +68,8 @@ def _pid_of(service: Service) -> int:
 
 
 def _ended() -> int:
-    from jobs.models import Job
-    from jobs.states import ENDED
+    from jobs.models import Job  # Django is not ready earlier
+    from jobs.states import ENDED  # Django is not ready earlier
 
     return Job.objects.filter(state__in=ENDED).count()
 
@@ -84,8 +84,8 @@ def _sample(memories: list[Memory], stopping: threading.Event) -> None:
 
 def _drain() -> int:
     """Wait until what is left has ended; how much never does."""
-    from jobs.models import Job
-    from jobs.states import ENDED
+    from jobs.models import Job  # Django is not ready earlier
+    from jobs.states import ENDED  # Django is not ready earlier
 
     until = time.monotonic() + DRAIN_S
     while (left := Job.objects.exclude(state__in=ENDED).count()) and time.monotonic() < until:
@@ -94,9 +94,9 @@ def _drain() -> int:
 
 
 def _report(memories: list[Memory], submitted: int, took: float, left: int) -> int:
-    from django.db.models import Count
+    from django.db.models import Count  # Django is not ready earlier
 
-    from jobs.models import Job
+    from jobs.models import Job  # Django is not ready earlier
 
     states = dict(Job.objects.values_list("state").annotate(n=Count("pk")))
     late = sorted(_lateness())
@@ -116,7 +116,7 @@ def _report(memories: list[Memory], submitted: int, took: float, left: int) -> i
 
 def _lateness() -> list[float]:
     """How many ms after its due time each job started that needed one attempt."""
-    from jobs.models import Job
+    from jobs.models import Job  # Django is not ready earlier
 
     done = Job.objects.filter(source="soak", attempt=1, started_at__isnull=False).values_list("due_at", "started_at")
     return [(started - due).total_seconds() * 1000 for due, started in done.iterator() if started]

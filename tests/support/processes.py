@@ -15,6 +15,6 @@ def database_url() -> str:
     name = str(connection.settings_dict["NAME"])
     if connection.vendor == "sqlite":
         return f"sqlite:///{name}"
-    from tests.support.environment import DATABASE_URL
+    from tests.support.environment import DATABASE_URL  # importing it changes the environment
 
     return urlunsplit(urlsplit(DATABASE_URL)._replace(path=f"/{name}"))

@@ -1,5 +1,6 @@
 """The imports between all modules."""
 
+import ast
 import subprocess
 import sys
 import tomllib
@@ -42,6 +43,19 @@ def test_there_are_at_most_ten_layers() -> None:
     assert contract["exhaustive"]
     assert "ignore_imports" not in contract
     assert len(contract["layers"]) <= 10
+
+
+def test_every_late_import_gives_its_reason() -> None:
+    """In a comment beside it or above it: an import in a function body hides from whoever reads the top of a file."""
+    without = []
+    for path in (path for root in (*LINTER["root_packages"], "tests") for path in (ROOT / root).rglob("*.py")):
+        text = path.read_text()
+        lines = text.splitlines()
+        functions = (n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef))
+        imports = {n.lineno for f in functions for n in ast.walk(f) if isinstance(n, ast.Import | ast.ImportFrom)}
+        without += [f"{path}:{n}" for n in imports if "#" not in lines[n - 1] and "#" not in lines[n - 2]]
+
+    assert without == []
 
 
 def test_the_rules_of_the_world_need_no_django() -> None:

@@ -41,7 +41,7 @@ def types_of(data: Mapping[str, Any]) -> Types:
 
 def violations(data: Mapping[str, Any]) -> dict[str, str]:
     """For each operation how it violates the schema, empty if it does not. Raises TypeError if there is no schema."""
-    from graphql import build_client_schema, parse, validate
+    from graphql import build_client_schema, parse, validate  # late, as above
 
     schema: Any = build_client_schema(data)  # type: ignore[arg-type]  # whatever is served
     found = {}

@@ -24,9 +24,9 @@ from monitoring.alerting import dead_letters
 from monitoring.alerting.conditions import Conditions
 from monitoring.alerting.message import Message
 from monitoring.alerting.monitor import LEASE, Monitor
-from monitoring.checks import CHECKS, Check
+from monitoring.checks import CHECKS, ROLES, Check
 from monitoring.health import Round
-from monitoring.models import Alert, Delivery, Kind, MonitorState, Notice
+from monitoring.models import Alert, AlertHandler, Delivery, Kind, MonitorState, Notice
 from tests.support.dead_letters import make_dead_letters
 from tests.support.processes import Start
 from tests.support.receivers import http_receiver
@@ -272,15 +272,11 @@ def test_a_stopping_monitor_releases_its_lease(sandbox: SandboxApi, redis: Redis
 
 def health_of_monitor() -> Check:
     """The check of `manage.py healthcheck monitor`."""
-    from monitoring.checks import ROLES
-
     return ROLES["monitor"][1]
 
 
 def test_a_dead_letter_alert_survives_killed_processes(start: Start, sandbox: SandboxApi) -> None:
     """The worker is killed after its job is dead, the monitor before the receiver answers."""
-    from monitoring.models import AlertHandler
-
     with http_receiver() as receiver:
         AlertHandler.objects.create(
             name="h", kind="webhook", config={"url": receiver.url}, secrets={"secret": "s"}, alert_kinds=[Kind.JOB_DEAD]

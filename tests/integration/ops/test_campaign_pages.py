@@ -12,6 +12,7 @@ from django.utils import timezone
 from redis import Redis
 
 from jobs import pauses
+from jobs.broker import keys
 from jobs.models import Job, OperatorAction, Pause
 from jobs.world.clock import WallTime, sortable
 from ops.reads import campaign as campaign_page
@@ -150,7 +151,6 @@ def test_campaigns_with_odd_ids_have_a_page(admin_client: Client, alive: Redis, 
 
 def test_the_page_works_while_redis_is_away(admin_client: Client, alive: Redis, settings: Any) -> None:
     """It shows what the database knows, and that Redis does not answer."""
-    from jobs.broker import keys
 
     campaign()
     keys.redis.cache_clear()

@@ -10,6 +10,7 @@ from django.utils import timezone
 from redis import Redis
 
 from jobs import service
+from jobs.broker import keys
 from jobs.engine.scheduler.retention import fold_outcomes
 from jobs.fingerprint import fingerprint_of
 from jobs.ledger import Ending
@@ -174,7 +175,6 @@ def test_htmx_gets_the_live_part_only(admin_client: Client, redis: Redis) -> Non
 
 def test_the_page_works_while_redis_is_away(admin_client: Client, redis: Redis, settings: object) -> None:
     """It shows what the database knows, and that Redis does not answer."""
-    from jobs.broker import keys
 
     keys.redis.cache_clear()
     settings.REDIS_URL = "redis://127.0.0.1:1"  # type: ignore[attr-defined]

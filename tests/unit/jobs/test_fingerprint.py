@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs import fingerprint as failure
+from jobs import service
 from jobs.fingerprint import LONGEST, fingerprint_of
 from jobs.histogram import BOUNDS_MS, COLUMNS, count_waits, percentile, within
 from jobs.ledger import Ending, moves
@@ -138,8 +139,6 @@ def test_waits_are_counted_in_buckets() -> None:
 @pytest.mark.django_db(transaction=True)
 def test_a_dead_letter_can_be_discarded() -> None:
     """With who and why."""
-    from jobs import service
-
     job = running("c-1")
     fail_for_good([job], "X: y")
     job.refresh_from_db()

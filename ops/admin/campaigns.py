@@ -18,7 +18,7 @@ from jobs.errors import InvalidPause
 from jobs.models import CampaignClock, Pause, PauseKind, ScheduleRow
 from ops.admin.base import ReadOnly, UntilForm, actor_of, redirect, render_page
 from ops.reads import campaign as campaign_page
-from ops.reads import campaign_jobs
+from ops.reads import campaign_jobs, timeline
 from ops.reads.campaign import Blocker, Row
 from ops.templatetags import ops
 
@@ -109,7 +109,7 @@ class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
         jobs = campaign_jobs.find_newest(clock.campaign_id)
         recalculations = campaign_page.find_stuck_recalculations(clock, jobs, now)
         blockers = campaign_page.find_campaign_blockers(clock, paused, now) + recalculations
-        hours = campaign_page.WINDOWS.get(request.GET.get("hours", ""), campaign_page.WINDOWS["6"])
+        hours = timeline.WINDOWS.get(request.GET.get("hours", ""), timeline.WINDOWS["6"])
         search = request.GET.get("q", "").strip()
         found = list(
             campaign_page.find_rows(clock, search=search, after=_read_after(request))[: campaign_page.PAGE + 1]
@@ -129,9 +129,9 @@ class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
             "more": found[campaign_page.PAGE - 1] if len(found) > campaign_page.PAGE else None,
             "search": search,
             "hours": hours,
-            "windows": campaign_page.WINDOWS.items(),
-            "lanes": campaign_page.draw_timeline(rows, hours),
-            "ticks": campaign_page.draw_ticks(clock, hours, now),
+            "windows": timeline.WINDOWS.items(),
+            "lanes": timeline.draw_timeline(rows, hours),
+            "ticks": timeline.draw_ticks(clock, hours, now),
             "pause": _find_pause(clock, paused),
             "may_pause": request.user.has_perm("jobs.pause_jobs"),
             "may_submit": request.user.has_perm("jobs.add_job"),

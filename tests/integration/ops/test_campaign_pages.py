@@ -16,6 +16,7 @@ from jobs.broker import keys
 from jobs.models import Job, OperatorAction, Pause
 from jobs.world.clock import WallTime, sortable
 from ops.reads import campaign as campaign_page
+from ops.reads import timeline
 from ops.reads.campaign_jobs import find_newest
 from tests.support.campaigns import PAGE, campaign, growth, text_of
 from tests.support.people import member
@@ -63,7 +64,7 @@ def test_the_timeline_shows_each_due_time_of_the_window(alive: Redis) -> None:
         clock, list(campaign_page.find_rows(clock, search="", after=None)), [], find_newest("c-1"), timezone.now()
     )
 
-    (lane,) = campaign_page.draw_timeline(described, 24)
+    (lane,) = timeline.draw_timeline(described, 24)
     assert lane.label == "Riverton: population growth"
     assert lane.marks == [12.5, 37.5, 62.5, 87.5]
 

@@ -8,6 +8,7 @@ from jobs.world.clock import M
 
 MOST_OCCURRENCES: Final = 20_000_000  # per job, over 2,000 years of hours; the rest is due once these are applied
 LEVEL_FACTORS: Final = (1.0, 0.9, 0.8, 0.7, 0.6)  # levels 1 to 5; every later level keeps the last
+SHORTEST_FROM: Final = len(LEVEL_FACTORS)  # the level from which intervals shrink no further
 
 
 def interval(base: timedelta, level: int) -> timedelta:
@@ -17,6 +18,11 @@ def interval(base: timedelta, level: int) -> timedelta:
     datetime.timedelta(seconds=2880)
     """
     return base * LEVEL_FACTORS[max(1, min(level, len(LEVEL_FACTORS))) - 1]
+
+
+def ticks_between(minutes: float, level: int = 1) -> int:
+    """The interval of an event with `minutes` at level 1, in microseconds."""
+    return interval(timedelta(minutes=minutes), level) // timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)

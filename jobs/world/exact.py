@@ -2,8 +2,10 @@
 
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 
 
+@lru_cache(maxsize=4096, typed=True)  # typed: 0.1 is another value than the equal Decimal(0.1)
 def exact(value: float | Decimal) -> Fraction:
     """The decimal value of a finite number: 0.1 is a tenth, not the nearest binary fraction."""
     return Fraction(value) if isinstance(value, int) else Fraction(str(value))

@@ -33,6 +33,11 @@ class StructureStatus:
 def settlement_intervals(level: int, variables: object) -> dict[GrowthType, timedelta]:
     """The interval of each kind of growth; level-ups are checked as often as the population grows."""
     read, _ = SettlementVariables.read(variables)
+    return intervals_at(level, read)
+
+
+def intervals_at(level: int, read: SettlementVariables) -> dict[GrowthType, timedelta]:
+    """The interval of each kind of growth at `level`."""
     population = interval(timedelta(minutes=read.population_growth_interval_minutes), level)
     resources = interval(timedelta(minutes=read.resource_generation_interval_minutes), level)
     return {
@@ -60,7 +65,7 @@ def grow(
             summary = f"population {read.population} → {after}"
             return Change(level, {**variables, "population": after}, summary, warnings)
         case GrowthType.RESOURCE_GENERATION:
-            resources, unusable = _generate(read, occurrences)
+            resources, unusable = generate(read, occurrences)
             summary = ", ".join(f"{name} {resources[name]}" for name in read.resource_types if name in resources)
             return Change(level, {**variables, "resources": resources}, summary, [*warnings, *unusable])
         case GrowthType.LEVEL_UP_CHECK:
@@ -77,21 +82,39 @@ def grow_population(population: int, cap: int, rate: float, *, occurrences: int)
     >>> grow_population(990, 1000, 0.05, occurrences=1)
     1000
     """
+    return _grow(population, cap, cap, rate, occurrences)[0]
+
+
+def occurrences_until(target: int, population: int, cap: int, rate: float, *, most: int) -> int | None:
+    """Count the occurrences after which the population is at least `target`; None if `most` are too few.
+
+    >>> occurrences_until(110, 100, 1000, 0.05, most=10)
+    2
+    """
+    if target > max(cap, population):
+        return None
+    after, used = _grow(population, target, cap, rate, most)
+    return used if after >= target else None
+
+
+def _grow(population: int, target: int, cap: int, rate: float, most: int) -> tuple[int, int]:
+    """Grow until `target` is reached, at most `most` times. Returns the population and the number of times."""
     above, below = exact(rate).as_integer_ratio()
-    left = occurrences
-    while left and population < cap:
+    used = 0
+    while used < most and population < target:
         # Rounded half up in integers: floor(population * above / below + 1/2), exact for any size.
         gain = (2 * population * above + below) // (2 * below)
         if not gain:  # the population no longer changes
-            break
+            return population, most
         # The gain stays the same until the population reaches `more`: apply all these occurrences at once.
-        more = -(-below * (2 * gain + 1) // (2 * above))
-        times = min(left, max(1, -((population - more) // gain)))
-        population, left = min(cap, population + gain * times), left - times
-    return population
+        more = min(target, -(-below * (2 * gain + 1) // (2 * above)))
+        times = min(most - used, max(1, -((population - more) // gain)))
+        population, used = min(cap, population + gain * times), used + times
+    return population, used
 
 
-def _generate(read: SettlementVariables, occurrences: int) -> tuple[dict[str, Any], list[str]]:
+def generate(read: SettlementVariables, occurrences: int) -> tuple[dict[str, Any], list[str]]:
+    """Add to each resource what `occurrences` generate. Returns the resources, and a warning for each unusable one."""
     resources, warnings = dict(read.resources), []
     for name in dict.fromkeys(read.resource_types):
         held = resources.get(name, 0)

@@ -27,6 +27,11 @@ def structure_intervals(level: int, variables: object) -> dict[StructureEvent, t
     the level. Maintenance is due while the structure is operational; upgrades are checked at the same interval.
     """
     read, _ = StructureVariables.read(variables)
+    return intervals_at(level, read)
+
+
+def intervals_at(level: int, read: StructureVariables) -> dict[StructureEvent, timedelta]:
+    """The structure's events and their intervals, from variables that were read."""
     if read.construction_duration_minutes:
         return {StructureEvent.CONSTRUCTION_COMPLETE: timedelta(minutes=read.construction_duration_minutes)}
     every = interval(timedelta(minutes=read.maintenance_interval_minutes), level)
@@ -60,12 +65,19 @@ def maintain(
             return Change(level, {**variables, "upgradeAvailable": available}, summary, warnings)
 
 
+def occurrences_left(read: StructureVariables) -> int | None:
+    """Count the occurrences of maintenance after which the structure stops operating; None: it never does."""
+    full, wear = exact(read.health), exact(read.maintenance_wear)
+    if wear:
+        return max(1, ceil(full / wear))
+    return None if full else 1
+
+
 def _wear_down(read: StructureVariables, occurrences: int) -> dict[str, Any]:
     """Each maintenance due reduces the health, until the structure stops operating and no more is due."""
-    full, wear = exact(read.health), exact(read.maintenance_wear)
-    last = max(1, ceil(full / wear)) if wear else int(not full) or occurrences  # the one that reduces health to 0
-    missed = min(occurrences, last)
-    health = plain(max(exact(0), full - wear * missed))
+    last = occurrences_left(read)
+    missed = occurrences if last is None else min(occurrences, last)
+    health = plain(max(exact(0), exact(read.health) - exact(read.maintenance_wear) * missed))
     worn: dict[str, Any] = {
         "maintenanceDue": True,
         "missedMaintenance": read.missed_maintenance + missed,
@@ -81,6 +93,8 @@ def _summarise(read: StructureVariables, occurrences: int, warnings: list[str]) 
 
 
 def _can_upgrade(level: int, read: StructureVariables, resources: Mapping[str, Any]) -> bool:
+    """Whether the structure operates, is below its highest level, and the settlement has what the upgrade takes."""
+
     def held(name: str) -> Any:
         amount = resources.get(name, 0)
         return amount if is_number(amount) else 0

@@ -1,14 +1,16 @@
 """Marks of what was applied, stored in the entity's own variables and written in the same update.
 
-`schedulerMarks: {"clock": "world", "POPULATION_GROWTH": "<last due time applied>", "jobs": {event: [job ids]}}`
+`schedulerMarks: {"clock": "world", "POPULATION_GROWTH": "<last due time applied>", "jobs": {event: [job ids]}}`, and
+`levelledUpAt`, when the last level-up was applied.
 """
 
 from collections.abc import Mapping
 from typing import Any, Final
 
-from jobs.world.clock import M, Moment, clock_name
+from jobs.world.clock import M, clock_name
 
 KEY: Final = "schedulerMarks"
+LEVELLED_UP: Final = "levelledUpAt"
 KEPT_JOBS: Final = 20  # job IDs kept per event, for jobs that people submitted
 
 
@@ -23,7 +25,7 @@ def read_mark(variables: Mapping[str, Any], event: str, like: type[M]) -> M | No
     return mark if mark is not None and marks.get("clock", clock_name(mark)) == clock_name(mark) else None
 
 
-def with_mark(variables: Mapping[str, Any], event: str, moment: Moment) -> dict[str, Any]:
+def with_mark(variables: Mapping[str, Any], event: str, moment: M) -> dict[str, Any]:
     """`variables` with the mark set to `moment`; drops marks of another clock."""
     marks = _marks(variables)
     name = clock_name(moment)

@@ -1,0 +1,110 @@
+"""A settlement or structure as it stands, and what a stretch of time does to it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic
+
+from jobs.world.clock import LAST_TICK, M, moment_at, ticks_of
+from jobs.world.maintenance import StructureEvent
+from jobs.world.marks import read_mark, with_mark
+
+_STARTS_AT: Mapping[str, Sequence[str]] = {
+    StructureEvent.MAINTENANCE_DUE: (StructureEvent.UPGRADE_AVAILABLE, StructureEvent.CONSTRUCTION_COMPLETE),
+    StructureEvent.UPGRADE_AVAILABLE: (StructureEvent.CONSTRUCTION_COMPLETE,),
+}
+"""Events that others begin with: maintenance goes on with the upgrade checks of the time out of operation, and both
+begin when construction is complete."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entity(Generic[M]):
+    """A settlement or structure."""
+
+    id: str
+    level: int
+    variables: Mapping[str, Any]
+    anchors: Mapping[str, M]
+    """By event: when it was last due or, if it never was, when the entity was first seen (`anchor_of`)."""
+    type: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Occurred(Generic[M]):
+    """The occurrences of one event in a stretch of time, and what they changed."""
+
+    count: int
+    last: M
+    summary: str
+    before: Mapping[str, Any]
+    after: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Next(Generic[M]):
+    """When an event is due next."""
+
+    anchor: M
+    ticks: int
+    """The interval in microseconds."""
+    due: M | None
+    """None: never, for it lies past the year 9999."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Advanced(Generic[M]):
+    """An entity after a stretch of time."""
+
+    level: int
+    variables: dict[str, Any]
+    """With the marks of what was applied."""
+    occurred: dict[str, Occurred[M]] = field(default_factory=dict)
+    """By event, in the order in which they occur at the same moment."""
+    next: dict[str, Next[M]] = field(default_factory=dict)
+    """By event, for those that recur."""
+    warnings: list[str] = field(default_factory=list)
+
+    def note(self, event: str, count: int, last: M, changed: Mapping[str, Any], summary: str) -> None:
+        """Record `count` occurrences of `event`, and set what they changed and the mark."""
+        names = [name for name, value in changed.items() if self.variables.get(name) != value]
+        before = {name: self.variables[name] for name in names if name in self.variables}
+        after = {name: changed[name] for name in names if changed[name] is not None}
+        self.occurred[event] = Occurred(count=count, last=last, summary=summary, before=before, after=after)
+        kept = {name: value for name, value in (self.variables | dict(changed)).items() if value is not None}
+        self.variables = with_mark(kept, event, last)
+
+    def recur(self, event: str, anchor: int, ticks: int, due: int, kind: type[M]) -> None:
+        """Record when an event is due next."""
+        never = due > LAST_TICK
+        self.next[event] = Next(
+            anchor=moment_at(anchor, kind), ticks=ticks, due=None if never else moment_at(due, kind)
+        )
+
+
+def anchor_of(event: str, variables: Mapping[str, Any], known: M | None, seen: M) -> M:
+    """From when the interval of `event` counts: the last time it was due, else `seen`, the time of its first sight.
+
+    `known` is what the schedule has of it. A new construction has no past: an earlier one's mark is not its beginning.
+    """
+    kind = type(seen)
+    mark = read_mark(variables, event, kind)
+    if known is not None:
+        return max(known, mark) if mark is not None else known
+    if event == StructureEvent.CONSTRUCTION_COMPLETE:
+        return seen
+    marks = [mark, *(read_mark(variables, other, kind) for other in _STARTS_AT.get(event, ()))]
+    return max((one for one in marks if one is not None), default=seen)
+
+
+def count_due(first: int, every: int, until: int) -> int:
+    """Count the due times first, first + every, … up to `until`.
+
+    >>> count_due(10, 5, 9), count_due(10, 5, 10), count_due(10, 5, 20)
+    (0, 1, 3)
+    """
+    return 0 if first > until else (until - first) // every + 1
+
+
+def anchor_ticks(entity: Entity[M], event: str) -> int | None:
+    """The anchor of an event in microseconds; None if it has none."""
+    anchor = entity.anchors.get(event)
+    return None if anchor is None else ticks_of(anchor)

@@ -1,0 +1,110 @@
+"""What time does to a structure: it is built, wears and may be upgraded, each at its own due times."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Generic
+
+from jobs.world.clock import M, moment_at, ticks_of
+from jobs.world.due import ticks_between
+from jobs.world.entity import Advanced, Entity, anchor_ticks, count_due
+from jobs.world.maintenance import StructureEvent, maintain, occurrences_left
+from jobs.world.marks import read_mark
+from jobs.world.variables import StructureVariables
+
+NEVER: Final = 2**63  #: after the year 9999, in microseconds
+Window = tuple[int, int]  # from, and up to but without, in microseconds
+
+_BUILD, _MAINTAIN, _UPGRADE = (
+    StructureEvent.CONSTRUCTION_COMPLETE,
+    StructureEvent.MAINTENANCE_DUE,
+    StructureEvent.UPGRADE_AVAILABLE,
+)
+
+
+@dataclass(slots=True, kw_only=True)
+class StructureAdvanced(Advanced[M], Generic[M]):
+    """A structure after a stretch of time; `check_upgrade` completes it."""
+
+    check: tuple[int, M] | None = None
+    """How many upgrade checks are due, and when the last one is, which decides."""
+
+
+def advance_structure(structure: Entity[M], until: M) -> StructureAdvanced[M]:
+    """Complete what is built and apply the maintenance that is due by `until`. Upgrade checks are left to do."""
+    kind, end = type(until), ticks_of(until)
+    read, warnings = StructureVariables.read(structure.variables)
+    after: StructureAdvanced[M] = StructureAdvanced(
+        level=structure.level, variables=dict(structure.variables), warnings=warnings
+    )
+    anchors = {event: anchor_ticks(structure, event) for event in (_BUILD, _MAINTAIN, _UPGRADE)}
+    if read.construction_duration_minutes:
+        begun, takes = anchors[_BUILD], ticks_between(read.construction_duration_minutes)
+        if begun is None:
+            return after
+        if begun + takes > end:
+            after.recur(_BUILD, begun, takes, begun + takes, kind)
+            return after
+        _apply(after, _BUILD, 1, moment_at(begun + takes, kind))
+        anchors = {_MAINTAIN: begun + takes, _UPGRADE: begun + takes}
+        read, _ = StructureVariables.read(after.variables)
+    every = ticks_between(read.maintenance_interval_minutes, structure.level)
+    if read.is_operational and (anchor := anchors[_MAINTAIN]) is not None:
+        left = occurrences_left(read)
+        due = count_due(anchor + every, every, end)
+        count = due if left is None else min(due, left)
+        if count:
+            _apply(after, _MAINTAIN, count, moment_at(anchor + count * every, kind))
+        if count != left:
+            anchor += count * every
+            after.recur(_MAINTAIN, anchor, every, anchor + every, kind)
+    if (anchor := anchors[_UPGRADE]) is not None:
+        checks = count_due(anchor + every, every, end)
+        if checks:
+            after.check = (checks, moment_at(anchor + checks * every, kind))
+        anchor += checks * every
+        after.recur(_UPGRADE, anchor, every, anchor + every, kind)
+    return after
+
+
+def check_upgrade(after: StructureAdvanced[M], resources: Mapping[str, Any]) -> None:
+    """Apply the upgrade checks with the settlement's resources at the time of the last one."""
+    if after.check is not None:
+        count, last = after.check
+        _apply(after, _UPGRADE, count, last, resources)
+
+
+def _apply(
+    after: StructureAdvanced[M], event: StructureEvent, count: int, last: M, resources: Mapping[str, Any] | None = None
+) -> None:
+    change = maintain(
+        event,
+        level=after.level,
+        variables=after.variables,
+        settlement_resources=resources or {},
+        occurrences=count,
+    )
+    gone = dict.fromkeys(after.variables.keys() - change.variables.keys())
+    after.note(event, count, last, change.variables | gone, change.summary)
+
+
+def operating_window(structure: Entity[M], kind: type[M]) -> Window:
+    """From when until when the structure operates, as far as its marks and its health tell; empty if it does not.
+
+    It holds for times before what has been applied, too: the marks say when it was completed, and when it failed.
+    """
+    read, _ = StructureVariables.read(structure.variables)
+    every = ticks_between(read.maintenance_interval_minutes, structure.level)
+    anchor = anchor_ticks(structure, _MAINTAIN)
+    if read.construction_duration_minutes:
+        begun = anchor_ticks(structure, _BUILD)
+        if begun is None:
+            return NEVER, NEVER
+        start = anchor = begun + ticks_between(read.construction_duration_minutes)
+    else:
+        completed = read_mark(structure.variables, _BUILD, kind)
+        start = ticks_of(completed) if completed else 0
+        if not read.is_operational:
+            failed = read_mark(structure.variables, _MAINTAIN, kind)
+            return start, start if failed is None or read.health else ticks_of(failed)
+    left = occurrences_left(read)
+    return start, NEVER if left is None or anchor is None else anchor + left * every

@@ -1,6 +1,6 @@
 """Run: what a handler gets besides its payload."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -35,16 +35,19 @@ class Wanted:
     variables: Any  #: of the entity, including its marks
     job_type: str
     payload: dict[str, Any]
+    household: str = ""  #: the ID of its settlement
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """Every occurrence of an entity's `event` up to `due` has been applied."""
+    """Every occurrence of an entity's `event` up to `anchor` has been applied."""
 
     entity_id: str
     event: str
-    due: Moment
-    interval: timedelta | None  #: None: it does not recur
+    anchor: Moment
+    interval: timedelta | None = None  #: None: it does not recur
+    next_due: Moment | None = None  #: None: never
+    payload: dict[str, Any] = field(default_factory=dict)  #: of the jobs of the event, which may be a new one
 
 
 class Schedules(Protocol):
@@ -85,8 +88,14 @@ class Schedules(Protocol):
     def record_applied(self, noted: Sequence["Applied"]) -> list[Followup]:
         """Record what was applied and compute the next due times. Returns the jobs that are already due."""
 
-    def forget(self, *entity_ids: str) -> None:
-        """Remove the schedules of entities that are gone."""
+    def anchors(self, entity_ids: Sequence[str]) -> Mapping[str, Mapping[str, Moment]]:
+        """Return by entity and event when it was last due or, if it never was, when the entity was first seen."""
+
+    def barriers(self, settlement_ids: Sequence[str], reading: Moment) -> Mapping[str, Moment]:
+        """Return by settlement when its structures are due by `reading`, if there are jobs that will apply that."""
+
+    def forget(self, *entity_ids: str) -> list[Followup]:
+        """Remove the schedules of entities that are gone. Returns the jobs that waited for them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,6 @@
 Admin, HTTP API, listener, cron tasks and management commands all use it, and always pass an actor and a reason.
 """
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from jobs.broker import enqueue
 from jobs.errors import InvalidJob, StateConflict
 from jobs.ledger import Move
 from jobs.ledger import moves as ledger
-from jobs.models import Job
+from jobs.models import Job, unique_key_of
 from jobs.registry import type_named
 from jobs.run import Followup
 from jobs.states import CANCELLABLE, DISCARDABLE, RESCHEDULABLE, RETRYABLE, WAITING, Priority, State
@@ -245,14 +244,13 @@ def _job(submission: Submission, actor: str, now: datetime) -> Job:
     due_key = submission.clock_due.isoformat() if submission.clock_due else due_at.isoformat()
     if len(subject) > LONGEST_SUBJECT or not fits_postgresql(subject):
         raise InvalidJob("subject", f"expected at most {LONGEST_SUBJECT} characters, without NUL")
-    key = f"{job_type.name}\0{campaign_id}\0{subject}\0{due_key}"  # no part contains NUL, so keys are unambiguous
     return Job(
         type=job_type.name,
         campaign_id=campaign_id,
         subject=subject,
         payload=submission.payload,
         payload_version=job_type.version,
-        unique_key=hashlib.sha256(key.encode()).hexdigest(),
+        unique_key=unique_key_of(job_type.name, campaign_id, subject, due_key),
         priority=_priority(submission.priority, job_type.priority),
         state=State.QUEUED if due_at <= now else State.SCHEDULED,
         due_at=due_at,

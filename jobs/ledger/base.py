@@ -44,6 +44,7 @@ INSERTED_COLUMNS: Final = (
     "payload_version",
 )
 PLACED_COLUMNS: Final = (  # the columns of a stored schedule row that change
+    "household",
     "entity_name",
     "clock",
     "anchor",

@@ -162,6 +162,7 @@ class SQLite(Statements):
         """See Statements."""
         values = [
             (
+                r.household,
                 r.entity_name,
                 r.clock,
                 r.anchor,

@@ -3,7 +3,7 @@
 from jobs.models.audit import LONGEST_TARGET, AuditEntry, OperatorAction
 from jobs.models.campaign import CampaignClock
 from jobs.models.cron import CronFiring, CronTask, FiringOutcome, Misfire
-from jobs.models.job import Job, new_job_id
+from jobs.models.job import Job, new_job_id, unique_key_of
 from jobs.models.main_api_check import MainApiCheck
 from jobs.models.pause import Pause, PauseKind
 from jobs.models.rollups import FailureGroup, FailureHour, OutcomeMinute
@@ -27,4 +27,5 @@ __all__ = [
     "PauseKind",
     "ScheduleRow",
     "new_job_id",
+    "unique_key_of",
 ]

@@ -1,5 +1,6 @@
 """Jobs."""
 
+import hashlib
 from typing import ClassVar
 from uuid import UUID
 
@@ -16,6 +17,11 @@ from scheduler_project.text import LONGEST_ID, LONGEST_SUBJECT
 def new_job_id() -> UUID:
     """A UUIDv7: ordered by time and unique, so it can serve as Idempotency-Key."""
     return uuid_utils.compat.uuid7()
+
+
+def unique_key_of(job_type: str, campaign_id: str, subject: str, due: str) -> str:
+    """The key by which the same work is found; `due` is ISO 8601. No part contains NUL, so keys are unambiguous."""
+    return hashlib.sha256(f"{job_type}\0{campaign_id}\0{subject}\0{due}".encode()).hexdigest()
 
 
 class JobQuerySet(models.QuerySet["Job"]):

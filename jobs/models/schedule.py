@@ -17,6 +17,9 @@ class ScheduleRow(models.Model):
     campaign_id = models.CharField("campaign", max_length=LONGEST_ID)
     entity_type = models.CharField(max_length=10, choices=[("Settlement", "Settlement"), ("Structure", "Structure")])
     entity_id = models.CharField(max_length=LONGEST_ID)
+    household = models.CharField(
+        "settlement", max_length=LONGEST_ID, blank=True, default="", db_default="", help_text="its own, if it is one"
+    )
     entity_name = models.CharField(max_length=LONGEST_NAME, blank=True)
     event_type = models.CharField(max_length=32)
     clock = models.CharField(max_length=5, choices=[("wall", "wall"), ("world", "world")])
@@ -36,6 +39,7 @@ class ScheduleRow(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["clock", "fire_at"], name="schedule_due"),
             models.Index(fields=["campaign_id", "entity_type"], name="schedule_by_campaign"),
+            models.Index(fields=["household"], name="schedule_by_household"),
         ]
 
     def __str__(self) -> str:

@@ -1,6 +1,7 @@
-"""Applies due jobs to the entities of one campaign: read many, apply the rules, write back with their versions.
+"""Applies due jobs to the entities of one campaign: read many, advance them, write back with their versions.
 
-A batch takes a few requests however many jobs it has. All jobs of one entity become ONE update, which carries the
+A batch takes a few requests however many jobs it has. Whatever its jobs name, an entity is advanced as a whole, up to
+its campaign's clock and in the order of its events' due times (jobs/world/household.py): ONE update, which carries the
 version that was read and the marks of what was applied, so that a repetition changes nothing.
 """
 
@@ -16,207 +17,298 @@ from jobs.main_api.model import Settlement, Structure
 from jobs.main_api.updates import Update
 from jobs.registry import Answer, Item
 from jobs.run import Applied, Run
+from jobs.schedules.households import DueEntity, as_standing
 from jobs.world.change import Change
-from jobs.world.clock import WorldTime
-from jobs.world.due import Due, outstanding
-from jobs.world.marks import is_job_applied, read_mark, with_job, with_mark
+from jobs.world.clock import Moment, WallTime, WorldTime
+from jobs.world.entity import Advanced, Occurred
+from jobs.world.marks import is_job_applied, with_job
 
 log = structlog.get_logger(__name__)
 E_ = TypeVar("E_", Settlement, Structure)
 TRIES = 5  # reads per attempt before a busy entity is left to the next attempt
 
 
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """What has become of an entity, and the error of each event that could not be applied."""
+
+    after: Advanced[Any]
+    errors: Mapping[str, JobError] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EntityRules(Generic[E_]):
     """What differs between settlements and structures."""
 
+    events: Sequence[str]
     entity_of: Callable[[Any], str]
     """Returns the entity ID in a payload."""
     event_of: Callable[[Any], str]
     """Returns the event type in a payload."""
+    payload_of: Callable[[str, str], dict[str, Any]]
+    """Returns the payload of a job for an entity and event."""
     read: Callable[[Run, Sequence[str]], Mapping[str, E_ | JobError | None]]
     """Reads current entities."""
-    rules: Callable[[Run, Sequence[tuple[E_, Sequence[str]]]], Callable[[E_, int, dict[str, Any], str, int], Change]]
-    """Reads whatever else the rules need and returns the rule, which takes the entity, its level and variables so far,
-    the event and the number of occurrences."""
-    intervals: Callable[[int, dict[str, Any]], Mapping[Any, timedelta]]
-    """Returns the recurring events with their intervals."""
+    barriers: Callable[[Run, Mapping[str, Moment]], Mapping[str, Moment]]
+    """Returns by entity what it must not pass, of those that are to be advanced up to these moments."""
+    advance: Callable[[Run, Sequence[DueEntity[E_]]], Mapping[str, Advance | JobError]]
+    """Reads whatever else the rules need, and advances the entities."""
+    by_hand: Callable[[Run, E_, int, dict[str, Any], str, int], Change]
+    """Applies occurrences of an event to an entity's level and variables now, whatever is due."""
     write: Callable[[Run, Sequence[Update[E_]]], Mapping[str, E_ | JobError]]
     """Updates entities and returns each one's new state or error."""
 
 
 @dataclass(slots=True)
-class _Applied:
-    """A job's change, before it is written."""
-
-    position: int
-    event: str
-    result: dict[str, Any]
-
-
-@dataclass(slots=True)
-class PendingEntity(Generic[E_]):
+class _Pending(Generic[E_]):
     """One entity and its jobs in the batch."""
 
-    positions: list[int]
-    applied: list[_Applied] = field(default_factory=list)
-    level: int = 0
-    variables: dict[str, Any] = field(default_factory=dict)
+    due: list[int] = field(default_factory=list)
+    by_hand: list[int] = field(default_factory=list)
+    results: dict[int, dict[str, Any]] = field(default_factory=dict)
+    """By position: what is answered once it is written."""
+    update: Update[E_] | None = None
+    noted: list[Applied] = field(default_factory=list)
+
+    @property
+    def positions(self) -> list[int]:
+        return [*self.due, *self.by_hand]
 
 
 def apply_batch(items: Sequence[Item], rules: EntityRules[E_]) -> list[Answer]:
-    """Apply each job's outstanding occurrences. Returns for each its changes, Skip if nothing was left, or an error."""
-    answers: dict[int, Answer] = _skip_inactive(items)
-    works: dict[str, PendingEntity[E_]] = {}
-    for position, item in enumerate(items):
-        if position in answers:
-            continue
-        works.setdefault(rules.entity_of(item.payload), PendingEntity([])).positions.append(position)
-    noted: list[Applied] = []
-    for _ in range(TRIES):
-        if not works:
-            break
-        works = _apply_once(items, rules, works, answers, noted)
-    for entity_id, work in works.items():
-        busy = VersionConflict(f"{entity_id} changed {TRIES} times between reading and writing")
-        answers |= dict.fromkeys(work.positions, busy)
-    run = items[0].run
-    if noted:
-        run.submit(run.schedules.record_applied(noted))
-    return [answers[position] for position in range(len(items))]
+    """Apply what is due. Returns each job's changes, Skip if nothing was left, or an error."""
+    return _Batch(items, rules).apply()
 
 
-def _skip_inactive(items: Sequence[Item]) -> dict[int, Answer]:
-    """Skip scheduled jobs if the campaign was inactive when last seen, as its clock stands still.
+class _Batch(Generic[E_]):
+    """The jobs of one campaign that are applied together."""
+
+    def __init__(self, items: Sequence[Item], rules: EntityRules[E_]) -> None:
+        self._items = items
+        self._rules: EntityRules[E_] = rules
+        self._run = items[0].run
+        self._answers: dict[int, Answer] = _skip_stopped_clocks(items)
+        self._noted: list[Applied] = []
+        self._gone: list[str] = []
+
+    def apply(self) -> list[Answer]:
+        works = self._group()
+        until = self._until({i: self._last_due(work) for i, work in works.items() if work.due})
+        for _ in range(TRIES):
+            if not works:
+                break
+            works = self._apply_once(works, until)
+        for entity_id, work in works.items():
+            busy = VersionConflict(f"{entity_id} changed {TRIES} times between reading and writing")
+            self._answers |= dict.fromkeys(work.positions, busy)
+        if self._gone:
+            self._run.submit(self._run.schedules.forget(*self._gone))
+        if self._noted:
+            self._run.submit(self._run.schedules.record_applied(self._noted))
+        return [self._answers[position] for position in range(len(self._items))]
+
+    def _group(self) -> dict[str, _Pending[E_]]:
+        works: dict[str, _Pending[E_]] = {}
+        for position, item in enumerate(self._items):
+            if position not in self._answers:
+                work = works.setdefault(self._rules.entity_of(item.payload), _Pending())
+                (work.by_hand if item.run.clock_due is None else work.due).append(position)
+        return works
+
+    def _last_due(self, work: _Pending[E_]) -> Moment:
+        dues = [due for position in work.due if (due := self._items[position].run.clock_due) is not None]
+        return max(dues, key=lambda due: due.at)
+
+    def _until(self, last_due: Mapping[str, Moment]) -> dict[str, Moment]:
+        """Up to when entities are advanced: on world time, to what the campaign's clock shows, without its barrier."""
+        until = dict(last_due)
+        text = self._run.schedules.world_time(self._run.campaign_id)
+        if text:
+            reading = WorldTime.parse(text)
+            until = {i: max(due, reading) if isinstance(due, WorldTime) else due for i, due in until.items()}
+        for entity_id, barrier in self._rules.barriers(self._run, until).items():
+            if barrier.at <= until[entity_id].at:
+                before = type(barrier)(barrier.at - timedelta(microseconds=1))
+                until[entity_id] = max(last_due[entity_id], before)
+        return until
+
+    def _apply_once(self, works: dict[str, _Pending[E_]], until: Mapping[str, Moment]) -> dict[str, _Pending[E_]]:
+        """Read, advance and write once. Returns the entities that changed meanwhile, to try again."""
+        entities = self._read(works)
+        advanced = self._advance({i: entity for i, entity in entities.items() if works[i].due}, works, until)
+        for entity_id, entity in entities.items():
+            found = advanced.get(entity_id)
+            if isinstance(found, JobError):
+                self._answers |= dict.fromkeys(works[entity_id].positions, found)
+            else:
+                self._prepare(works[entity_id], entity, found)
+        updates = [work.update for i in entities if (work := works[i]).update is not None]
+        again: dict[str, _Pending[E_]] = {}
+        for entity_id, written in self._write([update for update in updates if update]).items():
+            work = works[entity_id]
+            if isinstance(written, VersionConflict):
+                again[entity_id] = _Pending(
+                    due=[p for p in work.due if p in work.results],
+                    by_hand=[p for p in work.by_hand if p in work.results],
+                )
+            elif isinstance(written, JobError):
+                self._answers |= dict.fromkeys(work.results, written)
+            else:
+                self._answers |= {p: {**result, "version": written.version} for p, result in work.results.items()}
+                self._noted += work.noted
+        return again
+
+    def _read(self, works: Mapping[str, _Pending[E_]]) -> dict[str, E_]:
+        entities: dict[str, E_] = {}
+        for entity_id, found in self._rules.read(self._run, list(works)).items():
+            if isinstance(found, JobError):
+                self._answers |= dict.fromkeys(works[entity_id].positions, found)
+            elif found is None or found.archived_at:
+                gone = Skip(f"{entity_id} is gone or archived")
+                self._answers |= dict.fromkeys(works[entity_id].positions, gone)
+                self._gone.append(entity_id)
+            else:
+                entities[entity_id] = found
+        return entities
+
+    def _advance(
+        self, entities: Mapping[str, E_], works: Mapping[str, _Pending[E_]], until: Mapping[str, Moment]
+    ) -> Mapping[str, Advance | JobError]:
+        if not entities:
+            return {}
+        anchors = self._run.schedules.anchors(list(entities))
+        due = []
+        for entity_id, entity in entities.items():
+            known = self._begun(works[entity_id]) | dict(anchors.get(entity_id, {}))
+            standing = as_standing(entity, self._rules.events, known, until[entity_id])
+            due.append(DueEntity(entity, standing, until[entity_id]))
+        return self._rules.advance(self._run, due)
+
+    def _begun(self, work: _Pending[E_]) -> dict[str, Moment]:
+        """When the intervals of its jobs began: for an entity whose schedule is lost."""
+        begun: dict[str, Moment] = {}
+        for position in work.due:
+            run = self._items[position].run
+            if run.clock_due is not None and run.interval is not None:
+                kind = type(run.clock_due)
+                begun[self._rules.event_of(self._items[position].payload)] = kind(
+                    run.clock_due.at - run.interval * run.occurrences
+                )
+        return begun
+
+    def _prepare(self, work: _Pending[E_], entity: E_, advance: Advance | None) -> None:
+        """Answer the jobs for which nothing is left; prepare the update and the answers of the others."""
+        level, variables = entity.level, entity.variables if isinstance(entity.variables, dict) else {}
+        last: Moment | None = None
+        if advance is not None:
+            after = advance.after
+            level, variables = after.level, after.variables
+            last = max((one.last for one in after.occurred.values()), default=None)
+            for warning in after.warnings:
+                log.warning("variables.defaulted", entity_id=entity.id, warning=warning)
+            self._answer_due(work, entity, advance)
+            work.noted = self._notes(entity, after)
+        for position in work.by_hand:
+            level, variables = self._by_hand(work, position, entity, level, variables)
+        if not work.results and not (advance and advance.after.occurred):
+            self._noted += work.noted
+            return
+        self._date(work, entity, level, variables, last)
+
+    def _date(self, work: _Pending[E_], entity: E_, level: int, variables: dict[str, Any], last: Moment | None) -> None:
+        """The update is dated by the last due world time that is applied; a person's job, by the world's clock."""
+        now = last.isoformat() if isinstance(last, WorldTime) else ""
+        now = now or self._run.schedules.world_time(self._run.campaign_id)
+        work.update = Update(entity, level=level, variables=variables, key=self._run.job_id, world_time=now or None)
+
+    def _answer_due(self, work: _Pending[E_], entity: E_, advance: Advance) -> None:
+        """The last job of each event answers for it; what occurred without a job here is named in the first answer."""
+        occurred = dict(advance.after.occurred)
+        for position in sorted(work.due, key=self._due_of, reverse=True):
+            event = self._rules.event_of(self._items[position].payload)
+            if event in advance.errors:
+                self._answers[position] = advance.errors[event]
+            elif event in occurred:
+                work.results[position] = _result_of(entity, occurred.pop(event))
+            else:
+                self._answers[position] = Skip(f"{event} of {entity.name} is applied already")
+        if occurred:
+            also = {event: one.summary for event, one in occurred.items()}
+            first = next(iter(work.results), None)
+            if first is not None:
+                work.results[first]["also"] = also
+
+    def _due_of(self, position: int) -> Any:
+        due = self._items[position].run.clock_due
+        return due.at if due is not None else None
+
+    def _by_hand(
+        self, work: _Pending[E_], position: int, entity: E_, level: int, variables: dict[str, Any]
+    ) -> tuple[int, dict[str, Any]]:
+        run, event = self._items[position].run, self._rules.event_of(self._items[position].payload)
+        if is_job_applied(variables, event, run.job_id):
+            self._answers[position] = Skip(f"{event} of {entity.name} is applied already")
+            return level, variables
+        try:
+            change = self._rules.by_hand(run, entity, level, variables, event, run.occurrences)
+        except JobError as error:  # what the rule needs could not be read
+            self._answers[position] = error
+            return level, variables
+        for warning in change.warnings:
+            log.warning("variables.defaulted", entity_id=entity.id, warning=warning)
+        work.results[position] = {
+            "entity": entity.name,
+            "summary": change.summary,
+            "occurrences": run.occurrences,
+            "before": _differences(level, variables, change.level, change.variables),
+            "after": _differences(change.level, change.variables, level, variables),
+        }
+        return change.level, with_job(change.variables, event, run.job_id)
+
+    def _notes(self, entity: E_, after: Advanced[Any]) -> list[Applied]:
+        """What the entity's schedule becomes: events that recur, and those that do not any more."""
+        recurring: list[Applied] = [
+            Applied(entity.id, event, one.anchor, one.interval, one.due, self._rules.payload_of(entity.id, event))
+            for event, one in after.next.items()
+        ]
+        ended: list[Applied] = [
+            Applied(entity.id, e, one.last) for e, one in after.occurred.items() if e not in after.next
+        ]
+        return [*recurring, *ended]
+
+    def _write(self, updates: Sequence[Update[E_]]) -> Mapping[str, E_ | JobError]:
+        try:
+            return self._rules.write(self._run, updates) if updates else {}
+        except JobError as error:  # nothing was sent: the campaign's main branch was not found
+            return {update.entity.id: error for update in updates}
+
+
+def _result_of(entity: Settlement | Structure, one: Occurred[Any]) -> dict[str, Any]:
+    return {
+        "entity": entity.name,
+        "summary": one.summary,
+        "occurrences": one.count,
+        "before": dict(one.before),
+        "after": dict(one.after),
+    }
+
+
+def _skip_stopped_clocks(items: Sequence[Item]) -> dict[int, Answer]:
+    """Skip scheduled jobs of a clock that stands still: of an inactive campaign, or of one that has changed its clock.
 
     Jobs that a person submitted still run.
     """
-    scheduled = [position for position, item in enumerate(items) if item.run.clock_due is not None]
+    dues = {position: due for position, item in enumerate(items) if (due := item.run.clock_due) is not None}
     run = items[0].run
-    if not scheduled or run.schedules.is_active(run.campaign_id):
+    if not dues:
         return {}
-    return dict.fromkeys(scheduled, Skip(f"campaign {run.campaign_id} is inactive"))
-
-
-def _apply_once(
-    items: Sequence[Item],
-    rules: EntityRules[E_],
-    works: dict[str, PendingEntity[E_]],
-    answers: dict[int, Answer],
-    noted: list[Applied],
-) -> dict[str, PendingEntity[E_]]:
-    """Read, apply and write once. Returns the entities that changed meanwhile, to try again."""
-    run = items[0].run
-    entities: dict[str, E_] = {}
-    for entity_id, found in rules.read(run, list(works)).items():
-        if isinstance(found, JobError):
-            answers |= dict.fromkeys(works[entity_id].positions, found)
-        elif found is None or found.archived_at:
-            gone = Skip(f"{entity_id} is gone or archived")
-            answers |= dict.fromkeys(works[entity_id].positions, gone)
-            run.schedules.forget(entity_id)
-        else:
-            entities[entity_id] = found
-    requested = [(e, [rules.event_of(items[p].payload) for p in works[i].positions]) for i, e in entities.items()]
-    rule = rules.rules(run, requested) if requested else None
-    updates: list[Update[E_]] = []
-    for entity_id, entity in entities.items():
-        if rule is not None and _apply(items, rules, works[entity_id], entity, rule, answers, noted):
-            work = works[entity_id]
-            updates.append(_update_of(items, work, entity))
-    again: dict[str, PendingEntity[E_]] = {}
-    for entity_id, written in _write(run, rules, updates).items():
-        work = works[entity_id]
-        if isinstance(written, VersionConflict):
-            again[entity_id] = PendingEntity([a.position for a in work.applied])
-        elif isinstance(written, JobError):
-            answers |= dict.fromkeys((a.position for a in work.applied), written)
-        else:
-            _settle(items, rules, work, written, answers, noted)
-    return again
-
-
-def _update_of(items: Sequence[Item], work: PendingEntity[E_], entity: E_) -> Update[E_]:
-    """The entity's update, dated by the last due world time that is applied; a person's job, by the world's clock."""
-    runs = [items[applied.position].run for applied in work.applied]
-    world_times = [run.clock_due for run in runs if isinstance(run.clock_due, WorldTime)]
-    now = max(world_times).isoformat() if world_times else runs[0].schedules.world_time(runs[0].campaign_id)
-    return Update(entity, level=work.level, variables=work.variables, key=runs[0].job_id, world_time=now or None)
-
-
-def _write(run: Run, rules: EntityRules[E_], updates: Sequence[Update[E_]]) -> Mapping[str, E_ | JobError]:
-    try:
-        return rules.write(run, updates) if updates else {}
-    except JobError as error:  # nothing was sent: the campaign's main branch was not found
-        return {update.entity.id: error for update in updates}
-
-
-def _apply(
-    items: Sequence[Item],
-    rules: EntityRules[E_],
-    work: PendingEntity[E_],
-    entity: E_,
-    rule: Callable[[E_, int, dict[str, Any], str, int], Change],
-    answers: dict[int, Answer],
-    noted: list[Applied],
-) -> bool:
-    """Apply the entity's jobs in turn to its level and variables. Returns whether there is anything to write."""
-    work.level, work.variables = entity.level, entity.variables if isinstance(entity.variables, dict) else {}
-    for position in work.positions:
-        item = items[position]
-        event = rules.event_of(item.payload)
-        count = _outstanding(item.run, event, work.variables)
-        if not count:
-            answers[position] = Skip(f"{event} of {entity.name} is applied already")
-            _note(item.run, event, entity.id, rules.intervals(work.level, work.variables), noted)
-            continue
-        try:
-            change = rule(entity, work.level, work.variables, event, count)
-        except JobError as error:  # what the rule needs could not be read
-            answers[position] = error
-            continue
-        for warning in change.warnings:
-            log.warning("variables.defaulted", entity_id=entity.id, warning=warning)
-        due = item.run.clock_due
-        marked = with_mark(change.variables, event, due) if due else with_job(change.variables, event, item.run.job_id)
-        result = {
-            "entity": entity.name,
-            "summary": change.summary,
-            "occurrences": count,
-            "before": _differences(work.level, work.variables, change.level, change.variables),
-            "after": _differences(change.level, change.variables, work.level, work.variables),
-        }
-        work.applied.append(_Applied(position, event, result))
-        work.level, work.variables = change.level, marked
-    return bool(work.applied)
-
-
-def _settle(
-    items: Sequence[Item],
-    rules: EntityRules[E_],
-    work: PendingEntity[E_],
-    written: E_,
-    answers: dict[int, Answer],
-    noted: list[Applied],
-) -> None:
-    """Finish the jobs of an entity that was written."""
-    intervals = rules.intervals(work.level, work.variables)
-    for applied in work.applied:
-        answers[applied.position] = {**applied.result, "version": written.version}
-        _note(items[applied.position].run, applied.event, written.id, intervals, noted)
-
-
-def _outstanding(run: Run, event: str, variables: dict[str, Any]) -> int:
-    if run.clock_due is None:
-        return 0 if is_job_applied(variables, event, run.job_id) else run.occurrences
-    mark = read_mark(variables, event, type(run.clock_due))
-    due = Due(run.clock_due, run.occurrences)
-    return outstanding(due, run.interval or timedelta(minutes=1), mark)
-
-
-def _note(run: Run, event: str, entity_id: str, intervals: Mapping[Any, timedelta], noted: list[Applied]) -> None:
-    if run.clock_due is not None:
-        noted.append(Applied(entity_id, event, run.clock_due, intervals.get(event)))
+    if not run.schedules.is_active(run.campaign_id):
+        return dict.fromkeys(dues, Skip(f"campaign {run.campaign_id} is inactive"))
+    if len({type(due) for due in dues.values()}) == 1:
+        return {}
+    kind = WorldTime if run.schedules.world_time(run.campaign_id) else WallTime
+    left = Skip(f"campaign {run.campaign_id} runs on another clock now")
+    return {position: left for position, due in dues.items() if not isinstance(due, kind)}
 
 
 def _differences(level: int, variables: dict[str, Any], other_level: int, other: dict[str, Any]) -> dict[str, Any]:

@@ -183,7 +183,7 @@ class _CampaignSlice:
             return None
         found = self._kind.find(self._run, absent)
         stop_at(found.values())
-        self._run.schedules.forget(*(i for i, entity in found.items() if _is_gone(entity)))
+        self._run.submit(self._run.schedules.forget(*(i for i, entity in found.items() if _is_gone(entity))))
         self._failed |= {i: error for i, error in found.items() if isinstance(error, JobError)}
         self._read += absent
         return self._last if len(absent) == MOST_ABSENT and not self._failed else None

@@ -1,12 +1,12 @@
 """Schedules in the database: when each event type of each entity is next due."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final, TypeVar
 
 import structlog
 from django.db import connection, transaction
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from jobs import counters
@@ -16,9 +16,10 @@ from jobs.models import CampaignClock, ScheduleRow
 from jobs.run import Applied, Followup, Wanted
 from jobs.schedules import clocks
 from jobs.schedules.clocks import reading_of
+from jobs.schedules.waiting import find_due_structures, find_waiting, has_due_structures
 from jobs.world.clock import Moment, WallTime, clock_name, later, parse_moment, sortable
 from jobs.world.due import due_by
-from jobs.world.marks import read_mark
+from jobs.world.entity import anchor_of, next_due_of
 from scheduler_project.text import as_name, is_id
 
 log = structlog.get_logger(__name__)
@@ -117,34 +118,56 @@ class DatabaseSchedules:
         """Whether the campaign was active when last seen; True if it never was seen."""
         return clocks.is_active(campaign_id)
 
+    def anchors(self, entity_ids: Sequence[str]) -> dict[str, dict[str, Moment]]:
+        """Return by entity and event when it was last due or, if it never was, when the entity was first seen."""
+        found: dict[str, dict[str, Moment]] = {}
+        for batch in _batches([i for i in entity_ids if is_id(i)]):
+            rows = ScheduleRow.objects.filter(entity_id__in=batch, anchor__gt="").order_by()
+            for entity_id, event, clock, anchor in rows.values_list("entity_id", "event_type", "clock", "anchor"):
+                found.setdefault(entity_id, {})[event] = parse_moment(clock, anchor)
+        return found
+
+    def barriers(self, settlement_ids: Sequence[str], reading: Moment) -> dict[str, Moment]:
+        """Return by settlement when its structures are due by `reading`, if there are jobs that will apply that."""
+        due = find_due_structures([i for i in settlement_ids if is_id(i)], reading)
+        return {settlement_id: one.due for settlement_id, one in due.items()}
+
     @transaction.atomic
     def record_applied(self, noted: Sequence[Applied]) -> list[Followup]:
-        """Record what was applied and compute the next due times. Returns the jobs that are already due."""
-        rows = {
-            (row.entity_id, row.event_type): row
-            for row in _rows().select_for_update().filter(entity_id__in={n.entity_id for n in noted}).order_by("id")
-        }
-        moved, gone = [], []
+        """Record what was applied and the next due times. Returns the jobs that are due already, or waited for it."""
+        rows = _lock({n.entity_id for n in noted})
+        siblings = {entity_id: row for (entity_id, _), row in rows.items()}
+        moved, gone, new = [], [], []
         for n in noted:
             row = rows.get((n.entity_id, n.event))
-            if row is None or row.clock != clock_name(n.due) or row.anchor > sortable(n.due):
+            if row is None:
+                if n.interval is not None and (sibling := siblings.get(n.entity_id)) is not None:
+                    new.append(_begin(sibling, n))
+            elif row.clock != clock_name(n.anchor) or row.anchor > sortable(n.anchor):
                 continue
-            if n.interval is None:
+            elif n.interval is None:
                 gone.append(row.id)
-                continue
-            row.anchor, row.interval = sortable(n.due), n.interval
-            row.next_due = row.fire_at = sortable(later(n.due, n.interval))
-            moved.append(row)
+            else:
+                was = row.anchor, row.interval, row.next_due
+                row.anchor, row.interval, row.next_due = sortable(n.anchor), n.interval, sortable(n.next_due)
+                if (row.anchor, row.interval, row.next_due) != was:
+                    row.fire_at = row.next_due
+                    moved.append(row)
         if gone:
             ScheduleRow.objects.filter(id__in=gone).delete()
-        followups = _fire_by_campaign(moved)
+        followups = _fire_by_campaign([*moved, *new])
         _save(moved)
-        return followups
+        ScheduleRow.objects.bulk_create(new, ignore_conflicts=True)
+        return followups + _release(siblings.values())
 
-    def forget(self, *entity_ids: str) -> None:
-        """Remove the schedules of entities that are gone."""
+    @transaction.atomic
+    def forget(self, *entity_ids: str) -> list[Followup]:
+        """Remove the schedules of entities that are gone. Returns the jobs that waited for them."""
+        rows: dict[tuple[str, str], ScheduleRow] = {}
         for batch in _batches(entity_ids):
+            rows |= _lock(batch)
             ScheduleRow.objects.filter(entity_id__in=batch).delete()
+        return _release(rows.values())
 
 
 @transaction.atomic
@@ -154,9 +177,9 @@ def fire_wall_rows(now: datetime, *, limit: int = 500) -> list[Followup]:
     Schedules of inactive campaigns do not fire, and do not count towards the limit.
     """
     reading = WallTime(now)
-    due = _wall_rows().select_for_update().filter(fire_at__lte=sortable(reading))
-    rows = list(due.order_by("fire_at")[:limit])
-    fired, followups = _fire(rows, reading)
+    due = _wall_rows().select_for_update().filter(fire_at__lte=sortable(reading)).order_by("fire_at")
+    waits = Q(entity_type="Settlement") & Q(has_due_structures(reading))
+    fired, followups = _fire([*due.exclude(waits)[:limit], *due.filter(waits)[:limit]], reading)
     _save(fired)
     return followups
 
@@ -168,7 +191,7 @@ def next_wall_firing() -> datetime | None:
 
 
 def _fire_by_campaign(rows: Sequence[ScheduleRow]) -> list[Followup]:
-    """Fire rows that are already due on their campaigns' clocks. Returns their jobs."""
+    """Fire rows that are already due to fire on their campaigns' clocks. Returns their jobs."""
     known = dict(
         CampaignClock.objects.filter(campaign_id__in={row.campaign_id for row in rows}).values_list(
             "campaign_id", "world_time"
@@ -180,8 +203,47 @@ def _fire_by_campaign(rows: Sequence[ScheduleRow]) -> list[Followup]:
             world_time = known.get(campaign_id) if clock == "world" else None
             if clock == "world" and not world_time:
                 continue
+            reading = reading_of(world_time)
             own = [row for row in rows if row.campaign_id == campaign_id and row.clock == clock]
-            followups += _fire(own, reading_of(world_time))[1]
+            followups += _fire([row for row in own if row.fire_at <= sortable(reading)], reading)[1]
+    return followups
+
+
+def _lock(entity_ids: Collection[str]) -> dict[tuple[str, str], ScheduleRow]:
+    """Lock the rows of these entities, in one order for all transactions."""
+    rows = _rows().select_for_update().filter(entity_id__in=entity_ids).order_by("id")
+    return {(row.entity_id, row.event_type): row for row in rows}
+
+
+def _begin(sibling: ScheduleRow, n: Applied) -> ScheduleRow:
+    """A row for an event that recurs from now on: maintenance, once construction is complete."""
+    row = ScheduleRow(
+        campaign_id=sibling.campaign_id,
+        entity_type=sibling.entity_type,
+        entity_id=sibling.entity_id,
+        household=sibling.household,
+        entity_name=sibling.entity_name,
+        event_type=n.event,
+        clock=clock_name(n.anchor),
+        anchor=sortable(n.anchor),
+        next_due=sortable(n.next_due),
+        job_type=sibling.job_type,
+        payload=n.payload,
+    )
+    row.interval, row.fire_at = n.interval or timedelta(0), row.next_due
+    return row
+
+
+def _release(structures: Iterable[ScheduleRow]) -> list[Followup]:
+    """Fire the due rows of the settlements that these structures belong to. Returns their jobs."""
+    households = {row.household for row in structures if row.entity_type == "Structure" and row.household}
+    if not households:
+        return []
+    settlements = _rows().select_for_update().filter(entity_id__in=households, entity_type="Settlement", fire_at__gt="")
+    rows = list(settlements.order_by("id"))
+    was = {row.pk: row.fire_at for row in rows}
+    followups = _fire_by_campaign(rows)
+    _save([row for row in rows if row.fire_at != was[row.pk]])
     return followups
 
 
@@ -213,15 +275,13 @@ def _save(rows: Sequence[ScheduleRow]) -> None:
 def _place(row: ScheduleRow, want: Wanted, reading: Moment) -> None:
     """Set the next due time: one interval after the last one applied, or after the entity was first seen."""
     clock = clock_name(reading)
-    mark = read_mark(want.variables, want.event_type, type(reading)) if isinstance(want.variables, dict) else None
-    if row.anchor and row.clock == clock:
-        anchor: Moment = parse_moment(clock, row.anchor)
-        anchor = max(anchor, mark) if mark else anchor
-    else:
-        anchor = mark or reading
-    next_due = sortable(later(anchor, want.interval))
+    known = parse_moment(clock, row.anchor) if row.anchor and row.clock == clock else None
+    variables = want.variables if isinstance(want.variables, dict) else {}
+    anchor = anchor_of(want.event_type, variables, known, reading)
+    next_due = sortable(next_due_of(anchor, want.interval, variables))
     if next_due != row.next_due or clock != row.clock:
         row.fire_at = next_due
+    row.household = want.household if is_id(want.household) else ""
     row.entity_id, row.event_type, row.entity_name = want.entity_id, want.event_type, as_name(want.entity_name)
     row.clock, row.anchor, row.interval, row.next_due = clock, sortable(anchor), want.interval, next_due
     row.job_type, row.payload = want.job_type, want.payload
@@ -233,7 +293,7 @@ def _fire(rows: Iterable[ScheduleRow], reading: Moment) -> tuple[list[ScheduleRo
     One job applies all occurrences; its key contains the last one, so that firing again finds the same job.
     """
     due_rows, followups = [], []
-    for row in rows:
+    for row in _without_waiting(list(rows), reading):
         first = parse_moment(row.clock, row.next_due) if row.next_due else None
         due = due_by(first, row.interval, reading)
         if due is None:
@@ -251,3 +311,11 @@ def _fire(rows: Iterable[ScheduleRow], reading: Moment) -> tuple[list[ScheduleRo
             )
         )
     return due_rows, followups
+
+
+def _without_waiting(rows: Sequence[ScheduleRow], reading: Moment) -> Sequence[ScheduleRow]:
+    """Leave out the due rows of settlements whose structures are due, too: they fire once those are applied."""
+    due = sortable(reading)
+    settlements = {row.entity_id for row in rows if row.entity_type == "Settlement" and "" < row.next_due <= due}
+    waiting = find_waiting(settlements, reading) if settlements else set()
+    return [row for row in rows if row.entity_id not in waiting] if waiting else rows

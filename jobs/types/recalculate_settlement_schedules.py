@@ -37,6 +37,7 @@ def _look(run: Run, settlements: Sequence[Settlement]) -> Found:
             variables=settlement.variables,
             job_type=settlement_growth.NAME,
             payload={"settlementId": settlement.id, "growthType": event.value},
+            household=settlement.id,
         )
         for settlement in settlements
         if not settlement.archived_at

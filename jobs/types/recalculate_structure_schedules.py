@@ -48,6 +48,7 @@ def _look(run: Run, settlements: Sequence[Settlement]) -> Found:
                 variables=structure.variables,
                 job_type=structure_maintenance.NAME,
                 payload={"structureId": structure.id, "eventType": event.value},
+                household=structure.settlement_id,
             )
             for structure in structures
             if not structure.archived_at and not archived[settlement_id]

@@ -1,18 +1,21 @@
 """SETTLEMENT_GROWTH: apply the growth that is due to a campaign's settlements."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from msgspec import Meta
 
 from jobs.errors import JobError
-from jobs.main_api.listing import Listing
-from jobs.main_api.model import Settlement, Structure
+from jobs.main_api.model import Settlement
 from jobs.registry import Answer, Item, Payload, batch_job_type
 from jobs.run import Run
-from jobs.schedules.apply import EntityRules, apply_batch
+from jobs.schedules.apply import Advance, EntityRules, apply_batch
+from jobs.schedules.households import DueEntity, read_structures
 from jobs.world.change import Change
-from jobs.world.growth import GrowthType, StructureStatus, grow, settlement_intervals
+from jobs.world.clock import Moment
+from jobs.world.growth import GrowthType, StructureStatus, grow
+from jobs.world.household import Household, advance_settlement
+from jobs.world.settlements import needs_structures
 from jobs.world.variables import StructureVariables
 from scheduler_project.text import LONGEST_ID
 
@@ -43,39 +46,51 @@ def grow_settlements(items: Sequence[Item]) -> Sequence[Answer]:
     return apply_batch(items, _SETTLEMENTS)
 
 
-def _rules(
-    run: Run, requested: Sequence[tuple[Settlement, Sequence[str]]]
-) -> Callable[[Settlement, int, dict[str, Any], str, int], Change]:
-    """Level-up checks need the settlement's structures."""
-    checked = [settlement.id for settlement, events in requested if GrowthType.LEVEL_UP_CHECK in events]
-    structures = run.api.structures_by_settlement(checked)
+def _advance(run: Run, due: Sequence[DueEntity[Settlement]]) -> dict[str, Advance | JobError]:
+    """Level-ups need the settlement's structures, if it requires any and can have the people."""
+    needing = [one for one in due if needs_structures(one.standing, one.until)]
+    structures = read_structures(run, needing)
+    advanced: dict[str, Advance | JobError] = {}
+    for one in due:
+        found = structures.get(one.entity.id, {})
+        if isinstance(found, JobError):  # unreadable structures must not count as missing
+            advanced[one.entity.id] = found
+        else:
+            household = Household(settlement=one.standing, structures=found)
+            advanced[one.entity.id] = Advance(advance_settlement(household, one.until))
+    return advanced
 
-    def rule(settlement: Settlement, level: int, variables: dict[str, Any], event: str, occurrences: int) -> Change:
-        growth = GrowthType(event)
-        statuses = _statuses(structures[settlement.id]) if growth is GrowthType.LEVEL_UP_CHECK else []
-        return grow(growth, level=level, variables=variables, structures=statuses, occurrences=occurrences)
 
-    return rule
+def _by_hand(
+    run: Run, settlement: Settlement, level: int, variables: dict[str, Any], event: str, occurrences: int
+) -> Change:
+    growth = GrowthType(event)
+    statuses: list[StructureStatus] = []
+    if growth is GrowthType.LEVEL_UP_CHECK:
+        structures = run.api.structures_by_settlement([settlement.id])[settlement.id]
+        if isinstance(structures, JobError):
+            raise structures
+        for structure in structures.whole():
+            if not structure.archived_at:
+                read, _ = StructureVariables.read(structure.variables)
+                operational = read.is_operational and not read.construction_duration_minutes
+                statuses.append(StructureStatus(structure.type, operational))
+    return grow(growth, level=level, variables=variables, structures=statuses, occurrences=occurrences)
 
 
-def _statuses(structures: Listing[Structure] | JobError) -> list[StructureStatus]:
-    """Raises the error of the read: unreadable structures must not count as missing."""
-    if isinstance(structures, JobError):
-        raise structures
-    statuses = []
-    for structure in structures.whole():
-        if not structure.archived_at:
-            variables, _ = StructureVariables.read(structure.variables)
-            operational = variables.is_operational and not variables.construction_duration_minutes
-            statuses.append(StructureStatus(structure.type, operational))
-    return statuses
+def _barriers(run: Run, until: Mapping[str, Moment]) -> Mapping[str, Moment]:
+    """A settlement waits for what is due of its structures."""
+    return run.schedules.barriers(list(until), max(until.values(), key=lambda moment: moment.at)) if until else {}
 
 
 _SETTLEMENTS: EntityRules[Settlement] = EntityRules(
+    events=tuple(GrowthType),
     entity_of=lambda payload: payload.settlement_id,
     event_of=lambda payload: payload.growth_type.value,
+    payload_of=lambda settlement_id, event: {"settlementId": settlement_id, "growthType": event},
     read=lambda run, ids: run.api.settlements(ids),
-    rules=_rules,
-    intervals=settlement_intervals,
+    barriers=_barriers,
+    advance=_advance,
+    by_hand=_by_hand,
     write=lambda run, updates: run.api.update_settlements(updates, branch_id=run.api.main_branch(run.campaign_id).id),
 )

@@ -1,17 +1,19 @@
 """STRUCTURE_MAINTENANCE: apply due construction, maintenance and upgrade checks to a campaign's structures."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from msgspec import Meta
 
 from jobs.errors import JobError
-from jobs.main_api.model import Settlement, Structure
+from jobs.main_api.model import Structure
 from jobs.registry import Answer, Item, Payload, batch_job_type
 from jobs.run import Run
-from jobs.schedules.apply import EntityRules, apply_batch
+from jobs.schedules.apply import Advance, EntityRules, apply_batch
+from jobs.schedules.households import DueEntity, ResourcesInTime, resources_of
 from jobs.world.change import Change
-from jobs.world.maintenance import StructureEvent, maintain, structure_intervals
+from jobs.world.maintenance import StructureEvent, maintain
+from jobs.world.structures import advance_structure, check_upgrade
 from scheduler_project.text import LONGEST_ID
 
 NAME = "STRUCTURE_MAINTENANCE"
@@ -41,39 +43,50 @@ def maintain_structures(items: Sequence[Item]) -> Sequence[Answer]:
     return apply_batch(items, _STRUCTURES)
 
 
-def _rules(
-    run: Run, requested: Sequence[tuple[Structure, Sequence[str]]]
-) -> Callable[[Structure, int, dict[str, Any], str, int], Change]:
-    """Upgrade checks need the settlement's resources."""
-    checked = {structure.settlement_id for structure, events in requested if StructureEvent.UPGRADE_AVAILABLE in events}
-    settlements = run.api.settlements(sorted(checked))
-
-    def rule(structure: Structure, level: int, variables: dict[str, Any], event: str, occurrences: int) -> Change:
-        upgrade = event == StructureEvent.UPGRADE_AVAILABLE
-        return maintain(
-            StructureEvent(event),
-            level=level,
-            variables=variables,
-            settlement_resources=_resources(settlements[structure.settlement_id]) if upgrade else {},
-            occurrences=occurrences,
-        )
-
-    return rule
+def _advance(run: Run, due: Sequence[DueEntity[Structure]]) -> dict[str, Advance | JobError]:
+    """Upgrade checks need the settlement's resources at their time; the rest of a structure needs nothing else."""
+    resources = ResourcesInTime(run, due)
+    advanced: dict[str, Advance | JobError] = {}
+    for one in due:
+        after = advance_structure(one.standing, one.until)
+        errors: dict[str, JobError] = {}
+        if after.check is not None:
+            found = resources.at(one.entity, after.check[1])
+            if isinstance(found, JobError):  # unreadable resources must not count as missing
+                errors[StructureEvent.UPGRADE_AVAILABLE] = found
+                after.next.pop(StructureEvent.UPGRADE_AVAILABLE, None)
+            else:
+                check_upgrade(after, found)
+        advanced[one.entity.id] = Advance(after, errors)
+    return advanced
 
 
-def _resources(settlement: Settlement | JobError | None) -> dict[str, Any]:
-    """Raises the error of the read: unreadable resources must not count as missing."""
-    if isinstance(settlement, JobError):
-        raise settlement
-    resources = settlement.variables.get("resources") if settlement and isinstance(settlement.variables, dict) else None
-    return resources if isinstance(resources, dict) else {}
+def _by_hand(
+    run: Run, structure: Structure, level: int, variables: dict[str, Any], event: str, occurrences: int
+) -> Change:
+    resources: Any = {}
+    if event == StructureEvent.UPGRADE_AVAILABLE:
+        settlement = run.api.settlements([structure.settlement_id])[structure.settlement_id]
+        if isinstance(settlement, JobError):
+            raise settlement
+        resources = resources_of(settlement)
+    return maintain(
+        StructureEvent(event),
+        level=level,
+        variables=variables,
+        settlement_resources=resources,
+        occurrences=occurrences,
+    )
 
 
 _STRUCTURES: EntityRules[Structure] = EntityRules(
+    events=tuple(StructureEvent),
     entity_of=lambda payload: payload.structure_id,
     event_of=lambda payload: payload.event_type.value,
+    payload_of=lambda structure_id, event: {"structureId": structure_id, "eventType": event},
     read=lambda run, ids: run.api.structures(ids),
-    rules=_rules,
-    intervals=structure_intervals,
+    barriers=lambda run, until: {},
+    advance=_advance,
+    by_hand=_by_hand,
     write=lambda run, updates: run.api.update_structures(updates, branch_id=run.api.main_branch(run.campaign_id).id),
 )

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, Generic
 
-from jobs.world.clock import LAST_TICK, M, moment_at, ticks_of
+from jobs.world.clock import LAST_TICK, M, later, moment_at, ticks_of
 from jobs.world.maintenance import StructureEvent
-from jobs.world.marks import read_mark, with_mark
+from jobs.world.marks import LEVELLED_UP, read_mark, with_mark
 
 _STARTS_AT: Mapping[str, Sequence[str]] = {
     StructureEvent.MAINTENANCE_DUE: (StructureEvent.UPGRADE_AVAILABLE, StructureEvent.CONSTRUCTION_COMPLETE),
@@ -44,8 +45,7 @@ class Next(Generic[M]):
     """When an event is due next."""
 
     anchor: M
-    ticks: int
-    """The interval in microseconds."""
+    interval: timedelta
     due: M | None
     """None: never, for it lies past the year 9999."""
 
@@ -63,11 +63,16 @@ class Advanced(Generic[M]):
     """By event, for those that recur."""
     warnings: list[str] = field(default_factory=list)
 
-    def note(self, event: str, count: int, last: M, changed: Mapping[str, Any], summary: str) -> None:
-        """Record `count` occurrences of `event`, and set what they changed and the mark."""
+    def note(
+        self, event: str, count: int, last: M, changed: Mapping[str, Any], summary: str, level: int | None = None
+    ) -> None:
+        """Record `count` occurrences of `event`, and set what they changed and the mark; None removes a variable."""
         names = [name for name, value in changed.items() if self.variables.get(name) != value]
         before = {name: self.variables[name] for name in names if name in self.variables}
         after = {name: changed[name] for name in names if changed[name] is not None}
+        if level is not None and level != self.level:
+            before, after = {"level": self.level} | before, {"level": level} | after
+            self.level = level
         self.occurred[event] = Occurred(count=count, last=last, summary=summary, before=before, after=after)
         kept = {name: value for name, value in (self.variables | dict(changed)).items() if value is not None}
         self.variables = with_mark(kept, event, last)
@@ -76,7 +81,9 @@ class Advanced(Generic[M]):
         """Record when an event is due next."""
         never = due > LAST_TICK
         self.next[event] = Next(
-            anchor=moment_at(anchor, kind), ticks=ticks, due=None if never else moment_at(due, kind)
+            anchor=moment_at(anchor, kind),
+            interval=timedelta(microseconds=ticks),
+            due=None if never else moment_at(due, kind),
         )
 
 
@@ -93,6 +100,13 @@ def anchor_of(event: str, variables: Mapping[str, Any], known: M | None, seen: M
         return seen
     marks = [mark, *(read_mark(variables, other, kind) for other in _STARTS_AT.get(event, ()))]
     return max((one for one in marks if one is not None), default=seen)
+
+
+def next_due_of(anchor: M, interval: timedelta, variables: Mapping[str, Any]) -> M | None:
+    """When an event is due after `anchor`, but not before the level-up that shortened its interval; None: never."""
+    due = later(anchor, interval)
+    levelled_up = read_mark(variables, LEVELLED_UP, type(anchor))
+    return max(due, levelled_up) if due is not None and levelled_up is not None else due
 
 
 def count_due(first: int, every: int, until: int) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, Generic
 
 from jobs.world.clock import M, moment_at, ticks_of
-from jobs.world.due import SHORTEST_FROM, ticks_between
+from jobs.world.due import MOST_OCCURRENCES, SHORTEST_FROM, ticks_between
 from jobs.world.entity import Advanced, Entity, anchor_ticks, count_due
 from jobs.world.growth import PEOPLE_PER_LEVEL, GrowthType, generate, grow_population, occurrences_until
 from jobs.world.marks import LEVELLED_UP, read_mark, with_mark
@@ -40,10 +40,11 @@ class SettlementCourse(Generic[M]):
         self._every: dict[GrowthType, int] = {}
         self._due: dict[GrowthType, int] = {}
         self._schedule()
+        self._limit = min((due + MOST_OCCURRENCES * self._every[e] for e, due in self._due.items()), default=NEVER)
 
     def advance(self, until: M) -> None:
-        """Apply what is due by `until`; nothing if that has been applied already."""
-        end = ticks_of(until)
+        """Apply what is due by `until`, but about MOST_OCCURRENCES of an event at most; the rest stays due."""
+        end = min(ticks_of(until), self._limit)
         while (found := self._next_level_ups(end)) is not None:
             number, at = found
             self._grow(at)
@@ -66,7 +67,7 @@ class SettlementCourse(Generic[M]):
     def result(self) -> Advanced[M]:
         """The settlement as it stands now."""
         before, kind = self._settlement, self._kind
-        after: Advanced[M] = Advanced(level=self._level, variables=dict(before.variables), warnings=self._warnings)
+        after: Advanced[M] = Advanced(level=before.level, variables=dict(before.variables), warnings=self._warnings)
         if count := self._counts.get(_GROW):
             summary = f"population {self._read.population} → {self._population}"
             after.note(_GROW, count, self._last(_GROW), {"population": self._population}, summary)
@@ -78,7 +79,7 @@ class SettlementCourse(Generic[M]):
         if count := self._counts.get(_CHECK):
             same = before.level == self._level
             summary = f"stays at level {self._level}" if same else f"level {before.level} → {self._level}"
-            after.note(_CHECK, count, self._last(_CHECK), {}, summary)
+            after.note(_CHECK, count, self._last(_CHECK), {}, summary, self._level)
         if self._has_levelled:
             after.variables = with_mark(after.variables, LEVELLED_UP, moment_at(self._levelled, kind))
         for event, anchor in self._anchors.items():

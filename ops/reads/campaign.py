@@ -21,6 +21,7 @@ from jobs.world.clock import Moment, WallTime, WorldTime, parse_moment
 from ops.humanize import label, naturaltime
 from ops.reads import blockers
 from ops.reads.campaign_jobs import Newest
+from ops.reads.households import explain_waiting
 from scheduler_project.durations import duration
 
 PAGE: Final = 60  #: schedule rows of a page
@@ -215,11 +216,14 @@ def describe(
 ) -> list[Row]:
     """The rows with their due times, their jobs and what blocks them."""
     read = read_clock(clock, now)
+    waiting = explain_waiting(found, read, now)
     described = []
     for row in found:
         due, due_in = _read_due(row, read, now)
         one = Row(row, due, due_in, *jobs.find_for(row))
         one.blockers = [blocker for blocker in blocked_by if blocker.blocks(one)]
+        if one.overdue and row.entity_id in waiting:
+            one.blockers.append(Blocker("structures first", waiting[row.entity_id]))
         if one.dead:
             one.blockers.append(Blocker("dead job", one.dead_explanation))
         described.append(one)

@@ -34,6 +34,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
         ("listener", "No listener is running"),
         ("worker", "No worker is running"),
         ("behind", "has been seen and not been processed yet"),
+        ("structure", "It waits for maintenance due of Forge, which is due before it"),
     ],
 )
 def test_the_page_says_what_blocks_a_campaign(admin_client: Client, alive: Redis, hold: str, says: str) -> None:
@@ -47,14 +48,16 @@ def test_the_page_says_what_blocks_a_campaign(admin_client: Client, alive: Redis
             pauses.pause("type", "SETTLEMENT_GROWTH", actor="user:ann")
         case "breaker":
             main_api().breaker.force("open", by="user:ann", reason="maintenance")
+        case "structure":
+            forge = {"entity_type": "Structure", "household": "s-1", "event_type": "MAINTENANCE_DUE"}
+            growth(timedelta(minutes=-1), entity="t-1", name="Forge", job_type="STRUCTURE_MAINTENANCE", **forge)
         case "listener" | "worker":
             name = {"listener": "l-1", "worker": "w-1"}[hold]
             Heartbeat(hold, name, alive).leave()
     text = text_of(admin_client)
     blockers = campaign_page.find_campaign_blockers(clock, pauses.active(), timezone.now())
-    (row,) = campaign_page.describe(
-        clock, list(campaign_page.find_rows(clock, search="", after=None)), blockers, find_newest("c-1"), timezone.now()
-    )
+    rows = list(campaign_page.find_rows(clock, search="Riverton", after=None))
+    (row,) = campaign_page.describe(clock, rows, blockers, find_newest("c-1"), timezone.now())
 
     assert says in text
     assert says in row.why
@@ -69,9 +72,8 @@ def test_a_pause_of_another_campaign_or_type_blocks_nothing(admin_client: Client
     pauses.pause("type", "DEFERRED_EFFECT", actor="user:ann")
     text = text_of(admin_client)
     blockers = campaign_page.find_campaign_blockers(clock, pauses.active(), timezone.now())
-    (row,) = campaign_page.describe(
-        clock, list(campaign_page.find_rows(clock, search="", after=None)), blockers, find_newest("c-1"), timezone.now()
-    )
+    rows = list(campaign_page.find_rows(clock, search="Riverton", after=None))
+    (row,) = campaign_page.describe(clock, rows, blockers, find_newest("c-1"), timezone.now())
 
     assert row.blockers == []
     assert "only deferred effect" in text

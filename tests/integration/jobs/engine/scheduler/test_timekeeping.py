@@ -252,7 +252,8 @@ def test_recalculating_moves_schedules_and_adds_no_second() -> None:
     (due,) = schedules.sync(campaign("15:30"), "Settlement", [wanted()], read=["s-1"])
     assert (due.occurrences, due.clock_due) == (3, WorldTime.parse("1000-01-01T15:00:00Z"))
     assert schedules.sync(campaign("15:30"), "Settlement", [wanted()], read=["s-1"]) == [due]
-    noted = Applied("s-1", "POPULATION_GROWTH", WorldTime.parse("1000-01-01T15:00:00Z"), due.interval)
+    last, following = (WorldTime.parse(f"1000-01-01T{hour}:00:00Z") for hour in (15, 16))
+    noted = Applied("s-1", "POPULATION_GROWTH", last, due.interval, following)
     assert schedules.record_applied([noted]) == []
     assert ScheduleRow.objects.get().next_due.startswith("1000-01-01T16:00")
     schedules.sync(campaign("15:30"), "Settlement", [wanted(interval=timedelta(minutes=54))], read=["s-1"])

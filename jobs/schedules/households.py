@@ -1,0 +1,159 @@
+"""Reads what the rules of one entity need of the rest of its household."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
+
+from jobs.errors import JobError
+from jobs.main_api.listing import Listing
+from jobs.main_api.model import Settlement, Structure
+from jobs.run import Run
+from jobs.world.clock import Moment
+from jobs.world.entity import Entity, anchor_of
+from jobs.world.growth import GrowthType
+from jobs.world.maintenance import StructureEvent
+from jobs.world.marks import read_mark
+from jobs.world.settlements import SettlementCourse
+from jobs.world.variables import SettlementVariables, StructureVariables, is_number
+
+E_ = TypeVar("E_", Settlement, Structure)
+
+
+@dataclass(frozen=True, slots=True)
+class DueEntity(Generic[E_]):
+    """An entity that was read, and up to when it is advanced."""
+
+    entity: E_
+    standing: Entity[Any]
+    until: Moment
+
+
+def as_standing(
+    entity: Settlement | Structure, events: Iterable[str], known: Mapping[str, Moment], seen: Moment
+) -> Entity[Any]:
+    """The entity for the rules of the world; `known` is what its schedule has, `seen` the time of its first sight."""
+    variables = entity.variables if isinstance(entity.variables, dict) else {}
+    kind = type(seen)
+    anchors: dict[str, Any] = {}
+    for event in events:
+        begun = known.get(event)
+        anchors[event] = anchor_of(event, variables, begun if isinstance(begun, kind) else None, seen)
+    return Entity(
+        id=entity.id, level=entity.level, variables=variables, anchors=anchors, type=getattr(entity, "type", "")
+    )
+
+
+def read_structures(
+    run: Run, settlements: Sequence[DueEntity[Settlement]]
+) -> dict[str, dict[str, Entity[Any]] | JobError]:
+    """Read the structures that the settlements require for their next level, or a settlement's own error.
+
+    The main API may serve lists from a cache: a structure that the list shows as it was before our last update is read
+    individually.
+    """
+    if not settlements:
+        return {}
+    lists = run.api.structures_by_settlement([one.entity.id for one in settlements])
+    found = {one.entity.id: _required(one, lists[one.entity.id]) for one in settlements}
+    every = [s for structures in found.values() if not isinstance(structures, JobError) for s in structures]
+    anchors = run.schedules.anchors([structure.id for structure in every])
+    stale = [structure.id for structure in every if _is_stale(structure, anchors.get(structure.id, {}))]
+    fresh = run.api.structures(stale) if stale else {}
+    return {one.entity.id: _standing_structures(found[one.entity.id], fresh, anchors, one.until) for one in settlements}
+
+
+def _required(one: DueEntity[Settlement], structures: Listing[Structure] | JobError) -> list[Structure] | JobError:
+    if isinstance(structures, JobError):
+        return structures
+    if structures.unreadable:
+        return structures.unreadable[0].error
+    required = SettlementVariables.read(one.standing.variables)[0].required_structures_for_level_up
+    return [structure for structure in structures if structure.type in required and not structure.archived_at]
+
+
+def _is_stale(structure: Structure, anchors: Mapping[str, Moment]) -> bool:
+    """Whether something was applied that the structure does not show."""
+    variables = structure.variables if isinstance(structure.variables, dict) else {}
+    for event, anchor in anchors.items():
+        mark = read_mark(variables, event, type(anchor))
+        if event != StructureEvent.CONSTRUCTION_COMPLETE and (mark is None or mark.at < anchor.at):
+            return True
+    return False
+
+
+def _standing_structures(
+    structures: list[Structure] | JobError,
+    fresh: Mapping[str, Structure | JobError | None],
+    anchors: Mapping[str, Mapping[str, Moment]],
+    seen: Moment,
+) -> dict[str, Entity[Any]] | JobError:
+    if isinstance(structures, JobError):
+        return structures
+    standing: dict[str, Entity[Any]] = {}
+    for listed in structures:
+        structure = fresh.get(listed.id, listed)
+        if isinstance(structure, JobError):
+            return structure
+        if structure is not None and not structure.archived_at:
+            standing[structure.id] = as_standing(structure, StructureEvent, anchors.get(structure.id, {}), seen)
+    return standing
+
+
+class ResourcesInTime:
+    """The resources of settlements at the times of their structures' upgrade checks."""
+
+    def __init__(self, run: Run, structures: Collection[DueEntity[Structure]]) -> None:
+        ids = {one.entity.settlement_id for one in structures if _required_resources(one.entity)}
+        self._run = run
+        self._settlements = run.api.settlements(sorted(ids)) if ids else {}
+        self._anchors = run.schedules.anchors(sorted(ids)) if ids else {}
+        self._known: dict[tuple[str, Moment], Mapping[str, Any] | JobError] = {}
+        self._structures: dict[str, dict[str, Entity[Any]] | JobError] = {}
+
+    def at(self, structure: Structure, moment: Moment) -> Mapping[str, Any] | JobError:
+        """What the settlement has at that moment, if the structure's upgrade takes anything, or the error of a read."""
+        required = _required_resources(structure)
+        settlement = self._settlements.get(structure.settlement_id) if required else None
+        if settlement is None or isinstance(settlement, JobError):
+            return settlement or {}
+        anchors = self._anchors.get(settlement.id, {})
+        standing = as_standing(settlement, GrowthType, anchors, moment)
+        least, most = (_resources_at(one, (), moment) for one in (standing, _without_requirements(standing)))
+        if all(_has(least, name, amount) == _has(most, name, amount) for name, amount in required.items()):
+            return least
+        return self._exactly(DueEntity(settlement, standing, moment))
+
+    def _exactly(self, one: DueEntity[Settlement]) -> Mapping[str, Any] | JobError:
+        """Levels decide how often resources are generated, and structures decide on levels."""
+        if one.entity.id not in self._structures:
+            self._structures |= read_structures(self._run, [one])
+        structures = self._structures[one.entity.id]
+        if isinstance(structures, JobError):
+            return structures
+        return _resources_at(one.standing, structures.values(), one.until)
+
+
+def resources_of(settlement: Settlement | None) -> dict[str, Any]:
+    """The settlement's resources now; none if it is gone or its variables are no map."""
+    resources = settlement.variables.get("resources") if settlement and isinstance(settlement.variables, dict) else None
+    return resources if isinstance(resources, dict) else {}
+
+
+def _required_resources(structure: Structure) -> Mapping[str, float]:
+    return StructureVariables.read(structure.variables)[0].required_resources_for_upgrade
+
+
+def _without_requirements(settlement: Entity[Any]) -> Entity[Any]:
+    variables = {n: value for n, value in settlement.variables.items() if n != "requiredStructuresForLevelUp"}
+    return replace(settlement, variables=variables)
+
+
+def _resources_at(settlement: Entity[Any], structures: Collection[Entity[Any]], moment: Moment) -> Mapping[str, Any]:
+    course: SettlementCourse[Any] = SettlementCourse(settlement, structures, type(moment))
+    course.advance(moment)
+    return course.resources
+
+
+def _has(resources: Mapping[str, Any], name: str, amount: float) -> bool:
+    held = resources.get(name, 0)
+    return (held if is_number(held) else 0) >= amount

@@ -1,0 +1,77 @@
+"""A settlement waits for its structures.
+
+A level-up check sees the structures as they were at its time, and an upgrade check the resources. So what is due of a
+structure is applied first; only then do the jobs of its settlement follow (jobs/world/household.py). What no job will
+apply is not waited for: its last job is a dead letter, or was cancelled.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import timedelta
+from typing import Final, NamedTuple
+
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.utils import timezone
+
+from jobs.errors import InvalidJob
+from jobs.models import Job, ScheduleRow, unique_key_of
+from jobs.registry import type_named
+from jobs.states import ENDED
+from jobs.world.clock import Moment, clock_name, parse_moment, sortable
+
+SUBMITTED_WITHIN: Final = timedelta(minutes=1)  #: a row fires in one transaction, its job is submitted in the next
+
+
+class DueStructure(NamedTuple):
+    """What is due of a structure, for which its settlement waits."""
+
+    row: ScheduleRow
+    due: Moment
+    key: str
+    """Of the job that will apply it; empty: it is not submitted yet."""
+
+
+def find_due_structures(settlement_ids: Collection[str], reading: Moment) -> dict[str, DueStructure]:
+    """Find by settlement the structure that is due first, by `reading`, among those that will be applied."""
+    found: dict[str, DueStructure] = {}
+    rows = _due_by(reading).filter(household__in=settlement_ids).order_by("next_due", "id")
+    due = [DueStructure(row, parse_moment(row.clock, row.next_due), _key_of(row, reading)) for row in rows]
+    for one in without_ended(due):
+        found.setdefault(one.row.household, one)
+    return found
+
+
+def find_waiting(settlement_ids: Collection[str], reading: Moment) -> set[str]:
+    """Find the settlements of which some structure is due by `reading` and will be applied."""
+    due = _due_by(reading).filter(household__in=settlement_ids)
+    waiting = set(due.filter(fire_at__lte=sortable(reading)).order_by().values_list("household", flat=True).distinct())
+    return waiting | find_due_structures(set(settlement_ids) - waiting, reading).keys()
+
+
+def without_ended(due: Sequence[DueStructure]) -> Iterable[DueStructure]:
+    """Leave out those whose jobs have ended or are gone."""
+    keys = {one.key for one in due if one.key}
+    live = set(Job.objects.filter(unique_key__in=keys).exclude(state__in=ENDED).values_list("unique_key", flat=True))
+    return (one for one in due if not one.key or one.key in live)
+
+
+def has_due_structures(reading: Moment) -> Exists:
+    """A condition on the rows of settlements: some structure of it is due by `reading`."""
+    return Exists(_due_by(reading).filter(household=OuterRef("entity_id")))
+
+
+def _due_by(reading: Moment) -> QuerySet[ScheduleRow]:
+    rows = ScheduleRow.objects.filter(~Q(household=""), entity_type="Structure", clock=clock_name(reading))
+    return rows.filter(next_due__gt="", next_due__lte=sortable(reading))
+
+
+def _key_of(row: ScheduleRow, reading: Moment) -> str:
+    """The unique key of the job that was submitted when the row fired last; empty if it is only just submitted."""
+    if (row.fire_at and row.fire_at <= sortable(reading)) or row.updated_at > timezone.now() - SUBMITTED_WITHIN:
+        return ""
+    try:
+        next_firing = parse_moment(row.clock, row.fire_at or row.next_due)
+        subject = type_named(row.job_type).parse(row.payload).subject()
+    except (InvalidJob, ValueError):  # written by another release
+        return "unknown"
+    due = type(next_firing)(next_firing.at - row.interval)
+    return unique_key_of(row.job_type, row.campaign_id, subject, due.isoformat())

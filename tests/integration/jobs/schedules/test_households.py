@@ -1,0 +1,134 @@
+"""A town does not care how time is moved: the same world afterwards, end to end with a worker and the sandbox."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+from redis import Redis
+
+from jobs import pauses, service
+from jobs.models import CampaignClock, Job, ScheduleRow
+from jobs.schedules import clocks
+from jobs.schedules.waiting import SUBMITTED_WITHIN
+from jobs.service import Submission
+from jobs.states import State
+from jobs.world.clock import WorldTime
+from tests.support.servers import SandboxApi
+from tests.support.working import work
+
+pytestmark = pytest.mark.django_db(transaction=True)
+RECALCULATIONS = ("RECALCULATE_SETTLEMENT_SCHEDULES", "RECALCULATE_STRUCTURE_SCHEDULES")
+CAMPAIGN = "campaign-1"
+SIZE = {"campaigns": 1, "kingdoms": 1, "settlements": 5, "structures": 3, "events": 0, "effects": 0}
+STEPS = (3, 1, 20, 48, 7, 60, 100, 1)  #: hours, ten days in all
+BROKEN = {"health": 25, "maintenanceIntervalMinutes": 180}
+
+
+@pytest.fixture
+def world(redis: Redis, sandbox: SandboxApi) -> Callable[[], dict[str, Any]]:
+    """A world as it was made, with the schedules of its first sight. Returns what reads it."""
+
+    def begin() -> dict[str, Any]:
+        redis.flushall()
+        for table in (Job, ScheduleRow, CampaignClock):
+            table.objects.all().delete()
+        sandbox.control("POST", "reset", SIZE)
+        for n in (1, 2):  # markets that fail on the way, so that levels stop
+            sandbox.control("POST", "structures", {"id": f"structure-1-1-{n}-1", "variables": BROKEN})
+        recalculate(redis)
+        made: dict[str, Any] = sandbox.world()
+        return made
+
+    return begin
+
+
+def recalculate(redis: Redis, *types: str) -> None:
+    """React to the campaign's clock as the listener does, and work until nothing is left to do."""
+    for kind in types or RECALCULATIONS:
+        subject = f"test {Job.objects.count()}"
+        service.submit(Submission(type=kind, campaign_id=CAMPAIGN, payload={}, subject=subject), actor="test")
+    work(redis)
+
+
+def advance(sandbox: SandboxApi, hours: float) -> None:
+    sandbox.control("POST", "advance", {"campaignId": CAMPAIGN, "minutes": hours * 60})
+
+
+def entities(sandbox: SandboxApi) -> dict[str, Any]:
+    """Level and variables of all settlements and structures, marks included."""
+    world = sandbox.world()
+    return {i: (e["level"], e["variables"]) for kind in ("settlements", "structures") for i, e in world[kind].items()}
+
+
+def test_ten_days_at_once_are_ten_days_in_steps(
+    world: Callable[[], dict[str, Any]], redis: Redis, sandbox: SandboxApi
+) -> None:
+    before = world()
+    advance(sandbox, sum(STEPS))
+    recalculate(redis)
+    at_once = entities(sandbox)
+    assert world() == before
+    for hours in STEPS:
+        advance(sandbox, hours)
+        recalculate(redis)
+    assert entities(sandbox) == at_once
+    assert any(
+        level > before["settlements"][i]["level"] for i, (level, _) in at_once.items() if i in before["settlements"]
+    )
+    assert not Job.objects.filter(state__in=[State.DEAD, State.RETRYING]).exists()
+
+
+@pytest.mark.parametrize("held", ["STRUCTURE_MAINTENANCE", "SETTLEMENT_GROWTH", "RECALCULATE_STRUCTURE_SCHEDULES"])
+def test_ten_days_are_the_same_if_jobs_of_one_type_run_later(
+    world: Callable[[], dict[str, Any]], redis: Redis, sandbox: SandboxApi, held: str
+) -> None:
+    """One type is paused during every second step."""
+    world()
+    advance(sandbox, sum(STEPS))
+    recalculate(redis)
+    at_once = entities(sandbox)
+    world()
+    for n, hours in enumerate([3, 21, 55, sum(STEPS[5:])]):
+        advance(sandbox, hours)
+        if n % 2:
+            pauses.resume("type", held, actor="user:ann", reason="go on")
+        else:
+            pauses.pause("type", held, actor="user:ann", reason="wait")
+        recalculate(redis)
+    assert entities(sandbox) == at_once
+
+
+def test_a_settlement_waits_for_its_structures_but_not_for_dead_letters(
+    world: Callable[[], dict[str, Any]], redis: Redis, sandbox: SandboxApi
+) -> None:
+    world()
+    pauses.pause("type", "STRUCTURE_MAINTENANCE", actor="user:ann", reason="wait")
+    advance(sandbox, 8)
+    recalculate(redis)
+    growth = Job.objects.filter(type="SETTLEMENT_GROWTH")
+    assert not growth.exists()
+    for job in Job.objects.filter(type="STRUCTURE_MAINTENANCE"):
+        service.cancel([job], actor="user:ann", reason="never mind")
+    ScheduleRow.objects.update(updated_at=timezone.now() - SUBMITTED_WITHIN)
+    recalculate(redis)
+    assert {job.state for job in growth} == {State.SUCCEEDED}
+
+
+def test_a_late_job_advances_a_town_up_to_the_clock(
+    world: Callable[[], dict[str, Any]], redis: Redis, sandbox: SandboxApi
+) -> None:
+    """Growth that was held back does at once what later jobs would have done: those are skipped."""
+    world()
+    pauses.pause("type", "SETTLEMENT_GROWTH", actor="user:ann", reason="wait")
+    for hours in (8, 16):
+        advance(sandbox, hours)
+        recalculate(redis)
+    pauses.resume("type", "SETTLEMENT_GROWTH", actor="user:ann", reason="go on")
+    work(redis)
+    states = [job.state for job in Job.objects.filter(type="SETTLEMENT_GROWTH")]
+    assert set(states) <= {State.SUCCEEDED, State.SKIPPED}
+    marks = sandbox.world()["settlements"]["settlement-1-1-1"]["variables"]["schedulerMarks"]
+    now = WorldTime.parse(clocks.world_time(CAMPAIGN))
+    assert now.at - WorldTime.parse(marks["POPULATION_GROWTH"]).at < timedelta(hours=1)

@@ -3,6 +3,7 @@
 JobError
 ├── TransientError        may work later: RETRYING, counts as a failure
 │   ├── VersionConflict   the entity changed meanwhile: re-read, recompute
+│   ├── TooManyRequests   the main API turned the request away unread
 │   ├── OutcomeUnknown    sent, but no clear response: sent again only if that is safe
 │   └── LostBeforeSending the worker was lost before it sent anything: back into the queue
 ├── PermanentError        can never work: DEAD at once
@@ -40,6 +41,10 @@ class TransientError(JobError):
 
 class VersionConflict(TransientError):
     """The entity changed between our read and our write; nothing was written."""
+
+
+class TooManyRequests(TransientError):
+    """The main API limits the rate of requests and did nothing with this one."""
 
 
 class OutcomeUnknown(TransientError):

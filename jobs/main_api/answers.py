@@ -24,7 +24,7 @@ from datetime import timedelta
 from enum import Enum, auto
 from typing import Any, Final, NamedTuple
 
-from jobs.errors import JobError, NotAuthorized, OutcomeUnknown, TooLarge, TransientError
+from jobs.errors import JobError, NotAuthorized, OutcomeUnknown, TooLarge, TooManyRequests, TransientError
 from jobs.main_api import wire
 from jobs.main_api.errors import FieldError, read_error
 
@@ -79,7 +79,7 @@ def is_clear(status: int) -> bool:
 def read_reply(reply: Reply, request: Request) -> Answer:
     """Parse an HTTP response as a GraphQL response, by the table above.
 
-    Raises Fault for 5xx and for anything but a GraphQL response, NotAuthorized, TooLarge, and TransientError for 429.
+    Raises Fault for 5xx and for anything but a GraphQL response, NotAuthorized, TooLarge and TooManyRequests.
     """
     status = reply.status
     match status:
@@ -88,7 +88,7 @@ def read_reply(reply: Reply, request: Request) -> Answer:
         case 413:
             raise TooLarge("main API: HTTP 413: the request is too large")
         case 429:
-            raise TransientError("main API: HTTP 429: too many requests", retry_after=reply.retry_after)
+            raise TooManyRequests("main API: HTTP 429: too many requests", retry_after=reply.retry_after)
         case _ if status >= 500:
             raise Fault(request.unclear(f"main API: HTTP {status}", retry_after=reply.retry_after))
     try:
@@ -110,9 +110,13 @@ def read_reply(reply: Reply, request: Request) -> Answer:
 def refusal_of(answer: Answer, field: str, *, about: str) -> FieldError | None:
     """The error that rejects the request's only `field`; None if the field may have run.
 
-    An error that only its message explains rejects it if it names the object that the request is `about`.
+    An error that only its message explains rejects it if it names the object that the request is `about`. Too many
+    requests, unless HTTP says so, may be those that the field itself has sent elsewhere.
     """
-    clear = (e.refuses(field) and (not e.is_told_by_message or e.mentions(about)) for e in answer.errors)
+    clear = (
+        e.refuses(field) and e.kind is not TooManyRequests and (not e.is_told_by_message or e.mentions(about))
+        for e in answer.errors
+    )
     if answer.data.get(field) is not None or not all(clear):
         return None
     return answer.errors[0] if answer.errors else None

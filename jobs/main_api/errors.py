@@ -16,6 +16,7 @@ from jobs.errors import (
     PermanentError,
     TooComplex,
     TooLarge,
+    TooManyRequests,
     TransientError,
     VersionConflict,
 )
@@ -33,6 +34,10 @@ ERROR_OF_CODE: Final[Mapping[str, type[JobError]]] = {
     "FORBIDDEN": NotAuthorized,
     "OPTIMISTIC_LOCK": VersionConflict,
     "CONFLICT": VersionConflict,
+    "TOO_MANY_REQUESTS": TooManyRequests,
+    # Of the GraphQL server itself, before anything is executed
+    "GRAPHQL_PARSE_FAILED": PermanentError,
+    "GRAPHQL_VALIDATION_FAILED": PermanentError,
 }
 ERROR_OF_STATUS: Final[Mapping[int, type[JobError]]] = {
     400: PermanentError,
@@ -42,6 +47,7 @@ ERROR_OF_STATUS: Final[Mapping[int, type[JobError]]] = {
     409: VersionConflict,
     413: TooLarge,
     422: PermanentError,
+    429: TooManyRequests,
 }
 
 
@@ -55,6 +61,7 @@ _UNAUTHENTICATED: Final = _pattern("unauthori[sz]ed", "unauthenticated", "invali
 ERROR_OF_ANY_MESSAGE: Final[Mapping[re.Pattern[str], type[JobError]]] = {
     _pattern("effect .*(?:is not active|is inactive)", "inactive effect"): Inactive,
     _pattern("too complex", "complexity .*exceed(?:s|ed)?", "exceed(?:s|ed)? .*complexity"): TooComplex,
+    _pattern("maximum cost", r"(?:alias(?:es)?|tokens?|cost) limit of \d+", r"more tha[nt] \d+ tokens"): TooComplex,
 }
 #: Messages of errors without code and status.
 ERROR_OF_MESSAGE: Final[Mapping[re.Pattern[str], type[JobError]]] = {
@@ -63,6 +70,7 @@ ERROR_OF_MESSAGE: Final[Mapping[re.Pattern[str], type[JobError]]] = {
     _pattern("version mismatch", "version conflict", "optimistic lock(?:ing)?", "modified by another"): VersionConflict,
     _UNAUTHENTICATED: NotAuthorized,
     _pattern("forbidden", "access denied", "insufficient permissions?"): NotAuthorized,
+    _pattern("too many requests"): TooManyRequests,
     _pattern("entity too large", "payload too large"): TooLarge,
     _pattern("must be an?", "got invalid value", "cannot query field", "validation failed"): PermanentError,
 }
@@ -113,8 +121,8 @@ class FieldError(NamedTuple):
 
     @property
     def is_about_request(self) -> bool:
-        """Whether it is about the request as a whole: its size, or our credential."""
-        return self.is_about_credential or (not self.path and self.kind in (TooComplex, TooLarge))
+        """Whether it is about the request as a whole: its size, our credential, or how many we send."""
+        return self.is_about_credential or (not self.path and self.kind in (TooComplex, TooLarge, TooManyRequests))
 
     def mentions(self, entity_id: str) -> bool:
         """Whether the message names the entity: `e-1` is not in "e-10 not found"."""

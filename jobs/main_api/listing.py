@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 import msgspec
 import structlog
 
-from jobs.errors import JobError, TransientError
+from jobs.errors import JobError, NotAuthorized, TransientError
 from jobs.main_api.answers import Answer
 from jobs.main_api.errors import FieldError, error_of
 from jobs.main_api.model import as_contract
@@ -110,7 +110,8 @@ def _cause(unplaced: list[FieldError], entity_id: str) -> FieldError | None:
     possible = naming or unplaced
     if len({error.kind for error in possible}) > 1 or any(error.path for error in possible):
         return None
-    told = possible[0].is_told_by_message and bool(entity_id) and not naming
+    doubted = possible[0].kind is not NotAuthorized  # an error about all is an error about each
+    told = doubted and possible[0].is_told_by_message and bool(entity_id) and not naming
     return None if told else possible[0]
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final, Literal, NamedTuple
 import msgspec
 
 from jobs.main_api.patches import fields_of
-from jobs.world.clock import iso_text
+from jobs.world.clock import is_time, iso_text
 
 
 class _Answer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -114,7 +114,7 @@ def as_contract(value: object, kind: type) -> object:
     """Return an object of a response with its times in ISO 8601, and its ID in place of a name that is missing."""
     if not isinstance(value, Mapping):
         return value
-    times = [name for name in TIMES.get(kind, ()) if value.get(name) is not None]
+    times = [name for name in TIMES.get(kind, ()) if is_time(value.get(name))]
     unnamed = kind in NAMED and "name" not in value
     if not times and not unnamed:
         return value

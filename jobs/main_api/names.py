@@ -9,11 +9,10 @@ from typing import Final
 import structlog
 
 from jobs.main_api.answers import Answer
-from jobs.main_api.errors import ERROR_OF_CODE
 from jobs.main_api.learning import BELIEVED_S, DOUBTED_S, Learning
 
 log = structlog.get_logger(__name__)
-_ABOUT_TIMES: Final = re.compile(r"\bdate", re.IGNORECASE)  # names that are declared as times
+_ABOUT_NAMES: Final = re.compile(r'\bdate|field "name"', re.IGNORECASE)  # names that are declared as times, or missing
 
 
 class Names:
@@ -54,9 +53,9 @@ def has_failed(answer: Answer) -> bool:
 
 def may_be_about_names(answer: Answer) -> bool:
     """Whether a request without names may succeed where this one has failed."""
-    unclear = any(error.code not in ERROR_OF_CODE for error in answer.errors)
+    unclear = any(error.kind is None for error in answer.errors)
     return _is_about_names(answer) or (has_failed(answer) and unclear)
 
 
 def _is_about_names(answer: Answer) -> bool:
-    return any(e.path[-1:] == ("name",) or (not e.path and _ABOUT_TIMES.search(e.message)) for e in answer.errors)
+    return any(e.path[-1:] == ("name",) or (not e.path and _ABOUT_NAMES.search(e.message)) for e in answer.errors)

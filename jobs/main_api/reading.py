@@ -93,4 +93,5 @@ def _fails_as_a_whole(answer: Answer) -> bool:
     """Whether the response has no data and names no item of the batch; smaller batches find the one that fails."""
     if answer.data or not answer.errors or any(error.path for error in answer.errors):
         return False
-    return not answer.errors[0].is_about_credential
+    first = answer.errors[0]
+    return not first.is_about_request or first.kind in (TooComplex, TooLarge)

@@ -33,8 +33,8 @@ class _Moment:
     def parse(cls, text: str) -> Self:
         """Parse ISO 8601 with Z or an offset. Raises ValueError quoting the text."""
         try:
-            return cls(datetime.fromisoformat(text))
-        except (TypeError, ValueError) as error:
+            return cls(datetime.fromisoformat(text.replace("z", "Z")))
+        except (AttributeError, TypeError, ValueError) as error:
             raise ValueError(f"{text!r} is not an ISO 8601 time with an offset: {error}") from None
 
     def isoformat(self) -> str:
@@ -62,14 +62,18 @@ M = TypeVar("M", bound=_Moment)
 _CLOCKS: Final[dict[str, type[WallTime] | type[WorldTime]]] = {"wall": WallTime, "world": WorldTime}
 
 
+def is_time(value: object) -> bool:
+    """Whether a value may be a time: text, or a number of milliseconds."""
+    return isinstance(value, str | int | float | Decimal) and not isinstance(value, bool)
+
+
 def iso_text(value: object) -> str:
     """Rewrite milliseconds since 1970, a number or its text, as ISO 8601. Anything else becomes text as it is.
 
     >>> iso_text("-18869738400000"), iso_text(0), iso_text("1372-01-16T06:00Z")
     ('1372-01-16T06:00:00.000Z', '1970-01-01T00:00:00.000Z', '1372-01-16T06:00Z')
     """
-    number = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
-    if not number and not (isinstance(value, str) and _MILLISECONDS.fullmatch(value)):
+    if not is_time(value) or (isinstance(value, str) and not _MILLISECONDS.fullmatch(value)):
         return str(value)
     try:
         since = timedelta(milliseconds=int(value))  # type: ignore[call-overload]  # checked above

@@ -37,6 +37,7 @@ UNCLEAR: dict[str, dict[str, Any]] = {
     "errors of nulls": {"body": body(data=None, errors=[None])},
     "an error without a code": {"body": refused(None)},
     "INTERNAL_SERVER_ERROR": {"body": refused("INTERNAL_SERVER_ERROR", ["executeEffect"])},
+    "too many requests, but not by HTTP": {"body": refused("TOO_MANY_REQUESTS", ["executeEffect"])},
     "a code that is no text": {"body": body(data=None, errors=[{"message": 1, "extensions": {"code": ["FORBIDDEN"]}}])},
     "a refusal below the field": {"body": refused("NOT_FOUND", ["executeEffect", "affectedFields"])},
     "a refusal of another field": {"body": refused("BAD_REQUEST", ["updateSettlement"])},
@@ -84,6 +85,7 @@ REFUSED: dict[str, dict[str, Any]] = {
     "NOT_FOUND": {"body": refused("NOT_FOUND", ["executeEffect"])},
     "NOT_FOUND without a path": {"body": refused("NOT_FOUND")},
     "BAD_USER_INPUT": {"body": refused("BAD_USER_INPUT", ["executeEffect"])},
+    "a document that is not valid": {"status": 400, "body": refused("GRAPHQL_VALIDATION_FAILED")},
     "FORBIDDEN": {"body": refused("FORBIDDEN", ["executeEffect"])},
     "success false": {"body": body(data={"executeEffect": {**EXECUTED, "success": False, "error": "inactive"}})},
 }

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from jobs.errors import JobError, NotAuthorized, OutcomeUnknown, TooLarge, TransientError
+from jobs.errors import JobError, NotAuthorized, OutcomeUnknown, TooLarge, TooManyRequests, TransientError
 from jobs.main_api.answers import Fault, Request
 from jobs.main_api.transport import PooledTransport
 from tests.support.receivers import raw_server
@@ -54,7 +54,7 @@ UNCLEAR = {
 }
 CLEAR: dict[str, tuple[bytes, type[JobError]]] = {
     f"{status} {how}": (sent, error)
-    for status, error in ((401, NotAuthorized), (403, NotAuthorized), (413, TooLarge), (429, TransientError))
+    for status, error in ((401, NotAuthorized), (403, NotAuthorized), (413, TooLarge), (429, TooManyRequests))
     for how, sent in (
         ("of 9 MB", http(status, LARGE, "Retry-After: 7")),
         ("cut off", http(status, b"x", "Retry-After: 7", length=99)),

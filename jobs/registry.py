@@ -174,8 +174,8 @@ def _field(text: str, path: str) -> str:
     return f"payload.{quoted[1]}" if "field" in text and len(quoted) > 1 else "payload"
 
 
-_types: dict[str, JobType] = {}
-_versions: dict[str, int] = {}  # of their payloads
+declared_types: dict[str, JobType] = {}
+declared_versions: dict[str, int] = {}  # of their payloads
 
 
 def job_type(name: str, **declared: Any) -> Callable[[Handler], Handler]:
@@ -222,9 +222,9 @@ def _declare(
     on_world_time: bool = False,
     on_entity: str = "",
 ) -> None:
-    if name in _types:
+    if name in declared_types:
         raise ValueError(f"job type {name} is declared twice")
-    _types[name] = JobType(
+    declared_types[name] = JobType(
         name=name,
         payload=payload,
         upgrades=tuple(upgrades),
@@ -239,7 +239,7 @@ def _declare(
         on_world_time=on_world_time,
         on_entity=on_entity,
     )
-    _versions[name] = _types[name].version
+    declared_versions[name] = declared_types[name].version
 
 
 @cache
@@ -252,7 +252,7 @@ def _load() -> None:
 def all_types() -> dict[str, JobType]:
     """Return every registered type by name."""
     _load()
-    return dict(_types)
+    return dict(declared_types)
 
 
 def type_named(name: object) -> JobType:
@@ -261,16 +261,16 @@ def type_named(name: object) -> JobType:
     Raises InvalidJob if there is none.
     """
     _load()
-    found = _types.get(name) if isinstance(name, str) else None
+    found = declared_types.get(name) if isinstance(name, str) else None
     if found is None:
-        raise InvalidJob("type", f"unknown job type {name!r}; known: {', '.join(sorted(_types))}")
+        raise InvalidJob("type", f"unknown job type {name!r}; known: {', '.join(sorted(declared_types))}")
     return found
 
 
 def readable_versions() -> Mapping[str, int]:
     """Return the newest payload version that this release reads, by type."""
     _load()
-    return _versions
+    return declared_versions
 
 
 def can_read(job_type: str, payload_version: int) -> bool:

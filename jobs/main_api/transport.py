@@ -59,7 +59,7 @@ class PooledTransport:
             waited = self._timeout.total_seconds()
             raise NotSent(f"main API: all {CONNECTIONS} connections are busy for {waited:g} s")
         try:
-            reply = self._post(body, request, headers or {})
+            reply = self.exchange(body, request, headers or {})
         finally:
             self._open.release()
         return read_reply(reply, request)
@@ -68,7 +68,8 @@ class PooledTransport:
         while self._idle:
             self._idle.pop().close()
 
-    def _post(self, sent: bytes, request: Request, headers: Mapping[str, str]) -> Reply:
+    def exchange(self, sent: bytes, request: Request, headers: Mapping[str, str]) -> Reply:
+        """One request on an idle or a new connection; `send` limits how many there are."""
         curl = self._idle.pop() if self._idle else self._connection()
         body = _Body()
         given = [f"{name}: {value.encode('ascii', 'replace').decode()}" for name, value in headers.items()]

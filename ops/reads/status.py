@@ -25,23 +25,23 @@ class Component:
 
 _ROLES: Final = {"worker", "scheduler", "listener"}  # always shown; others only if seen or expected
 Source = Callable[[], Sequence[Component]]
-_sources: dict[str, Source] = {}
-_expected: set[str] = set()
+sources: dict[str, Source] = {}
+expected: set[str] = set()
 
 
 def add_source(name: str, source: Source) -> None:
     """Show the components of `source` too; it must be fast and raise nothing. A source of the same name is replaced."""
-    _sources[name] = source
+    sources[name] = source
 
 
 def expect(role: str) -> None:
     """Show processes of this role, started by the command of the same name, even if none was seen."""
-    _expected.add(role)
+    expected.add(role)
 
 
 def find_components() -> list[Component]:
     """The components of all sources, then the processes."""
-    watched = [component for source in _sources.values() for component in source()]
+    watched = [component for source in sources.values() for component in source()]
     try:
         own = find_processes()
     except RedisError as error:
@@ -58,7 +58,7 @@ def find_processes() -> list[Component]:
         _describe_leader("listener", "pubsub_listener", statuses),
         *(
             _describe_leader(role, role, statuses)
-            for role in sorted({*_expected, *(status.role for status in statuses)} - _ROLES)
+            for role in sorted({*expected, *(status.role for status in statuses)} - _ROLES)
         ),
         _describe_breaker(),
     ]

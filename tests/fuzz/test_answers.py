@@ -57,7 +57,7 @@ def answering(redis: object, monkeypatch: pytest.MonkeyPatch) -> Iterator[Answer
     """The main API in this process; its breaker never opens."""
     answering = Answering()
     api: MainApi = main_api()
-    monkeypatch.setattr(api.transport, "_post", answering.post)
+    monkeypatch.setattr(api.transport, "exchange", answering.post)
     monkeypatch.setattr(api.breaker, "record_fault", lambda *_, **__: None)
     yield answering
     main_api.cache_clear()

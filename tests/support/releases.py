@@ -21,5 +21,5 @@ def forget(patch: pytest.MonkeyPatch, name: str) -> None:
 
 
 def _install(patch: pytest.MonkeyPatch, types: dict[str, registry.JobType]) -> None:
-    patch.setattr(registry, "_types", types)
-    patch.setattr(registry, "_versions", {name: declared.version for name, declared in types.items()})
+    patch.setattr(registry, "declared_types", types)
+    patch.setattr(registry, "declared_versions", {name: declared.version for name, declared in types.items()})

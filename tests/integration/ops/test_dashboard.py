@@ -189,8 +189,8 @@ def test_the_page_works_while_redis_is_away(admin_client: Client, redis: Redis, 
 
 def test_an_added_source_is_shown(admin_client: Client, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without any, the processes are still there."""
-    monkeypatch.setattr(status, "_sources", {})
-    monkeypatch.setattr(status, "_expected", set())
+    monkeypatch.setattr(status, "sources", {})
+    monkeypatch.setattr(status, "expected", set())
     alone = {c.name for c in status.find_components()}
     status.add_source("test", lambda: [Component("moon", "degraded", "waning")])
     text = admin_client.get(PAGE).content.decode()

@@ -14,7 +14,9 @@ JobError
 │   │   └── TooComplex    the request has more fields than the main API takes
 │   ├── Forbidden         the main API forbids this one object, and allows others
 │   └── NotAuthorized     the main API rejects our credential: no other job will work either
-├── CircuitOpen           the main API is down: waits, counts as no failure
+├── MustWait              nothing may be sent for now: waits, counts as no failure
+│   ├── CircuitOpen       the main API is down
+│   └── NoPermit          the main API's limits left no room in time
 ├── Outage                our database or Redis is down: waits, counts as no failure
 └── Skip                  nothing left to do: SKIPPED
 
@@ -98,12 +100,23 @@ class NotAuthorized(PermanentError):
     """The main API rejects API_SERVICE_ACCOUNT_TOKEN."""
 
 
-class CircuitOpen(JobError):
-    """The circuit breaker blocks calls to the main API; it may close at `until` (aware, wall-clock)."""
+class MustWait(JobError):
+    """No request may be sent to the main API before `until` (aware, wall-clock); this one was not."""
+
+    def __init__(self, message: str, until: datetime) -> None:
+        super().__init__(message)
+        self.until = until
+
+
+class CircuitOpen(MustWait):
+    """The circuit breaker blocks calls to the main API; it may close at `until`."""
 
     def __init__(self, until: datetime) -> None:
-        super().__init__("circuit breaker open")
-        self.until = until
+        super().__init__("circuit breaker open", until)
+
+
+class NoPermit(MustWait):
+    """The request found no room within the main API's limits in time."""
 
 
 class Outage(JobError):

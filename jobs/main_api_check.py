@@ -11,6 +11,7 @@ from django.utils import timezone
 from jobs import audit
 from jobs.broker import keys
 from jobs.main_api import heard
+from jobs.main_api.client import main_api
 from jobs.main_api.conformance.check import WITHIN_S, check
 from jobs.main_api.conformance.report import Outcome, Report, from_json
 from jobs.main_api.transport import PooledTransport
@@ -42,7 +43,7 @@ def run(*, actor: str, effects: Iterable[str] = (), within_s: float = WITHIN_S) 
     """Check the main API at API_URL, past the breaker. Neither reads nor writes the database."""
     timeout = min(settings.API_REQUEST_TIMEOUT, timedelta(seconds=within_s / 2))
     token = settings.API_SERVICE_ACCOUNT_TOKEN
-    transport = PooledTransport(settings.API_URL, token, timeout=timeout)
+    transport = PooledTransport(settings.API_URL, token, main_api().transport.gate, timeout=timeout)
     try:
         report = check(
             transport.send,

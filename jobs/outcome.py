@@ -9,8 +9,8 @@ import msgspec
 
 from jobs.backoff import backoff
 from jobs.errors import (
-    CircuitOpen,
     LostBeforeSending,
+    MustWait,
     Outage,
     OutcomeUnknown,
     PermanentError,
@@ -60,8 +60,8 @@ def outcome_of(
             return Outcome(State.SUCCEEDED, "done")
         case Skip():
             return Outcome(State.SKIPPED, str(error))
-        case CircuitOpen() | Outage():
-            until = error.until if isinstance(error, CircuitOpen) else now + policy.base
+        case MustWait() | Outage():
+            until = error.until if isinstance(error, MustWait) else now + policy.base
             spread = timedelta(seconds=random.random())  # so that they do not all retry at the same instant
             return Outcome(State.RETRYING, str(error), due_at=max(until, now) + spread)
         case Stopped():

@@ -14,7 +14,7 @@ from django.conf import settings
 from django.utils import timezone
 from msgspec import Meta
 
-from jobs.errors import CircuitOpen, JobError, NotAuthorized, PermanentError, TransientError
+from jobs.errors import JobError, MustWait, NotAuthorized, PermanentError, TransientError
 from jobs.registry import Payload, type_named
 from jobs.run import Followup, Run
 from scheduler_project.text import LONGEST_ID, job_id
@@ -96,7 +96,7 @@ def followup_for(job_type: str, campaign_id: str, following: Slice) -> Followup:
 def stop_at(failed: Iterable[object]) -> None:
     """Raise an error after which no other request would work either, if there is one."""
     for error in failed:
-        if isinstance(error, CircuitOpen | NotAuthorized):
+        if isinstance(error, MustWait | NotAuthorized):
             raise error
 
 

@@ -23,7 +23,7 @@ from redis import Redis as RedisClient
 from rq import Worker as RQWorker
 
 from jobs.broker import depths, keys
-from jobs.errors import NotAuthorized
+from jobs.errors import NoPermit, NotAuthorized
 from jobs.main_api.answers import Fault
 from jobs.main_api.client import main_api
 from jobs.main_api.errors import error_of
@@ -115,15 +115,16 @@ class RQQueue(Check):
 
 @dataclass
 class Api(Check):
-    """The main API: down unless it answers as GraphQL does, degraded if it refuses our credential."""
+    """The main API: down unless it answers as GraphQL does, degraded if it refuses our credential or has no room."""
 
     def check_component(self) -> None:
         began = time.perf_counter()
         patience = timedelta(seconds=CLIENT_TIMEOUT_S)
-        transport = PooledTransport(settings.API_URL, settings.API_SERVICE_ACCOUNT_TOKEN, timeout=patience)
+        gate = main_api().transport.gate
+        transport = PooledTransport(settings.API_URL, settings.API_SERVICE_ACCOUNT_TOKEN, gate, timeout=patience)
         try:
             answer = transport.send({"query": "{__typename}"})
-        except NotAuthorized as refused:
+        except (NotAuthorized, NoPermit) as refused:
             raise ServiceWarning(str(refused)) from refused
         except Fault as fault:
             raise ServiceUnavailable(str(fault)) from fault

@@ -2,7 +2,7 @@
 
 | response | query | update | mutation that must not be sent twice |
 | --- | --- | --- | --- |
-| never sent: no connection, none free, breaker open | retry | retry | not done: retry |
+| never sent: no connection, no room within the limits, breaker open | retry | retry | not done: retry |
 | HTTP 429 | retry after Retry-After | same | not done: retry |
 | HTTP 413 | permanent; a batch is halved | same | not done: permanent |
 | HTTP 401 or 403 | NotAuthorized | same | not done: NotAuthorized |
@@ -62,6 +62,7 @@ class Reply(NamedTuple):
     status: int
     body: bytes
     retry_after: timedelta | None = None
+    seconds: float = 0.0  #: from sending to the first byte of the answer, without making the connection
 
 
 class Answer(NamedTuple):

@@ -1,4 +1,4 @@
-"""The requests that one attempt of a job makes, recorded as they end."""
+"""The requests that one attempt of a job makes: for whom, until when, and recorded as they end."""
 
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -21,9 +21,12 @@ class ApiCall:
 class Calls:
     """An attempt's requests in order; as a context manager it records this thread's requests."""
 
-    __slots__ = ("_token", "count", "noted")
+    __slots__ = ("_token", "campaign_id", "count", "deadline", "job_id", "noted")
 
-    def __init__(self) -> None:
+    def __init__(self, *, campaign_id: str = "", job_id: str = "", deadline: float = float("inf")) -> None:
+        self.campaign_id = campaign_id
+        self.job_id = job_id
+        self.deadline = deadline  #: of the attempt, by time.monotonic
         self.noted: list[ApiCall] = []
         self.count = 0
 
@@ -36,6 +39,11 @@ class Calls:
 
 
 _of_this_attempt: ContextVar[Calls | None] = ContextVar("calls", default=None)
+
+
+def current() -> Calls | None:
+    """Those of this thread's attempt; None for a request that belongs to no job."""
+    return _of_this_attempt.get()
 
 
 def note(call: ApiCall) -> None:

@@ -13,16 +13,18 @@ from django.conf import settings
 from redis import Redis
 
 from jobs import counters
-from jobs.errors import JobError, NotAuthorized, NotFound, PermanentError
+from jobs.errors import JobError, MustWait, NotAuthorized, NotFound, PermanentError
 from jobs.main_api import operations, wire
 from jobs.main_api.answers import Answer, Fault, Request
 from jobs.main_api.batches import Limits
 from jobs.main_api.breaker import Breaker
+from jobs.main_api.budget import TIMEOUT_S, Budget
 from jobs.main_api.cache import Cache
 from jobs.main_api.calls import ApiCall, note
 from jobs.main_api.errors import ERROR_OF_CODE
 from jobs.main_api.executing import Executing
 from jobs.main_api.expiring import Expiring
+from jobs.main_api.gate import Entry, Gate, Wait
 from jobs.main_api.listing import Listing, read_list, read_one
 from jobs.main_api.model import (
     Branch,
@@ -36,7 +38,7 @@ from jobs.main_api.model import (
 )
 from jobs.main_api.names import Names, may_be_about_names
 from jobs.main_api.reading import Reading
-from jobs.main_api.transport import NotSent, PooledTransport
+from jobs.main_api.transport import PooledTransport
 from jobs.main_api.updates import Update
 from jobs.main_api.updating import Updating
 from jobs.sending import Sending
@@ -155,7 +157,7 @@ class MainApi:
         `key` marks a mutation and is its Idempotency-Key, which a retry of the same request must repeat. `once` marks
         a mutation that must never be sent twice.
 
-        Raises CircuitOpen without sending, and whatever `once` and the transport raise.
+        Raises MustWait without sending, and whatever `once` and the transport raise.
         """
         request = Request.ONCE if once else Request.UPDATE if key else Request.QUERY
         probe = self.breaker.before_call()
@@ -164,17 +166,25 @@ class MainApi:
         payload = {"query": document, "variables": variables}
         began = time.perf_counter()
         result = "error"
-        try:
+
+        def begin(entry: Entry) -> None:
+            nonlocal began, probe
+            began = time.perf_counter()
+            if entry.has_waited and not probe:
+                probe = self.breaker.before_call()  # it may have opened meanwhile
             if once:
                 once.begin()
-            answer = self.transport.send(payload, request=request, headers=headers)
+
+        try:
+            answer = self.transport.send(payload, request=request, headers=headers, urgent=probe, begin=begin)
             self.breaker.record_success(probe=probe)
             result = (answer.errors[0].code or "error") if answer.errors else "ok"
         except Fault as fault:
             result = "fault"
             self.breaker.record_fault(fault.error, probe=probe)
             raise fault.error from fault
-        except NotSent:
+        except MustWait:
+            result = ""
             self.breaker.record_unsent(probe=probe)
             raise
         except JobError as error:
@@ -185,7 +195,8 @@ class MainApi:
             self.breaker.record_unsent(probe=probe)
             raise
         finally:
-            self._note(ApiCall(name, began, time.perf_counter() - began, result, request_id))
+            if result:
+                self._note(ApiCall(name, began, time.perf_counter() - began, result, request_id))
         return answer
 
     def _query(self, name: str, variables: Mapping[str, Any], *, size: int = 1) -> Answer:
@@ -257,11 +268,19 @@ def _digest(variables: Mapping[str, Any]) -> str:
 
 
 def connect(
-    connection: Redis, *, url: str, token: str, timeout: timedelta, threshold: int, duration: timedelta
+    connection: Redis,
+    *,
+    url: str,
+    token: str,
+    timeout: timedelta,
+    threshold: int,
+    duration: timedelta,
+    impatient: Redis | None = None,
 ) -> MainApi:
-    """Create a client with its own transport and breaker."""
+    """Create a client with its own gate, transport and breaker. `impatient`: a connection for the gate."""
+    gate = Gate(Budget(impatient or connection, timeout=timeout))
     breaker = Breaker(connection, threshold=threshold, duration=duration, longest_call=timeout)
-    return MainApi(PooledTransport(url, token, timeout=timeout), breaker, Cache(connection))
+    return MainApi(PooledTransport(url, token, gate, timeout=timeout), breaker, Cache(connection))
 
 
 @cache
@@ -270,6 +289,7 @@ def main_api() -> MainApi:
     connection = connect_to_redis(settings.REDIS_URL, health_check_interval=30, socket_timeout=5)
     api = connect(
         connection,
+        impatient=connect_to_redis(settings.REDIS_URL, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S),
         url=settings.API_URL,
         token=settings.API_SERVICE_ACCOUNT_TOKEN,
         timeout=settings.API_REQUEST_TIMEOUT,
@@ -278,7 +298,15 @@ def main_api() -> MainApi:
     )
     api.observers.append(_count_call)
     api.breaker.listeners.append(lambda _was, now: counters.add("breaker_moves", now))
+    api.transport.gate.wait_observers.append(_count_wait)
+    api.transport.gate.halving_observers.append(lambda cause: counters.add("api_halvings", cause))
     return api
+
+
+def _count_wait(wait: Wait) -> None:
+    result = "sent" if wait.got_in else "given_up"
+    counters.add("api_waits", result)
+    counters.add("api_waited_seconds", result, by=wait.seconds)
 
 
 def _count_call(call: ApiCall) -> None:

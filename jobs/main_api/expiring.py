@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from itertools import takewhile
 from typing import Final
 
-from jobs.errors import CircuitOpen, JobError, NotAuthorized, TooLarge
+from jobs.errors import JobError, MustWait, NotAuthorized, TooLarge
 from jobs.main_api.answers import Answer
 from jobs.main_api.batches import Send, Suspicion, alias_of, forbid_singly, named_in
 from jobs.main_api.errors import says_completed
@@ -38,7 +38,7 @@ class Expiring:
             batch = left[-1:] if probing else left[:size]
             try:
                 self._judge(batch, self._send(_NAME, [{"eventId": event.id} for event in batch], key=key))
-            except (CircuitOpen, NotAuthorized) as stop:
+            except (MustWait, NotAuthorized) as stop:
                 self.answers |= dict.fromkeys((event.id for event in left), stop)
             except TooLarge as refused:
                 self.answers |= {batch[0].id: refused} if len(batch) == 1 else {}

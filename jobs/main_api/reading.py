@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
-from jobs.errors import JobError, NotFound, TooComplex, TooLarge
+from jobs.errors import JobError, MustWait, NotFound, TooComplex, TooLarge
 from jobs.main_api.answers import Answer
 from jobs.main_api.batches import Limits, Send, Suspicion, alias_of, forbid_singly, named_in
 from jobs.main_api.errors import error_of
@@ -56,7 +56,7 @@ class _Run:
                     self._answers[batch[0]] = error
                 self._size = max(1, len(batch) // 2)
             except JobError as error:
-                self._answers |= dict.fromkeys(batch, error)
+                self._answers |= dict.fromkeys(left if isinstance(error, MustWait) else batch, error)
             else:
                 self._judge(batch, answer)
             if probing and self._suspicion.is_confirmed(failed := self._answers[batch[0]]):

@@ -3,27 +3,24 @@
 It uses libcurl, which takes a third of urllib3's CPU time and applies one timeout to the whole exchange.
 """
 
-import threading
+import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, Final
 
 import certifi
 import pycurl
 
-from jobs.errors import JobError, TooLarge, TransientError
+from jobs.errors import JobError, TooLarge, TooManyRequests, TransientError
 from jobs.main_api import wire
 from jobs.main_api.answers import Answer, Fault, Reply, Request, is_clear, read_reply
+from jobs.main_api.gate import Entry, Gate
 
-CONNECTIONS: Final = 10  # at a time
 IDLE_CONNECTIONS: Final = 5  # kept for later requests
 LARGEST_ANSWER: Final = 8 * 1024 * 1024  # bytes, decoded
 LONGEST_RETRY_AFTER: Final = 3600  # seconds
-
-
-class NotSent(TransientError):
-    """No connection was free, so nothing was sent."""
+_KIND_LENGTH: Final = 40  #: characters of a document that tell its operation, and whether it has aliases
 
 
 def authentication(token: str) -> dict[str, str]:
@@ -34,35 +31,55 @@ def authentication(token: str) -> dict[str, str]:
 
 
 class PooledTransport:
-    """Sends requests over at most CONNECTIONS connections; thread-safe."""
+    """Sends requests that the gate lets in, each over a connection of its own; thread-safe."""
 
-    def __init__(self, url: str, token: str, *, timeout: timedelta) -> None:
+    def __init__(self, url: str, token: str, gate: Gate, *, timeout: timedelta) -> None:
+        self.gate = gate
         self._url = url
         self._timeout = timeout
         headers = {"Content-Type": "application/json", "Accept": "application/json", **authentication(token)}
         # An empty "Expect:" keeps libcurl from waiting for "100 Continue" before a large body.
         self._headers = ["Expect:", "Accept-Encoding:", *(f"{name}: {value}" for name, value in headers.items())]
         self._idle: deque[pycurl.Curl] = deque()
-        self._open = threading.BoundedSemaphore(CONNECTIONS)
 
     def send(
-        self, payload: Mapping[str, Any], *, request: Request = Request.QUERY, headers: Mapping[str, str] | None = None
+        self,
+        payload: Mapping[str, Any],
+        *,
+        request: Request = Request.QUERY,
+        headers: Mapping[str, str] | None = None,
+        urgent: bool = False,
+        begin: Callable[[Entry], None] | None = None,
     ) -> Answer:
         """POST a GraphQL payload and return the response.
 
-        A request that must not be sent twice uses a new connection, because libcurl resends a request by itself if a
-        keep-alive connection turns out to be closed. Raises NotSent, Fault for transport errors, and whatever
-        `answers.read_reply` raises.
+        Waits for the gate, calls `begin`, and sends nothing if that raises. A request that must not be sent twice uses
+        a new connection, because libcurl resends a request by itself if a keep-alive connection turns out to be closed.
+        Raises NoPermit, Fault for transport errors, and whatever `answers.read_reply` raises.
         """
         body = wire.encode(payload)
-        if not self._open.acquire(timeout=self._timeout.total_seconds()):
-            waited = self._timeout.total_seconds()
-            raise NotSent(f"main API: all {CONNECTIONS} connections are busy for {waited:g} s")
+        timeout_s = self._timeout.total_seconds()
+        entry = self.gate.enter(timeout_s=timeout_s, urgent=urgent)
+        in_flight, took_s = entry.in_flight, 0.0
         try:
+            if begin:
+                begin(entry)
             reply = self.exchange(body, request, headers or {})
+        except Fault:
+            took_s = time.monotonic() - entry.began
+            raise
         finally:
-            self._open.release()
-        return read_reply(reply, request)
+            in_flight = self.gate.leave(entry)
+            if took_s >= timeout_s:
+                self.gate.note_answer(entry, _kind(payload, body), took_s, in_flight=in_flight)
+        if reply.status in (413, 429):
+            self.gate.note_refusal(entry, reply.status, reply.retry_after)
+        answer = read_reply(reply, request)
+        if any(error.kind is TooManyRequests for error in answer.errors):
+            self.gate.note_refusal(entry, 429, None)
+        elif reply.seconds and not answer.errors:
+            self.gate.note_answer(entry, _kind(payload, body), reply.seconds, in_flight=in_flight)
+        return answer
 
     def close(self) -> None:
         while self._idle:
@@ -91,11 +108,12 @@ class PooledTransport:
             text = f"main API: {message or 'transport fault'} (curl {code})"
             raise Fault(request.unclear(text) if has_left else TransientError(text)) from error
         status, wait = _head(curl)
+        seconds = curl.getinfo(pycurl.STARTTRANSFER_TIME) - curl.getinfo(pycurl.PRETRANSFER_TIME)
         if len(self._idle) < IDLE_CONNECTIONS:
             self._idle.append(curl)
         else:
             curl.close()
-        return Reply(status, b"".join(body.parts), wait)
+        return Reply(status, b"".join(body.parts), wait, seconds)
 
     def _connection(self) -> pycurl.Curl:
         curl = pycurl.Curl()
@@ -134,6 +152,11 @@ class _Body:
             return 0
         self.parts.append(part)
         return len(part)
+
+
+def _kind(payload: Mapping[str, Any], body: bytes) -> tuple[str, int]:
+    """What tells apart requests of different cost: the operation, and the size to the nearest power of two."""
+    return payload["query"][:_KIND_LENGTH], len(body).bit_length()
 
 
 def _head(curl: pycurl.Curl) -> tuple[int, timedelta | None]:

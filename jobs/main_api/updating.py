@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Generic
 
-from jobs.errors import CircuitOpen, JobError, NotAuthorized, TooComplex, TooLarge
+from jobs.errors import JobError, MustWait, NotAuthorized, TooComplex, TooLarge
 from jobs.main_api.answers import Answer, Request
 from jobs.main_api.batches import Limits, Suspicion, alias_of, forbid_singly, size_of
 from jobs.main_api.errors import FieldError, error_of
@@ -52,7 +52,7 @@ class Updating(Generic[E]):
             except TooLarge as refused:
                 self._split(batch, each, refused)
             except JobError as failed:
-                everything = isinstance(failed, CircuitOpen | NotAuthorized)
+                everything = isinstance(failed, MustWait | NotAuthorized)
                 self._fail(left if everything else batch, failed)
             if probing and self._suspicion.is_confirmed(error := self.answers[batch[0].entity.id]):
                 self._fail(left, error)  # type: ignore[arg-type]  # only an error confirms

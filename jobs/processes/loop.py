@@ -11,6 +11,7 @@ from django.db import InterfaceError, OperationalError, close_old_connections, c
 from redis import RedisError
 
 from jobs.broker import keys, mend
+from jobs.main_api.client import main_api
 from jobs.processes import watchdog
 from jobs.processes.heartbeat import StopRequested
 
@@ -59,6 +60,7 @@ def run(process: Process, stop: threading.Event, *, name: str) -> None:
     During an outage of Redis or the database it retries after 1, 2, 4, 5, 5 … seconds; after a bug, after up to 60.
     """
     freeze_startup_objects()
+    main_api().transport.gate.must_stop = stop.is_set
     log.info("process.started", process=name)
     outages = 0
     try:

@@ -84,17 +84,20 @@ def record(endings: Sequence[Ending], *, actor: str, worker: str = "") -> list[C
     return [ending.job for ending in current]
 
 
-def run_handler(jobs: Sequence[Claimed]) -> list[Ending]:
+def run_handler(jobs: Sequence[Claimed], *, deadline: float | None = None) -> list[Ending]:
     """Run the handler for claimed jobs of one type; more than one only if the type takes batches.
 
+    `deadline`, by time.monotonic, is when their time limit ends; by default, the whole limit is left.
     Never raises: every error becomes an ending. Returns one ending per job, in order.
     """
     began = time.perf_counter()
     first = jobs[0]
+    if deadline is None:
+        deadline = time.monotonic() + time_limit(first).total_seconds()
     for job in jobs:
         watch_sending(job)
     with (
-        Calls() as calls,
+        Calls(campaign_id=first.campaign_id, job_id=first.id, deadline=deadline) as calls,
         structlog.contextvars.bound_contextvars(
             job_id=first.id,
             job_type=first.type,

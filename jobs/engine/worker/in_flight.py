@@ -101,8 +101,9 @@ class InFlight:
 def run_group(jobs: list[Claimed]) -> Iterator[Ending]:
     """Run a group in this thread: a batch in one call, other jobs one after the other."""
     kind = all_types().get(jobs[0].type)
+    deadline = time.monotonic() + attempt.time_limit(jobs[0]).total_seconds()  # of all of them, as Group has it
     if kind is not None and kind.batch > 1:
-        yield from attempt.run_handler(jobs)
+        yield from attempt.run_handler(jobs, deadline=deadline)
         return
     for job in jobs:
-        yield from attempt.run_handler([job])
+        yield from attempt.run_handler([job], deadline=deadline)

@@ -23,6 +23,7 @@ from jobs.broker import commands, keys
 from jobs.engine.worker.cycle import MIRROR_AFTER, Cycles
 from jobs.engine.worker.foreign_jobs import ForeignJobs
 from jobs.engine.worker.rq_mirror import RQMirror
+from jobs.main_api.client import main_api
 from jobs.processes import watchdog
 from jobs.processes.heartbeat import Heartbeat
 from jobs.processes.supervisor import is_orphaned
@@ -87,6 +88,7 @@ class Worker(SimpleWorker):
         if self.pubsub is None:
             raise RuntimeError("RQ did not subscribe")
         self.pubsub.subscribe(**{keys.QUEUED_CHANNEL: lambda _message: self._wakeup.set()})
+        main_api().transport.gate.must_stop = self._stopping.is_set
         self.cycles.start(lead=lead)
         log.info("worker.started", worker=self.name, queues=self.queue_names(), concurrency=self.concurrency)
 

@@ -15,6 +15,7 @@ from jobs.main_api.client import MainApi, connect
 from jobs.main_api.transport import PooledTransport
 from sandbox.ports import free_port
 from tests.support.environment import TOKEN
+from tests.support.main_api import open_gate
 from tests.support.servers import SandboxApi
 
 
@@ -63,7 +64,8 @@ def test_a_wrong_credential_is_permanent(sandbox: SandboxApi, redis: Redis) -> N
 
 def test_a_refused_connection_means_nothing_was_sent() -> None:
     """Even for a mutation: it may be sent again."""
-    transport = PooledTransport(f"http://127.0.0.1:{free_port()}/", TOKEN, timeout=timedelta(seconds=1))
+    url = f"http://127.0.0.1:{free_port()}/"
+    transport = PooledTransport(url, TOKEN, open_gate(), timeout=timedelta(seconds=1))
 
     with pytest.raises(Fault) as caught:
         transport.send({"query": "{a}"}, request=Request.UPDATE)

@@ -10,6 +10,7 @@ import pytest
 from jobs.errors import JobError, NotAuthorized, OutcomeUnknown, TooLarge, TooManyRequests, TransientError
 from jobs.main_api.answers import Fault, Request
 from jobs.main_api.transport import PooledTransport
+from tests.support.main_api import open_gate
 from tests.support.receivers import raw_server
 
 BODY = json.dumps({"data": {"executeEffect": {"success": True}}}).encode()
@@ -66,7 +67,7 @@ CLEAR: dict[str, tuple[bytes, type[JobError]]] = {
 def error_of(sent: bytes, request: Request) -> JobError | None:
     """The error of a request that is answered so; None if the answer is read. It is sent once."""
     with raw_server(sent) as (url, heard):
-        transport = PooledTransport(url, "t", timeout=timedelta(seconds=10))
+        transport = PooledTransport(url, "t", open_gate(), timeout=timedelta(seconds=10))
         found: JobError | None = None
         try:
             transport.send({"query": "{x}"}, request=request)

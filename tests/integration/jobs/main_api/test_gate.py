@@ -1,0 +1,145 @@
+"""The gate: fair between campaigns, at no cost to a job that waits, and quick to give way."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Final
+
+import pytest
+from redis import Redis
+
+from jobs.errors import NoPermit, TransientError
+from jobs.main_api import limits, traffic
+from jobs.main_api.budget import Budget
+from jobs.main_api.calls import Calls
+from jobs.main_api.client import MainApi
+from jobs.main_api.gate import Entry, Gate
+from jobs.main_api.limits import Limits
+from tests.support.servers import SandboxApi, wait_until
+
+TIMEOUT_S: Final = 10.0
+
+
+def gate_of(redis: Redis, *, most: int = 10) -> Gate:
+    gate = Gate(Budget(redis, timeout=timedelta(seconds=TIMEOUT_S)), most=most)
+    while gate.room.size() < most:  # as after the first answers
+        gate.note_answer(Entry("", time.monotonic(), 1, has_waited=False), "start", 0.001, in_flight=1)
+    return gate
+
+
+def enter_for(gate: Gate, campaign: str, *, within_s: float = 60.0) -> Entry:
+    """Enter as a job of a campaign, half of whose time limit the request may take."""
+    with Calls(campaign_id=campaign, job_id=f"job-of-{campaign}", deadline=time.monotonic() + 2 * within_s):
+        return gate.enter(timeout_s=within_s)
+
+
+@pytest.fixture(params=[Limits(), Limits(in_flight=1)], ids=str)
+def narrow(request: pytest.FixtureRequest, redis: Redis) -> Gate:
+    """A gate that lets in one at a time: for its window, or for a limit."""
+    limits.publish(request.param, redis)
+    return gate_of(redis, most=10 if request.param.exist else 1)
+
+
+def test_one_campaign_with_many_requests_does_not_delay_another(narrow: Gate) -> None:
+    """Thirty of one wait; the only one of another is next after one of them."""
+    order: list[str] = []
+
+    def send(campaign: str) -> None:
+        entry = enter_for(narrow, campaign)
+        order.append(campaign)
+        narrow.leave(entry)
+
+    first = enter_for(narrow, "first")
+    with ThreadPoolExecutor(40) as pool:
+        busy = [pool.submit(send, "busy") for _ in range(30)]
+        wait_until(lambda: waiting_in(narrow) == 30)
+        small = [pool.submit(send, name) for name in ("small", "tiny")]
+        wait_until(lambda: waiting_in(narrow) == 32)
+        narrow.leave(first)
+        for one in (*busy, *small):
+            one.result(timeout=60)
+
+    assert sorted(order[:3]) == ["busy", "small", "tiny"]
+
+
+def waiting_in(gate: Gate) -> int:
+    return gate.room.waiting + traffic.read(gate.budget.connection).waits
+
+
+def test_a_request_of_no_job_goes_first(narrow: Gate) -> None:
+    """A health check, a page, or the listener need not wait for thirty jobs, and count all the same."""
+    order: list[str] = []
+
+    def send(campaign: str | None) -> None:
+        entry = narrow.enter(timeout_s=TIMEOUT_S) if campaign is None else enter_for(narrow, campaign)
+        order.append(campaign or "page")
+        narrow.leave(entry)
+
+    first = enter_for(narrow, "first")
+    with ThreadPoolExecutor(12) as pool:
+        asked = [pool.submit(send, f"c-{n}") for n in range(10)]
+        wait_until(lambda: waiting_in(narrow) == 10)
+        asked.append(pool.submit(send, None))
+        wait_until(lambda: waiting_in(narrow) == 11)
+        narrow.leave(first)
+        for one in asked:
+            one.result(timeout=60)
+
+    assert order[0] == "page"
+
+
+def test_who_waits_too_long_is_sent_back_and_loses_nothing(narrow: Gate) -> None:
+    """The attempt's time limit leaves room for the request itself; the error says what was in the way."""
+    entry = enter_for(narrow, "first")
+
+    for within_s in (0.3, 0.0):
+        with pytest.raises(NoPermit, match="main API: no room within 0 s"):
+            enter_for(narrow, "second", within_s=within_s)
+    assert waiting_in(narrow) == 0
+    narrow.leave(entry)
+    narrow.leave(enter_for(narrow, "second", within_s=0.0))  # it need not wait
+
+
+def test_waits_end_when_the_process_is_to_stop(narrow: Gate) -> None:
+    stop = threading.Event()
+    narrow.must_stop = stop.is_set
+    entry = enter_for(narrow, "first")
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(enter_for, narrow, "second")
+        wait_until(lambda: waiting_in(narrow) == 1)
+        stop.set()
+        with pytest.raises(NoPermit, match="this process is to stop"):
+            waiting.result(timeout=30)
+    narrow.leave(entry)
+    narrow.leave(enter_for(narrow, "third"))  # a handler that need not wait may finish
+
+
+def test_retry_after_stops_every_process(redis: Redis) -> None:
+    """Nobody sends anything before that time; who cannot wait so long is told until when."""
+    one, other = gate_of(redis), gate_of(redis)
+    entry = enter_for(one, "a")
+    one.leave(entry)
+    one.note_refusal(entry, 429, timedelta(seconds=1))
+    told_at = time.monotonic()
+
+    assert one.room.size() == 5
+    with pytest.raises(NoPermit, match="it asked to send nothing"):
+        enter_for(one, "a", within_s=0.1)
+    other.leave(enter_for(other, "a"))
+    assert time.monotonic() - told_at > 0.9
+
+
+def test_a_main_api_that_says_too_many_is_asked_less(api: MainApi, sandbox: SandboxApi, redis: Redis) -> None:
+    """429 halves, as 413 does, and pages show it; the breaker stays closed."""
+    for _ in range(12):
+        api.settlements(["settlement-1-1-1"])
+    full = api.transport.gate.room.size()
+    sandbox.control("POST", "faults", {"rateLimit": {"next": 1, "retryAfterS": 0}})
+    with pytest.raises(TransientError, match="429"):
+        api.kingdoms("campaign-1")
+
+    assert full == api.transport.gate.room.most
+    assert api.transport.gate.room.size() == full // 2
+    assert [(one.size, one.cause) for one in traffic.read(redis).halved] == [(full // 2, "429")]
+    assert api.breaker.snapshot().state == "closed"

@@ -30,7 +30,7 @@ gc.disable()  # until all tests are collected: modules are no garbage
 
 
 def pytest_collection_finish() -> None:
-    """The garbage collector need not look at three thousand tests and all modules again and again."""
+    """The garbage collector need not scan three thousand tests and all modules again and again."""
     gc.freeze()
     gc.enable()
 
@@ -52,7 +52,7 @@ def _quick_passwords() -> None:
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
-    """A database whose flush after each test that commits puts back the seeded rows, without asking for each."""
+    """A database whose flush after a committing test restores the seeded rows with few statements."""
     with django_db_blocker.unblock():
         write = seed.remembered()
     with pytest.MonkeyPatch.context() as patch:
@@ -71,7 +71,7 @@ def redis_server() -> Iterator[RedisServer]:
 
 @pytest.fixture
 def redis(redis_server: RedisServer) -> Redis:
-    """An empty Redis, into which nothing comes that earlier tests have counted in this process."""
+    """An empty Redis; counts of earlier tests in this process do not reach it."""
     client = Redis.from_url(redis_server.url)
     counters.flush()
     client.flushall()
@@ -124,7 +124,7 @@ def _end(process: Running) -> None:
 
 @pytest.fixture(autouse=True)
 def _nothing_remembered() -> None:
-    """What one process shares for seconds must not reach from one test into the next."""
+    """Caches that live for seconds must not reach the next test."""
     health.HEALTH.forget()
     health.READINESS.forget()
     TOTALS.forget()

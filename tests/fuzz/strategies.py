@@ -1,4 +1,4 @@
-"""What strangers send: anything, and what is nearly right."""
+"""Inputs from outside: arbitrary ones, and almost valid ones."""
 
 import json
 from typing import Any, Final

@@ -39,7 +39,7 @@ def receiver() -> Iterator[HttpReceiver]:
 
 @pytest.fixture
 def tell(redis: Redis, db: None) -> Tell:
-    """Count dead letters, route and deliver what is due, as the monitor does, but in this thread."""
+    """Count dead letters, route and deliver as the monitor does, in this thread."""
     MonitorState.objects.create()
 
     def round_at(now: datetime | None = None) -> None:
@@ -56,5 +56,5 @@ def tell(redis: Redis, db: None) -> Tell:
 
 @pytest.fixture
 def viewer(client: Client, redis: Redis) -> Client:
-    """A browser of vic, who may look and nothing else."""
+    """A client logged in as vic, a viewer."""
     return member(client, "Viewer", name="vic")

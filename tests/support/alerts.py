@@ -14,17 +14,17 @@ Tell = Callable[..., None]  #: counts the dead letters, routes and delivers what
 
 
 def due_now() -> list[Delivery]:
-    """What every lane would send now."""
+    """The deliveries that are due now."""
     lanes = set(Delivery.objects.pending().values_list("target", flat=True))
     return [each for lane in lanes for each in delivery.due_deliveries(lane, timezone.now())]
 
 
 def webhook(receiver: HttpReceiver, **fields: Any) -> AlertHandler:
-    """A handler of the admin that tells the receiver."""
+    """A webhook handler for the receiver."""
     fields = {"name": "hook", "config": {"url": receiver.url}, "secrets": {"secret": "s"}, **fields}
     return AlertHandler.objects.create(kind="webhook", **fields)
 
 
 def later(seconds: float = 301) -> datetime:
-    """A moment to come."""
+    """A time in the future."""
     return timezone.now() + timedelta(seconds=seconds)

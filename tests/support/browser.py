@@ -43,7 +43,7 @@ def chromium() -> Iterator[Browser]:
 
 
 def page_of(browser: Browser, url: str, session: str, *, theme: Any = "light", width: int = WIDE) -> Page:
-    """A page of somebody whose session cookie is `session`, in a window of its own."""
+    """A page in its own window, with `session` as the session cookie."""
     context = browser.new_context(
         base_url=url,
         color_scheme=theme,
@@ -58,7 +58,7 @@ def page_of(browser: Browser, url: str, session: str, *, theme: Any = "light", w
 
 
 def open_palette(page: Page) -> None:
-    """Ctrl+K until its field has the focus: Unfold gives it after 20 ms, when a busy machine may not show it yet."""
+    """Press Ctrl+K until the field has the focus: Unfold sets it after 20 ms, too early for a busy machine."""
 
     def focused() -> bool:
         page.keyboard.press("Control+k")

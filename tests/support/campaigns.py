@@ -19,7 +19,7 @@ def campaign(**more: Any) -> CampaignClock:
 
 
 def growth(due: timedelta, *, entity: str = "s-1", name: str = "Riverton", **more: Any) -> ScheduleRow:
-    """A schedule row of a settlement, due so long after the world's reading."""
+    """A schedule of a settlement, `due` after the campaign's world time."""
     at = WorldTime(WorldTime.parse(READING).at + due)
     fields = {
         "campaign_id": "c-1",

@@ -15,7 +15,7 @@ def claiming_worker(redis: Redis) -> Worker:
 
 
 def take(worker: Worker) -> list[str]:
-    """What it takes out of Redis, which has to be told first what is paused."""
+    """Publish the pauses and fetch; the IDs."""
     for _ in range(2):
         worker.cycles.fetch.begin(timezone.now(), idle=worker.concurrency, limit=None)
         worker.cycles.fetch.end()
@@ -23,7 +23,7 @@ def take(worker: Worker) -> list[str]:
 
 
 def claims(redis: Redis) -> tuple[Worker, Claimed]:
-    """A worker that has claimed a job and whose threads do nothing."""
+    """A worker that has claimed a job and whose threads do not run."""
     worker = claiming_worker(redis)
     take(worker)
     worker.cycles.recorder.record_and_claim(timezone.now(), worker.concurrency)

@@ -5,12 +5,12 @@ from pathlib import Path
 
 
 def anchor_of(heading: str) -> str:
-    """What a link to a heading has behind its #."""
+    """The anchor of a heading."""
     plain = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading)  # the text of a link
     return re.sub(r"[^\w\- ]", "", plain.lower()).replace(" ", "-")
 
 
 def anchors_of(document: Path) -> set[str]:
-    """Those of all headings of a document."""
+    """The anchors of all headings of a document."""
     text = re.sub(r"^```.*?^```", "", document.read_text(), flags=re.MULTILINE | re.DOTALL)  # comments of commands
     return {anchor_of(heading) for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE)}

@@ -27,14 +27,14 @@ def claim(job: Job) -> attempt.Claimed:
 
 
 def run(job: Job) -> Job:
-    """One attempt as a worker does it, recorded."""
+    """Run and record one attempt as a worker does."""
     attempt.record(attempt.run_handler([claim(job)]), actor="worker:w", worker="w")
     job.refresh_from_db()
     return job
 
 
 def answered(sandbox: SandboxApi, reply: dict[str, Any]) -> Job:
-    """An effect's job once nothing more happens by itself; a main API that knows no keys answers so every time."""
+    """An effect's job after `reply` to every request, once nothing more happens by itself; keys are ignored."""
     faults = {"operations": ["executeEffect"], "replies": [reply] * 4, "ignoreKeys": True}
     sandbox.control("POST", "faults", faults)
     job = run(effect_job())
@@ -46,7 +46,7 @@ def answered(sandbox: SandboxApi, reply: dict[str, Any]) -> Job:
 
 @contextmanager
 def unknown_outcome(settings: Any, policy: str) -> Iterator[None]:
-    """EFFECT_UNKNOWN_OUTCOME, for a while."""
+    """Set EFFECT_UNKNOWN_OUTCOME within the block."""
     before, settings.EFFECT_UNKNOWN_OUTCOME = settings.EFFECT_UNKNOWN_OUTCOME, policy
     attempt.policy_of.cache_clear()
     try:

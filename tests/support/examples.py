@@ -9,6 +9,6 @@ FACTOR: Final = int(os.environ.get("EXAMPLES", "1"))
 
 
 def examples(number: int) -> settings:
-    """For laws whose examples cost rounds to a database: their fixtures are made once for all of them."""
+    """For laws with expensive examples: their fixtures are made once for all of them."""
     slow = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
     return settings(max_examples=number * FACTOR, deadline=None, suppress_health_check=slow)

@@ -7,7 +7,7 @@ from importlinter.contracts.layers import LayersContract
 class RootLayers(LayersContract):
     """Layers in which every root package has a layer, or each of its children where one of them has.
 
-    Of its own contracts import-linter can say that of one package only (`containers`).
+    import-linter's own contracts allow that for one package only (`containers`).
     """
 
     type_name = "root_layers"

@@ -29,7 +29,7 @@ def locked(*tables: str) -> Iterator[None]:
 
 @contextmanager
 def impatient() -> Iterator[None]:
-    """This process's connections wait for a lock hardly at all."""
+    """This process's connections hardly wait for locks."""
     if connection.vendor == "sqlite":
         usual = int(connection.settings_dict["OPTIONS"]["timeout"] * 1000)
         wait, back = "PRAGMA busy_timeout = 50", f"PRAGMA busy_timeout = {usual}"

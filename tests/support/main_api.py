@@ -21,7 +21,7 @@ def of_an_api(redis: Redis, url: str) -> MainApi:
 
 
 def open_gate() -> Gate:
-    """A gate without limits: nobody is at the port of its Redis."""
+    """A gate without limits: its Redis does not exist."""
     return Gate(Budget(Redis.from_url(f"redis://127.0.0.1:{free_port()}"), timeout=timedelta(seconds=5)))
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 
 @contextmanager
 def one_address(*ports: int) -> Iterator[tuple[int, Callable[[int], None]]]:
-    """An address behind which first the first of `ports` is; connections that are there stay where they are."""
+    """An address that leads to the first of `ports` until it is switched; open connections stay."""
     target = [ports[0]]
     listener = socket.create_server(("127.0.0.1", 0))
 

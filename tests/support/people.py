@@ -22,7 +22,7 @@ def member(client: Client, *groups: str, name: str = "bob") -> Client:
 
 
 def some(count: int, *, campaign: str = "c-1") -> list[Job]:
-    """Jobs that wait for a due time."""
+    """Submit jobs that are due later."""
     due = timezone.now() + timedelta(hours=1)
     submissions = [
         Submission(type="EVENT_EXPIRATION", campaign_id=campaign, payload={}, due_at=due + timedelta(seconds=n))

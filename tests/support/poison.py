@@ -26,7 +26,7 @@ class Mark:
         return self.path.exists()
 
     def pickled(self) -> bytes:
-        """A pickle that leaves the mark as it is read."""
+        """A pickle that leaves the mark when it is read."""
 
         class Poison:
             def __reduce__(self) -> Any:
@@ -36,7 +36,7 @@ class Mark:
         return pickle.dumps(Poison())
 
     def calls(self) -> Iterator[tuple[str, bytes]]:
-        """The data of a job hash that calls os.system, as each serializer writes it, and poison itself."""
+        """Data of a job hash that calls os.system, in each serializer's form, and bare poison."""
         call: tuple[Any, ...] = ("os.system", None, (self.command,), {})
         yield "json", zlib.compress(json.dumps(call).encode())
         yield "pickle", zlib.compress(pickle.dumps(call))
@@ -45,7 +45,7 @@ class Mark:
 
 
 def plant(redis: Redis, data: bytes, *, queue: str = "default", rq_id: str = "", **fields: Any) -> str:
-    """Write a job hash by hand; its id."""
+    """Write a job hash; returns its ID."""
     rq_id = rq_id or str(uuid4())
     moment = "2026-01-01T00:00:00.000000Z"
     fields = {
@@ -63,7 +63,7 @@ def plant(redis: Redis, data: bytes, *, queue: str = "default", rq_id: str = "",
 
 
 def enqueue(redis: Redis, data: bytes, *, queue: str = "default", rq_id: str = "", **fields: Any) -> str:
-    """Write a job hash by hand and put its id into the queue; its id."""
+    """Write a job hash and enqueue it; returns its ID."""
     rq_id = plant(redis, data, queue=queue, rq_id=rq_id, **fields)
     redis.sadd("rq:queues", f"rq:queue:{queue}")
     redis.rpush(f"rq:queue:{queue}", rq_id)

@@ -34,7 +34,7 @@ class Request:
 
 @dataclass
 class HttpReceiver:
-    """What arrived, and what is answered: `statuses` first, one each, then 200."""
+    """Keeps requests; answers with each of `statuses` once, then 200."""
 
     url: str
     got: list[Request] = field(default_factory=list)
@@ -47,7 +47,7 @@ class HttpReceiver:
 
 @contextmanager
 def http_receiver() -> Iterator[HttpReceiver]:
-    """An HTTP server that takes every POST."""
+    """An HTTP server that accepts every POST."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -82,7 +82,7 @@ def http_receiver() -> Iterator[HttpReceiver]:
 
 @contextmanager
 def mail_receiver() -> Iterator[tuple[int, list[Mail]]]:
-    """An SMTP server: its port and the mails it took."""
+    """An SMTP server: its port and the mails that it accepted."""
     mails: list[Mail] = []
 
     class Keep:
@@ -112,7 +112,7 @@ def other_api(answer: Callable[[dict[str, Any]], dict[str, Any] | bytes | int]) 
             self.wfile.write(body)
 
         def log_message(self, *args: Any) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Api) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -122,7 +122,7 @@ def other_api(answer: Callable[[dict[str, Any]], dict[str, Any] | bytes | int]) 
 
 @contextmanager
 def raw_server(answer: bytes) -> Iterator[tuple[str, list[bytes]]]:
-    """A server that sends these bytes upon every request and ends the connection: its URL, and what it has heard."""
+    """A server that sends these bytes after every request and closes the connection: its URL, and what it received."""
     heard: list[bytes] = []
 
     class Handler(StreamRequestHandler):

@@ -9,14 +9,14 @@ from jobs import registry
 
 
 def declare(patch: pytest.MonkeyPatch, name: str, **changes: Any) -> registry.JobType:
-    """Change the declaration of a type; its new declaration."""
+    """Change the declaration of a type; returns the new one."""
     declared = replace(registry.type_named(name), **changes)
     _install(patch, {**registry.all_types(), name: declared})
     return declared
 
 
 def forget(patch: pytest.MonkeyPatch, name: str) -> None:
-    """A release that has no such type."""
+    """Remove a type, as in a release that has none of this name."""
     _install(patch, {other: declared for other, declared in registry.all_types().items() if other != name})
 
 

@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def wait_until(condition: Callable[[], object], *, within_s: float = 60, what: str = "") -> None:
-    """Wait for a condition. Raises AssertionError when it does not come about in time."""
+    """Wait for a condition. Raises AssertionError if it does not hold in time."""
     deadline = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < deadline, f"not within {within_s} s: {what or condition}"
@@ -30,7 +30,7 @@ def wait_until(condition: Callable[[], object], *, within_s: float = 60, what: s
 
 
 class Running:
-    """A process that is ended whatever happens, with its output in a file."""
+    """A process that is stopped whatever happens, with its output in a file."""
 
     def __init__(
         self, name: str, command: list[str], environment: dict[str, str] | None = None, tree: Path = ROOT
@@ -47,7 +47,7 @@ class Running:
             )
 
     def stop(self, signum: int = signal.SIGTERM, *, within_s: float = 60) -> int:
-        """Send a signal and wait for the end; the exit code."""
+        """Send a signal and wait; returns the exit code."""
         if self.process.poll() is None:
             self.process.send_signal(signum)
         try:
@@ -83,11 +83,11 @@ class RedisServer:
         self._process.wait()
 
     def signal(self, signum: int) -> None:
-        """Send it a signal: after SIGSTOP it hangs, until SIGCONT."""
+        """Send a signal: SIGSTOP makes it hang until SIGCONT."""
         self._process.send_signal(signum)
 
     def start(self) -> None:
-        """Start it again, with what its append-only file holds."""
+        """Start it again with its append-only file."""
         self._process = start_redis(self.port, self._folder)
 
 
@@ -114,11 +114,11 @@ class SandboxApi:
             return json.load(answer)
 
     def world(self) -> Any:
-        """Everything that the sandbox keeps."""
+        """The sandbox's world."""
         return self.control("GET", "world")
 
     def has_heard(self, operation: str) -> bool:
-        """Whether it has been asked for that operation, of late."""
+        """Whether it has received that operation recently."""
         return any(operation in call["query"] for call in self.control("GET", "stats")["recent"])
 
     def reset(self) -> None:

@@ -44,12 +44,12 @@ print(json.dumps(sessions))
 
 
 def now() -> str:
-    """This moment, as the HTTP API wants it."""
+    """The current time in the HTTP API's format."""
     return datetime.now(UTC).isoformat()
 
 
 class Service:
-    """Web, worker, scheduler, listener and monitor on a database of their own; `stop` ends them whatever happened."""
+    """Web, worker, scheduler, listener and monitor with their own database; `stop` stops them whatever happened."""
 
     def __init__(self, folder: Path = FOLDER / "service", **environment: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -89,7 +89,7 @@ class Service:
             return False
 
     def run(self, *words: str) -> str:
-        """A command of manage.py; what it prints."""
+        """Run a command of manage.py; returns its output."""
         return subprocess.run(
             [sys.executable, "manage.py", *words],
             cwd=ROOT,
@@ -110,7 +110,7 @@ class Service:
             return found
 
     def submit(self, type_: str, campaign: str, payload: dict[str, Any], **more: Any) -> str:
-        """Submit a job; its id."""
+        """Submit a job; returns its ID."""
         body = {"type": type_, "campaignId": campaign, "payload": payload, **more}
         return str(self.api("jobs", body)["id"])
 
@@ -123,7 +123,7 @@ class Service:
         wait_until(lambda: self.state(job) == state, what=f"{job} is {state}")
 
     def session(self, name: str) -> str:
-        """The cookie of another session: somebody logs in with name and password."""
+        """Log in with name and password; returns the session cookie."""
         jar = http.cookiejar.CookieJar()
         browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar))
         login = f"{self.url}/admin/login/"
@@ -134,7 +134,7 @@ class Service:
         return next(cookie.value or "" for cookie in jar if cookie.name == "sessionid")
 
     def stop(self) -> None:
-        """End everything."""
+        """Stop everything."""
         for process in reversed(self.processes):
             if process.process.poll() is None:
                 process.process.terminate()

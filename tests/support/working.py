@@ -20,14 +20,14 @@ def work(redis: Redis, **options: Any) -> Worker:
 
 
 def submit(n: int, **changes: Any) -> list[Job]:
-    """Event expirations, all of them other work."""
+    """Submit event expirations with different subjects."""
     fields: dict[str, Any] = {"type": "EVENT_EXPIRATION", "campaign_id": "campaign-2", "payload": {}, **changes}
     submissions = [Submission(subject=str(i), **fields) for i in range(n)]
     return [job for job, _ in service.submit_many(submissions, actor="test")]
 
 
 def started(jobs: list[Job]) -> list[str]:
-    """The ids of jobs in the order in which they were claimed."""
+    """The jobs' IDs in the order of their claims."""
     entries = AuditEntry.objects.filter(now="RUNNING", job__in=jobs).order_by("id")
     return [str(job_id) for job_id in entries.values_list("job_id", flat=True)]
 

@@ -59,9 +59,9 @@ def test_every_process_can_be_told_to_stop(start: Start, redis: Redis, sandbox: 
     wait_until(lambda: all(r.process.poll() is not None for r in running.values()), what="all ended")
     assert {r.process.returncode for r in running.values()} == {0}
     assert control.processes() == []
-    acts = OperatorAction.objects.filter(actor="user:ann", verb="asked to stop", reason="new release")
-    assert acts.filter(target__startswith=f"scheduler {told['scheduler'].pid} on ").count() == 1
-    assert acts.count() == 3
+    actions = OperatorAction.objects.filter(actor="user:ann", verb="asked to stop", reason="new release")
+    assert actions.filter(target__startswith=f"scheduler {told['scheduler'].pid} on ").count() == 1
+    assert actions.count() == 3
     with pytest.raises(StateConflict, match="no such process"):
         control.ask_to_stop(told["worker"].key, actor="user:ann")
 
@@ -123,8 +123,8 @@ def test_rq_s_own_commands_work(start: Start, redis: Redis, sandbox: SandboxApi)
 
 def test_a_lost_process_is_listed_as_lost_for_a_while(redis: Redis) -> None:
     """With its last heartbeat; it cannot be told anything."""
-    presence = Heartbeat("listener", "l-1", redis)
-    presence.beat("active")
+    heartbeat = Heartbeat("listener", "l-1", redis)
+    heartbeat.beat("active")
     (word,) = statuses(redis)
     assert not word.lost
     assert (word.pid, word.leads) == (os.getpid(), True)
@@ -137,7 +137,7 @@ def test_a_lost_process_is_listed_as_lost_for_a_while(redis: Redis) -> None:
     assert statuses(redis)[0].lost
     with pytest.raises(StateConflict):
         control.ask_to_stop(word.key, actor="user:ann")
-    presence.beat("active")
+    heartbeat.beat("active")
     (word,) = statuses(redis)
     silent_for(timedelta(hours=2))
     assert statuses(redis) == []
@@ -209,8 +209,9 @@ def test_jobs_wait_while_the_breaker_is_forced_open(redis: Redis, api: MainApi) 
     service.run_now([job], actor="user:ann", reason="the breaker is closed")
     work(redis)
     assert state_of(job) == "SUCCEEDED"
-    acts = list(OperatorAction.objects.filter(target="circuit breaker").order_by("id").values_list("verb", "changes"))
-    assert acts == [
+    about_breaker = OperatorAction.objects.filter(target="circuit breaker").order_by("id")
+    actions = list(about_breaker.values_list("verb", "changes"))
+    assert actions == [
         ("forced open", {"breaker": ["automatic, closed", "forced open"]}),
         ("made automatic", {"breaker": ["forced open", "automatic"]}),
     ]

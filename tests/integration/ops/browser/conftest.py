@@ -27,7 +27,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def visit(service: Service, browser: Browser) -> Iterator[Visit]:
-    """Opens a window in which somebody is logged in."""
+    """Opens a window with a logged-in user."""
     opened: list[Page] = []
     refused: list[str] = []
 
@@ -45,7 +45,7 @@ def visit(service: Service, browser: Browser) -> Iterator[Visit]:
 
 @pytest.fixture
 def dead_effect(service: Service) -> Iterator[DeadEffect]:
-    """Makes effects that failed because the main API broke; it is well again. None is left to other stories."""
+    """Makes effects that failed because the main API was broken; it works again. None is left to other stories."""
     made: list[str] = []
 
     def die(effect: str, campaign: str) -> str:

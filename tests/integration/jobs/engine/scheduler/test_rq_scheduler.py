@@ -35,7 +35,7 @@ def gate() -> Iterator[threading.Event]:
     GATE.set()
 
 
-def timetable(redis: Redis) -> RQScheduler:
+def scheduler_api(redis: Redis) -> RQScheduler:
     """As django-rq hands it out."""
     found: Any = django_rq.get_scheduler("default", connection=redis)
     assert isinstance(found, RQScheduler)
@@ -44,7 +44,7 @@ def timetable(redis: Redis) -> RQScheduler:
 
 def test_times_keep_their_fractions_and_are_utc(redis: Redis) -> None:
     """enqueue_at with aware and naive (UTC) times, enqueue_in, get_jobs and count."""
-    times = timetable(redis)
+    times = scheduler_api(redis)
     at = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1, milliseconds=250)
 
     aware = times.enqueue_at(at, len, "four")
@@ -66,7 +66,7 @@ def test_times_keep_their_fractions_and_are_utc(redis: Redis) -> None:
 
 def test_jobs_can_be_moved_and_cancelled(redis: Redis) -> None:
     """change_execution_time to a fraction of a second, and cancel; only for waiting jobs."""
-    times = timetable(redis)
+    times = scheduler_api(redis)
     at = datetime.now(UTC) + timedelta(hours=1)
     job = times.enqueue_at(at, len, "four")
 
@@ -81,7 +81,7 @@ def test_jobs_can_be_moved_and_cancelled(redis: Redis) -> None:
 def test_changing_our_job_through_rq_scheduler_changes_the_row(redis: Redis) -> None:
     """Rescheduling and cancelling, with an audit entry that says how."""
     (job,) = submit(1, due_at=timezone.now() + timedelta(minutes=2))
-    times = timetable(redis)
+    times = scheduler_api(redis)
     (listed,) = times.get_jobs()
     at = timezone.now().replace(microsecond=0) + timedelta(minutes=3, milliseconds=125)
 
@@ -99,7 +99,7 @@ def test_cron_is_calculated_in_utc(redis: Redis, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("TZ", "Asia/Kathmandu")
     time.tzset()
     try:
-        job = timetable(redis).cron("30 4 * * *", len, args=["four"])
+        job = scheduler_api(redis).cron("30 4 * * *", len, args=["four"])
     finally:
         monkeypatch.undo()
         time.tzset()
@@ -115,7 +115,7 @@ def test_plain_rq_jobs_run_on_time_and_repeat(start: Start, redis: Redis) -> Non
     allowed = {"RUN_FOREIGN_RQ_JOBS": "true", "RUN_FOREIGN_RQ_FUNCTIONS": "builtins.len"}
     start("rqscheduler", **allowed)
     start("rqworker", **allowed)
-    times = timetable(redis)
+    times = scheduler_api(redis)
     at = timezone.now() + timedelta(seconds=1.4)
     once = times.enqueue_at(at, len, "four")
     again = times.schedule(timezone.now(), len, args=["four"], interval=1, repeat=2)

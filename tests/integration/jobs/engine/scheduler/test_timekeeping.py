@@ -90,7 +90,7 @@ def slept(alarm: Alarm, seconds: float) -> float:
 
 
 def in_a_minute() -> datetime:
-    """Soon enough to stand in the timetable."""
+    """Soon enough to be in the schedule."""
     return timezone.now() + timedelta(minutes=1)
 
 

@@ -33,7 +33,7 @@ def submit(n: int, kind: str = FAST, **changes: Any) -> list[str]:
 
 
 @pytest.fixture
-def intake(redis: Redis) -> Fetch:
+def fetch(redis: Redis) -> Fetch:
     """Of a worker with two slots, in one of which a job of a fast type runs."""
     flight = InFlight()
     job = Claimed("1", FAST, "c", "", {}, 5, 1, 0, datetime.now(UTC), "", "", 1, None, "", 1, datetime.now(UTC))
@@ -44,46 +44,46 @@ def intake(redis: Redis) -> Fetch:
     return Fetch(RQMirror("w", list(settings.RQ_QUEUES), keys.own_redis()), flight, 2, lambda _: None)
 
 
-def ahead(intake: Fetch) -> list[list[str]]:
+def ahead(fetch: Fetch) -> list[list[str]]:
     """What is taken with one more look ahead."""
-    intake.begin_ahead(timezone.now(), idle=0)
-    intake.end()
-    return [group.ids for group in intake.groups]
+    fetch.begin_ahead(timezone.now(), idle=0)
+    fetch.end()
+    return [group.ids for group in fetch.groups]
 
 
-def test_only_a_batch_of_fast_jobs_is_fetched_ahead(intake: Fetch) -> None:
+def test_only_a_batch_of_fast_jobs_is_fetched_ahead(fetch: Fetch) -> None:
     """As many as there are slots; jobs that may take long stay for any free worker."""
     ids = submit(3 * FAST_GROUP)
-    assert ahead(intake) == [ids[:FAST_GROUP], ids[FAST_GROUP : 2 * FAST_GROUP]]
-    assert ahead(intake) == [ids[:FAST_GROUP], ids[FAST_GROUP : 2 * FAST_GROUP]]  # no second batch beside the first
+    assert ahead(fetch) == [ids[:FAST_GROUP], ids[FAST_GROUP : 2 * FAST_GROUP]]
+    assert ahead(fetch) == [ids[:FAST_GROUP], ids[FAST_GROUP : 2 * FAST_GROUP]]  # no second batch beside the first
 
     submit(1, SLOW, priority=Priority.CRITICAL.value)
-    intake.groups.clear()
-    assert ahead(intake) == []
+    fetch.groups.clear()
+    assert ahead(fetch) == []
 
 
-def test_urgent_jobs_go_before_those_fetched_ahead(intake: Fetch) -> None:
+def test_urgent_jobs_go_before_those_fetched_ahead(fetch: Fetch) -> None:
     """Strict priority holds for every job that no thread has yet."""
     low = submit(1, priority=Priority.LOW.value)
-    assert ahead(intake) == [low]
+    assert ahead(fetch) == [low]
 
     (critical,) = submit(1, campaign_id="d", priority=Priority.CRITICAL.value)
-    intake.begin(timezone.now(), idle=2, limit=None)
-    intake.end()
+    fetch.begin(timezone.now(), idle=2, limit=None)
+    fetch.end()
 
-    assert [group.ids for group in intake.groups] == [[critical], low]
+    assert [group.ids for group in fetch.groups] == [[critical], low]
 
 
-def test_fetched_but_unclaimed_jobs_stay_known_to_redis(intake: Fetch, redis: Redis) -> None:
+def test_fetched_but_unclaimed_jobs_stay_known_to_redis(fetch: Fetch, redis: Redis) -> None:
     """The scheduler enqueues them again if their worker is lost before the claim."""
     ids = submit(2)
-    ahead(intake)
+    ahead(fetch)
     assert sorted(keys.texts(redis.zrange(keys.TAKEN, 0, -1))) == sorted(ids)
 
-    intake.note_claimed(list(intake.groups))
-    intake.begin(timezone.now(), idle=1, limit=None)
-    intake.end()
+    fetch.note_claimed(list(fetch.groups))
+    fetch.begin(timezone.now(), idle=1, limit=None)
+    fetch.end()
 
-    assert intake.groups == []
+    assert fetch.groups == []
     assert redis.zcard(keys.TAKEN) == 0
     assert Job.objects.filter(state="QUEUED").count() == 2

@@ -1,5 +1,6 @@
 """A short chaos run: `make chaos` runs longer ones, with more faults and on PostgreSQL."""
 
+from tests.chaos import households
 from tests.chaos.faults import faults_for
 from tests.chaos.run import run
 
@@ -16,3 +17,10 @@ def test_the_ledgers_agree_after_a_short_chaos_run() -> None:
     assert result.faults == 8
     assert result.effects
     assert result.violations == []
+
+
+def test_a_town_does_not_care_how_time_is_moved_although_processes_are_killed() -> None:
+    """One seed: `python -m tests.chaos.households` runs more, and on PostgreSQL."""
+    for seed in households.run([8], database="sqlite", copies=1):
+        assert seed.kills
+        assert seed.differences == []

@@ -12,7 +12,7 @@ from redis.exceptions import ResponseError
 
 from jobs import counters
 from jobs.broker import keys
-from jobs.main_api import breaker, call_window
+from jobs.main_api import breaker, recent_calls
 from jobs.states import Priority
 
 log = structlog.get_logger(__name__)
@@ -47,7 +47,7 @@ TYPES: Final = {
     counters.KEY: "hash",
     breaker.STATE_KEY: "string",
     breaker.FORCED_KEY: "string",
-    call_window.ERRORS_KEY: "list",
+    recent_calls.ERRORS_KEY: "list",
     breaker.PROBE_KEY: "string",
     keys.LEASE.format("scheduler"): "string",
     keys.LEASE.format("listener"): "string",

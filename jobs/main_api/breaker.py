@@ -20,7 +20,7 @@ from pybreaker import STATE_CLOSED, STATE_HALF_OPEN, STATE_OPEN
 from redis import Redis
 
 from jobs.errors import CircuitOpen
-from jobs.main_api.call_window import WINDOW_S, CallWindow, Fault, decode, moment, unless_away
+from jobs.main_api.recent_calls import WINDOW_S, Fault, RecentCalls, decode, moment, unless_away
 from scheduler_project.logs import masked
 
 log = structlog.get_logger(__name__)
@@ -78,7 +78,7 @@ class Breaker:
         self._shared: dict[str, Any] = {}
         self._forced: dict[str, Any] = {}
         self._seen_at = -1.0
-        self._window = CallWindow(connection, clock)
+        self._calls = RecentCalls(connection, clock)
 
     def before_call(self) -> bool:
         """Return whether this call is the probe of an open breaker. Raises CircuitOpen if the call must wait."""
@@ -97,7 +97,7 @@ class Breaker:
         if probe:
             self.close("a probe was answered")
             return
-        self._window.add_success(send=not (self._shared or self._forced))
+        self._calls.add_success(send=not (self._shared or self._forced))
 
     def record_fault(self, error: BaseException, *, probe: bool) -> None:
         """The call ended in a transport error or HTTP 5xx."""
@@ -106,7 +106,7 @@ class Breaker:
             self._open(f"probe: {text}", overwrite=True)
             return
         is_open = bool(self._shared)
-        calls, faults = self._window.add_fault(text, send=not is_open)
+        calls, faults = self._calls.add_fault(text, send=not is_open)
         if is_open or self._forced:
             return
         if calls >= self._threshold and faults >= FAULT_SHARE * calls:
@@ -120,8 +120,8 @@ class Breaker:
     def close(self, why: str = "closed by hand") -> None:
         """Close the breaker."""
         self._shared = {}
-        self._window.forget()
-        self._to_redis(lambda r: r.delete(STATE_KEY, PROBE_KEY, *self._window.keys))
+        self._calls.forget()
+        self._to_redis(lambda r: r.delete(STATE_KEY, PROBE_KEY, *self._calls.keys))
         log.warning("breaker.closed", reason=why)
         self._notify(STATE_OPEN, STATE_CLOSED)
 
@@ -160,7 +160,7 @@ class Breaker:
     def release(self) -> None:
         """Set the breaker back to automatic, starting closed. Raises redis.RedisError."""
         was = self.snapshot().state
-        self._connection.delete(FORCED_KEY, STATE_KEY, PROBE_KEY, *self._window.keys)
+        self._connection.delete(FORCED_KEY, STATE_KEY, PROBE_KEY, *self._calls.keys)
         self._seen_at = -1.0
         log.warning("breaker.released", was=was)
         if was != STATE_CLOSED:
@@ -168,7 +168,7 @@ class Breaker:
 
     def recent_errors(self) -> list[Fault]:
         """Return the last faults, newest first. Raises redis.RedisError."""
-        return self._window.recent_errors()
+        return self._calls.recent_errors()
 
     def _needs_probe(self) -> bool:
         """Whether the breaker is open and a probe is due. Raises CircuitOpen before that."""

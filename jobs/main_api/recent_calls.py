@@ -44,7 +44,7 @@ class Fault:
     error: str
 
 
-class CallWindow:
+class RecentCalls:
     """Successes are added to Redis once a second, faults at once. While Redis is away, this process's calls count."""
 
     def __init__(self, connection: Redis, clock: Callable[[], float]) -> None:

@@ -1,4 +1,7 @@
-"""The outcome of an attempt: the one place that decides between success, retry and dead letter."""
+"""The outcome of an attempt: the one place that decides between success, retry and dead letter.
+
+When a retry is due is in backoff.py. Before that, attempt.judge corrects an error by what is known about sending.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta

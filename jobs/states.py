@@ -1,4 +1,7 @@
-"""The states of a job and the moves between them. All other sets of states are derived from MOVES."""
+"""The states of a job and the moves between them. All other sets of states are derived from MOVES.
+
+Only jobs/ledger/moves.py makes moves.
+"""
 
 from collections.abc import Mapping
 from enum import IntEnum, StrEnum

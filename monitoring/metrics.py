@@ -1,6 +1,6 @@
 """The numbers behind /metrics and /metrics/prometheus. No query's cost grows with the backlog.
 
-Their names and help texts are in exposition.py.
+Their names and help texts are in exposition.py. Events are counted where they happen, with jobs/counters.py.
 """
 
 import threading

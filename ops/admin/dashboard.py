@@ -18,8 +18,8 @@ from jobs import control
 from jobs.broker import depths, keys
 from jobs.histogram import OBJECTIVE_MS, OBJECTIVE_SHARE
 from jobs.main_api.breaker import Snapshot
-from jobs.main_api.call_window import Fault
 from jobs.main_api.client import main_api
+from jobs.main_api.recent_calls import Fault
 from jobs.models import CampaignClock, CronTask, FailureHour, Job, ScheduleRow
 from jobs.states import ENDED, Priority, State
 from ops.admin.changelist import MOST_COUNTED, count_states

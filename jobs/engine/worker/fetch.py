@@ -1,4 +1,4 @@
-"""Fetching from Redis, before claiming: for idle slots, and one batch ahead if jobs are fast."""
+"""Fetching from Redis: for idle slots, and one batch ahead if jobs are fast. The recorder claims what was fetched."""
 
 from collections.abc import Callable
 from datetime import datetime

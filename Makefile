@@ -51,26 +51,13 @@ AT_ONCE := -n 4
 
 # What meets the database in its own way (SQL, locks, cursors, texts, outages), and the story as a whole. The rest says
 # the same on any: forms, what answers of the main API mean, and tests about a size rather than a database.
-STORIES := world_time_advanced_moves_the_world killed_worker_loses_nothing lost_redis_is_rebuilt
-SIZES := 10_000_campaigns_are_recalculated_over_a_while events_of_10_000_campaigns[one  # as a test's name begins
-HANGS := tests/acceptance/test_sigterm.py::test_every_process_stops_while_the_database_hangs
-ON_POSTGRESQL := $(addprefix tests/unit/jobs/,engine/worker/test_attempt.py ledger test_fingerprint.py test_service.py) \
-  $(addprefix tests/acceptance/test_service.py::test_,$(STORIES)) $(HANGS) \
-  $(addprefix tests/integration/jobs/,engine/scheduler/test_timekeeping.py engine/test_bad_moments.py \
-  engine/worker/test_cycle.py engine/worker/test_effects_once.py engine/worker/test_effects_of_lost_workers.py \
-  engine/worker/test_leases.py engine/worker/test_newer_payloads.py engine/worker/test_outages.py \
-  engine/worker/test_recorder.py engine/worker/test_worker.py ledger/test_postgresql_defaults.py \
-  schedules/test_apply.py test_catch_up.py test_listener.py test_pauses.py test_slices.py test_unknown_outcome.py) \
-  tests/acceptance/test_release_before.py tests/integration/jobs/management/test_migrate.py \
-  $(addprefix tests/integration/,monitoring/test_alerts.py monitoring/test_metrics.py \
-  monitoring/test_read_only_stores.py ops/test_admin_jobs.py \
-  ops/test_admin_new_job.py::test_exporting_100_000_jobs_takes_little_memory \
-  ops/test_dashboard.py ops/test_failures.py ops/test_job_page.py ops/test_trail.py \
-  scheduler_project/test_migration_operations.py scheduler_project/test_odd_addresses.py \
-  scheduler_project/test_pages.py scheduler_project/test_texts_from_outside.py) \
-  $(addprefix --deselect=tests/integration/jobs/test_slices.py::test_,$(SIZES))
+ON_POSTGRESQL := @tests/on_postgresql.txt
 
-test: lint chromium ## every check and test, on PostgreSQL too where a server is installed
+# Beside the tests, lint uses what they leave idle while they wait.
+test: $(STAMP) chromium ## every check and test, on PostgreSQL too where a server is installed
+	@$(MAKE) --no-print-directory -j 2 lint tests
+
+tests: $(STAMP)
 	$(BIN)/python manage.py makemigrations --check --dry-run
 	$(BIN)/python -m pytest $(AT_ONCE)
 	$(BIN)/python -m tests.postgresql $(AT_ONCE) $(ON_POSTGRESQL)

@@ -107,10 +107,19 @@ def _change(world: World, chance: Random) -> None:
         if chance.random() < 0.3:
             variables |= {"constructionDurationMinutes": chance.randint(60, 100_000), "isOperational": False}
         world.sandbox.control("POST", "structures", {"id": i, "variables": variables})
+    until = time.monotonic() + SETTLED_S
+    while not _is_seen(world):
+        assert time.monotonic() < until, "the constructions are not seen"
+        _tell(world)  # again, for a listener that was killed may not have heard it
+        time.sleep(6)
+
+
+def _tell(world: World) -> None:
+    """Publish that entities have changed, as the main API does."""
+    now = world.sandbox.world()
     for kind, i in (("Settlement", min(now["settlements"])), ("Structure", min(now["structures"]))):
         body = {"campaignId": CAMPAIGN, "entityType": kind, "entityId": i, "operation": "UPDATE"}
         world.redis.client.publish(f"campaign.{CAMPAIGN}.entityModified", json.dumps(body))
-    wait_until(lambda: _is_seen(world), what="the constructions are seen")
 
 
 def _is_seen(world: World) -> bool:

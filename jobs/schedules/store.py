@@ -1,41 +1,34 @@
 """Schedules in the database: when each event type of each entity is next due."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Final, TypeVar
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
 
 import structlog
-from django.db import connection, transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db import transaction
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from jobs import counters
-from jobs.ledger import PLACED_COLUMNS, statements
+from jobs.ledger import PLACED_COLUMNS
 from jobs.main_api.model import Campaign
 from jobs.models import CampaignClock, ScheduleRow
 from jobs.run import Applied, Followup, Wanted
 from jobs.schedules import clocks
 from jobs.schedules.clocks import reading_of
-from jobs.schedules.waiting import find_due_structures, find_waiting, has_due_structures
-from jobs.world.clock import Moment, WallTime, clock_name, later, parse_moment, sortable
-from jobs.world.due import due_by
+from jobs.schedules.firing import fire, fire_by_campaign, release
+from jobs.schedules.rows import BATCH, all_rows, batches, lock, save
+from jobs.schedules.waiting import find_due_structures
+from jobs.world.clock import Moment, clock_name, parse_moment, sortable
 from jobs.world.entity import anchor_of, next_due_of
 from scheduler_project.text import as_name, is_id
 
 log = structlog.get_logger(__name__)
-T = TypeVar("T")
-BATCH: Final = 500  #: rows or IDs per statement
 
 
 def campaign_of(entity_id: str) -> str:
     """The campaign of a settlement or structure with schedules; empty if none is known."""
     rows = ScheduleRow.objects.filter(entity_id=entity_id).order_by()
     return rows.values_list("campaign_id", flat=True).first() or ""
-
-
-def _batches(found: Sequence[T]) -> Iterator[Sequence[T]]:
-    """Split into parts of one statement's size."""
-    return (found[start : start + BATCH] for start in range(0, len(found), BATCH))
 
 
 class DatabaseSchedules:
@@ -57,8 +50,8 @@ class DatabaseSchedules:
         reading = reading_of(campaign.current_world_time)
         existing = {
             (row.entity_id, row.event_type): row
-            for batch in _batches([i for i in read if is_id(i)])
-            for row in _rows().filter(campaign_id=campaign.id, entity_type=entity_type, entity_id__in=batch)
+            for batch in batches([i for i in read if is_id(i)])
+            for row in all_rows().filter(campaign_id=campaign.id, entity_type=entity_type, entity_id__in=batch)
         }
         new, known = [], []
         was = {row.pk: _placed(row) for row in existing.values()}
@@ -74,12 +67,12 @@ class DatabaseSchedules:
             else:
                 known.append(row)
             _place(row, want, reading)
-        for batch in _batches([row.id for row in existing.values()]):
+        for batch in batches([row.id for row in existing.values()]):
             ScheduleRow.objects.filter(id__in=batch).delete()
-        _due, followups = _fire([*new, *known], reading)
+        _due, followups = fire([*new, *known], reading)
         # Another process may have created the row meanwhile, or another campaign may have one for this entity ID.
         ScheduleRow.objects.bulk_create(new, batch_size=BATCH, ignore_conflicts=True)
-        _save([row for row in known if _placed(row) != was[row.pk]])
+        save([row for row in known if _placed(row) != was[row.pk]])
         return followups
 
     def find_absent(self, campaign_id: str, entity_type: str, read: Collection[str], *, most: int) -> list[str]:
@@ -90,7 +83,7 @@ class DatabaseSchedules:
 
     def confirm(self, campaign_id: str, entity_type: str, entity_ids: Collection[str]) -> None:
         """Mark these entities as just read."""
-        for batch in _batches([i for i in entity_ids if is_id(i)]):
+        for batch in batches([i for i in entity_ids if is_id(i)]):
             rows = ScheduleRow.objects.filter(campaign_id=campaign_id, entity_type=entity_type, entity_id__in=batch)
             rows.update(updated_at=timezone.now())
 
@@ -121,7 +114,7 @@ class DatabaseSchedules:
     def anchors(self, entity_ids: Sequence[str]) -> dict[str, dict[str, Moment]]:
         """Return by entity and event when it was last due or, if it never was, when the entity was first seen."""
         found: dict[str, dict[str, Moment]] = {}
-        for batch in _batches([i for i in entity_ids if is_id(i)]):
+        for batch in batches([i for i in entity_ids if is_id(i)]):
             rows = ScheduleRow.objects.filter(entity_id__in=batch, anchor__gt="").order_by()
             for entity_id, event, clock, anchor in rows.values_list("entity_id", "event_type", "clock", "anchor"):
                 found.setdefault(entity_id, {})[event] = parse_moment(clock, anchor)
@@ -135,7 +128,7 @@ class DatabaseSchedules:
     @transaction.atomic
     def record_applied(self, noted: Sequence[Applied]) -> list[Followup]:
         """Record what was applied and the next due times. Returns the jobs that are due already, or waited for it."""
-        rows = _lock({n.entity_id for n in noted})
+        rows = lock({n.entity_id for n in noted})
         siblings = {entity_id: row for (entity_id, _), row in rows.items()}
         moved, gone, new = [], [], []
         for n in noted:
@@ -155,64 +148,19 @@ class DatabaseSchedules:
                     moved.append(row)
         if gone:
             ScheduleRow.objects.filter(id__in=gone).delete()
-        followups = _fire_by_campaign([*moved, *new])
-        _save(moved)
+        followups = fire_by_campaign([*moved, *new])
+        save(moved)
         ScheduleRow.objects.bulk_create(new, ignore_conflicts=True)
-        return followups + _release(siblings.values())
+        return followups + release(siblings.values())
 
     @transaction.atomic
     def forget(self, *entity_ids: str) -> list[Followup]:
         """Remove the schedules of entities that are gone. Returns the jobs that waited for them."""
         rows: dict[tuple[str, str], ScheduleRow] = {}
-        for batch in _batches(entity_ids):
-            rows |= _lock(batch)
+        for batch in batches(entity_ids):
+            rows |= lock(batch)
             ScheduleRow.objects.filter(entity_id__in=batch).delete()
-        return _release(rows.values())
-
-
-@transaction.atomic
-def fire_wall_rows(now: datetime, *, limit: int = 500) -> list[Followup]:
-    """Fire wall-clock schedules that are due at `now`, at most `limit`, each once. Returns their jobs.
-
-    Schedules of inactive campaigns do not fire, and do not count towards the limit.
-    """
-    reading = WallTime(now)
-    due = _wall_rows().select_for_update().filter(fire_at__lte=sortable(reading)).order_by("fire_at")
-    waits = Q(entity_type="Settlement") & Q(has_due_structures(reading))
-    fired, followups = _fire([*due.exclude(waits)[:limit], *due.filter(waits)[:limit]], reading)
-    _save(fired)
-    return followups
-
-
-def next_wall_firing() -> datetime | None:
-    """The due time of the next wall-clock schedule."""
-    first = _wall_rows().order_by("fire_at").values_list("fire_at").first()
-    return WallTime.parse(first[0]).at.astimezone(UTC) if first else None
-
-
-def _fire_by_campaign(rows: Sequence[ScheduleRow]) -> list[Followup]:
-    """Fire rows that are already due to fire on their campaigns' clocks. Returns their jobs."""
-    known = dict(
-        CampaignClock.objects.filter(campaign_id__in={row.campaign_id for row in rows}).values_list(
-            "campaign_id", "world_time"
-        )
-    )
-    followups: list[Followup] = []
-    for clock in ("world", "wall"):
-        for campaign_id in {row.campaign_id for row in rows if row.clock == clock}:
-            world_time = known.get(campaign_id) if clock == "world" else None
-            if clock == "world" and not world_time:
-                continue
-            reading = reading_of(world_time)
-            own = [row for row in rows if row.campaign_id == campaign_id and row.clock == clock]
-            followups += _fire([row for row in own if row.fire_at <= sortable(reading)], reading)[1]
-    return followups
-
-
-def _lock(entity_ids: Collection[str]) -> dict[tuple[str, str], ScheduleRow]:
-    """Lock the rows of these entities, in one order for all transactions."""
-    rows = _rows().select_for_update().filter(entity_id__in=entity_ids).order_by("id")
-    return {(row.entity_id, row.event_type): row for row in rows}
+        return release(rows.values())
 
 
 def _begin(sibling: ScheduleRow, n: Applied) -> ScheduleRow:
@@ -234,42 +182,9 @@ def _begin(sibling: ScheduleRow, n: Applied) -> ScheduleRow:
     return row
 
 
-def _release(structures: Iterable[ScheduleRow]) -> list[Followup]:
-    """Fire the due rows of the settlements that these structures belong to. Returns their jobs."""
-    households = {row.household for row in structures if row.entity_type == "Structure" and row.household}
-    if not households:
-        return []
-    settlements = _rows().select_for_update().filter(entity_id__in=households, entity_type="Settlement", fire_at__gt="")
-    rows = list(settlements.order_by("id"))
-    was = {row.pk: row.fire_at for row in rows}
-    followups = _fire_by_campaign(rows)
-    _save([row for row in rows if row.fire_at != was[row.pk]])
-    return followups
-
-
 def _placed(row: ScheduleRow) -> list[object]:
     """A row's values without the time it was written."""
     return [getattr(row, name) for name in PLACED_COLUMNS if name != "updated_at"]
-
-
-def _rows() -> QuerySet[ScheduleRow]:
-    """All rows without `updated_at`, which is overwritten anyway and takes a tenth of the time to read."""
-    return ScheduleRow.objects.defer("updated_at")
-
-
-def _wall_rows() -> QuerySet[ScheduleRow]:
-    """Wall-clock rows that can fire, except those of inactive campaigns."""
-    inactive = CampaignClock.objects.filter(is_active=False).values("campaign_id")
-    return _rows().filter(clock="wall", fire_at__gt="").exclude(campaign_id__in=inactive)
-
-
-def _save(rows: Sequence[ScheduleRow]) -> None:
-    now = timezone.now()
-    for row in rows:
-        row.updated_at = now
-    if rows:
-        with connection.wrap_database_errors:
-            statements().place(rows)
 
 
 def _place(row: ScheduleRow, want: Wanted, reading: Moment) -> None:
@@ -285,37 +200,3 @@ def _place(row: ScheduleRow, want: Wanted, reading: Moment) -> None:
     row.entity_id, row.event_type, row.entity_name = want.entity_id, want.event_type, as_name(want.entity_name)
     row.clock, row.anchor, row.interval, row.next_due = clock, sortable(anchor), want.interval, next_due
     row.job_type, row.payload = want.job_type, want.payload
-
-
-def _fire(rows: Iterable[ScheduleRow], reading: Moment) -> tuple[list[ScheduleRow], list[Followup]]:
-    """Advance the rows that are due by `reading` to their next firing. Returns these rows and a job for each.
-
-    One job applies all occurrences; its key contains the last one, so that firing again finds the same job.
-    """
-    due_rows, followups = [], []
-    for row in _without_waiting(list(rows), reading):
-        first = parse_moment(row.clock, row.next_due) if row.next_due else None
-        due = due_by(first, row.interval, reading)
-        if due is None:
-            continue
-        row.fire_at = sortable(later(due.last, row.interval))
-        due_rows.append(row)
-        followups.append(
-            Followup(
-                type=row.job_type,
-                campaign_id=row.campaign_id,
-                payload=row.payload,
-                clock_due=due.last,
-                occurrences=due.occurrences,
-                interval=row.interval,
-            )
-        )
-    return due_rows, followups
-
-
-def _without_waiting(rows: Sequence[ScheduleRow], reading: Moment) -> Sequence[ScheduleRow]:
-    """Leave out the due rows of settlements whose structures are due, too: they fire once those are applied."""
-    due = sortable(reading)
-    settlements = {row.entity_id for row in rows if row.entity_type == "Settlement" and "" < row.next_due <= due}
-    waiting = find_waiting(settlements, reading) if settlements else set()
-    return [row for row in rows if row.entity_id not in waiting] if waiting else rows

@@ -24,7 +24,7 @@ from jobs.models import Job
 from jobs.processes.heartbeat import Heartbeat
 from jobs.processes.lease import DURATION, Lease
 from jobs.run import Followup
-from jobs.schedules import store
+from jobs.schedules import firing as schedules
 from jobs.states import WAITING, State
 
 log = structlog.get_logger(__name__)
@@ -168,7 +168,7 @@ class Scheduler(RQScheduler):
         self._fired_at = time.monotonic()
         fired = firing.fire_due(now)
         due = _fire_wall_rows(now)
-        moments = [m for m in (firing.next_firing(), store.next_wall_firing()) if m]
+        moments = [m for m in (firing.next_firing(), schedules.next_wall_firing()) if m]
         self.fire_at = min(moments, default=now + timedelta(days=1))
         if not fired and not due:  # a refused task stays due and must not keep the scheduler awake
             self.fire_at = max(self.fire_at, now + timedelta(seconds=LONGEST_SLEEP))
@@ -188,7 +188,7 @@ class Scheduler(RQScheduler):
 @transaction.atomic
 def _fire_wall_rows(now: datetime) -> list[Followup]:
     """Advance the schedules and submit their jobs in one transaction, or a failure would skip an interval."""
-    due = store.fire_wall_rows(now)
+    due = schedules.fire_wall_rows(now)
     try:
         _submit(due)
     except Refused:

@@ -19,7 +19,8 @@ from jobs.errors import PermanentError
 from jobs.main_api.model import Campaign
 from jobs.models import CampaignClock, CronFiring, CronTask, Job, Misfire, ScheduleRow
 from jobs.run import Applied, Wanted
-from jobs.schedules.store import DatabaseSchedules, fire_wall_rows, next_wall_firing
+from jobs.schedules.firing import fire_wall_rows, next_wall_firing
+from jobs.schedules.store import DatabaseSchedules
 from jobs.service import Submission
 from jobs.world.clock import WallTime, WorldTime, sortable
 

@@ -1,0 +1,109 @@
+"""Firing schedules: jobs for what is due, and when each schedule fires next."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from django.db import transaction
+from django.db.models import Q, QuerySet
+
+from jobs.models import CampaignClock, ScheduleRow
+from jobs.run import Followup
+from jobs.schedules.clocks import reading_of
+from jobs.schedules.rows import all_rows, save
+from jobs.schedules.waiting import find_waiting, has_due_structures
+from jobs.world.clock import Moment, WallTime, later, parse_moment, sortable
+from jobs.world.due import due_by
+
+
+@transaction.atomic
+def fire_wall_rows(now: datetime, *, limit: int = 500) -> list[Followup]:
+    """Fire wall-clock schedules that are due at `now`, at most `limit`, each once. Returns their jobs.
+
+    Schedules of inactive campaigns do not fire, and do not count towards the limit.
+    """
+    reading = WallTime(now)
+    due = _wall_rows().select_for_update().filter(fire_at__lte=sortable(reading)).order_by("fire_at")
+    waits = Q(entity_type="Settlement") & Q(has_due_structures(reading))
+    fired, followups = fire([*due.exclude(waits)[:limit], *due.filter(waits)[:limit]], reading)
+    save(fired)
+    return followups
+
+
+def next_wall_firing() -> datetime | None:
+    """The due time of the next wall-clock schedule."""
+    first = _wall_rows().order_by("fire_at").values_list("fire_at").first()
+    return WallTime.parse(first[0]).at.astimezone(UTC) if first else None
+
+
+def fire_by_campaign(rows: Sequence[ScheduleRow]) -> list[Followup]:
+    """Fire rows that are already due to fire on their campaigns' clocks. Returns their jobs."""
+    known = dict(
+        CampaignClock.objects.filter(campaign_id__in={row.campaign_id for row in rows}).values_list(
+            "campaign_id", "world_time"
+        )
+    )
+    followups: list[Followup] = []
+    for clock in ("world", "wall"):
+        for campaign_id in {row.campaign_id for row in rows if row.clock == clock}:
+            world_time = known.get(campaign_id) if clock == "world" else None
+            if clock == "world" and not world_time:
+                continue
+            reading = reading_of(world_time)
+            own = [row for row in rows if row.campaign_id == campaign_id and row.clock == clock]
+            followups += fire([row for row in own if row.fire_at <= sortable(reading)], reading)[1]
+    return followups
+
+
+def release(structures: Iterable[ScheduleRow]) -> list[Followup]:
+    """Fire the due rows of the settlements that these structures belong to. Returns their jobs."""
+    households = {row.household for row in structures if row.entity_type == "Structure" and row.household}
+    if not households:
+        return []
+    settlements = (
+        all_rows().select_for_update().filter(entity_id__in=households, entity_type="Settlement", fire_at__gt="")
+    )
+    rows = list(settlements.order_by("id"))
+    was = {row.pk: row.fire_at for row in rows}
+    followups = fire_by_campaign(rows)
+    save([row for row in rows if row.fire_at != was[row.pk]])
+    return followups
+
+
+def _wall_rows() -> QuerySet[ScheduleRow]:
+    """Wall-clock rows that can fire, except those of inactive campaigns."""
+    inactive = CampaignClock.objects.filter(is_active=False).values("campaign_id")
+    return all_rows().filter(clock="wall", fire_at__gt="").exclude(campaign_id__in=inactive)
+
+
+def fire(rows: Iterable[ScheduleRow], reading: Moment) -> tuple[list[ScheduleRow], list[Followup]]:
+    """Advance the rows that are due by `reading` to their next firing. Returns these rows and a job for each.
+
+    One job applies all occurrences; its key contains the last one, so that firing again finds the same job.
+    """
+    due_rows, followups = [], []
+    for row in _without_waiting(list(rows), reading):
+        first = parse_moment(row.clock, row.next_due) if row.next_due else None
+        due = due_by(first, row.interval, reading)
+        if due is None:
+            continue
+        row.fire_at = sortable(later(due.last, row.interval))
+        due_rows.append(row)
+        followups.append(
+            Followup(
+                type=row.job_type,
+                campaign_id=row.campaign_id,
+                payload=row.payload,
+                clock_due=due.last,
+                occurrences=due.occurrences,
+                interval=row.interval,
+            )
+        )
+    return due_rows, followups
+
+
+def _without_waiting(rows: Sequence[ScheduleRow], reading: Moment) -> Sequence[ScheduleRow]:
+    """Leave out the due rows of settlements whose structures are due, too: they fire once those are applied."""
+    due = sortable(reading)
+    settlements = {row.entity_id for row in rows if row.entity_type == "Settlement" and "" < row.next_due <= due}
+    waiting = find_waiting(settlements, reading) if settlements else set()
+    return [row for row in rows if row.entity_id not in waiting] if waiting else rows

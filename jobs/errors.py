@@ -23,6 +23,7 @@ JobError
 Refused                   a request to the service (submit, cancel, …) that cannot be carried out
 ├── InvalidJob            an invalid type, campaign, payload or due time; names the field
 ├── InvalidPause          a pause of something that does not exist, or until a past time; names the field
+├── InvalidLimit          a limit of requests that is out of range; names the field
 └── StateConflict         the job is not, or no longer, in a state that allows the move
 """
 
@@ -141,6 +142,14 @@ class InvalidJob(Refused):
 
 class InvalidPause(Refused):
     """A field of the pause is missing or invalid. `field` is its name."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}")
+        self.field = field
+
+
+class InvalidLimit(Refused):
+    """A limit of requests to the main API is out of range. `field` is its name."""
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(f"{field}: {message}")

@@ -16,6 +16,7 @@ from redis import RedisError
 
 from jobs import counters
 from jobs.broker import keys
+from jobs.main_api import traffic
 from jobs.main_api.client import main_api
 from monitoring import health, label_values, metrics
 from monitoring.health import Found
@@ -30,6 +31,9 @@ _merge: Any = MultiProcessCollector.merge
 #: Counters of jobs/counters.py: name there, metric, labels, help.
 COUNTERS: Final = (
     ("api_requests", "scheduler_api_requests_total", ("operation", "result"), "Requests to the main API"),
+    ("api_waits", "scheduler_api_waits_total", ("result",), "Requests that waited for room: sent, or given up"),
+    ("api_waited_seconds", "scheduler_api_waited_seconds_total", ("result",), "How long they waited"),
+    ("api_halvings", "scheduler_api_halvings_total", ("cause",), "Halvings of a process's requests in flight"),
     ("cache_reads", "scheduler_cache_reads_total", ("result",), "Reads of the cache of the main API's answers"),
     ("breaker_moves", "scheduler_circuit_breaker_moves_total", ("to",), "Openings and closings of the breaker"),
     ("listener_messages", "scheduler_listener_messages_total", ("kind",), "Messages received"),
@@ -139,6 +143,8 @@ def _database(depths: Depths | None) -> str:
 
 def _redis(depths: Depths) -> str:
     state = main_api().breaker.snapshot().state
+    now = traffic.read(keys.redis())
+    limits = {name: float(n) for name, n in now.limits._asdict().items() if n is not None}
     leaders = [({"role": role, "leader": who}, 1.0) for role, who in metrics.leaders().items()]
     return "".join(
         (
@@ -166,6 +172,9 @@ def _redis(depths: Depths) -> str:
                 "queue",
                 metrics.head_ages(depths),
             ),
+            _gauges("scheduler_api_limit", "Limits of requests to the main API, if any", "of", limits),
+            _gauge("scheduler_api_in_flight", "Requests in flight, counted while there is a limit", now.in_flight),
+            _gauge("scheduler_api_waiting", "Requests that wait for the limits", now.waits),
             _gauges(
                 "scheduler_circuit_breaker_state",
                 "1 for the state the breaker is in",

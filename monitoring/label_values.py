@@ -30,6 +30,8 @@ def of_jobs() -> Iterator[Labels]:
 def of_counters() -> Iterator[Labels]:
     """Yield the counters of jobs/counters.py: each its name there, then its labels."""
     yield from product(("api_requests",), operations.names(), _RESULTS)
+    yield from product(("api_waits", "api_waited_seconds"), ("sent", "given_up"))
+    yield from product(("api_halvings",), ("latency", "413", "429"))
     yield from product(("cache_reads",), ("hit", "miss"))
     yield from product(("breaker_moves",), ("closed", "half-open", "open"))
     yield from product(("listener_messages",), ("entityModified", "worldTimeAdvanced"))

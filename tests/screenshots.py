@@ -25,8 +25,9 @@ _STORY: Final = """
 from datetime import timedelta
 from math import sin
 from django.utils import timezone
-from jobs import pauses, service
+from jobs import main_api_limits, pauses, service
 from jobs.histogram import COLUMNS
+from jobs.main_api.limits import Limits
 from jobs.models import Job, OutcomeMinute
 
 def minute(ago, outcome, jobs, run_ms):
@@ -42,6 +43,7 @@ for ago in range(2, 61):  # an hour in which the main API was away for a while
     OutcomeMinute.objects.bulk_create([minute(ago, *one) for one in outcomes])
 dead = Job.objects.filter(state="DEAD").order_by("id")
 service.retry(list(dead[:1]), actor="user:olga", reason="the main API is up again")
+main_api_limits.set_limits(Limits(20, 50), actor="user:ann", reason="their server is small")
 pauses.pause("type", "STRUCTURE_MAINTENANCE", until=timezone.now() + timedelta(minutes=40), actor="user:olga",
              reason="the builders are on a break")
 """

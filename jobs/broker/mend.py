@@ -12,7 +12,7 @@ from redis.exceptions import ResponseError
 
 from jobs import counters
 from jobs.broker import keys
-from jobs.main_api import breaker, recent_calls
+from jobs.main_api import breaker, budget, limits, recent_calls, traffic
 from jobs.states import Priority
 
 log = structlog.get_logger(__name__)
@@ -49,6 +49,14 @@ TYPES: Final = {
     breaker.FORCED_KEY: "string",
     recent_calls.ERRORS_KEY: "list",
     breaker.PROBE_KEY: "string",
+    limits.KEY: "hash",
+    budget.IN_FLIGHT: "zset",
+    budget.GRANTED: "list",
+    budget.PROCESSES: "zset",
+    budget.TURNS: "list",
+    budget.WAITING.format(budget.URGENT): "list",
+    budget.HELD_UNTIL: "string",
+    traffic.WINDOWS: "hash",
     keys.LEASE.format("scheduler"): "string",
     keys.LEASE.format("listener"): "string",
 }

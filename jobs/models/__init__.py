@@ -5,6 +5,7 @@ from jobs.models.campaign import CampaignClock
 from jobs.models.cron import CronFiring, CronTask, FiringOutcome, Misfire
 from jobs.models.job import Job, new_job_id, unique_key_of
 from jobs.models.main_api_check import MainApiCheck
+from jobs.models.main_api_limits import MainApiLimits
 from jobs.models.pause import Pause, PauseKind
 from jobs.models.rollups import FailureGroup, FailureHour, OutcomeMinute
 from jobs.models.schedule import ScheduleRow
@@ -20,6 +21,7 @@ __all__ = [
     "FiringOutcome",
     "Job",
     "MainApiCheck",
+    "MainApiLimits",
     "Misfire",
     "OperatorAction",
     "OutcomeMinute",

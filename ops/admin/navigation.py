@@ -53,6 +53,7 @@ def _groups(user: Any) -> list[tuple[str, list[tuple[str, str, str, str]]]]:
                 ("Pauses", "admin:jobs_pause_changelist", "pause_circle", "jobs.view_job"),
                 ("Circuit breaker", "admin:jobs_breaker", "electric_bolt", "jobs.view_job"),
                 ("Main API", "admin:jobs_main_api", "fact_check", "jobs.view_job"),
+                ("Limits", "admin:jobs_main_api_limits", "speed", "jobs.view_job"),
             ],
         ),
         (

@@ -1,8 +1,9 @@
-"""Why a job that is due does not run: a pause, no worker, an open breaker, or jobs ahead of it.
+"""Why a job that is due does not run: a pause, no worker, an open breaker, the main API's limits, or jobs ahead of it.
 
 A campaign's page (campaign.py) words the same causes with the same functions.
 """
 
+import time
 from datetime import datetime
 from typing import Final
 
@@ -15,7 +16,9 @@ from rq.suspension import is_suspended
 from jobs import pauses
 from jobs.broker import depths, keys
 from jobs.broker.scripts import FAIR_SHARE
+from jobs.main_api import traffic
 from jobs.main_api.client import main_api
+from jobs.main_api.traffic import Traffic
 from jobs.models import Job, Pause, PauseKind
 from jobs.registry import can_read
 from jobs.states import WAITING, Priority, State
@@ -27,13 +30,16 @@ SUSPENDED: Final = "All workers are suspended: manage.py rqresume resumes them."
 
 
 def find_blockers(job: Job, now: datetime) -> list[str]:
-    """A sentence for each thing but its due time that blocks the job; none if it runs or has ended."""
+    """A sentence for each thing but its due time that blocks the job; none if it has ended."""
     state = State(job.state)
     try:
         if state is State.QUEUED:
-            return [*_find_missing_workers(), *_find_newer_release(job), *_find_breaker(now), *_find_jobs_ahead(job)]
+            own = [*_find_missing_workers(), *_find_newer_release(job)]
+            return [*own, *_find_breaker(now), *_find_traffic(job), *_find_jobs_ahead(job)]
         if state in WAITING:
-            return _find_breaker(now)
+            return [*_find_breaker(now), *_find_traffic(job)]
+        if state is State.RUNNING:
+            return _find_place(job) or _find_traffic(job)
     except RedisError as error:
         return [explain_redis(error)]
     return []
@@ -61,6 +67,47 @@ def explain_breaker(now: datetime) -> str:
         when = " and its probe is under way"
     cause = f": {breaker.last_error}" if breaker.last_error else ""
     return f"The circuit breaker to the main API is {breaker.state}{when}{cause}."
+
+
+def explain_traffic(found: Traffic, campaign_id: str) -> list[str]:
+    """How the main API's limits, and its own state, hold back requests of all processes."""
+    says = []
+    if found.waits:
+        own = found.waiting.get(campaign_id, 0)
+        of_it = f", {format_count(own)} of them of this campaign" if own else ""
+        says.append(f"The main API's limit is reached ({found.limits}): {format_requests(found.waits)} wait{of_it}.")
+    if found.closed_s:
+        says.append(f"The main API has asked to send nothing for {found.closed_s:.0f} s (HTTP 429).")
+    if found.halved:
+        now = time.time()
+        causes = {"latency": "answers slowly"} | dict.fromkeys(("413", "429"), "refuses requests")
+        why = " and ".join(sorted({causes.get(one.cause, "is busy") for one in found.halved}))
+        sizes = ", ".join(f"{one.now(now)} of {one.most}" for one in found.halved)
+        says.append(f"The main API {why}, so fewer requests are in flight: {sizes}. One more a second is let in.")
+    return says
+
+
+def format_requests(count: int) -> str:
+    """A number of requests.
+
+    >>> format_requests(1), format_requests(1_234)
+    ('1 request', '1,234 requests')
+    """
+    return f"{format_count(count)} request{'' if count == 1 else 's'}"
+
+
+def _find_traffic(job: Job) -> list[str]:
+    return explain_traffic(traffic.read(keys.redis()), job.campaign_id)
+
+
+def _find_place(job: Job) -> list[str]:
+    """Where the running job's request waits for a permit; nothing if it does not."""
+    place = traffic.place_of(str(job.pk), job.campaign_id, keys.redis())
+    if place is None:
+        return []
+    limits = traffic.read(keys.redis()).limits
+    of = f"of campaign {job.campaign_id} " if job.campaign_id else ""
+    return [f"Waiting for the main API's limit: {limits}; {format_requests(place)} {of}before it."]
 
 
 def _find_missing_workers() -> list[str]:

@@ -13,6 +13,8 @@ from django.utils import timezone
 from redis import RedisError
 
 from jobs import control, service
+from jobs.broker import keys
+from jobs.main_api import traffic
 from jobs.models import CampaignClock, Job, Pause, PauseKind, ScheduleRow
 from jobs.registry import all_types
 from jobs.service import Submission
@@ -142,6 +144,8 @@ def find_campaign_blockers(clock: CampaignClock, paused: Sequence[Pause], now: d
     try:
         found += _find_process_blockers()
         found += _find_breaker_blocker(now)
+        held_back = blockers.explain_traffic(traffic.read(keys.redis()), clock.campaign_id)
+        found += [Blocker("main API's limit", one) for one in held_back]
     except RedisError as error:
         found.append(Blocker("Redis away", blockers.explain_redis(error)))
     if is_behind(clock):

@@ -1,0 +1,75 @@
+"""The public interface of the main API's limits: requests in flight and per second, for all processes together.
+
+The database holds them; every process reads a copy in Redis, at most a second old.
+"""
+
+from functools import partial
+from typing import Final
+
+import structlog
+from django.db import transaction
+from django.utils import timezone
+from redis import Redis, RedisError
+
+from jobs import audit
+from jobs.broker import keys
+from jobs.errors import InvalidLimit
+from jobs.main_api import limits as redis_copy
+from jobs.main_api.limits import Limits
+from jobs.models import MainApiLimits
+from scheduler_project.links import page
+from scheduler_project.text import line
+
+log = structlog.get_logger(__name__)
+MOST: Final = 100_000
+_ONLY: Final = "all"
+_LONGEST_REASON: Final = 500
+
+
+def set_limits(limits: Limits, *, actor: str, reason: str = "") -> None:
+    """Set both limits, for all processes and at once. Raises InvalidLimit, naming the field."""
+    for field, value in limits._asdict().items():
+        _check(field, value)
+    reason = line(reason, _LONGEST_REASON)
+    with transaction.atomic():
+        before = current()
+        MainApiLimits.objects.update_or_create(
+            name=_ONLY, defaults={**limits._asdict(), "actor": actor, "reason": reason, "since": timezone.now()}
+        )
+        pairs = zip(Limits._fields, before, limits, strict=True)
+        changes = {field: (was, now) for field, was, now in pairs if was != now}
+        link = page("jobs_main_api_limits")
+        audit.record(actor=actor, verb="limited", target="main API", reason=reason, link=link, changes=changes)
+        transaction.on_commit(partial(_publish_or_warn, keys.redis()))
+    log.warning("main_api.limits_set", actor=actor, reason=reason, **limits._asdict())
+
+
+def current() -> Limits:
+    row = last_change()
+    return Limits(row.in_flight, row.per_second) if row else Limits()
+
+
+def last_change() -> MainApiLimits | None:
+    """The limits with who set them, when and why; None if nobody has."""
+    return MainApiLimits.objects.filter(name=_ONLY).first()
+
+
+def sync(connection: Redis) -> None:
+    """Publish the limits if the copy in Redis differs. Raises redis.RedisError and database errors."""
+    limits = current()
+    if redis_copy.read(connection) != limits:
+        redis_copy.publish(limits, connection)
+
+
+def _publish_or_warn(connection: Redis) -> None:
+    try:
+        redis_copy.publish(current(), connection)
+    except RedisError as error:
+        log.warning("main_api.limits_not_published", error=str(error), next="the scheduler does when Redis is back")
+
+
+def _check(field: str, value: int | None) -> None:
+    if value == 0:
+        raise InvalidLimit(field, "0 would stop everything: pause queues, or force the breaker open, instead")
+    if value is not None and not 1 <= value <= MOST:
+        raise InvalidLimit(field, f"expected a whole number from 1 to {MOST:,}, or nothing for no limit, not {value}")

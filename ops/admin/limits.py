@@ -1,0 +1,75 @@
+"""The main API's limits: set them, and see what they hold back now."""
+
+import time
+from typing import Any
+
+from django import forms
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from redis import RedisError
+from unfold.widgets import UnfoldAdminTextInputWidget
+
+from jobs import main_api_limits
+from jobs.broker import keys
+from jobs.errors import InvalidLimit
+from jobs.main_api import traffic
+from jobs.main_api.limits import Limits
+from jobs.models import CampaignClock
+from ops.admin.base import ReasonForm, actor_of, redirect, render_page, require
+
+MOST_CAMPAIGNS = 20  #: shown, those with the most waiting requests
+
+
+def _limit_field(label: str, help_text: str) -> forms.IntegerField:
+    widget = UnfoldAdminTextInputWidget(attrs={"inputmode": "numeric", "placeholder": "no limit"})
+    return forms.IntegerField(required=False, label=label, help_text=help_text, widget=widget)
+
+
+class LimitsForm(ReasonForm):
+    in_flight = _limit_field("Requests in flight", "At a time, of all processes together.")
+    per_second = _limit_field("Requests per second", "Sent in any second, by all processes together.")
+    field_order = ("in_flight", "per_second", "reason")
+
+    def limits(self) -> Limits:
+        return Limits(self.cleaned_data["in_flight"], self.cleaned_data["per_second"])
+
+
+@require("jobs.control_breaker")
+def overview(request: HttpRequest) -> HttpResponse:
+    last = main_api_limits.last_change()
+    initial = {"in_flight": last.in_flight, "per_second": last.per_second} if last else {}
+    form = LimitsForm(request.POST or None, initial=initial)
+    if form.is_bound and form.is_valid():
+        limits = form.limits()
+        try:
+            main_api_limits.set_limits(limits, actor=actor_of(request), reason=form.cleaned_data["reason"])
+        except InvalidLimit as bad:
+            form.add_error(bad.field, str(bad).partition(": ")[2])
+        else:
+            text = f"The main API's limits are set: {limits}. All processes follow within a second or two."
+            return redirect(request, reverse("admin:jobs_main_api_limits"), text)
+    context = {
+        "title": "Main API limits",
+        "form": form,
+        "last": last,
+        "limits": main_api_limits.current(),
+        "allowed": request.user.has_perm("jobs.control_breaker"),
+        **_read_traffic(),
+    }
+    return render_page(request, "ops/control/limits.html", context)
+
+
+def _read_traffic() -> dict[str, Any]:
+    try:
+        found = traffic.read(keys.redis())
+    except RedisError as error:
+        fault = f"Redis does not answer ({type(error).__name__}): each process keeps to its share of the limits"
+        return {"fault": fault}
+    busiest = sorted(found.waiting.items(), key=lambda one: -one[1])[:MOST_CAMPAIGNS]
+    names = dict(CampaignClock.objects.filter(pk__in=[campaign for campaign, _ in busiest]).values_list("pk", "name"))
+    now = time.time()
+    return {
+        "traffic": found,
+        "waiting": [(campaign, names.get(campaign) or campaign, count) for campaign, count in busiest],
+        "halved": [(one, one.now(now)) for one in found.halved],
+    }

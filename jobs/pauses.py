@@ -124,8 +124,8 @@ def sync(connection: Redis) -> None:
     over = Pause.objects.filter(until__lte=now)
     if over.filter(ended_at=None).exists():  # no write transaction on every call: SQLite has only one writer
         with transaction.atomic():
-            for ended in _end(over, now, actors.SCHEDULER, "its time was over"):
-                why = "its time was over"
+            for ended in _end(over, now, actors.SCHEDULER, "expired"):
+                why = "expired"
                 audit.record(actor=actors.SCHEDULER, verb="resumed", target=str(ended), reason=why, link=_page())
     if not redis_copy.is_current(_read(), connection):
         publish(connection)

@@ -171,9 +171,7 @@ def _enable_again(now: datetime) -> None:
                 enabled=True, disabled_until=None, disabled_reason="", next_fire_at=next_fire(task, now)
             )
             if won:
-                audit.record(
-                    actor=actors.SCHEDULER, verb="enabled", target=f"cron task {task}", reason="its time was over"
-                )
+                audit.record(actor=actors.SCHEDULER, verb="enabled", target=f"cron task {task}", reason="expired")
                 log.info("cron.reenabled", task=task.name)
 
 

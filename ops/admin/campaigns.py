@@ -146,7 +146,7 @@ class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
             pauses.pause(PauseKind.CAMPAIGN, clock.pk, actor=actor_of(request), **form.cleaned_data)
         except InvalidPause as bad:
             return self._redirect(request, clock, f"Not paused: {bad}", messages.ERROR)
-        return self._redirect(request, clock, "Paused: what runs ends, and nothing else of it starts.")
+        return self._redirect(request, clock, "Paused. Running jobs finish; due jobs catch up after the pause.")
 
     def resume(self, request: HttpRequest, pk: str) -> HttpResponse:
         clock = self._get_posted(request, pk, "jobs.pause_jobs")

@@ -1,4 +1,4 @@
-"""Schedule rows, read-only."""
+"""The schedules, read-only."""
 
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode

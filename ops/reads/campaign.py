@@ -98,7 +98,7 @@ class Row:
         """Why it has not happened yet, as a sentence."""
         what = self.what
         if self.blockers:
-            return f"{what} is held back: {' '.join(blocker.explanation for blocker in self.blockers)}"
+            return f"{what} is blocked: {' '.join(blocker.explanation for blocker in self.blockers)}"
         if self.due_in is None:
             return f"{what} lies past the year 9999 and is never due."
         if self.job and State(self.job.state) not in ENDED:

@@ -26,7 +26,7 @@ class Email(Channel):
 
     name, label, icon = "email", "E-mail", "mail"
     says = "to one or more addresses, through EMAIL_HOST"
-    fields = (Field("to", "Recipients", "addresses, separated by commas", check=_check),)
+    fields = (Field("to", "Recipients", "Addresses, separated by commas.", check=_check),)
 
     def send(self, message: Message, config: Config) -> ChannelResponse:
         """Send the e-mail. Raises smtplib's errors and OSError."""

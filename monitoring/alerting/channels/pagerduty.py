@@ -33,8 +33,8 @@ class PagerDuty(Channel):
     name, label, icon = "pagerduty", "PagerDuty", "emergency"
     says = "PagerDuty incident (Events API v2), resolved with the alert"
     fields = (
-        Field("routing_key", "Integration key", "of an Events API v2 integration", secret=True),
-        Field("url", "URL", f"empty: {EVENTS_URL}", required=False, check=check_receiver_url),
+        Field("routing_key", "Integration key", "Of an Events API v2 integration.", secret=True),
+        Field("url", "URL", f"Leave empty for {EVENTS_URL}.", required=False, check=check_receiver_url),
     )
 
     def send(self, message: Message, config: Config) -> ChannelResponse:

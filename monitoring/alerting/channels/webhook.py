@@ -24,7 +24,7 @@ class Webhook(Channel):
     says = "JSON POST to your URL, signed with HMAC-SHA256 and a timestamp"
     fields = (
         Field("url", "URL", "http:// or https://", check=check_receiver_url),
-        Field("secret", "Signing secret", "known to the receiver too", secret=True),
+        Field("secret", "Signing secret", "Shared secret for the signature.", secret=True),
     )
 
     def send(self, message: Message, config: Config) -> ChannelResponse:

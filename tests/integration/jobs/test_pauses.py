@@ -96,7 +96,7 @@ def test_a_pause_ends_by_itself(redis: Redis, sandbox: SandboxApi) -> None:
     pauses.sync(redis)
 
     held.refresh_from_db()
-    assert (held.ended_by, held.ended_reason) == ("scheduler", "its time was over")
+    assert (held.ended_by, held.ended_reason) == ("scheduler", "expired")
     assert redis.hgetall(keys.PAUSED) == {b"known": b""}
 
 

@@ -88,6 +88,12 @@ class Schedules(Protocol):
     def record_applied(self, noted: Sequence["Applied"]) -> list[Followup]:
         """Record what was applied and compute the next due times. Returns the jobs that are already due."""
 
+    def set_aside(self, ids: Sequence[str], campaign: Campaign) -> list[Followup]:
+        """Let no settlement wait for structures that cannot be read: these, or those of these settlements.
+
+        Returns the jobs that waited for them.
+        """
+
     def anchors(self, entity_ids: Sequence[str]) -> Mapping[str, Mapping[str, Moment]]:
         """Return by entity and event when it was last due or, if it never was, when the entity was first seen."""
 

@@ -37,6 +37,8 @@ class Found:
     read: Sequence[str]
     """The entities that were read, whether or not they want schedules."""
     failed: Mapping[str, JobError] = field(default_factory=dict)
+    unreadable: Sequence[str] = ()
+    """The IDs of structures that could not be read, or of settlements whose structures could not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +164,8 @@ class _CampaignSlice:
         self._read += found.read
         self._counts["rows"] += len(found.wanted)
         self._counts["due"] += len(due)
+        if found.unreadable:
+            due = [*due, *self._run.schedules.set_aside(found.unreadable, self._campaign)]
         self._counts["submitted"] += self._run.submit(due)
 
     def _hand_on(self, after: tuple[str, ...]) -> None:

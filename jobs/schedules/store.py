@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import structlog
 from django.db import transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from jobs import counters
@@ -110,6 +110,20 @@ class DatabaseSchedules:
     def is_active(self, campaign_id: str) -> bool:
         """Whether the campaign was active when last seen; True if it never was seen."""
         return clocks.is_active(campaign_id)
+
+    @transaction.atomic
+    def set_aside(self, ids: Sequence[str], campaign: Campaign) -> list[Followup]:
+        """Let no settlement wait for structures that cannot be read: these, or those of these settlements.
+
+        Their rows count as fired, without a job. What is due of them is not lost: it fires when they are read again.
+        """
+        reading = sortable(reading_of(campaign.current_world_time))
+        found: list[ScheduleRow] = []
+        for batch in batches([i for i in ids if is_id(i)]):
+            due = all_rows().filter(Q(entity_id__in=batch) | Q(household__in=batch), entity_type="Structure")
+            found += due.filter(fire_at__gt="", fire_at__lte=reading).select_for_update().order_by("id")
+        ScheduleRow.objects.filter(id__in=[row.id for row in found]).update(fire_at="")
+        return release(found)
 
     def anchors(self, entity_ids: Sequence[str]) -> dict[str, dict[str, Moment]]:
         """Return by entity and event when it was last due or, if it never was, when the entity was first seen."""

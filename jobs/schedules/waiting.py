@@ -2,7 +2,7 @@
 
 A level-up check sees the structures as they were at its time, and an upgrade check the resources. So what is due of a
 structure is applied first; only then do the jobs of its settlement follow (jobs/world/household.py). What no job will
-apply is not waited for: its last job is a dead letter, or was cancelled.
+apply is not waited for: its last job is a dead letter or was cancelled, or the structure cannot be read.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -43,7 +43,12 @@ def find_due_structures(settlement_ids: Collection[str], reading: Moment) -> dic
 def find_waiting(settlement_ids: Collection[str], reading: Moment) -> set[str]:
     """Find the settlements of which some structure is due by `reading` and will be applied."""
     due = _due_by(reading).filter(household__in=settlement_ids)
-    waiting = set(due.filter(fire_at__lte=sortable(reading)).order_by().values_list("household", flat=True).distinct())
+    waiting = set(
+        due.filter(fire_at__gt="", fire_at__lte=sortable(reading))
+        .order_by()
+        .values_list("household", flat=True)
+        .distinct()
+    )
     return waiting | find_due_structures(set(settlement_ids) - waiting, reading).keys()
 
 
@@ -65,11 +70,13 @@ def _due_by(reading: Moment) -> QuerySet[ScheduleRow]:
 
 
 def _key_of(row: ScheduleRow, reading: Moment) -> str:
-    """The unique key of the job that was submitted when the row fired last; empty if it is only just submitted."""
-    if (row.fire_at and row.fire_at <= sortable(reading)) or row.updated_at > timezone.now() - SUBMITTED_WITHIN:
+    """The unique key of the job that was submitted when the row fired last; empty if that is still to come."""
+    if not row.fire_at:  # set aside
+        return "none"
+    if row.fire_at <= sortable(reading) or row.updated_at > timezone.now() - SUBMITTED_WITHIN:
         return ""
     try:
-        next_firing = parse_moment(row.clock, row.fire_at or row.next_due)
+        next_firing = parse_moment(row.clock, row.fire_at)
         subject = type_named(row.job_type).parse(row.payload).subject()
     except (InvalidJob, ValueError):  # written by another release
         return "unknown"

@@ -32,12 +32,15 @@ def _look(run: Run, settlements: Sequence[Settlement]) -> Found:
     archived = {settlement.id: bool(settlement.archived_at) for settlement in settlements}
     wanted: list[Wanted] = []
     read: list[str] = []
+    unreadable: list[str] = []
     failed: dict[str, JobError] = {}
     for settlement_id, structures in run.api.structures_by_settlement(list(archived)).items():
         if isinstance(structures, JobError):
             failed[f"settlement {settlement_id}"] = structures
+            unreadable.append(settlement_id)
             continue
         failed |= structures.failures("structure")
+        unreadable += [one.id for one in structures.unreadable if one.id]
         read += [structure.id for structure in structures]
         wanted += [
             Wanted(
@@ -54,7 +57,7 @@ def _look(run: Run, settlements: Sequence[Settlement]) -> Found:
             if not structure.archived_at and not archived[settlement_id]
             for event, interval in structure_intervals(structure.level, structure.variables).items()
         ]
-    return Found(wanted=wanted, read=read, failed=failed)
+    return Found(wanted=wanted, read=read, failed=failed, unreadable=unreadable)
 
 
 _STRUCTURES = Recalculation(

@@ -1,11 +1,12 @@
 """SETTLEMENT_GROWTH: apply the growth that is due to a campaign's settlements."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from dataclasses import replace
+from typing import Annotated, Any, Final
 
 from msgspec import Meta
 
-from jobs.errors import JobError
+from jobs.errors import JobError, PermanentError
 from jobs.main_api.model import Settlement
 from jobs.registry import Answer, Item, Payload, batch_job_type
 from jobs.run import Run
@@ -20,6 +21,8 @@ from jobs.world.variables import StructureVariables
 from scheduler_project.text import LONGEST_ID
 
 NAME = "SETTLEMENT_GROWTH"
+WITHOUT_LEVELS_FROM: Final = 3  #: the attempt that grows a town although its structures cannot be read
+_LEVEL_UP = GrowthType.LEVEL_UP_CHECK
 _TASKS = {
     GrowthType.POPULATION_GROWTH: "Grow population of {}",
     GrowthType.RESOURCE_GENERATION: "Generate resources of {}",
@@ -47,13 +50,21 @@ def grow_settlements(items: Sequence[Item]) -> Sequence[Answer]:
 
 
 def _advance(run: Run, due: Sequence[DueEntity[Settlement]]) -> dict[str, Advance | JobError]:
-    """Level-ups need the settlement's structures, if it requires any and can have the people."""
+    """Level-ups need the settlement's structures, if it requires any and can have the people.
+
+    Structures that cannot be read must not count as missing: level-ups wait until they can. The rest waits for two
+    attempts, since levels change its intervals, and then goes on.
+    """
     needing = [one for one in due if needs_structures(one.standing, one.until)]
     structures = read_structures(run, needing)
     advanced: dict[str, Advance | JobError] = {}
     for one in due:
         found = structures.get(one.entity.id, {})
-        if isinstance(found, JobError):  # unreadable structures must not count as missing
+        if isinstance(found, PermanentError) or (isinstance(found, JobError) and run.attempt >= WITHOUT_LEVELS_FROM):
+            without = replace(one.standing, anchors={e: a for e, a in one.standing.anchors.items() if e != _LEVEL_UP})
+            after = advance_settlement(Household(settlement=without), one.until)
+            advanced[one.entity.id] = Advance(after, {_LEVEL_UP: found})
+        elif isinstance(found, JobError):
             advanced[one.entity.id] = found
         else:
             household = Household(settlement=one.standing, structures=found)

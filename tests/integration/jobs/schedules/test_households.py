@@ -132,3 +132,27 @@ def test_a_late_job_advances_a_town_up_to_the_clock(
     marks = sandbox.world()["settlements"]["settlement-1-1-1"]["variables"]["schedulerMarks"]
     now = WorldTime.parse(clocks.world_time(CAMPAIGN))
     assert now.at - WorldTime.parse(marks["POPULATION_GROWTH"]).at < timedelta(hours=1)
+
+
+def test_a_structure_that_cannot_be_read_stops_level_ups_and_nothing_else(
+    world: Callable[[], dict[str, Any]], redis: Redis, sandbox: SandboxApi
+) -> None:
+    """Its town grows; the check of its level is a dead letter that names the structure."""
+    world()
+    people = {"population": 900, "populationCap": 5000, "requiredStructuresForLevelUp": ["market"]}
+    sandbox.control("POST", "settlements", {"id": "settlement-1-1-1", "level": 1, "variables": people})
+    sandbox.control("POST", "structures", {"id": "structure-1-1-1-1", "level": "one"})
+    advance(sandbox, 8)
+    recalculate(redis)
+    growth = Job.objects.filter(type="SETTLEMENT_GROWTH")
+    for _ in range(2):
+        assert {job.state for job in growth if "settlement-1-1-1" in job.subject} == {State.RETRYING}
+        service.run_now(growth.filter(state=State.RETRYING), actor="user:ann", reason="sooner")
+        work(redis)
+    after = sandbox.world()["settlements"]["settlement-1-1-1"]
+    assert after["level"] == 1
+    assert after["variables"]["population"] > 1000
+    assert after["variables"]["resources"]["gold"] == 40
+    dead = growth.filter(state=State.DEAD)
+    assert [job.subject for job in dead] == ["settlement-1-1-1:LEVEL_UP_CHECK"]
+    assert all("structuresBySettlement" in job.error for job in dead)

@@ -1,6 +1,6 @@
 """Delete our own and RQ's keys that have the wrong type, because every command on them fails.
 
-Their content is rebuilt from the database, as after a loss of Redis.
+The stager (jobs/engine/scheduler/stager.py) rebuilds their content from the database, as after a loss of Redis.
 """
 
 from typing import Any, Final

@@ -1,6 +1,7 @@
 """One fixture for each real thing, stopped whatever happens."""
 
 import gc
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,7 +21,7 @@ from jobs import counters
 from jobs.main_api.client import MainApi, main_api
 from monitoring import health
 from monitoring.metrics import TOTALS
-from tests.support import seed
+from tests.support import database, seed
 from tests.support.environment import API_PORT, DIALECT, REDIS_PORT, TOKEN
 from tests.support.processes import Start, database_url
 from tests.support.scheduling import ByFolder
@@ -51,14 +52,20 @@ def _quick_passwords() -> None:
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+def django_db_setup(
+    django_test_environment: None, django_db_blocker: DjangoDbBlocker, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
     """A database whose flush after a committing test restores the seeded rows with few statements."""
+    folder = tmp_path_factory.getbasetemp()
     with django_db_blocker.unblock():
+        database.use_copy(folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder)
         write = seed.remembered()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(flush, "emit_post_migrate_signal", write)
         patch.setattr(flush, "sql_flush", seed.emptying)
         yield
+    with django_db_blocker.unblock():
+        database.discard_copy()
 
 
 @pytest.fixture(scope="session")

@@ -43,8 +43,8 @@ def operations(sandbox: SandboxApi) -> Any:
 
 
 @pytest.mark.parametrize("count", [0, 1, MOST_EVENTS, MOST_EVENTS + 1, 3000])
-def test_overdue_events_of_one_campaign(sized: Sized, count: int) -> None:
-    """All expire, each once, at most MOST_EVENTS in a job."""
+def test_overdue_events_of_one_campaign_expire_once(sized: Sized, count: int) -> None:
+    """At most MOST_EVENTS in a job."""
     sandbox = sized(events=count)
     sandbox.control("POST", "advance", {"campaignId": "campaign-1", "to": LATE})
     submit(EXPIRATION)
@@ -61,7 +61,7 @@ def test_overdue_events_of_one_campaign(sized: Sized, count: int) -> None:
 
 
 @pytest.mark.parametrize("failing", [range(1, 11), range(1, 1300, 100), range(1, 601)], ids=["head", "some", "half"])
-def test_events_that_always_fail_hold_up_no_other(sized: Sized, failing: Sequence[int]) -> None:
+def test_events_that_always_fail_delay_no_other(sized: Sized, failing: Sequence[int]) -> None:
     """They are named in the errors, and tried as often as their slices' attempts, no more."""
     sandbox = sized(events=1200)
     sandbox.control("POST", "advance", {"campaignId": "campaign-1", "to": LATE})
@@ -81,8 +81,8 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize("after", [1, 2, 30, 51, 52])
-def test_what_a_killed_slice_has_done_stays_done(sized: Sized, api: MainApi, after: int) -> None:
-    """Killed after so many requests, the last of them before its end is recorded: each event expires once."""
+def test_a_killed_slice_loses_nothing(sized: Sized, api: MainApi, after: int) -> None:
+    """Killed after so many requests, before its end is recorded: each event expires once."""
     sandbox = sized(events=1200)
     sandbox.control("POST", "advance", {"campaignId": "campaign-1", "to": LATE})
     submit(EXPIRATION)
@@ -126,7 +126,7 @@ def test_events_of_10_000_campaigns(sized: Sized, events: int, requests: int, jo
     assert all(result["campaigns"] <= MOST_CAMPAIGNS for result in results)
 
 
-def test_a_campaign_with_very_many_events_holds_up_no_other(sized: Sized) -> None:
+def test_a_campaign_with_very_many_events_delays_no_other(sized: Sized) -> None:
     """Its rest is a job of its own, and the others are done beside it."""
     sandbox = sized(campaigns=120, events=1)
     for n in range(1100):
@@ -177,7 +177,7 @@ def event_id(n: int) -> str:
     stale=st.lists(st.booleans(), max_size=70),
 )
 def test_every_event_is_tried_and_the_slices_end(count: int, failing: set[int], most: int, stale: list[bool]) -> None:
-    """Whichever fail, and however old each list is: none is tried twice by the same round, and none is left out."""
+    """Whichever fail, and however old each list is: none is tried twice in a round or left out."""
     lists = _Lists(count, failing, stale)
     pending: list[Followup] = [Followup(type=EXPIRATION, campaign_id="c", payload={})]
     with pytest.MonkeyPatch.context() as patch:

@@ -23,7 +23,7 @@ SETTLEMENTS, STRUCTURES = "RECALCULATE_SETTLEMENT_SCHEDULES", "RECALCULATE_STRUC
 
 
 def test_10_000_campaigns_are_recalculated_over_a_while(sized: Sized) -> None:
-    """A few at once, the others spread; a retry of any slice makes no job a second time."""
+    """A few at once, the others spread; a retried slice makes no job a second time."""
     sized(campaigns=10_000)
     submit(SETTLEMENTS, "")
     while jobs := claimed(campaign_id=""):
@@ -73,10 +73,10 @@ def row(entity_id: str, kind: str = "Settlement", campaign_id: str = "campaign-1
 
 @pytest.mark.parametrize(("settlements", "part"), [(1, 1), (2, 1), (3, 5), (7, 2), (21, 4), (1000, 500)])
 @pytest.mark.parametrize(("kind", "entity"), [(SETTLEMENTS, "Settlement"), (STRUCTURES, "Structure")])
-def test_slices_of_any_size_come_to_the_same_rows(
+def test_slices_of_any_size_make_the_same_schedules(
     sized: Sized, monkeypatch: pytest.MonkeyPatch, kind: str, entity: str, settlements: int, part: int
 ) -> None:
-    """Three kingdoms of seven settlements with two structures each; what is gone goes, what is only missing stays."""
+    """Deleted entities lose theirs, entities that are only missing keep them."""
     sized(campaigns=4, kingdoms=3, settlements=7, structures=2)
     submit(kind)
     work_off()
@@ -98,10 +98,10 @@ def test_slices_of_any_size_come_to_the_same_rows(
 
 
 @pytest.mark.parametrize("failing", ["settlementsByKingdom", "settlement"])
-def test_nothing_is_removed_where_something_could_not_be_read(
+def test_no_schedule_is_removed_after_a_failed_read(
     sized: Sized, monkeypatch: pytest.MonkeyPatch, failing: str
 ) -> None:
-    """Neither a list that fails nor the single read that was to confirm it costs a row."""
+    """Neither a failed list nor a failed single read costs a schedule."""
     sandbox = sized(kingdoms=2, settlements=2)
     submit(SETTLEMENTS)
     work_off()
@@ -122,8 +122,8 @@ def test_nothing_is_removed_where_something_could_not_be_read(
     assert {r[0] for r in before} - {r[0] for r in rows("Settlement")} == {"gone-1"}
 
 
-def test_a_kingdom_that_cannot_be_read_costs_itself_only(sized: Sized, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The others get their rows, its own stay, and it is named."""
+def test_an_unreadable_kingdom_harms_no_other(sized: Sized, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others get their schedules, its own stay, and it is named."""
     sized(kingdoms=3, settlements=2)
     row("settlement-1-2-1")
 
@@ -143,8 +143,8 @@ def test_a_kingdom_that_cannot_be_read_costs_itself_only(sized: Sized, monkeypat
     assert Job.objects.filter(state="DEAD", error__contains="kingdom kingdom-1-2: broken").exists()
 
 
-def test_rows_of_campaigns_that_are_gone_or_inactive_are_cleared(sized: Sized, api: MainApi) -> None:
-    """Each is asked for singly: the one that the list merely lacks keeps its rows."""
+def test_schedules_of_deleted_or_inactive_campaigns_are_removed(sized: Sized, api: MainApi) -> None:
+    """Each is read individually: one that the list merely lacks keeps its schedules."""
     sandbox = sized(campaigns=4, kingdoms=1, settlements=1)
     for campaign_id in ("campaign-2", "campaign-3", "campaign-4", "no-such"):
         CampaignClock.objects.create(campaign_id=campaign_id)
@@ -159,7 +159,7 @@ def test_rows_of_campaigns_that_are_gone_or_inactive_are_cleared(sized: Sized, a
     assert set(inactive) == {"campaign-3", "campaign-4", "no-such"}
 
 
-def test_a_campaign_that_the_list_lacks_keeps_its_rows(sized: Sized, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_campaign_missing_from_the_list_keeps_its_schedules(sized: Sized, monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty list proves nothing."""
     sized(kingdoms=1, settlements=1)
     submit(SETTLEMENTS)

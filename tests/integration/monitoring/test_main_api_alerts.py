@@ -42,8 +42,8 @@ def resolve_what_is_over() -> None:
     )
 
 
-def test_a_change_is_told_once() -> None:
-    """Not how it is at first; a point that is not seen any more keeps its verdict; better is information."""
+def test_a_changed_verdict_raises_one_alert() -> None:
+    """Not the first verdict; a point no longer seen keeps its verdict; improvements are information."""
     first = announced(check_sandbox([15], effects=[]))
     seen = announced([15])  # which it could not see
     announced([])
@@ -62,8 +62,8 @@ def test_a_change_is_told_once() -> None:
     assert list(Alert.objects.values_list("kind", "key", "count")) == [(Kind.MAIN_API, "main_api", 3)]
 
 
-def test_a_change_is_over_after_a_day() -> None:
-    """It is no condition that holds."""
+def test_an_alert_about_a_change_resolves_after_a_day() -> None:
+    """It is not a lasting condition."""
     announced([])
     announced([3])
     resolve_what_is_over()
@@ -74,8 +74,8 @@ def test_a_change_is_over_after_a_day() -> None:
     assert (before, Alert.objects.get().status) == ("open", "resolved")
 
 
-def test_a_main_api_that_cannot_work_is_told_until_it_can() -> None:
-    """At the first check too; what else is wrong stays in the text."""
+def test_a_main_api_that_cannot_work_has_an_alert_until_it_can() -> None:
+    """From the first check on; other findings stay in the text."""
     first = announced([10])
     second = announced([3, 10])
     resolve_what_is_over()
@@ -93,7 +93,7 @@ def test_a_main_api_that_cannot_work_is_told_until_it_can() -> None:
 
 
 def test_the_monitor_checks_at_its_start_and_every_day(sandbox: SandboxApi) -> None:
-    """Whoever has checked meanwhile; what it finds is stored and told."""
+    """Whoever has checked meanwhile; its findings are stored and sent."""
     now = [0.0]
     watch = MainApiWatch(clock=lambda: now[0])
     sandbox.control("POST", "dialect", {"points": [8]})
@@ -117,7 +117,7 @@ def test_the_monitor_checks_at_its_start_and_every_day(sandbox: SandboxApi) -> N
 
 
 def test_a_main_api_that_is_away_is_checked_again_soon(sandbox: SandboxApi, settings: Settings) -> None:
-    """Its verdicts stay as they were, and this opens no alert: the breaker has one."""
+    """Its verdicts stay, and no alert opens: the breaker has one."""
     now = [0.0]
     watch = MainApiWatch(clock=lambda: now[0])
     sandbox.control("POST", "faults", {"errorRate": 1})

@@ -39,8 +39,8 @@ def test_an_operator_checks_the_main_api(operator: Client, sandbox: SandboxApi) 
     ]
 
 
-def test_a_check_that_does_not_get_through_leaves_the_last_result(operator: Client, sandbox: SandboxApi) -> None:
-    """It says when and why."""
+def test_a_failed_check_keeps_the_last_result(operator: Client, sandbox: SandboxApi) -> None:
+    """With when and why it failed."""
     operator.post(PAGE)
     sandbox.control("POST", "faults", {"errorRate": 1})
     said = operator.post(PAGE, follow=True).content.decode()
@@ -53,7 +53,7 @@ def test_a_check_that_does_not_get_through_leaves_the_last_result(operator: Clie
 
 
 def test_a_viewer_sees_the_result_and_no_button(viewer: Client, sandbox: SandboxApi) -> None:
-    """What is sent all the same is refused."""
+    """And the server refuses a post."""
     main_api_check.store(main_api_check.run(actor="monitor"))
     page = viewer.get(PAGE).content.decode()
 
@@ -63,7 +63,7 @@ def test_a_viewer_sees_the_result_and_no_button(viewer: Client, sandbox: Sandbox
     assert not OperatorAction.objects.exists()
 
 
-def test_a_report_of_another_release_is_none(client: Client, redis: Redis) -> None:
+def test_a_report_of_another_release_is_ignored(client: Client, redis: Redis) -> None:
     """The page says that there is no check yet."""
     client.force_login(User.objects.create_superuser("ann", "", "x"))
     MainApiCheck.objects.create(report={"format": 2, "points": "all"})

@@ -89,7 +89,7 @@ def test_campaigns_take_turns(redis: Redis, processes: Processes, lanes: list[st
 
 
 def test_a_killed_process_frees_its_permits_and_its_places(redis: Redis, processes: Processes) -> None:
-    """Its permits expire, and nothing is granted to tickets of a process that has not been heard of for long."""
+    """Its permits expire, and its tickets are granted nothing once it has been silent for long."""
     limits.publish(Limits(in_flight=1), redis)
     processes.ask(":a", process="killed", lease_us=200_000)
     processes.ask(":a", process="killed", lease_us=200_000)
@@ -100,7 +100,7 @@ def test_a_killed_process_frees_its_permits_and_its_places(redis: Redis, process
     wait_until(lambda: processes.call("poll", lease_us=200_000) == [ticket])
 
 
-def test_a_ticket_of_another_process_is_granted_into_its_mailbox(redis: Redis, processes: Processes) -> None:
+def test_a_permit_for_another_process_goes_to_its_mailbox(redis: Redis, processes: Processes) -> None:
     limits.publish(Limits(in_flight=1), redis)
     held, _ = processes.ask(":a", process="one")
     ticket, _ = processes.ask(":a", process="two")
@@ -109,7 +109,7 @@ def test_a_ticket_of_another_process_is_granted_into_its_mailbox(redis: Redis, p
     assert processes.call("poll", process="two") == [ticket]
 
 
-def test_who_gives_up_is_granted_nothing(redis: Redis, processes: Processes) -> None:
+def test_a_request_that_gives_up_gets_no_permit(redis: Redis, processes: Processes) -> None:
     limits.publish(Limits(in_flight=1), redis)
     held, _ = processes.ask(":a")
     gone, _ = processes.ask(":a")
@@ -121,8 +121,8 @@ def test_who_gives_up_is_granted_nothing(redis: Redis, processes: Processes) -> 
     assert traffic.read(redis).in_flight == 0
 
 
-def test_a_lower_limit_waits_and_a_higher_one_lets_in(redis: Redis, processes: Processes) -> None:
-    """Live, in both directions; without a limit everybody who waits is let in."""
+def test_limits_change_live(redis: Redis, processes: Processes) -> None:
+    """In both directions; without a limit every waiting request is let in."""
     limits.publish(Limits(in_flight=3), redis)
     held = [processes.ask(":a")[0] for _ in range(3)]
     limits.publish(Limits(in_flight=1), redis)
@@ -137,8 +137,8 @@ def test_a_lower_limit_waits_and_a_higher_one_lets_in(redis: Redis, processes: P
     assert processes.call("poll") == waiting[2:]
 
 
-def test_keys_of_a_wrong_type_are_given_up(redis: Redis) -> None:
-    """Permits and turns are made anew; nobody waits for an operator."""
+def test_keys_of_a_wrong_type_are_replaced(redis: Redis) -> None:
+    """Permits and places are made anew, without an operator."""
     limits.publish(Limits(in_flight=1), redis)
     for key in (budgets.IN_FLIGHT, budgets.TURNS, budgets.PROCESSES):
         redis.set(key, "x")
@@ -158,8 +158,8 @@ def use(budget: Budget, lane: str, seconds: float, note: Callable[[str], None] =
     return True
 
 
-def test_in_flight_and_a_second_never_hold_more_than_the_limits(redis: Redis) -> None:
-    """Three processes with four threads each: the permits of any second, by Redis's clock, and those held at a time."""
+def test_limits_in_flight_and_per_second_are_never_exceeded(redis: Redis) -> None:
+    """Three processes with four threads each, measured by Redis's clock."""
     limits.publish(Limits(in_flight=3, per_second=25), redis)
     granted: list[int] = []
     most = [0]
@@ -199,8 +199,8 @@ def test_without_a_limit_redis_is_asked_once_a_second(redis: Redis) -> None:
     assert one.acquire(":a", "j", until=60, must_stop=NEVER)
 
 
-def test_waits_end_at_once_when_the_process_is_to_stop(redis: Redis) -> None:
-    """And its place is given up."""
+def test_waiting_tickets_end_when_the_process_stops(redis: Redis) -> None:
+    """And their places are given up."""
     limits.publish(Limits(in_flight=1), redis)
     one, stop = Budget(redis, timeout=TIMEOUT), threading.Event()
     held = one.acquire(":a", "j", until=time.monotonic() + 60, must_stop=NEVER)
@@ -216,7 +216,7 @@ def test_waits_end_at_once_when_the_process_is_to_stop(redis: Redis) -> None:
 
 
 def test_each_process_keeps_to_its_share_while_redis_is_away() -> None:
-    """Work goes on within limit / number of processes; when Redis is back, it counts what is in flight."""
+    """limit / number of processes; when Redis is back, it counts what is in flight."""
     server = RedisServer(free_port(), "budget")
     try:
         redis = Redis.from_url(server.url)

@@ -42,7 +42,7 @@ def narrow(request: pytest.FixtureRequest, redis: Redis) -> Gate:
 
 
 def test_one_campaign_with_many_requests_does_not_delay_another(narrow: Gate) -> None:
-    """Thirty of one wait; the only one of another is next after one of them."""
+    """Thirty requests of one wait; another's only one is next after one of them."""
     order: list[str] = []
 
     def send(campaign: str) -> None:
@@ -68,7 +68,7 @@ def waiting_in(gate: Gate) -> int:
 
 
 def test_a_request_of_no_job_goes_first(narrow: Gate) -> None:
-    """A health check, a page, or the listener need not wait for thirty jobs, and count all the same."""
+    """Health checks, pages and the listener do not wait for thirty jobs, and count all the same."""
     order: list[str] = []
 
     def send(campaign: str | None) -> None:
@@ -89,8 +89,8 @@ def test_a_request_of_no_job_goes_first(narrow: Gate) -> None:
     assert order[0] == "page"
 
 
-def test_who_waits_too_long_is_sent_back_and_loses_nothing(narrow: Gate) -> None:
-    """The attempt's time limit leaves room for the request itself; the error says what was in the way."""
+def test_a_request_that_waits_too_long_costs_no_attempt(narrow: Gate) -> None:
+    """The time limit leaves room for the request itself; the error says what was in the way."""
     entry = enter_for(narrow, "first")
 
     for within_s in (0.3, 0.0):
@@ -101,7 +101,7 @@ def test_who_waits_too_long_is_sent_back_and_loses_nothing(narrow: Gate) -> None
     narrow.leave(enter_for(narrow, "second", within_s=0.0))  # it need not wait
 
 
-def test_waits_end_when_the_process_is_to_stop(narrow: Gate) -> None:
+def test_waiting_requests_end_when_the_process_stops(narrow: Gate) -> None:
     stop = threading.Event()
     narrow.must_stop = stop.is_set
     entry = enter_for(narrow, "first")
@@ -116,7 +116,7 @@ def test_waits_end_when_the_process_is_to_stop(narrow: Gate) -> None:
 
 
 def test_retry_after_stops_every_process(redis: Redis) -> None:
-    """Nobody sends anything before that time; who cannot wait so long is told until when."""
+    """Nobody sends anything before that time; a request that cannot wait so long fails with the time."""
     one, other = gate_of(redis), gate_of(redis)
     entry = enter_for(one, "a")
     one.leave(entry)
@@ -130,8 +130,8 @@ def test_retry_after_stops_every_process(redis: Redis) -> None:
     assert time.monotonic() - told_at > 0.9
 
 
-def test_a_main_api_that_says_too_many_is_asked_less(api: MainApi, sandbox: SandboxApi, redis: Redis) -> None:
-    """429 halves, as 413 does, and pages show it; the breaker stays closed."""
+def test_too_many_requests_halve_the_window(api: MainApi, sandbox: SandboxApi, redis: Redis) -> None:
+    """429 halves it, as 413 does, and pages show it; the breaker stays closed."""
     for _ in range(12):
         api.settlements(["settlement-1-1-1"])
     full = api.transport.gate.room.size()

@@ -39,8 +39,8 @@ def run(*words: str) -> tuple[int, str]:
     return code, said.getvalue()
 
 
-def test_the_sandbox_fits(api: MainApi, sandbox: SandboxApi) -> None:
-    """Every operation and every point; the effects are those of jobs, and nothing has changed."""
+def test_the_sandbox_passes_the_check(api: MainApi, sandbox: SandboxApi) -> None:
+    """Every operation and every point, with the effects of jobs; nothing has changed."""
     sandbox.control("POST", "dialect", {"points": []})
     heard.Notes(api.cache._connection).note(b"campaign.campaign-1.entityModified")  # noqa: SLF001 - the tests' Redis
     payload = {"effectId": "effect-1-1", "executeAt": (timezone.now() + timedelta(days=1)).isoformat()}
@@ -55,8 +55,8 @@ def test_the_sandbox_fits(api: MainApi, sandbox: SandboxApi) -> None:
     assert re.findall(r"^ ?(\d+) [\w ]+: (?!fits)", said, re.MULTILINE) == ["14"]
 
 
-def test_today_as_json(api: MainApi, sandbox: SandboxApi) -> None:
-    """The report that is printed is stored, and names the effect that was asked for."""
+def test_the_report_is_printed_as_json_and_stored(api: MainApi, sandbox: SandboxApi) -> None:
+    """It names the effect that was given."""
     sandbox.control("POST", "dialect", {"points": sorted(DIALECTS["today"])})
     code, said = run("--json", "--effect", "effect-1-2")
     report = json.loads(said)
@@ -67,8 +67,8 @@ def test_today_as_json(api: MainApi, sandbox: SandboxApi) -> None:
     assert MainApiCheck.objects.get().report == report
 
 
-def test_logs_are_not_between_the_json(api: MainApi, capsys: pytest.CaptureFixture[str]) -> None:
-    """Standard output is the report's."""
+def test_logs_are_not_mixed_with_the_json(api: MainApi, capsys: pytest.CaptureFixture[str]) -> None:
+    """Standard output has the report only."""
     handler = logging.StreamHandler(sys.stdout)
     logging.getLogger().addHandler(handler)
     try:
@@ -82,8 +82,8 @@ def test_logs_are_not_between_the_json(api: MainApi, capsys: pytest.CaptureFixtu
     assert handler.stream is sys.stdout
 
 
-def test_a_main_api_that_cannot_work(api: MainApi, sandbox: SandboxApi) -> None:
-    """Its points are named at the end, and what they may hide."""
+def test_points_that_cannot_work_are_listed_at_the_end(api: MainApi, sandbox: SandboxApi) -> None:
+    """And what they may hide."""
     sandbox.control("POST", "dialect", {"points": [8]})
     code, said = run()
     sandbox.control("POST", "dialect", {"points": [8, 10]})
@@ -108,10 +108,10 @@ def test_a_main_api_that_cannot_work(api: MainApi, sandbox: SandboxApi) -> None:
     ],
     ids=["no introspection", "another API", "half a schema", "forbidden", "no campaigns", "HTTP 503", "HTML"],
 )
-def test_what_the_check_says_of_odd_apis(
+def test_the_check_describes_odd_apis(
     redis: Any, settings: Any, introspection: dict[str, Any] | None, campaigns: Any, code: int, said: str
 ) -> None:
-    """In words, with the exit code; without introspection it goes on."""
+    """In words, with the exit code; without introspection it continues."""
     schema = build_schema((Path(settings.BASE_DIR) / "sandbox" / "schema.graphql").read_text())
 
     def answer(request: dict[str, Any]) -> Any:
@@ -129,7 +129,7 @@ def test_what_the_check_says_of_odd_apis(
 
 
 def test_silence_ends_the_check(redis: Any, settings: Any) -> None:
-    """After one request; the last report stays, with why the newest check did not get through."""
+    """After one request; the last report stays, with the reason why the newest check failed."""
     main_api_check.store(main_api_check.run(actor="test"))
     settings.API_REQUEST_TIMEOUT = timedelta(milliseconds=200)
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -141,8 +141,8 @@ def test_silence_ends_the_check(redis: Any, settings: Any) -> None:
     assert "timed out" in main_api_check.last().failure
 
 
-def test_check_main_api_says_what_does_not_fit(redis: Any, settings: Any) -> None:
-    """An API whose settlements have no version, and which cannot expire events, is told so operation by operation."""
+def test_the_check_names_each_operation_that_does_not_fit(redis: Any, settings: Any) -> None:
+    """Settlements without a version, events that cannot be expired."""
     sdl = (Path(settings.BASE_DIR) / "sandbox" / "schema.graphql").read_text()
     other = re.sub(r"type Settlement \{[^}]*\}", lambda m: m[0].replace("version: Int!", ""), sdl)
     other = re.sub(r"expireEvent\([^\n]*\n", "", other)
@@ -162,8 +162,8 @@ def test_check_main_api_says_what_does_not_fit(redis: Any, settings: Any) -> Non
     assert re.search(r"(\d+) of 14 operations match the schema", said)
 
 
-def test_without_its_database_a_check_is_of_use(api: MainApi) -> None:
-    """It knows no effect, and keeps no report."""
+def test_the_check_works_without_its_database(api: MainApi) -> None:
+    """It knows no effect, and stores no report."""
 
     def away(*_: object) -> None:
         raise DatabaseError("the database is away")

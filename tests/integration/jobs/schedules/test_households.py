@@ -116,10 +116,10 @@ def test_a_settlement_waits_for_its_structures_but_not_for_dead_letters(
     assert {job.state for job in growth} == {State.SUCCEEDED}
 
 
-def test_a_late_job_advances_a_town_up_to_the_clock(
+def test_a_late_job_advances_a_settlement_up_to_the_clock(
     world: Callable[[], dict[str, Any]], redis: Redis, sandbox: SandboxApi
 ) -> None:
-    """Growth that was held back does at once what later jobs would have done: those are skipped."""
+    """It does at once what later jobs would have done: those are skipped."""
     world()
     pauses.pause("type", "SETTLEMENT_GROWTH", actor="user:ann", reason="wait")
     for hours in (8, 16):
@@ -137,7 +137,7 @@ def test_a_late_job_advances_a_town_up_to_the_clock(
 def test_a_structure_that_cannot_be_read_stops_level_ups_and_nothing_else(
     world: Callable[[], dict[str, Any]], redis: Redis, sandbox: SandboxApi
 ) -> None:
-    """Its town grows; the check of its level is a dead letter that names the structure."""
+    """Its settlement grows; the level-up check is a dead letter that names the structure."""
     world()
     people = {"population": 900, "populationCap": 5000, "requiredStructuresForLevelUp": ["market"]}
     sandbox.control("POST", "settlements", {"id": "settlement-1-1-1", "level": 1, "variables": people})

@@ -40,7 +40,7 @@ def all_of_a_filter(service: Service, page: Page, campaign: str) -> int:
     return count
 
 
-def test_many_jobs_go_in_steps_with_a_bar(service: Service, visit: Visit) -> None:
+def test_a_bulk_action_shows_its_progress(service: Service, visit: Visit) -> None:
     """A whole filter of more than one step: the bar ends with the true counts."""
     page = visit("olga")
     count = all_of_a_filter(service, page, "many")
@@ -49,8 +49,8 @@ def test_many_jobs_go_in_steps_with_a_bar(service: Service, visit: Visit) -> Non
     expect(page.get_by_role("status")).to_contain_text(f"{count - 1} cancelled, 1 left as before: 1 CANCELLED. Done.")
 
 
-def test_who_is_logged_out_between_two_steps_is_told_so(service: Service, visit: Visit) -> None:
-    """What was done so far stands there, and the login leads back to the jobs that are left."""
+def test_a_logout_between_two_steps_is_reported(service: Service, visit: Visit) -> None:
+    """With what was done so far; the login leads back to the jobs that are left."""
     page = visit("olga", session=service.session("olga"))
     count = all_of_a_filter(service, page, "long")
     session = next(cookie["value"] for cookie in page.context.cookies() if cookie["name"] == "sessionid")

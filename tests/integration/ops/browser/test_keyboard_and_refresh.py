@@ -9,8 +9,8 @@ from tests.support.service import Service, now
 pytestmark = IN_BROWSER
 
 
-def test_the_keyboard_goes_everywhere(service: Service, visit: Visit) -> None:
-    """g and a letter, ? for the list of keys, Ctrl+K for the palette, which finds pages and jobs by their ids."""
+def test_keyboard_shortcuts_reach_every_page(service: Service, visit: Visit) -> None:
+    """g and a letter, ? for the list, Ctrl+K for the palette, which finds pages and jobs by ID."""
     job = service.submit("EVENT_EXPIRATION", "campaign-2", {}, dueAt=now())
     page = visit("olga")
     page.goto("/admin/")
@@ -46,8 +46,8 @@ def test_the_keyboard_goes_everywhere(service: Service, visit: Visit) -> None:
     page.wait_for_url(f"**{job}/change/")
 
 
-def test_what_cannot_be_refreshed_says_so(visit: Visit) -> None:
-    """While the server cannot answer; it goes on by itself, and leads whoever is logged out to the login."""
+def test_a_failed_refresh_is_shown(visit: Visit) -> None:
+    """While the server cannot answer; it recovers by itself, and sends logged-out users to the login."""
     page = visit("olga")
     page.goto("/admin/jobs/pause/processes/")
     page.route("**/processes/", lambda route: route.fulfill(status=503))

@@ -33,8 +33,8 @@ BESIDE = """[...document.querySelectorAll('.ops-stack td > *')]
 CONTRAST = {"resultTypes": ["violations"], "runOnly": {"type": "rule", "values": ["color-contrast"]}}
 
 
-def test_pages_can_be_read_by_everybody(service: Service, visit: Visit, dead_effect: DeadEffect) -> None:
-    """WCAG 2.1 A and AA on every page of the admin, as a whole, in light and dark; on a phone nothing is too wide."""
+def test_every_page_is_accessible(service: Service, visit: Visit, dead_effect: DeadEffect) -> None:
+    """WCAG 2.1 A and AA on every page of the admin, in light and dark; nothing is wider than a phone."""
     job = dead_effect("effect-2-3", "campaign-2")
     service.run("shell", "--no-imports", "--command", HELD_BACK.format(pause="pause", breaker="open"))
     page = visit("ann")
@@ -77,8 +77,8 @@ def test_pages_can_be_read_by_everybody(service: Service, visit: Visit, dead_eff
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_what_opens_on_a_page_can_be_read_by_everybody(service: Service, visit: Visit, theme: str) -> None:
-    """WCAG 2.1 A and AA for the bar of actions, the filters, the palette and its answers, a chooser."""
+def test_menus_and_dialogs_are_accessible(service: Service, visit: Visit, theme: str) -> None:
+    """WCAG 2.1 A and AA for the action bar, the filters, the palette and its results, a chooser."""
     service.submit("EVENT_EXPIRATION", "campaign-2", {}, dueAt=now())
     page, faults = visit("ann", theme=theme), []
     page.goto(JOBS)

@@ -12,10 +12,8 @@ from tests.support.service import Service, now
 pytestmark = IN_BROWSER
 
 
-def test_find_the_failed_effect_of_a_campaign_and_retry_it(
-    service: Service, visit: Visit, dead_effect: DeadEffect
-) -> None:
-    """Search by the campaign, open the job, read why and what it asked, retry with a reason: done, and audited."""
+def test_an_operator_finds_and_retries_a_failed_effect(service: Service, visit: Visit, dead_effect: DeadEffect) -> None:
+    """Search by campaign, open the job, read why, retry with a reason: done, and audited."""
     job = dead_effect("effect-1-1", "campaign-1")
     page = visit("olga")
 
@@ -41,8 +39,8 @@ def test_find_the_failed_effect_of_a_campaign_and_retry_it(
     assert ("user:olga", "it is up again") in [(entry["actor"], entry["reason"]) for entry in trail]
 
 
-def test_retry_one_failure_group(service: Service, visit: Visit, dead_effect: DeadEffect) -> None:
-    """Of two kinds of failure one is retried whole; the other stays as it was."""
+def test_an_operator_retries_one_failure_group(service: Service, visit: Visit, dead_effect: DeadEffect) -> None:
+    """One of two failures is retried as a whole; the other stays."""
     broken = [dead_effect(f"effect-2-{n}", "campaign-2") for n in (1, 2)]
     service.sandbox.control("POST", "faults", {"malformed": 100})
     other = service.submit(
@@ -70,8 +68,8 @@ def test_retry_one_failure_group(service: Service, visit: Visit, dead_effect: De
     assert service.state(other) == "DEAD"
 
 
-def test_pause_a_campaign_and_see_that_nothing_runs(service: Service, visit: Visit) -> None:
-    """Its job stays, and says why; others run; the banner follows from page to page; resumed it runs."""
+def test_an_operator_pauses_a_campaign(service: Service, visit: Visit) -> None:
+    """Its job waits and says why; others run; the banner is on every page; resumed, it runs."""
     page = visit("olga")
     page.goto("/admin/jobs/pause/")
     page.get_by_label("Campaign ID").fill("campaign-2")
@@ -96,8 +94,8 @@ def test_pause_a_campaign_and_see_that_nothing_runs(service: Service, visit: Vis
     expect(page.get_by_label("Held back by operators")).to_have_count(0)
 
 
-def test_change_a_cron_task(service: Service, visit: Visit) -> None:
-    """A bad expression is refused under its field; a good one fires, and its firing is seen."""
+def test_an_administrator_changes_a_cron_task(service: Service, visit: Visit) -> None:
+    """A bad expression is reported under its field; a good one fires, and its run is listed."""
     page = visit("ann")
     page.goto("/admin/jobs/crontask/")
     page.get_by_role("link", name="event-expiration").click()
@@ -118,8 +116,8 @@ def test_change_a_cron_task(service: Service, visit: Visit) -> None:
     expect(page.locator("tbody tr").first).to_contain_text("user:ann")
 
 
-def test_a_viewer_cannot(service: Service, visit: Visit, dead_effect: DeadEffect) -> None:
-    """Sees the job and no button; what is sent all the same is refused in words."""
+def test_a_viewer_cannot_act(service: Service, visit: Visit, dead_effect: DeadEffect) -> None:
+    """They see the job and no button; posts are refused in words."""
     job = dead_effect("effect-1-2", "campaign-1")
     page = visit("vic")
     page.goto(f"{JOBS}{job}/change/")
@@ -142,8 +140,8 @@ def test_a_viewer_cannot(service: Service, visit: Visit, dead_effect: DeadEffect
     assert service.state(job) == "DEAD"
 
 
-def test_a_new_job_is_filled_in_in_ones_own_time_zone(service: Service, visit: Visit) -> None:
-    """The fields of the type; the moment is one of Berlin; the job's page shows it so."""
+def test_a_new_job_s_time_is_entered_in_the_user_s_zone(service: Service, visit: Visit) -> None:
+    """The type's fields; a time in Berlin, shown so on the job's page."""
     page = visit("olga")
     page.goto(JOBS)  # where the page's script tells the server the zone
     page.goto(f"{JOBS}add/?type=DEFERRED_EFFECT")

@@ -36,8 +36,8 @@ CHANGES: Mapping[int, dict[int, Verdict]] = {
 
 
 @pytest.mark.parametrize("number", dialect.POINTS)
-def test_each_point_by_itself(number: int) -> None:
-    """Only its own line differs, and those that the table names."""
+def test_each_point_changes_its_own_line_only(number: int) -> None:
+    """And those that the table names."""
     report = check_sandbox([number], token=KEY if number == 9 else JWT)
 
     assert verdicts(report) == OF_THE_CONTRACT | CHANGES[number]
@@ -45,7 +45,7 @@ def test_each_point_by_itself(number: int) -> None:
     assert all(bool(point.advice) == (point.verdict in (TOLERATED, FAULT)) for point in report.points)
 
 
-def test_the_contract_fits() -> None:
+def test_the_contract_passes_the_check() -> None:
     """All of it, by the schema too."""
     report = check_sandbox(introspects=True)
 
@@ -121,8 +121,8 @@ def test_a_main_api_that_accepts_a_wrong_version_is_dangerous() -> None:
     assert report.exit_code == 1
 
 
-def test_effects_that_cannot_be_read_are_tried_dry() -> None:
-    """One of a settlement is found by its dry run; one that is gone is not."""
+def test_unreadable_effects_are_found_by_a_dry_run() -> None:
+    """One of a settlement is found; a deleted one is not."""
     world = World()
     world.plant("effects", {**world.effects["effect-1-1"], "id": "of-a-town", "entityType": "settlement"})
     unreadable = check_sandbox([16], world=world, effects=["of-a-town"])
@@ -192,8 +192,8 @@ def test_no_answer_breaks_the_check(data: st.DataObject) -> None:
     assert from_json(json.loads(json.dumps(report.as_json()))) == report
 
 
-def test_a_check_takes_no_longer_than_it_may() -> None:
-    """Neither by slow answers nor by many; what it did not ask is not seen."""
+def test_a_check_respects_its_time_limit() -> None:
+    """With slow answers and with many; what it did not ask counts as not seen."""
     now = [0.0]
 
     def slow(payload: Mapping[str, Any], *, request: Request = Request.QUERY) -> Any:
@@ -209,8 +209,8 @@ def test_a_check_takes_no_longer_than_it_may() -> None:
     assert f"may take {MOST_REQUESTS} requests only" in asker.ask("{ a }").why("a")
 
 
-def test_the_table_has_every_point() -> None:
-    """In the order of docs/main-api.md, which documents the fields of the JSON and the exit codes as well."""
+def test_the_documented_table_has_every_point() -> None:
+    """In the order of docs/main-api.md, which documents the JSON's fields and the exit codes as well."""
     page = (ROOT / "docs" / "main-api.md").read_text()
 
     assert [point.number for point in POINTS] == list(dialect.POINTS)

@@ -25,8 +25,8 @@ def schema(*fields: str) -> Answer:
         (Answer({}, (FieldError("GraphQL introspection is not allowed", "", ()),)), False),
     ],
 )
-def test_what_the_schema_says(answer: Answer, served: bool) -> None:
-    """It is asked once."""
+def test_the_schema_tells_whether_patches_can_be_read(answer: Answer, served: bool) -> None:
+    """It is read once."""
     asked: list[str] = []
 
     def ask(name: str, _document: str, _variables: Any) -> Answer:
@@ -39,8 +39,8 @@ def test_what_the_schema_says(answer: Answer, served: bool) -> None:
     assert len(asked) == 1
 
 
-def test_what_cannot_be_found_out_is_not_asked_for() -> None:
-    """A fault of the question is none of the effect's."""
+def test_an_unknown_patch_field_is_not_requested() -> None:
+    """A failed introspection is no fault of the effect."""
 
     def ask(*_: Any) -> Answer:
         raise TransientError("timed out")
@@ -48,8 +48,8 @@ def test_what_cannot_be_found_out_is_not_asked_for() -> None:
     assert Patches(ask).are_served() is False
 
 
-def test_a_field_that_is_gone_is_forgotten() -> None:
-    """Only where the message says so and nothing was answered."""
+def test_a_removed_patch_field_is_forgotten() -> None:
+    """Only if the message says so and nothing was answered."""
     patches = Patches(lambda *_: schema("patchApplied"))
     assert patches.are_served()
     gone = FieldError('Cannot query field "patchApplied" on type "EffectExecutionResult".', "", ())
@@ -71,5 +71,5 @@ def test_a_field_that_is_gone_is_forgotten() -> None:
         ({"affectedFields": None}, None),
     ],
 )  # fmt: skip
-def test_either_is_shown(answer: dict[str, Any], fields: list[str] | None) -> None:
+def test_patches_and_affected_fields_are_shown(answer: dict[str, Any], fields: list[str] | None) -> None:
     assert EffectExecution.of(answer).affected_fields == fields

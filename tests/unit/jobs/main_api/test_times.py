@@ -85,7 +85,7 @@ def test_a_time_of_a_message_is_read(notation: str, moment: datetime) -> None:
 
 @pytest.mark.parametrize("odd", [True, {"$date": 1}, [], [1]], ids=repr)
 @pytest.mark.parametrize("place", FIELDS)
-def test_what_is_no_time_costs_its_item(place: str, odd: object) -> None:
+def test_an_invalid_time_rejects_its_item_only(place: str, odd: object) -> None:
     """Nothing is archived because of it; the error names the field."""
     kind, field, _ = FIELDS[place]
     good = RECORDS[kind]

@@ -38,8 +38,8 @@ def answer(window: Window, now: float, took: float, times: int, *, kind: str = "
 
 
 @given(st.integers(1, 50), events)
-def test_the_window_keeps_its_bounds_whatever_happens(most: int, happens: list[tuple[str, float, int, str]]) -> None:
-    """Never below 1 nor above `most`; halved at most once in a round trip, and then to half; grown by one a second."""
+def test_the_window_respects_its_bounds(most: int, happens: list[tuple[str, float, int, str]]) -> None:
+    """Between 1 and `most`; halved at most once in a round trip; grown by one a second."""
     window, now = Window(most, now=0.0), 0.0
     halved_at = float("-inf")
     for what, took, in_flight, kind in happens:
@@ -60,7 +60,7 @@ def test_the_window_keeps_its_bounds_whatever_happens(most: int, happens: list[t
 
 
 @given(st.floats(0.0005, 5), st.lists(st.floats(0.6, 1.8), min_size=50, max_size=200), st.sampled_from([1, 2, MOST]))
-def test_a_constant_main_api_halves_nothing(latency: float, noise: list[float], in_flight: int) -> None:
+def test_a_steady_main_api_does_not_halve_the_window(latency: float, noise: list[float], in_flight: int) -> None:
     """Nor does one whose answers scatter."""
     window, now = Window(MOST, now=0.0), 0.0
     for factor in noise:
@@ -69,8 +69,8 @@ def test_a_constant_main_api_halves_nothing(latency: float, noise: list[float], 
     assert window.size(now) == MOST
 
 
-def test_a_window_that_is_full_again_took_a_second_for_each_request() -> None:
-    """Halved, it is full after half as many seconds as it has places, however few requests there are."""
+def test_a_halved_window_grows_by_one_a_second() -> None:
+    """However few requests there are."""
     window, now = full_window()
 
     assert window.note_refusal(began=now, now=now + 1)
@@ -87,16 +87,16 @@ def test_answers_three_times_as_slow_halve_the_window_once_in_a_round_trip() -> 
     assert answer(full_window()[0], now, 2.9 * QUIET_S, 10 * MOST) == 0
 
 
-def test_a_few_slow_answers_halve_nothing() -> None:
-    """A kind with two speeds is no sign of load: half of them cached, half of them not."""
+def test_a_few_slow_answers_do_not_halve_the_window() -> None:
+    """A kind with two speeds is no sign of load: half of them cached, half not."""
     window, now = full_window()
     for _ in range(200):
         now += 1
         assert answer(window, now, 6 * QUIET_S, 1) + answer(window, now + 1, QUIET_S, 1) == 0
 
 
-def test_a_slow_start_is_not_taken_for_the_quiet_median() -> None:
-    """The first answer took long: connecting, loading."""
+def test_a_slow_first_answer_is_not_the_quiet_median() -> None:
+    """It took long: connecting, loading."""
     window = Window(MOST, now=0.0)
     for position in range(LEARNED_FROM + 2):
         answer(window, position, 5.0 if position == 0 else QUIET_S, 1, in_flight=1)
@@ -114,7 +114,7 @@ def test_kinds_are_compared_with_themselves() -> None:
     assert answer(window, now + 50, 61 * QUIET_S, MOST, kind="batch") == 1
 
 
-def test_the_noise_of_milliseconds_is_no_load() -> None:
+def test_noise_of_milliseconds_is_no_load() -> None:
     window, now = Window(MOST, now=0.0), 0.0
     for _ in range(MOST):
         answer(window, now, 0.001, 1, in_flight=1)
@@ -122,8 +122,8 @@ def test_the_noise_of_milliseconds_is_no_load() -> None:
     assert answer(window, now + 1, 2.9 * LEAST_QUIET_S, 10 * MOST) == 0
 
 
-def test_a_main_api_that_stays_slower_is_used_in_full_again() -> None:
-    """Ten times as slow, at any load: halved until few are in flight, which tells the new quiet median."""
+def test_a_permanently_slower_main_api_is_used_fully_again() -> None:
+    """Ten times as slow: halved until few are in flight, which gives the new quiet median."""
     window, now = full_window()
     slow = 10 * QUIET_S
     smallest = MOST
@@ -139,7 +139,7 @@ def test_a_main_api_that_stays_slower_is_used_in_full_again() -> None:
 
 
 def test_a_queue_at_the_main_api_stays_short() -> None:
-    """One server that answers one request after another: three times what few in flight take, not all ten."""
+    """A server that answers one request after another: three times the quiet time, not ten."""
     window, now = full_window()
     sizes = []
     for _ in range(300):

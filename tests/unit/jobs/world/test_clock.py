@@ -10,7 +10,7 @@ from tests.support.worlds import moments
 
 
 @given(moments)
-def test_moments_survive_their_text(moment: WorldTime) -> None:
+def test_moments_round_trip_through_text(moment: WorldTime) -> None:
     """parse(isoformat(x)) == x in every year from 1 to 9999."""
     assert WorldTime.parse(moment.isoformat()) == moment
 

@@ -12,7 +12,7 @@ from tests.support.worlds import moments
 
 @given(moments, st.integers(1, 10**7), st.integers(0, 10**5), st.integers(0, 10**5))
 def test_due_times_are_counted_once(first: WorldTime, seconds: int, a: int, b: int) -> None:
-    """What is due by one reading and then by a later one is what is due by the later one."""
+    """Those due by one reading and then by a later one are those due by the later one."""
     every, reading = timedelta(seconds=seconds), later(first, timedelta(minutes=a))
     last = later(reading, timedelta(minutes=b)) if reading else None
     if reading is None or last is None:
@@ -33,7 +33,7 @@ def test_intervals_shrink_with_the_level() -> None:
     assert hours == [10, 10, 9, 8, 7, 6, 6, 6]
 
 
-def test_already_due_with_nothing_left() -> None:
+def test_nothing_is_outstanding_after_a_later_mark() -> None:
     """Nothing is outstanding after a mark past the due time."""
     at = WorldTime.parse("1000-01-01T00:00:00Z")
     due = Due(at, 3)
@@ -41,8 +41,8 @@ def test_already_due_with_nothing_left() -> None:
     assert outstanding(due, timedelta(hours=1), later(at, timedelta(hours=5))) == 0
 
 
-def test_all_of_time_is_not_one_job() -> None:
-    """From the year 1 to 9999 second by second: a job applies MOST_OCCURRENCES, the next begins where it ended."""
+def test_a_job_applies_a_bounded_number_of_occurrences() -> None:
+    """From the year 1 to 9999 second by second: MOST_OCCURRENCES, and the next job continues."""
     first, last = WorldTime.parse("0001-01-01T00:00:00Z"), WorldTime.parse("9999-12-31T23:59:59Z")
 
     due = due_by(first, timedelta(seconds=1), last)

@@ -57,8 +57,8 @@ def test_a_population_never_shrinks_and_stays_below_its_cap(population: int, cap
     ("population", "level", "required", "after"),
     [(1000, 1, [], 2), (999, 1, [], 1), (9999, 1, [], 2), (1000, 1, ["temple"], 1), (1000, 1, ["market"], 2)],
 )
-def test_level_up(population: int, level: int, required: list[str], after: int) -> None:
-    """A level is gained at (level + 1) * 500 people with all required structures in operation, one a check."""
+def test_a_settlement_levels_up(population: int, level: int, required: list[str], after: int) -> None:
+    """At (level + 1) * 500 people with all required structures in operation, one level per check."""
     variables = {"population": population, "requiredStructuresForLevelUp": required, "motto": ""}
 
     assert grown(GrowthType.LEVEL_UP_CHECK, level, variables, 1).level == after
@@ -73,8 +73,8 @@ def one_by_one(population: int, cap: int, rate: float, occurrences: int) -> int:
 
 
 @given(st.integers(0, 10**9), st.integers(0, 10**9), st.integers(0, 20_000), st.integers(1, 300))
-def test_growth_in_leaps_is_growth_step_by_step(population: int, cap: int, parts: int, n: int) -> None:
-    """Equal gains are made at once, and nobody can tell by the result."""
+def test_growth_at_once_equals_growth_step_by_step(population: int, cap: int, parts: int, n: int) -> None:
+    """Equal gains are made at once; the result is the same."""
     rate = parts / 10_000
 
     assert grow_population(population, cap, rate, occurrences=n) == one_by_one(population, cap, rate, n)

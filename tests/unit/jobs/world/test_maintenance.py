@@ -43,7 +43,7 @@ def test_one_jump_wears_as_much_as_two(
     assert at_once.variables == stepwise.variables
 
 
-def test_health_gone_means_out_of_operation() -> None:
+def test_a_structure_without_health_stops_operating() -> None:
     """The maintenance that takes the last health ends the operation; after it none is due."""
     change = worn(StructureEvent.MAINTENANCE_DUE, 1, {"health": 25, "motto": ""}, 9)
 
@@ -57,8 +57,8 @@ def test_health_gone_means_out_of_operation() -> None:
     assert list(structure_intervals(1, change.variables)) == [StructureEvent.UPGRADE_AVAILABLE]
 
 
-def test_a_long_wear_is_calculated_at_once() -> None:
-    """Ten million maintenances of a thousandth each, and no thousandth is lost on the way."""
+def test_millions_of_maintenances_are_calculated_at_once() -> None:
+    """Ten million of a thousandth each, without losing a thousandth."""
     change = worn(
         StructureEvent.MAINTENANCE_DUE, 1, {"health": 10_000, "maintenanceWear": 0.001, "motto": ""}, 9_999_999
     )

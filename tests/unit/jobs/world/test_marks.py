@@ -21,8 +21,8 @@ def test_marks_are_read_as_written(moment: WorldTime, variables: dict[str, Any])
     assert {k: v for k, v in marked.items() if k != "schedulerMarks"} == variables
 
 
-def test_jobs_asked_for_by_hand_are_remembered() -> None:
-    """The last 20 are."""
+def test_the_last_jobs_submitted_by_hand_are_marked() -> None:
+    """Twenty of them."""
     variables: dict[str, Any] = {}
     for n in range(25):
         variables = with_job(variables, "X", str(n))

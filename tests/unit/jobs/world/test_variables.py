@@ -10,7 +10,7 @@ from jobs.world.variables import SettlementVariables, StructureVariables
 
 
 @pytest.mark.parametrize("wrong", ["x", True, -1, float("nan"), [], {}])
-def test_wrong_values_give_way_to_defaults_with_a_warning(wrong: object) -> None:
+def test_wrong_values_are_replaced_by_defaults_with_a_warning(wrong: object) -> None:
     """Each value of the wrong type is named; missing and null ones are not."""
     read, warnings = SettlementVariables.read({"population": wrong, "populationCap": None})
 
@@ -21,8 +21,8 @@ def test_wrong_values_give_way_to_defaults_with_a_warning(wrong: object) -> None
 
 
 @pytest.mark.parametrize("value", [10**400, 1.7e308, float("inf"), float("nan"), -(10**400)])
-def test_numbers_may_be_of_any_size(value: float) -> None:
-    """Neither four hundred digits nor what is no number at all stops a rule."""
+def test_rules_accept_numbers_of_any_size(value: float) -> None:
+    """Four hundred digits, or no number at all."""
     town = {
         "population": value,
         "populationCap": value,
@@ -48,7 +48,7 @@ def test_numbers_may_be_of_any_size(value: float) -> None:
 
 
 @pytest.mark.parametrize("minutes", [1e-12, 1e-3, 0, -5])
-def test_what_comes_too_often_to_be_meant_comes_as_by_default(minutes: float) -> None:
-    """An interval below a second is a slip of the pen, which must not hold up the rest of its campaign."""
+def test_intervals_below_a_second_take_the_default(minutes: float) -> None:
+    """They are a mistake, which must not delay the rest of the campaign."""
     assert structure_intervals(1, {"maintenanceIntervalMinutes": minutes}) == structure_intervals(1, {})
     assert settlement_intervals(1, {"resourceGenerationIntervalMinutes": minutes}) == settlement_intervals(1, {})

@@ -12,10 +12,12 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from sandbox.up import start_redis
+from sandbox.world import Size
 from tests.support.environment import DIALECT, FOLDER
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -122,8 +124,8 @@ class SandboxApi:
         return any(operation in call["query"] for call in self.control("GET", "stats")["recent"])
 
     def reset(self) -> None:
-        """Back to the seed, without faults."""
-        self.control("POST", "reset", {})
+        """Back to the seed and the usual size, without faults."""
+        self.control("POST", "reset", asdict(Size()))
 
 
 @contextmanager

@@ -134,16 +134,21 @@ class CatchUp:
             self._next_behind_at += EACH
 
     def _reading_behind(self, campaign: Campaign, clock: CampaignClock) -> WorldTime | None:
-        """The world time to catch up with, if any; a malformed one is logged and ignored."""
-        if not campaign.is_active or not campaign.current_world_time:
-            return None
-        try:
-            reading = WorldTime.parse(campaign.current_world_time)
-        except ValueError as error:
-            counters.add("unusable_texts", "currentWorldTime")
-            log.warning("listener.clock_rejected", campaign_id=campaign.id, error=str(error)[:300])
-            return None
-        return None if reading.isoformat() == clock.processed_world_time else reading
+        """The world time to catch up with, if any."""
+        reading = world_time_of(campaign)
+        return None if reading is None or reading.isoformat() == clock.processed_world_time else reading
+
+
+def world_time_of(campaign: Campaign) -> WorldTime | None:
+    """The world time of an active campaign, if it has one; a malformed one is logged and ignored."""
+    if not campaign.is_active or not campaign.current_world_time:
+        return None
+    try:
+        return WorldTime.parse(campaign.current_world_time)
+    except ValueError as error:
+        counters.add("unusable_texts", "currentWorldTime")
+        log.warning("listener.clock_rejected", campaign_id=campaign.id, error=str(error)[:300])
+        return None
 
 
 def _reading_of(campaign: Campaign) -> WorldTime | None:

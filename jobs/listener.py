@@ -1,13 +1,17 @@
 """The pub/sub listener: reacts to world time advances and entity changes that the main API publishes.
 
 worldTimeAdvanced: a campaign's first message is handled at once; those within WINDOW after it are folded into one
-trailing run at the end of the window, so that the last advance of a burst is never lost. entityModified is folded in
-the same way. At start, after a reconnect and every few minutes, between messages, the listener catches up with those
-that it has missed (catch_up.py).
+trailing run at the end of the window, so that the last advance of a burst is never lost. A message is a hint: anybody
+who can write to Redis may send one. The world time that counts is read from the main API, for up to fifty campaigns in
+one request; a message that is ahead of it is looked into again. entityModified is folded in the same way. At start,
+after a reconnect and every few minutes, between messages, the listener catches up with those that it has missed
+(catch_up.py).
 """
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 from uuid import uuid4
 
@@ -18,11 +22,13 @@ from redis.client import PubSub
 
 from jobs import actor as actors
 from jobs import counters, service
-from jobs.catch_up import CatchUp
-from jobs.errors import InvalidJob
+from jobs.catch_up import CatchUp, world_time_of
+from jobs.errors import InvalidJob, JobError
 from jobs.main_api.client import MainApi
 from jobs.main_api.heard import Notes
 from jobs.main_api.messages import PATTERNS, Malformed, Message, account_of, kind_of, read_message
+from jobs.main_api.model import Campaign
+from jobs.main_api.reading import READ_BATCH
 from jobs.models import CampaignClock
 from jobs.processes.heartbeat import Heartbeat
 from jobs.processes.lease import DURATION, Lease
@@ -33,6 +39,7 @@ from scheduler_project import text
 
 log = structlog.get_logger(__name__)
 WINDOW: Final = 5.0  # seconds
+MOST_LOOKS: Final = 3  #: for a world time that was announced; the poll and catching up may still find it
 
 
 @dataclass(slots=True)
@@ -41,6 +48,7 @@ class _Window:
 
     until: float
     pending: Message | None = None
+    looks: int = 0  #: at a world time that the main API does not have yet
 
 
 class Listener:
@@ -57,7 +65,7 @@ class Listener:
         self._notes = Notes(connection)
         self._windows: dict[tuple[str, str], _Window] = {}
         self._unread: dict[str, Any] | None = None  # kept until it is received, should the database be away meanwhile
-        self.catch_up = CatchUp(api, self._catch_up_with)
+        self.catch_up = CatchUp(api, self._advance)
 
     def poll(self) -> float:
         """Receive and handle messages. Returns the seconds until the next poll.
@@ -81,6 +89,11 @@ class Listener:
         self._close_windows()
         self.catch_up.poll()
         return 0.0
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a message waits for the end of its window."""
+        return any(window.pending is not None for window in self._windows.values())
 
     def close(self) -> None:
         """Handle folded messages and release the lease."""
@@ -148,6 +161,8 @@ class Listener:
         if message.modified_by and message.modified_by == self._account:
             counters.add("listener_echoes")
             return False
+        if message.version and message.entity_type in ("Settlement", "Structure"):
+            self._api.versions.note({message.entity_id: message.version})
         if message.entity_type in ("Event", "Encounter"):
             self._api.cache.drop_effects_of(message.entity_id)
         if message.campaign_id and not CampaignClock.objects.filter(campaign_id=message.campaign_id).exists():
@@ -156,14 +171,42 @@ class Listener:
 
     def _close_windows(self) -> None:
         """Handle windows that are due. A message stays pending until then, so that a database outage loses nothing."""
+        advances: dict[str, _Window] = {}
         for (campaign_id, kind), window in list(self._windows.items()):
             if window.until > time.monotonic():
                 continue
             if window.pending is None:
                 del self._windows[campaign_id, kind]
-                continue
-            self._handle(window.pending)
-            window.pending, window.until = None, time.monotonic() + WINDOW
+            elif window.pending.world_time:
+                advances[campaign_id] = window
+            else:
+                self._handle(window.pending)
+                window.pending, window.until = None, time.monotonic() + WINDOW
+        if advances:
+            self._look_at_clocks(dict(islice(advances.items(), READ_BATCH)))  # the next poll looks at the others
+
+    def _look_at_clocks(self, windows: Mapping[str, _Window]) -> None:
+        """Read the world times that are said to have moved."""
+        read = self._api.campaigns_by_id(list(windows))
+        for campaign_id, window in windows.items():
+            campaign = read[campaign_id]
+            if isinstance(campaign, JobError):
+                log.warning("listener.clock_unread", campaign_id=campaign_id, error=str(campaign), retry_in_s=WINDOW)
+            elif self._is_settled(campaign, window):
+                window.pending, window.looks = None, 0
+            window.until = time.monotonic() + WINDOW
+
+    def _is_settled(self, campaign: Campaign | None, window: _Window) -> bool:
+        """React to the campaign's world time. Returns whether nothing later is to be expected of the message."""
+        if campaign is None:
+            return True
+        clocks.remember(campaign)
+        reading, said = world_time_of(campaign), window.pending.world_time if window.pending else None
+        if reading is None:
+            return True
+        self._advance(campaign.id, reading)
+        window.looks += 1
+        return said is None or said <= reading or window.looks >= MOST_LOOKS
 
     def handle_all(self) -> None:
         """Handle folded messages now, before their windows end."""
@@ -172,9 +215,6 @@ class Listener:
         self._close_windows()
 
     def _handle(self, message: Message) -> None:
-        if message.world_time:
-            self._advance(message.campaign_id, message.world_time)
-            return
         what = f"{text.line(message.operation, 20)} {text.line(message.entity_id, text.LONGEST_ID)}"
         kind = f"{message.kind}.{message.entity_type}"
         self._submit(
@@ -184,23 +224,19 @@ class Listener:
             reason=f"{kind} {what}",
         )
 
-    def _advance(self, campaign_id: str, reading: WorldTime, *, caught_up: bool = False) -> None:
-        """React to a world time. World time only moves forward, so a replayed message changes nothing.
+    def _advance(self, campaign_id: str, reading: WorldTime) -> None:
+        """React to the world time that the main API has, unless it was processed: a replayed message changes nothing.
 
-        When catching up, any difference counts: after a restore from a backup, world time has moved backwards.
+        Any other counts: after a restore from a backup, world time has moved backwards.
         """
         world_time = reading.isoformat()
         clock, _ = CampaignClock.objects.get_or_create(campaign_id=campaign_id)
-        processed = clock.processed_world_time
-        if processed and not caught_up and reading <= WorldTime.parse(processed):
+        if clock.processed_world_time == world_time:
             log.debug("listener.replay_ignored", campaign_id=campaign_id, world_time=world_time)
             return
         CampaignClock.objects.filter(pk=clock.pk).update(world_time=world_time)
         if self._submit(campaign_id, types_on_world_time(), subject=world_time, reason=f"world time is {world_time}"):
             clocks.mark_processed(campaign_id, world_time)
-
-    def _catch_up_with(self, campaign_id: str, reading: WorldTime) -> None:
-        self._advance(campaign_id, reading, caught_up=True)
 
     def _submit(self, campaign_id: str, types: tuple[str, ...], *, subject: str, reason: str) -> bool:
         request_id = uuid4().hex  # shared by all jobs of a message

@@ -13,7 +13,7 @@ from django.conf import settings
 from redis import Redis
 
 from jobs import counters
-from jobs.errors import JobError, MustWait, NotAuthorized, NotFound, PermanentError
+from jobs.errors import JobError, MustWait, NotAuthorized, PermanentError
 from jobs.main_api import operations, wire
 from jobs.main_api.answers import Answer, Fault, Request
 from jobs.main_api.batches import Limits
@@ -25,7 +25,7 @@ from jobs.main_api.errors import ERROR_OF_CODE
 from jobs.main_api.executing import Executing
 from jobs.main_api.expiring import Expiring
 from jobs.main_api.gate import Entry, Gate, Wait
-from jobs.main_api.listing import Listing, read_list, read_one
+from jobs.main_api.listing import Listing
 from jobs.main_api.model import (
     Branch,
     Campaign,
@@ -36,50 +36,56 @@ from jobs.main_api.model import (
     Settlement,
     Structure,
 )
-from jobs.main_api.names import Names, may_be_about_names
-from jobs.main_api.reading import Reading
+from jobs.main_api.names import Names
+from jobs.main_api.reading import SINGLE, Reading
 from jobs.main_api.transport import PooledTransport
 from jobs.main_api.updates import Update
 from jobs.main_api.updating import Updating
+from jobs.main_api.versions import Versions
 from jobs.sending import Sending
 from scheduler_project.redis_connection import connect as connect_to_redis
 
 log = structlog.get_logger(__name__)
-T = TypeVar("T")
 E = TypeVar("E", Settlement, Structure)
 _RESULTS: Final = frozenset({"ok", "error", "fault", "refused", "INTERNAL_SERVER_ERROR", *ERROR_OF_CODE})
-_READS: Final[Mapping[type, str]] = {Settlement: "settlement", Structure: "structure"}
 
 
 class MainApi:
     """A client of the main API; thread-safe, one per process."""
 
-    def __init__(self, transport: PooledTransport, breaker: Breaker, cache: Cache) -> None:
+    def __init__(self, transport: PooledTransport, breaker: Breaker, cache: Cache, versions: Versions) -> None:
         self.transport = transport
         self.breaker = breaker
         self.cache = cache
+        self.versions = versions
         self.observers: list[Callable[[ApiCall], None]] = []
         self._main_branches: dict[str, Branch] = {}
         self._limits = Limits()
-        self._names = Names()
+        self._names = Names(self.ask)
         self.effects = Executing(self.ask)
-        self._reading = Reading(self._batch, self._limits)
+        self._reading = Reading(self._batch, self._limits, versions)
 
     # -- reading
 
     def campaigns(self, *, fresh: bool = False) -> Listing[Campaign]:
         """Return all campaigns that the service account can see, at most five minutes old unless `fresh`."""
-        return self.cache.campaigns(lambda: self._list("campaigns", {}, Campaign), fresh=fresh)
+        return self.cache.campaigns(lambda: self._reading.list_all("campaigns", {}, Campaign), fresh=fresh)
 
     def campaign(self, campaign_id: str) -> Campaign | None:
         """Return the current state of one campaign, uncached."""
-        return self._find("campaign", {"id": campaign_id}, Campaign)
+        return self._reading.find("campaign", {"id": campaign_id}, Campaign)
+
+    def campaigns_by_id(self, ids: Sequence[str]) -> dict[str, Campaign | JobError | None]:
+        """Read the current state of some campaigns, READ_BATCH per request; each is None if it is gone, or its own
+        error.
+        """
+        return self._reading.find_each("campaign", list(ids), Campaign)
 
     def main_branch(self, campaign_id: str) -> Branch:
         """Return the branch without a parent, which updates go to. Raises PermanentError if there is none."""
         known = self._main_branches.get(campaign_id)
         if known is None:
-            branches = self._list("branches", {"campaignId": campaign_id}, Branch)
+            branches = self._reading.list_all("branches", {"campaignId": campaign_id}, Branch)
             known = next((branch for branch in branches if branch.parent_id is None), None)
             if known is None:
                 branches.whole()  # raises if the main branch may be among the unreadable ones
@@ -89,7 +95,7 @@ class MainApi:
 
     def effect(self, effect_id: str) -> Effect | None:
         """Return an effect, at most five minutes old."""
-        return self.cache.effect(effect_id, lambda: self._find("getEffect", {"id": effect_id}, Effect))
+        return self.cache.effect(effect_id, lambda: self._reading.find("getEffect", {"id": effect_id}, Effect))
 
     def settlements(self, ids: Sequence[str]) -> dict[str, Settlement | JobError | None]:
         """Read current settlements, READ_BATCH per request; each is None if it is gone, or its own error."""
@@ -101,14 +107,14 @@ class MainApi:
 
     def structures_by_settlement(self, settlement_ids: Sequence[str]) -> dict[str, Listing[Structure] | JobError]:
         """Read the structures of each settlement, or that settlement's own error."""
-        return self._reading.list_each("structuresBySettlement", "settlementId", list(settlement_ids), Structure)
+        return self._reading.list_fresh("structuresBySettlement", "settlementId", settlement_ids, Structure)
 
     def kingdoms(self, campaign_id: str) -> Listing[Kingdom]:
-        return self._list("kingdomsByCampaign", {"campaignId": campaign_id}, Kingdom)
+        return self._reading.list_all("kingdomsByCampaign", {"campaignId": campaign_id}, Kingdom)
 
     def settlements_by_kingdom(self, kingdom_ids: Sequence[str]) -> dict[str, Listing[Settlement] | JobError]:
         """Read the settlements of each kingdom, or that kingdom's own error."""
-        return self._reading.list_each("settlementsByKingdom", "kingdomId", list(kingdom_ids), Settlement)
+        return self._reading.list_fresh("settlementsByKingdom", "kingdomId", kingdom_ids, Settlement)
 
     def overdue_events(self, campaign_ids: Sequence[str]) -> dict[str, Listing[Event] | JobError]:
         """Read the overdue events of each campaign, or that campaign's own error."""
@@ -199,21 +205,6 @@ class MainApi:
                 self._note(ApiCall(name, began, time.perf_counter() - began, result, request_id))
         return answer
 
-    def _query(self, name: str, variables: Mapping[str, Any], *, size: int = 1) -> Answer:
-        """Send a query; without names, where those are why it fails."""
-        if not operations.asks_for_names(name):
-            return self.ask(name, operations.text(name, size), variables)
-        with self._names.asking() as named:
-            answer = self.ask(name, operations.text(name, size, named=named), variables)
-            if not named:
-                return answer
-            if not may_be_about_names(answer):
-                self._names.note_read(answer)
-                return answer
-            without = self.ask(name, operations.text(name, size, named=False), variables)
-            self._names.note(answer, without)
-            return without
-
     def _note(self, call: ApiCall) -> None:
         """Notify observers, whose errors must not hide how the call ended."""
         note(call)
@@ -226,20 +217,6 @@ class MainApi:
             except Exception:
                 log.exception("main_api.observer_failed", operation=call.operation)
 
-    def _list(self, name: str, variables: Mapping[str, Any], kind: type[T]) -> Listing[T]:
-        found = read_list(name, name, self._query(name, variables), kind)
-        if isinstance(found, JobError):
-            raise found
-        return found
-
-    def _find(self, name: str, variables: Mapping[str, Any], kind: type[T]) -> T | None:
-        found = read_one(name, name, self._query(name, variables), kind, entity_id=variables["id"])
-        if isinstance(found, NotFound):
-            return None
-        if isinstance(found, JobError):
-            raise found
-        return found
-
     def _update_each(
         self, name: str, updates: Sequence[Update[E]], kind: type[E], branch_id: str
     ) -> dict[str, E | JobError]:
@@ -247,9 +224,11 @@ class MainApi:
             return self._batch(name, each, key=key)
 
         def read_back(ids: Sequence[str]) -> dict[str, E | JobError | None]:
-            return self._reading.find_each(_READS[kind], list(ids), kind)
+            return self._reading.find_each(SINGLE[kind], list(ids), kind)
 
-        return Updating(name, self._limits, send, read_back).run(updates, branch_id)
+        answers = Updating(name, self._limits, send, read_back).run(updates, branch_id)
+        self.versions.note({i: one.version for i, one in answers.items() if isinstance(one, kind)})
+        return answers
 
     def _batch(self, name: str, each: Sequence[Mapping[str, Any]], *, key: str = "") -> Answer:
         """Send one request with an alias per set of variables; extends `key`, a job's ID, to identify this request."""
@@ -258,7 +237,7 @@ class MainApi:
         else:
             variables = {f"{name}{i}": value for i, one in enumerate(each) for name, value in one.items()}
         if not key:
-            return self._query(name, variables, size=len(each))
+            return self._names.query(name, variables, size=len(each))
         return self.ask(name, operations.text(name, len(each)), variables, key=f"{key}:{_digest(variables)}")
 
 
@@ -280,7 +259,7 @@ def connect(
     """Create a client with its own gate, transport and breaker. `impatient`: a connection for the gate."""
     gate = Gate(Budget(impatient or connection, timeout=timeout))
     breaker = Breaker(connection, threshold=threshold, duration=duration, longest_call=timeout)
-    return MainApi(PooledTransport(url, token, gate, timeout=timeout), breaker, Cache(connection))
+    return MainApi(PooledTransport(url, token, gate, timeout=timeout), breaker, Cache(connection), Versions(connection))
 
 
 @cache

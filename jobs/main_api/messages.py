@@ -4,7 +4,7 @@
 | --- | --- |
 | `campaign.<campaign>.worldTimeAdvanced` | `{newTime}` |
 | `campaign.<campaign>.entityModified` | `{entityType, entityId, operation}` |
-| `entity.modified.<entity>` | `{entityModified: {entityType (lower case), entityId, modifiedBy}}` |
+| `entity.modified.<entity>` | `{entityModified: {entityType (lower case), entityId, version, modifiedBy}}` |
 """
 
 import base64
@@ -29,6 +29,7 @@ class Message(NamedTuple):
     entity_id: str = ""
     operation: str = ""
     modified_by: str = ""
+    version: int = 0  #: 0 if the message does not tell
 
 
 class Malformed(ValueError):
@@ -83,7 +84,17 @@ def _of_entity(entity_id: str, body: dict[str, Any]) -> Message:
         raise Malformed("entityId: it is not the channel's")
     kind = str(changed.get("entityType", "")).capitalize()
     by = changed.get("modifiedBy")
-    return Message("entityModified", "", None, kind, entity_id, "UPDATE", by if isinstance(by, str) else "")
+    version = changed.get("version")
+    return Message(
+        "entityModified",
+        "",
+        None,
+        kind,
+        entity_id,
+        "UPDATE",
+        modified_by=by if isinstance(by, str) else "",
+        version=version if type(version) is int and version > 0 else 0,
+    )
 
 
 def _body(data: bytes) -> dict[str, Any]:

@@ -2,12 +2,12 @@
 
 import re
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 import structlog
 
+from jobs.main_api import operations
 from jobs.main_api.answers import Answer
 from jobs.main_api.learning import BELIEVED_S, DOUBTED_S, Learning
 
@@ -18,22 +18,31 @@ _ABOUT_NAMES: Final = re.compile(r'\bdate|field "name"', re.IGNORECASE)  # names
 class Names:
     """What one process knows: nothing at first, and again an hour after names could not be read."""
 
-    def __init__(self) -> None:
+    def __init__(self, ask: Callable[[str, str, Mapping[str, Any]], Answer]) -> None:
+        self._ask = ask
         self._readable = False
         self._unreadable_until = 0.0
         self._learning = Learning(self._is_known)
 
-    @contextmanager
-    def asking(self) -> Iterator[bool]:
-        """Whether to ask for names. While that is unknown, one thread asks and the others wait for what it learns."""
+    def query(self, name: str, variables: Mapping[str, Any], *, size: int = 1) -> Answer:
+        """Send a query; without names, where those are why it fails.
+
+        While that is unknown, one thread finds out and the others wait for what it learns.
+        """
+        if not operations.asks_for_names(name):
+            return self._ask(name, operations.text(name, size), variables)
         with self._learning.turn():
-            yield time.monotonic() >= self._unreadable_until
+            if time.monotonic() < self._unreadable_until:
+                return self._ask(name, operations.text(name, size, named=False), variables)
+            answer = self._ask(name, operations.text(name, size), variables)
+            if not may_be_about_names(answer):
+                self._readable = self._readable or not has_failed(answer)
+                return answer
+            without = self._ask(name, operations.text(name, size, named=False), variables)
+            self._note(answer, without)
+            return without
 
-    def note_read(self, named: Answer) -> None:
-        """Learn from a response that names are not the reason to fail."""
-        self._readable = self._readable or not has_failed(named)
-
-    def note(self, named: Answer, without: Answer) -> None:
+    def _note(self, named: Answer, without: Answer) -> None:
         """Learn from a response that may have failed for its names, and from that to the same request without them."""
         about_names = _is_about_names(named) and not has_failed(without)
         believed_s = BELIEVED_S if about_names else DOUBTED_S

@@ -1,6 +1,6 @@
 """Reads many lists or objects in aliased queries, so that one that fails costs itself only."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from jobs.errors import JobError, MustWait, NotFound, TooComplex, TooLarge
@@ -8,19 +8,52 @@ from jobs.main_api.answers import Answer
 from jobs.main_api.batches import Limits, Send, Suspicion, alias_of, forbid_singly, named_in
 from jobs.main_api.errors import error_of
 from jobs.main_api.listing import Listing, read_list, read_one
+from jobs.main_api.model import Settlement, Structure
+from jobs.main_api.updates import E
+from jobs.main_api.versions import Versions, brought_up_to_date
 
 T = TypeVar("T")
+SINGLE: Final[Mapping[type, str]] = {Settlement: "settlement", Structure: "structure"}
 READ_BATCH: Final = 50  # aliased queries per request
 
 
 class Reading:
-    def __init__(self, send: Send, limits: Limits) -> None:
+    def __init__(self, send: Send, limits: Limits, versions: Versions) -> None:
         self._send = send
         self._limits = limits
+        self._versions = versions
+
+    def list_all(self, name: str, variables: Mapping[str, Any], kind: type[T]) -> Listing[T]:
+        found = read_list(name, name, self._send(name, [variables]), kind)
+        if isinstance(found, JobError):
+            raise found
+        return found
+
+    def find(self, name: str, variables: Mapping[str, Any], kind: type[T]) -> T | None:
+        """None if the object, whose ID is among the variables, does not exist."""
+        found = read_one(name, name, self._send(name, [variables]), kind, entity_id=variables["id"])
+        if isinstance(found, NotFound):
+            return None
+        if isinstance(found, JobError):
+            raise found
+        return found
 
     def list_each(self, name: str, variable: str, ids: list[str], kind: type[T]) -> dict[str, Listing[T] | JobError]:
         run = _Run(name, self._send, self._limits, lambda _, alias, answer: read_list(name, alias, answer, kind))
         return run.ask(variable, ids)
+
+    def list_fresh(
+        self, name: str, variable: str, ids: Sequence[str], kind: type[E]
+    ) -> dict[str, Listing[E] | JobError]:
+        """Read lists, and individually what they show as it was before an update that we know of."""
+        lists = self.list_each(name, variable, list(ids), kind)
+        read = {i: found for i, found in lists.items() if isinstance(found, Listing)}
+        entities = [entity for found in read.values() for entity in found]
+        outdated = self._versions.find_outdated(entities)
+        if not outdated:
+            return lists
+        fresh = self.find_each(SINGLE[kind], outdated, kind)
+        return {**lists, **{i: brought_up_to_date(found, fresh) for i, found in read.items()}}
 
     def find_each(self, name: str, ids: list[str], kind: type[T]) -> dict[str, T | JobError | None]:
         """NOT_FOUND and null without an error both mean that the entity does not exist."""

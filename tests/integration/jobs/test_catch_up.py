@@ -75,19 +75,22 @@ def test_messages_are_handled_while_10_000_campaigns_are_compared(
 ) -> None:
     """COMPARED campaigns per poll, a few jobs per second, and a message between two polls is handled."""
     many(sandbox, campaigns=10_000)
+    moved = {"id": "campaign-10000", "currentWorldTime": "1200-01-01T00:10:00Z"}  # compared last
     listener = Listener(keys.redis(), api)
     listener.poll()
     assert CampaignClock.objects.count() == COMPARED
-    heard = {"newTime": "1200-01-01T00:10:00Z"}
-    redis.publish("campaign.c-9.worldTimeAdvanced", json.dumps(heard))
+    sandbox.control("POST", "campaigns", moved)
+    redis.publish("campaign.campaign-10000.worldTimeAdvanced", json.dumps({"newTime": "1200-01-01T00:10:00Z"}))
 
     polls = 0
     while CampaignClock.objects.count() < 10_000:
         listener.poll()
         polls += 1
     assert polls <= 10_000 / COMPARED
-    assert Job.objects.filter(campaign_id="c-9").count() == 3
-    behind = Job.objects.filter(type="EVENT_EXPIRATION").exclude(campaign_id="c-9")
+    heard = Job.objects.filter(campaign_id="campaign-10000")
+    assert set(heard.values_list("subject", flat=True)) == {"heard:1200-01-01T00:10:00.000Z"}
+    assert heard.count() == 3
+    behind = Job.objects.filter(type="EVENT_EXPIRATION").exclude(campaign_id="campaign-10000")
     assert behind.count() <= catch_up.AT_ONCE + 1
 
     listener.close()
@@ -103,6 +106,7 @@ def test_every_campaign_that_is_behind_catches_up_once(
     listener.poll()
     body = {"newTime": "9000-01-01T00:10:00Z"}
     last = api.campaigns()[-1].id
+    sandbox.control("POST", "campaigns", {"id": last, "currentWorldTime": "9000-01-01T00:10:00Z"})
     redis.publish(f"campaign.{last}.worldTimeAdvanced", json.dumps(body))
     monkeypatch.setattr(catch_up, "EACH", 0.001)
     heard, expirations = Job.objects.filter(campaign_id=last), Job.objects.filter(type="EVENT_EXPIRATION")

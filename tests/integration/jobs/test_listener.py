@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.db import OperationalError, connection
+from django.db.models import QuerySet
 from redis import Redis
 
 from jobs import listener as listener_module
@@ -20,47 +21,113 @@ from tests.support.servers import SandboxApi, wait_until
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_a_burst_of_advances_makes_a_leading_and_a_trailing_run(redis: Redis, api: MainApi) -> None:
-    """The first message is handled at once, those after it fold into one run with the last world time."""
-    listener = Listener(keys.redis(), api)
-    listener.poll()
-    before = set(Job.objects.values_list("pk", flat=True))
+def plant(sandbox: SandboxApi, campaign_id: str, world_time: str) -> None:
+    """Have a campaign with this world time."""
+    campaign = {"id": campaign_id, "name": "C", "isActive": True, "currentWorldTime": world_time}
+    sandbox.control("POST", "campaigns", campaign)
+
+
+def publish(redis: Redis, campaign_id: str, world_time: str) -> None:
+    """Publish an advance of a campaign as the main API does."""
+    body = {"campaignId": campaign_id, "previousTime": None, "newTime": world_time}
+    redis.publish(f"campaign.{campaign_id}.worldTimeAdvanced", json.dumps(body))
+
+
+def expirations(campaign_id: str) -> QuerySet[Job]:
+    """One job for each world time that was reacted to, oldest first."""
+    return Job.objects.filter(type="EVENT_EXPIRATION", campaign_id=campaign_id).order_by("id")
+
+
+def test_a_burst_of_advances_makes_a_leading_and_a_trailing_run(
+    listener: Listener, sandbox: SandboxApi, redis: Redis
+) -> None:
+    """The first message is handled at once; those after it fold into one run with the last world time."""
+    heard = expirations("c-9")
     for minute in range(10, 20):
-        body = {"campaignId": "c-9", "previousTime": None, "newTime": f"1200-01-01T00:{minute}:00Z"}
-        redis.publish("campaign.c-9.worldTimeAdvanced", json.dumps(body))
+        at = f"1200-01-01T00:{minute}:00Z"
+        plant(sandbox, "c-9", at)
+        publish(redis, "c-9", at)
+        wait_until(lambda: listener.poll() >= 0 and heard.exists(), what="the leading run")
     redis.publish("campaign.c-9.worldTimeAdvanced", "not JSON")
 
-    heard = Job.objects.filter(type="EVENT_EXPIRATION", campaign_id="c-9").exclude(pk__in=before).order_by("id")
     wait_until(lambda: listener.poll() >= 0 and heard.count() == 2, what="the trailing run")
-    listener.close()
 
     assert [job.subject for job in heard] == ["heard:1200-01-01T00:10:00.000Z", "heard:1200-01-01T00:19:00.000Z"]
-    gap = heard[1].created_at - heard[0].created_at
-    assert gap >= timedelta(seconds=4.5)
+    assert heard[1].created_at - heard[0].created_at >= timedelta(seconds=4.5)
 
 
-def advanced(redis: Redis, world_time: str) -> None:
-    """Publish an advance of a campaign as the main API does."""
-    body = {"campaignId": "c-8", "previousTime": None, "newTime": world_time}
-    redis.publish("campaign.c-8.worldTimeAdvanced", json.dumps(body))
-
-
-def test_a_replayed_message_changes_nothing(redis: Redis, api: MainApi, monkeypatch: pytest.MonkeyPatch) -> None:
-    """World time that was processed already, or lies before it, makes no job and moves no clock."""
-    monkeypatch.setattr(listener_module, "WINDOW", 0.5)
+def test_a_replayed_message_changes_nothing(
+    listener: Listener, sandbox: SandboxApi, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What counts is the world time that the main API has, and that was processed."""
+    monkeypatch.setattr(listener_module, "WINDOW", 0.2)
     CampaignClock.objects.create(campaign_id="c-8", world_time="", processed_world_time="1200-01-01T00:30:00.000Z")
-    listener = Listener(keys.redis(), api)
-    listener.poll()
+    plant(sandbox, "c-8", "1200-01-01T00:30:00Z")
     for world_time in ("1200-01-01T00:30:00Z", "1200-01-01T00:10:00Z", "never"):
-        advanced(redis, world_time)
-    advanced(redis, "1200-01-01T00:40:00Z")
+        publish(redis, "c-8", world_time)
+    hear(listener, redis, "c-8")
+    assert not expirations("c-8").exists()
 
-    heard = Job.objects.filter(type="EVENT_EXPIRATION", campaign_id="c-8")
-    wait_until(lambda: listener.poll() >= 0 and heard.exists(), what="the later world time is processed")
-    listener.close()
+    plant(sandbox, "c-8", "1200-01-01T00:40:00Z")
+    publish(redis, "c-8", "1200-01-01T00:40:00Z")
+    wait_until(lambda: listener.poll() >= 0 and expirations("c-8").exists(), what="the later world time is processed")
 
-    assert [job.subject for job in heard] == ["heard:1200-01-01T00:40:00.000Z"]
+    assert [job.subject for job in expirations("c-8")] == ["heard:1200-01-01T00:40:00.000Z"]
     assert CampaignClock.objects.get(campaign_id="c-8").processed_world_time == "1200-01-01T00:40:00.000Z"
+
+
+def test_a_forged_message_moves_no_clock(
+    listener: Listener, sandbox: SandboxApi, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever can write to Redis may send any; nothing is shown or done but what the main API has."""
+    monkeypatch.setattr(listener_module, "WINDOW", 0.2)
+    before = CampaignClock.objects.get(campaign_id="campaign-1")
+    known = expirations("campaign-1").count()
+    for campaign_id in ("campaign-1", "no-such"):
+        publish(redis, campaign_id, "9999-12-31T00:00:00Z")
+    before_requests = sandbox.control("GET", "stats")["requests"]
+
+    hear(listener, redis, "campaign-1")
+    wait_until(lambda: listener.poll() >= 0 and not listener.is_waiting, what="both messages are settled")
+
+    clock = CampaignClock.objects.get(campaign_id="campaign-1")
+    assert (clock.world_time, clock.processed_world_time) == (before.world_time, before.processed_world_time)
+    assert expirations("campaign-1").count() == known
+    assert not CampaignClock.objects.filter(campaign_id="no-such").exists()
+    assert not Job.objects.filter(campaign_id="no-such").exists()
+    polled = 1  # of the clocks, meanwhile
+    assert sandbox.control("GET", "stats")["requests"] - before_requests <= listener_module.MOST_LOOKS + polled
+
+
+def test_a_message_ahead_of_the_main_api_is_looked_into_again(
+    listener: Listener, sandbox: SandboxApi, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was sent before its transaction ended."""
+    monkeypatch.setattr(listener_module, "WINDOW", 0.2)
+    plant(sandbox, "c-9", "1200-01-01T00:00:00Z")
+    publish(redis, "c-9", "1200-01-01T00:10:00Z")
+    wait_until(lambda: listener.poll() >= 0 and expirations("c-9").exists(), what="the first look")
+    plant(sandbox, "c-9", "1200-01-01T00:10:00Z")
+
+    wait_until(lambda: listener.poll() >= 0 and expirations("c-9").count() == 2, what="the second look")
+
+    assert expirations("c-9")[1].subject == "heard:1200-01-01T00:10:00.000Z"
+
+
+def test_messages_wait_for_the_main_api(
+    listener: Listener, sandbox: SandboxApi, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None is lost while it does not answer."""
+    monkeypatch.setattr(listener_module, "WINDOW", 0.2)
+    plant(sandbox, "c-9", "1200-01-01T00:10:00Z")
+    sandbox.control("POST", "faults", {"errorRate": 1})
+    publish(redis, "c-9", "1200-01-01T00:10:00Z")
+    hear(listener, redis, "c-9")
+    assert not expirations("c-9").exists()
+
+    sandbox.control("DELETE", "faults")
+
+    wait_until(lambda: listener.poll() >= 0 and expirations("c-9").exists(), what="the message is handled")
 
 
 def hear(
@@ -75,8 +142,11 @@ def hear(
     wait_until(lambda: listener.poll() >= 0 and ended.exists(), what="the last message is acted on")
 
 
-def test_an_older_message_within_a_burst_hides_no_later_one(listener: Listener, redis: Redis) -> None:
+def test_an_older_message_within_a_burst_hides_no_later_one(
+    listener: Listener, sandbox: SandboxApi, redis: Redis
+) -> None:
     """Of folded messages the latest world time counts, not the last message."""
+    plant(sandbox, "c-9", "1200-01-01T00:40:00Z")
     times = ["1200-01-01T00:10:00Z", "1200-01-01T00:40:00Z", "1200-01-01T00:20:00Z", "no time at all"]
 
     hear(listener, redis, "c-9", *({"newTime": t} for t in times))
@@ -142,9 +212,10 @@ def test_malformed_messages_are_ignored(listener: Listener, redis: Redis) -> Non
     ],
 )
 def test_campaign_ids_in_any_script_are_accepted(
-    listener: Listener, redis: Redis, campaign_id: str, heard: bool
+    listener: Listener, sandbox: SandboxApi, redis: Redis, campaign_id: str, heard: bool
 ) -> None:
     """Dots, blanks and any letters; an ID that fits no column is malformed."""
+    plant(sandbox, campaign_id, "1200-01-01T00:10:00Z")
     hear(listener, redis, campaign_id, {"newTime": "1200-01-01T00:10:00Z"})
 
     jobs = Job.objects.filter(type="EVENT_EXPIRATION", subject__contains="1200-")
@@ -167,8 +238,9 @@ def poll_for_ever(listener: Listener) -> None:
         listener.poll()
 
 
-def test_unhandled_messages_stay_pending(listener: Listener, redis: Redis) -> None:
+def test_unhandled_messages_stay_pending(listener: Listener, sandbox: SandboxApi, redis: Redis) -> None:
     """While the database is away a message is kept; once it is back the message is handled."""
+    plant(sandbox, "c-9", "1200-01-01T00:10:00Z")
     away = OperationalError("the database is away")
 
     def refuse(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:

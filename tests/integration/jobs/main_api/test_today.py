@@ -61,6 +61,29 @@ def test_everything_can_be_read(points: list[int], fresh: MainApi) -> None:
     assert fresh.breaker.snapshot().state == "closed"
 
 
+def test_lists_show_what_was_written_or_heard(points: list[int], fresh: MainApi, sandbox: SandboxApi) -> None:
+    """A list may be 10 minutes old. What an update of ours or a message says to be newer is read individually."""
+
+    def listed() -> dict[str, Settlement]:
+        kingdoms = ["kingdom-1-1", "kingdom-1-2"]
+        return {town.id: town for found in fresh.settlements_by_kingdom(kingdoms).values() for town in found}  # type: ignore[union-attr]
+
+    before = listed()
+    written, changed, gone, unheard = TOWNS[:4]
+    fresh.update_settlements([grown(before[written])], branch_id=fresh.main_branch("campaign-1").id)
+    for town in (changed, unheard):
+        sandbox.control("POST", "settlements", {"id": town, "level": 9})
+    fresh.versions.note({changed: 2, gone: 0, "no id": 7})
+    asked = sandbox.control("GET", "stats")["requests"]
+
+    after = listed()
+
+    assert after[written].variables["population"] == 777
+    assert after[changed].level == 9
+    assert (after[unheard].level == 9) != (17 in points)
+    assert sandbox.control("GET", "stats")["requests"] - asked == (2 if 17 in points else 1)
+
+
 @pytest.mark.parametrize("missing", ["null", "error"])
 def test_what_is_missing_is_gone_and_costs_itself(
     points: list[int], fresh: MainApi, sandbox: SandboxApi, missing: str

@@ -36,7 +36,7 @@ def test_a_change_of_an_entity_by_campaign_and_by_entity() -> None:
     by_entity = read(b"entity.modified.s-1", {"entityModified": changed})
 
     assert by_campaign == Message("entityModified", "c.1", None, "Settlement", "s-1", "UPDATE")
-    assert by_entity == Message("entityModified", "", None, "Settlement", "s-1", "UPDATE", "u-1")
+    assert by_entity == Message("entityModified", "", None, "Settlement", "s-1", "UPDATE", "u-1", 4)
 
 
 @pytest.mark.parametrize(

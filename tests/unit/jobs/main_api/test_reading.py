@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from redis import Redis
 
 from jobs.errors import Forbidden, JobError, NotAuthorized, PermanentError
 from jobs.main_api.answers import Answer
@@ -14,6 +15,7 @@ from jobs.main_api.errors import FieldError
 from jobs.main_api.listing import Listing
 from jobs.main_api.model import Settlement
 from jobs.main_api.reading import Reading
+from jobs.main_api.versions import Versions
 
 NAME = "settlementsByKingdom"
 
@@ -37,7 +39,7 @@ class Kingdoms:
 
     def read(self, count: int) -> dict[str, Listing[Settlement] | JobError]:
         ids = [f"k-{n}" for n in range(count)]
-        return Reading(self.send, Limits()).list_each(NAME, "kingdomId", ids, Settlement)
+        return Reading(self.send, Limits(), Versions(Redis())).list_each(NAME, "kingdomId", ids, Settlement)
 
 
 @given(

@@ -37,6 +37,7 @@ _GOVERN: Final = (
     "add_crontask",
     "change_crontask",
     "delete_crontask",
+    "change_campaigncalendar",
 )
 
 #: Each group's permissions on jobs; add_job means submitting jobs.

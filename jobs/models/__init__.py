@@ -1,6 +1,7 @@
-"""The tables: jobs, audit trail, cron tasks, schedule rows, campaign clocks, pauses, rollups, main API check."""
+"""The tables: jobs, audit trail, cron tasks, schedule rows, campaign clocks, calendars, pauses, rollups, API check."""
 
 from jobs.models.audit import LONGEST_TARGET, AuditEntry, OperatorAction
+from jobs.models.calendar import CampaignCalendar
 from jobs.models.campaign import CampaignClock
 from jobs.models.cron import CronFiring, CronTask, FiringOutcome, Misfire
 from jobs.models.job import Job, new_job_id, unique_key_of
@@ -13,6 +14,7 @@ from jobs.models.schedule import ScheduleRow
 __all__ = [
     "LONGEST_TARGET",
     "AuditEntry",
+    "CampaignCalendar",
     "CampaignClock",
     "CronFiring",
     "CronTask",

@@ -1,7 +1,9 @@
 """Campaigns: their clocks, what is due next for their settlements and structures, and what blocks it."""
 
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode
 
+from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.utils import quote, unquote
 from django.core.exceptions import PermissionDenied
@@ -13,10 +15,14 @@ from django.urls import path, reverse
 from django.utils import timezone
 from unfold.admin import ModelAdmin
 
-from jobs import pauses
+from jobs import calendars, pauses
 from jobs.errors import InvalidPause
 from jobs.models import CampaignClock, Pause, PauseKind, ScheduleRow
+from jobs.world.calendars.calendar import Calendar
+from jobs.world.clock import WorldTime, ticks_of
+from ops.admin import calendars as calendar_pages
 from ops.admin.base import ReadOnly, UntilForm, actor_of, redirect, render_page
+from ops.admin.world_time import WorldTimeField
 from ops.reads import campaign as campaign_page
 from ops.reads import campaign_jobs, timeline
 from ops.reads.campaign import Blocker, Row
@@ -48,7 +54,7 @@ class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
         site = self.admin_site.admin_view
         verbs = (("pause", self.pause), ("resume", self.resume), ("recalculate", self.recalculate))
         own = [path(f"<path:pk>/{name}/", site(view), name=f"jobs_campaignclock_{name}") for name, view in verbs]
-        return [*own, *super().get_urls()]
+        return [*own, *calendar_pages.urls(self.admin_site), *super().get_urls()]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[CampaignClock]:
         own = ScheduleRow.objects.filter(campaign_id=OuterRef("pk"), next_due__gt="").order_by().values("campaign_id")
@@ -58,6 +64,7 @@ class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
             .annotate(
                 rows=Subquery(own.annotate(n=Count("id")).values("n"), output_field=IntegerField()),
                 next_due=Subquery(own.annotate(first=Min("next_due")).values("first")),
+                **calendars.annotations("pk"),
             )
         )
 
@@ -76,7 +83,7 @@ class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
         return render_to_string(
             "ops/two.html",
             {
-                "one": campaign_page.format_moment(campaign_page.read_clock(clock, timezone.now())),
+                "one": ops.clock_time(campaign_page.read_clock(clock, timezone.now()), _calendar_of(clock)),
                 "other": "world time",
             },
         )
@@ -93,7 +100,8 @@ class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
 
     @admin.display(description="next due")
     def next_row(self, clock: Any) -> str:
-        return campaign_page.format_due("world" if clock.world_time else "wall", clock.next_due or "") or "-"
+        due = campaign_page.read_due("world" if clock.world_time else "wall", clock.next_due or "")
+        return ops.clock_time(due, _calendar_of(clock)) or "-"
 
     @admin.display(description="seen")
     def seen(self, clock: CampaignClock) -> str:
@@ -105,22 +113,26 @@ class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
         if not (self.has_view_permission(request) and request.user.has_perm("jobs.view_schedulerow")):
             raise PermissionDenied
         clock, now = self._get(object_id), timezone.now()
+        calendar, reading = calendars.of(clock.pk), campaign_page.read_clock(clock, now)
         paused = pauses.active()
         jobs = campaign_jobs.find_newest(clock.campaign_id)
         recalculations = campaign_page.find_stuck_recalculations(clock, jobs, now)
-        blockers = campaign_page.find_campaign_blockers(clock, paused, now) + recalculations
+        blockers = campaign_page.find_campaign_blockers(clock, paused, now, calendar) + recalculations
         hours = timeline.WINDOWS.get(request.GET.get("hours", ""), timeline.WINDOWS["6"])
-        search = request.GET.get("q", "").strip()
-        found = list(
-            campaign_page.find_rows(clock, search=search, after=_read_after(request))[: campaign_page.PAGE + 1]
-        )
-        rows = campaign_page.describe(clock, found[: campaign_page.PAGE], blockers, jobs, now)
+        form = SearchForm(request.GET, calendar=calendar)
+        search, since = form.read()
+        rows_of = campaign_page.find_rows(clock, search=search, since=since, after=_read_after(request))
+        found = list(rows_of[: campaign_page.PAGE + 1])
+        rows = campaign_page.describe(clock, found[: campaign_page.PAGE], blockers, jobs, now, calendar)
         context = {
             "title": clock.name or clock.campaign_id,
             "clock": clock,
-            "reading": campaign_page.format_moment(campaign_page.read_clock(clock, now)),
+            "calendar": calendar,
+            "reading": reading,
+            "reading_text": campaign_page.format_moment(reading, calendar),
+            "weekday": calendar.weekday(calendar.to_date(ticks_of(reading))) if clock.world_time else "",
             "behind": campaign_page.is_behind(clock),
-            "processed": clock.processed_world_time[:16].replace("T", " "),
+            "processed": campaign_page.read_due("world", clock.processed_world_time),
             "now": now,
             "recalculations": recalculations,
             "blockers": blockers,
@@ -128,10 +140,13 @@ class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
             **_explain(blockers, rows),
             "more": found[campaign_page.PAGE - 1] if len(found) > campaign_page.PAGE else None,
             "search": search,
+            "since": request.GET.get("since", "").strip(),
+            "since_fault": form.errors.get("since", ""),
+            "narrowed": urlencode({name: request.GET[name] for name in form.fields if request.GET.get(name)}),
             "hours": hours,
             "windows": timeline.WINDOWS.items(),
             "lanes": timeline.draw_timeline(rows, hours),
-            "ticks": timeline.draw_ticks(clock, hours, now),
+            "ticks": timeline.draw_ticks(clock, hours, now, calendar),
             "pause": _find_pause(clock, paused),
             "may_pause": request.user.has_perm("jobs.pause_jobs"),
             "may_submit": request.user.has_perm("jobs.add_job"),
@@ -173,6 +188,26 @@ class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
         self, request: HttpRequest, clock: CampaignClock, text: str, level: int = messages.SUCCESS
     ) -> HttpResponse:
         return redirect(request, reverse("admin:jobs_campaignclock_change", args=[quote(clock.pk)]), text, level)
+
+
+class SearchForm(forms.Form):
+    """Which schedule rows the page shows."""
+
+    q = forms.CharField(required=False)
+
+    def __init__(self, *args: Any, calendar: Calendar, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["since"] = WorldTimeField(calendar=calendar, required=False)
+
+    def read(self) -> tuple[str, WorldTime | None]:
+        """The text to search for, and the first due time; None if it is empty or cannot be read."""
+        values: dict[str, Any] = self.cleaned_data if self.is_valid() else self.cleaned_data | {"since": None}
+        return values.get("q", ""), values["since"]
+
+
+def _calendar_of(clock: Any) -> Calendar:
+    """Of a row of the list."""
+    return calendars.choose(clock.own_calendar, clock.served_calendar).calendar
 
 
 def _explain(blockers: list[Blocker], rows: list[Row]) -> dict[str, Any]:

@@ -11,10 +11,12 @@ from django.urls import reverse
 from django.utils.html import format_html
 from unfold.admin import ModelAdmin
 
+from jobs import calendars
 from jobs.models import CampaignClock, ScheduleRow
 from ops.admin.base import ReadOnly
 from ops.humanize import label
 from ops.reads import campaign as campaign_page
+from ops.templatetags import ops
 from scheduler_project.durations import duration
 
 if TYPE_CHECKING:
@@ -36,7 +38,8 @@ class ScheduleRowAdmin(ReadOnly, ScheduleRowAdminBase):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ScheduleRow]:
         name = CampaignClock.objects.filter(pk=OuterRef("campaign_id")).values("name")
-        return super().get_queryset(request).annotate(campaign_name=Subquery(name))
+        found = super().get_queryset(request).annotate(campaign_name=Subquery(name))
+        return found.annotate(**calendars.annotations("campaign_id"))
 
     @admin.display(description="campaign", ordering="campaign_id")
     def campaign(self, row: Any) -> str:
@@ -50,14 +53,20 @@ class ScheduleRowAdmin(ReadOnly, ScheduleRowAdminBase):
         return label(row.event_type)
 
     @admin.display(description="next due", ordering="next_due")
-    def due(self, row: ScheduleRow) -> str:
-        return campaign_page.format_due(row.clock, row.next_due) or "never"
+    def due(self, row: Any) -> str:
+        return _format(row, row.next_due) or "never"
 
     @admin.display(description="counted from", ordering="anchor")
-    def last(self, row: ScheduleRow) -> str:
+    def last(self, row: Any) -> str:
         """The last due time that was applied, or when the entity was first seen."""
-        return campaign_page.format_due(row.clock, row.anchor)
+        return _format(row, row.anchor)
 
     @admin.display(description="every")
     def every(self, row: ScheduleRow) -> str:
         return duration(row.interval)
+
+
+def _format(row: Any, text: str) -> str:
+    """A time of the row, in its campaign's calendar."""
+    calendar = calendars.choose(row.own_calendar, row.served_calendar).calendar
+    return ops.clock_time(campaign_page.read_due(row.clock, text), calendar)

@@ -19,7 +19,10 @@ from jobs.models import CampaignClock, Job, Pause, PauseKind, ScheduleRow
 from jobs.registry import all_types
 from jobs.service import Submission
 from jobs.states import ENDED, Priority, State
-from jobs.world.clock import Moment, WallTime, WorldTime, parse_moment
+from jobs.world.calendars.calendar import Calendar
+from jobs.world.calendars.examples import GREGORIAN
+from jobs.world.calendars.text import format_world_time
+from jobs.world.clock import Moment, WallTime, WorldTime, parse_moment, sortable
 from ops.humanize import label, naturaltime
 from ops.reads import blockers
 from ops.reads.campaign_jobs import Newest
@@ -63,6 +66,7 @@ class Row:
     job: Job | None = None  #: the row's newest job
     dead: Job | None = None
     blockers: list[Blocker] = field(default_factory=list)
+    calendar: Calendar = GREGORIAN
 
     @property
     def overdue(self) -> bool:
@@ -71,7 +75,7 @@ class Row:
     @property
     def when(self) -> str:
         """The due time on its own clock."""
-        return format_moment(self.due) if self.due else "never: past the year 9999"
+        return format_moment(self.due, self.calendar) if self.due else "never: past the year 9999"
 
     @property
     def how_long(self) -> str:
@@ -118,16 +122,16 @@ def read_clock(clock: CampaignClock, now: datetime) -> Moment:
     return WorldTime.parse(clock.world_time) if clock.world_time else WallTime(now)
 
 
-def format_moment(moment: Moment) -> str:
-    """To the minute; wall-clock times in the user's time zone."""
+def format_moment(moment: Moment, calendar: Calendar = GREGORIAN) -> str:
+    """To the minute; world time in the campaign's calendar (jobs/calendars.py), wall-clock time in the user's zone."""
     if isinstance(moment, WallTime):
         return f"{timezone.localtime(moment.at):%Y-%m-%d %H:%M %Z}"
-    return moment.isoformat()[:16].replace("T", " ")
+    return format_world_time(calendar, moment)
 
 
-def format_due(clock: str, text: str) -> str:
-    """A schedule row's time, stored as text, on its clock ("wall" or "world"); empty stays empty."""
-    return format_moment((WallTime if clock == "wall" else WorldTime).parse(text)) if text else ""
+def read_due(clock: str, text: str) -> Moment | None:
+    """A time that a row or a job keeps as text, on its clock ("wall" or "world"); None for never."""
+    return parse_moment(clock, text) if text else None
 
 
 def is_behind(clock: CampaignClock) -> bool:
@@ -135,7 +139,9 @@ def is_behind(clock: CampaignClock) -> bool:
     return clock.is_active and bool(clock.world_time) and clock.world_time != clock.processed_world_time
 
 
-def find_campaign_blockers(clock: CampaignClock, paused: Sequence[Pause], now: datetime) -> list[Blocker]:
+def find_campaign_blockers(
+    clock: CampaignClock, paused: Sequence[Pause], now: datetime, calendar: Calendar = GREGORIAN
+) -> list[Blocker]:
     """What blocks the campaign's rows now, stuck recalculations apart."""
     found = []
     if not clock.is_active:
@@ -149,9 +155,8 @@ def find_campaign_blockers(clock: CampaignClock, paused: Sequence[Pause], now: d
     except RedisError as error:
         found.append(Blocker("Redis away", blockers.explain_redis(error)))
     if is_behind(clock):
-        says = (
-            f"World time {clock.world_time} has been seen and not been processed yet; the listener catches up with it."
-        )
+        seen = format_moment(read_clock(clock, now), calendar)
+        says = f"World time {seen} has been seen and not been processed yet; the listener catches up with it."
         found.append(Blocker("not processed", says, clocks=("world",)))
     return found
 
@@ -187,11 +192,15 @@ def _find_breaker_blocker(now: datetime) -> list[Blocker]:
     return [Blocker("breaker", explained)] if explained else []
 
 
-def find_rows(clock: CampaignClock, *, search: str, after: tuple[str, int] | None) -> QuerySet[ScheduleRow]:
+def find_rows(
+    clock: CampaignClock, *, search: str, after: tuple[str, int] | None, since: WorldTime | None = None
+) -> QuerySet[ScheduleRow]:
     """The schedule rows, next due first; `after` is the (next_due, id) of the last row of the page before."""
     found = ScheduleRow.objects.filter(campaign_id=clock.campaign_id, next_due__gt="").order_by("next_due", "id")
     if search:
         found = found.filter(Q(entity_name__icontains=search) | Q(entity_id=search))
+    if since:
+        found = found.filter(clock="world", next_due__gte=sortable(since))
     if after:
         found = found.filter(Q(next_due__gt=after[0]) | Q(next_due=after[0], id__gt=after[1]))
     return found
@@ -216,7 +225,12 @@ def find_stuck_recalculations(clock: CampaignClock, jobs: Newest, now: datetime)
 
 
 def describe(
-    clock: CampaignClock, found: Sequence[ScheduleRow], blocked_by: Sequence[Blocker], jobs: Newest, now: datetime
+    clock: CampaignClock,
+    found: Sequence[ScheduleRow],
+    blocked_by: Sequence[Blocker],
+    jobs: Newest,
+    now: datetime,
+    calendar: Calendar = GREGORIAN,
 ) -> list[Row]:
     """The rows with their due times, their jobs and what blocks them."""
     read = read_clock(clock, now)
@@ -224,7 +238,7 @@ def describe(
     described = []
     for row in found:
         due, due_in = _read_due(row, read, now)
-        one = Row(row, due, due_in, *jobs.find_for(row))
+        one = Row(row, due, due_in, *jobs.find_for(row), calendar=calendar)
         one.blockers = [blocker for blocker in blocked_by if blocker.blocks(one)]
         if one.overdue and row.entity_id in waiting:
             one.blockers.append(Blocker("structures first", waiting[row.entity_id]))
@@ -245,8 +259,8 @@ def recalculate(clock: CampaignClock, *, actor: str, reason: str, now: datetime)
 
 
 def _read_due(row: ScheduleRow, read: Moment, now: datetime) -> tuple[Moment | None, timedelta | None]:
-    if not row.next_due:
+    due = read_due(row.clock, row.next_due)
+    if due is None:
         return None, None
-    due = parse_moment(row.clock, row.next_due)
     at = read.at if row.clock == "world" and isinstance(read, WorldTime) else now
     return due, due.at - at

@@ -3,9 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 from jobs.models import CampaignClock
+from jobs.world.calendars.calendar import Calendar
+from jobs.world.calendars.examples import GREGORIAN
+from jobs.world.calendars.text import format_date
+from jobs.world.clock import Moment, WorldTime, ticks_of
 from ops.humanize import label
 from ops.reads.campaign import Row, format_moment, read_clock
 
@@ -40,14 +44,28 @@ def draw_timeline(described: Sequence[Row], hours: int) -> list[Lane]:
     return lanes
 
 
-def draw_ticks(clock: CampaignClock, hours: int, now: datetime) -> list[tuple[int, str]]:
-    """The axis of the timeline: a position in hundredths of its width, and the time there."""
+class Tick(NamedTuple):
+    """A place on the axis, in hundredths of its width."""
+
+    place: int
+    text: str  #: the time there, without the year
+    title: str  #: the time there in ISO 8601
+
+
+def draw_ticks(clock: CampaignClock, hours: int, now: datetime, calendar: Calendar = GREGORIAN) -> list[Tick]:
+    """The axis of the timeline."""
     read = read_clock(clock, now)
     found = []
     for part in range(4):
         try:
-            at = read.at + timedelta(hours=hours) * part / 4
+            at = type(read)(read.at + timedelta(hours=hours) * part / 4)
         except OverflowError:  # past the year 9999 nothing is due
             break
-        found.append((25 * part, format_moment(type(read)(at))[5:16]))
+        found.append(Tick(25 * part, _format_tick(at, calendar), at.isoformat()))
     return found
+
+
+def _format_tick(at: Moment, calendar: Calendar) -> str:
+    if isinstance(at, WorldTime):
+        return format_date(calendar, ticks_of(at), with_year=False)
+    return format_moment(at)[5:16]

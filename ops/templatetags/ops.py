@@ -6,9 +6,14 @@ from typing import Any
 
 from django import template
 from django.utils import timezone
+from django.utils.html import format_html
 
 from jobs.states import State
+from jobs.world.calendars.calendar import Calendar
+from jobs.world.calendars.examples import GREGORIAN
+from jobs.world.clock import Moment
 from ops.humanize import milliseconds, naturaltime
+from ops.reads.campaign import format_moment
 from ops.reads.job import TONES
 
 register = template.Library()
@@ -26,6 +31,12 @@ def state(name: str, applied: bool = False) -> dict[str, Any]:
 def moment(at: datetime | None) -> dict[str, Any]:
     """A time, relative to now and exact with its time zone."""
     return {"at": at, "relative": naturaltime(at, timezone.now()) if at else ""}
+
+
+@register.simple_tag
+def clock_time(at: Moment | None, calendar: Calendar = GREGORIAN) -> str:
+    """A time of either clock, world time in the campaign's calendar; ISO 8601 in its title. Empty for none."""
+    return format_html('<span title="{}">{}</span>', at.isoformat(), format_moment(at, calendar)) if at else ""
 
 
 @register.filter("naturaltime")

@@ -22,10 +22,22 @@ _TIME: Final = (
 def format_date(calendar: Calendar, ticks: int, *, with_year: bool = True, precise: bool = False) -> str:
     """To the minute, or with `precise` as exactly as parse_date reads it back."""
     date = calendar.to_date(ticks)
+    return f"{format_day(calendar, date, with_year=with_year)}, {_time_text(date, precise=precise)}"
+
+
+def format_day(calendar: Calendar, date: Date, *, with_year: bool = True) -> str:
+    """A date without its time."""
     month = calendar.months[date.month]
     alone = month.intercalary and calendar.lengths(date.year)[date.month] == 1
     day = month.name if alone else f"{date.day} {month.name}"
-    return f"{day}{f' {_year_text(calendar, date.year)}' * with_year}, {_time_text(date, precise=precise)}"
+    return f"{day} {format_year(calendar, date.year)}" if with_year else day
+
+
+def format_year(calendar: Calendar, year: int) -> str:
+    """With the era; years before the first are counted backwards where the calendar has a word for them."""
+    if calendar.era_before and year < 1:
+        return f"{1 - year} {calendar.era_before}"
+    return f"{year} {calendar.era}".rstrip()
 
 
 def format_world_time(calendar: Calendar, moment: WorldTime) -> str:
@@ -132,12 +144,6 @@ def _only_day(calendar: Calendar, year: int, month: int) -> int:
     if length > 1:
         raise ValueError(f"day: which of the {length} days of {calendar.months[month].name}?")
     return 1
-
-
-def _year_text(calendar: Calendar, year: int) -> str:
-    if calendar.era_before and year < 1:
-        return f"{1 - year} {calendar.era_before}"
-    return f"{year} {calendar.era}".rstrip()
 
 
 def _time_text(date: Date, *, precise: bool) -> str:

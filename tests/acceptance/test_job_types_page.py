@@ -13,7 +13,7 @@ from tests.support.servers import ROOT
 
 PAGE = (ROOT / "docs" / "job-types.md").read_text()
 NOT_COPIED = shutil.ignore_patterns(
-    ".git", ".venv", "var", "staticfiles", "docs", "node_modules", "__pycache__", ".*_cache", ".hypothesis"
+    ".git", ".venv", "var", "staticfiles", "docs", "node_modules", ".*_cache", ".hypothesis"
 )
 
 

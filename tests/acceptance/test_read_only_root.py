@@ -26,7 +26,7 @@ CONTAINER = """
 set -e
 mount -t tmpfs tmpfs /mnt
 mkdir /mnt/app /mnt/tmp
-cp -r "$1"/. /mnt/app
+cp -a "$1"/. /mnt/app
 mkdir /mnt/app/var
 mount --bind "$2" /mnt/app/var
 mount -t tmpfs tmpfs /mnt/tmp

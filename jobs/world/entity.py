@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Generic
+from typing import Any, Generic, NamedTuple
 
 from jobs.world.clock import LAST_TICK, M, later, moment_at, ticks_of
 from jobs.world.maintenance import StructureEvent
@@ -50,6 +50,15 @@ class Next(Generic[M]):
     """None: never, for it lies past the year 9999."""
 
 
+class Series(NamedTuple):
+    """Due times of an event at one interval: first, first + every, … (microseconds since the year 1)."""
+
+    event: str
+    first: int
+    every: int
+    number: int
+
+
 @dataclass(slots=True, kw_only=True)
 class Advanced(Generic[M]):
     """An entity after a stretch of time."""
@@ -61,6 +70,8 @@ class Advanced(Generic[M]):
     """By event, in the order in which they occur at the same moment."""
     next: dict[str, Next[M]] = field(default_factory=dict)
     """By event, for those that recur."""
+    series: list[Series] = field(default_factory=list)
+    """When each of what occurred was due."""
     warnings: list[str] = field(default_factory=list)
 
     def note(

@@ -6,11 +6,11 @@ and also if its structures are advanced before the settlement.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Generic
+from dataclasses import dataclass, field, replace
+from typing import Generic
 
 from jobs.world.clock import M
-from jobs.world.entity import Advanced, Entity
+from jobs.world.entity import Advanced, Entity, anchor_of
 from jobs.world.settlements import SettlementCourse
 from jobs.world.structures import StructureAdvanced, advance_structure, check_upgrade
 
@@ -43,26 +43,35 @@ def advance_structures(household: Household[M], ids: Collection[str], until: M) 
     The settlement may stand earlier: its resources at the time of an upgrade check are calculated.
     """
     advanced = {i: advance_structure(household.structures[i], until) for i in ids}
-    checks = [(after.check[1], after) for after in advanced.values() if after.check is not None]
-    for resources, after in _resources_at(household, checks, type(until)):
-        check_upgrade(after, resources)
+    course = None
+    if household.settlement is not None and any(after.check for after in advanced.values()):
+        course = SettlementCourse(household.settlement, household.structures.values(), type(until))
+    _check_upgrades(advanced.values(), course)
     return dict(advanced)
 
 
-def _resources_at(
-    household: Household[M], checks: list[tuple[M, StructureAdvanced[M]]], kind: type[M]
-) -> list[tuple[Mapping[str, Any], StructureAdvanced[M]]]:
-    if household.settlement is None:
-        return [({}, after) for _, after in checks]
-    course = SettlementCourse(household.settlement, household.structures.values(), kind)
-    known = []
+def _check_upgrades(structures: Collection[StructureAdvanced[M]], course: SettlementCourse[M] | None) -> None:
+    """Apply the upgrade checks with the resources of their times; without a course there are none."""
+    checks = [(after.check[1], after) for after in structures if after.check is not None]
     for at, after in sorted(checks, key=lambda one: one[0]):
-        course.advance(at)
-        known.append((course.resources, after))
-    return known
+        if course is not None:
+            course.advance(at)
+        check_upgrade(after, course.resources if course is not None else {})
 
 
 def advance(household: Household[M], until: M) -> tuple[Advanced[M] | None, dict[str, Advanced[M]]]:
     """Apply everything that is due by `until`. Returns the settlement and the structures as they stand then."""
-    settlement = advance_settlement(household, until) if household.settlement else None
-    return settlement, advance_structures(household, household.structures, until)
+    if household.settlement is None:
+        return None, advance_structures(household, household.structures, until)
+    advanced = {i: advance_structure(structure, until) for i, structure in household.structures.items()}
+    course = SettlementCourse(household.settlement, household.structures.values(), type(until))
+    _check_upgrades(advanced.values(), course)
+    course.advance(until)
+    return course.result(), dict(advanced)
+
+
+def entity_after(entity: Entity[M], after: Advanced[M], now: M) -> Entity[M]:
+    """The entity as it stands after `after`, which was calculated up to `now`."""
+    known = {event: after.next[event].anchor if event in after.next else None for event in entity.anchors}
+    anchors = {event: anchor_of(event, after.variables, anchor, now) for event, anchor in known.items()}
+    return replace(entity, level=after.level, variables=after.variables, anchors=anchors)

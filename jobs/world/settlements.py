@@ -5,7 +5,7 @@ from typing import Any, Final, Generic
 
 from jobs.world.clock import M, moment_at, ticks_of
 from jobs.world.due import MOST_OCCURRENCES, SHORTEST_FROM, ticks_between
-from jobs.world.entity import Advanced, Entity, anchor_ticks, count_due
+from jobs.world.entity import Advanced, Entity, Series, anchor_ticks, count_due
 from jobs.world.growth import PEOPLE_PER_LEVEL, GrowthType, generate, grow_population, occurrences_until
 from jobs.world.marks import LEVELLED_UP, read_mark, with_mark
 from jobs.world.structures import NEVER, Window, operating_window
@@ -37,6 +37,7 @@ class SettlementCourse(Generic[M]):
             if (anchor := anchor_ticks(settlement, event)) is not None
         }
         self._counts = dict.fromkeys(self._anchors, 0)
+        self._series: list[Series] = []
         self._every: dict[GrowthType, int] = {}
         self._due: dict[GrowthType, int] = {}
         self._schedule()
@@ -84,6 +85,7 @@ class SettlementCourse(Generic[M]):
             after.variables = with_mark(after.variables, LEVELLED_UP, moment_at(self._levelled, kind))
         for event, anchor in self._anchors.items():
             after.recur(event, anchor, self._every[event], self._due[event], kind)
+        after.series = self._series
         return after
 
     def _last(self, event: GrowthType) -> M:
@@ -108,6 +110,7 @@ class SettlementCourse(Generic[M]):
                     self._population, read.population_cap, read.population_growth_rate, occurrences=count
                 )
             self._counts[event] += count
+            self._series.append(Series(event, due, every, count))
             self._anchors[event] = due + (count - 1) * every
             self._due[event] = due + count * every
 

@@ -6,7 +6,7 @@ from typing import Any, Final, Generic
 
 from jobs.world.clock import M, moment_at, ticks_of
 from jobs.world.due import ticks_between
-from jobs.world.entity import Advanced, Entity, anchor_ticks, count_due
+from jobs.world.entity import Advanced, Entity, Series, anchor_ticks, count_due
 from jobs.world.maintenance import StructureEvent, maintain, occurrences_left
 from jobs.world.marks import read_mark
 from jobs.world.variables import StructureVariables
@@ -45,6 +45,7 @@ def advance_structure(structure: Entity[M], until: M) -> StructureAdvanced[M]:
             after.recur(_BUILD, begun, takes, begun + takes, kind)
             return after
         _apply(after, _BUILD, 1, moment_at(begun + takes, kind))
+        after.series.append(Series(_BUILD, begun + takes, takes, 1))
         anchors = {_MAINTAIN: begun + takes, _UPGRADE: begun + takes}
         read, _ = StructureVariables.read(after.variables)
     every = ticks_between(read.maintenance_interval_minutes, structure.level)
@@ -54,6 +55,7 @@ def advance_structure(structure: Entity[M], until: M) -> StructureAdvanced[M]:
         count = due if left is None else min(due, left)
         if count:
             _apply(after, _MAINTAIN, count, moment_at(anchor + count * every, kind))
+            after.series.append(Series(_MAINTAIN, anchor + every, every, count))
         if count != left:
             anchor += count * every
             after.recur(_MAINTAIN, anchor, every, anchor + every, kind)
@@ -61,6 +63,7 @@ def advance_structure(structure: Entity[M], until: M) -> StructureAdvanced[M]:
         checks = count_due(anchor + every, every, end)
         if checks:
             after.check = (checks, moment_at(anchor + checks * every, kind))
+            after.series.append(Series(_UPGRADE, anchor + every, every, checks))
         anchor += checks * every
         after.recur(_UPGRADE, anchor, every, anchor + every, kind)
     return after

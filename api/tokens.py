@@ -8,18 +8,18 @@ from typing import Any
 import structlog
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 
 from api import wrong_tokens
 from api.problems import problem
 from jobs import actor as actors
-from jobs.errors import InvalidJob, StateConflict
+from jobs.errors import InvalidForecast, InvalidJob, StateConflict
 from jobs.models import Job
 from scheduler_project.request_origin import client_address
 
 log = structlog.get_logger(__name__)
-View = Callable[..., JsonResponse]
+View = Callable[..., HttpResponse]
 
 
 def token_name(secret: str) -> str | None:
@@ -55,13 +55,13 @@ def _slowed(wait_s: int) -> JsonResponse:
 def for_clients(view: View) -> View:
     @csrf_exempt
     @wraps(view)
-    def checked(request: HttpRequest, **kwargs: Any) -> JsonResponse:
+    def checked(request: HttpRequest, **kwargs: Any) -> HttpResponse:
         name = _client_of(request)
         if isinstance(name, JsonResponse):
             return name
         try:
             return view(request, actor=actors.token(name), **kwargs)
-        except InvalidJob as bad:
+        except (InvalidJob, InvalidForecast) as bad:
             return problem(400, str(bad), bad.field)
         except StateConflict as conflict:
             return problem(409, str(conflict))

@@ -2,11 +2,14 @@
 
 from django.urls import path
 
+from api.forecasts import forecast, show_what_if
 from api.tokens import for_clients
 from api.views import command, show, submit
 
 urlpatterns = [
     path("jobs", for_clients(submit)),
+    path("campaigns/<path:campaign_id>/forecast", for_clients(forecast)),
+    path("campaigns/<path:campaign_id>/what-if", for_clients(show_what_if)),
     path("jobs/<uuid:job_id>", for_clients(show)),
     *(
         path(f"jobs/<uuid:job_id>/{verb}", for_clients(command), {"verb": verb})

@@ -24,6 +24,7 @@ Refused                   a request to the service (submit, cancel, …) that ca
 ├── InvalidJob            an invalid type, campaign, payload or due time; names the field
 ├── InvalidPause          a pause of something that does not exist, or until a past time; names the field
 ├── InvalidLimit          a limit of requests that is out of range; names the field
+├── InvalidForecast       an invalid parameter of a forecast; names it
 └── StateConflict         the job is not, or no longer, in a state that allows the move
 """
 
@@ -150,6 +151,14 @@ class InvalidPause(Refused):
 
 class InvalidLimit(Refused):
     """A limit of requests to the main API is out of range. `field` is its name."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}")
+        self.field = field
+
+
+class InvalidForecast(Refused):
+    """A parameter of a forecast is invalid. `field` is its name."""
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(f"{field}: {message}")

@@ -57,7 +57,7 @@ def read_structures(
     found = {one.entity.id: _required(one, lists[one.entity.id]) for one in settlements}
     every = [s for structures in found.values() if not isinstance(structures, JobError) for s in structures]
     anchors = run.schedules.anchors([structure.id for structure in every])
-    stale = [structure.id for structure in every if _is_stale(structure, anchors.get(structure.id, {}))]
+    stale = [structure.id for structure in every if is_stale(structure, anchors.get(structure.id, {}))]
     fresh = run.api.structures(stale) if stale else {}
     return {one.entity.id: _standing_structures(found[one.entity.id], fresh, anchors, one.until) for one in settlements}
 
@@ -71,9 +71,9 @@ def _required(one: DueEntity[Settlement], structures: Listing[Structure] | JobEr
     return [structure for structure in structures if structure.type in required and not structure.archived_at]
 
 
-def _is_stale(structure: Structure, anchors: Mapping[str, Moment]) -> bool:
-    """Whether something was applied that the structure does not show."""
-    variables = structure.variables if isinstance(structure.variables, dict) else {}
+def is_stale(entity: Settlement | Structure, anchors: Mapping[str, Moment]) -> bool:
+    """Whether something may have been applied that the entity, which a list shows, does not show."""
+    variables = entity.variables if isinstance(entity.variables, dict) else {}
     for event, anchor in anchors.items():
         mark = read_mark(variables, event, type(anchor))
         if event != StructureEvent.CONSTRUCTION_COMPLETE and (mark is None or mark.at < anchor.at):

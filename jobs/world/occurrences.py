@@ -4,10 +4,9 @@ When they are due is known from a few series per entity, however many there are;
 for those that are asked for.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from heapq import merge
-from itertools import groupby
 from typing import Any, Final, Generic, NamedTuple
 
 from jobs.world.clock import M, moment_at
@@ -67,35 +66,41 @@ def count_between(series: Iterable[Series], after: int, until: int) -> int:
     return sum(_count_until(one, until) - _count_until(one, after) for one in series)
 
 
-def occurrences(household: Household[M], slots: Iterable[Slot], kind: type[M]) -> Iterator[Occurrence[M]]:
-    """What occurs in slots of the household. From the first on none may be left out."""
-    present: _Present[M] | None = None
-    for at, together in groupby(slots, key=lambda slot: slot.at):
-        own = list(together)
-        if present is None:
-            present = _Present(household, at, kind)
-        occurred = present.advance(at, [slot.entity_id for slot in own])
-        for slot in own:
-            one = occurred[slot.entity_id].occurred[slot.event]
-            yield Occurrence(moment_at(at, kind), slot, one.summary, one.before, one.after)
-
-
-class _Present(Generic[M]):
+class Steps(Generic[M]):
     """A household on its way from one due time to the next."""
 
-    def __init__(self, household: Household[M], before: int, kind: type[M]) -> None:
-        now = moment_at(before - 1, kind)
+    def __init__(self, household: Household[M], kind: type[M]) -> None:
+        self._household = household
         self._kind = kind
-        self._household = _after(household, *advance(household, now), now)
+        self._at = -1
+        self._advanced: dict[str, Advanced[M]] = {}
 
-    def advance(self, at: int, ids: Sequence[str]) -> Mapping[str, Advanced[M]]:
-        """Advance the entities for which something is due; the others stand as they are."""
+    def occurrence(self, slot: Slot) -> Occurrence[M]:
+        """What occurs in a slot. After the first one, none of the household may be left out."""
+        if self._at < 0:  # others may have had slots at this moment before the first
+            self._begin(slot.at)
+        elif slot.at != self._at:
+            self._at, self._advanced = slot.at, {}
+        if slot.entity_id not in self._advanced:
+            self._advance(slot.at, {slot.entity_id})
+        one = self._advanced[slot.entity_id].occurred[slot.event]
+        return Occurrence(moment_at(slot.at, self._kind), slot, one.summary, one.before, one.after)
+
+    def _begin(self, at: int) -> None:
+        before = moment_at(at - 1, self._kind)
+        self._at, self._household = at, _after(self._household, *advance(self._household, before), before)
+        settlement = self._household.settlement
+        self._advance(at, {*self._household.structures, *([settlement.id] if settlement else [])})
+
+    def _advance(self, at: int, ids: Collection[str]) -> None:
+        """Advance some of the entities; the others stand as they are."""
         household, now = self._household, moment_at(at, self._kind)
-        structures = advance_structures(household, [i for i in dict.fromkeys(ids) if i in household.structures], now)
-        settlement = household.settlement
-        own = advance_settlement(household, now) if settlement and settlement.id in ids else None
+        structures = advance_structures(household, [i for i in household.structures if i in ids], now)
+        self._advanced |= structures
+        settlement, own = household.settlement, None
+        if settlement is not None and settlement.id in ids:
+            own = self._advanced[settlement.id] = advance_settlement(household, now)
         self._household = _after(household, own, structures, now)
-        return structures if settlement is None or own is None else {**structures, settlement.id: own}
 
 
 def _after(

@@ -1,10 +1,7 @@
 """manage.py check_main_api: check the main API at API_URL against the contract, without changing anything."""
 
 import json
-import logging
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
@@ -13,6 +10,7 @@ from django.db import DatabaseError
 from jobs import actor as actors
 from jobs import main_api_check
 from jobs.main_api.conformance.report import Outcome, PointVerdict, Report, Verdict
+from jobs.management.output import logs_on_stderr
 
 _SUMMARIES = {
     Outcome.FITS: "The main API fits.",
@@ -43,7 +41,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Print a line for each point and store the report. Exits with the code of the outcome."""
-        with _logs_on_stderr():
+        with logs_on_stderr():
             report = main_api_check.run(actor=actors.COMMAND, effects=options["effect"] or self._effect_ids())
             self._store(report)
         if options["json"]:
@@ -97,20 +95,6 @@ class Command(BaseCommand):
             self.stdout.write(self.style.ERROR(f"   {name}: does not match the schema: {fault}"))
         fitting = len(report.operations) - len(report.invalid_operations)
         self.stdout.write(f"{fitting} of {len(report.operations)} operations match the schema.")
-
-
-@contextmanager
-def _logs_on_stderr() -> Iterator[None]:
-    """Keep standard output for the report."""
-    handlers = [one for one in logging.getLogger().handlers if getattr(one, "stream", None) is sys.stdout]
-    moved = [one for one in handlers if isinstance(one, logging.StreamHandler)]
-    for handler in moved:
-        handler.setStream(sys.stderr)
-    try:
-        yield
-    finally:
-        for handler in moved:
-            handler.setStream(sys.stdout)
 
 
 def _numbers(points: list[PointVerdict]) -> str:

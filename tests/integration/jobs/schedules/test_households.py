@@ -12,15 +12,13 @@ from jobs import pauses, service
 from jobs.models import CampaignClock, Job, ScheduleRow
 from jobs.schedules import clocks
 from jobs.schedules.waiting import SUBMITTED_WITHIN
-from jobs.service import Submission
 from jobs.states import State
 from jobs.world.clock import WorldTime
+from tests.support.advancing import CAMPAIGN, advance, entities, recalculate
 from tests.support.servers import SandboxApi
 from tests.support.working import work
 
 pytestmark = pytest.mark.django_db(transaction=True)
-RECALCULATIONS = ("RECALCULATE_SETTLEMENT_SCHEDULES", "RECALCULATE_STRUCTURE_SCHEDULES")
-CAMPAIGN = "campaign-1"
 SIZE = {"campaigns": 1, "kingdoms": 1, "settlements": 5, "structures": 3, "events": 0, "effects": 0}
 STEPS = (3, 1, 20, 48, 7, 60, 100, 1)  #: hours, ten days in all
 BROKEN = {"health": 25, "maintenanceIntervalMinutes": 180}
@@ -42,24 +40,6 @@ def world(redis: Redis, sandbox: SandboxApi) -> Callable[[], dict[str, Any]]:
         return made
 
     return begin
-
-
-def recalculate(redis: Redis, *types: str) -> None:
-    """React to the campaign's clock as the listener does, and work until nothing is left to do."""
-    for kind in types or RECALCULATIONS:
-        subject = f"test {Job.objects.count()}"
-        service.submit(Submission(type=kind, campaign_id=CAMPAIGN, payload={}, subject=subject), actor="test")
-    work(redis)
-
-
-def advance(sandbox: SandboxApi, hours: float) -> None:
-    sandbox.control("POST", "advance", {"campaignId": CAMPAIGN, "minutes": hours * 60})
-
-
-def entities(sandbox: SandboxApi) -> dict[str, Any]:
-    """Level and variables of all settlements and structures, marks included."""
-    world = sandbox.world()
-    return {i: (e["level"], e["variables"]) for kind in ("settlements", "structures") for i, e in world[kind].items()}
 
 
 def test_ten_days_at_once_are_ten_days_in_steps(

@@ -1,0 +1,119 @@
+"""What an advance of a campaign's clock would do to each settlement, structure and event; from reads only."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Final
+
+from jobs.errors import InvalidForecast
+from jobs.main_api.model import Event, Settlement, Structure
+from jobs.schedules.forecast import EVENT_EXPIRED, expires_by
+from jobs.schedules.towns import CampaignWorld, Town
+from jobs.world.clock import Moment, later
+from jobs.world.entity import Advanced
+from jobs.world.household import advance
+from jobs.world.marks import KEY
+
+LONGEST: Final = timedelta(days=3660)
+_LENGTH: Final = re.compile(r"([0-9]{1,7})\s*([mhd])")
+_MINUTES: Final = {"m": 1, "h": 60, "d": 24 * 60}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What becomes of a settlement or structure."""
+
+    entity_type: str
+    entity_id: str
+    entity_name: str
+    occurrences: Mapping[str, int]
+    """By event."""
+    before: Mapping[str, Any]
+    after: Mapping[str, Any]
+    """The level and variables that change, without marks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TownChange:
+    """What becomes of a settlement and of its structures; of which nothing is due are left out."""
+
+    town: Town
+    settlement: Change | None
+    structures: Sequence[Change]
+
+    @property
+    def changes(self) -> Iterator[Change]:
+        if self.settlement is not None:
+            yield self.settlement
+        yield from self.structures
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WhatIf:
+    """What would happen up to `until`."""
+
+    world: CampaignWorld
+    until: Moment
+    towns: Sequence[TownChange]
+    """Those in which something happens."""
+    expired: Sequence[Event]
+    totals: Mapping[str, int] = field(default_factory=dict)
+    """Occurrences by event."""
+
+
+def read_until(now: Moment, *, to: str = "", by: str = "") -> Moment:
+    """The moment `to` (ISO 8601), or `by` after `now` ("90m", "12h", "10d"). Raises InvalidForecast."""
+    if bool(to) == bool(by):
+        raise InvalidForecast("to", "give either to or by")
+    if to:
+        try:
+            until: Moment | None = type(now).parse(to)
+        except ValueError as error:
+            raise InvalidForecast("to", str(error)) from None
+    else:
+        match = _LENGTH.fullmatch(by.strip())
+        if match is None:
+            raise InvalidForecast("by", f"{by[:100]!r} is no length of time such as 90m, 12h or 10d")
+        until = later(now, timedelta(minutes=int(match[1]) * _MINUTES[match[2]]))
+    if until is None or until.at - now.at > LONGEST:
+        raise InvalidForecast("to" if to else "by", f"must be within {LONGEST.days:,} days, and the year 9999")
+    return until
+
+
+def what_if(world: CampaignWorld, until: Moment) -> WhatIf:
+    """Advance all towns up to `until`. Raises InvalidForecast if the clock is not before it."""
+    if until.at <= world.now.at:
+        raise InvalidForecast("to", f"must be after the campaign's clock, which shows {world.now.isoformat()}")
+    towns = [found for town in world.towns if (found := _advance(town, until)) is not None]
+    expired = [event for event in world.events if expires_by(event, until)]
+    totals = Counter[str]()
+    for change in (one for town in towns for one in town.changes):
+        totals.update(change.occurrences)
+    if expired:
+        totals[EVENT_EXPIRED] = len(expired)
+    return WhatIf(world=world, until=until, towns=towns, expired=expired, totals=totals)
+
+
+def _advance(town: Town, until: Moment) -> TownChange | None:
+    settlement, structures = advance(town.household, until)
+    own = _change(town.settlement, settlement) if settlement is not None else None
+    changes = [change for i, after in structures.items() if (change := _change(town.structures[i], after)) is not None]
+    return TownChange(town=town, settlement=own, structures=changes) if own or changes else None
+
+
+def _change(entity: Settlement | Structure, after: Advanced[Any]) -> Change | None:
+    if not after.occurred:
+        return None
+    was = {"level": entity.level, **(entity.variables if isinstance(entity.variables, dict) else {})}
+    now = {"level": after.level, **after.variables}
+    names = [name for name in {**was, **now} if name != KEY and was.get(name) != now.get(name)]
+    return Change(
+        entity_type=type(entity).__name__,
+        entity_id=entity.id,
+        entity_name=entity.name,
+        occurrences={event: one.count for event, one in after.occurred.items()},
+        before={name: was[name] for name in names if name in was},
+        after={name: now[name] for name in names if name in now},
+    )

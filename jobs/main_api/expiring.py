@@ -1,4 +1,4 @@
-"""Expires many events in aliased requests, so that one that fails costs itself only."""
+"""Expires many events in aliased requests, so that a failing one harms no other."""
 
 from collections.abc import Callable, Sequence
 from itertools import takewhile

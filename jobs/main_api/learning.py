@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-BELIEVED_S: Final = 3600.0  #: how long what was found out holds
-DOUBTED_S: Final = 60.0  #: the same for what was found out from an unclear answer
+BELIEVED_S: Final = 3600.0  #: how long a finding counts
+DOUBTED_S: Final = 60.0  #: the same for one from an unclear answer
 WAIT_S: Final = 15.0  #: then a thread no longer waits for another
 
 

@@ -1,4 +1,4 @@
-"""Reads many lists or objects in aliased queries, so that one that fails costs itself only."""
+"""Reads many lists or objects in aliased queries, so that a failing one harms no other."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar

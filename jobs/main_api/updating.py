@@ -1,4 +1,4 @@
-"""Sends many updates in aliased requests, so that one that fails costs itself only."""
+"""Sends many updates in aliased requests, so that a failing one harms no other."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Generic

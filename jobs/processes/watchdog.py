@@ -69,7 +69,7 @@ def _no_stop() -> None:
 
 
 def _waits() -> list[str]:
-    """Where the threads that work are: our own innermost line, and what it called."""
+    """Where the working threads are: our own innermost line, and its call."""
     names = {thread.ident: thread.name for thread in threading.enumerate()}
     # The only way to see the stacks of other threads; documented in spite of its name.
     frames = ((names.get(ident, ""), frame) for ident, frame in sys._current_frames().items())  # noqa: SLF001 - documented

@@ -1,4 +1,4 @@
-"""Expiring events in batches: one that fails costs itself only."""
+"""Expiring events in batches: a failing one harms no other."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Reading in batches: one item that cannot be read costs itself only."""
+"""Reading in batches: an unreadable item harms no other."""
 
 import json
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Updating in batches: under versions, within the limits, and one that fails costs itself only."""
+"""Updating in batches: under versions, within the limits, and a failing one harms no other."""
 
 from typing import Any
 

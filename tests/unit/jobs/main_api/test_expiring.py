@@ -1,4 +1,4 @@
-"""Many events in few requests: one that cannot be expired costs itself, whatever the error tells of its place."""
+"""Many events in few requests: one that cannot be expired harms no other, with or without a path in its error."""
 
 from collections.abc import Mapping, Sequence
 from math import ceil

@@ -1,4 +1,4 @@
-"""One odd item costs itself."""
+"""An odd item of a list harms no other."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Many reads in few requests: one that fails costs itself, whatever the error tells of its place."""
+"""Many reads in few requests: a failing one harms no other, with or without a path in its error."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

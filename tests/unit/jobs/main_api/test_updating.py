@@ -1,4 +1,4 @@
-"""Many updates in few requests: what fails costs itself, whatever the error tells of its place."""
+"""Many updates in few requests: a failing one harms no other, with or without a path in its error."""
 
 from collections.abc import Mapping, Sequence
 from math import ceil

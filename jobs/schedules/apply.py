@@ -5,7 +5,7 @@ its campaign's clock and in the order of its events' due times (jobs/world/house
 version that was read and the marks of what was applied, so that a repetition changes nothing.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Generic, TypeVar
@@ -16,9 +16,9 @@ from jobs.errors import JobError, Skip, VersionConflict
 from jobs.main_api.model import Settlement, Structure
 from jobs.main_api.updates import Update
 from jobs.registry import Answer, Item
-from jobs.run import Applied, Run
+from jobs.run import Applied
 from jobs.schedules.households import DueEntity, as_standing
-from jobs.world.change import Change
+from jobs.schedules.rules import Advance, EntityRules
 from jobs.world.clock import Moment, WallTime, WorldTime
 from jobs.world.entity import Advanced, Occurred
 from jobs.world.marks import is_job_applied, with_job
@@ -26,37 +26,6 @@ from jobs.world.marks import is_job_applied, with_job
 log = structlog.get_logger(__name__)
 E_ = TypeVar("E_", Settlement, Structure)
 TRIES = 5  # reads per attempt before a busy entity is left to the next attempt
-
-
-@dataclass(frozen=True, slots=True)
-class Advance:
-    """What has become of an entity, and the error of each event that could not be applied."""
-
-    after: Advanced[Any]
-    errors: Mapping[str, JobError] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EntityRules(Generic[E_]):
-    """What differs between settlements and structures."""
-
-    events: Sequence[str]
-    entity_of: Callable[[Any], str]
-    """Returns the entity ID in a payload."""
-    event_of: Callable[[Any], str]
-    """Returns the event type in a payload."""
-    payload_of: Callable[[str, str], dict[str, Any]]
-    """Returns the payload of a job for an entity and event."""
-    read: Callable[[Run, Sequence[str]], Mapping[str, E_ | JobError | None]]
-    """Reads current entities."""
-    barriers: Callable[[Run, Mapping[str, Moment]], Mapping[str, Moment]]
-    """Returns by entity what it must not pass, of those that are to be advanced up to these moments."""
-    advance: Callable[[Run, Sequence[DueEntity[E_]]], Mapping[str, Advance | JobError]]
-    """Reads whatever else the rules need, and advances the entities."""
-    by_hand: Callable[[Run, E_, int, dict[str, Any], str, int], Change]
-    """Applies occurrences of an event to an entity's level and variables now, whatever is due."""
-    write: Callable[[Run, Sequence[Update[E_]]], Mapping[str, E_ | JobError]]
-    """Updates entities and returns each one's new state or error."""
 
 
 @dataclass(slots=True)

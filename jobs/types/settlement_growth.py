@@ -10,8 +10,9 @@ from jobs.errors import JobError, PermanentError
 from jobs.main_api.model import Settlement
 from jobs.registry import Answer, Item, Payload, batch_job_type
 from jobs.run import Run
-from jobs.schedules.apply import Advance, EntityRules, apply_batch
+from jobs.schedules.apply import apply_batch
 from jobs.schedules.households import DueEntity, read_structures
+from jobs.schedules.rules import Advance, EntityRules
 from jobs.world.change import Change
 from jobs.world.clock import Moment
 from jobs.world.growth import GrowthType, StructureStatus, grow

@@ -9,8 +9,9 @@ from jobs.errors import JobError
 from jobs.main_api.model import Structure
 from jobs.registry import Answer, Item, Payload, batch_job_type
 from jobs.run import Run
-from jobs.schedules.apply import Advance, EntityRules, apply_batch
+from jobs.schedules.apply import apply_batch
 from jobs.schedules.households import DueEntity, ResourcesInTime, resources_of
+from jobs.schedules.rules import Advance, EntityRules
 from jobs.world.change import Change
 from jobs.world.maintenance import StructureEvent, maintain
 from jobs.world.structures import advance_structure, check_upgrade

@@ -142,9 +142,6 @@ def _database(depths: Depths | None) -> str:
 
 
 def _redis(depths: Depths) -> str:
-    state = main_api().breaker.snapshot().state
-    now = traffic.read(keys.redis())
-    limits = {name: float(n) for name, n in now.limits._asdict().items() if n is not None}
     leaders = [({"role": role, "leader": who}, 1.0) for role, who in metrics.leaders().items()]
     return "".join(
         (
@@ -172,6 +169,18 @@ def _redis(depths: Depths) -> str:
                 "queue",
                 metrics.head_ages(depths),
             ),
+            _main_api(),
+            _family("scheduler_leader_info", "gauge", "Who leads, by the beginning of its lease's token", leaders),
+        )
+    )
+
+
+def _main_api() -> str:
+    state = main_api().breaker.snapshot().state
+    now = traffic.read(keys.redis())
+    limits = {name: float(n) for name, n in now.limits._asdict().items() if n is not None}
+    return "".join(
+        (
             _gauges("scheduler_api_limit", "Limits of requests to the main API, if any", "of", limits),
             _gauge("scheduler_api_in_flight", "Requests in flight, counted while there is a limit", now.in_flight),
             _gauge("scheduler_api_waiting", "Requests that wait for the limits", now.waits),
@@ -181,7 +190,6 @@ def _redis(depths: Depths) -> str:
                 "state",
                 {s: float(s == state) for s in ("closed", "half-open", "open")},
             ),
-            _family("scheduler_leader_info", "gauge", "Who leads, by the beginning of its lease's token", leaders),
         )
     )
 

@@ -5,26 +5,26 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import cache
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import structlog
 from django.conf import settings
 from redis import Redis
 
-from jobs import counters
-from jobs.errors import JobError, MustWait, NotAuthorized, PermanentError
+from jobs.errors import JobError, PermanentError
 from jobs.main_api import operations, wire
-from jobs.main_api.answers import Answer, Fault, Request
+from jobs.main_api.answers import Answer, Request
+from jobs.main_api.asking import Asking
 from jobs.main_api.batches import Limits
 from jobs.main_api.breaker import Breaker
 from jobs.main_api.budget import TIMEOUT_S, Budget
 from jobs.main_api.cache import Cache
 from jobs.main_api.calls import ApiCall, note
-from jobs.main_api.errors import ERROR_OF_CODE
+from jobs.main_api.counting import count_breaker_move, count_call, count_halving, count_wait
 from jobs.main_api.executing import Executing
 from jobs.main_api.expiring import Expiring
-from jobs.main_api.gate import Entry, Gate, Wait
+from jobs.main_api.gate import Gate
 from jobs.main_api.listing import Listing
 from jobs.main_api.model import (
     Branch,
@@ -47,7 +47,6 @@ from scheduler_project.redis_connection import connect as connect_to_redis
 
 log = structlog.get_logger(__name__)
 E = TypeVar("E", Settlement, Structure)
-_RESULTS: Final = frozenset({"ok", "error", "fault", "refused", "INTERNAL_SERVER_ERROR", *ERROR_OF_CODE})
 
 
 class MainApi:
@@ -166,44 +165,20 @@ class MainApi:
         Raises MustWait without sending, and whatever `once` and the transport raise.
         """
         request = Request.ONCE if once else Request.UPDATE if key else Request.QUERY
-        probe = self.breaker.before_call()
+        asking = Asking(self.breaker, once)
         request_id = str(structlog.contextvars.get_contextvars().get("request_id") or uuid4().hex)
         headers = {"X-Request-Id": request_id} | ({"Idempotency-Key": key} if key else {})
         payload = {"query": document, "variables": variables}
-        began = time.perf_counter()
-        result = "error"
-
-        def begin(entry: Entry) -> None:
-            nonlocal began, probe
-            began = time.perf_counter()
-            if entry.has_waited and not probe:
-                probe = self.breaker.before_call()  # it may have opened meanwhile
-            if once:
-                once.begin()
-
         try:
-            answer = self.transport.send(payload, request=request, headers=headers, urgent=probe, begin=begin)
-            self.breaker.record_success(probe=probe)
-            result = (answer.errors[0].code or "error") if answer.errors else "ok"
-        except Fault as fault:
-            result = "fault"
-            self.breaker.record_fault(fault.error, probe=probe)
-            raise fault.error from fault
-        except MustWait:
-            result = ""
-            self.breaker.record_unsent(probe=probe)
-            raise
-        except JobError as error:
-            result = "refused" if isinstance(error, NotAuthorized) else "error"
-            self.breaker.record_success(probe=probe)
-            raise
-        except BaseException:  # a bug of ours says nothing about the main API
-            self.breaker.record_unsent(probe=probe)
-            raise
+            with asking:
+                answer = self.transport.send(
+                    payload, request=request, headers=headers, urgent=asking.is_probe, begin=asking.begin
+                )
+                return asking.end(answer)
         finally:
-            if result:
-                self._note(ApiCall(name, began, time.perf_counter() - began, result, request_id))
-        return answer
+            if asking.result:
+                seconds = time.perf_counter() - asking.began
+                self._note(ApiCall(name, asking.began, seconds, asking.result, request_id))
 
     def _note(self, call: ApiCall) -> None:
         """Notify observers, whose errors must not hide how the call ended."""
@@ -275,20 +250,8 @@ def main_api() -> MainApi:
         threshold=settings.API_CIRCUIT_BREAKER_THRESHOLD,
         duration=settings.API_CIRCUIT_BREAKER_DURATION,
     )
-    api.observers.append(_count_call)
-    api.breaker.listeners.append(lambda _was, now: counters.add("breaker_moves", now))
-    api.transport.gate.wait_observers.append(_count_wait)
-    api.transport.gate.halving_observers.append(lambda cause: counters.add("api_halvings", cause))
+    api.observers.append(count_call)
+    api.breaker.listeners.append(count_breaker_move)
+    api.transport.gate.wait_observers.append(count_wait)
+    api.transport.gate.halving_observers.append(count_halving)
     return api
-
-
-def _count_wait(wait: Wait) -> None:
-    result = "sent" if wait.got_in else "given_up"
-    counters.add("api_waits", result)
-    counters.add("api_waited_seconds", result, by=wait.seconds)
-
-
-def _count_call(call: ApiCall) -> None:
-    result = call.result if call.result in _RESULTS else "other"  # extension codes are the main API's to choose
-    counters.add("api_requests", call.operation, result)
-    counters.observe("api_request_seconds", call.seconds, call.operation)

@@ -1,10 +1,12 @@
 """The sandbox's side of an HTTP connection, with the faults of the network."""
 
 import asyncio
+import time
 from uuid import uuid4
 
 from sandbox.answer import Answer
 from sandbox.control import handle
+from sandbox.load import Load
 from sandbox.server import Sandbox
 
 
@@ -42,6 +44,18 @@ class Connection(asyncio.Protocol):
 
     def _handle(self, method: str, path: str, headers: dict[str, str], body: bytes) -> None:
         sandbox = self._sandbox
+        if path == "/graphql":
+            sandbox.load.begin(time.monotonic())
+            try:
+                self._answer(method, path, headers, body)
+            finally:
+                if not self._busy:
+                    sandbox.load.end()
+        else:
+            self._answer(method, path, headers, body)
+
+    def _answer(self, method: str, path: str, headers: dict[str, str], body: bytes) -> None:
+        sandbox = self._sandbox
         faulty = path == "/graphql" and sandbox.faults.apply_to(body.decode("utf-8", "replace"))
         if faulty and sandbox.faults.outage:
             self._transport.abort()
@@ -66,15 +80,18 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
             return
         encoded = answer.encode(headers.get("x-request-id") or uuid4().hex)
-        delay = sandbox.faults.latencyMs / 1000 if faulty else 0
+        delay = 0.0
+        if faulty and sandbox.faults.latencyMs:
+            service_s = sandbox.faults.latencyMs / 1000
+            delay = sandbox.load.delay(time.monotonic(), service_s, int(sandbox.faults.servers))
         trickle = sandbox.faults.trickle if faulty else 0
         if delay or trickle:
             self._busy = True
-            asyncio.get_running_loop().create_task(self._send_slowly(encoded, delay, trickle))
+            asyncio.get_running_loop().create_task(self._send_slowly(encoded, delay, trickle, sandbox.load))
         else:
             self._transport.write(encoded)
 
-    async def _send_slowly(self, data: bytes, delay: float, bytes_per_s: float) -> None:
+    async def _send_slowly(self, data: bytes, delay: float, bytes_per_s: float, load: Load) -> None:
         await asyncio.sleep(delay)
         while bytes_per_s and data and not self._transport.is_closing():
             self._transport.write(data[: max(1, int(bytes_per_s / 10))])
@@ -83,4 +100,5 @@ class Connection(asyncio.Protocol):
         if not self._transport.is_closing():
             self._transport.write(data)
         self._busy = False
+        load.end()
         self._next()

@@ -41,7 +41,8 @@ def handle(sandbox: Sandbox, method: str, path: str, body: bytes) -> object:
 
 def _stats(sandbox: Sandbox) -> object:
     counts = {"requests": sandbox.requests, "operations": sandbox.counts, "executions": len(sandbox.world.executions)}
-    return {**counts, "recent": list(sandbox.recent)}
+    load = {"mostInFlight": sandbox.load.most_in_flight, "mostInASecond": sandbox.load.most_in_a_second}
+    return {**counts, "load": load, "recent": list(sandbox.recent)}
 
 
 def _set_faults(sandbox: Sandbox, wanted: Record) -> object:

@@ -14,6 +14,7 @@ class BadFaults(ValueError):
 @dataclass(slots=True)
 class Faults:
     latencyMs: float = 0  # noqa: N815 - the names of the control endpoint
+    servers: int = 0  #: requests that are worked on at a time, each for latencyMs, while others wait; 0: all of them
     errorRate: float = 0  # noqa: N815
     graphqlErrorRate: float = 0  # noqa: N815
     outage: bool = False

@@ -10,6 +10,7 @@ from typing import Any
 from sandbox.answer import Answer, problem, read_json
 from sandbox.dialect import Dialect, Unauthorized
 from sandbox.faults import Faults
+from sandbox.load import Load
 from sandbox.schema import Service, is_mutation
 from sandbox.world import Record, World
 
@@ -33,6 +34,7 @@ class Sandbox:
     def _begin(self, world: World) -> None:
         self.world = world
         self.requests = 0
+        self.load = Load()
         self.counts: Counter[str] = Counter()
         self.recent: deque[Record] = deque(maxlen=200)
         self._remembered: OrderedDict[str, tuple[bytes, bytes]] = OrderedDict()

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Final
@@ -9,13 +10,14 @@ from typing import Final
 import pytest
 from redis import Redis
 
-from jobs.errors import NoPermit, TransientError
+from jobs.errors import CircuitOpen, NoPermit, TransientError
 from jobs.main_api import limits, traffic
-from jobs.main_api.budget import Budget
+from jobs.main_api.budget import IN_FLIGHT, Budget
 from jobs.main_api.calls import Calls
 from jobs.main_api.client import MainApi
 from jobs.main_api.gate import Entry, Gate
 from jobs.main_api.limits import Limits
+from jobs.sending import Sending
 from tests.support.servers import SandboxApi, wait_until
 
 TIMEOUT_S: Final = 10.0
@@ -143,3 +145,43 @@ def test_too_many_requests_halve_the_window(api: MainApi, sandbox: SandboxApi, r
     assert api.transport.gate.room.size() == full // 2
     assert [(one.size, one.cause) for one in traffic.read(redis).halved] == [(full // 2, "429")]
     assert api.breaker.snapshot().state == "closed"
+
+
+@pytest.fixture
+def held(redis: Redis) -> Iterator[str]:
+    """The only permit, in another process's hands."""
+    limits.publish(Limits(in_flight=1), redis)
+    other = Budget(redis, timeout=timedelta(seconds=TIMEOUT_S))
+    ticket = other.acquire(":a", "j", until=time.monotonic() + 60, must_stop=lambda: False) or ""
+    yield ticket
+    other.release(ticket)
+
+
+def test_a_sending_begins_after_the_wait(api: MainApi, sandbox: SandboxApi, held: str) -> None:
+    """A worker that is killed while its effect waits has sent nothing, and knows it."""
+    begun: list[str] = []
+
+    def record() -> bool:
+        begun.append("sending")
+        return True
+
+    with Calls(deadline=time.monotonic()), pytest.raises(NoPermit):
+        api.execute_effect("effect-1-1", key="k", sending=Sending(record))
+    assert begun == []
+    assert not sandbox.has_heard("executeEffect")
+
+
+def test_a_breaker_that_opens_meanwhile_stops_what_waited(
+    api: MainApi, sandbox: SandboxApi, redis: Redis, held: str
+) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(api.kingdoms, "campaign-1")
+        wait_until(lambda: traffic.read(redis).urgent == 1)
+        api.breaker.force("open", by="t", reason="t")
+        redis.zrem(IN_FLIGHT, held)  # as if it had expired
+        with pytest.raises(CircuitOpen):
+            waiting.result(timeout=30)
+    api.breaker.release()
+
+    assert not sandbox.has_heard("kingdomsByCampaign")
+    assert traffic.read(redis).in_flight == 0

@@ -55,11 +55,13 @@ def set_up(redis: Redis, case: Case) -> None:
         pauses.pause(kind, name, actor="user:ann")
 
 
-def samples(client: Client, name: str) -> dict[str, float]:
-    """A gauge of /metrics/prometheus, by queue."""
+def gauges(client: Client) -> dict[str, dict[str, float]]:
+    """Those of /metrics/prometheus, by name and queue."""
     page = client.get("/metrics/prometheus").content.decode()
-    families = {family.name: family for family in text_string_to_metric_families(page)}
-    return {sample.labels.get("queue", ""): sample.value for sample in families[name].samples}
+    return {
+        family.name: {sample.labels.get("queue", ""): sample.value for sample in family.samples}
+        for family in text_string_to_metric_families(page)
+    }
 
 
 @pytest.mark.parametrize("worked", [False, True])
@@ -81,9 +83,10 @@ def test_every_page_shows_the_same_depth(
     for queue, number in queued.items():
         rq_queue = django_rq.get_queue(queue)
         assert rq_queue.count == len(set(rq_queue.get_job_ids())) == number
-    assert samples(admin_client, "scheduler_queue_depth") == queued
-    assert samples(admin_client, "scheduler_queue_held_back") == held
-    assert samples(admin_client, "scheduler_queue_waiting") == {"": sum(queued.values())}
+    scraped = gauges(admin_client)
+    assert scraped["scheduler_queue_depth"] == queued
+    assert scraped["scheduler_queue_held_back"] == held
+    assert scraped["scheduler_queue_waiting"] == {"": sum(queued.values())}
     assert admin_client.get("/metrics").json()["queue"]["waiting"] == sum(queued.values())
     health.HEALTH.forget()
     said = admin_client.get("/health").json()["components"]["rqQueue"]["message"]

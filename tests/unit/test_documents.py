@@ -9,6 +9,7 @@ import yaml
 
 from jobs.registry import all_types
 from jobs.states import MOVES
+from sandbox.dialect import POINTS
 from tests.support.documents import anchors_of
 from tests.support.servers import ROOT
 
@@ -52,6 +53,14 @@ def test_every_named_test_exists() -> None:
         for name in re.findall(r"\b(test_\w+)(\.py)?", document.read_text()):
             there = "".join(name) in files if name[1] else f"def {name[0]}(" in TESTS
             assert there, f"{name_of(document)}: {''.join(name)}"
+
+
+def test_every_point_of_the_main_api_has_a_test() -> None:
+    """The table of main-api.md names one at least; that they exist is tried above."""
+    page = (ROOT / "docs" / "main-api.md").read_text()
+    rows = re.findall(r"^\| (\d+) \| (`test_\w+`(?:, `test_\w+`)*) \|$", page, re.MULTILINE)
+
+    assert [int(number) for number, _ in rows] == list(POINTS)
 
 
 def test_the_named_line_of_the_makefile_is_right() -> None:

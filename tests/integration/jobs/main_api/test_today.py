@@ -19,6 +19,7 @@ from tests.support.servers import SandboxApi
 TODAY = sorted(DIALECTS["today"])
 TOWNS = [f"settlement-1-{k}-{s}" for k in (1, 2) for s in (1, 2, 3)]
 EVENTS = [f"e-{n}" for n in range(12)]
+OF_KEYS = pytest.mark.skipif(not TOKEN.startswith("camp_sk_"), reason="a JWT is valid everywhere")
 
 
 @pytest.fixture(params=[[], *([point] for point in TODAY), TODAY], ids=lambda points: f"points {points}")
@@ -188,6 +189,39 @@ def test_a_main_api_that_refuses_all_mutations_is_told_apart(
 
     assert {type(answer) for answer in answers.values()} == {NotAuthorized}
     assert sandbox.control("GET", "stats")["requests"] - before <= 5
+
+
+@pytest.mark.parametrize(
+    ("point", "error", "says"),
+    [
+        (8, PermanentError, "must be a UUID"),
+        pytest.param(9, NotAuthorized, "HTTP 401", marks=OF_KEYS),
+        (10, NotAuthorized, "Forbidden resource"),
+    ],
+)
+def test_points_that_cannot_work_are_answers_and_no_outage(
+    fresh: MainApi, sandbox: SandboxApi, point: int, error: type[JobError], says: str
+) -> None:
+    """Each item names the refusal; the breaker, which one fault would open, stays closed."""
+    updates, branch = [grown(town) for town in towns(fresh)], fresh.main_branch("campaign-1").id
+    sandbox.control("POST", "dialect", {"points": [point]})
+
+    answers = fresh.update_settlements(updates, branch_id=branch)
+
+    assert {type(answer) for answer in answers.values()} == {error}
+    assert all(says in str(answer) for answer in answers.values())
+    assert fresh.breaker.snapshot().state == "closed"
+
+
+@OF_KEYS
+def test_a_key_that_is_valid_for_campaigns_only_reads_campaigns(fresh: MainApi, sandbox: SandboxApi) -> None:
+    """So a world time is heard of, and nothing else works."""
+    sandbox.control("POST", "dialect", {"points": [9]})
+
+    assert len(fresh.campaigns(fresh=True)) == 3
+    assert isinstance(fresh.campaigns_by_id(["campaign-1"])["campaign-1"], Campaign)
+    with pytest.raises(NotAuthorized):
+        fresh.main_branch("campaign-1")
 
 
 @pytest.mark.parametrize("message", ["boom", "timed out", "not found", "is not active", "Effect x is not active"])

@@ -76,6 +76,21 @@ def test_a_settlement_s_growth_is_one_update(api: MainApi, sandbox: SandboxApi) 
     assert marks == {"clock": "world", **dict.fromkeys(kinds, "1001-06-01T12:00:00.000Z")}
 
 
+def test_an_update_is_dated_by_the_last_due_time_applied(api: MainApi, sandbox: SandboxApi) -> None:
+    """On the world's clock, whatever the time is here."""
+    town = "settlement-1-1-1"
+    earlier = growth(api, town, "POPULATION_GROWTH", due="1001-06-01T09:00:00Z")
+    later = growth(api, town, "RESOURCE_GENERATION", due="1001-06-01T10:00:00Z", n=2)
+
+    apply("SETTLEMENT_GROWTH", [later, earlier])
+
+    (written,) = sandbox.world()["history"]
+    marks = sandbox.world()["settlements"][town]["variables"]["schedulerMarks"]
+    assert written["entityId"] == town
+    assert written["worldTime"] == max(at for name, at in marks.items() if name != "clock")
+    assert written["worldTime"][:13] in ("1001-06-01T09", "1001-06-01T10")
+
+
 def test_applying_a_batch_twice_changes_nothing(api: MainApi, sandbox: SandboxApi) -> None:
     """The marks make every job of the second run a skip."""
     items = [growth(api, f"settlement-1-1-{s}", "RESOURCE_GENERATION") for s in (1, 2, 3)]

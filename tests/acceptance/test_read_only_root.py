@@ -17,8 +17,8 @@ import pytest
 from redis import Redis
 
 from sandbox.ports import free_port
-from tests.integration.scheduler_project.test_image import COMPOSE, copy_stage
 from tests.support.environment import PRODUCTION
+from tests.support.image import COMPOSE, copy_stage
 from tests.support.servers import ROOT, Running, SandboxApi, wait_until
 
 #: $1 holds the image's files and $2 is the volume at var/. TMPDIR is the only other folder that can be written to.

@@ -1,6 +1,7 @@
 """The imports between all modules."""
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -68,6 +69,13 @@ def test_no_test_replaces_a_private_name() -> None:
                 found += [f"{path}:{node.lineno}: {text}" for text in texts if text.rpartition(".")[2].startswith("_")]
 
     assert found == []
+
+
+def test_nothing_is_imported_from_a_test_module() -> None:
+    """Helpers are in tests/support/."""
+    imports = re.compile(r"^\s*(?:from|import) tests\.\S*\btest_", re.MULTILINE)
+
+    assert [path for path in (ROOT / "tests").rglob("*.py") if imports.search(path.read_text())] == []
 
 
 def test_the_rules_of_the_world_need_no_django() -> None:

@@ -14,7 +14,7 @@ import yaml
 
 from monitoring.checks import ROLES
 from scheduler_project.variables import VARIABLES
-from tests.integration.scheduler_project.test_image import COMPOSE
+from tests.support.image import COMPOSE
 from tests.support.servers import ROOT
 
 FOLDER = ROOT / "deploy" / "kubernetes"

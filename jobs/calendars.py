@@ -3,21 +3,25 @@
 The main API's calendar comes first, then the one set in the admin, then the Gregorian one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 import msgspec
 import structlog
 from django.db import transaction
 from django.db.models import OuterRef, Subquery
+from django.utils import timezone
 
 from jobs import audit
+from jobs.main_api.worlds import Served
 from jobs.models import CampaignCalendar, CampaignClock
 from jobs.world.calendars.calendar import Calendar
 from jobs.world.calendars.examples import GREGORIAN
 from jobs.world.calendars.lines import to_lines
+from scheduler_project import text
 
 log = structlog.get_logger(__name__)
+LONGEST_FAULT: Final = 1000
 FIELDS: Final = Calendar.__dataclass_fields__.keys()
 
 
@@ -65,6 +69,37 @@ def set_own(campaign_id: str, calendar: Calendar, *, actor: str, reason: str, li
 def remove_own(campaign_id: str, *, actor: str, reason: str, link: str = "") -> bool:
     """Remove the calendar that was set, so that the Gregorian one counts; False if there is none."""
     return _write_own(campaign_id, None, "removed", actor=actor, reason=reason, link=link)
+
+
+def remember(served: Mapping[str, Served], *, asked: Iterable[str]) -> None:
+    """Store what the main API has for some of the campaigns that were asked about; of the others it is not clear.
+
+    A calendar that cannot be used is logged and does not count.
+    """
+    now = timezone.now()
+    CampaignCalendar.objects.bulk_create(
+        [CampaignCalendar(campaign_id=campaign_id, asked_at=now) for campaign_id in asked if campaign_id not in served],
+        update_conflicts=True,
+        unique_fields=["campaign_id"],
+        update_fields=["asked_at"],
+    )
+    for campaign_id, one in served.items():
+        if one.fault:
+            log.warning("calendars.refused", campaign_id=campaign_id, fault=one.fault[:300])
+    CampaignCalendar.objects.bulk_create(
+        [
+            CampaignCalendar(
+                campaign_id=campaign_id,
+                served=to_plain(one.calendar) if one.calendar else None,
+                fault=text.plain(one.fault[:LONGEST_FAULT]),
+                asked_at=now,
+            )
+            for campaign_id, one in served.items()
+        ],
+        update_conflicts=True,
+        unique_fields=["campaign_id"],
+        update_fields=["served", "fault", "asked_at"],
+    )
 
 
 def to_plain(calendar: Calendar) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from redis.client import PubSub
 
 from jobs import actor as actors
 from jobs import counters, service
+from jobs.calendar_poll import CalendarPoll
 from jobs.catch_up import CatchUp, world_time_of
 from jobs.errors import InvalidJob, JobError
 from jobs.main_api.client import MainApi
@@ -66,6 +67,7 @@ class Listener:
         self._windows: dict[tuple[str, str], _Window] = {}
         self._unread: dict[str, Any] | None = None  # kept until it is received, should the database be away meanwhile
         self.catch_up = CatchUp(api, self._advance)
+        self._calendars = CalendarPoll(api)
 
     def poll(self) -> float:
         """Receive and handle messages. Returns the seconds until the next poll.
@@ -88,6 +90,8 @@ class Listener:
             raise
         self._close_windows()
         self.catch_up.poll()
+        if not self.catch_up.is_running:
+            self._calendars.poll()
         return 0.0
 
     @property

@@ -11,7 +11,7 @@ from sandbox.faults import BadFaults, Faults
 from sandbox.server import Sandbox
 from sandbox.world import Record, Refusal, Size, World, parse, stamp
 
-PLANTED = ("events", "effects", "settlements", "structures", "campaigns", "kingdoms")
+PLANTED = ("events", "effects", "settlements", "structures", "campaigns", "kingdoms", "worlds")
 
 
 def handle(sandbox: Sandbox, method: str, path: str, body: bytes) -> object:

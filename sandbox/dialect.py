@@ -86,6 +86,11 @@ class Dialect:
         return point in self.points
 
     @property
+    def serves_worlds(self) -> bool:
+        """Whether campaigns have worlds, with calendars; the contract has none, the main API of today does."""
+        return bool(self.points)
+
+    @property
     def largest_body(self) -> int:
         """Bytes of the largest request; 0: any."""
         return LARGEST_BODY if self.has(17) else 0

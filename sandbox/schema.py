@@ -41,6 +41,8 @@ QUERIES: dict[str, Callable[[World, dict[str, Any]], Any]] = {
     "settlement": lambda w, a: w.settlements.get(a["id"]),
     "structure": lambda w, a: w.structures.get(a["id"]),
 }
+#: Beside the contract, where the dialect serves worlds.
+WORLDS: dict[str, Callable[[World, dict[str, Any]], Any]] = {"world": lambda w, a: w.worlds.get(a["id"])}
 
 
 def _complete(world: World, args: dict[str, Any]) -> Record:
@@ -90,7 +92,7 @@ class Service:
 
     def _build(self) -> GraphQLSchema:
         schema = build_schema(_sdl(self.dialect))
-        for type_name, resolvers in (("Query", QUERIES), ("Mutation", MUTATIONS)):
+        for type_name, resolvers in (("Query", QUERIES | WORLDS), ("Mutation", MUTATIONS)):
             kind = schema.type_map[type_name]
             if not isinstance(kind, GraphQLObjectType):
                 raise TypeError(f"{type_name} is not an object type")
@@ -136,6 +138,10 @@ def _sdl(dialect: Dialect) -> str:
     if dialect.has(2):
         named = "Campaign|Kingdom|Settlement|Structure|Event"
         sdl = re.sub(rf"(type (?:{named}) \{{[^}}]*?name: )String!", r"\1DateTime!", sdl)
+    if dialect.serves_worlds:
+        sdl = re.sub(r"(type Campaign \{)", r"\1\n  worldId: ID", sdl)
+        sdl = re.sub(r"(type Query \{)", r"\1\n  world(id: ID!): World", sdl)
+        sdl += "\ntype World {\n  id: ID!\n  calendars: JSON\n}\n"
     if dialect.has(15):
         sdl = sdl.replace("affectedFields: [String!]", "affectedFields: [String!]\n  patchApplied: JSON")
     return sdl

@@ -10,6 +10,16 @@ from typing import Any
 Record = dict[str, Any]
 OVERDUE_AFTER = timedelta(minutes=5)
 REMEMBERED_VERSIONS = 10_000
+#: Of the first campaign's world, where worlds are served: ten months of 36 days.
+CALENDAR: Record = {
+    "id": "calendar-1",
+    "name": "Reckoning of Sails",
+    "monthsPerYear": 10,
+    "daysPerMonth": [36] * 10,
+    "monthNames": ["Keel", "Oar", "Mast", "Rudder", "Anchor", "Bilge", "Halyard", "Lantern", "Tiller", "Harbour"],
+    "epoch": "0001-01-01T00:00:00.000Z",
+    "notes": "No leap years.",
+}
 
 
 class Refusal(Exception):
@@ -40,6 +50,7 @@ class World:
     seed: int = 1
     publish: Callable[[str, Record], None] = lambda channel, body: None
     campaigns: dict[str, Record] = field(default_factory=dict)
+    worlds: dict[str, Record] = field(default_factory=dict)
     branches: dict[str, Record] = field(default_factory=dict)
     kingdoms: dict[str, Record] = field(default_factory=dict)
     settlements: dict[str, Record] = field(default_factory=dict)
@@ -136,6 +147,7 @@ class World:
             "structures": "settlementId",
             "kingdoms": "campaignId",
             "campaigns": "",
+            "worlds": "",
         }[table]
         records: dict[str, Record] = getattr(self, table)
         known = records.get(record["id"])
@@ -196,6 +208,8 @@ class World:
             "campaigns",
             {"id": campaign_id, "name": f"{_name(chance)} Chronicles", "isActive": c != 3, "currentWorldTime": clock},
         )
+        self.campaigns[campaign_id]["worldId"] = f"world-{c}"
+        self.plant("worlds", {"id": f"world-{c}", "calendars": {"calendars": [CALENDAR] if c == 1 else []}})
         for k in range(1, self.size.kingdoms + 1):
             kingdom = {"id": f"kingdom-{c}-{k}", "campaignId": campaign_id, "name": _name(chance)}
             self.plant("kingdoms", kingdom)

@@ -71,6 +71,8 @@ class Suspicion:
 
     def note(self, error: JobError, *, counts: bool) -> None:
         """A request has failed; `counts` says that the error may be about all items."""
+        if self.needs_probe:  # this is the probe, which `is_confirmed` judges
+            return
         self._repeats = self._repeats + 1 if counts and str(error) == self._error else 0
         self._error = str(error) if counts else ""
 

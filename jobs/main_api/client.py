@@ -14,6 +14,7 @@ from redis import Redis
 
 from jobs.errors import JobError, PermanentError
 from jobs.main_api import operations, wire
+from jobs.main_api.advancing import ADVANCE, read_advance
 from jobs.main_api.answers import Answer, Request
 from jobs.main_api.asking import Asking
 from jobs.main_api.batches import Limits
@@ -27,6 +28,7 @@ from jobs.main_api.expiring import Expiring
 from jobs.main_api.gate import Gate
 from jobs.main_api.listing import Listing
 from jobs.main_api.model import (
+    AdvancedClock,
     Branch,
     Campaign,
     Effect,
@@ -151,6 +153,14 @@ class MainApi:
     ) -> dict[str, Structure | JobError]:
         """Like `update_settlements`."""
         return self._update_each("updateStructure", updates, Structure, branch_id)
+
+    def advance_world_time(self, campaign_id: str, to: str, *, branch_id: str, key: str) -> AdvancedClock:
+        """Move a campaign's world time forward to `to`; safe to send again, as time that has moved stays moved.
+
+        Raises PermanentError if `to` is not after the world time, and VersionConflict if somebody else moves it.
+        """
+        wanted = {"campaignId": campaign_id, "to": to, "branchId": branch_id}
+        return read_advance(self._batch(ADVANCE, [{"input": wanted}], key=key), campaign_id)
 
     # -- requests
 

@@ -91,6 +91,14 @@ class Written(_Answer, frozen=True, kw_only=True):
     version: int
 
 
+class AdvancedClock(_Answer, frozen=True, kw_only=True):
+    """A campaign's clock after it was advanced."""
+
+    campaign_id: str
+    current_world_time: str
+    previous_world_time: str | None = None
+
+
 class Expired(_Answer, frozen=True, kw_only=True):
     """An event that is completed."""
 
@@ -101,6 +109,7 @@ class Expired(_Answer, frozen=True, kw_only=True):
 #: The fields that are ISO 8601 in the contract, and milliseconds since 1970 where the main API has them so.
 TIMES: Final[Mapping[type, tuple[str, ...]]] = {
     Campaign: ("currentWorldTime",),
+    AdvancedClock: ("currentWorldTime", "previousWorldTime"),
     Settlement: ("archivedAt",),
     Structure: ("archivedAt",),
     Event: ("scheduledAt", "occurredAt"),

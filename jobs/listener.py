@@ -30,11 +30,12 @@ from jobs.main_api.heard import Notes
 from jobs.main_api.messages import PATTERNS, Malformed, Message, account_of, kind_of, read_message
 from jobs.main_api.model import Campaign
 from jobs.main_api.reading import READ_BATCH
-from jobs.models import CampaignClock
+from jobs.models import AdvanceSource, CampaignClock
 from jobs.processes.heartbeat import Heartbeat
 from jobs.processes.lease import DURATION, Lease
-from jobs.registry import types_on_entity, types_on_world_time
+from jobs.registry import types_on_entity
 from jobs.schedules import clocks, store
+from jobs.schedules.advances import react
 from jobs.world.clock import WorldTime
 from scheduler_project import text
 
@@ -66,7 +67,7 @@ class Listener:
         self._notes = Notes(connection)
         self._windows: dict[tuple[str, str], _Window] = {}
         self._unread: dict[str, Any] | None = None  # kept until it is received, should the database be away meanwhile
-        self.catch_up = CatchUp(api, self._advance)
+        self.catch_up = CatchUp(api, self._catch_up_with)
         self._calendars = CalendarPoll(api)
 
     def poll(self) -> float:
@@ -228,21 +229,31 @@ class Listener:
             reason=f"{kind} {what}",
         )
 
-    def _advance(self, campaign_id: str, reading: WorldTime) -> None:
+    def _advance(self, campaign_id: str, reading: WorldTime, *, source: AdvanceSource = AdvanceSource.MESSAGE) -> None:
         """React to the world time that the main API has, unless it was processed: a replayed message changes nothing.
 
-        Any other counts: after a restore from a backup, world time has moved backwards.
+        Any other counts: after a restore from a backup, world time has moved backwards. But a reading may also be older
+        than what a job has done since, so such a clock is read again. What cannot be read is found by catching up.
         """
-        world_time = reading.isoformat()
         clock, _ = CampaignClock.objects.get_or_create(campaign_id=campaign_id)
-        if clock.processed_world_time == world_time:
-            log.debug("listener.replay_ignored", campaign_id=campaign_id, world_time=world_time)
-            return
-        CampaignClock.objects.filter(pk=clock.pk).update(world_time=world_time)
-        if self._submit(campaign_id, types_on_world_time(), subject=world_time, reason=f"world time is {world_time}"):
-            clocks.mark_processed(campaign_id, world_time)
+        processed = clock.processed_world_time
+        try:
+            if processed and reading < WorldTime.parse(processed):
+                reading = self._read_again(campaign_id, reading)
+            react(campaign_id, reading, source=source, actor=actors.LISTENER)
+        except InvalidJob as refused:
+            log.warning("listener.submission_rejected", error=str(refused))
+        except JobError as error:
+            log.warning("listener.clock_unread", campaign_id=campaign_id, error=str(error))
 
-    def _submit(self, campaign_id: str, types: tuple[str, ...], *, subject: str, reason: str) -> bool:
+    def _read_again(self, campaign_id: str, reading: WorldTime) -> WorldTime:
+        campaign = self._api.campaign(campaign_id)
+        return (world_time_of(campaign) if campaign else None) or reading
+
+    def _catch_up_with(self, campaign_id: str, reading: WorldTime) -> None:
+        self._advance(campaign_id, reading, source=AdvanceSource.CLOCK)
+
+    def _submit(self, campaign_id: str, types: tuple[str, ...], *, subject: str, reason: str) -> None:
         request_id = uuid4().hex  # shared by all jobs of a message
         submissions = [
             service.Submission(
@@ -255,9 +266,8 @@ class Listener:
                 service.submit_many(submissions, actor=actors.LISTENER, reason=reason)
             except InvalidJob as refused:
                 log.warning("listener.submission_rejected", error=str(refused))
-                return False
+                return
             log.info("listener.jobs_submitted", reason=reason)
-        return True
 
 
 def _later(pending: Message | None, new: Message) -> Message:

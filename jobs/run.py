@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from jobs.main_api.client import MainApi
 from jobs.main_api.model import Campaign
 from jobs.sending import Sending
-from jobs.world.clock import Moment
+from jobs.world.clock import Moment, WorldTime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +104,22 @@ class Schedules(Protocol):
         """Remove the schedules of entities that are gone. Returns the jobs that waited for them."""
 
 
+class Advances(Protocol):
+    """The movements of world time, as handlers see them (implemented in jobs/schedules/advances.py)."""
+
+    def find_target(self, job_id: str) -> WorldTime | None:
+        """Return where an earlier attempt of the job has decided to move time to."""
+
+    def begin(self, job_id: str, campaign_id: str, was: WorldTime, to: WorldTime) -> WorldTime:
+        """Record where the job moves time to, before it does. Returns what the first attempt recorded."""
+
+    def finish(self, job_id: str, *, moved_from: WorldTime | None) -> None:
+        """The campaign's clock shows the target, or more: submit the jobs that look for what is due, once."""
+
+    def next_due(self, campaign_id: str, after: WorldTime) -> WorldTime | None:
+        """Return when a settlement or structure is due next, by the schedules as they stand; None if none is."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """One attempt of one job, with everything that its handler may use."""
@@ -114,6 +130,7 @@ class Run:
     due_at: datetime
     api: MainApi
     schedules: Schedules
+    advances: Advances
     submit: Callable[[Sequence[Followup]], int]
     """Submits jobs. Returns how many of them are new."""
     clock_due: Moment | None

@@ -1,5 +1,6 @@
-"""The tables: jobs, audit trail, cron tasks, schedule rows, campaign clocks, calendars, pauses, rollups, API check."""
+"""The tables: jobs, audit, cron tasks, schedule rows, clocks, advances, calendars, pauses, rollups, API check."""
 
+from jobs.models.advance import AdvanceSource, WorldAdvance
 from jobs.models.audit import LONGEST_TARGET, AuditEntry, OperatorAction
 from jobs.models.calendar import CampaignCalendar
 from jobs.models.campaign import CampaignClock
@@ -13,6 +14,7 @@ from jobs.models.schedule import ScheduleRow
 
 __all__ = [
     "LONGEST_TARGET",
+    "AdvanceSource",
     "AuditEntry",
     "CampaignCalendar",
     "CampaignClock",
@@ -30,6 +32,7 @@ __all__ = [
     "Pause",
     "PauseKind",
     "ScheduleRow",
+    "WorldAdvance",
     "new_job_id",
     "unique_key_of",
 ]

@@ -53,11 +53,6 @@ def is_active(campaign_id: str) -> bool:
     return not CampaignClock.objects.filter(pk=campaign_id, is_active=False).exists()
 
 
-def mark_processed(campaign_id: str, world_time: str) -> None:
-    """Record that the campaign was processed up to `world_time`."""
-    CampaignClock.objects.update_or_create(campaign_id=campaign_id, defaults={"processed_world_time": world_time})
-
-
 def _updated(campaign: Campaign, existing: CampaignClock | None, *, believe_none: bool) -> CampaignClock:
     clock = existing or CampaignClock(campaign_id=campaign.id)
     clock.is_active, clock.seen_at = campaign.is_active, timezone.now()

@@ -6,7 +6,7 @@ from typing import Any, Final
 import structlog
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Max, Q, QuerySet, Sum
+from django.db.models import Exists, Max, OuterRef, Q, QuerySet, Sum
 from django.db.models.functions import TruncHour
 from django.utils import timezone
 from django_rq import get_queue
@@ -21,7 +21,7 @@ from jobs.engine.scheduler.sweep import BATCH
 from jobs.engine.worker import rq_mirror
 from jobs.histogram import COLUMNS
 from jobs.ledger import Outcomes, statements
-from jobs.models import FailureHour, Job, OutcomeMinute
+from jobs.models import FailureHour, Job, OutcomeMinute, WorldAdvance
 from jobs.states import ENDED, State
 
 log = structlog.get_logger(__name__)
@@ -56,6 +56,7 @@ class Retention:
         fold_outcomes(now)
         firing.trim_history()
         FailureHour.objects.filter(hour__lt=now - settings.RETENTION).delete()
+        _delete_advances(now)
         for queue in settings.QUEUE_NAMES:
             rq_mirror.trim(queue, self._connection)
             rq_mirror.forget_gone(queue, self._connection)
@@ -88,6 +89,12 @@ def _delete(old: QuerySet[Job]) -> int:
     ids = list(old.select_for_update(skip_locked=True).values_list("id", flat=True)[:BATCH])
     Job.objects.filter(id__in=ids).delete()
     return len(ids)
+
+
+def _delete_advances(now: datetime) -> None:
+    """Delete old movements of world time, except of jobs that are still there: a retry must find its target."""
+    jobs = Job.objects.filter(pk=OuterRef("job_id"))
+    WorldAdvance.objects.filter(~Exists(jobs), created_at__lt=now - settings.RETENTION).delete()
 
 
 def fold_outcomes(now: datetime) -> None:

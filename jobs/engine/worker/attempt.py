@@ -25,6 +25,7 @@ from jobs.models import Job
 from jobs.outcome import RetryPolicy, outcome_of
 from jobs.registry import Answer, Item, JobType, readable_versions, type_named
 from jobs.run import Followup, Run
+from jobs.schedules.advances import DatabaseAdvances
 from jobs.schedules.store import DatabaseSchedules
 from jobs.sending import Phase, Sending
 from jobs.states import State
@@ -273,6 +274,7 @@ def _run_of(job: Claimed) -> Run:
         due_at=job.due_at,
         api=main_api(),
         schedules=_schedules,
+        advances=_advances,
         submit=submit,
         clock_due=parse_moment(job.clock, job.clock_due) if job.clock else None,
         occurrences=job.occurrences,
@@ -283,6 +285,7 @@ def _run_of(job: Claimed) -> Run:
 
 
 _schedules = DatabaseSchedules()
+_advances = DatabaseAdvances()
 
 
 def time_limit(job: Claimed) -> timedelta:

@@ -20,6 +20,7 @@ from jobs.models import Job, new_job_id
 from jobs.registry import type_named
 from jobs.run import Followup, Run
 from jobs.schedules import store
+from jobs.schedules.advances import DatabaseAdvances
 from jobs.service import Submission
 from jobs.slices import SlicedPayload
 from jobs.types import event_expiration
@@ -207,6 +208,7 @@ def _expire(lists: Any, payload: SlicedPayload, pending: list[Followup]) -> None
         due_at=timezone.now(),
         api=lists,
         schedules=store.DatabaseSchedules(),
+        advances=DatabaseAdvances(),
         submit=take,
         clock_due=None,
         occurrences=1,

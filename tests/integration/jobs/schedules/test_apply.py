@@ -11,6 +11,7 @@ from jobs.main_api.client import MainApi
 from jobs.models import CampaignClock
 from jobs.registry import Answer, Item, type_named
 from jobs.run import Run
+from jobs.schedules.advances import DatabaseAdvances
 from jobs.schedules.store import DatabaseSchedules
 from jobs.world.clock import WorldTime
 from tests.support.servers import SandboxApi
@@ -36,6 +37,7 @@ def item(
         due_at=None,  # type: ignore[arg-type]
         api=api,
         schedules=DatabaseSchedules(),
+        advances=DatabaseAdvances(),
         submit=len,
         clock_due=WorldTime.parse(due),
         occurrences=n,

@@ -1,0 +1,113 @@
+"""Movements of world time: recorded, and followed once by the jobs that look for what is due.
+
+A job records where it moves time to before it asks the main API. Whoever then sees the campaign's clock there first,
+the job or the listener, submits the jobs under that record; a movement by somebody else gets a record of its own.
+"""
+
+from uuid import UUID, uuid4
+
+import structlog
+from django.db import transaction
+from django.utils import timezone
+
+from jobs import actor as actors
+from jobs import service
+from jobs.models import AdvanceSource, CampaignClock, ScheduleRow, WorldAdvance
+from jobs.registry import types_on_world_time
+from jobs.world.clock import WorldTime, sortable
+
+log = structlog.get_logger(__name__)
+
+
+@transaction.atomic
+def react(campaign_id: str, reading: WorldTime, *, source: AdvanceSource, actor: str) -> WorldAdvance | None:
+    """Submit the jobs that look for what is due by `reading`; None if it is processed already.
+
+    Raises InvalidJob.
+    """
+    clock, world_time = _lock(campaign_id), reading.isoformat()
+    if clock.processed_world_time == world_time:
+        return None
+    planned = WorldAdvance.objects.filter(campaign_id=campaign_id, to_time=world_time, processed_at=None)
+    advance = planned.order_by("id").first() or WorldAdvance(
+        campaign_id=campaign_id,
+        from_time=clock.processed_world_time,
+        to_time=world_time,
+        source=source,
+        request_id=uuid4().hex,
+    )
+    _process(advance, actor)
+    return advance
+
+
+class DatabaseAdvances:
+    """`jobs.run.Advances` on the table WorldAdvance."""
+
+    def find_target(self, job_id: str) -> WorldTime | None:
+        """Return where an earlier attempt of the job has decided to move time to."""
+        found = WorldAdvance.objects.filter(job_id=UUID(job_id)).values_list("to_time", flat=True).first()
+        return WorldTime.parse(found) if found else None
+
+    def begin(self, job_id: str, campaign_id: str, was: WorldTime, to: WorldTime) -> WorldTime:
+        """Record where the job moves time to, before it does. Returns what the first attempt recorded."""
+        recorded = {
+            "campaign_id": campaign_id,
+            "from_time": was.isoformat(),
+            "to_time": to.isoformat(),
+            "source": AdvanceSource.JOB,
+            "request_id": job_id,
+        }
+        advance, _ = WorldAdvance.objects.get_or_create(job_id=UUID(job_id), defaults=recorded)
+        return WorldTime.parse(advance.to_time)
+
+    @transaction.atomic
+    def finish(self, job_id: str, *, moved_from: WorldTime | None) -> None:
+        """The campaign's clock shows the target, or more: submit the jobs that look for what is due, once.
+
+        If time has been processed up to there or beyond, its own jobs are those of that movement.
+        """
+        advance = WorldAdvance.objects.get(job_id=UUID(job_id))
+        clock = _lock(advance.campaign_id)
+        advance.refresh_from_db()
+        if moved_from:
+            advance.from_time = moved_from.isoformat()
+        if advance.processed_at:
+            advance.save(update_fields=["from_time"])
+            return
+        processed = clock.processed_world_time
+        if processed and WorldTime.parse(processed) >= WorldTime.parse(advance.to_time):
+            done = WorldAdvance.objects.filter(campaign_id=advance.campaign_id, processed_at__isnull=False)
+            last = done.order_by("-processed_at").first()
+            advance.request_id = last.request_id if last else advance.request_id
+            advance.processed_at = timezone.now()
+            advance.save()
+        else:
+            _process(advance, actors.job(job_id))
+
+    def next_due(self, campaign_id: str, after: WorldTime) -> WorldTime | None:
+        """Return when a settlement or structure is due next, by the schedules as they stand; None if none is."""
+        rows = ScheduleRow.objects.filter(campaign_id=campaign_id, clock="world", fire_at__gt=sortable(after))
+        first = rows.order_by("fire_at").values_list("fire_at", flat=True).first()
+        return WorldTime.parse(first) if first else None
+
+
+def _lock(campaign_id: str) -> CampaignClock:
+    CampaignClock.objects.get_or_create(campaign_id=campaign_id)
+    return CampaignClock.objects.select_for_update().get(pk=campaign_id)
+
+
+def _process(advance: WorldAdvance, actor: str) -> None:
+    world_time, request_id = advance.to_time, advance.request_id
+    submissions = [
+        service.Submission(
+            type=name, campaign_id=advance.campaign_id, payload={}, subject=f"heard:{world_time}", request_id=request_id
+        )
+        for name in types_on_world_time()
+    ]
+    advance.processed_at = timezone.now()
+    advance.save()
+    clocks = CampaignClock.objects.filter(pk=advance.campaign_id)
+    clocks.update(world_time=world_time, processed_world_time=world_time)
+    with structlog.contextvars.bound_contextvars(request_id=request_id, campaign_id=advance.campaign_id):
+        service.submit_many(submissions, actor=actor, reason=f"world time is {world_time}")
+        log.info("advance.processed", source=advance.source, world_time=world_time)

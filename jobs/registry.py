@@ -26,6 +26,10 @@ class Payload(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_
         """What the job is about, within its campaign; part of the unique key."""
         return ""
 
+    def names_its_work(self) -> bool:
+        """Whether the subject alone identifies the work, whenever it is due; by default the due time does, too."""
+        return False
+
     def task(self) -> str:
         """A description of the job, with {} for the entity's name; empty: the type's name is enough."""
         return ""

@@ -242,6 +242,8 @@ def _job(submission: Submission, actor: str, now: datetime) -> Job:
     due_at = due_at.astimezone(UTC)  # the SQL statements write it as it is
     subject = payload.subject() if submission.subject is None else submission.subject
     due_key = submission.clock_due.isoformat() if submission.clock_due else due_at.isoformat()
+    if submission.subject is None and payload.names_its_work():
+        due_key = ""
     if len(subject) > LONGEST_SUBJECT or not fits_postgresql(subject):
         raise InvalidJob("subject", f"expected at most {LONGEST_SUBJECT} characters, without NUL")
     return Job(

@@ -78,6 +78,9 @@ def _field(field: inspect.Field) -> forms.Field:
     common: dict[str, Any] = {"label": label(field.name), "required": not optional}
     if field.default is not inspect.NODEFAULT:
         common["initial"] = field.default
+    if isinstance(kind, inspect.Metadata):
+        common["help_text"] = (kind.extra_json_schema or {}).get("description", "")
+        kind = kind.type
     return _field_of_kind(kind, common)
 
 

@@ -11,9 +11,10 @@ ROOT = Path(settings.BASE_DIR)
 TYPES = ROOT / "jobs" / "types"
 
 
-def test_the_six_types_are_declared() -> None:
+def test_the_seven_types_are_declared() -> None:
     """One file each, nothing else."""
     assert set(registry.all_types()) == {
+        "ADVANCE_WORLD_TIME",
         "DEFERRED_EFFECT",
         "EVENT_EXPIRATION",
         "SETTLEMENT_GROWTH",

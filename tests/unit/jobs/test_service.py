@@ -17,6 +17,7 @@ from jobs.service import Submission
 
 EFFECT = {"effectId": "e-1", "executeAt": timezone.now().isoformat()}
 PAYLOADS: dict[str, dict[str, Any]] = {
+    "ADVANCE_WORLD_TIME": {"byMinutes": 480},
     "DEFERRED_EFFECT": EFFECT,
     "EVENT_EXPIRATION": {},
     "SETTLEMENT_GROWTH": {"settlementId": "s-1", "growthType": "LEVEL_UP_CHECK"},

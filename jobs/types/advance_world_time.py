@@ -1,0 +1,174 @@
+"""ADVANCE_WORLD_TIME: move one campaign's world time forward, once."""
+
+import re
+from collections.abc import Callable
+from datetime import time, timedelta
+from enum import StrEnum
+from typing import Annotated, Any, Final
+
+from msgspec import Meta
+
+from jobs.errors import InvalidJob, NotAuthorized, PermanentError, Skip, VersionConflict
+from jobs.main_api.model import Campaign
+from jobs.registry import Payload, job_type
+from jobs.run import Run
+from jobs.states import Priority
+from jobs.world.clock import WorldTime, later
+from scheduler_project.durations import duration
+from scheduler_project.text import LONGEST_ID
+
+TRIES: Final = 5  #: within one attempt, while others move the same clock
+MOST_MINUTES: Final = 5_000_000_000  #: over 9,500 years
+_TIME_OF_DAY: Final = re.compile(r"(?:[01][0-9]|2[0-3]):[0-5][0-9]", re.ASCII)
+
+
+class Until(StrEnum):
+    """Where to stop, in place of a world time."""
+
+    NEXT_DUE = "NEXT_DUE"  #: when a settlement or structure is due next, by the schedules as they stand
+    TIME_OF_DAY = "TIME_OF_DAY"
+
+
+class AdvanceWorldTime(Payload, frozen=True, kw_only=True):
+    """How far, and why only once."""
+
+    to: Annotated[str, Meta(max_length=40, description="A world time, such as 1372-01-16T06:00Z.")] = ""
+    by_minutes: Annotated[int, Meta(ge=1, le=MOST_MINUTES, description="Minutes of world time.")] | None = None
+    until: Until | None = None
+    time_of_day: Annotated[str, Meta(max_length=5, description="With TIME_OF_DAY: the next 18:00.")] = ""
+    cause: Annotated[
+        str, Meta(max_length=LONGEST_ID - 20, description="What is to move time once, such as a rest's ID.")
+    ] = ""
+
+    def subject(self) -> str:
+        return self.cause or self._goal()
+
+    def names_its_work(self) -> bool:
+        return bool(self.cause)
+
+    def task(self) -> str:
+        return f"Advance world time {self._goal()}".replace("{", "{{").replace("}", "}}")
+
+    def check(self) -> None:
+        given = [name for name, value in self._goals().items() if value]
+        if len(given) != 1:
+            field = f"payload.{given[1]}" if given else "payload"
+            raise InvalidJob(field, "exactly one of to, byMinutes and until is required")
+        if self.to:
+            self.world_time()
+        if self.until is Until.TIME_OF_DAY:
+            if not _TIME_OF_DAY.fullmatch(self.time_of_day):
+                raise InvalidJob("payload.timeOfDay", "TIME_OF_DAY needs a time such as 18:00")
+        elif self.time_of_day:
+            raise InvalidJob("payload.timeOfDay", "is for until TIME_OF_DAY only")
+
+    def world_time(self) -> WorldTime:
+        """`to`. Raises InvalidJob."""
+        try:
+            return WorldTime.parse(self.to)
+        except ValueError as error:
+            raise InvalidJob("payload.to", str(error)) from None
+
+    def _goals(self) -> dict[str, object]:
+        return {"to": self.to, "byMinutes": self.by_minutes, "until": self.until}
+
+    def _goal(self) -> str:
+        if self.by_minutes:
+            return f"by {duration(timedelta(minutes=self.by_minutes))}"
+        if self.until is Until.NEXT_DUE:
+            return "until something is due"
+        return f"until {self.time_of_day}" if self.until else f"to {self.to}"
+
+
+@job_type("ADVANCE_WORLD_TIME", payload=AdvanceWorldTime, priority=Priority.HIGH)
+def advance(payload: AdvanceWorldTime, run: Run) -> dict[str, Any]:
+    """Move world time to the payload's goal; then submit the jobs that look for what is due by then.
+
+    The target is recorded before anything is sent, so that an attempt after a crash moves time to the same.
+    """
+    campaign = _read(run)
+    was = _clock_of(campaign)
+    target = run.advances.find_target(run.job_id)
+    if target is None:
+        target = target_of(payload, was, lambda: run.advances.next_due(run.campaign_id, was))
+        if target <= was:
+            raise Skip(f"world time is {was.isoformat()} already")
+        target = run.advances.begin(run.job_id, run.campaign_id, was, target)
+    moved_from = _move(run, was, target)
+    run.advances.finish(run.job_id, moved_from=moved_from)
+    change = {"before": {"worldTime": (moved_from or was).isoformat()}, "after": {"worldTime": target.isoformat()}}
+    return {
+        "entity": campaign.name,
+        **(change if moved_from else {"note": f"world time had reached {target.isoformat()}"}),
+    }
+
+
+def target_of(payload: AdvanceWorldTime, clock: WorldTime, find_next_due: Callable[[], WorldTime | None]) -> WorldTime:
+    """The world time that the payload means, seen from the campaign's clock. Raises Skip and PermanentError."""
+    if payload.to:
+        return payload.world_time()
+    if payload.by_minutes:
+        return _within_years(later(clock, timedelta(minutes=payload.by_minutes)))
+    if payload.until is Until.TIME_OF_DAY:
+        at = time.fromisoformat(payload.time_of_day)
+        same_day = WorldTime(clock.at.replace(hour=at.hour, minute=at.minute, second=0, microsecond=0))
+        return same_day if same_day > clock else _within_years(later(same_day, timedelta(days=1)))
+    due = find_next_due()
+    if due is None:
+        raise Skip("no settlement or structure of the campaign is due at any time")
+    return due
+
+
+def _within_years(target: WorldTime | None) -> WorldTime:
+    if target is None:
+        raise PermanentError("that is past the year 9999, where world time ends")
+    return target
+
+
+def _move(run: Run, clock: WorldTime, target: WorldTime) -> WorldTime | None:
+    """Move the clock unless it shows the target or more. Returns what it showed before; None if others have moved it.
+
+    Where the main API refuses, the clock says why: others have moved it, up to the target or not yet; or it stands
+    still, and the refusal is about the request.
+    """
+    branch = run.api.main_branch(run.campaign_id)
+    for _ in range(TRIES):
+        if clock >= target:
+            return None
+        key = f"{run.job_id}:{clock.isoformat()}"
+        try:
+            moved = run.api.advance_world_time(run.campaign_id, target.isoformat(), branch_id=branch.id, key=key)
+        except NotAuthorized:
+            raise
+        except (VersionConflict, PermanentError) as refused:
+            before, clock = clock, _clock_of(_read(run))
+            if clock <= before:
+                still = f"the main API refuses to move world time, which stands still at {clock.isoformat()}"
+                raise PermanentError(f"{still}: {refused}") from refused
+        else:
+            return _parse(moved.previous_world_time) or clock
+    raise VersionConflict(f"others moved world time {TRIES} times between reading and moving it")
+
+
+def _read(run: Run) -> Campaign:
+    campaign = run.api.campaign(run.campaign_id)
+    if campaign is None or not campaign.is_active:
+        raise Skip(f"campaign {run.campaign_id} is {'gone' if campaign is None else 'inactive'}")
+    return campaign
+
+
+def _clock_of(campaign: Campaign) -> WorldTime:
+    if not campaign.current_world_time:
+        raise PermanentError(f"campaign {campaign.id} has no world time: it runs on wall-clock time")
+    try:
+        return WorldTime.parse(campaign.current_world_time)
+    except ValueError as error:
+        raise PermanentError(f"currentWorldTime: {str(error)[:300]}") from None
+
+
+def _parse(text: str | None) -> WorldTime | None:
+    """A time beside the answer, which is no reason to fail."""
+    try:
+        return WorldTime.parse(text) if text else None
+    except ValueError:
+        return None

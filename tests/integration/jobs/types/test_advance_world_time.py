@@ -1,0 +1,256 @@
+"""ADVANCE_WORLD_TIME with a worker and the sandbox: time moves once, whatever happens meanwhile."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+from redis import Redis
+
+from jobs import service
+from jobs.engine.scheduler.rescuer import Rescuer
+from jobs.errors import Skip
+from jobs.main_api.client import MainApi
+from jobs.models import CampaignClock, Job, WorldAdvance, new_job_id
+from jobs.registry import type_named
+from jobs.run import Run
+from jobs.schedules.advances import DatabaseAdvances
+from jobs.schedules.store import DatabaseSchedules
+from jobs.service import Submission
+from jobs.states import State
+from sandbox.dialect import DIALECTS
+from tests.support.processes import Start
+from tests.support.servers import SandboxApi, wait_until
+from tests.support.working import work
+
+pytestmark = pytest.mark.django_db(transaction=True)
+TYPE, CAMPAIGN = "ADVANCE_WORLD_TIME", "campaign-1"
+NOON, TWO, NIGHT = (f"1001-06-01T{hour}:00:00.000Z" for hour in (12, 14, 22))
+TODAY = sorted(DIALECTS["today"] - {11})
+
+
+def submit(payload: dict[str, Any], campaign_id: str = CAMPAIGN) -> Job:
+    submission = Submission(type=TYPE, campaign_id=campaign_id, payload=payload)
+    return service.submit(submission, actor="user:ann", reason="a long rest")[0]
+
+
+def done(redis: Redis, job: Job) -> Job:
+    """The job after a worker has done all work."""
+    work(redis)
+    job.refresh_from_db()
+    return job
+
+
+def clock(sandbox: SandboxApi) -> str:
+    return str(sandbox.world()["campaigns"][CAMPAIGN]["currentWorldTime"])
+
+
+def move(sandbox: SandboxApi, to: str) -> None:
+    """The game master moves time, too."""
+    sandbox.control("POST", "advance", {"campaignId": CAMPAIGN, "to": to})
+
+
+@pytest.mark.parametrize("points", [[], TODAY], ids=["contract", "today"])
+@pytest.mark.parametrize(
+    ("payload", "to"),
+    [
+        ({"to": TWO}, TWO),
+        ({"byMinutes": 600}, NIGHT),
+        ({"until": "TIME_OF_DAY", "timeOfDay": "22:00"}, NIGHT),
+    ],
+    ids=str,
+)
+def test_time_moves_and_its_jobs_follow(
+    redis: Redis, sandbox: SandboxApi, payload: dict[str, Any], to: str, points: list[int]
+) -> None:
+    """Without a listener; all jobs carry the movement's request, those of the recalculations too."""
+    sandbox.control("POST", "dialect", {"points": points})
+    service.submit(Submission(type="RECALCULATE_STRUCTURE_SCHEDULES", campaign_id=CAMPAIGN, payload={}), actor="test")
+    work(redis)
+    job = done(redis, submit(payload))
+
+    assert (job.state, clock(sandbox)) == (State.SUCCEEDED, to)
+    assert job.result is not None
+    assert (job.result["before"], job.result["after"]) == ({"worldTime": NOON}, {"worldTime": to})
+    advance = WorldAdvance.objects.get(job_id=job.pk)
+    brought = Job.objects.filter(request_id=advance.request_id)
+    assert {one.type for one in brought} > {"EVENT_EXPIRATION", "STRUCTURE_MAINTENANCE"}
+    assert not brought.exclude(state__in=[State.SUCCEEDED, State.SKIPPED]).exists()
+    assert CampaignClock.objects.get(pk=CAMPAIGN).processed_world_time == to
+
+
+def test_until_something_is_due(redis: Redis, sandbox: SandboxApi) -> None:
+    """By the schedules: 90 minutes for a construction; a campaign without schedules has nothing due."""
+    nothing = done(redis, submit({"until": "NEXT_DUE"}))
+    for kind in ("SETTLEMENT", "STRUCTURE"):
+        service.submit(Submission(type=f"RECALCULATE_{kind}_SCHEDULES", campaign_id=CAMPAIGN, payload={}), actor="test")
+    work(redis)
+    job = done(redis, submit({"until": "NEXT_DUE"}))
+
+    assert (nothing.state, job.state) == (State.SKIPPED, State.SUCCEEDED)
+    assert NOON < clock(sandbox) < TWO
+
+
+def test_six_reports_of_one_rest_move_time_once(redis: Redis, sandbox: SandboxApi) -> None:
+    jobs = {submit({"byMinutes": 600, "cause": "rest-7"}).pk for _ in range(6)}
+    work(redis)
+    again = submit({"byMinutes": 600, "cause": "rest-7"})
+    work(redis)
+
+    assert jobs == {again.pk}
+    assert clock(sandbox) == NIGHT
+
+
+@pytest.mark.parametrize(
+    ("payload", "campaign_id", "state", "text"),
+    [
+        ({"to": NOON}, CAMPAIGN, State.SKIPPED, f"world time is {NOON} already"),
+        ({"to": "0900-01-01T00:00Z"}, CAMPAIGN, State.SKIPPED, f"world time is {NOON} already"),
+        ({"byMinutes": 5_000_000_000}, CAMPAIGN, State.DEAD, "past the year 9999"),
+        ({"byMinutes": 1}, "campaign-2", State.DEAD, "has no world time"),
+        ({"byMinutes": 1}, "campaign-3", State.SKIPPED, "is inactive"),
+        ({"byMinutes": 1}, "none", State.SKIPPED, "is gone"),
+    ],
+    ids=str,
+)
+def test_time_that_cannot_move_does_not(
+    redis: Redis, sandbox: SandboxApi, payload: dict[str, Any], campaign_id: str, state: State, text: str
+) -> None:
+    sandbox.control("POST", "campaigns", {"id": "campaign-3", "isActive": False})
+    job = done(redis, submit(payload, campaign_id))
+
+    last = job.audit_trail.order_by("-id")[0]
+    assert (job.state, text in f"{job.error} {last.reason}") == (state, True)
+    assert (clock(sandbox), WorldAdvance.objects.count()) == (NOON, 0)
+
+
+@pytest.mark.parametrize("points", [[11], sorted(DIALECTS["today"])], ids=["conflicts", "today"])
+def test_a_main_api_that_always_conflicts_is_named(redis: Redis, sandbox: SandboxApi, points: list[int]) -> None:
+    """A dead letter at once; once others have moved time, its retry goes on from there, to the same target."""
+    sandbox.control("POST", "dialect", {"points": points})
+    job = done(redis, submit({"byMinutes": 120}))
+
+    assert (job.state, job.failures) == (State.DEAD, 1)
+    assert f"refuses to move world time, which stands still at {NOON}" in job.error
+    move(sandbox, TWO)
+    service.retry([job], actor="user:ann", reason="the game master has moved time")
+    job = done(redis, job)
+    assert job.state == State.SUCCEEDED
+    assert job.result is not None
+    assert job.result["note"] == f"world time had reached {TWO}"
+    assert clock(sandbox) == TWO
+
+
+class Interrupted:
+    """Lets something happen before the n-th call of an object's methods, or after it."""
+
+    def __init__(self, inner: Any, happen: Callable[[], None], counter: list[int]) -> None:
+        self._inner, self._happen, self._counter = inner, happen, counter
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._inner, name)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            self._step()
+            answer = method(*args, **kwargs)
+            self._step()
+            return answer
+
+        return call
+
+    def _step(self) -> None:
+        self._counter[0] -= 1
+        if self._counter[0] == 0:
+            self._happen()
+
+
+STEPS = range(1, 13)  #: before and after: clock, target, begin, branch, advanceWorldTime, finish
+
+
+def attempt(api: MainApi, job_id: str, payload: dict[str, Any], step: int, happen: Callable[[], None]) -> int:
+    """One attempt of a job in which something happens at a step. Returns how many steps were left."""
+    counter = [step]
+    run = Run(
+        job_id=job_id,
+        campaign_id=CAMPAIGN,
+        attempt=1,
+        due_at=timezone.now(),
+        api=Interrupted(api, happen, counter),  # type: ignore[arg-type]  # the real one, with a step between its calls
+        schedules=DatabaseSchedules(),
+        advances=Interrupted(DatabaseAdvances(), happen, counter),
+        submit=len,
+        clock_due=None,
+        occurrences=1,
+        interval=None,
+    )
+    declared = type_named(TYPE)
+    declared.handle([(declared.parse(payload), run)])  # type: ignore[list-item]
+    return counter[0]
+
+
+def start_anew(sandbox: SandboxApi) -> None:
+    """A fixture for each step would cost more than all steps."""
+    sandbox.reset()
+    for table in (Job, WorldAdvance, CampaignClock):
+        table.objects.all().delete()
+
+
+def test_a_worker_may_die_between_any_two_steps(redis: Redis, api: MainApi, sandbox: SandboxApi) -> None:
+    """A relative target too: the next attempt moves time to where the first wanted it, once, with one set of jobs."""
+
+    def die() -> None:
+        raise SystemExit
+
+    for step in STEPS:
+        start_anew(sandbox)
+        job_id = str(new_job_id())
+        with pytest.raises(SystemExit):
+            attempt(api, job_id, {"byMinutes": 600}, step, die)
+        attempt(api, job_id, {"byMinutes": 600}, 0, die)
+
+        assert (step, clock(sandbox)) == (step, NIGHT)
+        assert (step, Job.objects.count()) == (step, 3)
+        assert WorldAdvance.objects.get().to_time == NIGHT
+
+
+@pytest.mark.parametrize("to", [TWO, NIGHT, "1001-06-03T00:00:00.000Z"], ids=["less", "as far", "further"])
+def test_others_may_move_time_between_any_two_steps(redis: Redis, api: MainApi, sandbox: SandboxApi, to: str) -> None:
+    """It goes on from there, to its target; a target that is reached or passed is left alone."""
+
+    def others_move() -> None:
+        if clock(sandbox) < to:
+            move(sandbox, to)
+
+    for step in STEPS:
+        start_anew(sandbox)
+        skipped = False
+        try:
+            assert attempt(api, str(new_job_id()), {"to": NIGHT}, step, others_move) <= 0
+        except Skip:
+            skipped = True
+
+        assert (step, skipped) == (step, step == 1 and to >= NIGHT)
+        assert (step, clock(sandbox)) == (step, max(to, NIGHT))
+        assert (step, Job.objects.count()) == (step, 0 if skipped else 3)
+
+
+def test_a_worker_that_is_killed_while_time_moves(redis: Redis, sandbox: SandboxApi, start: Start) -> None:
+    """kill -9 after the main API has done it and before its answer: the next attempt sees that, and goes on."""
+    sandbox.control("POST", "faults", {"operations": ["advanceWorldTime"], "latencyMs": 120_000})
+    job = submit({"byMinutes": 600})
+    worker = start("rqworker")
+    wait_until(lambda: clock(sandbox) == NIGHT, what="time moves")
+    worker.process.kill()
+    worker.process.wait()
+    sandbox.control("DELETE", "faults")
+    Job.objects.filter(pk=job.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
+    rescuer = Rescuer(redis)
+    rescuer.checked_at = timezone.now()
+    rescuer.free_expired(timezone.now())
+    job.refresh_from_db()
+    service.run_now([job], actor="user:ann", reason="now")
+
+    job = done(redis, job)
+    assert (job.state, clock(sandbox)) == (State.SUCCEEDED, NIGHT)
+    assert Job.objects.filter(type="EVENT_EXPIRATION").count() == 1

@@ -56,6 +56,7 @@ class Budget:
         self._limits = Limits()
         self._held_until = 0.0
         self._seen_at = float("-inf")
+        self.open_until = float("-inf")  #: by `clock`: until then there is no limit, and nobody has to wait
         self._away_until = float("-inf")
         self._is_away = False
         self._outages = 0  #: that are over: Redis may have lost who waits
@@ -138,6 +139,7 @@ class Budget:
             self._seen_at = now
         self._limits = published.decode(found) or self._limits
         self._held_until = now + held_ms / 1000 if held_ms > 0 else 0.0
+        self.open_until = float("-inf") if self._limits.exist or self._held_until else now + VIEW_S
 
     def _run(self, action: str, *arguments: str) -> int | None:
         """Run the script and hand out what it grants.

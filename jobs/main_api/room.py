@@ -60,6 +60,14 @@ class Room:
                 meanwhile()
         return self._in_flight
 
+    def enter_at_once(self, now: float) -> int:
+        """As `enter`, without waiting; 0 if it would have to."""
+        with self._lock:
+            if self._lanes or self._urgent or not self._has_room(now):
+                return 0
+            self._in_flight += 1
+            return self._in_flight
+
     def leave(self) -> int:
         """Returns how many were in flight, this one included."""
         with self._lock:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
-from typing import Any, NamedTuple, get_args, get_type_hints
+from typing import Any, Final, NamedTuple, get_args, get_type_hints
 
 import msgspec
 from django.conf import settings
@@ -17,6 +17,10 @@ from jobs.run import Run
 from jobs.states import Priority
 from scheduler_project.moments import read_moment
 from scheduler_project.text import flaw_of
+
+#: Marks a text of a payload as a world time: Annotated[str, Meta(extra_json_schema=WORLD_TIME)]. It is ISO 8601; who
+#: fills in the form of a new job may write it in the campaign's calendar.
+WORLD_TIME: Final = {"format": "world-time"}
 
 
 class Payload(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):

@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from jobs.errors import InvalidJob, NotAuthorized, PermanentError, Skip, VersionConflict
 from jobs.main_api.model import Campaign
-from jobs.registry import Payload, job_type
+from jobs.registry import WORLD_TIME, Payload, job_type
 from jobs.run import Run
 from jobs.states import Priority
 from jobs.world.clock import WorldTime, later
@@ -32,7 +32,7 @@ class Until(StrEnum):
 class AdvanceWorldTime(Payload, frozen=True, kw_only=True):
     """How far, and why only once."""
 
-    to: Annotated[str, Meta(max_length=40, description="A world time, such as 1372-01-16T06:00Z.")] = ""
+    to: Annotated[str, Meta(max_length=40, description="A world time.", extra_json_schema=WORLD_TIME)] = ""
     by_minutes: Annotated[int, Meta(ge=1, le=MOST_MINUTES, description="Minutes of world time.")] | None = None
     until: Until | None = None
     time_of_day: Annotated[str, Meta(max_length=5, description="With TIME_OF_DAY: the next 18:00.")] = ""

@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from jobs import service
+from jobs import calendars, service
 from jobs.errors import InvalidJob
 from jobs.models import CampaignClock, Job
 from jobs.registry import JobType, Payload, all_types
@@ -58,7 +58,11 @@ class NewJobForm(forms.Form):
         self.fields["reason"] = reason
 
     def clean(self) -> dict[str, Any]:
-        values = super().clean() or {}
+        calendar = calendars.of(self.cleaned_data.get("campaign_id", ""))
+        values, faults = payload_form.read_world_times(self.payload, super().clean() or {}, calendar)
+        self.cleaned_data = values
+        for name, fault in faults.items():
+            self.add_error(name, fault)
         if not self.errors:
             try:
                 service.check(self.to_submission())

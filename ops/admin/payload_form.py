@@ -16,8 +16,10 @@ from unfold.widgets import (
     UnfoldBooleanSwitchWidget,
 )
 
-from jobs.registry import JobType
+from jobs.registry import WORLD_TIME, JobType
 from jobs.slices import Slice
+from jobs.world.calendars.calendar import Calendar
+from jobs.world.calendars.text import LONGEST, parse_world_time
 from ops.humanize import label
 from scheduler_project.text import clean, flaw_of
 
@@ -56,6 +58,30 @@ def moment_field(**more: Any) -> forms.DateTimeField:
     return MomentField(widget=MomentInput(), help_text=help_text, **more)
 
 
+class WorldTimeText(forms.CharField):
+    """A world time of a payload; the form reads it once it knows the campaign, whose calendar counts."""
+
+    widget = UnfoldAdminTextInputWidget
+
+    def __init__(self, *, help_text: str = "", **more: Any) -> None:
+        help_text = f"{help_text} In the campaign's calendar, or ISO 8601.".strip()
+        super().__init__(max_length=LONGEST, help_text=help_text, **more)
+
+
+def read_world_times(
+    fields: Mapping[str, forms.Field], values: Mapping[str, Any], calendar: Calendar
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """The values with their world times as ISO 8601, and what is wrong by field."""
+    read, faults = dict(values), {}
+    for name, field in fields.items():
+        if isinstance(field, WorldTimeText) and values.get(name):
+            try:
+                read[name] = parse_world_time(calendar, values[name]).isoformat()
+            except ValueError as error:
+                faults[name] = str(error)
+    return read, faults
+
+
 def fields_of(declared: JobType) -> dict[str, forms.Field]:
     """The form fields by their names in JSON."""
     described = inspect.type_info(declared.payload)
@@ -79,7 +105,10 @@ def _field(field: inspect.Field) -> forms.Field:
     if field.default is not inspect.NODEFAULT:
         common["initial"] = field.default
     if isinstance(kind, inspect.Metadata):
-        common["help_text"] = (kind.extra_json_schema or {}).get("description", "")
+        schema = kind.extra_json_schema or {}
+        common["help_text"] = schema.get("description", "")
+        if schema.get("format") == WORLD_TIME["format"]:
+            return WorldTimeText(**common)
         kind = kind.type
     return _field_of_kind(kind, common)
 
@@ -105,7 +134,7 @@ def _field_of_kind(kind: inspect.Type, common: dict[str, Any]) -> forms.Field:
             return forms.CharField(
                 min_length=kind.min_length, max_length=kind.max_length, widget=UnfoldAdminTextInputWidget(), **common
             )
-    return JSONField(widget=UnfoldAdminTextareaWidget(), help_text="JSON", **common)
+    return JSONField(widget=UnfoldAdminTextareaWidget(), **{"help_text": "JSON", **common})
 
 
 class JSONField(forms.JSONField):

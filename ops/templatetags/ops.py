@@ -69,4 +69,4 @@ def _moment_in(value: Any) -> datetime | None:
         at = datetime.fromisoformat(value)
     except (TypeError, ValueError):
         return None
-    return at if at.tzinfo and 1 < at.year < 9999 else None  # the first and last year overflow in other time zones
+    return at if at.tzinfo and 1970 <= at.year < 9999 else None  # before is a world's; the last overflows in some zones

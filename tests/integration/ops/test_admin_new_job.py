@@ -15,10 +15,11 @@ from msgspec import Meta
 from psutil import Process
 from redis import Redis
 
-from jobs import service
+from jobs import calendars, service
 from jobs.models import Job, OperatorAction
-from jobs.registry import Payload, all_types, type_named
+from jobs.registry import WORLD_TIME, Payload, all_types, type_named
 from jobs.service import Submission
+from jobs.world.calendars.examples import LANTERN
 from ops.admin import payload_form
 from tests.support.people import JOBS, member, some
 
@@ -41,6 +42,35 @@ def test_the_form_has_the_declared_fields(admin_client: Client, redis: Redis) ->
     ]
     assert 'name="settlementId"' in page
     assert "<textarea" not in page
+
+
+def test_a_world_time_is_typed_in_the_campaign_s_calendar() -> None:
+    """As people write it, or as ISO 8601; the payload holds ISO 8601, and a wrong one is named by its part."""
+
+    class Rest(Payload, frozen=True, kw_only=True):
+        to: Annotated[str, Meta(max_length=40, description="When it ends.", extra_json_schema=WORLD_TIME)]
+        then: Annotated[str, Meta(max_length=40, extra_json_schema=WORLD_TIME)] | None = None
+
+    fields = payload_form.fields_of(type("Declared", (), {"payload": Rest}))  # type: ignore[arg-type]
+    typed = {"to": "9 Seedrise 1492 LC, 06:00", "then": "1492-03-06T06:00Z"}
+    read, faults = payload_form.read_world_times(fields, typed, LANTERN)
+    _, wrong = payload_form.read_world_times(fields, {"to": "9 Smarch 1492"}, LANTERN)
+
+    assert (read, faults) == ({"to": "1492-03-05T06:00:00.000Z", "then": "1492-03-06T06:00:00.000Z"}, {})
+    assert wrong["to"].startswith("month: 'Smarch' is none of Emberwake")
+    assert [field.required for field in fields.values()] == [True, False]
+    assert fields["to"].help_text == "When it ends. In the campaign's calendar, or ISO 8601."
+
+
+def test_an_advance_is_typed_in_the_campaign_s_calendar(admin_client: Client, redis: Redis) -> None:
+    """The payload holds ISO 8601; what is no date stands under its field."""
+    calendars.set_own("c-1", LANTERN, actor="test", reason="")
+    add = f"{ADD}?type=ADVANCE_WORLD_TIME"
+    wrong = admin_client.post(add, {"campaign_id": "c-1", "to": "9 Smarch 1492"})
+    admin_client.post(add, {"campaign_id": "c-1", "to": "9 Seedrise 1492 LC, 06:00"})
+
+    assert "Smarch" in wrong.context["form"].errors["to"][0]
+    assert Job.objects.get().payload["to"] == "1492-03-05T06:00:00.000Z"
 
 
 def test_every_kind_of_field_round_trips() -> None:

@@ -46,6 +46,7 @@ def test_every_page_is_accessible(service: Service, visit: Visit, dead_effect: D
         f"{JOBS}?q=nothing+of+the+kind",
         "/admin/jobs/crontask/1/change/",
         "/admin/jobs/campaignclock/campaign-1/change/",
+        "/admin/jobs/campaignclock/campaign-1/calendar/?from=lantern",
         "/admin/monitoring/alerthandler/add/?kind=webhook",
         *(f"/admin/queues/{rest}" for rest in ("queues/4/", "queues/4/empty/", "workers/4/")),
     ]

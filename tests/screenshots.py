@@ -105,6 +105,8 @@ def pages(page: Page, told: dict[str, str]) -> dict[str, str]:
         "new-job": "/admin/jobs/job/add/?type=SETTLEMENT_GROWTH",
         "campaign": "/admin/jobs/campaignclock/campaign-1/change/",
         "calendar": "/admin/jobs/campaignclock/campaign-1/calendar/?from=lantern",
+        "forecast": "/admin/jobs/campaignclock/campaign-1/forecast/?days=7",
+        "what-if": "/admin/jobs/campaignclock/campaign-1/what-if/?by=7d",
         "cron-task": "/admin/jobs/crontask/1/change/", "queue": "/admin/queues/queues/1/",
         "alert-handler": "/admin/monitoring/alerthandler/add/?kind=webhook", "not-found": "/admin/nothing/",
     }  # fmt: skip

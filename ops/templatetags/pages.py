@@ -17,6 +17,9 @@ def label(name: str) -> str:
     return humanize.label(name)
 
 
+register.filter(humanize.format_count)
+
+
 @register.filter
 def duration(length: timedelta | None) -> str:
     return durations.duration(length) if length is not None else ""

@@ -47,6 +47,8 @@ def test_every_page_is_accessible(service: Service, visit: Visit, dead_effect: D
         "/admin/jobs/crontask/1/change/",
         "/admin/jobs/campaignclock/campaign-1/change/",
         "/admin/jobs/campaignclock/campaign-1/calendar/?from=lantern",
+        "/admin/jobs/campaignclock/campaign-1/forecast/?days=30",
+        "/admin/jobs/campaignclock/campaign-1/what-if/?by=1d",
         "/admin/monitoring/alerthandler/add/?kind=webhook",
         *(f"/admin/queues/{rest}" for rest in ("queues/4/", "queues/4/empty/", "workers/4/")),
     ]
@@ -79,7 +81,7 @@ def test_every_page_is_accessible(service: Service, visit: Visit, dead_effect: D
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_menus_and_dialogs_are_accessible(service: Service, visit: Visit, theme: str) -> None:
-    """WCAG 2.1 A and AA for the action bar, the filters, the palette and its results, a chooser."""
+    """WCAG 2.1 A and AA for the action bar, the filters, the palette and its results, a chooser, a drawn forecast."""
     service.submit("EVENT_EXPIRATION", "campaign-2", {}, dueAt=now())
     page, faults = visit("ann", theme=theme), []
     page.goto(JOBS)
@@ -98,6 +100,10 @@ def test_menus_and_dialogs_are_accessible(service: Service, visit: Visit, theme:
     page.goto("/admin/auth/group/1/change/")
     page.locator(".selector [role=img]").first.wait_for(state="attached")
     faults += violations(page, RULES, [])
+    for ahead, table in (("forecast/?days=30", "Occurrences"), ("what-if/?by=1d", "Before and after")):
+        page.goto(f"/admin/jobs/campaignclock/campaign-1/{ahead}")
+        page.get_by_role("region", name=table).wait_for()
+        faults += violations(page, RULES, ["#nav-sidebar", "tbody tr:nth-child(n+4)"])
 
     assert not faults, "\n".join(faults)
 

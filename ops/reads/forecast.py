@@ -1,0 +1,144 @@
+"""What the pages of a forecast and of a what-if show: a drawn time line, and changes in words."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from jobs.schedules.forecast import EVENT_EXPIRED, Forecast, Line, Period
+from jobs.schedules.what_if import TownChange
+from jobs.world.calendars.calendar import Calendar
+from jobs.world.clock import Moment, moment_at, ticks_of
+from jobs.world.occurrences import ORDER
+from ops.humanize import format_count, label
+from ops.reads.campaign import format_moment
+
+MOST_MARKS: Final = 240  #: with more occurrences, the time line shows how many there are per period
+TICKS: Final = 4
+
+
+class Mark(NamedTuple):
+    """An occurrence, or those of a period; places and sizes in hundredths of the line's width and height."""
+
+    place: float
+    width: float
+    height: float
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """The occurrences of one event."""
+
+    label: str
+    count: int
+    marks: Sequence[Mark]
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A time line."""
+
+    lanes: Sequence[Lane]
+    ticks: Sequence[tuple[int, Moment]]
+    is_aggregated: bool
+
+
+class Value(NamedTuple):
+    """A variable that changes."""
+
+    name: str
+    before: Any
+    after: Any
+
+
+class Row(NamedTuple):
+    """A settlement or structure in the table of a what-if."""
+
+    name: str
+    id: str
+    kind: str
+    town: str
+    occurrences: str
+    values: Sequence[Value]
+
+
+def draw(forecast: Forecast, periods: Sequence[Period], calendar: Calendar) -> Drawing:
+    """A lane for each kind of event; what is overdue stands at the beginning."""
+    start, end = ticks_of(forecast.world.now), ticks_of(forecast.until)
+    span = max(1, end - start)
+    counts = {event: sum(p.counts.get(event, 0) for p in periods) for event in (*ORDER, EVENT_EXPIRED)}
+    is_aggregated = sum(counts.values()) > MOST_MARKS
+
+    def place(at: Moment) -> float:
+        return round(100 * max(0, ticks_of(at) - start) / span, 2)
+
+    marks: dict[str, list[Mark]] = {event: [] for event in counts}
+    if is_aggregated:
+        for event, period, height in _bars(periods):
+            left = place(period.after)
+            title = (
+                f"{label(event)}, until {format_moment(period.until, calendar)}: {format_count(period.counts[event])}"
+            )
+            marks[event].append(Mark(left, max(0.3, place(period.until) - left), height, title))
+    else:
+        for line in forecast.lines():
+            title = f"{format_moment(line.at, calendar)}: {label(line.event).lower()} of {line.entity_name}"
+            marks[line.event].append(Mark(place(line.at), 0, 0, title))
+    lanes = [Lane(label(event), count, marks[event]) for event, count in counts.items() if count]
+    ticks = [(100 * n // TICKS, moment_at(start + span * n // TICKS, type(forecast.world.now))) for n in range(TICKS)]
+    return Drawing(lanes, ticks, is_aggregated)
+
+
+def _bars(periods: Sequence[Period]) -> Iterator[tuple[str, Period, float]]:
+    """Each event's periods, as high as they have occurrences."""
+    most: dict[str, int] = {}
+    for period in periods:
+        for event, count in period.counts.items():
+            most[event] = max(most.get(event, 0), count)
+    for period in periods:
+        for event, count in period.counts.items():
+            yield event, period, max(12.0, round(100 * count / most[event], 1))
+
+
+def count_by_event(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    """In the order of things."""
+    return [(label(event), counts[event]) for event in (*ORDER, EVENT_EXPIRED) if counts.get(event)]
+
+
+def values_of(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Value]:
+    """The variables that change, maps by their keys."""
+    found: list[Value] = []
+    for name in {**before, **after}:
+        was, now = before.get(name), after.get(name)
+        if isinstance(now, dict) and isinstance(was, dict | None):
+            was = was or {}
+            found += [
+                Value(f"{name}.{key}", was.get(key), now.get(key))
+                for key in {**was, **now}
+                if was.get(key) != now.get(key)
+            ]
+        else:
+            found.append(Value(name, was, now))
+    return found
+
+
+def describe_line(line: Line) -> Sequence[Value]:
+    return values_of(line.before, line.after)
+
+
+def rows_of(towns: Sequence[TownChange]) -> list[Row]:
+    """The settlements, each with its structures after it."""
+    return [
+        Row(
+            name=change.entity_name,
+            id=change.entity_id,
+            kind=change.entity_type.lower(),
+            town=one.town.settlement.name,
+            occurrences=", ".join(
+                f"{format_count(n)} {event.lower()}" for event, n in count_by_event(change.occurrences)
+            ),
+            values=values_of(change.before, change.after),
+        )
+        for one in towns
+        for change in one.changes
+    ]

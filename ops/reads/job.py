@@ -1,8 +1,9 @@
 """What a job's page shows: its title, why it is in its state, its timeline, and what it changed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache, partial
 from itertools import chain
 from typing import Any, Final
 from uuid import UUID
@@ -15,11 +16,13 @@ from jobs.errors import InvalidJob
 from jobs.models import AuditEntry, CampaignClock, CronTask, Job, Pause, ScheduleRow
 from jobs.registry import all_types
 from jobs.states import WAITING, State
+from jobs.world.calendars.calendar import Calendar
 from jobs.world.clock import parse_moment
 from ops import bulk
 from ops.bulk import Verb
 from ops.humanize import label, naturaltime
 from ops.reads import attempts, blockers
+from ops.reads.world_times import write_in_calendar
 from scheduler_project.durations import duration
 
 _BY: Final = {
@@ -64,7 +67,8 @@ def name_all(
 ) -> None:
     """Set `task` (the title without the campaign) and `campaign_name` of each job.
 
-    One query for the names of entities that are not in `known`, and one for the campaigns unless they are given.
+    One query for the names of entities that are not in `known`, and one for the campaigns unless they are given; one
+    for each campaign whose titles have world times.
     """
     names = dict(known or {})
     entities = {job.subject.partition(":")[0] for job in jobs} - {"", "cron", "heard", *names}
@@ -73,16 +77,19 @@ def name_all(
     if campaigns is None:
         wanted = {job.campaign_id for job in jobs}
         campaigns = dict(CampaignClock.objects.filter(pk__in=wanted).values_list("pk", "name"))
+    calendar_of = cache(calendars.of)
     for job in jobs:
-        job.task = sentence(job, names.get(job.subject.partition(":")[0], ""))
+        job.task = sentence(job, names.get(job.subject.partition(":")[0], ""), calendar_of=calendar_of)
         job.campaign_name = campaigns.get(job.campaign_id) or job.campaign_id
 
 
-def sentence(job: Job, entity: str, campaign: str | None = None) -> str:
+def sentence(
+    job: Job, entity: str, campaign: str | None = None, *, calendar_of: Callable[[str], Calendar] = calendars.of
+) -> str:
     """As `write_title`, from the names of the entity and the campaign; `campaign=None` leaves the campaign out."""
     about, _, event = job.subject.partition(":")
     reported = job.result.get("entity") if isinstance(job.result, dict) else None
-    text = _task(job).format(entity or reported or about) if about else ""
+    text = _task(job, partial(calendar_of, job.campaign_id)).format(entity or reported or about) if about else ""
     if not text:
         text = label(job.type) + (f": cron task {event}" if about == "cron" else "")
     if job.campaign_id and campaign is not None:
@@ -90,13 +97,14 @@ def sentence(job: Job, entity: str, campaign: str | None = None) -> str:
     return text + (f", {job.occurrences} occurrences" if job.occurrences > 1 else "")
 
 
-def _task(job: Job) -> str:
+def _task(job: Job, calendar: Callable[[], Calendar]) -> str:
     """The payload's own description; empty for a payload that this release cannot parse."""
     declared = all_types().get(job.type)
     try:
-        return declared.parse(job.payload, job.payload_version).task() if declared else ""
+        payload = declared.parse(job.payload, job.payload_version) if declared else None
     except InvalidJob:
         return ""
+    return write_in_calendar(payload.task(), payload, calendar) if payload else ""
 
 
 def describe_origin(job: Job) -> str:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -63,14 +64,20 @@ def test_a_world_time_is_typed_in_the_campaign_s_calendar() -> None:
 
 
 def test_an_advance_is_typed_in_the_campaign_s_calendar(admin_client: Client, redis: Redis) -> None:
-    """The payload holds ISO 8601; what is no date stands under its field."""
-    calendars.set_own("c-1", LANTERN, actor="test", reason="")
+    """The payload holds ISO 8601, titles say it as it was typed, and what is no date stands under its field."""
+    odd = replace(LANTERN.months[2], name="Seed{0}rise")
+    months = (*LANTERN.months[:2], odd, *LANTERN.months[3:])
+    calendars.set_own("c-1", replace(LANTERN, months=months), actor="test", reason="")
     add = f"{ADD}?type=ADVANCE_WORLD_TIME"
     wrong = admin_client.post(add, {"campaign_id": "c-1", "to": "9 Smarch 1492"})
-    admin_client.post(add, {"campaign_id": "c-1", "to": "9 Seedrise 1492 LC, 06:00"})
+    admin_client.post(add, {"campaign_id": "c-1", "to": "9 Seed{0}rise 1492 LC, 06:00"})
 
     assert "Smarch" in wrong.context["form"].errors["to"][0]
-    assert Job.objects.get().payload["to"] == "1492-03-05T06:00:00.000Z"
+    job = Job.objects.get()
+    pages = [admin_client.get(url).content.decode() for url in (JOBS, f"{JOBS}{job.pk}/change/")]
+    assert job.payload["to"] == "1492-03-05T06:00:00.000Z"
+    for page in pages:
+        assert "dvance world time to 9 Seed{0}rise 1492 LC, 06:00" in page
 
 
 def test_every_kind_of_field_round_trips() -> None:

@@ -63,6 +63,15 @@ def test_every_point_of_the_main_api_has_a_test() -> None:
     assert [int(number) for number, _ in rows] == list(POINTS)
 
 
+@pytest.mark.parametrize("line", (ROOT / "tests" / "on_postgresql.txt").read_text().splitlines())
+def test_every_test_for_postgresql_exists(line: str) -> None:
+    """pytest-xdist runs no test at all, and does not say why, if one of the paths is wrong."""
+    path, _, name = line.removeprefix("--deselect=").partition("::")
+
+    assert (ROOT / path).exists()
+    assert not name or f"def {name.partition('[')[0]}(" in (ROOT / path).read_text()
+
+
 def test_the_named_line_of_the_makefile_is_right() -> None:
     """What make prints has the line of that target's recipe."""
     lines = (ROOT / "Makefile").read_text().splitlines()

@@ -79,10 +79,15 @@ class Ours:
                 service.submit_many(wanted[start : start + CHUNK], actor=ACTOR)
         return time.perf_counter() - began
 
-    def drain(self, count: int, job_type: str, payload: dict[str, Any], *, concurrency: int, warm_up: int) -> Drained:
-        """Submit `warm_up` + `count` jobs, then start a worker and measure the last `count`."""
+    def drain(
+        self, count: int, job_type: str, payload: dict[str, Any], *, concurrency: int, warm_up: int, **more: str
+    ) -> Drained:
+        """Submit `warm_up` + `count` jobs, then start a worker and measure the last `count`.
+
+        `more`: variables of the worker's environment.
+        """
         self.submit(warm_up + count, job_type, payload)
-        with self.process("benchmark_worker", concurrency=concurrency) as worker:
+        with self.process("benchmark_worker", concurrency=concurrency, **more) as worker:
             sampler = Sampler(worker.pid).start()
             wait_for(lambda: finished() == warm_up + count, worker)
             sampler.stop()
@@ -126,10 +131,11 @@ class Ours:
         return min(ends) - began, max(ends) - began
 
     @contextmanager
-    def process(self, command: str, *, concurrency: int) -> Iterator[subprocess.Popen[bytes]]:
-        """Run a process of the service."""
+    def process(self, command: str, *, concurrency: int, **more: str) -> Iterator[subprocess.Popen[bytes]]:
+        """Run a process of the service, with `more` variables in its environment."""
         environment = {
             **os.environ,
+            **more,
             "QUEUE_CONCURRENCY": str(concurrency),
             "DATABASE_POOL_SIZE": str(max(20, concurrency + 5)),
         }

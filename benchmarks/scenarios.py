@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from benchmarks.bench import Bench
 from benchmarks.drained import BenchmarkFailed, Drained
 from benchmarks.figures import percentile
+from benchmarks.gate_scenarios import api_slowed, gate_cost
 from benchmarks.scrape_scenario import scrape
 from benchmarks.world import redis_at
 from benchmarks.world_scenarios import expiration, operations, world_advance
@@ -167,4 +168,6 @@ SCENARIOS: dict[str, Callable[[Bench], None]] = {
     "event-expiration": expiration,
     "operations": operations,
     "scrape": scrape,
+    "gate-cost": gate_cost,
+    "api-slowed": api_slowed,
 }

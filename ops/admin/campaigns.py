@@ -20,8 +20,8 @@ from jobs.errors import InvalidPause
 from jobs.models import CampaignClock, Pause, PauseKind, ScheduleRow
 from jobs.world.calendars.calendar import Calendar
 from jobs.world.clock import WorldTime, ticks_of
+from ops.admin import advances, forecasts
 from ops.admin import calendars as calendar_pages
-from ops.admin import forecasts
 from ops.admin.base import ReadOnly, UntilForm, actor_of, redirect, render_page
 from ops.admin.world_time import WorldTimeField
 from ops.reads import campaign as campaign_page
@@ -55,7 +55,9 @@ class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
         site = self.admin_site.admin_view
         verbs = (("pause", self.pause), ("resume", self.resume), ("recalculate", self.recalculate))
         own = [path(f"<path:pk>/{name}/", site(view), name=f"jobs_campaignclock_{name}") for name, view in verbs]
-        return [*own, *calendar_pages.urls(self.admin_site), *forecasts.urls(self.admin_site), *super().get_urls()]
+        pages = (calendar_pages, advances, forecasts)
+        below = [one for page in pages for one in page.urls(self.admin_site)]
+        return [*own, *below, *super().get_urls()]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[CampaignClock]:
         own = ScheduleRow.objects.filter(campaign_id=OuterRef("pk"), next_due__gt="").order_by().values("campaign_id")

@@ -11,10 +11,11 @@ from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 from unfold.contrib.filters.admin import DropdownFilter
 
-from jobs.models import CampaignClock, FailureGroup
+from jobs.models import CampaignClock, FailureGroup, WorldAdvance
 from jobs.registry import all_types
 from jobs.states import State
 from ops.admin.payload_form import MomentField, moment_field
+from ops.reads.advance import Advance
 
 
 class _ByField:
@@ -90,6 +91,26 @@ class WorkerFilter(_ChosenByLink):
 
     title = lookup = "worker"
     parameter_name = "worker__exact"
+
+
+class AdvanceFilter(_ChosenByLink):
+    """The jobs that an advance of world time brought."""
+
+    title = parameter_name = "advance"
+
+    def label(self, chosen: str) -> str:
+        advance = _find_advance(chosen)
+        return str(advance) if advance else ""
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """All jobs without an advance, or for one that is gone."""
+        advance = _find_advance(str(self.value() or ""))
+        return queryset.filter(Advance(advance).condition) if advance else queryset
+
+
+def _find_advance(chosen: str) -> WorldAdvance | None:
+    is_number = chosen.isascii() and chosen.isdigit() and len(chosen) < 19
+    return WorldAdvance.objects.filter(pk=chosen).first() if is_number else None
 
 
 class SourceFilter(_ByField, DropdownFilter):

@@ -21,6 +21,7 @@ from jobs.registry import all_types
 from ops.admin import bulk_actions, export, new_job
 from ops.admin.changelist import JobList, KeyPaginator, search
 from ops.admin.filters import (
+    AdvanceFilter,
     CampaignFilter,
     DueRange,
     FailureFilter,
@@ -31,6 +32,7 @@ from ops.admin.filters import (
     WorkerFilter,
 )
 from ops.bulk import VERBS
+from ops.reads.advance import advance_of
 from ops.reads.job import find_verbs, read_page
 from ops.templatetags import ops
 from scheduler_project.text import is_job_id
@@ -56,6 +58,7 @@ class JobAdmin(JobAdminBase):
         CampaignFilter,
         WorkerFilter,
         FailureFilter,
+        AdvanceFilter,
         DueRange,
         FinishedRange,
     )
@@ -152,6 +155,7 @@ class JobAdmin(JobAdminBase):
             extra_context = {
                 "job_page": read_page(job, timezone.now()),
                 "verbs": verbs,
+                "advance": advance_of(job),
                 "batch": declared.batch if declared else 1,
                 **(extra_context or {}),
             }

@@ -49,9 +49,12 @@ def test_every_page_is_accessible(service: Service, visit: Visit, dead_effect: D
         "/admin/jobs/campaignclock/campaign-1/calendar/?from=lantern",
         "/admin/jobs/campaignclock/campaign-1/forecast/?days=30",
         "/admin/jobs/campaignclock/campaign-1/what-if/?by=1d",
+        "/admin/jobs/campaignclock/campaign-1/advances/",
         "/admin/monitoring/alerthandler/add/?kind=webhook",
         *(f"/admin/queues/{rest}" for rest in ("queues/4/", "queues/4/empty/", "workers/4/")),
     ]
+    page.goto("/admin/jobs/campaignclock/campaign-1/advances/")
+    more.append(page.locator("tbody th a").first.evaluate("a => a.pathname"))
     faults: list[str] = []
     repeated: list[str] = []  # what each page has alike is looked at once
     for where in sorted({*(link for link in links if "logout" not in link), *more}):

@@ -1,0 +1,75 @@
+"""A campaign's advances of world time, and the page of one of them: the parent of all that it brought."""
+
+from typing import Any
+
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.urls import path
+from django.utils import timezone
+
+from jobs import calendars
+from jobs.models import CampaignClock, WorldAdvance
+from ops.admin.base import render_page
+from ops.reads import advance as read
+from ops.reads.campaign import read_clock
+from scheduler_project.text import job_id
+
+_LARGEST = 2**63 - 1
+
+
+def urls(site: Any) -> list[Any]:
+    """Below a campaign's own address."""
+    return [
+        path("<path:pk>/advances/", site.admin_view(show_all), name="jobs_campaignclock_advances"),
+        path("<path:pk>/advances/<int:number>/", site.admin_view(show), name="jobs_campaignclock_advance"),
+    ]
+
+
+def show_all(request: HttpRequest, pk: str) -> HttpResponse:
+    clock = _find(request, pk)
+    before = request.GET.get("before", "")
+    number = int(before) if before.isascii() and before.isdigit() and len(before) < 19 else None
+    found, more = read.find_latest(clock, number)
+    context = {
+        "title": f"World time of {clock.name or clock.campaign_id}",
+        "clock": clock,
+        "calendar": calendars.of(clock.pk),
+        "reading": read_clock(clock, timezone.now()),
+        "advances": [read.Advance(row) for row in found],
+        "more": more,
+        "may_submit": request.user.has_perm("jobs.add_job"),
+    }
+    return render_page(request, "ops/advances.html", context, opts=CampaignClock._meta)
+
+
+def show(request: HttpRequest, pk: str, number: int) -> HttpResponse:
+    clock = _find(request, pk)
+    if number > _LARGEST:
+        raise Http404
+    advance = read.Advance(get_object_or_404(WorldAdvance, pk=number, campaign_id=clock.pk))
+    group = request.GET.get("show", "")
+    group = group if group in read.GROUPS else ""
+    due, _, last = request.GET.get("after", "").rpartition("~")
+    last_id = job_id(last)
+    steps, more = advance.steps(group, (due, last_id) if last_id else None)
+    context = {
+        "title": f"Advance of {clock.name or clock.campaign_id}",
+        "clock": clock,
+        "calendar": calendars.of(clock.pk),
+        "advance": advance,
+        "steps": steps,
+        "more": more,
+        "group": group,
+        "groups": [("", "All", advance.total), ("live", "Live", advance.live), ("failed", "Failed", advance.failed)],
+        "most_jobs": read.MOST_JOBS,
+        "most_rows": read.MOST_ROWS,
+    }
+    return render_page(request, "ops/advance.html", context, opts=CampaignClock._meta)
+
+
+def _find(request: HttpRequest, pk: str) -> CampaignClock:
+    if not all(request.user.has_perm(f"jobs.{name}") for name in ("view_campaignclock", "view_job")):
+        raise PermissionDenied
+    return get_object_or_404(CampaignClock, pk=unquote(pk))

@@ -1,0 +1,183 @@
+"""What the pages of a campaign's advances show: what moved world time, how far its jobs are, and what they changed."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+from uuid import UUID
+
+from django.db.models import Count, Q
+
+from jobs import pauses
+from jobs.models import CampaignClock, Job, ScheduleRow, WorldAdvance
+from jobs.states import ENDED, State
+from jobs.world.clock import Moment, WorldTime, parse_moment, sortable
+from ops.reads.job import describe_origin, find_changes, name_all
+
+MOST_JOBS: Final = 20_000  #: of the campaign, since the advance, that are searched for its own
+MOST_ROWS: Final = 1000  #: due times left that are counted
+PAGE: Final = 50
+LISTED: Final = 50  #: advances of a campaign
+LIVE: Final = tuple(state for state in State if state not in ENDED)
+GROUPS: Final[Mapping[str, tuple[State, ...]]] = {"": tuple(State), "live": LIVE, "failed": (State.DEAD,)}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A job of the advance."""
+
+    job: Job
+    due: Moment | None
+    summary: str
+    changes: Sequence[tuple[str, Any, Any]]
+
+
+class Advance:
+    """One advance, read for its page."""
+
+    def __init__(self, row: WorldAdvance) -> None:
+        self.row = row
+        self.was = WorldTime.parse(row.from_time) if row.from_time else None
+        self.to = WorldTime.parse(row.to_time)
+
+    @cached_property
+    def job(self) -> Job | None:
+        """The job that moved time."""
+        return Job.objects.filter(pk=self.row.job_id).first() if self.row.job_id else None
+
+    @property
+    def who(self) -> str:
+        if self.job:
+            return f"A job {describe_origin(self.job)}"
+        if self.row.job_id:
+            return "A job that retention has deleted"
+        heard = self.row.source == "message"
+        return f"Somebody in the main API: {'its message was heard' if heard else 'the clock was read'}"
+
+    @property
+    def cause(self) -> str:
+        payload = self.job.payload if self.job else None
+        return str(payload.get("cause", "")) if isinstance(payload, dict) else ""
+
+    @cached_property
+    def reason(self) -> str:
+        first = self.job.audit_trail.order_by("id").first() if self.job else None
+        return first.reason if first else ""
+
+    @cached_property
+    def ceiling(self) -> UUID | None:
+        """The first job of the campaign that is not searched."""
+        jobs = Job.objects.filter(campaign_id=self.row.campaign_id, pk__gte=self._floor).order_by("pk")
+        return jobs.values_list("pk", flat=True)[MOST_JOBS : MOST_JOBS + 1].first()
+
+    @property
+    def _floor(self) -> UUID:
+        """The smallest ID of a job of that time: IDs start with the time in milliseconds."""
+        return UUID(int=int(self.row.created_at.timestamp() * 1000) << 80)
+
+    @property
+    def condition(self) -> Q:
+        """Selects its jobs: those of its request, and those that others have found due in its stretch of time."""
+        own = Q(request_id=self.row.request_id)
+        if self.row.from_time:
+            own |= Q(clock="world", clock_due__gt=self.row.from_time, clock_due__lte=self.row.to_time)
+        searched = Q(campaign_id=self.row.campaign_id, pk__gte=self._floor)
+        return searched & own & (Q(pk__lt=self.ceiling) if self.ceiling else Q())
+
+    @cached_property
+    def _counted(self) -> list[tuple[State, str, int, int]]:
+        """State, type, priority and number of its jobs."""
+        groups = Job.objects.filter(self.condition).order_by().values_list("state", "type", "priority")
+        return [(State(state), kind, priority, n) for state, kind, priority, n in groups.annotate(n=Count("id"))]
+
+    @cached_property
+    def counts(self) -> Counter[State]:
+        counts: Counter[State] = Counter()
+        for state, _, _, n in self._counted:
+            counts[state] += n
+        return counts
+
+    @property
+    def total(self) -> int:
+        return self.counts.total()
+
+    @property
+    def applied(self) -> int:
+        return self.counts[State.SUCCEEDED] + self.counts[State.SKIPPED]
+
+    @property
+    def live(self) -> int:
+        return sum(self.counts[state] for state in LIVE)
+
+    @property
+    def failed(self) -> int:
+        return self.counts[State.DEAD]
+
+    @cached_property
+    def held(self) -> int:
+        """Its waiting jobs that a pause holds back."""
+        active = pauses.active()
+        campaign_id = self.row.campaign_id
+        return sum(
+            n
+            for state, kind, priority, n in self._counted
+            if state in LIVE
+            and state is not State.RUNNING
+            and pauses.blocking(Job(type=kind, campaign_id=campaign_id, priority=priority), active)
+        )
+
+    @cached_property
+    def rows_left(self) -> int:
+        """Schedule rows that are still due by its end, counted up to MOST_ROWS + 1."""
+        rows = ScheduleRow.objects.filter(campaign_id=self.row.campaign_id, clock="world", next_due__gt="")
+        return rows.filter(next_due__lte=sortable(self.to)).order_by()[: MOST_ROWS + 1].count()
+
+    @property
+    def phase(self) -> tuple[str, str, str]:
+        """What it is doing, with an icon and a tone."""
+        if not self.row.processed_at:
+            moving = self.job is not None and State(self.job.state) not in ENDED
+            return ("Moving time", "autorenew", "busy") if moving else ("Time has not moved", "error", "bad")
+        if self.live:
+            return ("In progress", "pause_circle", "warn") if self.held == self.live else (
+                "In progress", "autorenew", "busy",
+            )  # fmt: skip
+        if self.failed:
+            return "Ended, with failures", "error", "bad"
+        if self.rows_left:
+            return "Ended, some are left for later", "hourglass_empty", "warn"
+        return "Done", "check_circle", "good"
+
+    def steps(self, group: str, after: tuple[str, UUID] | None) -> tuple[list[Step], Step | None]:
+        """A page of its jobs in the order of world time, and the last one if there are more."""
+        jobs = Job.objects.filter(self.condition, state__in=[s.value for s in GROUPS[group]])
+        if after:
+            jobs = jobs.filter(Q(clock_due__gt=after[0]) | Q(clock_due=after[0], pk__gt=after[1]))
+        found = list(jobs.defer("traceback").order_by("clock_due", "pk")[: PAGE + 1])
+        name_all(found[:PAGE])
+        steps = [_step(job) for job in found[:PAGE]]
+        return steps, steps[-1] if len(found) > PAGE else None
+
+
+def find_latest(clock: CampaignClock, before: int | None) -> tuple[list[WorldAdvance], int | None]:
+    """The campaign's advances, newest first, and the ID after which there are more."""
+    found = WorldAdvance.objects.filter(campaign_id=clock.pk)
+    page = list((found.filter(pk__lt=before) if before else found).order_by("-id")[: LISTED + 1])
+    return page[:LISTED], page[LISTED - 1].pk if len(page) > LISTED else None
+
+
+def advance_of(job: Job) -> WorldAdvance | None:
+    """The advance that a job is, or that it belongs to."""
+    wanted = Q(job_id=job.pk)
+    if job.request_id and job.campaign_id:
+        wanted |= Q(request_id=job.request_id, campaign_id=job.campaign_id)
+    return WorldAdvance.objects.filter(wanted).order_by("id").first()
+
+
+def _step(job: Job) -> Step:
+    summary = job.result.get("summary") if isinstance(job.result, dict) else ""
+    if State(job.state) in (State.DEAD, State.RETRYING):
+        summary = job.error
+    due = parse_moment(job.clock, job.clock_due) if job.clock and job.clock_due else None
+    return Step(job, due, str(summary or ""), find_changes(job.result))

@@ -10,7 +10,7 @@ from tests.support.browser import DeadEffect, Visit, chromium, page_of
 from tests.support.service import Service, now
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def service() -> Iterator[Service]:
     """The whole service, for all stories."""
     running = Service(QUEUE_RETRY_BACKOFF_MS="100", API_CIRCUIT_BREAKER_THRESHOLD="1000")
@@ -18,7 +18,7 @@ def service() -> Iterator[Service]:
     running.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """One browser."""
     with chromium() as running:

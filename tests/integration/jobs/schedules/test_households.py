@@ -15,6 +15,7 @@ from jobs.schedules.waiting import SUBMITTED_WITHIN
 from jobs.states import State
 from jobs.world.clock import WorldTime
 from tests.support.advancing import CAMPAIGN, advance, entities, recalculate
+from tests.support.environment import DIALECT
 from tests.support.servers import SandboxApi
 from tests.support.working import work
 
@@ -114,6 +115,7 @@ def test_a_late_job_advances_a_settlement_up_to_the_clock(
     assert now.at - WorldTime.parse(marks["POPULATION_GROWTH"]).at < timedelta(hours=1)
 
 
+@pytest.mark.skipif(DIALECT == "today", reason="its list shows the structure as it was, for 10 minutes")
 def test_a_structure_that_cannot_be_read_stops_level_ups_and_nothing_else(
     world: Callable[[], dict[str, Any]], redis: Redis, sandbox: SandboxApi
 ) -> None:

@@ -32,7 +32,7 @@ def test_an_operator_checks_the_main_api(operator: Client, sandbox: SandboxApi) 
     assert "updateSettlement: BAD_REQUEST: branchId must be a UUID." in page
     assert "Its owners must change: accept its own IDs as branchId and campaignId." in page
     assert "bob<br>" in page
-    assert "All 14 match the schema" in page
+    assert "All 15 match the schema" in page
     assert sandbox.world() == before
     assert [(one.actor, one.verb, one.target) for one in OperatorAction.objects.all()] == [
         ("user:bob", "checked", "main API")

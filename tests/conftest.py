@@ -1,7 +1,6 @@
 """One fixture for each real thing, stopped whatever happens."""
 
 import gc
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -53,12 +52,15 @@ def _quick_passwords() -> None:
 
 @pytest.fixture(scope="session")
 def django_db_setup(
-    django_test_environment: None, django_db_blocker: DjangoDbBlocker, tmp_path_factory: pytest.TempPathFactory
+    django_test_environment: None,
+    django_db_blocker: DjangoDbBlocker,
+    tmp_path_factory: pytest.TempPathFactory,
+    pytestconfig: pytest.Config,
 ) -> Iterator[None]:
     """A database whose flush after a committing test restores the seeded rows with few statements."""
     folder = tmp_path_factory.getbasetemp()
     with django_db_blocker.unblock():
-        database.use_copy(folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder)
+        database.use_copy(folder.parent if hasattr(pytestconfig, "workerinput") else folder)
         write = seed.remembered()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(flush, "emit_post_migrate_signal", write)

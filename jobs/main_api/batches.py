@@ -1,7 +1,7 @@
 """Batches: requests with an alias a0, a1, … for each item, and how large the main API lets them be."""
 
 from collections.abc import Collection, Mapping, MutableMapping, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeGuard
 
 from jobs.errors import Forbidden, JobError, NotAuthorized
 from jobs.main_api import wire
@@ -76,7 +76,7 @@ class Suspicion:
         self._repeats = self._repeats + 1 if counts and str(error) == self._error else 0
         self._error = str(error) if counts else ""
 
-    def is_confirmed(self, answer: object) -> bool:
+    def is_confirmed(self, answer: object) -> TypeGuard[JobError]:
         """Whether the item that was sent alone has failed in the same words."""
         confirmed = isinstance(answer, JobError) and str(answer) == self._error
         self._is_cleared = not confirmed

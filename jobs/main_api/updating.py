@@ -55,7 +55,7 @@ class Updating(Generic[E]):
                 everything = isinstance(failed, MustWait | NotAuthorized)
                 self._fail(left if everything else batch, failed)
             if probing and self._suspicion.is_confirmed(error := self.answers[batch[0].entity.id]):
-                self._fail(left, error)  # type: ignore[arg-type]  # only an error confirms
+                self._fail(left, error)
             left = [update for update in left if update.entity.id not in self.answers]
         forbid_singly(self.answers, self._to_blame)
         return self.answers

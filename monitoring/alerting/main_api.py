@@ -132,7 +132,7 @@ def _start(effects: list[str]) -> "Future[Report]":
     def run() -> None:
         try:
             answer.set_result(main_api_check.run(actor=MONITOR, effects=effects))
-        except Exception as error:  # noqa: BLE001 - the monitor logs it
+        except Exception as error:  # noqa: BLE001 - raised again in the monitor's thread
             answer.set_exception(error)
 
     threading.Thread(target=run, name="main API check", daemon=True).start()

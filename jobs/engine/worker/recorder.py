@@ -96,14 +96,14 @@ class Recorder:
                     ended = self._record([ending], now)
                 except AWAY:
                     return
-                except Exception:
+                except Exception:  # whatever the database says of a text: the end itself must not be lost
                     log.exception(
                         "worker.ending_rejected", job_id=str(ending.job.id), next="it is recorded without its texts"
                     )
                     ended = self._record([ending.bare()], now)
             except AWAY:
                 return
-            except Exception:
+            except Exception:  # one end that cannot be recorded must not keep the others from it
                 log.exception("worker.ending_discarded", job_id=str(ending.job.id), next="its lease expires")
                 ended = []
             del self._unrecorded[0]

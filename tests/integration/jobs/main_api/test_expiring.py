@@ -11,13 +11,14 @@ from jobs.errors import (
     PermanentError,
 )
 from jobs.main_api.client import MainApi
+from jobs.main_api.model import Event
 from jobs.sending import Sending
 from tests.support.main_api import event_of, of_an_api
 from tests.support.receivers import other_api
 from tests.support.servers import SandboxApi
 
 
-def _events(api: MainApi) -> list:  # type: ignore[type-arg]
+def _events(api: MainApi) -> list[Event]:
     found = api.overdue_events(["campaign-1"])["campaign-1"]
     assert not isinstance(found, JobError)
     return found

@@ -13,7 +13,7 @@ from jobs.engine.scheduler.rescuer import Rescuer
 from jobs.errors import Skip
 from jobs.main_api.client import MainApi
 from jobs.models import CampaignClock, Job, WorldAdvance, new_job_id
-from jobs.registry import type_named
+from jobs.registry import Item, type_named
 from jobs.run import Run
 from jobs.schedules.advances import DatabaseAdvances
 from jobs.schedules.store import DatabaseSchedules
@@ -185,7 +185,7 @@ def attempt(api: MainApi, job_id: str, payload: dict[str, Any], step: int, happe
         interval=None,
     )
     declared = type_named(TYPE)
-    declared.handle([(declared.parse(payload), run)])  # type: ignore[list-item]
+    declared.handle([Item(declared.parse(payload), run)])
     return counter[0]
 
 

@@ -20,9 +20,9 @@ def interval(base: timedelta, level: int) -> timedelta:
     return base * LEVEL_FACTORS[max(1, min(level, len(LEVEL_FACTORS))) - 1]
 
 
-def ticks_between(minutes: float, level: int = 1) -> int:
-    """The interval of an event with `minutes` at level 1, in microseconds."""
-    return interval(timedelta(minutes=minutes), level) // timedelta(microseconds=1)
+def in_ticks(every: timedelta) -> int:
+    """An interval in microseconds."""
+    return every // timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +44,3 @@ def due_by(first: M | None, every: timedelta, reading: M) -> Due[M] | None:
         return None
     steps = min((reading.at - first.at) // every, MOST_OCCURRENCES - 1)
     return Due(type(first)(first.at + steps * every), steps + 1)
-
-
-def outstanding(due: Due[M], every: timedelta, mark: M | None) -> int:
-    """Count the due times after `mark`, the last one applied: 0 to `due.occurrences`.
-
-    Raises ValueError if `every` is not positive.
-    """
-    if every <= timedelta(0):
-        raise ValueError(f"the interval must be positive, got {every}")
-    if mark is None:
-        return due.occurrences
-    if mark >= due.last:
-        return 0
-    return min(due.occurrences, -((mark.at - due.last.at) // every))

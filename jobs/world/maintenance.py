@@ -33,10 +33,20 @@ def structure_intervals(level: int, variables: object) -> dict[StructureEvent, t
 def intervals_at(level: int, read: StructureVariables) -> dict[StructureEvent, timedelta]:
     """The structure's events and their intervals, from variables that were read."""
     if read.construction_duration_minutes:
-        return {StructureEvent.CONSTRUCTION_COMPLETE: timedelta(minutes=read.construction_duration_minutes)}
-    every = interval(timedelta(minutes=read.maintenance_interval_minutes), level)
+        return {StructureEvent.CONSTRUCTION_COMPLETE: construction_time(read)}
+    every = maintenance_interval(level, read)
     upgrade = {StructureEvent.UPGRADE_AVAILABLE: every}
     return {StructureEvent.MAINTENANCE_DUE: every, **upgrade} if read.is_operational else upgrade
+
+
+def construction_time(read: StructureVariables) -> timedelta:
+    """How long construction takes, at any level; 0: it is built."""
+    return timedelta(minutes=read.construction_duration_minutes)
+
+
+def maintenance_interval(level: int, read: StructureVariables) -> timedelta:
+    """The interval of maintenance and of upgrade checks once the structure is built."""
+    return interval(timedelta(minutes=read.maintenance_interval_minutes), level)
 
 
 def maintain(

@@ -4,9 +4,9 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, Generic
 
 from jobs.world.clock import M, moment_at, ticks_of
-from jobs.world.due import MOST_OCCURRENCES, SHORTEST_FROM, ticks_between
+from jobs.world.due import MOST_OCCURRENCES, SHORTEST_FROM, in_ticks
 from jobs.world.entity import Advanced, Entity, Series, anchor_ticks, count_due
-from jobs.world.growth import PEOPLE_PER_LEVEL, GrowthType, generate, grow_population, occurrences_until
+from jobs.world.growth import PEOPLE_PER_LEVEL, GrowthType, generate, grow_population, intervals_at, occurrences_until
 from jobs.world.marks import LEVELLED_UP, read_mark, with_mark
 from jobs.world.structures import NEVER, Window, operating_window
 from jobs.world.variables import SettlementVariables
@@ -92,9 +92,7 @@ class SettlementCourse(Generic[M]):
         return moment_at(self._anchors[event], self._kind)
 
     def _schedule(self) -> None:
-        growth = ticks_between(self._read.population_growth_interval_minutes, self._level)
-        resources = ticks_between(self._read.resource_generation_interval_minutes, self._level)
-        self._every = {_GROW: growth, _GENERATE: resources, _CHECK: growth}
+        self._every = {event: in_ticks(every) for event, every in intervals_at(self._level, self._read).items()}
         self._due = {event: max(anchor + self._every[event], self._levelled) for event, anchor in self._anchors.items()}
 
     def _grow(self, until: int) -> None:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any, Final, Generic
 
 from jobs.world.clock import M, moment_at, ticks_of
-from jobs.world.due import ticks_between
+from jobs.world.due import in_ticks
 from jobs.world.entity import Advanced, Entity, Series, anchor_ticks, count_due
-from jobs.world.maintenance import StructureEvent, maintain, occurrences_left
+from jobs.world.maintenance import StructureEvent, construction_time, maintain, maintenance_interval, occurrences_left
 from jobs.world.marks import read_mark
 from jobs.world.variables import StructureVariables
 
@@ -38,7 +38,7 @@ def advance_structure(structure: Entity[M], until: M) -> StructureAdvanced[M]:
     )
     anchors = {event: anchor_ticks(structure, event) for event in (_BUILD, _MAINTAIN, _UPGRADE)}
     if read.construction_duration_minutes:
-        begun, takes = anchors[_BUILD], ticks_between(read.construction_duration_minutes)
+        begun, takes = anchors[_BUILD], in_ticks(construction_time(read))
         if begun is None:
             return after
         if begun + takes > end:
@@ -48,7 +48,7 @@ def advance_structure(structure: Entity[M], until: M) -> StructureAdvanced[M]:
         after.series.append(Series(_BUILD, begun + takes, takes, 1))
         anchors = {_MAINTAIN: begun + takes, _UPGRADE: begun + takes}
         read, _ = StructureVariables.read(after.variables)
-    every = ticks_between(read.maintenance_interval_minutes, structure.level)
+    every = in_ticks(maintenance_interval(structure.level, read))
     if read.is_operational and (anchor := anchors[_MAINTAIN]) is not None:
         left = occurrences_left(read)
         due = count_due(anchor + every, every, end)
@@ -96,13 +96,13 @@ def operating_window(structure: Entity[M], kind: type[M]) -> Window:
     It holds for times before what has been applied, too: the marks say when it was completed, and when it failed.
     """
     read, _ = StructureVariables.read(structure.variables)
-    every = ticks_between(read.maintenance_interval_minutes, structure.level)
+    every = in_ticks(maintenance_interval(structure.level, read))
     anchor = anchor_ticks(structure, _MAINTAIN)
     if read.construction_duration_minutes:
         begun = anchor_ticks(structure, _BUILD)
         if begun is None:
             return NEVER, NEVER
-        start = anchor = begun + ticks_between(read.construction_duration_minutes)
+        start = anchor = begun + in_ticks(construction_time(read))
     else:
         completed = read_mark(structure.variables, _BUILD, kind)
         start = ticks_of(completed) if completed else 0

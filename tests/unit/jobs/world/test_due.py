@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.world.clock import WorldTime, later
-from jobs.world.due import MOST_OCCURRENCES, Due, due_by, interval, outstanding
+from jobs.world.due import MOST_OCCURRENCES, Due, due_by, interval
 from tests.support.worlds import moments
 
 
@@ -21,9 +21,10 @@ def test_due_times_are_counted_once(first: WorldTime, seconds: int, a: int, b: i
 
     assert sooner is not None
     assert all_of_it is not None
-    assert outstanding(all_of_it, every, sooner.last) == all_of_it.occurrences - sooner.occurrences
-    assert outstanding(all_of_it, every, None) == all_of_it.occurrences
-    assert outstanding(all_of_it, every, all_of_it.last) == 0
+    rest = due_by(later(sooner.last, every), every, last)
+    assert sooner.occurrences + (rest.occurrences if rest else 0) == all_of_it.occurrences
+    assert all_of_it.last == (rest.last if rest else sooner.last)
+    assert due_by(later(all_of_it.last, every), every, last) is None
 
 
 def test_intervals_shrink_with_the_level() -> None:
@@ -31,14 +32,6 @@ def test_intervals_shrink_with_the_level() -> None:
     hours = [interval(timedelta(hours=10), level) / timedelta(hours=1) for level in range(8)]
 
     assert hours == [10, 10, 9, 8, 7, 6, 6, 6]
-
-
-def test_nothing_is_outstanding_after_a_later_mark() -> None:
-    """Nothing is outstanding after a mark past the due time."""
-    at = WorldTime.parse("1000-01-01T00:00:00Z")
-    due = Due(at, 3)
-
-    assert outstanding(due, timedelta(hours=1), later(at, timedelta(hours=5))) == 0
 
 
 def test_a_job_applies_a_bounded_number_of_occurrences() -> None:

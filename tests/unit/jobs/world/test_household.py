@@ -9,7 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.world.clock import WorldTime
+from jobs.world.entity import anchor_of
+from jobs.world.growth import GrowthType
 from jobs.world.household import Household, advance, advance_settlement, advance_structures, entity_after
+from jobs.world.maintenance import StructureEvent
+from jobs.world.marks import KEY
 from jobs.world.settlements import needs_structures
 from tests.support.households import START, StepByStep, households, periods, seen, state
 
@@ -126,6 +130,23 @@ def test_a_clock_that_has_not_moved_changes_nothing(until: datetime) -> None:
     town, buildings = advance(household, WorldTime(until))
     assert town
     assert not town.occurred
+    assert not buildings["mill"].occurred
+
+
+@pytest.mark.parametrize("ahead", [timedelta(0), timedelta(minutes=1), timedelta(days=400)])
+def test_nothing_occurs_before_a_mark_again(ahead: timedelta) -> None:
+    """Marks may be ahead of the clock: after a restore of the main API's data, say."""
+    reading = WorldTime(START.at + timedelta(days=9))
+    mark = WorldTime(reading.at + ahead).isoformat()
+    marked = {KEY: {"clock": "world", **dict.fromkeys([*GrowthType, *StructureEvent], mark)}}
+    town, mill = seen("town", 1, marked, timedelta(0)), seen("mill", 1, marked, timedelta(0), "mill")
+    read = [
+        replace(one, anchors={event: anchor_of(event, marked, at, reading) for event, at in one.anchors.items()})
+        for one in (town, mill)
+    ]
+    after, buildings = advance(Household(settlement=read[0], structures={"mill": read[1]}), reading)
+    assert after
+    assert not after.occurred
     assert not buildings["mill"].occurred
 
 

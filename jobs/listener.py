@@ -27,7 +27,15 @@ from jobs.catch_up import CatchUp, world_time_of
 from jobs.errors import InvalidJob, JobError
 from jobs.main_api.client import MainApi
 from jobs.main_api.heard import Notes
-from jobs.main_api.messages import PATTERNS, Malformed, Message, account_of, kind_of, read_message
+from jobs.main_api.messages import (
+    PATTERNS,
+    WORLD_TIME_ADVANCED,
+    Malformed,
+    Message,
+    account_of,
+    kind_of,
+    read_message,
+)
 from jobs.main_api.model import Campaign
 from jobs.main_api.reading import READ_BATCH
 from jobs.models import AdvanceSource, CampaignClock
@@ -251,6 +259,10 @@ class Listener:
         return (world_time_of(campaign) if campaign else None) or reading
 
     def _catch_up_with(self, campaign_id: str, reading: WorldTime) -> None:
+        """Leave a campaign with a pending message to its window, at the end of which its clock is read anyway."""
+        window = self._windows.get((campaign_id, WORLD_TIME_ADVANCED))
+        if window and window.pending:
+            return
         self._advance(campaign_id, reading, source=AdvanceSource.CLOCK)
 
     def _submit(self, campaign_id: str, types: tuple[str, ...], *, subject: str, reason: str) -> None:

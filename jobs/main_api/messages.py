@@ -15,6 +15,7 @@ from jobs.world.clock import WorldTime, iso_text
 from scheduler_project import text
 
 PATTERNS: Final = ("campaign.*.worldTimeAdvanced", "campaign.*.entityModified", "entity.modified.*")
+WORLD_TIME_ADVANCED: Final = "worldTimeAdvanced"
 LONGEST_MESSAGE: Final = 1_000_000  #: bytes
 _BY_ENTITY: Final = "entity.modified."
 
@@ -38,7 +39,7 @@ class Malformed(ValueError):
 
 def kind_of(channel: bytes) -> str:
     """The kind of a message, for metrics."""
-    return "worldTimeAdvanced" if channel.endswith(b".worldTimeAdvanced") else "entityModified"
+    return WORLD_TIME_ADVANCED if channel.endswith(b".worldTimeAdvanced") else "entityModified"
 
 
 def read_message(channel: bytes, data: bytes) -> Message:
@@ -50,7 +51,7 @@ def read_message(channel: bytes, data: bytes) -> Message:
     campaign_id, _, kind = name.removeprefix("campaign.").rpartition(".")
     if not text.is_id(campaign_id):
         raise Malformed("channel: it names no campaign")
-    if kind == "worldTimeAdvanced":
+    if kind == WORLD_TIME_ADVANCED:
         try:
             return Message(kind, campaign_id, WorldTime.parse(iso_text(body.get("newTime", ""))))
         except ValueError as error:

@@ -56,6 +56,26 @@ def test_a_burst_of_advances_makes_a_leading_and_a_trailing_run(
     assert heard[1].created_at - heard[0].created_at >= timedelta(seconds=4.5)
 
 
+def test_catching_up_leaves_a_folded_message_to_its_window(
+    listener: Listener, sandbox: SandboxApi, redis: Redis
+) -> None:
+    """Else each poll of the clocks would have a run of its own in the midst of a burst."""
+    for minute in (10, 20):
+        at = f"1200-01-01T00:{minute}:00Z"
+        plant(sandbox, "c-9", at)
+        publish(redis, "c-9", at)
+        wait_until(lambda: listener.poll() >= 0 and expirations("c-9").exists(), what="the leading run")
+    wait_until(lambda: listener.poll() >= 0 and listener.is_waiting, what="the second message")
+
+    listener.catch_up.begin()
+    wait_until(lambda: listener.poll() >= 0 and not listener.catch_up.is_running, what="the clocks are compared")
+    compared = [job.subject for job in expirations("c-9")]
+    listener.handle_all()
+
+    assert compared == ["heard:1200-01-01T00:10:00.000Z"]
+    assert [job.subject for job in expirations("c-9")] == [*compared, "heard:1200-01-01T00:20:00.000Z"]
+
+
 def test_a_replayed_message_changes_nothing(
     listener: Listener, sandbox: SandboxApi, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:

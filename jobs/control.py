@@ -1,6 +1,6 @@
 """The public interface for processes, running jobs and the circuit breaker; every action is audited."""
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from django.db import transaction
 from django.db.models import Count, Q
@@ -14,12 +14,19 @@ from jobs.main_api.client import main_api
 from jobs.models import Job
 from jobs.processes import heartbeat
 from jobs.processes.heartbeat import ProcessStatus
+from jobs.state_counts import MOST_COUNTED
 from jobs.states import State
 from scheduler_project.text import LONGEST_REASON, line
 
 FORCIBLE: Final = (STATE_OPEN, STATE_CLOSED)
 AUTOMATIC: Final = "automatic"
-MOST_COUNTED: Final = 10_000  #: waiting jobs that are checked for the breaker's
+
+
+class AtLeast(NamedTuple):
+    """A count, and whether there may be more than it."""
+
+    number: int
+    may_be_more: bool
 
 
 def processes() -> list[ProcessStatus]:
@@ -73,11 +80,11 @@ def set_breaker(state: str, *, actor: str, reason: str = "") -> None:
         audit.record(actor=actor, verb=verb, target="circuit breaker", reason=reason, changes=changes)
 
 
-def count_blocked_by_breaker() -> int:
+def count_blocked_by_breaker() -> AtLeast:
     """Count jobs that wait because the breaker was open, among the next MOST_COUNTED to retry."""
     waiting = Job.objects.in_state(State.RETRYING).order_by("due_at")[:MOST_COUNTED]
-    held = waiting.aggregate(n=Count("pk", filter=Q(error__startswith="CircuitOpen")))
-    return int(held["n"])
+    counted = waiting.aggregate(held=Count("pk", filter=Q(error__startswith="CircuitOpen")), all=Count("pk"))
+    return AtLeast(counted["held"], counted["all"] == MOST_COUNTED)
 
 
 def breaker() -> Breaker:

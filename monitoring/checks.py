@@ -10,7 +10,7 @@ import time
 from abc import abstractmethod
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, NoReturn
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -42,6 +42,7 @@ DEAD_SHARE: Final = 0.1  #: share of dead letters in the last hour's finished jo
 @dataclass
 class Check(HealthCheck):
     message: str = field(default="", repr=False)  #: shown when the component is up
+    brief: str | None = field(default=None, repr=False)  #: the message for a page that has its numbers elsewhere
     critical = False  #: whether the service is unhealthy without it
     timeout = timedelta(seconds=DEADLINE_S)
 
@@ -107,10 +108,14 @@ class RQQueue(Check):
         seen = hour.aggregate(dead=Sum("jobs", filter=Q(outcome=State.DEAD)), all=Sum("jobs"))
         dead, finished = seen["dead"] or 0, seen["all"] or 0
         if dead > DEAD_SHARE * finished:
-            raise ServiceWarning(f"{says}; {dead} of the last hour's {finished} finished jobs are dead letters")
+            self._warn(says, f"{dead} of the last hour's {finished} finished jobs are dead letters")
         if n.newer and oldest_queued_seconds() > settings.ALERT_LAG.total_seconds():
-            raise ServiceWarning(f"{says}; replace the workers of the older release")
-        self.message = says
+            self._warn(says, f"{n.newer} jobs wait for a newer release: replace the workers of the older one")
+        self.message, self.brief = says, ""
+
+    def _warn(self, says: str, problem: str) -> NoReturn:
+        self.brief = problem
+        raise ServiceWarning(f"{says}; {problem}")
 
 
 @dataclass

@@ -29,8 +29,8 @@ class DashboardSource:
         refresh.join(PATIENCE_S if not self._round.known else 0)
         found = self._round.known
         return [
-            Shown(name, _STATUS.get(found[key].status, "unknown"), found[key].message)
-            if key in found
+            Shown(name, _STATUS.get(at.status, "unknown"), at.message if at.brief is None else at.brief)
+            if (at := found.get(key))
             else Shown(name, "unknown", "is being looked at")
             for key, name in NAMES.items()
         ]

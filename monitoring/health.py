@@ -31,6 +31,7 @@ class Component:
     message: str
     checked: datetime
     critical: bool
+    brief: str | None = None  #: the message for a page that has its numbers elsewhere
 
 
 Found = Mapping[str, Component]
@@ -99,7 +100,7 @@ def examine(check: Check) -> Component:
         status, message = DOWN, str(fault.message)
     except Exception as error:  # noqa: BLE001 - a check that fails unexpectedly means that the component is down
         status, message = DOWN, masked(f"{type(error).__name__}: {error}")
-    return Component(status, message, datetime.now(UTC), check.critical)
+    return Component(status, message, datetime.now(UTC), check.critical, check.brief)
 
 
 def overall(found: Found) -> str:

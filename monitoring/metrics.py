@@ -4,7 +4,6 @@ Their names and help texts are in exposition.py. Events are counted where they h
 """
 
 import threading
-import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,11 +20,10 @@ from redis import Redis, RedisError
 from jobs.broker import depths, keys
 from jobs.models import Job, OutcomeMinute, ScheduleRow
 from jobs.registry import all_types
+from jobs.state_counts import EXACT
 from jobs.states import WAITING, State
 from monitoring.models import Alert, MonitorState, Severity
 
-COUNTED: Final = 5_000  #: rows of one state that a scrape counts itself, in 2 ms; more are counted by a thread
-RECOUNT_S: Final = 30.0
 SETTLED: Final = timedelta(minutes=10)  #: older minutes get no more outcomes
 Depths = Mapping[str, depths.Depth]
 ATTEMPTS: Final = (1.0, 2.0, 3.0, 5.0, 10.0)  #: bounds of the histogram of attempts
@@ -48,34 +46,6 @@ class QueueNumbers:
     dead: int
     completed: int
     failed: int
-
-
-class StateCounts:
-    """Counts the jobs of a state: exact up to COUNTED, above that about RECOUNT_S old at most."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._large: dict[str, tuple[int, float]] = {}
-
-    def count(self, state: State) -> int:
-        # The limit is inside the subquery, so the count stops there.
-        few = Job.objects.filter(state=state.value).order_by()[: COUNTED + 1].count()
-        if few <= COUNTED:
-            return few
-        with self._lock:
-            known, at = self._large.get(state.value, (few, 0.0))
-            if time.monotonic() - at > RECOUNT_S or not at:
-                self._large[state.value] = known, time.monotonic()
-                threading.Thread(target=self._recount, args=[state], name="recount", daemon=True).start()
-        return max(few, known)
-
-    def _recount(self, state: State) -> None:
-        try:
-            number = Job.objects.filter(state=state.value).count()
-            with self._lock:
-                self._large[state.value] = number, time.monotonic()
-        finally:
-            connections.close_all()
 
 
 class Totals:
@@ -111,6 +81,7 @@ def warm_up() -> None:
         try:
             all_types()
             TOTALS.read()
+            EXACT.read()
         except DatabaseError as error:
             log.warning("metrics.warm_up_failed", error=str(error), next="the first scrape reads the totals")
         finally:
@@ -119,7 +90,6 @@ def warm_up() -> None:
     threading.Thread(target=read, name="warm-up", daemon=True).start()
 
 
-STATE_COUNTS: Final = StateCounts()
 TOTALS: Final = Totals()
 
 
@@ -134,17 +104,17 @@ def queue_depths(connection: Redis) -> Depths | None:
 
 def queue_numbers(found: Depths | None) -> QueueNumbers:
     """The numbers now. While Redis is away (None), the ledger's QUEUED jobs are those that wait."""
-    totals = TOTALS.read()
+    totals, counts = TOTALS.read(), EXACT.read()
     ends: Counter[str] = Counter()
     for (_kind, outcome), n in totals.items():
         ends[outcome] += n
     return QueueNumbers(
-        active=STATE_COUNTS.count(State.RUNNING),
-        waiting=STATE_COUNTS.count(State.QUEUED) if found is None else sum(depth.waiting for depth in found.values()),
+        active=counts[State.RUNNING],
+        waiting=counts[State.QUEUED] if found is None else sum(depth.waiting for depth in found.values()),
         held_back=sum(depth.held_back for depth in (found or {}).values()),
         newer=sum(depth.newer for depth in (found or {}).values()),
-        delayed=sum(STATE_COUNTS.count(state) for state in WAITING),
-        dead=STATE_COUNTS.count(State.DEAD),
+        delayed=sum(counts[state] for state in WAITING),
+        dead=counts[State.DEAD],
         completed=ends[State.SUCCEEDED] + ends[State.SKIPPED],
         failed=ends[State.DEAD],
     )

@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 
+from jobs import state_counts
 from scheduler_project.durations import duration
 
 
@@ -35,13 +36,23 @@ def label(name: str) -> str:
     return name.replace("_", " ").capitalize()
 
 
-def format_count(count: int, *, most: int | None = None) -> str:
-    """A count with thousands separators; beyond `most`, at which counting stopped, with a plus sign.
+def format_count(count: int) -> str:
+    """A count with thousands separators.
 
-    >>> format_count(12_345), format_count(10_000, most=10_000), format_count(10_001, most=10_000)
-    ('12,345', '10,000', '10,000+')
+    >>> format_count(12_345)
+    '12,345'
     """
-    return f"{most:,}+" if most is not None and count > most else f"{count:,}"
+    return f"{count:,}"
+
+
+def limited_count(count: int) -> str:
+    """A count that stopped after state_counts.MOST_COUNTED.
+
+    >>> limited_count(12), limited_count(10_000), limited_count(10_001)
+    ('12', '10,000', '10,000+')
+    """
+    most = state_counts.MOST_COUNTED
+    return f"{format_count(most)}+" if count > most else format_count(count)
 
 
 def format_jobs(count: int) -> str:

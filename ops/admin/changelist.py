@@ -5,19 +5,18 @@ from typing import Any, Final
 from uuid import UUID
 
 from django.core.paginator import Paginator
-from django.db import connection
 from django.db.models import Q, QuerySet, Value
 from django.http import HttpRequest
 from unfold.views import ChangeList
 
+from jobs import state_counts
 from jobs.models import CampaignClock, Job, ScheduleRow
 from jobs.states import State
 from ops.admin.filters import read_moment
-from ops.humanize import format_count
+from ops.humanize import format_count, limited_count
 from ops.reads.job import TONES, name_all
 from scheduler_project.text import is_job_id, job_id
 
-MOST_COUNTED: Final = 10_000  #: beyond it the page shows "10,000+"
 SEARCHED: Final = 20_000  #: newest jobs of the filter whose texts are searched
 NAMED: Final = 20  #: campaigns, and as many entities, that a search by name finds
 SCAN_LIMIT: Final = 50_000  #: jobs that a page scans for a filter without an index; "further back" scans the next
@@ -33,24 +32,14 @@ _UNINDEXED: Final = (
 )
 
 
-def count_states() -> dict[State, int]:
-    """Jobs in each state, up to MOST_COUNTED + 1; one query that reads indexes only."""
-    parts = " UNION ALL ".join(
-        f"SELECT '{s.value}', (SELECT COUNT(*) FROM "  # noqa: S608 - the states are our own constants
-        f"(SELECT 1 FROM jobs_job WHERE state = '{s.value}' LIMIT {MOST_COUNTED + 1}) AS counted)"
-        for s in State
-    )
-    with connection.cursor() as cursor:
-        cursor.execute(parts)
-        return {State(state): count for state, count in cursor.fetchall()}
-
-
 class LimitedPaginator(Paginator[Any]):
+    template_name = "ops/limited_pages.html"
+
     @property
     def count(self) -> int:
         """Up to MOST_COUNTED + 1."""
         rows: Any = self.object_list
-        counted: int = rows.order_by()[: MOST_COUNTED + 1].count()
+        counted: int = rows.order_by()[: state_counts.MOST_COUNTED + 1].count()
         return counted
 
 
@@ -124,14 +113,14 @@ class JobList(ChangeList):
     @property
     def count_text(self) -> str:
         """The number of jobs of this filter, or of the stretch that was scanned."""
-        text = format_count(self.result_count, most=MOST_COUNTED)
+        text = limited_count(self.result_count)
         return f"{text} of the {format_count(SCAN_LIMIT)} scanned:" if self.floor or self.ceiling else text
 
     def further_link(self) -> str:
         return self._link({"before": self.further}, "after")
 
     def tabs(self) -> list[dict[str, Any]]:
-        counts = count_states()
+        counts = state_counts.count_states()
         chosen = self.filter_params.get("state", [""])[-1]
         every = self.get_query_string(remove=["state", "before", "after"])
         return [{"name": "All", "query": every, "active": not chosen}] + [
@@ -139,7 +128,7 @@ class JobList(ChangeList):
                 "name": state.value.capitalize(),
                 "icon": TONES[state][0],
                 "tone": TONES[state][1],
-                "count": format_count(counts[state], most=MOST_COUNTED),
+                "count": limited_count(counts[state]),
                 "query": self.get_query_string({"state": state.value}, remove=["before", "after"]),
                 "active": chosen == state.value,
             }

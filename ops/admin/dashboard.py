@@ -21,9 +21,9 @@ from jobs.main_api.breaker import Snapshot
 from jobs.main_api.client import main_api
 from jobs.main_api.recent_calls import Fault
 from jobs.models import CampaignClock, CronTask, FailureHour, Job, ScheduleRow
+from jobs.state_counts import count_states
 from jobs.states import ENDED, Priority, State
-from ops.admin.changelist import MOST_COUNTED, count_states
-from ops.humanize import format_count, format_jobs, milliseconds
+from ops.humanize import format_count, format_jobs, limited_count, milliseconds
 from ops.reads import recent_actions
 from ops.reads.job import TONES, name_all
 from ops.reads.outcomes import DEFAULT, RANGES, Range, Slot, read_slots, sum_up
@@ -49,7 +49,7 @@ class Breaker:
     """The breaker towards the main API, and how many jobs it blocks."""
 
     seen: Snapshot
-    blocked: int
+    blocked: control.AtLeast
     errors: list[tuple[Fault, int]]  #: the latest of each text, and how often it occurred
 
 
@@ -82,7 +82,7 @@ def find_longest_running() -> list[Job]:
 def read_breaker() -> Breaker:
     """Raises redis.RedisError."""
     seen = main_api().breaker.snapshot()
-    blocked = 0 if seen.state == "closed" else control.count_blocked_by_breaker()
+    blocked = control.AtLeast(0, False) if seen.state == "closed" else control.count_blocked_by_breaker()
     faults = main_api().breaker.recent_errors()
     newest: dict[str, Fault] = {}
     for fault in faults:
@@ -234,9 +234,9 @@ def _read_database(wanted: Range, now: datetime) -> dict[str, Any]:
         "rows": make_table(slots, wanted.step),
         "outcomes": [o.value.lower() for o in OUTCOMES[:4]],
         "dead": counts[State.DEAD],
-        "dead_count": format_count(counts[State.DEAD], most=MOST_COUNTED),
+        "dead_count": limited_count(counts[State.DEAD]),
         "running": find_longest_running(),
-        "running_count": format_count(counts[State.RUNNING], most=MOST_COUNTED),
+        "running_count": limited_count(counts[State.RUNNING]),
         "failures": count_failures(since),
         "failures_since": since,
     }
@@ -265,7 +265,7 @@ def _tile(state: State, count: int, link: str) -> dict[str, Any]:
     name = names.get(state, state.value.capitalize())
     return {
         "name": name,
-        "value": format_count(count, most=MOST_COUNTED),
+        "value": limited_count(count),
         "link": link,
         "says": says[state],
         "icon": icon,

@@ -8,11 +8,11 @@ from typing import Any, Final
 from django.db import connection
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
+from jobs import state_counts
 from jobs.models import FailureGroup, FailureHour, Job
 from jobs.states import State
-from ops.humanize import format_count
+from ops.humanize import limited_count
 
-MOST_COUNTED: Final = 10_000  #: dead letters of one failure; beyond it the page shows "10,000+"
 LOOKED_AT: Final = 1_000  #: newest dead letters of one failure that are counted by type and campaign
 HOURS: Final = 48  #: of a sparkline
 PAGE: Final = 25
@@ -33,7 +33,7 @@ class Failure:
     @property
     def dead_count(self) -> str:
         """With a plus sign beyond MOST_COUNTED."""
-        return format_count(self.dead, most=MOST_COUNTED)
+        return limited_count(self.dead)
 
     @property
     def campaigns(self) -> int:
@@ -65,7 +65,9 @@ def describe(found: Sequence[FailureGroup], now: datetime) -> list[Failure]:
     failures = {group.key: Failure(group) for group in found}
     if not failures:
         return []
-    for key, n in _query_each(failures, "SELECT {key}, COUNT(*) FROM ({dead} LIMIT {most}) AS d", MOST_COUNTED + 1):
+    for key, n in _query_each(
+        failures, "SELECT {key}, COUNT(*) FROM ({dead} LIMIT {most}) AS d", state_counts.MOST_COUNTED + 1
+    ):
         failures[key].dead = n
     newest = "SELECT {key}, type, campaign_id, COUNT(*) FROM ({dead} ORDER BY id DESC LIMIT {most}) AS d GROUP BY 2, 3"
     for key, kind, campaign, n in _query_each(failures, newest, LOOKED_AT):

@@ -18,6 +18,7 @@ def label(name: str) -> str:
 
 
 register.filter(humanize.format_count)
+register.filter(humanize.limited_count)
 
 
 @register.filter

@@ -8,9 +8,7 @@ from datetime import timedelta
 
 import pytest
 import yaml
-from django.db import connection
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 from redis import Redis
@@ -19,8 +17,6 @@ from jobs import counters
 from jobs.cron import firing
 from jobs.models import Job, OutcomeMinute
 from jobs.service import Submission, submit, submit_many
-from jobs.states import State
-from monitoring import metrics
 from tests.support.documents import anchor_of
 from tests.support.processes import Start
 from tests.support.servers import ROOT, RedisServer, SandboxApi, wait_until
@@ -75,26 +71,6 @@ def test_totals_survive_redis_and_retention(client: Client, redis: Redis, sandbo
         redis.flushall()
 
         assert (queue["completed"], queue["failed"]) == (18, 9)
-
-
-def test_counting_is_bounded(monkeypatch: pytest.MonkeyPatch, redis: Redis) -> None:
-    """Every query uses an index only; beyond COUNTED a thread finds the number."""
-    work = [Submission(type="EVENT_EXPIRATION", campaign_id="c", payload={}, subject=str(n)) for n in range(9)]
-    submit_many(work, actor="test")
-    monkeypatch.setattr(metrics, "COUNTED", 3)
-    states = metrics.StateCounts()
-
-    wait_until(lambda: states.count(State.QUEUED) == 9, what="recounted")
-    with CaptureQueriesContext(connection) as asked:
-        assert states.count(State.QUEUED) == 9
-
-    (query,) = asked.captured_queries
-    assert "LIMIT 4" in query["sql"]
-    if connection.vendor == "sqlite":
-        with connection.cursor() as cursor:
-            cursor.execute(f"EXPLAIN QUERY PLAN {query['sql']}")
-            plan = [row[3] for row in cursor.fetchall()]
-        assert any("SEARCH jobs_job USING COVERING INDEX" in step for step in plan), plan
 
 
 def test_counts_made_without_redis_are_sent_later(redis: Redis, redis_server: RedisServer) -> None:

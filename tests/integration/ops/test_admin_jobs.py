@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from redis import Redis
 
-from jobs import pauses, service
+from jobs import pauses, service, state_counts
 from jobs.models import CampaignClock, Job
 from jobs.service import Submission, submit
 from jobs.states import State
@@ -184,11 +184,11 @@ def test_a_job_is_found_by_its_id(admin_client: Client, redis: Redis) -> None:
 
 def test_counts_above_the_limit_say_so(admin_client: Client, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is counted past the limit."""
-    monkeypatch.setattr(changelist, "MOST_COUNTED", 4)
+    monkeypatch.setattr(state_counts, "MOST_COUNTED", 4)
     some(9)
     page = admin_client.get(JOBS)
 
-    assert changelist.count_states()[State.SCHEDULED] == 5
+    assert state_counts.count_states()[State.SCHEDULED] == 5
     assert page.context["cl"].count_text == "4+"
 
 
@@ -223,7 +223,7 @@ def test_the_state_tabs_are_counted_from_indexes_alone(redis: Redis) -> None:
     if connection.vendor != "sqlite":
         pytest.skip("the plan is SQLite's; PostgreSQL chooses by what it knows of the rows")
     with CaptureQueriesContext(connection) as queries:
-        changelist.count_states()
+        state_counts.count_states()
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN QUERY PLAN {queries[0]['sql']}")
         walks = [row[3] for row in cursor.fetchall() if "jobs_job" in row[3]]

@@ -8,7 +8,7 @@ export PYTHONDONTWRITEBYTECODE :=
 # uv trusts whom the machine trusts, as pip does: behind a company's proxy its own list is not enough.
 export UV_SYSTEM_CERTS := true
 
-.PHONY: help up dev test test-today coverage lint chromium screenshots requirements sbom audit digests benchmark chaos fuzz soak clean
+.PHONY: help up dev test tests-on-sqlite tests-on-postgresql compiled test-today coverage lint chromium screenshots requirements sbom audit digests benchmark chaos fuzz soak clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,14 +53,23 @@ AT_ONCE := -n 4
 # the same on any: forms, what answers of the main API mean, and tests about a size rather than a database.
 ON_POSTGRESQL := @tests/on_postgresql.txt
 
-# Beside the tests, lint uses what they leave idle while they wait.
+# Tests wait for processes most of the time: side by side they use both cores. PostgreSQL's part is shown when it is over.
 test: $(STAMP) chromium ## every check and test, on PostgreSQL too where a server is installed
-	@$(MAKE) --no-print-directory -j 2 lint tests
+	@$(MAKE) --no-print-directory -j 3 lint tests-on-sqlite tests-on-postgresql
 
-tests: $(STAMP)
+tests-on-sqlite: compiled
 	$(BIN)/python manage.py makemigrations --check --dry-run
 	$(BIN)/python -m pytest $(AT_ONCE)
-	$(BIN)/python -m tests.postgresql $(AT_ONCE) $(ON_POSTGRESQL)
+
+POSTGRESQL_LOG := $(VENV)/tests-on-postgresql.log
+tests-on-postgresql: compiled
+	@$(BIN)/python -m tests.postgresql $(AT_ONCE) $(ON_POSTGRESQL) >$(POSTGRESQL_LOG) 2>&1 \
+	  || { cat $(POSTGRESQL_LOG); exit 1; }
+	@echo "On PostgreSQL: $$(tail -n 1 $(POSTGRESQL_LOG))"
+
+# Once, rather than by each of the workers that would begin at the same moment. What cannot be imported they report.
+compiled: $(STAMP)
+	@$(BIN)/python -m pytest --collect-only -q >$(VENV)/collected 2>&1 || true
 
 test-today: $(STAMP) chromium ## every test that starts a sandbox, against the main API as it is served today
 	SANDBOX_DIALECT=today $(BIN)/python -m pytest $(AT_ONCE) tests/integration tests/acceptance

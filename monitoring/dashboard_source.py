@@ -3,11 +3,16 @@
 import threading
 from typing import Final
 
+from django.urls import reverse
+
 from monitoring.health import HEALTH, Round
+from monitoring.models import Alert, Severity
 from ops.reads.status import Component as Shown
 from ops.reads.status import Status, add_source, expect
+from ops.reads.verdict import Incident, add_incidents
 
 NAMES: Final = {"database": "database", "redis": "Redis", "api": "main API", "rqQueue": "jobs"}
+SHOWN: Final = 5  #: open alerts
 PATIENCE_S: Final = 0.1  #: how long a page waits for the first checks of its process
 _STATUS: Final[dict[str, Status]] = {"up": "up", "degraded": "degraded", "down": "down"}
 
@@ -29,14 +34,30 @@ class DashboardSource:
         refresh.join(PATIENCE_S if not self._round.known else 0)
         found = self._round.known
         return [
-            Shown(name, _STATUS.get(at.status, "unknown"), at.message if at.brief is None else at.brief)
+            Shown(name, _STATUS.get(at.status, "unknown"), at.message if at.brief is None else at.brief, at.since)
             if (at := found.get(key))
             else Shown(name, "unknown", "is being looked at")
             for key, name in NAMES.items()
         ]
 
 
+def find_incidents() -> list[Incident]:
+    """The open alerts, most severe and oldest first, at most SHOWN; one query."""
+    alerts = Alert.objects.filter(resolved_at=None).order_by("-severity", "opened_at")[:SHOWN]
+    return [
+        Incident(
+            title=alert.title,
+            url=reverse("admin:monitoring_alert_change", args=[alert.pk]),
+            is_critical=alert.severity >= Severity.CRITICAL,
+            since=alert.opened_at,
+            acknowledged_by=alert.acknowledged_by,
+        )
+        for alert in alerts
+    ]
+
+
 def register() -> None:
-    """Add the components to the dashboard, and let it report a missing monitor."""
+    """Add the components and open alerts to the dashboard, and let it report a missing monitor."""
     expect("monitor")
     add_source("monitoring", DashboardSource(HEALTH).components)
+    add_incidents("monitoring", find_incidents)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -32,6 +32,7 @@ class Component:
     checked: datetime
     critical: bool
     brief: str | None = None  #: the message for a page that has its numbers elsewhere
+    since: datetime | None = None  #: when this process saw it become so; None: it was so at the first check
 
 
 Found = Mapping[str, Component]
@@ -81,7 +82,13 @@ class Round:
             else:
                 late = f"No answer within {DEADLINE_S:g} s"
                 found[name] = Component(DOWN, late, datetime.now(UTC), check.critical)
-        return found
+        return {name: replace(component, since=self._since(name, component)) for name, component in found.items()}
+
+    def _since(self, name: str, component: Component) -> datetime | None:
+        before = self._found.get(name)
+        if before is None:
+            return None
+        return before.since if before.status == component.status else component.checked
 
 
 HEALTH: Final = Round(CHECKS)

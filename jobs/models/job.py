@@ -10,7 +10,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from jobs.models.indexes import Inlined, OfOneState
-from jobs.states import WAITING, Priority, State
+from jobs.states import CANCELLABLE, WAITING, Priority, State
 from scheduler_project.text import LONGEST_ID, LONGEST_SUBJECT
 
 
@@ -125,3 +125,8 @@ class Job(models.Model):
 
     def __str__(self) -> str:
         return f"{self.type} {self.id}"
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether its next attempt is still to come."""
+        return self.state in CANCELLABLE

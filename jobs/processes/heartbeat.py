@@ -113,7 +113,7 @@ class Heartbeat:
 
 
 def statuses(connection: Redis) -> list[ProcessStatus]:
-    """All processes by role and start; removes those lost long ago. Raises redis.RedisError."""
+    """All processes by role and start; removes those lost long ago, but the last of a role. Raises redis.RedisError."""
     found: Any = connection.hgetall(keys.PROCESSES)
     asked: Any = connection.smembers(keys.STOP_ASKED)
     read = {field: _status(field, text) for field, text in found.items()}
@@ -121,7 +121,8 @@ def statuses(connection: Redis) -> list[ProcessStatus]:
         log.warning("heartbeat.discarded", processes=[field[:100] for field in odd], next="removed")
         connection.hdel(keys.PROCESSES, *odd)
     known = [status for status in read.values() if status]
-    forgotten = [w.key for w in known if datetime.now(UTC) - w.last_seen > FORGOTTEN_AFTER]
+    last = {w.role: w.key for w in sorted(known, key=lambda status: status.at)}  # tells since when a role is missing
+    forgotten = [w.key for w in known if datetime.now(UTC) - w.last_seen > FORGOTTEN_AFTER and w.key != last[w.role]]
     if forgotten:
         connection.hdel(keys.PROCESSES, *forgotten)
         connection.srem(keys.STOP_ASKED, *forgotten)

@@ -24,14 +24,17 @@ from jobs.models import CampaignClock, CronTask, FailureHour, Job, ScheduleRow
 from jobs.state_counts import count_states
 from jobs.states import ENDED, Priority, State
 from ops.humanize import format_count, format_jobs, limited_count, milliseconds
-from ops.reads import recent_actions
+from ops.reads import recent_actions, verdict
 from ops.reads.job import TONES, name_all
 from ops.reads.outcomes import DEFAULT, RANGES, Range, Slot, read_slots, sum_up
 from ops.reads.status import find_components
+from scheduler_project.durations import duration
 
 SHOWN: Final = 8  #: rows of a panel
+FRESH: Final = timedelta(minutes=5)  #: what was measured before is old
 OUTCOMES: Final = (State.SUCCEEDED, State.SKIPPED, State.RETRYING, State.DEAD, State.QUEUED)
 ERRORS: Final = 4
+MOVING: Final = 100  #: jobs that may move between a read of the database and one of Redis
 _RUNNING_LOOKED_AT: Final = 500
 _MINUTE: Final = "%Y-%m-%dT%H:%M"  # a time in a URL, in the user's time zone
 
@@ -63,6 +66,12 @@ def read_queues() -> list[Queue]:
         firsts = [due[pk] for pk in (depth.head, *depth.parked) if pk in due]
         shown.append(Queue(priority, depth.waiting, depth.held_back, min(firsts, default=None)))
     return shown
+
+
+def count_absent(queued: int, queues: Sequence[Queue]) -> int:
+    """QUEUED jobs that Redis does not carry, until the scheduler puts them back; a few may have moved meanwhile."""
+    absent = queued - sum(queue.depth for queue in queues)
+    return absent if absent > MOVING else 0
 
 
 def find_longest_running() -> list[Job]:
@@ -115,6 +124,7 @@ def make_tiles(sums: Slot, counts: dict[State, int], wanted: Range) -> list[dict
             "tone": "calm",
             "link": f"{jobs}?finished_at_from={since}",
             "says": f"{format_jobs(ended)} finished in {wanted.label}",
+            "measures": True,
         },
         {
             "name": "Failed attempts",
@@ -123,6 +133,7 @@ def make_tiles(sums: Slot, counts: dict[State, int], wanted: Range) -> list[dict
             "link": _link_to_moves(f"{State.DEAD}, {State.RETRYING}", since=since),
             "says": f"{100 * failed / sums.jobs:.1f} % of attempts, incl. breaker waits" if sums.jobs else "none ended",
             "icon": "replay",
+            "measures": True,
         },
         *_time_tiles(sums),
         *(
@@ -130,6 +141,17 @@ def make_tiles(sums: Slot, counts: dict[State, int], wanted: Range) -> list[dict
             for state in (State.RUNNING, State.QUEUED, State.SCHEDULED, State.RETRYING, State.DEAD)
         ),
     ]
+
+
+def grey_out(tiles: Sequence[dict[str, Any]], slots: Sequence[Slot], wanted: Range, now: datetime) -> None:
+    """Mark the tiles that measure attempts as old if none has ended lately."""
+    last = max((slot.at + wanted.step for slot in slots if slot.jobs), default=None)
+    if last and now - last <= FRESH:
+        return
+    for tile in tiles:
+        if tile.get("measures"):
+            tile["tone"], tile["is_old"] = "muted", True
+            tile["says"] = f"no attempt has ended for {duration(now - last)}" if last else f"none in {wanted.label}"
 
 
 def _time_tiles(sums: Slot) -> list[dict[str, Any]]:
@@ -142,6 +164,7 @@ def _time_tiles(sums: Slot) -> list[dict[str, Any]]:
             "link": "#lateness",
             "says": f"target: {OBJECTIVE_SHARE:.0%}",
             "icon": "timer",
+            "measures": True,
             "tone": "good" if share is None or share >= OBJECTIVE_SHARE else "bad",
         },
         {
@@ -149,6 +172,7 @@ def _time_tiles(sums: Slot) -> list[dict[str, Any]]:
             "value": milliseconds(sums.p95_ms),
             "link": "#lateness",
             "icon": "hourglass_bottom",
+            "measures": True,
             "says": f"p50 {milliseconds(sums.p50_ms)}, longest {milliseconds(sums.max_ms)}",
             "tone": "good" if (sums.p95_ms or 0) <= OBJECTIVE_MS else "bad",
         },
@@ -157,6 +181,7 @@ def _time_tiles(sums: Slot) -> list[dict[str, Any]]:
             "value": milliseconds(sums.run_mean_ms),
             "link": "#times",
             "icon": "avg_pace",
+            "measures": True,
             "says": f"longest {milliseconds(sums.run_ms_max if sums.jobs else None)}",
             "tone": "calm",
         },
@@ -207,16 +232,21 @@ def callback(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     user = request.user
     if not user.has_perm("jobs.view_job"):
         return context
-    now = timezone.now()
+    now, components = timezone.now(), find_components()
     context |= {
         "now": now,
         "may_see": True,
-        "components": find_components(),
+        "components": components,
+        "verdict": verdict.judge(components, verdict.find_overdue(now)),
         **_read_database(wanted, now),
         **_read_redis(),
     }
+    if "queues" in context:
+        context["absent"] = count_absent(context["queued"], context["queues"])
     if user.has_perm("jobs.view_crontask"):
         context["firings"] = find_next_firings()
+    if user.has_perm("monitoring.view_alert"):
+        context["incidents"] = verdict.find_incidents()
     if user.has_perm("jobs.view_auditentry"):
         context["recent_actions"] = recent_actions.find_latest(SHOWN)
     return context
@@ -226,9 +256,12 @@ def _read_database(wanted: Range, now: datetime) -> dict[str, Any]:
     """Five queries."""
     slots = read_slots(wanted, now)
     sums, counts = sum_up(slots), count_states()
+    tiles = make_tiles(sums, counts, wanted)
+    grey_out(tiles, slots, wanted, now)
     since = (now - wanted.length).replace(minute=0, second=0, microsecond=0)
     return {
-        "tiles": make_tiles(sums, counts, wanted),
+        "tiles": tiles,
+        "queued": counts[State.QUEUED],
         "sums": sums,
         "chart": make_chart(slots, wanted),
         "rows": make_table(slots, wanted.step),

@@ -124,7 +124,7 @@ class JobAdmin(JobAdminBase):
 
     @admin.display(description="due")
     def due(self, job: Job) -> str:
-        return render_to_string("ops/moment.html", ops.moment(job.due_at))
+        return render_to_string("ops/moment.html", ops.due(job.due_at, job.is_waiting))
 
     @admin.display(description="ended")
     def finished(self, job: Job) -> str:

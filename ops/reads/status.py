@@ -5,6 +5,7 @@ Processes are read from their heartbeats in Redis. Apps that know more component
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final, Literal
 
 from redis import RedisError
@@ -21,6 +22,7 @@ class Component:
     name: str
     status: Status
     message: str
+    since: datetime | None = None  #: since when it is not up, if that is known
 
 
 _ROLES: Final = {"worker", "scheduler", "listener"}  # always shown; others only if seen or expected
@@ -67,7 +69,7 @@ def find_processes() -> list[Component]:
 def _describe_workers(statuses: Sequence[ProcessStatus]) -> Component:
     alive = [status for status in statuses if not status.lost]
     if not alive:
-        return _describe_missing("workers", "rqworker", len(statuses))
+        return _describe_missing("workers", "rqworker", statuses)
     busy, slots = sum(status.busy or 0 for status in alive), sum(status.concurrency or 0 for status in alive)
     lost = len(statuses) - len(alive)
     says = f"{len(alive)} running, {busy} of {slots} slots busy"
@@ -80,14 +82,15 @@ def _describe_leader(role: str, command: str, statuses: Sequence[ProcessStatus])
     own = [status for status in statuses if status.role == role]
     alive = [status for status in own if not status.lost]
     if not any(status.leads for status in alive):
-        return _describe_missing(role, command, len(own))
+        return _describe_missing(role, command, own)
     standby = len(alive) - 1
     return Component(role, "up", f"active, {standby} on standby" if standby else "active, none on standby")
 
 
-def _describe_missing(role: str, command: str, lost: int) -> Component:
-    was = f"{lost} lost; " if lost else ""
-    return Component(role, "down", f"{was}none is running: start manage.py {command}")
+def _describe_missing(role: str, command: str, lost: Sequence[ProcessStatus]) -> Component:
+    was = f"{len(lost)} lost; " if lost else ""
+    since = max((status.last_seen for status in lost), default=None)
+    return Component(role, "down", f"{was}none is running: start manage.py {command}", since)
 
 
 def _describe_breaker() -> Component:
@@ -95,4 +98,4 @@ def _describe_breaker() -> Component:
     by = f", forced by {seen.forced.by}" if seen.forced else ""
     if seen.state == "closed":
         return Component("breaker", "degraded" if by else "up", f"closed{by}")
-    return Component("breaker", "degraded", f"{seen.state}{by}: {seen.last_error}")
+    return Component("breaker", "degraded", f"{seen.state}{by}: {seen.last_error}", seen.opened_at)

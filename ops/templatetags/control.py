@@ -6,6 +6,7 @@ from typing import Any
 
 from django import template
 from django.conf import settings
+from django.urls import reverse
 from django.utils import timezone
 from rq.exceptions import NoSuchJobError
 from rq.executions import Execution
@@ -16,6 +17,7 @@ from jobs.broker import depths, keys
 from jobs.models import Job
 from ops import rq_dashboard
 from ops.reads.active_orders import find_active_orders
+from ops.reads.verdict import find_verdict
 from ops.templatetags.ops import moment
 
 register = template.Library()
@@ -29,7 +31,9 @@ def active_orders(context: Any) -> dict[str, Any]:
         return {"orders": None}
     orders = find_active_orders()
     names = pauses.campaign_names(orders.pauses)
+    verdict = find_verdict()
     return {
+        "fault": verdict if verdict.reasons and request.path != reverse("admin:index") else None,
         "orders": orders,
         "pauses": [pauses.as_sentence(pause, names.get(pause.name, "")) for pause in orders.pauses],
     }

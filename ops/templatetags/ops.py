@@ -8,6 +8,7 @@ from django import template
 from django.utils import timezone
 from django.utils.html import format_html
 
+from jobs.cron.firing import LATE
 from jobs.states import State
 from jobs.world.calendars.calendar import Calendar
 from jobs.world.calendars.examples import GREGORIAN
@@ -15,6 +16,7 @@ from jobs.world.clock import Moment
 from ops.humanize import milliseconds, naturaltime
 from ops.reads.campaign import format_moment
 from ops.reads.job import TONES
+from scheduler_project.durations import duration
 
 register = template.Library()
 register.filter(milliseconds)
@@ -31,6 +33,15 @@ def state(name: str, applied: bool = False) -> dict[str, Any]:
 def moment(at: datetime | None) -> dict[str, Any]:
     """A time, relative to now and exact with its time zone."""
     return {"at": at, "relative": naturaltime(at, timezone.now()) if at else ""}
+
+
+@register.inclusion_tag("ops/moment.html")
+def due(at: datetime | None, waits: bool = True) -> dict[str, Any]:
+    """A due time; what `waits` beyond it for more than LATE is overdue, and red."""
+    now = timezone.now()
+    if at is None or not waits or now - at <= LATE:
+        return moment(at)
+    return {"at": at, "relative": f"overdue by {duration(now - at)}", "is_overdue": True}
 
 
 @register.simple_tag

@@ -1,0 +1,118 @@
+"""One verdict on the whole service: healthy, degraded or down, since when, why, and the page that shows more."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal
+
+from django.db.models import Min
+
+from jobs.cron import firing as cron
+from jobs.models import CronTask, Job
+from jobs.states import WAITING
+from ops.reads.status import Component, find_components
+from scheduler_project.durations import duration
+
+KEPT_S: Final = 2.0
+Level = Literal["healthy", "degraded", "down"]
+#: Without one of these no job is done; without any other, less is done than should be.
+ESSENTIAL: Final = frozenset({"database", "Redis", "main API", "workers", "scheduler"})
+PAGES: Final = {
+    "main API": "admin:jobs_main_api",
+    "breaker": "admin:jobs_breaker",
+    "jobs": "admin:jobs_failuregroup_changelist",
+    **dict.fromkeys(("workers", "scheduler", "listener", "monitor", "processes"), "admin:jobs_processes"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why the service is not healthy."""
+
+    text: str
+    page: str = ""  #: the name of a URL; empty: no page shows more
+    query: str = ""
+    since: datetime | None = None  #: None if nobody noticed when it began
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    level: Level
+    reasons: Sequence[Reason] = ()
+
+    @property
+    def since(self) -> datetime | None:
+        """Since when some reason holds; None if that is not known of any."""
+        return min((reason.since for reason in self.reasons if reason.since), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """An open alert."""
+
+    title: str
+    url: str
+    is_critical: bool
+    since: datetime
+    acknowledged_by: str
+
+
+Source = Callable[[], Sequence[Incident]]
+sources: dict[str, Source] = {}
+
+
+def add_incidents(name: str, source: Source) -> None:
+    """Show the incidents of `source`, most severe first. A source of the same name is replaced."""
+    sources[name] = source
+
+
+def find_incidents() -> list[Incident]:
+    return [incident for source in sources.values() for incident in source()]
+
+
+class _Cache:
+    """This process's last verdict on the components: every page needs one."""
+
+    def __init__(self) -> None:
+        self._at = float("-inf")
+        self._verdict = Verdict("healthy")
+
+    def read(self) -> Verdict:
+        if time.monotonic() - self._at >= KEPT_S:
+            self._at = time.monotonic()
+            self._verdict = judge(find_components())
+        return self._verdict
+
+
+find_verdict: Final = _Cache().read
+
+
+def judge(components: Sequence[Component], overdue: Sequence[Reason] = ()) -> Verdict:
+    """Judge by the components' states and what is overdue. What nobody has looked at yet counts as healthy."""
+    faults = [c for c in components if c.status in ("degraded", "down")]
+    broken = [c for c in faults if c.status == "down" and c.name in ESSENTIAL]
+    reasons = [*map(_reason, broken), *(_reason(c) for c in faults if c not in broken), *overdue]
+    if broken:
+        return Verdict("down", reasons)
+    return Verdict("degraded" if reasons else "healthy", reasons)
+
+
+def _reason(component: Component) -> Reason:
+    text = f"{component.name}: {component.message or component.status}"
+    return Reason(text, PAGES.get(component.name, ""), since=component.since)
+
+
+def find_overdue(now: datetime) -> list[Reason]:
+    """What the scheduler should have done: the most overdue job and cron firing; three queries."""
+    firsts = {state: Job.objects.in_state(state).aggregate(first=Min("due_at"))["first"] for state in WAITING}
+    found = [
+        Reason(f"a job is overdue by {duration(now - due)}", "admin:jobs_job_changelist", f"?state={state.value}", due)
+        for state, due in firsts.items()
+        if due and now - due > cron.LATE
+    ]
+    late = CronTask.objects.filter(enabled=True, next_fire_at__lt=now - cron.LATE).order_by("next_fire_at").first()
+    if late and late.next_fire_at:
+        text = f"cron task {late.name} is overdue by {duration(now - late.next_fire_at)}"
+        found.append(Reason(text, "admin:jobs_crontask_changelist", since=late.next_fire_at))
+    return found

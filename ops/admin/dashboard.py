@@ -237,6 +237,7 @@ def callback(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "now": now,
         "may_see": True,
         "components": components,
+        "incidents": verdict.find_incidents(),
         "verdict": verdict.judge(components, verdict.find_overdue(now)),
         **_read_database(wanted, now),
         **_read_redis(),
@@ -245,8 +246,6 @@ def callback(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         context["absent"] = count_absent(context["queued"], context["queues"])
     if user.has_perm("jobs.view_crontask"):
         context["firings"] = find_next_firings()
-    if user.has_perm("monitoring.view_alert"):
-        context["incidents"] = verdict.find_incidents()
     if user.has_perm("jobs.view_auditentry"):
         context["recent_actions"] = recent_actions.find_latest(SHOWN)
     return context

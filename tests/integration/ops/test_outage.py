@@ -21,13 +21,13 @@ pytestmark = pytest.mark.django_db(transaction=True)
 """Each test begins without any process."""
 
 
-def test_the_dashboard_begins_with_the_outage(admin_client: Client, sandbox: SandboxApi, redis: Redis) -> None:
+def test_the_dashboard_begins_with_the_outage(client: Client, sandbox: SandboxApi, redis: Redis) -> None:
     """Its level, since when, each reason with the page that shows more, and the open alerts."""
     lost = timezone.now() - timedelta(minutes=34)
     lose(redis, "worker", lost)
     Alert.objects.create(kind=Kind.NO_WORKER, key="no_worker", severity=Severity.CRITICAL, title="No worker is running")
 
-    page = admin_client.get("/admin/")
+    page = member(client, "Viewer").get("/admin/")
     text = page.content.decode()
 
     verdict = page.context["verdict"]

@@ -8,9 +8,9 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
-from redis import Redis
 
 from tests.support.dead_letters import make_dead_letters
+from tests.support.servers import SandboxApi
 from tests.support.working import submit
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -38,7 +38,7 @@ def is_fault(address: str, status: int) -> bool:
     return status >= 500 and not (status == 503 and address.startswith("/health"))
 
 
-def test_no_odd_url_is_a_fault(client: Client, redis: Redis) -> None:
+def test_no_odd_url_is_a_fault(client: Client, sandbox: SandboxApi) -> None:
     """Each URL with two odd keys and two odd parameters, in turn."""
     client.force_login(User.objects.create_superuser("ann", "", "x"))
     client.raise_request_exception = False

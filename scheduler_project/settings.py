@@ -31,6 +31,7 @@ SECRET_KEY: str = _env["SECRET_KEY"]
 ALLOWED_HOSTS: list[str] = [*_env["ALLOWED_HOSTS"], "127.0.0.1", "localhost"]
 CSRF_TRUSTED_ORIGINS: list[str] = _env["CSRF_TRUSTED_ORIGINS"]
 URL_PREFIX: str = _env["URL_PREFIX"]
+PUBLIC_URL: str = _env["PUBLIC_URL"]
 TRUSTED_PROXIES: int = _env["TRUSTED_PROXIES"]
 FORCE_SCRIPT_NAME = URL_PREFIX or None
 SESSION_COOKIE_AGE = int(timedelta(hours=12).total_seconds())

@@ -95,6 +95,14 @@ def origins(value: list[str]) -> None:
             )
 
 
+def public_url(value: str) -> None:
+    """An origin, or nothing; URL_PREFIX has the path."""
+    if value:
+        if "*" in value or "," in value:
+            raise ValidationError("expected one origin such as https://ops.example.org")
+        origins([value])
+
+
 def url_prefix(value: str) -> None:
     """Proxies and browsers compare paths letter by letter, and encode reserved characters in several ways."""
     if not re.fullmatch(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*", value):

@@ -45,6 +45,13 @@ VARIABLES: tuple[Variable, ...] = (
         "URL_PREFIX", "str", "", "Path below which a proxy serves the scheduler, such as /scheduler.", check.url_prefix
     ),
     Variable(
+        "PUBLIC_URL",
+        "str",
+        "",
+        "Where people reach the admin, such as https://ops.example.org: alerts link to it.",
+        check.public_url,
+    ),
+    Variable(
         "SECURE_PROXY_SSL_HEADER",
         "str",
         "",

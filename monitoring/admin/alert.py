@@ -1,6 +1,5 @@
 """The list of alerts and the page of one, with acknowledge and resolve."""
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from django.contrib import admin, messages
@@ -14,6 +13,7 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from jobs.models import CampaignClock, Job
 from monitoring.admin.access import MonitorWrites, back, may_manage, monitor_runs
 from monitoring.alerting import store
+from monitoring.alerting.links import PAGES, links_of, runbook_of
 from monitoring.models import Alert, Kind, Severity
 from ops.admin.base import actor_of
 from ops.admin.changelist import LimitedPaginator
@@ -37,21 +37,11 @@ STATUSES: Final = {
     "acknowledged": ("visibility", "busy"),
     "resolved": ("check_circle", "good"),
 }
-#: The page where an alert of this kind can be investigated.
-_PAGES: Final[Mapping[str, str]] = {
-    Kind.DEAD_LETTERS_GROW: "jobs_failuregroup_changelist",
-    Kind.EFFECT_UNKNOWN: "jobs_failuregroup_changelist",
-    Kind.BREAKER_OPEN: "jobs_breaker",
-    Kind.CREDENTIAL_REFUSED: "jobs_breaker",
-    Kind.MAIN_API: "jobs_main_api",
-    Kind.QUEUE_LAG: "jobs_processes",
-    Kind.NO_WORKER: "jobs_processes",
-    Kind.NO_SCHEDULER: "jobs_processes",
-    Kind.NO_SUBSCRIBER: "jobs_processes",
-    Kind.CRON_FAILED: "jobs_crontask_changelist",
-    Kind.CRON_MISSED: "jobs_crontask_changelist",
-}
-_OWN_CARDS: Final = ("jobs", "campaigns")  #: details with a card of their own, except in alerts raised by code
+_OWN_CARDS: Final = (
+    "jobs",
+    "campaigns",
+    "failure",
+)  #: details with a card of their own, except in alerts raised by code
 
 
 class StatusFilter(admin.SimpleListFilter):
@@ -137,6 +127,8 @@ class AlertAdmin(MonitorWrites, AlertAdminBase):
                 "details": {k: v for k, v in alert.details.items() if of_code or k not in _OWN_CARDS},
                 "deliveries": alert.deliveries.order_by("-id")[:50],
                 "place": _page_of(alert),
+                "links": links_of(alert),
+                "runbook": runbook_of(alert.kind),
                 "may_manage": may_manage(request),
                 **(extra_context or {}),
             }
@@ -163,7 +155,7 @@ class AlertAdmin(MonitorWrites, AlertAdminBase):
 
 def _page_of(alert: Alert) -> str:
     """Return the URL of the page for the alert's kind, or an empty string."""
-    name = _PAGES.get(alert.kind)
+    name = PAGES.get(alert.kind)
     return reverse(f"admin:{name}") if name else ""
 
 

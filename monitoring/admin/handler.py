@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
@@ -57,7 +58,10 @@ class AlertHandlerAdmin(HandlerAdminBase):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """Show the list, with a note while no monitor is running."""
-        return super().changelist_view(request, {"monitor_runs": monitor_runs(), **(extra_context or {})})
+        return super().changelist_view(
+            request,
+            {"monitor_runs": monitor_runs(), "no_public_url": not settings.PUBLIC_URL, **(extra_context or {})},
+        )
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None) -> Any:
         """Offer the channels, then the form of the chosen one."""

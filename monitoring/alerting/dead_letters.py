@@ -35,6 +35,7 @@ class DeadLetter:
     campaign_id: str
     source: str
     may_have_been_applied: bool
+    failure: str  #: the key of its failure
 
 
 def unseen(since: datetime) -> QuerySet[AuditEntry]:
@@ -60,9 +61,9 @@ def collect(now: datetime) -> bool:
 
 def _dead_letters(entries: Sequence[AuditEntry]) -> list[DeadLetter]:
     rows = Job.objects.filter(pk__in=[e.job_id for e in entries])
-    jobs = rows.only("type", "campaign_id", "source", "may_have_been_applied").in_bulk()
+    jobs = rows.only("type", "campaign_id", "source", "may_have_been_applied", "failure_key").in_bulk()
     return [
-        DeadLetter(e, str(e.job_id), job.type, job.campaign_id, job.source, job.may_have_been_applied)
+        DeadLetter(e, str(e.job_id), job.type, job.campaign_id, job.source, job.may_have_been_applied, job.failure_key)
         for e in entries
         if (job := jobs.get(e.job_id))
     ]
@@ -92,6 +93,7 @@ def _finding(kind: Kind, about: str, group: Sequence[DeadLetter]) -> Finding:
         Kind.CRON_FAILED: f"Cron task {about} failed",
     }[kind]
     details = {"jobs": [d.job_id for d in group[-SHOWN:]], "error": last.entry.error or last.entry.reason}
+    details |= {"failure": last.failure} if last.failure else {}
     if kind == Kind.CRON_FAILED:
         details["task"] = about
     return Finding(

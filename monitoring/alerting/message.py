@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from django.conf import settings
 
+from monitoring.alerting.links import links_of, runbook_of
 from monitoring.models import Alert, Severity
 
 TRIGGER, RESOLVE, TEST = "trigger", "resolve", "test"
@@ -29,6 +30,8 @@ class Message:
     count: int = 1  #: occurrences that this message covers
     details: Mapping[str, Any] = field(default_factory=dict)
     environment: str = ""
+    links: Mapping[str, str] = field(default_factory=dict)  #: pages by name; paths without PUBLIC_URL
+    runbook: str = ""  #: what to do first
     id: str = ""
 
     @property
@@ -65,6 +68,8 @@ def message_of(alert: Alert, action: str, *, count: int, at: datetime) -> Messag
         count=count,
         details=alert.details,
         environment=settings.ENVIRONMENT,
+        links=links_of(alert),
+        runbook=runbook_of(alert.kind),
     )
 
 

@@ -21,7 +21,7 @@ from monitoring.alerting.channels.base import (
     as_text,
     configured_guard,
 )
-from monitoring.alerting.channels.limits import Limit, characters, cut
+from monitoring.alerting.channels.limits import MAIL_BODY, Limit, characters, cut
 from monitoring.alerting.egress_guard import AddressRefused
 from monitoring.alerting.message import RESOLVE, Message
 from monitoring.models import Severity
@@ -59,18 +59,19 @@ def texts_for(plugin: Any, message: Message) -> tuple[str, str]:
 
     A URL with ?overflow=split gets all, in several messages.
     """
-    text = as_text(message)
-    if plugin.body_max_line_count:  # Apprise drops further lines
-        text = " ".join(text.split("\n"))
     if plugin.overflow_mode == apprise.OverflowMode.SPLIT:
-        return message.subject, text
+        return message.subject, _lines_for(plugin, as_text(message, MAIL_BODY))
     title = cut(message.subject, Limit(plugin.title_maxlen if plugin.title_maxlen > 0 else plugin.body_maxlen // 2))
     room = plugin.body_maxlen - plugin.overflow_buffer
     if plugin.title_maxlen <= 0:
         room -= characters(title) + _TITLE_MARKUP
     elif plugin.overflow_amalgamate_title:  # with room for Apprise's numbers of parts
         room -= characters(title) + plugin.overflow_max_display_count_width
-    return title, cut(text, Limit(max(room, 1)))
+    return title, _lines_for(plugin, as_text(message, Limit(max(room, 1))))
+
+
+def _lines_for(plugin: Any, text: str) -> str:
+    return " ".join(text.split("\n")) if plugin.body_max_line_count else text  # Apprise drops further lines
 
 
 class AppriseUrl(Channel):

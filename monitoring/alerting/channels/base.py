@@ -1,7 +1,7 @@
 """The interface of a channel: the fields of its form in the admin, and how it sends a message."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,6 +12,7 @@ import urllib3
 from django.conf import settings
 from django.core.exceptions import ValidationError
 
+from monitoring.alerting.channels.limits import Limit, cut
 from monitoring.alerting.egress_guard import AddressRefused, egress_guard
 from monitoring.alerting.message import Message
 
@@ -133,14 +134,27 @@ def retry_after(header: str) -> timedelta | None:
     return timedelta(seconds=min(seconds, LONGEST_RETRY_AFTER.total_seconds())) if seconds > 0 else None
 
 
-def as_text(message: Message) -> str:
-    """Format a message as lines of text, each ended by a line feed, whichever of ten ways its parts end lines.
+def as_text(message: Message, limit: Limit) -> str:
+    """Format a message as lines of text within `limit`, each ended by a line feed, however its parts end lines.
 
-    Django looks for lines that are too long for a mail at all of them, a mail server at line feeds only.
+    Django looks for lines that are too long for a mail at all ten line ends, a mail server at line feeds only. Where
+    there is too much of it, links and the runbook stay, unless they alone would take most of the room.
     """
     lines = [message.message, "", f"Kind: {message.kind}", f"Environment: {message.environment}"]
     lines += [f"{name}: {_as_line(value)}" for name, value in message.details.items()]
-    return "\n".join("\n".join([*lines, f"Time: {message.timestamp}"]).splitlines()).strip()
+    body = _joined([*lines, f"Time: {message.timestamp}"])
+    end = _joined([f"{name.capitalize()}: {address}" for name, address in message.links.items()])
+    end = f"{end}\nRunbook: {message.runbook}".strip() if message.runbook else end
+    if not end:
+        return cut(body, limit)
+    room = limit.size - limit.of(f"\n\n{end}")
+    if room < limit.size // 2:
+        return cut(f"{body}\n\n{end}", limit)
+    return f"{cut(body, Limit(room, limit.of))}\n\n{end}"
+
+
+def _joined(lines: Sequence[str]) -> str:
+    return "\n".join("\n".join(lines).splitlines()).strip()
 
 
 def _as_line(value: Any) -> str:

@@ -35,7 +35,7 @@ class Email(Channel):
         headers = {"References": thread, "X-Alert-Delivery": message.id}
         mail = EmailMessage(
             cut(message.subject, MAIL_SUBJECT),
-            cut(as_text(message), MAIL_BODY),
+            as_text(message, MAIL_BODY),
             to=to,
             headers=headers,
             connection=get_connection(timeout=int(TIMEOUT_S)),

@@ -32,5 +32,7 @@ class Log(Channel):
             alert_message=message.message,
             count=message.count,
             details=dict(message.details),
+            links=dict(message.links),
+            runbook=message.runbook,
         )
         return ChannelResponse("logged")

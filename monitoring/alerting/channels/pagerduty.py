@@ -43,6 +43,7 @@ class PagerDuty(Channel):
             "event_action": "resolve" if message.action == RESOLVE else "trigger",
             "dedup_key": _key(message),
         }
+        more = {"count": message.count, "links": message.links, "runbook": message.runbook}
         if message.action != RESOLVE:
             event["payload"] = {
                 "summary": cut(message.subject, PAGERDUTY_SUMMARY),
@@ -51,10 +52,15 @@ class PagerDuty(Channel):
                 "timestamp": message.timestamp,
                 "component": "campaign-scheduler",
                 "class": message.kind,
-                "custom_details": {"message": message.message, "count": message.count, **message.details},
+                "custom_details": {"message": message.message, **more, **message.details},
             }
+            event["links"] = [
+                {"href": address, "text": name.capitalize()}
+                for name, address in message.links.items()
+                if address.startswith("http")
+            ]
             room = PAGERDUTY_EVENT.size - len(as_body({**event, "payload": {**event["payload"], "custom_details": {}}}))
             if len(as_body(event["payload"]["custom_details"])) > room:
-                details = {"message": message.message, "count": message.count, "details": message.details}
+                details = {"message": message.message, **more, "details": message.details}
                 event["payload"]["custom_details"] = fit(details, Limit(room), among=("message", "details"))
         return post(config.get("url") or EVENTS_URL, as_body(event), {})

@@ -19,9 +19,9 @@ def escape(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _escaped(text: str, limit: Limit) -> str:
-    """Escape text, cut before so that the escaped text is within `limit` and ends with no half of an escape."""
-    return escape(cut(text, Limit(limit.size, lambda part: characters(escape(part)))))
+def _when_escaped(limit: Limit) -> Limit:
+    """The limit of a text that is escaped afterwards, so that no half of an escape ends it."""
+    return Limit(limit.size, lambda part: characters(escape(part)))
 
 
 class Slack(Channel):
@@ -33,9 +33,9 @@ class Slack(Channel):
 
     def send(self, message: Message, config: Config) -> ChannelResponse:
         colour = "#2EB67D" if message.action == RESOLVE else _COLOURS[message.severity]
-        text: dict[str, Any] = {"type": "mrkdwn", "text": _escaped(as_text(message), SLACK_SECTION)}
+        text: dict[str, Any] = {"type": "mrkdwn", "text": escape(as_text(message, _when_escaped(SLACK_SECTION)))}
         payload = {
-            "text": _escaped(message.subject, SLACK_TEXT),
+            "text": escape(cut(message.subject, _when_escaped(SLACK_TEXT))),
             "attachments": [{"color": colour, "blocks": [{"type": "section", "text": text}]}],
         }
         return post(config["url"], as_body(payload), {})

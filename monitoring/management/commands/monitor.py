@@ -1,10 +1,14 @@
 from typing import Any
 
+import structlog
+from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from jobs.processes import database_checks, loop
 from monitoring.alerting.main_api import MainApiWatch
 from monitoring.alerting.monitor import Monitor
+
+log = structlog.get_logger(__name__)
 
 
 class Command(BaseCommand):
@@ -13,4 +17,6 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         database_checks.check_database()
+        if not settings.PUBLIC_URL:
+            log.warning("alerts.public_url_missing", next="alerts name pages by their paths, without a link")
         loop.run(Monitor(main_api=MainApiWatch()), loop.stop_on_signals(), name="monitor")

@@ -52,6 +52,11 @@ TABLE: dict[str, tuple[list[str], list[str]]] = {
         ["", "/scheduler", "/ops/scheduler-1.0"],
         ["/", "scheduler", "/a/", "//a", "/a b", "/a%20b", "/../a", "/é"],
     ),
+    "PUBLIC_URL": (
+        ["", "https://ops.example.org", "http://localhost:9266", "https://[::1]:8443", "https://campaign_scheduler"],
+        ["ops.example.org", "https://ops.example.org/", "https://ops.example.org/admin", "https://*.example.org", "https://",
+         "https://a,https://b", "https://user@example.org", "ftp://a", "https://Example.org", "https://a b", "*"],
+    ),
     "SECURE_PROXY_SSL_HEADER": (
         ["", "X-Forwarded-Proto: https", "X-Forwarded-Ssl:on"],
         ["true", "https", "X-Forwarded-Proto", "X-Forwarded-Proto=https", "HTTP_X_FORWARDED_PROTO: https", "A: b, c",

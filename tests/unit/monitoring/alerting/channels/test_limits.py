@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from monitoring.alerting.channels import CHANNELS
 from monitoring.alerting.channels.apprise_url import texts_for
 from monitoring.alerting.channels.base import as_text
-from monitoring.alerting.channels.limits import Limit, characters, cut, in_json, utf8
+from monitoring.alerting.channels.limits import MAIL_BODY, Limit, characters, cut, in_json, utf8
 from monitoring.alerting.channels.slack import escape
 from monitoring.alerting.message import Message
 from monitoring.models import Severity
@@ -35,7 +35,8 @@ MESSAGES = st.builds(
     lambda title, text, details: Message(
         action="trigger", alert=f"campaign-scheduler-code:critical:{title[:200]}-1", kind="code",
         severity=Severity.CRITICAL, title=title[:200], message=text, timestamp="2026-01-01T00:00:00.000+00:00",
-        count=42, details=details, environment="test", id="7",
+        count=42, details=details, environment="test", id="7", links={"alert": "https://a.example/admin/?a=1&b=<2>"},
+        runbook="Start a worker.",
     ),
     TEXTS, TEXTS, st.dictionaries(st.sampled_from(["error", "a\nb", "list"]), TEXTS | st.lists(TEXTS, max_size=2)),
 )  # fmt: skip
@@ -81,7 +82,9 @@ def test_every_channel_gets_messages_within_its_limits(
     assert characters(slack["text"]) <= 40_000
     assert characters(section) <= 3_000
     assert not re.search(r"&(?!(amp|lt|gt);)|[<>]", slack["text"] + section)
-    assert characters(escape(as_text(message))) <= 3_000 or CUT.search(section)
+    assert characters(escape(as_text(message, MAIL_BODY))) <= 3_000 or CUT.search(section)
+    assert escape("\n".join(message.links.values())) in section
+    assert section.endswith(escape(message.runbook))
 
     event = sent(http, "pagerduty", message)
     assert len(event.body) <= 512_000

@@ -11,7 +11,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 
 from jobs.models import AuditEntry
 from jobs.states import State
-from ops.admin.base import ReadOnly, render_page
+from ops.admin.base import ReadOnly, read_key, render_page
 from ops.admin.payload_form import moment_field
 from ops.reads import audit_trail
 from ops.reads.audit_trail import Cursor, TrailFilters
@@ -86,4 +86,4 @@ def _build_query(request: HttpRequest, **changes: str) -> str:
 
 def _read_cursor(request: HttpRequest) -> Cursor:
     entry, _, action = request.GET.get("before", "").partition(".")
-    return Cursor(*(int(text) if text.isdecimal() and len(text) < 19 else None for text in (entry, action)))
+    return Cursor(read_key(entry), read_key(action))

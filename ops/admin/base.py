@@ -1,6 +1,7 @@
 """Shared by several pages: the actor, a permission, a page, a redirect, a reason, read-only and audited admins."""
 
 from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
 from functools import wraps
 from typing import Any, Final
 
@@ -11,13 +12,16 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import NoReverseMatch, reverse
+from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
-from unfold.widgets import UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminTextInputWidget, UnfoldBooleanWidget
 
 from jobs import actor as actors
 from jobs import audit
+from ops.humanize import naturaltime
 
 LONGEST_REASON: Final = 500
+PAST: Final = timedelta(minutes=1)  #: for filling in a form; a time before that is in the past
 
 
 def actor_of(request: HttpRequest) -> str:
@@ -74,6 +78,18 @@ class ReasonForm(forms.Form):
     """The only field of most confirmations."""
 
     reason = reason_field()
+
+
+class ConfirmPast(forms.Form):
+    """Mixin for forms with a due time: one in the past is asked about first, for such a job runs at once."""
+
+    is_past_meant = forms.BooleanField(required=False, widget=forms.HiddenInput, label="The past is meant: run at once")
+
+    def ask_about_past(self, field: str, due: datetime | None) -> None:
+        """Add an error and the question unless `due` is to come, or the past is meant."""
+        if due and timezone.now() - due > PAST and not self.cleaned_data.get("is_past_meant"):
+            self.add_error(field, f"It is in the past ({naturaltime(due, timezone.now())}). Correct or confirm it.")
+            self.fields["is_past_meant"].widget = UnfoldBooleanWidget()
 
 
 class UntilForm(forms.Form):
@@ -162,3 +178,8 @@ def _plain(value: Any) -> Any:
     if value is None or isinstance(value, str | int | float | bool | dict):
         return value
     return str(value) if not isinstance(value, Model) else f"{value}"
+
+
+def read_key(text: str) -> int | None:
+    """A row's number in an address, if it is one that every database can compare."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None

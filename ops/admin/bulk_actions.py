@@ -10,12 +10,13 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import reverse
+from django.utils.text import capfirst
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from jobs.errors import InvalidJob
 from jobs.models import Job
 from ops import bulk
-from ops.admin.base import actor_of, is_own_url, reason_field, redirect, render_page
+from ops.admin.base import ConfirmPast, actor_of, is_own_url, reason_field, redirect, render_page
 from ops.bulk import VERBS, Verb
 from ops.humanize import format_jobs
 from ops.reads.job import name_all
@@ -23,7 +24,7 @@ from ops.reads.job import name_all
 SAMPLES: Final = 5  #: jobs that the dry run lists by name
 
 
-class BulkActionForm(forms.Form):
+class BulkActionForm(ConfirmPast):
     reason = reason_field(autofocus=True)
     due_at = forms.DateTimeField(
         required=False,
@@ -38,7 +39,12 @@ class BulkActionForm(forms.Form):
         if verb.name == "reschedule":
             self.fields["due_at"].required = True
         else:
-            del self.fields["due_at"]
+            del self.fields["due_at"], self.fields["is_past_meant"]
+        self.order_fields(["reason", "due_at", "is_past_meant"])
+
+    def clean(self) -> dict[str, Any]:
+        self.ask_about_past("due_at", self.cleaned_data.get("due_at"))
+        return self.cleaned_data
 
 
 def is_allowed(request: HttpRequest, verb: Verb) -> bool:
@@ -56,7 +62,7 @@ def confirm_or_run(model_admin: Any, request: HttpRequest, verb_name: str, jobs:
         try:
             return _run(request, verb, jobs, form.cleaned_data)
         except InvalidJob as bad:
-            form.add_error("due_at", str(bad).removeprefix(f"{bad.field}: ").capitalize())
+            form.add_error("due_at", capfirst(str(bad).removeprefix(f"{bad.field}: ")))
             if "step" in request.POST:
                 return JsonResponse({"error": str(bad)}, status=400)
     elif confirmed and "step" in request.POST:

@@ -21,7 +21,7 @@ from jobs.cron import tasks as cron_tasks
 from jobs.errors import InvalidJob
 from jobs.models import CronFiring, CronTask, Job
 from jobs.registry import all_types
-from ops.admin.base import UntilForm, actor_of, reason_field, redirect
+from ops.admin.base import UntilForm, actor_of, read_key, reason_field, redirect
 from ops.admin.payload_form import JSONField
 from ops.reads import cron as cron_page
 from scheduler_project import cron_expression
@@ -187,7 +187,7 @@ class CronTaskAdmin(CronTaskAdminBase):
             "task": task,
             "preview": cron_page.preview(expression, zone, timezone.now()),
             "overdue": task is not None and cron_page.is_overdue(task, timezone.now()),
-            "firings": cron_page.list_firings(task) if task else [],
+            "history": cron_page.read_history(task, read_key(request.GET.get("before", ""))) if task else None,
             "may_act": self.has_change_permission(request),
             "zones": sorted(available_timezones()),
         }

@@ -14,7 +14,7 @@ from django.utils import timezone
 from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from jobs import failures
+from jobs import failures, state_counts
 from jobs.models import CampaignClock, FailureGroup
 from ops.admin import bulk_actions
 from ops.admin.base import ReasonForm, actor_of, redirect, render_page
@@ -73,12 +73,14 @@ class FailureGroupAdmin(FailureGroupAdminBase):
     ) -> HttpResponse:
         self._require_view(request)
         group = get_object_or_404(FailureGroup, pk=object_id)
-        (failure,) = failure_page.describe([group], timezone.now())
+        most = state_counts.MOST_COUNTED
+        (failure,) = failure_page.describe([group], timezone.now(), looked_at=most)
         letters = list(failure_page.find_dead_letters(group.key).order_by("-pk")[:SAMPLES])
         job_page.name_all(letters)
         context = {
             "title": group.error,
             "failure": failure,
+            "looked_at": most,
             "letters": letters,
             "campaigns": _count_campaigns(failure),
             "list": f"{reverse('admin:jobs_job_changelist')}?failure={group.key}",

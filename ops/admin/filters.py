@@ -14,6 +14,7 @@ from unfold.contrib.filters.admin import DropdownFilter
 from jobs.models import CampaignClock, FailureGroup, WorldAdvance
 from jobs.registry import all_types
 from jobs.states import State
+from ops.admin.base import read_key
 from ops.admin.payload_form import MomentField, moment_field
 from ops.reads.advance import Advance
 
@@ -109,8 +110,8 @@ class AdvanceFilter(_ChosenByLink):
 
 
 def _find_advance(chosen: str) -> WorldAdvance | None:
-    is_number = chosen.isascii() and chosen.isdigit() and len(chosen) < 19
-    return WorldAdvance.objects.filter(pk=chosen).first() if is_number else None
+    key = read_key(chosen)
+    return WorldAdvance.objects.filter(pk=key).first() if key else None
 
 
 class SourceFilter(_ByField, DropdownFilter):

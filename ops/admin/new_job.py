@@ -9,6 +9,7 @@ from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils.text import capfirst
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from jobs import calendars, service
@@ -19,7 +20,7 @@ from jobs.service import Submission
 from jobs.slices import SlicedPayload
 from jobs.states import Priority
 from ops.admin import payload_form
-from ops.admin.base import actor_of, reason_field, redirect, render_page
+from ops.admin.base import ConfirmPast, actor_of, reason_field, redirect, render_page
 from ops.humanize import label
 from scheduler_project import request_origin
 from scheduler_project.text import LONGEST_ID, is_job_id
@@ -27,7 +28,7 @@ from scheduler_project.text import LONGEST_ID, is_job_id
 OFFERED = 200  #: campaigns in the autocomplete list
 
 
-class NewJobForm(forms.Form):
+class NewJobForm(ConfirmPast):
     """The fields of one job type. The service validates them, and errors appear under their fields."""
 
     campaign_id = forms.CharField(
@@ -55,6 +56,7 @@ class NewJobForm(forms.Form):
         self.fields |= {"campaign_id": campaign, **self.payload, "priority": priority}
         if not self.sets_due:
             self.fields["due_at"] = payload_form.moment_field(required=False, label="Due", help_text="Empty: now.")
+        self.fields["is_past_meant"] = self.fields.pop("is_past_meant")
         self.fields["reason"] = reason
 
     def clean(self) -> dict[str, Any]:
@@ -65,9 +67,12 @@ class NewJobForm(forms.Form):
             self.add_error(name, fault)
         if not self.errors:
             try:
-                service.check(self.to_submission())
+                wanted = self.to_submission()
+                service.check(wanted)
+                due = wanted.due_at or self.declared.parse(wanted.payload).due_at()
+                self.ask_about_past(self._find_due_field(), due)
             except InvalidJob as bad:
-                self.add_error(self._find_field(bad.field), str(bad).removeprefix(f"{bad.field}: ").capitalize())
+                self.add_error(self._find_field(bad.field), capfirst(str(bad).removeprefix(f"{bad.field}: ")))
         return values
 
     def _find_field(self, field: str) -> str | None:
@@ -76,6 +81,10 @@ class NewJobForm(forms.Form):
             field, field.removeprefix("payload.").partition("[")[0]
         )
         return name if name in self.fields else None
+
+    def _find_due_field(self) -> str:
+        moments = (name for name, field in self.payload.items() if isinstance(field, payload_form.MomentField))
+        return next(moments, "due_at")
 
     def to_submission(self) -> Submission:
         values = self.cleaned_data

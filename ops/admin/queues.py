@@ -8,7 +8,7 @@ import structlog
 from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import include, path, reverse
 from django_rq.queues import get_queue_by_index
 from django_rq.urls import get_admin_urlpatterns, get_api_urlpatterns
@@ -58,6 +58,8 @@ def guard(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
             _require_button(request, button if button in _BULK else "")
         if request.method == "POST" and (name == "actions" or name in _PRESSES):
             return _press(request, name, *args, **kwargs)
+        if name == "job_detail" and (job := rq_dashboard.find_job(kwargs["job_id"])):
+            return HttpResponseRedirect(reverse("admin:jobs_job_change", args=[job.pk]))
         if name == "worker_details" and not _worker_exists(**kwargs):
             raise Http404
         try:

@@ -1,17 +1,21 @@
 """What the page of a cron task shows: a preview of its expression, and its firings."""
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from django.db.models import Count, Q
+
 from jobs.cron import firing as cron
-from jobs.models import CronFiring, CronTask, Job
+from jobs.models import CronFiring, CronTask, FiringOutcome, Job
+from jobs.states import ENDED, State
 from ops.humanize import naturaltime
 from scheduler_project.cron_expression import fires, sentence
 from scheduler_project.moments import read_zone
 
 PREVIEWED: Final = 5  #: firings
-SHOWN: Final = 20  #: firings of a history
+SHOWN: Final = 20  #: firings of a page
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +77,36 @@ def is_overdue(task: CronTask, now: datetime) -> bool:
     return bool(task.enabled and task.next_fire_at and now - task.next_fire_at > cron.LATE)
 
 
-def list_firings(task: CronTask) -> list[Firing]:
-    """The newest firings with their jobs; two queries."""
-    rows = list(task.firings.order_by("-id")[:SHOWN])
+@dataclass(frozen=True, slots=True)
+class History:
+    """A page of the firings that are kept, newest first, and how all of these ended."""
+
+    firings: list[Firing]
+    older: int | None  #: the id before which the next page starts; None on the last page
+    kept: int
+    ended: int  #: their jobs that have ended and that retention has not removed
+    succeeded: int
+    missed: int
+
+    @property
+    def success_rate(self) -> str:
+        """The share of jobs that did their work or had none to do; empty if none has ended."""
+        return f"{100 * self.succeeded / self.ended:.1f} %" if self.ended else ""
+
+
+def read_history(task: CronTask, before: int | None = None) -> History:
+    """The firings before an id; four queries."""
+    page = task.firings.filter(id__lt=before) if before else task.firings.all()
+    rows = list(page.order_by("-id")[: SHOWN + 1])
     jobs = Job.objects.defer("payload", "traceback").in_bulk([row.job_id for row in rows if row.job_id])
-    return [Firing(row, jobs.get(row.job_id) if row.job_id else None) for row in rows]
+    shown = [Firing(row, jobs.get(row.job_id) if row.job_id else None) for row in rows[:SHOWN]]
+    kept = task.firings.aggregate(kept=Count("pk"), missed=Count("pk", filter=Q(outcome=FiringOutcome.MISSED)))
+    states = Job.objects.filter(pk__in=task.firings.filter(job_id__isnull=False).values("job_id"))
+    ended = Counter(dict(states.filter(state__in=ENDED).order_by().values_list("state").annotate(n=Count("pk"))))
+    return History(
+        firings=shown,
+        older=shown[-1].firing.pk if len(rows) > SHOWN else None,
+        ended=ended.total(),
+        succeeded=ended[State.SUCCEEDED] + ended[State.SKIPPED],
+        **kept,
+    )

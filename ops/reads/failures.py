@@ -13,7 +13,7 @@ from jobs.models import FailureGroup, FailureHour, Job
 from jobs.states import State
 from ops.humanize import limited_count
 
-LOOKED_AT: Final = 1_000  #: newest dead letters of one failure that are counted by type and campaign
+LOOKED_AT: Final = 1_000  #: newest dead letters of one failure that a list counts by type and campaign
 HOURS: Final = 48  #: of a sparkline
 PAGE: Final = 25
 #: With the state written out, or no database would take the index that holds dead letters only.
@@ -60,8 +60,8 @@ def find_groups(which: str) -> QuerySet[FailureGroup]:
     return with_dead.filter(unknown) if which == "open" else with_dead.exclude(unknown)
 
 
-def describe(found: Sequence[FailureGroup], now: datetime) -> list[Failure]:
-    """Count their dead letters; three queries in all."""
+def describe(found: Sequence[FailureGroup], now: datetime, *, looked_at: int = LOOKED_AT) -> list[Failure]:
+    """Count their dead letters, the newest `looked_at` by type and campaign; three queries in all."""
     failures = {group.key: Failure(group) for group in found}
     if not failures:
         return []
@@ -70,7 +70,7 @@ def describe(found: Sequence[FailureGroup], now: datetime) -> list[Failure]:
     ):
         failures[key].dead = n
     newest = "SELECT {key}, type, campaign_id, COUNT(*) FROM ({dead} ORDER BY id DESC LIMIT {most}) AS d GROUP BY 2, 3"
-    for key, kind, campaign, n in _query_each(failures, newest, LOOKED_AT):
+    for key, kind, campaign, n in _query_each(failures, newest, looked_at):
         failures[key].types[kind] = failures[key].types.get(kind, 0) + n
         failures[key].by_campaign[campaign] = failures[key].by_campaign.get(campaign, 0) + n
     this_hour = now.replace(minute=0, second=0, microsecond=0)

@@ -97,11 +97,5 @@ def any_has(rows: Sequence[tuple[RQJob, frozenset[str]]], button: str) -> bool:
 
 
 @register.simple_tag
-def our_job(rq_id: str) -> Job | None:
-    """The scheduler job behind an RQ job; None for a plain RQ job."""
-    return rq_dashboard.find_job(rq_id)
-
-
-@register.simple_tag
 def running_on(worker: str) -> list[Job]:
     return rq_dashboard.find_running_on(worker)

@@ -227,3 +227,46 @@ def test_exporting_100_000_jobs_takes_little_memory(admin_client: Client, redis:
 
     assert lines == 100_002
     assert Process().memory_info().rss - before < 60_000_000
+
+
+@pytest.mark.parametrize(
+    ("kind", "filled", "field"),
+    [
+        ("EVENT_EXPIRATION", {"campaign_id": "c"}, "due_at"),
+        ("DEFERRED_EFFECT", {"campaign_id": "c", "effectId": "e"}, "executeAt"),
+    ],
+)
+def test_a_time_in_the_past_is_confirmed_first(
+    admin_client: Client, redis: Redis, kind: str, filled: dict[str, str], field: str
+) -> None:
+    """The question appears with the error; without a time, or with one to come, nothing is asked."""
+    past = {**filled, field: "2026-01-01T00:00"}
+
+    asked = admin_client.post(f"{ADD}?type={kind}", past)
+
+    assert list(asked.context["form"].errors) == [field]
+    assert 'type="checkbox"' in str(asked.context["form"]["is_past_meant"])
+    assert not Job.objects.exists()
+    assert admin_client.post(f"{ADD}?type={kind}", {**past, "is_past_meant": "on"}).status_code == 302
+    assert Job.objects.get().due_at == datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def test_error_texts_keep_their_case(admin_client: Client, redis: Redis) -> None:
+    """They name fields and constants."""
+    answer = admin_client.post(f"{ADD}?type=ADVANCE_WORLD_TIME", {"campaign_id": "c", "until": "TIME_OF_DAY"})
+
+    assert "TIME_OF_DAY needs a time" in answer.content.decode()
+
+
+def test_rescheduling_into_the_past_is_confirmed_first(admin_client: Client, redis: Redis) -> None:
+    due = timezone.now() + timedelta(hours=1)
+    job, _ = service.submit(Submission(type="EVENT_EXPIRATION", campaign_id="c", payload={}, due_at=due), actor="test")
+    form = {"action": "reschedule", "_selected_action": [str(job.pk)], "confirmed": "1", "due_at": "2026-01-01T00:00"}
+
+    asked = admin_client.post("/admin/jobs/job/", form)
+    job.refresh_from_db()
+    assert (asked.status_code, job.due_at) == (200, due)
+
+    assert admin_client.post("/admin/jobs/job/", {**form, "is_past_meant": "on"}).status_code == 302
+    job.refresh_from_db()
+    assert job.due_at < timezone.now()

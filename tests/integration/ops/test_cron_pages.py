@@ -13,6 +13,8 @@ from redis import Redis
 from jobs.cron import firing as cron
 from jobs.cron import tasks as cron_tasks
 from jobs.models import CronFiring, CronTask, FiringOutcome, Job, Misfire, OperatorAction
+from jobs.states import State
+from tests.support.ledger import make_rows
 from tests.support.people import member
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -220,6 +222,28 @@ def test_pages_take_few_queries(client: Client, redis: Redis, of_one: bool) -> N
         assert operator.get(f"{PAGE}{tasks[0].pk}/change/" if of_one else PAGE).status_code == 200
 
     assert len(queries) < 15, [q["sql"][:90] for q in queries]
+
+
+def test_all_firings_that_are_kept_can_be_read(admin_client: Client, redis: Redis) -> None:
+    """In pages; above them the share of jobs that succeeded, among those that ended."""
+    one = task()
+    ends = [State.SUCCEEDED, State.SKIPPED, State.DEAD, State.QUEUED]
+    for state in ends:
+        make_rows(state, 1)
+    jobs = {job.state: job.pk for job in Job.objects.all()}
+    now = timezone.now()
+    CronFiring.objects.bulk_create(
+        CronFiring(task=one, due_at=now, fired_at=now, outcome="on_time", actor="t", job_id=jobs.get(state or ""))
+        for state in [*ends, *[None] * 41]
+    )
+
+    first = admin_client.get(f"{PAGE}{one.pk}/change/").context["history"]
+    second = admin_client.get(f"{PAGE}{one.pk}/change/?before={first.older}").context["history"]
+    third = admin_client.get(f"{PAGE}{one.pk}/change/?before={second.older}").context["history"]
+
+    assert [len(page.firings) for page in (first, second, third)] == [20, 20, 5]
+    assert (first.kept, first.ended, first.success_rate, third.older) == (45, 3, "66.7 %", None)
+    assert admin_client.get(f"{PAGE}{one.pk}/change/?before=x").context["history"].firings == first.firings
 
 
 def test_a_task_that_does_not_fire_is_shown_as_overdue(admin_client: Client) -> None:

@@ -12,6 +12,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 from jobs.models import AuditEntry
 from jobs.states import State
 from ops.admin.base import ReadOnly, read_key, render_page
+from ops.admin.filters import with_offsets
 from ops.admin.payload_form import moment_field
 from ops.reads import audit_trail
 from ops.reads.audit_trail import Cursor, TrailFilters
@@ -47,6 +48,8 @@ class AuditEntryAdmin(ReadOnly, AuditAdminBase):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
+        if elsewhere := with_offsets(request, "since", "until"):
+            return elsewhere
         form = TrailForm(request.GET)
         filters: dict[str, Any] = form.cleaned_data if form.is_valid() else {}
         scope = request.GET.get("scope", "people")

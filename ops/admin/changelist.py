@@ -21,15 +21,8 @@ SEARCHED: Final = 20_000  #: newest jobs of the filter whose texts are searched
 NAMED: Final = 20  #: campaigns, and as many entities, that a search by name finds
 SCAN_LIMIT: Final = 50_000  #: jobs that a page scans for a filter without an index; "further back" scans the next
 _INDEXED: Final = ("campaign_id__exact", "state", "type")  #: parameters whose index is ordered by key within a value
-_UNINDEXED: Final = (
-    "priority__exact",
-    "from",
-    "worker__exact",
-    "due_at_from",
-    "due_at_to",
-    "finished_at_from",
-    "finished_at_to",
-)
+RANGES: Final = ("due_at_from", "due_at_to", "finished_at_from", "finished_at_to")  #: parameters with times
+_UNINDEXED: Final = ("priority__exact", "from", "worker__exact", *RANGES)
 
 
 class LimitedPaginator(Paginator[Any]):

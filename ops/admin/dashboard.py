@@ -36,7 +36,6 @@ OUTCOMES: Final = (State.SUCCEEDED, State.SKIPPED, State.RETRYING, State.DEAD, S
 ERRORS: Final = 4
 MOVING: Final = 100  #: jobs that may move between a read of the database and one of Redis
 _RUNNING_LOOKED_AT: Final = 500
-_MINUTE: Final = "%Y-%m-%dT%H:%M"  # a time in a URL, in the user's time zone
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +112,7 @@ def find_next_firings() -> list[CronTask]:
 def make_tiles(sums: Slot, counts: dict[State, int], wanted: Range) -> list[dict[str, Any]]:
     """The numbers at the top, each with the link to the list that it counts."""
     jobs, minutes = reverse("admin:jobs_job_changelist"), wanted.length / timedelta(minutes=1)
-    since = f"{timezone.localtime(sums.at):{_MINUTE}}"
+    since = _in_address(sums.at)
     ended = sum(sums.outcomes[outcome] for outcome in ENDED)
     failed = sums.outcomes[State.DEAD] + sums.outcomes[State.RETRYING]
     return [
@@ -122,7 +121,7 @@ def make_tiles(sums: Slot, counts: dict[State, int], wanted: Range) -> list[dict
             "value": f"{sums.jobs / minutes:,.1f}",
             "icon": "speed",
             "tone": "calm",
-            "link": f"{jobs}?finished_at_from={since}",
+            "link": f"{jobs}?{urlencode({'finished_at_from': since})}",
             "says": f"{format_jobs(ended)} finished in {wanted.label}",
             "measures": True,
         },
@@ -307,7 +306,7 @@ def _tile(state: State, count: int, link: str) -> dict[str, Any]:
 
 def _link_to_ended(outcome: State, at: datetime, step: timedelta) -> str:
     """The list of jobs that ended so within one step; for outcomes that do not end a job, the list of moves."""
-    since, until = (f"{timezone.localtime(moment):{_MINUTE}}" for moment in (at, at + step))
+    since, until = _in_address(at), _in_address(at + step)
     if outcome not in ENDED:
         return _link_to_moves(outcome.value, since=since, until=until)
     question = {"state": outcome.value, "finished_at_from": since, "finished_at_to": until}
@@ -317,6 +316,11 @@ def _link_to_ended(outcome: State, at: datetime, step: timedelta) -> str:
 def _link_to_moves(what: str, **when: str) -> str:
     """The audit trail with workers' moves."""
     return f"{reverse('admin:jobs_auditentry_changelist')}?{urlencode({'scope': 'all', 'what': what, **when})}"
+
+
+def _in_address(moment: datetime) -> str:
+    """A time in the user's time zone, with its offset: the address means the same to everybody."""
+    return timezone.localtime(moment).isoformat(timespec="minutes")
 
 
 def _round(value: float | None) -> float | None:

@@ -8,7 +8,9 @@ from django import forms
 from django.contrib import admin
 from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Coalesce
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 from unfold.contrib.filters.admin import DropdownFilter
 
 from jobs.models import CampaignClock, FailureGroup, WorldAdvance
@@ -139,6 +141,17 @@ def read_moment(text: str) -> datetime | None:
     except forms.ValidationError:
         return None
     return moment
+
+
+def with_offsets(request: HttpRequest, *names: str) -> HttpResponse | None:
+    """Redirect to an address whose times have offsets, so that it means the same to everybody; None if they have."""
+    query = request.GET.copy()
+    for name in names:
+        text = request.GET.get(name, "")
+        moment = read_moment(text)
+        if moment and parse_datetime(text.strip()) != moment:
+            query[name] = timezone.localtime(moment).isoformat()
+    return None if query == request.GET else HttpResponseRedirect(f"?{query.urlencode()}")
 
 
 class _Range(admin.ListFilter):

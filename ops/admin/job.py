@@ -19,7 +19,7 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from jobs.models import Job
 from jobs.registry import all_types
 from ops.admin import bulk_actions, export, new_job
-from ops.admin.changelist import JobList, KeyPaginator, search
+from ops.admin.changelist import RANGES, JobList, KeyPaginator, search
 from ops.admin.filters import (
     AdvanceFilter,
     CampaignFilter,
@@ -30,6 +30,7 @@ from ops.admin.filters import (
     StateFilter,
     TypeFilter,
     WorkerFilter,
+    with_offsets,
 )
 from ops.bulk import VERBS
 from ops.reads.advance import advance_of
@@ -98,6 +99,11 @@ class JobAdmin(JobAdminBase):
         except IncorrectLookupParameters:
             raise Http404 from None
         return export.stream(request, jobs, kind)
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        """Times in the address get their offsets."""
+        elsewhere = with_offsets(request, *RANGES) if request.method == "GET" else None
+        return elsewhere or super().changelist_view(request, extra_context)
 
     def response_action(self, request: HttpRequest, queryset: QuerySet[Job], *more: Any) -> Any:
         """Refuse selected ids that cannot be a job's."""

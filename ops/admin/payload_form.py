@@ -1,6 +1,7 @@
 """Convert the declaration of a payload to form fields, and their values to a payload."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from jobs.slices import Slice
 from jobs.world.calendars.calendar import Calendar
 from jobs.world.calendars.text import LONGEST, parse_world_time
 from ops.humanize import label
+from scheduler_project.moments import read_moment
 from scheduler_project.text import clean, flaw_of
 
 YEARS: Final = (1970, 9998)  #: the first and last year of a time that a user may enter
@@ -36,6 +38,9 @@ class MomentInput(UnfoldAdminTextInputWidget):
 
     def format_value(self, value: Any) -> str | None:
         """In the browser's format and the current time zone."""
+        if isinstance(value, str):  # from an address
+            with suppress(ValueError):
+                value = read_moment(value)
         if not isinstance(value, datetime):
             return str(value) if value else None
         local = timezone.localtime(value) if timezone.is_aware(value) else value

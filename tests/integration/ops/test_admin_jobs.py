@@ -3,6 +3,7 @@
 import re
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -263,8 +264,8 @@ WALKED = (
     "priority__exact=10",
     "from=token:",
     "worker__exact=w",
-    "due_at_from=2030-01-01T00:00",
-    "finished_at_from=2030-01-01T00:00",
+    "due_at_from=2030-01-01T00:00Z",
+    "finished_at_from=2030-01-01T00:00Z",
 )
 
 
@@ -330,15 +331,21 @@ def test_filters_set_by_a_link_can_be_cleared(admin_client: Client, redis: Redis
 
 
 def test_ranges_are_read_in_the_user_s_time_zone(admin_client: Client, redis: Redis) -> None:
-    """Due from 08:00 in Berlin is 06:00 or 07:00 UTC; an invalid range is reported."""
+    """Due from 08:00 in Berlin is 06:00 or 07:00 UTC, in the address too; an invalid range is reported."""
     (job,) = some(1)
     admin_client.cookies["zone"] = "Europe/Berlin"
     local = job.due_at.astimezone(ZoneInfo("Europe/Berlin"))
     before, after = (f"{local + timedelta(minutes=n):%Y-%m-%dT%H:%M:%S}" for n in (-1, 1))
 
-    assert ids(admin_client.get(JOBS, {"due_at_from": before, "due_at_to": after})) == [str(job.pk)]
-    assert ids(admin_client.get(JOBS, {"due_at_from": after})) == []
-    assert ids(admin_client.get(JOBS, {"finished_at_from": before})) == []
+    def listed(**query: str) -> Any:
+        return admin_client.get(JOBS, query, follow=True)
+
+    page = listed(due_at_from=before, due_at_to=after)
+    assert ids(page) == [str(job.pk)]
+    assert quote(local.isoformat()[-6:]) in page.redirect_chain[0][0]
+    assert f'value="{before}"' in page.content.decode()
+    assert ids(listed(due_at_from=after)) == []
+    assert ids(listed(finished_at_from=before)) == []
     assert "Enter a valid date/time" in admin_client.get(JOBS, {"due_at_from": "soon"}).content.decode()
 
 
@@ -346,8 +353,8 @@ def test_finished_jobs_are_found_by_their_end(admin_client: Client, redis: Redis
     """The scan begins at the end of the range: no job finishes before it is created."""
     jobs = some(3)
     service.cancel(jobs[:1], actor="test", reason="")
-    soon = f"{timezone.localtime() + timedelta(minutes=1):%Y-%m-%dT%H:%M:%S}"
-    long_ago = f"{timezone.localtime() - timedelta(days=1):%Y-%m-%dT%H:%M:%S}"
+    soon = (timezone.now() + timedelta(minutes=1)).isoformat()
+    long_ago = (timezone.now() - timedelta(days=1)).isoformat()
 
     assert ids(admin_client.get(JOBS, {"finished_at_from": long_ago, "finished_at_to": soon})) == [str(jobs[0].pk)]
     assert ids(admin_client.get(JOBS, {"finished_at_to": long_ago})) == []

@@ -63,8 +63,8 @@ def test_moves_and_actions_are_in_one_list(admin_client: Client, redis: Redis) -
         ({"origin": "10.0.0.7"}, 0),
         ({"who": "scheduler"}, 0),
         ({"who": "scheduler", "scope": "all"}, 1),
-        ({"since": "2000-01-01T00:00"}, 3),
-        ({"until": "2000-01-01T00:00"}, 0),
+        ({"since": "2000-01-01T00:00Z"}, 3),
+        ({"until": "2000-01-01T00:00Z"}, 0),
     ],
 )
 def test_the_trail_is_searched(admin_client: Client, redis: Redis, query: dict[str, str], found: int) -> None:
@@ -185,7 +185,7 @@ def test_the_page_takes_few_queries(admin_client: Client, redis: Redis) -> None:
     """Fewer than 15."""
     some_history()
     with CaptureQueriesContext(connection) as queries:
-        shown(admin_client, who="ann", since="2000-01-01T00:00", until="2100-01-01T00:00")
+        shown(admin_client, who="ann", since="2000-01-01T00:00Z", until="2100-01-01T00:00Z")
 
     assert len(queries) < 15
 

@@ -29,6 +29,7 @@ from ops.reads.job import TONES, name_all
 from ops.reads.outcomes import DEFAULT, RANGES, Range, Slot, read_slots, sum_up
 from ops.reads.status import find_components
 from scheduler_project.durations import duration
+from scheduler_project.snapshot import snapshot
 
 SHOWN: Final = 8  #: rows of a panel
 FRESH: Final = timedelta(minutes=5)  #: what was measured before is old
@@ -232,15 +233,16 @@ def callback(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     if not user.has_perm("jobs.view_job"):
         return context
     now, components = timezone.now(), find_components()
-    context |= {
-        "now": now,
-        "may_see": True,
-        "components": components,
-        "incidents": verdict.find_incidents(),
-        "verdict": verdict.judge(components, verdict.find_overdue(now)),
-        **_read_database(wanted, now),
-        **_read_redis(),
-    }
+    with snapshot():
+        context |= {
+            "now": now,
+            "may_see": True,
+            "components": components,
+            "incidents": verdict.find_incidents(),
+            "verdict": verdict.judge(components, verdict.find_overdue(now)),
+            **_read_database(wanted, now),
+        }
+    context |= _read_redis()
     if "queues" in context:
         context["absent"] = count_absent(context["queued"], context["queues"])
     if user.has_perm("jobs.view_crontask"):

@@ -99,7 +99,8 @@ def judge(components: Sequence[Component], overdue: Sequence[Reason] = ()) -> Ve
 
 
 def _reason(component: Component) -> Reason:
-    text = f"{component.name}: {component.message or component.status}"
+    message = component.message.removeprefix(f"{component.name}: ") or component.status
+    text = f"{component.name}: {message}"
     return Reason(text, PAGES.get(component.name, ""), since=component.since)
 
 

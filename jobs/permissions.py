@@ -29,10 +29,12 @@ _ACT: Final = (
     "reschedule_job",
     "run_now_job",
     "change_failuregroup",
-)
-_GOVERN: Final = (
+    "export_jobs",
     "pause_jobs",
     "control_breaker",
+    "acknowledge_alerts",
+)
+_GOVERN: Final = (
     "manage_alerts",
     "add_crontask",
     "change_crontask",
@@ -43,7 +45,7 @@ _GOVERN: Final = (
 #: Each group's permissions on jobs; add_job means submitting jobs.
 GROUPS: Final = {
     "Viewer": _SEE,
-    "Operator": (*_SEE, *_ACT, "pause_jobs", "change_crontask"),
+    "Operator": (*_SEE, *_ACT, "change_crontask"),
     "Administrator": (*_SEE, *_ACT, *_GOVERN),
 }
 

@@ -11,19 +11,24 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
 from redis import RedisError
 
+from scheduler_project import links
+
 _AWAY = (
     "No job is lost: work resumes automatically as soon as it is back, and so does this page. Look at /health for what "
     "is down. If you pressed a button, look whether it was done before you press it again."
 )
 
 
-def _page(status: int, title: str, advice: str) -> HttpResponse:
-    request_id = structlog.contextvars.get_contextvars().get("request_id", "")
-    text = render_to_string(
-        "fault.html",
-        {"status": status, "title": title, "advice": advice, "request_id": request_id, "prefix": settings.URL_PREFIX},
-    )
-    return HttpResponse(text, status=status)
+def _page(status: int, title: str, advice: str, **more: str) -> HttpResponse:
+    context = {
+        "status": status,
+        "title": title,
+        "advice": advice,
+        "request_id": structlog.contextvars.get_contextvars().get("request_id", ""),
+        "prefix": settings.URL_PREFIX,
+        **more,
+    }
+    return HttpResponse(render_to_string("fault.html", context), status=status)
 
 
 def bad_request(request: HttpRequest, exception: Any = None) -> HttpResponse:
@@ -41,7 +46,8 @@ def forbidden(request: HttpRequest, exception: Any = None) -> HttpResponse:
     """403: the user lacks a permission."""
     detail = str(exception) if exception and exception.args else ""
     advice = "Your groups do not give you the permission for this. An administrator can put you into another group."
-    return _page(403, "You don't have permission", f"{detail} {advice}".strip())
+    roles = links.page("jobs_roles") if request.user.has_perm("jobs.view_job") else ""
+    return _page(403, "You don't have permission", f"{detail} {advice}".strip(), roles=roles)
 
 
 def not_found(request: HttpRequest, exception: Any = None) -> HttpResponse:

@@ -120,7 +120,9 @@ class Job(models.Model):
             ("run_now_job", "Can run jobs now"),
             ("pause_jobs", "Can pause and resume queues, types and campaigns"),
             ("control_breaker", "Can open and close the circuit breaker"),
-            ("manage_alerts", "Can manage alerts"),
+            ("acknowledge_alerts", "Can acknowledge and resolve alerts"),
+            ("manage_alerts", "Can manage alert handlers"),
+            ("export_jobs", "Can export jobs"),
         ]
 
     def __str__(self) -> str:

@@ -11,7 +11,7 @@ from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 
 from jobs.models import CampaignClock, Job
-from monitoring.admin.access import MonitorWrites, back, may_manage, monitor_runs
+from monitoring.admin.access import MonitorWrites, back, may_acknowledge, monitor_runs
 from monitoring.alerting import store
 from monitoring.alerting.links import PAGES, links_of, runbook_of
 from monitoring.models import Alert, Kind, Severity
@@ -129,18 +129,18 @@ class AlertAdmin(MonitorWrites, AlertAdminBase):
                 "place": _page_of(alert),
                 "links": links_of(alert),
                 "runbook": runbook_of(alert.kind),
-                "may_manage": may_manage(request),
+                "may_acknowledge": may_acknowledge(request),
                 **(extra_context or {}),
             }
         return super().change_view(request, object_id, form_url, extra_context)
 
-    @admin.action(description="Acknowledge", permissions=["manage"])
+    @admin.action(description="Acknowledge", permissions=["acknowledge"])
     def acknowledge(self, request: HttpRequest, alerts: QuerySet[Alert]) -> HttpResponse | None:
         done = store.acknowledge(alerts, actor=actor_of(request))
         self._report(request, "Acknowledged", done, alerts.count())
         return back(request)
 
-    @admin.action(description="Resolve", permissions=["manage"])
+    @admin.action(description="Resolve", permissions=["acknowledge"])
     def resolve(self, request: HttpRequest, alerts: QuerySet[Alert]) -> HttpResponse | None:
         selected = alerts.count()
         done = store.resolve(alerts, actor=actor_of(request))

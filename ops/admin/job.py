@@ -88,7 +88,7 @@ class JobAdmin(JobAdminBase):
         return [path("export/<slug:kind>/", view, name="jobs_job_export"), *super().get_urls()]
 
     def export_view(self, request: HttpRequest, kind: str) -> HttpResponseBase:
-        if not self.has_view_permission(request):
+        if not (self.has_view_permission(request) and request.user.has_perm("jobs.export_jobs")):
             raise PermissionDenied
         if kind not in ("csv", "json"):
             raise Http404

@@ -68,6 +68,7 @@ def _groups(user: Any) -> list[tuple[str, list[tuple[str, str, str, str]]]]:
             "People",
             [
                 ("Audit trail", "admin:jobs_auditentry_changelist", "history", "jobs.view_auditentry"),
+                ("Who may do what", "admin:jobs_roles", "badge", "jobs.view_job"),
                 ("Users", "admin:auth_user_changelist", "person", "auth.view_user"),
                 ("Groups", "admin:auth_group_changelist", "group", "auth.view_group"),
                 ("Failed logins", "admin:axes_accessattempt_changelist", "lock", "axes.view_accessattempt"),

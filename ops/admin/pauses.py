@@ -18,7 +18,7 @@ from jobs import pauses
 from jobs.errors import InvalidPause
 from jobs.models import CampaignClock, Pause, PauseKind
 from jobs.registry import all_types
-from ops.admin import breaker, limits, main_api, processes
+from ops.admin import breaker, limits, main_api, processes, roles
 from ops.admin.base import ReasonForm, actor_of, redirect, render_page, require
 from ops.reads import active_orders
 from scheduler_project.text import LONGEST_ID, plain
@@ -92,6 +92,7 @@ class PauseAdmin(PauseAdminBase):
             path("breaker/", wrap(breaker.overview), name="jobs_breaker"),
             path("main-api/", wrap(main_api.overview), name="jobs_main_api"),
             path("limits/", wrap(limits.overview), name="jobs_main_api_limits"),
+            path("roles/", wrap(roles.overview), name="jobs_roles"),
         ]
 
     def has_add_permission(self, request: HttpRequest) -> bool:

@@ -120,7 +120,7 @@ def test_a_viewer_cannot_run_bulk_actions(client: Client, redis: Redis, verb: st
 
 
 def test_an_operator_may_act_on_jobs_only(client: Client, redis: Redis) -> None:
-    """All verbs of jobs; neither users nor the breaker."""
+    """All verbs of jobs; neither users nor alert handlers."""
     operator = member(client, "Operator")
     (job,) = some(1)
     confirm(operator, "run_now", [job])
@@ -128,7 +128,7 @@ def test_an_operator_may_act_on_jobs_only(client: Client, redis: Redis) -> None:
     job.refresh_from_db()
     assert job.state == State.QUEUED
     assert operator.get("/admin/auth/user/").status_code == 403
-    assert not User.objects.get(username="bob").has_perm("jobs.control_breaker")
+    assert not User.objects.get(username="bob").has_perm("jobs.manage_alerts")
 
 
 def test_pages_are_stable_while_new_jobs_arrive(admin_client: Client, redis: Redis) -> None:

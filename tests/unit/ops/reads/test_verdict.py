@@ -1,12 +1,13 @@
 """The verdict on the service, from its components and what is overdue."""
 
 from datetime import UTC, datetime, timedelta
+from typing import cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ops.reads.status import Component
+from ops.reads.status import Component, Status
 from ops.reads.verdict import ESSENTIAL, Reason, judge
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -14,7 +15,7 @@ LATE = Reason("a job is overdue by 2 min", since=NOON - timedelta(minutes=2))
 
 
 def component(name: str, status: str = "up", since: datetime | None = None) -> Component:
-    return Component(name, status, "as ever", since)  # type: ignore[arg-type] - one of Status
+    return Component(name, cast("Status", status), "as ever", since)
 
 
 ALL = [component(name) for name in (*sorted(ESSENTIAL), "listener", "monitor", "breaker", "jobs")]

@@ -84,27 +84,27 @@ class JobType:
     """Upper case, such as DEFERRED_EFFECT."""
     payload: type[Payload]
     """The payload's schema."""
-    upgrades: tuple[Upgrade, ...]
+    upgrades: tuple[Upgrade, ...] = ()
     """One step per version of the payload: the first turns version 1 into version 2."""
     handle: BatchHandler
     """Does the work of one job or, if `batch` is more than 1, of several of one campaign. Returns one answer each."""
     batch: int
     """Maximum number of jobs per call of `handle`."""
-    timeout: timedelta | None
+    timeout: timedelta | None = None
     """Time limit of an attempt; None: JOB_TIMEOUT_SECONDS."""
-    priority: Priority
+    priority: Priority = Priority.NORMAL
     """The default priority."""
-    max_attempts: int | None
+    max_attempts: int | None = None
     """None: QUEUE_MAX_RETRIES."""
-    all_campaigns: bool
+    all_campaigns: bool = False
     """Whether an empty campaign ID means all campaigns."""
-    idempotent: bool
+    idempotent: bool = True
     """Whether the work can be done twice without harm; if not, EFFECT_UNKNOWN_OUTCOME applies."""
-    cron: Cron | None
+    cron: Cron | None = None
     """The type's cron task, if it has one."""
-    on_world_time: bool
+    on_world_time: bool = False
     """Whether to submit a job when a campaign's world time advances."""
-    on_entity: str
+    on_entity: str = ""
     """The main API's entity type whose changes submit a job; empty: none."""
 
     @property
@@ -189,7 +189,7 @@ declared_versions: dict[str, int] = {}  # of their payloads
 def job_type(name: str, **declared: Any) -> Callable[[Handler], Handler]:
     """Register the decorated function as the handler of job type `name`, for one job at a time.
 
-    `_declare` lists the options. The handler's return value is stored as the job's result. Raises ValueError if the
+    JobType has the options. The handler's return value is stored as the job's result. Raises ValueError if the
     name is taken.
     """
 
@@ -214,39 +214,10 @@ def batch_job_type(name: str, *, batch: int, **declared: Any) -> Callable[[Batch
     return decorate
 
 
-def _declare(
-    name: str,
-    handle: BatchHandler,
-    *,
-    payload: type[Payload],
-    batch: int,
-    upgrades: Sequence[Upgrade] = (),
-    priority: Priority = Priority.NORMAL,
-    max_attempts: int | None = None,
-    timeout: timedelta | None = None,
-    all_campaigns: bool = False,
-    idempotent: bool = True,
-    cron: Cron | None = None,
-    on_world_time: bool = False,
-    on_entity: str = "",
-) -> None:
+def _declare(name: str, handle: BatchHandler, **declared: Any) -> None:
     if name in declared_types:
         raise ValueError(f"job type {name} is declared twice")
-    declared_types[name] = JobType(
-        name=name,
-        payload=payload,
-        upgrades=tuple(upgrades),
-        handle=handle,
-        batch=batch,
-        priority=priority,
-        max_attempts=max_attempts,
-        timeout=timeout,
-        all_campaigns=all_campaigns,
-        idempotent=idempotent,
-        cron=cron,
-        on_world_time=on_world_time,
-        on_entity=on_entity,
-    )
+    declared_types[name] = JobType(name=name, handle=handle, **declared)
     declared_versions[name] = declared_types[name].version
 
 

@@ -106,6 +106,8 @@ class JobType:
     """Whether to submit a job when a campaign's world time advances."""
     on_entity: str = ""
     """The main API's entity type whose changes submit a job; empty: none."""
+    moves_world_time: bool = False
+    """Whether world clocks submit it for their steps; its payload has `bySeconds` and `cause`."""
 
     @property
     def version(self) -> int:
@@ -267,3 +269,9 @@ def types_on_entity(entity_type: object) -> tuple[str, ...]:
     return tuple(
         name for name, declared in all_types().items() if declared.on_entity and declared.on_entity == entity_type
     )
+
+
+def type_moving_world_time() -> JobType:
+    """Return the type of the steps of world clocks."""
+    (found,) = (declared for declared in all_types().values() if declared.moves_world_time)
+    return found

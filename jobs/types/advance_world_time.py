@@ -34,6 +34,7 @@ class AdvanceWorldTime(Payload, frozen=True, kw_only=True):
 
     to: Annotated[str, Meta(max_length=40, description="A world time.", extra_json_schema=WORLD_TIME)] = ""
     by_minutes: Annotated[int, Meta(ge=1, le=MOST_MINUTES, description="Minutes of world time.")] | None = None
+    by_seconds: Annotated[int, Meta(ge=1, le=60 * MOST_MINUTES, description="Seconds of world time.")] | None = None
     until: Until | None = None
     time_of_day: Annotated[str, Meta(max_length=5, description="With TIME_OF_DAY: the next 18:00.")] = ""
     cause: Annotated[
@@ -53,7 +54,7 @@ class AdvanceWorldTime(Payload, frozen=True, kw_only=True):
         given = [name for name, value in self._goals().items() if value]
         if len(given) != 1:
             field = f"payload.{given[1]}" if given else "payload"
-            raise InvalidJob(field, "exactly one of to, byMinutes and until is required")
+            raise InvalidJob(field, "exactly one of to, byMinutes, bySeconds and until is required")
         if self.to:
             self.world_time()
         if self.until is Until.TIME_OF_DAY:
@@ -70,17 +71,23 @@ class AdvanceWorldTime(Payload, frozen=True, kw_only=True):
             raise InvalidJob("payload.to", str(error)) from None
 
     def _goals(self) -> dict[str, object]:
-        return {"to": self.to, "byMinutes": self.by_minutes, "until": self.until}
+        return {"to": self.to, "byMinutes": self.by_minutes, "bySeconds": self.by_seconds, "until": self.until}
+
+    def length(self) -> timedelta | None:
+        """How far, where that is given."""
+        if self.by_minutes:
+            return timedelta(minutes=self.by_minutes)
+        return timedelta(seconds=self.by_seconds) if self.by_seconds else None
 
     def _goal(self) -> str:
-        if self.by_minutes:
-            return f"by {duration(timedelta(minutes=self.by_minutes))}"
+        if length := self.length():
+            return f"by {duration(length)}"
         if self.until is Until.NEXT_DUE:
             return "until something is due"
         return f"until {self.time_of_day}" if self.until else f"to {self.to}"
 
 
-@job_type("ADVANCE_WORLD_TIME", payload=AdvanceWorldTime, priority=Priority.HIGH)
+@job_type("ADVANCE_WORLD_TIME", payload=AdvanceWorldTime, priority=Priority.HIGH, moves_world_time=True)
 def advance(payload: AdvanceWorldTime, run: Run) -> dict[str, Any]:
     """Move world time to the payload's goal; then submit the jobs that look for what is due by then.
 
@@ -107,8 +114,8 @@ def target_of(payload: AdvanceWorldTime, clock: WorldTime, find_next_due: Callab
     """The world time that the payload means, seen from the campaign's clock. Raises Skip and PermanentError."""
     if payload.to:
         return payload.world_time()
-    if payload.by_minutes:
-        return _within_years(later(clock, timedelta(minutes=payload.by_minutes)))
+    if length := payload.length():
+        return _within_years(later(clock, length))
     if payload.until is Until.TIME_OF_DAY:
         at = time.fromisoformat(payload.time_of_day)
         same_day = WorldTime(clock.at.replace(hour=at.hour, minute=at.minute, second=0, microsecond=0))

@@ -36,6 +36,9 @@ def parse(payload: dict[str, Any]) -> AdvanceWorldTime:
         ({"byMinutes": 0}, "payload.byMinutes"),
         ({"byMinutes": -5}, "payload.byMinutes"),
         ({"byMinutes": 5_000_000_001}, "payload.byMinutes"),
+        ({"byMinutes": 5, "bySeconds": 5}, "payload.bySeconds"),
+        ({"bySeconds": 0}, "payload.bySeconds"),
+        ({"bySeconds": 300_000_000_001}, "payload.bySeconds"),
         ({"until": "NEXT_EVENT"}, "payload.until"),
         ({"until": "TIME_OF_DAY"}, "payload.timeOfDay"),
         ({"until": "TIME_OF_DAY", "timeOfDay": "24:00"}, "payload.timeOfDay"),
@@ -58,6 +61,7 @@ def test_a_wrong_payload_is_refused_by_its_field(payload: dict[str, Any], field:
     [
         ({"to": "1372-01-17T06:00+06:00"}, "1372-01-17T00:00:00.000Z", "to 1372-01-17T06:00+06:00"),
         ({"byMinutes": 480}, "1372-01-16T14:00:00.000Z", "by 8 h"),
+        ({"bySeconds": 90}, "1372-01-16T06:01:30.000Z", "by 1 min 30 s"),
         ({"byMinutes": 4_000_000_000}, "8977-05-04T00:40:00.000Z", "by 2777777 d 18 h"),
         ({"until": "TIME_OF_DAY", "timeOfDay": "18:00"}, "1372-01-16T18:00:00.000Z", "until 18:00"),
         ({"until": "TIME_OF_DAY", "timeOfDay": "06:00"}, "1372-01-17T06:00:00.000Z", "until 06:00"),

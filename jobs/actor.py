@@ -34,4 +34,5 @@ def job(job_id: object) -> str:
 LISTENER = "listener"
 SCHEDULER = "scheduler"
 RESCUER = "rescuer"
+WORLD_CLOCK = "world-clock"
 COMMAND = "command"

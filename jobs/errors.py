@@ -157,6 +157,14 @@ class InvalidLimit(Refused):
         self.field = field
 
 
+class InvalidWorldClock(Refused):
+    """A setting of a world clock is invalid. `field` is its name."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}")
+        self.field = field
+
+
 class InvalidForecast(Refused):
     """A parameter of a forecast is invalid. `field` is its name."""
 

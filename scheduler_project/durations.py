@@ -1,6 +1,11 @@
 """How every page, log line and alert writes a duration; here because monitoring/ writes them without ops/ too."""
 
+import re
 from datetime import timedelta
+from typing import Final
+
+_UNITS: Final = {"d": 86_400, "h": 3600, "min": 60, "s": 1}
+_LENGTH: Final = re.compile(r"(\d{1,12})\s*(d|h|min|m|s)\s*", re.ASCII)
 
 
 def duration(length: timedelta) -> str:
@@ -19,8 +24,37 @@ def duration(length: timedelta) -> str:
     if seconds < 60:
         return f"{seconds:.1f} s"
     parts = []
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")):
+    for unit, size in _UNITS.items():
         count, seconds = divmod(int(seconds), size)
         if count:
             parts.append(f"{count} {unit}")
     return " ".join(parts[:2])
+
+
+def exact_duration(seconds: int) -> str:
+    """Whole seconds in all units that they have, as `parse_duration` reads them.
+
+    >>> exact_duration(93_784), exact_duration(0)
+    ('1 d 2 h 3 min 4 s', '0 s')
+    """
+    parts = []
+    for unit, size in _UNITS.items():
+        count, seconds = divmod(seconds, size)
+        if count:
+            parts.append(f"{count} {unit}")
+    return " ".join(parts) or "0 s"
+
+
+def parse_duration(text: str) -> int:
+    """Read whole seconds such as "90 min", "1 d 12 h" or "10s". Raises ValueError with a readable message.
+
+    >>> parse_duration("1 h 30 min"), parse_duration("10s")
+    (5400, 10)
+    """
+    rest, seconds = text.strip().lower(), 0
+    while match := _LENGTH.match(rest):
+        seconds += int(match[1]) * _UNITS["min" if match[2] == "m" else match[2]]
+        rest = rest[match.end() :]
+    if rest or not text.strip():
+        raise ValueError(f"{text.strip()[:40]!r} is no length of time such as 10 s, 90 min, 12 h or 7 d")
+    return seconds

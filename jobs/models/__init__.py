@@ -1,4 +1,4 @@
-"""The tables: jobs, audit, cron tasks, schedule rows, clocks, advances, calendars, pauses, rollups, API check."""
+"""The tables: jobs, audit, cron, schedules, campaigns, their clocks and calendars, pauses, rollups, API check."""
 
 from jobs.models.advance import AdvanceSource, WorldAdvance
 from jobs.models.audit import LONGEST_TARGET, AuditEntry, OperatorAction
@@ -11,6 +11,7 @@ from jobs.models.main_api_limits import MainApiLimits
 from jobs.models.pause import Pause, PauseKind
 from jobs.models.rollups import FailureGroup, FailureHour, OutcomeMinute
 from jobs.models.schedule import ScheduleRow
+from jobs.models.world_clock import ClockState, WorldClock
 
 __all__ = [
     "LONGEST_TARGET",
@@ -18,6 +19,7 @@ __all__ = [
     "AuditEntry",
     "CampaignCalendar",
     "CampaignClock",
+    "ClockState",
     "CronFiring",
     "CronTask",
     "FailureGroup",
@@ -33,6 +35,7 @@ __all__ = [
     "PauseKind",
     "ScheduleRow",
     "WorldAdvance",
+    "WorldClock",
     "new_job_id",
     "unique_key_of",
 ]

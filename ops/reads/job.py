@@ -35,6 +35,7 @@ _BY: Final = {
     "rescuer": "created by the rescuer",
     "worker": "created by the worker {}",
     "command": "created by a command",
+    "world-clock": "created by the campaign's world clock",
 }
 
 TONES: Final[Mapping[State, tuple[str, str]]] = {

@@ -1,4 +1,4 @@
-"""The scheduler: queues due jobs on time, never early, and fires cron tasks and schedules."""
+"""The scheduler: queues due jobs on time, never early, and fires cron tasks, schedules and world clocks."""
 
 import time
 from datetime import UTC, datetime, timedelta
@@ -26,6 +26,7 @@ from jobs.processes.lease import DURATION, Lease
 from jobs.run import Followup
 from jobs.schedules import firing as schedules
 from jobs.states import WAITING, State
+from jobs.world_clocks import ticker
 
 log = structlog.get_logger(__name__)
 BATCH = 500
@@ -162,15 +163,16 @@ class Scheduler(RQScheduler):
         self.connection.zrem(keys.SCHEDULED, rq_id)
 
     def fire(self, now: datetime) -> None:
-        """Fire cron tasks and wall-clock schedules when the next one is due, and check once per LONGEST_SLEEP."""
+        """Fire cron tasks, wall-clock schedules and world clocks when the next is due; check once per LONGEST_SLEEP."""
         if now < self.fire_at and time.monotonic() - self._fired_at < LONGEST_SLEEP:
             return
         self._fired_at = time.monotonic()
         fired = firing.fire_due(now)
         due = _fire_wall_rows(now)
-        moments = [m for m in (firing.next_firing(), schedules.next_wall_firing()) if m]
+        steps = ticker.fire_due(now)
+        moments = [m for m in (firing.next_firing(), schedules.next_wall_firing(), ticker.next_step(now)) if m]
         self.fire_at = min(moments, default=now + timedelta(days=1))
-        if not fired and not due:  # a refused task stays due and must not keep the scheduler awake
+        if not fired and not due and not steps:  # a refused task stays due and must not keep the scheduler awake
             self.fire_at = max(self.fire_at, now + timedelta(seconds=LONGEST_SLEEP))
 
     def _sleep(self) -> None:

@@ -1,0 +1,189 @@
+"""Operators' actions on world clocks: configure, start, pause, resume, stop; each is audited and counts at once.
+
+Each returns a sentence that says what happened, to the step that was under way, too.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+import structlog
+from django.db import transaction
+from django.utils import timezone
+
+from jobs import audit, calendars, service
+from jobs.errors import InvalidWorldClock, StateConflict
+from jobs.models import CampaignClock, ClockState, Job, WorldClock
+from jobs.states import ENDED, State
+from jobs.world import ticking
+from jobs.world.ticking import Position
+from jobs.world_clocks.settings import Settings, position_of, set_position
+from jobs.world_clocks.words import describe_rate
+from scheduler_project.durations import exact_duration
+from scheduler_project.links import page
+from scheduler_project.text import line
+
+log = structlog.get_logger(__name__)
+LONGEST_REASON: Final = 500
+_ON: Final = (ClockState.RUNNING, ClockState.PAUSED)
+
+
+@transaction.atomic
+def configure(campaign_id: str, settings: Settings, *, actor: str, reason: str = "") -> bool:
+    """Set the settings; a running clock goes on with them from now. Returns whether they differ from those before.
+
+    Raises InvalidWorldClock, naming the field.
+    """
+    settings.check()
+    campaign = _find_campaign(campaign_id)
+    clock, new = WorldClock.objects.select_for_update().get_or_create(
+        pk=campaign_id, defaults=settings.as_fields() | {"actor": actor}
+    )
+    before = {} if new else Settings.of(clock).as_json()
+    changes = {name: (before.get(name), now) for name, now in settings.as_json().items() if before.get(name) != now}
+    if not changes:
+        return False
+    if position := _settle(clock, timezone.now()):
+        set_position(clock, position, ticking.next_tick(settings.rule(), position))
+    for name, value in settings.as_fields().items():
+        setattr(clock, name, value)
+    clock.save()
+    _record(campaign, "changed", actor, reason, changes)
+    return True
+
+
+def start(campaign_id: str, *, actor: str, reason: str = "") -> str:
+    """Let a clock that is off or paused run. Raises InvalidWorldClock and StateConflict."""
+    return _run(campaign_id, (ClockState.OFF, ClockState.PAUSED), "started", actor, reason)
+
+
+def resume(campaign_id: str, *, actor: str, reason: str = "") -> str:
+    """Let a paused clock go on. Raises InvalidWorldClock and StateConflict."""
+    return _run(campaign_id, (ClockState.PAUSED,), "resumed", actor, reason)
+
+
+def pause(campaign_id: str, *, actor: str, reason: str = "") -> str:
+    """Stop a clock at once; time that it has earned is moved after it is resumed.
+
+    Raises InvalidWorldClock and StateConflict.
+    """
+    return _halt(campaign_id, ClockState.PAUSED, (ClockState.RUNNING,), actor, reason)
+
+
+def stop(campaign_id: str, *, actor: str, reason: str = "") -> str:
+    """Switch a clock off at once; what it has earned is given up. Raises InvalidWorldClock and StateConflict."""
+    return _halt(campaign_id, ClockState.OFF, _ON, actor, reason)
+
+
+def pause_all(*, actor: str, reason: str = "") -> list[str]:
+    """Pause every running clock; a sentence for each."""
+    sentences = []
+    for campaign_id in WorldClock.objects.filter(state=ClockState.RUNNING).values_list("pk", flat=True):
+        try:
+            sentences.append(pause(campaign_id, actor=actor, reason=reason))
+        except StateConflict:  # somebody else has paused it meanwhile
+            continue
+    return sentences
+
+
+@transaction.atomic
+def _run(campaign_id: str, allowed: tuple[ClockState, ...], verb: str, actor: str, reason: str) -> str:
+    campaign, clock = _find_campaign(campaign_id), _lock(campaign_id, allowed, verb)
+    if not campaign.world_time:
+        raise InvalidWorldClock("campaign", "it has no world time: it runs on wall-clock time")
+    settings, now = Settings.of(clock), timezone.now()
+    settings.check()
+    kept = Position(counted_until=now, owed=clock.owed, day=clock.day, moved=clock.moved)
+    position = ticking.begin(now, kept)
+    set_position(clock, position, ticking.next_tick(settings.rule(), position))
+    _set_state(clock, ClockState.RUNNING, actor, reason, now)
+    _record(campaign, verb, actor, reason, {})
+    rate = describe_rate(settings.rate, calendars.of(campaign_id).hours_per_day)
+    log.warning("world_clock.started", campaign_id=campaign_id, rate=rate, actor=actor, reason=reason)
+    return f"The world clock of {_name(campaign)} runs, {rate}. Its first step is due in {_until(clock, now)}."
+
+
+@transaction.atomic
+def _halt(campaign_id: str, to: ClockState, allowed: tuple[ClockState, ...], actor: str, reason: str) -> str:
+    verb = "paused" if to is ClockState.PAUSED else "stopped"
+    campaign, clock = _find_campaign(campaign_id), _lock(campaign_id, allowed, verb)
+    now = timezone.now()
+    if position := _settle(clock, now):
+        set_position(clock, position, None)
+    step = _withdraw_step(clock, actor, f"world clock {verb}: {reason}" if reason else f"world clock {verb}")
+    clock.counted_until = None
+    clock.owed = clock.owed if to is ClockState.PAUSED else 0
+    _set_state(clock, to, actor, reason, now)
+    _record(campaign, verb, actor, reason, {})
+    log.warning("world_clock.halted", state=to.value, campaign_id=campaign_id, actor=actor, reason=reason, step=step)
+    kept = " What it has earned is given up." if to is ClockState.OFF else ""
+    return f"The world clock of {_name(campaign)} is {verb}.{step}{kept}"
+
+
+def _settle(clock: WorldClock, now: datetime) -> Position | None:
+    """Where a running clock is after it has counted the time up to now; None for any other.
+
+    A row that was edited in the database so that it cannot be read counts nothing: it can be paused and corrected.
+    """
+    position, settings = position_of(clock), Settings.of(clock)
+    if position is None:
+        return None
+    return ticking.begin(now, position) if settings.faults() else ticking.settle(settings.rule(), position, now)
+
+
+def _withdraw_step(clock: WorldClock, actor: str, reason: str) -> str:
+    """Cancel the step that is under way if that is possible, and say what became of it."""
+    job = Job.objects.filter(pk=clock.step_job_id).first() if clock.step_job_id else None
+    if job is None or State(job.state) in ENDED:
+        return ""
+    if not service.cancel([job], actor=actor, reason=reason).done:
+        return f" Step {clock.steps} has begun and ends."
+    if job.attempt:
+        return f" Step {clock.steps} is cancelled after {job.attempt} attempts, which may have moved time."
+    position = Position(counted_until=timezone.now(), owed=clock.owed, day=clock.day, moved=clock.moved)
+    back = ticking.give_back(position, clock.step_seconds, clock.step_day)
+    clock.owed, clock.moved = back.owed, back.moved
+    return f" Step {clock.steps} of {exact_duration(clock.step_seconds)} had not begun and is cancelled."
+
+
+def _set_state(clock: WorldClock, state: ClockState, actor: str, reason: str, now: datetime) -> None:
+    clock.state, clock.waits = state, False
+    clock.actor, clock.reason, clock.since = actor, line(reason, LONGEST_REASON), now
+    clock.save()
+
+
+def _lock(campaign_id: str, allowed: tuple[ClockState, ...], verb: str) -> WorldClock:
+    clock = WorldClock.objects.select_for_update().filter(pk=campaign_id).first()
+    if clock is None:
+        raise InvalidWorldClock("campaign", "it has no world clock yet: set its rate first")
+    if clock.state not in allowed:
+        raise StateConflict(f"The world clock is {clock.get_state_display()} already: it cannot be {verb}.")
+    return clock
+
+
+def _find_campaign(campaign_id: str) -> CampaignClock:
+    campaign = CampaignClock.objects.filter(pk=campaign_id).first()
+    if campaign is None:
+        raise InvalidWorldClock("campaign", f"no campaign {campaign_id!r} has been seen in the main API")
+    return campaign
+
+
+def _record(
+    campaign: CampaignClock, verb: str, actor: str, reason: str, changes: Mapping[str, tuple[Any, Any]]
+) -> None:
+    audit.record(
+        actor=actor,
+        verb=verb,
+        target=f"world clock of campaign {_name(campaign)}",
+        reason=line(reason, LONGEST_REASON),
+        link=page("jobs_campaignclock_world_clock", campaign.pk),
+        changes=changes,
+    )
+
+
+def _name(campaign: CampaignClock) -> str:
+    return campaign.name or campaign.pk
+
+
+def _until(clock: WorldClock, now: datetime) -> str:
+    return exact_duration(max(0, round((clock.next_at - now).total_seconds()))) if clock.next_at else "no time"

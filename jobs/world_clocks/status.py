@@ -1,0 +1,125 @@
+"""How world clocks stand, for pages, commands, health and metrics."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any, Final
+
+from django.db.models import QuerySet
+
+from jobs import calendars
+from jobs.models import CampaignClock, ClockState, Job, WorldClock
+from jobs.world import ticking
+from jobs.world_clocks.settings import Settings
+from jobs.world_clocks.words import describe, describe_rate
+from scheduler_project.durations import duration, exact_duration
+
+_ORDER: Final = (ClockState.RUNNING, ClockState.PAUSED, ClockState.OFF)
+
+
+@dataclass(frozen=True)
+class Status:
+    """A world clock at a moment."""
+
+    clock: WorldClock
+    name: str
+    """The campaign's; its ID if it is unknown."""
+    now: datetime
+    hours_per_day: int = 24
+
+    @property
+    def runs(self) -> bool:
+        return self.clock.state == ClockState.RUNNING
+
+    @property
+    def rate(self) -> str:
+        return describe_rate(self.clock.rate, self.hours_per_day)
+
+    @property
+    def state(self) -> str:
+        return "waiting" if self.clock.waits else self.clock.get_state_display()
+
+    @property
+    def moved_today(self) -> int:
+        """World seconds; 0 for a row that was edited in the database so that it cannot be read."""
+        kept = ticking.Position(counted_until=self.now, day=self.clock.day, moved=self.clock.moved)
+        try:
+            return ticking.moved_today(Settings.of(self.clock).rule(), kept, self.now)
+        except ValueError:
+            return 0
+
+    @property
+    def today(self) -> str:
+        """World time that was moved today, and its limit."""
+        return f"{exact_duration(self.moved_today)} of {exact_duration(self.clock.most_per_day)}"
+
+    @property
+    def step(self) -> str:
+        """World time of the last step."""
+        return exact_duration(self.clock.step_seconds)
+
+    @cached_property
+    def job(self) -> Job | None:
+        """Of the last step; None once retention has deleted it."""
+        job_id = self.clock.step_job_id
+        return Job.objects.defer("traceback").filter(pk=job_id).first() if job_id else None
+
+    @property
+    def sentences(self) -> list[str]:
+        """What the clock does; nothing for a row that was edited in the database so that it cannot be read."""
+        settings = Settings.of(self.clock)
+        return [] if settings.faults() else describe(settings, self.hours_per_day)
+
+    @property
+    def sentence(self) -> str:
+        """All of it, in one line."""
+        parts = [self.state, self.rate, f"today {self.today}"]
+        if self.clock.next_at:
+            due = self.clock.next_at - self.now
+            parts.append(f"next step in {duration(due)}" if due.total_seconds() > 0 else "next step due")
+        if self.clock.problem:
+            parts.append(self.clock.problem if self.clock.waits else f"last problem: {self.clock.problem}")
+        return ", ".join(parts)
+
+
+def read_all(now: datetime) -> list[Status]:
+    """All world clocks, the running ones first; two queries."""
+    return _read(WorldClock.objects.all(), now)
+
+
+def read_on(now: datetime) -> list[Status]:
+    """As `read_all`, those that are running or paused; one query if there are none."""
+    return _read(WorldClock.objects.exclude(state=ClockState.OFF), now)
+
+
+def _read(found_clocks: QuerySet[WorldClock], now: datetime) -> list[Status]:
+    clocks = {clock.pk: clock for clock in found_clocks}
+    if not clocks:
+        return []
+    named = CampaignClock.objects.filter(pk__in=clocks).annotate(**calendars.annotations("pk"))
+    campaigns: dict[str, Any] = {campaign.pk: campaign for campaign in named}
+    found = [_status(clock, campaigns.get(clock.pk), now) for clock in clocks.values()]
+    return sorted(found, key=lambda one: (_ORDER.index(ClockState(one.clock.state)), one.name))
+
+
+def read_one(campaign: CampaignClock, now: datetime, hours_per_day: int) -> Status | None:
+    """The campaign's; None if nobody has set one up."""
+    clock = WorldClock.objects.filter(pk=campaign.pk).first()
+    return Status(clock, campaign.name or campaign.pk, now, hours_per_day) if clock else None
+
+
+def count() -> Mapping[str, int]:
+    """Clocks that are on, by state: running, waiting (running, but something holds it up) and paused. One query."""
+    found: Counter[str] = Counter(running=0, waiting=0, paused=0)
+    for state, waits in WorldClock.objects.exclude(state=ClockState.OFF).values_list("state", "waits"):
+        found["waiting" if waits else state] += 1
+    return found
+
+
+def _status(clock: WorldClock, campaign: Any, now: datetime) -> Status:
+    if campaign is None:
+        return Status(clock, clock.pk, now)
+    calendar = calendars.choose(campaign.own_calendar, campaign.served_calendar).calendar
+    return Status(clock, campaign.name or clock.pk, now, calendar.hours_per_day)

@@ -31,6 +31,7 @@ _ACT: Final = (
     "change_failuregroup",
     "export_jobs",
     "pause_jobs",
+    "pause_worldclock",
     "control_breaker",
     "acknowledge_alerts",
 )
@@ -40,6 +41,7 @@ _GOVERN: Final = (
     "change_crontask",
     "delete_crontask",
     "change_campaigncalendar",
+    "change_worldclock",
 )
 
 #: Each group's permissions on jobs; add_job means submitting jobs.

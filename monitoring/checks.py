@@ -30,6 +30,7 @@ from jobs.main_api.errors import error_of
 from jobs.main_api.transport import PooledTransport
 from jobs.models import OutcomeMinute
 from jobs.states import ENDED, State
+from jobs.world_clocks import status as world_clocks
 from monitoring.metrics import oldest_queued_seconds, queue_numbers
 from monitoring.models import MonitorState
 from scheduler_project.redis_connection import connect
@@ -206,6 +207,15 @@ class CircuitBreaker(Check):
 
 
 @dataclass
+class WorldClocks(Check):
+    """Which campaigns' time moves by itself: a note, so that nobody overlooks it. Failed steps raise alerts."""
+
+    def check_component(self) -> None:
+        n = world_clocks.count()
+        self.message = f"{n['running']} running, {n['waiting']} waiting, {n['paused']} paused"
+
+
+@dataclass
 class Migrations(Check):
     critical = True
 
@@ -227,6 +237,7 @@ CHECKS: Final[dict[str, Check]] = {
     "worker": Worker(),
     "scheduler": Scheduler(),
     "circuitBreaker": CircuitBreaker(),
+    "worldClocks": WorldClocks(),
 }
 #: The components of /health/ready.
 NEEDED: Final[dict[str, Check]] = {"redis": Redis(), "database": Database(), "migrations": Migrations()}

@@ -18,6 +18,7 @@ from jobs import counters
 from jobs.broker import keys
 from jobs.main_api import traffic
 from jobs.main_api.client import main_api
+from jobs.world_clocks import status as world_clocks
 from monitoring import health, label_values, metrics
 from monitoring.health import Found
 from monitoring.metrics import Depths
@@ -49,6 +50,8 @@ COUNTERS: Final = (
     ),
     ("alert_deliveries", "scheduler_alert_deliveries_total", ("kind", "result"), "Attempts: sent, retried, failed"),
     ("foreign_rq_jobs", "scheduler_foreign_rq_jobs_total", ("outcome",), "Plain RQ jobs: run or refused"),
+    ("world_clock_steps", "scheduler_world_clock_steps_total", (), "Steps of world clocks"),
+    ("world_clock_seconds", "scheduler_world_clock_seconds_total", (), "World time of those steps"),
     ("cron_firings", "scheduler_cron_firings_total", ("task", "outcome"), "Firings: on_time, late (> 60 s) or missed"),
 )
 #: Histograms of jobs/counters.py: name there, metric, label, bounds, help.
@@ -128,6 +131,7 @@ def _database(depths: Depths | None) -> str:
                 metrics.scheduler_lag_seconds(),
             ),
             _gauge("scheduler_schedule_rows", "Schedule rows of settlements and structures", metrics.schedule_rows()),
+            _gauges("scheduler_world_clocks", "World clocks that are on, by state", "state", world_clocks.count()),
             _gauges(
                 "scheduler_alerts_open",
                 "Alerts that are not resolved",

@@ -38,6 +38,8 @@ def of_counters() -> Iterator[Labels]:
     yield ("listener_subscriptions",)
     yield ("listener_echoes",)
     yield ("listener_polled_advances",)
+    yield ("world_clock_steps",)
+    yield ("world_clock_seconds",)
     yield from product(("foreign_rq_jobs",), ("refused", "run"))
     yield from product(("listener_catch_ups",), ("done", "failed"))
     yield from product(

@@ -23,12 +23,15 @@ LOOKS: Final = {"": ("light", WIDE), "-dark": ("dark", WIDE), "-narrow": ("light
 TALLEST: Final = 2400  #: pixels; what is longer is cut
 _STORY: Final = """
 from datetime import timedelta
+from decimal import Decimal
 from math import sin
 from django.utils import timezone
 from jobs import main_api_limits, pauses, service
 from jobs.histogram import COLUMNS
 from jobs.main_api.limits import Limits
-from jobs.models import Job, OutcomeMinute
+from jobs.models import Job, OutcomeMinute, WorldClock
+from jobs.world_clocks import control as world_clocks
+from jobs.world_clocks.settings import Settings
 
 def minute(ago, outcome, jobs, run_ms):
     at = timezone.now().replace(second=0, microsecond=0) - timedelta(minutes=ago)
@@ -44,6 +47,9 @@ for ago in range(2, 61):  # an hour in which the main API was away for a while
 dead = Job.objects.filter(state="DEAD").order_by("id")
 service.retry(list(dead[:1]), actor="user:olga", reason="the main API is up again")
 main_api_limits.set_limits(Limits(20, 50), actor="user:ann", reason="their server is small")
+clock = WorldClock(rate=Decimal(60), step=600, most_per_step=172_800, time_zone="Europe/Berlin")
+world_clocks.configure("campaign-1", Settings.of(clock), actor="user:ann", reason="as agreed in session zero")
+world_clocks.start("campaign-1", actor="user:ann", reason="the game is on")
 pauses.pause("type", "STRUCTURE_MAINTENANCE", until=timezone.now() + timedelta(minutes=40), actor="user:olga",
              reason="the builders are on a break")
 """
@@ -105,6 +111,7 @@ def pages(page: Page, told: dict[str, str]) -> dict[str, str]:
         "new-job": "/admin/jobs/job/add/?type=SETTLEMENT_GROWTH",
         "campaign": "/admin/jobs/campaignclock/campaign-1/change/",
         "calendar": "/admin/jobs/campaignclock/campaign-1/calendar/?from=lantern",
+        "world-clock": "/admin/jobs/campaignclock/campaign-1/world-clock/",
         "forecast": "/admin/jobs/campaignclock/campaign-1/forecast/?days=7",
         "what-if": "/admin/jobs/campaignclock/campaign-1/what-if/?by=7d",
         "cron-task": "/admin/jobs/crontask/1/change/", "queue": "/admin/queues/queues/1/",

@@ -20,7 +20,8 @@ from jobs.errors import InvalidPause
 from jobs.models import CampaignClock, Pause, PauseKind, ScheduleRow
 from jobs.world.calendars.calendar import Calendar
 from jobs.world.clock import WorldTime, ticks_of
-from ops.admin import advances, forecasts
+from jobs.world_clocks import status
+from ops.admin import advances, forecasts, world_clocks
 from ops.admin import calendars as calendar_pages
 from ops.admin.base import ReadOnly, UntilForm, actor_of, redirect, render_page
 from ops.admin.world_time import WorldTimeField
@@ -55,7 +56,7 @@ class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
         site = self.admin_site.admin_view
         verbs = (("pause", self.pause), ("resume", self.resume), ("recalculate", self.recalculate))
         own = [path(f"<path:pk>/{name}/", site(view), name=f"jobs_campaignclock_{name}") for name, view in verbs]
-        pages = (calendar_pages, advances, forecasts)
+        pages = (calendar_pages, advances, forecasts, world_clocks)
         below = [one for page in pages for one in page.urls(self.admin_site)]
         return [*own, *below, *super().get_urls()]
 
@@ -131,6 +132,7 @@ class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
             "title": clock.name or clock.campaign_id,
             "clock": clock,
             "calendar": calendar,
+            "world_clock": status.read_one(clock, now, calendar.hours_per_day),
             "reading": reading,
             "reading_text": campaign_page.format_moment(reading, calendar),
             "weekday": calendar.weekday(calendar.to_date(ticks_of(reading))) if clock.world_time else "",

@@ -111,8 +111,8 @@ class Row:
             return f"{what} is due; its job is made with the next recalculation, or when the clock moves on."
         if self.row.clock == "world":
             return (
-                f"{what} is due at world time {self.when}. World time must move on by {duration(self.due_in)}, and it "
-                "moves only when the game master advances it."
+                f"{what} is due at world time {self.when}. World time must move on by {duration(self.due_in)}: only "
+                "the game master, a job or the campaign's world clock moves it."
             )
         return f"{what} is not due yet: {self.how_long}."
 

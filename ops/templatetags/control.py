@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from django import template
 from django.conf import settings
@@ -15,12 +15,14 @@ from rq.job import Job as RQJob
 from jobs import pauses
 from jobs.broker import depths, keys
 from jobs.models import Job
+from jobs.world_clocks import status
 from ops import rq_dashboard
 from ops.reads.active_orders import find_active_orders
 from ops.reads.verdict import find_verdict
 from ops.templatetags.ops import moment
 
 register = template.Library()
+NAMED_CLOCKS: Final = 3
 
 
 @register.inclusion_tag("ops/control/banner.html", takes_context=True)
@@ -36,6 +38,25 @@ def active_orders(context: Any) -> dict[str, Any]:
         "fault": verdict if verdict.reasons and request.path != reverse("admin:index") else None,
         "orders": orders,
         "pauses": [pauses.as_sentence(pause, names.get(pause.name, "")) for pause in orders.pauses],
+    }
+
+
+@register.inclusion_tag("ops/control/clocks.html", takes_context=True)
+def world_clocks(context: Any) -> dict[str, Any]:
+    """The strip of every page while a campaign's time moves by itself, or has been stopped; one query if none does."""
+    request = context.get("request")
+    if request is None or not request.user.has_perm("jobs.view_campaignclock"):
+        return {"clocks": []}
+    clocks = status.read_on(timezone.now())
+    running = [one for one in clocks if one.runs]
+    return {
+        "clocks": clocks,
+        "running": len(running),
+        "shown": running[:NAMED_CLOCKS],
+        "more": len(running[NAMED_CLOCKS:]),
+        "paused": len(clocks) - len(running),
+        "may_pause": request.user.has_perm("jobs.pause_worldclock"),
+        "csrf_token": context.get("csrf_token"),
     }
 
 

@@ -1,0 +1,83 @@
+"""The form of a world clock."""
+
+from typing import Any, Final
+
+from django import forms
+from django.utils import timezone
+from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+
+from jobs.models import WorldClock
+from jobs.world_clocks.settings import Settings
+from jobs.world_clocks.words import CATCH_UP
+from ops.admin.base import reason_field
+from scheduler_project.durations import exact_duration, parse_duration
+
+_LENGTHS: Final = ("step", "most_per_step", "most_per_day")
+
+
+class DurationField(forms.CharField):
+    """A length of time as people write it: "90 min", "12 h"; seconds in Python."""
+
+    def __init__(self, label: str, help_text: str) -> None:
+        widget = UnfoldAdminTextInputWidget(attrs={"autocomplete": "off", "spellcheck": "false"})
+        super().__init__(label=label, help_text=help_text, widget=widget, max_length=60)
+
+    def clean(self, value: Any) -> Any:
+        """Raises ValidationError."""
+        text = super().clean(value)
+        try:
+            return parse_duration(text)
+        except ValueError as bad:
+            raise forms.ValidationError(f"{str(bad)[:1].upper()}{str(bad)[1:]}.") from None
+
+
+class WorldClockForm(forms.Form):
+    """Its fields are those of Settings; what settings refuse stands under its field."""
+
+    rate = forms.DecimalField(
+        label="Rate",
+        max_digits=20,
+        widget=UnfoldAdminDecimalFieldWidget(attrs={"step": "any", "min": "0", "inputmode": "decimal"}),
+        help_text="World seconds in a second of real time. 1: as in the real world; 60: an hour in a minute.",
+    )
+    step = DurationField("Step", "Real time from one step to the next: 10 s to 1 d. Each step is a job.")
+    most_per_step = DurationField("Limit per step", "World time that one step moves at most. A day (d) is 24 hours.")
+    most_per_day = DurationField("Limit per day", "World time in a real day; then the clock stands until midnight.")
+    quiet_hours = forms.CharField(
+        label="Quiet hours",
+        required=False,
+        max_length=200,
+        widget=UnfoldAdminTextInputWidget(attrs={"placeholder": "22:00-08:00", "autocomplete": "off"}),
+        help_text="The clock stands still then. Several are separated by commas. Empty for none.",
+    )
+    time_zone = forms.CharField(
+        label="Time zone",
+        max_length=64,
+        widget=UnfoldAdminTextInputWidget(attrs={"list": "time-zones", "autocomplete": "off", "spellcheck": "false"}),
+        help_text="The group's, such as Europe/Berlin: of the quiet hours and of midnight.",
+    )
+    catch_up = forms.ChoiceField(
+        label="After an outage",
+        choices=[(mode.value, text[:1].upper() + text[1:]) for mode, text in CATCH_UP.items()],
+        widget=UnfoldAdminSelectWidget(),
+        help_text="Also after a pause of the campaign, and while a step waits or has failed.",
+    )
+    reason = reason_field()
+
+    settings: Settings  #: once the form is valid
+
+    @classmethod
+    def of(cls, clock: WorldClock | None) -> "WorldClockForm":
+        """Filled in from a clock, or from the defaults."""
+        shown = clock or WorldClock(time_zone=timezone.get_default_timezone_name())
+        lengths = {name: exact_duration(getattr(shown, name)) for name in _LENGTHS}
+        return cls(initial=Settings.of(shown).as_json() | lengths)
+
+    def clean(self) -> dict[str, Any]:
+        values = super().clean() or {}
+        if not self.errors:
+            settings = Settings(**{name: value for name, value in values.items() if name != "reason"})
+            for field, fault in settings.faults().items():
+                self.add_error(field, f"{fault[:1].upper()}{fault[1:]}.")
+            self.settings = settings
+        return values

@@ -6,41 +6,19 @@ Admin, HTTP API, listener, cron tasks and management commands all use it, and al
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import datetime
 
 from django.db import transaction
 from django.utils import timezone
 
 from jobs.broker import enqueue
-from jobs.errors import InvalidJob, StateConflict
+from jobs.errors import StateConflict
 from jobs.ledger import Move
 from jobs.ledger import moves as ledger
-from jobs.models import Job, unique_key_of
-from jobs.registry import type_named
+from jobs.models import Job
 from jobs.run import Followup
-from jobs.states import CANCELLABLE, DISCARDABLE, RESCHEDULABLE, RETRYABLE, WAITING, Priority, State
-from jobs.world.clock import Moment, clock_name
-from scheduler_project.text import LONGEST_ID, LONGEST_SUBJECT, fits_postgresql, is_id
-
-EARLIEST = timedelta(days=366)  #: limit for due times in the past
-LATEST = timedelta(days=3660)  #: limit for due times in the future
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Submission:
-    """A job to submit, not yet validated; `payload` is decoded JSON."""
-
-    type: object
-    campaign_id: object
-    payload: object
-    due_at: datetime | None = None
-    priority: object = None
-    subject: str | None = None
-    clock_due: Moment | None = None
-    occurrences: int = 1
-    interval: timedelta | None = None
-    request_id: str = ""
+from jobs.states import CANCELLABLE, DISCARDABLE, RESCHEDULABLE, RETRYABLE, WAITING, State
+from jobs.submission import Submission, check_due, job_of
 
 
 @dataclass(slots=True)
@@ -84,7 +62,7 @@ def submit_copy(submission: Submission, *, of: Job, actor: str, reason: str) -> 
 
 def check(submission: Submission) -> None:
     """Raise InvalidJob, naming the field, if `submit` would."""
-    _job(submission, "check", timezone.now())
+    job_of(submission, "check", timezone.now())
 
 
 def submit_many(submissions: Sequence[Submission], *, actor: str, reason: str = "submitted") -> list[tuple[Job, bool]]:
@@ -93,7 +71,7 @@ def submit_many(submissions: Sequence[Submission], *, actor: str, reason: str = 
     Raises InvalidJob as `submit` does.
     """
     now = timezone.now()
-    jobs = [_job(submission, actor, now) for submission in submissions]
+    jobs = [job_of(submission, actor, now) for submission in submissions]
     by_key = ledger.create_many(jobs, actor=actor, reason=reason)
     ours = {job.id for job in jobs}
     enqueue.enqueue_after_commit([job for job in by_key.values() if job.id in ours])
@@ -151,7 +129,7 @@ def reschedule(jobs: Iterable[Job], *, due_at: datetime, actor: str, reason: str
 
     Raises InvalidJob if `due_at` is naive or out of range.
     """
-    _check_due(due_at, "dueAt", timezone.now())
+    check_due(due_at, "dueAt", timezone.now())
     report = _move_each(
         "Rescheduled",
         jobs,
@@ -224,64 +202,3 @@ def _move_each(
         if len(report.done) < len(moves):
             report.skipped["changed meanwhile"] += len(moves) - len(report.done)
     return report
-
-
-def _job(submission: Submission, actor: str, now: datetime) -> Job:
-    job_type = type_named(submission.type)
-    campaign_id = "" if submission.campaign_id is None else submission.campaign_id
-    if not isinstance(campaign_id, str) or (campaign_id and not is_id(campaign_id)):
-        raise InvalidJob(
-            "campaignId",
-            f"expected a string of at most {LONGEST_ID} characters, without NUL and halves of surrogate pairs",
-        )
-    if not campaign_id and not job_type.all_campaigns:
-        raise InvalidJob("campaignId", f"is required for {job_type.name}")
-    payload = job_type.parse(submission.payload)
-    due_at = payload.due_at() or submission.due_at or now
-    _check_due(due_at, "payload.executeAt" if payload.due_at() else "dueAt", now)
-    due_at = due_at.astimezone(UTC)  # the SQL statements write it as it is
-    subject = payload.subject() if submission.subject is None else submission.subject
-    due_key = submission.clock_due.isoformat() if submission.clock_due else due_at.isoformat()
-    if submission.subject is None and payload.names_its_work():
-        due_key = ""
-    if len(subject) > LONGEST_SUBJECT or not fits_postgresql(subject):
-        raise InvalidJob("subject", f"expected at most {LONGEST_SUBJECT} characters, without NUL")
-    return Job(
-        type=job_type.name,
-        campaign_id=campaign_id,
-        subject=subject,
-        payload=submission.payload,
-        payload_version=job_type.version,
-        unique_key=unique_key_of(job_type.name, campaign_id, subject, due_key),
-        priority=_priority(submission.priority, job_type.priority),
-        state=State.QUEUED if due_at <= now else State.SCHEDULED,
-        due_at=due_at,
-        created_at=now,
-        moved_at=now,
-        source=actor,
-        request_id=submission.request_id,
-        clock=clock_name(submission.clock_due) if submission.clock_due else "",
-        clock_due=submission.clock_due.isoformat() if submission.clock_due else "",
-        occurrences=submission.occurrences,
-        interval=submission.interval,
-    )
-
-
-def _priority(value: object, default: Priority) -> int:
-    if value is None:
-        return default.value
-    for priority in Priority:
-        if not isinstance(value, bool) and value in (priority.value, priority.name):
-            return priority.value
-    names = ", ".join(f"{p.name} {p.value}" for p in Priority)
-    raise InvalidJob("priority", f"{value!r} is none of {names}")
-
-
-def _check_due(due_at: Any, field_name: str, now: datetime) -> None:
-    if not isinstance(due_at, datetime) or due_at.tzinfo is None:
-        raise InvalidJob(field_name, "expected a time with its offset from UTC, such as 2026-01-02T03:04:05Z")
-    if not now - EARLIEST <= due_at <= now + LATEST:
-        raise InvalidJob(
-            field_name,
-            f"{due_at.isoformat()} is more than {EARLIEST.days} days ago or more than {LATEST.days} days ahead",
-        )

@@ -14,6 +14,7 @@ from uuid import UUID
 from django.db.models import Count, QuerySet
 
 from jobs import service
+from jobs.errors import InvalidJob
 from jobs.models import Job, new_job_id
 from jobs.service import Report
 from jobs.states import CANCELLABLE, DISCARDABLE, RESCHEDULABLE, RETRYABLE, WAITING, State
@@ -195,7 +196,7 @@ def _choose_command(verb: Verb, due_at: datetime | None) -> Callable[..., Report
     if verb.name in _COMMANDS:
         return _COMMANDS[verb.name]
     if due_at is None:
-        raise service.InvalidJob("due_at", "name the new due time")
+        raise InvalidJob("due_at", "name the new due time")
     return partial(service.reschedule, due_at=due_at)
 
 

@@ -15,6 +15,7 @@ from jobs.errors import InvalidJob
 from jobs.outcome import RetryPolicy
 from jobs.run import Run
 from jobs.states import Priority
+from jobs.world.clock import WorldTime
 from scheduler_project.moments import read_moment
 from scheduler_project.text import flaw_of
 
@@ -40,6 +41,14 @@ class Payload(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_
 
     def due_at(self) -> datetime | None:
         """The due time (wall-clock) if the payload contains it; None: the submitter decides."""
+        return None
+
+    def world_time_due(self) -> WorldTime | None:
+        """The world time at which the job runs, in the order of the world (jobs/stops.py); None: at none."""
+        return None
+
+    def readable_from(self) -> int | None:
+        """The oldest version of the schema that knows all of this payload's fields; None: the current one."""
         return None
 
     def check(self) -> None:

@@ -4,13 +4,14 @@ Admin, HTTP API, listener, cron tasks and management commands all use it, and al
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from django.db import transaction
 from django.utils import timezone
 
+from jobs import stops
 from jobs.broker import enqueue
 from jobs.errors import StateConflict
 from jobs.ledger import Move
@@ -18,7 +19,9 @@ from jobs.ledger import moves as ledger
 from jobs.models import Job
 from jobs.run import Followup
 from jobs.states import CANCELLABLE, DISCARDABLE, RESCHEDULABLE, RETRYABLE, WAITING, State
+from jobs.stops import Planned, waits_for_world_time
 from jobs.submission import Submission, check_due, job_of
+from jobs.world.clock import WorldTime
 
 
 @dataclass(slots=True)
@@ -72,7 +75,9 @@ def submit_many(submissions: Sequence[Submission], *, actor: str, reason: str = 
     """
     now = timezone.now()
     jobs = [job_of(submission, actor, now) for submission in submissions]
-    by_key = ledger.create_many(jobs, actor=actor, reason=reason)
+    with transaction.atomic():
+        by_key = ledger.create_many(jobs, actor=actor, reason=reason)
+        _place_stops(jobs, by_key)
     ours = {job.id for job in jobs}
     enqueue.enqueue_after_commit([job for job in by_key.values() if job.id in ours])
     seen: set[str] = set()
@@ -82,6 +87,17 @@ def submit_many(submissions: Sequence[Submission], *, actor: str, reason: str = 
         answers.append((existing, existing.id in ours and job.unique_key not in seen))
         seen.add(job.unique_key)
     return answers
+
+
+def _describe(job: Job) -> str:
+    """A job that a command leaves as it is."""
+    applied = ", may have been applied" if job.may_have_been_applied else ""
+    return f"{job.state}{applied}{', waits for a world time' if waits_for_world_time(job) else ''}"
+
+
+def _place_stops(jobs: Sequence[Job], stored: Mapping[str, Job]) -> None:
+    new = [job for job in jobs if waits_for_world_time(job) and stored[job.unique_key].id == job.id]
+    stops.place([Planned(job.id, job.campaign_id, WorldTime.parse(job.clock_due)) for job in new])
 
 
 def submit_followups(followups: Sequence[Followup], *, actor: str, reason: str, request_id: str = "") -> int:
@@ -125,7 +141,7 @@ def may_discard(job: Job) -> bool:
 
 
 def reschedule(jobs: Iterable[Job], *, due_at: datetime, actor: str, reason: str) -> Report:
-    """Change the due time of jobs that have not started.
+    """Change the due time of jobs that have not started, except those that wait for a world time.
 
     Raises InvalidJob if `due_at` is naive or out of range.
     """
@@ -133,7 +149,7 @@ def reschedule(jobs: Iterable[Job], *, due_at: datetime, actor: str, reason: str
     report = _move_each(
         "Rescheduled",
         jobs,
-        _in(RESCHEDULABLE),
+        lambda job: State(job.state) in RESCHEDULABLE and not waits_for_world_time(job),
         lambda job: Move(job, State.SCHEDULED, reason, {"due_at": due_at}),
         actor,
     )
@@ -145,11 +161,20 @@ def reschedule(jobs: Iterable[Job], *, due_at: datetime, actor: str, reason: str
 def run_now(jobs: Iterable[Job], *, actor: str, reason: str) -> Report:
     """Make jobs that wait for a due time due now."""
     now = timezone.now()
-    report = _move_each(
-        "Queued", jobs, _in(WAITING), lambda job: Move(job, State.QUEUED, reason, {"due_at": now}), actor
-    )
+    with transaction.atomic():
+        report = _move_each(
+            "Queued", jobs, _in(WAITING), lambda job: Move(job, State.QUEUED, reason, {"due_at": now}), actor
+        )
+        stops.withdraw(job.pk for job in report.done if job.clock_due)
     enqueue.enqueue_after_commit(report.done)
     return report
+
+
+def release(job: Job, *, actor: str, reason: str) -> bool:
+    """Queue a job whose world time has come; its stop stays until it has ended. Returns whether it still waited."""
+    moved = ledger.move_many([Move(job, State.QUEUED, reason, {"due_at": timezone.now()})], actor=actor)
+    enqueue.enqueue_after_commit(moved)
+    return bool(moved)
 
 
 def retry(jobs: Iterable[Job], *, actor: str, reason: str) -> Report:
@@ -178,7 +203,9 @@ def _withdraw(verb: str, jobs: Iterable[Job], allowed: Callable[[Job], bool], ac
         known = "; whether its work was done is unknown" if job.may_have_been_applied else ""
         return Move(job, State.CANCELLED, f"{reason}{known}", {"finished_at": now})
 
-    report = _move_each(verb, jobs, allowed, withdrawn, actor)
+    with transaction.atomic():
+        report = _move_each(verb, jobs, allowed, withdrawn, actor)
+        stops.withdraw(job.pk for job in report.done if job.clock_due)
     enqueue.dequeue_after_commit(report.done)
     return report
 
@@ -197,7 +224,7 @@ def _move_each(
             if allowed(job):
                 moves.append(wanted(job))
             else:
-                report.skipped[f"{job.state}{', may have been applied' if job.may_have_been_applied else ''}"] += 1
+                report.skipped[_describe(job)] += 1
         report.done = ledger.move_many(moves, actor=actor)
         if len(report.done) < len(moves):
             report.skipped["changed meanwhile"] += len(moves) - len(report.done)

@@ -6,8 +6,9 @@ from typing import Any
 
 from jobs.errors import InvalidJob
 from jobs.models import Job, unique_key_of
-from jobs.registry import JobType, type_named
+from jobs.registry import JobType, Payload, type_named
 from jobs.states import Priority, State
+from jobs.stops import AT_WORLD_TIME
 from jobs.world.clock import Moment, clock_name
 from scheduler_project.text import LONGEST_ID, LONGEST_SUBJECT, fits_postgresql, is_id
 
@@ -36,11 +37,10 @@ def job_of(submission: Submission, actor: str, now: datetime) -> Job:
     job_type = type_named(submission.type)
     campaign_id = _campaign_of(submission, job_type)
     payload = job_type.parse(submission.payload)
-    due_at = payload.due_at() or submission.due_at or now
-    check_due(due_at, "payload.executeAt" if payload.due_at() else "dueAt", now)
-    due_at = due_at.astimezone(UTC)  # the SQL statements write it as it is
+    due_at = _due_at(payload, submission, now)
+    clock_due = payload.world_time_due() or submission.clock_due
     subject = payload.subject() if submission.subject is None else submission.subject
-    due_key = submission.clock_due.isoformat() if submission.clock_due else due_at.isoformat()
+    due_key = clock_due.isoformat() if clock_due else due_at.isoformat()
     if submission.subject is None and payload.names_its_work():
         due_key = ""
     if len(subject) > LONGEST_SUBJECT or not fits_postgresql(subject):
@@ -50,7 +50,7 @@ def job_of(submission: Submission, actor: str, now: datetime) -> Job:
         campaign_id=campaign_id,
         subject=subject,
         payload=submission.payload,
-        payload_version=job_type.version,
+        payload_version=payload.readable_from() or job_type.version,
         unique_key=unique_key_of(job_type.name, campaign_id, subject, due_key),
         priority=_priority(submission.priority, job_type.priority),
         state=State.QUEUED if due_at <= now else State.SCHEDULED,
@@ -59,8 +59,8 @@ def job_of(submission: Submission, actor: str, now: datetime) -> Job:
         moved_at=now,
         source=actor,
         request_id=submission.request_id,
-        clock=clock_name(submission.clock_due) if submission.clock_due else "",
-        clock_due=submission.clock_due.isoformat() if submission.clock_due else "",
+        clock=clock_name(clock_due) if clock_due else "",
+        clock_due=clock_due.isoformat() if clock_due else "",
         occurrences=submission.occurrences,
         interval=submission.interval,
     )
@@ -76,6 +76,18 @@ def _campaign_of(submission: Submission, job_type: JobType) -> str:
     if not campaign_id and not job_type.all_campaigns:
         raise InvalidJob("campaignId", f"is required for {job_type.name}")
     return campaign_id
+
+
+def _due_at(payload: Payload, submission: Submission, now: datetime) -> datetime:
+    if payload.world_time_due():
+        if submission.due_at:
+            raise InvalidJob("dueAt", "must be empty: the payload names a world time")
+        if not submission.campaign_id:
+            raise InvalidJob("campaignId", "is required for a job that is due at a world time")
+        return AT_WORLD_TIME
+    due_at = payload.due_at() or submission.due_at or now
+    check_due(due_at, "payload.executeAt" if payload.due_at() else "dueAt", now)
+    return due_at.astimezone(UTC)  # the SQL statements write it as it is
 
 
 def _priority(value: object, default: Priority) -> int:

@@ -1,5 +1,7 @@
 """The tables: jobs, audit, cron, schedules, campaigns, their clocks and calendars, pauses, rollups, API check."""
 
+"""The tables: jobs, audit, cron tasks, schedules, clocks, advances, stops, calendars, pauses, rollups, API check."""
+
 from jobs.models.advance import AdvanceSource, WorldAdvance
 from jobs.models.audit import LONGEST_TARGET, AuditEntry, OperatorAction
 from jobs.models.calendar import CampaignCalendar
@@ -12,6 +14,7 @@ from jobs.models.pause import Pause, PauseKind
 from jobs.models.rollups import FailureGroup, FailureHour, OutcomeMinute
 from jobs.models.schedule import ScheduleRow
 from jobs.models.world_clock import ClockState, WorldClock
+from jobs.models.world_stop import StopPhase, WorldStop
 
 __all__ = [
     "LONGEST_TARGET",
@@ -34,8 +37,10 @@ __all__ = [
     "Pause",
     "PauseKind",
     "ScheduleRow",
+    "StopPhase",
     "WorldAdvance",
     "WorldClock",
+    "WorldStop",
     "new_job_id",
     "unique_key_of",
 ]

@@ -1,0 +1,107 @@
+"""Stops: world times at which a campaign's time waits for a job, so that it runs in the order of the world.
+
+However far the clock jumps, schedules fire and entities are advanced up to the first stop that it has reached
+(`effective_reading`), that time included. Then the scheduler releases the stop's job; once that has ended, time goes on
+to the next stop (jobs/engine/scheduler/world_stops.py). Stops at the same time follow each other as they were placed.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
+from uuid import UUID
+
+from django.db.models import Max, Q, QuerySet
+
+from jobs.models import CampaignClock, Job, ScheduleRow, StopPhase, WorldStop
+from jobs.models.indexes import Inlined
+from jobs.states import State
+from jobs.world.clock import Moment, WorldTime, sortable
+
+#: The due time of a job that waits for a world time: later than any that can come, and readable in every time zone.
+AT_WORLD_TIME: Final = datetime(9999, 1, 1, tzinfo=UTC)
+
+
+class Planned(NamedTuple):
+    """A job that is due at a world time."""
+
+    job_id: UUID
+    campaign_id: str
+    at: WorldTime
+
+
+def waits_for_world_time(job: Job) -> bool:
+    """Whether the job is due when its campaign's world time gets to `clock_due`, and not at a time of day."""
+    return job.state == State.SCHEDULED and job.due_at == AT_WORLD_TIME
+
+
+def place(planned: Sequence[Planned]) -> None:
+    """Let the campaigns' times stop for these jobs. Call it in the transaction that creates them.
+
+    Where the world has passed one already, it stops where it is: nothing that was applied is undone.
+    """
+    if not planned:
+        return
+    clocks = CampaignClock.objects.filter(pk__in={one.campaign_id for one in planned}, world_time__gt="")
+    readings = {clock.pk: WorldTime.parse(clock.world_time) for clock in clocks}
+    passed = {one.campaign_id for one in planned if one.campaign_id in readings and one.at <= readings[one.campaign_id]}
+    applied = {campaign_id: _last_applied(campaign_id, readings[campaign_id]) for campaign_id in passed}
+    WorldStop.objects.bulk_create(
+        WorldStop(campaign_id=campaign_id, at=max(sortable(at), applied.get(campaign_id, "")), job_id=job_id)
+        for job_id, campaign_id, at in planned
+    )
+    for campaign_id in passed:
+        open_first(campaign_id, readings[campaign_id])
+
+
+def withdraw(job_ids: Iterable[UUID]) -> None:
+    """Remove the stops of jobs that no longer wait for a world time; the scheduler removes those that are in work."""
+    if ids := list(job_ids):
+        WorldStop.objects.filter(job_id__in=ids, phase=StopPhase.WAITING).delete()
+
+
+def effective_reading(campaign_id: str, reading: Moment) -> Moment:
+    """Up to when a campaign goes, its time included: to the first stop that its clock has reached, or the clock."""
+    if not isinstance(reading, WorldTime):
+        return reading
+    first = _standing(campaign_id).filter(at__lte=sortable(reading)).values_list("at", flat=True).first()
+    return WorldTime.parse(first) if first else reading
+
+
+def first_reached(campaign_id: str, reading: WorldTime) -> WorldStop | None:
+    """The stop at which the campaign's time stands, if its clock shows `reading`; None: at none."""
+    return _standing(campaign_id).filter(at__lte=sortable(reading)).first()
+
+
+def next_stop(campaign_id: str, after: WorldTime) -> WorldTime | None:
+    """Return when the next stop after a world time is; None if there is none."""
+    later = _standing(campaign_id).filter(at__gt=sortable(after)).values_list("at", flat=True).first()
+    return WorldTime.parse(later) if later else None
+
+
+def up_to(campaign_id: str, until: WorldTime) -> QuerySet[WorldStop]:
+    """The stops up to a world time, in order, also those that have been reached."""
+    return _standing(campaign_id).filter(at__lte=sortable(until))
+
+
+def open_first(campaign_id: str, reading: WorldTime) -> None:
+    """Tell the scheduler to look at the campaign's first stop, if `reading` has reached it."""
+    first = first_reached(campaign_id, reading)
+    if first is not None and first.phase == StopPhase.WAITING:
+        WorldStop.objects.filter(pk=first.pk, phase=StopPhase.WAITING).update(phase=StopPhase.OPEN)
+
+
+def in_work() -> QuerySet[WorldStop]:
+    """The stops that the scheduler is to look at, in order; few, however many wait."""
+    return WorldStop.objects.filter(Inlined(~Q(phase=StopPhase.WAITING.value))).order_by("campaign_id", "at", "id")
+
+
+def _standing(campaign_id: str) -> QuerySet[WorldStop]:
+    stops = WorldStop.objects.filter(campaign_id=campaign_id).exclude(phase=StopPhase.LIFTED)
+    return stops.order_by("at", "id")
+
+
+def _last_applied(campaign_id: str, reading: WorldTime) -> str:
+    """How far the campaign's world is known to have gone, at most to its clock; empty if nothing is known."""
+    rows = ScheduleRow.objects.filter(campaign_id=campaign_id, clock="world")
+    last: str = rows.aggregate(last=Max("anchor", default=""))["last"]
+    return min(last, sortable(reading))

@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from jobs.errors import InvalidJob
 from jobs.models import Job
 from jobs.states import Priority
+from jobs.stops import waits_for_world_time
 from scheduler_project.moments import read_moment
 
 
@@ -59,7 +60,8 @@ def as_json(job: Job) -> dict[str, Any]:
         "attempt": job.attempt,
         "failures": job.failures,
         "mayHaveBeenApplied": job.may_have_been_applied,
-        "dueAt": job.due_at,
+        "dueAt": None if waits_for_world_time(job) else job.due_at,
+        "worldTimeDue": job.clock_due if job.clock == "world" else None,
         "startedAt": job.started_at,
         "finishedAt": job.finished_at,
         "result": job.result,

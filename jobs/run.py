@@ -82,6 +82,9 @@ class Schedules(Protocol):
     def world_time(self, campaign_id: str) -> str:
         """Return the campaign's world time when last seen; empty if it has none."""
 
+    def advances_to(self, campaign_id: str) -> WorldTime | None:
+        """Up to when its entities are advanced: its world time when last seen, or the stop at which that stands."""
+
     def is_active(self, campaign_id: str) -> bool:
         """Whether the campaign was active when last seen; True if it never was seen."""
 

@@ -105,7 +105,24 @@ class World:
             }
         execution = {"executionId": f"execution-{len(self.executions) + 1}", "effectId": effect_id}
         self.executions.append(execution)
+        self._patch(effect)
         return {"success": True, "error": None, "affectedFields": ["variables.morale"], **execution}
+
+    def _patch(self, effect: Record) -> None:
+        """Replace values of the effect's settlement or structure: [{"path": "/variables/morale", "value": 3}, …]."""
+        kind = str(effect["entityType"]).capitalize()
+        table = {"Settlement": self.settlements, "Structure": self.structures}.get(kind)
+        if table is None or not effect.get("patch"):
+            return
+        entity = self._found(table, effect["entityId"], kind.lower())
+        for change in effect["patch"]:
+            *parents, name = change["path"].strip("/").split("/")
+            target = entity
+            for parent in parents:
+                target = target.setdefault(parent, {})
+            target[name] = change["value"]
+        entity["version"] += 1
+        self.modified(self.campaign_of(entity), kind, entity["id"], "UPDATE")
 
     def update(self, kind: str, entity_id: str, changes: Mapping[str, Any]) -> Record:
         """Update a Settlement or Structure if the expected version is its own."""

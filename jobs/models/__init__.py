@@ -1,5 +1,3 @@
-"""The tables: jobs, audit, cron, schedules, campaigns, their clocks and calendars, pauses, rollups, API check."""
-
 """The tables: jobs, audit, cron tasks, schedules, clocks, advances, stops, calendars, pauses, rollups, API check."""
 
 from jobs.models.advance import AdvanceSource, WorldAdvance

@@ -4,6 +4,7 @@ A job records where it moves time to before it asks the main API. Whoever then s
 the job or the listener, submits the jobs under that record; a movement by somebody else gets a record of its own.
 """
 
+from typing import Final
 from uuid import UUID, uuid4
 
 import structlog
@@ -11,12 +12,13 @@ from django.db import transaction
 from django.utils import timezone
 
 from jobs import actor as actors
-from jobs import service
+from jobs import service, stops
 from jobs.models import AdvanceSource, CampaignClock, ScheduleRow, WorldAdvance
 from jobs.registry import types_on_world_time
 from jobs.world.clock import WorldTime, sortable
 
 log = structlog.get_logger(__name__)
+MOST_MOVEMENTS: Final = 100
 
 
 @transaction.atomic
@@ -91,6 +93,16 @@ class DatabaseAdvances:
         return WorldTime.parse(first) if first else None
 
 
+def find_movement(campaign_id: str, over: WorldTime) -> WorldAdvance | None:
+    """The latest processed movement of the campaign that went over a world time, among the newest MOST_MOVEMENTS."""
+    processed = WorldAdvance.objects.filter(campaign_id=campaign_id, processed_at__isnull=False).order_by("-id")
+    for advance in processed[:MOST_MOVEMENTS]:
+        from_time = WorldTime.parse(advance.from_time) if advance.from_time else None
+        if over <= WorldTime.parse(advance.to_time) and (from_time is None or from_time < over):
+            return advance
+    return None
+
+
 def _lock(campaign_id: str) -> CampaignClock:
     CampaignClock.objects.get_or_create(campaign_id=campaign_id)
     return CampaignClock.objects.select_for_update().get(pk=campaign_id)
@@ -108,6 +120,7 @@ def _process(advance: WorldAdvance, actor: str) -> None:
     advance.save()
     clocks = CampaignClock.objects.filter(pk=advance.campaign_id)
     clocks.update(world_time=world_time, processed_world_time=world_time)
+    stops.open_first(advance.campaign_id, WorldTime.parse(world_time))
     with structlog.contextvars.bound_contextvars(request_id=request_id, campaign_id=advance.campaign_id):
         service.submit_many(submissions, actor=actor, reason=f"world time is {world_time}")
         log.info("advance.processed", source=advance.source, world_time=world_time)

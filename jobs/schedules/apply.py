@@ -89,11 +89,10 @@ class _Batch(Generic[E_]):
         return max(dues, key=lambda due: due.at)
 
     def _until(self, last_due: Mapping[str, Moment]) -> dict[str, Moment]:
-        """Up to when entities are advanced: on world time, to what the campaign's clock shows, without its barrier."""
+        """Up to when entities are advanced: on world time, to the campaign's clock or its stop, without the barrier."""
         until = dict(last_due)
-        text = self._run.schedules.world_time(self._run.campaign_id)
-        if text:
-            reading = WorldTime.parse(text)
+        reading = self._run.schedules.advances_to(self._run.campaign_id)
+        if reading:
             until = {i: max(due, reading) if isinstance(due, WorldTime) else due for i, due in until.items()}
         for entity_id, barrier in self._rules.barriers(self._run, until).items():
             if barrier.at <= until[entity_id].at:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 import structlog
 from django.utils import timezone
 
+from jobs import stops
 from jobs.errors import PermanentError
 from jobs.main_api.model import Campaign
 from jobs.models import CampaignClock
@@ -40,7 +41,10 @@ def remember_all(campaigns: Sequence[Campaign]) -> dict[str, CampaignClock]:
 def remember(campaign: Campaign) -> None:
     """Store a campaign that was read individually."""
     existing = CampaignClock.objects.filter(pk=campaign.id).first()
-    _write([_updated(campaign, existing, believe_none=True)])
+    clock = _updated(campaign, existing, believe_none=True)
+    _write([clock])
+    if clock.world_time:
+        stops.open_first(clock.campaign_id, WorldTime.parse(clock.world_time))
 
 
 def world_time(campaign_id: str) -> str:

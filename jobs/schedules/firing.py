@@ -11,7 +11,8 @@ from jobs.run import Followup
 from jobs.schedules.clocks import reading_of
 from jobs.schedules.rows import all_rows, save
 from jobs.schedules.waiting import find_waiting, has_due_structures
-from jobs.world.clock import Moment, WallTime, later, parse_moment, sortable
+from jobs.stops import effective_reading
+from jobs.world.clock import Moment, WallTime, WorldTime, later, parse_moment, sortable
 from jobs.world.due import due_by
 
 
@@ -21,8 +22,11 @@ def fire_wall_rows(now: datetime, *, limit: int = 500) -> list[Followup]:
 
     Schedules of inactive campaigns do not fire, and do not count towards the limit.
     """
-    reading = WallTime(now)
-    due = _wall_rows().select_for_update().filter(fire_at__lte=sortable(reading)).order_by("fire_at")
+    return _fire_first(_wall_rows(), WallTime(now), limit)
+
+
+def _fire_first(rows: QuerySet[ScheduleRow], reading: Moment, limit: int) -> list[Followup]:
+    due = rows.select_for_update().filter(fire_at__lte=sortable(reading)).order_by("fire_at")
     waits = Q(entity_type="Settlement") & Q(has_due_structures(reading))
     fired, followups = fire([*due.exclude(waits)[:limit], *due.filter(waits)[:limit]], reading)
     save(fired)
@@ -33,6 +37,12 @@ def next_wall_firing() -> datetime | None:
     """The due time of the next wall-clock schedule."""
     first = _wall_rows().order_by("fire_at").values_list("fire_at").first()
     return WallTime.parse(first[0]).at.astimezone(UTC) if first else None
+
+
+@transaction.atomic
+def fire_world_rows(campaign_id: str, reading: WorldTime, *, limit: int = 500) -> list[Followup]:
+    """Fire schedules of a campaign that are due by `reading`, at most `limit`, each once. Returns their jobs."""
+    return _fire_first(all_rows().filter(campaign_id=campaign_id, clock="world", fire_at__gt=""), reading, limit)
 
 
 def fire_by_campaign(rows: Sequence[ScheduleRow]) -> list[Followup]:
@@ -48,7 +58,7 @@ def fire_by_campaign(rows: Sequence[ScheduleRow]) -> list[Followup]:
             world_time = known.get(campaign_id) if clock == "world" else None
             if clock == "world" and not world_time:
                 continue
-            reading = reading_of(world_time)
+            reading = effective_reading(campaign_id, reading_of(world_time))
             own = [row for row in rows if row.campaign_id == campaign_id and row.clock == clock]
             followups += fire([row for row in own if row.fire_at <= sortable(reading)], reading)[1]
     return followups

@@ -8,7 +8,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
-from jobs import counters
+from jobs import counters, stops
 from jobs.ledger import PLACED_COLUMNS
 from jobs.main_api.model import Campaign
 from jobs.models import CampaignClock, ScheduleRow
@@ -18,7 +18,7 @@ from jobs.schedules.clocks import reading_of
 from jobs.schedules.firing import fire, fire_by_campaign, release
 from jobs.schedules.rows import BATCH, all_rows, batches, lock, save
 from jobs.schedules.waiting import find_due_structures
-from jobs.world.clock import Moment, clock_name, parse_moment, sortable
+from jobs.world.clock import Moment, WorldTime, clock_name, parse_moment, sortable
 from jobs.world.entity import anchor_of, next_due_of
 from scheduler_project.text import as_name, is_id
 
@@ -47,7 +47,7 @@ class DatabaseSchedules:
         Schedules are matched by (entity, event type), so that recalculating moves or removes one and never adds a
         second.
         """
-        reading = reading_of(campaign.current_world_time)
+        reading = stops.effective_reading(campaign.id, reading_of(campaign.current_world_time))
         existing = {
             (row.entity_id, row.event_type): row
             for batch in batches([i for i in read if is_id(i)])
@@ -107,6 +107,12 @@ class DatabaseSchedules:
         """Return the campaign's world time when last seen; empty if it has none."""
         return clocks.world_time(campaign_id)
 
+    def advances_to(self, campaign_id: str) -> WorldTime | None:
+        """Up to when its entities are advanced: its world time when last seen, or the stop at which that stands."""
+        shown = clocks.world_time(campaign_id)
+        reading = stops.effective_reading(campaign_id, WorldTime.parse(shown)) if shown else None
+        return reading if isinstance(reading, WorldTime) else None
+
     def is_active(self, campaign_id: str) -> bool:
         """Whether the campaign was active when last seen; True if it never was seen."""
         return clocks.is_active(campaign_id)
@@ -117,7 +123,7 @@ class DatabaseSchedules:
 
         Their rows count as fired, without a job. What is due of them is not lost: it fires when they are read again.
         """
-        reading = sortable(reading_of(campaign.current_world_time))
+        reading = sortable(stops.effective_reading(campaign.id, reading_of(campaign.current_world_time)))
         found: list[ScheduleRow] = []
         for batch in batches([i for i in ids if is_id(i)]):
             due = all_rows().filter(Q(entity_id__in=batch) | Q(household__in=batch), entity_type="Structure")

@@ -5,8 +5,9 @@ structure is applied first; only then do the jobs of its settlement follow (jobs
 apply is not waited for: its last job is a dead letter or was cancelled, or the structure cannot be read.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import timedelta
+from itertools import count
 from typing import Final, NamedTuple
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
@@ -15,14 +16,15 @@ from django.utils import timezone
 from jobs.errors import InvalidJob
 from jobs.models import Job, ScheduleRow, unique_key_of
 from jobs.registry import type_named
+from jobs.schedules.rows import BATCH
 from jobs.states import ENDED
-from jobs.world.clock import Moment, clock_name, parse_moment, sortable
+from jobs.world.clock import Moment, WorldTime, clock_name, parse_moment, sortable
 
 SUBMITTED_WITHIN: Final = timedelta(minutes=1)  #: a row fires in one transaction, its job is submitted in the next
 
 
-class DueStructure(NamedTuple):
-    """What is due of a structure, for which its settlement waits."""
+class DueRow(NamedTuple):
+    """What is due of a settlement or structure."""
 
     row: ScheduleRow
     due: Moment
@@ -30,19 +32,28 @@ class DueStructure(NamedTuple):
     """Of the job that will apply it; empty: it is not submitted yet."""
 
 
-def find_due_structures(settlement_ids: Collection[str], reading: Moment) -> dict[str, DueStructure]:
+def find_due_structures(settlement_ids: Collection[str], reading: Moment) -> dict[str, DueRow]:
     """Find by settlement the structure that is due first, by `reading`, among those that will be applied."""
-    found: dict[str, DueStructure] = {}
-    rows = _due_by(reading).filter(household__in=settlement_ids).order_by("next_due", "id")
-    due = [DueStructure(row, parse_moment(row.clock, row.next_due), _key_of(row, reading)) for row in rows]
-    for one in without_ended(due):
+    found: dict[str, DueRow] = {}
+    rows = _structures_due_by(reading).filter(household__in=settlement_ids).order_by("next_due", "id")
+    for one in _without_ended([_due_row(row, reading) for row in rows]):
         found.setdefault(one.row.household, one)
     return found
 
 
+def find_unapplied(campaign_id: str, reading: WorldTime) -> Iterator[DueRow]:
+    """What is due in a campaign by `reading` and will be applied, in order; read in parts, as it is asked for."""
+    due = _due_by(reading).filter(campaign_id=campaign_id).order_by("next_due", "id")
+    for start in count(0, BATCH):
+        rows = [_due_row(row, reading) for row in due[start : start + BATCH]]
+        yield from _without_ended(rows)
+        if len(rows) < BATCH:
+            return
+
+
 def find_waiting(settlement_ids: Collection[str], reading: Moment) -> set[str]:
     """Find the settlements of which some structure is due by `reading` and will be applied."""
-    due = _due_by(reading).filter(household__in=settlement_ids)
+    due = _structures_due_by(reading).filter(household__in=settlement_ids)
     waiting = set(
         due.filter(fire_at__gt="", fire_at__lte=sortable(reading))
         .order_by()
@@ -52,7 +63,7 @@ def find_waiting(settlement_ids: Collection[str], reading: Moment) -> set[str]:
     return waiting | find_due_structures(set(settlement_ids) - waiting, reading).keys()
 
 
-def without_ended(due: Sequence[DueStructure]) -> Iterable[DueStructure]:
+def _without_ended(due: Sequence[DueRow]) -> Iterable[DueRow]:
     """Leave out those whose jobs have ended or are gone."""
     keys = {one.key for one in due if one.key}
     live = set(Job.objects.filter(unique_key__in=keys).exclude(state__in=ENDED).values_list("unique_key", flat=True))
@@ -61,12 +72,20 @@ def without_ended(due: Sequence[DueStructure]) -> Iterable[DueStructure]:
 
 def has_due_structures(reading: Moment) -> Exists:
     """A condition on the rows of settlements: some structure of it is due by `reading`."""
-    return Exists(_due_by(reading).filter(household=OuterRef("entity_id")))
+    return Exists(_structures_due_by(reading).filter(household=OuterRef("entity_id")))
+
+
+def _structures_due_by(reading: Moment) -> QuerySet[ScheduleRow]:
+    return _due_by(reading).filter(~Q(household=""), entity_type="Structure")
 
 
 def _due_by(reading: Moment) -> QuerySet[ScheduleRow]:
-    rows = ScheduleRow.objects.filter(~Q(household=""), entity_type="Structure", clock=clock_name(reading))
-    return rows.filter(next_due__gt="", next_due__lte=sortable(reading))
+    rows = ScheduleRow.objects.filter(clock=clock_name(reading), next_due__gt="")
+    return rows.filter(next_due__lte=sortable(reading))
+
+
+def _due_row(row: ScheduleRow, reading: Moment) -> DueRow:
+    return DueRow(row, parse_moment(row.clock, row.next_due), _key_of(row, reading))
 
 
 def _key_of(row: ScheduleRow, reading: Moment) -> str:

@@ -1,14 +1,15 @@
-"""DEFERRED_EFFECT: execute one effect at a wall-clock time."""
+"""DEFERRED_EFFECT: execute one effect at a wall-clock time, or at a world time in the order of the world."""
 
 from datetime import datetime
 from typing import Annotated, Any
 
 from msgspec import Meta
 
-from jobs.errors import Inactive, NotFound, Skip
-from jobs.registry import Payload, job_type
+from jobs.errors import Inactive, InvalidJob, NotFound, Skip
+from jobs.registry import WORLD_TIME, Payload, job_type
 from jobs.run import Run
 from jobs.states import Priority
+from jobs.world.clock import WorldTime
 from scheduler_project.text import LONGEST_ID
 
 
@@ -16,7 +17,10 @@ class DeferredEffect(Payload, frozen=True, kw_only=True):
     """Which effect, and when."""
 
     effect_id: Annotated[str, Meta(min_length=1, max_length=LONGEST_ID)]
-    execute_at: Annotated[datetime, Meta(tz=True)]
+    execute_at: Annotated[datetime, Meta(tz=True)] | None = None
+    execute_at_world_time: Annotated[
+        str, Meta(max_length=40, description="A world time, in place of a time of day.", extra_json_schema=WORLD_TIME)
+    ] = ""
 
     def subject(self) -> str:
         return self.effect_id
@@ -24,11 +28,33 @@ class DeferredEffect(Payload, frozen=True, kw_only=True):
     def task(self) -> str:
         return "Execute effect {}"
 
-    def due_at(self) -> datetime:
+    def due_at(self) -> datetime | None:
         return self.execute_at
 
+    def world_time_due(self) -> WorldTime | None:
+        return WorldTime.parse(self.execute_at_world_time) if self.execute_at_world_time else None
 
-@job_type("DEFERRED_EFFECT", payload=DeferredEffect, priority=Priority.HIGH, idempotent=False)
+    def readable_from(self) -> int:
+        return 2 if self.execute_at_world_time else 1
+
+    def check(self) -> None:
+        if (self.execute_at is None) is not bool(self.execute_at_world_time):
+            name = "executeAtWorldTime" if self.execute_at else "executeAt"
+            raise InvalidJob(f"payload.{name}", "exactly one of executeAt and executeAtWorldTime is required")
+        try:
+            self.world_time_due()
+        except ValueError as error:
+            raise InvalidJob("payload.executeAtWorldTime", str(error)) from None
+
+
+def _from_version_1(payload: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 had executeAt only."""
+    return payload
+
+
+@job_type(
+    "DEFERRED_EFFECT", payload=DeferredEffect, priority=Priority.HIGH, idempotent=False, upgrades=(_from_version_1,)
+)
 def execute(payload: DeferredEffect, run: Run) -> dict[str, Any]:
     """Execute the effect unless it is inactive, or the main API knows none of this ID.
 

@@ -24,7 +24,8 @@ KIND = "DEFERRED_EFFECT"
 #: The next release, whose effects carry a note.
 NEXT = {
     "    execute_at: Annotated": "    note: str\n    execute_at: Annotated",
-    "idempotent=False)": 'idempotent=False, upgrades=(lambda payload: {**payload, "note": "from version 1"},))',
+    "return 2 if self.execute_at_world_time else 1": "return 3",
+    "(_from_version_1,)": '(_from_version_1, lambda payload: {**payload, "note": "from version 2"})',
 }
 SUBMIT = """
 import os, sys
@@ -83,7 +84,7 @@ def before(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def following(tmp_path: Path) -> Path:
-    """The next release: this tree, with version 2 of the effects' payload."""
+    """The next release: this tree, with version 3 of the effects' payload."""
     tree = tmp_path / "next"
     tree.mkdir()
     for part in PARTS:
@@ -125,7 +126,7 @@ def test_an_older_worker_leaves_a_newer_payload_to_a_newer_worker(
         start(command)
     newer = submit_from(following, "effect-1-1", "effect-1-2", note="new")
     (older,) = submit_here("effect-1-3")
-    parked = keys.PARKED_IDS.format(keys.NEWER.format("high", KIND, 2))
+    parked = keys.PARKED_IDS.format(keys.NEWER.format("high", KIND, 3))
     wait_until(lambda: all_done([older]), what="the older payload is done")
     aside = {i.encode() for i in newer}
     wait_until(lambda: aside == set(redis.lrange(parked, 0, -1)), what="both newer payloads are set aside")

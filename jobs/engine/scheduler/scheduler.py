@@ -12,13 +12,13 @@ from redis.client import PubSub
 from rq.exceptions import NoSuchJobError
 
 from jobs import actor as actors
-from jobs import service
 from jobs.broker import enqueue, keys
 from jobs.broker.aside import move_aside
 from jobs.cron import firing
 from jobs.engine.scheduler.reconciler import Reconciler
 from jobs.engine.scheduler.rq_scheduler import RQScheduler
-from jobs.errors import Refused
+from jobs.engine.scheduler.submitting import submit_due
+from jobs.engine.scheduler.world_stops import WorldStops
 from jobs.ledger import moves
 from jobs.models import Job
 from jobs.processes.heartbeat import Heartbeat
@@ -73,6 +73,7 @@ class Scheduler(RQScheduler):
         self._reconciler = Reconciler(connection)
         self._alarm = Alarm(connection)
         self._heartbeat = Heartbeat("scheduler", self.name, connection)
+        self._stops = WorldStops()
         self._reconcile_at = 0.0
         self._renewed_at = 0.0
         self._active = False
@@ -89,6 +90,7 @@ class Scheduler(RQScheduler):
         now = timezone.now()
         self.queue_due(now)
         self.fire(now)
+        self._stops.poll(now)
         if time.monotonic() >= self._reconcile_at:
             self._reconcile_at = time.monotonic() + self._reconciler.poll()
         self._sleep()
@@ -180,7 +182,7 @@ class Scheduler(RQScheduler):
         first = self.connection.zrange(keys.SCHEDULED, 0, 0, withscores=True)
         seconds = min(max(first[0][1], 0), keys.LAST_SECOND - 1) if first else None
         moments = [datetime.fromtimestamp(seconds, tz=UTC)] if seconds is not None else []
-        wait = min(LONGEST_SLEEP, (min([*moments, self.fire_at]) - timezone.now()).total_seconds())
+        wait = min(LONGEST_SLEEP, self._stops.wait_s, (min([*moments, self.fire_at]) - timezone.now()).total_seconds())
         if wait > 2 * EXACT_SECONDS:
             self._alarm.wait(wait - EXACT_SECONDS)
         elif wait > 0:
@@ -191,16 +193,5 @@ class Scheduler(RQScheduler):
 def _fire_wall_rows(now: datetime) -> list[Followup]:
     """Advance the schedules and submit their jobs in one transaction, or a failure would skip an interval."""
     due = schedules.fire_wall_rows(now)
-    try:
-        _submit(due)
-    except Refused:
-        for one in due:
-            try:
-                _submit([one])
-            except Refused as refused:
-                log.error("scheduler.row_rejected", job_type=one.type, campaign_id=one.campaign_id, error=str(refused))
+    submit_due(due, reason="due on the wall clock")
     return due
-
-
-def _submit(due: list[Followup]) -> None:
-    service.submit_followups(due, actor=actors.SCHEDULER, reason="due on the wall clock")

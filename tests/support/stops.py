@@ -34,12 +34,13 @@ def clock(sandbox: SandboxApi) -> WorldTime:
     return WorldTime.parse(sandbox.world()["campaigns"][CAMPAIGN]["currentWorldTime"])
 
 
-def go_on(redis: Redis, sandbox: SandboxApi) -> None:
+def go_on(redis: Redis, sandbox: SandboxApi, *, rounds: int = ROUNDS) -> None:
     """React to the campaign's clock as the listener does; schedule and work until nothing is left to do."""
     react(CAMPAIGN, clock(sandbox), source=AdvanceSource.MESSAGE, actor="test")
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         work(redis)
         if not stops.in_work().exists():
             return
-        WorldStops().poll(timezone.now())
+        while WorldStops().poll(timezone.now()):
+            pass
     raise AssertionError("the campaign stands at a stop")

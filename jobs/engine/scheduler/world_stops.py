@@ -33,7 +33,7 @@ FIRED: Final = 500  #: schedule rows per step
 
 
 class WorldStops:
-    """Takes the first stop in work of each campaign one step further per poll."""
+    """Takes the first stop in work of each campaign as far as it goes now."""
 
     def __init__(self) -> None:
         self._next_at = 0.0
@@ -45,23 +45,25 @@ class WorldStops:
         """How long the scheduler may sleep."""
         return PACE_S if time.monotonic() - self._moved_at < GOES_ON_S else IDLE_S
 
-    def poll(self, now: datetime) -> None:
-        """Look, unless the last look was a moment ago. Raises database errors."""
+    def poll(self, now: datetime) -> bool:
+        """Look, unless the last look was a moment ago. Returns whether a stop went on. Raises database errors."""
         began = time.monotonic()
         if began < self._next_at:
-            return
+            return False
         first: dict[str, int] = {}
         for campaign_id, pk in stops.in_work().values_list("campaign_id", "pk"):
             first.setdefault(campaign_id, pk)
         left = [campaign_id for campaign_id in first if campaign_id > self._after] or list(first)
-        self._after = ""
+        self._after, moved = "", False
         for campaign_id in left:
-            if _step(first[campaign_id], now):
-                self._moved_at = time.monotonic()
-            if time.monotonic() - began > ROUND_S:
+            while time.monotonic() - began < ROUND_S and _step(first[campaign_id], now):
+                moved = True
+            if time.monotonic() - began >= ROUND_S:
                 self._after = campaign_id
                 break
+        self._moved_at = time.monotonic() if moved else self._moved_at
         self._next_at = began + self.wait_s
+        return moved
 
 
 @transaction.atomic

@@ -5,10 +5,13 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 from redis import Redis
 
+from jobs import pauses, stops
+from jobs.engine.scheduler.world_stops import WorldStops
 from jobs.main_api.client import main_api
-from jobs.models import CampaignClock, Job, ScheduleRow, WorldAdvance, WorldStop
+from jobs.models import CampaignClock, Job, ScheduleRow, StopPhase, WorldAdvance, WorldStop
 from jobs.schedules.towns import read_world
 from jobs.states import State
 from jobs.world.clock import WorldTime, later
@@ -20,6 +23,7 @@ from tests.support.stops import clock, go_on, plant, submit_at
 
 pytestmark = pytest.mark.django_db(transaction=True)
 SIZE = {"campaigns": 1, "kingdoms": 1, "settlements": 3, "structures": 3, "events": 0, "effects": 2}
+NOON, ONE, TWO = (f"1001-06-01T{hour}:00:00.000Z" for hour in (12, 13, 14))
 TOWN, MARKET = "settlement-1-1-1", "structure-1-1-1-1"
 
 
@@ -56,7 +60,7 @@ def test_the_world_does_not_depend_on_how_time_got_over_effects(
 ) -> None:
     """Effects that change growth, people and structures, between due times and exactly at one."""
     ends = []
-    for steps in ([30], [26, 4], [*[2] * 6, 0.6, 0.5, 16.9]):
+    for steps in ([30], [12.6, 0.4, 17]):
         start = begin()
         submit_at(at(start, hours=26), "plague")
         submit_at(at(start, hours=12, minutes=30), "boom")
@@ -70,7 +74,7 @@ def test_the_world_does_not_depend_on_how_time_got_over_effects(
         assert not WorldStop.objects.exists()
         assert not Job.objects.filter(state__in=[State.DEAD, State.RETRYING]).exists()
 
-    assert ends[0] == ends[1] == ends[2]
+    assert ends[0] == ends[1]
 
 
 def test_an_effect_sees_the_world_of_its_time(
@@ -105,3 +109,66 @@ def after(household: Household[WorldTime], until: WorldTime) -> Household[WorldT
         settlement=entity_after(household.settlement, settlement, until),
         structures={**household.structures, **changed},
     )
+
+
+def test_effects_at_the_same_time_follow_each_other_and_dead_ones_are_not_waited_for(
+    begin: Callable[[], WorldTime], redis: Redis, sandbox: SandboxApi
+) -> None:
+    """In the order in which they were submitted; each in a world that knows the one before."""
+    noon = at(begin(), hours=2)
+    sandbox.control("POST", "effects", {"id": "boom", "isActive": False})
+    jobs = [submit_at(noon, effect_id) for effect_id in ("plague", "no-such", "boom", "works")]
+    advance(sandbox, 3)
+    go_on(redis, sandbox)
+
+    ended = [Job.objects.get(pk=job.pk) for job in jobs]
+    assert [job.state for job in ended] == [State.SUCCEEDED, State.SKIPPED, State.SKIPPED, State.SUCCEEDED]
+    assert ended == sorted(ended, key=lambda job: job.finished_at or timezone.now())
+    assert executed(sandbox) == ["plague", "works"]
+
+
+def test_what_a_pause_holds_back_holds_back_the_effect_and_what_follows(
+    begin: Callable[[], WorldTime], redis: Redis, sandbox: SandboxApi
+) -> None:
+    """Neither the effect nor anything after it is applied before the structures; then all is, under the movement."""
+    effect = submit_at(at(begin(), hours=5), "plague")
+    pauses.pause("type", "STRUCTURE_MAINTENANCE", actor="user:ann", reason="wait")
+    advance(sandbox, 9)
+    with pytest.raises(AssertionError, match="stands at a stop"):
+        go_on(redis, sandbox, rounds=3)
+
+    assert executed(sandbox) == []
+    assert not Job.objects.filter(clock="world", clock_due__gt=effect.clock_due).exists()
+    (due,) = stops.find_due(CAMPAIGN, most=9)
+    assert due.job.pk == effect.pk
+
+    pauses.resume("type", "STRUCTURE_MAINTENANCE", actor="user:ann", reason="go on")
+    go_on(redis, sandbox)
+
+    assert executed(sandbox) == ["plague"]
+    later_jobs = Job.objects.filter(clock="world", clock_due__gt=effect.clock_due)
+    assert {job.request_id for job in later_jobs} == {WorldAdvance.objects.latest("pk").request_id}
+
+
+def test_a_stop_waits_again_where_the_clock_no_longer_shows_its_time(redis: Redis) -> None:
+    """The campaign was set back, or has lost its world time. One that is inactive goes on later."""
+    CampaignClock.objects.create(pk=CAMPAIGN, world_time=TWO, processed_world_time=TWO)
+    job = submit_at(ONE)
+
+    for changes, phase in (
+        ({"is_active": False}, StopPhase.OPEN),
+        ({"is_active": True, "processed_world_time": NOON}, StopPhase.OPEN),
+        ({"world_time": NOON}, StopPhase.WAITING),
+        ({"world_time": ""}, StopPhase.WAITING),
+    ):
+        CampaignClock.objects.update(**changes)
+        WorldStop.objects.update(phase=StopPhase.OPEN)
+        WorldStops().poll(timezone.now())
+        job.refresh_from_db()
+        assert (WorldStop.objects.get().phase, job.state) == (phase, State.SCHEDULED)
+
+    CampaignClock.objects.update(world_time=TWO, processed_world_time=TWO)
+    stops.open_first(CAMPAIGN, WorldTime.parse(TWO))
+    WorldStops().poll(timezone.now())
+    job.refresh_from_db()
+    assert job.state == State.QUEUED

@@ -78,9 +78,18 @@ def next_stop(campaign_id: str, after: WorldTime) -> WorldTime | None:
     return WorldTime.parse(later) if later else None
 
 
-def up_to(campaign_id: str, until: WorldTime) -> QuerySet[WorldStop]:
-    """The stops up to a world time, in order, also those that have been reached."""
-    return _standing(campaign_id).filter(at__lte=sortable(until))
+class Due(NamedTuple):
+    """A job that waits for a world time, or has got there and not ended."""
+
+    at: WorldTime
+    job: Job
+
+
+def find_due(campaign_id: str, *, most: int) -> list[Due]:
+    """Find the campaign's jobs that are due at world times, in order, at most `most`."""
+    found = list(_standing(campaign_id)[:most])
+    jobs = Job.objects.defer("traceback").in_bulk([stop.job_id for stop in found])
+    return [Due(WorldTime.parse(stop.at), jobs[stop.job_id]) for stop in found if stop.job_id in jobs]
 
 
 def open_first(campaign_id: str, reading: WorldTime) -> None:

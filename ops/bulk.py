@@ -18,6 +18,7 @@ from jobs.errors import InvalidJob
 from jobs.models import Job, new_job_id
 from jobs.service import Report
 from jobs.states import CANCELLABLE, DISCARDABLE, RESCHEDULABLE, RETRYABLE, WAITING, State
+from jobs.stops import AT_WORLD_TIME
 from ops.humanize import format_count, format_jobs
 
 STEP = 500  #: jobs a step: a transaction of a fraction of a second
@@ -40,6 +41,8 @@ class Verb:
     """The effect, shown before confirmation."""
     applied: bool | None = None
     """False: refused for jobs that may have been applied; True: outside DEAD, allowed only for those; None: ignored."""
+    of_world_time: bool = True
+    """Whether it is allowed for jobs that wait for a world time."""
 
     def allows(self, state: State, *, may_have_been_applied: bool) -> bool:
         if state not in self.allowed or (self.applied is False and may_have_been_applied):
@@ -72,7 +75,9 @@ VERBS: Final[Mapping[str, Verb]] = {
             past="rescheduled",
             icon="event_repeat",
             allowed=RESCHEDULABLE,
-            consequence="They wait for the new due time; jobs that are queued leave their queue.",
+            consequence="They wait for the new due time; jobs that are queued leave their queue. Jobs that wait for a "
+            "world time are left: cancel those, and submit copies.",
+            of_world_time=False,
         ),
         Verb(
             name="cancel",
@@ -158,7 +163,10 @@ def preview(verb: Verb, jobs: QuerySet[Job]) -> Preview:
             twice += count * applied
         else:
             left[state.value] += count
-    return Preview(verb=verb, will=dict(will), skipped=dict(left), applied=twice, until=new_job_id())
+    if not verb.of_world_time and (waiting := jobs.filter(state=State.SCHEDULED, due_at=AT_WORLD_TIME).count()):
+        will[State.SCHEDULED.value] -= waiting
+        left[f"{State.SCHEDULED}, waits for a world time"] = waiting
+    return Preview(verb=verb, will=dict(+will), skipped=dict(left), applied=twice, until=new_job_id())
 
 
 def step(

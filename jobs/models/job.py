@@ -89,6 +89,7 @@ class Job(models.Model):
 
     task: str  #: what it does, in words; see ops/reads/job.py, name_all
     campaign_name: str
+    world_due: str
 
     class Meta:
         ordering: ClassVar = ["-id"]

@@ -25,7 +25,9 @@ MOST_LINES: Final = 1000  #: of a page
 MOST_PERIODS: Final = 62  #: a longer forecast counts several days together
 EVENT_EXPIRED: Final = "EVENT_EXPIRED"
 GRACE: Final = timedelta(minutes=5)  #: the main API calls an event overdue after that
-_EXPIRES: Final = len(ORDER)  #: rank of expirations: after all else of the same moment
+_EXPIRES: Final = len(ORDER)  #: rank of expirations,
+_RUNS: Final = _EXPIRES + 1  #: and of jobs that are due at a world time: after all else of the same moment
+UNKNOWN: Final = "what it changes is not known before; later lines do not count on it"
 _DAY: Final = timedelta(days=1) // timedelta(microseconds=1)
 
 
@@ -40,7 +42,7 @@ class Line:
     entity_id: str
     entity_name: str
     town: Town | None
-    """None for events of the campaign."""
+    """None for events and jobs of the campaign."""
     summary: str
     before: Mapping[str, Any] = field(default_factory=dict)
     after: Mapping[str, Any] = field(default_factory=dict)
@@ -65,7 +67,7 @@ class Period:
     @property
     def cursor(self) -> str:
         """Lines after it are those of this period and later ones."""
-        return f"{ticks_of(self.after)}.{_EXPIRES + 1}."
+        return f"{ticks_of(self.after)}.{_RUNS + 1}."
 
 
 class Forecast:
@@ -81,7 +83,9 @@ class Forecast:
         for town in world.towns:
             self._add(town)
         self._events = {event.id: event for event in world.events}
-        self._expirations = sorted(_expirations(world.events, world.now, self.until))
+        self._jobs = {str(due.job.pk): due for due in world.jobs if due.at.at <= self.until.at}
+        runs = [Slot(ticks_of(due.at), _RUNS, job_id) for job_id, due in self._jobs.items()]
+        self._singles = sorted([*_expirations(world.events, world.now, self.until), *runs])
 
     def periods(self) -> list[Period]:
         """The days, each with the number of its occurrences; what is overdue has a period of its own."""
@@ -94,8 +98,9 @@ class Forecast:
             for n, counted in enumerate(counts):
                 if ticks[n] < last and series.first <= ticks[n + 1]:
                     counted[series.event] += count_between([series], ticks[n], ticks[n + 1])
-        for slot in self._expirations:
-            counts[next(n for n in range(len(bounds)) if slot.at <= ticks[n + 1])][EVENT_EXPIRED] += 1
+        for slot in self._singles:
+            event = EVENT_EXPIRED if slot.rank == _EXPIRES else self._jobs[slot.entity_id].job.type
+            counts[next(n for n in range(len(bounds)) if slot.at <= ticks[n + 1])][event] += 1
         starts: list[Moment] = [moment_at(0, self._kind), *bounds[:-1]]
         periods = [
             Period(after=after, until=until, counts={name: number for name, number in counted.items() if number})
@@ -106,7 +111,7 @@ class Forecast:
     def lines(self, after: str = "") -> Iterator[Line]:
         """The lines after a cursor, in the order in which things happen. Raises InvalidForecast."""
         cursor = _parse_cursor(after) if after else None
-        slots = merge(slots_of(self._series, cursor), (one for one in self._expirations if not cursor or one > cursor))
+        slots = merge(slots_of(self._series, cursor), (one for one in self._singles if not cursor or one > cursor))
         return self._lines(slots)
 
     def page(self, after: str, limit: int) -> tuple[list[Line], str]:
@@ -125,6 +130,9 @@ class Forecast:
         for slot in slots:
             if slot.rank == _EXPIRES:
                 yield self._expiration(slot)
+                continue
+            if slot.rank == _RUNS:
+                yield self._run(slot)
                 continue
             town = self._towns[slot.entity_id]
             own = steps.get(town.settlement.id)
@@ -145,6 +153,19 @@ class Forecast:
             summary=one.summary,
             before=one.before,
             after=one.after,
+        )
+
+    def _run(self, slot: Slot) -> Line:
+        due = self._jobs[slot.entity_id]
+        return Line(
+            slot=slot,
+            at=due.at,
+            event=due.job.type,
+            entity_type="Job",
+            entity_id=slot.entity_id,
+            entity_name=due.job.subject,
+            town=None,
+            summary=UNKNOWN,
         )
 
     def _expiration(self, slot: Slot) -> Line:

@@ -56,6 +56,10 @@ def what_if_as_json(found: WhatIf, towns: Sequence[TownChange], following: str) 
         "totals": dict(found.totals),
         "settlementsChanged": len(found.towns),
         "expiredEvents": [{"id": event.id, "name": event.name} for event in found.expired],
+        "jobs": [
+            {"id": str(job.pk), "type": job.type, "subject": job.subject, "at": at.isoformat()}
+            for at, job in found.jobs
+        ],
         "settlements": [
             {
                 "id": one.town.settlement.id,

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
+from jobs import stops
 from jobs.errors import JobError, NotFound, TransientError
 from jobs.main_api.client import MainApi
 from jobs.main_api.listing import Listing
@@ -14,12 +15,13 @@ from jobs.schedules.clocks import reading_of
 from jobs.schedules.households import as_standing, is_stale
 from jobs.schedules.store import DatabaseSchedules
 from jobs.slices import stop_at
-from jobs.world.clock import Moment
+from jobs.world.clock import Moment, WorldTime
 from jobs.world.growth import GrowthType
 from jobs.world.household import Household
 from jobs.world.maintenance import StructureEvent
 
 E_ = TypeVar("E_", Settlement, Structure)
+MOST_JOBS: Final = 1000  #: at world times, of one campaign
 WITHIN_S: Final = 20.0  #: for reading a campaign: somebody waits for it
 _Anchors = Mapping[str, Mapping[str, Moment]]
 
@@ -42,6 +44,8 @@ class CampaignWorld:
     towns: Sequence[Town] = ()
     events: Sequence[Event] = ()
     """Those that are overdue."""
+    jobs: Sequence[stops.Due] = ()
+    """Those that are due at a world time, the first MOST_JOBS; what they change is not known before."""
     failed: Mapping[str, JobError] = field(default_factory=dict)
     """What could not be read."""
 
@@ -60,7 +64,8 @@ def read_world(api: MainApi, campaign_id: str, *, town: str = "", within_s: floa
     reading = _Reading(api, now, time.monotonic() + within_s)
     towns = reading.towns(campaign_id, town.strip().casefold())
     events = () if town else reading.events(campaign_id)
-    return CampaignWorld(campaign=campaign, now=now, towns=towns, events=events, failed=reading.failed)
+    jobs = stops.find_due(campaign_id, most=MOST_JOBS) if isinstance(now, WorldTime) else ()
+    return CampaignWorld(campaign=campaign, now=now, towns=towns, events=events, jobs=jobs, failed=reading.failed)
 
 
 class _Reading:

@@ -11,6 +11,7 @@ from jobs.errors import InvalidForecast
 from jobs.main_api.model import Event, Settlement, Structure
 from jobs.schedules.forecast import EVENT_EXPIRED, expires_by
 from jobs.schedules.towns import CampaignWorld, Town
+from jobs.stops import Due
 from jobs.world.clock import Moment, later
 from jobs.world.entity import Advanced
 from jobs.world.household import advance
@@ -59,6 +60,8 @@ class WhatIf:
     towns: Sequence[TownChange]
     """Those in which something happens."""
     expired: Sequence[Event]
+    jobs: Sequence[Due]
+    """Those that would run on the way, at their world times; what they change is not in `towns`."""
     totals: Mapping[str, int] = field(default_factory=dict)
     """Occurrences by event."""
 
@@ -88,12 +91,13 @@ def what_if(world: CampaignWorld, until: Moment) -> WhatIf:
         raise InvalidForecast("to", f"must be after the campaign's clock, which shows {world.now.isoformat()}")
     towns = [found for town in world.towns if (found := _advance(town, until)) is not None]
     expired = [event for event in world.events if expires_by(event, until)]
-    totals = Counter[str]()
+    jobs = [due for due in world.jobs if due.at.at <= until.at]
+    totals = Counter[str](due.job.type for due in jobs)
     for change in (one for town in towns for one in town.changes):
         totals.update(change.occurrences)
     if expired:
         totals[EVENT_EXPIRED] = len(expired)
-    return WhatIf(world=world, until=until, towns=towns, expired=expired, totals=totals)
+    return WhatIf(world=world, until=until, towns=towns, expired=expired, jobs=jobs, totals=totals)
 
 
 def _advance(town: Town, until: Moment) -> TownChange | None:

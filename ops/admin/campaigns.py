@@ -121,7 +121,8 @@ class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
         paused = pauses.active()
         jobs = campaign_jobs.find_newest(clock.campaign_id)
         recalculations = campaign_page.find_stuck_recalculations(clock, jobs, now)
-        blockers = campaign_page.find_campaign_blockers(clock, paused, now, calendar) + recalculations
+        due = campaign_jobs.find_due(clock.campaign_id)
+        blockers = campaign_page.find_campaign_blockers(clock, paused, now, calendar, due) + recalculations
         hours = timeline.WINDOWS.get(request.GET.get("hours", ""), timeline.WINDOWS["6"])
         form = SearchForm(request.GET, calendar=calendar)
         search, since = form.read()
@@ -152,6 +153,7 @@ class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
             "windows": timeline.WINDOWS.items(),
             "lanes": timeline.draw_timeline(rows, hours),
             "ticks": timeline.draw_ticks(clock, hours, now, calendar),
+            "at_world_times": due,
             "pause": _find_pause(clock, paused),
             "may_pause": request.user.has_perm("jobs.pause_jobs"),
             "may_submit": request.user.has_perm("jobs.add_job"),
@@ -218,7 +220,7 @@ def _calendar_of(clock: Any) -> Calendar:
 def _explain(blockers: list[Blocker], rows: list[Row]) -> dict[str, Any]:
     """Whether the whole campaign is blocked, the first row that is not, and the rows with a dead letter."""
     stuck, plain = [row for row in rows if row.dead], next((row for row in rows if not row.blockers), None)
-    whole = any(blocker.job_types is None and not blocker.overdue_of for blocker in blockers)
+    whole = any(blocker.job_types is None and not blocker.overdue_of and not blocker.after for blocker in blockers)
     recalculation = any(blocker.overdue_of for blocker in blockers) and bool(rows) and plain is None
     return {
         "all_blocked": whole or recalculation,

@@ -13,6 +13,7 @@ from django.utils import timezone
 from jobs import audit
 from jobs.models import Job, new_job_id
 from jobs.states import Priority
+from jobs.stops import AT_WORLD_TIME
 from ops.admin.base import actor_of
 
 CHUNK: Final = 1000  #: rows a query
@@ -27,6 +28,8 @@ COLUMNS: Final = (
     "attempt",
     "failures",
     "due_at",
+    "clock",
+    "clock_due",
     "created_at",
     "started_at",
     "finished_at",
@@ -66,7 +69,8 @@ def _rows(jobs: QuerySet[Job]) -> Iterator[dict[str, Any]]:
     while True:
         rows = list(jobs.filter(pk__lt=last).order_by("-pk").values(*COLUMNS)[:CHUNK])
         for row in rows:
-            yield {**row, "priority": Priority(row["priority"]).name}
+            due_at = None if row["due_at"] == AT_WORLD_TIME else row["due_at"]  # at clock_due
+            yield {**row, "priority": Priority(row["priority"]).name, "due_at": due_at}
         if len(rows) < CHUNK:
             return
         last = rows[-1]["id"]

@@ -130,7 +130,7 @@ class JobAdmin(JobAdminBase):
 
     @admin.display(description="due")
     def due(self, job: Job) -> str:
-        return render_to_string("ops/moment.html", ops.due(job.due_at, job.is_waiting))
+        return ops.job_due(job)
 
     @admin.display(description="ended")
     def finished(self, job: Job) -> str:

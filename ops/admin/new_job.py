@@ -46,7 +46,10 @@ class NewJobForm(ConfirmPast):
         super().__init__(*args, **kwargs)
         self.declared = declared
         self.payload = payload_form.fields_of(declared)
-        self.sets_due = declared.payload.due_at not in (Payload.due_at, SlicedPayload.due_at)
+        self.sets_due = (
+            declared.payload.due_at not in (Payload.due_at, SlicedPayload.due_at)
+            or declared.payload.world_time_due is not Payload.world_time_due
+        )
         campaign, priority, reason = (self.fields.pop(name) for name in ("campaign_id", "priority", "reason"))
         campaign.required = not declared.all_campaigns
         campaign.help_text = "Empty: all campaigns." if declared.all_campaigns else ""

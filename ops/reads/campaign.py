@@ -19,6 +19,7 @@ from jobs.models import CampaignClock, Job, Pause, PauseKind, ScheduleRow
 from jobs.registry import all_types
 from jobs.service import Submission
 from jobs.states import ENDED, Priority, State
+from jobs.stops import Due
 from jobs.world.calendars.calendar import Calendar
 from jobs.world.calendars.examples import GREGORIAN
 from jobs.world.calendars.text import format_world_time
@@ -41,6 +42,7 @@ class Blocker:
     clocks: tuple[str, ...] = ("world", "wall")  #: blocks only rows on these clocks
     job_types: frozenset[str] | None = None  #: blocks only rows that make jobs of these types; None: all
     overdue_of: str = ""  #: blocks only overdue rows of entities of this type; empty: all rows
+    after: str = ""  #: blocks only rows that are due after this, as text that sorts by time; empty: all rows
     job: Job | None = None  #: the job that causes it
 
     def blocks(self, one: "Row") -> bool:
@@ -48,7 +50,8 @@ class Blocker:
         row = one.row
         made = self.job_types is None or row.job_type in self.job_types
         due = not self.overdue_of or (one.overdue and self.overdue_of == row.entity_type)
-        return row.clock in self.clocks and made and due
+        held = not self.after or (one.overdue and row.next_due > self.after)
+        return row.clock in self.clocks and made and due and held
 
     @property
     def limited_to(self) -> str:
@@ -140,9 +143,13 @@ def is_behind(clock: CampaignClock) -> bool:
 
 
 def find_campaign_blockers(
-    clock: CampaignClock, paused: Sequence[Pause], now: datetime, calendar: Calendar = GREGORIAN
+    clock: CampaignClock,
+    paused: Sequence[Pause],
+    now: datetime,
+    calendar: Calendar = GREGORIAN,
+    due: Sequence[Due] = (),
 ) -> list[Blocker]:
-    """What blocks the campaign's rows now, stuck recalculations apart."""
+    """What blocks the campaign's rows now, stuck recalculations apart; `due` are its jobs at world times, in order."""
     found = []
     if not clock.is_active:
         found.append(Blocker("inactive", "The campaign is inactive in the main API; activating it there ends this."))
@@ -154,11 +161,21 @@ def find_campaign_blockers(
         found += [Blocker("main API's limit", one) for one in held_back]
     except RedisError as error:
         found.append(Blocker("Redis away", blockers.explain_redis(error)))
+    if clock.world_time and due and due[0].at.at <= read_clock(clock, now).at:
+        found.append(_explain_stop(due[0], calendar))
     if is_behind(clock):
         seen = format_moment(read_clock(clock, now), calendar)
         says = f"World time {seen} has been seen and not been processed yet; the listener catches up with it."
         found.append(Blocker("not processed", says, clocks=("world",)))
     return found
+
+
+def _explain_stop(due: Due, calendar: Calendar) -> Blocker:
+    says = (
+        f"The world stands at {format_moment(due.at, calendar)} until this job has ended and the schedules have been "
+        "recalculated. What is due later follows."
+    )
+    return Blocker("world time", says, clocks=("world",), after=sortable(due.at), job=due.job)
 
 
 def _find_pause_blocker(pause: Pause, clock: CampaignClock) -> Blocker | None:

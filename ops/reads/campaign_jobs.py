@@ -1,16 +1,20 @@
-"""The newest jobs of a campaign: the latest result of each schedule row, and stuck recalculations."""
+"""The jobs of a campaign: the latest result of each schedule row, stuck recalculations, and jobs at world times."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
+from jobs import stops
 from jobs.errors import InvalidJob
 from jobs.models import Job, ScheduleRow
 from jobs.registry import all_types, type_named
 from jobs.states import State
+from jobs.stops import Due
 from jobs.world.clock import parse_moment
+from ops.reads.job import name_all
 
+LISTED: Final = 20  #: jobs at world times
 NEWEST: Final = 500  #: jobs of the campaign, and as many dead letters, that are read
 
 
@@ -70,3 +74,10 @@ def _subject(row: ScheduleRow) -> str:
         return type_named(row.job_type).parse(row.payload).subject()
     except InvalidJob:  # written by a release with another schema
         return ""
+
+
+def find_due(campaign_id: str) -> list[Due]:
+    """The next jobs that are due at world times, in order; each with its title."""
+    found = stops.find_due(campaign_id, most=LISTED)
+    name_all([one.job for one in found], {})
+    return found

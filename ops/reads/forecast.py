@@ -66,7 +66,8 @@ def draw(forecast: Forecast, periods: Sequence[Period], calendar: Calendar) -> D
     """A lane for each kind of event; what is overdue stands at the beginning."""
     start, end = ticks_of(forecast.world.now), ticks_of(forecast.until)
     span = max(1, end - start)
-    counts = {event: sum(p.counts.get(event, 0) for p in periods) for event in (*ORDER, EVENT_EXPIRED)}
+    events = dict.fromkeys((*ORDER, EVENT_EXPIRED, *(event for p in periods for event in p.counts)))
+    counts = {event: sum(p.counts.get(event, 0) for p in periods) for event in events}
     is_aggregated = sum(counts.values()) > MOST_MARKS
 
     def place(at: Moment) -> float:
@@ -102,7 +103,8 @@ def _bars(periods: Sequence[Period]) -> Iterator[tuple[str, Period, float]]:
 
 def count_by_event(counts: Mapping[str, int]) -> list[tuple[str, int]]:
     """In the order of things."""
-    return [(label(event), counts[event]) for event in (*ORDER, EVENT_EXPIRED) if counts.get(event)]
+    events = dict.fromkeys((*ORDER, EVENT_EXPIRED, *counts))
+    return [(label(event), counts[event]) for event in events if counts.get(event)]
 
 
 def values_of(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Value]:

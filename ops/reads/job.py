@@ -16,12 +16,13 @@ from jobs.errors import InvalidJob
 from jobs.models import AuditEntry, CampaignClock, CronTask, Job, Pause, ScheduleRow
 from jobs.registry import all_types
 from jobs.states import WAITING, State
+from jobs.stops import waits_for_world_time
 from jobs.world.calendars.calendar import Calendar
 from jobs.world.clock import parse_moment
 from ops import bulk
 from ops.bulk import Verb
 from ops.humanize import label, naturaltime
-from ops.reads import attempts, blockers
+from ops.reads import attempts, blockers, stops
 from ops.reads.world_times import write_in_calendar
 from scheduler_project.durations import duration
 
@@ -66,7 +67,7 @@ def write_title(job: Job, entity: ScheduleRow | None, campaign: CampaignClock | 
 def name_all(
     jobs: Sequence[Job], campaigns: Mapping[str, str] | None = None, known: Mapping[str, str] | None = None
 ) -> None:
-    """Set `task` (the title without the campaign) and `campaign_name` of each job.
+    """Set `task` (the title without the campaign), `campaign_name` and `world_due` of each job.
 
     One query for the names of entities that are not in `known`, and one for the campaigns unless they are given; one
     for each campaign whose titles have world times.
@@ -82,6 +83,7 @@ def name_all(
     for job in jobs:
         job.task = sentence(job, names.get(job.subject.partition(":")[0], ""), calendar_of=calendar_of)
         job.campaign_name = campaigns.get(job.campaign_id) or job.campaign_id
+        job.world_due = stops.write_due(job, calendar_of(job.campaign_id)) if job.clock_due else ""
 
 
 def sentence(
@@ -114,16 +116,24 @@ def describe_origin(job: Job) -> str:
 
 
 def explain(
-    job: Job, last: AuditEntry | None, now: datetime, paused_by: Sequence[Pause] = (), campaign: str = ""
+    job: Job,
+    last: AuditEntry | None,
+    now: datetime,
+    paused_by: Sequence[Pause] = (),
+    campaign: str = "",
+    *,
+    world_due: str = "",
 ) -> str:
-    """Why the job is in its state and what happens next; `campaign` is its campaign's name, if known."""
+    """Why the job is in its state and what happens next.
+
+    `campaign` is its campaign's name, if known; `world_due` the world time for which it waits.
+    """
     reason = last.reason if last else ""
     pauses_text = _name_pauses(paused_by, campaign)
     since = duration(now - job.moved_at)
     match State(job.state):
         case State.SCHEDULED:
-            late = " It should have been queued by now: is a scheduler running?" if job.due_at < now else ""
-            return f"Waits for its due time, {naturaltime(job.due_at, now)}.{late}{pauses_text}"
+            return f"{_explain_scheduled(job, now, world_due)}{pauses_text}"
         case State.QUEUED if paused_by:
             return f"Due for {since}, but paused:{pauses_text} Then the next free worker takes it."
         case State.QUEUED:
@@ -141,6 +151,13 @@ def explain(
             return f"Cancelled {since} ago by {last.actor if last else 'somebody'}: {reason}."
         case State.SUCCEEDED:
             return f"Done {since} ago."
+
+
+def _explain_scheduled(job: Job, now: datetime, world_due: str) -> str:
+    if world_due:
+        return f"Waits until world time reaches {world_due}."
+    late = " It should have been queued by now: is a scheduler running?" if job.due_at < now else ""
+    return f"Waits for its due time, {naturaltime(job.due_at, now)}.{late}"
 
 
 def _explain_retrying(job: Job, reason: str, now: datetime, pauses_text: str) -> str:
@@ -173,7 +190,8 @@ def read_timeline(trail: Sequence[AuditEntry], now: datetime) -> list[Step]:
 
 def find_verbs(job: Job) -> list[Verb]:
     state, applied = State(job.state), job.may_have_been_applied
-    return [verb for verb in bulk.VERBS.values() if verb.allows(state, may_have_been_applied=applied)]
+    allowed = [verb for verb in bulk.VERBS.values() if verb.allows(state, may_have_been_applied=applied)]
+    return [verb for verb in allowed if verb.of_world_time or not waits_for_world_time(job)]
 
 
 def find_changes(result: Any) -> list[tuple[str, Any, Any]]:
@@ -226,7 +244,7 @@ def find_near(job: Job) -> QuerySet[Job]:
 
 
 def read_page(job: Job, now: datetime) -> dict[str, Any]:
-    """The template's context; twelve queries."""
+    """The template's context; twelve queries, and three more for a job that is due at a world time."""
     trail = list(job.audit_trail.order_by("id")[:500])
     about = job.subject.partition(":")[0]
     entity = ScheduleRow.objects.filter(entity_id=about).first() if about and about != "cron" else None
@@ -238,19 +256,24 @@ def read_page(job: Job, now: datetime) -> dict[str, Any]:
     near = find_relatives(job)
     name_all([*linked, *chain(*near.values())], {}, {about: entity.entity_name if entity else ""})
     paused_by = pauses.blocking(job, pauses.active()) if State(job.state) in (*WAITING, State.QUEUED) else []
+    calendar = calendars.of(job.campaign_id)
+    world_due = stops.write_due(job, calendar)
+    campaign_name = campaign.name if campaign else ""
     return {
         "job": job,
         "sentence": write_title(job, entity, campaign),
-        "why": explain(job, trail[-1] if trail else None, now, paused_by, campaign.name if campaign else ""),
+        "why": explain(job, trail[-1] if trail else None, now, paused_by, campaign_name, world_due=world_due),
+        "world_due": world_due,
+        "holds_world": bool(job.clock_due) and not world_due and stops.holds_world(job),
         "paused_by": paused_by,
-        "blockers": blockers.find_blockers(job, now),
+        "blockers": [*(stops.explain_wait(job, calendar) if world_due else []), *blockers.find_blockers(job, now)],
         "origin": describe_origin(job),
         "origin_job": name if kind == "job" else "",
         "cron_task": CronTask.objects.filter(name=name).first() if kind == "cron" else None,
         "steps": read_timeline(trail, now),
         "attempts": attempts.read_attempts(trail),
         "clock_due": parse_moment(job.clock, job.clock_due) if job.clock_due else None,
-        "calendar": calendars.of(job.campaign_id),
+        "calendar": calendar,
         "entity": entity,
         "campaign": campaign,
         **near,

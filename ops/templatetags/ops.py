@@ -5,10 +5,12 @@ from datetime import datetime
 from typing import Any
 
 from django import template
+from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.html import format_html
 
 from jobs.cron.firing import LATE
+from jobs.models import Job
 from jobs.states import State
 from jobs.world.calendars.calendar import Calendar
 from jobs.world.calendars.examples import GREGORIAN
@@ -42,6 +44,14 @@ def due(at: datetime | None, waits: bool = True) -> dict[str, Any]:
     if at is None or not waits or now - at <= LATE:
         return moment(at)
     return {"at": at, "relative": f"overdue by {duration(now - at)}", "is_overdue": True}
+
+
+@register.simple_tag
+def job_due(job: Job) -> str:
+    """When a job is due; of one that waits for a world time, that time. Needs ops/reads/job.py, name_all."""
+    if not job.world_due:
+        return render_to_string("ops/moment.html", due(job.due_at, job.is_waiting))
+    return render_to_string("ops/two.html", {"one": "at world time", "other": job.world_due})
 
 
 @register.simple_tag

@@ -1,0 +1,55 @@
+"""What pages say of jobs that are due at a world time, and of a campaign's world that waits for one."""
+
+from itertools import islice
+from typing import Final
+
+from jobs import stops
+from jobs.models import CampaignClock, Job, StopPhase, WorldStop
+from jobs.schedules.waiting import find_unapplied
+from jobs.world.calendars.calendar import Calendar
+from jobs.world.calendars.text import format_world_time
+from jobs.world.clock import WorldTime
+from ops.humanize import format_count, label
+from scheduler_project.durations import duration
+
+MOST_COUNTED: Final = 1000  #: due times before a job
+
+
+def write_due(job: Job, calendar: Calendar) -> str:
+    """The world time for which the job waits; empty if it waits for none."""
+    return format_world_time(calendar, WorldTime.parse(job.clock_due)) if stops.waits_for_world_time(job) else ""
+
+
+def explain_wait(job: Job, calendar: Calendar) -> list[str]:
+    """What has to happen before a job that waits for a world time runs."""
+    stop = WorldStop.objects.filter(job_id=job.pk).first()
+    clock = CampaignClock.objects.filter(pk=job.campaign_id).first()
+    if stop is None:
+        return ["Nothing in the campaign's time waits for it any more: run it now, or cancel it."]
+    if clock is None or not clock.world_time:
+        return ["Its campaign has no world time: the job waits until it has one."]
+    if not clock.is_active:
+        return ["The campaign is inactive in the main API: its time does not go on until it is active."]
+    reading, at = WorldTime.parse(clock.world_time), WorldTime.parse(stop.at)
+    if reading < at:
+        shown = format_world_time(calendar, reading)
+        return [f"World time is {shown}: it must move on by {duration(at.at - reading.at)}."]
+    first = stops.first_reached(job.campaign_id, reading)
+    if first is not None and first.pk != stop.pk:
+        return [f"Job {first.job_id} comes before it: the world waits for that one."]
+    return [_explain_open(job.campaign_id, at)]
+
+
+def holds_world(job: Job) -> bool:
+    """Whether the campaign's world waits until the job has ended."""
+    return WorldStop.objects.filter(job_id=job.pk, phase=StopPhase.OPEN).exists()
+
+
+def _explain_open(campaign_id: str, at: WorldTime) -> str:
+    due = list(islice(find_unapplied(campaign_id, at), MOST_COUNTED + 1))
+    if not due:
+        return "World time is there: the scheduler queues the job once the recalculations have ended."
+    first = due[0].row
+    of = f"{label(first.event_type).lower()} of {first.entity_name or first.entity_id}"
+    number = f"more than {format_count(MOST_COUNTED)}" if len(due) > MOST_COUNTED else format_count(len(due))
+    return f"What is due by then is applied first: {number} due time{'' if len(due) == 1 else 's'}, such as {of}."

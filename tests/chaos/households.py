@@ -1,15 +1,19 @@
 """`python -m tests.chaos.households --seeds 200`: a town does not care how time is moved, whoever is killed meanwhile.
 
-Each seed changes some entities as players do, advances world time by 1 to 3,650 days in up to four steps, and kills
-processes while that is worked off. Afterwards every settlement and structure is as jobs/world/household.py says.
+Each seed changes some entities as players do, plans up to three effects at world times, advances world time by 1 to
+3,650 days in up to four steps, and kills processes while that is worked off. Afterwards every settlement and structure
+is as jobs/world/household.py says, with each effect that was executed at its own time; and none was executed twice.
 """
 
 import argparse
 import json
 import sys
 import time
-from collections.abc import Callable
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from random import Random
 from typing import Any, Final
 
@@ -17,11 +21,12 @@ from jobs.states import ENDED
 from jobs.world.clock import WorldTime, sortable
 from jobs.world.entity import Entity, anchor_of
 from jobs.world.growth import GrowthType
-from jobs.world.household import Household, advance
+from jobs.world.household import Household
 from jobs.world.maintenance import StructureEvent
 from jobs.world.marks import KEY
 from sandbox.postgresql import binaries
-from tests.chaos.world import World
+from tests.chaos.world import SECRET, World
+from tests.support.households import carry, patch
 from tests.support.servers import wait_until
 
 CAMPAIGN: Final = "campaign-1"
@@ -30,11 +35,22 @@ SETTLED_S: Final = 180.0
 _UNDER_WAY: Final = (
     "SELECT (SELECT count(*) FROM jobs_job WHERE state NOT IN "  # noqa: S608 - our own words
     f"({', '.join(repr(state.value) for state in ENDED)})) AS jobs, "
+    "(SELECT count(*) FROM jobs_worldstop) AS stops, "
     "(SELECT count(*) FROM jobs_schedulerow WHERE next_due > '' AND next_due <= '{reading}') AS due, "
     "(SELECT processed_world_time FROM jobs_campaignclock WHERE campaign_id = 'campaign-1') AS processed"
 )
 _ANCHORS: Final = "SELECT entity_id, event_type, anchor FROM jobs_schedulerow WHERE clock = 'world'"
 State = dict[str, tuple[int, dict[str, Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """An effect at a world time: it sets variables of one settlement or structure."""
+
+    id: str
+    at: WorldTime
+    entity_id: str
+    variables: dict[str, Any]
 
 
 @dataclass(slots=True)
@@ -45,11 +61,13 @@ class Seed:
     days: int
     steps: int
     kills: int
+    effects: int
     differences: list[str]
 
     def __str__(self) -> str:
         says = "; ".join(self.differences[:5]) or "as calculated"
-        return f"seed {self.number}: {self.days} days in {self.steps} steps, {self.kills} kills: {says}"
+        what = f"{self.days} days in {self.steps} steps, {self.effects} effects, {self.kills} kills"
+        return f"seed {self.number}: {what}: {says}"
 
 
 def run(numbers: list[int], *, database: str, copies: int = 2, say: Callable[[object], None] = print) -> list[Seed]:
@@ -75,6 +93,7 @@ def _run(world: World, chance: Random, number: int) -> Seed:
     before = _households(world)
     days, parts = chance.randint(1, 3650), chance.randint(1, 4)
     cuts = sorted(chance.sample(range(1, days * 1440), parts - 1))
+    effects = _plan(world, chance, number, days)
     minutes = [b - a for a, b in zip([0, *cuts], [*cuts, days * 1440], strict=True)]
     kills = 0
     for step in minutes:
@@ -84,7 +103,38 @@ def _run(world: World, chance: Random, number: int) -> Seed:
             _kill(world, chance)
             kills += 1
     _await_settled(world)
-    return Seed(number, days, parts, kills, _differences(before, _reading(world), _state(world)))
+    executed = Counter(one["effectId"] for one in world.sandbox.world()["executions"])
+    differences = [f"{one.id} was executed {executed[one.id]} times" for one in effects if executed[one.id] > 1]
+    done = [one for one in effects if executed[one.id]]
+    differences += _differences(before, done, _reading(world), _state(world))
+    return Seed(number, days, parts, kills, len(done), differences)
+
+
+def _plan(world: World, chance: Random, number: int, days: int) -> list[Effect]:
+    """Submit effects at world times in the days to come; in the order in which they will be executed."""
+    now, reading = world.sandbox.world(), _reading(world)
+    effects = []
+    for n in range(chance.randint(0, 3)):
+        at = WorldTime(reading.at + timedelta(minutes=chance.randint(1, days * 1440)))
+        kind = chance.choice(["settlement", "structure"])
+        variables: dict[str, Any] = {"population": chance.randint(50, 4000), "populationGrowthIntervalMinutes": 95}
+        if kind == "structure":
+            minutes = chance.randint(60, 10_000)
+            variables = {"health": 900, "isOperational": False, "constructionDurationMinutes": minutes}
+        effects.append(Effect(f"effect-{number}-{n}", at, chance.choice(sorted(now[f"{kind}s"])), variables))
+        changes = [{"path": f"/variables/{name}", "value": value} for name, value in variables.items()]
+        planted = {"id": effects[-1].id, "entityType": kind, "entityId": effects[-1].entity_id, "patch": changes}
+        world.sandbox.control("POST", "effects", planted)
+        _submit(world, effects[-1])
+    return sorted(effects, key=lambda one: one.at)
+
+
+def _submit(world: World, effect: Effect) -> None:
+    payload = {"effectId": effect.id, "executeAtWorldTime": effect.at.isoformat()}
+    body = json.dumps({"type": "DEFERRED_EFFECT", "campaignId": CAMPAIGN, "payload": payload}).encode()
+    headers = {"Authorization": f"Bearer {SECRET}", "Content-Type": "application/json"}
+    with urllib.request.urlopen(urllib.request.Request(f"{world.url}/api/jobs", body, headers), timeout=20) as answer:
+        assert answer.status == 201
 
 
 def _change(world: World, chance: Random) -> None:
@@ -144,7 +194,7 @@ def _await_settled(world: World) -> None:
         nonlocal quiet
         reading = _reading(world)
         (row,) = world.database.read(_UNDER_WAY.format(reading=sortable(reading)))
-        settled = row["jobs"] == row["due"] == 0 and row["processed"] == reading.isoformat()
+        settled = row["jobs"] == row["due"] == row["stops"] == 0 and row["processed"] == reading.isoformat()
         quiet = quiet + 1 if settled else 0
         return quiet > 4
 
@@ -184,15 +234,19 @@ def _households(world: World) -> list[Household[WorldTime]]:
     ]
 
 
-def _differences(before: list[Household[WorldTime]], reading: WorldTime, found: State) -> list[str]:
+def _differences(
+    before: list[Household[WorldTime]], effects: Sequence[Effect], reading: WorldTime, found: State
+) -> list[str]:
     differences = []
     for household in before:
-        town, structures = advance(household, reading)
-        assert household.settlement
-        assert town
-        for i, after in {household.settlement.id: town, **structures}.items():
+        calculated = household
+        for one in effects:
+            calculated = patch(carry(calculated, one.at), one.entity_id, one.variables)
+        calculated = carry(calculated, reading)
+        assert calculated.settlement
+        for i, after in {calculated.settlement.id: calculated.settlement, **calculated.structures}.items():
             level, variables = found[i]
-            expected = after.variables | {"level": after.level}
+            expected = {**after.variables, "level": after.level}
             real = variables | {"level": level}
             for name in sorted((expected.keys() | real.keys()) - {KEY}):
                 was, should = real.get(name), expected.get(name)

@@ -1,7 +1,7 @@
 """Households of any kind for the laws of their simulation, and a simulation that goes step by step."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from jobs.world.clock import WorldTime
 from jobs.world.entity import Advanced, Entity
 from jobs.world.growth import GrowthType, StructureStatus, grow, settlement_intervals
-from jobs.world.household import Household
+from jobs.world.household import Household, advance, entity_after
 from jobs.world.maintenance import StructureEvent, maintain, structure_intervals
 from jobs.world.marks import KEY
 from jobs.world.variables import StructureVariables
@@ -134,6 +134,27 @@ class StepByStep:
             working = read.is_operational and not read.construction_duration_minutes
             statuses.append(StructureStatus(structure.type, working))
         return statuses
+
+
+def carry(household: Household[WorldTime], until: WorldTime) -> Household[WorldTime]:
+    """The household as it stands once everything due by `until` is applied."""
+    town, structures = advance(household, until)
+    settlement = household.settlement
+    if settlement is not None and town is not None:
+        settlement = entity_after(settlement, town, until)
+    changed = {i: entity_after(household.structures[i], after, until) for i, after in structures.items()}
+    return replace(household, settlement=settlement, structures={**household.structures, **changed})
+
+
+def patch(household: Household[WorldTime], entity_id: str, variables: Mapping[str, Any]) -> Household[WorldTime]:
+    """The household after an effect has set variables of one entity, if it is one of its own."""
+    own = household.settlement
+    if own is not None and own.id == entity_id:
+        return replace(household, settlement=replace(own, variables={**own.variables, **variables}))
+    if structure := household.structures.get(entity_id):
+        structure = replace(structure, variables={**structure.variables, **variables})
+        return replace(household, structures={**household.structures, entity_id: structure})
+    return household
 
 
 def state(entity: Entity[WorldTime] | Advanced[WorldTime] | None) -> tuple[int, dict[str, Any]]:

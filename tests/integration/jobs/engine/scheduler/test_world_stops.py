@@ -1,7 +1,6 @@
 """Effects at world times fire in the order of the world, however time gets there: with a worker and the sandbox."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -15,9 +14,8 @@ from jobs.models import CampaignClock, Job, ScheduleRow, StopPhase, WorldAdvance
 from jobs.schedules.towns import read_world
 from jobs.states import State
 from jobs.world.clock import WorldTime, later
-from jobs.world.household import Household, entity_after
-from jobs.world.household import advance as advance_household
 from tests.support.advancing import CAMPAIGN, advance, entities
+from tests.support.households import carry, patch
 from tests.support.servers import SandboxApi
 from tests.support.stops import clock, go_on, plant, submit_at
 
@@ -88,27 +86,12 @@ def test_an_effect_sees_the_world_of_its_time(
     go_on(redis, sandbox)
 
     noon, end = WorldTime.parse(at(start, hours=12)), WorldTime.parse(at(start, hours=20))
-    until_noon = after(town, noon)
-    assert until_noon.settlement
     boom = {"populationGrowthIntervalMinutes": 20, "population": 700}
-    changed = replace(until_noon.settlement, variables={**until_noon.settlement.variables, **boom})
-    expected = after(replace(until_noon, settlement=changed), end).settlement
+    expected = carry(patch(carry(town, noon), TOWN, boom), end).settlement
     assert expected
     level, variables = entities(sandbox)[TOWN]
     assert (level, variables["population"]) == (expected.level, expected.variables["population"])
     assert variables["resources"] == expected.variables["resources"]
-
-
-def after(household: Household[WorldTime], until: WorldTime) -> Household[WorldTime]:
-    settlement, structures = advance_household(household, until)
-    assert household.settlement
-    assert settlement
-    changed = {i: entity_after(household.structures[i], one, until) for i, one in structures.items()}
-    return replace(
-        household,
-        settlement=entity_after(household.settlement, settlement, until),
-        structures={**household.structures, **changed},
-    )
 
 
 def test_effects_at_the_same_time_follow_each_other_and_dead_ones_are_not_waited_for(

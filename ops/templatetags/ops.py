@@ -51,7 +51,7 @@ def job_due(job: Job) -> str:
     """When a job is due; of one that waits for a world time, that time. Needs ops/reads/job.py, name_all."""
     if not job.world_due:
         return render_to_string("ops/moment.html", due(job.due_at, job.is_waiting))
-    return render_to_string("ops/two.html", {"one": "at world time", "other": job.world_due})
+    return format_html("world time {}", job.world_due)
 
 
 @register.simple_tag

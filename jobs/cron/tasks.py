@@ -35,7 +35,8 @@ def validate(task: CronTask) -> None:
         faults["time_zone"] = str(error)
     try:
         job_type = type_named(task.type)
-        job_type.parse(task.payload)
+        if job_type.parse(task.payload).world_time_due():
+            faults["payload"] = "names a world time, which comes once; a cron task has times of its own"
         if not task.campaign_id and not job_type.all_campaigns:
             faults["campaign_id"] = f"{task.type} needs a campaign"
         if task.campaign_id and not is_id(task.campaign_id):

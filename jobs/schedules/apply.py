@@ -186,7 +186,8 @@ class _Batch(Generic[E_]):
     def _date(self, work: _Pending[E_], entity: E_, level: int, variables: dict[str, Any], last: Moment | None) -> None:
         """The update is dated by the last due world time that is applied; a person's job, by the world's clock."""
         now = last.isoformat() if isinstance(last, WorldTime) else ""
-        now = now or self._run.schedules.world_time(self._run.campaign_id)
+        reading = None if now else self._run.schedules.advances_to(self._run.campaign_id)
+        now = now or (reading.isoformat() if reading else "")
         work.update = Update(entity, level=level, variables=variables, key=self._run.job_id, world_time=now or None)
 
     def _answer_due(self, work: _Pending[E_], entity: E_, advance: Advance) -> None:

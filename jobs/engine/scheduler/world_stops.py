@@ -5,7 +5,7 @@ Every step is one transaction that leaves the stop in its next phase, so that an
 
 import time
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID, uuid4
 
@@ -29,6 +29,7 @@ PACE_S: Final = 0.2  #: between two looks while stops go on
 IDLE_S: Final = 1.0  #: between two looks otherwise
 GOES_ON_S: Final = 5.0  #: after the last step that did something
 ROUND_S: Final = 0.5  #: per poll; the next one goes on with the campaigns after
+RECENT: Final = timedelta(days=1)
 FIRED: Final = 500  #: schedule rows per step
 
 
@@ -109,7 +110,7 @@ def _open(place: _Place) -> bool:
     if not place.stop.request_id:
         place.stop.request_id = movement.request_id if movement else uuid4().hex
         place.stop.save()
-    if movement and movement.processed_at and _is_recalculating(place.stop, movement.processed_at):
+    if movement and movement.processed_at and _is_recalculating(place, movement.processed_at):
         return False
     if due := fire_world_rows(place.stop.campaign_id, place.at, limit=FIRED):
         submit_due(due, reason=f"due by {place.at.isoformat()}", request_id=place.stop.request_id)
@@ -141,7 +142,7 @@ def _settle(place: _Place) -> bool:
 
 def _go_on(place: _Place) -> bool:
     """Let time go on once the schedules are recalculated, however that ended."""
-    if place.stop.settling_since and _is_recalculating(place.stop, place.stop.settling_since):
+    if place.stop.settling_since and _is_recalculating(place, place.stop.settling_since):
         return False
     place.go_to(StopPhase.LIFTED)
     return True
@@ -173,8 +174,12 @@ def _recalculations() -> list[str]:
     return [name for name, declared in all_types().items() if declared.on_entity]
 
 
-def _is_recalculating(stop: WorldStop, since: datetime) -> bool:
-    """Whether a recalculation of the stop's request, submitted since then, has not ended. IDs start with the time."""
+def _is_recalculating(place: _Place, since: datetime) -> bool:
+    """Whether a recalculation of the stop's request, submitted since then, has not ended.
+
+    IDs start with the time. Those older than RECENT are not waited for, so that few jobs of the campaign are searched.
+    """
+    stop, since = place.stop, max(since, place.now - RECENT)
     floor = UUID(int=int((since.timestamp() - 1) * 1000) << 80)
     jobs = Job.objects.filter(campaign_id=stop.campaign_id, pk__gte=floor, type__in=_recalculations())
     return jobs.filter(request_id=stop.request_id).exclude(state__in=ENDED).exists()

@@ -225,6 +225,17 @@ def test_a_task_that_can_never_fire_is_rejected(expression: str) -> None:
     assert set(caught.value.message_dict) == {"expression", "time_zone", "type"}
 
 
+def test_a_task_cannot_name_a_world_time() -> None:
+    """It comes once, and the task has times of its own."""
+    payload = {"effectId": "e", "executeAtWorldTime": "1372-01-16T06:00:00Z"}
+    task = CronTask(name="x", type="DEFERRED_EFFECT", campaign_id="c", expression="0 * * * *", payload=payload)
+
+    with pytest.raises(ValidationError) as caught:
+        tasks.validate(task)
+
+    assert caught.value.message_dict.keys() == {"payload"}
+
+
 def wanted(**changes: Any) -> Wanted:
     """One kind of growth of one settlement."""
     values: dict[str, Any] = {

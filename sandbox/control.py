@@ -101,13 +101,12 @@ def _plant(sandbox: Sandbox, table: str, record: Record) -> Record:
     if not known and table in makers:
         makers[table](record)
     planted = sandbox.world.plant(table, record)
-    kind = {"events": "Event", "effects": "Event", "settlements": "Settlement", "structures": "Structure"}.get(table)
-    if kind:
-        entity_id = planted["entityId"] if table == "effects" else planted["id"]
-        campaign = planted.get("campaignId") or (
-            sandbox.world.events.get(planted["entityId"], {}).get("campaignId", "")
-            if table == "effects"
-            else sandbox.world.campaign_of(planted)
-        )
-        sandbox.world.modified(campaign, kind, entity_id, "UPDATE" if known else "CREATE")
+    kind = {"events": "Event", "settlements": "Settlement", "structures": "Structure"}.get(table, "")
+    entity: Record | None = planted
+    if table == "effects":  # its entity tells of it
+        kind = planted["entityType"].capitalize()
+        entity = getattr(sandbox.world, f"{kind.lower()}s", {}).get(planted["entityId"])
+    if kind and entity:
+        campaign = entity.get("campaignId") or sandbox.world.campaign_of(entity)
+        sandbox.world.modified(campaign, kind, entity["id"], "UPDATE" if known else "CREATE")
     return planted

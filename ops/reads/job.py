@@ -264,6 +264,7 @@ def read_page(job: Job, now: datetime) -> dict[str, Any]:
         "sentence": write_title(job, entity, campaign),
         "why": explain(job, trail[-1] if trail else None, now, paused_by, campaign_name, world_due=world_due),
         "world_due": world_due,
+        "is_passed_over": stops.is_passed_over(job),
         "holds_world": bool(job.clock_due) and not world_due and stops.holds_world(job),
         "paused_by": paused_by,
         "blockers": [*(stops.explain_wait(job, calendar) if world_due else []), *blockers.find_blockers(job, now)],

@@ -4,8 +4,11 @@ from itertools import islice
 from typing import Final
 
 from jobs import stops
+from jobs.errors import InvalidJob
 from jobs.models import CampaignClock, Job, StopPhase, WorldStop
+from jobs.registry import all_types
 from jobs.schedules.waiting import find_unapplied
+from jobs.states import RETRYABLE, State
 from jobs.world.calendars.calendar import Calendar
 from jobs.world.calendars.text import format_world_time
 from jobs.world.clock import WorldTime
@@ -43,6 +46,17 @@ def explain_wait(job: Job, calendar: Calendar) -> list[str]:
 def holds_world(job: Job) -> bool:
     """Whether the campaign's world waits until the job has ended."""
     return WorldStop.objects.filter(job_id=job.pk, phase=StopPhase.OPEN).exists()
+
+
+def is_passed_over(job: Job) -> bool:
+    """Whether world time goes on without the job, which was due at a world time and can be retried."""
+    declared = all_types().get(job.type)
+    if State(job.state) not in RETRYABLE or declared is None:
+        return False
+    try:
+        return declared.parse(job.payload, job.payload_version).world_time_due() is not None
+    except InvalidJob:  # of another release
+        return False
 
 
 def _explain_open(campaign_id: str, at: WorldTime) -> str:

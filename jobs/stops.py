@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from django.db.models import Max, Q, QuerySet
+from django.db.models import Exists, Max, OuterRef, Q, QuerySet
 
 from jobs.models import CampaignClock, Job, ScheduleRow, StopPhase, WorldStop
 from jobs.models.indexes import Inlined
-from jobs.states import State
+from jobs.states import ENDED, State
 from jobs.world.clock import Moment, WorldTime, sortable
 
 #: The due time of a job that waits for a world time: later than any that can come, and readable in every time zone.
@@ -97,6 +97,12 @@ def open_first(campaign_id: str, reading: WorldTime) -> None:
     first = first_reached(campaign_id, reading)
     if first is not None and first.phase == StopPhase.WAITING:
         WorldStop.objects.filter(pk=first.pk, phase=StopPhase.WAITING).update(phase=StopPhase.OPEN)
+
+
+#: Whether the job of a stop is queued or runs, or waits for a time of day: of a query of stops.
+HAS_LIVE_JOB: Final = Exists(
+    Job.objects.filter(pk=OuterRef("job_id")).exclude(state__in=ENDED).exclude(due_at=AT_WORLD_TIME)
+)
 
 
 def in_work() -> QuerySet[WorldStop]:

@@ -43,7 +43,7 @@ def remember(campaign: Campaign) -> None:
     existing = CampaignClock.objects.filter(pk=campaign.id).first()
     clock = _updated(campaign, existing, believe_none=True)
     _write([clock])
-    if clock.world_time:
+    if clock.world_time and clock.is_active:
         stops.open_first(clock.campaign_id, WorldTime.parse(clock.world_time))
 
 

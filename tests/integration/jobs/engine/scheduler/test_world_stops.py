@@ -10,7 +10,7 @@ from redis import Redis
 from jobs import pauses, stops
 from jobs.engine.scheduler.world_stops import WorldStops
 from jobs.main_api.client import main_api
-from jobs.models import CampaignClock, Job, ScheduleRow, StopPhase, WorldAdvance, WorldStop
+from jobs.models import CampaignClock, Job, ScheduleRow, StopPhase, WorldAdvance, WorldStop, new_job_id
 from jobs.schedules.towns import read_world
 from jobs.states import State
 from jobs.world.clock import WorldTime, later
@@ -134,12 +134,12 @@ def test_what_a_pause_holds_back_holds_back_the_effect_and_what_follows(
 
 
 def test_a_stop_waits_again_where_the_clock_no_longer_shows_its_time(redis: Redis) -> None:
-    """The campaign was set back, or has lost its world time. One that is inactive goes on later."""
+    """The campaign was set back, has lost its world time or is inactive. What is wrong with one harms no other."""
     CampaignClock.objects.create(pk=CAMPAIGN, world_time=TWO, processed_world_time=TWO)
     job = submit_at(ONE)
 
     for changes, phase in (
-        ({"is_active": False}, StopPhase.OPEN),
+        ({"is_active": False}, StopPhase.WAITING),
         ({"is_active": True, "processed_world_time": NOON}, StopPhase.OPEN),
         ({"world_time": NOON}, StopPhase.WAITING),
         ({"world_time": ""}, StopPhase.WAITING),
@@ -152,6 +152,7 @@ def test_a_stop_waits_again_where_the_clock_no_longer_shows_its_time(redis: Redi
 
     CampaignClock.objects.update(world_time=TWO, processed_world_time=TWO)
     stops.open_first(CAMPAIGN, WorldTime.parse(TWO))
+    WorldStop.objects.create(campaign_id="a", at="never", job_id=new_job_id(), phase=StopPhase.OPEN)
     WorldStops().poll(timezone.now())
     job.refresh_from_db()
     assert job.state == State.QUEUED

@@ -9,6 +9,7 @@ JobError
 ├── PermanentError        can never work: DEAD at once
 │   ├── Stopped           an operator stopped the attempt; its outcome may be unknown
 │   ├── NotFound          the main API does not have the entity
+│   ├── NotServed         the main API does not have the query, which its contract does not promise
 │   ├── Inactive          the main API does not execute an effect that is switched off
 │   ├── TooLarge          the request or response exceeds a size limit; a smaller one may work
 │   │   └── TooComplex    the request has more fields than the main API takes
@@ -88,6 +89,13 @@ class Stopped(PermanentError):
 
 class NotFound(PermanentError):
     """The main API does not have the entity."""
+
+
+class NotServed(PermanentError):
+    """The main API does not have a query that its contract does not promise."""
+
+    def __init__(self, query: str) -> None:
+        super().__init__(f"the main API does not serve {query}")
 
 
 class Inactive(PermanentError):

@@ -86,8 +86,8 @@ class Dialect:
         return point in self.points
 
     @property
-    def serves_worlds(self) -> bool:
-        """Whether campaigns have worlds, with calendars; the contract has none, the main API of today does."""
+    def serves_more(self) -> bool:
+        """Whether fields beyond the contract are there: worlds with calendars, and all events of a campaign."""
         return bool(self.points)
 
     @property

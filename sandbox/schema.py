@@ -41,8 +41,11 @@ QUERIES: dict[str, Callable[[World, dict[str, Any]], Any]] = {
     "settlement": lambda w, a: w.settlements.get(a["id"]),
     "structure": lambda w, a: w.structures.get(a["id"]),
 }
-#: Beside the contract, where the dialect serves worlds.
-WORLDS: dict[str, Callable[[World, dict[str, Any]], Any]] = {"world": lambda w, a: w.worlds.get(a["id"])}
+#: Beyond the contract, where the dialect serves more.
+MORE: dict[str, Callable[[World, dict[str, Any]], Any]] = {
+    "world": lambda w, a: w.worlds.get(a["id"]),
+    "eventsByCampaign": lambda w, a: w.of(a["campaignId"], "events"),
+}
 
 
 def _complete(world: World, args: dict[str, Any]) -> Record:
@@ -92,7 +95,7 @@ class Service:
 
     def _build(self) -> GraphQLSchema:
         schema = build_schema(_sdl(self.dialect))
-        for type_name, resolvers in (("Query", QUERIES | WORLDS), ("Mutation", MUTATIONS)):
+        for type_name, resolvers in (("Query", QUERIES | MORE), ("Mutation", MUTATIONS)):
             kind = schema.type_map[type_name]
             if not isinstance(kind, GraphQLObjectType):
                 raise TypeError(f"{type_name} is not an object type")
@@ -138,9 +141,10 @@ def _sdl(dialect: Dialect) -> str:
     if dialect.has(2):
         named = "Campaign|Kingdom|Settlement|Structure|Event"
         sdl = re.sub(rf"(type (?:{named}) \{{[^}}]*?name: )String!", r"\1DateTime!", sdl)
-    if dialect.serves_worlds:
+    if dialect.serves_more:
         sdl = re.sub(r"(type Campaign \{)", r"\1\n  worldId: ID", sdl)
-        sdl = re.sub(r"(type Query \{)", r"\1\n  world(id: ID!): World", sdl)
+        more = "world(id: ID!): World\n  eventsByCampaign(campaignId: ID!): [Event!]!"
+        sdl = re.sub(r"(type Query \{)", rf"\1\n  {more}", sdl)
         sdl += "\ntype World {\n  id: ID!\n  calendars: JSON\n}\n"
     if dialect.has(15):
         sdl = sdl.replace("affectedFields: [String!]", "affectedFields: [String!]\n  patchApplied: JSON")

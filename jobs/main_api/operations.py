@@ -1,6 +1,7 @@
 """The GraphQL operations, one .graphql file each; batches alias an operation as a0, a1, …
 
 `manage.py check_main_api` parses and validates them. Processes do not: loading a parser is a fifth of their start.
+Those in beyond_contract/ are served by the main API of today and not promised by its contract.
 """
 
 import re
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 FOLDER: Final = Path(__file__).parent / "operations"
+_BEYOND: Final = FOLDER / "beyond_contract"
 
 
 @cache
@@ -20,8 +22,14 @@ def fragments() -> dict[str, str]:
 
 @cache
 def names() -> tuple[str, ...]:
-    """The names of all operations, which are also the names of their fields."""
+    """The names of the contract's operations, which are also the names of their fields."""
     return tuple(sorted(p.stem for p in FOLDER.glob("*.graphql") if p.stem != "fragments"))
+
+
+@cache
+def beyond_contract() -> frozenset[str]:
+    """The names of the other operations."""
+    return frozenset(p.stem for p in _BEYOND.glob("*.graphql"))
 
 
 @cache
@@ -30,7 +38,8 @@ def text(name: str, size: int = 1, *, named: bool = True) -> str:
 
     Without `named` it does not ask for the names of objects, which stand in the fragments only.
     """
-    source = (FOLDER / f"{name}.graphql").read_text().strip()
+    folder = _BEYOND if name in beyond_contract() else FOLDER
+    source = (folder / f"{name}.graphql").read_text().strip()
     if size > 1:
         source = _add_aliases(source, size)
     spread = dict.fromkeys(re.findall(r"\.\.\.(\w+)", source))  # each fragment once, in order

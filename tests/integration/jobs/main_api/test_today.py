@@ -7,7 +7,16 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from jobs.errors import Inactive, JobError, NotAuthorized, NotFound, OutcomeUnknown, PermanentError, VersionConflict
+from jobs.errors import (
+    Inactive,
+    JobError,
+    NotAuthorized,
+    NotFound,
+    NotServed,
+    OutcomeUnknown,
+    PermanentError,
+    VersionConflict,
+)
 from jobs.main_api.client import MainApi, connect
 from jobs.main_api.model import Campaign, EffectExecution, Event, Settlement
 from jobs.main_api.updates import Update
@@ -61,6 +70,23 @@ def test_everything_can_be_read(points: list[int], fresh: MainApi) -> None:
     assert {town.id for town in towns(fresh)} == set(TOWNS)
     assert (campaigns["campaign-1"].name == "campaign-1") == (2 in points)
     assert isinstance(fresh.campaign("campaign-1"), Campaign)
+    assert fresh.breaker.snapshot().state == "closed"
+
+
+def test_all_events_are_read_where_they_are_served(points: list[int], fresh: MainApi, sandbox: SandboxApi) -> None:
+    """Those to come, too. The contract has no such query: one request tells, and the breaker stays closed."""
+    found = fresh.events_by_campaign(["campaign-1", "campaign-2"])["campaign-1"]
+    asked = sandbox.control("GET", "stats")["requests"]
+    again = fresh.events_by_campaign(["campaign-1"])["campaign-1"]
+
+    if points:
+        assert not isinstance(found, JobError)
+        assert [event.scheduled_at for event in found][::3] == ["1001-06-01T11:30:00.000Z", "1001-06-01T13:00:00.000Z"]
+        assert again == found
+    else:
+        assert isinstance(found, NotServed)
+        assert isinstance(again, NotServed)
+        assert sandbox.control("GET", "stats")["requests"] == asked
     assert fresh.breaker.snapshot().state == "closed"
 
 

@@ -83,7 +83,7 @@ def test_refused_reads_are_halved_once(most: int) -> None:
         assert api.refused <= refused
 
 
-@pytest.mark.parametrize("name", operations.names())
+@pytest.mark.parametrize("name", [*operations.names(), *sorted(operations.beyond_contract())])
 def test_full_batches_are_below_the_limits_of_today(name: str) -> None:
     """A complexity of 1000, where each field and each alias counts, and 100 KB beside the variables."""
     batched = "$" in operations.text(name)

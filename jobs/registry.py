@@ -15,6 +15,7 @@ from jobs.errors import InvalidJob
 from jobs.outcome import RetryPolicy
 from jobs.run import Run
 from jobs.states import Priority
+from jobs.world.calendars.calendar import Calendar
 from jobs.world.clock import WorldTime
 from scheduler_project.moments import read_moment
 from scheduler_project.text import flaw_of
@@ -53,6 +54,12 @@ class Payload(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_
 
     def check(self) -> None:
         """Validate what field types cannot express. Raises InvalidJob, naming the field."""
+
+    def check_in(self, calendar: Callable[[], Calendar]) -> None:
+        """Validate what depends on the campaign's calendar, when the job is submitted. Raises InvalidJob.
+
+        Only payloads that need the calendar ask for it.
+        """
 
 
 class NoPayload(Payload, frozen=True, kw_only=True):

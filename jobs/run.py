@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from jobs.main_api.client import MainApi
 from jobs.main_api.model import Campaign
 from jobs.sending import Sending
+from jobs.world.calendars.calendar import Calendar
 from jobs.world.clock import Moment, WorldTime
 
 
@@ -118,6 +119,9 @@ class Advances(Protocol):
 
     def finish(self, job_id: str, *, moved_from: WorldTime | None) -> None:
         """The campaign's clock shows the target, or more: submit the jobs that look for what is due, once."""
+
+    def calendar(self, campaign_id: str) -> Calendar:
+        """Return the campaign's calendar."""
 
     def next_due(self, campaign_id: str, after: WorldTime) -> WorldTime | None:
         """Return when a settlement or structure is due next, by the schedules as they stand; None if none is."""

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
+from jobs import calendars
 from jobs.errors import InvalidJob
 from jobs.models import Job, unique_key_of
 from jobs.registry import JobType, Payload, type_named
@@ -37,6 +39,7 @@ def job_of(submission: Submission, actor: str, now: datetime) -> Job:
     job_type = type_named(submission.type)
     campaign_id = _campaign_of(submission, job_type)
     payload = job_type.parse(submission.payload)
+    payload.check_in(partial(calendars.of, campaign_id))
     due_at = _due_at(payload, submission, now)
     clock_due = payload.world_time_due() or submission.clock_due
     subject = payload.subject() if submission.subject is None else submission.subject

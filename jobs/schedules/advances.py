@@ -12,9 +12,10 @@ from django.db import transaction
 from django.utils import timezone
 
 from jobs import actor as actors
-from jobs import service, stops
+from jobs import calendars, service, stops
 from jobs.models import AdvanceSource, CampaignClock, ScheduleRow, WorldAdvance
 from jobs.registry import types_on_world_time
+from jobs.world.calendars.calendar import Calendar
 from jobs.world.clock import WorldTime, sortable
 
 log = structlog.get_logger(__name__)
@@ -85,6 +86,10 @@ class DatabaseAdvances:
             advance.save()
         else:
             _process(advance, actors.job(job_id))
+
+    def calendar(self, campaign_id: str) -> Calendar:
+        """Return the campaign's calendar."""
+        return calendars.of(campaign_id)
 
     def next_due(self, campaign_id: str, after: WorldTime) -> WorldTime | None:
         """Return when a settlement or structure is due next, by the schedules as they stand; None if none is."""

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Callable
-from datetime import time, timedelta
+from datetime import timedelta
 from enum import StrEnum
+from functools import partial
 from typing import Annotated, Any, Final
 
 from msgspec import Meta
@@ -13,20 +14,21 @@ from jobs.main_api.model import Campaign
 from jobs.registry import WORLD_TIME, Payload, job_type
 from jobs.run import Run
 from jobs.states import Priority
-from jobs.world.clock import WorldTime, later
+from jobs.world.calendars.calendar import Calendar
+from jobs.world.clock import WorldTime, later, moment_at, ticks_of
 from scheduler_project.durations import duration
 from scheduler_project.text import LONGEST_ID
 
 TRIES: Final = 5  #: within one attempt, while others move the same clock
 MOST_MINUTES: Final = 5_000_000_000  #: over 9,500 years
-_TIME_OF_DAY: Final = re.compile(r"(?:[01][0-9]|2[0-3]):[0-5][0-9]", re.ASCII)
+_TIME_OF_DAY: Final = re.compile(r"[0-9]{2}:[0-5][0-9]", re.ASCII)
 
 
 class Until(StrEnum):
     """Where to stop, in place of a world time."""
 
     NEXT_DUE = "NEXT_DUE"  #: when a settlement or structure is due next, by the schedules as they stand
-    TIME_OF_DAY = "TIME_OF_DAY"
+    TIME_OF_DAY = "TIME_OF_DAY"  #: when the clocks of the campaign's calendar show it next
 
 
 class AdvanceWorldTime(Payload, frozen=True, kw_only=True):
@@ -63,12 +65,27 @@ class AdvanceWorldTime(Payload, frozen=True, kw_only=True):
         elif self.time_of_day:
             raise InvalidJob("payload.timeOfDay", "is for until TIME_OF_DAY only")
 
+    def check_in(self, calendar: Callable[[], Calendar]) -> None:
+        if self.until is Until.TIME_OF_DAY:
+            own = calendar()
+            self.next_time_of_day(own, own.epoch)
+
     def world_time(self) -> WorldTime:
         """`to`. Raises InvalidJob."""
         try:
             return WorldTime.parse(self.to)
         except ValueError as error:
             raise InvalidJob("payload.to", str(error)) from None
+
+    def next_time_of_day(self, calendar: Calendar, clock: WorldTime) -> WorldTime | None:
+        """When the calendar's clocks show `time_of_day` next; None past the year 9999. Raises InvalidJob."""
+        hour, minute = map(int, self.time_of_day.split(":"))
+        try:
+            return moment_at(calendar.next_time_of_day(ticks_of(clock), hour, minute), WorldTime)
+        except ValueError as error:
+            raise InvalidJob("payload.timeOfDay", f"calendar {calendar.name}: {error}") from None
+        except OverflowError:
+            return None
 
     def _goals(self) -> dict[str, object]:
         return {"to": self.to, "byMinutes": self.by_minutes, "bySeconds": self.by_seconds, "until": self.until}
@@ -97,7 +114,8 @@ def advance(payload: AdvanceWorldTime, run: Run) -> dict[str, Any]:
     was = _clock_of(campaign)
     target = run.advances.find_target(run.job_id)
     if target is None:
-        target = target_of(payload, was, lambda: run.advances.next_due(run.campaign_id, was))
+        calendar, next_due = run.advances.calendar, run.advances.next_due
+        target = target_of(payload, was, partial(calendar, run.campaign_id), lambda: next_due(run.campaign_id, was))
         if target <= was:
             raise Skip(f"world time is {was.isoformat()} already")
         target = run.advances.begin(run.job_id, run.campaign_id, was, target)
@@ -110,16 +128,22 @@ def advance(payload: AdvanceWorldTime, run: Run) -> dict[str, Any]:
     }
 
 
-def target_of(payload: AdvanceWorldTime, clock: WorldTime, find_next_due: Callable[[], WorldTime | None]) -> WorldTime:
+def target_of(
+    payload: AdvanceWorldTime,
+    clock: WorldTime,
+    calendar: Callable[[], Calendar],
+    find_next_due: Callable[[], WorldTime | None],
+) -> WorldTime:
     """The world time that the payload means, seen from the campaign's clock. Raises Skip and PermanentError."""
     if payload.to:
         return payload.world_time()
     if length := payload.length():
         return _within_years(later(clock, length))
     if payload.until is Until.TIME_OF_DAY:
-        at = time.fromisoformat(payload.time_of_day)
-        same_day = WorldTime(clock.at.replace(hour=at.hour, minute=at.minute, second=0, microsecond=0))
-        return same_day if same_day > clock else _within_years(later(same_day, timedelta(days=1)))
+        try:
+            return _within_years(payload.next_time_of_day(calendar(), clock))
+        except InvalidJob as changed:  # the calendar was another when the job was submitted
+            raise PermanentError(str(changed)) from None
     due = find_next_due()
     if due is None:
         raise Skip("no settlement or structure of the campaign is due at any time")

@@ -68,6 +68,12 @@ class Calendar:
         time = date.hour * HOUR + date.minute * MINUTE + date.second * SECOND + date.microsecond
         return self._epoch + days * self.day + time
 
+    def next_time_of_day(self, ticks: int, hour: int, minute: int) -> int:
+        """The first moment after `ticks` at which its clocks show that time. Raises ValueError naming the part."""
+        _check_units(Date(0, 0, 1, hour, minute), self.hours_per_day)
+        at = ticks - (ticks - self._epoch) % self.day + hour * HOUR + minute * MINUTE
+        return at if at > ticks else at + self.day
+
     def weekday(self, date: Date) -> str:
         """The name of its day of the week; empty for a day without one."""
         if not self.weekdays or not self.months[date.month].in_week:
@@ -84,10 +90,7 @@ class Calendar:
             raise ValueError(f"month: {name} does not occur in the year {date.year}")
         if not 1 <= date.day <= length:
             raise ValueError(f"day: {name} has days 1 to {length} in that year, not {date.day}")
-        units = (("hour", self.hours_per_day), ("minute", 60), ("second", 60), ("microsecond", SECOND))
-        for unit, many in units:
-            if not 0 <= getattr(date, unit) < many:
-                raise ValueError(f"{unit}: must be 0 to {many - 1}, not {getattr(date, unit)}")
+        _check_units(date, self.hours_per_day)
 
     def _year_of(self, days: int) -> int:
         """The year of a day, counted from the epoch. It steps by the longest year, so it never steps too far."""
@@ -113,6 +116,13 @@ class Calendar:
     @cached_property
     def _in_week(self) -> "_Days":
         return _Days((month for month in self.months if month.in_week), self.leap_rules, self.epoch_year)
+
+
+def _check_units(date: Date, hours_per_day: int) -> None:
+    units = (("hour", hours_per_day), ("minute", 60), ("second", 60), ("microsecond", SECOND))
+    for unit, many in units:
+        if not 0 <= getattr(date, unit) < many:
+            raise ValueError(f"{unit}: must be 0 to {many - 1}, not {getattr(date, unit)}")
 
 
 class _Days:

@@ -4,11 +4,13 @@ from typing import Any
 
 import pytest
 
+from jobs import calendars
 from jobs.errors import InvalidJob, JobError, PermanentError, Skip
 from jobs.models import Job
 from jobs.registry import type_named
 from jobs.service import Submission, submit
 from jobs.types.advance_world_time import AdvanceWorldTime, target_of
+from jobs.world.calendars.examples import GREGORIAN, TIDES
 from jobs.world.clock import WorldTime
 
 CLOCK = WorldTime.parse("1372-01-16T06:00:00Z")
@@ -41,7 +43,7 @@ def parse(payload: dict[str, Any]) -> AdvanceWorldTime:
         ({"bySeconds": 300_000_000_001}, "payload.bySeconds"),
         ({"until": "NEXT_EVENT"}, "payload.until"),
         ({"until": "TIME_OF_DAY"}, "payload.timeOfDay"),
-        ({"until": "TIME_OF_DAY", "timeOfDay": "24:00"}, "payload.timeOfDay"),
+        ({"until": "TIME_OF_DAY", "timeOfDay": "18:60"}, "payload.timeOfDay"),
         ({"until": "TIME_OF_DAY", "timeOfDay": "6:00"}, "payload.timeOfDay"),
         ({"until": "TIME_OF_DAY", "timeOfDay": "\u0660\u0666:\u0660\u0660"}, "payload.timeOfDay"),
         ({"byMinutes": 5, "timeOfDay": "18:00"}, "payload.timeOfDay"),
@@ -73,7 +75,7 @@ def test_a_wrong_payload_is_refused_by_its_field(payload: dict[str, Any], field:
 def test_the_target_is_seen_from_the_clock(payload: dict[str, Any], target: str, task: str) -> None:
     parsed = parse(payload)
 
-    assert target_of(parsed, CLOCK, lambda: DUE).isoformat() == target
+    assert target_of(parsed, CLOCK, lambda: GREGORIAN, lambda: DUE).isoformat() == target
     assert parsed.task().format("an entity") == f"Advance world time {task}"
 
 
@@ -89,7 +91,40 @@ def test_the_target_is_seen_from_the_clock(payload: dict[str, Any], target: str,
 def test_there_may_be_no_target(payload: dict[str, Any], clock: WorldTime, error: type[JobError]) -> None:
     """Past the year 9999, or nothing is due."""
     with pytest.raises(error):
-        target_of(parse(payload), clock, lambda: None)
+        target_of(parse(payload), clock, lambda: GREGORIAN, lambda: None)
+
+
+@pytest.mark.parametrize(
+    ("time_of_day", "clock", "target"),
+    [
+        ("09:30", "1000-01-03T01:00:00Z", "1000-01-03T01:30:00.000Z"),  # 09:00 of the fifth day
+        ("09:00", "1000-01-03T01:00:00Z", "1000-01-03T11:00:00.000Z"),
+        ("09:00", "1000-01-03T00:59:59.999999Z", "1000-01-03T01:00:00.000Z"),
+        ("05:00", "1000-01-03T01:00:00Z", "1000-01-03T07:00:00.000Z"),
+        ("05:00", "9999-12-31T23:00:00Z", None),
+    ],
+)
+def test_a_time_of_day_is_the_campaigns_own(time_of_day: str, clock: str, target: str | None) -> None:
+    """Days of ten hours, from the year 1000 on; a time that the clock shows already is the next day's."""
+    payload = parse({"until": "TIME_OF_DAY", "timeOfDay": time_of_day})
+    found = payload.next_time_of_day(TIDES, WorldTime.parse(clock))
+
+    assert (found and found.isoformat()) == target
+
+
+@pytest.mark.django_db
+def test_a_time_that_no_day_of_the_campaign_has_is_refused() -> None:
+    """By its calendar; a job whose calendar was changed afterwards is a dead letter that says so."""
+    payload = {"until": "TIME_OF_DAY", "timeOfDay": "18:00"}
+    submission = Submission(type="ADVANCE_WORLD_TIME", campaign_id="c-1", payload=payload)
+    submit(submission, actor="test")
+    calendars.set_own("c-1", TIDES, actor="test", reason="")
+
+    with pytest.raises(InvalidJob, match="hour: must be 0 to 9, not 18") as caught:
+        submit(submission, actor="test")
+    assert caught.value.field == "payload.timeOfDay"
+    with pytest.raises(PermanentError, match="hour: must be 0 to 9, not 18"):
+        target_of(parse(payload), CLOCK, lambda: TIDES, lambda: None)
 
 
 @pytest.mark.django_db

@@ -50,6 +50,22 @@ def test_ticks_become_a_date_and_the_same_ticks_again(calendar: Calendar, ticks:
     assert calendar.from_date(calendar.to_date(ticks)) == ticks
 
 
+@given(dated(), st.integers(0, 99), st.integers(0, 59))
+def test_a_time_of_day_comes_within_a_day(one: tuple[Calendar, Date], hour: int, minute: int) -> None:
+    """Later than now, at most a day, and its clocks show it to the microsecond."""
+    calendar, date = one
+    now = calendar.from_date(date)
+    if hour >= calendar.hours_per_day:
+        with pytest.raises(ValueError, match="hour: must be 0 to"):
+            calendar.next_time_of_day(now, hour, minute)
+        return
+    found = calendar.next_time_of_day(now, hour, minute)
+    shown = calendar.to_date(found)
+
+    assert 0 < found - now <= calendar.day
+    assert (shown.hour, shown.minute, shown.second, shown.microsecond) == (hour, minute, 0, 0)
+
+
 @given(dated(), st.integers(0, 10**17))
 def test_days_follow_each_other(one: tuple[Calendar, Date], by: int) -> None:
     """After a day comes the next of its month, or the first of the next; no weekday is left out; order is kept."""

@@ -14,8 +14,9 @@ from typing import Any, Final
 
 from jobs.errors import InvalidForecast
 from jobs.main_api.model import Event
+from jobs.schedules.events import scheduled_at
 from jobs.schedules.towns import CampaignWorld, Town
-from jobs.world.clock import LAST_TICK, Moment, WorldTime, moment_at, ticks_of
+from jobs.world.clock import LAST_TICK, Moment, moment_at, ticks_of
 from jobs.world.entity import Series
 from jobs.world.household import advance
 from jobs.world.occurrences import ORDER, Occurrence, Slot, Steps, count_between, slots_of
@@ -44,6 +45,8 @@ class Line:
     town: Town | None
     """None for events and jobs of the campaign."""
     summary: str
+    scheduled_at: Moment | None = None
+    """Of an event, which expires after the main API's GRACE."""
     before: Mapping[str, Any] = field(default_factory=dict)
     after: Mapping[str, Any] = field(default_factory=dict)
 
@@ -169,15 +172,18 @@ class Forecast:
         )
 
     def _expiration(self, slot: Slot) -> Line:
+        event = self._events[slot.entity_id]
+        at = scheduled_at(event)
         return Line(
             slot=slot,
             at=moment_at(slot.at, self._kind),
             event=EVENT_EXPIRED,
             entity_type="Event",
             entity_id=slot.entity_id,
-            entity_name=self._events[slot.entity_id].name,
+            entity_name=event.name,
             town=None,
-            summary="the event expires",
+            summary=f"the event, scheduled for {at.isoformat()}, expires" if at else "the event expires",
+            scheduled_at=at,
             before={"isCompleted": False},
             after={"isCompleted": True},
         )
@@ -194,10 +200,8 @@ def _expirations(events: Sequence[Event], now: Moment, until: Moment) -> Iterato
 
 def _overdue_at(event: Event, now: Moment) -> int:
     """Events have world times. One whose time cannot be read is overdue by now: it was listed so."""
-    try:
-        return ticks_of(WorldTime.parse(event.scheduled_at or "")) + GRACE // timedelta(microseconds=1)
-    except ValueError:
-        return ticks_of(now) - 1
+    at = scheduled_at(event)
+    return ticks_of(now) - 1 if at is None else ticks_of(at) + GRACE // timedelta(microseconds=1)
 
 
 def _days_after(now: Moment, days: int) -> Moment:

@@ -23,6 +23,7 @@ def forecast_as_json(forecast: Forecast, lines: Sequence[Line], following: str) 
         "periods": [_period(period, world.now) for period in forecast.periods()],
         "lines": [line_as_json(line, world.now) for line in lines],
         "next": following or None,
+        "eventsToCome": world.knows_events,
         "unreadable": _failures(world.failed),
     }
 
@@ -55,7 +56,9 @@ def what_if_as_json(found: WhatIf, towns: Sequence[TownChange], following: str) 
         "to": found.until.isoformat(),
         "totals": dict(found.totals),
         "settlementsChanged": len(found.towns),
-        "expiredEvents": [{"id": event.id, "name": event.name} for event in found.expired],
+        "expiredEvents": [
+            {"id": event.id, "name": event.name, "scheduledAt": event.scheduled_at} for event in found.expired
+        ],
         "jobs": [
             {"id": str(job.pk), "type": job.type, "subject": job.subject, "at": at.isoformat()}
             for at, job in found.jobs
@@ -73,6 +76,7 @@ def what_if_as_json(found: WhatIf, towns: Sequence[TownChange], following: str) 
             for one in towns
         ],
         "next": following or None,
+        "eventsToCome": world.knows_events,
         "unreadable": _failures(world.failed),
     }
 

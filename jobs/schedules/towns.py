@@ -12,6 +12,7 @@ from jobs.main_api.listing import Listing
 from jobs.main_api.model import Campaign, Event, Settlement, Structure
 from jobs.main_api.reading import READ_BATCH
 from jobs.schedules.clocks import reading_of
+from jobs.schedules.events import read_open
 from jobs.schedules.households import as_standing, is_stale
 from jobs.schedules.store import DatabaseSchedules
 from jobs.slices import stop_at
@@ -43,7 +44,9 @@ class CampaignWorld:
     now: Moment
     towns: Sequence[Town] = ()
     events: Sequence[Event] = ()
-    """Those that are overdue."""
+    """Those that are not completed."""
+    knows_events: bool = True
+    """False: `events` has only those that are overdue, for the main API lists no others."""
     jobs: Sequence[stops.Due] = ()
     """Those that are due at a world time, the first MOST_JOBS; what they change is not known before."""
     failed: Mapping[str, JobError] = field(default_factory=dict)
@@ -63,9 +66,18 @@ def read_world(api: MainApi, campaign_id: str, *, town: str = "", within_s: floa
         return CampaignWorld(campaign=campaign, now=now)
     reading = _Reading(api, now, time.monotonic() + within_s)
     towns = reading.towns(campaign_id, town.strip().casefold())
-    events = () if town else reading.events(campaign_id)
-    jobs = stops.find_due(campaign_id, most=MOST_JOBS) if isinstance(now, WorldTime) else ()
-    return CampaignWorld(campaign=campaign, now=now, towns=towns, events=events, jobs=jobs, failed=reading.failed)
+    if not isinstance(now, WorldTime):  # events and stops have world times
+        return CampaignWorld(campaign=campaign, now=now, towns=towns, failed=reading.failed)
+    events, knows_events = ((), True) if town else reading.events(campaign_id)
+    return CampaignWorld(
+        campaign=campaign,
+        now=now,
+        towns=towns,
+        events=events,
+        knows_events=knows_events,
+        jobs=stops.find_due(campaign_id, most=MOST_JOBS),
+        failed=reading.failed,
+    )
 
 
 class _Reading:
@@ -93,13 +105,14 @@ class _Reading:
         ]
         return sorted(towns, key=lambda one: (one.settlement.name, one.settlement.id))
 
-    def events(self, campaign_id: str) -> list[Event]:
-        found = self._api.overdue_events([campaign_id])[campaign_id]
-        if isinstance(found, JobError):
-            self.failed["events"] = found
-            return []
-        self.failed |= found.failures("event")
-        return list(found)
+    def events(self, campaign_id: str) -> tuple[Sequence[Event], bool]:
+        try:
+            found = read_open(self._api, campaign_id)
+        except JobError as error:
+            self.failed["events"] = error
+            return (), True
+        self.failed |= found.events.failures("event")
+        return found.events, found.is_whole
 
     def _settlements(self, campaign_id: str) -> list[Settlement]:
         kingdoms = self._api.kingdoms(campaign_id)

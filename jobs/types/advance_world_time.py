@@ -9,10 +9,11 @@ from typing import Annotated, Any, Final
 
 from msgspec import Meta
 
-from jobs.errors import InvalidJob, NotAuthorized, PermanentError, Skip, VersionConflict
+from jobs.errors import InvalidJob, NotAuthorized, NotServed, PermanentError, Skip, VersionConflict
 from jobs.main_api.model import Campaign
 from jobs.registry import WORLD_TIME, Payload, job_type
 from jobs.run import Run
+from jobs.schedules import events
 from jobs.states import Priority
 from jobs.world.calendars.calendar import Calendar
 from jobs.world.clock import WorldTime, later, moment_at, ticks_of
@@ -27,7 +28,8 @@ _TIME_OF_DAY: Final = re.compile(r"[0-9]{2}:[0-5][0-9]", re.ASCII)
 class Until(StrEnum):
     """Where to stop, in place of a world time."""
 
-    NEXT_DUE = "NEXT_DUE"  #: when a settlement or structure is due next, by the schedules as they stand
+    NEXT_DUE = "NEXT_DUE"  #: when a settlement, structure or event is due next, by what is known of them
+    NEXT_EVENT = "NEXT_EVENT"  #: when the next event is scheduled
     TIME_OF_DAY = "TIME_OF_DAY"  #: when the clocks of the campaign's calendar show it next
 
 
@@ -99,9 +101,14 @@ class AdvanceWorldTime(Payload, frozen=True, kw_only=True):
     def _goal(self) -> str:
         if length := self.length():
             return f"by {duration(length)}"
-        if self.until is Until.NEXT_DUE:
-            return "until something is due"
-        return f"until {self.time_of_day}" if self.until else f"to {self.to}"
+        match self.until:
+            case Until.NEXT_DUE:
+                return "until something is due"
+            case Until.NEXT_EVENT:
+                return "until the next event"
+            case Until.TIME_OF_DAY:
+                return f"until {self.time_of_day}"
+        return f"to {self.to}"
 
 
 @job_type("ADVANCE_WORLD_TIME", payload=AdvanceWorldTime, priority=Priority.HIGH, moves_world_time=True)
@@ -114,8 +121,8 @@ def advance(payload: AdvanceWorldTime, run: Run) -> dict[str, Any]:
     was = _clock_of(campaign)
     target = run.advances.find_target(run.job_id)
     if target is None:
-        calendar, next_due = run.advances.calendar, run.advances.next_due
-        target = target_of(payload, was, partial(calendar, run.campaign_id), lambda: next_due(run.campaign_id, was))
+        calendar = partial(run.advances.calendar, run.campaign_id)
+        target = target_of(payload, was, calendar, partial(_find_next, run, was))
         if target <= was:
             raise Skip(f"world time is {was.isoformat()} already")
         target = run.advances.begin(run.job_id, run.campaign_id, was, target)
@@ -132,7 +139,7 @@ def target_of(
     payload: AdvanceWorldTime,
     clock: WorldTime,
     calendar: Callable[[], Calendar],
-    find_next_due: Callable[[], WorldTime | None],
+    find_next: Callable[[Until], WorldTime],
 ) -> WorldTime:
     """The world time that the payload means, seen from the campaign's clock. Raises Skip and PermanentError."""
     if payload.to:
@@ -144,10 +151,26 @@ def target_of(
             return _within_years(payload.next_time_of_day(calendar(), clock))
         except InvalidJob as changed:  # the calendar was another when the job was submitted
             raise PermanentError(str(changed)) from None
-    due = find_next_due()
-    if due is None:
-        raise Skip("no settlement or structure of the campaign is due at any time")
-    return due
+    return find_next(payload.until or Until.NEXT_DUE)
+
+
+def _find_next(run: Run, clock: WorldTime, until: Until) -> WorldTime:
+    """When what the payload waits for comes after the clock. Raises Skip if nothing does, and the main API's errors.
+
+    Where the main API lists no events to come, NEXT_DUE leaves them out.
+    """
+    found: list[WorldTime | None] = []
+    try:
+        found.append(events.find_next(run.api, run.campaign_id, clock))
+    except NotServed:
+        if until is Until.NEXT_EVENT:
+            raise
+    if until is Until.NEXT_DUE:
+        found.append(run.advances.next_due(run.campaign_id, clock))
+    first = min((at for at in found if at is not None), default=None)
+    if first is None:
+        raise Skip(f"nothing is {'due' if until is Until.NEXT_DUE else 'scheduled'} after {clock.isoformat()}")
+    return first
 
 
 def _within_years(target: WorldTime | None) -> WorldTime:

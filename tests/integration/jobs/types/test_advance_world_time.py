@@ -92,6 +92,23 @@ def test_until_something_is_due(redis: Redis, sandbox: SandboxApi) -> None:
     assert NOON < clock(sandbox) < TWO
 
 
+@pytest.mark.parametrize("points", [[], TODAY], ids=["contract", "today"])
+def test_until_the_next_event(redis: Redis, sandbox: SandboxApi, points: list[int]) -> None:
+    """One that is overdue or completed is none; the contract lists no events to come, which the dead letter says."""
+    sandbox.control("POST", "dialect", {"points": points})
+    sandbox.control("POST", "events", {"id": "event-1-3", "isCompleted": True})
+    job = done(redis, submit({"until": "NEXT_EVENT"}))
+    due = done(redis, submit({"until": "NEXT_DUE"}))
+
+    if points:
+        assert (job.state, clock(sandbox)) == (State.SUCCEEDED, due.result and due.result["after"]["worldTime"])
+        assert job.result is not None
+        assert job.result["after"] == {"worldTime": "1001-06-01T13:00:00.000Z"}
+    else:
+        assert (job.state, job.failures, due.state) == (State.DEAD, 1, State.SKIPPED)
+        assert "does not serve eventsByCampaign" in job.error
+
+
 def test_six_reports_of_one_rest_move_time_once(redis: Redis, sandbox: SandboxApi) -> None:
     jobs = {submit({"byMinutes": 600, "cause": "rest-7"}).pk for _ in range(6)}
     work(redis)

@@ -9,12 +9,16 @@ from jobs.errors import InvalidJob, JobError, PermanentError, Skip
 from jobs.models import Job
 from jobs.registry import type_named
 from jobs.service import Submission, submit
-from jobs.types.advance_world_time import AdvanceWorldTime, target_of
+from jobs.types.advance_world_time import AdvanceWorldTime, Until, target_of
 from jobs.world.calendars.examples import GREGORIAN, TIDES
 from jobs.world.clock import WorldTime
 
 CLOCK = WorldTime.parse("1372-01-16T06:00:00Z")
 DUE = WorldTime.parse("1372-01-16T07:30:00Z")
+
+
+def found_nothing(_until: Until) -> WorldTime:
+    raise Skip("nothing")
 
 
 def parse(payload: dict[str, Any]) -> AdvanceWorldTime:
@@ -41,7 +45,7 @@ def parse(payload: dict[str, Any]) -> AdvanceWorldTime:
         ({"byMinutes": 5, "bySeconds": 5}, "payload.bySeconds"),
         ({"bySeconds": 0}, "payload.bySeconds"),
         ({"bySeconds": 300_000_000_001}, "payload.bySeconds"),
-        ({"until": "NEXT_EVENT"}, "payload.until"),
+        ({"until": "NEXT_MOON"}, "payload.until"),
         ({"until": "TIME_OF_DAY"}, "payload.timeOfDay"),
         ({"until": "TIME_OF_DAY", "timeOfDay": "18:60"}, "payload.timeOfDay"),
         ({"until": "TIME_OF_DAY", "timeOfDay": "6:00"}, "payload.timeOfDay"),
@@ -69,13 +73,14 @@ def test_a_wrong_payload_is_refused_by_its_field(payload: dict[str, Any], field:
         ({"until": "TIME_OF_DAY", "timeOfDay": "06:00"}, "1372-01-17T06:00:00.000Z", "until 06:00"),
         ({"until": "TIME_OF_DAY", "timeOfDay": "05:59"}, "1372-01-17T05:59:00.000Z", "until 05:59"),
         ({"until": "NEXT_DUE"}, DUE.isoformat(), "until something is due"),
+        ({"until": "NEXT_EVENT"}, DUE.isoformat(), "until the next event"),
     ],
     ids=str,
 )
 def test_the_target_is_seen_from_the_clock(payload: dict[str, Any], target: str, task: str) -> None:
     parsed = parse(payload)
 
-    assert target_of(parsed, CLOCK, lambda: GREGORIAN, lambda: DUE).isoformat() == target
+    assert target_of(parsed, CLOCK, lambda: GREGORIAN, lambda _until: DUE).isoformat() == target
     assert parsed.task().format("an entity") == f"Advance world time {task}"
 
 
@@ -91,7 +96,7 @@ def test_the_target_is_seen_from_the_clock(payload: dict[str, Any], target: str,
 def test_there_may_be_no_target(payload: dict[str, Any], clock: WorldTime, error: type[JobError]) -> None:
     """Past the year 9999, or nothing is due."""
     with pytest.raises(error):
-        target_of(parse(payload), clock, lambda: GREGORIAN, lambda: None)
+        target_of(parse(payload), clock, lambda: GREGORIAN, found_nothing)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +129,7 @@ def test_a_time_that_no_day_of_the_campaign_has_is_refused() -> None:
         submit(submission, actor="test")
     assert caught.value.field == "payload.timeOfDay"
     with pytest.raises(PermanentError, match="hour: must be 0 to 9, not 18"):
-        target_of(parse(payload), CLOCK, lambda: TIDES, lambda: None)
+        target_of(parse(payload), CLOCK, lambda: TIDES, found_nothing)
 
 
 @pytest.mark.django_db

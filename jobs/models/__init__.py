@@ -1,11 +1,11 @@
 """The tables: jobs, audit, cron tasks, schedules, clocks, advances, stops, calendars, pauses, rollups, API check."""
 
-from jobs.models.advance import AdvanceSource, WorldAdvance
+from jobs.models.advance import AdvancePrediction, AdvanceSource, WorldAdvance
 from jobs.models.audit import LONGEST_TARGET, AuditEntry, OperatorAction
 from jobs.models.calendar import CampaignCalendar
 from jobs.models.campaign import CampaignClock
 from jobs.models.cron import CronFiring, CronTask, FiringOutcome, Misfire
-from jobs.models.job import Job, new_job_id, unique_key_of
+from jobs.models.job import Job, first_id, new_job_id, unique_key_of
 from jobs.models.main_api_check import MainApiCheck
 from jobs.models.main_api_limits import MainApiLimits
 from jobs.models.pause import Pause, PauseKind
@@ -16,6 +16,7 @@ from jobs.models.world_stop import StopPhase, WorldStop
 
 __all__ = [
     "LONGEST_TARGET",
+    "AdvancePrediction",
     "AdvanceSource",
     "AuditEntry",
     "CampaignCalendar",
@@ -39,6 +40,7 @@ __all__ = [
     "WorldAdvance",
     "WorldClock",
     "WorldStop",
+    "first_id",
     "new_job_id",
     "unique_key_of",
 ]

@@ -45,3 +45,23 @@ class WorldAdvance(models.Model):
 
     def __str__(self) -> str:
         return f"{self.campaign_id}: {self.from_time or 'unknown'} to {self.to_time}"
+
+
+class AdvancePrediction(models.Model):
+    """What was said that a job's advance would do, when it was submitted from a what-if.
+
+    Only jobs/schedules/predictions.py reads and writes `changes`.
+    """
+
+    job_id = models.UUIDField(primary_key=True, editable=False)
+    campaign_id = models.CharField("campaign", max_length=LONGEST_ID)
+    from_time = models.CharField(max_length=32, help_text="World time then.")
+    to_time = models.CharField(max_length=32)
+    created_at = models.DateTimeField(default=timezone.now)
+    changes = models.BinaryField(help_text="Of each settlement, structure and event; compressed.")
+
+    class Meta:
+        default_permissions: ClassVar = ()
+
+    def __str__(self) -> str:
+        return f"{self.campaign_id}: {self.from_time} to {self.to_time}"

@@ -1,6 +1,7 @@
 """Jobs."""
 
 import hashlib
+from datetime import datetime
 from typing import ClassVar
 from uuid import UUID
 
@@ -17,6 +18,11 @@ from scheduler_project.text import LONGEST_ID, LONGEST_SUBJECT
 def new_job_id() -> UUID:
     """A UUIDv7: ordered by time and unique, so it can serve as Idempotency-Key."""
     return uuid_utils.compat.uuid7()
+
+
+def first_id(at: datetime) -> UUID:
+    """The smallest ID of a job that was made at that time or later: IDs begin with the time in milliseconds."""
+    return UUID(int=int(at.timestamp() * 1000) << 80)
 
 
 def unique_key_of(job_type: str, campaign_id: str, subject: str, due: str) -> str:

@@ -191,7 +191,7 @@ class _Batch(Generic[E_]):
         work.update = Update(entity, level=level, variables=variables, key=self._run.job_id, world_time=now or None)
 
     def _answer_due(self, work: _Pending[E_], entity: E_, advance: Advance) -> None:
-        """The last job of each event answers for it; what occurred without a job here is named in the first answer."""
+        """The last job of each event answers for it; what occurred without a job here stands in the first answer."""
         occurred = dict(advance.after.occurred)
         for position in sorted(work.due, key=self._due_of, reverse=True):
             event = self._rules.event_of(self._items[position].payload)
@@ -202,7 +202,7 @@ class _Batch(Generic[E_]):
             else:
                 self._answers[position] = Skip(f"{event} of {entity.name} is applied already")
         if occurred:
-            also = {event: one.summary for event, one in occurred.items()}
+            also = {event: _changes_of(one) for event, one in occurred.items()}
             first = next(iter(work.results), None)
             if first is not None:
                 work.results[first]["also"] = also
@@ -253,13 +253,11 @@ class _Batch(Generic[E_]):
 
 
 def _result_of(entity: Settlement | Structure, one: Occurred[Any]) -> dict[str, Any]:
-    return {
-        "entity": entity.name,
-        "summary": one.summary,
-        "occurrences": one.count,
-        "before": dict(one.before),
-        "after": dict(one.after),
-    }
+    return {"entity": entity.name, **_changes_of(one)}
+
+
+def _changes_of(one: Occurred[Any]) -> dict[str, Any]:
+    return {"summary": one.summary, "occurrences": one.count, "before": dict(one.before), "after": dict(one.after)}
 
 
 def _skip_stopped_clocks(items: Sequence[Item]) -> dict[int, Answer]:

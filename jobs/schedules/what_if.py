@@ -29,6 +29,8 @@ class Change:
     entity_type: str
     entity_id: str
     entity_name: str
+    version: int
+    """That was read."""
     occurrences: Mapping[str, int]
     """By event."""
     before: Mapping[str, Any]
@@ -117,6 +119,7 @@ def _change(entity: Settlement | Structure, after: Advanced[Any]) -> Change | No
         entity_type=type(entity).__name__,
         entity_id=entity.id,
         entity_name=entity.name,
+        version=entity.version,
         occurrences={event: one.count for event, one in after.occurred.items()},
         before={name: was[name] for name in names if name in was},
         after={name: now[name] for name in names if name in now},

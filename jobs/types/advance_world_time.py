@@ -20,6 +20,7 @@ from jobs.world.clock import WorldTime, later, moment_at, ticks_of
 from scheduler_project.durations import duration
 from scheduler_project.text import LONGEST_ID
 
+NAME: Final = "ADVANCE_WORLD_TIME"
 TRIES: Final = 5  #: within one attempt, while others move the same clock
 MOST_MINUTES: Final = 5_000_000_000  #: over 9,500 years
 _TIME_OF_DAY: Final = re.compile(r"[0-9]{2}:[0-5][0-9]", re.ASCII)
@@ -111,7 +112,7 @@ class AdvanceWorldTime(Payload, frozen=True, kw_only=True):
         return f"to {self.to}"
 
 
-@job_type("ADVANCE_WORLD_TIME", payload=AdvanceWorldTime, priority=Priority.HIGH, moves_world_time=True)
+@job_type(NAME, payload=AdvanceWorldTime, priority=Priority.HIGH, moves_world_time=True)
 def advance(payload: AdvanceWorldTime, run: Run) -> dict[str, Any]:
     """Move world time to the payload's goal; then submit the jobs that look for what is due by then.
 

@@ -13,8 +13,10 @@ from jobs import calendars
 from jobs.models import CampaignClock, WorldAdvance
 from ops.admin.base import render_page
 from ops.reads import advance as read
+from ops.reads.advance_report import LISTED
+from ops.reads.advance_towns import PAGE as TOWNS
 from ops.reads.campaign import read_clock
-from scheduler_project.text import job_id
+from scheduler_project.text import LONGEST_ID, job_id
 
 _LARGEST = 2**63 - 1
 
@@ -53,7 +55,9 @@ def show(request: HttpRequest, pk: str, number: int) -> HttpResponse:
     group = group if group in read.GROUPS else ""
     due, _, last = request.GET.get("after", "").rpartition("~")
     last_id = job_id(last)
-    steps, more = advance.steps(group, (due, last_id) if last_id else None)
+    town = request.GET.get("town", "")[:LONGEST_ID]
+    steps, more = advance.steps(group, town, (due, last_id) if last_id else None)
+    start = _read_start(request)
     context = {
         "title": f"Advance of {clock.name or clock.campaign_id}",
         "clock": clock,
@@ -63,10 +67,23 @@ def show(request: HttpRequest, pk: str, number: int) -> HttpResponse:
         "more": more,
         "group": group,
         "groups": [("", "All", advance.total), ("live", "Live", advance.live), ("failed", "Failed", advance.failed)],
+        "town": town,
+        "town_name": next((one.name for one in advance.towns.all if one.id == town), town),
+        "towns": advance.towns.page(start),
+        "first_town": start + 1,
+        "last_town": min(start + TOWNS, len(advance.towns.all)),
+        "more_towns": start + TOWNS if len(advance.towns.all) > start + TOWNS else None,
+        "differences": advance.report.differences[:LISTED] if advance.report else [],
         "most_jobs": read.MOST_JOBS,
         "most_rows": read.MOST_ROWS,
     }
     return render_page(request, "ops/advance.html", context, opts=CampaignClock._meta)
+
+
+def _read_start(request: HttpRequest) -> int:
+    """The place of the first town that is shown."""
+    text = request.GET.get("towns", "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 8 else 0
 
 
 def _find(request: HttpRequest, pk: str) -> CampaignClock:

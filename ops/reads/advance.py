@@ -10,9 +10,13 @@ from uuid import UUID
 from django.db.models import Count, Q
 
 from jobs import pauses
-from jobs.models import CampaignClock, Job, ScheduleRow, WorldAdvance
+from jobs.models import CampaignClock, Job, ScheduleRow, WorldAdvance, first_id
+from jobs.schedules import predictions
+from jobs.schedules.predictions import Prediction
 from jobs.states import ENDED, State
 from jobs.world.clock import Moment, WorldTime, parse_moment, sortable
+from ops.reads.advance_report import Report
+from ops.reads.advance_towns import Towns, of_town
 from ops.reads.job import describe_origin, find_changes, name_all
 
 MOST_JOBS: Final = 20_000  #: of the campaign, since the advance, that are searched for its own
@@ -36,8 +40,9 @@ class Step:
 class Advance:
     """One advance, read for its page."""
 
-    def __init__(self, row: WorldAdvance) -> None:
+    def __init__(self, row: WorldAdvance, *, most_jobs: int | None = None) -> None:
         self.row = row
+        self.most_jobs = most_jobs or MOST_JOBS
         self.was = WorldTime.parse(row.from_time) if row.from_time else None
         self.to = WorldTime.parse(row.to_time)
 
@@ -69,12 +74,11 @@ class Advance:
     def ceiling(self) -> UUID | None:
         """The first job of the campaign that is not searched."""
         jobs = Job.objects.filter(campaign_id=self.row.campaign_id, pk__gte=self._floor).order_by("pk")
-        return jobs.values_list("pk", flat=True)[MOST_JOBS : MOST_JOBS + 1].first()
+        return jobs.values_list("pk", flat=True)[self.most_jobs : self.most_jobs + 1].first()
 
     @property
     def _floor(self) -> UUID:
-        """The smallest ID of a job of that time: IDs start with the time in milliseconds."""
-        return UUID(int=int(self.row.created_at.timestamp() * 1000) << 80)
+        return first_id(self.row.created_at)
 
     @property
     def condition(self) -> Q:
@@ -149,9 +153,27 @@ class Advance:
             return "Ended, some are left for later", "hourglass_empty", "warn"
         return "Done", "check_circle", "good"
 
-    def steps(self, group: str, after: tuple[str, UUID] | None) -> tuple[list[Step], Step | None]:
-        """A page of its jobs in the order of world time, and the last one if there are more."""
+    @cached_property
+    def towns(self) -> Towns:
+        return Towns(self.row.campaign_id, Job.objects.filter(self.condition))
+
+    @cached_property
+    def prediction(self) -> Prediction | None:
+        """What was said of it; None if it was not submitted from a what-if."""
+        return predictions.find(self.row.job_id) if self.row.job_id else None
+
+    @cached_property
+    def report(self) -> Report | None:
+        """Where it came out otherwise; None while it goes on, or if nothing was said."""
+        if self.live or not self.row.processed_at or self.prediction is None:
+            return None
+        return Report(self.row, self.prediction, self.ceiling)
+
+    def steps(self, group: str, town: str, after: tuple[str, UUID] | None) -> tuple[list[Step], Step | None]:
+        """A page of its jobs, or of those of a town, in the order of world time; the last one if there are more."""
         jobs = Job.objects.filter(self.condition, state__in=[s.value for s in GROUPS[group]])
+        if town:
+            jobs = jobs.filter(of_town(town))
         if after:
             jobs = jobs.filter(Q(clock_due__gt=after[0]) | Q(clock_due=after[0], pk__gt=after[1]))
         found = list(jobs.defer("traceback").order_by("clock_due", "pk")[: PAGE + 1])

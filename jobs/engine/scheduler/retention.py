@@ -21,7 +21,7 @@ from jobs.engine.scheduler.sweep import BATCH
 from jobs.engine.worker import rq_mirror
 from jobs.histogram import COLUMNS
 from jobs.ledger import Outcomes, statements
-from jobs.models import FailureHour, Job, OutcomeMinute, WorldAdvance
+from jobs.models import AdvancePrediction, FailureHour, Job, OutcomeMinute, WorldAdvance
 from jobs.states import ENDED, State
 
 log = structlog.get_logger(__name__)
@@ -92,9 +92,12 @@ def _delete(old: QuerySet[Job]) -> int:
 
 
 def _delete_advances(now: datetime) -> None:
-    """Delete old movements of world time, except of jobs that are still there: a retry must find its target."""
+    """Delete old movements of world time and what was said of them, except of jobs that are still there: a retry must
+    find its target.
+    """
     jobs = Job.objects.filter(pk=OuterRef("job_id"))
-    WorldAdvance.objects.filter(~Exists(jobs), created_at__lt=now - settings.RETENTION).delete()
+    for table in (WorldAdvance, AdvancePrediction):
+        table.objects.filter(~Exists(jobs), created_at__lt=now - settings.RETENTION).delete()
 
 
 def fold_outcomes(now: datetime) -> None:

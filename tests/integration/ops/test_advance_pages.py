@@ -77,6 +77,12 @@ def test_its_jobs_in_order_page_by_page_and_in_the_list(
 ) -> None:
     monkeypatch.setattr(advance_page, "PAGE", 7)
     found = advance()
+    context, text = read(viewer, found, town="settlement-1-1-1")
+    (town,) = [one for one in context["towns"] if one.id == "settlement-1-1-1"]
+    assert town.total > len(context["steps"]) == 7
+    assert all("-1-1-1" in step.job.subject for step in context["steps"])
+    assert f"Jobs of {town.name}" in text
+    assert "No what-if was kept" in text
     seen: list[Job] = []
     context, _ = read(viewer, found)
     while True:

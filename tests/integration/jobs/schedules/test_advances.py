@@ -12,7 +12,7 @@ from jobs.broker import keys
 from jobs.engine.scheduler.retention import Retention
 from jobs.listener import Listener
 from jobs.main_api.client import MainApi
-from jobs.models import AdvanceSource, CampaignClock, Job, WorldAdvance, new_job_id
+from jobs.models import AdvancePrediction, AdvanceSource, CampaignClock, Job, WorldAdvance, new_job_id
 from jobs.schedules.advances import DatabaseAdvances, react
 from jobs.schedules.clocks import remember_all
 from jobs.world.clock import WorldTime
@@ -145,8 +145,11 @@ def test_retention_keeps_the_target_of_a_job_that_may_be_retried(redis: Redis, s
     ADVANCES.begin(OTHER, CAMPAIGN, NOON, SIX)
     old = timezone.now() - settings.RETENTION - timedelta(minutes=1)
     WorldAdvance.objects.update(created_at=old)
+    for job_id in (kept.pk, UUID(OTHER)):
+        AdvancePrediction.objects.create(job_id=job_id, campaign_id=CAMPAIGN, changes=b"", created_at=old)
     ADVANCES.begin(JOB, CAMPAIGN, NOON, SIX)
 
     Retention(redis).clean_up(timezone.now())
 
+    assert AdvancePrediction.objects.get().job_id == kept.pk
     assert set(WorldAdvance.objects.values_list("job_id", flat=True)) == {kept.pk, UUID(JOB)}

@@ -1,0 +1,118 @@
+"""What a what-if said of an advance, kept with the job that was submitted from it, to compare it with what came out."""
+
+import hashlib
+import json
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+import msgspec
+
+from jobs.models import AdvancePrediction
+from jobs.schedules.what_if import Change, WhatIf
+from jobs.world.clock import WorldTime
+from scheduler_project import text
+
+LARGEST: Final = 256 * 1024 * 1024  #: bytes of a prediction that is read
+
+
+class Expected(msgspec.Struct, frozen=True, array_like=True):
+    """What becomes of a settlement or structure; values are as in a job's result."""
+
+    kind: str
+    id: str
+    name: str
+    town: str
+    """The ID of its settlement."""
+    version: int
+    """That was read."""
+    occurrences: Mapping[str, int]
+    before: Mapping[str, Any]
+    after: Mapping[str, Any]
+
+
+class Prediction(NamedTuple):
+    """What was said before the advance."""
+
+    made_at: datetime
+    was: WorldTime
+    to: WorldTime
+    entities: Sequence[Expected]
+    """Those of which something was due."""
+    expired: Mapping[str, str]
+    """The events that expire: their names by ID."""
+    unreadable: Sequence[str]
+    """What could not be read, so that nothing is said of it."""
+    knows_events: bool
+    """False: of events only those that were overdue are known."""
+
+
+class _Stored(msgspec.Struct, frozen=True, array_like=True):
+    entities: list[Expected]
+    expired: dict[str, str]
+    unreadable: list[str]
+    knows_events: bool
+
+
+def digest_of(found: WhatIf) -> str:
+    """The same for what says the same of the same state."""
+    said = f"{found.world.campaign.id} {found.world.now.isoformat()} {found.until.isoformat()} "
+    return hashlib.sha256(said.encode() + _encode(found)).hexdigest()[:32]
+
+
+def keep(job_id: UUID, found: WhatIf) -> None:
+    """Store what a what-if says of the advance that the job makes. Call it in the transaction that submits the job."""
+    AdvancePrediction.objects.create(
+        job_id=job_id,
+        campaign_id=found.world.campaign.id,
+        from_time=found.world.now.isoformat(),
+        to_time=found.until.isoformat(),
+        changes=zlib.compress(_encode(found)),
+    )
+
+
+def find(job_id: UUID) -> Prediction | None:
+    """What was said of the advance that the job makes; None if nothing was."""
+    row = AdvancePrediction.objects.filter(pk=job_id).first()
+    if row is None:
+        return None
+    plain = zlib.decompressobj().decompress(row.changes, LARGEST)
+    stored = msgspec.convert(json.loads(plain), _Stored)
+    was, to = WorldTime.parse(row.from_time), WorldTime.parse(row.to_time)
+    return Prediction(
+        made_at=row.created_at,
+        was=was,
+        to=to,
+        entities=stored.entities,
+        expired=stored.expired,
+        unreadable=stored.unreadable,
+        knows_events=stored.knows_events,
+    )
+
+
+def _encode(found: WhatIf) -> bytes:
+    """As a job's result is encoded, so that the two compare."""
+    world = found.world
+    knows_events = world.knows_events and "events" not in world.failed
+    expired = {event.id: event.name for event in found.expired}
+    stored = _Stored(list(_expected(found)), expired, list(world.failed), knows_events)
+    return text.as_json(stored).encode()
+
+
+def _expected(found: WhatIf) -> Iterator[Expected]:
+    return (_expect(change, one.town.settlement.id) for one in found.towns for change in one.changes)
+
+
+def _expect(change: Change, town: str) -> Expected:
+    return Expected(
+        change.entity_type,
+        change.entity_id,
+        change.entity_name,
+        town,
+        change.version,
+        dict(change.occurrences),
+        dict(change.before),
+        dict(change.after),
+    )

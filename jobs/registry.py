@@ -124,6 +124,8 @@ class JobType:
     """The main API's entity type whose changes submit a job; empty: none."""
     moves_world_time: bool = False
     """Whether world clocks submit it for their steps; its payload has `bySeconds` and `cause`."""
+    opens_form: bool = False
+    """Whether the form of a new job opens on it: what people submit most."""
 
     @property
     def version(self) -> int:

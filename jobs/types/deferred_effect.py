@@ -53,7 +53,12 @@ def _from_version_1(payload: dict[str, Any]) -> dict[str, Any]:
 
 
 @job_type(
-    "DEFERRED_EFFECT", payload=DeferredEffect, priority=Priority.HIGH, idempotent=False, upgrades=(_from_version_1,)
+    "DEFERRED_EFFECT",
+    payload=DeferredEffect,
+    priority=Priority.HIGH,
+    idempotent=False,
+    upgrades=(_from_version_1,),
+    opens_form=True,
 )
 def execute(payload: DeferredEffect, run: Run) -> dict[str, Any]:
     """Execute the effect unless it is inactive, or the main API knows none of this ID.

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from jobs import calendars
 from jobs.models import CampaignClock, WorldAdvance
+from jobs.types.advance_world_time import NAME as ADVANCE_WORLD_TIME
 from ops.admin.base import render_page
 from ops.reads import advance as read
 from ops.reads.advance_report import LISTED
@@ -22,26 +23,33 @@ _LARGEST = 2**63 - 1
 
 
 def urls(site: Any) -> list[Any]:
-    """Below a campaign's own address."""
+    """Of all campaigns, and below a campaign's own address."""
     return [
+        path("advances/", site.admin_view(show_everything), name="jobs_advances"),
         path("<path:pk>/advances/", site.admin_view(show_all), name="jobs_campaignclock_advances"),
         path("<path:pk>/advances/<int:number>/", site.admin_view(show), name="jobs_campaignclock_advance"),
     ]
 
 
+def show_everything(request: HttpRequest) -> HttpResponse:
+    _check(request)
+    found, more = read.list_latest(None, _read_before(request))
+    context = {"title": "Advances of world time", "advances": found, "more": more}
+    return render_page(request, "ops/advances.html", context, opts=CampaignClock._meta)
+
+
 def show_all(request: HttpRequest, pk: str) -> HttpResponse:
     clock = _find(request, pk)
-    before = request.GET.get("before", "")
-    number = int(before) if before.isascii() and before.isdigit() and len(before) < 19 else None
-    found, more = read.find_latest(clock, number)
+    found, more = read.list_latest(clock.pk, _read_before(request))
     context = {
         "title": f"World time of {clock.name or clock.campaign_id}",
         "clock": clock,
         "calendar": calendars.of(clock.pk),
         "reading": read_clock(clock, timezone.now()),
-        "advances": [read.Advance(row) for row in found],
+        "advances": found,
         "more": more,
         "may_submit": request.user.has_perm("jobs.add_job"),
+        "job_type": ADVANCE_WORLD_TIME,
     }
     return render_page(request, "ops/advances.html", context, opts=CampaignClock._meta)
 
@@ -86,7 +94,17 @@ def _read_start(request: HttpRequest) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 8 else 0
 
 
+def _read_before(request: HttpRequest) -> int | None:
+    """The ID of the last advance of the page before."""
+    text = request.GET.get("before", "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+
+
 def _find(request: HttpRequest, pk: str) -> CampaignClock:
+    _check(request)
+    return get_object_or_404(CampaignClock, pk=unquote(pk))
+
+
+def _check(request: HttpRequest) -> None:
     if not all(request.user.has_perm(f"jobs.{name}") for name in ("view_campaignclock", "view_job")):
         raise PermissionDenied
-    return get_object_or_404(CampaignClock, pk=unquote(pk))

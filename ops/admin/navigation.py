@@ -60,6 +60,7 @@ def _groups(user: Any) -> list[tuple[str, list[tuple[str, str, str, str]]]]:
             "World",
             [
                 ("Campaigns", "admin:jobs_campaignclock_changelist", "public", "jobs.view_campaignclock"),
+                ("Advances", "admin:jobs_advances", "fast_forward", "jobs.view_campaignclock"),
                 ("World clocks", "admin:jobs_worldclock_changelist", "more_time", "jobs.view_campaignclock"),
                 ("Schedules", "admin:jobs_schedulerow_changelist", "event_upcoming", "jobs.view_schedulerow"),
             ],
@@ -80,6 +81,8 @@ def _groups(user: Any) -> list[tuple[str, list[tuple[str, str, str, str]]]]:
 
 def _on_page(request: HttpRequest, link: str) -> dict[str, bool]:
     """Unfold marks a link active for all pages below it, which is wrong for pages with others below them."""
+    if link.endswith("/campaignclock/"):
+        return {"active": request.path.startswith(link) and request.path != reverse("admin:jobs_advances")}
     return {"active": request.path == link} if link.endswith("/pause/") else {}
 
 

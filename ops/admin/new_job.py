@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from typing import Any
+from urllib.parse import urlencode
 from uuid import uuid4
 
 from django import forms
@@ -102,24 +103,27 @@ class NewJobForm(ConfirmPast):
 
 
 def view(model_admin: Any, request: HttpRequest) -> HttpResponse:
-    """The form for `?type=`, filled in from the job in `?copy=`."""
+    """The form for `?type=`, filled in from the job in `?copy=`, or for the campaign in `?campaign=`."""
     if not model_admin.has_add_permission(request):
         raise PermissionDenied
     original = _find_original(request)
     types = all_types()
     name = request.GET.get("type") or (original.type if original else "")
-    declared = types.get(name) or types[min(types)]
-    initial = _read_initial(original, declared) if original and original.type == declared.name else {}
+    declared = types.get(name) or min(types.values(), key=lambda one: (not one.opens_form, one.name))
+    campaign = request.GET.get("campaign", "")[:LONGEST_ID]
+    initial = (
+        _read_initial(original, declared) if original and original.type == declared.name else {"campaign_id": campaign}
+    )
     form = NewJobForm(request.POST if request.method == "POST" else None, declared=declared, initial=initial)
     if request.method == "POST" and form.is_valid():
         return _submit(request, form, original)
-    copy = f"&copy={original.pk}" if original else ""
+    rest = f"&copy={original.pk}" if original else f"&{urlencode({'campaign': campaign})}" if campaign else ""
     context = {
         "title": "Duplicate and edit" if original else "New job",
         "form": form,
         "original": original,
         "declared": declared,
-        "tabs": [{"name": label(n), "query": f"?type={n}{copy}", "active": n == declared.name} for n in sorted(types)],
+        "tabs": [{"name": label(n), "query": f"?type={n}{rest}", "active": n == declared.name} for n in sorted(types)],
         "campaigns": CampaignClock.objects.order_by("name")[:OFFERED],
     }
     return render_page(request, "ops/new_job.html", context, opts=model_admin.opts, status=400 if form.errors else 200)

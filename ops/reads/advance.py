@@ -9,11 +9,12 @@ from uuid import UUID
 
 from django.db.models import Count, Q
 
-from jobs import pauses
-from jobs.models import CampaignClock, Job, ScheduleRow, WorldAdvance, first_id
+from jobs import calendars, pauses
+from jobs.models import AdvancePrediction, CampaignClock, Job, ScheduleRow, WorldAdvance, first_id
 from jobs.schedules import predictions
 from jobs.schedules.predictions import Prediction
 from jobs.states import ENDED, State
+from jobs.world.calendars.calendar import Calendar
 from jobs.world.clock import Moment, WorldTime, parse_moment, sortable
 from ops.reads.advance_report import Report
 from ops.reads.advance_towns import Towns, of_town
@@ -22,7 +23,8 @@ from ops.reads.job import describe_origin, find_changes, name_all
 MOST_JOBS: Final = 20_000  #: of the campaign, since the advance, that are searched for its own
 MOST_ROWS: Final = 1000  #: due times left that are counted
 PAGE: Final = 50
-LISTED: Final = 50  #: advances of a campaign
+LISTED: Final = 25  #: advances of a list
+LISTED_JOBS: Final = 2000  #: of the campaign, since each advance of a list, that are searched for its own
 LIVE: Final = tuple(state for state in State if state not in ENDED)
 GROUPS: Final[Mapping[str, tuple[State, ...]]] = {"": tuple(State), "live": LIVE, "failed": (State.DEAD,)}
 
@@ -40,8 +42,12 @@ class Step:
 class Advance:
     """One advance, read for its page."""
 
-    def __init__(self, row: WorldAdvance, *, most_jobs: int | None = None) -> None:
+    def __init__(
+        self, row: WorldAdvance, *, most_jobs: int | None = None, jobs: Mapping[UUID, Job] | None = None
+    ) -> None:
+        """`jobs` that move time, by ID, if they have been read."""
         self.row = row
+        self._jobs = jobs
         self.most_jobs = most_jobs or MOST_JOBS
         self.was = WorldTime.parse(row.from_time) if row.from_time else None
         self.to = WorldTime.parse(row.to_time)
@@ -49,7 +55,11 @@ class Advance:
     @cached_property
     def job(self) -> Job | None:
         """The job that moved time."""
-        return Job.objects.filter(pk=self.row.job_id).first() if self.row.job_id else None
+        if not self.row.job_id:
+            return None
+        if self._jobs is not None:
+            return self._jobs.get(self.row.job_id)
+        return Job.objects.filter(pk=self.row.job_id).first()
 
     @property
     def who(self) -> str:
@@ -182,11 +192,36 @@ class Advance:
         return steps, steps[-1] if len(found) > PAGE else None
 
 
-def find_latest(clock: CampaignClock, before: int | None) -> tuple[list[WorldAdvance], int | None]:
-    """The campaign's advances, newest first, and the ID after which there are more."""
-    found = WorldAdvance.objects.filter(campaign_id=clock.pk)
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An advance in a list."""
+
+    advance: Advance
+    campaign: str
+    calendar: Calendar
+    has_prediction: bool
+
+
+def list_latest(campaign_id: str | None, before: int | None) -> tuple[list[Listed], int | None]:
+    """Advances of one campaign or of all, newest first, and the ID after which there are more."""
+    found = WorldAdvance.objects.all() if campaign_id is None else WorldAdvance.objects.filter(campaign_id=campaign_id)
     page = list((found.filter(pk__lt=before) if before else found).order_by("-id")[: LISTED + 1])
-    return page[:LISTED], page[LISTED - 1].pk if len(page) > LISTED else None
+    rows = page[:LISTED]
+    jobs = Job.objects.in_bulk([row.job_id for row in rows if row.job_id])
+    said = set(AdvancePrediction.objects.filter(pk__in=jobs).values_list("pk", flat=True))
+    campaigns = {row.campaign_id for row in rows}
+    names = dict(CampaignClock.objects.filter(pk__in=campaigns).values_list("pk", "name"))
+    own = {one: calendars.of(one) for one in campaigns}
+    listed = [
+        Listed(
+            advance=Advance(row, most_jobs=LISTED_JOBS, jobs=jobs),
+            campaign=names.get(row.campaign_id) or row.campaign_id,
+            calendar=own[row.campaign_id],
+            has_prediction=row.job_id in said,
+        )
+        for row in rows
+    ]
+    return listed, rows[-1].pk if len(page) > LISTED else None
 
 
 def advance_of(job: Job) -> WorldAdvance | None:

@@ -45,6 +45,16 @@ def test_the_form_has_the_declared_fields(admin_client: Client, redis: Redis) ->
     assert "<textarea" not in page
 
 
+def test_the_form_opens_on_what_people_submit(admin_client: Client, redis: Redis) -> None:
+    """Not on the first type by name; a campaign in the address is filled in, for each type."""
+    context = admin_client.get(ADD, {"campaign": "c&1"}).context
+
+    assert context["declared"].name == "DEFERRED_EFFECT"
+    assert [tab["name"] for tab in context["tabs"] if tab["active"]] == ["Deferred effect"]
+    assert context["form"]["campaign_id"].value() == "c&1"
+    assert all(tab["query"].endswith("&campaign=c%261") for tab in context["tabs"])
+
+
 def test_a_world_time_is_typed_in_the_campaign_s_calendar() -> None:
     """As people write it, or as ISO 8601; the payload holds ISO 8601, and a wrong one is named by its part."""
 

@@ -133,6 +133,36 @@ def test_an_advance_by_others_has_the_same_page(viewer: Client, redis: Redis, so
     assert ALL in viewer.get(f"/admin/jobs/campaignclock/{CAMPAIGN}/change/").content.decode()
 
 
+def test_all_advances_are_in_one_list(
+    viewer: Client, advance: Callable[[], WorldAdvance], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With campaign, who, progress and state; of a busy campaign as far as the list looks. The menu leads to it."""
+    found = advance()
+    react("campaign-2", WorldTime.parse(TO), source=AdvanceSource.CLOCK, actor="listener")
+    text = viewer.get("/admin/jobs/campaignclock/advances/").content.decode()
+    total = Job.objects.filter(request_id=found.request_id).count()
+    for said in (
+        f"{total} of {total}",
+        "submitted by ann",
+        "Done",
+        "0 of 3",
+        "In progress",
+        "Somebody in the main API",
+    ):
+        assert said in text
+    assert f'href="{ALL}{found.pk}/"' in text
+    assert 'href="/admin/jobs/campaignclock/advances/"' in viewer.get("/admin/").content.decode()
+
+    monkeypatch.setattr(advance_page, "LISTED_JOBS", 3)
+    monkeypatch.setattr(advance_page, "LISTED", 1)
+    context = viewer.get("/admin/jobs/campaignclock/advances/").context
+    older = viewer.get("/admin/jobs/campaignclock/advances/", {"before": context["more"]})
+    assert [one.advance.row.campaign_id for one in older.context["advances"]] == [CAMPAIGN]
+    assert "3+" in "".join(older.content.decode().split())
+    own = viewer.get(ALL).context["advances"]
+    assert [one.advance.row.pk for one in own] == [found.pk]
+
+
 def test_a_job_that_cannot_move_time_says_so(
     viewer: Client, redis: Redis, sandbox: SandboxApi, advance: Callable[[], WorldAdvance]
 ) -> None:

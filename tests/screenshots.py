@@ -107,6 +107,8 @@ def pages(page: Page, told: dict[str, str]) -> dict[str, str]:
             named["-".join(words[-1].lower().split())] = path
     page.goto("/admin/jobs/failuregroup/")
     named["failure"] = page.locator(".ops-failure").first.get_attribute("href") or ""
+    page.goto("/admin/jobs/campaignclock/campaign-1/advances/")
+    named["advance"] = page.locator("tbody th a").first.get_attribute("href") or ""
     return named | told | {
         "new-job": "/admin/jobs/job/add/?type=SETTLEMENT_GROWTH",
         "campaign": "/admin/jobs/campaignclock/campaign-1/change/",

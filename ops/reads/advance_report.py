@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from django.db.models import Q, QuerySet
@@ -17,12 +17,11 @@ from jobs.world.clock import WorldTime
 from jobs.world.occurrences import ORDER
 from ops.humanize import label
 from ops.reads.advance_outcomes import Outcome, read_outcomes
-from ops.reads.forecast import values_of
+from ops.reads.forecast import Value, values_of
 
 EARLIER: Final = timedelta(hours=1)  #: so long before a what-if jobs may have been made whose work it includes
 LISTED: Final = 50  #: differences on the page
 MOST_EFFECTS: Final = 5  #: that are named
-Value = tuple[str, Any, Any]  #: a name, what was said, and what came out
 _NOTHING: Final = Outcome()
 
 
@@ -33,6 +32,7 @@ class Difference:
     name: str
     what: str
     values: Sequence[Value]
+    """What was said, and what came out in its place."""
     causes: Sequence[str]
     dead: Job | None = None
 
@@ -144,7 +144,7 @@ class Report:
         if came != len(self.said.expired):
             names = ", ".join(list(self.said.expired.values())[:10])
             cause = "Events were completed, moved or added meanwhile, or their job failed."
-            yield Difference("Events", names or "none", [("expired", len(self.said.expired), came)], [cause])
+            yield Difference("Events", names or "none", [Value("expired", len(self.said.expired), came)], [cause])
 
 
 def _values(said: Expected | None, came: Outcome) -> Iterator[Value]:
@@ -159,4 +159,4 @@ def _values(said: Expected | None, came: Outcome) -> Iterator[Value]:
     for event in ORDER:
         wanted_n, found_n = said.occurrences.get(event, 0) if said else 0, came.occurrences[event]
         if wanted_n != found_n:
-            yield f"occurrences: {label(event).lower()}", wanted_n, found_n
+            yield Value(label(event).lower(), wanted_n, found_n)

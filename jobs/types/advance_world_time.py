@@ -9,7 +9,17 @@ from typing import Annotated, Any, Final
 
 from msgspec import Meta
 
-from jobs.errors import InvalidJob, NotAuthorized, NotServed, PermanentError, Skip, VersionConflict
+from jobs.errors import (
+    InvalidJob,
+    NotAuthorized,
+    NotServed,
+    OutcomeUnknown,
+    PermanentError,
+    Skip,
+    TooManyRequests,
+    TransientError,
+    VersionConflict,
+)
 from jobs.main_api.model import Campaign
 from jobs.registry import WORLD_TIME, Payload, job_type
 from jobs.run import Run
@@ -193,10 +203,12 @@ def _move(run: Run, clock: WorldTime, target: WorldTime) -> WorldTime | None:
         key = f"{run.job_id}:{clock.isoformat()}"
         try:
             moved = run.api.advance_world_time(run.campaign_id, target.isoformat(), branch_id=branch.id, key=key)
-        except NotAuthorized:
+        except (NotAuthorized, TooManyRequests, OutcomeUnknown):
             raise
-        except (VersionConflict, PermanentError) as refused:
+        except (TransientError, PermanentError) as refused:  # in production a refusal may have no code
             before, clock = clock, _clock_of(_read(run))
+            if clock <= before and not isinstance(refused, VersionConflict | PermanentError):
+                raise
             if clock <= before:
                 still = f"the main API refuses to move world time, which stands still at {clock.isoformat()}"
                 raise PermanentError(f"{still}: {refused}") from refused

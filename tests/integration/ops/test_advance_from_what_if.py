@@ -14,6 +14,7 @@ from jobs.states import State
 from jobs.world.clock import WorldTime
 from sandbox.dialect import DIALECTS
 from tests.support.advancing import CAMPAIGN, entities, recalculate
+from tests.support.dialects import let_time_move
 from tests.support.people import member
 from tests.support.servers import SandboxApi
 from tests.support.working import work
@@ -30,6 +31,7 @@ TOWN, MARKET = "settlement-1-1-1", "structure-1-1-1-1"
 def operator(client: Client, redis: Redis, sandbox: SandboxApi) -> Client:
     """An operator who looks at a small campaign with schedules."""
     sandbox.control("POST", "reset", SIZE)
+    let_time_move(sandbox)
     recalculate(redis)
     return member(client, "Operator", name="olga")
 

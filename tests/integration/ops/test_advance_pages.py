@@ -14,6 +14,7 @@ from jobs.service import Submission
 from jobs.states import State
 from jobs.world.clock import WorldTime
 from ops.reads import advance as advance_page
+from tests.support.dialects import let_time_move
 from tests.support.servers import SandboxApi
 from tests.support.working import work
 
@@ -21,6 +22,13 @@ pytestmark = pytest.mark.django_db(transaction=True)
 CAMPAIGN = "campaign-1"
 ALL = f"/admin/jobs/campaignclock/{CAMPAIGN}/advances/"
 TO = "1001-06-01T20:00:00.000Z"
+
+
+@pytest.fixture
+def sandbox(sandbox: SandboxApi) -> SandboxApi:
+    """One in which time can be advanced."""
+    let_time_move(sandbox)
+    return sandbox
 
 
 @pytest.fixture

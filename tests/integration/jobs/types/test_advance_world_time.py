@@ -23,6 +23,7 @@ from sandbox.dialect import DIALECTS
 from tests.support.dialects import let_time_move
 from tests.support.processes import Start
 from tests.support.servers import SandboxApi, wait_until
+from tests.support.stops import submit_at
 from tests.support.working import work
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -117,6 +118,20 @@ def test_until_the_next_event(redis: Redis, sandbox: SandboxApi, points: list[in
     else:
         assert (job.state, job.failures, due.state) == (State.DEAD, 1, State.SKIPPED)
         assert "does not serve eventsByCampaign" in job.error
+
+
+def test_until_the_next_effect(redis: Redis, sandbox: SandboxApi) -> None:
+    """At a world time; it is also what is due next. After it there is none."""
+    submit_at("1001-06-01T12:10:00Z")
+    job = done(redis, submit({"until": "NEXT_EFFECT"}))
+    after = done(redis, submit({"until": "NEXT_EFFECT", "cause": "again"}))
+
+    assert (job.state, clock(sandbox)) == (State.SUCCEEDED, "1001-06-01T12:10:00.000Z")
+    assert after.state == State.SKIPPED
+    start_anew(sandbox)
+    submit_at("1001-06-01T12:10:00Z")
+    assert done(redis, submit({"until": "NEXT_DUE"})).state == State.SUCCEEDED
+    assert clock(sandbox) == "1001-06-01T12:10:00.000Z"
 
 
 def test_six_reports_of_one_rest_move_time_once(redis: Redis, sandbox: SandboxApi) -> None:

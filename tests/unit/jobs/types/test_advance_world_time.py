@@ -74,6 +74,7 @@ def test_a_wrong_payload_is_refused_by_its_field(payload: dict[str, Any], field:
         ({"until": "TIME_OF_DAY", "timeOfDay": "05:59"}, "1372-01-17T05:59:00.000Z", "until 05:59"),
         ({"until": "NEXT_DUE"}, DUE.isoformat(), "until something is due"),
         ({"until": "NEXT_EVENT"}, DUE.isoformat(), "until the next event"),
+        ({"until": "NEXT_EFFECT"}, DUE.isoformat(), "until the next effect"),
     ],
     ids=str,
 )

@@ -188,7 +188,7 @@ class Advance:
         """Where it came out otherwise; None while it goes on, or if nothing was said."""
         if self.is_live or self.prediction is None:
             return None
-        return Report(self.row, self.prediction, self.ceiling)
+        return Report(self.row, self.prediction, self.ceiling, calendars.of(self.row.campaign_id))
 
     def steps(self, group: str, town: str, after: tuple[str, UUID] | None) -> tuple[list[Step], Step | None]:
         """A page of its jobs, or of those of a town, in the order of world time; the last one if there are more."""

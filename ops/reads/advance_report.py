@@ -13,6 +13,8 @@ from jobs.models import Job, ScheduleRow, WorldAdvance, first_id
 from jobs.registry import all_types
 from jobs.schedules.predictions import Expected, Prediction
 from jobs.states import State
+from jobs.world.calendars.calendar import Calendar
+from jobs.world.calendars.text import format_world_time
 from jobs.world.clock import WorldTime
 from jobs.world.occurrences import ORDER
 from ops.humanize import label
@@ -40,8 +42,9 @@ class Difference:
 class Report:
     """The comparison of an advance that has ended with what was said of it."""
 
-    def __init__(self, row: WorldAdvance, said: Prediction, ceiling: UUID | None) -> None:
+    def __init__(self, row: WorldAdvance, said: Prediction, ceiling: UUID | None, calendar: Calendar) -> None:
         self.said = said
+        self._calendar = calendar
         self._row = row
         self._ceiling = ceiling
         self._expected = {one.id: one for one in said.entities}
@@ -113,9 +116,12 @@ class Report:
             yield f"It was changed while time passed, by {self._others}."
         further = self._further
         if further and came.finished_at and further.processed_at and came.finished_at >= further.processed_at:
-            yield f"Time had moved on to {further.to_time} when it was applied."
+            yield f"Time had moved on to {self._write(further.to_time)} when it was applied."
         if self._row.from_time != self.said.was.isoformat():
-            yield f"Time had moved to {self._row.from_time} before the advance began."
+            yield f"Time had moved to {self._write(self._row.from_time)} before the advance began."
+
+    def _write(self, world_time: str) -> str:
+        return format_world_time(self._calendar, WorldTime.parse(world_time)) if world_time else "an unknown time"
 
     @property
     def _others(self) -> str:

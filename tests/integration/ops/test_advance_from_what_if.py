@@ -133,7 +133,7 @@ def test_time_that_moved_further_is_named(operator: Client, redis: Redis, sandbo
 
     assert len(advance.report.differences) == len(entities(sandbox))
     for one in advance.report.differences:
-        assert one.causes == [f"Time had moved on to {further} when it was applied."]
+        assert one.causes == ["Time had moved on to 3 June 1001, 12:00 when it was applied."]
         assert all(came >= said for name, said, came in one.values if name in ("level", "population"))
 
 

@@ -63,6 +63,9 @@ def live(service: Service) -> dict[str, str]:
     )
     for hour in (14, 17):
         sandbox.control("POST", "advance", {"campaignId": "campaign-1", "to": f"1001-06-01T{hour}:00:00.000Z"})
+    wait_until(lambda: "False" in shell(service, _LIVE), what="all due work is done")
+    shell(service, _ADVANCE)
+    wait_until(lambda: "False" in shell(service, _LIVE), what="the advance is done")
     grown = service.submit("SETTLEMENT_GROWTH", "campaign-1", {
         "settlementId": "settlement-1-1-1", "growthType": "POPULATION_GROWTH"})  # fmt: skip
     service.await_state(grown, "SUCCEEDED")
@@ -82,6 +85,23 @@ def live(service: Service) -> dict[str, str]:
     return {"job": f"/admin/jobs/job/{lost[2]}/change/", "job-grown": f"/admin/jobs/job/{grown}/change/"}
 
 
+#: An operator advances time from a what-if.
+_ADVANCE: Final = """
+from jobs import service
+from jobs.main_api.client import main_api
+from jobs.schedules import predictions
+from jobs.schedules.towns import read_world
+from jobs.schedules.what_if import read_until, what_if
+world = read_world(main_api(), "campaign-1")
+found = what_if(world, read_until(world.now, by="8h"))
+payload = {"to": found.until.isoformat(), "cause": "rest-1001-06-01"}
+rest = service.Submission(type="ADVANCE_WORLD_TIME", campaign_id="campaign-1", payload=payload)
+job, _ = service.submit(rest, actor="user:olga", reason="the party sleeps until dawn")
+predictions.keep(job.pk, found)
+"""
+_LIVE: Final = (
+    "from jobs.models import Job; print(Job.objects.filter(state__in=['QUEUED', 'RUNNING', 'RETRYING']).exists())"
+)
 _CLOCKS: Final = "from jobs.models import CampaignClock; print([c.pk for c in CampaignClock.objects.all()])"
 
 

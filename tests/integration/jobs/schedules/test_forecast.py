@@ -9,7 +9,7 @@ import pytest
 from redis import Redis
 
 from jobs.errors import InvalidForecast, NotFound, TransientError
-from jobs.main_api.client import MainApi
+from jobs.main_api.client import MainApi, main_api
 from jobs.models import Job
 from jobs.schedules.forecast import EVENT_EXPIRED, Forecast, Line
 from jobs.schedules.towns import read_world
@@ -17,6 +17,7 @@ from jobs.schedules.what_if import read_until, what_if
 from jobs.world.clock import WorldTime
 from jobs.world.marks import KEY
 from tests.support.advancing import CAMPAIGN, RECALCULATIONS, advance, entities, recalculate
+from tests.support.environment import DIALECT
 from tests.support.servers import SandboxApi
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -179,6 +180,24 @@ def test_a_forecast_is_read_in_pages_and_for_one_town(
     assert forecast.page(second.cursor, 1000)[0] == [line for line in lines if line.at.at > second.after.at]
     own = list(Forecast(read_world(api, CAMPAIGN, town=TOWN), 2).lines())
     assert own == [line for line in lines if line.town and line.town.settlement.id == TOWN]
+
+
+def test_events_to_come_expire_five_minutes_late(redis: Redis, sandbox: SandboxApi, api: MainApi) -> None:
+    """Where the main API lists them; the what-if says the same. The contract knows the overdue one only."""
+    sandbox.control("POST", "reset", {**SIZE, "settlements": 0, "events": 4})
+    contract = list(Forecast(read_world(api, CAMPAIGN), 1).lines())
+    sandbox.control("POST", "dialect", {"points": [14]})
+    main_api.cache_clear()
+    world = read_world(main_api(), CAMPAIGN)
+    lines = list(Forecast(world, 1).lines())
+
+    assert [line.scheduled_at and line.at.at - line.scheduled_at.at for line in lines] == 4 * [timedelta(minutes=5)]
+    assert [line.entity_id for line in lines] == [f"event-1-{n}" for n in (1, 2, 3, 4)]
+    assert world.knows_events
+    found = what_if(world, read_until(world.now, by="32m"))  # up to 12:32: of 11:30 and 12:00
+    assert [event.id for event in found.expired] == ["event-1-1", "event-1-2"]
+    assert DIALECT == "today" or [line.entity_id for line in contract] == ["event-1-1"]
+    main_api.cache_clear()
 
 
 def test_what_cannot_be_forecast_says_why(

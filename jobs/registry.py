@@ -56,10 +56,7 @@ class Payload(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_
         """Validate what field types cannot express. Raises InvalidJob, naming the field."""
 
     def check_in(self, calendar: Callable[[], Calendar]) -> None:
-        """Validate what depends on the campaign's calendar, when the job is submitted. Raises InvalidJob.
-
-        Only payloads that need the calendar ask for it.
-        """
+        """Validate what depends on the campaign's calendar, for which few payloads ask. Raises InvalidJob."""
 
 
 class NoPayload(Payload, frozen=True, kw_only=True):

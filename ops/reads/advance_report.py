@@ -103,10 +103,12 @@ class Report:
     def _causes(self, entity_id: str, said: Expected | None, came: Outcome) -> Iterator[str]:
         if came.dead:
             yield f"Its job failed: {came.dead.error[:200]}"
+        elif not came.occurrences and entity_id not in self._scheduled:
+            yield "It has no schedule any more: it is gone or archived, or the campaign is inactive."
         elif not came.occurrences:
             yield "It is not applied yet: it waits for its structures or for the next recalculation."
-        if said is None and entity_id in self._unreadable:
-            yield "It could not be read for the what-if."
+        if said is None and self.said.unreadable:
+            yield "It was not in the what-if, which could not read everything."
         elif said is None:
             yield "Nothing of it was due in the what-if: it is new, or was changed."
         elif came.version is not None and came.version != said.version:
@@ -135,8 +137,10 @@ class Report:
         return next((one for one in done[:100] if WorldTime.parse(one.to_time) > self.said.to), None)
 
     @cached_property
-    def _unreadable(self) -> set[str]:
-        return {name.rpartition(" ")[2] for name in self.said.unreadable}
+    def _scheduled(self) -> set[str]:
+        """The IDs of the campaign's entities that have schedules."""
+        rows = ScheduleRow.objects.filter(campaign_id=self._row.campaign_id).order_by()
+        return set(rows.values_list("entity_id", flat=True))
 
     @cached_property
     def _names(self) -> Mapping[str, str]:

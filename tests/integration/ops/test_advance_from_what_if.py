@@ -105,6 +105,17 @@ def test_what_a_player_changed_meanwhile_is_named(operator: Client, redis: Redis
     assert "came out otherwise" in text
 
 
+def test_what_is_gone_meanwhile_is_named(operator: Client, redis: Redis, sandbox: SandboxApi) -> None:
+    pauses.pause("type", "ADVANCE_WORLD_TIME", actor="user:ann", reason="wait")
+    operator.post(BUTTON, form_of(operator))
+    sandbox.control("POST", "structures", {"id": MARKET, "archivedAt": "2026-01-01T00:00:00Z"})
+    pauses.resume("type", "ADVANCE_WORLD_TIME", actor="user:ann", reason="go on")
+    advance, _ = page_after(operator, redis)
+
+    (difference,) = [one for one in advance.report.differences if one.what == "structure"]
+    assert difference.causes == ["It has no schedule any more: it is gone or archived, or the campaign is inactive."]
+
+
 def test_a_failed_job_is_named(operator: Client, redis: Redis, sandbox: SandboxApi) -> None:
     advance, _ = advanced(operator, redis, form_of(operator))
     Job.objects.filter(subject__startswith=f"{MARKET}:", request_id=advance.row.request_id).update(

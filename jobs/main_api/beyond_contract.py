@@ -3,6 +3,7 @@
 They are requests of their own, so that nothing else fails where they are missing.
 """
 
+import re
 import time
 from collections.abc import Callable
 from typing import Final
@@ -37,10 +38,16 @@ class BeyondContract:
 
 
 def is_missing(name: str, answer: Answer) -> bool:
-    """Whether a response refuses the query for the schema's sake: as a whole, and naming it."""
+    """Whether a response says, as a whole, that the schema has no such query.
+
+    That it has one with other arguments is a fault to be told: what is done without the query might be wrong there.
+    """
     if not has_failed(answer):
         return False
+    says = re.compile(rf"cannot query field .{re.escape(name)}\b", re.IGNORECASE)
     return any(
-        not error.path and name in error.message and (error.kind is PermanentError or error.code == _VALIDATION)
+        not error.path
+        and bool(says.search(error.message))
+        and (error.kind is PermanentError or error.code == _VALIDATION)
         for error in answer.errors
     )

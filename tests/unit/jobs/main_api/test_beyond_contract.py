@@ -23,8 +23,9 @@ def answer(error: Any, data: Any = None) -> Answer:
         ({"message": UNKNOWN, "extensions": {"code": "GRAPHQL_VALIDATION_FAILED"}}, True),
         ({"message": UNKNOWN, "extensions": {"code": "BAD_USER_INPUT"}}, True),
         ({"message": UNKNOWN}, True),  # in production
-        ({"message": f'Unknown argument "campaignId" on field "Query.{NAME}".', "extensions": {"status": 400}}, True),
+        ({"message": f'Unknown argument "campaignId" on field "Query.{NAME}".', "extensions": {"status": 400}}, False),
         ({"message": 'Cannot query field "name" on type "Event".'}, False),  # another fault of the schema
+        ({"message": f'Cannot query field "{NAME}s" on type "Query".'}, False),
         ({"message": f"{NAME}: campaign c-1 not found", "path": [NAME], "extensions": {"code": "NOT_FOUND"}}, False),
         ({"message": f"{NAME} failed", "extensions": {"code": "INTERNAL_SERVER_ERROR"}}, False),
         ({"message": "Unauthorized", "extensions": {"code": "UNAUTHENTICATED"}}, False),

@@ -87,7 +87,7 @@ class Dialect:
 
     @property
     def serves_more(self) -> bool:
-        """Whether fields beyond the contract are there: worlds with calendars, and all events of a campaign."""
+        """Whether fields beyond the contract are there: worlds with calendars, all events and their effects."""
         return bool(self.points)
 
     @property
@@ -134,8 +134,7 @@ class Dialect:
                 kept_at, kept = self._lists[key] = time.monotonic(), copy.deepcopy(read())
             return kept
         if name == "completeEvent" and self.has(14):
-            none = {"total": 0, "succeeded": 0, "failed": 0}
-            return {"event": world.complete(args["id"]), "pre": none, "onResolve": none, "post": none}
+            return world.resolve(args["id"], lambda _: {"success": True})  # recorded, and nothing is changed
         found = read()
         if found is None and self.missing_is_error and name in _SINGLE:
             raise Refusal("NOT_FOUND", f"{name.capitalize()} {args['id']} does not exist")

@@ -45,22 +45,18 @@ QUERIES: dict[str, Callable[[World, dict[str, Any]], Any]] = {
 MORE: dict[str, Callable[[World, dict[str, Any]], Any]] = {
     "world": lambda w, a: w.worlds.get(a["id"]),
     "eventsByCampaign": lambda w, a: w.of(a["campaignId"], "events"),
+    "event": lambda w, a: w.events.get(a["id"]),
+    "getEffectsForEntity": lambda w, a: w.effects_of(a["entityType"], a["entityId"], a["timing"]),
 }
-
-
-def _complete(world: World, args: dict[str, Any]) -> Record:
-    event = world.complete(args["id"])
-    effects = world.of(args["id"], "effects")
-    done: dict[str, Any] = {"event": event}
-    for name, timing in (("pre", "PRE"), ("onResolve", "ON_RESOLVE"), ("post", "POST")):
-        ran = [world.execute(e["id"])["success"] for e in effects if e["timing"] == timing]
-        done[name] = {"total": len(ran), "succeeded": sum(ran), "failed": len(ran) - sum(ran)}
-    return done
+_MORE_SDL = """world(id: ID!): World
+  eventsByCampaign(campaignId: ID!): [Event!]!
+  event(id: ID!): Event
+  getEffectsForEntity(entityType: String!, entityId: ID!, timing: EffectTiming!): [Effect!]!"""
 
 
 MUTATIONS: dict[str, Callable[[World, dict[str, Any]], Any]] = {
     "expireEvent": lambda w, a: w.complete(a["eventId"]),
-    "completeEvent": _complete,
+    "completeEvent": lambda w, a: w.resolve(a["id"], w.execute),
     "executeEffect": lambda w, a: (
         {"success": True, "error": None, "executionId": None, "affectedFields": []}
         if a["input"].get("dryRun")
@@ -143,8 +139,7 @@ def _sdl(dialect: Dialect) -> str:
         sdl = re.sub(rf"(type (?:{named}) \{{[^}}]*?name: )String!", r"\1DateTime!", sdl)
     if dialect.serves_more:
         sdl = re.sub(r"(type Campaign \{)", r"\1\n  worldId: ID", sdl)
-        more = "world(id: ID!): World\n  eventsByCampaign(campaignId: ID!): [Event!]!"
-        sdl = re.sub(r"(type Query \{)", rf"\1\n  {more}", sdl)
+        sdl = re.sub(r"(type Query \{)", rf"\1\n  {_MORE_SDL}", sdl)
         sdl += "\ntype World {\n  id: ID!\n  calendars: JSON\n}\n"
     if dialect.has(15):
         sdl = sdl.replace("affectedFields: [String!]", "affectedFields: [String!]\n  patchApplied: JSON")

@@ -81,6 +81,11 @@ class World:
         late = [e for e in events if not e["isCompleted"] and e["scheduledAt"] and parse(e["scheduledAt"]) < before]
         return sorted(late, key=lambda e: str(e["scheduledAt"]))
 
+    def effects_of(self, entity_type: str, entity_id: str, timing: str) -> list[Record]:
+        """Return the effects of an event or another entity, in no order."""
+        wanted = (entity_type.lower(), timing)
+        return [e for e in self.of(entity_id, "effects") if (e["entityType"].lower(), e["timing"]) == wanted]
+
     # -- changing
 
     def complete(self, event_id: str) -> Record:
@@ -93,34 +98,43 @@ class World:
         self.modified(event["campaignId"], "Event", event_id, "UPDATE")
         return event
 
+    def resolve(self, event_id: str, execute: Callable[[str], Record]) -> Record:
+        """Complete an event and execute its effects, each by `execute`."""
+        done: Record = {"event": self.complete(event_id)}
+        for name, timing in (("pre", "PRE"), ("onResolve", "ON_RESOLVE"), ("post", "POST")):
+            effects = sorted(self.effects_of("event", event_id, timing), key=lambda e: int(e["priority"]))
+            ran = [execute(e["id"])["success"] for e in effects]
+            done[name] = {"total": len(ran), "succeeded": sum(ran), "failed": len(ran) - sum(ran)}
+        return done
+
     def execute(self, effect_id: str) -> Record:
-        """Execute an effect; it is not idempotent."""
+        """Execute an effect; it is not idempotent. One with `fails` never succeeds."""
         effect = self._found(self.effects, effect_id, "effect")
-        if not effect["isActive"]:
-            return {
-                "success": False,
-                "error": f"Effect {effect_id} is not active",
-                "executionId": None,
-                "affectedFields": None,
-            }
+        error = effect.get("fails") if effect["isActive"] else f"Effect {effect_id} is not active"
+        if error:
+            return {"success": False, "error": error, "executionId": None, "affectedFields": None}
         execution = {"executionId": f"execution-{len(self.executions) + 1}", "effectId": effect_id}
         self.executions.append(execution)
         self._patch(effect)
         return {"success": True, "error": None, "affectedFields": ["variables.morale"], **execution}
 
     def _patch(self, effect: Record) -> None:
-        """Replace values of the effect's settlement or structure: [{"path": "/variables/morale", "value": 3}, …]."""
-        kind = str(effect["entityType"]).capitalize()
+        """Replace values of a settlement or structure: [{"path": "/variables/morale", "value": 3}, …].
+
+        It is the one that the effect hangs on; the `target` of an event's effect, {"entityType", "entityId"}.
+        """
+        target = effect.get("target", effect)
+        kind = str(target["entityType"]).capitalize()
         table = {"Settlement": self.settlements, "Structure": self.structures}.get(kind)
         if table is None or not effect.get("patch"):
             return
-        entity = self._found(table, effect["entityId"], kind.lower())
+        entity = self._found(table, target["entityId"], kind.lower())
         for change in effect["patch"]:
             *parents, name = change["path"].strip("/").split("/")
-            target = entity
+            place = entity
             for parent in parents:
-                target = target.setdefault(parent, {})
-            target[name] = change["value"]
+                place = place.setdefault(parent, {})
+            place[name] = change["value"]
         entity["version"] += 1
         self.modified(self.campaign_of(entity), kind, entity["id"], "UPDATE")
 

@@ -42,6 +42,7 @@ from jobs.main_api.model import (
 from jobs.main_api.names import Names
 from jobs.main_api.reading import SINGLE, Reading
 from jobs.main_api.transport import PooledTransport
+from jobs.main_api.triggering import Completion, complete, effects_of
 from jobs.main_api.updates import Update
 from jobs.main_api.updating import Updating
 from jobs.main_api.versions import Versions
@@ -130,6 +131,14 @@ class MainApi:
         """
         return self._reading.list_each("eventsByCampaign", "campaignId", list(campaign_ids), Event)
 
+    def event(self, event_id: str) -> Event | None:
+        """Return an event as it is now. Raises NotServed, since the contract does not promise it."""
+        return self._reading.find("event", {"id": event_id}, Event)
+
+    def effects_of_event(self, event_id: str) -> list[Effect]:
+        """Return all effects of an event in the order of their execution. Raises NotServed, as `event` does."""
+        return effects_of(event_id, self._batch)
+
     # -- writing
 
     def expire_events(self, events: Sequence[Event], *, key: str) -> dict[str, JobError | None]:
@@ -147,6 +156,10 @@ class MainApi:
         (see answers.py): PermanentError if the main API reports a failure.
         """
         return self.effects.run(effect_id, key, sending)
+
+    def complete_event(self, event_id: str, *, key: str, sending: Sending) -> Completion:
+        """Complete an event, by which the main API runs its effects; not idempotent, like `execute_effect`."""
+        return complete(event_id, self.ask, key=key, sending=sending)
 
     def update_settlements(
         self, updates: Sequence[Update[Settlement]], *, branch_id: str

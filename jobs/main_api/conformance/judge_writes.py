@@ -88,8 +88,10 @@ def dating(facts: Facts) -> Judgement:
 def completing(facts: Facts) -> Judgement:
     """Point 14."""
     if "executeEffectsForEntity" in facts.types.get("Mutation", {}):
-        return Judgement(TOLERATED, "effects are applied by executeEffectsForEntity. The scheduler completes no event")
-    return Judgement(NOT_SEEN, "no event was completed, as that cannot be undone. The scheduler does not need it")
+        return Judgement(
+            TOLERATED, "effects are applied by executeEffectsForEntity. The scheduler executes each itself"
+        )
+    return Judgement(NOT_SEEN, "no event was completed, as that cannot be undone")
 
 
 def results(facts: Facts) -> Judgement:

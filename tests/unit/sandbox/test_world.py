@@ -138,3 +138,22 @@ def test_control_rejects_unknown_paths_and_bodies(sandbox: SandboxApi) -> None:
         with pytest.raises(urllib.error.HTTPError) as caught:
             sandbox.control("POST", path, body)
         assert caught.value.code == status
+
+
+@pytest.mark.parametrize("points", [frozenset(), frozenset({14})])
+def test_completing_an_event_counts_its_effects(points: frozenset[int]) -> None:
+    """By the contract they are executed in order; today they are only recorded."""
+    world = World()
+    for number, (timing, priority) in enumerate([("POST", 1), ("PRE", 2), ("PRE", 1)]):
+        world.plant_effect(f"e-{number}", "event-1-2")
+        world.plant("effects", {"id": f"e-{number}", "timing": timing, "priority": priority})
+    world.plant("effects", {"id": "e-2", "fails": "no such town"})
+    service = Service(world, lambda name, args: None, Dialect(points))
+    fields = "pre { total succeeded failed } post { total succeeded }"
+    answer = service.execute(f'mutation {{ completeEvent(id: "event-1-2") {{ {fields} }} }}', None, None)
+
+    assert answer["data"]["completeEvent"] == {
+        "pre": {"total": 2, "succeeded": 2, "failed": 0} if points else {"total": 2, "succeeded": 1, "failed": 1},
+        "post": {"total": 1, "succeeded": 1},
+    }
+    assert [one["effectId"] for one in world.executions] == ([] if points else ["e-1", "e-0"])

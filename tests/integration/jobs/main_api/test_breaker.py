@@ -125,7 +125,7 @@ def test_the_health_check_passes_the_open_breaker(redis: Redis, sandbox: Sandbox
     breaker = opened(redis, time.time)
     said = StringIO()
     call_command("check_main_api", stdout=said)
-    assert "15 of 15 operations match the schema" in said.getvalue()
+    assert "16 of 16 operations match the schema" in said.getvalue()
 
     sandbox.control("POST", "faults", {"errorRate": 1})
     with pytest.raises(SystemExit):

@@ -51,7 +51,7 @@ def test_the_contract_passes_the_check() -> None:
 
     assert verdicts(report) == OF_THE_CONTRACT
     assert (report.outcome, report.exit_code, report.reason, report.faults) == (Outcome.FITS, 0, "", [])
-    assert (len(report.operations), report.invalid_operations, report.schema) == (15, {}, "")
+    assert (len(report.operations), report.invalid_operations, report.schema) == (16, {}, "")
     assert report.campaigns == 3
 
 

@@ -1,0 +1,91 @@
+"""What triggering an event needs: its effects in the order of their execution, and its completion."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from jobs.errors import JobError
+from jobs.main_api import operations
+from jobs.main_api.answers import Answer, Request, refusal_of
+from jobs.main_api.batches import Send, alias_of
+from jobs.main_api.errors import error_of, says_completed
+from jobs.main_api.executing import LONGEST_REASON, Ask
+from jobs.main_api.listing import read_list
+from jobs.main_api.model import Effect
+from jobs.sending import Sending
+
+TIMINGS: Final = ("PRE", "ON_RESOLVE", "POST")
+COMPLETE: Final = "completeEvent"
+_EFFECTS: Final = "getEffectsForEntity"
+#: How the main API may spell what effects hang on: its contract in lower case, today's answers in upper case.
+_SPELLINGS: Final = ("EVENT", "event")
+_SUMMARIES: Final = ("pre", "onResolve", "post")
+
+
+class Completion(NamedTuple):
+    """How many effects of an event the main API has run while it completed it."""
+
+    total: int = 0
+    succeeded: int = 0
+    was_completed: bool = False  #: it was completed before, so that this request ran none
+
+
+def effects_of(event_id: str, send: Send) -> list[Effect]:
+    """Read an event's effects: PRE, ON_RESOLVE, POST; within each by priority, the lowest first, then as listed.
+
+    Raises NotServed where the main API has no such query, and the error of a list or an effect that cannot be read:
+    what is missing must not be taken for what is not there.
+    """
+    for spelling in _SPELLINGS:
+        each = [{"entityType": spelling, "entityId": event_id, "timing": timing} for timing in TIMINGS]
+        if found := _read_lists(send(_EFFECTS, each), len(each)):
+            return found
+    return []
+
+
+def _read_lists(answer: Answer, count: int) -> list[Effect]:
+    found: list[Effect] = []
+    for position in range(count):
+        effects = read_list(_EFFECTS, alias_of(position, count, _EFFECTS), answer, Effect)
+        if isinstance(effects, JobError):
+            raise effects
+        found += sorted(effects.whole(), key=lambda effect: effect.priority)
+    return found
+
+
+def complete(event_id: str, ask: Ask, *, key: str, sending: Sending) -> Completion:
+    """Complete one event, as `MainApi.complete_event` says."""
+    answer = ask(COMPLETE, operations.text(COMPLETE), {"id": event_id}, key=key, once=sending)
+    try:
+        done = read_completion(answer, event_id)
+    except JobError as error:
+        if not getattr(error, "may_resend", True):  # the outcome is unknown
+            raise
+        sending.mark_refused()
+        raise
+    sending.mark_done()
+    return done
+
+
+def read_completion(answer: Answer, event_id: str) -> Completion:
+    """Interpret the response to completeEvent by the table in answers.py; it runs effects, as executeEffect does."""
+    done = answer.data.get(COMPLETE)
+    if isinstance(done, Mapping):
+        return _sum(done)
+    if refusal := refusal_of(answer, COMPLETE, about=event_id):
+        if says_completed(refusal):
+            return Completion(was_completed=True)
+        raise error_of(COMPLETE, refusal)
+    reason = str(error_of(COMPLETE, answer.errors[0])) if answer.errors else f"{COMPLETE}: the answer is {done!r}"
+    raise Request.ONCE.unclear(reason[:LONGEST_REASON])
+
+
+def _sum(done: Mapping[str, Any]) -> Completion:
+    """Add up the summaries leniently: the event is completed, however malformed they are."""
+    summaries: Sequence[Any] = [done.get(name) for name in _SUMMARIES]
+    counts = [[_count(one, name) for one in summaries] for name in ("total", "succeeded")]
+    return Completion(total=sum(counts[0]), succeeded=sum(counts[1]))
+
+
+def _count(summary: object, name: str) -> int:
+    value = summary.get(name) if isinstance(summary, Mapping) else None
+    return value if type(value) is int and value >= 0 else 0

@@ -2,6 +2,9 @@
 
 UNSENT -> BEGUN -> DONE or REFUSED, on a clear response from the main API; UNSENT -> FORBIDDEN if the attempt is given
 up first. This phase outranks the handler's own result: a bug of ours after DONE does not undo the work.
+
+A job of several such requests sends each as a `part`, and records how it ended. Until then the phase is BEGUN; then
+(`close`) it is UNSENT again: nothing that the attempt has sent is open.
 """
 
 import threading
@@ -63,6 +66,21 @@ class Sending:
     def mark_refused(self) -> None:
         """The main API has clearly not done the work, or nothing was sent after all."""
         self.phase = Phase.REFUSED
+
+    def part(self) -> "Sending":
+        """For one of several requests of the attempt, whatever its answer: call `close` once its end is recorded."""
+
+        def record() -> bool:
+            self.begin()
+            return True
+
+        return Sending(record)
+
+    def close(self) -> None:
+        """What was sent has a clear outcome, which is recorded or makes no difference to a later attempt."""
+        with self._lock:
+            if self.phase is Phase.BEGUN:
+                self.phase = Phase.UNSENT
 
     def forbid(self) -> bool:
         """Forbid sending from now on. Returns whether it is certain that no work was or will be done."""

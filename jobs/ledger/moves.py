@@ -33,6 +33,7 @@ from jobs.ledger import (
 )
 from jobs.ledger.compare_and_set import columns_after, compare_and_set
 from jobs.models import AuditEntry, Job
+from jobs.sending import NOT_SENT
 from jobs.signals import job_moved
 from jobs.states import MOVES, NEW, RETRYABLE, WAITING, State
 from scheduler_project import request_origin
@@ -195,6 +196,14 @@ def begin_sending(job_id: str, attempt: int, *, may_resend: bool) -> bool:
     if unknown.exists():
         raise OutcomeUnknown("an earlier attempt may have applied it", may_resend=False)
     return bool(running.update(sending_attempt=attempt))
+
+
+def end_sending(job_id: str, attempt: int) -> None:
+    """Record that all which this attempt has sent has a clear outcome, which is recorded elsewhere.
+
+    So a worker that is lost before the next request has nothing open. Not a move, so nothing is audited.
+    """
+    Job.objects.filter(id=job_id, state=State.RUNNING, attempt=attempt).update(sending_attempt=NOT_SENT)
 
 
 def renew_leases(ids: Sequence[str], *, worker: str, until: datetime) -> None:

@@ -60,7 +60,7 @@ class Rescuer:
         for job in lost:
             text = f"worker {job.worker} was lost: silent for LEASE_SECONDS"
             unsent = attempt.must_not_be_sent_twice(job.type) and job.sending_attempt == NOT_SENT
-            error = LostBeforeSending(f"{text}; it had sent nothing") if unsent else OutcomeUnknown(text)
+            error = LostBeforeSending(f"{text}; nothing that it sent is unanswered") if unsent else OutcomeUnknown(text)
             began = job.started_at or now
             endings.append(attempt.ending_of(job, error, (now - began).total_seconds() * 1000, now=now))
             log.warning("rescuer.worker_lost", job_id=str(job.id), job_type=job.type, worker=job.worker)

@@ -17,7 +17,8 @@ JobError
 │   └── NotAuthorized     the main API rejects our credential: no other job will work either
 ├── MustWait              nothing may be sent for now: waits, counts as no failure
 │   ├── CircuitOpen       the main API is down
-│   └── NoPermit          the main API's limits left no room in time
+│   ├── NoPermit          the main API's limits left no room in time
+│   └── AwaitsAnswer      an operator is asked first
 ├── Outage                our database or Redis is down: waits, counts as no failure
 └── Skip                  nothing left to do: SKIPPED
 
@@ -25,6 +26,7 @@ Refused                   a request to the service (submit, cancel, …) that ca
 ├── InvalidJob            an invalid type, campaign, payload or due time; names the field
 ├── InvalidPause          a pause of something that does not exist, or until a past time; names the field
 ├── InvalidLimit          a limit of requests that is out of range; names the field
+├── InvalidPolicy         a policy for events that cannot be; names the field
 ├── InvalidForecast       an invalid parameter of a forecast; names it
 └── StateConflict         the job is not, or no longer, in a state that allows the move
 """
@@ -129,6 +131,10 @@ class NoPermit(MustWait):
     """The request found no room within the main API's limits in time."""
 
 
+class AwaitsAnswer(MustWait):
+    """An operator is asked whether to go on. At `until` the default counts as the answer."""
+
+
 class Outage(JobError):
     """Our own database or Redis failed while the handler ran; the job is not to blame."""
 
@@ -170,6 +176,14 @@ class InvalidWorldClock(Refused):
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(f"{field}: {message}")
+        self.field = field
+
+
+class InvalidPolicy(Refused):
+    """A field of a policy for events is missing or invalid. `field` is its name."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}" if field else message)
         self.field = field
 
 

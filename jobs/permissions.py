@@ -34,6 +34,7 @@ _ACT: Final = (
     "pause_worldclock",
     "control_breaker",
     "acknowledge_alerts",
+    "change_eventquestion",
 )
 _GOVERN: Final = (
     "manage_alerts",
@@ -42,6 +43,7 @@ _GOVERN: Final = (
     "delete_crontask",
     "change_campaigncalendar",
     "change_worldclock",
+    "change_eventpolicy",
 )
 
 #: Each group's permissions on jobs; add_job means submitting jobs.

@@ -123,6 +123,8 @@ class JobType:
     """Whether world clocks submit it for their steps; its payload has `bySeconds` and `cause`."""
     opens_form: bool = False
     """Whether the form of a new job opens on it: what people submit most."""
+    on_event: bool = False
+    """Whether to submit a job for each event that its policy triggers; of one type only (jobs/triggers/due.py)."""
 
     @property
     def version(self) -> int:
@@ -290,3 +292,9 @@ def type_moving_world_time() -> JobType:
     """Return the type of the steps of world clocks."""
     (found,) = (declared for declared in all_types().values() if declared.moves_world_time)
     return found
+
+
+def type_on_event() -> str:
+    """Return the type that triggers events."""
+    (name,) = (name for name, declared in all_types().items() if declared.on_event)
+    return name

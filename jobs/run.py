@@ -6,10 +6,12 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from jobs.main_api.client import MainApi
-from jobs.main_api.model import Campaign
+from jobs.main_api.model import Campaign, Event
 from jobs.sending import Sending
+from jobs.states import StepState
 from jobs.world.calendars.calendar import Calendar
 from jobs.world.clock import Moment, WorldTime
+from jobs.world.event_policies import Policies
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +133,50 @@ class Advances(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One request of a job that triggers an event: an effect or, as the last one, the event's completion."""
+
+    position: int
+    operation: str  #: the mutation
+    effect_id: str = ""
+    name: str = ""
+    timing: str = ""
+    state: StepState = StepState.PLANNED
+    note: str = ""  #: its error, or what the main API said
+
+
+class Triggers(Protocol):
+    """Policies for events and what was sent to trigger one, as handlers see them (implemented in jobs/triggers/)."""
+
+    def policies(self, campaign_ids: Sequence[str]) -> Policies:
+        """The policies that may count for events of these campaigns."""
+
+    def jobs_for(self, events: Sequence[Event]) -> list[Followup]:
+        """A job for each event that is scheduled; the same one whenever it is asked for."""
+
+    def given_up(self, events: Sequence[Event]) -> Collection[str]:
+        """The IDs of the events whose job an operator has cancelled or discarded."""
+
+    def steps(self, job_id: str) -> list[Step]:
+        """What the job is going to send and has sent, in order; empty before it has planned."""
+
+    def plan(self, job_id: str, steps: Sequence[Step]) -> list[Step]:
+        """Record what the job is going to send. Returns what its first attempt planned."""
+
+    def begin(self, job_id: str, position: int, attempt: int) -> None:
+        """A step is about to be sent."""
+
+    def end(self, job_id: str, position: int, attempt: int, state: StepState, note: str = "") -> None:
+        """How a step ended. Unless its outcome is unknown, nothing that the attempt has sent is open any more."""
+
+    def ask(self, job_id: str, event: Event, *, within: timedelta, default: bool) -> datetime:
+        """Ask an operator whether to trigger the event, once. Returns the deadline, from which the default counts."""
+
+    def answer(self, job_id: str) -> tuple[bool, str] | None:
+        """The answer and who gave it; None if the job has not asked, or nobody has answered in time yet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """One attempt of one job, with everything that its handler may use."""
 
@@ -141,6 +187,7 @@ class Run:
     api: MainApi
     schedules: Schedules
     advances: Advances
+    triggers: Triggers
     submit: Callable[[Sequence[Followup]], int]
     """Submits jobs. Returns how many of them are new."""
     clock_due: Moment | None

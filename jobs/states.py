@@ -49,6 +49,17 @@ DISCARDABLE: Final = sources_of(State.CANCELLED)  # before its end only where th
 CANCELLABLE: Final = tuple(s for s in DISCARDABLE if s not in ENDED)
 
 
+class StepState(StrEnum):
+    """How far a request has got, of a job that sends several and must not repeat any (jobs/triggers/steps.py)."""
+
+    PLANNED = "planned"  #: not sent, or clearly refused for now
+    SENDING = "sending"  #: about to be sent; after a crash, whether it was sent is for the job's own record to say
+    DONE = "done"
+    FAILED = "failed"  #: the main API has clearly not done it, and will not
+    INACTIVE = "inactive"  #: there was nothing to do
+    UNKNOWN = "unknown"  #: sent, without a clear answer
+
+
 class Priority(IntEnum):
     """How urgent a job is. Each priority is a queue; workers empty the higher ones first."""
 

@@ -1,10 +1,11 @@
-"""The tables: jobs, audit, cron tasks, schedules, clocks, advances, stops, calendars, pauses, rollups, API check."""
+"""The tables: one file per concept."""
 
 from jobs.models.advance import AdvancePrediction, AdvanceSource, WorldAdvance
 from jobs.models.audit import LONGEST_TARGET, AuditEntry, OperatorAction
 from jobs.models.calendar import CampaignCalendar
 from jobs.models.campaign import CampaignClock
 from jobs.models.cron import CronFiring, CronTask, FiringOutcome, Misfire
+from jobs.models.event import EventPolicy, EventQuestion, TriggerStep
 from jobs.models.job import Job, first_id, new_job_id, unique_key_of
 from jobs.models.main_api_check import MainApiCheck
 from jobs.models.main_api_limits import MainApiLimits
@@ -24,6 +25,8 @@ __all__ = [
     "ClockState",
     "CronFiring",
     "CronTask",
+    "EventPolicy",
+    "EventQuestion",
     "FailureGroup",
     "FailureHour",
     "FiringOutcome",
@@ -37,6 +40,7 @@ __all__ = [
     "PauseKind",
     "ScheduleRow",
     "StopPhase",
+    "TriggerStep",
     "WorldAdvance",
     "WorldClock",
     "WorldStop",

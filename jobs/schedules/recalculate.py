@@ -20,6 +20,7 @@ from jobs.main_api.model import Campaign, Kingdom, Settlement, Structure
 from jobs.main_api.reading import READ_BATCH
 from jobs.run import Run, Wanted
 from jobs.slices import Budget, Slice, SlicedPayload, current_slice, followup_for, rest_of, stop_at, sum_of
+from jobs.triggers.looking import submit_triggers
 from scheduler_project.text import is_id
 
 log = structlog.get_logger(__name__)
@@ -71,6 +72,8 @@ def recalculate(payload: SlicedPayload, run: Run, kind: Recalculation) -> dict[s
     if campaign is None or not campaign.is_active:
         run.schedules.clear(run.campaign_id, kind.entity_type)
         raise Skip(f"campaign {run.campaign_id} is {'gone' if campaign is None else 'inactive'}")
+    if here.number == 0:
+        submit_triggers(run, campaign)
     run.schedules.remember(campaign)
     return _CampaignSlice(run, campaign, here, kind).process()
 

@@ -16,6 +16,8 @@ from jobs.schedules.events import read_open
 from jobs.schedules.households import as_standing, is_stale
 from jobs.schedules.store import DatabaseSchedules
 from jobs.slices import stop_at
+from jobs.triggers.looking import split
+from jobs.triggers.store import DatabaseTriggers
 from jobs.world.clock import Moment, WorldTime
 from jobs.world.growth import GrowthType
 from jobs.world.household import Household
@@ -44,7 +46,7 @@ class CampaignWorld:
     now: Moment
     towns: Sequence[Town] = ()
     events: Sequence[Event] = ()
-    """Those that are not completed."""
+    """Those that are not completed, without those that are triggered: these have jobs."""
     knows_events: bool = True
     """False: `events` has only those that are overdue, for the main API lists no others."""
     jobs: Sequence[stops.Due] = ()
@@ -69,6 +71,7 @@ def read_world(api: MainApi, campaign_id: str, *, town: str = "", within_s: floa
     if not isinstance(now, WorldTime):  # events and stops have world times
         return CampaignWorld(campaign=campaign, now=now, towns=towns, failed=reading.failed)
     events, knows_events = ((), True) if town else reading.events(campaign_id)
+    events, _ = split(events, DatabaseTriggers())
     return CampaignWorld(
         campaign=campaign,
         now=now,

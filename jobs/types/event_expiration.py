@@ -1,4 +1,4 @@
-"""EVENT_EXPIRATION: expire the overdue events of one campaign, or of all."""
+"""EVENT_EXPIRATION: expire the overdue events of one campaign, or of all, except those that a policy triggers."""
 
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
@@ -11,6 +11,7 @@ from jobs.main_api.reading import READ_BATCH
 from jobs.registry import Cron, job_type
 from jobs.run import Run
 from jobs.slices import Budget, Slice, SlicedPayload, current_slice, rest_of, stop_at, sum_of
+from jobs.triggers.looking import split
 from scheduler_project.text import is_id
 
 NAME = "EVENT_EXPIRATION"
@@ -29,8 +30,9 @@ MOST_CAMPAIGNS = 1000  #: per slice
 def expire(payload: SlicedPayload, run: Run) -> dict[str, Any]:
     """Expire one slice of the overdue events and submit a job for the rest.
 
-    A paused campaign's events are left for the first run after its pause. If some events fail, the others are expired
-    first and the error names the failed ones: PermanentError if none of them can ever work, else TransientError.
+    A paused campaign's events are left for the first run after its pause. Events that are triggered instead, by their
+    policy, get jobs of their own. If some events fail, the others are expired first and the error names the failed
+    ones: PermanentError if none of them can ever work, else TransientError.
     """
     here = current_slice(run, payload.slice)
     expiring = _Expiring(run)
@@ -91,12 +93,20 @@ def _one_campaign(run: Run, here: Slice, expiring: _Expiring) -> tuple[int, bool
         stop_at([events])
         raise sum_of({f"campaign {run.campaign_id}": events}, done="0 expired")
     expiring.failed |= events.failures("event", when=here.number == 0)
-    left = _after(events, here)
+    left = _after(_leave_triggered(run, events), here)
     tried = expiring.expire(left)
     if tried == len(left):
         return 1, False
     _hand_on(run, run.campaign_id, here, left[:tried], expiring)
     return 1, True
+
+
+def _leave_triggered(run: Run, events: Sequence[Event]) -> Sequence[Event]:
+    """Submit jobs for the events that are triggered. Returns those that expire."""
+    left, triggered = split(events, run.triggers)
+    if triggered:
+        run.submit(run.triggers.jobs_for(triggered))
+    return left
 
 
 def _after(events: Sequence[Event], here: Slice) -> Sequence[Event]:
@@ -150,6 +160,8 @@ def _expire_of(run: Run, here: Slice, campaign_ids: Sequence[str], expiring: _Ex
         else:
             expiring.failed |= events.failures("event")
             overdue += [(position, event) for event in events]
+    kept = {event.id for event in _leave_triggered(run, [event for _, event in overdue])}
+    overdue = [(position, event) for position, event in overdue if event.id in kept]
     tried = expiring.expire([event for _, event in overdue])
     if tried == len(overdue):
         return len(campaign_ids)

@@ -21,7 +21,15 @@ from jobs.engine.scheduler.sweep import BATCH
 from jobs.engine.worker import rq_mirror
 from jobs.histogram import COLUMNS
 from jobs.ledger import Outcomes, statements
-from jobs.models import AdvancePrediction, FailureHour, Job, OutcomeMinute, WorldAdvance
+from jobs.models import (
+    AdvancePrediction,
+    EventQuestion,
+    FailureHour,
+    Job,
+    OutcomeMinute,
+    TriggerStep,
+    WorldAdvance,
+)
 from jobs.states import ENDED, State
 
 log = structlog.get_logger(__name__)
@@ -57,6 +65,7 @@ class Retention:
         firing.trim_history()
         FailureHour.objects.filter(hour__lt=now - settings.RETENTION).delete()
         _delete_advances(now)
+        _delete_triggers(now)
         for queue in settings.QUEUE_NAMES:
             rq_mirror.trim(queue, self._connection)
             rq_mirror.forget_gone(queue, self._connection)
@@ -98,6 +107,13 @@ def _delete_advances(now: datetime) -> None:
     jobs = Job.objects.filter(pk=OuterRef("job_id"))
     for table in (WorldAdvance, AdvancePrediction):
         table.objects.filter(~Exists(jobs), created_at__lt=now - settings.RETENTION).delete()
+
+
+def _delete_triggers(now: datetime) -> None:
+    """Delete what old jobs have sent and asked to trigger events, except of jobs that are still there."""
+    jobs = Job.objects.filter(pk=OuterRef("job_id"))
+    TriggerStep.objects.filter(~Exists(jobs), moved_at__lt=now - settings.RETENTION).delete()
+    EventQuestion.objects.filter(~Exists(jobs), asked_at__lt=now - settings.RETENTION).delete()
 
 
 def fold_outcomes(now: datetime) -> None:

@@ -29,6 +29,7 @@ from jobs.schedules.advances import DatabaseAdvances
 from jobs.schedules.store import DatabaseSchedules
 from jobs.sending import Phase, Sending
 from jobs.states import State
+from jobs.triggers.store import DatabaseTriggers
 from jobs.world.clock import parse_moment
 from scheduler_project import text
 from scheduler_project.logs import masked
@@ -275,6 +276,7 @@ def _run_of(job: Claimed) -> Run:
         api=main_api(),
         schedules=_schedules,
         advances=_advances,
+        triggers=_triggers,
         submit=submit,
         clock_due=parse_moment(job.clock, job.clock_due) if job.clock else None,
         occurrences=job.occurrences,
@@ -286,6 +288,7 @@ def _run_of(job: Claimed) -> Run:
 
 _schedules = DatabaseSchedules()
 _advances = DatabaseAdvances()
+_triggers = DatabaseTriggers()
 
 
 def time_limit(job: Claimed) -> timedelta:

@@ -23,6 +23,7 @@ from jobs.schedules import store
 from jobs.schedules.advances import DatabaseAdvances
 from jobs.service import Submission
 from jobs.slices import SlicedPayload
+from jobs.triggers.store import DatabaseTriggers
 from jobs.types import event_expiration
 from jobs.types.event_expiration import MOST_CAMPAIGNS, MOST_EVENTS
 from tests.support.servers import SandboxApi
@@ -209,6 +210,7 @@ def _expire(lists: Any, payload: SlicedPayload, pending: list[Followup]) -> None
         api=lists,
         schedules=store.DatabaseSchedules(),
         advances=DatabaseAdvances(),
+        triggers=DatabaseTriggers(),
         submit=take,
         clock_due=None,
         occurrences=1,

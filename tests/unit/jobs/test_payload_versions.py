@@ -36,6 +36,9 @@ VERSIONS: dict[str, list[tuple[str, dict[str, Any]]]] = {
     "RECALCULATE_STRUCTURE_SCHEDULES": [("9aba82be8996", {"slice": SLICE})],
     "SETTLEMENT_GROWTH": [("187bce12b9f3", {"settlementId": "s-1", "growthType": "POPULATION_GROWTH"})],
     "STRUCTURE_MAINTENANCE": [("c534f92365e7", {"structureId": "x-1", "eventType": "MAINTENANCE_DUE"})],
+    "TRIGGER_EVENT": [
+        ("4b43cc1dd540", {"eventId": "e-1", "scheduledAt": "1372-01-16T18:00Z", "byPolicy": True, "again": 1})
+    ],
 }
 
 

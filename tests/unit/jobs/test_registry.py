@@ -11,7 +11,7 @@ ROOT = Path(settings.BASE_DIR)
 TYPES = ROOT / "jobs" / "types"
 
 
-def test_the_seven_types_are_declared() -> None:
+def test_the_eight_types_are_declared() -> None:
     """One file each, nothing else."""
     assert set(registry.all_types()) == {
         "ADVANCE_WORLD_TIME",
@@ -21,6 +21,7 @@ def test_the_seven_types_are_declared() -> None:
         "STRUCTURE_MAINTENANCE",
         "RECALCULATE_SETTLEMENT_SCHEDULES",
         "RECALCULATE_STRUCTURE_SCHEDULES",
+        "TRIGGER_EVENT",
     }
 
 
@@ -39,13 +40,14 @@ def test_no_job_type_is_named_outside_its_folder() -> None:
 
 
 def test_a_type_declares_when_it_is_submitted() -> None:
-    """By a cron task, by world time, or by a changed entity."""
+    """By a cron task, by world time, by a changed entity, or for an event."""
     recalculations = ("RECALCULATE_SETTLEMENT_SCHEDULES", "RECALCULATE_STRUCTURE_SCHEDULES")
     crons = {declared.cron.setting: name for name, declared in registry.all_types().items() if declared.cron}
 
     assert registry.types_on_world_time() == ("EVENT_EXPIRATION", *recalculations)
     assert registry.types_on_entity("Settlement") == recalculations[:1]
     assert registry.types_on_entity("Structure") == recalculations[1:]
+    assert registry.type_on_event() == "TRIGGER_EVENT"
     assert registry.types_on_entity("") == registry.types_on_entity(None) == ()
     assert crons == {
         "CRON_EVENT_EXPIRATION": "EVENT_EXPIRATION",

@@ -13,6 +13,7 @@ from jobs.registry import Answer, Item, type_named
 from jobs.run import Run
 from jobs.schedules.advances import DatabaseAdvances
 from jobs.schedules.store import DatabaseSchedules
+from jobs.triggers.store import DatabaseTriggers
 from jobs.world.clock import WorldTime
 from tests.support.servers import SandboxApi
 
@@ -38,6 +39,7 @@ def item(
         api=api,
         schedules=DatabaseSchedules(),
         advances=DatabaseAdvances(),
+        triggers=DatabaseTriggers(),
         submit=len,
         clock_due=WorldTime.parse(due),
         occurrences=n,

@@ -19,6 +19,7 @@ from jobs.schedules.advances import DatabaseAdvances
 from jobs.schedules.store import DatabaseSchedules
 from jobs.service import Submission
 from jobs.states import State
+from jobs.triggers.store import DatabaseTriggers
 from sandbox.dialect import DIALECTS
 from tests.support.dialects import let_time_move
 from tests.support.processes import Start
@@ -221,6 +222,7 @@ def attempt(api: MainApi, job_id: str, payload: dict[str, Any], step: int, happe
         api=Interrupted(api, happen, counter),  # type: ignore[arg-type]  # the real one, with a step between its calls
         schedules=DatabaseSchedules(),
         advances=Interrupted(DatabaseAdvances(), happen, counter),
+        triggers=DatabaseTriggers(),
         submit=len,
         clock_due=None,
         occurrences=1,

@@ -1,0 +1,194 @@
+"""Sends the steps by which an event is triggered, each once, and says how they ended."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from django.utils import timezone
+
+from jobs.errors import Inactive, JobError, MustWait, NotAuthorized, NotServed, OutcomeUnknown, PermanentError, Skip
+from jobs.main_api.model import Event
+from jobs.registry import type_on_event
+from jobs.run import Run, Step
+from jobs.slices import Budget
+from jobs.states import StepState
+
+COMPLETE: Final = "completeEvent"
+EXPIRE: Final = "expireEvent"
+MOST_STEPS: Final = 10_000  #: per attempt; its time is what counts
+MOST_NAMED: Final = 5  #: failed effects quoted in an error
+_OPEN: Final = frozenset({StepState.PLANNED, StepState.SENDING, StepState.UNKNOWN})
+
+
+def read_event(run: Run, event_id: str) -> Event | None:
+    """The event as it is now.
+
+    Where the main API serves overdue events only, None also stands for one that is completed or not overdue.
+    """
+    try:
+        return run.api.event(event_id)
+    except NotServed:
+        overdue = run.api.overdue_events([run.campaign_id])[run.campaign_id]
+        if isinstance(overdue, JobError):
+            raise overdue from None
+        found = next((event for event in overdue if event.id == event_id), None)
+        if found is None:
+            overdue.whole()  # raises if it may be the one that cannot be read
+        return found
+
+
+class Execution:
+    """One attempt: it begins where the last one ended, and stops at the first step whose outcome is unknown.
+
+    Whether that may be sent again is decided by the job's own record of sending: after an operator's retry, or as
+    EFFECT_UNKNOWN_OUTCOME says.
+    """
+
+    def __init__(self, run: Run, event_id: str, event: Event | None, steps: Sequence[Step]) -> None:
+        self._run = run
+        self._event_id = event_id
+        self._event = event
+        self._effects = list(steps[:-1])
+        self._completion = steps[-1]
+        self._budget = Budget(type_on_event(), MOST_STEPS)
+
+    def process(self) -> dict[str, Any]:
+        """Send what is left, and return the job's result.
+
+        Raises PermanentError if an effect has failed: the others were executed all the same, and the event is
+        completed. A retry then sends those that have failed. Raises MustWait when the time for one attempt is used up.
+        """
+        again = self._completion.state not in _OPEN
+        if not again:
+            self._see_whether_completed()
+        for number, step in enumerate(self._effects):
+            if step.state in _OPEN or (again and step.state is StepState.FAILED):
+                self._effects[number] = self._execute(step)
+                self._stop_in_time()
+        if self._completion.operation == COMPLETE:
+            return self._completed()
+        if self._completion.state in _OPEN:
+            self._finish()
+        return self._result()
+
+    def _stop_in_time(self) -> None:
+        """Leave the rest to another attempt, which costs none: one that runs into its limit would not know its end."""
+        if self._budget.spent:
+            raise MustWait(f"{self._summary()}; the next attempt goes on", timezone.now())
+
+    def _see_whether_completed(self) -> None:
+        """The event may have been completed by a request of ours whose answer was lost, or by others."""
+        if self._event is not None and not self._event.is_completed:
+            return
+        if self._completion.operation == COMPLETE and self._completion.state is StepState.PLANNED:
+            raise Skip(f"event {self._event_id} is completed")
+        left = sum(step.state in _OPEN for step in self._effects)
+        if left:
+            raise PermanentError(
+                f"others have completed or removed event {self._event_id}, so no more effects are sent: "
+                f"{self._summary()}, {left} not sent"
+            )
+        note = "the event is completed"
+        if self._completion.operation == COMPLETE:
+            note += "; how many of its effects were executed is unknown"
+        self._completion = self._end(self._completion, StepState.DONE, note)
+
+    def _execute(self, step: Step) -> Step:
+        part = self._run.sending.part()
+        key = f"{self._run.job_id}:{step.position}"
+        try:
+            self._send(step, lambda: self._run.api.execute_effect(step.effect_id, key=key, sending=part))
+        except (NotAuthorized, OutcomeUnknown):
+            raise
+        except Inactive:
+            state, note = StepState.INACTIVE, ""
+        except PermanentError as refused:
+            state, note = StepState.FAILED, str(refused)
+        else:
+            state, note = StepState.DONE, ""
+        return self._end(step, state, note)
+
+    def _completed(self) -> dict[str, Any]:
+        """Have the main API run the effects and complete the event; it never does so twice."""
+        step = self._completion
+        if step.state in _OPEN:
+            step = self._complete(step)
+        if step.state is StepState.FAILED:
+            raise PermanentError(
+                f"{step.note} of event {self._name}, which is completed: the main API names no culprit"
+            )
+        return {"entity": self._name, "summary": step.note}
+
+    def _complete(self, step: Step) -> Step:
+        """The step as it ended: FAILED if the event is completed, and an effect of it has failed."""
+        part, key = self._run.sending.part(), self._run.job_id
+        try:
+            done = self._send(step, lambda: self._run.api.complete_event(self._event_id, key=key, sending=part))
+        except OutcomeUnknown:
+            if not self._was_completed():
+                raise
+            return self._end(step, StepState.DONE, "the event is completed; how many effects ran is unknown")
+        if done.was_completed:
+            return self._end(step, StepState.DONE, "the event was completed already")
+        state = StepState.DONE if done.succeeded >= done.total else StepState.FAILED
+        return self._end(step, state, f"{done.succeeded} of {done.total} effects executed")
+
+    def _was_completed(self) -> bool:
+        """Whether the event is completed now; False if that cannot be read either."""
+        try:
+            event = read_event(self._run, self._event_id)
+        except JobError:
+            return False
+        return event is None or event.is_completed
+
+    def _finish(self) -> None:
+        """Complete the event without running its effects; safe to send again."""
+        step = self._completion
+        self._run.triggers.begin(self._run.job_id, step.position, self._run.attempt)
+        if self._event is not None:
+            error = self._run.api.expire_events([self._event], key=self._run.job_id)[self._event.id]
+            if isinstance(error, PermanentError):
+                raise type(error)(f"{self._summary()}, but event {self._name} could not be completed: {error}")
+            if error is not None:
+                raise error
+        self._end(step, StepState.DONE, "")
+
+    def _send(self, step: Step, send: Callable[[], Any]) -> Any:
+        """Send a step that must not be repeated; on a clear refusal, nothing that the attempt has sent is open."""
+        run = self._run
+        run.triggers.begin(run.job_id, step.position, run.attempt)
+        try:
+            return send()
+        except OutcomeUnknown as unknown:
+            run.triggers.end(run.job_id, step.position, run.attempt, StepState.UNKNOWN, str(unknown))
+            raise
+        except JobError:
+            run.sending.close()
+            raise
+
+    def _end(self, step: Step, state: StepState, note: str) -> Step:
+        self._run.triggers.end(self._run.job_id, step.position, self._run.attempt, state, note)
+        self._run.sending.close()
+        return replace(step, state=state, note=note)
+
+    def _result(self) -> dict[str, Any]:
+        failed = [step for step in self._effects if step.state is StepState.FAILED]
+        if failed:
+            named = "; ".join(f"{step.name or step.effect_id}: {step.note}" for step in failed[:MOST_NAMED])
+            raise PermanentError(f"{self._summary()} of event {self._name}, which is completed. Failed: {named}")
+        effects = [
+            {"effect": step.name or step.effect_id, "timing": step.timing, "outcome": step.state.value}
+            for step in self._effects
+        ]
+        return {"entity": self._name, "summary": f"{self._summary()}, event completed", "effects": effects}
+
+    @property
+    def _name(self) -> str:
+        return self._event.name if self._event else self._event_id
+
+    def _summary(self) -> str:
+        """How many effects were executed, such as "2 of 3 effects executed, 1 inactive"."""
+        states = [step.state for step in self._effects]
+        inactive = states.count(StepState.INACTIVE)
+        text = f"{states.count(StepState.DONE)} of {len(states) - inactive} effects executed"
+        return f"{text}, {inactive} inactive" if inactive else text

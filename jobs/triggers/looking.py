@@ -1,0 +1,85 @@
+"""Looks for a campaign's events that are triggered, so that world time stops at each of them."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import structlog
+
+from jobs.errors import JobError, NotAuthorized, NotServed, PermanentError
+from jobs.main_api.listing import Listing
+from jobs.main_api.model import Campaign, Event
+from jobs.run import Run, Triggers
+from jobs.triggers.due import time_of
+from jobs.world.clock import WorldTime
+from jobs.world.event_policies import EventAction, Policies
+
+log = structlog.get_logger(__name__)
+MOST_AHEAD: Final = 100  #: events to come whose jobs are submitted, the next ones first
+MOST_DUE: Final = 500  #: the same of those whose time has come; those after them follow with the next look
+
+
+def submit_triggers(run: Run, campaign: Campaign) -> None:
+    """Submit a job for each event of the campaign that a policy says to trigger, or to ask about.
+
+    Call it before schedules are brought up to the campaign's clock, which must not pass these events. Costs no request
+    while every event expires. Events that can never be read hold up nothing else: EVENT_EXPIRATION names them. Raises
+    JobError if they may be readable later.
+    """
+    policies = run.triggers.policies([campaign.id])
+    if not campaign.current_world_time or policies.only_expire:
+        return
+    now = _clock_of(campaign.current_world_time)
+    try:
+        found = _read(run, campaign.id)
+    except NotAuthorized:
+        raise
+    except PermanentError as error:
+        log.warning(
+            "events.unreadable", campaign_id=campaign.id, error=str(error)[:300], next="they are looked for again"
+        )
+        return
+    run.submit(run.triggers.jobs_for(_next(chosen_of(found, policies), now)))
+
+
+def chosen_of(events: Sequence[Event], policies: Policies) -> list[Event]:
+    """Those that are not completed, and do not simply expire."""
+    return [
+        event
+        for event in events
+        if not event.is_completed and policies.of(event.campaign_id, event.event_type).action is not EventAction.EXPIRE
+    ]
+
+
+def split(events: Sequence[Event], triggers: Triggers) -> tuple[Sequence[Event], Sequence[Event]]:
+    """The events that expire, those whose job was cancelled too, and the others, which their policy triggers."""
+    if not events:
+        return events, []
+    chosen = chosen_of(events, triggers.policies(list({event.campaign_id for event in events})))
+    triggered = {event.id for event in chosen} - set(triggers.given_up(chosen)) if chosen else set()
+    return [e for e in events if e.id not in triggered], [e for e in chosen if e.id in triggered]
+
+
+def _read(run: Run, campaign_id: str) -> Listing[Event]:
+    """All events or, where the main API serves no such list, those that are overdue by its grace."""
+    found = run.api.events_by_campaign([campaign_id])[campaign_id]
+    if isinstance(found, NotServed):
+        found = run.api.overdue_events([campaign_id])[campaign_id]
+    if isinstance(found, JobError):
+        raise found
+    return found
+
+
+def _next(events: list[Event], now: WorldTime) -> list[Event]:
+    times: list[tuple[WorldTime, str, Event]] = []
+    times += ((at, event.id, event) for event in events if (at := time_of(event)) is not None)
+    times.sort(key=lambda one: one[:2])
+    due = [event for at, _, event in times if at <= now]
+    ahead = [event for at, _, event in times if at > now]
+    return due[:MOST_DUE] + ahead[:MOST_AHEAD]
+
+
+def _clock_of(world_time: str) -> WorldTime:
+    try:
+        return WorldTime.parse(world_time)
+    except ValueError as error:
+        raise PermanentError(f"currentWorldTime: {str(error)[:300]}") from None

@@ -1,0 +1,99 @@
+"""What a job has sent to trigger its event, recorded before each request and after it.
+
+Whether a step that has begun may be sent again is not decided here: the job's own record of sending does
+(jobs/ledger/moves.py), as for every job that must not send twice. A step says which request that was.
+"""
+
+import time
+from collections.abc import Sequence
+from typing import Final
+from uuid import UUID
+
+import structlog
+from django.db import connection, transaction
+from django.utils import timezone
+
+from jobs.ledger import moves
+from jobs.models import TriggerStep
+from jobs.run import Step
+from jobs.states import StepState
+from scheduler_project import text
+from scheduler_project.outages import is_outage
+
+log = structlog.get_logger(__name__)
+_WAITS_S: Final = (0.2, 1.0, 3.0)
+
+
+def find(job_id: str) -> list[Step]:
+    """The steps of a job in order; none before it has planned."""
+    return [_read(row) for row in TriggerStep.objects.filter(job_id=UUID(job_id)).order_by("position")]
+
+
+@transaction.atomic
+def plan(job_id: str, steps: Sequence[Step]) -> list[Step]:
+    """Record what the job is going to send. Returns what its first attempt planned."""
+    TriggerStep.objects.bulk_create(
+        [
+            TriggerStep(
+                job_id=UUID(job_id),
+                position=step.position,
+                operation=step.operation,
+                effect_id=step.effect_id,
+                name=text.as_name(step.name),
+                timing=step.timing,
+                state=step.state,
+                note=text.plain(step.note),
+            )
+            for step in steps
+        ],
+        ignore_conflicts=True,
+    )
+    return find(job_id)
+
+
+def begin(job_id: str, position: int, attempt: int) -> None:
+    """A step is about to be sent. Says nothing about one that is done, or that a newer attempt has begun."""
+    rows = TriggerStep.objects.filter(job_id=UUID(job_id), position=position, attempt__lte=attempt)
+    rows.exclude(state=StepState.DONE).update(state=StepState.SENDING, attempt=attempt, moved_at=timezone.now())
+
+
+def end(job_id: str, position: int, attempt: int, state: StepState, note: str = "") -> None:
+    """How a step ended. Unless its outcome is unknown, nothing that the attempt has sent is open any more.
+
+    A late attempt says nothing about a step that a newer one has begun. Waits out a short outage of the database:
+    nobody else knows what was answered.
+    """
+    for wait_s in _WAITS_S:
+        try:
+            _end(job_id, position, attempt, state, note)
+        except Exception as error:
+            if not is_outage(error):
+                raise
+            log.warning(
+                "event_step.not_recorded", job_id=job_id, state=state, error=str(error)[:300], retry_in_s=wait_s
+            )
+            connection.close()
+            time.sleep(wait_s)
+        else:
+            return
+    _end(job_id, position, attempt, state, note)
+
+
+@transaction.atomic
+def _end(job_id: str, position: int, attempt: int, state: StepState, note: str) -> None:
+    rows = TriggerStep.objects.filter(job_id=UUID(job_id), position=position, attempt=attempt)
+    rows.update(state=state, note=text.bounded(text.plain(note), text.LONGEST_ERROR), moved_at=timezone.now())
+    if state is not StepState.UNKNOWN:
+        moves.end_sending(job_id, attempt)
+
+
+def _read(row: TriggerStep) -> Step:
+    return Step(
+        position=row.position,
+        operation=row.operation,
+        effect_id=row.effect_id,
+        name=row.name,
+        timing=row.timing,
+        state=StepState(row.state),
+        note=row.note,
+    )

@@ -1,0 +1,52 @@
+"""`jobs.run.Triggers` in the database."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from django.utils import timezone
+
+from jobs.main_api.model import Event
+from jobs.run import Followup, Step
+from jobs.states import StepState
+from jobs.triggers import due, policies, questions, steps
+from jobs.world.event_policies import Policies
+
+
+class DatabaseTriggers:
+    """What the modules of this package do, as handlers see it."""
+
+    def policies(self, campaign_ids: Sequence[str]) -> Policies:
+        """The policies that may count for events of these campaigns."""
+        return policies.of_campaigns(campaign_ids)
+
+    def jobs_for(self, events: Sequence[Event]) -> list[Followup]:
+        """A job for each event that is scheduled; the same one whenever it is asked for."""
+        return due.jobs_for(events)
+
+    def given_up(self, events: Sequence[Event]) -> set[str]:
+        """The IDs of the events whose job an operator has cancelled or discarded."""
+        return due.given_up(events)
+
+    def steps(self, job_id: str) -> list[Step]:
+        """What the job is going to send and has sent, in order; empty before it has planned."""
+        return steps.find(job_id)
+
+    def plan(self, job_id: str, planned: Sequence[Step]) -> list[Step]:
+        """Record what the job is going to send. Returns what its first attempt planned."""
+        return steps.plan(job_id, planned)
+
+    def begin(self, job_id: str, position: int, attempt: int) -> None:
+        """A step is about to be sent."""
+        steps.begin(job_id, position, attempt)
+
+    def end(self, job_id: str, position: int, attempt: int, state: StepState, note: str = "") -> None:
+        """How a step ended. Unless its outcome is unknown, nothing that the attempt has sent is open any more."""
+        steps.end(job_id, position, attempt, state, note)
+
+    def ask(self, job_id: str, event: Event, *, within: timedelta, default: bool) -> datetime:
+        """Ask an operator whether to trigger the event, once. Returns the deadline, from which the default counts."""
+        return questions.ask(job_id, event, within=within, default=default)
+
+    def answer(self, job_id: str) -> tuple[bool, str] | None:
+        """The answer and who gave it; None if the job has not asked, or nobody has answered in time yet."""
+        return questions.find_answer(job_id, timezone.now())

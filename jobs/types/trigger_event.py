@@ -1,0 +1,130 @@
+"""TRIGGER_EVENT: execute an event's effects when world time gets to it, and complete it, each once."""
+
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+from jobs.errors import AwaitsAnswer, InvalidJob, NotServed, PermanentError, Skip
+from jobs.main_api.model import Event
+from jobs.registry import WORLD_TIME, Payload, job_type
+from jobs.run import Run, Step
+from jobs.states import Priority, StepState
+from jobs.triggers.due import subject_of, time_of
+from jobs.triggers.execution import COMPLETE, EXPIRE, Execution, read_event
+from jobs.world.clock import WorldTime
+from jobs.world.event_policies import EventAction
+from scheduler_project.text import LONGEST_ID
+
+
+class TriggerEvent(Payload, frozen=True, kw_only=True):
+    """Which event, and when it was scheduled when the job was submitted."""
+
+    event_id: Annotated[str, Meta(min_length=1, max_length=LONGEST_ID)]
+    scheduled_at: Annotated[
+        str, Meta(max_length=40, description="The event's world time.", extra_json_schema=WORLD_TIME)
+    ]
+    by_policy: Annotated[bool, Meta(description="Do what the policy for the event says; otherwise trigger it.")] = False
+    again: Annotated[int, Meta(ge=0, le=1000, description="Jobs before it that found the event moved away.")] = 0
+
+    def subject(self) -> str:
+        return subject_of(self.event_id, self.again)
+
+    def task(self) -> str:
+        return "Trigger event {}"
+
+    def check(self) -> None:
+        self.world_time_due()
+
+    def world_time_due(self) -> WorldTime:
+        """`scheduled_at`. Raises InvalidJob."""
+        try:
+            return WorldTime.parse(self.scheduled_at)
+        except ValueError as error:
+            raise InvalidJob("payload.scheduledAt", str(error)) from None
+
+
+@job_type("TRIGGER_EVENT", payload=TriggerEvent, priority=Priority.HIGH, idempotent=False, on_event=True)
+def trigger(payload: TriggerEvent, run: Run) -> dict[str, Any]:
+    """Execute the event's effects one after another, and complete it; or have the main API do both.
+
+    What is to be sent is recorded before the first request, and how each ended before the next one: an attempt after a
+    crash goes on there.
+    """
+    event = read_event(run, payload.event_id)
+    steps = run.triggers.steps(run.job_id)
+    if not steps:
+        event = _check(event, payload, run)
+        if (why_not := _decide(event, payload, run)) is not None:
+            return _expire(event, run, why_not)
+        steps = run.triggers.plan(run.job_id, _plan(event, run))
+    return Execution(run, payload.event_id, event, steps).process()
+
+
+def _check(event: Event | None, payload: TriggerEvent, run: Run) -> Event:
+    """The event as it is now, if its time has come and it is still to be triggered. Raises Skip."""
+    if event is None:
+        raise Skip(f"event {payload.event_id} is gone, completed or not overdue any more")
+    if event.campaign_id != run.campaign_id:
+        raise PermanentError(f"event {payload.event_id} belongs to campaign {event.campaign_id[:LONGEST_ID]}")
+    if event.is_completed:
+        raise Skip(f"event {event.name} is completed")
+    at = time_of(event)
+    if at is None:
+        raise Skip(f"event {event.name} is no longer scheduled")
+    if at > payload.world_time_due():
+        raise Skip(f"event {event.name} was moved to {at.isoformat()}: it gets a job for that time")
+    return event
+
+
+def _decide(event: Event, payload: TriggerEvent, run: Run) -> str | None:
+    """None to trigger the event, or why it expires instead.
+
+    A question that was asked counts, whatever the policy says by now. Raises AwaitsAnswer and Skip.
+    """
+    if not payload.by_policy:
+        return None
+    policy = run.triggers.policies([run.campaign_id]).of(run.campaign_id, event.event_type)
+    answer = run.triggers.answer(run.job_id)
+    if answer is not None:
+        return None if answer[0] else f"answered no by {answer[1]}"
+    if policy.action is EventAction.EXPIRE:
+        raise Skip(f"the policy for event {event.name} is expire by now")
+    if policy.action is EventAction.TRIGGER:
+        return None
+    deadline = run.triggers.ask(run.job_id, event, within=policy.answer_within, default=policy.default_answer)
+    default = "yes" if policy.default_answer else "no"
+    raise AwaitsAnswer(
+        f"an operator is asked whether to trigger event {event.name}; without an answer: {default}", deadline
+    )
+
+
+def _expire(event: Event, run: Run, why: str) -> dict[str, Any]:
+    """Complete the event without its effects, as EVENT_EXPIRATION does."""
+    error = run.api.expire_events([event], key=run.job_id)[event.id]
+    if error is not None:
+        raise error
+    return {"entity": event.name, "summary": f"{why}: the event has expired, and its effects were not executed"}
+
+
+def _plan(event: Event, run: Run) -> list[Step]:
+    """What is to be sent. Where the main API lists no effects of an event, it runs them when it completes it.
+
+    Where we execute them, the event is completed by expireEvent, which never runs any: a main API that keeps its
+    contract and lists effects would run them twice.
+    """
+    try:
+        effects = run.api.effects_of_event(event.id)
+    except NotServed:
+        return [Step(position=0, operation=COMPLETE)]
+    steps = [
+        Step(
+            position=position,
+            operation="executeEffect",
+            effect_id=effect.id,
+            name=effect.name,
+            timing=effect.timing,
+            state=StepState.PLANNED if effect.is_active else StepState.INACTIVE,
+        )
+        for position, effect in enumerate(effects)
+    ]
+    return [*steps, Step(position=len(steps), operation=EXPIRE)]

@@ -1,0 +1,156 @@
+"""Events whose time comes get their jobs: when schedules are recalculated, and in place of expiring."""
+
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from jobs import service
+from jobs.main_api.client import main_api
+from jobs.models import Job
+from jobs.schedules.towns import read_world
+from jobs.service import Submission
+from jobs.states import State
+from tests.support.advancing import recalculate
+from tests.support.dialects import in_each_dialect
+from tests.support.effects import run
+from tests.support.events import CAMPAIGN, EVENT, executed, is_completed, plant_effects, set_policy
+from tests.support.servers import SandboxApi
+
+pytestmark = pytest.mark.django_db(transaction=True)
+FIRST = "event-1-1"  #: half an hour before the clock: overdue
+READS = ("eventsByCampaign", "event", "getEffectsForEntity", "completeEvent")
+
+
+def counts(sandbox: SandboxApi) -> dict[str, int]:
+    found: dict[str, int] = sandbox.control("GET", "stats")["operations"]
+    return found
+
+
+def expire(redis: Redis, campaign_id: str = CAMPAIGN) -> Job:
+    """Let one EVENT_EXPIRATION run."""
+    submission = Submission(
+        type="EVENT_EXPIRATION", campaign_id=campaign_id, payload={}, subject=f"{Job.objects.count()}"
+    )
+    return run(service.submit(submission, actor="test")[0])
+
+
+def trigger_jobs() -> dict[str, tuple[str, str]]:
+    """State and world time of each event's job."""
+    rows = Job.objects.filter(type="TRIGGER_EVENT").values_list("subject", "state", "clock_due")
+    return {subject: (state, clock_due) for subject, state, clock_due in rows}
+
+
+@in_each_dialect
+def test_without_a_policy_events_expire_and_nothing_more_is_asked(sandbox: SandboxApi, redis: Redis) -> None:
+    """As before there were policies; one that says expire costs nothing either."""
+    set_policy("expire", CAMPAIGN)
+    recalculate(redis)
+    expire(redis)
+
+    assert is_completed(sandbox, FIRST)
+    assert not trigger_jobs()
+    assert not set(READS) & set(counts(sandbox))
+
+
+def test_world_time_stops_at_each_event_that_is_triggered(sandbox: SandboxApi, redis: Redis) -> None:
+    """Also at those to come, in order, before anything is applied past them."""
+    sandbox.control("POST", "dialect", {"dialect": "today"})
+    sandbox.control("POST", "events", {"id": "event-1-3", "eventType": "party"})
+    set_policy("trigger", CAMPAIGN, "story")
+    recalculate(redis, "RECALCULATE_STRUCTURE_SCHEDULES")
+
+    found = trigger_jobs()
+    assert sorted(found) == [FIRST, EVENT, "event-1-4"]
+    assert found["event-1-4"] == (State.SCHEDULED, "1001-06-01T13:00:00.000Z")
+    recalculate(redis)
+    assert Job.objects.filter(type="TRIGGER_EVENT").count() == 3
+
+
+@in_each_dialect
+@pytest.mark.parametrize("campaign_id", [CAMPAIGN, ""])
+def test_an_event_that_is_triggered_does_not_expire(sandbox: SandboxApi, redis: Redis, campaign_id: str) -> None:
+    """It gets its job, also where the main API lists overdue events only; others expire."""
+    sandbox.control("POST", "events", {"id": "event-1-0", "campaignId": CAMPAIGN, "eventType": "party",
+                                       "scheduledAt": "1001-06-01T11:00:00.000Z"})  # fmt: skip
+    set_policy("trigger", "", "story")
+    expire(redis, campaign_id)
+
+    assert (is_completed(sandbox, "event-1-0"), is_completed(sandbox, FIRST)) == (True, False)
+    assert list(trigger_jobs()) == [FIRST]
+
+
+def test_an_event_whose_job_is_cancelled_expires(sandbox: SandboxApi, redis: Redis) -> None:
+    """Somebody has decided that it is not triggered."""
+    set_policy("trigger", CAMPAIGN)
+    expire(redis)
+    service.cancel(Job.objects.filter(type="TRIGGER_EVENT"), actor="user:ann", reason="not this one")
+    expire(redis)
+
+    assert is_completed(sandbox, FIRST)
+    assert executed(sandbox) == []
+
+
+def test_an_event_that_was_moved_away_and_back_gets_another_job(sandbox: SandboxApi, redis: Redis) -> None:
+    """The first one is skipped, and says where the event is now."""
+    sandbox.control("POST", "dialect", {"dialect": "today"})
+    plant_effects(sandbox, "PRE", event_id="event-1-4")
+    set_policy("trigger", CAMPAIGN)
+    here, there = "1001-06-01T13:00:00.000Z", "1001-06-01T19:00:00.000Z"
+    move(sandbox, redis, here)
+    run_first("event-1-4", sandbox, there)
+    move(sandbox, redis, here)
+    job = Job.objects.get(type="TRIGGER_EVENT", subject="event-1-4:1")
+    service.run_now([job], actor="test", reason="its time has come")
+
+    assert run(job).state == State.SUCCEEDED
+    assert "event-1-4:0" in executed(sandbox)
+
+
+def move(sandbox: SandboxApi, redis: Redis, to: str) -> None:
+    sandbox.control("POST", "events", {"id": "event-1-4", "scheduledAt": to})
+    recalculate(redis, "RECALCULATE_STRUCTURE_SCHEDULES")
+
+
+def run_first(event_id: str, sandbox: SandboxApi, to: str) -> None:
+    """Run the event's first job, which finds it moved away."""
+    sandbox.control("POST", "events", {"id": event_id, "scheduledAt": to})
+    job = Job.objects.get(type="TRIGGER_EVENT", subject=event_id)
+    service.run_now([job], actor="test", reason="its time has come")
+    assert run(job).state == State.SKIPPED
+
+
+def test_a_policy_that_has_changed_is_followed(sandbox: SandboxApi, redis: Redis) -> None:
+    """A job that the policy of before has brought leaves the event to EVENT_EXPIRATION."""
+    set_policy("trigger", CAMPAIGN)
+    expire(redis)
+    set_policy("expire", CAMPAIGN)
+    job = Job.objects.get(type="TRIGGER_EVENT")
+    service.run_now([job], actor="test", reason="its time has come")
+
+    assert run(job).state == State.SKIPPED
+    expire(redis)
+    assert is_completed(sandbox, FIRST)
+
+
+def test_events_that_can_never_be_read_hold_up_nothing(sandbox: SandboxApi, redis: Redis) -> None:
+    """Settlements and structures get their schedules."""
+    sandbox.control("POST", "dialect", {"dialect": "today"})
+    set_policy("trigger", CAMPAIGN)
+    refusal: dict[str, Any] = {"body": '{"data":null,"errors":[{"message":"no","extensions":{"code":"BAD_REQUEST"}}]}'}
+    sandbox.control("POST", "faults", {"operations": ["eventsByCampaign"], "replies": [refusal] * 9})
+    recalculate(redis)
+
+    assert not Job.objects.filter(state=State.DEAD).exists()
+    assert not trigger_jobs()
+
+
+def test_a_forecast_tells_expiring_events_from_those_with_a_job(sandbox: SandboxApi, redis: Redis) -> None:
+    """An event is listed once: as it expires, or as the job that triggers it."""
+    assert FIRST in {event.id for event in read_world(main_api(), CAMPAIGN).events}
+    set_policy("trigger", CAMPAIGN)
+    expire(redis)
+    world = read_world(main_api(), CAMPAIGN)
+
+    assert world.events == []
+    assert [due.job.subject for due in world.jobs] == [FIRST]

@@ -63,6 +63,8 @@ def _groups(user: Any) -> list[tuple[str, list[tuple[str, str, str, str]]]]:
                 ("Advances", "admin:jobs_advances", "fast_forward", "jobs.view_campaignclock"),
                 ("World clocks", "admin:jobs_worldclock_changelist", "more_time", "jobs.view_campaignclock"),
                 ("Schedules", "admin:jobs_schedulerow_changelist", "event_upcoming", "jobs.view_schedulerow"),
+                ("Event policies", "admin:jobs_eventpolicy_changelist", "rule", "jobs.view_job"),
+                ("Questions", "admin:jobs_eventquestion_changelist", "contact_support", "jobs.view_job"),
             ],
         ),
         *(group(user) for group in menu.groups),

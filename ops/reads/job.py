@@ -12,7 +12,7 @@ from django.db.models import Q, QuerySet, Subquery, UUIDField, Value
 from django.db.models.functions import Coalesce
 
 from jobs import calendars, pauses
-from jobs.errors import InvalidJob
+from jobs.errors import AwaitsAnswer, InvalidJob
 from jobs.models import AuditEntry, CampaignClock, CronTask, Job, Pause, ScheduleRow
 from jobs.registry import all_types
 from jobs.states import WAITING, State
@@ -22,7 +22,7 @@ from jobs.world.clock import parse_moment
 from ops import bulk
 from ops.bulk import Verb
 from ops.humanize import label, naturaltime
-from ops.reads import attempts, blockers, stops
+from ops.reads import attempts, blockers, event_steps, stops
 from ops.reads.world_times import write_in_calendar
 from scheduler_project.durations import duration
 
@@ -166,6 +166,8 @@ def _explain_retrying(job: Job, reason: str, now: datetime, pauses_text: str) ->
             f"Next attempt {naturaltime(job.due_at, now)}. The effect may already be applied, and is sent again "
             f"because EFFECT_UNKNOWN_OUTCOME is retry. Last error: {reason}.{pauses_text}"
         )
+    if job.error.startswith(f"{AwaitsAnswer.__name__}:"):
+        return f"Waits: {reason}. Next attempt after the answer, or {naturaltime(job.due_at, now)}.{pauses_text}"
     return f"Next attempt {naturaltime(job.due_at, now)}, after this error: {reason}.{pauses_text}"
 
 
@@ -244,13 +246,14 @@ def find_near(job: Job) -> QuerySet[Job]:
 
 
 def read_page(job: Job, now: datetime) -> dict[str, Any]:
-    """The template's context; twelve queries, and three more for a job that is due at a world time."""
+    """The template's context: twelve queries, three more for a world time, two for a type that is not idempotent."""
     trail = list(job.audit_trail.order_by("id")[:500])
     about = job.subject.partition(":")[0]
     entity = ScheduleRow.objects.filter(entity_id=about).first() if about and about != "cron" else None
     campaign = CampaignClock.objects.filter(pk=job.campaign_id).first() if job.campaign_id else None
     kind, _, name = job.source.partition(":")
     declared = all_types().get(job.type)
+    idempotent = declared is None or declared.idempotent
     copies = Job.objects.order_by().filter(copy_of=job.pk)
     linked = list(copies.union(Job.objects.order_by().filter(pk=job.copy_of)) if job.copy_of else copies)
     near = find_relatives(job)
@@ -281,6 +284,7 @@ def read_page(job: Job, now: datetime) -> dict[str, Any]:
         "original": next((one for one in linked if one.pk == job.copy_of), None),
         "copies": [one for one in linked if one.pk != job.copy_of],
         "changes": find_changes(job.result),
-        "idempotent": declared is None or declared.idempotent,
+        "idempotent": idempotent,
+        **({} if idempotent else event_steps.read_steps(job)),
         "due_relative": naturaltime(job.due_at, now),
     }

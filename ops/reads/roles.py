@@ -25,6 +25,8 @@ VERBS: Final = (
     ("Force the circuit breaker, set the main API's limits", "jobs.control_breaker"),
     ("Change cron tasks", "jobs.change_crontask"),
     ("Set calendars", "jobs.change_campaigncalendar"),
+    ("Answer questions about events", "jobs.change_eventquestion"),
+    ("Set event policies", "jobs.change_eventpolicy"),
     ("Manage alert handlers", "jobs.manage_alerts"),
     ("Manage users", "auth.change_user"),
     ("Manage groups", "auth.change_group"),

@@ -1,0 +1,77 @@
+"""Questions about events: open ones with their buttons, and the latest answers."""
+
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+from django.contrib import admin, messages
+from django.core.exceptions import BadRequest
+from django.http import HttpRequest, HttpResponse
+from django.urls import path, reverse
+from unfold.admin import ModelAdmin
+
+from jobs.errors import StateConflict
+from jobs.models import EventQuestion
+from jobs.triggers import questions
+from ops.admin.base import ReadOnly, ReasonForm, actor_of, is_own_url, redirect, render_page, require
+from ops.menu import add_badge
+from ops.reads.event_questions import read_questions
+
+PERMISSION: Final = "jobs.change_eventquestion"
+PAGE: Final = "admin:jobs_eventquestion_changelist"
+MOST_COUNTED: Final = 100  #: the badge stops counting here
+
+if TYPE_CHECKING:
+    EventQuestionAdminBase = admin.ModelAdmin[EventQuestion]
+else:
+    EventQuestionAdminBase = ModelAdmin
+
+
+@admin.register(EventQuestion)
+class EventQuestionAdmin(ReadOnly, EventQuestionAdminBase):
+    """Its own page in place of Django's lists and forms."""
+
+    def get_urls(self) -> Any:
+        wrap = self.admin_site.admin_view
+        return [
+            path("", wrap(overview), name="jobs_eventquestion_changelist"),
+            path("answer/", wrap(answer), name="jobs_eventquestion_answer"),
+        ]
+
+
+def open_badge(request: HttpRequest) -> str:
+    """Return the number of open questions; empty if there are none."""
+    number = questions.count_open(MOST_COUNTED)
+    return f"{MOST_COUNTED - 1}+" if number == MOST_COUNTED else str(number or "")
+
+
+add_badge(PAGE, open_badge)
+
+
+@require(PERMISSION)
+def overview(request: HttpRequest) -> HttpResponse:
+    context = {
+        "title": "Questions about events",
+        **read_questions(),
+        "allowed": request.user.has_perm(PERMISSION),
+    }
+    return render_page(request, "ops/control/event_questions.html", context)
+
+
+@require(PERMISSION)
+def answer(request: HttpRequest) -> HttpResponse:
+    """A POST with the job's ID under yes or no answers its question; then back to the page that asked."""
+    yes, no = request.POST.get("yes", ""), request.POST.get("no", "")
+    back = request.POST.get("back", "")
+    back = back if is_own_url(request, back) else reverse(PAGE)
+    if request.method != "POST":
+        return redirect(request, back, "Choose an answer there.", messages.INFO)
+    form = ReasonForm(request.POST)
+    reason = form.cleaned_data["reason"] if form.is_valid() else ""
+    try:
+        found = questions.answer(UUID(yes or no), yes=bool(yes), actor=actor_of(request), reason=reason)
+    except ValueError:
+        raise BadRequest("No job has such an id.") from None
+    except StateConflict as conflict:
+        return redirect(request, back, f"Not answered: {conflict}.", messages.WARNING)
+    does = "is triggered" if yes else "expires without its effects"
+    return redirect(request, back, f"Answered: event {found.event_name} {does}.")

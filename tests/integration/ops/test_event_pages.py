@@ -1,0 +1,160 @@
+"""Pages of events: their policies, questions to operators, and what a job has sent."""
+
+import re
+
+import pytest
+from django.test import Client
+from redis import Redis
+
+from jobs.models import EventPolicy, EventQuestion, Job, OperatorAction
+from jobs.states import State
+from tests.support.effects import run
+from tests.support.events import EVENT, asked, executed, plant_effects, set_policy, trigger_job
+from tests.support.people import member
+from tests.support.servers import SandboxApi
+
+pytestmark = pytest.mark.django_db(transaction=True)
+POLICIES, QUESTIONS = "/admin/jobs/eventpolicy/", "/admin/jobs/eventquestion/"
+ANSWER = f"{QUESTIONS}answer/"
+
+
+def text_of(client: Client, page: str) -> str:
+    answer = client.get(page)
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+def badges(page: str) -> list[str]:
+    """What stands beside Questions in the menu."""
+    link = page[page.index(f'href="{QUESTIONS}"') :].partition("</a>")[0]
+    return re.findall(r">\s*(\d+)\s*<", link)
+
+
+def page_of(job: Job) -> str:
+    return f"/admin/jobs/job/{job.pk}/change/"
+
+
+@pytest.fixture
+def administrator(client: Client, redis: Redis) -> Client:
+    return member(client, "Administrator", name="ann")
+
+
+@pytest.fixture
+def operator(client: Client, redis: Redis) -> Client:
+    return member(client, "Operator", name="olga")
+
+
+@pytest.fixture
+def waiting(sandbox: SandboxApi) -> Job:
+    """A job that waits for an answer."""
+    return asked(sandbox)
+
+
+def test_an_administrator_sets_and_removes_a_policy(administrator: Client) -> None:
+    """With the reason in the audit trail."""
+    values = {
+        "campaign": "c-1",
+        "event_type": "Story",
+        "action": "ask",
+        "answer_minutes": "90",
+        "default_answer": "yes",
+    }
+    administrator.post(POLICIES, {**values, "reason": "players decide"})
+    row = EventPolicy.objects.get()
+
+    assert (row.campaign_id, row.event_type, row.action, row.answer_minutes, row.default_answer) == (
+        "c-1", "story", "ask", 90, True)  # fmt: skip
+    assert OperatorAction.objects.latest("id").reason == "players decide"
+    assert "90 min, then yes" in text_of(administrator, POLICIES)
+    administrator.post(POLICIES, {"remove": str(row.pk), "reason": "no more"})
+    assert not EventPolicy.objects.exists()
+    assert "all events expire" in text_of(administrator, POLICIES)
+    assert "removed already" in administrator.post(POLICIES, {"remove": "x"}, follow=True).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("values", "fault"),
+    [
+        ({"action": "ask"}, "ask needs 1 to"),
+        ({"action": "ask", "answer_minutes": "-1"}, "expected 1 to"),
+        ({"action": "ask", "answer_minutes": "x"}, "Enter a whole number"),
+        ({"action": "sing"}, "Select a valid choice"),
+        ({"action": "trigger", "event_type": "t" * 65}, "at most 64 characters"),
+    ],
+)
+def test_a_policy_that_cannot_be_is_refused_under_its_field(
+    administrator: Client, values: dict[str, str], fault: str
+) -> None:
+    answer = administrator.post(POLICIES, values)
+
+    assert answer.status_code == 400
+    assert fault in answer.content.decode()
+    assert not EventPolicy.objects.exists()
+
+
+def test_others_see_policies_and_set_none(operator: Client) -> None:
+    set_policy("trigger", "", "story")
+    page = text_of(operator, POLICIES)
+
+    assert "story" in page
+    assert "Set a policy" not in page
+    assert operator.post(POLICIES, {"action": "trigger"}).status_code == 403
+
+
+@pytest.mark.parametrize("answer", ["yes", "no"])
+def test_an_operator_answers_on_the_jobs_page(operator: Client, sandbox: SandboxApi, waiting: Job, answer: str) -> None:
+    """The page says what happens without an answer, and afterwards who gave it."""
+    page = text_of(operator, page_of(waiting))
+    assert "Waits: an operator is asked whether to trigger event" in page
+    assert "Yes, trigger" in page
+    data = {answer: str(waiting.pk), "reason": "they are there", "back": page_of(waiting)}
+    then = operator.post(ANSWER, data, follow=True)
+    assert then.redirect_chain == [(page_of(waiting), 302)]
+    run(waiting)
+
+    page = text_of(operator, page_of(waiting))
+    assert f"<b>{answer.capitalize()}</b>, by user:olga: they are there" in page
+    assert "Yes, trigger" not in page
+    assert len(executed(sandbox)) == (2 if answer == "yes" else 0)
+
+
+def test_open_questions_are_listed_and_counted(operator: Client, waiting: Job) -> None:
+    """With a badge in the menu of every page; answered ones below."""
+    page = text_of(operator, QUESTIONS)
+    assert "Yes, trigger" in page
+    assert EVENT in page
+    assert badges(text_of(operator, POLICIES)) == ["1"]
+    operator.post(ANSWER, {"no": str(waiting.pk)})
+    page = text_of(operator, QUESTIONS)
+    assert "No open questions" in page
+    assert badges(page) == []
+    assert "Latest answers" in page
+    again = operator.post(ANSWER, {"yes": str(waiting.pk)}, follow=True).content.decode()
+    assert "Not answered: the question has been answered already." in again
+
+
+def test_a_viewer_sees_questions_and_answers_none(viewer: Client, waiting: Job) -> None:
+    assert "Yes, trigger" not in text_of(viewer, QUESTIONS)
+    assert "Yes, trigger" not in text_of(viewer, page_of(waiting))
+    assert viewer.post(ANSWER, {"yes": str(waiting.pk)}).status_code == 403
+    assert EventQuestion.objects.get().answer is None
+
+
+@pytest.mark.parametrize("data", [{}, {"yes": "x"}, {"no": "1" * 400}])
+def test_an_answer_to_nothing_is_refused(operator: Client, data: dict[str, str]) -> None:
+    assert operator.post(ANSWER, data).status_code == 400
+    assert operator.get(ANSWER).status_code == 302
+
+
+def test_a_jobs_page_says_how_many_effects_were_executed(operator: Client, sandbox: SandboxApi) -> None:
+    """And which have failed, with the main API's reason."""
+    sandbox.control("POST", "dialect", {"dialect": "today"})
+    _, broken, _ = plant_effects(sandbox, "PRE", "ON_RESOLVE", "POST")
+    sandbox.control("POST", "effects", {"id": broken, "entityId": EVENT, "fails": "no such town"})
+    job = run(trigger_job())
+    assert job.state == State.DEAD
+
+    page = text_of(operator, page_of(job))
+    assert "2 of 3 effects executed." in page
+    assert f"Effect {broken}" in page
+    assert "executeEffect: no such town" in page

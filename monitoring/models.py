@@ -30,6 +30,7 @@ class Kind(models.TextChoices):
     REDIS_GONE = "redis_gone", "Redis unreachable"
     DATABASE_GONE = "database_gone", "Database unreachable"
     MAIN_API = "main_api", "Main API"
+    EVENT_QUESTION = "event_question", "Question about an event"
     CODE = "code", "Custom"
 
 

@@ -20,15 +20,18 @@ from jobs.broker import keys
 from jobs.cron.firing import LATE
 from jobs.models import CronTask, OutcomeMinute
 from jobs.states import State
+from jobs.triggers import questions
 from monitoring import health, metrics
-from monitoring.alerting.store import Finding
+from monitoring.alerting.store import LONGEST, Finding
 from monitoring.health import Component, Found
 from monitoring.models import Kind, Severity
 from scheduler_project.durations import duration
+from scheduler_project.text import line
 
 GONE_S: Final = 10.0  #: Redis or the database does not answer
 ABSENT_S: Final = 60.0  #: no worker, scheduler or subscriber
 GROWTH: Final = timedelta(minutes=10)  #: the window for new dead letters; the alert resolves after one without any
+MOST_QUESTIONS: Final = 50  #: to operators; more of them are on the page
 GROWTH_LIMIT: Final = 10  #: new dead letters within GROWTH that open the alert
 OVERDUE: Final = LATE + timedelta(seconds=30)  #: a cron run that is further behind counts as missed
 
@@ -44,8 +47,9 @@ class Conditions:
 
     def check(self, found: Found, now: datetime, *, still_open: frozenset[str]) -> tuple[list[Finding], set[Kind]]:
         """Return what holds now and the kinds that could be judged. `still_open` are the keys of open alerts."""
-        findings = [*self._gone(found), *_cron(now), *growth(now, still_open=still_open), *_lag()]
+        findings = [*self._gone(found), *_cron(now), *growth(now, still_open=still_open), *_lag(), *_questions()]
         judged = {Kind.DATABASE_GONE, Kind.REDIS_GONE, Kind.CRON_MISSED, Kind.DEAD_LETTERS_GROW, Kind.QUEUE_LAG}
+        judged.add(Kind.EVENT_QUESTION)
         if found["redis"].status == health.UP:
             findings += [*self._absent(found), *_breaker(found["circuitBreaker"])]
             judged |= {Kind.NO_WORKER, Kind.NO_SCHEDULER, Kind.NO_SUBSCRIBER, Kind.BREAKER_OPEN}
@@ -116,6 +120,21 @@ def _lag() -> Iterator[Finding]:
         newer = sum(depth.newer for depth in (metrics.queue_depths(keys.redis()) or {}).values())
         message += f" {newer} jobs wait for a worker of a newer release: replace the older workers." if newer else ""
         yield condition(Kind.QUEUE_LAG, "Queue delay", message, severity=Severity.WARNING)
+
+
+def _questions() -> Iterator[Finding]:
+    for question in questions.find_open(MOST_QUESTIONS):
+        default = "it is triggered" if question.default_answer else "it expires"
+        until = f"{timezone.localtime(question.deadline):%Y-%m-%d %H:%M:%S %Z}"
+        yield Finding(
+            kind=Kind.EVENT_QUESTION,
+            key=f"{Kind.EVENT_QUESTION.value}:{question.job_id}",
+            severity=Severity.WARNING,
+            title=line(f"Trigger event {question.event_name}?", LONGEST),
+            message=f"World time waits for an answer until {until}; without one {default}.",
+            details={"jobs": [str(question.job_id)]},
+            campaigns={question.campaign_id: 1},
+        )
 
 
 def growth(now: datetime, *, still_open: frozenset[str]) -> Iterator[Finding]:

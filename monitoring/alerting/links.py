@@ -16,6 +16,7 @@ PAGES: Final[Mapping[str, str]] = {
     Kind.EFFECT_UNKNOWN: "jobs_failuregroup_changelist",
     Kind.BREAKER_OPEN: "jobs_breaker",
     Kind.CREDENTIAL_REFUSED: "jobs_breaker",
+    Kind.EVENT_QUESTION: "jobs_eventquestion_changelist",
     Kind.MAIN_API: "jobs_main_api",
     Kind.QUEUE_LAG: "jobs_processes",
     Kind.NO_WORKER: "jobs_processes",
@@ -46,6 +47,7 @@ _RUNBOOKS: Final[Mapping[str, tuple[str, str]]] = {
     Kind.REDIS_GONE: ("Start Redis again: nothing is lost.", "redis-or-the-database-is-down"),
     Kind.DATABASE_GONE: ("Start the database again: nothing is lost.", "redis-or-the-database-is-down"),
     Kind.MAIN_API: ("Read on the page what its owners can change.", "the-scheduler-cannot-work-with-the-main-api"),
+    Kind.EVENT_QUESTION: ("Answer yes or no on its page, before the default counts.", "events"),
 }
 
 

@@ -1,4 +1,4 @@
-"""Questions about events: open ones with their buttons, and the latest answers."""
+"""Questions about events: open ones with their buttons, and the latest answers; requests of unknown outcome."""
 
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -11,7 +11,7 @@ from unfold.admin import ModelAdmin
 
 from jobs.errors import StateConflict
 from jobs.models import EventQuestion
-from jobs.triggers import questions
+from jobs.triggers import questions, settling
 from ops.admin.base import ReadOnly, ReasonForm, actor_of, is_own_url, redirect, render_page, require
 from ops.menu import add_badge
 from ops.reads.event_questions import read_questions
@@ -35,6 +35,7 @@ class EventQuestionAdmin(ReadOnly, EventQuestionAdminBase):
         return [
             path("", wrap(overview), name="jobs_eventquestion_changelist"),
             path("answer/", wrap(answer), name="jobs_eventquestion_answer"),
+            path("settle/", wrap(settle), name="jobs_eventquestion_settle"),
         ]
 
 
@@ -60,18 +61,43 @@ def overview(request: HttpRequest) -> HttpResponse:
 @require(PERMISSION)
 def answer(request: HttpRequest) -> HttpResponse:
     """A POST with the job's ID under yes or no answers its question; then back to the page that asked."""
-    yes, no = request.POST.get("yes", ""), request.POST.get("no", "")
-    back = request.POST.get("back", "")
-    back = back if is_own_url(request, back) else reverse(PAGE)
+    yes, no, back = request.POST.get("yes", ""), request.POST.get("no", ""), _back(request)
     if request.method != "POST":
         return redirect(request, back, "Choose an answer there.", messages.INFO)
-    form = ReasonForm(request.POST)
-    reason = form.cleaned_data["reason"] if form.is_valid() else ""
     try:
-        found = questions.answer(UUID(yes or no), yes=bool(yes), actor=actor_of(request), reason=reason)
-    except ValueError:
-        raise BadRequest("No job has such an id.") from None
+        found = questions.answer(_id(yes or no), yes=bool(yes), actor=actor_of(request), reason=_reason(request))
     except StateConflict as conflict:
         return redirect(request, back, f"Not answered: {conflict}.", messages.WARNING)
     does = "is triggered" if yes else "expires without its effects"
     return redirect(request, back, f"Answered: event {found.event_name} {does}.")
+
+
+@require("jobs.retry_job")
+def settle(request: HttpRequest) -> HttpResponse:
+    """A POST with the ID of a dead letter says that its request of unknown outcome was carried out."""
+    back = _back(request)
+    if request.method != "POST":
+        return redirect(request, back, "Choose a job first.", messages.INFO)
+    try:
+        settling.settle(_id(request.POST.get("job", "")), actor=actor_of(request), reason=_reason(request))
+    except StateConflict as conflict:
+        return redirect(request, back, f"Nothing was changed: {conflict}.", messages.WARNING)
+    return redirect(request, back, "Counted as executed: the job goes on with what is left.")
+
+
+def _id(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise BadRequest("No job has such an id.") from None
+
+
+def _back(request: HttpRequest) -> str:
+    """The page that asked, if it is ours."""
+    back = request.POST.get("back", "")
+    return back if is_own_url(request, back) else reverse(PAGE)
+
+
+def _reason(request: HttpRequest) -> str:
+    form = ReasonForm(request.POST)
+    return form.cleaned_data["reason"] if form.is_valid() else ""

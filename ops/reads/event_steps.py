@@ -33,12 +33,14 @@ def read_steps(job: Job) -> dict[str, Any]:
     """The context of a job's page; two queries."""
     found = steps.find(str(job.pk))
     question = questions.of_job(job.pk)
+    lines = [_line(step, job) for step in found]
     effects = [step for step in found if step.effect_id]
     executed = sum(step.state is StepState.DONE for step in effects)
     inactive = sum(step.state is StepState.INACTIVE for step in effects)
     return {
-        "event_steps": [_line(step, job) for step in found],
+        "event_steps": lines,
         "event_summary": f"{executed} of {len(effects) - inactive} effects executed" if effects else "",
+        "event_unknown": next((line.what for line in lines if line.state == _LOOKS[StepState.UNKNOWN][0]), ""),
         "event_question": describe([question])[0] if question else None,
         "event_question_open": bool(question and question.answered_at is None and State(job.state) not in ENDED),
     }

@@ -15,7 +15,7 @@ from tests.support.servers import SandboxApi
 
 pytestmark = pytest.mark.django_db(transaction=True)
 POLICIES, QUESTIONS = "/admin/jobs/eventpolicy/", "/admin/jobs/eventquestion/"
-ANSWER = f"{QUESTIONS}answer/"
+ANSWER, SETTLE = f"{QUESTIONS}answer/", f"{QUESTIONS}settle/"
 
 
 def text_of(client: Client, page: str) -> str:
@@ -158,3 +158,26 @@ def test_a_jobs_page_says_how_many_effects_were_executed(operator: Client, sandb
     assert "2 of 3 effects executed." in page
     assert f"Effect {broken}" in page
     assert "executeEffect: no such town" in page
+
+
+def test_an_operator_says_that_an_effect_was_executed(operator: Client, sandbox: SandboxApi) -> None:
+    """The job goes on after it, and sends it no more."""
+    sandbox.control("POST", "dialect", {"dialect": "today"})
+    first, second = plant_effects(sandbox, "PRE", "POST")
+    faults = {"operations": ["executeEffect"], "replies": [{"status": 500, "body": "no"}], "ignoreKeys": True}
+    sandbox.control("POST", "faults", faults)
+    job = run(trigger_job())
+    assert "It was executed: go on" in text_of(operator, page_of(job))
+    data = {"job": str(job.pk), "reason": "seen in the main API", "back": page_of(job)}
+    operator.post(SETTLE, data)
+
+    assert run(job).state == State.SUCCEEDED
+    assert executed(sandbox) == [first, second]
+    action = OperatorAction.objects.get(verb="settled")
+    assert (action.reason, action.changes) == ("seen in the main API", {"outcome": ["unknown", "executed"]})
+    assert "counted as executed by user:olga" in text_of(operator, page_of(job))
+    assert "Nothing was changed" in operator.post(SETTLE, data, follow=True).content.decode()
+
+
+def test_a_viewer_settles_nothing(viewer: Client) -> None:
+    assert viewer.post(SETTLE, {"job": "x"}).status_code == 403

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from jobs.errors import InvalidForecast
 from jobs.main_api.model import Event
-from jobs.schedules.events import scheduled_at
 from jobs.schedules.towns import CampaignWorld, Town
+from jobs.triggers.open_events import scheduled_at
 from jobs.world.clock import LAST_TICK, Moment, moment_at, ticks_of
 from jobs.world.entity import Series
 from jobs.world.household import advance

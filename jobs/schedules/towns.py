@@ -12,11 +12,11 @@ from jobs.main_api.listing import Listing
 from jobs.main_api.model import Campaign, Event, Settlement, Structure
 from jobs.main_api.reading import READ_BATCH
 from jobs.schedules.clocks import reading_of
-from jobs.schedules.events import read_open
 from jobs.schedules.households import as_standing, is_stale
 from jobs.schedules.store import DatabaseSchedules
 from jobs.slices import stop_at
 from jobs.triggers.looking import split
+from jobs.triggers.open_events import read_open
 from jobs.triggers.store import DatabaseTriggers
 from jobs.world.clock import Moment, WorldTime
 from jobs.world.growth import GrowthType

@@ -10,6 +10,7 @@ from jobs.models import Job, unique_key_of
 from jobs.registry import type_on_event
 from jobs.run import Followup
 from jobs.states import State
+from jobs.triggers.open_events import scheduled_at
 from jobs.world.clock import WorldTime
 from scheduler_project.text import is_id
 
@@ -56,13 +57,10 @@ def _find_work(events: Sequence[Event]) -> list[_Work]:
 
 def time_of(event: Event) -> WorldTime | None:
     """When the event is scheduled; None if at no time that can be read."""
-    if not event.scheduled_at:
-        return None
-    try:
-        return WorldTime.parse(event.scheduled_at)
-    except ValueError as error:
-        log.warning("events.time_rejected", event_id=event.id, error=str(error)[:300], next="it is left alone")
-        return None
+    at = scheduled_at(event)
+    if at is None and event.scheduled_at:
+        log.warning("events.time_rejected", event_id=event.id, time=event.scheduled_at[:100], next="it is left alone")
+    return at
 
 
 def subject_of(event_id: str, again: int) -> str:

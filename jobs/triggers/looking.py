@@ -5,11 +5,11 @@ from typing import Final
 
 import structlog
 
-from jobs.errors import JobError, NotAuthorized, NotServed, PermanentError
-from jobs.main_api.listing import Listing
+from jobs.errors import NotAuthorized, PermanentError
 from jobs.main_api.model import Campaign, Event
 from jobs.run import Run, Triggers
 from jobs.triggers.due import time_of
+from jobs.triggers.open_events import read_open
 from jobs.world.clock import WorldTime
 from jobs.world.event_policies import EventAction, Policies
 
@@ -30,7 +30,7 @@ def submit_triggers(run: Run, campaign: Campaign) -> None:
         return
     now = _clock_of(campaign.current_world_time)
     try:
-        found = _read(run, campaign.id)
+        found = read_open(run.api, campaign.id).events
     except NotAuthorized:
         raise
     except PermanentError as error:
@@ -57,16 +57,6 @@ def split(events: Sequence[Event], triggers: Triggers) -> tuple[Sequence[Event],
     chosen = chosen_of(events, triggers.policies(list({event.campaign_id for event in events})))
     triggered = {event.id for event in chosen} - set(triggers.given_up(chosen)) if chosen else set()
     return [e for e in events if e.id not in triggered], [e for e in chosen if e.id in triggered]
-
-
-def _read(run: Run, campaign_id: str) -> Listing[Event]:
-    """All events or, where the main API serves no such list, those that are overdue by its grace."""
-    found = run.api.events_by_campaign([campaign_id])[campaign_id]
-    if isinstance(found, NotServed):
-        found = run.api.overdue_events([campaign_id])[campaign_id]
-    if isinstance(found, JobError):
-        raise found
-    return found
 
 
 def _next(events: list[Event], now: WorldTime) -> list[Event]:

@@ -23,8 +23,8 @@ from jobs.errors import (
 from jobs.main_api.model import Campaign
 from jobs.registry import WORLD_TIME, Payload, job_type
 from jobs.run import Run
-from jobs.schedules import events
 from jobs.states import Priority
+from jobs.triggers import open_events
 from jobs.world.calendars.calendar import Calendar
 from jobs.world.clock import WorldTime, later, moment_at, ticks_of
 from scheduler_project.durations import duration
@@ -176,7 +176,7 @@ def _find_next(run: Run, clock: WorldTime, until: Until) -> WorldTime:
     found: list[WorldTime | None] = []
     if until in (Until.NEXT_EVENT, Until.NEXT_DUE):
         try:
-            found.append(events.find_next(run.api, run.campaign_id, clock))
+            found.append(open_events.find_next(run.api, run.campaign_id, clock))
         except NotServed:
             if until is Until.NEXT_EVENT:
                 raise

@@ -4,7 +4,7 @@ import pytest
 
 from jobs.errors import NotFound, NotServed, TransientError
 from jobs.main_api.client import MainApi
-from jobs.schedules.events import find_next, read_open, scheduled_at
+from jobs.triggers.open_events import find_next, read_open, scheduled_at
 from jobs.world.clock import WorldTime
 from tests.support.dialects import in_each_dialect
 from tests.support.servers import SandboxApi

@@ -9,7 +9,7 @@ from benchmarks.figures import percentile
 from benchmarks.gate_scenarios import api_slowed, gate_cost
 from benchmarks.scrape_scenario import scrape
 from benchmarks.world import redis_at
-from benchmarks.world_scenarios import expiration, operations, world_advance
+from benchmarks.world_scenarios import expiration, operations, simulation, world_advance, world_year
 
 WARM_UP = 500
 LAG_OVER_S = 20.0  #: the period over which firing-lag spreads its due times
@@ -165,6 +165,8 @@ SCENARIOS: dict[str, Callable[[Bench], None]] = {
     "cold-start": cold_start,
     "memory": memory,
     "world-advance": world_advance,
+    "world-year": world_year,
+    "simulation": simulation,
     "event-expiration": expiration,
     "operations": operations,
     "scrape": scrape,

@@ -1,7 +1,9 @@
 """Scenarios on the sandbox's world: a world-time advance, event expiration, and operations per second."""
 
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -16,11 +18,18 @@ from jobs.main_api.model import Settlement
 from jobs.models import Job
 from jobs.service import Submission
 from jobs.states import State
+from jobs.world.clock import WorldTime
+from jobs.world.entity import Entity
+from jobs.world.growth import GrowthType
+from jobs.world.household import Household, advance
+from jobs.world.maintenance import StructureEvent
 
 CAMPAIGN = "campaign-1"
 LATENCY_MS = 5
 UNDER_WAY = [State.QUEUED.value, State.RUNNING.value, State.RETRYING.value]
 RECALCULATIONS = ("RECALCULATE_SETTLEMENT_SCHEDULES", "RECALCULATE_STRUCTURE_SCHEDULES")
+YEAR = timedelta(days=365)
+START = datetime(1372, 1, 16, 6, tzinfo=UTC)
 ADVANCE_MINUTES = 1500  # more than every interval of the sandbox's world
 CLIENT_THREADS = 5
 
@@ -50,6 +59,43 @@ def world_advance(bench: Bench) -> None:
         bench.note(name, "wall time", "s", peer=drained.seconds)
         bench.note(name, "HTTP requests", "", peer=_requests(bench) - before)
     bench.control("DELETE", "faults")
+
+
+def world_year(bench: Bench) -> None:
+    """Advance the same world by 365 days at once."""
+    name = "world-year"
+    _campaign(bench)
+    bench.ours.clear()
+    _work_off(bench, [(kind, CAMPAIGN) for kind in RECALCULATIONS])
+    bench.control("POST", "advance", {"campaignId": CAMPAIGN, "minutes": YEAR // timedelta(minutes=1)})
+    bench.control("POST", "faults", {"latencyMs": LATENCY_MS})
+    before = _requests(bench)
+    seconds = _work_off(bench, [(kind, CAMPAIGN) for kind in RECALCULATIONS])
+    bench.note(name, "entity events", "", ours=Job.objects.exclude(type__in=RECALCULATIONS).count())
+    bench.note(name, "wall time", "s", ours=seconds)
+    bench.note(name, "HTTP requests", "", ours=_requests(bench) - before)
+    bench.control("DELETE", "faults")
+
+
+def simulation(bench: Bench) -> None:
+    """Calculate a year of settlements with 5 structures, without a database or a main API."""
+    count, occurrences = bench.sized(200), 0
+    began = time.process_time()
+    for _ in range(count):
+        town, buildings = advance(_household(), WorldTime(START + YEAR))
+        for after in (town, *buildings.values()):
+            occurrences += sum(one.count for one in after.occurred.values()) if after else 0
+    bench.note("simulation", "occurrences", "per second of CPU", ours=occurrences / (time.process_time() - began))
+
+
+def _household() -> Household[WorldTime]:
+    def seen(entity_id: str, events: Iterable[str], variables: dict[str, Any], kind: str = "") -> Entity[WorldTime]:
+        anchors = dict.fromkeys(events, WorldTime(START))
+        return Entity(id=entity_id, level=1, variables=variables, anchors=anchors, type=kind)
+
+    structures = {f"b-{n}": seen(f"b-{n}", StructureEvent, {"health": 100}, "market") for n in range(5)}
+    town = seen("s", GrowthType, {"population": 100, "populationCap": 100_000})
+    return Household(settlement=town, structures=structures)
 
 
 def expiration(bench: Bench) -> None:

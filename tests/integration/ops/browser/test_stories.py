@@ -149,7 +149,7 @@ def test_a_new_job_s_time_is_entered_in_the_user_s_zone(service: Service, visit:
     page.get_by_label("Campaign").fill("campaign-1")
     page.get_by_label("Effect id").fill("effect-1-3")
     year = datetime.now(UTC).year + 1
-    page.get_by_label("Execute at").fill(f"{year}-07-01T08:00:00")
+    page.get_by_label("Execute at", exact=True).fill(f"{year}-07-01T08:00:00")
     page.get_by_role("button", name="Submit").click()
     expect(page.get_by_text("Job submitted.")).to_be_visible()
     expect(page.get_by_text(f"{year}-07-01 08:00:00").first).to_be_visible()

@@ -1,5 +1,6 @@
 """Runs the whole service on one machine under one supervisor, for `manage.py up`."""
 
+import json
 import os
 import signal
 import socket
@@ -7,7 +8,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -190,6 +192,18 @@ def commands(
         "listener": [*reloaded, *manage, "pubsub_listener"],
         "monitor": [*reloaded, *manage, "monitor"],
     }
+
+
+@contextmanager
+def announced(file: Path, environment: Mapping[str, str]) -> Iterator[None]:
+    """Let `manage.py` find the service while it runs: its process and what its environment adds to ours."""
+    added = {name: value for name, value in environment.items() if os.environ.get(name) != value}
+    file.touch(mode=0o600)
+    file.write_text(json.dumps({"pid": os.getpid(), "environment": added}))
+    try:
+        yield
+    finally:
+        file.unlink()
 
 
 def environment(ports: Ports, *, token: str, dialect: str = "contract") -> dict[str, str]:

@@ -11,7 +11,16 @@ from django.core.management.base import BaseCommand
 
 from sandbox.dialect import DIALECTS
 from sandbox.login import admin_login
-from sandbox.up import CannotStart, Ports, commands, environment, start_redis, stop_as_by_ctrl_c, supervise
+from sandbox.up import (
+    CannotStart,
+    Ports,
+    announced,
+    commands,
+    environment,
+    start_redis,
+    stop_as_by_ctrl_c,
+    supervise,
+)
 
 
 class Command(BaseCommand):
@@ -45,18 +54,19 @@ class Command(BaseCommand):
         try:
             self._migrate(env)
             self.stdout.write(self.style.SUCCESS(admin_login(ports.web)))
-            code = supervise(
-                commands(
-                    ports,
-                    token=token,
-                    game_master_s=options["game_master"],
-                    dialect=options["dialect"],
-                    reload=options["reload"],
-                ),
-                env,
-                grace_s=settings.SHUTDOWN_GRACE.total_seconds() + 5,
-                redis=redis,
-            )
+            with announced(var / "up.json", env):
+                code = supervise(
+                    commands(
+                        ports,
+                        token=token,
+                        game_master_s=options["game_master"],
+                        dialect=options["dialect"],
+                        reload=options["reload"],
+                    ),
+                    env,
+                    grace_s=settings.SHUTDOWN_GRACE.total_seconds() + 5,
+                    redis=redis,
+                )
         except KeyboardInterrupt:
             sys.exit(130)
         finally:

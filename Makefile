@@ -23,10 +23,10 @@ $(STAMP): requirements-dev.txt requirements-uv.txt
 	@touch $@
 
 up: $(STAMP) ## run everything on this machine: Redis, SQLite, a sandbox main API and all processes
-	@exec $(BIN)/python manage.py up $(addprefix --dialect ,$(DIALECT))
+	@exec $(BIN)/python manage.py up $(addprefix --dialect ,$(DIALECT)) $(if $(LOGS),--logs)
 
 dev: $(STAMP) ## the same, and restart processes when the code changes
-	@exec $(BIN)/python manage.py up --reload
+	@exec $(BIN)/python manage.py up --reload --logs
 
 lint: $(STAMP) ## ruff, djlint, mypy --strict, import-linter
 	$(BIN)/ruff check .

@@ -10,7 +10,7 @@ def admin_login(port: int) -> str:
     users = get_user_model().objects
     where = f"Admin: http://127.0.0.1:{port}/admin/"
     if users.filter(is_superuser=True).exists():
-        new = ".venv/bin/python manage.py changepassword admin"
+        new = "./manage.py changepassword admin"
         return f"{where} (log in as printed at the first start; for a new password: {new})"
     password = secrets.token_urlsafe(9)
     users.create_superuser("admin", "", password)

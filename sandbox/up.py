@@ -17,8 +17,9 @@ from typing import Final
 
 from honcho import manager
 from honcho.manager import Manager
-from honcho.printer import Message, Printer
+from honcho.printer import Printer
 
+from sandbox.console import Output
 from sandbox.dialect import TOKENS
 
 REDIS_STARTS_WITHIN_S: Final = 60.0  #: a large append-only file, or a busy machine, takes time
@@ -108,23 +109,18 @@ def stop_as_by_ctrl_c() -> None:
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
 
 
-class Output(Printer):
-    """honcho's printer, but stops everything when its output is closed, as by `make up | head`."""
-
-    def write(self, message: Message) -> None:
-        try:
-            super().write(message)
-        except OSError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), self.output.fileno())
-            signal.raise_signal(signal.SIGTERM)
-
-
 class Supervisor(Manager):
     """honcho's manager, but says which process's exit stops everything, and can be stopped while it starts."""
 
-    def __init__(self) -> None:
-        super().__init__(Output(sys.stdout))
+    def __init__(self, output: Printer | None = None) -> None:
+        super().__init__(output or Output(sys.stdout))
         self._stop_requested = False
+        self._is_blamed = False  # a process that ended by itself
+
+    @property
+    def exit_code(self) -> int:
+        """0 if somebody asked it to stop."""
+        return int(self.returncode or 0) if self._is_blamed else 0
 
     def _any_stopped(self) -> bool:
         """Return whether honcho's loop should terminate all processes, once all have started."""
@@ -145,18 +141,24 @@ class Supervisor(Manager):
         """Print that a process exited by itself, and set the exit code: never 0, because nobody asked it to stop."""
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited ({code})"
         self._system_print(f"{name} {how}; shutting down\n")
+        self._is_blamed = True
         self.returncode = 128 - code if code < 0 else max(code, 1)
 
 
 def supervise(
-    commands: Mapping[str, list[str]], environment: Mapping[str, str], *, grace_s: float, redis: subprocess.Popen[bytes]
+    commands: Mapping[str, list[str]],
+    environment: Mapping[str, str],
+    *,
+    grace_s: float,
+    redis: subprocess.Popen[bytes],
+    output: Printer | None = None,
 ) -> int:
     """Run all commands with prefixed, coloured logs until Ctrl-C or the first exit, Redis's included.
 
     Returns the exit code.
     """
     manager.KILL_WAIT = int(grace_s)
-    supervisor = Supervisor()
+    supervisor = Supervisor(output)
     for name, command in commands.items():
         supervisor.add_process(name, " ".join(["exec", *command]), env=dict(environment), quiet=False)
     stopped = threading.Event()
@@ -171,7 +173,7 @@ def supervise(
     stopped.set()
     if redis.returncode is not None:
         supervisor.report_exit("redis", redis.returncode)
-    return int(supervisor.returncode or 0)
+    return supervisor.exit_code
 
 
 def commands(
@@ -220,6 +222,7 @@ def environment(ports: Ports, *, token: str, dialect: str = "contract") -> dict[
     defaults = {
         "API_SERVICE_ACCOUNT_TOKEN": TOKENS[dialect],
         "CRON_EVENT_EXPIRATION": "* * * * *",
+        "PUBLIC_URL": f"http://127.0.0.1:{ports.web}",
         "FORCE_COLOR": "1" if sys.stdout.isatty() else "",  # the processes write into pipes
     }
     return {**defaults, **os.environ, **ours}

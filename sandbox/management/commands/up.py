@@ -9,6 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
+from sandbox.console import Quiet, announce_when_healthy
 from sandbox.dialect import DIALECTS
 from sandbox.login import admin_login
 from sandbox.up import (
@@ -35,6 +36,7 @@ class Command(BaseCommand):
             default="contract",
             help="the sandbox keeps the contract, or differs from it as the main API does today",
         )
+        parser.add_argument("--logs", action="store_true", help="print every log line")
         parser.add_argument("--reload", action="store_true", help="restart processes when the code changes")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -48,12 +50,13 @@ class Command(BaseCommand):
         except CannotStart as why:
             sys.exit(f"make up: {why}")
         except KeyboardInterrupt:
-            sys.exit(130)
+            return
         token = secrets.token_urlsafe(24)
         env = environment(ports, token=token, dialect=options["dialect"])
         try:
             self._migrate(env)
-            self.stdout.write(self.style.SUCCESS(admin_login(ports.web)))
+            self.stdout.write("Starting. Warnings are shown; Ctrl-C stops everything.")
+            announce_when_healthy(ports.web, self.style.SUCCESS(admin_login(ports.web)))
             with announced(var / "up.json", env):
                 code = supervise(
                     commands(
@@ -66,9 +69,10 @@ class Command(BaseCommand):
                     env,
                     grace_s=settings.SHUTDOWN_GRACE.total_seconds() + 5,
                     redis=redis,
+                    output=None if options["logs"] else Quiet(sys.stdout),
                 )
         except KeyboardInterrupt:
-            sys.exit(130)
+            code = 0
         finally:
             redis.send_signal(signal.SIGTERM)
             redis.wait(timeout=30)

@@ -16,23 +16,22 @@ from redis import RedisError
 
 from jobs import control
 from jobs.broker import depths, keys
-from jobs.histogram import OBJECTIVE_MS, OBJECTIVE_SHARE
+from jobs.histogram import OBJECTIVE_MS
 from jobs.main_api.breaker import Snapshot
 from jobs.main_api.client import main_api
 from jobs.main_api.recent_calls import Fault
 from jobs.models import CampaignClock, CronTask, FailureHour, Job, ScheduleRow
 from jobs.state_counts import count_states
 from jobs.states import ENDED, Priority, State
-from ops.humanize import format_count, format_jobs, limited_count, milliseconds
+from ops.admin.tiles import grey_out, in_address, link_to_moves, make_tiles
+from ops.humanize import limited_count, milliseconds
 from ops.reads import recent_actions, verdict
 from ops.reads.job import TONES, name_all
 from ops.reads.outcomes import DEFAULT, RANGES, Range, Slot, read_slots, sum_up
 from ops.reads.status import find_components
-from scheduler_project.durations import duration
 from scheduler_project.snapshot import snapshot
 
 SHOWN: Final = 8  #: rows of a panel
-FRESH: Final = timedelta(minutes=5)  #: what was measured before is old
 OUTCOMES: Final = (State.SUCCEEDED, State.SKIPPED, State.RETRYING, State.DEAD, State.QUEUED)
 ERRORS: Final = 4
 MOVING: Final = 100  #: jobs that may move between a read of the database and one of Redis
@@ -108,84 +107,6 @@ def count_failures(since: datetime) -> list[dict[str, Any]]:
 
 def find_next_firings() -> list[CronTask]:
     return list(CronTask.objects.filter(enabled=True, next_fire_at__isnull=False).order_by("next_fire_at")[:SHOWN])
-
-
-def make_tiles(sums: Slot, counts: dict[State, int], wanted: Range) -> list[dict[str, Any]]:
-    """The numbers at the top, each with the link to the list that it counts."""
-    jobs, minutes = reverse("admin:jobs_job_changelist"), wanted.length / timedelta(minutes=1)
-    since = _in_address(sums.at)
-    ended = sum(sums.outcomes[outcome] for outcome in ENDED)
-    failed = sums.outcomes[State.DEAD] + sums.outcomes[State.RETRYING]
-    return [
-        {
-            "name": "Attempts/min",
-            "value": f"{sums.jobs / minutes:,.1f}",
-            "icon": "speed",
-            "tone": "calm",
-            "link": f"{jobs}?{urlencode({'finished_at_from': since})}",
-            "says": f"{format_jobs(ended)} finished in {wanted.label}",
-            "measures": True,
-        },
-        {
-            "name": "Failed attempts",
-            "value": format_count(failed),
-            "tone": "warn" if failed else "good",
-            "link": _link_to_moves(f"{State.DEAD}, {State.RETRYING}", since=since),
-            "says": f"{100 * failed / sums.jobs:.1f} % of attempts, incl. breaker waits" if sums.jobs else "none ended",
-            "icon": "replay",
-            "measures": True,
-        },
-        *_time_tiles(sums),
-        *(
-            _tile(state, counts[state], f"{jobs}?state={state.value}")
-            for state in (State.RUNNING, State.QUEUED, State.SCHEDULED, State.RETRYING, State.DEAD)
-        ),
-    ]
-
-
-def grey_out(tiles: Sequence[dict[str, Any]], slots: Sequence[Slot], wanted: Range, now: datetime) -> None:
-    """Mark the tiles that measure attempts as old if none has ended lately."""
-    last = max((slot.at + wanted.step for slot in slots if slot.jobs), default=None)
-    if last and now - last <= FRESH:
-        return
-    for tile in tiles:
-        if tile.get("measures"):
-            tile["tone"], tile["is_old"] = "muted", True
-            tile["says"] = f"no attempt has ended for {duration(now - last)}" if last else f"none in {wanted.label}"
-
-
-def _time_tiles(sums: Slot) -> list[dict[str, Any]]:
-    """How late jobs started, and how long they ran."""
-    share = sums.on_time_share
-    return [
-        {
-            "name": "Started on time (≤ 1 s)",
-            "value": "-" if share is None else f"{100 * share:.1f} %",
-            "link": "#lateness",
-            "says": f"target: {OBJECTIVE_SHARE:.0%}",
-            "icon": "timer",
-            "measures": True,
-            "tone": "good" if share is None or share >= OBJECTIVE_SHARE else "bad",
-        },
-        {
-            "name": "Start delay, p95",
-            "value": milliseconds(sums.p95_ms),
-            "link": "#lateness",
-            "icon": "hourglass_bottom",
-            "measures": True,
-            "says": f"p50 {milliseconds(sums.p50_ms)}, longest {milliseconds(sums.max_ms)}",
-            "tone": "good" if (sums.p95_ms or 0) <= OBJECTIVE_MS else "bad",
-        },
-        {
-            "name": "Run time",
-            "value": milliseconds(sums.run_mean_ms),
-            "link": "#times",
-            "icon": "avg_pace",
-            "measures": True,
-            "says": f"longest {milliseconds(sums.run_ms_max if sums.jobs else None)}",
-            "tone": "calm",
-        },
-    ]
 
 
 def make_chart(slots: Sequence[Slot], wanted: Range) -> dict[str, Any]:
@@ -283,46 +204,13 @@ def _read_redis() -> dict[str, Any]:
         return {"redis_fault": f"Redis does not answer: {type(error).__name__}. Jobs wait, nothing is lost."}
 
 
-def _tile(state: State, count: int, link: str) -> dict[str, Any]:
-    icon, tone = TONES[state]
-    names = {State.DEAD: "Dead letters", State.SCHEDULED: "Scheduled", State.QUEUED: "Queued"}
-    says = {
-        State.DEAD: "need attention",
-        State.SCHEDULED: "not due yet",
-        State.QUEUED: "waiting for a worker",
-        State.RUNNING: "right now",
-        State.RETRYING: "waiting for their next attempt",
-    }
-    if state is State.DEAD:
-        link, tone = reverse("admin:jobs_failuregroup_changelist"), "bad" if count else "good"
-    name = names.get(state, state.value.capitalize())
-    return {
-        "name": name,
-        "value": limited_count(count),
-        "link": link,
-        "says": says[state],
-        "icon": icon,
-        "tone": tone,
-    }
-
-
 def _link_to_ended(outcome: State, at: datetime, step: timedelta) -> str:
     """The list of jobs that ended so within one step; for outcomes that do not end a job, the list of moves."""
-    since, until = _in_address(at), _in_address(at + step)
+    since, until = in_address(at), in_address(at + step)
     if outcome not in ENDED:
-        return _link_to_moves(outcome.value, since=since, until=until)
+        return link_to_moves(outcome.value, since=since, until=until)
     question = {"state": outcome.value, "finished_at_from": since, "finished_at_to": until}
     return f"{reverse('admin:jobs_job_changelist')}?{urlencode(question)}"
-
-
-def _link_to_moves(what: str, **when: str) -> str:
-    """The audit trail with workers' moves."""
-    return f"{reverse('admin:jobs_auditentry_changelist')}?{urlencode({'scope': 'all', 'what': what, **when})}"
-
-
-def _in_address(moment: datetime) -> str:
-    """A time in the user's time zone, with its offset: the address means the same to everybody."""
-    return timezone.localtime(moment).isoformat(timespec="minutes")
 
 
 def _round(value: float | None) -> float | None:

@@ -1,0 +1,129 @@
+"""The tiles of the dashboard: numbers, each with the link to the list that it counts."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from django.urls import reverse
+from django.utils import timezone
+
+from jobs.histogram import OBJECTIVE_MS, OBJECTIVE_SHARE
+from jobs.states import ENDED, State
+from ops.humanize import format_count, format_jobs, limited_count, milliseconds
+from ops.reads.job import TONES
+from ops.reads.outcomes import Range, Slot
+from scheduler_project.durations import duration
+
+FRESH: Final = timedelta(minutes=5)  #: what was measured before is old
+
+
+def make_tiles(sums: Slot, counts: dict[State, int], wanted: Range) -> list[dict[str, Any]]:
+    """The numbers at the top, each with the link to the list that it counts."""
+    jobs, minutes = reverse("admin:jobs_job_changelist"), wanted.length / timedelta(minutes=1)
+    since = in_address(sums.at)
+    ended = sum(sums.outcomes[outcome] for outcome in ENDED)
+    failed = sums.outcomes[State.DEAD] + sums.outcomes[State.RETRYING]
+    return [
+        {
+            "name": "Attempts/min",
+            "value": f"{sums.jobs / minutes:,.1f}",
+            "icon": "speed",
+            "tone": "calm",
+            "link": f"{jobs}?{urlencode({'finished_at_from': since})}",
+            "says": f"{format_jobs(ended)} finished in {wanted.label}",
+            "measures": True,
+        },
+        {
+            "name": "Failed attempts",
+            "value": format_count(failed),
+            "tone": "warn" if failed else "good",
+            "link": link_to_moves(f"{State.DEAD}, {State.RETRYING}", since=since),
+            "says": f"{100 * failed / sums.jobs:.1f} % of attempts, incl. breaker waits" if sums.jobs else "none ended",
+            "icon": "replay",
+            "measures": True,
+        },
+        *_time_tiles(sums),
+        *(
+            _tile(state, counts[state], f"{jobs}?state={state.value}")
+            for state in (State.RUNNING, State.QUEUED, State.SCHEDULED, State.RETRYING, State.DEAD)
+        ),
+    ]
+
+
+def grey_out(tiles: Sequence[dict[str, Any]], slots: Sequence[Slot], wanted: Range, now: datetime) -> None:
+    """Mark the tiles that measure attempts as old if none has ended lately."""
+    last = max((slot.at + wanted.step for slot in slots if slot.jobs), default=None)
+    if last and now - last <= FRESH:
+        return
+    for tile in tiles:
+        if tile.get("measures"):
+            tile["tone"], tile["is_old"] = "muted", True
+            tile["says"] = f"no attempt has ended for {duration(now - last)}" if last else f"none in {wanted.label}"
+
+
+def _time_tiles(sums: Slot) -> list[dict[str, Any]]:
+    """How late jobs started, and how long they ran."""
+    share = sums.on_time_share
+    return [
+        {
+            "name": "Started on time (≤ 1 s)",
+            "value": "-" if share is None else f"{100 * share:.1f} %",
+            "link": "#lateness",
+            "says": f"target: {OBJECTIVE_SHARE:.0%}",
+            "icon": "timer",
+            "measures": True,
+            "tone": "good" if share is None or share >= OBJECTIVE_SHARE else "bad",
+        },
+        {
+            "name": "Start delay, p95",
+            "value": milliseconds(sums.p95_ms),
+            "link": "#lateness",
+            "icon": "hourglass_bottom",
+            "measures": True,
+            "says": f"p50 {milliseconds(sums.p50_ms)}, longest {milliseconds(sums.max_ms)}",
+            "tone": "good" if (sums.p95_ms or 0) <= OBJECTIVE_MS else "bad",
+        },
+        {
+            "name": "Run time",
+            "value": milliseconds(sums.run_mean_ms),
+            "link": "#times",
+            "icon": "avg_pace",
+            "measures": True,
+            "says": f"longest {milliseconds(sums.run_ms_max if sums.jobs else None)}",
+            "tone": "calm",
+        },
+    ]
+
+
+def _tile(state: State, count: int, link: str) -> dict[str, Any]:
+    icon, tone = TONES[state]
+    names = {State.DEAD: "Dead letters", State.SCHEDULED: "Scheduled", State.QUEUED: "Queued"}
+    says = {
+        State.DEAD: "need attention",
+        State.SCHEDULED: "not due yet",
+        State.QUEUED: "waiting for a worker",
+        State.RUNNING: "right now",
+        State.RETRYING: "waiting for their next attempt",
+    }
+    if state is State.DEAD:
+        link, tone = reverse("admin:jobs_failuregroup_changelist"), "bad" if count else "good"
+    name = names.get(state, state.value.capitalize())
+    return {
+        "name": name,
+        "value": limited_count(count),
+        "link": link,
+        "says": says[state],
+        "icon": icon,
+        "tone": tone,
+    }
+
+
+def link_to_moves(what: str, **when: str) -> str:
+    """The audit trail with workers' moves."""
+    return f"{reverse('admin:jobs_auditentry_changelist')}?{urlencode({'scope': 'all', 'what': what, **when})}"
+
+
+def in_address(moment: datetime) -> str:
+    """A time in the user's time zone, with its offset: the address means the same to everybody."""
+    return timezone.localtime(moment).isoformat(timespec="minutes")

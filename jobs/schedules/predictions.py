@@ -9,12 +9,14 @@ from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import msgspec
+import structlog
 
 from jobs.models import AdvancePrediction
 from jobs.schedules.what_if import Change, WhatIf
 from jobs.world.clock import WorldTime
 from scheduler_project import text
 
+log = structlog.get_logger(__name__)
 LARGEST: Final = 256 * 1024 * 1024  #: bytes of a prediction that is read
 
 
@@ -79,8 +81,12 @@ def find(job_id: UUID) -> Prediction | None:
     row = AdvancePrediction.objects.filter(pk=job_id).first()
     if row is None:
         return None
-    plain = zlib.decompressobj().decompress(row.changes, LARGEST)
-    stored = msgspec.convert(json.loads(plain), _Stored)
+    try:
+        plain = zlib.decompressobj().decompress(row.changes, LARGEST)
+        stored = msgspec.convert(json.loads(plain), _Stored)
+    except (ValueError, zlib.error) as error:  # of another release, or longer than LARGEST
+        log.warning("prediction.unreadable", job_id=str(job_id), error=str(error)[:300], next="nothing is compared")
+        return None
     was, to = WorldTime.parse(row.from_time), WorldTime.parse(row.to_time)
     return Prediction(
         made_at=row.created_at,

@@ -49,7 +49,8 @@ class Conditions:
         """Return what holds now and the kinds that could be judged. `still_open` are the keys of open alerts."""
         findings = [*self._gone(found), *_cron(now), *growth(now, still_open=still_open), *_lag(), *_questions()]
         judged = {Kind.DATABASE_GONE, Kind.REDIS_GONE, Kind.CRON_MISSED, Kind.DEAD_LETTERS_GROW, Kind.QUEUE_LAG}
-        judged.add(Kind.EVENT_QUESTION)
+        if questions.count_open(MOST_QUESTIONS + 1) <= MOST_QUESTIONS:  # of more, it is not known which are answered
+            judged.add(Kind.EVENT_QUESTION)
         if found["redis"].status == health.UP:
             findings += [*self._absent(found), *_breaker(found["circuitBreaker"])]
             judged |= {Kind.NO_WORKER, Kind.NO_SCHEDULER, Kind.NO_SUBSCRIBER, Kind.BREAKER_OPEN}

@@ -12,7 +12,7 @@ from django.utils import timezone
 from jobs import calendars
 from jobs.models import CampaignClock, WorldAdvance
 from jobs.types.advance_world_time import NAME as ADVANCE_WORLD_TIME
-from ops.admin.base import render_page
+from ops.admin.base import read_key, render_page
 from ops.reads import advance as read
 from ops.reads.advance_report import LISTED
 from ops.reads.advance_towns import PAGE as TOWNS
@@ -33,14 +33,14 @@ def urls(site: Any) -> list[Any]:
 
 def show_everything(request: HttpRequest) -> HttpResponse:
     _check(request)
-    found, more = read.list_latest(None, _read_before(request))
+    found, more = read.list_latest(None, read_key(request.GET.get("before", "")))
     context = {"title": "Advances of world time", "advances": found, "more": more}
     return render_page(request, "ops/advances.html", context, opts=CampaignClock._meta)
 
 
 def show_all(request: HttpRequest, pk: str) -> HttpResponse:
     clock = _find(request, pk)
-    found, more = read.list_latest(clock.pk, _read_before(request))
+    found, more = read.list_latest(clock.pk, read_key(request.GET.get("before", "")))
     context = {
         "title": f"World time of {clock.name or clock.campaign_id}",
         "clock": clock,
@@ -92,12 +92,6 @@ def _read_start(request: HttpRequest) -> int:
     """The place of the first town that is shown."""
     text = request.GET.get("towns", "")
     return int(text) if text.isascii() and text.isdigit() and len(text) < 8 else 0
-
-
-def _read_before(request: HttpRequest) -> int | None:
-    """The ID of the last advance of the page before."""
-    text = request.GET.get("before", "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
 
 
 def _find(request: HttpRequest, pk: str) -> CampaignClock:

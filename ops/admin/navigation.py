@@ -60,7 +60,7 @@ def _groups(user: Any) -> list[tuple[str, list[tuple[str, str, str, str]]]]:
             "World",
             [
                 ("Campaigns", "admin:jobs_campaignclock_changelist", "public", "jobs.view_campaignclock"),
-                ("Advances", "admin:jobs_advances", "fast_forward", "jobs.view_campaignclock"),
+                ("Advances", "admin:jobs_advances", "fast_forward", "jobs.view_job"),
                 ("World clocks", "admin:jobs_worldclock_changelist", "more_time", "jobs.view_campaignclock"),
                 ("Schedules", "admin:jobs_schedulerow_changelist", "event_upcoming", "jobs.view_schedulerow"),
                 ("Event policies", "admin:jobs_eventpolicy_changelist", "rule", "jobs.view_job"),

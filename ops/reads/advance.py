@@ -150,7 +150,9 @@ class Advance:
     @cached_property
     def stop(self) -> WorldStop | None:
         """At which the world stands on the way: it goes on once the stop's job has ended."""
-        return stops.first_reached(self.row.campaign_id, self.to) if self.row.processed_at else None
+        stop = stops.first_reached(self.row.campaign_id, self.to) if self.row.processed_at else None
+        was = self.row.from_time
+        return None if stop and was and stop.at <= sortable(WorldTime.parse(was)) else stop
 
     @property
     def is_live(self) -> bool:

@@ -1,5 +1,6 @@
 """Movements of world time: each is recorded and followed by its jobs once, whoever sees it first."""
 
+import zlib
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -13,6 +14,7 @@ from jobs.engine.scheduler.retention import Retention
 from jobs.listener import Listener
 from jobs.main_api.client import MainApi
 from jobs.models import AdvancePrediction, AdvanceSource, CampaignClock, Job, WorldAdvance, new_job_id
+from jobs.schedules import predictions
 from jobs.schedules.advances import DatabaseAdvances, react
 from jobs.schedules.clocks import remember_all
 from jobs.world.clock import WorldTime
@@ -153,3 +155,16 @@ def test_retention_keeps_the_target_of_a_job_that_may_be_retried(redis: Redis, s
 
     assert AdvancePrediction.objects.get().job_id == kept.pk
     assert set(WorldAdvance.objects.values_list("job_id", flat=True)) == {kept.pk, UUID(JOB)}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [b"", b"no zlib", zlib.compress(b"{"), zlib.compress(b"[1]"), zlib.compress(b'[[["e"]],{},[],true,[]]')],
+    ids=["empty", "not compressed", "cut off", "another shape", "another release's"],
+)
+def test_what_cannot_be_read_of_a_what_if_is_not_compared(db: None, changes: bytes) -> None:
+    """The advance's page then says that nothing was kept."""
+    job_id, at = new_job_id(), "1372-01-16T06:00:00.000Z"
+    AdvancePrediction.objects.create(job_id=job_id, campaign_id=CAMPAIGN, from_time=at, to_time=at, changes=changes)
+
+    assert predictions.find(job_id) is None

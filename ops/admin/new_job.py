@@ -11,7 +11,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.text import capfirst
-from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget, UnfoldBooleanWidget
 
 from jobs import calendars, service
 from jobs.errors import InvalidJob
@@ -38,6 +38,9 @@ class NewJobForm(ConfirmPast):
         required=False,
         widget=UnfoldAdminTextInputWidget(attrs={"list": "campaigns", "autocomplete": "off"}),
     )
+    is_unknown_meant = forms.BooleanField(
+        required=False, widget=forms.HiddenInput, label="It is right: the scheduler has not seen it yet"
+    )
     priority = forms.TypedChoiceField(
         required=False, coerce=int, empty_value=None, widget=UnfoldAdminSelectWidget(), label="Priority"
     )
@@ -51,17 +54,31 @@ class NewJobForm(ConfirmPast):
             declared.payload.due_at not in (Payload.due_at, SlicedPayload.due_at)
             or declared.payload.world_time_due is not Payload.world_time_due
         )
+        unknown, past = self.fields.pop("is_unknown_meant"), self.fields.pop("is_past_meant")
         campaign, priority, reason = (self.fields.pop(name) for name in ("campaign_id", "priority", "reason"))
         campaign.required = not declared.all_campaigns
         campaign.help_text = "Empty: all campaigns." if declared.all_campaigns else ""
         names = [(str(p.value), p.name.capitalize()) for p in sorted(Priority, reverse=True)]
         default = f"{declared.priority.name.capitalize()}, as the type declares"
         priority.choices = [("", default), *names]  # type: ignore[attr-defined]
-        self.fields |= {"campaign_id": campaign, **self.payload, "priority": priority}
+        self.fields |= {"campaign_id": campaign, "is_unknown_meant": unknown, **self.payload, "priority": priority}
         if not self.sets_due:
             self.fields["due_at"] = payload_form.moment_field(required=False, label="Due", help_text="Empty: now.")
-        self.fields["is_past_meant"] = self.fields.pop("is_past_meant")
-        self.fields["reason"] = reason
+        self.fields |= {"is_past_meant": past, "reason": reason}
+
+    def clean_campaign_id(self) -> str:
+        """The ID, also where the name of one campaign was given; one that is not known is asked about first."""
+        given: str = self.cleaned_data["campaign_id"]
+        known = CampaignClock.objects.order_by()
+        if not given or known.filter(pk=given).exists() or not known.exists():
+            return given
+        named = list(known.filter(name=given).values_list("pk", flat=True)[:2])
+        if len(named) == 1:
+            return str(named[0])
+        if not self.data.get("is_unknown_meant"):
+            self.fields["is_unknown_meant"].widget = UnfoldBooleanWidget()
+            raise forms.ValidationError("No campaign with this ID is known. Correct or confirm it.")
+        return given
 
     def clean(self) -> dict[str, Any]:
         calendar = calendars.of(self.cleaned_data.get("campaign_id", ""))

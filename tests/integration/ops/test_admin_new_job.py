@@ -17,7 +17,7 @@ from psutil import Process
 from redis import Redis
 
 from jobs import calendars, service
-from jobs.models import Job, OperatorAction
+from jobs.models import CampaignClock, Job, OperatorAction
 from jobs.registry import WORLD_TIME, Payload, all_types, type_named
 from jobs.service import Submission
 from jobs.world.calendars.examples import LANTERN
@@ -283,3 +283,19 @@ def test_rescheduling_into_the_past_is_confirmed_first(admin_client: Client, red
     assert admin_client.post("/admin/jobs/job/", {**form, "is_past_meant": "on"}).status_code == 302
     job.refresh_from_db()
     assert job.due_at < timezone.now()
+
+
+def test_a_campaign_may_be_named_and_an_unknown_one_is_confirmed(admin_client: Client, redis: Redis) -> None:
+    """Two of one name, or none of this ID: nothing is guessed."""
+    for pk, name in (("c-1", "Northmarch"), ("c-2", "Twin"), ("c-3", "Twin")):
+        CampaignClock.objects.create(campaign_id=pk, name=name)
+    url = f"{ADD}?type=EVENT_EXPIRATION"
+
+    assert admin_client.post(url, {"campaign_id": "Northmarch"}).status_code == 302
+    assert Job.objects.get().campaign_id == "c-1"
+    for given in ("Twin", "c-9"):
+        asked = admin_client.post(url, {"campaign_id": given})
+        assert list(asked.context["form"].errors) == ["campaign_id"]
+        assert 'type="checkbox"' in str(asked.context["form"]["is_unknown_meant"])
+    assert admin_client.post(url, {"campaign_id": "c-9", "is_unknown_meant": "on"}).status_code == 302
+    assert set(Job.objects.values_list("campaign_id", flat=True)) == {"c-1", "c-9"}

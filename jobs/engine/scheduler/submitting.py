@@ -12,13 +12,17 @@ from jobs.run import Followup
 log = structlog.get_logger(__name__)
 
 
-def submit_due(due: Sequence[Followup], *, reason: str, request_id: str = "") -> None:
-    """Submit all of them, or those that are not refused."""
+def submit_due(due: Sequence[Followup], *, reason: str, request_id: str = "") -> int:
+    """Submit all of them, or those that are not refused. Returns how many are new."""
+    if not due:
+        return 0
     try:
-        service.submit_followups(due, actor=actors.SCHEDULER, reason=reason, request_id=request_id)
+        return service.submit_followups(due, actor=actors.SCHEDULER, reason=reason, request_id=request_id)
     except Refused:
+        new = 0
         for one in due:
             try:
-                service.submit_followups([one], actor=actors.SCHEDULER, reason=reason, request_id=request_id)
+                new += service.submit_followups([one], actor=actors.SCHEDULER, reason=reason, request_id=request_id)
             except Refused as refused:
                 log.error("scheduler.row_rejected", job_type=one.type, campaign_id=one.campaign_id, error=str(refused))
+        return new

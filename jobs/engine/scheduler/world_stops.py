@@ -130,9 +130,9 @@ def _open(place: _Place) -> bool:
         place.stop.save()
     if movement and movement.processed_at and _is_recalculating(place, movement.processed_at):
         return False
-    if due := fire_world_rows(place.stop.campaign_id, place.at, limit=FIRED):
-        submit_due(due, reason=f"due by {place.at.isoformat()}", request_id=place.stop.request_id)
-        return True
+    due = fire_world_rows(place.stop.campaign_id, place.at, limit=FIRED)
+    if submit_due(due, reason=f"due by {place.at.isoformat()}", request_id=place.stop.request_id):
+        return True  # what has a job already is due again until that is applied: more than MOST_OCCURRENCES were
     if next(find_unapplied(place.stop.campaign_id, place.at), None) is not None:
         return False
     log.info("stop.released", job_id=str(job.pk), campaign_id=place.stop.campaign_id, world_time=place.at.isoformat())
@@ -170,9 +170,10 @@ def _fire(place: _Place) -> bool:
     """Fire what is due by the clock, or by the next stop, in parts. Then forget the stop and open the next one."""
     stop = place.stop
     reading = stops.effective_reading(stop.campaign_id, place.reading) if place.reading and place.is_active else None
-    if isinstance(reading, WorldTime) and (due := fire_world_rows(stop.campaign_id, reading, limit=FIRED)):
-        submit_due(due, reason=f"time goes on from {place.at.isoformat()}", request_id=stop.request_id)
-        return True
+    if isinstance(reading, WorldTime):
+        due = fire_world_rows(stop.campaign_id, reading, limit=FIRED)
+        if submit_due(due, reason=f"time goes on from {place.at.isoformat()}", request_id=stop.request_id):
+            return True
     stop.delete()
     log.info("stop.passed", job_id=str(stop.job_id), campaign_id=stop.campaign_id, world_time=place.at.isoformat())
     if place.reading:

@@ -4,13 +4,16 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from redis import Redis
 
 from jobs import pauses, stops
 from jobs.engine.scheduler.world_stops import WorldStops
 from jobs.main_api.client import main_api
-from jobs.models import CampaignClock, Job, ScheduleRow, StopPhase, WorldAdvance, WorldStop, new_job_id
+from jobs.models import AdvanceSource, CampaignClock, Job, ScheduleRow, StopPhase, WorldAdvance, WorldStop, new_job_id
+from jobs.schedules.advances import react
 from jobs.schedules.towns import read_world
 from jobs.states import State
 from jobs.world.clock import WorldTime, later
@@ -18,6 +21,7 @@ from tests.support.advancing import CAMPAIGN, advance, entities
 from tests.support.households import carry, patch
 from tests.support.servers import SandboxApi
 from tests.support.stops import clock, go_on, plant, submit_at
+from tests.support.working import work
 
 pytestmark = pytest.mark.django_db(transaction=True)
 SIZE = {"campaigns": 1, "kingdoms": 1, "settlements": 3, "structures": 3, "events": 0, "effects": 2}
@@ -131,6 +135,28 @@ def test_what_a_pause_holds_back_holds_back_the_effect_and_what_follows(
     assert executed(sandbox) == ["plague"]
     later_jobs = Job.objects.filter(clock="world", clock_due__gt=effect.clock_due)
     assert {job.request_id for job in later_jobs} == {WorldAdvance.objects.latest("pk").request_id}
+
+
+def test_more_occurrences_than_a_job_applies_do_not_keep_the_scheduler_busy(
+    begin: Callable[[], WorldTime], redis: Redis, sandbox: SandboxApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is left of them is due again at once, but its job is there already: the scheduler waits for that."""
+    start = begin()
+    for module in ("due", "settlements"):
+        monkeypatch.setattr(f"jobs.world.{module}.MOST_OCCURRENCES", 2)
+    submit_at(at(start, hours=5), "plague")
+    pauses.pause("type", "STRUCTURE_MAINTENANCE", actor="user:ann", reason="wait")
+    advance(sandbox, 9)
+    react(CAMPAIGN, clock(sandbox), source=AdvanceSource.MESSAGE, actor="test")
+    work(redis)
+
+    with CaptureQueriesContext(connection) as asked:
+        WorldStops().poll(timezone.now())
+    pauses.resume("type", "STRUCTURE_MAINTENANCE", actor="user:ann", reason="go on")
+    go_on(redis, sandbox)
+
+    assert len(asked) < 150
+    assert executed(sandbox) == ["plague"]
 
 
 def test_a_stop_waits_again_where_the_clock_no_longer_shows_its_time(redis: Redis) -> None:

@@ -151,7 +151,7 @@ class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
             "narrowed": urlencode({name: request.GET[name] for name in form.fields if request.GET.get(name)}),
             "hours": hours,
             "windows": timeline.WINDOWS.items(),
-            "lanes": timeline.draw_timeline(rows, hours),
+            "timeline": timeline.draw_timeline(rows, hours),
             "ticks": timeline.draw_ticks(clock, hours, now, calendar),
             "at_world_times": due,
             "pause": _find_pause(clock, paused),

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 from jobs.models import CampaignClock
@@ -15,33 +16,69 @@ from ops.reads.campaign import Row, format_moment, read_clock
 
 WINDOWS: Final = {"6": 6, "24": 24, "72": 72}  #: hours of the timeline
 LANES: Final = 14
-MARKS: Final = 60  #: marks of a lane
+MARKS: Final = 60  #: of a lane; more of them are drawn as BARS
+BARS: Final = 48
+SHORTEST: Final = timedelta(minutes=1)  #: interval that is drawn
+
+
+class Mark(NamedTuple):
+    """A due time, or a bar for those of a part of the lane; place, width and height in hundredths of the lane."""
+
+    place: float
+    title: str = ""
+    width: float = 0.0
+    height: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """One line of the timeline; marks are the due times, in hundredths of its width."""
+    """One line of the timeline."""
 
     label: str
     blocked: bool
-    marks: list[float]
+    overdue: bool
+    marks: list[Mark]
+    is_aggregated: bool
 
 
-def draw_timeline(described: Sequence[Row], hours: int) -> list[Lane]:
+class Timeline(NamedTuple):
+    lanes: list[Lane]
+    left_out: int  #: rows of the page that fall due in the window, too
+
+
+def draw_timeline(described: Sequence[Row], hours: int) -> Timeline:
     """The due times within the next hours, on each row's own clock; the first LANES rows."""
     window = timedelta(hours=hours)
-    lanes: list[Lane] = []
-    for one in described:
-        if one.due_in is None or one.due_in > window or len(lanes) == LANES:
-            continue
-        marks: list[float] = []
-        at = max(one.due_in, timedelta(0))
-        while at <= window and len(marks) < MARKS:
-            marks.append(round(100 * (at / window), 2))
-            at += max(one.row.interval, timedelta(minutes=1))
-        title = f"{one.row.entity_name or one.row.entity_id}: {label(one.row.event_type).lower()}"
-        lanes.append(Lane(title, bool(one.blockers), marks))
-    return lanes
+    due = [one for one in described if one.due_in is not None and one.due_in <= window]
+    return Timeline([_draw(one, window) for one in due[:LANES]], max(0, len(due) - LANES))
+
+
+def _draw(one: Row, window: timedelta) -> Lane:
+    """An overdue row has a mark at the beginning; its later ones keep their own times."""
+    first, interval = one.due_in or timedelta(0), max(one.row.interval, SHORTEST)
+    overdue = first < timedelta(0)
+    if overdue:
+        first += interval * -(first // interval)
+    count = (window - first) // interval + 1 if first <= window else 0
+    title = f"{one.row.entity_name or one.row.entity_id}: {label(one.row.event_type).lower()}"
+    if count > MARKS:
+        marks = _draw_bars(first, interval, window)
+    else:
+        marks = [Mark(round(100 * ((first + interval * n) / window), 2)) for n in range(count)]
+    marks = [*([Mark(0.0, "overdue")] if overdue and count <= MARKS else []), *marks]
+    return Lane(title, bool(one.blockers), overdue, marks, count > MARKS)
+
+
+def _draw_bars(first: timedelta, interval: timedelta, window: timedelta) -> list[Mark]:
+    part = window / BARS
+    ends = [0, *(max(0, (part * n - first) // interval + 1) for n in range(1, BARS + 1))]  # due by the end of each part
+    counts = [after - before for before, after in pairwise(ends)]
+    most = max(counts)
+    return [
+        Mark(round(100 * n / BARS, 2), f"{count} due", round(100 / BARS, 2), round(100 * count / most))
+        for n, count in enumerate(counts)
+        if count
+    ]
 
 
 class Tick(NamedTuple):

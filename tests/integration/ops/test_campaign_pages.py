@@ -64,9 +64,9 @@ def test_the_timeline_shows_each_due_time_of_the_window(alive: Redis) -> None:
         clock, list(campaign_page.find_rows(clock, search="", after=None)), [], find_newest("c-1"), timezone.now()
     )
 
-    (lane,) = timeline.draw_timeline(described, 24)
+    (lane,) = timeline.draw_timeline(described, 24).lanes
     assert lane.label == "Riverton: population growth"
-    assert lane.marks == [12.5, 37.5, 62.5, 87.5]
+    assert [mark.place for mark in lane.marks] == [12.5, 37.5, 62.5, 87.5]
 
 
 def test_a_campaign_is_paused_and_resumed_from_its_page(client: Client, alive: Redis) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from jobs.main_api.client import MainApi
 from jobs.main_api.model import Campaign, Event
@@ -145,6 +145,13 @@ class Step:
     note: str = ""  #: its error, or what the main API said
 
 
+class Sender(NamedTuple):
+    """Another job that has sent requests to trigger an event."""
+
+    job_id: str
+    has_ended: bool
+
+
 class Triggers(Protocol):
     """Policies for events and what was sent to trigger one, as handlers see them (implemented in jobs/triggers/)."""
 
@@ -160,7 +167,10 @@ class Triggers(Protocol):
     def steps(self, job_id: str) -> list[Step]:
         """What the job is going to send and has sent, in order; empty before it has planned."""
 
-    def plan(self, job_id: str, steps: Sequence[Step]) -> list[Step]:
+    def find_sender(self, job_id: str, event: Event) -> Sender | None:
+        """The job that has sent requests for this event before; one that was done before this job was made is none."""
+
+    def plan(self, job_id: str, event: Event, steps: Sequence[Step]) -> list[Step]:
         """Record what the job is going to send. Returns what its first attempt planned."""
 
     def begin(self, job_id: str, position: int, attempt: int) -> None:

@@ -50,6 +50,7 @@ class TriggerStep(models.Model):
     """
 
     job_id = models.UUIDField()
+    event_id = models.CharField(max_length=LONGEST_ID, blank=True, default="", db_default="")
     position = models.PositiveIntegerField()
     operation = models.CharField(max_length=32, help_text="The mutation.")
     effect_id = models.CharField(max_length=LONGEST_ID, blank=True)
@@ -66,7 +67,10 @@ class TriggerStep(models.Model):
         ordering: ClassVar = ["job_id", "position"]
         default_permissions: ClassVar = ()
         constraints: ClassVar = [models.UniqueConstraint(fields=["job_id", "position"], name="one_step_per_position")]
-        indexes: ClassVar = [models.Index(fields=["moved_at"], name="step_by_age")]
+        indexes: ClassVar = [
+            models.Index(fields=["moved_at"], name="step_by_age"),
+            models.Index(fields=["event_id"], name="step_by_event"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.operation} {self.effect_id}".strip()

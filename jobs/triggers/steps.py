@@ -11,12 +11,14 @@ from uuid import UUID
 
 import structlog
 from django.db import connection, transaction
+from django.db.models import Subquery
 from django.utils import timezone
 
 from jobs.ledger import moves
-from jobs.models import TriggerStep
-from jobs.run import Step
-from jobs.states import StepState
+from jobs.main_api.model import Event
+from jobs.models import Job, TriggerStep
+from jobs.run import Sender, Step
+from jobs.states import ENDED, State, StepState
 from scheduler_project import text
 from scheduler_project.outages import is_outage
 
@@ -29,13 +31,29 @@ def find(job_id: str) -> list[Step]:
     return [_read(row) for row in TriggerStep.objects.filter(job_id=UUID(job_id)).order_by("position")]
 
 
+def find_sender(job_id: str, event: Event) -> Sender | None:
+    """The job that has sent requests for this event before, the latest one; this job must not repeat them.
+
+    One that succeeded before this job was made does not count: since then, the event was opened again. One that has
+    not ended counts first: it may still complete the event.
+    """
+    sent = TriggerStep.objects.filter(event_id=event.id).exclude(job_id=UUID(job_id))
+    sent = sent.exclude(state__in=(StepState.PLANNED, StepState.INACTIVE))
+    made_at = Job.objects.filter(pk=UUID(job_id)).values("created_at")
+    jobs = Job.objects.filter(pk__in=sent.values("job_id"), campaign_id=event.campaign_id)
+    found = list(jobs.exclude(state=State.SUCCEEDED, finished_at__lt=Subquery(made_at)).order_by("-id"))
+    senders = [Sender(str(job.pk), State(job.state) in ENDED) for job in found]
+    return next((one for one in senders if not one.has_ended), senders[0] if senders else None)
+
+
 @transaction.atomic
-def plan(job_id: str, steps: Sequence[Step]) -> list[Step]:
+def plan(job_id: str, event: Event, steps: Sequence[Step]) -> list[Step]:
     """Record what the job is going to send. Returns what its first attempt planned."""
     TriggerStep.objects.bulk_create(
         [
             TriggerStep(
                 job_id=UUID(job_id),
+                event_id=event.id,
                 position=step.position,
                 operation=step.operation,
                 effect_id=step.effect_id,

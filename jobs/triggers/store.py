@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from django.utils import timezone
 
 from jobs.main_api.model import Event
-from jobs.run import Followup, Step
+from jobs.run import Followup, Sender, Step
 from jobs.states import StepState
 from jobs.triggers import due, policies, questions, steps
 from jobs.world.event_policies import Policies
@@ -31,9 +31,13 @@ class DatabaseTriggers:
         """What the job is going to send and has sent, in order; empty before it has planned."""
         return steps.find(job_id)
 
-    def plan(self, job_id: str, planned: Sequence[Step]) -> list[Step]:
+    def find_sender(self, job_id: str, event: Event) -> Sender | None:
+        """The job that has sent requests for this event before; one that was done before this job was made is none."""
+        return steps.find_sender(job_id, event)
+
+    def plan(self, job_id: str, event: Event, planned: Sequence[Step]) -> list[Step]:
         """Record what the job is going to send. Returns what its first attempt planned."""
-        return steps.plan(job_id, planned)
+        return steps.plan(job_id, event, planned)
 
     def begin(self, job_id: str, position: int, attempt: int) -> None:
         """A step is about to be sent."""

@@ -1,10 +1,12 @@
 """TRIGGER_EVENT: execute an event's effects when world time gets to it, and complete it, each once."""
 
-from typing import Annotated, Any
+from datetime import timedelta
+from typing import Annotated, Any, Final
 
+from django.utils import timezone
 from msgspec import Meta
 
-from jobs.errors import AwaitsAnswer, InvalidJob, NotServed, PermanentError, Skip
+from jobs.errors import AwaitsAnswer, InvalidJob, MustWait, NotServed, PermanentError, Skip
 from jobs.main_api.model import Event
 from jobs.registry import WORLD_TIME, Payload, job_type
 from jobs.run import Run, Step
@@ -14,6 +16,8 @@ from jobs.triggers.execution import COMPLETE, EXPIRE, Execution, read_event
 from jobs.world.clock import WorldTime
 from jobs.world.event_policies import EventAction
 from scheduler_project.text import LONGEST_ID
+
+LOOK_AGAIN: Final = timedelta(seconds=30)  #: how long a job waits for another one of its event
 
 
 class TriggerEvent(Payload, frozen=True, kw_only=True):
@@ -54,9 +58,10 @@ def trigger(payload: TriggerEvent, run: Run) -> dict[str, Any]:
     steps = run.triggers.steps(run.job_id)
     if not steps:
         event = _check(event, payload, run)
+        _check_sender(event, run)
         if (why_not := _decide(event, payload, run)) is not None:
             return _expire(event, run, why_not)
-        steps = run.triggers.plan(run.job_id, _plan(event, run))
+        steps = run.triggers.plan(run.job_id, event, _plan(event, run))
     return Execution(run, payload.event_id, event, steps).process()
 
 
@@ -71,9 +76,23 @@ def _check(event: Event | None, payload: TriggerEvent, run: Run) -> Event:
     at = time_of(event)
     if at is None:
         raise Skip(f"event {event.name} is no longer scheduled")
-    if at > payload.world_time_due():
+    due = payload.world_time_due()
+    if at > due or (payload.by_policy and at != due):
         raise Skip(f"event {event.name} was moved to {at.isoformat()}: it gets a job for that time")
     return event
+
+
+def _check_sender(event: Event, run: Run) -> None:
+    """Raise MustWait or PermanentError if another job has sent effects of the event: a new plan would repeat them."""
+    sender = run.triggers.find_sender(run.job_id, event)
+    if sender is None:
+        return
+    if not sender.has_ended:
+        raise MustWait(f"job {sender.job_id} triggers event {event.name}", timezone.now() + LOOK_AGAIN)
+    raise PermanentError(
+        f"job {sender.job_id} has sent effects of event {event.name}, and this job would repeat them: "
+        "retry that job; where an outcome is unknown, its page asks whether it was executed"
+    )
 
 
 def _decide(event: Event, payload: TriggerEvent, run: Run) -> str | None:

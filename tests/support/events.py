@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from jobs import service
+from jobs.main_api.model import Event
 from jobs.models import EventPolicy, Job, TriggerStep
 from jobs.service import Submission
 from jobs.triggers import policies
@@ -50,6 +51,12 @@ def asked(sandbox: SandboxApi, **policy: Any) -> Job:
     plant_effects(sandbox, "PRE", "POST")
     set_policy("ask", CAMPAIGN, **policy)
     return run(trigger_job(byPolicy=True))
+
+
+def event_named(event_id: str, campaign_id: str = CAMPAIGN, **changes: Any) -> Event:
+    """An event as the main API lists it; at noon unless `scheduled_at` says otherwise."""
+    fields = {"name": event_id[:20], "event_type": "story", "is_completed": False, "scheduled_at": AT, **changes}
+    return Event(id=event_id, campaign_id=campaign_id, **fields)
 
 
 def executed(sandbox: SandboxApi) -> list[str]:

@@ -15,7 +15,7 @@ from jobs.run import Step
 from jobs.states import State
 from jobs.triggers import questions, steps
 from tests.support.effects import run
-from tests.support.events import EVENT, asked, executed, is_completed
+from tests.support.events import EVENT, asked, event_named, executed, is_completed
 from tests.support.servers import SandboxApi
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -92,7 +92,7 @@ def test_retention_keeps_what_a_job_may_need(sandbox: SandboxApi, redis: Redis, 
     questions.answer(job.pk, yes=True, actor="user:olga")
     job = run(job)
     gone = new_job_id()
-    steps.plan(str(gone), [Step(position=0, operation="completeEvent")])
+    steps.plan(str(gone), event_named(EVENT), [Step(position=0, operation="completeEvent")])
     EventQuestion.objects.create(job_id=gone, deadline=timezone.now(), default_answer=False)
     old = timezone.now() - settings.RETENTION - timedelta(minutes=1)
     TriggerStep.objects.update(moved_at=old)

@@ -7,7 +7,9 @@ import pytest
 
 from jobs import service
 from jobs.main_api.client import MainApi
+from jobs.models import Job
 from jobs.states import State
+from jobs.triggers import settling
 from tests.support.dialects import in_each_dialect
 from tests.support.effects import run, unknown_outcome
 from tests.support.events import (
@@ -16,6 +18,7 @@ from tests.support.events import (
     executed,
     is_completed,
     plant_effects,
+    set_policy,
     states_of,
     trigger_job,
 )
@@ -165,12 +168,14 @@ def test_an_event_that_need_not_be_triggered_is_skipped(today: SandboxApi, chang
 
 
 def test_an_event_that_was_moved_earlier_is_triggered(today: SandboxApi) -> None:
-    """Its time has come, too."""
+    """By a job for its new time; one that a person has submitted triggers it at once."""
     plant_effects(today, "PRE")
-    job = trigger_job()
+    set_policy("trigger", CAMPAIGN)
+    by_policy, by_hand = trigger_job(byPolicy=True), trigger_job(again=1)
     today.control("POST", "events", {"id": EVENT, "scheduledAt": "1001-06-01T11:00:00.000Z"})
 
-    assert run(job).state == State.SUCCEEDED
+    assert run(by_policy).state == State.SKIPPED
+    assert run(by_hand).state == State.SUCCEEDED
 
 
 @in_each_dialect
@@ -244,3 +249,45 @@ def test_many_effects_take_several_attempts(today: SandboxApi, settings: Any) ->
     service.run_now([job], actor="test", reason="its time has come")
     assert run(job).state == State.SUCCEEDED
     assert executed(today) == ids
+
+
+def unanswered(sandbox: SandboxApi) -> Job:
+    """A dead letter that has sent the first of two effects, without an answer; keys are ignored from now on."""
+    plant_effects(sandbox, "PRE", "POST")
+    replies = {"operations": ["executeEffect"], "replies": [{"status": 500, "body": "no"}], "ignoreKeys": True}
+    sandbox.control("POST", "faults", replies)
+    job = run(trigger_job(byPolicy=True))
+    assert (job.state, executed(sandbox)) == (State.DEAD, [f"{EVENT}:0"])
+    return job
+
+
+@pytest.mark.parametrize("to", ["11:00", "12:05", "12:00"])
+def test_an_event_that_is_moved_after_an_effect_was_sent(today: SandboxApi, to: str) -> None:
+    """Its new job sends nothing, and names the one that has: an operator decides there. So after it was moved back."""
+    set_policy("trigger", CAMPAIGN)
+    sender, at = unanswered(today), f"1001-06-01T{to}:00.000Z"
+    today.control("POST", "events", {"id": EVENT, "scheduledAt": at})
+    job = run(trigger_job(at=at, byPolicy=True, again=1))
+
+    assert (job.state, job.may_have_been_applied) == (State.DEAD, False)
+    assert f"job {sender.pk} has sent effects of event" in job.error
+    assert executed(today) == [f"{EVENT}:0"]
+    settling.settle(sender.pk, actor="user:ann")
+    service.retry([job], actor="user:ann", reason="the other one goes on")
+    job = run(job)
+    assert (job.state, job.failures, f"job {sender.pk} triggers event" in job.error) == (State.RETRYING, 0, True)
+    assert run(sender).state == State.SUCCEEDED
+    service.run_now([job], actor="test", reason="its time has come")
+    assert run(job).state == State.SKIPPED
+    assert executed(today) == [f"{EVENT}:0", f"{EVENT}:1"]
+
+
+def test_an_event_that_was_opened_again_is_triggered_anew(today: SandboxApi) -> None:
+    """Its first job is done, and sends nothing any more."""
+    plant_effects(today, "PRE")
+    today.control("POST", "faults", {"ignoreKeys": True})
+    assert run(trigger_job()).state == State.SUCCEEDED
+    today.control("POST", "events", {"id": EVENT, "isCompleted": False})
+
+    assert run(trigger_job(again=1)).state == State.SUCCEEDED
+    assert len(executed(today)) == 2

@@ -107,6 +107,6 @@ def _plant(sandbox: Sandbox, table: str, record: Record) -> Record:
         kind = planted["entityType"].capitalize()
         entity = getattr(sandbox.world, f"{kind.lower()}s", {}).get(planted["entityId"])
     if kind and entity:
-        campaign = entity.get("campaignId") or sandbox.world.campaign_of(entity)
+        campaign = entity["campaignId"] if "campaignId" in entity else sandbox.world.campaign_of(entity)
         sandbox.world.modified(campaign, kind, entity["id"], "UPDATE" if known else "CREATE")
     return planted

@@ -42,7 +42,7 @@ from jobs.main_api.model import (
 from jobs.main_api.names import Names
 from jobs.main_api.reading import SINGLE, Reading
 from jobs.main_api.transport import PooledTransport
-from jobs.main_api.triggering import Completion, complete, effects_of
+from jobs.main_api.triggering import Completion, complete, effects_of, keep_own
 from jobs.main_api.updates import Update
 from jobs.main_api.updating import Updating
 from jobs.main_api.versions import Versions
@@ -122,14 +122,18 @@ class MainApi:
 
     def overdue_events(self, campaign_ids: Sequence[str]) -> dict[str, Listing[Event] | JobError]:
         """Read the overdue events of each campaign, or that campaign's own error."""
-        return self._reading.list_each("getOverdueEvents", "campaignId", list(campaign_ids), Event)
+        return self._events("getOverdueEvents", campaign_ids)
 
     def events_by_campaign(self, campaign_ids: Sequence[str]) -> dict[str, Listing[Event] | JobError]:
         """Read all events of each campaign, completed ones too, or that campaign's own error.
 
         The error is NotServed where the main API has no such query: the contract does not promise it.
         """
-        return self._reading.list_each("eventsByCampaign", "campaignId", list(campaign_ids), Event)
+        return self._events("eventsByCampaign", campaign_ids)
+
+    def _events(self, name: str, campaign_ids: Sequence[str]) -> dict[str, Listing[Event] | JobError]:
+        found = self._reading.list_each(name, "campaignId", list(campaign_ids), Event)
+        return {one: keep_own(name, one, listed) for one, listed in found.items()}
 
     def event(self, event_id: str) -> Event | None:
         """Return an event as it is now. Raises NotServed, since the contract does not promise it."""

@@ -3,16 +3,20 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+import structlog
+
 from jobs.errors import JobError
 from jobs.main_api import operations
 from jobs.main_api.answers import Answer, Request, refusal_of
 from jobs.main_api.batches import Send, alias_of
 from jobs.main_api.errors import error_of, says_completed
 from jobs.main_api.executing import LONGEST_REASON, Ask
-from jobs.main_api.listing import read_list
-from jobs.main_api.model import Effect
+from jobs.main_api.listing import MOST_LOGGED, Listing, read_list
+from jobs.main_api.model import Effect, Event
 from jobs.sending import Sending
+from scheduler_project import text
 
+log = structlog.get_logger(__name__)
 TIMINGS: Final = ("PRE", "ON_RESOLVE", "POST")
 COMPLETE: Final = "completeEvent"
 _EFFECTS: Final = "getEffectsForEntity"
@@ -50,6 +54,18 @@ def _read_lists(answer: Answer, count: int) -> list[Effect]:
             raise effects
         found += sorted(effects.whole(), key=lambda effect: effect.priority)
     return found
+
+
+def keep_own(name: str, campaign_id: str, found: Listing[Event] | JobError) -> Listing[Event] | JobError:
+    """A campaign's events without those that say they belong to another one: their own campaign lists them."""
+    if isinstance(found, JobError):
+        return found
+    odd = [event for event in found if event.campaign_id != campaign_id]
+    if not odd:
+        return found
+    named = [(text.plain(event.id[:100]), text.plain(event.campaign_id[:100])) for event in odd[:MOST_LOGGED]]
+    log.warning("events.of_another_campaign", operation=name, campaign_id=campaign_id, events=len(odd), first=named)
+    return Listing((event for event in found if event.campaign_id == campaign_id), found.unreadable)
 
 
 def complete(event_id: str, ask: Ask, *, key: str, sending: Sending) -> Completion:

@@ -12,7 +12,6 @@ from jobs.run import Followup
 from jobs.states import State
 from jobs.triggers.open_events import scheduled_at
 from jobs.world.clock import WorldTime
-from scheduler_project.text import is_id
 
 log = structlog.get_logger(__name__)
 _MOST_AGAIN: Final = 100  #: times that an event may be moved away and back to one time
@@ -28,7 +27,7 @@ class _Work(NamedTuple):
 
 
 def jobs_for(events: Sequence[Event]) -> list[Followup]:
-    """A job for each event that is scheduled; the same one whenever it is asked for.
+    """A job for each event that is scheduled; the same one whenever it is asked for. Their IDs can be those of jobs.
 
     A job that was skipped says that its event had been moved away. If the event is back, it gets another.
     """
@@ -43,7 +42,7 @@ def given_up(events: Sequence[Event]) -> set[str]:
 
 
 def _find_work(events: Sequence[Event]) -> list[_Work]:
-    left = [(event, at) for event in events if is_id(event.id) and (at := time_of(event)) is not None]
+    left = [(event, at) for event in events if (at := time_of(event)) is not None]
     found: list[_Work] = []
     for again in range(_MOST_AGAIN):
         wanted = [_Work(_key(event, at, again), event, at, again) for event, at in left]

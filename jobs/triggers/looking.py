@@ -12,6 +12,7 @@ from jobs.triggers.due import time_of
 from jobs.triggers.open_events import read_open
 from jobs.world.clock import WorldTime
 from jobs.world.event_policies import EventAction, Policies
+from scheduler_project.text import is_id
 
 log = structlog.get_logger(__name__)
 MOST_AHEAD: Final = 100  #: events to come whose jobs are submitted, the next ones first
@@ -42,11 +43,14 @@ def submit_triggers(run: Run, campaign: Campaign) -> None:
 
 
 def chosen_of(events: Sequence[Event], policies: Policies) -> list[Event]:
-    """Those that are not completed, and do not simply expire."""
+    """Those that are not completed, and do not simply expire. One whose ID no job can have is none of them."""
     return [
         event
         for event in events
-        if not event.is_completed and policies.of(event.campaign_id, event.event_type).action is not EventAction.EXPIRE
+        if not event.is_completed
+        and policies.of(event.campaign_id, event.event_type).action is not EventAction.EXPIRE
+        and is_id(event.id)
+        and is_id(event.campaign_id)
     ]
 
 
@@ -54,7 +58,8 @@ def split(events: Sequence[Event], triggers: Triggers) -> tuple[Sequence[Event],
     """The events that expire, those whose job was cancelled too, and the others, which their policy triggers."""
     if not events:
         return events, []
-    chosen = chosen_of(events, triggers.policies(list({event.campaign_id for event in events})))
+    campaigns = {event.campaign_id for event in events if is_id(event.campaign_id)}
+    chosen = chosen_of(events, triggers.policies(list(campaigns)))
     triggered = {event.id for event in chosen} - set(triggers.given_up(chosen)) if chosen else set()
     return [e for e in events if e.id not in triggered], [e for e in chosen if e.id in triggered]
 

@@ -145,6 +145,30 @@ def test_events_that_can_never_be_read_hold_up_nothing(sandbox: SandboxApi, redi
     assert not trigger_jobs()
 
 
+ODD_IDS = ("a\0b", "\ud83c", "e" * 300)
+ODD_CAMPAIGNS = ("", "campaign-2", "a\0b", "\ud83c", "c" * 300)
+
+
+@pytest.mark.parametrize("dialect", ["contract", "today"])
+def test_odd_events_cost_only_themselves(sandbox: SandboxApi, redis: Redis, dialect: str) -> None:
+    """One that says it belongs to another campaign is left alone; one whose ID no job can have expires."""
+    sandbox.control("POST", "dialect", {"dialect": dialect})
+    early = "1001-06-01T11:00:00.000Z"
+    for event_id in (*ODD_IDS, *(f"of {number}" for number, _ in enumerate(ODD_CAMPAIGNS))):
+        sandbox.control("POST", "events", {"id": event_id, "campaignId": CAMPAIGN, "scheduledAt": early})
+    for number, campaign_id in enumerate(ODD_CAMPAIGNS):
+        sandbox.control("POST", "events", {"id": f"of {number}", "campaignId": campaign_id})
+    set_policy("trigger", "", "story")
+    recalculate(redis)
+    expire(redis)
+    expire(redis, "")
+
+    assert FIRST in trigger_jobs()
+    assert not set(trigger_jobs()) & {f"of {number}" for number, _ in enumerate(ODD_CAMPAIGNS)}
+    assert not Job.objects.filter(state__in=[State.DEAD, State.RETRYING]).exists()
+    assert [is_completed(sandbox, event_id) for event_id in ODD_IDS] == [True] * len(ODD_IDS)
+
+
 def test_a_forecast_tells_expiring_events_from_those_with_a_job(sandbox: SandboxApi, redis: Redis) -> None:
     """An event is listed once: as it expires, or as the job that triggers it."""
     assert FIRST in {event.id for event in read_world(main_api(), CAMPAIGN).events}

@@ -44,16 +44,19 @@ def of_job(job_id: UUID) -> EventQuestion | None:
 def answer(job_id: UUID, *, yes: bool, actor: str, reason: str = "") -> EventQuestion:
     """Answer the question of a job, which then runs at once. The first answer counts.
 
-    Raises StateConflict if it has an answer already, or its job no longer waits for one.
+    Raises StateConflict if it has an answer already, or its job does not wait for one now: one that is running may have
+    looked for its answer just before, and would not look again until the deadline.
     """
     reason = text.line(reason, _LONGEST_REASON)
     with transaction.atomic():
-        job = Job.objects.filter(pk=job_id).first()
+        job = Job.objects.select_for_update().filter(pk=job_id).first()  # nobody claims it before this is committed
         question = of_job(job_id)
         if question is None or job is None or State(job.state) in ENDED:
             raise StateConflict("the job no longer waits for an answer")
         if not _answer(job_id, yes=yes, by=actor, reason=reason):
             raise StateConflict("the question has been answered already")
+        if job.state == State.RUNNING:
+            raise StateConflict("the job is running and asks at this moment; answer again in a few seconds")
         audit.record(
             actor=actor,
             verb="answered",

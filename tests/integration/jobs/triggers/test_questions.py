@@ -9,12 +9,13 @@ from redis import Redis
 
 from jobs import service
 from jobs.engine.scheduler.retention import Retention
+from jobs.engine.worker import attempt
 from jobs.errors import StateConflict
 from jobs.models import EventQuestion, OperatorAction, TriggerStep, new_job_id
 from jobs.run import Step
 from jobs.states import State
 from jobs.triggers import questions, steps
-from tests.support.effects import run
+from tests.support.effects import claim, run
 from tests.support.events import EVENT, asked, event_named, executed, is_completed
 from tests.support.servers import SandboxApi
 
@@ -61,6 +62,23 @@ def test_only_the_first_answer_counts(sandbox: SandboxApi) -> None:
     with pytest.raises(StateConflict, match="answered already"):
         questions.answer(job.pk, yes=True, actor="user:ann")
     assert questions.find_answered(9)[0].answered_by == "user:olga"
+
+
+def test_an_answer_is_not_stored_where_nobody_would_look_at_it(sandbox: SandboxApi) -> None:
+    """The job is running, and has found no answer. One that is queued looks for it when it runs."""
+    job = asked(sandbox)
+    service.run_now([job], actor="test", reason="it looks once more")
+    running = claim(job)
+    with pytest.raises(StateConflict, match="asks at this moment"):
+        questions.answer(job.pk, yes=True, actor="user:olga")
+    assert questions.find_open(9) != []
+    assert not OperatorAction.objects.filter(verb="answered").exists()
+
+    attempt.record(attempt.run_handler([running]), actor="worker:w", worker="w")
+    job.refresh_from_db()
+    service.run_now([job], actor="test", reason="and once more")
+    questions.answer(job.pk, yes=True, actor="user:olga")
+    assert run(job).state == State.SUCCEEDED
 
 
 @pytest.mark.parametrize("default", [True, False])

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import structlog
+from msgspec.structs import replace
 
 from jobs.errors import JobError
 from jobs.main_api import operations
@@ -36,6 +37,7 @@ class Completion(NamedTuple):
 def effects_of(event_id: str, send: Send) -> list[Effect]:
     """Read an event's effects: PRE, ON_RESOLVE, POST; within each by priority, the lowest first, then as listed.
 
+    Each has one of these times: where it names no such time, that of the list in which it is. None is there twice.
     Raises NotServed where the main API has no such query, and the error of a list or an effect that cannot be read:
     what is missing must not be taken for what is not there.
     """
@@ -47,13 +49,15 @@ def effects_of(event_id: str, send: Send) -> list[Effect]:
 
 
 def _read_lists(answer: Answer, count: int) -> list[Effect]:
-    found: list[Effect] = []
+    found: dict[str, Effect] = {}
     for position in range(count):
         effects = read_list(_EFFECTS, alias_of(position, count, _EFFECTS), answer, Effect)
         if isinstance(effects, JobError):
             raise effects
-        found += sorted(effects.whole(), key=lambda effect: effect.priority)
-    return found
+        for effect in effects.whole():
+            timing = effect.timing if effect.timing in TIMINGS else TIMINGS[position]
+            found.setdefault(effect.id, replace(effect, timing=timing))
+    return sorted(found.values(), key=lambda effect: (TIMINGS.index(effect.timing), effect.priority))
 
 
 def keep_own(name: str, campaign_id: str, found: Listing[Event] | JobError) -> Listing[Event] | JobError:

@@ -14,6 +14,7 @@ from jobs.slices import Budget
 from jobs.states import StepState
 
 COMPLETE: Final = "completeEvent"
+EXECUTE: Final = "executeEffect"
 EXPIRE: Final = "expireEvent"
 MOST_STEPS: Final = 10_000  #: per attempt; its time is what counts
 MOST_NAMED: Final = 5  #: failed effects quoted in an error
@@ -94,6 +95,8 @@ class Execution:
         self._completion = self._end(self._completion, StepState.DONE, note)
 
     def _execute(self, step: Step) -> Step:
+        if not step.effect_id:  # its ID could not be recorded
+            return step
         part = self._run.sending.part()
         key = f"{self._run.job_id}:{step.position}"
         try:

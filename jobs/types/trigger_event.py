@@ -1,5 +1,6 @@
 """TRIGGER_EVENT: execute an event's effects when world time gets to it, and complete it, each once."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Annotated, Any, Final
 
@@ -7,15 +8,15 @@ from django.utils import timezone
 from msgspec import Meta
 
 from jobs.errors import AwaitsAnswer, InvalidJob, MustWait, NotServed, PermanentError, Skip
-from jobs.main_api.model import Event
+from jobs.main_api.model import Effect, Event
 from jobs.registry import WORLD_TIME, Payload, job_type
 from jobs.run import Run, Step
 from jobs.states import Priority, StepState
 from jobs.triggers.due import subject_of, time_of
-from jobs.triggers.execution import COMPLETE, EXPIRE, Execution, read_event
+from jobs.triggers.execution import COMPLETE, EXECUTE, EXPIRE, Execution, read_event
 from jobs.world.clock import WorldTime
 from jobs.world.event_policies import EventAction
-from scheduler_project.text import LONGEST_ID
+from scheduler_project.text import LONGEST_ID, is_id
 
 LOOK_AGAIN: Final = timedelta(seconds=30)  #: how long a job waits for another one of its event
 
@@ -135,15 +136,16 @@ def _plan(event: Event, run: Run) -> list[Step]:
         effects = run.api.effects_of_event(event.id)
     except NotServed:
         return [Step(position=0, operation=COMPLETE)]
-    steps = [
-        Step(
-            position=position,
-            operation="executeEffect",
-            effect_id=effect.id,
-            name=effect.name,
-            timing=effect.timing,
-            state=StepState.PLANNED if effect.is_active else StepState.INACTIVE,
-        )
-        for position, effect in enumerate(effects)
-    ]
+    steps = [_plan_effect(position, effect) for position, effect in enumerate(effects)]
     return [*steps, Step(position=len(steps), operation=EXPIRE)]
+
+
+def _plan_effect(position: int, effect: Effect) -> Step:
+    """One whose ID cannot be recorded has failed from the start: it costs only itself."""
+    step = Step(position=position, operation=EXECUTE, name=effect.name, timing=effect.timing)
+    if not effect.is_active:
+        return replace(step, effect_id=effect.id if is_id(effect.id) else "", state=StepState.INACTIVE)
+    if not is_id(effect.id):
+        note = f"its ID is none: {effect.id!r:.100}"
+        return replace(step, name=effect.name or "an effect", state=StepState.FAILED, note=note)
+    return replace(step, effect_id=effect.id)

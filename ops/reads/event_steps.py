@@ -6,6 +6,7 @@ from jobs.models import Job
 from jobs.run import Step
 from jobs.states import ENDED, State, StepState
 from jobs.triggers import questions, steps
+from jobs.triggers.execution import EXECUTE
 from ops.reads.event_questions import describe
 
 _LOOKS: Final = {
@@ -34,7 +35,7 @@ def read_steps(job: Job) -> dict[str, Any]:
     found = steps.find(str(job.pk))
     question = questions.of_job(job.pk)
     lines = [_line(step, job) for step in found]
-    effects = [step for step in found if step.effect_id]
+    effects = [step for step in found if step.operation == EXECUTE]
     executed = sum(step.state is StepState.DONE for step in effects)
     inactive = sum(step.state is StepState.INACTIVE for step in effects)
     return {

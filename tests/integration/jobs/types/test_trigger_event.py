@@ -106,6 +106,21 @@ def test_an_inactive_effect_is_left_out(today: SandboxApi) -> None:
     assert executed(today) == [first]
 
 
+@pytest.mark.parametrize("odd", ["a\0b", "\ud83c", "e" * 256])
+def test_an_effect_whose_id_cannot_be_recorded_costs_only_itself(today: SandboxApi, odd: str) -> None:
+    """It counts as failed, and is named; a retry can only say so again."""
+    ids = plant_effects(today, "PRE", "POST")
+    today.control("POST", "effects", {"id": odd, "entityId": EVENT, "timing": "PRE", "name": "odd one"})
+    job = run(trigger_job())
+
+    assert (job.state, executed(today), is_completed(today)) == (State.DEAD, ids, True)
+    assert "2 of 3 effects executed" in job.error
+    assert "odd one: its ID is none" in job.error
+    service.retry([job], actor="user:ann", reason="again")
+    assert run(job).state == State.DEAD
+    assert executed(today) == ids
+
+
 def test_an_unclear_answer_stops_at_its_effect(today: SandboxApi) -> None:
     """Nobody knows whether it was executed: nothing more is sent until an operator has decided."""
     plant_effects(today, "PRE", "ON_RESOLVE", "POST")

@@ -82,10 +82,22 @@ def listing(*lists: Any, spelling: str = "EVENT") -> Any:
 def test_effects_come_in_the_order_of_their_execution(spelling: str) -> None:
     """By timing, then by priority, then as they are listed; however the main API spells what they hang on."""
     send = listing(
-        [effect("b", 2), effect("a", 1), effect("c", 2)], [effect("d", 9)], [effect("e", 0)], spelling=spelling
+        [effect("b", 2), effect("a", 1), effect("c", 2)],
+        [effect("d", 9, timing="ON_RESOLVE")],
+        [effect("e", 0, timing="POST")],
+        spelling=spelling,
     )
 
     assert [one.id for one in effects_of(EVENT, send)] == ["a", "b", "c", "d", "e"]
+
+
+def test_an_effect_is_read_once_and_has_a_known_time() -> None:
+    """Its own; if it names none, that of its list."""
+    odd = effect("odd", timing="a\0 time of its own")
+    late, early = effect("late", timing="POST"), effect("early")
+    found = effects_of(EVENT, listing([late, early], [late, odd, early], [late]))
+
+    assert [(one.id, one.timing) for one in found] == [("early", "PRE"), ("odd", "ON_RESOLVE"), ("late", "POST")]
 
 
 @pytest.mark.parametrize("odd", [[effect("b", "high")], [None], None, "x"])

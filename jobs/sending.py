@@ -47,8 +47,7 @@ class Sending:
         Raises GivenUp if the job no longer belongs to this attempt, or an error from recording; then send nothing.
         """
         with self._lock:
-            if self.phase is Phase.FORBIDDEN:
-                raise GivenUp("the attempt was given up before anything was sent")
+            self.check()
             self.phase = Phase.BEGUN
         recorded = False
         try:
@@ -58,6 +57,11 @@ class Sending:
                 self.phase = Phase.UNSENT
         if not recorded:
             raise GivenUp("the job belongs to another attempt by now; nothing was sent")
+
+    def check(self) -> None:
+        """Raise GivenUp if the attempt was given up: it sends nothing more, not even what could be sent twice."""
+        if self.phase is Phase.FORBIDDEN:
+            raise GivenUp("the attempt was given up")
 
     def mark_done(self) -> None:
         """The main API has confirmed that the work is done."""

@@ -147,6 +147,7 @@ class Execution:
     def _finish(self) -> None:
         """Complete the event without running its effects; safe to send again."""
         step = self._completion
+        self._run.sending.check()
         self._run.triggers.begin(self._run.job_id, step.position, self._run.attempt)
         if self._event is not None:
             error = self._run.api.expire_events([self._event], key=self._run.job_id)[self._event.id]

@@ -43,7 +43,7 @@ class Cancellations:
                 continue
             job = group.jobs[command.job_id]
             sent = not (job.sending and job.sending.forbid())
-            done = "what it had done by then is unknown" if sent else "it had sent nothing"
+            done = "what it had done by then is unknown" if sent else "nothing it sent is unanswered"
             error = Stopped(f"stopped by {command.who}; {done}", sent=sent)
             finish(ending_of(job, judge(job, error), (time.monotonic() - group.began) * 1000, now=timezone.now()))
             if not group.jobs:
@@ -53,7 +53,7 @@ class Cancellations:
 def time_out(flight: InFlight, finish: Finish, give_up: GiveUp) -> None:
     """End jobs that exceeded their time limit and free their threads' slots.
 
-    Their outcome is unknown unless nothing was sent.
+    Their outcome is unknown unless nothing that they sent is unanswered.
     """
     now = time.monotonic()
     for group in flight:
@@ -63,5 +63,5 @@ def time_out(flight: InFlight, finish: Finish, give_up: GiveUp) -> None:
             text = f"ran longer than its limit of {limit:g} s (JOB_TIMEOUT_SECONDS)"
             for job in list(group.jobs.values()):
                 unsent = job.sending and job.sending.forbid()
-                error = TransientError(f"{text}; nothing was sent") if unsent else OutcomeUnknown(text)
+                error = TransientError(f"{text}; nothing it sent is unanswered") if unsent else OutcomeUnknown(text)
                 finish(ending_of(job, judge(job, error), (now - group.began) * 1000, now=timezone.now()))

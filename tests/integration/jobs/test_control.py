@@ -68,7 +68,7 @@ def test_every_process_can_be_told_to_stop(start: Start, redis: Redis, sandbox: 
 
 @pytest.mark.parametrize(
     ("operation", "known"),
-    [("getEffect", "it had sent nothing"), ("executeEffect", "what it had done by then is unknown")],
+    [("getEffect", "nothing it sent is unanswered"), ("executeEffect", "what it had done by then is unknown")],
 )
 def test_a_running_job_can_be_stopped(
     start: Start, redis: Redis, sandbox: SandboxApi, operation: str, known: str

@@ -6,12 +6,14 @@ from typing import Any
 import pytest
 
 from jobs import service
+from jobs.engine.worker import attempt
 from jobs.main_api.client import MainApi
 from jobs.models import Job
 from jobs.states import State
 from jobs.triggers import settling
+from jobs.triggers.store import DatabaseTriggers
 from tests.support.dialects import in_each_dialect
-from tests.support.effects import run, unknown_outcome
+from tests.support.effects import claim, run, unknown_outcome
 from tests.support.events import (
     CAMPAIGN,
     EVENT,
@@ -148,6 +150,26 @@ def test_an_unclear_answer_is_sent_again_where_that_is_allowed(today: SandboxApi
         assert run(job).state == State.SUCCEEDED
 
     assert executed(today) == [f"{EVENT}:0", f"{EVENT}:0", f"{EVENT}:1"]
+
+
+def test_a_job_that_is_stopped_after_its_last_effect_does_not_complete_the_event(today: SandboxApi) -> None:
+    """What it has sent is answered, and it sends nothing more."""
+    plant_effects(today, "PRE")
+    job = trigger_job()
+    claimed = claim(job)
+    ended = DatabaseTriggers.end
+
+    def stop(*values: Any) -> None:
+        ended(*values)
+        assert claimed.sending is not None
+        claimed.sending.close()
+        assert claimed.sending.forbid()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DatabaseTriggers, "end", stop)
+        attempt.record(attempt.run_handler([claimed]), actor="worker:w", worker="w")
+
+    assert (len(executed(today)), is_completed(today), states_of(job)) == (1, False, ["done", "planned"])
 
 
 def test_too_many_requests_lose_nothing(today: SandboxApi) -> None:

@@ -20,6 +20,7 @@ from jobs.registry import all_types
 from jobs.service import Submission
 from jobs.states import ENDED, Priority, State
 from jobs.stops import Due
+from jobs.triggers import questions
 from jobs.world.calendars.calendar import Calendar
 from jobs.world.calendars.examples import GREGORIAN
 from jobs.world.calendars.text import format_world_time
@@ -162,7 +163,7 @@ def find_campaign_blockers(
     except RedisError as error:
         found.append(Blocker("Redis away", blockers.explain_redis(error)))
     if clock.world_time and due and due[0].at.at <= read_clock(clock, now).at:
-        found.append(_explain_stop(due[0], calendar))
+        found.append(_explain_stop(due[0], calendar, now))
     if is_behind(clock):
         seen = format_moment(read_clock(clock, now), calendar)
         says = f"World time {seen} has been seen and not been processed yet; the listener catches up with it."
@@ -170,11 +171,19 @@ def find_campaign_blockers(
     return found
 
 
-def _explain_stop(due: Due, calendar: Calendar) -> Blocker:
+def _explain_stop(due: Due, calendar: Calendar, now: datetime) -> Blocker:
     says = (
         f"The world stands at {format_moment(due.at, calendar)} until this job has ended and the schedules have been "
         "recalculated. What is due later follows."
     )
+    question = questions.of_job(due.job.pk)
+    if question and question.answered_at is None and State(due.job.state) not in ENDED:
+        default = "yes" if question.default_answer else "no"
+        says += (
+            f" An operator is asked whether to trigger event {question.event_name}; the answer counts as {default} "
+            f"if nobody gives one by {timezone.localtime(question.deadline):%Y-%m-%d %H:%M %Z} "
+            f"({naturaltime(question.deadline, now)})."
+        )
     return Blocker("world time", says, clocks=("world",), after=sortable(due.at), job=due.job)
 
 

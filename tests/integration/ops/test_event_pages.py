@@ -6,10 +6,13 @@ import pytest
 from django.test import Client
 from redis import Redis
 
+from jobs import stops
 from jobs.models import EventPolicy, EventQuestion, Job, OperatorAction
 from jobs.states import State
+from jobs.world.clock import WorldTime
+from tests.support.campaigns import campaign
 from tests.support.effects import run
-from tests.support.events import EVENT, asked, executed, plant_effects, set_policy, trigger_job
+from tests.support.events import AT, CAMPAIGN, EVENT, asked, executed, plant_effects, set_policy, trigger_job
 from tests.support.people import member
 from tests.support.servers import SandboxApi
 
@@ -131,6 +134,22 @@ def test_open_questions_are_listed_and_counted(operator: Client, waiting: Job) -
     assert "Latest answers" in page
     again = operator.post(ANSWER, {"yes": str(waiting.pk)}, follow=True).content.decode()
     assert "Not answered: the question has been answered already." in again
+
+
+def test_a_campaigns_page_says_that_an_operator_is_asked(operator: Client, waiting: Job) -> None:
+    """As long as the question is open: the world stands there, and nothing else blocks the campaign."""
+    campaign(campaign_id=CAMPAIGN, world_time=AT, processed_world_time=AT)
+    stops.place([stops.Planned(waiting.pk, CAMPAIGN, WorldTime.parse(AT))])
+    stops.open_first(CAMPAIGN, WorldTime.parse(AT))
+    address = f"/admin/jobs/campaignclock/{CAMPAIGN}/change/"
+    asked = f"An operator is asked whether to trigger event {EventQuestion.objects.get().event_name}"
+    page = text_of(operator, address)
+
+    assert "The world stands at" in page
+    assert f"{asked}; the answer counts as no if nobody gives one by" in page
+    assert "Nothing is blocking this campaign" not in page
+    operator.post(ANSWER, {"yes": str(waiting.pk)})
+    assert asked not in text_of(operator, address)
 
 
 def test_a_viewer_sees_questions_and_answers_none(viewer: Client, waiting: Job) -> None:

@@ -103,10 +103,7 @@ def overview(request: HttpRequest) -> HttpResponse:
         except InvalidPolicy as bad:
             form.add_error(bad.field or None, str(bad).partition(": ")[2] or str(bad))
         else:
-            text = (
-                "Policy set: it counts for events whose time comes from now on." if changed else "Nothing was changed."
-            )
-            return _back(request, text, messages.SUCCESS if changed else messages.INFO)
+            return _say_set(request, form.cleaned_data["campaign"], changed=changed)
     campaigns = CampaignClock.objects.order_by("name").values_list("pk", "name")[:MOST_CAMPAIGNS]
     context = {
         "title": "Event policies",
@@ -118,6 +115,15 @@ def overview(request: HttpRequest) -> HttpResponse:
     }
     status = 400 if form.errors else 200
     return render_page(request, "ops/control/event_policies.html", context, status=status)
+
+
+def _say_set(request: HttpRequest, campaign_id: str, *, changed: bool) -> HttpResponse:
+    """A campaign that was never seen may still come: its policy is set, with a warning."""
+    text = "Policy set: it counts for events whose time comes from now on." if changed else "Nothing was changed."
+    if campaign_id and not CampaignClock.objects.filter(pk=campaign_id).exists():
+        text += f" No campaign with the ID {campaign_id} is known yet: check that it is right."
+        return _back(request, text, messages.WARNING)
+    return _back(request, text, messages.SUCCESS if changed else messages.INFO)
 
 
 def _remove(request: HttpRequest) -> HttpResponse:

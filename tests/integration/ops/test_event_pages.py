@@ -62,7 +62,12 @@ def test_an_administrator_sets_and_removes_a_policy(administrator: Client) -> No
         "answer_minutes": "90",
         "default_answer": "yes",
     }
-    administrator.post(POLICIES, {**values, "reason": "players decide"})
+    said = administrator.post(POLICIES, {**values, "reason": "players decide"}, follow=True).content.decode()
+    assert "No campaign with the ID c-1 is known yet" in said
+    campaign()
+    again = administrator.post(POLICIES, values, follow=True).content.decode()
+    assert "Nothing was changed." in again
+    assert "is known yet" not in again
     row = EventPolicy.objects.get()
 
     assert (row.campaign_id, row.event_type, row.action, row.answer_minutes, row.default_answer) == (

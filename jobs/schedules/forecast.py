@@ -15,6 +15,7 @@ from typing import Any, Final
 from jobs.errors import InvalidForecast
 from jobs.main_api.model import Event
 from jobs.schedules.towns import CampaignWorld, Town
+from jobs.triggers.looking import Coming
 from jobs.triggers.open_events import scheduled_at
 from jobs.world.clock import LAST_TICK, Moment, moment_at, ticks_of
 from jobs.world.entity import Series
@@ -25,9 +26,12 @@ LONGEST_DAYS: Final = 366
 MOST_LINES: Final = 1000  #: of a page
 MOST_PERIODS: Final = 62  #: a longer forecast counts several days together
 EVENT_EXPIRED: Final = "EVENT_EXPIRED"
+EVENT_TRIGGERED: Final = "EVENT_TRIGGERED"  #: an event that a policy triggers, and that has no job yet
+EVENT_ASKED: Final = "EVENT_ASKED"  #: the same; an operator is asked first
 GRACE: Final = timedelta(minutes=5)  #: the main API calls an event overdue after that
 _EXPIRES: Final = len(ORDER)  #: rank of expirations,
-_RUNS: Final = _EXPIRES + 1  #: and of jobs that are due at a world time: after all else of the same moment
+_RUNS: Final = _EXPIRES + 1  #: of jobs that are due at a world time: after all else of the same moment,
+_TRIGGERS: Final = _RUNS + 1  #: and of events that will have such a job
 UNKNOWN: Final = "what it changes is not known before; later lines do not count on it"
 _DAY: Final = timedelta(days=1) // timedelta(microseconds=1)
 
@@ -46,7 +50,7 @@ class Line:
     """None for events and jobs of the campaign."""
     summary: str
     scheduled_at: Moment | None = None
-    """Of an event, which expires after the main API's GRACE."""
+    """Of an event that expires, after the main API's GRACE."""
     before: Mapping[str, Any] = field(default_factory=dict)
     after: Mapping[str, Any] = field(default_factory=dict)
 
@@ -70,7 +74,7 @@ class Period:
     @property
     def cursor(self) -> str:
         """Lines after it are those of this period and later ones."""
-        return f"{ticks_of(self.after)}.{_RUNS + 1}."
+        return f"{ticks_of(self.after)}.{_TRIGGERS + 1}."
 
 
 class Forecast:
@@ -88,7 +92,9 @@ class Forecast:
         self._events = {event.id: event for event in world.events}
         self._jobs = {str(due.job.pk): due for due in world.jobs if due.at.at <= self.until.at}
         runs = [Slot(ticks_of(due.at), _RUNS, job_id) for job_id, due in self._jobs.items()]
-        self._singles = sorted([*_expirations(world.events, world.now, self.until), *runs])
+        self._coming = {one.event.id: one for one in world.coming if one.at.at <= self.until.at}
+        triggers = [Slot(ticks_of(one.at), _TRIGGERS, event_id) for event_id, one in self._coming.items()]
+        self._singles = sorted([*_expirations(world.events, world.now, self.until), *runs, *triggers])
 
     def periods(self) -> list[Period]:
         """The days, each with the number of its occurrences; what is overdue has a period of its own."""
@@ -102,8 +108,7 @@ class Forecast:
                 if ticks[n] < last and series.first <= ticks[n + 1]:
                     counted[series.event] += count_between([series], ticks[n], ticks[n + 1])
         for slot in self._singles:
-            event = EVENT_EXPIRED if slot.rank == _EXPIRES else self._jobs[slot.entity_id].job.type
-            counts[next(n for n in range(len(bounds)) if slot.at <= ticks[n + 1])][event] += 1
+            counts[next(n for n in range(len(bounds)) if slot.at <= ticks[n + 1])][self._name_of(slot)] += 1
         starts: list[Moment] = [moment_at(0, self._kind), *bounds[:-1]]
         periods = [
             Period(after=after, until=until, counts={name: number for name, number in counted.items() if number})
@@ -128,6 +133,12 @@ class Forecast:
             self._towns[entity_id] = town
             self._series[entity_id] = after.series
 
+    def _name_of(self, slot: Slot) -> str:
+        """The event of one of `_singles`."""
+        if slot.rank == _EXPIRES:
+            return EVENT_EXPIRED
+        return self._jobs[slot.entity_id].job.type if slot.rank == _RUNS else name_of(self._coming[slot.entity_id])
+
     def _lines(self, slots: Iterator[Slot]) -> Iterator[Line]:
         steps: dict[str, Steps[Any]] = {}
         for slot in slots:
@@ -136,6 +147,9 @@ class Forecast:
                 continue
             if slot.rank == _RUNS:
                 yield self._run(slot)
+                continue
+            if slot.rank == _TRIGGERS:
+                yield self._trigger(slot)
                 continue
             town = self._towns[slot.entity_id]
             own = steps.get(town.settlement.id)
@@ -171,6 +185,20 @@ class Forecast:
             summary=UNKNOWN,
         )
 
+    def _trigger(self, slot: Slot) -> Line:
+        at, event, asks = one = self._coming[slot.entity_id]
+        what = "an operator is asked whether to trigger the event" if asks else "the event is triggered"
+        return Line(
+            slot=slot,
+            at=at,
+            event=name_of(one),
+            entity_type="Event",
+            entity_id=event.id,
+            entity_name=event.name,
+            town=None,
+            summary=f"{what}; {UNKNOWN}",
+        )
+
     def _expiration(self, slot: Slot) -> Line:
         event = self._events[slot.entity_id]
         at = scheduled_at(event)
@@ -187,6 +215,11 @@ class Forecast:
             before={"isCompleted": False},
             after={"isCompleted": True},
         )
+
+
+def name_of(coming: Coming) -> str:
+    """What a forecast calls it."""
+    return EVENT_ASKED if coming.asks else EVENT_TRIGGERED
 
 
 def expires_by(event: Event, until: Moment) -> bool:

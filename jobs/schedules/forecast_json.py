@@ -59,6 +59,10 @@ def what_if_as_json(found: WhatIf, towns: Sequence[TownChange], following: str) 
         "expiredEvents": [
             {"id": event.id, "name": event.name, "scheduledAt": event.scheduled_at} for event in found.expired
         ],
+        "triggeredEvents": [
+            {"id": one.event.id, "name": one.event.name, "scheduledAt": one.at.isoformat(), "asked": one.asks}
+            for one in found.coming
+        ],
         "jobs": [
             {"id": str(job.pk), "type": job.type, "subject": job.subject, "at": at.isoformat()}
             for at, job in found.jobs

@@ -15,7 +15,7 @@ from jobs.schedules.clocks import reading_of
 from jobs.schedules.households import as_standing, is_stale
 from jobs.schedules.store import DatabaseSchedules
 from jobs.slices import stop_at
-from jobs.triggers.looking import split
+from jobs.triggers.looking import Coming, find_coming, split
 from jobs.triggers.open_events import read_open
 from jobs.triggers.store import DatabaseTriggers
 from jobs.world.clock import Moment, WorldTime
@@ -46,7 +46,9 @@ class CampaignWorld:
     now: Moment
     towns: Sequence[Town] = ()
     events: Sequence[Event] = ()
-    """Those that are not completed, without those that are triggered: these have jobs."""
+    """Those that are not completed and expire."""
+    coming: Sequence[Coming] = ()
+    """Those that are triggered, as far as they have no job yet."""
     knows_events: bool = True
     """False: `events` has only those that are overdue, for the main API lists no others."""
     jobs: Sequence[stops.Due] = ()
@@ -71,12 +73,13 @@ def read_world(api: MainApi, campaign_id: str, *, town: str = "", within_s: floa
     if not isinstance(now, WorldTime):  # events and stops have world times
         return CampaignWorld(campaign=campaign, now=now, towns=towns, failed=reading.failed)
     events, knows_events = ((), True) if town else reading.events(campaign_id)
-    events, _ = split(events, DatabaseTriggers())
+    events, triggered = split(events, DatabaseTriggers())
     return CampaignWorld(
         campaign=campaign,
         now=now,
         towns=towns,
         events=events,
+        coming=find_coming(triggered, DatabaseTriggers()),
         knows_events=knows_events,
         jobs=stops.find_due(campaign_id, most=MOST_JOBS),
         failed=reading.failed,

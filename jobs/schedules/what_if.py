@@ -9,9 +9,10 @@ from typing import Any, Final
 
 from jobs.errors import InvalidForecast
 from jobs.main_api.model import Event, Settlement, Structure
-from jobs.schedules.forecast import EVENT_EXPIRED, expires_by
+from jobs.schedules.forecast import EVENT_EXPIRED, expires_by, name_of
 from jobs.schedules.towns import CampaignWorld, Town
 from jobs.stops import Due
+from jobs.triggers.looking import Coming
 from jobs.world.clock import Moment, later
 from jobs.world.entity import Advanced
 from jobs.world.household import advance
@@ -62,6 +63,8 @@ class WhatIf:
     towns: Sequence[TownChange]
     """Those in which something happens."""
     expired: Sequence[Event]
+    coming: Sequence[Coming]
+    """Events that would be triggered, or asked about, and have no job yet; what they change is not in `towns`."""
     jobs: Sequence[Due]
     """Those that would run on the way, at their world times; what they change is not in `towns`."""
     totals: Mapping[str, int] = field(default_factory=dict)
@@ -94,12 +97,13 @@ def what_if(world: CampaignWorld, until: Moment) -> WhatIf:
     towns = [found for town in world.towns if (found := _advance(town, until)) is not None]
     expired = [event for event in world.events if expires_by(event, until)]
     jobs = [due for due in world.jobs if due.at.at <= until.at]
-    totals = Counter[str](due.job.type for due in jobs)
+    coming = [one for one in world.coming if one.at.at <= until.at]
+    totals = Counter[str]([*(due.job.type for due in jobs), *map(name_of, coming)])
     for change in (one for town in towns for one in town.changes):
         totals.update(change.occurrences)
     if expired:
         totals[EVENT_EXPIRED] = len(expired)
-    return WhatIf(world=world, until=until, towns=towns, expired=expired, jobs=jobs, totals=totals)
+    return WhatIf(world=world, until=until, towns=towns, expired=expired, coming=coming, jobs=jobs, totals=totals)
 
 
 def _advance(town: Town, until: Moment) -> TownChange | None:

@@ -41,6 +41,13 @@ def given_up(events: Sequence[Event]) -> set[str]:
     return {one.event.id for one in work if one.key in cancelled}
 
 
+def without_job(events: Sequence[Event]) -> list[Event]:
+    """The scheduled events that have no job yet, or only jobs that found them moved away."""
+    work = _find_work(events)
+    known = set(Job.objects.filter(unique_key__in=[one.key for one in work]).values_list("unique_key", flat=True))
+    return [one.event for one in work if one.key not in known]
+
+
 def _find_work(events: Sequence[Event]) -> list[_Work]:
     left = [(event, at) for event in events if (at := time_of(event)) is not None]
     found: list[_Work] = []

@@ -1,14 +1,14 @@
 """Looks for a campaign's events that are triggered, so that world time stops at each of them."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 
 from jobs.errors import NotAuthorized, PermanentError
 from jobs.main_api.model import Campaign, Event
 from jobs.run import Run, Triggers
-from jobs.triggers.due import time_of
+from jobs.triggers.due import time_of, without_job
 from jobs.triggers.open_events import read_open
 from jobs.world.clock import WorldTime
 from jobs.world.event_policies import EventAction, Policies
@@ -17,6 +17,14 @@ from scheduler_project.text import is_id
 log = structlog.get_logger(__name__)
 MOST_AHEAD: Final = 100  #: events to come whose jobs are submitted, the next ones first
 MOST_DUE: Final = 500  #: the same of those whose time has come; those after them follow with the next look
+
+
+class Coming(NamedTuple):
+    """An event that is triggered, or asked about, and has no job yet."""
+
+    at: WorldTime
+    event: Event
+    asks: bool
 
 
 def submit_triggers(run: Run, campaign: Campaign) -> None:
@@ -62,6 +70,20 @@ def split(events: Sequence[Event], triggers: Triggers) -> tuple[Sequence[Event],
     chosen = chosen_of(events, triggers.policies(list(campaigns)))
     triggered = {event.id for event in chosen} - set(triggers.given_up(chosen)) if chosen else set()
     return [e for e in events if e.id not in triggered], [e for e in chosen if e.id in triggered]
+
+
+def find_coming(triggered: Sequence[Event], triggers: Triggers) -> list[Coming]:
+    """Those of the events that are triggered which have no job yet, in order: only the next MOST_AHEAD have one."""
+    events = without_job(triggered)
+    if not events:
+        return []
+    policies = triggers.policies(list({event.campaign_id for event in events}))
+    found = [
+        Coming(at, event, policies.of(event.campaign_id, event.event_type).action is EventAction.ASK)
+        for event in events
+        if (at := time_of(event)) is not None
+    ]
+    return sorted(found, key=lambda one: (one.at, one.event.id))
 
 
 def _next(events: list[Event], now: WorldTime) -> list[Event]:

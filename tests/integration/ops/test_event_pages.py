@@ -157,6 +157,15 @@ def test_a_campaigns_page_says_that_an_operator_is_asked(operator: Client, waiti
     assert asked not in text_of(operator, address)
 
 
+def test_looking_ahead_lists_events_that_have_no_job_yet(operator: Client, sandbox: SandboxApi) -> None:
+    set_policy("ask", CAMPAIGN)
+    campaign(campaign_id=CAMPAIGN, world_time=AT, processed_world_time=AT)
+    pages = f"/admin/jobs/campaignclock/{CAMPAIGN}"
+
+    assert "would be triggered, or asked about" in text_of(operator, f"{pages}/what-if/?by=2h")
+    assert "an operator is asked whether to trigger the event" in text_of(operator, f"{pages}/forecast/?days=1")
+
+
 def test_a_viewer_sees_questions_and_answers_none(viewer: Client, waiting: Job) -> None:
     assert "Yes, trigger" not in text_of(viewer, QUESTIONS)
     assert "Yes, trigger" not in text_of(viewer, page_of(waiting))

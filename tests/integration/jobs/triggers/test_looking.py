@@ -8,9 +8,13 @@ from redis import Redis
 from jobs import service
 from jobs.main_api.client import main_api
 from jobs.models import Job
+from jobs.schedules.forecast import EVENT_ASKED, EVENT_TRIGGERED, Forecast
+from jobs.schedules.forecast_json import what_if_as_json
 from jobs.schedules.towns import read_world
+from jobs.schedules.what_if import what_if
 from jobs.service import Submission
 from jobs.states import State
+from jobs.world.clock import WorldTime
 from tests.support.advancing import recalculate
 from tests.support.dialects import in_each_dialect
 from tests.support.effects import run
@@ -170,11 +174,18 @@ def test_odd_events_cost_only_themselves(sandbox: SandboxApi, redis: Redis, dial
 
 
 def test_a_forecast_tells_expiring_events_from_those_with_a_job(sandbox: SandboxApi, redis: Redis) -> None:
-    """An event is listed once: as it expires, or as the job that triggers it."""
+    """An event is listed once: as it expires, as it is triggered, or as the job that triggers it."""
     assert FIRST in {event.id for event in read_world(main_api(), CAMPAIGN).events}
-    set_policy("trigger", CAMPAIGN)
+    for action, name in (("ask", EVENT_ASKED), ("trigger", EVENT_TRIGGERED)):
+        set_policy(action, CAMPAIGN)
+        world = read_world(main_api(), CAMPAIGN)
+        lines = [line for line in Forecast(world, 1).lines() if line.entity_id == FIRST]
+        found = what_if(world, WorldTime.parse("1001-06-02T12:00:00.000Z"))
+        assert [(line.event, line.at.isoformat()) for line in lines] == [(name, "1001-06-01T11:30:00.000Z")]
+        assert Forecast(world, 1).periods()[0].counts[name] == found.totals[name] == len(found.coming) == 1
+        assert what_if_as_json(found, [], "")["triggeredEvents"][0]["id"] == FIRST
     expire(redis)
     world = read_world(main_api(), CAMPAIGN)
 
-    assert world.events == []
+    assert (world.events, world.coming) == ([], [])
     assert [due.job.subject for due in world.jobs] == [FIRST]

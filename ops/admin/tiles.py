@@ -39,7 +39,9 @@ def make_tiles(sums: Slot, counts: dict[State, int], wanted: Range) -> list[dict
             "value": format_count(failed),
             "tone": "warn" if failed else "good",
             "link": link_to_moves(f"{State.DEAD}, {State.RETRYING}", since=since),
-            "says": f"{100 * failed / sums.jobs:.1f} % of attempts, incl. breaker waits" if sums.jobs else "none ended",
+            "says": f"{100 * failed / sums.jobs:.1f} % of attempts, incl. waits for the breaker and for answers"
+            if sums.jobs
+            else "none ended",
             "icon": "replay",
             "measures": True,
         },

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from jobs.errors import AwaitsAnswer
 from jobs.models import AuditEntry
 from jobs.states import State
 
@@ -50,6 +51,16 @@ def read_attempts(trail: Sequence[AuditEntry]) -> list[Attempt]:
     return [_attempt(entry, ends.get(entry.attempt)) for entry in trail if entry.now == State.RUNNING][::-1]
 
 
+def error_of(entry: AuditEntry) -> str:
+    """The error with which an attempt ended; empty if it only waits for an operator's answer, as its reason says."""
+    return "" if awaits_answer(entry.error) else entry.error
+
+
+def awaits_answer(error: str) -> bool:
+    """Whether an attempt with this error found that an operator is asked first."""
+    return error.startswith(f"{AwaitsAnswer.__name__}:")
+
+
 def _attempt(claim: AuditEntry, end: AuditEntry | None) -> Attempt:
     details: Mapping[str, Any] = (end.details if end else None) or {}
     calls: Mapping[str, Any] = details.get("calls") or {}
@@ -61,8 +72,8 @@ def _attempt(claim: AuditEntry, end: AuditEntry | None) -> Attempt:
         ended=end.at if end else None,
         state=end.now if end else State.RUNNING.value,
         reason=end.reason if end else "",
-        error=end.error if end else "",
-        traceback=details.get("traceback", ""),
+        error=error_of(end) if end else "",
+        traceback="" if end and awaits_answer(end.error) else details.get("traceback", ""),
         duration_ms=end.duration_ms if end else None,
         calls=made,
         calls_left_out=calls.get("count", len(made)) - len(made),

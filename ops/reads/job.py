@@ -12,7 +12,7 @@ from django.db.models import Q, QuerySet, Subquery, UUIDField, Value
 from django.db.models.functions import Coalesce
 
 from jobs import calendars, pauses
-from jobs.errors import AwaitsAnswer, InvalidJob
+from jobs.errors import InvalidJob
 from jobs.models import AuditEntry, CampaignClock, CronTask, Job, Pause, ScheduleRow
 from jobs.registry import all_types
 from jobs.states import WAITING, State
@@ -57,6 +57,7 @@ class Step:
 
     entry: AuditEntry
     stayed: str
+    error: str
 
 
 def write_title(job: Job, entity: ScheduleRow | None, campaign: CampaignClock | None) -> str:
@@ -166,7 +167,7 @@ def _explain_retrying(job: Job, reason: str, now: datetime, pauses_text: str) ->
             f"Next attempt {naturaltime(job.due_at, now)}. The effect may already be applied, and is sent again "
             f"because EFFECT_UNKNOWN_OUTCOME is retry. Last error: {reason}.{pauses_text}"
         )
-    if job.error.startswith(f"{AwaitsAnswer.__name__}:"):
+    if attempts.awaits_answer(job.error):
         return f"Waits: {reason}. Next attempt after the answer, or {naturaltime(job.due_at, now)}.{pauses_text}"
     return f"Next attempt {naturaltime(job.due_at, now)}, after this error: {reason}.{pauses_text}"
 
@@ -187,7 +188,9 @@ def _name_pauses(paused_by: Sequence[Pause], campaign: str) -> str:
 def read_timeline(trail: Sequence[AuditEntry], now: datetime) -> list[Step]:
     """Latest first."""
     ends = [entry.at for entry in trail[1:]] + [now]
-    return [Step(entry, duration(end - entry.at)) for entry, end in zip(trail, ends, strict=True)][::-1]
+    return [
+        Step(entry, duration(end - entry.at), attempts.error_of(entry)) for entry, end in zip(trail, ends, strict=True)
+    ][::-1]
 
 
 def find_verbs(job: Job) -> list[Verb]:

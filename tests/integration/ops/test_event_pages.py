@@ -115,6 +115,7 @@ def test_an_operator_answers_on_the_jobs_page(operator: Client, sandbox: Sandbox
     page = text_of(operator, page_of(waiting))
     assert "Waits: an operator is asked whether to trigger event" in page
     assert "Yes, trigger" in page
+    assert "AwaitsAnswer" not in page
     data = {answer: str(waiting.pk), "reason": "they are there", "back": page_of(waiting)}
     then = operator.post(ANSWER, data, follow=True)
     assert then.redirect_chain == [(page_of(waiting), 302)]

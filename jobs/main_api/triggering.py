@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 import structlog
 from msgspec.structs import replace
 
-from jobs.errors import JobError
+from jobs.errors import JobError, TransientError
 from jobs.main_api import operations
 from jobs.main_api.answers import Answer, Request, refusal_of
 from jobs.main_api.batches import Send, alias_of
@@ -43,18 +43,20 @@ def effects_of(event_id: str, send: Send) -> list[Effect]:
     """
     for spelling in _SPELLINGS:
         each = [{"entityType": spelling, "entityId": event_id, "timing": timing} for timing in TIMINGS]
-        if found := _read_lists(send(_EFFECTS, each), len(each)):
+        if found := _read_lists(event_id, send(_EFFECTS, each), len(each)):
             return found
     return []
 
 
-def _read_lists(answer: Answer, count: int) -> list[Effect]:
+def _read_lists(event_id: str, answer: Answer, count: int) -> list[Effect]:
     found: dict[str, Effect] = {}
     for position in range(count):
         effects = read_list(_EFFECTS, alias_of(position, count, _EFFECTS), answer, Effect)
         if isinstance(effects, JobError):
             raise effects
         for effect in effects.whole():
+            if effect.entity_id != event_id:  # executed once, it could not be taken back
+                raise TransientError(f"{_EFFECTS}: effect {effect.id!r:.100} hangs on {effect.entity_id!r:.100}")
             timing = effect.timing if effect.timing in TIMINGS else TIMINGS[position]
             found.setdefault(effect.id, replace(effect, timing=timing))
     return sorted(found.values(), key=lambda effect: (TIMINGS.index(effect.timing), effect.priority))

@@ -1,9 +1,10 @@
 """The jobs of events that are triggered: one per event and time at which it is scheduled."""
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-import structlog
+from django.utils import timezone
 
 from jobs.main_api.model import Event
 from jobs.models import Job, unique_key_of
@@ -13,8 +14,8 @@ from jobs.states import State
 from jobs.triggers.open_events import scheduled_at
 from jobs.world.clock import WorldTime
 
-log = structlog.get_logger(__name__)
 _MOST_AGAIN: Final = 100  #: times that an event may be moved away and back to one time
+_LONGEST_PAUSE: Final = 17  #: as a power of two, in seconds: a day and a half
 
 
 class _Work(NamedTuple):
@@ -29,7 +30,8 @@ class _Work(NamedTuple):
 def jobs_for(events: Sequence[Event]) -> list[Followup]:
     """A job for each event that is scheduled; the same one whenever it is asked for. Their IDs can be those of jobs.
 
-    A job that was skipped says that its event had been moved away. If the event is back, it gets another.
+    A job that was skipped says that its event had been moved away. If the event is back, it gets another, each time
+    after twice the pause: a list may show as open what is completed, or gone, when it is read alone.
     """
     return [_job(work) for work in _find_work(events)]
 
@@ -49,24 +51,18 @@ def without_job(events: Sequence[Event]) -> list[Event]:
 
 
 def _find_work(events: Sequence[Event]) -> list[_Work]:
-    left = [(event, at) for event in events if (at := time_of(event)) is not None]
+    left = [(event, at) for event in events if (at := scheduled_at(event)) is not None]
     found: list[_Work] = []
+    now = timezone.now()
     for again in range(_MOST_AGAIN):
         wanted = [_Work(_key(event, at, again), event, at, again) for event, at in left]
-        skipped = _in_state(State.SKIPPED, [one.key for one in wanted])
+        skipped = _skipped_at([one.key for one in wanted])
         found += [one for one in wanted if one.key not in skipped]
-        left = [(one.event, one.at) for one in wanted if one.key in skipped]
+        pause = timedelta(seconds=2 ** min(again, _LONGEST_PAUSE) - 1)
+        left = [(one.event, one.at) for one in wanted if (ended := skipped.get(one.key)) and now - ended >= pause]
         if not left:
             break
     return found
-
-
-def time_of(event: Event) -> WorldTime | None:
-    """When the event is scheduled; None if at no time that can be read."""
-    at = scheduled_at(event)
-    if at is None and event.scheduled_at:
-        log.warning("events.time_rejected", event_id=event.id, time=event.scheduled_at[:100], next="it is left alone")
-    return at
 
 
 def subject_of(event_id: str, again: int) -> str:
@@ -87,3 +83,8 @@ def _key(event: Event, at: WorldTime, again: int) -> str:
 
 def _in_state(state: State, keys: Sequence[str]) -> set[str]:
     return set(Job.objects.filter(unique_key__in=keys, state=state).values_list("unique_key", flat=True))
+
+
+def _skipped_at(keys: Sequence[str]) -> dict[str, datetime | None]:
+    skipped = Job.objects.filter(unique_key__in=keys, state=State.SKIPPED)
+    return dict(skipped.values_list("unique_key", "finished_at"))

@@ -6,7 +6,17 @@ from typing import Any, Final
 
 from django.utils import timezone
 
-from jobs.errors import Inactive, JobError, MustWait, NotAuthorized, NotServed, OutcomeUnknown, PermanentError, Skip
+from jobs.errors import (
+    Inactive,
+    JobError,
+    MustWait,
+    NotAuthorized,
+    NotServed,
+    OutcomeUnknown,
+    PermanentError,
+    Skip,
+    TransientError,
+)
 from jobs.main_api.model import Event
 from jobs.registry import type_on_event
 from jobs.run import Run, Step
@@ -19,6 +29,11 @@ EXPIRE: Final = "expireEvent"
 MOST_STEPS: Final = 10_000  #: per attempt; its time is what counts
 MOST_NAMED: Final = 5  #: failed effects quoted in an error
 _OPEN: Final = frozenset({StepState.PLANNED, StepState.SENDING, StepState.UNKNOWN})
+
+
+def as_repeatable(error: JobError) -> JobError:
+    """The error of a request that may be sent again: of an unknown outcome, too, nobody needs to decide."""
+    return TransientError(str(error)) if isinstance(error, OutcomeUnknown) else error
 
 
 def read_event(run: Run, event_id: str) -> Event | None:
@@ -154,7 +169,7 @@ class Execution:
             if isinstance(error, PermanentError):
                 raise type(error)(f"{self._summary()}, but event {self._name} could not be completed: {error}")
             if error is not None:
-                raise error
+                raise as_repeatable(error)
         self._end(step, StepState.DONE, "")
 
     def _send(self, step: Step, send: Callable[[], Any]) -> Any:

@@ -8,8 +8,8 @@ import structlog
 from jobs.errors import NotAuthorized, PermanentError
 from jobs.main_api.model import Campaign, Event
 from jobs.run import Run, Triggers
-from jobs.triggers.due import time_of, without_job
-from jobs.triggers.open_events import read_open
+from jobs.triggers.due import without_job
+from jobs.triggers.open_events import read_open, scheduled_at
 from jobs.world.clock import WorldTime
 from jobs.world.event_policies import EventAction, Policies
 from scheduler_project.text import is_id
@@ -51,7 +51,7 @@ def submit_triggers(run: Run, campaign: Campaign) -> None:
 
 
 def chosen_of(events: Sequence[Event], policies: Policies) -> list[Event]:
-    """Those that are not completed, and do not simply expire. One whose ID no job can have is none of them."""
+    """Those that are not completed, and do not simply expire; without those whose ID or time no job can have."""
     return [
         event
         for event in events
@@ -59,6 +59,7 @@ def chosen_of(events: Sequence[Event], policies: Policies) -> list[Event]:
         and policies.of(event.campaign_id, event.event_type).action is not EventAction.EXPIRE
         and is_id(event.id)
         and is_id(event.campaign_id)
+        and scheduled_at(event) is not None
     ]
 
 
@@ -81,14 +82,14 @@ def find_coming(triggered: Sequence[Event], triggers: Triggers) -> list[Coming]:
     found = [
         Coming(at, event, policies.of(event.campaign_id, event.event_type).action is EventAction.ASK)
         for event in events
-        if (at := time_of(event)) is not None
+        if (at := scheduled_at(event)) is not None
     ]
     return sorted(found, key=lambda one: (one.at, one.event.id))
 
 
 def _next(events: list[Event], now: WorldTime) -> list[Event]:
     times: list[tuple[WorldTime, str, Event]] = []
-    times += ((at, event.id, event) for event in events if (at := time_of(event)) is not None)
+    times += ((at, event.id, event) for event in events if (at := scheduled_at(event)) is not None)
     times.sort(key=lambda one: one[:2])
     due = [event for at, _, event in times if at <= now]
     ahead = [event for at, _, event in times if at > now]

@@ -12,8 +12,9 @@ from jobs.main_api.model import Effect, Event
 from jobs.registry import WORLD_TIME, Payload, job_type
 from jobs.run import Run, Step
 from jobs.states import Priority, StepState
-from jobs.triggers.due import subject_of, time_of
-from jobs.triggers.execution import COMPLETE, EXECUTE, EXPIRE, Execution, read_event
+from jobs.triggers.due import subject_of
+from jobs.triggers.execution import COMPLETE, EXECUTE, EXPIRE, Execution, as_repeatable, read_event
+from jobs.triggers.open_events import scheduled_at
 from jobs.world.clock import WorldTime
 from jobs.world.event_policies import EventAction
 from scheduler_project.text import LONGEST_ID, is_id
@@ -74,7 +75,7 @@ def _check(event: Event | None, payload: TriggerEvent, run: Run) -> Event:
         raise PermanentError(f"event {payload.event_id} belongs to campaign {event.campaign_id[:LONGEST_ID]}")
     if event.is_completed:
         raise Skip(f"event {event.name} is completed")
-    at = time_of(event)
+    at = scheduled_at(event)
     if at is None:
         raise Skip(f"event {event.name} is no longer scheduled")
     due = payload.world_time_due()
@@ -122,7 +123,7 @@ def _expire(event: Event, run: Run, why: str) -> dict[str, Any]:
     """Complete the event without its effects, as EVENT_EXPIRATION does."""
     error = run.api.expire_events([event], key=run.job_id)[event.id]
     if error is not None:
-        raise error
+        raise as_repeatable(error)
     return {"entity": event.name, "summary": f"{why}: the event has expired, and its effects were not executed"}
 
 

@@ -6,7 +6,7 @@ import pytest
 from redis import Redis
 
 from jobs import service
-from jobs.main_api.client import main_api
+from jobs.main_api.client import MainApi, main_api
 from jobs.models import Job
 from jobs.schedules.forecast import EVENT_ASKED, EVENT_TRIGGERED, Forecast
 from jobs.schedules.forecast_json import what_if_as_json
@@ -109,6 +109,23 @@ def test_an_event_that_was_moved_away_and_back_gets_another_job(sandbox: Sandbox
 
     assert run(job).state == State.SUCCEEDED
     assert "event-1-4:0" in executed(sandbox)
+
+
+def test_an_event_that_is_listed_and_cannot_be_read_makes_no_job_after_job(
+    sandbox: SandboxApi, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each job finds it gone; the next one comes after twice the pause."""
+    sandbox.control("POST", "dialect", {"dialect": "today"})
+    set_policy("trigger", CAMPAIGN)
+    monkeypatch.setattr(MainApi, "event", lambda api, event_id: None)
+    for _ in range(6):
+        move(sandbox, redis, "1001-06-01T11:00:00.000Z")
+        waiting = Job.objects.filter(type="TRIGGER_EVENT").exclude(state=State.SKIPPED)
+        service.run_now(list(waiting), actor="test", reason="its time has come")
+        for job in waiting:
+            run(job)
+
+    assert Job.objects.filter(type="TRIGGER_EVENT", subject__startswith="event-1-4").count() <= 4
 
 
 def move(sandbox: SandboxApi, redis: Redis, to: str) -> None:

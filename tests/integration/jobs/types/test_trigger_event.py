@@ -1,5 +1,6 @@
 """TRIGGER_EVENT: an event's effects are executed in order, each once, and the event is completed."""
 
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -248,6 +249,44 @@ def test_an_answer_that_is_lost_while_it_is_completed(sandbox: SandboxApi) -> No
     assert job.result is not None
     assert job.result["summary"] == "the event is completed; how many effects ran is unknown"
     assert len(executed(sandbox)) == 2
+
+
+@pytest.mark.parametrize("reply", [{"status": 503, "body": "no"}, {"body": "<html>"}, {"status": 500, "body": ""}])
+def test_a_lost_answer_to_what_runs_no_effect_asks_nobody(today: SandboxApi, reply: dict[str, Any]) -> None:
+    """The effects are done, and the completion is sent again: nothing of it can happen twice."""
+    plant_effects(today, "PRE")
+    today.control("POST", "faults", {"operations": ["expireEvent"], "replies": [reply]})
+    job = run(trigger_job())
+    assert (job.state, job.may_have_been_applied) == (State.RETRYING, False)
+
+    service.run_now([job], actor="test", reason="at once")
+
+    assert run(job).state == State.SUCCEEDED
+    assert (len(executed(today)), is_completed(today)) == (1, True)
+
+
+ODD_EFFECT = {
+    "id": "event-1-9:0",
+    "name": "Fire",
+    "effectType": "patch",
+    "entityType": "EVENT",
+    "entityId": "event-1-9",
+    "timing": "PRE",
+    "priority": 1,
+    "isActive": True,
+    "version": 1,
+}
+
+
+def test_effects_of_another_event_are_not_executed(today: SandboxApi) -> None:
+    """A list that does not fit the question costs an attempt, not an effect."""
+    body = json.dumps({"data": {f"a{n}": [ODD_EFFECT] for n in range(3)}})
+    today.control("POST", "faults", {"operations": ["getEffectsForEntity"], "replies": [{"body": body}]})
+    job = run(trigger_job())
+
+    assert job.state == State.RETRYING
+    assert "hangs on 'event-1-9'" in job.error
+    assert executed(today) == []
 
 
 def test_a_completion_that_was_not_carried_out_is_of_unknown_outcome(sandbox: SandboxApi) -> None:

@@ -116,6 +116,9 @@ class Advances(Protocol):
     def find_target(self, job_id: str) -> WorldTime | None:
         """Return where an earlier attempt of the job has decided to move time to."""
 
+    def is_taken_back(self, job_id: str) -> bool:
+        """Whether the job is a step that its world clock has cancelled, so that its time is owed again."""
+
     def begin(self, job_id: str, campaign_id: str, was: WorldTime, to: WorldTime) -> WorldTime:
         """Record where the job moves time to, before it does. Returns what the first attempt recorded."""
 

@@ -13,8 +13,9 @@ from django.utils import timezone
 
 from jobs import actor as actors
 from jobs import calendars, service, stops
-from jobs.models import AdvanceSource, CampaignClock, ScheduleRow, WorldAdvance
+from jobs.models import AdvanceSource, AuditEntry, CampaignClock, ScheduleRow, WorldAdvance
 from jobs.registry import types_on_world_time
+from jobs.states import State
 from jobs.world.calendars.calendar import Calendar
 from jobs.world.clock import WorldTime, sortable
 
@@ -50,6 +51,11 @@ class DatabaseAdvances:
         """Return where an earlier attempt of the job has decided to move time to."""
         found = WorldAdvance.objects.filter(job_id=UUID(job_id)).values_list("to_time", flat=True).first()
         return WorldTime.parse(found) if found else None
+
+    def is_taken_back(self, job_id: str) -> bool:
+        """Whether the job is a step that its world clock has cancelled, so that its time is owed again."""
+        cancelled = AuditEntry.objects.filter(job_id=UUID(job_id), now=State.CANCELLED, attempt=0)
+        return cancelled.filter(actor=actors.WORLD_CLOCK).exists()
 
     def begin(self, job_id: str, campaign_id: str, was: WorldTime, to: WorldTime) -> WorldTime:
         """Record where the job moves time to, before it does. Returns what the first attempt recorded."""

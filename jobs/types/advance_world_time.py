@@ -135,6 +135,8 @@ def advance(payload: AdvanceWorldTime, run: Run) -> dict[str, Any]:
     was = _clock_of(campaign)
     target = run.advances.find_target(run.job_id)
     if target is None:
+        if run.advances.is_taken_back(run.job_id):
+            raise Skip("its world clock was paused or switched off before this step began")
         calendar = partial(run.advances.calendar, run.campaign_id)
         target = target_of(payload, was, calendar, partial(_find_next, run, was))
         if target <= was:

@@ -11,6 +11,7 @@ import structlog
 from django.db import transaction
 from django.utils import timezone
 
+from jobs import actor as actors
 from jobs import audit, calendars, service
 from jobs.errors import InvalidWorldClock, StateConflict
 from jobs.models import CampaignClock, ClockState, Job, WorldClock
@@ -110,7 +111,7 @@ def _halt(campaign_id: str, to: ClockState, allowed: tuple[ClockState, ...], act
     now = timezone.now()
     if position := _settle(clock, now):
         set_position(clock, position, None)
-    step = _withdraw_step(clock, actor, f"world clock {verb}: {reason}" if reason else f"world clock {verb}")
+    step = _withdraw_step(clock, f"world clock {verb}: {reason}" if reason else f"world clock {verb}")
     clock.counted_until = None
     clock.owed = clock.owed if to is ClockState.PAUSED else 0
     _set_state(clock, to, actor, reason, now)
@@ -131,19 +132,23 @@ def _settle(clock: WorldClock, now: datetime) -> Position | None:
     return ticking.begin(now, position) if settings.faults() else ticking.settle(settings.rule(), position, now)
 
 
-def _withdraw_step(clock: WorldClock, actor: str, reason: str) -> str:
-    """Cancel the step that is under way if that is possible, and say what became of it."""
+def _withdraw_step(clock: WorldClock, reason: str) -> str:
+    """Cancel the step that is under way if that is possible, and say what became of it.
+
+    The clock is the actor: by that entry of its trail a step that is retried knows that its time is owed again.
+    """
     job = Job.objects.filter(pk=clock.step_job_id).first() if clock.step_job_id else None
-    if job is None or State(job.state) in ENDED:
+    if job is None or State(job.state) in ENDED or not clock.step_seconds:
         return ""
-    if not service.cancel([job], actor=actor, reason=reason).done:
+    if not service.cancel([job], actor=actors.WORLD_CLOCK, reason=reason).done:
         return f" Step {clock.steps} has begun and ends."
     if job.attempt:
         return f" Step {clock.steps} is cancelled after {job.attempt} attempts, which may have moved time."
     position = Position(counted_until=timezone.now(), owed=clock.owed, day=clock.day, moved=clock.moved)
     back = ticking.give_back(position, clock.step_seconds, clock.step_day)
+    seconds, clock.step_seconds = clock.step_seconds, 0
     clock.owed, clock.moved = back.owed, back.moved
-    return f" Step {clock.steps} of {exact_duration(clock.step_seconds)} had not begun and is cancelled."
+    return f" Step {clock.steps} of {exact_duration(seconds)} had not begun and is cancelled."
 
 
 def _set_state(clock: WorldClock, state: ClockState, actor: str, reason: str, now: datetime) -> None:

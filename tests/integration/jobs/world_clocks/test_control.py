@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from jobs import service
 from jobs.engine.worker import attempt
 from jobs.errors import InvalidWorldClock, Refused, StateConflict
 from jobs.models import CampaignClock, Job, OperatorAction, WorldClock
 from jobs.states import State
 from jobs.world_clocks import control, ticker
 from tests.support import world_clocks
+from tests.support.working import work
 from tests.support.world_clocks import due, last_job, running, settings, steps
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -60,6 +62,22 @@ def test_pausing_cancels_a_step_that_has_not_begun(redis: Redis) -> None:
     control.resume("c-1", actor="user:olga")
     ticker.fire_due(due(world_clocks.of()))
     assert steps() == [3600, 7200]
+
+
+def test_a_step_that_was_taken_back_moves_nothing_when_it_is_retried(redis: Redis, sandbox: Any) -> None:
+    """Its hour is owed again, once: neither a retry nor another pause while it waits moves or owes it twice."""
+    ticker.fire_due(due(running("campaign-1")))
+    control.pause("campaign-1", actor="user:olga")
+    service.retry([last_job("campaign-1")], actor="user:ann", reason="all cancelled jobs")
+    control.resume("campaign-1", actor="user:olga")
+    again = control.pause("campaign-1", actor="user:olga")
+    work(redis)
+    step = last_job("campaign-1")
+
+    assert again.endswith("is paused.")
+    assert step.state == State.SKIPPED
+    assert 3600 <= world_clocks.of("campaign-1").owed // NS < 7200
+    assert sandbox.world()["campaigns"]["campaign-1"]["currentWorldTime"] == "1001-06-01T12:00:00.000Z"
 
 
 def test_pausing_lets_a_step_end_that_has_begun(redis: Redis) -> None:

@@ -1,5 +1,6 @@
 """The settings of a world clock: which are valid, and the rule that they make."""
 
+import math
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -79,7 +80,7 @@ class Settings:
         }
 
     def _limit_faults(self) -> dict[str, str]:
-        least = -int(-self.rate * self.step // 1)
+        least = math.ceil(self.rate * self.step)
         most = {"most_per_step": MOST_PER_STEP, "most_per_day": MOST_PER_DAY}
         found = {}
         for name, limit in most.items():

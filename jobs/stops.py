@@ -92,6 +92,21 @@ def find_due(campaign_id: str, *, most: int) -> list[Due]:
     return [Due(WorldTime.parse(stop.at), jobs[stop.job_id]) for stop in found if stop.job_id in jobs]
 
 
+def find_standing(campaign_ids: Iterable[str]) -> dict[str, Due]:
+    """By campaign the stop at which its world stands until the stop's job has ended; two queries."""
+    opened = in_work().filter(campaign_id__in=list(campaign_ids), phase=StopPhase.OPEN)
+    found: dict[str, WorldStop] = {}
+    for stop in opened:
+        found.setdefault(stop.campaign_id, stop)
+    known = Job.objects.only("type", "state").exclude(state__in=ENDED)
+    jobs = known.in_bulk([stop.job_id for stop in found.values()])
+    return {
+        campaign_id: Due(WorldTime.parse(stop.at), jobs[stop.job_id])
+        for campaign_id, stop in found.items()
+        if stop.job_id in jobs
+    }
+
+
 def open_first(campaign_id: str, reading: WorldTime) -> None:
     """Tell the scheduler to look at the campaign's first stop, if `reading` has reached it."""
     first = first_reached(campaign_id, reading)

@@ -132,7 +132,7 @@ def _questions() -> Iterator[Finding]:
             key=f"{Kind.EVENT_QUESTION.value}:{question.job_id}",
             severity=Severity.WARNING,
             title=line(f"Trigger event {question.event_name}?", LONGEST),
-            message=f"World time waits for an answer until {until}; without one {default}.",
+            message=f"What is due later in the campaign waits for an answer until {until}; without one {default}.",
             details={"jobs": [str(question.job_id)]},
             campaigns={question.campaign_id: 1},
         )

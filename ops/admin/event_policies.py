@@ -52,7 +52,7 @@ class PolicyForm(ReasonForm):
     answer_minutes = forms.IntegerField(
         required=False,
         label="Minutes for an answer",
-        help_text="Of real time; only with ask. World time waits meanwhile.",
+        help_text="Of real time; only with ask. What is due later in the campaign waits meanwhile.",
         widget=UnfoldAdminTextInputWidget(attrs={"inputmode": "numeric"}),
     )
     default_answer = forms.ChoiceField(

@@ -16,6 +16,7 @@ from jobs.models import CampaignClock, Job, WorldClock
 from jobs.states import State
 from jobs.world_clocks import control, ticker
 from tests.support import world_clocks
+from tests.support.stops import submit_at
 from tests.support.working import work
 from tests.support.world_clocks import due, last_job, running, settings, steps
 
@@ -175,6 +176,25 @@ def test_a_campaign_that_takes_no_step_gets_none(redis: Redis, change: dict[str,
     assert held.waits
     assert held.problem.startswith(problem)
     assert held.problem_at == max(due(clock), due(other))
+
+
+def test_a_clock_waits_while_the_world_stands_at_a_stop(redis: Redis) -> None:
+    """Silently for a minute, as it does for a step. It goes on once the stop's job has ended."""
+    clock, other = running(), running("c-2")
+    job, at = submit_at("1001-06-01T11:00:00Z", campaign_id="c-1"), due(other)
+    ticker.fire_due(at)
+    silent = world_clocks.of().problem
+    ticker.fire_due(at + 2 * MINUTE)
+    held = world_clocks.of()
+    Job.objects.filter(pk=job.pk).update(state=State.SKIPPED)
+    ticker.fire_due(at + 2 * MINUTE)
+
+    assert (silent, held.waits, held.next_at, steps("c-2")) == ("", True, due(clock), [3600])
+    assert (
+        held.problem
+        == f"the world stands at 1001-06-01T11:00:00.000Z until its job has ended: DEFERRED_EFFECT {job.pk}"
+    )
+    assert not world_clocks.of().waits
 
 
 def test_a_row_that_was_edited_holds_up_only_itself(redis: Redis) -> None:

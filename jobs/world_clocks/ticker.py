@@ -4,12 +4,15 @@ A step's job is submitted in the transaction that moves the clock on, under the 
 at any moment, or a second one, neither loses a step nor makes it twice.
 """
 
+import math
+import time
 from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
 import structlog
 from django.db import DatabaseError, transaction
+from django.db.models import Q
 from redis import RedisError
 
 from jobs import actor as actors
@@ -26,6 +29,8 @@ from scheduler_project.text import line
 
 log = structlog.get_logger(__name__)
 LONGEST_PROBLEM: Final = 500
+ROUND_S: Final = 0.2  #: per poll; the next one goes on with the clocks after
+SHARE: Final = 0.1  #: of the scheduler's time that looking at clocks which wait may take
 _LOST: Final = {
     Lost.MISSED: "time was skipped, because the clock could not move when it should have",
     Lost.STEP_LIMIT: "a step reached its limit; what was beyond it is skipped",
@@ -36,9 +41,30 @@ _STEP: Final = ("steps", "step_job_id", "step_seconds", "step_day")
 _PROBLEM: Final = ("problem", "problem_at", "waits")
 
 
-def fire_due(now: datetime) -> int:
-    """Make a step of every clock that is due at `now` and can. Returns how many."""
-    due = list(WorldClock.objects.filter(state=ClockState.RUNNING, next_at__lte=now).order_by("next_at"))
+class Ticker:
+    """Makes due steps a round at a time, so that the scheduler can queue due jobs in between."""
+
+    def __init__(self) -> None:
+        self._waiting_at = 0.0
+
+    def poll(self, now: datetime) -> int:
+        """As `fire_due`, within ROUND_S; clocks that wait get their SHARE of the scheduler's time."""
+        began = time.monotonic()
+        waiting = began >= self._waiting_at
+        made = fire_due(now, most_s=ROUND_S, waiting=waiting)
+        if waiting:
+            self._waiting_at = began + (time.monotonic() - began) / SHARE
+        return made
+
+
+def fire_due(now: datetime, *, most_s: float = math.inf, waiting: bool = True) -> int:
+    """Make a step of every clock that is due at `now` and can, until `most_s` have passed. Returns how many.
+
+    Clocks that are known to wait come last, or not at all.
+    """
+    until = time.monotonic() + most_s
+    found = WorldClock.objects.filter(state=ClockState.RUNNING, next_at__lte=now).order_by("waits", "next_at")
+    due = list(found if waiting else found.filter(waits=False))
     reasons = find_reasons(due, now) if due else {}
     made = 0
     for clock in due:
@@ -51,13 +77,15 @@ def fire_due(now: datetime) -> int:
             raise
         except (Refused, ValueError, ArithmeticError) as fault:  # a row edited in the database must not stop the others
             _wait(clock, str(fault), now)
+        if time.monotonic() >= until:
+            break
     return made
 
 
 def next_step(after: datetime) -> datetime | None:
-    """When the next step of any clock is due after `after`."""
-    running = WorldClock.objects.filter(state=ClockState.RUNNING, next_at__gt=after).order_by("next_at")
-    return running.values_list("next_at", flat=True).first()
+    """When the next step of any clock is due after `after`, or was due before and is not known to wait."""
+    running = WorldClock.objects.filter(state=ClockState.RUNNING).filter(Q(next_at__gt=after) | Q(waits=False))
+    return running.order_by("next_at").values_list("next_at", flat=True).first()
 
 
 @transaction.atomic

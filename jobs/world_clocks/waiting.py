@@ -30,7 +30,7 @@ def find_reasons(clocks: Sequence[WorldClock], now: datetime) -> dict[str, str]:
     """
     jobs = Job.objects.only("type", "state", "error")
     known = _Known(
-        campaigns=CampaignClock.objects.in_bulk([clock.pk for clock in clocks]),
+        campaigns=CampaignClock.objects.only("is_active", "world_time").in_bulk([clock.pk for clock in clocks]),
         jobs=jobs.in_bulk([clock.step_job_id for clock in clocks if clock.step_job_id]),
         standing=stops.find_standing([clock.pk for clock in clocks]),
         paused=pauses.active(),

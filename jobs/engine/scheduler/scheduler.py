@@ -74,6 +74,7 @@ class Scheduler(RQScheduler):
         self._alarm = Alarm(connection)
         self._heartbeat = Heartbeat("scheduler", self.name, connection)
         self._stops = WorldStops()
+        self._ticker = ticker.Ticker()
         self._reconcile_at = 0.0
         self._renewed_at = 0.0
         self._active = False
@@ -171,7 +172,7 @@ class Scheduler(RQScheduler):
         self._fired_at = time.monotonic()
         fired = firing.fire_due(now)
         due = _fire_wall_rows(now)
-        steps = ticker.fire_due(now)
+        steps = self._ticker.poll(now)
         moments = [m for m in (firing.next_firing(), schedules.next_wall_firing(), ticker.next_step(now)) if m]
         self.fire_at = min(moments, default=now + timedelta(days=1))
         if not fired and not due and not steps:  # a refused task stays due and must not keep the scheduler awake

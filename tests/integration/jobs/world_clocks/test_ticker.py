@@ -197,6 +197,24 @@ def test_a_clock_waits_while_the_world_stands_at_a_stop(redis: Redis) -> None:
     assert not world_clocks.of().waits
 
 
+def test_a_round_that_takes_too_long_ends_and_the_next_goes_on(redis: Redis) -> None:
+    """The scheduler comes back at once for the steps that are left. A clock that waits is asked for last, or not."""
+    ids = ["c-1", "c-2", "c-3"]
+    at = max(due(running(campaign_id)) for campaign_id in ids)
+    CampaignClock.objects.filter(pk="c-1").update(is_active=False)
+    ticker.fire_due(at, most_s=0)
+    left = ticker.next_step(at)
+    rounds = [ticker.fire_due(at, most_s=0) for _ in ids]
+    later = ticker.next_step(at)
+    CampaignClock.objects.update(is_active=True)
+
+    assert left is not None
+    assert later is not None
+    assert left <= at < later
+    assert (rounds, steps("c-2"), steps("c-3")) == ([1, 1, 0], [3600], [3600])
+    assert [ticker.fire_due(at, waiting=waiting) for waiting in (False, True)] == [0, 1]
+
+
 def test_a_row_that_was_edited_holds_up_only_itself(redis: Redis) -> None:
     clock, other = running(), running("c-2")
     WorldClock.objects.filter(pk="c-1").update(time_zone="Mars/Base")

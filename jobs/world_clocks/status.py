@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, Final
 
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet
 
 from jobs import calendars
 from jobs.models import CampaignClock, ClockState, Job, WorldClock
@@ -89,9 +89,9 @@ def read_all(now: datetime) -> list[Status]:
     return _read(WorldClock.objects.all(), now)
 
 
-def read_on(now: datetime) -> list[Status]:
-    """As `read_all`, those that are running or paused; one query if there are none."""
-    return _read(WorldClock.objects.exclude(state=ClockState.OFF), now)
+def read_first(now: datetime, most: int) -> list[Status]:
+    """Some of the running clocks, those that wait last; two queries."""
+    return _read(WorldClock.objects.filter(state=ClockState.RUNNING).order_by("waits", "campaign_id")[:most], now)
 
 
 def _read(found_clocks: QuerySet[WorldClock], now: datetime) -> list[Status]:
@@ -113,8 +113,9 @@ def read_one(campaign: CampaignClock, now: datetime, hours_per_day: int) -> Stat
 def count() -> Mapping[str, int]:
     """Clocks that are on, by state: running, waiting (running, but something holds it up) and paused. One query."""
     found: Counter[str] = Counter(running=0, waiting=0, paused=0)
-    for state, waits in WorldClock.objects.exclude(state=ClockState.OFF).values_list("state", "waits"):
-        found["waiting" if waits else state] += 1
+    on = WorldClock.objects.exclude(state=ClockState.OFF).order_by()
+    for state, waits, clocks in on.values_list("state", "waits").annotate(n=Count("pk")):
+        found["waiting" if waits else state] += clocks
     return found
 
 

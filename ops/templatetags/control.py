@@ -46,15 +46,15 @@ def world_clocks(context: Any) -> dict[str, Any]:
     """The strip of every page while a campaign's time moves by itself, or has been stopped; one query if none does."""
     request = context.get("request")
     if request is None or not request.user.has_perm("jobs.view_campaignclock"):
-        return {"clocks": []}
-    clocks = status.read_on(timezone.now())
-    running = [one for one in clocks if one.runs]
+        return {"started": 0, "paused": 0}
+    counts = status.count()
+    started = counts["running"] + counts["waiting"]
+    shown = status.read_first(timezone.now(), NAMED_CLOCKS) if started else []
     return {
-        "clocks": clocks,
-        "running": len(running),
-        "shown": running[:NAMED_CLOCKS],
-        "more": len(running[NAMED_CLOCKS:]),
-        "paused": len(clocks) - len(running),
+        **counts,
+        "started": started,
+        "shown": shown,
+        "more": started - len(shown),
         "may_pause": request.user.has_perm("jobs.pause_worldclock"),
         "csrf_token": context.get("csrf_token"),
     }

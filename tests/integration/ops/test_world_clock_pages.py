@@ -5,7 +5,9 @@ from html import unescape
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from redis import Redis
 
 from jobs import calendars
@@ -121,7 +123,8 @@ def test_an_operator_pauses_all_clocks_from_any_page(client: Client, alive: Redi
     operator = member(client, "Operator")
     strips = [text(operator.get(page)) for page in ("/admin/", JOBS, "/admin/queues/", ALL, CLOCK)]
     paused = text(operator.post(f"{ALL}pause-all/", follow=True))
-    later = text(operator.get(JOBS))
+    with CaptureQueriesContext(connection) as queries:
+        later = text(operator.get(JOBS))
 
     for strip in strips:
         assert "<b>4 world clocks run</b>: Northmarch (60 x: a day in 24 min)" in strip
@@ -132,6 +135,7 @@ def test_an_operator_pauses_all_clocks_from_any_page(client: Client, alive: Redi
     assert set(WorldClock.objects.values_list("state", flat=True)) == {"paused"}
     assert "4 world clocks are paused." in later
     assert "pause-all" not in later
+    assert sum("worldclock" in query["sql"] for query in queries) == 1
 
 
 def test_an_operator_pauses_and_resumes_but_sets_and_starts_nothing(client: Client, alive: Redis) -> None:
@@ -174,11 +178,14 @@ def test_pages_say_why_a_clock_waits(client: Client, alive: Redis) -> None:
     CampaignClock.objects.filter(pk="c-1").update(is_active=False)
     ticker.fire_due(due(clock))
     operator = member(client, "Operator")
+    assert "<b>1 world clock waits</b>: Northmarch" in text(operator.get(JOBS))
+    running("c-2")
 
     for address in (ALL, CLOCK):
         page = text(operator.get(address))
         assert "the campaign is inactive" in page
         assert "Waiting" in page
+        assert "<b>1 world clock runs, 1 waits</b>" in page
         assert "(60 x: a day in 24 min, waiting)" in page
     assert "moves by itself, 60 x: a day in 24 min" in text_of(member(Client(), "Administrator", name="ann"))
 

@@ -54,7 +54,8 @@ class WorldStops:
         if began < self._next_at:
             return False
         first = _find_first()
-        left = [campaign_id for campaign_id in first if campaign_id > self._after] or list(first)
+        ordered = sorted(first)  # as the comparison has it: the database's collation may have another order
+        left = [campaign_id for campaign_id in ordered if campaign_id > self._after] or ordered
         self._after, moved = "", False
         for campaign_id in left:
             while time.monotonic() - began < ROUND_S and _step(first[campaign_id], now):

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from itertools import count
+from types import SimpleNamespace
 
 import pytest
 from django.db import connection
@@ -10,6 +12,7 @@ from django.utils import timezone
 from redis import Redis
 
 from jobs import pauses, stops
+from jobs.engine.scheduler import world_stops
 from jobs.engine.scheduler.world_stops import WorldStops
 from jobs.main_api.client import main_api
 from jobs.models import AdvanceSource, CampaignClock, Job, ScheduleRow, StopPhase, WorldAdvance, WorldStop, new_job_id
@@ -182,3 +185,20 @@ def test_a_stop_waits_again_where_the_clock_no_longer_shows_its_time(redis: Redi
     WorldStops().poll(timezone.now())
     job.refresh_from_db()
     assert job.state == State.QUEUED
+
+
+def test_rounds_that_take_too_long_reach_every_campaign(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever order the database has them in: a collation may not compare as Python does. Each has work again."""
+    ids, reached, in_work = ["B", "D", "a", "c"], list[str](), stops.in_work
+    monkeypatch.setattr(stops, "in_work", lambda: in_work().order_by("-campaign_id"))
+    monkeypatch.setattr(world_stops, "time", SimpleNamespace(monotonic=count(1, 0.3).__next__))
+    scheduler = WorldStops()
+    for _ in ids:
+        for campaign_id in ids:
+            WorldStop.objects.get_or_create(
+                campaign_id=campaign_id, at=NOON, phase=StopPhase.LIFTED, defaults={"job_id": new_job_id()}
+            )
+        scheduler.poll(timezone.now())
+        reached += set(ids) - set(WorldStop.objects.values_list("campaign_id", flat=True))
+
+    assert sorted(reached) == ids

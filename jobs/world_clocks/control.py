@@ -19,6 +19,7 @@ from jobs.states import ENDED, State
 from jobs.world import ticking
 from jobs.world.ticking import Position
 from jobs.world_clocks.settings import Settings, position_of, set_position
+from jobs.world_clocks.waiting import LONGEST_PROBLEM, find_reasons
 from jobs.world_clocks.words import describe_rate
 from scheduler_project.durations import exact_duration
 from scheduler_project.links import page
@@ -97,10 +98,14 @@ def _run(campaign_id: str, allowed: tuple[ClockState, ...], verb: str, actor: st
     kept = Position(counted_until=now, owed=clock.owed, day=clock.day, moved=clock.moved)
     position = ticking.begin(now, kept)
     set_position(clock, position, ticking.next_tick(settings.rule(), position))
-    _set_state(clock, ClockState.RUNNING, actor, reason, now)
+    if held := find_reasons([clock], now).get(campaign_id):
+        clock.problem, clock.problem_at = line(held, LONGEST_PROBLEM), now
+    _set_state(clock, ClockState.RUNNING, actor, reason, now, waits=bool(held))
     _record(campaign, verb, actor, reason, {})
     rate = describe_rate(settings.rate, calendars.of(campaign_id).hours_per_day)
-    log.warning("world_clock.started", campaign_id=campaign_id, rate=rate, actor=actor, reason=reason)
+    log.warning("world_clock.started", campaign_id=campaign_id, rate=rate, actor=actor, reason=reason, waits_for=held)
+    if held:
+        return f"The world clock of {_name(campaign)} is on, {rate}, but waits: {clock.problem}."
     return f"The world clock of {_name(campaign)} runs, {rate}. Its first step is due in {_until(clock, now)}."
 
 
@@ -151,8 +156,10 @@ def _withdraw_step(clock: WorldClock, reason: str) -> str:
     return f" Step {clock.steps} of {exact_duration(seconds)} had not begun and is cancelled."
 
 
-def _set_state(clock: WorldClock, state: ClockState, actor: str, reason: str, now: datetime) -> None:
-    clock.state, clock.waits = state, False
+def _set_state(
+    clock: WorldClock, state: ClockState, actor: str, reason: str, now: datetime, *, waits: bool = False
+) -> None:
+    clock.state, clock.waits = state, waits
     clock.actor, clock.reason, clock.since = actor, line(reason, LONGEST_REASON), now
     clock.save()
 

@@ -42,6 +42,16 @@ class Status:
         return "waiting" if self.clock.waits else self.clock.get_state_display()
 
     @property
+    def due_text(self) -> str:
+        """What stands for the time of a step that is due; empty for one that is to come, or is overdue."""
+        due = self.clock.next_at
+        if due is None or due > self.now:
+            return ""
+        if self.clock.waits:
+            return "once it no longer waits"
+        return "now" if self.now - due <= ticking.LATE else ""
+
+    @property
     def moved_today(self) -> int:
         """World seconds; 0 for a row that was edited in the database so that it cannot be read."""
         kept = ticking.Position(counted_until=self.now, day=self.clock.day, moved=self.clock.moved)

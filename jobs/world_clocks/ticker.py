@@ -23,12 +23,11 @@ from jobs.registry import type_moving_world_time
 from jobs.world import ticking
 from jobs.world.ticking import Lost, Tick
 from jobs.world_clocks.settings import Settings, format_rate, position_of, set_position
-from jobs.world_clocks.waiting import find_reasons
+from jobs.world_clocks.waiting import LONGEST_PROBLEM, find_reasons
 from scheduler_project.durations import exact_duration
 from scheduler_project.text import line
 
 log = structlog.get_logger(__name__)
-LONGEST_PROBLEM: Final = 500
 ROUND_S: Final = 0.2  #: per poll; the next one goes on with the clocks after
 SHARE: Final = 0.1  #: of the scheduler's time that looking at clocks which wait may take
 _LOST: Final = {

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from jobs import pauses, stops
@@ -11,6 +11,8 @@ from jobs.registry import type_moving_world_time
 from jobs.states import ENDED, State
 from jobs.stops import Due
 from jobs.world.ticking import LATE
+
+LONGEST_PROBLEM: Final = 500  #: characters of a reason that is kept
 
 
 class _Known(NamedTuple):

@@ -1,5 +1,6 @@
 """World clocks in the admin: set by administrators, paused by operators from every page, seen by all."""
 
+from datetime import timedelta
 from decimal import Decimal
 from html import unescape
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 from redis import Redis
 
 from jobs import calendars
@@ -180,13 +182,20 @@ def test_pages_say_why_a_clock_waits(client: Client, alive: Redis) -> None:
     operator = member(client, "Operator")
     assert "<b>1 world clock waits</b>: Northmarch" in text(operator.get(JOBS))
     running("c-2")
+    CampaignClock.objects.create(pk="c-3", name="Old", world_time="1001-06-01T12:00:00.000Z", is_active=False)
+    chooser = text(member(Client(), "Administrator", name="eve").get(ALL))
+    past = timezone.now() - timedelta(seconds=30)
+    WorldClock.objects.update(next_at=past)
 
+    assert "Old (inactive: it would wait)</option>" in chooser
+    assert text(operator.get(f"{PAGE}c-2/world-clock/")).count("<dt>Next step</dt><dd>now</dd>") == 1
     for address in (ALL, CLOCK):
         page = text(operator.get(address))
         assert "the campaign is inactive" in page
         assert "Waiting" in page
         assert "<b>1 world clock runs, 1 waits</b>" in page
         assert "(60 x: a day in 24 min, waiting)" in page
+        assert "once it no longer waits" in page
     assert "moves by itself, 60 x: a day in 24 min" in text_of(member(Client(), "Administrator", name="ann"))
 
 

@@ -171,6 +171,21 @@ def test_wrong_settings_are_refused_by_their_field(redis: Redis, changes: dict[s
     assert world_clocks.of().rate == 60
 
 
+def test_a_clock_that_is_started_in_vain_says_so(redis: Redis) -> None:
+    """It waits from the beginning, and makes its step once nothing holds it up."""
+    running()
+    control.stop("c-1", actor="test")
+    CampaignClock.objects.update(is_active=False)
+    text = control.start("c-1", actor="user:ann")
+    held = world_clocks.of()
+    CampaignClock.objects.update(is_active=True)
+
+    assert text == ("The world clock of Northmarch is on, 60 x: a day in 24 min, but waits: the campaign is inactive.")
+    assert (held.waits, held.problem) == (True, "the campaign is inactive")
+    assert ticker.fire_due(due(held)) == 1
+    assert not world_clocks.of().waits
+
+
 @pytest.mark.parametrize("campaign_id", ["wall", "unknown", "never-set"])
 def test_a_clock_needs_a_campaign_on_world_time(redis: Redis, campaign_id: str) -> None:
     CampaignClock.objects.create(pk="never-set", world_time="1001-06-01T12:00:00.000Z")

@@ -52,6 +52,7 @@ def test_an_administrator_sets_up_and_starts_a_clock(client: Client, alive: Redi
     admin.post(CLOCK, FORM | {"rate": "120", "most_per_step": "4 h"})
 
     assert "This campaign has no world clock" in empty
+    assert '<option value="Europe/Berlin">' in empty
     assert "Saved." in saved
     for sentence in (
         "60 x: a day passes in 24 min.",
@@ -152,6 +153,7 @@ def test_an_operator_pauses_and_resumes_but_sets_and_starts_nothing(client: Clie
 
     assert "Every 1 min a step of 1 h" in page
     assert "Change the world clock" not in page
+    assert "Europe/Berlin" not in page
     assert refused == [403] * 5
     assert [action.verb for action in OperatorAction.objects.filter(reason="tea").order_by("id")] == [
         "paused",

@@ -28,7 +28,7 @@ def settle(job_id: UUID, *, actor: str, reason: str = "") -> Job:
         step = TriggerStep.objects.filter(job_id=job_id, state__in=_OPEN).order_by("position").first()
         if job is None or step is None:
             raise StateConflict("the job has no request of unknown outcome")
-        was, note = step.state, text.line(f"counted as executed by {actor}", 300)
+        was, note = step.state, text.line(f"counted as executed by {actor.removeprefix('user:')}", 300)
         TriggerStep.objects.filter(pk=step.pk).update(state=StepState.DONE, note=note, moved_at=timezone.now())
         audit.record(
             actor=actor,

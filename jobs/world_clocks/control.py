@@ -168,6 +168,8 @@ def _lock(campaign_id: str, allowed: tuple[ClockState, ...], verb: str) -> World
     clock = WorldClock.objects.select_for_update().filter(pk=campaign_id).first()
     if clock is None:
         raise InvalidWorldClock("campaign", "it has no world clock yet: set its rate first")
+    if clock.state == ClockState.OFF and verb == "resumed":
+        raise StateConflict("The world clock is off. Start it first.")
     if clock.state not in allowed:
         raise StateConflict(f"The world clock is {clock.get_state_display()} already: it cannot be {verb}.")
     return clock

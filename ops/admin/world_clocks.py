@@ -13,6 +13,7 @@ from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
+from django.utils.text import capfirst
 from unfold.admin import ModelAdmin
 
 from jobs import calendars
@@ -133,7 +134,7 @@ def act(request: HttpRequest, pk: str) -> HttpResponse:
     try:
         text = command(campaign.pk, actor=actor_of(request), reason=_reason(request))
     except Refused as refused:
-        return redirect(request, _page(campaign.pk), str(refused), messages.WARNING)
+        return redirect(request, _page(campaign.pk), _sentence(refused), messages.WARNING)
     return redirect(request, _page(campaign.pk), text)
 
 
@@ -143,7 +144,7 @@ def _save(request: HttpRequest, campaign: CampaignClock, form: WorldClockForm) -
     try:
         changed = control.configure(campaign.pk, form.settings, actor=actor_of(request), reason=reason)
     except Refused as refused:
-        form.add_error(None, str(refused))
+        form.add_error(None, _sentence(refused))
         return None
     text = "Saved. What the clock had earned before is kept." if changed else "Nothing was changed."
     return redirect(request, _page(campaign.pk), text)
@@ -156,6 +157,12 @@ def _time_zones() -> tuple[str, ...]:
 
 def _describe(form: WorldClockForm, hours_per_day: int) -> list[str]:
     return describe(form.settings, hours_per_day) if form.is_valid() else []
+
+
+def _sentence(refused: Refused) -> str:
+    """Without the name of a field, which the page does not show."""
+    field = getattr(refused, "field", "")
+    return f"{capfirst(str(refused).removeprefix(f'{field}: ')).rstrip('.')}."
 
 
 def _permissions(request: HttpRequest) -> dict[str, bool]:

@@ -122,7 +122,7 @@ def test_an_operator_answers_on_the_jobs_page(operator: Client, sandbox: Sandbox
     run(waiting)
 
     page = text_of(operator, page_of(waiting))
-    assert f"<b>{answer.capitalize()}</b>, by user:olga: they are there" in page
+    assert f"<b>{answer.capitalize()}</b>, by olga: they are there" in page
     assert "Yes, trigger" not in page
     assert len(executed(sandbox)) == (2 if answer == "yes" else 0)
 
@@ -209,7 +209,7 @@ def test_an_operator_says_that_an_effect_was_executed(operator: Client, sandbox:
     assert executed(sandbox) == [first, second]
     action = OperatorAction.objects.get(verb="settled")
     assert (action.reason, action.changes) == ("seen in the main API", {"outcome": ["unknown", "executed"]})
-    assert "counted as executed by user:olga" in text_of(operator, page_of(job))
+    assert "counted as executed by olga" in text_of(operator, page_of(job))
     assert "Nothing was changed" in operator.post(SETTLE, data, follow=True).content.decode()
 
 

@@ -144,14 +144,17 @@ def test_an_operator_pauses_all_clocks_from_any_page(client: Client, alive: Redi
 def test_an_operator_pauses_and_resumes_but_sets_and_starts_nothing(client: Client, alive: Redis) -> None:
     """An operator sees what the clock does, without a form."""
     running()
+    WorldClock.objects.update(actor="user:ann", reason="game")
     operator = member(client, "Operator")
     page = text(operator.get(CLOCK))
+    overview = text(operator.get(ALL))
     refused = [operator.post(f"{CLOCK}{end}", FORM).status_code for end in ("", "preview/")]
     refused += [operator.post(ACT, {"verb": verb}).status_code for verb in ("start", "stop", "x")]
     for verb in ("pause", "resume"):
         operator.post(ACT, {"verb": verb, "reason": "tea"})
 
     assert "Every 1 min a step of 1 h" in page
+    assert all("<small>ann: game</small>" in shown for shown in (page, overview))
     assert "Change the world clock" not in page
     assert "Europe/Berlin" not in page
     assert refused == [403] * 5
@@ -208,7 +211,7 @@ def test_a_campaign_on_the_wall_clock_gets_no_clock(client: Client, alive: Redis
     admin.post(CLOCK, FORM)
     started = text(admin.post(ACT, {"verb": "start"}, follow=True))
 
-    assert "it runs on wall-clock time" in started
+    assert "It has no world time: it runs on wall-clock time." in started
     assert world_clocks.of().state == "off"
     assert READING not in text(admin.get(ALL))
 

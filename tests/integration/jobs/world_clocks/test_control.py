@@ -128,7 +128,7 @@ def test_all_clocks_are_paused_at_once(redis: Redis) -> None:
         (control.pause, "paused", "is paused already"),
         (control.pause, "off", "is off already"),
         (control.resume, "running", "is running already"),
-        (control.resume, "off", "is off already"),
+        (control.resume, "off", "is off. Start it first"),
         (control.start, "running", "is running already"),
         (control.stop, "off", "is off already"),
     ],

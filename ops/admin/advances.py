@@ -14,6 +14,7 @@ from jobs.models import CampaignClock, WorldAdvance
 from jobs.types.advance_world_time import NAME as ADVANCE_WORLD_TIME
 from ops.admin.base import read_key, render_page
 from ops.reads import advance as read
+from ops.reads.advance_list import list_latest
 from ops.reads.advance_report import LISTED
 from ops.reads.advance_towns import PAGE as TOWNS
 from ops.reads.campaign import read_clock
@@ -33,14 +34,14 @@ def urls(site: Any) -> list[Any]:
 
 def show_everything(request: HttpRequest) -> HttpResponse:
     _check(request)
-    found, more = read.list_latest(None, read_key(request.GET.get("before", "")))
+    found, more = list_latest(None, read_key(request.GET.get("before", "")))
     context = {"title": "Advances of world time", "advances": found, "more": more}
     return render_page(request, "ops/advances.html", context, opts=CampaignClock._meta)
 
 
 def show_all(request: HttpRequest, pk: str) -> HttpResponse:
     clock = _find(request, pk)
-    found, more = read.list_latest(clock.pk, read_key(request.GET.get("before", "")))
+    found, more = list_latest(clock.pk, read_key(request.GET.get("before", "")))
     context = {
         "title": f"World time of {clock.name or clock.campaign_id}",
         "clock": clock,

@@ -10,11 +10,10 @@ from uuid import UUID
 from django.db.models import Count, Q
 
 from jobs import calendars, pauses, stops
-from jobs.models import AdvancePrediction, CampaignClock, Job, ScheduleRow, WorldAdvance, WorldStop, first_id
+from jobs.models import Job, ScheduleRow, WorldAdvance, WorldStop, first_id
 from jobs.schedules import predictions
 from jobs.schedules.predictions import Prediction
 from jobs.states import ENDED, State
-from jobs.world.calendars.calendar import Calendar
 from jobs.world.clock import Moment, WorldTime, parse_moment, sortable
 from ops.reads.advance_report import Report
 from ops.reads.advance_towns import Towns, of_town
@@ -23,8 +22,6 @@ from ops.reads.job import describe_origin, find_changes, name_all
 MOST_JOBS: Final = 20_000  #: of the campaign, since the advance, that are searched for its own
 MOST_ROWS: Final = 1000  #: due times left that are counted
 PAGE: Final = 50
-LISTED: Final = 25  #: advances of a list
-LISTED_JOBS: Final = 2000  #: of the campaign, since each advance of a list, that are searched for its own
 LIVE: Final = tuple(state for state in State if state not in ENDED)
 GROUPS: Final[Mapping[str, tuple[State, ...]]] = {"": tuple(State), "live": LIVE, "failed": (State.DEAD,)}
 
@@ -203,38 +200,6 @@ class Advance:
         name_all(found[:PAGE])
         steps = [_step(job) for job in found[:PAGE]]
         return steps, steps[-1] if len(found) > PAGE else None
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """An advance in a list."""
-
-    advance: Advance
-    campaign: str
-    calendar: Calendar
-    has_prediction: bool
-
-
-def list_latest(campaign_id: str | None, before: int | None) -> tuple[list[Listed], int | None]:
-    """Advances of one campaign or of all, newest first, and the ID after which there are more."""
-    found = WorldAdvance.objects.all() if campaign_id is None else WorldAdvance.objects.filter(campaign_id=campaign_id)
-    page = list((found.filter(pk__lt=before) if before else found).order_by("-id")[: LISTED + 1])
-    rows = page[:LISTED]
-    jobs = Job.objects.in_bulk([row.job_id for row in rows if row.job_id])
-    said = set(AdvancePrediction.objects.filter(pk__in=jobs).values_list("pk", flat=True))
-    campaigns = {row.campaign_id for row in rows}
-    names = dict(CampaignClock.objects.filter(pk__in=campaigns).values_list("pk", "name"))
-    own = {one: calendars.of(one) for one in campaigns}
-    listed = [
-        Listed(
-            advance=Advance(row, most_jobs=LISTED_JOBS, jobs=jobs),
-            campaign=names.get(row.campaign_id) or row.campaign_id,
-            calendar=own[row.campaign_id],
-            has_prediction=row.job_id in said,
-        )
-        for row in rows
-    ]
-    return listed, rows[-1].pk if len(page) > LISTED else None
 
 
 def advance_of(job: Job) -> WorldAdvance | None:

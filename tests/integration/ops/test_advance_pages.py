@@ -14,6 +14,7 @@ from jobs.service import Submission
 from jobs.states import State
 from jobs.world.clock import WorldTime
 from ops.reads import advance as advance_page
+from ops.reads import advance_list
 from tests.support.dialects import let_time_move
 from tests.support.servers import SandboxApi
 from tests.support.working import work
@@ -161,8 +162,8 @@ def test_all_advances_are_in_one_list(
     assert f'href="{ALL}{found.pk}/"' in text
     assert 'href="/admin/jobs/campaignclock/advances/"' in viewer.get("/admin/").content.decode()
 
-    monkeypatch.setattr(advance_page, "LISTED_JOBS", 3)
-    monkeypatch.setattr(advance_page, "LISTED", 1)
+    monkeypatch.setattr(advance_list, "LISTED_JOBS", 3)
+    monkeypatch.setattr(advance_list, "LISTED", 1)
     context = viewer.get("/admin/jobs/campaignclock/advances/").context
     older = viewer.get("/admin/jobs/campaignclock/advances/", {"before": context["more"]})
     assert [one.advance.row.campaign_id for one in older.context["advances"]] == [CAMPAIGN]

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from django.db.models import Exists, Max, OuterRef, Q, QuerySet
+from django.db.models import Exists, Max, OuterRef, Q, QuerySet, Subquery
 
 from jobs.models import CampaignClock, Job, ScheduleRow, StopPhase, WorldStop
 from jobs.models.indexes import Inlined
@@ -72,6 +72,11 @@ def first_reached(campaign_id: str, reading: WorldTime) -> WorldStop | None:
     return _standing(campaign_id).filter(at__lte=sortable(reading)).first()
 
 
+def first_reached_at(campaign_id: OuterRef, reading: OuterRef) -> Subquery:
+    """The time of the stop that `first_reached` finds for a query's campaign; both times are sortable."""
+    return Subquery(_standing(campaign_id).filter(at__lte=reading).values("at")[:1])
+
+
 def next_stop(campaign_id: str, after: WorldTime) -> WorldTime | None:
     """Return when the next stop after a world time is; None if there is none."""
     later = _standing(campaign_id).filter(at__gt=sortable(after)).values_list("at", flat=True).first()
@@ -125,7 +130,7 @@ def in_work() -> QuerySet[WorldStop]:
     return WorldStop.objects.filter(Inlined(~Q(phase=StopPhase.WAITING.value))).order_by("campaign_id", "at", "id")
 
 
-def _standing(campaign_id: str) -> QuerySet[WorldStop]:
+def _standing(campaign_id: str | OuterRef) -> QuerySet[WorldStop]:
     stops = WorldStop.objects.filter(campaign_id=campaign_id).exclude(phase=StopPhase.LIFTED)
     return stops.order_by("at", "id")
 

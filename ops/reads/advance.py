@@ -10,7 +10,7 @@ from uuid import UUID
 from django.db.models import Count, Q
 
 from jobs import calendars, pauses, stops
-from jobs.models import Job, ScheduleRow, WorldAdvance, WorldStop, first_id
+from jobs.models import Job, Pause, ScheduleRow, WorldAdvance, WorldStop, first_id
 from jobs.schedules import predictions
 from jobs.schedules.predictions import Prediction
 from jobs.states import ENDED, State
@@ -80,11 +80,12 @@ class Advance:
     @cached_property
     def ceiling(self) -> UUID | None:
         """The first job of the campaign that is not searched."""
-        jobs = Job.objects.filter(campaign_id=self.row.campaign_id, pk__gte=self._floor).order_by("pk")
+        jobs = Job.objects.filter(campaign_id=self.row.campaign_id, pk__gte=self.floor).order_by("pk")
         return jobs.values_list("pk", flat=True)[self.most_jobs : self.most_jobs + 1].first()
 
     @property
-    def _floor(self) -> UUID:
+    def floor(self) -> UUID:
+        """The first job that is searched."""
         return first_id(self.row.created_at)
 
     @property
@@ -93,11 +94,11 @@ class Advance:
         own = Q(request_id=self.row.request_id)
         if self.row.from_time:
             own |= Q(clock="world", clock_due__gt=self.row.from_time, clock_due__lte=self.row.to_time)
-        searched = Q(campaign_id=self.row.campaign_id, pk__gte=self._floor)
+        searched = Q(campaign_id=self.row.campaign_id, pk__gte=self.floor)
         return searched & own & (Q(pk__lt=self.ceiling) if self.ceiling else Q())
 
     @cached_property
-    def _counted(self) -> list[tuple[State, str, int, int]]:
+    def counted(self) -> list[tuple[State, str, int, int]]:
         """State, type, priority and number of its jobs."""
         groups = Job.objects.filter(self.condition).order_by().values_list("state", "type", "priority")
         return [(State(state), kind, priority, n) for state, kind, priority, n in groups.annotate(n=Count("id"))]
@@ -105,7 +106,7 @@ class Advance:
     @cached_property
     def counts(self) -> Counter[State]:
         counts: Counter[State] = Counter()
-        for state, _, _, n in self._counted:
+        for state, _, _, n in self.counted:
             counts[state] += n
         return counts
 
@@ -126,16 +127,20 @@ class Advance:
         return self.counts[State.DEAD]
 
     @cached_property
+    def paused(self) -> list[Pause]:
+        """All that is paused now."""
+        return pauses.active()
+
+    @cached_property
     def held(self) -> int:
         """Its waiting jobs that a pause holds back."""
-        active = pauses.active()
         campaign_id = self.row.campaign_id
         return sum(
             n
-            for state, kind, priority, n in self._counted
+            for state, kind, priority, n in self.counted
             if state in LIVE
             and state is not State.RUNNING
-            and pauses.blocking(Job(type=kind, campaign_id=campaign_id, priority=priority), active)
+            and pauses.blocking(Job(type=kind, campaign_id=campaign_id, priority=priority), self.paused)
         )
 
     @cached_property
@@ -148,12 +153,24 @@ class Advance:
     def stop(self) -> WorldStop | None:
         """At which the world stands on the way: it goes on once the stop's job has ended."""
         stop = stops.first_reached(self.row.campaign_id, self.to) if self.row.processed_at else None
-        was = self.row.from_time
-        return None if stop and was and stop.at <= sortable(WorldTime.parse(was)) else stop
+        return stop if stop and self.is_on_the_way(stop.at) else None
+
+    def is_on_the_way(self, at: str) -> bool:
+        """Whether it is this advance that reached the campaign's first stop; `at` is sortable."""
+        return self.row.processed_at is not None and (self.was is None or at > sortable(self.was))
+
+    @cached_property
+    def stands(self) -> bool:
+        """Whether the world stands at a stop on the way."""
+        return self.stop is not None
+
+    @cached_property
+    def has_rows_left(self) -> bool:
+        return bool(self.rows_left)
 
     @property
     def is_live(self) -> bool:
-        return bool(self.live or self.stop or not self.row.processed_at)
+        return bool(self.live or self.stands or not self.row.processed_at)
 
     @property
     def phase(self) -> tuple[str, str, str]:
@@ -165,11 +182,11 @@ class Advance:
             return ("In progress", "pause_circle", "warn") if self.held == self.live else (
                 "In progress", "autorenew", "busy",
             )  # fmt: skip
-        if self.stop:
+        if self.stands:
             return "Waits at a stop", "hourglass_empty", "busy"
         if self.failed:
             return "Ended, with failures", "error", "bad"
-        if self.rows_left:
+        if self.has_rows_left:
             return "Ended, some are left for later", "hourglass_empty", "warn"
         return "Done", "check_circle", "good"
 

@@ -4,7 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from redis import Redis
 
 from jobs import pauses, service
@@ -17,6 +19,7 @@ from ops.reads import advance as advance_page
 from ops.reads import advance_list
 from tests.support.dialects import let_time_move
 from tests.support.servers import SandboxApi
+from tests.support.stops import submit_at
 from tests.support.working import work
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -163,6 +166,21 @@ def test_all_advances_are_in_one_list(
     assert 'href="/admin/jobs/campaignclock/advances/"' in viewer.get("/admin/").content.decode()
 
     monkeypatch.setattr(advance_list, "LISTED_JOBS", 3)
+    with CaptureQueriesContext(connection) as few:
+        advance_list.list_latest(None, None)
+    for number in range(3, 6):
+        react(f"campaign-{number}", WorldTime.parse(TO), source=AdvanceSource.CLOCK, actor="listener")
+    submit_at(TO, campaign_id="campaign-3")
+    with CaptureQueriesContext(connection) as many:
+        listed, _ = advance_list.list_latest(None, None)
+    alone = [advance_page.Advance(one.advance.row, most_jobs=3) for one in listed]
+    assert len(many) == len(few)
+    assert [(one.advance.phase, one.advance.ceiling, one.advance.counts) for one in listed] == [
+        (one.phase, one.ceiling, one.counts) for one in alone
+    ]
+    assert [one.advance.stands for one in listed] == [one.stop is not None for one in alone]
+    WorldAdvance.objects.exclude(campaign_id__in=[CAMPAIGN, "campaign-2"]).delete()
+
     monkeypatch.setattr(advance_list, "LISTED", 1)
     context = viewer.get("/admin/jobs/campaignclock/advances/").context
     older = viewer.get("/admin/jobs/campaignclock/advances/", {"before": context["more"]})

@@ -3,13 +3,18 @@
 import re
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 from redis import Redis
 
-from jobs import stops
-from jobs.models import EventPolicy, EventQuestion, Job, OperatorAction
+from jobs import calendars, stops
+from jobs.models import EventPolicy, EventQuestion, Job, OperatorAction, new_job_id
 from jobs.states import State
+from jobs.world.calendars.examples import TIDES
 from jobs.world.clock import WorldTime
+from ops.reads.event_questions import describe
 from tests.support.campaigns import campaign
 from tests.support.effects import run
 from tests.support.events import AT, CAMPAIGN, EVENT, asked, executed, plant_effects, set_policy, trigger_job
@@ -18,6 +23,7 @@ from tests.support.servers import SandboxApi
 
 pytestmark = pytest.mark.django_db(transaction=True)
 POLICIES, QUESTIONS = "/admin/jobs/eventpolicy/", "/admin/jobs/eventquestion/"
+EVENT_TIME = "1001-06-01T12:00:00.000Z"
 ANSWER, SETTLE = f"{QUESTIONS}answer/", f"{QUESTIONS}settle/"
 
 
@@ -165,6 +171,20 @@ def test_looking_ahead_lists_events_that_have_no_job_yet(operator: Client, sandb
 
     assert "would be triggered, or asked about" in text_of(operator, f"{pages}/what-if/?by=2h")
     assert "an operator is asked whether to trigger the event" in text_of(operator, f"{pages}/forecast/?days=1")
+
+
+def test_questions_of_many_campaigns_cost_two_queries(redis: Redis) -> None:
+    """Each time in its campaign's calendar."""
+    calendars.set_own("c-1", TIDES, actor="test", reason="")
+    rows = [
+        EventQuestion(job_id=new_job_id(), campaign_id=f"c-{n}", scheduled_at=EVENT_TIME, deadline=timezone.now())
+        for n in range(3)
+    ]
+    with CaptureQueriesContext(connection) as queries:
+        described = describe(rows)
+
+    assert len(queries) == 2
+    assert [one.at == described[0].at for one in described] == [True, False, True]
 
 
 def test_a_viewer_sees_questions_and_answers_none(viewer: Client, waiting: Job) -> None:

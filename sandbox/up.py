@@ -185,7 +185,7 @@ def commands(
     gunicorn = [sys.executable, "-m", "gunicorn", "scheduler_project.wsgi", "--bind", f"127.0.0.1:{ports.web}",
                 "--log-level", "warning"]  # fmt: skip
     master = ["--game-master", f"{game_master_s:g}", "--scheduler-url", f"http://127.0.0.1:{ports.web}",
-              "--scheduler-token", token, "--dialect", dialect]  # fmt: skip
+              f"--scheduler-token={token}", "--dialect", dialect]  # fmt: skip
     return {
         "sandbox": [*manage, "sandbox_api", "--port", str(ports.api), "--state", "var/sandbox.json", *master],
         "web": [*reloaded, *gunicorn],

@@ -5,11 +5,12 @@ import signal
 import socket
 import subprocess
 import sys
+from argparse import ArgumentParser
 from pathlib import Path
 
 import pytest
 
-from sandbox.up import CannotStart, Ports, environment
+from sandbox.up import CannotStart, Ports, commands, environment
 from tests.support.servers import ROOT, Running, wait_until
 
 PROGRAM = """
@@ -150,3 +151,12 @@ def test_logs_are_coloured_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setenv("FORCE_COLOR", "1")
     assert environment(Ports(1, 2, 3), token="t")["FORCE_COLOR"] == "1"
+
+
+def test_a_token_may_begin_with_a_hyphen() -> None:
+    """One in 64 does; it must not be taken for an option."""
+    words = commands(Ports(1, 2, 3), token="-secret", game_master_s=10)["sandbox"]
+    parser = ArgumentParser()
+    parser.add_argument("--scheduler-token")
+
+    assert parser.parse_known_args(words)[0].scheduler_token == "-secret"

@@ -55,8 +55,11 @@ class Command(BaseCommand):
         env = environment(ports, token=token, dialect=options["dialect"])
         try:
             self._migrate(env)
+            login = admin_login(ports.web)
             self.stdout.write("Starting. Warnings are shown; Ctrl-C stops everything.")
-            announce_when_healthy(ports.web, self.style.SUCCESS(admin_login(ports.web)))
+            if "password: " in login:  # told once, so also if not all of it comes up
+                self.stdout.write(login)
+            announce_when_healthy(ports.web, self.style.SUCCESS(login))
             with announced(var / "up.json", env):
                 code = supervise(
                     commands(

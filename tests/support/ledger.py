@@ -22,6 +22,13 @@ def last_of(job: Job) -> tuple[str, str]:
     return entry.now, entry.actor
 
 
+def last_reason(job: Job) -> str:
+    """The reason of the job's last audit entry."""
+    entry = job.audit_trail.order_by("id").last()
+    assert entry is not None
+    return entry.reason
+
+
 def make_rows(state: State, number: int) -> None:
     """Insert jobs in this state, in any number, past the ledger: for counting them."""
     now = timezone.now()

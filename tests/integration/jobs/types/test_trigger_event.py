@@ -25,6 +25,7 @@ from tests.support.events import (
     states_of,
     trigger_job,
 )
+from tests.support.ledger import last_reason
 from tests.support.servers import SandboxApi
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -201,7 +202,7 @@ def test_an_event_that_need_not_be_triggered_is_skipped(today: SandboxApi, chang
     job = run(job)
 
     assert job.state == State.SKIPPED
-    assert why in job.audit_trail.order_by("id").last().reason  # type: ignore[union-attr]
+    assert why in last_reason(job)
     assert executed(today) == []
 
 

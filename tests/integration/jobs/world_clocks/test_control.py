@@ -14,6 +14,7 @@ from jobs.models import CampaignClock, Job, OperatorAction, WorldClock
 from jobs.states import State
 from jobs.world_clocks import control, ticker
 from tests.support import world_clocks
+from tests.support.ledger import last_reason
 from tests.support.working import work
 from tests.support.world_clocks import due, last_job, running, settings, steps
 
@@ -55,7 +56,7 @@ def test_pausing_cancels_a_step_that_has_not_begun(redis: Redis) -> None:
     paused = world_clocks.of()
 
     assert text == "The world clock of Northmarch is paused. Step 1 of 1 h had not begun and is cancelled."
-    assert (job.state, job.audit_trail.last().reason) == (State.CANCELLED, "world clock paused: stop!")  # type: ignore[union-attr]  # there is one
+    assert (job.state, last_reason(job)) == (State.CANCELLED, "world clock paused: stop!")
     assert (paused.state, paused.reason, paused.moved, paused.next_at) == ("paused", "stop!", 0, None)
     assert paused.owed // NS == 3600
 

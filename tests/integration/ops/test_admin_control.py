@@ -7,9 +7,7 @@ from html import unescape
 
 import pytest
 from django.core.management import call_command
-from django.db import connection
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from redis import Redis
 
@@ -19,6 +17,7 @@ from jobs.models import CampaignClock, OperatorAction, Pause
 from jobs.processes import heartbeat
 from ops.reads import active_orders
 from tests.support.people import member
+from tests.support.queries import counted
 from tests.support.working import submit, work
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -189,7 +188,7 @@ def test_control_pages_take_few_queries(person: Client, redis: Redis, path: str)
         pauses.pause("campaign", f"c-{n}", actor="user:bob")
     person.get(path)
 
-    with CaptureQueriesContext(connection) as queries:
+    with counted() as queries:
         person.get(path)
 
-    assert len(queries) < 18, [q["sql"][:90] for q in queries]
+    assert len(queries) < 12, [q["sql"][:90] for q in queries]

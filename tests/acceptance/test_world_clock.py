@@ -13,6 +13,7 @@ from jobs.models import Job, ScheduleRow, WorldClock
 from jobs.world.clock import WorldTime
 from jobs.world_clocks import control
 from tests.support import world_clocks
+from tests.support.dialects import let_time_move
 from tests.support.ledger import state_of
 from tests.support.processes import Start
 from tests.support.servers import SandboxApi, wait_until
@@ -39,6 +40,7 @@ def let_pass(real: timedelta) -> None:
 
 def test_a_world_clock_moves_the_world_until_it_is_paused(start: Start, sandbox: SandboxApi, redis: Redis) -> None:
     """Ten hours a step, over a scheduler that is killed; each step once. Then time stands still."""
+    let_time_move(sandbox)
     start("rqworker")
     first = start("rqscheduler")
     before = people(sandbox)

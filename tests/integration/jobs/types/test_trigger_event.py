@@ -241,6 +241,7 @@ def test_others_who_complete_it_meanwhile_are_not_repeated(today: SandboxApi) ->
 
 def test_an_answer_that_is_lost_while_it_is_completed(sandbox: SandboxApi) -> None:
     """By the contract: the event is read back, and is completed; its effects are executed once."""
+    sandbox.control("POST", "dialect", {"dialect": "contract"})
     plant_effects(sandbox, "PRE", "POST")
     replies = {"operations": ["completeEvent"], "replies": [{"status": 500, "body": "no"}]}
     sandbox.control("POST", "faults", replies)
@@ -291,7 +292,8 @@ def test_effects_of_another_event_are_not_executed(today: SandboxApi) -> None:
 
 
 def test_a_completion_that_was_not_carried_out_is_of_unknown_outcome(sandbox: SandboxApi) -> None:
-    """It is not sent again by itself: the main API may still be at it."""
+    """By the contract: it is not sent again by itself, as the main API may still be at it."""
+    sandbox.control("POST", "dialect", {"dialect": "contract"})
     plant_effects(sandbox, "PRE")
     sandbox.control("POST", "faults", {"operations": ["completeEvent"], "errorRate": 1})
     job = run(trigger_job())

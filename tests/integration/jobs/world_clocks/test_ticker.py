@@ -16,6 +16,7 @@ from jobs.models import CampaignClock, Job, WorldClock
 from jobs.states import State
 from jobs.world_clocks import control, ticker
 from tests.support import world_clocks
+from tests.support.dialects import let_time_move
 from tests.support.stops import submit_at
 from tests.support.working import work
 from tests.support.world_clocks import due, last_job, running, settings, steps
@@ -262,6 +263,7 @@ def test_a_new_rate_counts_from_now(redis: Redis) -> None:
 
 def test_a_worker_moves_the_campaign_by_the_step(redis: Redis, sandbox: Any) -> None:
     """Twice, relative to what the clock shows then."""
+    let_time_move(sandbox)
     clock = running("campaign-1")
     for n in range(2):
         ticker.fire_due(due(clock) + n * MINUTE)

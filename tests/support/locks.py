@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 from django.db import connection
@@ -32,11 +33,23 @@ def impatient() -> Iterator[None]:
     """This process's connections hardly wait for locks."""
     if connection.vendor == "sqlite":
         usual = int(connection.settings_dict["OPTIONS"]["timeout"] * 1000)
-        wait, back = "PRAGMA busy_timeout = 50", f"PRAGMA busy_timeout = {usual}"
-    else:
-        wait, back = "SET lock_timeout = 50", "RESET lock_timeout"
+        with _setting("PRAGMA busy_timeout = 50", back=f"PRAGMA busy_timeout = {usual}"):
+            yield
+        return
     with connection.cursor() as cursor:
-        cursor.execute(wait)
+        cursor.execute("SET lock_timeout = 50")
+    try:
+        yield
+    finally:  # whoever closes a connection gives its session back to the pool as it is: RESET might reach another one
+        connection.close()
+        postgresql: Any = connection
+        postgresql.close_pool()
+
+
+@contextmanager
+def _setting(statement: str, *, back: str) -> Iterator[None]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
     try:
         yield
     finally:

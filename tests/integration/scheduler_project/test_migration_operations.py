@@ -150,12 +150,12 @@ def test_others_write_while_an_index_is_built(state: ProjectState) -> None:
         )
         wait_until(lambda: query(waits) == (1,), what="the build waits")
 
-        query("SET lock_timeout = '50ms'")
-        query("INSERT INTO jobs_row (name) VALUES ('later')")
+        with transaction.atomic():
+            query("SET LOCAL lock_timeout = '50ms'")
+            query("INSERT INTO jobs_row (name) VALUES ('later')")
         assert thread.is_alive()
         cursor.execute("COMMIT")
     thread.join(60)
     other.close()
-    query("RESET lock_timeout")
 
     assert query(VALID) == (True,)

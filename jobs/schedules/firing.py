@@ -8,7 +8,7 @@ from django.db.models import Q, QuerySet
 
 from jobs.models import CampaignClock, ScheduleRow
 from jobs.run import Followup
-from jobs.schedules.clocks import reading_of
+from jobs.schedules.clocks import reading_of, world_time
 from jobs.schedules.rows import all_rows, save
 from jobs.schedules.waiting import find_waiting, has_due_structures
 from jobs.stops import effective_reading
@@ -45,26 +45,38 @@ def fire_world_rows(campaign_id: str, reading: WorldTime, *, limit: int = 500) -
     return _fire_first(all_rows().filter(campaign_id=campaign_id, clock="world", fire_at__gt=""), reading, limit)
 
 
-def fire_by_campaign(rows: Sequence[ScheduleRow]) -> list[Followup]:
+class Readings:
+    """Up to when each campaign goes on each of its clocks; each is read once."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str], Moment | None] = {}
+
+    def of(self, row: ScheduleRow) -> Moment | None:
+        """The reading of the row's clock; None: a campaign without world time."""
+        key = row.campaign_id, row.clock
+        if key not in self._known:
+            self._known[key] = _read_clock(*key)
+        return self._known[key]
+
+
+def _read_clock(campaign_id: str, clock: str) -> Moment | None:
+    if clock == "wall":
+        return reading_of(None)
+    shown = world_time(campaign_id)
+    return effective_reading(campaign_id, reading_of(shown)) if shown else None
+
+
+def fire_by_campaign(rows: Iterable[ScheduleRow], readings: Readings) -> list[Followup]:
     """Fire rows that are already due to fire on their campaigns' clocks. Returns their jobs."""
-    known = dict(
-        CampaignClock.objects.filter(campaign_id__in={row.campaign_id for row in rows}).values_list(
-            "campaign_id", "world_time"
-        )
-    )
-    followups: list[Followup] = []
-    for clock in ("world", "wall"):
-        for campaign_id in {row.campaign_id for row in rows if row.clock == clock}:
-            world_time = known.get(campaign_id) if clock == "world" else None
-            if clock == "world" and not world_time:
-                continue
-            reading = effective_reading(campaign_id, reading_of(world_time))
-            own = [row for row in rows if row.campaign_id == campaign_id and row.clock == clock]
-            followups += fire([row for row in own if row.fire_at <= sortable(reading)], reading)[1]
-    return followups
+    due: dict[Moment, list[ScheduleRow]] = {}
+    for row in rows:
+        reading = readings.of(row)
+        if reading is not None and row.fire_at <= sortable(reading):
+            due.setdefault(reading, []).append(row)
+    return [followup for reading, own in due.items() for followup in fire(own, reading)[1]]
 
 
-def release(structures: Iterable[ScheduleRow]) -> list[Followup]:
+def release(structures: Iterable[ScheduleRow], readings: Readings) -> list[Followup]:
     """Fire the due rows of the settlements that these structures belong to. Returns their jobs."""
     households = {row.household for row in structures if row.entity_type == "Structure" and row.household}
     if not households:
@@ -74,7 +86,7 @@ def release(structures: Iterable[ScheduleRow]) -> list[Followup]:
     )
     rows = list(settlements.order_by("id"))
     was = {row.pk: row.fire_at for row in rows}
-    followups = fire_by_campaign(rows)
+    followups = fire_by_campaign(rows, readings)
     save([row for row in rows if row.fire_at != was[row.pk]])
     return followups
 

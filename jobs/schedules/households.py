@@ -107,7 +107,7 @@ class ResourcesInTime:
         self._run = run
         self._settlements = run.api.settlements(sorted(ids)) if ids else {}
         self._anchors = run.schedules.anchors(sorted(ids)) if ids else {}
-        self._known: dict[tuple[str, Moment], Mapping[str, Any] | JobError] = {}
+        self._bounds: dict[tuple[str, Moment], tuple[Mapping[str, Any], Mapping[str, Any]]] = {}
         self._structures: dict[str, dict[str, Entity[Any]] | JobError] = {}
 
     def at(self, structure: Structure, moment: Moment) -> Mapping[str, Any] | JobError:
@@ -116,12 +116,24 @@ class ResourcesInTime:
         settlement = self._settlements.get(structure.settlement_id) if required else None
         if settlement is None or isinstance(settlement, JobError):
             return settlement or {}
-        anchors = self._anchors.get(settlement.id, {})
-        standing = as_standing(settlement, GrowthType, anchors, moment)
-        least, most = (_resources_at(one, (), moment) for one in (standing, _without_requirements(standing)))
+        least, most = self._bounds_at(settlement, moment)
         if all(_has(least, name, amount) == _has(most, name, amount) for name, amount in required.items()):
             return least
-        return self._exactly(DueEntity(settlement, standing, moment))
+        return self._exactly(DueEntity(settlement, self._standing(settlement, moment), moment))
+
+    def _bounds_at(self, settlement: Settlement, moment: Moment) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        """The resources if no required structure lets the settlement level up, and if all do."""
+        key = settlement.id, moment
+        if key not in self._bounds:
+            standing = self._standing(settlement, moment)
+            least = _resources_at(standing, (), moment)
+            any_required = SettlementVariables.read(standing.variables)[0].required_structures_for_level_up
+            most = _resources_at(_without_requirements(standing), (), moment) if any_required else least
+            self._bounds[key] = least, most
+        return self._bounds[key]
+
+    def _standing(self, settlement: Settlement, moment: Moment) -> Entity[Any]:
+        return as_standing(settlement, GrowthType, self._anchors.get(settlement.id, {}), moment)
 
     def _exactly(self, one: DueEntity[Settlement]) -> Mapping[str, Any] | JobError:
         """Levels decide how often resources are generated, and structures decide on levels."""

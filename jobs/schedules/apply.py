@@ -8,12 +8,13 @@ version that was read and the marks of what was applied, so that a repetition ch
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import structlog
 
 from jobs.errors import JobError, Skip, VersionConflict
 from jobs.main_api.model import Settlement, Structure
+from jobs.main_api.reading import READ_BATCH
 from jobs.main_api.updates import Update
 from jobs.registry import Answer, Item
 from jobs.run import Applied
@@ -25,7 +26,8 @@ from jobs.world.marks import is_job_applied, with_job
 
 log = structlog.get_logger(__name__)
 E_ = TypeVar("E_", Settlement, Structure)
-TRIES = 5  # reads per attempt before a busy entity is left to the next attempt
+TRIES: Final = 5  #: reads per attempt before a busy entity is left to the next attempt
+BATCH: Final = 3 * READ_BATCH  #: jobs: as many entities as one request reads, each with its three events
 
 
 @dataclass(slots=True)

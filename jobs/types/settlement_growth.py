@@ -10,7 +10,7 @@ from jobs.errors import JobError, PermanentError
 from jobs.main_api.model import Settlement
 from jobs.registry import Answer, Item, Payload, batch_job_type
 from jobs.run import Run
-from jobs.schedules.apply import apply_batch
+from jobs.schedules.apply import BATCH, apply_batch
 from jobs.schedules.households import DueEntity, read_structures
 from jobs.schedules.rules import Advance, EntityRules
 from jobs.world.change import Change
@@ -44,7 +44,7 @@ class SettlementGrowth(Payload, frozen=True, kw_only=True):
         return _TASKS[self.growth_type]
 
 
-@batch_job_type(NAME, payload=SettlementGrowth, batch=50)
+@batch_job_type(NAME, payload=SettlementGrowth, batch=BATCH)
 def grow_settlements(items: Sequence[Item]) -> Sequence[Answer]:
     """Read the settlements, apply the rules, and write back with the versions that were read."""
     return apply_batch(items, _SETTLEMENTS)

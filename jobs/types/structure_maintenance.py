@@ -9,7 +9,7 @@ from jobs.errors import JobError
 from jobs.main_api.model import Structure
 from jobs.registry import Answer, Item, Payload, batch_job_type
 from jobs.run import Run
-from jobs.schedules.apply import apply_batch
+from jobs.schedules.apply import BATCH, apply_batch
 from jobs.schedules.households import DueEntity, ResourcesInTime, resources_of
 from jobs.schedules.rules import Advance, EntityRules
 from jobs.world.change import Change
@@ -38,7 +38,7 @@ class StructureMaintenance(Payload, frozen=True, kw_only=True):
         return _TASKS[self.event_type]
 
 
-@batch_job_type(NAME, payload=StructureMaintenance, batch=50)
+@batch_job_type(NAME, payload=StructureMaintenance, batch=BATCH)
 def maintain_structures(items: Sequence[Item]) -> Sequence[Answer]:
     """Read the structures, apply the rules, and write back with the versions that were read."""
     return apply_batch(items, _STRUCTURES)

@@ -149,7 +149,7 @@ class Step:
 
 
 class Sender(NamedTuple):
-    """Another job that has sent requests to trigger an event."""
+    """Another job that has sent requests to trigger an event, or is about to."""
 
     job_id: str
     has_ended: bool
@@ -173,8 +173,11 @@ class Triggers(Protocol):
     def find_sender(self, job_id: str, event: Event) -> Sender | None:
         """The job that has sent requests for this event before; one that was done before this job was made is none."""
 
-    def plan(self, job_id: str, event: Event, steps: Sequence[Step]) -> list[Step]:
-        """Record what the job is going to send. Returns what its first attempt planned."""
+    def plan(self, job_id: str, event: Event, steps: Sequence[Step]) -> list[Step] | Sender:
+        """Record what the job is going to send. Returns what its first attempt planned.
+
+        If another job has planned or sent requests for the event, returns that one; this job's plan is withdrawn.
+        """
 
     def begin(self, job_id: str, position: int, attempt: int) -> None:
         """A step is about to be sent."""

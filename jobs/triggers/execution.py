@@ -31,6 +31,12 @@ MOST_NAMED: Final = 5  #: failed effects quoted in an error
 _OPEN: Final = frozenset({StepState.PLANNED, StepState.SENDING, StepState.UNKNOWN})
 
 
+def was_sent(step: Step) -> bool:
+    """Whether a request of the step was sent; an effect whose ID cannot be recorded has failed without one."""
+    has_request = bool(step.effect_id) or step.operation != EXECUTE
+    return has_request and step.state not in (StepState.PLANNED, StepState.INACTIVE)
+
+
 def as_repeatable(error: JobError) -> JobError:
     """The error of a request that may be sent again: of an unknown outcome, too, nobody needs to decide."""
     return TransientError(str(error)) if isinstance(error, OutcomeUnknown) else error

@@ -11,12 +11,12 @@ from uuid import UUID
 
 import structlog
 from django.db import connection, transaction
-from django.db.models import Subquery
+from django.db.models import Q, Subquery
 from django.utils import timezone
 
 from jobs.ledger import moves
 from jobs.main_api.model import Event
-from jobs.models import Job, TriggerStep
+from jobs.models import CampaignClock, Job, TriggerStep
 from jobs.run import Sender, Step
 from jobs.states import ENDED, State, StepState
 from scheduler_project import text
@@ -35,20 +35,30 @@ def find_sender(job_id: str, event: Event) -> Sender | None:
     """The job that has sent requests for this event before, the latest one; this job must not repeat them.
 
     One that succeeded before this job was made does not count: since then, the event was opened again. One that has
-    not ended counts first: it may still complete the event.
+    not ended counts first, also if it has only planned: it may still complete the event.
     """
-    sent = TriggerStep.objects.filter(event_id=event.id).exclude(job_id=UUID(job_id))
-    sent = sent.exclude(state__in=(StepState.PLANNED, StepState.INACTIVE))
+    others = TriggerStep.objects.filter(event_id=event.id).exclude(job_id=UUID(job_id))
+    sent = others.exclude(state__in=(StepState.PLANNED, StepState.INACTIVE))
     made_at = Job.objects.filter(pk=UUID(job_id)).values("created_at")
-    jobs = Job.objects.filter(pk__in=sent.values("job_id"), campaign_id=event.campaign_id)
+    jobs = Job.objects.filter(pk__in=others.values("job_id"), campaign_id=event.campaign_id)
+    jobs = jobs.filter(Q(pk__in=sent.values("job_id")) | ~Q(state__in=ENDED))
     found = list(jobs.exclude(state=State.SUCCEEDED, finished_at__lt=Subquery(made_at)).order_by("-id"))
     senders = [Sender(str(job.pk), State(job.state) in ENDED) for job in found]
     return next((one for one in senders if not one.has_ended), senders[0] if senders else None)
 
 
 @transaction.atomic
-def plan(job_id: str, event: Event, steps: Sequence[Step]) -> list[Step]:
-    """Record what the job is going to send. Returns what its first attempt planned."""
+def plan(job_id: str, event: Event, steps: Sequence[Step]) -> list[Step] | Sender:
+    """Record what the job is going to send, unless another job of the event has: then return that one.
+
+    A plan that was made before, of which nothing was sent, is withdrawn then. So of several jobs of one event one goes
+    on, and no two wait for each other.
+    """
+    CampaignClock.objects.get_or_create(campaign_id=event.campaign_id)
+    CampaignClock.objects.select_for_update().get(pk=event.campaign_id)  # one plan of a campaign at a time
+    if (sender := find_sender(job_id, event)) is not None:
+        TriggerStep.objects.filter(job_id=UUID(job_id)).delete()
+        return sender
     TriggerStep.objects.bulk_create(
         [
             TriggerStep(

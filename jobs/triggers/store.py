@@ -35,8 +35,8 @@ class DatabaseTriggers:
         """The job that has sent requests for this event before; one that was done before this job was made is none."""
         return steps.find_sender(job_id, event)
 
-    def plan(self, job_id: str, event: Event, planned: Sequence[Step]) -> list[Step]:
-        """Record what the job is going to send. Returns what its first attempt planned."""
+    def plan(self, job_id: str, event: Event, planned: Sequence[Step]) -> list[Step] | Sender:
+        """Record what the job is going to send, or return the job that goes first."""
         return steps.plan(job_id, event, planned)
 
     def begin(self, job_id: str, position: int, attempt: int) -> None:

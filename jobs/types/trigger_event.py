@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NoReturn
 
 from django.utils import timezone
 from msgspec import Meta
@@ -10,10 +10,10 @@ from msgspec import Meta
 from jobs.errors import AwaitsAnswer, InvalidJob, MustWait, NotServed, PermanentError, Skip
 from jobs.main_api.model import Effect, Event
 from jobs.registry import WORLD_TIME, Payload, job_type
-from jobs.run import Run, Step
+from jobs.run import Run, Sender, Step
 from jobs.states import Priority, StepState
 from jobs.triggers.due import subject_of
-from jobs.triggers.execution import COMPLETE, EXECUTE, EXPIRE, Execution, as_repeatable, read_event
+from jobs.triggers.execution import COMPLETE, EXECUTE, EXPIRE, Execution, as_repeatable, read_event, was_sent
 from jobs.triggers.open_events import scheduled_at
 from jobs.world.clock import WorldTime
 from jobs.world.event_policies import EventAction
@@ -58,12 +58,16 @@ def trigger(payload: TriggerEvent, run: Run) -> dict[str, Any]:
     """
     event = read_event(run, payload.event_id)
     steps = run.triggers.steps(run.job_id)
-    if not steps:
+    if not any(was_sent(step) for step in steps):
         event = _check(event, payload, run)
-        _check_sender(event, run)
+        if (sender := run.triggers.find_sender(run.job_id, event)) is not None:
+            _refuse(sender, event)
         if (why_not := _decide(event, payload, run)) is not None:
             return _expire(event, run, why_not)
-        steps = run.triggers.plan(run.job_id, event, _plan(event, run))
+        planned = run.triggers.plan(run.job_id, event, _plan(event, run))
+        if isinstance(planned, Sender):
+            _refuse(planned, event)
+        steps = planned
     return Execution(run, payload.event_id, event, steps).process()
 
 
@@ -84,11 +88,8 @@ def _check(event: Event | None, payload: TriggerEvent, run: Run) -> Event:
     return event
 
 
-def _check_sender(event: Event, run: Run) -> None:
-    """Raise MustWait or PermanentError if another job has sent effects of the event: a new plan would repeat them."""
-    sender = run.triggers.find_sender(run.job_id, event)
-    if sender is None:
-        return
+def _refuse(sender: Sender, event: Event) -> NoReturn:
+    """Raise MustWait or PermanentError: another job has sent effects of the event, and this one would repeat them."""
     if not sender.has_ended:
         raise MustWait(f"job {sender.job_id} triggers event {event.name}", timezone.now() + LOOK_AGAIN)
     raise PermanentError(

@@ -1,0 +1,72 @@
+"""What is sent to trigger an event: of several jobs of one event, one goes on."""
+
+from threading import Barrier, Thread
+
+import pytest
+from django.db import connection
+
+from jobs.models import Job, TriggerStep
+from jobs.run import Sender, Step
+from jobs.states import State, StepState
+from jobs.triggers import steps
+from tests.support.events import event_named, trigger_job
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("redis")]
+AT_ONCE = 4
+PLAN = [Step(position=0, operation="executeEffect", effect_id="e"), Step(position=1, operation="expireEvent")]
+
+
+def trigger_jobs(count: int) -> list[Job]:
+    """Jobs of one event, as by several people."""
+    return [trigger_job(again=number) for number in range(count)]
+
+
+def test_of_jobs_that_plan_at_once_one_goes_on() -> None:
+    """The others name it and have no plan."""
+    for number in range(5):
+        event = event_named(f"event-{number}")
+        jobs = [trigger_job(event.id, again=again) for again in range(AT_ONCE)]
+        begin = Barrier(AT_ONCE)
+        planned: dict[str, object] = {}
+
+        def plan(job: Job, begin: Barrier = begin, planned: dict[str, object] = planned) -> None:
+            begin.wait()
+            planned[str(job.pk)] = steps.plan(str(job.pk), event_named(job.payload["eventId"]), PLAN)
+            connection.close()
+
+        threads = [Thread(target=plan, args=[job]) for job in jobs]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+
+        (first,) = [job_id for job_id, found in planned.items() if not isinstance(found, Sender)]
+        others = [found for found in planned.values() if isinstance(found, Sender)]
+        assert others == [Sender(first, has_ended=False)] * (AT_ONCE - 1)
+        assert {str(row.job_id) for row in TriggerStep.objects.filter(event_id=event.id)} == {first}
+
+
+def test_a_plan_of_which_nothing_was_sent_gives_way() -> None:
+    """Its job had ended, another one planned, and an operator retried it: none sends what the other does."""
+    event, (first, second) = event_named("event-1-2"), trigger_jobs(2)
+    steps.plan(str(first.pk), event, PLAN)
+    assert steps.plan(str(second.pk), event, PLAN) == Sender(str(first.pk), has_ended=False)
+
+    Job.objects.filter(pk=first.pk).update(state=State.DEAD)
+    assert steps.plan(str(second.pk), event, PLAN) == PLAN
+    Job.objects.filter(pk=first.pk).update(state=State.QUEUED)
+
+    assert steps.plan(str(first.pk), event, PLAN) == Sender(str(second.pk), has_ended=False)
+    assert steps.find(str(first.pk)) == []
+    assert steps.plan(str(second.pk), event, PLAN) == PLAN
+
+
+@pytest.mark.parametrize("state", [one for one in StepState if one not in (StepState.PLANNED, StepState.INACTIVE)])
+def test_what_was_sent_is_named_after_its_job_has_ended(state: StepState) -> None:
+    """An operator decides there whether the rest is sent."""
+    event, (first, second) = event_named("event-1-2"), trigger_jobs(2)
+    steps.plan(str(first.pk), event, PLAN)
+    TriggerStep.objects.filter(job_id=first.pk, position=0).update(state=state)
+    Job.objects.filter(pk=first.pk).update(state=State.DEAD)
+
+    assert steps.plan(str(second.pk), event, PLAN) == Sender(str(first.pk), has_ended=True)

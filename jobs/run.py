@@ -162,7 +162,7 @@ class Triggers(Protocol):
         """The policies that may count for events of these campaigns."""
 
     def jobs_for(self, events: Sequence[Event]) -> list[Followup]:
-        """A job for each event that is scheduled; the same one whenever it is asked for."""
+        """A job for each event that is scheduled and has none yet."""
 
     def given_up(self, events: Sequence[Event]) -> Collection[str]:
         """The IDs of the events whose job an operator has cancelled or discarded."""

@@ -1,9 +1,11 @@
 """The jobs of events that are triggered: one per event and time at which it is scheduled."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from jobs.main_api.model import Event
@@ -15,6 +17,8 @@ from jobs.triggers.open_events import scheduled_at
 from jobs.world.clock import WorldTime
 
 _MOST_AGAIN: Final = 100  #: times that an event may be moved away and back to one time
+_AT_ONCE: Final = 1_000  #: keys per statement
+_NUMBERED: Final = re.compile(r":\d+\Z")  #: looks like a subject with the number of its job
 _LONGEST_PAUSE: Final = 17  #: as a power of two, in seconds: a day and a half
 
 
@@ -28,12 +32,12 @@ class _Work(NamedTuple):
 
 
 def jobs_for(events: Sequence[Event]) -> list[Followup]:
-    """A job for each event that is scheduled; the same one whenever it is asked for. Their IDs can be those of jobs.
+    """A job for each event that is scheduled and has none yet. Their IDs can be those of jobs.
 
     A job that was skipped says that its event had been moved away. If the event is back, it gets another, each time
     after twice the pause: a list may show as open what is completed, or gone, when it is read alone.
     """
-    return [_job(work) for work in _find_work(events)]
+    return [_job(work) for work in _without_job(events)]
 
 
 def given_up(events: Sequence[Event]) -> set[str]:
@@ -45,9 +49,13 @@ def given_up(events: Sequence[Event]) -> set[str]:
 
 def without_job(events: Sequence[Event]) -> list[Event]:
     """The scheduled events that have no job yet, or only jobs that found them moved away."""
+    return [one.event for one in _without_job(events)]
+
+
+def _without_job(events: Sequence[Event]) -> list[_Work]:
     work = _find_work(events)
-    known = set(Job.objects.filter(unique_key__in=[one.key for one in work]).values_list("unique_key", flat=True))
-    return [one.event for one in work if one.key not in known]
+    known = {key for jobs in _in_parts([one.key for one in work]) for key in jobs.values_list("unique_key", flat=True)}
+    return [one for one in work if one.key not in known]
 
 
 def _find_work(events: Sequence[Event]) -> list[_Work]:
@@ -66,8 +74,12 @@ def _find_work(events: Sequence[Event]) -> list[_Work]:
 
 
 def subject_of(event_id: str, again: int) -> str:
-    """What a job is about; its due time is the rest of its identity."""
-    return f"{event_id}:{again}" if again else event_id
+    """What a job is about; its due time is the rest of its identity.
+
+    >>> subject_of("e", 0), subject_of("e", 1), subject_of("e:1", 0)
+    ('e', 'e:1', 'e:1:0')
+    """
+    return f"{event_id}:{again}" if again or _NUMBERED.search(event_id) else event_id
 
 
 def _job(work: _Work) -> Followup:
@@ -82,9 +94,16 @@ def _key(event: Event, at: WorldTime, again: int) -> str:
 
 
 def _in_state(state: State, keys: Sequence[str]) -> set[str]:
-    return set(Job.objects.filter(unique_key__in=keys, state=state).values_list("unique_key", flat=True))
+    return {key for jobs in _in_parts(keys) for key in jobs.filter(state=state).values_list("unique_key", flat=True)}
 
 
 def _skipped_at(keys: Sequence[str]) -> dict[str, datetime | None]:
-    skipped = Job.objects.filter(unique_key__in=keys, state=State.SKIPPED)
-    return dict(skipped.values_list("unique_key", "finished_at"))
+    found: dict[str, datetime | None] = {}
+    for jobs in _in_parts(keys):
+        found |= dict(jobs.filter(state=State.SKIPPED).values_list("unique_key", "finished_at"))
+    return found
+
+
+def _in_parts(keys: Sequence[str]) -> Iterator[QuerySet[Job]]:
+    """The jobs with these keys; a database takes only so many variables in a statement."""
+    return (Job.objects.filter(unique_key__in=keys[i : i + _AT_ONCE]) for i in range(0, len(keys), _AT_ONCE))

@@ -47,7 +47,8 @@ def submit_triggers(run: Run, campaign: Campaign) -> None:
             "events.unreadable", campaign_id=campaign.id, error=str(error)[:300], next="they are looked for again"
         )
         return
-    run.submit(run.triggers.jobs_for(_next(chosen_of(found, policies), now)))
+    due, ahead = _in_order(chosen_of(found, policies), now)
+    run.submit([*run.triggers.jobs_for(due)[:MOST_DUE], *run.triggers.jobs_for(ahead[:MOST_AHEAD])])
 
 
 def chosen_of(events: Sequence[Event], policies: Policies) -> list[Event]:
@@ -87,13 +88,12 @@ def find_coming(triggered: Sequence[Event], triggers: Triggers) -> list[Coming]:
     return sorted(found, key=lambda one: (one.at, one.event.id))
 
 
-def _next(events: list[Event], now: WorldTime) -> list[Event]:
+def _in_order(events: list[Event], now: WorldTime) -> tuple[list[Event], list[Event]]:
+    """The events that are due by now, and those ahead."""
     times: list[tuple[WorldTime, str, Event]] = []
     times += ((at, event.id, event) for event in events if (at := scheduled_at(event)) is not None)
     times.sort(key=lambda one: one[:2])
-    due = [event for at, _, event in times if at <= now]
-    ahead = [event for at, _, event in times if at > now]
-    return due[:MOST_DUE] + ahead[:MOST_AHEAD]
+    return [event for at, _, event in times if at <= now], [event for at, _, event in times if at > now]
 
 
 def _clock_of(world_time: str) -> WorldTime:

@@ -20,7 +20,7 @@ class DatabaseTriggers:
         return policies.of_campaigns(campaign_ids)
 
     def jobs_for(self, events: Sequence[Event]) -> list[Followup]:
-        """A job for each event that is scheduled; the same one whenever it is asked for."""
+        """A job for each event that is scheduled and has none yet."""
         return due.jobs_for(events)
 
     def given_up(self, events: Sequence[Event]) -> set[str]:

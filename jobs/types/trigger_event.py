@@ -101,7 +101,7 @@ def _refuse(sender: Sender, event: Event) -> NoReturn:
 def _decide(event: Event, payload: TriggerEvent, run: Run) -> str | None:
     """None to trigger the event, or why it expires instead.
 
-    A question that was asked counts, whatever the policy says by now. Raises AwaitsAnswer and Skip.
+    An answer counts whatever the policy says by now, an open question does not. Raises AwaitsAnswer and Skip.
     """
     if not payload.by_policy:
         return None

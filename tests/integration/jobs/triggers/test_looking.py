@@ -14,6 +14,7 @@ from jobs.schedules.towns import read_world
 from jobs.schedules.what_if import what_if
 from jobs.service import Submission
 from jobs.states import State
+from jobs.triggers import looking
 from jobs.world.clock import WorldTime
 from tests.support.advancing import recalculate
 from tests.support.dialects import in_each_dialect
@@ -69,6 +70,24 @@ def test_world_time_stops_at_each_event_that_is_triggered(sandbox: SandboxApi, r
     assert found["event-1-4"] == (State.SCHEDULED, "1001-06-01T13:00:00.000Z")
     recalculate(redis)
     assert Job.objects.filter(type="TRIGGER_EVENT").count() == 3
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_due_events_with_dead_letters_keep_no_other_from_its_job(
+    sandbox: SandboxApi, redis: Redis, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    """Each look is for those that have none yet."""
+    monkeypatch.setattr(looking, "MOST_DUE", at_once)
+    due = [f"party-{number}" for number in range(5)]
+    for number, event_id in enumerate(due):
+        at = f"1001-06-01T11:0{number}:00Z"
+        sandbox.control("POST", "events", {"id": event_id, "campaignId": CAMPAIGN, "scheduledAt": at})
+    set_policy("trigger", CAMPAIGN)
+    for _ in due:
+        recalculate(redis)
+        Job.objects.filter(type="TRIGGER_EVENT").update(state=State.DEAD)
+
+    assert set(due) <= set(trigger_jobs())
 
 
 @in_each_dialect

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 
-from sandbox.world import Record
+from sandbox.contract import Record
 
 _REASONS = {
     200: "OK",

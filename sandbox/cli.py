@@ -12,8 +12,9 @@ from sandbox.connection import Connection
 from sandbox.dialect import DIALECTS
 from sandbox.game_master import GameMaster
 from sandbox.publisher import Publisher
+from sandbox.seed import Size
 from sandbox.server import Sandbox
-from sandbox.world import Size, World
+from sandbox.world import World
 
 log = logging.getLogger("sandbox")
 SAVE_EVERY_S = 2.0

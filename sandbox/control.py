@@ -6,10 +6,12 @@ from datetime import timedelta
 from functools import partial
 
 from sandbox.answer import Answer, read_json
+from sandbox.contract import Record, Refusal, parse, stamp
 from sandbox.dialect import DIALECTS, POINTS
 from sandbox.faults import BadFaults, Faults
+from sandbox.seed import Size, make_effect, make_event
 from sandbox.server import Sandbox
-from sandbox.world import Record, Refusal, Size, World, parse, stamp
+from sandbox.world import World
 
 PLANTED = ("events", "effects", "settlements", "structures", "campaigns", "kingdoms", "worlds")
 
@@ -93,14 +95,13 @@ def _advance(sandbox: Sandbox, wanted: Record) -> object:
 
 
 def _plant(sandbox: Sandbox, table: str, record: Record) -> Record:
-    makers = {
-        "events": lambda r: sandbox.world.plant_event(r["id"], r["campaignId"], r["scheduledAt"]),
-        "effects": lambda r: sandbox.world.plant_effect(r["id"], r["entityId"]),
+    makers: dict[str, Callable[[Record], Record]] = {
+        "events": lambda r: make_event(r["id"], r["campaignId"], r["scheduledAt"]),
+        "effects": lambda r: make_effect(r["id"], r["entityId"]),
     }
     known = record["id"] in getattr(sandbox.world, table)
-    if not known and table in makers:
-        makers[table](record)
-    planted = sandbox.world.plant(table, record)
+    made = {} if known or table not in makers else makers[table](record)
+    planted = sandbox.world.plant(table, made | record)
     kind = {"events": "Event", "settlements": "Settlement", "structures": "Structure"}.get(table, "")
     entity: Record | None = planted
     if table == "effects":  # its entity tells of it

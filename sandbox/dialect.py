@@ -22,7 +22,8 @@ from graphql import (
 )
 from graphql.language import Visitor, visit
 
-from sandbox.world import Record, Refusal, World, parse
+from sandbox.contract import Record, Refusal, parse
+from sandbox.world import World
 
 POINTS: Final[Mapping[int, str]] = {
     1: "executeEffect patches its context in place of the entity",

@@ -4,7 +4,8 @@ import random
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from sandbox.world import Refusal, World
+from sandbox.contract import Refusal
+from sandbox.world import World
 
 
 class BadFaults(ValueError):

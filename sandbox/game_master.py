@@ -7,8 +7,9 @@ import urllib.request
 from datetime import UTC, datetime, timedelta
 from urllib.error import URLError
 
+from sandbox.contract import parse, stamp
+from sandbox.seed import make_event
 from sandbox.server import Sandbox
-from sandbox.world import parse, stamp
 
 log = logging.getLogger("sandbox")
 WORLD_MINUTES = 60  #: per round
@@ -36,7 +37,7 @@ class GameMaster:
                     continue
                 now = parse(clock)
                 event_id = f"planned-{campaign['id']}-{now:%Y%m%d%H%M}"
-                world.plant_event(event_id, campaign["id"], stamp(now + timedelta(minutes=30)))
+                world.plant("events", make_event(event_id, campaign["id"], stamp(now + timedelta(minutes=30))))
                 world.advance(campaign["id"], stamp(now + timedelta(minutes=WORLD_MINUTES)))
                 await self._plan_effect(campaign["id"])
             self._forget_old_events()

@@ -18,8 +18,9 @@ from graphql import (
     validate,
 )
 
+from sandbox.contract import Record
 from sandbox.dialect import Dialect
-from sandbox.world import Record, World
+from sandbox.world import World
 
 Resolver = Callable[..., Any]
 

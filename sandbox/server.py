@@ -8,11 +8,12 @@ from functools import lru_cache
 from typing import Any
 
 from sandbox.answer import Answer, problem, read_json
+from sandbox.contract import Record
 from sandbox.dialect import Dialect, Unauthorized
 from sandbox.faults import Faults
 from sandbox.load import Load
 from sandbox.schema import Service, is_mutation
-from sandbox.world import Record, World
+from sandbox.world import World
 
 GAME_MASTER = "game-master"  # whoever changes the world past the API
 REMEMBERED = 10_000  # answers kept by Idempotency-Key

@@ -1,45 +1,16 @@
 """The sandbox's world: deterministic from its seed, with the main API's rules for changing it."""
 
-import random
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-Record = dict[str, Any]
+from sandbox.contract import Record, Refusal, parse, stamp
+from sandbox.seed import Size, seed_records
+
 OVERDUE_AFTER = timedelta(minutes=5)
 REMEMBERED_VERSIONS = 10_000
-#: Of the first campaign's world, where worlds are served: ten months of 36 days.
-CALENDAR: Record = {
-    "id": "calendar-1",
-    "name": "Reckoning of Sails",
-    "monthsPerYear": 10,
-    "daysPerMonth": [36] * 10,
-    "monthNames": ["Keel", "Oar", "Mast", "Rudder", "Anchor", "Bilge", "Halyard", "Lantern", "Tiller", "Harbour"],
-    "epoch": "0001-01-01T00:00:00.000Z",
-    "notes": "No leap years.",
-}
-
-
-class Refusal(Exception):
-    """A GraphQL error with its code."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.extensions = {"code": code}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Size:
-    """The number of records in each parent."""
-
-    campaigns: int = 3
-    kingdoms: int = 2
-    settlements: int = 3
-    structures: int = 3
-    events: int = 4
-    effects: int = 4
 
 
 @dataclass(slots=True)
@@ -62,9 +33,8 @@ class World:
     history: deque[Record] = field(default_factory=lambda: deque(maxlen=REMEMBERED_VERSIONS))
 
     def __post_init__(self) -> None:
-        chance = random.Random(self.seed)  # noqa: S311 - a world, not a secret
-        for c in range(1, self.size.campaigns + 1):
-            self._make_campaign(c, chance)
+        for table, record in seed_records(self.size, self.seed):
+            self.plant(table, record)
 
     # -- reading
 
@@ -230,112 +200,3 @@ class World:
         branch: Record = {"id": branch_id, "campaignId": campaign_id, "name": "main", "parentId": None}
         self.branches[branch_id] = branch
         self.children.setdefault(f"{campaign_id}/branches", []).append(branch)
-
-    def _make_campaign(self, c: int, chance: random.Random) -> None:
-        """Make a campaign; the second has no world time, and the third is inactive."""
-        campaign_id = f"campaign-{c}"
-        clock = None if c == 2 else f"{1000 + c % 9000:04d}-06-01T12:00:00.000Z"
-        self.plant(
-            "campaigns",
-            {"id": campaign_id, "name": f"{_name(chance)} Chronicles", "isActive": c != 3, "currentWorldTime": clock},
-        )
-        self.campaigns[campaign_id]["worldId"] = f"world-{c}"
-        self.plant("worlds", {"id": f"world-{c}", "calendars": {"calendars": [CALENDAR] if c == 1 else []}})
-        for k in range(1, self.size.kingdoms + 1):
-            kingdom = {"id": f"kingdom-{c}-{k}", "campaignId": campaign_id, "name": _name(chance)}
-            self.plant("kingdoms", kingdom)
-            for s in range(1, self.size.settlements + 1):
-                self._make_settlement(f"{c}-{k}-{s}", kingdom["id"], chance)
-        base = parse(clock) if clock else datetime(2026, 1, 1, tzinfo=UTC)
-        for e in range(1, self.size.events + 1):
-            at = base + timedelta(minutes=30 * e - 60)
-            self.plant_event(f"event-{c}-{e}", campaign_id, stamp(at))
-        for f in range(1, self.size.effects + 1):
-            self.plant_effect(f"effect-{c}-{f}", f"event-{c}-1", active=f != self.size.effects)
-
-    def plant_event(self, event_id: str, campaign_id: str, scheduled_at: str) -> Record:
-        return self.plant(
-            "events",
-            {
-                "id": event_id,
-                "campaignId": campaign_id,
-                "name": f"Event {event_id}",
-                "eventType": "story",
-                "scheduledAt": scheduled_at,
-                "occurredAt": None,
-                "isCompleted": False,
-            },
-        )
-
-    def plant_effect(self, effect_id: str, entity_id: str, *, active: bool = True) -> Record:
-        return self.plant(
-            "effects",
-            {
-                "id": effect_id,
-                "name": f"Effect {effect_id}",
-                "effectType": "patch",
-                "entityType": "event",
-                "entityId": entity_id,
-                "timing": "ON_RESOLVE",
-                "priority": 1,
-                "isActive": active,
-                "version": 1,
-            },
-        )
-
-    def _make_settlement(self, number: str, kingdom_id: str, chance: random.Random) -> None:
-        level = chance.randint(1, 3)
-        variables = {
-            "population": chance.randint(100, (level + 1) * 500),
-            "populationCap": 5000,
-            "populationGrowthRate": 0.05,
-            "resources": {"food": chance.randint(0, 50)},
-            "requiredStructuresForLevelUp": ["market"],
-            "motto": f"By {_name(chance)}!",
-        }
-        settlement = {
-            "id": f"settlement-{number}",
-            "kingdomId": kingdom_id,
-            "name": _name(chance),
-            "level": level,
-            "variables": variables,
-            "version": 1,
-            "archivedAt": None,
-        }
-        self.plant("settlements", settlement)
-        for t in range(1, self.size.structures + 1):
-            kind = ("market", "temple", "barracks")[(t - 1) % 3]
-            variables = {"maintenanceIntervalMinutes": 120, "health": 100, "requiredResourcesForUpgrade": {"gold": 20}}
-            if t == self.size.structures and t > 1:
-                variables |= {"constructionDurationMinutes": 90, "isOperational": False}
-            structure = {
-                "id": f"structure-{number}-{t}",
-                "settlementId": settlement["id"],
-                "level": 1,
-                "type": kind,
-                "name": f"{kind.title()} of {settlement['name']}",
-                "variables": variables,
-                "version": 1,
-                "archivedAt": None,
-            }
-            self.plant("structures", structure)
-
-
-def parse(text: str) -> datetime:
-    """Parse a time of the contract. Refused with BAD_USER_INPUT if it is malformed."""
-    try:
-        moment = datetime.fromisoformat(text)
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except (TypeError, ValueError, OverflowError):
-        raise Refusal("BAD_USER_INPUT", f"{text!r} is not an ISO 8601 time of the years 0001 to 9999") from None
-
-
-def stamp(moment: datetime) -> str:
-    """Format a time as the main API does."""
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
-
-
-def _name(chance: random.Random) -> str:
-    first = ("River", "North", "Amber", "Stone", "Raven", "Silver", "Oak", "Winter")
-    last = ("ton", "march", "hold", "ford", "watch", "haven", "dale", "moor")
-    return chance.choice(first) + chance.choice(last)

@@ -14,7 +14,7 @@ from monitoring import alerting
 from monitoring.alerting import code_handlers, dead_letters, delivery, routing
 from monitoring.alerting.message import Message
 from monitoring.models import MonitorState
-from sandbox.world import Size
+from sandbox.seed import Size
 from tests.support.alerts import Tell, due_now
 from tests.support.people import member
 from tests.support.receivers import HttpReceiver, http_receiver

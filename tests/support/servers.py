@@ -16,8 +16,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from sandbox.seed import Size
 from sandbox.up import start_redis
-from sandbox.world import Size
 from tests.support.environment import DIALECT, FOLDER
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from redis import RedisError
 
-from sandbox.world import parse, stamp
+from sandbox.contract import parse, stamp
 from tests.chaos.faults.fault import Fault
 from tests.chaos.world import World
 

@@ -11,7 +11,7 @@ from jobs.calendar_poll import CalendarPoll
 from jobs.main_api.client import MainApi
 from jobs.models import CampaignCalendar
 from jobs.world.calendars.examples import GREGORIAN, TIDES
-from sandbox.world import CALENDAR
+from sandbox.seed import CALENDAR
 from tests.support.campaigns import PAGE, campaign
 from tests.support.dialects import in_each_dialect
 from tests.support.servers import SandboxApi

@@ -17,7 +17,7 @@ from jobs.main_api.client import MainApi
 from jobs.main_api.model import Campaign
 from jobs.models import CampaignClock, Job
 from jobs.schedules import clocks
-from sandbox.world import Size
+from sandbox.seed import Size
 from tests.support.servers import SandboxApi, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)

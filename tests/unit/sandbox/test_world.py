@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 from graphql import build_schema, lexicographic_sort_schema, print_schema
 
+from sandbox.contract import Refusal
 from sandbox.dialect import Dialect
 from sandbox.faults import BadFaults, Faults
 from sandbox.schema import MUTATIONS, QUERIES, Service
-from sandbox.world import Refusal, World
+from sandbox.seed import make_effect, make_event
+from sandbox.world import World
 from tests.support.servers import ROOT, SandboxApi
 
 
@@ -56,7 +58,7 @@ def test_events_are_overdue_after_five_minutes() -> None:
     """Oldest first, without completed ones, and none without a clock."""
     world = World()
     for minute in (54, 55, 50):
-        world.plant_event(f"e-{minute}", "campaign-1", f"1001-06-01T11:{minute}:00.000Z")
+        world.plant("events", make_event(f"e-{minute}", "campaign-1", f"1001-06-01T11:{minute}:00.000Z"))
 
     assert [e["id"] for e in world.overdue("campaign-1")] == ["event-1-1", "e-50", "e-54"]
     world.complete("e-50")
@@ -145,7 +147,7 @@ def test_completing_an_event_counts_its_effects(points: frozenset[int]) -> None:
     """By the contract they are executed in order; today they are only recorded."""
     world = World()
     for number, (timing, priority) in enumerate([("POST", 1), ("PRE", 2), ("PRE", 1)]):
-        world.plant_effect(f"e-{number}", "event-1-2")
+        world.plant("effects", make_effect(f"e-{number}", "event-1-2"))
         world.plant("effects", {"id": f"e-{number}", "timing": timing, "priority": priority})
     world.plant("effects", {"id": "e-2", "fails": "no such town"})
     service = Service(world, lambda name, args: None, Dialect(points))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from jobs.main_api.calendar_json import read_calendars
 from jobs.world.calendars.calendar import FIRST
 from jobs.world.clock import WorldTime
-from sandbox.world import CALENDAR
+from sandbox.seed import CALENDAR
 
 SOUND = {"name": "Plain", "monthsPerYear": 2, "daysPerMonth": [30, 31], "monthNames": ["One", "Two"]}
 #: JSON of any kind, below the names that a calendar has.

@@ -15,8 +15,10 @@ from jobs.main_api.conformance.points import POINTS
 from jobs.main_api.conformance.report import EXIT_CODES, Outcome, PointVerdict, Report, Verdict, from_json
 from jobs.main_api.heard import Heard
 from sandbox import dialect
+from sandbox.contract import Record
+from sandbox.seed import Size
 from sandbox.server import Sandbox
-from sandbox.world import Record, Size, World
+from sandbox.world import World
 from tests.support.conformance import JWT, KEY, Recorder, answering, check_sandbox, found, verdicts
 from tests.support.servers import ROOT
 

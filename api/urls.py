@@ -2,6 +2,8 @@
 
 from django.urls import path
 
+from api.event_questions import answer
+from api.event_questions import show as show_event_questions
 from api.forecasts import forecast, show_what_if
 from api.tokens import for_clients
 from api.views import command, show, submit
@@ -12,7 +14,9 @@ urlpatterns = [
     path("campaigns/<path:campaign_id>/forecast", for_clients(forecast)),
     path("campaigns/<path:campaign_id>/what-if", for_clients(show_what_if)),
     path("campaigns/<path:campaign_id>/world-clock", for_clients(show_world_clock)),
+    path("event-questions", for_clients(show_event_questions)),
     path("jobs/<uuid:job_id>", for_clients(show)),
+    path("jobs/<uuid:job_id>/answer", for_clients(answer)),
     *(
         path(f"jobs/<uuid:job_id>/{verb}", for_clients(command), {"verb": verb})
         for verb in ("cancel", "discard", "retry", "run-now", "reschedule")

@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from jobs.errors import InvalidJob
 from jobs.models import Job
 from jobs.states import Priority
-from jobs.stops import waits_for_world_time
+from jobs.stops import AT_WORLD_TIME, waits_for_world_time
 from scheduler_project.moments import read_moment
 
 
@@ -61,6 +61,7 @@ def as_json(job: Job) -> dict[str, Any]:
         "failures": job.failures,
         "mayHaveBeenApplied": job.may_have_been_applied,
         "dueAt": None if waits_for_world_time(job) else job.due_at,
+        "firstDueAt": None if job.first_due_at == AT_WORLD_TIME else job.first_due_at,
         "worldTimeDue": job.clock_due if job.clock == "world" else None,
         "startedAt": job.started_at,
         "finishedAt": job.finished_at,

@@ -19,6 +19,6 @@ urlpatterns = [
     path("jobs/<uuid:job_id>/answer", for_clients(answer)),
     *(
         path(f"jobs/<uuid:job_id>/{verb}", for_clients(command), {"verb": verb})
-        for verb in ("cancel", "discard", "retry", "run-now", "reschedule")
+        for verb in ("cancel", "discard", "restore", "retry", "run-now", "reschedule")
     ),
 ]

@@ -6,7 +6,7 @@ from django.http import HttpRequest, JsonResponse
 from django.views.decorators.http import require_GET, require_POST
 
 from api.schemas import as_json, read_body, read_reason, read_time
-from jobs import service
+from jobs import service, undo
 from jobs.errors import InvalidJob
 from jobs.models import Job
 from scheduler_project import request_origin
@@ -24,7 +24,7 @@ def submit(request: HttpRequest, actor: str) -> JsonResponse:
         due_at=read_time(body, "dueAt"),
         request_id=request_origin.current().request_id,
     )
-    job, new = service.submit(submission, actor=actor, reason="submitted over HTTP")
+    job, new = service.submit(submission, actor=actor)
     return JsonResponse(as_json(job), status=201 if new else 200)
 
 
@@ -38,10 +38,10 @@ def show(request: HttpRequest, actor: str, job_id: UUID) -> JsonResponse:
 
 @require_POST
 def command(request: HttpRequest, actor: str, job_id: UUID, verb: str) -> JsonResponse:
-    """POST /api/jobs/<id>/cancel, /discard, /retry, /run-now or /reschedule {dueAt}; `reason` is optional."""
+    """POST /api/jobs/<id>/cancel, /discard, /restore, /retry, /run-now or /reschedule {dueAt}; `reason` is optional."""
     job = Job.objects.get(pk=job_id)
     body = read_body(request, {"reason", "dueAt"} if verb == "reschedule" else {"reason"})
-    reason = read_reason(body) or f"{verb} over HTTP"
+    reason = read_reason(body)
     if verb == "reschedule":
         due_at = read_time(body, "dueAt")
         if due_at is None:
@@ -51,6 +51,7 @@ def command(request: HttpRequest, actor: str, job_id: UUID, verb: str) -> JsonRe
         verbs = {
             "cancel": service.cancel,
             "discard": service.discard,
+            "restore": undo.restore,
             "retry": service.retry,
             "run-now": service.run_now,
         }

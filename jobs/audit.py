@@ -19,11 +19,12 @@ def record(
     reason: str = "",
     link: str = "",
     changes: Mapping[str, tuple[Any, Any]] | None = None,
+    undo: str = "",
 ) -> OperatorAction:
     """Record an action with the IP address and ID of the request. Call it in the transaction of the action.
 
     `verb` is in the past tense ("paused"), `target` names the object ("queue high"), `link` is its page and `changes`
-    holds JSON values before and after for each changed field.
+    holds JSON values before and after for each changed field. `undo` is what its module takes it back by.
     """
     origin = request_origin.current()
     action = OperatorAction.objects.create(
@@ -35,6 +36,7 @@ def record(
         changes=text.clean({field: list(pair) for field, pair in changes.items()}) if changes else None,
         ip=origin.ip,
         request_id=origin.request_id,
+        undo=undo,
     )
     log.info("operator.action_recorded", actor=actor, verb=verb, target=target, reason=reason)
     return action

@@ -4,7 +4,7 @@ Running jobs finish. Due jobs stay QUEUED and run when the pause ends. The datab
 copy in Redis.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
@@ -12,7 +12,7 @@ from typing import Any, Final
 import structlog
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Case, OuterRef, Q, QuerySet, Subquery, When
+from django.db.models import Case, Exists, OuterRef, Q, QuerySet, Subquery, When
 from django.utils import timezone
 from redis import Redis, RedisError
 
@@ -20,7 +20,7 @@ from jobs import actor as actors
 from jobs import audit
 from jobs.broker import keys
 from jobs.broker import pauses as redis_copy
-from jobs.errors import InvalidPause
+from jobs.errors import InvalidPause, StateConflict
 from jobs.models import CampaignClock, Job, Pause, PauseKind
 from jobs.registry import all_types
 from jobs.states import Priority
@@ -30,6 +30,8 @@ from scheduler_project.links import page
 log = structlog.get_logger(__name__)
 LONGEST: Final = timedelta(days=3660)  #: a pause cannot be longer, except without an end
 _LONGEST_REASON: Final = 500
+_RESUME: Final = "resume"  #: takes a pause back: `resume/<its ID>`
+_PAUSE: Final = "pause"  #: takes it back that a pause was ended
 
 
 def pause(kind: str, name: str, *, until: datetime | None = None, actor: str, reason: str = "") -> Pause:
@@ -44,24 +46,65 @@ def pause(kind: str, name: str, *, until: datetime | None = None, actor: str, re
         _end(Pause.objects.filter(kind=kind, name=name), now, actor, "replaced by another")
         new = Pause.objects.create(kind=kind, name=name, until=until, actor=actor, reason=reason, since=now)
         changes = {"until": (None, until.isoformat() if until else "somebody resumes it")}
-        audit.record(actor=actor, verb="paused", target=str(new), reason=reason, link=_page(), changes=changes)
+        audit.record(
+            actor=actor,
+            verb="paused",
+            target=str(new),
+            reason=reason,
+            link=_page(),
+            changes=changes,
+            undo=undo_of(new),
+        )
         transaction.on_commit(partial(_publish_or_warn, keys.redis()))
     log.warning("pause.started", kind=kind, name=name, actor=actor, until=until and until.isoformat(), reason=reason)
     return new
 
 
-def resume(kind: str, name: str, *, actor: str, reason: str = "") -> bool:
-    """End a pause. Returns whether there was one."""
+def resume(kind: str, name: str, *, actor: str, reason: str = "") -> Pause | None:
+    """End a pause. Returns it; None if there was none."""
     reason = text.line(reason, _LONGEST_REASON)
     with transaction.atomic():
         ended = _end(Pause.objects.filter(kind=kind, name=name), timezone.now(), actor, reason)
         for over in ended:
-            audit.record(actor=actor, verb="resumed", target=str(over), reason=reason, link=_page())
+            link, undo = _page(), undo_of(over)
+            audit.record(actor=actor, verb="resumed", target=str(over), reason=reason, link=link, undo=undo)
         if ended:
             transaction.on_commit(partial(_publish_or_warn, keys.redis()))
     if ended:
         log.warning("pause.ended", kind=kind, name=name, actor=actor, reason=reason)
-    return bool(ended)
+    return ended[0] if ended else None
+
+
+def undo_of(found: Pause) -> str:
+    """What takes it back that the pause began or, if it has ended, that it was ended."""
+    return f"{_PAUSE if found.ended_at else _RESUME}/{found.pk}"
+
+
+def find_undoable(undos: Iterable[str]) -> set[str]:
+    """Return those operator actions, by their `undo`, after which nobody has paused or resumed the same; one query."""
+    wanted = {undo: key for undo in undos if (key := undo.partition("/")[2]).isdecimal()}
+    later = Pause.objects.filter(kind=OuterRef("kind"), name=OuterRef("name"), pk__gt=OuterRef("pk"))
+    lasts = Q(until=None) | Q(until__gt=timezone.now())
+    latest = Pause.objects.filter(lasts, ~Exists(later), pk__in=set(wanted.values()))
+    return wanted.keys() & {undo_of(one) for one in latest}
+
+
+def take_back(undo: str, *, actor: str) -> Pause:
+    """Take back that something was paused or resumed, as it was before. Returns the pause that began or ended.
+
+    Raises StateConflict if somebody has paused or resumed it since, or the pause would have ended by now.
+    """
+    with transaction.atomic():
+        if not find_undoable([undo]):
+            raise StateConflict("it has been paused or resumed since, or the pause is over")
+        found = Pause.objects.get(pk=undo.partition("/")[2])
+        if found.ended_at is not None:
+            return pause(found.kind, found.name, until=found.until, actor=actor, reason=found.reason)
+        same = Pause.objects.filter(kind=found.kind, name=found.name)
+        replaced = same.filter(Q(until=None) | Q(until__gt=timezone.now()), ended_at=found.since).first()
+        if replaced:
+            return pause(found.kind, found.name, until=replaced.until, actor=actor, reason=replaced.reason)
+        return resume(found.kind, found.name, actor=actor) or found
 
 
 def active() -> list[Pause]:
@@ -102,8 +145,10 @@ def campaign_names(found: Sequence[Any]) -> dict[str, str]:
 def as_sentence(found: Pause, name: str = "") -> str:
     """Describe a pause: "campaign c-1 is paused by ann until 2026-05-01 12:00:00 UTC (a reason)".
 
-    With `name`, the campaign's name precedes its ID.
+    With `name`, the campaign's name precedes its ID. Of an ended one: "campaign c-1 is not paused".
     """
+    if found.ended_at:
+        return f"{found} is not paused"
     who = found.actor.removeprefix("user:")
     end = f"{timezone.localtime(found.until):%Y-%m-%d %H:%M:%S %Z}" if found.until else "somebody resumes it"
     what = f"{found.get_kind_display()} {name} ({found.name})" if name else str(found)
@@ -138,7 +183,10 @@ def _read() -> dict[str, datetime | None]:
 def _end(pauses: QuerySet[Pause], now: datetime, actor: str, reason: str) -> list[Pause]:
     """End those of `pauses` that have not ended, each only once even if several processes do so."""
     over = {"ended_at": now, "ended_by": actor, "ended_reason": reason}
-    return [one for one in pauses.filter(ended_at=None) if pauses.filter(pk=one.pk, ended_at=None).update(**over)]
+    ended = [one for one in pauses.filter(ended_at=None) if pauses.filter(pk=one.pk, ended_at=None).update(**over)]
+    for one in ended:
+        one.ended_at = now
+    return ended
 
 
 def _publish_or_warn(connection: Redis) -> None:

@@ -1,12 +1,15 @@
 """The public interface for jobs: submit, cancel, discard, reschedule, run now, retry.
 
-Admin, HTTP API, listener, cron tasks and management commands all use it, and always pass an actor and a reason.
+Admin, HTTP API, listener, cron tasks and management commands all use it, and always pass an actor and a reason. A
+person's reason is what they typed, or empty: what was done stands in the entry itself. jobs/undo.py takes it back.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
+from typing import NamedTuple
 
 from django.db import transaction
 from django.utils import timezone
@@ -16,12 +19,21 @@ from jobs.broker import enqueue
 from jobs.errors import StateConflict
 from jobs.ledger import Move
 from jobs.ledger import moves as ledger
-from jobs.models import Job
+from jobs.ledger.changes import Change, differences_from
+from jobs.models import Job, JobAction
 from jobs.run import Followup
 from jobs.states import CANCELLABLE, DISCARDABLE, RESCHEDULABLE, RETRYABLE, WAITING, State
 from jobs.stops import Planned, waits_for_world_time
 from jobs.submission import Submission, check_due, job_of
 from jobs.world.clock import WorldTime
+
+
+class By(NamedTuple):
+    """Who moves jobs and why, and the action that it is part of."""
+
+    actor: str
+    reason: str
+    action: JobAction | None
 
 
 @dataclass(slots=True)
@@ -32,6 +44,7 @@ class Report:
     done: list[Job] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
     unknown: int = 0  #: how many of `done` may have been applied before
+    due: int = 0  #: how many of `done` wait again although their due time has passed
 
     def __str__(self) -> str:
         count = len(self.done)
@@ -40,24 +53,30 @@ class Report:
             states = ", ".join(f"{n} {state}" for state, n in sorted(self.skipped.items()))
             count_left = self.skipped.total()
             text += f" {count_left} left as {'it was' if count_left == 1 else 'they were'}: {states}."
+        if self.due:
+            text += f" {self.due} {'is' if self.due == 1 else 'are'} due by now and started as soon as possible."
         if self.unknown:
             text += f" {self.unknown} may have been applied; whether they were is unknown."
         return text
 
 
-def submit(submission: Submission, *, actor: str, reason: str = "submitted") -> tuple[Job, bool]:
+def submit(
+    submission: Submission, *, actor: str, reason: str = "", action: JobAction | None = None
+) -> tuple[Job, bool]:
     """Submit one job. Returns the job for this work, and whether it is new.
 
     Raises InvalidJob, naming the field, if type, campaign, payload, priority or due time is invalid.
     """
-    (answer,) = submit_many([submission], actor=actor, reason=reason)
+    (answer,) = _submit_many([submission], By(actor, reason, action))
     return answer
 
 
-def submit_copy(submission: Submission, *, of: Job, actor: str, reason: str) -> tuple[Job, bool]:
+def submit_copy(
+    submission: Submission, *, of: Job, actor: str, reason: str, action: JobAction | None = None
+) -> tuple[Job, bool]:
     """Like `submit`, for a copy of the job `of`; if it is new, it is linked to `of`."""
     with transaction.atomic():
-        job, new = submit(submission, actor=actor, reason=f"{reason} (a copy of {of.pk})")
+        ((job, new),) = _submit_many([submission], By(actor, reason, action), partial(differences_from, of))
         if new:
             Job.objects.filter(pk=job.pk).update(copy_of=of.pk)
     return job, new
@@ -68,15 +87,22 @@ def check(submission: Submission) -> None:
     job_of(submission, "check", timezone.now())
 
 
-def submit_many(submissions: Sequence[Submission], *, actor: str, reason: str = "submitted") -> list[tuple[Job, bool]]:
+def submit_many(submissions: Sequence[Submission], *, actor: str, reason: str = "") -> list[tuple[Job, bool]]:
     """Submit all jobs or, if one is invalid, none of them.
 
     Raises InvalidJob as `submit` does.
     """
+    return _submit_many(submissions, By(actor, reason, None))
+
+
+def _submit_many(
+    submissions: Sequence[Submission], by: By, changes_of: Callable[[Job], Mapping[str, Change]] | None = None
+) -> list[tuple[Job, bool]]:
     now = timezone.now()
-    jobs = [job_of(submission, actor, now) for submission in submissions]
+    jobs = [job_of(submission, by.actor, now) for submission in submissions]
+    changes = changes_of(jobs[0]) if changes_of else None
     with transaction.atomic():
-        by_key = ledger.create_many(jobs, actor=actor, reason=reason)
+        by_key = ledger.create_many(jobs, **by._asdict(), changes=changes)
         _place_stops(jobs, by_key)
     ours = {job.id for job in jobs}
     enqueue.enqueue_after_commit([job for job in by_key.values() if job.id in ours])
@@ -118,14 +144,14 @@ def submit_followups(followups: Sequence[Followup], *, actor: str, reason: str, 
     return sum(new for _, new in submit_many(submissions, actor=actor, reason=reason))
 
 
-def cancel(jobs: Iterable[Job], *, actor: str, reason: str) -> Report:
+def cancel(jobs: Iterable[Job], *, actor: str, reason: str, action: JobAction | None = None) -> Report:
     """Cancel waiting jobs, except those whose work may have been done already: use `discard` for those."""
-    return _withdraw("Cancelled", jobs, may_cancel, actor, reason)
+    return _withdraw("Cancelled", jobs, may_cancel, By(actor, reason, action))
 
 
-def discard(jobs: Iterable[Job], *, actor: str, reason: str) -> Report:
+def discard(jobs: Iterable[Job], *, actor: str, reason: str, action: JobAction | None = None) -> Report:
     """Discard dead letters, and waiting jobs whose work may have been done; the report counts the latter."""
-    report = _withdraw("Discarded", jobs, may_discard, actor, reason)
+    report = _withdraw("Discarded", jobs, may_discard, By(actor, reason, action))
     report.unknown = sum(job.may_have_been_applied for job in report.done)
     return report
 
@@ -140,7 +166,9 @@ def may_discard(job: Job) -> bool:
     return job.state == State.DEAD or (State(job.state) in DISCARDABLE and job.may_have_been_applied)
 
 
-def reschedule(jobs: Iterable[Job], *, due_at: datetime, actor: str, reason: str) -> Report:
+def reschedule(
+    jobs: Iterable[Job], *, due_at: datetime, actor: str, reason: str, action: JobAction | None = None
+) -> Report:
     """Change the due time of jobs that have not started, except those that wait for a world time.
 
     Raises InvalidJob if `due_at` is naive or out of range.
@@ -151,19 +179,19 @@ def reschedule(jobs: Iterable[Job], *, due_at: datetime, actor: str, reason: str
         jobs,
         lambda job: State(job.state) in RESCHEDULABLE and not waits_for_world_time(job),
         lambda job: Move(job, State.SCHEDULED, reason, {"due_at": due_at}),
-        actor,
+        By(actor, reason, action),
     )
     enqueue.dequeue_after_commit(report.done)
     enqueue.enqueue_after_commit(report.done)
     return report
 
 
-def run_now(jobs: Iterable[Job], *, actor: str, reason: str) -> Report:
+def run_now(jobs: Iterable[Job], *, actor: str, reason: str, action: JobAction | None = None) -> Report:
     """Make jobs that wait for a due time due now."""
-    now = timezone.now()
+    now, by = timezone.now(), By(actor, reason, action)
     with transaction.atomic():
         report = _move_each(
-            "Queued", jobs, _in(WAITING), lambda job: Move(job, State.QUEUED, reason, {"due_at": now}), actor
+            "Queued", jobs, _in(WAITING), lambda job: Move(job, State.QUEUED, reason, {"due_at": now}), by
         )
         stops.withdraw(job.pk for job in report.done if job.clock_due)
     enqueue.enqueue_after_commit(report.done)
@@ -177,11 +205,14 @@ def release(job: Job, *, actor: str, reason: str) -> bool:
     return bool(moved)
 
 
-def retry(jobs: Iterable[Job], *, actor: str, reason: str) -> Report:
-    """Put dead letters and cancelled jobs back into their queue, with no failures counted against them."""
-    now = timezone.now()
-    again = {"failures": 0, "due_at": now, "finished_at": None, "error": "", "traceback": ""}
-    report = _move_each("Retried", jobs, _in(RETRYABLE), lambda job: Move(job, State.QUEUED, reason, again), actor)
+def retry(jobs: Iterable[Job], *, actor: str, reason: str, action: JobAction | None = None) -> Report:
+    """Put dead letters and cancelled jobs back into their queue, with no failures counted against them.
+
+    The last error stays until the next attempt starts.
+    """
+    by = By(actor, reason, action)
+    again = {"failures": 0, "due_at": timezone.now(), "finished_at": None}
+    report = _move_each("Retried", jobs, _in(RETRYABLE), lambda job: Move(job, State.QUEUED, reason, again), by)
     enqueue.enqueue_after_commit(report.done)
     return report
 
@@ -196,15 +227,10 @@ def one_or_conflict(report: Report, job: Job) -> Job:
     return report.done[0]
 
 
-def _withdraw(verb: str, jobs: Iterable[Job], allowed: Callable[[Job], bool], actor: str, reason: str) -> Report:
-    now = timezone.now()
-
-    def withdrawn(job: Job) -> Move:
-        known = "; whether its work was done is unknown" if job.may_have_been_applied else ""
-        return Move(job, State.CANCELLED, f"{reason}{known}", {"finished_at": now})
-
+def _withdraw(verb: str, jobs: Iterable[Job], allowed: Callable[[Job], bool], by: By) -> Report:
+    ended = {"finished_at": timezone.now()}
     with transaction.atomic():
-        report = _move_each(verb, jobs, allowed, withdrawn, actor)
+        report = _move_each(verb, jobs, allowed, lambda job: Move(job, State.CANCELLED, by.reason, ended), by)
         stops.withdraw(job.pk for job in report.done if job.clock_due)
     enqueue.dequeue_after_commit(report.done)
     return report
@@ -215,7 +241,7 @@ def _in(states: tuple[State, ...]) -> Callable[[Job], bool]:
 
 
 def _move_each(
-    verb: str, jobs: Iterable[Job], allowed: Callable[[Job], bool], wanted: Callable[[Job], Move], actor: str
+    verb: str, jobs: Iterable[Job], allowed: Callable[[Job], bool], wanted: Callable[[Job], Move], by: By
 ) -> Report:
     report = Report(verb)
     with transaction.atomic():
@@ -225,7 +251,7 @@ def _move_each(
                 moves.append(wanted(job))
             else:
                 report.skipped[_describe(job)] += 1
-        report.done = ledger.move_many(moves, actor=actor)
+        report.done = ledger.move_many(moves, actor=by.actor, action=by.action)
         if len(report.done) < len(moves):
             report.skipped["changed meanwhile"] += len(moves) - len(report.done)
     return report

@@ -53,6 +53,12 @@ def place(planned: Sequence[Planned]) -> None:
         open_first(campaign_id, readings[campaign_id])
 
 
+def place_again(planned: Sequence[Planned]) -> None:
+    """Like `place`, for jobs that wait again: what is left of an earlier stop goes."""
+    WorldStop.objects.filter(job_id__in=[one.job_id for one in planned]).delete()
+    place(planned)
+
+
 def withdraw(job_ids: Iterable[UUID]) -> None:
     """Remove the stops of jobs that no longer wait for a world time; the scheduler removes those that are in work."""
     if ids := list(job_ids):

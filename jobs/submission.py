@@ -58,6 +58,7 @@ def job_of(submission: Submission, actor: str, now: datetime) -> Job:
         priority=_priority(submission.priority, job_type.priority),
         state=State.QUEUED if due_at <= now else State.SCHEDULED,
         due_at=due_at,
+        first_due_at=due_at,
         created_at=now,
         moved_at=now,
         source=actor,

@@ -10,7 +10,7 @@ from jobs.states import ENDED, State
 from monitoring.metrics import ATTEMPTS
 
 if TYPE_CHECKING:
-    from jobs.ledger.moves import Moved
+    from jobs.ledger.recording import Moved
 
 log = structlog.get_logger("jobs")
 

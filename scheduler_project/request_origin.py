@@ -1,6 +1,5 @@
 """The address and ID of the request that is being served, for the audit trail and the logs."""
 
-import json
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from ipaddress import ip_address
@@ -31,10 +30,10 @@ def current() -> Origin:
     return _current.get()
 
 
-def as_details() -> str | None:
-    """Return the origin as JSON for an audit entry's details, or None outside of requests."""
+def as_details() -> dict[str, dict[str, str]]:
+    """Return the origin for an audit entry's details; empty outside of requests."""
     origin = current()
-    return None if origin is _OUTSIDE_REQUESTS else json.dumps({"from": origin._asdict()})
+    return {} if origin is _OUTSIDE_REQUESTS else {"from": origin._asdict()}
 
 
 class RequestId:

@@ -30,6 +30,7 @@ INSERTED_COLUMNS: Final = (
     "attempt",
     "failures",
     "due_at",
+    "first_due_at",
     "created_at",
     "moved_at",
     "worker",

@@ -1,6 +1,6 @@
 """A move as one UPDATE of the rows that are unchanged since they were read. `moves` is the only caller."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -16,6 +16,7 @@ MUTABLE: Final = (
     "failures",
     "priority",
     "due_at",
+    "first_due_at",
     "started_at",
     "finished_at",
     "worker",
@@ -33,11 +34,16 @@ def columns_after(wanted: Move) -> dict[str, Any]:
     if unknown:
         raise TypeError(f"a move cannot change {', '.join(sorted(unknown))}")
     kept = {name: getattr(wanted.job, name) for name in MUTABLE}
+    if wanted.job.attempt == 0:  # stored by the release before, which kept no first due time
+        kept["first_due_at"] = wanted.job.first_due_at or wanted.job.due_at
     return {**kept, **wanted.changes, "state": wanted.to.value, "moved_at": timezone.now()}
 
 
-def compare_and_set(batch: Sequence[Move]) -> set[UUID]:
-    """Move the whole batch in one statement. Returns the ids of jobs that were unchanged since they were read."""
+def compare_and_set(batch: Sequence[Move], columns_of: Sequence[Mapping[str, Any]]) -> set[UUID]:
+    """Move the whole batch in one statement, each job to its `columns_after`.
+
+    Returns the ids of jobs that were unchanged since they were read.
+    """
     meta = Job._meta
     fields = {name: meta.get_field(name) for name in ("id", "state", "attempt", *_WRITTEN)}
     casts = {
@@ -47,8 +53,7 @@ def compare_and_set(batch: Sequence[Move]) -> set[UUID]:
     types = ["id", "state", "attempt", *_WRITTEN]
     row = "(" + ", ".join(f"%s{_cast(casts[name])}" for name in types) + ")"
     values: list[Any] = []
-    for w in batch:
-        after = columns_after(w)
+    for w, after in zip(batch, columns_of, strict=True):
         raw = [w.job.id, w.job.state, w.job.attempt, *(after[name] for name in _WRITTEN)]
         # django-stubs types a field that may be a relation; these are columns of our own table.
         values += [fields[n].get_db_prep_save(v, connection) for n, v in zip(types, raw, strict=True)]  # type: ignore[union-attr]

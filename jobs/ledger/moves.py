@@ -8,10 +8,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 from zlib import crc32
 
-import msgspec
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Max
@@ -25,43 +24,33 @@ from jobs.ledger import (
     DeadLetterCount,
     Ending,
     Enqueued,
-    Entry,
     Move,
     entry_of_claim,
     entry_of_end,
     statements,
 )
+from jobs.ledger.changes import Change, changes_of
 from jobs.ledger.compare_and_set import columns_after, compare_and_set
-from jobs.models import AuditEntry, Job
+from jobs.ledger.recording import Recorded, announce, record
+from jobs.models import AuditEntry, Job, JobAction
 from jobs.sending import NOT_SENT
-from jobs.signals import job_moved
 from jobs.states import MOVES, NEW, RETRYABLE, WAITING, State
-from scheduler_project import request_origin
-from scheduler_project.text import LONGEST_REASON, line
 
 SHARDS: Final = 32  # rows per minute, so that workers do not wait for each other
 _BATCH: Final = 400  # rows a statement: 400 * 16 values stay below SQLite's 32,766 parameters
 
 
-class Moved(msgspec.Struct, frozen=True):
-    """A committed move, as `job_moved` sends it."""
-
-    job_id: str
-    job_type: str
-    campaign_id: str
-    was: str
-    now: str
-    attempt: int
-    actor: str
-    reason: str
-    duration_ms: float | None
-    error: str
-    request_id: str  #: of the request or message that created the job; empty if unknown
-
-
-def create_many(jobs: Sequence[Job], *, actor: str, reason: str) -> dict[str, Job]:
+def create_many(
+    jobs: Sequence[Job],
+    *,
+    actor: str,
+    reason: str,
+    action: JobAction | None = None,
+    changes: Mapping[str, Change] | None = None,
+) -> dict[str, Job]:
     """Insert `jobs` and return the stored job by unique key, which may be an earlier one.
 
+    `changes` are recorded with each new job: how a copy differs from its original.
     Raises StateConflict unless each is SCHEDULED or QUEUED.
     """
     for job in jobs:
@@ -74,7 +63,8 @@ def create_many(jobs: Sequence[Job], *, actor: str, reason: str) -> dict[str, Jo
             for job in batch:
                 wanted.setdefault(job.unique_key, job)
             new = statements().insert(wanted)
-            _record([(job, "", reason, None) for key, job in wanted.items() if key in new], actor)
+            entries = [Recorded(job, "", reason, None, changes) for key, job in wanted.items() if key in new]
+            record(entries, actor, action)
             stored |= {key: job for key, job in wanted.items() if key in new}
             known = wanted.keys() - new
             if known:
@@ -88,30 +78,35 @@ def move(wanted: Move, *, actor: str) -> Job:
     Raises StateConflict if MOVES forbids it or the job has changed since it was read.
     """
     was = State(wanted.job.state)
-    _check(wanted.job, was, wanted.to)
+    if not wanted.is_allowed:
+        _refuse(wanted.job, was, wanted.to)
     moved = move_many([wanted], actor=actor)
     if not moved:
         raise StateConflict(f"{wanted.job}: no longer {was} at attempt {wanted.job.attempt}")
     return moved[0]
 
 
-def move_many(wanted: Iterable[Move], *, actor: str) -> list[Job]:
-    """Make the moves that MOVES allows and whose job is unchanged since it was read; return the moved jobs."""
-    allowed = [w for w in wanted if w.to in MOVES[State(w.job.state)]]
+def move_many(wanted: Iterable[Move], *, actor: str, action: JobAction | None = None) -> list[Job]:
+    """Make the moves that MOVES allows and whose job is unchanged since it was read; return the moved jobs.
+
+    Their audit entries belong to `action`, if they are part of one.
+    """
+    allowed = [w for w in wanted if w.is_allowed]
     moved: list[Job] = []
     with transaction.atomic():
         for batch in _batches(allowed):
-            done = compare_and_set(batch)
+            after = [columns_after(w) for w in batch]
+            done = compare_and_set(batch, after)
             entries = []
-            for w in batch:
+            for w, columns in zip(batch, after, strict=True):
                 if w.job.id not in done:
                     continue
-                was = w.job.state
-                for name, value in columns_after(w).items():
+                recorded = Recorded(w.job, w.job.state, w.reason, w.duration_ms, changes_of(w))
+                for name, value in columns.items():
                     setattr(w.job, name, value)
-                entries.append((w.job, was, w.reason, w.duration_ms))
+                entries.append(recorded)
                 moved.append(w.job)
-            _record(entries, actor)
+            record(entries, actor, action)
     return moved
 
 
@@ -147,7 +142,7 @@ def cycle(
         sql.count_dead(_count_dead_letters(current, now))
         if start:
             transaction.on_commit(partial(start, claimed))
-        _announce([*((e.job, entry_of_end(e, by)) for e in current), *((c, entry_of_claim(c, by)) for c in claimed)])
+        announce([*((e.job, entry_of_end(e, by)) for e in current), *((c, entry_of_claim(c, by)) for c in claimed)])
     for e in current:
         counters.observe("job_wait_seconds", e.waited_ms(now) / 1000, e.job.type)
         e.job.state = e.to.value
@@ -174,7 +169,7 @@ def queue_due(ids: Sequence[str], *, actor: str, reason: str, now: datetime) -> 
     sql = statements()
     with connection.wrap_database_errors, sql.block(more=False):
         queued = sql.queue(ids, actor=actor, reason=reason, now=now)
-        _announce(queued)
+        announce(queued)
     return [job for job, _ in queued]
 
 
@@ -215,7 +210,11 @@ def renew_leases(ids: Sequence[str], *, worker: str, until: datetime) -> None:
 def _check(job: object, was: State, to: State) -> None:
     """The gate that every move passes before anything is written."""
     if to not in MOVES[was]:
-        raise StateConflict(f"{job}: cannot go from {was} to {to}")
+        _refuse(job, was, to)
+
+
+def _refuse(job: object, was: State, to: State) -> NoReturn:
+    raise StateConflict(f"{job}: cannot go from {was} to {to}")
 
 
 def _count_dead_letters(endings: Sequence[Ending], now: datetime) -> list[DeadLetterCount]:
@@ -224,51 +223,3 @@ def _count_dead_letters(endings: Sequence[Ending], now: datetime) -> list[DeadLe
 
 def _batches(items: Sequence[Any]) -> list[Sequence[Any]]:
     return [items[start : start + _BATCH] for start in range(0, len(items), _BATCH)]
-
-
-def _record(entries: Sequence[tuple[Job, str, str, float | None]], actor: str) -> None:
-    """Write the audit entries of a batch and send `job_moved` after the commit."""
-    if not entries:
-        return
-    details = request_origin.as_details()
-    written = [
-        Entry(
-            job_id=str(job.id),
-            at=job.moved_at,
-            was=was,
-            now=job.state,
-            attempt=job.attempt,
-            actor=actor,
-            reason=line(reason, LONGEST_REASON),
-            duration_ms=duration_ms,
-            error=job.error if was == State.RUNNING else "",
-            details=details,
-        )
-        for job, was, reason, duration_ms in entries
-    ]
-    with connection.wrap_database_errors:
-        statements().audit(written)
-    _announce([(job, entry) for (job, *_), entry in zip(entries, written, strict=True)])
-
-
-def _announce(moved: Sequence[tuple[Job | Claimed | Enqueued, Entry]]) -> None:
-    """Send `job_moved` after the commit."""
-    if not moved:
-        return
-    moves = [
-        Moved(
-            job_id=e.job_id,
-            job_type=job.type,
-            campaign_id=job.campaign_id,
-            was=e.was,
-            now=e.now,
-            attempt=e.attempt,
-            actor=e.actor,
-            reason=e.reason,
-            duration_ms=e.duration_ms,
-            error=e.error,
-            request_id="" if isinstance(job, Enqueued) else job.request_id,
-        )
-        for job, e in moved
-    ]
-    transaction.on_commit(partial(job_moved.send_robust, sender=Job, moves=moves))

@@ -61,6 +61,7 @@ _TYPES: Final = {
     "attempt": "int",
     "failures": "int",
     "due_at": "timestamptz",
+    "first_due_at": "timestamptz",
     "created_at": "timestamptz",
     "moved_at": "timestamptz",
     "occurrences": "int",
@@ -150,10 +151,10 @@ class PostgreSQL(Statements):
         f"AS v(id bigint, {_PLACED_AS}) WHERE r.id = v.id"
     )
     AUDIT: Final = (
-        f"INSERT INTO jobs_auditentry ({AUDIT_COLUMNS}) SELECT job_id, at, was, now, attempt, actor, reason, "
-        "duration_ms, error, details::jsonb FROM json_to_recordset($1::json) "
+        f"INSERT INTO jobs_auditentry ({AUDIT_COLUMNS}, action_id) SELECT job_id, at, was, now, attempt, actor, "
+        "reason, duration_ms, error, details::jsonb, action_id FROM json_to_recordset($1::json) "
         "AS v(job_id uuid, at timestamptz, was text, now text, attempt int, actor text, reason text, "
-        "duration_ms float8, error text, details text)"
+        "duration_ms float8, error text, details text, action_id bigint)"
     )
     COUNT: Final = UPSERT.format(rows=f"VALUES ({_numbered(len(OUTCOME_COLUMNS))})", greatest="greatest")
     GROUP: Final = GROUP.format(values=_numbered(6))

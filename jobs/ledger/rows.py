@@ -12,7 +12,7 @@ from jobs.fingerprint import Failure
 from jobs.models import Job
 from jobs.outcome import Outcome
 from jobs.sending import Sending
-from jobs.states import ENDED, State
+from jobs.states import ENDED, MOVES, State
 
 _QUEUED: Final = State.QUEUED.value
 _RUNNING: Final = State.RUNNING.value
@@ -120,6 +120,15 @@ class Move:
     reason: str
     changes: Mapping[str, Any] = field(default_factory=dict)
     duration_ms: float | None = None
+    goes_back: bool = False
+    """It takes back an earlier move: it may go along a move of MOVES in either direction."""
+
+    @property
+    def is_allowed(self) -> bool:
+        """Whether MOVES allows it; no attempt's start or end can be taken back."""
+        was = State(self.job.state)
+        is_back = self.goes_back and State.RUNNING not in (was, self.to) and was in MOVES[self.to]
+        return is_back or self.to in MOVES[was]
 
 
 class Entry(NamedTuple):
@@ -135,6 +144,7 @@ class Entry(NamedTuple):
     duration_ms: float | None
     error: str
     details: str | None = None  #: JSON
+    action_id: int | None = None  #: the JobAction that it belongs to
 
 
 class Outcomes(NamedTuple):

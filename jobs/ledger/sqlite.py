@@ -78,7 +78,7 @@ class SQLite(Statements):
     )
     QUEUE: Final = f"UPDATE jobs_job SET state = '{State.QUEUED}', moved_at = ? WHERE id = ?"
     PLACE: Final = f"UPDATE jobs_schedulerow SET {', '.join(f'{c} = ?' for c in PLACED_COLUMNS)} WHERE id = ?"
-    AUDIT: Final = f"INSERT INTO jobs_auditentry ({AUDIT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    AUDIT: Final = f"INSERT INTO jobs_auditentry ({AUDIT_COLUMNS}, action_id) VALUES ({', '.join('?' * 11)})"
     COUNT: Final = UPSERT.format(rows=f"VALUES ({', '.join('?' for _ in OUTCOME_COLUMNS)})", greatest="max")
     GROUP: Final = GROUP.format(values="?, ?, ?, ?, ?, ?")
     HOUR: Final = HOUR.format(values="?, ?, ?")
@@ -108,6 +108,7 @@ class SQLite(Statements):
             job.attempt,
             job.failures,
             _text(job.due_at),
+            _text(job.first_due_at),
             _text(job.created_at),
             _text(job.moved_at),
             job.worker,

@@ -8,12 +8,15 @@ from django.utils import timezone
 
 from jobs.models.indexes import Inlined, OfOneState
 from jobs.models.job import Job
+from jobs.models.job_action import JobAction
 from jobs.states import State
 
 LONGEST_TARGET = 400  #: characters: a kind, and an id or name of 255
 
 
 BY_PEOPLE: Final = Q(actor__startswith="user:")
+SINGLE: Final = Q(action__isnull=True)
+OF_ACTIONS: Final = Q(action__isnull=False)
 OF_DEAD: Final = Q(now=State.DEAD.value)
 
 
@@ -45,7 +48,12 @@ class AuditEntry(models.Model):
     details = models.JSONField(
         null=True,
         blank=True,
-        help_text="Calls and traceback of the attempt that ended, or where an operator's request came from.",
+        help_text="Calls and traceback of the attempt that ended; or where an operator's request came from, and what "
+        "it changed: {field: [before, after]}, and whether it may have been applied.",
+    )
+
+    action = models.ForeignKey(
+        JobAction, models.DO_NOTHING, null=True, blank=True, db_index=False, db_constraint=False, related_name="entries"
     )
 
     objects = AuditQuerySet.as_manager()
@@ -55,6 +63,8 @@ class AuditEntry(models.Model):
         verbose_name_plural = "audit trail"
         indexes: ClassVar = [
             models.Index(fields=["id"], name="audit_by_people", condition=BY_PEOPLE),
+            models.Index(fields=["id"], name="audit_single_by_people", condition=BY_PEOPLE & SINGLE),
+            models.Index(fields=["action", "id"], name="audit_of_actions", condition=OF_ACTIONS),
             OfOneState(fields=["now", "at"], name="audit_of_dead", condition=OF_DEAD),
         ]
 
@@ -89,6 +99,9 @@ class OperatorAction(models.Model):
     changes = models.JSONField(null=True, blank=True, help_text="{field: [before, after]}")
     ip = models.CharField("IP address", max_length=100, blank=True)
     request_id = models.CharField(max_length=64, blank=True)
+    undo = models.CharField(
+        max_length=40, blank=True, default="", db_default="", help_text="What takes it back: resume/7. Empty: nothing."
+    )
 
     class Meta:
         db_table = "jobs_operatoract"

@@ -64,6 +64,9 @@ class Job(models.Model):
     attempt = models.PositiveIntegerField(default=0, help_text="Claims so far; the fencing token.")
     failures = models.PositiveIntegerField(default=0, help_text="Failed attempts that count against the type's limit.")
     due_at = models.DateTimeField()
+    first_due_at = models.DateTimeField(
+        null=True, blank=True, help_text="Due time with which it was submitted; empty: by a release that kept none."
+    )
     created_at = models.DateTimeField(default=timezone.now)
     moved_at = models.DateTimeField(default=timezone.now)
     started_at = models.DateTimeField(null=True, blank=True)

@@ -16,6 +16,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from jobs import actor as actors
 from jobs.errors import NotAuthorized
 from jobs.models import AuditEntry, Job
+from jobs.states import State
 from monitoring.alerting.store import Finding, record
 from monitoring.models import Kind, MonitorState, SeenDeadLetter, Severity
 
@@ -39,9 +40,13 @@ class DeadLetter:
 
 
 def unseen(since: datetime) -> QuerySet[AuditEntry]:
-    """Return the entries of dead letters after `since` that were not counted yet, oldest first."""
+    """Return the entries of dead letters after `since` that were not counted yet, oldest first.
+
+    A dead letter that an operator brings back is not a new one.
+    """
     seen = SeenDeadLetter.objects.filter(entry_id=OuterRef("pk"))
-    return AuditEntry.objects.of_dead().filter(at__gt=since).exclude(Exists(seen)).order_by("at")
+    failed = AuditEntry.objects.of_dead().filter(was=State.RUNNING)
+    return failed.filter(at__gt=since).exclude(Exists(seen)).order_by("at")
 
 
 @transaction.atomic

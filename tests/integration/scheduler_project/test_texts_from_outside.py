@@ -25,6 +25,7 @@ from jobs.service import Submission, submit
 from jobs.states import State
 from monitoring.models import AlertHandler
 from scheduler_project import logs
+from scheduler_project.text import LONGEST_REASON, line
 from tests.support.claiming import claiming_worker, take
 from tests.support.dead_letters import make_dead_letters
 from tests.support.environment import DIALECT
@@ -87,12 +88,13 @@ def test_any_text_in_a_body_is_stored_or_rejected(client: Client, redis: Redis, 
 @MANY
 @given(text=ANY)
 def test_any_reason_by_the_api_is_stored(client: Client, redis: Redis, text: str) -> None:
-    """As far as an audit entry can hold it."""
+    """As far as an audit entry can hold it, and no other."""
     job = a_job(subject=str(timezone.now().timestamp()))
 
     assert post(client, f"/api/jobs/{job.pk}/cancel", {"reason": text}).status_code == 200
     assert client.get(f"/api/jobs/{job.pk}", **API).status_code == 200
-    assert AuditEntry.objects.get(job=job.pk, now=State.CANCELLED).reason
+    stored = AuditEntry.objects.get(job=job.pk, now=State.CANCELLED).reason
+    assert stored == line(text.strip(), LONGEST_REASON)
 
 
 @pytest.mark.parametrize("reason", [7, True, ["x"], {"x": 1}, [[]]])

@@ -1,0 +1,99 @@
+"""What a move leaves behind: its audit entry, and the signal that is sent after the commit."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import msgspec
+from django.db import connection, transaction
+
+from jobs.ledger import Claimed, Enqueued, Entry, statements
+from jobs.ledger.base import as_json
+from jobs.ledger.changes import Change
+from jobs.models import Job, JobAction
+from jobs.signals import job_moved
+from jobs.states import State
+from scheduler_project import request_origin
+from scheduler_project.text import LONGEST_REASON, line
+
+
+class Moved(msgspec.Struct, frozen=True):
+    """A committed move, as `job_moved` sends it."""
+
+    job_id: str
+    job_type: str
+    campaign_id: str
+    was: str
+    now: str
+    attempt: int
+    actor: str
+    reason: str
+    duration_ms: float | None
+    error: str
+    request_id: str  #: of the request or message that created the job; empty if unknown
+
+
+class Recorded(NamedTuple):
+    """What the audit entry of a job that has moved says about the move."""
+
+    job: Job
+    was: str
+    reason: str
+    duration_ms: float | None
+    changes: Mapping[str, Change] | None
+
+
+def record(entries: Sequence[Recorded], actor: str, action: JobAction | None = None) -> None:
+    """Write the audit entries of a batch and send `job_moved` after the commit."""
+    if not entries:
+        return
+    origin = request_origin.as_details()
+    written = [
+        Entry(
+            job_id=str(job.id),
+            at=job.moved_at,
+            was=was,
+            now=job.state,
+            attempt=job.attempt,
+            actor=actor,
+            reason=line(reason, LONGEST_REASON),
+            duration_ms=duration_ms,
+            error=job.error if was == State.RUNNING else "",
+            details=_as_details(origin, job, changes),
+            action_id=action.pk if action else None,
+        )
+        for job, was, reason, duration_ms, changes in entries
+    ]
+    with connection.wrap_database_errors:
+        statements().audit(written)
+    announce([(job, entry) for (job, *_), entry in zip(entries, written, strict=True)])
+
+
+def _as_details(origin: Mapping[str, Any], job: Job, changes: Mapping[str, Change] | None) -> str | None:
+    """JSON; a job that was given up says whether its work may have been done."""
+    unknown = {"mayHaveBeenApplied": True} if job.may_have_been_applied and job.state == State.CANCELLED else {}
+    details = {**origin, **({"changes": changes} if changes else {}), **unknown}
+    return as_json(details) if details else None
+
+
+def announce(moved: Sequence[tuple[Job | Claimed | Enqueued, Entry]]) -> None:
+    """Send `job_moved` after the commit."""
+    if not moved:
+        return
+    moves = [
+        Moved(
+            job_id=e.job_id,
+            job_type=job.type,
+            campaign_id=job.campaign_id,
+            was=e.was,
+            now=e.now,
+            attempt=e.attempt,
+            actor=e.actor,
+            reason=e.reason,
+            duration_ms=e.duration_ms,
+            error=e.error,
+            request_id="" if isinstance(job, Enqueued) else job.request_id,
+        )
+        for job, e in moved
+    ]
+    transaction.on_commit(partial(job_moved.send_robust, sender=Job, moves=moves))

@@ -6,16 +6,16 @@ jobs/service.py does the work.
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import partial
 from typing import Final
 from uuid import UUID
 
+from django.db import transaction
 from django.db.models import Count, QuerySet
 
-from jobs import service
+from jobs import actions, service, undo
 from jobs.errors import InvalidJob
-from jobs.models import Job, new_job_id
+from jobs.models import Job, JobAction, new_job_id
 from jobs.service import Report
 from jobs.states import CANCELLABLE, DISCARDABLE, RESCHEDULABLE, RETRYABLE, WAITING, State
 from jobs.stops import AT_WORLD_TIME
@@ -29,7 +29,7 @@ class Verb:
     """An action on jobs."""
 
     name: str
-    """In URLs, and in the permission `<name>_job`."""
+    """In URLs, and in the permission `<name>_job` unless `permitted_as` names another verb."""
     label: str
     """On the button."""
     past: str
@@ -43,6 +43,11 @@ class Verb:
     """False: refused for jobs that may have been applied; True: outside DEAD, allowed only for those; None: ignored."""
     of_world_time: bool = True
     """Whether it is allowed for jobs that wait for a world time."""
+    permitted_as: str = ""
+
+    @property
+    def permission(self) -> str:
+        return f"jobs.{self.permitted_as or self.name}_job"
 
     def allows(self, state: State, *, may_have_been_applied: bool) -> bool:
         if state not in self.allowed or (self.applied is False and may_have_been_applied):
@@ -85,8 +90,8 @@ VERBS: Final[Mapping[str, Verb]] = {
             past="cancelled",
             icon="block",
             allowed=CANCELLABLE,
-            consequence="They will not run unless somebody retries them. Jobs that may have been applied are left: "
-            "discard those.",
+            consequence="They will not run unless somebody restores or retries them. Jobs that may have been applied "
+            "are left: discard those.",
             applied=False,
         ),
         Verb(
@@ -97,6 +102,16 @@ VERBS: Final[Mapping[str, Verb]] = {
             allowed=DISCARDABLE,
             consequence="Dead letters are given up and purged with retention. Nothing that ran already is undone.",
             applied=True,
+        ),
+        Verb(
+            name="restore",
+            label="Restore",
+            past="restored",
+            icon="undo",
+            allowed=(State.CANCELLED,),
+            consequence="They are again as they were before they were cancelled, with the due time they had. Those "
+            "that are due by now start as soon as a worker is free. Dead letters are dead letters again.",
+            permitted_as="cancel",
         ),
     )
 }
@@ -143,12 +158,16 @@ class Preview:
 class Progress:
     done: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
+    due: int = 0
+    """Jobs among `done` that wait again although their due time has passed."""
     after: UUID | None = None
     """The id after which the next step starts; None after the last."""
 
     def sentence(self, verb: Verb) -> str:
         """The result, from the jobs that were changed, not from the preview."""
         text = f"{format_jobs(self.done)} {verb.past}."
+        if self.due:
+            text += f" {format_count(self.due)} due by now: as soon as a worker is free."
         if self.skipped:
             text += f" {format_count(self.skipped.total())} left as before: {_states(self.skipped)}."
         return text
@@ -170,42 +189,41 @@ def preview(verb: Verb, jobs: QuerySet[Job]) -> Preview:
 
 
 def step(
-    verb: Verb,
-    jobs: QuerySet[Job],
-    *,
-    after: UUID | None,
-    until: UUID,
-    actor: str,
-    reason: str,
-    due_at: datetime | None,
+    action: JobAction, jobs: QuerySet[Job], *, after: UUID | None, until: UUID, may_discard: bool = True
 ) -> Progress:
-    """Apply `verb` to the next STEP of `jobs`, by id. Raises InvalidJob if it needs `due_at` and that is not valid."""
+    """Do the next STEP of `jobs`, by id, as part of the action. Raises InvalidJob if its due time is not valid.
+
+    Without `may_discard` no discarded jobs are restored.
+    """
     some = jobs.filter(pk__lt=until).order_by("pk")
     if after:
         some = some.filter(pk__gt=after)
     batch = list(some[:STEP])
-    report = _choose_command(verb, due_at)(batch, actor=actor, reason=reason)
-    return Progress(len(report.done), report.skipped, batch[-1].pk if len(batch) == STEP else None)
+    with transaction.atomic():
+        command = _choose_command(action, may_discard)
+        report = command(batch, actor=action.actor, reason=action.reason, action=action)
+        actions.count(action, moved=len(report.done), skipped=report.skipped.total())
+    return Progress(len(report.done), report.skipped, report.due, batch[-1].pk if len(batch) == STEP else None)
 
 
-def run(
-    verb: Verb, jobs: QuerySet[Job], *, until: UUID, actor: str, reason: str, due_at: datetime | None = None
-) -> Progress:
+def run(action: JobAction, jobs: QuerySet[Job], *, until: UUID, may_discard: bool = True) -> Progress:
     """Run all steps. Raises as `step` does."""
     total = Progress()
     while True:
-        one = step(verb, jobs, after=total.after, until=until, actor=actor, reason=reason, due_at=due_at)
-        total = Progress(total.done + one.done, total.skipped + one.skipped, one.after)
+        one = step(action, jobs, after=total.after, until=until, may_discard=may_discard)
+        total = Progress(total.done + one.done, total.skipped + one.skipped, total.due + one.due, one.after)
         if total.after is None:
             return total
 
 
-def _choose_command(verb: Verb, due_at: datetime | None) -> Callable[..., Report]:
-    if verb.name in _COMMANDS:
-        return _COMMANDS[verb.name]
-    if due_at is None:
+def _choose_command(action: JobAction, may_discard: bool) -> Callable[..., Report]:
+    if action.verb == "restore":
+        return partial(undo.restore, discarded=may_discard)
+    if action.verb in _COMMANDS:
+        return _COMMANDS[action.verb]
+    if action.due_at is None:
         raise InvalidJob("due_at", "name the new due time")
-    return partial(service.reschedule, due_at=due_at)
+    return partial(service.reschedule, due_at=action.due_at)
 
 
 def _states(counts: Mapping[str, int]) -> str:

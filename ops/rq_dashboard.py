@@ -6,10 +6,11 @@ attempt, each with its audit entry. For plain RQ jobs they do what RQ does, reco
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import structlog
+from django.db import transaction
 from django.db.models import QuerySet
 from rq import requeue_job
 from rq.command import send_stop_job_command
@@ -18,10 +19,10 @@ from rq.job import Job as RQJob
 from rq.job import JobStatus
 from rq.queue import Queue
 
-from jobs import audit, control, service
+from jobs import actions, audit, control, service
 from jobs.broker import keys
 from jobs.errors import StateConflict
-from jobs.models import Job
+from jobs.models import Job, JobAction
 from jobs.service import Report
 from jobs.states import DISCARDABLE, RETRYABLE, WAITING, Priority, State, sources_of
 
@@ -30,54 +31,62 @@ STEP: Final = 500
 MOST_AT_ONCE: Final = 10_000  #: jobs that one click removes from a queue: some seconds
 
 
-def requeue(queue: Queue, ids: Iterable[str], *, actor: str, reason: str) -> str:
-    """Retry dead letters; returns the result as a sentence. Raises redis.RedisError."""
+class Pressed(NamedTuple):
+    """What a button did."""
+
+    text: str
+    actions: Sequence[JobAction] = ()  #: on scheduler jobs
+
+
+def requeue(queue: Queue, ids: Iterable[str], *, actor: str) -> Pressed:
+    """Retry dead letters. Raises redis.RedisError."""
     ours, foreign = _split(ids)
-    report = service.retry(ours, actor=actor, reason=reason)
-    return _join(report, _run_each(queue, foreign, "requeued", _requeue, actor))
+    action = _begin("retry", queue, actor)
+    report = _command(service.retry, ours, action)
+    return Pressed(_join(report, _run_each(queue, foreign, "requeued", _requeue, actor)), [action])
 
 
-def enqueue(queue: Queue, ids: Iterable[str], *, actor: str, reason: str) -> str:
-    """Run waiting jobs now; returns the result as a sentence. Raises redis.RedisError."""
+def enqueue(queue: Queue, ids: Iterable[str], *, actor: str) -> Pressed:
+    """Run waiting jobs now. Raises redis.RedisError."""
     ours, foreign = _split(ids)
-    report = service.run_now(ours, actor=actor, reason=reason)
-    return _join(report, _run_each(queue, foreign, "enqueued", _enqueue, actor))
+    action = _begin("run_now", queue, actor)
+    report = _command(service.run_now, ours, action)
+    return Pressed(_join(report, _run_each(queue, foreign, "enqueued", _enqueue, actor)), [action])
 
 
-def delete(queue: Queue, ids: Iterable[str], *, actor: str, reason: str) -> str:
-    """Cancel waiting jobs and discard dead letters; returns the result as a sentence. Raises redis.RedisError."""
+def delete(queue: Queue, ids: Iterable[str], *, actor: str) -> Pressed:
+    """Cancel waiting jobs and discard dead letters. Raises redis.RedisError."""
     ours, foreign = _split(ids)
     given_up = [job for job in ours if service.may_discard(job)]
-    discarded = service.discard(given_up, actor=actor, reason=reason)
-    report = service.cancel([job for job in ours if job not in given_up], actor=actor, reason=reason)
+    discards, cancels = _begin("discard", queue, actor), _begin("cancel", queue, actor)
+    discarded = _command(service.discard, given_up, discards)
+    report = _command(service.cancel, [job for job in ours if job not in given_up], cancels)
     text = _join(report, _run_each(queue, foreign, "deleted", _delete, actor))
-    if not discarded.done:
-        return text
-    return f"{discarded} {text}" if report.done or report.skipped or foreign else str(discarded)
+    if discarded.done:
+        text = f"{discarded} {text}" if report.done or report.skipped or foreign else str(discarded)
+    return Pressed(text, [discards, cancels])
 
 
-def stop(queue: Queue, ids: Iterable[str], *, actor: str, reason: str) -> str:
-    """Ask workers to abandon running jobs; returns the result as a sentence. Raises redis.RedisError."""
+def stop(queue: Queue, ids: Iterable[str], *, actor: str) -> Pressed:
+    """Ask workers to abandon running jobs. Raises redis.RedisError."""
     ours, foreign = _split(ids)
     report = Report("Asked to stop")
     for job in ours:
         try:
-            control.stop_job(job, actor=actor, reason=reason)
+            control.stop_job(job, actor=actor, reason="")
             report.done.append(job)
         except StateConflict:
             report.skipped[job.state] += 1
-    return _join(report, _run_each(queue, foreign, "asked to stop", _stop, actor))
+    return Pressed(_join(report, _run_each(queue, foreign, "asked to stop", _stop, actor)))
 
 
-def empty(queue: Queue, *, actor: str, reason: str) -> str:
-    """Cancel up to MOST_AT_ONCE scheduler jobs of a queue and delete its plain RQ jobs; returns the result in words.
-
-    Raises redis.RedisError.
-    """
+def empty(queue: Queue, *, actor: str) -> Pressed:
+    """Cancel up to MOST_AT_ONCE scheduler jobs of a queue and delete its plain RQ jobs. Raises redis.RedisError."""
     waiting, report = find_queued(queue.name), Report("Cancelled")
+    action = _begin("cancel", queue, actor)
     for _ in range(MOST_AT_ONCE // STEP):
         some = list(waiting[:STEP])
-        step = service.cancel(some, actor=actor, reason=reason)
+        step = _command(service.cancel, some, action)
         report.done += step.done
         report.skipped += step.skipped
         if len(some) < STEP:
@@ -86,7 +95,18 @@ def empty(queue: Queue, *, actor: str, reason: str) -> str:
     foreign = _split(queue.get_job_ids(0, MOST_AT_ONCE))[1]
     text = _join(report, _run_each(queue, foreign, "deleted", _delete, actor))
     left = "More are left: press again, or cancel them on the page of jobs."
-    return f"{text} {left}" if len(some) == STEP and waiting.exists() else text
+    return Pressed(f"{text} {left}" if len(some) == STEP and waiting.exists() else text, [action])
+
+
+def _begin(verb: str, queue: Queue, actor: str) -> JobAction:
+    return actions.begin(verb, actor=actor, selection=f"queue {queue.name}, in the queue dashboard")
+
+
+def _command(command: Callable[..., Report], jobs: Sequence[Job], action: JobAction) -> Report:
+    with transaction.atomic():
+        report = command(jobs, actor=action.actor, reason=action.reason, action=action)
+        actions.count(action, moved=len(report.done), skipped=report.skipped.total())
+    return report
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +116,7 @@ class Button:
     """The states of scheduler jobs that allow it, from jobs/states.py."""
     foreign: tuple[JobStatus, ...]
     """The RQ statuses of plain RQ jobs that allow it."""
-    press: Callable[..., str]
+    press: Callable[..., Pressed]
     also: str = ""
     """A second permission that it needs: deleting discards dead letters."""
 

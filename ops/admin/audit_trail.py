@@ -1,5 +1,6 @@
 """The audit trail: who did what, when, why and from where; moves of jobs and actions on everything else in one list."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from django import forms
@@ -9,14 +10,19 @@ from django.http import HttpRequest, HttpResponse
 from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminTextInputWidget
 
+from jobs import pauses
 from jobs.models import AuditEntry
 from jobs.states import State
+from ops import undo
+from ops.admin import job_action
+from ops.admin import pauses as pause_pages
 from ops.admin.base import ReadOnly, read_key, render_page
 from ops.admin.filters import with_offsets
 from ops.admin.payload_form import moment_field
 from ops.reads import audit_trail
-from ops.reads.audit_trail import Cursor, TrailFilters
+from ops.reads.audit_trail import Cursor, Line, TrailFilters
 from ops.reads.job import name_all
+from ops.reads.job_actions import named_jobs
 
 if TYPE_CHECKING:
     AuditAdminBase = admin.ModelAdmin[AuditEntry]
@@ -45,6 +51,9 @@ class TrailForm(forms.Form):
 
 @admin.register(AuditEntry)
 class AuditEntryAdmin(ReadOnly, AuditAdminBase):
+    def get_urls(self) -> Any:
+        return [*job_action.urls(self.admin_site), *super().get_urls()]
+
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
@@ -58,7 +67,8 @@ class AuditEntryAdmin(ReadOnly, AuditAdminBase):
         found = (
             audit_trail.read_page(question, _read_cursor(request)) if form.is_valid() else audit_trail.Page([], None)
         )
-        name_all([line.job for line in found.lines if line.job])
+        standings = [line.standing for line in found.lines if line.standing]
+        name_all([*(line.job for line in found.lines if line.job), *named_jobs(standings)])
         context = {
             "title": "Audit trail",
             "form": form,
@@ -71,9 +81,8 @@ class AuditEntryAdmin(ReadOnly, AuditAdminBase):
                 for key, name in SCOPES
             ],
             "newest": _build_query(request),
-            "older": _build_query(request, before=f"{found.older.entry or ''}.{found.older.action or ''}")
-            if found.older
-            else "",
+            "older": _build_query(request, before=_write_cursor(found.older)) if found.older else "",
+            "undo_urls": _find_undo_urls(request, found.lines),
         }
         return render_page(request, "ops/trail.html", {**context, **(extra_context or {})}, opts=self.opts)
 
@@ -88,5 +97,24 @@ def _build_query(request: HttpRequest, **changes: str) -> str:
 
 
 def _read_cursor(request: HttpRequest) -> Cursor:
-    entry, _, action = request.GET.get("before", "").partition(".")
-    return Cursor(read_key(entry), read_key(action))
+    entry, action, job_action, *_ = [*request.GET.get("before", "").split("."), "", "", ""]
+    return Cursor(read_key(entry), read_key(action), read_key(job_action))
+
+
+def _write_cursor(cursor: Cursor) -> str:
+    return ".".join(str(key or "") for key in cursor)
+
+
+def _find_undo_urls(request: HttpRequest, lines: Sequence[Line]) -> dict[str, str]:
+    """Where to post to, by line, to take back what can be taken back and the user may; one query."""
+    may = request.user.has_perm
+    urls = {
+        line.key: job_action.undo_url(line.job_action)
+        for line in lines
+        if line.job_action and line.standing and line.standing.is_open and undo.is_permitted(line.job_action, may)
+    }
+    if may("jobs.pause_jobs"):
+        wanted = {line.key: line.action.undo for line in lines if line.action and line.action.undo}
+        undoable = pauses.find_undoable(wanted.values()) if wanted else set()
+        urls |= {key: pause_pages.undo_url(one) for key, one in wanted.items() if one in undoable}
+    return urls

@@ -39,9 +39,11 @@ def render_page(
     )
 
 
-def redirect(request: HttpRequest, url: str, message: str, level: int = messages.SUCCESS) -> HttpResponseRedirect:
-    """Redirect to `url` and show `message` there once."""
-    messages.add_message(request, level, message)
+def redirect(
+    request: HttpRequest, url: str, message: str, level: int = messages.SUCCESS, *, undo: str = ""
+) -> HttpResponseRedirect:
+    """Redirect to `url` and show `message` there once; with a button that posts to `undo`, if given."""
+    messages.add_message(request, level, message, extra_tags=undo)
     return HttpResponseRedirect(url)
 
 
@@ -50,16 +52,22 @@ def is_own_url(request: HttpRequest, url: str) -> bool:
     return url_has_allowed_host_and_scheme(url, allowed_hosts={request.get_host()}, require_https=request.is_secure())
 
 
+def find_way_back(request: HttpRequest, otherwise: str) -> str:
+    """The page that a form names in `back`, if it is of this site."""
+    wanted = request.POST.get("back", "")
+    return wanted if is_own_url(request, wanted) else otherwise
+
+
 def require(permission: str) -> Callable[[Callable[..., HttpResponse]], Callable[..., HttpResponse]]:
     """Require jobs.view_job for the view, and `permission` for a POST."""
 
     def guard(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
         @wraps(view)
-        def guarded(request: HttpRequest) -> HttpResponse:
+        def guarded(request: HttpRequest, **of_url: Any) -> HttpResponse:
             needed = permission if request.method == "POST" else "jobs.view_job"
             if not request.user.has_perm(needed):
                 raise PermissionDenied
-            return view(request)
+            return view(request, **of_url)
 
         return guarded
 

@@ -13,10 +13,12 @@ from django.urls import reverse
 from django.utils.text import capfirst
 from unfold.widgets import UnfoldAdminTextInputWidget
 
+from jobs import actions
 from jobs.errors import InvalidJob
-from jobs.models import Job
+from jobs.models import Job, JobAction
 from ops import bulk
-from ops.admin.base import ConfirmPast, actor_of, is_own_url, reason_field, redirect, render_page
+from ops.admin import job_action, selection
+from ops.admin.base import ConfirmPast, actor_of, find_way_back, reason_field, redirect, render_page
 from ops.bulk import VERBS, Verb
 from ops.humanize import format_jobs
 from ops.reads.job import name_all
@@ -48,7 +50,7 @@ class BulkActionForm(ConfirmPast):
 
 
 def is_allowed(request: HttpRequest, verb: Verb) -> bool:
-    return request.user.has_perm(f"jobs.{verb.name}_job")
+    return request.user.has_perm(verb.permission)
 
 
 def confirm_or_run(model_admin: Any, request: HttpRequest, verb_name: str, jobs: QuerySet[Job]) -> HttpResponse:
@@ -60,7 +62,7 @@ def confirm_or_run(model_admin: Any, request: HttpRequest, verb_name: str, jobs:
     form = BulkActionForm(request.POST if confirmed else None, verb=verb)
     if confirmed and form.is_valid():
         try:
-            return _run(request, verb, jobs, form.cleaned_data)
+            return _run(model_admin, request, verb, jobs, form.cleaned_data)
         except InvalidJob as bad:
             form.add_error("due_at", capfirst(str(bad).removeprefix(f"{bad.field}: ")))
             if "step" in request.POST:
@@ -92,22 +94,36 @@ def _confirm(
     return render_page(request, "ops/bulk_action.html", context, opts=model_admin.opts)
 
 
-def _run(request: HttpRequest, verb: Verb, jobs: QuerySet[Job], answers: dict[str, Any]) -> HttpResponse:
-    actor = actor_of(request)
-    reason = answers["reason"].strip() or f"{verb.label.lower()} in the admin"
+def _run(
+    model_admin: Any, request: HttpRequest, verb: Verb, jobs: QuerySet[Job], answers: dict[str, Any]
+) -> HttpResponse:
     until: UUID = answers["until"] or bulk.preview(verb, jobs).until
-    due_at = answers.get("due_at")
+    action = actions.begin(
+        verb.name,
+        actor=actor_of(request),
+        reason=answers["reason"].strip(),
+        step_of=until,
+        selection=selection.describe(request, model_admin),
+        due_at=answers.get("due_at"),
+    )
+    may_discard = request.user.has_perm("jobs.discard_job")
     if "step" in request.POST:
-        done = bulk.step(verb, jobs, after=answers["after"], until=until, actor=actor, reason=reason, due_at=due_at)
-        return JsonResponse({"done": done.done, "left": done.skipped, "after": done.after and str(done.after)})
-    progress = bulk.run(verb, jobs, until=until, actor=actor, reason=reason, due_at=due_at)
+        done = bulk.step(action, jobs, after=answers["after"], until=until, may_discard=may_discard)
+        answer = {"done": done.done, "left": done.skipped, "after": done.after and str(done.after)}
+        return JsonResponse(answer if done.after else {**answer, **_last_words(request, action)})
+    progress = bulk.run(action, jobs, until=until, may_discard=may_discard)
     level = messages.WARNING if progress.skipped else messages.SUCCESS
-    return redirect(request, _find_origin(request), progress.sentence(verb), level)
+    undo_url, never = job_action.offer(request, action)
+    text = f"{progress.sentence(verb)} {never}".strip()
+    return redirect(request, _find_origin(request), text, level, undo=undo_url)
+
+
+def _last_words(request: HttpRequest, action: JobAction) -> dict[str, str]:
+    """What the last step says about the whole action: how to take it back, or why that cannot be done."""
+    undo_url, never = job_action.offer(request, action)
+    return {"undo": undo_url, "never": never, "action": reverse("admin:jobs_jobaction", args=[action.pk])}
 
 
 def _find_origin(request: HttpRequest) -> str:
     """The URL to return to: the job's page, or the list with its filter."""
-    wanted = request.POST.get("back", "")
-    if is_own_url(request, wanted):
-        return wanted
-    return request.get_full_path() if request.GET else reverse("admin:jobs_job_changelist")
+    return find_way_back(request, request.get_full_path() if request.GET else reverse("admin:jobs_job_changelist"))

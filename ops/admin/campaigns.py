@@ -24,6 +24,7 @@ from jobs.world_clocks import status
 from ops.admin import advances, forecasts, world_clocks
 from ops.admin import calendars as calendar_pages
 from ops.admin.base import ReadOnly, UntilForm, actor_of, redirect, render_page
+from ops.admin.pauses import undo_url
 from ops.admin.world_time import WorldTimeField
 from ops.reads import campaign as campaign_page
 from ops.reads import campaign_jobs, timeline
@@ -165,16 +166,19 @@ class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
         if not form.is_valid():
             return self._redirect(request, clock, "Not paused: the time cannot be read.", messages.ERROR)
         try:
-            pauses.pause(PauseKind.CAMPAIGN, clock.pk, actor=actor_of(request), **form.cleaned_data)
+            pause = pauses.pause(PauseKind.CAMPAIGN, clock.pk, actor=actor_of(request), **form.cleaned_data)
         except InvalidPause as bad:
             return self._redirect(request, clock, f"Not paused: {bad}", messages.ERROR)
-        return self._redirect(request, clock, "Paused. Running jobs finish; due jobs catch up after the pause.")
+        text = "Paused. Running jobs finish; due jobs catch up after the pause."
+        return self._redirect(request, clock, text, undo=undo_url(pauses.undo_of(pause)))
 
     def resume(self, request: HttpRequest, pk: str) -> HttpResponse:
         clock = self._get_posted(request, pk, "jobs.pause_jobs")
         reason = request.POST.get("reason", "")
         there = pauses.resume(PauseKind.CAMPAIGN, clock.pk, actor=actor_of(request), reason=reason)
-        return self._redirect(request, clock, "Resumed." if there else "It was not paused.")
+        if there is None:
+            return self._redirect(request, clock, "It was not paused.")
+        return self._redirect(request, clock, "Resumed.", undo=undo_url(pauses.undo_of(there)))
 
     def recalculate(self, request: HttpRequest, pk: str) -> HttpResponse:
         clock = self._get_posted(request, pk, "jobs.add_job")
@@ -192,9 +196,10 @@ class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
         return get_object_or_404(CampaignClock, pk=unquote(quoted))
 
     def _redirect(
-        self, request: HttpRequest, clock: CampaignClock, text: str, level: int = messages.SUCCESS
+        self, request: HttpRequest, clock: CampaignClock, text: str, level: int = messages.SUCCESS, undo: str = ""
     ) -> HttpResponse:
-        return redirect(request, reverse("admin:jobs_campaignclock_change", args=[quote(clock.pk)]), text, level)
+        url = reverse("admin:jobs_campaignclock_change", args=[quote(clock.pk)])
+        return redirect(request, url, text, level, undo=undo)
 
 
 class SearchForm(forms.Form):

@@ -145,7 +145,7 @@ def _submit(request: HttpRequest, found: WhatIf, values: dict[str, Any]) -> Http
         payload={"to": found.until.isoformat(), "cause": f"what-if:{values['cause']}"},
         request_id=request_origin.current().request_id or values["cause"],
     )
-    reason = values["reason"].strip() or "advanced from a what-if"
+    reason = values["reason"].strip()
     with transaction.atomic():
         job, new = service.submit(submission, actor=actor_of(request), reason=reason)
         if new:

@@ -18,7 +18,7 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter
 
 from jobs.models import Job
 from jobs.registry import all_types
-from ops.admin import bulk_actions, export, new_job
+from ops.admin import bulk_actions, export, job_action, new_job
 from ops.admin.changelist import RANGES, JobList, KeyPaginator, search
 from ops.admin.filters import (
     AdvanceFilter,
@@ -35,6 +35,7 @@ from ops.admin.filters import (
 from ops.bulk import VERBS
 from ops.reads.advance import advance_of
 from ops.reads.job import find_verbs, read_page
+from ops.reads.moves import find_first_due
 from ops.templatetags import ops
 from scheduler_project.text import is_job_id
 
@@ -77,7 +78,7 @@ class JobAdmin(JobAdminBase):
     list_per_page = 25  # rendering a row costs more than finding it
     paginator = KeyPaginator
     change_form_template = "ops/job.html"
-    actions = ["retry", "run_now", "reschedule", "cancel", "discard"]
+    actions = ["retry", "run_now", "reschedule", "cancel", "discard", "restore"]
     readonly_fields = tuple(f.name for f in _FIELDS if not f.auto_created and f.name != "unique_key")
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
@@ -158,8 +159,11 @@ class JobAdmin(JobAdminBase):
         if job is not None:
             verbs = [verb for verb in find_verbs(job) if bulk_actions.is_allowed(request, verb)]
             declared = all_types().get(job.type)
+            page = read_page(job, timezone.now())
             extra_context = {
-                "job_page": read_page(job, timezone.now()),
+                "job_page": page,
+                "first_due": find_first_due(job),
+                **job_action.offer_for_one(request, job, page["last"]),
                 "verbs": verbs,
                 "advance": advance_of(job),
                 "batch": declared.batch if declared else 1,
@@ -190,6 +194,9 @@ class JobAdmin(JobAdminBase):
     def has_reschedule_permission(self, request: HttpRequest) -> bool:
         return bulk_actions.is_allowed(request, VERBS["reschedule"])
 
+    def has_restore_permission(self, request: HttpRequest) -> bool:
+        return bulk_actions.is_allowed(request, VERBS["restore"])
+
     @admin.action(description="Retry…", permissions=["retry"])
     def retry(self, request: HttpRequest, jobs: QuerySet[Job]) -> HttpResponse:
         return bulk_actions.confirm_or_run(self, request, "retry", jobs)
@@ -201,6 +208,10 @@ class JobAdmin(JobAdminBase):
     @admin.action(description="Cancel…", permissions=["cancel"])
     def cancel(self, request: HttpRequest, jobs: QuerySet[Job]) -> HttpResponse:
         return bulk_actions.confirm_or_run(self, request, "cancel", jobs)
+
+    @admin.action(description="Restore…", permissions=["restore"])
+    def restore(self, request: HttpRequest, jobs: QuerySet[Job]) -> HttpResponse:
+        return bulk_actions.confirm_or_run(self, request, "restore", jobs)
 
     @admin.action(description="Run now…", permissions=["run_now"])
     def run_now(self, request: HttpRequest, jobs: QuerySet[Job]) -> HttpResponse:

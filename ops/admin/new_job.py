@@ -8,21 +8,23 @@ from uuid import uuid4
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.text import capfirst
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget, UnfoldBooleanWidget
 
-from jobs import calendars, service
+from jobs import actions, calendars, service
 from jobs.errors import InvalidJob
 from jobs.models import CampaignClock, Job
 from jobs.registry import JobType, Payload, all_types
 from jobs.service import Submission
 from jobs.slices import SlicedPayload
 from jobs.states import Priority
-from ops.admin import payload_form
+from ops.admin import job_action, payload_form
 from ops.admin.base import ConfirmPast, actor_of, reason_field, redirect, render_page
 from ops.humanize import label
+from ops.undo import SUBMIT
 from scheduler_project import request_origin
 from scheduler_project.text import LONGEST_ID, is_job_id
 
@@ -162,12 +164,16 @@ def _read_initial(original: Job, declared: JobType) -> dict[str, Any]:
 
 def _submit(request: HttpRequest, form: NewJobForm, original: Job | None) -> HttpResponse:
     actor = actor_of(request)
-    reason = form.cleaned_data["reason"].strip() or "submitted in the admin"
-    if original:
-        job, new = service.submit_copy(form.to_submission(), of=original, actor=actor, reason=reason)
-    else:
-        job, new = service.submit(form.to_submission(), actor=actor, reason=reason)
+    reason = form.cleaned_data["reason"].strip()
+    submission = form.to_submission()
+    with transaction.atomic():
+        action = actions.begin(SUBMIT, actor=actor, reason=reason)
+        if original:
+            job, new = service.submit_copy(submission, of=original, actor=actor, reason=reason, action=action)
+        else:
+            job, new = service.submit(submission, actor=actor, reason=reason, action=action)
+        actions.count(action, moved=int(new), skipped=int(not new))
     url = reverse("admin:jobs_job_change", args=[job.pk])
     if new:
-        return redirect(request, url, "Job submitted.")
+        return redirect(request, url, "Job submitted.", undo=job_action.offer(request, action)[0])
     return redirect(request, url, "An identical job already exists: nothing was added.", messages.WARNING)

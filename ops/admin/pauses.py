@@ -10,16 +10,17 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.text import capfirst
+from django.views.decorators.http import require_POST
 from redis import RedisError
 from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from jobs import pauses
-from jobs.errors import InvalidPause
+from jobs.errors import InvalidPause, StateConflict
 from jobs.models import CampaignClock, Pause, PauseKind
 from jobs.registry import all_types
 from ops.admin import breaker, limits, main_api, processes, roles
-from ops.admin.base import ReasonForm, actor_of, redirect, render_page, require
+from ops.admin.base import ReasonForm, actor_of, find_way_back, redirect, render_page, require
 from ops.reads import active_orders
 from scheduler_project.text import LONGEST_ID, plain
 
@@ -87,6 +88,7 @@ class PauseAdmin(PauseAdminBase):
         wrap = self.admin_site.admin_view
         return [
             path("", wrap(overview), name="jobs_pause_changelist"),
+            path("undo/<slug:verb>/<int:pk>/", wrap(take_back), name="jobs_pause_undo"),
             path("processes/", wrap(processes.overview), name="jobs_processes"),
             path("processes/stop/", wrap(processes.stop), name="jobs_stop_process"),
             path("breaker/", wrap(breaker.overview), name="jobs_breaker"),
@@ -112,7 +114,8 @@ def overview(request: HttpRequest) -> HttpResponse:
         try:
             until = form.end(timezone.now())
             pause = pauses.pause(kind, name, until=until, actor=actor_of(request), reason=form.cleaned_data["reason"])
-            return _redirect(request, f"{capfirst(pauses.as_sentence(pause))}. What runs goes on to its end.")
+            text = f"{capfirst(pauses.as_sentence(pause))}. What runs goes on to its end."
+            return _redirect(request, text, undo=undo_url(pauses.undo_of(pause)))
         except InvalidPause as bad:
             form.add_error("until" if bad.field == "until" else "what", str(bad))
     active = [(pause, _count_blocked(pause)) for pause in pauses.active()]
@@ -130,12 +133,31 @@ def _resume(request: HttpRequest) -> HttpResponse:
     kind, _, name = plain(request.POST["resume"]).partition(":")
     resumed = pauses.resume(kind, name, actor=actor_of(request), reason=request.POST.get("reason", ""))
     if resumed:
-        return _redirect(request, f"Resumed {kind} {name}: its jobs run again.")
+        undo = undo_url(pauses.undo_of(resumed))
+        return _redirect(request, f"Resumed {kind} {name}: its jobs run again.", undo=undo)
     return _redirect(request, f"{kind} {name} was not paused any more.", messages.WARNING)
 
 
-def _redirect(request: HttpRequest, text: str, level: int = messages.SUCCESS) -> HttpResponse:
-    return redirect(request, reverse("admin:jobs_pause_changelist"), text, level)
+@require_POST
+@require("jobs.pause_jobs")
+def take_back(request: HttpRequest, verb: str, pk: int) -> HttpResponse:
+    """Undo a pause, or that one was ended."""
+    back = find_way_back(request, reverse("admin:jobs_pause_changelist"))
+    try:
+        pause = pauses.take_back(f"{verb}/{pk}", actor=actor_of(request))
+    except StateConflict as late:
+        return redirect(request, back, f"Nothing was undone: {late}.", messages.WARNING)
+    return redirect(request, back, f"Undone: {pauses.as_sentence(pause)}.", undo=undo_url(pauses.undo_of(pause)))
+
+
+def undo_url(undo: str) -> str:
+    """The address of an operator action's `undo`."""
+    verb, _, pk = undo.partition("/")
+    return reverse("admin:jobs_pause_undo", args=[verb, pk])
+
+
+def _redirect(request: HttpRequest, text: str, level: int = messages.SUCCESS, undo: str = "") -> HttpResponse:
+    return redirect(request, reverse("admin:jobs_pause_changelist"), text, level, undo=undo)
 
 
 def _read_link(request: HttpRequest) -> dict[str, str]:

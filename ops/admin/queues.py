@@ -23,11 +23,11 @@ from rq.registry import FailedJobRegistry, StartedJobRegistry
 from jobs.broker import keys
 from jobs.broker.rq_fields import MALFORMED
 from ops import rq_dashboard
+from ops.admin import job_action
 from ops.admin.base import actor_of, is_own_url, redirect, render_page
 from ops.rq_dashboard import BUTTONS
 
 log = structlog.get_logger(__name__)
-REASON: Final = "in the queue dashboard"
 LOOKS: Final = 5  #: attempts to read a list that changes meanwhile
 #: The button in rq_dashboard.BUTTONS of each view; the bulk form names one of _BULK.
 _BULK: Final = ("delete", "requeue", "stop")
@@ -142,21 +142,22 @@ def _press(request: HttpRequest, name: str, queue_index: int, job_id: str = "") 
     actor = actor_of(request)
     back = reverse("django_rq:jobs", args=[queue_index])
     if name == _EMPTY:
-        done = rq_dashboard.empty(queue, actor=actor, reason=f"the queue was emptied {REASON}")
+        done = rq_dashboard.empty(queue, actor=actor)
     elif name in _FAILED:
         ids = FailedJobRegistry(queue=queue).get_job_ids()
-        done = BUTTONS[_FAILED[name]].press(queue, ids, actor=actor, reason=REASON)
+        done = BUTTONS[_FAILED[name]].press(queue, ids, actor=actor)
         back = reverse("django_rq:failed_jobs", args=[queue_index])
     elif name in _ONE:
-        done = BUTTONS[_ONE[name]].press(queue, [job_id], actor=actor, reason=REASON)
+        done = BUTTONS[_ONE[name]].press(queue, [job_id], actor=actor)
         if name != "delete_job":
             back = reverse("django_rq:job_detail", args=[queue_index, job_id])
     else:
         ids = request.POST.getlist("job_ids")
-        done = BUTTONS[request.POST["action"]].press(queue, ids, actor=actor, reason=REASON)
+        done = BUTTONS[request.POST["action"]].press(queue, ids, actor=actor)
         wanted = request.POST.get("next_url", "")
         back = wanted if is_own_url(request, wanted) else back
-    return redirect(request, back, done, messages.INFO)
+    undo_url, never = job_action.offer_last(request, done.actions)
+    return redirect(request, back, f"{done.text} {never}".strip(), messages.INFO, undo=undo_url)
 
 
 def _urls() -> list[Any]:

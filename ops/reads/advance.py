@@ -18,6 +18,7 @@ from jobs.world.clock import Moment, WorldTime, parse_moment, sortable
 from ops.reads.advance_report import Report
 from ops.reads.advance_towns import Towns, of_town
 from ops.reads.job import describe_origin, find_changes, name_all
+from ops.reads.reasons import typed
 
 MOST_JOBS: Final = 20_000  #: of the campaign, since the advance, that are searched for its own
 MOST_ROWS: Final = 1000  #: due times left that are counted
@@ -75,7 +76,7 @@ class Advance:
     @cached_property
     def reason(self) -> str:
         first = self.job.audit_trail.order_by("id").first() if self.job else None
-        return first.reason if first else ""
+        return typed(first.actor, first.reason) if first else ""
 
     @cached_property
     def ceiling(self) -> UUID | None:

@@ -4,14 +4,20 @@ Entries have no index on their time; ids grow with it, so a time is found by a b
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from django.db import connection
 from django.db.models import Q, QuerySet
 
-from jobs.models import AuditEntry, Job, OperatorAction
+from jobs.models import AuditEntry, Job, JobAction, OperatorAction
+from jobs.models.audit import SINGLE
+from jobs.models.indexes import Inlined
+from ops.humanize import format_jobs
+from ops.reads.changes import read_changes
+from ops.reads.job_actions import Standing, describe, find_verbs, read_standing
+from ops.reads.reasons import typed
 from scheduler_project.text import is_job_id
 
 PAGE: Final = 50
@@ -45,11 +51,12 @@ class Cursor(NamedTuple):
 
     entry: int | None = None
     action: int | None = None
+    job_action: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One move or action."""
+    """One move, or one action with all its moves."""
 
     at: datetime
     who: str
@@ -64,6 +71,15 @@ class Line:
     changes: Mapping[str, Any] = field(default_factory=dict)
     entry: AuditEntry | None = None
     action: OperatorAction | None = None
+    job_action: JobAction | None = None
+    standing: Standing | None = None
+    """Of `job_action`."""
+
+    @property
+    def key(self) -> str:
+        """Its name on a page."""
+        one = self.job_action or self.action or self.entry
+        return f"{type(one).__name__}-{one.pk}" if one else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,24 +91,39 @@ class Page:
 
 
 def read_page(question: TrailFilters, cursor: Cursor) -> Page:
-    """The newest lines below `cursor`; six queries at most."""
+    """The newest lines below `cursor`; ten queries at most."""
     entries, floor = _find_entries(question, cursor) if question.entries else ([], None)
     actions = _find_actions(question, cursor) if question.actions else []
+    job_actions = _find_job_actions(question, cursor) if question.entries else []
     jobs = Job.objects.defer("traceback").in_bulk({entry.job_id for entry in entries})
     lines = [_line_of_entry(e, jobs.get(e.job_id)) for e in entries] + [_line_of_action(a) for a in actions]
+    lines += [_line_of_job_action(action) for action in job_actions]
     lines.sort(key=lambda line: line.at, reverse=True)
-    shown = lines[:PAGE]
+    shown = _with_standings(lines[:PAGE])
     if len(lines) <= PAGE and floor is None:
         return Page(shown, None)
     entry = min((line.entry.pk for line in shown if line.entry), default=cursor.entry)
     action = min((line.action.pk for line in shown if line.action), default=cursor.action)
-    return Page(shown, Cursor(floor if len(lines) <= PAGE else entry, action))
+    job_action = min((line.job_action.pk for line in shown if line.job_action), default=cursor.job_action)
+    return Page(shown, Cursor(floor if len(lines) <= PAGE else entry, action, job_action))
+
+
+def _with_standings(lines: list[Line]) -> list[Line]:
+    standings = read_standing([line.job_action for line in lines if line.job_action])
+    return [replace(line, standing=standings[line.job_action.pk]) if line.job_action else line for line in lines]
+
+
+def _names_a_job(question: TrailFilters) -> bool:
+    """Whether it is about single jobs, whose moves are shown one by one, also those that belong to an action."""
+    return any(map(is_job_id, _split(question.what)))
 
 
 def _find_entries(question: TrailFilters, cursor: Cursor) -> tuple[list[AuditEntry], int | None]:
     """Matching moves, one more than a page; and the lowest id that was searched, if there are more below."""
     every = AuditEntry.objects.by_people() if question.people_only else AuditEntry.objects.all()
     found: QuerySet[AuditEntry] = every.order_by("-id")
+    if not _names_a_job(question):
+        found = found.filter(Inlined(SINGLE))
     if cursor.entry is not None:
         found = found.filter(id__lt=cursor.entry)
     if question.since:
@@ -143,6 +174,29 @@ def _find_actions(question: TrailFilters, cursor: Cursor) -> list[OperatorAction
     return list(found[: PAGE + 1])
 
 
+def _find_job_actions(question: TrailFilters, cursor: Cursor) -> list[JobAction]:
+    if _names_a_job(question):
+        return []
+    found = JobAction.objects.filter(jobs__gt=0).select_related("undoes").order_by("-id")
+    if cursor.job_action is not None:
+        found = found.filter(id__lt=cursor.job_action)
+    if question.people_only:
+        found = found.filter(actor__startswith="user:")
+    if question.since:
+        found = found.filter(at__gte=question.since)
+    if question.until:
+        found = found.filter(at__lt=question.until)
+    if question.who:
+        found = found.filter(actor__icontains=question.who)
+    if question.what:
+        found = found.filter(verb__in=[verb for one in _split(question.what) for verb in find_verbs(one)])
+    if question.why:
+        found = found.filter(reason__icontains=question.why)
+    if question.origin:
+        found = found.filter(Q(ip__icontains=question.origin) | Q(request_id__icontains=question.origin))
+    return list(found[: PAGE + 1])
+
+
 def _split(what: str) -> list[str]:
     return [one.strip() for one in what.split(",") if one.strip()] or [what]
 
@@ -174,8 +228,9 @@ def _line_of_entry(entry: AuditEntry, job: Job | None) -> Line:
         what=f"{entry.was or 'new'} → {entry.now}",
         target=str(entry.job_id),
         job=job,
-        why=entry.reason,
+        why=typed(entry.actor, entry.reason),
         error=entry.error,
+        changes=read_changes(entry),
         ip=came.get("ip", ""),
         request_id=came.get("request_id", "") or (job.request_id if job else ""),
         entry=entry,
@@ -194,4 +249,17 @@ def _line_of_action(action: OperatorAction) -> Line:
         ip=action.ip,
         request_id=action.request_id,
         action=action,
+    )
+
+
+def _line_of_job_action(action: JobAction) -> Line:
+    return Line(
+        at=action.at,
+        who=action.actor,
+        what=describe(action),
+        target=format_jobs(action.jobs),
+        why=action.reason,
+        ip=action.ip,
+        request_id=action.request_id,
+        job_action=action,
     )

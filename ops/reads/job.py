@@ -1,7 +1,6 @@
 """What a job's page shows: its title, why it is in its state, its timeline, and what it changed."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, partial
 from itertools import chain
@@ -23,6 +22,8 @@ from ops import bulk
 from ops.bulk import Verb
 from ops.humanize import label, naturaltime
 from ops.reads import attempts, blockers, event_steps, stops
+from ops.reads.moves import read_timeline
+from ops.reads.reasons import typed
 from ops.reads.world_times import write_in_calendar
 from scheduler_project.durations import duration
 
@@ -49,15 +50,6 @@ TONES: Final[Mapping[State, tuple[str, str]]] = {
     State.DEAD: ("error", "bad"),
     State.CANCELLED: ("block", "muted"),
 }  #: icon and tone of each state: colour is never the only sign
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One move, and how long the job stayed in the state that it led to."""
-
-    entry: AuditEntry
-    stayed: str
-    error: str
 
 
 def write_title(job: Job, entity: ScheduleRow | None, campaign: CampaignClock | None) -> str:
@@ -129,7 +121,7 @@ def explain(
 
     `campaign` is its campaign's name, if known; `world_due` the world time for which it waits.
     """
-    reason = last.reason if last else ""
+    reason = typed(last.actor, last.reason) if last else ""
     pauses_text = _name_pauses(paused_by, campaign)
     since = duration(now - job.moved_at)
     match State(job.state):
@@ -149,7 +141,7 @@ def explain(
         case State.SKIPPED:
             return f"There was nothing left to do: {reason}."
         case State.CANCELLED:
-            return f"Cancelled {since} ago by {last.actor if last else 'somebody'}: {reason}."
+            return f"Cancelled {since} ago by {last.actor if last else 'somebody'}{reason and f': {reason}'}."
         case State.SUCCEEDED:
             return f"Done {since} ago."
 
@@ -183,14 +175,6 @@ def _explain_dead(job: Job, reason: str, since: str) -> str:
 
 def _name_pauses(paused_by: Sequence[Pause], campaign: str) -> str:
     return "".join(f" {blockers.explain_pause(pause, campaign)}" for pause in paused_by)
-
-
-def read_timeline(trail: Sequence[AuditEntry], now: datetime) -> list[Step]:
-    """Latest first."""
-    ends = [entry.at for entry in trail[1:]] + [now]
-    return [
-        Step(entry, duration(end - entry.at), attempts.error_of(entry)) for entry, end in zip(trail, ends, strict=True)
-    ][::-1]
 
 
 def find_verbs(job: Job) -> list[Verb]:
@@ -250,7 +234,7 @@ def find_near(job: Job) -> QuerySet[Job]:
 
 def read_page(job: Job, now: datetime) -> dict[str, Any]:
     """The template's context: twelve queries, three more for a world time, two for a type that is not idempotent."""
-    trail = list(job.audit_trail.order_by("id")[:500])
+    trail = list(job.audit_trail.select_related("action").order_by("id")[:500])
     about = job.subject.partition(":")[0]
     entity = ScheduleRow.objects.filter(entity_id=about).first() if about and about != "cron" else None
     campaign = CampaignClock.objects.filter(pk=job.campaign_id).first() if job.campaign_id else None
@@ -278,6 +262,7 @@ def read_page(job: Job, now: datetime) -> dict[str, Any]:
         "origin_job": name if kind == "job" else "",
         "cron_task": CronTask.objects.filter(name=name).first() if kind == "cron" else None,
         "steps": read_timeline(trail, now),
+        "last": trail[-1] if trail else None,
         "attempts": attempts.read_attempts(trail),
         "clock_due": parse_moment(job.clock, job.clock_due) if job.clock_due else None,
         "calendar": calendar,

@@ -1,12 +1,20 @@
-"""The latest operator actions, for the dashboard. All moves of one bulk action count as one action."""
+"""The latest operator actions, for the dashboard. All moves of one bulk action count as one action.
+
+Moves of an older release belong to no JobAction: those in quick succession count as one.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from jobs.models import AuditEntry, OperatorAction
+from jobs.models import AuditEntry, JobAction, OperatorAction
+from jobs.models.audit import SINGLE
+from jobs.models.indexes import Inlined
 from jobs.states import RETRYABLE, State
+from ops.reads.job_actions import describe
+from ops.reads.reasons import typed
+from scheduler_project.links import page
 
 _LOOKED_AT: Final = 300  #: newest moves by people; an action that reaches beyond them has `more` set
 _TOGETHER: Final = timedelta(seconds=90)  #: the longest gap between two steps of one bulk action
@@ -40,8 +48,8 @@ class Action:
 
 
 def find_latest(count: int) -> list[Action]:
-    """The newest `count` actions, newest first; two queries."""
-    moves = AuditEntry.objects.by_people().order_by("-id")[:_LOOKED_AT]
+    """The newest `count` actions, newest first; four queries."""
+    moves = AuditEntry.objects.by_people().filter(Inlined(SINGLE)).order_by("-id")[:_LOOKED_AT]
     actions = OperatorAction.objects.filter(actor__startswith="user:").order_by("-id")[:count]
     done = group_moves(moves) + [
         Action(
@@ -54,7 +62,28 @@ def find_latest(count: int) -> list[Action]:
         )
         for action in actions
     ]
+    done += _find_job_actions(count)
     return sorted(done, key=lambda action: action.at, reverse=True)[:count]
+
+
+def _find_job_actions(count: int) -> list[Action]:
+    found = JobAction.objects.filter(actor__startswith="user:", jobs__gt=0).select_related("undoes")
+    latest = list(found.order_by("-id")[:count])
+    single = AuditEntry.objects.filter(action__in=[action.pk for action in latest if action.jobs == 1])
+    job_of = dict(single.values_list("action_id", "job_id"))
+    return [
+        Action(
+            at=action.at,
+            actor=action.actor,
+            verb=describe(action),
+            target="",
+            reason=action.reason,
+            job_id=str(job_of.get(action.pk, "")),
+            jobs=action.jobs,
+            link=page("jobs_jobaction", action.pk),
+        )
+        for action in latest
+    ]
 
 
 def group_moves(moves: Iterable[AuditEntry]) -> list[Action]:
@@ -65,12 +94,13 @@ def group_moves(moves: Iterable[AuditEntry]) -> list[Action]:
     for move in moves:
         seen += 1
         verb = _VERBS.get((move.was, move.now)) or _VERBS_TO.get(move.now, move.now.lower())
+        reason = typed(move.actor, move.reason)
         last = done[-1] if done else None
-        same = last and (last.actor, last.verb, last.reason) == (move.actor, verb, move.reason)
+        same = last and (last.actor, last.verb, last.reason) == (move.actor, verb, reason)
         if last and same and oldest and oldest - move.at <= _TOGETHER:
             last.jobs += 1
         else:
-            done.append(Action(move.at, move.actor, verb, "", move.reason, job_id=str(move.job_id), jobs=1))
+            done.append(Action(move.at, move.actor, verb, "", reason, job_id=str(move.job_id), jobs=1))
         oldest = move.at
     if done and seen == _LOOKED_AT:
         done[-1].more = True

@@ -1,6 +1,7 @@
 """States, times and JSON, rendered the same way on every page."""
 
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -69,6 +70,12 @@ def time_from_now(at: datetime) -> str:
 @register.filter
 def as_json(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+
+
+@register.filter
+def get(found: Mapping[str, Any], key: str) -> Any:
+    """The value of a key that only the template knows; None without one."""
+    return found.get(key)
 
 
 @register.filter

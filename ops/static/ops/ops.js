@@ -79,7 +79,7 @@
     const [bar, word] = [box.querySelector("progress"), box.querySelector("p")];
     box.hidden = false;
     form.querySelectorAll("button").forEach((button) => { button.disabled = true; });
-    let [done, after, sum] = [0, "", `0 ${form.dataset.label}`];
+    let [done, after, sum, last] = [0, "", `0 ${form.dataset.label}`, {}];
     const left = {}; // by state
     do {
       const data = new FormData(form);
@@ -93,6 +93,7 @@
         else ending(word, form.elements.back.value, "Back to the list");
         return;
       }
+      last = body;
       done += body.done;
       for (const [state, n] of Object.entries(body.left)) left[state] = (left[state] ?? 0) + n;
       after = body.after;
@@ -102,8 +103,25 @@
       sum = `${done.toLocaleString()} ${form.dataset.label}, ${kept.toLocaleString()} left as before${states && `: ${states}`}`;
       word.textContent = sum;
     } while (after);
-    word.append(". Done.");
+    word.append(`. Done. ${last.never}`);
+    ending(word, last.action, "Show this action");
     ending(word, form.elements.back.value, "Back to the list");
+    if (last.undo) offerUndo(form, last.undo);
+  }
+
+  function offerUndo(form, url) { // a form, as the server draws it on other pages
+    const undo = document.createElement("form");
+    undo.className = "ops-undo";
+    undo.method = "post";
+    undo.action = url;
+    for (const [name, value] of [["csrfmiddlewaretoken", form.elements.csrfmiddlewaretoken.value], ["back", form.elements.back.value]]) {
+      const field = undo.appendChild(document.createElement("input"));
+      [field.type, field.name, field.value] = ["hidden", name, value];
+    }
+    const button = undo.appendChild(document.createElement("button"));
+    button.className = "ops-button ops-plain";
+    button.textContent = "Undo";
+    form.after(undo); // a form cannot be inside another
   }
 
   document.addEventListener("submit", (event) => {

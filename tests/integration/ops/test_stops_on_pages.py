@@ -10,7 +10,7 @@ from django.test import Client
 from django.utils import timezone
 from redis import Redis
 
-from jobs import calendars, service, stops
+from jobs import actions, calendars, service, stops
 from jobs.models import CampaignClock, Job, WorldStop
 from jobs.states import State
 from jobs.world.calendars.examples import LANTERN
@@ -106,7 +106,8 @@ def test_bulk_actions_leave_out_what_they_cannot_reschedule(effect: Job) -> None
     verb, jobs = bulk.VERBS["reschedule"], Job.objects.all()
     left = "SCHEDULED, waits for a world time"
     preview = bulk.preview(verb, jobs)
-    done = bulk.run(verb, jobs, until=preview.until, actor="user:ann", reason="later", due_at=timezone.now())
+    action = actions.begin(verb.name, actor="user:ann", reason="later", due_at=timezone.now())
+    done = bulk.run(action, jobs, until=preview.until)
 
     assert (preview.will, preview.skipped) == ({}, {left: 1})
     assert (done.done, done.skipped) == (0, {left: 1})

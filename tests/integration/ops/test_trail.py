@@ -179,7 +179,7 @@ def test_operators_moves_have_their_own_index(redis: Redis) -> None:
         cursor.execute(f"EXPLAIN QUERY PLAN {sql}")
         plan = [row[3] for row in cursor.fetchall()]
 
-    assert plan == ["SEARCH jobs_auditentry USING INDEX audit_by_people (id<?)"]
+    assert plan == ["SEARCH jobs_auditentry USING INDEX audit_single_by_people (id<?)"]
 
 
 def test_the_page_takes_few_queries(admin_client: Client, redis: Redis) -> None:
@@ -188,7 +188,7 @@ def test_the_page_takes_few_queries(admin_client: Client, redis: Redis) -> None:
     with counted() as queries:
         shown(admin_client, who="ann", since="2000-01-01T00:00Z", until="2100-01-01T00:00Z")
 
-    assert len(queries) < 14
+    assert len(queries) == 14
 
 
 def test_changes_to_users_are_audited(admin_client: Client) -> None:

@@ -41,12 +41,14 @@ def all_of_a_filter(service: Service, page: Page, campaign: str) -> int:
 
 
 def test_a_bulk_action_shows_its_progress(service: Service, visit: Visit) -> None:
-    """A whole filter of more than one step: the bar ends with the true counts."""
+    """A whole filter of more than one step: the bar ends with the true counts, and with a button that undoes it."""
     page = visit("olga")
     count = all_of_a_filter(service, page, "many")
     service.run("shell", "--no-imports", "--command", _ONE_IS_CANCELLED)  # after the dry run
     page.get_by_role("button", name=f"Cancel {count} jobs").click()
     expect(page.get_by_role("status")).to_contain_text(f"{count - 1} cancelled, 1 left as before: 1 CANCELLED. Done.")
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator(".ops-message")).to_contain_text(f"Undone for {count - 1} jobs.")
 
 
 def test_a_logout_between_two_steps_is_reported(service: Service, visit: Visit) -> None:

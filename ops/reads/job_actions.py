@@ -1,0 +1,110 @@
+"""Operators' actions on jobs, as pages show them: what was done, and whether it can be taken back."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from jobs import undo
+from jobs.models import AuditEntry, Job, JobAction
+from jobs.states import State
+from ops.reads.changes import read_changes
+
+PAGE: Final = 50
+
+#: What an operator did to jobs, by the command.
+PAST: Final[Mapping[str, str]] = {
+    "submit": "submitted",
+    "retry": "retried",
+    "run_now": "let run now",
+    "reschedule": "rescheduled",
+    "cancel": "cancelled",
+    "discard": "discarded",
+    "restore": "restored",
+}
+#: The state after it, by which it is found, where `PAST` does not name that.
+_STATES: Final = {"retry": State.QUEUED, "run_now": State.QUEUED, "reschedule": State.SCHEDULED}
+
+
+def describe(action: JobAction) -> str:
+    """What was done, in the past tense."""
+    past = PAST.get(action.verb, action.verb)
+    return f"undid “{past}”" if action.undoes_id else past
+
+
+def find_verbs(text: str) -> list[str]:
+    """The verbs that a search for `text` means."""
+    wanted = text.casefold()
+    return [verb for verb, past in PAST.items() if wanted in f"{past} {_STATES.get(verb, '')}".casefold()]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What became of an action since."""
+
+    is_open: bool
+    """It can be taken back, for some of its jobs at least."""
+    undone_by: JobAction | None
+    """The latest that took it back, for some of its jobs at least."""
+    entry: AuditEntry | None
+    """The only one of an action on one job, with the job."""
+
+    @property
+    def changes(self) -> dict[str, tuple[Any, Any]]:
+        return read_changes(self.entry) if self.entry else {}
+
+    @property
+    def job(self) -> Job | None:
+        return self.entry.job if self.entry else None
+
+
+def read_standing(actions: Sequence[JobAction]) -> dict[int, Standing]:
+    """By action's ID; three queries."""
+    if not actions:
+        return {}
+    ids = [action.pk for action in actions]
+    single = [action.pk for action in actions if action.jobs == 1]
+    entries = AuditEntry.objects.filter(action__in=single).select_related("job").defer("job__traceback")
+    entry_of = {entry.action_id: entry for entry in entries}
+    undone_by = {by.undoes_id: by for by in JobAction.objects.filter(undoes__in=ids, jobs__gt=0).order_by("id")}
+    is_open = undo.find_open(actions)
+    return {pk: Standing(pk in is_open, undone_by.get(pk), entry_of.get(pk)) for pk in ids}
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """One job of an action."""
+
+    entry: AuditEntry
+    job: Job | None
+    """None once retention has deleted it."""
+    is_as_left: bool
+    changes: dict[str, tuple[Any, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class ActionPage:
+    moved: list[Moved]
+    older: int | None
+    """Where the next page starts."""
+    count_open: int
+    """Jobs for which it can be taken back, on all pages."""
+
+
+def read_page(action: JobAction, before: int | None) -> ActionPage:
+    """A page of the action's jobs, the latest first; three queries."""
+    entries = AuditEntry.objects.filter(action=action).order_by("-id")
+    below = entries.filter(pk__lt=before) if before is not None else entries
+    found = list(below[: PAGE + 1])
+    jobs = Job.objects.defer("traceback").in_bulk([entry.job_id for entry in found])
+    moved = [_read_moved(entry, jobs.get(entry.job_id)) for entry in found[:PAGE]]
+    count_open = undo.find_open_entries(action).count()
+    return ActionPage(moved, found[PAGE - 1].pk if len(found) > PAGE else None, count_open)
+
+
+def _read_moved(entry: AuditEntry, job: Job | None) -> Moved:
+    return Moved(entry, job, job is not None and undo.is_as_left(job, entry), read_changes(entry))
+
+
+def named_jobs(standings: Iterable[Standing]) -> list[Job]:
+    """The jobs of actions on one job."""
+    return [standing.job for standing in standings if standing.job]

@@ -1,0 +1,100 @@
+"""Taking operators' actions on jobs back: who may, whether it can still be done, and doing it in steps.
+
+jobs/undo.py does the work.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from django.db import transaction
+from django.db.models import Count, QuerySet
+
+from jobs import actions, undo
+from jobs.models import AuditEntry, Job, JobAction
+from ops.bulk import VERBS
+from ops.humanize import format_count, format_jobs
+
+STEP: Final = 500  #: jobs a step: a transaction of a fraction of a second
+MOST_AT_ONCE: Final = 10_000  #: jobs that one press takes back: some seconds
+SUBMIT: Final = "submit"
+NEVER: Final = "It cannot be undone for effects and events: once such a job may start, it may be sent at any moment."
+
+HasPermission = Callable[[str], bool]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What one press of Undo did."""
+
+    done: int = 0
+    due: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+    is_partial: bool = False  #: it stopped at MOST_AT_ONCE
+
+    def __str__(self) -> str:
+        text = f"Undone for {format_jobs(self.done)}."
+        if self.due:
+            text += f" {format_count(self.due)} due by now: as soon as a worker is free."
+        if self.skipped:
+            states = ", ".join(f"{format_count(n)} {state}" for state, n in self.skipped.most_common())
+            text += f" {format_count(self.skipped.total())} left as before: {states}."
+        return f"{text} Press Undo again for the rest." if self.is_partial else text
+
+
+def is_permitted(action: JobAction, may: HasPermission) -> bool:
+    """Whether somebody who `may` use some permissions may take the action back."""
+    if action.verb == SUBMIT:
+        return may("jobs.cancel_job")
+    if action.verb == "restore" and not may("jobs.discard_job"):
+        return False  # its jobs may be dead letters
+    return action.verb in VERBS and may(VERBS[action.verb].permission)
+
+
+def is_open(action: JobAction) -> bool:
+    """Whether it can be taken back for one of its latest jobs at least."""
+    return bool(undo.find_open([action]))
+
+
+def is_open_for(job: Job, entry: AuditEntry) -> bool:
+    """Whether the entry's action can be taken back for the job."""
+    verb = entry.action.verb if entry.action else ""
+    return undo.is_as_left(job, entry) and not undo.is_final(verb, job.type)
+
+
+def is_never_undone(action: JobAction) -> bool:
+    """Whether it moved jobs for which it cannot be taken back, however soon."""
+    of_final = action.entries.filter(job__type__in=undo.final_types())
+    return action.verb in undo.RUNS and of_final.exists()
+
+
+def take_back(action: JobAction, *, actor: str, job: Job | None = None) -> tuple[Outcome, JobAction | None]:
+    """Take back what the action did to its jobs, or to one of them. A second press finds nothing left to do.
+
+    Returns what it did, and the action that it is itself; None if there was nothing to do.
+    """
+    every, found = AuditEntry.objects.filter(action=action), undo.find_open_entries(action).order_by("-id")
+    if job is not None:
+        every, found = every.filter(job=job), found.filter(job=job)
+    by: JobAction | None = None
+    outcome = Outcome(skipped=_count_states(every) - _count_states(found))
+    for _ in range(MOST_AT_ONCE // STEP):
+        entries = list(found[:STEP])
+        if not entries:
+            return outcome, by
+        with transaction.atomic():
+            by = by or actions.begin(action.verb, actor=actor, undoes=action)
+            report = undo.undo(action, entries, actor=actor, reason="", action=by)
+            actions.count(by, moved=len(report.done), skipped=report.skipped.total())
+        outcome.done += len(report.done)
+        outcome.due += report.due
+        outcome.skipped += report.skipped
+        found = found.filter(pk__lt=entries[-1].pk)
+    outcome.is_partial = found.exists()
+    return outcome, by
+
+
+def _count_states(entries: QuerySet[AuditEntry]) -> Counter[str]:
+    rows = entries.order_by().values_list("job__state").annotate(n=Count("pk"))
+    return Counter({f"{state} by now": n for state, n in rows})

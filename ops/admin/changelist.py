@@ -12,6 +12,7 @@ from unfold.views import ChangeList
 from jobs import state_counts
 from jobs.models import CampaignClock, Job, ScheduleRow
 from jobs.states import State
+from ops.admin.due_pages import Cursor, DueOrder, is_by_due, read_cursor, write_cursor
 from ops.admin.filters import read_moment
 from ops.humanize import format_count, limited_count
 from ops.reads.job import TONES, name_all
@@ -23,6 +24,7 @@ SCAN_LIMIT: Final = 50_000  #: jobs that a page scans for a filter without an in
 _INDEXED: Final = ("campaign_id__exact", "state", "type")  #: parameters whose index is ordered by key within a value
 RANGES: Final = ("due_at_from", "due_at_to", "finished_at_from", "finished_at_to")  #: parameters with times
 _UNINDEXED: Final = ("priority__exact", "from", "worker__exact", *RANGES)
+_BESIDE_DUE: Final = {*_INDEXED, *_UNINDEXED, "failure", "advance"} - {"state", "due_at_from"}
 
 
 class LimitedPaginator(Paginator[Any]):
@@ -41,7 +43,10 @@ class KeyPaginator(LimitedPaginator):
 
 
 class JobList(ChangeList):
-    """Pages start before or after a job, so that new jobs do not shift a page while it is read."""
+    """Pages start before or after a job, so that new jobs do not shift a page while it is read.
+
+    The newest job comes first; of those that wait for a time, the next that is due.
+    """
 
     def get_filters_params(self, params: Any = None) -> dict[str, Any]:
         """Without the parameters that say where the page starts."""
@@ -51,11 +56,41 @@ class JobList(ChangeList):
         return kept
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
-        return ["-pk"]
+        return ["due_at", "pk"] if self.by_due else ["-pk"]
+
+    @property
+    def by_due(self) -> bool:
+        return is_by_due({**self.filter_params, "q": self.query})
 
     def get_results(self, request: HttpRequest) -> None:
         self.floor: UUID | None = None
+        self.further: UUID | str | None = None
+        self.stop: Cursor | None = None  # of a search in order of due times
         self.ceiling: UUID | None = None
+        if self.by_due:
+            self._read_due_page()
+        else:
+            self._read_newest_page()
+        self.full_result_count = self.result_count  # if they differ, unfold offers to show all
+        self.show_full_result_count = False
+        self.show_admin_actions = self.result_count > 0
+        self.can_show_all = self.multi_page = False
+        name_all(self.result_list)
+
+    def _read_due_page(self) -> None:
+        is_narrowed = any(self._read_filter(name) for name in _BESIDE_DUE)
+        state, size = State(self._read_filter("state")), self.list_per_page
+        order = DueOrder(state, self.queryset, size, SCAN_LIMIT if is_narrowed else None)
+        end = read_cursor(self.after)
+        page = order.read_before(end) if end else order.read_after(read_cursor(self.before))
+        self.result_list, self.newer, self.older = page.rows, page.has_earlier, page.has_later
+        self.paginator = KeyPaginator(page.counted, size)
+        whole = not (page.has_earlier or page.has_later)
+        self.result_count = len(page.rows) if whole else self.paginator.count
+        self.stop = page.stop
+        self.further = None if self.older or page.stop is None else write_cursor(*page.stop)
+
+    def _read_newest_page(self) -> None:
         if any(self._read_filter(name) for name in _UNINDEXED):
             self._limit_to_stretch()
         jobs = self.queryset.filter(pk__gte=self.floor) if self.floor else self.queryset
@@ -73,12 +108,7 @@ class JobList(ChangeList):
         self.paginator = KeyPaginator(jobs, size)
         whole = len(rows) <= size and not is_job_id(self.after) and (bool(self.floor) or not is_job_id(self.before))
         self.result_count = len(rows) if whole else self.paginator.count  # saves a count if the page has everything
-        self.full_result_count = self.result_count  # if they differ, unfold offers to show all
-        self.show_full_result_count = False
-        self.show_admin_actions = self.result_count > 0
-        self.can_show_all = self.multi_page = False
         self.further = None if self.older else self.floor
-        name_all(self.result_list)
 
     def _limit_to_stretch(self) -> None:
         """Limit the page to SCAN_LIMIT jobs of the best index, from the start of the page.
@@ -107,7 +137,8 @@ class JobList(ChangeList):
     def count_text(self) -> str:
         """The number of jobs of this filter, or of the stretch that was scanned."""
         text = limited_count(self.result_count)
-        return f"{text} of the {format_count(SCAN_LIMIT)} scanned:" if self.floor or self.ceiling else text
+        part = self.floor or self.ceiling or self.stop
+        return f"{text} of the {format_count(SCAN_LIMIT)} scanned:" if part else text
 
     def further_link(self) -> str:
         return self._link({"before": self.further}, "after")
@@ -129,10 +160,14 @@ class JobList(ChangeList):
         ]
 
     def newer_link(self) -> str:
-        return self._link({"after": self.result_list[0].pk} if self.result_list else {}, "before")
+        return self._link({"after": self._place(0)} if self.result_list else {}, "before")
 
     def older_link(self) -> str:
-        return self._link({"before": self.result_list[-1].pk} if self.result_list else {}, "after")
+        return self._link({"before": self._place(-1)} if self.result_list else {}, "after")
+
+    def _place(self, position: int) -> str:
+        job = self.result_list[position]
+        return write_cursor(job.due_at, job.pk) if self.by_due else str(job.pk)
 
     def _link(self, wanted: dict[str, Any], unwanted: str) -> str:
         link: str = self.get_query_string(wanted, remove=[unwanted])

@@ -38,3 +38,11 @@ def make_rows(state: State, number: int) -> None:
         for _ in range(number)
     ]
     Job.objects.bulk_create(rows, batch_size=1000)
+
+
+def spread_due_times(over: timedelta = timedelta(hours=6)) -> None:
+    """Spread the due times of all jobs evenly from now on."""
+    jobs, now = list(Job.objects.only("pk")), timezone.now()
+    for n, job in enumerate(jobs):
+        job.due_at = now + over * n / len(jobs)
+    Job.objects.bulk_update(jobs, ["due_at"], batch_size=500)

@@ -22,7 +22,7 @@ def fire_wall_rows(now: datetime, *, limit: int = 500) -> list[Followup]:
 
     Schedules of inactive campaigns do not fire, and do not count towards the limit.
     """
-    return _fire_first(_wall_rows(), WallTime(now), limit)
+    return _fire_first(wall_rows(), WallTime(now), limit)
 
 
 def _fire_first(rows: QuerySet[ScheduleRow], reading: Moment, limit: int) -> list[Followup]:
@@ -35,7 +35,7 @@ def _fire_first(rows: QuerySet[ScheduleRow], reading: Moment, limit: int) -> lis
 
 def next_wall_firing() -> datetime | None:
     """The due time of the next wall-clock schedule."""
-    first = _wall_rows().order_by("fire_at").values_list("fire_at").first()
+    first = wall_rows().order_by("fire_at").values_list("fire_at").first()
     return WallTime.parse(first[0]).at.astimezone(UTC) if first else None
 
 
@@ -91,7 +91,7 @@ def release(structures: Iterable[ScheduleRow], readings: Readings) -> list[Follo
     return followups
 
 
-def _wall_rows() -> QuerySet[ScheduleRow]:
+def wall_rows() -> QuerySet[ScheduleRow]:
     """Wall-clock rows that can fire, except those of inactive campaigns."""
     inactive = CampaignClock.objects.filter(is_active=False).values("campaign_id")
     return all_rows().filter(clock="wall", fire_at__gt="").exclude(campaign_id__in=inactive)

@@ -18,7 +18,7 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter
 
 from jobs.models import Job
 from jobs.registry import all_types
-from ops.admin import bulk_actions, export, job_action, new_job
+from ops.admin import bulk_actions, export, job_action, new_job, upcoming
 from ops.admin.changelist import RANGES, JobList, KeyPaginator, search
 from ops.admin.filters import (
     AdvanceFilter,
@@ -85,8 +85,12 @@ class JobAdmin(JobAdminBase):
         return JobList
 
     def get_urls(self) -> Any:
-        view = self.admin_site.admin_view(self.export_view)
-        return [path("export/<slug:kind>/", view, name="jobs_job_export"), *super().get_urls()]
+        wrap = self.admin_site.admin_view
+        return [
+            path("export/<slug:kind>/", wrap(self.export_view), name="jobs_job_export"),
+            path("upcoming/", wrap(upcoming.show), name="jobs_upcoming"),
+            *super().get_urls(),
+        ]
 
     def export_view(self, request: HttpRequest, kind: str) -> HttpResponseBase:
         if not (self.has_view_permission(request) and request.user.has_perm("jobs.export_jobs")):

@@ -1,12 +1,14 @@
 """The menu beside every page, and the environment's name above it."""
 
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings
 from django.http import HttpRequest
 from django.urls import reverse
 
 from ops import menu
+
+_BELOW: Final = {"/campaignclock/": ["admin:jobs_advances"], "/job/": ["admin:jobs_upcoming"]}  #: with own links
 
 
 def environment(request: HttpRequest) -> list[str]:
@@ -41,6 +43,7 @@ def _groups(user: Any) -> list[tuple[str, list[tuple[str, str, str, str]]]]:
             [
                 ("Dashboard", "admin:index", "monitoring", "jobs.view_job"),
                 ("Jobs", "admin:jobs_job_changelist", "work", "jobs.view_job"),
+                ("Upcoming", "admin:jobs_upcoming", "upcoming", "jobs.view_job"),
                 ("Failures", "admin:jobs_failuregroup_changelist", "error", "jobs.view_failuregroup"),
                 ("Cron tasks", "admin:jobs_crontask_changelist", "schedule", "jobs.view_crontask"),
             ],
@@ -83,8 +86,9 @@ def _groups(user: Any) -> list[tuple[str, list[tuple[str, str, str, str]]]]:
 
 def _on_page(request: HttpRequest, link: str) -> dict[str, bool]:
     """Unfold marks a link active for all pages below it, which is wrong for pages with others below them."""
-    if link.endswith("/campaignclock/"):
-        return {"active": request.path.startswith(link) and request.path != reverse("admin:jobs_advances")}
+    below = next((pages for end, pages in _BELOW.items() if link.endswith(end)), ())
+    if below:
+        return {"active": request.path.startswith(link) and request.path not in map(reverse, below)}
     return {"active": request.path == link} if link.endswith("/pause/") else {}
 
 

@@ -1,0 +1,80 @@
+"""What will run in the next hours, by minute."""
+
+from datetime import datetime, timedelta
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils import timezone
+
+from jobs.models import CampaignClock
+from jobs.registry import all_types
+from jobs.state_counts import count_states
+from jobs.states import State
+from ops.admin.base import render_page
+from ops.humanize import label, limited_count
+from ops.reads import upcoming as read
+from ops.reads.upcoming_items import read_minute
+from ops.reads.upcoming_sources import MOST, SCANNED, Source, Wanted
+from scheduler_project.snapshot import snapshot
+from scheduler_project.text import LONGEST_ID, plain
+
+MOST_CAMPAIGNS: Final = 200  #: offered while somebody writes
+OVERDUE: Final = "overdue"  #: in place of a minute
+
+
+def show(request: HttpRequest) -> HttpResponse:
+    """The page, or the items of the minute that the address names: the page asks for them when one is opened."""
+    if not request.user.has_perm("jobs.view_job"):
+        raise PermissionDenied
+    now, chosen = timezone.now(), _read_filter(request)
+    hours = request.GET.get("hours", read.DEFAULT)
+    hours = hours if hours in read.WINDOWS else read.DEFAULT
+    window = read.WINDOWS[hours]
+    wanted = Wanted(None, now + timedelta(hours=window.hours), **chosen)
+    with snapshot():
+        if "minute" in request.GET:
+            return TemplateResponse(request, "ops/upcoming_items.html", _open(request, wanted, window, now))
+        start = read.read_start(request.GET.get("from", ""), window, now)
+        page = read.read_upcoming(wanted, window, now, start)
+        queued = limited_count(count_states()[State.QUEUED])
+        campaigns = list(CampaignClock.objects.order_by("name").values_list("pk", "name")[:MOST_CAMPAIGNS])
+    context = {
+        "title": "Upcoming",
+        "upcoming": page,
+        "queued": queued,
+        "hours": hours,
+        "step": window.step,
+        "windows": read.WINDOWS,
+        "ticks": page.bars[:: len(page.bars) // 6],
+        "starts_later": start is not None,
+        "filters": urlencode({name: value for name, value in chosen.items() if value}),
+        "chosen": chosen,
+        "types": [(name, label(name)) for name in sorted(all_types())],
+        "sources": read.NAMES.items(),
+        "campaigns": campaigns,
+        "most": MOST,
+        "scanned": SCANNED,
+    }
+    return render_page(request, "ops/upcoming.html", context)
+
+
+def _read_filter(request: HttpRequest) -> dict[str, str]:
+    """The chosen type, source and campaign; what does not exist is not chosen."""
+    kind, source = request.GET.get("type", ""), request.GET.get("source", "")
+    return {
+        "type": kind if kind in all_types() else "",
+        "source": source if source in list(Source) else "",
+        "campaign_id": plain(request.GET.get("campaign_id", ""))[:LONGEST_ID].strip(),
+    }
+
+
+def _open(request: HttpRequest, wanted: Wanted, window: read.Window, now: datetime) -> dict[str, Any]:
+    """Raises Http404 for a minute that the window does not have."""
+    minute = request.GET["minute"]
+    at = now if minute == OVERDUE else read.read_start(minute, window, now)
+    if at is None:
+        raise Http404
+    return {"open": read_minute(wanted, at, now, overdue=minute == OVERDUE)}

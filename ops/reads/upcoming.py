@@ -1,0 +1,260 @@
+"""The page of what will run in the next hours: a strip of the whole window, its minutes, and the items of one."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, NamedTuple
+
+from django.db import connection
+from django.db.models import Value
+
+from jobs import pauses
+from jobs.models import Pause, PauseKind
+from ops.humanize import format_count, label
+from ops.reads.upcoming_sources import (
+    MOST,
+    STATES,
+    Found,
+    Planned,
+    Source,
+    Wanted,
+    bound_scan,
+    find,
+    waiting_jobs,
+)
+
+MINUTES: Final = 60  #: rows of a page
+MINUTE: Final = timedelta(minutes=1)
+LEVELS: Final = 4  #: of the strip's colours, but that for nothing
+ICONS: Final = {
+    Source.JOB: "event",
+    Source.RETRY: "replay",
+    Source.CRON: "schedule",
+    Source.SCHEDULE: "event_repeat",
+    Source.CLOCK: "more_time",
+}
+NAMES: Final = {
+    Source.JOB: "delayed jobs",
+    Source.RETRY: "retries",
+    Source.CRON: "cron firings",
+    Source.SCHEDULE: "schedules",
+    Source.CLOCK: "world clock steps",
+}
+ONE: Final = {
+    Source.JOB: "delayed job",
+    Source.RETRY: "retry",
+    Source.CRON: "cron firing",
+    Source.SCHEDULE: "schedule",
+    Source.CLOCK: "world clock step",
+}
+
+
+class Window(NamedTuple):
+    """How far the page looks ahead, and the length of one part of its strip."""
+
+    hours: int
+    step: timedelta
+
+
+WINDOWS: Final = {
+    "1": Window(1, timedelta(minutes=1)),
+    "6": Window(6, timedelta(minutes=5)),
+    "24": Window(24, timedelta(minutes=30)),
+    "72": Window(72, timedelta(hours=1)),
+}
+DEFAULT: Final = "6"
+
+
+class Count(NamedTuple):
+    """How many runs of one source are planned within a minute."""
+
+    source: Source
+    number: int
+    is_capped: bool
+
+    @property
+    def text(self) -> str:
+        return f"{format_count(self.number)}{'+' if self.is_capped else ''}"
+
+    @property
+    def name(self) -> str:
+        return NAMES[self.source] if self.number != 1 else ONE[self.source]
+
+    @property
+    def icon(self) -> str:
+        return ICONS[self.source]
+
+
+@dataclass(slots=True)
+class Minute:
+    """What is planned within one minute, or is overdue."""
+
+    at: datetime
+    is_overdue: bool
+    planned: list[Planned] = field(default_factory=list)
+    held: int = 0  #: by pauses
+    is_capped: bool = False
+
+    @property
+    def counts(self) -> list[Count]:
+        numbers = Counter(one.source for one in self.planned)
+        capped = {source for source, number in numbers.items() if self.is_capped and number >= MOST}
+        return [Count(source, numbers[source], source in capped) for source in Source if numbers[source]]
+
+    @property
+    def total(self) -> str:
+        return f"{format_count(len(self.planned))}{'+' if self.is_capped else ''}"
+
+    @property
+    def holds_all(self) -> bool:
+        return self.held == len(self.planned)
+
+    @property
+    def types(self) -> list[tuple[str, int]]:
+        """The most frequent types, and how often each is planned."""
+        return [(label(name), number) for name, number in Counter(one.type for one in self.planned).most_common(3)]
+
+
+class Bar(NamedTuple):
+    """One part of the strip."""
+
+    since: datetime
+    number: int
+    is_capped: bool  #: there may be more
+    level: int  #: 0 for none, up to LEVELS
+
+    @property
+    def text(self) -> str:
+        return f"{format_count(self.number)}{'+' if self.is_capped else ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class Upcoming:
+    """What the page shows."""
+
+    minutes: list[Minute]
+    later: datetime | None  #: where the next page starts
+    bars: list[Bar]
+    busiest: Bar | None
+    scanned_until: datetime | None  #: where the search for a type or a campaign stopped
+
+
+def read_upcoming(wanted: Wanted, window: Window, now: datetime, start: datetime | None = None) -> Upcoming:
+    """Read the page whose first minute is `start`, or what is overdue; the strip always spans the whole window."""
+    whole = {source: find(source, wanted, now) for source in Source}
+    bars = _draw(whole, wanted, window, now)
+    found: Iterable[Found] = whole.values()
+    if start is not None:
+        rest = replace(wanted, since=start)
+        found = [one if one.is_complete else find(source, rest, now) for source, one in whole.items()]
+    parts = list(found)
+    planned = sorted(one for part in parts for one in part.planned if start is None or one.at >= start)
+    minutes, later = _cut(_group(planned, now, pauses.active()), parts, start or now)
+    return Upcoming(
+        minutes=minutes,
+        later=later if later and later < wanted.until else None,
+        bars=bars,
+        busiest=max((bar for bar in bars if bar.number), key=lambda bar: bar.number, default=None),
+        scanned_until=min((one.scanned_until for one in parts if one.scanned_until), default=None),
+    )
+
+
+def _cut(minutes: Sequence[Minute], parts: Sequence[Found], start: datetime) -> tuple[list[Minute], datetime | None]:
+    """The minutes of one page that were read to their ends, and where the next page starts.
+
+    A minute with more than can be read is shown alone, its counts capped.
+    """
+    is_complete, known_until = all(part.is_complete for part in parts), min(part.until for part in parts)
+    whole = [minute for minute in minutes if is_complete or minute.at + MINUTE <= known_until]
+    if minutes and not whole:
+        minutes[0].is_capped = True
+        whole = [minutes[0]]
+    shown = whole[:MINUTES]
+    after = _minute_of(shown[-1].at if shown else start) + MINUTE
+    if len(whole) > MINUTES:
+        return shown, after
+    return shown, None if is_complete else max(after, _minute_of(known_until))
+
+
+def _minute_of(at: datetime) -> datetime:
+    return at.replace(second=0, microsecond=0)
+
+
+def _group(planned: Iterable[Planned], now: datetime, active: Sequence[Pause]) -> list[Minute]:
+    current = _minute_of(now)
+    minutes: dict[datetime, Minute] = {}
+    for one in planned:
+        overdue = one.at < now
+        at = current - MINUTE if overdue else _minute_of(one.at)
+        minute = minutes.get(at) or minutes.setdefault(at, Minute(at, overdue))
+        minute.planned.append(one)
+        minute.held += bool(find_pause(one, active))
+    return [minutes[at] for at in sorted(minutes)]
+
+
+def find_pause(planned: Planned, active: Sequence[Pause]) -> Pause | None:
+    """The pause that holds a run back when it is due, if there is one."""
+    of = {(PauseKind.QUEUE, planned.queue), (PauseKind.TYPE, planned.type), (PauseKind.CAMPAIGN, planned.campaign_id)}
+    return next((p for p in active if (p.kind, p.name) in of and (p.until is None or p.until > planned.at)), None)
+
+
+def _draw(whole: dict[Source, Found], wanted: Wanted, window: Window, now: datetime) -> list[Bar]:
+    """The strip: exact where all was read, and counts up to MOST of each part where a source has more."""
+    begin = _minute_of(now)
+    size = int(timedelta(hours=window.hours) / window.step)
+    starts = [begin + window.step * n for n in range(size)]
+    numbers, capped = [0] * size, [False] * size
+    for source, found in whole.items():
+        if source in STATES and not found.is_complete and not found.scanned_until:
+            for n, number in enumerate(count_jobs(source, wanted, starts, window.step)):
+                numbers[n] += min(number, MOST)
+                capped[n] = capped[n] or number > MOST
+            continue
+        for one in found.planned:
+            numbers[min(size - 1, max(0, (one.at - begin) // window.step))] += 1
+        if not found.is_complete:
+            capped = [is_capped or at + window.step > found.until for is_capped, at in zip(capped, starts, strict=True)]
+    most = max(numbers)
+    levels = (_level(number, most) for number in numbers)
+    return [Bar(*part) for part in zip(starts, numbers, capped, levels, strict=True)]
+
+
+def _level(number: int, most: int) -> int:
+    """The colour for a number, by its magnitude: one job is seen beside thousands.
+
+    >>> [_level(number, 1000) for number in (0, 1, 10, 100, 1000)]
+    [0, 1, 2, 3, 4]
+    """
+    if number <= 0:
+        return 0
+    return 1 + round((LEVELS - 1) * (number.bit_length() - 1) / max(1, most.bit_length() - 1))
+
+
+def count_jobs(source: Source, wanted: Wanted, starts: Sequence[datetime], step: timedelta) -> list[int]:
+    """The waiting jobs due within `step` of each start, up to MOST + 1; overdue ones in the first. One query that reads
+    an index only, and one more for a search.
+    """
+    scanned = bound_scan(source, wanted)
+    parts, values = [], list[Any]()
+    for n, start in enumerate(starts):
+        since, until = start if n else None, min(start + step, scanned.until)
+        jobs = waiting_jobs(source, replace(scanned, since=since, until=until))
+        sql, given = jobs.order_by().values(one=Value(1))[: MOST + 1].query.sql_with_params()
+        parts.append(f"SELECT {n}, (SELECT COUNT(*) FROM ({sql}) AS counted)")  # noqa: S608 - Django's own SQL
+        values += given
+    with connection.cursor() as cursor:
+        cursor.execute(" UNION ALL ".join(parts), values)
+        counts = dict(cursor.fetchall())
+    return [counts[n] for n in range(len(starts))]
+
+
+def read_start(text: str, window: Window, now: datetime) -> datetime | None:
+    """A minute of an address; None for the beginning, and for anything outside the window."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    if at.tzinfo is None or not now - MINUTE * 2 <= at <= now + timedelta(hours=window.hours):
+        return None
+    return _minute_of(at.astimezone(UTC))

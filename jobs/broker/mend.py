@@ -80,7 +80,7 @@ def mend(connection: Redis, *, thorough: bool = False) -> list[str]:
     if wrong:
         connection.delete(*wrong)
     version: Any = connection.get(keys.PAUSED_VERSION)
-    if not _is_whole(version or b"0"):
+    if not _is_whole(b"0" if version is None else version):
         connection.delete(keys.PAUSED_VERSION)
         wrong.append(keys.PAUSED_VERSION)
     for queue in (priority.queue for priority in Priority):

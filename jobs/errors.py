@@ -171,6 +171,14 @@ class InvalidLimit(Refused):
         self.field = field
 
 
+class InvalidSetting(Refused):
+    """A setting of a job type is missing or out of range. `field` is its name."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}")
+        self.field = field
+
+
 class InvalidWorldClock(Refused):
     """A setting of a world clock is invalid. `field` is its name."""
 

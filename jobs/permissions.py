@@ -35,6 +35,7 @@ _ACT: Final = (
     "control_breaker",
     "acknowledge_alerts",
     "change_eventquestion",
+    "change_typesettings",
 )
 _GOVERN: Final = (
     "manage_alerts",

@@ -9,10 +9,8 @@ from functools import cache
 from typing import Any, Final, NamedTuple, get_args, get_type_hints
 
 import msgspec
-from django.conf import settings
 
 from jobs.errors import InvalidJob
-from jobs.outcome import RetryPolicy
 from jobs.run import Run
 from jobs.states import Priority
 from jobs.world.calendars.calendar import Calendar
@@ -130,16 +128,6 @@ class JobType:
     def version(self) -> int:
         """The version of the payloads that this release writes, and the newest that it reads."""
         return 1 + len(self.upgrades)
-
-    @property
-    def retry(self) -> RetryPolicy:
-        """The retry policy, with defaults from the settings."""
-        return RetryPolicy(
-            max_attempts=self.max_attempts or settings.QUEUE_MAX_RETRIES,
-            base=settings.QUEUE_RETRY_BACKOFF,
-            idempotent=self.idempotent,
-            may_resend=self.idempotent or settings.EFFECT_UNKNOWN_OUTCOME == "retry",
-        )
 
     def upgrade(self, payload: Any, version: int) -> Any:
         """Turn a stored payload of `version` into the current version's. Raises InvalidJob."""

@@ -10,12 +10,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 
 import msgspec
-from django.conf import settings
 from django.utils import timezone
 from msgspec import Meta
 
 from jobs.errors import JobError, MustWait, NotAuthorized, PermanentError, TransientError
-from jobs.registry import Payload, type_named
+from jobs.policies import time_limit_of
+from jobs.registry import Payload
 from jobs.run import Followup, Run
 from scheduler_project.text import LONGEST_ID, job_id
 
@@ -56,7 +56,7 @@ class Budget:
     """The limit of one slice: a number of items, and a third of the job's time limit."""
 
     def __init__(self, job_type: str, most: int) -> None:
-        limit: timedelta = type_named(job_type).timeout or settings.JOB_TIMEOUT
+        limit = time_limit_of(job_type)
         self._until = time.monotonic() + limit.total_seconds() / 3
         self._left = most
 

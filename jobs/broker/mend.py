@@ -10,7 +10,7 @@ from django.conf import settings
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from jobs import counters
+from jobs import counters, overrides
 from jobs.broker import keys
 from jobs.main_api import breaker, budget, limits, recent_calls, traffic
 from jobs.states import Priority
@@ -42,6 +42,8 @@ TYPES: Final = {
     keys.PAUSED: "hash",
     keys.PAUSED_VERSION: "string",
     keys.PARKED: "set",
+    keys.TYPE_SETTINGS: "string",
+    keys.ASIDE: "set",
     keys.PROCESSES: "hash",
     keys.STOP_ASKED: "set",
     counters.KEY: "hash",
@@ -72,6 +74,7 @@ def mend(connection: Redis, *, thorough: bool = False) -> list[str]:
     Raises redis.RedisError.
     """
     expected = TYPES | {key.format(queue): kind for key, kind in OF_QUEUE.items() for queue in settings.RQ_QUEUES}
+    expected |= {keys.RUNNING.format(name): "zset" for name in overrides.concurrency()}
     with connection.pipeline(transaction=False) as pipeline:
         for key in expected:
             pipeline.type(key)

@@ -13,6 +13,7 @@ from jobs.models.main_api_limits import MainApiLimits
 from jobs.models.pause import Pause, PauseKind
 from jobs.models.rollups import FailureGroup, FailureHour, OutcomeMinute
 from jobs.models.schedule import ScheduleRow
+from jobs.models.type_settings import TypeSettings
 from jobs.models.world_clock import ClockState, WorldClock
 from jobs.models.world_stop import StopPhase, WorldStop
 
@@ -43,6 +44,7 @@ __all__ = [
     "ScheduleRow",
     "StopPhase",
     "TriggerStep",
+    "TypeSettings",
     "WorldAdvance",
     "WorldClock",
     "WorldStop",

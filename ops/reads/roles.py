@@ -23,6 +23,7 @@ VERBS: Final = (
     ("Acknowledge and resolve alerts", "jobs.acknowledge_alerts"),
     ("Pause and resume", "jobs.pause_jobs"),
     ("Force the circuit breaker, set the main API's limits", "jobs.control_breaker"),
+    ("Set job types' attempts, time limits and concurrency", "jobs.change_typesettings"),
     ("Pause and resume world clocks", "jobs.pause_worldclock"),
     ("Change cron tasks", "jobs.change_crontask"),
     ("Add and delete cron tasks", "jobs.add_crontask"),

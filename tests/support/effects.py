@@ -7,7 +7,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from jobs import service
+from jobs import policies, service
 from jobs.engine.worker import attempt
 from jobs.models import Job
 from jobs.service import Submission
@@ -48,9 +48,9 @@ def answered(sandbox: SandboxApi, reply: dict[str, Any]) -> Job:
 def unknown_outcome(settings: Any, policy: str) -> Iterator[None]:
     """Set EFFECT_UNKNOWN_OUTCOME within the block."""
     before, settings.EFFECT_UNKNOWN_OUTCOME = settings.EFFECT_UNKNOWN_OUTCOME, policy
-    attempt.policy_of.cache_clear()
+    policies.cached_policy.cache_clear()
     try:
         yield
     finally:
         settings.EFFECT_UNKNOWN_OUTCOME = before
-        attempt.policy_of.cache_clear()
+        policies.cached_policy.cache_clear()

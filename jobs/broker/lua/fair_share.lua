@@ -119,16 +119,77 @@ local function unparked(queue, campaign, id)
   return 0
 end
 
--- Takes an id out of the list, whose place its campaign's next one takes, or out of the backlog, or out of what is
--- parked; how many were there.
-local function remove(queue, campaign, id)
-  if redis.call('LREM', list_key(queue), 1, id) > 0 then
-    leave(queue, campaign)
+-- Limits of concurrency. Jobs of a type that has its limit running wait aside: in a list, shares and backlogs of their
+-- own, as if "queue|TYPE" were a queue, so that campaigns take turns there too and nothing else waits for them.
+-- A sorted set for each limited type has the IDs that run, by when their workers must have renewed them.
+local ASIDE = 'scheduler:aside'
+local function running_key(type) return 'scheduler:running:' .. type end
+
+local room = {}  -- free places of the limited types, filled in by count_running
+
+local function has_room(type) return not room[type] or room[type] > 0 end
+
+local function count_running(given)
+  for type, limit in pairs(given.limits) do
+    local key = running_key(type)
+    for _, job in ipairs(given.ended) do redis.call('ZREM', key, job[1]) end
+    for _, id in ipairs(given.claimed) do redis.call('ZREM', key, id) end  -- those that were claimed are held
+    for _, id in ipairs(given.held[type] or {}) do redis.call('ZADD', key, given.now + given.held_s, id) end
+    redis.call('ZREMRANGEBYSCORE', key, '-inf', given.now)
+    redis.call('EXPIRE', key, math.ceil(given.held_s))
+    room[type] = limit - redis.call('ZCARD', key)
+  end
+end
+
+local function note_running(type, id, given)
+  if not room[type] then return end
+  room[type] = room[type] - 1
+  redis.call('ZADD', running_key(type), given.now + given.held_s, id)
+  redis.call('EXPIRE', running_key(type), math.ceil(given.held_s))
+end
+
+local function set_aside(queue, type, campaign, id, share)
+  local name = queue .. '|' .. type
+  redis.call('SADD', ASIDE, name)
+  enter(name, campaign, id, share)
+end
+
+local function lists_aside(queue)
+  local found = {}
+  for _, name in ipairs(redis.call('SMEMBERS', ASIDE)) do
+    if name:sub(1, #queue + 1) == queue .. '|' then found[#found + 1] = name end
+  end
+  return found
+end
+
+local function holds_ids(name)
+  return redis.call('LLEN', list_key(name)) > 0 or redis.call('EXISTS', backlogged_key(name)) == 1
+end
+
+local function forget_if_empty(name)
+  if not holds_ids(name) then
+    redis.call('DEL', share_key(name))
+    redis.call('SREM', ASIDE, name)
+  end
+end
+
+-- Takes an id out of the list, whose place its campaign's next one takes, or out of the backlog; how many were there.
+local function remove_from_list(name, campaign, id)
+  if redis.call('LREM', list_key(name), 1, id) > 0 then
+    leave(name, campaign)
     return 1
   end
-  if redis.call('LREM', backlog_key(queue, campaign), 1, id) == 0 then return unparked(queue, campaign, id) end
-  if redis.call('HINCRBY', backlogged_key(queue), campaign, -1) <= 0 then
-    redis.call('HDEL', backlogged_key(queue), campaign)
+  local removed = redis.call('LREM', backlog_key(name, campaign), 1, id)
+  if removed > 0 and redis.call('HINCRBY', backlogged_key(name), campaign, -1) <= 0 then
+    redis.call('HDEL', backlogged_key(name), campaign)
   end
-  return 1
+  return removed
+end
+
+-- The same for wherever the id waits: also for a pause to end, or for its type's limit.
+local function remove(queue, campaign, id)
+  if remove_from_list(queue, campaign, id) > 0 then return 1 end
+  local type = job_fields(id)[1]
+  if type and remove_from_list(queue .. '|' .. type, campaign, id) > 0 then return 1 end
+  return unparked(queue, campaign, id)
 end

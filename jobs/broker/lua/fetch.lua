@@ -1,8 +1,8 @@
 -- One fetch: publish ended and started jobs to RQ, then take IDs for free slots.
 -- ARGV[1]: {now, stamp, worker, claimed: [id], ended: [[id, attempt, queue, status, shown]],
 --           started: [[id, attempt, queue, since]], slots, batches: {type: [size, by campaign]}, ahead, foreign,
---           queues, fair_share, keep, kept_s, shown_s, most_parked, reads: {type: payload version}}; with `ahead` only types
---           of `batches` are taken
+--           queues, fair_share, keep, kept_s, shown_s, most_parked, reads: {type: payload version},
+--           limits: {type: jobs at a time}, held: {type: [id]}, held_s}; with `ahead` only types of `batches` are taken
 -- Returns {groups of our IDs, each after its queue's rank; ID and queue of a foreign job, if any; status}.
 -- Status 1: more than `most_parked` IDs to park or unpark, fetch again; 2: pauses unknown, nothing fetched.
 local given = cmsgpack.unpack(ARGV[1])
@@ -29,6 +29,8 @@ if #given.started > 0 then
     redis.call('HSET', 'rq:worker:' .. given.worker, 'current_job', given.started[#given.started][1])
   end
 end
+
+count_running(given)
 
 local trim = {}
 for _, job in ipairs(given.ended) do
@@ -106,30 +108,33 @@ local function let_back()
   end
 end
 
-local function take_from(queue, rank)
-  if paused['queue:' .. queue] then return true end
-  local list = list_key(queue)
+-- Takes from one list of a queue: its own, named as the queue, or that of a type that waits for its limit.
+local function take_from_list(queue, name, rank)
+  local list = list_key(name)
   while true do
     local id = redis.call('LINDEX', list, 0)
     if not id then
-      if redis.call('EXISTS', backlogged_key(queue)) == 0 then
-        redis.call('DEL', share_key(queue))
+      if redis.call('EXISTS', backlogged_key(name)) == 0 then
+        redis.call('DEL', share_key(name))
         return true
       end
-      if refill(queue, given.fair_share) == 0 then return true end
+      if refill(name, given.fair_share) == 0 then return true end
     else
       local kept = job_fields(id)
       local pause = kept[1] and (place_of_newer(kept, given.reads) or pause_of(kept[1], kept[2]))
-      if pause then
+      local is_full = kept[1] and not pause and not has_room(kept[1])
+      if is_full and name ~= queue then return true end
+      if pause or is_full then
         if moved >= given.most_parked then again = 1; return false end
         moved = moved + 1
         redis.call('LPOP', list)
-        park(queue, pause, id)
-        leave(queue, kept[2])
+        if pause then park(queue, pause, id) else set_aside(queue, kept[1], kept[2], id, given.fair_share) end
+        leave(name, kept[2])
       elseif kept[1] then
         if not admit(id, kept[1], kept[2], rank) then return false end
         redis.call('LPOP', list)
-        leave(queue, kept[2])
+        leave(name, kept[2])
+        note_running(kept[1], id, given)
         redis.call('HSET', 'rq:job:' .. id, 'status', 'started')
         redis.call('EXPIRE', 'rq:job:' .. id, given.kept_s)  -- in case nobody records its end
         redis.call('ZADD', 'scheduler:taken', given.now, id)
@@ -143,6 +148,16 @@ local function take_from(queue, rank)
       end
     end
   end
+end
+
+-- What waits for its type's limit came before all of the queue's own list.
+local function take_from(queue, rank)
+  if paused['queue:' .. queue] then return true end
+  for _, name in ipairs(lists_aside(queue)) do
+    if has_room(name:sub(#queue + 2)) and not take_from_list(queue, name, rank) then return false end
+    forget_if_empty(name)
+  end
+  return take_from_list(queue, queue, rank)
 end
 
 if given.slots > 0 or given.foreign then

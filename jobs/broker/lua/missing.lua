@@ -6,7 +6,10 @@ local given = cmsgpack.unpack(ARGV[1])
 local known = {}
 
 local function check(queue)
-  if redis.call('LLEN', list_key(queue)) > 0 or redis.call('EXISTS', backlogged_key(queue)) == 1 then return true end
+  if holds_ids(queue) then return true end
+  for _, name in ipairs(lists_aside(queue)) do
+    if holds_ids(name) then return true end
+  end
   for _, place in ipairs(redis.call('SMEMBERS', PARKED)) do
     if place:sub(1, #queue + 1) == queue .. ':' and redis.call('LLEN', parked_key(place)) > 0 then return true end
   end

@@ -3,7 +3,7 @@
 from django.utils import timezone
 from redis import Redis
 
-from jobs import main_api_limits, pauses
+from jobs import main_api_limits, pauses, type_settings
 from jobs.broker.mend import mend
 from jobs.engine.scheduler.rescuer import EVERY_SECONDS, Rescuer
 from jobs.engine.scheduler.retention import Retention
@@ -12,7 +12,7 @@ from jobs.engine.scheduler.sweep import Sweep
 
 
 class Reconciler:
-    """Runs limits, pauses, staging, rescue, the sweep and retention in turn."""
+    """Runs limits, settings, pauses, staging, rescue, the sweep and retention in turn."""
 
     def __init__(self, connection: Redis) -> None:
         self._connection = connection
@@ -26,6 +26,7 @@ class Reconciler:
         now = timezone.now()
         mend(self._connection)
         main_api_limits.sync(self._connection)  # before the pauses: without those workers fetch nothing
+        type_settings.sync(self._connection)
         pauses.sync(self._connection)
         staging = self._stager.poll(now)  # while staging, rounds are long and follow each other at once
         self._rescuer.poll(now)

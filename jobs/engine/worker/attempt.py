@@ -4,13 +4,12 @@ import random
 import time
 import traceback
 from collections.abc import Sequence
-from datetime import datetime, timedelta
-from functools import cache, partial
+from datetime import datetime
+from functools import partial
 from typing import Any
 
 import msgspec
 import structlog
-from django.conf import settings
 from django.db import connection, transaction
 from django.utils import timezone
 
@@ -22,7 +21,8 @@ from jobs.ledger import Claimed, Ending, moves
 from jobs.main_api.calls import Calls
 from jobs.main_api.client import main_api
 from jobs.models import Job
-from jobs.outcome import RetryPolicy, outcome_of
+from jobs.outcome import outcome_of
+from jobs.policies import policy_of, time_limit_of
 from jobs.registry import Answer, Item, JobType, readable_versions, type_named
 from jobs.run import Followup, Run
 from jobs.schedules.advances import DatabaseAdvances
@@ -95,7 +95,7 @@ def run_handler(jobs: Sequence[Claimed], *, deadline: float | None = None) -> li
     began = time.perf_counter()
     first = jobs[0]
     if deadline is None:
-        deadline = time.monotonic() + time_limit(first).total_seconds()
+        deadline = time.monotonic() + time_limit_of(first.type).total_seconds()
     for job in jobs:
         watch_sending(job)
     with (
@@ -253,15 +253,6 @@ def _traceback(error: BaseException) -> str:
     return text.bounded("".join(parts), text.LONGEST_TRACEBACK)
 
 
-@cache
-def policy_of(name: str) -> RetryPolicy:
-    """How jobs of this type are retried."""
-    try:
-        return type_named(name).retry
-    except Refused:  # a type that this release no longer has
-        return RetryPolicy(max_attempts=1, base=settings.QUEUE_RETRY_BACKOFF, idempotent=False, may_resend=False)
-
-
 def _run_of(job: Claimed) -> Run:
     def submit(followups: Sequence[Followup]) -> int:
         return service.submit_followups(
@@ -289,12 +280,3 @@ def _run_of(job: Claimed) -> Run:
 _schedules = DatabaseSchedules()
 _advances = DatabaseAdvances()
 _triggers = DatabaseTriggers()
-
-
-def time_limit(job: Claimed) -> timedelta:
-    """The type's own timeout, or JOB_TIMEOUT_SECONDS."""
-    limit: timedelta = settings.JOB_TIMEOUT
-    try:
-        return type_named(job.type).timeout or limit
-    except Refused:
-        return limit

@@ -48,6 +48,7 @@ class Cycles:
         self.takes = True  #: False: fetch nothing new; running jobs continue
         self._worker = worker
         self._mirror = mirror
+        mirror.running = self.in_flight.jobs
         self._connection = connection
         self._concurrency: int = settings.QUEUE_CONCURRENCY
         self._wake_main = wake_main

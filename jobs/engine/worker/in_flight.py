@@ -6,6 +6,7 @@ from typing import Final
 
 from jobs.engine.worker import attempt
 from jobs.ledger import Claimed, Ending
+from jobs.policies import time_limit_of
 from jobs.registry import all_types
 
 FAST_MS: Final = 2.0  #: a type whose handler takes less on average is fast: one thread gets several of its jobs
@@ -57,7 +58,7 @@ class InFlight:
     def add(self, jobs: list[Claimed]) -> Group:
         for job in jobs:
             attempt.watch_sending(job)  # before the thread gets it, so that a stop or timeout can forbid sending
-        group = Group(jobs, attempt.time_limit(jobs[0]).total_seconds())
+        group = Group(jobs, time_limit_of(jobs[0].type).total_seconds())
         self._groups[id(group)] = group
         for job in jobs:
             self._group_of[id(job)] = group
@@ -101,7 +102,7 @@ class InFlight:
 def run_group(jobs: list[Claimed]) -> Iterator[Ending]:
     """Run a group in this thread: a batch in one call, other jobs one after the other."""
     kind = all_types().get(jobs[0].type)
-    deadline = time.monotonic() + attempt.time_limit(jobs[0]).total_seconds()  # of all of them, as Group has it
+    deadline = time.monotonic() + time_limit_of(jobs[0].type).total_seconds()  # of all of them, as Group has it
     if kind is not None and kind.batch > 1:
         yield from attempt.run_handler(jobs, deadline=deadline)
         return

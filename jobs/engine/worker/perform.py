@@ -10,6 +10,7 @@ from jobs.broker import enqueue
 from jobs.engine.worker import attempt
 from jobs.ledger import moves
 from jobs.models import Job
+from jobs.policies import time_limit_of
 from jobs.registry import can_read
 
 
@@ -29,7 +30,7 @@ def perform() -> str:
     if not claimed:
         return "left alone: not queued"
     # RQ's workers do not renew leases, and enforce time limits themselves.
-    until = timezone.now() + attempt.time_limit(claimed[0]) + settings.LEASE
+    until = timezone.now() + time_limit_of(claimed[0].type) + settings.LEASE
     moves.renew_leases([current.id], worker=worker, until=until)
     moved = attempt.record(attempt.run_handler(claimed), actor=actors.worker(worker), worker=worker)
     enqueue.enqueue_after_commit(moved)

@@ -1,6 +1,6 @@
 """The mirror of our jobs for RQ's own tools: started, finished and failed registries, executions and job status."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -14,7 +14,7 @@ from rq.registry import FailedJobRegistry, FinishedJobRegistry
 from rq.results import Result
 from rq.utils import utcformat
 
-from jobs import pauses
+from jobs import overrides, pauses
 from jobs.broker import aside, enqueue, keys
 from jobs.broker.scripts import FAIR_SHARE, MOST_PARKED, script
 from jobs.ledger import Claimed, Ending
@@ -46,6 +46,7 @@ class RQMirror:
 
     def __init__(self, worker: str, queues: Sequence[str], connection: Redis) -> None:
         self.foreign_runs = False
+        self.running: Callable[[], Iterable[Claimed]] = tuple  #: the jobs in flight
         self.has_more = False  #: the last fetch stopped before it had passed all paused jobs
         self._worker = worker
         self._queues = list(queues)
@@ -103,9 +104,20 @@ class RQMirror:
             shown_s=int(settings.LEASE.total_seconds()) + 60,
             most_parked=MOST_PARKED,
             reads=readable_versions(),
+            limits=(limits := dict(overrides.concurrency())),
+            held=self._find_held(limits) if limits else {},
+            held_s=settings.LEASE.total_seconds() * 4 / 3,  # renewed later than the ledger's lease, by a fetch
         )
         self._sent = (self._claimed, self._started, self._ended)
         self._claimed, self._started, self._ended = [], [], []
+
+    def _find_held(self, limits: Collection[str]) -> dict[str, list[str]]:
+        """The running jobs of limited types, by type."""
+        held: dict[str, list[str]] = {name: [] for name in limits}
+        for job in self.running():
+            if job.type in held:
+                held[job.type].append(job.id)
+        return held
 
     def end_fetch(self) -> tuple[list[Batch], tuple[str, str] | None]:
         """Return the fetched groups, and a plain RQ job's ID with its queue; nothing without a `begin_fetch`.

@@ -19,7 +19,7 @@ from rq.suspension import is_suspended
 from rq.timeouts import TimerDeathPenalty
 from rq.worker import SimpleWorker, WorkerStatus
 
-from jobs.broker import commands, keys
+from jobs.broker import commands, keys, overrides
 from jobs.engine.worker.cycle import MIRROR_AFTER, Cycles
 from jobs.engine.worker.foreign_jobs import ForeignJobs
 from jobs.engine.worker.rq_mirror import RQMirror
@@ -183,11 +183,12 @@ class Worker(SimpleWorker):
         log.info("worker.stopped", worker=self.name)
 
     def check_in(self) -> None:
-        """Every second, check suspension and the parent and send our heartbeat; less often, RQ's heartbeat."""
+        """Every second, read the types' settings, check suspension and parent, beat; less often, RQ's heartbeat."""
         ticks = time.monotonic()
         if ticks - self._checked_at < IDLE_SECONDS:
             return
         self._checked_at = ticks
+        overrides.refresh(self.connection)
         self.cycles.note_started()
         self._foreign_jobs.abandon_hung()
         if ticks - self._heartbeat_at >= settings.LEASE.total_seconds() / 3 or not self._heartbeat_at:

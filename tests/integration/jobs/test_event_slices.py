@@ -17,6 +17,7 @@ from jobs.main_api.client import MainApi
 from jobs.main_api.listing import Listing
 from jobs.main_api.model import Event
 from jobs.models import Job, new_job_id
+from jobs.policies import policy_of
 from jobs.registry import type_named
 from jobs.run import Followup, Run
 from jobs.schedules import store
@@ -74,7 +75,7 @@ def test_events_that_always_fail_delay_no_other(sized: Sized, failing: Sequence[
     attempts = work_off()
 
     assert open_events(sandbox) == bad
-    assert attempts <= 3 * type_named(EXPIRATION).retry.max_attempts
+    assert attempts <= 3 * policy_of(EXPIRATION).max_attempts
     assert Job.objects.filter(state="DEAD", error__contains="cannot be expired").exists()
 
 

@@ -1,0 +1,114 @@
+"""The public interface of job types' settings: attempts, backoff, time limit and concurrency, changed while all runs.
+
+The database holds what was changed; each process reads a copy in Redis, a second or two old. The declaration of the
+type and the environment are the defaults.
+"""
+
+from functools import partial
+from typing import Final
+
+import structlog
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+from redis import Redis, RedisError
+
+from jobs import audit, overrides
+from jobs.broker import keys
+from jobs.broker import overrides as redis_copy
+from jobs.errors import InvalidSetting
+from jobs.models import TypeSettings
+from jobs.overrides import Overrides
+from jobs.registry import type_named
+from scheduler_project.links import page
+from scheduler_project.text import line
+
+log = structlog.get_logger(__name__)
+RANGES: Final = {
+    "max_attempts": (1, 1_000),
+    "backoff_ms": (1, 3_600_000),
+    "timeout_s": (1, 86_400),
+    "concurrency": (1, 10_000),
+}  #: the smallest and the largest value of each field
+_LONGEST_REASON: Final = 500
+
+
+def set_overrides(job_type: str, wanted: Overrides, *, actor: str, reason: str) -> bool:
+    """Set all values of a type; None is back to its default. Returns whether anything changed.
+
+    Raises InvalidSetting, naming the field, and InvalidJob for a type that does not exist.
+    """
+    type_named(job_type)
+    for field, value in wanted._asdict().items():
+        _check(field, value)
+    reason = line(reason, _LONGEST_REASON)
+    if not reason:
+        raise InvalidSetting("reason", "say why: others will wonder")
+    with transaction.atomic():
+        row = TypeSettings.objects.select_for_update().filter(pk=job_type).first()
+        before = _overrides_of(row) if row else Overrides()
+        pairs = zip(Overrides._fields, before, wanted, strict=True)
+        changes = {field: (was, now) for field, was, now in pairs if was != now}
+        if not changes:
+            return False
+        TypeSettings.objects.update_or_create(
+            pk=job_type, defaults={**wanted._asdict(), "actor": actor, "reason": reason, "since": timezone.now()}
+        )
+        link = page("jobs_type", job_type)
+        audit.record(actor=actor, verb="set", target=f"job type {job_type}", reason=reason, link=link, changes=changes)
+        transaction.on_commit(partial(_publish_or_warn, keys.redis()))
+    log.warning("type_settings.changed", job_type=job_type, actor=actor, reason=reason, **wanted._asdict())
+    return True
+
+
+def current() -> dict[str, Overrides]:
+    """What is set, by type; one query."""
+    found = {row.type: _overrides_of(row) for row in TypeSettings.objects.all()}
+    return {name: own for name, own in found.items() if own != Overrides()}
+
+
+def last_change(job_type: str) -> TypeSettings | None:
+    """A type's values with who set them, when and why; None if nobody has."""
+    return TypeSettings.objects.filter(pk=job_type).first()
+
+
+def defaults(job_type: str) -> Overrides:
+    """A type's values without what was set; it has no limit of concurrency. Raises InvalidJob."""
+    declared = type_named(job_type)
+    return Overrides(
+        max_attempts=declared.max_attempts or settings.QUEUE_MAX_RETRIES,
+        backoff_ms=round(settings.QUEUE_RETRY_BACKOFF.total_seconds() * 1000),
+        timeout_s=round((declared.timeout or settings.JOB_TIMEOUT).total_seconds()),
+    )
+
+
+def sync(connection: Redis) -> None:
+    """Apply the settings in this process, and publish them if the copy in Redis differs.
+
+    Raises redis.RedisError and database errors.
+    """
+    found = current()
+    overrides.use(found)
+    if redis_copy.read(connection) != found:
+        redis_copy.publish(found, connection)
+
+
+def _overrides_of(row: TypeSettings) -> Overrides:
+    return Overrides(row.max_attempts, row.backoff_ms, row.timeout_s, row.concurrency)
+
+
+def _publish_or_warn(connection: Redis) -> None:
+    try:
+        redis_copy.publish(current(), connection)
+    except RedisError as error:
+        log.warning("type_settings.not_published", error=str(error), next="the scheduler does when Redis is back")
+
+
+def _check(field: str, value: int | None) -> None:
+    least, most = RANGES[field]
+    if field == "concurrency" and value == 0:
+        raise InvalidSetting(field, "0 would stop the type: pause it instead")
+    if value is not None and not least <= value <= most:
+        raise InvalidSetting(
+            field, f"expected a whole number from {least:,} to {most:,}, or nothing for the default, not {value:,}"
+        )

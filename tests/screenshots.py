@@ -26,10 +26,11 @@ from datetime import timedelta
 from decimal import Decimal
 from math import sin
 from django.utils import timezone
-from jobs import main_api_limits, pauses, service
+from jobs import main_api_limits, pauses, service, type_settings
 from jobs.histogram import COLUMNS
 from jobs.main_api.limits import Limits
 from jobs.models import Job, OutcomeMinute, WorldClock
+from jobs.overrides import Overrides
 from jobs.world_clocks import control as world_clocks
 from jobs.world_clocks.settings import Settings
 
@@ -47,6 +48,8 @@ for ago in range(2, 61):  # an hour in which the main API was away for a while
 dead = Job.objects.filter(state="DEAD").order_by("id")
 service.retry(list(dead[:1]), actor="user:olga", reason="the main API is up again")
 main_api_limits.set_limits(Limits(20, 50), actor="user:ann", reason="their server is small")
+type_settings.set_overrides("SETTLEMENT_GROWTH", Overrides(concurrency=20), actor="user:olga",
+                            reason="their database is small")
 clock = WorldClock(rate=Decimal(60), step=600, most_per_step=172_800, time_zone="Europe/Berlin")
 world_clocks.configure("campaign-1", Settings.of(clock), actor="user:ann", reason="as agreed in session zero")
 world_clocks.start("campaign-1", actor="user:ann", reason="the game is on")
@@ -131,6 +134,7 @@ def pages(page: Page, told: dict[str, str]) -> dict[str, str]:
     named["advance"] = page.locator("tbody th a").first.get_attribute("href") or ""
     return named | told | {
         "new-job": "/admin/jobs/job/add/?type=SETTLEMENT_GROWTH",
+        "job-type": "/admin/jobs/job/types/SETTLEMENT_GROWTH/",
         "campaign": "/admin/jobs/campaignclock/campaign-1/change/",
         "calendar": "/admin/jobs/campaignclock/campaign-1/calendar/?from=lantern",
         "world-clock": "/admin/jobs/campaignclock/campaign-1/world-clock/",

@@ -18,7 +18,7 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter
 
 from jobs.models import Job
 from jobs.registry import all_types
-from ops.admin import bulk_actions, export, job_action, new_job, upcoming
+from ops.admin import bulk_actions, export, job_action, job_types, new_job, upcoming
 from ops.admin.changelist import RANGES, JobList, KeyPaginator, search
 from ops.admin.filters import (
     AdvanceFilter,
@@ -89,6 +89,8 @@ class JobAdmin(JobAdminBase):
         return [
             path("export/<slug:kind>/", wrap(self.export_view), name="jobs_job_export"),
             path("upcoming/", wrap(upcoming.show), name="jobs_upcoming"),
+            path("types/", wrap(job_types.show_all), name="jobs_types"),
+            path("types/<str:name>/", wrap(job_types.show), name="jobs_type"),
             *super().get_urls(),
         ]
 
@@ -170,6 +172,7 @@ class JobAdmin(JobAdminBase):
                 **job_action.offer_for_one(request, job, page["last"]),
                 "verbs": verbs,
                 "advance": advance_of(job),
+                "is_declared": declared is not None,
                 "batch": declared.batch if declared else 1,
                 **(extra_context or {}),
             }

@@ -36,11 +36,12 @@ class LimitsForm(ReasonForm):
 
 @require("jobs.control_breaker")
 def overview(request: HttpRequest) -> HttpResponse:
+    """The page; a POST sets both limits, or with `reset` takes them away, which is the default."""
     last = main_api_limits.last_change()
     initial = {"in_flight": last.in_flight, "per_second": last.per_second} if last else {}
     form = LimitsForm(request.POST or None, initial=initial)
     if form.is_bound and form.is_valid():
-        limits = form.limits()
+        limits = Limits() if "reset" in request.POST else form.limits()
         try:
             main_api_limits.set_limits(limits, actor=actor_of(request), reason=form.cleaned_data["reason"])
         except InvalidLimit as bad:

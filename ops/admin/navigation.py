@@ -8,7 +8,10 @@ from django.urls import reverse
 
 from ops import menu
 
-_BELOW: Final = {"/campaignclock/": ["admin:jobs_advances"], "/job/": ["admin:jobs_upcoming"]}  #: with own links
+_BELOW: Final = {  #: pages below another's address that have links of their own
+    "/campaignclock/": ["admin:jobs_advances"],
+    "/job/": ["admin:jobs_upcoming", "admin:jobs_types"],
+}
 
 
 def environment(request: HttpRequest) -> list[str]:
@@ -56,6 +59,7 @@ def _groups(user: Any) -> list[tuple[str, list[tuple[str, str, str, str]]]]:
                 ("Pauses", "admin:jobs_pause_changelist", "pause_circle", "jobs.view_job"),
                 ("Circuit breaker", "admin:jobs_breaker", "electric_bolt", "jobs.view_job"),
                 ("Main API", "admin:jobs_main_api", "fact_check", "jobs.view_job"),
+                ("Types", "admin:jobs_types", "category", "jobs.view_job"),
                 ("Limits", "admin:jobs_main_api_limits", "speed", "jobs.view_job"),
             ],
         ),
@@ -88,7 +92,8 @@ def _on_page(request: HttpRequest, link: str) -> dict[str, bool]:
     """Unfold marks a link active for all pages below it, which is wrong for pages with others below them."""
     below = next((pages for end, pages in _BELOW.items() if link.endswith(end)), ())
     if below:
-        return {"active": request.path.startswith(link) and request.path not in map(reverse, below)}
+        is_below = request.path.startswith(tuple(map(reverse, below)))
+        return {"active": request.path.startswith(link) and not is_below}
     return {"active": request.path == link} if link.endswith("/pause/") else {}
 
 

@@ -89,7 +89,7 @@ def _time_tiles(sums: Slot) -> list[dict[str, Any]]:
         {
             "name": "Run time",
             "value": milliseconds(sums.run_mean_ms),
-            "link": "#times",
+            "link": reverse("admin:jobs_types"),
             "icon": "avg_pace",
             "measures": True,
             "says": f"longest {milliseconds(sums.run_ms_max if sums.jobs else None)}",

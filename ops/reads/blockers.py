@@ -14,12 +14,13 @@ from rq import Worker
 from rq.suspension import is_suspended
 
 from jobs import pauses
-from jobs.broker import depths, keys
+from jobs.broker import depths, keys, overrides
 from jobs.broker.scripts import FAIR_SHARE
 from jobs.main_api import traffic
 from jobs.main_api.client import main_api
 from jobs.main_api.traffic import Traffic
 from jobs.models import Job, Pause, PauseKind
+from jobs.overrides import NONE
 from jobs.registry import can_read
 from jobs.states import WAITING, Priority, State
 from ops.humanize import format_count, format_jobs, naturaltime
@@ -34,7 +35,7 @@ def find_blockers(job: Job, now: datetime) -> list[str]:
     state = State(job.state)
     try:
         if state is State.QUEUED:
-            own = [*_find_missing_workers(), *_find_newer_release(job)]
+            own = [*_find_missing_workers(), *_find_newer_release(job), *_find_type_limit(job)]
             return [*own, *_find_breaker(now), *_find_traffic(job), *_find_jobs_ahead(job)]
         if state in WAITING:
             return [*_find_breaker(now), *_find_traffic(job)]
@@ -124,6 +125,14 @@ def _find_newer_release(job: Job) -> list[str]:
         return []
     what = f"version {job.payload_version} of {job.type}'s payload"
     return [f"It waits for a worker of a newer release: the workers that met it cannot read {what}."]
+
+
+def _find_type_limit(job: Job) -> list[str]:
+    """Nothing unless as many jobs of the type run as an operator lets run at a time."""
+    limit = (overrides.read(keys.redis()) or {}).get(job.type, NONE).concurrency
+    if limit is None or keys.redis().zcount(keys.RUNNING.format(job.type), time.time(), "+inf") < limit:
+        return []
+    return [f"{format_jobs(limit)} of its type run, as many as may at a time. The type's page has the limit."]
 
 
 def _find_breaker(now: datetime) -> list[str]:

@@ -161,7 +161,7 @@ def test_every_link_shown_can_be_followed(client: Client, redis: Redis, group: s
             left += sorted(link if link.startswith("/") else f"{path}{link}" for link in page.links)
             forms |= {f"{path} {form}" for form in page.forms if "logout" not in form}
 
-    assert 140 > len(seen) > (30 if group != "Viewer" else 20)
+    assert 170 > len(seen) > (30 if group != "Viewer" else 20)
     if group == "Viewer":
         assert {form for form in forms if "password_change" not in form} == set()
 

@@ -54,6 +54,7 @@ def test_every_page_is_accessible(service: Service, visit: Visit, dead_effect: D
         f"{JOBS}{job}/change/",
         f"{JOBS}add/",
         f"{JOBS}?q=nothing+of+the+kind",
+        f"{JOBS}types/SETTLEMENT_GROWTH/",
         "/admin/jobs/crontask/1/change/",
         "/admin/jobs/campaignclock/campaign-1/change/",
         "/admin/jobs/campaignclock/campaign-1/calendar/?from=lantern",

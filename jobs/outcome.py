@@ -22,6 +22,7 @@ from jobs.errors import (
     TransientError,
 )
 from jobs.states import State
+from jobs.waits import Wait, wait_of
 
 #: Prefix of the reason of a dead letter that may have done its work and must not do it twice.
 UNKNOWN: Final = "outcome unknown, not sent again"
@@ -49,6 +50,12 @@ class Outcome(msgspec.Struct, frozen=True):
     due_at: datetime | None = None
     counts: bool = False  #: counts against the policy's max_attempts
     unknown: bool = False  #: the work may have been done, and must not be done twice
+    wait: Wait | None = None  #: what the job waits for, if the attempt only found that
+
+    @property
+    def counted_as(self) -> str:
+        """`outcome` in jobs.models.OutcomeMinute."""
+        return (self.wait or self.to).value
 
 
 def outcome_of(
@@ -66,7 +73,7 @@ def outcome_of(
         case MustWait() | Outage():
             until = error.until if isinstance(error, MustWait) else now + policy.base
             spread = timedelta(seconds=random.random())  # so that they do not all retry at the same instant
-            return Outcome(State.RETRYING, str(error), due_at=max(until, now) + spread)
+            return Outcome(State.RETRYING, str(error), due_at=max(until, now) + spread, wait=wait_of(error))
         case Stopped():
             return Outcome(State.DEAD, str(error), counts=True, unknown=unknown)
         case PermanentError():

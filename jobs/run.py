@@ -215,3 +215,10 @@ class Run:
     """Tracks the request that must not be sent twice, if the type is not idempotent."""
     paused_campaigns: Callable[[], Collection[str]] = frozenset
     """Returns the IDs of paused campaigns, which a job for all campaigns leaves out."""
+    waits: int = 0
+    """How many of the job's claims only found that it must wait."""
+
+    @property
+    def attempts(self) -> int:
+        """The job's attempts so far, this one included."""
+        return self.attempt - self.waits

@@ -109,8 +109,6 @@ def _process() -> str:
 
 def _database(depths: Depths | None) -> str:
     n = metrics.queue_numbers(depths)
-    ended = dict.fromkeys(label_values.of_jobs(), 0) | dict(metrics.TOTALS.read())
-    totals = [(dict(zip(("type", "outcome"), labels, strict=True)), n) for labels, n in sorted(ended.items())]
     return "".join(
         (
             _gauge("scheduler_queue_active", "Number of active jobs", n.active),
@@ -119,7 +117,7 @@ def _database(depths: Depths | None) -> str:
             _family("scheduler_queue_failed", "counter", "Number of failed jobs", [({}, n.failed)]),
             _gauge("scheduler_queue_delayed", "Number of jobs due later", n.delayed),
             _gauge("scheduler_dead_letter_count", "Number of jobs in dead-letter queue", n.dead),
-            _family("scheduler_jobs_total", "counter", "Attempts of jobs by type and outcome", totals),
+            _attempts(),
             _gauge(
                 "scheduler_oldest_queued_seconds",
                 "For how long the oldest queued job has been queued",
@@ -142,6 +140,28 @@ def _database(depths: Depths | None) -> str:
                 "scheduler_monitor_active", "1 while a monitor process raises and delivers alerts", metrics.monitors()
             ),
         )
+    )
+
+
+def _attempts() -> str:
+    """Ended attempts by outcome, and apart from them those that only found that their job must wait."""
+    ended = dict.fromkeys(label_values.of_jobs(), 0)
+    waits = dict.fromkeys(label_values.of_waits(), 0)
+    for (kind, outcome), n in metrics.TOTALS.read().items():
+        if outcome in metrics.WAITS:
+            waits[kind, outcome] = n
+        else:
+            ended[kind, outcome] = n
+    return _family(
+        "scheduler_jobs_total",
+        "counter",
+        "Attempts of jobs by type and outcome",
+        [({"type": kind, "outcome": outcome}, n) for (kind, outcome), n in sorted(ended.items())],
+    ) + _family(
+        "scheduler_job_waits_total",
+        "counter",
+        "Times that a job was found to have to wait, by type and what it waits for",
+        [({"type": kind, "reason": wait}, n) for (kind, wait), n in sorted(waits.items())],
     )
 
 

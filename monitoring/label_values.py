@@ -14,6 +14,7 @@ from jobs.main_api.errors import ERROR_OF_CODE
 from jobs.models import CronTask
 from jobs.registry import all_types
 from jobs.states import MOVES, State
+from jobs.waits import Wait
 from monitoring.alerting.channels import CHANNELS
 
 Labels = tuple[str, ...]
@@ -25,6 +26,11 @@ _RESULTS: Final = ("ok", "fault", "error", "refused", *_REFUSALS)
 def of_jobs() -> Iterator[Labels]:
     """Yield the labels of scheduler_jobs_total: type and outcome."""
     return product(sorted(all_types()), ENDS)
+
+
+def of_waits() -> Iterator[Labels]:
+    """Yield the labels of scheduler_job_waits_total: type and reason."""
+    return product(sorted(all_types()), tuple(wait.value for wait in Wait))
 
 
 def of_counters() -> Iterator[Labels]:

@@ -22,10 +22,12 @@ from jobs.models import Job, OutcomeMinute, ScheduleRow
 from jobs.registry import all_types
 from jobs.state_counts import EXACT
 from jobs.states import WAITING, State
+from jobs.waits import Wait
 from monitoring.models import Alert, MonitorState, Severity
 
 SETTLED: Final = timedelta(minutes=10)  #: older minutes get no more outcomes
 Depths = Mapping[str, depths.Depth]
+WAITS: Final = frozenset(wait.value for wait in Wait)
 ATTEMPTS: Final = (1.0, 2.0, 3.0, 5.0, 10.0)  #: bounds of the histogram of attempts
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.get_default_timezone())
 
@@ -49,7 +51,7 @@ class QueueNumbers:
 
 
 class Totals:
-    """All-time totals of ended attempts by type and outcome; only the last minutes are read again."""
+    """All-time totals of ended attempts by type and outcome or wait; only the last minutes are read again."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -7,6 +7,7 @@ import structlog
 
 from jobs import counters
 from jobs.states import ENDED, State
+from jobs.waits import wait_in
 from monitoring.metrics import ATTEMPTS
 
 if TYPE_CHECKING:
@@ -40,14 +41,14 @@ def log_moves(moves: "list[Moved]", **_: Any) -> None:
 
 
 def count_ends(moves: "list[Moved]", **_: Any) -> None:
-    """Observe run times, and the attempts of finished jobs."""
+    """Observe run times, and the attempts of finished jobs. An attempt that found that the job must wait is no run."""
     for m in moves:
-        if m.was != State.RUNNING:
+        if m.was != State.RUNNING or wait_in(m.error):
             continue
         if m.duration_ms is not None:
             counters.observe("job_run_seconds", m.duration_ms / 1000, m.job_type)
         if m.now in ENDED:
-            counters.observe("job_attempts", m.attempt, m.job_type, bounds=ATTEMPTS)
+            counters.observe("job_attempts", m.attempts, m.job_type, bounds=ATTEMPTS)
 
 
 def _level(state: str) -> int:

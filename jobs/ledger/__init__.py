@@ -21,8 +21,8 @@ from jobs.ledger.rows import (
     Entry,
     Move,
     Outcomes,
+    entries_of_end,
     entry_of_claim,
-    entry_of_end,
 )
 from jobs.ledger.sqlite import SQLite
 
@@ -40,8 +40,8 @@ __all__ = [
     "PostgreSQL",
     "SQLite",
     "Statements",
+    "entries_of_end",
     "entry_of_claim",
-    "entry_of_end",
     "statements",
 ]
 

@@ -15,7 +15,7 @@ from jobs.states import WAITING
 
 CLAIMED_COLUMNS: Final = (
     "id, type, campaign_id, subject, payload, priority, attempt, failures, due_at, clock, clock_due, occurrences, "
-    '"interval", request_id, payload_version'
+    '"interval", request_id, payload_version, waits, waits_since'
 )
 AUDIT_COLUMNS: Final = "job_id, at, was, now, attempt, actor, reason, duration_ms, error, details"
 INSERTED_COLUMNS: Final = (
@@ -101,7 +101,7 @@ class Statements(ABC):
 
     @abstractmethod
     def cycle(self, endings: Sequence[Ending], ids: Sequence[str], by: Claimant) -> tuple[set[Attempt], list[Claimed]]:
-        """End attempts and claim jobs, write an audit entry for each, and count the ends.
+        """End attempts and claim jobs, write their audit entries (`entries_of_end`, `entry_of_claim`), count the ends.
 
         Returns the attempts that were still RUNNING and have ended, and the QUEUED jobs among `ids` that were claimed,
         in the order of `ids`. `endings` has each attempt once. Payloads that the claimant cannot read are left
@@ -109,8 +109,13 @@ class Statements(ABC):
         """
 
     @abstractmethod
-    def queue(self, ids: Sequence[str], *, actor: str, reason: str, now: datetime) -> list[tuple[Enqueued, Entry]]:
-        """Queue the waiting jobs among `ids` that are due; return them with their audit entries."""
+    def queue(
+        self, ids: Sequence[str], *, actor: str, reason: str, now: datetime
+    ) -> list[tuple[Enqueued, Entry | None]]:
+        """Queue the waiting jobs among `ids` that are due; return them with their audit entries.
+
+        A job that was found to have to wait gets none: it has one once it need not any longer.
+        """
 
     @abstractmethod
     def place(self, rows: Sequence[ScheduleRow]) -> None:

@@ -21,6 +21,7 @@ MUTABLE: Final = (
     "finished_at",
     "worker",
     "lease_until",
+    "waits_since",
     "result",
     "error",
     "traceback",
@@ -36,6 +37,7 @@ def columns_after(wanted: Move) -> dict[str, Any]:
     kept = {name: getattr(wanted.job, name) for name in MUTABLE}
     if wanted.job.attempt == 0:  # stored by the release before, which kept no first due time
         kept["first_due_at"] = wanted.job.first_due_at or wanted.job.due_at
+    kept["waits_since"] = None  # who moves a job ends its wait: the next claim is an attempt
     return {**kept, **wanted.changes, "state": wanted.to.value, "moved_at": timezone.now()}
 
 

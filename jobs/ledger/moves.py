@@ -15,6 +15,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Max
 
+from jobs import actor as actors
 from jobs import counters
 from jobs.errors import OutcomeUnknown, StateConflict
 from jobs.ledger import (
@@ -24,14 +25,16 @@ from jobs.ledger import (
     DeadLetterCount,
     Ending,
     Enqueued,
+    Entry,
     Move,
+    entries_of_end,
     entry_of_claim,
-    entry_of_end,
     statements,
 )
 from jobs.ledger.changes import Change, changes_of
 from jobs.ledger.compare_and_set import columns_after, compare_and_set
 from jobs.ledger.recording import Recorded, announce, record
+from jobs.ledger.rows import entry_of_queued, explain_wait
 from jobs.models import AuditEntry, Job, JobAction
 from jobs.sending import NOT_SENT
 from jobs.states import MOVES, NEW, RETRYABLE, WAITING, State
@@ -97,15 +100,20 @@ def move_many(wanted: Iterable[Move], *, actor: str, action: JobAction | None = 
         for batch in _batches(allowed):
             after = [columns_after(w) for w in batch]
             done = compare_and_set(batch, after)
-            entries = []
+            entries, caught_up = [], []
             for w, columns in zip(batch, after, strict=True):
                 if w.job.id not in done:
                     continue
+                if w.job.state == State.QUEUED and w.job.waits_since:
+                    caught_up.append(_entry_of_wait(w.job))
                 recorded = Recorded(w.job, w.job.state, w.reason, w.duration_ms, changes_of(w))
                 for name, value in columns.items():
                     setattr(w.job, name, value)
                 entries.append(recorded)
                 moved.append(w.job)
+            if caught_up:
+                with connection.wrap_database_errors:
+                    statements().audit(caught_up)
             record(entries, actor, action)
     return moved
 
@@ -142,11 +150,14 @@ def cycle(
         sql.count_dead(_count_dead_letters(current, now))
         if start:
             transaction.on_commit(partial(start, claimed))
-        announce([*((e.job, entry_of_end(e, by)) for e in current), *((c, entry_of_claim(c, by)) for c in claimed)])
+        ends = [(e.job, entry) for e in current for entry in entries_of_end(e, by)]
+        announce([*ends, *((c, entry) for c in claimed if (entry := entry_of_claim(c, by)))])
     for e in current:
-        counters.observe("job_wait_seconds", e.waited_ms(now) / 1000, e.job.type)
+        if not e.outcome.wait:
+            counters.observe("job_wait_seconds", e.waited_ms(now) / 1000, e.job.type)
         e.job.state = e.to.value
         e.job.failures = e.failures
+        e.job.waits, e.job.waits_since = e.waits, e.waits_since(now)
         e.job.due_at = e.outcome.due_at or e.job.due_at
     return current, claimed
 
@@ -169,7 +180,7 @@ def queue_due(ids: Sequence[str], *, actor: str, reason: str, now: datetime) -> 
     sql = statements()
     with connection.wrap_database_errors, sql.block(more=False):
         queued = sql.queue(ids, actor=actor, reason=reason, now=now)
-        announce(queued)
+        announce([(job, entry) for job, entry in queued if entry])
     return [job for job, _ in queued]
 
 
@@ -223,3 +234,9 @@ def _count_dead_letters(endings: Sequence[Ending], now: datetime) -> list[DeadLe
 
 def _batches(items: Sequence[Any]) -> list[Sequence[Any]]:
     return [items[start : start + _BATCH] for start in range(0, len(items), _BATCH)]
+
+
+def _entry_of_wait(job: Job) -> Entry:
+    """The audit entry that was left out when the job, which had to wait, was queued."""
+    reason = explain_wait(job, job.moved_at)
+    return entry_of_queued(job, State.RETRYING.value, actor=actors.SCHEDULER, reason=reason, now=job.moved_at)

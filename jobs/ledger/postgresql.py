@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from django.db import transaction
 
+from jobs import actor as actors
 from jobs.histogram import BOUNDS_MS
 from jobs.ledger.base import (
     AUDIT_COLUMNS,
@@ -36,7 +37,9 @@ from jobs.ledger.rows import (
     Enqueued,
     Entry,
     Outcomes,
+    claimed_by,
     entry_of_queued,
+    explain_wait,
 )
 from jobs.models import Job, ScheduleRow
 from jobs.sending import NOT_SENT
@@ -50,6 +53,7 @@ _NONE: Final = {
     "attempt": "attempt",
     "payload": "NULL::jsonb",
     "due_at": "NULL::timestamptz",
+    "waits_since": "NULL::timestamptz",
     '"interval"': "NULL::interval",
 }
 
@@ -75,13 +79,13 @@ _INSERTED_AS: Final = ", ".join(f'"{name}" {_TYPES.get(name, "text")}' for name 
 
 #: jobs.ledger.rows.outcomes_of in SQL.
 _COUNTED: Final = (
-    "SELECT $7::timestamptz, v.type, v.state, $8::int, count(*), sum(v.duration_ms), max(v.duration_ms), "
-    "sum(v.wait_ms), max(v.wait_ms), "
+    "SELECT $7::timestamptz, v.type, v.counted_as, $8::int, count(*), coalesce(sum(v.run_ms), 0), "
+    "coalesce(max(v.run_ms), 0), coalesce(sum(v.wait_ms), 0), coalesce(max(v.wait_ms), 0), "
     + ", ".join(
         f"count(*) FILTER (WHERE v.wait_ms > {above} AND v.wait_ms <= {bound})"
         for above, bound in pairwise((-1, *BOUNDS_MS))
     )
-    + " FROM ended JOIN v USING (id, attempt) GROUP BY v.type, v.state ORDER BY v.type, v.state"
+    + " FROM ended JOIN v USING (id, attempt) GROUP BY v.type, v.counted_as ORDER BY v.type, v.counted_as"
 )
 
 
@@ -108,14 +112,15 @@ class PostgreSQL(Statements):
     CYCLE: Final = (
         "WITH v AS (SELECT * FROM json_to_recordset($1::json) AS v(id uuid, attempt int, state text, finished bool, "
         "due_at timestamptz, failures int, result text, error text, traceback text, failure_key text, type text, "
-        "wait_ms float8, unknown bool, reason text, duration_ms float8, details text)), "
+        "counted_as text, run_ms float8, wait_ms float8, unknown bool, reason text, duration_ms float8, details text, "
+        "waits int, waits_since timestamptz, noted bool, began timestamptz, waited text, claimed_by text)), "
         "at AS (SELECT $2::timestamptz AS now, $3::timestamptz AS lease_until, $4::text AS actor, $5::text AS worker, "
         "$6::uuid[] AS ids), "
         "ended AS (UPDATE jobs_job SET state = v.state, moved_at = at.now, "
         "finished_at = CASE WHEN v.finished THEN at.now END, due_at = coalesce(v.due_at, jobs_job.due_at), "
-        "failures = v.failures, result = v.result::jsonb, error = v.error, traceback = v.traceback, "
-        "failure_key = v.failure_key, lease_until = NULL, sending_attempt = NULL, "
-        "may_have_been_applied = may_have_been_applied OR v.unknown FROM v, at "
+        "failures = v.failures, waits = v.waits, waits_since = v.waits_since, result = v.result::jsonb, "
+        "error = v.error, traceback = v.traceback, failure_key = v.failure_key, lease_until = NULL, "
+        "sending_attempt = NULL, may_have_been_applied = may_have_been_applied OR v.unknown FROM v, at "
         f"WHERE jobs_job.id = ANY($9::uuid[]) AND jobs_job.id = v.id AND jobs_job.state || '' = '{State.RUNNING}' "
         "AND jobs_job.attempt = v.attempt "
         "RETURNING jobs_job.id, jobs_job.attempt), "
@@ -127,23 +132,28 @@ class PostgreSQL(Statements):
         f"sending_attempt = {NOT_SENT} "
         f"FROM at WHERE id IN (SELECT id FROM wanted) RETURNING {CLAIMED_COLUMNS}), "
         f"noted AS (INSERT INTO jobs_auditentry ({AUDIT_COLUMNS}) "
+        f"SELECT id, v.began, '{State.RETRYING}', '{State.QUEUED}', attempt - 1, '{actors.SCHEDULER}', v.waited, "
+        "NULL::float8, '', NULL::jsonb FROM ended JOIN v USING (id, attempt) WHERE v.waited IS NOT NULL UNION ALL "
+        f"SELECT id, v.began, '{State.QUEUED}', '{State.RUNNING}', attempt, v.claimed_by, '{CLAIMED}', "
+        "NULL, '', NULL FROM ended JOIN v USING (id, attempt) WHERE v.waited IS NOT NULL UNION ALL "
         f"SELECT id, at.now, '{State.RUNNING}', v.state, attempt, at.actor, v.reason, v.duration_ms, v.error, "
-        "v.details::jsonb FROM ended JOIN v USING (id, attempt), at UNION ALL "
+        "v.details::jsonb FROM ended JOIN v USING (id, attempt), at WHERE v.noted UNION ALL "
         f"(SELECT id, at.now, '{State.QUEUED}', '{State.RUNNING}', attempt, at.actor, '{CLAIMED}', NULL, '', "
-        "NULL::jsonb FROM claimed, at ORDER BY array_position(at.ids, id))), "
+        "NULL::jsonb FROM claimed, at WHERE waits_since IS NULL ORDER BY array_position(at.ids, id))), "
         f"counted AS ({UPSERT.format(rows=_COUNTED, greatest='greatest')}) "
         f"SELECT {CLAIMED_COLUMNS.replace('id', 'id::text', 1)} FROM claimed UNION ALL "
         f"SELECT id::text, {', '.join(_NONE.get(c, 'NULL') for c in CLAIMED_COLUMNS.split(', ')[1:])} FROM ended"
     )
     QUEUE: Final = (
-        "WITH wanted AS (SELECT id, state FROM jobs_job WHERE id = ANY($2::uuid[]) "
+        "WITH wanted AS (SELECT id, state, waits_since IS NULL AS noted FROM jobs_job WHERE id = ANY($2::uuid[]) "
         f"AND state || '' IN ({WAITS}) AND due_at + '0'::interval <= $1 ORDER BY id FOR UPDATE SKIP LOCKED), "
         f"queued AS (UPDATE jobs_job SET state = '{State.QUEUED}', moved_at = $1 WHERE id IN (SELECT id FROM wanted) "
         f"RETURNING {QUEUED}), "
         f"noted AS (INSERT INTO jobs_auditentry ({AUDIT_COLUMNS}) SELECT id, $1, wanted.state, '{State.QUEUED}', "
         "attempt, $3::text, $4::text, NULL, '', NULL::jsonb FROM queued JOIN wanted USING (id) "
-        "ORDER BY array_position($2::uuid[], id)) "
-        f"SELECT {QUEUED.replace('id', 'id::text', 1)}, wanted.state FROM queued JOIN wanted USING (id)"
+        "WHERE wanted.noted ORDER BY array_position($2::uuid[], id)) "
+        f"SELECT {QUEUED.replace('id', 'id::text', 1)}, wanted.state, wanted.noted FROM queued "
+        "JOIN wanted USING (id)"
     )
     PLACE: Final = (
         f"UPDATE jobs_schedulerow AS r SET {', '.join(f'{c} = v.{c}' for c in PLACED_COLUMNS)} "
@@ -178,7 +188,7 @@ class PostgreSQL(Statements):
 
     def cycle(self, endings: Sequence[Ending], ids: Sequence[str], by: Claimant) -> tuple[set[Attempt], list[Claimed]]:
         """See Statements; one round trip."""
-        ended = as_json([_ended(e, by.now) for e in endings])
+        ended = as_json([_ended(e, by) for e in endings])
         attempts, wanted = _array([str(e.job.id) for e in endings]), _array(ids)
         reads = None if by.reads is None else as_json(by.reads)
         parameters = (ended, by.now, by.lease_until, by.actor, by.worker, wanted, by.minute, by.shard, attempts, reads)
@@ -191,12 +201,17 @@ class PostgreSQL(Statements):
                 found[row[0]] = _claimed(row, by.now)
         return current, [found[i] for i in dict.fromkeys(ids) if i in found]
 
-    def queue(self, ids: Sequence[str], *, actor: str, reason: str, now: datetime) -> list[tuple[Enqueued, Entry]]:
+    def queue(
+        self, ids: Sequence[str], *, actor: str, reason: str, now: datetime
+    ) -> list[tuple[Enqueued, Entry | None]]:
         """See Statements; one round trip."""
         self._cursor.execute(self.QUEUE, (now, _array(ids), actor, reason))
-        found = {row[0]: (Enqueued(*row[:-1]), row[-1]) for row in self._cursor.fetchall()}
+        found = {row[0]: (Enqueued(*row[:-2]), *row[-2:]) for row in self._cursor.fetchall()}
         moved = [found[i] for i in dict.fromkeys(ids) if i in found]
-        return [(job, entry_of_queued(job, was, actor=actor, reason=reason, now=now)) for job, was in moved]
+        return [
+            (job, entry_of_queued(job, was, actor=actor, reason=reason, now=now) if noted else None)
+            for job, was, noted in moved
+        ]
 
     def place(self, rows: Sequence[ScheduleRow]) -> None:
         """See Statements."""
@@ -221,8 +236,11 @@ class PostgreSQL(Statements):
             self._cursor.execute(self.HOUR, (failure.key, hour_of(at), jobs))
 
 
-def _ended(ending: Ending, now: datetime) -> dict[str, Any]:
-    """The columns that CYCLE reads."""
+def _ended(ending: Ending, by: Claimant) -> dict[str, Any]:
+    """The columns that CYCLE reads; with `waited`, it writes the entries after a wait (rows.entries_of_end)."""
+    now, job, duration_ms = by.now, ending.job, round(ending.duration_ms, 3)
+    began = job.started_at or now
+    after_wait = job.waits_since is not None and not ending.bounced
     return {
         "id": ending.job.id,
         "attempt": ending.job.attempt,
@@ -235,11 +253,19 @@ def _ended(ending: Ending, now: datetime) -> dict[str, Any]:
         "traceback": ending.traceback,
         "failure_key": ending.failure_key,
         "type": ending.job.type,
-        "wait_ms": ending.waited_ms(now),
+        "counted_as": ending.outcome.counted_as,
+        "run_ms": None if ending.outcome.wait else duration_ms,
+        "wait_ms": None if ending.outcome.wait else ending.waited_ms(now),
         "unknown": ending.outcome.unknown,
         "reason": ending.outcome.reason,
-        "duration_ms": round(ending.duration_ms, 3),
+        "duration_ms": duration_ms,
         "details": ending.details,
+        "waits": ending.waits,
+        "waits_since": ending.waits_since(now),
+        "noted": job.waits_since is None or after_wait,
+        "began": began,
+        "waited": explain_wait(job, began) if after_wait else None,
+        "claimed_by": claimed_by(job, by),
     }
 
 
@@ -252,5 +278,8 @@ def _claimed(row: Sequence[Any], now: datetime) -> Claimed:
     values = list(row)
     if isinstance(values[4], str):  # Django reads jsonb as text on its connections
         values[4] = msgspec.json.decode(values[4])
+    waits_since, waits = values.pop(), values.pop()
     values.append(now)
-    return Claimed(*values)
+    claimed = Claimed(*values)
+    claimed.waits, claimed.waits_since = waits, waits_since
+    return claimed

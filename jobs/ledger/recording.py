@@ -30,6 +30,7 @@ class Moved(msgspec.Struct, frozen=True):
     reason: str
     duration_ms: float | None
     error: str
+    attempts: int  #: those of the claims so far that were not just waits
     request_id: str  #: of the request or message that created the job; empty if unknown
 
 
@@ -92,6 +93,7 @@ def announce(moved: Sequence[tuple[Job | Claimed | Enqueued, Entry]]) -> None:
             reason=e.reason,
             duration_ms=e.duration_ms,
             error=e.error,
+            attempts=e.attempt - (0 if isinstance(job, Enqueued) else job.waits),
             request_id="" if isinstance(job, Enqueued) else job.request_id,
         )
         for job, e in moved

@@ -7,12 +7,14 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from jobs import actor as actors
 from jobs import histogram
 from jobs.fingerprint import Failure
 from jobs.models import Job
 from jobs.outcome import Outcome
 from jobs.sending import Sending
 from jobs.states import ENDED, MOVES, State
+from scheduler_project.durations import duration
 
 _QUEUED: Final = State.QUEUED.value
 _RUNNING: Final = State.RUNNING.value
@@ -40,6 +42,8 @@ class Claimed(msgspec.Struct):
     started_at: datetime
     state: str = State.RUNNING.value
     sending: Sending | None = None  #: for work that must not be sent twice
+    waits: int = 0
+    waits_since: datetime | None = None
 
 
 class Enqueued(msgspec.Struct):
@@ -74,6 +78,7 @@ class Ending(msgspec.Struct, frozen=True):
     duration_ms: float = 0.0
     details: str | None = None  #: JSON, for the audit entry
     failure: Failure | None = None  #: the kind of failure of a dead letter
+    bounced: bool = False  #: nothing was sent, because the job must wait
 
     @property
     def to(self) -> State:
@@ -92,6 +97,15 @@ class Ending(msgspec.Struct, frozen=True):
     def failure_key(self) -> str:
         return self.failure.key if self.failure else ""
 
+    @property
+    def waits(self) -> int:
+        """How often the job had to wait, this attempt included."""
+        return self.job.waits + self.bounced
+
+    def waits_since(self, now: datetime) -> datetime | None:
+        """Since when the job has had to wait; None if it was not found so."""
+        return (self.job.waits_since or now) if self.bounced else None
+
     def finished_at(self, now: datetime) -> datetime | None:
         """None if the job goes on."""
         return now if self.to in ENDED else None
@@ -108,6 +122,7 @@ class Ending(msgspec.Struct, frozen=True):
             msgspec.structs.replace(self.outcome, reason=reason),
             error=self.error and reason,
             duration_ms=self.duration_ms,
+            bounced=self.bounced,
         )
 
 
@@ -190,8 +205,36 @@ class DeadLetterCount(NamedTuple):
     jobs: int
 
 
-def entry_of_end(ending: Ending, by: Claimant) -> Entry:
-    """The audit entry of the end of an attempt."""
+def entries_of_end(ending: Ending, by: Claimant) -> list[Entry]:
+    """The audit entries of the end of an attempt.
+
+    A wait has two, when it is first found and when it is over, however often the job is claimed in between: none
+    for those claims and their ends, and after the wait the two entries that were left out before this end.
+    """
+    if ending.job.waits_since is None:
+        return [_entry_of_end(ending, by)]
+    return [] if ending.bounced else [*_entries_after_wait(ending, by), _entry_of_end(ending, by)]
+
+
+def explain_wait(job: Claimed | Job, until: datetime) -> str:
+    """The reason in the audit entry of the end of a job's wait."""
+    return f"had to wait for {duration(until - (job.waits_since or until))}"
+
+
+def claimed_by(job: Claimed | Job, by: Claimant) -> str:
+    """Who claimed the attempt that ends."""
+    return actors.worker(job.worker) if isinstance(job, Job) else by.actor
+
+
+def _entries_after_wait(ending: Ending, by: Claimant) -> list[Entry]:
+    job, job_id, at = ending.job, str(ending.job.id), ending.job.started_at or by.now
+    queued = Entry(
+        job_id, at, State.RETRYING.value, _QUEUED, job.attempt - 1, actors.SCHEDULER, explain_wait(job, at), None, ""
+    )
+    return [queued, Entry(job_id, at, _QUEUED, _RUNNING, job.attempt, claimed_by(job, by), CLAIMED, None, "")]
+
+
+def _entry_of_end(ending: Ending, by: Claimant) -> Entry:
     return Entry(
         job_id=str(ending.job.id),
         at=by.now,
@@ -206,36 +249,38 @@ def entry_of_end(ending: Ending, by: Claimant) -> Entry:
     )
 
 
-def entry_of_claim(claimed: Claimed, by: Claimant) -> Entry:
-    """The audit entry of a claim."""
+def entry_of_claim(claimed: Claimed, by: Claimant) -> Entry | None:
+    """The audit entry of a claim; none if it may only find that the job must wait longer."""
+    if claimed.waits_since is not None:
+        return None
     return Entry(claimed.id, by.now, _QUEUED, _RUNNING, claimed.attempt, by.actor, CLAIMED, None, "")
 
 
-def entry_of_queued(job: Enqueued, was: str, *, actor: str, reason: str, now: datetime) -> Entry:
+def entry_of_queued(job: Enqueued | Job, was: str, *, actor: str, reason: str, now: datetime) -> Entry:
     """The audit entry of a job that is due."""
-    return Entry(job.id, now, was, _QUEUED, job.attempt, actor, reason, None, "")
+    return Entry(str(job.id), now, was, _QUEUED, job.attempt, actor, reason, None, "")
 
 
 def outcomes_of(endings: Sequence[Ending], by: Claimant) -> list[Outcomes]:
     """Ends summed up by type and outcome."""
-    groups: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    groups: dict[tuple[str, str], list[Ending]] = {}
     for ending in endings:
-        times = (round(ending.duration_ms, 3), ending.waited_ms(by.now))
-        groups.setdefault((ending.job.type, ending.to.value), []).append(times)
-    return [_sum_up(kind, outcome, times, by) for (kind, outcome), times in groups.items()]
+        groups.setdefault((ending.job.type, ending.outcome.counted_as), []).append(ending)
+    return [_sum_up(kind, outcome, ended, by) for (kind, outcome), ended in groups.items()]
 
 
-def _sum_up(kind: str, outcome: str, times: Sequence[tuple[float, float]], by: Claimant) -> Outcomes:
-    run, wait = [ms for ms, _ in times], [ms for _, ms in times]
+def _sum_up(kind: str, outcome: str, endings: Sequence[Ending], by: Claimant) -> Outcomes:
+    runs = [ending for ending in endings if not ending.outcome.wait]
+    run, wait = [round(e.duration_ms, 3) for e in runs], [e.waited_ms(by.now) for e in runs]
     return Outcomes(
         minute=by.minute,
         type=kind,
         outcome=outcome,
         shard=by.shard,
-        jobs=len(times),
+        jobs=len(endings),
         run_ms=sum(run),
-        run_ms_max=max(run),
+        run_ms_max=max(run, default=0.0),
         wait_ms=sum(wait),
-        wait_ms_max=max(wait),
+        wait_ms_max=max(wait, default=0.0),
         waited=histogram.count_waits(wait),
     )

@@ -38,8 +38,8 @@ from jobs.ledger.rows import (
     Enqueued,
     Entry,
     Outcomes,
+    entries_of_end,
     entry_of_claim,
-    entry_of_end,
     entry_of_queued,
     outcomes_of,
 )
@@ -69,12 +69,13 @@ class SQLite(Statements):
     )
     END: Final = (
         "UPDATE jobs_job SET state = ?, moved_at = ?, finished_at = ?, due_at = coalesce(?, due_at), failures = ?, "
-        "result = ?, error = ?, traceback = ?, failure_key = ?, lease_until = NULL, sending_attempt = NULL, "
+        "waits = ?, waits_since = ?, result = ?, error = ?, traceback = ?, failure_key = ?, lease_until = NULL, "
+        "sending_attempt = NULL, "
         "may_have_been_applied = may_have_been_applied OR ? WHERE id = ?"
     )
     DUE: Final = (
-        f"SELECT {QUEUED}, state FROM jobs_job WHERE id IN (SELECT value FROM json_each(?)) AND +state IN ({WAITS}) "
-        "AND +due_at <= ?"
+        f"SELECT {QUEUED}, state, waits_since FROM jobs_job WHERE id IN (SELECT value FROM json_each(?)) "
+        f"AND +state IN ({WAITS}) AND +due_at <= ?"
     )
     QUEUE: Final = f"UPDATE jobs_job SET state = '{State.QUEUED}', moved_at = ? WHERE id = ?"
     PLACE: Final = f"UPDATE jobs_schedulerow SET {', '.join(f'{c} = ?' for c in PLACED_COLUMNS)} WHERE id = ?"
@@ -132,7 +133,8 @@ class SQLite(Statements):
         ended = self._end(endings, by.now) if endings else []
         self.count(outcomes_of(ended, by))
         claimed = self._claim(ids, by) if ids else []
-        self.audit([*(entry_of_end(e, by) for e in ended), *(entry_of_claim(job, by) for job in claimed)])
+        ends = [entry for e in ended for entry in entries_of_end(e, by)]
+        self.audit([*ends, *(entry for c in claimed if (entry := entry_of_claim(c, by)))])
         return {e.attempt for e in ended}, claimed
 
     def _end(self, endings: Sequence[Ending], now: datetime) -> list[Ending]:
@@ -145,18 +147,23 @@ class SQLite(Statements):
     def _claim(self, ids: Sequence[str], by: Claimant) -> list[Claimed]:
         at, until = _text(by.now), _text(by.lease_until)
         found = self._raw.execute(self.CLAIMABLE, (_hexes(ids),))
-        rows = {row[0]: row for row in found if by.can_read(row[1], row[-1])}
+        rows = {row[0]: row for row in found if by.can_read(row[1], row[-3])}
         self._raw.executemany(self.CLAIM, [(by.worker, at, at, until, key) for key in rows])
         return [_claimed_from_text(i, row, by.now) for i in dict.fromkeys(ids) if (row := rows.get(_hex(i)))]
 
-    def queue(self, ids: Sequence[str], *, actor: str, reason: str, now: datetime) -> list[tuple[Enqueued, Entry]]:
+    def queue(
+        self, ids: Sequence[str], *, actor: str, reason: str, now: datetime
+    ) -> list[tuple[Enqueued, Entry | None]]:
         """See Statements."""
         at = _text(now)
         rows = {row[0]: row for row in self._raw.execute(self.DUE, (_hexes(ids), at))}
         self._raw.executemany(self.QUEUE, [(at, key) for key in rows])
-        found = [(Enqueued(i, *row[1:-1]), row[-1]) for i in dict.fromkeys(ids) if (row := rows.get(_hex(i)))]
-        queued = [(job, entry_of_queued(job, was, actor=actor, reason=reason, now=now)) for job, was in found]
-        self.audit([entry for _, entry in queued])
+        found = [(Enqueued(i, *row[1:-2]), *row[-2:]) for i in dict.fromkeys(ids) if (row := rows.get(_hex(i)))]
+        queued = [
+            (job, None if since else entry_of_queued(job, was, actor=actor, reason=reason, now=now))
+            for job, was, since in found
+        ]
+        self.audit(entry for _, entry in queued if entry)
         return queued
 
     def place(self, rows: Sequence[ScheduleRow]) -> None:
@@ -203,6 +210,8 @@ def _end_values(e: Ending, now: datetime) -> tuple[Any, ...]:
         _text(e.finished_at(now)),
         _text(e.outcome.due_at),
         e.failures,
+        e.waits,
+        _text(e.waits_since(now)),
         e.result,
         e.error,
         e.traceback,
@@ -250,6 +259,8 @@ def _claimed_from_text(job_id: str, row: Sequence[Any], now: datetime) -> Claime
         interval,
         request_id,
         version,
+        waits,
+        waits_since,
     ) = row
     return Claimed(
         id=job_id,
@@ -268,4 +279,6 @@ def _claimed_from_text(job_id: str, row: Sequence[Any], now: datetime) -> Claime
         request_id=request_id,
         payload_version=version,
         started_at=now,
+        waits=waits,
+        waits_since=waits_since and waits_since.replace(tzinfo=now.tzinfo),
     )

@@ -63,6 +63,15 @@ class Job(models.Model):
     state = models.CharField(max_length=9, choices=[(s.value, s.value) for s in State])
     attempt = models.PositiveIntegerField(default=0, help_text="Claims so far; the fencing token.")
     failures = models.PositiveIntegerField(default=0, help_text="Failed attempts that count against the type's limit.")
+    waits = models.IntegerField(
+        default=0, db_default=0, editable=False, help_text="Claims that sent nothing, because the job had to wait."
+    )
+    waits_since = models.DateTimeField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="When it was first found to have to wait; empty if it need not.",
+    )
     due_at = models.DateTimeField()
     first_due_at = models.DateTimeField(
         null=True, blank=True, help_text="Due time with which it was submitted; empty: by a release that kept none."
@@ -137,6 +146,11 @@ class Job(models.Model):
 
     def __str__(self) -> str:
         return f"{self.type} {self.id}"
+
+    @property
+    def attempts(self) -> int:
+        """Claims that were attempts: those that only found that the job must wait are none."""
+        return self.attempt - self.waits
 
     @property
     def is_waiting(self) -> bool:

@@ -147,8 +147,8 @@ def _withdraw_step(clock: WorldClock, reason: str) -> str:
         return ""
     if not service.cancel([job], actor=actors.WORLD_CLOCK, reason=reason).done:
         return f" Step {clock.steps} has begun and ends."
-    if job.attempt:
-        return f" Step {clock.steps} is cancelled after {job.attempt} attempts, which may have moved time."
+    if job.attempts:
+        return f" Step {clock.steps} is cancelled after {job.attempts} attempts, which may have moved time."
     position = Position(counted_until=timezone.now(), owed=clock.owed, day=clock.day, moved=clock.moved)
     back = ticking.give_back(position, clock.step_seconds, clock.step_day)
     seconds, clock.step_seconds = clock.step_seconds, 0

@@ -26,6 +26,7 @@ from jobs.states import ENDED, Priority, State
 from ops.admin.tiles import grey_out, in_address, link_to_moves, make_tiles
 from ops.humanize import limited_count, milliseconds
 from ops.reads import recent_actions, verdict
+from ops.reads.audit_trail import RETRIED, WAITED
 from ops.reads.job import TONES, name_all
 from ops.reads.outcomes import DEFAULT, RANGES, Range, Slot, read_slots, sum_up
 from ops.reads.status import find_components
@@ -113,11 +114,14 @@ def make_chart(slots: Sequence[Slot], wanted: Range) -> dict[str, Any]:
     """The data of the charts, for each step."""
     minutes = wanted.step / timedelta(minutes=1)
     drawn = [o for o in OUTCOMES if o is not State.QUEUED or any(s.outcomes[o] for s in slots)]
+    counts = [(o.value.lower(), TONES[o][1], [s.outcomes[o] for s in slots]) for o in drawn]
+    if any(s.waits for s in slots):
+        counts.append(("had to wait", "busy", [s.waits.total() for s in slots]))
     return {
         "at": [int(s.at.timestamp() * 1000) for s in slots],
         "outcomes": [
-            {"name": o.value.lower(), "tone": TONES[o][1], "values": [round(s.outcomes[o] / minutes, 2) for s in slots]}
-            for o in drawn
+            {"name": name, "tone": tone, "values": [round(n / minutes, 2) for n in values]}
+            for name, tone, values in counts
         ],
         "p50": [_round(s.p50_ms) for s in slots],
         "p95": [_round(s.p95_ms) for s in slots],
@@ -133,11 +137,14 @@ def make_table(slots: Sequence[Slot], step: timedelta) -> list[dict[str, Any]]:
     return [
         {
             "at": s.at,
-            "counts": [(s.outcomes[o], _link_to_ended(o, s.at, step)) for o in OUTCOMES[:4]],
+            "counts": [
+                *((s.outcomes[o], _link_to_ended(o, s.at, step)) for o in OUTCOMES[:4]),
+                (s.waits.total(), link_to_moves(WAITED, since=in_address(s.at), until=in_address(s.at + step))),
+            ],
             "times": [milliseconds(x) for x in (s.p50_ms, s.p95_ms, s.max_ms, s.run_mean_ms, s.run_ms_max)],
         }
         for s in reversed(slots)
-        if s.jobs
+        if s.jobs or s.waits
     ]
 
 
@@ -186,7 +193,7 @@ def _read_database(wanted: Range, now: datetime) -> dict[str, Any]:
         "sums": sums,
         "chart": make_chart(slots, wanted),
         "rows": make_table(slots, wanted.step),
-        "outcomes": [o.value.lower() for o in OUTCOMES[:4]],
+        "outcomes": [*(o.value.lower() for o in OUTCOMES[:4]), "had to wait"],
         "dead": counts[State.DEAD],
         "dead_count": limited_count(counts[State.DEAD]),
         "running": find_longest_running(),
@@ -208,7 +215,7 @@ def _link_to_ended(outcome: State, at: datetime, step: timedelta) -> str:
     """The list of jobs that ended so within one step; for outcomes that do not end a job, the list of moves."""
     since, until = in_address(at), in_address(at + step)
     if outcome not in ENDED:
-        return link_to_moves(outcome.value, since=since, until=until)
+        return link_to_moves(RETRIED, since=since, until=until)
     question = {"state": outcome.value, "finished_at_from": since, "finished_at_to": until}
     return f"{reverse('admin:jobs_job_changelist')}?{urlencode(question)}"
 

@@ -26,6 +26,7 @@ COLUMNS: Final = (
     "may_have_been_applied",
     "priority",
     "attempt",
+    "waits",
     "failures",
     "due_at",
     "clock",

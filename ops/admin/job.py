@@ -50,7 +50,7 @@ else:
 
 @admin.register(Job)
 class JobAdmin(JobAdminBase):
-    list_display = ("task", "state_badge", "campaign", "due", "finished", "attempt", "error_line")
+    list_display = ("task", "state_badge", "campaign", "due", "finished", "attempts", "error_line")
     list_display_links = ("task",)
     list_filter = (
         StateFilter,

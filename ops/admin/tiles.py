@@ -10,11 +10,20 @@ from django.utils import timezone
 
 from jobs.histogram import OBJECTIVE_MS, OBJECTIVE_SHARE
 from jobs.states import ENDED, State
+from jobs.waits import Wait
 from ops.humanize import format_count, format_jobs, limited_count, milliseconds
+from ops.reads.audit_trail import FAILED, WAITED
 from ops.reads.job import TONES
 from ops.reads.outcomes import Range, Slot
 from scheduler_project.durations import duration
 
+WAITS: Final = {
+    Wait.BREAKER: "the circuit breaker",
+    Wait.LIMIT: "the main API's limits",
+    Wait.ANSWER: "an operator's answer",
+    Wait.OUTAGE: "the database or Redis",
+    Wait.OTHER: "other work",
+}  #: what jobs wait for, in words
 FRESH: Final = timedelta(minutes=5)  #: what was measured before is old
 
 
@@ -38,13 +47,12 @@ def make_tiles(sums: Slot, counts: dict[State, int], wanted: Range) -> list[dict
             "name": "Failed attempts",
             "value": format_count(failed),
             "tone": "warn" if failed else "good",
-            "link": link_to_moves(f"{State.DEAD}, {State.RETRYING}", since=since),
-            "says": f"{100 * failed / sums.jobs:.1f} % of attempts, incl. waits for the breaker and for answers"
-            if sums.jobs
-            else "none ended",
+            "link": link_to_moves(FAILED, since=since),
+            "says": f"{100 * failed / sums.jobs:.1f} % of attempts" if sums.jobs else "none ended",
             "icon": "replay",
             "measures": True,
         },
+        *_wait_tiles(sums, wanted),
         *_time_tiles(sums),
         *(
             _tile(state, counts[state], f"{jobs}?state={state.value}")
@@ -62,6 +70,23 @@ def grey_out(tiles: Sequence[dict[str, Any]], slots: Sequence[Slot], wanted: Ran
         if tile.get("measures"):
             tile["tone"], tile["is_old"] = "muted", True
             tile["says"] = f"no attempt has ended for {duration(now - last)}" if last else f"none in {wanted.label}"
+
+
+def _wait_tiles(sums: Slot, wanted: Range) -> list[dict[str, Any]]:
+    """How often jobs were found to have to wait; none if none was."""
+    if not sums.waits:
+        return []
+    counts = [(WAITS[Wait(name)], n) for name, n in sums.waits.most_common()]
+    return [
+        {
+            "name": "Had to wait",
+            "value": format_count(sums.waits.total()),
+            "icon": "hourglass_pause",
+            "tone": "warn" if sums.waits[Wait.BREAKER] or sums.waits[Wait.OUTAGE] else "calm",
+            "link": link_to_moves(WAITED, since=in_address(sums.at)),
+            "says": f"times in {wanted.label}, for {', '.join(f'{what} ({format_count(n)})' for what, n in counts)}",
+        }
+    ]
 
 
 def _time_tiles(sums: Slot) -> list[dict[str, Any]]:

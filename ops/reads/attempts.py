@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from jobs.errors import AwaitsAnswer
-from jobs.models import AuditEntry
+from jobs.models import AuditEntry, Job
 from jobs.states import State
+from jobs.waits import wait_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,7 @@ class Attempt:
     """One claim of a job and its result."""
 
     number: int
+    """Among the attempts: a claim that only found that the job must wait is none."""
     worker: str
     began: datetime
     ended: datetime | None
@@ -45,35 +46,60 @@ class Attempt:
     """The X-Request-Id of its calls."""
 
 
+def read_trail(job: Job) -> list[AuditEntry]:
+    """The job's first 500 moves, oldest first, and those under way that are only recorded if they end its wait."""
+    trail = list(job.audit_trail.select_related("action").order_by("id")[:500])
+    if job.waits_since is None or job.state not in (State.QUEUED, State.RUNNING):
+        return trail
+    at = job.moved_at if job.state == State.QUEUED else job.started_at or job.moved_at
+    queued = AuditEntry(job=job, at=at, was=State.RETRYING.value, now=State.QUEUED.value, attempt=job.attempt)
+    claimed = AuditEntry(job=job, at=at, was=State.QUEUED.value, now=State.RUNNING.value, attempt=job.attempt)
+    queued.reason, claimed.actor = "due", f"worker:{job.worker}"
+    return [*trail, queued] if job.state == State.QUEUED else [*trail, queued, claimed]
+
+
 def read_attempts(trail: Sequence[AuditEntry]) -> list[Attempt]:
     """The attempts in `trail`, which is oldest first; the result is latest first."""
-    ends = {entry.attempt: entry for entry in trail if entry.was == State.RUNNING}
-    return [_attempt(entry, ends.get(entry.attempt)) for entry in trail if entry.now == State.RUNNING][::-1]
+    ends = _find_ends(trail)
+    numbers = number_claims(trail)
+    claims = [entry for entry in trail if entry.now == State.RUNNING and entry.attempt in numbers]
+    return [_attempt(claim, ends.get(claim.attempt), numbers[claim.attempt]) for claim in reversed(claims)]
 
 
 def error_of(entry: AuditEntry) -> str:
-    """The error with which an attempt ended; empty if it only waits for an operator's answer, as its reason says."""
-    return "" if awaits_answer(entry.error) else entry.error
+    """The error with which an attempt ended; empty if the job only had to wait, as its reason says."""
+    return "" if wait_in(entry.error) else entry.error
 
 
-def awaits_answer(error: str) -> bool:
-    """Whether an attempt with this error found that an operator is asked first."""
-    return error.startswith(f"{AwaitsAnswer.__name__}:")
+def _find_ends(trail: Sequence[AuditEntry]) -> dict[int, AuditEntry]:
+    return {entry.attempt: entry for entry in trail if entry.was == State.RUNNING}
 
 
-def _attempt(claim: AuditEntry, end: AuditEntry | None) -> Attempt:
+def number_claims(trail: Sequence[AuditEntry]) -> dict[int, int]:
+    """The numbers of attempts by those of their claims."""
+    ends = _find_ends(trail)
+    claims = [entry.attempt for entry in trail if entry.now == State.RUNNING]
+    return {claim: number for number, claim in enumerate((c for c in claims if not _is_wait(ends.get(c))), start=1)}
+
+
+def _is_wait(end: AuditEntry | None) -> bool:
+    """Whether a claim sent nothing, because the job had to wait."""
+    return end is not None and wait_in(end.error) is not None and not (end.details or {}).get("calls")
+
+
+def _attempt(claim: AuditEntry, end: AuditEntry | None, number: int) -> Attempt:
     details: Mapping[str, Any] = (end.details if end else None) or {}
     calls: Mapping[str, Any] = details.get("calls") or {}
     made = tuple(Call(*row) for row in calls.get("made", ()))
     return Attempt(
-        number=claim.attempt,
+        number=number,
         worker=claim.actor.removeprefix("worker:"),
         began=claim.at,
         ended=end.at if end else None,
         state=end.now if end else State.RUNNING.value,
         reason=end.reason if end else "",
         error=error_of(end) if end else "",
-        traceback="" if end and awaits_answer(end.error) else details.get("traceback", ""),
+        traceback=details.get("traceback", ""),
         duration_ms=end.duration_ms if end else None,
         calls=made,
         calls_left_out=calls.get("count", len(made)) - len(made),

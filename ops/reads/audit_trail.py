@@ -14,6 +14,8 @@ from django.db.models import Q, QuerySet
 from jobs.models import AuditEntry, Job, JobAction, OperatorAction
 from jobs.models.audit import SINGLE
 from jobs.models.indexes import Inlined
+from jobs.states import State
+from jobs.waits import ERRORS
 from ops.humanize import format_jobs
 from ops.reads.changes import read_changes
 from ops.reads.job_actions import Standing, describe, find_verbs, read_standing
@@ -22,6 +24,9 @@ from scheduler_project.text import is_job_id
 
 PAGE: Final = 50
 SEARCHED: Final = 20_000  #: moves that a page searches for texts; the next page continues from there
+FAILED: Final = "failed attempts"
+RETRIED: Final = "failed and retried"
+WAITED: Final = "waits"
 SKEW: Final = timedelta(minutes=1)  #: concurrent transactions can write entries out of order
 
 
@@ -31,7 +36,7 @@ class TrailFilters:
 
     who: str = ""
     what: str = ""
-    """A state, a verb, a target or a job's id; several, separated by commas, match any of them."""
+    """A state, a verb, a target, a job's id, FAILED, RETRIED or WAITED; any of several that commas separate."""
     why: str = ""
     """In the reason or the error."""
     origin: str = ""
@@ -143,13 +148,22 @@ def _filter_texts(question: TrailFilters) -> Q:
     if question.who:
         texts &= Q(actor__icontains=question.who)
     if question.what:
-        states: list[Any] = [("job_id" if is_job_id(one) else "now__icontains", one) for one in _split(question.what)]
-        texts &= Q.create(states, connector=Q.OR)
+        texts &= Q.create([_filter_moves(one) for one in _split(question.what)], connector=Q.OR)
     if question.why:
         texts &= Q(reason__icontains=question.why) | Q(error__icontains=question.why)
     if question.origin:
         texts &= Q(details__icontains=question.origin)
     return texts
+
+
+def _filter_moves(what: str) -> Q:
+    """The moves that one word or id matches."""
+    waited = Q.create([("error__startswith", f"{error}:") for error in ERRORS], connector=Q.OR)
+    retried, dead = (Q(was=State.RUNNING.value, now=state.value) for state in (State.RETRYING, State.DEAD))
+    known = {FAILED: (retried & ~waited) | dead, RETRIED: retried & ~waited, WAITED: retried & waited}
+    if what in known:
+        return known[what]
+    return Q(job_id=what) if is_job_id(what) else Q(now__icontains=what)
 
 
 def _find_actions(question: TrailFilters, cursor: Cursor) -> list[OperatorAction]:

@@ -16,6 +16,7 @@ from jobs.models import AuditEntry, CampaignClock, CronTask, Job, Pause, Schedul
 from jobs.registry import all_types
 from jobs.states import WAITING, State
 from jobs.stops import waits_for_world_time
+from jobs.waits import Wait, wait_in
 from jobs.world.calendars.calendar import Calendar
 from jobs.world.clock import parse_moment
 from ops import bulk
@@ -159,8 +160,11 @@ def _explain_retrying(job: Job, reason: str, now: datetime, pauses_text: str) ->
             f"Next attempt {naturaltime(job.due_at, now)}. The effect may already be applied, and is sent again "
             f"because EFFECT_UNKNOWN_OUTCOME is retry. Last error: {reason}.{pauses_text}"
         )
-    if attempts.awaits_answer(job.error):
-        return f"Waits: {reason}. Next attempt after the answer, or {naturaltime(job.due_at, now)}.{pauses_text}"
+    if wait := wait_in(job.error):
+        what = job.error.partition(": ")[2] or reason
+        since = f" It has waited for {duration(now - job.waits_since)}." if job.waits_since else ""
+        then = "Next attempt after the answer, or" if wait is Wait.ANSWER else "Looks again"
+        return f"Waits: {what}.{since} {then} {naturaltime(job.due_at, now)}; no failure counts.{pauses_text}"
     return f"Next attempt {naturaltime(job.due_at, now)}, after this error: {reason}.{pauses_text}"
 
 
@@ -234,7 +238,7 @@ def find_near(job: Job) -> QuerySet[Job]:
 
 def read_page(job: Job, now: datetime) -> dict[str, Any]:
     """The template's context: twelve queries, three more for a world time, two for a type that is not idempotent."""
-    trail = list(job.audit_trail.select_related("action").order_by("id")[:500])
+    trail = attempts.read_trail(job)
     about = job.subject.partition(":")[0]
     entity = ScheduleRow.objects.filter(entity_id=about).first() if about and about != "cron" else None
     campaign = CampaignClock.objects.filter(pk=job.campaign_id).first() if job.campaign_id else None

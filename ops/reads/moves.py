@@ -25,11 +25,13 @@ class Step:
     """What the operator did, if that is known; empty for what the reason says."""
     reason: str
     changes: dict[str, tuple[Any, Any]]
+    attempt: int | None
+    """The number of its attempt; None if it belongs to none."""
 
 
 def read_timeline(trail: Sequence[AuditEntry], now: datetime) -> list[Step]:
     """Latest first; the entries with their actions."""
-    ends = [entry.at for entry in trail[1:]] + [now]
+    numbers, ends = attempts.number_claims(trail), [entry.at for entry in trail[1:]] + [now]
     return [
         Step(
             entry=entry,
@@ -38,6 +40,7 @@ def read_timeline(trail: Sequence[AuditEntry], now: datetime) -> list[Step]:
             did=_describe(entry),
             reason=typed(entry.actor, entry.reason),
             changes=read_changes(entry),
+            attempt=numbers.get(entry.attempt),
         )
         for entry, end in zip(trail, ends, strict=True)
     ][::-1]

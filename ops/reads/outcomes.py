@@ -14,6 +14,7 @@ from django.db.models import Max, Q, Sum
 from jobs.histogram import BOUNDS_MS, COLUMNS, OBJECTIVE_MS, percentile, within
 from jobs.models import OutcomeMinute
 from jobs.states import MOVES, State
+from jobs.waits import Wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +42,16 @@ DEFAULT: Final = "1h"
 _ENDS: Final = tuple(
     state.value for state in State if state in MOVES[State.RUNNING]
 )  # the states that an attempt can end in
+_WAITS: Final = tuple(wait.value for wait in Wait)
 
 
 @dataclass(slots=True)
 class Slot:
-    """The attempts that ended within one step, or the sum of several."""
+    """The attempts that ended within one step, or the sum of several. `waits` are in no other figure."""
 
     at: datetime
     outcomes: Counter[str] = field(default_factory=Counter)
+    waits: Counter[str] = field(default_factory=Counter)
     run_ms: float = 0.0
     run_ms_max: float = 0.0
     wait_ms_max: float = 0.0
@@ -82,6 +85,7 @@ class Slot:
 
     def add(self, other: "Slot") -> None:
         self.outcomes += other.outcomes
+        self.waits += other.waits
         self.run_ms += other.run_ms
         self.run_ms_max = max(self.run_ms_max, other.run_ms_max)
         self.wait_ms_max = max(self.wait_ms_max, other.wait_ms_max)
@@ -109,11 +113,12 @@ def sum_up(slots: Sequence[Slot]) -> Slot:
 
 
 def _add(slot: Slot, sums: Sequence[Any]) -> None:
-    """Add the sums of one minute, in the order of _SUMS."""
-    for outcome, jobs in zip(_ENDS, sums, strict=False):
-        if jobs:
-            slot.outcomes[outcome] += int(jobs)
-    run, run_max, wait_max, *buckets = sums[len(_ENDS) :]
+    """Add the sums of one minute, in the order of `_minutes`."""
+    for counter, names, counts in ((slot.outcomes, _ENDS, sums), (slot.waits, _WAITS, sums[len(_ENDS) :])):
+        for name, jobs in zip(names, counts, strict=False):
+            if jobs:
+                counter[name] += int(jobs)
+    run, run_max, wait_max, *buckets = sums[len(_ENDS) + len(_WAITS) :]
     slot.run_ms += run
     slot.run_ms_max = max(slot.run_ms_max, run_max)
     slot.wait_ms_max = max(slot.wait_ms_max, wait_max)
@@ -126,6 +131,6 @@ def _minutes(since: datetime) -> list[Any]:
     In index order, so that no database sorts wide rows: grouping by step in the database takes four times as long.
     """
     rows = OutcomeMinute.objects.filter(minute__gte=since).order_by("minute").values_list("minute")
-    ends = {f"n_{end.lower()}": Sum("jobs", filter=Q(outcome=end), default=0) for end in _ENDS}
+    ends = {f"n_{end.lower()}": Sum("jobs", filter=Q(outcome=end), default=0) for end in (*_ENDS, *_WAITS)}
     tops = {"run": Sum("run_ms"), "run_top": Max("run_ms_max"), "wait_top": Max("wait_ms_max")}
     return list(rows.annotate(**ends, **tops, **{f"n_{c}": Sum(c) for c in COLUMNS}))

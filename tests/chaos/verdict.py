@@ -96,7 +96,10 @@ def _fault_of(trail: list[Entry], job: JobRow) -> str:
     for before, after in pairwise(trail):
         if after.was != before.now or State(after.now) not in MOVES[State(after.was)]:
             return f"{before.now} is followed by {after.was} → {after.now}"
-        if after.attempt != before.attempt + (after.now == State.RUNNING):
+        # A job that has to wait is claimed without an entry until the wait is over.
+        least = before.attempt + (after.now == State.RUNNING)
+        may_skip = (after.was, after.now) == (State.RETRYING, State.QUEUED)
+        if after.attempt < least or (after.attempt > least and not may_skip):
             return f"attempt {before.attempt} is followed by {after.attempt}"
     return ""
 

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from jobs import actor as actors
 from jobs import pauses, service
-from jobs.errors import JobError, Outage, OutcomeUnknown, Refused, Stopped
+from jobs.errors import JobError, MustWait, Outage, OutcomeUnknown, Refused, Stopped
 from jobs.fingerprint import fingerprint_of
 from jobs.ledger import Claimed, Ending, moves
 from jobs.main_api.calls import Calls
@@ -75,6 +75,8 @@ def find_claimed(at: datetime, ids: Sequence[str], *, worker: str, until: dateti
             request_id=job.request_id,
             payload_version=job.payload_version,
             started_at=at,
+            waits=job.waits,
+            waits_since=job.waits_since,
         )
         for job in found
     ]
@@ -170,9 +172,7 @@ def judge(job: Claimed, answer: Answer) -> Answer:
 
 
 def _as_json(calls: Calls, began: float) -> msgspec.Raw:
-    """Encode the calls for ops/reads/attempts.py: the request ID once, then per call its operation, offset in ms,
-    duration in ms and result.
-    """
+    """Encode the calls for ops/reads/attempts.py: the request ID; of each, operation, offset and time in ms, result."""
     rows = [
         (c.operation, round((c.began - began) * 1000, 1), round(c.seconds * 1000, 1), c.result) for c in calls.noted
     ]
@@ -218,18 +218,16 @@ def _result(answer: dict[str, Any]) -> str:
 def ending_of(
     job: Claimed | Job, answer: Answer, duration_ms: float, *, now: datetime, calls: msgspec.Raw | None = None
 ) -> Ending:
-    """Decide what becomes of a job from its handler's answer, and collect what the ledger records about it,
-    without secrets.
+    """Decide what becomes of a job from its handler's answer, and collect what the ledger records, without secrets.
 
     `calls` are its requests to the main API, as JSON; a batch shares them.
     """
     raised = text.readable(answer) if isinstance(answer, BaseException) else None
     outcome = outcome_of(raised, failures=job.failures, policy=policy_of(job.type), now=now, random=_random)
     outcome = msgspec.structs.replace(outcome, reason=text.bounded(masked(outcome.reason), text.LONGEST_REASON))
-    if raised is None or outcome.to is State.SKIPPED:
-        error = trace = ""
-    else:
-        error, trace = text.of_error(raised, clean=masked), _traceback(raised)
+    failed = raised if outcome.to is not State.SKIPPED else None
+    error = text.of_error(failed, clean=masked) if failed else ""
+    trace = _traceback(failed) if failed and not isinstance(failed, MustWait) else ""
     return Ending(
         job,
         outcome,
@@ -239,16 +237,17 @@ def ending_of(
         duration_ms=duration_ms,
         details=_details(calls, trace) if calls or trace else None,
         failure=fingerprint_of(error, trace) if outcome.to is State.DEAD else None,
+        bounced=outcome.wait is not None and not calls,
     )
 
 
 def _details(calls: msgspec.Raw | None, trace: str) -> str:
-    kept: dict[str, Any] = {name: value for name, value in (("calls", calls), ("traceback", trace)) if value}
+    kept = {name: value for name, value in (("calls", calls), ("traceback", trace)) if value}
     return msgspec.json.encode(kept).decode()  # both are cleaned already
 
 
 def _traceback(error: BaseException) -> str:
-    """Format the traceback and truncate each message like the error, so that no message crowds out the frames."""
+    """Format the traceback; each message is truncated like the error, so that none crowds out the frames."""
     parts = [text.bounded(masked(part), text.LONGEST_ERROR) for part in traceback.format_exception(error)]
     return text.bounded("".join(parts), text.LONGEST_TRACEBACK)
 
@@ -263,6 +262,7 @@ def _run_of(job: Claimed) -> Run:
         job_id=job.id,
         campaign_id=job.campaign_id,
         attempt=job.attempt,
+        waits=job.waits,
         due_at=job.due_at,
         api=main_api(),
         schedules=_schedules,

@@ -72,8 +72,9 @@ class InFlight:
         del group.jobs[str(ending.job.id)]
         if not group.jobs:
             del self._groups[id(group)]
-        average = self._average_ms.get(group.type, ending.duration_ms)
-        self._average_ms[group.type] = average + _NEWEST_WEIGHT * (ending.duration_ms - average)
+        if not ending.outcome.wait:  # which takes no time, and would make slow types look fast
+            average = self._average_ms.get(group.type, ending.duration_ms)
+            self._average_ms[group.type] = average + _NEWEST_WEIGHT * (ending.duration_ms - average)
         return group
 
     def batches(self) -> dict[str, tuple[int, bool]]:

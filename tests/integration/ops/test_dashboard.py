@@ -12,6 +12,8 @@ from redis import Redis
 from jobs import service
 from jobs.broker import keys
 from jobs.engine.scheduler.retention import fold_outcomes
+from jobs.engine.worker import attempt
+from jobs.errors import CircuitOpen, NoPermit, Outage
 from jobs.fingerprint import fingerprint_of
 from jobs.ledger import Ending
 from jobs.ledger import moves as ledger
@@ -281,3 +283,28 @@ def test_no_query_of_the_page_scans_a_table() -> None:
     assert "TEMP B-TREE" not in acts + on_jobs
     assert "job_running" in running
     assert "job_dead_by_campaign" in dead.explain()
+
+
+def test_waits_are_no_failures(admin_client: Client, redis: Redis) -> None:
+    """They have a tile and a series of their own, which lead to the moves that they began with."""
+    kinds = (CircuitOpen(timezone.now()), CircuitOpen(timezone.now()), NoPermit("no room", timezone.now()))
+    for number, wait in enumerate((*kinds, Outage("Redis is away"))):
+        ledger.cycle(
+            [attempt.ending_of(claimed(f"c-{number}"), wait, 0.1, now=timezone.now())],
+            [],
+            actor="worker:w-1",
+            worker="w-1",
+            now=timezone.now(),
+        )
+    ended(claimed("c-9"), State.SUCCEEDED)
+    page = admin_client.get(PAGE)
+    tiles = {tile["name"]: tile for tile in page.context["tiles"]}
+    (row,) = page.context["rows"]
+
+    assert (tiles["Failed attempts"]["value"], tiles["Failed attempts"]["says"]) == ("0", "0.0 % of attempts")
+    assert tiles["Had to wait"]["value"] == "4"
+    assert "the circuit breaker (2)" in tiles["Had to wait"]["says"]
+    assert listed(admin_client, tiles["Had to wait"]["link"]) == 4
+    assert listed(admin_client, tiles["Failed attempts"]["link"]) == 0
+    assert [n for n, _ in row["counts"]] == [1, 0, 0, 0, 4]
+    assert page.context["chart"]["outcomes"][-1]["name"] == "had to wait"

@@ -10,9 +10,10 @@ from django.test import Client
 from django.utils import timezone
 from redis import Redis
 
-from jobs import service
+from jobs import control, service
 from jobs.engine.worker import attempt
 from jobs.errors import TransientError
+from jobs.ledger import moves
 from jobs.main_api.calls import MOST_NOTED, ApiCall, Calls, note
 from jobs.main_api.client import MainApi
 from jobs.models import AuditEntry, CampaignClock, Job
@@ -202,3 +203,37 @@ def test_expired_events_are_listed(admin_client: Client, sandbox: SandboxApi, ap
     assert job.state == "SUCCEEDED"
     assert len(shown["changes"]) >= 1
     assert {(before, after) for _, before, after in shown["changes"]} == {("overdue", "expired")}
+
+
+def test_a_wait_is_no_attempt(admin_client: Client, redis: Redis, api: MainApi) -> None:
+    """Three claims while the breaker is open, and a fourth that runs: one attempt, and one wait in the timeline."""
+    job = growth("settlement-1-1-1")
+    control.set_breaker("open", actor="test")
+    for _ in range(3):
+        (waiting,) = work(*due_now(job))
+    shown, text = page(admin_client, waiting)
+    control.set_breaker("automatic", actor="test")
+    (running,) = due_now(job)
+    attempt.claim([str(running.pk)], worker="w-1", now=timezone.now())
+    under_way, _ = page(admin_client, running)
+    attempt.record(
+        [attempt.ending_of(Job.objects.get(pk=job.pk), None, 1.0, now=timezone.now())], actor="worker:w-1", worker="w-1"
+    )
+    done, _ = page(admin_client, job)
+
+    assert shown["attempts"] == []
+    assert "Waits: circuit breaker open. It has waited for" in shown["why"]
+    assert "<dt>Attempts</dt><dd>0 (0 failed)</dd>" in text
+    assert "<dt>Had to wait</dt><dd>3 times, since" in text
+    assert "CircuitOpen" not in text
+    assert [one.entry.now for one in under_way["steps"]][:3] == ["RUNNING", "QUEUED", "RETRYING"]
+    assert [one.number for one in under_way["attempts"]] == [1]
+    assert [one.number for one in done["attempts"]] == [1]
+    assert [one.attempt for one in done["steps"]] == [1, 1, None, None, None, None]
+
+
+def due_now(job: Job) -> list[Job]:
+    """The job, queued."""
+    Job.objects.filter(pk=job.pk, state=State.RETRYING).update(due_at=timezone.now())
+    moves.queue_due([str(job.pk)], actor="scheduler", reason="due", now=timezone.now())
+    return [Job.objects.get(pk=job.pk)]

@@ -1,0 +1,146 @@
+"""Jobs that must wait: no attempt, no failure, no run time; one wait in the trail, however often they are claimed."""
+
+from datetime import timedelta
+from itertools import pairwise
+
+import pytest
+from django.utils import timezone
+from redis import Redis
+
+from jobs import control, counters, service
+from jobs.engine.worker import attempt
+from jobs.histogram import COLUMNS
+from jobs.ledger import moves
+from jobs.main_api.client import MainApi
+from jobs.models import Job, OutcomeMinute
+from jobs.service import Submission
+from jobs.states import MOVES, State
+
+pytestmark = pytest.mark.django_db(transaction=True)
+GROWTH = {"settlementId": "settlement-1-1-1", "growthType": "POPULATION_GROWTH"}
+
+
+@pytest.fixture
+def job() -> Job:
+    """A queued growth of a settlement of the sandbox."""
+    return service.submit(Submission(type="SETTLEMENT_GROWTH", campaign_id="campaign-1", payload=GROWTH), actor="test")[
+        0
+    ]
+
+
+def run(job: Job, *, worker: str = "w") -> Job:
+    """One claim of the job, queued first if it waits; the job afterwards."""
+    Job.objects.filter(pk=job.pk).exclude(state=State.QUEUED).update(due_at=timezone.now() - timedelta(seconds=1))
+    moves.queue_due([str(job.pk)], actor="scheduler", reason="due", now=timezone.now())
+    claimed = attempt.claim([str(job.pk)], worker=worker, now=timezone.now())
+    attempt.record(attempt.run_handler(claimed), actor=f"worker:{worker}", worker=worker)
+    return Job.objects.get(pk=job.pk)
+
+
+def trail(job: Job) -> list[tuple[str, str, int]]:
+    return list(job.audit_trail.order_by("id").values_list("was", "now", "attempt"))
+
+
+def is_chain(job: Job) -> bool:
+    """Whether its trail is a chain of allowed moves up to its state."""
+    moved = trail(job)
+    linked = all(a[1] == b[0] and State(b[1]) in MOVES[State(b[0])] for a, b in pairwise(moved))
+    return linked and moved[-1][1] == job.state
+
+
+def bounce(job: Job, times: int) -> Job:
+    """Claim the job while the breaker is open."""
+    control.set_breaker("open", actor="test")
+    for _ in range(times):
+        job = run(job)
+    control.set_breaker("automatic", actor="test")
+    return job
+
+
+def test_a_wait_is_one_step_of_the_trail(job: Job, api: MainApi, redis: Redis) -> None:
+    """Forty claims while the breaker is open leave the entries of the first, and one that says how long it was."""
+    waiting = bounce(job, 40)
+    during = trail(job)
+    since = waiting.waits_since
+    done = run(job)
+
+    assert (waiting.state, waiting.attempt, waiting.attempts, waiting.failures) == ("RETRYING", 40, 0, 0)
+    assert during == [("", "QUEUED", 0), ("QUEUED", "RUNNING", 1), ("RUNNING", "RETRYING", 1)]
+    assert trail(job)[3:] == [
+        ("RETRYING", "QUEUED", 40),
+        ("QUEUED", "RUNNING", 41),
+        ("RUNNING", "SUCCEEDED", 41),
+    ]
+    entries = list(job.audit_trail.order_by("id"))
+    assert (entries[2].at, entries[2].reason) == (since, "circuit breaker open")
+    assert entries[3].reason.startswith("had to wait for ")
+    assert entries[4].at == done.started_at
+    assert (done.attempts, done.waits, done.waits_since) == (1, 40, None)
+    assert is_chain(done)
+
+
+def test_waits_are_a_series_of_their_own(job: Job, api: MainApi, redis: Redis) -> None:
+    """They are in no outcome, start delay or run time."""
+    bounce(job, 3)
+    run(job)
+    counters.flush()
+    found = {row.outcome: row for row in OutcomeMinute.objects.all()}
+    waits, runs = found["BREAKER"], found["SUCCEEDED"]
+
+    assert set(found) == {"BREAKER", "SUCCEEDED"}
+    assert (waits.jobs, waits.run_ms, waits.run_ms_max, waits.wait_ms, _count_starts(waits)) == (3, 0, 0, 0, 0)
+    assert (runs.jobs, _count_starts(runs)) == (1, 1)
+    observed = {key: n for key, n in counters.read(redis).items() if key[0].startswith("job_") and key[-1] != "sum"}
+    assert {key[0]: n for key, n in observed.items()} == {
+        "job_wait_seconds": 1,
+        "job_run_seconds": 1,
+        "job_attempts": 1,
+    }
+
+
+def _count_starts(row: OutcomeMinute) -> int:
+    """The starts in its histogram of start delays."""
+    return sum(getattr(row, column) for column in COLUMNS)
+
+
+@pytest.mark.parametrize("was", [State.RETRYING, State.QUEUED])
+def test_an_operator_who_moves_a_waiting_job_finds_its_trail_whole(
+    job: Job, api: MainApi, redis: Redis, was: State
+) -> None:
+    """Between two claims and while it is queued for the next; the claim after that is an attempt again."""
+    waiting = bounce(job, 2)
+    if was is State.QUEUED:
+        Job.objects.filter(pk=job.pk).update(due_at=timezone.now())
+        moves.queue_due([str(job.pk)], actor="scheduler", reason="due", now=timezone.now())
+        waiting.refresh_from_db()
+
+    service.cancel([waiting], actor="user:olga", reason="not needed")
+    cancelled = Job.objects.get(pk=job.pk)
+
+    assert (cancelled.state, cancelled.waits_since) == ("CANCELLED", None)
+    assert is_chain(cancelled)
+    service.retry([cancelled], actor="user:olga", reason="needed")
+    done = run(cancelled)
+    assert trail(done)[-2:] == [("QUEUED", "RUNNING", 3), ("RUNNING", "SUCCEEDED", 3)]
+    assert is_chain(done)
+
+
+def test_a_worker_lost_after_a_wait_leaves_a_whole_trail(job: Job, api: MainApi, redis: Redis) -> None:
+    """The rescuer, which ends the attempt, did not claim it."""
+    bounce(job, 2)
+    Job.objects.filter(pk=job.pk).update(due_at=timezone.now())
+    moves.queue_due([str(job.pk)], actor="scheduler", reason="due", now=timezone.now())
+    attempt.claim([str(job.pk)], worker="lost", now=timezone.now())
+    running = Job.objects.get(pk=job.pk)
+
+    ending = attempt.ending_of(running, TimeoutError("silent"), 1.0, now=timezone.now())
+    attempt.record([ending], actor="rescuer", worker="rescuer")
+
+    freed = Job.objects.get(pk=job.pk)
+    assert (freed.state, freed.attempts, freed.failures, freed.waits_since) == ("RETRYING", 1, 1, None)
+    assert list(job.audit_trail.order_by("id").values_list("actor", flat=True))[-3:] == [
+        "scheduler",
+        "worker:lost",
+        "rescuer",
+    ]
+    assert is_chain(freed)

@@ -40,14 +40,15 @@ def main() -> None:
         join_running_service()
     gc.disable()  # modules are no garbage: looking for some among them takes a tenth of the start
     import django  # after gc.disable()
-    from django.core.management import execute_from_command_line  # after gc.disable()
 
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "scheduler_project.settings")
     django.setup()
+    from scheduler_project.command_line import execute  # it needs the settings
+
     gc.freeze()
     gc.enable()
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    execute_from_command_line(sys.argv)
+    execute(sys.argv)
 
 
 if __name__ == "__main__":

@@ -105,6 +105,28 @@ def held_back_by(kind: str, name: str, connection: Redis) -> int:
         return sum(pipeline.execute())
 
 
+def of_campaigns(campaigns: Sequence[str], connection: Redis) -> dict[str, int]:
+    """How many ids of each campaign wait in all queues, except those parked for the pause of a type.
+
+    Raises redis.RedisError.
+    """
+    if not campaigns:
+        return {}
+    with connection.pipeline(transaction=False) as pipeline:
+        for queue in QUEUES:
+            pipeline.hmget(keys.SHARE.format(queue), campaigns)
+            pipeline.hmget(keys.BACKLOGGED.format(queue), campaigns)
+            for campaign in campaigns:
+                pipeline.llen(keys.PARKED_IDS.format(f"{queue}:campaign:{campaign}"))
+        answers = iter(pipeline.execute())
+    found = dict.fromkeys(campaigns, 0)
+    for _ in QUEUES:
+        listed, backlogs = next(answers), next(answers)
+        for campaign, shared, behind in zip(campaigns, listed, backlogs, strict=True):
+            found[campaign] += _whole(shared or b"0") + _whole(behind or b"0") + int(next(answers))
+    return found
+
+
 def awaits_newer_release(job: Job, connection: Redis) -> bool:
     """Whether workers have set jobs of this type and payload version aside. Raises redis.RedisError."""
     place = keys.NEWER.format(Priority(job.priority).queue, job.type, job.payload_version)

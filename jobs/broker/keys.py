@@ -21,6 +21,7 @@ SWEPT_UNTIL = "scheduler:swept_until"  #: up to when the sweep has looked for qu
 LEASES_CHECKED_AT = "scheduler:judged_at"  #: when the active scheduler last looked for expired leases
 WAKE = "scheduler:wake"  #: pub/sub: something is due earlier; ends the scheduler's sleep
 QUEUED_CHANNEL = "scheduler:queued"  #: pub/sub: something was queued; ends an idle worker's sleep
+SHARE = "scheduler:share:{}"  #: hash by queue: how many ids of each campaign are in RQ's own list
 BACKLOGGED = "scheduler:backlogged:{}"  #: hash by queue: how long each campaign's backlog is
 BACKLOG = "scheduler:backlog:{}:{}"  #: list by queue and campaign: ids beyond the campaign's share of the queue
 PAUSED = "scheduler:paused"  #: hash: until when, by pause ("campaign:c-1"); always with the field "known"

@@ -1,5 +1,6 @@
 """Campaigns: their clocks, what is due next for their settlements and structures, and what blocks it."""
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
@@ -13,7 +14,9 @@ from django.shortcuts import get_object_or_404
 from django.template.loader import render_to_string
 from django.urls import path, reverse
 from django.utils import timezone
+from redis import RedisError
 from unfold.admin import ModelAdmin
+from unfold.views import ChangeList
 
 from jobs import calendars, pauses
 from jobs.errors import InvalidPause
@@ -27,7 +30,7 @@ from ops.admin.base import ReadOnly, UntilForm, actor_of, redirect, render_page
 from ops.admin.pauses import undo_url
 from ops.admin.world_time import WorldTimeField
 from ops.reads import campaign as campaign_page
-from ops.reads import campaign_jobs, timeline
+from ops.reads import campaign_backlog, campaign_jobs, timeline
 from ops.reads.campaign import Blocker, Row
 from ops.templatetags import ops
 
@@ -40,9 +43,21 @@ else:
 STUCK: Final = 3  #: rows with a dead letter that are listed one by one
 
 
+class CampaignList(ChangeList):
+    """Campaigns with what waits in them."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        clocks = list(self.result_list)
+        counts = campaign_backlog.read(clocks, pauses.active(), timezone.now())
+        for clock in clocks:
+            clock.counts = counts[clock.pk]
+        self.result_list = clocks
+
+
 @admin.register(CampaignClock)
 class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
-    list_display = ("campaign_name", "active", "clock", "processed", "row_count", "next_row", "seen")
+    list_display = ("campaign_name", "active", "clock", "processed", "backlog", "row_count", "next_row", "seen")
     list_display_links = ("campaign_name",)
     list_filter = ("is_active",)
     show_facets = admin.ShowFacets.NEVER
@@ -60,6 +75,9 @@ class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
         pages = (calendar_pages, advances, forecasts, world_clocks)
         below = [one for page in pages for one in page.urls(self.admin_site)]
         return [*own, *below, *super().get_urls()]
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
+        return CampaignList
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[CampaignClock]:
         own = ScheduleRow.objects.filter(campaign_id=OuterRef("pk"), next_due__gt="").order_by().values("campaign_id")
@@ -99,6 +117,10 @@ class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
             "ops/campaign_processed.html", {"clock": clock, "behind": campaign_page.is_behind(clock)}
         )
 
+    @admin.display(description="backlog")
+    def backlog(self, clock: Any) -> str:
+        return render_to_string("ops/campaign_backlog.html", {"clock": clock, "counts": clock.counts})
+
     @admin.display(description="schedule rows")
     def row_count(self, clock: Any) -> int:
         return clock.rows or 0
@@ -130,6 +152,8 @@ class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
         rows_of = campaign_page.find_rows(clock, search=search, since=since, after=_read_after(request))
         found = list(rows_of[: campaign_page.PAGE + 1])
         rows = campaign_page.describe(clock, found[: campaign_page.PAGE], blockers, jobs, now, calendar)
+        with suppress(RedisError):  # the blockers say so
+            campaign_backlog.find_places(rows, now)
         context = {
             "title": clock.name or clock.campaign_id,
             "clock": clock,
@@ -145,6 +169,7 @@ class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
             "blockers": blockers,
             "rows": rows,
             **_explain(blockers, rows),
+            "counts": campaign_backlog.read([clock], paused, now)[clock.pk],
             "more": found[campaign_page.PAGE - 1] if len(found) > campaign_page.PAGE else None,
             "search": search,
             "since": request.GET.get("since", "").strip(),
@@ -223,8 +248,9 @@ def _calendar_of(clock: Any) -> Calendar:
 
 
 def _explain(blockers: list[Blocker], rows: list[Row]) -> dict[str, Any]:
-    """Whether the whole campaign is blocked, the first row that is not, and the rows with a dead letter."""
-    stuck, plain = [row for row in rows if row.dead], next((row for row in rows if not row.blockers), None)
+    """Whether the whole campaign is blocked, the first row that is not (with a queued job, if any), dead letters."""
+    stuck, free = [row for row in rows if row.dead], [row for row in rows if not row.blockers]
+    plain = next((row for row in free if row.place), next(iter(free), None))
     whole = any(blocker.job_types is None and not blocker.overdue_of and not blocker.after for blocker in blockers)
     recalculation = any(blocker.overdue_of for blocker in blockers) and bool(rows) and plain is None
     return {

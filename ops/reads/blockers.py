@@ -15,17 +15,16 @@ from rq.suspension import is_suspended
 
 from jobs import pauses
 from jobs.broker import depths, keys, overrides
-from jobs.broker.scripts import FAIR_SHARE
 from jobs.main_api import traffic
 from jobs.main_api.client import main_api
 from jobs.main_api.traffic import Traffic
 from jobs.models import Job, Pause, PauseKind
 from jobs.overrides import NONE
 from jobs.registry import can_read
-from jobs.states import WAITING, Priority, State
-from ops.humanize import format_count, format_jobs, naturaltime
+from jobs.states import WAITING, State
+from ops.humanize import format_count, naturaltime
+from ops.reads.backlog import Backlog
 
-MOST_COUNTED: Final = 1000  #: jobs ahead in the queue
 NO_WORKER: Final = "No worker is running: start manage.py rqworker."
 SUSPENDED: Final = "All workers are suspended: manage.py rqresume resumes them."
 
@@ -36,7 +35,7 @@ def find_blockers(job: Job, now: datetime) -> list[str]:
     try:
         if state is State.QUEUED:
             own = [*_find_missing_workers(), *_find_newer_release(job), *_find_type_limit(job)]
-            return [*own, *_find_breaker(now), *_find_traffic(job), *_find_jobs_ahead(job)]
+            return [*own, *_find_breaker(now), *_find_traffic(job), *_find_jobs_ahead(job, now)]
         if state in WAITING:
             return [*_find_breaker(now), *_find_traffic(job)]
         if state is State.RUNNING:
@@ -140,16 +139,6 @@ def _find_breaker(now: datetime) -> list[str]:
     return [explained] if explained else []
 
 
-def _find_jobs_ahead(job: Job) -> list[str]:
+def _find_jobs_ahead(job: Job, now: datetime) -> list[str]:
     """Those queued before it. Campaigns share workers fairly, so it may still run before many of them."""
-    earlier = Job.objects.in_state(State.QUEUED).filter(moved_at__lt=job.moved_at)
-    ahead = earlier.order_by("moved_at", "id").values_list("priority", flat=True)[: MOST_COUNTED + 1]
-    higher = sum(priority > job.priority for priority in ahead)
-    same = sum(priority == job.priority for priority in ahead)
-    if not higher + same:
-        return []
-    more = "more than " if len(ahead) > MOST_COUNTED else ""
-    queue = Priority(job.priority).queue
-    text = f"{more}{format_jobs(same)} of the queue {queue} came before it; campaigns take turns of {FAIR_SHARE}."
-    urgent = "1 more urgent job goes first." if higher == 1 else f"{format_count(higher)} more urgent jobs go first."
-    return [text[0].upper() + text[1:]] + ([urgent] if higher else [])
+    return Backlog(keys.redis(), now).find_place(job).explain()

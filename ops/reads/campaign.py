@@ -70,6 +70,7 @@ class Row:
     job: Job | None = None  #: the row's newest job
     dead: Job | None = None
     blockers: list[Blocker] = field(default_factory=list)
+    place: list[str] = field(default_factory=list)  #: what goes before its queued job
     calendar: Calendar = GREGORIAN
 
     @property
@@ -110,7 +111,7 @@ class Row:
         if self.due_in is None:
             return f"{what} lies past the year 9999 and is never due."
         if self.job and State(self.job.state) not in ENDED:
-            return f"{what} has a job that is {self.job.state} right now."
+            return " ".join([f"{what} has a job that is {self.job.state} right now.", *self.place])
         if self.overdue:
             return f"{what} is due; its job is made with the next recalculation, or when the clock moves on."
         if self.row.clock == "world":

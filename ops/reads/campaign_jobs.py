@@ -8,6 +8,7 @@ from uuid import UUID
 from jobs import stops
 from jobs.errors import InvalidJob
 from jobs.models import Job, ScheduleRow
+from jobs.models.job import unique_key_of
 from jobs.registry import all_types, type_named
 from jobs.states import State
 from jobs.stops import Due
@@ -74,6 +75,16 @@ def _subject(row: ScheduleRow) -> str:
         return type_named(row.job_type).parse(row.payload).subject()
     except InvalidJob:  # written by a release with another schema
         return ""
+
+
+def key_of_fired_job(row: ScheduleRow) -> str:
+    """The unique key of the last job that the row fired (jobs/schedules/firing.py); empty if it cannot be told."""
+    then = parse_moment(row.clock, row.fire_at) if row.fire_at else None
+    subject = _subject(row)
+    if then is None or not subject:
+        return ""
+    last = type(then)(then.at - row.interval)
+    return unique_key_of(row.job_type, row.campaign_id, subject, last.isoformat())
 
 
 def find_due(campaign_id: str) -> list[Due]:

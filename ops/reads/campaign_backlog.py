@@ -1,0 +1,92 @@
+"""What waits in campaigns: how much is overdue, queued, blocked and dead, and the places of jobs of schedule rows.
+
+The cost does not grow with the backlog.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from django.db import connection
+from redis import RedisError
+
+from jobs.broker import depths, keys
+from jobs.models import CampaignClock, Job, Pause, PauseKind
+from jobs.state_counts import MOST_COUNTED
+from jobs.states import State
+from jobs.world.clock import WallTime, WorldTime, sortable
+from ops.reads.backlog import Backlog
+from ops.reads.campaign import Row
+from ops.reads.campaign_jobs import key_of_fired_job
+
+_COUNTED: Final = (
+    "SELECT %s, (SELECT COUNT(*) FROM (SELECT 1 FROM jobs_job "  # noqa: S608 - our own constants
+    f"WHERE state = '{State.DEAD}' AND campaign_id = %s LIMIT {MOST_COUNTED + 1}) AS dead), "
+    "(SELECT COUNT(*) FROM (SELECT 1 FROM jobs_schedulerow WHERE campaign_id = %s AND next_due > '' "
+    "AND (clock = 'world' AND next_due <= %s OR clock = 'wall' AND next_due <= %s) "
+    f"LIMIT {MOST_COUNTED + 1}) AS overdue)"
+)
+_WAITING: Final = (
+    "SELECT campaign_id, COUNT(*) FROM (SELECT campaign_id, waits_since FROM jobs_job "  # noqa: S608 - our own constants
+    f"WHERE state = '{State.RETRYING}' ORDER BY due_at LIMIT {MOST_COUNTED}) AS r "
+    "WHERE waits_since IS NOT NULL GROUP BY campaign_id"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Of one campaign. `dead` and `overdue` are counted up to MOST_COUNTED + 1 (`limited_count`)."""
+
+    overdue: int  #: schedule rows that are due
+    queued: int | None  #: jobs that wait for a worker; None while Redis is away
+    waits: int  #: jobs that have to wait (jobs/waits.py), of the MOST_COUNTED that are tried next in all campaigns
+    dead: int
+    paused: bool
+
+    @property
+    def blocked(self) -> int:
+        """Jobs that do not run although they are due."""
+        return self.waits + ((self.queued or 0) if self.paused else 0)
+
+
+def read(clocks: Sequence[CampaignClock], paused: Sequence[Pause], now: datetime) -> dict[str, Counts]:
+    """The counts by campaign; two queries."""
+    if not clocks:
+        return {}
+    queued = _count_queued([clock.pk for clock in clocks])
+    stopped = {pause.name for pause in paused if pause.kind == PauseKind.CAMPAIGN}
+    wall, parameters = sortable(WallTime(now)), list[str]()
+    for clock in clocks:
+        world = sortable(WorldTime.parse(clock.world_time)) if clock.world_time else ""
+        parameters += [clock.pk, clock.pk, clock.pk, world, wall]
+    with connection.cursor() as cursor:
+        cursor.execute(_WAITING)
+        waits = dict(cursor.fetchall())
+        cursor.execute(" UNION ALL ".join([_COUNTED] * len(clocks)), parameters)
+        rows = cursor.fetchall()
+    return {
+        pk: Counts(overdue, None if queued is None else queued[pk], waits.get(pk, 0), dead, pk in stopped)
+        for pk, dead, overdue in rows
+    }
+
+
+def find_places(rows: Sequence[Row], now: datetime) -> None:
+    """Set `job` of overdue rows whose job is older than those that were read, and `place` of rows with a queued job.
+
+    Three queries at most.
+    """
+    keys_of = {key: one for one in rows if one.overdue and one.job is None and (key := key_of_fired_job(one.row))}
+    for job in Job.objects.filter(unique_key__in=keys_of).defer("payload", "result", "traceback") if keys_of else ():
+        keys_of[job.unique_key].job = job
+    backlog = Backlog(keys.redis(), now)
+    for one in rows:
+        if one.job and one.job.state == State.QUEUED and not one.blockers:
+            one.place = backlog.find_place(one.job).explain()
+
+
+def _count_queued(campaigns: Sequence[str]) -> dict[str, int] | None:
+    try:
+        return depths.of_campaigns(campaigns, keys.redis())
+    except RedisError:
+        return None

@@ -153,7 +153,7 @@ class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
         found = list(rows_of[: campaign_page.PAGE + 1])
         rows = campaign_page.describe(clock, found[: campaign_page.PAGE], blockers, jobs, now, calendar)
         with suppress(RedisError):  # the blockers say so
-            campaign_backlog.find_places(rows, now)
+            campaign_backlog.find_places(rows, jobs, now)
         context = {
             "title": clock.name or clock.campaign_id,
             "clock": clock,
@@ -208,7 +208,7 @@ class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
     def recalculate(self, request: HttpRequest, pk: str) -> HttpResponse:
         clock = self._get_posted(request, pk, "jobs.add_job")
         reason = request.POST.get("reason", "").strip()[:500] or "recalculate now"
-        jobs = campaign_page.recalculate(clock, actor=actor_of(request), reason=reason, now=timezone.now())
+        jobs = campaign_jobs.recalculate(clock, actor=actor_of(request), reason=reason, now=timezone.now())
         return self._redirect(request, clock, f"Submitted {len(jobs)} jobs that recalculate its schedules.")
 
     def _get_posted(self, request: HttpRequest, pk: str, permission: str) -> CampaignClock:
@@ -250,12 +250,13 @@ def _calendar_of(clock: Any) -> Calendar:
 def _explain(blockers: list[Blocker], rows: list[Row]) -> dict[str, Any]:
     """Whether the whole campaign is blocked, the first row that is not (with a queued job, if any), dead letters."""
     stuck, free = [row for row in rows if row.dead], [row for row in rows if not row.blockers]
-    plain = next((row for row in free if row.place), next(iter(free), None))
+    plain = next((row for row in free if row.queued), next(iter(free), None))
     whole = any(blocker.job_types is None and not blocker.overdue_of and not blocker.after for blocker in blockers)
     recalculation = any(blocker.overdue_of for blocker in blockers) and bool(rows) and plain is None
     return {
         "all_blocked": whole or recalculation,
         "plain": plain,
+        "queued": next((row for row in rows if row.queued), None),
         "stuck": stuck[:STUCK],
         "stuck_more": len(stuck[STUCK:]),
     }

@@ -12,12 +12,11 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 from redis import RedisError
 
-from jobs import control, service
+from jobs import control
 from jobs.broker import keys
 from jobs.main_api import traffic
 from jobs.models import CampaignClock, Job, Pause, PauseKind, ScheduleRow
 from jobs.registry import all_types
-from jobs.service import Submission
 from jobs.states import ENDED, Priority, State
 from jobs.stops import Due
 from jobs.triggers import questions
@@ -70,7 +69,8 @@ class Row:
     job: Job | None = None  #: the row's newest job
     dead: Job | None = None
     blockers: list[Blocker] = field(default_factory=list)
-    place: list[str] = field(default_factory=list)  #: what goes before its queued job
+    maker: Job | None = None  #: a queued recalculation, which makes its job
+    place: list[str] = field(default_factory=list)  #: what goes before its queued job, or its maker
     calendar: Calendar = GREGORIAN
 
     @property
@@ -103,6 +103,21 @@ class Row:
         return f"Its job of {due:%Y-%m-%d %H:%M %Z} is a dead letter ({self.dead.error[:120]}): retry it."
 
     @property
+    def queued(self) -> Job | None:
+        """Its job, or what makes it, if that waits for a worker."""
+        return self.maker or (self.job if self.job and self.job.state == State.QUEUED else None)
+
+    @property
+    def backlog(self) -> str:
+        """How it stands with what is queued; empty if nothing is."""
+        by = (
+            "is due; a recalculation that waits for a worker makes its job"
+            if self.maker
+            else "has a job that waits for a worker"
+        )
+        return " ".join([f"{self.what} {by}.", *self.place]) if self.queued else ""
+
+    @property
     def why(self) -> str:
         """Why it has not happened yet, as a sentence."""
         what = self.what
@@ -111,7 +126,9 @@ class Row:
         if self.due_in is None:
             return f"{what} lies past the year 9999 and is never due."
         if self.job and State(self.job.state) not in ENDED:
-            return " ".join([f"{what} has a job that is {self.job.state} right now.", *self.place])
+            return self.backlog or f"{what} has a job that is {self.job.state} right now."
+        if self.overdue and self.maker:
+            return self.backlog
         if self.overdue:
             return f"{what} is due; its job is made with the next recalculation, or when the clock moves on."
         if self.row.clock == "world":
@@ -273,16 +290,6 @@ def describe(
             one.blockers.append(Blocker("dead job", one.dead_explanation))
         described.append(one)
     return described
-
-
-def recalculate(clock: CampaignClock, *, actor: str, reason: str, now: datetime) -> list[Job]:
-    """Submit the jobs that recalculate its schedules now."""
-    submissions = [
-        Submission(type=kind, campaign_id=clock.campaign_id, payload={}, subject=f"by-hand:{now:%Y-%m-%dT%H:%M:%S.%f}")
-        for kind, declared in all_types().items()
-        if declared.on_entity
-    ]
-    return [job for job, _ in service.submit_many(submissions, actor=actor, reason=reason)]
 
 
 def _read_due(row: ScheduleRow, read: Moment, now: datetime) -> tuple[Moment | None, timedelta | None]:

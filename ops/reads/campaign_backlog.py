@@ -14,11 +14,11 @@ from redis import RedisError
 from jobs.broker import depths, keys
 from jobs.models import CampaignClock, Job, Pause, PauseKind
 from jobs.state_counts import MOST_COUNTED
-from jobs.states import State
+from jobs.states import ENDED, State
 from jobs.world.clock import WallTime, WorldTime, sortable
 from ops.reads.backlog import Backlog
 from ops.reads.campaign import Row
-from ops.reads.campaign_jobs import key_of_fired_job
+from ops.reads.campaign_jobs import Newest, key_of_fired_job
 
 _COUNTED: Final = (
     "SELECT %s, (SELECT COUNT(*) FROM (SELECT 1 FROM jobs_job "  # noqa: S608 - our own constants
@@ -32,6 +32,9 @@ _WAITING: Final = (
     f"WHERE state = '{State.RETRYING}' ORDER BY due_at LIMIT {MOST_COUNTED}) AS r "
     "WHERE waits_since IS NOT NULL GROUP BY campaign_id"
 )
+
+
+_STOPPED: Final = ("paused", "inactive")  #: blockers during which no turn comes
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,18 +74,20 @@ def read(clocks: Sequence[CampaignClock], paused: Sequence[Pause], now: datetime
     }
 
 
-def find_places(rows: Sequence[Row], now: datetime) -> None:
-    """Set `job` of overdue rows whose job is older than those that were read, and `place` of rows with a queued job.
+def find_places(rows: Sequence[Row], jobs: Newest, now: datetime) -> None:
+    """Set `job` of overdue rows whose job is older than `jobs`, or what makes it, and the `place` of what is queued.
 
     Three queries at most.
     """
     keys_of = {key: one for one in rows if one.overdue and one.job is None and (key := key_of_fired_job(one.row))}
     for job in Job.objects.filter(unique_key__in=keys_of).defer("payload", "result", "traceback") if keys_of else ():
         keys_of[job.unique_key].job = job
-    backlog = Backlog(keys.redis(), now)
+    backlog, makers = Backlog(keys.redis(), now), jobs.find_queued_recalculations()
     for one in rows:
-        if one.job and one.job.state == State.QUEUED and not one.blockers:
-            one.place = backlog.find_place(one.job).explain()
+        if one.overdue and (one.job is None or State(one.job.state) in ENDED):
+            one.maker = makers.get(one.row.entity_type)
+        if one.queued and not any(blocker.name in _STOPPED for blocker in one.blockers):
+            one.place = backlog.find_place(one.queued).explain()
 
 
 def _count_queued(campaigns: Sequence[str]) -> dict[str, int] | None:

@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from jobs import stops
+from jobs import service, stops
 from jobs.errors import InvalidJob
-from jobs.models import Job, ScheduleRow
+from jobs.models import CampaignClock, Job, ScheduleRow
 from jobs.models.job import unique_key_of
 from jobs.registry import all_types, type_named
+from jobs.service import Submission
 from jobs.states import State
 from jobs.stops import Due
 from jobs.world.clock import parse_moment
@@ -49,6 +51,15 @@ class Newest:
                     continue
                 if last and last.state in (State.DEAD, State.RETRYING):
                     found[declared.on_entity] = last
+        return found
+
+    def find_queued_recalculations(self) -> dict[str, Job]:
+        """By type of entity: the recalculation of its schedules that waits for a worker, and then makes due jobs."""
+        found = {}
+        for job in self.jobs.values():
+            declared = all_types().get(job.type)
+            if job.state == State.QUEUED and declared and declared.on_entity:
+                found[declared.on_entity] = job
         return found
 
 
@@ -92,3 +103,13 @@ def find_due(campaign_id: str) -> list[Due]:
     found = stops.find_due(campaign_id, most=LISTED)
     name_all([one.job for one in found], {})
     return found
+
+
+def recalculate(clock: CampaignClock, *, actor: str, reason: str, now: datetime) -> list[Job]:
+    """Submit the jobs that recalculate its schedules now."""
+    submissions = [
+        Submission(type=kind, campaign_id=clock.campaign_id, payload={}, subject=f"by-hand:{now:%Y-%m-%dT%H:%M:%S.%f}")
+        for kind, declared in all_types().items()
+        if declared.on_entity
+    ]
+    return [job for job, _ in service.submit_many(submissions, actor=actor, reason=reason)]

@@ -86,11 +86,25 @@ def test_a_town_whose_job_is_queued_knows_its_turn(admin_client: Client, alive: 
     text = text_of(admin_client)
 
     assert row.entity_id in job.subject
-    assert "Population growth of Riverton has a job that is QUEUED right now." in text
+    assert "Population growth of Riverton has a job that waits for a worker." in text
     assert "40 jobs of the queue normal came before it" in text
     assert "its turn comes within 40.0 s" in text
     assert f"/admin/jobs/job/{job.pk}/change/" in text
     assert "511 queued" in text
+
+
+def test_a_town_whose_recalculation_is_queued_knows_its_turn(admin_client: Client, alive: Redis) -> None:
+    """What is due has no job before it: its place is that of the recalculation."""
+    campaign()
+    growth(timedelta(hours=-2))
+    submit(12, "c-2", priority=Priority.CRITICAL)
+    kind = "RECALCULATE_SETTLEMENT_SCHEDULES"
+    job, _ = service.submit(Submission(type=kind, campaign_id="c-1", payload={}, subject="now"), actor="test")
+    text = text_of(admin_client)
+
+    assert "Population growth of Riverton is due; a recalculation that waits for a worker makes its job." in text
+    assert "12 more urgent jobs go first." in text
+    assert f"/admin/jobs/job/{job.pk}/change/" in text
 
 
 def test_the_list_counts_what_waits(admin_client: Client, alive: Redis) -> None:

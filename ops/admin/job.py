@@ -91,8 +91,12 @@ class JobAdmin(JobAdminBase):
             path("upcoming/", wrap(upcoming.show), name="jobs_upcoming"),
             path("types/", wrap(job_types.show_all), name="jobs_types"),
             path("types/<str:name>/", wrap(job_types.show), name="jobs_type"),
+            path("add/known/", wrap(self.known_view), name="jobs_job_known"),
             *super().get_urls(),
         ]
+
+    def known_view(self, request: HttpRequest) -> HttpResponse:
+        return new_job.known_view(self, request)
 
     def export_view(self, request: HttpRequest, kind: str) -> HttpResponseBase:
         if not (self.has_view_permission(request) and request.user.has_perm("jobs.export_jobs")):

@@ -9,7 +9,8 @@ from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.urls import reverse
 from django.utils.text import capfirst
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget, UnfoldBooleanWidget
@@ -24,6 +25,7 @@ from jobs.states import Priority
 from ops.admin import job_action, payload_form
 from ops.admin.base import ConfirmPast, actor_of, reason_field, redirect, render_page
 from ops.humanize import label
+from ops.reads import subjects
 from ops.undo import SUBMIT
 from scheduler_project import request_origin
 from scheduler_project.text import LONGEST_ID, is_job_id
@@ -43,6 +45,9 @@ class NewJobForm(ConfirmPast):
     is_unknown_meant = forms.BooleanField(
         required=False, widget=forms.HiddenInput, label="It is right: the scheduler has not seen it yet"
     )
+    is_subject_meant = forms.BooleanField(
+        required=False, widget=forms.HiddenInput, label="It is right: submit it all the same"
+    )
     priority = forms.TypedChoiceField(
         required=False, coerce=int, empty_value=None, widget=UnfoldAdminSelectWidget(), label="Priority"
     )
@@ -52,18 +57,23 @@ class NewJobForm(ConfirmPast):
         super().__init__(*args, **kwargs)
         self.declared = declared
         self.payload = payload_form.fields_of(declared)
+        for name in self.payload.keys() & subjects.KINDS.keys():
+            self.payload[name].widget.attrs |= {"list": f"known-{name}", "autocomplete": "off"}
         self.sets_due = (
             declared.payload.due_at not in (Payload.due_at, SlicedPayload.due_at)
             or declared.payload.world_time_due is not Payload.world_time_due
         )
-        unknown, past = self.fields.pop("is_unknown_meant"), self.fields.pop("is_past_meant")
+        unknown, subject, past = (self.fields.pop(f"is_{what}_meant") for what in ("unknown", "subject", "past"))
         campaign, priority, reason = (self.fields.pop(name) for name in ("campaign_id", "priority", "reason"))
         campaign.required = not declared.all_campaigns
         campaign.help_text = "Empty: all campaigns." if declared.all_campaigns else ""
         names = [(str(p.value), p.name.capitalize()) for p in sorted(Priority, reverse=True)]
         default = f"{declared.priority.name.capitalize()}, as the type declares"
         priority.choices = [("", default), *names]  # type: ignore[attr-defined]
-        self.fields |= {"campaign_id": campaign, "is_unknown_meant": unknown, **self.payload, "priority": priority}
+        self.fields |= {"campaign_id": campaign, "is_unknown_meant": unknown}
+        for name, field in self.payload.items():
+            self.fields |= {name: field, **({"is_subject_meant": subject} if name in subjects.KINDS else {})}
+        self.fields |= {"is_subject_meant": subject, "priority": priority}
         if not self.sets_due:
             self.fields["due_at"] = payload_form.moment_field(required=False, label="Due", help_text="Empty: now.")
         self.fields |= {"is_past_meant": past, "reason": reason}
@@ -89,6 +99,7 @@ class NewJobForm(ConfirmPast):
         for name, fault in faults.items():
             self.add_error(name, fault)
         if not self.errors:
+            self._replace_names(values)
             try:
                 wanted = self.to_submission()
                 service.check(wanted)
@@ -96,7 +107,24 @@ class NewJobForm(ConfirmPast):
                 self.ask_about_past(self._find_due_field(), due)
             except InvalidJob as bad:
                 self.add_error(self._find_field(bad.field), capfirst(str(bad).removeprefix(f"{bad.field}: ")))
+        if not self.errors and not values.get("is_subject_meant"):
+            self._ask_about_subjects(values)
         return values
+
+    def _replace_names(self, values: dict[str, Any]) -> None:
+        """Replace the names of settlements and the like by their IDs."""
+        for name in self.payload.keys() & subjects.KINDS.keys():
+            if values.get(name):
+                values[name] = subjects.find_named(name, values["campaign_id"], values[name])
+
+    def _ask_about_subjects(self, values: dict[str, Any]) -> None:
+        """Ask about what is not known, unless a copy has it from its original."""
+        for name in self.payload.keys() & subjects.KINDS.keys():
+            if not values.get(name) or values[name] == self.initial.get(name):
+                continue
+            if doubt := subjects.find_doubt(name, values["campaign_id"], values[name]):
+                self.fields["is_subject_meant"].widget = UnfoldBooleanWidget()
+                self.add_error(name, doubt)
 
     def _find_field(self, field: str) -> str | None:
         """The form's field for a field of the job; None puts the error above the form."""
@@ -144,8 +172,22 @@ def view(model_admin: Any, request: HttpRequest) -> HttpResponse:
         "declared": declared,
         "tabs": [{"name": label(n), "query": f"?type={n}{rest}", "active": n == declared.name} for n in sorted(types)],
         "campaigns": CampaignClock.objects.order_by("name")[:OFFERED],
+        "picked": sorted(form.payload.keys() & subjects.KINDS.keys()),
     }
     return render_page(request, "ops/new_job.html", context, opts=model_admin.opts, status=400 if form.errors else 200)
+
+
+def known_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
+    """The pick list of `?field=` in the campaign of the form; for htmx."""
+    if not model_admin.has_add_permission(request):
+        raise PermissionDenied
+    field = request.GET.get("field", "")
+    if field not in subjects.KINDS:
+        raise Http404
+    known = subjects.find_known(
+        field, request.GET.get("campaign_id", "")[:LONGEST_ID], request.GET.get(field, "")[:LONGEST_ID]
+    )
+    return render(request, "ops/known.html", {"known": known})
 
 
 def _find_original(request: HttpRequest) -> Job | None:

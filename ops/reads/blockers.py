@@ -22,7 +22,7 @@ from jobs.models import Job, Pause, PauseKind
 from jobs.overrides import NONE
 from jobs.registry import can_read
 from jobs.states import WAITING, State
-from ops.humanize import format_count, naturaltime
+from ops.humanize import format_count, format_jobs, naturaltime
 from ops.reads.backlog import Backlog
 
 NO_WORKER: Final = "No worker is running: start manage.py rqworker."

@@ -120,14 +120,14 @@ def test_a_due_time_is_read_in_the_user_s_time_zone(admin_client: Client, redis:
     """08:00 typed in Berlin in summer is 06:00 UTC."""
     admin_client.cookies["zone"] = "Europe/Berlin"
     year = timezone.now().year + 1
-    form = {"campaign_id": "c-1", "effectId": "e-1", "executeAt": f"{year}-07-01T08:00", "reason": "a feast"}
+    form = {"campaign_id": "c-1", "effectId": "effect-1-1", "executeAt": f"{year}-07-01T08:00", "reason": "a feast"}
 
     answer = admin_client.post(f"{ADD}?type=DEFERRED_EFFECT", form)
 
     job = Job.objects.get()
     assert answer.url == f"{JOBS}{job.pk}/change/"  # type: ignore[attr-defined]
     assert job.due_at == datetime(year, 7, 1, 6, tzinfo=UTC)
-    assert job.payload["effectId"] == "e-1"
+    assert job.payload["effectId"] == "effect-1-1"
     assert job.audit_trail.get().reason == "a feast"
     assert len(job.request_id) == 32
 
@@ -171,7 +171,7 @@ def test_a_copy_and_its_original_are_linked(admin_client: Client, redis: Redis) 
     same["executeAt"] = due.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
     again = admin_client.post(where, same, follow=True).content.decode()
-    admin_client.post(where, {**same, "effectId": "e-2"})
+    admin_client.post(where, {**same, "effectId": "e-2", "is_subject_meant": "on"})
 
     assert "An identical job already exists" in again
     copy = Job.objects.exclude(pk=original.pk).get()
@@ -246,7 +246,7 @@ def test_exporting_100_000_jobs_takes_little_memory(admin_client: Client, redis:
     ("kind", "filled", "field"),
     [
         ("EVENT_EXPIRATION", {"campaign_id": "c"}, "due_at"),
-        ("DEFERRED_EFFECT", {"campaign_id": "c", "effectId": "e"}, "executeAt"),
+        ("DEFERRED_EFFECT", {"campaign_id": "c", "effectId": "effect-1-1"}, "executeAt"),
     ],
 )
 def test_a_time_in_the_past_is_confirmed_first(

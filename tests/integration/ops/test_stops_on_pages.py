@@ -119,7 +119,7 @@ def test_bulk_actions_leave_out_what_they_cannot_reschedule(effect: Job) -> None
 
 def test_a_new_effect_takes_one_of_both_times(admin_client: Client, effect: Job) -> None:
     """A world time in the campaign's calendar; a duplicate of the same work is the same job."""
-    form = {"campaign_id": "c-1", "effectId": "boom", "executeAtWorldTime": "11 Seedrise 1492 LC, 06:00"}
+    form = {"campaign_id": "c-1", "effectId": "effect-1-1", "executeAtWorldTime": "11 Seedrise 1492 LC, 06:00"}
     url = f"{JOBS}add/?type=DEFERRED_EFFECT"
     both = admin_client.post(url, {**form, "executeAt": "2026-01-01T00:00"})
     assert both.status_code == 400

@@ -52,7 +52,7 @@ def test_the_trail_shows_old_and_new_values(admin_client: Client, redis: Redis) 
     (job,) = effects(1)
     due = job.due_at
     confirm(admin_client, "reschedule", [job], due_at=LATER)
-    form = {"campaign_id": "c-1", "effectId": "e-9", "executeAt": LATER, "priority": "1"}
+    form = {"campaign_id": "c-1", "effectId": "e-9", "executeAt": LATER, "priority": "1", "is_subject_meant": "on"}
     admin_client.post(f"{JOBS}add/?copy={job.pk}", form)
 
     copied, moved = admin_client.get(TRAIL).context["page"].lines

@@ -18,7 +18,7 @@ from jobs.histogram import COLUMNS
 from jobs.models import Job, OutcomeMinute
 from jobs.states import ENDED, State
 from ops.reads.job import name_all
-from ops.reads.outcomes import Slot
+from ops.reads.outcomes import WAITS, Slot
 
 SAMPLED: Final = 2_000  #: newest jobs of a type
 LISTED: Final = 5
@@ -89,7 +89,10 @@ def sum_by_type(since: datetime, until: datetime, job_type: str = "") -> dict[st
     )  # fmt: skip
     found: dict[str, Slot] = {}
     for name, outcome, jobs, run_ms, run_ms_max, wait_ms_max, *buckets in sums:
-        one = Slot(since, Counter({outcome: int(jobs)}), run_ms, run_ms_max, wait_ms_max, [int(b) for b in buckets])
+        one = Slot(
+            since, run_ms=run_ms, run_ms_max=run_ms_max, wait_ms_max=wait_ms_max, buckets=[int(b) for b in buckets]
+        )
+        (one.waits if outcome in WAITS else one.outcomes)[outcome] = int(jobs)
         found.setdefault(name, Slot(since)).add(one)
     return found
 

@@ -42,7 +42,7 @@ DEFAULT: Final = "1h"
 _ENDS: Final = tuple(
     state.value for state in State if state in MOVES[State.RUNNING]
 )  # the states that an attempt can end in
-_WAITS: Final = tuple(wait.value for wait in Wait)
+WAITS: Final = tuple(wait.value for wait in Wait)  #: `outcome` of attempts that had to wait
 
 
 @dataclass(slots=True)
@@ -51,11 +51,11 @@ class Slot:
 
     at: datetime
     outcomes: Counter[str] = field(default_factory=Counter)
-    waits: Counter[str] = field(default_factory=Counter)
     run_ms: float = 0.0
     run_ms_max: float = 0.0
     wait_ms_max: float = 0.0
     buckets: list[int] = field(default_factory=lambda: [0] * len(BOUNDS_MS))
+    waits: Counter[str] = field(default_factory=Counter)
 
     @property
     def jobs(self) -> int:
@@ -114,11 +114,11 @@ def sum_up(slots: Sequence[Slot]) -> Slot:
 
 def _add(slot: Slot, sums: Sequence[Any]) -> None:
     """Add the sums of one minute, in the order of `_minutes`."""
-    for counter, names, counts in ((slot.outcomes, _ENDS, sums), (slot.waits, _WAITS, sums[len(_ENDS) :])):
+    for counter, names, counts in ((slot.outcomes, _ENDS, sums), (slot.waits, WAITS, sums[len(_ENDS) :])):
         for name, jobs in zip(names, counts, strict=False):
             if jobs:
                 counter[name] += int(jobs)
-    run, run_max, wait_max, *buckets = sums[len(_ENDS) + len(_WAITS) :]
+    run, run_max, wait_max, *buckets = sums[len(_ENDS) + len(WAITS) :]
     slot.run_ms += run
     slot.run_ms_max = max(slot.run_ms_max, run_max)
     slot.wait_ms_max = max(slot.wait_ms_max, wait_max)
@@ -131,6 +131,6 @@ def _minutes(since: datetime) -> list[Any]:
     In index order, so that no database sorts wide rows: grouping by step in the database takes four times as long.
     """
     rows = OutcomeMinute.objects.filter(minute__gte=since).order_by("minute").values_list("minute")
-    ends = {f"n_{end.lower()}": Sum("jobs", filter=Q(outcome=end), default=0) for end in (*_ENDS, *_WAITS)}
+    ends = {f"n_{end.lower()}": Sum("jobs", filter=Q(outcome=end), default=0) for end in (*_ENDS, *WAITS)}
     tops = {"run": Sum("run_ms"), "run_top": Max("run_ms_max"), "wait_top": Max("wait_ms_max")}
     return list(rows.annotate(**ends, **tops, **{f"n_{c}": Sum(c) for c in COLUMNS}))

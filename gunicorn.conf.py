@@ -44,4 +44,8 @@ def post_worker_init(worker: Any) -> None:
         from monitoring.metrics import warm_up  # the package may be absent
 
         warm_up()
+    if find_spec("ops"):
+        from ops.live.hub import hub  # the package may be absent
+
+        hub.is_stopping = lambda: not worker.alive  # streams end at once rather than with graceful_timeout
     freeze_startup_objects()

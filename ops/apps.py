@@ -18,10 +18,18 @@ class OpsConfig(AppConfig):
 
     def ready(self) -> None:
         from ops import logins  # models are not loaded when Django imports this module
+        from ops.live import hub, topics
 
         routes.add(self.name, _urls)
         logins.watch()
+        topics.add_all(hub.hub)
 
 
 def _urls() -> Iterable[Any]:
-    return [path("admin/queues/", include("ops.admin.queues")), path("admin/", admin.site.urls)]
+    from ops.admin import live  # needs all apps
+
+    return [
+        path("admin/live/", live.stream, name="live"),
+        path("admin/queues/", include("ops.admin.queues")),
+        path("admin/", admin.site.urls),
+    ]

@@ -1,7 +1,8 @@
 """Limits concurrent requests, so that health checks are answered even while all other requests hang.
 
 A process has THREADS threads. It serves AT_ONCE requests at a time and queues WAITING more; FOR_PROBES threads are
-reserved for probes and scrapes. Requests beyond the queue, or queued longer than PATIENCE_S, get 503 with Retry-After.
+reserved for probes and scrapes, STREAMS for live pages. Requests beyond the queue, or queued longer than PATIENCE_S,
+get 503 with Retry-After.
 """
 
 import json
@@ -10,19 +11,22 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 import structlog
+from django.db import connections
 
 log = structlog.get_logger(__name__)
 AT_ONCE: Final = 16  #: below DATABASE_POOL_SIZE, so that health checks get a connection
 WAITING: Final = 112
 FOR_PROBES: Final = 8
-THREADS: Final = AT_ONCE + WAITING + FOR_PROBES
+STREAMS: Final = 64  #: live pages; those beyond poll
+THREADS: Final = AT_ONCE + WAITING + FOR_PROBES + STREAMS
 PATIENCE_S: Final = 20.0
 PROBES: Final = ("/health", "/metrics")
+STREAM: Final = "/admin/live/"
 Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 
 class Admission:
-    """WSGI middleware that serves at most `at_once` requests at a time, and probes always."""
+    """WSGI middleware that serves at most `at_once` requests at a time, probes always, and `streams` streams."""
 
     def __init__(
         self,
@@ -30,16 +34,20 @@ class Admission:
         *,
         at_once: int = AT_ONCE,
         waiting: int = WAITING,
+        streams: int = STREAMS,
         patience_s: float = PATIENCE_S,
     ) -> None:
         self._application = application
         self._queue = threading.BoundedSemaphore(at_once + waiting)
         self._slots = threading.BoundedSemaphore(at_once)
+        self._streams = threading.BoundedSemaphore(streams)
         self._patience_s = patience_s
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         if environ["PATH_INFO"].startswith(PROBES):
             return self._application(environ, start_response)
+        if environ["PATH_INFO"] == STREAM:
+            return self._stream(environ, start_response)
         if not self._queue.acquire(blocking=False):
             return _reject(environ, start_response, why="queue full")
         if not self._slots.acquire(timeout=self._patience_s):
@@ -50,6 +58,23 @@ class Admission:
         except BaseException:
             self._release()
             raise
+
+    def _stream(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        """A stream waits most of the time: once it has begun it keeps its thread, but no slot and no connection."""
+        if not self._streams.acquire(blocking=False):
+            return _reject(environ, start_response, why="all streams are taken")
+        if not self._slots.acquire(timeout=self._patience_s):
+            self._streams.release()
+            return _reject(environ, start_response, why=f"queued longer than {self._patience_s:g} s")
+        try:
+            response = self._application(environ, start_response)
+        except BaseException:
+            self._streams.release()
+            raise
+        finally:
+            connections.close_all()
+            self._slots.release()
+        return _Response(response, self._streams.release)
 
     def _release(self) -> None:
         self._slots.release()

@@ -19,7 +19,7 @@ PERMISSIONS_POLICY: Final = ", ".join(
 #: Scripts and everything else come from this service only, and no page has an inline script.
 CONTENT_SECURITY_POLICY: Final = (
     "default-src 'self'; "
-    "script-src 'self' 'unsafe-eval'; "  # Alpine's expressions in unfold's templates, and filters of hx-trigger
+    "script-src 'self' 'unsafe-eval'; "  # Alpine's expressions in unfold's templates
     "style-src 'self' 'unsafe-inline'; "  # unfold's colours, and positions on time lines
     "img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )

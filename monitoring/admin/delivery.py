@@ -55,6 +55,7 @@ class DeliveryAdmin(MonitorWrites, DeliveryAdminBase):
     paginator = LimitedPaginator
     actions = ("deliver_again",)
     list_fullwidth = True
+    change_form_template = "monitoring/delivery.html"
     fields = (
         "when",
         "handler_name",

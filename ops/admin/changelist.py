@@ -21,6 +21,7 @@ from scheduler_project.text import is_job_id, job_id
 SEARCHED: Final = 20_000  #: newest jobs of the filter whose texts are searched
 NAMED: Final = 20  #: campaigns, and as many entities, that a search by name finds
 SCAN_LIMIT: Final = 50_000  #: jobs that a page scans for a filter without an index; "further back" scans the next
+MOST_NEW: Final = 1_000  #: the count of new jobs stops here
 _INDEXED: Final = ("campaign_id__exact", "state", "type")  #: parameters whose index is ordered by key within a value
 RANGES: Final = ("due_at_from", "due_at_to", "finished_at_from", "finished_at_to")  #: parameters with times
 _UNINDEXED: Final = ("priority__exact", "from", "worker__exact", *RANGES)
@@ -67,10 +68,11 @@ class JobList(ChangeList):
         self.further: UUID | str | None = None
         self.stop: Cursor | None = None  # of a search in order of due times
         self.ceiling: UUID | None = None
+        self.new_count = 0  #: of jobs since the newest that a live page shows (X-Seen); they wait to be let in
         if self.by_due:
             self._read_due_page()
         else:
-            self._read_newest_page()
+            self._read_newest_page(job_id(request.headers.get("X-Seen", "")))
         self.full_result_count = self.result_count  # if they differ, unfold offers to show all
         self.show_full_result_count = False
         self.show_admin_actions = self.result_count > 0
@@ -90,7 +92,7 @@ class JobList(ChangeList):
         self.stop = page.stop
         self.further = None if self.older or page.stop is None else write_cursor(*page.stop)
 
-    def _read_newest_page(self) -> None:
+    def _read_newest_page(self, seen: UUID | None) -> None:
         if any(self._read_filter(name) for name in _UNINDEXED):
             self._limit_to_stretch()
         jobs = self.queryset.filter(pk__gte=self.floor) if self.floor else self.queryset
@@ -102,11 +104,15 @@ class JobList(ChangeList):
             self.newer, self.older = len(rows) > size, True
         else:
             page = jobs.filter(pk__lt=self.before) if is_job_id(self.before) else jobs
+            if seen:
+                self.new_count = jobs.filter(pk__gt=seen).order_by()[:MOST_NEW].count()
+                page = page.filter(pk__lte=seen)
             rows = list(page.order_by("-pk")[: size + 1])
             self.result_list = rows[:size]
             self.newer, self.older = is_job_id(self.before), len(rows) > size
         self.paginator = KeyPaginator(jobs, size)
-        whole = len(rows) <= size and not is_job_id(self.after) and (bool(self.floor) or not is_job_id(self.before))
+        turned = is_job_id(self.after) or (is_job_id(self.before) and not self.floor)
+        whole = len(rows) <= size and not turned and not self.new_count
         self.result_count = len(rows) if whole else self.paginator.count  # saves a count if the page has everything
         self.further = None if self.older else self.floor
 

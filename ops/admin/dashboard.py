@@ -149,11 +149,11 @@ def make_table(slots: Sequence[Slot], step: timedelta) -> list[dict[str, Any]]:
 
 
 def callback(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """Unfold's DASHBOARD_CALLBACK. For htmx the page is rendered without its frame."""
+    """Unfold's DASHBOARD_CALLBACK. For live.js the page is rendered without its frame."""
     wanted = RANGES.get(request.GET.get("range", DEFAULT), RANGES[DEFAULT])
     context |= {
         "title": "Dashboard",
-        "page": "ops/fragment.html" if request.headers.get("HX-Request") else "admin/base_site.html",
+        "page": "ops/fragment.html" if request.headers.get("X-Live") else "admin/base_site.html",
         "ranges": RANGES.values(),
         "range": wanted,
     }

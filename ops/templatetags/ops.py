@@ -38,6 +38,12 @@ def moment(at: datetime | None) -> dict[str, Any]:
     return {"at": at, "relative": naturaltime(at, timezone.now()) if at else ""}
 
 
+@register.inclusion_tag("ops/age.html")
+def age(at: datetime) -> dict[str, Any]:
+    """A time relative to now, without the exact one."""
+    return moment(at)
+
+
 @register.inclusion_tag("ops/moment.html")
 def due(at: datetime | None, waits: bool = True) -> dict[str, Any]:
     """A due time; what `waits` beyond it for more than LATE is overdue, and red."""

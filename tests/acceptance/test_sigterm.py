@@ -13,6 +13,7 @@ from datetime import timedelta
 
 import pytest
 from django.apps import apps
+from django.test import Client
 from django.utils import timezone
 from redis import Redis
 
@@ -59,10 +60,10 @@ def hung(redis_server: RedisServer) -> Iterator[None]:
         redis_server.signal(signal.SIGCONT)
 
 
-def serve(port: int) -> Running:
+def serve(port: int, **environment: str) -> Running:
     """The web process."""
     command = ["-m", "gunicorn", "scheduler_project.wsgi", "--bind", f"127.0.0.1:{port}", "--log-level", "warning"]
-    return Running("web", [sys.executable, *command], {"DATABASE_URL": database_url(), **PATIENT})
+    return Running("web", [sys.executable, *command], {"DATABASE_URL": database_url(), **PATIENT, **environment})
 
 
 def ask(port: int) -> None:
@@ -171,3 +172,24 @@ def test_processes_stop_while_their_peers_hang(start: Start, redis: Redis) -> No
 
         time.sleep(WAIT_S)
         assert_all_end(processes)
+
+
+def test_the_web_process_does_not_wait_for_streams(admin_client: Client, redis: Redis) -> None:
+    """Live pages are told to connect to another process; what a request still does has its time."""
+    port = free_port()
+    web = serve(port, SHUTDOWN_GRACE_SECONDS="60")
+    try:
+        wait_until(lambda: listens(port), what="the web process listens")
+        session = admin_client.cookies["sessionid"].value
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{port}/admin/live/?topic=moves", headers={"Cookie": f"sessionid={session}"}
+        )
+        with urllib.request.urlopen(request, timeout=60) as stream:
+            assert stream.readline().startswith(b"retry:")
+            web.process.terminate()
+            web.process.wait(timeout=MORE_S + LOADED_S)
+
+            assert stream.read().count(b"data:") <= 1
+    finally:
+        web.process.kill()
+        web.process.wait()

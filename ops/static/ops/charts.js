@@ -1,8 +1,6 @@
-// The dashboard's charts, in the colours of the theme, and its being live: htmx asks anew, what was open stays open.
+// The dashboard's charts, in the colours of the theme; drawn anew when the page has changed (live.js).
 (() => {
   let charts = [];
-  let live = true;
-  window.opsLive = () => live && document.visibilityState === "visible";
 
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
   const clock = (at, long) => new Intl.DateTimeFormat("sv-SE", long
@@ -74,34 +72,7 @@
   // Of a logarithmic axis only the powers of ten are named.
   const decade = (value) => (Number.isInteger(Math.log10(value)) ? (value >= 1000 ? `${value / 1000} s` : `${value} ms`) : null);
 
-  function button() {
-    document.querySelectorAll("[data-live]").forEach((b) => { b.textContent = live ? "Pause" : "Go on"; });
-  }
-
-  document.addEventListener("click", (event) => {
-    if (!event.target.matches("[data-live]")) return;
-    live = !live;
-    button();
-  });
-
-  let kept = null;
-  document.addEventListener("htmx:beforeSwap", (event) => {
-    if (!event.target.matches?.(".ops-page")) return;
-    const focused = document.activeElement;
-    kept = { open: [...document.querySelectorAll(".ops-page details[open]")].map((d) => d.id),
-      href: event.target.contains(focused) ? focused.getAttribute("href") : null, live: focused.matches("[data-live]"),
-      scroll: [...document.querySelectorAll(".ops-page [tabindex='0']")].map((e) => [e.scrollTop, e.scrollLeft]) };
-  });
-  document.addEventListener("htmx:afterSwap", () => {
-    draw();
-    button();
-    if (!kept) return;
-    kept.open.forEach((id) => { if (id) document.getElementById(id)?.setAttribute("open", ""); });
-    document.querySelectorAll(".ops-page [tabindex='0']").forEach((e, i) => { [e.scrollTop, e.scrollLeft] = kept.scroll[i] ?? [0, 0]; });
-    if (kept.href) document.querySelector(`.ops-page a[href="${CSS.escape(kept.href)}"]`)?.focus({ preventScroll: true });
-    if (kept.live) document.querySelector("[data-live]")?.focus({ preventScroll: true });
-    kept = null;
-  });
+  document.addEventListener("ops:updated", draw);
   document.addEventListener("DOMContentLoaded", () => {
     draw();
     new MutationObserver(draw).observe(document.documentElement, { attributeFilter: ["class"] });

@@ -135,18 +135,22 @@
 // The cookie of the zone is for this service only.
 const ROOT = new URL("../../", document.currentScript.src).pathname;
 // Times of day in the reader's own zone, on the first page too, before the server knows of it; what the server sent stays in the title, with its offset.
-document.addEventListener("DOMContentLoaded", () => {
+(() => {
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
   const known = document.cookie.split("; ").includes(`zone=${zone}`);
   document.cookie = `zone=${zone}; path=${ROOT}; max-age=31536000; SameSite=Lax`; // the server shows and reads times in it
   const two = "2-digit";
   const exact = new Intl.DateTimeFormat("sv-SE", { year: "numeric", month: two, day: two, hour: two, minute: two, second: two, timeZoneName: "short" });
-  document.querySelectorAll("time[datetime] small").forEach((small) => {
-    const time = small.parentElement;
-    if (!known) small.textContent = exact.format(new Date(time.dateTime));
-    time.title = `${time.dateTime} (shown in ${zone})`;
-  });
-});
+  function show() {
+    document.querySelectorAll("time[datetime] small").forEach((small) => {
+      const time = small.parentElement;
+      if (!known) small.textContent = exact.format(new Date(time.dateTime));
+      time.title = `${time.dateTime} (shown in ${zone})`;
+    });
+  }
+  document.addEventListener("DOMContentLoaded", show);
+  document.addEventListener("ops:updated", show);
+})();
 
 // The name of a chooser's icon counts only where it is an image.
 addEventListener("load", () => {
@@ -164,27 +168,6 @@ document.addEventListener("DOMContentLoaded", () => {
     });
   });
 });
-
-// A part that refreshes itself says so while it cannot, until the next answer takes its place; who is logged out logs in.
-(() => {
-  function stale(event) {
-    const part = event.detail.elt;
-    if (!part.matches?.("[hx-trigger*='every']") || part.querySelector(":scope > .ops-stale")) return;
-    const word = document.createElement("p");
-    word.className = "ops-stale ops-warning";
-    word.setAttribute("role", "alert");
-    const status = event.detail.xhr?.status;
-    word.textContent = `Live updates paused at ${new Date().toLocaleTimeString("sv-SE", { timeZoneName: "short" })}: ${status ? `the server answered ${status}` : "the server does not answer"}. Retrying…`;
-    part.prepend(word);
-  }
-  ["htmx:responseError", "htmx:sendError", "htmx:timeout"].forEach((name) => document.addEventListener(name, stale));
-  document.addEventListener("htmx:beforeSwap", (event) => {
-    if (!event.detail.xhr.responseURL.includes("/login/")) return;
-    event.detail.shouldSwap = false;
-    location.reload();
-  });
-  document.addEventListener("htmx:configRequest", (event) => { event.detail.timeout = 20000; });
-})();
 
 // The palette says so when it found nothing; unfold's answer then holds no list, and the box would stay empty.
 document.addEventListener("htmx:afterSwap", ({ detail: { target } }) => {

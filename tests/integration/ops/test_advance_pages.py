@@ -71,7 +71,7 @@ def test_progress_and_what_a_pause_holds_back(
     assert (context["advance"].held, context["advance"].phase[0]) == (held, "In progress")
     assert f"{held} held back by a pause" in text
     assert "due times up to its end are not applied yet" in text
-    assert 'hx-trigger="every 5s"' in text
+    assert 'id="live" data-live' in text
 
     pauses.resume("type", "STRUCTURE_MAINTENANCE", actor="user:ann", reason="go on")
     work(redis)

@@ -168,9 +168,9 @@ def test_staff_without_a_group_are_told_whom_to_ask(client: Client, redis: Redis
     assert "Attempts/min" not in text
 
 
-def test_htmx_gets_the_live_part_only(admin_client: Client, redis: Redis) -> None:
+def test_a_live_page_gets_its_parts_only(admin_client: Client, redis: Redis) -> None:
     """Neither head nor sidebar."""
-    text = admin_client.get(PAGE, headers={"HX-Request": "true"}).content.decode()
+    text = admin_client.get(PAGE, headers={"X-Live": "1"}).content.decode()
 
     assert 'id="dashboard"' in text
     assert "<head>" not in text

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from scheduler_project.admission import AT_ONCE, THREADS, WAITING, Admission
+from scheduler_project.admission import AT_ONCE, FOR_PROBES, STREAM, STREAMS, THREADS, WAITING, Admission
 from tests.support.servers import wait_until
 
 
@@ -87,5 +87,29 @@ def test_a_slot_is_released_by_the_response_or_the_error(slow: Slow) -> None:
 
 
 def test_there_are_threads_for_probes() -> None:
-    """More than all requests that may be served or wait."""
-    assert THREADS > AT_ONCE + WAITING
+    """Beyond all requests that may be served or wait, and all streams."""
+    assert THREADS - (AT_ONCE + WAITING + STREAMS) == FOR_PROBES > 0
+
+
+def test_streams_take_no_slot_and_are_bounded(slow: Slow) -> None:
+    """Two streams leave the one slot to requests; a third is rejected, until one has ended."""
+    slow.gate.set()
+    admission = Admission(slow, at_once=1, waiting=0, streams=2)
+    told: list[str] = []
+    streams = [admission({"PATH_INFO": STREAM}, lambda status, _headers: told.append(status)) for _ in range(2)]
+
+    assert told == ["200 OK", "200 OK"]
+    assert ask(admission) == "200 OK"
+    assert ask(admission, STREAM).startswith("503")
+    streams[0].close()  # type: ignore[attr-defined]
+    assert ask(admission, STREAM) == "200 OK"
+
+
+def test_a_stream_that_fails_gives_its_place_back() -> None:
+    def broken(_environ: dict[str, Any], _start_response: Any) -> list[bytes]:
+        raise RuntimeError("broken")
+
+    admission = Admission(broken, at_once=1, streams=1)
+    for _ in range(3):
+        with pytest.raises(RuntimeError):
+            ask(admission, STREAM)

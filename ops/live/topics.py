@@ -1,0 +1,51 @@
+"""What pages about jobs follow. Each read is one look at the end of an index or at one key, however much there is."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from django.db.models import Model
+
+from jobs import control
+from jobs.broker import depths, keys
+from jobs.models import AuditEntry, CronFiring, Job, OperatorAction
+from ops.live.hub import Hub, Names, Topic
+from ops.reads.active_orders import find_active_orders
+from ops.reads.verdict import find_verdict
+from scheduler_project.text import is_job_id
+
+
+def add_all(hub: Hub) -> None:
+    """Offer the topics of jobs and of what runs them."""
+    topics: dict[str, Callable[[], Any]] = {
+        "moves": lambda: _newest(AuditEntry),
+        "actions": lambda: _newest(OperatorAction),
+        "firings": lambda: _newest(CronFiring),
+        "orders": find_active_orders,
+        "verdict": find_verdict,
+        "queues": lambda: depths.read(keys.redis()),
+        "processes": control.processes,
+    }
+    for kind, read in topics.items():
+        hub.add(kind, _one(read))
+    hub.add("job", Topic(read=read_jobs, is_allowed=may_see_jobs, is_name=is_job_id))
+
+
+def _one(read: Callable[[], Any]) -> Topic:
+    """A topic without names."""
+    return Topic(read=lambda _names: {"": read()}, is_allowed=may_see_jobs)
+
+
+def may_see_jobs(user: Any) -> bool:
+    return bool(user.has_perm("jobs.view_job"))
+
+
+def read_jobs(names: Names) -> Mapping[str, Any]:
+    """What changes with each move of a job; one query for all that are watched."""
+    rows = Job.objects.filter(pk__in=names).order_by()
+    return {str(pk): rest for pk, *rest in rows.values_list("pk", "state", "attempt", "moved_at", "due_at")}
+
+
+def _newest(model: type[Model]) -> int | None:
+    """The number of the last row; rows are only added, one for each thing that happened."""
+    newest: int | None = model._default_manager.order_by("-pk").values_list("pk", flat=True).first()  # noqa: SLF001 - Django's public name for it
+    return newest

@@ -1,0 +1,237 @@
+// Live pages: a stream says that something has changed, the page is fetched again, and its parts change in place.
+// Without scripts a page stays as it was sent; without a stream it is fetched every POLL_MS.
+(() => {
+  const [POLL_MS, RARE_MS, LEAST_MS, SILENT_MS, AGAIN_MS, TIMEOUT_MS] = [10_000, 60_000, 3_000, 20_000, 60_000, 20_000];
+  const LOGIN = new URL("../../admin/login/", document.currentScript.src).pathname;
+  const KNOWN = "ops-known"; // in the session's storage: the rows that were shown and chosen before new ones came in
+  const UNITS = [["d", 86_400], ["h", 3600], ["min", 60], ["s", 1]];
+
+  // Ages, by the server's clock: "3 min ago" goes on to "4 min ago" without a request.
+  let ahead = 0; // milliseconds by which the server's clock is ahead of this one
+  function span(seconds) {
+    const parts = [];
+    for (const [unit, size] of UNITS) {
+      if (seconds >= size) parts.push(`${Math.floor(seconds / size)} ${unit}`);
+      seconds %= size;
+    }
+    return parts.slice(0, 2).join(" ");
+  }
+  function age(time, now) {
+    const seconds = (now - Date.parse(time.dateTime)) / 1000;
+    if (time.dataset.overdue !== undefined) return `overdue by ${span(seconds)}`;
+    if (Math.abs(seconds) < 1) return "now";
+    return seconds > 0 ? `${span(seconds)} ago` : `in ${span(-seconds)}`;
+  }
+  function tick() {
+    const now = Date.now() + ahead;
+    document.querySelectorAll("time[datetime] > .ops-relative").forEach((word) => {
+      const text = age(word.parentElement, now);
+      if (word.firstChild?.data !== text) word.textContent = text;
+    });
+  }
+
+  let [root, source, versions, heardAt] = [null, null, null, 0];
+  let [paused, timer, asking, askedAt, took] = [false, 0, false, 0, 0];
+  const isLive = () => root && !paused && document.visibilityState === "visible";
+  const isStreaming = () => source?.readyState === EventSource.OPEN && performance.now() - heardAt < SILENT_MS;
+  const parts = () => [...document.querySelectorAll("[data-live][id]")];
+  const seconds = (name) => Math.max(0, ...parts().map((part) => Number(part.dataset[name] ?? 0))) * 1000;
+
+  // Lists: a row changes in place; rows that are new wait until somebody lets them in, so that none moves under a hand.
+  const keyOf = (row) => row.querySelector("a[href*='/change/']")?.pathname;
+  const rowsOf = (list) => new Map([...(list?.querySelectorAll("tr.data-row") ?? [])].map((row) => [keyOf(row), row]));
+  const wordsOf = (element) => { // as a screen reader reads them, without ages
+    const copy = element.cloneNode(true);
+    copy.querySelectorAll("time").forEach((time) => time.replaceWith(time.dateTime));
+    copy.querySelectorAll("[aria-hidden=true]").forEach((icon) => icon.remove());
+    return copy.textContent.replace(/\s+/g, " ").trim();
+  };
+  const tabs = () => document.querySelector("[data-new]"); // of a list whose server counts what is new
+  function headers() {
+    const first = rowsOf(document.getElementById("result_list")).keys().next().value;
+    const turned = /[?&](before|after)=/.test(location.search); // such a page has a fixed end
+    return { "X-Live": "1", ...(tabs() && first && !turned && { "X-Seen": first.split("/").at(-3) }) };
+  }
+
+  function changeList(fresh) {
+    const [old, next] = [document.getElementById("result_list"), fresh.getElementById("result_list")];
+    const [rows, found] = [rowsOf(old), rowsOf(next)];
+    let gone = 0;
+    for (const [key, row] of rows) {
+      const now = found.get(key);
+      const left = Boolean(tabs()) && !now;
+      row.classList.toggle("ops-gone", left);
+      gone += left;
+      if (now) changeRow(row, now);
+    }
+    const added = tabs() ? (old ? Number(tabs().dataset.new) : found.size) : [...found.keys()].filter((key) => !rows.has(key)).length;
+    showNews(added, gone);
+  }
+
+  function changeRow(row, now) {
+    const [changed, cells] = [wordsOf(row) !== wordsOf(now), [...now.cells]];
+    [...row.cells].forEach((cell, n) => {
+      if (cells[n] && !cell.querySelector("input")) window.opsMorph(cell, document.adoptNode(cells[n])); // a choice stays
+    });
+    if (!changed) return;
+    row.classList.remove("ops-changed");
+    requestAnimationFrame(() => row.classList.add("ops-changed"));
+  }
+
+  function showNews(added, gone) {
+    const words = [added && `${added} new`, gone && `${gone} no longer in this list`].filter(Boolean).join(", ");
+    let bar = document.getElementById("ops-news");
+    if (!bar && words) {
+      bar = document.createElement("p");
+      bar.id = "ops-news";
+      bar.setAttribute("role", "status");
+      const place = document.getElementById("changelist") ?? document.getElementById("content");
+      place.before(bar);
+    }
+    if (!bar || bar.dataset.words === words) return;
+    bar.dataset.words = words;
+    bar.replaceChildren();
+    if (!words) return;
+    const button = bar.appendChild(document.createElement("button"));
+    button.type = "button";
+    button.className = "ops-button";
+    button.textContent = `${words}: show`;
+    button.addEventListener("click", letIn);
+  }
+
+  function letIn() {
+    const chosen = [...document.querySelectorAll("input.action-select:checked")].map((box) => box.value);
+    const known = [...rowsOf(document.getElementById("result_list")).keys()];
+    sessionStorage.setItem(KNOWN, JSON.stringify({ path: location.pathname, known, chosen }));
+    location.reload();
+  }
+
+  function markNew() {
+    const kept = JSON.parse(sessionStorage.getItem(KNOWN) ?? "{}");
+    sessionStorage.removeItem(KNOWN);
+    if (kept.path !== location.pathname) return;
+    for (const [key, row] of rowsOf(document.getElementById("result_list"))) row.classList.toggle("ops-new", !kept.known.includes(key));
+    document.querySelectorAll("input.action-select").forEach((box) => { if (kept.chosen.includes(box.value)) box.click(); });
+  }
+
+  // One fetch for all parts, never two at once, and less often the longer the server takes.
+  function ask() {
+    if (timer || asking || !isLive()) return;
+    const least = Math.max(LEAST_MS, seconds("every"), took * 4);
+    timer = setTimeout(refresh, Math.max(0, askedAt + least - performance.now()));
+  }
+
+  async function refresh() {
+    [timer, asking, askedAt] = [0, true, performance.now()];
+    try {
+      const answer = await fetch(location.href, { headers: headers(), signal: AbortSignal.timeout(TIMEOUT_MS) });
+      if (answer.redirected && new URL(answer.url).pathname === LOGIN) location.reload();
+      else if (answer.ok) update(new DOMParser().parseFromString(await answer.text(), "text/html"));
+      else showStale(`the server answered ${answer.status}`);
+    } catch (fault) {
+      if (fault.name === "TypeError" || fault.name === "TimeoutError") showStale("the server does not answer");
+      else throw fault;
+    } finally {
+      [asking, took] = [false, performance.now() - askedAt];
+    }
+  }
+
+  function update(fresh) {
+    if (!isLive()) return;
+    document.querySelectorAll(".ops-stale").forEach((word) => word.remove());
+    const say = () => new Map([...document.querySelectorAll("[data-say]")].map((e) => [e.dataset.say, wordsOf(e)]));
+    const told = say();
+    for (const part of parts()) {
+      const next = fresh.getElementById(part.id);
+      if (next) window.opsMorph(part, document.adoptNode(next));
+    }
+    if (document.getElementById("changelist")) changeList(fresh);
+    document.dispatchEvent(new Event("ops:updated"));
+    tick();
+    const news = [...say()].filter(([name, words]) => told.get(name) !== words).map((pair) => pair.join(": "));
+    if (news.length) document.getElementById("ops-live-said").textContent = news.join(". ");
+  }
+
+  function showStale(why) {
+    const part = parts().at(-1) ?? document.getElementById("content");
+    if (!part || document.querySelector(".ops-stale")) return;
+    const word = document.createElement("p");
+    word.className = "ops-stale ops-warning";
+    word.setAttribute("role", "alert");
+    word.textContent = `Live updates paused at ${new Date().toLocaleTimeString("sv-SE", { timeZoneName: "short" })}: ${why}. Retrying…`;
+    part.prepend(word);
+  }
+
+  function open() {
+    if (source || !isLive()) return;
+    source = new EventSource(root.dataset.stream);
+    source.onopen = () => { heardAt = performance.now(); };
+    source.onmessage = ({ data }) => {
+      heardAt = performance.now();
+      const heard = JSON.parse(data);
+      const changed = !versions || Object.entries(heard).some(([topic, version]) => versions[topic] !== version);
+      versions = { ...versions, ...heard };
+      if (changed) ask();
+      show();
+    };
+    source.onerror = () => {
+      if (source?.readyState !== EventSource.CLOSED) return; // it connects again by itself
+      source = null; // all streams are taken, or this one may not be opened
+      setTimeout(open, AGAIN_MS);
+    };
+  }
+
+  function close() {
+    source?.close();
+    clearTimeout(timer);
+    [source, timer] = [null, 0];
+  }
+
+  function show() {
+    const state = paused ? "Paused" : isStreaming() ? "Live" : `Updated every ${(seconds("refresh") || POLL_MS) / 1000} s`;
+    const [word, button] = root.querySelectorAll("[data-live-state], [data-live-pause]");
+    if (word.textContent !== state) word.textContent = state;
+    button.textContent = paused ? "Resume" : "Pause";
+    button.setAttribute("aria-label", `${button.textContent} live updates`);
+  }
+
+  function addControl() {
+    const line = root.appendChild(document.createElement("p"));
+    line.className = "ops-note ops-live-state";
+    line.appendChild(document.createElement("span")).dataset.liveState = "";
+    const button = line.appendChild(document.createElement("button"));
+    button.type = "button";
+    button.className = "ops-link";
+    button.dataset.livePause = "";
+    button.addEventListener("click", () => {
+      paused = !paused;
+      if (paused) close(); else { open(); ask(); }
+      show();
+    });
+  }
+
+  function poll() {
+    const every = isStreaming() ? seconds("refresh") || RARE_MS : seconds("refresh") || POLL_MS;
+    if (isLive() && performance.now() - askedAt >= every) ask();
+    show();
+  }
+
+  document.addEventListener("DOMContentLoaded", () => {
+    const found = document.getElementById("ops-live");
+    if (!found) return;
+    ahead = Date.parse(found.dataset.now) - Date.now();
+    tick();
+    setInterval(() => { if (document.visibilityState === "visible") tick(); }, 1000);
+    markNew();
+    if (!found.dataset.stream) return;
+    root = found;
+    askedAt = performance.now();
+    addControl();
+    open();
+    setInterval(poll, 1000);
+    show();
+    document.addEventListener("visibilitychange", () => (document.hidden ? close() : open()));
+    addEventListener("pagehide", close);
+    addEventListener("pageshow", open);
+  });
+})();

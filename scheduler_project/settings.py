@@ -201,7 +201,12 @@ UNFOLD = {
     "SHOW_HISTORY": False,
     "SHOW_BACK_BUTTON": True,
     "ENVIRONMENT": "ops.admin.navigation.environment",
-    "STYLES": [lambda _: static("ops/ops.css"), lambda _: static("ops/control.css"), lambda _: static("ops/live.css")],
+    "STYLES": [
+        lambda _: static("ops/ops.css"),
+        lambda _: static("ops/control.css"),
+        lambda _: static("ops/live.css"),
+        lambda _: static("ops/access.css"),
+    ],
     "SCRIPTS": [lambda _: static("ops/ops.js"), lambda _: static("ops/morph.js"), lambda _: static("ops/live.js")],
     "DASHBOARD_CALLBACK": "ops.admin.dashboard.callback",
     "COMMAND": {"search_models": False, "search_callback": "ops.admin.palette.find"},

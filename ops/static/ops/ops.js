@@ -152,8 +152,18 @@ const ROOT = new URL("../../", document.currentScript.src).pathname;
   document.addEventListener("ops:updated", show);
 })();
 
-// The name of a chooser's icon counts only where it is an image.
+// What unfold leaves without a name of its own: its scroll boxes, the palette, the headings of filters. The name of a
+// chooser's icon counts only where it is an image.
 addEventListener("load", () => {
+  const name = (selector, label) => document.querySelectorAll(selector).forEach((element) => element.setAttribute("aria-label", label));
+  name("#changelist .simplebar-content-wrapper", "List");
+  name("#changelist-filter .simplebar-content-wrapper", "Choices of filters");
+  name("#nav-sidebar .simplebar-content-wrapper", "Pages");
+  document.querySelectorAll("#changelist-filter h3").forEach((heading) => heading.setAttribute("aria-level", "2"));
+  const palette = document.getElementById("search-input-command")?.closest(".fixed");
+  palette?.setAttribute("role", "dialog");
+  palette?.setAttribute("aria-modal", "true");
+  palette?.setAttribute("aria-label", "Command palette");
   setTimeout(() => document.querySelectorAll(".selector .help-tooltip").forEach((icon) => icon.setAttribute("role", "img"))); // Django makes it on load
 });
 

@@ -2,7 +2,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("jobs", "0032_type_settings")]
+    dependencies = [("jobs", "0030_type_settings")]
 
     operations = [
         migrations.AddField(

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('jobs', '0031_job_actions'),
+        ('jobs', '0029_job_actions'),
     ]
 
     operations = [

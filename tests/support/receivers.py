@@ -115,7 +115,7 @@ def other_api(answer: Callable[[dict[str, Any]], dict[str, Any] | bytes | int]) 
             """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Api) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/graphql"
         server.shutdown()
 

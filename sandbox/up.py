@@ -122,6 +122,16 @@ class Supervisor(Manager):
         """0 if somebody asked it to stop."""
         return int(self.returncode or 0) if self._is_blamed else 0
 
+    def _start(self) -> None:
+        """Let signals only ask for the stop: honcho's own handler prints, also in the midst of another print."""
+
+        def ask(*_: object) -> None:
+            self._stop_requested = True
+
+        signal.signal(signal.SIGTERM, ask)
+        signal.signal(signal.SIGINT, ask)
+        super()._start()
+
     def _any_stopped(self) -> bool:
         """Return whether honcho's loop should terminate all processes, once all have started."""
         return self._stop_requested or bool(super()._any_stopped())

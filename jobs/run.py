@@ -170,8 +170,11 @@ class Triggers(Protocol):
     def steps(self, job_id: str) -> list[Step]:
         """What the job is going to send and has sent, in order; empty before it has planned."""
 
-    def find_sender(self, job_id: str, event: Event) -> Sender | None:
-        """The job that has sent requests for this event before; one that was done before this job was made is none."""
+    def give_way(self, job_id: str, event: Event) -> Sender | None:
+        """The job that has sent requests for this event before, or is about to; this job's plan is withdrawn then.
+
+        One that was done before this job was made is none.
+        """
 
     def plan(self, job_id: str, event: Event, steps: Sequence[Step]) -> list[Step] | Sender:
         """Record what the job is going to send. Returns what its first attempt planned.

@@ -33,7 +33,8 @@ def restore(
     """Take back that jobs were cancelled or, unless `discarded` is False, discarded."""
     found = list(jobs)
     cancelled = AuditEntry.objects.filter(job_id__in=[job.pk for job in found], now=State.CANCELLED.value)
-    entries = {entry.job_id: entry for entry in cancelled.order_by("id")}
+    own = cancelled.exclude(action__verb="retry")  # the undo of a retry: what it was before is what the retry made it
+    entries = {entry.job_id: entry for entry in own.order_by("id")}
 
     def refusal(job: Job, entry: AuditEntry | None) -> str:
         if entry is None or job.state != State.CANCELLED:
@@ -137,7 +138,8 @@ def _move_back(job: Job, entry: AuditEntry, reason: str) -> Move:
     to = State(entry.was) if entry.was else State.CANCELLED
     if to is State.QUEUED and job.may_have_been_applied:
         to = State.RETRYING  # queued again by the scheduler: a move to QUEUED would count as a decision to send again
-    changes: dict[str, Any] = columns_before((entry.details or {}).get("changes") or {})
+    # What a submission notes as changed is what a copy has otherwise than its original.
+    changes: dict[str, Any] = columns_before((entry.details or {}).get("changes") or {}) if entry.was else {}
     if to in CANCELLABLE:
         changes["finished_at"] = None
     elif to is State.CANCELLED and job.state in CANCELLABLE:

@@ -45,38 +45,26 @@ def fire_world_rows(campaign_id: str, reading: WorldTime, *, limit: int = 500) -
     return _fire_first(all_rows().filter(campaign_id=campaign_id, clock="world", fire_at__gt=""), reading, limit)
 
 
-class Readings:
-    """Up to when each campaign goes on each of its clocks; each is read once."""
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[str, str], Moment | None] = {}
-
-    def of(self, row: ScheduleRow) -> Moment | None:
-        """The reading of the row's clock; None: a campaign without world time."""
-        key = row.campaign_id, row.clock
-        if key not in self._known:
-            self._known[key] = _read_clock(*key)
-        return self._known[key]
-
-
 def _read_clock(campaign_id: str, clock: str) -> Moment | None:
+    """Up to when a campaign goes on one of its clocks; None: it has no world time."""
     if clock == "wall":
         return reading_of(None)
     shown = world_time(campaign_id)
     return effective_reading(campaign_id, reading_of(shown)) if shown else None
 
 
-def fire_by_campaign(rows: Iterable[ScheduleRow], readings: Readings) -> list[Followup]:
+def fire_by_campaign(rows: Sequence[ScheduleRow]) -> list[Followup]:
     """Fire rows that are already due to fire on their campaigns' clocks. Returns their jobs."""
+    readings = {clock: _read_clock(*clock) for clock in {(row.campaign_id, row.clock) for row in rows}}
     due: dict[Moment, list[ScheduleRow]] = {}
     for row in rows:
-        reading = readings.of(row)
+        reading = readings[row.campaign_id, row.clock]
         if reading is not None and row.fire_at <= sortable(reading):
             due.setdefault(reading, []).append(row)
     return [followup for reading, own in due.items() for followup in fire(own, reading)[1]]
 
 
-def release(structures: Iterable[ScheduleRow], readings: Readings) -> list[Followup]:
+def release(structures: Iterable[ScheduleRow]) -> list[Followup]:
     """Fire the due rows of the settlements that these structures belong to. Returns their jobs."""
     households = {row.household for row in structures if row.entity_type == "Structure" and row.household}
     if not households:
@@ -86,7 +74,7 @@ def release(structures: Iterable[ScheduleRow], readings: Readings) -> list[Follo
     )
     rows = list(settlements.order_by("id"))
     was = {row.pk: row.fire_at for row in rows}
-    followups = fire_by_campaign(rows, readings)
+    followups = fire_by_campaign(rows)
     save([row for row in rows if row.fire_at != was[row.pk]])
     return followups
 

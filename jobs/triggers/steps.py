@@ -48,17 +48,28 @@ def find_sender(job_id: str, event: Event) -> Sender | None:
 
 
 @transaction.atomic
-def plan(job_id: str, event: Event, steps: Sequence[Step]) -> list[Step] | Sender:
-    """Record what the job is going to send, unless another job of the event has: then return that one.
+def give_way(job_id: str, event: Event) -> Sender | None:
+    """As `find_sender`; the plan of this job, of which nothing was sent, is withdrawn then.
 
-    A plan that was made before, of which nothing was sent, is withdrawn then. So of several jobs of one event one goes
-    on, and no two wait for each other.
+    So of several jobs of one event one goes on, and no two wait for each other.
     """
     CampaignClock.objects.get_or_create(campaign_id=event.campaign_id)
     CampaignClock.objects.select_for_update().get(pk=event.campaign_id)  # one plan of a campaign at a time
     if (sender := find_sender(job_id, event)) is not None:
         TriggerStep.objects.filter(job_id=UUID(job_id)).delete()
+    return sender
+
+
+@transaction.atomic
+def plan(job_id: str, event: Event, steps: Sequence[Step]) -> list[Step] | Sender:
+    """Record what the job is going to send, unless another job of the event has: then return that one.
+
+    Returns what its first attempt planned, if that is still there.
+    """
+    if (sender := give_way(job_id, event)) is not None:
         return sender
+    if planned := find(job_id):
+        return planned
     TriggerStep.objects.bulk_create(
         [
             TriggerStep(
@@ -73,8 +84,7 @@ def plan(job_id: str, event: Event, steps: Sequence[Step]) -> list[Step] | Sende
                 note=text.plain(step.note),
             )
             for step in steps
-        ],
-        ignore_conflicts=True,
+        ]
     )
     return find(job_id)
 

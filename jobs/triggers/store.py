@@ -31,9 +31,9 @@ class DatabaseTriggers:
         """What the job is going to send and has sent, in order; empty before it has planned."""
         return steps.find(job_id)
 
-    def find_sender(self, job_id: str, event: Event) -> Sender | None:
-        """The job that has sent requests for this event before; one that was done before this job was made is none."""
-        return steps.find_sender(job_id, event)
+    def give_way(self, job_id: str, event: Event) -> Sender | None:
+        """The job that has sent requests for this event before, or is about to; this job's plan is withdrawn then."""
+        return steps.give_way(job_id, event)
 
     def plan(self, job_id: str, event: Event, planned: Sequence[Step]) -> list[Step] | Sender:
         """Record what the job is going to send, or return the job that goes first."""

@@ -60,7 +60,7 @@ def trigger(payload: TriggerEvent, run: Run) -> dict[str, Any]:
     steps = run.triggers.steps(run.job_id)
     if not any(was_sent(step) for step in steps):
         event = _check(event, payload, run)
-        if (sender := run.triggers.find_sender(run.job_id, event)) is not None:
+        if (sender := run.triggers.give_way(run.job_id, event)) is not None:
             _refuse(sender, event)
         if (why_not := _decide(event, payload, run)) is not None:
             return _expire(event, run, why_not)

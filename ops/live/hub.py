@@ -14,7 +14,7 @@ from hashlib import blake2b
 from typing import Any, Final
 
 import structlog
-from django.db import DatabaseError, connections
+from django.db import DatabaseError, InterfaceError, connections
 from redis import RedisError
 
 log = structlog.get_logger(__name__)
@@ -83,9 +83,10 @@ class Hub:
         watch = Watch(self, topics)
         with self._news:
             self._watched.update(watch.topics)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="live", daemon=True)
-                self._thread.start()
+            if self._thread is None or not self._thread.is_alive():
+                thread = threading.Thread(target=self._run, name="live", daemon=True)
+                thread.start()
+                self._thread = thread
         try:
             yield watch
         finally:
@@ -133,8 +134,11 @@ class Hub:
     def _read(self, kind: str, names: set[str]) -> Versions:
         try:
             values = self._topics[kind].read(frozenset(names))
-        except (DatabaseError, RedisError) as error:
-            log.debug("live.topic_unreadable", topic=kind, error=str(error), next="the page shows the fault")
+        except Exception as error:  # one topic must not end the thread that reads all
+            if isinstance(error, DatabaseError | InterfaceError | RedisError):
+                log.debug("live.topic_unreadable", topic=kind, error=str(error), next="the page shows the fault")
+            else:
+                log.exception("live.topic_failed", topic=kind)
             return {_join(kind, name): UNREADABLE for name in names}
         return {_join(kind, name): _version(values.get(name)) for name in names}
 

@@ -8,6 +8,7 @@ topics_by_page: dict[str, tuple[str, ...]] = {
     "admin:index": ("moves", "actions", "queues"),
     "admin:jobs_job_changelist": ("moves",),
     "admin:jobs_job_change": ("job:{object_id}",),
+    "admin:jobs_upcoming": ("moves", "actions", "firings"),
     "admin:jobs_failuregroup_changelist": ("moves", "actions"),
     "admin:jobs_failuregroup_change": ("moves", "actions"),
     "admin:jobs_crontask_changelist": ("firings", "moves", "actions"),

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
@@ -38,7 +39,7 @@ def watch_client(environ: dict[str, Any]) -> Callable[[], bool]:
             return connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) != b""
         except BlockingIOError:
             return True
-        except OSError:
-            return False
+        except (OSError, ValueError):  # TLS takes no flags: gunicorn behind no proxy
+            return isinstance(connection, ssl.SSLSocket)
 
     return is_connected

@@ -20,7 +20,7 @@ def add_all(hub: Hub) -> None:
         "moves": lambda: _newest(AuditEntry),
         "actions": lambda: _newest(OperatorAction),
         "firings": lambda: _newest(CronFiring),
-        "orders": find_active_orders,
+        "orders": _read_orders,
         "verdict": find_verdict,
         "queues": lambda: depths.read(keys.redis()),
         "processes": control.processes,
@@ -43,6 +43,11 @@ def read_jobs(names: Names) -> Mapping[str, Any]:
     """What changes with each move of a job; one query for all that are watched."""
     rows = Job.objects.filter(pk__in=names).order_by()
     return {str(pk): rest for pk, *rest in rows.values_list("pk", "state", "attempt", "moved_at", "due_at")}
+
+
+def _read_orders() -> Any:
+    orders = find_active_orders()
+    return [(pause.pk, pause.until) for pause in orders.pauses], orders.forced, orders.suspended
 
 
 def _newest(model: type[Model]) -> int | None:

@@ -125,8 +125,13 @@ def find_doubt(field: str, campaign_id: str, given: str) -> str:
 
 
 def find_named(field: str, campaign_id: str, given: str) -> str:
-    """The ID of the only one with this name; what was given if there is none, or several."""
-    named = {known.id for known in KINDS[field].find(campaign_id) if known.name == given}
+    """The ID of the only one with this name; what was given if that is an ID, or if there is none, or several."""
+    named: set[str] = set()
+    for known in KINDS[field].find(campaign_id):
+        if known.id == given:
+            return given
+        if known.name == given:
+            named.add(known.id)
     return named.pop() if len(named) == 1 else given
 
 

@@ -195,6 +195,7 @@ class Worker(SimpleWorker):
             self._heartbeat_at = ticks
             self.heartbeat()
             self.cycles.note_started(repeat=True)
+            self.cycles.sync()  # a full worker fetches nothing: its jobs must not lose their places below a limit
         if is_orphaned() and not self._stopping.is_set():
             log.warning("worker.orphaned", worker=self.name, next="it finishes its jobs and stops")
             self.request_stop(None, None)

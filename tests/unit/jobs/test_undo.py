@@ -304,3 +304,34 @@ def test_moments_survive_the_audit_trail(redis: Redis) -> None:
     take_back(action)
 
     assert columns(job)["due_at"] == due
+
+
+@pytest.mark.parametrize("verb", ["cancel", "discard"])
+def test_a_restore_after_an_undone_retry_is_that_of_the_first_action(redis: Redis, verb: str) -> None:
+    """With the due time that it had then; a discarded job still takes the permission to discard."""
+    job = a_job(State.SCHEDULED if verb == "cancel" else State.DEAD, due=timedelta(days=300))
+    before = columns(job)
+    act(verb, job)
+    retried, _ = act("retry", Job.objects.get(pk=job.pk))
+    assert len(take_back(retried).done) == 1
+    if verb == "discard":
+        refused = undo.restore([Job.objects.get(pk=job.pk)], actor="user:ann", reason="", discarded=False)
+        assert refused.skipped == {"discarded": 1}
+
+    act("restore", Job.objects.get(pk=job.pk))
+
+    assert columns(job) == before
+
+
+def test_an_undone_copy_keeps_its_own_values(redis: Redis) -> None:
+    """What its first entry names as changed are the original's."""
+    original = a_job(State.DEAD, priority=Priority.LOW)
+    submission = Submission(type=NEVER_APPLIED, campaign_id="c-1", payload={}, subject="copy", priority="CRITICAL")
+    action = actions.begin("submit", actor="user:ann")
+    copy, _ = service.submit_copy(submission, of=original, actor="user:ann", reason="", action=action)
+    before = columns(copy)
+    take_back(action)
+
+    after = columns(copy)
+    assert after["state"] == State.CANCELLED
+    assert {name: after[name] for name in ("due_at", "priority")} == {n: before[n] for n in ("due_at", "priority")}

@@ -14,7 +14,8 @@ from sandbox.up import CannotStart, Ports, commands, environment
 from tests.support.servers import ROOT, Running, wait_until
 
 PROGRAM = """
-import subprocess, sys
+import signal, subprocess, sys
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests themselves may run under nohup
 from sandbox.up import stop_as_by_ctrl_c, supervise
 stop_as_by_ctrl_c()
 redis = subprocess.Popen(["sleep", "60"])

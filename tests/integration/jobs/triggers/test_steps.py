@@ -56,9 +56,20 @@ def test_a_plan_of_which_nothing_was_sent_gives_way() -> None:
     assert steps.plan(str(second.pk), event, PLAN) == PLAN
     Job.objects.filter(pk=first.pk).update(state=State.QUEUED)
 
-    assert steps.plan(str(first.pk), event, PLAN) == Sender(str(second.pk), has_ended=False)
+    assert steps.give_way(str(first.pk), event) == Sender(str(second.pk), has_ended=False)
     assert steps.find(str(first.pk)) == []
+    assert steps.give_way(str(second.pk), event) is None
     assert steps.plan(str(second.pk), event, PLAN) == PLAN
+
+
+def test_the_first_plan_of_a_job_stays() -> None:
+    """Whatever the event's effects are by the next attempt: two plans in one would lose some of each."""
+    event, (job,) = event_named("event-1-2"), trigger_jobs(1)
+    steps.plan(str(job.pk), event, PLAN)
+    longer = [PLAN[0], Step(position=1, operation="executeEffect", effect_id="f"), Step(position=2, operation="x")]
+
+    assert steps.plan(str(job.pk), event, longer) == PLAN
+    assert steps.find(str(job.pk)) == PLAN
 
 
 @pytest.mark.parametrize("state", [one for one in StepState if one not in (StepState.PLANNED, StepState.INACTIVE)])

@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page
+from redis import Redis
 
+from jobs.main_api.cache import EFFECT
 from tests.support.browser import DeadEffect, Visit, chromium, page_of
 from tests.support.service import Service, now
 
@@ -47,8 +49,10 @@ def visit(service: Service, browser: Browser) -> Iterator[Visit]:
 def dead_effect(service: Service) -> Iterator[DeadEffect]:
     """Makes effects that failed because the main API was broken; it works again. None is left to other stories."""
     made: list[str] = []
+    redis = Redis.from_url(service.redis.url)
 
     def die(effect: str, campaign: str) -> str:
+        redis.delete(EFFECT.format(effect))  # or it would be executed without being read again
         service.sandbox.control("POST", "faults", {"errorRate": 1.0, "operations": ["getEffect"]})
         made.append(service.submit("DEFERRED_EFFECT", campaign, {"effectId": effect, "executeAt": now()}))
         service.await_state(made[-1], "DEAD")

@@ -95,4 +95,4 @@ def test_a_large_what_if_is_quick(redis: Redis, sandbox: SandboxApi) -> None:
           f"{took:.2f} s")  # fmt: skip
     assert found["settlementsChanged"] == 1000
     assert sum(len(town["structures"]) for town in found["settlements"]) == 5000
-    assert took < 20
+    assert took < 60

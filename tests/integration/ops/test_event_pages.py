@@ -10,7 +10,7 @@ from django.utils import timezone
 from redis import Redis
 
 from jobs import calendars, stops
-from jobs.models import EventPolicy, EventQuestion, Job, OperatorAction, new_job_id
+from jobs.models import CampaignClock, EventPolicy, EventQuestion, Job, OperatorAction, new_job_id
 from jobs.states import State
 from jobs.world.calendars.examples import TIDES
 from jobs.world.clock import WorldTime
@@ -150,6 +150,7 @@ def test_open_questions_are_listed_and_counted(operator: Client, waiting: Job) -
 
 def test_a_campaigns_page_says_that_an_operator_is_asked(operator: Client, waiting: Job) -> None:
     """As long as the question is open: the world stands there, and nothing else blocks the campaign."""
+    CampaignClock.objects.filter(pk=CAMPAIGN).delete()  # the job has made one, without a time
     campaign(campaign_id=CAMPAIGN, world_time=AT, processed_world_time=AT)
     stops.place([stops.Planned(waiting.pk, CAMPAIGN, WorldTime.parse(AT))])
     stops.open_first(CAMPAIGN, WorldTime.parse(AT))

@@ -25,22 +25,25 @@ class Overrides(NamedTuple):
         return None if self.timeout_s is None else timedelta(seconds=self.timeout_s)
 
 
+class _InUse:
+    """This process's."""
+
+    overrides: Mapping[str, Overrides] = {}
+
+
 NONE = Overrides()
-_current: Mapping[str, Overrides] = {}
-_concurrency: Mapping[str, int] = {}
+_in_use = _InUse()
 
 
 def use(overrides: Mapping[str, Overrides]) -> None:
     """Apply these from now on, in place of all earlier ones."""
-    global _current, _concurrency  # noqa: PLW0603 - one of each per process
-    _current = dict(overrides)
-    _concurrency = {name: own.concurrency for name, own in overrides.items() if own.concurrency is not None}
+    _in_use.overrides = dict(overrides)
 
 
 def of(job_type: str) -> Overrides:
-    return _current.get(job_type, NONE)
+    return _in_use.overrides.get(job_type, NONE)
 
 
 def concurrency() -> Mapping[str, int]:
     """The limits of jobs that run at a time, by type."""
-    return _concurrency
+    return {name: own.concurrency for name, own in _in_use.overrides.items() if own.concurrency is not None}

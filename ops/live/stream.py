@@ -4,7 +4,7 @@ import json
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from typing import Any, Final
 
 from ops.live.hub import Hub
@@ -15,7 +15,7 @@ LOOK_S: Final = 1.0  #: how soon a stream notices that its page is gone, or that
 RETRY: Final = b"retry: 3000\n\n"  #: milliseconds until a browser that lost its stream connects again
 
 
-def events(hub: Hub, topics: Iterable[str], *, is_open: Callable[[], bool]) -> Iterator[bytes]:
+def events(hub: Hub, topics: Iterable[str], *, is_open: Callable[[], bool]) -> Generator[bytes, None, None]:
     """Stream until the page is gone, the process stops, or LONGEST_S have passed."""
     began = written = time.monotonic()
     yield RETRY

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from django.db.models import Model
+from django.db.models import QuerySet
 
 from jobs import control
 from jobs.broker import depths, keys
@@ -17,9 +17,9 @@ from scheduler_project.text import is_job_id
 def add_all(hub: Hub) -> None:
     """Offer the topics of jobs and of what runs them."""
     topics: dict[str, Callable[[], Any]] = {
-        "moves": lambda: _newest(AuditEntry),
-        "actions": lambda: _newest(OperatorAction),
-        "firings": lambda: _newest(CronFiring),
+        "moves": lambda: _newest(AuditEntry.objects.all()),
+        "actions": lambda: _newest(OperatorAction.objects.all()),
+        "firings": lambda: _newest(CronFiring.objects.all()),
         "orders": _read_orders,
         "verdict": find_verdict,
         "queues": lambda: depths.read(keys.redis()),
@@ -50,7 +50,7 @@ def _read_orders() -> Any:
     return [(pause.pk, pause.until) for pause in orders.pauses], orders.forced, orders.suspended
 
 
-def _newest(model: type[Model]) -> int | None:
+def _newest(rows: QuerySet[Any]) -> int | None:
     """The number of the last row; rows are only added, one for each thing that happened."""
-    newest: int | None = model._default_manager.order_by("-pk").values_list("pk", flat=True).first()  # noqa: SLF001 - Django's public name for it
+    newest: int | None = rows.order_by("-pk").values_list("pk", flat=True).first()
     return newest

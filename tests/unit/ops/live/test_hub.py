@@ -37,6 +37,11 @@ def source() -> Source:
     return Source()
 
 
+def count_threads() -> int:
+    """Those that read topics."""
+    return sum(thread.name == "live" for thread in threading.enumerate())
+
+
 @pytest.fixture
 def hub(source: Source) -> Iterator[Hub]:
     """A hub with the topics "moves" and "job:…"; its thread has ended when the test has."""
@@ -44,7 +49,7 @@ def hub(source: Source) -> Iterator[Hub]:
     made.add("moves", Topic(read=source.read, is_allowed=bool))
     made.add("job", Topic(read=source.read, is_allowed=bool, is_name=str.isdigit))
     yield made
-    wait_until(lambda: made._thread is None, what="the thread has ended")  # noqa: SLF001 - nothing else shows it
+    wait_until(lambda: not count_threads(), what="the thread has ended")
 
 
 def test_a_stream_is_told_all_versions_at_first_and_then_what_changes(hub: Hub, source: Source) -> None:
@@ -67,11 +72,11 @@ def test_viewers_share_one_read(hub: Hub, source: Source) -> None:
     watches = [hub.watch(["moves"]) for _ in range(100)]
     for each in watches:
         each.__enter__()
-    threads = sum(thread.name == "live" for thread in threading.enumerate())
+    threads = count_threads()
     wait_until(lambda: len(source.reads) >= 3)
     for each in watches:
         each.__exit__(None, None, None)
-    wait_until(lambda: hub._thread is None)  # noqa: SLF001 - nothing else shows it
+    wait_until(lambda: not count_threads(), what="the thread has ended")
     reads = len(source.reads)
 
     assert threads == 1
@@ -136,4 +141,4 @@ def test_a_quiet_stream_is_kept_alive(hub: Hub, monkeypatch: pytest.MonkeyPatch)
     next(events), next(events)
 
     assert next(events) == b"data: {}\n\n"
-    events.close()  # type: ignore[attr-defined]
+    events.close()

@@ -13,7 +13,7 @@ from tests.support.service import Service
 pytestmark = IN_BROWSER
 TABS: Final = 80  #: presses of Tab within which everything of a page is reached
 FOCUSED: Final = "(document.activeElement.getAttribute('aria-label') ?? document.activeElement.innerText).trim()"
-TALLEST: Final = 110  #: pixels of a job on a phone: three lines
+TALLEST: Final = 100  #: pixels of a job on a phone: three lines
 
 
 def tab_to(page: Page, name: str) -> None:

@@ -20,6 +20,7 @@ COPY ops ops
 COPY api api
 COPY monitoring monitoring
 COPY templates templates
+COPY locale locale
 # Compiled here because nothing can be written at run time. ENVIRONMENT is for collectstatic only: real values come from
 # the container's environment.
 RUN ENVIRONMENT=development python manage.py collectstatic --noinput \

@@ -8,7 +8,7 @@ export PYTHONDONTWRITEBYTECODE :=
 # uv trusts whom the machine trusts, as pip does: behind a company's proxy its own list is not enough.
 export UV_SYSTEM_CERTS := true
 
-.PHONY: help up dev test tests-on-sqlite tests-on-postgresql compiled test-today coverage lint chromium screenshots requirements sbom audit digests benchmark chaos fuzz soak clean
+.PHONY: help up dev test tests-on-sqlite tests-on-postgresql compiled test-today coverage lint chromium screenshots messages requirements sbom audit digests benchmark chaos fuzz soak clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -80,6 +80,16 @@ coverage: $(STAMP) chromium ## which lines and branches the tests run, those of 
 	$(BIN)/coverage run -m tests.postgresql $(AT_ONCE) $(ON_POSTGRESQL)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+
+# LANG is also a variable of most shells: only the one on the command line is meant. Times stay as they are in English.
+CATALOGUE = locale/$(LANG)/LC_MESSAGES/django
+messages: $(STAMP) ## write and compile the catalogue of a language, LANG=de: docs/translating.md
+	@[ "$(origin LANG)" = "command line" ] || { echo "Name the language: make messages LANG=de"; exit 1; }
+	@command -v xgettext >/dev/null && command -v msgfmt >/dev/null \
+	  || { echo "GNU gettext (xgettext, msgfmt) is not installed: apt-get install gettext"; exit 1; }
+	@[ -d scheduler_project/formats/$(LANG) ] || cp -R scheduler_project/formats/en_GB scheduler_project/formats/$(LANG)
+	@LC_ALL=C.UTF-8 $(BIN)/python manage.py makemessages --locale $(LANG)
+	@LC_ALL=C.UTF-8 msgfmt --check --statistics --output-file $(CATALOGUE).mo $(CATALOGUE).po
 
 # Every package that is installed, with its hashes, from the exact versions in requirements*.in.
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \

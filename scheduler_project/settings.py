@@ -12,6 +12,8 @@ from django.templatetags.static import static
 from scheduler_project.database import Timeouts, database_settings
 from scheduler_project.environment import BadEnvironment, read
 from scheduler_project.hosts import proxy_ssl_header
+from scheduler_project.languages import FOLDER as LOCALE
+from scheduler_project.languages import languages
 from scheduler_project.logs import configure_logging
 
 django_stubs_ext.monkeypatch()
@@ -166,7 +168,11 @@ AUTH_PASSWORD_VALIDATORS = [
 
 USE_TZ = True
 TIME_ZONE: str = _env["TIME_ZONE"]
-LANGUAGE_CODE = "en-gb"
+# One language for the whole service, whatever browsers accept: alerts, and what is stored, have no reader yet.
+USE_I18N = True
+LANGUAGE_CODE: str = _env["LANGUAGE_CODE"]
+LANGUAGES = languages()
+LOCALE_PATHS = [LOCALE]
 FORMAT_MODULE_PATH = ["scheduler_project.formats"]
 STATIC_URL = f"{URL_PREFIX}/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"

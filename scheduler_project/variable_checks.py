@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from marshmallow import ValidationError, validate
 
 from scheduler_project.cron_expression import fires
+from scheduler_project.languages import languages
 from scheduler_project.moments import read_zone
 
 LONGEST_TOKEN_NAME = 100
@@ -152,6 +153,15 @@ def time_zone(value: str) -> None:
         read_zone(value)
     except ValueError as error:
         raise ValidationError(f"expected a time zone such as Europe/Berlin: {error}") from None
+
+
+def language(value: str) -> None:
+    codes = [code for code, _ in languages()]
+    if value not in codes:
+        raise ValidationError(
+            f"expected one of {', '.join(codes)}; another language needs its compiled catalogue, such as "
+            "locale/de/LC_MESSAGES/django.mo"
+        )
 
 
 def functions(value: list[str]) -> None:

@@ -8,6 +8,7 @@ from marshmallow import validate
 
 from scheduler_project import store_checks
 from scheduler_project import variable_checks as check
+from scheduler_project.languages import ENGLISH
 
 DEVELOPMENT_SECRET_KEY = "development-only-secret-key-never-used-in-production"  # noqa: S105 - production refuses it
 LOG_LEVELS = ("error", "warn", "info", "debug", "verbose")
@@ -73,6 +74,9 @@ VARIABLES: tuple[Variable, ...] = (
     ),
     Variable("ALLOW_PLAIN_HTTP", "bool", False, "Production without TLS: no redirect, no HSTS, cookies over http."),
     Variable("TIME_ZONE", "str", "UTC", "Time zone of the admin until the browser's is known.", check.time_zone),
+    Variable(
+        "LANGUAGE_CODE", "str", ENGLISH, "Language of pages and alerts: one of locale/, or en-gb.", check.language
+    ),
     Variable(
         "DATABASE_URL",
         "str",

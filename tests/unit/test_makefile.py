@@ -3,12 +3,17 @@
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from tests.support.catalogues import needs_gettext
+from tests.support.image import copy_stage
 from tests.support.servers import ROOT
 
+MAKE = shutil.which("make") or "make"  # where PATH is empty, too
+BIN = Path(sys.executable).parent
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 
 
@@ -63,3 +68,63 @@ def test_digests_are_written_where_images_are_named(tmp_path: Path) -> None:
     assert (tmp_path / "Dockerfile").read_text().count(DIGEST) == 2
     assert (tmp_path / "docker-compose.yml").read_text().count(DIGEST) == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["Dockerfile", "bin", "docker-compose.yml"]
+
+
+def messages(*words: str, folder: Path, path: str = os.environ["PATH"]) -> subprocess.CompletedProcess[str]:
+    """Make the catalogue of a language in a folder."""
+    environment = {**os.environ, "PATH": path}
+    command = [
+        MAKE,
+        "--no-print-directory",
+        "-f",
+        str(ROOT / "Makefile"),
+        f"BIN={BIN}",
+        "--old-file",
+        ".venv/.installed",
+    ]
+    return subprocess.run(
+        [*command, "messages", *words], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def test_messages_name_what_is_missing(tmp_path: Path) -> None:
+    """The language, though shells have a LANG of their own; or gettext."""
+    program(tmp_path / "bin" / "cp", "exit 0")
+    unnamed = messages(folder=tmp_path)
+    without = messages("LANG=de", folder=tmp_path, path=f"{tmp_path}/bin")
+
+    assert (unnamed.returncode, unnamed.stdout) == (2, "Name the language: make messages LANG=de\n")
+    assert without.returncode == 2
+    assert "GNU gettext (xgettext, msgfmt) is not installed" in without.stdout
+
+
+@needs_gettext
+def test_a_translated_text_is_on_the_page(tmp_path: Path) -> None:
+    """From the source into a catalogue, from there into the page of an image that has no gettext."""
+    copy_stage("service", tmp_path)
+    collected = messages("LANG=de", folder=tmp_path)
+    catalogue = tmp_path / "locale" / "de" / "LC_MESSAGES" / "django.po"
+    text = catalogue.read_text()
+    catalogue.write_text(text.replace('msgid "Go to the admin"\nmsgstr ""', 'msgid "Go to the admin"\nmsgstr "Zurück"'))
+    done = messages("LANG=de", folder=tmp_path)
+    page = "from scheduler_project.faults import not_found; from django.test import RequestFactory as R; "
+    shown = subprocess.run(
+        [
+            f"{BIN}/python",
+            "manage.py",
+            "shell",
+            "--no-imports",
+            "-c",
+            f"{page} print(not_found(R().get('/x')).content.decode())",
+        ],
+        cwd=tmp_path,
+        env={**os.environ, "LANGUAGE_CODE": "de"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert collected.returncode == done.returncode == 0, collected.stderr + done.stderr
+    assert "1 translated message" in done.stderr
+    assert '<html lang="de" dir="ltr">' in shown.stdout, shown.stderr
+    assert "Zurück</a>" in shown.stdout

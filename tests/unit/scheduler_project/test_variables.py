@@ -67,6 +67,7 @@ TABLE: dict[str, tuple[list[str], list[str]]] = {
     "TRUSTED_PROXIES": numbers(0, 10),
     "ALLOW_PLAIN_HTTP": BOOL,
     "TIME_ZONE": (["UTC", "Europe/Berlin"], ["", "Mars/Base", "Europe", "/etc/passwd", "../x", "CET6CET", "localtime"]),
+    "LANGUAGE_CODE": (["en-gb"], ["", "en", "EN-GB", "english", "xx", "../locale", "en-gb,de"]),
     "DATABASE_URL": (
         ["sqlite:///var/db.sqlite3", "sqlite:////tmp/db.sqlite3", "postgres://%2Frun%2Fpostgresql/scheduler",
          "postgresql://u:p%40@[::1]:5432/scheduler?sslmode=require&connect_timeout=5", "postgres://h/d?prepare_threshold=0",

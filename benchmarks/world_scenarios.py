@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
 
@@ -12,6 +12,7 @@ from benchmarks import api_load
 from benchmarks.bench import Bench
 from benchmarks.drained import BenchmarkFailed, Drained
 from benchmarks.our_side import wait_for
+from benchmarks.sampler import Sampler
 from jobs import service
 from jobs.main_api.client import main_api
 from jobs.main_api.model import Settlement
@@ -43,10 +44,11 @@ def world_advance(bench: Bench) -> None:
     bench.control("POST", "advance", {"campaignId": CAMPAIGN, "minutes": ADVANCE_MINUTES})
     bench.control("POST", "faults", {"latencyMs": LATENCY_MS})
     before = _requests(bench)
-    seconds = _work_off(bench, [(kind, CAMPAIGN) for kind in RECALCULATIONS])
+    took = _work_off(bench, [(kind, CAMPAIGN) for kind in RECALCULATIONS])
     events = list(Job.objects.exclude(type__in=RECALCULATIONS).values_list("payload", "clock_due"))
     bench.note(name, "entity events", "", ours=len(events))
-    bench.note(name, "wall time", "s", ours=seconds)
+    bench.note(name, "wall time", "s", ours=took.seconds)
+    bench.note(name, "worker CPU", "s", ours=took.cpu_s)
     bench.note(name, "HTTP requests", "", ours=_requests(bench) - before)
     if bench.peer:
         _campaign(bench)
@@ -57,6 +59,7 @@ def world_advance(bench: Bench) -> None:
         drained: Drained = bench.peer.work(len(events), concurrency=5)
         bench.note(name, "entity events", "", peer=drained.count)
         bench.note(name, "wall time", "s", peer=drained.seconds)
+        bench.note(name, "worker CPU", "s", peer=drained.cpu_s)
         bench.note(name, "HTTP requests", "", peer=_requests(bench) - before)
     bench.control("DELETE", "faults")
 
@@ -70,9 +73,10 @@ def world_year(bench: Bench) -> None:
     bench.control("POST", "advance", {"campaignId": CAMPAIGN, "minutes": YEAR // timedelta(minutes=1)})
     bench.control("POST", "faults", {"latencyMs": LATENCY_MS})
     before = _requests(bench)
-    seconds = _work_off(bench, [(kind, CAMPAIGN) for kind in RECALCULATIONS])
+    took = _work_off(bench, [(kind, CAMPAIGN) for kind in RECALCULATIONS])
     bench.note(name, "entity events", "", ours=Job.objects.exclude(type__in=RECALCULATIONS).count())
-    bench.note(name, "wall time", "s", ours=seconds)
+    bench.note(name, "wall time", "s", ours=took.seconds)
+    bench.note(name, "worker CPU", "s", ours=took.cpu_s)
     bench.note(name, "HTTP requests", "", ours=_requests(bench) - before)
     bench.control("DELETE", "faults")
 
@@ -105,8 +109,8 @@ def expiration(bench: Bench) -> None:
     _overdue(bench, campaign_ids)
     bench.ours.clear()
     before = _requests(bench)
-    seconds = _work_off(bench, [("EVENT_EXPIRATION", campaign_id) for campaign_id in campaign_ids])
-    bench.note(name, "wall time", "s", ours=seconds)
+    took = _work_off(bench, [("EVENT_EXPIRATION", campaign_id) for campaign_id in campaign_ids])
+    bench.note(name, "wall time", "s", ours=took.seconds)
     bench.note(name, "HTTP requests", "", ours=_requests(bench) - before)
     if bench.peer:
         _overdue(bench, campaign_ids)
@@ -162,22 +166,32 @@ def _overdue(bench: Bench, campaign_ids: list[str]) -> None:
     bench.control("POST", "faults", {"latencyMs": LATENCY_MS})
 
 
-def _work_off(bench: Bench, wanted: list[tuple[str, str]]) -> float:
-    """Submit jobs and work until none is left; return the seconds from the first start to the last end."""
+class Took(NamedTuple):
+    """What work took from the first start to the last end."""
+
+    seconds: float
+    cpu_s: float  #: of the worker
+
+
+def _work_off(bench: Bench, wanted: list[tuple[str, str]]) -> Took:
+    """Submit jobs and work until none is left."""
     submissions = [Submission(type=kind, campaign_id=campaign, payload={}) for kind, campaign in wanted]
     jobs = [job for job, _ in service.submit_many(submissions, actor="benchmark")]
     with (
         bench.ours.process("rqscheduler", concurrency=5) as scheduler,
         bench.ours.process("benchmark_worker", concurrency=5) as worker,
     ):
+        sampler = Sampler(worker.pid).start()
         wait_for(_idle, worker, scheduler)
+        sampler.stop()
     ours = Job.objects.filter(created_at__gte=jobs[0].created_at)
     bad = ours.exclude(state__in=[State.SUCCEEDED.value, State.SKIPPED.value]).first()
     if bad:
         raise BenchmarkFailed(f"{bad} is {bad.state}: {bad.error}")
     first = min(t for t in ours.values_list("started_at", flat=True) if t)
     last = max(t for t in ours.values_list("finished_at", flat=True) if t)
-    return (last - first).total_seconds()
+    cpu_s = sampler.cpu_s(first.timestamp(), last.timestamp())
+    return Took((last - first).total_seconds(), cpu_s)
 
 
 def _idle() -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 from jobs import calendars
 from jobs.errors import InvalidJob
 from jobs.models import Job, unique_key_of
+from jobs.models.making import make
 from jobs.registry import JobType, Payload, type_named
 from jobs.states import Priority, State
 from jobs.stops import AT_WORLD_TIME
@@ -48,7 +49,8 @@ def job_of(submission: Submission, actor: str, now: datetime) -> Job:
         due_key = ""
     if len(subject) > LONGEST_SUBJECT or not fits_postgresql(subject):
         raise InvalidJob("subject", f"expected at most {LONGEST_SUBJECT} characters, without NUL")
-    return Job(
+    return make(
+        Job,
         type=job_type.name,
         campaign_id=campaign_id,
         subject=subject,

@@ -1,7 +1,8 @@
 """Firing schedules: jobs for what is due, and when each schedule fires next."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from functools import cache
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
@@ -14,6 +15,9 @@ from jobs.schedules.waiting import find_waiting, has_due_structures
 from jobs.stops import effective_reading
 from jobs.world.clock import Moment, WallTime, WorldTime, later, parse_moment, sortable
 from jobs.world.due import due_by
+
+#: Reads how far a campaign has got on one of its clocks.
+ReadClock = Callable[[str, str], Moment | None]
 
 
 @transaction.atomic
@@ -53,18 +57,22 @@ def _read_clock(campaign_id: str, clock: str) -> Moment | None:
     return effective_reading(campaign_id, reading_of(shown)) if shown else None
 
 
-def fire_by_campaign(rows: Sequence[ScheduleRow]) -> list[Followup]:
+def read_clocks() -> ReadClock:
+    """Read each campaign's clock once. For one transaction: the clocks go on."""
+    return cache(_read_clock)
+
+
+def fire_by_campaign(rows: Sequence[ScheduleRow], read_clock: ReadClock) -> list[Followup]:
     """Fire rows that are already due to fire on their campaigns' clocks. Returns their jobs."""
-    readings = {clock: _read_clock(*clock) for clock in {(row.campaign_id, row.clock) for row in rows}}
     due: dict[Moment, list[ScheduleRow]] = {}
     for row in rows:
-        reading = readings[row.campaign_id, row.clock]
+        reading = read_clock(row.campaign_id, row.clock)
         if reading is not None and row.fire_at <= sortable(reading):
             due.setdefault(reading, []).append(row)
     return [followup for reading, own in due.items() for followup in fire(own, reading)[1]]
 
 
-def release(structures: Iterable[ScheduleRow]) -> list[Followup]:
+def release(structures: Iterable[ScheduleRow], read_clock: ReadClock) -> list[Followup]:
     """Fire the due rows of the settlements that these structures belong to. Returns their jobs."""
     households = {row.household for row in structures if row.entity_type == "Structure" and row.household}
     if not households:
@@ -74,7 +82,7 @@ def release(structures: Iterable[ScheduleRow]) -> list[Followup]:
     )
     rows = list(settlements.order_by("id"))
     was = {row.pk: row.fire_at for row in rows}
-    followups = fire_by_campaign(rows)
+    followups = fire_by_campaign(rows, read_clock)
     save([row for row in rows if row.fire_at != was[row.pk]])
     return followups
 

@@ -103,7 +103,8 @@ class ResourcesInTime:
     """The resources of settlements at the times of their structures' upgrade checks."""
 
     def __init__(self, run: Run, structures: Collection[DueEntity[Structure]]) -> None:
-        ids = {one.entity.settlement_id for one in structures if _required_resources(one.entity)}
+        self._required = {one.entity.id: _required_resources(one.entity) for one in structures}
+        ids = {one.entity.settlement_id for one in structures if self._required[one.entity.id]}
         self._run = run
         self._settlements = run.api.settlements(sorted(ids)) if ids else {}
         self._anchors = run.schedules.anchors(sorted(ids)) if ids else {}
@@ -112,7 +113,7 @@ class ResourcesInTime:
 
     def at(self, structure: Structure, moment: Moment) -> Mapping[str, Any] | JobError:
         """What the settlement has at that moment, if the structure's upgrade takes anything, or the error of a read."""
-        required = _required_resources(structure)
+        required = self._required[structure.id]
         settlement = self._settlements.get(structure.settlement_id) if required else None
         if settlement is None or isinstance(settlement, JobError):
             return settlement or {}
@@ -126,10 +127,11 @@ class ResourcesInTime:
         key = settlement.id, moment
         if key not in self._bounds:
             standing = self._standing(settlement, moment)
-            least = _resources_at(standing, (), moment)
-            any_required = SettlementVariables.read(standing.variables)[0].required_structures_for_level_up
-            most = _resources_at(_without_requirements(standing), (), moment) if any_required else least
-            self._bounds[key] = least, most
+            course = _course_until(standing, (), moment)
+            # Without people enough for the next level, no structure changes anything.
+            depends = course.can_reach and course.requires_structures
+            most = _course_until(_without_requirements(standing), (), moment) if depends else course
+            self._bounds[key] = course.resources, most.resources
         return self._bounds[key]
 
     def _standing(self, settlement: Settlement, moment: Moment) -> Entity[Any]:
@@ -142,7 +144,7 @@ class ResourcesInTime:
         structures = self._structures[one.entity.id]
         if isinstance(structures, JobError):
             return structures
-        return _resources_at(one.standing, structures.values(), one.until)
+        return _course_until(one.standing, structures.values(), one.until).resources
 
 
 def resources_of(settlement: Settlement | None) -> dict[str, Any]:
@@ -160,10 +162,12 @@ def _without_requirements(settlement: Entity[Any]) -> Entity[Any]:
     return replace(settlement, variables=variables)
 
 
-def _resources_at(settlement: Entity[Any], structures: Collection[Entity[Any]], moment: Moment) -> Mapping[str, Any]:
+def _course_until(
+    settlement: Entity[Any], structures: Collection[Entity[Any]], moment: Moment
+) -> SettlementCourse[Any]:
     course: SettlementCourse[Any] = SettlementCourse(settlement, structures, type(moment))
     course.advance(moment)
-    return course.resources
+    return course
 
 
 def _has(resources: Mapping[str, Any], name: str, amount: float) -> bool:

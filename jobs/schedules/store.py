@@ -15,7 +15,7 @@ from jobs.models import CampaignClock, ScheduleRow
 from jobs.run import Applied, Followup, Wanted
 from jobs.schedules import clocks
 from jobs.schedules.clocks import reading_of
-from jobs.schedules.firing import fire, fire_by_campaign, release
+from jobs.schedules.firing import fire, fire_by_campaign, read_clocks, release
 from jobs.schedules.rows import BATCH, all_rows, batches, lock, save
 from jobs.schedules.waiting import find_due_structures
 from jobs.world.clock import Moment, WorldTime, clock_name, parse_moment, sortable
@@ -129,7 +129,7 @@ class DatabaseSchedules:
             due = all_rows().filter(Q(entity_id__in=batch) | Q(household__in=batch), entity_type="Structure")
             found += due.filter(fire_at__gt="", fire_at__lte=reading).select_for_update().order_by("id")
         ScheduleRow.objects.filter(id__in=[row.id for row in found]).update(fire_at="")
-        return release(found)
+        return release(found, read_clocks())
 
     def anchors(self, entity_ids: Sequence[str]) -> dict[str, dict[str, Moment]]:
         """Return by entity and event when it was last due or, if it never was, when the entity was first seen."""
@@ -168,10 +168,11 @@ class DatabaseSchedules:
                     moved.append(row)
         if gone:
             ScheduleRow.objects.filter(id__in=gone).delete()
-        followups = fire_by_campaign([*moved, *new])
+        read_clock = read_clocks()
+        followups = fire_by_campaign([*moved, *new], read_clock)
         save(moved)
         ScheduleRow.objects.bulk_create(new, ignore_conflicts=True)
-        return followups + release(siblings.values())
+        return followups + release(siblings.values(), read_clock)
 
     @transaction.atomic
     def forget(self, *entity_ids: str) -> list[Followup]:
@@ -180,7 +181,7 @@ class DatabaseSchedules:
         for batch in batches(entity_ids):
             rows |= lock(batch)
             ScheduleRow.objects.filter(entity_id__in=batch).delete()
-        return release(rows.values())
+        return release(rows.values(), read_clocks())
 
 
 def _begin(sibling: ScheduleRow, n: Applied) -> ScheduleRow:

@@ -9,6 +9,7 @@ from typing import Final, Self, TypeVar
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST: Final = datetime(1, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
+_OFFSET: Final = "+00:00"
 LAST_TICK: Final = (datetime.max.replace(tzinfo=UTC) - _FIRST) // _MICROSECOND
 _MILLISECONDS: Final = re.compile(r"\s*[+-]?\d+\s*", re.ASCII)
 
@@ -27,7 +28,8 @@ class _Moment:
     at: datetime
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "at", _utc(self.at))
+        if self.at.tzinfo is not UTC:
+            object.__setattr__(self, "at", _utc(self.at))
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -44,7 +46,7 @@ class _Moment:
         '0999-12-31T00:00:00.000Z'
         """
         precision = "microseconds" if self.at.microsecond % 1000 else "milliseconds"
-        return self.at.replace(tzinfo=None).isoformat(timespec=precision) + "Z"
+        return self.at.isoformat(timespec=precision).removesuffix(_OFFSET) + "Z"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -98,7 +100,7 @@ def sortable(moment: Moment | None) -> str:
     >>> sortable(WorldTime.parse("0999-12-31T00:00:00+01:00")), sortable(None)
     ('0999-12-30T23:00:00.000000Z', '')
     """
-    return f"{moment.at.replace(tzinfo=None).isoformat(timespec='microseconds')}Z" if moment else ""
+    return moment.at.isoformat(timespec="microseconds").removesuffix(_OFFSET) + "Z" if moment else ""
 
 
 def later(moment: M, by: timedelta) -> M | None:

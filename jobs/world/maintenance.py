@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from datetime import timedelta
 from enum import StrEnum
-from math import ceil
 from typing import Any
 
 from jobs.world.change import Change
@@ -56,30 +55,44 @@ def maintain(
     variables: Mapping[str, Any],
     settlement_resources: Mapping[str, Any],
     occurrences: int,
+    read: StructureVariables | None = None,
 ) -> Change:
-    """Apply `occurrences` of `event` to a structure; unknown variables are kept."""
-    read, warnings = StructureVariables.read(variables)
+    """Apply `occurrences` of `event` to a structure; unknown variables are kept.
+
+    With `read`, the variables as they were read before, there are no warnings about them.
+    """
+    known = StructureVariables.read(variables) if read is None else (read, [])
+    return Change(*_maintain(event, known[0], level, variables, settlement_resources, occurrences), known[1])
+
+
+def _maintain(
+    event: StructureEvent,
+    read: StructureVariables,
+    level: int,
+    variables: Mapping[str, Any],
+    resources: Mapping[str, Any],
+    occurrences: int,
+) -> tuple[int, dict[str, Any], str]:
     match event:
         case StructureEvent.CONSTRUCTION_COMPLETE:
             kept = {name: value for name, value in variables.items() if name != "constructionDurationMinutes"}
-            return Change(level, {**kept, "isOperational": True}, "construction complete", warnings)
+            return level, {**kept, "isOperational": True}, "construction complete"
         case StructureEvent.MAINTENANCE_DUE:
             if read.construction_duration_minutes or not read.is_operational:
-                return Change(level, dict(variables), "no maintenance due: not in operation", warnings)
-            return Change(
-                level, {**variables, **_wear_down(read, occurrences)}, *_summarise(read, occurrences, warnings)
-            )
+                return level, dict(variables), "no maintenance due: not in operation"
+            worn = _wear_down(read, occurrences)
+            return level, {**variables, **worn}, _summarise(read, worn)
         case StructureEvent.UPGRADE_AVAILABLE:
-            available = _can_upgrade(level, read, settlement_resources)
+            available = _can_upgrade(level, read, resources)
             summary = "upgrade available" if available else "no upgrade available"
-            return Change(level, {**variables, "upgradeAvailable": available}, summary, warnings)
+            return level, {**variables, "upgradeAvailable": available}, summary
 
 
 def occurrences_left(read: StructureVariables) -> int | None:
     """Count the occurrences of maintenance after which the structure stops operating; None: it never does."""
     full, wear = exact(read.health), exact(read.maintenance_wear)
     if wear:
-        return max(1, ceil(full / wear))
+        return max(1, -(-full // wear))  # rounded up
     return None if full else 1
 
 
@@ -87,7 +100,7 @@ def _wear_down(read: StructureVariables, occurrences: int) -> dict[str, Any]:
     """Each maintenance due reduces the health, until the structure stops operating and no more is due."""
     last = occurrences_left(read)
     missed = occurrences if last is None else min(occurrences, last)
-    health = plain(max(exact(0), exact(read.health) - exact(read.maintenance_wear) * missed))
+    health = plain(max(0, exact(read.health) - exact(read.maintenance_wear) * missed))
     worn: dict[str, Any] = {
         "maintenanceDue": True,
         "missedMaintenance": read.missed_maintenance + missed,
@@ -96,10 +109,9 @@ def _wear_down(read: StructureVariables, occurrences: int) -> dict[str, Any]:
     return worn if health > 0 else {**worn, "isOperational": False}
 
 
-def _summarise(read: StructureVariables, occurrences: int, warnings: list[str]) -> tuple[str, list[str]]:
-    worn = _wear_down(read, occurrences)
+def _summarise(read: StructureVariables, worn: Mapping[str, Any]) -> str:
     summary = f"maintenance due, health {read.health} → {worn['health']}"
-    return (summary if worn["health"] else f"{summary}, out of operation"), warnings
+    return summary if worn["health"] else f"{summary}, out of operation"
 
 
 def _can_upgrade(level: int, read: StructureVariables, resources: Mapping[str, Any]) -> bool:

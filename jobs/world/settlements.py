@@ -65,6 +65,11 @@ class SettlementCourse(Generic[M]):
         """Whether the population has reached the next level."""
         return self._population >= (self._level + 1) * PEOPLE_PER_LEVEL
 
+    @property
+    def requires_structures(self) -> bool:
+        """Whether levels depend on structures."""
+        return bool(self._read.required_structures_for_level_up)
+
     def result(self) -> Advanced[M]:
         """The settlement as it stands now."""
         before, kind = self._settlement, self._kind

@@ -44,7 +44,7 @@ def advance_structure(structure: Entity[M], until: M) -> StructureAdvanced[M]:
         if begun + takes > end:
             after.recur(_BUILD, begun, takes, begun + takes, kind)
             return after
-        _apply(after, _BUILD, 1, moment_at(begun + takes, kind))
+        _apply(after, _BUILD, 1, moment_at(begun + takes, kind), read)
         after.series.append(Series(_BUILD, begun + takes, takes, 1))
         anchors = {_MAINTAIN: begun + takes, _UPGRADE: begun + takes}
         read, _ = StructureVariables.read(after.variables)
@@ -54,7 +54,7 @@ def advance_structure(structure: Entity[M], until: M) -> StructureAdvanced[M]:
         due = count_due(anchor + every, every, end)
         count = due if left is None else min(due, left)
         if count:
-            _apply(after, _MAINTAIN, count, moment_at(anchor + count * every, kind))
+            _apply(after, _MAINTAIN, count, moment_at(anchor + count * every, kind), read)
             after.series.append(Series(_MAINTAIN, anchor + every, every, count))
         if count != left:
             anchor += count * every
@@ -73,11 +73,16 @@ def check_upgrade(after: StructureAdvanced[M], resources: Mapping[str, Any]) -> 
     """Apply the upgrade checks with the settlement's resources at the time of the last one."""
     if after.check is not None:
         count, last = after.check
-        _apply(after, _UPGRADE, count, last, resources)
+        _apply(after, _UPGRADE, count, last, resources=resources)
 
 
 def _apply(
-    after: StructureAdvanced[M], event: StructureEvent, count: int, last: M, resources: Mapping[str, Any] | None = None
+    after: StructureAdvanced[M],
+    event: StructureEvent,
+    count: int,
+    last: M,
+    read: StructureVariables | None = None,
+    resources: Mapping[str, Any] | None = None,
 ) -> None:
     change = maintain(
         event,
@@ -85,6 +90,7 @@ def _apply(
         variables=after.variables,
         settlement_resources=resources or {},
         occurrences=count,
+        read=read,
     )
     gone = dict.fromkeys(after.variables.keys() - change.variables.keys())
     after.note(event, count, last, change.variables | gone, change.summary)

@@ -52,9 +52,9 @@ def test_every_page_answers_an_administrator(operator: Client, redis: Redis, pag
     ("page", "empty", "narrowed"),
     [
         ("jobs/job/", "No jobs yet. Jobs are created by", "No job matches."),
-        ("jobs/campaignclock/", "There is no campaign yet. The listener asks", "No campaign matches."),
-        ("jobs/schedulerow/", "There is no schedule row yet. Recalculation jobs create", "No schedule row matches."),
-        ("jobs/crontask/", "There is no cron task yet. ", "No cron task matches."),
+        ("jobs/campaignclock/", "No campaigns yet. The listener asks", "No campaigns match."),
+        ("jobs/schedulerow/", "No schedule rows yet. Recalculation jobs create", "No schedule rows match."),
+        ("jobs/crontask/", "No cron tasks yet.", "No cron tasks match."),
     ],
 )
 def test_an_empty_list_says_once_what_to_do_next(

@@ -51,7 +51,7 @@ def test_a_pause_is_shown_on_every_page_until_resumed(person: Client, redis: Red
     assert pause.until is not None
     for path in ("/admin/", "/admin/jobs/job/", "/admin/jobs/campaignclock/", PROCESSES, "/admin/queues/"):
         assert "Campaign Silverdale (campaign-2) is paused by ann until" in page(person, path)
-    assert '<td data-label="Jobs held back" class="num">3</td>' in page(person, PAUSES)
+    assert '<td data-label="Blocked jobs" class="num">3</td>' in page(person, PAUSES)
     person.post(PAUSES, {"resume": "campaign:campaign-2", "reason": "they are back"})
     pause.refresh_from_db()
     assert (pause.ended_by, pause.ended_reason) == ("user:ann", "they are back")
@@ -85,7 +85,7 @@ def test_processes_are_listed_and_can_be_stopped(person: Client, redis: Redis) -
     heartbeat.Heartbeat("scheduler", "s-1", redis).beat("active")
     text = page(person, PROCESSES)
 
-    for words in (f"pid {os.getpid()}", "3 of 5", "Leader", "0.1.0", "No listener is running"):
+    for words in (f"PID {os.getpid()}", "3 of 5", "Leader", "0.1.0", "No listener is running"):
         assert words in text
     assert "finishes what it does (3 jobs)" in page(person, f"{PROCESSES}stop/?key=worker:w-1")
     person.post(f"{PROCESSES}stop/", {"key": "worker:w-1", "reason": "new release"})
@@ -115,7 +115,7 @@ def test_a_forced_breaker_is_shown_on_every_page(person: Client, redis: Redis) -
     person.post(BREAKER, {"state": "open", "reason": "repair"})
 
     assert "forced open by user:ann (repair)" in page(person, "/admin/jobs/job/")
-    assert "Open: they are held back" in page(person, BREAKER)
+    assert "Open: calls are blocked" in page(person, BREAKER)
     person.post(BREAKER, {"state": "automatic"})
     assert control.breaker().snapshot().forced is None
     assert "forced open" not in page(person, "/admin/jobs/job/")
@@ -147,7 +147,7 @@ def test_an_operator_forces_the_breaker(person: Client, redis: Redis) -> None:
     assert "Force open</button>" in page(person, BREAKER)
     assert person.post(BREAKER, {"state": "open", "reason": "their deploy"}).status_code == 302
     try:
-        assert "Open: they are held back" in page(person, BREAKER)
+        assert "Open: calls are blocked" in page(person, BREAKER)
     finally:
         control.set_breaker("automatic", actor="test")
 

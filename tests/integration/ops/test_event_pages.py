@@ -79,7 +79,7 @@ def test_an_administrator_sets_and_removes_a_policy(administrator: Client) -> No
     assert (row.campaign_id, row.event_type, row.action, row.answer_minutes, row.default_answer) == (
         "c-1", "story", "ask", 90, True)  # fmt: skip
     assert OperatorAction.objects.latest("id").reason == "players decide"
-    assert "90 min, then yes" in text_of(administrator, POLICIES)
+    assert "yes after 90 min without an answer" in text_of(administrator, POLICIES)
     administrator.post(POLICIES, {"remove": str(row.pk), "reason": "no more"})
     assert not EventPolicy.objects.exists()
     assert "all events expire" in text_of(administrator, POLICIES)

@@ -139,5 +139,5 @@ def test_a_main_api_that_slowed_down_is_shown(administrator: Client, redis: Redi
     asked, slow = find_blockers(waiting, timezone.now())
     assert asked.startswith("The main API has asked to send nothing for ")
     assert slow.startswith("The main API answers slowly, so fewer requests are in flight: 4 of 10.")
-    assert "latency rose to three times its quiet median" in text_of(administrator)
-    assert "Asked to send nothing for" in text_of(administrator)
+    assert "latency is three times its usual median" in text_of(administrator)
+    assert "Asked us to send nothing for" in text_of(administrator)

@@ -47,8 +47,8 @@ def test_a_failed_check_keeps_the_last_result(operator: Client, sandbox: Sandbox
     said = operator.post(PAGE, follow=True).content.decode()
 
     assert "The main API could not be checked: main API: HTTP 500." in said
-    assert "The newest check did not get through: main API: HTTP 500." in said
-    assert "What is below is older." in said
+    assert "The newest check failed: main API: HTTP 500." in said
+    assert "The result below is older." in said
     assert main_api_check.last().report
     assert "Points of the contract" in said
 

@@ -130,7 +130,7 @@ def test_an_operator_pauses_all_clocks_from_any_page(client: Client, alive: Redi
         later = text(operator.get(JOBS))
 
     for strip in strips:
-        assert "<b>4 world clocks run</b>: Northmarch (60 x: a day in 24 min)" in strip
+        assert "<b>4 world clocks are running.</b> Northmarch (60 x: a day in 24 min)" in strip
         assert "and 1 more." in strip
         assert f'action="{ALL}pause-all/"' in strip
     assert "Step 1 of 1 h had not begun and is cancelled." in paused
@@ -172,7 +172,7 @@ def test_a_viewer_sees_clocks_without_buttons(viewer: Client) -> None:
     page, clock = text(viewer.get(ALL)), text(viewer.get(CLOCK))
     refused = [viewer.post(address, {"verb": "pause"}).status_code for address in (f"{ALL}pause-all/", ACT, CLOCK)]
 
-    assert "1 world clock runs" in page
+    assert "1 world clock is running." in page
     for shown in (page, clock):
         assert ACT not in shown
         assert "pause-all" not in shown
@@ -185,7 +185,7 @@ def test_pages_say_why_a_clock_waits(client: Client, alive: Redis) -> None:
     CampaignClock.objects.filter(pk="c-1").update(is_active=False)
     ticker.fire_due(due(clock))
     operator = member(client, "Operator")
-    assert "<b>1 world clock waits</b>: Northmarch" in text(operator.get(JOBS))
+    assert "<b>1 world clock is waiting.</b> Northmarch" in text(operator.get(JOBS))
     running("c-2")
     CampaignClock.objects.create(pk="c-3", name="Old", world_time="1001-06-01T12:00:00.000Z", is_active=False)
     chooser = text(member(Client(), "Administrator", name="eve").get(ALL))
@@ -198,7 +198,7 @@ def test_pages_say_why_a_clock_waits(client: Client, alive: Redis) -> None:
         page = text(operator.get(address))
         assert "the campaign is inactive" in page
         assert "Waiting" in page
-        assert "<b>1 world clock runs, 1 waits</b>" in page
+        assert "<b>1 world clock is running.</b> <b>1 world clock is waiting.</b>" in page
         assert "(60 x: a day in 24 min, waiting)" in page
         assert "once it no longer waits" in page
     assert "moves by itself, 60 x: a day in 24 min" in text_of(member(Client(), "Administrator", name="ann"))

@@ -87,7 +87,7 @@ def test_processes_are_listed_and_can_be_stopped(person: Client, redis: Redis) -
 
     for words in (f"PID {os.getpid()}", "3 of 5", "Leader", "0.1.0", "No listener is running"):
         assert words in text
-    assert "finishes what it does (3 jobs)" in page(person, f"{PROCESSES}stop/?key=worker:w-1")
+    assert "finishes its 3 jobs and ends" in page(person, f"{PROCESSES}stop/?key=worker:w-1")
     person.post(f"{PROCESSES}stop/", {"key": "worker:w-1", "reason": "new release"})
     assert told.beat("busy") is True
     act = OperatorAction.objects.get(verb="asked to stop")

@@ -131,7 +131,7 @@ def test_an_operator_pauses_all_clocks_from_any_page(client: Client, alive: Redi
 
     for strip in strips:
         assert "<b>4 world clocks are running.</b> Northmarch (60 x: a day in 24 min)" in strip
-        assert "and 1 more." in strip
+        assert "+1 more" in strip
         assert f'action="{ALL}pause-all/"' in strip
     assert "Step 1 of 1 h had not begun and is cancelled." in paused
     assert Job.objects.get(pk=step.pk).state == "CANCELLED"

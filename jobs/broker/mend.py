@@ -3,6 +3,7 @@
 The stager (jobs/engine/scheduler/stager.py) rebuilds their content from the database, as after a loss of Redis.
 """
 
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import structlog
@@ -64,6 +65,8 @@ TYPES: Final = {
 }
 #: Hashes of whole numbers, which scripts calculate with.
 _NUMBERS: Final = ("scheduler:share:{}", keys.BACKLOGGED)
+#: What a type that waits for its limit has of its own, as a queue has (lua/fair_share.lua).
+OF_LIST_ASIDE: Final = {key: OF_QUEUE[key] for key in ("rq:queue:{}", *_NUMBERS)}
 
 
 def mend(connection: Redis, *, thorough: bool = False) -> list[str]:
@@ -75,22 +78,18 @@ def mend(connection: Redis, *, thorough: bool = False) -> list[str]:
     """
     expected = TYPES | {key.format(queue): kind for key, kind in OF_QUEUE.items() for queue in settings.RQ_QUEUES}
     expected |= {keys.RUNNING.format(name): "zset" for name in overrides.concurrency()}
-    with connection.pipeline(transaction=False) as pipeline:
-        for key in expected:
-            pipeline.type(key)
-        kinds = [kind.decode() for kind in pipeline.execute()]
-    wrong = [key for key, kind in zip(expected, kinds, strict=True) if kind not in ("none", expected[key])]
-    if wrong:
-        connection.delete(*wrong)
+    wrong = _drop_wrong_types(expected, connection)
+    aside = _find_aside(connection, wrong)
+    wrong += _drop_wrong_types({k.format(name): t for k, t in OF_LIST_ASIDE.items() for name in aside}, connection)
     version: Any = connection.get(keys.PAUSED_VERSION)
     if not _is_whole(b"0" if version is None else version):
         connection.delete(keys.PAUSED_VERSION)
         wrong.append(keys.PAUSED_VERSION)
-    for queue in (priority.queue for priority in Priority):
+    for name in (*(priority.queue for priority in Priority), *aside):
         for key in _NUMBERS:
-            wrong += _drop_odd(key.format(queue), connection)
+            wrong += _drop_odd(key.format(name), connection)
     wrong += _drop_odd(keys.PAUSED, connection)
-    wrong += _drop_odd_places(connection, backlogs=thorough)
+    wrong += _drop_odd_places(connection, backlogs_of=(*settings.RQ_QUEUES, *aside) if thorough else ())
     if wrong:
         log.error("redis.repaired", keys=wrong, cause="wrong type or content", next="read from the database")
     return wrong
@@ -99,6 +98,28 @@ def mend(connection: Redis, *, thorough: bool = False) -> list[str]:
 def mends(error: Exception, connection: Redis) -> bool:
     """Whether such a key caused the error, and was deleted. Raises redis.RedisError."""
     return isinstance(error, ResponseError) and bool(mend(connection, thorough=True))
+
+
+def _drop_wrong_types(expected: Mapping[str, str], connection: Redis) -> list[str]:
+    """Delete the keys that have another type than expected; return them."""
+    with connection.pipeline(transaction=False) as pipeline:
+        for key in expected:
+            pipeline.type(key)
+        kinds = [kind.decode() for kind in pipeline.execute()]
+    wrong = [key for key, kind in zip(expected, kinds, strict=True) if kind not in ("none", expected[key])]
+    if wrong:
+        connection.delete(*wrong)
+    return wrong
+
+
+def _find_aside(connection: Redis, wrong: list[str]) -> list[str]:
+    """The lists of types that wait for their limits. Names that are none leave the set, which is added to `wrong`."""
+    found: Any = connection.smembers(keys.ASIDE)
+    odd = [n for n in found if not keys.texts([n]) or n.partition(b"|")[0].decode() not in settings.RQ_QUEUES]
+    if odd:
+        connection.srem(keys.ASIDE, *odd)
+        wrong.append(keys.ASIDE)
+    return keys.texts(set(found) - set(odd))
 
 
 def _drop_odd(key: str, connection: Redis) -> list[str]:
@@ -110,22 +131,17 @@ def _drop_odd(key: str, connection: Redis) -> list[str]:
     return [key] if odd else []
 
 
-def _drop_odd_places(connection: Redis, *, backlogs: bool) -> list[str]:
+def _drop_odd_places(connection: Redis, *, backlogs_of: Iterable[str]) -> list[str]:
     """Delete places without queue and pause, and lists of waiting ids that have another type."""
     places: Any = connection.smembers(keys.PARKED)
     odd = [p for p in places if not keys.texts([p]) or len(p.split(b":", 2)) < 3]
     if odd:
         connection.srem(keys.PARKED, *odd)
     lists = [keys.PARKED_IDS.format(place) for place in keys.texts(set(places) - set(odd))]
-    for queue in settings.RQ_QUEUES if backlogs else ():
+    for queue in backlogs_of:
         campaigns: Any = connection.hkeys(keys.BACKLOGGED.format(queue))
         lists += [keys.BACKLOG.format(queue, campaign) for campaign in keys.texts(campaigns)]
-    with connection.pipeline(transaction=False) as pipeline:
-        for key in lists:
-            pipeline.type(key)
-        wrong = [key for key, kind in zip(lists, pipeline.execute(), strict=True) if kind not in (b"none", b"list")]
-    if wrong:
-        connection.delete(*wrong)
+    wrong = _drop_wrong_types(dict.fromkeys(lists, "list"), connection)
     return [*wrong, *([keys.PARKED] if odd else [])]
 
 

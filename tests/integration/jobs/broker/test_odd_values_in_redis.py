@@ -1,5 +1,6 @@
 """Odd values under any key in Redis break nothing else."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import hypothesis
@@ -11,9 +12,13 @@ from hypothesis import strategies as st
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from jobs.broker import enqueue, mend
+from jobs import overrides, type_settings
+from jobs.broker import enqueue, keys, mend
+from jobs.broker.scripts import FAIR_SHARE
 from jobs.engine.scheduler.reconciler import Reconciler
 from jobs.engine.scheduler.scheduler import Scheduler
+from jobs.models import Job
+from jobs.overrides import Overrides
 from tests.support.examples import examples
 from tests.support.ledger import state_of
 from tests.support.rq_pages import QUEUES, pages
@@ -21,6 +26,7 @@ from tests.support.servers import SandboxApi
 from tests.support.working import submit, work
 
 pytestmark = pytest.mark.django_db(transaction=True)
+ASIDE = "normal|EVENT_EXPIRATION"
 NORMAL = 4  #: the dashboard numbers queues by name
 PAGES = (
     "/admin/", "/admin/jobs/job/", "/admin/jobs/pause/", "/admin/jobs/pause/processes/", "/admin/jobs/pause/breaker/",
@@ -34,12 +40,13 @@ KEYS = sorted(
     | set(mend.TYPES)
     | {"rq:job:odd", "rq:results:odd", "rq:worker:odd", "rq:cron_scheduler:odd", "rq:execution:odd:1"}
     | {"scheduler:parked:normal:campaign:c", "scheduler:backlog:normal:c", "scheduler:cache:campaigns"}
+    | {key.format(ASIDE) for key in (*mend.OF_LIST_ASIDE, "scheduler:backlog:{}:c")}
 )
 VALUES = st.one_of(
     st.binary(max_size=40),
     st.sampled_from([
         b"", b"null", b"[]", b"{}", b"1e999", b"-1", b"nan", b"\xff\xfe", b"\x80\x05.", b"[" * 5000, b"9" * 400,
-        b"a" * 30_000,
+        b"a" * 30_000, ASIDE.encode(),
         b'{"until": 1e300, "openedAt": "x"}', b'{"state": "ajar", "at": 1}', b'{"at": 1, "error": 5}', b"odd", b"odd:1",
         b'{"role":"worker","name":"x","host":"h","pid":1,"version":"1","state":"idle","since":1e300,"at":1e300}',
         b'{"role":"king","name":"x","host":"h","pid":1,"version":"1","state":"idle","since":1,"at":1}',
@@ -109,6 +116,49 @@ def test_a_worker_survives_odd_values_in_its_scripts(
     work(redis)
 
     assert state_of(job) == "SUCCEEDED"
+
+
+@pytest.fixture
+def limited(redis: Redis, sandbox: SandboxApi) -> Iterator[list[Job]]:
+    """More jobs than a campaign's share, which wait because another worker has the one place of their type."""
+    redis.zadd(keys.RUNNING.format("EVENT_EXPIRATION"), {"of-another-worker": 2**33})
+    type_settings.set_overrides("EVENT_EXPIRATION", Overrides(concurrency=1), actor="user:ann", reason="a test")
+    jobs = submit(FAIR_SHARE + 3)
+    work(redis)
+    assert redis.smembers(keys.ASIDE) == {ASIDE.encode()}
+    yield jobs
+    overrides.use({})
+
+
+@pytest.mark.parametrize(
+    ("key", "kind", "value"),
+    [
+        (f"rq:queue:{ASIDE}", "hash", b"x"),
+        (f"scheduler:share:{ASIDE}", "list", b"x"),
+        (f"scheduler:share:{ASIDE}", "hash", b"x"),
+        (f"scheduler:backlogged:{ASIDE}", "set", b"x"),
+        (f"scheduler:backlogged:{ASIDE}", "hash", b"\xff"),
+        (f"scheduler:backlog:{ASIDE}:campaign-2", "zset", b"x"),
+        ("scheduler:aside", "string", b"x"),
+        ("scheduler:aside", "set", b"\xff|EVENT_EXPIRATION"),
+        ("scheduler:aside", "set", b"nowhere"),
+        ("scheduler:running:EVENT_EXPIRATION", "list", b"x"),
+    ],
+)
+def test_jobs_behind_a_limit_survive_odd_values(
+    redis: Redis, sandbox: SandboxApi, limited: list[Job], key: str, kind: str, value: bytes
+) -> None:
+    """What waits for its type's limit is mended as a queue is."""
+    put(redis, key, kind, b"campaign-2", value)
+    work(redis)
+    mend.mend(redis, thorough=True)
+    assert mend.mend(redis, thorough=True) == []
+    redis.delete(keys.RUNNING.format("EVENT_EXPIRATION"))
+    enqueue.enqueue(limited)  # as the sweep does within seconds where Redis has lost it
+    work(redis)
+
+    assert {state_of(job) for job in limited} == {"SUCCEEDED"}
+    assert not redis.smembers(keys.ASIDE)
 
 
 def go_round(scheduler: Scheduler, redis: Redis) -> None:

@@ -28,7 +28,7 @@ class Overrides(NamedTuple):
 class _InUse:
     """This process's."""
 
-    overrides: Mapping[str, Overrides] = {}
+    overrides: Mapping[str, Overrides] | None = None  #: None: nobody has told
 
 
 NONE = Overrides()
@@ -40,10 +40,15 @@ def use(overrides: Mapping[str, Overrides]) -> None:
     _in_use.overrides = dict(overrides)
 
 
+def are_known() -> bool:
+    """Whether this process has been told what is set."""
+    return _in_use.overrides is not None
+
+
 def of(job_type: str) -> Overrides:
-    return _in_use.overrides.get(job_type, NONE)
+    return (_in_use.overrides or {}).get(job_type, NONE)
 
 
 def concurrency() -> Mapping[str, int]:
     """The limits of jobs that run at a time, by type."""
-    return {name: own.concurrency for name, own in _in_use.overrides.items() if own.concurrency is not None}
+    return {name: own.concurrency for name, own in (_in_use.overrides or {}).items() if own.concurrency is not None}

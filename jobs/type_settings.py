@@ -93,6 +93,16 @@ def sync(connection: Redis) -> None:
         redis_copy.publish(found, connection)
 
 
+def refresh(connection: Redis) -> None:
+    """Apply the copy in Redis in this process. Without one the last known settings stay.
+
+    A process that has never known any then reads the database and publishes them: after a loss of Redis, a new worker
+    must not fetch without limits. Raises redis.RedisError and database errors.
+    """
+    if not redis_copy.refresh(connection) and not overrides.are_known():
+        sync(connection)
+
+
 def _overrides_of(row: TypeSettings) -> Overrides:
     return Overrides(row.max_attempts, row.backoff_ms, row.timeout_s, row.concurrency)
 

@@ -32,8 +32,9 @@ def read(connection: Redis) -> dict[str, Overrides] | None:
         return None
 
 
-def refresh(connection: Redis) -> None:
-    """Apply the copy in this process; without one, the last known ones stay. Raises redis.RedisError."""
+def refresh(connection: Redis) -> bool:
+    """Apply the copy in this process, if there is one; returns whether there is. Raises redis.RedisError."""
     found = read(connection)
     if found is not None:
         overrides.use(found)
+    return found is not None

@@ -19,7 +19,8 @@ from rq.suspension import is_suspended
 from rq.timeouts import TimerDeathPenalty
 from rq.worker import SimpleWorker, WorkerStatus
 
-from jobs.broker import commands, keys, overrides
+from jobs import type_settings
+from jobs.broker import commands, keys
 from jobs.engine.worker.cycle import MIRROR_AFTER, Cycles
 from jobs.engine.worker.foreign_jobs import ForeignJobs
 from jobs.engine.worker.rq_mirror import RQMirror
@@ -188,7 +189,7 @@ class Worker(SimpleWorker):
         if ticks - self._checked_at < IDLE_SECONDS:
             return
         self._checked_at = ticks
-        overrides.refresh(self.connection)
+        type_settings.refresh(self.connection)
         self.cycles.note_started()
         self._foreign_jobs.abandon_hung()
         if ticks - self._heartbeat_at >= settings.LEASE.total_seconds() / 3 or not self._heartbeat_at:

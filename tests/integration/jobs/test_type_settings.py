@@ -9,7 +9,7 @@ from django.utils import timezone
 from redis import Redis
 
 from jobs import overrides, policies, service, type_settings
-from jobs.broker import depths, keys
+from jobs.broker import depths, enqueue, keys
 from jobs.broker import overrides as redis_copy
 from jobs.broker.scripts import FAIR_SHARE
 from jobs.engine.scheduler.reconciler import Reconciler
@@ -181,6 +181,29 @@ def test_a_redis_that_lost_the_copy_gets_it_again(redis: Redis) -> None:
     Reconciler(redis).poll()
 
     assert redis_copy.read(redis) == {TYPE: Overrides(max_attempts=7)}
+
+
+def test_a_worker_that_starts_after_a_loss_of_redis_keeps_the_limits(
+    start: Start, sandbox: SandboxApi, redis: Redis
+) -> None:
+    """Without a scheduler, which would publish them: no job more runs, not even at first."""
+    change(concurrency=1)
+    sandbox.control("POST", "faults", {"latencyMs": 100})
+    jobs = submit(12)
+    redis.flushall()
+    enqueue.enqueue(jobs)
+    start("rqworker", QUEUE_CONCURRENCY="10")
+    most = 0
+
+    def all_done() -> bool:
+        nonlocal most
+        most = max(most, Job.objects.filter(state=State.RUNNING).count())
+        return not Job.objects.exclude(state__in=ENDED).exists()
+
+    wait_until(all_done, within_s=60, what="all jobs ended")
+
+    assert most == 1
+    assert redis_copy.read(redis) == {TYPE: Overrides(concurrency=1)}
 
 
 def test_the_policy_of_a_job_costs_no_query(redis: Redis) -> None:

@@ -1,9 +1,8 @@
 """The public interface for processes, running jobs and the circuit breaker; every action is audited."""
 
-from typing import Final, NamedTuple
+from typing import Final
 
 from django.db import transaction
-from django.db.models import Count, Q
 from pybreaker import STATE_CLOSED, STATE_OPEN
 
 from jobs import audit
@@ -14,19 +13,11 @@ from jobs.main_api.client import main_api
 from jobs.models import Job
 from jobs.processes import heartbeat
 from jobs.processes.heartbeat import ProcessStatus
-from jobs.state_counts import MOST_COUNTED
 from jobs.states import State
 from scheduler_project.text import LONGEST_REASON, line
 
 FORCIBLE: Final = (STATE_OPEN, STATE_CLOSED)
 AUTOMATIC: Final = "automatic"
-
-
-class AtLeast(NamedTuple):
-    """A count, and whether there may be more than it."""
-
-    number: int
-    may_be_more: bool
 
 
 def processes() -> list[ProcessStatus]:
@@ -78,13 +69,6 @@ def set_breaker(state: str, *, actor: str, reason: str = "") -> None:
             breaker.force(state, by=actor, reason=reason)
         changes = {"breaker": (before, state if state == AUTOMATIC else f"forced {state}")}
         audit.record(actor=actor, verb=verb, target="circuit breaker", reason=reason, changes=changes)
-
-
-def count_blocked_by_breaker() -> AtLeast:
-    """Count jobs that wait because the breaker was open, among the next MOST_COUNTED to retry."""
-    waiting = Job.objects.in_state(State.RETRYING).order_by("due_at")[:MOST_COUNTED]
-    counted = waiting.aggregate(held=Count("pk", filter=Q(error__startswith="CircuitOpen")), all=Count("pk"))
-    return AtLeast(counted["held"], counted["all"] == MOST_COUNTED)
 
 
 def breaker() -> Breaker:

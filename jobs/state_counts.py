@@ -2,12 +2,14 @@
 
 import threading
 import time
-from typing import Final
+from typing import Final, NamedTuple
 
 from django.db import connection, connections
+from django.db.models import Count, Q
 
 from jobs.models import Job
 from jobs.states import State
+from jobs.waits import Wait, error_of
 
 MOST_COUNTED: Final = 10_000  #: jobs of one state that a page counts; beyond it, it shows "10,000+"
 SHARE: Final = 0.05  #: of the time that counting one large state may take
@@ -24,6 +26,25 @@ def count_states() -> dict[State, int]:
     with connection.cursor() as cursor:
         cursor.execute(parts)
         return {State(state): count for state, count in cursor.fetchall()}
+
+
+class Retrying(NamedTuple):
+    """RETRYING jobs apart: those that failed, and those that have to wait, which is no failure (jobs/waits.py)."""
+
+    failing: int
+    waiting: int
+    blocked: int  #: of those that wait, for the circuit breaker
+    may_be_more: bool  #: there are more jobs than were looked at
+
+
+def count_retrying() -> Retrying:
+    """Of the next MOST_COUNTED to retry; one query."""
+    waits = Q(waits_since__isnull=False)
+    blocked = waits & Q(error__startswith=f"{error_of(Wait.BREAKER)}:")
+    found = Job.objects.in_state(State.RETRYING).order_by("due_at")[: MOST_COUNTED + 1]
+    counted = found.aggregate(every=Count("pk"), waiting=Count("pk", filter=waits), blocked=Count("pk", filter=blocked))
+    every, waiting = counted["every"], counted["waiting"]
+    return Retrying(every - waiting, waiting, counted["blocked"], every > MOST_COUNTED)
 
 
 class _Large:

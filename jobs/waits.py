@@ -33,6 +33,11 @@ def wait_of(error: BaseException) -> Wait:
     return next(wait for kind in type(error).__mro__ if (wait := _BY_ERROR.get(kind)))
 
 
+def error_of(wait: Wait) -> str:
+    """The name of the error that says that a job waits for this."""
+    return next(name for name, of in _BY_NAME.items() if of is wait)
+
+
 def wait_in(error: str) -> Wait | None:
     """What a job waits for, by its error as it is recorded; None for a failure, or no error.
 

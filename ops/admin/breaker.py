@@ -8,6 +8,7 @@ from django.urls import reverse
 from redis import RedisError
 
 from jobs import control
+from jobs.state_counts import count_retrying
 from ops.admin.base import ReasonForm, actor_of, redirect, render_page, require
 from ops.reads import active_orders
 
@@ -28,7 +29,7 @@ def overview(request: HttpRequest) -> HttpResponse:
     context = {
         "title": "Circuit breaker",
         "form": form,
-        "blocked": control.count_blocked_by_breaker(),
+        "retrying": count_retrying(),
         "allowed": request.user.has_perm("jobs.control_breaker"),
         **_read_breaker(),
     }

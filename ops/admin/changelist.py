@@ -24,7 +24,7 @@ SCAN_LIMIT: Final = 50_000  #: jobs that a page scans for a filter without an in
 MOST_NEW: Final = 1_000  #: the count of new jobs stops here
 _INDEXED: Final = ("campaign_id__exact", "state", "type")  #: parameters whose index is ordered by key within a value
 RANGES: Final = ("due_at_from", "due_at_to", "finished_at_from", "finished_at_to")  #: parameters with times
-_UNINDEXED: Final = ("priority__exact", "from", "worker__exact", *RANGES)
+_UNINDEXED: Final = ("priority__exact", "waits", "from", "worker__exact", *RANGES)
 _BESIDE_DUE: Final = {*_INDEXED, *_UNINDEXED, "failure", "advance"} - {"state", "due_at_from"}
 
 

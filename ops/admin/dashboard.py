@@ -14,14 +14,13 @@ from django.urls import reverse
 from django.utils import timezone
 from redis import RedisError
 
-from jobs import control
 from jobs.broker import depths, keys
 from jobs.histogram import OBJECTIVE_MS
 from jobs.main_api.breaker import Snapshot
 from jobs.main_api.client import main_api
 from jobs.main_api.recent_calls import Fault
 from jobs.models import CampaignClock, CronTask, FailureHour, Job, ScheduleRow
-from jobs.state_counts import count_states
+from jobs.state_counts import count_retrying, count_states
 from jobs.states import ENDED, Priority, State
 from ops.admin.tiles import grey_out, in_address, link_to_moves, make_tiles
 from ops.humanize import limited_count, milliseconds
@@ -49,10 +48,9 @@ class Queue:
 
 @dataclass(frozen=True, slots=True)
 class Breaker:
-    """The breaker towards the main API, and how many jobs it blocks."""
+    """The breaker towards the main API."""
 
     seen: Snapshot
-    blocked: control.AtLeast
     errors: list[tuple[Fault, int]]  #: the latest of each text, and how often it occurred
 
 
@@ -91,13 +89,12 @@ def find_longest_running() -> list[Job]:
 def read_breaker() -> Breaker:
     """Raises redis.RedisError."""
     seen = main_api().breaker.snapshot()
-    blocked = control.AtLeast(0, False) if seen.state == "closed" else control.count_blocked_by_breaker()
     faults = main_api().breaker.recent_errors()
     newest: dict[str, Fault] = {}
     for fault in faults:
         newest.setdefault(fault.error, fault)
     times = Counter(fault.error for fault in faults)
-    return Breaker(seen, blocked, [(fault, times[error]) for error, fault in newest.items()][:ERRORS])
+    return Breaker(seen, [(fault, times[error]) for error, fault in newest.items()][:ERRORS])
 
 
 def count_failures(since: datetime) -> list[dict[str, Any]]:
@@ -162,34 +159,36 @@ def callback(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         return context
     now, components = timezone.now(), find_components()
     with snapshot():
+        firings = find_next_firings()
         context |= {
             "now": now,
             "may_see": True,
             "components": components,
             "incidents": verdict.find_incidents(),
-            "verdict": verdict.judge(components, verdict.find_overdue(now)),
+            "verdict": verdict.judge(components, verdict.find_overdue(now, firings)),
             **_read_database(wanted, now),
         }
     context |= _read_redis()
     if "queues" in context:
         context["absent"] = count_absent(context["queued"], context["queues"])
     if user.has_perm("jobs.view_crontask"):
-        context["firings"] = find_next_firings()
+        context["firings"] = firings
     if user.has_perm("jobs.view_auditentry"):
         context["recent_actions"] = recent_actions.find_latest(SHOWN)
     return context
 
 
 def _read_database(wanted: Range, now: datetime) -> dict[str, Any]:
-    """Five queries."""
+    """Six queries."""
     slots = read_slots(wanted, now)
-    sums, counts = sum_up(slots), count_states()
-    tiles = make_tiles(sums, counts, wanted)
+    sums, counts, retrying = sum_up(slots), count_states(), count_retrying()
+    tiles = make_tiles(sums, counts, retrying, wanted)
     grey_out(tiles, slots, wanted, now)
     since = (now - wanted.length).replace(minute=0, second=0, microsecond=0)
     return {
         "tiles": tiles,
         "queued": counts[State.QUEUED],
+        "retrying": retrying,
         "sums": sums,
         "chart": make_chart(slots, wanted),
         "rows": make_table(slots, wanted.step),

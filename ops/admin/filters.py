@@ -11,14 +11,18 @@ from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from unfold.contrib.filters.admin import DropdownFilter
 
 from jobs.models import CampaignClock, FailureGroup, WorldAdvance
 from jobs.registry import all_types
 from jobs.states import State
+from jobs.waits import Wait, error_of
 from ops.admin.base import read_key
 from ops.admin.due_pages import is_by_due
 from ops.admin.payload_form import MomentField, moment_field
+from ops.admin.tiles import ANY_WAIT, NOT_WAITING, WAITS
 from ops.reads.advance import Advance
 
 
@@ -58,6 +62,24 @@ class TypeFilter(_ByField, DropdownFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [(name, name) for name in sorted(all_types())]
+
+
+class WaitsFilter(DropdownFilter):
+    """What jobs have to wait for, apart from those that failed."""
+
+    title, parameter_name = gettext_lazy("waiting for"), "waits"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        kinds = [(wait.value, words) for wait, words in WAITS.items()]
+        return [(NOT_WAITING, _("nothing but its time")), (ANY_WAIT, _("anything else")), *kinds]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        chosen = self.value()
+        if chosen in (ANY_WAIT, NOT_WAITING):
+            return queryset.filter(waits_since__isnull=chosen == NOT_WAITING)
+        if chosen in list(Wait):
+            return queryset.filter(waits_since__isnull=False, error__startswith=f"{error_of(Wait(chosen))}:")
+        return queryset
 
 
 class _ChosenByLink(_ByField, DropdownFilter):

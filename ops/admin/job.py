@@ -29,6 +29,7 @@ from ops.admin.filters import (
     SourceFilter,
     StateFilter,
     TypeFilter,
+    WaitsFilter,
     WorkerFilter,
     with_offsets,
 )
@@ -55,6 +56,8 @@ class JobAdmin(JobAdminBase):
     list_filter = (
         StateFilter,
         TypeFilter,
+        WaitsFilter,
+        WaitsFilter,
         ("priority", ChoicesDropdownFilter),
         SourceFilter,
         CampaignFilter,

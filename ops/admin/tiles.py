@@ -7,8 +7,10 @@ from urllib.parse import urlencode
 
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from jobs.histogram import OBJECTIVE_MS, OBJECTIVE_SHARE
+from jobs.state_counts import Retrying
 from jobs.states import ENDED, State
 from jobs.waits import Wait
 from ops.humanize import format_count, format_jobs, limited_count, milliseconds
@@ -24,10 +26,11 @@ WAITS: Final = {
     Wait.OUTAGE: "the database or Redis",
     Wait.OTHER: "other work",
 }  #: what jobs wait for, in words
+ANY_WAIT, NOT_WAITING = "any", "no"  #: values of the job list's filter `waits`, beside those of Wait
 FRESH: Final = timedelta(minutes=5)  #: what was measured before is old
 
 
-def make_tiles(sums: Slot, counts: dict[State, int], wanted: Range) -> list[dict[str, Any]]:
+def make_tiles(sums: Slot, counts: dict[State, int], retrying: Retrying, wanted: Range) -> list[dict[str, Any]]:
     """The numbers at the top, each with the link to the list that it counts."""
     jobs, minutes = reverse("admin:jobs_job_changelist"), wanted.length / timedelta(minutes=1)
     since = in_address(sums.at)
@@ -56,8 +59,10 @@ def make_tiles(sums: Slot, counts: dict[State, int], wanted: Range) -> list[dict
         *_time_tiles(sums),
         *(
             _tile(state, counts[state], f"{jobs}?state={state.value}")
-            for state in (State.RUNNING, State.QUEUED, State.SCHEDULED, State.RETRYING, State.DEAD)
+            for state in (State.RUNNING, State.QUEUED, State.SCHEDULED)
         ),
+        *_retrying_tiles(retrying, f"{jobs}?state={State.RETRYING.value}"),
+        _tile(State.DEAD, counts[State.DEAD], f"{jobs}?state={State.DEAD.value}"),
     ]
 
 
@@ -86,6 +91,31 @@ def _wait_tiles(sums: Slot, wanted: Range) -> list[dict[str, Any]]:
             "link": link_to_moves(WAITED, since=in_address(sums.at)),
             "says": f"times in {wanted.label}, for {', '.join(f'{what} ({format_count(n)})' for what, n in counts)}",
         }
+    ]
+
+
+def _retrying_tiles(retrying: Retrying, link: str) -> list[dict[str, Any]]:
+    """Jobs that failed and jobs that have to wait; together, they are in the state RETRYING."""
+    icon, tone = TONES[State.RETRYING]
+    more = "+" if retrying.may_be_more else ""
+    return [
+        {
+            "name": _("Failing"),
+            "value": f"{format_count(retrying.failing)}{more}",
+            "icon": icon,
+            "tone": tone if retrying.failing else "calm",
+            "link": f"{link}&waits={NOT_WAITING}",
+            "says": _("failed, next attempt to come"),
+        },
+        {
+            "name": _("Have to wait"),
+            "value": f"{format_count(retrying.waiting)}{more}",
+            "icon": "hourglass_pause",
+            "tone": tone if retrying.blocked else "calm",
+            "link": f"{link}&waits={ANY_WAIT}",
+            "says": _("%(count)s for the circuit breaker; not failing")
+            % {"count": f"{format_count(retrying.blocked)}{more}"},
+        },
     ]
 
 
@@ -131,7 +161,6 @@ def _tile(state: State, count: int, link: str) -> dict[str, Any]:
         State.SCHEDULED: "not due yet",
         State.QUEUED: "waiting for a worker",
         State.RUNNING: "right now",
-        State.RETRYING: "waiting for their next attempt",
     }
     if state is State.DEAD:
         link, tone = reverse("admin:jobs_failuregroup_changelist"), "bad" if count else "good"

@@ -4,9 +4,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
-from django.db.models import Min
+from django.db.models import Subquery
 
 from jobs.cron import firing as cron
 from jobs.models import CronTask, Job
@@ -104,16 +104,20 @@ def _reason(component: Component) -> Reason:
     return Reason(text, PAGES.get(component.name, ""), since=component.since)
 
 
-def find_overdue(now: datetime) -> list[Reason]:
-    """What the scheduler should have done: the most overdue job and cron firing; three queries."""
-    firsts = {state: Job.objects.in_state(state).aggregate(first=Min("due_at"))["first"] for state in WAITING}
+def find_overdue(now: datetime, firings: Sequence[CronTask]) -> list[Reason]:
+    """What the scheduler should have done: the most overdue job of each state, and the first of the next `firings`.
+
+    One query.
+    """
+    firsts: list[Any] = [Subquery(Job.objects.in_state(state).order_by("due_at").values("pk")[:1]) for state in WAITING]
+    due_times = dict(Job.objects.filter(pk__in=firsts).order_by().values_list("state", "due_at"))
     found = [
         Reason(f"a job is overdue by {duration(now - due)}", "admin:jobs_job_changelist", f"?state={state.value}", due)
-        for state, due in firsts.items()
-        if due and now - due > cron.LATE
+        for state in WAITING
+        if (due := due_times.get(state)) and now - due > cron.LATE
     ]
-    late = CronTask.objects.filter(enabled=True, next_fire_at__lt=now - cron.LATE).order_by("next_fire_at").first()
-    if late and late.next_fire_at:
-        text = f"cron task {late.name} is overdue by {duration(now - late.next_fire_at)}"
-        found.append(Reason(text, "admin:jobs_crontask_changelist", since=late.next_fire_at))
+    for task in firings[:1]:
+        if task.next_fire_at and now - task.next_fire_at > cron.LATE:
+            text = f"cron task {task.name} is overdue by {duration(now - task.next_fire_at)}"
+            found.append(Reason(text, "admin:jobs_crontask_changelist", since=task.next_fire_at))
     return found

@@ -19,6 +19,7 @@ from jobs.main_api.client import MainApi
 from jobs.models import Job, OperatorAction
 from jobs.processes.heartbeat import LOST_AFTER, Heartbeat, statuses
 from jobs.service import Submission
+from jobs.state_counts import count_retrying
 from tests.support.ledger import state_of
 from tests.support.processes import Start
 from tests.support.servers import SandboxApi, wait_until
@@ -202,7 +203,7 @@ def test_jobs_wait_while_the_breaker_is_forced_open(redis: Redis, api: MainApi) 
     (job,) = submit(1)
     try:
         work(redis)
-        assert control.count_blocked_by_breaker() == (1, False)
+        assert count_retrying() == (0, 1, 1, False)
     finally:
         control.set_breaker("automatic", actor="user:ann", reason="repaired")
 

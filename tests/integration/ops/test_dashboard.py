@@ -88,6 +88,7 @@ def test_finished_and_failed_counts_link_to_their_jobs(admin_client: Client, red
     assert tiles["Attempts/min"]["says"] == "3 jobs finished in 1 h"
     assert listed(admin_client, tiles["Attempts/min"]["link"]) == 3
     assert tiles["Failed attempts"]["value"] == "2"
+    assert (tiles["Failing"]["value"], listed(admin_client, tiles["Failing"]["link"])) == ("1", 1)
     assert listed(admin_client, tiles["Failed attempts"]["link"]) == 2
     assert sum(n for n, _ in counts) == 4
     assert all(listed(admin_client, link) == n for n, link in counts)
@@ -136,11 +137,8 @@ def test_a_range_includes_its_beginning(redis: Redis, key: str) -> None:
 
 def test_the_breaker_tile_counts_the_jobs_that_it_blocks(admin_client: Client, redis: Redis) -> None:
     """State, last error, and waiting jobs."""
-    job = claimed("c-1")
-    until = timezone.now() + timedelta(minutes=1)
-    ending = Ending(
-        job, Outcome(State.RETRYING, "breaker", due_at=until), error="CircuitOpen: circuit breaker open until then"
-    )
+    wait = CircuitOpen(timezone.now() + timedelta(minutes=1))
+    ending = attempt.ending_of(claimed("c-1"), wait, 0.1, now=timezone.now())
     ledger.cycle([ending], [], actor="worker:w-1", worker="w-1", now=timezone.now())
     for _ in range(5):
         main_api().breaker.record_fault(OSError("connection refused"), probe=False)
@@ -226,7 +224,7 @@ def test_the_page_takes_few_queries(client: Client, redis: Redis) -> None:
     with counted() as queries:
         assert operator.get(PAGE).status_code == 200
 
-    assert len(queries) < 25, [q["sql"][:90] for q in queries]
+    assert len(queries) < 23, [q["sql"][:90] for q in queries]
 
 
 def test_folded_outcomes_draw_the_same_graphs(redis: Redis) -> None:
@@ -305,6 +303,10 @@ def test_waits_are_no_failures(admin_client: Client, redis: Redis) -> None:
     assert tiles["Had to wait"]["value"] == "4"
     assert "the circuit breaker (2)" in tiles["Had to wait"]["says"]
     assert listed(admin_client, tiles["Had to wait"]["link"]) == 4
+    assert (tiles["Have to wait"]["value"], tiles["Failing"]["value"]) == ("4", "0")
+    assert "2 for the circuit breaker" in tiles["Have to wait"]["says"]
+    assert listed(admin_client, tiles["Have to wait"]["link"]) == 4
+    assert listed(admin_client, "/admin/jobs/job/?state=RETRYING&waits=BREAKER") == 2
     assert listed(admin_client, tiles["Failed attempts"]["link"]) == 0
     assert [n for n, _ in row["counts"]] == [1, 0, 0, 0, 4]
     assert page.context["chart"]["outcomes"][-1]["name"] == "had to wait"

@@ -54,7 +54,7 @@ def test_every_place_has_the_same_count_of_a_state(
         tab = tabs[state.value.capitalize()]
         listed = admin_client.get(f"{JOBS}{tab['query']}").context["cl"]
         assert as_number(tab["count"]) == as_number(listed.count_text) == counted[state]
-    assert as_number(tiles["Retrying"]["value"]) == counted[State.RETRYING]
+    assert as_number(tiles["Failing"]["value"]) == counted[State.RETRYING]
     assert as_number(tiles["Dead letters"]["value"]) == counted[State.DEAD]
     assert (page.context["running_count"], page.context["dead_count"]) == (
         tiles["Running"]["value"],

@@ -149,7 +149,7 @@ def as_sentence(found: Pause, name: str = "") -> str:
     """
     if found.ended_at:
         return f"{found} is not paused"
-    who = found.actor.removeprefix("user:")
+    who = actors.name_of(found.actor)
     end = f"{timezone.localtime(found.until):%Y-%m-%d %H:%M:%S %Z}" if found.until else "somebody resumes it"
     what = f"{found.get_kind_display()} {name} ({found.name})" if name else str(found)
     return f"{what} is paused by {who} until {end}" + (f" ({found.reason})" if found.reason else "")

@@ -6,6 +6,8 @@ import msgspec
 from redis import Redis
 from rq.command import send_command
 
+from jobs.actor import name_of
+
 SHUTDOWN: Final = "shutdown"
 LONGEST: Final = 2_000  #: characters of a command's field
 STOPS: Final = ("stop-job", "stop-execution")  #: each of our jobs has at most one execution
@@ -22,7 +24,7 @@ class Command(msgspec.Struct, frozen=True):
     @property
     def who(self) -> str:
         """Who sent it, and why if given."""
-        return f"{self.by}: {self.reason}" if self.reason else self.by
+        return f"{name_of(self.by)}: {self.reason}" if self.reason else name_of(self.by)
 
 
 def read(data: Any) -> Command:

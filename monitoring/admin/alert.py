@@ -10,6 +10,7 @@ from django.urls import reverse
 from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 
+from jobs.actor import name_of
 from jobs.models import CampaignClock, Job
 from monitoring.admin.access import MonitorWrites, back, may_acknowledge, monitor_runs
 from monitoring.alerting import store
@@ -106,7 +107,7 @@ class AlertAdmin(MonitorWrites, AlertAdminBase):
 
     @admin.display(description="by")
     def who(self, alert: Alert) -> str:
-        return (alert.resolved_by or alert.acknowledged_by).removeprefix("user:") or "-"
+        return name_of(alert.resolved_by or alert.acknowledged_by) or "-"
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """Show the list, with a note while no monitor is running."""

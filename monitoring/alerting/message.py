@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from django.conf import settings
 
+from jobs.actor import name_of
 from monitoring.alerting.links import links_of, runbook_of
 from monitoring.models import Alert, Severity
 
@@ -56,7 +57,7 @@ class Message:
 def message_of(alert: Alert, action: str, *, count: int, at: datetime) -> Message:
     text = alert.message
     if action == RESOLVE:
-        text = f"Resolved by {alert.resolved_by}. It was: {alert.message}"
+        text = f"Resolved by {name_of(alert.resolved_by)}. It was: {alert.message}"
     return Message(
         action=action,
         alert=f"campaign-scheduler-{alert.key}-{alert.opened_at:%Y%m%dT%H%M%S}",

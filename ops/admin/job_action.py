@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.utils.text import capfirst
 from django.views.decorators.http import require_POST
 
+from jobs.actor import name_of
 from jobs.models import AuditEntry, Job, JobAction
 from jobs.states import State
 from ops import undo
@@ -51,7 +52,7 @@ def offer_for_one(request: HttpRequest, job: Job, last: AuditEntry | None) -> di
         return {}
     if job.state == State.CANCELLED or not undo.is_permitted(action, request.user.has_perm):
         return {}  # a cancelled job has Restore
-    who, done = action.actor.removeprefix("user:"), job_actions.describe(action)
+    who, done = name_of(action.actor), job_actions.describe(action)
     since = naturaltime(last.at, timezone.now())
     return {"undo_url": undo_url(action), "undo_about": f"{who} {done} it {'just now' if since == 'now' else since}."}
 

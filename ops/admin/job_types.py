@@ -13,6 +13,7 @@ from django.utils import timezone
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from jobs import pauses, type_settings
+from jobs.actor import name_of
 from jobs.errors import InvalidSetting
 from jobs.models import Job, PauseKind, TypeSettings
 from jobs.overrides import Overrides
@@ -114,8 +115,8 @@ def show(request: HttpRequest, name: str) -> HttpResponse:
             "settings": _list_settings(defaults, last),
             "last": last,
             "form": form,
-            "last_by": _name(last.actor) if last else "",
-            "paused_by": _name(pause.actor) if pause else "",
+            "last_by": name_of(last.actor) if last else "",
+            "paused_by": name_of(pause.actor) if pause else "",
             "may_change": request.user.has_perm(CHANGE),
             "pause": pause,
             "sampled": read.SAMPLED,
@@ -169,10 +170,6 @@ def _describe(declared: JobType) -> list[tuple[str, str]]:
 def _paused() -> dict[str, Any]:
     """The pauses of types, by name."""
     return {pause.name: pause for pause in pauses.active() if pause.kind == PauseKind.TYPE}
-
-
-def _name(actor: str) -> str:
-    return actor.removeprefix("user:")
 
 
 def _check(request: HttpRequest) -> None:

@@ -59,7 +59,7 @@ def _describe(report: Report) -> dict[str, Any]:
     return {
         "report": report,
         "checked_at": datetime.fromisoformat(report.checked_at),
-        "checked_by": _PROGRAMS.get(by, by.removeprefix("user:")),
+        "checked_by": _PROGRAMS.get(by) or actors.name_of(by),
         "outcome": OUTCOMES[report.outcome],
         "points": [(point, *VERDICTS[point.verdict]) for point in report.points],
     }

@@ -11,6 +11,7 @@ from django.db.models import Q, QuerySet, Subquery, UUIDField, Value
 from django.db.models.functions import Coalesce
 
 from jobs import calendars, pauses
+from jobs.actor import name_of
 from jobs.errors import InvalidJob
 from jobs.models import AuditEntry, CampaignClock, CronTask, Job, Pause, ScheduleRow
 from jobs.registry import all_types
@@ -142,7 +143,7 @@ def explain(
         case State.SKIPPED:
             return f"There was nothing left to do: {reason}."
         case State.CANCELLED:
-            return f"Cancelled {since} ago by {last.actor if last else 'somebody'}{reason and f': {reason}'}."
+            return f"Cancelled {since} ago by {name_of(last.actor) if last else 'somebody'}{reason and f': {reason}'}."
         case State.SUCCEEDED:
             return f"Done {since} ago."
 

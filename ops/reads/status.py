@@ -11,6 +11,7 @@ from typing import Final, Literal
 from redis import RedisError
 
 from jobs import control
+from jobs.actor import name_of
 from jobs.main_api.client import main_api
 from jobs.processes.heartbeat import ProcessStatus
 
@@ -95,7 +96,7 @@ def _describe_missing(role: str, command: str, lost: Sequence[ProcessStatus]) ->
 
 def _describe_breaker() -> Component:
     seen = main_api().breaker.snapshot()
-    by = f", forced by {seen.forced.by}" if seen.forced else ""
+    by = f", forced by {name_of(seen.forced.by)}" if seen.forced else ""
     if seen.state == "closed":
         return Component("breaker", "degraded" if by else "up", f"closed{by}")
     return Component("breaker", "degraded", f"{seen.state}{by}: {seen.last_error}", seen.opened_at)

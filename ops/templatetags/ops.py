@@ -10,6 +10,7 @@ from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.html import format_html
 
+from jobs.actor import name_of
 from jobs.cron.firing import LATE
 from jobs.models import Job
 from jobs.states import State
@@ -23,6 +24,7 @@ from scheduler_project.durations import duration
 
 register = template.Library()
 register.filter(milliseconds)
+register.filter("actor", name_of)
 
 
 @register.inclusion_tag("ops/state.html")

@@ -89,7 +89,7 @@ def test_a_running_job_can_be_stopped(
     wait_until(lambda: state_of(job) == "DEAD", what="it was given up")
     wait_until(lambda: state_of(behind) == "SUCCEEDED", what="the next one has run")
     job.refresh_from_db()
-    assert job.error == f"Stopped: stopped by user:ann: wrong effect; {known}"
+    assert job.error == f"Stopped: stopped by ann: wrong effect; {known}"
     assert job.may_have_been_applied is (operation == "executeEffect")
     assert [entry.now for entry in job.audit_trail.order_by("id")] == ["QUEUED", "RUNNING", "DEAD"]
     with pytest.raises(StateConflict, match="only a running job"):

@@ -114,7 +114,7 @@ def test_a_forced_breaker_is_shown_on_every_page(person: Client, redis: Redis) -
     """Open with a reason, then automatic again."""
     person.post(BREAKER, {"state": "open", "reason": "repair"})
 
-    assert "forced open by user:ann (repair)" in page(person, "/admin/jobs/job/")
+    assert "forced open by ann (repair)" in page(person, "/admin/jobs/job/")
     assert "Open: calls are blocked" in page(person, BREAKER)
     person.post(BREAKER, {"state": "automatic"})
     assert control.breaker().snapshot().forced is None

@@ -1,5 +1,6 @@
 """Pages show jobs, settlements and campaigns by name, and times with their zone."""
 
+import re
 from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -9,11 +10,13 @@ from django.test import Client
 from django.utils import timezone
 from redis import Redis
 
-from jobs import service
+from jobs import control, failures, main_api_limits, pauses, service, type_settings
 from jobs.fingerprint import fingerprint_of
 from jobs.ledger import Ending, moves
-from jobs.models import CampaignClock, CronTask, Job
+from jobs.main_api.limits import Limits
+from jobs.models import CampaignClock, CronTask, FailureGroup, Job
 from jobs.outcome import Outcome
+from jobs.overrides import Overrides
 from jobs.service import Submission, submit
 from jobs.states import State
 from tests.support.campaigns import growth
@@ -128,3 +131,32 @@ def test_time_fields_name_their_zone(admin_client: Client, job: Job) -> None:
     for page in pages:
         assert "America/Sao_Paulo" in page.content.decode()
     assert "Time zone: America/Sao_Paulo. Leave empty to re-enable it manually." in pages[3].content.decode()
+
+
+def test_people_are_named_and_not_their_actors(admin_client: Client, job: Job) -> None:
+    """Wherever somebody's action is shown; the actor itself is in titles, exports and the API."""
+    waits, _ = submit(Submission(type="EVENT_EXPIRATION", campaign_id="c-2", payload={}), actor="token:tests")
+    service.cancel([waits], actor="user:ann", reason="not needed")
+    dies(job)
+    group = FailureGroup.objects.get()
+    failures.acknowledge(group, actor="user:ann")
+    pauses.pause("type", "SETTLEMENT_GROWTH", actor="user:ann", reason="quiet")
+    pauses.pause("queue", "low", actor="user:ann")
+    pauses.resume("queue", "low", actor="user:ann")
+    control.set_breaker("open", actor="user:ann", reason="repair")
+    main_api_limits.set_limits(Limits(5), actor="user:ann", reason="their server is small")
+    type_settings.set_overrides("SETTLEMENT_GROWTH", Overrides(5), actor="user:ann", reason="patience")
+    addresses = [
+        "/admin/", "/admin/jobs/auditentry/", "/admin/jobs/auditentry/?scope=all", "/admin/jobs/pause/",
+        "/admin/jobs/pause/breaker/", "/admin/jobs/pause/limits/", "/admin/jobs/failuregroup/",
+        f"/admin/jobs/failuregroup/{group.pk}/change/", f"/admin/jobs/job/{job.pk}/change/",
+        f"/admin/jobs/job/{waits.pk}/change/", "/admin/jobs/job/types/SETTLEMENT_GROWTH/",
+    ]  # fmt: skip
+
+    pages = {address: admin_client.get(address, follow=True) for address in addresses}
+    control.set_breaker("automatic", actor="user:ann")
+    texts = {address: re.sub(r"<[^>]*>", " ", page.content.decode()) for address, page in pages.items()}
+
+    assert {page.status_code for page in pages.values()} == {200}
+    assert [address for address, text in texts.items() if not re.search(r"\bann\b", text)] == []
+    assert [address for address, text in texts.items() if re.search(r"(user|token|worker):\w", text)] == []

@@ -5,10 +5,13 @@ from typing import Any
 
 import urllib3
 
-from benchmarks.drained import BenchmarkFailed
+from benchmarks.drained import BenchmarkFailed, Drained
 from benchmarks.figures import Figure
 from benchmarks.our_side import Ours
 from benchmarks.peer_side import Peer
+from benchmarks.spent import Servers
+
+WORLD = {"campaigns": 3, "kingdoms": 2, "settlements": 3, "structures": 3}
 
 
 @dataclass(slots=True)
@@ -19,6 +22,7 @@ class Bench:
     peer: Peer | None
     api_url: str
     our_redis: str
+    servers: Servers
     scale: float  #: 1 for the documented sizes, less with --quick
     figures: dict[tuple[str, str], Figure] = field(default_factory=dict)
 
@@ -32,8 +36,15 @@ class Bench:
         if peer is not None:
             figure.peer.append(peer)
 
+    def note_cost(self, scenario: str, side: str, drained: Drained) -> None:
+        """Add what a job of one run cost."""
+        for name, unit, value in drained.figures():
+            self.note(scenario, name, unit, **{side: value})
+
     def start_empty(self) -> None:
-        """Remove what earlier scenarios left on either side, such as a million waiting rows."""
+        """Start a scenario: without what earlier ones left on either side, and with the sandbox's first world."""
+        self.control("DELETE", "faults")
+        self.control("POST", "reset", WORLD)
         self.ours.clear()
         self.ours.fill(0)
         if self.peer:

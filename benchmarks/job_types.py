@@ -3,7 +3,7 @@
 import time
 from typing import Any
 
-from jobs.errors import JobError
+from jobs.errors import JobError, PermanentError
 from jobs.registry import NoPayload, Payload, job_type
 from jobs.run import Run
 
@@ -27,7 +27,9 @@ def call_once(payload: OneCall, run: Run) -> dict[str, Any]:
     settlement = run.api.settlements([payload.settlement_id])[payload.settlement_id]
     if isinstance(settlement, JobError):
         raise settlement
-    return {"version": settlement.version if settlement else None}
+    if settlement is None:
+        raise PermanentError(f"the main API does not know {payload.settlement_id}")
+    return {"version": settlement.version}
 
 
 @job_type(LAG, payload=NoPayload)

@@ -15,8 +15,9 @@ from django.conf import settings
 from django.db import connection
 
 from benchmarks import waiting
-from benchmarks.drained import BenchmarkFailed, Drained
+from benchmarks.drained import BenchmarkFailed, Drained, Submitted
 from benchmarks.sampler import Sampler
+from benchmarks.spent import Servers, Spent
 from benchmarks.world import redis_at
 from jobs import service
 from jobs.models import Job
@@ -34,6 +35,7 @@ class Ours:
     """The service, on the database and Redis of this process's settings."""
 
     folder: Path  #: for the logs of worker and scheduler
+    servers: Servers
     waiting: int = 0
 
     def clear(self) -> None:
@@ -67,17 +69,17 @@ class Ours:
 
     def submit(
         self, count: int, job_type: str, payload: dict[str, Any], *, single: bool = False, campaigns: int = 1
-    ) -> float:
-        """Submit `count` jobs, in calls of CHUNK or one at a time; return the seconds it took."""
+    ) -> Submitted:
+        """Submit `count` jobs, in calls of CHUNK or one at a time."""
         wanted = [_submission(job_type, payload, n, campaign=n % campaigns + 1) for n in range(count)]
-        began = time.perf_counter()
+        began, cpu_began = time.perf_counter(), time.process_time()
         if single:
             for submission in wanted:
                 service.submit(submission, actor=ACTOR)
         else:
             for start in range(0, count, CHUNK):
                 service.submit_many(wanted[start : start + CHUNK], actor=ACTOR)
-        return time.perf_counter() - began
+        return Submitted(time.perf_counter() - began, time.process_time() - cpu_began)
 
     def drain(
         self, count: int, job_type: str, payload: dict[str, Any], *, concurrency: int, warm_up: int, **more: str
@@ -87,11 +89,16 @@ class Ours:
         `more`: variables of the worker's environment.
         """
         self.submit(warm_up + count, job_type, payload)
-        with self.process("benchmark_worker", concurrency=concurrency, **more) as worker:
+        with (
+            self.servers.measured() as spent,
+            self.process("benchmark_worker", concurrency=concurrency, **more) as worker,
+        ):
             sampler = Sampler(worker.pid).start()
             wait_for(lambda: finished() == warm_up + count, worker)
             sampler.stop()
-        return result_of(count, warm_up, sampler)
+        if connection.vendor == "sqlite":
+            spent.bytes_written += sampler.written
+        return result_of(count, warm_up, sampler, spent)
 
     def lags(self, due: list[float], *, concurrency: int, warm_up: int) -> list[float]:
         """Submit jobs due at `due`; return for each the seconds from due to its handler's first line."""
@@ -156,10 +163,21 @@ class Ours:
 
 
 def finished() -> int:
-    """Count finished jobs once none is queued or running; until then return -1, which is cheaper."""
+    """Count finished jobs once none is queued or running; until then return -1, which is cheaper.
+
+    Raises BenchmarkFailed as soon as a job has failed.
+    """
+    refuse_failures()
     if Job.objects.filter(state=State.QUEUED).exists() or Job.objects.filter(state=State.RUNNING).exists():
         return -1
     return count_ended()
+
+
+def refuse_failures() -> None:
+    """Raise BenchmarkFailed with the error of a job that failed."""
+    for state in (State.RETRYING, State.DEAD):
+        if job := Job.objects.in_state(state).first():
+            raise BenchmarkFailed(f"{job} failed: {job.error[:500]}")
 
 
 def count_ended() -> int:
@@ -184,7 +202,7 @@ def _submission(
     return Submission(type=job_type, campaign_id=f"campaign-{campaign}", payload=payload, subject=str(n), due_at=due_at)
 
 
-def result_of(count: int, warm_up: int, sampler: Sampler) -> Drained:
+def result_of(count: int, warm_up: int, sampler: Sampler, spent: Spent) -> Drained:
     """Return the result of the last `count` jobs. Raises BenchmarkFailed if any job did not succeed."""
     ends = list(
         Job.objects.filter(finished_at__isnull=False).order_by("finished_at").values_list("finished_at", "state")
@@ -196,5 +214,11 @@ def result_of(count: int, warm_up: int, sampler: Sampler) -> Drained:
     began, end = times[max(0, warm_up - 1)], times[-1]
     failures = sum(Job.objects.filter(failures__gt=0).values_list("failures", flat=True))
     return Drained(
-        count=count, seconds=end - began, cpu_s=sampler.cpu_s(began, end), rss_mb=sampler.rss_mb(), failures=failures
+        count=count,
+        seconds=end - began,
+        cpu_s=sampler.cpu_s(began, end),
+        rss_mb=sampler.rss_mb(),
+        failures=failures,
+        jobs=len(ends),
+        spent=spent,
     )

@@ -1,18 +1,25 @@
 """The peer's side of each scenario: Node processes of benchmarks/peer on Redis database 1."""
 
 import json
+import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.drained import BenchmarkFailed, Drained
+from django.db import connection
+
+from benchmarks.drained import BenchmarkFailed, Drained, Submitted
 from benchmarks.sampler import Sampler
+from benchmarks.spent import Servers, Spent
 from benchmarks.world import redis_at
 
 FOLDER = Path(__file__).parent / "peer"
 NODE = "node"
 LONGEST_S = 1800
+ON_POSTGRESQL = "bullmq-postgresql"
+ENGINES = ("bull", "bullmq", ON_POSTGRESQL)
+SCHEMA = "bullmq"
 
 
 def install() -> None:
@@ -28,17 +35,21 @@ def install() -> None:
 
 @dataclass(slots=True)
 class Peer:
-    """Bull or BullMQ with one queue."""
+    """Bull or BullMQ with one queue, on Redis or in a schema of our PostgreSQL database."""
 
     engine: str
     redis_url: str
     api_url: str
     token: str
+    servers: Servers
     waiting: int = 0
 
     def clear(self) -> None:
         """Empty the queue, waiting jobs included."""
         redis_at(self.redis_url).flushdb()
+        if self.engine == ON_POSTGRESQL:
+            with connection.cursor() as cursor:
+                cursor.execute(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
         self.waiting = 0
 
     def fill(self, count: int) -> float:
@@ -51,9 +62,10 @@ class Peer:
         self.waiting = count
         return seconds
 
-    def submit(self, count: int, data: dict[str, Any], *, single: bool = False) -> float:
-        """Add `count` jobs; return the seconds inside the adding process."""
-        return float(self._run(command="submit", count=count, data=data, single=single)["seconds"])
+    def submit(self, count: int, data: dict[str, Any], *, single: bool = False) -> Submitted:
+        """Add `count` jobs."""
+        answer = self._run(command="submit", count=count, data=data, single=single)
+        return Submitted(float(answer["seconds"]), float(answer["cpu"]))
 
     def submit_jobs(self, jobs: list[dict[str, Any]]) -> float:
         """Add these jobs, each with `data` and perhaps `dueAt`; return the seconds inside the adding process."""
@@ -66,11 +78,12 @@ class Peer:
 
     def work(self, count: int, *, concurrency: int, warm_up: int = 0) -> Drained:
         """Start a worker on the queue and measure until all jobs have ended."""
-        process = self._start(command="work", count=count, concurrency=concurrency, warmUp=warm_up)
-        sampler = Sampler(process.pid).start()
-        answer = self._answer(process)
-        sampler.stop()
-        return _drained(answer, count, sampler)
+        with self.servers.measured() as spent:
+            process = self._start(command="work", count=count, concurrency=concurrency, warmUp=warm_up)
+            sampler = Sampler(process.pid).start()
+            answer = self._answer(process)
+            sampler.stop()
+        return _drained(answer, count, warm_up, sampler, spent)
 
     def lags(self, due: list[float], *, concurrency: int, warm_up: int) -> list[float]:
         """Add jobs due at `due`; return for each the seconds from due to its handler's first line."""
@@ -90,6 +103,8 @@ class Peer:
         wanted = {
             "engine": self.engine,
             "redis": self.redis_url,
+            "postgresql": os.environ["DATABASE_URL"],
+            "schema": SCHEMA,
             "queue": "benchmark",
             "api": self.api_url,
             "token": self.token,
@@ -118,12 +133,14 @@ class Peer:
         return self._answer(self._start(**options))
 
 
-def _drained(answer: dict[str, Any], count: int, sampler: Sampler) -> Drained:
+def _drained(answer: dict[str, Any], count: int, warm_up: int, sampler: Sampler, spent: Spent) -> Drained:
     began, ended = answer["from"], answer["to"]
     return Drained(
         count=count,
         seconds=ended - began,
         cpu_s=sampler.cpu_s(began, ended),
         rss_mb=sampler.rss_mb(),
-        failures=answer["failures"],
+        failures=0,  # the peer's process ends with the first
+        jobs=count + warm_up,
+        spent=spent,
     )

@@ -15,6 +15,7 @@ class Sampler:
 
     pid: int
     samples: list[tuple[float, float, int]] = field(default_factory=list)  #: (seconds since 1970, CPU s, RSS bytes)
+    written: int = 0  #: bytes that the process has written to files, not to sockets
     _stopping: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
@@ -47,6 +48,7 @@ class Sampler:
                 rss = sum(p.memory_info().rss for p in family)
             except psutil.NoSuchProcess:
                 continue  # it or a child exited meanwhile
+            self.written = root.io_counters().write_chars
             self.samples.append((time.time(), sum(t.user + t.system for t in times), rss))
 
 

@@ -4,10 +4,11 @@ import time
 from collections.abc import Callable, Iterable
 
 from benchmarks.bench import Bench
-from benchmarks.drained import BenchmarkFailed, Drained
+from benchmarks.drained import BenchmarkFailed, Drained, Submitted
 from benchmarks.figures import percentile
 from benchmarks.gate_scenarios import api_slowed, gate_cost
 from benchmarks.scrape_scenario import scrape
+from benchmarks.spent import Spent
 from benchmarks.world import redis_at
 from benchmarks.world_scenarios import expiration, operations, simulation, world_advance, world_year
 
@@ -21,10 +22,22 @@ def submit(bench: Bench) -> None:
 
     for name, count, single in (("submit-one", bench.sized(1000), True), ("submit-many", bench.sized(10_000), False)):
         bench.ours.clear()
-        bench.note(name, "rate", "jobs/s", ours=count / bench.ours.submit(count, NOOP, {}, single=single))
+        with bench.servers.measured() as spent:
+            took = bench.ours.submit(count, NOOP, {}, single=single)
+        _note_submitted(bench, name, "ours", count, took, spent)
         if bench.peer:
             bench.peer.clear()
-            bench.note(name, "rate", "jobs/s", peer=count / bench.peer.submit(count, {"kind": "noop"}, single=single))
+            bench.peer.submit(1, {"kind": "noop"})  # makes the tables or loads the scripts
+            with bench.servers.measured() as spent:
+                took = bench.peer.submit(count, {"kind": "noop"}, single=single)
+            _note_submitted(bench, name, "peer", count, took, spent)
+
+
+def _note_submitted(bench: Bench, name: str, side: str, count: int, took: Submitted, spent: Spent) -> None:
+    bench.note(name, "rate", "jobs/s", **{side: count / took.seconds})
+    bench.note(name, "client CPU", "s/1,000 jobs", **{side: took.cpu_s / count * 1000})
+    for figure, unit, value in spent.figures(count):
+        bench.note(name, figure, unit, **{side: value})
 
 
 def drain_noop(bench: Bench) -> None:
@@ -145,7 +158,7 @@ def _note(bench: Bench, name: str, *, ours: Drained | None = None, peer: Drained
     for side, drained in (("ours", ours), ("peer", peer)):
         if drained is not None:
             bench.note(name, "rate", "jobs/s", **{side: drained.rate})
-            bench.note(name, "worker CPU", "s/1,000 jobs", **{side: drained.cpu_s_per_1000})
+            bench.note_cost(name, side, drained)
             bench.note(name, "worker RSS", "MB", **{side: drained.rss_mb})
 
 

@@ -67,6 +67,16 @@ def running_world(database: str, *, sandbox_arguments: list[str] | None = None) 
         yield environment
 
 
+@contextmanager
+def busy_loops(count: int) -> Iterator[None]:
+    """Keep `count` cores busy: the service lives on machines that do other work, too."""
+    loop = [sys.executable, "-c", "while True: pass"]
+    with ExitStack() as stack:
+        for _ in range(count):
+            stack.callback(_end, subprocess.Popen(loop))  # noqa: S603 - our own arguments
+        yield
+
+
 def _wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
     for _ in range(200):
         with socket.socket() as probe:

@@ -4,16 +4,18 @@ import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.conf import settings
+from django.db import connection
 
 from benchmarks import api_load
 from benchmarks.bench import Bench
 from benchmarks.drained import BenchmarkFailed, Drained
-from benchmarks.our_side import wait_for
+from benchmarks.our_side import refuse_failures, wait_for
 from benchmarks.sampler import Sampler
 from jobs import service
+from jobs.errors import JobError
 from jobs.main_api.client import main_api
 from jobs.main_api.model import Settlement
 from jobs.models import Job
@@ -43,24 +45,19 @@ def world_advance(bench: Bench) -> None:
     _work_off(bench, [(kind, CAMPAIGN) for kind in RECALCULATIONS])
     bench.control("POST", "advance", {"campaignId": CAMPAIGN, "minutes": ADVANCE_MINUTES})
     bench.control("POST", "faults", {"latencyMs": LATENCY_MS})
-    before = _requests(bench)
     took = _work_off(bench, [(kind, CAMPAIGN) for kind in RECALCULATIONS])
+    _check_applied(bench)
     events = list(Job.objects.exclude(type__in=RECALCULATIONS).values_list("payload", "clock_due"))
     bench.note(name, "entity events", "", ours=len(events))
-    bench.note(name, "wall time", "s", ours=took.seconds)
-    bench.note(name, "worker CPU", "s", ours=took.cpu_s)
-    bench.note(name, "HTTP requests", "", ours=_requests(bench) - before)
+    _note(bench, name, ours=took)
     if bench.peer:
         _campaign(bench)
         bench.peer.clear()
         bench.peer.submit_jobs(sorted((_event(*e) for e in events), key=lambda job: str(job["data"]["event"])))
         bench.control("POST", "faults", {"latencyMs": LATENCY_MS})
-        before = _requests(bench)
-        drained: Drained = bench.peer.work(len(events), concurrency=5)
+        drained = bench.peer.work(len(events), concurrency=5)
         bench.note(name, "entity events", "", peer=drained.count)
-        bench.note(name, "wall time", "s", peer=drained.seconds)
-        bench.note(name, "worker CPU", "s", peer=drained.cpu_s)
-        bench.note(name, "HTTP requests", "", peer=_requests(bench) - before)
+        _note(bench, name, peer=drained)
     bench.control("DELETE", "faults")
 
 
@@ -72,12 +69,10 @@ def world_year(bench: Bench) -> None:
     _work_off(bench, [(kind, CAMPAIGN) for kind in RECALCULATIONS])
     bench.control("POST", "advance", {"campaignId": CAMPAIGN, "minutes": YEAR // timedelta(minutes=1)})
     bench.control("POST", "faults", {"latencyMs": LATENCY_MS})
-    before = _requests(bench)
     took = _work_off(bench, [(kind, CAMPAIGN) for kind in RECALCULATIONS])
+    _check_applied(bench)
     bench.note(name, "entity events", "", ours=Job.objects.exclude(type__in=RECALCULATIONS).count())
-    bench.note(name, "wall time", "s", ours=took.seconds)
-    bench.note(name, "worker CPU", "s", ours=took.cpu_s)
-    bench.note(name, "HTTP requests", "", ours=_requests(bench) - before)
+    _note(bench, name, ours=took)
     bench.control("DELETE", "faults")
 
 
@@ -108,17 +103,14 @@ def expiration(bench: Bench) -> None:
     campaign_ids = [f"campaign-{n}" for n in range(1, campaigns + 1)]
     _overdue(bench, campaign_ids)
     bench.ours.clear()
-    before = _requests(bench)
-    took = _work_off(bench, [("EVENT_EXPIRATION", campaign_id) for campaign_id in campaign_ids])
-    bench.note(name, "wall time", "s", ours=took.seconds)
-    bench.note(name, "HTTP requests", "", ours=_requests(bench) - before)
+    _note(bench, name, ours=_work_off(bench, [("EVENT_EXPIRATION", campaign_id) for campaign_id in campaign_ids]))
+    _check_expired(campaign_ids)
     if bench.peer:
         _overdue(bench, campaign_ids)
         bench.peer.clear()
         bench.peer.submit_jobs([{"data": {"kind": "expire", "campaignId": c}} for c in campaign_ids])
-        before = _requests(bench)
-        bench.note(name, "wall time", "s", peer=bench.peer.work(campaigns, concurrency=5).seconds)
-        bench.note(name, "HTTP requests", "", peer=_requests(bench) - before)
+        _note(bench, name, peer=bench.peer.work(campaigns, concurrency=5))
+        _check_expired(campaign_ids)
     bench.control("DELETE", "faults")
 
 
@@ -146,9 +138,20 @@ def _client_rate(count: int) -> float:
 
 
 def _campaign(bench: Bench) -> None:
-    settlements = max(1, bench.sized(1000) // 10)
-    size = {"campaigns": 1, "kingdoms": 10, "settlements": settlements, "structures": 5, "events": 0, "effects": 0}
+    size = {
+        "campaigns": 1,
+        "kingdoms": 10,
+        "settlements": _settlements(bench),
+        "structures": 5,
+        "events": 0,
+        "effects": 0,
+    }
     bench.control("POST", "reset", size)
+
+
+def _settlements(bench: Bench) -> int:
+    """Of each of 10 kingdoms."""
+    return max(1, bench.sized(1000) // 10)
 
 
 def _overdue(bench: Bench, campaign_ids: list[str]) -> None:
@@ -166,35 +169,68 @@ def _overdue(bench: Bench, campaign_ids: list[str]) -> None:
     bench.control("POST", "faults", {"latencyMs": LATENCY_MS})
 
 
-class Took(NamedTuple):
-    """What work took from the first start to the last end."""
+def _note(bench: Bench, name: str, *, ours: Drained | None = None, peer: Drained | None = None) -> None:
+    for side, drained in (("ours", ours), ("peer", peer)):
+        if drained is not None:
+            bench.note(name, "wall time", "s", **{side: drained.seconds})
+            bench.note(name, "all HTTP requests", "", **{side: drained.spent.requests})
+            bench.note_cost(name, side, drained)
 
-    seconds: float
-    cpu_s: float  #: of the worker
+
+def _check_applied(bench: Bench) -> None:
+    """Raise BenchmarkFailed unless each settlement and structure was written."""
+    jobs = Job.objects.exclude(type__in=RECALCULATIONS).filter(state=State.SUCCEEDED.value)
+    written = {
+        payload.get("settlementId") or payload["structureId"]
+        for payload, result in jobs.values_list("payload", "result")
+        if (result or {}).get("version")
+    }
+    expected = _settlements(bench) * 10 * 6
+    if len(written) != expected:
+        raise BenchmarkFailed(f"{len(written)} of {expected} settlements and structures were written")
 
 
-def _work_off(bench: Bench, wanted: list[tuple[str, str]]) -> Took:
-    """Submit jobs and work until none is left."""
+def _check_expired(campaign_ids: list[str]) -> None:
+    """Raise BenchmarkFailed if an event is still overdue."""
+    for campaign_id, found in main_api().overdue_events(campaign_ids).items():
+        if isinstance(found, JobError) or found:
+            raise BenchmarkFailed(f"events of {campaign_id} were not expired: {found}")
+
+
+def _work_off(bench: Bench, wanted: list[tuple[str, str]]) -> Drained:
+    """Submit jobs and work until none is left; measured from the first start to the last end."""
     submissions = [Submission(type=kind, campaign_id=campaign, payload={}) for kind, campaign in wanted]
     jobs = [job for job, _ in service.submit_many(submissions, actor="benchmark")]
     with (
+        bench.ours.servers.measured() as spent,
         bench.ours.process("rqscheduler", concurrency=5) as scheduler,
         bench.ours.process("benchmark_worker", concurrency=5) as worker,
     ):
-        sampler = Sampler(worker.pid).start()
+        samplers = [Sampler(process.pid).start() for process in (worker, scheduler)]
         wait_for(_idle, worker, scheduler)
-        sampler.stop()
+        for sampler in samplers:
+            sampler.stop()
+    if connection.vendor == "sqlite":
+        spent.bytes_written += sum(sampler.written for sampler in samplers)
     ours = Job.objects.filter(created_at__gte=jobs[0].created_at)
     bad = ours.exclude(state__in=[State.SUCCEEDED.value, State.SKIPPED.value]).first()
     if bad:
         raise BenchmarkFailed(f"{bad} is {bad.state}: {bad.error}")
     first = min(t for t in ours.values_list("started_at", flat=True) if t)
     last = max(t for t in ours.values_list("finished_at", flat=True) if t)
-    cpu_s = sampler.cpu_s(first.timestamp(), last.timestamp())
-    return Took((last - first).total_seconds(), cpu_s)
+    return Drained(
+        count=ours.count(),
+        seconds=(last - first).total_seconds(),
+        cpu_s=sum(sampler.cpu_s(first.timestamp(), last.timestamp()) for sampler in samplers),
+        rss_mb=max(sampler.rss_mb() for sampler in samplers),
+        failures=0,
+        jobs=ours.count(),
+        spent=spent,
+    )
 
 
 def _idle() -> bool:
+    refuse_failures()
     return not Job.objects.filter(state__in=UNDER_WAY).exists()
 
 
@@ -209,7 +245,3 @@ def _event(payload: dict[str, Any], clock_due: str) -> dict[str, Any]:
         "branch": f"{CAMPAIGN}-main",
     }
     return {"data": data}
-
-
-def _requests(bench: Bench) -> int:
-    return int(bench.control("GET", "stats")["requests"])

@@ -1,12 +1,12 @@
 // The peer of the benchmark: the same work on Bull or BullMQ. It reads its options as one line of JSON from stdin and
-// writes one line of JSON to stdout.
-// Options: engine, command, redis, queue, concurrency, api, token, and those of the command. Times are seconds since 1970.
+// writes one line of JSON to stdout. It exits with 1 and the reason as soon as a job fails.
+// Options: engine, command, redis, postgresql, schema, queue, concurrency, api, token, and those of the command. Times are seconds since 1970.
 'use strict';
 
 const fs = require('node:fs');
 const http = require('node:http');
 const Bull = require('bull');
-const { Queue, Worker } = require('bullmq');
+const { Queue, Worker, createPostgresBackend, withBackend } = require('bullmq');
 const CircuitBreaker = require('opossum');
 
 const options = JSON.parse(fs.readFileSync(0, 'utf8'));
@@ -55,17 +55,23 @@ const WRITE = {
     'mutation updateStructure($id: ID!, $input: UpdateStructureInput!) { updateStructure(id: $id, input: $input) { id version } }',
 };
 
-// -- the handlers
+// -- the handlers; each makes sure that its work was done
+
+function some(entity, id) {
+  if (!entity) throw new Error(`the main API does not know ${id}`);
+  return entity;
+}
 
 const handlers = {
   noop: async () => null,
-  call: async (data) => ({ version: (await ask(READ.Settlement, { id: data.id })).settlement.version }),
+  call: async (data) => ({ version: some((await ask(READ.Settlement, { id: data.id })).settlement, data.id).version }),
   event: async (data, id) => {
-    const found = Object.values(await ask(READ[data.entity], { id: data.id }))[0];
+    const found = some(Object.values(await ask(READ[data.entity], { id: data.id }))[0], data.id);
     const variables = { ...found.variables, [`applied-${data.event}`]: data.due };
     const input = { variables, branchId: data.branch, expectedVersion: found.version };
-    await ask(WRITE[data.entity], { id: data.id, input }, id);
-    return null;
+    const written = Object.values(await ask(WRITE[data.entity], { id: data.id, input }, id))[0];
+    if (written.version <= found.version) throw new Error(`${data.id} was not written`);
+    return { version: written.version };
   },
   expire: async (data, id) => {
     const found = await ask(
@@ -76,7 +82,10 @@ const handlers = {
     const events = found.getOverdueEvents;
     for (let i = 0; i < events.length; i += 10) {
       const batch = events.slice(i, i + 10);
-      await Promise.all(batch.map((event) => ask(expire, { eventId: event.id }, `${id}-${event.id}`)));
+      const expired = await Promise.all(
+        batch.map((event) => ask(expire, { eventId: event.id }, `${id}-${event.id}`)),
+      );
+      expired.forEach((found, n) => some(found.expireEvent, batch[n].id));
     }
     return { expired: events.length };
   },
@@ -103,15 +112,15 @@ function bullQueue() {
   };
 }
 
-function bullmqQueue() {
-  const queue = new Queue(options.queue, { connection: redis });
+function bullmqQueue(Queue, Worker, connection) {
+  const queue = new Queue(options.queue, { connection });
   let worker;
   return {
     ready: () => queue.waitUntilReady(),
     add: (data, opts) => queue.add('job', data, opts),
     addMany: (jobs) => queue.addBulk(jobs.map((job) => ({ name: 'job', ...job }))),
     work: (onEnd, onFailure) => {
-      worker = new Worker(options.queue, handle, { connection: redis, concurrency: options.concurrency });
+      worker = new Worker(options.queue, handle, { connection, concurrency: options.concurrency });
       worker.on('completed', onEnd);
       worker.on('failed', onFailure);
     },
@@ -122,7 +131,17 @@ function bullmqQueue() {
   };
 }
 
-const engines = { bull: bullQueue, bullmq: bullmqQueue };
+function bullmqOnPostgresql() {
+  const { Queue, Worker } = withBackend(createPostgresBackend);
+  const connection = { connectionString: options.postgresql, schema: options.schema, migrate: true };
+  return bullmqQueue(Queue, Worker, connection);
+}
+
+const engines = {
+  bull: bullQueue,
+  bullmq: () => bullmqQueue(Queue, Worker, redis),
+  'bullmq-postgresql': bullmqOnPostgresql,
+};
 
 // -- the commands
 
@@ -141,9 +160,11 @@ const commands = {
       opts: dueAt ? { ...kept, delay: Math.max(0, Math.round(dueAt * 1000 - Date.now())) } : kept,
     }));
     const began = now();
+    const cpu = process.cpuUsage();
     if (options.single) for (const job of jobs) await queue.add(job.data, job.opts);
     else await addAll(queue, jobs);
-    return { seconds: now() - began };
+    const { user, system } = process.cpuUsage(cpu);
+    return { seconds: now() - began, cpu: (user + system) / 1e6 };
   },
 
   // Adds `count` delayed no-ops that are due between an hour and 30 days from now.
@@ -162,19 +183,18 @@ const commands = {
   // Works until warmUp + count jobs have ended; reports when the last of the warm-up and the last of all ended.
   async work(queue) {
     const ends = [];
-    let failures = 0;
     const results = [];
-    await new Promise((resolve) => {
+    await new Promise((resolve, reject) => {
       const end = (job, result) => {
         ends.push(now());
         if (options.results) results.push({ n: job.data.n, result });
         if (ends.length === options.warmUp + options.count) resolve();
         if (options.announce && ends.length === options.warmUp) process.stdout.write('ready\n');
       };
-      queue.work(end, () => (failures += 1));
+      queue.work(end, (job, error) => reject(new Error(`job ${job && job.id} failed: ${error.message}`)));
     });
     const from = options.warmUp ? ends[options.warmUp - 1] : ends[0];
-    return { from, to: ends[ends.length - 1], failures, results };
+    return { from, to: ends[ends.length - 1], results };
   },
 };
 

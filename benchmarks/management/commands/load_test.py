@@ -12,6 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 from benchmarks.drained import BenchmarkFailed
 from benchmarks.our_side import ACTOR, Ours, count_ended, result_of, wait_for
 from benchmarks.sampler import Sampler
+from benchmarks.spent import Servers, Spent
 from benchmarks.world import running_world
 from sandbox.up import CannotStart
 
@@ -45,8 +46,8 @@ class Command(BaseCommand):
     def _run(self, jobs: int, campaigns: int) -> None:
         from benchmarks.job_types import NOOP  # declares the types
 
-        ours = Ours(Path(os.environ[INSIDE]))
-        submitting = ours.submit(jobs, NOOP, {}, campaigns=campaigns)
+        ours = Ours(Path(os.environ[INSIDE]), Servers(settings.REDIS_URL, settings.API_URL))
+        submitting = ours.submit(jobs, NOOP, {}, campaigns=campaigns).seconds
         self.stdout.write(
             f"{jobs:,} jobs of {campaigns:,} campaigns submitted by {ACTOR}: {jobs / submitting:,.0f} jobs/s"
         )
@@ -62,7 +63,7 @@ class Command(BaseCommand):
             sampler = Sampler(worker.pid).start()
             wait_for(drained, worker)
             sampler.stop()
-        result = result_of(jobs, 0, sampler)
+        result = result_of(jobs, 0, sampler, Spent())
         self.stdout.write(
             f"\ndrained in {result.seconds:.2f} s: {result.rate:,.0f} jobs/s at concurrency "
             f"{settings.QUEUE_CONCURRENCY}"

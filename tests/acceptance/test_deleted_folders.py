@@ -1,14 +1,12 @@
 """The service with ops/, api/ or monitoring/ deleted."""
 
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from redis import Redis
 
+from tests.support import forked
 from tests.support.environment import FOLDER, REDIS_PORT
 from tests.support.servers import ROOT, SandboxApi
 
@@ -60,17 +58,9 @@ def test_every_job_runs_with_the_folder_deleted(
         copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
         copy(ROOT / part, tmp_path / part)
     url = f"sqlite:///{FOLDER / f'without-{deleted}.sqlite3'}"
-    environment = {**os.environ, "DATABASE_URL": url, "REDIS_URL": f"redis://127.0.0.1:{REDIS_PORT}/3"}
+    variables = {"DATABASE_URL": url, "REDIS_URL": f"redis://127.0.0.1:{REDIS_PORT}/3"}
 
-    ended = subprocess.run(
-        [sys.executable, "-c", STEPS],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
+    ended = forked.run("-c", STEPS, variables=variables, folder=tmp_path)
 
     assert ended.returncode == 0, ended.stdout + ended.stderr
     told = ended.stdout.splitlines()

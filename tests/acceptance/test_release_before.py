@@ -1,9 +1,7 @@
 """A rollout: the previous release works on the new schema, and leaves newer payloads to newer workers."""
 
-import os
 import shutil
 import subprocess
-import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from redis import Redis
 from jobs.broker import keys
 from jobs.models import AuditEntry, Job
 from jobs.service import Submission, submit_many
+from tests.support import forked
 from tests.support.processes import Start, database_url
 from tests.support.servers import ROOT, SandboxApi, wait_until
 
@@ -44,9 +43,7 @@ for seconds, effect in enumerate(sys.argv[2:]):
 
 def submit_from(tree: Path, *effects: str, note: str = "") -> list[str]:
     """Submit effects with the code of a tree, the first due at once, each other 2 s later; the jobs' ids."""
-    environment = {**os.environ, "DATABASE_URL": database_url()}
-    command = [sys.executable, "-c", SUBMIT, note, *effects]
-    ended = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    ended = forked.run("-c", SUBMIT, note, *effects, variables={"DATABASE_URL": database_url()}, folder=tree)
     assert ended.returncode == 0, ended.stderr
     return ended.stdout.split()[-len(effects) :]
 

@@ -153,9 +153,9 @@ class World:
         while not self._watching.wait(0.5):
             with self._lock:
                 for name, running in self._running.items():
-                    if name not in self._expected and running.process.poll() is not None:
-                        if running.process.returncode < 0:
-                            self.found.append(f"{name} was killed by signal {-running.process.returncode} of nobody")
+                    if name not in self._expected and (code := running.process.poll()) is not None:
+                        if code < 0:
+                            self.found.append(f"{name} was killed by signal {-code} of nobody")
                         self._begin(name)
 
     def await_ready(self) -> None:

@@ -18,9 +18,9 @@ from typing import Any
 
 from sandbox.seed import Size
 from sandbox.up import start_redis
+from tests.support import forked
 from tests.support.environment import DIALECT, FOLDER
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.forked import ROOT
 
 
 def wait_until(condition: Callable[[], object], *, within_s: float = 60, what: str = "") -> None:
@@ -38,15 +38,8 @@ class Running:
         self, name: str, command: list[str], environment: dict[str, str] | None = None, tree: Path = ROOT
     ) -> None:
         self.log = FOLDER / f"{name}-{time.monotonic_ns()}.log"
-        with self.log.open("wb") as output:
-            self.process = subprocess.Popen(
-                command,
-                cwd=tree,
-                env={**os.environ, **(environment or {})},
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        with self.log.open("w") as output:
+            self.process = forked.start(command, tree, {**os.environ, **(environment or {})}, output)
 
     def stop(self, signum: int = signal.SIGTERM, *, within_s: float = 60) -> int:
         """Send a signal and wait; returns the exit code."""

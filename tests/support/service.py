@@ -3,7 +3,6 @@
 import contextlib
 import http.cookiejar
 import json
-import os
 import subprocess
 import sys
 import urllib.error
@@ -14,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.ports import free_port
+from tests.support import forked
 from tests.support.environment import FOLDER, TOKEN
-from tests.support.servers import ROOT, RedisServer, Running, SandboxApi, manage, wait_until
+from tests.support.servers import RedisServer, Running, SandboxApi, manage, wait_until
 
 SECRET = "secret-of-tests"
 PASSWORD = "correct horse battery staple"
@@ -90,14 +90,9 @@ class Service:
 
     def run(self, *words: str) -> str:
         """Run a command of manage.py; returns its output."""
-        return subprocess.run(
-            [sys.executable, "manage.py", *words],
-            cwd=ROOT,
-            env={**os.environ, **self.environment},
-            check=True,
-            stdout=subprocess.PIPE,
-            text=True,
-        ).stdout
+        ended = forked.run("manage.py", *words, variables=self.environment)
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout
 
     def api(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """The HTTP API: GET, or POST of `body`; the answer."""

@@ -1,14 +1,11 @@
 """Commands without Redis or the database: one line that says so, exit code 1, no traceback."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from sandbox.ports import free_port
-from tests.support.servers import ROOT
+from tests.support.servers import manage
 
 NEED_REDIS = ("rqsuspend", "rqresume", "rqstats", "rqenqueue builtins.print", "rqworker-pool", "rqcron some.module")
 NEED_DATABASE = (
@@ -26,20 +23,9 @@ NO_REDIS = {"REDIS_URL": f"redis://127.0.0.1:{free_port()}"}
 
 def run_all(commands: tuple[str, ...], **environment: str) -> dict[str, tuple[int, list[str]]]:
     """The exit code and the lines of each command; all run at once."""
-    running = {
-        command: subprocess.Popen(
-            [sys.executable, "manage.py", *command.split()],
-            cwd=ROOT,
-            env={**os.environ, **environment},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for command in commands
-    }
-    outputs = {command: process.communicate(timeout=120)[0] for command, process in running.items()}
-    return {command: (running[command].returncode, output.splitlines()) for command, output in outputs.items()}
+    running = {command: manage(*command.split(), **environment) for command in commands}
+    codes = {command: each.process.wait(timeout=120) for command, each in running.items()}
+    return {command: (codes[command], each.log.read_text().splitlines()) for command, each in running.items()}
 
 
 def test_commands_say_that_redis_is_away(tmp_path: Path) -> None:

@@ -1,15 +1,13 @@
 """The environment: all invalid variables are reported at once, one line each."""
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from scheduler_project.environment import BadEnvironment, read
 from scheduler_project.variables import DEVELOPMENT_SECRET_KEY, VARIABLES
+from tests.support import forked
 from tests.support.environment import PRODUCTION
 from tests.support.servers import ROOT
 
@@ -131,10 +129,7 @@ def test_concurrency_must_fit_the_pool(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_invalid_value_stops_the_start_without_a_traceback() -> None:
     """One line, exit code 1."""
-    environment = {**os.environ, "PORT": "0"}
-    ended = subprocess.run(
-        [sys.executable, "manage.py", "check"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-    )
+    ended = forked.run("manage.py", "check", variables={"PORT": "0"})
 
     assert ended.returncode == 1
     assert ended.stderr.startswith("environment: PORT:")

@@ -1,14 +1,12 @@
 """The format of logs, and the secrets that they mask."""
 
 import json
-import subprocess
-import sys
 import time
 
 import pytest
 
 from scheduler_project.logs import masked
-from tests.support.servers import ROOT
+from tests.support import forked
 
 CODE = """
 import logging, structlog
@@ -23,9 +21,7 @@ structlog.get_logger("Worker").debug("unseen")
 def lines(*, as_json: bool) -> list[str]:
     """What a process prints."""
     code = CODE.format(json=as_json)
-    return subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.splitlines()
+    return forked.run("-c", code, variables={}).stdout.splitlines()
 
 
 def test_production_logs_are_json_with_the_predecessor_s_names() -> None:
@@ -50,9 +46,8 @@ def test_development_logs_are_readable_lines() -> None:
 
 def printed_by(code: str) -> str:
     """All that a process prints that runs `code`, by whatever way."""
-    words = [sys.executable, "-c", code]
-    ended = subprocess.run(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    return ended.stdout
+    ended = forked.run("-c", code, variables={})
+    return ended.stdout + ended.stderr
 
 
 SETUP = """
@@ -109,7 +104,7 @@ except OSError:
 def test_no_secret_reaches_the_log(as_json: bool) -> None:
     """From nested values or an exception's text, by its pattern or its value."""
     code = SECRETS.format(json=as_json)
-    said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    said = forked.run("-c", code, variables={}).stdout
 
     assert "OSError" in said
     for secret in ("abc.def", "pw-of-redis", "pw-of-postgres", "camp_sk_live", "hunter2"):
@@ -124,7 +119,7 @@ def test_every_level_of_the_predecessor_works(level: str) -> None:
         "log = structlog.get_logger('x')\nfor name in ('error', 'warning', 'info', 'debug'): getattr(log, name)(name)\n"
     )
     code += "logging.getLogger('x').log(5, 'verbose')"
-    printed = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    printed = forked.run("-c", code, variables={}).stdout
 
     levels = [json.loads(line)["level"] for line in printed.splitlines()]
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import structlog
 
-from jobs.models import LONGEST_TARGET, OperatorAction
+from jobs.models import LONGEST_TARGET, LONGEST_UNDO, OperatorAction
 from scheduler_project import request_origin, text
 
 log = structlog.get_logger(__name__)
@@ -36,7 +36,7 @@ def record(
         changes=text.clean({field: list(pair) for field, pair in changes.items()}) if changes else None,
         ip=origin.ip,
         request_id=origin.request_id,
-        undo=undo,
+        undo=undo if len(undo) <= LONGEST_UNDO else "",  # an ID of the main API can be longer: no Undo then
     )
     log.info("operator.action_recorded", actor=actor, verb=verb, target=target, reason=reason)
     return action

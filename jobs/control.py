@@ -4,8 +4,9 @@ from typing import Final
 
 from django.db import transaction
 from pybreaker import STATE_CLOSED, STATE_OPEN
+from redis import RedisError
 
-from jobs import audit
+from jobs import audit, taking_back
 from jobs.broker import commands, keys
 from jobs.errors import StateConflict
 from jobs.main_api.breaker import Breaker
@@ -18,6 +19,7 @@ from scheduler_project.text import LONGEST_REASON, line
 
 FORCIBLE: Final = (STATE_OPEN, STATE_CLOSED)
 AUTOMATIC: Final = "automatic"
+UNDO_BREAKER: Final = "breaker/all"
 
 
 def processes() -> list[ProcessStatus]:
@@ -68,7 +70,26 @@ def set_breaker(state: str, *, actor: str, reason: str = "") -> None:
             verb = f"forced {state}"
             breaker.force(state, by=actor, reason=reason)
         changes = {"breaker": (before, state if state == AUTOMATIC else f"forced {state}")}
-        audit.record(actor=actor, verb=verb, target="circuit breaker", reason=reason, changes=changes)
+        audit.record(
+            actor=actor, verb=verb, target="circuit breaker", reason=reason, changes=changes, undo=UNDO_BREAKER
+        )
+
+
+def _is_breaker_as_left(_key: str, changes: taking_back.Changes) -> bool:
+    """Forced as the action did, or automatic; the state that it then has by itself may be another one."""
+    try:
+        forced = main_api().breaker.snapshot().forced
+    except RedisError:
+        return False
+    return bool(changes) and changes["breaker"][1] == (f"forced {forced.state}" if forced else AUTOMATIC)
+
+
+def _take_breaker_back(_key: str, changes: taking_back.Changes, actor: str) -> None:
+    was = str(changes["breaker"][0])
+    set_breaker(was.removeprefix("forced ") if was.startswith("forced ") else AUTOMATIC, actor=actor)
+
+
+taking_back.add("breaker", taking_back.Way("jobs.control_breaker", _is_breaker_as_left, _take_breaker_back))
 
 
 def breaker() -> Breaker:

@@ -11,7 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 from redis import Redis, RedisError
 
-from jobs import audit
+from jobs import audit, taking_back
 from jobs.broker import keys
 from jobs.errors import InvalidLimit
 from jobs.main_api import limits as redis_copy
@@ -23,6 +23,7 @@ from scheduler_project.text import line
 log = structlog.get_logger(__name__)
 MOST: Final = 100_000
 _ONLY: Final = "all"
+UNDO: Final = "limits/all"  #: of an operator action
 _LONGEST_REASON: Final = 500
 
 
@@ -39,7 +40,9 @@ def set_limits(limits: Limits, *, actor: str, reason: str = "") -> None:
         pairs = zip(Limits._fields, before, limits, strict=True)
         changes = {field: (was, now) for field, was, now in pairs if was != now}
         link = page("jobs_main_api_limits")
-        audit.record(actor=actor, verb="limited", target="main API", reason=reason, link=link, changes=changes)
+        audit.record(
+            actor=actor, verb="limited", target="main API", reason=reason, link=link, changes=changes, undo=UNDO
+        )
         transaction.on_commit(partial(_publish_or_warn, keys.redis()))
     log.warning("main_api.limits_set", actor=actor, reason=reason, **limits._asdict())
 
@@ -59,6 +62,18 @@ def sync(connection: Redis) -> None:
     limits = current()
     if redis_copy.read(connection) != limits:
         redis_copy.publish(limits, connection)
+
+
+def _is_as_left(_key: str, changes: taking_back.Changes) -> bool:
+    after = taking_back.fields_after(changes)
+    return bool(after) and current()._replace(**after) == current()
+
+
+def _take_back(_key: str, changes: taking_back.Changes, actor: str) -> None:
+    set_limits(current()._replace(**taking_back.fields_before(changes)), actor=actor)
+
+
+taking_back.add("limits", taking_back.Way("jobs.control_breaker", _is_as_left, _take_back))
 
 
 def _publish_or_warn(connection: Redis) -> None:

@@ -13,7 +13,7 @@ from django.db import transaction
 from django.utils import timezone
 from redis import Redis, RedisError
 
-from jobs import audit, overrides
+from jobs import audit, overrides, taking_back
 from jobs.broker import keys
 from jobs.broker import overrides as redis_copy
 from jobs.errors import InvalidSetting
@@ -31,6 +31,7 @@ RANGES: Final = {
     "concurrency": (1, 10_000),
 }  #: the smallest and the largest value of each field
 _LONGEST_REASON: Final = 500
+_KIND: Final = "type"  #: in an operator action's `undo`
 
 
 def set_overrides(job_type: str, wanted: Overrides, *, actor: str, reason: str) -> bool:
@@ -55,7 +56,15 @@ def set_overrides(job_type: str, wanted: Overrides, *, actor: str, reason: str) 
             pk=job_type, defaults={**wanted._asdict(), "actor": actor, "reason": reason, "since": timezone.now()}
         )
         link = page("jobs_type", job_type)
-        audit.record(actor=actor, verb="set", target=f"job type {job_type}", reason=reason, link=link, changes=changes)
+        audit.record(
+            actor=actor,
+            verb="set",
+            target=f"job type {job_type}",
+            reason=reason,
+            link=link,
+            changes=changes,
+            undo=undo_of(job_type),
+        )
         transaction.on_commit(partial(_publish_or_warn, keys.redis()))
     log.warning("type_settings.changed", job_type=job_type, actor=actor, reason=reason, **wanted._asdict())
     return True
@@ -101,6 +110,26 @@ def refresh(connection: Redis) -> None:
     """
     if not redis_copy.refresh(connection) and not overrides.are_known():
         sync(connection)
+
+
+def undo_of(job_type: str) -> str:
+    """What takes back that somebody set values of the type."""
+    return f"{_KIND}/{job_type}"
+
+
+def _is_as_left(job_type: str, changes: taking_back.Changes) -> bool:
+    row = last_change(job_type)
+    after = taking_back.fields_after(changes)
+    return row is not None and bool(after) and _overrides_of(row)._replace(**after) == _overrides_of(row)
+
+
+def _take_back(job_type: str, changes: taking_back.Changes, actor: str) -> None:
+    row = last_change(job_type)
+    now = _overrides_of(row) if row else Overrides()
+    set_overrides(job_type, now._replace(**taking_back.fields_before(changes)), actor=actor, reason=taking_back.UNDONE)
+
+
+taking_back.add(_KIND, taking_back.Way("jobs.change_typesettings", _is_as_left, _take_back))
 
 
 def _overrides_of(row: TypeSettings) -> Overrides:

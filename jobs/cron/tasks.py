@@ -8,9 +8,9 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
 
-from jobs import audit
+from jobs import audit, taking_back
 from jobs.cron import firing
-from jobs.errors import InvalidJob
+from jobs.errors import InvalidJob, StateConflict
 from jobs.models import CronFiring, CronTask, FiringOutcome, Job
 from jobs.registry import type_named
 from scheduler_project.cron_expression import fires
@@ -19,6 +19,11 @@ from scheduler_project.moments import read_zone
 from scheduler_project.text import is_id, line
 
 LONGEST_REASON: Final = 300
+_KIND: Final = "cron"  #: in an operator action's `undo`
+SETTINGS: Final = (
+    "name", "expression", "time_zone", "type", "campaign_id", "payload", "priority", "misfire", "enabled",
+    "disabled_until", "disabled_reason",
+)  # fmt: skip
 LONGEST: Final = timedelta(days=3660)  #: a task cannot be disabled for longer, except without an end
 
 
@@ -58,9 +63,10 @@ def record_change(
 def enable(task: CronTask, *, actor: str, reason: str = "") -> None:
     """Let the task fire from now on; firings while it was disabled do not count as missed."""
     with transaction.atomic():
+        before = _settings_of(task)
         task.enabled = True
         task.save()
-        _record(task, "enabled", actor, reason, {"enabled": (False, True)})
+        _record(task, "enabled", actor, reason, _compare(before, _settings_of(task)))
 
 
 def check_until(until: datetime | None) -> None:
@@ -78,9 +84,10 @@ def disable(task: CronTask, *, until: datetime | None, actor: str, reason: str =
     """
     check_until(until)
     with transaction.atomic():
+        before = _settings_of(task)
         task.enabled, task.disabled_until, task.disabled_reason = False, until, line(reason, LONGEST_REASON)
         task.save()
-        _record(task, "disabled", actor, reason, {"enabled": (True, False), "until": (None, _plain(until))})
+        _record(task, "disabled", actor, reason, _compare(before, _settings_of(task)))
 
 
 def run_now(task: CronTask, *, actor: str, reason: str = "") -> Job:
@@ -94,6 +101,11 @@ def run_now(task: CronTask, *, actor: str, reason: str = "") -> Job:
     return job
 
 
+def undo_of(task: CronTask) -> str:
+    """What takes back the latest change of the task."""
+    return f"{_KIND}/{task.pk}"
+
+
 def record_deletion(task: CronTask, *, actor: str) -> None:
     """Audit that a task was deleted; call it in the transaction of the deletion."""
     audit.record(actor=actor, verb="deleted", target=f"cron task {task.name}")
@@ -101,7 +113,42 @@ def record_deletion(task: CronTask, *, actor: str) -> None:
 
 def _record(task: CronTask, verb: str, actor: str, reason: str, changes: Mapping[str, tuple[Any, Any]]) -> None:
     link = page("jobs_crontask_change", task.pk)
-    audit.record(actor=actor, verb=verb, target=f"cron task {task.name}", reason=reason, link=link, changes=changes)
+    undo = undo_of(task) if verb != "made" else ""
+    audit.record(
+        actor=actor, verb=verb, target=f"cron task {task.name}", reason=reason, link=link, changes=changes, undo=undo
+    )
+
+
+def _settings_of(task: CronTask) -> dict[str, Any]:
+    return {name: _plain(getattr(task, name)) for name in SETTINGS}
+
+
+def _compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    return {name: (was, after[name]) for name, was in before.items() if was != after[name]}
+
+
+def _is_as_left(key: str, changes: taking_back.Changes) -> bool:
+    task = CronTask.objects.filter(pk=key).first()
+    after = taking_back.fields_after(changes)
+    return task is not None and bool(after) and {**_settings_of(task), **after} == _settings_of(task)
+
+
+def _take_back(key: str, changes: taking_back.Changes, actor: str) -> None:
+    """The task's next run is counted from now: runs that it has missed since are not made up for."""
+    task = CronTask.objects.select_for_update().get(pk=key)
+    before = _settings_of(task)
+    for name, value in taking_back.fields_before(changes).items():
+        setattr(task, name, datetime.fromisoformat(value) if name == "disabled_until" and value else value)
+    try:
+        validate(task)
+    except ValidationError as fault:
+        raise StateConflict(f"the former settings are not valid any more: {'; '.join(fault.messages)}") from None
+    task.save()
+    verbs = {True: "enabled", False: "disabled"} if "enabled" in changes else {}
+    _record(task, verbs.get(task.enabled, "changed"), actor, "", _compare(before, _settings_of(task)))
+
+
+taking_back.add(_KIND, taking_back.Way("jobs.change_crontask", _is_as_left, _take_back))
 
 
 def _plain(value: Any) -> Any:

@@ -1,7 +1,7 @@
 """The tables: one file per concept."""
 
 from jobs.models.advance import AdvancePrediction, AdvanceSource, WorldAdvance
-from jobs.models.audit import LONGEST_TARGET, AuditEntry, OperatorAction
+from jobs.models.audit import LONGEST_TARGET, LONGEST_UNDO, AuditEntry, OperatorAction
 from jobs.models.calendar import CampaignCalendar
 from jobs.models.campaign import CampaignClock
 from jobs.models.cron import CronFiring, CronTask, FiringOutcome, Misfire
@@ -19,6 +19,7 @@ from jobs.models.world_stop import StopPhase, WorldStop
 
 __all__ = [
     "LONGEST_TARGET",
+    "LONGEST_UNDO",
     "AdvancePrediction",
     "AdvanceSource",
     "AuditEntry",

@@ -11,6 +11,7 @@ from jobs.models.job import Job
 from jobs.models.job_action import JobAction
 from jobs.states import State
 
+LONGEST_UNDO = 40
 LONGEST_TARGET = 400  #: characters: a kind, and an id or name of 255
 
 
@@ -100,7 +101,11 @@ class OperatorAction(models.Model):
     ip = models.CharField("IP address", max_length=100, blank=True)
     request_id = models.CharField(max_length=64, blank=True)
     undo = models.CharField(
-        max_length=40, blank=True, default="", db_default="", help_text="What takes it back: resume/7. Empty: nothing."
+        max_length=LONGEST_UNDO,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="What takes it back: resume/7. Empty: nothing.",
     )
 
     class Meta:

@@ -12,7 +12,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from jobs import actor as actors
-from jobs import audit, calendars, service
+from jobs import audit, calendars, service, taking_back
 from jobs.errors import InvalidWorldClock, StateConflict
 from jobs.models import CampaignClock, ClockState, Job, WorldClock
 from jobs.states import ENDED, State
@@ -27,7 +27,18 @@ from scheduler_project.text import line
 
 log = structlog.get_logger(__name__)
 LONGEST_REASON: Final = 500
+_PAUSED, _SET = "wp", "ws"  #: in operator actions' `undo`; short, for the IDs of campaigns are long
 _ON: Final = (ClockState.RUNNING, ClockState.PAUSED)
+
+
+def undo_of_pause(campaign_id: str) -> str:
+    """What takes it back that the clock was paused."""
+    return f"{_PAUSED}/{campaign_id}"
+
+
+def undo_of_settings(campaign_id: str) -> str:
+    """What takes it back that the clock's settings were changed."""
+    return f"{_SET}/{campaign_id}"
 
 
 @transaction.atomic
@@ -50,7 +61,7 @@ def configure(campaign_id: str, settings: Settings, *, actor: str, reason: str =
     for name, value in settings.as_fields().items():
         setattr(clock, name, value)
     clock.save()
-    _record(campaign, "changed", actor, reason, changes)
+    _record(campaign, "changed", actor, reason, changes, undo="" if new else undo_of_settings(campaign_id))
     return True
 
 
@@ -119,8 +130,10 @@ def _halt(campaign_id: str, to: ClockState, allowed: tuple[ClockState, ...], act
     step = _withdraw_step(clock, f"world clock {verb}: {reason}" if reason else f"world clock {verb}")
     clock.counted_until = None
     clock.owed = clock.owed if to is ClockState.PAUSED else 0
+    was = clock.state
     _set_state(clock, to, actor, reason, now)
-    _record(campaign, verb, actor, reason, {})
+    undo = undo_of_pause(campaign_id) if to is ClockState.PAUSED else ""  # a stop gives up what was earned
+    _record(campaign, verb, actor, reason, {"state": (was, to.value)}, undo=undo)
     log.warning("world_clock.halted", state=to.value, campaign_id=campaign_id, actor=actor, reason=reason, step=step)
     kept = " What it has earned is given up." if to is ClockState.OFF else ""
     return f"The world clock of {_name(campaign)} is {verb}.{step}{kept}"
@@ -183,7 +196,12 @@ def _find_campaign(campaign_id: str) -> CampaignClock:
 
 
 def _record(
-    campaign: CampaignClock, verb: str, actor: str, reason: str, changes: Mapping[str, tuple[Any, Any]]
+    campaign: CampaignClock,
+    verb: str,
+    actor: str,
+    reason: str,
+    changes: Mapping[str, tuple[Any, Any]],
+    undo: str = "",
 ) -> None:
     audit.record(
         actor=actor,
@@ -192,7 +210,31 @@ def _record(
         reason=line(reason, LONGEST_REASON),
         link=page("jobs_campaignclock_world_clock", campaign.pk),
         changes=changes,
+        undo=undo,
     )
+
+
+def _is_as_left(campaign_id: str, changes: taking_back.Changes) -> bool:
+    clock = WorldClock.objects.filter(pk=campaign_id).first()
+    if clock is None or not changes:
+        return False
+    now = {**Settings.of(clock).as_json(), "state": clock.state}
+    return {**now, **taking_back.fields_after(changes)} == now
+
+
+def _take_pause_back(campaign_id: str, _changes: taking_back.Changes, actor: str) -> None:
+    """It goes on from now: the time of the pause counts for nothing."""
+    resume(campaign_id, actor=actor)
+
+
+def _take_settings_back(campaign_id: str, changes: taking_back.Changes, actor: str) -> None:
+    """What was earned with the other settings stays."""
+    now = Settings.of(WorldClock.objects.get(pk=campaign_id))
+    configure(campaign_id, now.with_json(taking_back.fields_before(changes)), actor=actor)
+
+
+taking_back.add(_PAUSED, taking_back.Way("jobs.pause_worldclock", _is_as_left, _take_pause_back))
+taking_back.add(_SET, taking_back.Way("jobs.change_worldclock", _is_as_left, _take_settings_back))
 
 
 def _name(campaign: CampaignClock) -> str:

@@ -1,7 +1,8 @@
 """The settings of a world clock: which are valid, and the rule that they make."""
 
 import math
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final, Self
@@ -10,7 +11,7 @@ from jobs.errors import InvalidWorldClock
 from jobs.models import WorldClock
 from jobs.world.quiet_hours import QuietHours, parse_ranges
 from jobs.world.ticking import CatchUp, Position, Rule
-from scheduler_project.durations import exact_duration
+from scheduler_project.durations import exact_duration, parse_duration
 from scheduler_project.moments import read_zone
 
 LEAST_RATE: Final = Decimal("0.000001")
@@ -67,6 +68,13 @@ class Settings:
         """As people read them in the audit trail."""
         lengths = {name: exact_duration(getattr(self, name)) for name in ("step", "most_per_step", "most_per_day")}
         return {**asdict(self), "rate": format_rate(self.rate), **lengths}
+
+    def with_json(self, values: Mapping[str, Any]) -> Self:
+        """With values that `as_json` wrote."""
+        read: dict[str, Callable[[Any], Any]] = {
+            "rate": Decimal, **dict.fromkeys(("step", "most_per_step", "most_per_day"), parse_duration)
+        }  # fmt: skip
+        return replace(self, **{name: read.get(name, str)(value) for name, value in values.items()})
 
     def _own_faults(self) -> dict[str, str]:
         within = f"must be from {format_rate(LEAST_RATE)} to {format_rate(MOST_RATE)}, with at most 6 decimals"

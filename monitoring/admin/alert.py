@@ -16,6 +16,7 @@ from monitoring.admin.access import MonitorWrites, back, may_acknowledge, monito
 from monitoring.alerting import store
 from monitoring.alerting.links import PAGES, links_of, runbook_of
 from monitoring.models import Alert, Kind, Severity
+from ops.admin import operator_action
 from ops.admin.base import actor_of
 from ops.admin.changelist import LimitedPaginator
 from ops.reads.job import name_all
@@ -137,21 +138,27 @@ class AlertAdmin(MonitorWrites, AlertAdminBase):
 
     @admin.action(description="Acknowledge", permissions=["acknowledge"])
     def acknowledge(self, request: HttpRequest, alerts: QuerySet[Alert]) -> HttpResponse | None:
+        chosen, selected = alerts[0] if alerts else None, alerts.count()
         done = store.acknowledge(alerts, actor=actor_of(request))
-        self._report(request, "Acknowledged", done, alerts.count())
+        self._report(request, "Acknowledged", done, selected, self._offer_undo(request, chosen))
         return back(request)
 
     @admin.action(description="Resolve", permissions=["acknowledge"])
     def resolve(self, request: HttpRequest, alerts: QuerySet[Alert]) -> HttpResponse | None:
-        selected = alerts.count()
+        chosen, selected = alerts[0] if alerts else None, alerts.count()
         done = store.resolve(alerts, actor=actor_of(request))
-        self._report(request, "Resolved", done, selected)
+        self._report(request, "Resolved", done, selected, self._offer_undo(request, chosen))
         return back(request)
 
-    def _report(self, request: HttpRequest, verb: str, done: int, selected: int) -> None:
+    def _offer_undo(self, request: HttpRequest, alert: Alert | None) -> str:
+        return operator_action.offer(request, store.undo_of(alert)) if alert else ""
+
+    def _report(self, request: HttpRequest, verb: str, done: int, selected: int, undo: str) -> None:
+        """With an Undo for one alert; the audit trail has one for each of several."""
         left = f" {selected - done} left as they were." if selected > done else ""
         level = messages.WARNING if left else messages.SUCCESS
-        self.message_user(request, f"{verb} {done} alert{'s' * (done != 1)}.{left}", level)
+        text = f"{verb} {done} alert{'s' * (done != 1)}.{left}"
+        self.message_user(request, text, level, extra_tags=undo if done == selected == 1 else "")
 
 
 def _page_of(alert: Alert) -> str:

@@ -19,13 +19,15 @@ from django.db import DatabaseError, IntegrityError, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from jobs import audit
+from jobs import audit, taking_back
 from monitoring.models import Alert, Kind, Severity
+from scheduler_project.links import page
 from scheduler_project.logs import masked
 from scheduler_project.text import LONGEST_TRACEBACK, bounded, clean, line
 
 log = structlog.get_logger(__name__)
 MONITOR: Final = "monitor"  #: the actor of alerts that resolve by themselves
+_KIND: Final = "alert"  #: in an operator action's `undo`
 LONGEST: Final = 200  #: characters of a key or title
 LONGEST_DETAILS: Final = 100_000  #: characters of an alert's details as JSON
 MOST_CAMPAIGNS: Final = 20  #: listed in an alert's details; all are counted
@@ -161,6 +163,42 @@ def resolve(alerts: Iterable[Alert], *, actor: str) -> int:
     return _end(alerts, Q(resolved_at=None), changes, actor=actor, verb="resolved")
 
 
+def undo_of(alert: Alert) -> str:
+    """What takes it back that an operator acknowledged or resolved the alert."""
+    return f"{_KIND}/{alert.pk}"
+
+
+def _seen(changes: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """The time of the change; an alert had none before."""
+    return {name: (None, value.isoformat()) for name, value in changes.items() if name.endswith("_at")}
+
+
+def _is_as_left(key: str, changes: taking_back.Changes) -> bool:
+    """No alert on the same has been raised since: it would be open twice."""
+    alert = Alert.objects.filter(pk=key).first()
+    if alert is None or not changes:
+        return False
+    now = {name: at.isoformat() for name in ("acknowledged_at", "resolved_at") if (at := getattr(alert, name))}
+    again = alert.resolved_at and Alert.objects.filter(kind=alert.kind, key=alert.key, resolved_at=None).exists()
+    return not again and {**now, **taking_back.fields_after(changes)} == now
+
+
+def _take_back(key: str, changes: taking_back.Changes, actor: str) -> None:
+    """Open, or unseen, again. What was sent stays sent; the monitor resolves it where its cause is gone."""
+    alert = Alert.objects.select_for_update().get(pk=key)
+    emptied: dict[str, Any] = {}
+    for name in changes:
+        emptied |= {name: None, f"{name.removesuffix('_at')}_by": ""}
+    Alert.objects.filter(pk=key).update(**emptied)
+    verb = "reopened" if "resolved_at" in changes else "marked as unseen"
+    log.info("alert.taken_back", alert=alert.pk, title=alert.title, verb=verb, actor=actor)
+    link = page("monitoring_alert_change", alert.pk)
+    audit.record(actor=actor, verb=verb, target=f"alert {alert.title}"[:200], link=link)
+
+
+taking_back.add(_KIND, taking_back.Way("jobs.acknowledge_alerts", _is_as_left, _take_back))
+
+
 @transaction.atomic
 def _end(alerts: Iterable[Alert], where: Q, changes: Mapping[str, Any], *, actor: str, verb: str) -> int:
     rows = Alert.objects.select_for_update().filter(where, pk__in=[alert.pk for alert in alerts])
@@ -170,5 +208,7 @@ def _end(alerts: Iterable[Alert], where: Q, changes: Mapping[str, Any], *, actor
         event = "alert.resolved" if verb == "resolved" else "alert.acknowledged"
         log.info(event, alert=alert.pk, title=alert.title, actor=actor)
         if actor != MONITOR:
-            audit.record(actor=actor, verb=verb, target=f"alert {alert.title}"[:200])
+            target, link = f"alert {alert.title}"[:200], page("monitoring_alert_change", alert.pk)
+            undo = undo_of(alert)
+            audit.record(actor=actor, verb=verb, target=target, link=link, changes=_seen(changes), undo=undo)
     return len(matching)

@@ -14,7 +14,7 @@ from jobs import pauses
 from jobs.models import AuditEntry
 from jobs.states import State
 from ops import undo
-from ops.admin import job_action
+from ops.admin import job_action, operator_action
 from ops.admin import pauses as pause_pages
 from ops.admin.base import ReadOnly, read_key, render_page
 from ops.admin.filters import with_offsets
@@ -52,7 +52,7 @@ class TrailForm(forms.Form):
 @admin.register(AuditEntry)
 class AuditEntryAdmin(ReadOnly, AuditAdminBase):
     def get_urls(self) -> Any:
-        return [*job_action.urls(self.admin_site), *super().get_urls()]
+        return [*job_action.urls(self.admin_site), *operator_action.urls(self.admin_site), *super().get_urls()]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         if not self.has_view_permission(request):
@@ -106,15 +106,17 @@ def _write_cursor(cursor: Cursor) -> str:
 
 
 def _find_undo_urls(request: HttpRequest, lines: Sequence[Line]) -> dict[str, str]:
-    """Where to post to, by line, to take back what can be taken back and the user may; one query."""
+    """Where to post to, by line, to take back what can be taken back and the user may."""
     may = request.user.has_perm
     urls = {
         line.key: job_action.undo_url(line.job_action)
         for line in lines
         if line.job_action and line.standing and line.standing.is_open and undo.is_permitted(line.job_action, may)
     }
+    acts = {line.key: line.action for line in lines if line.action and line.action.undo}
+    found = operator_action.find_undo_urls(request, acts.values())
+    urls |= {key: found[action.pk] for key, action in acts.items() if action.pk in found}
     if may("jobs.pause_jobs"):
-        wanted = {line.key: line.action.undo for line in lines if line.action and line.action.undo}
-        undoable = pauses.find_undoable(wanted.values()) if wanted else set()
-        urls |= {key: pause_pages.undo_url(one) for key, one in wanted.items() if one in undoable}
+        undoable = pauses.find_undoable(action.undo for action in acts.values()) if acts else set()
+        urls |= {key: pause_pages.undo_url(act.undo) for key, act in acts.items() if act.undo in undoable}
     return urls

@@ -9,6 +9,7 @@ from redis import RedisError
 
 from jobs import control
 from jobs.state_counts import count_retrying
+from ops.admin import operator_action
 from ops.admin.base import ReasonForm, actor_of, redirect, render_page, require
 from ops.reads import active_orders
 
@@ -25,7 +26,8 @@ def overview(request: HttpRequest) -> HttpResponse:
         control.set_breaker(state, actor=actor_of(request), reason=form.cleaned_data["reason"])
         active_orders.expire()
         text = "automatic again" if state == control.AUTOMATIC else f"forced {state}, for all processes"
-        return redirect(request, reverse("admin:jobs_breaker"), f"The circuit breaker is {text}.")
+        undo = operator_action.offer(request, control.UNDO_BREAKER)
+        return redirect(request, reverse("admin:jobs_breaker"), f"The circuit breaker is {text}.", undo=undo)
     context = {
         "title": "Circuit breaker",
         "form": form,

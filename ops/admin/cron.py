@@ -21,6 +21,7 @@ from jobs.cron import tasks as cron_tasks
 from jobs.errors import InvalidJob
 from jobs.models import CronFiring, CronTask, Job
 from jobs.registry import all_types
+from ops.admin import operator_action
 from ops.admin.base import UntilForm, actor_of, read_key, reason_field, redirect
 from ops.admin.payload_form import JSONField
 from ops.reads import cron as cron_page
@@ -203,16 +204,17 @@ class CronTaskAdmin(CronTaskAdminBase):
     def save_model(self, request: HttpRequest, obj: CronTask, form: Any, change: bool) -> None:
         """Record who changed what, and why, in the same transaction."""
         before = CronTask.objects.filter(pk=obj.pk).first() if change else None
-        names = [name for name in form.changed_data if name in _FIELDS]
         reason = form.cleaned_data.get("reason", "")
         if not obj.enabled:
             obj.disabled_reason = reason or obj.disabled_reason
         with transaction.atomic():
             super().save_model(request, obj, form, change)
+            names = cron_tasks.SETTINGS if change else [name for name in form.changed_data if name in _FIELDS]
             pairs = {name: (getattr(before, name, None), getattr(obj, name)) for name in names}
             changes = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
             if changes:
                 cron_tasks.record_change(obj, changes, new=not change, actor=actor_of(request), reason=reason)
+                request._undo = self._offer_undo(request, obj)  # type: ignore[attr-defined]  # noqa: SLF001 - ours
 
     def delete_model(self, request: HttpRequest, obj: CronTask) -> None:
         with transaction.atomic():
@@ -260,7 +262,8 @@ class CronTaskAdmin(CronTaskAdminBase):
     def enable_one(self, request: HttpRequest, pk: int) -> HttpResponse:
         task = self._get_posted(request, pk)
         cron_tasks.enable(task, actor=actor_of(request), reason=request.POST.get("reason", "")[:500])
-        return self._redirect(request, task, "Enabled: it fires from now on; missed runs are not caught up.")
+        text = "Enabled: it fires from now on; missed runs are not caught up."
+        return self._redirect(request, task, text, undo=self._offer_undo(request, task))
 
     def disable_one(self, request: HttpRequest, pk: int) -> HttpResponse:
         task, form = self._get_posted(request, pk), DisableForm(request.POST)
@@ -270,12 +273,23 @@ class CronTaskAdmin(CronTaskAdminBase):
             cron_tasks.disable(task, actor=actor_of(request), **form.cleaned_data)
         except ValueError as bad:
             return self._redirect(request, task, f"Not disabled: {bad}.", messages.ERROR)
-        return self._redirect(request, task, "Disabled.")
+        return self._redirect(request, task, "Disabled.", undo=self._offer_undo(request, task))
 
     def _get_posted(self, request: HttpRequest, pk: int) -> CronTask:
         if request.method != "POST" or not self.has_change_permission(request):
             raise PermissionDenied
         return get_object_or_404(CronTask, pk=pk)
 
-    def _redirect(self, request: HttpRequest, task: CronTask, text: str, level: int = messages.SUCCESS) -> HttpResponse:
-        return redirect(request, reverse("admin:jobs_crontask_change", args=[task.pk]), text, level)
+    def message_user(self, request: HttpRequest, message: Any, *args: Any, **kwargs: Any) -> None:
+        """With an Undo where the form has changed a task."""
+        if undo := getattr(request, "_undo", ""):
+            kwargs["extra_tags"] = undo
+        super().message_user(request, message, *args, **kwargs)
+
+    def _offer_undo(self, request: HttpRequest, task: CronTask) -> str:
+        return operator_action.offer(request, cron_tasks.undo_of(task))
+
+    def _redirect(
+        self, request: HttpRequest, task: CronTask, text: str, level: int = messages.SUCCESS, undo: str = ""
+    ) -> HttpResponse:
+        return redirect(request, reverse("admin:jobs_crontask_change", args=[task.pk]), text, level, undo=undo)

@@ -16,7 +16,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 
 from jobs import failures, state_counts
 from jobs.models import CampaignClock, FailureGroup
-from ops.admin import bulk_actions
+from ops.admin import bulk_actions, operator_action
 from ops.admin.base import ReasonForm, actor_of, redirect, render_page
 from ops.bulk import VERBS
 from ops.reads import failures as failure_page
@@ -98,12 +98,13 @@ class FailureGroupAdmin(FailureGroupAdminBase):
         if not form.is_valid():
             return self._redirect(request, key, str(form.errors["note"][0]), messages.ERROR)
         failures.note(group, form.cleaned_data["note"], actor=actor_of(request))
-        return self._redirect(request, key, "Note saved.")
+        return self._redirect(request, key, "Note saved.", undo=operator_action.offer(request, failures.undo_of(group)))
 
     def acknowledge(self, request: HttpRequest, key: str) -> HttpResponse:
         group, reason = self._get_posted(request, key), request.POST.get("reason", "")[:500]
         failures.acknowledge(group, actor=actor_of(request), reason=reason)
-        return self._redirect(request, key, "Acknowledged. It reopens if another job fails this way.")
+        undo = operator_action.offer(request, failures.undo_of(group))
+        return self._redirect(request, key, "Acknowledged. It reopens if another job fails this way.", undo=undo)
 
     def reopen(self, request: HttpRequest, key: str) -> HttpResponse:
         group, reason = self._get_posted(request, key), request.POST.get("reason", "")[:500]
@@ -125,8 +126,10 @@ class FailureGroupAdmin(FailureGroupAdminBase):
             raise PermissionDenied
         return get_object_or_404(FailureGroup, pk=key)
 
-    def _redirect(self, request: HttpRequest, key: str, text: str, level: int = messages.SUCCESS) -> HttpResponse:
-        return redirect(request, reverse("admin:jobs_failuregroup_change", args=[key]), text, level)
+    def _redirect(
+        self, request: HttpRequest, key: str, text: str, level: int = messages.SUCCESS, undo: str = ""
+    ) -> HttpResponse:
+        return redirect(request, reverse("admin:jobs_failuregroup_change", args=[key]), text, level, undo=undo)
 
 
 def _count_campaigns(failure: Failure) -> list[tuple[str, str, int]]:

@@ -19,6 +19,7 @@ from jobs.models import Job, PauseKind, TypeSettings
 from jobs.overrides import Overrides
 from jobs.registry import JobType, all_types
 from jobs.states import State
+from ops.admin import operator_action
 from ops.admin.base import actor_of, reason_field, redirect, render_page
 from ops.humanize import label
 from ops.reads import job_types as read
@@ -134,7 +135,9 @@ def _set(request: HttpRequest, name: str, form: SettingsForm) -> HttpResponse | 
         return None
     page = reverse("admin:jobs_type", args=[name])
     if changed:
-        return redirect(request, page, f"{label(name)} is set. All workers follow within a second or two.")
+        undo = operator_action.offer(request, type_settings.undo_of(name))
+        text = f"{label(name)} is set. All workers follow within a second or two."
+        return redirect(request, page, text, undo=undo)
     return redirect(request, page, "Nothing was changed: these are its settings already.", messages.WARNING)
 
 

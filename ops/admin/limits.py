@@ -15,6 +15,7 @@ from jobs.errors import InvalidLimit
 from jobs.main_api import traffic
 from jobs.main_api.limits import Limits
 from jobs.models import CampaignClock
+from ops.admin import operator_action
 from ops.admin.base import ReasonForm, actor_of, redirect, render_page, require
 
 MOST_CAMPAIGNS = 20  #: shown, those with the most waiting requests
@@ -48,7 +49,8 @@ def overview(request: HttpRequest) -> HttpResponse:
             form.add_error(bad.field, str(bad).partition(": ")[2])
         else:
             text = f"The main API's limits are set: {limits}. All processes follow within a second or two."
-            return redirect(request, reverse("admin:jobs_main_api_limits"), text)
+            undo = operator_action.offer(request, main_api_limits.UNDO)
+            return redirect(request, reverse("admin:jobs_main_api_limits"), text, undo=undo)
     context = {
         "title": "Main API limits",
         "form": form,

@@ -21,6 +21,7 @@ from jobs.errors import Refused
 from jobs.models import CampaignClock, WorldClock
 from jobs.world_clocks import control, status
 from jobs.world_clocks.words import describe
+from ops.admin import operator_action
 from ops.admin.base import ReadOnly, ReasonForm, actor_of, redirect, render_page
 from ops.admin.world_clock_form import WorldClockForm
 
@@ -135,7 +136,8 @@ def act(request: HttpRequest, pk: str) -> HttpResponse:
         text = command(campaign.pk, actor=actor_of(request), reason=_reason(request))
     except Refused as refused:
         return redirect(request, _page(campaign.pk), _sentence(refused), messages.WARNING)
-    return redirect(request, _page(campaign.pk), text)
+    undo = operator_action.offer(request, control.undo_of_pause(campaign.pk)) if verb == "pause" else ""
+    return redirect(request, _page(campaign.pk), text, undo=undo)
 
 
 def _save(request: HttpRequest, campaign: CampaignClock, form: WorldClockForm) -> HttpResponse | None:
@@ -147,7 +149,8 @@ def _save(request: HttpRequest, campaign: CampaignClock, form: WorldClockForm) -
         form.add_error(None, _sentence(refused))
         return None
     text = "Saved. What the clock had earned before is kept." if changed else "Nothing was changed."
-    return redirect(request, _page(campaign.pk), text)
+    undo = operator_action.offer(request, control.undo_of_settings(campaign.pk)) if changed else ""
+    return redirect(request, _page(campaign.pk), text, undo=undo)
 
 
 @cache  # searching the directories of the time zones takes longer than the rest of the page

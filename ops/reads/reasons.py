@@ -7,7 +7,7 @@ _OPERATORS: Final = ("user:", "token:", "command")
 #: Releases up to 0.1 wrote these where nothing was typed, or added them to what was.
 _UNTYPED: Final = re.compile(
     r"submitted|((submitted|retry|run[ -]now|reschedule|cancel|discard) (in the admin|over HTTP))"
-    r"|((the queue was emptied )?in the queue dashboard)|advanced from a what-if"
+    r"|((the queue was emptied )?in the queue dashboard)|advanced from a what-if|undone"
 )
 _ADDED: Final = re.compile(r"(; whether its work was done is unknown| \(a copy of [0-9a-f-]{36}\))+$")
 

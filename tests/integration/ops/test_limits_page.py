@@ -1,5 +1,6 @@
 """The main API's limits: the page that sets them, and what pages say of requests that wait."""
 
+import re
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -60,6 +61,19 @@ def test_limits_are_set_live_and_audited(administrator: Client, redis: Redis) ->
     action = OperatorAction.objects.latest("id")
     assert (action.actor, action.verb, action.target) == ("user:ann", "limited", "main API")
     assert (action.reason, action.changes, action.link) == ("a larger one", {"in_flight": [10, None]}, PAGE)
+
+
+def test_back_to_no_limit_and_back_again(administrator: Client, redis: Redis) -> None:
+    """Whatever stands in the form's fields; Undo sets the former limits again."""
+    administrator.post(PAGE, {"in_flight": "10", "per_second": "20"}, follow=True)
+    page = administrator.post(PAGE, {"in_flight": "10", "per_second": "20", "reset": "1"}, follow=True)
+    assert published.read(redis) == Limits()
+    undo = re.search(r'action="([^"]+/undo/)"', page.content.decode())
+    assert undo
+
+    administrator.post(undo[1])
+
+    assert published.read(redis) == Limits(10, 20)
 
 
 @pytest.mark.parametrize("field", Limits._fields)

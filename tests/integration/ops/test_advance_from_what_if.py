@@ -69,7 +69,7 @@ def test_it_comes_out_as_was_said(operator: Client, redis: Redis, sandbox: Sandb
     assert advance.row.to_time == form["to"] == sandbox.world()["campaigns"][CAMPAIGN]["currentWorldTime"]
     assert advance.report.differences == []
     assert advance.report.as_said == len(entities(sandbox)) == 6
-    assert "Everything came out as was said: 6 settlements and structures" in text
+    assert "Everything came out as predicted. Settlements and structures: 6." in text
     assert len(advance.prediction.expired) == (4 if points else 1)
     towns = {town.id: town for town in advance.towns.page(0)}
     _level, variables = entities(sandbox)[TOWN]
@@ -102,7 +102,7 @@ def test_what_a_player_changed_meanwhile_is_named(operator: Client, redis: Redis
     assert difference.what == "settlement"
     assert "population" in {name for name, _said, _came in difference.values}
     assert "It was changed meanwhile" in difference.causes[0]
-    assert "came out otherwise" in text
+    assert "came out differently" in text
 
 
 def test_what_is_gone_meanwhile_is_named(operator: Client, redis: Redis, sandbox: SandboxApi) -> None:
@@ -134,7 +134,7 @@ def test_time_that_moved_further_is_named(operator: Client, redis: Redis, sandbo
         pauses.pause("type", kind, actor="user:ann", reason="wait")
     advance, text = advanced(operator, redis, form_of(operator))
     assert advance.report is None
-    assert "compared once no job is live" in text
+    assert "once all jobs have ended" in text
     further = "1001-06-03T12:00:00.000Z"
     sandbox.control("POST", "advance", {"campaignId": CAMPAIGN, "to": further})
     react(CAMPAIGN, WorldTime.parse(further), source=AdvanceSource.MESSAGE, actor="listener")

@@ -69,8 +69,8 @@ def test_progress_and_what_a_pause_holds_back(
     context, text = read(viewer, found)
     assert held > 0
     assert (context["advance"].held, context["advance"].phase[0]) == (held, "In progress")
-    assert f"{held} held back by a pause" in text
-    assert "due times up to its end are not applied yet" in text
+    assert f"{held} blocked by a pause" in text
+    assert "due times before its end are not applied yet" in text
     assert 'id="live" data-live' in text
 
     pauses.resume("type", "STRUCTURE_MAINTENANCE", actor="user:ann", reason="go on")

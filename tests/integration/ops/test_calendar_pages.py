@@ -127,7 +127,7 @@ def test_the_preview_shows_a_calendar_that_is_not_saved(client: Client, alive: R
     example = words_of(admin.get(CALENDAR, {"from": "tides"}).content.decode())
 
     assert "Now Loomday, 9 Seedrise 1492 LC, 06:00 A day later Forgeday, 10 Seedrise 1492 LC, 06:00" in page
-    assert "Year 1492 LC 366 days; others: 1493 LC (365 days)" in page
+    assert "Year 1492 LC 366 days; other years: 1493 LC (365 days)" in page
     assert "Lantern Night festival, 1 leap day 2 - 1492-06-17" in page
     assert "Deeptide: 0" in example
     assert "Day 10 hours" in example
@@ -141,7 +141,7 @@ def test_only_administrators_set_calendars(client: Client, alive: Redis) -> None
     page = operator.get(CALENDAR).content.decode()
     refused = [operator.post(f"{CALENDAR}{end}", OWN).status_code for end in ("", "preview/", "remove/")]
 
-    assert "How world time reads" in page
+    assert "How world times look" in page
     assert "Set the calendar" not in page
     assert refused == [403, 403, 403]
     assert not CampaignCalendar.objects.exists()

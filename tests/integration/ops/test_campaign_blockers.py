@@ -198,4 +198,4 @@ def test_many_dead_letters_take_one_line(admin_client: Client, alive: Redis) -> 
     text = text_of(admin_client)
 
     assert text.count("is a dead letter (NotFound: gone): retry it. <a") == 3
-    assert "3 more have a dead letter" in text
+    assert "3 more have dead letters" in text

@@ -146,7 +146,7 @@ def test_the_breaker_tile_counts_the_jobs_that_it_blocks(admin_client: Client, r
     text = admin_client.get(PAGE).content.decode()
     main_api().breaker.close()
 
-    assert "1 job held back" in text
+    assert "1 blocked job" in text
     assert "connection refused" in text
 
 

@@ -170,7 +170,7 @@ def test_looking_ahead_lists_events_that_have_no_job_yet(operator: Client, sandb
     campaign(campaign_id=CAMPAIGN, world_time=AT, processed_world_time=AT)
     pages = f"/admin/jobs/campaignclock/{CAMPAIGN}"
 
-    assert "would be triggered, or asked about" in text_of(operator, f"{pages}/what-if/?by=2h")
+    assert "would be triggered or asked about" in text_of(operator, f"{pages}/what-if/?by=2h")
     assert "an operator is asked whether to trigger the event" in text_of(operator, f"{pages}/forecast/?days=1")
 
 
@@ -222,7 +222,7 @@ def test_an_operator_says_that_an_effect_was_executed(operator: Client, sandbox:
     faults = {"operations": ["executeEffect"], "replies": [{"status": 500, "body": "no"}], "ignoreKeys": True}
     sandbox.control("POST", "faults", faults)
     job = run(trigger_job())
-    assert "It was executed: go on" in text_of(operator, page_of(job))
+    assert "It was executed: continue" in text_of(operator, page_of(job))
     data = {"job": str(job.pk), "reason": "seen in the main API", "back": page_of(job)}
     operator.post(SETTLE, data)
 

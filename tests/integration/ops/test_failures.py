@@ -127,7 +127,7 @@ def test_a_viewer_looks_but_may_not_act(client: Client, redis: Redis) -> None:
 
     assert page.status_code == 200
     assert "Retry all" not in page.content.decode()
-    assert "Save the note" not in page.content.decode()
+    assert "Save note" not in page.content.decode()
     assert refused == [403, 403, 403]
     assert failure_page.find_dead_letters(group.key).count() == 1
     assert not OperatorAction.objects.exists()

@@ -224,7 +224,7 @@ def test_a_wait_is_no_attempt(admin_client: Client, redis: Redis, api: MainApi) 
     assert shown["attempts"] == []
     assert "Waits: circuit breaker open. It has waited for" in shown["why"]
     assert "<dt>Attempts</dt><dd>0 (0 failed)</dd>" in text
-    assert "<dt>Had to wait</dt><dd>3 times, since" in text
+    assert "<dt>Had to wait</dt><dd>3 times, since:" in text
     assert "CircuitOpen" not in text
     assert [one.entry.now for one in under_way["steps"]][:3] == ["RUNNING", "QUEUED", "RETRYING"]
     assert [one.number for one in under_way["attempts"]] == [1]

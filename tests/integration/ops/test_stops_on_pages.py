@@ -98,7 +98,7 @@ def test_a_campaign_says_that_its_world_stands_at_an_effect(admin_client: Client
     assert service.release(effect, actor="scheduler", reason="world time is there")
     assert "until the job has ended" in look(admin_client, f"{JOBS}{effect.pk}/change/")
     service.cancel([effect], actor="user:ann", reason="never mind")
-    assert "World time goes on without it" in look(admin_client, f"{JOBS}{effect.pk}/change/")
+    assert "World time continues without it" in look(admin_client, f"{JOBS}{effect.pk}/change/")
 
 
 def test_bulk_actions_leave_out_what_they_cannot_reschedule(effect: Job) -> None:

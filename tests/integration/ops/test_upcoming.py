@@ -162,7 +162,7 @@ def test_a_minute_opens_to_its_items_with_links(client: Client, redis: Redis) ->
         assert where in items
     assert "attempt 3" in items
     assert "Population growth of Riverton" in items
-    assert items.count("held back: job type SETTLEMENT_GROWTH is paused") == 1
+    assert items.count("job type SETTLEMENT_GROWTH is paused") == 1
     assert "<html" not in items
 
 

@@ -51,7 +51,7 @@ def test_every_page_answers_an_administrator(operator: Client, redis: Redis, pag
 @pytest.mark.parametrize(
     ("page", "empty", "narrowed"),
     [
-        ("jobs/job/", "No jobs yet. Jobs are created by", "No job matches."),
+        ("jobs/job/", "No jobs yet. Jobs are created by", "No jobs match."),
         ("jobs/campaignclock/", "No campaigns yet. The listener asks", "No campaigns match."),
         ("jobs/schedulerow/", "No schedule rows yet. Recalculation jobs create", "No schedule rows match."),
         ("jobs/crontask/", "No cron tasks yet.", "No cron tasks match."),

@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from django.db.models import Exists, Max, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Exists, Max, Min, OuterRef, Q, QuerySet, Subquery
+from django.utils import timezone
 
 from jobs.models import CampaignClock, Job, ScheduleRow, StopPhase, WorldStop
 from jobs.models.indexes import Inlined
@@ -122,7 +123,15 @@ def open_first(campaign_id: str, reading: WorldTime) -> None:
     """Tell the scheduler to look at the campaign's first stop, if `reading` has reached it."""
     first = first_reached(campaign_id, reading)
     if first is not None and first.phase == StopPhase.WAITING:
-        WorldStop.objects.filter(pk=first.pk, phase=StopPhase.WAITING).update(phase=StopPhase.OPEN)
+        WorldStop.objects.filter(pk=first.pk, phase=StopPhase.WAITING).update(
+            phase=StopPhase.OPEN, opened_at=timezone.now()
+        )
+
+
+def oldest_standing() -> datetime | None:
+    """Since when the world that has stood longest at a stop stands; None if none does."""
+    oldest: datetime | None = in_work().exclude(phase=StopPhase.LIFTED).aggregate(at=Min("opened_at"))["at"]
+    return oldest
 
 
 #: Whether the job of a stop is queued or runs, or waits for a time of day: of a query of stops.

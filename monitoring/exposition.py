@@ -130,6 +130,11 @@ def _database(depths: Depths | None) -> str:
             ),
             _gauge("scheduler_schedule_rows", "Schedule rows of settlements and structures", metrics.schedule_rows()),
             _gauges("scheduler_world_clocks", "World clocks that are on, by state", "state", world_clocks.count()),
+            _gauge(
+                "scheduler_world_stop_oldest_seconds",
+                "For how long the world that has stood longest at a stop stands",
+                metrics.oldest_world_stop_seconds(),
+            ),
             _gauges(
                 "scheduler_alerts_open",
                 "Alerts that are not resolved",

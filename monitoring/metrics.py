@@ -17,6 +17,7 @@ from django.db.models import Count, Min, Sum
 from django.utils import timezone
 from redis import Redis, RedisError
 
+from jobs import stops
 from jobs.broker import depths, keys
 from jobs.models import Job, OutcomeMinute, ScheduleRow
 from jobs.registry import all_types
@@ -140,6 +141,12 @@ def scheduler_lag_seconds() -> float:
     firsts = [Job.objects.filter(state=s.value).aggregate(first=Min("due_at"))["first"] for s in WAITING]
     behind = [(timezone.now() - first).total_seconds() for first in firsts if first is not None]
     return float(max([0.0, *behind]))
+
+
+def oldest_world_stop_seconds() -> float:
+    """Return for how long the world that has stood longest at a stop stands; 0 if none does."""
+    since = stops.oldest_standing()
+    return max(0.0, (timezone.now() - since).total_seconds()) if since else 0.0
 
 
 def schedule_rows() -> int:

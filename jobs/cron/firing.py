@@ -75,6 +75,22 @@ def trim_history() -> None:
             task.firings.filter(id__lte=oldest).delete()
 
 
+def count_anew(now: datetime) -> None:
+    """Let tasks fire next when their expressions say so, whose next firing is later than that.
+
+    A machine whose clock was years ahead has moved them there.
+    """
+    for task in CronTask.objects.filter(enabled=True, next_fire_at__gt=now):
+        try:
+            first = next_fire(task, now)
+        except ValueError:  # a row edited directly in the database
+            continue
+        if task.next_fire_at and task.next_fire_at > first:
+            CronTask.objects.filter(pk=task.pk, next_fire_at=task.next_fire_at).update(next_fire_at=first)
+            was, then = task.next_fire_at.isoformat(), first.isoformat()
+            log.warning("cron.counted_anew", task=task.name, was=was, now=then, cause="the clock was ahead")
+
+
 def _due_times(task: CronTask, now: datetime) -> list[datetime]:
     """The due firings, at most MOST_MISSED: the oldest within LONGEST_AGO if all will run, else the newest."""
     times = _matches(task, task.next_fire_at, now)

@@ -26,6 +26,7 @@ class WorldStop(models.Model):
     at = models.CharField(max_length=32, help_text="World time.")
     job_id = models.UUIDField(unique=True)
     phase = models.CharField(max_length=8, choices=StopPhase.choices, default=StopPhase.WAITING)
+    opened_at = models.DateTimeField(null=True, blank=True, help_text="Since when world time stands at it.")
     request_id = models.CharField(max_length=64, blank=True, help_text="Of the jobs that follow; set once it is open.")
     settling_since = models.DateTimeField(null=True, blank=True, help_text="When the recalculations were submitted.")
 

@@ -32,6 +32,7 @@ class Lost(StrEnum):
     MISSED = "missed"
     STEP_LIMIT = "step limit"
     DAY_LIMIT = "day limit"
+    CLOCK_AHEAD = "clock ahead"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,8 +102,11 @@ def tick(rule: Rule, position: Position, now: datetime) -> Tick:
     In quiet hours nothing moves. A step that is more than LATE late was missed: SKIP gives up all time since the last
     step, JUMP makes one step of it, STEP one after the other. A step moves at most `most_per_step`, and what a jump has
     beyond that is given up. On a day that has moved `most_per_day` the clock stands, and earns nothing, until the next.
+    Time that was counted beyond that comes from a machine whose clock was ahead: it is counted anew from `now`.
     """
     now = _whole(now)
+    if position.counted_until > rule.quiet.next_day(now):
+        return _wait(rule, 0, begin(now, position), Lost.CLOCK_AHEAD)
     if rule.quiet.is_quiet(now):
         return Tick(0, position, rule.quiet.next_open(now))
     elapsed = rule.quiet.open_time(position.counted_until, now)

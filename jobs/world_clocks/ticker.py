@@ -6,7 +6,7 @@ at any moment, or a second one, neither loses a step nor makes it twice.
 
 import math
 import time
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
@@ -28,11 +28,13 @@ from scheduler_project.durations import exact_duration
 from scheduler_project.text import line
 
 log = structlog.get_logger(__name__)
+AHEAD: Final = timedelta(days=2)  #: no clock counts real time so far ahead, unless the machine's own was ahead
 ROUND_S: Final = 0.2  #: per poll; the next one goes on with the clocks after
 SHARE: Final = 0.1  #: of the scheduler's time that looking at clocks which wait may take
 _LOST: Final = {
     Lost.MISSED: "time was skipped, because the clock could not move when it should have",
     Lost.STEP_LIMIT: "a step reached its limit; what was beyond it is skipped",
+    Lost.CLOCK_AHEAD: "the machine's clock was ahead: real time is counted anew from now",
     Lost.DAY_LIMIT: "the limit of the day is reached: the clock stands until the next day",
 }
 _POSITION: Final = ("counted_until", "owed", "day", "moved", "next_at")
@@ -62,7 +64,8 @@ def fire_due(now: datetime, *, most_s: float = math.inf, waiting: bool = True) -
     Clocks that are known to wait come last, or not at all.
     """
     until = time.monotonic() + most_s
-    found = WorldClock.objects.filter(state=ClockState.RUNNING, next_at__lte=now).order_by("waits", "next_at")
+    is_due = Q(next_at__lte=now) | Q(counted_until__gt=now + AHEAD)
+    found = WorldClock.objects.filter(is_due, state=ClockState.RUNNING).order_by("waits", "next_at")
     due = list(found if waiting else found.filter(waits=False))
     reasons = find_reasons(due, now) if due else {}
     made = 0

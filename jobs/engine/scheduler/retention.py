@@ -48,8 +48,8 @@ class Retention:
         self._cleaned_at: datetime | None = None
 
     def poll(self, now: datetime) -> None:
-        """Clean up if it is time. Raises redis.RedisError and database errors."""
-        if self._cleaned_at is None or now - self._cleaned_at > EVERY:
+        """Clean up if it is time, or if the clock was set back. Raises redis.RedisError and database errors."""
+        if self._cleaned_at is None or abs(now - self._cleaned_at) > EVERY:
             self.clean_up(now)
             self._cleaned_at = now
 
@@ -63,6 +63,7 @@ class Retention:
             deleted += batch
         fold_outcomes(now)
         firing.trim_history()
+        firing.count_anew(now)
         FailureHour.objects.filter(hour__lt=now - settings.RETENTION).delete()
         _delete_advances(now)
         _delete_triggers(now)

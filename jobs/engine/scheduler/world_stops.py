@@ -110,6 +110,7 @@ class _Place:
 
     def go_to(self, phase: StopPhase) -> None:
         self.stop.phase = phase
+        self.stop.opened_at = None if phase == StopPhase.WAITING else self.stop.opened_at
         self.stop.save()
 
 

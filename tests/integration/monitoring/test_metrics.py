@@ -15,11 +15,12 @@ from redis import Redis
 
 from jobs import counters
 from jobs.cron import firing
-from jobs.models import Job, OutcomeMinute
+from jobs.models import CampaignClock, Job, OutcomeMinute, WorldStop
 from jobs.service import Submission, submit, submit_many
 from tests.support.documents import anchor_of
 from tests.support.processes import Start
 from tests.support.servers import ROOT, RedisServer, SandboxApi, wait_until
+from tests.support.stops import submit_at
 
 pytestmark = pytest.mark.django_db(transaction=True)
 RULES = ROOT / "deploy" / "prometheus" / "rules.yml"
@@ -104,6 +105,18 @@ def test_the_age_of_the_oldest_queued_job_and_the_lag_are_exposed(client: Client
     assert 300 <= page["scheduler_lag_seconds", ()] < 400
     assert 300 <= page["scheduler_queue_head_age_seconds", ("normal",)] < 400
     assert page["scheduler_queue_depth", ("normal",)] == 1
+
+
+def test_the_age_of_the_oldest_stop_is_exposed(client: Client, sandbox: SandboxApi) -> None:
+    """Of the worlds that stand at one; not of stops that their worlds have not reached."""
+    CampaignClock.objects.create(campaign_id="c", world_time="1001-06-01T12:00:00.000Z")
+    assert samples(client)["scheduler_world_stop_oldest_seconds", ()] == 0
+    submit_at("1001-06-01T11:00:00.000Z", campaign_id="c")
+    submit_at("1001-06-01T13:00:00.000Z", campaign_id="c")
+    assert [bool(stop.opened_at) for stop in WorldStop.objects.order_by("at")] == [True, False]
+    WorldStop.objects.exclude(opened_at=None).update(opened_at=timezone.now() - timedelta(hours=2))
+
+    assert 7200 <= samples(client)["scheduler_world_stop_oldest_seconds", ()] < 7300
 
 
 def test_rules_ask_for_metrics_that_exist(client: Client, sandbox: SandboxApi) -> None:

@@ -269,3 +269,18 @@ def test_a_worker_moves_the_campaign_by_the_step(redis: Redis, sandbox: Any) -> 
         ticker.fire_due(due(clock) + n * MINUTE)
         work(redis)
     assert sandbox.world()["campaigns"]["campaign-1"]["currentWorldTime"] == "1001-06-01T14:00:00.000Z"
+
+
+def test_a_clock_goes_on_after_the_machine_s_clock_was_years_ahead(redis: Redis) -> None:
+    """It has counted real time up to 2031; it counts anew at the next look, says so, and steps as ever."""
+    now = due(running())
+    ahead = now + timedelta(days=5 * 365)
+    assert ticker.fire_due(ahead) == 0  # missed, by its own clock
+    assert due(world_clocks.of()) > ahead
+    assert ticker.fire_due(now) == 0
+    after = world_clocks.of()
+
+    assert due(after) == now + MINUTE
+    assert "the machine's clock was ahead" in after.problem
+    assert ticker.fire_due(due(after)) == 1
+    assert steps() == [3600]

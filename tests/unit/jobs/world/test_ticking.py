@@ -157,3 +157,18 @@ def test_steps_of_less_than_a_second_are_joined() -> None:
 
     assert [tick.seconds for tick in ticks] == [1, 1, 1]
     assert ticks[-1].position.owed == 0
+
+
+@given(rules(), starts, st.integers(0, 3_000), st.integers(1, 40))
+def test_a_clock_that_was_years_ahead_does_not_stand_still(rule: Rule, start: datetime, days: int, steps: int) -> None:
+    """Once the machine's clock is right again: it goes on as a clock that begins now, with what it was owed."""
+    ahead = ticking.begin(start + timedelta(days=days), Position(counted_until=start, owed=7))
+    tick = ticking.tick(rule, ahead, start)
+    again = ticking.begin(start, ahead)
+
+    if ahead.counted_until > rule.quiet.next_day(start):
+        assert tick == Tick(0, again, ticking.next_tick(rule, again), Lost.CLOCK_AHEAD)
+    assert tick.position.counted_until <= rule.quiet.next_day(start)
+    if days > 1:
+        later = ticking.next_tick(rule, again)
+        assert ticking.tick(rule, tick.position, later) == ticking.tick(rule, again, later)

@@ -14,6 +14,7 @@ from jobs import service
 from jobs.broker import keys
 from jobs.cron import firing, tasks
 from jobs.engine.scheduler.rescuer import Rescuer
+from jobs.engine.scheduler.retention import Retention
 from jobs.engine.scheduler.scheduler import Alarm, Scheduler
 from jobs.errors import PermanentError
 from jobs.main_api.model import Campaign
@@ -93,6 +94,25 @@ def slept(alarm: Alarm, seconds: float) -> float:
 def in_a_minute() -> datetime:
     """Soon enough to be in the schedule."""
     return timezone.now() + timedelta(minutes=1)
+
+
+def test_cron_tasks_fire_again_after_the_machine_s_clock_was_years_ahead(redis: Redis) -> None:
+    """Retention, which runs again too, finds the firings that are later than their expressions say."""
+    task, now = CronTask.objects.get(name="event-expiration"), timezone.now()
+    CronTask.objects.filter(pk=task.pk).update(expression="*/5 * * * *", next_fire_at=now)
+    ahead, retention = now + timedelta(days=5 * 365), Retention(redis)
+    firing.fire_due(ahead)
+    retention.poll(ahead)
+    task.refresh_from_db()
+    assert task.next_fire_at
+    assert task.next_fire_at > ahead
+
+    retention.poll(now)
+
+    task.refresh_from_db()
+    assert task.next_fire_at == firing.next_fire(task, now)
+    Job.objects.all().delete()
+    assert len(firing.fire_due(task.next_fire_at)) == 1
 
 
 def test_a_cron_task_fires_once_per_due_time(redis: Redis) -> None:

@@ -1,12 +1,14 @@
 // The dashboard's charts, in the colours of the theme; drawn anew when the page has changed (live.js).
 (() => {
+  const text = window.opsText;
   let charts = [];
 
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
   const clock = (at, long) => new Intl.DateTimeFormat("sv-SE", long
     ? { month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit" }
     : { hour: "2-digit", minute: "2-digit" }).format(new Date(at));
-  const length = (ms) => (ms >= 60000 ? `${+(ms / 60000).toFixed(1)} min` : ms >= 1000 ? `${+(ms / 1000).toFixed(1)} s` : `${+ms.toPrecision(2)} ms`);
+  const length = (ms) => (ms >= 60000 ? text("min", { count: +(ms / 60000).toFixed(1) })
+    : ms >= 1000 ? text("s", { count: +(ms / 1000).toFixed(1) }) : text("ms", { count: +ms.toPrecision(2) }));
 
   function line(label, values, tone, more = {}) {
     return { type: "line", label, data: values, borderColor: colour(tone), backgroundColor: colour(tone), borderWidth: 2,
@@ -23,13 +25,13 @@
       time: true,
       datasets: [
         line("p50", data.p50, "good"), line("p95", data.p95, "busy", { borderDash: [6, 3] }),
-        line("longest", data.max, "muted", { borderDash: [2, 3] }),
-        line("objective for p95: 1 s", data.at.map(() => data.objective), "bad", { borderWidth: 1, pointRadius: 0 }),
+        line(text("longest"), data.max, "muted", { borderDash: [2, 3] }),
+        line(text("target"), data.at.map(() => data.objective), "bad", { borderWidth: 1, pointRadius: 0 }),
       ],
     }),
     times: (data) => ({
       time: true,
-      datasets: [line("mean", data.run, "busy"), line("longest", data.runMax, "muted", { borderDash: [2, 3] })],
+      datasets: [line(text("mean"), data.run, "busy"), line(text("longest"), data.runMax, "muted", { borderDash: [2, 3] })],
     }),
   };
 
@@ -70,7 +72,8 @@
   }
 
   // Of a logarithmic axis only the powers of ten are named.
-  const decade = (value) => (Number.isInteger(Math.log10(value)) ? (value >= 1000 ? `${value / 1000} s` : `${value} ms`) : null);
+  const decade = (value) => (!Number.isInteger(Math.log10(value)) ? null
+    : value >= 1000 ? text("s", { count: value / 1000 }) : text("ms", { count: value }));
 
   document.addEventListener("ops:updated", draw);
   document.addEventListener("DOMContentLoaded", () => {

@@ -4,6 +4,7 @@
   const [POLL_MS, RARE_MS, LEAST_MS, SILENT_MS, AGAIN_MS, TIMEOUT_MS] = [10_000, 60_000, 3_000, 20_000, 60_000, 20_000];
   const LOGIN = new URL("../../admin/login/", document.currentScript.src).pathname;
   const KNOWN = "ops-known"; // in the session's storage: the rows that were shown and chosen before new ones came in
+  const text = window.opsText;
   const UNITS = [["d", 86_400], ["h", 3600], ["min", 60], ["s", 1]];
 
   // Ages, by the server's clock: "3 min ago" goes on to "4 min ago" without a request.
@@ -11,22 +12,22 @@
   function span(seconds) {
     const parts = [];
     for (const [unit, size] of UNITS) {
-      if (seconds >= size) parts.push(`${Math.floor(seconds / size)} ${unit}`);
+      if (seconds >= size) parts.push(text(unit, { count: Math.floor(seconds / size) }));
       seconds %= size;
     }
     return parts.slice(0, 2).join(" ");
   }
   function age(time, now) {
     const seconds = (now - Date.parse(time.dateTime)) / 1000;
-    if (time.dataset.overdue !== undefined) return `overdue by ${span(seconds)}`;
-    if (Math.abs(seconds) < 1) return "now";
-    return seconds > 0 ? `${span(seconds)} ago` : `in ${span(-seconds)}`;
+    if (time.dataset.overdue !== undefined) return text("overdue", { duration: span(seconds) });
+    if (Math.abs(seconds) < 1) return text("now");
+    return text(seconds > 0 ? "ago" : "in", { duration: span(Math.abs(seconds)) });
   }
   function tick() {
     const now = Date.now() + ahead;
     document.querySelectorAll("time[datetime] > .ops-relative").forEach((word) => {
-      const text = age(word.parentElement, now);
-      if (word.firstChild?.data !== text) word.textContent = text;
+      const words = age(word.parentElement, now);
+      if (word.firstChild?.data !== words) word.textContent = words;
     });
   }
 
@@ -79,7 +80,7 @@
   }
 
   function showNews(added, gone) {
-    const words = [added && `${added} new`, gone && `${gone} no longer in this list`].filter(Boolean).join(", ");
+    const words = [added && text("new", { count: added }), gone && text("gone", { count: gone })].filter(Boolean).join(", ");
     let bar = document.getElementById("ops-news");
     if (!bar && words) {
       bar = document.createElement("p");
@@ -95,7 +96,7 @@
     const button = bar.appendChild(document.createElement("button"));
     button.type = "button";
     button.className = "ops-button";
-    button.textContent = `${words}: show`;
+    button.textContent = text("show", { news: words });
     button.addEventListener("click", letIn);
   }
 
@@ -127,9 +128,9 @@
       const answer = await fetch(location.href, { headers: headers(), signal: AbortSignal.timeout(TIMEOUT_MS) });
       if (answer.redirected && new URL(answer.url).pathname === LOGIN) location.reload();
       else if (answer.ok) update(new DOMParser().parseFromString(await answer.text(), "text/html"));
-      else showStale(`the server answered ${answer.status}`);
+      else showStale(text("answered", { status: answer.status }));
     } catch (fault) {
-      if (fault.name === "TypeError" || fault.name === "TimeoutError") showStale("the server does not answer");
+      if (fault.name === "TypeError" || fault.name === "TimeoutError") showStale(text("silent"));
       else throw fault;
     } finally {
       [asking, took] = [false, performance.now() - askedAt];
@@ -158,7 +159,8 @@
     const word = document.createElement("p");
     word.className = "ops-stale ops-warning";
     word.setAttribute("role", "alert");
-    word.textContent = `Live updates paused at ${new Date().toLocaleTimeString("sv-SE", { timeZoneName: "short" })}: ${why}. Retrying…`;
+    const time = new Date().toLocaleTimeString("sv-SE", { timeZoneName: "short" });
+    word.textContent = text("stale", { time, reason: why });
     part.prepend(word);
   }
 
@@ -188,11 +190,12 @@
   }
 
   function show() {
-    const state = paused ? "Paused" : isStreaming() ? "Live" : `Updated every ${(seconds("refresh") || POLL_MS) / 1000} s`;
+    const every = text("s", { count: (seconds("refresh") || POLL_MS) / 1000 });
+    const state = paused ? text("paused") : isStreaming() ? text("live") : text("updatedEvery", { duration: every });
     const [word, button] = root.querySelectorAll("[data-live-state], [data-live-pause]");
     if (word.textContent !== state) word.textContent = state;
-    button.textContent = paused ? "Resume" : "Pause";
-    button.setAttribute("aria-label", `${button.textContent} live updates`);
+    button.textContent = text(paused ? "resume" : "pause");
+    button.setAttribute("aria-label", text(paused ? "resumeUpdates" : "pauseUpdates"));
   }
 
   function addControl() {

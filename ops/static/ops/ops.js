@@ -1,3 +1,8 @@
+// The page has the texts of the scripts, in its language; %(name)s stands for a value.
+window.opsText = (name, values = {}) => {
+  window.opsTexts ??= JSON.parse(document.getElementById("ops-texts").textContent);
+  return window.opsTexts[name].replace(/%\((\w+)\)s/g, (whole, key) => values[key] ?? whole);
+};
 // Keys to go somewhere, and the action of many jobs in steps with a bar; without scripts the same forms work as forms.
 (() => {
   const TYPING = "input, textarea, select, [contenteditable]";
@@ -8,6 +13,8 @@
     z: "jobs/pause/", b: "jobs/pause/breaker/", m: "jobs/campaignclock/", s: "jobs/schedulerow/", l: "monitoring/alert/",
     h: "monitoring/alerthandler/", y: "monitoring/delivery/", a: "jobs/auditentry/", u: "auth/user/", r: "auth/group/",
   };
+  const text = window.opsText;
+  const number = (n) => n.toLocaleString(document.documentElement.lang);
   let waiting = false;
 
   const linkOf = (path) => [...document.querySelectorAll("#nav-sidebar a[href]")].findLast((a) => a.pathname === ADMIN + path);
@@ -23,18 +30,18 @@
   function showKeys() {
     const dialog = document.body.appendChild(document.createElement("dialog"));
     dialog.className = "ops-keys";
-    dialog.setAttribute("aria-label", "Keys");
+    dialog.setAttribute("aria-label", text("keys"));
     const list = dialog.appendChild(document.createElement("dl"));
-    line(list, ["/"], "search this list");
-    line(list, ["Ctrl", "K"], "command palette: pages, jobs by id, types, campaigns, settlements, structures");
-    line(list, ["?"], "this list");
+    line(list, ["/"], text("keySearch"));
+    line(list, ["Ctrl", "K"], text("keyPalette"));
+    line(list, ["?"], text("keyKeys"));
     for (const [key, path] of Object.entries(GOES)) {
       const link = linkOf(path);
       if (link) line(list, ["g", key], nameOf(link));
     }
     const close = dialog.appendChild(document.createElement("button"));
     close.className = "ops-button";
-    close.textContent = "Close";
+    close.textContent = text("close");
     close.addEventListener("click", () => dialog.close());
     dialog.addEventListener("close", () => dialog.remove());
     dialog.showModal();
@@ -59,19 +66,27 @@
   async function one(form, data) {
     try { // getAttribute, for form.action is the field of that name
       const answer = await fetch(form.getAttribute("action"), { method: "POST", body: data });
-      if (answer.redirected && new URL(answer.url).pathname === LOGIN) return { error: "you are logged out", login: answer.url };
-      if (!answer.ok && answer.status !== 400) return { error: `the server answered ${answer.status}` };
-      return await answer.json().catch(() => ({ error: "the server's answer cannot be read; it may have done one more step" }));
+      if (answer.redirected && new URL(answer.url).pathname === LOGIN) return { error: text("loggedOut"), login: answer.url };
+      if (!answer.ok && answer.status !== 400) return { error: text("answered", { status: answer.status }) };
+      return await answer.json().catch(() => ({ error: text("unreadable") }));
     } catch {
-      return { error: "the server does not answer, and may have done one more step" };
+      return { error: text("silentStep") };
     }
   }
 
-  function ending(word, href, text) {
+  function ending(word, href, label) {
     const link = document.createElement("a");
     link.href = href;
-    link.textContent = text;
+    link.textContent = label;
     word.append(" ", link);
+  }
+
+  const total = (left) => Object.values(left).reduce((a, b) => a + b, 0);
+
+  function progress(form, done, left) {
+    const sum = text("progress", { count: number(done), done: form.dataset.label, kept: number(total(left)) });
+    const states = Object.entries(left).map(([state, n]) => `${number(n)} ${state}`).join(", ");
+    return states ? text("progressStates", { progress: sum, states }) : sum;
   }
 
   async function inSteps(form) {
@@ -79,7 +94,7 @@
     const [bar, word] = [box.querySelector("progress"), box.querySelector("p")];
     box.hidden = false;
     form.querySelectorAll("button").forEach((button) => { button.disabled = true; });
-    let [done, after, sum, last] = [0, "", `0 ${form.dataset.label}`, {}];
+    let [done, after, sum, last] = [0, "", progress(form, 0, {}), {}];
     const left = {}; // by state
     do {
       const data = new FormData(form);
@@ -88,24 +103,22 @@
       const body = await one(form, data);
       if (body.error) {
         word.setAttribute("role", "alert");
-        word.textContent = `Stopped: ${body.error}. So far ${sum}. Select the rest and run again.`;
-        if (body.login) ending(word, body.login, "Log in to go on");
-        else ending(word, form.elements.back.value, "Back to the list");
+        word.textContent = text("stopped", { reason: body.error, progress: sum });
+        if (body.login) ending(word, body.login, text("logIn"));
+        else ending(word, form.elements.back.value, text("back"));
         return;
       }
       last = body;
       done += body.done;
       for (const [state, n] of Object.entries(body.left)) left[state] = (left[state] ?? 0) + n;
       after = body.after;
-      const kept = Object.values(left).reduce((a, b) => a + b, 0);
-      const states = Object.entries(left).map(([state, n]) => `${n.toLocaleString()} ${state}`).join(", ");
-      bar.value = done + kept;
-      sum = `${done.toLocaleString()} ${form.dataset.label}, ${kept.toLocaleString()} left as before${states && `: ${states}`}`;
+      bar.value = done + total(left);
+      sum = progress(form, done, left);
       word.textContent = sum;
     } while (after);
-    word.append(`. Done. ${last.never}`);
-    ending(word, last.action, "Show this action");
-    ending(word, form.elements.back.value, "Back to the list");
+    word.textContent = text("finished", { progress: sum, note: last.never });
+    ending(word, last.action, text("action"));
+    ending(word, form.elements.back.value, text("back"));
     if (last.undo) offerUndo(form, last.undo);
   }
 
@@ -120,7 +133,7 @@
     }
     const button = undo.appendChild(document.createElement("button"));
     button.className = "ops-button ops-plain";
-    button.textContent = "Undo";
+    button.textContent = text("undo");
     form.after(undo); // a form cannot be inside another
   }
 
@@ -145,7 +158,7 @@ const ROOT = new URL("../../", document.currentScript.src).pathname;
     document.querySelectorAll("time[datetime] small").forEach((small) => {
       const time = small.parentElement;
       if (!known) small.textContent = exact.format(new Date(time.dateTime));
-      time.title = `${time.dateTime} (shown in ${zone})`;
+      time.title = window.opsText("shownIn", { time: time.dateTime, zone });
     });
   }
   document.addEventListener("DOMContentLoaded", show);
@@ -156,14 +169,14 @@ const ROOT = new URL("../../", document.currentScript.src).pathname;
 // chooser's icon counts only where it is an image.
 addEventListener("load", () => {
   const name = (selector, label) => document.querySelectorAll(selector).forEach((element) => element.setAttribute("aria-label", label));
-  name("#changelist .simplebar-content-wrapper", "List");
-  name("#changelist-filter .simplebar-content-wrapper", "Choices of filters");
-  name("#nav-sidebar .simplebar-content-wrapper", "Pages");
+  name("#changelist .simplebar-content-wrapper", window.opsText("list"));
+  name("#changelist-filter .simplebar-content-wrapper", window.opsText("filters"));
+  name("#nav-sidebar .simplebar-content-wrapper", window.opsText("pages"));
   document.querySelectorAll("#changelist-filter h3").forEach((heading) => heading.setAttribute("aria-level", "2"));
   const palette = document.getElementById("search-input-command")?.closest(".fixed");
   palette?.setAttribute("role", "dialog");
   palette?.setAttribute("aria-modal", "true");
-  palette?.setAttribute("aria-label", "Command palette");
+  palette?.setAttribute("aria-label", window.opsText("palette"));
   setTimeout(() => document.querySelectorAll(".selector .help-tooltip").forEach((icon) => icon.setAttribute("role", "img"))); // Django makes it on load
 });
 
@@ -185,5 +198,5 @@ document.addEventListener("htmx:afterSwap", ({ detail: { target } }) => {
   const word = target.appendChild(document.createElement("p"));
   word.className = "ops-nothing";
   word.setAttribute("role", "status");
-  word.textContent = "Nothing found: try a page, a job's id, a job type, or the name of a campaign, settlement or structure.";
+  word.textContent = window.opsText("nothingFound");
 });

@@ -71,7 +71,7 @@ def test_a_logout_between_two_steps_is_reported(service: Service, visit: Visit) 
     done = f"So far {bulk.STEP} cancelled, 0 left as before"
     expect(word).to_contain_text(f"Stopped: you are logged out. {done}")
     page.unroute_all()
-    word.get_by_role("link", name="Log in to go on").click()
+    word.get_by_role("link", name="Log in to continue").click()
     page.get_by_label("Username").fill("olga")
     page.get_by_label("Password").fill(PASSWORD)
     page.keyboard.press("Enter")

@@ -1,5 +1,6 @@
 """The page of what will run in the next hours: a strip of the whole window, its minutes, and the items of one."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -8,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from django.db import connection
 from django.db.models import Value
+from django.utils.translation import gettext_lazy
 
 from jobs import pauses
 from jobs.models import Pause, PauseKind
@@ -33,6 +35,7 @@ ICONS: Final = {
     Source.CRON: "schedule",
     Source.SCHEDULE: "event_repeat",
     Source.CLOCK: "more_time",
+    Source.QUESTION: "contact_support",
 }
 NAMES: Final = {
     Source.JOB: "delayed jobs",
@@ -40,6 +43,7 @@ NAMES: Final = {
     Source.CRON: "cron firings",
     Source.SCHEDULE: "schedules",
     Source.CLOCK: "world clock steps",
+    Source.QUESTION: gettext_lazy("deadlines of questions"),
 }
 ONE: Final = {
     Source.JOB: "delayed job",
@@ -47,6 +51,7 @@ ONE: Final = {
     Source.CRON: "cron firing",
     Source.SCHEDULE: "schedule",
     Source.CLOCK: "world clock step",
+    Source.QUESTION: gettext_lazy("deadline of a question"),
 }
 
 
@@ -79,7 +84,7 @@ class Count(NamedTuple):
 
     @property
     def name(self) -> str:
-        return NAMES[self.source] if self.number != 1 else ONE[self.source]
+        return str(NAMES[self.source] if self.number != 1 else ONE[self.source])
 
     @property
     def icon(self) -> str:
@@ -215,20 +220,27 @@ def _draw(whole: dict[Source, Found], wanted: Wanted, window: Window, now: datet
             numbers[min(size - 1, max(0, (one.at - begin) // window.step))] += 1
         if not found.is_complete:
             capped = [is_capped or at + window.step > found.until for is_capped, at in zip(capped, starts, strict=True)]
-    most = max(numbers)
-    levels = (_level(number, most) for number in numbers)
-    return [Bar(*part) for part in zip(starts, numbers, capped, levels, strict=True)]
+    return [Bar(*part) for part in zip(starts, numbers, capped, find_levels(numbers), strict=True)]
 
 
-def _level(number: int, most: int) -> int:
-    """The colour for a number, by its magnitude: one job is seen beside thousands.
+def find_levels(numbers: Sequence[int]) -> list[int]:
+    """The colours for numbers: 0 for none, 1 for the smallest, LEVELS for the largest.
 
-    >>> [_level(number, 1000) for number in (0, 1, 10, 100, 1000)]
-    [0, 1, 2, 3, 4]
+    Half by magnitude, so that a few beside thousands look few; half by rank, so that numbers that lie close together
+    are told apart, also beside one that is far larger.
+
+    >>> find_levels([0, 1, 10, 100, 1000]), find_levels([12, 17, 23, 30]), find_levels([12, 17, 23, 30, 5000])
+    ([0, 1, 2, 3, 4], [1, 2, 3, 4], [1, 1, 2, 2, 4])
     """
-    if number <= 0:
-        return 0
-    return 1 + round((LEVELS - 1) * (number.bit_length() - 1) / max(1, most.bit_length() - 1))
+    ordered = sorted({number for number in numbers if number > 0})
+    ranks = {number: rank for rank, number in enumerate(ordered)}
+    span = math.log(ordered[-1] / ordered[0]) if len(ordered) > 1 else 1.0
+    return [
+        1 + round((LEVELS - 1) * (math.log(number / ordered[0]) / span + ranks[number] / max(1, len(ordered) - 1)) / 2)
+        if number > 0
+        else 0
+        for number in numbers
+    ]
 
 
 def count_jobs(source: Source, wanted: Wanted, starts: Sequence[datetime], step: timedelta) -> list[int]:

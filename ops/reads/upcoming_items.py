@@ -5,8 +5,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
+from django.utils.translation import gettext as _
+
 from jobs import pauses
-from jobs.models import CampaignClock, CronTask, Job, Pause, ScheduleRow
+from jobs.models import CampaignClock, CronTask, EventQuestion, Job, Pause, ScheduleRow
 from ops.humanize import label
 from ops.reads.job import name_all
 from ops.reads.upcoming import ICONS, MINUTE, Count, find_pause
@@ -64,6 +66,7 @@ def _with_rows(planned: Sequence[Planned]) -> list[tuple[Planned, Any, str]]:
         Source.CRON: tasks,
         Source.SCHEDULE: rows,
         Source.CLOCK: {key: key for key in keys[Source.CLOCK]},
+        Source.QUESTION: EventQuestion.objects.in_bulk(keys[Source.QUESTION]),
     }
     return [
         (one, row, names.get(one.campaign_id) or one.campaign_id)
@@ -84,5 +87,9 @@ def _describe(planned: Planned, row: Any, campaign: str, pause: Pause | None) ->
             shown = (name, "admin:jobs_campaignclock_change", row.campaign_id, "")
         case Source.CLOCK:
             shown = ("Step of the world clock", "admin:jobs_campaignclock_world_clock", planned.campaign_id, "")
+        case Source.QUESTION:
+            name = _("The answer whether to trigger %(event)s") % {"event": row.event_name}
+            default = _("without one, it is triggered") if row.default_answer else _("without one, it is not triggered")
+            shown = (name, "admin:jobs_job_change", row.pk, default)
     name, page, pk, note = shown
     return Item(planned, name, campaign, page, pk, note, pause)

@@ -5,7 +5,7 @@ have no job yet, are computed. Jobs that wait for a world time have no time of d
 """
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -16,8 +16,8 @@ from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Coalesce
 
 from jobs.cron.firing import next_fire
-from jobs.models import ClockState, CronTask, Job, ScheduleRow, WorldClock
-from jobs.registry import all_types, type_moving_world_time
+from jobs.models import ClockState, CronTask, EventQuestion, Job, ScheduleRow, WorldClock
+from jobs.registry import all_types, type_moving_world_time, type_on_event
 from jobs.schedules.firing import wall_rows
 from jobs.states import Priority, State
 from jobs.world.clock import WallTime, sortable
@@ -35,6 +35,7 @@ class Source(StrEnum):
     CRON = "cron"
     SCHEDULE = "schedule"
     CLOCK = "clock"
+    QUESTION = "question"  #: an operator is asked; at the deadline the default answer counts
 
 
 STATES: Final = {Source.JOB: State.SCHEDULED, Source.RETRY: State.RETRYING}
@@ -80,15 +81,16 @@ class Found:
 
 
 def find(source: Source, wanted: Wanted, now: datetime) -> Found:
-    """The first MOST planned runs of a source; at most two queries."""
+    """The first MOST planned runs of a source; at most three queries."""
     if wanted.source not in ("", source):
         return Found([], wanted.until, is_complete=True)
+    if source is Source.RETRY:
+        return _without_asking(_find_jobs(source, wanted), wanted)
     if source in STATES:
         return _find_jobs(source, wanted)
     if source is Source.SCHEDULE:
         return _find_schedules(wanted, now)
-    generate = _generate_firings if source is Source.CRON else _generate_steps
-    return _limit(islice(generate(wanted), MOST + 1), wanted)
+    return _limit(islice(_GENERATORS[source](wanted), MOST + 1), wanted)
 
 
 def waiting_jobs(source: Source, wanted: Wanted) -> QuerySet[Job]:
@@ -195,3 +197,29 @@ def _generate_steps(wanted: Wanted) -> Iterator[Planned]:
     for clock in clocks.order_by("next_at")[: MOST + 1]:
         if clock.next_at and wanted.matches(kind.name, clock.campaign_id):
             yield Planned(clock.next_at, Source.CLOCK, kind.name, clock.campaign_id, kind.priority.queue, clock.pk)
+
+
+def _generate_deadlines(wanted: Wanted) -> Iterator[Planned]:
+    """The deadlines of questions without an answer."""
+    kind = all_types()[type_on_event()]
+    for row in _open_questions(wanted)[: MOST + 1]:
+        if wanted.matches(kind.name, row.campaign_id):
+            yield Planned(row.deadline, Source.QUESTION, kind.name, row.campaign_id, kind.priority.queue, row.job_id)
+
+
+def _open_questions(wanted: Wanted) -> QuerySet[EventQuestion]:
+    found = EventQuestion.objects.open().filter(deadline__lt=wanted.until)
+    return found.filter(deadline__gte=wanted.since) if wanted.since else found
+
+
+def _without_asking(found: Found, wanted: Wanted) -> Found:
+    """Without the jobs that look for their answers at the deadlines, which are a source of their own."""
+    asking = set(EventQuestion.objects.open().values_list("job_id", flat=True)[:MOST]) if found.planned else set()
+    return replace(found, planned=[one for one in found.planned if one.key not in asking])
+
+
+_GENERATORS: Final[Mapping[Source, Callable[[Wanted], Iterator[Planned]]]] = {
+    Source.CRON: _generate_firings,
+    Source.CLOCK: _generate_steps,
+    Source.QUESTION: _generate_deadlines,
+}

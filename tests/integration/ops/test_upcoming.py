@@ -1,6 +1,7 @@
 """Upcoming: everything that will run in the next hours, by minute and from every source."""
 
 import re
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,7 +13,7 @@ from django.utils import timezone
 from redis import Redis
 
 from jobs import pauses
-from jobs.models import CampaignClock, CronTask, Job, ScheduleRow, WorldClock
+from jobs.models import CampaignClock, CronTask, EventQuestion, Job, ScheduleRow, WorldClock
 from jobs.states import State
 from jobs.stops import AT_WORLD_TIME
 from jobs.world.clock import WallTime, sortable
@@ -206,6 +207,41 @@ def test_the_strip_spans_the_whole_window_however_much_waits(redis: Redis, monke
     assert texts == {0: "3+", 5: "1", 59: "1"}
     assert len(bars) == 60
     assert max(bar.level for bar in bars) == upcoming.LEVELS
+
+
+def test_a_question_s_deadline_is_planned_with_what_counts_then(client: Client, redis: Redis) -> None:
+    """Once: not also as the retry with which its job looks for the answer. Answered, it is planned no more."""
+    deadline = timezone.now() + timedelta(minutes=30)
+    asking = job(deadline, state=State.RETRYING, campaign_id="c-1", type="TRIGGER_EVENT")
+    job(deadline, state=State.RETRYING, campaign_id="c-1")
+    question = EventQuestion.objects.create(
+        job_id=asking.pk, campaign_id="c-1", event_id="e-1", event_name="The siege", scheduled_at="1001-06-01",
+        deadline=deadline, default_answer=True,
+    )  # fmt: skip
+    viewer = member(client, "Viewer")
+    page = viewer.get(f"{PAGE}?hours=1")
+    (minute,) = page.context["upcoming"].minutes
+    items = viewer.get(f"{PAGE}?hours=1", {"hours": "1", "minute": minute.at.isoformat()}).content.decode()
+
+    assert [(count.source, count.number) for count in minute.counts] == [(Source.RETRY, 1), (Source.QUESTION, 1)]
+    assert "1 deadline of a question" in page.content.decode()
+    assert "The answer whether to trigger The siege" in items
+    assert "without one, it is triggered" in items
+    only = viewer.get(f"{PAGE}?hours=1&source=question&campaign_id=c-1").context["upcoming"]
+    assert [one.total for one in only.minutes] == ["1"]
+    question.answered_at = timezone.now()
+    question.save()
+    assert not viewer.get(f"{PAGE}?hours=1&source=question").context["upcoming"].minutes
+
+
+def test_the_strip_tells_a_real_spread_apart(redis: Redis) -> None:
+    """Of a day: a few retries all the time, growth on the hour, one jump. No level has nearly all parts."""
+    numbers = [(12 + 7 * n % 30) if n % 6 else 200 + n for n in range(71)] + [5_000]
+    levels = Counter(upcoming.find_levels(numbers))
+
+    assert set(levels) == {1, 2, 3, 4}
+    assert max(levels.values()) < 0.6 * len(numbers)
+    assert upcoming.find_levels([7, 7, 0, 7]) == [1, 1, 0, 1]
 
 
 def test_a_filter_searches_a_bounded_part_and_says_so(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:

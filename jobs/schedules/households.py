@@ -100,7 +100,7 @@ def _standing_structures(
 
 
 class ResourcesInTime:
-    """The resources of settlements at the times of their structures' upgrade checks."""
+    """The resources of settlements at the times of their structures' upgrade checks, asked for in the order of time."""
 
     def __init__(self, run: Run, structures: Collection[DueEntity[Structure]]) -> None:
         self._required = {one.entity.id: _required_resources(one.entity) for one in structures}
@@ -108,7 +108,8 @@ class ResourcesInTime:
         self._run = run
         self._settlements = run.api.settlements(sorted(ids)) if ids else {}
         self._anchors = run.schedules.anchors(sorted(ids)) if ids else {}
-        self._bounds: dict[tuple[str, Moment], tuple[Mapping[str, Any], Mapping[str, Any]]] = {}
+        self._last = max((one.until for one in structures), key=lambda until: until.at)
+        self._bounds: dict[str, _Bounds] = {}
         self._structures: dict[str, dict[str, Entity[Any]] | JobError] = {}
 
     def at(self, structure: Structure, moment: Moment) -> Mapping[str, Any] | JobError:
@@ -117,25 +118,15 @@ class ResourcesInTime:
         settlement = self._settlements.get(structure.settlement_id) if required else None
         if settlement is None or isinstance(settlement, JobError):
             return settlement or {}
-        least, most = self._bounds_at(settlement, moment)
+        if settlement.id not in self._bounds:
+            # An event without an anchor was first seen now: none is due by the last of the checks.
+            known = self._anchors.get(settlement.id, {})
+            self._bounds[settlement.id] = _Bounds(as_standing(settlement, GrowthType, known, self._last))
+        bounds = self._bounds[settlement.id]
+        least, most = bounds.at(moment)
         if all(_has(least, name, amount) == _has(most, name, amount) for name, amount in required.items()):
             return least
-        return self._exactly(DueEntity(settlement, self._standing(settlement, moment), moment))
-
-    def _bounds_at(self, settlement: Settlement, moment: Moment) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-        """The resources if no required structure lets the settlement level up, and if all do."""
-        key = settlement.id, moment
-        if key not in self._bounds:
-            standing = self._standing(settlement, moment)
-            course = _course_until(standing, (), moment)
-            # Without people enough for the next level, no structure changes anything.
-            depends = course.can_reach and course.requires_structures
-            most = _course_until(_without_requirements(standing), (), moment) if depends else course
-            self._bounds[key] = course.resources, most.resources
-        return self._bounds[key]
-
-    def _standing(self, settlement: Settlement, moment: Moment) -> Entity[Any]:
-        return as_standing(settlement, GrowthType, self._anchors.get(settlement.id, {}), moment)
+        return self._exactly(DueEntity(settlement, bounds.settlement, moment))
 
     def _exactly(self, one: DueEntity[Settlement]) -> Mapping[str, Any] | JobError:
         """Levels decide how often resources are generated, and structures decide on levels."""
@@ -144,7 +135,31 @@ class ResourcesInTime:
         structures = self._structures[one.entity.id]
         if isinstance(structures, JobError):
             return structures
-        return _course_until(one.standing, structures.values(), one.until).resources
+        course = SettlementCourse(one.standing, structures.values(), type(one.until))
+        course.advance(one.until)
+        return course.resources
+
+
+class _Bounds:
+    """A settlement's resources if no required structure lets it level up, and if all do."""
+
+    def __init__(self, settlement: Entity[Any]) -> None:
+        self.settlement = settlement
+        self._least: SettlementCourse[Any] | None = None
+        self._most: SettlementCourse[Any] | None = None
+
+    def at(self, moment: Moment) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        """The least and the most at that moment, which is not before the last one."""
+        if self._least is None:
+            self._least = SettlementCourse(self.settlement, (), type(moment))
+        self._least.advance(moment)
+        # Without people enough for the next level, no structure changes anything.
+        if self._most is None and self._least.can_reach and self._least.requires_structures:
+            self._most = SettlementCourse(_without_requirements(self.settlement), (), type(moment))
+        if self._most is None:
+            return self._least.resources, self._least.resources
+        self._most.advance(moment)
+        return self._least.resources, self._most.resources
 
 
 def resources_of(settlement: Settlement | None) -> dict[str, Any]:
@@ -160,14 +175,6 @@ def _required_resources(structure: Structure) -> Mapping[str, float]:
 def _without_requirements(settlement: Entity[Any]) -> Entity[Any]:
     variables = {n: value for n, value in settlement.variables.items() if n != "requiredStructuresForLevelUp"}
     return replace(settlement, variables=variables)
-
-
-def _course_until(
-    settlement: Entity[Any], structures: Collection[Entity[Any]], moment: Moment
-) -> SettlementCourse[Any]:
-    course: SettlementCourse[Any] = SettlementCourse(settlement, structures, type(moment))
-    course.advance(moment)
-    return course
 
 
 def _has(resources: Mapping[str, Any], name: str, amount: float) -> bool:

@@ -48,8 +48,8 @@ def _advance(run: Run, due: Sequence[DueEntity[Structure]]) -> dict[str, Advance
     """Upgrade checks need the settlement's resources at their time; the rest of a structure needs nothing else."""
     resources = ResourcesInTime(run, due)
     advanced: dict[str, Advance | JobError] = {}
-    for one in due:
-        after = advance_structure(one.standing, one.until)
+    every = [(one, advance_structure(one.standing, one.until)) for one in due]
+    for one, after in sorted(every, key=lambda pair: pair[1].check[1].at if pair[1].check else pair[0].until.at):
         errors: dict[str, JobError] = {}
         if after.check is not None:
             found = resources.at(one.entity, after.check[1])

@@ -9,6 +9,8 @@ from functools import partial
 from math import isfinite
 from typing import Any, Final
 
+import msgspec
+
 from scheduler_project.text import clean_answer
 
 #: An escaped NUL or surrogate, or a raw NUL; only bodies with one are cleaned.
@@ -37,19 +39,31 @@ def decode(body: bytes, *, unique_keys: bool = False) -> Any:
     A number that no float or int equals exactly becomes a Decimal or, if its exponent is too large, a RawNumber.
     Raises ValueError if `body` is not JSON or nested too deeply or, with `unique_keys`, if an object has a key twice.
     """
+    try:
+        found = _decode_leniently(body, unique_keys) if unique_keys else _decode(body)
+        return clean_answer(found) if _SUSPECT.search(body) else found
+    except RecursionError:
+        raise NestedTooDeeply("the answer is nested too deeply") from None
+
+
+def _decode(body: bytes) -> Any:
+    """Take a third of the time for JSON as the standard has it; read the rest as JavaScript and players write it."""
+    try:
+        return _STRICT.decode(body)
+    except (ValueError, RecursionError):
+        return _decode_leniently(body, unique_keys=False)
+
+
+def _decode_leniently(body: bytes, unique_keys: bool) -> Any:
     text = body.decode("utf-8-sig", "replace")
     pairs = _unique if unique_keys else None
     read = partial(json.loads, text, parse_float=_number, parse_constant=_no_number, object_pairs_hook=pairs)
     try:
-        try:
-            found = read()
-        except ValueError as error:
-            if isinstance(error, json.JSONDecodeError | KeyTwice):
-                raise
-            found = read(parse_int=_integer)  # an int of more than 4,300 digits
-        return clean_answer(found) if _SUSPECT.search(body) else found
-    except RecursionError:
-        raise NestedTooDeeply("the answer is nested too deeply") from None
+        return read()
+    except ValueError as error:
+        if isinstance(error, json.JSONDecodeError | KeyTwice):
+            raise
+        return read(parse_int=_integer)  # an int of more than 4,300 digits
 
 
 def encode(payload: object, *, sort_keys: bool = False) -> bytes:
@@ -94,3 +108,6 @@ def _no_number(_name: str) -> None:
 
 def _integer(text: str) -> int | Decimal:
     return int(text) if len(text) <= 4300 else Decimal(text)
+
+
+_STRICT: Final = msgspec.json.Decoder(float_hook=_number)

@@ -34,6 +34,33 @@ def test_any_bytes_are_json_or_a_value_error(body: bytes) -> None:
         return
 
 
+JSON_TEXT = st.recursive(
+    NUMBER | st.sampled_from(["null", "true", "false", "NaN", "-Infinity", "-0", "-0.0", "1.0", "9" * 4400])
+    | st.text().map(json.dumps) | st.text().map(lambda text: json.dumps(text, ensure_ascii=False)),
+    lambda inner: st.lists(inner, max_size=3).map(lambda each: f"[{' , '.join(each)}]")
+    | st.lists(st.tuples(st.text(max_size=3).map(json.dumps), inner), max_size=3).map(
+        lambda pairs: "{" + ",".join(f"{key}:{value}" for key, value in pairs) + "}"
+    ),
+    max_leaves=8,
+)  # fmt: skip
+
+
+@given(JSON_TEXT, st.integers(0, 200), st.binary(max_size=2))
+def test_both_ways_to_read_find_the_same(text: str, at: int, inserted: bytes) -> None:
+    """What looks for keys that occur twice reads each text by Python's own decoder."""
+    body = text.encode("utf-8", "surrogatepass")
+    body = body[:at] + inserted + body[at:]
+    try:
+        expected = repr(wire.decode(body, unique_keys=True))
+    except wire.KeyTwice:
+        return
+    except ValueError:
+        with pytest.raises(ValueError):  # noqa: PT011 - the class is the contract
+            wire.decode(body)
+        return
+    assert repr(wire.decode(body)) == expected
+
+
 @given(st.text() | st.text(st.characters(categories=["Cs", "Cc", "L"])))
 def test_texts_can_be_stored_and_variables_go_back_as_they_came(text: str) -> None:
     """Half a surrogate pair is replaced; a player's own values are not touched."""

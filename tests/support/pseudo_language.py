@@ -1,0 +1,112 @@
+"""A language that puts every translated text into brackets, and what on a page stands outside of them."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from gettext import NullTranslations
+from html.parser import HTMLParser
+from typing import Final
+
+import pytest
+from django.conf import settings
+from django.utils.translation import trans_real
+
+OPENS, CLOSES = "⟦", "⟧"
+#: Attributes that people read; of the rest of data-*, whatever has words.
+READ: Final = frozenset({"title", "aria-label", "aria-description", "placeholder", "alt", "label", "data-label"})
+#: Code, times and symbols, and what a reader or a program wrote.
+NOT_PROSE: Final = frozenset({"script", "style", "code", "pre", "kbd", "time", "textarea", "template"})
+EMPTY: Final = frozenset({"area", "br", "col", "hr", "img", "input", "link", "meta", "source", "wbr"})
+_CONTEXT: Final = "\x04"
+
+
+class Brackets(NullTranslations):
+    """Translates into the same text in brackets, padded by a share of its length."""
+
+    def __init__(self, padding: float = 0) -> None:
+        super().__init__()
+        self._padding = padding
+
+    def to_language(self) -> str:
+        return str(settings.LANGUAGE_CODE)
+
+    def gettext(self, message: str) -> str:
+        text = message.rpartition(_CONTEXT)[2]
+        return f"{OPENS}{text}{_padded(text, self._padding)}{CLOSES}"
+
+    def ngettext(self, msgid1: str, msgid2: str, n: int) -> str:
+        return self.gettext(msgid1 if n == 1 else msgid2)
+
+
+def _padded(text: str, share: float) -> str:
+    """Words of Greek letters, which no English text has."""
+    length = round(len(re.sub(r"%\(\w+\)[sd]|<[^>]*>", "", text)) * share)
+    return "".join(" " if n % 7 == 0 else "ω" for n in range(length))
+
+
+@contextmanager
+def brackets(padding: float = 0) -> Iterator[None]:
+    """Let this process speak the language in brackets. What Django has activated would outlast a patch."""
+    language = Brackets(padding)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(vars(trans_real)["_translations"], settings.LANGUAGE_CODE, language)
+        patch.setattr(trans_real, "_default", language)
+        trans_real.deactivate()
+        try:
+            yield
+        finally:
+            trans_real.deactivate()
+
+
+class Untranslated(HTMLParser):
+    """Collects what people read on a page and no brackets hold: texts with letters that are no data."""
+
+    def __init__(self, data: re.Pattern[str]) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self._data = data
+        self._open: list[tuple[str, int, bool]] = []  # name, brackets when it began, whether its texts are prose
+        self._depth = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Look at the attributes; of the element's texts when they come."""
+        given = {name: value or "" for name, value in attrs}
+        prose = not self._open or self._open[-1][2]
+        prose &= tag not in NOT_PROSE and given.get("translate") != "no"
+        prose &= "material-symbols-outlined" not in given.get("class", "").split()
+        if prose or tag == "textarea":
+            for name, value in given.items():
+                is_button = tag == "input" and given.get("type") in ("submit", "button", "reset") and name == "value"
+                if name in READ or is_button or (name.startswith("data-") and " " in value.strip()):
+                    self._look(value, f"{tag}[{name}]")
+        if tag not in EMPTY:
+            self._open.append((tag, self._depth, prose))
+
+    def handle_endtag(self, tag: str) -> None:
+        """A text that was cut has lost its closing bracket: it ends with its element."""
+        while any(name == tag for name, *_ in self._open):
+            name, self._depth, _ = self._open.pop()
+            if name == tag:
+                return
+
+    def handle_data(self, data: str) -> None:
+        """Whatever stands outside of brackets."""
+        if self._open and self._open[-1][2]:
+            self._depth = self._look(data, self._open[-1][0], self._depth)
+
+    def _look(self, text: str, where: str, depth: int = 0) -> int:
+        outside = ""
+        for part in re.split(f"([{OPENS}{CLOSES}])", text):
+            depth = max(0, depth + {OPENS: 1, CLOSES: -1}.get(part, 0))
+            outside += part if depth == 0 and part != CLOSES else CLOSES
+        left = self._data.sub(" ", outside)
+        if re.search(r"[A-Za-z]{2}", left):
+            self.found.append(f"{where}: {' '.join(text.split())[:160]}")
+        return depth
+
+
+def untranslated(html: str, data: re.Pattern[str]) -> list[str]:
+    """What people read on a page that is neither translated nor data."""
+    page = Untranslated(data)
+    page.feed(html)
+    return list(dict.fromkeys(page.found))

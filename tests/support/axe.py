@@ -1,23 +1,90 @@
 """What axe-core finds wrong with a page."""
 
-from typing import Any, Final
+from collections import Counter
+from typing import Final
 
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
-#: WCAG 2.1 A and AA, and what axe calls best practice: landmarks, the order of headings.
-RULES: Final = {
+#: WCAG 2.1 A and AA, and what axe calls best practice: landmarks, the order of headings. No style sheet need be loaded
+#: again for them. Contrast takes most of axe's time: it is looked at by itself.
+_RULES: Final = {
     "resultTypes": ["violations"],
     "runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]},
+    "rules": {"color-contrast": {"enabled": False}},
+    "preload": {"assets": ["media"]},
 }
-CONTRAST: Final = {"resultTypes": ["violations"], "runOnly": {"type": "rule", "values": ["color-contrast"]}}
+_CLASSES: Final = "document.documentElement.classList"
+_BREAKS_RULES: Final = """
+([exclude, rules]) => axe.run({include: [['html']], exclude}, rules).then(found => found.violations
+    .flatMap(({id, nodes}) => nodes.slice(0, 2).map(node => `${id}: ${node.html.slice(0, 200)}`)))
+"""
+#: A look is all that the contrast of a text depends on: itself, and what is behind it.
+_LACKS_CONTRAST: Final = """
+async (seen) => {
+    const behind = new Map([[null, '']]), found = new Map(), known = new Set(seen);
+    const behindOf = (element) => {
+        if (!behind.has(element)) {
+            const style = getComputedStyle(element), own = [];
+            if (style.backgroundColor !== 'rgba(0, 0, 0, 0)') own.push(style.backgroundColor);
+            if (style.backgroundImage !== 'none') own.push(style.backgroundImage);
+            if (style.opacity !== '1') own.push(style.opacity);
+            if (style.filter !== 'none') own.push(style.filter);
+            if (style.position !== 'static') own.push(style.position, element.className);
+            behind.set(element, [behindOf(element.parentElement), ...own].join(' '));
+        }
+        return behind.get(element);
+    };
+    const look = (element) => {
+        const style = getComputedStyle(element);
+        return [style.color, style.fontSize, style.fontWeight, style.textShadow, behindOf(element)].join(' ');
+    };
+    for (const element of document.body.querySelectorAll('*')) {
+        const hasText = [...element.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.data.trim());
+        if (!(hasText || element.matches('input, select, textarea'))) continue;
+        if (!element.checkVisibility({opacityProperty: true, visibilityProperty: true})) continue;
+        const alike = found.get(look(element)) ?? [];
+        if (!known.has(look(element))) found.set(look(element), [...alike, element].slice(0, 3));
+    }
+    if (!found.size) return [[], [], []];
+    const {violations, passes} = await axe.run({include: [...found.values()].flat()}, {
+        resultTypes: ['violations', 'passes'], elementRef: true, runOnly: {type: 'rule', values: ['color-contrast']},
+    });
+    const nodes = (results) => results.flatMap((result) => result.nodes);
+    const lacking = new Set(nodes(violations).map((node) => look(node.element)));
+    return [
+        nodes(violations).map((node) => `color-contrast: ${node.html.slice(0, 200)}`),
+        nodes(passes).map((node) => look(node.element)),
+        [...found.keys()].filter((each) => !lacking.has(each)),
+    ];
+}
+"""
+_ENOUGH: Final = 3  #: pages on which axe could not tell whether a look has enough contrast
+_seen: Counter[str] = Counter()  # how often each look was looked at; one that has enough contrast, often enough
 
 
-def violations(page: Page, rules: dict[str, Any], without: list[str]) -> list[str]:
-    """What axe finds wrong, of any impact, with the element; nothing is looked at within the selectors of `without`."""
+def violations(page: Page, without: list[str]) -> list[str]:
+    """What axe finds wrong, of any impact, with the element, and what has too little contrast in light or in dark.
+
+    What is in the selectors of `without` is looked at for contrast only.
+    """
     if not page.evaluate("'axe' in window"):  # once a page: it is half a megabyte
         page.evaluate(Axe().axe_script)
     excluded = [[one] for one in without if page.locator(one).count()]
-    run = "([exclude, rules]) => axe.run({include: [['html']], exclude}, rules).then(found => found.violations)"
-    found = page.evaluate(run, [excluded, rules])
-    return [f"{v['id']}: {node['html'][:200]}" for v in found for node in v["nodes"][:2]]
+    found: list[str] = page.evaluate(_BREAKS_RULES, [excluded, _RULES])
+    found += _find_low_contrast(page)
+    page.emulate_media(color_scheme="dark")
+    page.evaluate(f"{_CLASSES}.add('dark')")  # as Unfold does when it loads a page
+    found += [f"dark: {fault}" for fault in _find_low_contrast(page)]
+    page.evaluate(f"{_CLASSES}.remove('dark')")
+    page.emulate_media(color_scheme="light")
+    return found
+
+
+def _find_low_contrast(page: Page) -> list[str]:
+    """Texts that have too little contrast, some of each look. A look that has enough is looked at once a run."""
+    known = [look for look, times in _seen.items() if times >= _ENOUGH]
+    lacking, passed, found = page.evaluate(_LACKS_CONTRAST, known)
+    _seen.update(found)
+    _seen.update(dict.fromkeys(passed, _ENOUGH))
+    return list(map(str, lacking))

@@ -5,7 +5,7 @@ from typing import Final
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support.axe import RULES, violations
+from tests.support.axe import violations
 from tests.support.browser import IN_BROWSER, NARROW, DeadEffect, Visit
 from tests.support.people import JOBS
 from tests.support.service import Service
@@ -59,10 +59,9 @@ def test_a_failed_effect_is_found_and_retried_by_keyboard(
     service.await_state(job, "SUCCEEDED")
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_a_phone_s_menu_is_opened_and_closed_by_buttons(visit: Visit, theme: str) -> None:
+def test_a_phone_s_menu_is_opened_and_closed_by_buttons(visit: Visit) -> None:
     """The focus goes into it and comes back; Escape closes it too. It breaks no rule of axe."""
-    page = visit("olga", width=NARROW, theme=theme)
+    page = visit("olga", width=NARROW)
     page.goto(JOBS)
     menu, close = page.get_by_role("button", name="Menu", exact=True), page.get_by_role("button", name="Close the menu")
     assert menu.get_attribute("aria-expanded") == "false"
@@ -70,7 +69,7 @@ def test_a_phone_s_menu_is_opened_and_closed_by_buttons(visit: Visit, theme: str
     page.keyboard.press("Enter")
     expect(close).to_be_focused()
     expect(menu).to_have_attribute("aria-expanded", "true")
-    assert violations(page, RULES, []) == []
+    assert violations(page, []) == []
     page.keyboard.press("Escape")
     expect(menu).to_be_focused()
     expect(close).to_be_hidden()
@@ -93,20 +92,19 @@ def test_a_job_is_three_lines_on_a_phone(service: Service, visit: Visit, dead_ef
         expect(row.get_by_text(words).first).to_be_visible()
     expect(row.locator(".field-finished")).to_contain_text("ago")
     expect(row.locator(".field-finished")).to_be_visible()
-    assert violations(page, RULES, ["#nav-sidebar"]) == []
+    assert violations(page, ["#nav-sidebar"]) == []
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_pages_without_the_menu_break_no_rule(visit: Visit, theme: str) -> None:
+def test_pages_without_the_menu_break_no_rule(visit: Visit) -> None:
     """The login, a page that is not there, and one that is refused."""
-    page = visit("vic", theme=theme)
+    page = visit("vic")
     faults = []
     for where in ("/admin/nothing/", "/nothing/", f"{JOBS}add/"):
         page.goto(where)
-        faults += [f"{where}: {fault}" for fault in violations(page, RULES, [])]
+        faults += [f"{where}: {fault}" for fault in violations(page, [])]
     page.context.clear_cookies()
     page.goto(JOBS)
     page.wait_for_url("**/login/**")
-    faults += violations(page, RULES, [])
+    faults += violations(page, [])
 
     assert faults == []

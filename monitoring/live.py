@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from monitoring.menu import count_open
 from monitoring.models import Alert, Delivery
 from ops.admin.base import read_key
 from ops.live import pages
@@ -14,8 +15,10 @@ MOST: Final = 100  #: rows that may change: open alerts, pending deliveries
 def register() -> None:
     """Add the topics, and which page follows which."""
     hub.add("alerts", Topic(read=_read_alerts, is_allowed=_may_see))
+    hub.add("open_alerts", Topic(read=lambda _names: {"": count_open()}, is_allowed=_may_see))
     hub.add("deliveries", Topic(read=_read_deliveries, is_allowed=_may_see))
     hub.add("delivery", Topic(read=_read_each, is_allowed=_may_see, is_name=lambda name: read_key(name) is not None))
+    pages.add_everywhere("open_alerts")
     pages.add_page("admin:monitoring_alert_changelist", "alerts")
     pages.add_page("admin:monitoring_alert_change", "alerts", "deliveries")
     pages.add_page("admin:monitoring_delivery_changelist", "deliveries")

@@ -29,7 +29,12 @@ def group(user: Any) -> Group:
     )
 
 
+def count_open() -> int:
+    """Return the number of open, unacknowledged alerts, up to MOST."""
+    return Alert.objects.filter(resolved_at=None, acknowledged_at=None)[:MOST].count()
+
+
 def open_badge(request: HttpRequest) -> str:
     """Return the number of open, unacknowledged alerts; empty if there are none."""
-    number = Alert.objects.filter(resolved_at=None, acknowledged_at=None)[:MOST].count()
+    number = count_open()
     return f"{MOST - 1}+" if number == MOST else str(number or "")

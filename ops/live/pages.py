@@ -1,9 +1,9 @@
 """Which topics each page follows; other apps register theirs in ready()."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
-_EVERYWHERE: Final = ("orders", "verdict")  #: for the banner
+_everywhere = ["orders", "verdict", "questions"]  #: for the banner and the menu's badges
 topics_by_page: dict[str, tuple[str, ...]] = {
     "admin:index": ("moves", "actions", "queues"),
     "admin:jobs_job_changelist": ("moves",),
@@ -25,7 +25,15 @@ topics_by_page: dict[str, tuple[str, ...]] = {
     "admin:jobs_processes": ("processes", "actions"),
     "admin:jobs_breaker": ("actions",),
     "admin:jobs_main_api_limits": ("actions",),
+    "admin:jobs_auditentry_changelist": ("moves", "actions"),
     "django_rq:home": ("queues", "processes"),
+    "django_rq:queue_details": ("queues", "moves"),
+    "django_rq:workers": ("processes", "moves"),
+    "django_rq:worker_details": ("processes", "moves"),
+    **dict.fromkeys(
+        (f"django_rq:{name}" for name in ("jobs", "started_jobs", "finished_jobs", "failed_jobs", "scheduled_jobs")),
+        ("queues", "moves"),
+    ),
 }
 
 
@@ -34,7 +42,13 @@ def add_page(name: str, *topics: str) -> None:
     topics_by_page[name] = topics
 
 
+def add_everywhere(topic: str) -> None:
+    """Let every live page follow a topic, for a badge of the menu."""
+    if topic not in _everywhere:
+        _everywhere.append(topic)
+
+
 def find_topics(name: str, parts: Mapping[str, Any]) -> list[str]:
     """The topics of a page, with the parts of its address; none if it is not live."""
     own = topics_by_page.get(name)
-    return [topic.format(**parts) for topic in (*own, *_EVERYWHERE)] if own else []
+    return [topic.format(**parts) for topic in (*own, *_everywhere)] if own else []

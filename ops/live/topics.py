@@ -1,17 +1,20 @@
 """What pages about jobs follow. Each read is one look at the end of an index or at one key, however much there is."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from django.db.models import QuerySet
 
 from jobs import control
 from jobs.broker import depths, keys
 from jobs.models import AuditEntry, CronFiring, Job, OperatorAction
+from jobs.triggers import questions
 from ops.live.hub import Hub, Names, Topic
 from ops.reads.active_orders import find_active_orders
 from ops.reads.verdict import find_verdict
 from scheduler_project.text import is_job_id
+
+MOST_QUESTIONS: Final = 100  #: the badge stops counting here
 
 
 def add_all(hub: Hub) -> None:
@@ -22,6 +25,7 @@ def add_all(hub: Hub) -> None:
         "firings": lambda: _newest(CronFiring.objects.all()),
         "orders": _read_orders,
         "verdict": find_verdict,
+        "questions": lambda: questions.count_open(MOST_QUESTIONS),
         "queues": lambda: depths.read(keys.redis()),
         "processes": control.processes,
     }

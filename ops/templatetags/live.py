@@ -4,11 +4,22 @@ from typing import Any
 
 from django import template
 from django.utils import timezone
+from django.utils.html import json_script
 
+from ops.admin.navigation import find_badges
 from ops.live import pages
 from ops.live.hub import hub
 
 register = template.Library()
+
+
+@register.simple_tag(takes_context=True)
+def badges(context: Any) -> str:
+    """The menu's badges, for live.js: the parts of a page that it fetches come without the menu."""
+    request = context.get("request")
+    if request is None or not request.user.is_authenticated:
+        return ""
+    return json_script(find_badges(request), "ops-badges")
 
 
 @register.inclusion_tag("ops/live.html", takes_context=True)

@@ -39,8 +39,10 @@
   const seconds = (name) => Math.max(0, ...parts().map((part) => Number(part.dataset[name] ?? 0))) * 1000;
 
   // Lists: a row changes in place; rows that are new wait until somebody lets them in, so that none moves under a hand.
-  const keyOf = (row) => row.querySelector("a[href*='/change/']")?.pathname;
-  const rowsOf = (list) => new Map([...(list?.querySelectorAll("tr.data-row") ?? [])].map((row) => [keyOf(row), row]));
+  const keyOf = (row) => row.dataset.key ?? row.querySelector("a[href*='/change/']")?.pathname;
+  const listOf = (page) => page.querySelector("#result_list, [data-list]");
+  const rowsOf = (list) => new Map([...(list?.querySelectorAll("tr.data-row, tr[data-key]") ?? [])].map((row) => [keyOf(row), row]));
+  const isList = () => document.querySelector("#changelist, [data-listed]");
   const wordsOf = (element) => { // as a screen reader reads them, without ages
     const copy = element.cloneNode(true);
     copy.querySelectorAll("time").forEach((time) => time.replaceWith(time.dateTime));
@@ -49,24 +51,28 @@
   };
   const tabs = () => document.querySelector("[data-new]"); // of a list whose server counts what is new
   function headers() {
-    const first = rowsOf(document.getElementById("result_list")).keys().next().value;
+    const first = rowsOf(listOf(document)).keys().next().value;
     const turned = /[?&](before|after)=/.test(location.search); // such a page has a fixed end
     return { "X-Live": "1", ...(tabs() && first && !turned && { "X-Seen": first.split("/").at(-3) }) };
   }
 
-  function changeList(fresh) {
-    const [old, next] = [document.getElementById("result_list"), fresh.getElementById("result_list")];
-    const [rows, found] = [rowsOf(old), rowsOf(next)];
+  function changeList(fresh, { order, more }) {
+    const [old, rows, found] = [listOf(document), rowsOf(listOf(document)), rowsOf(listOf(fresh))];
     let gone = 0;
     for (const [key, row] of rows) {
       const now = found.get(key);
-      const left = Boolean(tabs()) && !now;
+      const left = Boolean(tabs() || order) && !now;
       row.classList.toggle("ops-gone", left);
       gone += left;
       if (now) changeRow(row, now);
     }
-    const added = tabs() ? (old ? Number(tabs().dataset.new) : found.size) : [...found.keys()].filter((key) => !rows.has(key)).length;
-    showNews(added, gone);
+    showNews(old && tabs() && !order ? Number(tabs().dataset.new) : countNew(rows, [...found.keys()], order && more !== undefined), gone);
+  }
+
+  // Where rows leave at the top, others come up from the next page: those below the last that was shown are not new.
+  function countNew(rows, keys, hasMore) {
+    const end = hasMore && rows.size ? keys.findLastIndex((key) => rows.has(key)) : keys.length;
+    return keys.filter((key, n) => n < end && !rows.has(key)).length;
   }
 
   function changeRow(row, now) {
@@ -86,7 +92,7 @@
       bar = document.createElement("p");
       bar.id = "ops-news";
       bar.setAttribute("role", "status");
-      const place = document.getElementById("changelist") ?? document.getElementById("content");
+      const place = document.getElementById("changelist") ?? listOf(document) ?? document.getElementById("content");
       place.before(bar);
     }
     if (!bar || bar.dataset.words === words) return;
@@ -101,8 +107,8 @@
   }
 
   function letIn() {
-    const chosen = [...document.querySelectorAll("input.action-select:checked")].map((box) => box.value);
-    const known = [...rowsOf(document.getElementById("result_list")).keys()];
+    const chosen = [...document.querySelectorAll("input[name=_selected_action]:checked")].map((box) => box.value);
+    const known = [...rowsOf(listOf(document)).keys()];
     sessionStorage.setItem(KNOWN, JSON.stringify({ path: location.pathname, known, chosen }));
     location.reload();
   }
@@ -111,8 +117,8 @@
     const kept = JSON.parse(sessionStorage.getItem(KNOWN) ?? "{}");
     sessionStorage.removeItem(KNOWN);
     if (kept.path !== location.pathname) return;
-    for (const [key, row] of rowsOf(document.getElementById("result_list"))) row.classList.toggle("ops-new", !kept.known.includes(key));
-    document.querySelectorAll("input.action-select").forEach((box) => { if (kept.chosen.includes(box.value)) box.click(); });
+    for (const [key, row] of rowsOf(listOf(document))) row.classList.toggle("ops-new", !kept.known.includes(key));
+    document.querySelectorAll("input[name=_selected_action]").forEach((box) => { if (kept.chosen.includes(box.value)) box.click(); });
   }
 
   // One fetch for all parts, never two at once, and less often the longer the server takes.
@@ -140,17 +146,30 @@
   function update(fresh) {
     if (!isLive()) return;
     document.querySelectorAll(".ops-stale").forEach((word) => word.remove());
+    const shown = { ...(tabs() ?? listOf(document))?.dataset }; // before the tabs change
     const say = () => new Map([...document.querySelectorAll("[data-say]")].map((e) => [e.dataset.say, wordsOf(e)]));
     const told = say();
     for (const part of parts()) {
       const next = fresh.getElementById(part.id);
       if (next) window.opsMorph(part, document.adoptNode(next));
     }
-    if (document.getElementById("changelist")) changeList(fresh);
+    if (isList()) changeList(fresh, shown);
+    showBadges(JSON.parse(fresh.getElementById("ops-badges")?.textContent ?? "{}"));
     document.dispatchEvent(new Event("ops:updated"));
     tick();
     const news = [...say()].filter(([name, words]) => told.get(name) !== words).map((pair) => pair.join(": "));
     if (news.length) document.getElementById("ops-live-said").textContent = news.join(". ");
+  }
+
+  function showBadges(badges) {
+    for (const [link, words] of Object.entries(badges)) {
+      document.querySelectorAll(`#nav-sidebar a[href="${CSS.escape(link)}"]`).forEach((place) => {
+        const badge = place.querySelector(".ops-badge") ?? (words && place.appendChild(document.createElement("span")));
+        if (!badge) return;
+        badge.className = "ops-badge";
+        if (words) badge.textContent = words; else badge.remove();
+      });
+    }
   }
 
   function showStale(why) {

@@ -125,7 +125,7 @@ def test_stop_gives_up_a_running_job(operator: Client, start: Start, redis: Redi
     operator.post(f"{BASE}/{job.pk}/stop/")
     wait_until(lambda: state_of(job) == "DEAD", what="given up")
     wait_until(lambda: str(job.pk) in FailedJobRegistry("normal", redis).get_job_ids(), what="shown as failed")
-    assert "stopped by user:ann" in text(operator, f"{BASE}/{job.pk}/")
+    assert "stopped by ann" in text(operator, f"{BASE}/{job.pk}/")
 
 
 @pytest.mark.usefixtures("foreign_jobs")

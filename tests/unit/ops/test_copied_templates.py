@@ -13,6 +13,7 @@ ORIGINALS: Final = Path(unfold.__file__).parent / "templates"
 #: The digest of each original that its copy was last compared with.
 COMPARED: Final = {
     "admin/base.html": "2ce9250b3c649e3a",
+    "unfold/helpers/app_list_badge.html": "bc002ff5a001fd04",
     "unfold/helpers/empty_results.html": "5f4727a37a99da76",
     "unfold/helpers/header_title.html": "b126ed2ab9ca1680",
     "unfold/helpers/messages.html": "9e37d808b5122af1",

@@ -83,6 +83,68 @@ def test_a_list_lets_new_jobs_in_on_a_click(service: Service, visit: Visit) -> N
     expect(page.locator(f"tr.data-row a[href*='{newer[0]}']")).to_have_count(0)
 
 
+def test_a_list_by_due_time_says_what_is_new(service: Service, visit: Visit) -> None:
+    """What comes up from the next page is not new; what is due before the last row is, and what is gone is named."""
+    first, *_ = [later(service, "campaign-3", hours=100 + n) for n in range(26)]
+    page = visit("olga")
+    page.goto(f"{JOBS}?state=SCHEDULED&campaign_id__exact=campaign-3")
+    mark(page)
+    expect(page.locator("tr.data-row")).to_have_count(25)
+    service.api(f"jobs/{first}/cancel", {})
+    expect(page.get_by_role("button", name="1 no longer in this list: show", exact=True)).to_be_visible()
+    sooner = later(service, "campaign-3", hours=50)
+    bar = page.get_by_role("button", name="1 new, 1 no longer in this list: show", exact=True)
+    expect(bar).to_be_visible()
+
+    assert same_page(page)
+    bar.click()
+    expect(page.locator("tr.data-row").first.locator(f"a[href*='{sooner}']")).to_be_visible()
+    expect(page.locator("tr.ops-new").first.locator(f"a[href*='{sooner}']")).to_be_visible()
+
+
+def test_the_audit_trail_lets_new_lines_in_on_a_click(service: Service, visit: Visit) -> None:
+    page = visit("ann")
+    page.goto("/admin/jobs/auditentry/")
+    mark(page)
+    service.run("shell", "--no-imports", "--command", PAUSE.format(verb="pause").replace("'command'", "'user:ann'"))
+    service.run("shell", "--no-imports", "--command", PAUSE.format(verb="resume").replace("'command'", "'user:ann'"))
+    bar = page.get_by_role("button", name="2 new: show", exact=True)
+    expect(bar).to_be_visible()
+
+    assert same_page(page)
+    bar.click()
+    expect(page.locator("tr.ops-new")).to_have_count(2)
+
+
+def test_a_queue_s_list_and_the_menu_s_badges_follow(service: Service, visit: Visit) -> None:
+    """An empty list too; a badge appears, and goes, without the menu being loaded anew."""
+    service.run("shell", "--no-imports", "--command", PAUSE.format(verb="pause"))
+    page = visit("ann")
+    page.goto("/admin/queues/")
+    page.get_by_role("link", name="low", exact=True).click()
+    page.get_by_label("Lists of the queue low").get_by_role("link", name="Queued").click()
+    mark(page)
+    alerts = page.locator("#nav-sidebar").get_by_role("link", name="Alerts", exact=False).first
+    before = alerts.locator(".ops-badge").count()
+    job = service.submit("EVENT_EXPIRATION", "campaign-1", {}, priority="LOW")
+    expect(page.get_by_role("button", name="1 new: show", exact=True)).to_be_visible()
+    service.run("shell", "--no-imports", "--command", RAISE)
+    expect(alerts.locator(".ops-badge")).to_have_text("1" if not before else "2")
+
+    assert same_page(page)
+    page.get_by_role("button", name="1 new: show", exact=True).click()
+    expect(page.get_by_role("link", name="Expire events").or_(page.locator(f"a[href*='{job}']")).first).to_be_visible()
+    service.run("shell", "--no-imports", "--command", f"{PAUSE.format(verb='resume')}; {REMOVE}")
+    expect(alerts.locator(".ops-badge")).to_have_count(before)
+    expect(page.get_by_role("button", name="1 no longer in this list: show")).to_be_visible()
+
+
+RAISE: Final = (
+    "from monitoring.models import Alert; Alert.objects.create(kind='code', key='live', severity=20, title='x')"
+)
+REMOVE: Final = "from monitoring.models import Alert; Alert.objects.filter(key='live').delete()"
+
+
 def test_typed_text_stays_while_a_page_changes(service: Service, visit: Visit) -> None:
     """In a form that was opened on a campaign's page, with its focus and the selection in it."""
     page = visit("olga")

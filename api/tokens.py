@@ -9,6 +9,7 @@ import structlog
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils.translation import override
 from django.views.decorators.csrf import csrf_exempt
 
 from api import wrong_tokens
@@ -60,7 +61,8 @@ def for_clients(view: View) -> View:
         if isinstance(name, JsonResponse):
             return name
         try:
-            return view(request, actor=actors.token(name), **kwargs)
+            with override("en"):  # programs read the answers, whatever the language of the pages
+                return view(request, actor=actors.token(name), **kwargs)
         except (InvalidJob, InvalidForecast) as bad:
             return problem(400, str(bad), bad.field)
         except StateConflict as conflict:

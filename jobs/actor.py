@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext
 
 from scheduler_project.text import line
 
@@ -47,16 +47,16 @@ def name_of(who: str) -> str:
 
 _NAMES: Final[Mapping[str, Callable[[str], str]]] = {
     "user": lambda name: name,
-    "token": lambda name: _("API token %(name)s") % {"name": name},
-    "cron": lambda name: _("cron task %(name)s") % {"name": name},
-    "worker": lambda name: _("worker %(name)s") % {"name": name},
-    "job": lambda name: _("job %(name)s") % {"name": name},
-    "listener": lambda _name: _("listener"),
-    "scheduler": lambda _name: _("scheduler"),
-    "rescuer": lambda _name: _("rescuer"),
-    "monitor": lambda _name: _("monitor"),
-    "world-clock": lambda _name: _("world clock"),
-    "command": lambda _name: _("a command"),
+    "token": lambda name: gettext("API token %(name)s") % {"name": name},
+    "cron": lambda name: gettext("cron task %(name)s") % {"name": name},
+    "worker": lambda name: gettext("worker %(name)s") % {"name": name},
+    "job": lambda name: gettext("job %(name)s") % {"name": name},
+    "listener": lambda _name: gettext("listener"),
+    "scheduler": lambda _name: gettext("scheduler"),
+    "rescuer": lambda _name: gettext("rescuer"),
+    "monitor": lambda _name: gettext("monitor"),
+    "world-clock": lambda _name: gettext("world clock"),
+    "command": lambda _name: gettext("a command"),
 }
 
 

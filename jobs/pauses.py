@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Case, Exists, OuterRef, Q, QuerySet, Subquery, When
 from django.utils import timezone
+from django.utils.translation import gettext
 from redis import Redis, RedisError
 
 from jobs import actor as actors
@@ -45,7 +46,7 @@ def pause(kind: str, name: str, *, until: datetime | None = None, actor: str, re
     with transaction.atomic():
         _end(Pause.objects.filter(kind=kind, name=name), now, actor, "replaced by another")
         new = Pause.objects.create(kind=kind, name=name, until=until, actor=actor, reason=reason, since=now)
-        changes = {"until": (None, until.isoformat() if until else "somebody resumes it")}
+        changes = {"until": (None, until.isoformat() if until else "resumed")}
         audit.record(
             actor=actor,
             verb="paused",
@@ -96,7 +97,7 @@ def take_back(undo: str, *, actor: str) -> Pause:
     """
     with transaction.atomic():
         if not find_undoable([undo]):
-            raise StateConflict("it has been paused or resumed since, or the pause is over")
+            raise StateConflict(gettext("it has been paused or resumed since, or the pause is over"))
         found = Pause.objects.get(pk=undo.partition("/")[2])
         if found.ended_at is not None:
             return pause(found.kind, found.name, until=found.until, actor=actor, reason=found.reason)
@@ -147,12 +148,30 @@ def as_sentence(found: Pause, name: str = "") -> str:
 
     With `name`, the campaign's name precedes its ID. Of an ended one: "campaign c-1 is not paused".
     """
+    paused = name_paused(found.kind, f"{name} ({found.name})" if name else found.name)
     if found.ended_at:
-        return f"{found} is not paused"
-    who = actors.name_of(found.actor)
-    end = f"{timezone.localtime(found.until):%Y-%m-%d %H:%M:%S %Z}" if found.until else "somebody resumes it"
-    what = f"{found.get_kind_display()} {name} ({found.name})" if name else str(found)
-    return f"{what} is paused by {who} until {end}" + (f" ({found.reason})" if found.reason else "")
+        return gettext("%(paused)s is not paused") % {"paused": paused}
+    said = {"paused": paused, "who": actors.name_of(found.actor)}
+    if found.until:
+        said["until"] = f"{timezone.localtime(found.until):%Y-%m-%d %H:%M:%S %Z}"
+        text = gettext("%(paused)s is paused by %(who)s until %(until)s")
+    else:
+        text = gettext("%(paused)s is paused by %(who)s until resumed")
+    return text % said + (f" ({found.reason})" if found.reason else "")
+
+
+def name_paused(kind: str, name: str) -> str:
+    """A queue, job type or campaign by kind and name.
+
+    >>> name_paused("queue", "low")
+    'queue low'
+    """
+    names = {
+        PauseKind.QUEUE: gettext("queue %(name)s"),
+        PauseKind.TYPE: gettext("job type %(name)s"),
+        PauseKind.CAMPAIGN: gettext("campaign %(name)s"),
+    }
+    return names[PauseKind(kind)] % {"name": name} if kind in names else f"{kind} {name}"
 
 
 def publish(connection: Redis) -> bool:
@@ -203,10 +222,11 @@ def _page() -> str:
 def _check(kind: str, name: str, until: datetime | None, now: datetime) -> None:
     known = {PauseKind.QUEUE: tuple(settings.RQ_QUEUES), PauseKind.TYPE: tuple(all_types())}
     if kind not in PauseKind.values:
-        raise InvalidPause("kind", f"{kind!r} is none of {', '.join(PauseKind.values)}")
+        raise InvalidPause("kind", gettext("must be one of %(kinds)s") % {"kinds": ", ".join(PauseKind.values)})
     if kind == PauseKind.CAMPAIGN and not text.is_id(name):
-        raise InvalidPause("name", f"{name!r} cannot be the id of a campaign")
+        raise InvalidPause("name", gettext("“%(name)s” cannot be the ID of a campaign") % {"name": name})
     if kind in known and name not in known[PauseKind(kind)]:
-        raise InvalidPause("name", f"there is no {PauseKind(kind).label} {name!r}")
+        raise InvalidPause("name", gettext("there is no %(paused)s") % {"paused": name_paused(kind, name)})
     if until is not None and (until.tzinfo is None or not now < until <= now + LONGEST):
-        raise InvalidPause("until", f"expected a time to come, with its offset from UTC, not {until.isoformat()}")
+        message = gettext("must be a future time with its offset from UTC, not %(until)s")
+        raise InvalidPause("until", message % {"until": until.isoformat()})

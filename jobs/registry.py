@@ -93,6 +93,8 @@ class JobType:
 
     name: str
     """Upper case, such as DEFERRED_EFFECT."""
+    label: str = ""
+    """Its name on pages, marked by gettext_noop; empty: that in sentence case."""
     payload: type[Payload]
     """The payload's schema."""
     upgrades: tuple[Upgrade, ...] = ()

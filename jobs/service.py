@@ -40,24 +40,11 @@ class By(NamedTuple):
 class Report:
     """What a command on several jobs did, and what it skipped."""
 
-    verb: str
+    verb: str  #: in the past tense
     done: list[Job] = field(default_factory=list)
-    skipped: Counter[str] = field(default_factory=Counter)
+    skipped: Counter[str] = field(default_factory=Counter)  #: by state, and what else speaks against it
     unknown: int = 0  #: how many of `done` may have been applied before
     due: int = 0  #: how many of `done` wait again although their due time has passed
-
-    def __str__(self) -> str:
-        count = len(self.done)
-        text = f"{self.verb} {count} job{'' if count == 1 else 's'}."
-        if self.skipped:
-            states = ", ".join(f"{n} {state}" for state, n in sorted(self.skipped.items()))
-            count_left = self.skipped.total()
-            text += f" {count_left} left as {'it was' if count_left == 1 else 'they were'}: {states}."
-        if self.due:
-            text += f" {self.due} {'is' if self.due == 1 else 'are'} due by now and started as soon as possible."
-        if self.unknown:
-            text += f" {self.unknown} may have been applied; whether they were is unknown."
-        return text
 
 
 def submit(

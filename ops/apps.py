@@ -6,6 +6,7 @@ from typing import Any
 from django.apps import AppConfig
 from django.contrib import admin
 from django.urls import include, path
+from django.utils.translation import gettext_lazy
 
 from scheduler_project import routes
 
@@ -14,7 +15,7 @@ class OpsConfig(AppConfig):
     """Every job runs without it."""
 
     name = "ops"
-    verbose_name = "Operations"
+    verbose_name = gettext_lazy("Operations")
 
     def ready(self) -> None:
         from ops import logins  # models are not loaded when Django imports this module

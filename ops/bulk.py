@@ -12,6 +12,7 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Count, QuerySet
+from django.utils.translation import gettext, gettext_lazy, ngettext, ngettext_lazy
 
 from jobs import actions, service, undo
 from jobs.errors import InvalidJob
@@ -19,7 +20,9 @@ from jobs.models import Job, JobAction, new_job_id
 from jobs.service import Report
 from jobs.states import CANCELLABLE, DISCARDABLE, RESCHEDULABLE, RETRYABLE, WAITING, State
 from jobs.stops import AT_WORLD_TIME
-from ops.humanize import format_count, format_jobs
+from ops.humanize import format_count
+from ops.labels import label_of_left
+from scheduler_project.text import StrOrPromise
 
 STEP = 500  #: jobs a step: a transaction of a fraction of a second
 
@@ -30,14 +33,20 @@ class Verb:
 
     name: str
     """In URLs, and in the permission `<name>_job` unless `permitted_as` names another verb."""
-    label: str
+    label: StrOrPromise
     """On the button."""
-    past: str
+    past: StrOrPromise
     """After "will be"."""
+    asks: StrOrPromise
+    """The question before it, with `n` jobs, `count` in words."""
+    plans: StrOrPromise
+    """What it will do to `n` jobs."""
+    reports: StrOrPromise
+    """What it did to `n` jobs."""
     icon: str
     allowed: tuple[State, ...]
     """The states that allow it, from jobs/states.py."""
-    consequence: str
+    consequence: StrOrPromise
     """The effect, shown before confirmation."""
     applied: bool | None = None
     """False: refused for jobs that may have been applied; True: outside DEAD, allowed only for those; None: ignored."""
@@ -55,62 +64,93 @@ class Verb:
         return not self.applied or may_have_been_applied or state is State.DEAD
 
 
+def fill(text: StrOrPromise, count: int) -> str:
+    """Write the number of jobs into a plural text of a verb."""
+    return text % {"n": count, "count": format_count(count)}
+
+
 VERBS: Final[Mapping[str, Verb]] = {
     verb.name: verb
     for verb in (
         Verb(
             name="retry",
-            label="Retry",
-            past="retried",
+            label=gettext_lazy("Retry"),
+            past=gettext_lazy("retried"),
+            asks=ngettext_lazy("Retry %(count)s job?", "Retry %(count)s jobs?", "n"),
+            plans=ngettext_lazy("%(count)s will be retried.", "%(count)s will be retried.", "n"),
+            reports=ngettext_lazy("%(count)s job retried.", "%(count)s jobs retried.", "n"),
             icon="replay",
             allowed=RETRYABLE,
-            consequence="They go back into their queue at once, with no failures counted against them.",
+            consequence=gettext_lazy("They are queued again at once, with no failures counted against them."),
         ),
         Verb(
             name="run_now",
-            label="Run now",
-            past="queued",
+            label=gettext_lazy("Run now"),
+            past=gettext_lazy("queued"),
+            asks=ngettext_lazy("Run %(count)s job now?", "Run %(count)s jobs now?", "n"),
+            plans=ngettext_lazy("%(count)s will be queued.", "%(count)s will be queued.", "n"),
+            reports=ngettext_lazy("%(count)s job queued.", "%(count)s jobs queued.", "n"),
             icon="play_arrow",
             allowed=WAITING,
-            consequence="They no longer wait for their due time or backoff.",
+            consequence=gettext_lazy("They no longer wait for their due time or backoff."),
         ),
         Verb(
             name="reschedule",
-            label="Reschedule",
-            past="rescheduled",
+            label=gettext_lazy("Reschedule"),
+            past=gettext_lazy("rescheduled"),
+            asks=ngettext_lazy("Reschedule %(count)s job?", "Reschedule %(count)s jobs?", "n"),
+            plans=ngettext_lazy("%(count)s will be rescheduled.", "%(count)s will be rescheduled.", "n"),
+            reports=ngettext_lazy("%(count)s job rescheduled.", "%(count)s jobs rescheduled.", "n"),
             icon="event_repeat",
             allowed=RESCHEDULABLE,
-            consequence="They wait for the new due time; jobs that are queued leave their queue. Jobs that wait for a "
-            "world time are left: cancel those, and submit copies.",
+            consequence=gettext_lazy(
+                "They wait for the new due time; queued jobs leave their queue. Jobs that wait for a world time are "
+                "not changed: cancel those, and submit copies."
+            ),
             of_world_time=False,
         ),
         Verb(
             name="cancel",
-            label="Cancel",
-            past="cancelled",
+            label=gettext_lazy("Cancel"),
+            past=gettext_lazy("cancelled"),
+            asks=ngettext_lazy("Cancel %(count)s job?", "Cancel %(count)s jobs?", "n"),
+            plans=ngettext_lazy("%(count)s will be cancelled.", "%(count)s will be cancelled.", "n"),
+            reports=ngettext_lazy("%(count)s job cancelled.", "%(count)s jobs cancelled.", "n"),
             icon="block",
             allowed=CANCELLABLE,
-            consequence="They will not run unless somebody restores or retries them. Jobs that may have been applied "
-            "are left: discard those.",
+            consequence=gettext_lazy(
+                "They will not run unless somebody restores or retries them. Jobs that may have been applied are not "
+                "changed: discard those."
+            ),
             applied=False,
         ),
         Verb(
             name="discard",
-            label="Discard",
-            past="discarded",
+            label=gettext_lazy("Discard"),
+            past=gettext_lazy("discarded"),
+            asks=ngettext_lazy("Discard %(count)s job?", "Discard %(count)s jobs?", "n"),
+            plans=ngettext_lazy("%(count)s will be discarded.", "%(count)s will be discarded.", "n"),
+            reports=ngettext_lazy("%(count)s job discarded.", "%(count)s jobs discarded.", "n"),
             icon="delete",
             allowed=DISCARDABLE,
-            consequence="Dead letters are given up and purged with retention. Nothing that ran already is undone.",
+            consequence=gettext_lazy(
+                "Dead letters are given up and purged with retention. What already ran is not undone."
+            ),
             applied=True,
         ),
         Verb(
             name="restore",
-            label="Restore",
-            past="restored",
+            label=gettext_lazy("Restore"),
+            past=gettext_lazy("restored"),
+            asks=ngettext_lazy("Restore %(count)s job?", "Restore %(count)s jobs?", "n"),
+            plans=ngettext_lazy("%(count)s will be restored.", "%(count)s will be restored.", "n"),
+            reports=ngettext_lazy("%(count)s job restored.", "%(count)s jobs restored.", "n"),
             icon="undo",
             allowed=(State.CANCELLED,),
-            consequence="They are again as they were before they were cancelled, with the due time they had. Those "
-            "that are due by now start as soon as a worker is free. Dead letters are dead letters again.",
+            consequence=gettext_lazy(
+                "They become what they were before they were cancelled, with the due time they had. Jobs that are due "
+                "by now start as soon as a worker is free. Dead letters become dead letters again."
+            ),
             permitted_as="cancel",
         ),
     )
@@ -148,10 +188,12 @@ class Preview:
         return self.count + sum(self.skipped.values())
 
     def __str__(self) -> str:
-        text = f"{format_count(self.count)} will be {self.verb.past}"
-        if self.skipped:
-            text += f", {format_count(sum(self.skipped.values()))} will not: {_states(self.skipped)}"
-        return f"{text}."
+        plan = fill(self.verb.plans, self.count)
+        if not self.skipped:
+            return plan
+        left = sum(self.skipped.values())
+        unchanged = ngettext("%(count)s will not: %(states)s.", "%(count)s will not: %(states)s.", left)
+        return f"{plan} {unchanged % {'count': format_count(left), 'states': list_states(self.skipped)}}"
 
 
 @dataclass(slots=True)
@@ -160,17 +202,34 @@ class Progress:
     skipped: Counter[str] = field(default_factory=Counter)
     due: int = 0
     """Jobs among `done` that wait again although their due time has passed."""
+    unknown: int = 0
+    """Jobs among `done` that may have been applied before."""
     after: UUID | None = None
     """The id after which the next step starts; None after the last."""
 
     def sentence(self, verb: Verb) -> str:
         """The result, from the jobs that were changed, not from the preview."""
-        text = f"{format_jobs(self.done)} {verb.past}."
-        if self.due:
-            text += f" {format_count(self.due)} due by now: as soon as a worker is free."
-        if self.skipped:
-            text += f" {format_count(self.skipped.total())} left as before: {_states(self.skipped)}."
-        return text
+        return " ".join([fill(verb.reports, self.done), *explain_rest(self.due, self.skipped, self.unknown)])
+
+
+def explain_rest(due: int, skipped: Mapping[str, int], unknown: int = 0) -> list[str]:
+    """Sentences on jobs that are due by now, those that may have been applied, and those that were not changed."""
+    found = []
+    if due:
+        text = ngettext(
+            "%(count)s is due by now and starts as soon as a worker is free.",
+            "%(count)s are due by now and start as soon as a worker is free.",
+            due,
+        )
+        found.append(text % {"count": format_count(due)})
+    if unknown:
+        text = ngettext("%(count)s may have been applied before.", "%(count)s may have been applied before.", unknown)
+        found.append(text % {"count": format_count(unknown)})
+    if skipped:
+        left = sum(skipped.values())
+        text = ngettext("%(count)s was not changed: %(states)s.", "%(count)s were not changed: %(states)s.", left)
+        found.append(text % {"count": format_count(left), "states": list_states(skipped)})
+    return found
 
 
 def preview(verb: Verb, jobs: QuerySet[Job]) -> Preview:
@@ -203,7 +262,8 @@ def step(
         command = _choose_command(action, may_discard)
         report = command(batch, actor=action.actor, reason=action.reason, action=action)
         actions.count(action, moved=len(report.done), skipped=report.skipped.total())
-    return Progress(len(report.done), report.skipped, report.due, batch[-1].pk if len(batch) == STEP else None)
+    last = batch[-1].pk if len(batch) == STEP else None
+    return Progress(len(report.done), report.skipped, report.due, report.unknown, last)
 
 
 def run(action: JobAction, jobs: QuerySet[Job], *, until: UUID, may_discard: bool = True) -> Progress:
@@ -211,7 +271,13 @@ def run(action: JobAction, jobs: QuerySet[Job], *, until: UUID, may_discard: boo
     total = Progress()
     while True:
         one = step(action, jobs, after=total.after, until=until, may_discard=may_discard)
-        total = Progress(total.done + one.done, total.skipped + one.skipped, total.due + one.due, one.after)
+        total = Progress(
+            done=total.done + one.done,
+            skipped=total.skipped + one.skipped,
+            due=total.due + one.due,
+            unknown=total.unknown + one.unknown,
+            after=one.after,
+        )
         if total.after is None:
             return total
 
@@ -222,9 +288,11 @@ def _choose_command(action: JobAction, may_discard: bool) -> Callable[..., Repor
     if action.verb in _COMMANDS:
         return _COMMANDS[action.verb]
     if action.due_at is None:
-        raise InvalidJob("due_at", "name the new due time")
+        raise InvalidJob("due_at", gettext("enter the new due time"))
     return partial(service.reschedule, due_at=action.due_at)
 
 
-def _states(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{format_count(n)} {state}" for state, n in sorted(counts.items(), key=lambda item: -item[1]))
+def list_states(counts: Mapping[str, int]) -> str:
+    """How many jobs were left, by why; most first."""
+    found = sorted(counts.items(), key=lambda item: -item[1])
+    return ", ".join(f"{format_count(n)} {label_of_left(why)}" for why, n in found)

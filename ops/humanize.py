@@ -1,9 +1,12 @@
-"""Times, counts and names as pages write them; scheduler_project.durations writes durations."""
+"""Times and counts as pages write them, in the pages' language."""
 
 from datetime import datetime, timedelta
 
+from django.utils.translation import gettext, ngettext
+
 from jobs import state_counts
-from scheduler_project.durations import duration
+from scheduler_project.durations import duration_in_words as duration
+from scheduler_project.numbers import format_number
 
 
 def milliseconds(length: float | None) -> str:
@@ -22,18 +25,15 @@ def naturaltime(at: datetime, now: datetime) -> str:
     >>> naturaltime(datetime(2026, 1, 1, 12, tzinfo=UTC), datetime(2026, 1, 1, 11, 58, tzinfo=UTC))
     'in 2 min'
     """
-    if abs(at - now) < timedelta(seconds=1):
-        return "now"
-    return f"in {duration(at - now)}" if at > now else f"{duration(now - at)} ago"
+    if is_now(at, now):
+        return gettext("now")
+    if at > now:
+        return gettext("in %(duration)s") % {"duration": duration(at - now)}
+    return gettext("%(duration)s ago") % {"duration": duration(now - at)}
 
 
-def label(name: str) -> str:
-    """A constant's name in sentence case.
-
-    >>> label("POPULATION_GROWTH")
-    'Population growth'
-    """
-    return name.replace("_", " ").capitalize()
+def is_now(at: datetime, now: datetime) -> bool:
+    return abs(at - now) < timedelta(seconds=1)
 
 
 def format_count(count: int) -> str:
@@ -42,7 +42,15 @@ def format_count(count: int) -> str:
     >>> format_count(12_345)
     '12,345'
     """
-    return f"{count:,}"
+    return format_number(count)
+
+
+def format_percent(percent: float, decimals: int = 1) -> str:
+    """
+    >>> format_percent(4.66), format_percent(95, 0)
+    ('4.7%', '95%')
+    """
+    return gettext("%(number)s%%") % {"number": format_number(percent, decimals)}
 
 
 def limited_count(count: int) -> str:
@@ -61,4 +69,13 @@ def format_jobs(count: int) -> str:
     >>> format_jobs(1), format_jobs(1_234)
     ('1 job', '1,234 jobs')
     """
-    return f"{format_count(count)} job{'' if count == 1 else 's'}"
+    return ngettext("%(count)s job", "%(count)s jobs", count) % {"count": format_count(count)}
+
+
+def join(parts: list[str]) -> str:
+    """Items of a list.
+
+    >>> join(["1 queued", "2 dead"])
+    '1 queued, 2 dead'
+    """
+    return gettext(", ").join(parts)

@@ -12,6 +12,7 @@ from uuid import UUID
 import structlog
 from django.db import transaction
 from django.db.models import QuerySet
+from django.utils.translation import gettext, ngettext_lazy
 from rq import requeue_job
 from rq.command import send_stop_job_command
 from rq.exceptions import InvalidJobOperation, NoSuchJobError
@@ -25,10 +26,24 @@ from jobs.errors import StateConflict
 from jobs.models import Job, JobAction
 from jobs.service import Report
 from jobs.states import DISCARDABLE, RETRYABLE, WAITING, Priority, State, sources_of
+from ops.bulk import VERBS, explain_rest, fill
+from scheduler_project.text import StrOrPromise
 
 log = structlog.get_logger(__name__)
 STEP: Final = 500
 MOST_AT_ONCE: Final = 10_000  #: jobs that one click removes from a queue: some seconds
+
+
+#: What was done to plain RQ jobs, by the verb of the audit trail.
+_FOREIGN: Final[Mapping[str, StrOrPromise]] = {
+    "requeued": ngettext_lazy("%(count)s plain RQ job requeued.", "%(count)s plain RQ jobs requeued.", "n"),
+    "enqueued": ngettext_lazy("%(count)s plain RQ job enqueued.", "%(count)s plain RQ jobs enqueued.", "n"),
+    "deleted": ngettext_lazy("%(count)s plain RQ job deleted.", "%(count)s plain RQ jobs deleted.", "n"),
+    "asked to stop": ngettext_lazy(
+        "%(count)s plain RQ job asked to stop.", "%(count)s plain RQ jobs asked to stop.", "n"
+    ),
+}
+_STOPPED: Final = ngettext_lazy("%(count)s job asked to stop.", "%(count)s jobs asked to stop.", "n")
 
 
 class Pressed(NamedTuple):
@@ -43,7 +58,7 @@ def requeue(queue: Queue, ids: Iterable[str], *, actor: str) -> Pressed:
     ours, foreign = _split(ids)
     action = _begin("retry", queue, actor)
     report = _command(service.retry, ours, action)
-    return Pressed(_join(report, _run_each(queue, foreign, "requeued", _requeue, actor)), [action])
+    return Pressed(_join("retry", report, _run_each(queue, foreign, "requeued", _requeue, actor), "requeued"), [action])
 
 
 def enqueue(queue: Queue, ids: Iterable[str], *, actor: str) -> Pressed:
@@ -51,7 +66,9 @@ def enqueue(queue: Queue, ids: Iterable[str], *, actor: str) -> Pressed:
     ours, foreign = _split(ids)
     action = _begin("run_now", queue, actor)
     report = _command(service.run_now, ours, action)
-    return Pressed(_join(report, _run_each(queue, foreign, "enqueued", _enqueue, actor)), [action])
+    return Pressed(
+        _join("run_now", report, _run_each(queue, foreign, "enqueued", _enqueue, actor), "enqueued"), [action]
+    )
 
 
 def delete(queue: Queue, ids: Iterable[str], *, actor: str) -> Pressed:
@@ -61,23 +78,24 @@ def delete(queue: Queue, ids: Iterable[str], *, actor: str) -> Pressed:
     discards, cancels = _begin("discard", queue, actor), _begin("cancel", queue, actor)
     discarded = _command(service.discard, given_up, discards)
     report = _command(service.cancel, [job for job in ours if job not in given_up], cancels)
-    text = _join(report, _run_each(queue, foreign, "deleted", _delete, actor))
+    text = _join("cancel", report, _run_each(queue, foreign, "deleted", _delete, actor), "deleted")
     if discarded.done:
-        text = f"{discarded} {text}" if report.done or report.skipped or foreign else str(discarded)
+        gone = _explain("discard", discarded)
+        text = f"{gone} {text}" if report.done or report.skipped or foreign else gone
     return Pressed(text, [discards, cancels])
 
 
 def stop(queue: Queue, ids: Iterable[str], *, actor: str) -> Pressed:
     """Ask workers to abandon running jobs. Raises redis.RedisError."""
     ours, foreign = _split(ids)
-    report = Report("Asked to stop")
+    report = Report("asked to stop")
     for job in ours:
         try:
             control.stop_job(job, actor=actor, reason="")
             report.done.append(job)
         except StateConflict:
             report.skipped[job.state] += 1
-    return Pressed(_join(report, _run_each(queue, foreign, "asked to stop", _stop, actor)))
+    return Pressed(_join("stop", report, _run_each(queue, foreign, "asked to stop", _stop, actor), "asked to stop"))
 
 
 def empty(queue: Queue, *, actor: str) -> Pressed:
@@ -93,8 +111,8 @@ def empty(queue: Queue, *, actor: str) -> Pressed:
             break
         waiting = waiting.filter(pk__gt=some[-1].pk)
     foreign = _split(queue.get_job_ids(0, MOST_AT_ONCE))[1]
-    text = _join(report, _run_each(queue, foreign, "deleted", _delete, actor))
-    left = "More are left: press again, or cancel them on the page of jobs."
+    text = _join("cancel", report, _run_each(queue, foreign, "deleted", _delete, actor), "deleted")
+    left = gettext("More are left: press again, or cancel them on the page of jobs.")
     return Pressed(f"{text} {left}" if len(some) == STEP and waiting.exists() else text, [action])
 
 
@@ -213,14 +231,27 @@ def _run_each(
     return done, len(ids) - done
 
 
-def _join(report: Report, foreign: tuple[int, int]) -> str:
+def _join(verb: str, report: Report, foreign: tuple[int, int], did: str) -> str:
+    """What was done to scheduler jobs, by verb, and to plain RQ jobs."""
     done, refused = foreign
-    parts = [str(report)] if report.done or report.skipped or not (done or refused) else []
+    parts = [_explain(verb, report)] if report.done or report.skipped or not (done or refused) else []
     if done:
-        parts.append(f"{report.verb} {done} of RQ's own.")
+        parts.append(fill(_FOREIGN[did], done))
     if refused:
-        parts.append(f"{refused} of RQ's own could not be.")
+        parts.append(
+            fill(
+                ngettext_lazy(
+                    "%(count)s plain RQ job was not changed.", "%(count)s plain RQ jobs were not changed.", "n"
+                ),
+                refused,
+            )
+        )
     return " ".join(parts)
+
+
+def _explain(verb: str, report: Report) -> str:
+    done = VERBS[verb].reports if verb in VERBS else _STOPPED
+    return " ".join([fill(done, len(report.done)), *explain_rest(report.due, report.skipped, report.unknown)])
 
 
 def _fetch(queue: Queue, rq_id: str) -> Any:

@@ -10,16 +10,19 @@ from typing import Final
 
 from django.db import transaction
 from django.db.models import Count, QuerySet
+from django.utils.translation import gettext, gettext_lazy, ngettext
 
 from jobs import actions, undo
 from jobs.models import AuditEntry, Job, JobAction
-from ops.bulk import VERBS
-from ops.humanize import format_count, format_jobs
+from ops.bulk import VERBS, explain_rest
+from ops.humanize import format_count
 
 STEP: Final = 500  #: jobs a step: a transaction of a fraction of a second
 MOST_AT_ONCE: Final = 10_000  #: jobs that one press takes back: some seconds
 SUBMIT: Final = "submit"
-NEVER: Final = "It cannot be undone for effects and events: once such a job may start, it may be sent at any moment."
+NEVER: Final = gettext_lazy(
+    "It cannot be undone for effects and events: once such a job may start, it may be sent at any moment."
+)
 
 HasPermission = Callable[[str], bool]
 
@@ -34,13 +37,9 @@ class Outcome:
     is_partial: bool = False  #: it stopped at MOST_AT_ONCE
 
     def __str__(self) -> str:
-        text = f"Undone for {format_jobs(self.done)}."
-        if self.due:
-            text += f" {format_count(self.due)} due by now: as soon as a worker is free."
-        if self.skipped:
-            states = ", ".join(f"{format_count(n)} {state}" for state, n in self.skipped.most_common())
-            text += f" {format_count(self.skipped.total())} left as before: {states}."
-        return f"{text} Press Undo again for the rest." if self.is_partial else text
+        text = ngettext("Undone for %(count)s job.", "Undone for %(count)s jobs.", self.done)
+        parts = [text % {"count": format_count(self.done)}, *explain_rest(self.due, self.skipped)]
+        return " ".join([*parts, gettext("Press Undo again for the rest.")] if self.is_partial else parts)
 
 
 def is_permitted(action: JobAction, may: HasPermission) -> bool:

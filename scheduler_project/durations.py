@@ -4,31 +4,55 @@ import re
 from datetime import timedelta
 from typing import Final
 
+from django.utils.translation import gettext, gettext_noop
+
+from scheduler_project.numbers import format_number
+
 _UNITS: Final = {"d": 86_400, "h": 3600, "min": 60, "s": 1}
+_IN_WORDS: Final = {
+    "d": gettext_noop("%(count)s d"),
+    "h": gettext_noop("%(count)s h"),
+    "min": gettext_noop("%(count)s min"),
+    "s": gettext_noop("%(count)s s"),
+    "ms": gettext_noop("%(count)s ms"),
+}
 _LENGTH: Final = re.compile(r"(\d{1,12})\s*(d|h|min|m|s)\s*", re.ASCII)
 
 
 def duration(length: timedelta) -> str:
-    """A duration of either sign in the two largest units that it has.
+    """A duration of either sign in the two largest units that it has, for logs and records.
 
     >>> [duration(timedelta(milliseconds=ms)) for ms in (0.4, 12.34, 1500, 90_000)]
     ['0.4 ms', '12 ms', '1.5 s', '1 min 30 s']
     >>> duration(timedelta(hours=-3, minutes=-5, seconds=-9))
     '3 h 5 min'
     """
+    return " ".join(f"{count:.{decimals}f} {unit}" for count, decimals, unit in _parts(length))
+
+
+def duration_in_words(length: timedelta) -> str:
+    """As `duration`, in the language of pages and alerts.
+
+    >>> duration_in_words(timedelta(minutes=90)), duration_in_words(timedelta(seconds=1.5))
+    ('1 h 30 min', '1.5 s')
+    """
+    parts = _parts(length)
+    return " ".join(gettext(_IN_WORDS[unit]) % {"count": format_number(n, decimals)} for n, decimals, unit in parts)
+
+
+def _parts(length: timedelta) -> list[tuple[float, int, str]]:
+    """Counts, each with how many decimals it is written and its unit."""
     seconds = abs(length.total_seconds())
-    if seconds < 0.01:
-        return f"{seconds * 1000:.1f} ms"
     if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
+        return [(seconds * 1000, 1 if seconds < 0.01 else 0, "ms")]
     if seconds < 60:
-        return f"{seconds:.1f} s"
-    parts = []
+        return [(seconds, 1, "s")]
+    parts: list[tuple[float, int, str]] = []
     for unit, size in _UNITS.items():
         count, seconds = divmod(int(seconds), size)
         if count:
-            parts.append(f"{count} {unit}")
-    return " ".join(parts[:2])
+            parts.append((count, 0, unit))
+    return parts[:2]
 
 
 def exact_duration(seconds: int) -> str:

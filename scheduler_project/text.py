@@ -5,10 +5,17 @@ cannot encode the latter, and nobody reads an error of five megabytes.
 """
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 import msgspec
+
+if TYPE_CHECKING:
+    from django.utils.functional import _StrPromise
+
+    StrOrPromise = str | _StrPromise
+else:
+    StrOrPromise = str  #: a text, or one that is translated when a page shows it (gettext_lazy)
 
 LONGEST_ID: Final = 255  #: of the contract's IDs; an entity with a longer one is left out and logged
 LONGEST_SUBJECT: Final = 400  #: of a job: an ID and an event; never cut, because it is part of the job's identity

@@ -5,6 +5,7 @@ from typing import ClassVar
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext_lazy
 
 from scheduler_project.text import LONGEST_ID
 
@@ -12,9 +13,9 @@ from scheduler_project.text import LONGEST_ID
 class PauseKind(models.TextChoices):
     """What a pause holds back."""
 
-    QUEUE = "queue", "queue"
-    TYPE = "type", "job type"
-    CAMPAIGN = "campaign", "campaign"
+    QUEUE = "queue", gettext_lazy("queue")
+    TYPE = "type", gettext_lazy("job type")
+    CAMPAIGN = "campaign", gettext_lazy("campaign")
 
 
 class Pause(models.Model):
@@ -41,7 +42,8 @@ class Pause(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.get_kind_display()} {self.name}"
+        """As the audit trail keeps it, in one language."""
+        return f"{'job type' if self.kind == PauseKind.TYPE else self.kind} {self.name}"
 
     @property
     def key(self) -> str:

@@ -7,6 +7,7 @@ from enum import StrEnum
 from functools import partial
 from typing import Annotated, Any, Final
 
+from django.utils.translation import gettext, gettext_noop
 from msgspec import Meta
 
 from jobs.errors import (
@@ -27,7 +28,7 @@ from jobs.states import Priority
 from jobs.triggers import open_events
 from jobs.world.calendars.calendar import Calendar
 from jobs.world.clock import WorldTime, later, moment_at, ticks_of
-from scheduler_project.durations import duration
+from scheduler_project.durations import duration, duration_in_words
 from scheduler_project.text import LONGEST_ID
 
 NAME: Final = "ADVANCE_WORLD_TIME"
@@ -48,13 +49,20 @@ class Until(StrEnum):
 class AdvanceWorldTime(Payload, frozen=True, kw_only=True):
     """How far, and why only once."""
 
-    to: Annotated[str, Meta(max_length=40, description="A world time.", extra_json_schema=WORLD_TIME)] = ""
-    by_minutes: Annotated[int, Meta(ge=1, le=MOST_MINUTES, description="Minutes of world time.")] | None = None
-    by_seconds: Annotated[int, Meta(ge=1, le=60 * MOST_MINUTES, description="Seconds of world time.")] | None = None
+    to: Annotated[str, Meta(max_length=40, description=gettext_noop("A world time."), extra_json_schema=WORLD_TIME)] = (
+        ""
+    )
+    by_minutes: (
+        Annotated[int, Meta(ge=1, le=MOST_MINUTES, description=gettext_noop("Minutes of world time."))] | None
+    ) = None
+    by_seconds: (
+        Annotated[int, Meta(ge=1, le=60 * MOST_MINUTES, description=gettext_noop("Seconds of world time."))] | None
+    ) = None
     until: Until | None = None
-    time_of_day: Annotated[str, Meta(max_length=5, description="With TIME_OF_DAY: the next 18:00.")] = ""
+    time_of_day: Annotated[str, Meta(max_length=5, description=gettext_noop("With TIME_OF_DAY: the next 18:00."))] = ""
     cause: Annotated[
-        str, Meta(max_length=LONGEST_ID - 20, description="What is to move time once, such as a rest's ID.")
+        str,
+        Meta(max_length=LONGEST_ID - 20, description=gettext_noop("What is to move time once, such as a rest's ID.")),
     ] = ""
 
     def subject(self) -> str:
@@ -64,7 +72,7 @@ class AdvanceWorldTime(Payload, frozen=True, kw_only=True):
         return bool(self.cause)
 
     def task(self) -> str:
-        return f"Advance world time {self._goal()}".replace("{", "{{").replace("}", "}}")
+        return self._sentence().replace("{", "{{").replace("}", "}}")
 
     def check(self) -> None:
         given = [name for name, value in self._goals().items() if value]
@@ -75,9 +83,9 @@ class AdvanceWorldTime(Payload, frozen=True, kw_only=True):
             self.world_time()
         if self.until is Until.TIME_OF_DAY:
             if not _TIME_OF_DAY.fullmatch(self.time_of_day):
-                raise InvalidJob("payload.timeOfDay", "TIME_OF_DAY needs a time such as 18:00")
+                raise InvalidJob("payload.timeOfDay", gettext("TIME_OF_DAY needs a time such as 18:00"))
         elif self.time_of_day:
-            raise InvalidJob("payload.timeOfDay", "is for until TIME_OF_DAY only")
+            raise InvalidJob("payload.timeOfDay", gettext("is for until TIME_OF_DAY only"))
 
     def check_in(self, calendar: Callable[[], Calendar]) -> None:
         if self.until is Until.TIME_OF_DAY:
@@ -97,7 +105,9 @@ class AdvanceWorldTime(Payload, frozen=True, kw_only=True):
         try:
             return moment_at(calendar.next_time_of_day(ticks_of(clock), hour, minute), WorldTime)
         except ValueError as error:
-            raise InvalidJob("payload.timeOfDay", f"calendar {calendar.name}: {error}") from None
+            raise InvalidJob(
+                "payload.timeOfDay", gettext("calendar %(name)s: %(error)s") % {"name": calendar.name, "error": error}
+            ) from None
         except OverflowError:
             return None
 
@@ -111,6 +121,7 @@ class AdvanceWorldTime(Payload, frozen=True, kw_only=True):
         return timedelta(seconds=self.by_seconds) if self.by_seconds else None
 
     def _goal(self) -> str:
+        """Part of the job's identity, so in one language."""
         if length := self.length():
             return f"by {duration(length)}"
         match self.until:
@@ -124,8 +135,28 @@ class AdvanceWorldTime(Payload, frozen=True, kw_only=True):
                 return f"until {self.time_of_day}"
         return f"to {self.to}"
 
+    def _sentence(self) -> str:
+        if length := self.length():
+            return gettext("Advance world time by %(duration)s") % {"duration": duration_in_words(length)}
+        match self.until:
+            case Until.NEXT_DUE:
+                return gettext("Advance world time until something is due")
+            case Until.NEXT_EVENT:
+                return gettext("Advance world time until the next event")
+            case Until.NEXT_EFFECT:
+                return gettext("Advance world time until the next effect")
+            case Until.TIME_OF_DAY:
+                return gettext("Advance world time until %(time_of_day)s") % {"time_of_day": self.time_of_day}
+        return gettext("Advance world time to %(time)s") % {"time": self.to}
 
-@job_type(NAME, payload=AdvanceWorldTime, priority=Priority.HIGH, moves_world_time=True)
+
+@job_type(
+    NAME,
+    label=gettext_noop("Advance world time"),
+    payload=AdvanceWorldTime,
+    priority=Priority.HIGH,
+    moves_world_time=True,
+)
 def advance(payload: AdvanceWorldTime, run: Run) -> dict[str, Any]:
     """Move world time to the payload's goal; then submit the jobs that look for what is due by then.
 

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any
 
+from django.utils.translation import gettext, gettext_noop
 from msgspec import Meta
 
 from jobs.errors import Inactive, InvalidJob, NotFound, Skip
@@ -19,14 +20,19 @@ class DeferredEffect(Payload, frozen=True, kw_only=True):
     effect_id: Annotated[str, Meta(min_length=1, max_length=LONGEST_ID)]
     execute_at: Annotated[datetime, Meta(tz=True)] | None = None
     execute_at_world_time: Annotated[
-        str, Meta(max_length=40, description="A world time, in place of a time of day.", extra_json_schema=WORLD_TIME)
+        str,
+        Meta(
+            max_length=40,
+            description=gettext_noop("A world time, in place of a time of day."),
+            extra_json_schema=WORLD_TIME,
+        ),
     ] = ""
 
     def subject(self) -> str:
         return self.effect_id
 
     def task(self) -> str:
-        return "Execute effect {}"
+        return gettext("Execute effect {}")
 
     def due_at(self) -> datetime | None:
         return self.execute_at
@@ -40,7 +46,7 @@ class DeferredEffect(Payload, frozen=True, kw_only=True):
     def check(self) -> None:
         if (self.execute_at is None) is not bool(self.execute_at_world_time):
             name = "executeAtWorldTime" if self.execute_at else "executeAt"
-            raise InvalidJob(f"payload.{name}", "exactly one of executeAt and executeAtWorldTime is required")
+            raise InvalidJob(f"payload.{name}", gettext("exactly one of executeAt and executeAtWorldTime is required"))
         try:
             self.world_time_due()
         except ValueError as error:
@@ -54,6 +60,7 @@ def _from_version_1(payload: dict[str, Any]) -> dict[str, Any]:
 
 @job_type(
     "DEFERRED_EFFECT",
+    label=gettext_noop("Deferred effect"),
     payload=DeferredEffect,
     priority=Priority.HIGH,
     idempotent=False,

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
+from django.utils.translation import gettext_noop
+
 from jobs.errors import JobError
 from jobs.main_api.expiring import EXPIRE_BATCH
 from jobs.main_api.model import Event
@@ -22,6 +24,7 @@ MOST_CAMPAIGNS = 1000  #: per slice
 
 @job_type(
     NAME,
+    label=gettext_noop("Event expiration"),
     payload=SlicedPayload,
     all_campaigns=True,
     cron=Cron("event-expiration", "CRON_EVENT_EXPIRATION"),

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from django.utils.translation import gettext_noop
+
 from jobs.main_api.model import Settlement
 from jobs.registry import Cron, job_type
 from jobs.run import Run, Wanted
@@ -16,6 +18,7 @@ NAME = "RECALCULATE_SETTLEMENT_SCHEDULES"
 
 @job_type(
     NAME,
+    label=gettext_noop("Recalculate settlement schedules"),
     payload=SlicedPayload,
     all_campaigns=True,
     cron=Cron("settlement-growth", "CRON_SETTLEMENT_GROWTH"),

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from django.utils.translation import gettext_noop
+
 from jobs.errors import JobError
 from jobs.main_api.model import Settlement
 from jobs.registry import Cron, job_type
@@ -17,6 +19,7 @@ NAME = "RECALCULATE_STRUCTURE_SCHEDULES"
 
 @job_type(
     NAME,
+    label=gettext_noop("Recalculate structure schedules"),
     payload=SlicedPayload,
     all_campaigns=True,
     cron=Cron("structure-maintenance", "CRON_STRUCTURE_MAINTENANCE"),

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, Final
 
+from django.utils.translation import gettext, gettext_noop
 from msgspec import Meta
 
 from jobs.errors import JobError, PermanentError
@@ -25,9 +26,9 @@ NAME = "SETTLEMENT_GROWTH"
 WITHOUT_LEVELS_FROM: Final = 3  #: the attempt that grows a town although its structures cannot be read
 _LEVEL_UP = GrowthType.LEVEL_UP_CHECK
 _TASKS = {
-    GrowthType.POPULATION_GROWTH: "Grow population of {}",
-    GrowthType.RESOURCE_GENERATION: "Generate resources of {}",
-    GrowthType.LEVEL_UP_CHECK: "Check whether {} levels up",
+    GrowthType.POPULATION_GROWTH: gettext_noop("Grow population of {}"),
+    GrowthType.RESOURCE_GENERATION: gettext_noop("Generate resources of {}"),
+    GrowthType.LEVEL_UP_CHECK: gettext_noop("Check whether {} levels up"),
 }
 
 
@@ -41,10 +42,10 @@ class SettlementGrowth(Payload, frozen=True, kw_only=True):
         return f"{self.settlement_id}:{self.growth_type}"
 
     def task(self) -> str:
-        return _TASKS[self.growth_type]
+        return gettext(_TASKS[self.growth_type])
 
 
-@batch_job_type(NAME, payload=SettlementGrowth, batch=BATCH)
+@batch_job_type(NAME, label=gettext_noop("Settlement growth"), payload=SettlementGrowth, batch=BATCH)
 def grow_settlements(items: Sequence[Item]) -> Sequence[Answer]:
     """Read the settlements, apply the rules, and write back with the versions that were read."""
     return apply_batch(items, _SETTLEMENTS)

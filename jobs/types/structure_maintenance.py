@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated, Any
 
+from django.utils.translation import gettext, gettext_noop
 from msgspec import Meta
 
 from jobs.errors import JobError
@@ -19,9 +20,9 @@ from scheduler_project.text import LONGEST_ID
 
 NAME = "STRUCTURE_MAINTENANCE"
 _TASKS = {
-    StructureEvent.CONSTRUCTION_COMPLETE: "Complete construction of {}",
-    StructureEvent.MAINTENANCE_DUE: "Maintain {}",
-    StructureEvent.UPGRADE_AVAILABLE: "Check whether {} can be upgraded",
+    StructureEvent.CONSTRUCTION_COMPLETE: gettext_noop("Complete construction of {}"),
+    StructureEvent.MAINTENANCE_DUE: gettext_noop("Maintain {}"),
+    StructureEvent.UPGRADE_AVAILABLE: gettext_noop("Check whether {} can be upgraded"),
 }
 
 
@@ -35,10 +36,10 @@ class StructureMaintenance(Payload, frozen=True, kw_only=True):
         return f"{self.structure_id}:{self.event_type}"
 
     def task(self) -> str:
-        return _TASKS[self.event_type]
+        return gettext(_TASKS[self.event_type])
 
 
-@batch_job_type(NAME, payload=StructureMaintenance, batch=BATCH)
+@batch_job_type(NAME, label=gettext_noop("Structure maintenance"), payload=StructureMaintenance, batch=BATCH)
 def maintain_structures(items: Sequence[Item]) -> Sequence[Answer]:
     """Read the structures, apply the rules, and write back with the versions that were read."""
     return apply_batch(items, _STRUCTURES)

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Annotated, Any, Final, NoReturn
 
 from django.utils import timezone
+from django.utils.translation import gettext, gettext_noop
 from msgspec import Meta
 
 from jobs.errors import AwaitsAnswer, InvalidJob, MustWait, NotServed, PermanentError, Skip
@@ -27,16 +28,20 @@ class TriggerEvent(Payload, frozen=True, kw_only=True):
 
     event_id: Annotated[str, Meta(min_length=1, max_length=LONGEST_ID)]
     scheduled_at: Annotated[
-        str, Meta(max_length=40, description="The event's world time.", extra_json_schema=WORLD_TIME)
+        str, Meta(max_length=40, description=gettext_noop("The event's world time."), extra_json_schema=WORLD_TIME)
     ]
-    by_policy: Annotated[bool, Meta(description="Do what the policy for the event says; otherwise trigger it.")] = False
-    again: Annotated[int, Meta(ge=0, le=1000, description="Jobs before it that found the event moved away.")] = 0
+    by_policy: Annotated[
+        bool, Meta(description=gettext_noop("Do what the policy for the event says; otherwise trigger it."))
+    ] = False
+    again: Annotated[
+        int, Meta(ge=0, le=1000, description=gettext_noop("Jobs before it that found the event moved away."))
+    ] = 0
 
     def subject(self) -> str:
         return subject_of(self.event_id, self.again)
 
     def task(self) -> str:
-        return "Trigger event {}"
+        return gettext("Trigger event {}")
 
     def check(self) -> None:
         self.world_time_due()
@@ -49,7 +54,14 @@ class TriggerEvent(Payload, frozen=True, kw_only=True):
             raise InvalidJob("payload.scheduledAt", str(error)) from None
 
 
-@job_type("TRIGGER_EVENT", payload=TriggerEvent, priority=Priority.HIGH, idempotent=False, on_event=True)
+@job_type(
+    "TRIGGER_EVENT",
+    label=gettext_noop("Trigger event"),
+    payload=TriggerEvent,
+    priority=Priority.HIGH,
+    idempotent=False,
+    on_event=True,
+)
 def trigger(payload: TriggerEvent, run: Run) -> dict[str, Any]:
     """Execute the event's effects one after another, and complete it; or have the main API do both.
 

@@ -5,6 +5,8 @@ from datetime import datetime
 from typing import Final, NamedTuple
 from uuid import UUID
 
+from django.utils.translation import override
+
 from jobs import pauses, stops
 from jobs.models import CampaignClock, Job, Pause, WorldClock
 from jobs.registry import type_moving_world_time
@@ -69,4 +71,5 @@ def _fault_of(campaign: CampaignClock | None) -> str:
 
 
 def _sentences(found: Iterable[Pause]) -> str:
-    return "; ".join(pauses.as_sentence(pause) for pause in found)
+    with override("en"):  # the clock keeps it
+        return "; ".join(pauses.as_sentence(pause) for pause in found)

@@ -8,6 +8,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import path
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from jobs import calendars
 from jobs.models import CampaignClock, WorldAdvance
@@ -17,7 +18,7 @@ from ops.reads import advance as read
 from ops.reads.advance_list import list_latest
 from ops.reads.advance_report import LISTED
 from ops.reads.advance_towns import PAGE as TOWNS
-from ops.reads.campaign import read_clock
+from ops.reads.campaign_clock import read_clock
 from scheduler_project.text import LONGEST_ID, job_id
 
 _LARGEST = 2**63 - 1
@@ -35,7 +36,7 @@ def urls(site: Any) -> list[Any]:
 def show_everything(request: HttpRequest) -> HttpResponse:
     _check(request)
     found, more = list_latest(None, read_key(request.GET.get("before", "")))
-    context = {"title": "Advances of world time", "advances": found, "more": more}
+    context = {"title": gettext("Advances of world time"), "advances": found, "more": more}
     return render_page(request, "ops/advances.html", context, opts=CampaignClock._meta)
 
 
@@ -43,7 +44,7 @@ def show_all(request: HttpRequest, pk: str) -> HttpResponse:
     clock = _find(request, pk)
     found, more = list_latest(clock.pk, read_key(request.GET.get("before", "")))
     context = {
-        "title": f"World time of {clock.name or clock.campaign_id}",
+        "title": gettext("World time of %(campaign)s") % {"campaign": clock.name or clock.campaign_id},
         "clock": clock,
         "calendar": calendars.of(clock.pk),
         "reading": read_clock(clock, timezone.now()),
@@ -68,14 +69,18 @@ def show(request: HttpRequest, pk: str, number: int) -> HttpResponse:
     steps, more = advance.steps(group, town, (due, last_id) if last_id else None)
     start = _read_start(request)
     context = {
-        "title": f"Advance of {clock.name or clock.campaign_id}",
+        "title": gettext("Advance of %(campaign)s") % {"campaign": clock.name or clock.campaign_id},
         "clock": clock,
         "calendar": calendars.of(clock.pk),
         "advance": advance,
         "steps": steps,
         "more": more,
         "group": group,
-        "groups": [("", "All", advance.total), ("live", "Live", advance.live), ("failed", "Failed", advance.failed)],
+        "groups": [
+            ("", gettext("All"), advance.total),
+            ("live", gettext("Live"), advance.live),
+            ("failed", gettext("Failed"), advance.failed),
+        ],
         "town": town,
         "town_name": next((one.name for one in advance.towns.all if one.id == town), town),
         "towns": advance.towns.page(start),

@@ -7,12 +7,12 @@ from django import forms
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext, gettext_lazy
 from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from jobs import pauses
 from jobs.models import AuditEntry
-from jobs.states import State
 from ops import undo
 from ops.admin import job_action, operator_action
 from ops.admin import pauses as pause_pages
@@ -23,25 +23,26 @@ from ops.reads import audit_trail
 from ops.reads.audit_trail import Cursor, Line, TrailFilters
 from ops.reads.job import name_all
 from ops.reads.job_actions import named_jobs
+from scheduler_project.text import StrOrPromise
 
 if TYPE_CHECKING:
     AuditAdminBase = admin.ModelAdmin[AuditEntry]
 else:
     AuditAdminBase = ModelAdmin
 
-SCOPES = (("people", "Operators"), ("all", "All activity"))
+SCOPES = (("people", gettext_lazy("Operators")), ("all", gettext_lazy("All activity")))
 
 
-def _text(label: str, placeholder: str) -> forms.CharField:
+def _text(label: StrOrPromise, placeholder: StrOrPromise) -> forms.CharField:
     widget = UnfoldAdminTextInputWidget(attrs={"placeholder": placeholder})
     return forms.CharField(label=label, required=False, max_length=200, widget=widget)
 
 
 class TrailForm(forms.Form):
-    who = _text("Who", "ann, cron:nightly")
-    what = _text("What", f"{State.DEAD}, paused, a job's id")
-    why = _text("Why", "in the reason or error")
-    origin = _text("Source", "address or request id")
+    who = _text(gettext_lazy("Who"), gettext_lazy("ann, cron:nightly"))
+    what = _text(gettext_lazy("What"), gettext_lazy("DEAD, paused, a job's ID"))
+    why = _text(gettext_lazy("Why"), gettext_lazy("In the reason or error"))
+    origin = _text(gettext_lazy("Source"), gettext_lazy("IP address or request ID"))
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -70,7 +71,7 @@ class AuditEntryAdmin(ReadOnly, AuditAdminBase):
         standings = [line.standing for line in found.lines if line.standing]
         name_all([*(line.job for line in found.lines if line.job), *named_jobs(standings)])
         context = {
-            "title": "Audit trail",
+            "title": gettext("Audit trail"),
             "form": form,
             "page": found,
             "narrowed": any(filters.values()),

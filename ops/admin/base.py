@@ -14,11 +14,13 @@ from django.template.response import TemplateResponse
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext, gettext_lazy
 from unfold.widgets import UnfoldAdminTextInputWidget, UnfoldBooleanWidget
 
 from jobs import actor as actors
 from jobs import audit
 from ops.humanize import naturaltime
+from scheduler_project.text import StrOrPromise
 
 LONGEST_REASON: Final = 500
 PAST: Final = timedelta(minutes=1)  #: for filling in a form; a time before that is in the past
@@ -75,11 +77,17 @@ def require(permission: str) -> Callable[[Callable[..., HttpResponse]], Callable
 
 
 def reason_field(
-    *, max_length: int = LONGEST_REASON, label: str = "Reason", help_text: str = "", **attrs: Any
+    *,
+    max_length: int = LONGEST_REASON,
+    label: StrOrPromise = "",
+    help_text: StrOrPromise = "",
+    **attrs: Any,
 ) -> forms.CharField:
     """An optional reason for the audit trail; `attrs` go to its input element."""
-    widget = UnfoldAdminTextInputWidget(attrs={"placeholder": "for the audit trail", **attrs})
-    return forms.CharField(required=False, max_length=max_length, label=label, widget=widget, help_text=help_text)
+    widget = UnfoldAdminTextInputWidget(attrs={"placeholder": gettext_lazy("For the audit trail"), **attrs})
+    return forms.CharField(
+        required=False, max_length=max_length, label=label or gettext_lazy("Reason"), widget=widget, help_text=help_text
+    )
 
 
 class ReasonForm(forms.Form):
@@ -91,12 +99,18 @@ class ReasonForm(forms.Form):
 class ConfirmPast(forms.Form):
     """Mixin for forms with a due time: one in the past is asked about first, for such a job runs at once."""
 
-    is_past_meant = forms.BooleanField(required=False, widget=forms.HiddenInput, label="The past is meant: run at once")
+    is_past_meant = forms.BooleanField(
+        required=False, widget=forms.HiddenInput, label=gettext_lazy("Yes, it is in the past: run at once")
+    )
 
     def ask_about_past(self, field: str, due: datetime | None) -> None:
         """Add an error and the question unless `due` is to come, or the past is meant."""
         if due and timezone.now() - due > PAST and not self.cleaned_data.get("is_past_meant"):
-            self.add_error(field, f"It is in the past ({naturaltime(due, timezone.now())}). Correct or confirm it.")
+            self.add_error(
+                field,
+                gettext("It is in the past (%(when)s). Correct or confirm it.")
+                % {"when": naturaltime(due, timezone.now())},
+            )
             self.fields["is_past_meant"].widget = UnfoldBooleanWidget()
 
 
@@ -153,7 +167,7 @@ class Recorded:
         audit.record(
             actor=actor_of(request),
             verb=verb,
-            target=f"{self.opts.verbose_name} {obj}",
+            target=f"{self.opts.verbose_name_raw} {obj}",
             link=self._link(verb, obj),
             **more,
         )

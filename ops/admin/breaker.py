@@ -1,10 +1,12 @@
 """The circuit breaker, with buttons that force it open or closed."""
 
-from typing import Any
+from typing import Any, Final
 
 from django import forms
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils.translation import gettext, gettext_noop
+from pybreaker import STATE_CLOSED, STATE_OPEN
 from redis import RedisError
 
 from jobs import control
@@ -12,6 +14,12 @@ from jobs.state_counts import count_retrying
 from ops.admin import operator_action
 from ops.admin.base import ReasonForm, actor_of, redirect, render_page, require
 from ops.reads import active_orders
+
+_SAID: Final = {
+    control.AUTOMATIC: gettext_noop("The circuit breaker is automatic again."),
+    STATE_OPEN: gettext_noop("The circuit breaker is forced open, for all processes."),
+    STATE_CLOSED: gettext_noop("The circuit breaker is forced closed, for all processes."),
+}
 
 
 class BreakerForm(ReasonForm):
@@ -25,11 +33,10 @@ def overview(request: HttpRequest) -> HttpResponse:
         state = form.cleaned_data["state"]
         control.set_breaker(state, actor=actor_of(request), reason=form.cleaned_data["reason"])
         active_orders.expire()
-        text = "automatic again" if state == control.AUTOMATIC else f"forced {state}, for all processes"
         undo = operator_action.offer(request, control.UNDO_BREAKER)
-        return redirect(request, reverse("admin:jobs_breaker"), f"The circuit breaker is {text}.", undo=undo)
+        return redirect(request, reverse("admin:jobs_breaker"), gettext(_SAID[state]), undo=undo)
     context = {
-        "title": "Circuit breaker",
+        "title": gettext("Circuit breaker"),
         "form": form,
         "retrying": count_retrying(),
         "allowed": request.user.has_perm("jobs.control_breaker"),
@@ -43,4 +50,8 @@ def _read_breaker() -> dict[str, Any]:
     try:
         return {"breaker": breaker.snapshot(), "errors": breaker.recent_errors(), "fault": ""}
     except RedisError as error:
-        return {"breaker": breaker.snapshot(), "errors": [], "fault": f"Redis does not answer: {error}"}
+        return {
+            "breaker": breaker.snapshot(),
+            "errors": [],
+            "fault": gettext("Redis does not answer: %(error)s") % {"error": error},
+        }

@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import reverse
 from django.utils.text import capfirst
+from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from jobs import actions
@@ -20,7 +21,7 @@ from ops import bulk
 from ops.admin import job_action, selection
 from ops.admin.base import ConfirmPast, actor_of, find_way_back, reason_field, redirect, render_page
 from ops.bulk import VERBS, Verb
-from ops.humanize import format_jobs
+from ops.labels import label_of_left
 from ops.reads.job import name_all
 
 SAMPLES: Final = 5  #: jobs that the dry run lists by name
@@ -30,7 +31,7 @@ class BulkActionForm(ConfirmPast):
     reason = reason_field(autofocus=True)
     due_at = forms.DateTimeField(
         required=False,
-        label="New due time",
+        label=gettext_lazy("New due time"),
         widget=UnfoldAdminTextInputWidget(attrs={"type": "datetime-local", "step": "1"}),
     )
     until = forms.UUIDField(required=False, widget=forms.HiddenInput)
@@ -80,7 +81,7 @@ def _confirm(
     samples = list(jobs.filter(state__in=[s.value for s in verb.allowed]).order_by("-pk")[:SAMPLES])
     name_all(samples)
     context = {
-        "title": f"{verb.label} {format_jobs(preview.total)}?",
+        "title": bulk.fill(verb.asks, preview.total),
         "verb": verb,
         "preview": preview,
         "form": form,
@@ -109,7 +110,11 @@ def _run(
     may_discard = request.user.has_perm("jobs.discard_job")
     if "step" in request.POST:
         done = bulk.step(action, jobs, after=answers["after"], until=until, may_discard=may_discard)
-        answer = {"done": done.done, "left": done.skipped, "after": done.after and str(done.after)}
+        answer = {
+            "done": done.done,
+            "left": {label_of_left(why): n for why, n in done.skipped.items()},
+            "after": done.after and str(done.after),
+        }
         return JsonResponse(answer if done.after else {**answer, **_last_words(request, action)})
     progress = bulk.run(action, jobs, until=until, may_discard=may_discard)
     level = messages.WARNING if progress.skipped else messages.SUCCESS

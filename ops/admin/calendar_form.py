@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from django import forms
+from django.utils.translation import gettext, gettext_lazy
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from jobs.world.calendars.calendar import Calendar
@@ -12,25 +13,30 @@ from jobs.world.calendars.examples import GREGORIAN
 from jobs.world.calendars.lines import LONGEST, parse_leap_rules, parse_months, parse_weekdays, to_lines
 from jobs.world.calendars.text import parse_world_time
 from ops.admin.base import reason_field
+from scheduler_project.text import StrOrPromise
 
-_MONTHS_HELP: Final = (
-    "One a line, in order: a name, a colon, its days. “festival” stands for days between the months, “no weekday” for "
-    "days that the week leaves out. A month that leap rules alone give days to has 0."
+_MONTHS_HELP: Final = gettext_lazy(
+    "One per line, in order: name, colon, number of days. Use “festival” for days between months, and “no weekday” for "
+    "days outside the week. A month that has days only in leap years has 0."
 )
-_RULES_HELP: Final = "One a line: February: +1 every 4, except every 100, unless every 400. Add “from year 3” to shift."
+_RULES_HELP: Final = gettext_lazy(
+    "One per line: February: +1 every 4, except every 100, unless every 400. Add “from year 3” to shift."
+)
 
 
-def _name(label: str, help_text: str, *, required: bool = False, longest: int = LONGEST_NAME) -> forms.CharField:
+def _name(
+    label: StrOrPromise, help_text: StrOrPromise, *, required: bool = False, longest: int = LONGEST_NAME
+) -> forms.CharField:
     widget = UnfoldAdminTextInputWidget(attrs={"autocomplete": "off", "spellcheck": "false"})
     return forms.CharField(label=label, required=required, max_length=longest, widget=widget, help_text=help_text)
 
 
-def _lines(label: str, help_text: str, *, rows: int, required: bool = False) -> forms.CharField:
+def _lines(label: StrOrPromise, help_text: StrOrPromise, *, rows: int, required: bool = False) -> forms.CharField:
     widget = UnfoldAdminTextareaWidget(attrs={"rows": rows, "spellcheck": "false"})
     return forms.CharField(label=label, required=required, max_length=LONGEST, widget=widget, help_text=help_text)
 
 
-def _number(label: str, help_text: str, least: int, most: int) -> forms.IntegerField:
+def _number(label: StrOrPromise, help_text: StrOrPromise, least: int, most: int) -> forms.IntegerField:
     widget = UnfoldAdminIntegerFieldWidget()
     return forms.IntegerField(label=label, min_value=least, max_value=most, widget=widget, help_text=help_text)
 
@@ -38,18 +44,28 @@ def _number(label: str, help_text: str, least: int, most: int) -> forms.IntegerF
 class CalendarForm(forms.Form):
     """Its fields are those of Calendar, as lines; what a calendar refuses stands under its field."""
 
-    name = _name("Name", "", required=True)
-    months = _lines("Months", _MONTHS_HELP, rows=14, required=True)
-    leap_rules = _lines("Leap rules", _RULES_HELP, rows=2)
-    weekdays = _lines("Weekdays", "In order, separated by commas. Empty: no week.", rows=2)
-    first_weekday = _name("First weekday", "That of the first day that has one. Empty: the first of the week.")
-    hours_per_day = _number("Hours a day", "An hour is an hour of world time.", 1, MOST_HOURS)
-    epoch = _name(
-        "Begins at", "World time at which the year below begins, in the Gregorian calendar or ISO 8601.", required=True
+    name = _name(gettext_lazy("Name"), "", required=True)
+    months = _lines(gettext_lazy("Months"), _MONTHS_HELP, rows=14, required=True)
+    leap_rules = _lines(gettext_lazy("Leap rules"), _RULES_HELP, rows=2)
+    weekdays = _lines(
+        gettext_lazy("Weekdays"), gettext_lazy("In order, separated by commas. Leave empty for no week."), rows=2
     )
-    epoch_year = _number("With the year", "", -MOST_YEARS, MOST_YEARS)
-    era = _name("Era", "Stands after the year.")
-    era_before = _name("Era before", "Stands after years before 1, counted backwards. Empty: they are negative.")
+    first_weekday = _name(
+        gettext_lazy("First weekday"),
+        gettext_lazy("Weekday of the first day that has one. Leave empty for the first of the week."),
+    )
+    hours_per_day = _number(gettext_lazy("Hours a day"), gettext_lazy("Hours of world time."), 1, MOST_HOURS)
+    epoch = _name(
+        gettext_lazy("Begins at"),
+        gettext_lazy("World time at which the year below begins, in the Gregorian calendar or ISO 8601."),
+        required=True,
+    )
+    epoch_year = _number(gettext_lazy("With the year"), "", -MOST_YEARS, MOST_YEARS)
+    era = _name(gettext_lazy("Era"), gettext_lazy("Shown after the year."))
+    era_before = _name(
+        gettext_lazy("Era before"),
+        gettext_lazy("Shown after years before 1, which count backwards. Leave empty for negative years."),
+    )
     reason = reason_field()
 
     calendar: Calendar  #: once the form is valid
@@ -91,7 +107,10 @@ class CalendarForm(forms.Form):
         week = [name.casefold() for name in values["weekdays"]]
         first = " ".join(values["first_weekday"].split()).casefold()
         if first and first not in week:
-            raise InvalidCalendar("first_weekday", f"{values['first_weekday']!r} is none of the weekdays")
+            raise InvalidCalendar(
+                "first_weekday",
+                gettext("%(weekday)s is not one of the weekdays") % {"weekday": f"{values['first_weekday']!r}"},
+            )
         texts = {name: " ".join(values[name].split()) for name in ("name", "era", "era_before")}
         others = ("months", "leap_rules", "weekdays", "hours_per_day", "epoch", "epoch_year")
         fields: dict[str, Any] = texts | {name: values[name] for name in others}

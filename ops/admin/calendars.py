@@ -10,6 +10,7 @@ from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from jobs import calendars
 from jobs.models import CampaignClock
@@ -18,7 +19,7 @@ from jobs.world.clock import WorldTime
 from ops.admin.base import ReasonForm, actor_of, redirect, render_page
 from ops.admin.calendar_form import CalendarForm
 from ops.reads import calendar as calendar_page
-from ops.reads.campaign import read_clock
+from ops.reads.campaign_clock import read_clock
 
 PERMISSION: Final = "jobs.change_campaigncalendar"
 
@@ -46,7 +47,7 @@ def show(request: HttpRequest, pk: str) -> HttpResponse:
     if request.method != "POST":
         form = CalendarForm.of(chosen)
     context = {
-        "title": f"Calendar of {clock.name or clock.campaign_id}",
+        "title": gettext("Calendar of %(campaign)s") % {"campaign": clock.name or clock.campaign_id},
         "clock": clock,
         "found": found,
         "form": form,
@@ -73,14 +74,18 @@ def remove(request: HttpRequest, pk: str) -> HttpResponse:
     form = ReasonForm(request.POST)
     reason = form.cleaned_data["reason"] if form.is_valid() else ""
     there = calendars.remove_own(clock.pk, actor=actor_of(request), reason=reason, link=_page(clock))
-    text = "Removed: the Gregorian calendar counts." if there else "No calendar was set."
+    text = gettext("Calendar removed: the Gregorian calendar applies.") if there else gettext("No calendar was set.")
     return redirect(request, _page(clock), text, messages.SUCCESS if there else messages.INFO)
 
 
 def _save(request: HttpRequest, clock: CampaignClock, form: CalendarForm) -> HttpResponse:
     reason = form.cleaned_data["reason"]
     changed = calendars.set_own(clock.pk, form.calendar, actor=actor_of(request), reason=reason, link=_page(clock))
-    text = "Calendar saved: world times of this campaign are shown in it." if changed else "Nothing was changed."
+    text = (
+        gettext("Calendar saved: world times of this campaign are shown in it.")
+        if changed
+        else gettext("Nothing changed.")
+    )
     return redirect(request, _page(clock), text)
 
 

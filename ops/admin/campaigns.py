@@ -14,6 +14,7 @@ from django.shortcuts import get_object_or_404
 from django.template.loader import render_to_string
 from django.urls import path, reverse
 from django.utils import timezone
+from django.utils.translation import gettext, gettext_lazy
 from redis import RedisError
 from unfold.admin import ModelAdmin
 from unfold.views import ChangeList
@@ -30,8 +31,9 @@ from ops.admin.base import ReadOnly, UntilForm, actor_of, redirect, render_page
 from ops.admin.pauses import undo_url
 from ops.admin.world_time import WorldTimeField
 from ops.reads import campaign as campaign_page
-from ops.reads import campaign_backlog, campaign_jobs, timeline
-from ops.reads.campaign import Blocker, Row
+from ops.reads import campaign_backlog, campaign_blockers, campaign_clock, campaign_jobs, timeline
+from ops.reads.campaign import Row
+from ops.reads.campaign_blockers import Blocker
 from ops.templatetags import ops
 
 if TYPE_CHECKING:
@@ -62,7 +64,9 @@ class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
     list_filter = ("is_active",)
     show_facets = admin.ShowFacets.NEVER
     list_before_template = "ops/list_style.html"
-    when_empty = "The listener asks the main API for all campaigns when it starts: is one running under Processes?"
+    when_empty = gettext_lazy(
+        "The listener reads all campaigns from the main API when it starts. Check under Processes that one is running."
+    )
     list_per_page = 50
     show_full_result_count = False
     sortable_by = ()
@@ -91,46 +95,46 @@ class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
             )
         )
 
-    @admin.display(description="campaign")
+    @admin.display(description=gettext_lazy("campaign"))
     def campaign_name(self, clock: CampaignClock) -> str:
         return render_to_string("ops/two.html", {"one": clock.name or clock.campaign_id, "other": clock.campaign_id})
 
-    @admin.display(description="active", boolean=True)
+    @admin.display(description=gettext_lazy("active"), boolean=True)
     def active(self, clock: CampaignClock) -> bool:
         return clock.is_active
 
-    @admin.display(description="clock")
+    @admin.display(description=gettext_lazy("clock"))
     def clock(self, clock: CampaignClock) -> str:
         if not clock.world_time:
-            return "wall clock"
+            return gettext("wall clock")
         return render_to_string(
             "ops/two.html",
             {
-                "one": ops.clock_time(campaign_page.read_clock(clock, timezone.now()), _calendar_of(clock)),
-                "other": "world time",
+                "one": ops.clock_time(campaign_clock.read_clock(clock, timezone.now()), _calendar_of(clock)),
+                "other": gettext("world time"),
             },
         )
 
-    @admin.display(description="processed")
+    @admin.display(description=gettext_lazy("processed"))
     def processed(self, clock: CampaignClock) -> str:
         return render_to_string(
-            "ops/campaign_processed.html", {"clock": clock, "behind": campaign_page.is_behind(clock)}
+            "ops/campaign_processed.html", {"clock": clock, "behind": campaign_clock.is_behind(clock)}
         )
 
-    @admin.display(description="backlog")
+    @admin.display(description=gettext_lazy("backlog"))
     def backlog(self, clock: Any) -> str:
         return render_to_string("ops/campaign_backlog.html", {"clock": clock, "counts": clock.counts})
 
-    @admin.display(description="schedule rows")
+    @admin.display(description=gettext_lazy("schedules"))
     def row_count(self, clock: Any) -> int:
         return clock.rows or 0
 
-    @admin.display(description="next due")
+    @admin.display(description=gettext_lazy("next due"))
     def next_row(self, clock: Any) -> str:
-        due = campaign_page.read_due("world" if clock.world_time else "wall", clock.next_due or "")
+        due = campaign_clock.read_due("world" if clock.world_time else "wall", clock.next_due or "")
         return ops.clock_time(due, _calendar_of(clock)) or "-"
 
-    @admin.display(description="seen")
+    @admin.display(description=gettext_lazy("seen"))
     def seen(self, clock: CampaignClock) -> str:
         return render_to_string("ops/moment.html", ops.moment(clock.seen_at))
 
@@ -140,12 +144,12 @@ class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
         if not (self.has_view_permission(request) and request.user.has_perm("jobs.view_schedulerow")):
             raise PermissionDenied
         clock, now = self._get(object_id), timezone.now()
-        calendar, reading = calendars.of(clock.pk), campaign_page.read_clock(clock, now)
+        calendar, reading = calendars.of(clock.pk), campaign_clock.read_clock(clock, now)
         paused = pauses.active()
         jobs = campaign_jobs.find_newest(clock.campaign_id)
-        recalculations = campaign_page.find_stuck_recalculations(clock, jobs, now)
+        recalculations = campaign_blockers.find_stuck_recalculations(clock, jobs, now)
         due = campaign_jobs.find_due(clock.campaign_id)
-        blockers = campaign_page.find_campaign_blockers(clock, paused, now, calendar, due) + recalculations
+        blockers = campaign_blockers.find_campaign_blockers(clock, paused, now, calendar, due) + recalculations
         hours = timeline.WINDOWS.get(request.GET.get("hours", ""), timeline.WINDOWS["6"])
         form = SearchForm(request.GET, calendar=calendar)
         search, since = form.read()
@@ -160,10 +164,10 @@ class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
             "calendar": calendar,
             "world_clock": status.read_one(clock, now, calendar.hours_per_day),
             "reading": reading,
-            "reading_text": campaign_page.format_moment(reading, calendar),
+            "reading_text": campaign_clock.format_moment(reading, calendar),
             "weekday": calendar.weekday(calendar.to_date(ticks_of(reading))) if clock.world_time else "",
-            "behind": campaign_page.is_behind(clock),
-            "processed": campaign_page.read_due("world", clock.processed_world_time),
+            "behind": campaign_clock.is_behind(clock),
+            "processed": campaign_clock.read_due("world", clock.processed_world_time),
             "now": now,
             "recalculations": recalculations,
             "blockers": blockers,
@@ -189,12 +193,12 @@ class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
     def pause(self, request: HttpRequest, pk: str) -> HttpResponse:
         clock, form = self._get_posted(request, pk, "jobs.pause_jobs"), UntilForm(request.POST)
         if not form.is_valid():
-            return self._redirect(request, clock, "Not paused: the time cannot be read.", messages.ERROR)
+            return self._redirect(request, clock, gettext("Not paused: the end time is not valid."), messages.ERROR)
         try:
             pause = pauses.pause(PauseKind.CAMPAIGN, clock.pk, actor=actor_of(request), **form.cleaned_data)
         except InvalidPause as bad:
-            return self._redirect(request, clock, f"Not paused: {bad}", messages.ERROR)
-        text = "Paused. Running jobs finish; due jobs catch up after the pause."
+            return self._redirect(request, clock, gettext("Not paused: %(reason)s") % {"reason": bad}, messages.ERROR)
+        text = gettext("Paused. Running jobs finish; due jobs catch up after the pause.")
         return self._redirect(request, clock, text, undo=undo_url(pauses.undo_of(pause)))
 
     def resume(self, request: HttpRequest, pk: str) -> HttpResponse:
@@ -202,8 +206,8 @@ class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
         reason = request.POST.get("reason", "")
         there = pauses.resume(PauseKind.CAMPAIGN, clock.pk, actor=actor_of(request), reason=reason)
         if there is None:
-            return self._redirect(request, clock, "It was not paused.")
-        return self._redirect(request, clock, "Resumed.", undo=undo_url(pauses.undo_of(there)))
+            return self._redirect(request, clock, gettext("The campaign is not paused."))
+        return self._redirect(request, clock, gettext("Resumed."), undo=undo_url(pauses.undo_of(there)))
 
     def recalculate(self, request: HttpRequest, pk: str) -> HttpResponse:
         clock = self._get_posted(request, pk, "jobs.add_job")

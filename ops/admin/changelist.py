@@ -7,6 +7,8 @@ from uuid import UUID
 from django.core.paginator import Paginator
 from django.db.models import Q, QuerySet, Value
 from django.http import HttpRequest
+from django.utils.text import capfirst
+from django.utils.translation import gettext
 from unfold.views import ChangeList
 
 from jobs import state_counts
@@ -15,6 +17,7 @@ from jobs.states import State
 from ops.admin.due_pages import Cursor, DueOrder, is_by_due, read_cursor, write_cursor
 from ops.admin.filters import read_moment
 from ops.humanize import format_count, limited_count
+from ops.labels import STATES
 from ops.reads.job import TONES, name_all
 from scheduler_project.text import is_job_id, job_id
 
@@ -143,8 +146,10 @@ class JobList(ChangeList):
     def count_text(self) -> str:
         """The number of jobs of this filter, or of the stretch that was scanned."""
         text = limited_count(self.result_count)
-        part = self.floor or self.ceiling or self.stop
-        return f"{text} of the {format_count(SCAN_LIMIT)} scanned:" if part else text
+        if not (self.floor or self.ceiling or self.stop):
+            return text
+        scanned = {"count": text, "scanned": format_count(SCAN_LIMIT)}
+        return gettext("%(count)s of the %(scanned)s scanned:") % scanned
 
     def further_link(self) -> str:
         return self._link({"before": self.further}, "after")
@@ -153,9 +158,9 @@ class JobList(ChangeList):
         counts = state_counts.count_states()
         chosen = self.filter_params.get("state", [""])[-1]
         every = self.get_query_string(remove=["state", "before", "after"])
-        return [{"name": "All", "query": every, "active": not chosen}] + [
+        return [{"name": gettext("All"), "query": every, "active": not chosen}] + [
             {
-                "name": state.value.capitalize(),
+                "name": capfirst(STATES[state]),
                 "icon": TONES[state][0],
                 "tone": TONES[state][1],
                 "count": limited_count(counts[state]),

@@ -14,6 +14,7 @@ from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
+from django.utils.translation import gettext, gettext_lazy, ngettext
 from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminSplitDateTimeWidget
 
@@ -49,10 +50,10 @@ _FIELDS: Final = (
 class CronTaskForm(forms.ModelForm[CronTask]):
     disabled_until = forms.SplitDateTimeField(
         required=False,
-        label="Re-enable at",
+        label=gettext_lazy("Re-enable at"),
         widget=UnfoldAdminSplitDateTimeWidget(),
     )
-    reason = reason_field(max_length=cron_tasks.LONGEST_REASON, label="Reason for change")
+    reason = reason_field(max_length=cron_tasks.LONGEST_REASON, label=gettext_lazy("Reason for change"))
 
     class Meta:
         model = CronTask
@@ -73,7 +74,9 @@ class CronTaskForm(forms.ModelForm[CronTask]):
             self.fields["time_zone"].widget.attrs["list"] = "time-zones"
         if "disabled_until" in self.fields:
             zone = timezone.get_current_timezone_name()
-            self.fields["disabled_until"].help_text = f"Time zone: {zone}. Leave empty to re-enable it manually."
+            self.fields["disabled_until"].help_text = gettext(
+                "Time zone: %(zone)s. Leave empty to re-enable it manually."
+            ) % {"zone": zone}
 
     def _post_clean(self) -> None:
         """Report an expression, time zone, type or payload that can never fire under its field."""
@@ -90,7 +93,7 @@ class CronTaskForm(forms.ModelForm[CronTask]):
             try:
                 cron_tasks.check_until(until)
             except ValueError as bad:
-                raise forms.ValidationError(f"Not saved: {bad}.") from None
+                raise forms.ValidationError(gettext("Not saved: %(reason)s.") % {"reason": bad}) from None
         return until
 
 
@@ -135,27 +138,27 @@ class CronTaskAdmin(CronTaskAdminBase):
             )
         )
 
-    @admin.display(description="task")
+    @admin.display(description=gettext_lazy("task"))
     def task_name(self, task: CronTask) -> str:
         return render_to_string("ops/cron_name.html", {"task": task})
 
-    @admin.display(description="fires")
+    @admin.display(description=gettext_lazy("fires"))
     def means(self, task: CronTask) -> str:
         return render_to_string(
             "ops/cron_means.html", {"task": task, "sentence": cron_expression.sentence(task.expression)}
         )
 
-    @admin.display(description="next")
+    @admin.display(description=gettext_lazy("next"))
     def fires_next(self, task: CronTask) -> str:
         return render_to_string(
             "ops/cron_next.html", {"task": task, "overdue": cron_page.is_overdue(task, timezone.now())}
         )
 
-    @admin.display(description="enabled")
+    @admin.display(description=gettext_lazy("enabled"))
     def is_on(self, task: CronTask) -> str:
         return render_to_string("ops/cron_on.html", {"task": task})
 
-    @admin.display(description="last result")
+    @admin.display(description=gettext_lazy("last result"))
     def last(self, task: Any) -> str:
         ran = task.last_finished - task.last_started if task.last_finished and task.last_started else None
         return render_to_string("ops/cron_last.html", {"task": task, "ran": ran})
@@ -225,7 +228,7 @@ class CronTaskAdmin(CronTaskAdminBase):
         for task in queryset:
             self.delete_model(request, task)
 
-    @admin.action(description="Run now", permissions=["change"])
+    @admin.action(description=gettext_lazy("Run now"), permissions=["change"])
     def run_now(self, request: HttpRequest, tasks: QuerySet[CronTask]) -> None:
         """Report each refused task by name; the others are still submitted."""
         jobs = []
@@ -233,47 +236,63 @@ class CronTaskAdmin(CronTaskAdminBase):
             try:
                 jobs.append(cron_tasks.run_now(task, actor=actor_of(request)))
             except InvalidJob as bad:
-                self.message_user(request, f"{task.name} is not submitted: {bad}", messages.ERROR)
+                self.message_user(
+                    request,
+                    gettext("%(name)s is not submitted: %(reason)s") % {"name": task.name, "reason": bad},
+                    messages.ERROR,
+                )
         if jobs:
-            self.message_user(request, f"Submitted {len(jobs)} job{'s' * (len(jobs) != 1)}.", messages.SUCCESS)
+            self.message_user(
+                request,
+                ngettext("Submitted %(count)s job.", "Submitted %(count)s jobs.", len(jobs)) % {"count": len(jobs)},
+                messages.SUCCESS,
+            )
 
-    @admin.action(description="Enable", permissions=["change"])
+    @admin.action(description=gettext_lazy("Enable"), permissions=["change"])
     def enable(self, request: HttpRequest, tasks: QuerySet[CronTask]) -> None:
         asleep = [task for task in tasks if not task.enabled]
         for task in asleep:
             cron_tasks.enable(task, actor=actor_of(request))
-        self.message_user(request, f"Enabled {len(asleep)}.", messages.SUCCESS)
+        self.message_user(
+            request,
+            ngettext("Enabled %(count)s task.", "Enabled %(count)s tasks.", len(asleep)) % {"count": len(asleep)},
+            messages.SUCCESS,
+        )
 
-    @admin.action(description="Disable", permissions=["change"])
+    @admin.action(description=gettext_lazy("Disable"), permissions=["change"])
     def disable(self, request: HttpRequest, tasks: QuerySet[CronTask]) -> None:
         awake = [task for task in tasks if task.enabled]
         for task in awake:
             cron_tasks.disable(task, until=None, actor=actor_of(request))
-        self.message_user(request, f"Disabled {len(awake)}.", messages.SUCCESS)
+        self.message_user(
+            request,
+            ngettext("Disabled %(count)s task.", "Disabled %(count)s tasks.", len(awake)) % {"count": len(awake)},
+            messages.SUCCESS,
+        )
 
     def run_one(self, request: HttpRequest, pk: int) -> HttpResponse:
         task = self._get_posted(request, pk)
         try:
             job = cron_tasks.run_now(task, actor=actor_of(request), reason=request.POST.get("reason", "")[:500])
         except InvalidJob as bad:
-            return self._redirect(request, task, f"Not submitted: {bad}", messages.ERROR)
-        return self._redirect(request, task, f"Submitted {job}.")
+            return self._redirect(request, task, gettext("Not submitted: %(reason)s") % {"reason": bad}, messages.ERROR)
+        return self._redirect(request, task, gettext("Submitted %(job)s.") % {"job": job})
 
     def enable_one(self, request: HttpRequest, pk: int) -> HttpResponse:
         task = self._get_posted(request, pk)
         cron_tasks.enable(task, actor=actor_of(request), reason=request.POST.get("reason", "")[:500])
-        text = "Enabled: it fires from now on; missed runs are not caught up."
+        text = gettext("Enabled: it fires from now on; missed runs are not caught up.")
         return self._redirect(request, task, text, undo=self._offer_undo(request, task))
 
     def disable_one(self, request: HttpRequest, pk: int) -> HttpResponse:
         task, form = self._get_posted(request, pk), DisableForm(request.POST)
         if not form.is_valid():
-            return self._redirect(request, task, "Not disabled: the time cannot be read.", messages.ERROR)
+            return self._redirect(request, task, gettext("Not disabled: the time is not valid."), messages.ERROR)
         try:
             cron_tasks.disable(task, actor=actor_of(request), **form.cleaned_data)
         except ValueError as bad:
-            return self._redirect(request, task, f"Not disabled: {bad}.", messages.ERROR)
-        return self._redirect(request, task, "Disabled.", undo=self._offer_undo(request, task))
+            return self._redirect(request, task, gettext("Not disabled: %(reason)s.") % {"reason": bad}, messages.ERROR)
+        return self._redirect(request, task, gettext("Disabled."), undo=self._offer_undo(request, task))
 
     def _get_posted(self, request: HttpRequest, pk: int) -> CronTask:
         if request.method != "POST" or not self.has_change_permission(request):

@@ -12,6 +12,7 @@ from django.db.models.functions import Concat, StrIndex, Substr
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext
 from redis import RedisError
 
 from jobs.broker import depths, keys
@@ -24,6 +25,7 @@ from jobs.state_counts import count_retrying, count_states
 from jobs.states import ENDED, Priority, State
 from ops.admin.tiles import grey_out, in_address, link_to_moves, make_tiles
 from ops.humanize import limited_count, milliseconds
+from ops.labels import STATES
 from ops.reads import recent_actions, verdict
 from ops.reads.audit_trail import RETRIED, WAITED
 from ops.reads.job import TONES, name_all
@@ -111,9 +113,9 @@ def make_chart(slots: Sequence[Slot], wanted: Range) -> dict[str, Any]:
     """The data of the charts, for each step."""
     minutes = wanted.step / timedelta(minutes=1)
     drawn = [o for o in OUTCOMES if o is not State.QUEUED or any(s.outcomes[o] for s in slots)]
-    counts = [(o.value.lower(), TONES[o][1], [s.outcomes[o] for s in slots]) for o in drawn]
+    counts = [(str(STATES[o]), TONES[o][1], [s.outcomes[o] for s in slots]) for o in drawn]
     if any(s.waits for s in slots):
-        counts.append(("had to wait", "busy", [s.waits.total() for s in slots]))
+        counts.append((gettext("had to wait"), "busy", [s.waits.total() for s in slots]))
     return {
         "at": [int(s.at.timestamp() * 1000) for s in slots],
         "outcomes": [
@@ -149,7 +151,7 @@ def callback(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Unfold's DASHBOARD_CALLBACK. For live.js the page is rendered without its frame."""
     wanted = RANGES.get(request.GET.get("range", DEFAULT), RANGES[DEFAULT])
     context |= {
-        "title": "Dashboard",
+        "title": gettext("Dashboard"),
         "page": "ops/fragment.html" if request.headers.get("X-Live") else "admin/base_site.html",
         "ranges": RANGES.values(),
         "range": wanted,
@@ -192,7 +194,7 @@ def _read_database(wanted: Range, now: datetime) -> dict[str, Any]:
         "sums": sums,
         "chart": make_chart(slots, wanted),
         "rows": make_table(slots, wanted.step),
-        "outcomes": [*(o.value.lower() for o in OUTCOMES[:4]), "had to wait"],
+        "outcomes": [*(str(STATES[o]) for o in OUTCOMES[:4]), gettext("had to wait")],
         "dead": counts[State.DEAD],
         "dead_count": limited_count(counts[State.DEAD]),
         "running": find_longest_running(),
@@ -207,7 +209,10 @@ def _read_redis() -> dict[str, Any]:
     try:
         return {"queues": read_queues(), "breaker": read_breaker()}
     except RedisError as error:
-        return {"redis_fault": f"Redis does not answer: {type(error).__name__}. Jobs wait, nothing is lost."}
+        return {
+            "redis_fault": gettext("Redis does not answer: %(error)s. Jobs wait, nothing is lost.")
+            % {"error": type(error).__name__}
+        }
 
 
 def _link_to_ended(outcome: State, at: datetime, step: timedelta) -> str:

@@ -7,6 +7,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
 from django.urls import path, reverse
+from django.utils.translation import gettext, gettext_lazy
 from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
@@ -16,15 +17,16 @@ from jobs.models.event import LONGEST_TYPE
 from jobs.triggers import policies
 from jobs.world.event_policies import EventAction, Policy
 from ops.admin.base import ReadOnly, ReasonForm, actor_of, redirect, render_page, require
+from ops.humanize import format_count
 from scheduler_project.text import LONGEST_ID
 
 PERMISSION: Final = "jobs.change_eventpolicy"
 TYPES: Final = ("story", "kingdom", "party", "world")  #: offered; the main API may have others
 MOST_CAMPAIGNS: Final = 500  #: offered by name; any other can be entered by its ID
 _ACTIONS: Final = [
-    (EventAction.EXPIRE.value, "expire: complete it without its effects, once it is overdue"),
-    (EventAction.TRIGGER.value, "trigger: execute its effects and complete it"),
-    (EventAction.ASK.value, "ask: an operator decides whether to trigger it"),
+    (EventAction.EXPIRE.value, gettext_lazy("expire: complete it without its effects, once it is overdue")),
+    (EventAction.TRIGGER.value, gettext_lazy("trigger: execute its effects and complete it")),
+    (EventAction.ASK.value, gettext_lazy("ask: an operator decides whether to trigger it")),
 ]
 
 if TYPE_CHECKING:
@@ -37,29 +39,29 @@ class PolicyForm(ReasonForm):
     campaign = forms.CharField(
         required=False,
         max_length=LONGEST_ID,
-        label="Campaign ID",
-        help_text="Leave empty for all campaigns.",
+        label=gettext_lazy("Campaign ID"),
+        help_text=gettext_lazy("Leave empty for all campaigns."),
         widget=UnfoldAdminTextInputWidget(attrs={"list": "known-campaigns", "autocomplete": "off"}),
     )
     event_type = forms.CharField(
         required=False,
         max_length=LONGEST_TYPE,
-        label="Event type",
-        help_text="Leave empty for all types.",
+        label=gettext_lazy("Event type"),
+        help_text=gettext_lazy("Leave empty for all types."),
         widget=UnfoldAdminTextInputWidget(attrs={"list": "known-types", "autocomplete": "off"}),
     )
-    action = forms.ChoiceField(choices=_ACTIONS, label="Action", widget=UnfoldAdminSelectWidget())
+    action = forms.ChoiceField(choices=_ACTIONS, label=gettext_lazy("Action"), widget=UnfoldAdminSelectWidget())
     answer_minutes = forms.IntegerField(
         required=False,
-        label="Minutes for an answer",
-        help_text="Of real time; only with ask. What is due later in the campaign waits meanwhile.",
+        label=gettext_lazy("Minutes for an answer"),
+        help_text=gettext_lazy("Real time; used only with “ask”. Later work of the campaign waits meanwhile."),
         widget=UnfoldAdminTextInputWidget(attrs={"inputmode": "numeric"}),
     )
     default_answer = forms.ChoiceField(
         required=False,
-        choices=[("no", "no: it expires"), ("yes", "yes: it is triggered")],
-        label="Without an answer",
-        help_text="Only with ask.",
+        choices=[("no", gettext_lazy("no: it expires")), ("yes", gettext_lazy("yes: it is triggered"))],
+        label=gettext_lazy("Without an answer"),
+        help_text=gettext_lazy("Used only with “ask”."),
         widget=UnfoldAdminSelectWidget(),
     )
     field_order = ("campaign", "event_type", "action", "answer_minutes", "default_answer", "reason")
@@ -68,7 +70,7 @@ class PolicyForm(ReasonForm):
         minutes = self.cleaned_data["answer_minutes"] or 0
         most = policies.LONGEST_WAIT // timedelta(minutes=1)
         if not 0 <= minutes <= most:
-            raise forms.ValidationError(f"expected 1 to {most:,} minutes")
+            raise forms.ValidationError(gettext("Must be 1 to %(most)s minutes.") % {"most": format_count(most)})
         return timedelta(minutes=minutes)
 
     def policy(self) -> Policy:
@@ -106,7 +108,7 @@ def overview(request: HttpRequest) -> HttpResponse:
             return _say_set(request, form.cleaned_data["campaign"], changed=changed)
     campaigns = CampaignClock.objects.order_by("name").values_list("pk", "name")[:MOST_CAMPAIGNS]
     context = {
-        "title": "Event policies",
+        "title": gettext("Event policies"),
         "form": form,
         "rows": policies.all_rows(),
         "types": TYPES,
@@ -119,9 +121,14 @@ def overview(request: HttpRequest) -> HttpResponse:
 
 def _say_set(request: HttpRequest, campaign_id: str, *, changed: bool) -> HttpResponse:
     """A campaign that was never seen may still come: its policy is set, with a warning."""
-    text = "Policy set: it counts for events whose time comes from now on." if changed else "Nothing was changed."
+    text = (
+        gettext("Policy saved. It applies to events that become due from now on.")
+        if changed
+        else gettext("Nothing changed.")
+    )
     if campaign_id and not CampaignClock.objects.filter(pk=campaign_id).exists():
-        text += f" No campaign with the ID {campaign_id} is known yet: check that it is right."
+        unknown = gettext("No campaign with the ID %(id)s is known yet: check that it is right.") % {"id": campaign_id}
+        text = f"{text} {unknown}"
         return _back(request, text, messages.WARNING)
     return _back(request, text, messages.SUCCESS if changed else messages.INFO)
 
@@ -131,8 +138,10 @@ def _remove(request: HttpRequest) -> HttpResponse:
     removed = given.isdecimal() and len(given) < 19
     removed = removed and policies.remove(int(given), actor=actor_of(request), reason=request.POST.get("reason", ""))
     if removed:
-        return _back(request, "Policy removed: a less specific one counts, or events expire.")
-    return _back(request, "This policy was removed already.", messages.WARNING)
+        return _back(
+            request, gettext("Policy removed. A less specific policy applies now; without one, events expire.")
+        )
+    return _back(request, gettext("This policy is already removed."), messages.WARNING)
 
 
 def _back(request: HttpRequest, text: str, level: int = messages.SUCCESS) -> HttpResponse:

@@ -7,6 +7,7 @@ from django.contrib import admin, messages
 from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse
 from django.urls import path, reverse
+from django.utils.translation import gettext
 from unfold.admin import ModelAdmin
 
 from jobs.errors import StateConflict
@@ -51,7 +52,7 @@ add_badge(PAGE, open_badge)
 @require(PERMISSION)
 def overview(request: HttpRequest) -> HttpResponse:
     context = {
-        "title": "Questions about events",
+        "title": gettext("Questions about events"),
         **read_questions(),
         "allowed": request.user.has_perm(PERMISSION),
     }
@@ -63,13 +64,16 @@ def answer(request: HttpRequest) -> HttpResponse:
     """A POST with the job's ID under yes or no answers its question; then back to the page that asked."""
     yes, no, back = request.POST.get("yes", ""), request.POST.get("no", ""), _back(request)
     if request.method != "POST":
-        return redirect(request, back, "Choose an answer there.", messages.INFO)
+        return redirect(request, back, gettext("Choose an answer there."), messages.INFO)
     try:
         found = questions.answer(_id(yes or no), yes=bool(yes), actor=actor_of(request), reason=_reason(request))
     except StateConflict as conflict:
-        return redirect(request, back, f"Not answered: {conflict}.", messages.WARNING)
-    does = "is triggered" if yes else "expires without its effects"
-    return redirect(request, back, f"Answered: event {found.event_name} {does}.")
+        return redirect(request, back, gettext("Not answered: %(reason)s.") % {"reason": conflict}, messages.WARNING)
+    if yes:
+        text = gettext("Answered: event %(event)s is triggered.")
+    else:
+        text = gettext("Answered: event %(event)s expires without its effects.")
+    return redirect(request, back, text % {"event": found.event_name})
 
 
 @require("jobs.retry_job")
@@ -77,19 +81,21 @@ def settle(request: HttpRequest) -> HttpResponse:
     """A POST with the ID of a dead letter says that its request of unknown outcome was carried out."""
     back = _back(request)
     if request.method != "POST":
-        return redirect(request, back, "Choose a job first.", messages.INFO)
+        return redirect(request, back, gettext("Choose a job first."), messages.INFO)
     try:
         settling.settle(_id(request.POST.get("job", "")), actor=actor_of(request), reason=_reason(request))
     except StateConflict as conflict:
-        return redirect(request, back, f"Nothing was changed: {conflict}.", messages.WARNING)
-    return redirect(request, back, "Counted as executed: the job goes on with what is left.")
+        return redirect(
+            request, back, gettext("Nothing was changed: %(reason)s.") % {"reason": conflict}, messages.WARNING
+        )
+    return redirect(request, back, gettext("Counted as executed. The job continues with what is left."))
 
 
 def _id(text: str) -> UUID:
     try:
         return UUID(text)
     except ValueError:
-        raise BadRequest("No job has such an id.") from None
+        raise BadRequest(gettext("No job has this ID.")) from None
 
 
 def _back(request: HttpRequest) -> str:

@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import path, reverse
 from django.utils import timezone
+from django.utils.translation import gettext, gettext_noop
 from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminTextareaWidget
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 else:
     FailureGroupAdminBase = ModelAdmin
 
-TABS: Final = (("open", "Open"), ("known", "Acknowledged"), ("all", "All"))
+TABS: Final = (("open", gettext_noop("Open")), ("known", gettext_noop("Acknowledged")), ("all", gettext_noop("All")))
 SAMPLES: Final = 10
 
 
@@ -59,9 +60,9 @@ class FailureGroupAdmin(FailureGroupAdminBase):
         found = list(rows[: failure_page.PAGE + 1])
         last = found[failure_page.PAGE - 1] if len(found) > failure_page.PAGE else None
         context = {
-            "title": "Failures",
+            "title": gettext("Failures"),
             "which": which,
-            "tabs": TABS,
+            "tabs": [(name, gettext(text)) for name, text in TABS],
             "failures": failure_page.describe(found[: failure_page.PAGE], timezone.now()),
             "older": f"{last.last_seen.isoformat()}~{last.key}" if last else "",
             "newest": bool(before),
@@ -98,18 +99,20 @@ class FailureGroupAdmin(FailureGroupAdminBase):
         if not form.is_valid():
             return self._redirect(request, key, str(form.errors["note"][0]), messages.ERROR)
         failures.note(group, form.cleaned_data["note"], actor=actor_of(request))
-        return self._redirect(request, key, "Note saved.", undo=operator_action.offer(request, failures.undo_of(group)))
+        undo = operator_action.offer(request, failures.undo_of(group))
+        return self._redirect(request, key, gettext("Note saved."), undo=undo)
 
     def acknowledge(self, request: HttpRequest, key: str) -> HttpResponse:
         group, reason = self._get_posted(request, key), request.POST.get("reason", "")[:500]
         failures.acknowledge(group, actor=actor_of(request), reason=reason)
         undo = operator_action.offer(request, failures.undo_of(group))
-        return self._redirect(request, key, "Acknowledged. It reopens if another job fails this way.", undo=undo)
+        text = gettext("Acknowledged. It reopens if another job fails this way.")
+        return self._redirect(request, key, text, undo=undo)
 
     def reopen(self, request: HttpRequest, key: str) -> HttpResponse:
         group, reason = self._get_posted(request, key), request.POST.get("reason", "")[:500]
         failures.reopen(group, actor=actor_of(request), reason=reason)
-        return self._redirect(request, key, "Reopened.")
+        return self._redirect(request, key, gettext("Reopened."))
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

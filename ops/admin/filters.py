@@ -11,8 +11,7 @@ from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext, gettext_lazy
 from unfold.contrib.filters.admin import DropdownFilter
 
 from jobs.models import CampaignClock, FailureGroup, WorldAdvance
@@ -23,6 +22,7 @@ from ops.admin.base import read_key
 from ops.admin.due_pages import is_by_due
 from ops.admin.payload_form import MomentField, moment_field
 from ops.admin.tiles import ANY_WAIT, NOT_WAITING, WAITS
+from ops.labels import STATES, label
 from ops.reads.advance import Advance
 
 
@@ -49,19 +49,21 @@ class _ByField:
 class StateFilter(_ByField, admin.SimpleListFilter):
     """Rendered as the tabs above the list."""
 
-    title = parameter_name = lookup = "state"
+    title = gettext_lazy("state")
+    parameter_name = lookup = "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(s.value, s.value) for s in State]
+        return [(s.value, str(STATES[s])) for s in State]
 
 
 class TypeFilter(_ByField, DropdownFilter):
     """Offers the declared types, so that no query scans all rows."""
 
-    title = parameter_name = lookup = "type"
+    title = gettext_lazy("type")
+    parameter_name = lookup = "type"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(name, name) for name in sorted(all_types())]
+        return [(name, label(name)) for name in sorted(all_types())]
 
 
 class WaitsFilter(DropdownFilter):
@@ -70,8 +72,8 @@ class WaitsFilter(DropdownFilter):
     title, parameter_name = gettext_lazy("waiting for"), "waits"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        kinds = [(wait.value, words) for wait, words in WAITS.items()]
-        return [(NOT_WAITING, _("nothing but its time")), (ANY_WAIT, _("anything else")), *kinds]
+        kinds = [(wait.value, gettext(words)) for wait, words in WAITS.items()]
+        return [(NOT_WAITING, gettext("nothing but its time")), (ANY_WAIT, gettext("anything else")), *kinds]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         chosen = self.value()
@@ -87,8 +89,8 @@ class _ChosenByLink(_ByField, DropdownFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         chosen = request.GET.get(str(self.parameter_name), "")
-        label = self.label(chosen) if chosen else ""
-        return [(chosen, label)] if label else []
+        found = self.label(chosen) if chosen else ""
+        return [(chosen, found)] if found else []
 
     def has_output(self) -> bool:
         return bool(self.lookup_choices)
@@ -99,7 +101,8 @@ class _ChosenByLink(_ByField, DropdownFilter):
 
 
 class FailureFilter(_ChosenByLink):
-    title = parameter_name = "failure"
+    title = gettext_lazy("failure")
+    parameter_name = "failure"
     lookup = "failure_key"
 
     def label(self, chosen: str) -> str:
@@ -113,7 +116,7 @@ class FailureFilter(_ChosenByLink):
 
 
 class CampaignFilter(_ChosenByLink):
-    title = "campaign"
+    title = gettext_lazy("campaign")
     parameter_name = "campaign_id__exact"
     lookup = "campaign_id"
 
@@ -125,14 +128,16 @@ class CampaignFilter(_ChosenByLink):
 class WorkerFilter(_ChosenByLink):
     """Jobs whose current or latest attempt ran on one worker."""
 
-    title = lookup = "worker"
+    title = gettext_lazy("worker")
+    lookup = "worker"
     parameter_name = "worker__exact"
 
 
 class AdvanceFilter(_ChosenByLink):
     """The jobs that an advance of world time brought."""
 
-    title = parameter_name = "advance"
+    title = gettext_lazy("advance")
+    parameter_name = "advance"
 
     def label(self, chosen: str) -> str:
         advance = _find_advance(chosen)
@@ -152,18 +157,18 @@ def _find_advance(chosen: str) -> WorldAdvance | None:
 class SourceFilter(_ByField, DropdownFilter):
     """By the kind of actor that submitted the job; jobs/actor.py lists them."""
 
-    title = "source"
+    title = gettext_lazy("source")
     parameter_name = "from"
     lookup = "source__startswith"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [
-            ("user:", "a person"),
-            ("token:", "the HTTP API"),
-            ("cron:", "a cron task"),
-            ("listener", "a message"),
-            ("job:", "another job"),
-            ("scheduler", "a schedule row"),
+            ("user:", gettext("a person")),
+            ("token:", gettext("the HTTP API")),
+            ("cron:", gettext("a cron task")),
+            ("listener", gettext("a message")),
+            ("job:", gettext("another job")),
+            ("scheduler", gettext("a schedule row")),
         ]
 
 
@@ -201,8 +206,8 @@ class _Range(admin.ListFilter):
                 self.used_parameters[name] = value[-1] if isinstance(value, list) else value
         self.form = forms.Form(self.used_parameters or None)
         self.form.fields = {
-            f"{self.field}_from": moment_field(required=False, label="From"),
-            f"{self.field}_to": moment_field(required=False, label="To"),
+            f"{self.field}_from": moment_field(required=False, label=gettext("From")),
+            f"{self.field}_to": moment_field(required=False, label=gettext("To")),
         }
 
     def expected_parameters(self) -> list[str | None]:
@@ -231,8 +236,8 @@ class _Range(admin.ListFilter):
 
 
 class DueRange(_Range):
-    title, field = "due", "due_at"
+    title, field = gettext_lazy("due"), "due_at"
 
 
 class FinishedRange(_Range):
-    title, field = "ended", "finished_at"
+    title, field = gettext_lazy("ended"), "finished_at"

@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import path, reverse
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from jobs import calendars, service
 from jobs.errors import InvalidForecast, JobError
@@ -29,7 +30,7 @@ from jobs.world.calendars.text import parse_world_time
 from jobs.world.clock import WorldTime
 from ops.admin.base import actor_of, reason_field, redirect, render_page
 from ops.reads import forecast as forecast_page
-from ops.reads.campaign import format_moment, read_clock
+from ops.reads.campaign_clock import format_moment, read_clock
 from scheduler_project import request_origin
 
 DAYS: Final = (1, 7, 30, 90, 365)
@@ -61,7 +62,10 @@ def show_forecast(request: HttpRequest, pk: str) -> HttpResponse:
     clock = _find(request, pk)
     calendar, town = calendars.find(clock.pk).calendar, request.GET.get("town", "").strip()[:255]
     days = next((n for n in DAYS if str(n) == request.GET.get("days")), 7)
-    context = {**_common(clock, calendar, town), "title": f"Forecast of {clock.name or clock.campaign_id}"}
+    context = {
+        **_common(clock, calendar, town),
+        "title": gettext("Forecast of %(campaign)s") % {"campaign": clock.name or clock.campaign_id},
+    }
     context |= {"days": days, "choices": DAYS}
     try:
         world = read_world(main_api(), clock.pk, town=town)
@@ -69,7 +73,7 @@ def show_forecast(request: HttpRequest, pk: str) -> HttpResponse:
     except InvalidForecast as wrong:
         context["fault"] = str(wrong)
     except JobError as away:
-        context["fault"] = f"The main API cannot be read now: {away}"
+        context["fault"] = gettext("The main API cannot be read now: %(error)s") % {"error": away}
     return render_page(request, "ops/forecast.html", context, opts=CampaignClock._meta)
 
 
@@ -93,7 +97,10 @@ def show_what_if(request: HttpRequest, pk: str) -> HttpResponse:
     clock = _find(request, pk)
     calendar, town = calendars.find(clock.pk).calendar, request.GET.get("town", "").strip()[:255]
     to, by = (request.GET.get(name, "").strip()[:100] for name in ("to", "by"))
-    context = {**_common(clock, calendar, town), "title": f"What if time passes in {clock.name or clock.campaign_id}?"}
+    context = {
+        **_common(clock, calendar, town),
+        "title": gettext("What if time passes in %(campaign)s?") % {"campaign": clock.name or clock.campaign_id},
+    }
     reading = read_clock(clock, timezone.now())
     may_advance = request.user.has_perm("jobs.add_job") and not town
     context |= {"to": to, "by": by, "lengths": LENGTHS, "example": format_moment(reading, calendar)}
@@ -109,7 +116,7 @@ def show_what_if(request: HttpRequest, pk: str) -> HttpResponse:
     except InvalidForecast as wrong:
         context["fault"] = str(wrong)
     except JobError as away:
-        context["fault"] = f"The main API cannot be read now: {away}"
+        context["fault"] = gettext("The main API cannot be read now: %(error)s") % {"error": away}
     return render_page(request, "ops/what_if.html", context, opts=CampaignClock._meta)
 
 
@@ -124,16 +131,18 @@ def advance(request: HttpRequest, pk: str) -> HttpResponse:
     form = AdvanceForm(request.POST)
     page = reverse("admin:jobs_campaignclock_what_if", args=[quote(clock.pk)])
     if not form.is_valid():
-        return redirect(request, page, "Not advanced: this form is incomplete. Choose the time again.", messages.ERROR)
+        return redirect(
+            request, page, gettext("Not advanced: this form is incomplete. Choose the time again."), messages.ERROR
+        )
     values = form.cleaned_data
     page = f"{page}?{urlencode({'to': values['to']})}"
     try:
         world = read_world(main_api(), clock.pk)
         found = what_if(world, read_until(world.now, to=values["to"]))
     except (InvalidForecast, JobError) as error:
-        return redirect(request, page, f"Not advanced: {error}", messages.ERROR)
+        return redirect(request, page, gettext("Not advanced: %(error)s") % {"error": error}, messages.ERROR)
     if predictions.digest_of(found) != values["digest"]:
-        changed = "Not advanced: the campaign has changed since. This is what the advance would do now."
+        changed = gettext("Not advanced: the campaign has changed since. This is what the advance would do now.")
         return redirect(request, page, changed, messages.WARNING)
     return _submit(request, found, values)
 
@@ -152,8 +161,8 @@ def _submit(request: HttpRequest, found: WhatIf, values: dict[str, Any]) -> Http
             predictions.keep(job.pk, found)
     url = reverse("admin:jobs_job_change", args=[job.pk])
     if new:
-        return redirect(request, url, "Advance submitted. Its page compares what comes out with the what-if.")
-    return redirect(request, url, "This advance was submitted already.", messages.WARNING)
+        return redirect(request, url, gettext("Advance submitted. Its page compares what comes out with the what-if."))
+    return redirect(request, url, gettext("This advance was already submitted."), messages.WARNING)
 
 
 def _describe_what_if(found: WhatIf, after: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from django.template.loader import render_to_string
 from django.urls import path
 from django.utils import timezone
 from django.utils.text import Truncator
+from django.utils.translation import gettext, gettext_lazy
 from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 
@@ -74,7 +75,7 @@ class JobAdmin(JobAdminBase):
     list_after_template = "ops/no_jobs.html"
     says_when_empty = True  # ops/no_jobs.html does
     search_fields = ("id",)  # shows the search box; changelist.search does the search
-    search_help_text = "Id, campaign, entity, payload or error"
+    search_help_text = gettext_lazy("ID, campaign, entity, payload or error")
     ordering = ("-id",)
     sortable_by = ()
     show_full_result_count = False
@@ -123,34 +124,34 @@ class JobAdmin(JobAdminBase):
         """Refuse selected ids that cannot be a job's."""
         chosen = request.POST.getlist(ACTION_CHECKBOX_NAME)
         if request.POST.get("select_across") != "1" and not all(map(is_job_id, chosen)):
-            raise BadRequest("No job has such an id.")
+            raise BadRequest(gettext("No job has this ID."))
         return super().response_action(request, queryset, *more)
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet[Job], search_term: str) -> Any:
         """As `changelist.search`."""
         return search(queryset, search_term), False
 
-    @admin.display(description="job")
+    @admin.display(description=gettext_lazy("job"))
     def task(self, job: Job) -> str:
         return job.task
 
-    @admin.display(description="campaign")
+    @admin.display(description=gettext_lazy("campaign"))
     def campaign(self, job: Job) -> str:
         return job.campaign_name or "all"
 
-    @admin.display(description="state")
+    @admin.display(description=gettext_lazy("state"))
     def state_badge(self, job: Job) -> str:
         return render_to_string("ops/state.html", ops.state(job.state, job.may_have_been_applied))
 
-    @admin.display(description="due")
+    @admin.display(description=gettext_lazy("due"))
     def due(self, job: Job) -> str:
         return ops.job_due(job)
 
-    @admin.display(description="ended")
+    @admin.display(description=gettext_lazy("ended"))
     def finished(self, job: Job) -> str:
         return render_to_string("ops/moment.html", ops.moment(job.finished_at))
 
-    @admin.display(description="error")
+    @admin.display(description=gettext_lazy("error"))
     def error_line(self, job: Job) -> str:
         return Truncator(job.error).chars(80)
 
@@ -211,26 +212,26 @@ class JobAdmin(JobAdminBase):
     def has_restore_permission(self, request: HttpRequest) -> bool:
         return bulk_actions.is_allowed(request, VERBS["restore"])
 
-    @admin.action(description="Retry…", permissions=["retry"])
+    @admin.action(description=gettext_lazy("Retry…"), permissions=["retry"])
     def retry(self, request: HttpRequest, jobs: QuerySet[Job]) -> HttpResponse:
         return bulk_actions.confirm_or_run(self, request, "retry", jobs)
 
-    @admin.action(description="Discard…", permissions=["discard"])
+    @admin.action(description=gettext_lazy("Discard…"), permissions=["discard"])
     def discard(self, request: HttpRequest, jobs: QuerySet[Job]) -> HttpResponse:
         return bulk_actions.confirm_or_run(self, request, "discard", jobs)
 
-    @admin.action(description="Cancel…", permissions=["cancel"])
+    @admin.action(description=gettext_lazy("Cancel…"), permissions=["cancel"])
     def cancel(self, request: HttpRequest, jobs: QuerySet[Job]) -> HttpResponse:
         return bulk_actions.confirm_or_run(self, request, "cancel", jobs)
 
-    @admin.action(description="Restore…", permissions=["restore"])
+    @admin.action(description=gettext_lazy("Restore…"), permissions=["restore"])
     def restore(self, request: HttpRequest, jobs: QuerySet[Job]) -> HttpResponse:
         return bulk_actions.confirm_or_run(self, request, "restore", jobs)
 
-    @admin.action(description="Run now…", permissions=["run_now"])
+    @admin.action(description=gettext_lazy("Run now…"), permissions=["run_now"])
     def run_now(self, request: HttpRequest, jobs: QuerySet[Job]) -> HttpResponse:
         return bulk_actions.confirm_or_run(self, request, "run_now", jobs)
 
-    @admin.action(description="Reschedule…", permissions=["reschedule"])
+    @admin.action(description=gettext_lazy("Reschedule…"), permissions=["reschedule"])
     def reschedule(self, request: HttpRequest, jobs: QuerySet[Job]) -> HttpResponse:
         return bulk_actions.confirm_or_run(self, request, "reschedule", jobs)

@@ -8,15 +8,12 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import path, reverse
 from django.utils import timezone
-from django.utils.text import capfirst
 from django.views.decorators.http import require_POST
 
-from jobs.actor import name_of
 from jobs.models import AuditEntry, Job, JobAction
 from jobs.states import State
 from ops import undo
 from ops.admin.base import actor_of, find_way_back, read_key, redirect, render_page
-from ops.humanize import format_jobs, naturaltime
 from ops.reads import job_actions
 from ops.reads.job import name_all
 from scheduler_project.text import is_job_id
@@ -36,7 +33,7 @@ def offer(request: HttpRequest, action: JobAction) -> tuple[str, str]:
         return "", ""
     if undo.is_open(action):
         return undo_url(action), ""
-    return "", undo.NEVER if undo.is_never_undone(action) else ""
+    return "", str(undo.NEVER) if undo.is_never_undone(action) else ""
 
 
 def offer_last(request: HttpRequest, done: Sequence[JobAction]) -> tuple[str, str]:
@@ -52,9 +49,7 @@ def offer_for_one(request: HttpRequest, job: Job, last: AuditEntry | None) -> di
         return {}
     if job.state == State.CANCELLED or not undo.is_permitted(action, request.user.has_perm):
         return {}  # a cancelled job has Restore
-    who, done = name_of(action.actor), job_actions.describe(action)
-    since = naturaltime(last.at, timezone.now())
-    return {"undo_url": undo_url(action), "undo_about": f"{who} {done} it {'just now' if since == 'now' else since}."}
+    return {"undo_url": undo_url(action), "undo_about": job_actions.describe_one(action, last.at, timezone.now())}
 
 
 def undo_url(action: JobAction) -> str:
@@ -70,7 +65,7 @@ def show(request: HttpRequest, pk: int) -> HttpResponse:
     name_all([one.job for one in page.moved if one.job])
     standing = job_actions.read_standing([action])[action.pk]
     context = {
-        "title": f"{capfirst(job_actions.describe(action))}: {format_jobs(action.jobs)}",
+        "title": job_actions.write_title(action),
         "did": job_actions.describe(action),
         "action": action,
         "page": page,

@@ -10,6 +10,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext, gettext_lazy
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from jobs import pauses, type_settings
@@ -21,10 +22,10 @@ from jobs.registry import JobType, all_types
 from jobs.states import State
 from ops.admin import operator_action
 from ops.admin.base import actor_of, reason_field, redirect, render_page
-from ops.humanize import label
+from ops.humanize import duration, format_count
+from ops.labels import label
 from ops.reads import job_types as read
 from ops.reads.outcomes import Slot
-from scheduler_project.durations import duration
 from scheduler_project.snapshot import snapshot
 
 CHANGE: Final = "jobs.change_typesettings"
@@ -35,7 +36,7 @@ def show_all(request: HttpRequest) -> HttpResponse:
     _check(request)
     now = timezone.now()
     spans = read.find_spans(now)
-    today, yesterday = spans["Today"], spans["Yesterday, same hours"]
+    today, yesterday = spans["today"], spans["yesterday"]
     with snapshot():
         sums, before, changed = read.sum_by_type(*today), read.sum_by_type(*yesterday), type_settings.current()
     paused = _paused()
@@ -43,36 +44,40 @@ def show_all(request: HttpRequest) -> HttpResponse:
         {
             "name": name,
             "label": label(name),
-            "today": read.Period("Today", *today, sums.get(name, Slot(now))),
+            "today": read.Period(read.name_of("today"), *today, sums.get(name, Slot(now))),
             "yesterday": read.Period("", *yesterday, before.get(name, Slot(now))),
             "is_changed": name in changed,
             "pause": paused.get(name),
         }
         for name in sorted(all_types())
     ]
-    return render_page(request, "ops/job_types.html", {"title": "Types", "rows": rows})
+    return render_page(request, "ops/job_types.html", {"title": gettext("Types"), "rows": rows})
 
 
 class SettingsForm(forms.Form):
     """A type's settings; an empty field is back to its default."""
 
-    max_attempts = forms.IntegerField(required=False, label="Attempts")
-    backoff_ms = forms.IntegerField(required=False, label="Backoff (ms)")
-    timeout_s = forms.IntegerField(required=False, label="Time limit (s)")
-    concurrency = forms.IntegerField(required=False, label="At a time")
+    max_attempts = forms.IntegerField(required=False, label=gettext_lazy("Attempts"))
+    backoff_ms = forms.IntegerField(required=False, label=gettext_lazy("Backoff (ms)"))
+    timeout_s = forms.IntegerField(required=False, label=gettext_lazy("Time limit (s)"))
+    concurrency = forms.IntegerField(required=False, label=gettext_lazy("At a time"))
     reason = reason_field()
 
     def __init__(self, defaults: Overrides, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         helps = {
-            "max_attempts": "Failures after which a job is a dead letter.",
-            "backoff_ms": "After the first failure; it doubles with each, up to an hour.",
-            "timeout_s": "Of one attempt, and of a batch of them.",
-            "concurrency": "Running jobs, of all workers together. Others wait; campaigns take turns.",
+            "max_attempts": gettext("Failures after which a job is a dead letter."),
+            "backoff_ms": gettext("After the first failure; it doubles with each, up to an hour."),
+            "timeout_s": gettext("For one attempt, or one batch of attempts."),
+            "concurrency": gettext(
+                "Most jobs running at once, on all workers together. Others wait; campaigns take turns."
+            ),
         }
         for name, text in helps.items():
             default = getattr(defaults, name)
-            placeholder = "no limit" if default is None else f"{default} by default"
+            placeholder = (
+                gettext("no limit") if default is None else gettext("%(default)s by default") % {"default": default}
+            )
             self.fields[name].help_text = text
             self.fields[name].widget = UnfoldAdminTextInputWidget(
                 attrs={"inputmode": "numeric", "placeholder": placeholder}
@@ -136,9 +141,9 @@ def _set(request: HttpRequest, name: str, form: SettingsForm) -> HttpResponse | 
     page = reverse("admin:jobs_type", args=[name])
     if changed:
         undo = operator_action.offer(request, type_settings.undo_of(name))
-        text = f"{label(name)} is set. All workers follow within a second or two."
-        return redirect(request, page, text, undo=undo)
-    return redirect(request, page, "Nothing was changed: these are its settings already.", messages.WARNING)
+        text = gettext("Settings of %(type)s saved. All workers use them within two seconds.")
+        return redirect(request, page, text % {"type": label(name)}, undo=undo)
+    return redirect(request, page, gettext("Nothing changed: these are its settings already."), messages.WARNING)
 
 
 def _list_settings(defaults: Overrides, last: TypeSettings | None) -> list[dict[str, Any]]:
@@ -155,18 +160,20 @@ def _list_settings(defaults: Overrides, last: TypeSettings | None) -> list[dict[
 
 def _write(name: str, value: int | None) -> str:
     if value is None:
-        return "no limit"
+        return gettext("no limit")
     if UNITS[name]:
         return duration(timedelta(**{"milliseconds" if UNITS[name] == "ms" else "seconds": value}))
-    return f"{value:,}"
+    return format_count(value)
 
 
 def _describe(declared: JobType) -> list[tuple[str, str]]:
     """What the declaration of the type says."""
-    idempotent = "yes" if declared.idempotent else "no: a second run may apply it again"
-    facts = [("Priority", label(declared.priority.name)), ("Idempotent", idempotent)]
+    idempotent = gettext("yes") if declared.idempotent else gettext("no: a second run may apply it again")
+    facts = [(gettext("Priority"), label(declared.priority.name)), (gettext("Idempotent"), idempotent)]
     if declared.batch > 1:
-        facts.append(("Batch", f"up to {declared.batch} jobs of a campaign in one call"))
+        facts.append(
+            (gettext("Batch"), gettext("up to %(count)s jobs of a campaign in one call") % {"count": declared.batch})
+        )
     return facts
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from django import forms
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils.translation import gettext, gettext_lazy
 from redis import RedisError
 from unfold.widgets import UnfoldAdminTextInputWidget
 
@@ -17,18 +18,24 @@ from jobs.main_api.limits import Limits
 from jobs.models import CampaignClock
 from ops.admin import operator_action
 from ops.admin.base import ReasonForm, actor_of, redirect, render_page, require
+from ops.reads.blockers import describe_limits
+from scheduler_project.text import StrOrPromise
 
 MOST_CAMPAIGNS = 20  #: shown, those with the most waiting requests
 
 
-def _limit_field(label: str, help_text: str) -> forms.IntegerField:
-    widget = UnfoldAdminTextInputWidget(attrs={"inputmode": "numeric", "placeholder": "no limit"})
+def _limit_field(label: StrOrPromise, help_text: StrOrPromise) -> forms.IntegerField:
+    widget = UnfoldAdminTextInputWidget(attrs={"inputmode": "numeric", "placeholder": gettext_lazy("no limit")})
     return forms.IntegerField(required=False, label=label, help_text=help_text, widget=widget)
 
 
 class LimitsForm(ReasonForm):
-    in_flight = _limit_field("Requests in flight", "At a time, of all processes together.")
-    per_second = _limit_field("Requests per second", "Sent in any second, by all processes together.")
+    in_flight = _limit_field(
+        gettext_lazy("Requests in flight"), gettext_lazy("At any moment, for all processes together.")
+    )
+    per_second = _limit_field(
+        gettext_lazy("Requests per second"), gettext_lazy("Sent in any second, by all processes together.")
+    )
     field_order = ("in_flight", "per_second", "reason")
 
     def limits(self) -> Limits:
@@ -48,14 +55,16 @@ def overview(request: HttpRequest) -> HttpResponse:
         except InvalidLimit as bad:
             form.add_error(bad.field, str(bad).partition(": ")[2])
         else:
-            text = f"The main API's limits are set: {limits}. All processes follow within a second or two."
+            text = gettext("Main API limits saved: %(limits)s. All processes use them within two seconds.")
             undo = operator_action.offer(request, main_api_limits.UNDO)
-            return redirect(request, reverse("admin:jobs_main_api_limits"), text, undo=undo)
+            said = text % {"limits": describe_limits(limits)}
+            return redirect(request, reverse("admin:jobs_main_api_limits"), said, undo=undo)
     context = {
-        "title": "Main API limits",
+        "title": gettext("Main API limits"),
         "form": form,
         "last": last,
         "limits": main_api_limits.current(),
+        "limits_text": describe_limits(main_api_limits.current()),
         "allowed": request.user.has_perm("jobs.control_breaker"),
         **_read_traffic(),
     }
@@ -66,7 +75,9 @@ def _read_traffic() -> dict[str, Any]:
     try:
         found = traffic.read(keys.redis())
     except RedisError as error:
-        fault = f"Redis does not answer ({type(error).__name__}): each process keeps to its share of the limits"
+        fault = gettext("Redis does not answer (%(error)s): each process keeps to its share of the limits") % {
+            "error": type(error).__name__
+        }
         return {"fault": fault}
     busiest = sorted(found.waiting.items(), key=lambda one: -one[1])[:MOST_CAMPAIGNS]
     names = dict(CampaignClock.objects.filter(pk__in=[campaign for campaign, _ in busiest]).values_list("pk", "name"))

@@ -6,6 +6,7 @@ from typing import Any, Final
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils.translation import gettext, gettext_noop
 
 from jobs import actor as actors
 from jobs import main_api_check
@@ -16,23 +17,24 @@ WITHIN_S: Final = 20.0  #: how long somebody waits for the page at most
 
 #: Words, icon and tone, because colour alone must not carry the meaning.
 OUTCOMES: Final = {
-    Outcome.FITS: ("Fits", "check_circle", "good"),
-    Outcome.TOLERATED: ("Works, with differences", "check_circle", "good"),
-    Outcome.CANNOT_WORK: ("Cannot work", "error", "bad"),
-    Outcome.UNREACHABLE: ("Cannot be reached", "cloud_off", "bad"),
+    Outcome.FITS: (gettext_noop("Fits"), "check_circle", "good"),
+    Outcome.TOLERATED: (gettext_noop("Works, with differences"), "check_circle", "good"),
+    Outcome.CANNOT_WORK: (gettext_noop("Cannot work"), "error", "bad"),
+    Outcome.UNREACHABLE: (gettext_noop("Cannot be reached"), "cloud_off", "bad"),
 }
 VERDICTS: Final = {
-    Verdict.FITS: ("Fits", "check_circle", "good"),
-    Verdict.TOLERATED: ("Tolerated", "rule", "busy"),
-    Verdict.FAULT: ("The API's fault", "error", "bad"),
-    Verdict.NOT_SEEN: ("Not seen", "visibility_off", "calm"),
+    Verdict.FITS: (gettext_noop("Fits"), "check_circle", "good"),
+    Verdict.TOLERATED: (gettext_noop("Tolerated"), "rule", "busy"),
+    Verdict.FAULT: (gettext_noop("The API's fault"), "error", "bad"),
+    Verdict.NOT_SEEN: (gettext_noop("Not seen"), "visibility_off", "calm"),
 }
-_PROGRAMS: Final = {"monitor": "the monitor", actors.COMMAND: "manage.py check_main_api"}
+_PROGRAMS: Final = {"monitor": gettext_noop("the monitor"), actors.COMMAND: "manage.py check_main_api"}
 _SAID: Final = {
-    Outcome.FITS: "The main API was checked and fits.",
-    Outcome.TOLERATED: "The main API was checked. It differs from its contract, and the scheduler works with it.",
-    Outcome.CANNOT_WORK: "The main API was checked. The scheduler cannot work with it.",
-    Outcome.UNREACHABLE: "The main API could not be checked",
+    Outcome.FITS: gettext_noop("The main API was checked and fits."),
+    Outcome.TOLERATED: gettext_noop(
+        "The main API was checked. It differs from its contract, and the scheduler works with it."
+    ),
+    Outcome.CANNOT_WORK: gettext_noop("The main API was checked. The scheduler cannot work with it."),
 }
 
 
@@ -40,13 +42,15 @@ _SAID: Final = {
 def overview(request: HttpRequest) -> HttpResponse:
     if request.method == "POST":
         report = main_api_check.run_for_operator(actor=actor_of(request), within_s=WITHIN_S)
-        unreached = report.outcome is Outcome.UNREACHABLE
-        text = f"{_SAID[report.outcome]}: {report.reason}." if unreached else _SAID[report.outcome]
+        if report.outcome is Outcome.UNREACHABLE:
+            text = gettext("The main API could not be checked: %(reason)s.") % {"reason": report.reason}
+        else:
+            text = gettext(_SAID[report.outcome])
         level = messages.WARNING if report.exit_code else messages.SUCCESS
         return redirect(request, reverse("admin:jobs_main_api"), text, level)
     last = main_api_check.last()
     context = {
-        "title": "Main API",
+        "title": gettext("Main API"),
         "last": last,
         "allowed": request.user.has_perm("jobs.pause_jobs"),
         **(_describe(last.report) if last.report else {}),
@@ -59,7 +63,12 @@ def _describe(report: Report) -> dict[str, Any]:
     return {
         "report": report,
         "checked_at": datetime.fromisoformat(report.checked_at),
-        "checked_by": _PROGRAMS.get(by) or actors.name_of(by),
-        "outcome": OUTCOMES[report.outcome],
-        "points": [(point, *VERDICTS[point.verdict]) for point in report.points],
+        "checked_by": gettext(_PROGRAMS[by]) if by in _PROGRAMS else actors.name_of(by),
+        "outcome": _translate(OUTCOMES[report.outcome]),
+        "points": [(point, *_translate(VERDICTS[point.verdict])) for point in report.points],
     }
+
+
+def _translate(look: tuple[str, str, str]) -> tuple[str, str, str]:
+    word, icon, tone = look
+    return gettext(word), icon, tone

@@ -5,6 +5,7 @@ from typing import Any, Final
 from django.conf import settings
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.translation import gettext
 
 from ops import menu
 
@@ -42,47 +43,47 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
 def _groups(user: Any) -> list[tuple[str, list[tuple[str, str, str, str]]]]:
     return [
         (
-            "Work",
+            gettext("Work"),
             [
-                ("Dashboard", "admin:index", "monitoring", "jobs.view_job"),
-                ("Jobs", "admin:jobs_job_changelist", "work", "jobs.view_job"),
-                ("Upcoming", "admin:jobs_upcoming", "upcoming", "jobs.view_job"),
-                ("Failures", "admin:jobs_failuregroup_changelist", "error", "jobs.view_failuregroup"),
-                ("Cron tasks", "admin:jobs_crontask_changelist", "schedule", "jobs.view_crontask"),
+                (gettext("Dashboard"), "admin:index", "monitoring", "jobs.view_job"),
+                (gettext("Jobs"), "admin:jobs_job_changelist", "work", "jobs.view_job"),
+                (gettext("Upcoming"), "admin:jobs_upcoming", "upcoming", "jobs.view_job"),
+                (gettext("Failures"), "admin:jobs_failuregroup_changelist", "error", "jobs.view_failuregroup"),
+                (gettext("Cron tasks"), "admin:jobs_crontask_changelist", "schedule", "jobs.view_crontask"),
             ],
         ),
         (
-            "Engine",
+            gettext("Engine"),
             [
-                ("Queues", "django_rq:home", "stacks", "jobs.view_job"),
-                ("Processes", "admin:jobs_processes", "memory", "jobs.view_job"),
-                ("Pauses", "admin:jobs_pause_changelist", "pause_circle", "jobs.view_job"),
-                ("Circuit breaker", "admin:jobs_breaker", "electric_bolt", "jobs.view_job"),
-                ("Main API", "admin:jobs_main_api", "fact_check", "jobs.view_job"),
-                ("Types", "admin:jobs_types", "category", "jobs.view_job"),
-                ("Limits", "admin:jobs_main_api_limits", "speed", "jobs.view_job"),
+                (gettext("Queues"), "django_rq:home", "stacks", "jobs.view_job"),
+                (gettext("Processes"), "admin:jobs_processes", "memory", "jobs.view_job"),
+                (gettext("Pauses"), "admin:jobs_pause_changelist", "pause_circle", "jobs.view_job"),
+                (gettext("Circuit breaker"), "admin:jobs_breaker", "electric_bolt", "jobs.view_job"),
+                (gettext("Main API"), "admin:jobs_main_api", "fact_check", "jobs.view_job"),
+                (gettext("Types"), "admin:jobs_types", "category", "jobs.view_job"),
+                (gettext("Limits"), "admin:jobs_main_api_limits", "speed", "jobs.view_job"),
             ],
         ),
         (
-            "World",
+            gettext("World"),
             [
-                ("Campaigns", "admin:jobs_campaignclock_changelist", "public", "jobs.view_campaignclock"),
-                ("Advances", "admin:jobs_advances", "fast_forward", "jobs.view_job"),
-                ("World clocks", "admin:jobs_worldclock_changelist", "more_time", "jobs.view_campaignclock"),
-                ("Schedules", "admin:jobs_schedulerow_changelist", "event_upcoming", "jobs.view_schedulerow"),
-                ("Event policies", "admin:jobs_eventpolicy_changelist", "rule", "jobs.view_job"),
-                ("Questions", "admin:jobs_eventquestion_changelist", "contact_support", "jobs.view_job"),
+                (gettext("Campaigns"), "admin:jobs_campaignclock_changelist", "public", "jobs.view_campaignclock"),
+                (gettext("Advances"), "admin:jobs_advances", "fast_forward", "jobs.view_job"),
+                (gettext("World clocks"), "admin:jobs_worldclock_changelist", "more_time", "jobs.view_campaignclock"),
+                (gettext("Schedules"), "admin:jobs_schedulerow_changelist", "event_upcoming", "jobs.view_schedulerow"),
+                (gettext("Event policies"), "admin:jobs_eventpolicy_changelist", "rule", "jobs.view_job"),
+                (gettext("Questions"), "admin:jobs_eventquestion_changelist", "contact_support", "jobs.view_job"),
             ],
         ),
         *(group(user) for group in menu.groups),
         (
-            "People",
+            gettext("People"),
             [
-                ("Audit trail", "admin:jobs_auditentry_changelist", "history", "jobs.view_auditentry"),
-                ("Who may do what", "admin:jobs_roles", "badge", "jobs.view_job"),
-                ("Users", "admin:auth_user_changelist", "person", "auth.view_user"),
-                ("Groups", "admin:auth_group_changelist", "group", "auth.view_group"),
-                ("Failed logins", "admin:axes_accessattempt_changelist", "lock", "axes.view_accessattempt"),
+                (gettext("Audit trail"), "admin:jobs_auditentry_changelist", "history", "jobs.view_auditentry"),
+                (gettext("Who may do what"), "admin:jobs_roles", "badge", "jobs.view_job"),
+                (gettext("Users"), "admin:auth_user_changelist", "person", "auth.view_user"),
+                (gettext("Groups"), "admin:auth_group_changelist", "group", "auth.view_group"),
+                (gettext("Failed logins"), "admin:axes_accessattempt_changelist", "lock", "axes.view_accessattempt"),
             ],
         ),
     ]

@@ -13,6 +13,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.text import capfirst
+from django.utils.translation import gettext, gettext_lazy
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget, UnfoldBooleanWidget
 
 from jobs import actions, calendars, service
@@ -24,7 +25,7 @@ from jobs.slices import SlicedPayload
 from jobs.states import Priority
 from ops.admin import job_action, payload_form
 from ops.admin.base import ConfirmPast, actor_of, reason_field, redirect, render_page
-from ops.humanize import label
+from ops.labels import label
 from ops.reads import subjects
 from ops.undo import SUBMIT
 from scheduler_project import request_origin
@@ -37,21 +38,23 @@ class NewJobForm(ConfirmPast):
     """The fields of one job type. The service validates them, and errors appear under their fields."""
 
     campaign_id = forms.CharField(
-        label="Campaign",
+        label=gettext_lazy("Campaign"),
         max_length=LONGEST_ID,
         required=False,
         widget=UnfoldAdminTextInputWidget(attrs={"list": "campaigns", "autocomplete": "off"}),
     )
     is_unknown_meant = forms.BooleanField(
-        required=False, widget=forms.HiddenInput, label="It is right: the scheduler has not seen it yet"
+        required=False,
+        widget=forms.HiddenInput,
+        label=gettext_lazy("The ID is right: the scheduler has not seen it yet"),
     )
     is_subject_meant = forms.BooleanField(
-        required=False, widget=forms.HiddenInput, label="It is right: submit it all the same"
+        required=False, widget=forms.HiddenInput, label=gettext_lazy("The ID is right: submit anyway")
     )
     priority = forms.TypedChoiceField(
-        required=False, coerce=int, empty_value=None, widget=UnfoldAdminSelectWidget(), label="Priority"
+        required=False, coerce=int, empty_value=None, widget=UnfoldAdminSelectWidget(), label=gettext_lazy("Priority")
     )
-    reason = reason_field(placeholder="", help_text="Optional; for the audit trail.")
+    reason = reason_field(placeholder="", help_text=gettext_lazy("Optional; for the audit trail."))
 
     def __init__(self, *args: Any, declared: JobType, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -66,16 +69,18 @@ class NewJobForm(ConfirmPast):
         unknown, subject, past = (self.fields.pop(f"is_{what}_meant") for what in ("unknown", "subject", "past"))
         campaign, priority, reason = (self.fields.pop(name) for name in ("campaign_id", "priority", "reason"))
         campaign.required = not declared.all_campaigns
-        campaign.help_text = "Empty: all campaigns." if declared.all_campaigns else ""
-        names = [(str(p.value), p.name.capitalize()) for p in sorted(Priority, reverse=True)]
-        default = f"{declared.priority.name.capitalize()}, as the type declares"
+        campaign.help_text = gettext("Leave empty for all campaigns.") if declared.all_campaigns else ""
+        names = [(str(p.value), label(p.name)) for p in sorted(Priority, reverse=True)]
+        default = gettext("Default (%(priority)s)") % {"priority": label(declared.priority.name)}
         priority.choices = [("", default), *names]  # type: ignore[attr-defined]
         self.fields |= {"campaign_id": campaign, "is_unknown_meant": unknown}
         for name, field in self.payload.items():
             self.fields |= {name: field, **({"is_subject_meant": subject} if name in subjects.KINDS else {})}
         self.fields |= {"is_subject_meant": subject, "priority": priority}
         if not self.sets_due:
-            self.fields["due_at"] = payload_form.moment_field(required=False, label="Due", help_text="Empty: now.")
+            self.fields["due_at"] = payload_form.moment_field(
+                required=False, label=gettext("Due"), help_text=gettext("Leave empty to run it now.")
+            )
         self.fields |= {"is_past_meant": past, "reason": reason}
 
     def clean_campaign_id(self) -> str:
@@ -89,7 +94,7 @@ class NewJobForm(ConfirmPast):
             return str(named[0])
         if not self.data.get("is_unknown_meant"):
             self.fields["is_unknown_meant"].widget = UnfoldBooleanWidget()
-            raise forms.ValidationError("No campaign with this ID is known. Correct or confirm it.")
+            raise forms.ValidationError(gettext("No campaign with this ID is known. Correct or confirm it."))
         return given
 
     def clean(self) -> dict[str, Any]:
@@ -166,7 +171,7 @@ def view(model_admin: Any, request: HttpRequest) -> HttpResponse:
         return _submit(request, form, original)
     rest = f"&copy={original.pk}" if original else f"&{urlencode({'campaign': campaign})}" if campaign else ""
     context = {
-        "title": "Duplicate and edit" if original else "New job",
+        "title": gettext("Duplicate and edit") if original else gettext("New job"),
         "form": form,
         "original": original,
         "declared": declared,
@@ -217,5 +222,5 @@ def _submit(request: HttpRequest, form: NewJobForm, original: Job | None) -> Htt
         actions.count(action, moved=int(new), skipped=int(not new))
     url = reverse("admin:jobs_job_change", args=[job.pk])
     if new:
-        return redirect(request, url, "Job submitted.", undo=job_action.offer(request, action)[0])
-    return redirect(request, url, "An identical job already exists: nothing was added.", messages.WARNING)
+        return redirect(request, url, gettext("Job submitted."), undo=job_action.offer(request, action)[0])
+    return redirect(request, url, gettext("An identical job already exists: nothing was added."), messages.WARNING)

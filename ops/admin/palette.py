@@ -6,10 +6,14 @@ from urllib.parse import urlencode
 from django.contrib.admin.utils import quote
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.text import capfirst
+from django.utils.translation import gettext
 from unfold.dataclasses import SearchResult
 
 from jobs.models import CampaignClock, Job, ScheduleRow
 from jobs.registry import all_types
+from jobs.states import State
+from ops.labels import STATES, label_of_kind
 from scheduler_project.text import is_job_id
 
 FOUND = 8  #: campaigns, and as many settlements and structures
@@ -30,23 +34,36 @@ def _jobs(term: str) -> Iterator[SearchResult]:
     job = Job.objects.filter(pk=term).first() if is_job_id(term) else None
     if job:
         link = reverse("admin:jobs_job_change", args=[job.pk])
-        yield SearchResult(title=str(job), description=f"Job, {job.state}", link=link, icon="work")
+        yield SearchResult(
+            title=str(job),
+            description=gettext("Job, %(state)s") % {"state": STATES[State(job.state)]},
+            link=link,
+            icon="work",
+        )
     jobs = reverse("admin:jobs_job_changelist")
     for name in sorted(all_types()):
         if term.replace(" ", "_") in name.lower():
-            yield SearchResult(title=name, description="Jobs of this type", link=f"{jobs}?type={name}", icon="work")
+            yield SearchResult(
+                title=name, description=gettext("Jobs of this type"), link=f"{jobs}?type={name}", icon="work"
+            )
 
 
 def _world(term: str) -> Iterator[SearchResult]:
     """The pages of campaigns, and of settlements and structures within their campaign, whose names contain the term."""
     for clock in CampaignClock.objects.filter(name__icontains=term)[:FOUND]:
         title = clock.name or clock.campaign_id
-        yield SearchResult(title=title, description="Campaign", link=_campaign(clock.pk), icon="public")
+        yield SearchResult(title=title, description=gettext("Campaign"), link=_campaign(clock.pk), icon="public")
     named = ScheduleRow.objects.filter(entity_name__icontains=term).order_by()
     entities = named.values_list("entity_name", "entity_type", "entity_id", "campaign_id").distinct()
     for name, kind, entity, campaign in entities[:FOUND]:
         link = f"{_campaign(campaign)}?{urlencode({'q': entity})}"
-        yield SearchResult(title=name, description=f"{kind} {entity}: when it is due", link=link, icon="event_upcoming")
+        yield SearchResult(
+            title=name,
+            description=gettext("%(kind)s %(id)s: when it is due")
+            % {"kind": capfirst(label_of_kind(kind)), "id": entity},
+            link=link,
+            icon="event_upcoming",
+        )
 
 
 def _campaign(pk: str) -> str:

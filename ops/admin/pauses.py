@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.text import capfirst
+from django.utils.translation import gettext, gettext_lazy
 from django.views.decorators.http import require_POST
 from redis import RedisError
 from unfold.admin import ModelAdmin
@@ -26,11 +27,11 @@ from scheduler_project.text import LONGEST_ID, plain
 
 MOST_CAMPAIGNS: Final = 500  #: offered by name; any other can be entered by its id
 _LENGTHS: Final = [
-    ("", "until resumed"),
-    ("15", "for 15 minutes"),
-    ("60", "for an hour"),
-    ("240", "for 4 hours"),
-    ("1440", "for a day"),
+    ("", gettext_lazy("until resumed")),
+    ("15", gettext_lazy("for 15 minutes")),
+    ("60", gettext_lazy("for an hour")),
+    ("240", gettext_lazy("for 4 hours")),
+    ("1440", gettext_lazy("for a day")),
 ]
 
 if TYPE_CHECKING:
@@ -40,16 +41,20 @@ else:
 
 
 class PauseForm(ReasonForm):
-    what = forms.ChoiceField(required=False, label="What", widget=UnfoldAdminSelectWidget())
+    what = forms.ChoiceField(required=False, label=gettext_lazy("What"), widget=UnfoldAdminSelectWidget())
     campaign = forms.CharField(
         required=False,
         max_length=LONGEST_ID,
-        label="Campaign ID",
+        label=gettext_lazy("Campaign ID"),
         widget=UnfoldAdminTextInputWidget(),
     )
-    minutes = forms.ChoiceField(required=False, choices=_LENGTHS, label="How long", widget=UnfoldAdminSelectWidget())
+    minutes = forms.ChoiceField(
+        required=False, choices=_LENGTHS, label=gettext_lazy("How long"), widget=UnfoldAdminSelectWidget()
+    )
     until = forms.DateTimeField(
-        required=False, label="or until", widget=UnfoldAdminTextInputWidget(attrs={"type": "datetime-local"})
+        required=False,
+        label=gettext_lazy("Custom end time"),
+        widget=UnfoldAdminTextInputWidget(attrs={"type": "datetime-local"}),
     )
     field_order = ("what", "campaign", "minutes", "until", "reason")
 
@@ -68,7 +73,7 @@ class PauseForm(ReasonForm):
         """Exactly one queue, type or campaign must be named."""
         values = super().clean() or {}
         if bool(values.get("what")) == bool(values.get("campaign")):
-            self.add_error("what", "choose one, or name a campaign")
+            self.add_error("what", gettext("Choose one, or enter a campaign."))
         return values
 
     def target(self) -> tuple[str, str]:
@@ -114,13 +119,13 @@ def overview(request: HttpRequest) -> HttpResponse:
         try:
             until = form.end(timezone.now())
             pause = pauses.pause(kind, name, until=until, actor=actor_of(request), reason=form.cleaned_data["reason"])
-            text = f"{capfirst(pauses.as_sentence(pause))}. What runs goes on to its end."
+            text = gettext("%(pause)s. Running jobs finish.") % {"pause": capfirst(pauses.as_sentence(pause))}
             return _redirect(request, text, undo=undo_url(pauses.undo_of(pause)))
         except InvalidPause as bad:
             form.add_error("until" if bad.field == "until" else "what", str(bad))
     active = [(pause, _count_blocked(pause)) for pause in pauses.active()]
     context = {
-        "title": "Pauses",
+        "title": gettext("Pauses"),
         "form": form,
         "active": active,
         "history": pauses.history(),
@@ -134,8 +139,16 @@ def _resume(request: HttpRequest) -> HttpResponse:
     resumed = pauses.resume(kind, name, actor=actor_of(request), reason=request.POST.get("reason", ""))
     if resumed:
         undo = undo_url(pauses.undo_of(resumed))
-        return _redirect(request, f"Resumed {kind} {name}: its jobs run again.", undo=undo)
-    return _redirect(request, f"{kind} {name} was not paused any more.", messages.WARNING)
+        return _redirect(
+            request,
+            gettext("Resumed %(paused)s: its jobs run again.") % {"paused": pauses.name_paused(kind, name)},
+            undo=undo,
+        )
+    return _redirect(
+        request,
+        capfirst(gettext("%(paused)s is not paused.") % {"paused": pauses.name_paused(kind, name)}),
+        messages.WARNING,
+    )
 
 
 @require_POST
@@ -146,8 +159,13 @@ def take_back(request: HttpRequest, verb: str, pk: int) -> HttpResponse:
     try:
         pause = pauses.take_back(f"{verb}/{pk}", actor=actor_of(request))
     except StateConflict as late:
-        return redirect(request, back, f"Nothing was undone: {late}.", messages.WARNING)
-    return redirect(request, back, f"Undone: {pauses.as_sentence(pause)}.", undo=undo_url(pauses.undo_of(pause)))
+        return redirect(request, back, gettext("Nothing was undone: %(reason)s.") % {"reason": late}, messages.WARNING)
+    return redirect(
+        request,
+        back,
+        gettext("Undone: %(pause)s.") % {"pause": pauses.as_sentence(pause)},
+        undo=undo_url(pauses.undo_of(pause)),
+    )
 
 
 def undo_url(undo: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 from django import forms
 from django.utils import timezone
+from django.utils.translation import gettext
 from msgspec import inspect
 from unfold.widgets import (
     UnfoldAdminIntegerFieldWidget,
@@ -21,7 +22,7 @@ from jobs.registry import WORLD_TIME, JobType
 from jobs.slices import Slice
 from jobs.world.calendars.calendar import Calendar
 from jobs.world.calendars.text import LONGEST, parse_world_time
-from ops.humanize import label
+from ops.labels import label
 from scheduler_project.moments import read_moment
 from scheduler_project.text import clean, flaw_of
 
@@ -59,7 +60,8 @@ class MomentField(forms.DateTimeField):
 
 def moment_field(**more: Any) -> forms.DateTimeField:
     """A time in the user's time zone."""
-    help_text = f"Time zone: {timezone.get_current_timezone_name()}. {more.pop('help_text', '')}".strip()
+    zone = gettext("Time zone: %(zone)s.") % {"zone": timezone.get_current_timezone_name()}
+    help_text = f"{zone} {more.pop('help_text', '')}".strip()
     return MomentField(widget=MomentInput(), help_text=help_text, **more)
 
 
@@ -69,7 +71,8 @@ class WorldTimeText(forms.CharField):
     widget = UnfoldAdminTextInputWidget
 
     def __init__(self, *, help_text: str = "", **more: Any) -> None:
-        help_text = f"{help_text} In the campaign's calendar, or ISO 8601.".strip()
+        how = gettext("In the campaign's calendar, or ISO 8601.")
+        help_text = f"{help_text} {how}".strip()
         super().__init__(max_length=LONGEST, help_text=help_text, **more)
 
 
@@ -111,7 +114,7 @@ def _field(field: inspect.Field) -> forms.Field:
         common["initial"] = field.default
     if isinstance(kind, inspect.Metadata):
         schema = kind.extra_json_schema or {}
-        common["help_text"] = schema.get("description", "")
+        common["help_text"] = gettext(about) if (about := schema.get("description", "")) else ""
         if schema.get("format") == WORLD_TIME["format"]:
             return WorldTimeText(**common)
         kind = kind.type

@@ -4,6 +4,7 @@ from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils.translation import gettext
 from redis import RedisError
 
 from jobs import control
@@ -17,10 +18,10 @@ def overview(request: HttpRequest) -> HttpResponse:
     try:
         processes, fault = control.processes(), ""
     except RedisError as error:
-        processes, fault = [], f"Redis does not answer: {error}"
+        processes, fault = [], gettext("Redis does not answer: %(error)s") % {"error": error}
     missing = [role for role in ROLES if all(process.role != role or process.lost for process in processes)]
     context = {
-        "title": "Processes",
+        "title": gettext("Processes"),
         "processes": processes,
         "missing": missing,
         "fault": fault,
@@ -41,8 +42,12 @@ def stop(request: HttpRequest) -> HttpResponse:
             process = control.ask_to_stop(key, actor=actor_of(request), reason=form.cleaned_data["reason"])
         except Refused as refused:
             return redirect(request, reverse("admin:jobs_processes"), str(refused), messages.WARNING)
-        text = f"The {process.role} {process.pid} on {process.host} stops after its current jobs."
+        text = gettext("The %(role)s %(pid)s on %(host)s stops after its current jobs.") % {
+            "role": process.role,
+            "pid": process.pid,
+            "host": process.host,
+        }
         return redirect(request, reverse("admin:jobs_processes"), text)
     found = next((process for process in control.processes() if process.key == key), None)
-    context = {"title": "Stop this process?", "process": found, "form": form, "allowed": True}
+    context = {"title": gettext("Stop this process?"), "process": found, "form": form, "allowed": True}
     return render_page(request, "ops/control/stop_process.html", context)

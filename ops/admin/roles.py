@@ -1,6 +1,7 @@
 """Who may do what, for whoever needs something done that he may not do."""
 
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext
 
 from ops.admin.base import render_page, require
 from ops.reads.roles import find_roles
@@ -8,4 +9,6 @@ from ops.reads.roles import find_roles
 
 @require("jobs.view_job")
 def overview(request: HttpRequest) -> HttpResponse:
-    return render_page(request, "ops/roles.html", {"title": "Who may do what", "roles": find_roles(request.user)})
+    return render_page(
+        request, "ops/roles.html", {"title": gettext("Who may do what"), "roles": find_roles(request.user)}
+    )

@@ -9,15 +9,16 @@ from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
+from django.utils.translation import gettext_lazy
 from unfold.admin import ModelAdmin
 
 from jobs import calendars
 from jobs.models import CampaignClock, ScheduleRow
 from ops.admin.base import ReadOnly
-from ops.humanize import label
-from ops.reads import campaign as campaign_page
+from ops.humanize import duration
+from ops.labels import label
+from ops.reads import campaign_clock
 from ops.templatetags import ops
-from scheduler_project.durations import duration
 
 if TYPE_CHECKING:
     ScheduleRowAdminBase = admin.ModelAdmin[ScheduleRow]
@@ -34,34 +35,36 @@ class ScheduleRowAdmin(ReadOnly, ScheduleRowAdminBase):
     show_facets = admin.ShowFacets.NEVER
     search_fields = ("entity_id", "entity_name", "campaign_id")
     show_full_result_count = False
-    when_empty = "Recalculation jobs create schedules; to run one now, use Recalculate now on a campaign's page."
+    when_empty = gettext_lazy(
+        "Recalculation jobs create schedules; to run one now, use Recalculate now on a campaign's page."
+    )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ScheduleRow]:
         name = CampaignClock.objects.filter(pk=OuterRef("campaign_id")).values("name")
         found = super().get_queryset(request).annotate(campaign_name=Subquery(name))
         return found.annotate(**calendars.annotations("campaign_id"))
 
-    @admin.display(description="campaign", ordering="campaign_id")
+    @admin.display(description=gettext_lazy("campaign"), ordering="campaign_id")
     def campaign(self, row: Any) -> str:
         """A link to the campaign's page, which shows what blocks this row."""
         page = reverse("admin:jobs_campaignclock_change", args=[quote(row.campaign_id)])
         name = row.campaign_name or row.campaign_id
         return format_html('<a href="{}?{}">{}</a>', page, urlencode({"q": row.entity_id}), name)
 
-    @admin.display(description="event", ordering="event_type")
+    @admin.display(description=gettext_lazy("event"), ordering="event_type")
     def event(self, row: ScheduleRow) -> str:
         return label(row.event_type)
 
-    @admin.display(description="next due", ordering="next_due")
+    @admin.display(description=gettext_lazy("next due"), ordering="next_due")
     def due(self, row: Any) -> str:
         return _format(row, row.next_due) or "never"
 
-    @admin.display(description="counted from", ordering="anchor")
+    @admin.display(description=gettext_lazy("last applied"), ordering="anchor")
     def last(self, row: Any) -> str:
         """The last due time that was applied, or when the entity was first seen."""
         return _format(row, row.anchor)
 
-    @admin.display(description="every")
+    @admin.display(description=gettext_lazy("every"))
     def every(self, row: ScheduleRow) -> str:
         return duration(row.interval)
 
@@ -69,4 +72,4 @@ class ScheduleRowAdmin(ReadOnly, ScheduleRowAdminBase):
 def _format(row: Any, text: str) -> str:
     """A time of the row, in its campaign's calendar."""
     calendar = calendars.choose(row.own_calendar, row.served_calendar).calendar
-    return ops.clock_time(campaign_page.read_due(row.clock, text), calendar)
+    return ops.clock_time(campaign_clock.read_due(row.clock, text), calendar)

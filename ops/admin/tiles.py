@@ -7,24 +7,24 @@ from urllib.parse import urlencode
 
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext, gettext_noop, ngettext
 
 from jobs.histogram import OBJECTIVE_MS, OBJECTIVE_SHARE
 from jobs.state_counts import Retrying
 from jobs.states import ENDED, State
 from jobs.waits import Wait
-from ops.humanize import format_count, format_jobs, limited_count, milliseconds
+from ops.humanize import duration, format_count, format_percent, limited_count, milliseconds
 from ops.reads.audit_trail import FAILED, WAITED
 from ops.reads.job import TONES
 from ops.reads.outcomes import Range, Slot
-from scheduler_project.durations import duration
+from scheduler_project.numbers import format_number
 
 WAITS: Final = {
-    Wait.BREAKER: "the circuit breaker",
-    Wait.LIMIT: "the main API's limits",
-    Wait.ANSWER: "an operator's answer",
-    Wait.OUTAGE: "the database or Redis",
-    Wait.OTHER: "other work",
+    Wait.BREAKER: gettext_noop("the circuit breaker"),
+    Wait.LIMIT: gettext_noop("the main API's limits"),
+    Wait.ANSWER: gettext_noop("an operator's answer"),
+    Wait.OUTAGE: gettext_noop("the database or Redis"),
+    Wait.OTHER: gettext_noop("other work"),
 }  #: what jobs wait for, in words
 ANY_WAIT, NOT_WAITING = "any", "no"  #: values of the job list's filter `waits`, beside those of Wait
 FRESH: Final = timedelta(minutes=5)  #: what was measured before is old
@@ -38,20 +38,23 @@ def make_tiles(sums: Slot, counts: dict[State, int], retrying: Retrying, wanted:
     failed = sums.outcomes[State.DEAD] + sums.outcomes[State.RETRYING]
     return [
         {
-            "name": "Attempts/min",
-            "value": f"{sums.jobs / minutes:,.1f}",
+            "name": gettext("Attempts/min"),
+            "value": format_number(sums.jobs / minutes, 1),
             "icon": "speed",
             "tone": "calm",
             "link": f"{jobs}?{urlencode({'finished_at_from': since})}",
-            "says": f"{format_jobs(ended)} finished in {wanted.label}",
+            "says": ngettext("%(count)s job finished in %(range)s", "%(count)s jobs finished in %(range)s", ended)
+            % {"count": format_count(ended), "range": wanted.within},
             "measures": True,
         },
         {
-            "name": "Failed attempts",
+            "name": gettext("Failed attempts"),
             "value": format_count(failed),
             "tone": "warn" if failed else "good",
             "link": link_to_moves(FAILED, since=since),
-            "says": f"{100 * failed / sums.jobs:.1f} % of attempts" if sums.jobs else "none ended",
+            "says": gettext("%(percent)s of attempts") % {"percent": format_percent(100 * failed / sums.jobs)}
+            if sums.jobs
+            else gettext("none ended"),
             "icon": "replay",
             "measures": True,
         },
@@ -74,22 +77,25 @@ def grey_out(tiles: Sequence[dict[str, Any]], slots: Sequence[Slot], wanted: Ran
     for tile in tiles:
         if tile.get("measures"):
             tile["tone"], tile["is_old"] = "muted", True
-            tile["says"] = f"no attempt has ended for {duration(now - last)}" if last else f"none in {wanted.label}"
+            if last:
+                tile["says"] = gettext("no attempt has ended for %(duration)s") % {"duration": duration(now - last)}
+            else:
+                tile["says"] = gettext("none in %(range)s") % {"range": wanted.within}
 
 
 def _wait_tiles(sums: Slot, wanted: Range) -> list[dict[str, Any]]:
     """How often jobs were found to have to wait; none if none was."""
     if not sums.waits:
         return []
-    counts = [(WAITS[Wait(name)], n) for name, n in sums.waits.most_common()]
+    causes = ", ".join(f"{gettext(WAITS[Wait(name)])} ({format_count(n)})" for name, n in sums.waits.most_common())
     return [
         {
-            "name": "Had to wait",
+            "name": gettext("Had to wait"),
             "value": format_count(sums.waits.total()),
             "icon": "hourglass_pause",
             "tone": "warn" if sums.waits[Wait.BREAKER] or sums.waits[Wait.OUTAGE] else "calm",
             "link": link_to_moves(WAITED, since=in_address(sums.at)),
-            "says": f"times in {wanted.label}, for {', '.join(f'{what} ({format_count(n)})' for what, n in counts)}",
+            "says": gettext("times in %(range)s, for %(causes)s") % {"range": wanted.within, "causes": causes},
         }
     ]
 
@@ -100,20 +106,20 @@ def _retrying_tiles(retrying: Retrying, link: str) -> list[dict[str, Any]]:
     more = "+" if retrying.may_be_more else ""
     return [
         {
-            "name": _("Failing"),
+            "name": gettext("Failing"),
             "value": f"{format_count(retrying.failing)}{more}",
             "icon": icon,
             "tone": tone if retrying.failing else "calm",
             "link": f"{link}&waits={NOT_WAITING}",
-            "says": _("failed, next attempt to come"),
+            "says": gettext("failed, next attempt to come"),
         },
         {
-            "name": _("Have to wait"),
+            "name": gettext("Have to wait"),
             "value": f"{format_count(retrying.waiting)}{more}",
             "icon": "hourglass_pause",
             "tone": tone if retrying.blocked else "calm",
             "link": f"{link}&waits={ANY_WAIT}",
-            "says": _("%(count)s for the circuit breaker; not failing")
+            "says": gettext("%(count)s for the circuit breaker; not failing")
             % {"count": f"{format_count(retrying.blocked)}{more}"},
         },
     ]
@@ -124,30 +130,31 @@ def _time_tiles(sums: Slot) -> list[dict[str, Any]]:
     share = sums.on_time_share
     return [
         {
-            "name": "Started on time (≤ 1 s)",
-            "value": "-" if share is None else f"{100 * share:.1f} %",
+            "name": gettext("Started on time (≤ 1 s)"),
+            "value": "-" if share is None else format_percent(100 * share),
             "link": "#lateness",
-            "says": f"target: {OBJECTIVE_SHARE:.0%}",
+            "says": gettext("target %(percent)s") % {"percent": format_percent(100 * OBJECTIVE_SHARE, 0)},
             "icon": "timer",
             "measures": True,
             "tone": "good" if share is None or share >= OBJECTIVE_SHARE else "bad",
         },
         {
-            "name": "Start delay, p95",
+            "name": gettext("Start delay, p95"),
             "value": milliseconds(sums.p95_ms),
             "link": "#lateness",
             "icon": "hourglass_bottom",
             "measures": True,
-            "says": f"p50 {milliseconds(sums.p50_ms)}, longest {milliseconds(sums.max_ms)}",
+            "says": gettext("p50 %(p50)s, max %(max)s")
+            % {"p50": milliseconds(sums.p50_ms), "max": milliseconds(sums.max_ms)},
             "tone": "good" if (sums.p95_ms or 0) <= OBJECTIVE_MS else "bad",
         },
         {
-            "name": "Run time",
+            "name": gettext("Run time"),
             "value": milliseconds(sums.run_mean_ms),
             "link": reverse("admin:jobs_types"),
             "icon": "avg_pace",
             "measures": True,
-            "says": f"longest {milliseconds(sums.run_ms_max if sums.jobs else None)}",
+            "says": gettext("max %(max)s") % {"max": milliseconds(sums.run_ms_max if sums.jobs else None)},
             "tone": "calm",
         },
     ]
@@ -155,18 +162,22 @@ def _time_tiles(sums: Slot) -> list[dict[str, Any]]:
 
 def _tile(state: State, count: int, link: str) -> dict[str, Any]:
     icon, tone = TONES[state]
-    names = {State.DEAD: "Dead letters", State.SCHEDULED: "Scheduled", State.QUEUED: "Queued"}
+    names = {
+        State.RUNNING: gettext("Running"),
+        State.QUEUED: gettext("Queued"),
+        State.SCHEDULED: gettext("Scheduled"),
+        State.DEAD: gettext("Dead letters"),
+    }
     says = {
-        State.DEAD: "need attention",
-        State.SCHEDULED: "not due yet",
-        State.QUEUED: "waiting for a worker",
-        State.RUNNING: "right now",
+        State.RUNNING: gettext("right now"),
+        State.QUEUED: gettext("waiting for a worker"),
+        State.SCHEDULED: gettext("not due yet"),
+        State.DEAD: gettext("need attention"),
     }
     if state is State.DEAD:
         link, tone = reverse("admin:jobs_failuregroup_changelist"), "bad" if count else "good"
-    name = names.get(state, state.value.capitalize())
     return {
-        "name": name,
+        "name": names[state],
         "value": limited_count(count),
         "link": link,
         "says": says[state],

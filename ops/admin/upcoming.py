@@ -8,13 +8,15 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from jobs.models import CampaignClock
 from jobs.registry import all_types
 from jobs.state_counts import count_states
 from jobs.states import State
 from ops.admin.base import render_page
-from ops.humanize import label, limited_count
+from ops.humanize import limited_count
+from ops.labels import label
 from ops.reads import upcoming as read
 from ops.reads.upcoming_items import read_minute
 from ops.reads.upcoming_sources import MOST, SCANNED, Source, Wanted
@@ -42,7 +44,7 @@ def show(request: HttpRequest) -> HttpResponse:
         queued = limited_count(count_states()[State.QUEUED])
         campaigns = list(CampaignClock.objects.order_by("name").values_list("pk", "name")[:MOST_CAMPAIGNS])
     context = {
-        "title": "Upcoming",
+        "title": gettext("Upcoming"),
         "upcoming": page,
         "queued": queued,
         "hours": hours,

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from django import forms
 from django.utils import timezone
+from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from jobs.models import WorldClock
@@ -11,6 +12,7 @@ from jobs.world_clocks.settings import Settings
 from jobs.world_clocks.words import CATCH_UP
 from ops.admin.base import reason_field
 from scheduler_project.durations import exact_duration, parse_duration
+from scheduler_project.text import StrOrPromise
 
 _LENGTHS: Final = ("step", "most_per_step", "most_per_day")
 
@@ -18,7 +20,7 @@ _LENGTHS: Final = ("step", "most_per_step", "most_per_day")
 class DurationField(forms.CharField):
     """A length of time as people write it: "90 min", "12 h"; seconds in Python."""
 
-    def __init__(self, label: str, help_text: str) -> None:
+    def __init__(self, label: StrOrPromise, help_text: StrOrPromise) -> None:
         widget = UnfoldAdminTextInputWidget(attrs={"autocomplete": "off", "spellcheck": "false"})
         super().__init__(label=label, help_text=help_text, widget=widget, max_length=60)
 
@@ -35,32 +37,43 @@ class WorldClockForm(forms.Form):
     """Its fields are those of Settings; what settings refuse stands under its field."""
 
     rate = forms.DecimalField(
-        label="Rate",
+        label=gettext_lazy("Rate"),
         max_digits=20,
         widget=UnfoldAdminDecimalFieldWidget(attrs={"step": "any", "min": "0", "inputmode": "decimal"}),
-        help_text="World seconds in a second of real time. 1: as in the real world; 60: an hour in a minute.",
+        help_text=gettext_lazy(
+            "World seconds in a second of real time. 1: as in the real world; 60: an hour in a minute."
+        ),
     )
-    step = DurationField("Step", "Real time from one step to the next: 10 s to 1 d. Each step is a job.")
-    most_per_step = DurationField("Limit per step", "World time that one step moves at most. A day (d) is 24 hours.")
-    most_per_day = DurationField("Limit per day", "World time in a real day; then the clock stands until midnight.")
+    step = DurationField(
+        gettext_lazy("Step"), gettext_lazy("Real time from one step to the next: 10 s to 1 d. Each step is a job.")
+    )
+    most_per_step = DurationField(
+        gettext_lazy("Limit per step"), gettext_lazy("Most world time that one step moves. A day (d) is 24 hours.")
+    )
+    most_per_day = DurationField(
+        gettext_lazy("Limit per day"),
+        gettext_lazy("Most world time in a real day; after that the clock stops until midnight."),
+    )
     quiet_hours = forms.CharField(
-        label="Quiet hours",
+        label=gettext_lazy("Quiet hours"),
         required=False,
         max_length=200,
         widget=UnfoldAdminTextInputWidget(attrs={"placeholder": "22:00-08:00", "autocomplete": "off"}),
-        help_text="The clock stands still then. Several are separated by commas. Empty for none.",
+        help_text=gettext_lazy(
+            "The clock stops during these hours. Separate several with commas. Leave empty for none."
+        ),
     )
     time_zone = forms.CharField(
-        label="Time zone",
+        label=gettext_lazy("Time zone"),
         max_length=64,
         widget=UnfoldAdminTextInputWidget(attrs={"list": "time-zones", "autocomplete": "off", "spellcheck": "false"}),
-        help_text="The group's, such as Europe/Berlin: of the quiet hours and of midnight.",
+        help_text=gettext_lazy("The group's time zone, such as Europe/Berlin, for quiet hours and midnight."),
     )
     catch_up = forms.ChoiceField(
-        label="After an outage",
+        label=gettext_lazy("After an outage"),
         choices=[(mode.value, text[:1].upper() + text[1:]) for mode, text in CATCH_UP.items()],
         widget=UnfoldAdminSelectWidget(),
-        help_text="Also after a pause of the campaign, and while a step waits or has failed.",
+        help_text=gettext_lazy("Also applies after a pause of the campaign, and while a step waits or has failed."),
     )
     reason = reason_field()
 

@@ -14,6 +14,7 @@ from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.text import capfirst
+from django.utils.translation import gettext
 from unfold.admin import ModelAdmin
 
 from jobs import calendars
@@ -73,7 +74,7 @@ def show_all(request: HttpRequest) -> HttpResponse:
     known = [one.clock.pk for one in found]
     others = CampaignClock.objects.exclude(pk__in=known).exclude(world_time="").order_by("name")
     context = {
-        "title": "World clocks",
+        "title": gettext("World clocks"),
         "clocks": found,
         "running": sum(one.runs for one in found),
         "others": others[:MOST_CAMPAIGNS] if request.user.has_perm(_CHANGE) else [],
@@ -86,7 +87,7 @@ def pause_all(request: HttpRequest) -> HttpResponse:
     """From every page: at once."""
     _require(request, _PAUSE, post=True)
     done = control.pause_all(actor=actor_of(request), reason=_reason(request))
-    text = " ".join(done) or "No world clock runs."
+    text = " ".join(done) or gettext("No world clock runs.")
     return redirect(request, reverse("admin:jobs_worldclock_changelist"), text, _level(done))
 
 
@@ -103,7 +104,7 @@ def show(request: HttpRequest, pk: str) -> HttpResponse:
     hours = calendars.of(campaign.pk).hours_per_day
     found = status.read_one(campaign, timezone.now(), hours)
     context = {
-        "title": f"World clock of {campaign.name or campaign.campaign_id}",
+        "title": gettext("World clock of %(campaign)s") % {"campaign": campaign.name or campaign.campaign_id},
         "campaign": campaign,
         "status": found,
         "form": form,
@@ -148,7 +149,9 @@ def _save(request: HttpRequest, campaign: CampaignClock, form: WorldClockForm) -
     except Refused as refused:
         form.add_error(None, _sentence(refused))
         return None
-    text = "Saved. What the clock had earned before is kept." if changed else "Nothing was changed."
+    text = (
+        gettext("Saved. World time that accrued before the change is kept.") if changed else gettext("Nothing changed.")
+    )
     undo = operator_action.offer(request, control.undo_of_settings(campaign.pk)) if changed else ""
     return redirect(request, _page(campaign.pk), text, undo=undo)
 

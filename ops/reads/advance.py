@@ -8,9 +8,10 @@ from typing import Any, Final
 from uuid import UUID
 
 from django.db.models import Count, Q
+from django.utils.translation import gettext
 
 from jobs import calendars, pauses, stops
-from jobs.models import Job, Pause, ScheduleRow, WorldAdvance, WorldStop, first_id
+from jobs.models import AdvanceSource, Job, Pause, ScheduleRow, WorldAdvance, WorldStop, first_id
 from jobs.schedules import predictions
 from jobs.schedules.predictions import Prediction
 from jobs.states import ENDED, State
@@ -62,11 +63,12 @@ class Advance:
     @property
     def who(self) -> str:
         if self.job:
-            return f"A job {describe_origin(self.job)}"
+            return gettext("A job %(origin)s") % {"origin": describe_origin(self.job)}
         if self.row.job_id:
-            return "A job that retention has deleted"
-        heard = self.row.source == "message"
-        return f"Somebody in the main API: {'its message was heard' if heard else 'the clock was read'}"
+            return gettext("A job that retention has deleted")
+        if self.row.source == AdvanceSource.MESSAGE:
+            return gettext("Somebody in the main API: its message was received")
+        return gettext("Somebody in the main API: the clock was read")
 
     @property
     def cause(self) -> str:
@@ -178,18 +180,19 @@ class Advance:
         """What it is doing, with an icon and a tone."""
         if not self.row.processed_at:
             moving = self.job is not None and State(self.job.state) not in ENDED
-            return ("Moving time", "autorenew", "busy") if moving else ("Time has not moved", "error", "bad")
+            if moving:
+                return gettext("Moving time"), "autorenew", "busy"
+            return gettext("Time has not moved"), "error", "bad"
         if self.live:
-            return ("In progress", "pause_circle", "warn") if self.held == self.live else (
-                "In progress", "autorenew", "busy",
-            )  # fmt: skip
+            is_held = self.held == self.live
+            return gettext("In progress"), *(("pause_circle", "warn") if is_held else ("autorenew", "busy"))
         if self.stands:
-            return "Waits at a stop", "hourglass_empty", "busy"
+            return gettext("Waiting at a stop"), "hourglass_empty", "busy"
         if self.failed:
-            return "Ended, with failures", "error", "bad"
+            return gettext("Ended, with failures"), "error", "bad"
         if self.has_rows_left:
-            return "Ended, some are left for later", "hourglass_empty", "warn"
-        return "Done", "check_circle", "good"
+            return gettext("Ended, some are left for later"), "hourglass_empty", "warn"
+        return gettext("Done"), "check_circle", "good"
 
     @cached_property
     def towns(self) -> Towns:

@@ -8,6 +8,7 @@ from typing import Final
 from uuid import UUID
 
 from django.db.models import Q, QuerySet
+from django.utils.translation import gettext
 
 from jobs.models import Job, ScheduleRow, WorldAdvance, first_id
 from jobs.registry import all_types
@@ -17,7 +18,7 @@ from jobs.world.calendars.calendar import Calendar
 from jobs.world.calendars.text import format_world_time
 from jobs.world.clock import WorldTime
 from jobs.world.occurrences import ORDER
-from ops.humanize import label
+from ops.labels import label_of_kind, label_within
 from ops.reads.advance_outcomes import Outcome, read_outcomes
 from ops.reads.forecast import Value, values_of
 
@@ -94,40 +95,48 @@ class Report:
             return None
         return Difference(
             name=said.name if said else self._names.get(entity_id, entity_id),
-            what=said.kind.lower() if said else "not expected",
+            what=label_of_kind(said.kind) if said else gettext("not expected"),
             values=values,
-            causes=list(self._causes(entity_id, said, came)) or ["The cause is not known: see its jobs."],
+            causes=list(self._causes(entity_id, said, came)) or [gettext("The cause is not known. See its jobs.")],
             dead=came.dead,
         )
 
     def _causes(self, entity_id: str, said: Expected | None, came: Outcome) -> Iterator[str]:
         if came.dead:
-            yield f"Its job failed: {came.dead.error[:200]}"
+            yield gettext("Its job failed: %(error)s") % {"error": came.dead.error[:200]}
         elif not came.occurrences and entity_id not in self._scheduled:
-            yield "It has no schedule any more: it is gone or archived, or the campaign is inactive."
+            yield gettext("It no longer has a schedule: it is gone or archived, or the campaign is inactive.")
         elif not came.occurrences:
-            yield "It is not applied yet: it waits for its structures or for the next recalculation."
+            yield gettext("It is not applied yet: it waits for its structures or for the next recalculation.")
         if said is None and self.said.unreadable:
-            yield "It was not in the what-if, which could not read everything."
+            yield gettext("It was not in the what-if, which could not read everything.")
         elif said is None:
-            yield "Nothing of it was due in the what-if: it is new, or was changed."
+            yield gettext("Nothing of it was due in the what-if: it is new, or was changed.")
         elif came.version is not None and came.version != said.version:
-            versions = f"version {said.version} then, {came.version} when it was applied"
-            yield f"It was changed meanwhile, by {self._others}: {versions}."
+            versions = {"others": self._others, "then": said.version, "now": came.version}
+            yield (
+                gettext("It was changed meanwhile by %(others)s: version %(then)s then, %(now)s when it was applied.")
+                % versions
+            )
         elif came.was_changed_between:
-            yield f"It was changed while time passed, by {self._others}."
+            yield gettext("It was changed while time passed, by %(others)s.") % {"others": self._others}
         further = self._further
         if further and came.finished_at and further.processed_at and came.finished_at >= further.processed_at:
-            yield f"Time had moved on to {self._write(further.to_time)} when it was applied."
+            yield gettext("Time had moved on to %(time)s when it was applied.") % {"time": self._write(further.to_time)}
         if self._row.from_time != self.said.was.isoformat():
-            yield f"Time had moved to {self._write(self._row.from_time)} before the advance began."
+            was = self._write(self._row.from_time)
+            yield gettext("Time had moved to %(time)s before the advance began.") % {"time": was}
 
     def _write(self, world_time: str) -> str:
-        return format_world_time(self._calendar, WorldTime.parse(world_time)) if world_time else "an unknown time"
+        return (
+            format_world_time(self._calendar, WorldTime.parse(world_time)) if world_time else gettext("an unknown time")
+        )
 
     @property
     def _others(self) -> str:
-        return "a player or one of the effects above" if self.effects else "a player or the main API"
+        if self.effects:
+            return gettext("a player or one of the effects above")
+        return gettext("a player or the main API")
 
     @cached_property
     def _further(self) -> WorldAdvance | None:
@@ -156,8 +165,13 @@ class Report:
         came = sum(one["expired"] for one in results if isinstance(one.get("expired"), int))
         if came != len(self.said.expired):
             names = ", ".join(list(self.said.expired.values())[:10])
-            cause = "Events were completed, moved or added meanwhile, or their job failed."
-            yield Difference("Events", names or "none", [Value("expired", len(self.said.expired), came)], [cause])
+            cause = gettext("Events were completed, moved or added meanwhile, or their job failed.")
+            yield Difference(
+                gettext("Events"),
+                names or gettext("none"),
+                [Value(gettext("expired"), len(self.said.expired), came)],
+                [cause],
+            )
 
 
 def _values(said: Expected | None, came: Outcome) -> Iterator[Value]:
@@ -172,4 +186,4 @@ def _values(said: Expected | None, came: Outcome) -> Iterator[Value]:
     for event in ORDER:
         wanted_n, found_n = said.occurrences.get(event, 0) if said else 0, came.occurrences[event]
         if wanted_n != found_n:
-            yield Value(label(event).lower(), wanted_n, found_n)
+            yield Value(label_within(event), wanted_n, found_n)

@@ -10,6 +10,7 @@ from typing import Final, Literal
 from uuid import UUID
 
 from django.db.models import Sum
+from django.utils.translation import gettext, ngettext
 from redis import Redis
 
 from jobs.broker import depths
@@ -17,8 +18,7 @@ from jobs.broker.depths import Depth
 from jobs.broker.scripts import FAIR_SHARE
 from jobs.models import Job, OutcomeMinute
 from jobs.states import MOVES, Priority, State
-from ops.humanize import format_count, format_jobs
-from scheduler_project.durations import duration
+from ops.humanize import duration, format_count
 
 MOST_READ: Final = 5000  #: queued jobs
 RATE_OVER: Final = timedelta(minutes=5)
@@ -47,23 +47,55 @@ class Place:
             return []
         says = []
         if self.before:
-            came = f"{self.bound} {format_jobs(self.before)} of the queue {self.queue} came before it".strip()
-            says.append(f"{came[0].upper()}{came[1:]}; campaigns take turns of {FAIR_SHARE}.")
+            says.append(self._explain_before())
         if self.urgent:
-            says.append(
-                "1 more urgent job goes first."
-                if self.urgent == 1
-                else f"{format_count(self.urgent)} more urgent jobs go first."
+            text = ngettext(
+                "%(count)s more urgent job goes first.", "%(count)s more urgent jobs go first.", self.urgent
             )
+            says.append(text % {"count": format_count(self.urgent)})
         return [*says, self._explain_turn()]
+
+    def _explain_before(self) -> str:
+        if self.bound == "at least":
+            text = ngettext(
+                "At least %(count)s job of the queue %(queue)s came before it; campaigns take turns of %(share)s.",
+                "At least %(count)s jobs of the queue %(queue)s came before it; campaigns take turns of %(share)s.",
+                self.before,
+            )
+        elif self.bound:
+            text = ngettext(
+                "At most %(count)s job of the queue %(queue)s came before it; campaigns take turns of %(share)s.",
+                "At most %(count)s jobs of the queue %(queue)s came before it; campaigns take turns of %(share)s.",
+                self.before,
+            )
+        else:
+            text = ngettext(
+                "%(count)s job of the queue %(queue)s came before it; campaigns take turns of %(share)s.",
+                "%(count)s jobs of the queue %(queue)s came before it; campaigns take turns of %(share)s.",
+                self.before,
+            )
+        return text % {"count": format_count(self.before), "queue": self.queue, "share": FAIR_SHARE}
 
     def _explain_turn(self) -> str:
         if self.turn_in is None:
-            return f"No attempt has ended for {duration(RATE_OVER)}, so when its turn comes is not known."
-        within = "after more than" if self.bound == "at least" else "within"
-        rate = f"{self.per_minute:,.0f} attempts a minute" if self.per_minute >= 1 else "less than 1 attempt a minute"
-        sooner = ", or sooner: campaigns take turns" if self.before > FAIR_SHARE else ""
-        return f"At {rate}, as at present, its turn comes {within} {duration(self.turn_in)}{sooner}."
+            text = gettext("No attempt has ended for %(duration)s, so when its turn comes is not known.")
+            return text % {"duration": duration(RATE_OVER)}
+        if self.bound == "at least":
+            text = gettext("At %(rate)s, as at present, its turn comes after more than %(duration)s.")
+        elif self.before > FAIR_SHARE:
+            text = gettext(
+                "At %(rate)s, as at present, its turn comes within %(duration)s, or sooner: campaigns take turns."
+            )
+        else:
+            text = gettext("At %(rate)s, as at present, its turn comes within %(duration)s.")
+        return text % {"rate": self._write_rate(), "duration": duration(self.turn_in)}
+
+    def _write_rate(self) -> str:
+        if self.per_minute < 1:
+            return gettext("less than 1 attempt a minute")
+        number = round(self.per_minute)
+        text = ngettext("%(count)s attempt a minute", "%(count)s attempts a minute", number)
+        return text % {"count": format_count(number)}
 
 
 @dataclass(slots=True)

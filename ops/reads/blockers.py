@@ -9,6 +9,7 @@ from typing import Final
 
 from django.utils import timezone
 from django.utils.text import capfirst
+from django.utils.translation import gettext, gettext_lazy, ngettext
 from redis import RedisError
 from rq import Worker
 from rq.suspension import is_suspended
@@ -17,16 +18,18 @@ from jobs import pauses
 from jobs.broker import depths, keys, overrides
 from jobs.main_api import traffic
 from jobs.main_api.client import main_api
+from jobs.main_api.limits import Limits
 from jobs.main_api.traffic import Traffic
 from jobs.models import Job, Pause, PauseKind
 from jobs.overrides import NONE
 from jobs.registry import can_read
 from jobs.states import WAITING, State
-from ops.humanize import format_count, format_jobs, naturaltime
+from ops.humanize import format_count, naturaltime
 from ops.reads.backlog import Backlog
+from ops.reads.status import describe_breaker
 
-NO_WORKER: Final = "No worker is running: start manage.py rqworker."
-SUSPENDED: Final = "All workers are suspended: manage.py rqresume resumes them."
+NO_WORKER: Final = gettext_lazy("No worker is running: start manage.py rqworker.")
+SUSPENDED: Final = gettext_lazy("All workers are suspended: manage.py rqresume resumes them.")
 
 
 def find_blockers(job: Job, now: datetime) -> list[str]:
@@ -46,7 +49,8 @@ def find_blockers(job: Job, now: datetime) -> list[str]:
 
 
 def explain_redis(error: RedisError) -> str:
-    return f"Redis does not answer ({type(error).__name__}): nothing is queued or claimed until it does."
+    text = gettext("Redis does not answer (%(error)s): nothing is queued or claimed until it does.")
+    return text % {"error": type(error).__name__}
 
 
 def explain_pause(pause: Pause, campaign: str) -> str:
@@ -59,41 +63,79 @@ def explain_breaker(now: datetime) -> str:
     breaker = main_api().breaker.snapshot()
     if breaker.state == "closed":
         return ""
+    said = {"state": describe_breaker(breaker.state)}
     if breaker.until is None:
-        when = ""
+        text = gettext("The circuit breaker to the main API is %(state)s")
     elif breaker.until > now:
-        when = f" until {timezone.localtime(breaker.until):%H:%M:%S %Z} ({naturaltime(breaker.until, now)})"
+        said["until"] = f"{timezone.localtime(breaker.until):%H:%M:%S %Z} ({naturaltime(breaker.until, now)})"
+        text = gettext("The circuit breaker to the main API is %(state)s until %(until)s")
     else:
-        when = " and its probe is under way"
-    cause = f": {breaker.last_error}" if breaker.last_error else ""
-    return f"The circuit breaker to the main API is {breaker.state}{when}{cause}."
+        text = gettext("The circuit breaker to the main API is %(state)s and its probe is under way")
+    return f"{text % said}: {breaker.last_error}." if breaker.last_error else f"{text % said}."
 
 
 def explain_traffic(found: Traffic, campaign_id: str) -> list[str]:
     """How the main API's limits, and its own state, hold back requests of all processes."""
     says = []
     if found.waits:
-        own = found.waiting.get(campaign_id, 0)
-        of_it = f", {format_count(own)} of them of this campaign" if own else ""
-        says.append(f"The main API's limit is reached ({found.limits}): {format_requests(found.waits)} wait{of_it}.")
+        says.append(_explain_limit(found, found.waiting.get(campaign_id, 0)))
     if found.closed_s:
-        says.append(f"The main API has asked to send nothing for {found.closed_s:.0f} s (HTTP 429).")
+        text = gettext("The main API has asked to send nothing for %(duration)s (HTTP 429).")
+        says.append(text % {"duration": f"{found.closed_s:.0f} s"})
     if found.halved:
-        now = time.time()
-        causes = {"latency": "answers slowly"} | dict.fromkeys(("413", "429"), "refuses requests")
-        why = " and ".join(sorted({causes.get(one.cause, "is busy") for one in found.halved}))
-        sizes = ", ".join(f"{one.now(now)} of {one.most}" for one in found.halved)
-        says.append(f"The main API {why}, so fewer requests are in flight: {sizes}. One more a second is let in.")
+        says.append(_explain_halved(found))
     return says
 
 
-def format_requests(count: int) -> str:
-    """A number of requests.
+def _explain_limit(found: Traffic, own: int) -> str:
+    """Which limit is reached; `own` requests of the campaign wait for it."""
+    text = ngettext(
+        "The main API's limit is reached (%(limits)s): %(count)s request waits, %(own)s of this campaign.",
+        "The main API's limit is reached (%(limits)s): %(count)s requests wait, %(own)s of this campaign.",
+        found.waits,
+    )
+    said = {"limits": describe_limits(found.limits), "count": format_count(found.waits), "own": format_count(own)}
+    return text % said
 
-    >>> format_requests(1), format_requests(1_234)
-    ('1 request', '1,234 requests')
+
+def _explain_halved(found: Traffic) -> str:
+    now, causes = time.time(), {one.cause for one in found.halved}
+    refuses, slow = bool(causes & {"413", "429"}), "latency" in causes
+    if refuses and slow:
+        text = gettext(
+            "The main API answers slowly and refuses requests, so fewer are in flight: %(sizes)s. "
+            "One more is let in each second."
+        )
+    elif refuses:
+        text = gettext(
+            "The main API refuses requests, so fewer are in flight: %(sizes)s. One more is let in each second."
+        )
+    elif slow:
+        text = gettext(
+            "The main API answers slowly, so fewer requests are in flight: %(sizes)s. One more is let in each second."
+        )
+    else:
+        text = gettext(
+            "The main API is busy, so fewer requests are in flight: %(sizes)s. One more is let in each second."
+        )
+    size = gettext("%(now)s of %(most)s")
+    return text % {"sizes": ", ".join(size % {"now": one.now(now), "most": one.most} for one in found.halved)}
+
+
+def describe_limits(limits: Limits) -> str:
+    """The main API's limits in words.
+
+    >>> describe_limits(Limits(10, 1)), describe_limits(Limits())
+    ('10 requests in flight, 1 request per second', 'no limit')
     """
-    return f"{format_count(count)} request{'' if count == 1 else 's'}"
+    parts = []
+    if limits.in_flight:
+        text = ngettext("%(count)s request in flight", "%(count)s requests in flight", limits.in_flight)
+        parts.append(text % {"count": format_count(limits.in_flight)})
+    if limits.per_second:
+        text = ngettext("%(count)s request per second", "%(count)s requests per second", limits.per_second)
+        parts.append(text % {"count": format_count(limits.per_second)})
+    return ", ".join(parts) or gettext("no limit")
 
 
 def _find_traffic(job: Job) -> list[str]:
@@ -105,25 +147,43 @@ def _find_place(job: Job) -> list[str]:
     place = traffic.place_of(str(job.pk), job.campaign_id, keys.redis())
     if place is None:
         return []
-    limits = traffic.read(keys.redis()).limits
-    of = f"of campaign {job.campaign_id} " if job.campaign_id else ""
-    return [f"Waiting for the main API's limit: {limits}; {format_requests(place)} {of}before it."]
+    said = {
+        "limits": describe_limits(traffic.read(keys.redis()).limits),
+        "count": format_count(place),
+        "campaign": job.campaign_id,
+    }
+    if job.campaign_id:
+        text = ngettext(
+            "Waiting for the main API's limit: %(limits)s; %(count)s request of campaign %(campaign)s before it.",
+            "Waiting for the main API's limit: %(limits)s; %(count)s requests of campaign %(campaign)s before it.",
+            place,
+        )
+    else:
+        text = ngettext(
+            "Waiting for the main API's limit: %(limits)s; %(count)s request before it.",
+            "Waiting for the main API's limit: %(limits)s; %(count)s requests before it.",
+            place,
+        )
+    return [text % said]
 
 
 def _find_missing_workers() -> list[str]:
     connection = keys.redis()
     if not Worker.count(connection=connection):
-        return [NO_WORKER]
+        return [str(NO_WORKER)]
     if is_suspended(connection):
-        return [SUSPENDED]
+        return [str(SUSPENDED)]
     return []
 
 
 def _find_newer_release(job: Job) -> list[str]:
     if can_read(job.type, job.payload_version) and not depths.awaits_newer_release(job, keys.redis()):
         return []
-    what = f"version {job.payload_version} of {job.type}'s payload"
-    return [f"It waits for a worker of a newer release: the workers that met it cannot read {what}."]
+    text = gettext(
+        "It waits for a worker of a newer release: current workers cannot read version %(version)s of the payload of "
+        "%(type)s."
+    )
+    return [text % {"version": job.payload_version, "type": job.type}]
 
 
 def _find_type_limit(job: Job) -> list[str]:
@@ -131,7 +191,12 @@ def _find_type_limit(job: Job) -> list[str]:
     limit = (overrides.read(keys.redis()) or {}).get(job.type, NONE).concurrency
     if limit is None or keys.redis().zcount(keys.RUNNING.format(job.type), time.time(), "+inf") < limit:
         return []
-    return [f"{format_jobs(limit)} of its type run, as many as may at a time. The type's page has the limit."]
+    text = ngettext(
+        "%(count)s job of its type is running, the limit set on the type's page.",
+        "%(count)s jobs of its type are running, the limit set on the type's page.",
+        limit,
+    )
+    return [text % {"count": format_count(limit)}]
 
 
 def _find_breaker(now: datetime) -> list[str]:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Final
 
+from django.utils.translation import gettext, ngettext
+
 from jobs.world.calendars.calendar import Calendar
 from jobs.world.calendars.parts import Date
 from jobs.world.calendars.text import format_date, format_year
@@ -28,7 +30,7 @@ class Part:
 
     name: str
     days: int
-    kind: str
+    kind: str  #: what is not plain about it; empty for a month of its usual length
     weekday: str  #: of its first day
     world_time: str  #: the day on which it begins, in ISO 8601; empty outside of the years of world time
 
@@ -52,9 +54,9 @@ def preview(calendar: Calendar, moment: WorldTime) -> Preview:
     lengths = calendar.lengths(date.year)
     new_year = calendar.from_date(_first_day(calendar, date.year + 1))
     samples = [
-        _sample(calendar, "Now", ticks),
-        _sample(calendar, "A day later", ticks + calendar.day),
-        _sample(calendar, "Next year begins", new_year),
+        _sample(calendar, gettext("Now"), ticks),
+        _sample(calendar, gettext("A day later"), ticks + calendar.day),
+        _sample(calendar, gettext("Next year begins"), new_year),
     ]
     return Preview(
         calendar=calendar,
@@ -77,9 +79,15 @@ def _sample(calendar: Calendar, what: str, ticks: int) -> Sample:
 def _part(calendar: Calendar, year: int, month: int, days: int) -> Part:
     first = Date(year, month)
     declared = calendar.months[month]
-    kind = "festival" if declared.intercalary else "month"
-    if days != declared.days:
-        kind = f"{kind}, {days - declared.days} leap day{'s' * (days - declared.days != 1)}"
+    leap = days - declared.days
+    if declared.intercalary:
+        kind = gettext("festival")
+        text = ngettext("festival, %(count)s leap day", "festival, %(count)s leap days", leap)
+    else:
+        kind = ""
+        text = ngettext("month, %(count)s leap day", "month, %(count)s leap days", leap)
+    if leap:
+        kind = text % {"count": leap}
     ticks = calendar.from_date(first)
     return Part(declared.name, days, kind, calendar.weekday(first), _iso(ticks)[:10])
 
@@ -90,7 +98,8 @@ def _find_other_years(calendar: Calendar, year: int) -> list[str]:
     for later in range(year + 1, year + SEARCHED if calendar.leap_rules else year):
         days = sum(calendar.lengths(later))
         if days != usual:
-            found.append(f"{format_year(calendar, later)} ({days} days)")
+            text = ngettext("%(year)s (%(count)s day)", "%(year)s (%(count)s days)", days)
+            found.append(text % {"year": format_year(calendar, later), "count": days})
         if len(found) == LEAP_YEARS:
             break
     return found

@@ -18,6 +18,7 @@ from jobs.states import ENDED, State
 from jobs.world.clock import WallTime, WorldTime, sortable
 from ops.reads.backlog import Backlog
 from ops.reads.campaign import Row
+from ops.reads.campaign_blockers import INACTIVE, PAUSED
 from ops.reads.campaign_jobs import Newest, key_of_fired_job
 
 _COUNTED: Final = (
@@ -34,7 +35,7 @@ _WAITING: Final = (
 )
 
 
-_STOPPED: Final = ("paused", "inactive")  #: blockers during which no turn comes
+_STOPPED: Final = (PAUSED, INACTIVE)  #: blockers during which no turn comes
 
 
 @dataclass(frozen=True, slots=True)

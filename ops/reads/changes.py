@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
+from django.utils.translation import gettext, gettext_noop
+
 from jobs.models import AuditEntry
 from jobs.states import Priority
 from jobs.stops import AT_WORLD_TIME
 
-_LABELS: Final = {"due_at": "due", "priority": "priority"}
+_LABELS: Final = {"due_at": gettext_noop("due"), "priority": gettext_noop("priority")}
 _PAYLOAD: Final = "payload."
 
 
@@ -16,7 +18,7 @@ def read_changes(entry: AuditEntry) -> dict[str, tuple[Any, Any]]:
     """{label: (before, after)} of due time, priority and, for a copy, the fields of the payload."""
     changes: Mapping[str, Any] = (entry.details or {}).get("changes") or {}
     return {
-        _LABELS.get(name, name): (_shown(name, pair[0]), _shown(name, pair[1]))
+        gettext(_LABELS[name]) if name in _LABELS else name: (_shown(name, pair[0]), _shown(name, pair[1]))
         for name, pair in changes.items()
         if name in _LABELS or name.startswith(_PAYLOAD)
     }
@@ -26,5 +28,5 @@ def _shown(name: str, value: Any) -> Any:
     if name == "priority" and value in set(Priority):
         return Priority(value).name
     if name == "due_at" and value and datetime.fromisoformat(value) == AT_WORLD_TIME:
-        return "at its world time"
+        return gettext("at its world time")
     return value

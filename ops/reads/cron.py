@@ -6,11 +6,12 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from django.db.models import Count, Q
+from django.utils.translation import gettext
 
 from jobs.cron import firing as cron
 from jobs.models import CronFiring, CronTask, FiringOutcome, Job
 from jobs.states import ENDED, State
-from ops.humanize import naturaltime
+from ops.humanize import format_percent, naturaltime
 from scheduler_project.cron_expression import fires, sentence
 from scheduler_project.moments import read_zone
 
@@ -58,14 +59,20 @@ class Firing:
 def preview(expression: str, time_zone: str, now: datetime) -> Preview:
     if not expression.strip():
         return Preview(
-            hint="Five fields: minute, hour, day of the month, month, day of the week; or six, seconds first."
+            hint=gettext("Five fields: minute, hour, day of the month, month, day of the week; or six, seconds first.")
         )
     try:
         zone = read_zone(time_zone)
     except ValueError:
-        return Preview(fault=f"There is no time zone {time_zone!r}; names are like Europe/Berlin or UTC.")
+        return Preview(
+            fault=gettext("There is no time zone %(zone)s; names are like Europe/Berlin or UTC.")
+            % {"zone": f"{time_zone!r}"}
+        )
     if not fires(expression):
-        return Preview(fault=f"{expression!r} is not a cron expression of five or six fields that ever matches.")
+        return Preview(
+            fault=gettext("%(expression)s is not a cron expression of five or six fields that ever matches.")
+            % {"expression": f"{expression!r}"}
+        )
     task = CronTask(expression=expression, time_zone=time_zone)
     moments = cron.upcoming(task, now, PREVIEWED)
     shown = tuple(Match(at, f"{at.astimezone(zone):%a %Y-%m-%d %H:%M:%S %Z}", naturaltime(at, now)) for at in moments)
@@ -91,7 +98,7 @@ class History:
     @property
     def success_rate(self) -> str:
         """The share of jobs that did their work or had none to do; empty if none has ended."""
-        return f"{100 * self.succeeded / self.ended:.1f} %" if self.ended else ""
+        return format_percent(100 * self.succeeded / self.ended) if self.ended else ""
 
 
 def read_history(task: CronTask, before: int | None = None) -> History:

@@ -2,6 +2,8 @@
 
 from typing import Any, Final, NamedTuple
 
+from django.utils.translation import gettext, gettext_noop, ngettext
+
 from jobs.models import Job
 from jobs.run import Step
 from jobs.states import ENDED, State, StepState
@@ -10,12 +12,12 @@ from jobs.triggers.execution import EXECUTE
 from ops.reads.event_questions import describe
 
 _LOOKS: Final = {
-    StepState.PLANNED: ("not sent", "schedule", "muted"),
-    StepState.SENDING: ("sending", "autorenew", "busy"),
-    StepState.DONE: ("executed", "check", "good"),
-    StepState.FAILED: ("failed", "close", "bad"),
-    StepState.INACTIVE: ("inactive", "block", "muted"),
-    StepState.UNKNOWN: ("outcome unknown", "help", "bad"),
+    StepState.PLANNED: (gettext_noop("not sent"), "schedule", "muted"),
+    StepState.SENDING: (gettext_noop("sending"), "autorenew", "busy"),
+    StepState.DONE: (gettext_noop("executed"), "check", "good"),
+    StepState.FAILED: (gettext_noop("failed"), "close", "bad"),
+    StepState.INACTIVE: (gettext_noop("inactive"), "block", "muted"),
+    StepState.UNKNOWN: (gettext_noop("outcome unknown"), "help", "bad"),
 }
 
 
@@ -28,6 +30,7 @@ class Line(NamedTuple):
     icon: str
     tone: str
     note: str
+    is_unknown: bool
 
 
 def read_steps(job: Job) -> dict[str, Any]:
@@ -40,8 +43,8 @@ def read_steps(job: Job) -> dict[str, Any]:
     inactive = sum(step.state is StepState.INACTIVE for step in effects)
     return {
         "event_steps": lines,
-        "event_summary": f"{executed} of {len(effects) - inactive} effects executed" if effects else "",
-        "event_unknown": next((line.what for line in lines if line.state == _LOOKS[StepState.UNKNOWN][0]), ""),
+        "event_summary": _summarize(executed, len(effects) - inactive) if effects else "",
+        "event_unknown": next((line.what for line in lines if line.is_unknown), ""),
         "event_question": describe([question])[0] if question else None,
         "event_question_open": bool(question and question.answered_at is None and State(job.state) not in ENDED),
     }
@@ -53,6 +56,19 @@ def _line(step: Step, job: Job) -> Line:
         state = StepState.UNKNOWN if job.may_have_been_applied else StepState.PLANNED
     word, icon, tone = _LOOKS[state]
     if state is StepState.DONE and not step.effect_id:
-        word = "completed"
-    return Line(step.name or step.effect_id or f"complete the event ({step.operation})", step.timing, word, icon, tone,
-                step.note)  # fmt: skip
+        word = gettext_noop("completed")
+    completes = gettext("complete the event (%(operation)s)") % {"operation": step.operation}
+    return Line(
+        what=step.name or step.effect_id or completes,
+        timing=step.timing,
+        state=gettext(word),
+        icon=icon,
+        tone=tone,
+        note=step.note,
+        is_unknown=state is StepState.UNKNOWN,
+    )
+
+
+def _summarize(executed: int, effects: int) -> str:
+    text = ngettext("%(executed)s of %(count)s effect executed", "%(executed)s of %(count)s effects executed", effects)
+    return text % {"executed": executed, "count": effects}

@@ -4,13 +4,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
+from django.utils.translation import gettext
+
 from jobs.schedules.forecast import EVENT_EXPIRED, Forecast, Line, Period
 from jobs.schedules.what_if import TownChange
 from jobs.world.calendars.calendar import Calendar
 from jobs.world.clock import Moment, moment_at, ticks_of
 from jobs.world.occurrences import ORDER
-from ops.humanize import format_count, label
-from ops.reads.campaign import format_moment
+from ops.humanize import format_count
+from ops.labels import label, label_of_kind, label_within
+from ops.reads.campaign_clock import format_moment
 
 MOST_MARKS: Final = 240  #: with more occurrences, the time line shows how many there are per period
 TICKS: Final = 4
@@ -77,13 +80,19 @@ def draw(forecast: Forecast, periods: Sequence[Period], calendar: Calendar) -> D
     if is_aggregated:
         for event, period, height in _bars(periods):
             left = place(period.after)
-            title = (
-                f"{label(event)}, until {format_moment(period.until, calendar)}: {format_count(period.counts[event])}"
-            )
+            title = gettext("%(event)s, until %(time)s: %(count)s") % {
+                "event": label(event),
+                "time": format_moment(period.until, calendar),
+                "count": format_count(period.counts[event]),
+            }
             marks[event].append(Mark(left, max(0.3, place(period.until) - left), height, title))
     else:
         for line in forecast.lines():
-            title = f"{format_moment(line.at, calendar)}: {label(line.event).lower()} of {line.entity_name}"
+            title = gettext("%(time)s: %(event)s of %(entity)s") % {
+                "time": format_moment(line.at, calendar),
+                "event": label_within(line.event),
+                "entity": line.entity_name,
+            }
             marks[line.event].append(Mark(place(line.at), 0, 0, title))
     lanes = [Lane(label(event), count, marks[event]) for event, count in counts.items() if count]
     ticks = [(100 * n // TICKS, moment_at(start + span * n // TICKS, type(forecast.world.now))) for n in range(TICKS)]
@@ -103,8 +112,12 @@ def _bars(periods: Sequence[Period]) -> Iterator[tuple[str, Period, float]]:
 
 def count_by_event(counts: Mapping[str, int]) -> list[tuple[str, int]]:
     """In the order of things."""
+    return [(label(event), counts[event]) for event in _in_order(counts)]
+
+
+def _in_order(counts: Mapping[str, int]) -> list[str]:
     events = dict.fromkeys((*ORDER, EVENT_EXPIRED, *counts))
-    return [(label(event), counts[event]) for event in events if counts.get(event)]
+    return [event for event in events if counts.get(event)]
 
 
 def values_of(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Value]:
@@ -134,10 +147,11 @@ def rows_of(towns: Sequence[TownChange]) -> list[Row]:
         Row(
             name=change.entity_name,
             id=change.entity_id,
-            kind=change.entity_type.lower(),
+            kind=label_of_kind(change.entity_type),
             town=one.town.settlement.name,
             occurrences=", ".join(
-                f"{format_count(n)} {event.lower()}" for event, n in count_by_event(change.occurrences)
+                f"{format_count(change.occurrences[event])} {label_within(event)}"
+                for event in _in_order(change.occurrences)
             ),
             values=values_of(change.before, change.after),
         )

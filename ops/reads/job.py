@@ -9,37 +9,36 @@ from uuid import UUID
 
 from django.db.models import Q, QuerySet, Subquery, UUIDField, Value
 from django.db.models.functions import Coalesce
+from django.utils.translation import gettext, gettext_noop, ngettext
 
 from jobs import calendars, pauses
-from jobs.actor import name_of
 from jobs.errors import InvalidJob
-from jobs.models import AuditEntry, CampaignClock, CronTask, Job, Pause, ScheduleRow
+from jobs.models import CampaignClock, CronTask, Job, ScheduleRow
 from jobs.registry import all_types
 from jobs.states import WAITING, State
 from jobs.stops import waits_for_world_time
-from jobs.waits import Wait, wait_in
 from jobs.world.calendars.calendar import Calendar
 from jobs.world.clock import parse_moment
 from ops import bulk
 from ops.bulk import Verb
-from ops.humanize import label, naturaltime
+from ops.humanize import naturaltime
+from ops.labels import label
 from ops.reads import attempts, blockers, event_steps, stops
+from ops.reads.job_why import explain
 from ops.reads.moves import read_timeline
-from ops.reads.reasons import typed
 from ops.reads.world_times import write_in_calendar
-from scheduler_project.durations import duration
 
 _BY: Final = {
-    "user": "submitted by {}",
-    "token": "submitted by API token {}",
-    "cron": "created by the cron task {}",
-    "job": "submitted by the job {}",
-    "listener": "triggered by a message from the main API",
-    "scheduler": "created by a due schedule",
-    "rescuer": "created by the rescuer",
-    "worker": "created by the worker {}",
-    "command": "created by a command",
-    "world-clock": "created by the campaign's world clock",
+    "user": gettext_noop("submitted by %(name)s"),
+    "token": gettext_noop("submitted by API token %(name)s"),
+    "cron": gettext_noop("created by the cron task %(name)s"),
+    "job": gettext_noop("submitted by the job %(name)s"),
+    "listener": gettext_noop("triggered by a message from the main API"),
+    "scheduler": gettext_noop("created by a due schedule"),
+    "rescuer": gettext_noop("created by the rescuer"),
+    "worker": gettext_noop("created by the worker %(name)s"),
+    "command": gettext_noop("created by a command"),
+    "world-clock": gettext_noop("created by the campaign's world clock"),
 }
 
 TONES: Final[Mapping[State, tuple[str, str]]] = {
@@ -88,11 +87,15 @@ def sentence(
     about, _, event = job.subject.partition(":")
     reported = job.result.get("entity") if isinstance(job.result, dict) else None
     text = _task(job, partial(calendar_of, job.campaign_id)).format(entity or reported or about) if about else ""
-    if not text:
-        text = label(job.type) + (f": cron task {event}" if about == "cron" else "")
+    if not text and about == "cron":
+        text = gettext("%(type)s: cron task %(name)s") % {"type": label(job.type), "name": event}
+    text = text or label(job.type)
     if job.campaign_id and campaign is not None:
         text += f" ({campaign or job.campaign_id})"
-    return text + (f", {job.occurrences} occurrences" if job.occurrences > 1 else "")
+    if job.occurrences <= 1:
+        return text
+    times = ngettext("%(task)s, %(count)s occurrence", "%(task)s, %(count)s occurrences", job.occurrences)
+    return times % {"task": text, "count": job.occurrences}
 
 
 def _task(job: Job, calendar: Callable[[], Calendar]) -> str:
@@ -107,79 +110,7 @@ def _task(job: Job, calendar: Callable[[], Calendar]) -> str:
 
 def describe_origin(job: Job) -> str:
     kind, _, name = job.source.partition(":")
-    return _BY.get(kind, f"created by {job.source}").format(name)
-
-
-def explain(
-    job: Job,
-    last: AuditEntry | None,
-    now: datetime,
-    paused_by: Sequence[Pause] = (),
-    campaign: str = "",
-    *,
-    world_due: str = "",
-) -> str:
-    """Why the job is in its state and what happens next.
-
-    `campaign` is its campaign's name, if known; `world_due` the world time for which it waits.
-    """
-    reason = typed(last.actor, last.reason) if last else ""
-    pauses_text = _name_pauses(paused_by, campaign)
-    since = duration(now - job.moved_at)
-    match State(job.state):
-        case State.SCHEDULED:
-            return f"{_explain_scheduled(job, now, world_due)}{pauses_text}"
-        case State.QUEUED if paused_by:
-            return f"Due for {since}, but paused:{pauses_text} Then the next free worker takes it."
-        case State.QUEUED:
-            return f"Due; has waited {since} for a free worker."
-        case State.RUNNING:
-            lease = (job.lease_until and f" Its lease ends {naturaltime(job.lease_until, now)} unless renewed.") or ""
-            return f"Has run for {since} on {job.worker or 'a worker'}.{lease}"
-        case State.RETRYING:
-            return _explain_retrying(job, reason, now, pauses_text)
-        case State.DEAD:
-            return _explain_dead(job, reason or job.error, since)
-        case State.SKIPPED:
-            return f"There was nothing left to do: {reason}."
-        case State.CANCELLED:
-            return f"Cancelled {since} ago by {name_of(last.actor) if last else 'somebody'}{reason and f': {reason}'}."
-        case State.SUCCEEDED:
-            return f"Done {since} ago."
-
-
-def _explain_scheduled(job: Job, now: datetime, world_due: str) -> str:
-    if world_due:
-        return f"Waits until world time reaches {world_due}."
-    late = " It should have been queued by now: is a scheduler running?" if job.due_at < now else ""
-    return f"Waits for its due time, {naturaltime(job.due_at, now)}.{late}"
-
-
-def _explain_retrying(job: Job, reason: str, now: datetime, pauses_text: str) -> str:
-    if job.may_have_been_applied:
-        return (
-            f"Next attempt {naturaltime(job.due_at, now)}. The effect may already be applied, and is sent again "
-            f"because EFFECT_UNKNOWN_OUTCOME is retry. Last error: {reason}.{pauses_text}"
-        )
-    if wait := wait_in(job.error):
-        what = job.error.partition(": ")[2] or reason
-        since = f" It has waited for {duration(now - job.waits_since)}." if job.waits_since else ""
-        then = "Next attempt after the answer, or" if wait is Wait.ANSWER else "Looks again"
-        return f"Waits: {what}.{since} {then} {naturaltime(job.due_at, now)}; no failure counts.{pauses_text}"
-    return f"Next attempt {naturaltime(job.due_at, now)}, after this error: {reason}.{pauses_text}"
-
-
-def _explain_dead(job: Job, reason: str, since: str) -> str:
-    if job.may_have_been_applied:
-        return (
-            f"Failed permanently {since} ago. {job.error}. The effect may already be applied; it was not sent again. "
-            "Check the main API, then retry or discard."
-        )
-    return f"Failed permanently {since} ago: {reason}. Nothing happens until somebody retries or discards it."
-
-
-def _name_pauses(paused_by: Sequence[Pause], campaign: str) -> str:
-    return "".join(f" {blockers.explain_pause(pause, campaign)}" for pause in paused_by)
+    return gettext(_BY.get(kind, "created by %(name)s")) % {"name": name if kind in _BY else job.source}
 
 
 def find_verbs(job: Job) -> list[Verb]:

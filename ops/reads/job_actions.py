@@ -2,24 +2,48 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
+from django.utils.text import capfirst
+from django.utils.translation import gettext, gettext_noop
+
 from jobs import undo
+from jobs.actor import name_of
 from jobs.models import AuditEntry, Job, JobAction
 from jobs.states import State
+from ops.humanize import format_jobs, is_now, naturaltime
 from ops.reads.changes import read_changes
 
 PAGE: Final = 50
 
 #: What an operator did to jobs, by the command.
 PAST: Final[Mapping[str, str]] = {
-    "submit": "submitted",
-    "retry": "retried",
-    "run_now": "let run now",
-    "reschedule": "rescheduled",
-    "cancel": "cancelled",
-    "discard": "discarded",
-    "restore": "restored",
+    "submit": gettext_noop("submitted"),
+    "retry": gettext_noop("retried"),
+    "run_now": gettext_noop("queued"),
+    "reschedule": gettext_noop("rescheduled"),
+    "cancel": gettext_noop("cancelled"),
+    "discard": gettext_noop("discarded"),
+    "restore": gettext_noop("restored"),
+}
+_ONE: Final[Mapping[str, str]] = {
+    "submit": gettext_noop("%(who)s submitted it %(when)s."),
+    "retry": gettext_noop("%(who)s retried it %(when)s."),
+    "run_now": gettext_noop("%(who)s queued it %(when)s."),
+    "reschedule": gettext_noop("%(who)s rescheduled it %(when)s."),
+    "cancel": gettext_noop("%(who)s cancelled it %(when)s."),
+    "discard": gettext_noop("%(who)s discarded it %(when)s."),
+    "restore": gettext_noop("%(who)s restored it %(when)s."),
+}
+_UNDID: Final[Mapping[str, str]] = {
+    "submit": gettext_noop("undid “submitted”"),
+    "retry": gettext_noop("undid “retried”"),
+    "run_now": gettext_noop("undid “queued”"),
+    "reschedule": gettext_noop("undid “rescheduled”"),
+    "cancel": gettext_noop("undid “cancelled”"),
+    "discard": gettext_noop("undid “discarded”"),
+    "restore": gettext_noop("undid “restored”"),
 }
 #: The state after it, by which it is found, where `PAST` does not name that.
 _STATES: Final = {"retry": State.QUEUED, "run_now": State.QUEUED, "reschedule": State.SCHEDULED}
@@ -27,14 +51,29 @@ _STATES: Final = {"retry": State.QUEUED, "run_now": State.QUEUED, "reschedule": 
 
 def describe(action: JobAction) -> str:
     """What was done, in the past tense."""
-    past = PAST.get(action.verb, action.verb)
-    return f"undid “{past}”" if action.undoes_id else past
+    return gettext((_UNDID if action.undoes_id else PAST).get(action.verb, action.verb))
+
+
+def describe_one(action: JobAction, at: datetime, now: datetime) -> str:
+    """What somebody did to one job, and when."""
+    when = gettext("just now") if is_now(at, now) else naturaltime(at, now)
+    said = {"who": name_of(action.actor), "when": when}
+    if action.undoes_id or action.verb not in _ONE:
+        return gettext("%(who)s %(did)s %(when)s.") % {**said, "did": describe(action)}
+    return gettext(_ONE[action.verb]) % said
+
+
+def write_title(action: JobAction) -> str:
+    said = {"did": capfirst(describe(action)), "jobs": format_jobs(action.jobs)}
+    return gettext("%(did)s: %(jobs)s") % said
 
 
 def find_verbs(text: str) -> list[str]:
     """The verbs that a search for `text` means."""
     wanted = text.casefold()
-    return [verb for verb, past in PAST.items() if wanted in f"{past} {_STATES.get(verb, '')}".casefold()]
+    return [
+        verb for verb, past in PAST.items() if wanted in f"{past} {gettext(past)} {_STATES.get(verb, '')}".casefold()
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from django.db.models import Max, QuerySet, Sum
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from jobs.histogram import COLUMNS
 from jobs.models import Job, OutcomeMinute
@@ -74,10 +75,20 @@ class Sample:
 def find_spans(now: datetime) -> dict[str, tuple[datetime, datetime]]:
     """The last hour, today in the user's time zone, and the same hours of yesterday and a week ago."""
     midnight = timezone.localtime(now).replace(hour=0, minute=0, second=0, microsecond=0)
-    spans = {"Last hour": (now - timedelta(hours=1), now), "Today": (midnight, now)}
-    for name, days in (("Yesterday, same hours", 1), ("A week ago, same hours", 7)):
+    spans = {"hour": (now - timedelta(hours=1), now), "today": (midnight, now)}
+    for name, days in (("yesterday", 1), ("week", 7)):
         spans[name] = (midnight - timedelta(days=days), now - timedelta(days=days))
     return spans
+
+
+def name_of(span: str) -> str:
+    """One of `find_spans`, as pages call it."""
+    return {
+        "hour": gettext("Last hour"),
+        "today": gettext("Today"),
+        "yesterday": gettext("Yesterday, same hours"),
+        "week": gettext("A week ago, same hours"),
+    }[span]
 
 
 def sum_by_type(since: datetime, until: datetime, job_type: str = "") -> dict[str, Slot]:
@@ -100,7 +111,7 @@ def sum_by_type(since: datetime, until: datetime, job_type: str = "") -> dict[st
 def read_periods(job_type: str, now: datetime) -> list[Period]:
     """One query for each."""
     return [
-        Period(name, since, until, sum_by_type(since, until, job_type).get(job_type, Slot(since)))
+        Period(name_of(name), since, until, sum_by_type(since, until, job_type).get(job_type, Slot(since)))
         for name, (since, until) in find_spans(now).items()
     ]
 

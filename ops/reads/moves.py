@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.utils.translation import gettext
+
 from jobs.models import AuditEntry, Job
 from jobs.stops import AT_WORLD_TIME
+from ops.humanize import duration
 from ops.reads import attempts
 from ops.reads.changes import read_changes
 from ops.reads.job_actions import describe
 from ops.reads.reasons import typed
-from scheduler_project.durations import duration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +51,7 @@ def read_timeline(trail: Sequence[AuditEntry], now: datetime) -> list[Step]:
 def _describe(entry: AuditEntry) -> str:
     if entry.action:
         return describe(entry.action)
-    return "" if entry.was or typed(entry.actor, entry.reason) else "submitted"
+    return "" if entry.was or typed(entry.actor, entry.reason) else gettext("submitted")
 
 
 def find_first_due(job: Job) -> datetime | None:

@@ -10,11 +10,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from django.db.models import Max, Q, Sum
+from django.utils.translation import gettext_lazy
 
 from jobs.histogram import BOUNDS_MS, COLUMNS, OBJECTIVE_MS, percentile, within
 from jobs.models import OutcomeMinute
 from jobs.states import MOVES, State
 from jobs.waits import Wait
+from scheduler_project.text import StrOrPromise
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,8 @@ class Range:
     """The length of a chart and of one of its steps."""
 
     key: str
-    label: str
+    label: StrOrPromise  #: on a button
+    within: StrOrPromise  #: in a sentence, after "in"
     length: timedelta
     step: timedelta
     refresh_s: int  #: the refresh interval of pages that show it
@@ -31,11 +34,27 @@ class Range:
 RANGES: Final = {
     r.key: r
     for r in (
-        Range("15m", "15 min", timedelta(minutes=15), timedelta(minutes=1), 5),
-        Range("1h", "1 h", timedelta(hours=1), timedelta(minutes=1), 5),
-        Range("6h", "6 h", timedelta(hours=6), timedelta(minutes=5), 15),
-        Range("24h", "24 h", timedelta(hours=24), timedelta(minutes=15), 30),
-        Range("7d", "7 d", timedelta(days=7), timedelta(hours=2), 60),
+        Range(
+            "15m",
+            gettext_lazy("15 min"),
+            gettext_lazy("the last 15 minutes"),
+            timedelta(minutes=15),
+            timedelta(minutes=1),
+            5,
+        ),
+        Range("1h", gettext_lazy("1 h"), gettext_lazy("the last hour"), timedelta(hours=1), timedelta(minutes=1), 5),
+        Range(
+            "6h", gettext_lazy("6 h"), gettext_lazy("the last 6 hours"), timedelta(hours=6), timedelta(minutes=5), 15
+        ),
+        Range(
+            "24h",
+            gettext_lazy("24 h"),
+            gettext_lazy("the last 24 hours"),
+            timedelta(hours=24),
+            timedelta(minutes=15),
+            30,
+        ),
+        Range("7d", gettext_lazy("7 d"), gettext_lazy("the last 7 days"), timedelta(days=7), timedelta(hours=2), 60),
     )
 }
 DEFAULT: Final = "1h"

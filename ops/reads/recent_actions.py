@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from django.utils.translation import gettext, gettext_noop
+
 from jobs.models import AuditEntry, JobAction, OperatorAction
 from jobs.models.audit import SINGLE
 from jobs.models.indexes import Inlined
@@ -20,15 +22,15 @@ _LOOKED_AT: Final = 300  #: newest moves by people; an action that reaches beyon
 _TOGETHER: Final = timedelta(seconds=90)  #: the longest gap between two steps of one bulk action
 #: What a person did to a job, by its states before and after.
 _VERBS: Final[Mapping[tuple[str, str], str]] = {
-    ("", State.SCHEDULED): "submitted",
-    ("", State.QUEUED): "submitted",
-    (State.DEAD, State.CANCELLED): "discarded",
-    **{(was, State.QUEUED): "retried" for was in RETRYABLE},
+    ("", State.SCHEDULED): gettext_noop("submitted"),
+    ("", State.QUEUED): gettext_noop("submitted"),
+    (State.DEAD, State.CANCELLED): gettext_noop("discarded"),
+    **{(was, State.QUEUED): gettext_noop("retried") for was in RETRYABLE},
 }
 _VERBS_TO: Final[Mapping[str, str]] = {
-    State.QUEUED: "let run now",
-    State.SCHEDULED: "rescheduled",
-    State.CANCELLED: "cancelled",
+    State.QUEUED: gettext_noop("queued"),
+    State.SCHEDULED: gettext_noop("rescheduled"),
+    State.CANCELLED: gettext_noop("cancelled"),
 }
 
 
@@ -93,7 +95,7 @@ def group_moves(moves: Iterable[AuditEntry]) -> list[Action]:
     seen = 0
     for move in moves:
         seen += 1
-        verb = _VERBS.get((move.was, move.now)) or _VERBS_TO.get(move.now, move.now.lower())
+        verb = gettext(_VERBS.get((move.was, move.now)) or _VERBS_TO.get(move.now, move.now.lower()))
         reason = typed(move.actor, move.reason)
         last = done[-1] if done else None
         same = last and (last.actor, last.verb, last.reason) == (move.actor, verb, reason)

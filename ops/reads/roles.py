@@ -7,35 +7,34 @@ from typing import Any, Final
 
 from django.contrib.auth.models import Group, Permission, User
 from django.db.models import Q
+from django.utils.translation import gettext, gettext_noop
 
 NAMED: Final = 10  #: people named for one verb
 #: Each verb in words, with its permission.
 VERBS: Final = (
-    ("Look at jobs, alerts and processes", "jobs.view_job"),
-    ("Submit jobs", "jobs.add_job"),
-    ("Retry jobs", "jobs.retry_job"),
-    ("Cancel jobs", "jobs.cancel_job"),
-    ("Discard dead letters", "jobs.discard_job"),
-    ("Reschedule jobs", "jobs.reschedule_job"),
-    ("Run jobs now", "jobs.run_now_job"),
-    ("Export jobs", "jobs.export_jobs"),
-    ("Acknowledge failures", "jobs.change_failuregroup"),
-    ("Acknowledge and resolve alerts", "jobs.acknowledge_alerts"),
-    ("Pause and resume", "jobs.pause_jobs"),
-    ("Force the circuit breaker, set the main API's limits", "jobs.control_breaker"),
-    ("Set job types' attempts, time limits and concurrency", "jobs.change_typesettings"),
-    ("Pause and resume world clocks", "jobs.pause_worldclock"),
-    ("Change cron tasks", "jobs.change_crontask"),
-    ("Add and delete cron tasks", "jobs.add_crontask"),
-    ("Set calendars", "jobs.change_campaigncalendar"),
-    ("Set, start and stop world clocks", "jobs.change_worldclock"),
-    ("Answer questions about events", "jobs.change_eventquestion"),
-    ("Set event policies", "jobs.change_eventpolicy"),
-    ("Answer questions about events", "jobs.change_eventquestion"),
-    ("Set event policies", "jobs.change_eventpolicy"),
-    ("Manage alert handlers", "jobs.manage_alerts"),
-    ("Manage users", "auth.change_user"),
-    ("Manage groups", "auth.change_group"),
+    (gettext_noop("Look at jobs, alerts and processes"), "jobs.view_job"),
+    (gettext_noop("Submit jobs"), "jobs.add_job"),
+    (gettext_noop("Retry jobs"), "jobs.retry_job"),
+    (gettext_noop("Cancel jobs"), "jobs.cancel_job"),
+    (gettext_noop("Discard dead letters"), "jobs.discard_job"),
+    (gettext_noop("Reschedule jobs"), "jobs.reschedule_job"),
+    (gettext_noop("Run jobs now"), "jobs.run_now_job"),
+    (gettext_noop("Export jobs"), "jobs.export_jobs"),
+    (gettext_noop("Acknowledge failures"), "jobs.change_failuregroup"),
+    (gettext_noop("Acknowledge and resolve alerts"), "jobs.acknowledge_alerts"),
+    (gettext_noop("Pause and resume"), "jobs.pause_jobs"),
+    (gettext_noop("Force the circuit breaker, set the main API's limits"), "jobs.control_breaker"),
+    (gettext_noop("Set job types' attempts, time limits and concurrency"), "jobs.change_typesettings"),
+    (gettext_noop("Pause and resume world clocks"), "jobs.pause_worldclock"),
+    (gettext_noop("Change cron tasks"), "jobs.change_crontask"),
+    (gettext_noop("Add and delete cron tasks"), "jobs.add_crontask"),
+    (gettext_noop("Set calendars"), "jobs.change_campaigncalendar"),
+    (gettext_noop("Set, start and stop world clocks"), "jobs.change_worldclock"),
+    (gettext_noop("Answer questions about events"), "jobs.change_eventquestion"),
+    (gettext_noop("Set event policies"), "jobs.change_eventpolicy"),
+    (gettext_noop("Manage alert handlers"), "jobs.manage_alerts"),
+    (gettext_noop("Manage users"), "auth.change_user"),
+    (gettext_noop("Manage groups"), "auth.change_group"),
 )
 
 
@@ -72,7 +71,7 @@ def find_roles(user: Any) -> list[Role]:
                 found[names[pk]].add(name)
     return [
         Role(
-            verb,
+            gettext(verb),
             user.has_perm(permission),
             groups[permission],
             sorted(found[permission])[:NAMED],

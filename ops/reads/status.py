@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
 
+from django.utils.translation import gettext, gettext_noop
 from redis import RedisError
 
 from jobs import control
@@ -18,12 +19,40 @@ from jobs.processes.heartbeat import ProcessStatus
 Status = Literal["up", "degraded", "down", "unknown"]
 
 
+_NAMES: Final = (
+    gettext_noop("breaker"),
+    gettext_noop("database"),
+    gettext_noop("jobs"),
+    gettext_noop("listener"),
+    gettext_noop("main API"),
+    gettext_noop("monitor"),
+    gettext_noop("processes"),
+    gettext_noop("scheduler"),
+    gettext_noop("workers"),
+)
+"""Of components, for catalogues."""
+
+
 @dataclass(frozen=True, slots=True)
 class Component:
     name: str
     status: Status
     message: str
     since: datetime | None = None  #: since when it is not up, if that is known
+
+    @property
+    def title(self) -> str:
+        """Its name on pages."""
+        return gettext(self.name)
+
+    @property
+    def status_text(self) -> str:
+        return {
+            "up": gettext("up"),
+            "degraded": gettext("degraded"),
+            "down": gettext("down"),
+            "unknown": gettext("unknown"),
+        }[self.status]
 
 
 _ROLES: Final = {"worker", "scheduler", "listener"}  # always shown; others only if seen or expected
@@ -48,7 +77,11 @@ def find_components() -> list[Component]:
     try:
         own = find_processes()
     except RedisError as error:
-        own = [Component("processes", "unknown", f"Redis does not answer ({type(error).__name__})")]
+        own = [
+            Component(
+                "processes", "unknown", gettext("Redis does not answer (%(error)s)") % {"error": type(error).__name__}
+            )
+        ]
     return [*watched, *own]
 
 
@@ -73,10 +106,14 @@ def _describe_workers(statuses: Sequence[ProcessStatus]) -> Component:
         return _describe_missing("workers", "rqworker", statuses)
     busy, slots = sum(status.busy or 0 for status in alive), sum(status.concurrency or 0 for status in alive)
     lost = len(statuses) - len(alive)
-    says = f"{len(alive)} running, {busy} of {slots} slots busy"
+    counts = {"count": len(alive), "busy": busy, "slots": slots, "lost": lost}
     if all(status.state == "suspended" for status in alive):
-        return Component("workers", "degraded", f"{says}, suspended: manage.py rqresume")
-    return Component("workers", "degraded" if lost else "up", f"{says}, {lost} lost" if lost else says)
+        text = gettext("%(count)s running, %(busy)s of %(slots)s slots busy, suspended: manage.py rqresume")
+        return Component("workers", "degraded", text % counts)
+    if lost:
+        text = gettext("%(count)s running, %(busy)s of %(slots)s slots busy, %(lost)s lost")
+        return Component("workers", "degraded", text % counts)
+    return Component("workers", "up", gettext("%(count)s running, %(busy)s of %(slots)s slots busy") % counts)
 
 
 def _describe_leader(role: str, command: str, statuses: Sequence[ProcessStatus]) -> Component:
@@ -85,18 +122,43 @@ def _describe_leader(role: str, command: str, statuses: Sequence[ProcessStatus])
     if not any(status.leads for status in alive):
         return _describe_missing(role, command, own)
     standby = len(alive) - 1
-    return Component(role, "up", f"active, {standby} on standby" if standby else "active, none on standby")
+    text = (
+        gettext("active, %(count)s on standby") % {"count": standby} if standby else gettext("active, none on standby")
+    )
+    return Component(role, "up", text)
 
 
 def _describe_missing(role: str, command: str, lost: Sequence[ProcessStatus]) -> Component:
-    was = f"{len(lost)} lost; " if lost else ""
     since = max((status.last_seen for status in lost), default=None)
-    return Component(role, "down", f"{was}none is running: start manage.py {command}", since)
+    if lost:
+        text = gettext("%(count)s lost; none is running: start manage.py %(command)s")
+    else:
+        text = gettext("none is running: start manage.py %(command)s")
+    return Component(role, "down", text % {"count": len(lost), "command": command}, since)
 
 
 def _describe_breaker() -> Component:
     seen = main_api().breaker.snapshot()
-    by = f", forced by {name_of(seen.forced.by)}" if seen.forced else ""
+    if seen.forced:
+        text = gettext("%(state)s, forced by %(who)s") % {
+            "state": describe_breaker(seen.state),
+            "who": name_of(seen.forced.by),
+        }
+    else:
+        text = describe_breaker(seen.state)
     if seen.state == "closed":
-        return Component("breaker", "degraded" if by else "up", f"closed{by}")
-    return Component("breaker", "degraded", f"{seen.state}{by}: {seen.last_error}", seen.opened_at)
+        return Component("breaker", "degraded" if seen.forced else "up", text)
+    return Component("breaker", "degraded", f"{text}: {seen.last_error}", seen.opened_at)
+
+
+def describe_breaker(state: str) -> str:
+    """A state of the circuit breaker in words.
+
+    >>> describe_breaker("half-open")
+    'half open'
+    """
+    return {
+        "closed": gettext("closed"),
+        "open": gettext("open"),
+        "half-open": gettext("half open"),
+    }.get(state, state)

@@ -3,6 +3,8 @@
 from itertools import islice
 from typing import Final
 
+from django.utils.translation import gettext, ngettext
+
 from jobs import stops
 from jobs.errors import InvalidJob
 from jobs.models import CampaignClock, Job, StopPhase, WorldStop
@@ -12,8 +14,8 @@ from jobs.states import RETRYABLE, State
 from jobs.world.calendars.calendar import Calendar
 from jobs.world.calendars.text import format_world_time
 from jobs.world.clock import WorldTime
-from ops.humanize import format_count, label
-from scheduler_project.durations import duration
+from ops.humanize import duration, format_count
+from ops.labels import label_within
 
 MOST_COUNTED: Final = 1000  #: due times before a job
 
@@ -28,18 +30,19 @@ def explain_wait(job: Job, calendar: Calendar) -> list[str]:
     stop = WorldStop.objects.filter(job_id=job.pk).first()
     clock = CampaignClock.objects.filter(pk=job.campaign_id).first()
     if stop is None:
-        return ["Nothing in the campaign's time waits for it any more: run it now, or cancel it."]
+        return [gettext("No world time waits for this job any more. Run it now, or cancel it.")]
     if clock is None or not clock.world_time:
-        return ["Its campaign has no world time: the job waits until it has one."]
+        return [gettext("Its campaign has no world time. The job waits until it has one.")]
     if not clock.is_active:
-        return ["The campaign is inactive in the main API: its time does not go on until it is active."]
+        return [gettext("The campaign is inactive in the main API. Its time stands still until it is active.")]
     reading, at = WorldTime.parse(clock.world_time), WorldTime.parse(stop.at)
     if reading < at:
         shown = format_world_time(calendar, reading)
-        return [f"World time is {shown}: it must move on by {duration(at.at - reading.at)}."]
+        text = gettext("World time is %(time)s. It must advance by %(duration)s.")
+        return [text % {"time": shown, "duration": duration(at.at - reading.at)}]
     first = stops.first_reached(job.campaign_id, reading)
     if first is not None and first.pk != stop.pk:
-        return [f"Job {first.job_id} comes before it: the world waits for that one."]
+        return [gettext("Job %(job)s comes before it, and the world waits for that one.") % {"job": first.job_id}]
     return [_explain_open(job.campaign_id, at)]
 
 
@@ -62,8 +65,15 @@ def is_passed_over(job: Job) -> bool:
 def _explain_open(campaign_id: str, at: WorldTime) -> str:
     due = list(islice(find_unapplied(campaign_id, at), MOST_COUNTED + 1))
     if not due:
-        return "World time is there: the scheduler queues the job once the recalculations have ended."
+        return gettext("World time has been reached. The scheduler queues the job when the recalculations have ended.")
     first = due[0].row
-    of = f"{label(first.event_type).lower()} of {first.entity_name or first.entity_id}"
-    number = f"more than {format_count(MOST_COUNTED)}" if len(due) > MOST_COUNTED else format_count(len(due))
-    return f"What is due by then is applied first: {number} due time{'' if len(due) == 1 else 's'}, such as {of}."
+    said = {"event": label_within(first.event_type), "entity": first.entity_name or first.entity_id}
+    if len(due) > MOST_COUNTED:
+        text = gettext("More than %(count)s due times are applied first, such as %(event)s of %(entity)s.")
+        return text % {**said, "count": format_count(MOST_COUNTED)}
+    text = ngettext(
+        "%(count)s due time is applied first: %(event)s of %(entity)s.",
+        "%(count)s due times are applied first, such as %(event)s of %(entity)s.",
+        len(due),
+    )
+    return text % {**said, "count": format_count(len(due))}

@@ -11,11 +11,13 @@ from typing import Any, Final, NamedTuple
 
 import structlog
 from django.db.models import Q
+from django.utils.translation import gettext_lazy
 
 from jobs.errors import JobError, NotFound
 from jobs.main_api.client import main_api
 from jobs.main_api.listing import Listing
 from jobs.models import CampaignClock, EventQuestion, Job, ScheduleRow, TriggerStep
+from scheduler_project.text import StrOrPromise
 
 log = structlog.get_logger(__name__)
 OFFERED: Final = 50  #: of a list
@@ -68,22 +70,45 @@ def find_effects(campaign_id: str) -> Iterator[Known]:
 class Kind(NamedTuple):
     """What a field of a payload names."""
 
-    noun: str
+    noun: str  #: in logs and keys
     find: Callable[[str], Iterator[Known]]  #: by campaign
     read: Callable[[str], object | None]  #: from the main API, by ID; None: it has none. Raises JobError
-    but: str = ""  #: what the main API does not know
+    elsewhere: StrOrPromise  #: what to say of one of another `campaign`
+    unknown: StrOrPromise  #: what to say of one that nobody knows
 
 
 #: By the field's name in JSON.
 KINDS: Final[Mapping[str, Kind]] = {
-    "settlementId": Kind("settlement", find_settlements, lambda pk: main_api().settlements([pk])[pk]),
-    "structureId": Kind("structure", find_structures, lambda pk: main_api().structures([pk])[pk]),
-    "eventId": Kind("event", find_events, lambda pk: main_api().event(pk)),
+    "settlementId": Kind(
+        "settlement",
+        find_settlements,
+        lambda pk: main_api().settlements([pk])[pk],
+        gettext_lazy("This settlement belongs to campaign %(campaign)s. Correct or confirm it."),
+        gettext_lazy("No settlement with this ID is known. Correct or confirm it."),
+    ),
+    "structureId": Kind(
+        "structure",
+        find_structures,
+        lambda pk: main_api().structures([pk])[pk],
+        gettext_lazy("This structure belongs to campaign %(campaign)s. Correct or confirm it."),
+        gettext_lazy("No structure with this ID is known. Correct or confirm it."),
+    ),
+    "eventId": Kind(
+        "event",
+        find_events,
+        lambda pk: main_api().event(pk),
+        gettext_lazy("This event belongs to campaign %(campaign)s. Correct or confirm it."),
+        gettext_lazy("No event with this ID is known. Correct or confirm it."),
+    ),
     "effectId": Kind(
         "effect",
         find_effects,
         lambda pk: main_api().effect(pk),
-        but=" (the main API does not find effects of settlements and structures)",
+        gettext_lazy("This effect belongs to campaign %(campaign)s. Correct or confirm it."),
+        gettext_lazy(
+            "No effect with this ID is known (the main API does not find effects of settlements and structures). "
+            "Correct or confirm it."
+        ),
     ),
 }
 
@@ -112,16 +137,14 @@ def find_doubt(field: str, campaign_id: str, given: str) -> str:
     kind = KINDS[field]
     elsewhere = _find_campaign_of(given)
     if elsewhere:
-        return (
-            "" if elsewhere == campaign_id else f"This {kind.noun} belongs to campaign {elsewhere}. Correct or confirm."
-        )
+        return "" if elsewhere == campaign_id else kind.elsewhere % {"campaign": elsewhere}
     known = {known.id for known in kind.find(campaign_id)}
     if given in known:
         return ""
     is_there = _ask(kind.noun, given, lambda: _is_there(kind, given))
     if is_there is None:  # only of these all are known
         is_there = not (known and field in ("settlementId", "structureId"))
-    return "" if is_there else f"No {kind.noun} with this ID is known{kind.but}. Correct or confirm it."
+    return "" if is_there else str(kind.unknown)
 
 
 def find_named(field: str, campaign_id: str, given: str) -> str:

@@ -6,13 +6,16 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Final, NamedTuple
 
+from django.utils.translation import gettext
+
 from jobs.models import CampaignClock
 from jobs.world.calendars.calendar import Calendar
 from jobs.world.calendars.examples import GREGORIAN
 from jobs.world.calendars.text import format_date
 from jobs.world.clock import Moment, WorldTime, ticks_of
-from ops.humanize import label
-from ops.reads.campaign import Row, format_moment, read_clock
+from ops.labels import label_within
+from ops.reads.campaign import Row
+from ops.reads.campaign_clock import format_moment, read_clock
 
 WINDOWS: Final = {"6": 6, "24": 24, "72": 72}  #: hours of the timeline
 LANES: Final = 14
@@ -60,12 +63,12 @@ def _draw(one: Row, window: timedelta) -> Lane:
     if overdue:
         first += interval * -(first // interval)
     count = (window - first) // interval + 1 if first <= window else 0
-    title = f"{one.row.entity_name or one.row.entity_id}: {label(one.row.event_type).lower()}"
+    title = f"{one.row.entity_name or one.row.entity_id}: {label_within(one.row.event_type)}"
     if count > MARKS:
         marks = _draw_bars(first, interval, window)
     else:
         marks = [Mark(round(100 * ((first + interval * n) / window), 2)) for n in range(count)]
-    marks = [*([Mark(0.0, "overdue")] if overdue and count <= MARKS else []), *marks]
+    marks = [*([Mark(0.0, gettext("overdue"))] if overdue and count <= MARKS else []), *marks]
     return Lane(title, bool(one.blockers), overdue, marks, count > MARKS)
 
 
@@ -75,7 +78,12 @@ def _draw_bars(first: timedelta, interval: timedelta, window: timedelta) -> list
     counts = [after - before for before, after in pairwise(ends)]
     most = max(counts)
     return [
-        Mark(round(100 * n / BARS, 2), f"{count} due", round(100 / BARS, 2), round(100 * count / most))
+        Mark(
+            round(100 * n / BARS, 2),
+            gettext("%(count)s due") % {"count": count},
+            round(100 / BARS, 2),
+            round(100 * count / most),
+        )
         for n, count in enumerate(counts)
         if count
     ]

@@ -2,18 +2,19 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from django.db import connection
 from django.db.models import Value
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext_lazy
 
 from jobs import pauses
 from jobs.models import Pause, PauseKind
-from ops.humanize import format_count, label
+from ops.humanize import format_count
+from ops.labels import label
 from ops.reads.upcoming_sources import (
     MOST,
     STATES,
@@ -25,6 +26,7 @@ from ops.reads.upcoming_sources import (
     find,
     waiting_jobs,
 )
+from scheduler_project.text import StrOrPromise
 
 MINUTES: Final = 60  #: rows of a page
 MINUTE: Final = timedelta(minutes=1)
@@ -37,21 +39,21 @@ ICONS: Final = {
     Source.CLOCK: "more_time",
     Source.QUESTION: "contact_support",
 }
-NAMES: Final = {
-    Source.JOB: "delayed jobs",
-    Source.RETRY: "retries",
-    Source.CRON: "cron firings",
-    Source.SCHEDULE: "schedules",
-    Source.CLOCK: "world clock steps",
+NAMES: Final[Mapping[Source, StrOrPromise]] = {
+    Source.JOB: gettext_lazy("delayed jobs"),
+    Source.RETRY: gettext_lazy("retries"),
+    Source.CRON: gettext_lazy("cron firings"),
+    Source.SCHEDULE: gettext_lazy("schedules"),
+    Source.CLOCK: gettext_lazy("world clock steps"),
     Source.QUESTION: gettext_lazy("deadlines of questions"),
 }
-ONE: Final = {
-    Source.JOB: "delayed job",
-    Source.RETRY: "retry",
-    Source.CRON: "cron firing",
-    Source.SCHEDULE: "schedule",
-    Source.CLOCK: "world clock step",
-    Source.QUESTION: gettext_lazy("deadline of a question"),
+_COUNTED: Final[Mapping[Source, StrOrPromise]] = {
+    Source.JOB: ngettext_lazy("%(count)s delayed job", "%(count)s delayed jobs", "n"),
+    Source.RETRY: ngettext_lazy("%(count)s retry", "%(count)s retries", "n"),
+    Source.CRON: ngettext_lazy("%(count)s cron firing", "%(count)s cron firings", "n"),
+    Source.SCHEDULE: ngettext_lazy("%(count)s schedule", "%(count)s schedules", "n"),
+    Source.CLOCK: ngettext_lazy("%(count)s world clock step", "%(count)s world clock steps", "n"),
+    Source.QUESTION: ngettext_lazy("%(count)s deadline of a question", "%(count)s deadlines of questions", "n"),
 }
 
 
@@ -78,13 +80,9 @@ class Count(NamedTuple):
     number: int
     is_capped: bool
 
-    @property
-    def text(self) -> str:
-        return f"{format_count(self.number)}{'+' if self.is_capped else ''}"
-
-    @property
-    def name(self) -> str:
-        return str(NAMES[self.source] if self.number != 1 else ONE[self.source])
+    def __str__(self) -> str:
+        count = f"{format_count(self.number)}{'+' if self.is_capped else ''}"
+        return _COUNTED[self.source] % {"n": self.number, "count": count}
 
     @property
     def icon(self) -> str:

@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext
 
 from jobs import pauses
 from jobs.models import CampaignClock, CronTask, EventQuestion, Job, Pause, ScheduleRow
-from ops.humanize import label
+from ops.labels import label, name_event
 from ops.reads.job import name_all
 from ops.reads.upcoming import ICONS, MINUTE, Count, find_pause
 from ops.reads.upcoming_sources import MOST, Planned, Source, Wanted, find
@@ -78,18 +78,24 @@ def _with_rows(planned: Sequence[Planned]) -> list[tuple[Planned, Any, str]]:
 def _describe(planned: Planned, row: Any, campaign: str, pause: Pause | None) -> Item:
     match planned.source:
         case Source.JOB | Source.RETRY:
-            note = f"attempt {row.attempt + 1}" if planned.source is Source.RETRY else ""
+            note = gettext("attempt %(number)s") % {"number": row.attempt + 1} if planned.source is Source.RETRY else ""
             shown = (row.task, "admin:jobs_job_change", row.pk, note)
         case Source.CRON:
-            shown = (f"Cron task {row.name}", "admin:jobs_crontask_change", row.pk, label(row.type))
+            name = gettext("Cron task %(name)s") % {"name": row.name}
+            shown = (name, "admin:jobs_crontask_change", row.pk, label(row.type))
         case Source.SCHEDULE:
-            name = f"{label(row.event_type)} of {row.entity_name or row.entity_id}"
+            name = name_event(row)
             shown = (name, "admin:jobs_campaignclock_change", row.campaign_id, "")
         case Source.CLOCK:
-            shown = ("Step of the world clock", "admin:jobs_campaignclock_world_clock", planned.campaign_id, "")
+            shown = (
+                gettext("Step of the world clock"),
+                "admin:jobs_campaignclock_world_clock",
+                planned.campaign_id,
+                "",
+            )
         case Source.QUESTION:
-            name = _("The answer whether to trigger %(event)s") % {"event": row.event_name}
-            default = _("without one, it is triggered") if row.default_answer else _("without one, it is not triggered")
-            shown = (name, "admin:jobs_job_change", row.pk, default)
+            name = gettext("The answer whether to trigger %(event)s") % {"event": row.event_name}
+            triggered, not_triggered = gettext("without one, it is triggered"), gettext("without one, it is not triggered")
+            shown = (name, "admin:jobs_job_change", row.pk, triggered if row.default_answer else not_triggered)
     name, page, pk, note = shown
     return Item(planned, name, campaign, page, pk, note, pause)

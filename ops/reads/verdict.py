@@ -7,12 +7,13 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 from django.db.models import Subquery
+from django.utils.translation import gettext
 
 from jobs.cron import firing as cron
 from jobs.models import CronTask, Job
 from jobs.states import WAITING
+from ops.humanize import duration
 from ops.reads.status import Component, find_components
-from scheduler_project.durations import duration
 
 KEPT_S: Final = 2.0
 Level = Literal["healthy", "degraded", "down"]
@@ -40,6 +41,10 @@ class Reason:
 class Verdict:
     level: Level
     reasons: Sequence[Reason] = ()
+
+    @property
+    def title(self) -> str:
+        return {"healthy": gettext("Healthy"), "degraded": gettext("Degraded"), "down": gettext("Down")}[self.level]
 
     @property
     def since(self) -> datetime | None:
@@ -99,8 +104,8 @@ def judge(components: Sequence[Component], overdue: Sequence[Reason] = ()) -> Ve
 
 
 def _reason(component: Component) -> Reason:
-    message = component.message.removeprefix(f"{component.name}: ") or component.status
-    text = f"{component.name}: {message}"
+    message = component.message.removeprefix(f"{component.name}: ") or component.status_text
+    text = f"{component.title}: {message}"
     return Reason(text, PAGES.get(component.name, ""), since=component.since)
 
 
@@ -112,12 +117,18 @@ def find_overdue(now: datetime, firings: Sequence[CronTask]) -> list[Reason]:
     firsts: list[Any] = [Subquery(Job.objects.in_state(state).order_by("due_at").values("pk")[:1]) for state in WAITING]
     due_times = dict(Job.objects.filter(pk__in=firsts).order_by().values_list("state", "due_at"))
     found = [
-        Reason(f"a job is overdue by {duration(now - due)}", "admin:jobs_job_changelist", f"?state={state.value}", due)
+        Reason(
+            gettext("a job is overdue by %(duration)s") % {"duration": duration(now - due)},
+            "admin:jobs_job_changelist",
+            f"?state={state.value}",
+            due,
+        )
         for state in WAITING
         if (due := due_times.get(state)) and now - due > cron.LATE
     ]
     for task in firings[:1]:
         if task.next_fire_at and now - task.next_fire_at > cron.LATE:
-            text = f"cron task {task.name} is overdue by {duration(now - task.next_fire_at)}"
+            said = {"name": task.name, "duration": duration(now - task.next_fire_at)}
+            text = gettext("cron task %(name)s is overdue by %(duration)s") % said
             found.append(Reason(text, "admin:jobs_crontask_changelist", since=task.next_fire_at))
     return found

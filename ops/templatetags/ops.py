@@ -9,6 +9,7 @@ from django import template
 from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.html import format_html
+from django.utils.translation import gettext
 
 from jobs.actor import name_of
 from jobs.cron.firing import LATE
@@ -17,10 +18,10 @@ from jobs.states import State
 from jobs.world.calendars.calendar import Calendar
 from jobs.world.calendars.examples import GREGORIAN
 from jobs.world.clock import Moment
-from ops.humanize import milliseconds, naturaltime
-from ops.reads.campaign import format_moment
+from ops.humanize import duration, milliseconds, naturaltime
+from ops.labels import STATES
+from ops.reads.campaign_clock import format_moment
 from ops.reads.job import TONES
-from scheduler_project.durations import duration
 
 register = template.Library()
 register.filter(milliseconds)
@@ -31,7 +32,7 @@ register.filter("actor", name_of)
 def state(name: str, applied: bool = False) -> dict[str, Any]:
     """A state with its icon and tone, and whether the job may already have been applied."""
     icon, tone = TONES[State(name)]
-    return {"state": name.lower(), "icon": icon, "tone": tone, "applied": applied and name != State.SUCCEEDED}
+    return {"state": STATES[State(name)], "icon": icon, "tone": tone, "applied": applied and name != State.SUCCEEDED}
 
 
 @register.inclusion_tag("ops/moment.html")
@@ -52,7 +53,11 @@ def due(at: datetime | None, waits: bool = True) -> dict[str, Any]:
     now = timezone.now()
     if at is None or not waits or now - at <= LATE:
         return moment(at)
-    return {"at": at, "relative": f"overdue by {duration(now - at)}", "is_overdue": True}
+    return {
+        "at": at,
+        "relative": gettext("overdue by %(duration)s") % {"duration": duration(now - at)},
+        "is_overdue": True,
+    }
 
 
 @register.simple_tag
@@ -60,7 +65,7 @@ def job_due(job: Job) -> str:
     """When a job is due; of one that waits for a world time, that time. Needs ops/reads/job.py, name_all."""
     if not job.world_due:
         return render_to_string("ops/moment.html", due(job.due_at, job.is_waiting))
-    return format_html("world time {}", job.world_due)
+    return gettext("world time %(time)s") % {"time": job.world_due}
 
 
 @register.simple_tag

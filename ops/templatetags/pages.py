@@ -5,16 +5,16 @@ from datetime import timedelta
 from typing import Any
 
 from django import template
+from django.utils.translation import gettext
 
-from ops import humanize
-from scheduler_project import durations
+from ops import humanize, labels
 
 register = template.Library()
 
 
 @register.filter
 def label(name: str) -> str:
-    return humanize.label(name)
+    return labels.label(name)
 
 
 register.filter(humanize.format_count)
@@ -23,7 +23,7 @@ register.filter(humanize.limited_count)
 
 @register.filter
 def duration(length: timedelta | None) -> str:
-    return durations.duration(length) if length is not None else ""
+    return humanize.duration(length) if length is not None else ""
 
 
 @register.inclusion_tag("ops/sparkline.html")
@@ -33,5 +33,6 @@ def sparkline(counts: Sequence[int], label: str) -> dict[str, Any]:
     bars = [
         {"x": 5 * n, "y": 24 - h, "h": h} for n, c in enumerate(counts) if (h := c and max(2, round(24 * c / most)))
     ]
-    text = f"{label}: {sum(counts)} in all, most in one hour {max([0, *counts])}"
+    said = {"label": label, "total": sum(counts), "most": max([0, *counts])}
+    text = gettext("%(label)s: %(total)s in total, at most %(most)s in one hour") % said
     return {"bars": bars, "width": 5 * len(counts), "label": text}

@@ -236,10 +236,10 @@ def test_a_pause_says_who_until_when_and_why(redis: Redis) -> None:
 
     assert len(queries) == 1
     assert "Campaign campaign-2 is paused by ann until 2" in why
-    assert "Queue normal is paused by ann until somebody resumes it (calm down)" in why
+    assert "Queue normal is paused by ann until resumed (calm down)" in why
     act = OperatorAction.objects.latest("id")
     assert (act.verb, act.target, act.actor, act.reason) == ("paused", "queue normal", "user:ann", "calm down")
-    assert act.changes == {"until": [None, "somebody resumes it"]}
+    assert act.changes == {"until": [None, "resumed"]}
 
 
 def test_pausing_again_changes_the_end_and_keeps_the_history(redis: Redis) -> None:

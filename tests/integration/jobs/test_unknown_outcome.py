@@ -73,8 +73,8 @@ def test_a_dead_letter_cannot_be_cancelled(sandbox: SandboxApi) -> None:
     """Not even a clearly refused one: it has begun."""
     job = answered(sandbox, REFUSED["HTTP 413"])
 
-    assert str(service.cancel([job], actor="t", reason="r")) == "Cancelled 0 jobs. 1 left as it was: 1 DEAD."
-    assert str(service.discard([job], actor="t", reason="r")) == "Discarded 1 job."
+    assert service.cancel([job], actor="t", reason="r").skipped == {"DEAD": 1}
+    assert service.discard([job], actor="t", reason="r").done == [job]
 
 
 @pytest.fixture

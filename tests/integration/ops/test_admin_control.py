@@ -64,9 +64,9 @@ def test_a_pause_is_shown_on_every_page_until_resumed(person: Client, redis: Red
 @pytest.mark.parametrize(
     ("form", "fault"),
     [
-        ({}, "choose one, or name a campaign"),
-        ({"what": "queue:low", "campaign": "c"}, "choose one, or name a campaign"),
-        ({"campaign": "c", "until": "2020-01-01T00:00"}, "expected a time to come"),
+        ({}, "Choose one, or enter a campaign."),
+        ({"what": "queue:low", "campaign": "c"}, "Choose one, or enter a campaign."),
+        ({"campaign": "c", "until": "2020-01-01T00:00"}, "must be a future time"),
         ({"what": "queue:fast"}, "Select a valid choice"),
     ],
 )

@@ -45,7 +45,7 @@ def test_the_dry_run_counts_and_changes_nothing(admin_client: Client, redis: Red
 
     page = admin_client.post(JOBS, {"action": "cancel", "_selected_action": [str(j.pk) for j in jobs]})
 
-    assert "2 will be cancelled, 1 will not: 1 CANCELLED." in page.content.decode()
+    assert "2 will be cancelled. 1 will not: 1 cancelled." in page.content.decode()
     assert Job.objects.filter(state=State.SCHEDULED).count() == 2
 
 

@@ -84,7 +84,7 @@ def test_a_form_that_is_sent_twice_advances_once(operator: Client, redis: Redis)
     first, again = (operator.post(BUTTON, form, follow=True) for _ in range(2))
 
     assert first.redirect_chain == again.redirect_chain
-    assert "was submitted already" in again.content.decode()
+    assert "was already submitted" in again.content.decode()
     assert AdvancePrediction.objects.get().pk == Job.objects.get(type="ADVANCE_WORLD_TIME").pk
 
 
@@ -113,7 +113,7 @@ def test_what_is_gone_meanwhile_is_named(operator: Client, redis: Redis, sandbox
     advance, _ = page_after(operator, redis)
 
     (difference,) = [one for one in advance.report.differences if one.what == "structure"]
-    assert difference.causes == ["It has no schedule any more: it is gone or archived, or the campaign is inactive."]
+    assert difference.causes == ["It no longer has a schedule: it is gone or archived, or the campaign is inactive."]
 
 
 def test_a_failed_job_is_named(operator: Client, redis: Redis, sandbox: SandboxApi) -> None:
@@ -153,7 +153,7 @@ def test_an_effect_on_the_way_is_named(operator: Client, redis: Redis, sandbox: 
     plant(sandbox, "feud", "settlement", TOWN, population=40)
     submit_at("1001-06-01T16:00:00Z", "feud")
     waiting, text = advanced(operator, redis, form_of(operator))
-    assert (waiting.phase[0], waiting.report) == ("Waits at a stop", None)
+    assert (waiting.phase[0], waiting.report) == ("Waiting at a stop", None)
     assert "the world has passed its stops" in text
     go_on(redis, sandbox)
     advance, text = page_after(operator, redis)

@@ -95,7 +95,7 @@ FAULTS = [
     ({"leap_rules": "Emberwake: +1 every 4, except every 6"}, "must be a multiple"),
     ({"leap_rules": "now and then"}, "is not like February"),
     ({"weekdays": "Plowday, Plowday"}, "is there twice"),
-    ({"first_weekday": "Sunday"}, "is none of the weekdays"),
+    ({"first_weekday": "Sunday"}, "is not one of the weekdays"),
     ({"hours_per_day": "0"}, "greater than or equal to 1"),
     ({"epoch": "soon"}, "is not a date such as"),
     ({"era": "A,B"}, "no comma or colon"),

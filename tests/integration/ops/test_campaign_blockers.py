@@ -18,6 +18,7 @@ from jobs.service import Submission, submit
 from jobs.states import State
 from jobs.world.clock import WorldTime
 from ops.reads import campaign as campaign_page
+from ops.reads import campaign_blockers
 from ops.reads.campaign_jobs import find_newest
 from tests.support.campaigns import READING, campaign, growth, text_of
 
@@ -33,8 +34,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
         ("breaker", "The circuit breaker to the main API is open"),
         ("listener", "No listener is running"),
         ("worker", "No worker is running"),
-        ("behind", "has been seen and not been processed yet"),
-        ("structure", "It waits for maintenance due of Forge, which is due before it"),
+        ("behind", "is known but not processed yet"),
+        ("structure", "It waits for maintenance due of Forge, which is due first"),
     ],
 )
 def test_the_page_says_what_blocks_a_campaign(admin_client: Client, alive: Redis, hold: str, says: str) -> None:
@@ -55,7 +56,7 @@ def test_the_page_says_what_blocks_a_campaign(admin_client: Client, alive: Redis
             name = {"listener": "l-1", "worker": "w-1"}[hold]
             Heartbeat(hold, name, alive).leave()
     text = text_of(admin_client)
-    blockers = campaign_page.find_campaign_blockers(clock, pauses.active(), timezone.now())
+    blockers = campaign_blockers.find_campaign_blockers(clock, pauses.active(), timezone.now())
     rows = list(campaign_page.find_rows(clock, search="Riverton", after=None))
     (row,) = campaign_page.describe(clock, rows, blockers, find_newest("c-1"), timezone.now())
 
@@ -71,13 +72,13 @@ def test_a_pause_of_another_campaign_or_type_blocks_nothing(admin_client: Client
     pauses.pause("campaign", "c-2", actor="user:ann")
     pauses.pause("type", "DEFERRED_EFFECT", actor="user:ann")
     text = text_of(admin_client)
-    blockers = campaign_page.find_campaign_blockers(clock, pauses.active(), timezone.now())
+    blockers = campaign_blockers.find_campaign_blockers(clock, pauses.active(), timezone.now())
     rows = list(campaign_page.find_rows(clock, search="Riverton", after=None))
     (row,) = campaign_page.describe(clock, rows, blockers, find_newest("c-1"), timezone.now())
 
     assert row.blockers == []
-    assert "only deferred effect" in text
-    assert "World time must move on by 1 h" in text
+    assert "only Deferred effect" in text
+    assert "World time must advance by 1 h" in text
 
 
 def test_a_dead_letter_is_shown_with_its_schedule(admin_client: Client, alive: Redis) -> None:
@@ -114,7 +115,7 @@ def test_a_dead_letter_that_a_later_job_caught_up_blocks_nothing(alive: Redis) -
     assert one.job is not None
     assert one.job.state == State.SUCCEEDED
     assert not one.blockers
-    assert "World time must move on by 1 h" in one.why
+    assert "World time must advance by 1 h" in one.why
 
 
 def test_a_dead_recalculation_explains_overdue_schedules(admin_client: Client, alive: Redis) -> None:
@@ -133,19 +134,19 @@ def test_a_dead_recalculation_explains_overdue_schedules(admin_client: Client, a
         jobs, now = find_newest("c-1"), timezone.now()
         found = list(campaign_page.find_rows(clock, search="", after=None))
         rows = campaign_page.describe(
-            clock, found, campaign_page.find_stuck_recalculations(clock, jobs, now), jobs, now
+            clock, found, campaign_blockers.find_stuck_recalculations(clock, jobs, now), jobs, now
         )
         return [[blocker.name for blocker in row.blockers] for row in rows]
 
     died = recalculation(State.DEAD)
     text = text_of(admin_client)
-    assert "is a dead letter (TransientError: HTTP 500): retry it" in text
+    assert "is a dead letter (TransientError: HTTP 500). Retry it" in text
     assert f"/admin/jobs/job/{died.pk}/change/" in text
     assert "up to date" not in text
     assert held() == [["recalculation"], []]
 
     CampaignClock.objects.update(world_time="")
-    assert "What is new has no schedule until it succeeds" in text_of(admin_client)
+    assert "New entities have no schedules until it succeeds" in text_of(admin_client)
     ScheduleRow.objects.update(clock="wall")  # the scheduler makes the jobs of these
     assert held() == [[], []]
     CampaignClock.objects.update(world_time=READING)
@@ -172,7 +173,7 @@ def test_older_dead_letters_that_were_caught_up_block_nothing(alive: Redis, monk
     def seen() -> tuple[list[str], list[bool]]:
         jobs, now = find_newest("c-1"), timezone.now()
         rows = campaign_page.describe(clock, [row], [], jobs, now)
-        stuck = [blocker.name for blocker in campaign_page.find_stuck_recalculations(clock, jobs, now)]
+        stuck = [blocker.name for blocker in campaign_blockers.find_stuck_recalculations(clock, jobs, now)]
         return stuck, [one.dead is not None for one in rows]
 
     before = seen()
@@ -197,5 +198,5 @@ def test_many_dead_letters_take_one_line(admin_client: Client, alive: Redis) -> 
         Job.objects.filter(pk=job.pk).update(state=State.DEAD, error="NotFound: gone")
     text = text_of(admin_client)
 
-    assert text.count("is a dead letter (NotFound: gone): retry it. <a") == 3
+    assert text.count("is a dead letter (NotFound: gone). Retry it. <a") == 3
     assert "3 more have dead letters" in text

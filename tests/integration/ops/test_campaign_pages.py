@@ -39,7 +39,7 @@ def test_the_page_shows_the_clock_and_the_next_due_times(admin_client: Client, a
     assert "5 March 1492, 06:00" in text
     assert "Riverton" in text
     assert "in 2 h of world time" in text
-    assert "World time must move on by 2 h" in text
+    assert "World time must advance by 2 h" in text
     assert "Nothing is blocking this campaign" in text
 
 

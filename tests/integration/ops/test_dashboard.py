@@ -85,7 +85,7 @@ def test_finished_and_failed_counts_link_to_their_jobs(admin_client: Client, red
     tiles = {tile["name"]: tile for tile in page.context["tiles"]}
     counts = [one for row in page.context["rows"] for one in row["counts"]]
 
-    assert tiles["Attempts/min"]["says"] == "3 jobs finished in 1 h"
+    assert tiles["Attempts/min"]["says"] == "3 jobs finished in the last hour"
     assert listed(admin_client, tiles["Attempts/min"]["link"]) == 3
     assert tiles["Failed attempts"]["value"] == "2"
     assert (tiles["Failing"]["value"], listed(admin_client, tiles["Failing"]["link"])) == ("1", 1)
@@ -299,7 +299,7 @@ def test_waits_are_no_failures(admin_client: Client, redis: Redis) -> None:
     tiles = {tile["name"]: tile for tile in page.context["tiles"]}
     (row,) = page.context["rows"]
 
-    assert (tiles["Failed attempts"]["value"], tiles["Failed attempts"]["says"]) == ("0", "0.0 % of attempts")
+    assert (tiles["Failed attempts"]["value"], tiles["Failed attempts"]["says"]) == ("0", "0.0% of attempts")
     assert tiles["Had to wait"]["value"] == "4"
     assert "the circuit breaker (2)" in tiles["Had to wait"]["says"]
     assert listed(admin_client, tiles["Had to wait"]["link"]) == 4

@@ -72,7 +72,7 @@ def test_an_administrator_sets_and_removes_a_policy(administrator: Client) -> No
     assert "No campaign with the ID c-1 is known yet" in said
     campaign()
     again = administrator.post(POLICIES, values, follow=True).content.decode()
-    assert "Nothing was changed." in again
+    assert "Nothing changed." in again
     assert "is known yet" not in again
     row = EventPolicy.objects.get()
 
@@ -83,14 +83,14 @@ def test_an_administrator_sets_and_removes_a_policy(administrator: Client) -> No
     administrator.post(POLICIES, {"remove": str(row.pk), "reason": "no more"})
     assert not EventPolicy.objects.exists()
     assert "all events expire" in text_of(administrator, POLICIES)
-    assert "removed already" in administrator.post(POLICIES, {"remove": "x"}, follow=True).content.decode()
+    assert "already removed" in administrator.post(POLICIES, {"remove": "x"}, follow=True).content.decode()
 
 
 @pytest.mark.parametrize(
     ("values", "fault"),
     [
         ({"action": "ask"}, "ask needs 1 to"),
-        ({"action": "ask", "answer_minutes": "-1"}, "expected 1 to"),
+        ({"action": "ask", "answer_minutes": "-1"}, "Must be 1 to"),
         ({"action": "ask", "answer_minutes": "x"}, "Enter a whole number"),
         ({"action": "sing"}, "Select a valid choice"),
         ({"action": "trigger", "event_type": "t" * 65}, "at most 64 characters"),
@@ -159,7 +159,7 @@ def test_a_campaigns_page_says_that_an_operator_is_asked(operator: Client, waiti
     page = text_of(operator, address)
 
     assert "The world stands at" in page
-    assert f"{asked}; the answer counts as no if nobody gives one by" in page
+    assert f"{asked}; without an answer by" in page
     assert "Nothing is blocking this campaign" not in page
     operator.post(ANSWER, {"yes": str(waiting.pk)})
     assert asked not in text_of(operator, address)

@@ -145,7 +145,7 @@ def test_a_job_that_waits_for_its_types_limit_says_so(redis: Redis) -> None:
     assert not any("of its type run" in one for one in find_blockers(job, timezone.now()))
     redis.zadd(keys.RUNNING.format(TYPE), {"another": 2**33})
 
-    assert "1 job of its type run" in " ".join(find_blockers(job, timezone.now()))
+    assert "1 job of its type is running" in " ".join(find_blockers(job, timezone.now()))
 
 
 def test_a_page_costs_as_many_queries_however_many_jobs(client: Client, redis: Redis) -> None:

@@ -22,7 +22,7 @@ from jobs.main_api.budget import Budget
 from jobs.main_api.limits import Limits
 from jobs.models import CampaignClock, Job, MainApiLimits, OperatorAction
 from jobs.states import State
-from ops.reads import campaign as campaign_page
+from ops.reads import campaign_blockers
 from ops.reads.blockers import find_blockers
 from tests.support.people import member
 from tests.support.servers import wait_until
@@ -135,9 +135,9 @@ def test_a_job_says_that_it_waits_for_the_limit(crowded: Job, administrator: Cli
     assert says == (
         f"Waiting for the main API's limit: 1 request in flight; 2 requests of campaign {campaign} before it."
     )
-    limit = "The main API's limit is reached (1 request in flight): 3 requests wait, 3 of them of this campaign."
+    limit = "The main API's limit is reached (1 request in flight): 3 requests wait, 3 of this campaign."
     assert find_blockers(other, timezone.now()) == [limit]
-    blockers = campaign_page.find_campaign_blockers(clock, pauses.active(), timezone.now())
+    blockers = campaign_blockers.find_campaign_blockers(clock, pauses.active(), timezone.now())
     assert limit in [blocker.explanation for blocker in blockers]
     shown = text_of(administrator)
     assert "1 of 1" in shown

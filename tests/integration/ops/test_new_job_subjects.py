@@ -100,7 +100,7 @@ def test_known_things_are_offered_by_name(admin_client: Client, redis: Redis, ma
         ("s-1", ""),
         ("Riverton", ""),
         ("s-77", "No settlement with this ID is known. Correct or confirm it."),
-        ("s-9", "This settlement belongs to campaign c-9. Correct or confirm."),
+        ("s-9", "This settlement belongs to campaign c-9. Correct or confirm it."),
     ],
 )
 def test_an_unknown_settlement_is_asked_about_first(admin_client: Client, redis: Redis, given: str, says: str) -> None:
@@ -113,7 +113,7 @@ def test_an_unknown_settlement_is_asked_about_first(admin_client: Client, redis:
 
     if says:
         assert answer.context["form"].errors == {"settlementId": [says]}
-        assert "It is right" in answer.content.decode()
+        assert "The ID is right" in answer.content.decode()
         assert not Job.objects.exists()
         admin_client.post(add, GROWTH | {"settlementId": given, "is_subject_meant": "on"})
     assert Job.objects.get().payload["settlementId"] == ("s-1" if given == "Riverton" else given)

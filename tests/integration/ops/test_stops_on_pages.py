@@ -49,7 +49,7 @@ def test_a_waiting_effect_shows_its_world_time_everywhere(admin_client: Client, 
     """In the campaign's calendar, and nowhere the due time that never comes."""
     page = look(admin_client, f"{JOBS}{effect.pk}/change/")
     assert f"Waits until world time reaches {WRITTEN}." in page
-    assert "it must move on by 1 d 12 h" in page
+    assert "It must advance by 1 d 12 h" in page
     assert 'value="reschedule"' not in page
     assert WRITTEN in look(admin_client, JOBS)
     assert WRITTEN in text_of(admin_client)
@@ -71,7 +71,7 @@ def test_it_says_what_it_waits_for(effect: Job) -> None:
         (says,) = explain_wait(job, LANTERN)
         return says
 
-    assert "1 due time, such as population growth of Riverton" in why(earlier)
+    assert "1 due time is applied first: population growth of Riverton" in why(earlier)
     CampaignClock.objects.update(world_time=AFTER)
     assert f"Job {earlier.pk} comes before it" in why(effect)
     CampaignClock.objects.update(is_active=False)
@@ -79,7 +79,7 @@ def test_it_says_what_it_waits_for(effect: Job) -> None:
     CampaignClock.objects.update(world_time="")
     assert "has no world time" in why(effect)
     WorldStop.objects.all().delete()
-    assert "run it now, or cancel it" in why(effect)
+    assert "Run it now, or cancel it" in why(effect)
 
 
 def test_a_campaign_says_that_its_world_stands_at_an_effect(admin_client: Client, effect: Job) -> None:

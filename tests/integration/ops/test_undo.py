@@ -54,7 +54,7 @@ def test_a_bulk_action_is_undone_by_its_message(
     assert states() == before
     assert "Undone for 3 jobs." in undone
     again = press(admin_client, page)
-    assert "Undone for 0 jobs. 3 left as before: 3 SCHEDULED by now." in again
+    assert "Undone for 0 jobs. 3 were not changed: 3 scheduled by now." in again
     assert states() == before
 
 
@@ -79,7 +79,7 @@ def test_an_undo_says_how_many_had_moved_on(admin_client: Client, redis: Redis) 
 
     undone = press(admin_client, page)
 
-    assert "Undone for 2 jobs. 1 left as before: 1 RUNNING by now." in undone
+    assert "Undone for 2 jobs. 1 was not changed: 1 running by now." in undone
 
 
 def test_the_page_of_a_job_undoes_it_alone(admin_client: Client, redis: Redis) -> None:
@@ -108,7 +108,7 @@ def test_a_restored_job_that_is_due_by_now_says_so(admin_client: Client, redis: 
 
     page = confirm(admin_client, "restore", jobs)
 
-    assert "2 jobs restored. 1 due by now: as soon as a worker is free." in page
+    assert "2 jobs restored. 1 is due by now and starts as soon as a worker is free." in page
 
 
 def test_a_submission_is_undone(admin_client: Client, redis: Redis) -> None:
@@ -226,5 +226,5 @@ def test_many_jobs_take_several_presses(admin_client: Client, redis: Redis, monk
     first, second = press(admin_client, page), press(admin_client, page)
 
     assert "Undone for 4 jobs. Press Undo again for the rest." in first
-    assert "Undone for 1 job. 4 left as before: 4 SCHEDULED by now." in second
+    assert "Undone for 1 job. 4 were not changed: 4 scheduled by now." in second
     assert {state for state, _ in states()} == {State.SCHEDULED}

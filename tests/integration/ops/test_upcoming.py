@@ -74,10 +74,7 @@ def read(hours: str = "1", *, start: datetime | None = None, **chosen: Any) -> u
 
 
 def told(page: upcoming.Upcoming) -> list[tuple[str, list[str], int]]:
-    return [
-        ("overdue" if m.is_overdue else f"{m.at:%H:%M}", [f"{c.text} {c.name}" for c in m.counts], m.held)
-        for m in page.minutes
-    ]
+    return [("overdue" if m.is_overdue else f"{m.at:%H:%M}", [str(c) for c in m.counts], m.held) for m in page.minutes]
 
 
 def test_every_source_stands_at_its_minute(redis: Redis) -> None:

@@ -127,9 +127,9 @@ def test_commands_report_what_happened_and_what_did_not(redis: Redis) -> None:
 
     report = service.cancel(jobs, actor="user:ann", reason="not today")
 
-    assert str(report) == "Cancelled 1 job. 1 left as it was: 1 RUNNING."
+    assert (report.done, report.skipped) == ([waiting], {"RUNNING": 1})
     again = service.cancel(list(Job.objects.filter(id__in=[waiting.id, running.id])), actor="user:ann", reason="again")
-    assert str(again) == "Cancelled 0 jobs. 2 left as they were: 1 CANCELLED, 1 RUNNING."
+    assert (again.done, again.skipped) == ([], {"CANCELLED": 1, "RUNNING": 1})
     entry = AuditEntry.objects.get(job=waiting, now="CANCELLED")
     assert (entry.actor, entry.reason) == ("user:ann", "not today")
     assert redis.zscore(keys.SCHEDULED, str(waiting.id)) is None

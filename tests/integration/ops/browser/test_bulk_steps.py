@@ -46,7 +46,7 @@ def test_a_bulk_action_shows_its_progress(service: Service, visit: Visit) -> Non
     count = all_of_a_filter(service, page, "many")
     service.run("shell", "--no-imports", "--command", _ONE_IS_CANCELLED)  # after the dry run
     page.get_by_role("button", name=f"Cancel {count} jobs").click()
-    expect(page.get_by_role("status")).to_contain_text(f"{count - 1} cancelled, 1 left as before: 1 CANCELLED. Done.")
+    expect(page.get_by_role("status")).to_contain_text(f"{count - 1} cancelled, 1 left as before: 1 cancelled. Done.")
     page.get_by_role("button", name="Undo").click()
     expect(page.locator(".ops-message")).to_contain_text(f"Undone for {count - 1} jobs.")
 

@@ -76,7 +76,7 @@ def test_an_operator_pauses_a_campaign(service: Service, visit: Visit) -> None:
     page.get_by_label("How long").select_option("60")
     page.get_by_label("Reason", exact=True).fill("the players are on a break")
     page.get_by_role("button", name="Pause", exact=True).click()
-    expect(page.get_by_text("What runs goes on to its end.")).to_be_visible()
+    expect(page.get_by_text("Running jobs finish.")).to_be_visible()
     held = service.submit("EVENT_EXPIRATION", "campaign-2", {}, dueAt=now())
     for _ in range(3):
         free = service.submit("EVENT_EXPIRATION", "campaign-1", {}, dueAt=now())
@@ -147,7 +147,7 @@ def test_a_new_job_s_time_is_entered_in_the_user_s_zone(service: Service, visit:
     page.goto(f"{JOBS}add/?type=DEFERRED_EFFECT")
     expect(page.get_by_text("Time zone: Europe/Berlin").first).to_be_visible()
     page.get_by_label("Campaign").fill("campaign-1")
-    page.get_by_label("Effect id").fill("effect-1-3")
+    page.get_by_label("Effect ID").fill("effect-1-3")
     year = datetime.now(UTC).year + 1
     page.get_by_label("Execute at", exact=True).fill(f"{year}-07-01T08:00:00")
     page.get_by_role("button", name="Submit").click()

@@ -1,0 +1,143 @@
+"""Names of constants as pages write them."""
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+
+from django.utils.translation import gettext, gettext_lazy, gettext_noop, pgettext_lazy
+
+from jobs.models import ScheduleRow
+from jobs.registry import all_types
+from jobs.states import State
+
+if TYPE_CHECKING:
+    from django.utils.functional import _StrPromise
+
+_NAMES: Final = (
+    gettext_noop("Population growth"),
+    gettext_noop("Resource generation"),
+    gettext_noop("Level up check"),
+    gettext_noop("Construction complete"),
+    gettext_noop("Maintenance due"),
+    gettext_noop("Upgrade available"),
+    gettext_noop("Event expired"),
+    gettext_noop("Low"),
+    gettext_noop("Normal"),
+    gettext_noop("High"),
+    gettext_noop("Critical"),
+    gettext_noop("Again"),
+    gettext_noop("By minutes"),
+    gettext_noop("By policy"),
+    gettext_noop("By seconds"),
+    gettext_noop("Cause"),
+    gettext_noop("Effect ID"),
+    gettext_noop("Event ID"),
+    gettext_noop("Event type"),
+    gettext_noop("Execute at"),
+    gettext_noop("Execute at world time"),
+    gettext_noop("Growth type"),
+    gettext_noop("Next due"),
+    gettext_noop("Next effect"),
+    gettext_noop("Next event"),
+    gettext_noop("Scheduled at"),
+    gettext_noop("Settlement ID"),
+    gettext_noop("Structure ID"),
+    gettext_noop("Time of day"),
+    gettext_noop("To"),
+    gettext_noop("Until"),
+)
+"""What `label` makes of the names of events, priorities, and fields of payloads with their choices, for catalogues."""
+
+_WITHIN: Final[Mapping[str, "_StrPromise"]] = {
+    "POPULATION_GROWTH": pgettext_lazy("within a sentence", "population growth"),
+    "RESOURCE_GENERATION": pgettext_lazy("within a sentence", "resource generation"),
+    "LEVEL_UP_CHECK": pgettext_lazy("within a sentence", "level up check"),
+    "CONSTRUCTION_COMPLETE": pgettext_lazy("within a sentence", "construction complete"),
+    "MAINTENANCE_DUE": pgettext_lazy("within a sentence", "maintenance due"),
+    "UPGRADE_AVAILABLE": pgettext_lazy("within a sentence", "upgrade available"),
+    "EVENT_EXPIRED": pgettext_lazy("within a sentence", "event expired"),
+}
+
+STATES: Final[Mapping[State, "_StrPromise"]] = {
+    State.SCHEDULED: pgettext_lazy("state of a job", "scheduled"),
+    State.QUEUED: pgettext_lazy("state of a job", "queued"),
+    State.RUNNING: pgettext_lazy("state of a job", "running"),
+    State.RETRYING: pgettext_lazy("state of a job", "retrying"),
+    State.SUCCEEDED: pgettext_lazy("state of a job", "succeeded"),
+    State.SKIPPED: pgettext_lazy("state of a job", "skipped"),
+    State.DEAD: pgettext_lazy("state of a job", "dead"),
+    State.CANCELLED: pgettext_lazy("state of a job", "cancelled"),
+}
+
+_KINDS: Final[Mapping[str, "_StrPromise"]] = {
+    "Settlement": gettext_lazy("settlement"),
+    "Structure": gettext_lazy("structure"),
+    "Event": gettext_lazy("event"),
+    "Effect": gettext_lazy("effect"),
+    "Job": gettext_lazy("job"),
+}
+
+
+_LEFT: Final[Mapping[str, "_StrPromise"]] = {
+    "an effect on its way": gettext_lazy("an effect on its way"),
+    "changed meanwhile": gettext_lazy("changed meanwhile"),
+    "deleted": gettext_lazy("deleted"),
+    "discarded": gettext_lazy("discarded"),
+    "may have been applied": gettext_lazy("may have been applied"),
+    "waits for a world time": gettext_lazy("waits for a world time"),
+    **{state.value: text for state, text in STATES.items()},
+}
+_BY_NOW: Final = " by now"
+
+
+def label_of_left(why: str) -> str:
+    """Why a command left a job as it was, as its report (jobs.service.Report) has it.
+
+    >>> label_of_left("QUEUED, may have been applied"), label_of_left("RUNNING by now")
+    ('queued, may have been applied', 'running by now')
+    """
+    return ", ".join(map(_label_of_one, why.split(", ")))
+
+
+def _label_of_one(why: str) -> str:
+    if why.endswith(_BY_NOW):
+        return gettext("%(state)s by now") % {"state": _label_of_one(why.removesuffix(_BY_NOW))}
+    return str(_LEFT.get(why) or why)
+
+
+def label(name: str) -> str:
+    """A constant's or a field's name in sentence case; of a job type, as it declares.
+
+    >>> label("POPULATION_GROWTH"), label("effect_id")
+    ('Population growth', 'Effect ID')
+    """
+    declared = all_types().get(name)
+    return gettext((declared.label if declared else "") or _in_sentence_case(name))
+
+
+def label_within(event: str) -> str:
+    """An event's name within a sentence.
+
+    >>> label_within("POPULATION_GROWTH")
+    'population growth'
+    """
+    return str(_WITHIN.get(event) or event.replace("_", " ").lower())
+
+
+def name_event(row: ScheduleRow) -> str:
+    """What falls due by a schedule, and of what."""
+    said = {"event": label(row.event_type), "entity": row.entity_name or row.entity_id}
+    return gettext("%(event)s of %(entity)s") % said
+
+
+def label_of_kind(entity_type: str) -> str:
+    """The noun for an entity type of the main API.
+
+    >>> label_of_kind("Settlement")
+    'settlement'
+    """
+    return str(_KINDS.get(entity_type) or entity_type.lower())
+
+
+def _in_sentence_case(name: str) -> str:
+    return re.sub(r"\b[Ii]d\b", "ID", name.replace("_", " ").capitalize())

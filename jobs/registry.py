@@ -2,6 +2,7 @@
 
 import importlib
 import pkgutil
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,6 +10,7 @@ from functools import cache
 from typing import Any, Final, NamedTuple, get_args, get_type_hints
 
 import msgspec
+from django.utils.translation import gettext
 
 from jobs.errors import InvalidJob
 from jobs.run import Run
@@ -241,6 +243,17 @@ def all_types() -> dict[str, JobType]:
     """Return every registered type by name."""
     _load()
     return dict(declared_types)
+
+
+def label_of(name: str) -> str:
+    """Return the label of a type; of any other constant or field, its name in sentence case.
+
+    >>> label_of("DEFERRED_EFFECT"), label_of("POPULATION_GROWTH"), label_of("effect_id")
+    ('Deferred effect', 'Population growth', 'Effect ID')
+    """
+    declared = all_types().get(name)
+    text = declared.label if declared else ""
+    return gettext(text or re.sub(r"\b[Ii]d\b", "ID", name.replace("_", " ").capitalize()))
 
 
 def type_named(name: object) -> JobType:

@@ -4,6 +4,7 @@ import threading
 from typing import Final
 
 from django.urls import reverse
+from django.utils.translation import gettext
 
 from monitoring.health import HEALTH, Round
 from monitoring.models import Alert, Severity
@@ -36,7 +37,7 @@ class DashboardSource:
         return [
             Shown(name, _STATUS.get(at.status, "unknown"), at.message if at.brief is None else at.brief, at.since)
             if (at := found.get(key))
-            else Shown(name, "unknown", "is being looked at")
+            else Shown(name, "unknown", gettext("being checked"))
             for key, name in NAMES.items()
         ]
 

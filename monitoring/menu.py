@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from django.http import HttpRequest
+from django.utils.translation import gettext
 
 from monitoring.models import Alert
 from ops.menu import Group, add_badge, add_group
@@ -20,11 +21,11 @@ def group(user: Any) -> Group:
     """Return the group; users who manage alerts see it even if they may not see jobs."""
     see = "jobs.view_job" if user.has_perm("jobs.view_job") else "jobs.manage_alerts"
     return (
-        "Alerts",
+        gettext("Alerts"),
         [
-            ("Alerts", "admin:monitoring_alert_changelist", "notifications", see),
-            ("Alert handlers", "admin:monitoring_alerthandler_changelist", "campaign", "jobs.manage_alerts"),
-            ("Deliveries", "admin:monitoring_delivery_changelist", "outbox", see),
+            (gettext("Alerts"), "admin:monitoring_alert_changelist", "notifications", see),
+            (gettext("Alert handlers"), "admin:monitoring_alerthandler_changelist", "campaign", "jobs.manage_alerts"),
+            (gettext("Deliveries"), "admin:monitoring_delivery_changelist", "outbox", see),
         ],
     )
 

@@ -157,7 +157,7 @@ def open_alerts() -> dict[str, int]:
     """Count unresolved alerts by severity."""
     rows = Alert.objects.filter(resolved_at=None).order_by().values_list("severity").annotate(n=Count("pk"))
     found = dict(rows)
-    return {severity.label: found.get(severity.value, 0) for severity in Severity}
+    return {severity.word: found.get(severity.value, 0) for severity in Severity}
 
 
 def monitors() -> int:

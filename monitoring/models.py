@@ -5,33 +5,39 @@ from typing import ClassVar, Final
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext, gettext_lazy
 
 from jobs.models.indexes import Inlined
 
 
 class Severity(models.IntegerChoices):
-    INFO = 10, "info"
-    WARNING = 20, "warning"
-    CRITICAL = 30, "critical"
+    INFO = 10, gettext_lazy("info")
+    WARNING = 20, gettext_lazy("warning")
+    CRITICAL = 30, gettext_lazy("critical")
+
+    @property
+    def word(self) -> str:
+        """Its name for programs, in one language."""
+        return self.name.lower()
 
 
 class Kind(models.TextChoices):
-    JOB_DEAD = "job_dead", "Dead letter"
-    DEAD_LETTERS_GROW = "dead_letters_grow", "Dead letters increasing"
-    EFFECT_UNKNOWN = "effect_unknown", "Unknown effect outcome"
-    BREAKER_OPEN = "breaker_open", "Circuit breaker open"
-    CREDENTIAL_REFUSED = "credential_refused", "Service token rejected"
-    QUEUE_LAG = "queue_lag", "Queue delay"
-    NO_WORKER = "no_worker", "No worker"
-    NO_SCHEDULER = "no_scheduler", "No scheduler"
-    NO_SUBSCRIBER = "no_subscriber", "Listener down"
-    CRON_FAILED = "cron_failed", "Cron task failed"
-    CRON_MISSED = "cron_missed", "Cron run missed"
-    REDIS_GONE = "redis_gone", "Redis unreachable"
-    DATABASE_GONE = "database_gone", "Database unreachable"
-    MAIN_API = "main_api", "Main API"
-    EVENT_QUESTION = "event_question", "Question about an event"
-    CODE = "code", "Custom"
+    JOB_DEAD = "job_dead", gettext_lazy("Dead letter")
+    DEAD_LETTERS_GROW = "dead_letters_grow", gettext_lazy("Dead letters increasing")
+    EFFECT_UNKNOWN = "effect_unknown", gettext_lazy("Unknown effect outcome")
+    BREAKER_OPEN = "breaker_open", gettext_lazy("Circuit breaker open")
+    CREDENTIAL_REFUSED = "credential_refused", gettext_lazy("Service token rejected")
+    QUEUE_LAG = "queue_lag", gettext_lazy("Queue delay")
+    NO_WORKER = "no_worker", gettext_lazy("No worker")
+    NO_SCHEDULER = "no_scheduler", gettext_lazy("No scheduler")
+    NO_SUBSCRIBER = "no_subscriber", gettext_lazy("Listener down")
+    CRON_FAILED = "cron_failed", gettext_lazy("Cron task failed")
+    CRON_MISSED = "cron_missed", gettext_lazy("Cron run missed")
+    REDIS_GONE = "redis_gone", gettext_lazy("Redis unreachable")
+    DATABASE_GONE = "database_gone", gettext_lazy("Database unreachable")
+    MAIN_API = "main_api", gettext_lazy("Main API")
+    EVENT_QUESTION = "event_question", gettext_lazy("Question about an event")
+    CODE = "code", gettext_lazy("Custom")
 
 
 class Alert(models.Model):
@@ -41,14 +47,14 @@ class Alert(models.Model):
     routed to the handlers yet.
     """
 
-    kind = models.CharField(max_length=32, choices=Kind.choices)
-    key = models.CharField(max_length=200, help_text="Repeats have the same key.")
-    severity = models.PositiveSmallIntegerField(choices=Severity.choices)
-    title = models.CharField(max_length=200)
+    kind = models.CharField(gettext_lazy("kind"), max_length=32, choices=Kind.choices)
+    key = models.CharField(max_length=200, help_text=gettext_lazy("Repeats have the same key."))
+    severity = models.PositiveSmallIntegerField(gettext_lazy("severity"), choices=Severity.choices)
+    title = models.CharField(gettext_lazy("title"), max_length=200)
     message = models.TextField(blank=True)
     details = models.JSONField(default=dict)
     job_type = models.CharField(max_length=64, blank=True)
-    count = models.PositiveIntegerField(default=0, help_text="Occurrences so far.")
+    count = models.PositiveIntegerField(gettext_lazy("count"), default=0, help_text=gettext_lazy("Occurrences so far."))
     opened_at = models.DateTimeField(default=timezone.now)
     last_at = models.DateTimeField(default=timezone.now)
     acknowledged_at = models.DateTimeField(null=True, blank=True)
@@ -59,6 +65,8 @@ class Alert(models.Model):
     is_fresh = models.BooleanField(default=False, editable=False)
 
     class Meta:
+        verbose_name = gettext_lazy("alert")
+        verbose_name_plural = gettext_lazy("alerts")
         ordering: ClassVar = ["-id"]
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["key"], condition=Q(resolved_at=None), name="one_open_alert_per_key")
@@ -79,29 +87,58 @@ class Alert(models.Model):
             return "resolved"
         return "acknowledged" if self.acknowledged_at else "open"
 
+    @property
+    def status_text(self) -> str:
+        """Return the status, as pages write it."""
+        return {
+            "open": gettext("open"),
+            "acknowledged": gettext("acknowledged"),
+            "resolved": gettext("resolved"),
+        }[self.status]
+
 
 class AlertHandler(models.Model):
     """Who is notified of which alerts, over which channel."""
 
-    name = models.CharField(max_length=80, unique=True)
-    kind = models.CharField(max_length=16, editable=False, help_text="A channel of monitoring/alerting/channels.")
-    config = models.JSONField(default=dict, editable=False)
-    secrets = models.JSONField(default=dict, editable=False, help_text="Never shown, never logged.")
-    enabled = models.BooleanField(default=True)
-    minimum_severity = models.PositiveSmallIntegerField(choices=Severity.choices, default=Severity.WARNING)
-    alert_kinds = models.JSONField(default=list, blank=True, help_text="Leave empty for all kinds.")
-    job_types = models.JSONField(default=list, blank=True, help_text="Leave empty for all types.")
-    campaigns = models.JSONField(default=list, blank=True, help_text="IDs. Leave empty for all campaigns.")
-    quiet_from = models.TimeField("quiet hours start", null=True, blank=True, help_text="Messages wait from then on.")
-    quiet_until = models.TimeField(
-        "quiet hours end", null=True, blank=True, help_text="Alerts resolved meanwhile are dropped."
+    name = models.CharField(gettext_lazy("name"), max_length=80, unique=True)
+    kind = models.CharField(
+        max_length=16, editable=False, help_text=gettext_lazy("A channel of monitoring/alerting/channels.")
     )
-    time_zone = models.CharField(max_length=64, default="UTC")
+    config = models.JSONField(default=dict, editable=False)
+    secrets = models.JSONField(default=dict, editable=False, help_text=gettext_lazy("Never shown, never logged."))
+    enabled = models.BooleanField(gettext_lazy("enabled"), default=True)
+    minimum_severity = models.PositiveSmallIntegerField(
+        gettext_lazy("minimum severity"), choices=Severity.choices, default=Severity.WARNING
+    )
+    alert_kinds = models.JSONField(
+        gettext_lazy("kinds of alerts"), default=list, blank=True, help_text=gettext_lazy("Leave empty for all kinds.")
+    )
+    job_types = models.JSONField(
+        gettext_lazy("job types"), default=list, blank=True, help_text=gettext_lazy("Leave empty for all types.")
+    )
+    campaigns = models.JSONField(
+        gettext_lazy("campaigns"),
+        default=list,
+        blank=True,
+        help_text=gettext_lazy("IDs. Leave empty for all campaigns."),
+    )
+    quiet_from = models.TimeField(
+        gettext_lazy("quiet hours start"), null=True, blank=True, help_text=gettext_lazy("Messages wait from then on.")
+    )
+    quiet_until = models.TimeField(
+        gettext_lazy("quiet hours end"),
+        null=True,
+        blank=True,
+        help_text=gettext_lazy("Alerts resolved meanwhile are dropped."),
+    )
+    time_zone = models.CharField(gettext_lazy("time zone"), max_length=64, default="UTC")
     wake_for_critical = models.BooleanField(
-        "send critical alerts anyway", default=True, help_text="Also in quiet hours."
+        gettext_lazy("send critical alerts anyway"), default=True, help_text=gettext_lazy("Also in quiet hours.")
     )
 
     class Meta:
+        verbose_name = gettext_lazy("alert handler")
+        verbose_name_plural = gettext_lazy("alert handlers")
         ordering: ClassVar = ["name"]
 
     def __str__(self) -> str:
@@ -124,10 +161,12 @@ class Notice(models.Model):
     """What one target has been sent about one alert; each target has its own throttle."""
 
     alert = models.ForeignKey(Alert, on_delete=models.CASCADE, related_name="notices")
-    target = models.CharField(max_length=120, help_text="handler:<id> or code:<name>.")
+    target = models.CharField(max_length=120, help_text=gettext_lazy("handler:<id> or code:<name>."))
     notified_at = models.DateTimeField(null=True, db_column="told_at")
-    unsent = models.PositiveIntegerField(default=0, help_text="Occurrences not sent yet.")
-    thinks_open = models.BooleanField(default=False, help_text="The alert was sent, its resolution was not.")
+    unsent = models.PositiveIntegerField(default=0, help_text=gettext_lazy("Occurrences not sent yet."))
+    thinks_open = models.BooleanField(
+        default=False, help_text=gettext_lazy("The alert was sent, its resolution was not.")
+    )
 
     objects = NoticeQuerySet.as_manager()
 
@@ -154,30 +193,41 @@ class Delivery(models.Model):
     """One message to one target, retried until it arrives or its attempts are used up."""
 
     class Status(models.TextChoices):
-        PENDING = "pending", "pending"
-        SENT = "sent", "sent"
-        FAILED = "failed", "failed"
+        PENDING = "pending", gettext_lazy("pending")
+        SENT = "sent", gettext_lazy("sent")
+        FAILED = "failed", gettext_lazy("failed")
 
-    alert = models.ForeignKey(Alert, on_delete=models.CASCADE, null=True, related_name="deliveries")
+    alert = models.ForeignKey(
+        Alert, on_delete=models.CASCADE, null=True, related_name="deliveries", verbose_name=gettext_lazy("alert")
+    )
     target = models.CharField(max_length=120)
-    handler = models.ForeignKey(AlertHandler, on_delete=models.SET_NULL, null=True, related_name="deliveries")
-    handler_name = models.CharField("handler", max_length=120)
-    handler_kind = models.CharField("kind", max_length=16)
-    action = models.CharField(max_length=8, help_text="trigger, resolve or test.")
-    message = models.JSONField(default=dict)
-    status = models.CharField(max_length=7, choices=Status.choices, default=Status.PENDING)
-    attempts = models.PositiveSmallIntegerField(default=0)
-    created_at = models.DateTimeField("when", default=timezone.now)
-    next_at = models.DateTimeField(default=timezone.now, help_text="Time of the next attempt.")
-    sent_at = models.DateTimeField(null=True, blank=True)
-    http_status = models.PositiveSmallIntegerField("HTTP answer", null=True, blank=True)
-    answer = models.TextField(blank=True)
+    handler = models.ForeignKey(
+        AlertHandler,
+        on_delete=models.SET_NULL,
+        null=True,
+        related_name="deliveries",
+        verbose_name=gettext_lazy("handler"),
+    )
+    handler_name = models.CharField(gettext_lazy("handler"), max_length=120)
+    handler_kind = models.CharField(gettext_lazy("kind"), max_length=16)
+    action = models.CharField(max_length=8, help_text=gettext_lazy("trigger, resolve or test."))
+    message = models.JSONField(gettext_lazy("message"), default=dict)
+    status = models.CharField(gettext_lazy("status"), max_length=7, choices=Status.choices, default=Status.PENDING)
+    attempts = models.PositiveSmallIntegerField(gettext_lazy("attempts"), default=0)
+    created_at = models.DateTimeField(gettext_lazy("when"), default=timezone.now)
+    next_at = models.DateTimeField(
+        gettext_lazy("next attempt"), default=timezone.now, help_text=gettext_lazy("Time of the next attempt.")
+    )
+    sent_at = models.DateTimeField(gettext_lazy("sent at"), null=True, blank=True)
+    http_status = models.PositiveSmallIntegerField(gettext_lazy("HTTP answer"), null=True, blank=True)
+    answer = models.TextField(gettext_lazy("answer"), blank=True)
 
     objects = DeliveryQuerySet.as_manager()
 
     class Meta:
+        verbose_name = gettext_lazy("delivery")
         ordering: ClassVar = ["-id"]
-        verbose_name_plural = "deliveries"
+        verbose_name_plural = gettext_lazy("deliveries")
         indexes: ClassVar = [
             models.Index(fields=["target", "id"], name="delivery_pending", condition=PENDING),
             models.Index(fields=["created_at"], name="delivery_by_time"),
@@ -206,12 +256,12 @@ class MonitorState(models.Model):
 
     name = models.CharField(max_length=16, primary_key=True, default="monitor")
     owner = models.CharField(max_length=64, blank=True)
-    until = models.DateTimeField(default=timezone.now, help_text="End of the owner's lease.")
+    until = models.DateTimeField(default=timezone.now, help_text=gettext_lazy("End of the owner's lease."))
     dead_letters_until = models.DateTimeField(
-        default=timezone.now, db_column="deaths_until", help_text="Dead letters up to then are counted."
+        default=timezone.now, db_column="deaths_until", help_text=gettext_lazy("Dead letters up to then are counted.")
     )
-    cron = models.JSONField(default=dict, help_text="By cron task: the run that is expected next.")
-    verdicts = models.JSONField(null=True, help_text="By point of the main API: the last verdict.")
+    cron = models.JSONField(default=dict, help_text=gettext_lazy("By cron task: the run that is expected next."))
+    verdicts = models.JSONField(null=True, help_text=gettext_lazy("By point of the main API: the last verdict."))
 
     def __str__(self) -> str:
         return f"{self.name}: {self.owner} until {self.until}"

@@ -1,13 +1,12 @@
 """Names of constants as pages write them."""
 
-import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from django.utils.translation import gettext, gettext_lazy, gettext_noop, pgettext_lazy
 
 from jobs.models import ScheduleRow
-from jobs.registry import all_types
+from jobs.registry import label_of as label
 from jobs.states import State
 
 if TYPE_CHECKING:
@@ -105,16 +104,6 @@ def _label_of_one(why: str) -> str:
     return str(_LEFT.get(why) or why)
 
 
-def label(name: str) -> str:
-    """A constant's or a field's name in sentence case; of a job type, as it declares.
-
-    >>> label("POPULATION_GROWTH"), label("effect_id")
-    ('Population growth', 'Effect ID')
-    """
-    declared = all_types().get(name)
-    return gettext((declared.label if declared else "") or _in_sentence_case(name))
-
-
 def label_within(event: str) -> str:
     """An event's name within a sentence.
 
@@ -137,7 +126,3 @@ def label_of_kind(entity_type: str) -> str:
     'settlement'
     """
     return str(_KINDS.get(entity_type) or entity_type.lower())
-
-
-def _in_sentence_case(name: str) -> str:
-    return re.sub(r"\b[Ii]d\b", "ID", name.replace("_", " ").capitalize())

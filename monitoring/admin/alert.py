@@ -7,6 +7,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.urls import reverse
+from django.utils.translation import gettext, gettext_lazy, ngettext
 from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 
@@ -49,15 +50,20 @@ _OWN_CARDS: Final = (
 class StatusFilter(admin.SimpleListFilter):
     """Filters by status; without a choice it hides resolved alerts."""
 
-    title = "status"
+    title = gettext_lazy("status")
     parameter_name = "status"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("all", "All"), ("open", "Open"), ("acknowledged", "Acknowledged"), ("resolved", "Resolved")]
+        return [
+            ("all", gettext("All")),
+            ("open", gettext("Open")),
+            ("acknowledged", gettext("Acknowledged")),
+            ("resolved", gettext("Resolved")),
+        ]
 
     def choices(self, changelist: Any) -> Any:
         for number, choice in enumerate(super().choices(changelist)):
-            yield {**choice, "display": "Not resolved"} if number == 0 else choice
+            yield {**choice, "display": gettext("Not resolved")} if number == 0 else choice
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Alert]) -> QuerySet[Alert]:
         match self.value():
@@ -90,23 +96,23 @@ class AlertAdmin(MonitorWrites, AlertAdminBase):
     says_when_empty = True  # its own template does
     list_fullwidth = True
 
-    @admin.display(description="severity")
+    @admin.display(description=gettext_lazy("severity"))
     def severity_badge(self, alert: Alert) -> str:
-        return badge(Severity(alert.severity).label, *SEVERITIES[Severity(alert.severity)])
+        return badge(str(Severity(alert.severity).label), *SEVERITIES[Severity(alert.severity)])
 
-    @admin.display(description="status")
+    @admin.display(description=gettext_lazy("status"))
     def status_badge(self, alert: Alert) -> str:
-        return badge(alert.status, *STATUSES[alert.status])
+        return badge(alert.status_text, *STATUSES[alert.status])
 
-    @admin.display(description="opened")
+    @admin.display(description=gettext_lazy("opened"))
     def opened(self, alert: Alert) -> str:
         return render_to_string("ops/moment.html", ops.moment(alert.opened_at))
 
-    @admin.display(description="last")
+    @admin.display(description=gettext_lazy("last"))
     def last(self, alert: Alert) -> str:
         return render_to_string("ops/moment.html", ops.moment(alert.last_at))
 
-    @admin.display(description="by")
+    @admin.display(description=gettext_lazy("by"))
     def who(self, alert: Alert) -> str:
         return name_of(alert.resolved_by or alert.acknowledged_by) or "-"
 
@@ -122,8 +128,8 @@ class AlertAdmin(MonitorWrites, AlertAdminBase):
             of_code = alert.kind == Kind.CODE
             extra_context = {
                 "alert": alert,
-                "severity": badge(Severity(alert.severity).label, *SEVERITIES[Severity(alert.severity)]),
-                "status": badge(alert.status, *STATUSES[alert.status]),
+                "severity": badge(str(Severity(alert.severity).label), *SEVERITIES[Severity(alert.severity)]),
+                "status": badge(alert.status_text, *STATUSES[alert.status]),
                 "jobs": [] if of_code else _jobs(alert),
                 "campaigns": [] if of_code else _campaigns(alert),
                 "details": {k: v for k, v in alert.details.items() if of_code or k not in _OWN_CARDS},
@@ -136,29 +142,33 @@ class AlertAdmin(MonitorWrites, AlertAdminBase):
             }
         return super().change_view(request, object_id, form_url, extra_context)
 
-    @admin.action(description="Acknowledge", permissions=["acknowledge"])
+    @admin.action(description=gettext_lazy("Acknowledge"), permissions=["acknowledge"])
     def acknowledge(self, request: HttpRequest, alerts: QuerySet[Alert]) -> HttpResponse | None:
         chosen, selected = alerts[0] if alerts else None, alerts.count()
         done = store.acknowledge(alerts, actor=actor_of(request))
-        self._report(request, "Acknowledged", done, selected, self._offer_undo(request, chosen))
+        text = ngettext("%(count)s alert acknowledged.", "%(count)s alerts acknowledged.", done)
+        self._report(request, text, done, selected, self._offer_undo(request, chosen))
         return back(request)
 
-    @admin.action(description="Resolve", permissions=["acknowledge"])
+    @admin.action(description=gettext_lazy("Resolve"), permissions=["acknowledge"])
     def resolve(self, request: HttpRequest, alerts: QuerySet[Alert]) -> HttpResponse | None:
         chosen, selected = alerts[0] if alerts else None, alerts.count()
         done = store.resolve(alerts, actor=actor_of(request))
-        self._report(request, "Resolved", done, selected, self._offer_undo(request, chosen))
+        text = ngettext("%(count)s alert resolved.", "%(count)s alerts resolved.", done)
+        self._report(request, text, done, selected, self._offer_undo(request, chosen))
         return back(request)
 
     def _offer_undo(self, request: HttpRequest, alert: Alert | None) -> str:
         return operator_action.offer(request, store.undo_of(alert)) if alert else ""
 
-    def _report(self, request: HttpRequest, verb: str, done: int, selected: int, undo: str) -> None:
+    def _report(self, request: HttpRequest, text: str, done: int, selected: int, undo: str) -> None:
         """With an Undo for one alert; the audit trail has one for each of several."""
-        left = f" {selected - done} left as they were." if selected > done else ""
-        level = messages.WARNING if left else messages.SUCCESS
-        text = f"{verb} {done} alert{'s' * (done != 1)}.{left}"
-        self.message_user(request, text, level, extra_tags=undo if done == selected == 1 else "")
+        said, left = text % {"count": done}, selected - done
+        if not left:
+            self.message_user(request, said, messages.SUCCESS, extra_tags=undo if selected == 1 else "")
+            return
+        rest = ngettext("%(count)s was not changed.", "%(count)s were not changed.", left) % {"count": left}
+        self.message_user(request, f"{said} {rest}", messages.WARNING)
 
 
 def _page_of(alert: Alert) -> str:

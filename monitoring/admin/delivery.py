@@ -7,6 +7,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.utils.text import Truncator
+from django.utils.translation import gettext, gettext_lazy, ngettext
 from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 
@@ -71,27 +72,31 @@ class DeliveryAdmin(MonitorWrites, DeliveryAdminBase):
         "message",
     )
 
-    @admin.display(description="when")
+    @admin.display(description=gettext_lazy("when"))
     def when(self, delivery: Delivery) -> str:
         return render_to_string("ops/moment.html", ops.moment(delivery.created_at))
 
-    @admin.display(description="answer")
+    @admin.display(description=gettext_lazy("answer"))
     def answer_line(self, delivery: Delivery) -> str:
         return Truncator(delivery.answer).chars(50)
 
-    @admin.display(description="what")
+    @admin.display(description=gettext_lazy("what"))
     def action_word(self, delivery: Delivery) -> str:
-        return {"trigger": "alert", "resolve": "resolved"}.get(delivery.action, delivery.action)
+        words = {"trigger": gettext("alert"), "resolve": gettext("resolved"), "test": gettext("test")}
+        return words.get(delivery.action, delivery.action)
 
-    @admin.display(description="status")
+    @admin.display(description=gettext_lazy("status"))
     def status_badge(self, delivery: Delivery) -> str:
-        return badge(delivery.status, *STATUSES[Delivery.Status(delivery.status)])
+        return badge(delivery.get_status_display(), *STATUSES[Delivery.Status(delivery.status)])
 
-    @admin.action(description="Send again", permissions=["manage"])
+    @admin.action(description=gettext_lazy("Send again"), permissions=["manage"])
     def deliver_again(self, request: HttpRequest, deliveries: QuerySet[Delivery]) -> HttpResponse | None:
         selected = list(deliveries)
         done = sum(redeliver(delivery, actor=actor_of(request)) for delivery in selected)
-        left = f" {len(selected) - done} had not failed." if len(selected) > done else ""
-        level = messages.WARNING if left else messages.SUCCESS
-        self.message_user(request, f"{done} will be sent again.{left}", level)
+        text = ngettext("%(count)s will be sent again.", "%(count)s will be sent again.", done) % {"count": done}
+        if skipped := len(selected) - done:
+            rest = ngettext("%(count)s skipped (not failed).", "%(count)s skipped (not failed).", skipped)
+            self.message_user(request, f"{text} {rest % {'count': skipped}}", messages.WARNING)
+        else:
+            self.message_user(request, text, messages.SUCCESS)
         return back(request)

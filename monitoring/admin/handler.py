@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.text import capfirst
+from django.utils.translation import gettext, gettext_lazy
 from unfold.admin import ModelAdmin
 
 from jobs import audit
@@ -39,21 +40,21 @@ class AlertHandlerAdmin(HandlerAdminBase):
     list_before_template = "monitoring/monitor_note.html"
     change_form_outer_before_template = "monitoring/handler_buttons.html"
 
-    @admin.display(description="kind")
+    @admin.display(description=gettext_lazy("kind"))
     def kind_badge(self, handler: AlertHandler) -> str:
         channel = CHANNELS[handler.kind]
-        return badge(channel.label, channel.icon, "calm")
+        return badge(str(channel.label), channel.icon, "calm")
 
-    @admin.display(description="from severity")
+    @admin.display(description=gettext_lazy("from severity"))
     def severity(self, handler: AlertHandler) -> str:
         return str(Severity(handler.minimum_severity).label)
 
-    @admin.display(description="last delivery")
+    @admin.display(description=gettext_lazy("last delivery"))
     def last_delivery(self, handler: AlertHandler) -> str:
         newest = handler.deliveries.order_by("-id").first()
         if newest is None:
             return "-"
-        status = badge(newest.status, *STATUSES[Delivery.Status(newest.status)])
+        status = badge(newest.get_status_display(), *STATUSES[Delivery.Status(newest.status)])
         return status + render_to_string("ops/moment.html", ops.moment(newest.created_at))
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
@@ -69,9 +70,12 @@ class AlertHandlerAdmin(HandlerAdminBase):
             raise PermissionDenied
         channel = channel_named(request.GET.get("kind", ""))
         if channel is None:
-            context = {"title": "Add alert handler", "channels": CHANNELS}
+            context = {"title": gettext("Add alert handler"), "channels": CHANNELS}
             return render_page(request, "monitoring/handler_kinds.html", context)
-        title = {"title": f"Add alert handler: {channel.label}", **(extra_context or {})}
+        title = {
+            "title": gettext("Add alert handler: %(channel)s") % {"channel": channel.label},
+            **(extra_context or {}),
+        }
         return super().add_view(request, form_url, title)
 
     def get_form(
@@ -85,9 +89,9 @@ class AlertHandlerAdmin(HandlerAdminBase):
         channel = channel_named(obj.kind if obj else request.GET.get("kind", "")) or CHANNELS["log"]
         own = [PREFIX + field.name for field in channel.fields]
         return [
-            (channel.label, {"fields": ["name", *own, "enabled"], "description": f"{capfirst(channel.says)}."}),
-            ("Which alerts", {"fields": ["minimum_severity", "alert_kinds", "job_types", "campaigns"]}),
-            ("Quiet hours", {"fields": [("quiet_from", "quiet_until"), "time_zone", "wake_for_critical"]}),
+            (channel.label, {"fields": ["name", *own, "enabled"], "description": f"{capfirst(str(channel.says))}."}),
+            (gettext("Which alerts"), {"fields": ["minimum_severity", "alert_kinds", "job_types", "campaigns"]}),
+            (gettext("Quiet hours"), {"fields": [("quiet_from", "quiet_until"), "time_zone", "wake_for_critical"]}),
         ]
 
     def save_model(self, request: HttpRequest, obj: AlertHandler, form: Any, change: bool) -> None:
@@ -112,16 +116,16 @@ class AlertHandlerAdmin(HandlerAdminBase):
         for handler in queryset:
             self.delete_model(request, handler)
 
-    @admin.action(description="Send test alert", permissions=["change"])
+    @admin.action(description=gettext_lazy("Send test alert"), permissions=["change"])
     def send_test(self, request: HttpRequest, handlers: QuerySet[AlertHandler]) -> HttpResponse | None:
         """Queue a test message for each, whatever its filters; the monitor sends it."""
         sent = [routing.send_test(handler) for handler in handlers]
         if not monitor_runs():
-            warning = "The test alert waits: no monitor is running. Start manage.py monitor."
+            warning = gettext("The test alert waits because no monitor is running. Start manage.py monitor.")
             self.message_user(request, warning, messages.WARNING)
             return back(request)
         names = ", ".join(delivery.handler_name for delivery in sent)
-        text = f"A test alert is on its way to {names}: see the delivery log."
+        text = gettext("Test alert sent to %(names)s. See Deliveries for the result.") % {"names": names}
         if len(sent) == 1:
             return redirect(request, reverse("admin:monitoring_delivery_change", args=[sent[0].pk]), text)
         self.message_user(request, text, messages.SUCCESS)

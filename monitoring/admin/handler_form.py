@@ -5,6 +5,7 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext, gettext_lazy
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminPasswordWidget,
@@ -15,6 +16,7 @@ from unfold.widgets import (
 from jobs.registry import all_types
 from monitoring.alerting.channels import CHANNELS, Channel, Field
 from monitoring.models import AlertHandler, Kind
+from ops.labels import label
 from scheduler_project.moments import read_zone
 
 PREFIX = "channel_"
@@ -39,18 +41,18 @@ class HandlerForm(forms.ModelForm[AlertHandler]):
     alert_kinds = forms.MultipleChoiceField(
         choices=Kind.choices,
         required=False,
-        label="Kinds of alerts",
-        help_text="Leave empty for all kinds.",
+        label=gettext_lazy("Kinds of alerts"),
+        help_text=gettext_lazy("Leave empty for all kinds."),
         widget=UnfoldAdminCheckboxSelectMultipleWidget(),
     )
     job_types = forms.MultipleChoiceField(
         required=False,
-        help_text="Leave empty for all types. Otherwise only alerts about jobs of these types.",
+        help_text=gettext_lazy("Leave empty for all types. Otherwise only alerts about jobs of these types."),
         widget=UnfoldAdminCheckboxSelectMultipleWidget(),
     )
     campaigns = Lines(
         required=False,
-        help_text="IDs, one per line. Leave empty for all campaigns.",
+        help_text=gettext_lazy("IDs, one per line. Leave empty for all campaigns."),
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
     )
 
@@ -73,12 +75,12 @@ class HandlerForm(forms.ModelForm[AlertHandler]):
         super().__init__(*args, **kwargs)
         types = self.fields["job_types"]
         if isinstance(types, forms.MultipleChoiceField):
-            types.choices = [(name, name) for name in sorted(all_types())]
+            types.choices = [(name, label(name)) for name in sorted(all_types())]
         for field in self.channel.fields:
             shown = self.fields[PREFIX + field.name]
             if field.secret and self.instance.secrets.get(field.name):
                 shown.required = False
-                shown.help_text = "Saved. Leave blank to keep."
+                shown.help_text = gettext("Saved. Leave blank to keep.")
             elif not field.secret:
                 shown.initial = self.instance.config.get(field.name, "")
 
@@ -92,7 +94,7 @@ class HandlerForm(forms.ModelForm[AlertHandler]):
         """Check that quiet hours have a beginning and an end, and the channel's own fields."""
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         if (cleaned.get("quiet_from") is None) != (cleaned.get("quiet_until") is None):
-            self.add_error("quiet_until", "Quiet hours need a start and an end.")
+            self.add_error("quiet_until", gettext("Quiet hours need a start and an end."))
         for field in self.channel.fields:
             value = cleaned.get(PREFIX + field.name)
             if value and field.check:

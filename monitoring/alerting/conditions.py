@@ -13,6 +13,7 @@ from typing import Final
 from django.conf import settings
 from django.db.models import Sum
 from django.utils import timezone
+from django.utils.translation import gettext, gettext_noop, ngettext
 from rq import Worker as RQWorker
 
 from jobs import pauses
@@ -25,7 +26,7 @@ from monitoring import health, metrics
 from monitoring.alerting.store import LONGEST, Finding
 from monitoring.health import Component, Found
 from monitoring.models import Kind, Severity
-from scheduler_project.durations import duration
+from scheduler_project.durations import duration_in_words as duration
 from scheduler_project.text import line
 
 GONE_S: Final = 10.0  #: Redis or the database does not answer
@@ -68,12 +69,12 @@ class Conditions:
 
     def _gone(self, found: Found) -> Iterator[Finding]:
         for name, kind, title in (
-            ("redis", Kind.REDIS_GONE, "Redis unreachable"),
-            ("database", Kind.DATABASE_GONE, "Database unreachable"),
+            ("redis", Kind.REDIS_GONE, gettext_noop("Redis unreachable")),
+            ("database", Kind.DATABASE_GONE, gettext_noop("Database unreachable")),
         ):
             component = found[name]
             if self.since_down(name, down=component.status == health.DOWN) >= self.gone_s:
-                yield condition(kind, title, component.message, severity=Severity.CRITICAL)
+                yield condition(kind, gettext(title), component.message, severity=Severity.CRITICAL)
 
     def _absent(self, found: Found) -> Iterator[Finding]:
         down = {
@@ -83,13 +84,18 @@ class Conditions:
         }
         for kind, (title, command) in _ABSENT.items():
             if self.since_down(kind, down=down[kind]) >= self.absent_s:
-                yield condition(kind, title, f"Start it: manage.py {command}.", severity=Severity.CRITICAL)
+                yield condition(
+                    kind,
+                    gettext(title),
+                    gettext("Start it: manage.py %(command)s.") % {"command": command},
+                    severity=Severity.CRITICAL,
+                )
 
 
 _ABSENT: Final[Mapping[Kind, tuple[str, str]]] = {
-    Kind.NO_WORKER: ("No worker is running", "rqworker"),
-    Kind.NO_SCHEDULER: ("No scheduler is running", "rqscheduler"),
-    Kind.NO_SUBSCRIBER: ("Listener down", "pubsub_listener"),
+    Kind.NO_WORKER: (gettext_noop("No worker is running"), "rqworker"),
+    Kind.NO_SCHEDULER: (gettext_noop("No scheduler is running"), "rqscheduler"),
+    Kind.NO_SUBSCRIBER: (gettext_noop("Listener down"), "pubsub_listener"),
 }
 
 
@@ -108,31 +114,45 @@ def _has_live_worker() -> bool:
 def _breaker(component: Component) -> Iterator[Finding]:
     # Half-open counts as open: only the probe gets through.
     if component.status == health.DEGRADED:
-        message = f"Jobs that need the main API wait. {component.message}"
-        yield condition(Kind.BREAKER_OPEN, "Circuit breaker open", message, severity=Severity.CRITICAL)
+        message = gettext("Jobs that need the main API wait. %(cause)s") % {"cause": component.message}
+        yield condition(Kind.BREAKER_OPEN, gettext("Circuit breaker open"), message, severity=Severity.CRITICAL)
 
 
 def _lag() -> Iterator[Finding]:
     oldest = timedelta(seconds=metrics.oldest_queued_seconds())
     if oldest > settings.ALERT_LAG:
         paused = [pauses.as_sentence(pause) for pause in pauses.active()]
-        message = f"Oldest queued job: {duration(oldest)} (limit {duration(settings.ALERT_LAG)})."
+        message = gettext("Oldest queued job: %(oldest)s (limit %(limit)s).") % {
+            "oldest": duration(oldest),
+            "limit": duration(settings.ALERT_LAG),
+        }
         message += f" {'; '.join(paused)}." if paused else ""
         newer = sum(depth.newer for depth in (metrics.queue_depths(keys.redis()) or {}).values())
-        message += f" {newer} jobs wait for a worker of a newer release: replace the older workers." if newer else ""
-        yield condition(Kind.QUEUE_LAG, "Queue delay", message, severity=Severity.WARNING)
+        if newer:
+            text = ngettext(
+                "%(count)s job waits for a worker of a newer release: replace the older workers.",
+                "%(count)s jobs wait for a worker of a newer release: replace the older workers.",
+                newer,
+            )
+            message += f" {text % {'count': newer}}"
+        yield condition(Kind.QUEUE_LAG, gettext("Queue delay"), message, severity=Severity.WARNING)
 
 
 def _questions() -> Iterator[Finding]:
     for question in questions.find_open(MOST_QUESTIONS):
-        default = "it is triggered" if question.default_answer else "it expires"
+        if question.default_answer:
+            text = gettext(
+                "Later work of the campaign waits for an answer until %(until)s; without one it is triggered."
+            )
+        else:
+            text = gettext("Later work of the campaign waits for an answer until %(until)s; without one it expires.")
         until = f"{timezone.localtime(question.deadline):%Y-%m-%d %H:%M:%S %Z}"
         yield Finding(
             kind=Kind.EVENT_QUESTION,
             key=f"{Kind.EVENT_QUESTION.value}:{question.job_id}",
             severity=Severity.WARNING,
-            title=line(f"Trigger event {question.event_name}?", LONGEST),
-            message=f"What is due later in the campaign waits for an answer until {until}; without one {default}.",
+            title=line(gettext("Trigger event %(event)s?") % {"event": question.event_name}, LONGEST),
+            message=text % {"until": until},
             details={"jobs": [str(question.job_id)]},
             campaigns={question.campaign_id: 1},
         )
@@ -143,15 +163,24 @@ def growth(now: datetime, *, still_open: frozenset[str]) -> Iterator[Finding]:
     recent = OutcomeMinute.objects.filter(minute__gte=now - GROWTH, outcome=State.DEAD)
     dead = recent.aggregate(n=Sum("jobs"))["n"] or 0
     if dead >= (1 if Kind.DEAD_LETTERS_GROW.value in still_open else GROWTH_LIMIT):
-        message = f"{dead} new dead letters within {duration(GROWTH)}."
-        yield condition(Kind.DEAD_LETTERS_GROW, "Dead letters increasing", message, severity=Severity.CRITICAL)
+        text = ngettext(
+            "%(count)s new dead letter within %(duration)s.", "%(count)s new dead letters within %(duration)s.", dead
+        )
+        message = text % {"count": dead, "duration": duration(GROWTH)}
+        yield condition(Kind.DEAD_LETTERS_GROW, gettext("Dead letters increasing"), message, severity=Severity.CRITICAL)
 
 
 def _cron(now: datetime) -> Iterator[Finding]:
     for task in CronTask.objects.filter(enabled=True, next_fire_at__lt=now - OVERDUE):
-        message = f"Due since {task.next_fire_at:%Y-%m-%d %H:%M:%S %Z}. Is a scheduler running?"
+        message = gettext("Due since %(time)s. Is a scheduler running?") % {
+            "time": f"{task.next_fire_at:%Y-%m-%d %H:%M:%S %Z}"
+        }
         yield condition(
-            Kind.CRON_MISSED, f"Cron task {task.name} did not fire", message, severity=Severity.WARNING, about=task.name
+            Kind.CRON_MISSED,
+            gettext("Cron task %(name)s did not fire") % {"name": task.name},
+            message,
+            severity=Severity.WARNING,
+            about=task.name,
         )
 
 
@@ -167,11 +196,14 @@ def fired_late(awaited: Mapping[str, str]) -> tuple[dict[str, str], list[Finding
         awaits[name] = next_at.isoformat() if next_at else ""
         due = datetime.fromisoformat(awaited[name]) if awaited.get(name) else None
         if due and last_at and awaits[name] != awaited[name] and last_at - due > LATE:
-            message = f"Due {due:%Y-%m-%d %H:%M:%S %Z}, ran {duration(last_at - due)} late."
+            message = gettext("Due %(due)s, ran %(duration)s late.") % {
+                "due": f"{due:%Y-%m-%d %H:%M:%S %Z}",
+                "duration": duration(last_at - due),
+            }
             late.append(
                 condition(
                     Kind.CRON_MISSED,
-                    f"Cron task {name} ran late",
+                    gettext("Cron task %(name)s ran late") % {"name": name},
                     message,
                     severity=Severity.WARNING,
                     about=name,

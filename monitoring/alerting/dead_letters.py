@@ -12,10 +12,12 @@ from typing import Final
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
+from django.utils.translation import gettext, gettext_noop
 
 from jobs import actor as actors
 from jobs.errors import NotAuthorized
 from jobs.models import AuditEntry, Job
+from jobs.registry import label_of
 from jobs.states import State
 from monitoring.alerting.store import Finding, record
 from monitoring.models import Kind, MonitorState, SeenDeadLetter, Severity
@@ -90,12 +92,12 @@ def findings(dead_letters: Sequence[DeadLetter]) -> Iterator[Finding]:
 
 
 def _finding(kind: Kind, about: str, group: Sequence[DeadLetter]) -> Finding:
-    last, name = group[-1], about.replace("_", " ").capitalize()
+    last, name = group[-1], label_of(about)
     title = {
-        Kind.JOB_DEAD: f"Dead letter: {name}",
-        Kind.EFFECT_UNKNOWN: f"Unknown effect outcome: {name}",
-        Kind.CREDENTIAL_REFUSED: "Main API rejected the service token",
-        Kind.CRON_FAILED: f"Cron task {about} failed",
+        Kind.JOB_DEAD: gettext("Dead letter: %(type)s") % {"type": name},
+        Kind.EFFECT_UNKNOWN: gettext("Unknown effect outcome: %(type)s") % {"type": name},
+        Kind.CREDENTIAL_REFUSED: gettext("Main API rejected the service token"),
+        Kind.CRON_FAILED: gettext("Cron task %(task)s failed") % {"task": about},
     }[kind]
     details = {"jobs": [d.job_id for d in group[-SHOWN:]], "error": last.entry.error or last.entry.reason}
     details |= {"failure": last.failure} if last.failure else {}
@@ -106,7 +108,7 @@ def _finding(kind: Kind, about: str, group: Sequence[DeadLetter]) -> Finding:
         key=f"{kind.value}:{about}" if about else kind.value,
         severity=Severity.WARNING if kind == Kind.CRON_FAILED else Severity.CRITICAL,
         title=title,
-        message=f"{last.entry.reason}. {_NEXT[kind]}",
+        message=f"{last.entry.reason}. {gettext(_NEXT[kind])}",
         details=details,
         job_type=last.job_type if kind != Kind.CREDENTIAL_REFUSED else "",
         campaigns=Counter(dead.campaign_id for dead in group),
@@ -115,8 +117,8 @@ def _finding(kind: Kind, about: str, group: Sequence[DeadLetter]) -> Finding:
 
 
 _NEXT: Final = {
-    Kind.JOB_DEAD: "It stays dead until an operator retries or discards it.",
-    Kind.EFFECT_UNKNOWN: "Check in the main API whether it was executed before you retry it.",
-    Kind.CREDENTIAL_REFUSED: "Correct API_SERVICE_ACCOUNT_TOKEN, then retry the dead letters.",
-    Kind.CRON_FAILED: "Its job is dead; the task runs again at its next time.",
+    Kind.JOB_DEAD: gettext_noop("It stays dead until an operator retries or discards it."),
+    Kind.EFFECT_UNKNOWN: gettext_noop("Check in the main API whether it was executed before you retry it."),
+    Kind.CREDENTIAL_REFUSED: gettext_noop("Correct API_SERVICE_ACCOUNT_TOKEN, then retry the dead letters."),
+    Kind.CRON_FAILED: gettext_noop("Its job is dead; the task runs again at its next time."),
 }

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from django.conf import settings
+from django.utils.translation import gettext, gettext_noop
 
 from monitoring.models import Alert, Kind
 from scheduler_project import links
@@ -27,27 +28,48 @@ PAGES: Final[Mapping[str, str]] = {
 }
 _DOCUMENT: Final = "docs/operating.md"
 _RUNBOOKS: Final[Mapping[str, tuple[str, str]]] = {
-    Kind.JOB_DEAD: ("Read the error, mend its cause, then retry or discard the failure.", "dead-letters-increasing"),
-    Kind.DEAD_LETTERS_GROW: ("Look at the newest failures; pause what makes them.", "dead-letters-increasing"),
-    Kind.EFFECT_UNKNOWN: (
-        "Look in the main API whether the effect was executed; retry the job only if not.",
+    Kind.JOB_DEAD: (
+        gettext_noop("Read the error, fix its cause, then retry or discard the failure."),
         "dead-letters-increasing",
     ),
-    Kind.BREAKER_OPEN: ("Look why the main API fails; jobs wait and go on by themselves.", "circuit-breaker-open"),
-    Kind.CREDENTIAL_REFUSED: ("Correct API_SERVICE_ACCOUNT_TOKEN and restart.", "http-401-or-403-from-the-main-api"),
-    Kind.QUEUE_LAG: ("Look for pauses and for workers that hang; start more workers.", "jobs-stay-queued"),
-    Kind.NO_WORKER: ("Start a worker: manage.py rqworker.", "jobs-stay-queued"),
+    Kind.DEAD_LETTERS_GROW: (
+        gettext_noop("Check the newest failures; pause what causes them."),
+        "dead-letters-increasing",
+    ),
+    Kind.EFFECT_UNKNOWN: (
+        gettext_noop("Check in the main API whether the effect was executed; retry the job only if not."),
+        "dead-letters-increasing",
+    ),
+    Kind.BREAKER_OPEN: (
+        gettext_noop("Find out why the main API fails; jobs wait and resume by themselves."),
+        "circuit-breaker-open",
+    ),
+    Kind.CREDENTIAL_REFUSED: (
+        gettext_noop("Correct API_SERVICE_ACCOUNT_TOKEN and restart."),
+        "http-401-or-403-from-the-main-api",
+    ),
+    Kind.QUEUE_LAG: (gettext_noop("Check for pauses and hanging workers; start more workers."), "jobs-stay-queued"),
+    Kind.NO_WORKER: (gettext_noop("Start a worker: manage.py rqworker."), "jobs-stay-queued"),
     Kind.NO_SCHEDULER: (
-        "Start a scheduler: manage.py rqscheduler.",
+        gettext_noop("Start a scheduler: manage.py rqscheduler."),
         "jobs-stay-scheduled-past-their-time-cron-does-not-fire",
     ),
-    Kind.NO_SUBSCRIBER: ("Start a listener: manage.py pubsub_listener.", "a-settlement-does-not-grow"),
-    Kind.CRON_FAILED: ("Read the error of its job; the task fires again at its next time.", "dead-letters-increasing"),
-    Kind.CRON_MISSED: ("Look whether a scheduler runs.", "jobs-stay-scheduled-past-their-time-cron-does-not-fire"),
-    Kind.REDIS_GONE: ("Start Redis again: nothing is lost.", "redis-or-the-database-is-down"),
-    Kind.DATABASE_GONE: ("Start the database again: nothing is lost.", "redis-or-the-database-is-down"),
-    Kind.MAIN_API: ("Read on the page what its owners can change.", "the-scheduler-cannot-work-with-the-main-api"),
-    Kind.EVENT_QUESTION: ("Answer yes or no on its page, before the default counts.", "events"),
+    Kind.NO_SUBSCRIBER: (gettext_noop("Start a listener: manage.py pubsub_listener."), "a-settlement-does-not-grow"),
+    Kind.CRON_FAILED: (
+        gettext_noop("Read the error of its job; the task fires again at its next time."),
+        "dead-letters-increasing",
+    ),
+    Kind.CRON_MISSED: (
+        gettext_noop("Check that a scheduler is running."),
+        "jobs-stay-scheduled-past-their-time-cron-does-not-fire",
+    ),
+    Kind.REDIS_GONE: (gettext_noop("Start Redis again: nothing is lost."), "redis-or-the-database-is-down"),
+    Kind.DATABASE_GONE: (gettext_noop("Start the database again: nothing is lost."), "redis-or-the-database-is-down"),
+    Kind.MAIN_API: (
+        gettext_noop("The page says what its owners can change."),
+        "the-scheduler-cannot-work-with-the-main-api",
+    ),
+    Kind.EVENT_QUESTION: (gettext_noop("Answer yes or no on its page before the default applies."), "events"),
 }
 
 
@@ -72,4 +94,14 @@ def runbook_of(kind: str) -> str:
     if kind not in _RUNBOOKS:
         return ""
     first, section = _RUNBOOKS[kind]
-    return f"{first} {_DOCUMENT}#{section}"
+    return f"{gettext(first)} {_DOCUMENT}#{section}"
+
+
+def name_of_link(name: str) -> str:
+    """How a message calls one of `links_of`.
+
+    >>> name_of_link("failure")
+    'Failure'
+    """
+    names = {"alert": gettext("Alert"), "failure": gettext("Failure"), "job": gettext("Job"), "page": gettext("Page")}
+    return names[name]

@@ -14,6 +14,7 @@ from typing import Final
 
 import structlog
 from django.db import transaction
+from django.utils.translation import gettext
 
 from jobs import main_api_check
 from jobs.main_api.conformance.report import WORDS, Outcome, PointVerdict, Report, Verdict
@@ -93,8 +94,10 @@ def finding_of(report: Report, known: Mapping[str, str] | None) -> Finding | Non
         kind=Kind.MAIN_API,
         key=CANNOT_WORK if unfit else Kind.MAIN_API.value,
         severity=Severity.CRITICAL if unfit else Severity.WARNING if worse else Severity.INFO,
-        title="The scheduler cannot work with the main API" if unfit else "The main API behaves differently",
-        message="\n".join(lines) or "All operations match the schema, and everything can be read.",
+        title=gettext("The scheduler cannot work with the main API")
+        if unfit
+        else gettext("The main API behaves differently"),
+        message="\n".join(lines) or gettext("All operations match the schema, and everything can be read."),
         details={"points": [point.point for point in told], "checked at": report.checked_at},
     )
 
@@ -115,13 +118,17 @@ def _has_changed(point: PointVerdict, known: Mapping[str, str]) -> bool:
 
 def _sentence(point: PointVerdict, known: Mapping[str, str]) -> str:
     was = known.get(str(point.point))
-    before = f" It was: {WORDS[Verdict(was)]}." if was and was != point.verdict.value else ""
-    return f"{point.point} {point.what}: {point.as_sentence()}{before}"
+    says = f"{point.point} {point.what}: {point.as_sentence()}"
+    if not was or was == point.verdict.value:
+        return says
+    before = gettext("It was: %(verdict)s.") % {"verdict": WORDS[Verdict(was)]}
+    return f"{says} {before}"
 
 
 def _other_faults(report: Report) -> list[str]:
     """What is wrong beside the points, in sentences."""
-    invalid = [f"{name}: does not match the schema: {fault}." for name, fault in report.invalid_operations.items()]
+    text = gettext("%(operation)s: does not match the schema: %(fault)s.")
+    invalid = [text % {"operation": name, "fault": fault} for name, fault in report.invalid_operations.items()]
     return [*([f"{report.reason}."] if report.reason else []), *invalid, *(f"{fault}." for fault in report.faults)]
 
 

@@ -8,6 +8,7 @@ from hashlib import blake2b
 from typing import Any, Final
 
 from django.conf import settings
+from django.utils.translation import gettext, ngettext
 
 from jobs.actor import name_of
 from monitoring.alerting.links import links_of, runbook_of
@@ -39,10 +40,19 @@ class Message:
     def subject(self) -> str:
         """One line: severity or RESOLVED, the title, and the number of repeats."""
         title = _BREAKS.sub(" ", self.title).strip()
-        more = f" (and {self.count - 1} more)" if self.count > 1 else ""
         if self.action == RESOLVE:
-            return f"[RESOLVED] {title}"
-        return f"[{self.severity.name}] {title}{more}"
+            return gettext("[RESOLVED] %(title)s") % {"title": title}
+        said = {"severity": self.severity.label.upper(), "title": title, "more": self.count - 1}
+        if self.count <= 1:
+            return gettext("[%(severity)s] %(title)s") % said
+        return (
+            ngettext(
+                "[%(severity)s] %(title)s (and %(more)s more)",
+                "[%(severity)s] %(title)s (and %(more)s more)",
+                self.count - 1,
+            )
+            % said
+        )
 
     @property
     def thread(self) -> str:
@@ -51,13 +61,14 @@ class Message:
 
     def as_json(self) -> dict[str, Any]:
         """Return the form in which messages are stored and sent."""
-        return {**asdict(self), "severity": self.severity.label}
+        return {**asdict(self), "severity": self.severity.word}
 
 
 def message_of(alert: Alert, action: str, *, count: int, at: datetime) -> Message:
     text = alert.message
     if action == RESOLVE:
-        text = f"Resolved by {name_of(alert.resolved_by)}. It was: {alert.message}"
+        said = {"who": name_of(alert.resolved_by), "message": alert.message}
+        text = gettext("Resolved by %(who)s. It was: %(message)s") % said
     return Message(
         action=action,
         alert=f"campaign-scheduler-{alert.key}-{alert.opened_at:%Y%m%dT%H%M%S}",
@@ -76,5 +87,5 @@ def message_of(alert: Alert, action: str, *, count: int, at: datetime) -> Messag
 
 def from_json(stored: Mapping[str, Any], *, id: str) -> Message:  # noqa: A002 - the field's name
     """Read the message of a stored delivery."""
-    severity = next(s for s in Severity if s.label == stored["severity"])
+    severity = next(s for s in Severity if s.word == stored["severity"])
     return Message(**{**stored, "severity": severity, "id": id})

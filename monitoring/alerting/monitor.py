@@ -17,6 +17,7 @@ from django.conf import settings
 from django.db import DatabaseError, transaction
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext
 from redis import RedisError
 
 from jobs.broker import keys
@@ -175,7 +176,9 @@ class Outage:
     """The alert about a database that is down: sent from memory, one thread per target, until it arrives."""
 
     def __init__(self, reason: str, began: datetime) -> None:
-        self._finding = condition(Kind.DATABASE_GONE, "Database unreachable", reason, severity=Severity.CRITICAL)
+        self._finding = condition(
+            Kind.DATABASE_GONE, gettext("Database unreachable"), reason, severity=Severity.CRITICAL
+        )
         self._began = began
         self._notified: dict[str, datetime] = {}
         self._tries: dict[str, tuple[threading.Thread, float, int]] = {}
@@ -224,5 +227,7 @@ def _open(found: Iterable[Finding], now: datetime) -> None:
 
 
 def _credential(message: str) -> Finding:
-    advice = f"{message}. Correct API_SERVICE_ACCOUNT_TOKEN; then retry the jobs that met it."
-    return condition(Kind.CREDENTIAL_REFUSED, "Main API rejected the service token", advice, severity=Severity.CRITICAL)
+    advice = gettext("%(error)s. Correct API_SERVICE_ACCOUNT_TOKEN, then retry the failed jobs.") % {"error": message}
+    return condition(
+        Kind.CREDENTIAL_REFUSED, gettext("Main API rejected the service token"), advice, severity=Severity.CRITICAL
+    )

@@ -14,6 +14,7 @@ import structlog
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from monitoring.alerting import code_handlers
 from monitoring.alerting.message import RESOLVE, TEST, TRIGGER, Message, message_of
@@ -97,8 +98,8 @@ def send_test(handler: AlertHandler) -> Delivery:
         alert=f"campaign-scheduler-test-{handler.pk}",
         kind="test",
         severity=Severity.INFO,
-        title="Test alert of the campaign scheduler",
-        message=f"The handler {handler.name} is reached. Nothing is wrong.",
+        title=gettext("Test alert of the campaign scheduler"),
+        message=gettext("The handler %(handler)s works. No action is needed.") % {"handler": handler.name},
         timestamp=timezone.now().isoformat(timespec="milliseconds"),
         environment=settings.ENVIRONMENT,
     )

@@ -62,13 +62,13 @@ def info(title: str, message: str = "", details: Mapping[str, Any] | None = None
 
 
 def _from_code(severity: Severity, title: str, message: str, details: Mapping[str, Any] | None) -> None:
-    key = f"code:{severity.label}:{title}"
+    key = f"code:{severity.word}:{title}"
     finding = Finding(kind=Kind.CODE, key=key, severity=severity, title=title, message=message, details=details or {})
     try:
         with transaction.atomic():
             record(finding)
     except (DatabaseError, ValueError) as error:  # ValueError: details that contain themselves
-        log.error("alert.record_failed", title=title, message=message, severity=severity.label, error=str(error))
+        log.error("alert.record_failed", title=title, message=message, severity=severity.word, error=str(error))
 
 
 @transaction.atomic

@@ -11,6 +11,7 @@ from typing import Any, Final
 import apprise
 from django.conf import settings as project
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext, gettext_lazy
 
 from monitoring.alerting.channels.base import (
     Channel,
@@ -40,10 +41,10 @@ def service(url: str) -> Any:
     """Return the Apprise service of a URL. Raises Undeliverable if there is none, or it is one of LOCAL."""
     asset = apprise.AppriseAsset(app_id="Campaign scheduler", secure_logging=True, storage_mode="memory")
     if url.partition(":")[0].lower() in LOCAL:
-        raise Undeliverable("services of the machine itself are not offered")
+        raise Undeliverable("services of this machine are not offered")
     found = apprise.Apprise.instantiate(url, asset=asset)
     if found is None:
-        raise Undeliverable("Apprise knows no such URL")
+        raise Undeliverable("Apprise does not know this URL")
     return found
 
 
@@ -51,7 +52,7 @@ def _check(url: str) -> None:
     try:
         service(url)
     except Undeliverable as unfit:
-        raise ValidationError(str(unfit)) from None
+        raise ValidationError(gettext("Apprise cannot use this URL: %(reason)s.") % {"reason": unfit}) from None
 
 
 def texts_for(plugin: Any, message: Message) -> tuple[str, str]:
@@ -76,8 +77,16 @@ def _lines_for(plugin: Any, text: str) -> str:
 
 class AppriseUrl(Channel):
     name, label, icon = "apprise", "Apprise", "hub"
-    says = "any service that Apprise supports, by its URL"
-    fields = (Field("url", "Apprise URL", "e.g. tgram://…, msteams://…, ntfys://…", secret=True, check=_check),)
+    says = gettext_lazy("any service that Apprise supports, by its URL")
+    fields = (
+        Field(
+            "url",
+            gettext_lazy("Apprise URL"),
+            gettext_lazy("e.g. tgram://…, msteams://…, ntfys://…"),
+            secret=True,
+            check=_check,
+        ),
+    )
 
     def send(self, message: Message, config: Config) -> ChannelResponse:
         """Send through Apprise, which reports only success or failure."""

@@ -11,10 +11,13 @@ from urllib.parse import urlsplit
 import urllib3
 from django.conf import settings
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext
 
 from monitoring.alerting.channels.limits import Limit, cut
 from monitoring.alerting.egress_guard import AddressRefused, egress_guard
+from monitoring.alerting.links import name_of_link
 from monitoring.alerting.message import Message
+from scheduler_project.text import StrOrPromise
 
 TIMEOUT_S: Final = 10.0  #: for connecting, and for each read
 REDIRECTS: Final = 3
@@ -49,8 +52,8 @@ class Field:
     """One field of a channel's form."""
 
     name: str
-    label: str
-    says: str = ""
+    label: StrOrPromise
+    says: StrOrPromise = ""
     secret: bool = False  #: write-only: never shown
     required: bool = True
     check: Callable[[str], None] | None = None  #: raises ValidationError
@@ -58,8 +61,8 @@ class Field:
 
 class Channel(ABC):
     name: ClassVar[str]
-    label: ClassVar[str]
-    says: ClassVar[str]
+    label: ClassVar[StrOrPromise]
+    says: ClassVar[StrOrPromise]
     icon: ClassVar[str]
     fields: ClassVar[tuple[Field, ...]] = ()
 
@@ -76,7 +79,7 @@ def check_http_url(value: str) -> None:
     except ValueError:
         fits = False
     if not fits:
-        raise ValidationError("expected a URL that begins http:// or https://")
+        raise ValidationError(gettext("Enter a URL that begins with http:// or https://."))
 
 
 def check_receiver_url(value: str) -> None:
@@ -84,7 +87,7 @@ def check_receiver_url(value: str) -> None:
     check_http_url(value)
     if "@" in urlsplit(value).netloc:
         raise ValidationError(
-            "a user and password in the URL are not sent; Apprise does so: jsons://user:password@host"
+            gettext("User and password in the URL are not sent. Use Apprise instead: jsons://user:password@host.")
         )
 
 
@@ -140,11 +143,19 @@ def as_text(message: Message, limit: Limit) -> str:
     Django looks for lines that are too long for a mail at all ten line ends, a mail server at line feeds only. Where
     there is too much of it, links and the runbook stay, unless they alone would take most of the room.
     """
-    lines = [message.message, "", f"Kind: {message.kind}", f"Environment: {message.environment}"]
-    lines += [f"{name}: {_as_line(value)}" for name, value in message.details.items()]
-    body = _joined([*lines, f"Time: {message.timestamp}"])
-    end = _joined([f"{name.capitalize()}: {address}" for name, address in message.links.items()])
-    end = f"{end}\nRunbook: {message.runbook}".strip() if message.runbook else end
+    lines = [
+        message.message,
+        "",
+        gettext("Kind: %(kind)s") % {"kind": message.kind},
+        gettext("Environment: %(environment)s") % {"environment": message.environment},
+        *(f"{name}: {_as_line(value)}" for name, value in message.details.items()),
+        gettext("Time: %(time)s") % {"time": message.timestamp},
+    ]
+    body = _joined(lines)
+    end = _joined([f"{name_of_link(name)}: {address}" for name, address in message.links.items()])
+    if message.runbook:
+        runbook = gettext("Runbook: %(runbook)s") % {"runbook": message.runbook}
+        end = f"{end}\n{runbook}".strip()
     if not end:
         return cut(body, limit)
     room = limit.size - limit.of(f"\n\n{end}")

@@ -3,6 +3,7 @@
 from django.core.exceptions import ValidationError
 from django.core.mail import EmailMessage, get_connection
 from django.core.validators import validate_email
+from django.utils.translation import gettext, gettext_lazy
 
 from monitoring.alerting.channels.base import TIMEOUT_S, Channel, ChannelResponse, Config, Field, as_text
 from monitoring.alerting.channels.limits import MAIL_BODY, MAIL_SUBJECT, cut
@@ -16,7 +17,7 @@ def recipients(text: str) -> list[str]:
 
 def _check(text: str) -> None:
     if not recipients(text):
-        raise ValidationError("expected one address or more")
+        raise ValidationError(gettext("Enter at least one address."))
     for address in recipients(text):
         validate_email(address)
 
@@ -25,8 +26,8 @@ class Email(Channel):
     """Sends one e-mail to all recipients; the e-mails of one alert form a thread."""
 
     name, label, icon = "email", "E-mail", "mail"
-    says = "to one or more addresses, through EMAIL_HOST"
-    fields = (Field("to", "Recipients", "Addresses, separated by commas.", check=_check),)
+    says = gettext_lazy("to one or more addresses, through EMAIL_HOST")
+    fields = (Field("to", gettext_lazy("Recipients"), gettext_lazy("Addresses, separated by commas."), check=_check),)
 
     def send(self, message: Message, config: Config) -> ChannelResponse:
         """Send the e-mail. Raises smtplib's errors and OSError."""

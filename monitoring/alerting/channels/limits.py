@@ -10,6 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from django.utils.translation import gettext
+
+from scheduler_project.numbers import format_number
 from scheduler_project.text import plain
 
 Size = Callable[[str], int]
@@ -69,7 +72,7 @@ def cut(text: str, limit: Limit) -> str:
 
 
 def _ending(cut_off: int) -> str:
-    return f"… ({cut_off:,} more characters cut)"
+    return gettext("… (%(count)s more characters cut)") % {"count": format_number(cut_off)}
 
 
 def _fitting(text: str, room: int, size: Size) -> int:

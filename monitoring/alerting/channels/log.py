@@ -4,6 +4,7 @@ import logging
 from typing import Final
 
 import structlog
+from django.utils.translation import gettext_lazy
 
 from monitoring.alerting.channels.base import Channel, ChannelResponse, Config
 from monitoring.alerting.message import RESOLVE, Message
@@ -18,8 +19,8 @@ _LEVELS: Final = {
 
 
 class Log(Channel):
-    name, label, icon = "log", "Log", "subject"
-    says = "a line in the monitor's log, at the level of the alert's severity"
+    name, label, icon = "log", gettext_lazy("Log"), "subject"
+    says = gettext_lazy("a line in the monitor's log, at the level of the alert's severity")
 
     def send(self, message: Message, config: Config) -> ChannelResponse:
         level = logging.INFO if message.action == RESOLVE else _LEVELS[message.severity]

@@ -3,6 +3,8 @@
 import socket
 from typing import Any, Final
 
+from django.utils.translation import gettext_lazy
+
 from monitoring.alerting.channels.base import Channel, ChannelResponse, Config, Field, check_receiver_url, post
 from monitoring.alerting.channels.limits import (
     PAGERDUTY_EVENT,
@@ -31,10 +33,21 @@ class PagerDuty(Channel):
     """Sends both events with the alert's key, which PagerDuty matches them by."""
 
     name, label, icon = "pagerduty", "PagerDuty", "emergency"
-    says = "PagerDuty incident (Events API v2), resolved with the alert"
+    says = gettext_lazy("PagerDuty incident (Events API v2), resolved with the alert")
     fields = (
-        Field("routing_key", "Integration key", "Of an Events API v2 integration.", secret=True),
-        Field("url", "URL", f"Leave empty for {EVENTS_URL}.", required=False, check=check_receiver_url),
+        Field(
+            "routing_key",
+            gettext_lazy("Integration key"),
+            gettext_lazy("From an Events API v2 integration."),
+            secret=True,
+        ),
+        Field(
+            "url",
+            "URL",
+            gettext_lazy("Leave empty for https://events.pagerduty.com/v2/enqueue."),
+            required=False,
+            check=check_receiver_url,
+        ),
     )
 
     def send(self, message: Message, config: Config) -> ChannelResponse:

@@ -2,6 +2,8 @@
 
 from typing import Any, Final
 
+from django.utils.translation import gettext_lazy
+
 from monitoring.alerting.channels.base import Channel, ChannelResponse, Config, Field, as_text, check_receiver_url, post
 from monitoring.alerting.channels.limits import SLACK_SECTION, SLACK_TEXT, Limit, as_body, characters, cut
 from monitoring.alerting.message import RESOLVE, Message
@@ -28,8 +30,16 @@ class Slack(Channel):
     """Posts to an incoming webhook. Its URL is a secret."""
 
     name, label, icon = "slack", "Slack", "tag"
-    says = "Slack channel (incoming webhook)"
-    fields = (Field("url", "Webhook URL", "https://hooks.slack.com/services/…", secret=True, check=check_receiver_url),)
+    says = gettext_lazy("Slack channel (incoming webhook)")
+    fields = (
+        Field(
+            "url",
+            gettext_lazy("Webhook URL"),
+            "https://hooks.slack.com/services/…",
+            secret=True,
+            check=check_receiver_url,
+        ),
+    )
 
     def send(self, message: Message, config: Config) -> ChannelResponse:
         colour = "#2EB67D" if message.action == RESOLVE else _COLOURS[message.severity]

@@ -9,6 +9,8 @@ import hashlib
 import hmac
 import time
 
+from django.utils.translation import gettext_lazy
+
 from monitoring.alerting.channels.base import Channel, ChannelResponse, Config, Field, check_receiver_url, post
 from monitoring.alerting.channels.limits import WEBHOOK_BODY, as_body, fit
 from monitoring.alerting.message import Message
@@ -20,11 +22,11 @@ def signature(secret: str, timestamp: str, body: bytes) -> str:
 
 
 class Webhook(Channel):
-    name, label, icon = "webhook", "Webhook", "webhook"
-    says = "JSON POST to your URL, signed with HMAC-SHA256 and a timestamp"
+    name, label, icon = "webhook", gettext_lazy("Webhook"), "webhook"
+    says = gettext_lazy("JSON POST to your URL, signed with HMAC-SHA256 and a timestamp")
     fields = (
         Field("url", "URL", "http:// or https://", check=check_receiver_url),
-        Field("secret", "Signing secret", "Shared secret for the signature.", secret=True),
+        Field("secret", gettext_lazy("Signing secret"), gettext_lazy("Shared secret for the signature."), secret=True),
     )
 
     def send(self, message: Message, config: Config) -> ChannelResponse:

@@ -32,7 +32,7 @@ def announced(points: Iterable[int] | Report) -> tuple[str, str] | None:
     main_api.announce(timezone.now())
     changed = [alert for alert in Alert.objects.all() if counts.get(alert.pk) != alert.count]
     main_api.announce(timezone.now())
-    return (Severity(changed[0].severity).label, changed[0].message) if changed else None
+    return (Severity(changed[0].severity).word, changed[0].message) if changed else None
 
 
 def resolve_what_is_over() -> None:

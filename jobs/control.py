@@ -3,6 +3,7 @@
 from typing import Final
 
 from django.db import transaction
+from django.utils.translation import gettext
 from pybreaker import STATE_CLOSED, STATE_OPEN
 from redis import RedisError
 
@@ -34,7 +35,7 @@ def ask_to_stop(key: str, *, actor: str, reason: str = "") -> ProcessStatus:
     """
     found = {status.key: status for status in processes()}.get(key)
     if found is None or found.lost:
-        raise StateConflict(f"{key}: no such process is running")
+        raise StateConflict(gettext("%(process)s: no such process is running") % {"process": key})
     with transaction.atomic():
         target = f"{found.role} {found.pid} on {found.host}"
         audit.record(actor=actor, verb="asked to stop", target=target, reason=reason)
@@ -50,7 +51,10 @@ def stop_job(job: Job, *, actor: str, reason: str = "") -> None:
     Raises StateConflict if it does not run, and redis.RedisError.
     """
     if job.state != State.RUNNING or not job.worker:
-        raise StateConflict(f"{job}: only a running job can be stopped, and it is {job.state}")
+        raise StateConflict(
+            gettext("%(job)s: only a running job can be stopped, and it is %(state)s")
+            % {"job": job, "state": job.state}
+        )
     commands.stop_job(str(job.pk), job.worker, by=actor, reason=line(reason, LONGEST_REASON), connection=keys.redis())
 
 

@@ -9,6 +9,7 @@ from typing import Final
 import structlog
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext
 from redis import Redis, RedisError
 
 from jobs import audit, taking_back
@@ -18,6 +19,7 @@ from jobs.main_api import limits as redis_copy
 from jobs.main_api.limits import Limits
 from jobs.models import MainApiLimits
 from scheduler_project.links import page
+from scheduler_project.numbers import format_number
 from scheduler_project.text import line
 
 log = structlog.get_logger(__name__)
@@ -85,6 +87,7 @@ def _publish_or_warn(connection: Redis) -> None:
 
 def _check(field: str, value: int | None) -> None:
     if value == 0:
-        raise InvalidLimit(field, "0 would stop everything: pause queues, or force the breaker open, instead")
+        raise InvalidLimit(field, gettext("0 would stop everything: pause queues, or force the breaker open, instead"))
     if value is not None and not 1 <= value <= MOST:
-        raise InvalidLimit(field, f"expected a whole number from 1 to {MOST:,}, or nothing for no limit, not {value}")
+        text = gettext("must be a whole number from 1 to %(most)s, or empty for no limit")
+        raise InvalidLimit(field, text % {"most": format_number(MOST)})

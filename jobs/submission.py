@@ -5,6 +5,8 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
+from django.utils.translation import gettext
+
 from jobs import calendars
 from jobs.errors import InvalidJob
 from jobs.models import Job, unique_key_of
@@ -48,7 +50,9 @@ def job_of(submission: Submission, actor: str, now: datetime) -> Job:
     if submission.subject is None and payload.names_its_work():
         due_key = ""
     if len(subject) > LONGEST_SUBJECT or not fits_postgresql(subject):
-        raise InvalidJob("subject", f"expected at most {LONGEST_SUBJECT} characters, without NUL")
+        raise InvalidJob(
+            "subject", gettext("must have at most %(most)s characters, without NUL") % {"most": LONGEST_SUBJECT}
+        )
     return make(
         Job,
         type=job_type.name,
@@ -77,19 +81,20 @@ def _campaign_of(submission: Submission, job_type: JobType) -> str:
     if not isinstance(campaign_id, str) or (campaign_id and not is_id(campaign_id)):
         raise InvalidJob(
             "campaignId",
-            f"expected a string of at most {LONGEST_ID} characters, without NUL and halves of surrogate pairs",
+            gettext("must be a text of at most %(most)s characters, without NUL and halves of surrogate pairs")
+            % {"most": LONGEST_ID},
         )
     if not campaign_id and not job_type.all_campaigns:
-        raise InvalidJob("campaignId", f"is required for {job_type.name}")
+        raise InvalidJob("campaignId", gettext("is required for %(type)s") % {"type": job_type.name})
     return campaign_id
 
 
 def _due_at(payload: Payload, submission: Submission, now: datetime) -> datetime:
     if payload.world_time_due():
         if submission.due_at:
-            raise InvalidJob("dueAt", "must be empty: the payload names a world time")
+            raise InvalidJob("dueAt", gettext("must be empty: the payload names a world time"))
         if not submission.campaign_id:
-            raise InvalidJob("campaignId", "is required for a job that is due at a world time")
+            raise InvalidJob("campaignId", gettext("is required for a job that is due at a world time"))
         return AT_WORLD_TIME
     due_at = payload.due_at() or submission.due_at or now
     check_due(due_at, "payload.executeAt" if payload.due_at() else "dueAt", now)
@@ -103,15 +108,14 @@ def _priority(value: object, default: Priority) -> int:
         if not isinstance(value, bool) and value in (priority.value, priority.name):
             return priority.value
     names = ", ".join(f"{p.name} {p.value}" for p in Priority)
-    raise InvalidJob("priority", f"{value!r} is none of {names}")
+    raise InvalidJob("priority", gettext("must be one of %(names)s") % {"names": names})
 
 
 def check_due(due_at: Any, field_name: str, now: datetime) -> None:
     """Raise InvalidJob, naming the field, unless the time has an offset and is in range."""
     if not isinstance(due_at, datetime) or due_at.tzinfo is None:
-        raise InvalidJob(field_name, "expected a time with its offset from UTC, such as 2026-01-02T03:04:05Z")
+        raise InvalidJob(field_name, gettext("must be a time with its offset from UTC, such as 2026-01-02T03:04:05Z"))
     if not now - EARLIEST <= due_at <= now + LATEST:
-        raise InvalidJob(
-            field_name,
-            f"{due_at.isoformat()} is more than {EARLIEST.days} days ago or more than {LATEST.days} days ahead",
-        )
+        text = gettext("%(time)s is more than %(ago)s days ago or more than %(ahead)s days ahead")
+        said = {"time": due_at.isoformat(), "ago": EARLIEST.days, "ahead": LATEST.days}
+        raise InvalidJob(field_name, text % said)

@@ -11,6 +11,7 @@ import structlog
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext
 from redis import Redis, RedisError
 
 from jobs import audit, overrides, taking_back
@@ -21,6 +22,7 @@ from jobs.models import TypeSettings
 from jobs.overrides import Overrides
 from jobs.registry import type_named
 from scheduler_project.links import page
+from scheduler_project.numbers import format_number
 from scheduler_project.text import line
 
 log = structlog.get_logger(__name__)
@@ -44,7 +46,7 @@ def set_overrides(job_type: str, wanted: Overrides, *, actor: str, reason: str) 
         _check(field, value)
     reason = line(reason, _LONGEST_REASON)
     if not reason:
-        raise InvalidSetting("reason", "say why: others will wonder")
+        raise InvalidSetting("reason", gettext("say why: others will wonder"))
     with transaction.atomic():
         row = TypeSettings.objects.select_for_update().filter(pk=job_type).first()
         before = _overrides_of(row) if row else Overrides()
@@ -146,8 +148,7 @@ def _publish_or_warn(connection: Redis) -> None:
 def _check(field: str, value: int | None) -> None:
     least, most = RANGES[field]
     if field == "concurrency" and value == 0:
-        raise InvalidSetting(field, "0 would stop the type: pause it instead")
+        raise InvalidSetting(field, gettext("0 would stop the type: pause it instead"))
     if value is not None and not least <= value <= most:
-        raise InvalidSetting(
-            field, f"expected a whole number from {least:,} to {most:,}, or nothing for the default, not {value:,}"
-        )
+        text = gettext("must be a whole number from %(least)s to %(most)s, or empty for the default")
+        raise InvalidSetting(field, text % {"least": format_number(least), "most": format_number(most)})

@@ -7,6 +7,7 @@ from typing import Any, Final
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from jobs import audit, taking_back
 from jobs.cron import firing
@@ -31,9 +32,10 @@ def validate(task: CronTask) -> None:
     """Check that a task can fire. Raises Django's ValidationError with each error under its field."""
     faults: dict[str, str] = {}
     if not fires(task.expression):
-        faults["expression"] = (
-            f"{task.expression!r} is not a cron expression of five or six fields (seconds first) that ever matches"
+        text = gettext(
+            "“%(expression)s” is not a cron expression of five or six fields (seconds first) that ever matches"
         )
+        faults["expression"] = text % {"expression": task.expression}
     try:
         read_zone(task.time_zone)
     except ValueError as error:
@@ -41,11 +43,12 @@ def validate(task: CronTask) -> None:
     try:
         job_type = type_named(task.type)
         if job_type.parse(task.payload).world_time_due():
-            faults["payload"] = "names a world time, which comes once; a cron task has times of its own"
+            faults["payload"] = gettext("names a world time, which comes once; a cron task has times of its own")
         if not task.campaign_id and not job_type.all_campaigns:
-            faults["campaign_id"] = f"{task.type} needs a campaign"
+            faults["campaign_id"] = gettext("%(type)s needs a campaign") % {"type": task.type}
         if task.campaign_id and not is_id(task.campaign_id):
-            faults["campaign_id"] = f"{task.campaign_id!r} cannot be the id of a campaign"
+            text = gettext("“%(name)s” cannot be the ID of a campaign")
+            faults["campaign_id"] = text % {"name": task.campaign_id}
     except InvalidJob as bad:
         faults["type" if bad.field == "type" else "payload"] = str(bad)
     if faults:
@@ -72,9 +75,11 @@ def enable(task: CronTask, *, actor: str, reason: str = "") -> None:
 def check_until(until: datetime | None) -> None:
     """Raises ValueError if `until` is in the past or more than LONGEST ahead."""
     if until is not None and until <= timezone.now():
-        raise ValueError(f"{until:%Y-%m-%d %H:%M %Z} is over already")
+        raise ValueError(gettext("%(time)s is in the past") % {"time": f"{until:%Y-%m-%d %H:%M %Z}"})
     if until is not None and until - timezone.now() > LONGEST:
-        raise ValueError("that is more than ten years ahead: leave it empty to disable it until somebody enables it")
+        raise ValueError(
+            gettext("that is more than ten years ahead: leave it empty to disable it until somebody enables it")
+        )
 
 
 def disable(task: CronTask, *, until: datetime | None, actor: str, reason: str = "") -> None:

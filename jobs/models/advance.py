@@ -4,6 +4,7 @@ from typing import ClassVar
 
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext_lazy
 
 from scheduler_project.text import LONGEST_ID
 
@@ -11,9 +12,9 @@ from scheduler_project.text import LONGEST_ID
 class AdvanceSource(models.TextChoices):
     """What the service knows a movement from."""
 
-    JOB = "job", "a job of the scheduler"
-    MESSAGE = "message", "a message of the main API"
-    CLOCK = "clock", "reading the campaigns' clocks"
+    JOB = "job", gettext_lazy("a job of the scheduler")
+    MESSAGE = "message", gettext_lazy("a message of the main API")
+    CLOCK = "clock", gettext_lazy("reading the campaigns' clocks")
 
 
 class WorldAdvance(models.Model):
@@ -22,15 +23,17 @@ class WorldAdvance(models.Model):
     Only jobs/schedules/advances.py writes it. A job records where it moves time to before it asks the main API.
     """
 
-    campaign_id = models.CharField("campaign", max_length=LONGEST_ID)
-    from_time = models.CharField(max_length=32, blank=True, help_text="World time before; empty if unknown.")
+    campaign_id = models.CharField(gettext_lazy("campaign"), max_length=LONGEST_ID)
+    from_time = models.CharField(
+        max_length=32, blank=True, help_text=gettext_lazy("World time before; empty if unknown.")
+    )
     to_time = models.CharField(max_length=32)
     source = models.CharField(max_length=7, choices=AdvanceSource.choices)
-    job_id = models.UUIDField(null=True, blank=True, help_text="The job that moves time.")
-    request_id = models.CharField(max_length=64, help_text="Of the jobs that it brought.")
+    job_id = models.UUIDField(null=True, blank=True, help_text=gettext_lazy("The job that moves time."))
+    request_id = models.CharField(max_length=64, help_text=gettext_lazy("Of the jobs that it brought."))
     created_at = models.DateTimeField(default=timezone.now)
     processed_at = models.DateTimeField(
-        null=True, blank=True, help_text="When the jobs that look for what is due were submitted."
+        null=True, blank=True, help_text=gettext_lazy("When the jobs that look for what is due were submitted.")
     )
 
     class Meta:
@@ -54,11 +57,11 @@ class AdvancePrediction(models.Model):
     """
 
     job_id = models.UUIDField(primary_key=True, editable=False)
-    campaign_id = models.CharField("campaign", max_length=LONGEST_ID)
-    from_time = models.CharField(max_length=32, help_text="World time then.")
+    campaign_id = models.CharField(gettext_lazy("campaign"), max_length=LONGEST_ID)
+    from_time = models.CharField(max_length=32, help_text=gettext_lazy("World time then."))
     to_time = models.CharField(max_length=32)
     created_at = models.DateTimeField(default=timezone.now)
-    changes = models.BinaryField(help_text="Of each settlement, structure and event; compressed.")
+    changes = models.BinaryField(help_text=gettext_lazy("Of each settlement, structure and event; compressed."))
 
     class Meta:
         default_permissions: ClassVar = ()

@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Final
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext_lazy
 
 from jobs.models.indexes import Inlined, OfOneState
 from jobs.models.job import Job
@@ -39,18 +40,24 @@ class AuditEntry(models.Model):
     id = models.BigAutoField(primary_key=True)
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="audit_trail", db_constraint=False)
     at = models.DateTimeField(default=timezone.now)
-    was = models.CharField(max_length=9, blank=True, help_text="Empty when the job was submitted.")
+    was = models.CharField(max_length=9, blank=True, help_text=gettext_lazy("Empty when the job was submitted."))
     now = models.CharField(max_length=9)
     attempt = models.PositiveIntegerField()
-    actor = models.CharField(max_length=120, help_text="user:…, token:…, cron:…, listener, worker:… or scheduler.")
+    actor = models.CharField(
+        max_length=120, help_text=gettext_lazy("user:…, token:…, cron:…, listener, worker:… or scheduler.")
+    )
     reason = models.TextField(blank=True)
-    duration_ms = models.FloatField(null=True, blank=True, help_text="Duration of the attempt that ended.")
+    duration_ms = models.FloatField(
+        null=True, blank=True, help_text=gettext_lazy("Duration of the attempt that ended.")
+    )
     error = models.TextField(blank=True)
     details = models.JSONField(
         null=True,
         blank=True,
-        help_text="Calls and traceback of the attempt that ended; or where an operator's request came from, and what "
-        "it changed: {field: [before, after]}, and whether it may have been applied.",
+        help_text=gettext_lazy(
+            "Calls and traceback of the attempt that ended; or where an operator's request came from, and what "
+            "it changed: {field: [before, after]}, and whether it may have been applied."
+        ),
     )
 
     action = models.ForeignKey(
@@ -60,8 +67,9 @@ class AuditEntry(models.Model):
     objects = AuditQuerySet.as_manager()
 
     class Meta:
+        verbose_name = gettext_lazy("audit entry")
         ordering: ClassVar = ["id"]
-        verbose_name_plural = "audit trail"
+        verbose_name_plural = gettext_lazy("audit trail")
         indexes: ClassVar = [
             models.Index(fields=["id"], name="audit_by_people", condition=BY_PEOPLE),
             models.Index(fields=["id"], name="audit_single_by_people", condition=BY_PEOPLE & SINGLE),
@@ -90,22 +98,24 @@ class OperatorAction(models.Model):
 
     id = models.BigAutoField(primary_key=True)
     at = models.DateTimeField(default=timezone.now)
-    actor = models.CharField(max_length=120, help_text="user:…, token:… or command.")
-    verb = models.CharField(max_length=40, help_text="In the past tense: paused, changed, forced open.")
+    actor = models.CharField(max_length=120, help_text=gettext_lazy("user:…, token:… or command."))
+    verb = models.CharField(max_length=40, help_text=gettext_lazy("In the past tense: paused, changed, forced open."))
     target = models.CharField(
-        db_column="thing", max_length=LONGEST_TARGET, help_text="What was changed, in words: cron task nightly."
+        db_column="thing",
+        max_length=LONGEST_TARGET,
+        help_text=gettext_lazy("What was changed, in words: cron task nightly."),
     )
-    link = models.TextField(blank=True, help_text="The target's page.")
+    link = models.TextField(blank=True, help_text=gettext_lazy("The target's page."))
     reason = models.TextField(blank=True)
-    changes = models.JSONField(null=True, blank=True, help_text="{field: [before, after]}")
-    ip = models.CharField("IP address", max_length=100, blank=True)
+    changes = models.JSONField(null=True, blank=True, help_text=gettext_lazy("{field: [before, after]}"))
+    ip = models.CharField(gettext_lazy("IP address"), max_length=100, blank=True)
     request_id = models.CharField(max_length=64, blank=True)
     undo = models.CharField(
         max_length=LONGEST_UNDO,
         blank=True,
         default="",
         db_default="",
-        help_text="What takes it back: resume/7. Empty: nothing.",
+        help_text=gettext_lazy("What takes it back: resume/7. Empty: nothing."),
     )
 
     class Meta:

@@ -5,6 +5,7 @@ from typing import ClassVar
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext, gettext_lazy
 
 from jobs.models.indexes import Inlined
 from jobs.states import StepState
@@ -17,29 +18,31 @@ LONGEST_TYPE = 64
 class EventPolicy(models.Model):
     """What becomes of events when world time passes their time. Only jobs/triggers/policies.py writes it."""
 
-    campaign_id = models.CharField("campaign", max_length=LONGEST_ID, blank=True, help_text="Empty for all campaigns.")
-    event_type = models.CharField(max_length=LONGEST_TYPE, blank=True, help_text="Empty for all types.")
+    campaign_id = models.CharField(
+        "campaign", max_length=LONGEST_ID, blank=True, help_text=gettext_lazy("Empty for all campaigns.")
+    )
+    event_type = models.CharField(max_length=LONGEST_TYPE, blank=True, help_text=gettext_lazy("Empty for all types."))
     action = models.CharField(max_length=7, choices=[(one.value, one.value) for one in EventAction])
     answer_minutes = models.PositiveIntegerField(
-        null=True, blank=True, help_text="Minutes of real time for an answer; only with ask."
+        null=True, blank=True, help_text=gettext_lazy("Minutes of real time for an answer; only with ask.")
     )
     default_answer = models.BooleanField(
-        default=False, help_text="What counts when nobody answers in time; only with ask."
+        default=False, help_text=gettext_lazy("What counts when nobody answers in time; only with ask.")
     )
     actor = models.CharField(max_length=120)
     since = models.DateTimeField(default=timezone.now)
 
     class Meta:
         ordering: ClassVar = ["campaign_id", "event_type"]
-        verbose_name = "event policy"
-        verbose_name_plural = "event policies"
+        verbose_name = gettext_lazy("event policy")
+        verbose_name_plural = gettext_lazy("event policies")
         default_permissions: ClassVar = ("change",)
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["campaign_id", "event_type"], name="one_policy_per_campaign_and_type")
         ]
 
     def __str__(self) -> str:
-        campaign = f"campaign {self.campaign_id}" if self.campaign_id else "all campaigns"
+        campaign = f"campaign {self.campaign_id}" if self.campaign_id else gettext("all campaigns")
         return f"{self.event_type or 'all'} events of {campaign}"
 
 
@@ -52,15 +55,15 @@ class TriggerStep(models.Model):
     job_id = models.UUIDField()
     event_id = models.CharField(max_length=LONGEST_ID, blank=True, default="", db_default="")
     position = models.PositiveIntegerField()
-    operation = models.CharField(max_length=32, help_text="The mutation.")
+    operation = models.CharField(max_length=32, help_text=gettext_lazy("The mutation."))
     effect_id = models.CharField(max_length=LONGEST_ID, blank=True)
     name = models.CharField(max_length=LONGEST_NAME, blank=True)
     timing = models.CharField(max_length=10, blank=True)
     state = models.CharField(
         max_length=8, choices=[(one.value, one.value) for one in StepState], default=StepState.PLANNED.value
     )
-    attempt = models.PositiveIntegerField(default=0, help_text="The attempt that sent it last.")
-    note = models.TextField(blank=True, help_text="Its error, or what the main API said.")
+    attempt = models.PositiveIntegerField(default=0, help_text=gettext_lazy("The attempt that sent it last."))
+    note = models.TextField(blank=True, help_text=gettext_lazy("Its error, or what the main API said."))
     moved_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
@@ -91,14 +94,14 @@ class EventQuestion(models.Model):
     """Whether an event is triggered; its job waits for the answer. Only jobs/triggers/questions.py writes it."""
 
     job_id = models.UUIDField(primary_key=True)
-    campaign_id = models.CharField("campaign", max_length=LONGEST_ID)
+    campaign_id = models.CharField(gettext_lazy("campaign"), max_length=LONGEST_ID)
     event_id = models.CharField(max_length=LONGEST_ID)
     event_name = models.CharField(max_length=LONGEST_NAME)
     event_type = models.CharField(max_length=LONGEST_TYPE, blank=True)
-    scheduled_at = models.CharField(max_length=32, help_text="World time.")
+    scheduled_at = models.CharField(max_length=32, help_text=gettext_lazy("World time."))
     asked_at = models.DateTimeField(default=timezone.now)
     deadline = models.DateTimeField()
-    default_answer = models.BooleanField(help_text="What counts from the deadline on.")
+    default_answer = models.BooleanField(help_text=gettext_lazy("What counts from the deadline on."))
     answer = models.BooleanField(null=True)
     answered_at = models.DateTimeField(null=True, blank=True)
     answered_by = models.CharField(max_length=120, blank=True)
@@ -108,8 +111,8 @@ class EventQuestion(models.Model):
 
     class Meta:
         ordering: ClassVar = ["-asked_at"]
-        verbose_name = "question about an event"
-        verbose_name_plural = "questions about events"
+        verbose_name = gettext_lazy("question about an event")
+        verbose_name_plural = gettext_lazy("questions about events")
         default_permissions: ClassVar = ("change",)
         indexes: ClassVar = [
             models.Index(fields=["deadline"], name="question_open", condition=OPEN),

@@ -9,7 +9,9 @@ import uuid_utils.compat
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext_lazy
 
+from jobs.models.choices import PRIORITIES
 from jobs.models.indexes import Inlined, OfOneState
 from jobs.states import CANCELLABLE, WAITING, Priority, State
 from scheduler_project.text import LONGEST_ID, LONGEST_SUBJECT
@@ -49,32 +51,44 @@ class Job(models.Model):
 
     id = models.UUIDField(primary_key=True, default=new_job_id, editable=False)
     type = models.CharField(max_length=64, db_index=False)
-    campaign_id = models.CharField("campaign", max_length=LONGEST_ID, blank=True, help_text="Empty for all campaigns.")
+    campaign_id = models.CharField(
+        "campaign", max_length=LONGEST_ID, blank=True, help_text=gettext_lazy("Empty for all campaigns.")
+    )
     subject = models.CharField(
-        max_length=LONGEST_SUBJECT, blank=True, help_text="What the job is about, within its campaign."
+        max_length=LONGEST_SUBJECT, blank=True, help_text=gettext_lazy("What the job is about, within its campaign.")
     )
     payload = models.JSONField(default=dict)
     payload_version = models.SmallIntegerField(
-        default=1, db_default=1, editable=False, help_text="Version of the type's payload when the job was submitted."
+        default=1,
+        db_default=1,
+        editable=False,
+        help_text=gettext_lazy("Version of the type's payload when the job was submitted."),
     )
     unique_key = models.CharField(max_length=64, editable=False)
-    priority = models.PositiveSmallIntegerField(choices=[(p.value, p.name) for p in Priority], default=Priority.NORMAL)
+    priority = models.PositiveSmallIntegerField(gettext_lazy("priority"), choices=PRIORITIES, default=Priority.NORMAL)
 
     state = models.CharField(max_length=9, choices=[(s.value, s.value) for s in State])
-    attempt = models.PositiveIntegerField(default=0, help_text="Claims so far; the fencing token.")
-    failures = models.PositiveIntegerField(default=0, help_text="Failed attempts that count against the type's limit.")
+    attempt = models.PositiveIntegerField(default=0, help_text=gettext_lazy("Claims so far; the fencing token."))
+    failures = models.PositiveIntegerField(
+        default=0, help_text=gettext_lazy("Failed attempts that count against the type's limit.")
+    )
     waits = models.IntegerField(
-        default=0, db_default=0, editable=False, help_text="Claims that sent nothing, because the job had to wait."
+        default=0,
+        db_default=0,
+        editable=False,
+        help_text=gettext_lazy("Claims that sent nothing, because the job had to wait."),
     )
     waits_since = models.DateTimeField(
         null=True,
         blank=True,
         editable=False,
-        help_text="When it was first found to have to wait; empty if it need not.",
+        help_text=gettext_lazy("When it was first found to have to wait; empty if it need not."),
     )
     due_at = models.DateTimeField()
     first_due_at = models.DateTimeField(
-        null=True, blank=True, help_text="Due time with which it was submitted; empty: by a release that kept none."
+        null=True,
+        blank=True,
+        help_text=gettext_lazy("Due time with which it was submitted; empty: by a release that kept none."),
     )
     created_at = models.DateTimeField(default=timezone.now)
     moved_at = models.DateTimeField(default=timezone.now)
@@ -88,19 +102,25 @@ class Job(models.Model):
     sending_attempt = models.PositiveIntegerField(
         null=True,
         blank=True,
-        help_text="0 until the running attempt sends, then its number; empty if unknown.",
+        help_text=gettext_lazy("0 until the running attempt sends, then its number; empty if unknown."),
     )
     may_have_been_applied = models.BooleanField(
-        default=False, db_default=False, help_text="An attempt ended without a clear answer whether its work was done."
+        default=False,
+        db_default=False,
+        help_text=gettext_lazy("An attempt ended without a clear answer whether its work was done."),
     )
     failure_key = models.CharField(max_length=16, blank=True, default="", db_default="", editable=False)
 
-    source = models.CharField(max_length=120, help_text="Who or what submitted it.")
+    source = models.CharField(max_length=120, help_text=gettext_lazy("Who or what submitted it."))
     request_id = models.CharField(max_length=64, blank=True)
-    copy_of = models.UUIDField(null=True, blank=True, help_text="The job that an operator copied.")
-    clock_due = models.CharField(max_length=32, blank=True, help_text="Last due time on the campaign's clock.")
+    copy_of = models.UUIDField(null=True, blank=True, help_text=gettext_lazy("The job that an operator copied."))
+    clock_due = models.CharField(
+        max_length=32, blank=True, help_text=gettext_lazy("Last due time on the campaign's clock.")
+    )
     clock = models.CharField(max_length=5, blank=True, choices=[("wall", "wall"), ("world", "world")])
-    occurrences = models.PositiveIntegerField(default=1, help_text="Due times that this job applies at once.")
+    occurrences = models.PositiveIntegerField(
+        default=1, help_text=gettext_lazy("Due times that this job applies at once.")
+    )
     interval = models.DurationField(null=True, blank=True)
 
     objects = JobQuerySet.as_manager()
@@ -110,6 +130,8 @@ class Job(models.Model):
     world_due: str
 
     class Meta:
+        verbose_name = gettext_lazy("job")
+        verbose_name_plural = gettext_lazy("jobs")
         ordering: ClassVar = ["-id"]
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["unique_key"], name="same_work_once"),

@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 from django.db import models
+from django.utils.translation import gettext_lazy
 
 
 class MainApiCheck(models.Model):
@@ -12,8 +13,10 @@ class MainApiCheck(models.Model):
     """
 
     name = models.CharField(max_length=16, primary_key=True, default="last")
-    report = models.JSONField(default=dict, help_text="As `manage.py check_main_api --json` prints it.")
-    failed_at = models.DateTimeField(null=True, blank=True, help_text="Empty if the last check got through.")
+    report = models.JSONField(default=dict, help_text=gettext_lazy("As `manage.py check_main_api --json` prints it."))
+    failed_at = models.DateTimeField(
+        null=True, blank=True, help_text=gettext_lazy("Empty if the last check got through.")
+    )
     failure = models.TextField(blank=True)
 
     class Meta:

@@ -4,6 +4,7 @@ from typing import ClassVar
 
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext_lazy
 
 
 class MainApiLimits(models.Model):
@@ -13,8 +14,12 @@ class MainApiLimits(models.Model):
     """
 
     name = models.CharField(max_length=16, primary_key=True, default="all")
-    in_flight = models.PositiveIntegerField(null=True, blank=True, help_text="Requests at a time. Empty for no limit.")
-    per_second = models.PositiveIntegerField(null=True, blank=True, help_text="New requests. Empty for no limit.")
+    in_flight = models.PositiveIntegerField(
+        null=True, blank=True, help_text=gettext_lazy("Requests at a time. Empty for no limit.")
+    )
+    per_second = models.PositiveIntegerField(
+        null=True, blank=True, help_text=gettext_lazy("New requests. Empty for no limit.")
+    )
     actor = models.CharField(max_length=120)
     reason = models.CharField(max_length=500, blank=True)
     since = models.DateTimeField(default=timezone.now)

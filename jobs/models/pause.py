@@ -25,16 +25,20 @@ class Pause(models.Model):
     """
 
     kind = models.CharField(max_length=8, choices=PauseKind.choices)
-    name = models.CharField(max_length=LONGEST_ID, help_text="Name of the queue or job type, or ID of the campaign.")
+    name = models.CharField(
+        max_length=LONGEST_ID, help_text=gettext_lazy("Name of the queue or job type, or ID of the campaign.")
+    )
     reason = models.CharField(max_length=500, blank=True)
     actor = models.CharField(max_length=120)
     since = models.DateTimeField(default=timezone.now)
-    until = models.DateTimeField(null=True, blank=True, help_text="Empty: until resumed.")
+    until = models.DateTimeField(null=True, blank=True, help_text=gettext_lazy("Empty: until resumed."))
     ended_at = models.DateTimeField(null=True, blank=True)
     ended_by = models.CharField(max_length=120, blank=True)
     ended_reason = models.CharField(max_length=500, blank=True)
 
     class Meta:
+        verbose_name = gettext_lazy("pause")
+        verbose_name_plural = gettext_lazy("pauses")
         ordering: ClassVar = ["-id"]
         default_permissions = ("view",)
         constraints: ClassVar = [

@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 from django.db import models
+from django.utils.translation import gettext_lazy
 
 from jobs.histogram import COLUMNS
 
@@ -20,9 +21,9 @@ class OutcomeMinute(models.Model):
     outcome = models.CharField(max_length=9)
     shard = models.PositiveSmallIntegerField()
     jobs = models.PositiveIntegerField()
-    run_ms = models.FloatField(help_text="Sum of the run times, in milliseconds.")
+    run_ms = models.FloatField(help_text=gettext_lazy("Sum of the run times, in milliseconds."))
     run_ms_max = models.FloatField()
-    wait_ms = models.FloatField(help_text="Sum of the start delays (due to started), in milliseconds.")
+    wait_ms = models.FloatField(help_text=gettext_lazy("Sum of the start delays (due to started), in milliseconds."))
     wait_ms_max = models.FloatField()
     # and one column for each bucket of jobs.histogram, below
 
@@ -56,8 +57,9 @@ class FailureGroup(models.Model):
     acknowledged_by = models.CharField(max_length=120, blank=True, db_default="")
 
     class Meta:
+        verbose_name_plural = gettext_lazy("failures")
         ordering: ClassVar = ["-last_seen"]
-        verbose_name = "failure"
+        verbose_name = gettext_lazy("failure")
         indexes: ClassVar = [models.Index(fields=["-last_seen"], name="failure_last_seen")]
 
     def __str__(self) -> str:

@@ -4,6 +4,7 @@ from typing import ClassVar
 
 from django.db import models
 from django.db.models import F
+from django.utils.translation import gettext_lazy
 
 from scheduler_project.text import LONGEST_ID, LONGEST_NAME
 
@@ -14,24 +15,37 @@ class ScheduleRow(models.Model):
     Times are ISO 8601 text, because a world time may be in any year; text of one format sorts by time.
     """
 
-    campaign_id = models.CharField("campaign", max_length=LONGEST_ID)
-    entity_type = models.CharField(max_length=10, choices=[("Settlement", "Settlement"), ("Structure", "Structure")])
+    campaign_id = models.CharField(gettext_lazy("campaign"), max_length=LONGEST_ID)
+    entity_type = models.CharField(
+        gettext_lazy("entity type"),
+        max_length=10,
+        choices=[("Settlement", gettext_lazy("Settlement")), ("Structure", gettext_lazy("Structure"))],
+    )
     entity_id = models.CharField(max_length=LONGEST_ID)
     household = models.CharField(
-        "settlement", max_length=LONGEST_ID, blank=True, default="", db_default="", help_text="its own, if it is one"
+        "settlement",
+        max_length=LONGEST_ID,
+        blank=True,
+        default="",
+        db_default="",
+        help_text=gettext_lazy("its own, if it is one"),
     )
-    entity_name = models.CharField(max_length=LONGEST_NAME, blank=True)
-    event_type = models.CharField(max_length=32)
-    clock = models.CharField(max_length=5, choices=[("wall", "wall"), ("world", "world")])
-    anchor = models.CharField(max_length=32, help_text="First seen, or the last due time applied.")
+    entity_name = models.CharField(gettext_lazy("settlement or structure"), max_length=LONGEST_NAME, blank=True)
+    event_type = models.CharField(gettext_lazy("event type"), max_length=32)
+    clock = models.CharField(
+        gettext_lazy("clock"), max_length=5, choices=[("wall", gettext_lazy("wall")), ("world", gettext_lazy("world"))]
+    )
+    anchor = models.CharField(max_length=32, help_text=gettext_lazy("First seen, or the last due time applied."))
     interval = models.DurationField()
-    next_due = models.CharField(max_length=32, blank=True, help_text="Empty: never (past the year 9999).")
-    fire_at = models.CharField(max_length=32, blank=True, help_text="When the next job is submitted.")
+    next_due = models.CharField(max_length=32, blank=True, help_text=gettext_lazy("Empty: never (past the year 9999)."))
+    fire_at = models.CharField(max_length=32, blank=True, help_text=gettext_lazy("When the next job is submitted."))
     job_type = models.CharField(max_length=64)
     payload = models.JSONField(default=dict)
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:
+        verbose_name = gettext_lazy("schedule")
+        verbose_name_plural = gettext_lazy("schedules")
         ordering: ClassVar = [F("next_due").asc()]
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["entity_id", "event_type"], name="one_row_per_entity_and_event")

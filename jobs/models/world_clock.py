@@ -7,6 +7,7 @@ from typing import ClassVar
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext_lazy
 
 from jobs.world.ticking import CatchUp
 from scheduler_project.text import LONGEST_ID
@@ -15,9 +16,9 @@ from scheduler_project.text import LONGEST_ID
 class ClockState(models.TextChoices):
     """Whether a world clock moves time."""
 
-    OFF = "off", "off"
-    RUNNING = "running", "running"
-    PAUSED = "paused", "paused"
+    OFF = "off", gettext_lazy("off")
+    RUNNING = "running", gettext_lazy("running")
+    PAUSED = "paused", gettext_lazy("paused")
 
 
 class WorldClock(models.Model):
@@ -27,39 +28,53 @@ class WorldClock(models.Model):
     job.
     """
 
-    campaign_id = models.CharField("campaign", max_length=LONGEST_ID, primary_key=True)
-    key = models.UUIDField(default=uuid.uuid4, editable=False, help_text="Part of the cause of each step.")
+    campaign_id = models.CharField(gettext_lazy("campaign"), max_length=LONGEST_ID, primary_key=True)
+    key = models.UUIDField(
+        default=uuid.uuid4, editable=False, help_text=gettext_lazy("Part of the cause of each step.")
+    )
     state = models.CharField(max_length=7, choices=ClockState.choices, default=ClockState.OFF)
-    actor = models.CharField(max_length=120, blank=True, help_text="Who set the state.")
+    actor = models.CharField(max_length=120, blank=True, help_text=gettext_lazy("Who set the state."))
     reason = models.CharField(max_length=500, blank=True)
     since = models.DateTimeField(default=timezone.now)
 
     rate = models.DecimalField(
-        max_digits=13, decimal_places=6, default=Decimal(1), help_text="World seconds a real second."
+        max_digits=13, decimal_places=6, default=Decimal(1), help_text=gettext_lazy("World seconds a real second.")
     )
-    step = models.PositiveIntegerField(default=60, help_text="Real seconds.")
-    most_per_step = models.BigIntegerField(default=86_400, help_text="World seconds.")
-    most_per_day = models.BigIntegerField(default=7 * 86_400, help_text="World seconds in a day of the time zone.")
+    step = models.PositiveIntegerField(default=60, help_text=gettext_lazy("Real seconds."))
+    most_per_step = models.BigIntegerField(default=86_400, help_text=gettext_lazy("World seconds."))
+    most_per_day = models.BigIntegerField(
+        default=7 * 86_400, help_text=gettext_lazy("World seconds in a day of the time zone.")
+    )
     quiet_hours = models.CharField(max_length=200, blank=True)
     time_zone = models.CharField(max_length=64, default="UTC")
     catch_up = models.CharField(max_length=4, choices=[(c.value, c.value) for c in CatchUp], default=CatchUp.SKIP.value)
 
-    counted_until = models.DateTimeField(null=True, blank=True, help_text="Real time up to here has been counted.")
-    owed = models.BigIntegerField(default=0, help_text="World nanoseconds that were earned and not moved.")
-    day = models.DateField(null=True, blank=True, help_text="The day of `moved`, in the time zone.")
-    moved = models.BigIntegerField(default=0, help_text="World seconds.")
-    next_at = models.DateTimeField(null=True, blank=True, help_text="When the next step is due; empty unless it runs.")
+    counted_until = models.DateTimeField(
+        null=True, blank=True, help_text=gettext_lazy("Real time up to here has been counted.")
+    )
+    owed = models.BigIntegerField(
+        default=0, help_text=gettext_lazy("World nanoseconds that were earned and not moved.")
+    )
+    day = models.DateField(null=True, blank=True, help_text=gettext_lazy("The day of `moved`, in the time zone."))
+    moved = models.BigIntegerField(default=0, help_text=gettext_lazy("World seconds."))
+    next_at = models.DateTimeField(
+        null=True, blank=True, help_text=gettext_lazy("When the next step is due; empty unless it runs.")
+    )
 
-    steps = models.PositiveBigIntegerField(default=0, help_text="The number of the last step.")
-    step_job_id = models.UUIDField(null=True, blank=True, help_text="The job of the last step.")
-    step_seconds = models.BigIntegerField(default=0, help_text="World seconds of the last step.")
+    steps = models.PositiveBigIntegerField(default=0, help_text=gettext_lazy("The number of the last step."))
+    step_job_id = models.UUIDField(null=True, blank=True, help_text=gettext_lazy("The job of the last step."))
+    step_seconds = models.BigIntegerField(default=0, help_text=gettext_lazy("World seconds of the last step."))
     step_day = models.DateField(null=True, blank=True)
 
-    problem = models.CharField(max_length=500, blank=True, help_text="What last held it up, or made it lose time.")
+    problem = models.CharField(
+        max_length=500, blank=True, help_text=gettext_lazy("What last held it up, or made it lose time.")
+    )
     problem_at = models.DateTimeField(null=True, blank=True)
-    waits = models.BooleanField(default=False, help_text="Whether the problem holds it up now.")
+    waits = models.BooleanField(default=False, help_text=gettext_lazy("Whether the problem holds it up now."))
 
     class Meta:
+        verbose_name = gettext_lazy("world clock")
+        verbose_name_plural = gettext_lazy("world clocks")
         ordering: ClassVar = ["campaign_id"]
         default_permissions: ClassVar = ("change",)
         permissions: ClassVar = [("pause_worldclock", "Can pause and resume world clocks")]

@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 from django.db import models
+from django.utils.translation import gettext_lazy
 
 from scheduler_project.text import LONGEST_ID
 
@@ -10,10 +11,10 @@ from scheduler_project.text import LONGEST_ID
 class StopPhase(models.TextChoices):
     """What the scheduler does with a stop; it looks only at those that do not wait."""
 
-    WAITING = "waiting", "world time has not reached it, or stands at an earlier stop"
-    OPEN = "open", "world time stands at it: what is due by then is applied, then its job runs"
-    SETTLING = "settling", "its job has ended: the schedules are recalculated at its time"
-    LIFTED = "lifted", "time goes on: what is due after it fires"
+    WAITING = "waiting", gettext_lazy("world time has not reached it, or stands at an earlier stop")
+    OPEN = "open", gettext_lazy("world time stands at it: what is due by then is applied, then its job runs")
+    SETTLING = "settling", gettext_lazy("its job has ended: the schedules are recalculated at its time")
+    LIFTED = "lifted", gettext_lazy("time goes on: what is due after it fires")
 
 
 class WorldStop(models.Model):
@@ -22,13 +23,19 @@ class WorldStop(models.Model):
     Only jobs/stops.py writes it. Times are text that sorts by time (`sortable`).
     """
 
-    campaign_id = models.CharField("campaign", max_length=LONGEST_ID)
-    at = models.CharField(max_length=32, help_text="World time.")
+    campaign_id = models.CharField(gettext_lazy("campaign"), max_length=LONGEST_ID)
+    at = models.CharField(max_length=32, help_text=gettext_lazy("World time."))
     job_id = models.UUIDField(unique=True)
     phase = models.CharField(max_length=8, choices=StopPhase.choices, default=StopPhase.WAITING)
-    opened_at = models.DateTimeField(null=True, blank=True, help_text="Since when world time stands at it.")
-    request_id = models.CharField(max_length=64, blank=True, help_text="Of the jobs that follow; set once it is open.")
-    settling_since = models.DateTimeField(null=True, blank=True, help_text="When the recalculations were submitted.")
+    opened_at = models.DateTimeField(
+        null=True, blank=True, help_text=gettext_lazy("Since when world time stands at it.")
+    )
+    request_id = models.CharField(
+        max_length=64, blank=True, help_text=gettext_lazy("Of the jobs that follow; set once it is open.")
+    )
+    settling_since = models.DateTimeField(
+        null=True, blank=True, help_text=gettext_lazy("When the recalculations were submitted.")
+    )
 
     class Meta:
         ordering: ClassVar = ["at", "id"]

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
 
+from django.utils.translation import gettext
+
 from jobs.errors import InvalidForecast
 from jobs.main_api.model import Event, Settlement, Structure
 from jobs.schedules.forecast import EVENT_EXPIRED, expires_by, name_of
@@ -17,6 +19,7 @@ from jobs.world.clock import Moment, later
 from jobs.world.entity import Advanced
 from jobs.world.household import advance
 from jobs.world.marks import KEY
+from scheduler_project.numbers import format_number
 
 LONGEST: Final = timedelta(days=3660)
 _LENGTH: Final = re.compile(r"([0-9]{1,7})\s*([mhd])")
@@ -74,7 +77,7 @@ class WhatIf:
 def read_until(now: Moment, *, to: str = "", by: str = "") -> Moment:
     """The moment `to` (ISO 8601), or `by` after `now` ("90m", "12h", "10d"). Raises InvalidForecast."""
     if bool(to) == bool(by):
-        raise InvalidForecast("to", "give either to or by")
+        raise InvalidForecast("to", gettext("give either to or by"))
     if to:
         try:
             until: Moment | None = type(now).parse(to)
@@ -83,17 +86,20 @@ def read_until(now: Moment, *, to: str = "", by: str = "") -> Moment:
     else:
         match = _LENGTH.fullmatch(by.strip())
         if match is None:
-            raise InvalidForecast("by", f"{by[:100]!r} is no length of time such as 90m, 12h or 10d")
+            text = gettext("“%(length)s” is not a duration such as 90m, 12h or 10d")
+            raise InvalidForecast("by", text % {"length": by[:100]})
         until = later(now, timedelta(minutes=int(match[1]) * _MINUTES[match[2]]))
     if until is None or until.at - now.at > LONGEST:
-        raise InvalidForecast("to" if to else "by", f"must be within {LONGEST.days:,} days, and the year 9999")
+        text = gettext("must be within %(days)s days, and the year 9999")
+        raise InvalidForecast("to" if to else "by", text % {"days": format_number(LONGEST.days)})
     return until
 
 
 def what_if(world: CampaignWorld, until: Moment) -> WhatIf:
     """Advance all towns up to `until`. Raises InvalidForecast if the clock is not before it."""
     if until.at <= world.now.at:
-        raise InvalidForecast("to", f"must be after the campaign's clock, which shows {world.now.isoformat()}")
+        text = gettext("must be after the campaign's clock, which shows %(time)s")
+        raise InvalidForecast("to", text % {"time": world.now.isoformat()})
     towns = [found for town in world.towns if (found := _advance(town, until)) is not None]
     expired = [event for event in world.events if expires_by(event, until)]
     jobs = [due for due in world.jobs if due.at.at <= until.at]

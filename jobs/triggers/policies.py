@@ -8,6 +8,7 @@ import structlog
 from django.db import transaction
 from django.db.models import OuterRef, Subquery
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from jobs import audit
 from jobs.errors import InvalidPolicy
@@ -16,6 +17,7 @@ from jobs.models.event import LONGEST_TYPE
 from jobs.world.event_policies import EventAction, Policies, Policy, type_key
 from scheduler_project import text
 from scheduler_project.links import page
+from scheduler_project.numbers import format_number
 
 log = structlog.get_logger(__name__)
 LONGEST_WAIT: Final = timedelta(days=366)  #: for an answer
@@ -55,7 +57,9 @@ def set_policy(policy: Policy, *, actor: str, reason: str = "") -> bool:
     with transaction.atomic():
         before = EventPolicy.objects.select_for_update().filter(**key).first()
         if before is None and EventPolicy.objects.count() >= MOST:
-            raise InvalidPolicy("", f"there are {MOST:,} policies, which is the most")
+            raise InvalidPolicy(
+                "", gettext("there are %(most)s policies already, the maximum") % {"most": format_number(MOST)}
+            )
         was = _shown(_read(before)) if before else {}
         if was == _shown(policy):
             return False
@@ -79,13 +83,19 @@ def remove(policy_id: int, *, actor: str, reason: str = "") -> bool:
 
 def _checked(policy: Policy) -> Policy:
     if policy.campaign_id and not text.is_id(policy.campaign_id):
-        raise InvalidPolicy("campaign", f"{policy.campaign_id!r} cannot be the ID of a campaign")
+        raise InvalidPolicy(
+            "campaign", gettext("“%(name)s” cannot be the ID of a campaign") % {"name": policy.campaign_id}
+        )
     event_type = type_key(policy.event_type)
     if len(event_type) > LONGEST_TYPE or not text.fits_postgresql(event_type):
-        raise InvalidPolicy("event_type", f"expected at most {LONGEST_TYPE} characters, without NUL")
+        raise InvalidPolicy(
+            "event_type", gettext("must have at most %(most)s characters, without NUL") % {"most": LONGEST_TYPE}
+        )
     if policy.action is EventAction.ASK and not timedelta(minutes=1) <= policy.answer_within <= LONGEST_WAIT:
         most = LONGEST_WAIT // timedelta(minutes=1)
-        raise InvalidPolicy("answer_minutes", f"ask needs 1 to {most:,} minutes for an answer")
+        raise InvalidPolicy(
+            "answer_minutes", gettext("“ask” needs 1 to %(most)s minutes for an answer") % {"most": format_number(most)}
+        )
     return policy._replace(event_type=event_type)
 
 

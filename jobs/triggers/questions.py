@@ -8,6 +8,7 @@ import structlog
 from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from jobs import audit, service
 from jobs.errors import StateConflict
@@ -52,11 +53,11 @@ def answer(job_id: UUID, *, yes: bool, actor: str, reason: str = "") -> EventQue
         job = Job.objects.select_for_update().filter(pk=job_id).first()  # nobody claims it before this is committed
         question = of_job(job_id)
         if question is None or job is None or State(job.state) in ENDED:
-            raise StateConflict("the job no longer waits for an answer")
+            raise StateConflict(gettext("the job no longer waits for an answer"))
         if not _answer(job_id, yes=yes, by=actor, reason=reason):
-            raise StateConflict("the question has been answered already")
+            raise StateConflict(gettext("the question has been answered already"))
         if job.state == State.RUNNING:
-            raise StateConflict("the job is running and asks at this moment; answer again in a few seconds")
+            raise StateConflict(gettext("the job is running and asks at this moment; answer again in a few seconds"))
         audit.record(
             actor=actor,
             verb="answered",

@@ -5,6 +5,7 @@ from uuid import UUID
 import structlog
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from jobs import audit, service
 from jobs.errors import StateConflict
@@ -27,7 +28,7 @@ def settle(job_id: UUID, *, actor: str, reason: str = "") -> Job:
         job = Job.objects.select_for_update().filter(pk=job_id, state=State.DEAD, may_have_been_applied=True).first()
         step = TriggerStep.objects.filter(job_id=job_id, state__in=_OPEN).order_by("position").first()
         if job is None or step is None:
-            raise StateConflict("the job has no request of unknown outcome")
+            raise StateConflict(gettext("the job has no request of unknown outcome"))
         was, note = step.state, text.line(f"counted as executed by {actor.removeprefix('user:')}", 300)
         TriggerStep.objects.filter(pk=step.pk).update(state=StepState.DONE, note=note, moved_at=timezone.now())
         audit.record(

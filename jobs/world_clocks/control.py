@@ -10,6 +10,7 @@ from typing import Any, Final
 import structlog
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext, ngettext
 
 from jobs import actor as actors
 from jobs import audit, calendars, service, taking_back
@@ -103,7 +104,7 @@ def pause_all(*, actor: str, reason: str = "") -> list[str]:
 def _run(campaign_id: str, allowed: tuple[ClockState, ...], verb: str, actor: str, reason: str) -> str:
     campaign, clock = _find_campaign(campaign_id), _lock(campaign_id, allowed, verb)
     if not campaign.world_time:
-        raise InvalidWorldClock("campaign", "it has no world time: it runs on wall-clock time")
+        raise InvalidWorldClock("campaign", gettext("it has no world time: it runs on wall-clock time"))
     settings, now = Settings.of(clock), timezone.now()
     settings.check()
     kept = Position(counted_until=now, owed=clock.owed, day=clock.day, moved=clock.moved)
@@ -115,9 +116,10 @@ def _run(campaign_id: str, allowed: tuple[ClockState, ...], verb: str, actor: st
     _record(campaign, verb, actor, reason, {})
     rate = describe_rate(settings.rate, calendars.of(campaign_id).hours_per_day)
     log.warning("world_clock.started", campaign_id=campaign_id, rate=rate, actor=actor, reason=reason, waits_for=held)
+    said = {"campaign": _name(campaign), "rate": rate, "reason": clock.problem, "duration": _until(clock, now)}
     if held:
-        return f"The world clock of {_name(campaign)} is on, {rate}, but waits: {clock.problem}."
-    return f"The world clock of {_name(campaign)} runs, {rate}. Its first step is due in {_until(clock, now)}."
+        return gettext("The world clock of %(campaign)s is on, %(rate)s, but waits: %(reason)s.") % said
+    return gettext("The world clock of %(campaign)s runs, %(rate)s. Its first step is due in %(duration)s.") % said
 
 
 @transaction.atomic
@@ -135,8 +137,14 @@ def _halt(campaign_id: str, to: ClockState, allowed: tuple[ClockState, ...], act
     undo = undo_of_pause(campaign_id) if to is ClockState.PAUSED else ""  # a stop gives up what was earned
     _record(campaign, verb, actor, reason, {"state": (was, to.value)}, undo=undo)
     log.warning("world_clock.halted", state=to.value, campaign_id=campaign_id, actor=actor, reason=reason, step=step)
-    kept = " What it has earned is given up." if to is ClockState.OFF else ""
-    return f"The world clock of {_name(campaign)} is {verb}.{step}{kept}"
+    if to is ClockState.OFF:
+        halted, given_up = (
+            gettext("The world clock of %(campaign)s is stopped."),
+            gettext("Time that it accrued is given up."),
+        )
+    else:
+        halted, given_up = gettext("The world clock of %(campaign)s is paused."), ""
+    return " ".join(filter(None, [halted % {"campaign": _name(campaign)}, step, given_up]))
 
 
 def _settle(clock: WorldClock, now: datetime) -> Position | None:
@@ -159,14 +167,20 @@ def _withdraw_step(clock: WorldClock, reason: str) -> str:
     if job is None or State(job.state) in ENDED or not clock.step_seconds:
         return ""
     if not service.cancel([job], actor=actors.WORLD_CLOCK, reason=reason).done:
-        return f" Step {clock.steps} has begun and ends."
+        return gettext("Step %(number)s is running and will finish.") % {"number": clock.steps}
     if job.attempts:
-        return f" Step {clock.steps} is cancelled after {job.attempts} attempts, which may have moved time."
+        text = ngettext(
+            "Step %(number)s is cancelled after %(count)s attempt, which may have moved time.",
+            "Step %(number)s is cancelled after %(count)s attempts, which may have moved time.",
+            job.attempts,
+        )
+        return text % {"number": clock.steps, "count": job.attempts}
     position = Position(counted_until=timezone.now(), owed=clock.owed, day=clock.day, moved=clock.moved)
     back = ticking.give_back(position, clock.step_seconds, clock.step_day)
     seconds, clock.step_seconds = clock.step_seconds, 0
     clock.owed, clock.moved = back.owed, back.moved
-    return f" Step {clock.steps} of {exact_duration(seconds)} had not begun and is cancelled."
+    said = {"number": clock.steps, "length": exact_duration(seconds)}
+    return gettext("Step %(number)s of %(length)s had not begun and is cancelled.") % said
 
 
 def _set_state(
@@ -180,18 +194,19 @@ def _set_state(
 def _lock(campaign_id: str, allowed: tuple[ClockState, ...], verb: str) -> WorldClock:
     clock = WorldClock.objects.select_for_update().filter(pk=campaign_id).first()
     if clock is None:
-        raise InvalidWorldClock("campaign", "it has no world clock yet: set its rate first")
+        raise InvalidWorldClock("campaign", gettext("it has no world clock yet: set its rate first"))
     if clock.state == ClockState.OFF and verb == "resumed":
-        raise StateConflict("The world clock is off. Start it first.")
+        raise StateConflict(gettext("The world clock is off. Start it first."))
     if clock.state not in allowed:
-        raise StateConflict(f"The world clock is {clock.get_state_display()} already: it cannot be {verb}.")
+        raise StateConflict(gettext("The world clock is already %(state)s.") % {"state": clock.get_state_display()})
     return clock
 
 
 def _find_campaign(campaign_id: str) -> CampaignClock:
     campaign = CampaignClock.objects.filter(pk=campaign_id).first()
     if campaign is None:
-        raise InvalidWorldClock("campaign", f"no campaign {campaign_id!r} has been seen in the main API")
+        text = gettext("no campaign “%(campaign)s” has been seen in the main API")
+        raise InvalidWorldClock("campaign", text % {"campaign": campaign_id})
     return campaign
 
 
@@ -242,4 +257,4 @@ def _name(campaign: CampaignClock) -> str:
 
 
 def _until(clock: WorldClock, now: datetime) -> str:
-    return exact_duration(max(0, round((clock.next_at - now).total_seconds()))) if clock.next_at else "no time"
+    return exact_duration(max(0, round((clock.next_at - now).total_seconds()))) if clock.next_at else "-"

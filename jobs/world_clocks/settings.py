@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final, Self
 
+from django.utils.translation import gettext
+
 from jobs.errors import InvalidWorldClock
 from jobs.models import WorldClock
 from jobs.world.quiet_hours import QuietHours, parse_ranges
@@ -77,24 +79,34 @@ class Settings:
         return replace(self, **{name: read.get(name, str)(value) for name, value in values.items()})
 
     def _own_faults(self) -> dict[str, str]:
-        within = f"must be from {format_rate(LEAST_RATE)} to {format_rate(MOST_RATE)}, with at most 6 decimals"
-        between = f"must be from {exact_duration(LEAST_STEP)} to {exact_duration(MOST_STEP)} of real time"
+        within = gettext("must be from %(least)s to %(most)s, with at most 6 decimals") % {
+            "least": format_rate(LEAST_RATE),
+            "most": format_rate(MOST_RATE),
+        }
+        between = gettext("must be from %(least)s to %(most)s of real time") % {
+            "least": exact_duration(LEAST_STEP),
+            "most": exact_duration(MOST_STEP),
+        }
+        modes = gettext("must be one of %(modes)s") % {"modes": ", ".join(CatchUp)}
         return {
             "rate": "" if LEAST_RATE <= self.rate <= MOST_RATE and not self.rate % LEAST_RATE else within,
             "step": "" if LEAST_STEP <= self.step <= MOST_STEP else between,
             "quiet_hours": _refusal(parse_ranges, self.quiet_hours),
             "time_zone": _refusal(read_zone, self.time_zone),
-            "catch_up": "" if self.catch_up in list(CatchUp) else f"must be one of {', '.join(CatchUp)}",
+            "catch_up": "" if self.catch_up in list(CatchUp) else modes,
         }
 
     def _limit_faults(self) -> dict[str, str]:
         least = math.ceil(self.rate * self.step)
         most = {"most_per_step": MOST_PER_STEP, "most_per_day": MOST_PER_DAY}
-        found = {}
+        found: dict[str, str] = {}
         for name, limit in most.items():
             value = getattr(self, name)
-            low = f"one step moves {exact_duration(least)}: the limit cannot be less" if value < least else ""
-            found[name] = low or (f"must be at most {exact_duration(limit)}" if value > limit else "")
+            if value < least:
+                text = gettext("one step moves %(length)s: the limit cannot be less")
+                found[name] = text % {"length": exact_duration(least)}
+            elif value > limit:
+                found[name] = gettext("must be at most %(length)s") % {"length": exact_duration(limit)}
         return found
 
 

@@ -8,13 +8,15 @@ from functools import cached_property
 from typing import Any, Final
 
 from django.db.models import Count, QuerySet
+from django.utils.translation import gettext
 
 from jobs import calendars
 from jobs.models import CampaignClock, ClockState, Job, WorldClock
 from jobs.world import ticking
 from jobs.world_clocks.settings import Settings
 from jobs.world_clocks.words import describe, describe_rate
-from scheduler_project.durations import duration, exact_duration
+from scheduler_project.durations import duration_in_words as duration
+from scheduler_project.durations import exact_duration
 
 _ORDER: Final = (ClockState.RUNNING, ClockState.PAUSED, ClockState.OFF)
 
@@ -39,7 +41,7 @@ class Status:
 
     @property
     def state(self) -> str:
-        return "waiting" if self.clock.waits else self.clock.get_state_display()
+        return gettext("waiting") if self.clock.waits else self.clock.get_state_display()
 
     @property
     def due_text(self) -> str:
@@ -48,8 +50,8 @@ class Status:
         if due is None or due > self.now:
             return ""
         if self.clock.waits:
-            return "once it no longer waits"
-        return "now" if self.now - due <= ticking.LATE else ""
+            return gettext("once it no longer waits")
+        return gettext("now") if self.now - due <= ticking.LATE else ""
 
     @property
     def moved_today(self) -> int:
@@ -63,7 +65,8 @@ class Status:
     @property
     def today(self) -> str:
         """World time that was moved today, and its limit."""
-        return f"{exact_duration(self.moved_today)} of {exact_duration(self.clock.most_per_day)}"
+        said = {"moved": exact_duration(self.moved_today), "limit": exact_duration(self.clock.most_per_day)}
+        return gettext("%(moved)s of %(limit)s") % said
 
     @property
     def step(self) -> str:
@@ -85,12 +88,16 @@ class Status:
     @property
     def sentence(self) -> str:
         """All of it, in one line."""
-        parts = [self.state, self.rate, f"today {self.today}"]
+        parts = [self.state, self.rate, gettext("today %(moved)s") % {"moved": self.today}]
         if self.clock.next_at:
             due = self.clock.next_at - self.now
-            parts.append(f"next step in {duration(due)}" if due.total_seconds() > 0 else "next step due")
+            if due.total_seconds() > 0:
+                parts.append(gettext("next step in %(duration)s") % {"duration": duration(due)})
+            else:
+                parts.append(gettext("next step due"))
         if self.clock.problem:
-            parts.append(self.clock.problem if self.clock.waits else f"last problem: {self.clock.problem}")
+            last = gettext("last problem: %(problem)s") % {"problem": self.clock.problem}
+            parts.append(self.clock.problem if self.clock.waits else last)
         return ", ".join(parts)
 
 

@@ -5,14 +5,17 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
+from django.utils.translation import gettext, gettext_noop
+
 from jobs.world.ticking import CatchUp, Rule
 from jobs.world_clocks.settings import Settings, format_rate
-from scheduler_project.durations import duration, exact_duration
+from scheduler_project.durations import duration_in_words as duration
+from scheduler_project.durations import exact_duration
 
 CATCH_UP: Final[Mapping[CatchUp, str]] = {
-    CatchUp.SKIP: "skip it: the clock goes on from now",
-    CatchUp.JUMP: "jump: one step makes up for it, within its limit",
-    CatchUp.STEP: "step: make the missed steps one after the other",
+    CatchUp.SKIP: gettext_noop("skip: the clock goes on from now"),
+    CatchUp.JUMP: gettext_noop("jump: one step catches up, within its limit"),
+    CatchUp.STEP: gettext_noop("step: make the missed steps one after the other"),
 }
 _ANY_DAY: Final = datetime(2000, 1, 3, tzinfo=UTC)  #: without a change of daylight saving in any zone
 
@@ -25,44 +28,65 @@ def describe_rate(rate: Decimal, hours_per_day: int = 24) -> str:
     '1 x: as in the real world'
     """
     if rate == 1:
-        return "1 x: as in the real world"
-    real = timedelta(seconds=float(Decimal(3600 * hours_per_day) / rate))
-    return f"{format_rate(rate)} x: a day in {duration(real)}"
+        return gettext("1 x: as in the real world")
+    said = {"rate": format_rate(rate), "duration": _real_day(rate, hours_per_day)}
+    return gettext("%(rate)s x: a day in %(duration)s") % said
+
+
+def _real_day(rate: Decimal, hours_per_day: int) -> str:
+    """The real time in which a day of the world passes."""
+    return duration(timedelta(seconds=float(Decimal(3600 * hours_per_day) / rate)))
 
 
 def describe(settings: Settings, hours_per_day: int = 24) -> list[str]:
     """One sentence for each thing that the clock would do; the settings are valid."""
     rule = settings.rule()
-    own = "" if hours_per_day == 24 else f" of {hours_per_day} hours"
-    rate = describe_rate(settings.rate, hours_per_day).replace("a day in", f"a day{own} passes in")
-    step = f"Every {exact_duration(settings.step)} a step of {_length(rule.seconds_per_step)} of world time"
-    return [f"{rate}.", f"{step}.", _describe_quiet(settings), _describe_day(rule), _describe_catch_up(settings)]
+    step = gettext("Every %(every)s a step of %(length)s of world time.") % {
+        "every": exact_duration(settings.step),
+        "length": _length(rule.seconds_per_step),
+    }
+    rate = _describe_day_length(settings.rate, hours_per_day)
+    return [rate, step, _describe_quiet(settings), _describe_day(rule), _describe_catch_up(settings)]
+
+
+def _describe_day_length(rate: Decimal, hours_per_day: int) -> str:
+    if rate == 1:
+        return gettext("1 x: as in the real world.")
+    said = {"rate": format_rate(rate), "hours": hours_per_day, "duration": _real_day(rate, hours_per_day)}
+    if hours_per_day == 24:
+        return gettext("%(rate)s x: a day passes in %(duration)s.") % said
+    return gettext("%(rate)s x: a day of %(hours)s hours passes in %(duration)s.") % said
 
 
 def _describe_quiet(settings: Settings) -> str:
     if not settings.quiet_hours.strip():
-        return "It has no quiet hours."
-    return f"It stands still in the quiet hours {settings.quiet_hours.strip()} ({settings.time_zone})."
+        return gettext("It has no quiet hours.")
+    said = {"hours": settings.quiet_hours.strip(), "zone": settings.time_zone}
+    return gettext("It stands still in the quiet hours %(hours)s (%(zone)s).") % said
 
 
 def _describe_day(rule: Rule) -> str:
     """How far it comes in a day, and when it meets the limit."""
     start = _ANY_DAY.replace(tzinfo=rule.quiet.zone).astimezone(UTC)
     whole = rule.rate * int(rule.quiet.open_time(start, start + timedelta(days=1)).total_seconds())
-    limit = _length(rule.most_per_day)
+    said = {"limit": _length(rule.most_per_day), "zone": rule.quiet.zone}
     if whole <= rule.most_per_day:
-        return f"In a real day it moves {_length(whole)} of world time, within its limit of {limit}."
+        text = gettext("In a real day it moves %(length)s of world time, within its limit of %(limit)s.")
+        return text % {**said, "length": _length(whole)}
     until = duration(timedelta(seconds=float(rule.most_per_day / rule.rate)))
-    return f"Each day it moves {limit} in {until}: its limit. Then it stands until midnight ({rule.quiet.zone})."
+    text = gettext("Each day it moves %(limit)s in %(duration)s: its limit. Then it stands until midnight (%(zone)s).")
+    return text % {**said, "duration": until}
 
 
 def _describe_catch_up(settings: Settings) -> str:
-    most = exact_duration(settings.most_per_step)
-    return {
-        CatchUp.SKIP: "Time in which it could not move is skipped.",
-        CatchUp.JUMP: f"Time in which it could not move is made up for by one step of at most {most}.",
-        CatchUp.STEP: "Time in which it could not move is made up for step by step.",
-    }[CatchUp(settings.catch_up)]
+    match CatchUp(settings.catch_up):
+        case CatchUp.SKIP:
+            return gettext("Time in which it could not move is skipped.")
+        case CatchUp.JUMP:
+            text = gettext("Time in which it could not move is caught up by one step of at most %(most)s.")
+            return text % {"most": exact_duration(settings.most_per_step)}
+        case CatchUp.STEP:
+            return gettext("Time in which it could not move is caught up step by step.")
 
 
 def _length(seconds: Decimal | int) -> str:

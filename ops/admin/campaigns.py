@@ -14,7 +14,7 @@ from django.shortcuts import get_object_or_404
 from django.template.loader import render_to_string
 from django.urls import path, reverse
 from django.utils import timezone
-from django.utils.translation import gettext, gettext_lazy
+from django.utils.translation import gettext, gettext_lazy, ngettext
 from redis import RedisError
 from unfold.admin import ModelAdmin
 from unfold.views import ChangeList
@@ -213,7 +213,12 @@ class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
         clock = self._get_posted(request, pk, "jobs.add_job")
         reason = request.POST.get("reason", "").strip()[:500] or "recalculate now"
         jobs = campaign_jobs.recalculate(clock, actor=actor_of(request), reason=reason, now=timezone.now())
-        return self._redirect(request, clock, f"Submitted {len(jobs)} jobs that recalculate its schedules.")
+        text = ngettext(
+            "Submitted %(count)s job that recalculates its schedules.",
+            "Submitted %(count)s jobs that recalculate its schedules.",
+            len(jobs),
+        )
+        return self._redirect(request, clock, text % {"count": len(jobs)})
 
     def _get_posted(self, request: HttpRequest, pk: str, permission: str) -> CampaignClock:
         if request.method != "POST" or not request.user.has_perm(permission):

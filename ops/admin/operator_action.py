@@ -8,7 +8,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import path, reverse
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext
 from django.views.decorators.http import require_POST
 
 from jobs import taking_back
@@ -51,9 +51,9 @@ def take_back(request: HttpRequest, pk: int) -> HttpResponse:
     try:
         taking_back.take_back(action, actor=actor_of(request))
     except Refused as refused:
-        text = _("Nothing was undone: %(reason)s.") % {"reason": refused}
+        text = gettext("Nothing was undone: %(reason)s.") % {"reason": refused}
         return redirect(request, back, text, messages.WARNING)
-    text = _("Undone: %(target)s is as it was before.") % {"target": action.target}
+    text = gettext("Undone: %(target)s is as it was before.") % {"target": action.target}
     return redirect(request, back, text, undo=offer(request, action.undo))
 
 

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from django import forms
 from django.utils import timezone
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
@@ -71,7 +72,7 @@ class WorldClockForm(forms.Form):
     )
     catch_up = forms.ChoiceField(
         label=gettext_lazy("After an outage"),
-        choices=[(mode.value, text[:1].upper() + text[1:]) for mode, text in CATCH_UP.items()],
+        choices=[(mode.value, capfirst(gettext_lazy(text))) for mode, text in CATCH_UP.items()],
         widget=UnfoldAdminSelectWidget(),
         help_text=gettext_lazy("Also applies after a pause of the campaign, and while a step waits or has failed."),
     )

@@ -90,7 +90,7 @@ def test_a_limit_that_cannot_be_is_refused_under_its_field(
 
 
 def test_a_program_is_told_the_field(db: None) -> None:
-    with pytest.raises(InvalidLimit, match="per_second: expected a whole number from 1 to 100,000") as caught:
+    with pytest.raises(InvalidLimit, match="per_second: must be a whole number from 1 to 100,000") as caught:
         main_api_limits.set_limits(Limits(None, 100_001), actor="command")
     assert caught.value.field == "per_second"
 

@@ -87,7 +87,7 @@ def test_pausing_lets_a_step_end_that_has_begun(redis: Redis) -> None:
     attempt.claim([str(job.pk)], worker="w", now=job.due_at)
     text = control.pause("c-1", actor="user:olga")
 
-    assert text == "The world clock of Northmarch is paused. Step 1 has begun and ends."
+    assert text == "The world clock of Northmarch is paused. Step 1 is running and will finish."
     assert (world_clocks.of().owed // NS, world_clocks.of().moved) == (0, 3600)
 
 
@@ -97,7 +97,7 @@ def test_a_step_that_may_have_moved_time_is_not_owed_again(redis: Redis) -> None
     Job.objects.filter(pk=job.pk).update(state=State.RETRYING, attempt=1)
     text = control.pause("c-1", actor="user:olga")
 
-    assert text.endswith("Step 1 is cancelled after 1 attempts, which may have moved time.")
+    assert text.endswith("Step 1 is cancelled after 1 attempt, which may have moved time.")
     assert Job.objects.get(pk=job.pk).state == State.CANCELLED
     assert world_clocks.of().owed // NS == 0
 
@@ -106,7 +106,7 @@ def test_a_clock_that_is_switched_off_owes_nothing(redis: Redis) -> None:
     with_step()
     text = control.stop("c-1", actor="user:ann")
 
-    assert text.endswith("What it has earned is given up.")
+    assert text.endswith("Time that it accrued is given up.")
     assert (world_clocks.of().state, world_clocks.of().owed) == ("off", 0)
 
 
@@ -126,12 +126,12 @@ def test_all_clocks_are_paused_at_once(redis: Redis) -> None:
 @pytest.mark.parametrize(
     ("action", "state", "text"),
     [
-        (control.pause, "paused", "is paused already"),
-        (control.pause, "off", "is off already"),
-        (control.resume, "running", "is running already"),
+        (control.pause, "paused", "is already paused"),
+        (control.pause, "off", "is already off"),
+        (control.resume, "running", "is already running"),
         (control.resume, "off", "is off. Start it first"),
-        (control.start, "running", "is running already"),
-        (control.stop, "off", "is off already"),
+        (control.start, "running", "is already running"),
+        (control.stop, "off", "is already off"),
     ],
 )
 def test_what_the_state_does_not_allow_is_refused(redis: Redis, action: Any, state: str, text: str) -> None:

@@ -136,7 +136,7 @@ def test_a_resolution_is_sent_after_its_trigger(receiver: HttpReceiver, tell: Te
 
     assert early == ["trigger"]
     assert [got.json["action"] for got in receiver.got] == ["trigger", "trigger", "resolve"]
-    assert "Resolved by user:ann" in receiver.got[-1].json["message"]
+    assert "Resolved by ann" in receiver.got[-1].json["message"]
 
 
 @pytest.mark.parametrize(

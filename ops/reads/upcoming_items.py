@@ -95,7 +95,10 @@ def _describe(planned: Planned, row: Any, campaign: str, pause: Pause | None) ->
             )
         case Source.QUESTION:
             name = gettext("The answer whether to trigger %(event)s") % {"event": row.event_name}
-            triggered, not_triggered = gettext("without one, it is triggered"), gettext("without one, it is not triggered")
+            triggered, not_triggered = (
+                gettext("without one, it is triggered"),
+                gettext("without one, it is not triggered"),
+            )
             shown = (name, "admin:jobs_job_change", row.pk, triggered if row.default_answer else not_triggered)
     name, page, pk, note = shown
     return Item(planned, name, campaign, page, pk, note, pause)

@@ -3,32 +3,31 @@
 from typing import Final
 
 from django import template
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy as _lazy
+from django.utils.translation import gettext, gettext_lazy
 
 register = template.Library()
 _STATES: Final = {
-    "queued": _lazy("Queued"),
-    "started": _lazy("Started"),
-    "finished": _lazy("Finished"),
-    "successful": _lazy("Successful"),
-    "failed": _lazy("Failed"),
-    "stopped": _lazy("Stopped"),
-    "retried": _lazy("Retried"),
-    "deferred": _lazy("Deferred"),
-    "scheduled": _lazy("Scheduled"),
-    "canceled": _lazy("Cancelled"),
-    "created": _lazy("Created"),
-    "busy": _lazy("Busy"),
-    "idle": _lazy("Idle"),
-    "suspended": _lazy("Suspended"),
+    "queued": gettext_lazy("Queued"),
+    "started": gettext_lazy("Started"),
+    "finished": gettext_lazy("Finished"),
+    "successful": gettext_lazy("Successful"),
+    "failed": gettext_lazy("Failed"),
+    "stopped": gettext_lazy("Stopped"),
+    "retried": gettext_lazy("Retried"),
+    "deferred": gettext_lazy("Deferred"),
+    "scheduled": gettext_lazy("Scheduled"),
+    "canceled": gettext_lazy("Cancelled"),
+    "created": gettext_lazy("Created"),
+    "busy": gettext_lazy("Busy"),
+    "idle": gettext_lazy("Idle"),
+    "suspended": gettext_lazy("Suspended"),
 }
 _LISTS: Final = {
-    "queued": _lazy("Queued jobs in %(queue)s"),
-    "finished": _lazy("Finished jobs in %(queue)s"),
-    "failed": _lazy("Failed jobs in %(queue)s"),
-    "deferred": _lazy("Deferred jobs in %(queue)s"),
-    "scheduled": _lazy("Scheduled jobs in %(queue)s"),
+    "queued": gettext_lazy("Queued jobs in %(queue)s"),
+    "finished": gettext_lazy("Finished jobs in %(queue)s"),
+    "failed": gettext_lazy("Failed jobs in %(queue)s"),
+    "deferred": gettext_lazy("Deferred jobs in %(queue)s"),
+    "scheduled": gettext_lazy("Scheduled jobs in %(queue)s"),
 }
 
 
@@ -41,4 +40,4 @@ def rq_status(state: str) -> str:
 @register.simple_tag
 def rq_list(state: str, queue: str) -> str:
     """The title of a queue's list of jobs."""
-    return (_LISTS.get(state.lower()) or _("Jobs in %(queue)s")) % {"queue": queue}
+    return (_LISTS.get(state.lower()) or gettext("Jobs in %(queue)s")) % {"queue": queue}

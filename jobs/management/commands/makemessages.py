@@ -1,4 +1,4 @@
-"""Django's makemessages, with what this project adds: the names of its functions, and what nobody translates."""
+"""Django's makemessages, with what nobody translates left out."""
 
 from typing import Any, Final
 
@@ -10,9 +10,6 @@ _NOT_TRANSLATED: Final = (".venv/*", "benchmarks/*", "docs/*", "sandbox/*", "sta
 
 class Command(makemessages.Command):
     """`manage.py makemessages --locale de`, run in the project's folder, writes locale/de/LC_MESSAGES/django.po."""
-
-    #: gettext_lazy is imported as _lazy, which xgettext does not know.
-    xgettext_options = [*makemessages.Command.xgettext_options, "--keyword=_lazy"]
 
     def handle(self, *args: Any, **options: Any) -> None:
         options["ignore_patterns"] = [*options["ignore_patterns"], *_NOT_TRANSLATED]

@@ -89,7 +89,7 @@ def test_an_administrator_sets_and_removes_a_policy(administrator: Client) -> No
 @pytest.mark.parametrize(
     ("values", "fault"),
     [
-        ({"action": "ask"}, "ask needs 1 to"),
+        ({"action": "ask"}, "“ask” needs 1 to"),
         ({"action": "ask", "answer_minutes": "-1"}, "Must be 1 to"),
         ({"action": "ask", "answer_minutes": "x"}, "Enter a whole number"),
         ({"action": "sing"}, "Select a valid choice"),

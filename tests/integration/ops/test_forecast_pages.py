@@ -58,7 +58,7 @@ def test_a_what_if_shows_before_and_after(admin_client: Client, redis: Redis, sa
     to = page(admin_client, WHAT_IF, to="2 June 1001, 12:00")
     assert by.partition("<tbody>")[2].partition("</tbody>")[0] == to.partition("<tbody>")[2].partition("</tbody>")[0]
     for query, message in (
-        ({"by": "soon"}, "is no length of time"),
+        ({"by": "soon"}, "is not a duration"),
         ({"to": "the Feast of the Moon"}, "to: "),
         ({"to": "1 June 1001", "by": "1d"}, "either to or by"),
         ({"to": "1 May 1001"}, "must be after"),

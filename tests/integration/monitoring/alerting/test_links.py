@@ -59,7 +59,10 @@ def test_every_link_opens_a_page(alert: Alert, admin_client: Client) -> None:
 
 def test_without_public_url_links_are_paths_and_a_note_says_so(alert: Alert, admin_client: Client) -> None:
     assert links_of(alert)["alert"] == f"/admin/monitoring/alert/{alert.pk}/change/"
-    assert "is not set: alerts name pages by their paths" in admin_client.get("/admin/monitoring/alerthandler/").content.decode()
+    assert (
+        "is not set: alerts name pages by their paths"
+        in admin_client.get("/admin/monitoring/alerthandler/").content.decode()
+    )
     with override_settings(PUBLIC_URL="https://ops.example.org"):
         assert "PUBLIC_URL is not set" not in admin_client.get("/admin/monitoring/alerthandler/").content.decode()
 

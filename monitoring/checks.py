@@ -109,7 +109,7 @@ class RQQueue(Check):
         seen = hour.aggregate(dead=Sum("jobs", filter=Q(outcome=State.DEAD)), all=Sum("jobs"))
         dead, finished = seen["dead"] or 0, seen["all"] or 0
         if dead > DEAD_SHARE * finished:
-            self._warn(says, f"{dead} of the last hour's {finished} finished jobs are dead letters")
+            self._warn(says, f"{dead:,} of the last hour's {finished:,} finished jobs are dead letters")
         if n.newer and oldest_queued_seconds() > settings.ALERT_LAG.total_seconds():
             self._warn(says, f"{n.newer} jobs wait for a newer release: replace the workers of the older one")
         self.message, self.brief = says, ""

@@ -14,7 +14,7 @@ MOST: Final = 100  #: the badge stops counting here
 def register() -> None:
     """Add the alerts' pages to the menu, with a badge for open alerts."""
     add_group(group)
-    add_badge("admin:monitoring_alert_changelist", open_badge)
+    add_badge("admin:monitoring_alert_changelist", open_badge, "jobs.view_job", "jobs.manage_alerts")
 
 
 def group(user: Any) -> Group:

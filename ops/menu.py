@@ -7,10 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 from django.http import HttpRequest
+from django.urls import reverse
 
 Group = tuple[str, list[tuple[str, str, str, str]]]  #: title; name, page, icon and permission of each link
 groups: list[Callable[[Any], Group]] = []
-badges: dict[str, Callable[[HttpRequest], str]] = {}
+badges: dict[str, tuple[Callable[[HttpRequest], str], tuple[str, ...]]] = {}  #: and who may see it
 
 
 def add_group(group: Callable[[Any], Group]) -> None:
@@ -19,6 +20,20 @@ def add_group(group: Callable[[Any], Group]) -> None:
         groups.append(group)
 
 
-def add_badge(page: str, badge: Callable[[HttpRequest], str]) -> None:
-    """Show what `badge` returns beside the link to `page`, unless it is empty."""
-    badges[page] = badge
+def add_badge(page: str, badge: Callable[[HttpRequest], str], *permissions: str) -> None:
+    """Show what `badge` returns beside the link to `page`, unless it is empty, to users with one of the permissions."""
+    badges[page] = badge, permissions
+
+
+def find_badges(request: HttpRequest) -> dict[str, str]:
+    """The badges that the user may see, by the addresses of their pages."""
+    may = request.user.has_perm
+    return {reverse(page): read_badge(request, page) for page, (_, allowed) in badges.items() if any(map(may, allowed))}
+
+
+def read_badge(request: HttpRequest, page: str) -> str:
+    """The badge of a page, read once for a request; empty if it has none."""
+    known: dict[str, str] = request.__dict__.setdefault("_badges", {})
+    if page not in known:
+        known[page] = badges[page][0](request) if page in badges else ""
+    return known[page]

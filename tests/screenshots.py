@@ -1,5 +1,7 @@
 """`python -m tests.screenshots`: every page of the admin in light, dark and on a phone, into docs/screenshots.
 
+`python -m tests.screenshots trouble` makes the first screen in the trouble of a bad night (support/trouble.py).
+
 The pages show a whole service that has lived for a while: two campaigns whose time has been advanced, failures of two
 kinds, a pause and things that people did.
 """
@@ -172,11 +174,43 @@ def dry_run(page: Page, path: Path) -> None:
     picture(page, path)
 
 
-def main() -> int:
-    """Make all pictures; the exit code."""
+def trouble() -> int:
+    """The first screen in the trouble of a bad night; the exit code."""
+    service = Service(API_CIRCUIT_BREAKER_THRESHOLD="3")
+    try:
+        for process in service.processes[2:]:  # after the sandbox and web
+            process.process.kill()
+        shell(service, "from tests.support import trouble; trouble.make(suspended=False)")
+        with chromium() as browser:
+            for look, (theme, width) in LOOKS.items():
+                page = page_of(browser, service.url, service.session("ann"), theme=theme, width=width)
+                page.goto("/admin/")  # tells the server the time zone
+                await_outage(page)
+                picture(page, FOLDER / f"trouble{look}.png")
+                page.context.close()
+    finally:
+        service.stop()
+    return 0
+
+
+def await_outage(page: Page) -> None:
+    """Until the dashboard says that worker, scheduler and listener are gone."""
+    wait_until(lambda: shown(page).count("none is running") > 2, within_s=120, what="the outage is seen")
+
+
+def shown(page: Page) -> str:
+    page.goto("/admin/")
+    page.wait_for_load_state("networkidle")
+    return page.inner_text("main")
+
+
+def main(arguments: list[str]) -> int:
+    """Make all pictures, or those of the trouble; the exit code."""
     if CHROMIUM is None:
         print(MISSING)
         return 1
+    if arguments == ["trouble"]:
+        return trouble()
     FOLDER.mkdir(parents=True, exist_ok=True)
     service = Service(
         QUEUE_RETRY_BACKOFF_MS="100", API_CIRCUIT_BREAKER_THRESHOLD="1000", CRON_EVENT_EXPIRATION="* * * * *"
@@ -199,4 +233,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -46,7 +46,7 @@ def open_badge(request: HttpRequest) -> str:
     return f"{MOST_COUNTED - 1}+" if number == MOST_COUNTED else str(number or "")
 
 
-add_badge(PAGE, open_badge)
+add_badge(PAGE, open_badge, "jobs.view_job")
 
 
 @require(PERMISSION)

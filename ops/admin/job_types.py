@@ -46,6 +46,7 @@ def show_all(request: HttpRequest) -> HttpResponse:
             "label": label(name),
             "today": read.Period(read.name_of("today"), *today, sums.get(name, Slot(now))),
             "yesterday": read.Period("", *yesterday, before.get(name, Slot(now))),
+            "is_slower": read.is_slower(sums.get(name), before.get(name)),
             "is_changed": name in changed,
             "pause": paused.get(name),
         }

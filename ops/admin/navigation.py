@@ -98,20 +98,6 @@ def _on_page(request: HttpRequest, link: str) -> dict[str, bool]:
     return {"active": request.path == link} if link.endswith("/pause/") else {}
 
 
-def find_badges(request: HttpRequest) -> dict[str, str]:
-    """The badges of the pages that the user may see, by their addresses; read once for a request."""
-    links = [(page, permission) for _, items in _groups(request.user) for _, page, _, permission in items]
-    seen = [page for page, permission in links if page in menu.badges and request.user.has_perm(permission)]
-    return {reverse(page): _read_badge(request, page) for page in seen}
-
-
 def _badge(request: HttpRequest, page: str) -> dict[str, str]:
-    badge = _read_badge(request, page) if page in menu.badges else ""
+    badge = menu.read_badge(request, page)
     return {"badge": badge} if badge else {}
-
-
-def _read_badge(request: HttpRequest, page: str) -> str:
-    known: dict[str, str] = request.__dict__.setdefault("_badges", {})
-    if page not in known:
-        known[page] = menu.badges[page](request)
-    return known[page]

@@ -108,6 +108,12 @@ def sum_by_type(since: datetime, until: datetime, job_type: str = "") -> dict[st
     return found
 
 
+def is_slower(today: Slot | None, yesterday: Slot | None) -> bool:
+    """Whether a type's mean run is half as long again as in the same hours of yesterday, and 10 ms longer at least."""
+    now, before = (one.run_mean_ms if one else None for one in (today, yesterday))
+    return now is not None and before is not None and now > before * 1.5 and now > before + 10
+
+
 def read_periods(job_type: str, now: datetime) -> list[Period]:
     """One query for each."""
     return [

@@ -6,9 +6,9 @@ from django import template
 from django.utils import timezone
 from django.utils.html import json_script
 
-from ops.admin.navigation import find_badges
 from ops.live import pages
 from ops.live.hub import hub
+from ops.menu import find_badges
 
 register = template.Library()
 

@@ -41,10 +41,11 @@ def moment(at: datetime | None) -> dict[str, Any]:
     return {"at": at, "relative": naturaltime(at, timezone.now()) if at else ""}
 
 
-@register.inclusion_tag("ops/age.html")
-def age(at: datetime) -> dict[str, Any]:
-    """A time relative to now, without the exact one."""
-    return moment(at)
+@register.simple_tag
+def age(at: datetime) -> str:
+    """A time relative to now, without the exact one; a template of its own would end with a space."""
+    exact, words = timezone.localtime(at).isoformat(timespec="seconds"), naturaltime(at, timezone.now())
+    return format_html('<time class="ops-age" datetime="{}"><span class="ops-relative">{}</span></time>', exact, words)
 
 
 @register.inclusion_tag("ops/moment.html")

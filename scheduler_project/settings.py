@@ -111,6 +111,7 @@ MIDDLEWARE = [
     "scheduler_project.addresses.clean",
     "scheduler_project.addresses.OddKeys",
     "scheduler_project.time_zone.activate",
+    "scheduler_project.languages.activate",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",

@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import pytest
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext, trans_real
 from marshmallow import ValidationError
 
 from scheduler_project import variable_checks
-from scheduler_project.languages import FOLDER, languages
+from scheduler_project.languages import FOLDER, activate, languages
 from tests.support.catalogues import needs_gettext, stale
 from tests.support.servers import ROOT
 
@@ -65,3 +67,14 @@ def test_every_language_has_its_formats() -> None:
     formats = {path.parent.name for path in (ROOT / "scheduler_project" / "formats").glob("*/formats.py")}
 
     assert {"en_GB"} | {path.parent.parent.name for path in FOLDER.glob("*/LC_MESSAGES/django.mo")} <= formats
+
+
+def test_a_text_is_looked_up_once() -> None:
+    """In all catalogues, which takes longer than to draw what stands around it."""
+    serve = activate(lambda _: HttpResponse(gettext("said by nobody else")))
+    request = HttpRequest()
+    pages = [serve(request).content for _ in range(3)]
+    remembered = vars(trans_real.translation("en-gb"))["gettext"].cache_info()
+
+    assert set(pages) == {b"said by nobody else"}
+    assert remembered.hits >= 2

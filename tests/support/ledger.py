@@ -29,20 +29,19 @@ def last_reason(job: Job) -> str:
     return entry.reason
 
 
-def make_rows(state: State, number: int) -> None:
-    """Insert jobs in this state, in any number, past the ledger: for counting them."""
+def make_rows(state: State, number: int, *, over: timedelta = timedelta(0)) -> None:
+    """Insert jobs in this state, in any number, past the ledger: for counting them. They are due evenly from now on."""
     now = timezone.now()
     lease: dict[str, Any] = {"lease_until": now + timedelta(hours=1)} if state is State.RUNNING else {}
     rows = [
-        Job(type="EVENT_EXPIRATION", campaign_id="c", state=state, due_at=now, unique_key=uuid4().hex, **lease)
-        for _ in range(number)
+        Job(
+            type="EVENT_EXPIRATION",
+            campaign_id="c",
+            state=state,
+            due_at=now + over * n / number,
+            unique_key=uuid4().hex,
+            **lease,
+        )
+        for n in range(number)
     ]
     Job.objects.bulk_create(rows, batch_size=1000)
-
-
-def spread_due_times(over: timedelta = timedelta(hours=6)) -> None:
-    """Spread the due times of all jobs evenly from now on."""
-    jobs, now = list(Job.objects.only("pk")), timezone.now()
-    for n, job in enumerate(jobs):
-        job.due_at = now + over * n / len(jobs)
-    Job.objects.bulk_update(jobs, ["due_at"], batch_size=500)

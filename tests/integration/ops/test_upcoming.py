@@ -19,7 +19,7 @@ from jobs.stops import AT_WORLD_TIME
 from jobs.world.clock import WallTime, sortable
 from ops.reads import upcoming, upcoming_sources
 from ops.reads.upcoming_sources import Source, Wanted
-from tests.support.ledger import make_rows, spread_due_times
+from tests.support.ledger import make_rows
 from tests.support.people import member, some
 from tests.support.queries import counted
 
@@ -282,26 +282,28 @@ def test_the_number_of_queries_does_not_grow(client: Client, redis: Redis) -> No
     assert numbers[0] == numbers[1]
 
 
-@pytest.mark.parametrize("narrowed", [{}, {"type": "EVENT_EXPIRATION"}, {"campaign_id": "c"}])
+NARROWED: list[dict[str, str]] = [{}, {"type": "EVENT_EXPIRATION"}, {"campaign_id": "c"}]
+
+
 @pytest.mark.parametrize("source", [Source.JOB, Source.RETRY])
-def test_waiting_jobs_are_read_from_the_index_of_due_times(source: Source, narrowed: dict[str, str]) -> None:
+def test_waiting_jobs_are_read_from_the_index_of_due_times(source: Source) -> None:
     """On both databases, for the list as for the strip: none is sorted, and no other index is walked."""
-    make_rows(upcoming_sources.STATES[source], 3000)
-    make_rows(State.SUCCEEDED, 3000)
-    spread_due_times()
+    for state in (upcoming_sources.STATES[source], State.SUCCEEDED):
+        make_rows(state, 3000, over=timedelta(hours=6))
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("ANALYZE jobs_job")
     now = timezone.now()
-    wanted = Wanted(None, now + timedelta(minutes=20), **narrowed)
     with CaptureQueriesContext(connection) as queries:
-        upcoming_sources.find(source, wanted, now)
-        upcoming.count_jobs(source, wanted, [now, now + timedelta(minutes=5)], timedelta(minutes=5))
+        for narrowed in NARROWED:
+            wanted = Wanted(None, now + timedelta(minutes=20), **narrowed)
+            upcoming_sources.find(source, wanted, now)
+            upcoming.count_jobs(source, wanted, [now, now + timedelta(minutes=5)], timedelta(minutes=5))
     explain = "EXPLAIN QUERY PLAN" if connection.vendor == "sqlite" else "EXPLAIN"
     with transaction.atomic(), connection.cursor() as cursor:
         if connection.vendor == "postgresql":  # whether the index can give the order, not what one sort is estimated at
             cursor.execute("SET LOCAL enable_sort = off")
-        for query in queries:
+        for query in (query for query in queries if 'FROM "jobs_job"' in query["sql"]):
             cursor.execute(f"{explain} {query['sql'].replace('%%', '%')}")
             plan = "\n".join(str(row[-1]) for row in cursor.fetchall())
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Final, NamedTuple
 from uuid import UUID
 
+from django.db import connection
 from django.db.models import Exists, Max, Min, OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
@@ -20,6 +21,12 @@ from jobs.world.clock import Moment, WorldTime, sortable
 
 #: The due time of a job that waits for a world time: later than any that can come, and readable in every time zone.
 AT_WORLD_TIME: Final = datetime(9999, 1, 1, tzinfo=UTC)
+
+
+_REACHED: Final = """
+    SELECT world_time, (
+        SELECT at FROM jobs_worldstop s WHERE s.campaign_id = c.campaign_id AND phase <> %s ORDER BY at, id LIMIT 1
+    ) FROM jobs_campaignclock c WHERE campaign_id = %s"""
 
 
 class Planned(NamedTuple):
@@ -72,6 +79,20 @@ def effective_reading(campaign_id: str, reading: Moment) -> Moment:
         return reading
     first = _standing(campaign_id).filter(at__lte=sortable(reading)).values_list("at", flat=True).first()
     return WorldTime.parse(first) if first else reading
+
+
+def read_reached(campaign_id: str) -> WorldTime | None:
+    """Up to when a campaign goes whose clock shows what was last seen; None: it has no world time.
+
+    Plain SQL: each batch of a world advance asks several times, and building two queries takes ten times as long.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_REACHED, [StopPhase.LIFTED.value, campaign_id])
+        shown, stop = cursor.fetchone() or ("", None)
+    if not shown:
+        return None
+    reading = WorldTime.parse(shown)
+    return min(reading, WorldTime.parse(stop)) if stop else reading
 
 
 def first_reached(campaign_id: str, reading: WorldTime) -> WorldStop | None:

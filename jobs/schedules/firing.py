@@ -9,10 +9,10 @@ from django.db.models import Q, QuerySet
 
 from jobs.models import CampaignClock, ScheduleRow
 from jobs.run import Followup
-from jobs.schedules.clocks import reading_of, world_time
+from jobs.schedules.clocks import reading_of
 from jobs.schedules.rows import all_rows, save
 from jobs.schedules.waiting import find_waiting, has_due_structures
-from jobs.stops import effective_reading
+from jobs.stops import read_reached
 from jobs.world.clock import Moment, WallTime, WorldTime, later, parse_moment, sortable
 from jobs.world.due import due_by
 
@@ -53,8 +53,7 @@ def _read_clock(campaign_id: str, clock: str) -> Moment | None:
     """Up to when a campaign goes on one of its clocks; None: it has no world time."""
     if clock == "wall":
         return reading_of(None)
-    shown = world_time(campaign_id)
-    return effective_reading(campaign_id, reading_of(shown)) if shown else None
+    return read_reached(campaign_id)
 
 
 def read_clocks() -> ReadClock:

@@ -12,6 +12,7 @@ from jobs import counters, stops
 from jobs.ledger import PLACED_COLUMNS
 from jobs.main_api.model import Campaign
 from jobs.models import CampaignClock, ScheduleRow
+from jobs.models.making import make
 from jobs.run import Applied, Followup, Wanted
 from jobs.schedules import clocks
 from jobs.schedules.clocks import reading_of
@@ -62,7 +63,7 @@ class DatabaseSchedules:
                 continue
             row = existing.pop((want.entity_id, want.event_type), None)
             if row is None:
-                row = ScheduleRow(campaign_id=campaign.id, entity_type=entity_type, anchor="")
+                row = make(ScheduleRow, campaign_id=campaign.id, entity_type=entity_type, anchor="")
                 new.append(row)
             else:
                 known.append(row)
@@ -109,9 +110,7 @@ class DatabaseSchedules:
 
     def advances_to(self, campaign_id: str) -> WorldTime | None:
         """Up to when its entities are advanced: its world time when last seen, or the stop at which that stands."""
-        shown = clocks.world_time(campaign_id)
-        reading = stops.effective_reading(campaign_id, WorldTime.parse(shown)) if shown else None
-        return reading if isinstance(reading, WorldTime) else None
+        return stops.read_reached(campaign_id)
 
     def is_active(self, campaign_id: str) -> bool:
         """Whether the campaign was active when last seen; True if it never was seen."""
@@ -186,7 +185,8 @@ class DatabaseSchedules:
 
 def _begin(sibling: ScheduleRow, n: Applied) -> ScheduleRow:
     """A row for an event that recurs from now on: maintenance, once construction is complete."""
-    row = ScheduleRow(
+    row = make(
+        ScheduleRow,
         campaign_id=sibling.campaign_id,
         entity_type=sibling.entity_type,
         entity_id=sibling.entity_id,

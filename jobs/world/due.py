@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
 from typing import Final, Generic
 
 from jobs.world.clock import M
@@ -11,6 +12,7 @@ LEVEL_FACTORS: Final = (1.0, 0.9, 0.8, 0.7, 0.6)  # levels 1 to 5; every later l
 SHORTEST_FROM: Final = len(LEVEL_FACTORS)  # the level from which intervals shrink no further
 
 
+@lru_cache(maxsize=1024)
 def interval(base: timedelta, level: int) -> timedelta:
     """The time between two events of a settlement or structure at `level`; a level below 1 counts as 1.
 

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Final
 
 from jobs.world.change import Change
@@ -97,6 +98,7 @@ def occurrences_until(target: int, population: int, cap: int, rate: float, *, mo
     return used if after >= target else None
 
 
+@lru_cache(maxsize=4096)  # a settlement is calculated several times: for its structures' checks, its levels, itself
 def _grow(population: int, target: int, cap: int, rate: float, most: int) -> tuple[int, int]:
     """Grow until `target` is reached, at most `most` times. Returns the population and the number of times."""
     above, below = exact(rate).as_integer_ratio()

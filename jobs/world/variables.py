@@ -11,18 +11,14 @@ LONGEST_NUMBER = 1000  #: digits, before or after the decimal point, of a usable
 
 def is_number(value: object) -> bool:
     """Whether `value` is a number we calculate with: not a bool, NaN or infinity, and at most LONGEST_NUMBER digits."""
-    match value:
-        case bool():
-            return False
-        case int():
-            return value.bit_length() < LONGEST_NUMBER * 4
-        case float():
-            return isfinite(value)
-        case Decimal():
-            digits = value.as_tuple().digits
-            return value.is_finite() and abs(value.adjusted()) < LONGEST_NUMBER and len(digits) < LONGEST_NUMBER
-        case _:
-            return False
+    if isinstance(value, float):
+        return isfinite(value)
+    if isinstance(value, int):
+        return not isinstance(value, bool) and value.bit_length() < LONGEST_NUMBER * 4
+    if isinstance(value, Decimal):
+        digits = value.as_tuple().digits
+        return value.is_finite() and abs(value.adjusted()) < LONGEST_NUMBER and len(digits) < LONGEST_NUMBER
+    return False
 
 
 def _not_negative(value: Any) -> bool:

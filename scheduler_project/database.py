@@ -98,6 +98,7 @@ def _sqlite(name: str, timeouts: Timeouts, base: Path) -> dict[str, Any]:
         path = base / path
         path.parent.mkdir(parents=True, exist_ok=True)
     return {
+        "ENGINE": "scheduler_project.sqlite",
         "NAME": str(path),
         # A file, not in memory, so that tests can share it with other processes.
         "TEST": {"NAME": f"{path}-test"},

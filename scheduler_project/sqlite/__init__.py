@@ -1,0 +1,1 @@
+"""Django's SQLite backend, with turns: the ENGINE of settings.DATABASES."""

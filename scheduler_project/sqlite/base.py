@@ -1,0 +1,75 @@
+"""Threads of one process take turns to write to a database file.
+
+SQLite has one writer at a time. Who finds it busy sleeps, for up to 100 ms, and tries again: with several threads that
+write all the time, the file is idle while they sleep. In one process they can wake each other at once. Between
+processes it stays as it is.
+"""
+
+import threading
+from collections import defaultdict
+from typing import Final
+
+from django.db.backends.sqlite3 import base
+
+_TURNS: Final[defaultdict[str, threading.Lock]] = defaultdict(threading.Lock)  #: by file
+
+
+class DatabaseWrapper(base.DatabaseWrapper):
+    """A connection that waits for its turn before it begins a transaction."""
+
+    _turn: "threading.Lock | None" = None
+
+    def set_autocommit(self, autocommit: bool, force_begin_transaction_with_broken_autocommit: bool = False) -> None:
+        """See BaseDatabaseWrapper: atomic() begins its transaction so. Raises OperationalError after the timeout."""
+        if autocommit or self._turn is not None:
+            super().set_autocommit(autocommit, force_begin_transaction_with_broken_autocommit)
+            return
+        turn = _TURNS[str(self.settings_dict["NAME"])]
+        in_time = turn.acquire(timeout=self._patience_s)
+        if in_time:
+            self._turn = turn
+        else:  # begin at once, or have SQLite's own error
+            self._set_patience(0)
+        try:
+            super().set_autocommit(autocommit, force_begin_transaction_with_broken_autocommit)
+        except BaseException:
+            self._end_turn()
+            raise
+        finally:
+            if not in_time:
+                self._set_patience(self._patience_s)
+
+    @property
+    def _patience_s(self) -> float:
+        return float(self.settings_dict["OPTIONS"]["timeout"])
+
+    def _set_patience(self, seconds: float) -> None:
+        with self.cursor() as cursor:
+            cursor.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
+
+    def commit(self) -> None:
+        """See BaseDatabaseWrapper. If it fails, the transaction goes on, and so does the turn."""
+        super().commit()
+        self._end_turn()
+
+    def rollback(self) -> None:
+        """See BaseDatabaseWrapper."""
+        try:
+            super().rollback()
+        finally:
+            self._end_turn()
+
+    def close(self) -> None:
+        """See BaseDatabaseWrapper."""
+        try:
+            super().close()
+        finally:
+            self._end_turn()
+
+    def __del__(self) -> None:
+        self._end_turn()
+
+    def _end_turn(self) -> None:
+        turn, self._turn = self._turn, None
+        if turn is not None:
+            turn.release()

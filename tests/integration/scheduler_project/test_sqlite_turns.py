@@ -1,0 +1,119 @@
+"""Threads take turns to write to SQLite, and no turn is lost."""
+
+import gc
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
+from pathlib import Path
+
+import pytest
+from django.db import OperationalError, connections
+from pytest_django import DjangoDbBlocker
+
+from scheduler_project.database import Timeouts, database_settings
+from scheduler_project.sqlite.base import DatabaseWrapper
+
+PATIENCE_MS = 60_000
+
+
+@pytest.fixture(autouse=True)
+def _own_database(django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """The connections here are to files of their own."""
+    with django_db_blocker.unblock():
+        yield
+
+
+def connect(file: Path, *, patience_ms: int = PATIENCE_MS) -> DatabaseWrapper:
+    settings = deepcopy(connections.settings["default"])
+    settings |= database_settings(f"sqlite:///{file}", 1, Timeouts(statement_ms=0, lock_ms=patience_ms))
+    connection = DatabaseWrapper(settings, "default")
+    connection.inc_thread_sharing()
+    return connection
+
+
+def begin(connection: DatabaseWrapper) -> None:
+    connection.set_autocommit(False, force_begin_transaction_with_broken_autocommit=True)
+
+
+def execute(connection: DatabaseWrapper, statement: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+
+
+def write(connection: DatabaseWrapper, times: int) -> None:
+    for _ in range(times):
+        begin(connection)
+        execute(connection, "UPDATE counts SET count = count + 1")
+        connection.commit()
+        connection.set_autocommit(True)
+    connection.close()
+
+
+def count_of(file: Path) -> int:
+    with connect(file).cursor() as cursor:
+        cursor.execute("SELECT count FROM counts")
+        return int(cursor.fetchone()[0])
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A database with one row."""
+    file = tmp_path / "turns.sqlite3"
+    connection = connect(file)
+    execute(connection, "CREATE TABLE counts (count INTEGER CHECK (count >= 0))")
+    execute(connection, "INSERT INTO counts VALUES (0)")
+    connection.close()
+    return file
+
+
+def test_every_write_of_every_thread_is_done(file: Path) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(write, [connect(file) for _ in range(8)], [50] * 8))
+    assert count_of(file) == 8 * 50
+
+
+def commit(connection: DatabaseWrapper) -> None:
+    connection.commit()
+
+
+def roll_back(connection: DatabaseWrapper) -> None:
+    connection.rollback()
+
+
+def close(connection: DatabaseWrapper) -> None:
+    connection.close()
+
+
+def fail_to_write_and_roll_back(connection: DatabaseWrapper) -> None:
+    with pytest.raises(Exception, match="CHECK"):
+        execute(connection, "UPDATE counts SET count = -1")
+    connection.rollback()
+
+
+def abandon(connection: DatabaseWrapper) -> None:
+    """As a thread that ends within a transaction: nobody refers to its connection any more."""
+
+
+@pytest.mark.parametrize("end", [commit, roll_back, close, fail_to_write_and_roll_back, abandon])
+def test_the_next_thread_need_not_wait(file: Path, end: Callable[[DatabaseWrapper], None]) -> None:
+    first = connect(file)
+    begin(first)
+    end(first)
+    del first
+    gc.collect()
+    began = time.monotonic()
+    write(connect(file), 1)
+    assert time.monotonic() - began < PATIENCE_MS / 2000
+    assert count_of(file) == 1
+
+
+def test_whoever_waits_too_long_gets_sqlites_own_error(file: Path) -> None:
+    first, second = connect(file), connect(file, patience_ms=100)
+    begin(first)
+    with pytest.raises(OperationalError, match="locked"):
+        begin(second)
+    first.rollback()
+    second.set_autocommit(True)
+    write(second, 1)
+    assert count_of(file) == 1

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -75,51 +75,59 @@ class Service:
     def __init__(self, world: World, before: Callable[[str, dict[str, Any]], None], dialect: Dialect) -> None:
         self.world = world
         self.dialect = dialect
-        self._before = before
-        self.schema = self._build()
+        self.before = before
+        self.schema = _schema(dialect.points)
 
     def execute(self, query: str, variables: Record | None, operation: str | None, *, api_key: bool = False) -> Record:
         """Return the response to a request. Raises Unauthorized if an API key is not valid for it."""
-        document = self._document(query)
+        document = _parsed(query, self.schema)
         if isinstance(document, list):
             return {"errors": [error.formatted for error in document]}
         if refused := self.dialect.check(document, api_key=api_key):
             return {"errors": [refused.formatted]}
         answer = execute_sync(
-            self.schema, document, variable_values=variables, operation_name=operation, check_sync=False
+            self.schema,
+            document,
+            context_value=self,
+            variable_values=variables,
+            operation_name=operation,
+            check_sync=False,
         )
         return self.dialect.answer(answer.data, [_formatted(error) for error in answer.errors or ()])
 
-    def _build(self) -> GraphQLSchema:
-        schema = build_schema(_sdl(self.dialect))
-        for type_name, resolvers in (("Query", QUERIES | MORE), ("Mutation", MUTATIONS)):
-            kind = schema.type_map[type_name]
-            if not isinstance(kind, GraphQLObjectType):
-                raise TypeError(f"{type_name} is not an object type")
-            for name, field in kind.fields.items():
-                field.resolve = self._root(name, resolvers[name], mutation=type_name == "Mutation")
-        value = self._value if self.dialect.points else _from_record  # a dialect costs only those who ask for it
-        for kind in schema.type_map.values():
-            if isinstance(kind, GraphQLObjectType) and not kind.name.startswith("__"):
-                for field in kind.fields.values():
-                    field.resolve = field.resolve or value
-        return schema
 
-    def _value(self, record: Record, info: Any, **_: Any) -> Any:
-        return self.dialect.value(info.parent_type.name, info.field_name, record)
+@cache
+def _schema(points: frozenset[int]) -> GraphQLSchema:
+    """The schema of a dialect, for all services that speak it: building it takes longer than a world does."""
+    schema = build_schema(_sdl(Dialect(points)))
+    for type_name, resolvers in (("Query", QUERIES | MORE), ("Mutation", MUTATIONS)):
+        kind = schema.type_map[type_name]
+        if not isinstance(kind, GraphQLObjectType):
+            raise TypeError(f"{type_name} is not an object type")
+        for name, field in kind.fields.items():
+            field.resolve = _root(name, resolvers[name], mutation=type_name == "Mutation")
+    value = _value if points else _from_record  # a dialect costs only those who ask for it
+    for kind in schema.type_map.values():
+        if isinstance(kind, GraphQLObjectType) and not kind.name.startswith("__"):
+            for field in kind.fields.values():
+                field.resolve = field.resolve or value
+    return schema
 
-    def _root(self, name: str, run: Callable[[World, dict[str, Any]], Any], *, mutation: bool) -> Resolver:
-        def resolve(_source: Any, _info: Any, **args: Any) -> Any:
-            self._before(name, args)
-            if not self.dialect.points and not self.dialect.missing_is_error:
-                return run(self.world, args)
-            self.dialect.before(self.world, name, args, mutation=mutation)
-            return self.dialect.root(self.world, name, args, lambda: run(self.world, args))
 
-        return resolve
+def _value(record: Record, info: Any, **_: Any) -> Any:
+    return info.context.dialect.value(info.parent_type.name, info.field_name, record)
 
-    def _document(self, query: str) -> DocumentNode | list[GraphQLError]:
-        return _parsed(query, self.schema)
+
+def _root(name: str, run: Callable[[World, dict[str, Any]], Any], *, mutation: bool) -> Resolver:
+    def resolve(_source: Any, info: Any, **args: Any) -> Any:
+        service: Service = info.context
+        service.before(name, args)
+        if not service.dialect.points and not service.dialect.missing_is_error:
+            return run(service.world, args)
+        service.dialect.before(service.world, name, args, mutation=mutation)
+        return service.dialect.root(service.world, name, args, lambda: run(service.world, args))
+
+    return resolve
 
 
 @lru_cache(maxsize=2000)

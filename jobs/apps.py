@@ -7,6 +7,7 @@ from django.conf import settings
 from django.core import checks
 from django.db import connections
 from django.db.models.signals import post_migrate, pre_migrate
+from django.utils.translation import gettext_lazy
 
 from scheduler_project.database import lift_timeouts, restore_timeouts
 
@@ -15,7 +16,7 @@ class JobsConfig(AppConfig):
     """Jobs, and how they get done."""
 
     name = "jobs"
-    verbose_name = "Campaign scheduler"
+    verbose_name = gettext_lazy("Campaign scheduler")
 
     def ready(self) -> None:
         """Guard RQ, and seed the cron table and the groups once their tables are there."""

@@ -4,6 +4,8 @@ The main API's calendar comes first, then the one set in the admin, then the Gre
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import cache
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -11,11 +13,13 @@ import structlog
 from django.db import transaction
 from django.db.models import OuterRef, Subquery
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from jobs import audit
 from jobs.main_api.worlds import Served
 from jobs.models import CampaignCalendar, CampaignClock
 from jobs.world.calendars.calendar import Calendar
+from jobs.world.calendars.checks import InvalidCalendar
 from jobs.world.calendars.examples import GREGORIAN
 from jobs.world.calendars.lines import to_lines
 from scheduler_project import text
@@ -23,6 +27,29 @@ from scheduler_project import text
 log = structlog.get_logger(__name__)
 LONGEST_FAULT: Final = 1000
 FIELDS: Final = Calendar.__dataclass_fields__.keys()
+
+
+@cache
+def _gregorian(names: tuple[str, ...]) -> Calendar:
+    """GREGORIAN with other names: those of its months, then of its weekdays, then its own.
+
+    With names that no calendar can have, as a wrong translation may give, it stays English.
+    """
+    months = tuple(replace(month, name=name) for month, name in zip(GREGORIAN.months, names, strict=False))
+    renamed = {month.name: name for month, name in zip(GREGORIAN.months, names, strict=False)}
+    rules = tuple(replace(rule, month=renamed[rule.month]) for rule in GREGORIAN.leap_rules)
+    weekdays = names[len(months) : -1]
+    try:
+        return replace(GREGORIAN, name=names[-1], months=months, weekdays=weekdays, leap_rules=rules)
+    except InvalidCalendar as fault:
+        log.warning("calendars.translation_unusable", error=str(fault))
+        return GREGORIAN
+
+
+def default_calendar() -> Calendar:
+    """The calendar of campaigns without one: the Gregorian, in the language of pages. Django knows its names."""
+    own = (*(month.name for month in GREGORIAN.months), *GREGORIAN.weekdays)
+    return _gregorian((*map(gettext, own), gettext("Gregorian")))
 
 
 class Source(NamedTuple):
@@ -42,12 +69,12 @@ def of_campaigns(campaign_ids: Iterable[str]) -> dict[str, Calendar]:
     """As `of`, by campaign; one query."""
     ids = list(campaign_ids)
     rows = CampaignCalendar.objects.in_bulk(ids)
-    return {one: choose(rows[one].own, rows[one].served).calendar if one in rows else GREGORIAN for one in ids}
+    return {one: choose(rows[one].own, rows[one].served).calendar if one in rows else default_calendar() for one in ids}
 
 
 def find(campaign_id: str) -> Source:
     row = CampaignCalendar.objects.filter(pk=campaign_id).first()
-    return choose(row.own, row.served, row.fault) if row else Source(GREGORIAN, "default")
+    return choose(row.own, row.served, row.fault) if row else Source(default_calendar(), "default")
 
 
 def choose(own: object, served: object, fault: str = "") -> Source:
@@ -59,7 +86,7 @@ def choose(own: object, served: object, fault: str = "") -> Source:
             except ValueError as error:
                 log.warning("calendars.stored_unreadable", source=name, error=str(error)[:300])
                 fault = fault or str(error)[:300]
-    return Source(GREGORIAN, "default", fault)
+    return Source(default_calendar(), "default", fault)
 
 
 def annotations(campaign_id: str) -> dict[str, Subquery]:

@@ -8,6 +8,7 @@ import asyncio
 import socket
 import time
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final, NoReturn
@@ -17,6 +18,8 @@ from django.db import connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 from django.db.models import F, Q, Sum
 from django.utils import timezone
+from django.utils.functional import lazy
+from django.utils.translation import gettext, gettext_noop
 from health_check.base import HealthCheck
 from health_check.exceptions import ServiceUnavailable, ServiceWarning
 from redis import Redis as RedisClient
@@ -33,6 +36,7 @@ from jobs.states import ENDED, State
 from jobs.world_clocks import status as world_clocks
 from monitoring.metrics import oldest_queued_seconds, queue_numbers
 from monitoring.models import MonitorState
+from scheduler_project.numbers import format_number
 from scheduler_project.redis_connection import connect
 
 DEADLINE_S: Final = 2.0  #: time limit of one check
@@ -43,13 +47,18 @@ DEAD_SHARE: Final = 0.1  #: share of dead letters in the last hour's finished jo
 @dataclass
 class Check(HealthCheck):
     message: str = field(default="", repr=False)  #: shown when the component is up
-    brief: str | None = field(default=None, repr=False)  #: the message for a page that has its numbers elsewhere
+    brief: str | None = field(default=None, repr=False)  #: the message for a page, if that is another
     critical = False  #: whether the service is unhealthy without it
     timeout = timedelta(seconds=DEADLINE_S)
 
     @abstractmethod
     def check_component(self) -> None:
         """Check the component: see the module's docstring."""
+
+    def _note_connected(self, began: float) -> None:
+        ms = round((time.perf_counter() - began) * 1000)
+        self.message = f"Connected (latency: {ms}ms)"
+        self.brief = _for_pages(gettext_noop("Connected (latency: %(ms)s ms)"), {"ms": ms})
 
     async def run(self) -> None:
         """Run as django-health-check's own view and command do."""
@@ -61,8 +70,11 @@ def _redis() -> RedisClient:
     return connect(settings.REDIS_URL, socket_timeout=CLIENT_TIMEOUT_S, socket_connect_timeout=CLIENT_TIMEOUT_S)
 
 
-def _connected(began: float) -> str:
-    return f"Connected (latency: {round((time.perf_counter() - began) * 1000)}ms)"
+def _write(text: str, values: Mapping[str, int]) -> str:
+    return gettext(text) % {name: format_number(value) for name, value in values.items()}
+
+
+_for_pages = lazy(_write, str)  #: translated when a page shows it; /health is for programs
 
 
 @dataclass
@@ -76,7 +88,7 @@ class Redis(Check):
         began = time.perf_counter()
         with _redis() as client:
             client.set(keys.WRITTEN_BY_HEALTH, "1", ex=60)
-        self.message = _connected(began)
+        self._note_connected(began)
 
 
 @dataclass
@@ -109,14 +121,16 @@ class RQQueue(Check):
         seen = hour.aggregate(dead=Sum("jobs", filter=Q(outcome=State.DEAD)), all=Sum("jobs"))
         dead, finished = seen["dead"] or 0, seen["all"] or 0
         if dead > DEAD_SHARE * finished:
-            self._warn(says, f"{dead:,} of the last hour's {finished:,} finished jobs are dead letters")
+            problem = gettext_noop("%(dead)s of the last hour's %(finished)s finished jobs are dead letters")
+            self._warn(says, problem, {"dead": dead, "finished": finished})
         if n.newer and oldest_queued_seconds() > settings.ALERT_LAG.total_seconds():
-            self._warn(says, f"{n.newer} jobs wait for a newer release: replace the workers of the older one")
+            problem = gettext_noop("%(count)s jobs wait for a newer release: replace the workers of the older one")
+            self._warn(says, problem, {"count": n.newer})
         self.message, self.brief = says, ""
 
-    def _warn(self, says: str, problem: str) -> NoReturn:
-        self.brief = problem
-        raise ServiceWarning(f"{says}; {problem}")
+    def _warn(self, says: str, problem: str, values: Mapping[str, int]) -> NoReturn:
+        self.brief = _for_pages(problem, values)
+        raise ServiceWarning(f"{says}; {problem % {name: f'{value:,}' for name, value in values.items()}}")
 
 
 @dataclass
@@ -139,7 +153,7 @@ class Api(Check):
         refusals = [e for e in answer.errors if isinstance(error_of("__typename", e), NotAuthorized)]
         if refusals:
             raise ServiceWarning(f"main API: {refusals[0].code}: it refuses API_SERVICE_ACCOUNT_TOKEN")
-        self.message = _connected(began)
+        self._note_connected(began)
 
 
 @dataclass
@@ -154,7 +168,7 @@ class Database(Check):
         with transaction.atomic():
             MonitorState.objects.update(name=F("name"))
             transaction.set_rollback(True)
-        self.message = _connected(began)
+        self._note_connected(began)
 
 
 @dataclass

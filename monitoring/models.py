@@ -234,7 +234,12 @@ class Delivery(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.action} to {self.handler_name}"
+        texts = {
+            "trigger": gettext("alert to %(handler)s"),
+            "resolve": gettext("resolution to %(handler)s"),
+            "test": gettext("test to %(handler)s"),
+        }
+        return texts.get(self.action, self.action) % {"handler": self.handler_name}
 
 
 class SeenDeadLetter(models.Model):

@@ -89,6 +89,73 @@ _LEFT: Final[Mapping[str, "_StrPromise"]] = {
 _BY_NOW: Final = " by now"
 
 
+_DID: Final[Mapping[str, "_StrPromise"]] = {
+    "acknowledged": gettext_lazy("acknowledged"),
+    "added": gettext_lazy("added"),
+    "answered": gettext_lazy("answered"),
+    "asked to stop": gettext_lazy("asked to stop"),
+    "changed": gettext_lazy("changed"),
+    "checked": gettext_lazy("checked"),
+    "deleted": gettext_lazy("deleted"),
+    "disabled": gettext_lazy("disabled"),
+    "enabled": gettext_lazy("enabled"),
+    "enqueued": gettext_lazy("enqueued"),
+    "exported": gettext_lazy("exported"),
+    "forced closed": gettext_lazy("forced closed"),
+    "forced open": gettext_lazy("forced open"),
+    "limited": gettext_lazy("limited"),
+    "locked out": gettext_lazy("locked out"),
+    "made": gettext_lazy("created"),
+    "made automatic": gettext_lazy("made automatic"),
+    "marked as unseen": gettext_lazy("marked as unseen"),
+    "noted": gettext_lazy("noted"),
+    "paused": gettext_lazy("paused"),
+    "removed": gettext_lazy("removed"),
+    "reopened": gettext_lazy("reopened"),
+    "requeued": gettext_lazy("requeued"),
+    "resolved": gettext_lazy("resolved"),
+    "resumed": gettext_lazy("resumed"),
+    "sent again": gettext_lazy("sent again"),
+    "set": gettext_lazy("set"),
+    "settled": gettext_lazy("settled"),
+    "started": gettext_lazy("started"),
+    "stopped": gettext_lazy("stopped"),
+}
+_ROLES: Final[Mapping[str, "_StrPromise"]] = {
+    "listener": gettext_lazy("listener"),
+    "monitor": gettext_lazy("monitor"),
+    "scheduler": gettext_lazy("scheduler"),
+    "worker": gettext_lazy("worker"),
+}
+
+
+def label_of_verb(verb: str) -> str:
+    """What an operator did, as the audit trail keeps it.
+
+    >>> label_of_verb("made"), label_of_verb("forced open")
+    ('created', 'forced open')
+    """
+    return str(_DID.get(verb) or verb)
+
+
+def label_of_role(role: str) -> str:
+    """What a process does.
+
+    >>> label_of_role("worker")
+    'worker'
+    """
+    return str(_ROLES.get(role) or role)
+
+
+def label_of_state(state: str) -> str:
+    """A job's state.
+
+    >>> label_of_state("DEAD")
+    'dead'
+    """
+    return str(STATES[State(state)])
+
+
 def label_of_left(why: str) -> str:
     """Why a command left a job as it was, as its report (jobs.service.Report) has it.
 

@@ -1,6 +1,5 @@
-"""Cron expressions of five or six fields (seconds first): validation, next match, description. No I/O."""
+"""Cron expressions of five or six fields (seconds first): validation and next match. No I/O."""
 
-import re
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Final
@@ -12,7 +11,6 @@ from scheduler_project.moments import read_zone
 
 _SIZES: Final = (60, 60, 24, 31, 12, 7)  # of the fields: seconds, minutes, hours, days, months, days of the week
 _ANY_DAY: Final = datetime(2000, 1, 1, tzinfo=UTC)
-_ORDINALS: Final = {"1": "st", "2": "nd", "3": "rd"}
 
 
 def _matches(expression: str, after: datetime) -> CronSim:
@@ -34,6 +32,15 @@ def fires(expression: str) -> bool:
         return next(_matches(expression, _ANY_DAY), None) is not None
     except ValueError:
         return False
+
+
+def is_expression(text: str) -> bool:
+    """Return whether `text` is a cron expression of five or six fields, whether or not it ever matches."""
+    try:
+        _matches(text, _ANY_DAY)
+    except ValueError:
+        return False
+    return True
 
 
 def next_match(expression: str, time_zone: str, after: datetime) -> datetime:
@@ -64,16 +71,3 @@ def _moment(wall: datetime, zone: ZoneInfo) -> datetime:
     while (moment := local.astimezone(UTC)).astimezone(zone) != local:
         local = local.replace(second=0) + timedelta(minutes=1)
     return moment
-
-
-def sentence(expression: str) -> str:
-    """Describe the expression in words; empty if it is invalid.
-
-    >>> sentence("30 0 9 * * 1-5")
-    'At 09:00:30 on Monday through Friday'
-    """
-    try:
-        explained = _matches(expression, _ANY_DAY).explain()
-    except ValueError:
-        return ""
-    return re.sub(r"\b([2-5]([123]))th\b", lambda number: number[1] + _ORDINALS[number[2]], explained)  # cronsim: 21th

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import django_stubs_ext
 from django.templatetags.static import static
+from django.utils.translation import gettext_lazy
 
 from scheduler_project.database import Timeouts, database_settings
 from scheduler_project.environment import BadEnvironment, read
@@ -199,9 +200,9 @@ RQ_SHOW_ADMIN_LINK = False
 
 # Unfold takes callbacks as dotted names and imports them for the first page: settings cannot import ops/.
 UNFOLD = {
-    "SITE_TITLE": "Campaign scheduler",
-    "SITE_HEADER": "Campaign scheduler",
-    "SITE_SUBHEADER": "Operations",
+    "SITE_TITLE": gettext_lazy("Campaign scheduler"),
+    "SITE_HEADER": gettext_lazy("Campaign scheduler"),
+    "SITE_SUBHEADER": gettext_lazy("Operations"),
     "SITE_SYMBOL": "hourglass_top",
     "SITE_URL": None,
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda _: static("ops/favicon.svg")}],

@@ -38,20 +38,32 @@ class AuditEntry(models.Model):
     """One move of one job. Never changed; deleted only with its job, by retention."""
 
     id = models.BigAutoField(primary_key=True)
-    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="audit_trail", db_constraint=False)
-    at = models.DateTimeField(default=timezone.now)
-    was = models.CharField(max_length=9, blank=True, help_text=gettext_lazy("Empty when the job was submitted."))
-    now = models.CharField(max_length=9)
-    attempt = models.PositiveIntegerField()
+    job = models.ForeignKey(
+        Job, on_delete=models.CASCADE, related_name="audit_trail", db_constraint=False, verbose_name=gettext_lazy("job")
+    )
+    at = models.DateTimeField(gettext_lazy("at"), default=timezone.now)
+    was = models.CharField(
+        gettext_lazy("before"), max_length=9, blank=True, help_text=gettext_lazy("Empty when the job was submitted.")
+    )
+    now = models.CharField(gettext_lazy("after"), max_length=9)
+    attempt = models.PositiveIntegerField(
+        gettext_lazy("attempt"),
+    )
     actor = models.CharField(
-        max_length=120, help_text=gettext_lazy("user:…, token:…, cron:…, listener, worker:… or scheduler.")
+        gettext_lazy("actor"),
+        max_length=120,
+        help_text=gettext_lazy("user:…, token:…, cron:…, listener, worker:… or scheduler."),
     )
-    reason = models.TextField(blank=True)
+    reason = models.TextField(gettext_lazy("reason"), blank=True)
     duration_ms = models.FloatField(
-        null=True, blank=True, help_text=gettext_lazy("Duration of the attempt that ended.")
+        gettext_lazy("duration (ms)"),
+        null=True,
+        blank=True,
+        help_text=gettext_lazy("Duration of the attempt that ended."),
     )
-    error = models.TextField(blank=True)
+    error = models.TextField(gettext_lazy("error"), blank=True)
     details = models.JSONField(
+        gettext_lazy("details"),
         null=True,
         blank=True,
         help_text=gettext_lazy(
@@ -61,7 +73,14 @@ class AuditEntry(models.Model):
     )
 
     action = models.ForeignKey(
-        JobAction, models.DO_NOTHING, null=True, blank=True, db_index=False, db_constraint=False, related_name="entries"
+        JobAction,
+        models.DO_NOTHING,
+        null=True,
+        blank=True,
+        db_index=False,
+        db_constraint=False,
+        related_name="entries",
+        verbose_name=gettext_lazy("action"),
     )
 
     objects = AuditQuerySet.as_manager()
@@ -78,7 +97,7 @@ class AuditEntry(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.was or 'new'} → {self.now} by {self.actor}"
+        return f"{self.was or '-'} → {self.now}: {self.actor}"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Refuse to change an entry that is written.

@@ -100,8 +100,10 @@ class CronFiring(models.Model):
     actor = models.CharField(max_length=120)
 
     class Meta:
+        verbose_name = gettext_lazy("cron firing")
+        verbose_name_plural = gettext_lazy("cron firings")
         ordering: ClassVar = ["-id"]
         indexes: ClassVar = [models.Index(fields=["task", "-id"], name="firing_by_task")]
 
     def __str__(self) -> str:
-        return f"{self.due_at:%Y-%m-%d %H:%M:%S} {self.outcome}"
+        return f"{self.due_at:%Y-%m-%d %H:%M:%S} {self.get_outcome_display()}"

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from django.db import models
 from django.db.models import F
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext, gettext_lazy
 
 from scheduler_project.text import LONGEST_ID, LONGEST_NAME
 
@@ -21,9 +21,9 @@ class ScheduleRow(models.Model):
         max_length=10,
         choices=[("Settlement", gettext_lazy("Settlement")), ("Structure", gettext_lazy("Structure"))],
     )
-    entity_id = models.CharField(max_length=LONGEST_ID)
+    entity_id = models.CharField(gettext_lazy("entity ID"), max_length=LONGEST_ID)
     household = models.CharField(
-        "settlement",
+        gettext_lazy("settlement"),
         max_length=LONGEST_ID,
         blank=True,
         default="",
@@ -35,12 +35,23 @@ class ScheduleRow(models.Model):
     clock = models.CharField(
         gettext_lazy("clock"), max_length=5, choices=[("wall", gettext_lazy("wall")), ("world", gettext_lazy("world"))]
     )
-    anchor = models.CharField(max_length=32, help_text=gettext_lazy("First seen, or the last due time applied."))
-    interval = models.DurationField()
-    next_due = models.CharField(max_length=32, blank=True, help_text=gettext_lazy("Empty: never (past the year 9999)."))
-    fire_at = models.CharField(max_length=32, blank=True, help_text=gettext_lazy("When the next job is submitted."))
-    job_type = models.CharField(max_length=64)
-    payload = models.JSONField(default=dict)
+    anchor = models.CharField(
+        gettext_lazy("last applied"), max_length=32, help_text=gettext_lazy("First seen, or the last due time applied.")
+    )
+    interval = models.DurationField(
+        gettext_lazy("interval"),
+    )
+    next_due = models.CharField(
+        gettext_lazy("next due"),
+        max_length=32,
+        blank=True,
+        help_text=gettext_lazy("Empty: never (past the year 9999)."),
+    )
+    fire_at = models.CharField(
+        gettext_lazy("fires at"), max_length=32, blank=True, help_text=gettext_lazy("When the next job is submitted.")
+    )
+    job_type = models.CharField(gettext_lazy("job type"), max_length=64)
+    payload = models.JSONField(gettext_lazy("payload"), default=dict)
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:
@@ -58,4 +69,5 @@ class ScheduleRow(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.event_type} of {self.entity_name or self.entity_id}"
+        said = {"event": self.event_type, "entity": self.entity_name or self.entity_id}
+        return gettext("%(event)s of %(entity)s") % said

@@ -47,11 +47,13 @@ class HandlerForm(forms.ModelForm[AlertHandler]):
     )
     job_types = forms.MultipleChoiceField(
         required=False,
+        label=gettext_lazy("Job types"),
         help_text=gettext_lazy("Leave empty for all types. Otherwise only alerts about jobs of these types."),
         widget=UnfoldAdminCheckboxSelectMultipleWidget(),
     )
     campaigns = Lines(
         required=False,
+        label=gettext_lazy("Campaigns"),
         help_text=gettext_lazy("IDs, one per line. Leave empty for all campaigns."),
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
     )

@@ -211,5 +211,9 @@ def redeliver(delivery: Delivery, *, actor: str) -> bool:
     failed = Delivery.objects.filter(pk=delivery.pk, status=Delivery.Status.FAILED)
     if not failed.update(status=Delivery.Status.PENDING, attempts=0, next_at=timezone.now()):
         return False
-    audit.record(actor=actor, verb="sent again", target=f"{delivery} ({delivery.alert or 'test'})")
+    audit.record(
+        actor=actor,
+        verb="sent again",
+        target=f"{delivery.action} to {delivery.handler_name} ({delivery.alert or 'test'})",
+    )
     return True

@@ -46,8 +46,9 @@ class TrailForm(forms.Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for name in ("since", "until"):  # created here: their help text names the request's time zone
-            self.fields[name] = moment_field(required=False)
+        labels = {"since": gettext("Since"), "until": gettext("Until")}
+        for name, label in labels.items():  # created here: their help text names the request's time zone
+            self.fields[name] = moment_field(required=False, label=label)
 
 
 @admin.register(AuditEntry)

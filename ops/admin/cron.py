@@ -25,8 +25,9 @@ from jobs.registry import all_types
 from ops.admin import operator_action
 from ops.admin.base import UntilForm, actor_of, read_key, reason_field, redirect
 from ops.admin.payload_form import JSONField
+from ops.labels import label
 from ops.reads import cron as cron_page
-from scheduler_project import cron_expression
+from scheduler_project import cron_words
 
 if TYPE_CHECKING:
     CronTaskAdminBase = admin.ModelAdmin[CronTask]
@@ -144,9 +145,7 @@ class CronTaskAdmin(CronTaskAdminBase):
 
     @admin.display(description=gettext_lazy("fires"))
     def means(self, task: CronTask) -> str:
-        return render_to_string(
-            "ops/cron_means.html", {"task": task, "sentence": cron_expression.sentence(task.expression)}
-        )
+        return render_to_string("ops/cron_means.html", {"task": task, "sentence": cron_words.sentence(task.expression)})
 
     @admin.display(description=gettext_lazy("next"))
     def fires_next(self, task: CronTask) -> str:
@@ -170,7 +169,9 @@ class CronTaskAdmin(CronTaskAdminBase):
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "type":
             return forms.ChoiceField(
-                choices=[(name, name) for name in sorted(all_types())], widget=UnfoldAdminSelectWidget()
+                label=gettext("Type"),
+                choices=[(name, label(name)) for name in sorted(all_types())],
+                widget=UnfoldAdminSelectWidget(),
             )
         if db_field.name == "payload":
             kwargs["form_class"] = JSONField

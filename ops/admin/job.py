@@ -139,6 +139,10 @@ class JobAdmin(JobAdminBase):
     def campaign(self, job: Job) -> str:
         return job.campaign_name or "all"
 
+    @admin.display(description=gettext_lazy("attempts"))
+    def attempts(self, job: Job) -> int:
+        return job.attempts
+
     @admin.display(description=gettext_lazy("state"))
     def state_badge(self, job: Job) -> str:
         return render_to_string("ops/state.html", ops.state(job.state, job.may_have_been_applied))

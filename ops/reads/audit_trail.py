@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from django.db import connection
 from django.db.models import Q, QuerySet
+from django.utils.translation import gettext
 
 from jobs.models import AuditEntry, Job, JobAction, OperatorAction
 from jobs.models.audit import SINGLE
@@ -17,6 +18,7 @@ from jobs.models.indexes import Inlined
 from jobs.states import State
 from jobs.waits import ERRORS
 from ops.humanize import format_jobs
+from ops.labels import label_of_state, label_of_verb
 from ops.reads.changes import read_changes
 from ops.reads.job_actions import Standing, describe, find_verbs, read_standing
 from ops.reads.reasons import typed
@@ -239,7 +241,7 @@ def _line_of_entry(entry: AuditEntry, job: Job | None) -> Line:
     return Line(
         at=entry.at,
         who=entry.actor,
-        what=f"{entry.was or 'new'} → {entry.now}",
+        what=_describe_move(entry),
         target=str(entry.job_id),
         job=job,
         why=typed(entry.actor, entry.reason),
@@ -251,11 +253,16 @@ def _line_of_entry(entry: AuditEntry, job: Job | None) -> Line:
     )
 
 
+def _describe_move(entry: AuditEntry) -> str:
+    was = label_of_state(entry.was) if entry.was else gettext("new")
+    return f"{was} → {label_of_state(entry.now)}"
+
+
 def _line_of_action(action: OperatorAction) -> Line:
     return Line(
         at=action.at,
         who=action.actor,
-        what=action.verb,
+        what=label_of_verb(action.verb),
         target=action.target,
         link=action.link,
         why=action.reason,

@@ -12,7 +12,8 @@ from jobs.cron import firing as cron
 from jobs.models import CronFiring, CronTask, FiringOutcome, Job
 from jobs.states import ENDED, State
 from ops.humanize import format_percent, naturaltime
-from scheduler_project.cron_expression import fires, sentence
+from scheduler_project.cron_expression import fires
+from scheduler_project.cron_words import sentence
 from scheduler_project.moments import read_zone
 
 PREVIEWED: Final = 5  #: firings

@@ -14,6 +14,7 @@ from jobs.models import AuditEntry, JobAction, OperatorAction
 from jobs.models.audit import SINGLE
 from jobs.models.indexes import Inlined
 from jobs.states import RETRYABLE, State
+from ops.labels import label_of_verb
 from ops.reads.job_actions import describe
 from ops.reads.reasons import typed
 from scheduler_project.links import page
@@ -57,7 +58,7 @@ def find_latest(count: int) -> list[Action]:
         Action(
             at=action.at,
             actor=action.actor,
-            verb=action.verb,
+            verb=label_of_verb(action.verb),
             target=action.target,
             reason=action.reason,
             link=action.link,

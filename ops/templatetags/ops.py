@@ -11,12 +11,12 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext
 
+from jobs import calendars
 from jobs.actor import name_of
 from jobs.cron.firing import LATE
 from jobs.models import Job
 from jobs.states import State
 from jobs.world.calendars.calendar import Calendar
-from jobs.world.calendars.examples import GREGORIAN
 from jobs.world.clock import Moment
 from ops.humanize import duration, milliseconds, naturaltime
 from ops.labels import STATES
@@ -70,9 +70,12 @@ def job_due(job: Job) -> str:
 
 
 @register.simple_tag
-def clock_time(at: Moment | None, calendar: Calendar = GREGORIAN) -> str:
+def clock_time(at: Moment | None, calendar: Calendar | None = None) -> str:
     """A time of either clock, world time in the campaign's calendar; ISO 8601 in its title. Empty for none."""
-    return format_html('<span title="{}">{}</span>', at.isoformat(), format_moment(at, calendar)) if at else ""
+    if not at:
+        return ""
+    written = format_moment(at, calendar or calendars.default_calendar())
+    return format_html('<span title="{}">{}</span>', at.isoformat(), written)
 
 
 @register.filter("naturaltime")

@@ -17,6 +17,10 @@ def label(name: str) -> str:
     return labels.label(name)
 
 
+register.filter(labels.label_of_kind)
+register.filter(labels.label_of_role)
+register.filter(labels.label_of_state)
+register.filter(labels.label_within)
 register.filter(humanize.format_count)
 register.filter(humanize.limited_count)
 

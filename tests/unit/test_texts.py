@@ -14,6 +14,8 @@ FILES: Final = (
     "monitoring/dashboard_source.py",
     "monitoring/menu.py",
     "monitoring/models.py",
+    "scheduler_project/cron_words.py",
+    "scheduler_project/durations.py",
     "jobs/actor.py",
     "jobs/pauses.py",
     "jobs/submission.py",
@@ -25,6 +27,7 @@ FILES: Final = (
 MARKS: Final = re.compile(r"n?p?gettext(_lazy|_noop)?")
 #: Two words, a capitalised word, or the end of a sentence.
 PROSE: Final = re.compile(r"[A-Za-z]{2,}[,;:.…]* [A-Za-z(“]|^[A-Z][a-z]+[.…?]?$|[a-z]{2,}[.…?]$")
+TAGS: Final = re.compile(r"<[^>]*>")
 SQL: Final = re.compile(r"\b(SELECT|UNION ALL|WITH RECURSIVE|LIMIT \{|WHERE state|FROM jobs)")
 FOR_PEOPLE: Final = {
     *("description", "empty_label", "help_text", "label", "placeholder", "short_description"),
@@ -59,11 +62,10 @@ KEPT: Final[Mapping[str, tuple[str, ...]]] = {
     # names of services and commands, addresses, formats
     "monitoring/alerting/channels/apprise_url.py": ("Apprise",),
     "monitoring/alerting/channels/slack.py": ("Slack",),
-    "monitoring/alerting/channels/webhook.py": ("http:// or https://",),
+    "scheduler_project/cron_words.py": ("day of week",),
     "ops/admin/cron.py": ("input changed delay:250ms",),
     "ops/admin/export.py": ("text/csv; charset=utf-8", 'attachment; filename="jobs-{}.{}"'),
     "ops/admin/main_api.py": ("manage.py check_main_api",),
-    "ops/templatetags/ops.py": ('<span title="{}">{}</span>',),
     # keys, and words of other layers that are translated where they are shown
     "monitoring/alerting/main_api.py": ("{}:cannot work",),
     "monitoring/alerting/store.py": ("marked as unseen",),
@@ -127,7 +129,7 @@ def find_unmarked(source: str) -> Iterator[tuple[int, str]]:
         if isinstance(node, ast.FormattedValue) and any(map(_is_marked_literal, ast.walk(node))):
             yield node.lineno, "gettext in an f-string"  # xgettext does not look there
         text = _read(node) if isinstance(node, ast.JoinedStr | ast.Constant) else ""
-        is_prose = bool(PROSE.search(text)) and not SQL.search(text)
+        is_prose = bool(PROSE.search(TAGS.sub("", text))) and not SQL.search(text)
         if (is_prose or _is_word_for_people(node, parents)) and _is_for_people(node, parents):
             yield getattr(node, "lineno", 0), text
 

@@ -25,7 +25,7 @@ def _check(text: str) -> None:
 class Email(Channel):
     """Sends one e-mail to all recipients; the e-mails of one alert form a thread."""
 
-    name, label, icon = "email", "E-mail", "mail"
+    name, label, icon = "email", gettext_lazy("E-mail"), "mail"
     says = gettext_lazy("to one or more addresses, through EMAIL_HOST")
     fields = (Field("to", gettext_lazy("Recipients"), gettext_lazy("Addresses, separated by commas."), check=_check),)
 

@@ -43,7 +43,7 @@ class PagerDuty(Channel):
         ),
         Field(
             "url",
-            "URL",
+            gettext_lazy("URL"),
             gettext_lazy("Leave empty for https://events.pagerduty.com/v2/enqueue."),
             required=False,
             check=check_receiver_url,

@@ -45,8 +45,8 @@ def test_moves_and_actions_are_in_one_list(admin_client: Client, redis: Redis) -
 
     assert [(line.who, line.what) for line in shown(admin_client)] == [
         ("user:bob", "paused"),
-        ("user:ann", "SCHEDULED → CANCELLED"),
-        ("user:ann", "SCHEDULED → CANCELLED"),
+        ("user:ann", "scheduled → cancelled"),
+        ("user:ann", "scheduled → cancelled"),
     ]
     assert len(shown(admin_client, scope="all")) == 7
 

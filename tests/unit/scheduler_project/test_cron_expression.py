@@ -1,14 +1,17 @@
 """Cron expressions: validation, next matches across daylight saving, and descriptions."""
 
+import re
 import time
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+from cronsim.explain import explain
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler_project.cron_expression import fires, next_match, sentence
+from scheduler_project.cron_expression import fires, next_match
+from scheduler_project.cron_words import sentence
 
 # Their clocks change by whole hours: Lord Howe changes by half an hour, and there "30 * * * *" misses a firing a year.
 ZONES = ["UTC", "Europe/Berlin", "America/New_York", "America/St_Johns", "America/Havana", "Asia/Beirut",
@@ -158,3 +161,13 @@ def test_expressions_that_never_match_are_rejected_soon(expression: str) -> None
 def test_expressions_are_described_in_words(expression: str, words: str) -> None:
     """The first of six fields is the seconds; 21 is the 21st."""
     assert sentence(expression) == words
+
+
+@given(EXPRESSIONS)
+def test_english_sentences_are_those_of_cronsim(expression: str) -> None:
+    """But for its 21th, 22th and 23th."""
+    if said := sentence(expression):
+        theirs = re.sub(
+            r"\b([2-5]([123]))th\b", lambda n: n[1] + ("st", "nd", "rd")[int(n[2]) - 1], explain(expression)
+        )
+        assert said == theirs

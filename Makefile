@@ -46,8 +46,9 @@ chromium:
 screenshots: $(STAMP) chromium ## draw every page of the admin into docs/screenshots
 	$(BIN)/python -m tests.screenshots
 
-# Many tests wait for processes: more at once than there are cores. tests/support/scheduling.py says which stay together.
-AT_ONCE := -n 4
+# Many tests wait for processes: more at once than two cores have room for, beside PostgreSQL's. Each pytest process takes
+# 6 s of CPU to begin. tests/support/scheduling.py says which tests stay together.
+AT_ONCE := -n 3
 
 # What meets the database in its own way (SQL, locks, cursors, texts, outages), and the story as a whole. The rest says
 # the same on any: forms, what answers of the main API mean, and tests about a size rather than a database.
@@ -61,6 +62,7 @@ tests-on-sqlite: compiled
 	$(BIN)/python manage.py makemigrations --check --dry-run
 	$(BIN)/python -m pytest $(AT_ONCE)
 
+tests-on-postgresql: AT_ONCE := -n 2
 POSTGRESQL_LOG := $(VENV)/tests-on-postgresql.log
 tests-on-postgresql: compiled
 	@$(BIN)/python -m tests.postgresql $(AT_ONCE) $(ON_POSTGRESQL) >$(POSTGRESQL_LOG) 2>&1 \

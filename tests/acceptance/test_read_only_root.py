@@ -18,6 +18,7 @@ from redis import Redis
 
 from sandbox.ports import free_port
 from tests.support.environment import PRODUCTION
+from tests.support.heartbeats import await_processes
 from tests.support.image import COMPOSE, copy_stage
 from tests.support.servers import ROOT, Running, SandboxApi, wait_until
 
@@ -103,7 +104,7 @@ def containers(tmp_path: Path, redis: Redis, sandbox: SandboxApi) -> Iterator[Co
     containers.stop()
 
 
-def test_the_service_runs_on_a_read_only_root(containers: Containers) -> None:
+def test_the_service_runs_on_a_read_only_root(containers: Containers, redis: Redis) -> None:
     """With the commands of the image and the Compose file, whose health checks pass."""
     services: dict[str, Any] = COMPOSE["services"]
     image = (ROOT / "Dockerfile").read_text()
@@ -122,6 +123,7 @@ def test_the_service_runs_on_a_read_only_root(containers: Containers) -> None:
     body = {"type": "EVENT_EXPIRATION", "campaignId": "campaign-2", "payload": {}}
     job = answer(url, "/api/jobs", body)["id"]
     wait_until(lambda: answer(url, f"/api/jobs/{job}")["state"] == "SUCCEEDED", what="the job is done")
+    await_processes(redis, "worker", "monitor")  # a probe that comes too early is a process in vain
     for name in ("worker", "monitor"):
         healthy = partial(containers.succeeds, *services[name]["healthcheck"]["test"][1:])
         wait_until(healthy, what=f"{name} is healthy")

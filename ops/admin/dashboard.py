@@ -8,7 +8,7 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from django.db.models import OuterRef, Subquery, Sum, Value
-from django.db.models.functions import Concat, StrIndex, Substr
+from django.db.models.functions import Coalesce, Concat, StrIndex, Substr
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -23,7 +23,7 @@ from jobs.main_api.recent_calls import Fault
 from jobs.models import CampaignClock, CronTask, FailureHour, Job, ScheduleRow
 from jobs.state_counts import count_retrying, count_states
 from jobs.states import ENDED, Priority, State
-from ops.admin.tiles import grey_out, in_address, link_to_moves, make_tiles
+from ops.admin.tiles import grey_out, in_address, make_tiles
 from ops.humanize import limited_count, milliseconds
 from ops.labels import STATES
 from ops.reads import recent_actions, verdict
@@ -80,9 +80,10 @@ def find_longest_running() -> list[Job]:
     about = Substr(subject, 1, StrIndex(Concat(subject, Value(":")), Value(":")) - 1)
     entity = ScheduleRow.objects.filter(entity_id=about).values("entity_name")[:1]
     campaign = CampaignClock.objects.filter(pk=OuterRef("campaign_id")).values("name")
-    rows: Any = Job.objects.in_state(State.RUNNING).order_by("lease_until").defer("traceback")
+    newest = Job.objects.in_state(State.RUNNING).order_by("lease_until").values("pk")[:_RUNNING_LOOKED_AT]
+    rows: Any = Job.objects.filter(pk__in=Subquery(newest)).defer("traceback")
     rows = rows.annotate(about_name=Subquery(entity), clock_name=Subquery(campaign))
-    longest = sorted(rows[:_RUNNING_LOOKED_AT], key=lambda job: job.started_at or job.moved_at)[:SHOWN]
+    longest = list(rows.order_by(Coalesce("started_at", "moved_at"))[:SHOWN])
     entities = {job.subject.partition(":")[0]: job.about_name or "" for job in longest}
     name_all(longest, {job.campaign_id: job.clock_name or "" for job in longest}, entities)
     return longest
@@ -133,18 +134,26 @@ def make_chart(slots: Sequence[Slot], wanted: Range) -> dict[str, Any]:
 
 def make_table(slots: Sequence[Slot], step: timedelta) -> list[dict[str, Any]]:
     """The charts' data as rows, newest first, without empty steps."""
-    return [
-        {
-            "at": s.at,
-            "counts": [
-                *((s.outcomes[o], _link_to_ended(o, s.at, step)) for o in OUTCOMES[:4]),
-                (s.waits.total(), link_to_moves(WAITED, since=in_address(s.at), until=in_address(s.at + step))),
-            ],
-            "times": [milliseconds(x) for x in (s.p50_ms, s.p95_ms, s.max_ms, s.run_mean_ms, s.run_ms_max)],
-        }
-        for s in reversed(slots)
-        if s.jobs or s.waits
-    ]
+    jobs, moves = reverse("admin:jobs_job_changelist"), reverse("admin:jobs_auditentry_changelist")
+    return [_make_row(s, step, jobs, moves) for s in reversed(slots) if s.jobs or s.waits]
+
+
+def _make_row(slot: Slot, step: timedelta, jobs: str, moves: str) -> dict[str, Any]:
+    """Each count with the list of jobs that ended so within the step; of what does not end a job, of moves."""
+    since, until = in_address(slot.at), in_address(slot.at + step)
+    ended = urlencode({"finished_at_from": since, "finished_at_to": until})
+    moved = urlencode({"scope": "all", "since": since, "until": until})
+    retried, waited = (f"{moves}?{moved}&{urlencode({'what': what})}" for what in (RETRIED, WAITED))
+    links = (f"{jobs}?state={o.value}&{ended}" if o in ENDED else retried for o in OUTCOMES[:4])
+    times = (slot.p50_ms, slot.p95_ms, slot.max_ms, slot.run_mean_ms, slot.run_ms_max)
+    return {
+        "at": slot.at,
+        "counts": [
+            *((slot.outcomes[o], link) for o, link in zip(OUTCOMES[:4], links, strict=True)),
+            (slot.waits.total(), waited),
+        ],
+        "times": [milliseconds(length) for length in times],
+    }
 
 
 def callback(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
@@ -213,15 +222,6 @@ def _read_redis() -> dict[str, Any]:
             "redis_fault": gettext("Redis does not answer: %(error)s. Jobs wait, nothing is lost.")
             % {"error": type(error).__name__}
         }
-
-
-def _link_to_ended(outcome: State, at: datetime, step: timedelta) -> str:
-    """The list of jobs that ended so within one step; for outcomes that do not end a job, the list of moves."""
-    since, until = in_address(at), in_address(at + step)
-    if outcome not in ENDED:
-        return link_to_moves(RETRIED, since=since, until=until)
-    question = {"state": outcome.value, "finished_at_from": since, "finished_at_to": until}
-    return f"{reverse('admin:jobs_job_changelist')}?{urlencode(question)}"
 
 
 def _round(value: float | None) -> float | None:

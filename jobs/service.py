@@ -17,7 +17,7 @@ from django.utils import timezone
 from jobs import stops
 from jobs.broker import enqueue
 from jobs.errors import StateConflict
-from jobs.ledger import Move
+from jobs.ledger import Move, statements
 from jobs.ledger import moves as ledger
 from jobs.ledger.changes import Change, differences_from
 from jobs.models import Job, JobAction
@@ -88,9 +88,11 @@ def _submit_many(
     now = timezone.now()
     jobs = [job_of(submission, by.actor, now) for submission in submissions]
     changes = changes_of(jobs[0]) if changes_of else None
-    with transaction.atomic():
+    has_stops = any(waits_for_world_time(job) for job in jobs)
+    with statements().block(more=has_stops or len(jobs) > ledger.BATCH):
         by_key = ledger.create_many(jobs, **by._asdict(), changes=changes)
-        _place_stops(jobs, by_key)
+        if has_stops:
+            _place_stops(jobs, by_key)
     ours = {job.id for job in jobs}
     enqueue.enqueue_after_commit([job for job in by_key.values() if job.id in ours])
     seen: set[str] = set()

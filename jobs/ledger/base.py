@@ -92,12 +92,12 @@ class Statements(ABC):
     """The ledger's statements; each runs in the caller's transaction."""
 
     @abstractmethod
-    def insert(self, jobs: Mapping[str, Job]) -> set[str]:
-        """Insert the jobs whose unique key is new; return the keys inserted."""
+    def insert(self, jobs: Mapping[str, Job], entries: Sequence[Entry]) -> set[str]:
+        """Insert the jobs whose unique key is new, each with its audit entry; return the keys inserted."""
 
     @abstractmethod
     def block(self, *, more: bool) -> AbstractContextManager[object]:
-        """A transaction for one `cycle`; `more` if other statements run in it."""
+        """A transaction for one `cycle` or `insert`; `more` if other statements run in it."""
 
     @abstractmethod
     def cycle(self, endings: Sequence[Ending], ids: Sequence[str], by: Claimant) -> tuple[set[Attempt], list[Claimed]]:

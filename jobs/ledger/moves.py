@@ -33,14 +33,14 @@ from jobs.ledger import (
 )
 from jobs.ledger.changes import Change, changes_of
 from jobs.ledger.compare_and_set import columns_after, compare_and_set
-from jobs.ledger.recording import Recorded, announce, record
+from jobs.ledger.recording import Recorded, announce, entries_of, record
 from jobs.ledger.rows import entry_of_queued, explain_wait
 from jobs.models import AuditEntry, Job, JobAction
 from jobs.sending import NOT_SENT
 from jobs.states import MOVES, NEW, RETRYABLE, WAITING, State
 
 SHARDS: Final = 32  # rows per minute, so that workers do not wait for each other
-_BATCH: Final = 400  # rows a statement: 400 * 16 values stay below SQLite's 32,766 parameters
+BATCH: Final = 400  # rows a statement: 400 * 16 values stay below SQLite's 32,766 parameters
 
 
 def create_many(
@@ -60,14 +60,15 @@ def create_many(
         if job.state not in NEW:
             raise StateConflict(f"{job}: cannot begin as {job.state}")
     stored: dict[str, Job] = {}
-    with transaction.atomic(), connection.wrap_database_errors:
+    with statements().block(more=len(jobs) > BATCH), connection.wrap_database_errors:
         for batch in _batches(jobs):
             wanted: dict[str, Job] = {}
             for job in batch:
                 wanted.setdefault(job.unique_key, job)
-            new = statements().insert(wanted)
-            entries = [Recorded(job, "", reason, None, changes) for key, job in wanted.items() if key in new]
-            record(entries, actor, action)
+            entries = entries_of([Recorded(job, "", reason, None, changes) for job in wanted.values()], actor, action)
+            new = statements().insert(wanted, entries)
+            noted = zip(wanted.values(), entries, strict=True)
+            announce([(job, entry) for job, entry in noted if job.unique_key in new])
             stored |= {key: job for key, job in wanted.items() if key in new}
             known = wanted.keys() - new
             if known:
@@ -233,7 +234,7 @@ def _count_dead_letters(endings: Sequence[Ending], now: datetime) -> list[DeadLe
 
 
 def _batches(items: Sequence[Any]) -> list[Sequence[Any]]:
-    return [items[start : start + _BATCH] for start in range(0, len(items), _BATCH)]
+    return [items[start : start + BATCH] for start in range(0, len(items), BATCH)]
 
 
 def _entry_of_wait(job: Job) -> Entry:

@@ -77,6 +77,12 @@ _PLACED_AS: Final = ", ".join(f"{name} {_TYPES.get(name, 'text')}" for name in P
 _PLACED_AT_ONCE: Final = 1000  # rows a statement
 _INSERTED_AS: Final = ", ".join(f'"{name}" {_TYPES.get(name, "text")}' for name in INSERTED_COLUMNS)
 
+_ENTRY: Final = AUDIT_COLUMNS.replace("details", "details::jsonb") + ", action_id"
+_ENTRY_AS: Final = (
+    "job_id uuid, at timestamptz, was text, now text, attempt int, actor text, reason text, duration_ms float8, "
+    "error text, details text, action_id bigint"
+)
+
 #: jobs.ledger.rows.outcomes_of in SQL.
 _COUNTED: Final = (
     "SELECT $7::timestamptz, v.type, v.counted_as, $8::int, count(*), coalesce(sum(v.run_ms), 0), "
@@ -102,10 +108,12 @@ class PostgreSQL(Statements):
     """
 
     INSERT: Final = (
-        f"INSERT INTO jobs_job ({INSERTED}) SELECT {INSERTED} FROM json_to_recordset($1::json) "
+        f"WITH new AS (INSERT INTO jobs_job ({INSERTED}) SELECT {INSERTED} FROM json_to_recordset($1::json) "
         f"AS v({_INSERTED_AS}) "
         "ORDER BY unique_key "  # in one order, or two submitters of the same work could lock each other
-        "ON CONFLICT (unique_key) DO NOTHING RETURNING unique_key"
+        "ON CONFLICT (unique_key) DO NOTHING RETURNING id, unique_key), "
+        f"noted AS (INSERT INTO jobs_auditentry ({AUDIT_COLUMNS}, action_id) SELECT {_ENTRY} "
+        f"FROM json_to_recordset($2::json) AS e({_ENTRY_AS}) JOIN new ON new.id = e.job_id) SELECT unique_key FROM new"
     )
     #: `state || ''` stops the planner from scanning an index on state, and the ids of the ends (besides `v`) stop it
     #: from scanning the table: either is the whole backlog.
@@ -161,10 +169,8 @@ class PostgreSQL(Statements):
         f"AS v(id bigint, {_PLACED_AS}) WHERE r.id = v.id"
     )
     AUDIT: Final = (
-        f"INSERT INTO jobs_auditentry ({AUDIT_COLUMNS}, action_id) SELECT job_id, at, was, now, attempt, actor, "
-        "reason, duration_ms, error, details::jsonb, action_id FROM json_to_recordset($1::json) "
-        "AS v(job_id uuid, at timestamptz, was text, now text, attempt int, actor text, reason text, "
-        "duration_ms float8, error text, details text, action_id bigint)"
+        f"INSERT INTO jobs_auditentry ({AUDIT_COLUMNS}, action_id) SELECT {_ENTRY} "
+        f"FROM json_to_recordset($1::json) AS e({_ENTRY_AS})"
     )
     COUNT: Final = UPSERT.format(rows=f"VALUES ({_numbered(len(OUTCOME_COLUMNS))})", greatest="greatest")
     GROUP: Final = GROUP.format(values=_numbered(6))
@@ -176,10 +182,10 @@ class PostgreSQL(Statements):
         # Django's own cursors bind on the client's side, where nothing can be prepared.
         self._cursor = RawCursor(raw, row_factory=rows.tuple_row)
 
-    def insert(self, jobs: Mapping[str, Job]) -> set[str]:
-        """See Statements."""
+    def insert(self, jobs: Mapping[str, Job], entries: Sequence[Entry]) -> set[str]:
+        """See Statements; one round trip."""
         rows = [{name: getattr(job, name) for name in INSERTED_COLUMNS} for job in jobs.values()]
-        self._cursor.execute(self.INSERT, (as_json(rows),))
+        self._cursor.execute(self.INSERT, (as_json(rows), as_json([entry._asdict() for entry in entries])))
         return {row[0] for row in self._cursor.fetchall()}
 
     def block(self, *, more: bool) -> AbstractContextManager[object]:

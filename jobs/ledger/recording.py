@@ -48,8 +48,16 @@ def record(entries: Sequence[Recorded], actor: str, action: JobAction | None = N
     """Write the audit entries of a batch and send `job_moved` after the commit."""
     if not entries:
         return
+    written = entries_of(entries, actor, action)
+    with connection.wrap_database_errors:
+        statements().audit(written)
+    announce([(job, entry) for (job, *_), entry in zip(entries, written, strict=True)])
+
+
+def entries_of(moved: Sequence[Recorded], actor: str, action: JobAction | None = None) -> list[Entry]:
+    """The audit entries of jobs that have moved, in their order."""
     origin = request_origin.as_details()
-    written = [
+    return [
         Entry(
             job_id=str(job.id),
             at=job.moved_at,
@@ -63,11 +71,8 @@ def record(entries: Sequence[Recorded], actor: str, action: JobAction | None = N
             details=_as_details(origin, job, changes),
             action_id=action.pk if action else None,
         )
-        for job, was, reason, duration_ms, changes in entries
+        for job, was, reason, duration_ms, changes in moved
     ]
-    with connection.wrap_database_errors:
-        statements().audit(written)
-    announce([(job, entry) for (job, *_), entry in zip(entries, written, strict=True)])
 
 
 def _as_details(origin: Mapping[str, Any], job: Job, changes: Mapping[str, Change] | None) -> str | None:

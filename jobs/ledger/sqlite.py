@@ -87,11 +87,12 @@ class SQLite(Statements):
     def __init__(self, raw: sqlite3.Connection) -> None:
         self._raw = raw
 
-    def insert(self, jobs: Mapping[str, Job]) -> set[str]:
+    def insert(self, jobs: Mapping[str, Job], entries: Sequence[Entry]) -> set[str]:
         """See Statements."""
         known = {row[0] for row in self._raw.execute(self.KNOWN, (as_json(list(jobs)),))}
         new = {key: job for key, job in jobs.items() if key not in known}
         self._raw.executemany(self.INSERT, [self._inserted(job) for job in new.values()])
+        self.audit(entry for key, entry in zip(jobs, entries, strict=True) if key in new)
         return set(new)
 
     def _inserted(self, job: Job) -> tuple[Any, ...]:
@@ -126,7 +127,7 @@ class SQLite(Statements):
 
     def block(self, *, more: bool) -> AbstractContextManager[object]:
         """See Statements."""
-        return transaction.atomic()
+        return transaction.atomic(savepoint=False)
 
     def cycle(self, endings: Sequence[Ending], ids: Sequence[str], by: Claimant) -> tuple[set[Attempt], list[Claimed]]:
         """See Statements."""

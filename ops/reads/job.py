@@ -32,7 +32,7 @@ _BY: Final = {
     "user": gettext_noop("submitted by %(name)s"),
     "token": gettext_noop("submitted by API token %(name)s"),
     "cron": gettext_noop("created by the cron task %(name)s"),
-    "job": gettext_noop("submitted by the job %(name)s"),
+    "job": gettext_noop("submitted by another job"),
     "listener": gettext_noop("triggered by a message from the main API"),
     "scheduler": gettext_noop("created by a due schedule"),
     "rescuer": gettext_noop("created by the rescuer"),

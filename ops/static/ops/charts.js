@@ -7,7 +7,7 @@
   const clock = (at, long) => new Intl.DateTimeFormat("sv-SE", long
     ? { month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit" }
     : { hour: "2-digit", minute: "2-digit" }).format(new Date(at));
-  const length = (ms) => (ms >= 60000 ? text("min", { count: +(ms / 60000).toFixed(1) })
+  const length = (ms) => (ms >= 3600000 ? text("h", { count: +(ms / 3600000).toFixed(1) }) : ms >= 60000 ? text("min", { count: +(ms / 60000).toFixed(1) })
     : ms >= 1000 ? text("s", { count: +(ms / 1000).toFixed(1) }) : text("ms", { count: +ms.toPrecision(2) }));
 
   function line(label, values, tone, more = {}) {
@@ -73,7 +73,7 @@
 
   // Of a logarithmic axis only the powers of ten are named.
   const decade = (value) => (!Number.isInteger(Math.log10(value)) ? null
-    : value >= 1000 ? text("s", { count: value / 1000 }) : text("ms", { count: value }));
+    : length(value));
 
   document.addEventListener("ops:updated", draw);
   document.addEventListener("DOMContentLoaded", () => {

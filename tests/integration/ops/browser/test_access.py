@@ -92,6 +92,9 @@ def test_a_job_is_three_lines_on_a_phone(service: Service, visit: Visit, dead_ef
         expect(row.get_by_text(words).first).to_be_visible()
     expect(row.locator(".field-finished")).to_contain_text("ago")
     expect(row.locator(".field-finished")).to_be_visible()
+    expect(row.locator(".field-attempts")).to_be_hidden()  # it has no place among the three lines
+    state = row.locator(".field-state_badge")
+    assert state.evaluate("cell => cell.scrollWidth <= cell.clientWidth")  # whole, however long the error beside it
     assert violations(page, ["#nav-sidebar"]) == []
 
 

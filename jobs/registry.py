@@ -136,12 +136,14 @@ class JobType:
     def upgrade(self, payload: Any, version: int) -> Any:
         """Turn a stored payload of `version` into the current version's. Raises InvalidJob."""
         if version > self.version:
-            raise InvalidJob("payload", f"is of version {version}; this release reads {self.version} of {self.name}")
+            text = gettext("is of version %(version)s; this release reads %(known)s of %(type)s")
+            raise InvalidJob("payload", text % {"version": version, "known": self.version, "type": self.name})
         try:
             for step in self.upgrades[version - 1 :]:
                 payload = step(payload)
         except Exception as error:  # a step meets what its version never wrote
-            raise InvalidJob("payload", f"cannot be upgraded from version {version}: {error!r}") from error
+            text = gettext("cannot be upgraded from version %(version)s: %(error)s")
+            raise InvalidJob("payload", text % {"version": version, "error": repr(error)}) from error
         return payload
 
     def parse(self, payload: object, version: int | None = None) -> Payload:
@@ -248,8 +250,8 @@ def all_types() -> dict[str, JobType]:
 def label_of(name: str) -> str:
     """Return the label of a type; of any other constant or field, its name in sentence case.
 
-    >>> label_of("DEFERRED_EFFECT"), label_of("POPULATION_GROWTH"), label_of("effect_id")
-    ('Deferred effect', 'Population growth', 'Effect ID')
+    >>> label_of("POPULATION_GROWTH"), label_of("effect_id")
+    ('Population growth', 'Effect ID')
     """
     declared = all_types().get(name)
     text = declared.label if declared else ""
@@ -264,7 +266,8 @@ def type_named(name: object) -> JobType:
     _load()
     found = declared_types.get(name) if isinstance(name, str) else None
     if found is None:
-        raise InvalidJob("type", f"unknown job type {name!r}; known: {', '.join(sorted(declared_types))}")
+        text = gettext("unknown job type “%(name)s”; known: %(types)s")
+        raise InvalidJob("type", text % {"name": name, "types": ", ".join(sorted(declared_types))})
     return found
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from django.db import transaction
 from django.db.models import Max
+from django.utils.translation import gettext
 
 from jobs.errors import StateConflict
 from jobs.models import OperatorAction
@@ -64,7 +65,7 @@ def take_back(action: OperatorAction, *, actor: str) -> None:
     kind, _, key = action.undo.partition("/")
     with transaction.atomic():
         if action.pk not in find_open([action]):
-            raise StateConflict("it has been changed since")
+            raise StateConflict(gettext("it has been changed since"))
         _ways[kind].take_back(key, action.changes or {}, actor)
 
 

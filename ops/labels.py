@@ -12,14 +12,16 @@ from jobs.states import State
 if TYPE_CHECKING:
     from django.utils.functional import _StrPromise
 
-_NAMES: Final = (
+NAMES: Final = (
     gettext_noop("Population growth"),
     gettext_noop("Resource generation"),
     gettext_noop("Level up check"),
     gettext_noop("Construction complete"),
     gettext_noop("Maintenance due"),
     gettext_noop("Upgrade available"),
+    gettext_noop("Event asked"),
     gettext_noop("Event expired"),
+    gettext_noop("Event triggered"),
     gettext_noop("Low"),
     gettext_noop("Normal"),
     gettext_noop("High"),
@@ -47,14 +49,16 @@ _NAMES: Final = (
 )
 """What `label` makes of the names of events, priorities, and fields of payloads with their choices, for catalogues."""
 
-_WITHIN: Final[Mapping[str, "_StrPromise"]] = {
+WITHIN: Final[Mapping[str, "_StrPromise"]] = {
     "POPULATION_GROWTH": pgettext_lazy("within a sentence", "population growth"),
     "RESOURCE_GENERATION": pgettext_lazy("within a sentence", "resource generation"),
     "LEVEL_UP_CHECK": pgettext_lazy("within a sentence", "level up check"),
     "CONSTRUCTION_COMPLETE": pgettext_lazy("within a sentence", "construction complete"),
     "MAINTENANCE_DUE": pgettext_lazy("within a sentence", "maintenance due"),
     "UPGRADE_AVAILABLE": pgettext_lazy("within a sentence", "upgrade available"),
+    "EVENT_ASKED": pgettext_lazy("within a sentence", "event asked"),
     "EVENT_EXPIRED": pgettext_lazy("within a sentence", "event expired"),
+    "EVENT_TRIGGERED": pgettext_lazy("within a sentence", "event triggered"),
 }
 
 STATES: Final[Mapping[State, "_StrPromise"]] = {
@@ -89,7 +93,7 @@ _LEFT: Final[Mapping[str, "_StrPromise"]] = {
 _BY_NOW: Final = " by now"
 
 
-_DID: Final[Mapping[str, "_StrPromise"]] = {
+DID: Final[Mapping[str, "_StrPromise"]] = {
     "acknowledged": gettext_lazy("acknowledged"),
     "added": gettext_lazy("added"),
     "answered": gettext_lazy("answered"),
@@ -135,7 +139,7 @@ def label_of_verb(verb: str) -> str:
     >>> label_of_verb("made"), label_of_verb("forced open")
     ('created', 'forced open')
     """
-    return str(_DID.get(verb) or verb)
+    return str(DID.get(verb) or verb)
 
 
 def label_of_role(role: str) -> str:
@@ -177,7 +181,7 @@ def label_within(event: str) -> str:
     >>> label_within("POPULATION_GROWTH")
     'population growth'
     """
-    return str(_WITHIN.get(event) or event.replace("_", " ").lower())
+    return str(WITHIN.get(event) or event.replace("_", " ").lower())
 
 
 def name_event(row: ScheduleRow) -> str:

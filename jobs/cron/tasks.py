@@ -38,8 +38,8 @@ def validate(task: CronTask) -> None:
         faults["expression"] = text % {"expression": task.expression}
     try:
         read_zone(task.time_zone)
-    except ValueError as error:
-        faults["time_zone"] = str(error)
+    except ValueError:
+        faults["time_zone"] = gettext("There is no time zone “%(zone)s”.") % {"zone": task.time_zone[:100]}
     try:
         job_type = type_named(task.type)
         if job_type.parse(task.payload).world_time_due():
@@ -147,7 +147,8 @@ def _take_back(key: str, changes: taking_back.Changes, actor: str) -> None:
     try:
         validate(task)
     except ValidationError as fault:
-        raise StateConflict(f"the former settings are not valid any more: {'; '.join(fault.messages)}") from None
+        text = gettext("the former settings are no longer valid: %(faults)s")
+        raise StateConflict(text % {"faults": "; ".join(fault.messages)}) from None
     task.save()
     verbs = {True: "enabled", False: "disabled"} if "enabled" in changes else {}
     _record(task, verbs.get(task.enabled, "changed"), actor, "", _compare(before, _settings_of(task)))

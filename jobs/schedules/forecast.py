@@ -12,6 +12,8 @@ from heapq import merge
 from itertools import islice
 from typing import Any, Final
 
+from django.utils.translation import gettext
+
 from jobs.errors import InvalidForecast
 from jobs.main_api.model import Event
 from jobs.schedules.towns import CampaignWorld, Town
@@ -32,7 +34,6 @@ GRACE: Final = timedelta(minutes=5)  #: the main API calls an event overdue afte
 _EXPIRES: Final = len(ORDER)  #: rank of expirations,
 _RUNS: Final = _EXPIRES + 1  #: of jobs that are due at a world time: after all else of the same moment,
 _TRIGGERS: Final = _RUNS + 1  #: and of events that will have such a job
-UNKNOWN: Final = "what it changes is not known before; later lines do not count on it"
 _DAY: Final = timedelta(days=1) // timedelta(microseconds=1)
 
 
@@ -182,12 +183,18 @@ class Forecast:
             entity_id=slot.entity_id,
             entity_name=due.job.subject,
             town=None,
-            summary=UNKNOWN,
+            summary=gettext("what it changes is not known in advance; later lines ignore it"),
         )
 
     def _trigger(self, slot: Slot) -> Line:
         at, event, asks = one = self._coming[slot.entity_id]
-        what = "an operator is asked whether to trigger the event" if asks else "the event is triggered"
+        if asks:
+            text = gettext(
+                "an operator is asked whether to trigger the event; what it changes is not known in advance; later "
+                "lines ignore it"
+            )
+        else:
+            text = gettext("the event is triggered; what it changes is not known in advance; later lines ignore it")
         return Line(
             slot=slot,
             at=at,
@@ -196,12 +203,13 @@ class Forecast:
             entity_id=event.id,
             entity_name=event.name,
             town=None,
-            summary=f"{what}; {UNKNOWN}",
+            summary=text,
         )
 
     def _expiration(self, slot: Slot) -> Line:
         event = self._events[slot.entity_id]
         at = scheduled_at(event)
+        said = {"time": at.isoformat() if at else ""}
         return Line(
             slot=slot,
             at=moment_at(slot.at, self._kind),
@@ -210,7 +218,9 @@ class Forecast:
             entity_id=slot.entity_id,
             entity_name=event.name,
             town=None,
-            summary=f"the event, scheduled for {at.isoformat()}, expires" if at else "the event expires",
+            summary=gettext("the event, scheduled for %(time)s, expires") % said
+            if at
+            else gettext("the event expires"),
             scheduled_at=at,
             before={"isCompleted": False},
             after={"isCompleted": True},
@@ -246,5 +256,5 @@ def _parse_cursor(text: str) -> Slot:
     at, _, rest = text.partition(".")
     rank, dot, entity_id = rest.partition(".")
     if not (dot and at.isdecimal() and at.isascii() and rank.isdecimal() and rank.isascii() and len(at + rank) < 25):
-        raise InvalidForecast("after", f"{text[:100]!r} is no cursor of a page")
+        raise InvalidForecast("after", gettext("“%(text)s” is not the cursor of a page") % {"text": text[:100]})
     return Slot(int(at), int(rank), entity_id)

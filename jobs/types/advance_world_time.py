@@ -78,7 +78,7 @@ class AdvanceWorldTime(Payload, frozen=True, kw_only=True):
         given = [name for name, value in self._goals().items() if value]
         if len(given) != 1:
             field = f"payload.{given[1]}" if given else "payload"
-            raise InvalidJob(field, "exactly one of to, byMinutes, bySeconds and until is required")
+            raise InvalidJob(field, gettext("exactly one of to, byMinutes, bySeconds and until is required"))
         if self.to:
             self.world_time()
         if self.until is Until.TIME_OF_DAY:

@@ -87,12 +87,13 @@ class Settings:
             "least": exact_duration(LEAST_STEP),
             "most": exact_duration(MOST_STEP),
         }
+        no_zone = gettext("there is no time zone “%(zone)s”") % {"zone": self.time_zone[:100]}
         modes = gettext("must be one of %(modes)s") % {"modes": ", ".join(CatchUp)}
         return {
             "rate": "" if LEAST_RATE <= self.rate <= MOST_RATE and not self.rate % LEAST_RATE else within,
             "step": "" if LEAST_STEP <= self.step <= MOST_STEP else between,
             "quiet_hours": _refusal(parse_ranges, self.quiet_hours),
-            "time_zone": _refusal(read_zone, self.time_zone),
+            "time_zone": no_zone if _refusal(read_zone, self.time_zone) else "",
             "catch_up": "" if self.catch_up in list(CatchUp) else modes,
         }
 

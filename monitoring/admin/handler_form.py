@@ -89,8 +89,9 @@ class HandlerForm(forms.ModelForm[AlertHandler]):
     def clean_time_zone(self) -> str:
         try:
             return read_zone(str(self.cleaned_data["time_zone"])).key
-        except ValueError as error:
-            raise ValidationError(str(error)) from None
+        except ValueError:
+            text = gettext("There is no time zone “%(zone)s”.")
+            raise ValidationError(text % {"zone": self.cleaned_data["time_zone"]}) from None
 
     def clean(self) -> dict[str, Any]:
         """Check that quiet hours have a beginning and an end, and the channel's own fields."""

@@ -7,12 +7,14 @@ from django import forms
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
+from django.utils.text import format_lazy
 from django.utils.translation import gettext, gettext_lazy
 from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from jobs import pauses
 from jobs.models import AuditEntry
+from jobs.states import State
 from ops import undo
 from ops.admin import job_action, operator_action
 from ops.admin import pauses as pause_pages
@@ -40,7 +42,7 @@ def _text(label: StrOrPromise, placeholder: StrOrPromise) -> forms.CharField:
 
 class TrailForm(forms.Form):
     who = _text(gettext_lazy("Who"), gettext_lazy("ann, cron:nightly"))
-    what = _text(gettext_lazy("What"), gettext_lazy("DEAD, paused, a job's ID"))
+    what = _text(gettext_lazy("What"), format_lazy("{}, {}", State.DEAD.value, gettext_lazy("paused, a job's ID")))
     why = _text(gettext_lazy("Why"), gettext_lazy("In the reason or error"))
     origin = _text(gettext_lazy("Source"), gettext_lazy("IP address or request ID"))
 

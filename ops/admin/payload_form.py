@@ -115,6 +115,7 @@ def _field(field: inspect.Field) -> forms.Field:
     if isinstance(kind, inspect.Metadata):
         schema = kind.extra_json_schema or {}
         common["help_text"] = gettext(about) if (about := schema.get("description", "")) else ""
+        common["label"] = gettext(title) if (title := schema.get("title", "")) else common["label"]
         if schema.get("format") == WORLD_TIME["format"]:
             return WorldTimeText(**common)
         kind = kind.type

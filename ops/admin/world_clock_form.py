@@ -5,7 +5,7 @@ from typing import Any, Final
 from django import forms
 from django.utils import timezone
 from django.utils.text import capfirst
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext, gettext_lazy
 from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from jobs.models import WorldClock
@@ -30,8 +30,9 @@ class DurationField(forms.CharField):
         text = super().clean(value)
         try:
             return parse_duration(text)
-        except ValueError as bad:
-            raise forms.ValidationError(f"{str(bad)[:1].upper()}{str(bad)[1:]}.") from None
+        except ValueError:
+            text = gettext("“%(length)s” is not a duration such as 10 s, 90 min, 12 h or 7 d.")
+            raise forms.ValidationError(text % {"length": str(value).strip()[:40]}) from None
 
 
 class WorldClockForm(forms.Form):

@@ -82,6 +82,20 @@ KEPT: Final[Mapping[str, tuple[str, ...]]] = {
     "ops/undo.py": ("{} by now",),
 }
 
+REFUSALS: Final = {
+    *("InvalidForecast", "InvalidJob", "InvalidLimit", "InvalidPause", "InvalidPolicy", "InvalidSetting"),
+    *("InvalidWorldClock", "StateConflict"),
+}
+#: Of races that pages avoid, and of the HTTP API.
+KEPT_REFUSALS: Final[Mapping[str, tuple[str, ...]]] = {
+    "jobs/ledger/moves.py": (
+        "{}: cannot begin as {}",
+        "{}: no longer {} at attempt {}",
+        "{}: cannot go from {} to {}",
+    ),
+    "jobs/service.py": ("{}: cannot be {}: {}",),
+}
+
 Parents = Mapping[ast.AST, ast.AST]
 
 
@@ -95,6 +109,17 @@ def test_texts_for_people_are_marked(name: str) -> None:
     found = {text: line for line, text in find_unmarked((ROOT / name).read_text())}
 
     assert {f"{name}:{line}": text for text, line in found.items() if text not in KEPT.get(name, ())} == {}
+
+
+@pytest.mark.parametrize("name", sorted(str(path.relative_to(ROOT)) for path in (ROOT / "jobs").rglob("*.py")))
+def test_refusals_are_marked(name: str) -> None:
+    """A page shows them at a field or as a message; the HTTP API, in English."""
+    tree = ast.parse((ROOT / name).read_text())
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and _name_of(node.func) in REFUSALS]
+    literals = [arg for call in calls for arg in call.args if isinstance(arg, ast.Constant | ast.JoinedStr)]
+    found = [text for literal in literals if PROSE.search(text := _read(literal))]
+
+    assert [text for text in found if text not in KEPT_REFUSALS.get(name, ())] == []
 
 
 def test_the_exceptions_are_needed() -> None:

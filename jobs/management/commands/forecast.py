@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
+from django.utils.translation import override
 
 from jobs.errors import JobError
 from jobs.main_api import wire
@@ -38,7 +39,7 @@ class Command(BaseCommand):
             raise CommandError(f"--days must be from 1 to {LONGEST_DAYS}")
         if options["limit"] < 0:
             raise CommandError("--limit must not be negative")
-        with logs_on_stderr():
+        with logs_on_stderr(), override("en"):
             forecast = self._read(options["campaign"], options["town"], options["days"])
             for line in islice(forecast.lines(), options["limit"] or None):
                 try:

@@ -5,6 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 from django.utils import timezone
+from django.utils.translation import override
 
 from jobs import actor as actors
 from jobs.errors import Refused
@@ -41,7 +42,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Print a line for each clock that was listed or changed."""
-        with logs_on_stderr():
+        with logs_on_stderr(), override("en"):
             try:
                 lines = self._act(options)
             except Refused as refused:

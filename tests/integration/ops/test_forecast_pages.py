@@ -75,7 +75,7 @@ def test_pages_say_why_they_cannot_look_ahead(client: Client, redis: Redis, sand
     for end, query in (("forecast/", {}), ("what-if/", {"by": "1d"})):
         assert "there is no campaign gone" in page(viewer, f"/admin/jobs/campaignclock/gone/{end}", **query)
         assert "nothing will happen" in page(viewer, f"/admin/jobs/campaignclock/campaign-3/{end}", **query)
-    assert "no cursor" in page(viewer, FORECAST, after="x")
+    assert "is not the cursor of a page" in page(viewer, FORECAST, after="x")
     with override_settings(API_URL="http://127.0.0.1:1/graphql"):
         main_api.cache_clear()
         assert "The main API cannot be read now" in page(viewer, FORECAST)

@@ -220,7 +220,7 @@ def test_a_former_setting_that_is_not_valid_any_more_is_refused(admin_client: Cl
 
     page = undo_latest(admin_client)
 
-    assert "Nothing was undone: the former settings are not valid any more" in page
+    assert "Nothing was undone: the former settings are no longer valid" in page
     assert task().type == "EVENT_EXPIRATION"
 
 

@@ -52,8 +52,8 @@ def test_every_page_answers_an_administrator(operator: Client, redis: Redis, pag
     ("page", "empty", "narrowed"),
     [
         ("jobs/job/", "No jobs yet. Jobs are created by", "No jobs match."),
-        ("jobs/campaignclock/", "No campaigns yet. The listener asks", "No campaigns match."),
-        ("jobs/schedulerow/", "No schedule rows yet. Recalculation jobs create", "No schedule rows match."),
+        ("jobs/campaignclock/", "No campaigns yet. The listener reads", "No campaigns match."),
+        ("jobs/schedulerow/", "No schedules yet. Recalculation jobs create", "No schedules match."),
         ("jobs/crontask/", "No cron tasks yet.", "No cron tasks match."),
     ],
 )
@@ -104,7 +104,7 @@ def test_a_bad_cron_expression_is_reported_under_its_field(operator: Client) -> 
     page = operator.post(f"/admin/jobs/crontask/{task.pk}/change/", form).content.decode()
 
     assert "is not a cron expression" in page
-    assert "there is no time zone" in page
+    assert "There is no time zone" in page
     task.refresh_from_db()
     assert task.expression == "0 0 1 1 *"
 

@@ -69,7 +69,7 @@ def test_each_channel_has_its_own_form(
         ("slack", {"channel_url": "file:///etc/passwd"}, "begins with http"),
         ("apprise", {"channel_url": "syslog://"}, "not offered"),
         ("apprise", {"channel_url": "no such"}, "does not know this URL"),
-        ("log", {"time_zone": "Mars/Olympus"}, "there is no time zone"),
+        ("log", {"time_zone": "Mars/Olympus"}, "There is no time zone"),
         ("log", {"quiet_from": "22:00"}, "a start and an end"),
     ],
 )

@@ -91,7 +91,7 @@ def test_menus_and_dialogs_are_accessible(service: Service, visit: Visit) -> Non
     faults += violations(page, [])
     page.locator("#action-toggle").uncheck()
     page.get_by_text("Filters").first.click()
-    page.get_by_text("RETRYING", exact=True).hover()
+    page.get_by_text("retrying", exact=True).hover()
     faults += violations(page, ["tbody"])
     page.goto("/admin/")
     open_palette(page)

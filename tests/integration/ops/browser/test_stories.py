@@ -76,7 +76,7 @@ def test_an_operator_pauses_a_campaign(service: Service, visit: Visit) -> None:
     page.get_by_label("How long").select_option("60")
     page.get_by_label("Reason", exact=True).fill("the players are on a break")
     page.get_by_role("button", name="Pause", exact=True).click()
-    expect(page.get_by_text("Running jobs finish.")).to_be_visible()
+    expect(page.get_by_text("Running jobs finish.").first).to_contain_text("is paused by olga")
     held = service.submit("EVENT_EXPIRATION", "campaign-2", {}, dueAt=now())
     for _ in range(3):
         free = service.submit("EVENT_EXPIRATION", "campaign-1", {}, dueAt=now())

@@ -95,13 +95,13 @@ class Untranslated(HTMLParser):
             self._depth = self._look(data, self._open[-1][0], self._depth)
 
     def _look(self, text: str, where: str, depth: int = 0) -> int:
-        outside = ""
+        outside = ""  # with ⟦⟧ for what is translated
         for part in re.split(f"([{OPENS}{CLOSES}])", text):
             depth = max(0, depth + {OPENS: 1, CLOSES: -1}.get(part, 0))
             outside += part if depth == 0 and part != CLOSES else CLOSES
-        left = self._data.sub(" ", outside)
+        left = self._data.sub("…", re.sub(f"{CLOSES}+", OPENS + CLOSES, outside))
         if re.search(r"[A-Za-z]{2}", left):
-            self.found.append(f"{where}: {' '.join(text.split())[:160]}")
+            self.found.append(f"{where}: {' '.join(left.split())[:120]}")
         return depth
 
 

@@ -96,7 +96,7 @@ def test_end_times_are_shown_in_the_user_s_zone(admin_client: Client, redis: Red
 
     page = admin_client.get(TRAIL).content.decode()
     assert page.count(f"<small>{until.year}-07-01 08:30:00 CEST</small>") == 2
-    assert "until: - → resumed" in " ".join(page.split())
+    assert "until</span>: - → resumed" in " ".join(page.split())
     assert f"→ {until.year}" not in page
 
 

@@ -154,13 +154,18 @@ def cycle(
         ends = [(e.job, entry) for e in current for entry in entries_of_end(e, by)]
         announce([*ends, *((c, entry) for c in claimed if (entry := entry_of_claim(c, by)))])
     for e in current:
-        if not e.outcome.wait:
-            counters.observe("job_wait_seconds", e.waited_ms(now) / 1000, e.job.type)
-        e.job.state = e.to.value
-        e.job.failures = e.failures
-        e.job.waits, e.job.waits_since = e.waits, e.waits_since(now)
-        e.job.due_at = e.outcome.due_at or e.job.due_at
+        _note_end(e, now)
     return current, claimed
+
+
+def _note_end(ending: Ending, now: datetime) -> None:
+    """Update the job of an attempt that has ended."""
+    job = ending.job
+    if not ending.outcome.wait:
+        counters.observe("job_wait_seconds", ending.waited_ms(now) / 1000, job.type)
+    job.state, job.failures = ending.to.value, ending.failures
+    job.waits, job.waits_since = ending.waits, ending.waits_since(now)
+    job.due_at = ending.outcome.due_at or job.due_at
 
 
 def _by_attempt(endings: Sequence[Ending]) -> dict[Attempt, Ending]:

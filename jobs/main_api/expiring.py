@@ -13,7 +13,7 @@ from jobs.main_api.model import Event, Expired
 from jobs.main_api.updating import error_of_update, failed_position, no_answer
 
 EXPIRE_BATCH: Final = 10  # aliased expireEvent mutations per request
-_NAME: Final = "expireEvent"
+EXPIRE: Final = "expireEvent"
 
 
 class Expiring:
@@ -37,7 +37,7 @@ class Expiring:
             probing = self._suspicion.needs_probe
             batch = left[-1:] if probing else left[:size]
             try:
-                self._judge(batch, self._send(_NAME, [{"eventId": event.id} for event in batch], key=key))
+                self._judge(batch, self._send(EXPIRE, [{"eventId": event.id} for event in batch], key=key))
             except (MustWait, NotAuthorized) as stop:
                 self.answers |= dict.fromkeys((event.id for event in left), stop)
             except TooLarge as refused:
@@ -61,8 +61,8 @@ class Expiring:
             self._read(ids, answer)
             return
         first = answer.errors[0]
-        position = failed_position(_NAME, len(ids), first)
-        error = None if says_completed(first) else error_of_update(_NAME, first)
+        position = failed_position(EXPIRE, len(ids), first)
+        error = None if says_completed(first) else error_of_update(EXPIRE, first)
         if position is None:
             self._trace(batch, answer, error)
         else:
@@ -71,9 +71,9 @@ class Expiring:
     def _read(self, ids: Sequence[str], answer: Answer) -> None:
         """Of an answer without errors: the events up to the first that it says nothing about."""
         for position, event_id in enumerate(ids):
-            ran = read_one(_NAME, alias_of(position, len(ids), _NAME), answer, Expired)
+            ran = read_one(EXPIRE, alias_of(position, len(ids), EXPIRE), answer, Expired)
             if not isinstance(ran, Expired):
-                self.answers[event_id] = ran if isinstance(ran, JobError) else no_answer(_NAME, event_id)
+                self.answers[event_id] = ran if isinstance(ran, JobError) else no_answer(EXPIRE, event_id)
                 return
             self.answers[event_id] = None
 

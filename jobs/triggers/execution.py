@@ -17,15 +17,14 @@ from jobs.errors import (
     Skip,
     TransientError,
 )
+from jobs.main_api.executing import EXECUTE
 from jobs.main_api.model import Event
+from jobs.main_api.triggering import COMPLETE
 from jobs.registry import type_on_event
 from jobs.run import Run, Step
 from jobs.slices import Budget
 from jobs.states import StepState
 
-COMPLETE: Final = "completeEvent"
-EXECUTE: Final = "executeEffect"
-EXPIRE: Final = "expireEvent"
 MOST_STEPS: Final = 10_000  #: per attempt; its time is what counts
 MOST_NAMED: Final = 5  #: failed effects quoted in an error
 _OPEN: Final = frozenset({StepState.PLANNED, StepState.SENDING, StepState.UNKNOWN})

@@ -9,12 +9,15 @@ from django.utils.translation import gettext, gettext_noop
 from msgspec import Meta
 
 from jobs.errors import AwaitsAnswer, InvalidJob, MustWait, NotServed, PermanentError, Skip
+from jobs.main_api.executing import EXECUTE
+from jobs.main_api.expiring import EXPIRE
 from jobs.main_api.model import Effect, Event
+from jobs.main_api.triggering import COMPLETE
 from jobs.registry import WORLD_TIME, Payload, job_type
 from jobs.run import Run, Sender, Step
 from jobs.states import Priority, StepState
 from jobs.triggers.due import subject_of
-from jobs.triggers.execution import COMPLETE, EXECUTE, EXPIRE, Execution, as_repeatable, read_event, was_sent
+from jobs.triggers.execution import Execution, as_repeatable, read_event, was_sent
 from jobs.triggers.open_events import scheduled_at
 from jobs.world.clock import WorldTime
 from jobs.world.event_policies import EventAction

@@ -4,11 +4,11 @@ from typing import Any, Final, NamedTuple
 
 from django.utils.translation import gettext, gettext_noop, ngettext
 
+from jobs.main_api.executing import EXECUTE
 from jobs.models import Job
 from jobs.run import Step
 from jobs.states import ENDED, State, StepState
 from jobs.triggers import questions, steps
-from jobs.triggers.execution import EXECUTE
 from ops.reads.event_questions import describe
 
 _LOOKS: Final = {

@@ -61,14 +61,9 @@ class Command(BaseCommand):
                 self.stdout.write(login)
             announce_when_healthy(ports.web, self.style.SUCCESS(login))
             with announced(var / "up.json", env):
+                chosen = {"game_master_s": options["game_master"], **{n: options[n] for n in ("dialect", "reload")}}
                 code = supervise(
-                    commands(
-                        ports,
-                        token=token,
-                        game_master_s=options["game_master"],
-                        dialect=options["dialect"],
-                        reload=options["reload"],
-                    ),
+                    commands(ports, token=token, **chosen),
                     env,
                     grace_s=settings.SHUTDOWN_GRACE.total_seconds() + 5,
                     redis=redis,

@@ -236,3 +236,11 @@ def test_the_list_shows_unresolved_alerts(ann: Client) -> None:
     assert shown("?status=resolved") == {"goes"}
     assert shown("?status=all") == {"stays", "goes"}
     assert [a.severity for a in alerting.open_alerts()] == [Severity.CRITICAL]
+
+
+def test_a_service_without_alerts_says_so(client: Client) -> None:
+    """As long as nothing narrows the list, nothing fails to match."""
+    viewer = member(client, "Viewer")
+
+    assert "No open alerts." in viewer.get("/admin/monitoring/alert/").content.decode()
+    assert "No alerts match." in viewer.get("/admin/monitoring/alert/?status=resolved").content.decode()

@@ -7,11 +7,11 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 from django.db.models import Subquery
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_noop
 
 from jobs.cron import firing as cron
 from jobs.models import CronTask, Job
-from jobs.states import WAITING
+from jobs.states import WAITING, State
 from ops.humanize import duration
 from ops.reads.status import Component, find_components
 
@@ -109,6 +109,12 @@ def _reason(component: Component) -> Reason:
     return Reason(text, PAGES.get(component.name, ""), since=component.since)
 
 
+_OVERDUE: Final = {
+    State.SCHEDULED: gettext_noop("a scheduled job is overdue by %(duration)s"),
+    State.RETRYING: gettext_noop("a retry is overdue by %(duration)s"),
+}
+
+
 def find_overdue(now: datetime, firings: Sequence[CronTask]) -> list[Reason]:
     """What the scheduler should have done: the most overdue job of each state, and the first of the next `firings`.
 
@@ -118,7 +124,7 @@ def find_overdue(now: datetime, firings: Sequence[CronTask]) -> list[Reason]:
     due_times = dict(Job.objects.filter(pk__in=firsts).order_by().values_list("state", "due_at"))
     found = [
         Reason(
-            gettext("a job is overdue by %(duration)s") % {"duration": duration(now - due)},
+            gettext(_OVERDUE[state]) % {"duration": duration(now - due)},
             "admin:jobs_job_changelist",
             f"?state={state.value}",
             due,

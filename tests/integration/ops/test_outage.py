@@ -57,7 +57,7 @@ def test_what_the_scheduler_has_not_done_is_red_everywhere(
     red = '<span class="ops-relative tone-bad">overdue by 34 min'
 
     texts = [reason.text for reason in page.context["verdict"].reasons]
-    assert "a job is overdue by 34 min" in texts
+    assert "a scheduled job is overdue by 34 min" in texts
     assert "cron task event-expiration is overdue by 34 min" in texts
     for where in ("/admin/", "/admin/jobs/job/", f"/admin/jobs/job/{job.pk}/change/", "/admin/jobs/crontask/"):
         assert red in admin_client.get(where).content.decode(), where

@@ -31,7 +31,10 @@ topics_by_page: dict[str, tuple[str, ...]] = {
     "django_rq:workers": ("processes", "moves"),
     "django_rq:worker_details": ("processes", "moves"),
     **dict.fromkeys(
-        (f"django_rq:{name}" for name in ("jobs", "started_jobs", "finished_jobs", "failed_jobs", "scheduled_jobs")),
+        (
+            f"django_rq:{name}"
+            for name in ("jobs", "started_jobs", "finished_jobs", "failed_jobs", "scheduled_jobs", "deferred_jobs")
+        ),
         ("queues", "moves"),
     ),
 }

@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 from django.conf import settings
-from django.utils.translation import trans_real
+from django.utils.translation import override, trans_real
 
 OPENS, CLOSES = "⟦", "⟧"
 #: Attributes that people read; of the rest of data-*, whatever has words.
@@ -46,16 +46,12 @@ def _padded(text: str, share: float) -> str:
 
 @contextmanager
 def brackets(padding: float = 0) -> Iterator[None]:
-    """Let this process speak the language in brackets. What Django has activated would outlast a patch."""
+    """Let this thread, and the requests that it serves, speak the language in brackets."""
     language = Brackets(padding)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(vars(trans_real)["_translations"], settings.LANGUAGE_CODE, language)
-        patch.setattr(trans_real, "_default", language)
-        trans_real.deactivate()
-        try:
+        patch.setattr(trans_real, "translation", lambda _code: language)
+        with override(settings.LANGUAGE_CODE):
             yield
-        finally:
-            trans_real.deactivate()
 
 
 class Untranslated(HTMLParser):

@@ -1,7 +1,6 @@
 """Pages and buttons follow permissions, and the server refuses everything else."""
 
 import re
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from typing import Any
 
@@ -9,7 +8,7 @@ import pytest
 from django.apps import apps
 from django.contrib.auth.models import Group, User
 from django.test import Client
-from django.urls import NoReverseMatch, URLPattern, URLResolver, get_resolver, reverse
+from django.urls import reverse
 from django.utils import timezone
 from redis import Redis
 
@@ -17,10 +16,11 @@ from jobs import counters, service
 from jobs.broker.keys import WRITTEN_BY_HEALTH
 from jobs.engine.worker import attempt
 from jobs.errors import PermanentError
-from jobs.models import CronTask, FailureGroup, Job
+from jobs.models import CronTask, Job
 from jobs.permissions import GROUPS
 from jobs.service import Submission
 from ops.bulk import VERBS
+from tests.support.addresses import addresses
 from tests.support.people import JOBS, member
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -48,36 +48,9 @@ def a_world() -> dict[str, Any]:
     return {"job": str(jobs[1].pk), "task": str(CronTask.objects.order_by("pk")[0].pk)}
 
 
-def addresses(known: dict[str, Any]) -> Iterator[str]:
-    """Every address of the admin and of the queue dashboard, with arguments that exist where they can be known."""
-    ids = {"jobs_job": known["job"], "jobs_crontask": known["task"]}
-    ids |= {"jobs_failuregroup": FailureGroup.objects.values_list("pk", flat=True).first() or "x"}
-    given = {"kind": "csv", "key": "rq:worker:w", "worker_key": "rq:worker:w"}
-    for name, count, named in _patterns(get_resolver().url_patterns):
-        model = next((key for key in ids if key in name), "")
-        value = ids.get(model, "1")
-        kwargs = {name_: given.get(name_, known["job"] if "job" in name_ else "0") for name_ in named}
-        try:
-            yield reverse(name, kwargs=kwargs) if named else reverse(name, args=[value] * count)
-        except NoReverseMatch:
-            continue
-
-
 def closed(known: dict[str, Any]) -> list[str]:
     """The addresses that are not for everybody."""
     return sorted(set(addresses(known)) - {reverse(f"admin:{name}") for name in ("login", "logout", "jsi18n")})
-
-
-def _patterns(patterns: Any, spaces: str = "") -> Iterator[tuple[str, int, list[str]]]:
-    for one in patterns:
-        if isinstance(one, URLResolver):
-            space = f"{spaces}{one.namespace}:" if one.namespace else spaces
-            yield from _patterns(one.url_patterns, space)
-        elif isinstance(one, URLPattern) and one.name and spaces:
-            named = list(one.pattern.converters)
-            yield f"{spaces}{one.name}", 0 if named else one.pattern.regex.groups, [] if "object_id" in named else named
-            if "object_id" in named:
-                yield f"{spaces}{one.name}", 1, []
 
 
 def everything() -> dict[str, list[Any]]:

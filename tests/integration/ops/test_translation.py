@@ -11,7 +11,7 @@ from redis import Redis
 from jobs.models import CampaignClock, CronTask, FailureGroup, Job, JobAction, WorldAdvance
 from monitoring.alerting.channels import CHANNELS
 from monitoring.models import Alert, AlertHandler, Delivery
-from tests.integration.ops.test_permissions import addresses
+from tests.support.addresses import addresses
 from tests.support.full_world import fill, stored
 from tests.support.people import member
 from tests.support.pseudo_language import brackets, untranslated

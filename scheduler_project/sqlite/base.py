@@ -23,6 +23,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
         """See BaseDatabaseWrapper: atomic() begins its transaction so. Raises OperationalError after the timeout."""
         if autocommit or self._turn is not None:
             super().set_autocommit(autocommit, force_begin_transaction_with_broken_autocommit)
+            if autocommit:
+                self._end_turn()  # of a transaction that was neither committed nor rolled back
             return
         turn = _TURNS[str(self.settings_dict["NAME"])]
         in_time = turn.acquire(timeout=self._patience_s)

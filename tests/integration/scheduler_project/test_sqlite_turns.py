@@ -91,11 +91,16 @@ def fail_to_write_and_roll_back(connection: DatabaseWrapper) -> None:
     connection.rollback()
 
 
+def turn_autocommit_on(connection: DatabaseWrapper) -> None:
+    connection.set_autocommit(True)
+    connection.close()
+
+
 def abandon(connection: DatabaseWrapper) -> None:
     """As a thread that ends within a transaction: nobody refers to its connection any more."""
 
 
-@pytest.mark.parametrize("end", [commit, roll_back, close, fail_to_write_and_roll_back, abandon])
+@pytest.mark.parametrize("end", [commit, roll_back, close, fail_to_write_and_roll_back, turn_autocommit_on, abandon])
 def test_the_next_thread_need_not_wait(file: Path, end: Callable[[DatabaseWrapper], None]) -> None:
     first = connect(file)
     begin(first)

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from benchmarks.bench import Bench
+from benchmarks.campaign_scenarios import many_campaigns
 from benchmarks.drained import BenchmarkFailed, Drained, Submitted
 from benchmarks.figures import percentile
 from benchmarks.gate_scenarios import api_slowed, gate_cost
@@ -181,6 +182,7 @@ SCENARIOS: dict[str, Callable[[Bench], None]] = {
     "world-year": world_year,
     "simulation": simulation,
     "event-expiration": expiration,
+    "many-campaigns": many_campaigns,
     "operations": operations,
     "scrape": scrape,
     "gate-cost": gate_cost,

@@ -29,7 +29,7 @@ from jobs.world.maintenance import StructureEvent
 
 CAMPAIGN = "campaign-1"
 LATENCY_MS = 5
-UNDER_WAY = [State.QUEUED.value, State.RUNNING.value, State.RETRYING.value]
+UNDER_WAY = [State.SCHEDULED.value, State.QUEUED.value, State.RUNNING.value, State.RETRYING.value]
 RECALCULATIONS = ("RECALCULATE_SETTLEMENT_SCHEDULES", "RECALCULATE_STRUCTURE_SCHEDULES")
 YEAR = timedelta(days=365)
 START = datetime(1372, 1, 16, 6, tzinfo=UTC)
@@ -42,10 +42,10 @@ def world_advance(bench: Bench) -> None:
     name = "world-advance"
     _campaign(bench)
     bench.ours.clear()
-    _work_off(bench, [(kind, CAMPAIGN) for kind in RECALCULATIONS])
+    work_off(bench, [(kind, CAMPAIGN) for kind in RECALCULATIONS])
     bench.control("POST", "advance", {"campaignId": CAMPAIGN, "minutes": ADVANCE_MINUTES})
     bench.control("POST", "faults", {"latencyMs": LATENCY_MS})
-    took = _work_off(bench, [(kind, CAMPAIGN) for kind in RECALCULATIONS])
+    took = work_off(bench, [(kind, CAMPAIGN) for kind in RECALCULATIONS])
     _check_applied(bench)
     events = list(Job.objects.exclude(type__in=RECALCULATIONS).values_list("payload", "clock_due"))
     bench.note(name, "entity events", "", ours=len(events))
@@ -66,10 +66,10 @@ def world_year(bench: Bench) -> None:
     name = "world-year"
     _campaign(bench)
     bench.ours.clear()
-    _work_off(bench, [(kind, CAMPAIGN) for kind in RECALCULATIONS])
+    work_off(bench, [(kind, CAMPAIGN) for kind in RECALCULATIONS])
     bench.control("POST", "advance", {"campaignId": CAMPAIGN, "minutes": YEAR // timedelta(minutes=1)})
     bench.control("POST", "faults", {"latencyMs": LATENCY_MS})
-    took = _work_off(bench, [(kind, CAMPAIGN) for kind in RECALCULATIONS])
+    took = work_off(bench, [(kind, CAMPAIGN) for kind in RECALCULATIONS])
     _check_applied(bench)
     bench.note(name, "entity events", "", ours=Job.objects.exclude(type__in=RECALCULATIONS).count())
     _note(bench, name, ours=took)
@@ -103,14 +103,14 @@ def expiration(bench: Bench) -> None:
     campaign_ids = [f"campaign-{n}" for n in range(1, campaigns + 1)]
     _overdue(bench, campaign_ids)
     bench.ours.clear()
-    _note(bench, name, ours=_work_off(bench, [("EVENT_EXPIRATION", campaign_id) for campaign_id in campaign_ids]))
-    _check_expired(campaign_ids)
+    _note(bench, name, ours=work_off(bench, [("EVENT_EXPIRATION", campaign_id) for campaign_id in campaign_ids]))
+    check_expired(campaign_ids)
     if bench.peer:
         _overdue(bench, campaign_ids)
         bench.peer.clear()
         bench.peer.submit_jobs([{"data": {"kind": "expire", "campaignId": c}} for c in campaign_ids])
         _note(bench, name, peer=bench.peer.work(campaigns, concurrency=5))
-        _check_expired(campaign_ids)
+        check_expired(campaign_ids)
     bench.control("DELETE", "faults")
 
 
@@ -190,14 +190,14 @@ def _check_applied(bench: Bench) -> None:
         raise BenchmarkFailed(f"{len(written)} of {expected} settlements and structures were written")
 
 
-def _check_expired(campaign_ids: list[str]) -> None:
+def check_expired(campaign_ids: list[str]) -> None:
     """Raise BenchmarkFailed if an event is still overdue."""
     for campaign_id, found in main_api().overdue_events(campaign_ids).items():
         if isinstance(found, JobError) or found:
             raise BenchmarkFailed(f"events of {campaign_id} were not expired: {found}")
 
 
-def _work_off(bench: Bench, wanted: list[tuple[str, str]]) -> Drained:
+def work_off(bench: Bench, wanted: list[tuple[str, str]]) -> Drained:
     """Submit jobs and work until none is left; measured from the first start to the last end."""
     submissions = [Submission(type=kind, campaign_id=campaign, payload={}) for kind, campaign in wanted]
     jobs = [job for job, _ in service.submit_many(submissions, actor="benchmark")]

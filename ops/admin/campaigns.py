@@ -1,6 +1,8 @@
 """Campaigns: their clocks, what is due next for their settlements and structures, and what blocks it."""
 
+from collections.abc import Sequence
 from contextlib import suppress
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
@@ -144,13 +146,12 @@ class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
         if not (self.has_view_permission(request) and request.user.has_perm("jobs.view_schedulerow")):
             raise PermissionDenied
         clock, now = self._get(object_id), timezone.now()
-        calendar, reading = calendars.of(clock.pk), campaign_clock.read_clock(clock, now)
+        calendar = calendars.of(clock.pk)
         paused = pauses.active()
         jobs = campaign_jobs.find_newest(clock.campaign_id)
         recalculations = campaign_blockers.find_stuck_recalculations(clock, jobs, now)
         due = campaign_jobs.find_due(clock.campaign_id)
         blockers = campaign_blockers.find_campaign_blockers(clock, paused, now, calendar, due) + recalculations
-        hours = timeline.WINDOWS.get(request.GET.get("hours", ""), timeline.WINDOWS["6"])
         form = SearchForm(request.GET, calendar=calendar)
         search, since = form.read()
         rows_of = campaign_page.find_rows(clock, search=search, since=since, after=_read_after(request))
@@ -160,15 +161,7 @@ class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
             campaign_backlog.find_places(rows, jobs, now)
         context = {
             "title": clock.name or clock.campaign_id,
-            "clock": clock,
-            "calendar": calendar,
-            "world_clock": status.read_one(clock, now, calendar.hours_per_day),
-            "reading": reading,
-            "reading_text": campaign_clock.format_moment(reading, calendar),
-            "weekday": calendar.weekday(calendar.to_date(ticks_of(reading))) if clock.world_time else "",
-            "behind": campaign_clock.is_behind(clock),
-            "processed": campaign_clock.read_due("world", clock.processed_world_time),
-            "now": now,
+            **_describe_clock(clock, now, calendar),
             "recalculations": recalculations,
             "blockers": blockers,
             "rows": rows,
@@ -179,10 +172,7 @@ class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
             "since": request.GET.get("since", "").strip(),
             "since_fault": form.errors.get("since", ""),
             "narrowed": urlencode({name: request.GET[name] for name in form.fields if request.GET.get(name)}),
-            "hours": hours,
-            "windows": timeline.WINDOWS.items(),
-            "timeline": timeline.draw_timeline(rows, hours),
-            "ticks": timeline.draw_ticks(clock, hours, now, calendar),
+            **_draw(request, clock, rows, now, calendar),
             "at_world_times": due,
             "pause": _find_pause(clock, paused),
             "may_pause": request.user.has_perm("jobs.pause_jobs"),
@@ -254,6 +244,33 @@ class SearchForm(forms.Form):
 def _calendar_of(clock: Any) -> Calendar:
     """Of a row of the list."""
     return calendars.choose(clock.own_calendar, clock.served_calendar).calendar
+
+
+def _describe_clock(clock: CampaignClock, now: datetime, calendar: Calendar) -> dict[str, Any]:
+    reading = campaign_clock.read_clock(clock, now)
+    return {
+        "clock": clock,
+        "calendar": calendar,
+        "world_clock": status.read_one(clock, now, calendar.hours_per_day),
+        "reading": reading,
+        "reading_text": campaign_clock.format_moment(reading, calendar),
+        "weekday": calendar.weekday(calendar.to_date(ticks_of(reading))) if clock.world_time else "",
+        "behind": campaign_clock.is_behind(clock),
+        "processed": campaign_clock.read_due("world", clock.processed_world_time),
+        "now": now,
+    }
+
+
+def _draw(
+    request: HttpRequest, clock: CampaignClock, rows: Sequence[Row], now: datetime, calendar: Calendar
+) -> dict[str, Any]:
+    hours = timeline.WINDOWS.get(request.GET.get("hours", ""), timeline.WINDOWS["6"])
+    return {
+        "hours": hours,
+        "windows": timeline.WINDOWS.items(),
+        "timeline": timeline.draw_timeline(rows, hours),
+        "ticks": timeline.draw_ticks(clock, hours, now, calendar),
+    }
 
 
 def _explain(blockers: list[Blocker], rows: list[Row]) -> dict[str, Any]:

@@ -103,18 +103,11 @@ def show(request: HttpRequest, name: str) -> HttpResponse:
             raise PermissionDenied
         if form.is_valid() and (answer := _set(request, name, form)):
             return answer
-    now, pause = timezone.now(), _paused().get(name)
-    with snapshot():
-        context = {
-            "periods": read.read_periods(name, now),
-            "hours": read.read_hours(name, now),
-            "sample": read.read_sample(name),
-            "running": Job.objects.in_state(State.RUNNING).filter(type=name).count(),
-        }
+    pause = _paused().get(name)
     return render_page(
         request,
         "ops/job_type.html",
-        context
+        _measure(name)
         | {
             "title": label(name),
             "declared": declared,
@@ -129,6 +122,17 @@ def show(request: HttpRequest, name: str) -> HttpResponse:
             "sampled": read.SAMPLED,
         },
     )
+
+
+def _measure(name: str) -> dict[str, Any]:
+    now = timezone.now()
+    with snapshot():
+        return {
+            "periods": read.read_periods(name, now),
+            "hours": read.read_hours(name, now),
+            "sample": read.read_sample(name),
+            "running": Job.objects.in_state(State.RUNNING).filter(type=name).count(),
+        }
 
 
 def _set(request: HttpRequest, name: str, form: SettingsForm) -> HttpResponse | None:

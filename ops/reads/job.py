@@ -177,10 +177,6 @@ def read_page(job: Job, now: datetime) -> dict[str, Any]:
     kind, _, name = job.source.partition(":")
     declared = all_types().get(job.type)
     idempotent = declared is None or declared.idempotent
-    copies = Job.objects.order_by().filter(copy_of=job.pk)
-    linked = list(copies.union(Job.objects.order_by().filter(pk=job.copy_of)) if job.copy_of else copies)
-    near = find_relatives(job)
-    name_all([*linked, *chain(*near.values())], {}, {about: entity.entity_name if entity else ""})
     paused_by = pauses.blocking(job, pauses.active()) if State(job.state) in (*WAITING, State.QUEUED) else []
     calendar = calendars.of(job.campaign_id)
     world_due = stops.write_due(job, calendar)
@@ -204,11 +200,19 @@ def read_page(job: Job, now: datetime) -> dict[str, Any]:
         "calendar": calendar,
         "entity": entity,
         "campaign": campaign,
-        **near,
-        "original": next((one for one in linked if one.pk == job.copy_of), None),
-        "copies": [one for one in linked if one.pk != job.copy_of],
+        **_find_others(job, {about: entity.entity_name if entity else ""}),
         "changes": find_changes(job.result),
         "idempotent": idempotent,
         **({} if idempotent else event_steps.read_steps(job)),
         "due_relative": naturaltime(job.due_at, now),
     }
+
+
+def _find_others(job: Job, names: dict[str, str]) -> dict[str, Any]:
+    """The jobs that the page names: relatives, the original, copies."""
+    copies = Job.objects.order_by().filter(copy_of=job.pk)
+    linked = list(copies.union(Job.objects.order_by().filter(pk=job.copy_of)) if job.copy_of else copies)
+    near = find_relatives(job)
+    name_all([*linked, *chain(*near.values())], {}, names)
+    original = next((one for one in linked if one.pk == job.copy_of), None)
+    return {**near, "original": original, "copies": [one for one in linked if one.pk != job.copy_of]}

@@ -175,4 +175,4 @@ def test_operators_see_jobs_that_wait_for_a_newer_release(
     assert health.examine(CHECKS["rqQueue"]).status == "degraded"
     found = {name: health.examine(check) for name, check in CHECKS.items()}
     (lag,) = [f for f in Conditions().check(found, timezone.now(), still_open=frozenset())[0] if f.kind == "queue_lag"]
-    assert "1 jobs wait for a worker of a newer release" in lag.message
+    assert "1 job waits for a worker of a newer release" in lag.message

@@ -23,8 +23,14 @@ from typing import IO, Any, Final
 from scheduler_project.variables import VARIABLES
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-#: The variables that settings.py reads, and what pytest tells of the test. Of others a process may have the server's.
-_READ_LATER: Final = {variable.name for variable in VARIABLES} | {"ENVIRONMENT", "NODE_ENV", "PYTEST_CURRENT_TEST"}
+#: The variables that settings.py reads, what pytest tells of the test, and what tests in a browser need. Of others a
+#: process may have the server's.
+_READ_LATER: Final = {variable.name for variable in VARIABLES} | {
+    "DJANGO_ALLOW_ASYNC_UNSAFE",
+    "ENVIRONMENT",
+    "NODE_ENV",
+    "PYTEST_CURRENT_TEST",
+}
 #: Without pidfd_open no process but the parent can wait for an end; coverage measures processes that Python starts.
 _POSSIBLE: Final = hasattr(os, "pidfd_open") and not any(name.startswith("COVERAGE_") for name in os.environ)
 

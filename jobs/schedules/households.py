@@ -104,24 +104,25 @@ class ResourcesInTime:
 
     def __init__(self, run: Run, structures: Collection[DueEntity[Structure]]) -> None:
         self._required = {one.entity.id: _required_resources(one.entity) for one in structures}
-        ids = {one.entity.settlement_id for one in structures if self._required[one.entity.id]}
+        ids = {one.entity.settlement_id for one in structures}
         self._run = run
         self._settlements = run.api.settlements(sorted(ids)) if ids else {}
         self._anchors = run.schedules.anchors(sorted(ids)) if ids else {}
-        self._last = max((one.until for one in structures), key=lambda until: until.at)
+        self._last = max((one.until for one in structures), key=lambda until: until.at, default=None)
         self._bounds: dict[str, _Bounds] = {}
         self._structures: dict[str, dict[str, Entity[Any]] | JobError] = {}
 
     def at(self, structure: Structure, moment: Moment) -> Mapping[str, Any] | JobError:
-        """What the settlement has at that moment, if the structure's upgrade takes anything, or the error of a read."""
+        """What the settlement has at that moment, or the error of a read; nothing if it is gone."""
         required = self._required[structure.id]
-        settlement = self._settlements.get(structure.settlement_id) if required else None
+        settlement = self._settlements.get(structure.settlement_id)
         if settlement is None or isinstance(settlement, JobError):
             return settlement or {}
         if settlement.id not in self._bounds:
             # An event without an anchor was first seen now: none is due by the last of the checks.
             known = self._anchors.get(settlement.id, {})
-            self._bounds[settlement.id] = _Bounds(as_standing(settlement, GrowthType, known, self._last))
+            standing = as_standing(settlement, GrowthType, known, self._last or moment)
+            self._bounds[settlement.id] = _Bounds(standing)
         bounds = self._bounds[settlement.id]
         least, most = bounds.at(moment)
         if all(_has(least, name, amount) == _has(most, name, amount) for name, amount in required.items()):

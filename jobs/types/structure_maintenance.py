@@ -15,7 +15,7 @@ from jobs.schedules.households import DueEntity, ResourcesInTime, resources_of
 from jobs.schedules.rules import Advance, EntityRules
 from jobs.world.change import Change
 from jobs.world.maintenance import StructureEvent, maintain
-from jobs.world.structures import advance_structure, check_upgrade
+from jobs.world.structures import advance_structure, check_upgrade, needs_resources
 from scheduler_project.text import LONGEST_ID
 
 NAME = "STRUCTURE_MAINTENANCE"
@@ -47,13 +47,14 @@ def maintain_structures(items: Sequence[Item]) -> Sequence[Answer]:
 
 def _advance(run: Run, due: Sequence[DueEntity[Structure]]) -> dict[str, Advance | JobError]:
     """Upgrade checks need the settlement's resources at their time; the rest of a structure needs nothing else."""
-    resources = ResourcesInTime(run, due)
     advanced: dict[str, Advance | JobError] = {}
     every = [(one, advance_structure(one.standing, one.until)) for one in due]
+    needing = {one.entity.id for one, after in every if needs_resources(after)}
+    resources = ResourcesInTime(run, [one for one in due if one.entity.id in needing])
     for one, after in sorted(every, key=lambda pair: pair[1].check[1].at if pair[1].check else pair[0].until.at):
         errors: dict[str, JobError] = {}
         if after.check is not None:
-            found = resources.at(one.entity, after.check[1])
+            found = resources.at(one.entity, after.check[1]) if one.entity.id in needing else {}
             if isinstance(found, JobError):  # unreadable resources must not count as missing
                 errors[StructureEvent.UPGRADE_AVAILABLE] = found
                 after.next.pop(StructureEvent.UPGRADE_AVAILABLE, None)

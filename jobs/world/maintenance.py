@@ -121,9 +121,11 @@ def _can_upgrade(level: int, read: StructureVariables, resources: Mapping[str, A
         amount = resources.get(name, 0)
         return amount if is_number(amount) else 0
 
-    return (
-        level < read.max_level
-        and read.is_operational
-        and not read.construction_duration_minutes
-        and all(held(name) >= amount for name, amount in read.required_resources_for_upgrade.items())
+    return is_upgradable(level, read) and all(
+        held(name) >= amount for name, amount in read.required_resources_for_upgrade.items()
     )
+
+
+def is_upgradable(level: int, read: StructureVariables) -> bool:
+    """Whether the structure operates and is below its highest level, so that resources decide."""
+    return level < read.max_level and read.is_operational and not read.construction_duration_minutes

@@ -7,7 +7,14 @@ from typing import Any, Final, Generic
 from jobs.world.clock import M, moment_at, ticks_of
 from jobs.world.due import in_ticks
 from jobs.world.entity import Advanced, Entity, Series, anchor_ticks, count_due
-from jobs.world.maintenance import StructureEvent, construction_time, maintain, maintenance_interval, occurrences_left
+from jobs.world.maintenance import (
+    StructureEvent,
+    construction_time,
+    is_upgradable,
+    maintain,
+    maintenance_interval,
+    occurrences_left,
+)
 from jobs.world.marks import read_mark
 from jobs.world.variables import StructureVariables
 
@@ -67,6 +74,14 @@ def advance_structure(structure: Entity[M], until: M) -> StructureAdvanced[M]:
         anchor += checks * every
         after.recur(_UPGRADE, anchor, every, anchor + every, kind)
     return after
+
+
+def needs_resources(after: StructureAdvanced[M]) -> bool:
+    """Whether the settlement's resources decide about its upgrade checks: others need not be read."""
+    if after.check is None:
+        return False
+    read, _ = StructureVariables.read(after.variables)
+    return bool(read.required_resources_for_upgrade) and is_upgradable(after.level, read)
 
 
 def check_upgrade(after: StructureAdvanced[M], resources: Mapping[str, Any]) -> None:

@@ -211,7 +211,7 @@ def test_what_cannot_be_forecast_says_why(
     for to, by, message in (
         ("", "", "either to or by"),
         ("tomorrow", "", "to: 'tomorrow'"),
-        ("", "soon", "by: 'soon'"),
+        ("", "soon", "by: “soon”"),
         ("", "9999d", "3,660 days"),
         ("0999-01-01T00:00:00Z", "", "must be after the campaign's clock"),
     ):

@@ -217,7 +217,7 @@ def test_what_cannot_be_forecast_says_why(
     ):
         with pytest.raises(InvalidForecast, match=message):
             what_if(reading, read_until(reading.now, to=to, by=by))
-    with pytest.raises(InvalidForecast, match="after: 'x'"):
+    with pytest.raises(InvalidForecast, match="after: “x”"):
         list(Forecast(reading, 1).lines("x"))
     sandbox.control("POST", "campaigns", {"id": CAMPAIGN, "isActive": False})
     assert not list(Forecast(read_world(api, CAMPAIGN), 9).lines())

@@ -35,6 +35,8 @@ _READ_LATER: Final = {variable.name for variable in VARIABLES} | {
 _POSSIBLE: Final = hasattr(os, "pidfd_open") and not any(name.startswith("COVERAGE_") for name in os.environ)
 
 
+#: Of the tests, before one of them changes any.
+_VARIABLES: Final = dict(os.environ)
 _LONGEST_RUN_S: Final = 280
 #: prometheus_client is not among them, nor what imports it: it reads a variable. Models need settings.
 _PACKAGES: Final = (
@@ -129,8 +131,10 @@ class _Server:
         self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             command = [sys.executable, "-m", "tests.support.fork_server", str(theirs.fileno()), *preloaded]
-            self._process = subprocess.Popen(command, cwd=ROOT, pass_fds=[theirs.fileno()], start_new_session=True)
-        self.variables = dict(os.environ)
+            self._process = subprocess.Popen(
+                command, cwd=ROOT, env=_VARIABLES, pass_fds=[theirs.fileno()], start_new_session=True
+            )
+        self.variables = _VARIABLES
         atexit.register(self._end)
 
     def ask(self, what: Mapping[str, Any], *descriptors: int) -> int:

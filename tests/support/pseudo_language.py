@@ -9,6 +9,7 @@ from typing import Final
 
 import pytest
 from django.conf import settings
+from django.test import override_settings
 from django.utils.translation import override, trans_real
 
 OPENS, CLOSES = "⟦", "⟧"
@@ -46,11 +47,12 @@ def _padded(text: str, share: float) -> str:
 
 @contextmanager
 def brackets(padding: float = 0) -> Iterator[None]:
-    """Let this thread, and the requests that it serves, speak the language in brackets."""
+    """Let this process speak the language in brackets, threads that look after health included."""
     language = Brackets(padding)
-    with pytest.MonkeyPatch.context() as patch:
+    unchanged = {"LANGUAGE_CODE": settings.LANGUAGE_CODE}  # set again: Django then forgets the language of threads
+    with override_settings(**unchanged), pytest.MonkeyPatch.context() as patch:
         patch.setattr(trans_real, "translation", lambda _code: language)
-        with override(settings.LANGUAGE_CODE):
+        with override_settings(**unchanged), override(settings.LANGUAGE_CODE):
             yield
 
 

@@ -141,10 +141,10 @@ def test_looking_ahead_lists_effects_without_knowing_what_they_do(
     found = Client().get(f"/api/campaigns/{CAMPAIGN}/what-if?by=2h", headers=API).json()
 
     assert (line["at"], line["entityId"], line["entityName"]) == ("1001-06-01T13:00:00.000Z", str(job.pk), "boom")
-    assert "not known before" in line["summary"]
+    assert "not known in advance" in line["summary"]
     assert [one["id"] for one in found["jobs"]] == [str(job.pk)]
     assert ("Deferred effect", 1) in count_by_event(found["totals"])
-    assert "not known before" in look(admin_client, f"{pages}/forecast/?days=1")
+    assert "not known in advance" in look(admin_client, f"{pages}/forecast/?days=1")
     assert f"{JOBS}{job.pk}/change/" in look(admin_client, f"{pages}/what-if/?by=2h")
 
 

@@ -36,7 +36,7 @@ def test_the_command_lists_and_changes_clocks(redis: Redis) -> None:
     assert OperatorAction.objects.get(reason="stop!").actor == "command"
 
 
-@pytest.mark.parametrize(("words", "message"), [(["pause", "c-1"], "is off already"), (["start", "x"], "no campaign")])
+@pytest.mark.parametrize(("words", "message"), [(["pause", "c-1"], "is already off"), (["start", "x"], "no campaign")])
 def test_the_command_says_what_it_cannot_do(redis: Redis, words: list[str], message: str) -> None:
     world_clocks.running()
     worldclock("stop", "c-1")

@@ -51,7 +51,8 @@ class Migration(migrations.Migration):
             name="details",
             field=models.JSONField(
                 blank=True,
-                help_text="Calls and traceback of the attempt that ended; or where an operator's request came from, and what it changed: {field: [before, after]}, and whether it may have been applied.",  # noqa: E501
+                help_text="Calls and traceback of the attempt that ended; or where an operator's request came from, and "
+                "what it changed: {field: [before, after]}, and whether it may have been applied.",
                 null=True,
                 verbose_name="details",
             ),

@@ -46,6 +46,7 @@ _FIELDS: Final = (
     "enabled",
     "disabled_until",
 )
+_UNDO: Final = "ops.undo"  #: of the request: from save_model to the message about it, which Django writes
 
 
 class CronTaskForm(forms.ModelForm[CronTask]):
@@ -218,7 +219,7 @@ class CronTaskAdmin(CronTaskAdminBase):
             changes = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
             if changes:
                 cron_tasks.record_change(obj, changes, new=not change, actor=actor_of(request), reason=reason)
-                request._undo = self._offer_undo(request, obj)  # type: ignore[attr-defined]  # noqa: SLF001 - ours
+                request.META[_UNDO] = self._offer_undo(request, obj)
 
     def delete_model(self, request: HttpRequest, obj: CronTask) -> None:
         with transaction.atomic():
@@ -302,7 +303,7 @@ class CronTaskAdmin(CronTaskAdminBase):
 
     def message_user(self, request: HttpRequest, message: Any, *args: Any, **kwargs: Any) -> None:
         """With an Undo where the form has changed a task."""
-        if undo := getattr(request, "_undo", ""):
+        if undo := request.META.get(_UNDO):
             kwargs["extra_tags"] = undo
         super().message_user(request, message, *args, **kwargs)
 

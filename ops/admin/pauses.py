@@ -67,7 +67,9 @@ class PauseForm(ReasonForm):
             PauseKind.CAMPAIGN: [(key, name or key) for key, name in campaigns],
         }
         groups = [(k.label.capitalize(), [(f"{k}:{key}", name) for key, name in o]) for k, o in offered.items() if o]
-        self.fields["what"].choices = [("", gettext("Choose…")), *groups]  # type: ignore[attr-defined]
+        what = self.fields["what"]
+        if isinstance(what, forms.ChoiceField):
+            what.choices = [("", gettext("Choose…")), *groups]
 
     def clean(self) -> dict[str, Any]:
         """Exactly one queue, type or campaign must be named."""

@@ -9,13 +9,13 @@ from django.utils import timezone
 
 from jobs.broker.commands import Command
 from jobs.engine.worker.attempt import ending_of, judge
-from jobs.engine.worker.in_flight import InFlight
+from jobs.engine.worker.in_flight import Group, InFlight
 from jobs.errors import OutcomeUnknown, Stopped, TransientError
-from jobs.ledger import Claimed, Ending
+from jobs.ledger import Ending
 
 log = structlog.get_logger(__name__)
 Finish = Callable[[Ending], None]  #: removes the attempt from those in flight and has it recorded
-GiveUp = Callable[[list[Claimed]], None]  #: frees the slot of the thread that runs these jobs
+GiveUp = Callable[[Group], None]  #: frees the slot of the thread that runs the group
 
 
 class Cancellations:
@@ -47,7 +47,7 @@ class Cancellations:
             error = Stopped(f"stopped by {command.who}; {done}", sent=sent)
             finish(ending_of(job, judge(job, error), (time.monotonic() - group.began) * 1000, now=timezone.now()))
             if not group.jobs:
-                give_up(group.task)
+                give_up(group)
 
 
 def time_out(flight: InFlight, finish: Finish, give_up: GiveUp) -> None:
@@ -58,9 +58,8 @@ def time_out(flight: InFlight, finish: Finish, give_up: GiveUp) -> None:
     now = time.monotonic()
     for group in flight:
         if group.deadline <= now:
-            give_up(group.task)
-            limit = group.deadline - group.began
-            text = f"ran longer than its limit of {limit:g} s (JOB_TIMEOUT_SECONDS)"
+            give_up(group)
+            text = f"ran longer than its limit of {group.limit_s:g} s (JOB_TIMEOUT_SECONDS)"
             for job in list(group.jobs.values()):
                 unsent = job.sending and job.sending.forbid()
                 error = TransientError(f"{text}; nothing it sent is unanswered") if unsent else OutcomeUnknown(text)

@@ -16,11 +16,11 @@ from redis import Redis, RedisError
 from jobs.broker import mend
 from jobs.engine.worker.cancellation import Cancellations, time_out
 from jobs.engine.worker.fetch import Fetch
-from jobs.engine.worker.in_flight import InFlight, run_group
+from jobs.engine.worker.in_flight import Group, InFlight, run_group
 from jobs.engine.worker.recorder import AWAY, Recorder
 from jobs.engine.worker.rq_mirror import RQMirror
 from jobs.engine.worker.thread_pool import Threads
-from jobs.ledger import Claimed, Ending
+from jobs.ledger import Ending
 
 log = structlog.get_logger(__name__)
 RETRY_SECONDS: Final = 1.0  # after an outage
@@ -32,6 +32,7 @@ class Cycles:
 
     The main thread runs a cycle when jobs are queued. A handler thread runs one itself, on the main thread's database
     connection, when its job ends and nobody else is cycling: waking a second thread costs more than claiming a job.
+    While enough short jobs are claimed ahead, nobody cycles: the next cycle records and claims several at a time.
     """
 
     def __init__(
@@ -53,7 +54,8 @@ class Cycles:
         self._concurrency: int = settings.QUEUE_CONCURRENCY
         self._wake_main = wake_main
         self.fetch = Fetch(mirror, self.in_flight, self._concurrency, run_foreign)
-        self._threads: Threads[list[Claimed], Ending] = Threads(run_group, self._lead)
+        self._threads: Threads[Group, Ending] = Threads(run_group, self._lead)
+        self._ahead = 0  # groups that the last cycle might claim ahead
         self.recorder = Recorder(worker, mirror, connection, self.in_flight, self.fetch, self._threads.submit)
         self.lock = threading.RLock()  # held during a cycle
         self._lent: BaseDatabaseWrapper | None = None  # the main thread's connection, for handler threads that cycle
@@ -87,8 +89,15 @@ class Cycles:
 
     @property
     def has_more(self) -> bool:
-        """True if the last cycle left jobs that a free slot could take at once."""
+        """True if the last cycle left jobs that a free slot could take at once, or ends that it is time to record."""
+        if self._ahead and self._threads.has_answers and not self._has_enough:
+            return True
         return bool(self.fetch.groups or self._mirror.has_more) and len(self.in_flight) < self._concurrency
+
+    @property
+    def _has_enough(self) -> bool:
+        """True if a cycle can wait for more ends: more than a third of what may be claimed ahead waits for a thread."""
+        return self._threads.waiting > self._ahead // 3
 
     def run(self, limit: int | None = None, first: Callable[[], None] | None = None) -> tuple[int, int]:
         """Run one cycle and survive outages, after which it waits. Returns how many jobs ended and were to be claimed.
@@ -129,19 +138,27 @@ class Cycles:
     def _lead(self) -> None:
         """In a handler thread whose job ended: run a cycle, or wake the main thread.
 
-        Fast jobs are left to the main thread, which records and claims many of them at a time.
+        Fast jobs, and ends while others wait for a thread, are left to the main thread, which records and claims many
+        at a time. While it cycles it need not be woken if jobs are claimed ahead: it looks for ends afterwards.
         """
+        if self._ahead and self._has_enough:
+            return
         if not self.lock.acquire(blocking=False):
-            self._wake_main()
+            if not self._ahead:
+                self._wake_main()
             return
         try:
-            lent = None if self.in_flight.all_fast() else self._lent
+            lent = None if self._leaves_to_main else self._lent
             if lent:
                 self._run_on(lent)
-            if not lent or self.has_more or not self.in_flight:
-                self._wake_main()
         finally:
             self.lock.release()
+        if not lent or self.has_more or not self.in_flight:
+            self._wake_main()
+
+    @property
+    def _leaves_to_main(self) -> bool:
+        return bool(self._threads.waiting) or self.in_flight.all_fast()
 
     def _run_on(self, connection: BaseDatabaseWrapper) -> None:
         """Cycle on this connection until no job ended in the meantime; idle threads take the new jobs."""
@@ -149,7 +166,7 @@ class Cycles:
         connections[DEFAULT_DB_ALIAS] = connection
         try:
             self.run()
-            while self._threads.has_answers and not self.in_flight.all_fast():
+            while self._threads.has_answers and not self._leaves_to_main:
                 self.run()
         finally:
             connections[DEFAULT_DB_ALIAS] = own
@@ -164,6 +181,7 @@ class Cycles:
         self._finish()
         self._mirror.has_more = False
         idle, takes = self._concurrency - len(self.in_flight), self.takes
+        self._ahead = ahead = self.in_flight.room_ahead(self._concurrency) if takes and limit is None else 0
         away: list[RedisError] = []  # finished jobs are recorded even if Redis is down
         with _deferring(away):
             if first:
@@ -174,9 +192,11 @@ class Cycles:
         with _deferring(away):
             self.fetch.end()
             if takes and limit is None and not away:
-                self.fetch.begin_ahead(now, idle=idle)
+                self.fetch.begin_ahead(now, idle=idle, room=ahead)
+            if ahead:
+                self.fetch.end()
         try:  # with a fresh time: a job that came due during the fetch must not be claimed before its due time
-            counts = self.recorder.record_and_claim(timezone.now(), idle)
+            counts = self.recorder.record_and_claim(timezone.now(), idle + ahead)
         finally:
             with _deferring(away):
                 self.fetch.end()

@@ -1,4 +1,4 @@
-"""Fetching from Redis: for idle slots, and one batch ahead if jobs are fast. The recorder claims what was fetched."""
+"""Fetching from Redis: for idle slots, and ahead if jobs are fast or short. The recorder claims what was fetched."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -33,11 +33,20 @@ class Fetch:
             batches = {} if limit is not None else self._flight.batches()
             self._mirror.begin_fetch(now, slots=slots, batches=batches)
 
-    def begin_ahead(self, now: datetime, *, idle: int) -> None:
-        """Fetch one more batch, of fast types only, if everything in flight is fast and so nearly done."""
-        slots = self._concurrency - max(0, len(self.groups) - idle)
-        if slots > 0 and self._flight.all_fast():
-            self._mirror.begin_fetch(now, slots=slots, batches=self._flight.fast(), ahead=True)
+    def begin_ahead(self, now: datetime, *, idle: int, room: int) -> None:
+        """Fetch beyond the idle slots, once they are filled, what is nearly done when its turn comes.
+
+        For `room` places that are claimed ahead, short types only; if everything in flight is fast, one more batch of
+        fast types, for the next claim.
+        """
+        if len(self.groups) < idle:
+            return
+        if self._flight.all_fast():
+            slots, batches = self._concurrency - (len(self.groups) - max(0, idle)), self._flight.fast()
+        else:
+            slots, batches = idle + room - len(self.groups), self._flight.short()
+        if slots > 0 and batches:
+            self._mirror.begin_fetch(now, slots=slots, batches=batches, ahead=True)
 
     def end(self) -> None:
         """Read the reply to the last `begin`, if there is one."""

@@ -1,5 +1,6 @@
 """The jobs in flight: groups of claimed jobs, one per handler thread, and the average duration of each type."""
 
+import math
 import time
 from collections.abc import Iterator
 from typing import Final
@@ -11,22 +12,36 @@ from jobs.registry import all_types
 
 FAST_MS: Final = 2.0  #: a type whose handler takes less on average is fast: one thread gets several of its jobs
 FAST_GROUP: Final = 8  #: jobs per thread; a more urgent job waits for one such group at most, about 16 ms
+SHORT_MS: Final = 50.0  #: a type whose handler takes less on average is short: its jobs may be claimed ahead
+AHEAD_MS: Final = (
+    40.0  #: as many are claimed ahead as all threads finish in this time, so a more urgent job waits for it
+)
+MOST_AHEAD: Final = 4  #: groups per thread
 _NEWEST_WEIGHT: Final = 0.1  # in the moving average
 
 
 class Group:
-    """Claimed jobs that one thread runs: a batch of one type and campaign, or several jobs of a fast type in turn."""
+    """Claimed jobs that one thread runs: a batch of one type and campaign, or several jobs of a fast type in turn.
 
-    __slots__ = ("began", "deadline", "fresh", "jobs", "mirrored", "task", "type")
+    Claimed ahead, they wait for a thread; their time limit begins with `begin`.
+    """
+
+    __slots__ = ("all", "began", "deadline", "fresh", "jobs", "limit_s", "mirrored", "type")
 
     def __init__(self, jobs: list[Claimed], limit_s: float) -> None:
         self.began = time.monotonic()
-        self.deadline = self.began + limit_s
-        self.task = jobs  #: the list that was submitted to the thread
+        self.limit_s = limit_s
+        self.deadline = math.inf
+        self.all = jobs  #: in order, those that have ended too
         self.jobs = {job.id: job for job in jobs}  #: those that have not ended
         self.mirrored = False  #: RQ's tools list them as started
         self.fresh = False  #: and that entry does not expire soon
         self.type = jobs[0].type
+
+    def begin(self) -> None:
+        """Start the clock of the time limit."""
+        self.began = time.monotonic()
+        self.deadline = self.began + self.limit_s
 
 
 class InFlight:
@@ -78,11 +93,7 @@ class InFlight:
         return group
 
     def batches(self) -> dict[str, tuple[int, bool]]:
-        """For each type, how many jobs one thread gets at a time and whether they must share a campaign.
-
-        A non-idempotent job is never claimed before a thread is free for it: if the worker died, a job that had not
-        even started would be left with an unknown outcome.
-        """
+        """For each type, how many jobs one thread gets at a time and whether they must share a campaign."""
         return {name: (kind.batch, True) for name, kind in all_types().items() if kind.batch > 1} | self.fast()
 
     def fast(self) -> dict[str, tuple[int, bool]]:
@@ -94,18 +105,43 @@ class InFlight:
             if average < FAST_MS and (kind := kinds.get(name)) and kind.batch == 1 and kind.idempotent
         }
 
+    def short(self) -> dict[str, tuple[int, bool]]:
+        """`batches` for the types that are short.
+
+        If this worker dies, those that must not be sent twice are queued again: nothing of them has been sent.
+        """
+        kinds = all_types()
+        short = {
+            name: (kind.batch, kind.batch > 1)
+            for name, average in self._average_ms.items()
+            if average < SHORT_MS and (kind := kinds.get(name))
+        }
+        return short | self.fast()
+
     def all_fast(self) -> bool:
         """True if jobs are in flight and all of them are of fast types."""
         fast = self.fast()
         return bool(self._groups) and all(group.type in fast for group in self._groups.values())
 
+    def room_ahead(self, threads: int) -> int:
+        """How many groups may be claimed beyond one per thread: what these threads finish in AHEAD_MS.
 
-def run_group(jobs: list[Claimed]) -> Iterator[Ending]:
-    """Run a group in this thread: a batch in one call, other jobs one after the other."""
-    kind = all_types().get(jobs[0].type)
-    deadline = time.monotonic() + time_limit_of(jobs[0].type).total_seconds()  # of all of them, as Group has it
+        None unless everything in flight is short, so that no job waits behind a long one while other workers are idle;
+        none for fast types, of which a thread gets several already.
+        """
+        types = {group.type for group in self._groups.values()}
+        slowest = max((self._average_ms.get(name, math.inf) for name in types), default=math.inf)
+        if slowest >= SHORT_MS or self.all_fast():
+            return 0
+        return min(int(threads * AHEAD_MS / max(slowest, FAST_MS)), threads * MOST_AHEAD)
+
+
+def run_group(group: Group) -> Iterator[Ending]:
+    """Run a group in this thread: a batch in one call, other jobs one after the other, within one time limit."""
+    group.begin()
+    kind = all_types().get(group.type)
     if kind is not None and kind.batch > 1:
-        yield from attempt.run_handler(jobs, deadline=deadline)
+        yield from attempt.run_handler(group.all, deadline=group.deadline)
         return
-    for job in jobs:
-        yield from attempt.run_handler([job], deadline=deadline)
+    for job in group.all:
+        yield from attempt.run_handler([job], deadline=group.deadline)

@@ -16,7 +16,7 @@ from jobs import actor as actors
 from jobs.broker import enqueue
 from jobs.engine.worker import attempt, rq_mirror
 from jobs.engine.worker.fetch import Fetch
-from jobs.engine.worker.in_flight import InFlight
+from jobs.engine.worker.in_flight import Group, InFlight
 from jobs.engine.worker.rq_mirror import Batch, RQMirror
 from jobs.ledger import Claimed, Ending, moves
 from jobs.registry import readable_versions
@@ -36,7 +36,7 @@ class Recorder:
         connection: Redis,
         in_flight: InFlight,
         fetch: Fetch,
-        submit: Callable[[list[Claimed]], None],
+        submit: Callable[[Group], None],
     ) -> None:
         self.recorded = 0  #: finished attempts
         self.unacknowledged: tuple[list[Batch], datetime] | None = None  #: a claim whose commit was not acknowledged
@@ -59,10 +59,10 @@ class Recorder:
         """Have the next cycle record the end of an attempt; `shown`: RQ's tools list it as started."""
         self._unrecorded.append((ending, shown))
 
-    def record_and_claim(self, now: datetime, idle: int) -> tuple[int, int]:
-        """Record all ends and claim what was fetched, in one transaction. Returns how many of each."""
-        idle -= self._resume_unacknowledged_claim(now)
-        groups = self._fetch.groups[: max(0, idle)]
+    def record_and_claim(self, now: datetime, room: int) -> tuple[int, int]:
+        """Record all ends and claim up to `room` fetched groups, in one transaction. Returns how many of each."""
+        room -= self._resume_unacknowledged_claim(now)
+        groups = self._fetch.groups[: max(0, room)]
         ids = [i for group in groups for i in group.ids]
         start = partial(self._start, groups)
         self.unacknowledged = (groups, now) if groups else None
@@ -144,12 +144,11 @@ class Recorder:
         return sum(not begun.isdisjoint(group.ids) for group in groups)
 
     def _start(self, groups: list[Batch], claimed: list[Claimed]) -> None:
-        """Hand the claimed jobs of each group to a thread."""
+        """Hand the claimed jobs of each group to the threads."""
         self.unacknowledged = None
         by_id = {job.id: job for job in claimed}
         for group in groups:
             # pop: an ID that was enqueued twice is still one job.
             jobs = [job for i in group.ids if (job := by_id.pop(i, None))]
             if jobs:
-                self._in_flight.add(jobs)
-                self._submit(jobs)
+                self._submit(self._in_flight.add(jobs))

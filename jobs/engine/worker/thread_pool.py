@@ -44,6 +44,11 @@ class Threads(Generic[T, R]):
     def has_answers(self) -> bool:
         return not self._done.empty()
 
+    @property
+    def waiting(self) -> int:
+        """How many tasks no thread has taken yet, given-up ones included."""
+        return self._tasks.qsize()
+
     def give_up(self, task: T) -> None:
         """Replace the thread that runs `task`; the old one ends as soon as it can. No-op if `task` is done."""
         with self._lock:

@@ -213,7 +213,8 @@ class Worker(SimpleWorker):
         if known[0] != state.value.encode():
             self.set_state(state)
         reported = "stopping" if self._stopping.is_set() else str(state.value)
-        jobs, busy = sum(1 for _ in self.cycles.in_flight.jobs()), len(self.cycles.in_flight)
+        jobs = sum(1 for _ in self.cycles.in_flight.jobs())
+        busy = min(len(self.cycles.in_flight), self.concurrency)  # the others are claimed ahead
         must_stop = self._heartbeat.beat(reported, in_flight=jobs, busy=busy, concurrency=self.concurrency)
         if must_stop and not self._stopping.is_set():
             log.warning("worker.stop_requested", worker=self.name, next="it finishes its jobs and stops")

@@ -15,7 +15,7 @@ from jobs.engine.worker.cycle import Cycles
 from jobs.engine.worker.rq_mirror import RQMirror
 from jobs.models import AuditEntry
 from jobs.service import Submission
-from tests.support.servers import SandboxApi
+from tests.support.servers import SandboxApi, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -27,10 +27,12 @@ def woken() -> threading.Event:
 
 
 @pytest.fixture
-def cycles(redis: Redis, sandbox: SandboxApi, settings: Any, woken: threading.Event) -> Iterator[Cycles]:
-    """Of a worker with one slot; effects take 20 ms."""
+def cycles(
+    request: pytest.FixtureRequest, redis: Redis, sandbox: SandboxApi, settings: Any, woken: threading.Event
+) -> Iterator[Cycles]:
+    """Of a worker with one slot, or as many as a test says; effects take 20 ms."""
     sandbox.control("POST", "faults", {"latencyMs": 20})
-    settings.QUEUE_CONCURRENCY = 1
+    settings.QUEUE_CONCURRENCY = getattr(request, "param", 1)
     pauses.publish(redis)
     mirror = RQMirror("w", list(project.RQ_QUEUES), keys.own_redis())
     cycles = Cycles("w", mirror, redis, run_foreign=lambda _: None, wake_main=woken.set)
@@ -44,6 +46,14 @@ def submit_effects(n: int) -> None:
     payloads = [{"effectId": f"effect-1-{i + 1}", "executeAt": now} for i in range(n)]
     service.submit_many(
         [Submission(type="DEFERRED_EFFECT", campaign_id="campaign-1", payload=p) for p in payloads], actor="test"
+    )
+
+
+def submit_expirations(n: int) -> None:
+    """Jobs that may run twice, due now."""
+    service.submit_many(
+        [Submission(type="EVENT_EXPIRATION", campaign_id="campaign-1", subject=str(i), payload={}) for i in range(n)],
+        actor="test",
     )
 
 
@@ -77,6 +87,30 @@ def test_without_leading_the_main_thread_is_woken_for_each_end(cycles: Cycles, w
         cycles.run(2 - cycles.recorder.recorded)
 
     assert moves() == ["QUEUED"] * 2 + ["RUNNING", "SUCCEEDED"] * 2
+
+
+@pytest.mark.parametrize("cycles", [2], indirect=True)
+def test_short_jobs_are_claimed_ahead_and_recorded_together(
+    cycles: Cycles, woken: threading.Event, sandbox: SandboxApi
+) -> None:
+    """A thread that finishes one takes the next without a cycle; each is done by its first attempt."""
+    sandbox.control("POST", "faults", {"latencyMs": 2})
+    submit_expirations(40)
+    cycles.start(lead=True)
+
+    def has_worked() -> bool:
+        cycles.run()
+        if not cycles.has_more:
+            woken.wait(0.2)
+        return not cycles.busy
+
+    wait_until(has_worked)
+
+    made = "".join(move[0] for move in moves())  # Queued, Running, Succeeded
+    assert made.count("S") == 40
+    assert "RR" in made
+    assert "SS" in made
+    assert set(AuditEntry.objects.filter(now="RUNNING").values_list("attempt", flat=True)) == {1}
 
 
 def test_an_end_during_another_cycle_is_left_to_the_main_thread(cycles: Cycles, woken: threading.Event) -> None:

@@ -1,11 +1,14 @@
 """How many jobs a thread gets: several only if that harms neither priorities nor outcomes."""
 
+import math
 from datetime import UTC, datetime
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from jobs.engine.worker import attempt
-from jobs.engine.worker.in_flight import FAST_GROUP, InFlight
+from jobs.engine.worker.in_flight import AHEAD_MS, FAST_GROUP, FAST_MS, MOST_AHEAD, SHORT_MS, InFlight
 from jobs.ledger import Claimed
 from jobs.registry import all_types
 
@@ -48,13 +51,14 @@ def test_fast_handlers_get_a_few_jobs_at_a_time() -> None:
     assert SINGLE not in flight.batches()
 
 
-def test_jobs_that_must_not_run_twice_are_never_claimed_ahead() -> None:
-    """A lost worker would leave unknown outcomes of jobs it had not begun."""
+def test_a_thread_gets_one_job_at_a_time_that_must_not_run_twice() -> None:
+    """However fast they are: each is claimed for itself."""
     flight = InFlight()
 
     finish(flight, 20, kind=ONCE, ms=0.1)
 
     assert ONCE not in flight.batches()
+    assert flight.short() == {ONCE: (1, False)}
 
 
 def test_only_known_fast_jobs_are_fetched_ahead() -> None:
@@ -72,6 +76,47 @@ def test_only_known_fast_jobs_are_fetched_ahead() -> None:
 
     flight.add([claimed(8, ONCE)])
     assert not flight.all_fast()
+
+
+@given(threads=st.integers(1, 100), averages=st.dictionaries(st.sampled_from([SINGLE, ONCE, MANY]), st.floats(0, 200)))
+def test_as_many_are_claimed_ahead_as_the_threads_finish_soon(threads: int, averages: dict[str, float]) -> None:
+    """Nothing unless all that runs is short; the last one waits AHEAD_MS for a thread."""
+    flight = InFlight()
+    for number, (kind, ms) in enumerate(averages.items()):
+        finish(flight, 1, kind=kind, ms=ms)
+        flight.add([claimed(number, kind)])
+
+    room = flight.room_ahead(threads)
+
+    slowest = max(averages.values(), default=SHORT_MS)
+    assert room <= threads * MOST_AHEAD
+    assert room * max(slowest, FAST_MS) / threads <= AHEAD_MS
+    if slowest >= SHORT_MS:
+        assert room == 0
+    elif slowest >= FAST_MS:
+        assert room == threads * MOST_AHEAD or (room + 1) * slowest / threads > AHEAD_MS
+
+
+def test_nothing_is_claimed_ahead_beside_a_type_that_has_not_run() -> None:
+    """Nobody knows how long it takes."""
+    flight = InFlight()
+    finish(flight, 5, kind=SINGLE, ms=5)
+    flight.add([claimed(1)])
+    assert flight.room_ahead(5) > 0
+
+    flight.add([claimed(2, ONCE)])
+
+    assert flight.room_ahead(5) == 0
+
+
+def test_waiting_for_a_thread_does_not_count_towards_the_time_limit() -> None:
+    """It begins with the handler."""
+    group = InFlight().add([claimed(1)])
+    assert group.deadline == math.inf
+
+    group.begin()
+
+    assert group.deadline == group.began + group.limit_s
 
 
 def test_a_batch_is_of_one_campaign() -> None:

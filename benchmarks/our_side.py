@@ -13,6 +13,8 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection
+from django.db.models import QuerySet
+from django.utils import timezone
 
 from benchmarks import waiting
 from benchmarks.drained import BenchmarkFailed, Drained, Submitted
@@ -21,6 +23,7 @@ from benchmarks.spent import Servers, Spent
 from benchmarks.world import redis_at
 from jobs import service
 from jobs.models import Job
+from jobs.models.job import first_id
 from jobs.service import Submission
 from jobs.states import State
 
@@ -28,6 +31,7 @@ ACTOR = "benchmark"
 CHUNK = 1000
 LONGEST_S = 1800
 POLL_S = 0.1
+_FIRST = first_id(timezone.now())
 
 
 @dataclass(slots=True)
@@ -114,7 +118,7 @@ class Ours:
             wanted = [_submission(LAG, {}, n, moment) for n, moment in enumerate(moments)]
             service.submit_many(wanted, actor=ACTOR)
             wait_for(lambda: finished() == warm_up + len(due), worker, scheduler)
-        rows = Job.objects.filter(type=LAG).values_list("due_at", "result")
+        rows = made_here().filter(type=LAG).values_list("due_at", "result")
         return [result["began"] - due_at.timestamp() for due_at, result in rows if result]
 
     def cold_start(self, due: int) -> tuple[float, float]:
@@ -133,7 +137,7 @@ class Ours:
         ):
             wait_for(lambda: finished() == due, scheduler, w)
         ends = [
-            at.timestamp() for at in Job.objects.values_list("finished_at", flat=True).exclude(finished_at=None) if at
+            at.timestamp() for at in made_here().values_list("finished_at", flat=True).exclude(finished_at=None) if at
         ]
         return min(ends) - began, max(ends) - began
 
@@ -162,6 +166,11 @@ class Ours:
                 process.wait()
 
 
+def made_here() -> QuerySet[Job]:
+    """Jobs that were submitted; not those that SQL made beforehand."""
+    return Job.objects.filter(pk__gte=_FIRST)
+
+
 def finished() -> int:
     """Count finished jobs once none is queued or running; until then return -1, which is cheaper.
 
@@ -176,12 +185,12 @@ def finished() -> int:
 def refuse_failures() -> None:
     """Raise BenchmarkFailed with the error of a job that failed."""
     for state in (State.RETRYING, State.DEAD):
-        if job := Job.objects.in_state(state).first():
+        if job := Job.objects.in_state(state).filter(pk__gte=_FIRST).first():
             raise BenchmarkFailed(f"{job} failed: {job.error[:500]}")
 
 
 def count_ended() -> int:
-    return Job.objects.filter(finished_at__isnull=False).count()
+    return made_here().filter(finished_at__isnull=False).count()
 
 
 def wait_for(condition: Any, *processes: subprocess.Popen[bytes], within_s: float = LONGEST_S) -> None:
@@ -205,14 +214,14 @@ def _submission(
 def result_of(count: int, warm_up: int, sampler: Sampler, spent: Spent) -> Drained:
     """Return the result of the last `count` jobs. Raises BenchmarkFailed if any job did not succeed."""
     ends = list(
-        Job.objects.filter(finished_at__isnull=False).order_by("finished_at").values_list("finished_at", "state")
+        made_here().filter(finished_at__isnull=False).order_by("finished_at").values_list("finished_at", "state")
     )
     lost = sum(state != State.SUCCEEDED for _, state in ends)
     if lost:
         raise BenchmarkFailed(f"{lost} of {len(ends)} jobs did not succeed")
     times = [at.timestamp() for at, _ in ends if at]
     began, end = times[max(0, warm_up - 1)], times[-1]
-    failures = sum(Job.objects.filter(failures__gt=0).values_list("failures", flat=True))
+    failures = sum(made_here().filter(failures__gt=0).values_list("failures", flat=True))
     return Drained(
         count=count,
         seconds=end - began,

@@ -8,6 +8,7 @@ from benchmarks.campaign_scenarios import many_campaigns
 from benchmarks.drained import BenchmarkFailed, Drained, Submitted
 from benchmarks.figures import percentile
 from benchmarks.gate_scenarios import api_slowed, gate_cost
+from benchmarks.retention_scenario import retention, retention_lag
 from benchmarks.scrape_scenario import scrape
 from benchmarks.spent import Spent
 from benchmarks.world import redis_at
@@ -178,6 +179,8 @@ SCENARIOS: dict[str, Callable[[Bench], None]] = {
     "drain-waiting": drain_waiting,
     "cold-start": cold_start,
     "memory": memory,
+    "retention": retention,
+    "retention-lag": retention_lag,
     "world-advance": world_advance,
     "world-year": world_year,
     "simulation": simulation,

@@ -9,18 +9,20 @@ from typing import Any
 
 from django.db import connection
 
-from jobs.ledger.base import PLACED_COLUMNS, Statements
+from jobs.ledger.base import PLACED_COLUMNS, PURGED_AT_ONCE, Statements
 from jobs.ledger.postgresql import PostgreSQL
 from jobs.ledger.rows import (
     Attempt,
     Claimant,
     Claimed,
     DeadLetterCount,
+    Ended,
     Ending,
     Enqueued,
     Entry,
     Move,
     Outcomes,
+    Purged,
     entries_of_end,
     entry_of_claim,
 )
@@ -28,16 +30,19 @@ from jobs.ledger.sqlite import SQLite
 
 __all__ = [
     "PLACED_COLUMNS",
+    "PURGED_AT_ONCE",
     "Attempt",
     "Claimant",
     "Claimed",
     "DeadLetterCount",
+    "Ended",
     "Ending",
     "Enqueued",
     "Entry",
     "Move",
     "Outcomes",
     "PostgreSQL",
+    "Purged",
     "SQLite",
     "Statements",
     "entries_of_end",

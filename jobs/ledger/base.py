@@ -9,9 +9,20 @@ from typing import Any, Final
 import msgspec
 
 from jobs.histogram import COLUMNS as WAITED_COLUMNS
-from jobs.ledger.rows import Attempt, Claimant, Claimed, DeadLetterCount, Ending, Enqueued, Entry, Outcomes
+from jobs.ledger.rows import (
+    Attempt,
+    Claimant,
+    Claimed,
+    DeadLetterCount,
+    Ended,
+    Ending,
+    Enqueued,
+    Entry,
+    Outcomes,
+    Purged,
+)
 from jobs.models import Job, ScheduleRow
-from jobs.states import WAITING
+from jobs.states import ENDED, WAITING, State
 
 CLAIMED_COLUMNS: Final = (
     "id, type, campaign_id, subject, payload, priority, attempt, failures, due_at, clock, clock_due, occurrences, "
@@ -86,6 +97,8 @@ HOUR: Final = (
 INSERTED: Final = ", ".join(f'"{column}"' for column in INSERTED_COLUMNS)
 QUEUED: Final = "id, type, campaign_id, priority, attempt, subject, payload_version"
 WAITS: Final = ", ".join(f"'{state}'" for state in WAITING)
+PURGED: Final = ", ".join(f"'{state}'" for state in ENDED if state is not State.DEAD)
+PURGED_AT_ONCE: Final = 250  # jobs a transaction, which others may have to wait for
 
 
 class Statements(ABC):
@@ -120,6 +133,14 @@ class Statements(ABC):
     @abstractmethod
     def place(self, rows: Sequence[ScheduleRow]) -> None:
         """Update schedule rows; Django's bulk_update takes seconds for thousands."""
+
+    @abstractmethod
+    def purge(self, before: datetime, after: Ended) -> Purged:
+        """Delete jobs that ended before a moment, with their audit entries, in a transaction of its own.
+
+        It looks at the PURGED_AT_ONCE next ones `after` another, in the order of their ends. Dead letters stay, and so
+        do jobs that another transaction has locked: an operator may be retrying them.
+        """
 
     @abstractmethod
     def audit(self, entries: Iterable[Entry]) -> None:

@@ -20,6 +20,8 @@ from jobs.ledger.base import (
     INSERTED_COLUMNS,
     OUTCOME_COLUMNS,
     PLACED_COLUMNS,
+    PURGED,
+    PURGED_AT_ONCE,
     QUEUED,
     UPSERT,
     WAITS,
@@ -33,10 +35,12 @@ from jobs.ledger.rows import (
     Claimant,
     Claimed,
     DeadLetterCount,
+    Ended,
     Ending,
     Enqueued,
     Entry,
     Outcomes,
+    Purged,
     claimed_by,
     entry_of_queued,
     explain_wait,
@@ -168,6 +172,19 @@ class PostgreSQL(Statements):
         "FROM json_to_recordset($1::json) "
         f"AS v(id bigint, {_PLACED_AS}) WHERE r.id = v.id"
     )
+    ENDED: Final = (
+        "SELECT finished_at, id::text FROM jobs_job WHERE finished_at < $1 AND (finished_at, id) > ($2, $3::uuid) "
+        f"ORDER BY finished_at, jobs_job.id LIMIT {PURGED_AT_ONCE}"
+    )
+    #: The end is compared again under the lock: the job may have been retried and have ended since. An array, because
+    #: a join with `old`, of which the planner expects one row, would compare each entry with each job.
+    PURGE: Final = (
+        f"WITH old AS (SELECT id FROM jobs_job WHERE id = ANY($1::uuid[]) AND state || '' IN ({PURGED}) "
+        "AND finished_at + '0'::interval < $2 ORDER BY id FOR UPDATE SKIP LOCKED), "
+        "trail AS (DELETE FROM jobs_auditentry WHERE job_id = ANY(ARRAY(SELECT id FROM old))), "
+        "gone AS (DELETE FROM jobs_job WHERE id = ANY(ARRAY(SELECT id FROM old)) RETURNING 1) "
+        "SELECT count(*) FROM gone"
+    )
     AUDIT: Final = (
         f"INSERT INTO jobs_auditentry ({AUDIT_COLUMNS}, action_id) SELECT {_ENTRY} "
         f"FROM json_to_recordset($1::json) AS e({_ENTRY_AS})"
@@ -225,6 +242,16 @@ class PostgreSQL(Statements):
         for start in range(0, len(rows), _PLACED_AT_ONCE):
             batch = [{name: getattr(row, name) for name in columns} for row in rows[start : start + _PLACED_AT_ONCE]]
             self._cursor.execute(self.PLACE, (as_json(batch),))
+
+    def purge(self, before: datetime, after: Ended) -> Purged:
+        """See Statements; two round trips: the plan of one would depend on how many rows it expects."""
+        self._cursor.execute(self.ENDED, (before, *after))
+        found = self._cursor.fetchall()
+        if not found:
+            return Purged(0, None)
+        self._cursor.execute(self.PURGE, (_array([row[1] for row in found]), before))
+        (jobs,) = self._cursor.fetchone() or (0,)
+        return Purged(jobs, Ended(*found[-1]) if len(found) == PURGED_AT_ONCE else None)
 
     def audit(self, entries: Iterable[Entry]) -> None:
         """See Statements."""

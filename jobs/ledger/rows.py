@@ -46,6 +46,20 @@ class Claimed(msgspec.Struct):
     waits_since: datetime | None = None
 
 
+class Ended(NamedTuple):
+    """A job's place in the order of ends."""
+
+    at: datetime
+    id: str
+
+
+class Purged(NamedTuple):
+    """What one look at old jobs has deleted, and where the next one begins; None if it saw the last."""
+
+    jobs: int
+    last: Ended | None
+
+
 class Enqueued(msgspec.Struct):
     """The columns of a job that enqueueing needs."""
 

@@ -22,6 +22,8 @@ from jobs.ledger.base import (
     INSERTED_COLUMNS,
     OUTCOME_COLUMNS,
     PLACED_COLUMNS,
+    PURGED,
+    PURGED_AT_ONCE,
     QUEUED,
     UPSERT,
     WAITS,
@@ -34,10 +36,12 @@ from jobs.ledger.rows import (
     Claimant,
     Claimed,
     DeadLetterCount,
+    Ended,
     Ending,
     Enqueued,
     Entry,
     Outcomes,
+    Purged,
     entries_of_end,
     entry_of_claim,
     entry_of_queued,
@@ -79,6 +83,12 @@ class SQLite(Statements):
     )
     QUEUE: Final = f"UPDATE jobs_job SET state = '{State.QUEUED}', moved_at = ? WHERE id = ?"
     PLACE: Final = f"UPDATE jobs_schedulerow SET {', '.join(f'{c} = ?' for c in PLACED_COLUMNS)} WHERE id = ?"
+    ENDED: Final = (
+        f"SELECT finished_at, id, state IN ({PURGED}) FROM jobs_job "
+        f"WHERE finished_at < ? AND (finished_at, id) > (?, ?) ORDER BY finished_at, id LIMIT {PURGED_AT_ONCE}"
+    )
+    PURGE_TRAIL: Final = "DELETE FROM jobs_auditentry WHERE job_id IN (SELECT value FROM json_each(?))"
+    PURGE: Final = "DELETE FROM jobs_job WHERE id IN (SELECT value FROM json_each(?))"
     AUDIT: Final = f"INSERT INTO jobs_auditentry ({AUDIT_COLUMNS}, action_id) VALUES ({', '.join('?' * 11)})"
     COUNT: Final = UPSERT.format(rows=f"VALUES ({', '.join('?' for _ in OUTCOME_COLUMNS)})", greatest="max")
     GROUP: Final = GROUP.format(values="?, ?, ?, ?, ?, ?")
@@ -186,6 +196,18 @@ class SQLite(Statements):
             for r in rows
         ]
         self._raw.executemany(self.PLACE, values)
+
+    def purge(self, before: datetime, after: Ended) -> Purged:
+        """See Statements."""
+        with transaction.atomic(savepoint=False):
+            found = self._raw.execute(self.ENDED, (_text(before), _text(after.at), _hex(after.id))).fetchall()
+            old = as_json([job_id for _, job_id, is_old in found if is_old])
+            self._raw.execute(self.PURGE_TRAIL, (old,))
+            jobs = self._raw.execute(self.PURGE, (old,)).rowcount
+        if len(found) < PURGED_AT_ONCE:
+            return Purged(jobs, None)
+        at, job_id, _ = found[-1]
+        return Purged(jobs, Ended(at.replace(tzinfo=UTC), job_id))
 
     def audit(self, entries: Iterable[Entry]) -> None:
         """See Statements."""

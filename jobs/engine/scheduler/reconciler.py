@@ -33,3 +33,7 @@ class Reconciler:
         swept = self._sweep.poll(now, for_s=ROUND_SECONDS / 2 if staging else 0.0)
         self._retention.poll(now)
         return 0.0 if staging or not swept else EVERY_SECONDS
+
+    def stop(self) -> None:
+        """End what runs beside the rounds."""
+        self._retention.stop()

@@ -1,4 +1,4 @@
-"""Retention: deletes old jobs in batches, trims Redis by count, and folds outcomes into coarser rows."""
+"""Retention: has old jobs deleted, trims Redis by count, and folds outcomes into coarser rows."""
 
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -6,7 +6,7 @@ from typing import Any, Final
 import structlog
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Exists, Max, OuterRef, Q, QuerySet, Sum
+from django.db.models import Max, Q, QuerySet, Sum
 from django.db.models.functions import TruncHour
 from django.utils import timezone
 from django_rq import get_queue
@@ -17,20 +17,12 @@ from rq.worker_registration import clean_worker_registry
 from jobs.broker import enqueue
 from jobs.broker.mend import mend
 from jobs.cron import firing
+from jobs.engine.scheduler.purge import Purge
 from jobs.engine.scheduler.sweep import BATCH
 from jobs.engine.worker import rq_mirror
 from jobs.histogram import COLUMNS
 from jobs.ledger import Outcomes, statements
-from jobs.models import (
-    AdvancePrediction,
-    EventQuestion,
-    FailureHour,
-    Job,
-    OutcomeMinute,
-    TriggerStep,
-    WorldAdvance,
-)
-from jobs.states import ENDED, State
+from jobs.models import FailureHour, OutcomeMinute
 
 log = structlog.get_logger(__name__)
 EVERY: Final = timedelta(minutes=5)
@@ -46,35 +38,32 @@ class Retention:
     def __init__(self, connection: Redis) -> None:
         self._connection = connection
         self._cleaned_at: datetime | None = None
+        self._purge = Purge()
 
     def poll(self, now: datetime) -> None:
         """Clean up if it is time, or if the clock was set back. Raises redis.RedisError and database errors."""
         if self._cleaned_at is None or abs(now - self._cleaned_at) > EVERY:
             self.clean_up(now)
+            self._purge.start(now - settings.RETENTION)
             self._cleaned_at = now
 
     def clean_up(self, now: datetime) -> None:
-        """Delete finished jobs and their audit trail after RETENTION_DAYS, in batches; trim Redis by count."""
+        """Trim and fold all but what the purge deletes, which takes as long as there are old jobs."""
         mend(self._connection, thorough=True)
-        finished = [s.value for s in ENDED if s is not State.DEAD]
-        old = Job.objects.filter(finished_at__lt=now - settings.RETENTION, state__in=finished)
-        deleted = 0
-        while batch := _delete(old.order_by("finished_at")):
-            deleted += batch
         fold_outcomes(now)
         firing.trim_history()
         firing.count_anew(now)
         FailureHour.objects.filter(hour__lt=now - settings.RETENTION).delete()
-        _delete_advances(now)
-        _delete_triggers(now)
         for queue in settings.QUEUE_NAMES:
             rq_mirror.trim(queue, self._connection)
             rq_mirror.forget_gone(queue, self._connection)
             enqueue.recount(queue)
         for queue in settings.RQ_QUEUES:
             self._clean_up_as_rq(queue)
-        if deleted:
-            log.info("retention.jobs_deleted", jobs=deleted)
+
+    def stop(self) -> None:
+        """Leave the rest to another scheduler."""
+        self._purge.stop()
 
     def _clean_up_as_rq(self, name: str) -> None:
         """Do what RQ's own workers do every few minutes: fail plain RQ jobs of lost workers, and remove expired
@@ -91,30 +80,6 @@ class Retention:
         except Exception:  # plain RQ jobs can hold anything
             log.exception("retention.registry_cleanup_failed", queue=name)
         queue.release_maintenance_lock()
-
-
-@transaction.atomic
-def _delete(old: QuerySet[Job]) -> int:
-    """Delete a batch under a lock: a job that is retried meanwhile must stay."""
-    ids = list(old.select_for_update(skip_locked=True).values_list("id", flat=True)[:BATCH])
-    Job.objects.filter(id__in=ids).delete()
-    return len(ids)
-
-
-def _delete_advances(now: datetime) -> None:
-    """Delete old movements of world time and what was said of them, except of jobs that are still there: a retry must
-    find its target.
-    """
-    jobs = Job.objects.filter(pk=OuterRef("job_id"))
-    for table in (WorldAdvance, AdvancePrediction):
-        table.objects.filter(~Exists(jobs), created_at__lt=now - settings.RETENTION).delete()
-
-
-def _delete_triggers(now: datetime) -> None:
-    """Delete what old jobs have sent and asked to trigger events, except of jobs that are still there."""
-    jobs = Job.objects.filter(pk=OuterRef("job_id"))
-    TriggerStep.objects.filter(~Exists(jobs), moved_at__lt=now - settings.RETENTION).delete()
-    EventQuestion.objects.filter(~Exists(jobs), asked_at__lt=now - settings.RETENTION).delete()
 
 
 def fold_outcomes(now: datetime) -> None:

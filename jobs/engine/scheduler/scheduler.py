@@ -99,6 +99,7 @@ class Scheduler(RQScheduler):
 
     def close(self) -> None:
         """Release the lease, so that another instance takes over at once."""
+        self._reconciler.stop()
         self._alarm.close()
         self._lease.release()
         self._heartbeat.leave()
@@ -118,6 +119,7 @@ class Scheduler(RQScheduler):
             )  # its state from before the other instance was active is stale
         elif self._active and not held:
             log.warning("scheduler.deactivated", scheduler=self.name)
+            self._reconciler.stop()
         self._active = held
         return held
 

@@ -2,6 +2,7 @@
 
 import zlib
 from datetime import timedelta
+from threading import Event
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +11,7 @@ from django.utils import timezone
 from redis import Redis
 
 from jobs.broker import keys
-from jobs.engine.scheduler.retention import Retention
+from jobs.engine.scheduler.purge import purge
 from jobs.listener import Listener
 from jobs.main_api.client import MainApi
 from jobs.models import AdvancePrediction, AdvanceSource, CampaignClock, Job, WorldAdvance, new_job_id
@@ -140,7 +141,7 @@ def test_an_advance_in_the_main_api_has_a_record(
     assert Job.objects.filter(request_id=advance.request_id).count() == 3
 
 
-def test_retention_keeps_the_target_of_a_job_that_may_be_retried(redis: Redis, settings: Any) -> None:
+def test_retention_keeps_the_target_of_a_job_that_may_be_retried(settings: Any) -> None:
     heard(NOON)
     kept = Job.objects.all()[0]
     ADVANCES.begin(str(kept.pk), CAMPAIGN, NOON, SIX)
@@ -151,7 +152,7 @@ def test_retention_keeps_the_target_of_a_job_that_may_be_retried(redis: Redis, s
         AdvancePrediction.objects.create(job_id=job_id, campaign_id=CAMPAIGN, changes=b"", created_at=old)
     ADVANCES.begin(JOB, CAMPAIGN, NOON, SIX)
 
-    Retention(redis).clean_up(timezone.now())
+    purge(timezone.now() - settings.RETENTION, Event())
 
     assert AdvancePrediction.objects.get().job_id == kept.pk
     assert set(WorldAdvance.objects.values_list("job_id", flat=True)) == {kept.pk, UUID(JOB)}

@@ -1,14 +1,14 @@
 """Questions about events: the job waits for the answer, and the first one counts."""
 
 from datetime import timedelta
+from threading import Event
 from typing import Any
 
 import pytest
 from django.utils import timezone
-from redis import Redis
 
 from jobs import service
-from jobs.engine.scheduler.retention import Retention
+from jobs.engine.scheduler.purge import purge
 from jobs.engine.worker import attempt
 from jobs.errors import StateConflict
 from jobs.models import EventQuestion, OperatorAction, TriggerStep, new_job_id
@@ -104,7 +104,7 @@ def test_a_cancelled_job_asks_no_more(sandbox: SandboxApi) -> None:
         questions.answer(job.pk, yes=True, actor="user:ann")
 
 
-def test_retention_keeps_what_a_job_may_need(sandbox: SandboxApi, redis: Redis, settings: Any) -> None:
+def test_retention_keeps_what_a_job_may_need(sandbox: SandboxApi, settings: Any) -> None:
     """Of one that is still there, however old: it must not send twice."""
     job = asked(sandbox)
     questions.answer(job.pk, yes=True, actor="user:olga")
@@ -115,7 +115,7 @@ def test_retention_keeps_what_a_job_may_need(sandbox: SandboxApi, redis: Redis, 
     old = timezone.now() - settings.RETENTION - timedelta(minutes=1)
     TriggerStep.objects.update(moved_at=old)
     EventQuestion.objects.update(asked_at=old)
-    Retention(redis).clean_up(timezone.now())
+    purge(timezone.now() - settings.RETENTION, Event())
 
     assert set(TriggerStep.objects.values_list("job_id", flat=True)) == {job.pk}
     assert list(EventQuestion.objects.values_list("job_id", flat=True)) == [job.pk]

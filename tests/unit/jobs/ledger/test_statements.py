@@ -18,7 +18,7 @@ from ops.reads.job import find_near
 pytestmark = pytest.mark.django_db
 NOW = timezone.now()
 
-BY_ID = [SQLite.CLAIMABLE, SQLite.CLAIM, SQLite.RUNNING, SQLite.END, SQLite.DUE, SQLite.QUEUE]
+BY_ID = [SQLite.CLAIMABLE, SQLite.CLAIM, SQLite.RUNNING, SQLite.END, SQLite.DUE, SQLite.QUEUE, SQLite.PURGE]
 ASKED = [
     *((Job.objects.in_state(s).filter(due_at__gt=NOW, due_at__lte=NOW).order_by("due_at", "id"), s) for s in WAITING),
     *((Job.objects.in_state(s).filter(due_at__lt=NOW).order_by("due_at"), s) for s in WAITING),
@@ -74,8 +74,17 @@ def test_rounds_use_the_index_of_their_state(rows: QuerySet[Job], state: State) 
     assert "SCAN jobs_job" not in plan
 
 
+@pytest.mark.skipif("connection.vendor != 'sqlite'")
+def test_the_purge_reads_the_oldest_by_their_ends() -> None:
+    """A look costs the same however many jobs are left."""
+    assert plan_of(SQLite.ENDED) == ["SEARCH jobs_job USING INDEX job_finished (finished_at>? AND finished_at<?)"]
+    connection.ensure_connection()
+    trail = connection.connection.execute(f"EXPLAIN QUERY PLAN {SQLite.PURGE_TRAIL}", ["[]"]).fetchall()
+    assert "SEARCH jobs_auditentry USING INDEX jobs_auditentry_job_id" in trail[0][3]
+
+
 @pytest.mark.skipif("connection.vendor != 'postgresql'")
-@pytest.mark.parametrize("sql", [PostgreSQL.CYCLE, PostgreSQL.QUEUE], ids=["cycle", "queue"])
+@pytest.mark.parametrize("sql", [PostgreSQL.CYCLE, PostgreSQL.QUEUE, PostgreSQL.PURGE], ids=["cycle", "queue", "purge"])
 @pytest.mark.parametrize("analyzed", [True, False])
 def test_postgresql_moves_search_by_id(sql: str, analyzed: bool) -> None:
     """Neither the index on state nor the table is scanned, with or without fresh statistics."""
@@ -92,9 +101,10 @@ def test_postgresql_moves_search_by_id(sql: str, analyzed: bool) -> None:
         plan = [row[0] for row in cursor.fetchall()]
         cursor.execute("DEALLOCATE asked")
 
-    touched = [step for step in plan if " on jobs_job" in step and "Update on" not in step]
+    touched = [step for step in plan if re.search("(?<!Update|Delete|Insert) on jobs_(job|auditentry)", step)]
     assert touched
-    assert all("jobs_job_pkey" in step or "Bitmap Heap Scan" in step for step in touched), plan
+    searched = ("jobs_job_pkey", "jobs_auditentry_job_id", "Bitmap Heap Scan")
+    assert all(any(name in step for name in searched) for step in touched), plan
     assert not [step for step in plan if "job_by_state" in step or "job_queued" in step or "job_running" in step]
 
 

@@ -180,7 +180,7 @@ class PostgreSQL(Statements):
     #: a join with `old`, of which the planner expects one row, would compare each entry with each job.
     PURGE: Final = (
         f"WITH old AS (SELECT id FROM jobs_job WHERE id = ANY($1::uuid[]) AND state || '' IN ({PURGED}) "
-        "AND finished_at + '0'::interval < $2 ORDER BY id FOR UPDATE SKIP LOCKED), "
+        "AND coalesce(finished_at, 'infinity') < $2 ORDER BY id FOR UPDATE SKIP LOCKED), "
         "trail AS (DELETE FROM jobs_auditentry WHERE job_id = ANY(ARRAY(SELECT id FROM old))), "
         "gone AS (DELETE FROM jobs_job WHERE id = ANY(ARRAY(SELECT id FROM old)) RETURNING 1) "
         "SELECT count(*) FROM gone"

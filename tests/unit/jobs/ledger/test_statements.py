@@ -101,10 +101,9 @@ def test_postgresql_moves_search_by_id(sql: str, analyzed: bool) -> None:
         plan = [row[0] for row in cursor.fetchall()]
         cursor.execute("DEALLOCATE asked")
 
-    touched = [step for step in plan if re.search("(?<!Update|Delete|Insert) on jobs_(job|auditentry)", step)]
+    touched = [step for step in plan if re.search("(?<!Update|Delete) on jobs_job", step)]
     assert touched
-    searched = ("jobs_job_pkey", "jobs_auditentry_job_id", "Bitmap Heap Scan")
-    assert all(any(name in step for name in searched) for step in touched), plan
+    assert all("jobs_job_pkey" in step or "Bitmap Heap Scan" in step for step in touched), plan
     assert not [step for step in plan if "job_by_state" in step or "job_queued" in step or "job_running" in step]
 
 

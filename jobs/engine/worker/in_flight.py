@@ -12,7 +12,7 @@ from jobs.registry import all_types
 
 FAST_MS: Final = 2.0  #: a type whose handler takes less on average is fast: one thread gets several of its jobs
 FAST_GROUP: Final = 8  #: jobs per thread; a more urgent job waits for one such group at most, about 16 ms
-SHORT_MS: Final = 50.0  #: a type whose handler takes less on average is short: its jobs may be claimed ahead
+SHORT_MS: Final = 250.0  #: a type whose handler takes less on average is short: its jobs may be claimed ahead
 AHEAD_MS: Final = (
     40.0  #: as many are claimed ahead as all threads finish in this time, so a more urgent job waits for it
 )

@@ -34,8 +34,9 @@ def gate_cost(bench: Bench) -> None:
     for _ in range(PAIRS):
         for side, fixed in (("ours", ""), ("peer", str(CONNECTIONS))):
             bench.ours.clear()
-            environment = {"BENCHMARK_FIXED_GATE": fixed}
-            drained = bench.ours.drain(count, CALL, SETTLEMENT, concurrency=5, warm_up=WARM_UP, **environment)
+            drained = bench.ours.drain(
+                count, CALL, SETTLEMENT, concurrency=5, warm_up=WARM_UP, BENCHMARK_FIXED_GATE=fixed
+            )
             bench.note("gate-cost", "rate", "jobs/s", **{side: drained.rate})
             bench.note("gate-cost", "worker CPU", "s/1,000 jobs", **{side: drained.cpu_s_per_1000})
 

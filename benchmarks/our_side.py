@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -86,19 +86,28 @@ class Ours:
         return Submitted(time.perf_counter() - began, time.process_time() - cpu_began)
 
     def drain(
-        self, count: int, job_type: str, payload: dict[str, Any], *, concurrency: int, warm_up: int, **more: str
+        self,
+        count: int,
+        job_type: str,
+        payload: dict[str, Any],
+        *,
+        concurrency: int,
+        warm_up: int,
+        workers: int = 1,
+        **more: str,
     ) -> Drained:
-        """Submit `warm_up` + `count` jobs, then start a worker and measure the last `count`.
+        """Submit `warm_up` + `count` jobs, then start workers and measure the last `count`.
 
-        `more`: variables of the worker's environment.
+        `more`: variables of the workers' environment.
         """
         self.submit(warm_up + count, job_type, payload)
-        with (
-            self.servers.measured() as spent,
-            self.process("benchmark_worker", concurrency=concurrency, **more) as worker,
-        ):
-            sampler = Sampler(worker.pid).start()
-            wait_for(lambda: finished() == warm_up + count, worker)
+        with self.servers.measured() as spent, ExitStack() as stack:
+            running = [
+                stack.enter_context(self.process("benchmark_worker", concurrency=concurrency, **more))
+                for _ in range(workers)
+            ]
+            sampler = Sampler([worker.pid for worker in running]).start()
+            wait_for(lambda: finished() == warm_up + count, *running)
             sampler.stop()
         if connection.vendor == "sqlite":
             spent.bytes_written += sampler.written

@@ -80,7 +80,7 @@ class Peer:
         """Start a worker on the queue and measure until all jobs have ended."""
         with self.servers.measured() as spent:
             process = self._start(command="work", count=count, concurrency=concurrency, warmUp=warm_up)
-            sampler = Sampler(process.pid).start()
+            sampler = Sampler([process.pid]).start()
             answer = self._answer(process)
             sampler.stop()
         return _drained(answer, count, warm_up, sampler, spent)

@@ -67,7 +67,7 @@ def _delete(bench: Bench, count: int) -> _Deleted:
         bench.ours.process("rqscheduler", concurrency=5) as scheduler,
         _probed() as longest,
     ):
-        sampler = Sampler(scheduler.pid).start()
+        sampler = Sampler([scheduler.pid]).start()
         wait_for(lambda: not Job.objects.filter(pk=first).exists(), scheduler)
         began = time.time()
         with bench.servers.measured() as spent:

@@ -1,7 +1,8 @@
-"""Samples a process's CPU time and memory from outside, in the same way for ours and the peer's."""
+"""Samples CPU time and memory of processes from outside, in the same way for ours and the peer's."""
 
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import psutil
@@ -11,16 +12,15 @@ EVERY_S = 0.05
 
 @dataclass(slots=True)
 class Sampler:
-    """Samples a process and its children until `stop`."""
+    """Samples processes and their children until `stop`."""
 
-    pid: int
+    pids: Sequence[int]
     samples: list[tuple[float, float, int]] = field(default_factory=list)  #: (seconds since 1970, CPU s, RSS bytes)
-    written: int = 0  #: bytes that the process has written to files, not to sockets
+    written: int = 0  #: bytes that the processes have written to files, not to sockets
     _stopping: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
     def start(self) -> "Sampler":
-
         self._thread = threading.Thread(target=self._sample, daemon=True)
         self._thread.start()
         return self
@@ -42,13 +42,13 @@ class Sampler:
     def _sample(self) -> None:
         while not self._stopping.wait(EVERY_S):
             try:
-                root = psutil.Process(self.pid)
-                family = [root, *root.children(recursive=True)]
+                roots = [psutil.Process(pid) for pid in self.pids]
+                family = [process for root in roots for process in (root, *root.children(recursive=True))]
                 times = [p.cpu_times() for p in family]
                 rss = sum(p.memory_info().rss for p in family)
             except psutil.NoSuchProcess:
                 continue  # it or a child exited meanwhile
-            self.written = root.io_counters().write_chars
+            self.written = sum(root.io_counters().write_chars for root in roots)
             self.samples.append((time.time(), sum(t.user + t.system for t in times), rss))
 
 

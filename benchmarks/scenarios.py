@@ -9,6 +9,7 @@ from benchmarks.drained import BenchmarkFailed, Drained, Submitted
 from benchmarks.figures import percentile
 from benchmarks.gate_scenarios import api_slowed, gate_cost
 from benchmarks.retention_scenario import retention, retention_lag
+from benchmarks.scale_scenario import scale_out
 from benchmarks.scrape_scenario import scrape
 from benchmarks.spent import Spent
 from benchmarks.world import redis_at
@@ -186,6 +187,7 @@ SCENARIOS: dict[str, Callable[[Bench], None]] = {
     "simulation": simulation,
     "event-expiration": expiration,
     "many-campaigns": many_campaigns,
+    "scale-out": scale_out,
     "operations": operations,
     "scrape": scrape,
     "gate-cost": gate_cost,

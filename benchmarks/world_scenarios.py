@@ -206,7 +206,7 @@ def work_off(bench: Bench, wanted: list[tuple[str, str]]) -> Drained:
         bench.ours.process("rqscheduler", concurrency=5) as scheduler,
         bench.ours.process("benchmark_worker", concurrency=5) as worker,
     ):
-        samplers = [Sampler(process.pid).start() for process in (worker, scheduler)]
+        samplers = [Sampler([process.pid]).start() for process in (worker, scheduler)]
         wait_for(_idle, worker, scheduler)
         for sampler in samplers:
             sampler.stop()

@@ -60,7 +60,7 @@ class Command(BaseCommand):
             return done == jobs
 
         with ours.process("benchmark_worker", concurrency=settings.QUEUE_CONCURRENCY) as worker:
-            sampler = Sampler(worker.pid).start()
+            sampler = Sampler([worker.pid]).start()
             wait_for(drained, worker)
             sampler.stop()
         result = result_of(jobs, 0, sampler, Spent())

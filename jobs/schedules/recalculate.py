@@ -5,8 +5,7 @@ settlements in slices. A schedule is only removed if its entity was read and doe
 and is gone; that an entity is missing from a list proves nothing.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any, Final
 from zlib import crc32
@@ -18,7 +17,8 @@ from jobs import counters
 from jobs.errors import JobError, Skip
 from jobs.main_api.model import Campaign, Kingdom, Settlement, Structure
 from jobs.main_api.reading import READ_BATCH
-from jobs.run import Run, Wanted
+from jobs.run import Run
+from jobs.schedules.found import Recalculation, merge
 from jobs.slices import Budget, Slice, SlicedPayload, current_slice, followup_for, rest_of, stop_at, sum_of
 from jobs.triggers.looking import submit_triggers
 from scheduler_project.text import is_id
@@ -28,34 +28,6 @@ AT_ONCE: Final = 50  #: campaigns whose jobs are due immediately
 CAMPAIGNS: Final = 200  #: per slice after that
 WINDOW: Final = timedelta(seconds=10)  #: over which the due times of such a slice are spread
 MOST_ABSENT: Final = 500  #: entities per slice that are read individually because no list had them
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """The result of reading some settlements."""
-
-    wanted: Sequence[Wanted]
-    read: Sequence[str]
-    """The entities that were read, whether or not they want schedules."""
-    failed: Mapping[str, JobError] = field(default_factory=dict)
-    unreadable: Sequence[str] = ()
-    """The IDs of structures that could not be read, or of settlements whose structures could not."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recalculation:
-    """What differs between the two job types."""
-
-    job_type: str
-    entity_type: str
-    settlements: int
-    """Settlements per slice."""
-    part: int
-    """Settlements per step: their entities are read, and their schedules written in one transaction."""
-    look: Callable[[Run, Sequence[Settlement]], Found]
-    """Reads the entities of settlements."""
-    find: Callable[[Run, Sequence[str]], Mapping[str, Settlement | Structure | JobError | None]]
-    """Reads individual entities; None if one is gone."""
 
 
 def recalculate(payload: SlicedPayload, run: Run, kind: Recalculation) -> dict[str, Any]:
@@ -160,7 +132,7 @@ class _CampaignSlice:
         return sorted(every, key=lambda one: (one[0], one[1].id))
 
     def _sync(self, part: Sequence[Settlement]) -> None:
-        found = self._kind.look(self._run, part)
+        found = merge(self._kind.look(self._run, part).values())
         stop_at(found.failed.values())
         self._failed |= found.failed
         due = self._run.schedules.sync(self._campaign, self._kind.entity_type, found.wanted, read=found.read)

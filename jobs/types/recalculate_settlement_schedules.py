@@ -8,7 +8,8 @@ from django.utils.translation import gettext_noop
 from jobs.main_api.model import Settlement
 from jobs.registry import Cron, job_type
 from jobs.run import Run, Wanted
-from jobs.schedules.recalculate import Found, Recalculation, recalculate
+from jobs.schedules.found import Found, Recalculation
+from jobs.schedules.recalculate import recalculate
 from jobs.slices import SlicedPayload
 from jobs.types import settlement_growth
 from jobs.world.growth import settlement_intervals
@@ -30,8 +31,14 @@ def recalculate_settlements(payload: SlicedPayload, run: Run) -> dict[str, Any]:
     return recalculate(payload, run, _SETTLEMENTS)
 
 
-def _look(run: Run, settlements: Sequence[Settlement]) -> Found:
-    wanted = [
+def _look(_run: Run, settlements: Sequence[Settlement]) -> dict[str, Found]:
+    return {settlement.id: Found(wanted=_wanted(settlement), read=[settlement.id]) for settlement in settlements}
+
+
+def _wanted(settlement: Settlement) -> list[Wanted]:
+    if settlement.archived_at:
+        return []
+    return [
         Wanted(
             entity_id=settlement.id,
             entity_name=settlement.name,
@@ -42,11 +49,8 @@ def _look(run: Run, settlements: Sequence[Settlement]) -> Found:
             payload={"settlementId": settlement.id, "growthType": event.value},
             household=settlement.id,
         )
-        for settlement in settlements
-        if not settlement.archived_at
         for event, interval in settlement_intervals(settlement.level, settlement.variables).items()
     ]
-    return Found(wanted=wanted, read=[settlement.id for settlement in settlements])
 
 
 _SETTLEMENTS = Recalculation(

@@ -6,10 +6,12 @@ from typing import Any
 from django.utils.translation import gettext_noop
 
 from jobs.errors import JobError
-from jobs.main_api.model import Settlement
+from jobs.main_api.listing import Listing
+from jobs.main_api.model import Settlement, Structure
 from jobs.registry import Cron, job_type
 from jobs.run import Run, Wanted
-from jobs.schedules.recalculate import Found, Recalculation, recalculate
+from jobs.schedules.found import Found, Recalculation
+from jobs.schedules.recalculate import recalculate
 from jobs.slices import SlicedPayload
 from jobs.types import structure_maintenance
 from jobs.world.maintenance import structure_intervals
@@ -31,36 +33,38 @@ def recalculate_structures(payload: SlicedPayload, run: Run) -> dict[str, Any]:
     return recalculate(payload, run, _STRUCTURES)
 
 
-def _look(run: Run, settlements: Sequence[Settlement]) -> Found:
+def _look(run: Run, settlements: Sequence[Settlement]) -> dict[str, Found]:
     archived = {settlement.id: bool(settlement.archived_at) for settlement in settlements}
-    wanted: list[Wanted] = []
-    read: list[str] = []
-    unreadable: list[str] = []
-    failed: dict[str, JobError] = {}
-    for settlement_id, structures in run.api.structures_by_settlement(list(archived)).items():
-        if isinstance(structures, JobError):
-            failed[f"settlement {settlement_id}"] = structures
-            unreadable.append(settlement_id)
-            continue
-        failed |= structures.failures("structure")
-        unreadable += [one.id for one in structures.unreadable if one.id]
-        read += [structure.id for structure in structures]
-        wanted += [
-            Wanted(
-                entity_id=structure.id,
-                entity_name=structure.name,
-                event_type=event,
-                interval=interval,
-                variables=structure.variables,
-                job_type=structure_maintenance.NAME,
-                payload={"structureId": structure.id, "eventType": event.value},
-                household=structure.settlement_id,
-            )
-            for structure in structures
-            if not structure.archived_at and not archived[settlement_id]
-            for event, interval in structure_intervals(structure.level, structure.variables).items()
-        ]
-    return Found(wanted=wanted, read=read, failed=failed, unreadable=unreadable)
+    listed = run.api.structures_by_settlement(list(archived))
+    return {one: _found(one, structures, archived=archived[one]) for one, structures in listed.items()}
+
+
+def _found(settlement_id: str, structures: Listing[Structure] | JobError, *, archived: bool) -> Found:
+    if isinstance(structures, JobError):
+        failed = {f"settlement {settlement_id}": structures}
+        return Found(wanted=[], read=[], failed=failed, unreadable=[settlement_id])
+    return Found(
+        wanted=[want for one in structures if not one.archived_at and not archived for want in _wanted(one)],
+        read=[structure.id for structure in structures],
+        failed=structures.failures("structure"),
+        unreadable=[one.id for one in structures.unreadable if one.id],
+    )
+
+
+def _wanted(structure: Structure) -> list[Wanted]:
+    return [
+        Wanted(
+            entity_id=structure.id,
+            entity_name=structure.name,
+            event_type=event,
+            interval=interval,
+            variables=structure.variables,
+            job_type=structure_maintenance.NAME,
+            payload={"structureId": structure.id, "eventType": event.value},
+            household=structure.settlement_id,
+        )
+        for event, interval in structure_intervals(structure.level, structure.variables).items()
+    ]
 
 
 _STRUCTURES = Recalculation(

@@ -5,11 +5,12 @@ from typing import Final, NamedTuple
 
 import structlog
 
-from jobs.errors import NotAuthorized, PermanentError
+from jobs.errors import JobError, NotAuthorized, PermanentError
 from jobs.main_api.model import Campaign, Event
 from jobs.run import Run, Triggers
+from jobs.slices import stop_at
 from jobs.triggers.due import without_job
-from jobs.triggers.open_events import read_open, scheduled_at
+from jobs.triggers.open_events import read_open, read_open_each, scheduled_at
 from jobs.world.clock import WorldTime
 from jobs.world.event_policies import EventAction, Policies
 from scheduler_project.text import is_id
@@ -49,6 +50,28 @@ def submit_triggers(run: Run, campaign: Campaign) -> None:
         return
     due, ahead = _in_order(chosen_of(found, policies), now)
     run.submit([*run.triggers.jobs_for(due)[:MOST_DUE], *run.triggers.jobs_for(ahead[:MOST_AHEAD])])
+
+
+def find_to_trigger(run: Run, campaigns: Sequence[Campaign]) -> set[str]:
+    """The IDs of the campaigns for which `submit_triggers` would submit a job, or fail; many are read in a request.
+
+    Their clocks must be readable. Raises an error after which no other request would work either.
+    """
+    timed = {campaign.id: campaign.current_world_time for campaign in campaigns if campaign.current_world_time}
+    policies = run.triggers.policies(list(timed))
+    if policies.only_expire:
+        return set()
+    opened = read_open_each(run.api, [one for one in timed if not policies.only_expire_in(one)])
+    stop_at(opened.values())
+    failed: set[str] = set()
+    events: list[Event] = []
+    for campaign_id, found in opened.items():
+        if isinstance(found, JobError):
+            failed.add(campaign_id)
+            continue
+        due, ahead = _in_order(chosen_of(found.events, policies), _clock_of(timed[campaign_id]))
+        events += [*due, *ahead[:MOST_AHEAD]]
+    return failed | {job.campaign_id for job in run.triggers.jobs_for(events)}
 
 
 def chosen_of(events: Sequence[Event], policies: Policies) -> list[Event]:

@@ -1,5 +1,6 @@
 """The events of a campaign that are not completed: when they are scheduled, and which comes next."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from jobs.errors import JobError, NotServed, TransientError
@@ -18,13 +19,26 @@ class Open(NamedTuple):
 
 def read_open(api: MainApi, campaign_id: str) -> Open:
     """Read them. Raises the main API's errors."""
-    found = api.events_by_campaign([campaign_id])[campaign_id]
-    if isinstance(found, NotServed):
-        overdue = api.overdue_events([campaign_id])[campaign_id]
-        if isinstance(overdue, JobError):
-            raise overdue
-        return Open(overdue, is_whole=False)
-    return Open(_scheduled(found), is_whole=True)
+    found = read_open_each(api, [campaign_id])[campaign_id]
+    if isinstance(found, JobError):
+        raise found
+    return found
+
+
+def read_open_each(api: MainApi, campaign_ids: Sequence[str]) -> dict[str, Open | JobError]:
+    """Read those of each campaign, many campaigns in a request, or that campaign's own error."""
+    found = api.events_by_campaign(campaign_ids)
+    unserved = [one for one, events in found.items() if isinstance(events, NotServed)]
+    overdue = api.overdue_events(unserved) if unserved else {}
+    opened: dict[str, Open | JobError] = {}
+    for one, events in {**found, **overdue}.items():
+        if isinstance(events, JobError):
+            opened[one] = events
+        elif one in overdue:
+            opened[one] = Open(events, is_whole=False)
+        else:
+            opened[one] = Open(_scheduled(events), is_whole=True)
+    return opened
 
 
 def find_next(api: MainApi, campaign_id: str, after: WorldTime) -> WorldTime | None:

@@ -37,7 +37,7 @@ def type_key(event_type: str) -> str:
 
 
 class Policies:
-    """The policies of one campaign, and those of all campaigns.
+    """The policies of some campaigns, and those of all campaigns.
 
     The most specific one counts: of campaign and type, then of the campaign, then of the type, then of all.
     """
@@ -60,3 +60,12 @@ class Policies:
     def only_expire(self) -> bool:
         """Whether every event expires, so that nobody need look for one whose time has come."""
         return all(one.action is EventAction.EXPIRE for one in self._found.values())
+
+    def only_expire_in(self, campaign_id: str) -> bool:
+        """The same for the events of one of the campaigns.
+
+        >>> Policies([Policy(EventAction.TRIGGER, "c-1")]).only_expire_in("c-2")
+        True
+        """
+        own = (one for (campaign, _), one in self._found.items() if campaign in ("", campaign_id))
+        return all(one.action is EventAction.EXPIRE for one in own)

@@ -41,6 +41,13 @@ class Wanted:
     household: str = ""  #: the ID of its settlement
 
 
+class Seen(NamedTuple):
+    """A campaign, and the schedules that its entities want."""
+
+    campaign: Campaign
+    wanted: Sequence[Wanted]
+
+
 @dataclass(frozen=True, slots=True)
 class Applied:
     """Every occurrence of an entity's `event` up to `anchor` has been applied."""
@@ -79,8 +86,23 @@ class Schedules(Protocol):
     def clear(self, campaign_id: str, entity_type: str) -> None:
         """Remove the schedules of a campaign that is gone or inactive, and mark it as inactive."""
 
-    def campaigns_with_rows(self, entity_type: str) -> list[str]:
-        """Return the IDs of campaigns with schedules of settlements or structures."""
+    def remember_all(self, campaigns: Sequence[Campaign]) -> None:
+        """Store campaigns from a list."""
+
+    def count_campaigns(self) -> int:
+        """Count the campaigns that were ever seen."""
+
+    def find_campaigns(self, entity_type: str, *, after: str, most: int) -> list[str]:
+        """Find campaigns that are active or have schedules, in the database's order."""
+
+    def find_failed(self, job_type: str, campaign_ids: Collection[str]) -> set[str]:
+        """Find campaigns whose recalculation is a dead letter, and none has succeeded since."""
+
+    def find_moved(self, campaigns: Sequence[Campaign]) -> set[str]:
+        """Find active campaigns that are not as they were stored, or whose world time has not been processed yet."""
+
+    def find_changed(self, entity_type: str, seen: Sequence[Seen]) -> set[str]:
+        """Find campaigns of which some schedule is new, gone, due, or due at another time than is stored."""
 
     def world_time(self, campaign_id: str) -> str:
         """Return the campaign's world time when last seen; empty if it has none."""

@@ -116,6 +116,10 @@ class MainApi:
     def kingdoms(self, campaign_id: str) -> Listing[Kingdom]:
         return self._reading.list_all("kingdomsByCampaign", {"campaignId": campaign_id}, Kingdom)
 
+    def kingdoms_by_campaign(self, campaign_ids: Sequence[str]) -> dict[str, Listing[Kingdom] | JobError]:
+        """Read the kingdoms of each campaign, READ_BATCH per request, or that campaign's own error."""
+        return self._reading.list_each("kingdomsByCampaign", "campaignId", list(campaign_ids), Kingdom)
+
     def settlements_by_kingdom(self, kingdom_ids: Sequence[str]) -> dict[str, Listing[Settlement] | JobError]:
         """Read the settlements of each kingdom, or that kingdom's own error."""
         return self._reading.list_fresh("settlementsByKingdom", "kingdomId", kingdom_ids, Settlement)

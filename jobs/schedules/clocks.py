@@ -47,6 +47,21 @@ def remember(campaign: Campaign) -> None:
         stops.open_first(clock.campaign_id, WorldTime.parse(clock.world_time))
 
 
+def has_changed(campaign: Campaign, clock: CampaignClock) -> bool:
+    """Whether an active campaign that was read individually is not as it was stored.
+
+    So it is, too, if its world time cannot be read, or was not processed yet.
+    """
+    try:
+        reading = reading_of(campaign.current_world_time)
+    except PermanentError:
+        return True
+    shown = reading.isoformat() if isinstance(reading, WorldTime) else ""
+    named = clock.name if campaign.name == campaign.id and clock.name else as_name(campaign.name)
+    is_processed = not shown or clock.processed_world_time == shown
+    return (clock.is_active, clock.world_time, clock.name) != (True, shown, named) or not is_processed
+
+
 def world_time(campaign_id: str) -> str:
     """Return the campaign's world time when last seen; empty if it has none."""
     return CampaignClock.objects.filter(pk=campaign_id).values_list("world_time", flat=True).first() or ""

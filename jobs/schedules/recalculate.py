@@ -1,14 +1,12 @@
-"""Recalculates the schedules of one campaign, or of all; shared by both RECALCULATE_ job types.
+"""Recalculates the schedules of one campaign; shared by both RECALCULATE_ job types.
 
-For all campaigns, it submits one job per campaign, in slices, spread over a window. For one campaign, it processes the
-settlements in slices. A schedule is only removed if its entity was read and does not want it, or was read individually
+A job for all campaigns looks for those that have changed (all_campaigns.py). For one campaign, the settlements are
+processed in slices. A schedule is only removed if its entity was read and does not want it, or was read individually
 and is gone; that an entity is missing from a list proves nothing.
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
 from typing import Any, Final
-from zlib import crc32
 
 import structlog
 from django.utils import timezone
@@ -18,28 +16,26 @@ from jobs.errors import JobError, Skip
 from jobs.main_api.model import Campaign, Kingdom, Settlement, Structure
 from jobs.main_api.reading import READ_BATCH
 from jobs.run import Run
+from jobs.schedules.all_campaigns import look_through
 from jobs.schedules.found import Recalculation, merge
-from jobs.slices import Budget, Slice, SlicedPayload, current_slice, followup_for, rest_of, stop_at, sum_of
+from jobs.slices import Budget, Slice, SlicedPayload, current_slice, rest_of, stop_at, sum_of
 from jobs.triggers.looking import submit_triggers
 from scheduler_project.text import is_id
 
 log = structlog.get_logger(__name__)
-AT_ONCE: Final = 50  #: campaigns whose jobs are due immediately
-CAMPAIGNS: Final = 200  #: per slice after that
-WINDOW: Final = timedelta(seconds=10)  #: over which the due times of such a slice are spread
 MOST_ABSENT: Final = 500  #: entities per slice that are read individually because no list had them
 
 
 def recalculate(payload: SlicedPayload, run: Run, kind: Recalculation) -> dict[str, Any]:
     """Bring a campaign's schedules up to date with its entities, and submit the jobs that are due.
 
-    Without a campaign, submit one job for each campaign that is active or has schedules. Raises Skip for a campaign
+    Without a campaign, submit a job for each campaign that has changed. Raises Skip for a campaign
     that is gone or inactive, whose schedules are removed. If something could not be read, everything else is done
     first and the error names it.
     """
     here = current_slice(run, payload.slice)
     if not run.campaign_id:
-        return _all_campaigns(run, here, kind)
+        return look_through(run, here, kind)
     campaign = run.api.campaign(run.campaign_id)
     if campaign is None or not campaign.is_active:
         run.schedules.clear(run.campaign_id, kind.entity_type)
@@ -48,28 +44,6 @@ def recalculate(payload: SlicedPayload, run: Run, kind: Recalculation) -> dict[s
         submit_triggers(run, campaign)
     run.schedules.remember(campaign)
     return _CampaignSlice(run, campaign, here, kind).process()
-
-
-def _all_campaigns(run: Run, here: Slice, kind: Recalculation) -> dict[str, Any]:
-    """Campaigns with schedules that are not listed as active get a job too, which reads them individually."""
-    active = {c.id for c in run.api.campaigns(fresh=here.number == 0) if c.is_active}
-    every = sorted(active | set(run.schedules.campaigns_with_rows(kind.entity_type)))
-    left = [campaign_id for campaign_id in every if not here.after or campaign_id > here.after[0]]
-    mine = left[: CAMPAIGNS if here.number else AT_ONCE]
-    jobs = [followup_for(kind.job_type, campaign_id, _spread(here, campaign_id)) for campaign_id in mine]
-    if len(left) > len(mine):
-        at = here.at + WINDOW if here.at else timezone.now()
-        jobs.append(rest_of(kind.job_type, "", here, at=at, after=(mine[-1],)))
-    submitted = run.submit(jobs)
-    return {"campaigns": len(mine), "submitted": submitted} | ({"restFollows": True} if len(jobs) > len(mine) else {})
-
-
-def _spread(here: Slice, campaign_id: str) -> Slice:
-    """The first slice of a campaign. Its time in the window depends only on the ID, so that a retry gets the same."""
-    due_at = here.due_at
-    if here.at:
-        due_at = here.at + WINDOW * (crc32(campaign_id.encode()) / 2**32)
-    return Slice(root=here.root, number=0, due_at=due_at)
 
 
 class _CampaignSlice:

@@ -13,15 +13,15 @@ from jobs.ledger import PLACED_COLUMNS
 from jobs.main_api.model import Campaign
 from jobs.models import CampaignClock, ScheduleRow
 from jobs.models.making import make
-from jobs.run import Applied, Followup, Wanted
-from jobs.schedules import clocks
+from jobs.run import Applied, Followup, Seen, Wanted
+from jobs.schedules import clocks, comparing
 from jobs.schedules.clocks import reading_of
 from jobs.schedules.firing import fire, fire_by_campaign, read_clocks, release
+from jobs.schedules.placing import place
 from jobs.schedules.rows import BATCH, all_rows, batches, lock, save
 from jobs.schedules.waiting import find_due_structures
 from jobs.world.clock import Moment, WorldTime, clock_name, parse_moment, sortable
-from jobs.world.entity import anchor_of, next_due_of
-from scheduler_project.text import as_name, is_id
+from scheduler_project.text import is_id
 
 log = structlog.get_logger(__name__)
 
@@ -67,7 +67,7 @@ class DatabaseSchedules:
                 new.append(row)
             else:
                 known.append(row)
-            _place(row, want, reading)
+            place(row, want, reading)
         for batch in batches([row.id for row in existing.values()]):
             ScheduleRow.objects.filter(id__in=batch).delete()
         _due, followups = fire([*new, *known], reading)
@@ -99,10 +99,32 @@ class DatabaseSchedules:
         ScheduleRow.objects.filter(campaign_id=campaign_id, entity_type=entity_type).delete()
         CampaignClock.objects.filter(pk=campaign_id).update(is_active=False)
 
-    def campaigns_with_rows(self, entity_type: str) -> list[str]:
-        """Return the IDs of campaigns with schedules of settlements or structures."""
+    def remember_all(self, campaigns: Sequence[Campaign]) -> None:
+        """Store campaigns from a list."""
+        for batch in batches(campaigns):
+            clocks.remember_all(batch)
+
+    def count_campaigns(self) -> int:
+        """Count the campaigns that were ever seen."""
+        return CampaignClock.objects.count()
+
+    def find_campaigns(self, entity_type: str, *, after: str, most: int) -> list[str]:
+        """Find campaigns that are active or have schedules, in the database's order."""
         rows = ScheduleRow.objects.filter(campaign_id=OuterRef("pk"), entity_type=entity_type)
-        return list(CampaignClock.objects.filter(Exists(rows)).values_list("pk", flat=True))
+        found = CampaignClock.objects.filter(Q(is_active=True) | Exists(rows), pk__gt=after)
+        return list(found.order_by("pk").values_list("pk", flat=True)[:most])
+
+    def find_failed(self, job_type: str, campaign_ids: Collection[str]) -> set[str]:
+        """Find campaigns whose recalculation is a dead letter, and none has succeeded since."""
+        return comparing.find_failed(job_type, campaign_ids)
+
+    def find_moved(self, campaigns: Sequence[Campaign]) -> set[str]:
+        """Find active campaigns that are not as they were stored, or whose world time has not been processed yet."""
+        return comparing.find_moved(campaigns)
+
+    def find_changed(self, entity_type: str, seen: Sequence[Seen]) -> set[str]:
+        """Find campaigns of which some schedule is new, gone, due, or due at another time than is stored."""
+        return comparing.find_changed(entity_type, seen)
 
     def world_time(self, campaign_id: str) -> str:
         """Return the campaign's world time when last seen; empty if it has none."""
@@ -206,18 +228,3 @@ def _begin(sibling: ScheduleRow, n: Applied) -> ScheduleRow:
 def _placed(row: ScheduleRow) -> list[object]:
     """A row's values without the time it was written."""
     return [getattr(row, name) for name in PLACED_COLUMNS if name != "updated_at"]
-
-
-def _place(row: ScheduleRow, want: Wanted, reading: Moment) -> None:
-    """Set the next due time: one interval after the last one applied, or after the entity was first seen."""
-    clock = clock_name(reading)
-    known = parse_moment(clock, row.anchor) if row.anchor and row.clock == clock else None
-    variables = want.variables if isinstance(want.variables, dict) else {}
-    anchor = anchor_of(want.event_type, variables, known, reading)
-    next_due = sortable(next_due_of(anchor, want.interval, variables))
-    if next_due != row.next_due or clock != row.clock:
-        row.fire_at = next_due
-    row.household = want.household if is_id(want.household) else ""
-    row.entity_id, row.event_type, row.entity_name = want.entity_id, want.event_type, as_name(want.entity_name)
-    row.clock, row.anchor, row.interval, row.next_due = clock, sortable(anchor), want.interval, next_due
-    row.job_type, row.payload = want.job_type, want.payload

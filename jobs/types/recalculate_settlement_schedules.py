@@ -28,7 +28,7 @@ NAME = "RECALCULATE_SETTLEMENT_SCHEDULES"
 )
 def recalculate_settlements(payload: SlicedPayload, run: Run) -> dict[str, Any]:
     """Keep one schedule for each kind of growth of each settlement that is not archived."""
-    return recalculate(payload, run, _SETTLEMENTS)
+    return recalculate(payload, run, SETTLEMENTS)
 
 
 def _look(_run: Run, settlements: Sequence[Settlement]) -> dict[str, Found]:
@@ -53,7 +53,7 @@ def _wanted(settlement: Settlement) -> list[Wanted]:
     ]
 
 
-_SETTLEMENTS = Recalculation(
+SETTLEMENTS = Recalculation(
     job_type=NAME,
     entity_type="Settlement",
     settlements=5000,

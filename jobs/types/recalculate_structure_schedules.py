@@ -30,7 +30,7 @@ NAME = "RECALCULATE_STRUCTURE_SCHEDULES"
 )
 def recalculate_structures(payload: SlicedPayload, run: Run) -> dict[str, Any]:
     """Keep one schedule for each event type of each structure, unless it or its settlement is archived."""
-    return recalculate(payload, run, _STRUCTURES)
+    return recalculate(payload, run, STRUCTURES)
 
 
 def _look(run: Run, settlements: Sequence[Settlement]) -> dict[str, Found]:
@@ -67,7 +67,7 @@ def _wanted(structure: Structure) -> list[Wanted]:
     ]
 
 
-_STRUCTURES = Recalculation(
+STRUCTURES = Recalculation(
     job_type=NAME,
     entity_type="Structure",
     settlements=1500,

@@ -1,0 +1,91 @@
+"""Which campaigns a recalculation would change: their schedules are compared without a lock, and nothing is written.
+
+What has changed is left to a recalculation of that campaign, which decides again (jobs/schedules/recalculate.py).
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import fields
+from operator import attrgetter
+from typing import Any, Final
+
+from django.db.models import Exists, OuterRef
+
+from jobs import stops
+from jobs.main_api.model import Campaign
+from jobs.models import CampaignClock, Job, ScheduleRow
+from jobs.run import Seen, Wanted
+from jobs.schedules.clocks import has_changed, reading_of
+from jobs.schedules.placing import Standing, place
+from jobs.schedules.rows import batches
+from jobs.states import State
+from jobs.world.clock import Moment, sortable
+from scheduler_project.text import is_id
+
+_COLUMNS: Final = [field.name for field in fields(Standing)]
+_values_of = attrgetter(*_COLUMNS)
+_Key = tuple[str, str]  #: entity ID and event type
+
+
+def find_failed(job_type: str, campaign_ids: Collection[str]) -> set[str]:
+    """Find campaigns whose recalculation is a dead letter, and none has succeeded since.
+
+    Their pages say so until one has.
+    """
+    later = Job.objects.filter(campaign_id=OuterRef("campaign_id"), type=job_type, pk__gt=OuterRef("pk"))
+    dead = Job.objects.in_state(State.DEAD).filter(type=job_type, campaign_id__in=campaign_ids)
+    left = dead.exclude(Exists(later.filter(state__in=[State.SUCCEEDED, State.SKIPPED])))
+    return set(left.values_list("campaign_id", flat=True))
+
+
+def find_moved(campaigns: Sequence[Campaign]) -> set[str]:
+    """Find active campaigns that are not as they were stored, or whose world time has not been processed yet.
+
+    So nothing is skipped while the listener has not seen what the main API shows.
+    """
+    known = CampaignClock.objects.in_bulk([campaign.id for campaign in campaigns])
+    return {one.id for one in campaigns if one.id not in known or has_changed(one, known[one.id])}
+
+
+def find_changed(entity_type: str, seen: Sequence[Seen]) -> set[str]:
+    """Find campaigns of which some schedule is new, gone, due, or due at another time than is stored.
+
+    Their clocks must be readable.
+    """
+    stored = _read_standing(entity_type, [one.campaign.id for one in seen])
+    readings = stops.effective_readings({c.id: reading_of(c.current_world_time) for c, _ in seen})
+    return {
+        campaign.id
+        for campaign, wanted in seen
+        if not _stand(stored.get(campaign.id, {}), wanted, readings[campaign.id])
+    }
+
+
+def _read_standing(entity_type: str, campaign_ids: Sequence[str]) -> dict[str, dict[_Key, tuple[Any, ...]]]:
+    """Read by campaign, entity and event the values of schedules, in the order of `Standing`."""
+    found: dict[str, dict[_Key, tuple[Any, ...]]] = {}
+    for batch in batches(campaign_ids):
+        rows = ScheduleRow.objects.filter(campaign_id__in=batch, entity_type=entity_type).order_by()
+        for campaign_id, *values in rows.values_list("campaign_id", *_COLUMNS):
+            found.setdefault(campaign_id, {})[values[0], values[1]] = tuple(values)
+    return found
+
+
+def _stand(stored: Mapping[_Key, tuple[Any, ...]], wanted: Sequence[Wanted], reading: Moment) -> bool:
+    """Whether these schedules are what is wanted, and none is due."""
+    if len(stored) != len(wanted):
+        return False
+    due = sortable(reading)
+    for want in wanted:
+        values = stored.get((want.entity_id, want.event_type))
+        if values is None or not is_id(want.entity_id):
+            return False
+        row = Standing(*values)
+        if "" < row.next_due <= due:
+            return False
+        try:
+            place(row, want, reading)
+        except ValueError:  # somebody has edited the tables
+            return False
+        if _values_of(row) != values:
+            return False
+    return True

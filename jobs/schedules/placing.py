@@ -1,0 +1,43 @@
+"""Where a schedule stands: when the event of an entity that was just read is due next."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from jobs.models import ScheduleRow
+from jobs.run import Wanted
+from jobs.world.clock import Moment, clock_name, parse_moment, sortable
+from jobs.world.entity import anchor_of, next_due_of
+from scheduler_project.text import as_name, is_id
+
+
+@dataclass(slots=True)
+class Standing:
+    """The values of a stored schedule: to compare them takes a tenth of the time that making a row takes."""
+
+    entity_id: str
+    event_type: str
+    household: str
+    entity_name: str
+    clock: str
+    anchor: str
+    interval: timedelta
+    next_due: str
+    fire_at: str
+    job_type: str
+    payload: Any
+
+
+def place(row: ScheduleRow | Standing, want: Wanted, reading: Moment) -> None:
+    """Set the next due time: one interval after the last one applied, or after the entity was first seen."""
+    clock = clock_name(reading)
+    known = parse_moment(clock, row.anchor) if row.anchor and row.clock == clock else None
+    variables = want.variables if isinstance(want.variables, dict) else {}
+    anchor = anchor_of(want.event_type, variables, known, reading)
+    next_due = sortable(next_due_of(anchor, want.interval, variables))
+    if next_due != row.next_due or clock != row.clock:
+        row.fire_at = next_due
+    row.household = want.household if is_id(want.household) else ""
+    row.entity_id, row.event_type, row.entity_name = want.entity_id, want.event_type, as_name(want.entity_name)
+    row.clock, row.anchor, row.interval, row.next_due = clock, sortable(anchor), want.interval, next_due
+    row.job_type, row.payload = want.job_type, want.payload

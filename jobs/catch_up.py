@@ -30,9 +30,9 @@ EACH: Final = 0.05  # seconds between campaigns, a load that the main API can ta
 
 
 class CatchUp:
-    """Calls `process` with each campaign that is behind, and its world time."""
+    """Calls `process` with each campaign that is behind, and its world time; it returns False if a message has told."""
 
-    def __init__(self, api: MainApi, process: Callable[[str, WorldTime], None]) -> None:
+    def __init__(self, api: MainApi, process: Callable[[str, WorldTime], bool]) -> None:
         self._api = api
         self._process = process
         self._at = 0.0
@@ -83,7 +83,8 @@ class CatchUp:
 
     def begin(self) -> None:
         """Read every campaign's world time."""
-        self._at = time.monotonic() + EVERY
+        began = time.monotonic()
+        self._at = began + EVERY
         try:
             campaigns = self._api.campaigns(fresh=True)
         except JobError as error:
@@ -92,19 +93,21 @@ class CatchUp:
             log.warning("listener.catch_up_failed", error=str(error), retry_in_s=RETRY_AFTER)
             return
         self._to_compare = {campaign.id: campaign for campaign in campaigns}
-        self._clocks.read(campaigns, time.monotonic())
+        self._clocks.read(campaigns, time.monotonic(), took_s=time.monotonic() - began)
         self._polled.clear()
         self._next_behind_at = time.monotonic() - AT_ONCE * EACH
 
     def _poll_clocks(self) -> None:
         """Compare the clocks that have moved since they were last read."""
+        began = time.monotonic()
         try:
             campaigns = self._api.campaigns(fresh=True)
         except JobError as error:
             self._clocks.postpone(time.monotonic())
             log.debug("listener.poll_failed", error=str(error))
             return
-        moved = self._clocks.read(campaigns, time.monotonic())  # a slow answer must leave time for messages
+        now = time.monotonic()  # a slow answer must leave time for messages
+        moved = self._clocks.read(campaigns, now, took_s=now - began)
         self._to_compare |= moved
         self._polled |= moved.keys()
 
@@ -129,7 +132,8 @@ class CatchUp:
         self._next_behind_at = max(self._next_behind_at, now - AT_ONCE * EACH)
         while self._behind and self._next_behind_at <= now:
             campaign_id, reading = next(iter(self._behind.items()))
-            self._process(campaign_id, reading)
+            if self._process(campaign_id, reading):
+                self._clocks.hasten(now)
             del self._behind[campaign_id]
             self._next_behind_at += EACH
 

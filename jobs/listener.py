@@ -258,12 +258,16 @@ class Listener:
         campaign = self._api.campaign(campaign_id)
         return (world_time_of(campaign) if campaign else None) or reading
 
-    def _catch_up_with(self, campaign_id: str, reading: WorldTime) -> None:
-        """Leave a campaign with a pending message to its window, at the end of which its clock is read anyway."""
+    def _catch_up_with(self, campaign_id: str, reading: WorldTime) -> bool:
+        """Leave a campaign with a pending message to its window, at the end of which its clock is read anyway.
+
+        Returns whether nobody had told of its world time.
+        """
         window = self._windows.get((campaign_id, WORLD_TIME_ADVANCED))
         if window and window.pending:
-            return
+            return False
         self._advance(campaign_id, reading, source=AdvanceSource.CLOCK)
+        return True
 
     def _submit(self, campaign_id: str, types: tuple[str, ...], *, subject: str, reason: str) -> None:
         request_id = uuid4().hex  # shared by all jobs of a message

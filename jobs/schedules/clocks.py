@@ -1,6 +1,8 @@
 """The campaigns' clocks in the database: each campaign's name, activity and world time when last seen."""
 
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from typing import Final
 
 import structlog
 from django.utils import timezone
@@ -13,6 +15,9 @@ from jobs.world.clock import Moment, WallTime, WorldTime
 from scheduler_project.text import as_name
 
 log = structlog.get_logger(__name__)
+SEEN_EVERY: Final = timedelta(
+    minutes=10
+)  #: how often it is noted that a campaign was seen: all are read every 3 minutes
 
 
 def reading_of(world_time: str | None) -> Moment:
@@ -30,11 +35,15 @@ def remember_all(campaigns: Sequence[Campaign]) -> dict[str, CampaignClock]:
     """Store campaigns from a list. Returns their clocks by ID.
 
     A malformed world time is ignored. So is a missing one if one is known: only reading the campaign individually
-    proves that (`remember`).
+    proves that (`remember`). A campaign that has not changed is written every SEEN_EVERY only.
     """
     existing = CampaignClock.objects.in_bulk([campaign.id for campaign in campaigns])
+    before = {one: (*_shown(clock), clock.seen_at) for one, clock in existing.items()}
     seen = {c.id: _updated(c, existing.get(c.id), believe_none=False) for c in campaigns}
-    _write(seen.values())
+    old = timezone.now() - SEEN_EVERY
+    _write(
+        [c for one, c in seen.items() if one not in before or before[one][:-1] != _shown(c) or before[one][-1] < old]
+    )
     return seen
 
 
@@ -59,7 +68,7 @@ def has_changed(campaign: Campaign, clock: CampaignClock) -> bool:
     shown = reading.isoformat() if isinstance(reading, WorldTime) else ""
     named = clock.name if campaign.name == campaign.id and clock.name else as_name(campaign.name)
     is_processed = not shown or clock.processed_world_time == shown
-    return (clock.is_active, clock.world_time, clock.name) != (True, shown, named) or not is_processed
+    return _shown(clock) != (True, shown, named) or not is_processed
 
 
 def world_time(campaign_id: str) -> str:
@@ -70,6 +79,11 @@ def world_time(campaign_id: str) -> str:
 def is_active(campaign_id: str) -> bool:
     """Whether the campaign was active when last seen; True if it never was seen."""
     return not CampaignClock.objects.filter(pk=campaign_id, is_active=False).exists()
+
+
+def _shown(clock: CampaignClock) -> tuple[bool, str, str]:
+    """What the main API shows of it."""
+    return clock.is_active, clock.world_time, clock.name
 
 
 def _updated(campaign: Campaign, existing: CampaignClock | None, *, believe_none: bool) -> CampaignClock:

@@ -1,12 +1,14 @@
 """Catching up with world times: each campaign once, without delaying messages."""
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.utils import timezone
 from redis import Redis
 
 from jobs import catch_up, counters
@@ -55,6 +57,40 @@ def test_an_unreadable_clock_delays_no_other_campaign(listener: Listener, sandbo
 
     assert CampaignClock.objects.get(campaign_id="campaign-1").processed_world_time == "1300-01-01T00:00:00.000Z"
     assert CampaignClock.objects.get(campaign_id="campaign-0").processed_world_time == ""
+
+
+def test_polls_are_rare_where_messages_tell(redis: Redis, api: MainApi, sandbox: SandboxApi, settings: Any) -> None:
+    """A clock whose move was heard of and processed is no reason to ask again soon."""
+    settings.WORLD_TIME_POLL = timedelta(seconds=0.2)
+    listener = Listener(keys.redis(), api)
+    listener.poll()
+    wait_until(lambda: listener.poll() >= 0 and not listener.catch_up.is_running, what="the clocks at the start")
+    asked = sandbox.control("GET", "stats")["operations"]["campaigns"]
+
+    heard = Job.objects.filter(type="EVENT_EXPIRATION", campaign_id="campaign-1")
+    until = time.monotonic() + 2.0
+    while time.monotonic() < until:
+        sandbox.control("POST", "advance", {"campaignId": "campaign-1", "minutes": 1})
+        listener.poll()
+    listener.close()
+
+    assert heard.count() >= 1
+    assert sandbox.control("GET", "stats")["operations"]["campaigns"] - asked <= 5  # there were 10
+
+
+def test_a_campaign_that_has_not_changed_is_written_now_and_then(listener: Listener, sandbox: SandboxApi) -> None:
+    """All are read every 3 minutes; when each was seen is noted every 10."""
+    fresh, old = timezone.now() - timedelta(minutes=9), timezone.now() - timedelta(minutes=11)
+    CampaignClock.objects.update(seen_at=fresh)
+    CampaignClock.objects.filter(pk="campaign-2").update(seen_at=old)
+    sandbox.control("POST", "campaigns", {"id": "campaign-3", "isActive": True})
+
+    listener.catch_up.begin()
+    listener.poll()
+
+    seen = dict(CampaignClock.objects.values_list("pk", "seen_at"))
+    assert {one for one, at in seen.items() if at == fresh} == {"campaign-1"}
+    assert CampaignClock.objects.get(pk="campaign-3").is_active
 
 
 def many(sandbox: SandboxApi, **counts: int) -> None:

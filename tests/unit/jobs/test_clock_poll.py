@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.clock_poll import MOST_INTERVALS, ClockPoll
+from jobs.clock_poll import MOST_INTERVALS, SHARE, ClockPoll
 from jobs.main_api.model import Campaign
 from tests.support.examples import examples
 
@@ -21,8 +21,8 @@ def test_nobody_is_asked_about_while_nobody_is_active() -> None:
     assert not poll.is_due(10_000)
 
     poll.read([campaign()], 0)
-    assert not poll.is_due(4.9)
-    assert poll.is_due(5)
+    assert not poll.is_due(9.9)
+    assert poll.is_due(10)
     assert not ClockPoll(0).is_due(10_000)
 
 
@@ -37,10 +37,10 @@ def test_what_has_moved_is_told_once() -> None:
 
 
 @examples(200)
-@given(moves=st.lists(st.sampled_from(["moved", "still", "failed"]), max_size=30))
-def test_pauses_grow_while_nothing_moves(moves: list[str]) -> None:
-    """Each twice the one before, to a minute for five seconds; a move brings back the shortest."""
-    poll, now, expected, year = ClockPoll(5), 0.0, 5.0, 2000
+@given(moves=st.lists(st.sampled_from(["moved", "told", "still", "failed"]), max_size=30))
+def test_pauses_grow_while_polls_tell_nothing_new(moves: list[str]) -> None:
+    """Each twice the one before, to a minute for five seconds; a move that no message told brings back the shortest."""
+    poll, now, expected, year = ClockPoll(5), 0.0, 10.0, 2000
     poll.read([campaign(time=f"{year}-01-01T00:00:00Z")], now)
     for move in moves:
         now += expected
@@ -48,7 +48,20 @@ def test_pauses_grow_while_nothing_moves(moves: list[str]) -> None:
         if move == "failed":
             poll.postpone(now)
         else:
-            year += move == "moved"
+            year += move in ("moved", "told")
             poll.read([campaign(time=f"{year}-01-01T00:00:00Z")], now)
+        if move == "moved":
+            poll.hasten(now)
         expected = 5.0 if move == "moved" else min(2 * expected, MOST_INTERVALS * 5.0)
         assert not poll.is_due(now + expected - 0.1)
+
+
+def test_polls_take_a_small_share_of_the_main_api_s_time() -> None:
+    """A list that takes a second is asked for every 20 s, whatever it tells."""
+    poll = ClockPoll(5)
+
+    poll.read([campaign()], 100, took_s=1.0)
+    poll.hasten(100)
+
+    assert not poll.is_due(100 + 1 / SHARE - 0.1)
+    assert poll.is_due(100 + 1 / SHARE)

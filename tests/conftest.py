@@ -10,6 +10,8 @@ import pytest
 from django.conf import settings
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.core.management.commands import flush
+from django.template import Context, Template
+from django.test import client as test_client
 from django.test import override_settings
 from hypothesis import settings as settings_of_laws
 from pytest_django import DjangoDbBlocker
@@ -48,6 +50,20 @@ settings_of_laws.load_profile("suite")
 def _quick_passwords() -> None:
     """One round instead of a million for what this process hashes; every process can read it."""
     PBKDF2PasswordHasher.iterations = 1
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _contexts_of_pages() -> Iterator[None]:
+    """An answer has the context of its page, not of each template in it: copies take a third of the time."""
+    store = test_client.store_rendered_templates  # type: ignore[attr-defined]  # not in django-stubs
+
+    def store_page(*of_signal: Any, template: Template, context: Context, **more: Any) -> None:
+        if context.template is template:  # else it is included, or extended
+            store(*of_signal, template=template, context=context, **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(test_client, "store_rendered_templates", store_page)
+        yield
 
 
 @pytest.fixture(scope="session")

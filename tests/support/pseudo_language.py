@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from gettext import NullTranslations
 from html.parser import HTMLParser
 from typing import Final
@@ -19,6 +20,7 @@ READ: Final = frozenset({"title", "aria-label", "aria-description", "placeholder
 NOT_PROSE: Final = frozenset({"script", "style", "code", "pre", "kbd", "time", "textarea", "template"})
 EMPTY: Final = frozenset({"area", "br", "col", "hr", "img", "input", "link", "meta", "source", "wbr"})
 _CONTEXT: Final = "\x04"
+_WORD: Final = re.compile("[A-Za-z]{2}")
 
 
 class Brackets(NullTranslations):
@@ -97,10 +99,14 @@ class Untranslated(HTMLParser):
         for part in re.split(f"([{OPENS}{CLOSES}])", text):
             depth = max(0, depth + {OPENS: 1, CLOSES: -1}.get(part, 0))
             outside += part if depth == 0 and part != CLOSES else CLOSES
-        left = self._data.sub("…", re.sub(f"{CLOSES}+", OPENS + CLOSES, outside))
-        if re.search(r"[A-Za-z]{2}", left):
+        if _WORD.search(outside) and _WORD.search(left := _without(self._data, outside)):
             self.found.append(f"{where}: {' '.join(left.split())[:120]}")
         return depth
+
+
+@cache  # pages have the same few thousand texts, and looking for data in one takes a millisecond
+def _without(data: re.Pattern[str], text: str) -> str:
+    return data.sub("…", re.sub(f"{CLOSES}+", OPENS + CLOSES, text))
 
 
 def untranslated(html: str, data: re.Pattern[str]) -> list[str]:

@@ -11,6 +11,8 @@ from django.core import checks
 class AdminConfig(SimpleAdminConfig):
     """Loads the pages with the URLs instead of at the start: workers and other processes without pages start faster."""
 
+    default_site = "scheduler_project.admin_site.AdminSite"
+
     def ready(self) -> None:
         checks.register(check_dependencies, checks.Tags.admin)
         checks.register(_check_pages, checks.Tags.admin)

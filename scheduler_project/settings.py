@@ -88,7 +88,7 @@ INSTALLED_APPS = [
     "jobs",  # before django_rq: its rqworker and rqscheduler commands replace django_rq's
     # Jobs run without any of these; the production image lacks the last two.
     *(app for app in ("api", "ops", "monitoring", "sandbox", "benchmarks") if find_spec(app)),
-    "unfold",  # before admin: its templates replace admin's
+    "unfold.apps.BasicAppConfig",  # before admin: its templates replace admin's
     "unfold.contrib.filters",
     "unfold.contrib.forms",
     "scheduler_project.apps.AdminConfig",

@@ -1,9 +1,10 @@
 """`python -m tests.support.fork_server DESCRIPTOR MODULE…`: imports these, then forks a process for each request.
 
 They come by the socket with that descriptor. The child takes its folder, variables and output, runs its command, and
-ends as any Python process does.
+ends as any Python process does, except that it leaves its memory to the system.
 """
 
+import atexit
 import gc
 import importlib
 import json
@@ -11,8 +12,9 @@ import os
 import runpy
 import socket
 import sys
+import threading
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 LONGEST: Final = 1 << 17  #: bytes of a request
 
@@ -34,11 +36,26 @@ def main() -> None:
         answer = os.waitstatus_to_exitcode(os.waitpid(ended, 0)[1]) if ended else os.fork()
         if not ended and not answer:
             requests.close()
-            _run(asked, *descriptors)
-            return
+            _be(asked, *descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
         requests.send(str(answer).encode())
+
+
+def _be(asked: dict[str, Any], output: int, errors: int) -> NoReturn:
+    """Run the command and exit. To take all modules apart, as Python does last, would copy the memory of each."""
+    code: int | None = 0
+    try:
+        _run(asked, output, errors)
+    except SystemExit as ended:
+        if ended.code is not None and not isinstance(ended.code, int):
+            raise  # Python prints it
+        code = ended.code
+    threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001 - waits for threads, and ends those of executors
+    atexit._run_exitfuncs()  # noqa: SLF001 - what Python runs itself
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit((code or 0) & 0xFF)
 
 
 def _run(asked: dict[str, Any], output: int, errors: int) -> None:

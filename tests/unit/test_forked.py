@@ -19,6 +19,15 @@ print([signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal
 print(sorted(os.listdir("/proc/self/fd")), sys.stdin.read())
 print("an error", file=sys.stderr)
 """
+#: What still runs when the code is over.
+UNFINISHED = """
+import atexit, threading, time
+from concurrent.futures import ThreadPoolExecutor
+def say(after, text): time.sleep(after), print(text)
+atexit.register(print, "the end")
+threading.Thread(target=say, args=(0.1, "a thread")).start()
+ThreadPoolExecutor().submit(say, 0.5, "an executor")
+"""
 COMMAND = ("shell", "--no-imports", "--command")
 
 
@@ -38,7 +47,12 @@ def test_it_sees_what_a_started_one_sees() -> None:
 
 @pytest.mark.parametrize(
     ("code", "end", "said"),
-    [("raise SystemExit(3)", 3, ""), ("raise SystemExit('words')", 1, "words"), ("1 / 0", 1, "ZeroDivisionError")],
+    [
+        ("raise SystemExit(3)", 3, ""),
+        ("raise SystemExit('words')", 1, "words"),
+        ("1 / 0", 1, "ZeroDivisionError"),
+        (UNFINISHED, 0, "a thread\nan executor\nthe end"),
+    ],
 )
 def test_it_ends_as_a_started_one_ends(code: str, end: int, said: str) -> None:
     process = manage(*COMMAND, code)

@@ -11,6 +11,7 @@ from redis import Redis
 
 from jobs import actor as actors
 from jobs.broker import enqueue, keys
+from jobs.engine.scheduler.lower_bound import LowerBound
 from jobs.engine.scheduler.sweep import BATCH
 from jobs.engine.worker import attempt, rq_mirror
 from jobs.errors import LostBeforeSending, OutcomeUnknown
@@ -32,6 +33,8 @@ class Rescuer:
         self.checked_at: datetime | None = None  #: when leases were last checked
         self._connection = connection
         self._lenient_from: datetime | None = None
+        self._leases = LowerBound("lease_until")
+        self._due_times = {state: LowerBound("due_at") for state in WAITING}
 
     def poll(self, now: datetime) -> None:
         """Run one round. Raises redis.RedisError and database errors."""
@@ -45,9 +48,13 @@ class Rescuer:
         A job that must not be sent twice, and whose sending had not begun, goes back to its queue. A job of an unknown
         type is left to the scheduler of a newer release, which knows whether it may run again.
         """
+        if not self.can_trust_leases(now):
+            return
         running = Job.objects.in_state(State.RUNNING).filter(type__in=list(readable_versions()))
-        expired = running.filter(lease_until__lt=now).order_by("lease_until")
-        if not self.can_trust_leases(now) or not expired.exists():
+        expired = self._leases.apply(running.filter(lease_until__lt=now)).order_by("lease_until")
+        oldest = expired.values_list("lease_until", flat=True).first()
+        self._leases.learn(oldest, now)
+        if oldest is None:
             return
         with transaction.atomic():  # a worker that wakes up meanwhile waits for the lock, and then sends nothing
             current = self._end(list(expired.select_for_update(skip_locked=True)[:BATCH]), now)
@@ -98,10 +105,12 @@ class Rescuer:
     def queue_overdue(self, now: datetime) -> None:
         """Queue jobs that are overdue because Redis does not carry them, or carries them for a later time."""
         for state in WAITING:
-            rows = Job.objects.in_state(state).filter(due_at__lt=now - OVERDUE).order_by("due_at")
-            overdue = [str(i) for i in rows.values_list("id", flat=True)[:BATCH]]
-            if not overdue:
+            rows = self._due_times[state].apply(Job.objects.in_state(state).filter(due_at__lt=now - OVERDUE))
+            found = list(rows.order_by("due_at").values_list("id", "due_at")[:BATCH])
+            self._due_times[state].learn(found[0][1] if found else None, now - OVERDUE)
+            if not found:
                 continue
+            overdue = [str(job_id) for job_id, _ in found]
             carried: Any = self._connection.zmscore(keys.SCHEDULED, overdue)
             lost = [i for i, at in zip(overdue, carried, strict=True) if at is None or at > now.timestamp()]
             reason = "due; Redis had lost it"

@@ -11,6 +11,7 @@ from redis import Redis
 
 from jobs.broker import enqueue, keys
 from jobs.broker.scripts import script
+from jobs.engine.scheduler.lower_bound import LowerBound
 from jobs.ledger import Enqueued
 from jobs.models import Job
 from jobs.states import State
@@ -38,6 +39,7 @@ class Scan:
         self._rows = rows.order_by(field, "id")
         self._field = field
         self._last: tuple[datetime, UUID] | None = None
+        self.first: datetime | None = None  #: `field` of the first row
         self.done = False
 
     def batch(self) -> list[Enqueued]:
@@ -49,6 +51,7 @@ class Scan:
         found = list(rows.values_list(self._field, *_ENQUEUED)[:BATCH])
         self.done = len(found) < BATCH
         if found:
+            self.first = self.first or found[0][0]
             self._last = (found[-1][0], found[-1][1])
         return [Enqueued(str(row[1]), *row[2:]) for row in found]
 
@@ -69,15 +72,14 @@ class Sweep:
         self._connection = connection
         self._new: tuple[Scan, datetime] | None = None
         self._all: Scan | None = None
+        self._oldest = LowerBound("moved_at")
 
     def poll(self, now: datetime, *, for_s: float = 0.0) -> bool:
         """Check one batch of all rows, and new rows for `for_s` but at least one batch.
 
         Returns whether all new rows were checked. Raises redis.RedisError and database errors.
         """
-        if self._all is None or self._all.done:
-            self._all = Scan(Job.objects.in_state(State.QUEUED).filter(moved_at__lt=now - SETTLED), "moved_at")
-        self._put_back(self._all.batch())
+        self._check_next(now - SETTLED)
         if self._new is None:
             self._new = self._since_last_time(now - SETTLED), now - SETTLED
         scan, until = self._new
@@ -89,6 +91,16 @@ class Sweep:
             self._connection.set(keys.SWEPT_UNTIL, until.timestamp())
             self._new = None
         return scan.done
+
+    def _check_next(self, until: datetime) -> None:
+        """Check the next batch of all rows, or the first one again."""
+        if self._all is None or self._all.done:
+            rows = Job.objects.in_state(State.QUEUED).filter(moved_at__lt=until)
+            self._all = Scan(self._oldest.apply(rows), "moved_at")
+            self._put_back(self._all.batch())
+            self._oldest.learn(self._all.first, until)
+        else:
+            self._put_back(self._all.batch())
 
     def _since_last_time(self, until: datetime) -> Scan:
         """Rows that became SETTLED since the last scan, by whichever scheduler."""

@@ -21,12 +21,14 @@ from ops.reads.campaign import Row
 from ops.reads.campaign_blockers import INACTIVE, PAUSED
 from ops.reads.campaign_jobs import Newest, key_of_fired_job
 
+#: One subquery for all campaigns: to plan one for each took a third of the page's time.
 _COUNTED: Final = (
-    "SELECT %s, (SELECT COUNT(*) FROM (SELECT 1 FROM jobs_job "  # noqa: S608 - our own constants
-    f"WHERE state = '{State.DEAD}' AND campaign_id = %s LIMIT {MOST_COUNTED + 1}) AS dead), "
-    "(SELECT COUNT(*) FROM (SELECT 1 FROM jobs_schedulerow WHERE campaign_id = %s AND next_due > '' "
-    "AND (clock = 'world' AND next_due <= %s OR clock = 'wall' AND next_due <= %s) "
-    f"LIMIT {MOST_COUNTED + 1}) AS overdue)"
+    "WITH c(id, world, wall) AS (VALUES {campaigns}) "  # noqa: S608 - our own constants
+    "SELECT id, (SELECT COUNT(*) FROM (SELECT 1 FROM jobs_job "
+    f"WHERE state = '{State.DEAD}' AND campaign_id = c.id LIMIT {MOST_COUNTED + 1}) AS dead), "
+    "(SELECT COUNT(*) FROM (SELECT 1 FROM jobs_schedulerow WHERE campaign_id = c.id AND next_due > '' "
+    "AND (clock = 'world' AND next_due <= c.world OR clock = 'wall' AND next_due <= c.wall) "
+    f"LIMIT {MOST_COUNTED + 1}) AS overdue) FROM c"
 )
 _WAITING: Final = (
     "SELECT campaign_id, COUNT(*) FROM (SELECT campaign_id, waits_since FROM jobs_job "  # noqa: S608 - our own constants
@@ -63,11 +65,11 @@ def read(clocks: Sequence[CampaignClock], paused: Sequence[Pause], now: datetime
     wall, parameters = sortable(WallTime(now)), list[str]()
     for clock in clocks:
         world = sortable(WorldTime.parse(clock.world_time)) if clock.world_time else ""
-        parameters += [clock.pk, clock.pk, clock.pk, world, wall]
+        parameters += [clock.pk, world, wall]
     with connection.cursor() as cursor:
         cursor.execute(_WAITING)
         waits = dict(cursor.fetchall())
-        cursor.execute(" UNION ALL ".join([_COUNTED] * len(clocks)), parameters)
+        cursor.execute(_COUNTED.format(campaigns=", ".join(["(%s, %s, %s)"] * len(clocks))), parameters)
         rows = cursor.fetchall()
     return {
         pk: Counts(overdue, None if queued is None else queued[pk], waits.get(pk, 0), dead, pk in stopped)

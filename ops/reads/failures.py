@@ -13,7 +13,7 @@ from jobs.models import FailureGroup, FailureHour, Job
 from jobs.states import State
 from ops.humanize import limited_count
 
-LOOKED_AT: Final = 1_000  #: newest dead letters of one failure that a list counts by type and campaign
+LOOKED_AT: Final = 200  #: newest dead letters of one failure that a list counts by type and campaign
 HOURS: Final = 48  #: of a sparkline
 PAGE: Final = 25
 #: With the state written out, or no database would take the index that holds dead letters only.

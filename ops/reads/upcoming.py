@@ -192,7 +192,7 @@ def _group(planned: Iterable[Planned], now: datetime, active: Sequence[Pause]) -
         at = current - MINUTE if overdue else _minute_of(one.at)
         minute = minutes.get(at) or minutes.setdefault(at, Minute(at, overdue))
         minute.planned.append(one)
-        minute.held += bool(find_pause(one, active))
+        minute.held += bool(active and find_pause(one, active))
     return [minutes[at] for at in sorted(minutes)]
 
 

@@ -38,6 +38,7 @@ class Source(StrEnum):
     QUESTION = "question"  #: an operator is asked; at the deadline the default answer counts
 
 
+_QUEUES: Final = {priority.value: priority.queue for priority in Priority}
 STATES: Final = {Source.JOB: State.SCHEDULED, Source.RETRY: State.RETRYING}
 
 
@@ -119,7 +120,7 @@ def _find_jobs(source: Source, wanted: Wanted) -> Found:
     scanned = bound_scan(source, wanted)
     rows = waiting_jobs(source, scanned).order_by("due_at")
     fields = rows.values_list("due_at", "type", "campaign_id", "priority", "pk")[: MOST + 1]
-    planned = (Planned(at, source, kind, of, Priority(priority).queue, pk) for at, kind, of, priority, pk in fields)
+    planned = (Planned(at, source, kind, of, _QUEUES[priority], pk) for at, kind, of, priority, pk in fields)
     found = _limit(planned, scanned)
     if scanned is wanted:
         return found

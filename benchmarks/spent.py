@@ -72,10 +72,11 @@ class Servers:
             redis_cpu_s=_cpu_s(self._redis_process),
             database_cpu_s=database_cpu_s,
             bytes_written=database_bytes + file_bytes,
-            requests=self._requests(),
+            requests=self.read_requests(),
         )
 
-    def _requests(self) -> float:
+    def read_requests(self) -> float:
+        """How many the main API has answered."""
         url = urlunsplit(urlsplit(self.api_url)._replace(path="/control/stats"))
         return float(urllib3.request("GET", url, timeout=60).json()["requests"])
 

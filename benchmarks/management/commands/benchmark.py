@@ -108,10 +108,12 @@ class Command(BaseCommand):
             for name in options["scenario"] or SCENARIOS:
                 self.stderr.write(f"run {run + 1} of {options['runs']}: {name}")
                 bench.start_empty()
-                SCENARIOS[name](bench)
-                figures = [figure.as_json() for figure in bench.figures.values()]
-                answer = {"against": options["against"], "scale": bench.scale, "figures": figures}
-                Path(options["inside"]).write_text(json.dumps(answer))
+                try:
+                    SCENARIOS[name](bench)
+                finally:
+                    figures = [figure.as_json() for figure in bench.figures.values()]
+                    answer = {"against": options["against"], "scale": bench.scale, "figures": figures}
+                    Path(options["inside"]).write_text(json.dumps(answer))
 
 
 def _save(path: Path, result: dict[str, Any]) -> None:

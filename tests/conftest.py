@@ -24,6 +24,7 @@ from monitoring import health
 from monitoring.metrics import TOTALS
 from tests.support import database, seed
 from tests.support.environment import API_PORT, DIALECT, REDIS_PORT, TOKEN
+from tests.support.examples import FACTOR
 from tests.support.processes import Start, database_url
 from tests.support.scheduling import ByFolder
 from tests.support.servers import ROOT, RedisServer, Running, SandboxApi, manage_in
@@ -42,7 +43,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFolder:
     return ByFolder(config, log)
 
 
-settings_of_laws.register_profile("suite", deadline=None)  # a busy machine is no fault of the law
+#: A busy machine is no fault of the law. Every run tries other examples.
+settings_of_laws.register_profile("suite", deadline=None, max_examples=40 * FACTOR)
 settings_of_laws.load_profile("suite")
 
 

@@ -36,7 +36,7 @@ def test_what_has_moved_is_told_once() -> None:
     assert poll.read([campaign("a"), later], 15) == {"b": later}
 
 
-@examples(200)
+@examples(80)
 @given(moves=st.lists(st.sampled_from(["moved", "told", "still", "failed"]), max_size=30))
 def test_pauses_grow_while_polls_tell_nothing_new(moves: list[str]) -> None:
     """Each twice the one before, to a minute for five seconds; a move that no message told brings back the shortest."""

@@ -60,7 +60,7 @@ def test_a_malformed_message_names_its_field(channel: bytes, body: Any, field: s
         read(channel, body)
 
 
-@examples(300)
+@examples(100)
 @given(
     channel=st.sampled_from([ADVANCED, b"campaign.c.entityModified", b"entity.modified.s"]) | st.binary(),
     body=st.binary() | VALUES.map(lambda v: json.dumps({"newTime": v, "entityModified": v, "entityId": v}).encode()),

@@ -67,7 +67,7 @@ JSON = st.recursive(
 )
 
 
-@examples(300)
+@examples(100)
 @given(
     status=st.sampled_from([200, 201, 204, 301, 400, 404, 422, 500, 503, 599]),
     found=st.binary(max_size=60)

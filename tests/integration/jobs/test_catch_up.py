@@ -62,6 +62,7 @@ def test_an_unreadable_clock_delays_no_other_campaign(listener: Listener, sandbo
 def test_polls_are_rare_where_messages_tell(redis: Redis, api: MainApi, sandbox: SandboxApi, settings: Any) -> None:
     """A clock whose move was heard of and processed is no reason to ask again soon."""
     settings.WORLD_TIME_POLL = timedelta(seconds=0.2)
+    sandbox.control("POST", "dialect", {"dialect": "contract"})
     listener = Listener(keys.redis(), api)
     listener.poll()
     wait_until(lambda: listener.poll() >= 0 and not listener.catch_up.is_running, what="the clocks at the start")

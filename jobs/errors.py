@@ -19,6 +19,7 @@ JobError
 │   ├── CircuitOpen       the main API is down
 │   ├── NoPermit          the main API's limits left no room in time
 │   └── AwaitsAnswer      an operator is asked first
+├── NotBegun              no thread was free in time: back into the queue, counts as no failure
 ├── Outage                our database or Redis is down: waits, counts as no failure
 └── Skip                  nothing left to do: SKIPPED
 
@@ -67,6 +68,10 @@ class OutcomeUnknown(TransientError):
 
 class LostBeforeSending(TransientError):
     """The worker was lost before it sent the request that must not be sent twice, so nothing was done."""
+
+
+class NotBegun(JobError):
+    """The attempt was claimed ahead and found no thread in time, so nothing was done."""
 
 
 class PermanentError(JobError):

@@ -14,6 +14,7 @@ from jobs.backoff import backoff
 from jobs.errors import (
     LostBeforeSending,
     MustWait,
+    NotBegun,
     Outage,
     OutcomeUnknown,
     PermanentError,
@@ -74,10 +75,11 @@ def outcome_of(
             until = error.until if isinstance(error, MustWait) else now + policy.base
             spread = timedelta(seconds=random.random())  # so that they do not all retry at the same instant
             return Outcome(State.RETRYING, str(error), due_at=max(until, now) + spread, wait=wait_of(error))
-        case Stopped():
-            return Outcome(State.DEAD, str(error), counts=True, unknown=unknown)
+        case NotBegun():
+            return Outcome(State.QUEUED, str(error))
         case PermanentError():
-            return Outcome(State.DEAD, f"permanent: {error}", counts=True)
+            reason = str(error) if isinstance(error, Stopped) else f"permanent: {error}"
+            return Outcome(State.DEAD, reason, counts=True, unknown=unknown)
         case OutcomeUnknown() if not policy.may_resend:
             return Outcome(State.DEAD, f"{UNKNOWN}: {error}", counts=True, unknown=unknown)
         case _ if failures + 1 >= policy.max_attempts:

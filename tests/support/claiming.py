@@ -29,4 +29,4 @@ def claims(redis: Redis) -> tuple[Worker, Claimed]:
     worker.cycles.recorder.record_and_claim(timezone.now(), worker.concurrency)
     (group,) = worker.cycles.in_flight
     group.began -= 1
-    return worker, group.all[0]
+    return worker, group.members[0]

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from jobs import actor as actors
 from jobs import pauses, service
-from jobs.errors import JobError, MustWait, Outage, OutcomeUnknown, Refused, Stopped
+from jobs.errors import JobError, MustWait, NotBegun, Outage, OutcomeUnknown, Refused, Stopped
 from jobs.fingerprint import fingerprint_of
 from jobs.ledger import Claimed, Ending, moves
 from jobs.main_api.calls import Calls
@@ -225,7 +225,7 @@ def ending_of(
     raised = text.readable(answer) if isinstance(answer, BaseException) else None
     outcome = outcome_of(raised, failures=job.failures, policy=policy_of(job.type), now=now, random=_random)
     outcome = msgspec.structs.replace(outcome, reason=text.bounded(masked(outcome.reason), text.LONGEST_REASON))
-    failed = raised if outcome.to is not State.SKIPPED else None
+    failed = None if outcome.to is State.SKIPPED or isinstance(raised, NotBegun) else raised
     error = text.of_error(failed, clean=masked) if failed else ""
     trace = _traceback(failed) if failed and not isinstance(failed, MustWait) else ""
     return Ending(

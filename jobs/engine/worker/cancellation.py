@@ -1,8 +1,9 @@
-"""Jobs that end before their handlers do: stopped by an operator, or timed out."""
+"""Jobs that end before their handlers do: stopped by an operator, timed out, or handed back before they began."""
 
 import time
 from collections.abc import Callable
 from queue import SimpleQueue
+from typing import Final
 
 import structlog
 from django.utils import timezone
@@ -10,10 +11,11 @@ from django.utils import timezone
 from jobs.broker.commands import Command
 from jobs.engine.worker.attempt import ending_of, judge
 from jobs.engine.worker.in_flight import Group, InFlight
-from jobs.errors import OutcomeUnknown, Stopped, TransientError
+from jobs.errors import NotBegun, OutcomeUnknown, Stopped, TransientError
 from jobs.ledger import Ending
 
 log = structlog.get_logger(__name__)
+PATIENCE_S: Final = 1.0  #: of a group that waits for a thread
 Finish = Callable[[Ending], None]  #: removes the attempt from those in flight and has it recorded
 GiveUp = Callable[[Group], None]  #: frees the slot of the thread that runs the group
 
@@ -42,7 +44,8 @@ class Cancellations:
                 )
                 continue
             job = group.jobs[command.job_id]
-            sent = not (job.sending and job.sending.forbid())
+            has_begun = len(group.members) > 1 or not group.withdraw()
+            sent = has_begun and not (job.sending and job.sending.forbid())
             done = "what it had done by then is unknown" if sent else "nothing it sent is unanswered"
             error = Stopped(f"stopped by {command.who}; {done}", sent=sent)
             finish(ending_of(job, judge(job, error), (time.monotonic() - group.began) * 1000, now=timezone.now()))
@@ -64,3 +67,13 @@ def time_out(flight: InFlight, finish: Finish, give_up: GiveUp) -> None:
                 unsent = job.sending and job.sending.forbid()
                 error = TransientError(f"{text}; nothing it sent is unanswered") if unsent else OutcomeUnknown(text)
                 finish(ending_of(job, judge(job, error), (now - group.began) * 1000, now=timezone.now()))
+
+
+def hand_back(flight: InFlight, finish: Finish) -> None:
+    """Queue again what was claimed ahead and has found no thread within PATIENCE_S: another worker may be free."""
+    now = time.monotonic()
+    for group in flight:
+        if now - group.began >= PATIENCE_S and group.withdraw():
+            error = NotBegun(f"handed back: its worker had no thread for it within {PATIENCE_S:g} s")
+            for job in list(group.jobs.values()):
+                finish(ending_of(job, error, 0.0, now=timezone.now()))

@@ -14,7 +14,7 @@ from django.utils import timezone
 from redis import Redis, RedisError
 
 from jobs.broker import mend
-from jobs.engine.worker.cancellation import Cancellations, time_out
+from jobs.engine.worker.cancellation import Cancellations, hand_back, time_out
 from jobs.engine.worker.fetch import Fetch
 from jobs.engine.worker.in_flight import Group, InFlight, run_group
 from jobs.engine.worker.recorder import AWAY, Recorder
@@ -56,6 +56,7 @@ class Cycles:
         self.fetch = Fetch(mirror, self.in_flight, self._concurrency, run_foreign)
         self._threads: Threads[Group, Ending] = Threads(run_group, self._lead)
         self._ahead = 0  # groups that the last cycle might claim ahead
+        self._is_quiet = False  # threads may have left ends to the main thread without waking it
         self.recorder = Recorder(worker, mirror, connection, self.in_flight, self.fetch, self._threads.submit)
         self.lock = threading.RLock()  # held during a cycle
         self._lent: BaseDatabaseWrapper | None = None  # the main thread's connection, for handler threads that cycle
@@ -90,7 +91,7 @@ class Cycles:
     @property
     def has_more(self) -> bool:
         """True if the last cycle left jobs that a free slot could take at once, or ends that it is time to record."""
-        if self._ahead and self._threads.has_answers and not self._has_enough:
+        if self._is_quiet and self._threads.has_answers and not self._has_enough:
             return True
         return bool(self.fetch.groups or self._mirror.has_more) and len(self.in_flight) < self._concurrency
 
@@ -181,20 +182,21 @@ class Cycles:
         self._finish()
         self._mirror.has_more = False
         idle, takes = self._concurrency - len(self.in_flight), self.takes
-        self._ahead = ahead = self.in_flight.room_ahead(self._concurrency) if takes and limit is None else 0
+        before, ahead = self._ahead, self.in_flight.count_ahead(self._concurrency) if takes and limit is None else 0
+        self._ahead, self._is_quiet = ahead, bool(before or ahead)
         away: list[RedisError] = []  # finished jobs are recorded even if Redis is down
         with _deferring(away):
             if first:
                 first()
+            if ahead:
+                self.fetch.begin_short(now, most=idle + ahead)
             if takes:
                 room = None if limit is None else limit - len(self.in_flight) - self.recorder.pending
                 self.fetch.begin(now, idle=idle, limit=room)
         with _deferring(away):
             self.fetch.end()
             if takes and limit is None and not away:
-                self.fetch.begin_ahead(now, idle=idle, room=ahead)
-            if ahead:
-                self.fetch.end()
+                self.fetch.begin_ahead(now, idle=idle)
         try:  # with a fresh time: a job that came due during the fetch must not be claimed before its due time
             counts = self.recorder.record_and_claim(timezone.now(), idle + ahead)
         finally:
@@ -210,6 +212,7 @@ class Cycles:
             self.finish_one(ending)
         time_out(self.in_flight, self.finish_one, self._threads.give_up)
         self.cancellations.carry_out(self.in_flight, self.finish_one, self._threads.give_up)
+        hand_back(self.in_flight, self.finish_one)
 
     def finish_one(self, ending: Ending) -> None:
         if group := self.in_flight.finish(ending):  # otherwise it was stopped or timed out first

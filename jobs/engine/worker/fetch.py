@@ -33,20 +33,21 @@ class Fetch:
             batches = {} if limit is not None else self._flight.batches()
             self._mirror.begin_fetch(now, slots=slots, batches=batches)
 
-    def begin_ahead(self, now: datetime, *, idle: int, room: int) -> None:
-        """Fetch beyond the idle slots, once they are filled, what is nearly done when its turn comes.
+    def begin_short(self, now: datetime, *, most: int) -> None:
+        """Fetch jobs of short types, for idle slots and to be claimed ahead, up to the first job of another type.
 
-        For `room` places that are claimed ahead, short types only; if everything in flight is fast, one more batch of
-        fast types, for the next claim.
+        So nothing is claimed ahead together with a job that may take long.
         """
-        if len(self.groups) < idle:
-            return
-        if self._flight.all_fast():
-            slots, batches = self._concurrency - (len(self.groups) - max(0, idle)), self._flight.fast()
-        else:
-            slots, batches = idle + room - len(self.groups), self._flight.short()
+        self.end()
+        slots, batches = most - len(self.groups), self._flight.short()
         if slots > 0 and batches:
             self._mirror.begin_fetch(now, slots=slots, batches=batches, ahead=True)
+
+    def begin_ahead(self, now: datetime, *, idle: int) -> None:
+        """Fetch one more batch, of fast types only, if everything in flight is fast and so nearly done."""
+        slots = self._concurrency - max(0, len(self.groups) - idle)
+        if slots > 0 and self._flight.all_fast():
+            self._mirror.begin_fetch(now, slots=slots, batches=self._flight.fast(), ahead=True)
 
     def end(self) -> None:
         """Read the reply to the last `begin`, if there is one."""

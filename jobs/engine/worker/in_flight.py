@@ -1,14 +1,18 @@
 """The jobs in flight: groups of claimed jobs, one per handler thread, and the average duration of each type."""
 
 import math
+import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Final
 
+from jobs import overrides
 from jobs.engine.worker import attempt
 from jobs.ledger import Claimed, Ending
 from jobs.policies import time_limit_of
 from jobs.registry import all_types
+from jobs.states import State
 
 FAST_MS: Final = 2.0  #: a type whose handler takes less on average is fast: one thread gets several of its jobs
 FAST_GROUP: Final = 8  #: jobs per thread; a more urgent job waits for one such group at most, about 16 ms
@@ -23,25 +27,48 @@ _NEWEST_WEIGHT: Final = 0.1  # in the moving average
 class Group:
     """Claimed jobs that one thread runs: a batch of one type and campaign, or several jobs of a fast type in turn.
 
-    Claimed ahead, they wait for a thread; their time limit begins with `begin`.
+    A group that was claimed ahead waits for a thread. It can be withdrawn until it begins, and its time limit starts
+    then.
     """
 
-    __slots__ = ("all", "began", "deadline", "fresh", "jobs", "limit_s", "mirrored", "type")
+    __slots__ = (
+        "_is_withdrawn",
+        "_lock",
+        "began",
+        "deadline",
+        "fresh",
+        "jobs",
+        "limit_s",
+        "members",
+        "mirrored",
+        "type",
+    )
 
     def __init__(self, jobs: list[Claimed], limit_s: float) -> None:
-        self.began = time.monotonic()
+        self.began = time.monotonic()  #: until it begins, when it was claimed
         self.limit_s = limit_s
         self.deadline = math.inf
-        self.all = jobs  #: in order, those that have ended too
+        self.members = jobs  #: in order, those that have ended too
         self.jobs = {job.id: job for job in jobs}  #: those that have not ended
         self.mirrored = False  #: RQ's tools list them as started
         self.fresh = False  #: and that entry does not expire soon
         self.type = jobs[0].type
+        self._is_withdrawn = False
+        self._lock = threading.Lock()
 
-    def begin(self) -> None:
-        """Start the clock of the time limit."""
-        self.began = time.monotonic()
-        self.deadline = self.began + self.limit_s
+    def begin(self) -> bool:
+        """Start the time limit. Returns False if the group was withdrawn, and must not run."""
+        with self._lock:
+            if not self._is_withdrawn:
+                self.began = time.monotonic()
+                self.deadline = self.began + self.limit_s
+            return not self._is_withdrawn
+
+    def withdraw(self) -> bool:
+        """Keep the group from beginning. Returns False if it has begun."""
+        with self._lock:
+            self._is_withdrawn = self.deadline == math.inf
+            return self._is_withdrawn
 
 
 class InFlight:
@@ -87,7 +114,7 @@ class InFlight:
         del group.jobs[str(ending.job.id)]
         if not group.jobs:
             del self._groups[id(group)]
-        if not ending.outcome.wait:  # which takes no time, and would make slow types look fast
+        if not ending.outcome.wait and ending.to is not State.QUEUED:  # a short end would make slow types look fast
             average = self._average_ms.get(group.type, ending.duration_ms)
             self._average_ms[group.type] = average + _NEWEST_WEIGHT * (ending.duration_ms - average)
         return group
@@ -106,42 +133,46 @@ class InFlight:
         }
 
     def short(self) -> dict[str, tuple[int, bool]]:
-        """`batches` for the types that are short.
+        """`batches` for the types that may be claimed ahead: short, idempotent, one job at a time, and without a limit.
 
-        If this worker dies, those that must not be sent twice are queued again: nothing of them has been sent.
+        If this worker dies, jobs that it never began count as failed, and they take places below a limit.
         """
-        kinds = all_types()
-        short = {
-            name: (kind.batch, kind.batch > 1)
+        kinds, limited = all_types(), overrides.concurrency()
+        return {
+            name: (1, False)
             for name, average in self._average_ms.items()
-            if average < SHORT_MS and (kind := kinds.get(name))
+            if average < SHORT_MS and name not in limited and (kind := kinds.get(name))
+            if kind.batch == 1 and kind.idempotent
         }
-        return short | self.fast()
 
     def all_fast(self) -> bool:
         """True if jobs are in flight and all of them are of fast types."""
         fast = self.fast()
         return bool(self._groups) and all(group.type in fast for group in self._groups.values())
 
-    def room_ahead(self, threads: int) -> int:
+    def count_ahead(self, threads: int) -> int:
         """How many groups may be claimed beyond one per thread: what these threads finish in AHEAD_MS.
 
-        None unless everything in flight is short, so that no job waits behind a long one while other workers are idle;
-        none for fast types, of which a thread gets several already.
+        None unless everything in flight is short, and none for fast types, of which a thread gets several already.
         """
-        types = {group.type for group in self._groups.values()}
-        slowest = max((self._average_ms.get(name, math.inf) for name in types), default=math.inf)
+        now = time.monotonic()
+        slowest = max(map(partial(self._expected_ms, now), self._groups.values()), default=math.inf)
         if slowest >= SHORT_MS or self.all_fast():
             return 0
         return min(int(threads * AHEAD_MS / max(slowest, FAST_MS)), threads * MOST_AHEAD)
 
+    def _expected_ms(self, now: float, group: Group) -> float:
+        """What the group takes in all: its type's average, or what it has taken already if that is more."""
+        return max(self._average_ms.get(group.type, math.inf), (now - group.began) * 1000)
+
 
 def run_group(group: Group) -> Iterator[Ending]:
     """Run a group in this thread: a batch in one call, other jobs one after the other, within one time limit."""
-    group.begin()
+    if not group.begin():
+        return
     kind = all_types().get(group.type)
     if kind is not None and kind.batch > 1:
-        yield from attempt.run_handler(group.all, deadline=group.deadline)
+        yield from attempt.run_handler(group.members, deadline=group.deadline)
         return
-    for job in group.all:
+    for job in group.members:
         yield from attempt.run_handler([job], deadline=group.deadline)

@@ -20,6 +20,7 @@ from jobs.engine.worker.in_flight import Group, InFlight
 from jobs.engine.worker.rq_mirror import Batch, RQMirror
 from jobs.ledger import Claimed, Ending, moves
 from jobs.registry import readable_versions
+from jobs.states import WAITING, State
 
 log = structlog.get_logger(__name__)
 AWAY: Final = (RedisError, OperationalError, InterfaceError)
@@ -59,10 +60,10 @@ class Recorder:
         """Have the next cycle record the end of an attempt; `shown`: RQ's tools list it as started."""
         self._unrecorded.append((ending, shown))
 
-    def record_and_claim(self, now: datetime, room: int) -> tuple[int, int]:
-        """Record all ends and claim up to `room` fetched groups, in one transaction. Returns how many of each."""
-        room -= self._resume_unacknowledged_claim(now)
-        groups = self._fetch.groups[: max(0, room)]
+    def record_and_claim(self, now: datetime, most: int) -> tuple[int, int]:
+        """Record all ends and claim at most `most` fetched groups, in one transaction. Returns how many of each."""
+        most -= self._resume_unacknowledged_claim(now)
+        groups = self._fetch.groups[: max(0, most)]
         ids = [i for group in groups for i in group.ids]
         start = partial(self._start, groups)
         self.unacknowledged = (groups, now) if groups else None
@@ -79,7 +80,7 @@ class Recorder:
         # From here on Redis may be down: claimed jobs already run, and the rescuer repairs the rest.
         if left := set(ids) - {job.id for job in claimed}:
             rq_mirror.give_back(left, self._connection)
-        enqueue.enqueue([e.job for e in ended if e.outcome.due_at is not None])
+        enqueue.enqueue([e.job for e in ended if e.job.state in (*WAITING, State.QUEUED)])
         if shown:
             rq_mirror.resync([e.job for e in endings if id(e.job) in shown], self._connection)
         return len(ended), len(ids)

@@ -11,9 +11,12 @@ from redis import Redis
 
 from jobs import pauses, service
 from jobs.broker import keys
+from jobs.broker.commands import STOPS, Command
+from jobs.broker.enqueue import queue_of
+from jobs.engine.worker.cancellation import PATIENCE_S
 from jobs.engine.worker.cycle import Cycles
 from jobs.engine.worker.rq_mirror import RQMirror
-from jobs.models import AuditEntry
+from jobs.models import AuditEntry, Job
 from jobs.service import Submission
 from tests.support.servers import SandboxApi, wait_until
 
@@ -97,9 +100,12 @@ def test_short_jobs_are_claimed_ahead_and_recorded_together(
     sandbox.control("POST", "faults", {"latencyMs": 2})
     submit_expirations(40)
     cycles.start(lead=True)
+    most = 0
 
     def has_worked() -> bool:
+        nonlocal most
         cycles.run()
+        most = max(most, len(cycles.in_flight))
         if not cycles.has_more:
             woken.wait(0.2)
         return not cycles.busy
@@ -108,9 +114,52 @@ def test_short_jobs_are_claimed_ahead_and_recorded_together(
 
     made = "".join(move[0] for move in moves())  # Queued, Running, Succeeded
     assert made.count("S") == 40
-    assert "RR" in made
-    assert "SS" in made
+    assert most > 2
+    assert "RRR" in made
     assert set(AuditEntry.objects.filter(now="RUNNING").values_list("attempt", flat=True)) == {1}
+
+
+@pytest.mark.parametrize("cycles", [2], indirect=True)
+def test_what_finds_no_thread_is_handed_back(cycles: Cycles, redis: Redis) -> None:
+    """The threads hang: the jobs that were claimed ahead are queued again, without a failure or an error."""
+    submit_expirations(2)
+    cycles.fetch.begin(timezone.now(), idle=2, limit=None)
+    cycles.fetch.end()
+    cycles.recorder.record_and_claim(timezone.now(), 2)  # no thread was started
+    begun, waiting = cycles.in_flight
+    assert begun.begin()
+    cycles.takes = False
+    cycles.run()
+    assert len(cycles.in_flight) == 2
+
+    waiting.began -= PATIENCE_S
+    cycles.run()
+
+    assert [group.jobs for group in cycles.in_flight] == [begun.jobs]
+    (job,) = Job.objects.filter(state="QUEUED")
+    assert (job.failures, job.error) == (0, "")
+    assert job.audit_trail.latest("id").reason.startswith("handed back")
+    assert keys.texts(redis.lrange(f"rq:queue:{queue_of(job)}", 0, -1)) == [str(job.pk)]
+    assert not waiting.begin()
+
+
+@pytest.mark.parametrize("cycles", [2], indirect=True)
+def test_a_stopped_job_that_waits_for_a_thread_does_not_begin(cycles: Cycles) -> None:
+    """Nothing of it was done, and its end says so."""
+    submit_expirations(1)
+    cycles.fetch.begin(timezone.now(), idle=1, limit=None)
+    cycles.fetch.end()
+    cycles.recorder.record_and_claim(timezone.now(), 1)
+    (group,) = cycles.in_flight
+    cycles.takes = False
+    cycles.cancellations.request(Command(STOPS[0], next(iter(group.jobs)), "olga"))
+
+    cycles.run()
+
+    job = Job.objects.get()
+    assert job.state == "DEAD"
+    assert job.error.endswith("nothing it sent is unanswered")
+    assert not group.begin()
 
 
 def test_an_end_during_another_cycle_is_left_to_the_main_thread(cycles: Cycles, woken: threading.Event) -> None:

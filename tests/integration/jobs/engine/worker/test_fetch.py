@@ -46,7 +46,7 @@ def fetch(redis: Redis) -> Fetch:
 
 def ahead(fetch: Fetch) -> list[list[str]]:
     """What is taken with one more look ahead."""
-    fetch.begin_ahead(timezone.now(), idle=0, room=0)
+    fetch.begin_ahead(timezone.now(), idle=0)
     fetch.end()
     return [group.ids for group in fetch.groups]
 

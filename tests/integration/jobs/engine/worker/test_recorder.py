@@ -37,7 +37,7 @@ def test_an_end_that_the_database_rejects_is_recorded_without_its_texts(cycles: 
     for ending in endings:
         cycles.recorder.add(ending, shown=False)
     with pytest.raises(UnicodeEncodeError):
-        cycles.recorder.record_and_claim(timezone.now(), room=0)
+        cycles.recorder.record_and_claim(timezone.now(), most=0)
 
     cycles.recorder.record_one_by_one()
 

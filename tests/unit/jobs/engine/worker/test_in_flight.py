@@ -1,15 +1,18 @@
 """How many jobs a thread gets: several only if that harms neither priorities nor outcomes."""
 
 import math
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jobs import overrides
 from jobs.engine.worker import attempt
-from jobs.engine.worker.in_flight import AHEAD_MS, FAST_GROUP, FAST_MS, MOST_AHEAD, SHORT_MS, InFlight
+from jobs.engine.worker.in_flight import AHEAD_MS, FAST_GROUP, FAST_MS, MOST_AHEAD, SHORT_MS, InFlight, run_group
 from jobs.ledger import Claimed
+from jobs.overrides import Overrides
 from jobs.registry import all_types
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -31,8 +34,11 @@ def finish(flight: InFlight, count: int, *, kind: str, ms: float) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _types() -> None:
+def _types() -> Iterator[None]:
     assert {SINGLE, ONCE, MANY} <= all_types().keys()
+    overrides.use({})
+    yield
+    overrides.use({})
 
 
 def test_types_that_have_not_run_are_not_fetched_ahead() -> None:
@@ -51,14 +57,18 @@ def test_fast_handlers_get_a_few_jobs_at_a_time() -> None:
     assert SINGLE not in flight.batches()
 
 
-def test_a_thread_gets_one_job_at_a_time_that_must_not_run_twice() -> None:
-    """However fast they are: each is claimed for itself."""
+def test_jobs_that_must_not_run_twice_are_never_claimed_ahead() -> None:
+    """A lost worker would end attempts that had not even begun. Nor are batches, and types below a limit."""
     flight = InFlight()
 
     finish(flight, 20, kind=ONCE, ms=0.1)
+    finish(flight, 20, kind=MANY, ms=5)
+    finish(flight, 20, kind=SINGLE, ms=5)
 
     assert ONCE not in flight.batches()
-    assert flight.short() == {ONCE: (1, False)}
+    assert flight.short() == {SINGLE: (1, False)}
+    overrides.use({SINGLE: Overrides(concurrency=3)})
+    assert flight.short() == {}
 
 
 def test_only_known_fast_jobs_are_fetched_ahead() -> None:
@@ -84,39 +94,46 @@ def test_as_many_are_claimed_ahead_as_the_threads_finish_soon(threads: int, aver
     flight = InFlight()
     for number, (kind, ms) in enumerate(averages.items()):
         finish(flight, 1, kind=kind, ms=ms)
-        flight.add([claimed(number, kind)])
+        flight.add([claimed(number, kind)]).began = math.inf  # it has taken no time yet
 
-    room = flight.room_ahead(threads)
+    most = flight.count_ahead(threads)
 
     slowest = max(averages.values(), default=SHORT_MS)
-    assert room <= threads * MOST_AHEAD
-    assert room * max(slowest, FAST_MS) / threads <= AHEAD_MS
+    assert most <= threads * MOST_AHEAD
+    assert most * max(slowest, FAST_MS) / threads <= AHEAD_MS
     if slowest >= SHORT_MS:
-        assert room == 0
+        assert most == 0
     elif slowest >= FAST_MS:
-        assert room == threads * MOST_AHEAD or (room + 1) * slowest / threads > AHEAD_MS
+        assert most == threads * MOST_AHEAD or (most + 1) * slowest / threads > AHEAD_MS
 
 
-def test_nothing_is_claimed_ahead_beside_a_type_that_has_not_run() -> None:
-    """Nobody knows how long it takes."""
+def test_nothing_is_claimed_ahead_of_what_may_take_long() -> None:
+    """A job that hangs, or of a type that has not run."""
     flight = InFlight()
     finish(flight, 5, kind=SINGLE, ms=5)
-    flight.add([claimed(1)])
-    assert flight.room_ahead(5) > 0
+    group = flight.add([claimed(1)])
+    assert flight.count_ahead(5) > 0
 
+    group.began -= SHORT_MS / 1000  # it takes longer than usual: its thread may hang
+    assert flight.count_ahead(5) == 0
+
+    group.began = math.inf
     flight.add([claimed(2, ONCE)])
-
-    assert flight.room_ahead(5) == 0
+    assert flight.count_ahead(5) == 0
 
 
 def test_waiting_for_a_thread_does_not_count_towards_the_time_limit() -> None:
-    """It begins with the handler."""
-    group = InFlight().add([claimed(1)])
+    """It begins with the handler. From then on the group cannot be withdrawn, and one that was does not begin."""
+    group, other = InFlight().add([claimed(1)]), InFlight().add([claimed(2)])
     assert group.deadline == math.inf
 
-    group.begin()
+    assert group.begin()
+    assert other.withdraw()
 
     assert group.deadline == group.began + group.limit_s
+    assert not group.withdraw()
+    assert not other.begin()
+    assert list(run_group(other)) == []
 
 
 def test_a_batch_is_of_one_campaign() -> None:

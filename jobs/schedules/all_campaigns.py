@@ -5,12 +5,12 @@ they are stored (comparing.py). What the main API shows decides, not what it has
 costs nothing here. A campaign that is large, is paused, or cannot be read gets its own job, too.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Any, Final
 from zlib import crc32
 
-from jobs.errors import JobError
+from jobs.errors import JobError, MustWait
 from jobs.main_api.model import Campaign, Settlement
 from jobs.main_api.reading import READ_BATCH
 from jobs.run import Run, Seen
@@ -24,27 +24,33 @@ CAMPAIGNS: Final = 200  #: of each slice after that, or more if they would be mo
 MOST_SLICES: Final = 180
 WINDOW: Final = timedelta(seconds=10)  #: between two slices: all of them take half an hour at most
 LARGE: Final = 200  #: settlements; a campaign with more of them fills requests of its own
+MOST_SETTLEMENTS: Final = 2000  #: of campaigns that are read together: no others are added after these
 
 
 def look_through(run: Run, here: Slice, kind: Recalculation) -> dict[str, Any]:
     """Submit a job for each campaign of a slice that has changed, and one for the rest of the campaigns.
 
-    Raises an error after which no other request would work either.
+    Raises an error after which no other request would work either, unless some campaigns were done before.
     """
+    budget = Budget(kind.job_type, 1)
     if here.number == 0:
         run.schedules.remember_all(run.api.campaigns(fresh=True))
     most = max(CAMPAIGNS, -(-run.schedules.count_campaigns() // MOST_SLICES)) if here.number else AT_ONCE
     found = run.schedules.find_campaigns(kind.entity_type, after=here.after[0] if here.after else "", most=most + 1)
     mine, paused = found[:most], frozenset(run.paused_campaigns())
-    budget = Budget(kind.job_type, len(mine))
     looked_at, changed, submitted = 0, 0, 0
     while looked_at < len(mine) and not (looked_at and budget.spent):
-        part = mine[looked_at : looked_at + READ_BATCH]
-        own = paused.intersection(part) | run.schedules.find_failed(kind.job_type, part)
-        own |= _Part(run, kind).find_changed(set(part) - own)
+        # A first part whose attempts all end in its middle would never be done: each reads half as much.
+        size = READ_BATCH if looked_at else max(1, READ_BATCH >> max(0, run.attempts - 1))
+        part = _Part(run, kind, budget, mine[looked_at : looked_at + size])
+        try:
+            own = part.find_changed(paused)
+        except MustWait:
+            if not looked_at:
+                raise
+            break
         submitted += run.submit([followup_for(kind.job_type, one, _first_slice(here, one)) for one in sorted(own)])
-        looked_at, changed = looked_at + len(part), changed + len(own)
-        budget.spend(len(part))
+        looked_at, changed = looked_at + len(part.campaign_ids), changed + len(own)
     counted = {"campaigns": looked_at, "unchanged": looked_at - changed, "submitted": submitted}
     if looked_at == len(found):
         return counted
@@ -59,31 +65,40 @@ def _first_slice(here: Slice, campaign_id: str) -> Slice:
 
 
 class _Part:
-    """Some campaigns that are read together."""
+    """Some campaigns that are read together, in order; fewer than wanted if they have many settlements."""
 
-    def __init__(self, run: Run, kind: Recalculation) -> None:
+    def __init__(self, run: Run, kind: Recalculation, budget: Budget, campaign_ids: Sequence[str]) -> None:
+        self.campaign_ids = campaign_ids
         self._run = run
         self._kind = kind
+        self._budget = budget
         self._changed: set[str] = set()
 
-    def find_changed(self, campaign_ids: Iterable[str]) -> set[str]:
-        """The IDs of those for which a recalculation would change something, or that it must read alone."""
-        campaigns = self._read_campaigns(sorted(campaign_ids))
+    def find_changed(self, paused: Collection[str]) -> set[str]:
+        """The IDs of those for which a recalculation would change something, or that it must read alone.
+
+        So are those that are not read once the time is spent.
+        """
+        self._changed = set(paused) | self._run.schedules.find_failed(self._kind.job_type, self.campaign_ids)
+        campaigns = self._read_campaigns([one for one in self.campaign_ids if one not in self._changed])
         self._changed |= self._run.schedules.find_moved(campaigns)
         self._changed |= find_to_trigger(self._run, self._left_of(campaigns))
         owned = self._read_settlements([campaign.id for campaign in self._left_of(campaigns)])
         found = self._look([one for own in owned.values() for one in own])
         seen = []
         for campaign in self._left_of(campaigns):
-            parts = merge(found[settlement.id] for settlement in owned[campaign.id])
-            if parts.failed or parts.unreadable:
+            parts = [found[one.id] for one in owned[campaign.id] if one.id in found]
+            all_of = merge(parts)
+            if all_of.failed or all_of.unreadable or len(parts) < len(owned[campaign.id]):
                 self._changed.add(campaign.id)
             else:
-                seen.append(Seen(campaign, parts.wanted))
-        return self._changed | self._run.schedules.find_changed(self._kind.entity_type, seen)
+                seen.append(Seen(campaign, all_of.wanted))
+        self._changed |= self._run.schedules.find_changed(self._kind.entity_type, seen)
+        return self._changed.intersection(self.campaign_ids)
 
     def _left_of(self, campaigns: Sequence[Campaign]) -> list[Campaign]:
-        return [campaign for campaign in campaigns if campaign.id not in self._changed]
+        left = set(self.campaign_ids) - self._changed
+        return [campaign for campaign in campaigns if campaign.id in left]
 
     def _read_campaigns(self, campaign_ids: Sequence[str]) -> list[Campaign]:
         """The active ones."""
@@ -94,7 +109,7 @@ class _Part:
         return active
 
     def _read_settlements(self, campaign_ids: Sequence[str]) -> dict[str, list[Settlement]]:
-        """By campaign, without those that turn out to be large or in part unreadable."""
+        """By campaign, without those that turn out to be large or in part unreadable, or are not read."""
         campaign_of: dict[str, str] = {}
         listed = self._run.api.kingdoms_by_campaign(campaign_ids)
         stop_at(listed.values())
@@ -105,10 +120,24 @@ class _Part:
                 campaign_of |= {kingdom.id: campaign_id for kingdom in kingdoms}
         owned: dict[str, list[Settlement]] = {one: [] for one in campaign_ids}
         while left := [one for one, campaign_id in campaign_of.items() if campaign_id not in self._changed]:
+            not_read = {campaign_of[one] for one in left}
+            if self._budget.spent:
+                self._changed |= not_read
+                break
+            if sum(len(owned[one]) for one in owned.keys() - self._changed) >= MOST_SETTLEMENTS:
+                self._end_before(not_read)
+                break
             self._take_settlements(left[:READ_BATCH], campaign_of, owned)
             for kingdom_id in left[:READ_BATCH]:
                 del campaign_of[kingdom_id]
-        return {one: own for one, own in owned.items() if one not in self._changed}
+        left_ids = set(self.campaign_ids) - self._changed
+        return {one: own for one, own in owned.items() if one in left_ids}
+
+    def _end_before(self, not_read: Collection[str]) -> None:
+        """Leave what follows the last campaign that was read to the next part; the first one is always done."""
+        first = next(n for n, one in enumerate(self.campaign_ids) if one in not_read)
+        self.campaign_ids = self.campaign_ids[: max(1, first)]
+        self._changed |= set(not_read).intersection(self.campaign_ids)
 
     def _take_settlements(
         self, kingdom_ids: Sequence[str], campaign_of: dict[str, str], owned: dict[str, list[Settlement]]
@@ -128,6 +157,8 @@ class _Part:
     def _look(self, settlements: Sequence[Settlement]) -> dict[str, Found]:
         found: dict[str, Found] = {}
         for start in range(0, len(settlements), self._kind.part):
+            if self._budget.spent:
+                break
             part = self._kind.look(self._run, settlements[start : start + self._kind.part])
             stop_at(error for one in part.values() for error in one.failed.values())
             found |= part

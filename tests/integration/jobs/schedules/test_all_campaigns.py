@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from jobs import pauses
 from jobs.engine.worker import attempt
-from jobs.errors import CircuitOpen, TransientError
+from jobs.errors import CircuitOpen, JobError, NoPermit, Stopped, TransientError
 from jobs.main_api.client import MainApi
 from jobs.models import CampaignClock, Job, PauseKind, ScheduleRow
 from jobs.schedules import all_campaigns
@@ -192,6 +192,107 @@ def test_slices_follow_one_another_until_all_are_looked_at(
     assert {later.due_at - job.due_at for job, later in pairwise(every[1:])} == {all_campaigns.WINDOW}
     own = Job.objects.exclude(campaign_id="")
     assert own.count() == own.values("campaign_id").distinct().count() == 21  # and one has no clock
+
+
+READS: Final = ("campaigns_by_id", "kingdoms_by_campaign", "settlements_by_kingdom", "structures_by_settlement")
+
+
+def before_each_read(monkeypatch: pytest.MonkeyPatch, do: Callable[[Sequence[str]], JobError | None]) -> None:
+    """Call `do` with the IDs that are to be read; an error it returns is the answer for each."""
+
+    def replace(name: str) -> None:
+        ask = getattr(MainApi, name)
+
+        def read(api: MainApi, ids: Sequence[str]) -> Any:
+            error = do(ids)
+            return dict.fromkeys(ids, error) if error else ask(api, ids)
+
+        monkeypatch.setattr(MainApi, name, read)
+
+    for name in READS:
+        replace(name)
+
+
+class SlowClock:
+    """A clock that moves while the main API is asked."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+def run_all(kind: str, *, before: Callable[[], object]) -> list[Job]:
+    """Do the jobs for all campaigns one after the other, for at most 40 attempts; they are returned in order."""
+    submit(kind, "")
+    for _ in range(40):
+        before()
+        if not (jobs := claimed(campaign_id="")):
+            break
+        attempt.record(attempt.run_handler(jobs), actor="worker:w", worker="w")
+    return list(Job.objects.filter(campaign_id="").order_by("id"))
+
+
+def test_a_slow_main_api_and_many_settlements_hold_up_no_campaign(
+    sized: Sized, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    """Whatever is not read when the time is spent is left to its own job, within the job's time limit."""
+    sized(campaigns=10, kingdoms=1, settlements=30)
+    settings.JOB_TIMEOUT = timedelta(seconds=60)
+    see_all()
+    clock = SlowClock()
+    monkeypatch.setattr("jobs.slices.time", clock)
+    began: list[float] = []
+
+    def take_long(ids: Sequence[str]) -> JobError | None:
+        clock.now += 0.3 * len(ids)
+        return Stopped("the time limit") if clock.now - began[-1] > 60 else None
+
+    before_each_read(monkeypatch, take_long)
+    every = run_all(STRUCTURES, before=lambda: began.append(clock.now))
+
+    assert {job.state for job in every} == {State.SUCCEEDED}, [job.error for job in every]
+    results = [job.result for job in every if job.result]
+    assert sum(one["campaigns"] for one in results) == 9  # one is inactive
+    assert 0 < sum(one["unchanged"] for one in results) < 9
+    assert sum(one["unchanged"] + one["submitted"] for one in results) == 9
+
+
+def test_campaigns_with_many_settlements_are_read_in_small_parts(sized: Sized, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next part begins with the first campaign that was not read; none is left out or gets a job for that."""
+    sized(campaigns=10, kingdoms=4, settlements=1)
+    see_all()
+    monkeypatch.setattr(all_campaigns, "MOST_SETTLEMENTS", 5)
+    monkeypatch.setattr(all_campaigns, "READ_BATCH", 9)  # kingdoms, too: of two campaigns and a part of the third
+    asked: list[int] = []
+    before_each_read(monkeypatch, lambda ids: asked.append(len(ids)))
+
+    (job,) = run_all(SETTLEMENTS, before=lambda: None)
+
+    assert job.result == {"campaigns": 9, "unchanged": 9, "submitted": 0}
+    assert max(asked) == 9
+    assert len(asked) == 3 * 5  # two campaigns each, and the last
+
+
+@pytest.mark.parametrize("permits", [8, 60])
+def test_a_limit_of_requests_holds_up_no_campaign(sized: Sized, monkeypatch: pytest.MonkeyPatch, permits: int) -> None:
+    """What was done before the job must wait stays done; where it never gets on, it reads fewer campaigns together."""
+    sized(campaigns=10, **WORLD)
+    see_all()
+    monkeypatch.setattr(all_campaigns, "READ_BATCH", 4)
+    left = [0]
+
+    def take(ids: Sequence[str]) -> JobError | None:
+        left[0] -= len(ids)
+        return NoPermit("no room", timezone.now()) if left[0] < 0 else None
+
+    before_each_read(monkeypatch, take)
+    every = run_all(STRUCTURES, before=lambda: left.__setitem__(0, permits))
+
+    assert {job.state for job in every} == {State.SUCCEEDED}, [job.error for job in every]
+    assert sum(job.result["campaigns"] for job in every if job.result) == 9  # one is inactive
+    assert set(submitted()) <= {"campaign-2"}  # which has no clock
 
 
 @pytest.mark.parametrize(

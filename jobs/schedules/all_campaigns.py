@@ -10,15 +10,19 @@ from datetime import timedelta
 from typing import Any, Final
 from zlib import crc32
 
-from jobs.errors import JobError, MustWait
+import structlog
+
+from jobs.errors import JobError, MustWait, NotAuthorized, Outage
 from jobs.main_api.model import Campaign, Settlement
 from jobs.main_api.reading import READ_BATCH
 from jobs.run import Run, Seen
 from jobs.schedules.found import Found, Recalculation, merge
 from jobs.slices import Budget, Slice, followup_for, rest_of, stop_at
 from jobs.triggers.looking import find_to_trigger
+from scheduler_project.outages import is_outage
 from scheduler_project.text import is_id
 
+log = structlog.get_logger(__name__)
 AT_ONCE: Final = 50  #: campaigns of the first slice
 CAMPAIGNS: Final = 200  #: of each slice after that, or more if they would be more than MOST_SLICES
 MOST_SLICES: Final = 180
@@ -77,8 +81,19 @@ class _Part:
     def find_changed(self, paused: Collection[str]) -> set[str]:
         """The IDs of those for which a recalculation would change something, or that it must read alone.
 
-        So are those that are not read once the time is spent.
+        So are those that are not read once the time is spent, and all of them after an unexpected error.
         """
+        try:
+            return self._find_changed(paused)
+        except (MustWait, NotAuthorized, Outage):
+            raise
+        except Exception as error:  # somebody has edited the tables, or a bug: the other campaigns must go on
+            if is_outage(error):
+                raise
+            log.exception("schedules.comparison_failed", campaigns=self.campaign_ids, next="each gets its own job")
+            return set(self.campaign_ids)
+
+    def _find_changed(self, paused: Collection[str]) -> set[str]:
         self._changed = set(paused) | self._run.schedules.find_failed(self._kind.job_type, self.campaign_ids)
         campaigns = self._read_campaigns([one for one in self.campaign_ids if one not in self._changed])
         self._changed |= self._run.schedules.find_moved(campaigns)

@@ -6,14 +6,15 @@ from itertools import pairwise
 from typing import Any, Final
 
 import pytest
+from django.db import OperationalError
 from django.db.models import F
 from django.utils import timezone
 
-from jobs import pauses
+from jobs import pauses, stops
 from jobs.engine.worker import attempt
-from jobs.errors import CircuitOpen, JobError, NoPermit, Stopped, TransientError
+from jobs.errors import CircuitOpen, JobError, NoPermit, Outage, TransientError
 from jobs.main_api.client import MainApi
-from jobs.models import CampaignClock, Job, PauseKind, ScheduleRow
+from jobs.models import CampaignClock, Job, PauseKind, ScheduleRow, WorldStop, new_job_id
 from jobs.schedules import all_campaigns
 from jobs.states import State
 from sandbox.dialect import DIALECTS
@@ -234,6 +235,13 @@ def run_all(kind: str, *, before: Callable[[], object]) -> list[Job]:
     return list(Job.objects.filter(campaign_id="").order_by("id"))
 
 
+def run_once(kind: str) -> list[Job]:
+    """One attempt at the job for all campaigns; all jobs are returned."""
+    submit(kind, "")
+    attempt.record(attempt.run_handler(claimed(campaign_id="")), actor="worker:w", worker="w")
+    return list(Job.objects.order_by("id"))
+
+
 def test_a_slow_main_api_and_many_settlements_hold_up_no_campaign(
     sized: Sized, monkeypatch: pytest.MonkeyPatch, settings: Any
 ) -> None:
@@ -245,9 +253,10 @@ def test_a_slow_main_api_and_many_settlements_hold_up_no_campaign(
     monkeypatch.setattr("jobs.slices.time", clock)
     began: list[float] = []
 
-    def take_long(ids: Sequence[str]) -> JobError | None:
+    def take_long(ids: Sequence[str]) -> None:
         clock.now += 0.3 * len(ids)
-        return Stopped("the time limit") if clock.now - began[-1] > 60 else None
+        if clock.now - began[-1] > 60:
+            raise Outage("ran longer than its limit")
 
     before_each_read(monkeypatch, take_long)
     every = run_all(STRUCTURES, before=lambda: began.append(clock.now))
@@ -275,7 +284,7 @@ def test_campaigns_with_many_settlements_are_read_in_small_parts(sized: Sized, m
     assert len(asked) == 3 * 5  # two campaigns each, and the last
 
 
-@pytest.mark.parametrize("permits", [8, 60])
+@pytest.mark.parametrize("permits", [8, 30])
 def test_a_limit_of_requests_holds_up_no_campaign(sized: Sized, monkeypatch: pytest.MonkeyPatch, permits: int) -> None:
     """What was done before the job must wait stays done; where it never gets on, it reads fewer campaigns together."""
     sized(campaigns=10, **WORLD)
@@ -329,11 +338,38 @@ def test_no_campaign_is_looked_at_after_an_error_that_stops_all(sized: Sized, mo
     error = CircuitOpen(timezone.now())
     monkeypatch.setattr(MainApi, "kingdoms_by_campaign", lambda _api, ids: dict.fromkeys(ids, error))
 
-    submit(SETTLEMENTS, "")
-    jobs = claimed(campaign_id="")
-    attempt.record(attempt.run_handler(jobs), actor="worker:w", worker="w")
+    (job,) = run_once(SETTLEMENTS)
 
-    assert Job.objects.get().state == State.RETRYING
+    assert job.state == State.RETRYING
+
+
+def test_an_odd_row_costs_those_only_that_are_read_together(sized: Sized, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of them gets its own job, and the others are compared."""
+    sized(campaigns=9, **WORLD)
+    see_all()
+    monkeypatch.setattr(all_campaigns, "READ_BATCH", 2)  # 1; 2, 4; 5, 6; 7, 8; 9
+    WorldStop.objects.create(campaign_id="campaign-4", at="soon", job_id=new_job_id())
+
+    results = look_through()
+
+    assert submitted() == {f"campaign-{n}": set(KINDS) for n in (2, 4)} or submitted() == {
+        f"campaign-{n}": set(KINDS) for n in (4, 5)
+    }
+    assert [one["campaigns"] for one in results] == [8, 8]
+
+
+def test_an_outage_of_the_database_costs_no_campaign_a_job(sized: Sized, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The job itself waits."""
+    sized(campaigns=3, **WORLD)
+    see_all()
+
+    def away(_readings: object) -> None:
+        raise OperationalError("the database is away")
+
+    monkeypatch.setattr(stops, "effective_readings", away)
+    (job, *others) = run_once(SETTLEMENTS)
+
+    assert (job.state, others) == (State.RETRYING, [])
 
 
 def test_a_failed_recalculation_is_made_up_for(sized: Sized) -> None:

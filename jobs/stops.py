@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Exists, Max, Min, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Count, Exists, Max, Min, OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
 from jobs.models import CampaignClock, Job, ScheduleRow, StopPhase, WorldStop
@@ -156,6 +156,19 @@ def open_first(campaign_id: str, reading: WorldTime) -> None:
         WorldStop.objects.filter(pk=first.pk, phase=StopPhase.WAITING).update(
             phase=StopPhase.OPEN, opened_at=timezone.now()
         )
+
+
+def find_unopened(readings: Mapping[str, Moment]) -> set[str]:
+    """Find campaigns that have reached a stop of which the scheduler was not told (`open_first`); one query.
+
+    So it is after a campaign was inactive while it stood at the stop.
+    """
+    world = {campaign_id: sortable(one) for campaign_id, one in readings.items() if isinstance(one, WorldTime)}
+    if not world:
+        return set()
+    by_campaign = WorldStop.objects.filter(campaign_id__in=list(world)).order_by().values_list("campaign_id")
+    first = by_campaign.annotate(first=Min("at"), in_work=Count("pk", filter=~Q(phase=StopPhase.WAITING)))
+    return {campaign_id for campaign_id, at, in_work in first if at <= world[campaign_id] and not in_work}
 
 
 def oldest_standing() -> datetime | None:

@@ -40,10 +40,14 @@ def find_failed(job_type: str, campaign_ids: Collection[str]) -> set[str]:
 def find_moved(campaigns: Sequence[Campaign]) -> set[str]:
     """Find active campaigns that are not as they were stored, or whose world time has not been processed yet.
 
-    So nothing is skipped while the listener has not seen what the main API shows.
+    So nothing is skipped while the listener has not seen what the main API shows. A campaign that has reached a stop
+    which nobody has opened is found, too: its recalculation opens it.
     """
     known = CampaignClock.objects.in_bulk([campaign.id for campaign in campaigns])
-    return {one.id for one in campaigns if one.id not in known or has_changed(one, known[one.id])}
+    moved = {one.id for one in campaigns if one.id not in known or has_changed(one, known[one.id])}
+    return moved | stops.find_unopened(
+        {one.id: reading_of(one.current_world_time) for one in campaigns if one.id not in moved}
+    )
 
 
 def find_changed(entity_type: str, seen: Sequence[Seen]) -> set[str]:

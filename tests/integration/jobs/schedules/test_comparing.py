@@ -56,31 +56,60 @@ wants = st.builds(
 worlds = st.lists(wants, max_size=5, unique_by=lambda one: (one.entity_id, one.event_type))
 
 
+stops_at = st.none() | st.tuples(st.sampled_from([1, 9]), st.sampled_from(StopPhase))
+
+
 def snapshot() -> list[dict[str, object]]:
-    """The schedules, without when they were written."""
+    """The schedules, without when they were written, and the stops' phases."""
     rows = ScheduleRow.objects.order_by("entity_id", "event_type").values()
-    return [{name: value for name, value in row.items() if name not in ("id", "updated_at")} for row in rows]
+    phases = WorldStop.objects.values_list("phase", flat=True)
+    placed = [{name: value for name, value in row.items() if name not in ("id", "updated_at")} for row in rows]
+    return [*placed, *({"phase": phase} for phase in phases)]
 
 
 @examples(60)
-@given(first=worlds, then=st.none() | worlds, moved=st.sampled_from([0, 0.5, 1, 1.5, 3]), stop=st.sampled_from([0, 1]))
+@given(first=worlds, then=st.none() | worlds, moved=st.sampled_from([0, 0.5, 1, 1.5, 3]), stop=stops_at)
 def test_skipped_is_what_a_recalculation_leaves_as_it_is(
-    first: list[Wanted], then: list[Wanted] | None, moved: float, stop: int
+    first: list[Wanted], then: list[Wanted] | None, moved: float, stop: tuple[int, StopPhase] | None
 ) -> None:
     """Whatever has changed of the entities and the clock, and wherever the world stands at an effect."""
     then = first if then is None else then
-    ScheduleRow.objects.all().delete()
-    WorldStop.objects.all().delete()
+    for table in (ScheduleRow, WorldStop, CampaignClock):
+        table.objects.all().delete()
     schedules = DatabaseSchedules()
     schedules.sync(campaign(), SETTLEMENT, first, read=[one.entity_id for one in first])
     if stop:
-        WorldStop.objects.create(campaign_id="c-1", at=sortable(at(stop)), job_id=new_job_id(), phase=StopPhase.OPEN)
-    before, later = snapshot(), campaign(moved)
+        WorldStop.objects.create(campaign_id="c-1", at=sortable(at(stop[0])), job_id=new_job_id(), phase=stop[1])
+    before, later, now = snapshot(), campaign(moved), at(moved).isoformat()
+    CampaignClock.objects.create(campaign_id="c-1", name="Northmarch", world_time=now, processed_world_time=now)
 
-    is_skipped = not find_changed(SETTLEMENT, [Seen(later, then)])
+    is_skipped = not find_moved([later]) and not find_changed(SETTLEMENT, [Seen(later, then)])
 
+    schedules.remember(later)
     jobs = schedules.sync(later, SETTLEMENT, then, read=[one.entity_id for one in [*first, *then]])
     assert is_skipped == (not jobs and snapshot() == before)
+
+
+@pytest.mark.parametrize(
+    ("phases", "hours", "moved"),
+    [
+        ([StopPhase.WAITING], 1, True),
+        ([StopPhase.WAITING], 0.5, False),
+        ([StopPhase.OPEN, StopPhase.WAITING], 9, False),  # the first one is in work
+        ([StopPhase.LIFTED, StopPhase.WAITING], 9, False),  # the scheduler opens it next
+        ([StopPhase.WAITING, StopPhase.WAITING], 1, True),
+    ],
+)
+def test_a_campaign_at_a_stop_that_nobody_has_opened_is_not_skipped(
+    phases: list[StopPhase], hours: float, moved: bool
+) -> None:
+    """It was inactive for a while; its world would stand until somebody moves its time."""
+    now = at(hours).isoformat()
+    CampaignClock.objects.create(campaign_id="c-1", name="Northmarch", world_time=now, processed_world_time=now)
+    for number, phase in enumerate(phases, 1):
+        WorldStop.objects.create(campaign_id="c-1", at=sortable(at(number)), job_id=new_job_id(), phase=phase)
+
+    assert find_moved([campaign(hours)]) == ({"c-1"} if moved else set())
 
 
 def test_a_world_that_stands_goes_up_to_its_first_stop() -> None:

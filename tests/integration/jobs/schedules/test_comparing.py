@@ -63,8 +63,9 @@ def snapshot() -> list[dict[str, object]]:
     """The schedules, without when they were written, and the stops' phases."""
     rows = ScheduleRow.objects.order_by("entity_id", "event_type").values()
     phases = WorldStop.objects.values_list("phase", flat=True)
-    placed = [{name: value for name, value in row.items() if name not in ("id", "updated_at")} for row in rows]
-    return [*placed, *({"phase": phase} for phase in phases)]
+    found: list[dict[str, object]] = [{"phase": phase} for phase in phases]
+    found += [{name: value for name, value in row.items() if name not in ("id", "updated_at")} for row in rows]
+    return found
 
 
 @examples(60)

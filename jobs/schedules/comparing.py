@@ -19,7 +19,6 @@ from jobs.schedules.placing import Standing, place
 from jobs.schedules.rows import batches
 from jobs.states import State
 from jobs.world.clock import Moment, sortable
-from scheduler_project.text import is_id
 
 _COLUMNS: Final = [field.name for field in fields(Standing)]
 _values_of = attrgetter(*_COLUMNS)
@@ -76,13 +75,11 @@ def _read_standing(entity_type: str, campaign_ids: Sequence[str]) -> dict[str, d
 
 def _stand(stored: Mapping[_Key, tuple[Any, ...]], wanted: Sequence[Wanted], reading: Moment) -> bool:
     """Whether these schedules are what is wanted, and none is due."""
-    if len(stored) != len(wanted):
+    if stored.keys() != {(want.entity_id, want.event_type) for want in wanted}:
         return False
     due = sortable(reading)
     for want in wanted:
-        values = stored.get((want.entity_id, want.event_type))
-        if values is None or not is_id(want.entity_id):
-            return False
+        values = stored[want.entity_id, want.event_type]
         row = Standing(*values)
         if "" < row.next_due <= due:
             return False

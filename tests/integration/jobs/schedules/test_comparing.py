@@ -113,6 +113,18 @@ def test_a_campaign_at_a_stop_that_nobody_has_opened_is_not_skipped(
     assert find_moved([campaign(hours)]) == ({"c-1"} if moved else set())
 
 
+def test_a_settlement_that_is_listed_twice_hides_no_schedule_of_one_that_is_gone() -> None:
+    """There are as many schedules as are wanted, but not the same."""
+    here = want(1, GrowthType.POPULATION_GROWTH, 2, None, "Riverton")
+    gone = want(2, GrowthType.POPULATION_GROWTH, 2, None, "Oakford")
+    DatabaseSchedules().sync(campaign(), SETTLEMENT, [here, gone], read=["s-1", "s-2"])
+
+    assert find_changed(SETTLEMENT, [Seen(campaign(), [here, here])]) == {"c-1"}
+
+    ScheduleRow.objects.filter(entity_id="s-2").delete()
+    assert find_changed(SETTLEMENT, [Seen(campaign(), [here, here])]) == set()
+
+
 def test_a_world_that_stands_goes_up_to_its_first_stop() -> None:
     """As for one campaign, for many: before the stop, at it, behind it, lifted, and on wall-clock time."""
     now = WallTime.parse("2026-01-01T00:00:00Z")

@@ -57,6 +57,10 @@ _COUNTED: Final[Mapping[Source, StrOrPromise]] = {
 }
 
 
+#: Stand for the bounds of each start in a statement that is written once.
+_SINCE, _UNTIL = datetime(1, 1, 2, tzinfo=UTC), datetime(1, 1, 3, tzinfo=UTC)
+
+
 class Window(NamedTuple):
     """How far the page looks ahead, and the length of one part of its strip."""
 
@@ -246,17 +250,25 @@ def count_jobs(source: Source, wanted: Wanted, starts: Sequence[datetime], step:
     an index only, and one more for a search.
     """
     scanned = bound_scan(source, wanted)
+    first, later = (_count_sql(source, replace(scanned, since=since, until=_UNTIL)) for since in (None, _SINCE))
+    as_value = connection.ops.adapt_datetimefield_value
     parts, values = [], list[Any]()
     for n, start in enumerate(starts):
-        since, until = start if n else None, min(start + step, scanned.until)
-        jobs = waiting_jobs(source, replace(scanned, since=since, until=until))
-        sql, given = jobs.order_by().values(one=Value(1))[: MOST + 1].query.sql_with_params()
-        parts.append(f"SELECT {n}, (SELECT COUNT(*) FROM ({sql}) AS counted)")  # noqa: S608 - Django's own SQL
-        values += given
+        sql, given = later if n else first
+        bounds = {as_value(_SINCE): as_value(start), as_value(_UNTIL): as_value(min(start + step, scanned.until))}
+        parts.append(f"SELECT {n}, ({sql})")
+        values += [bounds.get(value, value) for value in given]
     with connection.cursor() as cursor:
         cursor.execute(" UNION ALL ".join(parts), values)
         counts = dict(cursor.fetchall())
     return [counts[n] for n in range(len(starts))]
+
+
+def _count_sql(source: Source, wanted: Wanted) -> tuple[str, Sequence[Any]]:
+    """Django takes 2 ms to write it, so it is written once for all starts."""
+    jobs = waiting_jobs(source, wanted).order_by().values(one=Value(1))[: MOST + 1]
+    sql, given = jobs.query.sql_with_params()
+    return f"SELECT COUNT(*) FROM ({sql}) AS counted", given  # noqa: S608 - Django's own SQL
 
 
 def read_start(text: str, window: Window, now: datetime) -> datetime | None:

@@ -4,6 +4,7 @@ Due jobs do not wait for it, and it keeps up with 1,000 jobs a second.
 """
 
 import threading
+import time
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, Final
@@ -20,9 +21,10 @@ from jobs.models import AdvancePrediction, EventQuestion, Job, TriggerStep, Worl
 
 log = structlog.get_logger(__name__)
 PAUSE_S: Final = 0.02  #: after each transaction, which takes half of that: others write meanwhile
-LONGEST_STOP_S: Final = 5.0
+LONGEST_STOP_S: Final = 1.0  #: less than the watchdog's margin
+WHOLE_EVERY_S: Final = 24 * 3600.0  #: for what was kept and need not be any more, such as a dead letter
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.get_default_timezone())
-_FIRST: Final = Ended(_EPOCH, str(UUID(int=0)))
+_FIRST_ID: Final = str(UUID(int=0))
 #: What old jobs have left in other tables, by the column that says its age.
 _OF_JOBS: Final[tuple[tuple[models.Manager[Any], str], ...]] = (
     (WorldAdvance.objects, "created_at"),
@@ -33,29 +35,45 @@ _OF_JOBS: Final[tuple[tuple[models.Manager[Any], str], ...]] = (
 
 
 class Purge:
-    """The thread, while there is something to delete."""
+    """The thread, while there is something to delete; one in a process.
+
+    It skips what it has kept, but for one run in WHOLE_EVERY_S: years of dead letters cost nothing.
+    """
 
     def __init__(self) -> None:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self._since = _EPOCH
+        self._whole_at = 0.0
 
     def start(self, before: datetime) -> None:
-        """Begin to delete what is older, unless it is at it or there is nothing. Raises database errors."""
-        if (self._thread and self._thread.is_alive()) or not _is_due(before):
+        """Start the thread, unless it runs or nothing is old. Raises database errors."""
+        if self._thread and self._thread.is_alive():
+            return
+        if time.monotonic() >= self._whole_at:
+            self._since = _EPOCH
+        if not _has_old_rows(self._since, before):
             return
         self._stop.clear()
         self._thread = threading.Thread(target=self._run, args=(before,), name="purge", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """End it after the transaction in hand."""
+        """Have it end after the transaction in hand."""
         self._stop.set()
+
+    def join(self) -> None:
+        """Wait until it has ended, for LONGEST_STOP_S at most."""
         if self._thread:
             self._thread.join(LONGEST_STOP_S)
 
     def _run(self, before: datetime) -> None:
         try:
-            purge(before, self._stop, pause_s=PAUSE_S)
+            purge(before, self._stop, since=self._since, pause_s=PAUSE_S)
+            if not self._stop.is_set():
+                if self._since == _EPOCH:
+                    self._whole_at = time.monotonic() + WHOLE_EVERY_S
+                self._since = before
         except (OperationalError, InterfaceError) as error:
             log.warning("retention.purge_interrupted", error=str(error), next="it goes on at the next clean-up")
         except Exception:  # top of the thread
@@ -64,28 +82,29 @@ class Purge:
             connections.close_all()
 
 
-def purge(before: datetime, stop: threading.Event, *, pause_s: float = 0.0) -> int:
-    """Delete jobs that ended earlier, but no dead letters, with all that belongs to them; return how many.
+def purge(before: datetime, stop: threading.Event, *, since: datetime = _EPOCH, pause_s: float = 0.0) -> int:
+    """Delete jobs that ended in between, but no dead letters, with all that belongs to them; return how many.
 
-    It pauses after each transaction, and ends early once `stop` is set.
+    It pauses after each transaction, and ends after the one in hand once `stop` is set.
     """
     deleted = 0
     try:
-        for jobs in _paced(_purge_jobs(before), stop, pause_s):
+        for jobs in _paced(_purge_jobs(since, before), stop, pause_s):
             deleted += jobs
     finally:
         if deleted:
             log.info("retention.jobs_deleted", jobs=deleted)
     for table, age in _OF_JOBS:
-        for _ in _paced(_purge_rows(table, age, before), stop, pause_s):
+        if stop.is_set():
+            break
+        for _ in _paced(_purge_rows(table, age, since, before), stop, pause_s):
             continue
     return deleted
 
 
-def _is_due(before: datetime) -> bool:
-    if Job.objects.filter(finished_at__lt=before).exists():
-        return True
-    return any(table.filter(**{f"{age}__lt": before}).exists() for table, age in _OF_JOBS)
+def _has_old_rows(since: datetime, before: datetime) -> bool:
+    tables = ((Job.objects, "finished_at"), *_OF_JOBS)
+    return any(table.filter(**{f"{age}__gte": since, f"{age}__lt": before}).exists() for table, age in tables)
 
 
 def _paced(steps: Iterator[int], stop: threading.Event, pause_s: float) -> Iterator[int]:
@@ -95,19 +114,19 @@ def _paced(steps: Iterator[int], stop: threading.Event, pause_s: float) -> Itera
             return
 
 
-def _purge_jobs(before: datetime) -> Iterator[int]:
+def _purge_jobs(since: datetime, before: datetime) -> Iterator[int]:
     """Delete a batch of jobs per step."""
-    after: Ended | None = _FIRST
+    after: Ended | None = Ended(since, _FIRST_ID)
     while after is not None:
         with connection.wrap_database_errors:
             jobs, after = statements().purge(before, after)
         yield jobs
 
 
-def _purge_rows(table: models.Manager[Any], age: str, before: datetime) -> Iterator[int]:
+def _purge_rows(table: models.Manager[Any], age: str, since: datetime, before: datetime) -> Iterator[int]:
     """Delete a batch of rows per step, except of jobs that are still there: a retry must find what it has done."""
     jobs = Job.objects.filter(pk=OuterRef("job_id"))
-    last: tuple[datetime, Any] = (_EPOCH, None)
+    last: tuple[datetime, Any] = (since, None)
     while True:
         at, key = last
         rows = table.filter(**{f"{age}__gte": at, f"{age}__lt": before}).order_by(age, "pk")

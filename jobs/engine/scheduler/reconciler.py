@@ -5,6 +5,7 @@ from redis import Redis
 
 from jobs import main_api_limits, pauses, type_settings
 from jobs.broker.mend import mend
+from jobs.engine.scheduler.purge import Purge
 from jobs.engine.scheduler.rescuer import EVERY_SECONDS, Rescuer
 from jobs.engine.scheduler.retention import Retention
 from jobs.engine.scheduler.stager import ROUND_SECONDS, Stager
@@ -14,12 +15,12 @@ from jobs.engine.scheduler.sweep import Sweep
 class Reconciler:
     """Runs limits, settings, pauses, staging, rescue, the sweep and retention in turn."""
 
-    def __init__(self, connection: Redis) -> None:
+    def __init__(self, connection: Redis, purge: Purge | None = None) -> None:
         self._connection = connection
         self._stager = Stager(connection)
         self._rescuer = Rescuer(connection)
         self._sweep = Sweep(connection)
-        self._retention = Retention(connection)
+        self._retention = Retention(connection, purge)
 
     def poll(self) -> float:
         """Run one round. Returns the seconds until the next. Raises redis.RedisError and database errors."""
@@ -33,7 +34,3 @@ class Reconciler:
         swept = self._sweep.poll(now, for_s=ROUND_SECONDS / 2 if staging else 0.0)
         self._retention.poll(now)
         return 0.0 if staging or not swept else EVERY_SECONDS
-
-    def stop(self) -> None:
-        """End what runs beside the rounds."""
-        self._retention.stop()

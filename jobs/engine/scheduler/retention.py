@@ -35,16 +35,16 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.get_default_timezone())
 class Retention:
     """Cleans up at most once per EVERY."""
 
-    def __init__(self, connection: Redis) -> None:
+    def __init__(self, connection: Redis, purge: Purge | None = None) -> None:
         self._connection = connection
         self._cleaned_at: datetime | None = None
-        self._purge = Purge()
+        self._purge = purge or Purge()
 
     def poll(self, now: datetime) -> None:
         """Clean up if it is time, or if the clock was set back. Raises redis.RedisError and database errors."""
         if self._cleaned_at is None or abs(now - self._cleaned_at) > EVERY:
+            self._purge.start(now - settings.RETENTION)  # first: an error that lasts must not let old jobs pile up
             self.clean_up(now)
-            self._purge.start(now - settings.RETENTION)
             self._cleaned_at = now
 
     def clean_up(self, now: datetime) -> None:
@@ -60,10 +60,6 @@ class Retention:
             enqueue.recount(queue)
         for queue in settings.RQ_QUEUES:
             self._clean_up_as_rq(queue)
-
-    def stop(self) -> None:
-        """Leave the rest to another scheduler."""
-        self._purge.stop()
 
     def _clean_up_as_rq(self, name: str) -> None:
         """Do what RQ's own workers do every few minutes: fail plain RQ jobs of lost workers, and remove expired

@@ -15,6 +15,7 @@ from jobs import actor as actors
 from jobs.broker import enqueue, keys
 from jobs.broker.aside import move_aside
 from jobs.cron import firing
+from jobs.engine.scheduler.purge import Purge
 from jobs.engine.scheduler.reconciler import Reconciler
 from jobs.engine.scheduler.rq_scheduler import RQScheduler
 from jobs.engine.scheduler.submitting import submit_due
@@ -70,7 +71,8 @@ class Scheduler(RQScheduler):
     def __init__(self, queue_name: str = "normal", *, connection: Redis, **kwargs: Any) -> None:
         super().__init__(queue_name, connection=connection, **kwargs)
         self._lease = Lease("scheduler", connection)
-        self._reconciler = Reconciler(connection)
+        self._purge = Purge()
+        self._reconciler = Reconciler(connection, self._purge)
         self._alarm = Alarm(connection)
         self._heartbeat = Heartbeat("scheduler", self.name, connection)
         self._stops = WorldStops()
@@ -99,10 +101,11 @@ class Scheduler(RQScheduler):
 
     def close(self) -> None:
         """Release the lease, so that another instance takes over at once."""
-        self._reconciler.stop()
+        self._purge.stop()
         self._alarm.close()
         self._lease.release()
         self._heartbeat.leave()
+        self._purge.join()
 
     def lead(self) -> bool:
         """Hold or renew the lease. Returns whether this is the active scheduler. Raises StopRequested."""
@@ -114,12 +117,11 @@ class Scheduler(RQScheduler):
         if held and not self._active:
             log.info("scheduler.activated", scheduler=self.name)
             firing.seed()
-            self._reconciler = Reconciler(
-                self.connection
-            )  # its state from before the other instance was active is stale
+            # Its state from before the other instance was active is stale.
+            self._reconciler = Reconciler(self.connection, self._purge)
         elif self._active and not held:
             log.warning("scheduler.deactivated", scheduler=self.name)
-            self._reconciler.stop()
+            self._purge.stop()
         self._active = held
         return held
 

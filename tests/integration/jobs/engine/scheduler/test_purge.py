@@ -2,12 +2,16 @@
 
 import random
 import threading
+import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from types import SimpleNamespace
+from typing import NoReturn
 from uuid import UUID
 
 import pytest
 from django.db import OperationalError, connection, connections, transaction
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
@@ -15,10 +19,14 @@ from hypothesis import strategies as st
 from redis import Redis
 
 from jobs import service
-from jobs.engine.scheduler.purge import Purge, purge
+from jobs.broker import keys
+from jobs.engine.scheduler.purge import LONGEST_STOP_S, Purge, purge
 from jobs.engine.scheduler.retention import Retention
+from jobs.engine.scheduler.scheduler import Scheduler
 from jobs.ledger import PURGED_AT_ONCE, Ended, statements
-from jobs.models import AuditEntry, Job
+from jobs.models import AuditEntry, Job, WorldAdvance
+from jobs.processes.lease import Lease
+from jobs.processes.watchdog import MARGIN_S
 from jobs.states import ENDED, State
 from tests.support.servers import wait_until
 
@@ -32,7 +40,7 @@ def made(ends: list[tuple[State, datetime | None]]) -> list[Job]:
     """Jobs in these states with these ends, and two audit entries each."""
     lease = NOW + timedelta(days=1)
     jobs = Job.objects.bulk_create(
-        Job(type="X", unique_key=str(n), state=state, finished_at=at, due_at=NOW, source="test", lease_until=lease)
+        Job(type="X", unique_key=f"{n} {at}", state=state, finished_at=at, due_at=NOW, source="test", lease_until=lease)
         for n, (state, at) in enumerate(ends)
     )
     AuditEntry.objects.bulk_create(
@@ -135,13 +143,34 @@ def test_a_locked_job_is_left_for_the_next_time(locked_job: Job) -> None:
 
 def test_the_scheduler_goes_on_meanwhile(old_jobs: list[Job], redis: Redis) -> None:
     """It is deleted in a thread, which begins at the first poll, and gives its connection back at its end."""
-    retention = Retention(redis)
+    purging = Purge()
 
-    retention.poll(NOW)
+    Retention(redis, purging).poll(NOW)
 
     wait_until(lambda: not Job.objects.exists())
-    retention.stop()
-    assert not [thread for thread in threading.enumerate() if thread.name == "purge"]
+    end(purging)
+    assert not purging_threads()
+
+
+def purging_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "purge"]
+
+
+def end(purging: Purge, *, at_once: bool = True) -> None:
+    if at_once:
+        purging.stop()
+    wait_until(lambda: not purging_threads())
+
+
+def test_a_stop_ends_it_before_the_other_tables() -> None:
+    """Not one more transaction for each."""
+    stopped = threading.Event()
+    stopped.set()
+
+    with CaptureQueriesContext(connection) as queries:
+        assert purge(BEFORE, stopped) == 0
+
+    assert not [query for query in queries.captured_queries if WorldAdvance._meta.db_table in query["sql"]]
 
 
 def test_nothing_old_needs_no_thread(redis: Redis) -> None:
@@ -149,7 +178,7 @@ def test_nothing_old_needs_no_thread(redis: Redis) -> None:
 
     Retention(redis).poll(NOW)
 
-    assert not [thread for thread in threading.enumerate() if thread.name == "purge"]
+    assert not purging_threads()
     assert Job.objects.count() == 1
 
 
@@ -163,9 +192,107 @@ def test_an_outage_ends_it_until_the_next_time(old_jobs: list[Job], monkeypatch:
     with monkeypatch.context() as outage:
         outage.setattr("jobs.engine.scheduler.purge.statements", away)
         purging.start(BEFORE)
-        purging.stop()
+        end(purging)
     assert Job.objects.count() == len(old_jobs)
 
     purging.start(BEFORE)
     wait_until(lambda: not Job.objects.exists())
-    purging.stop()
+    end(purging)
+
+
+def test_an_error_that_lasts_elsewhere_stops_no_deletion(
+    old_jobs: list[Job], redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It begins before the rest of the cleaning up."""
+
+    def broken(_now: datetime) -> None:
+        raise ValueError("an odd row")
+
+    monkeypatch.setattr("jobs.engine.scheduler.retention.fold_outcomes", broken)
+    purging = Purge()
+
+    with pytest.raises(ValueError, match="odd row"):
+        Retention(redis, purging).poll(NOW)
+
+    wait_until(lambda: not Job.objects.exists())
+    end(purging)
+
+
+def test_dead_letters_are_walked_once_a_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They stay, but need no thread each time; then what need not stay any more goes, too."""
+    (dead,) = made([(State.DEAD, BEFORE - timedelta(days=1))])
+    purging, runs = Purge(), list[int]()
+    monkeypatch.setattr(
+        "jobs.engine.scheduler.purge.purge", lambda *args, **kwargs: runs.append(purge(*args, **kwargs))
+    )
+
+    for hours in range(3):
+        purging.start(BEFORE + timedelta(hours=hours))
+        end(purging, at_once=False)
+    assert runs == [0]
+
+    made([(State.SUCCEEDED, BEFORE + timedelta(hours=2.5))])
+    Job.objects.filter(pk=dead.pk).update(state=State.CANCELLED)
+    purging.start(BEFORE + timedelta(hours=3))
+    end(purging, at_once=False)
+    assert list(Job.objects.all()) == [dead]
+
+    monkeypatch.setattr(
+        "jobs.engine.scheduler.purge.time", SimpleNamespace(monotonic=lambda: time.monotonic() + 90_000)
+    )
+    purging.start(BEFORE + timedelta(hours=4))
+    end(purging, at_once=False)
+    assert not Job.objects.exists()
+
+
+@pytest.fixture
+def stuck(old_jobs: list[Job], monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """A transaction of the purge takes long: it has begun once the event is set."""
+    began, done = threading.Event(), threading.Event()
+
+    def wait() -> NoReturn:
+        began.set()
+        done.wait(30)
+        raise OperationalError("the database is away")
+
+    monkeypatch.setattr("jobs.engine.scheduler.purge.statements", wait)
+    yield began
+    done.set()
+    wait_until(lambda: not purging_threads())
+
+
+def test_another_scheduler_takes_over_while_a_transaction_takes_long(
+    stuck: threading.Event, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lease is released before this process waits for it, and that is not for long."""
+    scheduler, other = Scheduler(connection=redis), Lease("scheduler", redis)
+    assert scheduler.lead()
+    wait_until(lambda: scheduler.poll() == 0 and stuck.is_set())
+    taken_over: list[bool] = []
+    monkeypatch.setattr(Purge, "join", lambda _purge: taken_over.append(other.hold()))
+
+    scheduler.close()
+
+    assert taken_over == [True]
+    assert purging_threads()
+    assert LONGEST_STOP_S < MARGIN_S / 2
+
+
+def test_a_scheduler_that_leads_again_starts_no_second_thread(
+    stuck: threading.Event, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one from before may not have ended yet."""
+    monkeypatch.setattr("jobs.engine.scheduler.scheduler.DURATION", timedelta(0))  # look each time
+    scheduler, other = Scheduler(connection=redis), Lease("scheduler", redis)
+    wait_until(lambda: scheduler.poll() == 0 and stuck.is_set())
+    redis.delete(keys.LEASE.format("scheduler"))
+    assert other.hold()
+    assert not scheduler.lead()
+    other.release()
+
+    assert scheduler.lead()
+    scheduler.poll()
+    scheduler.poll()
+
+    assert len(purging_threads()) == 1
+    scheduler.close()

@@ -27,17 +27,23 @@ RETRY_AFTER: Final = 5.0  # seconds
 COMPARED: Final = 500  # campaigns per poll
 AT_ONCE: Final = 20  # campaigns that are behind; after these,
 EACH: Final = 0.05  # seconds between campaigns, a load that the main API can take beside its own work
+MESSAGE_LAG: Final = 1.0  # seconds that a message may come later than a poll that has found the same
 
 
 class CatchUp:
-    """Calls `process` with each campaign that is behind, and its world time; it returns False if a message has told."""
+    """Calls `process` with each campaign that is behind, and its world time.
+
+    `process` returns False if a message announced the move.
+    """
 
     def __init__(self, api: MainApi, process: Callable[[str, WorldTime], bool]) -> None:
         self._api = api
         self._process = process
         self._at = 0.0
         self._clocks = ClockPoll(settings.WORLD_TIME_POLL.total_seconds())
-        self._polled: set[str] = set()  # campaigns to compare because a poll has seen their clocks move
+        self._found: dict[str, Campaign] = {}  # a poll has seen their clocks move; compared at `_compare_at`
+        self._compare_at = 0.0
+        self._polled: set[str] = set()  # those of them that are compared or processed
         self._to_compare: dict[str, Campaign] = {}
         self._behind: dict[str, WorldTime] = {}
         self._next_behind_at = 0.0
@@ -45,14 +51,15 @@ class CatchUp:
     @property
     def is_running(self) -> bool:
         """Whether campaigns are left to compare or to process."""
-        return bool(self._to_compare or self._behind)
+        return bool(self._found or self._to_compare or self._behind)
 
     @property
     def continues_at(self) -> float | None:
         """When the next poll has work, by the monotonic clock; None while nothing is left."""
         if self._to_compare:
             return 0.0
-        return self._next_behind_at if self._behind else None
+        moments = [self._compare_at] if self._found else []
+        return min([*moments, self._next_behind_at] if self._behind else moments, default=None)
 
     def request(self) -> None:
         """Have the next poll read every campaign's world time: messages may have been missed."""
@@ -60,15 +67,16 @@ class CatchUp:
 
     def forget(self) -> None:
         """Leave what is left to another listener."""
-        self._to_compare, self._behind = {}, {}
+        self._found, self._to_compare, self._behind = {}, {}, {}
 
     def drop_older(self, campaign_id: str, received: WorldTime) -> None:
         """Drop the campaign if this message's world time is the same or later."""
-        campaign = self._to_compare.get(campaign_id)
+        campaign = self._found.get(campaign_id) or self._to_compare.get(campaign_id)
         read = _reading_of(campaign) if campaign else self._behind.get(campaign_id)
         if read and read <= received:
-            self._to_compare.pop(campaign_id, None)
-            self._behind.pop(campaign_id, None)
+            for listed in (self._found, self._to_compare, self._behind):
+                listed.pop(campaign_id, None)
+            self._polled.discard(campaign_id)
 
     def poll(self) -> None:
         """Read the clocks if it is time; then compare or process some campaigns."""
@@ -76,6 +84,10 @@ class CatchUp:
             self.begin()
         elif self._clocks.is_due(time.monotonic()):
             self._poll_clocks()
+        if self._found and time.monotonic() >= self._compare_at:
+            self._to_compare |= self._found
+            self._polled |= self._found.keys()
+            self._found = {}
         if self._to_compare:
             self._compare()
         if not self._to_compare:
@@ -94,11 +106,12 @@ class CatchUp:
             return
         self._to_compare = {campaign.id: campaign for campaign in campaigns}
         self._clocks.read(campaigns, time.monotonic(), took_s=time.monotonic() - began)
+        self._found.clear()
         self._polled.clear()
         self._next_behind_at = time.monotonic() - AT_ONCE * EACH
 
     def _poll_clocks(self) -> None:
-        """Compare the clocks that have moved since they were last read."""
+        """Find the clocks that have moved since they were last read."""
         began = time.monotonic()
         try:
             campaigns = self._api.campaigns(fresh=True)
@@ -108,8 +121,9 @@ class CatchUp:
             return
         now = time.monotonic()  # a slow answer must leave time for messages
         moved = self._clocks.read(campaigns, now, took_s=now - began)
-        self._to_compare |= moved
-        self._polled |= moved.keys()
+        if not self._found:
+            self._compare_at = now + MESSAGE_LAG
+        self._found |= moved
 
     def _compare(self) -> None:
         some = list(islice(self._to_compare.values(), COMPARED))
@@ -118,9 +132,8 @@ class CatchUp:
             reading = self._reading_behind(campaign, known[campaign.id])
             if reading is not None:
                 self._behind[campaign.id] = reading
-                if campaign.id in self._polled:
-                    counters.add("listener_polled_advances")
-            self._polled.discard(campaign.id)
+            else:
+                self._polled.discard(campaign.id)
             del self._to_compare[campaign.id]
         if not self._to_compare:
             counters.add("listener_catch_ups", "done")
@@ -132,8 +145,10 @@ class CatchUp:
         self._next_behind_at = max(self._next_behind_at, now - AT_ONCE * EACH)
         while self._behind and self._next_behind_at <= now:
             campaign_id, reading = next(iter(self._behind.items()))
-            if self._process(campaign_id, reading):
+            if self._process(campaign_id, reading) and campaign_id in self._polled:
+                counters.add("listener_polled_advances")
                 self._clocks.hasten(now)
+            self._polled.discard(campaign_id)
             del self._behind[campaign_id]
             self._next_behind_at += EACH
 

@@ -237,22 +237,24 @@ class Listener:
             reason=f"{kind} {what}",
         )
 
-    def _advance(self, campaign_id: str, reading: WorldTime, *, source: AdvanceSource = AdvanceSource.MESSAGE) -> None:
+    def _advance(self, campaign_id: str, reading: WorldTime, *, source: AdvanceSource = AdvanceSource.MESSAGE) -> bool:
         """React to the world time that the main API has, unless it was processed: a replayed message changes nothing.
 
         Any other counts: after a restore from a backup, world time has moved backwards. But a reading may also be older
         than what a job has done since, so such a clock is read again. What cannot be read is found by catching up.
+        Returns whether it was new.
         """
         clock, _ = CampaignClock.objects.get_or_create(campaign_id=campaign_id)
         processed = clock.processed_world_time
         try:
             if processed and reading < WorldTime.parse(processed):
                 reading = self._read_again(campaign_id, reading)
-            react(campaign_id, reading, source=source, actor=actors.LISTENER)
+            return react(campaign_id, reading, source=source, actor=actors.LISTENER) is not None
         except InvalidJob as refused:
             log.warning("listener.submission_rejected", error=str(refused))
         except JobError as error:
             log.warning("listener.clock_unread", campaign_id=campaign_id, error=str(error))
+        return False
 
     def _read_again(self, campaign_id: str, reading: WorldTime) -> WorldTime:
         campaign = self._api.campaign(campaign_id)
@@ -261,13 +263,12 @@ class Listener:
     def _catch_up_with(self, campaign_id: str, reading: WorldTime) -> bool:
         """Leave a campaign with a pending message to its window, at the end of which its clock is read anyway.
 
-        Returns whether nobody had told of its world time.
+        Returns whether its world time was new: no message announced it.
         """
         window = self._windows.get((campaign_id, WORLD_TIME_ADVANCED))
         if window and window.pending:
             return False
-        self._advance(campaign_id, reading, source=AdvanceSource.CLOCK)
-        return True
+        return self._advance(campaign_id, reading, source=AdvanceSource.CLOCK)
 
     def _submit(self, campaign_id: str, types: tuple[str, ...], *, subject: str, reason: str) -> None:
         request_id = uuid4().hex  # shared by all jobs of a message

@@ -1,10 +1,10 @@
 """Catching up with world times: each campaign once, without delaying messages."""
 
 import json
-import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -59,24 +59,43 @@ def test_an_unreadable_clock_delays_no_other_campaign(listener: Listener, sandbo
     assert CampaignClock.objects.get(campaign_id="campaign-0").processed_world_time == ""
 
 
-def test_polls_are_rare_where_messages_tell(redis: Redis, api: MainApi, sandbox: SandboxApi, settings: Any) -> None:
-    """A clock whose move was heard of and processed is no reason to ask again soon."""
-    settings.WORLD_TIME_POLL = timedelta(seconds=0.2)
-    sandbox.control("POST", "dialect", {"dialect": "contract"})
+@pytest.mark.parametrize(("published", "polls"), [(True, 4), (False, 22)])
+def test_polls_are_rare_where_messages_tell(
+    redis: Redis,
+    api: MainApi,
+    sandbox: SandboxApi,
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    published: bool,
+    polls: int,
+) -> None:
+    """A clock moves while each poll reads it; the message about that, if there is one, comes after the answer."""
+    settings.WORLD_TIME_POLL = timedelta(seconds=5)
+    sandbox.control("POST", "dialect", {"points": [] if published else [3, 12]})
+    now, read, asked = [1000.0], api.campaigns, list[float]()
+    monkeypatch.setattr("jobs.catch_up.time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr("jobs.listener.WINDOW", 0.0)
     listener = Listener(keys.redis(), api)
-    listener.poll()
     wait_until(lambda: listener.poll() >= 0 and not listener.catch_up.is_running, what="the clocks at the start")
-    asked = sandbox.control("GET", "stats")["operations"]["campaigns"]
 
-    heard = Job.objects.filter(type="EVENT_EXPIRATION", campaign_id="campaign-1")
-    until = time.monotonic() + 2.0
-    while time.monotonic() < until:
+    def move_meanwhile(*, fresh: bool) -> Any:
         sandbox.control("POST", "advance", {"campaignId": "campaign-1", "minutes": 1})
-        listener.poll()
+        asked.append(now[0])
+        return read(fresh=fresh)
+
+    monkeypatch.setattr(api, "campaigns", move_meanwhile)
+    heard = Job.objects.filter(type="EVENT_EXPIRATION", campaign_id="campaign-1")
+    for _ in range(23):  # less than EVERY
+        now[0] += 5.0
+        listener.catch_up.poll()
+        if published:
+            wait_until(lambda: listener.poll() >= 0 and heard.count() == len(asked) + 1, what="the messages")
+        now[0] += catch_up.MESSAGE_LAG
+        listener.catch_up.poll()
     listener.close()
 
-    assert heard.count() >= 1
-    assert sandbox.control("GET", "stats")["operations"]["campaigns"] - asked <= 5  # there were 10
+    assert len(asked) == polls
+    assert heard.count() == len(asked) + 1
 
 
 def test_a_campaign_that_has_not_changed_is_written_now_and_then(listener: Listener, sandbox: SandboxApi) -> None:

@@ -14,7 +14,7 @@ from jobs.ledger.rows import (
     Claimant,
     Claimed,
     DeadLetterCount,
-    Ended,
+    EndedAt,
     Ending,
     Enqueued,
     Entry,
@@ -135,7 +135,7 @@ class Statements(ABC):
         """Update schedule rows; Django's bulk_update takes seconds for thousands."""
 
     @abstractmethod
-    def purge(self, before: datetime, after: Ended) -> Purged:
+    def purge(self, before: datetime, after: EndedAt) -> Purged:
         """Delete jobs that ended before a moment, with their audit entries, in a transaction of its own.
 
         It looks at the PURGED_AT_ONCE next ones `after` another, in the order of their ends. Dead letters stay, and so

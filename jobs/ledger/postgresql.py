@@ -35,7 +35,7 @@ from jobs.ledger.rows import (
     Claimant,
     Claimed,
     DeadLetterCount,
-    Ended,
+    EndedAt,
     Ending,
     Enqueued,
     Entry,
@@ -243,7 +243,7 @@ class PostgreSQL(Statements):
             batch = [{name: getattr(row, name) for name in columns} for row in rows[start : start + _PLACED_AT_ONCE]]
             self._cursor.execute(self.PLACE, (as_json(batch),))
 
-    def purge(self, before: datetime, after: Ended) -> Purged:
+    def purge(self, before: datetime, after: EndedAt) -> Purged:
         """See Statements; two round trips: the plan of one would depend on how many rows it expects."""
         self._cursor.execute(self.ENDED, (before, *after))
         found = self._cursor.fetchall()
@@ -251,7 +251,7 @@ class PostgreSQL(Statements):
             return Purged(0, None)
         self._cursor.execute(self.PURGE, (_array([row[1] for row in found]), before))
         (jobs,) = self._cursor.fetchone() or (0,)
-        return Purged(jobs, Ended(*found[-1]) if len(found) == PURGED_AT_ONCE else None)
+        return Purged(jobs, EndedAt(*found[-1]) if len(found) == PURGED_AT_ONCE else None)
 
     def audit(self, entries: Iterable[Entry]) -> None:
         """See Statements."""

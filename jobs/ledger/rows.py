@@ -46,7 +46,7 @@ class Claimed(msgspec.Struct):
     waits_since: datetime | None = None
 
 
-class Ended(NamedTuple):
+class EndedAt(NamedTuple):
     """A job's place in the order of ends."""
 
     at: datetime
@@ -57,7 +57,7 @@ class Purged(NamedTuple):
     """What one look at old jobs has deleted, and where the next one begins; None if it saw the last."""
 
     jobs: int
-    last: Ended | None
+    last: EndedAt | None
 
 
 class Enqueued(msgspec.Struct):

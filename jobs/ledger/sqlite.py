@@ -36,7 +36,7 @@ from jobs.ledger.rows import (
     Claimant,
     Claimed,
     DeadLetterCount,
-    Ended,
+    EndedAt,
     Ending,
     Enqueued,
     Entry,
@@ -197,7 +197,7 @@ class SQLite(Statements):
         ]
         self._raw.executemany(self.PLACE, values)
 
-    def purge(self, before: datetime, after: Ended) -> Purged:
+    def purge(self, before: datetime, after: EndedAt) -> Purged:
         """See Statements."""
         with transaction.atomic(savepoint=False):
             found = self._raw.execute(self.ENDED, (_text(before), _text(after.at), _hex(after.id))).fetchall()
@@ -207,7 +207,7 @@ class SQLite(Statements):
         if len(found) < PURGED_AT_ONCE:
             return Purged(jobs, None)
         at, job_id, _ = found[-1]
-        return Purged(jobs, Ended(at.replace(tzinfo=UTC), job_id))
+        return Purged(jobs, EndedAt(at.replace(tzinfo=UTC), job_id))
 
     def audit(self, entries: Iterable[Entry]) -> None:
         """See Statements."""

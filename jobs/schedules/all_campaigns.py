@@ -1,8 +1,8 @@
 """Looks through all campaigns for those whose schedules are to be recalculated, and submits a job for each.
 
 Most of the time nothing has changed, so many campaigns are read in one request, and compared with their schedules as
-they are stored (comparing.py). What the main API shows decides, not what it has published: a message that was lost
-costs nothing here. A campaign that is large, is paused, or cannot be read gets its own job, too.
+they are stored (changed_campaigns.py). What the main API shows decides, not what it has published: a message that was
+lost costs nothing here. A campaign that is large, is paused, or cannot be read gets its own job, too.
 """
 
 from collections.abc import Collection, Sequence
@@ -16,7 +16,7 @@ from jobs.errors import JobError, MustWait, NotAuthorized, Outage
 from jobs.main_api.model import Campaign, Settlement
 from jobs.main_api.reading import READ_BATCH
 from jobs.run import Run, Seen
-from jobs.schedules.found import Found, Recalculation, merge
+from jobs.schedules.recalculation_kind import Found, Recalculation, merge
 from jobs.slices import Budget, Slice, followup_for, rest_of, stop_at
 from jobs.triggers.looking import find_to_trigger
 from scheduler_project.outages import is_outage

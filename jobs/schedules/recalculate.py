@@ -17,7 +17,7 @@ from jobs.main_api.model import Campaign, Kingdom, Settlement, Structure
 from jobs.main_api.reading import READ_BATCH
 from jobs.run import Run
 from jobs.schedules.all_campaigns import look_through
-from jobs.schedules.found import Recalculation, merge
+from jobs.schedules.recalculation_kind import Recalculation, merge
 from jobs.slices import Budget, Slice, SlicedPayload, current_slice, rest_of, stop_at, sum_of
 from jobs.triggers.looking import submit_triggers
 from scheduler_project.text import is_id

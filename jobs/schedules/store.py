@@ -14,10 +14,10 @@ from jobs.main_api.model import Campaign
 from jobs.models import CampaignClock, ScheduleRow
 from jobs.models.making import make
 from jobs.run import Applied, Followup, Seen, Wanted
-from jobs.schedules import clocks, comparing
+from jobs.schedules import changed_campaigns, clocks
 from jobs.schedules.clocks import reading_of
 from jobs.schedules.firing import fire, fire_by_campaign, read_clocks, release
-from jobs.schedules.placing import place
+from jobs.schedules.next_due import set_next_due
 from jobs.schedules.rows import BATCH, all_rows, batches, lock, save
 from jobs.schedules.waiting import find_due_structures
 from jobs.world.clock import Moment, WorldTime, clock_name, parse_moment, sortable
@@ -67,7 +67,7 @@ class DatabaseSchedules:
                 new.append(row)
             else:
                 known.append(row)
-            place(row, want, reading)
+            set_next_due(row, want, reading)
         for batch in batches([row.id for row in existing.values()]):
             ScheduleRow.objects.filter(id__in=batch).delete()
         _due, followups = fire([*new, *known], reading)
@@ -116,15 +116,15 @@ class DatabaseSchedules:
 
     def find_failed(self, job_type: str, campaign_ids: Collection[str]) -> set[str]:
         """Find campaigns whose recalculation is a dead letter, and none has succeeded since."""
-        return comparing.find_failed(job_type, campaign_ids)
+        return changed_campaigns.find_failed(job_type, campaign_ids)
 
     def find_moved(self, campaigns: Sequence[Campaign]) -> set[str]:
         """Find active campaigns that are not as they were stored, or whose world time has not been processed yet."""
-        return comparing.find_moved(campaigns)
+        return changed_campaigns.find_moved(campaigns)
 
     def find_changed(self, entity_type: str, seen: Sequence[Seen]) -> set[str]:
         """Find campaigns of which some schedule is new, gone, due, or due at another time than is stored."""
-        return comparing.find_changed(entity_type, seen)
+        return changed_campaigns.find_changed(entity_type, seen)
 
     def world_time(self, campaign_id: str) -> str:
         """Return the campaign's world time when last seen; empty if it has none."""

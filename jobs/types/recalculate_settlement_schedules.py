@@ -8,8 +8,8 @@ from django.utils.translation import gettext_noop
 from jobs.main_api.model import Settlement
 from jobs.registry import Cron, job_type
 from jobs.run import Run, Wanted
-from jobs.schedules.found import Found, Recalculation
 from jobs.schedules.recalculate import recalculate
+from jobs.schedules.recalculation_kind import Found, Recalculation
 from jobs.slices import SlicedPayload
 from jobs.types import settlement_growth
 from jobs.world.growth import settlement_intervals

@@ -10,8 +10,8 @@ from jobs.main_api.listing import Listing
 from jobs.main_api.model import Settlement, Structure
 from jobs.registry import Cron, job_type
 from jobs.run import Run, Wanted
-from jobs.schedules.found import Found, Recalculation
 from jobs.schedules.recalculate import recalculate
+from jobs.schedules.recalculation_kind import Found, Recalculation
 from jobs.slices import SlicedPayload
 from jobs.types import structure_maintenance
 from jobs.world.maintenance import structure_intervals

@@ -16,7 +16,7 @@ from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from jobs.engine.scheduler.sweep import BATCH
-from jobs.ledger import Ended, statements
+from jobs.ledger import EndedAt, statements
 from jobs.models import AdvancePrediction, EventQuestion, Job, TriggerStep, WorldAdvance
 
 log = structlog.get_logger(__name__)
@@ -116,7 +116,7 @@ def _paced(steps: Iterator[int], stop: threading.Event, pause_s: float) -> Itera
 
 def _purge_jobs(since: datetime, before: datetime) -> Iterator[int]:
     """Delete a batch of jobs per step."""
-    after: Ended | None = Ended(since, _FIRST_ID)
+    after: EndedAt | None = EndedAt(since, _FIRST_ID)
     while after is not None:
         with connection.wrap_database_errors:
             jobs, after = statements().purge(before, after)

@@ -23,7 +23,7 @@ from jobs.broker import keys
 from jobs.engine.scheduler.purge import LONGEST_STOP_S, Purge, purge
 from jobs.engine.scheduler.retention import Retention
 from jobs.engine.scheduler.scheduler import Scheduler
-from jobs.ledger import PURGED_AT_ONCE, Ended, statements
+from jobs.ledger import PURGED_AT_ONCE, EndedAt, statements
 from jobs.models import AuditEntry, Job, WorldAdvance
 from jobs.processes.lease import Lease
 from jobs.processes.watchdog import MARGIN_S
@@ -102,7 +102,7 @@ def test_a_job_that_is_retried_meanwhile_stays(old_jobs: list[Job]) -> None:
     kept = max(old_jobs, key=lambda job: job.finished_at or NOW)
     Job.objects.filter(pk=kept.pk).update(state=State.CANCELLED)
 
-    first = statements().purge(BEFORE, Ended(BEFORE - timedelta(days=100), str(UUID(int=0))))
+    first = statements().purge(BEFORE, EndedAt(BEFORE - timedelta(days=100), str(UUID(int=0))))
     service.retry(Job.objects.filter(pk=kept.pk), actor="user:ann", reason="again")
     assert first.last
     rest = statements().purge(BEFORE, first.last)

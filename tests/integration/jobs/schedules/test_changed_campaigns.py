@@ -10,7 +10,7 @@ from jobs import stops
 from jobs.main_api.model import Campaign
 from jobs.models import CampaignClock, ScheduleRow, StopPhase, WorldStop, new_job_id
 from jobs.run import Seen, Wanted
-from jobs.schedules.comparing import find_changed, find_moved
+from jobs.schedules.changed_campaigns import find_changed, find_moved
 from jobs.schedules.store import DatabaseSchedules
 from jobs.world.clock import Moment, WallTime, WorldTime, sortable
 from jobs.world.growth import GrowthType

@@ -15,12 +15,12 @@ from jobs.main_api.model import Campaign
 from jobs.models import CampaignClock, Job, ScheduleRow
 from jobs.run import Seen, Wanted
 from jobs.schedules.clocks import has_changed, reading_of
-from jobs.schedules.placing import Standing, place
+from jobs.schedules.next_due import StoredSchedule, set_next_due
 from jobs.schedules.rows import batches
 from jobs.states import State
 from jobs.world.clock import Moment, sortable
 
-_COLUMNS: Final = [field.name for field in fields(Standing)]
+_COLUMNS: Final = [field.name for field in fields(StoredSchedule)]
 _values_of = attrgetter(*_COLUMNS)
 _Key = tuple[str, str]  #: entity ID and event type
 
@@ -54,17 +54,17 @@ def find_changed(entity_type: str, seen: Sequence[Seen]) -> set[str]:
 
     Their clocks must be readable.
     """
-    stored = _read_standing(entity_type, [one.campaign.id for one in seen])
+    stored = _read_stored(entity_type, [one.campaign.id for one in seen])
     readings = stops.effective_readings({c.id: reading_of(c.current_world_time) for c, _ in seen})
     return {
         campaign.id
         for campaign, wanted in seen
-        if not _stand(stored.get(campaign.id, {}), wanted, readings[campaign.id])
+        if not _are_up_to_date(stored.get(campaign.id, {}), wanted, readings[campaign.id])
     }
 
 
-def _read_standing(entity_type: str, campaign_ids: Sequence[str]) -> dict[str, dict[_Key, tuple[Any, ...]]]:
-    """Read by campaign, entity and event the values of schedules, in the order of `Standing`."""
+def _read_stored(entity_type: str, campaign_ids: Sequence[str]) -> dict[str, dict[_Key, tuple[Any, ...]]]:
+    """Read by campaign, entity and event the values of schedules, in the order of `StoredSchedule`."""
     found: dict[str, dict[_Key, tuple[Any, ...]]] = {}
     for batch in batches(campaign_ids):
         rows = ScheduleRow.objects.filter(campaign_id__in=batch, entity_type=entity_type).order_by()
@@ -73,18 +73,18 @@ def _read_standing(entity_type: str, campaign_ids: Sequence[str]) -> dict[str, d
     return found
 
 
-def _stand(stored: Mapping[_Key, tuple[Any, ...]], wanted: Sequence[Wanted], reading: Moment) -> bool:
+def _are_up_to_date(stored: Mapping[_Key, tuple[Any, ...]], wanted: Sequence[Wanted], reading: Moment) -> bool:
     """Whether these schedules are what is wanted, and none is due."""
     if stored.keys() != {(want.entity_id, want.event_type) for want in wanted}:
         return False
     due = sortable(reading)
     for want in wanted:
         values = stored[want.entity_id, want.event_type]
-        row = Standing(*values)
+        row = StoredSchedule(*values)
         if "" < row.next_due <= due:
             return False
         try:
-            place(row, want, reading)
+            set_next_due(row, want, reading)
         except ValueError:  # somebody has edited the tables
             return False
         if _values_of(row) != values:

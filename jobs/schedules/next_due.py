@@ -1,4 +1,4 @@
-"""Where a schedule stands: when the event of an entity that was just read is due next."""
+"""When the event of an entity that was just read is due next."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,7 +12,7 @@ from scheduler_project.text import as_name, is_id
 
 
 @dataclass(slots=True)
-class Standing:
+class StoredSchedule:
     """The values of a stored schedule: to compare them takes a tenth of the time that making a row takes."""
 
     entity_id: str
@@ -28,8 +28,10 @@ class Standing:
     payload: Any
 
 
-def place(row: ScheduleRow | Standing, want: Wanted, reading: Moment) -> None:
-    """Set the next due time: one interval after the last one applied, or after the entity was first seen."""
+def set_next_due(row: ScheduleRow | StoredSchedule, want: Wanted, reading: Moment) -> None:
+    """Set what was read, and the next due time: one interval after the last one applied, or after the entity was first
+    seen.
+    """
     clock = clock_name(reading)
     known = parse_moment(clock, row.anchor) if row.anchor and row.clock == clock else None
     variables = want.variables if isinstance(want.variables, dict) else {}

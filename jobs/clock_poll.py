@@ -1,8 +1,8 @@
 """When to ask for the campaigns' world clocks, and which of them have moved.
 
 A main API that publishes no world time is asked every few seconds: one request for all campaigns, less often while
-that tells nothing new, and not at all while no campaign is active. So a main API that does publish world time is asked
-once a minute, however many campaigns move.
+that finds nothing that a message has not announced, and not at all while no campaign is active. So a main API that does
+publish world time is asked once a minute, however many campaigns move.
 """
 
 from collections.abc import Iterable
@@ -43,7 +43,7 @@ class ClockPoll:
         return moved
 
     def hasten(self, now: float) -> None:
-        """A clock has moved that nobody had told of: poll again soon."""
+        """A clock has moved, and no message announced it: poll again soon."""
         self._wait_s = self._every_s
         if self._next_at is not None:
             self._next_at = min(self._next_at, now + max(self._every_s, self._least_s))

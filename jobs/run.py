@@ -239,7 +239,7 @@ class Run:
     sending: Sending = field(default_factory=lambda: Sending(lambda: True))
     """Tracks the request that must not be sent twice, if the type is not idempotent."""
     paused_campaigns: Callable[[], Collection[str]] = frozenset
-    """Returns the IDs of paused campaigns, which a job for all campaigns leaves out."""
+    """Returns the IDs of paused campaigns. A job for all campaigns does not read them; each may get its own job."""
     waits: int = 0
     """How many of the job's claims only found that it must wait."""
 

@@ -189,7 +189,7 @@ VARIABLES: tuple[Variable, ...] = (
         "WORLD_TIME_POLL_SECONDS",
         "int",
         5,
-        "Time between two readings of the world clocks while they move; 0 is never.",
+        "Time between two polls of the world clocks while they find moves that no message told; 0 is never.",
         check.number(0, 3_600),
     ),
     Variable(

@@ -15,9 +15,8 @@ from jobs.world.clock import Moment, WallTime, WorldTime
 from scheduler_project.text import as_name
 
 log = structlog.get_logger(__name__)
-SEEN_EVERY: Final = timedelta(
-    minutes=10
-)  #: how often it is noted that a campaign was seen: all are read every 3 minutes
+#: How often it is noted that a campaign was seen: all are read every 3 minutes.
+SEEN_EVERY: Final = timedelta(minutes=10)
 
 
 def reading_of(world_time: str | None) -> Moment:

@@ -18,7 +18,7 @@ WHOLE_EVERY_S: Final = 60.0  #: for all other rows that are older when they appe
 
 
 class LowerBound:
-    """Leaves out what is older than all that the last look found, but for one look in WHOLE_EVERY_S."""
+    """Skips rows older than the oldest row found last time; every WHOLE_EVERY_S it reads all."""
 
     def __init__(self, field: str) -> None:
         self._field = field
@@ -26,7 +26,7 @@ class LowerBound:
         self._whole_at = 0.0
 
     def apply(self, rows: QuerySet[Job]) -> QuerySet[Job]:
-        """`rows` without those; call `learn` with what was found."""
+        """Return `rows` without those that it skips; call `learn` with what was found."""
         if self._since is None or time.monotonic() - self._whole_at >= WHOLE_EVERY_S:
             self._whole_at = time.monotonic()
             return rows

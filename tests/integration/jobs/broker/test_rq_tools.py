@@ -76,7 +76,7 @@ def test_jobs_that_rq_removes_from_a_queue_come_back(redis: Redis, sandbox: Sand
         getattr(RQJob.fetch(str(job.pk), connection=redis), how)()
     work(redis)
     assert state_of(job) == "QUEUED"
-    Job.objects.update(moved_at=timezone.now() - timedelta(minutes=1))
+    Job.objects.update(moved_at=timezone.now() - timedelta(seconds=8))  # settled, but no older than LowerBound allows
 
     for _ in range(2):
         reconciler.poll()

@@ -56,7 +56,7 @@ def _quick_passwords() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _contexts_of_pages() -> Iterator[None]:
-    """An answer has the context of its page, not of each template in it: copies take a third of the time."""
+    """An answer has the context of its page, not a copy for each template in it."""
     store = test_client.store_rendered_templates  # type: ignore[attr-defined]  # not in django-stubs
 
     def store_page(*of_signal: Any, template: Template, context: Context, **more: Any) -> None:

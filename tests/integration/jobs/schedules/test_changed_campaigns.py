@@ -1,6 +1,7 @@
 """A campaign that is skipped has nothing that a recalculation would change."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -25,9 +26,10 @@ def at(hours: float) -> WorldTime:
     return WorldTime(NOON.at + timedelta(hours=hours))
 
 
-def campaign(hours: float = 0, **changes: object) -> Campaign:
-    fields = {"name": "Northmarch", "is_active": True, "current_world_time": at(hours).isoformat(), **changes}
-    return Campaign(id="c-1", **fields)  # type: ignore[arg-type]  # of any kind
+def campaign(hours: float = 0, **changes: Any) -> Campaign:
+    now = at(hours).isoformat()
+    fields: dict[str, Any] = {"name": "Northmarch", "is_active": True, "current_world_time": now, **changes}
+    return Campaign(id="c-1", **fields)
 
 
 def want(entity: int, event: GrowthType, hours: int, mark: float | None, name: str) -> Wanted:
@@ -163,12 +165,12 @@ def test_a_world_that_stands_goes_up_to_its_first_stop() -> None:
     ],
 )
 def test_a_campaign_is_skipped_only_as_it_was_stored_and_processed(
-    shown: dict[str, object], stored: dict[str, object], moved: bool
+    shown: dict[str, Any], stored: dict[str, Any], moved: bool
 ) -> None:
     """While the listener was away, its clock was not processed."""
     now = NOON.isoformat()
     fields = {"name": "Northmarch", "world_time": now, "processed_world_time": now, **stored}
     CampaignClock.objects.create(campaign_id="c-1", **fields)
 
-    assert find_moved([campaign(**shown)]) == ({"c-1"} if moved else set())  # type: ignore[arg-type]
+    assert find_moved([campaign(**shown)]) == ({"c-1"} if moved else set())
     assert find_moved([Campaign(id="new", name="new", is_active=True)]) == {"new"}

@@ -191,8 +191,8 @@ class Cycles:
             if ahead:
                 self.fetch.begin_short(now, most=idle + ahead)
             if takes:
-                room = None if limit is None else limit - len(self.in_flight) - self.recorder.pending
-                self.fetch.begin(now, idle=idle, limit=room)
+                left = None if limit is None else limit - len(self.in_flight) - self.recorder.pending
+                self.fetch.begin(now, idle=idle, limit=left)
         with _deferring(away):
             self.fetch.end()
             if takes and limit is None and not away:

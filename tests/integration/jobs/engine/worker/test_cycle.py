@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from jobs import pauses, service
 from jobs.broker import keys
 from jobs.broker.commands import STOPS, Command
 from jobs.broker.enqueue import queue_of
+from jobs.engine.scheduler.rescuer import Rescuer
 from jobs.engine.worker.cancellation import PATIENCE_S
 from jobs.engine.worker.cycle import Cycles
 from jobs.engine.worker.rq_mirror import RQMirror
@@ -141,6 +143,29 @@ def test_what_finds_no_thread_is_handed_back(cycles: Cycles, redis: Redis) -> No
     assert job.audit_trail.latest("id").reason.startswith("handed back")
     assert keys.texts(redis.lrange(f"rq:queue:{queue_of(job)}", 0, -1)) == [str(job.pk)]
     assert not waiting.begin()
+
+
+@pytest.mark.parametrize("cycles", [2], indirect=True)
+def test_what_a_lost_worker_had_claimed_and_not_begun_runs_again(cycles: Cycles, redis: Redis) -> None:
+    """Each is retried after one failure; when the lost worker comes back, it records nothing of them."""
+    submit_expirations(20)
+    cycles.fetch.begin(timezone.now(), idle=20, limit=None)
+    cycles.fetch.end()
+    cycles.recorder.record_and_claim(timezone.now(), 20)
+    assert Job.objects.filter(state="RUNNING").count() == 20
+    Job.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+    rescuer = Rescuer(redis)
+    rescuer.checked_at = timezone.now()
+    rescuer.free_expired(timezone.now())
+    assert set(Job.objects.values_list("state", "failures")) == {("RETRYING", 1)}
+
+    for group in cycles.in_flight:
+        group.began -= PATIENCE_S
+    cycles.takes = False
+    cycles.run()
+
+    assert len(cycles.in_flight) == 0
+    assert set(Job.objects.values_list("state", "failures")) == {("RETRYING", 1)}
 
 
 @pytest.mark.parametrize("cycles", [2], indirect=True)

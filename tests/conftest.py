@@ -1,10 +1,12 @@
 """One fixture for each real thing, stopped whatever happens."""
 
 import gc
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from django.conf import settings
@@ -46,6 +48,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFolder:
 #: A busy machine is no fault of the law. Every run tries other examples.
 settings_of_laws.register_profile("suite", deadline=None, max_examples=40 * FACTOR)
 settings_of_laws.load_profile("suite")
+
+
+@pytest.fixture(autouse=True)
+def _variables() -> Iterator[None]:
+    """What a test or a library sets is not the next test's: alerts through Apprise switch proxies off."""
+    with mock.patch.dict(os.environ):
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

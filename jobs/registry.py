@@ -284,14 +284,13 @@ def can_read(job_type: str, payload_version: int) -> bool:
 
 def types_on_world_time() -> tuple[str, ...]:
     """Return the types to submit when a campaign's world time advances."""
-    return tuple(name for name, declared in all_types().items() if declared.on_world_time)
+    return tuple(sorted(name for name, declared in all_types().items() if declared.on_world_time))
 
 
 def types_on_entity(entity_type: object) -> tuple[str, ...]:
     """Return the types to submit when an entity of this type changes."""
-    return tuple(
-        name for name, declared in all_types().items() if declared.on_entity and declared.on_entity == entity_type
-    )
+    found = [name for name, declared in all_types().items() if declared.on_entity and declared.on_entity == entity_type]
+    return tuple(sorted(found))
 
 
 def type_moving_world_time() -> JobType:

@@ -3,8 +3,10 @@
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -72,12 +74,14 @@ class Ours:
         return time.perf_counter() - began
 
     def submit(
-        self, count: int, job_type: str, payload: dict[str, Any], *, single: bool = False, campaigns: int = 1
+        self, count: int, job_type: str, payload: dict[str, Any], *, clients: int = 0, campaigns: int = 1
     ) -> Submitted:
-        """Submit `count` jobs, in calls of CHUNK or one at a time."""
+        """Submit `count` jobs in calls of CHUNK, or one a call by so many threads at once."""
         wanted = [_submission(job_type, payload, n, campaign=n % campaigns + 1) for n in range(count)]
+        if clients > 1:
+            return _submit_at_once(wanted, clients)
         began, cpu_began = time.perf_counter(), time.process_time()
-        if single:
+        if clients:
             for submission in wanted:
                 service.submit(submission, actor=ACTOR)
         else:
@@ -173,6 +177,29 @@ class Ours:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def _submit_at_once(wanted: list[Submission], clients: int) -> Submitted:
+    """Submit one job a call by so many threads, which share the list and have their connections before."""
+    left = iter(wanted)  # next() holds the GIL: no two threads get the same
+    ready = threading.Barrier(clients + 1)
+
+    def submit() -> None:
+        connection.ensure_connection()
+        try:
+            ready.wait(timeout=60)
+            for submission in left:
+                service.submit(submission, actor=ACTOR)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(clients) as pool:
+        done = [pool.submit(submit) for _ in range(clients)]
+        ready.wait(timeout=60)
+        began, cpu_began = time.perf_counter(), time.process_time()
+        for one in done:
+            one.result()
+        return Submitted(time.perf_counter() - began, time.process_time() - cpu_began)
 
 
 def made_here() -> QuerySet[Job]:

@@ -62,9 +62,9 @@ class Peer:
         self.waiting = count
         return seconds
 
-    def submit(self, count: int, data: dict[str, Any], *, single: bool = False) -> Submitted:
-        """Add `count` jobs."""
-        answer = self._run(command="submit", count=count, data=data, single=single)
+    def submit(self, count: int, data: dict[str, Any], *, clients: int = 0) -> Submitted:
+        """Add `count` jobs in calls of 1,000, or one a call by so many clients at once."""
+        answer = self._run(command="submit", count=count, data=data, clients=clients)
         return Submitted(float(answer["seconds"]), float(answer["cpu"]))
 
     def submit_jobs(self, jobs: list[dict[str, Any]]) -> float:

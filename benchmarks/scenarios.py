@@ -21,19 +21,28 @@ LAG_OVER_S = 20.0  #: the period over which firing-lag spreads its due times
 
 def submit(bench: Bench) -> None:
     """Submit jobs one at a time, and in calls of 1,000."""
+    _submit(bench, "submit-one", bench.sized(1000), clients=1)
+    _submit(bench, "submit-many", bench.sized(10_000), clients=0)
+
+
+def submit_eight(bench: Bench) -> None:
+    """Submit jobs one a call, eight calls at a time."""
+    _submit(bench, "submit-eight", bench.sized(8000), clients=8)
+
+
+def _submit(bench: Bench, name: str, count: int, *, clients: int) -> None:
     from benchmarks.job_types import NOOP  # declares the types
 
-    for name, count, single in (("submit-one", bench.sized(1000), True), ("submit-many", bench.sized(10_000), False)):
-        bench.ours.clear()
+    bench.ours.clear()
+    with bench.servers.measured() as spent:
+        took = bench.ours.submit(count, NOOP, {}, clients=clients)
+    _note_submitted(bench, name, "ours", count, took, spent)
+    if bench.peer:
+        bench.peer.clear()
+        bench.peer.submit(1, {"kind": "noop"})  # makes the tables or loads the scripts
         with bench.servers.measured() as spent:
-            took = bench.ours.submit(count, NOOP, {}, single=single)
-        _note_submitted(bench, name, "ours", count, took, spent)
-        if bench.peer:
-            bench.peer.clear()
-            bench.peer.submit(1, {"kind": "noop"})  # makes the tables or loads the scripts
-            with bench.servers.measured() as spent:
-                took = bench.peer.submit(count, {"kind": "noop"}, single=single)
-            _note_submitted(bench, name, "peer", count, took, spent)
+            took = bench.peer.submit(count, {"kind": "noop"}, clients=clients)
+        _note_submitted(bench, name, "peer", count, took, spent)
 
 
 def _note_submitted(bench: Bench, name: str, side: str, count: int, took: Submitted, spent: Spent) -> None:
@@ -174,6 +183,7 @@ def _note_lags(bench: Bench, name: str, *, ours: Iterable[float] = (), peer: Ite
 
 SCENARIOS: dict[str, Callable[[Bench], None]] = {
     "submit": submit,
+    "submit-eight": submit_eight,
     "drain-noop": drain_noop,
     "drain-call": drain_call,
     "firing-lag": lag,

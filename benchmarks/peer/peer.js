@@ -152,7 +152,8 @@ async function addAll(queue, jobs) {
 }
 
 const commands = {
-  // Adds `jobs` (each { data, dueAt? }), or `count` of `data`, in calls of CHUNK, or one at a time with `single`.
+  // Adds `jobs` (each { data, dueAt? }), or `count` of `data`: in calls of CHUNK, or with `clients` one a call, so many
+  // calls at a time.
   async submit(queue) {
     const wanted = options.jobs || Array.from({ length: options.count }, (_, n) => ({ data: { ...options.data, n } }));
     const jobs = wanted.map(({ data, dueAt }) => ({
@@ -161,8 +162,13 @@ const commands = {
     }));
     const began = now();
     const cpu = process.cpuUsage();
-    if (options.single) for (const job of jobs) await queue.add(job.data, job.opts);
-    else await addAll(queue, jobs);
+    if (options.clients) {
+      const left = jobs.values(); // shared: each client takes the next one
+      const add = async () => {
+        for (const job of left) await queue.add(job.data, job.opts);
+      };
+      await Promise.all(Array.from({ length: options.clients }, add));
+    } else await addAll(queue, jobs);
     const { user, system } = process.cpuUsage(cpu);
     return { seconds: now() - began, cpu: (user + system) / 1e6 };
   },

@@ -16,12 +16,13 @@ def run(*words: str) -> str:
     return done.stdout
 
 
-def test_the_quick_benchmark_measures_draining() -> None:
-    """It starts everything it needs, measures, and prints JSON with a rate."""
-    (result,) = json.loads(run("benchmark", "--quick", "--runs", "1", "--scenario", "drain-noop", "--json"))
+def test_the_quick_benchmark_measures_draining_and_submitting() -> None:
+    """It starts everything it needs, measures, and prints JSON with rates."""
+    scenarios = ["--scenario", "drain-noop", "--scenario", "submit-eight"]
+    (result,) = json.loads(run("benchmark", "--quick", "--runs", "1", *scenarios, "--json"))
 
     rates = [f["median_ours"] for f in result["figures"] if f["figure"] == "rate"]
-    assert len(rates) == 2
+    assert len(rates) == 3
     assert all(rate > 0 for rate in rates)
 
 

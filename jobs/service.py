@@ -6,6 +6,7 @@ person's reason is what they typed, or empty: what was done stands in the entry 
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -17,7 +18,7 @@ from django.utils import timezone
 from jobs import stops
 from jobs.broker import enqueue
 from jobs.errors import StateConflict
-from jobs.ledger import Move, statements
+from jobs.ledger import Move
 from jobs.ledger import moves as ledger
 from jobs.ledger.changes import Change, differences_from
 from jobs.models import Job, JobAction
@@ -89,7 +90,7 @@ def _submit_many(
     jobs = [job_of(submission, by.actor, now) for submission in submissions]
     changes = changes_of(jobs[0]) if changes_of else None
     has_stops = any(waits_for_world_time(job) for job in jobs)
-    with statements().block(more=has_stops or len(jobs) > ledger.BATCH):
+    with transaction.atomic() if has_stops else nullcontext():
         by_key = ledger.create_many(jobs, **by._asdict(), changes=changes)
         if has_stops:
             _place_stops(jobs, by_key)

@@ -3,4 +3,4 @@
 from django.dispatch import Signal
 
 #: Sent after the commit with `moves`: a list of jobs.ledger.moves.Moved, one per job of the batch.
-job_moved = Signal()
+job_moved = Signal(use_caching=True)

@@ -7,7 +7,7 @@ text, so that it is prepared once.
 import threading
 from typing import Any
 
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connections
 
 from jobs.ledger.base import PLACED_COLUMNS, PURGED_AT_ONCE, Statements
 from jobs.ledger.postgresql import PostgreSQL
@@ -63,8 +63,11 @@ _last = _OfThread()
 
 def statements() -> Statements:
     """The statements of the default database, on its connection of this thread."""
-    connection.ensure_connection()
+    connection = connections[DEFAULT_DB_ALIAS]  # django.db.connection looks it up for each attribute
     raw: Any = connection.connection
+    if raw is None:
+        connection.ensure_connection()
+        raw = connection.connection
     if _last.raw is not raw:
         _last.raw, _last.statements = raw, SQLite(raw) if connection.vendor == "sqlite" else PostgreSQL(raw)
     return _last.statements

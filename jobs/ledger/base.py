@@ -110,7 +110,10 @@ class Statements(ABC):
 
     @abstractmethod
     def block(self, *, more: bool) -> AbstractContextManager[object]:
-        """A transaction for one `cycle` or `insert`; `more` if other statements run in it."""
+        """A transaction for one `cycle`, `insert` or `queue`; `more` if other statements run in it.
+
+        Without `more`, Django may not know of it: what is to follow the commit is registered after the block.
+        """
 
     @abstractmethod
     def cycle(self, endings: Sequence[Ending], ids: Sequence[str], by: Claimant) -> tuple[set[Attempt], list[Claimed]]:

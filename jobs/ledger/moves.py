@@ -60,19 +60,23 @@ def create_many(
         if job.state not in NEW:
             raise StateConflict(f"{job}: cannot begin as {job.state}")
     stored: dict[str, Job] = {}
-    with statements().block(more=len(jobs) > BATCH), connection.wrap_database_errors:
+    noted: list[tuple[Job, Entry]] = []
+    sql = statements()
+    with connection.wrap_database_errors, sql.block(more=len(jobs) > BATCH):
         for batch in _batches(jobs):
             wanted: dict[str, Job] = {}
             for job in batch:
                 wanted.setdefault(job.unique_key, job)
             entries = entries_of([Recorded(job, "", reason, None, changes) for job in wanted.values()], actor, action)
-            new = statements().insert(wanted, entries)
-            noted = zip(wanted.values(), entries, strict=True)
-            announce([(job, entry) for job, entry in noted if job.unique_key in new])
+            new = sql.insert(wanted, entries)
+            noted += [
+                (job, entry) for job, entry in zip(wanted.values(), entries, strict=True) if job.unique_key in new
+            ]
             stored |= {key: job for key, job in wanted.items() if key in new}
             known = wanted.keys() - new
             if known:
                 stored |= {job.unique_key: job for job in Job.objects.filter(unique_key__in=known)}
+    announce(noted)
     return stored
 
 
@@ -149,10 +153,10 @@ def cycle(
         ended, claimed = sql.cycle(list(by_attempt.values()), ids, by)
         current = [e for attempt, e in by_attempt.items() if attempt in ended]
         sql.count_dead(_count_dead_letters(current, now))
-        if start:
-            transaction.on_commit(partial(start, claimed))
-        ends = [(e.job, entry) for e in current for entry in entries_of_end(e, by)]
-        announce([*ends, *((c, entry) for c in claimed if (entry := entry_of_claim(c, by)))])
+    if start:
+        transaction.on_commit(partial(start, claimed))
+    ends = [(e.job, entry) for e in current for entry in entries_of_end(e, by)]
+    announce([*ends, *((c, entry) for c in claimed if (entry := entry_of_claim(c, by)))])
     for e in current:
         _note_end(e, now)
     return current, claimed
@@ -186,7 +190,7 @@ def queue_due(ids: Sequence[str], *, actor: str, reason: str, now: datetime) -> 
     sql = statements()
     with connection.wrap_database_errors, sql.block(more=False):
         queued = sql.queue(ids, actor=actor, reason=reason, now=now)
-        announce([(job, entry) for job, entry in queued if entry])
+    announce([(job, entry) for job, entry in queued if entry])
     return [job for job, _ in queued]
 
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
-from django.db import transaction
+from django.db import DEFAULT_DB_ALIAS, connections, transaction
 
 from jobs.ledger.base import (
     AUDIT_COLUMNS,
@@ -50,6 +50,7 @@ from jobs.ledger.rows import (
 from jobs.models import Job, ScheduleRow
 from jobs.sending import NOT_SENT
 from jobs.states import State
+from scheduler_project.sqlite.base import DatabaseWrapper
 
 
 class SQLite(Statements):
@@ -137,7 +138,10 @@ class SQLite(Statements):
 
     def block(self, *, more: bool) -> AbstractContextManager[object]:
         """See Statements."""
-        return transaction.atomic(savepoint=False)
+        connection: Any = connections[DEFAULT_DB_ALIAS]
+        if more or connection.in_atomic_block or not isinstance(connection, DatabaseWrapper):
+            return transaction.atomic(savepoint=False)
+        return connection.raw_transaction()
 
     def cycle(self, endings: Sequence[Ending], ids: Sequence[str], by: Claimant) -> tuple[set[Attempt], list[Claimed]]:
         """See Statements."""

@@ -7,6 +7,8 @@ processes it stays as it is.
 
 import threading
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from django.db.backends.sqlite3 import base
@@ -26,6 +28,32 @@ class DatabaseWrapper(base.DatabaseWrapper):
             if autocommit:
                 self._end_turn()  # of a transaction that was neither committed nor rolled back
             return
+        with self._begin_turn():
+            super().set_autocommit(autocommit, force_begin_transaction_with_broken_autocommit)
+
+    @contextmanager
+    def raw_transaction(self) -> Iterator[None]:
+        """A transaction of statements on the raw connection, at a quarter of what atomic() costs.
+
+        Call it outside of atomic(), and use neither atomic() nor on_commit() in it: Django does not know of it. Raises
+        sqlite3's errors.
+        """
+        raw = self.connection
+        with self._begin_turn():
+            raw.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            raw.execute("COMMIT")
+        finally:
+            try:
+                if raw.in_transaction:
+                    raw.execute("ROLLBACK")
+            finally:
+                self._end_turn()
+
+    @contextmanager
+    def _begin_turn(self) -> Iterator[None]:
+        """Wait for the turn in which the block begins a transaction; the turn ends at once if it cannot."""
         turn = _TURNS[str(self.settings_dict["NAME"])]
         in_time = turn.acquire(timeout=self._patience_s)
         if in_time:
@@ -33,7 +61,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         else:  # begin at once, or have SQLite's own error
             self._set_patience(0)
         try:
-            super().set_autocommit(autocommit, force_begin_transaction_with_broken_autocommit)
+            yield
         except BaseException:
             self._end_turn()
             raise

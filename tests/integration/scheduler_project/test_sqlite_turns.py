@@ -1,6 +1,7 @@
 """Threads take turns to write to SQLite, and no turn is lost."""
 
 import gc
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -96,11 +97,42 @@ def turn_autocommit_on(connection: DatabaseWrapper) -> None:
     connection.close()
 
 
+def raw_write(connection: DatabaseWrapper) -> None:
+    connection.rollback()
+    connection.set_autocommit(True)
+    with connection.raw_transaction():
+        connection.connection.execute("UPDATE counts SET count = count + 1")
+        connection.connection.execute("UPDATE counts SET count = count - 1")
+    connection.close()
+
+
+def fail_a_raw_write(connection: DatabaseWrapper) -> None:
+    """Nothing of it is written."""
+    connection.rollback()
+    connection.set_autocommit(True)
+    statements = "UPDATE counts SET count = count + 1", "UPDATE counts SET count = -1"
+    with pytest.raises(sqlite3.IntegrityError), connection.raw_transaction():
+        list(map(connection.connection.execute, statements))
+    assert not connection.connection.in_transaction
+
+
 def abandon(connection: DatabaseWrapper) -> None:
     """As a thread that ends within a transaction: nobody refers to its connection any more."""
 
 
-@pytest.mark.parametrize("end", [commit, roll_back, close, fail_to_write_and_roll_back, turn_autocommit_on, abandon])
+ENDS = [
+    commit,
+    roll_back,
+    close,
+    fail_to_write_and_roll_back,
+    turn_autocommit_on,
+    raw_write,
+    fail_a_raw_write,
+    abandon,
+]
+
+
+@pytest.mark.parametrize("end", ENDS)
 def test_the_next_thread_need_not_wait(file: Path, end: Callable[[DatabaseWrapper], None]) -> None:
     first = connect(file)
     begin(first)
@@ -118,7 +150,9 @@ def test_whoever_waits_too_long_gets_sqlites_own_error(file: Path) -> None:
     begin(first)
     with pytest.raises(OperationalError, match="locked"):
         begin(second)
-    first.rollback()
     second.set_autocommit(True)
+    with pytest.raises(sqlite3.OperationalError, match="locked"), second.raw_transaction():
+        pytest.fail("it has not begun")
+    first.rollback()
     write(second, 1)
     assert count_of(file) == 1

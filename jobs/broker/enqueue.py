@@ -4,24 +4,25 @@ Enqueueing a job twice is harmless, because a claim is a compare-and-set in the 
 sweep finds the QUEUED jobs that could not be enqueued, and the rescuer the others once they are overdue.
 """
 
+import os
 import zlib
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import cache, partial
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
-from redis import RedisError
+from redis import ConnectionError as ConnectionLost
+from redis import Redis, RedisError
 from rq.job import Job as RQJob
 from rq.serializers import JSONSerializer
-from rq.utils import utcformat
 
 from jobs.broker import keys
 from jobs.broker.rq_guard import PERFORM
-from jobs.broker.scripts import FAIR_SHARE, script
+from jobs.broker.scripts import FAIR_SHARE, Script, script
 from jobs.ledger import Claimed, Enqueued
 from jobs.models import Job
 from jobs.states import WAITING, Priority, State
@@ -30,6 +31,9 @@ log = structlog.get_logger(__name__)
 MARGIN: Final = timedelta(seconds=30)  # submitters look a little further ahead than the stager, so no job is missed
 BATCH: Final = 500  # jobs per script call: it blocks Redis for a few milliseconds
 RECOUNTED: Final = 20_000  # ids of a list: it blocks Redis for about ten milliseconds
+#: Clients with a connection each that no thread uses at the moment: as many as have enqueued at once.
+_kept: Final[list[Redis]] = []
+os.register_at_fork(after_in_child=_kept.clear)
 _QUEUES: Final = {priority.value: priority.queue for priority in Priority}
 
 AnyJob = Job | Claimed | Enqueued
@@ -54,16 +58,29 @@ def enqueue(jobs: Sequence[AnyJob]) -> int:
         if job.state in WAITING and job.due_at is not None and job.due_at <= horizon
     ]
     for start in range(0, max(len(queued), len(waiting)), BATCH):
-        script("enqueue").run(
-            keys.redis(),
+        _run(
+            script("enqueue"),
             queued=queued[start : start + BATCH],
             waiting=waiting[start : start + BATCH],
             blob=_data(),
             timeout=int(settings.JOB_TIMEOUT.total_seconds()),
-            stamp=utcformat(now),
+            stamp=f"{now.replace(tzinfo=None).isoformat(timespec='microseconds')}Z",  # as rq.utils.utcformat
             fair_share=FAIR_SHARE,
         )
     return len(queued) + len(waiting)
+
+
+def _run(wanted: Script, **given: Any) -> None:
+    """Run a script that may run twice, on a kept connection: one of the pool's costs twice as much."""
+    try:
+        client = _kept.pop()
+    except IndexError:
+        client = keys.own_redis()
+    try:
+        wanted.begin(client, **given)()
+    except ConnectionLost:  # the server may have closed it long ago; now it connects again
+        wanted.begin(client, **given)()
+    _kept.append(client)  # not after an error: an answer may still come
 
 
 def dequeue(jobs: Sequence[AnyJob]) -> None:

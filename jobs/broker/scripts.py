@@ -33,7 +33,7 @@ class Script:
         self._load(connection)
         return connection.execute_command("EVALSHA", self._sha, 0, *arguments)
 
-    def begin(self, connection: Redis, **given: Any) -> Callable[[], Any]:
+    def begin(self, connection: Redis, blob: bytes = b"", **given: Any) -> Callable[[], Any]:
         """Send it and return a function that waits for the answer; nothing else may be sent before.
 
         For a client with a single connection (keys.own_redis). It bypasses redis-py's client, which takes half of a
@@ -42,15 +42,15 @@ class Script:
         raw: Any = connection.connection
         if not self._sha:
             self._load(connection)
-        arguments = _encode(given)
-        raw.send_command("EVALSHA", self._sha, 0, arguments, b"")
+        arguments = (_encode(given), blob)
+        raw.send_command("EVALSHA", self._sha, 0, *arguments)
 
         def answer() -> Any:
             try:
                 return raw.read_response()
             except NoScriptError:  # Redis was restarted
                 self._load(connection)
-                return connection.execute_command("EVALSHA", self._sha, 0, arguments, b"")
+                return connection.execute_command("EVALSHA", self._sha, 0, *arguments)
 
         return answer
 

@@ -3,19 +3,29 @@
 --           fair_share}; ARGV[2]: data
 local given = cmsgpack.unpack(ARGV[1])
 
-local function save(job, status)
-  if redis.call('TYPE', 'rq:job:' .. job[1]).ok ~= 'hash' then redis.call('DEL', 'rq:job:' .. job[1]) end
-  redis.call('HSET', 'rq:job:' .. job[1],
+local function put(job, status)
+  return redis.pcall('HSET', 'rq:job:' .. job[1],
     'created_at', given.stamp, 'enqueued_at', given.stamp, 'data', ARGV[2], 'timeout', given.timeout,
     'status', status, 'origin', job[2], 'campaign', job[3], 'type', job[4], 'description', job[5], 'worker_name', '')
+end
+
+-- Returns whether the hash is new: then no list and no set has the id.
+local function save(job, status)
+  local added = put(job, status)
+  if type(added) == 'table' then  -- an error: the key has another type
+    redis.call('DEL', 'rq:job:' .. job[1])
+    added = put(job, status)
+  end
   if job[6] > 1 then redis.call('HSET', 'rq:job:' .. job[1], 'version', job[6]) end
+  if added == 10 then return true end
   redis.call('PERSIST', 'rq:job:' .. job[1])
 end
 
 for _, job in ipairs(given.queued) do
-  save(job, 'queued')
-  redis.call('ZREM', 'rq:failed:' .. job[2], job[1])
-  redis.call('ZREM', 'rq:scheduler:scheduled_jobs', job[1])
+  if not save(job, 'queued') then
+    redis.call('ZREM', 'rq:failed:' .. job[2], job[1])
+    redis.call('ZREM', 'rq:scheduler:scheduled_jobs', job[1])
+  end
   redis.call('SADD', 'rq:queues', list_key(job[2]))
   enter(job[2], job[3], job[1], given.fair_share)
 end

@@ -1,0 +1,59 @@
+"""Jobs reach Redis, whatever is there and whatever became of the connection."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+from redis import Redis
+
+from jobs import service
+from jobs.broker import enqueue, keys
+from jobs.models import Job
+from jobs.states import State
+from tests.support.working import submit
+
+QUEUE = "rq:queue:normal"
+
+
+def queued(redis: Redis) -> list[str]:
+    return keys.texts(redis.lrange(QUEUE, 0, -1))
+
+
+def close_connections(redis: Redis) -> None:
+    redis.client_kill_filter(_type="normal", skipme=True)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("forget", [close_connections, Redis.script_flush], ids=["connection", "script"])
+def test_a_kept_connection_that_redis_has_forgotten_loses_no_job(redis: Redis, forget: Callable[[Redis], None]) -> None:
+    """As a restarted Redis has, which knows neither the connection nor the script."""
+    (first,) = submit(1)
+    forget(redis)
+    (second,) = submit(1, campaign_id="c-2")
+
+    assert queued(redis) == [str(first.pk), str(second.pk)]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_job_that_redis_knows_leaves_where_it_was(redis: Redis) -> None:
+    """Its hash shall not expire with what it was before."""
+    (job,) = submit(1, due_at=timezone.now() + timedelta(minutes=1))
+    redis.zadd("rq:failed:normal", {str(job.pk): 1})
+    redis.expire(f"rq:job:{job.pk}", 1000)
+    service.run_now([job], actor="test", reason="")
+
+    assert queued(redis) == [str(job.pk)]
+    assert redis.zcard(keys.SCHEDULED) == redis.zcard("rq:failed:normal") == 0
+    assert redis.ttl(f"rq:job:{job.pk}") == -1
+
+
+@pytest.mark.django_db
+def test_what_is_no_hash_makes_room_for_one(redis: Redis) -> None:
+    job = Job(type="X", state=State.QUEUED, due_at=timezone.now())
+    redis.set(f"rq:job:{job.pk}", "odd")
+
+    assert enqueue.enqueue([job]) == 1
+
+    assert redis.hget(f"rq:job:{job.pk}", "type") == b"X"
+    assert queued(redis) == [str(job.pk)]

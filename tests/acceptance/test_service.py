@@ -122,6 +122,29 @@ def test_killed_worker_loses_nothing(start: Start, sandbox: SandboxApi, operatio
     assert_audited(expiration)
 
 
+def test_a_worker_killed_among_short_jobs_loses_none(start: Start, sandbox: SandboxApi) -> None:
+    """After kill -9 what it ran or had claimed ahead is tried once more, and nothing else."""
+    count = 400
+    sandbox.control("POST", "faults", {"latencyMs": 10})
+    submissions = [
+        Submission(type="EVENT_EXPIRATION", campaign_id=CAMPAIGN, payload={}, subject=str(n)) for n in range(count)
+    ]
+    service.submit_many(submissions, actor="test")
+    worker = start("rqworker", QUEUE_CONCURRENCY="2")
+    done = Job.objects.filter(state=State.SUCCEEDED)
+    wait_until(lambda: done.count() > count // 4, what="a quarter is done")
+
+    worker.stop(signal.SIGKILL)
+    claimed = Job.objects.filter(state=State.RUNNING).count()
+    start("rqscheduler")
+    start("rqworker")
+
+    assert claimed > 2  # more than its threads could run
+    wait_until(lambda: done.count() == count, what="all are done")
+    assert AuditEntry.objects.filter(now=State.RETRYING).count() <= claimed
+    assert AuditEntry.objects.filter(now=State.RUNNING).count() == count + claimed
+
+
 def test_sigterm_lets_running_jobs_finish(start: Start, sandbox: SandboxApi) -> None:
     """A stopping worker fetches nothing new, finishes its jobs and exits with 0."""
     sandbox.control("POST", "faults", {"latencyMs": 3000})

@@ -189,7 +189,7 @@ VARIABLES: tuple[Variable, ...] = (
         "WORLD_TIME_POLL_SECONDS",
         "int",
         5,
-        "Time between two polls of the world clocks while they find moves that no message told; 0 is never.",
+        "Time between two polls of all world times while they find changes that no message told; 0 is never.",
         check.number(0, 3_600),
     ),
     Variable(
@@ -217,7 +217,7 @@ VARIABLES: tuple[Variable, ...] = (
         "RETENTION_DAYS",
         "int",
         30,
-        "Days to keep a finished job and its audit trail in the database.",
+        "Days to keep a finished job and its audit trail; dead letters stay until they are retried or discarded.",
         check.number(1, 36_500),
     ),
     Variable(

@@ -1,6 +1,6 @@
 """The purge: deletes what RETENTION_DAYS no longer keeps, in short transactions and in a thread of its own.
 
-Due jobs do not wait for it, and it keeps up with 1,000 jobs a second.
+Due jobs do not wait for it, and it keeps up with several thousand jobs a second.
 """
 
 import threading

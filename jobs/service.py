@@ -10,17 +10,19 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from jobs import stops
 from jobs.broker import enqueue
 from jobs.errors import StateConflict
-from jobs.ledger import Move
+from jobs.group_commit import GroupCommit
+from jobs.ledger import Entry, Move
 from jobs.ledger import moves as ledger
 from jobs.ledger.changes import Change, differences_from
+from jobs.ledger.recording import announce
 from jobs.models import Job, JobAction
 from jobs.run import Followup
 from jobs.states import CANCELLABLE, DISCARDABLE, RESCHEDULABLE, RETRYABLE, WAITING, State
@@ -55,8 +57,12 @@ def submit(
 
     Raises InvalidJob, naming the field, if type, campaign, payload, priority or due time is invalid.
     """
-    (answer,) = _submit_many([submission], By(actor, reason, action))
-    return answer
+    by = By(actor, reason, action)
+    job = job_of(submission, actor, timezone.now())
+    if connection.in_atomic_block or waits_for_world_time(job):
+        (answer,) = _store([job], by)
+        return answer
+    return _store_with_others(job, by)
 
 
 def submit_copy(
@@ -87,7 +93,12 @@ def _submit_many(
     submissions: Sequence[Submission], by: By, changes_of: Callable[[Job], Mapping[str, Change]] | None = None
 ) -> list[tuple[Job, bool]]:
     now = timezone.now()
-    jobs = [job_of(submission, by.actor, now) for submission in submissions]
+    return _store([job_of(submission, by.actor, now) for submission in submissions], by, changes_of)
+
+
+def _store(
+    jobs: Sequence[Job], by: By, changes_of: Callable[[Job], Mapping[str, Change]] | None = None
+) -> list[tuple[Job, bool]]:
     changes = changes_of(jobs[0]) if changes_of else None
     has_stops = any(waits_for_world_time(job) for job in jobs)
     with transaction.atomic() if has_stops else nullcontext():
@@ -103,6 +114,33 @@ def _submit_many(
         answers.append((existing, existing.id in ours and job.unique_key not in seen))
         seen.add(job.unique_key)
     return answers
+
+
+def _store_with_others(job: Job, by: By) -> tuple[Job, bool]:
+    """Store the job in one transaction with those of other threads, if any."""
+    entry = ledger.entry_of_new(job, **by._asdict())
+    if not _together.add((job, entry)):
+        existing = Job.objects.filter(unique_key=job.unique_key).first()
+        if existing is None:  # deleted since
+            (answer,) = _store([job], by)
+            return answer
+        if existing.id != job.id:  # else who led was interrupted after the commit
+            return existing, False
+    announce([(job, entry)], committed=True)
+    return job, True
+
+
+def _create_together(noted: Sequence[tuple[Job, Entry]]) -> list[bool]:
+    """Store and enqueue jobs of several threads; return for each whether it is new."""
+    first: dict[str, tuple[Job, Entry]] = {}
+    for job, entry in noted:
+        first.setdefault(job.unique_key, (job, entry))
+    new = ledger.create_noted({key: job for key, (job, _) in first.items()}, [entry for _, entry in first.values()])
+    enqueue.enqueue_committed([job for key, (job, _) in first.items() if key in new])
+    return [job.unique_key in new and first[job.unique_key][0] is job for job, _ in noted]
+
+
+_together: Final = GroupCommit(_create_together)
 
 
 def _describe(job: Job) -> str:

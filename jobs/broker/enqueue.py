@@ -97,8 +97,12 @@ def recount(queue: str) -> None:
 
 def enqueue_after_commit(jobs: Sequence[AnyJob]) -> None:
     """Enqueue after the commit. After a Redis outage the scheduler does it: see the module's docstring."""
-    later = "the scheduler enqueues them when Redis answers"
-    transaction.on_commit(partial(_quietly, enqueue, list(jobs), next_step=later))
+    transaction.on_commit(partial(enqueue_committed, list(jobs)))
+
+
+def enqueue_committed(jobs: list[AnyJob]) -> None:
+    """Enqueue now; after a Redis outage the scheduler does it."""
+    _quietly(enqueue, jobs, next_step="the scheduler enqueues them when Redis answers")
 
 
 def dequeue_after_commit(jobs: Sequence[AnyJob]) -> None:

@@ -57,8 +57,7 @@ def create_many(
     Raises StateConflict unless each is SCHEDULED or QUEUED.
     """
     for job in jobs:
-        if job.state not in NEW:
-            raise StateConflict(f"{job}: cannot begin as {job.state}")
+        _check_new(job)
     stored: dict[str, Job] = {}
     noted: list[tuple[Job, Entry]] = []
     sql = statements()
@@ -78,6 +77,31 @@ def create_many(
                 stored |= {job.unique_key: job for job in Job.objects.filter(unique_key__in=known)}
     announce(noted)
     return stored
+
+
+def entry_of_new(job: Job, *, actor: str, reason: str, action: JobAction | None) -> Entry:
+    """The audit entry of a job that begins, with the address of the request being served.
+
+    Raises StateConflict unless it is SCHEDULED or QUEUED.
+    """
+    _check_new(job)
+    (entry,) = entries_of([Recorded(job, "", reason, None, None)], actor, action)
+    return entry
+
+
+def create_noted(jobs: Mapping[str, Job], entries: Sequence[Entry]) -> set[str]:
+    """Insert jobs by unique key, at most BATCH, each with its entry; return the keys that are new.
+
+    Call it outside a transaction. `job_moved` is left to the caller: see `announce`.
+    """
+    sql = statements()
+    with connection.wrap_database_errors, sql.block(more=False):
+        return sql.insert(jobs, entries)
+
+
+def _check_new(job: Job) -> None:
+    if job.state not in NEW:
+        raise StateConflict(f"{job}: cannot begin as {job.state}")
 
 
 def move(wanted: Move, *, actor: str) -> Job:

@@ -82,8 +82,8 @@ def _as_details(origin: Mapping[str, Any], job: Job, changes: Mapping[str, Chang
     return as_json(details) if details else None
 
 
-def announce(moved: Sequence[tuple[Job | Claimed | Enqueued, Entry]]) -> None:
-    """Send `job_moved` after the commit."""
+def announce(moved: Sequence[tuple[Job | Claimed | Enqueued, Entry]], *, committed: bool = False) -> None:
+    """Send `job_moved` after the commit; at once if the moves are `committed`."""
     if not moved:
         return
     moves = [
@@ -103,4 +103,7 @@ def announce(moved: Sequence[tuple[Job | Claimed | Enqueued, Entry]]) -> None:
         )
         for job, e in moved
     ]
-    transaction.on_commit(partial(job_moved.send_robust, sender=Job, moves=moves))
+    if committed:
+        job_moved.send_robust(sender=Job, moves=moves)
+    else:
+        transaction.on_commit(partial(job_moved.send_robust, sender=Job, moves=moves))

@@ -103,7 +103,8 @@ class Breaker:
         """The call ended in a transport error or HTTP 5xx."""
         text = masked(str(error))
         if probe:
-            self._open(f"probe: {text}", overwrite=True)
+            self._calls.add_fault(text, send=True)
+            self._stay_open(f"probe: {text}")
             return
         is_open = bool(self._shared)
         calls, faults = self._calls.add_fault(text, send=not is_open)
@@ -189,21 +190,38 @@ class Breaker:
         now, since = self._clock(), float(self._forced["at"])
         return now + max(self._duration_s, min(now - since, FORCED_LOOK_S))
 
-    def _open(self, why: str, *, overwrite: bool = False) -> None:
-        """Open for `duration`; without `overwrite`, only if no other process has done so already."""
+    def _open(self, why: str) -> None:
+        """Open for `duration`, if no other process has done so already."""
         now = self._clock()
         shared: dict[str, Any] = {"until": now + self._duration_s, "openedAt": now, "error": why[:500]}
-        first = self._to_redis(lambda r: r.set(STATE_KEY, json.dumps(shared), nx=not overwrite), default=True)
+        first = self._to_redis(lambda r: r.set(STATE_KEY, json.dumps(shared), nx=True), default=True)
         if not first:
             self._seen_at = -1.0
             return
         with self._lock:
-            if self._shared and not overwrite:
+            if self._shared:
                 return
             self._shared, self._seen_at = shared, now
         self._to_redis(lambda r: r.delete(PROBE_KEY))
         log.warning("breaker.opened", reason=why, until=moment(shared["until"]).isoformat())
         self._notify(STATE_CLOSED, STATE_OPEN)
+
+    def _stay_open(self, why: str) -> None:
+        """Wait `duration` for the next probe; it has been open since it opened.
+
+        If it was closed or forced while the probe ran, the probe says nothing about that.
+        """
+        self._seen_at = -1.0
+        was = self._view()
+        if not was or self._forced:
+            return
+        now = self._clock()
+        shared: dict[str, Any] = {**was, "until": now + self._duration_s, "error": why[:500]}
+        self._to_redis(lambda r: r.set(STATE_KEY, json.dumps(shared), xx=True))
+        with self._lock:
+            self._shared, self._seen_at = shared, now
+        self._to_redis(lambda r: r.delete(PROBE_KEY))
+        log.warning("breaker.probe_failed", reason=why, until=moment(shared["until"]).isoformat())
 
     def _notify(self, was: str, now: str) -> None:
         for listener in self.listeners:

@@ -38,7 +38,7 @@ return {calls, faults}
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A call that counted towards opening the breaker."""
+    """A call that counted towards opening the breaker, or a probe that kept it open."""
 
     at: datetime
     error: str

@@ -9,10 +9,12 @@ from io import StringIO
 import pytest
 from django.core.management import call_command
 from redis import Redis
+from structlog.testing import capture_logs
 
 from jobs.errors import CircuitOpen, PermanentError, TransientError
 from jobs.main_api.breaker import Breaker
 from jobs.main_api.client import MainApi
+from jobs.main_api.recent_calls import moment
 from jobs.sending import Sending
 from tests.support.servers import SandboxApi, wait_until
 
@@ -78,6 +80,46 @@ def test_late_answers_do_not_move_an_open_breaker(redis: Redis) -> None:
     breaker.record_fault(TransientError("still down"), probe=True)
 
     assert breaker.snapshot().until == datetime.fromtimestamp(1061, tz=UTC)
+
+
+def test_failed_probes_belong_to_one_opening(redis: Redis) -> None:
+    """It is open since it opened; each probe that fails is logged and listed as what it is, and is no opening."""
+    now = [1000.0]
+    moves: list[tuple[str, str]] = []
+    breaker = opened(redis, lambda: now[0])
+    breaker.listeners.append(lambda was, to: moves.append((was, to)))
+    with capture_logs() as logs:
+        for minute in (1, 2):
+            now[0] = 1000.0 + 60 * minute
+            breaker.record_fault(TransientError(f"HTTP 502 in minute {minute}"), probe=breaker.before_call())
+
+    found = Breaker(redis, threshold=5, duration=timedelta(seconds=30), clock=lambda: now[0]).snapshot()
+    assert (found.opened_at, found.until) == (moment(1000), moment(1150))
+    assert [entry["event"] for entry in logs] == ["breaker.probe_failed"] * 2
+    assert moves == []
+    assert [(one.at, one.error) for one in breaker.recent_errors()][:3] == [
+        (moment(1120), "HTTP 502 in minute 2"),
+        (moment(1060), "HTTP 502 in minute 1"),
+        (moment(1000), "down"),
+    ]
+    now[0] += 31
+    breaker.record_success(probe=breaker.before_call())
+    assert moves == [("open", "closed")]
+
+
+@pytest.mark.parametrize("forced", ["open", "closed"])
+def test_a_probe_that_ends_after_an_operator_intervened_moves_nothing(redis: Redis, forced: str) -> None:
+    now = [1000.0]
+    breaker = opened(redis, lambda: now[0])
+    now[0] += 31
+    assert breaker.before_call()
+    breaker.force(forced, by="user:olga", reason="maintenance")
+    breaker.record_fault(TransientError("down"), probe=True)
+
+    assert (breaker.snapshot().state, redis.exists("scheduler:breaker:state")) == (forced, 0)
+    breaker.release()
+    assert breaker.snapshot().state == "closed"
+    assert not breaker.before_call()
 
 
 def test_a_probe_may_take_as_long_as_any_call(redis: Redis) -> None:

@@ -39,6 +39,7 @@ class Component:
     status: Status
     message: str
     since: datetime | None = None  #: since when it is not up, if that is known
+    shows: str = ""  #: the component whose fault this one's shows, if it does
 
     @property
     def title(self) -> str:
@@ -148,7 +149,8 @@ def _describe_breaker() -> Component:
         text = describe_breaker(seen.state)
     if seen.state == "closed":
         return Component("breaker", "degraded" if seen.forced else "up", text)
-    return Component("breaker", "degraded", f"{text}: {seen.last_error}", seen.opened_at)
+    shows = "" if seen.forced else "main API"  # all processes know when it opened; each has its own first bad check
+    return Component("breaker", "degraded", f"{text}: {seen.last_error}", seen.opened_at, shows)
 
 
 def describe_breaker(state: str) -> str:

@@ -1,7 +1,7 @@
 """One verdict on the whole service: healthy, degraded or down, since when, why, and the page that shows more."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
@@ -41,15 +41,11 @@ class Reason:
 class Verdict:
     level: Level
     reasons: Sequence[Reason] = ()
+    since: datetime | None = None  #: since when it is on this level, as far as anybody noticed
 
     @property
     def title(self) -> str:
         return {"healthy": gettext("Healthy"), "degraded": gettext("Degraded"), "down": gettext("Down")}[self.level]
-
-    @property
-    def since(self) -> datetime | None:
-        """Since when some reason holds; None if that is not known of any."""
-        return min((reason.since for reason in self.reasons if reason.since), default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,19 +90,28 @@ find_verdict: Final = _Cache().read
 
 
 def judge(components: Sequence[Component], overdue: Sequence[Reason] = ()) -> Verdict:
-    """Judge by the components' states and what is overdue. What nobody has looked at yet counts as healthy."""
+    """Judge by the components' states and what is overdue. What nobody has looked at yet counts as healthy.
+
+    A service that is down is so since an essential component is, however long it was degraded before.
+    """
     faults = [c for c in components if c.status in ("degraded", "down")]
     broken = [c for c in faults if c.status == "down" and c.name in ESSENTIAL]
-    reasons = [*map(_reason, broken), *(_reason(c) for c in faults if c not in broken), *overdue]
-    if broken:
-        return Verdict("down", reasons)
-    return Verdict("degraded" if reasons else "healthy", reasons)
+    decisive = [_reason(c, faults) for c in broken]
+    lesser = [*(_reason(c, faults) for c in faults if c not in broken), *overdue]
+    if decisive:
+        return Verdict("down", [*decisive, *lesser], _earliest(reason.since for reason in decisive))
+    return Verdict("degraded" if lesser else "healthy", lesser, _earliest(reason.since for reason in lesser))
 
 
-def _reason(component: Component) -> Reason:
+def _reason(component: Component, faults: Sequence[Component]) -> Reason:
     message = component.message.removeprefix(f"{component.name}: ") or component.status_text
     text = f"{component.title}: {message}"
-    return Reason(text, PAGES.get(component.name, ""), since=component.since)
+    seen = (c.since for c in faults if c is component or c.shows == component.name)
+    return Reason(text, PAGES.get(component.name, ""), since=_earliest(seen))
+
+
+def _earliest(times: Iterable[datetime | None]) -> datetime | None:
+    return min((at for at in times if at), default=None)
 
 
 _OVERDUE: Final = {

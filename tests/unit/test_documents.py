@@ -9,6 +9,8 @@ import yaml
 
 from jobs.registry import all_types
 from jobs.states import MOVES
+from monitoring.checks import CHECKS
+from ops.reads.verdict import ESSENTIAL
 from sandbox.dialect import POINTS
 from tests.support.documents import anchors_of
 from tests.support.servers import ROOT
@@ -104,6 +106,16 @@ def test_every_job_type_is_in_the_table_of_the_api() -> None:
         )
         for declared in all_types().values()
     )
+
+
+def test_the_two_judgements_of_the_service_are_side_by_side() -> None:
+    """What is Down on the dashboard, and what is unhealthy in /health."""
+    rows = re.findall(r"^\| (.+) is down \| Down \| `(\w+)`", (ROOT / "docs/monitoring.md").read_text(), re.MULTILINE)
+    named = {word: set(re.split(r", | or ", names)) for names, word in rows}
+    critical = {name.lower() for name, check in CHECKS.items() if check.critical}
+
+    assert {name.lower() for name in named["unhealthy"]} == critical
+    assert named["unhealthy"] | named["degraded"] == ESSENTIAL
 
 
 def test_pre_commit_runs_what_make_lint_runs() -> None:

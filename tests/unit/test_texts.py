@@ -77,6 +77,7 @@ KEPT: Final[Mapping[str, tuple[str, ...]]] = {
     "ops/reads/changes.py": ("payload.",),
     "ops/reads/failures.py": (") AS one",),
     "ops/reads/subjects.py": ("Settlement", "Structure"),
+    "ops/reads/status.py": ("main API",),
     "ops/reads/verdict.py": ("main API", "Redis"),
     "ops/rq_dashboard.py": ("Cancelled", "asked to stop"),
     "ops/undo.py": ("{} by now",),

@@ -55,11 +55,29 @@ def test_reasons_begin_with_what_stops_all_and_lead_to_a_page() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from(["up", "degraded", "down"]), st.none() | st.integers(0, 500))))
-def test_it_holds_since_the_first_fault_that_anybody_saw(states: list[tuple[str, int | None]]) -> None:
+def test_it_holds_since_the_first_fault_of_its_level_that_anybody_saw(states: list[tuple[str, int | None]]) -> None:
     ago = [
         component("workers", status, None if minutes is None else NOON - timedelta(minutes=minutes))
         for status, minutes in states
     ]
-    faults = [c.since for c in ago if c.status != "up" and c.since]
+    found = judge(ago)
+    decisive = [c.since for c in ago if c.since and c.status == found.level]
 
-    assert judge(ago).since == min(faults, default=None)
+    assert found.since == min(decisive, default=None)
+
+
+def test_an_old_nuisance_does_not_date_an_outage() -> None:
+    found = judge([component("listener", "down", NOON - timedelta(days=1)), component("workers", "down", NOON)])
+
+    assert (found.level, found.since) == ("down", NOON)
+
+
+def test_the_main_api_is_down_since_the_breaker_opened() -> None:
+    """Each web process first sees it at a time of its own, or does not know; the breaker is shared by all."""
+    opened = NOON - timedelta(seconds=28)
+    breaker = Component("breaker", "degraded", "open", opened, shows="main API")
+    forced = Component("breaker", "degraded", "open, forced", opened)
+
+    for noticed in (NOON, None):
+        assert judge([component("main API", "down", noticed), breaker]).since == opened
+        assert judge([component("main API", "down", noticed), forced]).since == noticed

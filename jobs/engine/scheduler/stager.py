@@ -44,7 +44,9 @@ class Stager:
             stored: Any = self._connection.get(keys.STAGED_UNTIL)
             since = keys.moment(stored) or _EPOCH
             if since <= _EPOCH:
-                log.info("stager.redis_reset_detected", next="everything due is enqueued again")
+                # An empty Redis below a database without jobs is a first start.
+                write = log.warning if Job.objects.exists() else log.info
+                write("stager.redis_reset_detected", next="everything due is enqueued again")
                 queued = Job.objects.in_state(State.QUEUED)
                 # The bound makes PostgreSQL use the index on moved_at instead of sorting, even without statistics.
                 self._restore = Scan(queued.filter(moved_at__gt=_EPOCH), "moved_at")

@@ -14,6 +14,7 @@ from redis import Redis, RedisError
 from rq.job import Job as RQJob
 from rq.job import JobStatus
 from rq.worker import SimpleWorker
+from structlog.testing import capture_logs
 
 from jobs import actor as actors
 from jobs import service
@@ -230,6 +231,20 @@ def test_redis_flushed_during_a_restore_is_restored_again(redis: Redis, monkeypa
         stager.stage(timezone.now())
 
     assert redis.zcard(keys.SCHEDULED) == len(jobs)
+
+
+def test_a_redis_that_lost_its_data_is_warned_of_once(redis: Redis) -> None:
+    """A first start, with an empty Redis and no jobs, is nothing to warn of."""
+    levels = []
+    for flush in (False, False, True, False):
+        if flush:
+            submit(1)
+            redis.flushall()
+        with capture_logs() as logs:
+            Stager(redis).stage(timezone.now())
+        levels.append([entry["log_level"] for entry in logs if entry["event"] == "stager.redis_reset_detected"])
+
+    assert levels == [["info"], [], ["warning"], []]
 
 
 @ON_POSTGRESQL

@@ -16,8 +16,6 @@ from jobs.ledger.base import (
     CLAIMED_COLUMNS,
     GROUP,
     HOUR,
-    INSERTED,
-    INSERTED_COLUMNS,
     OUTCOME_COLUMNS,
     PLACED_COLUMNS,
     PURGED,
@@ -29,6 +27,7 @@ from jobs.ledger.base import (
     as_json,
     hour_of,
 )
+from jobs.ledger.new_jobs import INSERT, TYPES, new_row
 from jobs.ledger.rows import (
     CLAIMED,
     Attempt,
@@ -61,25 +60,8 @@ _NONE: Final = {
     '"interval"': "NULL::interval",
 }
 
-#: The columns of a new job that are not text.
-_TYPES: Final = {
-    "id": "uuid",
-    "payload": "jsonb",
-    "priority": "int",
-    "attempt": "int",
-    "failures": "int",
-    "due_at": "timestamptz",
-    "first_due_at": "timestamptz",
-    "created_at": "timestamptz",
-    "moved_at": "timestamptz",
-    "occurrences": "int",
-    "interval": "interval",
-    "payload_version": "int",
-    "updated_at": "timestamptz",
-}
-_PLACED_AS: Final = ", ".join(f"{name} {_TYPES.get(name, 'text')}" for name in PLACED_COLUMNS)
+_PLACED_AS: Final = ", ".join(f"{name} {TYPES.get(name, 'text')}" for name in PLACED_COLUMNS)
 _PLACED_AT_ONCE: Final = 1000  # rows a statement
-_INSERTED_AS: Final = ", ".join(f'"{name}" {_TYPES.get(name, "text")}' for name in INSERTED_COLUMNS)
 
 _ENTRY: Final = AUDIT_COLUMNS.replace("details", "details::jsonb") + ", action_id"
 _ENTRY_AS: Final = (
@@ -111,14 +93,6 @@ class PostgreSQL(Statements):
     numbers, because psycopg would parse every statement again to find its placeholders.
     """
 
-    INSERT: Final = (
-        f"WITH new AS (INSERT INTO jobs_job ({INSERTED}) SELECT {INSERTED} FROM json_to_recordset($1::json) "
-        f"AS v({_INSERTED_AS}) "
-        "ORDER BY unique_key "  # in one order, or two submitters of the same work could lock each other
-        "ON CONFLICT (unique_key) DO NOTHING RETURNING id, unique_key), "
-        f"noted AS (INSERT INTO jobs_auditentry ({AUDIT_COLUMNS}, action_id) SELECT {_ENTRY} "
-        f"FROM json_to_recordset($2::json) AS e({_ENTRY_AS}) JOIN new ON new.id = e.job_id) SELECT unique_key FROM new"
-    )
     #: `state || ''` stops the planner from scanning an index on state, and the ids of the ends (besides `v`) stop it
     #: from scanning the table: either is the whole backlog.
     CYCLE: Final = (
@@ -201,8 +175,8 @@ class PostgreSQL(Statements):
 
     def insert(self, jobs: Mapping[str, Job], entries: Sequence[Entry]) -> set[str]:
         """See Statements; one round trip."""
-        rows = [{name: getattr(job, name) for name in INSERTED_COLUMNS} for job in jobs.values()]
-        self._cursor.execute(self.INSERT, (as_json(rows), as_json([entry._asdict() for entry in entries])))
+        rows = [new_row(job, entry) for job, entry in zip(jobs.values(), entries, strict=True)]
+        self._cursor.execute(INSERT, (as_json(rows),))
         return {row[0] for row in self._cursor.fetchall()}
 
     def block(self, *, more: bool) -> AbstractContextManager[object]:

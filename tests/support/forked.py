@@ -32,7 +32,7 @@ _READ_LATER: Final = {variable.name for variable in VARIABLES} | {
     "PYTEST_CURRENT_TEST",
 }
 #: Without pidfd_open no process but the parent can wait for an end; coverage measures processes that Python starts.
-_POSSIBLE: Final = hasattr(os, "pidfd_open") and not any(name.startswith("COVERAGE_") for name in os.environ)
+POSSIBLE: Final = hasattr(os, "pidfd_open") and not any(name.startswith("COVERAGE_") for name in os.environ)
 
 
 #: Of the tests, before one of them changes any.
@@ -184,7 +184,7 @@ def start(
 
     What it says of errors goes to `output` unless they have a file of their own.
     """
-    if _POSSIBLE and command[0] == sys.executable and _is_ours(command[1:]):
+    if POSSIBLE and command[0] == sys.executable and _is_ours(command[1:]):
         server = _server(with_ours=folder == ROOT)  # a copy of the project has other modules
         changed = {name for name, _ in variables.items() ^ server.variables.items()}
         if changed <= _READ_LATER:

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from tests.support.forked import Forked
+from tests.support.forked import POSSIBLE, Forked
 from tests.support.servers import manage
 
 #: What a process sees: its words, folders, session, variables, settings, signals and open files.
@@ -31,6 +31,7 @@ ThreadPoolExecutor().submit(say, 0.5, "an executor")
 COMMAND = ("shell", "--no-imports", "--command")
 
 
+@pytest.mark.skipif(not POSSIBLE, reason="no process is forked: Linux is too old, or coverage is measured")
 def test_it_sees_what_a_started_one_sees() -> None:
     """Nothing of the fork server, nor of the tests' own settings. A variable that no setting is needs a real start."""
     changed = {"DATABASE_URL": "sqlite:///another", "URL_PREFIX": "/under"}

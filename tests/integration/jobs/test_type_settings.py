@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -214,3 +215,11 @@ def test_the_policy_of_a_job_costs_no_query(redis: Redis) -> None:
         policy, limit = policies.policy_of(TYPE), policies.time_limit_of(TYPE)
 
     assert (policy.max_attempts, limit.total_seconds(), len(queries)) == (7, 5, 0)
+
+
+def test_a_type_that_is_gone_is_tried_once(redis: Redis) -> None:
+    """Its jobs of an earlier release end; the time limit is the general one."""
+    policy = policies.policy_of("GONE")
+
+    assert (policy.max_attempts, policy.idempotent, policy.may_resend) == (1, False, False)
+    assert policies.time_limit_of("GONE") == settings.JOB_TIMEOUT

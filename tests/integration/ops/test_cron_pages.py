@@ -56,6 +56,35 @@ def test_a_rejected_task_does_not_stop_the_others(admin_client: Client, redis: R
     assert Job.objects.get().type == "EVENT_EXPIRATION"
 
 
+@pytest.mark.parametrize(
+    ("verb", "enabled", "said"), [("enable", True, "Enabled 1 task"), ("disable", False, "Disabled 2")]
+)
+def test_tasks_are_switched_together(admin_client: Client, redis: Redis, verb: str, enabled: bool, said: str) -> None:
+    """Those that are so already are not counted, nor recorded as changed."""
+    every = [task(), task(name="hourly"), task(name="off", enabled=False)]
+    form = {"action": verb, "_selected_action": [str(one.pk) for one in every]}
+    text = admin_client.post(PAGE, form, follow=True).content.decode()
+
+    assert said in text
+    assert {one.enabled for one in CronTask.objects.filter(pk__in=[one.pk for one in every])} == {enabled}
+    changed = {one.name for one in every if one.enabled is not enabled}
+    acts = OperatorAction.objects.filter(verb__startswith=verb).values_list("target", flat=True)
+    assert set(acts) == {f"cron task {name}" for name in changed}
+
+
+def test_each_task_that_is_deleted_is_recorded(admin_client: Client, redis: Redis) -> None:
+    """Of several at once, too."""
+    one, other, kept = task(), task(name="hourly"), task(name="kept")
+    form = {"action": "delete_selected", "_selected_action": [str(one.pk), str(other.pk)], "post": "yes"}
+
+    assert admin_client.post(PAGE, form, follow=True).status_code == 200
+
+    assert not CronTask.objects.filter(pk__in=[one.pk, other.pk]).exists()
+    assert CronTask.objects.filter(pk=kept.pk).exists()
+    acts = OperatorAction.objects.filter(verb="deleted").values_list("target", flat=True)
+    assert sorted(acts) == ["cron task hourly", "cron task nightly"]
+
+
 def test_the_preview_is_in_the_task_s_time_zone(admin_client: Client) -> None:
     """Five runs with the zone's name, while somebody types."""
     text = admin_client.get(f"{PAGE}preview/", {"expression": "30 9 * * *", "time_zone": "Asia/Tokyo"}).content.decode()

@@ -201,3 +201,20 @@ def test_a_structure_s_maintenance_is_one_update(api: MainApi, sandbox: SandboxA
     assert (after[0] - requests, after[1] - updates) == (3, 2)
     worn = sandbox.world()["structures"]["structure-1-1-1-1"]["variables"]
     assert (worn["health"], worn["missedMaintenance"], worn["upgradeAvailable"]) == (70, 3, False)
+
+
+@pytest.mark.parametrize(("gold", "available"), [(99, False), (100, True)])
+def test_an_upgrade_check_by_hand_looks_at_the_settlement_now(
+    api: MainApi, sandbox: SandboxApi, gold: int, available: bool
+) -> None:
+    """A job that is on no schedule applies its one event."""
+    needs = {"requiredResourcesForUpgrade": {"gold": 100}, "maxLevel": 9}
+    sandbox.control("POST", "structures", {"id": "structure-1-1-1-1", "level": 1, "variables": needs})
+    sandbox.control("POST", "settlements", {"id": "settlement-1-1-1", "variables": {"resources": {"gold": gold}}})
+    payload = {"structureId": "structure-1-1-1-1", "eventType": "UPGRADE_AVAILABLE"}
+    by_hand = item(api, "STRUCTURE_MAINTENANCE", payload)
+
+    (answer,) = apply("STRUCTURE_MAINTENANCE", [by_hand._replace(run=replace(by_hand.run, clock_due=None))])
+
+    assert isinstance(answer, dict), answer
+    assert sandbox.world()["structures"]["structure-1-1-1-1"]["variables"]["upgradeAvailable"] is available

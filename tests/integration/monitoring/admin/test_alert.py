@@ -96,6 +96,31 @@ def test_a_button_sends_a_test_alert(ann: Client) -> None:
     assert "Send test alert" in ann.get(f"{HANDLERS}{handler.pk}/change/").content.decode()
 
 
+def test_each_handler_that_is_deleted_is_recorded(ann: Client) -> None:
+    """Of several at once, and alone."""
+    handlers = [AlertHandler.objects.create(name=name, kind="log") for name in ("one", "two", "alone")]
+    form = {"action": "delete_selected", "_selected_action": [str(h.pk) for h in handlers[:2]], "post": "yes"}
+
+    ann.post(HANDLERS, form)
+    ann.post(f"{HANDLERS}{handlers[2].pk}/delete/", {"post": "yes"})
+
+    assert not AlertHandler.objects.exists()
+    targets = OperatorAction.objects.filter(verb="deleted").values_list("target", flat=True)
+    assert sorted(targets) == ["alert handler alone", "alert handler one", "alert handler two"]
+
+
+def test_several_test_alerts_are_sent_at_once(ann: Client) -> None:
+    """Each is named."""
+    handlers = [AlertHandler.objects.create(name=name, kind="log") for name in ("one", "two")]
+    MonitorState.objects.create(until=timezone.now() + timedelta(seconds=15))
+    form = {"action": "send_test", "_selected_action": [str(h.pk) for h in handlers]}
+
+    sent = ann.post(HANDLERS, form, follow=True).content.decode()
+
+    assert "Test alert sent to one, two" in sent
+    assert set(Delivery.objects.values_list("handler_name", flat=True)) == {"one", "two"}
+
+
 @pytest.mark.parametrize(("verb", "field"), [("acknowledge", "acknowledged_by"), ("resolve", "resolved_by")])
 def test_acknowledging_and_resolving_are_audited(ann: Client, verb: str, field: str) -> None:
     """The answer says what was and was not done, and leads back to the page."""

@@ -98,6 +98,21 @@ def test_cancelled_jobs_leave_list_and_backlog(redis: Redis) -> None:
     assert queue.count == FAIR_SHARE + 4
 
 
+def test_an_id_is_removed_from_whichever_list_it_is_in(redis: Redis) -> None:
+    """By RQ's own call: from the list, which is refilled, and from the backlog; what has no such entry is not there."""
+    jobs = [str(job.pk) for job in submit(FAIR_SHARE + 10)]
+    queue = django_rq.get_queue("normal")
+    redis.rpush(RQJob.key_for("odd"), "another type of key")
+
+    for rq_id in (jobs[0], jobs[-1], "odd", "unknown"):
+        queue.remove(rq_id)
+    queue.remove(RQJob.fetch(jobs[1], connection=redis))
+
+    assert queue.get_job_ids() == jobs[2:-1]
+    assert queue.get_job_ids(FAIR_SHARE + 1, 3) == jobs[2:-1][FAIR_SHARE + 1 : FAIR_SHARE + 4]
+    assert redis.llen(queue.key) == FAIR_SHARE
+
+
 def test_a_queue_that_lost_its_counts_recovers(redis: Redis, sandbox: SandboxApi) -> None:
     """An evicted hash is written anew and takes nothing from its campaign's share."""
     jobs = submit(FAIR_SHARE * 2)

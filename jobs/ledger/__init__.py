@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, connections
 
-from jobs.ledger.base import PLACED_COLUMNS, PURGED_AT_ONCE, Statements
+from jobs.ledger.base import DATED_COLUMNS, PLACED_COLUMNS, PURGED_AT_ONCE, Statements
 from jobs.ledger.postgresql import PostgreSQL
 from jobs.ledger.rows import (
     Attempt,
@@ -29,6 +29,7 @@ from jobs.ledger.rows import (
 from jobs.ledger.sqlite import SQLite
 
 __all__ = [
+    "DATED_COLUMNS",
     "PLACED_COLUMNS",
     "PURGED_AT_ONCE",
     "Attempt",

@@ -14,6 +14,7 @@ from jobs.histogram import BOUNDS_MS
 from jobs.ledger.base import (
     AUDIT_COLUMNS,
     CLAIMED_COLUMNS,
+    DATED_COLUMNS,
     GROUP,
     HOUR,
     OUTCOME_COLUMNS,
@@ -61,6 +62,7 @@ _NONE: Final = {
 }
 
 _PLACED_AS: Final = ", ".join(f"{name} {TYPES.get(name, 'text')}" for name in PLACED_COLUMNS)
+_DATED_AS: Final = ", ".join(f"{name} {TYPES.get(name, 'text')}" for name in DATED_COLUMNS)
 _PLACED_AT_ONCE: Final = 1000  # rows a statement
 
 _ENTRY: Final = AUDIT_COLUMNS.replace("details", "details::jsonb") + ", action_id"
@@ -146,6 +148,11 @@ class PostgreSQL(Statements):
         "FROM json_to_recordset($1::json) "
         f"AS v(id bigint, {_PLACED_AS}) WHERE r.id = v.id"
     )
+    REDATE: Final = (
+        f"UPDATE jobs_schedulerow AS r SET {', '.join(f'{c} = v.{c}' for c in DATED_COLUMNS)} "
+        "FROM json_to_recordset($1::json) "
+        f"AS v(id bigint, {_DATED_AS}) WHERE r.id = v.id"
+    )
     ENDED: Final = (
         "SELECT finished_at, id::text FROM jobs_job WHERE finished_at < $1 AND (finished_at, id) > ($2, $3::uuid) "
         f"ORDER BY finished_at, jobs_job.id LIMIT {PURGED_AT_ONCE}"
@@ -212,10 +219,17 @@ class PostgreSQL(Statements):
 
     def place(self, rows: Sequence[ScheduleRow]) -> None:
         """See Statements."""
-        columns = ("id", *PLACED_COLUMNS)
+        self._update(self.PLACE, rows, PLACED_COLUMNS)
+
+    def redate(self, rows: Sequence[ScheduleRow]) -> None:
+        """See Statements."""
+        self._update(self.REDATE, rows, DATED_COLUMNS)
+
+    def _update(self, statement: str, rows: Sequence[ScheduleRow], columns: Sequence[str]) -> None:
+        names = ("id", *columns)
         for start in range(0, len(rows), _PLACED_AT_ONCE):
-            batch = [{name: getattr(row, name) for name in columns} for row in rows[start : start + _PLACED_AT_ONCE]]
-            self._cursor.execute(self.PLACE, (as_json(batch),))
+            batch = [{name: getattr(row, name) for name in names} for row in rows[start : start + _PLACED_AT_ONCE]]
+            self._cursor.execute(statement, (as_json(batch),))
 
     def purge(self, before: datetime, after: EndedAt) -> Purged:
         """See Statements; two round trips: the plan of one would depend on how many rows it expects."""

@@ -6,16 +6,15 @@
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from datetime import UTC, datetime
 from typing import Any, Final
 
-import msgspec
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
 
 from jobs.ledger.base import (
     AUDIT_COLUMNS,
     CLAIMED_COLUMNS,
+    DATED_COLUMNS,
     GROUP,
     HOUR,
     INSERTED,
@@ -47,6 +46,8 @@ from jobs.ledger.rows import (
     entry_of_queued,
     outcomes_of,
 )
+from jobs.ledger.sqlite_batches import write
+from jobs.ledger.sqlite_values import claimed_from, hex_of, hexes, microseconds, text_of
 from jobs.models import Job, ScheduleRow
 from jobs.sending import NOT_SENT
 from jobs.states import State
@@ -67,7 +68,8 @@ class SQLite(Statements):
     )
     CLAIM: Final = (
         f"UPDATE jobs_job SET state = '{State.RUNNING}', attempt = attempt + 1, worker = ?, started_at = ?, "
-        f"moved_at = ?, lease_until = ?, error = '', traceback = '', sending_attempt = {NOT_SENT} WHERE id = ?"
+        f"moved_at = ?, lease_until = ?, error = '', traceback = '', sending_attempt = {NOT_SENT} "
+        "WHERE id IN (SELECT value FROM json_each(?))"
     )
     RUNNING: Final = (
         f"SELECT id, attempt FROM jobs_job WHERE id IN (SELECT value FROM json_each(?)) AND +state = '{State.RUNNING}'"
@@ -82,8 +84,11 @@ class SQLite(Statements):
         f"SELECT {QUEUED}, state, waits_since FROM jobs_job WHERE id IN (SELECT value FROM json_each(?)) "
         f"AND +state IN ({WAITS}) AND +due_at <= ?"
     )
-    QUEUE: Final = f"UPDATE jobs_job SET state = '{State.QUEUED}', moved_at = ? WHERE id = ?"
+    QUEUE: Final = (
+        f"UPDATE jobs_job SET state = '{State.QUEUED}', moved_at = ? WHERE id IN (SELECT value FROM json_each(?))"
+    )
     PLACE: Final = f"UPDATE jobs_schedulerow SET {', '.join(f'{c} = ?' for c in PLACED_COLUMNS)} WHERE id = ?"
+    REDATE: Final = f"UPDATE jobs_schedulerow SET {', '.join(f'{c} = ?' for c in DATED_COLUMNS)} WHERE id = ?"
     ENDED: Final = (
         f"SELECT finished_at, id, state IN ({PURGED}) FROM jobs_job "
         f"WHERE finished_at < ? AND (finished_at, id) > (?, ?) ORDER BY finished_at, id LIMIT {PURGED_AT_ONCE}"
@@ -102,13 +107,13 @@ class SQLite(Statements):
         """See Statements."""
         known = {row[0] for row in self._raw.execute(self.KNOWN, (as_json(list(jobs)),))}
         new = {key: job for key, job in jobs.items() if key not in known}
-        self._raw.executemany(self.INSERT, [self._inserted(job) for job in new.values()])
+        write(self._raw, self.INSERT, [self._inserted(job) for job in new.values()])
         self.audit(entry for key, entry in zip(jobs, entries, strict=True) if key in new)
         return set(new)
 
     def _inserted(self, job: Job) -> tuple[Any, ...]:
         """The columns of a new job."""
-        every = None if job.interval is None else _microseconds(job.interval)
+        every = None if job.interval is None else microseconds(job.interval)
         return (
             job.id.hex,
             job.type,
@@ -120,10 +125,10 @@ class SQLite(Statements):
             job.state,
             job.attempt,
             job.failures,
-            _text(job.due_at),
-            _text(job.first_due_at),
-            _text(job.created_at),
-            _text(job.moved_at),
+            text_of(job.due_at),
+            text_of(job.first_due_at),
+            text_of(job.created_at),
+            text_of(job.moved_at),
             job.worker,
             job.error,
             job.traceback,
@@ -154,26 +159,26 @@ class SQLite(Statements):
 
     def _end(self, endings: Sequence[Ending], now: datetime) -> list[Ending]:
         """Record the ends of attempts that are current; return those."""
-        attempts = dict(self._raw.execute(self.RUNNING, (_hexes([str(e.job.id) for e in endings]),)))
-        current = [e for e in endings if attempts.get(_hex(str(e.job.id))) == e.job.attempt]
-        self._raw.executemany(self.END, [_end_values(e, now) for e in current])
+        attempts = dict(self._raw.execute(self.RUNNING, (hexes([str(e.job.id) for e in endings]),)))
+        current = [e for e in endings if attempts.get(hex_of(str(e.job.id))) == e.job.attempt]
+        write(self._raw, self.END, [_end_values(e, now) for e in current])
         return current
 
     def _claim(self, ids: Sequence[str], by: Claimant) -> list[Claimed]:
-        at, until = _text(by.now), _text(by.lease_until)
-        found = self._raw.execute(self.CLAIMABLE, (_hexes(ids),))
+        at, until = text_of(by.now), text_of(by.lease_until)
+        found = self._raw.execute(self.CLAIMABLE, (hexes(ids),))
         rows = {row[0]: row for row in found if by.can_read(row[1], row[-3])}
-        self._raw.executemany(self.CLAIM, [(by.worker, at, at, until, key) for key in rows])
-        return [_claimed_from_text(i, row, by.now) for i in dict.fromkeys(ids) if (row := rows.get(_hex(i)))]
+        self._raw.execute(self.CLAIM, (by.worker, at, at, until, as_json(list(rows))))
+        return [claimed_from(i, row, by.now) for i in dict.fromkeys(ids) if (row := rows.get(hex_of(i)))]
 
     def queue(
         self, ids: Sequence[str], *, actor: str, reason: str, now: datetime
     ) -> list[tuple[Enqueued, Entry | None]]:
         """See Statements."""
-        at = _text(now)
-        rows = {row[0]: row for row in self._raw.execute(self.DUE, (_hexes(ids), at))}
-        self._raw.executemany(self.QUEUE, [(at, key) for key in rows])
-        found = [(Enqueued(i, *row[1:-2]), *row[-2:]) for i in dict.fromkeys(ids) if (row := rows.get(_hex(i)))]
+        at = text_of(now)
+        rows = {row[0]: row for row in self._raw.execute(self.DUE, (hexes(ids), at))}
+        self._raw.execute(self.QUEUE, (at, as_json(list(rows))))
+        found = [(Enqueued(i, *row[1:-2]), *row[-2:]) for i in dict.fromkeys(ids) if (row := rows.get(hex_of(i)))]
         queued = [
             (job, None if since else entry_of_queued(job, was, actor=actor, reason=reason, now=now))
             for job, was, since in found
@@ -189,22 +194,29 @@ class SQLite(Statements):
                 r.entity_name,
                 r.clock,
                 r.anchor,
-                _microseconds(r.interval),
+                microseconds(r.interval),
                 r.next_due,
                 r.fire_at,
                 r.job_type,
                 as_json(r.payload),
-                _text(r.updated_at),
+                text_of(r.updated_at),
                 r.pk,
             )
             for r in rows
         ]
-        self._raw.executemany(self.PLACE, values)
+        write(self._raw, self.PLACE, values)
+
+    def redate(self, rows: Sequence[ScheduleRow]) -> None:
+        """See Statements."""
+        values = [
+            (r.anchor, microseconds(r.interval), r.next_due, r.fire_at, text_of(r.updated_at), r.pk) for r in rows
+        ]
+        write(self._raw, self.REDATE, values)
 
     def purge(self, before: datetime, after: EndedAt) -> Purged:
         """See Statements."""
         with transaction.atomic(savepoint=False):
-            found = self._raw.execute(self.ENDED, (_text(before), _text(after.at), _hex(after.id))).fetchall()
+            found = self._raw.execute(self.ENDED, (text_of(before), text_of(after.at), hex_of(after.id))).fetchall()
             old = as_json([job_id for _, job_id, is_old in found if is_old])
             self._raw.execute(self.PURGE_TRAIL, (old,))
             jobs = self._raw.execute(self.PURGE, (old,)).rowcount
@@ -215,97 +227,34 @@ class SQLite(Statements):
 
     def audit(self, entries: Iterable[Entry]) -> None:
         """See Statements."""
-        self._raw.executemany(self.AUDIT, [(_hex(e.job_id), _text(e.at), *e[2:]) for e in entries])
+        write(self._raw, self.AUDIT, [(hex_of(e.job_id), text_of(e.at), *e[2:]) for e in entries])
 
     def count(self, rows: Iterable[Outcomes]) -> None:
         """See Statements."""
-        self._raw.executemany(self.COUNT, [(_text(r.minute), *r[1:-1], *r.waited) for r in rows])
+        self._raw.executemany(self.COUNT, [(text_of(r.minute), *r[1:-1], *r.waited) for r in rows])
 
     def count_dead(self, rows: Iterable[DeadLetterCount]) -> None:
         """See Statements."""
         for failure, at, jobs in rows:
-            seen = _text(at)
+            seen = text_of(at)
             self._raw.execute(self.GROUP, (*failure, seen, seen))
-            self._raw.execute(self.HOUR, (failure.key, _text(hour_of(at)), jobs))
+            self._raw.execute(self.HOUR, (failure.key, text_of(hour_of(at)), jobs))
 
 
 def _end_values(e: Ending, now: datetime) -> tuple[Any, ...]:
     """The parameters of END."""
     return (
         e.to.value,
-        _text(now),
-        _text(e.finished_at(now)),
-        _text(e.outcome.due_at),
+        text_of(now),
+        text_of(e.finished_at(now)),
+        text_of(e.outcome.due_at),
         e.failures,
         e.waits,
-        _text(e.waits_since(now)),
+        text_of(e.waits_since(now)),
         e.result,
         e.error,
         e.traceback,
         e.failure_key,
         e.outcome.unknown,
-        _hex(str(e.job.id)),
-    )
-
-
-@lru_cache(maxsize=64)  # a batch has few moments, in many rows
-def _text(moment: datetime | None) -> str | None:
-    """A moment as Django writes it into SQLite: UTC without its offset."""
-    return None if moment is None else str(moment.astimezone(UTC).replace(tzinfo=None))
-
-
-def _microseconds(length: timedelta) -> int:
-    """A duration as Django writes it into SQLite."""
-    return round(length / timedelta(microseconds=1))
-
-
-def _hex(job_id: str) -> str:
-    """An id as Django writes it into SQLite."""
-    return job_id.replace("-", "")
-
-
-def _hexes(ids: Sequence[str]) -> str:
-    """Many ids as one parameter, so that a statement has one text however many there are."""
-    return '["' + '","'.join(map(_hex, ids)) + '"]'
-
-
-def _claimed_from_text(job_id: str, row: Sequence[Any], now: datetime) -> Claimed:
-    (
-        _hex_id,
-        kind,
-        campaign,
-        subject,
-        payload,
-        priority,
-        attempt,
-        failures,
-        due_at,
-        clock,
-        clock_due,
-        occurrences,
-        interval,
-        request_id,
-        version,
-        waits,
-        waits_since,
-    ) = row
-    return Claimed(
-        id=job_id,
-        type=kind,
-        campaign_id=campaign,
-        subject=subject,
-        payload=msgspec.json.decode(payload),
-        priority=priority,
-        attempt=attempt + 1,
-        failures=failures,
-        due_at=due_at.replace(tzinfo=now.tzinfo),
-        clock=clock,
-        clock_due=clock_due,
-        occurrences=occurrences,
-        interval=None if interval is None else timedelta(microseconds=interval),
-        request_id=request_id,
-        payload_version=version,
-        started_at=now,
-        waits=waits,
-        waits_since=waits_since and waits_since.replace(tzinfo=now.tzinfo),
+        hex_of(str(e.job.id)),
     )

@@ -10,6 +10,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from jobs.ledger import PostgreSQL, SQLite
+from jobs.ledger.sqlite_batches import for_rows
 from jobs.models import AuditEntry, Job
 from jobs.models.indexes import Inlined
 from jobs.states import WAITING, State
@@ -18,7 +19,16 @@ from ops.reads.job import find_near
 pytestmark = pytest.mark.django_db
 NOW = timezone.now()
 
-BY_ID = [SQLite.CLAIMABLE, SQLite.CLAIM, SQLite.RUNNING, SQLite.END, SQLite.DUE, SQLite.QUEUE, SQLite.PURGE]
+BY_ID = [
+    SQLite.CLAIMABLE,
+    SQLite.CLAIM,
+    SQLite.RUNNING,
+    SQLite.END,
+    for_rows(SQLite.END),
+    SQLite.DUE,
+    SQLite.QUEUE,
+    SQLite.PURGE,
+]
 ASKED = [
     *((Job.objects.in_state(s).filter(due_at__gt=NOW, due_at__lte=NOW).order_by("due_at", "id"), s) for s in WAITING),
     *((Job.objects.in_state(s).filter(due_at__lt=NOW).order_by("due_at"), s) for s in WAITING),
@@ -37,7 +47,7 @@ ASKED = [
 def plan_of(sql: str) -> list[str]:
     """The steps of SQLite's plan for a statement."""
     connection.ensure_connection()
-    values = ["[]" if "json_each" in sql else None] + [None] * (sql.count("?") - 1)
+    values = [None] * sql.count("?")
     rows: Iterable[tuple[int, int, int, str]] = connection.connection.execute(f"EXPLAIN QUERY PLAN {sql}", values)
     return [row[3] for row in rows if "jobs_job" in row[3]]
 

@@ -1,0 +1,73 @@
+"""How SQLite has the values of the ledger's rows."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from jobs.ledger.rows import Claimed
+
+
+@lru_cache(maxsize=64)  # a batch has few moments, in many rows
+def text_of(moment: datetime | None) -> str | None:
+    """A moment as Django writes it into SQLite: UTC without its offset."""
+    return None if moment is None else str(moment.astimezone(UTC).replace(tzinfo=None))
+
+
+def microseconds(length: timedelta) -> int:
+    """A duration as Django writes it into SQLite."""
+    return round(length / timedelta(microseconds=1))
+
+
+def hex_of(job_id: str) -> str:
+    """An id as Django writes it into SQLite."""
+    return job_id.replace("-", "")
+
+
+def hexes(ids: Sequence[str]) -> str:
+    """Many ids as one parameter, so that a statement has one text however many there are."""
+    return '["' + '","'.join(map(hex_of, ids)) + '"]'
+
+
+def claimed_from(job_id: str, row: Sequence[Any], now: datetime) -> Claimed:
+    (
+        _hex_id,
+        kind,
+        campaign,
+        subject,
+        payload,
+        priority,
+        attempt,
+        failures,
+        due_at,
+        clock,
+        clock_due,
+        occurrences,
+        interval,
+        request_id,
+        version,
+        waits,
+        waits_since,
+    ) = row
+    return Claimed(
+        id=job_id,
+        type=kind,
+        campaign_id=campaign,
+        subject=subject,
+        payload=msgspec.json.decode(payload),
+        priority=priority,
+        attempt=attempt + 1,
+        failures=failures,
+        due_at=due_at.replace(tzinfo=now.tzinfo),
+        clock=clock,
+        clock_due=clock_due,
+        occurrences=occurrences,
+        interval=None if interval is None else timedelta(microseconds=interval),
+        request_id=request_id,
+        payload_version=version,
+        started_at=now,
+        waits=waits,
+        waits_since=waits_since and waits_since.replace(tzinfo=now.tzinfo),
+    )

@@ -10,7 +10,7 @@ from django.db.models import Q, QuerySet
 from jobs.models import CampaignClock, ScheduleRow
 from jobs.run import Followup
 from jobs.schedules.clocks import reading_of
-from jobs.schedules.rows import all_rows, save
+from jobs.schedules.rows import all_rows, save_dates
 from jobs.schedules.waiting import find_waiting, has_due_structures
 from jobs.stops import read_reached
 from jobs.world.clock import Moment, WallTime, WorldTime, later, parse_moment, sortable
@@ -33,7 +33,7 @@ def _fire_first(rows: QuerySet[ScheduleRow], reading: Moment, limit: int) -> lis
     due = rows.select_for_update().filter(fire_at__lte=sortable(reading)).order_by("fire_at")
     waits = Q(entity_type="Settlement") & Q(has_due_structures(reading))
     fired, followups = fire([*due.exclude(waits)[:limit], *due.filter(waits)[:limit]], reading)
-    save(fired)
+    save_dates(fired)
     return followups
 
 
@@ -82,7 +82,7 @@ def release(structures: Iterable[ScheduleRow], read_clock: ReadClock) -> list[Fo
     rows = list(settlements.order_by("id"))
     was = {row.pk: row.fire_at for row in rows}
     followups = fire_by_campaign(rows, read_clock)
-    save([row for row in rows if row.fire_at != was[row.pk]])
+    save_dates([row for row in rows if row.fire_at != was[row.pk]])
     return followups
 
 

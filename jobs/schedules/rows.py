@@ -1,6 +1,6 @@
 """Rows of schedules: reading, locking and saving many of them."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Final, TypeVar
 
 from django.db import connection
@@ -26,12 +26,22 @@ def lock(entity_ids: Collection[str]) -> dict[tuple[str, str], ScheduleRow]:
 
 
 def save(rows: Sequence[ScheduleRow]) -> None:
+    """Write all that changes of rows."""
+    _save(rows, statements().place)
+
+
+def save_dates(rows: Sequence[ScheduleRow]) -> None:
+    """Write the due times of rows of which nothing else has changed."""
+    _save(rows, statements().redate)
+
+
+def _save(rows: Sequence[ScheduleRow], write: Callable[[Sequence[ScheduleRow]], None]) -> None:
     now = timezone.now()
     for row in rows:
         row.updated_at = now
     if rows:
         with connection.wrap_database_errors:
-            statements().place(rows)
+            write(rows)
 
 
 def batches(found: Sequence[T]) -> Iterator[Sequence[T]]:

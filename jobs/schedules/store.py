@@ -2,6 +2,8 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
+from operator import attrgetter
+from typing import Final
 
 import structlog
 from django.db import transaction
@@ -9,7 +11,7 @@ from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from jobs import counters, stops
-from jobs.ledger import PLACED_COLUMNS
+from jobs.ledger import DATED_COLUMNS, PLACED_COLUMNS
 from jobs.main_api.model import Campaign
 from jobs.models import CampaignClock, ScheduleRow
 from jobs.models.making import make
@@ -18,12 +20,15 @@ from jobs.schedules import changed_campaigns, clocks
 from jobs.schedules.clocks import reading_of
 from jobs.schedules.firing import fire, fire_by_campaign, read_clocks, release
 from jobs.schedules.next_due import set_next_due
-from jobs.schedules.rows import BATCH, all_rows, batches, lock, save
+from jobs.schedules.rows import BATCH, all_rows, batches, lock, save, save_dates
 from jobs.schedules.waiting import find_due_structures
 from jobs.world.clock import Moment, WorldTime, clock_name, parse_moment, sortable
 from scheduler_project.text import is_id
 
 log = structlog.get_logger(__name__)
+#: A row's due times, and the rest of what can change, without the time it was written.
+_dated: Final = attrgetter(*(name for name in DATED_COLUMNS if name != "updated_at"))
+_named: Final = attrgetter(*(name for name in PLACED_COLUMNS if name not in DATED_COLUMNS))
 
 
 def campaign_of(entity_id: str) -> str:
@@ -55,7 +60,7 @@ class DatabaseSchedules:
             for row in all_rows().filter(campaign_id=campaign.id, entity_type=entity_type, entity_id__in=batch)
         }
         new, known = [], []
-        was = {row.pk: _placed(row) for row in existing.values()}
+        was = {row.pk: (_named(row), _dated(row)) for row in existing.values()}
         for want in wanted:
             if not is_id(want.entity_id):
                 counters.add("unusable_texts", entity_type)
@@ -73,7 +78,9 @@ class DatabaseSchedules:
         _due, followups = fire([*new, *known], reading)
         # Another process may have created the row meanwhile, or another campaign may have one for this entity ID.
         ScheduleRow.objects.bulk_create(new, batch_size=BATCH, ignore_conflicts=True)
-        save([row for row in known if _placed(row) != was[row.pk]])
+        renamed = {row.pk for row in known if _named(row) != was[row.pk][0]}
+        save([row for row in known if row.pk in renamed])
+        save_dates([row for row in known if row.pk not in renamed and _dated(row) != was[row.pk][1]])
         return followups
 
     def find_absent(self, campaign_id: str, entity_type: str, read: Collection[str], *, most: int) -> list[str]:
@@ -191,8 +198,9 @@ class DatabaseSchedules:
             ScheduleRow.objects.filter(id__in=gone).delete()
         read_clock = read_clocks()
         followups = fire_by_campaign([*moved, *new], read_clock)
-        save(moved)
-        ScheduleRow.objects.bulk_create(new, ignore_conflicts=True)
+        save_dates(moved)
+        if new:
+            ScheduleRow.objects.bulk_create(new, ignore_conflicts=True)
         return followups + release(siblings.values(), read_clock)
 
     @transaction.atomic
@@ -223,8 +231,3 @@ def _begin(sibling: ScheduleRow, n: Applied) -> ScheduleRow:
     )
     row.interval, row.fire_at = n.interval or timedelta(0), row.next_due
     return row
-
-
-def _placed(row: ScheduleRow) -> list[object]:
-    """A row's values without the time it was written."""
-    return [getattr(row, name) for name in PLACED_COLUMNS if name != "updated_at"]

@@ -7,7 +7,7 @@ import pytest
 from django.db.models import Model
 
 from jobs.models import Job, ScheduleRow
-from jobs.models.making import make
+from jobs.models.making import make, make_from
 
 NOW = datetime(2026, 11, 30, tzinfo=UTC)
 
@@ -42,3 +42,21 @@ def test_rows_share_no_value() -> None:
 def test_an_unknown_name_is_refused() -> None:
     with pytest.raises(TypeError, match="Job has no column colour"):
         make(Job, colour="red")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("deferred", [(), ("payload", "updated_at")])
+def test_a_row_is_read_as_django_reads_it(deferred: tuple[str, ...]) -> None:
+    make(ScheduleRow, campaign_id="c", entity_id="s", anchor="a", interval=timedelta(hours=1)).save()
+    names = [field.attname for field in ScheduleRow._meta.concrete_fields if field.attname not in deferred]
+    values = ScheduleRow.objects.values_list(*names).get()
+
+    read = make_from(ScheduleRow, "default", names, values)
+    expected = super(ScheduleRow, ScheduleRow).from_db("default", names, values)
+
+    for row in (read, expected):
+        state = vars(row)["_state"]
+        assert (state.adding, state.db) == (False, "default")
+    assert {name: getattr(read, name) for name in names} == {name: getattr(expected, name) for name in names}
+    assert read.get_deferred_fields() == expected.get_deferred_fields() == set(deferred)
+    assert read == ScheduleRow.objects.get()

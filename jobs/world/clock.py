@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Final, Self, TypeVar
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -21,6 +22,12 @@ def _utc(moment: datetime) -> datetime:
         return moment.astimezone(UTC)
     except OverflowError:
         raise ValueError(f"{moment.isoformat()} lies outside the years 0001 to 9999 in UTC") from None
+
+
+@lru_cache(maxsize=4096)  # most entities of a campaign are due at the same times
+def _isoformat(at: datetime) -> str:
+    precision = "microseconds" if at.microsecond % 1000 else "milliseconds"
+    return at.isoformat(timespec=precision).removesuffix(_OFFSET) + "Z"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -45,8 +52,7 @@ class _Moment:
         >>> WorldTime.parse("0999-12-31T00:00:00+00:00").isoformat()
         '0999-12-31T00:00:00.000Z'
         """
-        precision = "microseconds" if self.at.microsecond % 1000 else "milliseconds"
-        return self.at.isoformat(timespec=precision).removesuffix(_OFFSET) + "Z"
+        return _isoformat(self.at)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -91,7 +97,17 @@ def clock_name(moment: _Moment) -> str:
 
 def parse_moment(clock: str, text: str) -> Moment:
     """Parse a time on the clock named `clock`. Raises ValueError if it is malformed."""
-    return _CLOCKS[clock].parse(text)
+    return parse_as(_CLOCKS[clock], text)
+
+
+def parse_as(kind: type[M], text: str) -> M:
+    """`kind.parse`, for times that many entities have. Raises ValueError quoting the text."""
+    return kind(_parse(text))
+
+
+@lru_cache(maxsize=4096)  # as for _isoformat
+def _parse(text: str) -> datetime:
+    return WorldTime.parse(text).at
 
 
 def sortable(moment: Moment | None) -> str:
@@ -100,7 +116,12 @@ def sortable(moment: Moment | None) -> str:
     >>> sortable(WorldTime.parse("0999-12-31T00:00:00+01:00")), sortable(None)
     ('0999-12-30T23:00:00.000000Z', '')
     """
-    return moment.at.isoformat(timespec="microseconds").removesuffix(_OFFSET) + "Z" if moment else ""
+    return _sortable(moment.at) if moment else ""
+
+
+@lru_cache(maxsize=4096)  # as for _isoformat
+def _sortable(at: datetime) -> str:
+    return at.isoformat(timespec="microseconds").removesuffix(_OFFSET) + "Z"
 
 
 def later(moment: M, by: timedelta) -> M | None:

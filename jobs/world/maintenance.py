@@ -55,37 +55,29 @@ def maintain(
     variables: Mapping[str, Any],
     settlement_resources: Mapping[str, Any],
     occurrences: int,
-    read: StructureVariables | None = None,
 ) -> Change:
-    """Apply `occurrences` of `event` to a structure; unknown variables are kept.
+    """Apply `occurrences` of `event` to a structure; unknown variables are kept."""
+    read, warnings = StructureVariables.read(variables)
+    changed, summary = changes_of(event, read, level, settlement_resources, occurrences)
+    kept = {name: value for name, value in variables.items() if name not in changed}
+    return Change(level, kept | {name: v for name, v in changed.items() if v is not None}, summary, warnings)
 
-    With `read`, the variables as they were read before, there are no warnings about them.
-    """
-    known = StructureVariables.read(variables) if read is None else (read, [])
-    return Change(*_maintain(event, known[0], level, variables, settlement_resources, occurrences), known[1])
 
-
-def _maintain(
-    event: StructureEvent,
-    read: StructureVariables,
-    level: int,
-    variables: Mapping[str, Any],
-    resources: Mapping[str, Any],
-    occurrences: int,
-) -> tuple[int, dict[str, Any], str]:
+def changes_of(
+    event: StructureEvent, read: StructureVariables, level: int, resources: Mapping[str, Any], occurrences: int
+) -> tuple[dict[str, Any], str]:
+    """The variables that `occurrences` of an event change, None for one that it removes, and a summary."""
     match event:
         case StructureEvent.CONSTRUCTION_COMPLETE:
-            kept = {name: value for name, value in variables.items() if name != "constructionDurationMinutes"}
-            return level, {**kept, "isOperational": True}, "construction complete"
+            return {"constructionDurationMinutes": None, "isOperational": True}, "construction complete"
         case StructureEvent.MAINTENANCE_DUE:
             if read.construction_duration_minutes or not read.is_operational:
-                return level, dict(variables), "no maintenance due: not in operation"
+                return {}, "no maintenance due: not in operation"
             worn = _wear_down(read, occurrences)
-            return level, {**variables, **worn}, _summarise(read, worn)
+            return worn, _summarise(read, worn)
         case StructureEvent.UPGRADE_AVAILABLE:
             available = _can_upgrade(level, read, resources)
-            summary = "upgrade available" if available else "no upgrade available"
-            return level, {**variables, "upgradeAvailable": available}, summary
+            return {"upgradeAvailable": available}, "upgrade available" if available else "no upgrade available"
 
 
 def occurrences_left(read: StructureVariables) -> int | None:

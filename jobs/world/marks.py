@@ -7,7 +7,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from jobs.world.clock import M, clock_name
+from jobs.world.clock import M, clock_name, parse_as
 
 KEY: Final = "schedulerMarks"
 LEVELLED_UP: Final = "levelledUpAt"
@@ -16,13 +16,17 @@ KEPT_JOBS: Final = 20  # job IDs kept per event, for jobs that people submitted
 
 def read_mark(variables: Mapping[str, Any], event: str, like: type[M]) -> M | None:
     """The last due time of `event` applied on the clock of type `like`; None if there is none."""
-    marks = _marks(variables)
+    marks = variables.get(KEY)
+    if not isinstance(marks, dict):
+        return None
     text = marks.get(event)
+    if not isinstance(text, str):
+        return None
     try:
-        mark = like.parse(text) if isinstance(text, str) else None
+        mark = parse_as(like, text)
     except ValueError:
         return None
-    return mark if mark is not None and marks.get("clock", clock_name(mark)) == clock_name(mark) else None
+    return mark if marks.get("clock", clock_name(mark)) == clock_name(mark) else None
 
 
 def with_mark(variables: Mapping[str, Any], event: str, moment: M) -> dict[str, Any]:

@@ -9,9 +9,9 @@ from jobs.world.due import in_ticks
 from jobs.world.entity import Advanced, Entity, Series, anchor_ticks, count_due
 from jobs.world.maintenance import (
     StructureEvent,
+    changes_of,
     construction_time,
     is_upgradable,
-    maintain,
     maintenance_interval,
     occurrences_left,
 )
@@ -34,6 +34,19 @@ class StructureAdvanced(Advanced[M], Generic[M]):
 
     check: tuple[int, M] | None = None
     """How many upgrade checks are due, and when the last one is, which decides."""
+    _read: StructureVariables | None = None
+
+    def read(self) -> StructureVariables:
+        """The variables as the rules read them."""
+        if self._read is None:
+            self._read = StructureVariables.read(self.variables)[0]
+        return self._read
+
+    def apply(self, event: StructureEvent, count: int, last: M, resources: Mapping[str, Any] | None = None) -> None:
+        """Apply `count` occurrences of an event."""
+        changed, summary = changes_of(event, self.read(), self.level, resources or {}, count)
+        self.note(event, count, last, changed, summary)
+        self._read = None
 
 
 def advance_structure(structure: Entity[M], until: M) -> StructureAdvanced[M]:
@@ -41,7 +54,7 @@ def advance_structure(structure: Entity[M], until: M) -> StructureAdvanced[M]:
     kind, end = type(until), ticks_of(until)
     read, warnings = StructureVariables.read(structure.variables)
     after: StructureAdvanced[M] = StructureAdvanced(
-        level=structure.level, variables=dict(structure.variables), warnings=warnings
+        level=structure.level, variables=dict(structure.variables), warnings=warnings, _read=read
     )
     anchors = {event: anchor_ticks(structure, event) for event in (_BUILD, _MAINTAIN, _UPGRADE)}
     if read.construction_duration_minutes:
@@ -51,17 +64,17 @@ def advance_structure(structure: Entity[M], until: M) -> StructureAdvanced[M]:
         if begun + takes > end:
             after.recur(_BUILD, begun, takes, begun + takes, kind)
             return after
-        _apply(after, _BUILD, 1, moment_at(begun + takes, kind), read)
+        after.apply(_BUILD, 1, moment_at(begun + takes, kind))
         after.series.append(Series(_BUILD, begun + takes, takes, 1))
         anchors = {_MAINTAIN: begun + takes, _UPGRADE: begun + takes}
-        read, _ = StructureVariables.read(after.variables)
+        read = after.read()
     every = in_ticks(maintenance_interval(structure.level, read))
     if read.is_operational and (anchor := anchors[_MAINTAIN]) is not None:
         left = occurrences_left(read)
         due = count_due(anchor + every, every, end)
         count = due if left is None else min(due, left)
         if count:
-            _apply(after, _MAINTAIN, count, moment_at(anchor + count * every, kind), read)
+            after.apply(_MAINTAIN, count, moment_at(anchor + count * every, kind))
             after.series.append(Series(_MAINTAIN, anchor + every, every, count))
         if count != left:
             anchor += count * every
@@ -80,7 +93,7 @@ def needs_resources(after: StructureAdvanced[M]) -> bool:
     """Whether the settlement's resources decide about its upgrade checks: others need not be read."""
     if after.check is None:
         return False
-    read, _ = StructureVariables.read(after.variables)
+    read = after.read()
     return bool(read.required_resources_for_upgrade) and is_upgradable(after.level, read)
 
 
@@ -88,27 +101,7 @@ def check_upgrade(after: StructureAdvanced[M], resources: Mapping[str, Any]) -> 
     """Apply the upgrade checks with the settlement's resources at the time of the last one."""
     if after.check is not None:
         count, last = after.check
-        _apply(after, _UPGRADE, count, last, resources=resources)
-
-
-def _apply(
-    after: StructureAdvanced[M],
-    event: StructureEvent,
-    count: int,
-    last: M,
-    read: StructureVariables | None = None,
-    resources: Mapping[str, Any] | None = None,
-) -> None:
-    change = maintain(
-        event,
-        level=after.level,
-        variables=after.variables,
-        settlement_resources=resources or {},
-        occurrences=count,
-        read=read,
-    )
-    gone = dict.fromkeys(after.variables.keys() - change.variables.keys())
-    after.note(event, count, last, change.variables | gone, change.summary)
+        after.apply(_UPGRADE, count, last, resources)
 
 
 def operating_window(structure: Entity[M], kind: type[M]) -> Window:

@@ -102,4 +102,5 @@ def alias_of(position: int, size: int, name: str) -> str:
 
 
 def size_of(variables: Mapping[str, Any]) -> int:
-    return len(wire.encode(variables)) + _ALIAS_BYTES
+    encoded = wire.encode_unsent(variables)
+    return len(encoded if encoded.isascii() else wire.encode(variables)) + _ALIAS_BYTES

@@ -259,7 +259,7 @@ class MainApi:
 
 def _digest(variables: Mapping[str, Any]) -> str:
     """Distinguishes requests of one job, such as batches and retries with another version."""
-    return hashlib.sha256(wire.encode(variables, sort_keys=True)).hexdigest()[:16]
+    return hashlib.sha256(wire.encode_unsent(variables)).hexdigest()[:16]
 
 
 def connect(

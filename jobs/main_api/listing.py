@@ -50,6 +50,19 @@ def read_one(name: str, alias: str, answer: Answer, kind: type[T], *, entity_id:
 
     Another object than `entity_id`, if given, is an error.
     """
+    failed = _failure(name, alias, answer, entity_id) if answer.errors else None
+    if failed:
+        return failed
+    value = answer.data.get(alias)
+    if value is None:
+        return None if alias in answer.data else _unfit(name, "it is not in the answer")
+    if entity_id and _id_of(value) not in ("", entity_id):
+        return _unfit(name, f"asked for {entity_id}, got {_id_of(value)}")
+    return _typed(name, value, kind)
+
+
+def _failure(name: str, alias: str, answer: Answer, entity_id: str) -> JobError | None:
+    """What an answer with errors says about the field `alias`; None if they are about others."""
     own = [error for error in answer.errors if error.alias == alias]
     if own:  # NOT_FOUND below the field does not mean that the object itself is gone
         refusals = [error for error in own if error.refuses(alias)]
@@ -59,14 +72,11 @@ def read_one(name: str, alias: str, answer: Answer, kind: type[T], *, entity_id:
     if unplaced and value is None:
         cause = _cause(unplaced, entity_id)
         return error_of(name, cause) if cause else _vague(name, unplaced[0])
-    missing = sum(one is None for one in answer.data.values())
-    if len(unplaced) > missing and _doubtful(value):  # an error for each missing object: none is about this one
-        return _vague(name, unplaced[0])
-    if alias not in answer.data:
-        return _vague(name, answer.errors[0]) if answer.errors else _unfit(name, "it is not in the answer")
-    if value is not None and entity_id and _id_of(value) not in ("", entity_id):
-        return _unfit(name, f"asked for {entity_id}, got {_id_of(value)}")
-    return None if value is None else _typed(name, value, kind)
+    if unplaced and _doubtful(value):
+        missing = sum(one is None for one in answer.data.values())
+        if len(unplaced) > missing:  # otherwise an error for each missing object: none is about this one
+            return _vague(name, unplaced[0])
+    return None if alias in answer.data else _vague(name, answer.errors[0])
 
 
 def read_list(name: str, alias: str, answer: Answer, kind: type[T]) -> Listing[T] | JobError:
@@ -122,7 +132,7 @@ def _doubtful(value: object) -> bool:
 
 
 def _id_of(item: Any) -> str:
-    found = item.get("id") if isinstance(item, Mapping) else None
+    found = item.get("id") if isinstance(item, dict) else None
     return found if isinstance(found, str) else ""
 
 

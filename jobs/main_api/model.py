@@ -121,9 +121,9 @@ NAMED: Final = frozenset({Campaign, Settlement, Structure, Event, Effect})
 
 def as_contract(value: object, kind: type) -> object:
     """Return an object of a response with its times in ISO 8601, and its ID in place of a name that is missing."""
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         return value
-    times = [name for name in TIMES.get(kind, ()) if is_time(value.get(name))]
+    times = [name for name in TIMES.get(kind, ()) if value.get(name) is not None and is_time(value[name])]
     unnamed = kind in NAMED and "name" not in value
     if not times and not unnamed:
         return value

@@ -1,7 +1,6 @@
 """Updates of settlements and structures: the entity as read and its new values."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -12,8 +11,7 @@ from jobs.main_api.model import Settlement, Structure
 E = TypeVar("E", Settlement, Structure)
 
 
-@dataclass(frozen=True, slots=True)
-class Update(Generic[E]):
+class Update(msgspec.Struct, Generic[E], frozen=True):
     """One entity as read, and its new values."""
 
     entity: E

@@ -35,7 +35,7 @@ class Versions:
         try:
             with self._connection.pipeline(transaction=False) as pipeline:
                 for entity_id, version in known.items():
-                    pipeline.set(KEY.format(entity_id), version, ex=KEPT_S)
+                    pipeline.execute_command("SET", KEY.format(entity_id), version, "EX", KEPT_S)
                 pipeline.execute()
         except RedisError as error:
             log.warning("versions.redis_unreachable", error=str(error), next="lists may show older versions")

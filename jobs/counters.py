@@ -10,8 +10,8 @@ import atexit
 import os
 import threading
 from bisect import bisect_left
-from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, Final
 
@@ -46,11 +46,18 @@ class Counters:
 
     def observe(self, name: str, value: float, *labels: str, bounds: tuple[float, ...] = BOUNDS) -> None:
         """Add one observation to the histogram `name`: to the bucket of the smallest bound >= `value`, and the sum."""
-        position = bisect_left(bounds, value)
-        bound = f"{bounds[position]:g}" if position < len(bounds) else "+Inf"
+        self.observe_many(name, [value], *labels, bounds=bounds)
+
+    def observe_many(
+        self, name: str, values: Sequence[float], *labels: str, bounds: tuple[float, ...] = BOUNDS
+    ) -> None:
+        """The same for several observations."""
+        found = Counter(bisect_left(bounds, value) for value in values)
         with self._lock:
-            self._add((name, *labels, bound), 1)
-            self._add((name, *labels, "sum"), value)
+            for position, count in found.items():
+                bound = f"{bounds[position]:g}" if position < len(bounds) else "+Inf"
+                self._add((name, *labels, bound), count)
+            self._add((name, *labels, "sum"), sum(values))
         self._send_in_background()
 
     def flush(self) -> None:
@@ -120,4 +127,5 @@ def _redis() -> Redis:
 _of_this_process: Final = Counters(_redis)
 add = _of_this_process.add
 observe = _of_this_process.observe
+observe_many = _of_this_process.observe_many
 flush = _of_this_process.flush

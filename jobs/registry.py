@@ -155,8 +155,8 @@ class JobType:
             raise InvalidJob("payload", flaw)
         if version is not None:
             payload = self.upgrade(payload, version)
-        if isinstance(payload, dict):
-            payload = payload | _moments(payload, self.payload)
+        if isinstance(payload, dict) and (moments := _moments(payload, self.payload)):
+            payload = payload | moments
         try:
             parsed = msgspec.convert(payload, self.payload)
         except msgspec.ValidationError as error:

@@ -1,6 +1,7 @@
 """Receivers of job_moved: they log each move and feed the histograms."""
 
 import logging
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -18,10 +19,10 @@ log = structlog.get_logger("jobs")
 
 def log_moves(moves: "list[Moved]", **_: Any) -> None:
     """Log one line per move, at a level that says whether it needs attention."""
-    enabled = {level: log.is_enabled_for(level) for level in {_level(m.now) for m in moves}}
+    levels = {state: _level(state) for state in {m.now for m in moves}}
+    logged = {state for state, level in levels.items() if log.is_enabled_for(level)}
     for m in moves:
-        level = _level(m.now)
-        if not enabled[level]:
+        if m.now not in logged:
             continue
         values = {
             "job_id": m.job_id,
@@ -37,18 +38,23 @@ def log_moves(moves: "list[Moved]", **_: Any) -> None:
             values["duration_ms"] = round(m.duration_ms, 1)
         if m.request_id:
             values["request_id"] = m.request_id
-        log.log(level, "job.moved", **values)
+        log.log(levels[m.now], "job.moved", **values)
 
 
 def count_ends(moves: "list[Moved]", **_: Any) -> None:
     """Observe run times, and the attempts of finished jobs. An attempt that found that the job must wait is no run."""
+    ran, attempts = defaultdict[str, list[float]](list), defaultdict[str, list[float]](list)
     for m in moves:
         if m.was != State.RUNNING or wait_in(m.error):
             continue
         if m.duration_ms is not None:
-            counters.observe("job_run_seconds", m.duration_ms / 1000, m.job_type)
+            ran[m.job_type].append(m.duration_ms / 1000)
         if m.now in ENDED:
-            counters.observe("job_attempts", m.attempts, m.job_type, bounds=ATTEMPTS)
+            attempts[m.job_type].append(m.attempts)
+    for job_type, seconds in ran.items():
+        counters.observe_many("job_run_seconds", seconds, job_type)
+    for job_type, numbers in attempts.items():
+        counters.observe_many("job_attempts", numbers, job_type, bounds=ATTEMPTS)
 
 
 def _level(state: str) -> int:

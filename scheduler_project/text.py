@@ -198,8 +198,9 @@ def flaw_of(value: Any) -> str:
         return "holds half of a surrogate pair"
     except RecursionError:
         return "is nested too deeply"
-    # A backslash in a text, with u0000 behind it, is encoded alike.
-    found = msgspec.json.decode(encoded) if b"\\u0000" in encoded else None
+    if b"\\u0000" not in encoded:
+        return ""
+    found = msgspec.json.decode(encoded)  # a backslash in a text, with u0000 behind it, is encoded alike
     return "holds a NUL character" if clean(found) != found else ""
 
 

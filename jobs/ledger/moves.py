@@ -181,16 +181,25 @@ def cycle(
         transaction.on_commit(partial(start, claimed))
     ends = [(e.job, entry) for e in current for entry in entries_of_end(e, by)]
     announce([*ends, *((c, entry) for c in claimed if (entry := entry_of_claim(c, by)))])
+    _count_waits(current, now)
     for e in current:
         _note_end(e, now)
     return current, claimed
 
 
+def _count_waits(endings: Sequence[Ending], now: datetime) -> None:
+    """Observe how long jobs were due before they started; call it before `_note_end` sets when they are due next."""
+    waited: dict[str, list[float]] = {}
+    for ending in endings:
+        if not ending.outcome.wait:
+            waited.setdefault(ending.job.type, []).append(ending.waited_ms(now) / 1000)
+    for job_type, seconds in waited.items():
+        counters.observe_many("job_wait_seconds", seconds, job_type)
+
+
 def _note_end(ending: Ending, now: datetime) -> None:
     """Update the job of an attempt that has ended."""
     job = ending.job
-    if not ending.outcome.wait:
-        counters.observe("job_wait_seconds", ending.waited_ms(now) / 1000, job.type)
     job.state, job.failures = ending.to.value, ending.failures
     job.waits, job.waits_since = ending.waits, ending.waits_since(now)
     job.due_at = ending.outcome.due_at or job.due_at

@@ -57,6 +57,7 @@ def record(entries: Sequence[Recorded], actor: str, action: JobAction | None = N
 def entries_of(moved: Sequence[Recorded], actor: str, action: JobAction | None = None) -> list[Entry]:
     """The audit entries of jobs that have moved, in their order."""
     origin = request_origin.as_details()
+    lines = {reason: line(reason, LONGEST_REASON) for reason in {one.reason for one in moved}}
     return [
         Entry(
             job_id=str(job.id),
@@ -65,7 +66,7 @@ def entries_of(moved: Sequence[Recorded], actor: str, action: JobAction | None =
             now=job.state,
             attempt=job.attempt,
             actor=actor,
-            reason=line(reason, LONGEST_REASON),
+            reason=lines[reason],
             duration_ms=duration_ms,
             error=job.error if was == State.RUNNING else "",
             details=_as_details(origin, job, changes),

@@ -224,7 +224,8 @@ def ending_of(
     """
     raised = text.readable(answer) if isinstance(answer, BaseException) else None
     outcome = outcome_of(raised, failures=job.failures, policy=policy_of(job.type), now=now, random=_random)
-    outcome = msgspec.structs.replace(outcome, reason=text.bounded(masked(outcome.reason), text.LONGEST_REASON))
+    if raised:  # otherwise the reason is ours
+        outcome = msgspec.structs.replace(outcome, reason=text.bounded(masked(outcome.reason), text.LONGEST_REASON))
     failed = None if outcome.to is State.SKIPPED or isinstance(raised, NotBegun) else raised
     error = text.of_error(failed, clean=masked) if failed else ""
     trace = _traceback(failed) if failed and not isinstance(failed, MustWait) else ""

@@ -1,9 +1,11 @@
 """Run: what a handler gets besides its payload."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, Protocol
+
+import msgspec
 
 from jobs.main_api.client import MainApi
 from jobs.main_api.model import Campaign, Event
@@ -14,8 +16,7 @@ from jobs.world.clock import Moment, WorldTime
 from jobs.world.event_policies import Policies
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Followup:
+class Followup(msgspec.Struct, frozen=True, kw_only=True):
     """A job that a handler submits."""
 
     type: str
@@ -27,8 +28,7 @@ class Followup:
     interval: timedelta | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """A schedule that an entity should have for one event type, and the job to submit when it is due."""
 
     entity_id: str
@@ -48,8 +48,7 @@ class Seen(NamedTuple):
     wanted: Sequence[Wanted]
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(msgspec.Struct, frozen=True):
     """Every occurrence of an entity's `event` up to `anchor` has been applied."""
 
     entity_id: str
@@ -57,7 +56,7 @@ class Applied:
     anchor: Moment
     interval: timedelta | None = None  #: None: it does not recur
     next_due: Moment | None = None  #: None: never
-    payload: dict[str, Any] = field(default_factory=dict)  #: of the jobs of the event, which may be a new one
+    payload: dict[str, Any] = {}  #: of the jobs of the event, which may be a new one
 
 
 class Schedules(Protocol):
@@ -217,8 +216,12 @@ class Triggers(Protocol):
         """The answer and who gave it; None if the job has not asked, or nobody has answered in time yet."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+def _record_nothing() -> bool:
+    """For a type whose requests may be sent twice."""
+    return True
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
     """One attempt of one job, with everything that its handler may use."""
 
     job_id: str
@@ -236,7 +239,7 @@ class Run:
     occurrences: int
     """The number of due times, `interval` apart, up to `clock_due`."""
     interval: timedelta | None
-    sending: Sending = field(default_factory=lambda: Sending(lambda: True))
+    sending: Sending = msgspec.field(default_factory=lambda: Sending(_record_nothing))
     """Tracks the request that must not be sent twice, if the type is not idempotent."""
     paused_campaigns: Callable[[], Collection[str]] = frozenset
     """Returns the IDs of paused campaigns. A job for all campaigns does not read them; each may get its own job."""

@@ -1,10 +1,10 @@
 """What is asked for when a job is submitted, and the job that it becomes."""
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
+import msgspec
 from django.utils.translation import gettext
 
 from jobs import calendars
@@ -21,8 +21,7 @@ EARLIEST = timedelta(days=366)  #: limit for due times in the past
 LATEST = timedelta(days=3660)  #: limit for due times in the future
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Submission:
+class Submission(msgspec.Struct, frozen=True, kw_only=True):
     """A job to submit, not yet validated; `payload` is decoded JSON."""
 
     type: object

@@ -4,7 +4,6 @@ What has changed is left to a recalculation of that campaign, which decides agai
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import fields
 from operator import attrgetter
 from typing import Any, Final
 
@@ -20,7 +19,7 @@ from jobs.schedules.rows import batches
 from jobs.states import State
 from jobs.world.clock import Moment, sortable
 
-_COLUMNS: Final = [field.name for field in fields(StoredSchedule)]
+_COLUMNS: Final = StoredSchedule.__struct_fields__
 _values_of = attrgetter(*_COLUMNS)
 _Key = tuple[str, str]  #: entity ID and event type
 

@@ -1,8 +1,10 @@
 """Reads what the rules of one entity need of the rest of its household."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Generic, TypeVar
+
+import msgspec
 
 from jobs.errors import JobError
 from jobs.main_api.listing import Listing
@@ -19,8 +21,7 @@ from jobs.world.variables import SettlementVariables, StructureVariables, is_num
 E_ = TypeVar("E_", Settlement, Structure)
 
 
-@dataclass(frozen=True, slots=True)
-class DueEntity(Generic[E_]):
+class DueEntity(msgspec.Struct, Generic[E_], frozen=True):
     """An entity that was read, and up to when it is advanced."""
 
     entity: E_

@@ -1,8 +1,9 @@
 """When the event of an entity that was just read is due next."""
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+
+import msgspec
 
 from jobs.models import ScheduleRow
 from jobs.run import Wanted
@@ -11,8 +12,7 @@ from jobs.world.entity import anchor_of, next_due_of
 from scheduler_project.text import as_name, is_id
 
 
-@dataclass(slots=True)
-class StoredSchedule:
+class StoredSchedule(msgspec.Struct):
     """The values of a stored schedule: to compare them takes a tenth of the time that making a row takes."""
 
     entity_id: str

@@ -1,8 +1,10 @@
 """What a job type brings to apply due jobs: how to read, advance and write its entities."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
+
+import msgspec
 
 from jobs.errors import JobError
 from jobs.main_api.model import Settlement, Structure
@@ -16,12 +18,11 @@ from jobs.world.entity import Advanced
 E_ = TypeVar("E_", Settlement, Structure)
 
 
-@dataclass(frozen=True, slots=True)
-class Advance:
+class Advance(msgspec.Struct, frozen=True):
     """What has become of an entity, and the error of each event that could not be applied."""
 
     after: Advanced[Any]
-    errors: Mapping[str, JobError] = field(default_factory=dict)
+    errors: Mapping[str, JobError] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

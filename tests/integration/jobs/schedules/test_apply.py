@@ -1,10 +1,10 @@
 """Growth and maintenance of many entities at once, against the sandbox."""
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from jobs.errors import Skip
 from jobs.main_api.client import MainApi

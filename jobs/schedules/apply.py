@@ -27,7 +27,7 @@ from jobs.world.marks import is_job_applied, with_job
 log = structlog.get_logger(__name__)
 E_ = TypeVar("E_", Settlement, Structure)
 TRIES: Final = 5  #: reads per attempt before a busy entity is left to the next attempt
-BATCH: Final = 3 * READ_BATCH  #: jobs: as many entities as one request reads, each with its three events
+BATCH: Final = 6 * READ_BATCH  #: jobs: as many entities as two or three requests read, each with two or three events
 
 
 @dataclass(slots=True)
@@ -149,7 +149,9 @@ class _Batch(Generic[E_]):
         anchors = self._run.schedules.anchors(list(entities))
         due = []
         for entity_id, entity in entities.items():
-            known = self._begun(works[entity_id]) | dict(anchors.get(entity_id, {}))
+            known = anchors.get(entity_id, {})
+            if len(known) < len(self._rules.events):
+                known = {**self._begun(works[entity_id]), **known}
             standing = as_standing(entity, self._rules.events, known, until[entity_id])
             due.append(DueEntity(entity, standing, until[entity_id]))
         return self._rules.advance(self._run, due)

@@ -21,14 +21,16 @@ local function save(job, status)
   redis.call('PERSIST', 'rq:job:' .. job[1])
 end
 
+local queues = {}
 for _, job in ipairs(given.queued) do
   if not save(job, 'queued') then
     redis.call('ZREM', 'rq:failed:' .. job[2], job[1])
     redis.call('ZREM', 'rq:scheduler:scheduled_jobs', job[1])
   end
-  redis.call('SADD', 'rq:queues', list_key(job[2]))
+  queues[job[2]] = true
   enter(job[2], job[3], job[1], given.fair_share)
 end
+for queue in pairs(queues) do redis.call('SADD', 'rq:queues', list_key(queue)) end
 for _, job in ipairs(given.waiting) do
   save(job, 'scheduled')
   redis.call('ZADD', 'rq:scheduler:scheduled_jobs', job[7], job[1])

@@ -8,7 +8,14 @@
 local given = cmsgpack.unpack(ARGV[1])
 local executions = 'rq:worker:' .. given.worker .. ':executions'
 
-for _, id in ipairs(given.claimed) do redis.call('ZREM', 'scheduler:taken', id) end
+-- Calls a command with many arguments; Lua passes a few thousand at most.
+local function call_with(command, key, arguments)
+  for first = 1, #arguments, 1000 do
+    redis.call(command, key, unpack(arguments, first, math.min(first + 999, #arguments)))
+  end
+end
+
+call_with('ZREM', 'scheduler:taken', given.claimed)
 
 for _, job in ipairs(given.started) do
   local id, composite = job[1], job[1] .. ':' .. job[2]
@@ -32,7 +39,7 @@ end
 
 count_running(given)
 
-local trim = {}
+local finished = {}  -- by queue, pairs of score and ID
 for _, job in ipairs(given.ended) do
   local id, composite, queue, status = job[1], job[1] .. ':' .. job[2], job[3], job[4]
   if job[5] then
@@ -46,11 +53,13 @@ for _, job in ipairs(given.ended) do
   if status == 'finished' then
     redis.call('HSET', 'rq:job:' .. id, 'status', status, 'ended_at', given.stamp)
     redis.call('EXPIRE', 'rq:job:' .. id, given.kept_s)
-    redis.call('ZADD', 'rq:finished:' .. queue, given.now + given.kept_s, id)
-    trim[queue] = true
+    finished[queue] = finished[queue] or {}
+    table.insert(finished[queue], given.now + given.kept_s)
+    table.insert(finished[queue], id)
   end
 end
-for queue in pairs(trim) do
+for queue, ids in pairs(finished) do
+  call_with('ZADD', 'rq:finished:' .. queue, ids)
   local surplus = redis.call('ZCARD', 'rq:finished:' .. queue) - given.keep
   if surplus > 0 then
     local popped = redis.call('ZPOPMIN', 'rq:finished:' .. queue, surplus)

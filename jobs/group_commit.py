@@ -75,7 +75,7 @@ class GroupCommit(Generic[T, R]):
 
     def _leave(self, mine: _Place[T, R]) -> None:
         with self._mutex:
-            if not mine.is_taken:
+            if mine in self._queue:
                 self._queue.remove(mine)
             if self._leader is mine:
                 self._leader = None

@@ -181,7 +181,7 @@ def trouble() -> int:
         for process in service.processes[2:]:  # after the sandbox and web
             process.process.kill()
         shell(service, "from tests.support import trouble; trouble.make(suspended=False)")
-        with chromium() as browser:
+        with chromium(draws=True) as browser:
             for look, (theme, width) in LOOKS.items():
                 page = page_of(browser, service.url, service.session("ann"), theme=theme, width=width)
                 page.goto("/admin/")  # tells the server the time zone
@@ -217,7 +217,7 @@ def main(arguments: list[str]) -> int:
     )
     try:
         told, session = live(service), service.session("ann")
-        with chromium() as browser:
+        with chromium(draws=True) as browser:
             named = pages(page_of(browser, service.url, session), told)
             for look, (theme, width) in LOOKS.items():
                 page = page_of(browser, service.url, session, theme=theme, width=width)

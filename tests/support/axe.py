@@ -13,10 +13,18 @@ _RULES: Final = {
     "runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]},
     "rules": {"color-contrast": {"enabled": False}},
     "preload": {"assets": ["media"]},
+    "selectors": False,
 }
-_CLASSES: Final = "document.documentElement.classList"
+#: Unfold decides on light or dark when it loads a page, and does not look again.
+_THEME: Final = """() => {
+    const dark = matchMedia('(prefers-color-scheme: dark)').matches;
+    document.documentElement.classList.toggle('dark', dark);
+    return dark;
+}"""
 _BREAKS_RULES: Final = """
-([exclude, rules]) => axe.run({include: [['html']], exclude}, rules).then(found => found.violations
+([without, rules]) => axe.run({
+    include: [['html']], exclude: without.filter((one) => document.querySelector(one)).map((one) => [one]),
+}, rules).then(found => found.violations
     .flatMap(({id, nodes}) => nodes.slice(0, 2).map(node => `${id}: ${node.html.slice(0, 200)}`)))
 """
 #: A look is all that the contrast of a text depends on: itself, and what is behind it.
@@ -35,9 +43,15 @@ async (seen) => {
         }
         return behind.get(element);
     };
+    const looks = new Map();
     const look = (element) => {
-        const style = getComputedStyle(element);
-        return [style.color, style.fontSize, style.fontWeight, style.textShadow, behindOf(element)].join(' ');
+        if (!looks.has(element)) {
+            const style = getComputedStyle(element);
+            looks.set(element, [
+                style.color, style.fontSize, style.fontWeight, style.textShadow, behindOf(element),
+            ].join(' '));
+        }
+        return looks.get(element);
     };
     for (const element of document.body.querySelectorAll('*')) {
         const hasText = [...element.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.data.trim());
@@ -48,7 +62,8 @@ async (seen) => {
     }
     if (!found.size) return [[], [], []];
     const {violations, passes} = await axe.run({include: [...found.values()].flat()}, {
-        resultTypes: ['violations', 'passes'], elementRef: true, runOnly: {type: 'rule', values: ['color-contrast']},
+        resultTypes: ['violations', 'passes'], elementRef: true, selectors: false,
+        runOnly: {type: 'rule', values: ['color-contrast']},
     });
     const nodes = (results) => results.flatMap((result) => result.nodes);
     const lacking = new Set(nodes(violations).map((node) => look(node.element)));
@@ -66,19 +81,25 @@ _seen: Counter[str] = Counter()  # how often each look was looked at; one that h
 def violations(page: Page, without: list[str]) -> list[str]:
     """What axe finds wrong, of any impact, with the element, and what has too little contrast in light or in dark.
 
-    What is in the selectors of `without` is looked at for contrast only.
+    What is in the selectors of `without` is looked at for contrast only. The page begins in the theme that it has, and
+    stays in the other one: the next page can be loaded in that.
     """
-    if not page.evaluate("'axe' in window"):  # once a page: it is half a megabyte
-        page.evaluate(Axe().axe_script)
-    excluded = [[one] for one in without if page.locator(one).count()]
-    found: list[str] = page.evaluate(_BREAKS_RULES, [excluded, _RULES])
-    found += _find_low_contrast(page)
-    page.emulate_media(color_scheme="dark")
-    page.evaluate(f"{_CLASSES}.add('dark')")  # as Unfold does when it loads a page
-    found += [f"dark: {fault}" for fault in _find_low_contrast(page)]
-    page.evaluate(f"{_CLASSES}.remove('dark')")
-    page.emulate_media(color_scheme="light")
-    return found
+    if not page.evaluate("'axe' in window"):
+        script = Axe().axe_script  # half a megabyte: it is sent once
+        page.add_init_script(script)
+        page.evaluate(script)
+    begins_dark = page.evaluate(_THEME)
+    found = _find_in_theme(page, without, dark=begins_dark)
+    page.emulate_media(color_scheme="light" if begins_dark else "dark")
+    page.evaluate(_THEME)
+    return found + _find_in_theme(page, without, dark=not begins_dark)
+
+
+def _find_in_theme(page: Page, without: list[str], *, dark: bool) -> list[str]:
+    """The rules that say nothing of colours are the same in dark."""
+    if dark:
+        return [f"dark: {fault}" for fault in _find_low_contrast(page)]
+    return [*page.evaluate(_BREAKS_RULES, [without, _RULES]), *_find_low_contrast(page)]
 
 
 def _find_low_contrast(page: Page) -> list[str]:

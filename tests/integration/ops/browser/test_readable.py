@@ -22,12 +22,19 @@ from jobs.world_clocks import control
 from jobs.world_clocks.settings import Settings
 control.configure('campaign-1', Settings.of(WorldClock(step=86_400)), actor='command')
 """
-#: Cells of tables that are cards on a phone.
-#: Cards whose content is wider than they are, and hidden there.
-CUT_OFF = """[...document.querySelectorAll('.ops-card')].filter(c => getComputedStyle(c).overflowX === 'hidden'
-    && c.scrollWidth > c.clientWidth + 1).map(c => c.innerText.slice(0, 20))"""
-BESIDE = """[...document.querySelectorAll('.ops-stack td > *')]
-  .filter(e => e.getBoundingClientRect().right > innerWidth).map(e => e.textContent).slice(0, 2)"""
+#: Cards whose content is wider than they are, and hidden there; on a phone a page that is wider, too, and cells of
+#: tables that are cards there.
+CUT_OFF = """(on_a_phone) => {
+    const cards = [...document.querySelectorAll('.ops-card')].filter(card => getComputedStyle(card).overflowX
+        === 'hidden' && card.scrollWidth > card.clientWidth + 1);
+    const faults = cards.map(card => `the card ${card.innerText.slice(0, 20)} is cut off`);
+    if (!on_a_phone) return faults;
+    const wide = document.documentElement.scrollWidth - innerWidth;
+    if (wide > 0) faults.push(`${wide} px too wide`);
+    const beside = [...document.querySelectorAll('.ops-stack td > *')].filter(
+        cell => cell.getBoundingClientRect().right > innerWidth);
+    return [...faults, ...beside.slice(0, 2).map(cell => `${cell.textContent} is beside the screen`)];
+}"""
 
 
 def test_every_page_is_accessible(service: Service, visit: Visit, dead_effect: DeadEffect) -> None:
@@ -57,16 +64,14 @@ def test_every_page_is_accessible(service: Service, visit: Visit, dead_effect: D
     more.append(page.locator("tbody th a").first.evaluate("a => a.pathname"))
     faults: list[str] = []
     repeated: list[str] = []  # what each page has alike is looked at once
+    widths = [WIDE, NARROW]  # each page is loaded in the one that the page before was left in
     for where in sorted({*(link for link in links if "logout" not in link), *more}):
-        page.set_viewport_size({"width": WIDE, "height": 900})
         page.goto(where)
-        faults += [f"{where}: {fault}" for fault in violations(page, repeated)]
-        faults += [f"{where}: the card {card!r} is cut off" for card in page.evaluate(CUT_OFF)]
-        page.set_viewport_size({"width": NARROW, "height": 844})
-        wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
-        faults += [f"{where} is {wide} px too wide"] if wide > 0 else []
-        faults += [f"{where}: {words!r} is beside the screen" for words in page.evaluate(BESIDE)]
-        faults += [f"{where} narrow: the card {card!r} is cut off" for card in page.evaluate(CUT_OFF)]
+        for width in widths:
+            page.set_viewport_size({"width": width, "height": 900})
+            faults += [f"{where} at {width} px: {fault}" for fault in page.evaluate(CUT_OFF, width == NARROW)]
+            faults += [f"{where}: {fault}" for fault in violations(page, repeated)] if width == WIDE else []
+        widths.reverse()
         repeated = [
             "#nav-sidebar",
             ".ops-banner",

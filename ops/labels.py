@@ -8,6 +8,7 @@ from django.utils.translation import gettext, gettext_lazy, gettext_noop, pgette
 from jobs.models import ScheduleRow
 from jobs.registry import label_of as label
 from jobs.states import State
+from jobs.waits import Wait, wait_in
 
 if TYPE_CHECKING:
     from django.utils.functional import _StrPromise
@@ -48,6 +49,15 @@ NAMES: Final = (
     gettext_noop("Until"),
 )
 """What `label` makes of the names of events, priorities, and fields of payloads with their choices, for catalogues."""
+
+WAITING: Final[Mapping[Wait, "_StrPromise"]] = {
+    Wait.BREAKER: gettext_lazy("waits for the circuit breaker"),
+    Wait.LIMIT: gettext_lazy("waits for the main API's limits"),
+    Wait.ANSWER: gettext_lazy("waits for an operator's answer"),
+    Wait.OUTAGE: gettext_lazy("waits for the database or Redis"),
+    Wait.OTHER: gettext_lazy("waits for other work"),
+}
+"""What a job waits for whose last attempt found that it must wait."""
 
 WITHIN: Final[Mapping[str, "_StrPromise"]] = {
     "POPULATION_GROWTH": pgettext_lazy("within a sentence", "population growth"),
@@ -197,3 +207,9 @@ def label_of_kind(entity_type: str) -> str:
     'settlement'
     """
     return str(_KINDS.get(entity_type) or entity_type.lower())
+
+
+def waiting_for(error: str) -> str:
+    """What a job with this `error` waits for; empty if it failed."""
+    wait = wait_in(error)
+    return str(WAITING[wait]) if wait else ""

@@ -19,6 +19,8 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter
 
 from jobs.models import Job
 from jobs.registry import all_types
+from jobs.states import State
+from jobs.waits import wait_in
 from ops.admin import bulk_actions, export, job_action, job_types, new_job, upcoming
 from ops.admin.changelist import RANGES, JobList, KeyPaginator, search
 from ops.admin.filters import (
@@ -35,6 +37,7 @@ from ops.admin.filters import (
     with_offsets,
 )
 from ops.bulk import VERBS
+from ops.labels import waiting_for
 from ops.reads.advance import advance_of
 from ops.reads.job import find_verbs, read_page
 from ops.reads.moves import find_first_due
@@ -145,7 +148,8 @@ class JobAdmin(JobAdminBase):
 
     @admin.display(description=gettext_lazy("state"))
     def state_badge(self, job: Job) -> str:
-        return render_to_string("ops/state.html", ops.state(job.state, job.may_have_been_applied))
+        waits = waiting_for(job.error) if job.state == State.RETRYING else ""
+        return render_to_string("ops/state.html", {**ops.state(job.state, job.may_have_been_applied), "waits": waits})
 
     @admin.display(description=gettext_lazy("due"))
     def due(self, job: Job) -> str:
@@ -157,7 +161,8 @@ class JobAdmin(JobAdminBase):
 
     @admin.display(description=gettext_lazy("error"))
     def error_line(self, job: Job) -> str:
-        return Truncator(job.error).chars(80)
+        """How its last attempt failed; a wait is no error."""
+        return "" if wait_in(job.error) else Truncator(job.error).chars(80)
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None) -> Any:
         return new_job.view(self, request)

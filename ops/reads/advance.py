@@ -16,6 +16,7 @@ from jobs.schedules import predictions
 from jobs.schedules.predictions import Prediction
 from jobs.states import ENDED, State
 from jobs.world.clock import Moment, WorldTime, parse_moment, sortable
+from ops.labels import waiting_for
 from ops.reads.advance_report import Report
 from ops.reads.advance_towns import Towns, of_town
 from ops.reads.job import describe_origin, find_changes, name_all
@@ -234,6 +235,6 @@ def advance_of(job: Job) -> WorldAdvance | None:
 def _step(job: Job) -> Step:
     summary = job.result.get("summary") if isinstance(job.result, dict) else ""
     if State(job.state) in (State.DEAD, State.RETRYING):
-        summary = job.error
+        summary = waiting_for(job.error) or job.error
     due = parse_moment(job.clock, job.clock_due) if job.clock and job.clock_due else None
     return Step(job, due, str(summary or ""), find_changes(job.result))

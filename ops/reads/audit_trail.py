@@ -19,6 +19,7 @@ from jobs.states import State
 from jobs.waits import ERRORS
 from ops.humanize import format_jobs
 from ops.labels import label_of_state, label_of_verb
+from ops.reads.attempts import error_of
 from ops.reads.changes import read_changes
 from ops.reads.job_actions import Standing, describe, find_verbs, read_standing
 from ops.reads.reasons import typed
@@ -245,7 +246,7 @@ def _line_of_entry(entry: AuditEntry, job: Job | None) -> Line:
         target=str(entry.job_id),
         job=job,
         why=typed(entry.actor, entry.reason),
-        error=entry.error,
+        error=error_of(entry),
         changes=read_changes(entry),
         ip=came.get("ip", ""),
         request_id=came.get("request_id", "") or (job.request_id if job else ""),

@@ -74,6 +74,11 @@ def explain_breaker(now: datetime) -> str:
     return f"{text % said}: {breaker.last_error}." if breaker.last_error else f"{text % said}."
 
 
+def find_next_call() -> datetime | None:
+    """When an open breaker lets the next call to the main API through; None if it is closed or forced."""
+    return main_api().breaker.snapshot().until
+
+
 def explain_traffic(found: Traffic, campaign_id: str) -> list[str]:
     """How the main API's limits, and its own state, hold back requests of all processes."""
     says = []

@@ -1,6 +1,6 @@
 """What blocks a campaign as a whole, or some of its schedules: each with its cause and what ends it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -16,6 +16,7 @@ from jobs.registry import all_types
 from jobs.states import ENDED, Priority, State
 from jobs.stops import Due
 from jobs.triggers import questions
+from jobs.waits import wait_in
 from jobs.world.calendars.calendar import Calendar
 from jobs.world.calendars.examples import GREGORIAN
 from jobs.world.clock import sortable
@@ -167,6 +168,8 @@ def find_stuck_recalculations(clock: CampaignClock, jobs: Newest, now: datetime)
 
 def _explain_stuck(entity_type: str, job: Job, now: datetime) -> str:
     said = {"time": format_time(job.due_at), "when": naturaltime(job.due_at, now), "error": job.error[:120]}
+    if wait_in(job.error):
+        return _explain_waiting(entity_type, {**said, "cause": job.error.partition(": ")[2][:120]})
     if entity_type == "Settlement" and job.state == State.DEAD:
         text = gettext(
             "The recalculation of its settlements' schedules of %(time)s is a dead letter (%(error)s). Retry it, or "
@@ -185,4 +188,12 @@ def _explain_stuck(entity_type: str, job: Job, now: datetime) -> str:
         text = gettext(
             "The recalculation of its structures' schedules has failed (%(error)s) and is tried again %(when)s."
         )
+    return text % said
+
+
+def _explain_waiting(entity_type: str, said: Mapping[str, str]) -> str:
+    if entity_type == "Settlement":
+        text = gettext("The recalculation of its settlements' schedules waits (%(cause)s) and is tried again %(when)s.")
+    else:
+        text = gettext("The recalculation of its structures' schedules waits (%(cause)s) and is tried again %(when)s.")
     return text % said

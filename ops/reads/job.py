@@ -171,6 +171,7 @@ def find_near(job: Job) -> QuerySet[Job]:
 def read_page(job: Job, now: datetime) -> dict[str, Any]:
     """The template's context: twelve queries, three more for a world time, two for a type that is not idempotent."""
     trail = attempts.read_trail(job)
+    made = attempts.read_attempts(trail)
     about = job.subject.partition(":")[0]
     entity = ScheduleRow.objects.filter(entity_id=about).first() if about and about != "cron" else None
     campaign = CampaignClock.objects.filter(pk=job.campaign_id).first() if job.campaign_id else None
@@ -184,7 +185,15 @@ def read_page(job: Job, now: datetime) -> dict[str, Any]:
     return {
         "job": job,
         "sentence": write_title(job, entity, campaign),
-        "why": explain(job, trail[-1] if trail else None, now, paused_by, campaign_name, world_due=world_due),
+        "why": explain(
+            job,
+            trail[-1] if trail else None,
+            now,
+            paused_by,
+            campaign_name,
+            world_due=world_due,
+            next_call=blockers.find_next_call(),
+        ),
         "world_due": world_due,
         "is_passed_over": stops.is_passed_over(job),
         "holds_world": bool(job.clock_due) and not world_due and stops.holds_world(job),
@@ -195,7 +204,8 @@ def read_page(job: Job, now: datetime) -> dict[str, Any]:
         "cron_task": CronTask.objects.filter(name=name).first() if kind == "cron" else None,
         "steps": read_timeline(trail, now),
         "last": trail[-1] if trail else None,
-        "attempts": attempts.read_attempts(trail),
+        "attempts": made,
+        "started": job.started_at if not job.waits or job.state == State.RUNNING else made[0].began if made else None,
         "clock_due": parse_moment(job.clock, job.clock_due) if job.clock_due else None,
         "calendar": calendar,
         "entity": entity,

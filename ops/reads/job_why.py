@@ -22,10 +22,12 @@ def explain(
     campaign: str = "",
     *,
     world_due: str = "",
+    next_call: datetime | None = None,
 ) -> str:
     """Why the job is in its state and what happens next.
 
-    `campaign` is its campaign's name, if known; `world_due` the world time for which it waits.
+    `campaign` is its campaign's name, if known; `world_due` the world time for which it waits; `next_call` when an
+    open breaker lets the next call through.
     """
     reason = typed(last.actor, last.reason) if last else ""
     held = [blockers.explain_pause(pause, campaign) for pause in paused_by]
@@ -41,7 +43,7 @@ def explain(
         case State.RUNNING:
             return _explain_running(job, now, since)
         case State.RETRYING:
-            return " ".join([_explain_retrying(job, reason, now), *held])
+            return " ".join([_explain_retrying(job, reason, now, next_call), *held])
         case State.DEAD:
             return _explain_dead(job, reason or job.error, since)
         case State.SKIPPED:
@@ -80,8 +82,9 @@ def _explain_cancelled(last: AuditEntry | None, reason: str, since: str) -> str:
     return gettext("Cancelled %(duration)s ago by %(who)s.") % said
 
 
-def _explain_retrying(job: Job, reason: str, now: datetime) -> str:
-    said = {"when": naturaltime(job.due_at, now), "reason": reason}
+def _explain_retrying(job: Job, reason: str, now: datetime, next_call: datetime | None) -> str:
+    at = max(job.due_at, next_call) if next_call else job.due_at
+    said = {"when": naturaltime(at, now), "reason": reason}
     if job.may_have_been_applied:
         text = gettext(
             "Next attempt %(when)s. The effect may already be applied, and is sent again because "

@@ -153,7 +153,9 @@ def test_a_dead_recalculation_explains_overdue_schedules(admin_client: Client, a
     ScheduleRow.objects.update(clock="world")
 
     recalculation(State.RETRYING)
-    assert "is tried again" in text_of(admin_client)
+    assert "has failed (TransientError: HTTP 500) and is tried again" in text_of(admin_client)
+    Job.objects.filter(state=State.RETRYING).update(error="CircuitOpen: circuit breaker open")
+    assert "waits (circuit breaker open) and is tried again" in text_of(admin_client)
     recalculation(State.SUCCEEDED)
     assert "up to date" in text_of(admin_client)
     assert held() == [[], []]

@@ -1,6 +1,8 @@
 """The page of one job: attempts, blockers and changes."""
 
+import json
 import re
+import time
 from datetime import timedelta
 from html import unescape
 from typing import Any
@@ -226,10 +228,62 @@ def test_a_wait_is_no_attempt(admin_client: Client, redis: Redis, api: MainApi) 
     assert "<dt>Attempts</dt><dd>0 (0 failed)</dd>" in text
     assert "<dt>Had to wait</dt><dd>3 times, since:" in text
     assert "CircuitOpen" not in text
+    assert shown["started"] is None
+    assert "<dt>Started</dt>" not in text
+    assert under_way["started"] == done["started"] == Job.objects.get(pk=job.pk).started_at
     assert [one.entry.now for one in under_way["steps"]][:3] == ["RUNNING", "QUEUED", "RETRYING"]
     assert [one.number for one in under_way["attempts"]] == [1]
     assert [one.number for one in done["attempts"]] == [1]
     assert [one.attempt for one in done["steps"]] == [1, 1, None, None, None, None]
+
+
+def test_a_wait_after_a_failure_leaves_the_start_of_the_attempt(
+    admin_client: Client, redis: Redis, api: MainApi, sandbox: SandboxApi
+) -> None:
+    job = growth("settlement-1-1-1")
+    sandbox.control("POST", "faults", {"errorRate": 1})
+    (failed,) = work(job)
+    control.set_breaker("open", actor="test")
+    (waiting,) = work(*due_now(job))
+    shown, _ = page(admin_client, waiting)
+
+    assert (waiting.attempts, waiting.waits) == (1, 1)
+    assert shown["started"] == failed.started_at
+
+
+def test_a_waiting_job_in_lists_says_for_what_and_has_no_error(
+    admin_client: Client, redis: Redis, api: MainApi, sandbox: SandboxApi
+) -> None:
+    waiting, failed = growth("settlement-1-1-1"), growth("settlement-1-1-1", "LEVEL_UP_CHECK")
+    sandbox.control("POST", "faults", {"errorRate": 1})
+    work(failed)
+    control.set_breaker("open", actor="test")
+    work(waiting)
+    control.set_breaker("automatic", actor="test")
+    listed = admin_client.get(f"{JOBS}?state=RETRYING").content.decode()
+    trail = admin_client.get("/admin/jobs/auditentry/?kind=all").content.decode()
+
+    errors = re.findall(r"field-error_line[^>]*>([^<]*)<", listed)
+    assert listed.count("waits for the circuit breaker") == 1
+    assert sorted(map(str.strip, errors)) == ["", "TransientError: main API: HTTP 500"]
+    assert "CircuitOpen" not in listed + trail
+
+
+def test_the_next_attempt_is_not_before_the_breaker_lets_it_through(
+    admin_client: Client, redis: Redis, api: MainApi, sandbox: SandboxApi
+) -> None:
+    job = growth("settlement-1-1-1")
+    sandbox.control("POST", "faults", {"errorRate": 1})
+    work(job)
+    Job.objects.filter(pk=job.pk).update(due_at=timezone.now() + timedelta(seconds=3))
+    state = {"until": time.time() + 1000, "openedAt": time.time(), "error": "HTTP 500"}
+    redis.set("scheduler:breaker:state", json.dumps(state))
+    soon, _ = page(admin_client, job)
+    Job.objects.filter(pk=job.pk).update(due_at=timezone.now() + timedelta(hours=2))
+    later, _ = page(admin_client, job)
+
+    assert "Next attempt in 16 min" in soon["why"]
+    assert re.search(r"Next attempt in (2 h|1 h 59)", later["why"])
 
 
 def due_now(job: Job) -> list[Job]:

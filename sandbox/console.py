@@ -59,7 +59,9 @@ class Quiet(Output):
 
     def _status(self) -> str:
         done = self._ended["SUCCEEDED"] + self._ended["SKIPPED"]
-        return f"{done:,} jobs done, {self._ended['DEAD']:,} dead letters (every log line: make up LOGS=1)"
+        dead = self._ended["DEAD"]
+        letters = f"{dead:,} dead letter{'' if dead == 1 else 's'}"
+        return f"{done:,} job{'' if done == 1 else 's'} done, {letters} (every log line: make up LOGS=1)"
 
 
 def announce_when_healthy(port: int, login: str) -> None:

@@ -1,9 +1,13 @@
 """The records that a sandbox begins with: the same ones for the same seed and size."""
 
 import random
-from collections.abc import Iterator
+import re
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from sandbox.contract import Record, parse, stamp
 
@@ -17,6 +21,9 @@ CALENDAR: Record = {
     "epoch": "0001-01-01T00:00:00.000Z",
     "notes": "No leap years.",
 }
+
+EVENTS: Final = ("Spring fair", "Siege of the old keep", "Return of the fleet", "Coronation", "Night of lanterns")
+EFFECTS: Final = ("Good harvest", "Fever in the docks", "Tax holiday", "Broken dam", "New trade road", "Wolf winter")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,11 +60,12 @@ def _campaign(c: int, size: Size, chance: random.Random) -> Iterator[tuple[str, 
         },
     )
     yield "worlds", {"id": f"world-{c}", "calendars": {"calendars": [CALENDAR] if c == 1 else []}}
+    drawn: Counter[str] = Counter()
     for k in range(1, size.kingdoms + 1):
         kingdom = {"id": f"kingdom-{c}-{k}", "campaignId": campaign_id, "name": _name(chance)}
         yield "kingdoms", kingdom
         for s in range(1, size.settlements + 1):
-            yield from _settlement(f"{c}-{k}-{s}", kingdom["id"], size, chance)
+            yield from _settlement(f"{c}-{k}-{s}", kingdom["id"], size, chance, drawn)
     base = parse(clock) if clock else datetime(2026, 1, 1, tzinfo=UTC)
     for e in range(1, size.events + 1):
         at = base + timedelta(minutes=30 * e - 60)
@@ -70,7 +78,7 @@ def make_event(event_id: str, campaign_id: str, scheduled_at: str) -> Record:
     return {
         "id": event_id,
         "campaignId": campaign_id,
-        "name": f"Event {event_id}",
+        "name": _pick(EVENTS, event_id),
         "eventType": "story",
         "scheduledAt": scheduled_at,
         "occurredAt": None,
@@ -81,7 +89,7 @@ def make_event(event_id: str, campaign_id: str, scheduled_at: str) -> Record:
 def make_effect(effect_id: str, entity_id: str, *, active: bool = True) -> Record:
     return {
         "id": effect_id,
-        "name": f"Effect {effect_id}",
+        "name": _pick(EFFECTS, effect_id),
         "effectType": "patch",
         "entityType": "event",
         "entityId": entity_id,
@@ -92,8 +100,10 @@ def make_effect(effect_id: str, entity_id: str, *, active: bool = True) -> Recor
     }
 
 
-def _settlement(number: str, kingdom_id: str, size: Size, chance: random.Random) -> Iterator[tuple[str, Record]]:
-    """A settlement and its structures."""
+def _settlement(
+    number: str, kingdom_id: str, size: Size, chance: random.Random, drawn: Counter[str]
+) -> Iterator[tuple[str, Record]]:
+    """A settlement and its structures; its name is no other's of its campaign, whose names `drawn` counts."""
     level = chance.randint(1, 3)
     variables: Record = {
         "population": chance.randint(100, (level + 1) * 500),
@@ -106,7 +116,7 @@ def _settlement(number: str, kingdom_id: str, size: Size, chance: random.Random)
     settlement = {
         "id": f"settlement-{number}",
         "kingdomId": kingdom_id,
-        "name": _name(chance),
+        "name": _new_name(chance, drawn),
         "level": level,
         "variables": variables,
         "version": 1,
@@ -123,12 +133,31 @@ def _settlement(number: str, kingdom_id: str, size: Size, chance: random.Random)
             "settlementId": settlement["id"],
             "level": 1,
             "type": kind,
-            "name": f"{kind.title()} of {settlement['name']}",
+            "name": f"{_numbered(kind.title(), (t - 1) // 3)} of {settlement['name']}",
             "variables": variables,
             "version": 1,
             "archivedAt": None,
         }
         yield "structures", structure
+
+
+def _pick(names: Sequence[str], record_id: str) -> str:
+    """The name for the number at the end of an ID."""
+    number = re.search(r"(\d+)$", record_id)
+    rounds, place = divmod(int(number[1]) - 1 if number else zlib.crc32(record_id.encode()), len(names))
+    return _numbered(names[place], rounds if number else 0)
+
+
+def _numbered(name: str, before: int) -> str:
+    """The name with its number, if others of that name come before it."""
+    return f"{name} {before + 1}" if before > 0 else name
+
+
+def _new_name(chance: random.Random, drawn: Counter[str]) -> str:
+    name = _name(chance)
+    before, drawn[name] = drawn[name], drawn[name] + 1
+    prefixes = ("", "Upper ", "Lower ", "Old ", "New ")
+    return f"{prefixes[before]}{name}" if before < len(prefixes) else f"{name} {before + 1}"
 
 
 def _name(chance: random.Random) -> str:

@@ -47,6 +47,6 @@ def test_jobs_are_counted_in_a_line_every_ten_seconds() -> None:
     moves = [MOVED.format(state) for state in ("SUCCEEDED", "SKIPPED", "DEAD", "RETRYING", "SUCCEEDED")]
 
     assert printed(*moves, seconds=STATUS_EVERY_S - 1) == ""
-    assert "up | 3 jobs done, 1 dead letters (every log line: make up LOGS=1)" in printed(
+    assert "up | 3 jobs done, 1 dead letter (every log line: make up LOGS=1)" in printed(
         *moves, seconds=STATUS_EVERY_S, colours=True
     )

@@ -11,7 +11,7 @@ from sandbox.contract import Refusal
 from sandbox.dialect import Dialect
 from sandbox.faults import BadFaults, Faults
 from sandbox.schema import MUTATIONS, QUERIES, Service
-from sandbox.seed import make_effect, make_event
+from sandbox.seed import Size, make_effect, make_event, seed_records
 from sandbox.world import World
 from tests.support.servers import ROOT, SandboxApi
 
@@ -159,3 +159,17 @@ def test_completing_an_event_counts_its_effects(points: frozenset[int]) -> None:
         "post": {"total": 1, "succeeded": 1},
     }
     assert [one["effectId"] for one in world.executions] == ([] if points else ["e-1", "e-0"])
+
+
+def test_names_tell_records_of_a_campaign_apart() -> None:
+    """However many there are; an effect's and an event's name is no ID."""
+    size = Size(campaigns=2, kingdoms=2, settlements=200, structures=7, effects=20)
+    names: dict[tuple[str, str], list[str]] = {}
+    for table, record in seed_records(size, 7):
+        if table in ("settlements", "structures", "events", "effects"):
+            names.setdefault((table, record["id"].split("-")[1]), []).append(record["name"])
+
+    assert len(names) == 8
+    for each in names.values():
+        assert len(set(each)) == len(each)
+        assert not any("-" in name for name in each)

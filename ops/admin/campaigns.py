@@ -123,7 +123,7 @@ class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
             "ops/campaign_processed.html", {"clock": clock, "behind": campaign_clock.is_behind(clock)}
         )
 
-    @admin.display(description=gettext_lazy("backlog"))
+    @admin.display(description=gettext_lazy("open jobs"))
     def backlog(self, clock: Any) -> str:
         return render_to_string("ops/campaign_backlog.html", {"clock": clock, "counts": clock.counts})
 

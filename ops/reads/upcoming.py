@@ -42,7 +42,7 @@ ICONS: Final = {
 NAMES: Final[Mapping[Source, StrOrPromise]] = {
     Source.JOB: gettext_lazy("delayed jobs"),
     Source.RETRY: gettext_lazy("retries"),
-    Source.CRON: gettext_lazy("cron firings"),
+    Source.CRON: gettext_lazy("cron runs"),
     Source.SCHEDULE: gettext_lazy("schedules"),
     Source.CLOCK: gettext_lazy("world clock steps"),
     Source.QUESTION: gettext_lazy("deadlines of questions"),
@@ -50,7 +50,7 @@ NAMES: Final[Mapping[Source, StrOrPromise]] = {
 _COUNTED: Final[Mapping[Source, StrOrPromise]] = {
     Source.JOB: ngettext_lazy("%(count)s delayed job", "%(count)s delayed jobs", "n"),
     Source.RETRY: ngettext_lazy("%(count)s retry", "%(count)s retries", "n"),
-    Source.CRON: ngettext_lazy("%(count)s cron firing", "%(count)s cron firings", "n"),
+    Source.CRON: ngettext_lazy("%(count)s cron run", "%(count)s cron runs", "n"),
     Source.SCHEDULE: ngettext_lazy("%(count)s schedule", "%(count)s schedules", "n"),
     Source.CLOCK: ngettext_lazy("%(count)s world clock step", "%(count)s world clock steps", "n"),
     Source.QUESTION: ngettext_lazy("%(count)s deadline of a question", "%(count)s deadlines of questions", "n"),

@@ -214,7 +214,6 @@
     const [word, button] = root.querySelectorAll("[data-live-state], [data-live-pause]");
     if (word.textContent !== state) word.textContent = state;
     button.textContent = text(paused ? "resume" : "pause");
-    button.setAttribute("aria-label", text(paused ? "resumeUpdates" : "pauseUpdates"));
   }
 
   function addControl() {

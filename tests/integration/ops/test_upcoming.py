@@ -98,10 +98,10 @@ def test_every_source_stands_at_its_minute(redis: Redis) -> None:
         ("12:02", ["1 delayed job", "1 retry", "1 world clock step"], 0),
         ("12:04", ["1 schedule"], 0),
         ("12:29", ["1 schedule"], 0),
-        ("12:30", ["1 cron firing"], 0),
-        ("12:45", ["1 cron firing"], 0),
+        ("12:30", ["1 cron run"], 0),
+        ("12:45", ["1 cron run"], 0),
         ("12:54", ["1 schedule"], 0),
-        ("13:00", ["1 cron firing"], 0),
+        ("13:00", ["1 cron run"], 0),
     ]
 
 
@@ -185,10 +185,10 @@ def test_pages_follow_each_other_and_show_each_minute_once(redis: Redis, monkeyp
     names = [minute for minute, _, _ in seen]
     assert names == sorted(set(names))
     counts = {minute: counts for minute, counts, _ in seen}
-    assert counts["12:04"] == ["3 delayed jobs", "1 cron firing"]
+    assert counts["12:04"] == ["3 delayed jobs", "1 cron run"]
     assert counts["12:06"][0] == "7+ delayed jobs"
     assert counts["12:09"] == ["1 delayed job"]
-    assert counts["12:58"] == ["1 cron firing"]
+    assert counts["12:58"] == ["1 cron run"]
 
 
 def test_the_strip_spans_the_whole_window_however_much_waits(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:

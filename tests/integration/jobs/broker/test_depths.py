@@ -94,7 +94,7 @@ def test_every_page_shows_the_same_depth(
     assert (f"Held back by pauses: {sum(held.values())}" in said) == any(held.values())
     page = admin_client.get("/admin/queues/").content.decode()
     rows = re.findall(
-        r'<b>(\w+)</b>.*?data-label="Queued".*?>(\d+)</a>.*?data-label="Blocked"[^>]*>(\d+)<', page, re.DOTALL
+        r'<b>(\w+)</b>.*?data-label="Queued".*?>(\d+)</a>.*?data-label="Held back"[^>]*>(\d+)<', page, re.DOTALL
     )
     assert {queue: (int(n), int(h)) for queue, n, h in rows if queue in queued} == {
         queue: (queued[queue], held[queue]) for queue in queued

@@ -172,7 +172,7 @@ PAUSE: Final = "from jobs import pauses; pauses.{verb}('queue', 'low', actor='co
 
 
 def test_without_a_stream_a_page_polls(service: Service, visit: Visit) -> None:
-    """If all streams are taken, or a proxy keeps them back; paused by its reader, it does nothing."""
+    """If all streams are taken, or a proxy keeps them back; stopped by its reader, it does nothing."""
     job = later(service)
     page = visit("olga")
     page.route("**/admin/live/**", lambda route: route.fulfill(status=503))
@@ -180,8 +180,10 @@ def test_without_a_stream_a_page_polls(service: Service, visit: Visit) -> None:
     expect(page.locator(LIVE)).to_have_text("Updated every 10 s")
     service.api(f"jobs/{job}/run-now", {})
     expect(page.locator("[data-say=State]")).to_contain_text("Succeeded")
-    page.get_by_role("button", name="Pause live updates").click()
-    expect(page.locator(LIVE)).to_have_text("Paused")
+    page.get_by_role("button", name="Stop updating").click()
+    expect(page.locator(LIVE)).to_have_text("Not updating")
+    page.get_by_role("button", name="Update again").click()
+    expect(page.locator(LIVE)).to_have_text("Updated every 10 s")
 
 
 def test_a_hidden_tab_keeps_no_stream(service: Service, visit: Visit) -> None:

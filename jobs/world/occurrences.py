@@ -27,6 +27,11 @@ ORDER: Final[Sequence[str]] = (
 _RANKS: Final[Mapping[str, int]] = {event: rank for rank, event in enumerate(ORDER)}
 
 
+def rank_of(event: str) -> int:
+    """Its place among the events of one moment; others come last."""
+    return _RANKS.get(event, len(ORDER))
+
+
 class Slot(NamedTuple):
     """When an event of an entity is due; slots sort in the order of things."""
 

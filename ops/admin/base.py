@@ -34,8 +34,13 @@ def actor_of(request: HttpRequest) -> str:
 def render_page(
     request: HttpRequest, template: str, context: dict[str, Any], *, opts: Any = None, status: int = 200
 ) -> TemplateResponse:
-    """A page of the admin with its menu; `opts` belong to the model that its breadcrumbs name."""
-    of_model = {"opts": opts} if opts is not None else {}
+    """A page of the admin with its menu; `opts` belong to the model whose list it stands below."""
+    of_model: dict[str, Any] = {}
+    if opts is not None:
+        of_model["opts"] = opts
+        above = reverse(f"admin:{opts.app_label}_{opts.model_name}_changelist")
+        if request.path != above:
+            of_model["above"] = above
     return TemplateResponse(
         request, template, {**admin.site.each_context(request), **of_model, **context}, status=status
     )

@@ -16,6 +16,7 @@ from jobs.states import ENDED, State
 from jobs.world.calendars.calendar import Calendar
 from jobs.world.calendars.examples import GREGORIAN
 from jobs.world.clock import Moment, WorldTime, sortable
+from jobs.world.occurrences import rank_of
 from ops.humanize import duration
 from ops.labels import STATES, name_event
 from ops.reads.campaign_blockers import Blocker
@@ -144,11 +145,11 @@ def describe(
     now: datetime,
     calendar: Calendar = GREGORIAN,
 ) -> list[Row]:
-    """The rows with their due times, their jobs and what blocks them."""
+    """The rows with their due times, their jobs and what blocks them, those due at one time in the order of things."""
     read = read_clock(clock, now)
     waiting = explain_waiting(found, read, now)
     described = []
-    for row in found:
+    for row in sorted(found, key=lambda row: (row.next_due, rank_of(row.event_type))):
         due, due_in = _read_due(row, read, now)
         one = Row(row, due, due_in, *jobs.find_for(row), calendar=calendar)
         one.blockers = [blocker for blocker in blocked_by if blocker.blocks(row, overdue=one.overdue)]

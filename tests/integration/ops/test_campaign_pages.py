@@ -43,6 +43,31 @@ def test_the_page_shows_the_clock_and_the_next_due_times(admin_client: Client, a
     assert "Nothing is blocking this campaign" in text
 
 
+def test_the_title_bar_names_the_campaign_and_leads_back(admin_client: Client, alive: Redis) -> None:
+    """As on each page below a list."""
+    campaign(name="Northmarch")
+    for where, name in (("c-1/change/", "Northmarch"), ("c-1/calendar/", "Calendar of Northmarch")):
+        bar = admin_client.get(f"{PAGE}{where}").content.decode().partition("</h1>")[0]
+        assert bar.rstrip().endswith(f"{name}</span>")
+        assert '<a href="/admin/jobs/campaignclock/" class="block h-[18px] mr-3" title="Go back"' in bar
+    listed = admin_client.get(PAGE).content.decode()
+    assert "Go back" not in listed
+
+
+def test_schedules_due_at_one_time_are_in_the_order_of_things(admin_client: Client, alive: Redis) -> None:
+    """As docs/rules.md has it, in whatever order their rows were made."""
+    clock = campaign()
+    for event in ("LEVEL_UP_CHECK", "RESOURCE_GENERATION", "POPULATION_GROWTH"):
+        growth(timedelta(hours=2), event_type=event)
+    growth(timedelta(hours=1), entity="s-2", event_type="LEVEL_UP_CHECK")
+    found = list(campaign_page.find_rows(clock, search="", after=None))
+    rows = campaign_page.describe(clock, found, [], find_newest("c-1"), timezone.now())
+
+    assert [row.row.event_type for row in rows] == [
+        *("LEVEL_UP_CHECK", "POPULATION_GROWTH", "RESOURCE_GENERATION", "LEVEL_UP_CHECK")
+    ]
+
+
 def test_a_wall_clock_campaign_counts_on_the_wall_clock(admin_client: Client, alive: Redis) -> None:
     """Without world time its schedules show wall-clock times."""
     campaign(world_time="", processed_world_time="")

@@ -15,6 +15,12 @@
       pointRadius: values.filter((v) => v !== null).length < 40 ? 2 : 0, spanGaps: true, ...more };
   }
 
+  // With points for keys, Chart.js draws every line solid.
+  const legend = (chart) => Chart.defaults.plugins.legend.labels.generateLabels(chart).map((key) => {
+    const { borderDash, borderWidth } = chart.data.datasets[key.datasetIndex];
+    return { ...key, lineDash: borderDash ?? [], lineWidth: borderWidth ?? key.lineWidth };
+  });
+
   const KINDS = {
     outcomes: (data) => ({
       stacked: true,
@@ -51,7 +57,7 @@
         options: {
           animation: false, responsive: true, maintainAspectRatio: false, interaction: { mode: "index", intersect: false },
           plugins: {
-            legend: { position: "bottom", align: "start", labels: { color: colour("ink"), boxWidth: kind.time ? 24 : 14, boxHeight: 8, usePointStyle: Boolean(kind.time), pointStyle: "line", font: { size: 12 } } },
+            legend: { position: "bottom", align: "start", labels: { color: colour("ink"), boxWidth: kind.time ? 24 : 14, boxHeight: 8, usePointStyle: Boolean(kind.time), pointStyle: "line", font: { size: 12 }, generateLabels: legend } },
             tooltip: kind.time ? { callbacks: { label: (item) => `${item.dataset.label}: ${length(item.raw)}` } } : {},
           },
           scales: {

@@ -180,6 +180,16 @@ addEventListener("load", () => {
   setTimeout(() => document.querySelectorAll(".selector .help-tooltip").forEach((icon) => icon.setAttribute("role", "img"))); // Django makes it on load
 });
 
+// Labels of cells on a phone begin with a capital, as the headings of columns do; unfold capitalizes every word.
+(() => {
+  const begin = () => document.querySelectorAll("#result_list [data-label]").forEach((cell) => {
+    const { label } = cell.dataset;
+    cell.dataset.label = label.charAt(0).toUpperCase() + label.slice(1);
+  });
+  document.addEventListener("DOMContentLoaded", begin);
+  document.addEventListener("ops:updated", begin);
+})();
+
 // unfold's buttons that are links to nowhere (Filters) can be reached and pressed by keyboard too.
 document.addEventListener("DOMContentLoaded", () => {
   document.querySelectorAll("a:not([href])").forEach((button) => {

@@ -207,6 +207,19 @@ def test_expired_events_are_listed(admin_client: Client, sandbox: SandboxApi, ap
     assert {(before, after) for _, before, after in shown["changes"]} == {("overdue", "expired")}
 
 
+def test_a_result_without_changes_is_folded(admin_client: Client, redis: Redis) -> None:
+    job = growth("s-1")
+    Job.objects.filter(pk=job.pk).update(state=State.SUCCEEDED, result={"unchanged": 3, "campaigns": 3})
+    _, text = page(admin_client, job)
+    Job.objects.filter(pk=job.pk).update(result={"before": {"level": 1}, "after": {"level": 2}})
+    _, changed = page(admin_client, job)
+
+    assert "<h3>Result</h3>" in text
+    assert "<h3>Changes</h3>" not in text
+    assert "<details open" not in text.partition("<h3>Result</h3>")[2].partition("</section>")[0]
+    assert "<h3>Changes</h3>" in changed
+
+
 def test_a_wait_is_no_attempt(admin_client: Client, redis: Redis, api: MainApi) -> None:
     """Three claims while the breaker is open, and a fourth that runs: one attempt, and one wait in the timeline."""
     job = growth("settlement-1-1-1")

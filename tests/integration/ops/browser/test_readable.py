@@ -22,8 +22,8 @@ from jobs.world_clocks import control
 from jobs.world_clocks.settings import Settings
 control.configure('campaign-1', Settings.of(WorldClock(step=86_400)), actor='command')
 """
-#: Cards whose content is wider than they are, and hidden there; on a phone a page that is wider, too, and cells of
-#: tables that are cards there.
+#: Cards whose content is wider than they are, and hidden there; on a phone a page that is wider, too, cells of
+#: tables that are cards there, tables of calls that scroll, and labels of cells that are not in sentence case.
 CUT_OFF = """(on_a_phone) => {
     const cards = [...document.querySelectorAll('.ops-card')].filter(card => getComputedStyle(card).overflowX
         === 'hidden' && card.scrollWidth > card.clientWidth + 1);
@@ -33,7 +33,13 @@ CUT_OFF = """(on_a_phone) => {
     if (wide > 0) faults.push(`${wide} px too wide`);
     const beside = [...document.querySelectorAll('.ops-stack td > *')].filter(
         cell => cell.getBoundingClientRect().right > innerWidth);
-    return [...faults, ...beside.slice(0, 2).map(cell => `${cell.textContent} is beside the screen`)];
+    const scrolling = [...document.querySelectorAll('.ops-attempt .ops-scroll')].filter(
+        table => table.scrollWidth > table.clientWidth);
+    const odd = [...document.querySelectorAll('#result_list [data-label]')].filter(cell =>
+        getComputedStyle(cell, '::before').textTransform !== 'none' || /^\\p{Ll}/u.test(cell.dataset.label));
+    return [...faults, ...beside.slice(0, 2).map(cell => `${cell.textContent} is beside the screen`),
+        ...scrolling.map(table => `${table.ariaLabel} hides how each call ended`),
+        ...odd.slice(0, 2).map(cell => `${cell.dataset.label} is not in sentence case`)];
 }"""
 
 
@@ -112,3 +118,28 @@ def test_menus_and_dialogs_are_accessible(service: Service, visit: Visit) -> Non
         faults += violations(page, ["#nav-sidebar", "tbody tr:nth-child(n+4)"])
 
     assert not faults, "\n".join(faults)
+
+
+def test_the_keys_of_a_chart_are_drawn_as_its_lines(visit: Visit) -> None:
+    page = visit("ann")
+    page.goto("/admin/")
+    page.wait_for_function("Object.keys(Chart.instances).length === 3")
+    pairs = page.evaluate(
+        """Object.values(Chart.instances).flatMap(c => c.legend.legendItems.map(key =>
+             [c.data.datasets[key.datasetIndex].borderDash ?? [], key.lineDash ?? []]))"""
+    )
+
+    assert all(line == key for line, key in pairs)
+    assert [2, 3] in [key for _, key in pairs]
+
+
+def test_the_frame_of_an_empty_list_is_closed(visit: Visit) -> None:
+    page = visit("ann")
+    for where in (f"{JOBS}?q=nothing+of+the+kind", "/admin/monitoring/alerthandler/?q=nothing+of+the+kind"):
+        page.goto(where)
+        width, search, empty = page.evaluate(
+            """(() => { const e = document.querySelector('.ops-empty'), box = e.getBoundingClientRect();
+              const above = document.querySelector('#searchbar').closest('.mb-4').getBoundingClientRect();
+              return [getComputedStyle(e).borderBottomWidth, [above.left, above.right], [box.left, box.right]]; })()"""
+        )
+        assert (width, search) == ("1px", empty), where

@@ -63,9 +63,7 @@ pauses.pause("type", "STRUCTURE_MAINTENANCE", until=timezone.now() + timedelta(m
 def live(service: Service) -> dict[str, str]:
     """Let the service have a past; pages that are named by what happened in it."""
     sandbox, now = service.sandbox, datetime.now(UTC)
-    wait_until(
-        lambda: "campaign-1" in service.run("shell", "--no-imports", "--command", _CLOCKS), what="clocks are seen"
-    )
+    wait_until(lambda: "campaign-1" in service.shell(_CLOCKS), what="clocks are seen")
     for hour in (14, 17):
         sandbox.control("POST", "advance", {"campaignId": "campaign-1", "to": f"1001-06-01T{hour}:00:00.000Z"})
     wait_until(lambda: "False" in shell(service, _LIVE), what="all due work is done")
@@ -112,7 +110,7 @@ _CLOCKS: Final = "from jobs.models import CampaignClock; print([c.pk for c in Ca
 
 def shell(service: Service, program: str) -> str:
     """Run a program of ours; what it prints."""
-    return service.run("shell", "--no-imports", "--command", program)
+    return service.shell(program)
 
 
 def effect(service: Service, name: str, at: datetime) -> str:

@@ -3,6 +3,7 @@
 import contextlib
 import http.cookiejar
 import json
+import socket
 import subprocess
 import sys
 import urllib.error
@@ -20,7 +21,29 @@ from tests.support.servers import RedisServer, Running, SandboxApi, manage, wait
 SECRET = "secret-of-tests"
 PASSWORD = "correct horse battery staple"
 PEOPLE = {"ann": "", "olga": "Operator", "vic": "Viewer"}  #: ann is a superuser; the others are of that group
-#: In one process, and with one hash: each takes longer than all that it is for.
+#: Waits for programs and forks for each: most of what a command of manage.py takes goes into its start.
+_SHELL = """
+import os, socket
+from jobs import control, pauses, service
+from jobs.world_clocks import control as world_clocks
+with socket.socket(socket.AF_UNIX) as listening:
+    listening.bind({path!r} + "-new")
+    listening.listen()
+    os.rename({path!r} + "-new", {path!r})  # now it answers
+    while True:
+        with listening.accept()[0] as client:
+            program = client.makefile().read()
+            child = os.fork()
+            if not child:
+                listening.close()
+                os.dup2(client.fileno(), 1)
+                os.dup2(client.fileno(), 2)
+                break
+            code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            client.sendall(f"\\n{{code}}".encode())
+exec(program, {{}})
+"""
+#: With one hash: each takes longer than all that it is for.
 _START = """
 import json
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
@@ -73,7 +96,12 @@ class Service:
             "PORT": str(port),
             **environment,
         }
-        made = self.run("shell", "--no-imports", "--command", _START.format(people=PEOPLE, password=PASSWORD))
+        self._shell = folder / "shell"
+        self._shell.unlink(missing_ok=True)
+        shell = _SHELL.format(path=str(self._shell))
+        self.processes.append(manage("shell", "--no-imports", "--command", shell, **self.environment))
+        wait_until(self._shell.exists, what="the shell listens")
+        made = self.shell(_START.format(people=PEOPLE, password=PASSWORD))
         self.sessions: dict[str, str] = json.loads(made.splitlines()[-1])  #: the cookies of PEOPLE, logged in
         web = ["-m", "gunicorn", "scheduler_project.wsgi", "--bind", f"127.0.0.1:{port}"]
         self.processes.append(Running("web", [sys.executable, *web, "--log-level", "warning"], self.environment))
@@ -93,6 +121,16 @@ class Service:
         ended = forked.run("manage.py", *words, variables=self.environment)
         assert ended.returncode == 0, ended.stderr
         return ended.stdout
+
+    def shell(self, program: str) -> str:
+        """Run a program in a process of its own, as `manage.py shell` does; returns its output."""
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(self._shell))
+            client.sendall(program.encode())
+            client.shutdown(socket.SHUT_WR)
+            output, _, code = client.makefile().read().rpartition("\n")
+        assert code == "0", output
+        return output
 
     def api(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """The HTTP API: GET, or POST of `body`; the answer."""

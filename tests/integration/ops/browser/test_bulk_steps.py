@@ -29,7 +29,7 @@ def all_of_a_filter(service: Service, page: Page, campaign: str) -> int:
         f"submit_many([Submission(type='EVENT_EXPIRATION', campaign_id={campaign!r}, payload={{}}, "
         f"due_at=due + timedelta(seconds=n)) for n in range({count})], actor='command')"
     )
-    service.run("shell", "--no-imports", "--command", program)
+    service.shell(program)
     page.goto(f"{JOBS}?campaign_id__exact={campaign}")
     page.locator("#action-toggle").check()
     page.get_by_text("Select all jobs of this filter").click()
@@ -44,7 +44,7 @@ def test_a_bulk_action_shows_its_progress(service: Service, visit: Visit) -> Non
     """A whole filter of more than one step: the bar ends with the true counts, and with a button that undoes it."""
     page = visit("olga")
     count = all_of_a_filter(service, page, "many")
-    service.run("shell", "--no-imports", "--command", _ONE_IS_CANCELLED)  # after the dry run
+    service.shell(_ONE_IS_CANCELLED)  # after the dry run
     page.get_by_role("button", name=f"Cancel {count} jobs").click()
     expect(page.get_by_role("status")).to_contain_text(f"{count - 1} cancelled, 1 left as before: 1 cancelled. Done.")
     page.get_by_role("button", name="Undo").click()
@@ -62,7 +62,7 @@ def test_a_logout_between_two_steps_is_reported(service: Service, visit: Visit) 
     def step(route: Route) -> None:
         steps.append(route)
         if len(steps) == 2:
-            service.run("shell", "--no-imports", "--command", end)
+            service.shell(end)
         route.continue_()
 
     page.route(lambda url: JOBS in url, step)

@@ -72,7 +72,7 @@ def test_a_cancel_is_undone(service: Service, visit: Visit) -> None:
 
 
 def test_slow_types_are_compared_with_yesterday(service: Service, visit: Visit) -> None:
-    service.run("shell", "--no-imports", "--command", SLOW)
+    service.shell(SLOW)
     page = begin(visit)
     page.locator("#nav-sidebar a[href$='/types/']").click()
     row = page.get_by_role("row", name="Structure maintenance")

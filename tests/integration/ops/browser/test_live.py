@@ -106,8 +106,8 @@ def test_the_audit_trail_lets_new_lines_in_on_a_click(service: Service, visit: V
     page = visit("ann")
     page.goto("/admin/jobs/auditentry/")
     mark(page)
-    service.run("shell", "--no-imports", "--command", PAUSE.format(verb="pause").replace("'command'", "'user:ann'"))
-    service.run("shell", "--no-imports", "--command", PAUSE.format(verb="resume").replace("'command'", "'user:ann'"))
+    service.shell(PAUSE.format(verb="pause").replace("'command'", "'user:ann'"))
+    service.shell(PAUSE.format(verb="resume").replace("'command'", "'user:ann'"))
     bar = page.get_by_role("button", name="2 new: show", exact=True)
     expect(bar).to_be_visible()
 
@@ -118,7 +118,7 @@ def test_the_audit_trail_lets_new_lines_in_on_a_click(service: Service, visit: V
 
 def test_a_queue_s_list_and_the_menu_s_badges_follow(service: Service, visit: Visit) -> None:
     """An empty list too; a badge appears, and goes, without the menu being loaded anew."""
-    service.run("shell", "--no-imports", "--command", PAUSE.format(verb="pause"))
+    service.shell(PAUSE.format(verb="pause"))
     page = visit("ann")
     page.goto("/admin/queues/")
     page.get_by_role("link", name="low", exact=True).click()
@@ -128,13 +128,13 @@ def test_a_queue_s_list_and_the_menu_s_badges_follow(service: Service, visit: Vi
     before = alerts.locator(".ops-badge").count()
     job = service.submit("EVENT_EXPIRATION", "campaign-1", {}, priority="LOW")
     expect(page.get_by_role("button", name="1 new: show", exact=True)).to_be_visible()
-    service.run("shell", "--no-imports", "--command", RAISE)
+    service.shell(RAISE)
     expect(alerts.locator(".ops-badge")).to_have_text("1" if not before else "2")
 
     assert same_page(page)
     page.get_by_role("button", name="1 new: show", exact=True).click()
     expect(page.get_by_role("link", name="Expire events").or_(page.locator(f"a[href*='{job}']")).first).to_be_visible()
-    service.run("shell", "--no-imports", "--command", f"{PAUSE.format(verb='resume')}; {REMOVE}")
+    service.shell(f"{PAUSE.format(verb='resume')}; {REMOVE}")
     expect(alerts.locator(".ops-badge")).to_have_count(before)
     expect(page.get_by_role("button", name="1 no longer in this list: show")).to_be_visible()
 
@@ -154,9 +154,9 @@ def test_typed_text_stays_while_a_page_changes(service: Service, visit: Visit) -
     reason = page.locator("#reason")
     reason.fill("the players are late")
     reason.evaluate("box => box.setSelectionRange(4, 11)")
-    service.run("shell", "--no-imports", "--command", PAUSE.format(verb="pause"))
+    service.shell(PAUSE.format(verb="pause"))
     expect(page.get_by_label("Held back by operators")).to_contain_text("Queue low")
-    service.run("shell", "--no-imports", "--command", PAUSE.format(verb="resume"))
+    service.shell(PAUSE.format(verb="resume"))
     expect(page.get_by_label("Held back by operators")).to_have_count(0)
 
     assert same_page(page)

@@ -47,7 +47,7 @@ def test_every_page_is_accessible(service: Service, visit: Visit, dead_effect: D
     """No rule of axe is broken on any page of the admin, in light and dark; nothing is wider than a phone."""
     job = dead_effect("effect-2-3", "campaign-2")
     held_back = CLOCK + HELD_BACK.format(pause="pause", breaker="open", clock="start")
-    service.run("shell", "--no-imports", "--command", held_back)
+    service.shell(held_back)
     page = visit("ann")
     page.goto("/admin/")
     links = page.locator("nav a[href^='/admin/']").evaluate_all("all => all.map(a => a.pathname)")
@@ -87,7 +87,7 @@ def test_every_page_is_accessible(service: Service, visit: Visit, dead_effect: D
         ]
 
     released = HELD_BACK.format(pause="resume", breaker="automatic", clock="stop")
-    service.run("shell", "--no-imports", "--command", released)
+    service.shell(released)
     assert len(links) > 10
     assert not faults, "\n".join(faults)
 

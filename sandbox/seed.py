@@ -2,7 +2,6 @@
 
 import random
 import re
-import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -142,9 +141,9 @@ def _settlement(
 
 
 def _pick(names: Sequence[str], record_id: str) -> str:
-    """The name for the number at the end of an ID."""
-    number = re.search(r"(\d+)$", record_id)
-    rounds, place = divmod(int(number[1]) - 1 if number else zlib.crc32(record_id.encode()), len(names))
+    """The name for the number at the end of an ID, which may be any text."""
+    number = re.search(r"(\d{1,6})$", record_id)
+    rounds, place = divmod(int(number[1]) - 1 if number else len(record_id), len(names))
     return _numbered(names[place], rounds if number else 0)
 
 

@@ -173,3 +173,9 @@ def test_names_tell_records_of_a_campaign_apart() -> None:
     for each in names.values():
         assert len(set(each)) == len(each)
         assert not any("-" in name for name in each)
+
+
+@pytest.mark.parametrize("record_id", ["", "0", "\ud83c", "x\0", "9" * 5000, "effect-0"])
+def test_a_record_of_any_id_has_a_name(record_id: str) -> None:
+    assert make_effect(record_id, "event-1-1")["name"]
+    assert make_event(record_id, "campaign-1", "1001-06-01T12:00:00.000Z")["name"]

@@ -61,12 +61,12 @@ def test_effects_are_executed_in_order_and_the_event_is_completed(sandbox: Sandb
 def test_a_failed_effect_stops_no_other_and_can_be_retried(today: SandboxApi) -> None:
     """A dead letter says which failed; the event is completed, and a retry sends only what has failed."""
     pre, broken, post = plant_effects(today, "PRE", "ON_RESOLVE", "POST")
-    today.control("POST", "effects", {"id": broken, "entityId": EVENT, "fails": "no such town"})
+    today.control("POST", "effects", {"id": broken, "entityId": EVENT, "fails": "no such town", "name": "Flood"})
     job = run(trigger_job())
 
     assert (job.state, job.may_have_been_applied) == (State.DEAD, False)
     assert "2 of 3 effects executed" in job.error
-    assert f"Effect {broken}: executeEffect: no such town" in job.error
+    assert "Failed: Flood: executeEffect: no such town" in job.error
     assert (states_of(job), is_completed(today)) == (["done", "failed", "done", "done"], True)
 
     today.control("POST", "effects", {"id": broken, "entityId": EVENT, "fails": ""})
@@ -78,7 +78,7 @@ def test_a_failed_effect_stops_no_other_and_can_be_retried(today: SandboxApi) ->
 def test_the_main_apis_own_partial_failure_is_told(sandbox: SandboxApi) -> None:
     """By the contract it names only numbers, and repeats nothing: a retry can only say so again."""
     _, broken = plant_effects(sandbox, "PRE", "POST")
-    sandbox.control("POST", "effects", {"id": broken, "entityId": EVENT, "fails": "no such town"})
+    sandbox.control("POST", "effects", {"id": broken, "entityId": EVENT, "fails": "no such town", "name": "Flood"})
     job = run(trigger_job())
 
     assert (job.state, job.may_have_been_applied) == (State.DEAD, False)

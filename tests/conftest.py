@@ -28,10 +28,14 @@ from tests.support import database, seed
 from tests.support.environment import API_PORT, DIALECT, REDIS_PORT, TOKEN
 from tests.support.examples import FACTOR
 from tests.support.processes import Start, database_url
-from tests.support.scheduling import ByFolder
+from tests.support.scheduling import ByFolder, in_order
 from tests.support.servers import ROOT, RedisServer, Running, SandboxApi, manage_in
 
 gc.disable()  # until all tests are collected: modules are no garbage
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items[:] = in_order(items)
 
 
 def pytest_collection_finish() -> None:

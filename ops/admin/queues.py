@@ -98,19 +98,25 @@ def _render_started(view: Callable[..., HttpResponse], request: HttpRequest, que
     for _ in range(LOOKS):
         try:
             return view(request, queue_index)
-        except NotImplementedError:  # RQ's registry of started jobs has no remove(), which django-rq calls
+        except (
+            NotImplementedError,
+            ValueError,
+        ):  # RQ's registry has no remove(), which django-rq calls
             _forget_ended(get_queue_by_index(queue_index))
     return view(request, queue_index)
 
 
 def _forget_ended(queue: Queue) -> None:
-    """Remove started jobs that RQ no longer knows."""
-    registry = StartedJobRegistry(queue=queue)
-    started = registry.get_job_and_execution_ids(cleanup=False)
-    known = RQJob.fetch_many([job for job, _ in started], queue.connection, serializer=queue.serializer)
-    gone = [f"{job}:{run}" for (job, run), found in zip(started, known, strict=True) if found is None]
+    """Remove started jobs that RQ no longer knows, and what is no job with an execution."""
+    key = StartedJobRegistry(queue=queue).key
+    entries: Any = queue.connection.zrange(key, 0, -1)
+    started = [entry for entry in keys.texts(entries) if entry.count(":") == 1]
+    ids = [entry.partition(":")[0] for entry in started]
+    known = RQJob.fetch_many(ids, queue.connection, serializer=queue.serializer)
+    kept = {entry.encode() for entry, found in zip(started, known, strict=True) if found}
+    gone = [entry for entry in entries if entry not in kept]
     if gone:
-        queue.connection.zrem(registry.key, *gone)
+        queue.connection.zrem(key, *gone)
 
 
 def _is_possible(job_id: str = "-", **more: Any) -> bool:

@@ -1,7 +1,7 @@
 """A database that another connection has locked."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -23,9 +23,21 @@ def locked(*tables: str) -> Iterator[None]:
             other.close()
         return
     with psycopg.connect(database_url()) as server:
-        server.execute(f"LOCK TABLE {', '.join(tables)}".encode())
+        _lock(server, tables)
         yield
         server.rollback()
+
+
+def _lock(server: psycopg.Connection, tables: Sequence[str]) -> None:
+    """Again, if a transaction that uses two of the tables in another order was met: PostgreSQL ends one of the two."""
+    statement = f"LOCK TABLE {', '.join(tables)}".encode()
+    for _ in range(20):
+        try:
+            server.execute(statement)
+            return
+        except psycopg.errors.DeadlockDetected:
+            server.rollback()
+    server.execute(statement)
 
 
 @contextmanager

@@ -231,15 +231,20 @@ def test_dashboard_times_are_in_the_user_s_zone(operator: Client, redis: Redis, 
         assert "now</span>" in page or "s ago</span>" in page
 
 
-def test_started_jobs_are_listed_although_one_expired_meanwhile(operator: Client, redis: Redis) -> None:
-    """The page shows the others, and the expired one leaves the list."""
+@pytest.mark.parametrize(
+    "entry", [b"gone:run", b"\n\x8e\x9b:run", b"\xff", b"no colon", b"a:b:c", b":", b"", "né:☃".encode()]
+)
+def test_started_jobs_are_listed_beside_one_that_expired_or_is_odd(
+    operator: Client, redis: Redis, entry: bytes
+) -> None:
+    """The page shows the others, and this one leaves the list."""
     (job,) = submit(1)
     now = timezone.now()
     mirror = RQMirror("w", ["normal"], keys.own_redis())
     mirror.note_started(moves.cycle([], [str(job.pk)], actor="worker:w", worker="w", now=now)[1])
     mirror.sync(now)
     registry = StartedJobRegistry("normal", redis)
-    redis.zadd(registry.key, {"gone:an-execution": time.time() + 60})
+    redis.zadd(registry.key, {entry: time.time() + 60})
 
     assert str(job.pk) in text(operator, f"{BASE}/started/")
     assert registry.get_job_ids() == [str(job.pk)]

@@ -33,6 +33,7 @@ log = structlog.get_logger(__name__)
 BATCH = 500
 EXACT_SECONDS = 0.001  # socket waits end in whole milliseconds, so the last one is slept
 SLICE_SECONDS = 0.5  # per round for due jobs
+LONGEST_REST = 0.004  # seconds after a round for due jobs: those due meanwhile share the next one
 LONGEST_SLEEP = 1.0  # so that a direct change in the database, or a clock step, is noticed within a second
 
 
@@ -90,13 +91,13 @@ class Scheduler(RQScheduler):
         """
         if not self.lead():
             return DURATION.total_seconds() / 4
-        now = timezone.now()
-        self.queue_due(now)
+        now, began = timezone.now(), time.monotonic()
+        rest = min(time.monotonic() - began, LONGEST_REST) if self.queue_due(now) else 0.0
         self.fire(now)
         self._stops.poll(now)
         if time.monotonic() >= self._reconcile_at:
-            self._reconcile_at = time.monotonic() + self._reconciler.poll()
-        self._sleep()
+            self._reconcile_at = time.monotonic() + self._reconciler.poll(self._queue_due_now)
+        self._sleep(rest)
         return 0.0
 
     def close(self) -> None:
@@ -125,16 +126,20 @@ class Scheduler(RQScheduler):
         self._active = held
         return held
 
-    def queue_due(self, now: datetime) -> None:
+    def queue_due(self, now: datetime) -> bool:
         """Queue due jobs in the database first, then in Redis; the rescuer repairs a failure in between.
+
+        Returns whether there were any.
 
         Stops after SLICE_SECONDS: the lease, cron tasks and the reconciler must run even if many jobs come due at once.
         """
         until = time.monotonic() + SLICE_SECONDS
+        any_due = False
         while True:
             found: Any = self.connection.zrangebyscore(keys.SCHEDULED, "-inf", now.timestamp(), start=0, num=BATCH)
             if not found:
-                return
+                return any_due
+            any_due = True
             if odd := keys.odd(found):
                 self.connection.zrem(keys.SCHEDULED, *odd)
                 move_aside(odd, "its ID is not valid UTF-8", self.connection)
@@ -154,7 +159,10 @@ class Scheduler(RQScheduler):
             for foreign in (i for i in ids if i not in known_ids):
                 self._enqueue_foreign(foreign)
             if len(found) < BATCH or time.monotonic() >= until:
-                return
+                return True
+
+    def _queue_due_now(self) -> None:
+        self.queue_due(timezone.now())
 
     def _enqueue_foreign(self, rq_id: str) -> None:
         """Enqueue a plain RQ job, or unschedule it if it is unreadable: it would block the head of the schedule."""
@@ -175,19 +183,23 @@ class Scheduler(RQScheduler):
             return
         self._fired_at = time.monotonic()
         fired = firing.fire_due(now)
+        self._queue_due_now()
         due = _fire_wall_rows(now)
+        self._queue_due_now()
         steps = self._ticker.poll(now)
+        self._queue_due_now()
         moments = [m for m in (firing.next_firing(), schedules.next_wall_firing(), ticker.next_step(now)) if m]
         self.fire_at = min(moments, default=now + timedelta(days=1))
         if not fired and not due and not steps:  # a refused task stays due and must not keep the scheduler awake
             self.fire_at = max(self.fire_at, now + timedelta(seconds=LONGEST_SLEEP))
 
-    def _sleep(self) -> None:
+    def _sleep(self, rest: float) -> None:
         self._alarm.set()
         first = self.connection.zrange(keys.SCHEDULED, 0, 0, withscores=True)
         seconds = min(max(first[0][1], 0), keys.LAST_SECOND - 1) if first else None
         moments = [datetime.fromtimestamp(seconds, tz=UTC)] if seconds is not None else []
         wait = min(LONGEST_SLEEP, self._stops.wait_s, (min([*moments, self.fire_at]) - timezone.now()).total_seconds())
+        wait = max(wait, rest)
         if wait > 2 * EXACT_SECONDS:
             self._alarm.wait(wait - EXACT_SECONDS)
         elif wait > 0:

@@ -89,10 +89,14 @@ def _postgresql() -> tuple[float, float]:
     server = psutil.Process(pid).parent()
     if server is None:
         raise psutil.NoSuchProcess(pid)
-    return sum(_cpu_s(process) for process in (server, *server.children())), float(written)
+    processes = (*server.children(), server)  # the server last: by then it has the time of those that have ended
+    return sum(map(_cpu_s, processes)), float(written)
 
 
 def _cpu_s(process: psutil.Process) -> float:
-    """CPU seconds of a process and of its children that have ended."""
-    times = process.cpu_times()
+    """CPU seconds of a process and of its children that have ended; none of one that has ended itself."""
+    try:
+        times = process.cpu_times()
+    except psutil.NoSuchProcess:
+        return 0.0
     return float(times.user + times.system + times.children_user + times.children_system)

@@ -15,7 +15,8 @@ from jobs.registry import all_types
 from jobs.states import State
 
 FAST_MS: Final = 2.0  #: a type whose handler takes less on average is fast: one thread gets several of its jobs
-FAST_GROUP: Final = 8  #: jobs per thread; a more urgent job waits for one such group at most, about 16 ms
+FAST_GROUP_MS: Final = 16.0  #: a thread gets as many as take this; a more urgent job waits for one such group at most
+MOST_FAST: Final = 64
 SHORT_MS: Final = 250.0  #: a type whose handler takes less on average is short: its jobs may be claimed ahead
 AHEAD_MS: Final = (
     40.0  #: as many are claimed ahead as all threads finish in this time, so a more urgent job waits for it
@@ -127,7 +128,7 @@ class InFlight:
         """`batches` for the types that are fast and idempotent."""
         kinds = all_types()
         return {
-            name: (FAST_GROUP, False)
+            name: (_size_of_group(average), False)
             for name, average in self._average_ms.items()
             if average < FAST_MS and (kind := kinds.get(name)) and kind.batch == 1 and kind.idempotent
         }
@@ -164,6 +165,11 @@ class InFlight:
     def _expected_ms(self, now: float, group: Group) -> float:
         """What the group takes in all: its type's average, or what it has taken already if that is more."""
         return max(self._average_ms.get(group.type, math.inf), (now - group.began) * 1000)
+
+
+def _size_of_group(average_ms: float) -> int:
+    """How many jobs of a fast type one thread gets: the shorter they are, the more of their cost is the cycle's."""
+    return int(FAST_GROUP_MS / max(average_ms, FAST_GROUP_MS / MOST_FAST))
 
 
 def run_group(group: Group) -> Iterator[Ending]:

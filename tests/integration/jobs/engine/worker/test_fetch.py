@@ -12,7 +12,7 @@ from jobs import pauses, service
 from jobs.broker import keys
 from jobs.engine.worker import attempt
 from jobs.engine.worker.fetch import Fetch
-from jobs.engine.worker.in_flight import FAST_GROUP, InFlight
+from jobs.engine.worker.in_flight import FAST_GROUP_MS, InFlight
 from jobs.engine.worker.rq_mirror import RQMirror
 from jobs.ledger import Claimed
 from jobs.models import Job
@@ -20,6 +20,7 @@ from jobs.service import Submission
 from jobs.states import Priority
 
 pytestmark = pytest.mark.django_db(transaction=True)
+TAKES_MS = 1.5  # a job of FAST, on average
 FAST = "EVENT_EXPIRATION"
 SLOW = "DEFERRED_EFFECT"  # must not be done twice, so that it never counts as fast
 
@@ -38,7 +39,7 @@ def fetch(redis: Redis) -> Fetch:
     flight = InFlight()
     job = Claimed("1", FAST, "c", "", {}, 5, 1, 0, datetime.now(UTC), "", "", 1, None, "", 1, datetime.now(UTC))
     flight.add([job])
-    flight.finish(attempt.ending_of(job, None, 0.5, now=timezone.now()))
+    flight.finish(attempt.ending_of(job, None, TAKES_MS, now=timezone.now()))
     flight.add([job])
     pauses.publish(redis)
     return Fetch(RQMirror("w", list(settings.RQ_QUEUES), keys.own_redis()), flight, 2, lambda _: None)
@@ -53,9 +54,10 @@ def ahead(fetch: Fetch) -> list[list[str]]:
 
 def test_only_a_batch_of_fast_jobs_is_fetched_ahead(fetch: Fetch) -> None:
     """As many as there are slots; jobs that may take long stay for any free worker."""
-    ids = submit(3 * FAST_GROUP)
-    assert ahead(fetch) == [ids[:FAST_GROUP], ids[FAST_GROUP : 2 * FAST_GROUP]]
-    assert ahead(fetch) == [ids[:FAST_GROUP], ids[FAST_GROUP : 2 * FAST_GROUP]]  # no second batch beside the first
+    size = int(FAST_GROUP_MS / TAKES_MS)
+    ids = submit(3 * size)
+    assert ahead(fetch) == [ids[:size], ids[size : 2 * size]]
+    assert ahead(fetch) == [ids[:size], ids[size : 2 * size]]  # no second batch beside the first
 
     submit(1, SLOW, priority=Priority.CRITICAL.value)
     fetch.groups.clear()

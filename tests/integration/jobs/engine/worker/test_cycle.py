@@ -102,12 +102,9 @@ def test_short_jobs_are_claimed_ahead_and_recorded_together(
     sandbox.control("POST", "faults", {"latencyMs": 2})
     submit_expirations(40)
     cycles.start(lead=True)
-    most = 0
 
     def has_worked() -> bool:
-        nonlocal most
         cycles.run()
-        most = max(most, len(cycles.in_flight))
         if not cycles.has_more:
             woken.wait(0.2)
         return not cycles.busy
@@ -116,8 +113,7 @@ def test_short_jobs_are_claimed_ahead_and_recorded_together(
 
     made = "".join(move[0] for move in moves())  # Queued, Running, Succeeded
     assert made.count("S") == 40
-    assert most > 2
-    assert "RRR" in made
+    assert "RRR" in made  # three at once, of two threads
     assert set(AuditEntry.objects.filter(now="RUNNING").values_list("attempt", flat=True)) == {1}
 
 

@@ -3,18 +3,18 @@
 --           fair_share}; ARGV[2]: data
 local given = cmsgpack.unpack(ARGV[1])
 
-local function put(job, status)
-  return redis.pcall('HSET', 'rq:job:' .. job[1],
+local function put(call, job, status)
+  return call('HSET', 'rq:job:' .. job[1],
     'created_at', given.stamp, 'enqueued_at', given.stamp, 'data', ARGV[2], 'timeout', given.timeout,
     'status', status, 'origin', job[2], 'campaign', job[3], 'type', job[4], 'description', job[5], 'worker_name', '')
 end
 
 -- Returns whether the hash is new: then no list and no set has the id.
 local function save(job, status)
-  local added = put(job, status)
-  if type(added) == 'table' then  -- an error: the key has another type
-    redis.call('DEL', 'rq:job:' .. job[1])
-    added = put(job, status)
+  local added = put(redis.pcall, job, status)
+  if type(added) == 'table' then
+    if string.find(added.err, 'WRONGTYPE', 1, true) then redis.call('DEL', 'rq:job:' .. job[1]) end
+    added = put(redis.call, job, status)  -- any other error, such as a full memory, ends the script here
   end
   if job[6] > 1 then redis.call('HSET', 'rq:job:' .. job[1], 'version', job[6]) end
   if added == 10 then return true end

@@ -57,3 +57,22 @@ def test_what_is_no_hash_makes_room_for_one(redis: Redis) -> None:
 
     assert redis.hget(f"rq:job:{job.pk}", "type") == b"X"
     assert queued(redis) == [str(job.pk)]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_full_redis_takes_no_job_and_none_is_lost(redis: Redis) -> None:
+    """It refuses the script as a whole. The job is enqueued when there is room; a key of another type makes way."""
+    (known,) = submit(1)
+    redis.delete(QUEUE)
+    redis.config_set("maxmemory", 1)
+    try:
+        (job,) = submit(1, campaign_id="c-2")
+        assert redis.exists(f"rq:job:{known.pk}")
+        assert not redis.exists(f"rq:job:{job.pk}", QUEUE)
+    finally:
+        redis.config_set("maxmemory", 0)
+    redis.rpush(f"rq:job:{job.pk}", "another type")
+    enqueue.enqueue([job])
+
+    assert queued(redis) == [str(job.pk)]
+    assert redis.hget(f"rq:job:{job.pk}", "status") == b"queued"

@@ -67,7 +67,7 @@ def create_many(
             for job in batch:
                 wanted.setdefault(job.unique_key, job)
             entries = entries_of([Recorded(job, "", reason, None, changes) for job in wanted.values()], actor, action)
-            new = sql.insert(wanted, entries)
+            new = statements().insert(wanted, entries)  # the block may have connected anew
             noted += [
                 (job, entry) for job, entry in zip(wanted.values(), entries, strict=True) if job.unique_key in new
             ]

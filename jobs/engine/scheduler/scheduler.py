@@ -92,7 +92,8 @@ class Scheduler(RQScheduler):
         if not self.lead():
             return DURATION.total_seconds() / 4
         now, began = timezone.now(), time.monotonic()
-        rest = min(time.monotonic() - began, LONGEST_REST) if self.queue_due(now) else 0.0
+        any_due = self.queue_due(now)
+        rest = min(time.monotonic() - began, LONGEST_REST) if any_due else 0.0
         self.fire(now)
         self._stops.poll(now)
         if time.monotonic() >= self._reconcile_at:
@@ -126,14 +127,15 @@ class Scheduler(RQScheduler):
         self._active = held
         return held
 
-    def queue_due(self, now: datetime) -> bool:
+    def queue_due(self, now: datetime, *, once: bool = False) -> bool:
         """Queue due jobs in the database first, then in Redis; the rescuer repairs a failure in between.
 
         Returns whether there were any.
 
-        Stops after SLICE_SECONDS: the lease, cron tasks and the reconciler must run even if many jobs come due at once.
+        Stops after SLICE_SECONDS, with `once` after one batch: the lease, cron tasks and the reconciler must run even
+        if many jobs come due at once.
         """
-        until = time.monotonic() + SLICE_SECONDS
+        until = time.monotonic() + (0.0 if once else SLICE_SECONDS)
         any_due = False
         while True:
             found: Any = self.connection.zrangebyscore(keys.SCHEDULED, "-inf", now.timestamp(), start=0, num=BATCH)
@@ -162,7 +164,7 @@ class Scheduler(RQScheduler):
                 return True
 
     def _queue_due_now(self) -> None:
-        self.queue_due(timezone.now())
+        self.queue_due(timezone.now(), once=True)
 
     def _enqueue_foreign(self, rq_id: str) -> None:
         """Enqueue a plain RQ job, or unschedule it if it is unreadable: it would block the head of the schedule."""

@@ -3,9 +3,12 @@
 from collections.abc import Callable
 from datetime import datetime
 from operator import attrgetter
+from typing import Final
 
 from jobs.engine.worker.in_flight import InFlight
 from jobs.engine.worker.rq_mirror import Batch, RQMirror
+
+MOST_FAST_FETCHED: Final = 500  #: in one script, during which Redis serves nobody else
 
 
 class Fetch:
@@ -30,7 +33,7 @@ class Fetch:
         if limit is not None:
             slots = min(slots, limit)
         if slots > 0:
-            batches = {} if limit is not None else self._flight.batches()
+            batches = {} if limit is not None else self._flight.batches() | self._fast()
             self._mirror.begin_fetch(now, slots=slots, batches=batches)
 
     def begin_short(self, now: datetime, *, most: int) -> None:
@@ -47,7 +50,7 @@ class Fetch:
         """Fetch one more batch, of fast types only, if everything in flight is fast and so nearly done."""
         slots = self._concurrency - max(0, len(self.groups) - idle)
         if slots > 0 and self._flight.all_fast():
-            self._mirror.begin_fetch(now, slots=slots, batches=self._flight.fast(), ahead=True)
+            self._mirror.begin_fetch(now, slots=slots, batches=self._fast(), ahead=True)
 
     def end(self) -> None:
         """Read the reply to the last `begin`, if there is one."""
@@ -56,6 +59,11 @@ class Fetch:
             self.groups = sorted([*self.groups, *groups], key=attrgetter("rank"))
         if foreign:
             self._run_foreign(foreign)
+
+    def _fast(self) -> dict[str, tuple[int, bool]]:
+        """As many of fast types as one script and one transaction should move, whatever the concurrency."""
+        most = max(1, MOST_FAST_FETCHED // self._concurrency)
+        return {name: (min(size, most), shared) for name, (size, shared) in self._flight.fast().items()}
 
     def note_claimed(self, groups: list[Batch]) -> None:
         """Drop the first groups: the ledger has decided about them."""

@@ -7,8 +7,11 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Final
 
+from django.utils import timezone
+
 from jobs import overrides
 from jobs.engine.worker import attempt
+from jobs.errors import NotBegun
 from jobs.ledger import Claimed, Ending
 from jobs.policies import time_limit_of
 from jobs.registry import all_types
@@ -17,6 +20,7 @@ from jobs.states import State
 FAST_MS: Final = 2.0  #: a type whose handler takes less on average is fast: one thread gets several of its jobs
 FAST_GROUP_MS: Final = 16.0  #: a thread gets as many as take this; a more urgent job waits for one such group at most
 MOST_FAST: Final = 64
+LONGEST_TURN_S: Final = 1.0  #: a group that takes longer hands back what it has not begun: the type has become slow
 SHORT_MS: Final = 250.0  #: a type whose handler takes less on average is short: its jobs may be claimed ahead
 AHEAD_MS: Final = (
     40.0  #: as many are claimed ahead as all threads finish in this time, so a more urgent job waits for it
@@ -173,12 +177,19 @@ def _size_of_group(average_ms: float) -> int:
 
 
 def run_group(group: Group) -> Iterator[Ending]:
-    """Run a group in this thread: a batch in one call, other jobs one after the other, within one time limit."""
+    """Run a group in this thread: a batch in one call, other jobs one after the other, within one time limit.
+
+    What has not begun after LONGEST_TURN_S is handed back: nobody could stop it, and it would share the limit.
+    """
     if not group.begin():
         return
     kind = all_types().get(group.type)
     if kind is not None and kind.batch > 1:
         yield from attempt.run_handler(group.members, deadline=group.deadline)
         return
-    for job in group.members:
-        yield from attempt.run_handler([job], deadline=group.deadline)
+    for number, job in enumerate(group.members):
+        if number and time.monotonic() - group.began > LONGEST_TURN_S:
+            error = NotBegun(f"handed back: the jobs before it took longer than {LONGEST_TURN_S:g} s")
+            yield attempt.ending_of(job, error, 0.0, now=timezone.now())
+        else:
+            yield from attempt.run_handler([job], deadline=group.deadline)

@@ -14,6 +14,7 @@ from jobs.engine.worker.in_flight import (
     AHEAD_MS,
     FAST_GROUP_MS,
     FAST_MS,
+    LONGEST_TURN_S,
     MOST_AHEAD,
     MOST_FAST,
     SHORT_MS,
@@ -23,6 +24,7 @@ from jobs.engine.worker.in_flight import (
 from jobs.ledger import Claimed
 from jobs.overrides import Overrides
 from jobs.registry import all_types
+from jobs.states import State
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SINGLE = "EVENT_EXPIRATION"  # one job at a time, and harmless when done twice
@@ -147,6 +149,20 @@ def test_waiting_for_a_thread_does_not_count_towards_the_time_limit() -> None:
     assert not group.withdraw()
     assert not other.begin()
     assert list(run_group(other)) == []
+
+
+def test_what_a_slow_group_has_not_begun_is_handed_back() -> None:
+    """Its type was fast until then. What has begun ends as it does, and the rest is queued without a failure."""
+    group = InFlight().add([claimed(n) for n in range(4)])
+    running = run_group(group)
+
+    first = next(running)
+    group.began -= LONGEST_TURN_S + 1
+    rest = list(running)
+
+    assert first.outcome.to is not State.QUEUED
+    assert [(end.job.id, end.to) for end in rest] == [(str(n), State.QUEUED) for n in (1, 2, 3)]
+    assert not any(end.outcome.counts or end.error for end in rest)
 
 
 def test_a_batch_is_of_one_campaign() -> None:

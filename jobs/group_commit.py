@@ -1,8 +1,8 @@
 """Callers that write at the same time share a transaction.
 
-Who comes while nobody writes leads: it writes its own item and those of all who wait; then the first of those who came
-meanwhile leads. A caller returns when its own item is written, or raises its own error: where several cannot be written
-together, each thread writes its own alone.
+The first caller becomes the leader: it writes its own item together with all that wait. Then the first caller that came
+meanwhile becomes the leader. A call returns when its own item is written, or raises its own error: if several items
+cannot be written together, each thread writes its own item alone.
 """
 
 import os
@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from typing import Final, Generic, TypeVar
 
 MOST: Final = 100  #: items a transaction
-PATIENCE_S: Final = 0.2  #: whom nobody writes by then writes alone: the leader may wait for a lock
-LOST_AFTER_S: Final = 60.0  #: longer than a statement may take: a leader that has taken an item is gone by then
+PATIENCE_S: Final = 0.2  #: a caller whose item no leader has taken by then writes alone: the leader may wait for a lock
+LOST_AFTER_S: Final = 10.0  #: then an item is written again, alone: its leader is gone, or waits for a lock
 COMING_S: Final = 0.0001
 
 T = TypeVar("T")
@@ -37,7 +37,7 @@ class _Place(Generic[T, R]):
 class GroupCommit(Generic[T, R]):
     """`write` writes several items in one transaction and returns an answer for each, in order; none is None.
 
-    To write an item again must do no harm: who led may be interrupted after the commit.
+    To write an item again must do no harm: a leader may be interrupted after the commit.
     """
 
     def __init__(self, write: Callable[[Sequence[T]], Sequence[R]]) -> None:

@@ -217,7 +217,9 @@ class Breaker:
             return
         now = self._clock()
         shared: dict[str, Any] = {**was, "until": now + self._duration_s, "error": why[:500]}
-        self._to_redis(lambda r: r.set(STATE_KEY, json.dumps(shared), xx=True))
+        is_open = self._to_redis(lambda r: bool(r.set(STATE_KEY, json.dumps(shared), xx=True)), default=True)
+        if not is_open:  # somebody has closed it since
+            return
         with self._lock:
             self._shared, self._seen_at = shared, now
         self._to_redis(lambda r: r.delete(PROBE_KEY))

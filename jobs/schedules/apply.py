@@ -150,7 +150,7 @@ class _Batch(Generic[E_]):
         due = []
         for entity_id, entity in entities.items():
             known = anchors.get(entity_id, {})
-            if len(known) < len(self._rules.events):
+            if not known.keys() >= set(self._rules.events):
                 known = {**self._begun(works[entity_id]), **known}
             standing = as_standing(entity, self._rules.events, known, until[entity_id])
             due.append(DueEntity(entity, standing, until[entity_id]))

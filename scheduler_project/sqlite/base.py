@@ -1,7 +1,7 @@
 """Threads of one process take turns to write to a database file.
 
-SQLite has one writer at a time. A thread that finds it busy sleeps, for up to 100 ms, and tries again: with several that
-write all the time, the file is idle while they sleep. In one process they can wake each other at once. Between
+SQLite has one writer at a time. A thread that finds it busy sleeps, for up to 100 ms, and tries again: with several
+that write all the time, the file is idle while they sleep. In one process they can wake each other at once. Between
 processes it stays as it is.
 """
 

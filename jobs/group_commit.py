@@ -12,10 +12,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, Generic, TypeVar
 
-MOST: Final = 100  #: items a transaction
+MOST_ITEMS: Final = 100  #: in one transaction
 PATIENCE_S: Final = 0.2  #: a caller whose item no leader has taken by then writes alone: the leader may wait for a lock
 LOST_AFTER_S: Final = 10.0  #: then an item is written again, alone: its leader is gone, or waits for a lock
-COMING_S: Final = 0.0001
+POLL_S: Final = 0.0001
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -50,7 +50,12 @@ class GroupCommit(Generic[T, R]):
         self._mutex = threading.Lock()  # for all that follows, and for what is taken
         self._queue: deque[_Place[T, R]] = deque()
         self._leader: _Place[T, R] | None = None
-        self._last = 0  #: how many were written together
+        self._last_size = 0  #: how many were written together
+
+    @property
+    def waiting(self) -> int:
+        """How many items no leader has taken."""
+        return len(self._queue)
 
     def add(self, item: T) -> R:
         """Write an item and return its answer. Raises what `write` raises for it alone."""
@@ -87,14 +92,14 @@ class GroupCommit(Generic[T, R]):
         try:
             self._let_others_come()
             with self._mutex:
-                while self._queue and len(batch) < MOST:
+                while self._queue and len(batch) < MOST_ITEMS:
                     batch.append(self._queue.popleft())
                     batch[-1].is_taken = True
-            self._last = len(batch)
+            self._last_size = len(batch)
             answers = self._write([place.item for place in batch])
             for place, answer in zip(batch, answers, strict=True):
                 place.answer = answer
-        except Exception:
+        except Exception:  # of several, each caller writes its own alone and raises its own error
             if len(batch) == 1:
                 raise
         finally:
@@ -105,9 +110,9 @@ class GroupCommit(Generic[T, R]):
     def _let_others_come(self) -> None:
         """After several were written together, wait while more come: they were all let go a moment ago."""
         came = 1
-        while came < self._last:
-            time.sleep(COMING_S)
-            before, came = came, len(self._queue)
+        while came < self._last_size:
+            time.sleep(POLL_S)
+            before, came = came, self.waiting
             if came == before:
                 break
 

@@ -98,10 +98,8 @@ def _render_started(view: Callable[..., HttpResponse], request: HttpRequest, que
     for _ in range(LOOKS):
         try:
             return view(request, queue_index)
-        except (
-            NotImplementedError,
-            ValueError,
-        ):  # RQ's registry has no remove(), which django-rq calls
+        except (NotImplementedError, ValueError):
+            # RQ's registry has no remove(), which django-rq calls, and splits each entry at one colon.
             _forget_ended(get_queue_by_index(queue_index))
     return view(request, queue_index)
 

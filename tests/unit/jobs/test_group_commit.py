@@ -4,6 +4,7 @@ import multiprocessing
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Final
 
 import pytest
@@ -60,12 +61,8 @@ def add_behind(
     first = threads.submit(group.add, items[0])
     assert store.entered.acquire(timeout=60)
     rest = [threads.submit(group.add, item) for item in items[1:]]
-    wait_until(lambda: waiting_in(group) == len(rest), what="the others wait")
+    wait_until(lambda: group.waiting == len(rest), what="the others wait")
     return first, rest
-
-
-def waiting_in(group: GroupCommit[int, str]) -> int:
-    return len(group._queue)  # noqa: SLF001 - nothing else tells when they wait
 
 
 def result_of(call: Callable[[], str]) -> str:
@@ -90,7 +87,7 @@ def test_who_waits_is_written_together(store: Store, threads: ThreadPoolExecutor
 def test_no_transaction_has_more_than_the_most(
     store: Store, threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(group_commit, "MOST", 3)
+    monkeypatch.setattr(group_commit, "MOST_ITEMS", 3)
     group = GroupCommit(store.write)
     first, rest = add_behind(group, store, threads, range(9))
     store.is_open.set()
@@ -118,7 +115,7 @@ def test_each_caller_gets_what_it_would_have_got_alone(of_threads: list[list[int
 
     def add(items: list[int]) -> list[str]:
         start.wait(60)
-        return [result_of(lambda item=item: group.add(item)) for item in items]  # type: ignore[misc]
+        return [result_of(partial(group.add, item)) for item in items]
 
     with ThreadPoolExecutor(len(of_threads)) as threads:
         found = list(threads.map(add, of_threads))
@@ -172,7 +169,7 @@ def test_nobody_waits_long_for_one_that_stands_still(
     assert not first.done()
     held.set()
     assert first.result(60) == "wrote 0"
-    assert waiting_in(group) == 0
+    assert group.waiting == 0
 
 
 def test_who_was_taken_by_one_that_never_answers_is_written(

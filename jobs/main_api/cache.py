@@ -1,7 +1,12 @@
-"""A cache of effects and campaigns in Redis, for five minutes or until the listener receives a change."""
+"""A cache of effects and campaigns in Redis, for five minutes or until the listener receives a change.
 
-from collections.abc import Callable
-from typing import Any, Final
+What was fetched is kept only if nothing was dropped since the fetch began: the answer may be from before the change.
+Each fetch and each drop takes the next number; a drop leaves its number with what it drops.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import structlog
@@ -17,6 +22,38 @@ KEPT_S: Final = 300
 EFFECT: Final = "scheduler:cache:effect:{}"
 EFFECTS_OF: Final = "scheduler:cache:effects-of:{}"  # set: ids of the cached effects of one event or encounter
 CAMPAIGNS: Final = "scheduler:cache:campaigns"
+NUMBER: Final = "scheduler:cache:number"  # counts fetches and drops
+DROPPED: Final = "scheduler:cache:dropped:{}"  # number of the last drop, by the key whose content was dropped
+_NOTED_S: Final = 2 * KEPT_S  # longer than any fetch counts
+#: KEYS: NUMBER, DROPPED, the value, and a set to which ARGV[4] is added. ARGV: the fetch's number, the value, seconds.
+#: The counter is behind the fetch's number if Redis has lost its data, and the numbers of drops with it.
+_KEEP: Final = """
+local number = tonumber(ARGV[1])
+if tonumber(redis.call('GET', KEYS[1]) or 0) < number then return 0 end
+if tonumber(redis.call('GET', KEYS[2]) or 0) > number then return 0 end
+redis.call('SET', KEYS[3], ARGV[2], 'EX', ARGV[3])
+if KEYS[4] then
+    redis.call('SADD', KEYS[4], ARGV[4])
+    redis.call('EXPIRE', KEYS[4], ARGV[3])
+end
+return 1
+"""
+#: KEYS: NUMBER, DROPPED, what is dropped; if that is a set, so is the value of each member. ARGV: seconds, and the
+#: beginning of those values' keys.
+_DROP: Final = """
+redis.call('SET', KEYS[2], redis.call('INCR', KEYS[1]), 'EX', ARGV[1])
+if ARGV[2] then
+    for _, id in ipairs(redis.call('SMEMBERS', KEYS[3])) do redis.call('DEL', ARGV[2] .. id) end
+end
+redis.call('DEL', KEYS[3])
+"""
+
+
+class _Fetch(NamedTuple):
+    """One fetch: its number, and when it began."""
+
+    number: int
+    began: float
 
 
 class Cache:
@@ -24,15 +61,19 @@ class Cache:
 
     def __init__(self, connection: Redis) -> None:
         self._connection = connection
+        self._keep_script = connection.register_script(_KEEP)
+        self._drop_script = connection.register_script(_DROP)
 
     def effect(self, effect_id: str, fetch: Callable[[], Effect | None]) -> Effect | None:
         """Return the effect from the cache or `fetch`; a missing effect is not cached."""
         cached: Effect | None = self._get(EFFECT.format(effect_id), Effect)
         if cached is not None:
             return cached
+        begun = self._begin()
         effect = fetch()
         if effect is not None and effect.is_active and is_id(effect.id):  # a newly activated one counts at once
-            self._try(lambda: self._keep_effect(effect))
+            entity_key = EFFECTS_OF.format(plain(effect.entity_id))
+            self._keep(begun, effect, [entity_key, EFFECT.format(effect.id), entity_key], effect.id)
         return effect
 
     def campaigns(self, fetch: Callable[[], Listing[Campaign]], *, fresh: bool = False) -> Listing[Campaign]:
@@ -40,36 +81,35 @@ class Cache:
         cached: list[Campaign] | None = None if fresh else self._get(CAMPAIGNS, list[Campaign])
         if cached is not None:
             return Listing(cached)
+        begun = self._begin()
         found = fetch()
         campaigns = Listing((campaign for campaign in found if _is_usable(campaign)), found.unreadable)
         if not campaigns.unreadable:
-            self._try(lambda: self._connection.set(CAMPAIGNS, as_json(list(campaigns)), ex=KEPT_S))
+            self._keep(begun, list(campaigns), [CAMPAIGNS, CAMPAIGNS])
         return campaigns
 
     def drop_effects_of(self, entity_id: str) -> None:
         """Drop the effects of an event or encounter."""
-
-        def drop() -> None:
-            key = EFFECTS_OF.format(plain(entity_id))
-            ids: list[Any] = [i.decode() for i in self._members(key)]
-            self._connection.delete(key, *(EFFECT.format(i) for i in ids))
-
-        self._try(drop)
+        self._drop(EFFECTS_OF.format(plain(entity_id)), EFFECT.format(""))
 
     def drop_campaigns(self) -> None:
         """Drop the list of campaigns."""
-        self._try(lambda: self._connection.delete(CAMPAIGNS))
+        self._drop(CAMPAIGNS)
 
-    def _members(self, key: str) -> Any:
-        return self._connection.smembers(key)
+    def _begin(self) -> _Fetch | None:
+        number = self._try(lambda: self._connection.incr(NUMBER))
+        return None if number is None else _Fetch(number, time.monotonic())
 
-    def _keep_effect(self, effect: Effect) -> None:
-        with self._connection.pipeline() as pipeline:
-            entity_key = EFFECTS_OF.format(plain(effect.entity_id))
-            pipeline.set(EFFECT.format(effect.id), as_json(effect), ex=KEPT_S)
-            pipeline.sadd(entity_key, effect.id)
-            pipeline.expire(entity_key, KEPT_S)
-            pipeline.execute()
+    def _keep(self, begun: _Fetch | None, found: Any, keys: Sequence[str], *member: str) -> None:
+        """Keep what was fetched, unless the first of `keys` was dropped meanwhile."""
+        if begun and time.monotonic() - begun.began < KEPT_S:
+            guards = [NUMBER, DROPPED.format(keys[0])]
+            told = [as_json(found), str(KEPT_S), *member]
+            self._try(lambda: self._keep_script(keys=[*guards, *keys[1:]], args=[begun.number, *told]))
+
+    def _drop(self, key: str, *beginning: str) -> None:
+        guards = [NUMBER, DROPPED.format(key)]
+        self._try(lambda: self._drop_script(keys=[*guards, key], args=[_NOTED_S, *beginning]))
 
     def _get(self, key: str, kind: Any) -> Any:
         text = self._try(lambda: self._connection.get(key))

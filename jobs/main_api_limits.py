@@ -61,9 +61,7 @@ def last_change() -> MainApiLimits | None:
 
 def sync(connection: Redis) -> None:
     """Publish the limits if the copy in Redis differs. Raises redis.RedisError and database errors."""
-    limits = current()
-    if redis_copy.read(connection) != limits:
-        redis_copy.publish(limits, connection)
+    redis_copy.sync(current, connection)
 
 
 def _is_as_left(_key: str, changes: taking_back.Changes) -> bool:
@@ -80,7 +78,7 @@ taking_back.add("limits", taking_back.Way("jobs.control_breaker", _is_as_left, _
 
 def _publish_or_warn(connection: Redis) -> None:
     try:
-        redis_copy.publish(current(), connection)
+        sync(connection)
     except RedisError as error:
         log.warning("main_api.limits_not_published", error=str(error), next="the scheduler does when Redis is back")
 

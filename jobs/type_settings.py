@@ -98,10 +98,7 @@ def sync(connection: Redis) -> None:
 
     Raises redis.RedisError and database errors.
     """
-    found = current()
-    overrides.use(found)
-    if redis_copy.read(connection) != found:
-        redis_copy.publish(found, connection)
+    redis_copy.sync(current, connection)
 
 
 def refresh(connection: Redis) -> None:
@@ -140,7 +137,7 @@ def _overrides_of(row: TypeSettings) -> Overrides:
 
 def _publish_or_warn(connection: Redis) -> None:
     try:
-        redis_copy.publish(current(), connection)
+        sync(connection)
     except RedisError as error:
         log.warning("type_settings.not_published", error=str(error), next="the scheduler does when Redis is back")
 

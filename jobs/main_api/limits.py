@@ -1,8 +1,10 @@
 """The main API's limits, as an operator has set them: a copy in Redis, which every process reads."""
 
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from redis import Redis
+from redis.client import Pipeline
 
 KEY: Final = "scheduler:budget:limits"  #: hash {in_flight, per_second}; empty values: no limit
 _LONGEST: Final = 9  #: digits
@@ -31,6 +33,22 @@ class Limits(NamedTuple):
 def publish(limits: Limits, connection: Redis) -> None:
     """Copy the limits to Redis. Raises redis.RedisError."""
     connection.hset(KEY, mapping={name: "" if n is None else n for name, n in limits._asdict().items()})
+
+
+def sync(find: Callable[[], Limits], connection: Redis) -> None:
+    """Publish what `find` reads from the database, if the copy differs.
+
+    If somebody publishes meanwhile, `find` reads again: it may have read from before their change. Raises
+    redis.RedisError and database errors.
+    """
+
+    def copy(pipeline: Pipeline) -> None:
+        limits, known = find(), read(pipeline)
+        pipeline.multi()
+        if known != limits:
+            publish(limits, pipeline)
+
+    connection.transaction(copy, KEY)
 
 
 def decode(found: dict[bytes, bytes]) -> Limits | None:

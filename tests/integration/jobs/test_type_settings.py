@@ -184,6 +184,24 @@ def test_a_redis_that_lost_the_copy_gets_it_again(redis: Redis) -> None:
     assert redis_copy.read(redis) == {TYPE: Overrides(max_attempts=7)}
 
 
+def test_settings_that_are_changed_while_the_copy_is_compared_stay(redis: Redis) -> None:
+    """The scheduler has read the old ones: it reads again, and does not publish them over the new."""
+    change(max_attempts=7)
+    read: list[dict[str, Overrides]] = []
+
+    def find() -> dict[str, Overrides]:
+        found = type_settings.current()
+        if not read:
+            change(max_attempts=9)
+        read.append(found)
+        return found
+
+    redis_copy.sync(find, redis)
+
+    assert redis_copy.read(redis) == {TYPE: Overrides(max_attempts=9)}
+    assert overrides.of(TYPE) == Overrides(max_attempts=9)
+
+
 def test_a_worker_that_starts_after_a_loss_of_redis_keeps_the_limits(
     start: Start, sandbox: SandboxApi, redis: Redis
 ) -> None:

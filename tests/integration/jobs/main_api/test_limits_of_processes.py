@@ -8,7 +8,7 @@ import pytest
 from redis import Redis
 
 from jobs import main_api_limits
-from jobs.main_api import traffic
+from jobs.main_api import limits, traffic
 from jobs.main_api.limits import Limits
 from jobs.models import Job
 from jobs.states import State
@@ -26,6 +26,23 @@ def count_in(state: State) -> int:
 def load_of(sandbox: SandboxApi) -> dict[str, int]:
     found: Any = sandbox.control("GET", "stats")["load"]
     return {str(name): int(most) for name, most in found.items()}
+
+
+def test_limits_that_are_set_while_the_copy_is_compared_stay(redis: Redis) -> None:
+    """The scheduler has read the old ones: it reads again, and does not publish them over the new."""
+    main_api_limits.set_limits(Limits(in_flight=7), actor="test")
+    read: list[Limits] = []
+
+    def find() -> Limits:
+        found = main_api_limits.current()
+        if not read:
+            main_api_limits.set_limits(Limits(in_flight=3), actor="test")
+        read.append(found)
+        return found
+
+    limits.sync(find, redis)
+
+    assert limits.read(redis) == Limits(in_flight=3)
 
 
 def test_several_processes_keep_within_the_limits(start: Start, redis: Redis, sandbox: SandboxApi) -> None:

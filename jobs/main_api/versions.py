@@ -18,6 +18,15 @@ log = structlog.get_logger(__name__)
 KEPT_S: Final = 900  #: longer than the main API keeps a list, which is 10 minutes
 KEY: Final = "scheduler:version:{}"
 _MOST_DIGITS: Final = 20
+_NO_VERSION: Final = 10 ** (_MOST_DIGITS - 1)  #: has that many digits
+#: KEYS: of entities. ARGV: seconds, then the version of each. A lower version than is known says nothing: messages may
+#: come in any order, and after our own writes.
+_NOTE: Final = """
+for i, key in ipairs(KEYS) do
+    local known = tonumber(redis.call('GET', key) or 0) or 0
+    if known <= tonumber(ARGV[i + 1]) then redis.call('SET', key, ARGV[i + 1], 'EX', ARGV[1]) end
+end
+"""
 _BATCH: Final = 1000  #: keys per command
 
 
@@ -26,17 +35,15 @@ class Versions:
 
     def __init__(self, connection: Redis) -> None:
         self._connection = connection
+        self._note = connection.register_script(_NOTE)
 
     def note(self, versions: Mapping[str, int]) -> None:
-        """Entities have these versions by now."""
-        known = {one: version for one, version in versions.items() if is_id(one)}
+        """Entities have at least these versions by now."""
+        known = {KEY.format(one): version for one, version in versions.items() if is_id(one) and version < _NO_VERSION}
         if not known:
             return
         try:
-            with self._connection.pipeline(transaction=False) as pipeline:
-                for entity_id, version in known.items():
-                    pipeline.execute_command("SET", KEY.format(entity_id), version, "EX", KEPT_S)
-                pipeline.execute()
+            self._note(keys=list(known), args=[KEPT_S, *known.values()])
         except RedisError as error:
             log.warning("versions.redis_unreachable", error=str(error), next="lists may show older versions")
 

@@ -28,6 +28,15 @@ def test_a_version_that_was_written_makes_an_older_list_outdated(api: MainApi, r
     assert Versions(redis).find_outdated([first, second, third]) == [first.id]
 
 
+def test_a_lower_version_that_is_heard_later_changes_nothing(redis: Redis) -> None:
+    """Messages may come late, after what we wrote ourselves; a version that is absurdly high is none."""
+    known = Versions(redis)
+    for version in (7, 6, 10**30):
+        known.note({"s-1": version})
+
+    assert redis.get(versions.KEY.format("s-1")) == b"7"
+
+
 def test_a_list_has_the_entities_as_they_were_read(api: MainApi) -> None:
     """Without what is gone; what cannot be read is named, and the rest stays as it was listed."""
     found = list(api.settlements([f"settlement-1-1-{n}" for n in (1, 2, 3)]).values())

@@ -7,6 +7,7 @@ from typing import Any
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest
 
+from jobs import claims
 from jobs.errors import InvalidJob
 from jobs.models import Job
 from jobs.states import Priority
@@ -63,7 +64,7 @@ def as_json(job: Job) -> dict[str, Any]:
         "dueAt": None if waits_for_world_time(job) else job.due_at,
         "firstDueAt": None if job.first_due_at == AT_WORLD_TIME else job.first_due_at,
         "worldTimeDue": job.clock_due if job.clock == "world" else None,
-        "startedAt": job.started_at,
+        "startedAt": claims.started_of(job),
         "finishedAt": job.finished_at,
         "result": job.result,
         "error": job.error,

@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, StreamingHttpResponse
 from django.utils import timezone
 
-from jobs import audit
+from jobs import audit, claims
 from jobs.models import Job, new_job_id
 from jobs.states import Priority
 from jobs.stops import AT_WORLD_TIME
@@ -69,9 +69,11 @@ def _rows(jobs: QuerySet[Job]) -> Iterator[dict[str, Any]]:
     last = new_job_id()
     while True:
         rows = list(jobs.filter(pk__lt=last).order_by("-pk").values(*COLUMNS)[:CHUNK])
+        started = claims.find_started([Job(pk=r["id"], state=r["state"], started_at=r["started_at"]) for r in rows])
         for row in rows:
             due_at = None if row["due_at"] == AT_WORLD_TIME else row["due_at"]  # at clock_due
-            yield {**row, "priority": Priority(row["priority"]).name, "due_at": due_at}
+            priority = Priority(row["priority"]).name
+            yield {**row, "priority": priority, "due_at": due_at, "started_at": started[row["id"]]}
         if len(rows) < CHUNK:
             return
         last = rows[-1]["id"]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from jobs import claims
 from jobs.models import AuditEntry, Job
 from jobs.states import State
 from jobs.waits import wait_in
@@ -62,8 +63,8 @@ def read_attempts(trail: Sequence[AuditEntry]) -> list[Attempt]:
     """The attempts in `trail`, which is oldest first; the result is latest first."""
     ends = _find_ends(trail)
     numbers = number_claims(trail)
-    claims = [entry for entry in trail if entry.now == State.RUNNING and entry.attempt in numbers]
-    return [_attempt(claim, ends.get(claim.attempt), numbers[claim.attempt]) for claim in reversed(claims)]
+    made = [entry for entry in trail if entry.now == State.RUNNING and entry.attempt in numbers]
+    return [_attempt(claim, ends.get(claim.attempt), numbers[claim.attempt]) for claim in reversed(made)]
 
 
 def error_of(entry: AuditEntry) -> str:
@@ -78,13 +79,12 @@ def _find_ends(trail: Sequence[AuditEntry]) -> dict[int, AuditEntry]:
 def number_claims(trail: Sequence[AuditEntry]) -> dict[int, int]:
     """The numbers of attempts by those of their claims."""
     ends = _find_ends(trail)
-    claims = [entry.attempt for entry in trail if entry.now == State.RUNNING]
-    return {claim: number for number, claim in enumerate((c for c in claims if not _is_wait(ends.get(c))), start=1)}
+    claimed = [entry.attempt for entry in trail if entry.now == State.RUNNING]
+    return {claim: number for number, claim in enumerate((c for c in claimed if not _is_wait(ends.get(c))), start=1)}
 
 
 def _is_wait(end: AuditEntry | None) -> bool:
-    """Whether a claim sent nothing, because the job had to wait."""
-    return end is not None and wait_in(end.error) is not None and not (end.details or {}).get("calls")
+    return end is not None and claims.is_wait(end.error, called=bool((end.details or {}).get("calls")))
 
 
 def _attempt(claim: AuditEntry, end: AuditEntry | None, number: int) -> Attempt:

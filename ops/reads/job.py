@@ -11,7 +11,7 @@ from django.db.models import Q, QuerySet, Subquery, UUIDField, Value
 from django.db.models.functions import Coalesce
 from django.utils.translation import gettext, gettext_noop, ngettext
 
-from jobs import calendars, pauses
+from jobs import calendars, claims, pauses
 from jobs.errors import InvalidJob
 from jobs.models import CampaignClock, CronTask, Job, ScheduleRow
 from jobs.registry import all_types
@@ -205,7 +205,7 @@ def read_page(job: Job, now: datetime) -> dict[str, Any]:
         "steps": read_timeline(trail, now),
         "last": trail[-1] if trail else None,
         "attempts": made,
-        "started": job.started_at if not job.waits or job.state == State.RUNNING else made[0].began if made else None,
+        "started": claims.started_of(job),
         "clock_due": parse_moment(job.clock, job.clock_due) if job.clock_due else None,
         "calendar": calendar,
         "entity": entity,

@@ -7,8 +7,10 @@ import pytest
 from django.utils import timezone
 from redis import Redis
 
-from jobs import control, counters, service
+from api.schemas import as_json
+from jobs import claims, control, counters, service
 from jobs.engine.worker import attempt
+from jobs.errors import NotBegun
 from jobs.histogram import COLUMNS
 from jobs.ledger import moves
 from jobs.main_api.client import MainApi
@@ -144,3 +146,34 @@ def test_a_worker_lost_after_a_wait_leaves_a_whole_trail(job: Job, api: MainApi,
         "rescuer",
     ]
     assert is_chain(freed)
+
+
+def test_a_job_started_when_its_latest_attempt_began(job: Job, api: MainApi, redis: Redis) -> None:
+    """Not when it was found that it must wait, nor when it was handed back before it began."""
+    unclaimed, waiting = claims.started_of(job), bounce(job, times=2)
+    queued = Job.objects.get(pk=waiting.pk)
+    service.run_now([queued], actor="test", reason="")
+    (claimed,) = attempt.claim([str(job.pk)], worker="w", now=timezone.now())
+    running = Job.objects.get(pk=job.pk)
+    attempt.record([attempt.ending_of(claimed, NotBegun("handed back"), 0.0, now=timezone.now())], actor="worker:w")
+    handed_back = Job.objects.get(pk=job.pk)
+    service.cancel([Job.objects.get(pk=job.pk)], actor="test", reason="")
+    cancelled = Job.objects.get(pk=job.pk)
+
+    assert waiting.started_at is not None
+    assert handed_back.state == State.QUEUED
+    assert unclaimed is None
+    assert as_json(running)["startedAt"] == running.started_at
+    assert [as_json(one)["startedAt"] for one in (waiting, handed_back, cancelled)] == [None] * 3
+
+
+def test_a_wait_keeps_the_start_of_the_attempt_before(job: Job, api: MainApi, redis: Redis) -> None:
+    """An attempt failed; then the breaker opened."""
+    Job.objects.filter(pk=job.pk).update(payload={**GROWTH, "settlementId": 7})
+    failed = run(job)
+    Job.objects.filter(pk=job.pk).update(payload=GROWTH)
+    waiting = bounce(failed, times=2)
+
+    assert failed.state == State.RETRYING
+    assert waiting.started_at != failed.started_at
+    assert claims.started_of(failed) == claims.started_of(waiting) == failed.started_at

@@ -1,0 +1,53 @@
+"""Which claims of a job were attempts: the others found that it must wait, or were handed back before it began."""
+
+from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from django.db.models import BooleanField, ExpressionWrapper, Q
+
+from jobs.models import AuditEntry, Job
+from jobs.states import State
+from jobs.waits import wait_in
+
+#: In these, the last claim was an attempt: a running one counts as such, and only an attempt ends a job.
+_BY_ATTEMPT: Final = frozenset({State.RUNNING, State.SUCCEEDED, State.SKIPPED, State.DEAD})
+_CALLED: Final = ExpressionWrapper(Q(details__has_key="calls"), output_field=BooleanField())
+
+
+def is_wait(error: str, *, called: bool) -> bool:
+    """Whether a claim that ended with this error sent nothing, because the job had to wait.
+
+    `called`: whether it called the main API.
+    """
+    return wait_in(error) is not None and not called
+
+
+def find_started(jobs: Sequence[Job]) -> dict[UUID, datetime | None]:
+    """When the latest attempt of each job began; None if there was none. One query, for those whose row cannot tell."""
+    unclear = {job.pk for job in jobs if job.started_at and State(job.state) not in _BY_ATTEMPT}
+    found = dict(_read_starts(unclear)) if unclear else {}
+    return {job.pk: found.get(job.pk) if job.pk in unclear else job.started_at for job in jobs}
+
+
+def started_of(job: Job) -> datetime | None:
+    """As `find_started`, of one job."""
+    return find_started([job])[job.pk]
+
+
+def _read_starts(job_ids: Collection[UUID]) -> Iterator[tuple[UUID, datetime]]:
+    """When attempts began, oldest first, from the audit trails."""
+    claimed: dict[tuple[UUID, int], datetime] = {}
+    moves = AuditEntry.objects.filter(Q(was=State.RUNNING.value) | Q(now=State.RUNNING.value), job__in=job_ids)
+    rows = moves.order_by("id").values_list("job_id", "attempt", "now", "at", "error", _CALLED)
+    for job_id, attempt, now, at, error, called in rows:
+        if now == State.RUNNING:
+            claimed[job_id, attempt] = at
+        elif (job_id, attempt) in claimed and not (is_wait(error, called=called) or _is_handed_back(now, error)):
+            yield job_id, claimed[job_id, attempt]
+
+
+def _is_handed_back(now: str, error: str) -> bool:
+    """A lost worker's job, which may go back to its queue too, has an error."""
+    return now == State.QUEUED and not error

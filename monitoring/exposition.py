@@ -36,7 +36,7 @@ COUNTERS: Final = (
     ("api_waited_seconds", "scheduler_api_waited_seconds_total", ("result",), "How long they waited"),
     ("api_halvings", "scheduler_api_halvings_total", ("cause",), "Halvings of a process's requests in flight"),
     ("cache_reads", "scheduler_cache_reads_total", ("result",), "Reads of the cache of the main API's answers"),
-    ("breaker_moves", "scheduler_circuit_breaker_moves_total", ("to",), "Openings and closings of the breaker"),
+    ("breaker_moves", "scheduler_circuit_breaker_moves_total", ("to",), "Openings, probes and closings of the breaker"),
     ("listener_messages", "scheduler_listener_messages_total", ("kind",), "Messages received"),
     ("listener_polled_advances", "scheduler_listener_polled_advances_total", (), "World times that only a poll found"),
     ("listener_echoes", "scheduler_listener_echoes_total", (), "Messages of our own updates, which start nothing"),

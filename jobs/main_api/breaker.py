@@ -90,12 +90,14 @@ class Breaker:
         if not self._needs_probe():
             self.record_unsent(probe=True)
             return False
+        self._notify(STATE_OPEN, STATE_HALF_OPEN)
         return True
 
     def record_success(self, *, probe: bool) -> None:
         """The main API responded, even if with an error."""
         if probe:
-            self.close("a probe was answered")
+            if self._is_open_by_itself():
+                self.close("a probe was answered")
             return
         self._calls.add_success(send=not (self._shared or self._forced))
 
@@ -207,16 +209,11 @@ class Breaker:
         self._notify(STATE_CLOSED, STATE_OPEN)
 
     def _stay_open(self, why: str) -> None:
-        """Wait `duration` for the next probe; it has been open since it opened.
-
-        If it was closed or forced while the probe ran, the probe says nothing about that.
-        """
-        self._seen_at = -1.0
-        was = self._view()
-        if not was or self._forced:
+        """Wait `duration` for the next probe; it has been open since it opened."""
+        if not self._is_open_by_itself():
             return
         now = self._clock()
-        shared: dict[str, Any] = {**was, "until": now + self._duration_s, "error": why[:500]}
+        shared: dict[str, Any] = {**self._shared, "until": now + self._duration_s, "error": why[:500]}
         is_open = self._to_redis(lambda r: bool(r.set(STATE_KEY, json.dumps(shared), xx=True)), default=True)
         if not is_open:  # somebody has closed it since
             return
@@ -224,6 +221,11 @@ class Breaker:
             self._shared, self._seen_at = shared, now
         self._to_redis(lambda r: r.delete(PROBE_KEY))
         log.warning("breaker.probe_failed", reason=why, until=moment(shared["until"]).isoformat())
+
+    def _is_open_by_itself(self) -> bool:
+        """If not, it was closed or forced while a probe ran, and the probe says nothing about that."""
+        self._seen_at = -1.0
+        return bool(self._view()) and not self._forced
 
     def _notify(self, was: str, now: str) -> None:
         for listener in self.listeners:

@@ -96,7 +96,7 @@ def test_failed_probes_belong_to_one_opening(redis: Redis) -> None:
     found = Breaker(redis, threshold=5, duration=timedelta(seconds=30), clock=lambda: now[0]).snapshot()
     assert (found.opened_at, found.until) == (moment(1000), moment(1150))
     assert [entry["event"] for entry in logs] == ["breaker.probe_failed"] * 2
-    assert moves == []
+    assert moves == [("open", "half-open")] * 2
     assert [(one.at, one.error) for one in breaker.recent_errors()][:3] == [
         (moment(1120), "HTTP 502 in minute 2"),
         (moment(1060), "HTTP 502 in minute 1"),
@@ -104,7 +104,7 @@ def test_failed_probes_belong_to_one_opening(redis: Redis) -> None:
     ]
     now[0] += 31
     breaker.record_success(probe=breaker.before_call())
-    assert moves == [("open", "closed")]
+    assert moves[2:] == [("open", "half-open"), ("open", "closed")]
 
 
 @pytest.mark.parametrize("forced", ["open", "closed"])
@@ -114,8 +114,12 @@ def test_a_probe_that_ends_after_an_operator_intervened_moves_nothing(redis: Red
     now[0] += 31
     assert breaker.before_call()
     breaker.force(forced, by="user:olga", reason="maintenance")
+    moves: list[tuple[str, str]] = []
+    breaker.listeners.append(lambda was, to: moves.append((was, to)))
     breaker.record_fault(TransientError("down"), probe=True)
+    breaker.record_success(probe=True)
 
+    assert moves == []
     assert (breaker.snapshot().state, redis.exists("scheduler:breaker:state")) == (forced, 0)
     breaker.release()
     assert breaker.snapshot().state == "closed"

@@ -19,7 +19,7 @@ JobError
 │   ├── CircuitOpen       the main API is down
 │   ├── NoPermit          the main API's limits left no room in time
 │   └── AwaitsAnswer      an operator is asked first
-├── NotBegun              no thread was free in time: back into the queue, counts as no failure
+├── NotBegun              no thread was free, or no time left: back into the queue, counts as no failure
 ├── Outage                our database or Redis is down: waits, counts as no failure
 └── Skip                  nothing left to do: SKIPPED
 
@@ -71,7 +71,7 @@ class LostBeforeSending(TransientError):
 
 
 class NotBegun(JobError):
-    """The attempt was claimed ahead and found no thread in time, so nothing was done."""
+    """The attempt was claimed with others, or ahead of a free thread, and its turn did not come in time."""
 
 
 class PermanentError(JobError):

@@ -3,16 +3,21 @@
 A batch takes a few requests however many jobs it has. Whatever its jobs name, an entity is advanced as a whole, up to
 its campaign's clock and in the order of its events' due times (jobs/world/household.py): ONE update, which carries the
 version that was read and the marks of what was applied, so that a repetition changes nothing.
+
+A slow main API may leave no time for all of them: entities are applied in parts, and the jobs of those that have not
+begun after a third of the time limit are handed back.
 """
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import islice
 from typing import Any, Final, Generic, TypeVar
 
 import structlog
 
-from jobs.errors import JobError, Skip, VersionConflict
+from jobs.errors import JobError, NotBegun, Skip, VersionConflict
 from jobs.main_api.model import Settlement, Structure
 from jobs.main_api.reading import READ_BATCH
 from jobs.main_api.updates import Update
@@ -20,6 +25,7 @@ from jobs.registry import Answer, Item
 from jobs.run import Applied
 from jobs.schedules.households import DueEntity, as_standing
 from jobs.schedules.rules import Advance, EntityRules
+from jobs.slices import Budget
 from jobs.world.clock import Moment, WallTime, WorldTime
 from jobs.world.entity import Advanced, Occurred
 from jobs.world.marks import is_job_applied, with_job
@@ -28,6 +34,8 @@ log = structlog.get_logger(__name__)
 E_ = TypeVar("E_", Settlement, Structure)
 TRIES: Final = 5  #: reads per attempt before a busy entity is left to the next attempt
 BATCH: Final = 6 * READ_BATCH  #: jobs: as many entities as two or three requests read, each with two or three events
+PART: Final = READ_BATCH  #: entities that one request reads, and one writes
+RECORDED_AFTER_S: Final = 1.0  #: what was applied is recorded at the end, and before that when a part ends so late
 
 
 @dataclass(slots=True)
@@ -63,20 +71,42 @@ class _Batch(Generic[E_]):
         self._gone: list[str] = []
 
     def apply(self) -> list[Answer]:
+        budget = Budget(self._rules.job_type, len(self._items))
         works = self._group()
         until = self._until({i: self._last_due(work) for i, work in works.items() if work.due})
-        for _ in range(TRIES):
-            if not works:
-                break
+        recorded_at = time.monotonic()
+        while works:
+            part = dict(islice(works.items(), PART))
+            works = {i: work for i, work in works.items() if i not in part}
+            self._apply_part(part, until, budget)
+            if budget.spent:
+                for work in works.values():
+                    late = NotBegun("handed back: the jobs before it took a third of the time limit")
+                    self._answers |= dict.fromkeys(work.positions, late)
+                works = {}
+            if not works or time.monotonic() - recorded_at >= RECORDED_AFTER_S:
+                self._record()
+                recorded_at = time.monotonic()
+        return [self._answers[position] for position in range(len(self._items))]
+
+    def _apply_part(self, works: dict[str, _Pending[E_]], until: Mapping[str, Moment], budget: Budget) -> None:
+        """Apply what is due of some entities; those that change meanwhile are read again while there is time."""
+        tries = 0
+        while works and tries < TRIES and not (tries and budget.spent):
             works = self._apply_once(works, until)
+            tries += 1
         for entity_id, work in works.items():
-            busy = VersionConflict(f"{entity_id} changed {TRIES} times between reading and writing")
+            times = "once" if tries == 1 else f"{tries} times"
+            busy = VersionConflict(f"{entity_id} changed {times} between reading and writing")
             self._answers |= dict.fromkeys(work.positions, busy)
+
+    def _record(self) -> None:
+        """Bring the schedules up to date with what was applied."""
         if self._gone:
             self._run.submit(self._run.schedules.forget(*self._gone))
         if self._noted:
             self._run.submit(self._run.schedules.record_applied(self._noted))
-        return [self._answers[position] for position in range(len(self._items))]
+        self._gone, self._noted = [], []
 
     def _group(self) -> dict[str, _Pending[E_]]:
         works: dict[str, _Pending[E_]] = {}

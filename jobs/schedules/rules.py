@@ -29,6 +29,7 @@ class Advance(msgspec.Struct, frozen=True):
 class EntityRules(Generic[E_]):
     """What differs between settlements and structures."""
 
+    job_type: str
     events: Sequence[str]
     entity_of: Callable[[Any], str]
     """Returns the entity ID in a payload."""

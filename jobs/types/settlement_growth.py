@@ -97,6 +97,7 @@ def _barriers(run: Run, until: Mapping[str, Moment]) -> Mapping[str, Moment]:
 
 
 _SETTLEMENTS: EntityRules[Settlement] = EntityRules(
+    job_type=NAME,
     events=tuple(GrowthType),
     entity_of=lambda payload: payload.settlement_id,
     event_of=lambda payload: payload.growth_type.value,

@@ -83,6 +83,7 @@ def _by_hand(
 
 
 _STRUCTURES: EntityRules[Structure] = EntityRules(
+    job_type=NAME,
     events=tuple(StructureEvent),
     entity_of=lambda payload: payload.structure_id,
     event_of=lambda payload: payload.event_type.value,

@@ -6,12 +6,15 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from jobs.errors import Skip
+from jobs import overrides
+from jobs.errors import NotBegun, Skip
 from jobs.main_api.client import MainApi
-from jobs.models import CampaignClock
+from jobs.models import CampaignClock, ScheduleRow
+from jobs.overrides import Overrides
 from jobs.registry import Answer, Item, type_named
 from jobs.run import Run
 from jobs.schedules.advances import DatabaseAdvances
+from jobs.schedules.apply import PART
 from jobs.schedules.store import DatabaseSchedules
 from jobs.triggers.store import DatabaseTriggers
 from jobs.world.clock import WorldTime
@@ -179,6 +182,30 @@ def test_version_conflicts_are_read_again_and_applied_once(api: MainApi, sandbox
     for i in ids:
         gold = before[i]["variables"]["resources"].get("gold", 0)
         assert sandbox.world()["settlements"][i]["variables"]["resources"]["gold"] == gold + 5
+
+
+def test_what_a_slow_main_api_leaves_no_time_for_is_handed_back(api: MainApi, sandbox: SandboxApi) -> None:
+    """What was applied by then is recorded; the others come again, and nothing is applied twice."""
+    real, missing = "settlement-1-1-1", [f"no-such-{n}" for n in range(2 * PART)]
+    row = ScheduleRow.objects.create(
+        campaign_id="campaign-1", entity_type="Settlement", entity_id=real, event_type="RESOURCE_GENERATION",
+        clock="world", anchor="1001-06-01T11:00:00.000000Z", interval=HOUR, next_due="1001-06-01T12:00:00.000000Z",
+    )  # fmt: skip
+    items = [growth(api, one, "RESOURCE_GENERATION") for one in (real, *missing)]
+    api.main_branch("campaign-1")
+    sandbox.control("POST", "faults", {"latencyMs": 400})
+    overrides.use({"SETTLEMENT_GROWTH": Overrides(timeout_s=1)})
+    try:
+        answers = apply("SETTLEMENT_GROWTH", items)
+    finally:
+        overrides.use({})
+    recorded = ScheduleRow.objects.get(pk=row.pk).anchor
+    sandbox.control("POST", "faults", {"latencyMs": 0})
+    again = apply("SETTLEMENT_GROWTH", items)
+
+    assert [type(one) for one in answers] == [dict] + [Skip] * (PART - 1) + [NotBegun] * (PART + 1)
+    assert {type(one) for one in again} == {Skip}
+    assert recorded > row.anchor
 
 
 def test_a_structure_s_maintenance_is_one_update(api: MainApi, sandbox: SandboxApi) -> None:

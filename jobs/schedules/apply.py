@@ -24,10 +24,11 @@ from jobs.main_api.updates import Update
 from jobs.registry import Answer, Item
 from jobs.run import Applied
 from jobs.schedules.households import DueEntity, as_standing
+from jobs.schedules.results import changes_of, differences, result_of
 from jobs.schedules.rules import Advance, EntityRules
 from jobs.slices import Budget
 from jobs.world.clock import Moment, WallTime, WorldTime
-from jobs.world.entity import Advanced, Occurred
+from jobs.world.entity import Advanced
 from jobs.world.marks import is_job_applied, with_job
 
 log = structlog.get_logger(__name__)
@@ -232,11 +233,11 @@ class _Batch(Generic[E_]):
             if event in advance.errors:
                 self._answers[position] = advance.errors[event]
             elif event in occurred:
-                work.results[position] = _result_of(entity, occurred.pop(event))
+                work.results[position] = result_of(entity, occurred.pop(event))
             else:
                 self._answers[position] = Skip(f"{event} of {entity.name} is applied already")
         if occurred:
-            also = {event: _changes_of(one) for event, one in occurred.items()}
+            also = {event: changes_of(one) for event, one in occurred.items()}
             first = next(iter(work.results), None)
             if first is not None:
                 work.results[first]["also"] = also
@@ -263,8 +264,8 @@ class _Batch(Generic[E_]):
             "entity": entity.name,
             "summary": change.summary,
             "occurrences": run.occurrences,
-            "before": _differences(level, variables, change.level, change.variables),
-            "after": _differences(change.level, change.variables, level, variables),
+            "before": differences(level, variables, change.level, change.variables),
+            "after": differences(change.level, change.variables, level, variables),
         }
         return change.level, with_job(change.variables, event, run.job_id)
 
@@ -286,14 +287,6 @@ class _Batch(Generic[E_]):
             return {update.entity.id: error for update in updates}
 
 
-def _result_of(entity: Settlement | Structure, one: Occurred[Any]) -> dict[str, Any]:
-    return {"entity": entity.name, **_changes_of(one)}
-
-
-def _changes_of(one: Occurred[Any]) -> dict[str, Any]:
-    return {"summary": one.summary, "occurrences": one.count, "before": dict(one.before), "after": dict(one.after)}
-
-
 def _skip_stopped_clocks(items: Sequence[Item]) -> dict[int, Answer]:
     """Skip scheduled jobs of a clock that stands still: of an inactive campaign, or of one that has changed its clock.
 
@@ -310,9 +303,3 @@ def _skip_stopped_clocks(items: Sequence[Item]) -> dict[int, Answer]:
     kind = WorldTime if run.schedules.world_time(run.campaign_id) else WallTime
     left = Skip(f"campaign {run.campaign_id} runs on another clock now")
     return {position: left for position, due in dues.items() if not isinstance(due, kind)}
-
-
-def _differences(level: int, variables: dict[str, Any], other_level: int, other: dict[str, Any]) -> dict[str, Any]:
-    """The part of (level, variables) that differs from the other pair, for a result's before and after."""
-    kept = {name: value for name, value in variables.items() if other.get(name) != value and name != "schedulerMarks"}
-    return kept if level == other_level else {"level": level, **kept}

@@ -77,7 +77,7 @@ class Advanced(Generic[M]):
     def note(
         self, event: str, count: int, last: M, changed: Mapping[str, Any], summary: str, level: int | None = None
     ) -> None:
-        """Record `count` occurrences of `event`, and set what they changed and the mark; None removes a variable."""
+        """Record `count` occurrences of `event`, and set what they changed and the mark; None in `changed` removes it."""
         names = [name for name, value in changed.items() if self.variables.get(name) != value]
         before = {name: self.variables[name] for name in names if name in self.variables}
         after = {name: changed[name] for name in names if changed[name] is not None}
@@ -85,7 +85,8 @@ class Advanced(Generic[M]):
             before, after = {"level": self.level} | before, {"level": level} | after
             self.level = level
         self.occurred[event] = Occurred(count=count, last=last, summary=summary, before=before, after=after)
-        kept = {name: value for name, value in (self.variables | dict(changed)).items() if value is not None}
+        merged = self.variables | dict(changed)
+        kept = {name: value for name, value in merged.items() if value is not None or name not in changed}
         self.variables = with_mark(kept, event, last)
 
     def recur(self, event: str, anchor: int, ticks: int, due: int, kind: type[M]) -> None:

@@ -90,6 +90,23 @@ def test_a_level_up_shortens_the_intervals_at_once() -> None:
     }
 
 
+def test_variables_that_are_null_stay() -> None:
+    """They are somebody else's; null of what the rules know counts as missing."""
+    theirs = {"ruler": None, "notes": {"tax": None}, "lastUpgradeAt": None}
+    variables = {"population": 100, "populationCap": 1000, "resources": None, **theirs}
+    town = advance_settlement(
+        Household(settlement=seen("town", 1, variables, timedelta(0))), WorldTime(START.at + timedelta(days=1))
+    )
+    wall = {"constructionDurationMinutes": 5, "health": 100, **theirs}
+    household = Household(settlement=None, structures={"wall": seen("wall", 1, wall, timedelta(0), "wall")})
+    (built,) = advance_structures(household, household.structures, WorldTime(START.at + timedelta(days=1))).values()
+
+    assert town.occurred
+    assert built.occurred
+    for after in (town, built):
+        assert {name: after.variables[name] for name in theirs} == theirs
+
+
 def test_what_a_shorter_interval_makes_overdue_is_due_at_the_level_up() -> None:
     variables = {"population": 1000, "populationCap": 1000, "resourceGenerationIntervalMinutes": 62}
     household = Household(settlement=seen("town", 1, variables, timedelta(0)))

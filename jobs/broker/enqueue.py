@@ -117,9 +117,9 @@ def _quietly(verb: Callable[[Sequence[AnyJob]], object], jobs: list[AnyJob], *, 
         log.warning("enqueue.redis_unreachable", jobs=len(jobs), error=str(error), next=next_step)
 
 
-def _row(job: AnyJob) -> tuple[str, str, str, str, str, int]:
+def _row(job: AnyJob) -> tuple[str, str, str, str, str, int, int]:
     description = f"{job.type} {job.campaign_id} {job.subject}".strip()
-    return (str(job.id), queue_of(job), job.campaign_id, job.type, description, job.payload_version)
+    return (str(job.id), queue_of(job), job.campaign_id, job.type, description, job.payload_version, job.attempt)
 
 
 @cache

@@ -1,5 +1,5 @@
 -- Puts jobs into Redis: their hash as RQ knows it, and their id into the queue or the scheduler's sorted set.
--- ARGV[1]: {queued, waiting: [[id, queue, campaign, type, description, payload version, due]], timeout, stamp,
+-- ARGV[1]: {queued, waiting: [[id, queue, campaign, type, description, payload version, claims, due]], timeout, stamp,
 --           fair_share}; ARGV[2]: data
 local given = cmsgpack.unpack(ARGV[1])
 
@@ -9,7 +9,7 @@ local function put(call, job, status)
     'status', status, 'origin', job[2], 'campaign', job[3], 'type', job[4], 'description', job[5], 'worker_name', '')
 end
 
--- Returns whether the hash is new: then no list and no set has the id.
+-- Returns whether the job is new: then no list and no set has its id. A job's hash may have expired before its id.
 local function save(job, status)
   local added = put(redis.pcall, job, status)
   if type(added) == 'table' then
@@ -17,7 +17,7 @@ local function save(job, status)
     added = put(redis.call, job, status)  -- any other error, such as a full memory, ends the script here
   end
   if job[6] > 1 then redis.call('HSET', 'rq:job:' .. job[1], 'version', job[6]) end
-  if added == 10 then return true end
+  if added == 10 and job[7] == 0 then return true end
   redis.call('PERSIST', 'rq:job:' .. job[1])
 end
 
@@ -33,7 +33,7 @@ end
 for queue in pairs(queues) do redis.call('SADD', 'rq:queues', list_key(queue)) end
 for _, job in ipairs(given.waiting) do
   save(job, 'scheduled')
-  redis.call('ZADD', 'rq:scheduler:scheduled_jobs', job[7], job[1])
+  redis.call('ZADD', 'rq:scheduler:scheduled_jobs', job[8], job[1])
 end
 if #given.waiting > 0 then redis.call('PUBLISH', 'scheduler:wake', '1') end
 if #given.queued > 0 then redis.call('PUBLISH', 'scheduler:queued', '1') end

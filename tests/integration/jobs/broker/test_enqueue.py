@@ -49,6 +49,18 @@ def test_a_job_that_redis_knows_leaves_where_it_was(redis: Redis) -> None:
 
 
 @pytest.mark.django_db
+def test_a_dead_letter_whose_hash_has_expired_leaves_where_it_was(redis: Redis) -> None:
+    """RQ's tools would list it as failed while it is queued, and after it has succeeded."""
+    job = Job(type="X", state=State.QUEUED, attempt=3, due_at=timezone.now())
+    redis.zadd("rq:failed:normal", {str(job.pk): 1})
+    redis.zadd(keys.SCHEDULED, {str(job.pk): 1})
+    enqueue.enqueue([job])
+
+    assert queued(redis) == [str(job.pk)]
+    assert redis.zcard(keys.SCHEDULED) == redis.zcard("rq:failed:normal") == 0
+
+
+@pytest.mark.django_db
 def test_what_is_no_hash_makes_room_for_one(redis: Redis) -> None:
     job = Job(type="X", state=State.QUEUED, due_at=timezone.now())
     redis.set(f"rq:job:{job.pk}", "odd")

@@ -77,7 +77,7 @@ class Advanced(Generic[M]):
     def note(
         self, event: str, count: int, last: M, changed: Mapping[str, Any], summary: str, level: int | None = None
     ) -> None:
-        """Record `count` occurrences of `event`, and set what they changed and the mark; None in `changed` removes it."""
+        """Record `count` occurrences of `event`, and set the mark and what they changed; None there removes it."""
         names = [name for name, value in changed.items() if self.variables.get(name) != value]
         before = {name: self.variables[name] for name in names if name in self.variables}
         after = {name: changed[name] for name in names if changed[name] is not None}

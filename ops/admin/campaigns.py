@@ -1,5 +1,6 @@
 """Campaigns: their clocks, what is due next for their settlements and structures, and what blocks it."""
 
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -293,7 +294,7 @@ def _find_pause(clock: CampaignClock, paused: list[Pause]) -> Pause | None:
     return own[0] if own else None
 
 
-def _read_after(request: HttpRequest) -> tuple[str, int] | None:
-    """The (next_due, id) after which the page starts."""
-    due, _, number = request.GET.get("after", "").rpartition("~")
-    return (due, int(number)) if due and number.isascii() and number.isdigit() and len(number) < 19 else None
+def _read_after(request: HttpRequest) -> tuple[str, int, int] | None:
+    """The (next_due, rank, id) after which the page starts."""
+    found = re.fullmatch(r"([^~]+)~([0-9]{1,2})~([0-9]{1,18})", request.GET.get("after", ""))
+    return (found[1], int(found[2]), int(found[3])) if found else None

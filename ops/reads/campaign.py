@@ -6,9 +6,9 @@ It reads only the service's own tables (clocks, schedule rows, jobs), not the ma
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
-from django.db.models import Q, QuerySet
+from django.db.models import Case, Q, QuerySet, Value, When
 from django.utils.translation import gettext, gettext_noop
 
 from jobs.models import CampaignClock, Job, ScheduleRow
@@ -16,7 +16,7 @@ from jobs.states import ENDED, State
 from jobs.world.calendars.calendar import Calendar
 from jobs.world.calendars.examples import GREGORIAN
 from jobs.world.clock import Moment, WorldTime, sortable
-from jobs.world.occurrences import rank_of
+from jobs.world.occurrences import ORDER, rank_of
 from ops.humanize import duration
 from ops.labels import STATES, name_event
 from ops.reads.campaign_blockers import Blocker
@@ -25,6 +25,9 @@ from ops.reads.campaign_jobs import Newest
 from ops.reads.households import explain_waiting
 
 PAGE: Final = 60  #: schedule rows of a page
+_RANK: Final = Case(
+    *[When(event_type=event, then=Value(rank_of(event))) for event in ORDER], default=Value(rank_of(""))
+)  #: of the event among those due at the same moment
 
 
 @dataclass(slots=True)
@@ -124,16 +127,22 @@ class Row:
 
 
 def find_rows(
-    clock: CampaignClock, *, search: str, after: tuple[str, int] | None, since: WorldTime | None = None
-) -> QuerySet[ScheduleRow]:
-    """The schedule rows, next due first; `after` is the (next_due, id) of the last row of the page before."""
-    found = ScheduleRow.objects.filter(campaign_id=clock.campaign_id, next_due__gt="").order_by("next_due", "id")
+    clock: CampaignClock, *, search: str, after: tuple[str, int, int] | None, since: WorldTime | None = None
+) -> QuerySet[Any]:
+    """The schedule rows with their `rank`, next due first, those due at one time in the order of things.
+
+    `after` is the (next_due, rank, id) of the last row of the page before.
+    """
+    every = ScheduleRow.objects.filter(campaign_id=clock.campaign_id, next_due__gt="").annotate(rank=_RANK)
+    found = every.order_by("next_due", "rank", "id")
     if search:
         found = found.filter(Q(entity_name__icontains=search) | Q(entity_id=search))
     if since:
         found = found.filter(clock="world", next_due__gte=sortable(since))
     if after:
-        found = found.filter(Q(next_due__gt=after[0]) | Q(next_due=after[0], id__gt=after[1]))
+        due, rank, number = after
+        later = Q(rank__gt=rank) | Q(rank=rank, id__gt=number)
+        found = found.filter(Q(next_due__gt=due) | Q(next_due=due) & later)
     return found
 
 
@@ -145,11 +154,11 @@ def describe(
     now: datetime,
     calendar: Calendar = GREGORIAN,
 ) -> list[Row]:
-    """The rows with their due times, their jobs and what blocks them, those due at one time in the order of things."""
+    """The rows with their due times, their jobs and what blocks them."""
     read = read_clock(clock, now)
     waiting = explain_waiting(found, read, now)
     described = []
-    for row in sorted(found, key=lambda row: (row.next_due, rank_of(row.event_type))):
+    for row in found:
         due, due_in = _read_due(row, read, now)
         one = Row(row, due, due_in, *jobs.find_for(row), calendar=calendar)
         one.blockers = [blocker for blocker in blocked_by if blocker.blocks(row, overdue=one.overdue)]

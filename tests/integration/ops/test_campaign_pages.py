@@ -3,6 +3,7 @@
 import re
 from datetime import timedelta
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from django.test import Client
@@ -66,6 +67,27 @@ def test_schedules_due_at_one_time_are_in_the_order_of_things(admin_client: Clie
     assert [row.row.event_type for row in rows] == [
         *("LEVEL_UP_CHECK", "POPULATION_GROWTH", "RESOURCE_GENERATION", "LEVEL_UP_CHECK")
     ]
+
+
+def test_the_order_of_things_goes_on_over_the_pages(
+    admin_client: Client, alive: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each schedule is on one page; an unusable place is the first page."""
+    monkeypatch.setattr(campaign_page, "PAGE", 2)
+    campaign()
+    for event in ("LEVEL_UP_CHECK", "RESOURCE_GENERATION", "POPULATION_GROWTH"):
+        for entity in ("s-1", "s-2"):
+            growth(timedelta(hours=2), entity=entity, event_type=event)
+    seen, after = [], "x~~"
+    for _ in range(3):
+        page = admin_client.get(f"{PAGE}c-1/change/", {"after": after})
+        seen += [(row.row.event_type, row.row.entity_id) for row in page.context["rows"]]
+        after = "".join(re.findall(r'rel="next" href="\?after=([^"&]+)', page.content.decode()))
+        after = unquote(after)
+
+    events = ("POPULATION_GROWTH", "RESOURCE_GENERATION", "LEVEL_UP_CHECK")
+    assert seen == [(event, entity) for event in events for entity in ("s-1", "s-2")]
+    assert after == ""
 
 
 def test_a_wall_clock_campaign_counts_on_the_wall_clock(admin_client: Client, alive: Redis) -> None:
@@ -153,7 +175,7 @@ def test_schedules_are_searched_and_paged(admin_client: Client, alive: Redis, mo
         growth(timedelta(hours=1 + number), entity=f"s-{number}", name=name)
     first = admin_client.get(f"{PAGE}c-1/change/")
     more = first.context["more"]
-    second = admin_client.get(f"{PAGE}c-1/change/", {"after": f"{more.next_due}~{more.pk}"})
+    second = admin_client.get(f"{PAGE}c-1/change/", {"after": f"{more.next_due}~{more.rank}~{more.pk}"})
     found = admin_client.get(f"{PAGE}c-1/change/", {"q": "river"})
 
     assert [one.row.entity_name for one in first.context["rows"]] == ["Riverton", "Farhold"]

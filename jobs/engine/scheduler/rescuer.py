@@ -17,6 +17,7 @@ from jobs.engine.worker import attempt, rq_mirror
 from jobs.errors import LostBeforeSending, OutcomeUnknown
 from jobs.ledger import Ending, moves
 from jobs.models import Job
+from jobs.policies import time_limit_of
 from jobs.registry import readable_versions
 from jobs.sending import NOT_SENT
 from jobs.states import WAITING, State
@@ -24,6 +25,8 @@ from jobs.states import WAITING, State
 log = structlog.get_logger(__name__)
 OVERDUE: Final = timedelta(seconds=5)  #: a job that Redis carries is queued within milliseconds of its due time
 EVERY_SECONDS: Final = 2.0
+#: Longer than any lease: the longest time limit, the longest LEASE_SECONDS, and as much for clocks that disagree.
+LONGEST_LEASE: Final = timedelta(days=1, hours=2)
 
 
 class Rescuer:
@@ -38,9 +41,25 @@ class Rescuer:
 
     def poll(self, now: datetime) -> None:
         """Run one round. Raises redis.RedisError and database errors."""
+        self.shorten_impossible(now)
         self.free_expired(now)
         self.requeue_unclaimed(now)
         self.queue_overdue(now)
+
+    def shorten_impossible(self, now: datetime) -> None:
+        """Shorten leases that end later than any can: a machine claimed the jobs whose clock is days or years ahead.
+
+        Its worker may be alive: then it renews them long before they expire, and this happens again. Those of a lost
+        worker expire as any lease does. As long as RQ's own workers have, which do not renew theirs.
+        """
+        beyond = now + LONGEST_LEASE
+        running = Job.objects.in_state(State.RUNNING).filter(lease_until__gt=beyond)
+        for job_type in set(running.order_by().values_list("type", flat=True)[:BATCH]):
+            until = now + max(time_limit_of(job_type), settings.JOB_TIMEOUT) + settings.LEASE
+            shortened = moves.shorten_leases(job_type, beyond=beyond, until=until)
+            log.warning(
+                "rescuer.leases_shortened", job_type=job_type, jobs=shortened, cause="a worker's clock is far ahead"
+            )
 
     def free_expired(self, now: datetime) -> None:
         """End running jobs whose lease expired as attempts of unknown outcome.

@@ -108,3 +108,39 @@ def test_a_stale_worker_renews_no_other_worker_s_lease(redis: Redis) -> None:
 
     job.refresh_from_db()
     assert job.lease_until == until
+
+
+def test_a_lease_of_a_clock_that_was_years_ahead_does_not_last_for_years(redis: Redis) -> None:
+    """Its worker is lost, so nobody renews it once it is shortened."""
+    (job,) = submit(1)
+    claims(redis)
+    rescuer, now = Rescuer(redis), timezone.now()
+    Job.objects.filter(pk=job.pk).update(lease_until=now + timedelta(days=3650))
+    states = []
+    for seconds in range(0, int((settings.JOB_TIMEOUT + 2 * settings.LEASE).total_seconds()), 2):
+        rescuer.poll(now + timedelta(seconds=seconds))
+        job.refresh_from_db()
+        states.append(State(job.state))
+
+    assert states[0] == State.RUNNING
+    assert states[-1] == State.RETRYING
+
+
+def test_a_worker_whose_clock_is_years_ahead_keeps_the_jobs_that_it_runs(redis: Redis) -> None:
+    """It renews a shortened lease, as it would any other; that of RQ's own worker, which cannot, stays."""
+    (job,) = submit(1)
+    claims(redis)
+    (of_rq,) = submit(1, campaign_id="c-2")
+    rescuer, now = Rescuer(redis), timezone.now()
+    limit = now + settings.JOB_TIMEOUT + settings.LEASE
+    Job.objects.filter(pk=of_rq.pk).update(lease_until=limit, state=State.RUNNING, worker="rq-perform", attempt=1)
+    for seconds in range(0, 4 * int(settings.LEASE.total_seconds()), 2):
+        at = now + timedelta(seconds=seconds)
+        if seconds % (settings.LEASE.total_seconds() // 3) < 2:
+            Job.objects.filter(pk=job.pk).update(lease_until=at + timedelta(days=3650))
+        rescuer.poll(at)
+        if at < limit:
+            of_rq.refresh_from_db()
+            assert (of_rq.state, of_rq.lease_until) == (State.RUNNING, limit)
+        job.refresh_from_db()
+        assert job.state == State.RUNNING

@@ -126,7 +126,7 @@ def _store_with_others(job: Job, by: By) -> tuple[Job, bool]:
             return answer
         if existing.id != job.id:  # else who led was interrupted after the commit
             return existing, False
-    announce([(job, entry)], committed=True)
+    announce([(job, entry)])
     return job, True
 
 
@@ -136,7 +136,7 @@ def _create_together(noted: Sequence[tuple[Job, Entry]]) -> list[bool]:
     for job, entry in noted:
         first.setdefault(job.unique_key, (job, entry))
     new = ledger.create_noted({key: job for key, (job, _) in first.items()}, [entry for _, entry in first.values()])
-    enqueue.enqueue_committed([job for key, (job, _) in first.items() if key in new])
+    enqueue.enqueue_after_commit([job for key, (job, _) in first.items() if key in new])
     return [job.unique_key in new and first[job.unique_key][0] is job for job, _ in noted]
 
 

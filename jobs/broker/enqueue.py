@@ -13,17 +13,18 @@ from typing import Any, Final
 
 import structlog
 from django.conf import settings
-from django.db import transaction
 from django.utils import timezone
 from redis import ConnectionError as ConnectionLost
 from redis import Redis, RedisError
 from rq.job import Job as RQJob
 from rq.serializers import JSONSerializer
+from rq.utils import utcformat
 
 from jobs.broker import keys
 from jobs.broker.rq_guard import PERFORM
 from jobs.broker.scripts import FAIR_SHARE, Script, script
 from jobs.ledger import Claimed, Enqueued
+from jobs.ledger.recording import after_commit
 from jobs.models import Job
 from jobs.states import WAITING, Priority, State
 
@@ -64,7 +65,7 @@ def enqueue(jobs: Sequence[AnyJob]) -> int:
             waiting=waiting[start : start + BATCH],
             blob=_data(),
             timeout=int(settings.JOB_TIMEOUT.total_seconds()),
-            stamp=f"{now.replace(tzinfo=None).isoformat(timespec='microseconds')}Z",  # as rq.utils.utcformat
+            stamp=utcformat(now),
             fair_share=FAIR_SHARE,
         )
     return len(queued) + len(waiting)
@@ -97,17 +98,12 @@ def recount(queue: str) -> None:
 
 def enqueue_after_commit(jobs: Sequence[AnyJob]) -> None:
     """Enqueue after the commit. After a Redis outage the scheduler does it: see the module's docstring."""
-    transaction.on_commit(partial(enqueue_committed, list(jobs)))
-
-
-def enqueue_committed(jobs: list[AnyJob]) -> None:
-    """Enqueue now; after a Redis outage the scheduler does it."""
-    _quietly(enqueue, jobs, next_step="the scheduler enqueues them when Redis answers")
+    after_commit(partial(_quietly, enqueue, list(jobs), next_step="the scheduler enqueues them when Redis answers"))
 
 
 def dequeue_after_commit(jobs: Sequence[AnyJob]) -> None:
     """Dequeue after the commit; during a Redis outage the claim of the job fails."""
-    transaction.on_commit(partial(_quietly, dequeue, list(jobs), next_step="no worker can claim them"))
+    after_commit(partial(_quietly, dequeue, list(jobs), next_step="no worker can claim them"))
 
 
 def _quietly(verb: Callable[[Sequence[AnyJob]], object], jobs: list[AnyJob], *, next_step: str) -> None:

@@ -1,6 +1,6 @@
 """What a move leaves behind: its audit entry, and the signal that is sent after the commit."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -83,8 +83,8 @@ def _as_details(origin: Mapping[str, Any], job: Job, changes: Mapping[str, Chang
     return as_json(details) if details else None
 
 
-def announce(moved: Sequence[tuple[Job | Claimed | Enqueued, Entry]], *, committed: bool = False) -> None:
-    """Send `job_moved` after the commit; at once if the moves are `committed`."""
+def announce(moved: Sequence[tuple[Job | Claimed | Enqueued, Entry]]) -> None:
+    """Send `job_moved` after the commit."""
     if not moved:
         return
     moves = [
@@ -104,7 +104,15 @@ def announce(moved: Sequence[tuple[Job | Claimed | Enqueued, Entry]], *, committ
         )
         for job, e in moved
     ]
-    if committed:
-        job_moved.send_robust(sender=Job, moves=moves)
+    after_commit(partial(job_moved.send_robust, sender=Job, moves=moves))
+
+
+def after_commit(act: Callable[[], object]) -> None:
+    """As transaction.on_commit; outside transactions at once, and without a connection, which on_commit would open.
+
+    A thread whose job another one has stored needs none.
+    """
+    if connection.in_atomic_block:
+        transaction.on_commit(act)
     else:
-        transaction.on_commit(partial(job_moved.send_robust, sender=Job, moves=moves))
+        act()

@@ -88,7 +88,7 @@ class RQMirror:
         self._answer = script("fetch").begin(
             self._connection,
             now=now.timestamp(),
-            stamp=f"{now.replace(tzinfo=None).isoformat(timespec='microseconds')}Z",  # as rq.utils.utcformat
+            stamp=utcformat(now),
             worker=self._worker,
             claimed=self._claimed,
             started=self._started,

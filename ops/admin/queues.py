@@ -1,6 +1,7 @@
 """django-rq's pages, for users who may see jobs. Its buttons act on scheduler jobs as the admin's own do."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from typing import Any, Final
 
@@ -96,16 +97,14 @@ def _render_unreadable(request: HttpRequest, error: Exception) -> HttpResponse:
 def _render_started(view: Callable[..., HttpResponse], request: HttpRequest, queue_index: int) -> HttpResponse:
     """django-rq's list of started jobs, which fails if RQ forgets a job while the list is read."""
     for _ in range(LOOKS):
-        try:
+        _forget_ended(get_queue_by_index(queue_index))
+        with suppress(NotImplementedError):  # RQ's registry has no remove(), which django-rq calls for such a job
             return view(request, queue_index)
-        except (NotImplementedError, ValueError):
-            # RQ's registry has no remove(), which django-rq calls, and splits each entry at one colon.
-            _forget_ended(get_queue_by_index(queue_index))
     return view(request, queue_index)
 
 
 def _forget_ended(queue: Queue) -> None:
-    """Remove started jobs that RQ no longer knows, and what is no job with an execution."""
+    """Remove started jobs that RQ no longer knows, and what is no job with an execution: RQ would fail to split it."""
     key = StartedJobRegistry(queue=queue).key
     entries: Any = queue.connection.zrange(key, 0, -1)
     started = [entry for entry in keys.texts(entries) if entry.count(":") == 1]

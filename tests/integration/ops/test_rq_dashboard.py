@@ -111,6 +111,18 @@ def test_enqueue_of_a_scheduled_job_is_run_now(operator: Client, redis: Redis) -
     assert str(job.pk) not in text(operator, "/admin/queues/schedulers/0/")
 
 
+def test_started_jobs_are_listed_beside_what_rq_cannot_read(operator: Client, redis: Redis) -> None:
+    """Entries that are no job with an execution, and of jobs that RQ has forgotten, leave the list."""
+    (job,) = submit(1)
+    known = f"{job.pk}:1".encode()
+    redis.zadd("rq:wip:normal", dict.fromkeys((b"odd", b"a:b:c", b"\xff:1", b"gone:1", known), 1e12))
+
+    listed = operator.get(f"{BASE}/started/")
+
+    assert listed.context["num_jobs"] == 1
+    assert redis.zrange("rq:wip:normal", 0, -1) == [known]
+
+
 def test_stop_gives_up_a_running_job(operator: Client, start: Start, redis: Redis, sandbox: SandboxApi) -> None:
     """The dashboard shows it as started, with its worker; Stop makes it a dead letter, with the name."""
     sandbox.control("POST", "faults", {"latencyMs": 30_000})

@@ -5,6 +5,7 @@ from django.conf import settings
 from django.utils import timezone
 from redis import Redis
 
+from jobs.broker import keys
 from jobs.engine.worker.worker import Worker
 from jobs.ledger import Claimed
 
@@ -30,3 +31,8 @@ def claims(redis: Redis) -> tuple[Worker, Claimed]:
     (group,) = worker.cycles.in_flight
     group.began -= 1
     return worker, group.members[0]
+
+
+def work() -> None:
+    """Work in this process until the queues are empty."""
+    claiming_worker(keys.redis()).work(burst=True)

@@ -19,6 +19,12 @@ def work(redis: Redis, **options: Any) -> Worker:
     return worker
 
 
+def submit_one(campaign: str = "c-1", **more: Any) -> Job:
+    """Submit one event expiration."""
+    submission = Submission(type="EVENT_EXPIRATION", campaign_id=campaign, payload={}, **more)
+    return service.submit(submission, actor="test")[0]
+
+
 def submit(n: int, **changes: Any) -> list[Job]:
     """Submit event expirations with different subjects."""
     fields: dict[str, Any] = {"type": "EVENT_EXPIRATION", "campaign_id": "campaign-2", "payload": {}, **changes}

@@ -2,7 +2,7 @@
 
 import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from django.test import override_settings
 from hypothesis import settings as settings_of_laws
 from pytest_django import DjangoDbBlocker
 from redis import Redis
+from whitenoise.middleware import WhiteNoiseMiddleware
+from whitenoise.responders import StaticFile
 
 from api import wrong_tokens
 from jobs import counters
@@ -78,6 +80,23 @@ def _contexts_of_pages() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(test_client, "store_rendered_templates", store_page)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _static_files() -> Iterator[None]:
+    """Each test's client has middleware of its own, but the static files are looked for once."""
+    search: Callable[[WhiteNoiseMiddleware], None] = WhiteNoiseMiddleware.add_files_from_finders
+    found: dict[str, dict[str, StaticFile]] = {}
+
+    def add(middleware: WhiteNoiseMiddleware) -> None:
+        if (prefix := middleware.static_prefix) not in found:
+            search(middleware)
+            found[prefix] = middleware.files
+        middleware.files = {**middleware.files, **found[prefix]}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(WhiteNoiseMiddleware, "add_files_from_finders", add)
         yield
 
 

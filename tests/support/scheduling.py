@@ -12,8 +12,8 @@ from xdist.scheduler import LoadScopeScheduling
 
 #: The tests of these folders share what takes long to start.
 TOGETHER: Final = ("tests/integration/ops/browser/",)
-#: These wait for processes most of the time.
-WAITING: Final = "tests/acceptance/"
+#: These wait for processes, clocks and stores most of the time.
+WAITING: Final = ("tests/acceptance/", "tests/integration/jobs/")
 
 
 class ByFolder(LoadScopeScheduling):
@@ -30,6 +30,6 @@ def in_order(items: Sequence[pytest.Item]) -> list[pytest.Item]:
     """
     alone = [item for item in items if item.nodeid.startswith(TOGETHER)]
     waiting = [item for item in items if item.nodeid.startswith(WAITING)]
-    others = [item for item in items if not item.nodeid.startswith((*TOGETHER, WAITING))]
+    others = [item for item in items if not item.nodeid.startswith((*TOGETHER, *WAITING))]
     placed = [(n / len(part), item) for part in (waiting, others) for n, item in enumerate(part)]
     return [*alone, *(item for _, item in sorted(placed, key=lambda place: place[0]))]

@@ -202,6 +202,23 @@ document.addEventListener("DOMContentLoaded", () => {
   });
 });
 
+// An icon's text is the icon's name: a screen reader would read unfold's menu as "monitoring Dashboard". Where a button
+// is nothing but icons, that is all the name it has.
+(() => {
+  const ICON = ".material-symbols-outlined";
+  function isNamed(host) {
+    const rest = host.cloneNode(true);
+    rest.querySelectorAll(ICON).forEach((icon) => icon.remove());
+    return host.hasAttribute("aria-label") || rest.textContent.trim() !== "";
+  }
+  const hide = () => document.querySelectorAll(`${ICON}:not([role], [aria-hidden])`).forEach((icon) => {
+    const host = icon.closest("a, button");
+    if (!host || isNamed(host)) icon.setAttribute("aria-hidden", "true");
+  });
+  document.addEventListener("DOMContentLoaded", hide);
+  document.addEventListener("ops:updated", hide);
+})();
+
 // The palette says so when it found nothing; unfold's answer then holds no list, and the box would stay empty.
 document.addEventListener("htmx:afterSwap", ({ detail: { target } }) => {
   if (target.id !== "command-results" || target.childElementCount) return;

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import psutil
 
 EVERY_S = 0.05
+FAMILY_EVERY_S = 1.0  #: to find children, every process of the machine is read
 
 
 @dataclass(slots=True)
@@ -40,14 +41,20 @@ class Sampler:
         return max((rss for _, _, rss in self.samples), default=0) / 1e6
 
     def _sample(self) -> None:
+        roots: list[psutil.Process] = []
+        family: list[psutil.Process] = []
+        looked_at = -FAMILY_EVERY_S
         while not self._stopping.wait(EVERY_S):
             try:
-                roots = [psutil.Process(pid) for pid in self.pids]
-                family = [process for root in roots for process in (root, *root.children(recursive=True))]
+                if time.monotonic() - looked_at >= FAMILY_EVERY_S:
+                    roots = [psutil.Process(pid) for pid in self.pids]
+                    family = [process for root in roots for process in (root, *root.children(recursive=True))]
+                    looked_at = time.monotonic()
                 times = [p.cpu_times() for p in family]
                 rss = sum(p.memory_info().rss for p in family)
             except psutil.NoSuchProcess:
-                continue  # it or a child exited meanwhile
+                looked_at = -FAMILY_EVERY_S  # it or a child exited meanwhile
+                continue
             self.written = sum(root.io_counters().write_chars for root in roots)
             self.samples.append((time.time(), sum(t.user + t.system for t in times), rss))
 

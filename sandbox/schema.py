@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from graphql import (
     DocumentNode,
@@ -20,9 +20,8 @@ from graphql import (
 
 from sandbox.contract import Record
 from sandbox.dialect import Dialect
+from sandbox.plan import Outcome, Plan, plan_of
 from sandbox.world import World
-
-Resolver = Callable[..., Any]
 
 
 def _from_record(record: Record, info: Any, **_: Any) -> Any:
@@ -49,6 +48,7 @@ MORE: dict[str, Callable[[World, dict[str, Any]], Any]] = {
     "event": lambda w, a: w.events.get(a["id"]),
     "getEffectsForEntity": lambda w, a: w.effects_of(a["entityType"], a["entityId"], a["timing"]),
 }
+_READS = QUERIES | MORE
 _MORE_SDL = """world(id: ID!): World
   eventsByCampaign(campaignId: ID!): [Event!]!
   event(id: ID!): Event
@@ -77,35 +77,58 @@ class Service:
         self.dialect = dialect
         self.before = before
         self.schema = _schema(dialect.points)
+        self._is_plain = not dialect.points and not dialect.missing_is_error
 
     def execute(self, query: str, variables: Record | None, operation: str | None, *, api_key: bool = False) -> Record:
         """Return the response to a request. Raises Unauthorized if an API key is not valid for it."""
-        document = _parsed(query, self.schema)
-        if isinstance(document, list):
-            return {"errors": [error.formatted for error in document]}
+        document, plan, errors = _prepared(query, self.schema)
+        if errors:
+            return {"errors": [error.formatted for error in errors]}
         if refused := self.dialect.check(document, api_key=api_key):
             return {"errors": [refused.formatted]}
+        outcomes: dict[str, Outcome] = {}
+        if plan is not None and self._is_plain and (not operation or operation == plan.name):
+            data = plan.execute({} if variables is None else variables, self.resolve, outcomes)
+            if data is not None:
+                return {"data": data}
         answer = execute_sync(
             self.schema,
             document,
-            context_value=self,
+            context_value=_Context(self, outcomes),
             variable_values=variables,
             operation_name=operation,
             check_sync=False,
         )
         return self.dialect.answer(answer.data, [_formatted(error) for error in answer.errors or ()])
 
+    def resolve(self, name: str, args: dict[str, Any]) -> Any:
+        """Carry out a root field. May raise to refuse it."""
+        self.before(name, args)
+        mutation = name in MUTATIONS
+        run = MUTATIONS[name] if mutation else _READS[name]
+        if self._is_plain:
+            return run(self.world, args)
+        self.dialect.before(self.world, name, args, mutation=mutation)
+        return self.dialect.root(self.world, name, args, lambda: run(self.world, args))
+
+
+class _Context(NamedTuple):
+    """A request as graphql-core's resolvers see it, and what a plan has carried out of it."""
+
+    service: Service
+    outcomes: dict[str, Outcome]
+
 
 @cache
 def _schema(points: frozenset[int]) -> GraphQLSchema:
     """The schema of a dialect, for all services that speak it: building it takes longer than a world does."""
     schema = build_schema(_sdl(Dialect(points)))
-    for type_name, resolvers in (("Query", QUERIES | MORE), ("Mutation", MUTATIONS)):
+    for type_name in ("Query", "Mutation"):
         kind = schema.type_map[type_name]
         if not isinstance(kind, GraphQLObjectType):
             raise TypeError(f"{type_name} is not an object type")
-        for name, field in kind.fields.items():
-            field.resolve = _root(name, resolvers[name], mutation=type_name == "Mutation")
+        for field in kind.fields.values():
+            field.resolve = _root
     value = _value if points else _from_record  # a dialect costs only those who ask for it
     for kind in schema.type_map.values():
         if isinstance(kind, GraphQLObjectType) and not kind.name.startswith("__"):
@@ -115,29 +138,35 @@ def _schema(points: frozenset[int]) -> GraphQLSchema:
 
 
 def _value(record: Record, info: Any, **_: Any) -> Any:
-    return info.context.dialect.value(info.parent_type.name, info.field_name, record)
+    return info.context.service.dialect.value(info.parent_type.name, info.field_name, record)
 
 
-def _root(name: str, run: Callable[[World, dict[str, Any]], Any], *, mutation: bool) -> Resolver:
-    def resolve(_source: Any, info: Any, **args: Any) -> Any:
-        service: Service = info.context
-        service.before(name, args)
-        if not service.dialect.points and not service.dialect.missing_is_error:
-            return run(service.world, args)
-        service.dialect.before(service.world, name, args, mutation=mutation)
-        return service.dialect.root(service.world, name, args, lambda: run(service.world, args))
+def _root(_source: Any, info: Any, **args: Any) -> Any:
+    context: _Context = info.context
+    known = context.outcomes.get(info.path.key)
+    return known.replay() if known else context.service.resolve(info.field_name, args)
 
-    return resolve
+
+class _Prepared(NamedTuple):
+    document: DocumentNode
+    plan: Plan | None
+    errors: list[GraphQLError]
 
 
 @lru_cache(maxsize=2000)
-def _parsed(query: str, schema: GraphQLSchema) -> DocumentNode | list[GraphQLError]:
+def _prepared(query: str, schema: GraphQLSchema) -> _Prepared:
+    document, errors = _parsed(query)
+    if not errors:
+        errors = validate(schema, document)
+    return _Prepared(document, None if errors else plan_of(document, schema), errors)
+
+
+@lru_cache(maxsize=2000)
+def _parsed(query: str) -> tuple[DocumentNode, list[GraphQLError]]:
     try:
-        document = parse(query)
+        return parse(query), []
     except GraphQLError as error:
-        return [error]
-    errors = validate(schema, document)
-    return errors or document
+        return DocumentNode(), [error]
 
 
 def _sdl(dialect: Dialect) -> str:
@@ -157,11 +186,8 @@ def _sdl(dialect: Dialect) -> str:
 
 def is_mutation(query: str) -> bool:
     """Return whether a document holds a mutation."""
-    try:
-        document = parse(query)
-    except GraphQLError:
-        return False
-    operations = [d for d in document.definitions if isinstance(d, OperationDefinitionNode)]
+    document, errors = _parsed(query)
+    operations = [d for d in (() if errors else document.definitions) if isinstance(d, OperationDefinitionNode)]
     return any(o.operation.value == "mutation" for o in operations)
 
 

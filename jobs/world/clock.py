@@ -1,11 +1,12 @@
 """Wall-clock time and world time, as two types that cannot be mixed up."""
 
 import re
+from collections.abc import Hashable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
-from typing import Final, Self, TypeVar
+from typing import Any, Final, Self, TypeVar, cast
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST: Final = datetime(1, 1, 1, tzinfo=UTC)
@@ -102,12 +103,12 @@ def parse_moment(clock: str, text: str) -> Moment:
 
 def parse_as(kind: type[M], text: str) -> M:
     """`kind.parse`, for times that many entities have. Raises ValueError quoting the text."""
-    return kind(_parse(text))
+    return cast("M", _parse(cast("Any", kind), text))
 
 
 @lru_cache(maxsize=4096)  # as for _isoformat
-def _parse(text: str) -> datetime:
-    return WorldTime.parse(text).at
+def _parse(kind: Hashable, text: str) -> _Moment:
+    return cast("type[_Moment]", kind).parse(text)
 
 
 def sortable(moment: Moment | None) -> str:
@@ -147,4 +148,9 @@ def moment_at(ticks: int, kind: type[M]) -> M:
     >>> moment_at(ticks_of(WorldTime.parse("1372-01-16T06:00Z")), WorldTime).isoformat()
     '1372-01-16T06:00:00.000Z'
     """
-    return kind(_FIRST + ticks * _MICROSECOND)
+    return cast("M", _moment_at(ticks, cast("Any", kind)))
+
+
+@lru_cache(maxsize=4096)  # as for _isoformat
+def _moment_at(ticks: int, kind: Hashable) -> _Moment:
+    return cast("type[_Moment]", kind)(_FIRST + ticks * _MICROSECOND)

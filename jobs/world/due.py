@@ -22,6 +22,13 @@ def interval(base: timedelta, level: int) -> timedelta:
     return base * LEVEL_FACTORS[max(1, min(level, len(LEVEL_FACTORS))) - 1]
 
 
+@lru_cache(maxsize=1024)
+def interval_of(ticks: int) -> timedelta:
+    """So many microseconds."""
+    return timedelta(microseconds=ticks)
+
+
+@lru_cache(maxsize=1024)
 def in_ticks(every: timedelta) -> int:
     """An interval in microseconds."""
     return every // timedelta(microseconds=1)

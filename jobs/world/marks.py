@@ -31,7 +31,8 @@ def read_mark(variables: Mapping[str, Any], event: str, like: type[M]) -> M | No
 
 def with_mark(variables: Mapping[str, Any], event: str, moment: M) -> dict[str, Any]:
     """`variables` with the mark set to `moment`; drops marks of another clock."""
-    marks = _marks(variables)
+    marks: Any = variables.get(KEY)
+    marks = marks if isinstance(marks, dict) else {}
     name = clock_name(moment)
     if marks.get("clock", name) != name:
         marks = {"jobs": marks["jobs"]} if "jobs" in marks else {}

@@ -58,6 +58,8 @@ class _Known:
     fits: Callable[[Any], bool]
     expected: str
     whole: bool = False  #: it is read as an int
+    usual: tuple[float, float] = (1, 0)
+    """An int or, unless `whole`, a float between these fits: most need no call to find out."""
 
 
 def _read(raw: object, known: Mapping[str, _Known], default: object) -> tuple[dict[str, Any], list[str]]:
@@ -72,7 +74,10 @@ def _read(raw: object, known: Mapping[str, _Known], default: object) -> tuple[di
         value = raw.get(name)
         if value is None:
             continue
-        if not one.fits(value):
+        kind = type(value)
+        if (kind is int or (kind is float and not one.whole)) and one.usual[0] <= value <= one.usual[1]:
+            values[one.field] = value
+        elif not one.fits(value):
             used = getattr(default, one.field)
             warnings.append(f"{name}: expected {one.expected}, got {_abbreviate(value)}: {used!r} is used")
         elif one.whole:
@@ -127,12 +132,18 @@ class StructureVariables:
 #: The contract's defaults, made once: reading takes a third less time.
 _SETTLEMENT, _STRUCTURE = SettlementVariables(), StructureVariables()
 _INTERVAL: Final = "minutes, at least a second"
+_AMOUNT: Final = (0, 1e15)
+_USUAL_INTERVAL: Final = (1, 1e6)
 _OF_SETTLEMENT: Final = {
-    "population": _Known("population", _count, "a whole number >= 0", whole=True),
-    "populationCap": _Known("population_cap", _count, "a whole number >= 0", whole=True),
-    "populationGrowthRate": _Known("population_growth_rate", _not_negative, "a number >= 0"),
-    "populationGrowthIntervalMinutes": _Known("population_growth_interval_minutes", _minutes, _INTERVAL),
-    "resourceGenerationIntervalMinutes": _Known("resource_generation_interval_minutes", _minutes, _INTERVAL),
+    "population": _Known("population", _count, "a whole number >= 0", whole=True, usual=_AMOUNT),
+    "populationCap": _Known("population_cap", _count, "a whole number >= 0", whole=True, usual=_AMOUNT),
+    "populationGrowthRate": _Known("population_growth_rate", _not_negative, "a number >= 0", usual=_AMOUNT),
+    "populationGrowthIntervalMinutes": _Known(
+        "population_growth_interval_minutes", _minutes, _INTERVAL, usual=_USUAL_INTERVAL
+    ),
+    "resourceGenerationIntervalMinutes": _Known(
+        "resource_generation_interval_minutes", _minutes, _INTERVAL, usual=_USUAL_INTERVAL
+    ),
     "resourceTypes": _Known("resource_types", _names, "a list of names"),
     "generationRates": _Known("generation_rates", _amounts, "a map of numbers"),
     "resources": _Known("resources", lambda value: isinstance(value, dict), "a map"),
@@ -143,12 +154,13 @@ _OF_STRUCTURE: Final = {
         "construction_duration_minutes",
         lambda value: value == 0 or _minutes(value),
         "minutes, 0 or at least a second",
+        usual=_USUAL_INTERVAL,
     ),
-    "maintenanceIntervalMinutes": _Known("maintenance_interval_minutes", _minutes, _INTERVAL),
+    "maintenanceIntervalMinutes": _Known("maintenance_interval_minutes", _minutes, _INTERVAL, usual=_USUAL_INTERVAL),
     "isOperational": _Known("is_operational", lambda value: isinstance(value, bool), "true or false"),
-    "health": _Known("health", _not_negative, "a number >= 0"),
-    "maxLevel": _Known("max_level", _count, "a whole number >= 0", whole=True),
-    "maintenanceWear": _Known("maintenance_wear", _not_negative, "a number >= 0"),
-    "missedMaintenance": _Known("missed_maintenance", _count, "a whole number >= 0", whole=True),
+    "health": _Known("health", _not_negative, "a number >= 0", usual=_AMOUNT),
+    "maxLevel": _Known("max_level", _count, "a whole number >= 0", whole=True, usual=_AMOUNT),
+    "maintenanceWear": _Known("maintenance_wear", _not_negative, "a number >= 0", usual=_AMOUNT),
+    "missedMaintenance": _Known("missed_maintenance", _count, "a whole number >= 0", whole=True, usual=_AMOUNT),
     "requiredResourcesForUpgrade": _Known("required_resources_for_upgrade", _amounts, "a map of numbers"),
 }

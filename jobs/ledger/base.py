@@ -67,6 +67,8 @@ PLACED_COLUMNS: Final = (  # the columns of a stored schedule row that change
     "payload",
     "updated_at",
 )
+ADDED_COLUMNS: Final = ("campaign_id", "entity_type", "entity_id", "event_type", *PLACED_COLUMNS)  # of a new one
+ADDED: Final = ", ".join(f'"{column}"' for column in ADDED_COLUMNS)
 DATED_COLUMNS: Final = ("anchor", "interval", "next_due", "fire_at", "updated_at")  # those of its due times
 OUTCOME_COLUMNS: Final = (
     "minute",
@@ -133,6 +135,10 @@ class Statements(ABC):
 
         A job that was found to have to wait gets none: it has one once it need not any longer.
         """
+
+    @abstractmethod
+    def add(self, rows: Sequence[ScheduleRow]) -> None:
+        """Insert schedule rows; one whose entity and event type have a row already is left out."""
 
     @abstractmethod
     def place(self, rows: Sequence[ScheduleRow]) -> None:

@@ -12,6 +12,8 @@ from django.db import transaction
 from jobs import actor as actors
 from jobs.histogram import BOUNDS_MS
 from jobs.ledger.base import (
+    ADDED,
+    ADDED_COLUMNS,
     AUDIT_COLUMNS,
     CLAIMED_COLUMNS,
     DATED_COLUMNS,
@@ -61,6 +63,7 @@ _NONE: Final = {
     '"interval"': "NULL::interval",
 }
 
+_ADDED_AS: Final = ", ".join(f'"{name}" {TYPES.get(name, "text")}' for name in ADDED_COLUMNS)
 _PLACED_AS: Final = ", ".join(f"{name} {TYPES.get(name, 'text')}" for name in PLACED_COLUMNS)
 _DATED_AS: Final = ", ".join(f"{name} {TYPES.get(name, 'text')}" for name in DATED_COLUMNS)
 _PLACED_AT_ONCE: Final = 1000  # rows a statement
@@ -143,6 +146,10 @@ class PostgreSQL(Statements):
         f"SELECT {QUEUED.replace('id', 'id::text', 1)}, wanted.state, wanted.noted FROM queued "
         "JOIN wanted USING (id)"
     )
+    ADD: Final = (
+        f"INSERT INTO jobs_schedulerow ({ADDED}) SELECT {ADDED} FROM json_to_recordset($1::json) AS v({_ADDED_AS}) "
+        "ON CONFLICT DO NOTHING"
+    )
     PLACE: Final = (
         f"UPDATE jobs_schedulerow AS r SET {', '.join(f'{c} = v.{c}' for c in PLACED_COLUMNS)} "
         "FROM json_to_recordset($1::json) "
@@ -217,16 +224,19 @@ class PostgreSQL(Statements):
             for job, was, noted in moved
         ]
 
+    def add(self, rows: Sequence[ScheduleRow]) -> None:
+        """See Statements."""
+        self._send(self.ADD, rows, ADDED_COLUMNS)
+
     def place(self, rows: Sequence[ScheduleRow]) -> None:
         """See Statements."""
-        self._update(self.PLACE, rows, PLACED_COLUMNS)
+        self._send(self.PLACE, rows, ("id", *PLACED_COLUMNS))
 
     def redate(self, rows: Sequence[ScheduleRow]) -> None:
         """See Statements."""
-        self._update(self.REDATE, rows, DATED_COLUMNS)
+        self._send(self.REDATE, rows, ("id", *DATED_COLUMNS))
 
-    def _update(self, statement: str, rows: Sequence[ScheduleRow], columns: Sequence[str]) -> None:
-        names = ("id", *columns)
+    def _send(self, statement: str, rows: Sequence[ScheduleRow], names: Sequence[str]) -> None:
         for start in range(0, len(rows), _PLACED_AT_ONCE):
             batch = [{name: getattr(row, name) for name in names} for row in rows[start : start + _PLACED_AT_ONCE]]
             self._cursor.execute(statement, (as_json(batch),))

@@ -12,6 +12,8 @@ from typing import Any, Final
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
 
 from jobs.ledger.base import (
+    ADDED,
+    ADDED_COLUMNS,
     AUDIT_COLUMNS,
     CLAIMED_COLUMNS,
     DATED_COLUMNS,
@@ -86,6 +88,10 @@ class SQLite(Statements):
     )
     QUEUE: Final = (
         f"UPDATE jobs_job SET state = '{State.QUEUED}', moved_at = ? WHERE id IN (SELECT value FROM json_each(?))"
+    )
+    ADD: Final = (
+        f"INSERT INTO jobs_schedulerow ({ADDED}) VALUES ({', '.join('?' for _ in ADDED_COLUMNS)}) "
+        "ON CONFLICT DO NOTHING"
     )
     PLACE: Final = f"UPDATE jobs_schedulerow SET {', '.join(f'{c} = ?' for c in PLACED_COLUMNS)} WHERE id = ?"
     REDATE: Final = f"UPDATE jobs_schedulerow SET {', '.join(f'{c} = ?' for c in DATED_COLUMNS)} WHERE id = ?"
@@ -186,25 +192,14 @@ class SQLite(Statements):
         self.audit(entry for _, entry in queued if entry)
         return queued
 
+    def add(self, rows: Sequence[ScheduleRow]) -> None:
+        """See Statements."""
+        values = [(r.campaign_id, r.entity_type, r.entity_id, r.event_type, *_placed(r)) for r in rows]
+        write(self._raw, self.ADD, values)
+
     def place(self, rows: Sequence[ScheduleRow]) -> None:
         """See Statements."""
-        values = [
-            (
-                r.household,
-                r.entity_name,
-                r.clock,
-                r.anchor,
-                microseconds(r.interval),
-                r.next_due,
-                r.fire_at,
-                r.job_type,
-                as_json(r.payload),
-                text_of(r.updated_at),
-                r.pk,
-            )
-            for r in rows
-        ]
-        write(self._raw, self.PLACE, values)
+        write(self._raw, self.PLACE, [(*_placed(r), r.pk) for r in rows])
 
     def redate(self, rows: Sequence[ScheduleRow]) -> None:
         """See Statements."""
@@ -239,6 +234,22 @@ class SQLite(Statements):
             seen = text_of(at)
             self._raw.execute(self.GROUP, (*failure, seen, seen))
             self._raw.execute(self.HOUR, (failure.key, text_of(hour_of(at)), jobs))
+
+
+def _placed(r: ScheduleRow) -> tuple[Any, ...]:
+    """The values of PLACED_COLUMNS."""
+    return (
+        r.household,
+        r.entity_name,
+        r.clock,
+        r.anchor,
+        microseconds(r.interval),
+        r.next_due,
+        r.fire_at,
+        r.job_type,
+        as_json(r.payload),
+        text_of(r.updated_at),
+    )
 
 
 def _end_values(e: Ending, now: datetime) -> tuple[Any, ...]:

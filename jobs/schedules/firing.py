@@ -10,7 +10,7 @@ from django.db.models import Q, QuerySet
 from jobs.models import CampaignClock, ScheduleRow
 from jobs.run import Followup
 from jobs.schedules.clocks import reading_of
-from jobs.schedules.rows import all_rows, save_dates
+from jobs.schedules.rows import all_rows, rows_of, save_dates
 from jobs.schedules.waiting import find_waiting, has_due_structures
 from jobs.stops import read_reached
 from jobs.world.clock import Moment, WallTime, WorldTime, later, parse_moment, sortable
@@ -76,10 +76,7 @@ def release(structures: Iterable[ScheduleRow], read_clock: ReadClock) -> list[Fo
     households = {row.household for row in structures if row.entity_type == "Structure" and row.household}
     if not households:
         return []
-    settlements = (
-        all_rows().select_for_update().filter(entity_id__in=households, entity_type="Settlement", fire_at__gt="")
-    )
-    rows = list(settlements.order_by("id"))
+    rows = [r for r in rows_of(households, lock=True) if r.entity_type == "Settlement" and r.fire_at]
     was = {row.pk: row.fire_at for row in rows}
     followups = fire_by_campaign(rows, read_clock)
     save_dates([row for row in rows if row.fire_at != was[row.pk]])

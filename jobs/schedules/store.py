@@ -20,7 +20,7 @@ from jobs.schedules import changed_campaigns, clocks
 from jobs.schedules.clocks import reading_of
 from jobs.schedules.firing import fire, fire_by_campaign, read_clocks, release
 from jobs.schedules.next_due import set_next_due
-from jobs.schedules.rows import BATCH, all_rows, batches, lock, save, save_dates
+from jobs.schedules.rows import add, all_rows, anchors_of, batches, lock, rows_of, save, save_dates
 from jobs.schedules.waiting import find_due_structures
 from jobs.world.clock import Moment, WorldTime, clock_name, parse_moment, sortable
 from scheduler_project.text import is_id
@@ -57,7 +57,8 @@ class DatabaseSchedules:
         existing = {
             (row.entity_id, row.event_type): row
             for batch in batches([i for i in read if is_id(i)])
-            for row in all_rows().filter(campaign_id=campaign.id, entity_type=entity_type, entity_id__in=batch)
+            for row in rows_of(batch)
+            if row.campaign_id == campaign.id and row.entity_type == entity_type
         }
         new, known = [], []
         was = {row.pk: (_named(row), _dated(row)) for row in existing.values()}
@@ -77,7 +78,7 @@ class DatabaseSchedules:
             ScheduleRow.objects.filter(id__in=batch).delete()
         _due, followups = fire([*new, *known], reading)
         # Another process may have created the row meanwhile, or another campaign may have one for this entity ID.
-        ScheduleRow.objects.bulk_create(new, batch_size=BATCH, ignore_conflicts=True)
+        add(new)
         renamed = {row.pk for row in known if _named(row) != was[row.pk][0]}
         save([row for row in known if row.pk in renamed])
         save_dates([row for row in known if row.pk not in renamed and _dated(row) != was[row.pk][1]])
@@ -163,9 +164,9 @@ class DatabaseSchedules:
         """Return by entity and event when it was last due or, if it never was, when the entity was first seen."""
         found: dict[str, dict[str, Moment]] = {}
         for batch in batches([i for i in entity_ids if is_id(i)]):
-            rows = ScheduleRow.objects.filter(entity_id__in=batch, anchor__gt="").order_by()
-            for entity_id, event, clock, anchor in rows.values_list("entity_id", "event_type", "clock", "anchor"):
-                found.setdefault(entity_id, {})[event] = parse_moment(clock, anchor)
+            for entity_id, event, clock, anchor in anchors_of(batch):
+                if anchor:
+                    found.setdefault(entity_id, {})[event] = parse_moment(clock, anchor)
         return found
 
     def barriers(self, settlement_ids: Sequence[str], reading: Moment) -> dict[str, Moment]:
@@ -199,8 +200,7 @@ class DatabaseSchedules:
         read_clock = read_clocks()
         followups = fire_by_campaign([*moved, *new], read_clock)
         save_dates(moved)
-        if new:
-            ScheduleRow.objects.bulk_create(new, ignore_conflicts=True)
+        add(new)
         return followups + release(siblings.values(), read_clock)
 
     @transaction.atomic

@@ -109,7 +109,7 @@ def _sqlite(name: str, timeouts: Timeouts, base: Path) -> dict[str, Any]:
             "timeout": timeouts.lock_ms / 1000,
             # A 64 MB cache and checkpoints every 16 MB: the defaults of 2 and 4 MB suit smaller tables.
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON; "
-            "PRAGMA cache_size=-65536; PRAGMA wal_autocheckpoint=4000;",
+            "PRAGMA cache_size=-65536; PRAGMA wal_autocheckpoint=4000; PRAGMA temp_store=MEMORY;",
         },
     }
 

@@ -60,17 +60,17 @@ def entries_of(moved: Sequence[Recorded], actor: str, action: JobAction | None =
     lines = {reason: line(reason, LONGEST_REASON) for reason in {one.reason for one in moved}}
     return [
         Entry(
-            job_id=str(job.id),
-            at=job.moved_at,
-            was=was,
-            now=job.state,
-            attempt=job.attempt,
-            actor=actor,
-            reason=lines[reason],
-            duration_ms=duration_ms,
-            error=job.error if was == State.RUNNING else "",
-            details=_as_details(origin, job, changes),
-            action_id=action.pk if action else None,
+            str(job.id),
+            job.moved_at,
+            was,
+            job.state,
+            job.attempt,
+            actor,
+            lines[reason],
+            duration_ms,
+            job.error if was == State.RUNNING else "",
+            _as_details(origin, job, changes),
+            action.pk if action else None,
         )
         for job, was, reason, duration_ms, changes in moved
     ]

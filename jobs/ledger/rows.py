@@ -249,17 +249,18 @@ def _entries_after_wait(ending: Ending, by: Claimant) -> list[Entry]:
 
 
 def _entry_of_end(ending: Ending, by: Claimant) -> Entry:
+    job, outcome = ending.job, ending.outcome
     return Entry(
-        job_id=str(ending.job.id),
-        at=by.now,
-        was=_RUNNING,
-        now=ending.to.value,
-        attempt=ending.job.attempt,
-        actor=by.actor,
-        reason=ending.outcome.reason,
-        duration_ms=round(ending.duration_ms, 3),
-        error=ending.error,
-        details=ending.details,
+        str(job.id),
+        by.now,
+        _RUNNING,
+        outcome.to.value,
+        job.attempt,
+        by.actor,
+        outcome.reason,
+        round(ending.duration_ms, 3),
+        ending.error,
+        ending.details,
     )
 
 

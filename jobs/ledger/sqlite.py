@@ -7,6 +7,8 @@ import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, Final
 
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
@@ -15,7 +17,6 @@ from jobs.ledger.base import (
     ADDED,
     ADDED_COLUMNS,
     AUDIT_COLUMNS,
-    CLAIMED_COLUMNS,
     DATED_COLUMNS,
     GROUP,
     HOUR,
@@ -48,8 +49,8 @@ from jobs.ledger.rows import (
     entry_of_queued,
     outcomes_of,
 )
-from jobs.ledger.sqlite_batches import write
-from jobs.ledger.sqlite_values import claimed_from, hex_of, hexes, microseconds, text_of
+from jobs.ledger.sqlite_batches import ROWS, write
+from jobs.ledger.sqlite_values import AS_TEXT, claimed_from, hex_of, hexes, microseconds, text_of
 from jobs.models import Job, ScheduleRow
 from jobs.sending import NOT_SENT
 from jobs.states import State
@@ -65,8 +66,7 @@ class SQLite(Statements):
     KNOWN: Final = "SELECT unique_key FROM jobs_job WHERE unique_key IN (SELECT value FROM json_each(?))"
     INSERT: Final = f"INSERT INTO jobs_job ({INSERTED}) VALUES ({', '.join('?' for _ in INSERTED_COLUMNS)})"
     CLAIMABLE: Final = (
-        f"SELECT {CLAIMED_COLUMNS} FROM jobs_job WHERE id IN (SELECT value FROM json_each(?)) "
-        f"AND +state = '{State.QUEUED}'"
+        f"SELECT {AS_TEXT} FROM jobs_job WHERE id IN (SELECT value FROM json_each(?)) AND +state = '{State.QUEUED}'"
     )
     CLAIM: Final = (
         f"UPDATE jobs_job SET state = '{State.RUNNING}', attempt = attempt + 1, worker = ?, started_at = ?, "
@@ -102,6 +102,10 @@ class SQLite(Statements):
     PURGE_TRAIL: Final = "DELETE FROM jobs_auditentry WHERE job_id IN (SELECT value FROM json_each(?))"
     PURGE: Final = "DELETE FROM jobs_job WHERE id IN (SELECT value FROM json_each(?))"
     AUDIT: Final = f"INSERT INTO jobs_auditentry ({AUDIT_COLUMNS}, action_id) VALUES ({', '.join('?' * 11)})"
+    AUDIT_ALIKE: Final = (
+        f"INSERT INTO jobs_auditentry ({AUDIT_COLUMNS}, action_id) SELECT value, {', '.join('?' * 10)} "
+        "FROM json_each(?) ORDER BY key"
+    )
     COUNT: Final = UPSERT.format(rows=f"VALUES ({', '.join('?' for _ in OUTCOME_COLUMNS)})", greatest="max")
     GROUP: Final = GROUP.format(values="?, ?, ?, ?, ?, ?")
     HOUR: Final = HOUR.format(values="?, ?, ?")
@@ -222,6 +226,19 @@ class SQLite(Statements):
 
     def audit(self, entries: Iterable[Entry]) -> None:
         """See Statements."""
+        single: list[Entry] = []
+        for same, run in groupby(entries, key=itemgetter(slice(1, None))):
+            alike = list(run)
+            if len(alike) < ROWS:
+                single += alike
+            else:
+                self._audit_each(single)
+                single = []
+                at, *rest = same
+                self._raw.execute(self.AUDIT_ALIKE, (text_of(at), *rest, hexes([e.job_id for e in alike])))
+        self._audit_each(single)
+
+    def _audit_each(self, entries: Sequence[Entry]) -> None:
         write(self._raw, self.AUDIT, [(hex_of(e.job_id), text_of(e.at), *e[2:]) for e in entries])
 
     def count(self, rows: Iterable[Outcomes]) -> None:

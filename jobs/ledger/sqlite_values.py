@@ -3,19 +3,31 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
+from jobs.ledger.base import CLAIMED_COLUMNS
 from jobs.ledger.rows import Claimed
+from jobs.world.due import interval_of
+
+#: The columns of a claim, with moments as text: Python's module would parse each anew, by Django's converter.
+AS_TEXT: Final = CLAIMED_COLUMNS.replace("due_at", "due_at || ''").replace("waits_since", "waits_since || ''")
 
 
-@lru_cache(maxsize=64)  # a batch has few moments, in many rows
+@lru_cache(maxsize=1024)  # a batch has few moments, in many rows
 def text_of(moment: datetime | None) -> str | None:
     """A moment as Django writes it into SQLite: UTC without its offset."""
     return None if moment is None else str(moment.astimezone(UTC).replace(tzinfo=None))
 
 
+@lru_cache(maxsize=1024)
+def moment_of(text: str) -> datetime:
+    """A moment from what `text_of` makes of it."""
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+@lru_cache(maxsize=1024)
 def microseconds(length: timedelta) -> int:
     """A duration as Django writes it into SQLite."""
     return round(length / timedelta(microseconds=1))
@@ -60,14 +72,14 @@ def claimed_from(job_id: str, row: Sequence[Any], now: datetime) -> Claimed:
         priority=priority,
         attempt=attempt + 1,
         failures=failures,
-        due_at=due_at.replace(tzinfo=now.tzinfo),
+        due_at=moment_of(due_at),
         clock=clock,
         clock_due=clock_due,
         occurrences=occurrences,
-        interval=None if interval is None else timedelta(microseconds=interval),
+        interval=None if interval is None else interval_of(interval),
         request_id=request_id,
         payload_version=version,
         started_at=now,
         waits=waits,
-        waits_since=waits_since and waits_since.replace(tzinfo=now.tzinfo),
+        waits_since=waits_since and moment_of(waits_since),
     )

@@ -4,13 +4,15 @@ from collections.abc import Callable
 from functools import partial
 from itertools import product
 from typing import Any
+from uuid import uuid4
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 
 from jobs.errors import StateConflict
-from jobs.ledger import Ending, Move, moves
+from jobs.ledger import Ending, Entry, Move, moves, statements
+from jobs.ledger.sqlite_batches import ROWS
 from jobs.models import AuditEntry, Job
 from jobs.outcome import Outcome
 from jobs.states import MOVES, NEW, WAITING, State
@@ -146,3 +148,23 @@ def test_moves_search_by_id_and_not_the_backlog() -> None:
 
     assert any("sqlite_autoindex_jobs_job" in plan for plan in plans)
     assert not any("job_by_state" in plan or "job_queued" in plan for plan in plans)
+
+
+@pytest.mark.parametrize("numbers", [(), (1,), (ROWS,), (3, ROWS + 1, 2, 2 * ROWS, ROWS - 1, 1)])
+def test_entries_are_written_in_their_order(numbers: tuple[int, ...]) -> None:
+    """However many in a row differ in their jobs only."""
+    given = [
+        Entry(str(uuid4()), timezone.now(), "", "QUEUED", n % 2, f"actor {n}", "said", n / 2 or None, "", details)
+        for n, count in enumerate(numbers)
+        for details in [None if n % 3 else '{"calls": [1]}']
+        for _ in range(count)
+    ]
+    with transaction.atomic():
+        statements().audit(given)
+
+    written = AuditEntry.objects.order_by("id").values_list(
+        "job_id", "at", "was", "now", "attempt", "actor", "reason", "duration_ms", "error", "details"
+    )
+    assert [(str(job_id), *rest) for job_id, *rest in written] == [
+        (*e[:9], None if e.details is None else {"calls": [1]}) for e in given
+    ]

@@ -6,8 +6,9 @@ are processed, a few per second. A main API that publishes no world time is poll
 
 import time
 from collections.abc import Callable
+from datetime import datetime
 from itertools import islice
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 from django.conf import settings
@@ -30,6 +31,13 @@ EACH: Final = 0.05  # seconds between campaigns, a load that the main API can ta
 MESSAGE_LAG: Final = 1.0  # seconds that a message may come later than a poll that has found the same
 
 
+class _Listed(NamedTuple):
+    """A campaign of a list whose read began then."""
+
+    campaign: Campaign
+    began: datetime
+
+
 class CatchUp:
     """Calls `process` with each campaign that is behind, and its world time.
 
@@ -41,10 +49,10 @@ class CatchUp:
         self._process = process
         self._at = 0.0
         self._clocks = ClockPoll(settings.WORLD_TIME_POLL.total_seconds())
-        self._found: dict[str, Campaign] = {}  # a poll has seen their clocks move; compared at `_compare_at`
+        self._found: dict[str, _Listed] = {}  # a poll has seen their clocks move; compared at `_compare_at`
         self._compare_at = 0.0
         self._polled: set[str] = set()  # those of them that are compared or processed
-        self._to_compare: dict[str, Campaign] = {}
+        self._to_compare: dict[str, _Listed] = {}
         self._behind: dict[str, WorldTime] = {}
         self._next_behind_at = 0.0
 
@@ -71,11 +79,11 @@ class CatchUp:
 
     def drop_older(self, campaign_id: str, received: WorldTime) -> None:
         """Drop the campaign if this message's world time is the same or later."""
-        campaign = self._found.get(campaign_id) or self._to_compare.get(campaign_id)
-        read = _reading_of(campaign) if campaign else self._behind.get(campaign_id)
+        listed = self._found.get(campaign_id) or self._to_compare.get(campaign_id)
+        read = _reading_of(listed.campaign) if listed else self._behind.get(campaign_id)
         if read and read <= received:
-            for listed in (self._found, self._to_compare, self._behind):
-                listed.pop(campaign_id, None)
+            for left in (self._found, self._to_compare, self._behind):
+                left.pop(campaign_id, None)
             self._polled.discard(campaign_id)
 
     def poll(self) -> None:
@@ -95,7 +103,7 @@ class CatchUp:
 
     def begin(self) -> None:
         """Read every campaign's world time."""
-        began = time.monotonic()
+        began, read_began = time.monotonic(), clocks.begin_read()
         self._at = began + EVERY
         try:
             campaigns = self._api.campaigns(fresh=True)
@@ -104,7 +112,7 @@ class CatchUp:
             counters.add("listener_catch_ups", "failed")
             log.warning("listener.catch_up_failed", error=str(error), retry_in_s=RETRY_AFTER)
             return
-        self._to_compare = {campaign.id: campaign for campaign in campaigns}
+        self._to_compare = {campaign.id: _Listed(campaign, read_began) for campaign in campaigns}
         self._clocks.read(campaigns, time.monotonic(), took_s=time.monotonic() - began)
         self._found.clear()
         self._polled.clear()
@@ -112,7 +120,7 @@ class CatchUp:
 
     def _poll_clocks(self) -> None:
         """Find the clocks that have moved since they were last read."""
-        began = time.monotonic()
+        began, read_began = time.monotonic(), clocks.begin_read()
         try:
             campaigns = self._api.campaigns(fresh=True)
         except JobError as error:
@@ -123,12 +131,14 @@ class CatchUp:
         moved = self._clocks.read(campaigns, now, took_s=now - began)
         if not self._found:
             self._compare_at = now + MESSAGE_LAG
-        self._found |= moved
+        self._found |= {campaign_id: _Listed(campaign, read_began) for campaign_id, campaign in moved.items()}
 
     def _compare(self) -> None:
         some = list(islice(self._to_compare.values(), COMPARED))
-        known = clocks.remember_all(some)
-        for campaign in some:
+        known: dict[str, CampaignClock] = {}
+        for began in {listed.began for listed in some}:
+            known |= clocks.remember_all([listed.campaign for listed in some if listed.began == began], began)
+        for campaign, _ in some:
             reading = self._reading_behind(campaign, known[campaign.id])
             if reading is not None:
                 self._behind[campaign.id] = reading

@@ -11,6 +11,7 @@ after a reconnect and every few minutes, between messages, the listener catches 
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import islice
 from typing import Any, Final
 from uuid import uuid4
@@ -200,20 +201,24 @@ class Listener:
 
     def _look_at_clocks(self, windows: Mapping[str, _Window]) -> None:
         """Read the world times that are said to have moved."""
+        began = clocks.begin_read()
         read = self._api.campaigns_by_id(list(windows))
         for campaign_id, window in windows.items():
             campaign = read[campaign_id]
             if isinstance(campaign, JobError):
                 log.warning("listener.clock_unread", campaign_id=campaign_id, error=str(campaign), retry_in_s=WINDOW)
-            elif self._is_settled(campaign, window):
+            elif self._is_settled(campaign, window, began):
                 window.pending, window.looks = None, 0
             window.until = time.monotonic() + WINDOW
 
-    def _is_settled(self, campaign: Campaign | None, window: _Window) -> bool:
-        """React to the campaign's world time. Returns whether nothing later is to be expected of the message."""
+    def _is_settled(self, campaign: Campaign | None, window: _Window, began: datetime) -> bool:
+        """React to the campaign's world time, whose read began then.
+
+        Returns whether nothing later is to be expected of the message.
+        """
         if campaign is None:
             return True
-        clocks.remember(campaign)
+        clocks.remember(campaign, began)
         reading, said = world_time_of(campaign), window.pending.world_time if window.pending else None
         if reading is None:
             return True

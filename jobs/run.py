@@ -62,7 +62,10 @@ class Applied(msgspec.Struct, frozen=True):
 class Schedules(Protocol):
     """The schedules and campaign clocks, as handlers see them (implemented in jobs/schedules/store.py)."""
 
-    def remember(self, campaign: Campaign) -> None:
+    def begin_read(self) -> datetime:
+        """When a read of campaigns begins, by the database's clock: it is told with what was read."""
+
+    def remember(self, campaign: Campaign, began: datetime) -> None:
         """Store a campaign that was read individually."""
 
     def sync(
@@ -82,10 +85,10 @@ class Schedules(Protocol):
     def find_unconfirmed(self, campaign_id: str, entity_type: str, since: datetime, *, most: int) -> list[str]:
         """Find entities with schedules that were neither read nor moved since then, at most `most`."""
 
-    def clear(self, campaign_id: str, entity_type: str) -> None:
+    def clear(self, campaign_id: str, entity_type: str, began: datetime) -> None:
         """Remove the schedules of a campaign that is gone or inactive, and mark it as inactive."""
 
-    def remember_all(self, campaigns: Sequence[Campaign]) -> None:
+    def remember_all(self, campaigns: Sequence[Campaign], began: datetime) -> None:
         """Store campaigns from a list."""
 
     def count_campaigns(self) -> int:

@@ -38,7 +38,8 @@ def look_through(run: Run, here: Slice, kind: Recalculation) -> dict[str, Any]:
     """
     budget = Budget(kind.job_type, 1)
     if here.number == 0:
-        run.schedules.remember_all(run.api.campaigns(fresh=True))
+        began = run.schedules.begin_read()
+        run.schedules.remember_all(run.api.campaigns(fresh=True), began)
     most = max(CAMPAIGNS, -(-run.schedules.count_campaigns() // MOST_SLICES)) if here.number else AT_ONCE
     found = run.schedules.find_campaigns(kind.entity_type, after=here.after[0] if here.after else "", most=most + 1)
     mine, paused = found[:most], frozenset(run.paused_campaigns())

@@ -1,10 +1,15 @@
-"""The campaigns' clocks in the database: each campaign's name, activity and world time when last seen."""
+"""The campaigns' clocks in the database: each campaign's name, activity and world time when last seen.
 
-from collections.abc import Iterable, Sequence
-from datetime import timedelta
+A campaign is as the read shows it that began last: a long list may be stored after a later read of one campaign.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
+from django.db import connection, transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from jobs import stops
@@ -17,6 +22,8 @@ from scheduler_project.text import as_name
 log = structlog.get_logger(__name__)
 #: How often it is noted that a campaign was seen: all are read every 3 minutes.
 SEEN_EVERY: Final = timedelta(minutes=10)
+#: No read is stored that long after it began: a campaign seen later than this by a clock that was ahead was not.
+LONGEST_READ: Final = timedelta(minutes=10)
 
 
 def reading_of(world_time: str | None) -> Moment:
@@ -30,29 +37,48 @@ def reading_of(world_time: str | None) -> Moment:
         raise PermanentError(f"currentWorldTime: {str(error)[:300]}") from None
 
 
-def remember_all(campaigns: Sequence[Campaign]) -> dict[str, CampaignClock]:
-    """Store campaigns from a list. Returns their clocks by ID.
+def begin_read() -> datetime:
+    """When a read of campaigns begins, by the one clock of all processes: the database's; SQLite has this machine's."""
+    if connection.vendor == "sqlite":
+        return timezone.now()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        began: datetime = cursor.fetchone()[0]
+        return began
+
+
+def remember_all(campaigns: Sequence[Campaign], began: datetime) -> dict[str, CampaignClock]:
+    """Store campaigns from a list whose read began then. Returns their clocks by ID.
 
     A malformed world time is ignored. So is a missing one if one is known: only reading the campaign individually
     proves that (`remember`). A campaign that has not changed is written every SEEN_EVERY only.
     """
     existing = CampaignClock.objects.in_bulk([campaign.id for campaign in campaigns])
     before = {one: (*_shown(clock), clock.seen_at) for one, clock in existing.items()}
-    seen = {c.id: _updated(c, existing.get(c.id), believe_none=False) for c in campaigns}
-    old = timezone.now() - SEEN_EVERY
-    _write(
-        [c for one, c in seen.items() if one not in before or before[one][:-1] != _shown(c) or before[one][-1] < old]
-    )
+    seen = {c.id: _updated(c, existing.get(c.id), began, believe_none=False) for c in campaigns}
+    new_or_changed = [
+        clock
+        for one, clock in seen.items()
+        if one not in before or before[one][:-1] != _shown(clock) or not _is_recent(before[one][-1], began)
+    ]
+    if new_or_changed:
+        _write(new_or_changed, began)
     return seen
 
 
-def remember(campaign: Campaign) -> None:
-    """Store a campaign that was read individually."""
+def remember(campaign: Campaign, began: datetime) -> None:
+    """Store a campaign that was read individually; the read began then."""
     existing = CampaignClock.objects.filter(pk=campaign.id).first()
-    clock = _updated(campaign, existing, believe_none=True)
-    _write([clock])
-    if clock.world_time and clock.is_active:
+    clock = _updated(campaign, existing, began, believe_none=True)
+    is_written = bool(_write([clock], began))
+    if is_written and clock.world_time and clock.is_active:
         stops.open_first(clock.campaign_id, WorldTime.parse(clock.world_time))
+
+
+def deactivate(campaign_id: str, began: datetime) -> None:
+    """Note that a campaign is gone or inactive, as a read has shown that began then."""
+    known = CampaignClock.objects.filter(pk=campaign_id).exclude(_seen_after(began))
+    known.update(is_active=False, seen_at=began)
 
 
 def has_changed(campaign: Campaign, clock: CampaignClock) -> bool:
@@ -85,9 +111,19 @@ def _shown(clock: CampaignClock) -> tuple[bool, str, str]:
     return clock.is_active, clock.world_time, clock.name
 
 
-def _updated(campaign: Campaign, existing: CampaignClock | None, *, believe_none: bool) -> CampaignClock:
+def _seen_after(began: datetime) -> Q:
+    return Q(seen_at__gt=began, seen_at__lte=began + LONGEST_READ)
+
+
+def _is_recent(seen_at: datetime, began: datetime) -> bool:
+    return began - SEEN_EVERY <= seen_at <= began + LONGEST_READ
+
+
+def _updated(
+    campaign: Campaign, existing: CampaignClock | None, began: datetime, *, believe_none: bool
+) -> CampaignClock:
     clock = existing or CampaignClock(campaign_id=campaign.id)
-    clock.is_active, clock.seen_at = campaign.is_active, timezone.now()
+    clock.is_active, clock.seen_at = campaign.is_active, began
     if not clock.name or campaign.name != campaign.id:  # the ID stands for a name that could not be read
         clock.name = as_name(campaign.name)
     world_time = campaign.current_world_time
@@ -99,9 +135,14 @@ def _updated(campaign: Campaign, existing: CampaignClock | None, *, believe_none
     return clock
 
 
-def _write(clocks: Iterable[CampaignClock]) -> None:
-    CampaignClock.objects.bulk_create(
-        clocks,
+@transaction.atomic
+def _write(clocks: Sequence[CampaignClock], began: datetime) -> list[CampaignClock]:
+    """Write those that no later read has stored. Returns them."""
+    rows = CampaignClock.objects.select_for_update().filter(pk__in=[clock.pk for clock in clocks]).order_by("pk")
+    known = dict(rows.values_list("pk", "seen_at"))
+    later = {one for one, seen_at in known.items() if began < seen_at <= began + LONGEST_READ}
+    return CampaignClock.objects.bulk_create(
+        [clock for clock in clocks if clock.pk not in later],
         update_conflicts=True,
         unique_fields=["campaign_id"],
         update_fields=["name", "is_active", "seen_at", "world_time"],

@@ -36,13 +36,14 @@ def recalculate(payload: SlicedPayload, run: Run, kind: Recalculation) -> dict[s
     here = current_slice(run, payload.slice)
     if not run.campaign_id:
         return look_through(run, here, kind)
+    began = run.schedules.begin_read()
     campaign = run.api.campaign(run.campaign_id)
     if campaign is None or not campaign.is_active:
-        run.schedules.clear(run.campaign_id, kind.entity_type)
+        run.schedules.clear(run.campaign_id, kind.entity_type, began)
         raise Skip(f"campaign {run.campaign_id} is {'gone' if campaign is None else 'inactive'}")
     if here.number == 0:
         submit_triggers(run, campaign)
-    run.schedules.remember(campaign)
+    run.schedules.remember(campaign, began)
     return _CampaignSlice(run, campaign, here, kind).process()
 
 

@@ -40,9 +40,13 @@ def campaign_of(entity_id: str) -> str:
 class DatabaseSchedules:
     """`jobs.run.Schedules` on the tables ScheduleRow and CampaignClock."""
 
-    def remember(self, campaign: Campaign) -> None:
+    def begin_read(self) -> datetime:
+        """When a read of campaigns begins."""
+        return clocks.begin_read()
+
+    def remember(self, campaign: Campaign, began: datetime) -> None:
         """Store a campaign that was read individually."""
-        clocks.remember(campaign)
+        clocks.remember(campaign, began)
 
     @transaction.atomic
     def sync(
@@ -102,15 +106,15 @@ class DatabaseSchedules:
         return list(rows.order_by("entity_id").values_list("entity_id", flat=True).distinct()[:most])
 
     @transaction.atomic
-    def clear(self, campaign_id: str, entity_type: str) -> None:
+    def clear(self, campaign_id: str, entity_type: str, began: datetime) -> None:
         """Remove the schedules of a campaign that is gone or inactive, and mark it as inactive."""
         ScheduleRow.objects.filter(campaign_id=campaign_id, entity_type=entity_type).delete()
-        CampaignClock.objects.filter(pk=campaign_id).update(is_active=False)
+        clocks.deactivate(campaign_id, began)
 
-    def remember_all(self, campaigns: Sequence[Campaign]) -> None:
+    def remember_all(self, campaigns: Sequence[Campaign], began: datetime) -> None:
         """Store campaigns from a list."""
         for batch in batches(campaigns):
-            clocks.remember_all(batch)
+            clocks.remember_all(batch, began)
 
     def count_campaigns(self) -> int:
         """Count the campaigns that were ever seen."""

@@ -220,5 +220,5 @@ def test_a_clock_missing_from_a_list_is_not_forgotten(listener: Listener, sandbo
 
     assert before
     assert CampaignClock.objects.get(pk="campaign-1").world_time == before
-    clocks.remember(Campaign(id="campaign-1", name="C", is_active=True))
+    clocks.remember(Campaign(id="campaign-1", name="C", is_active=True), clocks.begin_read())
     assert CampaignClock.objects.get(pk="campaign-1").world_time == ""

@@ -17,7 +17,7 @@ from jobs.main_api.client import MainApi
 from jobs.models import AdvancePrediction, AdvanceSource, CampaignClock, Job, WorldAdvance, new_job_id
 from jobs.schedules import predictions
 from jobs.schedules.advances import DatabaseAdvances, react
-from jobs.schedules.clocks import remember_all
+from jobs.schedules.clocks import begin_read, remember_all
 from jobs.world.clock import WorldTime
 from tests.support.servers import SandboxApi, wait_until
 
@@ -105,11 +105,11 @@ def test_a_clock_that_went_back_is_read_again(
     listener: Listener, api: MainApi, sandbox: SandboxApi, redis: Redis
 ) -> None:
     """A list may be older than what a job has done since; after a restore from a backup time has really gone back."""
-    listed = api.campaigns(fresh=True)
+    began, listed = begin_read(), api.campaigns(fresh=True)
     sandbox.control("POST", "advance", {"campaignId": CAMPAIGN, "to": NEXT.isoformat()})
     heard(NEXT)
     count = Job.objects.count()
-    remember_all(listed)
+    remember_all(listed, began)
 
     listener.catch_up._process(CAMPAIGN, NOON)  # noqa: SLF001 - between its list and its turn a job has moved time
 

@@ -88,7 +88,7 @@ def test_skipped_is_what_a_recalculation_leaves_as_it_is(
 
     is_skipped = not find_moved([later]) and not find_changed(SETTLEMENT, [Seen(later, then)])
 
-    schedules.remember(later)
+    schedules.remember(later, schedules.begin_read())
     jobs = schedules.sync(later, SETTLEMENT, then, read=[one.entity_id for one in [*first, *then]])
     assert is_skipped == (not jobs and snapshot() == before)
 

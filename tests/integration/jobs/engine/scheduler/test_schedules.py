@@ -13,6 +13,7 @@ from jobs.errors import PermanentError
 from jobs.main_api.model import Campaign
 from jobs.models import CampaignClock, Job, ScheduleRow
 from jobs.run import Applied, Wanted
+from jobs.schedules.clocks import begin_read
 from jobs.schedules.firing import fire_wall_rows, next_wall_firing
 from jobs.schedules.store import DatabaseSchedules
 from jobs.world.clock import WallTime, WorldTime, sortable
@@ -133,7 +134,7 @@ def test_odd_names_and_ids_delay_no_other() -> None:
     odd = Campaign(id="c-1", name="\0" + "C" * 5000, is_active=True, current_world_time="1000-01-01T12:00:00Z")
     long_name, long_id = wanted(entity_name="x\ud800" * 300), wanted(entity_id="s" * 256)
 
-    DatabaseSchedules().remember(odd)
+    DatabaseSchedules().remember(odd, begin_read())
     DatabaseSchedules().sync(odd, "Settlement", [long_id, long_name], read=["s-1"])
 
     assert [row.entity_id for row in ScheduleRow.objects.all()] == ["s-1"]

@@ -28,7 +28,7 @@ CUT_OFF = """(on_a_phone) => {
     const cards = [...document.querySelectorAll('.ops-card')].filter(card => getComputedStyle(card).overflowX
         === 'hidden' && card.scrollWidth > card.clientWidth + 1);
     const faults = cards.map(card => `the card ${card.innerText.slice(0, 20)} is cut off`);
-    const read = document.querySelector('#nav-sidebar-apps .material-symbols-outlined:not([aria-hidden])');
+    const read = document.querySelector('nav a .material-symbols-outlined:not([aria-hidden])');
     if (read) faults.push(`the name of the icon ${read.textContent.trim()} is read out`);
     if (!on_a_phone) return faults;
     const wide = document.documentElement.scrollWidth - innerWidth;

@@ -8,11 +8,10 @@ from uuid import UUID
 from django.db.models import BooleanField, ExpressionWrapper, Q
 
 from jobs.models import AuditEntry, Job
-from jobs.states import State
+from jobs.states import ENDED_BY_ATTEMPT, State
 from jobs.waits import wait_in
 
-#: In these, the last claim was an attempt: a running one counts as such, and only an attempt ends a job.
-_BY_ATTEMPT: Final = frozenset({State.RUNNING, State.SUCCEEDED, State.SKIPPED, State.DEAD})
+_BY_ATTEMPT: Final = frozenset({State.RUNNING, *ENDED_BY_ATTEMPT})  #: a running claim counts as an attempt
 _CALLED: Final = ExpressionWrapper(Q(details__has_key="calls"), output_field=BooleanField())
 
 

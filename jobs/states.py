@@ -43,6 +43,7 @@ RESCHEDULABLE: Final = sources_of(State.SCHEDULED)
 WAITING: Final = tuple(s for s in RESCHEDULABLE if State.QUEUED in MOVES[s])  # until the due time
 NEW: Final = tuple(s for s in RESCHEDULABLE if s is not State.RETRYING)  # how a job begins
 ENDED: Final = tuple(s for s in State if not MOVES[s] & {State.RUNNING, State.SUCCEEDED, State.SCHEDULED})
+ENDED_BY_ATTEMPT: Final = tuple(s for s in ENDED if s in MOVES[State.RUNNING])  # the last claim was one
 FINAL: Final = tuple(s for s in ENDED if not MOVES[s])  # nobody can undo it
 RETRYABLE: Final = tuple(s for s in ENDED if State.QUEUED in MOVES[s])  # an operator can undo it
 DISCARDABLE: Final = sources_of(State.CANCELLED)  # before its end only where the work may have been done already

@@ -160,7 +160,7 @@ class CronTaskAdmin(CronTaskAdminBase):
 
     @admin.display(description=gettext_lazy("last result"))
     def last(self, task: Any) -> str:
-        ran = task.last_finished - task.last_started if task.last_finished and task.last_started else None
+        ran = cron_page.duration_of(task.last_state, task.last_started, task.last_finished)
         return render_to_string("ops/cron_last.html", {"task": task, "ran": ran})
 
     def get_fields(self, request: HttpRequest, obj: CronTask | None = None) -> Any:

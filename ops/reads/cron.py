@@ -10,7 +10,7 @@ from django.utils.translation import gettext
 
 from jobs.cron import firing as cron
 from jobs.models import CronFiring, CronTask, FiringOutcome, Job
-from jobs.states import ENDED, State
+from jobs.states import ENDED, ENDED_BY_ATTEMPT, State
 from ops.humanize import format_percent, naturaltime
 from scheduler_project.cron_expression import fires
 from scheduler_project.cron_words import sentence
@@ -52,9 +52,13 @@ class Firing:
 
     @property
     def duration(self) -> timedelta | None:
-        """The run time of the job's last attempt."""
-        job = self.job
-        return job.finished_at - job.started_at if job and job.finished_at and job.started_at else None
+        """The run time of the attempt that ended the job."""
+        return duration_of(self.job.state, self.job.started_at, self.job.finished_at) if self.job else None
+
+
+def duration_of(state: str | None, started: datetime | None, finished: datetime | None) -> timedelta | None:
+    """The run time of the attempt that ended a job; None for one that an operator has ended, or that has not."""
+    return finished - started if state in ENDED_BY_ATTEMPT and started and finished else None
 
 
 def preview(expression: str, time_zone: str, now: datetime) -> Preview:

@@ -17,14 +17,13 @@ from django.utils.translation import gettext
 
 from jobs.histogram import COLUMNS
 from jobs.models import Job, OutcomeMinute
-from jobs.states import ENDED, State
+from jobs.states import ENDED_BY_ATTEMPT, State
 from ops.reads.job import name_all
 from ops.reads.outcomes import WAITS, Slot
 
 SAMPLED: Final = 2_000  #: newest jobs of a type
 LISTED: Final = 5
 HOURS: Final = 24  #: of the sparkline
-RAN: Final = frozenset(ENDED) - {State.CANCELLED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +142,7 @@ def read_sample(job_type: str) -> Sample:
     runs = {
         pk: (finished - started) / timedelta(milliseconds=1)
         for pk, state, started, finished, _ in rows
-        if state in RAN and started and finished and finished >= started
+        if state in ENDED_BY_ATTEMPT and started and finished and finished >= started
     }
     failures = Counter({pk: count for pk, _, _, _, count in rows if count})
     slowest = sorted(runs, key=lambda pk: runs[pk], reverse=True)[:LISTED]

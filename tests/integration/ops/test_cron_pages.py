@@ -12,6 +12,7 @@ from jobs.cron import firing as cron
 from jobs.cron import tasks as cron_tasks
 from jobs.models import CronFiring, CronTask, FiringOutcome, Job, Misfire, OperatorAction
 from jobs.states import State
+from ops.reads import cron as cron_page
 from tests.support.ledger import make_rows
 from tests.support.people import member
 from tests.support.queries import counted
@@ -298,3 +299,15 @@ def test_creating_and_deleting_a_task_is_audited(admin_client: Client) -> None:
         ("user:admin", "made", "cron task weekly", "mondays are quiet"),
         ("user:admin", "deleted", "cron task weekly", ""),
     ]
+
+
+def test_only_an_attempt_has_a_duration() -> None:
+    """Not a job that was cancelled, hours after it was last found to have to wait."""
+    now = timezone.now()
+    times = {"started_at": now - timedelta(hours=3), "finished_at": now}
+    durations = {
+        state: cron_page.Firing(CronFiring(due_at=now, fired_at=now), Job(state=state, **times)).duration
+        for state in (State.DEAD, State.SUCCEEDED, State.CANCELLED)
+    }
+
+    assert durations == {State.DEAD: timedelta(hours=3), State.SUCCEEDED: timedelta(hours=3), State.CANCELLED: None}

@@ -4,7 +4,7 @@ What each batch of a world-time advance reads is plain SQL: the ORM takes three 
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from datetime import timedelta
+from datetime import UTC, timedelta
 from functools import lru_cache
 from typing import Any, Final, TypeVar
 
@@ -16,6 +16,7 @@ from django.utils import timezone
 from jobs.ledger import statements
 from jobs.models import ScheduleRow
 from jobs.models.making import make_from
+from jobs.world.clock import Moment, clock_name, sortable
 
 T = TypeVar("T")
 BATCH: Final = 500  #: rows or IDs per statement
@@ -23,6 +24,7 @@ _COLUMNS: Final = tuple(
     field.attname for field in ScheduleRow._meta.concrete_fields if field.attname not in ("updated_at", "payload")
 )
 _SELECTED: Final = ", ".join(f'"{column}"' for column in (*_COLUMNS, "payload"))
+_DUE: Final = " AND clock = %s AND entity_type = 'Structure' AND next_due > '' AND next_due <= %s"
 _INTERVAL: Final = _COLUMNS.index("interval")
 
 
@@ -33,19 +35,33 @@ def all_rows() -> QuerySet[ScheduleRow]:
 
 def rows_of(entity_ids: Collection[str], *, lock: bool = False) -> list[ScheduleRow]:
     """The rows of these entities without `updated_at`, in the order in which all transactions lock them."""
-    rows = []
-    for values in _select(_SELECTED, entity_ids, order=" ORDER BY id", lock=lock):
-        *columns, payload = values
-        columns[_INTERVAL] = _as_interval(columns[_INTERVAL])
-        row = make_from(ScheduleRow, connection.alias, _COLUMNS, columns)
-        row.payload = msgspec.json.decode(payload)
-        rows.append(row)
-    return rows
+    in_order = " ORDER BY id FOR UPDATE" if lock and connection.vendor != "sqlite" else " ORDER BY id"
+    alias = connection.alias
+    return [_row(alias, values) for values in _select(_SELECTED, "entity_id", entity_ids, in_order)]
 
 
 def anchors_of(entity_ids: Collection[str]) -> Sequence[tuple[str, str, str, str]]:
     """Entity ID, event type, clock and anchor of the rows of these entities."""
-    return _select("entity_id, event_type, clock, anchor", entity_ids)
+    return _select("entity_id, event_type, clock, anchor", "entity_id", entity_ids)
+
+
+def due_structures_of(households: Collection[str], reading: Moment) -> list[ScheduleRow]:
+    """The rows of structures of these settlements that are due by `reading`, the first due first."""
+    rows = []
+    due = [clock_name(reading), sortable(reading)]
+    for values in _select(f"{_SELECTED}, updated_at", "household", households, f"{_DUE} ORDER BY next_due, id", due):
+        *columns, updated_at = values
+        row = _row(connection.alias, columns)
+        row.updated_at = updated_at if updated_at.tzinfo else updated_at.replace(tzinfo=UTC)
+        rows.append(row)
+    return rows
+
+
+def households_to_fire(households: Collection[str], reading: Moment) -> set[str]:
+    """Those of these settlements of which a structure is due by `reading` and has not fired."""
+    due = [clock_name(reading), sortable(reading), sortable(reading)]
+    more = f"{_DUE} AND fire_at > '' AND fire_at <= %s"
+    return {household for (household,) in _select("DISTINCT household", "household", households, more, due)}
 
 
 def lock(entity_ids: Collection[str]) -> dict[tuple[str, str], ScheduleRow]:
@@ -53,16 +69,25 @@ def lock(entity_ids: Collection[str]) -> dict[tuple[str, str], ScheduleRow]:
     return {(row.entity_id, row.event_type): row for row in rows_of(entity_ids, lock=True)}
 
 
-def _select(columns: str, entity_ids: Collection[str], *, order: str = "", lock: bool = False) -> list[Any]:
-    ids: Any = list(entity_ids)
+def _select(columns: str, key: str, ids: Collection[str], more: str = "", values: Sequence[str] = ()) -> list[Any]:
+    """The columns of the rows whose `key` is one of these IDs."""
+    given: Any = list(ids)
     if connection.vendor == "sqlite":
-        named, ids, lock = "IN (SELECT value FROM json_each(%s))", msgspec.json.encode(ids).decode(), False
-    else:
-        named = "= ANY(%s)"
-    statement = f"SELECT {columns} FROM jobs_schedulerow WHERE entity_id {named}{order}{' FOR UPDATE' * lock}"  # noqa: S608 - our own
+        named, given = "IN (SELECT value FROM json_each(%s))", msgspec.json.encode(given).decode()
+    else:  # where PostgreSQL sees how many there are, it reads the whole table in place of an index
+        named = "= ANY(ARRAY(SELECT unnest(%s::text[])))"
+    statement = f"SELECT {columns} FROM jobs_schedulerow WHERE {key} {named}{more}"  # noqa: S608 - our own texts
     with connection.cursor() as cursor:
-        cursor.execute(statement, [ids])
+        cursor.execute(statement, [given, *values])
         return list(cursor.fetchall())
+
+
+def _row(alias: str, values: Sequence[Any]) -> ScheduleRow:
+    *columns, payload = values
+    columns[_INTERVAL] = _as_interval(columns[_INTERVAL])
+    row = make_from(ScheduleRow, alias, _COLUMNS, columns)
+    row.payload = msgspec.json.decode(payload)
+    return row
 
 
 @lru_cache(maxsize=1024)

@@ -16,7 +16,7 @@ from django.utils import timezone
 from jobs.errors import InvalidJob
 from jobs.models import Job, ScheduleRow, unique_key_of
 from jobs.registry import type_named
-from jobs.schedules.rows import BATCH
+from jobs.schedules.rows import BATCH, due_structures_of, households_to_fire
 from jobs.states import ENDED
 from jobs.world.clock import Moment, WorldTime, clock_name, parse_moment, sortable
 
@@ -35,8 +35,7 @@ class DueRow(NamedTuple):
 def find_due_structures(settlement_ids: Collection[str], reading: Moment) -> dict[str, DueRow]:
     """Find by settlement the structure that is due first, by `reading`, among those that will be applied."""
     found: dict[str, DueRow] = {}
-    rows = _structures_due_by(reading).filter(household__in=settlement_ids).order_by("next_due", "id")
-    for one in _without_ended([_due_row(row, reading) for row in rows]):
+    for one in _without_ended([_due_row(row, reading) for row in due_structures_of(settlement_ids, reading)]):
         found.setdefault(one.row.household, one)
     return found
 
@@ -53,19 +52,15 @@ def find_unapplied(campaign_id: str, reading: WorldTime) -> Iterator[DueRow]:
 
 def find_waiting(settlement_ids: Collection[str], reading: Moment) -> set[str]:
     """Find the settlements of which some structure is due by `reading` and will be applied."""
-    due = _structures_due_by(reading).filter(household__in=settlement_ids)
-    waiting = set(
-        due.filter(fire_at__gt="", fire_at__lte=sortable(reading))
-        .order_by()
-        .values_list("household", flat=True)
-        .distinct()
-    )
+    waiting = households_to_fire(settlement_ids, reading)
     return waiting | find_due_structures(set(settlement_ids) - waiting, reading).keys()
 
 
 def _without_ended(due: Sequence[DueRow]) -> Iterable[DueRow]:
     """Leave out those whose jobs have ended or are gone."""
     keys = {one.key for one in due if one.key}
+    if not keys:
+        return due
     live = set(Job.objects.filter(unique_key__in=keys).exclude(state__in=ENDED).values_list("unique_key", flat=True))
     return (one for one in due if not one.key or one.key in live)
 

@@ -30,6 +30,7 @@ from jobs.ledger.base import (
     as_json,
     hour_of,
 )
+from jobs.ledger.ends import ENDS, ends_as_json
 from jobs.ledger.new_jobs import INSERT, TYPES, new_row
 from jobs.ledger.rows import (
     CLAIMED,
@@ -43,9 +44,7 @@ from jobs.ledger.rows import (
     Entry,
     Outcomes,
     Purged,
-    claimed_by,
     entry_of_queued,
-    explain_wait,
 )
 from jobs.models import Job, ScheduleRow
 from jobs.sending import NOT_SENT
@@ -101,15 +100,12 @@ class PostgreSQL(Statements):
     #: `state || ''` stops the planner from scanning an index on state, and the ids of the ends (besides `v`) stop it
     #: from scanning the table: either is the whole backlog.
     CYCLE: Final = (
-        "WITH v AS (SELECT * FROM json_to_recordset($1::json) AS v(id uuid, attempt int, state text, finished bool, "
-        "due_at timestamptz, failures int, result text, error text, traceback text, failure_key text, type text, "
-        "counted_as text, run_ms float8, wait_ms float8, unknown bool, reason text, duration_ms float8, details text, "
-        "waits int, waits_since timestamptz, noted bool, began timestamptz, waited text, claimed_by text)), "
+        f"WITH {ENDS}, "
         "at AS (SELECT $2::timestamptz AS now, $3::timestamptz AS lease_until, $4::text AS actor, $5::text AS worker, "
         "$6::uuid[] AS ids), "
         "ended AS (UPDATE jobs_job SET state = v.state, moved_at = at.now, "
         "finished_at = CASE WHEN v.finished THEN at.now END, due_at = coalesce(v.due_at, jobs_job.due_at), "
-        "failures = v.failures, waits = v.waits, waits_since = v.waits_since, result = v.result::jsonb, "
+        "failures = v.failures, waits = v.waits, waits_since = v.waits_since, result = v.result, "
         "error = v.error, traceback = v.traceback, failure_key = v.failure_key, lease_until = NULL, "
         "sending_attempt = NULL, may_have_been_applied = may_have_been_applied OR v.unknown FROM v, at "
         f"WHERE jobs_job.id = ANY($9::uuid[]) AND jobs_job.id = v.id AND jobs_job.state || '' = '{State.RUNNING}' "
@@ -128,7 +124,7 @@ class PostgreSQL(Statements):
         f"SELECT id, v.began, '{State.QUEUED}', '{State.RUNNING}', attempt, v.claimed_by, '{CLAIMED}', "
         "NULL, '', NULL FROM ended JOIN v USING (id, attempt) WHERE v.waited IS NOT NULL UNION ALL "
         f"SELECT id, at.now, '{State.RUNNING}', v.state, attempt, at.actor, v.reason, v.duration_ms, v.error, "
-        "v.details::jsonb FROM ended JOIN v USING (id, attempt), at WHERE v.noted UNION ALL "
+        "v.details FROM ended JOIN v USING (id, attempt), at WHERE v.noted UNION ALL "
         f"(SELECT id, at.now, '{State.QUEUED}', '{State.RUNNING}', attempt, at.actor, '{CLAIMED}', NULL, '', "
         "NULL::jsonb FROM claimed, at WHERE waits_since IS NULL ORDER BY array_position(at.ids, id))), "
         f"counted AS ({UPSERT.format(rows=_COUNTED, greatest='greatest')}) "
@@ -199,7 +195,7 @@ class PostgreSQL(Statements):
 
     def cycle(self, endings: Sequence[Ending], ids: Sequence[str], by: Claimant) -> tuple[set[Attempt], list[Claimed]]:
         """See Statements; one round trip."""
-        ended = as_json([_ended(e, by) for e in endings])
+        ended = ends_as_json(endings, by)
         attempts, wanted = _array([str(e.job.id) for e in endings]), _array(ids)
         reads = None if by.reads is None else as_json(by.reads)
         parameters = (ended, by.now, by.lease_until, by.actor, by.worker, wanted, by.minute, by.shard, attempts, reads)
@@ -265,39 +261,6 @@ class PostgreSQL(Statements):
         for failure, at, jobs in sorted(rows):
             self._cursor.execute(self.GROUP, (*failure, at, at))
             self._cursor.execute(self.HOUR, (failure.key, hour_of(at), jobs))
-
-
-def _ended(ending: Ending, by: Claimant) -> dict[str, Any]:
-    """The columns that CYCLE reads; with `waited`, it writes the entries after a wait (rows.entries_of_end)."""
-    now, job, duration_ms = by.now, ending.job, round(ending.duration_ms, 3)
-    began = job.started_at or now
-    after_wait = job.waits_since is not None and not ending.bounced
-    return {
-        "id": ending.job.id,
-        "attempt": ending.job.attempt,
-        "state": ending.to.value,
-        "finished": ending.finished_at(now) is not None,
-        "due_at": ending.outcome.due_at,
-        "failures": ending.failures,
-        "result": ending.result,
-        "error": ending.error,
-        "traceback": ending.traceback,
-        "failure_key": ending.failure_key,
-        "type": ending.job.type,
-        "counted_as": ending.outcome.counted_as,
-        "run_ms": None if ending.outcome.wait else duration_ms,
-        "wait_ms": None if ending.outcome.wait else ending.waited_ms(now),
-        "unknown": ending.outcome.unknown,
-        "reason": ending.outcome.reason,
-        "duration_ms": duration_ms,
-        "details": ending.details,
-        "waits": ending.waits,
-        "waits_since": ending.waits_since(now),
-        "noted": job.waits_since is None or after_wait,
-        "began": began,
-        "waited": explain_wait(job, began) if after_wait else None,
-        "claimed_by": claimed_by(job, by),
-    }
 
 
 def _array(ids: Sequence[str]) -> str:

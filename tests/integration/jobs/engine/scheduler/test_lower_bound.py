@@ -71,7 +71,7 @@ def test_no_round_reads_from_the_beginning_again(redis: Redis) -> None:
             sweep.poll(NOW)
 
     by_state = [query["sql"] for query in queries if '"state" = ' in query["sql"]]
-    assert len(by_state) == 5
+    assert len(by_state) == 6
     assert not [sql for sql in by_state if ">" not in sql]
 
 

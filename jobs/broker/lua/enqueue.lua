@@ -9,7 +9,7 @@ local function put(call, job, status)
     'status', status, 'origin', job[2], 'campaign', job[3], 'type', job[4], 'description', job[5], 'worker_name', '')
 end
 
--- Returns whether the job is new: then no list and no set has its id. A job's hash may have expired before its id.
+-- Its hash may have expired before its id, which RQ's list of failed jobs may still have then, unless it is new.
 local function save(job, status)
   local added = put(redis.pcall, job, status)
   if type(added) == 'table' then
@@ -17,16 +17,15 @@ local function save(job, status)
     added = put(redis.call, job, status)  -- any other error, such as a full memory, ends the script here
   end
   if job[6] > 1 then redis.call('HSET', 'rq:job:' .. job[1], 'version', job[6]) end
-  if added == 10 and job[7] == 0 then return true end
+  if added == 10 and job[7] == 0 then return end
   redis.call('PERSIST', 'rq:job:' .. job[1])
+  if status == 'queued' then redis.call('ZREM', 'rq:failed:' .. job[2], job[1]) end
 end
 
 local queues = {}
 for _, job in ipairs(given.queued) do
-  if not save(job, 'queued') then
-    redis.call('ZREM', 'rq:failed:' .. job[2], job[1])
-    redis.call('ZREM', 'rq:scheduler:scheduled_jobs', job[1])
-  end
+  save(job, 'queued')
+  redis.call('ZREM', 'rq:scheduler:scheduled_jobs', job[1])  -- in the same step: it may be scheduled anew at once
   queues[job[2]] = true
   enter(job[2], job[3], job[1], given.fair_share)
 end

@@ -1,6 +1,7 @@
 """The scheduler: queues due jobs on time, never early, and fires cron tasks, schedules and world clocks."""
 
 import time
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,6 +15,7 @@ from rq.exceptions import NoSuchJobError
 from jobs import actor as actors
 from jobs.broker import enqueue, keys
 from jobs.broker.aside import move_aside
+from jobs.broker.scripts import script
 from jobs.cron import firing
 from jobs.engine.scheduler.purge import Purge
 from jobs.engine.scheduler.reconciler import Reconciler
@@ -138,10 +140,13 @@ class Scheduler(RQScheduler):
         until = time.monotonic() + (0.0 if once else SLICE_SECONDS)
         any_due = False
         while True:
-            found: Any = self.connection.zrangebyscore(keys.SCHEDULED, "-inf", now.timestamp(), start=0, num=BATCH)
-            if not found:
+            scheduled: Any = self.connection.zrangebyscore(
+                keys.SCHEDULED, "-inf", now.timestamp(), start=0, num=BATCH, withscores=True
+            )
+            if not scheduled:
                 return any_due
             any_due = True
+            found = [rq_id for rq_id, _ in scheduled]
             if odd := keys.odd(found):
                 self.connection.zrem(keys.SCHEDULED, *odd)
                 move_aside(odd, "its ID is not valid UTF-8", self.connection)
@@ -149,19 +154,23 @@ class Scheduler(RQScheduler):
             known = [i for i in ids if keys.uuid_of(i)]
             queued = moves.queue_due(known, actor=actors.SCHEDULER, reason="due", now=now)
             enqueue.enqueue(queued)
-            left = set(known) - {job.id for job in queued}
-            ours = list(Job.objects.filter(id__in=left)) if left else []
-            gone = [*(job.id for job in queued), *(str(job.id) for job in ours)]
-            if gone:
-                self.connection.zrem(keys.SCHEDULED, *gone)
+            ours = self._unschedule(set(known) - {job.id for job in queued}, dict(scheduled))
             # Rescheduled meanwhile, or queued by a process that died, or lost Redis, before enqueueing.
             enqueue.enqueue([job for job in ours if job.state in (*WAITING, State.QUEUED)])
             enqueue.dequeue([job for job in ours if job.state == State.CANCELLED])  # while Redis was down
-            known_ids = set(gone)
+            known_ids = {*(job.id for job in queued), *(str(job.id) for job in ours)}
             for foreign in (i for i in ids if i not in known_ids):
                 self._enqueue_foreign(foreign)
             if len(found) < BATCH or time.monotonic() >= until:
                 return True
+
+    def _unschedule(self, ids: Collection[str], times: Mapping[bytes, float]) -> list[Job]:
+        """Take jobs that were not queued off the schedule, unless they have been scheduled anew. Returns them."""
+        ours = list(Job.objects.filter(id__in=ids)) if ids else []
+        if ours:
+            entries = [(str(job.id), times[str(job.id).encode()]) for job in ours]
+            script("unschedule").run(self.connection, entries=entries)
+        return ours
 
     def _queue_due_now(self) -> None:
         self.queue_due(timezone.now(), once=True)

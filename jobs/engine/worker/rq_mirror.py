@@ -205,7 +205,8 @@ def give_back(ids: Collection[str], connection: Redis) -> None:
     """Return fetched jobs that could not be claimed.
 
     Ended jobs are restored as `restore` does. Of those still QUEUED, jobs for a newer release go back to their queue,
-    where lua/fetch.lua sets them aside; the others, whose rows were locked during the claim, are scheduled again.
+    where lua/fetch.lua sets them aside; the others, whose rows were locked during the claim, are scheduled again. So
+    are waiting jobs: an ID that was queued twice is fetched again after its job has ended and is to be retried.
     Raises redis.RedisError and database errors.
     """
     jobs = list(Job.objects.filter(id__in=ids))
@@ -213,6 +214,7 @@ def give_back(ids: Collection[str], connection: Redis) -> None:
     if unknown:
         aside.move_aside(sorted(unknown), _NO_JOB, connection)
     _restore([job for job in jobs if job.state in _SHOWN], connection)
+    enqueue.enqueue([job for job in jobs if job.state in WAITING])
     queued = [job for job in jobs if job.state == State.QUEUED]
     if newer := [job for job in queued if not can_read(job.type, job.payload_version)]:
         log.info("rq_mirror.newer_release_awaited", jobs=len(newer), job_types=sorted({job.type for job in newer}))

@@ -43,10 +43,10 @@ def _read_starts(job_ids: Collection[UUID]) -> Iterator[tuple[UUID, datetime]]:
     for job_id, attempt, now, at, error, called in rows:
         if now == State.RUNNING:
             claimed[job_id, attempt] = at
-        elif (job_id, attempt) in claimed and not (is_wait(error, called=called) or _is_handed_back(now, error)):
+        elif (job_id, attempt) in claimed and not (is_wait(error, called=called) or is_handed_back(now, error)):
             yield job_id, claimed[job_id, attempt]
 
 
-def _is_handed_back(now: str, error: str) -> bool:
-    """A lost worker's job, which may go back to its queue too, has an error."""
+def is_handed_back(now: str, error: str) -> bool:
+    """Whether a claim that ended so had not begun. That of a lost worker, whose job may be queued too, has an error."""
     return now == State.QUEUED and not error

@@ -27,6 +27,8 @@ from jobs.waits import Wait, wait_of
 
 #: Prefix of the reason of a dead letter that may have done its work and must not do it twice.
 UNKNOWN: Final = "outcome unknown, not sent again"
+#: `outcome` in jobs.models.OutcomeMinute of claims that were handed back before they began.
+NOT_BEGUN: Final = "NOT_BEGUN"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,11 +54,17 @@ class Outcome(msgspec.Struct, frozen=True):
     counts: bool = False  #: counts against the policy's max_attempts
     unknown: bool = False  #: the work may have been done, and must not be done twice
     wait: Wait | None = None  #: what the job waits for, if the attempt only found that
+    begun: bool = True  #: False: it was handed back before
+
+    @property
+    def is_run(self) -> bool:
+        """Whether its run time and its start delay count."""
+        return self.begun and self.wait is None
 
     @property
     def counted_as(self) -> str:
         """`outcome` in jobs.models.OutcomeMinute."""
-        return (self.wait or self.to).value
+        return (self.wait or self.to).value if self.begun else NOT_BEGUN
 
 
 def outcome_of(
@@ -76,7 +84,7 @@ def outcome_of(
             spread = timedelta(seconds=random.random())  # so that they do not all retry at the same instant
             return Outcome(State.RETRYING, str(error), due_at=max(until, now) + spread, wait=wait_of(error))
         case NotBegun():
-            return Outcome(State.QUEUED, str(error))
+            return Outcome(State.QUEUED, str(error), begun=False)
         case PermanentError():
             reason = str(error) if isinstance(error, Stopped) else f"permanent: {error}"
             return Outcome(State.DEAD, reason, counts=True, unknown=unknown)

@@ -18,6 +18,7 @@ from jobs import counters
 from jobs.broker import keys
 from jobs.main_api import traffic
 from jobs.main_api.client import main_api
+from jobs.outcome import NOT_BEGUN
 from jobs.world_clocks import status as world_clocks
 from monitoring import health, label_values, metrics
 from monitoring.health import Found
@@ -149,24 +150,38 @@ def _database(depths: Depths | None) -> str:
 
 
 def _attempts() -> str:
-    """Ended attempts by outcome, and apart from them those that only found that their job must wait."""
+    """Ended attempts by outcome; apart from them, claims that found that their job must wait or were handed back."""
     ended = dict.fromkeys(label_values.of_jobs(), 0)
     waits = dict.fromkeys(label_values.of_waits(), 0)
+    handed_back = dict.fromkeys(label_values.of_hand_backs(), 0)
     for (kind, outcome), n in metrics.TOTALS.read().items():
         if outcome in metrics.WAITS:
             waits[kind, outcome] = n
+        elif outcome == NOT_BEGUN:
+            handed_back[kind,] = n
         else:
             ended[kind, outcome] = n
-    return _family(
-        "scheduler_jobs_total",
-        "counter",
-        "Attempts of jobs by type and outcome",
-        [({"type": kind, "outcome": outcome}, n) for (kind, outcome), n in sorted(ended.items())],
-    ) + _family(
-        "scheduler_job_waits_total",
-        "counter",
-        "Times that a job was found to have to wait, by type and what it waits for",
-        [({"type": kind, "reason": wait}, n) for (kind, wait), n in sorted(waits.items())],
+    return "".join(
+        (
+            _family(
+                "scheduler_jobs_total",
+                "counter",
+                "Attempts of jobs by type and outcome",
+                [({"type": kind, "outcome": outcome}, n) for (kind, outcome), n in sorted(ended.items())],
+            ),
+            _family(
+                "scheduler_job_waits_total",
+                "counter",
+                "Times that a job was found to have to wait, by type and what it waits for",
+                [({"type": kind, "reason": wait}, n) for (kind, wait), n in sorted(waits.items())],
+            ),
+            _family(
+                "scheduler_jobs_handed_back_total",
+                "counter",
+                "Claimed jobs that went back to their queue before they began, by type",
+                [({"type": kind}, n) for (kind,), n in sorted(handed_back.items())],
+            ),
+        )
     )
 
 

@@ -18,7 +18,7 @@ from jobs.waits import Wait
 from monitoring.alerting.channels import CHANNELS
 
 Labels = tuple[str, ...]
-ENDS: Final = tuple(state.value for state in State if state in MOVES[State.RUNNING] - {State.QUEUED})
+ENDS: Final = tuple(state.value for state in State if state in MOVES[State.RUNNING])
 _REFUSALS: Final = tuple(code for code, error in ERROR_OF_CODE.items() if issubclass(error, NotAuthorized))
 _RESULTS: Final = ("ok", "fault", "error", "refused", *_REFUSALS)
 
@@ -31,6 +31,11 @@ def of_jobs() -> Iterator[Labels]:
 def of_waits() -> Iterator[Labels]:
     """Yield the labels of scheduler_job_waits_total: type and reason."""
     return product(sorted(all_types()), tuple(wait.value for wait in Wait))
+
+
+def of_hand_backs() -> Iterator[Labels]:
+    """Yield the labels of scheduler_jobs_handed_back_total: the type."""
+    return product(sorted(all_types()))
 
 
 def of_counters() -> Iterator[Labels]:

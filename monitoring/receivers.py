@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from jobs import counters
+from jobs import claims, counters
 from jobs.states import ENDED, State
 from jobs.waits import wait_in
 from monitoring.metrics import ATTEMPTS
@@ -42,10 +42,10 @@ def log_moves(moves: "list[Moved]", **_: Any) -> None:
 
 
 def count_ends(moves: "list[Moved]", **_: Any) -> None:
-    """Observe run times, and the attempts of finished jobs. An attempt that found that the job must wait is no run."""
+    """Observe run times, and the attempts of finished jobs. A wait is no run, and neither is what was handed back."""
     ran, attempts = defaultdict[str, list[float]](list), defaultdict[str, list[float]](list)
     for m in moves:
-        if m.was != State.RUNNING or wait_in(m.error):
+        if m.was != State.RUNNING or wait_in(m.error) or claims.is_handed_back(m.now, m.error):
             continue
         if m.duration_ms is not None:
             ran[m.job_type].append(m.duration_ms / 1000)

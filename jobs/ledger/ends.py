@@ -55,7 +55,7 @@ def ends_as_json(endings: Sequence[Ending], by: Claimant) -> str:
                 "attempt": ending.job.attempt,
                 "failures": ending.failures,
                 "result": None if ending.result is None else msgspec.Raw(ending.result.encode()),
-                "wait_ms": None if outcome.wait else ending.waited_ms(by.now),
+                "wait_ms": ending.waited_ms(by.now) if outcome.is_run else None,
                 "kind": kinds.setdefault(_shared(ending, by), len(kinds)),
             }
         )
@@ -83,7 +83,7 @@ def _shared(ending: Ending, by: Claimant) -> tuple[Any, ...]:
         ending.failure_key,
         job.type,
         outcome.counted_as,
-        None if outcome.wait else duration_ms,
+        duration_ms if outcome.is_run else None,
         outcome.unknown,
         outcome.reason,
         duration_ms,

@@ -191,7 +191,7 @@ def _count_waits(endings: Sequence[Ending], now: datetime) -> None:
     """Observe how long jobs were due before they started; call it before `_note_end` sets when they are due next."""
     waited: dict[str, list[float]] = {}
     for ending in endings:
-        if not ending.outcome.wait:
+        if ending.outcome.is_run:
             waited.setdefault(ending.job.type, []).append(ending.waited_ms(now) / 1000)
     for job_type, seconds in waited.items():
         counters.observe_many("job_wait_seconds", seconds, job_type)

@@ -285,7 +285,7 @@ def outcomes_of(endings: Sequence[Ending], by: Claimant) -> list[Outcomes]:
 
 
 def _sum_up(kind: str, outcome: str, endings: Sequence[Ending], by: Claimant) -> Outcomes:
-    runs = [ending for ending in endings if not ending.outcome.wait]
+    runs = [ending for ending in endings if ending.outcome.is_run]
     run, wait = [round(e.duration_ms, 3) for e in runs], [e.waited_ms(by.now) for e in runs]
     return Outcomes(
         minute=by.minute,

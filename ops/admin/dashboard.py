@@ -27,7 +27,7 @@ from ops.admin.tiles import grey_out, in_address, make_tiles
 from ops.humanize import limited_count, milliseconds
 from ops.labels import STATES
 from ops.reads import recent_actions, verdict
-from ops.reads.audit_trail import RETRIED, WAITED
+from ops.reads.audit_trail import HANDED_BACK, RETRIED, WAITED
 from ops.reads.job import TONES, name_all
 from ops.reads.outcomes import DEFAULT, RANGES, Range, Slot, read_slots, sum_up
 from ops.reads.status import find_components
@@ -117,6 +117,8 @@ def make_chart(slots: Sequence[Slot], wanted: Range) -> dict[str, Any]:
     counts = [(str(STATES[o]), TONES[o][1], [s.outcomes[o] for s in slots]) for o in drawn]
     if any(s.waits for s in slots):
         counts.append((gettext("had to wait"), "busy", [s.waits.total() for s in slots]))
+    if any(s.handed_back for s in slots):
+        counts.append((gettext("handed back"), "calm", [s.handed_back for s in slots]))
     return {
         "at": [int(s.at.timestamp() * 1000) for s in slots],
         "outcomes": [
@@ -135,7 +137,7 @@ def make_chart(slots: Sequence[Slot], wanted: Range) -> dict[str, Any]:
 def make_table(slots: Sequence[Slot], step: timedelta) -> list[dict[str, Any]]:
     """The charts' data as rows, newest first, without empty steps."""
     jobs, moves = reverse("admin:jobs_job_changelist"), reverse("admin:jobs_auditentry_changelist")
-    return [_make_row(s, step, jobs, moves) for s in reversed(slots) if s.jobs or s.waits]
+    return [_make_row(s, step, jobs, moves) for s in reversed(slots) if s.jobs or s.waits or s.handed_back]
 
 
 def _make_row(slot: Slot, step: timedelta, jobs: str, moves: str) -> dict[str, Any]:
@@ -143,7 +145,9 @@ def _make_row(slot: Slot, step: timedelta, jobs: str, moves: str) -> dict[str, A
     since, until = in_address(slot.at), in_address(slot.at + step)
     ended = urlencode({"finished_at_from": since, "finished_at_to": until})
     moved = urlencode({"scope": "all", "since": since, "until": until})
-    retried, waited = (f"{moves}?{moved}&{urlencode({'what': what})}" for what in (RETRIED, WAITED))
+    retried, waited, handed_back = (
+        f"{moves}?{moved}&{urlencode({'what': what})}" for what in (RETRIED, WAITED, HANDED_BACK)
+    )
     links = (f"{jobs}?state={o.value}&{ended}" if o in ENDED else retried for o in OUTCOMES[:4])
     times = (slot.p50_ms, slot.p95_ms, slot.max_ms, slot.run_mean_ms, slot.run_ms_max)
     return {
@@ -151,6 +155,7 @@ def _make_row(slot: Slot, step: timedelta, jobs: str, moves: str) -> dict[str, A
         "counts": [
             *((slot.outcomes[o], link) for o, link in zip(OUTCOMES[:4], links, strict=True)),
             (slot.waits.total(), waited),
+            (slot.handed_back, handed_back),
         ],
         "times": [milliseconds(length) for length in times],
     }
@@ -203,7 +208,7 @@ def _read_database(wanted: Range, now: datetime) -> dict[str, Any]:
         "sums": sums,
         "chart": make_chart(slots, wanted),
         "rows": make_table(slots, wanted.step),
-        "outcomes": [*(str(STATES[o]) for o in OUTCOMES[:4]), gettext("had to wait")],
+        "outcomes": [*(str(STATES[o]) for o in OUTCOMES[:4]), gettext("had to wait"), gettext("handed back")],
         "dead": counts[State.DEAD],
         "dead_count": limited_count(counts[State.DEAD]),
         "running": find_longest_running(),

@@ -14,7 +14,7 @@ from jobs.state_counts import Retrying
 from jobs.states import ENDED, State
 from jobs.waits import Wait
 from ops.humanize import duration, format_count, format_percent, limited_count, milliseconds
-from ops.reads.audit_trail import FAILED, WAITED
+from ops.reads.audit_trail import FAILED, HANDED_BACK, WAITED
 from ops.reads.job import TONES
 from ops.reads.outcomes import Range, Slot
 from scheduler_project.numbers import format_number
@@ -59,6 +59,7 @@ def make_tiles(sums: Slot, counts: dict[State, int], retrying: Retrying, wanted:
             "measures": True,
         },
         *_wait_tiles(sums, wanted),
+        *_hand_back_tiles(sums, wanted),
         *_time_tiles(sums),
         *(
             _tile(state, counts[state], f"{jobs}?state={state.value}")
@@ -96,6 +97,22 @@ def _wait_tiles(sums: Slot, wanted: Range) -> list[dict[str, Any]]:
             "tone": "warn" if sums.waits[Wait.BREAKER] or sums.waits[Wait.OUTAGE] else "calm",
             "link": link_to_moves(WAITED, since=in_address(sums.at)),
             "says": gettext("times in %(range)s, for %(causes)s") % {"range": wanted.within, "causes": causes},
+        }
+    ]
+
+
+def _hand_back_tiles(sums: Slot, wanted: Range) -> list[dict[str, Any]]:
+    """How many claimed jobs went back to their queue before they began; none if none did."""
+    if not sums.handed_back:
+        return []
+    return [
+        {
+            "name": gettext("Handed back"),
+            "value": format_count(sums.handed_back),
+            "icon": "undo",
+            "tone": "calm",
+            "link": link_to_moves(HANDED_BACK, since=in_address(sums.at)),
+            "says": gettext("times in %(range)s, before the job began") % {"range": wanted.within},
         }
     ]
 

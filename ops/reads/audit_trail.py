@@ -30,6 +30,7 @@ SEARCHED: Final = 20_000  #: moves that a page searches for texts; the next page
 FAILED: Final = "failed attempts"
 RETRIED: Final = "failed and retried"
 WAITED: Final = "waits"
+HANDED_BACK: Final = "handed back"
 SKEW: Final = timedelta(minutes=1)  #: concurrent transactions can write entries out of order
 
 
@@ -39,7 +40,7 @@ class TrailFilters:
 
     who: str = ""
     what: str = ""
-    """A state, a verb, a target, a job's id, FAILED, RETRIED or WAITED; any of several that commas separate."""
+    """A state, a verb, a target, a job's id, FAILED, RETRIED, WAITED or HANDED_BACK; several, with commas."""
     why: str = ""
     """In the reason or the error."""
     origin: str = ""
@@ -163,7 +164,12 @@ def _filter_moves(what: str) -> Q:
     """The moves that one word or id matches."""
     waited = Q.create([("error__startswith", f"{error}:") for error in ERRORS], connector=Q.OR)
     retried, dead = (Q(was=State.RUNNING.value, now=state.value) for state in (State.RETRYING, State.DEAD))
-    known = {FAILED: (retried & ~waited) | dead, RETRIED: retried & ~waited, WAITED: retried & waited}
+    known = {
+        FAILED: (retried & ~waited) | dead,
+        RETRIED: retried & ~waited,
+        WAITED: retried & waited,
+        HANDED_BACK: Q(was=State.RUNNING.value, now=State.QUEUED.value, error=""),  # claims.is_handed_back in SQL
+    }
     if what in known:
         return known[what]
     return Q(job_id=what) if is_job_id(what) else Q(now__icontains=what)

@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy
 
 from jobs.histogram import BOUNDS_MS, COLUMNS, OBJECTIVE_MS, percentile, within
 from jobs.models import OutcomeMinute
+from jobs.outcome import NOT_BEGUN
 from jobs.states import MOVES, State
 from jobs.waits import Wait
 from scheduler_project.text import StrOrPromise
@@ -58,15 +59,16 @@ RANGES: Final = {
     )
 }
 DEFAULT: Final = "1h"
-_ENDS: Final = tuple(
-    state.value for state in State if state in MOVES[State.RUNNING]
-)  # the states that an attempt can end in
+ENDS: Final = tuple(state.value for state in State if state in MOVES[State.RUNNING])  #: `outcome` of attempts
 WAITS: Final = tuple(wait.value for wait in Wait)  #: `outcome` of attempts that had to wait
 
 
 @dataclass(slots=True)
 class Slot:
-    """The attempts that ended within one step, or the sum of several. `waits` are in no other figure."""
+    """The attempts that ended within one step, or the sum of several.
+
+    `waits`, and claims that were handed back before they began, are in no other figure.
+    """
 
     at: datetime
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -75,6 +77,7 @@ class Slot:
     wait_ms_max: float = 0.0
     buckets: list[int] = field(default_factory=lambda: [0] * len(BOUNDS_MS))
     waits: Counter[str] = field(default_factory=Counter)
+    handed_back: int = 0
 
     @property
     def jobs(self) -> int:
@@ -105,6 +108,7 @@ class Slot:
     def add(self, other: "Slot") -> None:
         self.outcomes += other.outcomes
         self.waits += other.waits
+        self.handed_back += other.handed_back
         self.run_ms += other.run_ms
         self.run_ms_max = max(self.run_ms_max, other.run_ms_max)
         self.wait_ms_max = max(self.wait_ms_max, other.wait_ms_max)
@@ -133,11 +137,12 @@ def sum_up(slots: Sequence[Slot]) -> Slot:
 
 def _add(slot: Slot, sums: Sequence[Any]) -> None:
     """Add the sums of one minute, in the order of `_minutes`."""
-    for counter, names, counts in ((slot.outcomes, _ENDS, sums), (slot.waits, WAITS, sums[len(_ENDS) :])):
+    for counter, names, counts in ((slot.outcomes, ENDS, sums), (slot.waits, WAITS, sums[len(ENDS) :])):
         for name, jobs in zip(names, counts, strict=False):
             if jobs:
                 counter[name] += int(jobs)
-    run, run_max, wait_max, *buckets = sums[len(_ENDS) + len(WAITS) :]
+    handed_back, run, run_max, wait_max, *buckets = sums[len(ENDS) + len(WAITS) :]
+    slot.handed_back += int(handed_back)
     slot.run_ms += run
     slot.run_ms_max = max(slot.run_ms_max, run_max)
     slot.wait_ms_max = max(slot.wait_ms_max, wait_max)
@@ -150,6 +155,6 @@ def _minutes(since: datetime) -> list[Any]:
     In index order, so that no database sorts wide rows: grouping by step in the database takes four times as long.
     """
     rows = OutcomeMinute.objects.filter(minute__gte=since).order_by("minute").values_list("minute")
-    ends = {f"n_{end.lower()}": Sum("jobs", filter=Q(outcome=end), default=0) for end in (*_ENDS, *WAITS)}
+    ends = {f"n_{end.lower()}": Sum("jobs", filter=Q(outcome=end), default=0) for end in (*ENDS, *WAITS, NOT_BEGUN)}
     tops = {"run": Sum("run_ms"), "run_top": Max("run_ms_max"), "wait_top": Max("wait_ms_max")}
     return list(rows.annotate(**ends, **tops, **{f"n_{c}": Sum(c) for c in COLUMNS}))

@@ -72,7 +72,7 @@ KEPT: Final[Mapping[str, tuple[str, ...]]] = {
     "monitoring/dashboard_source.py": ("main API", "Redis"),
     "jobs/models/schedule.py": ("Settlement", "Structure"),
     "ops/labels.py": (" by now",),
-    "ops/reads/audit_trail.py": ("failed attempts", "failed and retried"),
+    "ops/reads/audit_trail.py": ("failed attempts", "failed and retried", "handed back"),
     "ops/reads/backlog.py": ("at most", "at least"),
     "ops/reads/changes.py": ("payload.",),
     "ops/reads/failures.py": (") AS one",),

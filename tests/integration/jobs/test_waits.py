@@ -10,7 +10,7 @@ from redis import Redis
 from api.schemas import as_json
 from jobs import claims, control, counters, service
 from jobs.engine.worker import attempt
-from jobs.errors import NotBegun
+from jobs.errors import LostBeforeSending, NotBegun
 from jobs.histogram import COLUMNS
 from jobs.ledger import moves
 from jobs.main_api.client import MainApi
@@ -98,6 +98,22 @@ def test_waits_are_a_series_of_their_own(job: Job, api: MainApi, redis: Redis) -
         "job_run_seconds": 1,
         "job_attempts": 1,
     }
+
+
+def test_what_is_handed_back_is_no_run(job: Job, api: MainApi, redis: Redis) -> None:
+    """It had no start delay or run time; a worker that was lost is an attempt like any other."""
+    for error in (NotBegun("handed back"), LostBeforeSending("its worker was lost")):
+        (claimed,) = attempt.claim([str(job.pk)], worker="w", now=timezone.now())
+        attempt.record([attempt.ending_of(claimed, error, 7.0, now=timezone.now())], actor="worker:w", worker="w")
+    counters.flush()
+    found = {row.outcome: row for row in OutcomeMinute.objects.all()}
+    back, lost = found["NOT_BEGUN"], found["QUEUED"]
+
+    assert set(found) == {"NOT_BEGUN", "QUEUED"}
+    assert (back.jobs, back.run_ms, back.run_ms_max, back.wait_ms, _count_starts(back)) == (1, 0, 0, 0, 0)
+    assert (lost.jobs, lost.run_ms, _count_starts(lost)) == (1, 7, 1)
+    observed = {key[0]: n for key, n in counters.read(redis).items() if key[0].startswith("job_") and key[-1] != "sum"}
+    assert observed == {"job_wait_seconds": 1, "job_run_seconds": 1}
 
 
 def _count_starts(row: OutcomeMinute) -> int:

@@ -74,6 +74,19 @@ def test_totals_survive_redis_and_retention(client: Client, redis: Redis, sandbo
         assert (queue["completed"], queue["failed"]) == (18, 9)
 
 
+def test_what_is_handed_back_is_no_outcome(client: Client, redis: Redis, sandbox: SandboxApi) -> None:
+    """It has a series of its own; that a lost worker's job is queued again is an outcome."""
+    times = {"run_ms": 0, "run_ms_max": 0, "wait_ms": 0, "wait_ms_max": 0}
+    minute = timezone.now().replace(second=0, microsecond=0)
+    OutcomeMinute.objects.create(minute=minute, type="X", outcome="NOT_BEGUN", shard=0, jobs=250, **times)
+    page = samples(client)
+
+    assert page["scheduler_jobs_handed_back_total", ("X",)] == 250
+    assert ("scheduler_jobs_total", ("X", "NOT_BEGUN")) not in page
+    assert page["scheduler_jobs_total", ("DEFERRED_EFFECT", "QUEUED")] == 0
+    assert page["scheduler_jobs_handed_back_total", ("DEFERRED_EFFECT",)] == 0
+
+
 def test_counts_made_without_redis_are_sent_later(redis: Redis, redis_server: RedisServer) -> None:
     """They are neither lost nor doubled."""
     counter = counters.Counters(lambda: redis)

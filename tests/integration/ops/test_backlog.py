@@ -40,11 +40,12 @@ def attempts(number: int, outcome: str = "SUCCEEDED") -> None:
 
 
 def test_a_queued_job_knows_its_place_and_turn(redis: Redis) -> None:
-    """By the rate of the last five minutes, in which waits are no attempts; more urgent jobs are before it."""
+    """By the rate of the last five minutes, without waits and hand-backs; more urgent jobs are before it."""
     jobs = submit(100)
     submit(20, "c-2", priority=Priority.HIGH)
     attempts(150)
     attempts(9000, "BREAKER")
+    attempts(9000, "NOT_BEGUN")
 
     place = Backlog(redis, timezone.now()).find_place(jobs[60])
 

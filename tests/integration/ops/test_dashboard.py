@@ -13,7 +13,7 @@ from jobs import service
 from jobs.broker import keys
 from jobs.engine.scheduler.retention import fold_outcomes
 from jobs.engine.worker import attempt
-from jobs.errors import CircuitOpen, NoPermit, Outage
+from jobs.errors import CircuitOpen, NoPermit, NotBegun, Outage
 from jobs.fingerprint import fingerprint_of
 from jobs.ledger import Ending
 from jobs.ledger import moves as ledger
@@ -284,7 +284,7 @@ def test_no_query_of_the_page_scans_a_table() -> None:
 
 
 def test_waits_are_no_failures(admin_client: Client, redis: Redis) -> None:
-    """They have a tile and a series of their own, which lead to the moves that they began with."""
+    """They and what is handed back have tiles and series of their own, which lead to their moves."""
     kinds = (CircuitOpen(timezone.now()), CircuitOpen(timezone.now()), NoPermit("no room", timezone.now()))
     for number, wait in enumerate((*kinds, Outage("Redis is away"))):
         ledger.cycle(
@@ -295,10 +295,16 @@ def test_waits_are_no_failures(admin_client: Client, redis: Redis) -> None:
             now=timezone.now(),
         )
     ended(claimed("c-9"), State.SUCCEEDED)
+    for number in range(3):
+        late = attempt.ending_of(claimed(f"c-{number + 10}"), NotBegun("handed back"), 0.0, now=timezone.now())
+        ledger.cycle([late], [], actor="worker:w-1", worker="w-1", now=timezone.now())
     page = admin_client.get(PAGE)
     tiles = {tile["name"]: tile for tile in page.context["tiles"]}
     (row,) = page.context["rows"]
 
+    assert page.context["sums"].jobs == 1
+    assert tiles["Handed back"]["value"] == "3"
+    assert listed(admin_client, tiles["Handed back"]["link"]) == 3
     assert (tiles["Failed attempts"]["value"], tiles["Failed attempts"]["says"]) == ("0", "0.0% of attempts")
     assert tiles["Had to wait"]["value"] == "4"
     assert "the circuit breaker (2)" in tiles["Had to wait"]["says"]
@@ -308,5 +314,5 @@ def test_waits_are_no_failures(admin_client: Client, redis: Redis) -> None:
     assert listed(admin_client, tiles["Have to wait"]["link"]) == 4
     assert listed(admin_client, "/admin/jobs/job/?state=RETRYING&waits=BREAKER") == 2
     assert listed(admin_client, tiles["Failed attempts"]["link"]) == 0
-    assert [n for n, _ in row["counts"]] == [1, 0, 0, 0, 4]
-    assert page.context["chart"]["outcomes"][-1]["name"] == "had to wait"
+    assert [n for n, _ in row["counts"]] == [1, 0, 0, 0, 4, 3]
+    assert [one["name"] for one in page.context["chart"]["outcomes"]][-2:] == ["had to wait", "handed back"]

@@ -46,6 +46,8 @@ def test_a_type_shows_its_attempts_in_each_period(client: Client, redis: Redis) 
     ago = (timezone.now() - now) / timedelta(minutes=1)
     attempts(ago + 5, "SUCCEEDED", 12)
     attempts(ago + 6, "DEAD", 3)
+    attempts(ago + 5, "NOT_BEGUN", 250)
+    attempts(ago + 5, "LIMIT", 80)
     attempts(ago + 5, "SUCCEEDED", 99, "SETTLEMENT_GROWTH")
     attempts(ago + 24 * 60 + 30, "SUCCEEDED", 7)
     attempts(ago + 24 * 60 - 30, "SUCCEEDED", 50)  # later than now, yesterday
@@ -54,6 +56,7 @@ def test_a_type_shows_its_attempts_in_each_period(client: Client, redis: Redis) 
 
     assert [period.sums.jobs for period in periods] == [15, 15, 7, 2]
     assert periods[0].sums.outcomes == {"SUCCEEDED": 12, "DEAD": 3}
+    assert periods[0].sums.handed_back == 250
     assert periods[0].per_minute == 15 / 60
     assert (periods[1].failed, periods[1].failed_share) == (3, 20)
     assert periods[1].sums.p50_ms is not None

@@ -50,10 +50,11 @@ from jobs.ledger.rows import (
     outcomes_of,
 )
 from jobs.ledger.sqlite_batches import ROWS, write
-from jobs.ledger.sqlite_values import AS_TEXT, claimed_from, hex_of, hexes, microseconds, text_of
+from jobs.ledger.sqlite_values import AS_TEXT, claimed_from, hex_of, hexes, text_of
 from jobs.models import Job, ScheduleRow
 from jobs.sending import NOT_SENT
 from jobs.states import State
+from jobs.world.due import in_ticks
 from scheduler_project.sqlite.base import DatabaseWrapper
 
 
@@ -123,7 +124,7 @@ class SQLite(Statements):
 
     def _inserted(self, job: Job) -> tuple[Any, ...]:
         """The columns of a new job."""
-        every = None if job.interval is None else microseconds(job.interval)
+        every = None if job.interval is None else in_ticks(job.interval)
         return (
             job.id.hex,
             job.type,
@@ -207,9 +208,7 @@ class SQLite(Statements):
 
     def redate(self, rows: Sequence[ScheduleRow]) -> None:
         """See Statements."""
-        values = [
-            (r.anchor, microseconds(r.interval), r.next_due, r.fire_at, text_of(r.updated_at), r.pk) for r in rows
-        ]
+        values = [(r.anchor, in_ticks(r.interval), r.next_due, r.fire_at, text_of(r.updated_at), r.pk) for r in rows]
         write(self._raw, self.REDATE, values)
 
     def purge(self, before: datetime, after: EndedAt) -> Purged:
@@ -260,7 +259,7 @@ def _placed(r: ScheduleRow) -> tuple[Any, ...]:
         r.entity_name,
         r.clock,
         r.anchor,
-        microseconds(r.interval),
+        in_ticks(r.interval),
         r.next_due,
         r.fire_at,
         r.job_type,

@@ -1,7 +1,7 @@
 """How SQLite has the values of the ledger's rows."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final
 
@@ -25,12 +25,6 @@ def text_of(moment: datetime | None) -> str | None:
 def moment_of(text: str) -> datetime:
     """A moment from what `text_of` makes of it."""
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
-
-
-@lru_cache(maxsize=1024)
-def microseconds(length: timedelta) -> int:
-    """A duration as Django writes it into SQLite."""
-    return round(length / timedelta(microseconds=1))
 
 
 def hex_of(job_id: str) -> str:

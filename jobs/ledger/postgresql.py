@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from itertools import pairwise
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -144,6 +145,7 @@ class PostgreSQL(Statements):
     )
     ADD: Final = (
         f"INSERT INTO jobs_schedulerow ({ADDED}) SELECT {ADDED} FROM json_to_recordset($1::json) AS v({_ADDED_AS}) "
+        'ORDER BY entity_id COLLATE "C", event_type COLLATE "C" '  # as `add` has them
         "ON CONFLICT DO NOTHING"
     )
     PLACE: Final = (
@@ -221,8 +223,9 @@ class PostgreSQL(Statements):
         ]
 
     def add(self, rows: Sequence[ScheduleRow]) -> None:
-        """See Statements."""
-        self._send(self.ADD, rows, ADDED_COLUMNS)
+        """See Statements. In one order, or two recalculations of a campaign could lock each other."""
+        ordered = sorted(rows, key=attrgetter("entity_id", "event_type"))
+        self._send(self.ADD, ordered, ADDED_COLUMNS)
 
     def place(self, rows: Sequence[ScheduleRow]) -> None:
         """See Statements."""

@@ -30,7 +30,7 @@ def claims(redis: Redis) -> tuple[Worker, Claimed]:
     worker.cycles.recorder.record_and_claim(timezone.now(), worker.concurrency)
     (group,) = worker.cycles.in_flight
     group.began -= 1
-    return worker, group.members[0]
+    return worker, next(iter(group.jobs.values()))
 
 
 def work() -> None:

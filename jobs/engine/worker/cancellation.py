@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from queue import SimpleQueue
-from typing import Final
 
 import structlog
 from django.utils import timezone
@@ -15,7 +14,6 @@ from jobs.errors import NotBegun, OutcomeUnknown, Stopped, TransientError
 from jobs.ledger import Ending
 
 log = structlog.get_logger(__name__)
-PATIENCE_S: Final = 1.0  #: of a group that waits for a thread
 Finish = Callable[[Ending], None]  #: removes the attempt from those in flight and has it recorded
 GiveUp = Callable[[Group], None]  #: frees the slot of the thread that runs the group
 
@@ -44,17 +42,21 @@ class Cancellations:
                 )
                 continue
             job = group.jobs[command.job_id]
-            has_begun = len(group.members) > 1 or not group.withdraw()
+            has_begun = not group.withdraw(job.id)
             sent = has_begun and not (job.sending and job.sending.forbid())
             done = "what it had done by then is unknown" if sent else "nothing it sent is unanswered"
             error = Stopped(f"stopped by {command.who}; {done}", sent=sent)
-            finish(ending_of(job, judge(job, error), (time.monotonic() - group.began) * 1000, now=timezone.now()))
+            ran_ms = (time.monotonic() - group.began) * 1000 if has_begun else 0.0
+            finish(ending_of(job, judge(job, error), ran_ms, now=timezone.now()))
             if not group.jobs:
                 give_up(group)
+            elif has_begun and not group.running:
+                give_up(group)
+                _hand_back(group, "the job before it was stopped", finish)
 
 
 def time_out(flight: InFlight, finish: Finish, give_up: GiveUp) -> None:
-    """End jobs that exceeded their time limit and free their threads' slots.
+    """End jobs that exceeded their time limit, free their threads' slots, and hand back what they kept waiting.
 
     Their outcome is unknown unless nothing that they sent is unanswered.
     """
@@ -62,18 +64,22 @@ def time_out(flight: InFlight, finish: Finish, give_up: GiveUp) -> None:
     for group in flight:
         if group.deadline <= now:
             give_up(group)
+            _hand_back(group, "the job before it ran longer than its limit", finish)
             text = f"ran longer than its limit of {group.limit_s:g} s (JOB_TIMEOUT_SECONDS)"
-            for job in list(group.jobs.values()):
+            for job in group.running:
                 unsent = job.sending and job.sending.forbid()
                 error = TransientError(f"{text}; nothing it sent is unanswered") if unsent else OutcomeUnknown(text)
                 finish(ending_of(job, judge(job, error), (now - group.began) * 1000, now=timezone.now()))
 
 
 def hand_back(flight: InFlight, finish: Finish) -> None:
-    """Queue again what was claimed ahead and has found no thread within PATIENCE_S: another worker may be free."""
+    """Queue again what has waited too long to begin: another worker may be free."""
     now = time.monotonic()
     for group in flight:
-        if now - group.began >= PATIENCE_S and group.withdraw():
-            error = NotBegun(f"handed back: its worker had no thread for it within {PATIENCE_S:g} s")
-            for job in list(group.jobs.values()):
-                finish(ending_of(job, error, 0.0, now=timezone.now()))
+        if reason := group.waits_too_long(now):
+            _hand_back(group, reason, finish)
+
+
+def _hand_back(group: Group, reason: str, finish: Finish) -> None:
+    for job in group.withdraw_rest():
+        finish(ending_of(job, NotBegun(f"handed back: {reason}"), 0.0, now=timezone.now()))

@@ -1,5 +1,6 @@
 """The worker's cycle: record finished jobs, fetch for free slots, claim, start. Every job passes through it."""
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,9 +15,10 @@ from django.utils import timezone
 from redis import Redis, RedisError
 
 from jobs.broker import mend
+from jobs.engine.worker import rq_mirror
 from jobs.engine.worker.cancellation import Cancellations, hand_back, time_out
 from jobs.engine.worker.fetch import Fetch
-from jobs.engine.worker.in_flight import Group, InFlight, run_group
+from jobs.engine.worker.in_flight import PATIENCE_S, Group, InFlight, run_group
 from jobs.engine.worker.recorder import AWAY, Recorder
 from jobs.engine.worker.rq_mirror import RQMirror
 from jobs.engine.worker.thread_pool import Threads
@@ -183,12 +185,14 @@ class Cycles:
         self._finish()
         self._mirror.has_more = False
         idle, takes = self._concurrency - len(self.in_flight), self.takes
-        before, ahead = self._ahead, self.in_flight.count_ahead(self._concurrency) if takes and limit is None else 0
-        self._ahead, self._is_quiet = ahead, bool(before or ahead)
+        ahead = self.in_flight.count_ahead(self._concurrency) if takes and limit is None else 0
+        self._is_quiet = bool(self._ahead or ahead)
+        self._ahead = ahead
         away: list[RedisError] = []  # finished jobs are recorded even if Redis is down
         with _deferring(away):
             if first:
                 first()
+            self._put_back_late()
             if ahead:
                 self.fetch.begin_short(now, most=idle + ahead)
             if takes:
@@ -197,7 +201,7 @@ class Cycles:
         with _deferring(away):
             self.fetch.end()
             if takes and limit is None and not away:
-                self.fetch.begin_ahead(now, idle=idle)
+                self.fetch.begin_prefetch(now, idle=idle)
         try:  # with a fresh time: a job that came due during the fetch must not be claimed before its due time
             counts = self.recorder.record_and_claim(timezone.now(), idle + ahead)
         finally:
@@ -214,6 +218,16 @@ class Cycles:
         time_out(self.in_flight, self.finish_one, self._threads.give_up)
         self.cancellations.carry_out(self.in_flight, self.finish_one, self._threads.give_up)
         hand_back(self.in_flight, self.finish_one)
+
+    def _put_back_late(self) -> None:
+        """Return what was fetched a while ago: another worker may be free, or its campaign paused by now.
+
+        A worker that takes nothing new returns all that it has fetched.
+        """
+        late = self.fetch.late(before=time.monotonic() - PATIENCE_S if self.takes else math.inf)
+        if late:
+            rq_mirror.put_back([i for group in late for i in group.ids], self._connection)
+            self.fetch.drop(late)
 
     def finish_one(self, ending: Ending) -> None:
         if group := self.in_flight.finish(ending):  # otherwise it was stopped or timed out first

@@ -46,7 +46,7 @@ class Fetch:
         if slots > 0 and batches:
             self._mirror.begin_fetch(now, slots=slots, batches=batches, ahead=True)
 
-    def begin_ahead(self, now: datetime, *, idle: int) -> None:
+    def begin_prefetch(self, now: datetime, *, idle: int) -> None:
         """Fetch one more batch, of fast types only, if everything in flight is fast and so nearly done."""
         slots = self._concurrency - max(0, len(self.groups) - idle)
         if slots > 0 and self._flight.all_fast():
@@ -59,6 +59,14 @@ class Fetch:
             self.groups = sorted([*self.groups, *groups], key=attrgetter("rank"))
         if foreign:
             self._run_foreign(foreign)
+
+    def late(self, *, before: float) -> list[Batch]:
+        """The groups that were fetched before that moment and that no thread has become free for."""
+        return [group for group in self.groups if group.fetched_at < before]
+
+    def drop(self, groups: list[Batch]) -> None:
+        """Forget groups that went back to Redis."""
+        self.groups = [group for group in self.groups if group not in groups]
 
     def _fast(self) -> dict[str, tuple[int, bool]]:
         """As many of fast types as one script and one transaction should move, whatever the concurrency."""

@@ -7,11 +7,8 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Final
 
-from django.utils import timezone
-
 from jobs import overrides
 from jobs.engine.worker import attempt
-from jobs.errors import NotBegun
 from jobs.ledger import Claimed, Ending
 from jobs.policies import time_limit_of
 from jobs.registry import all_types
@@ -20,7 +17,8 @@ from jobs.states import State
 FAST_MS: Final = 2.0  #: a type whose handler takes less on average is fast: one thread gets several of its jobs
 FAST_GROUP_MS: Final = 16.0  #: a thread gets as many as take this; a more urgent job waits for one such group at most
 MOST_FAST: Final = 64
-LONGEST_TURN_S: Final = 1.0  #: a group that takes longer hands back what it has not begun: the type has become slow
+LONGEST_TURN_S: Final = 1.0  #: what a group has not begun by then is handed back: the type has become slow
+PATIENCE_S: Final = 1.0  #: of a group that waits for a thread
 SHORT_MS: Final = 250.0  #: a type whose handler takes less on average is short: its jobs may be claimed ahead
 AHEAD_MS: Final = (
     40.0  #: as many are claimed ahead as all threads finish in this time, so a more urgent job waits for it
@@ -32,48 +30,80 @@ _NEWEST_WEIGHT: Final = 0.1  # in the moving average
 class Group:
     """Claimed jobs that one thread runs: a batch of one type and campaign, or several jobs of a fast type in turn.
 
-    A group that was claimed ahead waits for a thread. It can be withdrawn until it begins, and its time limit starts
-    then.
+    A batch begins as a whole; each job of a fast type begins by itself, with a time limit of its own. What has not
+    begun can be withdrawn: a group that was claimed ahead waits for a thread.
     """
 
     __slots__ = (
-        "_is_withdrawn",
+        "_begun",
+        "_is_batch",
         "_lock",
+        "_turn_ends",
+        "_waiting",
         "began",
         "deadline",
         "fresh",
         "jobs",
         "limit_s",
-        "members",
         "mirrored",
         "type",
     )
 
-    def __init__(self, jobs: list[Claimed], limit_s: float) -> None:
-        self.began = time.monotonic()  #: until it begins, when it was claimed
+    def __init__(self, jobs: list[Claimed], limit_s: float, *, is_batch: bool = False) -> None:
+        self.began = time.monotonic()  #: when what runs now began; until it begins, when it was claimed
         self.limit_s = limit_s
-        self.deadline = math.inf
-        self.members = jobs  #: in order, those that have ended too
-        self.jobs = {job.id: job for job in jobs}  #: those that have not ended
+        self.deadline = math.inf  #: of what runs now
+        self.jobs = {job.id: job for job in jobs}  #: those that have not ended, in order
         self.mirrored = False  #: RQ's tools list them as started
         self.fresh = False  #: and that entry does not expire soon
         self.type = jobs[0].type
-        self._is_withdrawn = False
+        self._is_batch = is_batch
+        self._waiting = dict(self.jobs)  # those that have not begun
+        self._begun: list[Claimed] = []  # together, last
+        self._turn_ends = math.inf
         self._lock = threading.Lock()
 
-    def begin(self) -> bool:
-        """Start the time limit. Returns False if the group was withdrawn, and must not run."""
+    def begin(self) -> list[Claimed]:
+        """Begin all jobs of a batch, else the next one, and their time limit. Returns none if the turn is over."""
         with self._lock:
-            if not self._is_withdrawn:
-                self.began = time.monotonic()
-                self.deadline = self.began + self.limit_s
-            return not self._is_withdrawn
+            if not self._waiting or time.monotonic() >= self._turn_ends:
+                return []
+            first = next(iter(self._waiting))
+            self._begun = list(self._waiting.values()) if self._is_batch else [self._waiting[first]]
+            for job in self._begun:
+                del self._waiting[job.id]
+            self.began = time.monotonic()
+            self.deadline = self.began + self.limit_s
+            self._turn_ends = min(self._turn_ends, self.began + LONGEST_TURN_S)
+            return self._begun
 
-    def withdraw(self) -> bool:
-        """Keep the group from beginning. Returns False if it has begun."""
+    @property
+    def running(self) -> list[Claimed]:
+        """The jobs that have begun and not ended."""
         with self._lock:
-            self._is_withdrawn = self.deadline == math.inf
-            return self._is_withdrawn
+            return [job for job in self._begun if job.id in self.jobs]
+
+    def withdraw(self, job_id: str) -> bool:
+        """Keep a job from beginning. Returns False if it has begun."""
+        with self._lock:
+            return self._waiting.pop(job_id, None) is not None
+
+    def withdraw_rest(self) -> list[Claimed]:
+        """Keep the jobs that have not begun from beginning, and return them."""
+        with self._lock:
+            rest = list(self._waiting.values())
+            self._waiting = {}
+            return rest
+
+    def waits_too_long(self, now: float) -> str:
+        """Why jobs of this group that have not begun should be handed back; empty if they need not."""
+        with self._lock:
+            if not self._waiting:
+                return ""
+            if not self._begun:
+                is_late = now - self.began >= PATIENCE_S
+                return f"its worker had no thread for it within {PATIENCE_S:g} s" if is_late else ""
+            return f"the jobs before it took longer than {LONGEST_TURN_S:g} s" if now >= self._turn_ends else ""
 
 
 class InFlight:
@@ -105,7 +135,9 @@ class InFlight:
     def add(self, jobs: list[Claimed]) -> Group:
         for job in jobs:
             attempt.watch_sending(job)  # before the thread gets it, so that a stop or timeout can forbid sending
-        group = Group(jobs, time_limit_of(jobs[0].type).total_seconds())
+        kind = all_types().get(jobs[0].type)
+        is_batch = kind is not None and kind.batch > 1
+        group = Group(jobs, time_limit_of(jobs[0].type).total_seconds(), is_batch=is_batch)
         self._groups[id(group)] = group
         for job in jobs:
             self._group_of[id(job)] = group
@@ -129,12 +161,13 @@ class InFlight:
         return {name: (kind.batch, True) for name, kind in all_types().items() if kind.batch > 1} | self.fast()
 
     def fast(self) -> dict[str, tuple[int, bool]]:
-        """`batches` for the types that are fast and idempotent."""
-        kinds = all_types()
+        """`batches` for the types that are fast and idempotent, and have no limit: one thread would take all places."""
+        kinds, limited = all_types(), overrides.concurrency()
         return {
             name: (_size_of_group(average), False)
             for name, average in self._average_ms.items()
-            if average < FAST_MS and (kind := kinds.get(name)) and kind.batch == 1 and kind.idempotent
+            if average < FAST_MS and name not in limited and (kind := kinds.get(name))
+            if kind.batch == 1 and kind.idempotent
         }
 
     def short(self) -> dict[str, tuple[int, bool]]:
@@ -151,9 +184,11 @@ class InFlight:
         }
 
     def all_fast(self) -> bool:
-        """True if jobs are in flight and all of them are of fast types."""
-        fast = self.fast()
-        return bool(self._groups) and all(group.type in fast for group in self._groups.values())
+        """True if jobs are in flight, all of them are of fast types, and none hangs."""
+        fast, now = self.fast(), time.monotonic()
+        return bool(self._groups) and all(
+            group.type in fast and self._expected_ms(now, group) < SHORT_MS for group in self._groups.values()
+        )
 
     def count_ahead(self, threads: int) -> int:
         """How many groups may be claimed beyond one per thread: what these threads finish in AHEAD_MS.
@@ -177,19 +212,6 @@ def _size_of_group(average_ms: float) -> int:
 
 
 def run_group(group: Group) -> Iterator[Ending]:
-    """Run a group in this thread: a batch in one call, other jobs one after the other, within one time limit.
-
-    What has not begun after LONGEST_TURN_S is handed back: nobody could stop it, and it would share the limit.
-    """
-    if not group.begin():
-        return
-    kind = all_types().get(group.type)
-    if kind is not None and kind.batch > 1:
-        yield from attempt.run_handler(group.members, deadline=group.deadline)
-        return
-    for number, job in enumerate(group.members):
-        if number and time.monotonic() - group.began > LONGEST_TURN_S:
-            error = NotBegun(f"handed back: the jobs before it took longer than {LONGEST_TURN_S:g} s")
-            yield attempt.ending_of(job, error, 0.0, now=timezone.now())
-        else:
-            yield from attempt.run_handler([job], deadline=group.deadline)
+    """Run a group in this thread until its jobs have ended, are withdrawn, or its turn is over."""
+    while jobs := group.begin():
+        yield from attempt.run_handler(jobs, deadline=group.deadline)

@@ -1,5 +1,6 @@
 """The mirror of our jobs for RQ's own tools: started, finished and failed registries, executions and job status."""
 
+import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
@@ -39,6 +40,7 @@ class Batch(NamedTuple):
 
     rank: int
     ids: list[str]
+    fetched_at: float  #: by time.monotonic
 
 
 class RQMirror:
@@ -151,7 +153,7 @@ class RQMirror:
             known = [i for i in keys.texts(ids) if keys.uuid_of(i)]
             unknown += [i for i in ids if i.decode(errors="replace") not in known]
             if known:
-                ours.append(Batch(rank, known))
+                ours.append(Batch(rank, known, time.monotonic()))
         if unknown:
             self._connection.zrem(keys.TAKEN, *unknown)
             aside.move_aside(unknown, _NO_JOB, self._connection)
@@ -225,6 +227,14 @@ def give_back(ids: Collection[str], connection: Redis) -> None:
         again = timezone.now().timestamp() + LOCKED_SECONDS
         connection.zadd(keys.SCHEDULED, dict.fromkeys(locked, again))
         connection.publish(keys.WAKE, "1")
+
+
+def put_back(ids: Collection[str], connection: Redis) -> None:
+    """Return fetched jobs that no thread is free for to their queues. Raises redis.RedisError and database errors."""
+    queued = Job.objects.in_state(State.QUEUED).filter(id__in=ids)
+    if put := enqueue.enqueue(list(queued)):
+        log.info("rq_mirror.put_back", jobs=put)
+    connection.zrem(keys.TAKEN, *ids)
 
 
 def _restore(rows: Collection[Job], connection: Redis) -> None:

@@ -15,8 +15,8 @@ from jobs.broker import keys
 from jobs.broker.commands import STOPS, Command
 from jobs.broker.enqueue import queue_of
 from jobs.engine.scheduler.rescuer import Rescuer
-from jobs.engine.worker.cancellation import PATIENCE_S
 from jobs.engine.worker.cycle import Cycles
+from jobs.engine.worker.in_flight import PATIENCE_S
 from jobs.engine.worker.rq_mirror import RQMirror
 from jobs.models import AuditEntry, Job
 from jobs.service import Submission

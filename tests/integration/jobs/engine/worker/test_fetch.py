@@ -47,7 +47,7 @@ def fetch(redis: Redis) -> Fetch:
 
 def ahead(fetch: Fetch) -> list[list[str]]:
     """What is taken with one more look ahead."""
-    fetch.begin_ahead(timezone.now(), idle=0)
+    fetch.begin_prefetch(timezone.now(), idle=0)
     fetch.end()
     return [group.ids for group in fetch.groups]
 

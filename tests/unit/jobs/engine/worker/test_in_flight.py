@@ -1,6 +1,7 @@
 """How many jobs a thread gets: several only if that harms neither priorities nor outcomes."""
 
 import math
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -24,7 +25,6 @@ from jobs.engine.worker.in_flight import (
 from jobs.ledger import Claimed
 from jobs.overrides import Overrides
 from jobs.registry import all_types
-from jobs.states import State
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SINGLE = "EVENT_EXPIRATION"  # one job at a time, and harmless when done twice
@@ -86,6 +86,16 @@ def test_jobs_that_must_not_run_twice_are_never_claimed_ahead() -> None:
     assert flight.short() == {}
 
 
+def test_one_thread_does_not_take_all_places_below_a_limit() -> None:
+    """If one of its jobs hung, the type would stand still."""
+    flight = InFlight()
+    finish(flight, 5, kind=SINGLE, ms=0.5)
+    assert SINGLE in flight.batches()
+
+    overrides.use({SINGLE: Overrides(concurrency=3)})
+    assert SINGLE not in flight.batches()
+
+
 def test_only_known_fast_jobs_are_fetched_ahead() -> None:
     """A slow or unknown job must not wait here for a slot of this worker."""
     flight = InFlight()
@@ -96,8 +106,11 @@ def test_only_known_fast_jobs_are_fetched_ahead() -> None:
     assert flight.fast() == {SINGLE: (int(FAST_GROUP_MS / 0.5), False)}
     assert not flight.all_fast()
 
-    flight.add([claimed(7)])
+    group = flight.add([claimed(7)])
     assert flight.all_fast()
+    group.began -= SHORT_MS / 1000  # it hangs: another worker may be free sooner
+    assert not flight.all_fast()
+    group.began = math.inf
 
     flight.add([claimed(8, ONCE)])
     assert not flight.all_fast()
@@ -138,31 +151,62 @@ def test_nothing_is_claimed_ahead_of_what_may_take_long() -> None:
 
 
 def test_waiting_for_a_thread_does_not_count_towards_the_time_limit() -> None:
-    """It begins with the handler. From then on the group cannot be withdrawn, and one that was does not begin."""
+    """It begins with the handler. From then on the job cannot be withdrawn, and one that was does not begin."""
     group, other = InFlight().add([claimed(1)]), InFlight().add([claimed(2)])
     assert group.deadline == math.inf
 
     assert group.begin()
-    assert other.withdraw()
+    assert other.withdraw("2")
 
     assert group.deadline == group.began + group.limit_s
-    assert not group.withdraw()
+    assert not group.withdraw("1")
     assert not other.begin()
     assert list(run_group(other)) == []
 
 
-def test_what_a_slow_group_has_not_begun_is_handed_back() -> None:
-    """Its type was fast until then. What has begun ends as it does, and the rest is queued without a failure."""
+def test_each_job_of_a_group_has_the_whole_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What ran before it takes nothing of it. The jobs of a batch begin together."""
+    group, batch = InFlight().add([claimed(1), claimed(2)]), InFlight().add([claimed(3, MANY), claimed(4, MANY)])
+    now = time.monotonic()
+    for second in (0.0, 0.7):
+        monkeypatch.setattr(time, "monotonic", lambda second=second: now + second)
+        (job,) = group.begin()
+        assert group.running == [job]
+        assert group.deadline == now + second + group.limit_s
+
+    assert len(batch.begin()) == len(batch.running) == 2
+
+
+def test_what_a_slow_group_has_not_begun_is_handed_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its type was fast until then: the thread begins no more of it, though the first job hangs or has ended."""
     group = InFlight().add([claimed(n) for n in range(4)])
-    running = run_group(group)
+    running, now = run_group(group), time.monotonic()
+    next(running)
+    assert not group.waits_too_long(now)
 
-    first = next(running)
-    group.began -= LONGEST_TURN_S + 1
-    rest = list(running)
+    monkeypatch.setattr(time, "monotonic", lambda: now + LONGEST_TURN_S + 0.1)
+    assert list(running) == []
 
-    assert first.outcome.to is not State.QUEUED
-    assert [(end.job.id, end.to) for end in rest] == [(str(n), State.QUEUED) for n in (1, 2, 3)]
-    assert not any(end.outcome.counts or end.error for end in rest)
+    assert group.waits_too_long(time.monotonic())
+    assert [job.id for job in group.withdraw_rest()] == ["1", "2", "3"]
+    assert not group.waits_too_long(time.monotonic())
+
+
+@given(steps=st.lists(st.one_of(st.none(), st.just("rest"), st.integers(0, 5).map(str)), max_size=12))
+def test_a_job_is_begun_or_withdrawn_once(steps: list[str | None]) -> None:
+    """Whatever is stopped or handed back while a thread runs a group."""
+    group = InFlight().add([claimed(n) for n in range(6)])
+    gone: list[str] = []
+    for step in steps:
+        if step is None:
+            gone += [job.id for job in group.begin()]
+        elif step == "rest":
+            gone += [job.id for job in group.withdraw_rest()]
+        elif group.withdraw(step):
+            gone.append(step)
+
+    left = [job.id for job in group.withdraw_rest()]
+    assert sorted(gone + left) == sorted(group.jobs)
 
 
 def test_a_batch_is_of_one_campaign() -> None:

@@ -15,12 +15,10 @@ _BY_ATTEMPT: Final = frozenset({State.RUNNING, *ENDED_BY_ATTEMPT})  #: a running
 _CALLED: Final = ExpressionWrapper(Q(details__has_key="calls"), output_field=BooleanField())
 
 
-def is_wait(error: str, *, called: bool) -> bool:
-    """Whether a claim that ended with this error sent nothing, because the job had to wait.
-
-    `called`: whether it called the main API.
-    """
-    return wait_in(error) is not None and not called
+def is_attempt(now: str, error: str, *, called: bool) -> bool:
+    """Whether a claim that ended in the state `now` was an attempt; `called`: whether it called the main API."""
+    is_wait = wait_in(error) is not None and not called
+    return not (is_wait or is_handed_back(now, error))
 
 
 def find_started(jobs: Sequence[Job]) -> dict[UUID, datetime | None]:
@@ -35,15 +33,21 @@ def started_of(job: Job) -> datetime | None:
     return find_started([job])[job.pk]
 
 
-def _read_starts(job_ids: Collection[UUID]) -> Iterator[tuple[UUID, datetime]]:
-    """When attempts began, oldest first, from the audit trails."""
+def had_begun(cancelled: AuditEntry) -> bool:
+    """Whether an attempt of the job had begun before it was cancelled."""
+    return any(_read_starts([cancelled.job_id], before=cancelled.pk))
+
+
+def _read_starts(job_ids: Collection[UUID], *, before: int | None = None) -> Iterator[tuple[UUID, datetime]]:
+    """When attempts began, oldest first, from the audit trails; `before`: only those that ended before that entry."""
     claimed: dict[tuple[UUID, int], datetime] = {}
     moves = AuditEntry.objects.filter(Q(was=State.RUNNING.value) | Q(now=State.RUNNING.value), job__in=job_ids)
+    moves = moves if before is None else moves.filter(id__lt=before)
     rows = moves.order_by("id").values_list("job_id", "attempt", "now", "at", "error", _CALLED)
     for job_id, attempt, now, at, error, called in rows:
         if now == State.RUNNING:
             claimed[job_id, attempt] = at
-        elif (job_id, attempt) in claimed and not (is_wait(error, called=called) or is_handed_back(now, error)):
+        elif (job_id, attempt) in claimed and is_attempt(now, error, called=called):
             yield job_id, claimed[job_id, attempt]
 
 

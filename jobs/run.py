@@ -247,7 +247,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     paused_campaigns: Callable[[], Collection[str]] = frozenset
     """Returns the IDs of paused campaigns. A job for all campaigns does not read them; each may get its own job."""
     waits: int = 0
-    """How many of the job's claims only found that it must wait."""
+    """How many of the job's claims were no attempts: they found that it must wait, or were handed back."""
 
     @property
     def attempts(self) -> int:

@@ -30,7 +30,7 @@ class Moved(msgspec.Struct, frozen=True):
     reason: str
     duration_ms: float | None
     error: str
-    attempts: int  #: those of the claims so far that were not just waits
+    attempts: int  #: those of the claims so far that were neither waits nor handed back
     request_id: str  #: of the request or message that created the job; empty if unknown
 
 

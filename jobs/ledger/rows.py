@@ -113,8 +113,8 @@ class Ending(msgspec.Struct, frozen=True):
 
     @property
     def waits(self) -> int:
-        """How often the job had to wait, this attempt included."""
-        return self.job.waits + self.bounced
+        """How many of the job's claims were no attempts, this one included."""
+        return self.job.waits + (self.bounced or not self.outcome.begun)
 
     def waits_since(self, now: datetime) -> datetime | None:
         """Since when the job has had to wait; None if it was not found so."""

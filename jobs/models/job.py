@@ -171,7 +171,7 @@ class Job(models.Model):
 
     @property
     def attempts(self) -> int:
-        """Claims that were attempts: those that only found that the job must wait are none."""
+        """Claims that were attempts: the others only found that the job must wait, or were handed back."""
         return self.attempt - self.waits
 
     @property

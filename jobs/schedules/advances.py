@@ -12,7 +12,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from jobs import actor as actors
-from jobs import calendars, service, stops
+from jobs import calendars, claims, service, stops
 from jobs.models import AdvanceSource, AuditEntry, CampaignClock, ScheduleRow, WorldAdvance
 from jobs.registry import types_on_world_time
 from jobs.states import State
@@ -54,8 +54,8 @@ class DatabaseAdvances:
 
     def is_taken_back(self, job_id: str) -> bool:
         """Whether the job is a step that its world clock has cancelled, so that its time is owed again."""
-        cancelled = AuditEntry.objects.filter(job_id=UUID(job_id), now=State.CANCELLED, attempt=0)
-        return cancelled.filter(actor=actors.WORLD_CLOCK).exists()
+        cancelled = AuditEntry.objects.filter(job_id=UUID(job_id), now=State.CANCELLED, actor=actors.WORLD_CLOCK)
+        return any(not claims.had_begun(entry) for entry in cancelled.order_by("id"))
 
     def begin(self, job_id: str, campaign_id: str, was: WorldTime, to: WorldTime) -> WorldTime:
         """Record where the job moves time to, before it does. Returns what the first attempt recorded."""

@@ -184,7 +184,8 @@ class _Batch(Generic[E_]):
             if not known.keys() >= set(self._rules.events):
                 known = {**self._begun(works[entity_id]), **known}
             standing = as_standing(entity, self._rules.events, known, until[entity_id])
-            due.append(DueEntity(entity, standing, until[entity_id]))
+            attempts = min(self._items[position].run.attempts for position in works[entity_id].due)
+            due.append(DueEntity(entity, standing, until[entity_id], attempts))
         return self._rules.advance(self._run, due)
 
     def _begun(self, work: _Pending[E_]) -> dict[str, Moment]:

@@ -27,6 +27,7 @@ class DueEntity(msgspec.Struct, Generic[E_], frozen=True):
     entity: E_
     standing: Entity[Any]
     until: Moment
+    attempts: int = 1  #: of its jobs, this one included; the fewest
 
 
 def as_standing(

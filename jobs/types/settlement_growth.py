@@ -62,7 +62,7 @@ def _advance(run: Run, due: Sequence[DueEntity[Settlement]]) -> dict[str, Advanc
     advanced: dict[str, Advance | JobError] = {}
     for one in due:
         found = structures.get(one.entity.id, {})
-        if isinstance(found, PermanentError) or (isinstance(found, JobError) and run.attempts >= WITHOUT_LEVELS_FROM):
+        if isinstance(found, PermanentError) or (isinstance(found, JobError) and one.attempts >= WITHOUT_LEVELS_FROM):
             without = replace(one.standing, anchors={e: a for e, a in one.standing.anchors.items() if e != _LEVEL_UP})
             after = advance_settlement(Household(settlement=without), one.until)
             advanced[one.entity.id] = Advance(after, {_LEVEL_UP: found})

@@ -29,7 +29,7 @@ class Attempt:
     """One claim of a job and its result."""
 
     number: int
-    """Among the attempts: a claim that only found that the job must wait is none."""
+    """Among the attempts: a claim that only found that the job must wait, or was handed back, is none."""
     worker: str
     began: datetime
     ended: datetime | None
@@ -80,11 +80,17 @@ def number_claims(trail: Sequence[AuditEntry]) -> dict[int, int]:
     """The numbers of attempts by those of their claims."""
     ends = _find_ends(trail)
     claimed = [entry.attempt for entry in trail if entry.now == State.RUNNING]
-    return {claim: number for number, claim in enumerate((c for c in claimed if not _is_wait(ends.get(c))), start=1)}
+    return {claim: number for number, claim in enumerate((c for c in claimed if _is_attempt(ends.get(c))), start=1)}
 
 
-def _is_wait(end: AuditEntry | None) -> bool:
-    return end is not None and claims.is_wait(end.error, called=bool((end.details or {}).get("calls")))
+def count_handed_back(trail: Sequence[AuditEntry]) -> int:
+    """How often the job was handed back before it began."""
+    return sum(end.was == State.RUNNING and claims.is_handed_back(end.now, end.error) for end in trail)
+
+
+def _is_attempt(end: AuditEntry | None) -> bool:
+    called = end is not None and bool((end.details or {}).get("calls"))
+    return end is None or claims.is_attempt(end.now, end.error, called=called)
 
 
 def _attempt(claim: AuditEntry, end: AuditEntry | None, number: int) -> Attempt:

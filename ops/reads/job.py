@@ -171,7 +171,7 @@ def find_near(job: Job) -> QuerySet[Job]:
 def read_page(job: Job, now: datetime) -> dict[str, Any]:
     """The template's context: twelve queries, three more for a world time, two for a type that is not idempotent."""
     trail = attempts.read_trail(job)
-    made = attempts.read_attempts(trail)
+    made, handed_back = attempts.read_attempts(trail), attempts.count_handed_back(trail)
     about = job.subject.partition(":")[0]
     entity = ScheduleRow.objects.filter(entity_id=about).first() if about and about != "cron" else None
     campaign = CampaignClock.objects.filter(pk=job.campaign_id).first() if job.campaign_id else None
@@ -205,6 +205,8 @@ def read_page(job: Job, now: datetime) -> dict[str, Any]:
         "steps": read_timeline(trail, now),
         "last": trail[-1] if trail else None,
         "attempts": made,
+        "handed_back": handed_back,
+        "waits": max(0, job.waits - handed_back),
         "started": claims.started_of(job),
         "clock_due": parse_moment(job.clock, job.clock_due) if job.clock_due else None,
         "calendar": calendar,

@@ -78,7 +78,8 @@ def _with_rows(planned: Sequence[Planned]) -> list[tuple[Planned, Any, str]]:
 def _describe(planned: Planned, row: Any, campaign: str, pause: Pause | None) -> Item:
     match planned.source:
         case Source.JOB | Source.RETRY:
-            note = gettext("attempt %(number)s") % {"number": row.attempt + 1} if planned.source is Source.RETRY else ""
+            is_retry = planned.source is Source.RETRY
+            note = gettext("attempt %(number)s") % {"number": row.attempts + 1} if is_retry else ""
             shown = (row.task, "admin:jobs_job_change", row.pk, note)
         case Source.CRON:
             name = gettext("Cron task %(name)s") % {"name": row.name}

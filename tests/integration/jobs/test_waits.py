@@ -15,10 +15,14 @@ from jobs.histogram import COLUMNS
 from jobs.ledger import moves
 from jobs.main_api.client import MainApi
 from jobs.models import Job, OutcomeMinute
+from jobs.run import Followup
 from jobs.service import Submission
 from jobs.states import MOVES, State
+from jobs.world.clock import WorldTime
+from tests.support.servers import SandboxApi
 
 pytestmark = pytest.mark.django_db(transaction=True)
+HOUR = timedelta(hours=1)
 GROWTH = {"settlementId": "settlement-1-1-1", "growthType": "POPULATION_GROWTH"}
 
 
@@ -48,6 +52,13 @@ def is_chain(job: Job) -> bool:
     moved = trail(job)
     linked = all(a[1] == b[0] and State(b[1]) in MOVES[State(b[0])] for a, b in pairwise(moved))
     return linked and moved[-1][1] == job.state
+
+
+def hand_back(job: Job) -> Job:
+    """Claim the job, and hand it back before it begins."""
+    (claimed,) = attempt.claim([str(job.pk)], worker="w", now=timezone.now())
+    attempt.record([attempt.ending_of(claimed, NotBegun("handed back"), 0.0, now=timezone.now())], actor="worker:w")
+    return Job.objects.get(pk=job.pk)
 
 
 def bounce(job: Job, times: int) -> Job:
@@ -169,10 +180,10 @@ def test_a_job_started_when_its_latest_attempt_began(job: Job, api: MainApi, red
     unclaimed, waiting = claims.started_of(job), bounce(job, times=2)
     queued = Job.objects.get(pk=waiting.pk)
     service.run_now([queued], actor="test", reason="")
+    handed_back = hand_back(job)
     (claimed,) = attempt.claim([str(job.pk)], worker="w", now=timezone.now())
     running = Job.objects.get(pk=job.pk)
     attempt.record([attempt.ending_of(claimed, NotBegun("handed back"), 0.0, now=timezone.now())], actor="worker:w")
-    handed_back = Job.objects.get(pk=job.pk)
     service.cancel([Job.objects.get(pk=job.pk)], actor="test", reason="")
     cancelled = Job.objects.get(pk=job.pk)
 
@@ -193,3 +204,37 @@ def test_a_wait_keeps_the_start_of_the_attempt_before(job: Job, api: MainApi, re
     assert failed.state == State.RETRYING
     assert waiting.started_at != failed.started_at
     assert claims.started_of(failed) == claims.started_of(waiting) == failed.started_at
+
+
+def test_what_is_handed_back_is_no_attempt(job: Job, api: MainApi, redis: Redis) -> None:
+    """Between two waits too: its row, its trail and the metric of attempts count the claim that ran."""
+    handed_back = [hand_back(job), hand_back(job)]
+    waiting = bounce(job, 2)
+    service.run_now([waiting], actor="test", reason="")
+    after_wait = hand_back(job)
+    done = run(job)
+    counters.flush()
+
+    assert [(one.attempt, one.attempts, one.waits_since) for one in handed_back] == [(1, 0, None), (2, 0, None)]
+    assert (after_wait.attempt, after_wait.attempts, after_wait.waits_since) == (5, 0, None)
+    assert (done.state, done.attempt, done.attempts, done.failures) == (State.SUCCEEDED, 6, 1, 0)
+    assert counters.read(redis)["job_attempts", "SETTLEMENT_GROWTH", "sum"] == 1
+    assert is_chain(done)
+
+
+def test_growth_without_levels_does_not_count_what_was_handed_back(
+    api: MainApi, redis: Redis, sandbox: SandboxApi
+) -> None:
+    """The first attempt waits for the structures, however often the job was claimed before."""
+    people = {"population": 5000, "populationCap": 90000, "requiredStructuresForLevelUp": ["market"]}
+    sandbox.control("POST", "settlements", {"id": "settlement-1-1-1", "variables": people})
+    due = WorldTime.parse("1001-06-01T12:00:00Z")
+    growth = Followup(type="SETTLEMENT_GROWTH", campaign_id="campaign-1", payload=GROWTH, clock_due=due, interval=HOUR)
+    service.submit_followups([growth], actor="test", reason="due")
+    for _ in range(2):
+        job = hand_back(Job.objects.get())
+    sandbox.control("POST", "faults", {"operations": ["structuresBySettlement"], "errorRate": 1})
+    failed = run(job)
+
+    assert (failed.state, failed.failures) == (State.RETRYING, 1)
+    assert sandbox.world()["settlements"]["settlement-1-1-1"]["variables"] == people

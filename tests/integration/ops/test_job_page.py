@@ -14,7 +14,7 @@ from redis import Redis
 
 from jobs import control, service
 from jobs.engine.worker import attempt
-from jobs.errors import TransientError
+from jobs.errors import NotBegun, TransientError
 from jobs.ledger import moves
 from jobs.main_api.calls import MOST_NOTED, ApiCall, Calls, note
 from jobs.main_api.client import MainApi
@@ -248,6 +248,23 @@ def test_a_wait_is_no_attempt(admin_client: Client, redis: Redis, api: MainApi) 
     assert [one.number for one in under_way["attempts"]] == [1]
     assert [one.number for one in done["attempts"]] == [1]
     assert [one.attempt for one in done["steps"]] == [1, 1, None, None, None, None]
+
+
+def test_what_is_handed_back_is_no_attempt(admin_client: Client, redis: Redis, api: MainApi) -> None:
+    """The page counts it apart, and the timeline numbers no attempt for it."""
+    job = growth("settlement-1-1-1")
+    (claimed,) = attempt.claim([str(job.pk)], worker="w-1", now=timezone.now())
+    attempt.record([attempt.ending_of(claimed, NotBegun("handed back"), 0.0, now=timezone.now())], actor="worker:w-1")
+    queued, text = page(admin_client, job)
+    work(job)
+    done, _ = page(admin_client, job)
+
+    assert queued["attempts"] == []
+    assert "<dt>Attempts</dt><dd>0 (0 failed)</dd>" in text
+    assert "<dt>Handed back</dt><dd>once</dd>" in text
+    assert "Had to wait" not in text
+    assert [one.number for one in done["attempts"]] == [1]
+    assert [one.attempt for one in done["steps"]] == [1, 1, None, None, None]
 
 
 def test_a_wait_after_a_failure_leaves_the_start_of_the_attempt(

@@ -144,7 +144,7 @@ def test_what_a_pause_holds_back_is_marked_until_it_ends(redis: Redis) -> None:
 def test_a_minute_opens_to_its_items_with_links(client: Client, redis: Redis) -> None:
     """Each leads to its own page, and says which pause holds it back."""
     at = timezone.now() + timedelta(minutes=30)
-    mine, retry = job(at, campaign_id="c-1"), job(at, state=State.RETRYING, attempt=2)
+    mine, retry = job(at, campaign_id="c-1"), job(at, state=State.RETRYING, attempt=3, waits=1)
     row = wall_row(at, timedelta(days=1))
     pauses.pause("type", "SETTLEMENT_GROWTH", actor="user:ann", reason="tidy up")
     browser = member(client, "Viewer")

@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from jobs import overrides
-from jobs.errors import NotBegun, Skip
+from jobs.errors import NotBegun, Skip, TransientError
 from jobs.main_api.client import MainApi
 from jobs.models import CampaignClock, ScheduleRow
 from jobs.overrides import Overrides
@@ -206,6 +206,27 @@ def test_what_a_slow_main_api_leaves_no_time_for_is_handed_back(api: MainApi, sa
     assert [type(one) for one in answers] == [dict] + [Skip] * (PART - 1) + [NotBegun] * (PART + 1)
     assert {type(one) for one in again} == {Skip}
     assert recorded > row.anchor
+
+
+def test_each_town_goes_on_without_levels_by_its_own_attempts(api: MainApi, sandbox: SandboxApi) -> None:
+    """The third attempt of all its due jobs; what only had to wait or was handed back is none."""
+    people = {"population": 5000, "populationCap": 90000, "requiredStructuresForLevelUp": ["market"]}
+    kinds, towns = ("POPULATION_GROWTH", "RESOURCE_GENERATION"), [f"settlement-1-1-{n}" for n in (1, 2, 3)]
+    for town in towns:
+        sandbox.control("POST", "settlements", {"id": town, "level": 1, "variables": people})
+    sandbox.control("POST", "faults", {"operations": ["structuresBySettlement"], "errorRate": 1})
+    claims = {towns[0]: ((3, 0), (3, 0)), towns[1]: ((3, 0), (1, 0)), towns[2]: ((3, 2), (3, 2))}
+    items = [
+        one._replace(run=replace(one.run, attempt=attempt, waits=waits))
+        for town, of_town in claims.items()
+        for kind, (attempt, waits) in zip(kinds, of_town, strict=True)
+        for one in [growth(api, town, kind)]
+    ]
+
+    answers = apply("SETTLEMENT_GROWTH", items)
+
+    assert [isinstance(answer, dict) for answer in answers] == [True] * 2 + [False] * 4
+    assert {type(answer) for answer in answers[2:]} == {TransientError}
 
 
 def test_a_structure_s_maintenance_is_one_update(api: MainApi, sandbox: SandboxApi) -> None:

@@ -5,11 +5,12 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.utils import timezone
 from redis import Redis
 
 from jobs import service
 from jobs.engine.worker import attempt
-from jobs.errors import InvalidWorldClock, Refused, StateConflict
+from jobs.errors import CircuitOpen, InvalidWorldClock, NotBegun, Refused, StateConflict
 from jobs.models import CampaignClock, Job, OperatorAction, WorldClock
 from jobs.states import State
 from jobs.world_clocks import control, ticker
@@ -78,6 +79,24 @@ def test_a_step_that_was_taken_back_moves_nothing_when_it_is_retried(redis: Redi
     assert again.endswith("is paused.")
     assert step.state == State.SKIPPED
     assert 3600 <= world_clocks.of("campaign-1").owed // NS < 7200
+    assert sandbox.world()["campaigns"]["campaign-1"]["currentWorldTime"] == "1001-06-01T12:00:00.000Z"
+
+
+@pytest.mark.parametrize("claim", [NotBegun("handed back"), CircuitOpen(timezone.now())])
+def test_a_step_that_was_claimed_and_not_attempted_is_taken_back_once(
+    redis: Redis, sandbox: Any, claim: Exception
+) -> None:
+    """It was handed back, or had to wait: it is owed again, so that a retry must not move its time."""
+    ticker.fire_due(due(running("campaign-1")))
+    (claimed,) = attempt.claim([str(last_job("campaign-1").pk)], worker="w", now=timezone.now())
+    attempt.record([attempt.ending_of(claimed, claim, 0.0, now=timezone.now())], actor="worker:w")
+    text = control.pause("campaign-1", actor="user:olga")
+    service.retry([last_job("campaign-1")], actor="user:ann", reason="all cancelled jobs")
+    work(redis)
+
+    assert text.endswith("Step 1 of 1 h had not begun and is cancelled.")
+    assert last_job("campaign-1").state == State.SKIPPED
+    assert world_clocks.of("campaign-1").owed // NS >= 3600
     assert sandbox.world()["campaigns"]["campaign-1"]["currentWorldTime"] == "1001-06-01T12:00:00.000Z"
 
 

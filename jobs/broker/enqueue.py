@@ -113,9 +113,10 @@ def _quietly(verb: Callable[[Sequence[AnyJob]], object], jobs: list[AnyJob], *, 
         log.warning("enqueue.redis_unreachable", jobs=len(jobs), error=str(error), next=next_step)
 
 
-def _row(job: AnyJob) -> tuple[str, str, str, str, str, int, int]:
+def _row(job: AnyJob) -> tuple[str, str, str, str, str, int, int, int]:
     description = f"{job.type} {job.campaign_id} {job.subject}".strip()
-    return (str(job.id), queue_of(job), job.campaign_id, job.type, description, job.payload_version, job.attempt)
+    numbers = job.payload_version, job.attempt, job.failures
+    return (str(job.id), queue_of(job), job.campaign_id, job.type, description, *numbers)
 
 
 @cache

@@ -98,7 +98,7 @@ HOUR: Final = (
     "ON CONFLICT (group_id, hour) DO UPDATE SET jobs = h.jobs + excluded.jobs"
 )
 INSERTED: Final = ", ".join(f'"{column}"' for column in INSERTED_COLUMNS)
-QUEUED: Final = "id, type, campaign_id, priority, attempt, subject, payload_version"
+QUEUED: Final = "id, type, campaign_id, priority, attempt, subject, payload_version, failures"
 WAITS: Final = ", ".join(f"'{state}'" for state in WAITING)
 PURGED: Final = ", ".join(f"'{state}'" for state in ENDED if state is not State.DEAD)
 PURGED_AT_ONCE: Final = 250  # jobs a transaction, which others may have to wait for

@@ -70,6 +70,7 @@ class Enqueued(msgspec.Struct):
     attempt: int
     subject: str
     payload_version: int
+    failures: int
     state: str = State.QUEUED.value
     due_at: datetime | None = None  #: of a waiting job
 

@@ -1,6 +1,6 @@
 -- Puts jobs into Redis: their hash as RQ knows it, and their id into the queue or the scheduler's sorted set.
--- ARGV[1]: {queued, waiting: [[id, queue, campaign, type, description, payload version, claims, due]], timeout, stamp,
---           fair_share}; ARGV[2]: data
+-- ARGV[1]: {queued, waiting: [[id, queue, campaign, type, description, payload version, claims, failures, due]], timeout,
+--           stamp, fair_share}; ARGV[2]: data
 local given = cmsgpack.unpack(ARGV[1])
 
 local function put(call, job, status)
@@ -17,7 +17,9 @@ local function save(job, status)
     added = put(redis.call, job, status)  -- any other error, such as a full memory, ends the script here
   end
   if job[6] > 1 then redis.call('HSET', 'rq:job:' .. job[1], 'version', job[6]) end
+  if job[8] > 0 then redis.call('HSET', 'rq:job:' .. job[1], 'failures', job[8]) end
   if added == 10 and job[7] == 0 then return end
+  if job[8] == 0 then redis.call('HDEL', 'rq:job:' .. job[1], 'failures') end
   redis.call('PERSIST', 'rq:job:' .. job[1])
   if status == 'queued' then redis.call('ZREM', 'rq:failed:' .. job[2], job[1]) end
 end
@@ -32,7 +34,7 @@ end
 for queue in pairs(queues) do redis.call('SADD', 'rq:queues', list_key(queue)) end
 for _, job in ipairs(given.waiting) do
   save(job, 'scheduled')
-  redis.call('ZADD', 'rq:scheduler:scheduled_jobs', job[8], job[1])
+  redis.call('ZADD', 'rq:scheduler:scheduled_jobs', job[9], job[1])
 end
 if #given.waiting > 0 then redis.call('PUBLISH', 'scheduler:wake', '1') end
 if #given.queued > 0 then redis.call('PUBLISH', 'scheduler:queued', '1') end

@@ -68,9 +68,10 @@ local function refill(queue, share)
   return entered
 end
 
--- A job's type, campaign and payload version (absent for 1); empty if its hash lacks one of the first two or is no hash.
+-- A job's type, campaign, payload version (absent for 1) and failures (absent for none); empty if its hash lacks one of
+-- the first two or is no hash.
 local function job_fields(id)
-  local kept = redis.pcall('HMGET', 'rq:job:' .. id, 'type', 'campaign', 'version')
+  local kept = redis.pcall('HMGET', 'rq:job:' .. id, 'type', 'campaign', 'version', 'failures')
   return kept[1] and kept[2] and kept or {}
 end
 

@@ -70,9 +70,12 @@ end
 local groups, open, foreign, foreign_queue = {}, {}, nil, nil
 local again, moved = 0, 0  -- IDs parked or unparked by this fetch
 
--- Adds the ID to a group if there is room; returns whether. A group begins with its queue's rank.
-local function admit(id, type, campaign, rank)
+-- Adds the ID to a group if there is room; returns whether. A group begins with its queue's rank. A job that has failed
+-- shares a group only if its type takes batches: if it killed its worker, each job that was claimed with it has failed
+-- too, and would again beside it.
+local function admit(id, type, campaign, rank, has_failed)
   local batch = given.batches[type]
+  if has_failed and batch and not batch[2] then batch = nil end
   local kind = batch and (batch[2] and type .. '|' .. campaign or type)
   local group = kind and open[kind]
   if group and #group <= batch[1] then
@@ -140,7 +143,7 @@ local function take_from_list(queue, name, rank)
         if pause then park(queue, pause, id) else set_aside(queue, kept[1], kept[2], id, given.fair_share) end
         leave(name, kept[2])
       elseif kept[1] then
-        if not admit(id, kept[1], kept[2], rank) then return false end
+        if not admit(id, kept[1], kept[2], rank, kept[4]) then return false end
         redis.call('LPOP', list)
         leave(name, kept[2])
         note_running(kept[1], id, given)

@@ -27,6 +27,7 @@ _ENQUEUED: Final = (  # Enqueued's order
     "attempt",
     "subject",
     "payload_version",
+    "failures",
     "state",
     "due_at",
 )

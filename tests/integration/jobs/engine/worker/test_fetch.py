@@ -9,7 +9,7 @@ from django.utils import timezone
 from redis import Redis
 
 from jobs import pauses, service
-from jobs.broker import keys
+from jobs.broker import enqueue, keys
 from jobs.engine.worker import attempt
 from jobs.engine.worker.fetch import Fetch
 from jobs.engine.worker.in_flight import FAST_GROUP_MS, InFlight
@@ -89,3 +89,23 @@ def test_fetched_but_unclaimed_jobs_stay_known_to_redis(fetch: Fetch, redis: Red
     assert fetch.groups == []
     assert redis.zcard(keys.TAKEN) == 0
     assert Job.objects.filter(state="QUEUED").count() == 2
+
+
+def test_a_job_that_has_failed_shares_no_thread(fetch: Fetch, redis: Redis) -> None:
+    """If it kills its worker, those beside it fail with it. An idle thread gets it; once reset it may share."""
+    ids = submit(4)
+    (job,) = Job.objects.filter(pk=ids[1])
+    job.failures, job.attempt = 1, 1
+    enqueue.dequeue([job])
+    enqueue.enqueue([job])
+    assert ahead(fetch) == [[ids[0], ids[2], ids[3]]]
+
+    fetch.groups.clear()
+    fetch.begin(timezone.now(), idle=2, limit=None)
+    fetch.end()
+    assert [group.ids for group in fetch.groups] == [[ids[1]]]
+
+    job.failures = 0
+    enqueue.enqueue([job])
+    fetch.groups.clear()
+    assert ahead(fetch) == [[ids[1]]]

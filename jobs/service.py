@@ -124,8 +124,9 @@ def _store_with_others(job: Job, by: By) -> tuple[Job, bool]:
         if existing is None:  # deleted since
             (answer,) = _store([job], by)
             return answer
-        if existing.id != job.id:  # else who led was interrupted after the commit
+        if existing.id != job.id:
             return existing, False
+        enqueue.enqueue_after_commit([existing])  # who led was interrupted after the commit
     announce([(job, entry)])
     return job, True
 

@@ -1,7 +1,7 @@
 """What one worker tells the database: which attempts ended, what it claims, and that it still holds its jobs."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import partial
 from typing import Final
@@ -90,7 +90,11 @@ class Recorder:
 
         Otherwise one bad job would keep all others of the batch from being recorded.
         """
-        now = timezone.now()
+        ended = list(self._record_each(timezone.now()))
+        enqueue.enqueue_after_commit([e.job for e in ended])
+
+    def _record_each(self, now: datetime) -> Iterator[Ending]:
+        """Yield the ends that were recorded, until the database is away."""
         for ending, shown in list(self._unrecorded):
             try:
                 try:
@@ -111,6 +115,7 @@ class Recorder:
             self.recorded += len(ended)
             for e in ended:
                 self._mirror.note_ended(e, shown=shown)
+            yield from ended
 
     def renew_leases(self, now: datetime) -> None:
         """Renew all leases every third of their duration, with or without Redis.

@@ -200,7 +200,7 @@ def resync(jobs: Sequence[Claimed | Job], connection: Redis) -> None:
     ids = [str(job.id) for job in jobs]
     forget_started(jobs, connection)
     restore(ids, connection)
-    enqueue.enqueue([job for job in Job.objects.filter(id__in=ids) if job.state in WAITING])
+    enqueue.enqueue(list(Job.objects.filter(id__in=ids)))  # of those, what waits or was handed back
 
 
 def give_back(ids: Collection[str], connection: Redis) -> None:

@@ -1,13 +1,14 @@
 """Threads that submit at the same time each get what they would have got alone."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from threading import Barrier
 from typing import Any, Final
 
 import pytest
-from django.db import DatabaseError, connection, connections, transaction
+from django.db import DatabaseError, OperationalError, connection, connections, transaction
 from django.test import Client
 from django.utils import timezone
 from hypothesis import given
@@ -17,6 +18,7 @@ from redis import Redis
 from jobs import service
 from jobs.broker import keys
 from jobs.errors import InvalidJob
+from jobs.ledger import Entry, moves
 from jobs.models import AuditEntry, Job
 from jobs.service import Submission
 from tests.support.examples import examples
@@ -106,6 +108,31 @@ def test_whoever_writes_it_an_entry_says_who_asked(redis: Redis) -> None:
     assert [(e.job.campaign_id, e.job.request_id, (e.details or {})["from"]) for e in entries] == [
         (f"c-{n}", f"r-{n}", {"ip": f"203.0.113.{n}", "request_id": f"r-{n}"}) for n in range(8)
     ]
+
+
+def test_jobs_whose_commit_was_not_acknowledged_are_enqueued(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several were committed together, and then the connection was lost: each is new, and queued once."""
+    create_noted = moves.create_noted
+    lost: list[int] = []
+
+    def create_and_lose(jobs: Mapping[str, Job], entries: Sequence[Entry]) -> set[str]:
+        new = create_noted(jobs, entries)
+        if len(jobs) > 1 and not lost:
+            lost.append(len(jobs))
+            raise OperationalError("server closed the connection unexpectedly")
+        return new
+
+    monkeypatch.setattr(moves, "create_noted", create_and_lose)
+    submitted = count()
+    while not lost:
+        for answer in submit_at_once([{"subject": f"{next(submitted)}"} for _ in range(8)]):
+            assert not isinstance(answer, str)
+            assert answer[1]
+
+    stored = Counter(str(pk) for pk in Job.objects.values_list("pk", flat=True))
+    assert sum(stored.values()) == next(submitted)
+    carried = keys.texts(redis.lrange("rq:queue:normal", 0, -1) + redis.lrange("scheduler:backlog:normal:c-1", 0, -1))
+    assert Counter(carried) == stored
 
 
 def submit_and_fail() -> None:

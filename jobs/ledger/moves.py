@@ -92,8 +92,11 @@ def entry_of_new(job: Job, *, actor: str, reason: str, action: JobAction | None)
 def create_noted(jobs: Mapping[str, Job], entries: Sequence[Entry]) -> set[str]:
     """Insert jobs by unique key, at most BATCH, each with its entry; return the keys that are new.
 
-    Call it outside a transaction. `job_moved` is left to the caller: see `announce`.
+    Call it outside a transaction. `job_moved` is left to the caller: see `announce`. After an error, such as that of a
+    write of several threads' jobs, a connection that broke is replaced.
     """
+    if connection.errors_occurred:
+        connection.close_if_unusable_or_obsolete()
     sql = statements()
     with connection.wrap_database_errors, sql.block(more=False):
         return sql.insert(jobs, entries)

@@ -135,6 +135,29 @@ def test_jobs_whose_commit_was_not_acknowledged_are_enqueued(redis: Redis, monke
     assert Counter(carried) == stored
 
 
+@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="SQLite has no server that closes connections")
+def test_a_broken_connection_costs_one_job_at_most(redis: Redis) -> None:
+    """The next one is stored on a new connection, outside of a request too."""
+    service.submit(submission(subject="before"), actor="test")
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        (ours,) = cursor.fetchone()
+
+    def terminate() -> None:
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_terminate_backend(%s, 10000)", [ours])
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(terminate).result(60)
+
+    with pytest.raises(OperationalError):
+        service.submit(submission(subject="during"), actor="test")
+    assert service.submit(submission(subject="after"), actor="test")[1]
+
+
 def submit_and_fail() -> None:
     with transaction.atomic():
         assert service.submit(submission(), actor="test")[1]

@@ -5,8 +5,10 @@ from collections.abc import Callable, Iterable
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
+import structlog
 from django.db import connections
 
+log = structlog.get_logger(__name__)
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -71,11 +73,17 @@ class Threads(Generic[T, R]):
                     self._run(task)
                 with self._lock:
                     kept = self._pending.pop(id(task), None) is not None
-                self._on_end()
+                self._end()
                 if not kept:
                     return
         finally:
             connections.close_all()
+
+    def _end(self) -> None:
+        try:
+            self._on_end()
+        except Exception:  # top of the thread: an error in there must not take the slot
+            log.exception("thread_pool.end_failed", next="the thread takes its next task")
 
     def _run(self, task: T) -> None:
         for answer in self._work(task):

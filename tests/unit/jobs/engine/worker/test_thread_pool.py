@@ -59,6 +59,16 @@ def test_a_hung_thread_takes_no_slot() -> None:
     threads.stop()
 
 
+def test_an_error_after_a_task_takes_no_slot() -> None:
+    """As one of a database connection that cannot be closed, in a thread that cycles."""
+    threads = Threads(serve, partial(next, iter(())))
+    threads.start(1)
+    for name in ("first", "second"):
+        threads.submit([name])
+        wait_until(partial(answered, threads, name))
+    threads.stop()
+
+
 def test_a_task_given_up_before_it_began_is_not_run() -> None:
     """Its thread ends, and the replacement runs the next task."""
     ENDS["hangs"] = threading.Event()

@@ -1,5 +1,6 @@
 """The Lua scripts in lua/, each atomic in Redis. Each takes two arguments and may return an answer."""
 
+import hashlib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -16,22 +17,20 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class Script:
-    """One script, loaded into Redis when it is first needed there."""
+    """One script, loaded into Redis when it is first needed there. Threads share it."""
 
     def __init__(self, name: str) -> None:
         self._source = (_FOLDER / "fair_share.lua").read_text() + (_FOLDER / f"{name}.lua").read_text()
-        self._sha = ""
+        self._sha = hashlib.sha1(self._source.encode(), usedforsecurity=False).hexdigest()  # its name in Redis
 
     def run(self, connection: Redis, blob: bytes = b"", **given: Any) -> Any:
         """Run it with `given` and `blob` (msgpack in Redis knows no bytes) as arguments. Raises redis.RedisError."""
         arguments = (_encode(given), blob)
         try:
-            if self._sha:
-                return connection.execute_command("EVALSHA", self._sha, 0, *arguments)
-        except NoScriptError:  # Redis was restarted
-            self._sha = ""
-        self._load(connection)
-        return connection.execute_command("EVALSHA", self._sha, 0, *arguments)
+            return connection.execute_command("EVALSHA", self._sha, 0, *arguments)
+        except NoScriptError:  # it is new there, or Redis was restarted
+            connection.script_load(self._source)
+            return connection.execute_command("EVALSHA", self._sha, 0, *arguments)
 
     def begin(self, connection: Redis, blob: bytes = b"", **given: Any) -> Callable[[], Any]:
         """Send it and return a function that waits for the answer; nothing else may be sent before.
@@ -40,23 +39,17 @@ class Script:
         call's time and resends what may have been executed. Both raise redis.RedisError.
         """
         raw: Any = connection.connection
-        if not self._sha:
-            self._load(connection)
         arguments = (_encode(given), blob)
         raw.send_command("EVALSHA", self._sha, 0, *arguments)
 
         def answer() -> Any:
             try:
                 return raw.read_response()
-            except NoScriptError:  # Redis was restarted
-                self._load(connection)
+            except NoScriptError:  # as above
+                connection.script_load(self._source)
                 return connection.execute_command("EVALSHA", self._sha, 0, *arguments)
 
         return answer
-
-    def _load(self, connection: Redis) -> None:
-        self._sha = ""
-        self._sha = str(connection.script_load(self._source))
 
 
 @cache

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
+from typing import Any, NoReturn
 
 import pytest
 from django.utils import timezone
@@ -9,6 +11,7 @@ from redis import Redis
 
 from jobs import service
 from jobs.broker import enqueue, keys
+from jobs.broker.scripts import Script
 from jobs.models import Job
 from jobs.states import State
 from tests.support.working import submit
@@ -33,6 +36,32 @@ def test_a_kept_connection_that_redis_has_forgotten_loses_no_job(redis: Redis, f
     (second,) = submit(1, campaign_id="c-2")
 
     assert queued(redis) == [str(first.pk), str(second.pk)]
+
+
+class Known(Redis):
+    """A client of a thread that need not load a script."""
+
+    def script_load(self, script: Any) -> NoReturn:
+        raise AssertionError("Redis knows it")
+
+
+def test_a_thread_that_loads_a_script_disturbs_no_other(redis: Redis) -> None:
+    """The other one calls it after Redis has got to know it, and before the first thread has."""
+    wanted = Script("remove")
+    run = partial(wanted.run, queue="normal", campaign="c-1", id="no-such")
+    others: list[int] = []
+
+    class Loading(Redis):
+        def script_load(self, script: Any) -> Any:
+            name = super().script_load(script)
+            others.append(run(Known(connection_pool=redis.connection_pool)))
+            return name
+
+    for _ in range(2):
+        redis.script_flush()
+        assert run(Loading(connection_pool=redis.connection_pool)) == 0
+
+    assert others == [0, 0]
 
 
 @pytest.mark.django_db(transaction=True)

@@ -210,8 +210,8 @@ class _Batch(Generic[E_]):
             last = max((one.last for one in after.occurred.values()), default=None)
             for warning in after.warnings:
                 log.warning("variables.defaulted", entity_id=entity.id, warning=warning)
-            self._answer_due(work, entity, advance)
             work.noted = self._notes(entity, after)
+            self._answer_due(work, entity, advance)
         for position in work.by_hand:
             level, variables = self._by_hand(work, position, entity, level, variables)
         if not work.results and not (advance and advance.after.occurred):
@@ -237,6 +237,8 @@ class _Batch(Generic[E_]):
                 work.results[position] = result_of(entity, occurred.pop(event))
             else:
                 self._answers[position] = Skip(f"{event} of {entity.name} is applied already")
+                if event not in advance.after.next and (due := self._items[position].run.clock_due) is not None:
+                    work.noted.append(Applied(entity.id, event, due))  # an earlier attempt may not have recorded it
         if occurred:
             also = {event: changes_of(one) for event, one in occurred.items()}
             first = next(iter(work.results), None)

@@ -251,6 +251,30 @@ def test_a_structure_s_maintenance_is_one_update(api: MainApi, sandbox: SandboxA
     assert (worn["health"], worn["missedMaintenance"], worn["upgradeAvailable"]) == (70, 3, False)
 
 
+def test_a_schedule_ends_although_the_attempt_that_applied_it_could_not_record_it(
+    api: MainApi, sandbox: SandboxApi
+) -> None:
+    """Construction completes once. Its row would stay due, and the settlement wait for it."""
+    sandbox.control("POST", "structures", {"id": "structure-1-1-1-1", "variables": {"constructionDurationMinutes": 60}})
+    row = {
+        "campaign_id": "campaign-1", "entity_type": "Structure", "entity_id": "structure-1-1-1-1",
+        "event_type": "CONSTRUCTION_COMPLETE", "clock": "world", "anchor": "1001-06-01T11:00:00.000000Z",
+        "interval": HOUR, "next_due": "1001-06-01T12:00:00.000000Z", "job_type": "STRUCTURE_MAINTENANCE",
+    }  # fmt: skip
+    built = item(
+        api, "STRUCTURE_MAINTENANCE", {"structureId": "structure-1-1-1-1", "eventType": "CONSTRUCTION_COMPLETE"}
+    )
+    ScheduleRow.objects.create(**row)
+    (done,) = apply("STRUCTURE_MAINTENANCE", [built])
+    ScheduleRow.objects.all().delete()
+    ScheduleRow.objects.create(**row)
+    (again,) = apply("STRUCTURE_MAINTENANCE", [built])
+
+    assert isinstance(done, dict)
+    assert isinstance(again, Skip)
+    assert not ScheduleRow.objects.filter(event_type="CONSTRUCTION_COMPLETE").exists()
+
+
 @pytest.mark.parametrize(("gold", "available"), [(99, False), (100, True)])
 def test_an_upgrade_check_by_hand_looks_at_the_settlement_now(
     api: MainApi, sandbox: SandboxApi, gold: int, available: bool

@@ -60,7 +60,10 @@ class Applied(msgspec.Struct, frozen=True):
 
 
 class Schedules(Protocol):
-    """The schedules and campaign clocks, as handlers see them (implemented in jobs/schedules/store.py)."""
+    """The schedules and campaign clocks, as handlers see them (implemented in jobs/schedules/store.py).
+
+    Submit the jobs that a method returns in the transaction in which it is called: it moves their schedules.
+    """
 
     def begin_read(self) -> datetime:
         """When a read of campaigns begins, by the database's clock: it is told with what was read."""

@@ -16,6 +16,7 @@ from itertools import islice
 from typing import Any, Final, Generic, TypeVar
 
 import structlog
+from django.db import transaction
 
 from jobs.errors import JobError, NotBegun, Skip, VersionConflict
 from jobs.main_api.model import Settlement, Structure
@@ -26,6 +27,7 @@ from jobs.run import Applied
 from jobs.schedules.households import DueEntity, as_standing
 from jobs.schedules.results import changes_of, differences, result_of
 from jobs.schedules.rules import Advance, EntityRules
+from jobs.schedules.submitting import submit_due
 from jobs.slices import Budget
 from jobs.world.clock import Moment, WallTime, WorldTime
 from jobs.world.entity import Advanced
@@ -102,11 +104,13 @@ class _Batch(Generic[E_]):
             self._answers |= dict.fromkeys(work.positions, busy)
 
     def _record(self) -> None:
-        """Bring the schedules up to date with what was applied."""
+        """Bring the schedules up to date with what was applied, and submit what is due then."""
         if self._gone:
-            self._run.submit(self._run.schedules.forget(*self._gone))
+            with transaction.atomic():
+                submit_due(self._run.submit, self._run.schedules.forget(*self._gone))
         if self._noted:
-            self._run.submit(self._run.schedules.record_applied(self._noted))
+            with transaction.atomic():
+                submit_due(self._run.submit, self._run.schedules.record_applied(self._noted))
         self._gone, self._noted = [], []
 
     def _group(self) -> dict[str, _Pending[E_]]:

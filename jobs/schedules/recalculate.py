@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import structlog
+from django.db import transaction
 from django.utils import timezone
 
 from jobs import counters
@@ -18,6 +19,7 @@ from jobs.main_api.reading import READ_BATCH
 from jobs.run import Run
 from jobs.schedules.all_campaigns import look_through
 from jobs.schedules.recalculation_kind import Recalculation, merge
+from jobs.schedules.submitting import submit_due
 from jobs.slices import Budget, Slice, SlicedPayload, current_slice, rest_of, stop_at, sum_of
 from jobs.triggers.looking import submit_triggers
 from scheduler_project.text import is_id
@@ -110,13 +112,17 @@ class _CampaignSlice:
         found = merge(self._kind.look(self._run, part).values())
         stop_at(found.failed.values())
         self._failed |= found.failed
-        due = self._run.schedules.sync(self._campaign, self._kind.entity_type, found.wanted, read=found.read)
+        schedules = self._run.schedules
+        with transaction.atomic():
+            due = schedules.sync(self._campaign, self._kind.entity_type, found.wanted, read=found.read)
+            self._counts["submitted"] += submit_due(self._run.submit, due)
         self._read += found.read
         self._counts["rows"] += len(found.wanted)
         self._counts["due"] += len(due)
         if found.unreadable:
-            due = [*due, *self._run.schedules.set_aside(found.unreadable, self._campaign)]
-        self._counts["submitted"] += self._run.submit(due)
+            with transaction.atomic():
+                released = schedules.set_aside(found.unreadable, self._campaign)
+                self._counts["submitted"] += submit_due(self._run.submit, released)
 
     def _hand_on(self, after: tuple[str, ...]) -> None:
         """Submit the next slice, after confirming what was read: the last slice looks for what no slice has read."""
@@ -137,7 +143,9 @@ class _CampaignSlice:
             return None
         found = self._kind.find(self._run, absent)
         stop_at(found.values())
-        self._run.submit(self._run.schedules.forget(*(i for i, entity in found.items() if _is_gone(entity))))
+        with transaction.atomic():
+            gone = [i for i, entity in found.items() if _is_gone(entity)]
+            submit_due(self._run.submit, self._run.schedules.forget(*gone))
         self._failed |= {i: error for i, error in found.items() if isinstance(error, JobError)}
         self._read += absent
         return self._last if len(absent) == MOST_ABSENT and not self._failed else None

@@ -48,7 +48,7 @@ class DatabaseSchedules:
         """Store a campaign that was read individually."""
         clocks.remember(campaign, began)
 
-    @transaction.atomic
+    @transaction.atomic(savepoint=False)
     def sync(
         self, campaign: Campaign, entity_type: str, wanted: Sequence[Wanted], *, read: Collection[str]
     ) -> list[Followup]:
@@ -150,7 +150,7 @@ class DatabaseSchedules:
         """Whether the campaign was active when last seen; True if it never was seen."""
         return clocks.is_active(campaign_id)
 
-    @transaction.atomic
+    @transaction.atomic(savepoint=False)
     def set_aside(self, ids: Sequence[str], campaign: Campaign) -> list[Followup]:
         """Let no settlement wait for structures that cannot be read: these, or those of these settlements.
 
@@ -178,7 +178,7 @@ class DatabaseSchedules:
         due = find_due_structures([i for i in settlement_ids if is_id(i)], reading)
         return {settlement_id: one.due for settlement_id, one in due.items()}
 
-    @transaction.atomic
+    @transaction.atomic(savepoint=False)
     def record_applied(self, noted: Sequence[Applied]) -> list[Followup]:
         """Record what was applied and the next due times. Returns the jobs that are due already, or waited for it."""
         rows = lock({n.entity_id for n in noted})
@@ -207,7 +207,7 @@ class DatabaseSchedules:
         add(new)
         return followups + release(siblings.values(), read_clock)
 
-    @transaction.atomic
+    @transaction.atomic(savepoint=False)
     def forget(self, *entity_ids: str) -> list[Followup]:
         """Remove the schedules of entities that are gone. Returns the jobs that waited for them."""
         rows: dict[tuple[str, str], ScheduleRow] = {}

@@ -20,7 +20,8 @@ from jobs.schedules.rows import BATCH, due_structures_of, households_to_fire
 from jobs.states import ENDED
 from jobs.world.clock import Moment, WorldTime, clock_name, parse_moment, sortable
 
-SUBMITTED_WITHIN: Final = timedelta(minutes=1)  #: a row fires in one transaction, its job is submitted in the next
+#: A worker of the release before fires a row in one transaction, and submits its job in the next.
+SUBMITTED_WITHIN: Final = timedelta(minutes=1)
 
 
 class DueRow(NamedTuple):

@@ -17,8 +17,8 @@ def publish(read: Callable[[], Pauses], connection: Redis) -> bool:
 
     Raises redis.RedisError and database errors.
     """
-    version: Any = connection.incr(keys.PAUSED_VERSION)
-    return bool(script("pause").run(connection, version=int(version), pauses=list(_fields(read()).items())))
+    version = int(script("pause").run(connection))
+    return bool(script("pause").run(connection, version=version, pauses=list(_fields(read()).items())))
 
 
 def is_current(pauses: Pauses, connection: Redis) -> bool:

@@ -15,6 +15,9 @@ local function call_with(command, key, arguments)
   end
 end
 
+-- A full Redis refuses a script whose first write may need memory. This one makes room, so a write that is always allowed
+-- comes first, whatever there is to publish.
+redis.call('ZREM', 'scheduler:taken', '')
 call_with('ZREM', 'scheduler:taken', given.claimed)
 
 for _, job in ipairs(given.started) do

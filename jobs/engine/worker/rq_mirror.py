@@ -9,6 +9,7 @@ import structlog
 from django.conf import settings
 from django.utils import timezone
 from redis import Redis, RedisError
+from redis.exceptions import OutOfMemoryError
 from rq.job import Job as RQJob
 from rq.job import JobStatus
 from rq.registry import FailedJobRegistry, FinishedJobRegistry
@@ -84,7 +85,12 @@ class RQMirror:
         With `ahead`, fetch only types in `batches`. Raises redis.RedisError.
         """
         if self._dead:
-            mirror_dead(self._dead, self._connection)
+            try:
+                mirror_dead(self._dead, self._connection)
+            except OutOfMemoryError as error:  # fetching makes room
+                log.warning(
+                    "rq_mirror.redis_full", jobs=len(self._dead), error=str(error), next="RQ does not list them"
+                )
             self._dead = []
         foreign_fits = slots > 0 and not ahead and not self.foreign_runs and aside.QUEUE in self._queues
         self._answer = script("fetch").begin(

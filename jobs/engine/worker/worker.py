@@ -15,7 +15,8 @@ from django.conf import settings
 from django.db import connections
 from django.utils import timezone
 from redis import RedisError
-from rq.suspension import is_suspended
+from redis.exceptions import OutOfMemoryError
+from rq.suspension import WORKERS_SUSPENDED
 from rq.timeouts import TimerDeathPenalty
 from rq.worker import SimpleWorker, WorkerStatus
 
@@ -184,29 +185,38 @@ class Worker(SimpleWorker):
         log.info("worker.stopped", worker=self.name)
 
     def check_in(self) -> None:
-        """Every second, read the types' settings, check suspension and parent, beat; less often, RQ's heartbeat."""
+        """Every second, check suspension and parent, read the types' settings, beat."""
         ticks = time.monotonic()
         if ticks - self._checked_at < IDLE_SECONDS:
             return
         self._checked_at = ticks
-        type_settings.refresh(self.connection)
         self.cycles.note_started()
         self._foreign_jobs.abandon_hung()
-        if ticks - self._heartbeat_at >= settings.LEASE.total_seconds() / 3 or not self._heartbeat_at:
-            self._heartbeat_at = ticks
-            self.heartbeat()
-            self.cycles.note_started(repeat=True)
-            self.cycles.sync()  # a full worker fetches nothing: its jobs must not lose their places below a limit
         if is_orphaned() and not self._stopping.is_set():
             log.warning("worker.orphaned", worker=self.name, next="it finishes its jobs and stops")
             self.request_stop(None, None)
-        suspended = is_suspended(self.connection, self)
+        suspended = bool(self.connection.exists(WORKERS_SUSPENDED))  # is_suspended() needs memory
         if suspended != self._suspended:
             log.info("worker.suspended" if suspended else "worker.resumed", worker=self.name)
             self._suspended = suspended
         self.cycles.takes = not (suspended or self._stopping.is_set())
+        try:
+            self._report(ticks, suspended=suspended)
+        except OutOfMemoryError as error:
+            log.warning("worker.redis_full", worker=self.name, error=str(error), next="it runs jobs, which makes room")
+
+    def _report(self, ticks: float, *, suspended: bool) -> None:
+        """What may need memory in Redis."""
+        if ticks - self._heartbeat_at >= settings.LEASE.total_seconds() / 3 or not self._heartbeat_at:
+            self._heartbeat_at = ticks
+            self.cycles.note_started(repeat=True)
+            self.cycles.sync()  # a full worker fetches nothing: its jobs must not lose their places below a limit
+        type_settings.refresh(self.connection)
         state = WorkerStatus.SUSPENDED if suspended else WorkerStatus.BUSY if self._busy() else WorkerStatus.IDLE
-        known: Any = self.connection.hmget(self.key, "state", "birth")
+        with self.connection.pipeline(transaction=False) as pipeline:
+            self.heartbeat(pipeline=pipeline)  # for RQ's tools
+            pipeline.hmget(self.key, "state", "birth")
+            known = pipeline.execute()[-1]
         if known[1] is None:  # Redis was emptied, or the registration expired while this process was suspended
             self.connection.delete(self.key)
             self.register_birth()

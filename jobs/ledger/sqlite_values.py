@@ -1,4 +1,4 @@
-"""How SQLite has the values of the ledger's rows."""
+"""How SQLite stores the values of the ledger's rows."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime

@@ -32,7 +32,8 @@ from jobs.ledger.base import (
     hour_of,
 )
 from jobs.ledger.ends import ENDS, ends_as_json
-from jobs.ledger.new_jobs import INSERT, TYPES, new_row
+from jobs.ledger.postgresql_insert import INSERT, new_row
+from jobs.ledger.postgresql_types import TYPES
 from jobs.ledger.rows import (
     CLAIMED,
     Attempt,

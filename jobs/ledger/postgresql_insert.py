@@ -3,25 +3,10 @@
 from typing import Any, Final
 
 from jobs.ledger.base import AUDIT_COLUMNS, INSERTED, INSERTED_COLUMNS
+from jobs.ledger.postgresql_types import TYPES
 from jobs.ledger.rows import Entry
 from jobs.models import Job
 
-#: The columns that are not text.
-TYPES: Final = {
-    "id": "uuid",
-    "payload": "jsonb",
-    "priority": "int",
-    "attempt": "int",
-    "failures": "int",
-    "due_at": "timestamptz",
-    "first_due_at": "timestamptz",
-    "created_at": "timestamptz",
-    "moved_at": "timestamptz",
-    "occurrences": "int",
-    "interval": "interval",
-    "payload_version": "int",
-    "updated_at": "timestamptz",
-}
 #: What a new job always has. A third of an insertion's time was the reading of its JSON, so that has neither these nor
 #: what is empty.
 _OF_NEW: Final = {"attempt": "0", "failures": "0", "worker": "''", "error": "''", "traceback": "''"}

@@ -19,6 +19,7 @@ COMPARED: Final = {
     "unfold/helpers/messages.html": "9e37d808b5122af1",
     "unfold/helpers/navigation_header.html": "35139b9d94580be9",
     "unfold/helpers/navigation_user.html": "4c9ba58b3f215326",
+    "unfold/helpers/site_icon.html": "e35b87d138cd96c9",
     "unfold/helpers/welcomemsg.html": "e8eab02522ba2319",
     "unfold/layouts/unauthenticated.html": "768501529f1a8dae",
 }

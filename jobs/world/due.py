@@ -1,9 +1,8 @@
 """Due times of recurring events."""
 
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
-from typing import Final, Generic
+from typing import Any, Final, Generic, NamedTuple, cast
 
 from jobs.world.clock import M
 
@@ -34,8 +33,7 @@ def in_ticks(every: timedelta) -> int:
     return every // timedelta(microseconds=1)
 
 
-@dataclass(frozen=True, slots=True)
-class Due(Generic[M]):
+class Due(NamedTuple, Generic[M]):
     """A number of due times, and the last of them."""
 
     last: M
@@ -47,6 +45,11 @@ def due_by(first: M | None, every: timedelta, reading: M) -> Due[M] | None:
 
     Raises ValueError if `every` is not positive.
     """
+    return cast("Due[M] | None", _due_by(cast("Any", first), every, cast("Any", reading)))
+
+
+@lru_cache(maxsize=4096)  # most entities of a campaign are due at the same times
+def _due_by(first: Any, every: timedelta, reading: Any) -> Due[Any] | None:
     if every <= timedelta(0):
         raise ValueError(f"the interval must be positive, got {every}")
     if first is None or first > reading:

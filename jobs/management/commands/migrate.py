@@ -19,6 +19,8 @@ class Command(migrate.Command):
     def handle(self, *args: Any, **options: Any) -> None:
         connection = connections[options["database"]]
         if connection.vendor != "postgresql":
+            with connection.cursor() as cursor:
+                cursor.execute("PRAGMA temp_store=FILE")  # where it sorts a new index of millions of rows
             super().handle(*args, **options)
             return
         with connection.cursor() as cursor:

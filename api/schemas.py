@@ -4,7 +4,6 @@ import json
 from datetime import datetime
 from typing import Any
 
-from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest
 
 from jobs import claims
@@ -18,8 +17,6 @@ from scheduler_project.moments import read_moment
 def read_body(request: HttpRequest, known: set[str]) -> dict[str, Any]:
     try:
         body = json.loads(request.body or b"{}")
-    except RequestDataTooBig as error:
-        raise InvalidJob("body", str(error)) from None
     except RecursionError:
         raise InvalidJob("body", "nested too deeply") from None
     except ValueError as error:

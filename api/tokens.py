@@ -7,6 +7,7 @@ from typing import Any
 
 import structlog
 from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
 from django.db import DatabaseError, InterfaceError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.translation import override
@@ -65,6 +66,8 @@ def for_clients(view: View) -> View:
                 return view(request, actor=actors.token(name), **kwargs)
         except (InvalidJob, InvalidForecast) as bad:
             return problem(400, str(bad), bad.field)
+        except RequestDataTooBig:
+            return problem(413, f"the body has more than {settings.DATA_UPLOAD_MAX_MEMORY_SIZE:,} bytes", "body")
         except StateConflict as conflict:
             return problem(409, str(conflict))
         except Job.DoesNotExist:

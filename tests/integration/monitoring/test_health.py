@@ -266,9 +266,13 @@ def _status(port: int, path: str) -> int:
 
 
 def _submit(port: int, number: int) -> http.client.HTTPConnection:
-    """A job on its way, whose answer is not read yet."""
+    """A job on its way, whose answer is not read yet; every other one is sent in chunks."""
     caller = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
     body = json.dumps({"type": "EVENT_EXPIRATION", "campaignId": f"campaign-{number}", "payload": {}})
     headers = {"Authorization": "Bearer test-secret", "Content-Type": "application/json"}
-    caller.request("POST", "/api/jobs", body, headers)
+    if number % 2:
+        chunks = (bytes([byte]) for byte in body.encode())
+        caller.request("POST", "/api/jobs", chunks, {**headers, "Transfer-Encoding": "chunked"}, encode_chunked=True)
+    else:
+        caller.request("POST", "/api/jobs", body, headers)
     return caller

@@ -149,8 +149,8 @@ class Advances(Protocol):
     def begin(self, job_id: str, campaign_id: str, was: WorldTime, to: WorldTime) -> WorldTime:
         """Record where the job moves time to, before it does. Returns what the first attempt recorded."""
 
-    def finish(self, job_id: str, *, moved_from: WorldTime | None) -> None:
-        """The campaign's clock shows the target, or more: submit the jobs that look for what is due, once."""
+    def finish(self, job_id: str, *, moved_from: WorldTime | None, moved_to: WorldTime) -> None:
+        """The campaign's clock shows `moved_to`, or more: submit the jobs that look for what is due, once."""
 
     def calendar(self, campaign_id: str) -> Calendar:
         """Return the campaign's calendar."""

@@ -70,10 +70,11 @@ class DatabaseAdvances:
         return WorldTime.parse(advance.to_time)
 
     @transaction.atomic
-    def finish(self, job_id: str, *, moved_from: WorldTime | None) -> None:
-        """The campaign's clock shows the target, or more: submit the jobs that look for what is due, once.
+    def finish(self, job_id: str, *, moved_from: WorldTime | None, moved_to: WorldTime) -> None:
+        """The campaign's clock shows `moved_to`, or more: submit the jobs that look for what is due, once.
 
-        If time has been processed up to there or beyond, its own jobs are those of that movement.
+        That is the target, unless the main API has moved time to another. If time has been processed up to there or
+        beyond, its own jobs are those of that movement.
         """
         advance = WorldAdvance.objects.get(job_id=UUID(job_id))
         clock = _lock(advance.campaign_id)
@@ -83,8 +84,9 @@ class DatabaseAdvances:
         if advance.processed_at:
             advance.save(update_fields=["from_time"])
             return
+        advance.to_time = moved_to.isoformat()
         processed = clock.processed_world_time
-        if processed and WorldTime.parse(processed) >= WorldTime.parse(advance.to_time):
+        if processed and WorldTime.parse(processed) >= moved_to:
             done = WorldAdvance.objects.filter(campaign_id=advance.campaign_id, processed_at__isnull=False)
             last = done.order_by("-processed_at").first()
             advance.request_id = last.request_id if last else advance.request_id

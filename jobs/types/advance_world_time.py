@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from enum import StrEnum
 from functools import partial
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NamedTuple
 
 from django.utils.translation import gettext, gettext_noop
 from msgspec import Meta
@@ -27,7 +27,7 @@ from jobs.run import Run
 from jobs.states import Priority
 from jobs.triggers import open_events
 from jobs.world.calendars.calendar import Calendar
-from jobs.world.clock import WorldTime, later, moment_at, ticks_of
+from jobs.world.clock import WorldTime, in_milliseconds, later, moment_at, ticks_of
 from scheduler_project.durations import duration, duration_in_words
 from scheduler_project.text import LONGEST_ID
 
@@ -165,7 +165,9 @@ def advance(payload: AdvanceWorldTime, run: Run) -> dict[str, Any]:
     campaign = _read(run)
     was = _clock_of(campaign)
     target = run.advances.find_target(run.job_id)
-    if target is None:
+    if target is not None:
+        target = _within_years(in_milliseconds(target))  # a release before may have recorded it more precisely
+    else:
         if run.advances.is_taken_back(run.job_id):
             raise Skip("its world clock was paused or switched off before this step began")
         calendar = partial(run.advances.calendar, run.campaign_id)
@@ -173,13 +175,13 @@ def advance(payload: AdvanceWorldTime, run: Run) -> dict[str, Any]:
         if target <= was:
             raise Skip(f"world time is {was.isoformat()} already")
         target = run.advances.begin(run.job_id, run.campaign_id, was, target)
-    moved_from = _move(run, was, target)
-    run.advances.finish(run.job_id, moved_from=moved_from)
-    change = {"before": {"worldTime": (moved_from or was).isoformat()}, "after": {"worldTime": target.isoformat()}}
-    return {
-        "entity": campaign.name,
-        **(change if moved_from else {"note": f"world time had reached {target.isoformat()}"}),
-    }
+    moved = _move(run, was, target)
+    run.advances.finish(run.job_id, moved_from=moved.from_time, moved_to=moved.to_time)
+    after = moved.to_time.isoformat()
+    if moved.from_time is None:
+        return {"entity": campaign.name, "note": f"world time had reached {after}"}
+    before = moved.from_time.isoformat()
+    return {"entity": campaign.name, "before": {"worldTime": before}, "after": {"worldTime": after}}
 
 
 def target_of(
@@ -188,7 +190,20 @@ def target_of(
     calendar: Callable[[], Calendar],
     find_next: Callable[[Until], WorldTime],
 ) -> WorldTime:
-    """The world time that the payload means, seen from the campaign's clock. Raises Skip and PermanentError."""
+    """The world time that the payload means, seen from the campaign's clock. Raises Skip and PermanentError.
+
+    In whole milliseconds, as the main API's clock may show no more: one that stands a microsecond before what is due
+    would stay there.
+    """
+    return _within_years(in_milliseconds(_goal_of(payload, clock, calendar, find_next)))
+
+
+def _goal_of(
+    payload: AdvanceWorldTime,
+    clock: WorldTime,
+    calendar: Callable[[], Calendar],
+    find_next: Callable[[Until], WorldTime],
+) -> WorldTime:
     if payload.to:
         return payload.world_time()
     if length := payload.length():
@@ -229,19 +244,29 @@ def _within_years(target: WorldTime | None) -> WorldTime:
     return target
 
 
-def _move(run: Run, clock: WorldTime, target: WorldTime) -> WorldTime | None:
-    """Move the clock unless it shows the target or more. Returns what it showed before; None if others have moved it.
+class _Moved(NamedTuple):
+    """What the clock showed before and after it was moved."""
+
+    from_time: WorldTime | None  #: None if others have moved it
+    to_time: WorldTime
+
+
+def _move(run: Run, clock: WorldTime, target: WorldTime) -> _Moved:
+    """Move the clock unless it shows the target or more.
 
     Where the main API refuses, the clock says why: others have moved it, up to the target or not yet; or it stands
-    still, and the refusal is about the request.
+    still, and the refusal is about the request. So it is with an answer by which time has not moved.
     """
     branch = run.api.main_branch(run.campaign_id)
     for _ in range(TRIES):
         if clock >= target:
-            return None
+            return _Moved(None, target)
         key = f"{run.job_id}:{clock.isoformat()}"
         try:
             moved = run.api.advance_world_time(run.campaign_id, target.isoformat(), branch_id=branch.id, key=key)
+            shown = _parse(moved.current_world_time) or target
+            if shown <= clock:
+                raise PermanentError(f"it answers that world time is {shown.isoformat()}")
         except (NotAuthorized, TooManyRequests, OutcomeUnknown):
             raise
         except (TransientError, PermanentError) as refused:  # in production a refusal may have no code
@@ -252,7 +277,7 @@ def _move(run: Run, clock: WorldTime, target: WorldTime) -> WorldTime | None:
                 still = f"the main API refuses to move world time, which stands still at {clock.isoformat()}"
                 raise PermanentError(f"{still}: {refused}") from refused
         else:
-            return _parse(moved.previous_world_time) or clock
+            return _Moved(_parse(moved.previous_world_time) or clock, shown)
     raise VersionConflict(f"others moved world time {TRIES} times between reading and moving it")
 
 

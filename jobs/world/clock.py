@@ -137,6 +137,15 @@ def later(moment: M, by: timedelta) -> M | None:
         return None
 
 
+def in_milliseconds(moment: M) -> M | None:
+    """`moment` or, between two milliseconds, the later one; None (never) past the year 9999.
+
+    >>> in_milliseconds(WorldTime.parse("1372-01-16T06:00:59.999820Z"))
+    WorldTime(at=datetime.datetime(1372, 1, 16, 6, 1, tzinfo=datetime.timezone.utc))
+    """
+    return later(moment, timedelta(microseconds=-moment.at.microsecond % 1000))
+
+
 def ticks_of(moment: _Moment) -> int:
     """Microseconds since the beginning of the year 1: integers are faster to calculate with, and never overflow."""
     return (moment.at - _FIRST) // _MICROSECOND

@@ -70,7 +70,7 @@ def test_a_job_and_the_listener_share_one_record(redis: Redis, heard_first: bool
     if heard_first:
         heard(SIX)
     for _ in range(2):
-        ADVANCES.finish(JOB, moved_from=NOON)
+        ADVANCES.finish(JOB, moved_from=NOON, moved_to=SIX)
     if not heard_first:
         assert heard(SIX) is None
 
@@ -83,7 +83,7 @@ def test_a_clock_that_others_have_moved_further_is_not_set_back(redis: Redis) ->
     """The jobs of the job's movement are those of the later one."""
     ADVANCES.begin(JOB, CAMPAIGN, NOON, SIX)
     later = heard(NEXT)
-    ADVANCES.finish(JOB, moved_from=None)
+    ADVANCES.finish(JOB, moved_from=None, moved_to=SIX)
 
     assert later is not None
     assert WorldAdvance.objects.get(job_id=UUID(JOB)).request_id == later.request_id
@@ -94,8 +94,8 @@ def test_a_clock_that_others_have_moved_further_is_not_set_back(redis: Redis) ->
 def test_of_two_jobs_with_one_target_one_brings_the_jobs(redis: Redis) -> None:
     for job_id in (JOB, OTHER):
         ADVANCES.begin(job_id, CAMPAIGN, NOON, SIX)
-    ADVANCES.finish(OTHER, moved_from=NOON)
-    ADVANCES.finish(JOB, moved_from=None)
+    ADVANCES.finish(OTHER, moved_from=NOON, moved_to=SIX)
+    ADVANCES.finish(JOB, moved_from=None, moved_to=SIX)
 
     assert request_ids() == {OTHER}
     assert set(WorldAdvance.objects.values_list("request_id", flat=True)) == {OTHER}

@@ -1,5 +1,6 @@
 """ADVANCE_WORLD_TIME with a worker and the sandbox: time moves once, whatever happens meanwhile."""
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -8,9 +9,9 @@ import pytest
 from django.utils import timezone
 from redis import Redis
 
-from jobs import service
+from jobs import service, stops
 from jobs.engine.scheduler.rescuer import Rescuer
-from jobs.errors import Skip
+from jobs.errors import PermanentError, Skip
 from jobs.main_api.client import MainApi
 from jobs.models import CampaignClock, Job, WorldAdvance, new_job_id
 from jobs.registry import Item, type_named
@@ -20,6 +21,7 @@ from jobs.schedules.store import DatabaseSchedules
 from jobs.service import Submission
 from jobs.states import State
 from jobs.triggers.store import DatabaseTriggers
+from jobs.world.clock import WorldTime
 from sandbox.dialect import DIALECTS
 from tests.support.dialects import let_time_move
 from tests.support.processes import Start
@@ -133,6 +135,53 @@ def test_until_the_next_effect(redis: Redis, sandbox: SandboxApi) -> None:
     submit_at("1001-06-01T12:10:00Z")
     assert done(redis, submit({"until": "NEXT_DUE"})).state == State.SUCCEEDED
     assert clock(sandbox) == "1001-06-01T12:10:00.000Z"
+
+
+def test_a_clock_in_milliseconds_does_not_stop_before_what_is_due(redis: Redis, sandbox: SandboxApi) -> None:
+    """Due times have microseconds. A target that a release before has recorded with them is reached, too."""
+    sandbox.control("POST", "dialect", {"points": [3]})
+    effect = submit_at("1001-06-01T12:10:00.999820Z")
+    recorded = submit({"until": "NEXT_EFFECT"})
+    due = WorldTime.parse("1001-06-01T12:10:00.999820Z")
+    DatabaseAdvances().begin(str(recorded.pk), CAMPAIGN, WorldTime.parse(NOON), due)
+    job = done(redis, recorded)
+    after = done(redis, submit({"until": "NEXT_EFFECT", "cause": "again"}))
+
+    assert (job.state, after.state) == (State.SUCCEEDED, State.SKIPPED)
+    assert clock(sandbox) == "1001-06-01T12:10:01.000Z"
+    assert stops.in_work().filter(job_id=effect.pk).exists()
+
+
+def answer_with_clock(sandbox: SandboxApi, shown: str) -> None:
+    """Let the main API move time, and answer with another clock."""
+    body = json.dumps({"data": {"advanceWorldTime": {"campaignId": CAMPAIGN, "currentWorldTime": shown}}})
+    sandbox.control("POST", "faults", {"operations": ["advanceWorldTime"], "replies": [{"body": body}]})
+
+
+@pytest.mark.parametrize(
+    ("shown", "processed"),
+    [("1001-06-01T13:59:59.000Z", "1001-06-01T13:59:59.000Z"), (NIGHT, NIGHT), ("soon", TWO), (NOON, TWO)],
+)
+def test_the_clock_of_the_answer_counts(redis: Redis, sandbox: SandboxApi, shown: str, processed: str) -> None:
+    """What it does not show is not noted as processed. It is read again if it has not moved."""
+    answer_with_clock(sandbox, shown)
+    job = done(redis, submit({"to": TWO}))
+
+    assert job.state == State.SUCCEEDED
+    assert WorldAdvance.objects.get(job_id=job.pk).to_time == processed
+    assert CampaignClock.objects.get(pk=CAMPAIGN).processed_world_time == processed
+    assert processed in str(job.result)
+
+
+def test_a_clock_that_an_answer_leaves_as_it_is_is_named(api: MainApi, sandbox: SandboxApi) -> None:
+    answer_with_clock(sandbox, NOON)
+
+    def stand_still() -> None:
+        sandbox.control("POST", "campaigns", {"id": CAMPAIGN, "currentWorldTime": NOON})
+
+    with pytest.raises(PermanentError, match=f"stands still at {NOON}: it answers that world time is {NOON}"):
+        attempt(api, str(new_job_id()), {"to": TWO}, STEPS[-1], stand_still)
+    assert not WorldAdvance.objects.get().processed_at
 
 
 def test_six_reports_of_one_rest_move_time_once(redis: Redis, sandbox: SandboxApi) -> None:

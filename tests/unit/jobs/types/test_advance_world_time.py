@@ -86,6 +86,26 @@ def test_the_target_is_seen_from_the_clock(payload: dict[str, Any], target: str,
 
 
 @pytest.mark.parametrize(
+    ("due", "target"),
+    [
+        ("1372-01-16T06:02:59.999820Z", "1372-01-16T06:03:00.000Z"),
+        ("1372-01-16T06:02:59.999Z", "1372-01-16T06:02:59.999Z"),
+        ("1372-01-16T06:02:59.000001Z", "1372-01-16T06:02:59.001Z"),
+        ("9999-12-31T23:59:59.999000Z", "9999-12-31T23:59:59.999Z"),
+        ("9999-12-31T23:59:59.999001Z", None),
+    ],
+)
+def test_a_target_is_in_whole_milliseconds(due: str, target: str | None) -> None:
+    """As the main API's clock shows it; not before what is due."""
+    for payload in ({"until": "NEXT_DUE"}, {"until": "NEXT_EFFECT"}, {"to": due}):
+        try:
+            found = target_of(parse(payload), CLOCK, lambda: GREGORIAN, lambda _until: WorldTime.parse(due)).isoformat()
+        except PermanentError:
+            found = None
+        assert found == target
+
+
+@pytest.mark.parametrize(
     ("payload", "clock", "error"),
     [
         ({"byMinutes": 5_000_000_000}, CLOCK, PermanentError),

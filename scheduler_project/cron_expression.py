@@ -65,6 +65,28 @@ def next_match(expression: str, time_zone: str, after: datetime) -> datetime:
     return min(at.astimezone(UTC) for at in found)
 
 
+def newest_matches(expression: str, time_zone: str, after: datetime, until: datetime, most: int) -> list[datetime]:
+    """Return the last matches after `after` up to `until`, at most `most`, oldest first. Raises ValueError.
+
+    There may be millions between them, so the time is halved until it holds no more than are wanted.
+
+    >>> newest_matches("* 9-17 * * *", "UTC", _ANY_DAY, _ANY_DAY + timedelta(days=300, hours=9), 2)[0].isoformat()
+    '2000-10-26T17:59:00+00:00'
+    """
+    found: list[datetime] = []
+    at = next_match(expression, time_zone, after)
+    while at <= until and len(found) <= most:
+        found.append(at)
+        at = next_match(expression, time_zone, at)
+    if len(found) <= most:
+        return found
+    middle = after + (until - after) / 2
+    newer = newest_matches(expression, time_zone, middle, until, most)
+    if len(newer) == most:
+        return newer
+    return newest_matches(expression, time_zone, after, middle, most - len(newer)) + newer
+
+
 def _moment(wall: datetime, zone: ZoneInfo) -> datetime:
     """Return when a clock in the zone first shows this time, or the end of the gap that skips it."""
     local = wall.replace(tzinfo=zone)

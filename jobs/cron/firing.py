@@ -15,7 +15,7 @@ from jobs.errors import Refused
 from jobs.models import CronFiring, CronTask, FiringOutcome, Job, Misfire
 from jobs.registry import all_types
 from jobs.states import Priority
-from scheduler_project.cron_expression import next_match
+from scheduler_project.cron_expression import newest_matches, next_match
 
 log = structlog.get_logger(__name__)
 
@@ -98,7 +98,8 @@ def _due_times(task: CronTask, now: datetime) -> list[datetime]:
         oldest = now - LONGEST_AGO
         return times if not times or times[0] >= oldest else _matches(task, next_fire(task, oldest), now) or times[-1:]
     if len(times) == MOST_MISSED:
-        times = _matches(task, next_fire(task, now - (times[-1] - times[0])), now) or times
+        newest = newest_matches(task.expression, task.time_zone, times[0], now, MOST_MISSED)
+        times = [*times[:1], *newest][-MOST_MISSED:]
     return times
 
 

@@ -10,7 +10,7 @@ from cronsim.explain import explain
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler_project.cron_expression import fires, next_match
+from scheduler_project.cron_expression import fires, newest_matches, next_match
 from scheduler_project.cron_words import sentence
 
 # Their clocks change by whole hours: Lord Howe changes by half an hour, and there "30 * * * *" misses a firing a year.
@@ -65,6 +65,27 @@ def test_matches_are_in_order_and_none_is_skipped(expression: str, zone: str, af
     assert first.tzinfo is UTC
     assert next_match(expression, zone, after + (first - after) * share) == first
     assert next_match(expression, zone, first) > first
+
+
+@given(
+    EXPRESSIONS.filter(fires) | st.sampled_from(["* 9-17 * * *", "* * * * * 6,0", "*/7 * 1,2 * *"]),
+    st.sampled_from(ZONES),
+    MOMENTS,
+    st.integers(0, 150),
+    st.integers(1, 40),
+    st.timedeltas(timedelta(0), timedelta(days=2)),
+)
+def test_the_newest_matches_are_the_end_of_all(
+    expression: str, zone: str, after: datetime, count: int, most: int, rest: timedelta
+) -> None:
+    """However unevenly they lie, and however long ago the last was."""
+    found, until = [], after
+    for _ in range(count):
+        found.append(next_match(expression, zone, until))
+        until = found[-1]
+    until = min(until + rest, next_match(expression, zone, until) - timedelta(microseconds=1))
+
+    assert newest_matches(expression, zone, after, until, most) == found[-most:]
 
 
 @given(st.integers(0, 59), st.integers(0, 23), st.sampled_from(ZONES), MOMENTS, st.sampled_from(["", "0-59 ", "15 "]))

@@ -215,16 +215,27 @@ def test_a_task_missed_for_years_is_caught_up_within_bounds(
     assert CronFiring.objects.filter(task=task).count() == max(1, jobs)
 
 
-def test_the_newest_of_very_many_missed_runs_is_caught_up(redis: Redis) -> None:
-    """However many lie before it."""
-    first = timezone.now().replace(microsecond=0) - timedelta(hours=2)
-    task = CronTask(name="t", expression="* * * * * *", type="EVENT_EXPIRATION", misfire=Misfire.ONCE)
+@pytest.mark.parametrize(
+    ("expression", "first", "now", "newest"),
+    [
+        ("* * * * * *", "2026-06-01T11:00:00", "2026-06-01T13:00:00", "2026-06-01T13:00:00"),
+        ("* 9-17 * * *", "2026-06-01T11:00:00", "2026-06-05T17:59:30", "2026-06-05T17:59:00"),
+        ("* 9-17 * * 1-5", "2026-06-01T11:00:00", "2026-06-07T12:00:00", "2026-06-05T17:59:00"),
+    ],
+)
+def test_the_newest_of_very_many_missed_runs_is_caught_up(
+    redis: Redis, expression: str, first: str, now: str, newest: str
+) -> None:
+    """However many lie before it, and though the last 1,000 are closer together than the first."""
+    task = CronTask(name="t", expression=expression, type="EVENT_EXPIRATION", misfire=Misfire.ONCE)
     task.save()
-    CronTask.objects.filter(pk=task.pk).update(next_fire_at=first)
+    CronTask.objects.exclude(pk=task.pk).update(enabled=False)
+    CronTask.objects.filter(pk=task.pk).update(next_fire_at=datetime.fromisoformat(f"{first}+00:00"))
 
-    (job,) = firing.fire_due(first + timedelta(hours=2))
+    (job,) = firing.fire_due(datetime.fromisoformat(f"{now}+00:00"))
 
-    assert job.due_at == first + timedelta(hours=2)
+    assert job.due_at == datetime.fromisoformat(f"{newest}+00:00")
+    assert CronFiring.objects.get(task=task).missed == firing.MOST_MISSED - 1
 
 
 @pytest.mark.parametrize("expression", ["x", "0 0 31 2 *", "* * * *", "* * * * * * *"])

@@ -128,14 +128,16 @@ def next_firing() -> datetime | None:
 
 
 @transaction.atomic
-def fire(task: CronTask, now: datetime) -> list[Job]:
-    """Move a due task on and submit its jobs; nothing when another scheduler has moved it on meanwhile."""
-    due = task.next_fire_at
-    won = CronTask.objects.filter(pk=task.pk, enabled=True, next_fire_at=due).update(
-        next_fire_at=next_fire(task, now), last_fired_at=now
-    )
-    if not won:
+def fire(read: CronTask, now: datetime) -> list[Job]:
+    """Move a due task on and submit its jobs; nothing when another scheduler has moved it on meanwhile.
+
+    What counts is the task as it stands: an operator may have edited it since it was read.
+    """
+    due = read.next_fire_at
+    task = CronTask.objects.select_for_update().filter(pk=read.pk, enabled=True, next_fire_at=due).first()
+    if task is None:
         return []
+    CronTask.objects.filter(pk=task.pk).update(next_fire_at=next_fire(task, now), last_fired_at=now)
     actor, reason = actors.cron(task.name), f"cron {task.expression}"
     due_times = _due_times(task, now)
     moments = [max(at, now - LONGEST_AGO) for at in _select_missed(task, due_times, now)]

@@ -16,6 +16,7 @@ from jobs.engine.scheduler.retention import Retention
 from jobs.engine.scheduler.scheduler import Alarm, Scheduler
 from jobs.models import CronFiring, CronTask, Job, Misfire
 from jobs.service import Submission
+from jobs.states import Priority
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -130,6 +131,21 @@ def test_two_schedulers_that_read_the_same_task_fire_it_once(redis: Redis) -> No
     assert len(firing.fire(mine, now)) == 1
     assert firing.fire(theirs, now) == []
     assert Job.objects.count() == 1
+
+
+def test_a_task_that_is_edited_after_it_was_read_fires_as_it_stands(redis: Redis) -> None:
+    now = timezone.now()
+    tasks = CronTask.objects.filter(name="event-expiration")
+    tasks.update(next_fire_at=now - timedelta(seconds=5))
+    read = tasks.get()
+    tasks.update(campaign_id="campaign-2", priority=Priority.LOW, expression="0 0 1 1 *")
+
+    (job,) = firing.fire(read, now)
+
+    assert (job.campaign_id, job.priority) == ("campaign-2", Priority.LOW)
+    edited = tasks.get()
+    assert edited.next_fire_at == firing.next_fire(edited, now)
+    assert job.audit_trail.get().reason == "cron 0 0 1 1 *"
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,11 @@
-"""The backoff between two attempts of a job."""
+"""The backoff between two attempts of a job, and between two jobs for the same work."""
 
 from datetime import timedelta
 from random import Random
 from typing import Final
 
 LONGEST: Final = timedelta(hours=1)
+_MOST_DOUBLINGS: Final = 17  # of a second: a day and a half
 
 
 def backoff(base: timedelta, failures: int, *, random: Random) -> timedelta:
@@ -19,6 +20,15 @@ def backoff(base: timedelta, failures: int, *, random: Random) -> timedelta:
     doublings = min(failures - 1, 40)
     wait = min(LONGEST, base * 2**doublings) if base * 2 ** min(doublings, 20) < LONGEST else LONGEST
     return wait * (1 + 0.2 * random.random())
+
+
+def pause_before_repeating(again: int) -> timedelta:
+    """The wait after the end of the job number `again` (from 0) for some work, before there is another.
+
+    >>> [pause_before_repeating(n).total_seconds() for n in (0, 1, 2, 3)]
+    [0.0, 1.0, 3.0, 7.0]
+    """
+    return timedelta(seconds=2 ** min(again, _MOST_DOUBLINGS) - 1)
 
 
 class _NoJitter(Random):

@@ -16,6 +16,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from jobs import stops
+from jobs.backoff import pause_before_repeating
 from jobs.broker import enqueue
 from jobs.errors import StateConflict
 from jobs.group_commit import GroupCommit
@@ -25,7 +26,7 @@ from jobs.ledger.changes import Change, differences_from
 from jobs.ledger.recording import announce
 from jobs.models import Job, JobAction
 from jobs.run import Followup
-from jobs.states import CANCELLABLE, DISCARDABLE, RESCHEDULABLE, RETRYABLE, WAITING, State
+from jobs.states import CANCELLABLE, DISCARDABLE, FINAL, RESCHEDULABLE, RETRYABLE, WAITING, State
 from jobs.stops import Planned, waits_for_world_time
 from jobs.submission import Submission, check_due, job_of
 from jobs.world.clock import WorldTime
@@ -156,21 +157,38 @@ def _place_stops(jobs: Sequence[Job], stored: Mapping[str, Job]) -> None:
 
 
 def submit_followups(followups: Sequence[Followup], *, actor: str, reason: str, request_id: str = "") -> int:
-    """Submit the jobs of handlers and schedules. Returns how many of them are new."""
-    submissions = [
-        Submission(
-            type=f.type,
-            campaign_id=f.campaign_id,
-            payload=f.payload,
-            subject=f.subject,
-            clock_due=f.clock_due,
-            occurrences=f.occurrences,
-            interval=f.interval,
-            request_id=request_id,
-        )
-        for f in followups
-    ]
-    return sum(new for _, new in submit_many(submissions, actor=actor, reason=reason))
+    """Submit the jobs of handlers and schedules. Returns how many of them are new.
+
+    What is due on a campaign's clock is not applied. If its job has ended all the same - skipped while the campaign was
+    inactive, or done in a main API that was restored from a backup since - there is another, after twice the pause each
+    time. What an operator has cancelled stays so.
+    """
+    count, left, again = 0, followups, 0
+    while left:
+        submissions = [
+            Submission(
+                type=f.type,
+                campaign_id=f.campaign_id,
+                payload=f.payload,
+                subject=f.subject,
+                clock_due=f.clock_due,
+                occurrences=f.occurrences,
+                interval=f.interval,
+                request_id=request_id,
+                again=again,
+            )
+            for f in left
+        ]
+        answers = submit_many(submissions, actor=actor, reason=reason)
+        count += sum(new for _, new in answers)
+        over = timezone.now() - pause_before_repeating(again)
+        left = [
+            f
+            for f, (job, new) in zip(left, answers, strict=True)
+            if not new and f.clock_due and job.state in FINAL and job.finished_at and job.finished_at <= over
+        ]
+        again += 1
+    return count
 
 
 def cancel(jobs: Iterable[Job], *, actor: str, reason: str, action: JobAction | None = None) -> Report:

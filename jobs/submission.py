@@ -9,7 +9,7 @@ from django.utils.translation import gettext
 
 from jobs import calendars
 from jobs.errors import InvalidJob
-from jobs.models import Job, unique_key_of
+from jobs.models import Job, numbered_key, unique_key_of
 from jobs.models.making import make
 from jobs.registry import JobType, Payload, type_named
 from jobs.states import Priority, State
@@ -34,6 +34,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     occurrences: int = 1
     interval: timedelta | None = None
     request_id: str = ""
+    again: int = 0  #: the number of this job, if jobs for the same work have ended before
 
 
 def job_of(submission: Submission, actor: str, now: datetime) -> Job:
@@ -59,7 +60,7 @@ def job_of(submission: Submission, actor: str, now: datetime) -> Job:
         subject=subject,
         payload=submission.payload,
         payload_version=payload.readable_from() or job_type.version,
-        unique_key=unique_key_of(job_type.name, campaign_id, subject, due_key),
+        unique_key=numbered_key(unique_key_of(job_type.name, campaign_id, subject, due_key), submission.again),
         priority=_priority(submission.priority, job_type.priority),
         state=State.QUEUED if due_at <= now else State.SCHEDULED,
         due_at=due_at,

@@ -6,7 +6,7 @@ from jobs.models.calendar import CampaignCalendar
 from jobs.models.campaign import CampaignClock
 from jobs.models.cron import CronFiring, CronTask, FiringOutcome, Misfire
 from jobs.models.event import EventPolicy, EventQuestion, TriggerStep
-from jobs.models.job import Job, first_id, new_job_id, unique_key_of
+from jobs.models.job import Job, first_id, new_job_id, numbered_key, unique_key_of
 from jobs.models.job_action import JobAction
 from jobs.models.main_api_check import MainApiCheck
 from jobs.models.main_api_limits import MainApiLimits
@@ -51,5 +51,6 @@ __all__ = [
     "WorldStop",
     "first_id",
     "new_job_id",
+    "numbered_key",
     "unique_key_of",
 ]

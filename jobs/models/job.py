@@ -32,6 +32,11 @@ def unique_key_of(job_type: str, campaign_id: str, subject: str, due: str) -> st
     return hashlib.sha256(f"{job_type}\0{campaign_id}\0{subject}\0{due}".encode()).hexdigest()
 
 
+def numbered_key(unique_key: str, again: int) -> str:
+    """The key of the job that does the work of this key again; 0: the key itself."""
+    return hashlib.sha256(f"{unique_key}\0{again}".encode()).hexdigest() if again else unique_key
+
+
 class JobQuerySet(models.QuerySet["Job"]):
     """Queries that a partial index answers."""
 

@@ -14,10 +14,10 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from jobs.errors import InvalidJob
-from jobs.models import Job, ScheduleRow, unique_key_of
+from jobs.models import Job, ScheduleRow, numbered_key, unique_key_of
 from jobs.registry import type_named
 from jobs.schedules.rows import BATCH, due_structures_of, households_to_fire
-from jobs.states import ENDED
+from jobs.states import ENDED, FINAL, State
 from jobs.world.clock import Moment, WorldTime, clock_name, parse_moment, sortable
 
 #: A worker of the release before fires a row in one transaction, and submits its job in the next.
@@ -62,8 +62,22 @@ def _without_ended(due: Sequence[DueRow]) -> Iterable[DueRow]:
     keys = {one.key for one in due if one.key}
     if not keys:
         return due
-    live = set(Job.objects.filter(unique_key__in=keys).exclude(state__in=ENDED).values_list("unique_key", flat=True))
+    live = _find_live(keys)
     return (one for one in due if not one.key or one.key in live)
+
+
+def _find_live(keys: Collection[str]) -> set[str]:
+    """Those of these keys of which a job, or one that does its work again (`submit_followups`), has not ended."""
+    live: set[str] = set()
+    first = {key: key for key in keys}
+    for again in count(1):
+        found = Job.objects.filter(unique_key__in=first.keys()).values_list("unique_key", "state")
+        states = {first[key]: State(state) for key, state in found}
+        live |= {key for key, state in states.items() if state not in ENDED}
+        first = {numbered_key(key, again): key for key, state in states.items() if state in FINAL}
+        if not first:
+            break
+    return live
 
 
 def has_due_structures(reading: Moment) -> Exists:

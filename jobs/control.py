@@ -16,11 +16,16 @@ from jobs.models import Job
 from jobs.processes import heartbeat
 from jobs.processes.heartbeat import ProcessStatus
 from jobs.states import State
+from scheduler_project.links import page
 from scheduler_project.text import LONGEST_REASON, line
 
 FORCIBLE: Final = (STATE_OPEN, STATE_CLOSED)
 AUTOMATIC: Final = "automatic"
 UNDO_BREAKER: Final = "breaker/all"
+
+
+class NotHeard(StateConflict):
+    """Nobody received the command."""
 
 
 def processes() -> list[ProcessStatus]:
@@ -48,35 +53,47 @@ def ask_to_stop(key: str, *, actor: str, reason: str = "") -> ProcessStatus:
 def stop_job(job: Job, *, actor: str, reason: str = "") -> None:
     """Stop a running job: its slot is freed and it becomes a dead letter, of unknown outcome if it had sent anything.
 
-    Raises StateConflict if it does not run, and redis.RedisError.
+    Raises StateConflict if it does not run, NotHeard, and redis.RedisError.
     """
     if job.state != State.RUNNING or not job.worker:
         raise StateConflict(
             gettext("%(job)s: only a running job can be stopped, and it is %(state)s")
             % {"job": job, "state": job.state}
         )
-    commands.stop_job(str(job.pk), job.worker, by=actor, reason=line(reason, LONGEST_REASON), connection=keys.redis())
+    reason = line(reason, LONGEST_REASON)
+    with transaction.atomic():
+        link = page("jobs_job_change", job.pk)
+        audit.record(actor=actor, verb="asked to stop", target=f"job {job}", reason=reason, link=link)
+        if not commands.stop_job(str(job.pk), job.worker, by=actor, reason=reason, connection=keys.redis()):
+            text = gettext(
+                "%(job)s was not stopped: its worker does not listen. If the worker is lost, the job is freed when its "
+                "lease expires."
+            )
+            raise NotHeard(text % {"job": job})
 
 
-def set_breaker(state: str, *, actor: str, reason: str = "") -> None:
+def set_breaker(state: str, *, actor: str, reason: str = "") -> bool:
     """Force the circuit breaker open or closed for all processes, or set it back to automatic.
 
-    Raises ValueError for any other state, and redis.RedisError.
+    Returns whether that changed anything. Raises ValueError for any other state, and redis.RedisError.
     """
     breaker = main_api().breaker
-    was = breaker.snapshot()
-    before = f"forced {was.forced.state}" if was.forced else f"automatic, {was.state}"
     with transaction.atomic():
+        was = breaker.snapshot()
+        before = f"forced {was.forced.state}" if was.forced else f"automatic, {was.state}"
+        after = AUTOMATIC if state == AUTOMATIC else f"forced {state}"
+        if before == after or (state == AUTOMATIC and before == f"automatic, {STATE_CLOSED}"):
+            keys.redis().ping()  # without Redis the snapshot is an old one
+            return False
+        verb = "made automatic" if state == AUTOMATIC else after
+        undo = UNDO_BREAKER if was.forced or state != AUTOMATIC else ""  # it does not open by itself on demand
+        changes = {"breaker": (before, after)}
+        audit.record(actor=actor, verb=verb, target="circuit breaker", reason=reason, changes=changes, undo=undo)
         if state == AUTOMATIC:
-            verb = "made automatic"
             breaker.release()
         else:
-            verb = f"forced {state}"
             breaker.force(state, by=actor, reason=reason)
-        changes = {"breaker": (before, state if state == AUTOMATIC else f"forced {state}")}
-        audit.record(
-            actor=actor, verb=verb, target="circuit breaker", reason=reason, changes=changes, undo=UNDO_BREAKER
-        )
+    return True
 
 
 def _is_breaker_as_left(_key: str, changes: taking_back.Changes) -> bool:

@@ -88,14 +88,17 @@ def delete(queue: Queue, ids: Iterable[str], *, actor: str) -> Pressed:
 def stop(queue: Queue, ids: Iterable[str], *, actor: str) -> Pressed:
     """Ask workers to abandon running jobs. Raises redis.RedisError."""
     ours, foreign = _split(ids)
-    report = Report("asked to stop")
+    report, unheard = Report("asked to stop"), ""
     for job in ours:
         try:
             control.stop_job(job, actor=actor, reason="")
             report.done.append(job)
-        except StateConflict:
+        except StateConflict as conflict:
             report.skipped[job.state] += 1
-    return Pressed(_join("stop", report, _run_each(queue, foreign, "asked to stop", _stop, actor), "asked to stop"))
+            if isinstance(conflict, control.NotHeard):
+                unheard = str(conflict)
+    text = _join("stop", report, _run_each(queue, foreign, "asked to stop", _stop, actor), "asked to stop")
+    return Pressed(f"{text} {unheard}".strip())
 
 
 def empty(queue: Queue, *, actor: str) -> Pressed:
@@ -222,12 +225,13 @@ def _run_each(
     done = 0
     for rq_id in ids:
         try:
-            press(queue, rq_id)
+            with transaction.atomic():  # recorded first: what is done in Redis cannot be taken back
+                audit.record(actor=actor, verb=verb, target=f"RQ's job {rq_id} of queue {queue.name}")
+                press(queue, rq_id)
         except (NoSuchJobError, InvalidJobOperation) as refused:
             log.info("rq_job.action_refused", rq_job=rq_id, verb=verb, cause=str(refused))
             continue
         done += 1
-        audit.record(actor=actor, verb=verb, target=f"RQ's job {rq_id} of queue {queue.name}")
     return done, len(ids) - done
 
 

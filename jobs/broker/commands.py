@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import msgspec
 from redis import Redis
-from rq.command import send_command
+from rq.command import PUBSUB_CHANNEL_TEMPLATE, send_command
 
 from jobs.actor import name_of
 
@@ -38,9 +38,10 @@ def read(data: Any) -> Command:
     return command
 
 
-def stop_job(job_id: str, worker: str, *, by: str, reason: str, connection: Redis) -> None:
-    """Tell `worker` to stop a running job. Raises redis.RedisError."""
-    send_command(connection, worker, STOPS[0], job_id=job_id, by=by, reason=reason)
+def stop_job(job_id: str, worker: str, *, by: str, reason: str, connection: Redis) -> bool:
+    """Tell `worker` to stop a running job. Returns whether it listens. Raises redis.RedisError."""
+    command = Command(STOPS[0], job_id, by, reason)
+    return bool(connection.publish(PUBSUB_CHANNEL_TEMPLATE % worker, msgspec.json.encode(command)))
 
 
 def shut_down(worker: str, connection: Redis) -> None:

@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from django import forms
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.translation import gettext, gettext_noop
@@ -31,7 +32,9 @@ def overview(request: HttpRequest) -> HttpResponse:
     form = BreakerForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         state = form.cleaned_data["state"]
-        control.set_breaker(state, actor=actor_of(request), reason=form.cleaned_data["reason"])
+        if not control.set_breaker(state, actor=actor_of(request), reason=form.cleaned_data["reason"]):
+            text = gettext("Nothing changed: the circuit breaker is in this mode already.")
+            return redirect(request, reverse("admin:jobs_breaker"), text, messages.WARNING)
         active_orders.expire()
         undo = operator_action.offer(request, control.UNDO_BREAKER)
         return redirect(request, reverse("admin:jobs_breaker"), gettext(_SAID[state]), undo=undo)

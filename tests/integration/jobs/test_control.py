@@ -2,10 +2,12 @@
 
 import os
 from datetime import timedelta
+from typing import Any
 
 import django_rq
 import msgspec
 import pytest
+from django.db import OperationalError, connection
 from django.utils import timezone
 from redis import Redis
 from rq.command import send_shutdown_command, send_stop_job_command
@@ -13,6 +15,7 @@ from rq.job import Job as RQJob
 
 from jobs import control, service
 from jobs.broker import keys
+from jobs.engine.worker import attempt
 from jobs.errors import CircuitOpen, StateConflict
 from jobs.main_api.breaker import Breaker
 from jobs.main_api.client import MainApi
@@ -92,8 +95,22 @@ def test_a_running_job_can_be_stopped(
     assert job.error == f"Stopped: stopped by ann: wrong effect; {known}"
     assert job.may_have_been_applied is (operation == "executeEffect")
     assert [entry.now for entry in job.audit_trail.order_by("id")] == ["QUEUED", "RUNNING", "DEAD"]
+    action = OperatorAction.objects.get(verb="asked to stop")
+    assert (action.actor, action.target, action.reason) == ("user:ann", f"job {job}", "wrong effect")
     with pytest.raises(StateConflict, match="only a running job"):
         control.stop_job(job, actor="user:ann")
+
+
+def test_a_job_whose_worker_does_not_listen_is_not_stopped(redis: Redis) -> None:
+    """The operator learns that nothing was done, and the trail does not say that it was."""
+    (job,) = submit(1)
+    attempt.claim([str(job.pk)], worker="lost", now=timezone.now())
+    job.refresh_from_db()
+
+    with pytest.raises(control.NotHeard, match="was not stopped: its worker does not listen"):
+        control.stop_job(job, actor="user:ann")
+
+    assert not OperatorAction.objects.exists()
 
 
 def test_rq_s_own_commands_work(start: Start, redis: Redis, sandbox: SandboxApi) -> None:
@@ -220,3 +237,33 @@ def test_jobs_wait_while_the_breaker_is_forced_open(redis: Redis, api: MainApi) 
     ]
     with pytest.raises(ValueError, match="half-open"):
         control.set_breaker("half-open", actor="user:ann")
+    assert about_breaker.count() == 2
+
+
+def test_the_breaker_is_not_forced_without_a_record(redis: Redis) -> None:
+    """Nobody could tell why the main API gets no calls: what cannot be recorded is not done."""
+    with connection.execute_wrapper(refuse_writes), pytest.raises(OperationalError):
+        control.set_breaker("open", actor="user:ann")
+
+    assert control.breaker().snapshot().forced is None
+
+
+def refuse_writes(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+    """As a database does that is read-only."""
+    if sql.startswith("INSERT"):
+        raise OperationalError("attempt to write a readonly database")
+    return execute(sql, params, many, context)
+
+
+def test_a_breaker_that_opened_by_itself_is_closed_without_undo(redis: Redis, api: MainApi) -> None:
+    """Nobody can open it as it was; closed and automatic already, nothing changes and nothing is recorded."""
+    breaker = control.breaker()
+    for _ in range(20):
+        breaker.record_fault(OSError("refused"), probe=False)
+    assert breaker.snapshot().state == "open"
+
+    pressed = [control.set_breaker("automatic", actor="user:ann") for _ in range(2)]
+
+    assert pressed == [True, False]
+    (action,) = OperatorAction.objects.all()
+    assert (action.changes, action.undo) == ({"breaker": ["automatic, open", "automatic"]}, "")

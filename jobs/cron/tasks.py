@@ -63,13 +63,19 @@ def record_change(
     _record(task, "made" if new else "changed", actor, reason, plain)
 
 
-def enable(task: CronTask, *, actor: str, reason: str = "") -> None:
-    """Let the task fire from now on; firings while it was disabled do not count as missed."""
+def enable(task: CronTask, *, actor: str, reason: str = "") -> bool:
+    """Let the task fire from now on; firings while it was disabled do not count as missed.
+
+    Returns whether that changed anything.
+    """
     with transaction.atomic():
+        if not _lock(task) or task.enabled:
+            return False
         before = _settings_of(task)
         task.enabled = True
         task.save()
         _record(task, "enabled", actor, reason, _compare(before, _settings_of(task)))
+    return True
 
 
 def check_until(until: datetime | None) -> None:
@@ -82,17 +88,32 @@ def check_until(until: datetime | None) -> None:
         )
 
 
-def disable(task: CronTask, *, until: datetime | None, actor: str, reason: str = "") -> None:
-    """Stop the task from firing until `until`, or until it is enabled.
+def disable(task: CronTask, *, until: datetime | None, actor: str, reason: str = "") -> bool:
+    """Stop the task from firing until `until`, or until it is enabled. Returns whether that changed anything.
 
     Raises ValueError as `check_until` does.
     """
     check_until(until)
     with transaction.atomic():
+        if not _lock(task):
+            return False
         before = _settings_of(task)
         task.enabled, task.disabled_until, task.disabled_reason = False, until, line(reason, LONGEST_REASON)
+        changes = _compare(before, _settings_of(task))
+        if not changes:
+            return False
         task.save()
-        _record(task, "disabled", actor, reason, _compare(before, _settings_of(task)))
+        _record(task, "disabled", actor, reason, changes)
+    return True
+
+
+def _lock(task: CronTask) -> bool:
+    """Read the task again, for it may have been edited or have fired since; False if it is gone."""
+    try:
+        task.refresh_from_db(from_queryset=CronTask.objects.select_for_update())
+    except CronTask.DoesNotExist:
+        return False
+    return True
 
 
 def run_now(task: CronTask, *, actor: str, reason: str = "") -> Job:

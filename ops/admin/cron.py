@@ -208,11 +208,13 @@ class CronTaskAdmin(CronTaskAdminBase):
 
     def save_model(self, request: HttpRequest, obj: CronTask, form: Any, change: bool) -> None:
         """Record who changed what, and why, in the same transaction."""
-        before = CronTask.objects.filter(pk=obj.pk).first() if change else None
         reason = form.cleaned_data.get("reason", "")
         if not obj.enabled:
             obj.disabled_reason = reason or obj.disabled_reason
         with transaction.atomic():
+            before = CronTask.objects.select_for_update().filter(pk=obj.pk).first() if change else None
+            if before:  # it may have fired since the form was read
+                obj.last_fired_at = before.last_fired_at
             super().save_model(request, obj, form, change)
             names = cron_tasks.SETTINGS if change else [name for name in form.changed_data if name in _FIELDS]
             pairs = {name: (getattr(before, name, None), getattr(obj, name)) for name in names}
@@ -252,9 +254,7 @@ class CronTaskAdmin(CronTaskAdminBase):
 
     @admin.action(description=gettext_lazy("Enable"), permissions=["change"])
     def enable(self, request: HttpRequest, tasks: QuerySet[CronTask]) -> None:
-        asleep = [task for task in tasks if not task.enabled]
-        for task in asleep:
-            cron_tasks.enable(task, actor=actor_of(request))
+        asleep = [task for task in tasks if cron_tasks.enable(task, actor=actor_of(request))]
         self.message_user(
             request,
             ngettext("Enabled %(count)s task.", "Enabled %(count)s tasks.", len(asleep)) % {"count": len(asleep)},
@@ -263,9 +263,9 @@ class CronTaskAdmin(CronTaskAdminBase):
 
     @admin.action(description=gettext_lazy("Disable"), permissions=["change"])
     def disable(self, request: HttpRequest, tasks: QuerySet[CronTask]) -> None:
-        awake = [task for task in tasks if task.enabled]
-        for task in awake:
-            cron_tasks.disable(task, until=None, actor=actor_of(request))
+        awake = [
+            task for task in tasks if task.enabled and cron_tasks.disable(task, until=None, actor=actor_of(request))
+        ]
         self.message_user(
             request,
             ngettext("Disabled %(count)s task.", "Disabled %(count)s tasks.", len(awake)) % {"count": len(awake)},
@@ -282,7 +282,8 @@ class CronTaskAdmin(CronTaskAdminBase):
 
     def enable_one(self, request: HttpRequest, pk: int) -> HttpResponse:
         task = self._get_posted(request, pk)
-        cron_tasks.enable(task, actor=actor_of(request), reason=request.POST.get("reason", "")[:500])
+        if not cron_tasks.enable(task, actor=actor_of(request), reason=request.POST.get("reason", "")[:500]):
+            return self._redirect(request, task, gettext("Nothing changed: it is enabled already."), messages.WARNING)
         text = gettext("Enabled: it fires from now on; missed runs are not caught up.")
         return self._redirect(request, task, text, undo=self._offer_undo(request, task))
 
@@ -291,9 +292,11 @@ class CronTaskAdmin(CronTaskAdminBase):
         if not form.is_valid():
             return self._redirect(request, task, gettext("Not disabled: the time is not valid."), messages.ERROR)
         try:
-            cron_tasks.disable(task, actor=actor_of(request), **form.cleaned_data)
+            changed = cron_tasks.disable(task, actor=actor_of(request), **form.cleaned_data)
         except ValueError as bad:
             return self._redirect(request, task, gettext("Not disabled: %(reason)s.") % {"reason": bad}, messages.ERROR)
+        if not changed:
+            return self._redirect(request, task, gettext("Nothing changed: it is disabled already."), messages.WARNING)
         return self._redirect(request, task, gettext("Disabled."), undo=self._offer_undo(request, task))
 
     def _get_posted(self, request: HttpRequest, pk: int) -> CronTask:

@@ -46,6 +46,34 @@ def form_of(one: CronTask, **changes: str) -> dict[str, Any]:
     }
 
 
+@pytest.mark.parametrize("enabled", [True, False])
+def test_a_press_changes_nothing_else(enabled: bool, redis: Redis) -> None:
+    """An edit and a firing since the page was read stay, and the trail shows what the press has changed."""
+    seen = task(enabled=enabled)
+    fired = timezone.now()
+    CronTask.objects.filter(pk=seen.pk).update(expression="0 3 * * *", last_fired_at=fired)
+
+    if enabled:
+        cron_tasks.disable(seen, until=None, actor="user:ann")
+    else:
+        cron_tasks.enable(seen, actor="user:ann")
+
+    now = CronTask.objects.get(pk=seen.pk)
+    assert (now.expression, now.last_fired_at, now.enabled) == ("0 3 * * *", fired, not enabled)
+    assert now.next_fire_at == (None if enabled else cron.next_fire(now, timezone.now()))
+    assert OperatorAction.objects.get().changes == {"enabled": [enabled, not enabled]}
+
+
+def test_a_deleted_task_stays_deleted(redis: Redis) -> None:
+    seen = task()
+    CronTask.objects.filter(pk=seen.pk).delete()
+
+    assert not cron_tasks.disable(seen, until=None, actor="user:ann")
+    assert not cron_tasks.enable(seen, actor="user:ann")
+    assert not CronTask.objects.filter(name=seen.name).exists()
+    assert not OperatorAction.objects.exists()
+
+
 def test_a_rejected_task_does_not_stop_the_others(admin_client: Client, redis: Redis) -> None:
     """Of two run now, one has an unknown type: it is named, and the other's job is submitted."""
     both = [task(name="old", type="GONE"), task()]

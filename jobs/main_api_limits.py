@@ -29,29 +29,34 @@ UNDO: Final = "limits/all"  #: of an operator action
 _LONGEST_REASON: Final = 500
 
 
-def set_limits(limits: Limits, *, actor: str, reason: str = "") -> None:
-    """Set both limits, for all processes and at once. Raises InvalidLimit, naming the field."""
+def set_limits(limits: Limits, *, actor: str, reason: str = "") -> bool:
+    """Set both limits, for all processes and at once. Returns whether anything changed.
+
+    Raises InvalidLimit, naming the field.
+    """
     for field, value in limits._asdict().items():
         _check(field, value)
     reason = line(reason, _LONGEST_REASON)
     with transaction.atomic():
-        before = current()
+        row = MainApiLimits.objects.select_for_update().filter(name=_ONLY).first()
+        pairs = zip(Limits._fields, _limits_of(row), limits, strict=True)
+        changes = {field: (was, now) for field, was, now in pairs if was != now}
+        if not changes:
+            return False
         MainApiLimits.objects.update_or_create(
             name=_ONLY, defaults={**limits._asdict(), "actor": actor, "reason": reason, "since": timezone.now()}
         )
-        pairs = zip(Limits._fields, before, limits, strict=True)
-        changes = {field: (was, now) for field, was, now in pairs if was != now}
         link = page("jobs_main_api_limits")
         audit.record(
             actor=actor, verb="limited", target="main API", reason=reason, link=link, changes=changes, undo=UNDO
         )
         transaction.on_commit(partial(_publish_or_warn, keys.redis()))
     log.warning("main_api.limits_set", actor=actor, reason=reason, **limits._asdict())
+    return True
 
 
 def current() -> Limits:
-    row = last_change()
-    return Limits(row.in_flight, row.per_second) if row else Limits()
+    return _limits_of(last_change())
 
 
 def last_change() -> MainApiLimits | None:
@@ -74,6 +79,10 @@ def _take_back(_key: str, changes: taking_back.Changes, actor: str) -> None:
 
 
 taking_back.add("limits", taking_back.Way("jobs.control_breaker", _is_as_left, _take_back))
+
+
+def _limits_of(row: MainApiLimits | None) -> Limits:
+    return Limits(row.in_flight, row.per_second) if row else Limits()
 
 
 def _publish_or_warn(connection: Redis) -> None:

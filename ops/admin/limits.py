@@ -4,6 +4,7 @@ import time
 from typing import Any
 
 from django import forms
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.translation import gettext, gettext_lazy
@@ -51,10 +52,13 @@ def overview(request: HttpRequest) -> HttpResponse:
     if form.is_bound and form.is_valid():
         limits = Limits() if "reset" in request.POST else form.limits()
         try:
-            main_api_limits.set_limits(limits, actor=actor_of(request), reason=form.cleaned_data["reason"])
+            changed = main_api_limits.set_limits(limits, actor=actor_of(request), reason=form.cleaned_data["reason"])
         except InvalidLimit as bad:
             form.add_error(bad.field, str(bad).partition(": ")[2])
         else:
+            if not changed:
+                text = gettext("Nothing changed: these are the limits already.")
+                return redirect(request, reverse("admin:jobs_main_api_limits"), text, messages.WARNING)
             text = gettext("Main API limits saved: %(limits)s. All processes use them within two seconds.")
             undo = operator_action.offer(request, main_api_limits.UNDO)
             said = text % {"limits": describe_limits(limits)}

@@ -16,6 +16,7 @@ from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from jobs import failures, state_counts
+from jobs.errors import StateConflict
 from jobs.models import CampaignClock, FailureGroup
 from ops.admin import bulk_actions, operator_action
 from ops.admin.base import ReasonForm, actor_of, redirect, render_page
@@ -38,6 +39,8 @@ class NoteForm(forms.Form):
     note = forms.CharField(
         required=False, max_length=failures.LONGEST_NOTE, widget=UnfoldAdminTextareaWidget(attrs={"rows": 3})
     )
+    #: The note as it was shown; a refresh keeps it, as it keeps the text that is being typed.
+    shown = forms.CharField(required=False, widget=forms.HiddenInput(attrs={"data-keep": ""}))
 
 
 @admin.register(FailureGroup)
@@ -74,6 +77,10 @@ class FailureGroupAdmin(FailureGroupAdminBase):
     ) -> HttpResponse:
         self._require_view(request)
         group = get_object_or_404(FailureGroup, pk=object_id)
+        return self._render(request, group, group.note)
+
+    def _render(self, request: HttpRequest, group: FailureGroup, note: str) -> HttpResponse:
+        """The page, with `note` in its form."""
         most = state_counts.MOST_COUNTED
         (failure,) = failure_page.describe([group], timezone.now(), looked_at=most)
         letters = list(failure_page.find_dead_letters(group.key).order_by("-pk")[:SAMPLES])
@@ -89,7 +96,7 @@ class FailureGroupAdmin(FailureGroupAdminBase):
                 v for v in (VERBS["retry"], VERBS["discard"]) if failure.dead and bulk_actions.is_allowed(request, v)
             ],
             "may_note": self.has_change_permission(request),
-            "note": NoteForm(initial={"note": group.note}),
+            "note": NoteForm(initial={"note": note, "shown": group.note}),
             "reason": ReasonForm(),
         }
         return render_page(request, "ops/failure.html", context, opts=self.opts)
@@ -98,20 +105,33 @@ class FailureGroupAdmin(FailureGroupAdminBase):
         group, form = self._get_posted(request, key), NoteForm(request.POST)
         if not form.is_valid():
             return self._redirect(request, key, str(form.errors["note"][0]), messages.ERROR)
-        failures.note(group, form.cleaned_data["note"], actor=actor_of(request))
+        group.note = form.cleaned_data["shown"]
+        try:
+            changed = failures.note(group, form.cleaned_data["note"], actor=actor_of(request))
+        except StateConflict as conflict:
+            text = gettext(
+                "Not saved: %(reason)s. It says: “%(note)s”. Your text is below: save it again to replace it."
+            )
+            messages.warning(request, text % {"reason": conflict, "note": group.note})
+            return self._render(request, group, form.cleaned_data["note"])
+        if not changed:
+            return self._redirect(request, key, gettext("Nothing changed: this is the note already."), messages.WARNING)
         undo = operator_action.offer(request, failures.undo_of(group))
         return self._redirect(request, key, gettext("Note saved."), undo=undo)
 
     def acknowledge(self, request: HttpRequest, key: str) -> HttpResponse:
         group, reason = self._get_posted(request, key), request.POST.get("reason", "")[:500]
-        failures.acknowledge(group, actor=actor_of(request), reason=reason)
+        if not failures.acknowledge(group, actor=actor_of(request), reason=reason):
+            text = gettext("Nothing changed: it is acknowledged already.")
+            return self._redirect(request, key, text, messages.WARNING)
         undo = operator_action.offer(request, failures.undo_of(group))
         text = gettext("Acknowledged. It reopens if another job fails this way.")
         return self._redirect(request, key, text, undo=undo)
 
     def reopen(self, request: HttpRequest, key: str) -> HttpResponse:
         group, reason = self._get_posted(request, key), request.POST.get("reason", "")[:500]
-        failures.reopen(group, actor=actor_of(request), reason=reason)
+        if not failures.reopen(group, actor=actor_of(request), reason=reason):
+            return self._redirect(request, key, gettext("Nothing changed: it is open already."), messages.WARNING)
         return self._redirect(request, key, gettext("Reopened."))
 
     def has_add_permission(self, request: HttpRequest) -> bool:

@@ -6,6 +6,7 @@ from django.test import Client
 from django.utils import timezone
 from redis import Redis
 
+from jobs import failures
 from jobs.fingerprint import fingerprint_of
 from jobs.ledger import Ending, moves
 from jobs.models import FailureGroup, Job, OperatorAction
@@ -92,6 +93,36 @@ def test_notes_and_acknowledgements_record_the_person(admin_client: Client, redi
         ("user:admin", "noted", ""),
         ("user:admin", "acknowledged", "waiting for the owners"),
     }
+
+
+def test_a_note_is_not_lost_to_another(admin_client: Client, redis: Redis) -> None:
+    """Two write at once: the second is refused, sees the first one's note, and keeps the own text."""
+    group = fail_for_good("NotFound: event-1", "c-1")
+    failures.note(group, "ask\r\nthe owners", actor="user:bob")
+    shown = admin_client.get(f"{PAGE}{group.key}/change/").context["note"]["shown"].value()
+    failures.note(group, "asked", actor="user:bob")
+
+    page = admin_client.post(f"{PAGE}{group.key}/note/", {"note": "it is theirs", "shown": shown})
+
+    group.refresh_from_db()
+    assert group.note == "asked"
+    assert "It says: “asked”" in page.content.decode()
+    assert page.context["note"]["note"].value() == "it is theirs"
+    assert OperatorAction.objects.count() == 2
+    again = {"note": "it is theirs", "shown": page.context["note"]["shown"].value()}
+    admin_client.post(f"{PAGE}{group.key}/note/", again)
+    assert OperatorAction.objects.latest("pk").changes == {"note": ["asked", "it is theirs"]}
+
+
+def test_a_note_of_several_lines_can_be_changed(admin_client: Client, redis: Redis) -> None:
+    """Browsers send line breaks in their own way."""
+    group = fail_for_good("NotFound: event-1", "c-1")
+    failures.note(group, "ask\nthe owners", actor="user:bob")
+
+    admin_client.post(f"{PAGE}{group.key}/note/", {"note": "asked", "shown": "ask\r\nthe owners"})
+
+    group.refresh_from_db()
+    assert group.note == "asked"
 
 
 def test_an_acknowledged_failure_can_be_reopened(admin_client: Client, redis: Redis) -> None:

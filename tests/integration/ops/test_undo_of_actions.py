@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -14,6 +15,7 @@ from redis import Redis
 
 from jobs import control, failures, main_api_limits, taking_back, type_settings
 from jobs.cron import tasks as cron_tasks
+from jobs.errors import StateConflict
 from jobs.main_api.limits import Limits
 from jobs.models import CronTask, FailureGroup, OperatorAction
 from jobs.overrides import Overrides
@@ -136,7 +138,7 @@ CANNOT: Final[dict[str, Callable[[], Any]]] = {
     "cron task deleted": lambda: cron_tasks.record_deletion(task(), **ANN),
     "world clock started": clocks.running,
     "world clock stopped": lambda: [clocks.running(), world_clocks.stop("c-1", **ANN)],
-    "failure reopened": lambda: failures.reopen(failure(), **ANN),
+    "failure reopened": lambda: [failures.acknowledge(failure(), **ANN), failures.reopen(failure(), **ANN)],
 }
 
 
@@ -175,6 +177,23 @@ def test_the_former_state_is_put_back(verb: str, admin_client: Client, redis: Re
     assert row.state() == was
 
 
+@pytest.mark.parametrize("verb", sorted(CAN.keys() - {"cron edit"}))
+def test_a_second_press_does_not_take_the_undo_away(verb: str, admin_client: Client, redis: Redis) -> None:
+    """It changes nothing, so it is not recorded, and the page says so."""
+    row = CAN[verb]
+    row.before()
+    was = row.state()
+    row.act()
+    left, latest = row.state(), OperatorAction.objects.latest("pk")
+
+    with suppress(StateConflict):
+        row.act()
+
+    assert (row.state(), OperatorAction.objects.latest("pk")) == (left, latest)
+    undo_latest(admin_client)
+    assert row.state() == was
+
+
 @pytest.mark.parametrize("verb", CANNOT)
 def test_what_cannot_be_put_back_offers_no_undo(verb: str, admin_client: Client, redis: Redis) -> None:
     """Time that was moved or given up, history that is gone, and who had acknowledged."""
@@ -196,6 +215,39 @@ def test_undo_needs_the_permission_of_the_verb(verb: str, client: Client, redis:
     assert not UNDO.search(viewer.get(TRAIL).content.decode())
     assert viewer.post(f"{TRAIL}operator/{action.pk}/undo/").status_code == 403
     assert row.state() == left
+
+
+@pytest.mark.parametrize(
+    ("address", "form"),
+    [
+        ("/admin/jobs/pause/breaker/", {"state": "open"}),
+        ("/admin/jobs/pause/limits/", {"in_flight": "5"}),
+        ("/admin/jobs/crontask/{task}/disable/", {"reason": "a feast"}),
+        ("/admin/jobs/crontask/{task}/enable/", {}),
+        ("/admin/jobs/failuregroup/{failure}/acknowledge/", {}),
+        ("/admin/jobs/failuregroup/{failure}/note/", {"note": "mended", "shown": "look at #7"}),
+    ],
+)
+def test_a_page_says_that_nothing_changed(
+    address: str, form: dict[str, str], admin_client: Client, redis: Redis
+) -> None:
+    at = address.format(task=task().pk, failure=failure().pk)
+    pages = [admin_client.post(at, form, follow=True).content.decode() for _ in range(2)]
+
+    assert ["Nothing changed:" in page for page in pages] == ["enable" in address, True]
+    assert OperatorAction.objects.count() == ("enable" not in address)
+
+
+def test_a_failure_that_recurred_is_acknowledged_as_before(admin_client: Client, redis: Redis) -> None:
+    """Undo of the second acknowledgement leaves the first one, which the failure has outlived."""
+    failures.acknowledge(failure(), actor="user:bob")
+    was = failure()
+    FailureGroup.objects.update(last_seen=timezone.now())
+    failures.acknowledge(failure(), **ANN)
+
+    undo_latest(admin_client)
+
+    assert (failure().acknowledged_at, failure().acknowledged_by) == (was.acknowledged_at, "user:bob")
 
 
 def test_only_the_latest_change_can_be_undone(admin_client: Client, redis: Redis) -> None:

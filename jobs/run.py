@@ -176,7 +176,7 @@ class Step:
 
 
 class Sender(NamedTuple):
-    """Another job that has sent requests to trigger an event, or is about to."""
+    """Another job that may have sent requests to trigger an event, or will send some."""
 
     job_id: str
     has_ended: bool
@@ -195,10 +195,13 @@ class Triggers(Protocol):
         """The IDs of the events whose job an operator has cancelled or discarded."""
 
     def steps(self, job_id: str) -> list[Step]:
-        """What the job is going to send and has sent, in order; empty before it has planned."""
+        """What the job is going to send and may have sent, in order; empty before it has planned.
+
+        A step that an earlier attempt began and did not end is UNKNOWN if its request may have been sent; else PLANNED.
+        """
 
     def give_way(self, job_id: str, event: Event) -> Sender | None:
-        """The job that has sent requests for this event before, or is about to; this job's plan is withdrawn then.
+        """The job that may have sent requests for this event, or will; this job's plan is withdrawn then.
 
         One that was done before this job was made is none.
         """
@@ -206,11 +209,14 @@ class Triggers(Protocol):
     def plan(self, job_id: str, event: Event, steps: Sequence[Step]) -> list[Step] | Sender:
         """Record what the job is going to send. Returns what its first attempt planned.
 
-        If another job has planned or sent requests for the event, returns that one; this job's plan is withdrawn.
+        If another job goes first, as `give_way` says, returns that one; this job's plan is withdrawn.
         """
 
     def begin(self, job_id: str, position: int, attempt: int) -> None:
-        """A step is about to be sent."""
+        """A step begins: from now on, its request may be sent."""
+
+    def take_back(self, job_id: str, position: int, attempt: int, state: StepState) -> None:
+        """The request of a step that has begun was clearly not carried out: the step is as before."""
 
     def end(self, job_id: str, position: int, attempt: int, state: StepState, note: str = "") -> None:
         """How a step ended. Unless its outcome is unknown, nothing that the attempt has sent is open any more."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from django.utils import timezone
 
@@ -14,7 +14,6 @@ from jobs.errors import (
     NotServed,
     OutcomeUnknown,
     PermanentError,
-    Skip,
     TransientError,
 )
 from jobs.main_api.executing import EXECUTE
@@ -27,11 +26,21 @@ from jobs.states import StepState
 
 MOST_STEPS: Final = 10_000  #: per attempt; its time is what counts
 MOST_NAMED: Final = 5  #: failed effects quoted in an error
-_OPEN: Final = frozenset({StepState.PLANNED, StepState.SENDING, StepState.UNKNOWN})
+_OPEN: Final = frozenset({StepState.PLANNED, StepState.UNKNOWN})
 
 
-def was_sent(step: Step) -> bool:
-    """Whether a request of the step was sent; an effect whose ID cannot be recorded has failed without one."""
+class Reading(NamedTuple):
+    """The event as it was read at the attempt's start."""
+
+    event: Event | None
+    is_sure: bool  #: False: only overdue events are listed, and one that is not may be completed, or be due later
+
+
+def may_have_been_sent(step: Step) -> bool:
+    """Whether a request of the step may have been sent before this attempt.
+
+    An effect whose ID cannot be recorded has failed without one.
+    """
     has_request = bool(step.effect_id) or step.operation != EXECUTE
     return has_request and step.state not in (StepState.PLANNED, StepState.INACTIVE)
 
@@ -41,13 +50,10 @@ def as_repeatable(error: JobError) -> JobError:
     return TransientError(str(error)) if isinstance(error, OutcomeUnknown) else error
 
 
-def read_event(run: Run, event_id: str) -> Event | None:
-    """The event as it is now.
-
-    Where the main API serves overdue events only, None also stands for one that is completed or not overdue.
-    """
+def read_event(run: Run, event_id: str) -> Reading:
+    """The event as it is now."""
     try:
-        return run.api.event(event_id)
+        return Reading(run.api.event(event_id), is_sure=True)
     except NotServed:
         overdue = run.api.overdue_events([run.campaign_id])[run.campaign_id]
         if isinstance(overdue, JobError):
@@ -55,7 +61,7 @@ def read_event(run: Run, event_id: str) -> Event | None:
         found = next((event for event in overdue if event.id == event_id), None)
         if found is None:
             overdue.whole()  # raises if it may be the one that cannot be read
-        return found
+        return Reading(found, is_sure=False)
 
 
 class Execution:
@@ -65,10 +71,11 @@ class Execution:
     EFFECT_UNKNOWN_OUTCOME says.
     """
 
-    def __init__(self, run: Run, event_id: str, event: Event | None, steps: Sequence[Step]) -> None:
+    def __init__(self, run: Run, event_id: str, reading: Reading, steps: Sequence[Step]) -> None:
         self._run = run
         self._event_id = event_id
-        self._event = event
+        self._event = reading.event
+        self._is_sure = reading.is_sure
         self._effects = list(steps[:-1])
         self._completion = steps[-1]
         self._budget = Budget(type_on_event(), MOST_STEPS)
@@ -101,15 +108,16 @@ class Execution:
         """The event may have been completed by a request of ours whose answer was lost, or by others."""
         if self._event is not None and not self._event.is_completed:
             return
-        if self._completion.operation == COMPLETE and self._completion.state is StepState.PLANNED:
-            raise Skip(f"event {self._event_id} is completed")
         left = sum(step.state in _OPEN for step in self._effects)
         if left:
+            others = "others have completed or removed it" if self._is_sure else "it is not listed as overdue any more"
             raise PermanentError(
-                f"others have completed or removed event {self._event_id}, so no more effects are sent: "
+                f"event {self._event_id}: {others}, so no more of its effects are sent: "
                 f"{self._summary()}, {left} not sent"
             )
-        note = "the event is completed"
+        if not self._is_sure and not may_have_been_sent(self._completion):
+            return  # it may have been moved: it is completed now
+        note = "the event is completed" if self._is_sure else "the event is no longer overdue: it counts as completed"
         if self._completion.operation == COMPLETE:
             note += "; how many of its effects were executed is unknown"
         self._completion = self._end(self._completion, StepState.DONE, note)
@@ -159,26 +167,30 @@ class Execution:
     def _was_completed(self) -> bool:
         """Whether the event is completed now; False if that cannot be read either."""
         try:
-            event = read_event(self._run, self._event_id)
+            event = read_event(self._run, self._event_id).event
         except JobError:
             return False
         return event is None or event.is_completed
 
     def _finish(self) -> None:
         """Complete the event without running its effects; safe to send again."""
-        step = self._completion
-        self._run.sending.check()
-        self._run.triggers.begin(self._run.job_id, step.position, self._run.attempt)
-        if self._event is not None:
-            error = self._run.api.expire_events([self._event], key=self._run.job_id)[self._event.id]
-            if isinstance(error, PermanentError):
-                raise type(error)(f"{self._summary()}, but event {self._name} could not be completed: {error}")
-            if error is not None:
-                raise as_repeatable(error)
+        step, run = self._completion, self._run
+        run.sending.check()
+        run.triggers.begin(run.job_id, step.position, run.attempt)
+        event = self._event or Event(
+            id=self._event_id, campaign_id=run.campaign_id, name=self._event_id, event_type="", is_completed=False
+        )
+        error = run.api.expire_events([event], key=run.job_id)[event.id]
+        if error is not None and not isinstance(error, OutcomeUnknown):
+            run.triggers.take_back(run.job_id, step.position, run.attempt, step.state)
+        if isinstance(error, PermanentError):
+            raise type(error)(f"{self._summary()}, but event {self._name} could not be completed: {error}")
+        if error is not None:
+            raise as_repeatable(error)
         self._end(step, StepState.DONE, "")
 
     def _send(self, step: Step, send: Callable[[], Any]) -> Any:
-        """Send a step that must not be repeated; on a clear refusal, nothing that the attempt has sent is open."""
+        """Send a step that must not be repeated. If it is clearly not done, it is as before, and nothing is open."""
         run = self._run
         run.triggers.begin(run.job_id, step.position, run.attempt)
         try:
@@ -188,6 +200,7 @@ class Execution:
             raise
         except JobError:
             run.sending.close()
+            run.triggers.take_back(run.job_id, step.position, run.attempt, step.state)
             raise
 
     def _end(self, step: Step, state: StepState, note: str) -> Step:

@@ -1,12 +1,13 @@
-"""What a job has sent to trigger its event, recorded before each request and after it.
+"""What a job sends to trigger its event: each request is a step, which begins before it and ends after its answer.
 
-Whether a step that has begun may be sent again is not decided here: the job's own record of sending does
-(jobs/ledger/moves.py), as for every job that must not send twice. A step says which request that was.
+Whether the request of a step that has begun was sent, and may be sent again, is not decided here: the job's own record
+of sending does (jobs/ledger/moves.py), as for every job that must not send twice. A step says which request that was.
 """
 
 import time
 from collections.abc import Sequence
-from typing import Final
+from dataclasses import replace
+from typing import Any, Final
 from uuid import UUID
 
 import structlog
@@ -15,6 +16,7 @@ from django.db.models import Q, Subquery
 from django.utils import timezone
 
 from jobs.ledger import moves
+from jobs.main_api.executing import EXECUTE
 from jobs.main_api.model import Event
 from jobs.models import CampaignClock, Job, TriggerStep
 from jobs.run import Sender, Step
@@ -24,6 +26,8 @@ from scheduler_project.outages import is_outage
 
 log = structlog.get_logger(__name__)
 _WAITS_S: Final = (0.2, 1.0, 3.0)
+#: Steps without a request. An effect whose ID cannot be recorded has failed without one.
+_UNSENT: Final = Q(state__in=(StepState.PLANNED, StepState.INACTIVE)) | Q(operation=EXECUTE, effect_id="")
 
 
 def find(job_id: str) -> list[Step]:
@@ -31,17 +35,31 @@ def find(job_id: str) -> list[Step]:
     return [_read(row) for row in TriggerStep.objects.filter(job_id=UUID(job_id)).order_by("position")]
 
 
+def resume(job_id: str) -> list[Step]:
+    """The steps as a new attempt finds them: UNKNOWN if their request may have been sent, PLANNED if it was not.
+
+    A step that an earlier attempt has begun says neither: only the job knows whether anything of it is unanswered.
+    """
+    found = find(job_id)
+    if all(step.state is not StepState.SENDING for step in found):
+        return found
+    applied = Job.objects.filter(pk=UUID(job_id), may_have_been_applied=True).exists()
+    begun = StepState.UNKNOWN if applied else StepState.PLANNED
+    return [replace(step, state=begun) if step.state is StepState.SENDING else step for step in found]
+
+
 def find_sender(job_id: str, event: Event) -> Sender | None:
-    """The job that has sent requests for this event before, the latest one; this job must not repeat them.
+    """The job that may have sent requests for this event before, the latest one; this job must not repeat them.
 
     One that succeeded before this job was made does not count: since then, the event was opened again. One that has
     not ended counts first, also if it has only planned: it may still complete the event.
     """
     others = TriggerStep.objects.filter(event_id=event.id).exclude(job_id=UUID(job_id))
-    sent = others.exclude(state__in=(StepState.PLANNED, StepState.INACTIVE))
+    begun = others.filter(state=StepState.SENDING).values("job_id")
+    sent = others.exclude(_UNSENT).exclude(state=StepState.SENDING).values("job_id")
     made_at = Job.objects.filter(pk=UUID(job_id)).values("created_at")
     jobs = Job.objects.filter(pk__in=others.values("job_id"), campaign_id=event.campaign_id)
-    jobs = jobs.filter(Q(pk__in=sent.values("job_id")) | ~Q(state__in=ENDED))
+    jobs = jobs.filter(Q(pk__in=sent) | Q(pk__in=begun, may_have_been_applied=True) | ~Q(state__in=ENDED))
     found = list(jobs.exclude(state=State.SUCCEEDED, finished_at__lt=Subquery(made_at)).order_by("-id"))
     senders = [Sender(str(job.pk), State(job.state) in ENDED) for job in found]
     return next((one for one in senders if not one.has_ended), senders[0] if senders else None)
@@ -68,7 +86,7 @@ def plan(job_id: str, event: Event, steps: Sequence[Step]) -> list[Step] | Sende
     """
     if (sender := give_way(job_id, event)) is not None:
         return sender
-    if planned := find(job_id):
+    if planned := resume(job_id):
         return planned
     TriggerStep.objects.bulk_create(
         [
@@ -86,11 +104,14 @@ def plan(job_id: str, event: Event, steps: Sequence[Step]) -> list[Step] | Sende
             for step in steps
         ]
     )
-    return find(job_id)
+    return resume(job_id)
 
 
 def begin(job_id: str, position: int, attempt: int) -> None:
-    """A step is about to be sent. Says nothing about one that is done, or that a newer attempt has begun."""
+    """A step begins: from now on, its request may be sent. Leaves one that is done, or that a newer attempt has begun.
+
+    Whether the request was sent is recorded right before that, by the job (jobs/sending.py).
+    """
     rows = TriggerStep.objects.filter(job_id=UUID(job_id), position=position, attempt__lte=attempt)
     rows.exclude(state=StepState.DONE).update(state=StepState.SENDING, attempt=attempt, moved_at=timezone.now())
 
@@ -101,27 +122,41 @@ def end(job_id: str, position: int, attempt: int, state: StepState, note: str = 
     A late attempt says nothing about a step that a newer one has begun. Waits out a short outage of the database:
     nobody else knows what was answered.
     """
+    kept = text.bounded(text.plain(note), text.LONGEST_ERROR)
+    _record(job_id, position, attempt, answered=state is not StepState.UNKNOWN, state=state, note=kept)
+
+
+def take_back(job_id: str, position: int, attempt: int, state: StepState) -> None:
+    """The request of a step that has begun was clearly not carried out: the step is as before, and nothing is open."""
+    _record(job_id, position, attempt, answered=True, state=state)
+
+
+def _record(job_id: str, position: int, attempt: int, *, answered: bool, **values: Any) -> None:
     for wait_s in _WAITS_S:
         try:
-            _end(job_id, position, attempt, state, note)
+            _write(job_id, position, attempt, answered=answered, **values)
         except Exception as error:
             if not is_outage(error):
                 raise
             log.warning(
-                "event_step.not_recorded", job_id=job_id, state=state, error=str(error)[:300], retry_in_s=wait_s
+                "event_step.not_recorded",
+                job_id=job_id,
+                state=values["state"],
+                error=str(error)[:300],
+                retry_in_s=wait_s,
             )
             connection.close()
             time.sleep(wait_s)
         else:
             return
-    _end(job_id, position, attempt, state, note)
+    _write(job_id, position, attempt, answered=answered, **values)
 
 
 @transaction.atomic
-def _end(job_id: str, position: int, attempt: int, state: StepState, note: str) -> None:
+def _write(job_id: str, position: int, attempt: int, *, answered: bool, **values: Any) -> None:
     rows = TriggerStep.objects.filter(job_id=UUID(job_id), position=position, attempt=attempt)
-    rows.update(state=state, note=text.bounded(text.plain(note), text.LONGEST_ERROR), moved_at=timezone.now())
-    if state is not StepState.UNKNOWN:
+    rows.update(moved_at=timezone.now(), **values)
+    if answered:
         moves.end_sending(job_id, attempt)
 
 

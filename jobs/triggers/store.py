@@ -28,11 +28,11 @@ class DatabaseTriggers:
         return due.given_up(events)
 
     def steps(self, job_id: str) -> list[Step]:
-        """What the job is going to send and has sent, in order; empty before it has planned."""
-        return steps.find(job_id)
+        """What the job is going to send and may have sent, in order; empty before it has planned."""
+        return steps.resume(job_id)
 
     def give_way(self, job_id: str, event: Event) -> Sender | None:
-        """The job that has sent requests for this event before, or is about to; this job's plan is withdrawn then."""
+        """The job that may have sent requests for this event, or will; this job's plan is withdrawn then."""
         return steps.give_way(job_id, event)
 
     def plan(self, job_id: str, event: Event, planned: Sequence[Step]) -> list[Step] | Sender:
@@ -40,8 +40,12 @@ class DatabaseTriggers:
         return steps.plan(job_id, event, planned)
 
     def begin(self, job_id: str, position: int, attempt: int) -> None:
-        """A step is about to be sent."""
+        """A step begins: from now on, its request may be sent."""
         steps.begin(job_id, position, attempt)
+
+    def take_back(self, job_id: str, position: int, attempt: int, state: StepState) -> None:
+        """The request of a step that has begun was clearly not carried out: the step is as before."""
+        steps.take_back(job_id, position, attempt, state)
 
     def end(self, job_id: str, position: int, attempt: int, state: StepState, note: str = "") -> None:
         """How a step ended. Unless its outcome is unknown, nothing that the attempt has sent is open any more."""

@@ -17,7 +17,7 @@ from jobs.registry import WORLD_TIME, Payload, job_type
 from jobs.run import Run, Sender, Step
 from jobs.states import Priority, StepState
 from jobs.triggers.due import subject_of
-from jobs.triggers.execution import Execution, as_repeatable, read_event, was_sent
+from jobs.triggers.execution import Execution, as_repeatable, may_have_been_sent, read_event
 from jobs.triggers.open_events import scheduled_at
 from jobs.world.clock import WorldTime
 from jobs.world.event_policies import EventAction
@@ -69,12 +69,12 @@ def trigger(payload: TriggerEvent, run: Run) -> dict[str, Any]:
     """Execute the event's effects one after another, and complete it; or have the main API do both.
 
     What is to be sent is recorded before the first request, and how each ended before the next one: an attempt after a
-    crash goes on there.
+    crash goes on there. As long as nothing can have been sent, the event is judged anew.
     """
-    event = read_event(run, payload.event_id)
+    reading = read_event(run, payload.event_id)
     steps = run.triggers.steps(run.job_id)
-    if not any(was_sent(step) for step in steps):
-        event = _check(event, payload, run)
+    if not any(may_have_been_sent(step) for step in steps):
+        event = _check(reading.event, payload, run)
         if (sender := run.triggers.give_way(run.job_id, event)) is not None:
             _refuse(sender, event)
         if (why_not := _decide(event, payload, run)) is not None:
@@ -83,7 +83,7 @@ def trigger(payload: TriggerEvent, run: Run) -> dict[str, Any]:
         if isinstance(planned, Sender):
             _refuse(planned, event)
         steps = planned
-    return Execution(run, payload.event_id, event, steps).process()
+    return Execution(run, payload.event_id, reading, steps).process()
 
 
 def _check(event: Event | None, payload: TriggerEvent, run: Run) -> Event:
@@ -104,11 +104,11 @@ def _check(event: Event | None, payload: TriggerEvent, run: Run) -> Event:
 
 
 def _refuse(sender: Sender, event: Event) -> NoReturn:
-    """Raise MustWait or PermanentError: another job has sent effects of the event, and this one would repeat them."""
+    """Raise MustWait or PermanentError: this job might repeat what another one may have sent, or will send."""
     if not sender.has_ended:
         raise MustWait(f"job {sender.job_id} triggers event {event.name}", timezone.now() + LOOK_AGAIN)
     raise PermanentError(
-        f"job {sender.job_id} has sent effects of event {event.name}, and this job would repeat them: "
+        f"job {sender.job_id} may have sent effects of event {event.name}, and this job might repeat them: "
         "retry that job; where an outcome is unknown, its page asks whether it was executed"
     )
 

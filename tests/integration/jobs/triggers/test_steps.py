@@ -1,5 +1,6 @@
 """What is sent to trigger an event: of several jobs of one event, one goes on."""
 
+from dataclasses import replace
 from threading import Barrier, Thread
 
 import pytest
@@ -9,6 +10,7 @@ from jobs.models import Job, TriggerStep
 from jobs.run import Sender, Step
 from jobs.states import State, StepState
 from jobs.triggers import steps
+from jobs.triggers.execution import may_have_been_sent
 from tests.support.events import event_named, trigger_job
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("redis")]
@@ -72,12 +74,35 @@ def test_the_first_plan_of_a_job_stays() -> None:
     assert steps.find(str(job.pk)) == PLAN
 
 
-@pytest.mark.parametrize("state", [one for one in StepState if one not in (StepState.PLANNED, StepState.INACTIVE)])
-def test_what_was_sent_is_named_after_its_job_has_ended(state: StepState) -> None:
-    """An operator decides there whether the rest is sent."""
+@pytest.mark.parametrize("is_applied", [False, True])
+@pytest.mark.parametrize("state", StepState)
+def test_what_may_have_been_sent_is_named_after_its_job_has_ended(state: StepState, is_applied: bool) -> None:
+    """An operator decides there whether the rest is sent. Of a step that has begun, the job's own record tells."""
     event, (first, second) = event_named("event-1-2"), trigger_jobs(2)
     steps.plan(str(first.pk), event, PLAN)
     TriggerStep.objects.filter(job_id=first.pk, position=0).update(state=state)
-    Job.objects.filter(pk=first.pk).update(state=State.DEAD)
+    Job.objects.filter(pk=first.pk).update(state=State.DEAD, may_have_been_applied=is_applied)
+    unsent = {StepState.PLANNED, StepState.INACTIVE} | (set() if is_applied else {StepState.SENDING})
 
-    assert steps.plan(str(second.pk), event, PLAN) == Sender(str(first.pk), has_ended=True)
+    first_step = steps.resume(str(first.pk))[0]
+    assert first_step.state is {StepState.SENDING: StepState.UNKNOWN if is_applied else StepState.PLANNED}.get(
+        state, state
+    )
+    assert may_have_been_sent(first_step) is (state not in unsent)
+    named = Sender(str(first.pk), has_ended=True)
+    assert steps.plan(str(second.pk), event, PLAN) == (PLAN if state in unsent else named)
+
+
+@pytest.mark.parametrize("was", [StepState.PLANNED, StepState.UNKNOWN, StepState.FAILED])
+def test_only_the_attempt_that_began_a_step_takes_it_back(was: StepState) -> None:
+    """A late one leaves it to the newer one; the note of before stays."""
+    event, (job,) = event_named("event-1-2"), trigger_jobs(1)
+    steps.plan(str(job.pk), event, PLAN)
+    steps.begin(str(job.pk), 0, 1)
+    steps.end(str(job.pk), 0, 1, was, "why")
+    steps.begin(str(job.pk), 0, 2)
+    steps.take_back(str(job.pk), 0, 1, was)
+    assert steps.find(str(job.pk))[0].state is StepState.SENDING
+
+    steps.take_back(str(job.pk), 0, 2, was)
+    assert steps.find(str(job.pk))[0] == replace(PLAN[0], state=was, note="why")

@@ -161,16 +161,26 @@ def test_an_event_that_is_gone_is_skipped(sandbox: SandboxApi) -> None:
 
 def test_others_who_complete_it_meanwhile_are_not_repeated(today: SandboxApi) -> None:
     """By the contract, who completes an event runs its effects: what is left is not sent."""
-    plant_effects(today, "PRE", "POST")
-    today.control("POST", "faults", {"operations": ["executeEffect"], "rateLimit": {"next": 1, "retryAfterS": 0}})
-    job = run(trigger_job())
-    today.control("POST", "events", {"id": EVENT, "isCompleted": True})
+    first, _ = plant_effects(today, "PRE", "POST")
+    job = trigger_job()
+    executing = MainApi.execute_effect
+
+    def complete_too(*args: Any, **kwargs: Any) -> Any:
+        done = executing(*args, **kwargs)
+        today.control("POST", "events", {"id": EVENT, "isCompleted": True})
+        today.control("POST", "faults", {"operations": ["executeEffect"], "rateLimit": {"next": 1, "retryAfterS": 0}})
+        return done
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MainApi, "execute_effect", complete_too)
+        job = run(job)
     service.run_now([job], actor="test", reason="its time has come")
     job = run(job)
 
     assert job.state == State.DEAD
-    assert "0 of 2 effects executed, 2 not sent" in job.error
-    assert executed(today) == []
+    assert "others have completed or removed it" in job.error
+    assert "1 of 2 effects executed, 1 not sent" in job.error
+    assert executed(today) == [first]
 
 
 ODD_EFFECT = {

@@ -1,0 +1,172 @@
+"""TRIGGER_EVENT after an attempt that has begun a request, and clearly has not sent it or was refused."""
+
+from collections.abc import Callable
+
+import pytest
+from redis import Redis
+
+from jobs import service
+from jobs.engine.worker import attempt
+from jobs.main_api.client import MainApi
+from jobs.models import Job
+from jobs.states import State
+from sandbox.dialect import DIALECTS
+from tests.support.crashes import Killed, killed_at, rescue
+from tests.support.effects import claim, run
+from tests.support.events import (
+    CAMPAIGN,
+    EVENT,
+    executed,
+    is_completed,
+    plant_effects,
+    set_policy,
+    states_of,
+    trigger_job,
+)
+from tests.support.ledger import last_reason
+from tests.support.servers import SandboxApi
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("overdue")]
+LATER = "1001-07-01T12:00:00.000Z"
+RUNS_EFFECTS = ("executeEffect", "completeEvent")
+
+
+def refuse_once(sandbox: SandboxApi, *operations: str) -> None:
+    """Answer the next of these requests with HTTP 429, without carrying it out."""
+    faults = {"operations": operations or RUNS_EFFECTS, "rateLimit": {"next": 1, "retryAfterS": 0}}
+    sandbox.control("POST", "faults", {**faults, "ignoreKeys": True})
+
+
+def move(sandbox: SandboxApi, to: str = LATER) -> None:
+    sandbox.control("POST", "events", {"id": EVENT, "scheduledAt": to})
+
+
+def too_many(sandbox: SandboxApi, job: Job, redis: Redis) -> Job:
+    """HTTP 429."""
+    refuse_once(sandbox)
+    job = run(job)
+    assert job.state == State.RETRYING
+    return job
+
+
+def killed(sandbox: SandboxApi, job: Job, redis: Redis) -> Job:
+    """kill -9 between the record of the step and the request."""
+    with killed_at(1, *((MainApi, name) for name in ("execute_effect", "complete_event"))), pytest.raises(Killed):
+        attempt.run_handler([claim(job)])
+    job = rescue(job, redis)
+    assert job.state == State.QUEUED
+    return job
+
+
+def forbidden(sandbox: SandboxApi, job: Job, redis: Redis) -> Job:
+    """A credential without the role that mutations need, until somebody mends that."""
+    sandbox.control("POST", "dialect", {"points": sorted(DIALECTS["today"] - {6} | {10})})
+    job = run(job)
+    assert job.state == State.DEAD
+    sandbox.control("POST", "dialect", {"dialect": "today"})
+    return job
+
+
+def again(job: Job) -> Job:
+    """The job's next attempt, now."""
+    if job.state == State.DEAD:
+        service.retry([job], actor="user:ann", reason="all dead letters")
+    if job.state == State.RETRYING:
+        service.run_now([job], actor="test", reason="its time has come")
+    return run(job)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "end_unsent"),
+    [
+        ("today", too_many),
+        ("today", killed),
+        ("today", forbidden),
+        ("contract", too_many),
+        ("contract", killed),
+    ],
+)
+def test_an_event_that_was_moved_meanwhile_is_left_alone(
+    sandbox: SandboxApi, redis: Redis, dialect: str, end_unsent: Callable[[SandboxApi, Job, Redis], Job]
+) -> None:
+    """It gets a job for its new time. Neither are its effects executed now, nor does it count as completed."""
+    sandbox.control("POST", "dialect", {"dialect": dialect})
+    plant_effects(sandbox, "PRE", "POST")
+    set_policy("trigger", CAMPAIGN)
+    job = end_unsent(sandbox, trigger_job(byPolicy=True), redis)
+    assert (job.may_have_been_applied, executed(sandbox)) == (False, [])
+    move(sandbox)
+    job = again(job)
+
+    assert (job.state, job.result, executed(sandbox), is_completed(sandbox)) == (State.SKIPPED, None, [], False)
+
+
+def test_a_policy_that_was_changed_meanwhile_is_followed(today: SandboxApi, redis: Redis) -> None:
+    plant_effects(today, "PRE", "POST")
+    set_policy("trigger", CAMPAIGN)
+    job = too_many(today, trigger_job(byPolicy=True), redis)
+    set_policy("expire", CAMPAIGN)
+    job = again(job)
+
+    assert (job.state, executed(today), is_completed(today)) == (State.SKIPPED, [], False)
+    assert "the policy for event" in last_reason(job)
+
+
+def test_an_event_that_others_completed_meanwhile_is_done(today: SandboxApi, redis: Redis) -> None:
+    """By the contract, who completes an event runs its effects: nothing is sent, and nothing is lost."""
+    plant_effects(today, "PRE", "POST")
+    job = too_many(today, trigger_job(), redis)
+    today.control("POST", "events", {"id": EVENT, "isCompleted": True})
+    job = again(job)
+
+    assert (job.state, executed(today)) == (State.SKIPPED, [])
+    assert "is completed" in last_reason(job)
+
+
+@pytest.mark.parametrize("end_unsent", [too_many, killed])
+def test_another_job_of_the_event_goes_on_after_it_was_cancelled(
+    today: SandboxApi, redis: Redis, end_unsent: Callable[[SandboxApi, Job, Redis], Job]
+) -> None:
+    """There is nothing that the other one could repeat."""
+    ids = plant_effects(today, "PRE", "POST")
+    job = end_unsent(today, trigger_job(), redis)
+    service.cancel([job], actor="user:ann", reason="not now")
+
+    assert run(trigger_job(again=1)).state == State.SUCCEEDED
+    assert executed(today) == ids
+
+
+@pytest.mark.parametrize("dialect", ["today", "contract"])
+def test_what_may_have_been_sent_before_stays_so(sandbox: SandboxApi, dialect: str) -> None:
+    """An operator sends it again, which is refused: the first request may have been carried out all the same."""
+    sandbox.control("POST", "dialect", {"dialect": dialect})
+    ids = plant_effects(sandbox, "PRE", "POST")
+    unclear = {"errorRate": 1} if dialect == "contract" else {"replies": [{"status": 500, "body": "no"}]}
+    sandbox.control("POST", "faults", {"operations": RUNS_EFFECTS, **unclear})
+    job = run(trigger_job())
+    assert (job.state, states_of(job)[0]) == (State.DEAD, "unknown")
+    sandbox.control("DELETE", "faults")
+    refuse_once(sandbox)
+    job = again(job)
+    assert (job.state, states_of(job)[0]) == (State.RETRYING, "unknown")
+
+    sent = executed(sandbox)
+    other = run(trigger_job(again=1))
+    assert (other.state, f"job {job.pk} triggers event" in other.error) == (State.RETRYING, True)
+    service.discard([job], actor="user:ann", reason="nobody knows")
+    other = again(other)
+    assert (other.state, f"job {job.pk} may have sent effects of event" in other.error) == (State.DEAD, True)
+    assert executed(sandbox) == sent == (ids[:1] if dialect == "today" else [])
+
+
+def test_an_event_whose_effects_were_executed_is_completed_though_it_is_not_listed(today: SandboxApi) -> None:
+    """It was moved, and the main API lists overdue events only by now: that it is not listed says nothing."""
+    ids = plant_effects(today, "PRE", "POST")
+    refuse_once(today, "expireEvent")
+    job = run(trigger_job())
+    assert (job.state, states_of(job)) == (State.RETRYING, ["done", "done", "planned"])
+    move(today)
+    today.control("POST", "dialect", {"dialect": "contract"})
+
+    assert again(job).state == State.SUCCEEDED
+    assert (executed(today), is_completed(today)) == (ids, True)

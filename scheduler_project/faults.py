@@ -5,7 +5,7 @@ from typing import Any
 
 import structlog
 from django.conf import settings
-from django.core.exceptions import DisallowedHost
+from django.core.exceptions import BadRequest, DisallowedHost
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
@@ -36,7 +36,8 @@ def bad_request(request: HttpRequest, exception: Any = None) -> HttpResponse:
     if isinstance(exception, DisallowedHost):
         advice = "The service does not answer under this host name. Whoever runs it can add it to ALLOWED_HOSTS."
     else:
-        advice = "The request cannot be read. Go back, load the page again and repeat what you did."
+        detail = f"{exception} Nothing was done." if isinstance(exception, BadRequest) and exception.args else ""
+        advice = f"{detail or 'The request cannot be read.'} Go back, load the page again and repeat what you did."
     if request.path_info.startswith("/api/"):
         return JsonResponse({"error": advice}, status=400)
     return _page(400, "This request is not served", advice)

@@ -20,6 +20,7 @@ from monitoring.models import Alert, Kind, Severity
 from ops.admin import operator_action
 from ops.admin.base import actor_of
 from ops.admin.changelist import LimitedPaginator
+from ops.admin.filtered_list import FilteredAdmin
 from ops.reads.job import name_all
 from ops.templatetags import ops
 from scheduler_project.text import is_job_id
@@ -80,7 +81,7 @@ class StatusFilter(admin.SimpleListFilter):
 
 
 @admin.register(Alert)
-class AlertAdmin(MonitorWrites, AlertAdminBase):
+class AlertAdmin(FilteredAdmin, MonitorWrites, AlertAdminBase):
     list_display = ("title", "severity_badge", "status_badge", "count", "opened", "last", "who")
     list_display_links = ("title",)
     list_filter = (StatusFilter, ("severity", ChoicesDropdownFilter), ("kind", ChoicesDropdownFilter))

@@ -17,6 +17,7 @@ from monitoring.alerting.delivery import redeliver
 from monitoring.models import Delivery
 from ops.admin.base import actor_of
 from ops.admin.changelist import LimitedPaginator
+from ops.admin.filtered_list import FilteredAdmin
 from ops.templatetags import ops
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ STATUSES: Final = {
 
 
 @admin.register(Delivery)
-class DeliveryAdmin(MonitorWrites, DeliveryAdminBase):
+class DeliveryAdmin(FilteredAdmin, MonitorWrites, DeliveryAdminBase):
     """A read-only list; failed deliveries can be sent again."""
 
     list_display = (

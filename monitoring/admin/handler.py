@@ -22,6 +22,7 @@ from monitoring.alerting import routing
 from monitoring.alerting.channels import CHANNELS
 from monitoring.models import AlertHandler, Delivery, Severity
 from ops.admin.base import actor_of, redirect, render_page
+from ops.admin.filtered_list import FilteredAdmin
 from ops.templatetags import ops
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ else:
 
 
 @admin.register(AlertHandler)
-class AlertHandlerAdmin(HandlerAdminBase):
+class AlertHandlerAdmin(FilteredAdmin, HandlerAdminBase):
     list_display = ("name", "kind_badge", "enabled", "severity", "last_delivery")
     list_filter = ("enabled",)
     show_facets = admin.ShowFacets.NEVER

@@ -20,7 +20,6 @@ from django.utils import timezone
 from django.utils.translation import gettext, gettext_lazy, ngettext
 from redis import RedisError
 from unfold.admin import ModelAdmin
-from unfold.views import ChangeList
 
 from jobs import calendars, pauses
 from jobs.errors import InvalidPause
@@ -31,6 +30,7 @@ from jobs.world_clocks import status
 from ops.admin import advances, forecasts, world_clocks
 from ops.admin import calendars as calendar_pages
 from ops.admin.base import ReadOnly, UntilForm, actor_of, redirect, render_page
+from ops.admin.filtered_list import FilteredList
 from ops.admin.pauses import undo_url
 from ops.admin.world_time import WorldTimeField
 from ops.reads import campaign as campaign_page
@@ -48,7 +48,7 @@ else:
 STUCK: Final = 3  #: rows with a dead letter that are listed one by one
 
 
-class CampaignList(ChangeList):
+class CampaignList(FilteredList):
     """Campaigns with what waits in them."""
 
     def get_results(self, request: HttpRequest) -> None:

@@ -9,12 +9,12 @@ from django.db.models import Q, QuerySet, Value
 from django.http import HttpRequest
 from django.utils.text import capfirst
 from django.utils.translation import gettext
-from unfold.views import ChangeList
 
 from jobs import state_counts
 from jobs.models import CampaignClock, Job, ScheduleRow
 from jobs.states import State
 from ops.admin.due_pages import Cursor, DueOrder, is_by_due, read_cursor, write_cursor
+from ops.admin.filtered_list import FilteredList
 from ops.admin.filters import read_moment
 from ops.humanize import format_count, limited_count
 from ops.labels import STATES
@@ -46,7 +46,7 @@ class KeyPaginator(LimitedPaginator):
     template_name = "ops/pages.html"
 
 
-class JobList(ChangeList):
+class JobList(FilteredList):
     """Pages start before or after a job, so that new jobs do not shift a page while it is read.
 
     The newest job comes first; of those that wait for a time, the next that is due.
@@ -132,7 +132,7 @@ class JobList(ChangeList):
             self.floor = after
             self.ceiling = ids.filter(pk__gt=self.floor).order_by("pk")[SCAN_LIMIT : SCAN_LIMIT + 1].first()
             return
-        to = read_moment(self._read_filter("finished_at_to"))
+        to = read_moment(self._read_filter("finished_at_to"), ends=True)
         self.ceiling = first_id_after(to) if to else None
         if before := job_id(self.before):
             self.ceiling = min(before, self.ceiling or before)

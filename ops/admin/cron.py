@@ -24,6 +24,7 @@ from jobs.models import CronFiring, CronTask, Job
 from jobs.registry import all_types
 from ops.admin import operator_action
 from ops.admin.base import UntilForm, actor_of, read_key, reason_field, redirect
+from ops.admin.filtered_list import FilteredAdmin
 from ops.admin.payload_form import JSONField
 from ops.labels import label
 from ops.reads import cron as cron_page
@@ -106,7 +107,7 @@ class DisableForm(UntilForm):
 
 
 @admin.register(CronTask)
-class CronTaskAdmin(CronTaskAdminBase):
+class CronTaskAdmin(FilteredAdmin, CronTaskAdminBase):
     form = CronTaskForm
     list_display = ("task_name", "means", "fires_next", "is_on", "last", "misfire")
     list_display_links = ("task_name",)

@@ -1,7 +1,7 @@
 """The filters of the list of jobs."""
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from django import forms
@@ -20,7 +20,8 @@ from jobs.states import State
 from jobs.waits import Wait, error_of
 from ops.admin.base import read_key
 from ops.admin.due_pages import is_by_due
-from ops.admin.payload_form import MomentField, moment_field
+from ops.admin.filtered_list import name_gone
+from ops.admin.payload_form import YEARS, MomentField, moment_field
 from ops.admin.tiles import ANY_WAIT, NOT_WAITING, WAITS
 from ops.labels import STATES, label
 from ops.reads.advance import Advance
@@ -57,13 +58,17 @@ class StateFilter(_ByField, admin.SimpleListFilter):
 
 
 class TypeFilter(_ByField, DropdownFilter):
-    """Offers the declared types, so that no query scans all rows."""
+    """Offers the declared types, so that no query scans all rows; a link may name another."""
 
     title = gettext_lazy("type")
     parameter_name = lookup = "type"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [(name, label(name)) for name in sorted(all_types())]
+
+    def is_readable(self) -> bool:
+        """Jobs of a type that is no longer declared stay until retention."""
+        return True
 
 
 class WaitsFilter(DropdownFilter):
@@ -81,19 +86,22 @@ class WaitsFilter(DropdownFilter):
             return queryset.filter(waits_since__isnull=chosen == NOT_WAITING)
         if chosen in list(Wait):
             return queryset.filter(waits_since__isnull=False, error__startswith=f"{error_of(Wait(chosen))}:")
-        return queryset
+        return queryset.none() if chosen else queryset
 
 
 class _ChosenByLink(_ByField, DropdownFilter):
     """A filter set by a link from another page; shown only while it is set, so that it can be cleared."""
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        chosen = request.GET.get(str(self.parameter_name), "")
-        found = self.label(chosen) if chosen else ""
-        return [(chosen, found)] if found else []
+    is_found = False
 
-    def has_output(self) -> bool:
-        return bool(self.lookup_choices)
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        chosen = str(self.value() or "")
+        found = self.label(chosen) if chosen else ""
+        self.is_found = bool(found)
+        return [(chosen, found or name_gone(chosen))] if chosen else []
+
+    def is_readable(self) -> bool:
+        return self.is_found or not self.value()
 
     def label(self, chosen: str) -> str:
         """The name of the choice; empty if it does not exist."""
@@ -144,9 +152,10 @@ class AdvanceFilter(_ChosenByLink):
         return str(advance) if advance else ""
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """All jobs without an advance, or for one that is gone."""
-        advance = _find_advance(str(self.value() or ""))
-        return queryset.filter(Advance(advance).condition) if advance else queryset
+        if not self.value():
+            return queryset
+        advance = _find_advance(str(self.value()))
+        return queryset.filter(Advance(advance).condition) if advance else queryset.none()
 
 
 def _find_advance(chosen: str) -> WorldAdvance | None:
@@ -172,13 +181,34 @@ class SourceFilter(_ByField, DropdownFilter):
         ]
 
 
-def read_moment(text: str) -> datetime | None:
-    """A time from a range filter, in the user's time zone; None if it is empty or invalid."""
+def read_moment(text: str, *, ends: bool = False) -> datetime | None:
+    """A time that begins or `ends` a range, in the user's time zone; None if it is empty or invalid.
+
+    A time that the clock shows twice, or never, widens the range.
+    """
+    text = text.strip()
     try:
         moment: datetime | None = MomentField(required=False).clean(text)
     except forms.ValidationError:
-        return None
+        return _read_by_fold(text, ends=ends)
     return moment
+
+
+def _read_by_fold(text: str, *, ends: bool) -> datetime | None:
+    try:
+        local = parse_datetime(text)
+    except ValueError:
+        return None
+    if local is None or timezone.is_aware(local) or not YEARS[0] <= local.year <= YEARS[1]:
+        return None
+    zone = timezone.get_current_timezone()
+    both = [local.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1)]
+    return max(both) if ends else min(both)
+
+
+def _is_end(name: str) -> bool:
+    """Whether a parameter is the end of a range."""
+    return name.endswith(("_to", "until"))
 
 
 def with_offsets(request: HttpRequest, *names: str) -> HttpResponse | None:
@@ -186,7 +216,7 @@ def with_offsets(request: HttpRequest, *names: str) -> HttpResponse | None:
     query = request.GET.copy()
     for name in names:
         text = request.GET.get(name, "")
-        moment = read_moment(text)
+        moment = read_moment(text, ends=_is_end(name))
         if moment and parse_datetime(text.strip()) != moment:
             query[name] = timezone.localtime(moment).isoformat()
     return None if query == request.GET else HttpResponseRedirect(f"?{query.urlencode()}")
@@ -219,14 +249,21 @@ class _Range(admin.ListFilter):
     def choices(self, changelist: Any) -> Iterator[dict[str, Any]]:
         yield {"form": self.form}
 
+    def _read(self) -> Iterator[tuple[str, datetime | None]]:
+        """The text and the time of either end."""
+        for name in map(str, self.expected_parameters()):
+            text = str(self.used_parameters.get(name, "")).strip()
+            yield text, read_moment(text, ends=_is_end(name))
+
+    def is_readable(self) -> bool:
+        return all(moment or not text for text, moment in self._read())
+
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Jobs within the range.
 
         An index on the time is not used unless the list is read by due time: sorting by key is slower.
         """
-        since, until = (
-            read_moment(str(self.used_parameters.get(str(name), ""))) for name in self.expected_parameters()
-        )
+        since, until = (moment for _, moment in self._read())
         if not (since or until):
             return queryset
         by_due = self.field == "due_at" and is_by_due(request.GET)

@@ -7,7 +7,7 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.exceptions import BadRequest, PermissionDenied
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
 from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
 from django.urls import path
@@ -61,7 +61,6 @@ class JobAdmin(JobAdminBase):
         StateFilter,
         TypeFilter,
         WaitsFilter,
-        WaitsFilter,
         ("priority", ChoicesDropdownFilter),
         SourceFilter,
         CampaignFilter,
@@ -113,15 +112,21 @@ class JobAdmin(JobAdminBase):
         if request.method != "GET":
             return HttpResponseNotAllowed(["GET"])
         try:
-            jobs = self.get_changelist_instance(request).queryset
+            changelist: Any = self.get_changelist_instance(request)
         except IncorrectLookupParameters:
-            raise Http404 from None
-        return export.stream(request, jobs, kind)
+            raise BadRequest(gettext("The list cannot be filtered by these parameters.")) from None
+        changelist.require_readable()
+        return export.stream(request, changelist.queryset, kind)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        """Times in the address get their offsets."""
+        """Times in the address get their offsets; a step of an action hears in JSON why it is refused."""
         elsewhere = with_offsets(request, *RANGES) if request.method == "GET" else None
-        return elsewhere or super().changelist_view(request, extra_context)
+        try:
+            return elsewhere or super().changelist_view(request, extra_context)
+        except BadRequest as bad:
+            if "step" not in request.POST:
+                raise
+            return JsonResponse({"error": str(bad)}, status=400)
 
     def response_action(self, request: HttpRequest, queryset: QuerySet[Job], *more: Any) -> Any:
         """Refuse selected ids that cannot be a job's."""

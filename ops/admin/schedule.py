@@ -15,6 +15,7 @@ from unfold.admin import ModelAdmin
 from jobs import calendars
 from jobs.models import CampaignClock, ScheduleRow
 from ops.admin.base import ReadOnly
+from ops.admin.filtered_list import FilteredAdmin
 from ops.humanize import duration
 from ops.labels import label
 from ops.reads import campaign_clock
@@ -27,7 +28,7 @@ else:
 
 
 @admin.register(ScheduleRow)
-class ScheduleRowAdmin(ReadOnly, ScheduleRowAdminBase):
+class ScheduleRowAdmin(FilteredAdmin, ReadOnly, ScheduleRowAdminBase):
     """When each settlement and structure is next due, computed from the main API's data."""
 
     list_display = ("entity_name", "event", "campaign", "clock", "due", "last", "every")

@@ -13,13 +13,14 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 
 from jobs import permissions
 from ops.admin.base import Recorded
+from ops.admin.filtered_list import FilteredAdmin
 
 if TYPE_CHECKING:  # the types of unfold's mixins and Django's admins conflict
     UserAdminBase = DjangoUserAdmin[User]
     GroupAdminBase = DjangoGroupAdmin
 else:
 
-    class UserAdminBase(Recorded, DjangoUserAdmin, ModelAdmin):
+    class UserAdminBase(FilteredAdmin, Recorded, DjangoUserAdmin, ModelAdmin):
         """Django's, rendered by unfold."""
 
     class GroupAdminBase(Recorded, DjangoGroupAdmin, ModelAdmin):

@@ -23,7 +23,7 @@ from jobs.models import CronTask, OutcomeMinute
 from jobs.states import State
 from jobs.triggers import questions
 from monitoring import health, metrics
-from monitoring.alerting.store import LONGEST, Finding
+from monitoring.alerting.store import LONGEST, Finding, key_of
 from monitoring.health import Component, Found
 from monitoring.models import Kind, Severity
 from scheduler_project.durations import duration_in_words as duration
@@ -162,7 +162,7 @@ def growth(now: datetime, *, still_open: frozenset[str]) -> Iterator[Finding]:
     """GROWTH_LIMIT dead letters within GROWTH; while the alert is open, a single one."""
     recent = OutcomeMinute.objects.filter(minute__gte=now - GROWTH, outcome=State.DEAD)
     dead = recent.aggregate(n=Sum("jobs"))["n"] or 0
-    if dead >= (1 if Kind.DEAD_LETTERS_GROW.value in still_open else GROWTH_LIMIT):
+    if dead >= (1 if key_of(Kind.DEAD_LETTERS_GROW.value) in still_open else GROWTH_LIMIT):
         text = ngettext(
             "%(count)s new dead letter within %(duration)s.", "%(count)s new dead letters within %(duration)s.", dead
         )

@@ -19,7 +19,7 @@ from jobs.errors import NotAuthorized
 from jobs.models import AuditEntry, Job
 from jobs.registry import label_of
 from jobs.states import State
-from monitoring.alerting.store import Finding, record
+from monitoring.alerting.store import Finding, record_each
 from monitoring.models import Kind, MonitorState, SeenDeadLetter, Severity
 
 OVERLAP: Final = timedelta(seconds=60)  #: longer than any transaction of the ledger
@@ -56,8 +56,7 @@ def collect(now: datetime) -> bool:
     """Count the dead letters since the last call. Returns whether there may be more. Raises django.db's errors."""
     state = MonitorState.objects.select_for_update().get()
     entries = list(unseen(state.dead_letters_until - OVERLAP)[:BATCH])
-    for finding in findings(_dead_letters(entries)):
-        record(finding, at=now)
+    record_each(findings(_dead_letters(entries)), at=now)
     SeenDeadLetter.objects.bulk_create([SeenDeadLetter(entry_id=e.pk, at=e.at) for e in entries], batch_size=500)
     full = len(entries) == BATCH
     until = max(state.dead_letters_until, entries[-1].at) if full else now

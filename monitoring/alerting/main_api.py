@@ -18,7 +18,7 @@ from django.utils.translation import gettext
 
 from jobs import main_api_check
 from jobs.main_api.conformance.report import WORDS, Outcome, PointVerdict, Report, Verdict
-from monitoring.alerting.store import MONITOR, Finding, record
+from monitoring.alerting.store import MONITOR, Finding, record_each
 from monitoring.models import Kind, MonitorState, Severity
 from scheduler_project.text import readable
 
@@ -69,7 +69,7 @@ def announce(now: datetime) -> None:
         return
     finding = finding_of(report, known if state.verdicts is not None else None)
     if finding:
-        record(finding, at=now)
+        record_each([finding], at=now)
     MonitorState.objects.filter(pk=state.pk).update(verdicts=known | seen)
 
 

@@ -6,7 +6,8 @@ from memory, and records the alert when the database is back.
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -14,14 +15,14 @@ from uuid import uuid4
 
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError, transaction
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext
 from redis import RedisError
 
 from jobs.broker import keys
-from jobs.processes.heartbeat import Heartbeat
+from jobs.processes.heartbeat import Heartbeat, StopRequested
 from monitoring import health
 from monitoring.alerting import auto_resolve, dead_letters, delivery, routing, store
 from monitoring.alerting.code_handlers import code_handlers
@@ -78,14 +79,17 @@ class Monitor:
             self._outage = None
         if not self.lead(now):
             return LEASE.total_seconds() / 4
-        for _ in range(BATCHES):
-            if not dead_letters.collect(now):
-                break
+        with _apart("dead_letters"):
+            for _ in range(BATCHES):
+                if not dead_letters.collect(now):
+                    break
         if found and time.monotonic() - self._looked_at >= CONDITIONS_EVERY_S:
             self._looked_at = time.monotonic()
-            self.watch(found, now)
+            with _apart("conditions"):
+                self.watch(found, now)
             if self._main_api:
-                self._main_api.poll(now)
+                with _apart("main_api"):
+                    self._main_api.poll(now)
         routing.route(now)
         self._lanes.work(timezone.now())
         self._targets = routing.targets()
@@ -112,16 +116,17 @@ class Monitor:
         keys = frozenset(alert.key for alert in still_open)
         holding, judged = self._conditions.check(found, now, still_open=keys)
         findings = [*holding, *self._late()]
-        _open((f for f in findings if f.key not in keys), now)
-        current = {finding.key for finding in findings}
+        store.record_each((f for f in findings if store.key_of(f.key) not in keys), at=now)
+        current = {store.key_of(finding.key) for finding in findings}
         over = [
             alert
             for alert in still_open
             if (alert.kind in judged and alert.key not in current) or auto_resolve.should_resolve(alert, found)
         ]
         refused = found["api"].status == health.DEGRADED
-        if refused and Kind.CREDENTIAL_REFUSED.value not in keys:
-            _open([_credential(found["api"].message)], now)
+        credential = _credential(found["api"].message)
+        if refused and store.key_of(credential.key) not in keys:
+            store.record_each([credential], at=now)
         store.resolve(over, actor=store.MONITOR)
 
     def _late(self) -> list[Finding]:
@@ -214,16 +219,26 @@ class Outage:
     @transaction.atomic
     def record(self) -> None:
         """Record the alert and who was notified; the next check of the conditions resolves it."""
-        alert = record(self._finding, at=self._began, reopen=False)
+        try:
+            alert = record(self._finding, at=self._began, reopen=False)
+        except IntegrityError as error:  # it must not keep the monitor from everything else
+            log.error("alert.record_failed", key=self._finding.key, title=self._finding.title, error=str(error))
+            return
         for name, at in self._notified.items():
             Notice.objects.get_or_create(alert=alert, target=name, defaults={"notified_at": at, "thinks_open": True})
         if self._notified:
             Alert.objects.filter(pk=alert.pk).update(fresh={}, is_fresh=False)
 
 
-def _open(found: Iterable[Finding], now: datetime) -> None:
-    for finding in found:
-        record(finding, at=now)
+@contextmanager
+def _apart(part: str) -> Iterator[None]:
+    """Keep a bug in one part of a round from the others, above all from sending. Outages and stops end the round."""
+    try:
+        yield
+    except (OperationalError, InterfaceError, RedisError, StopRequested):
+        raise
+    except Exception:  # whatever odd row or answer a part meets
+        log.exception("monitor.part_failed", part=part, next="the next round tries it again")
 
 
 def _credential(message: str) -> Finding:

@@ -15,11 +15,13 @@ from typing import Any, Final
 
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, IntegrityError, transaction
-from django.db.models import Q, QuerySet
+from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError, transaction
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from jobs import audit, taking_back
+from jobs.errors import StateConflict
 from monitoring.models import Alert, Kind, Severity
 from scheduler_project.links import page
 from scheduler_project.logs import masked
@@ -75,7 +77,7 @@ def _from_code(severity: Severity, title: str, message: str, details: Mapping[st
 def record(finding: Finding, *, at: datetime | None = None, reopen: bool = True) -> Alert:
     """Count `finding` on the open or just resolved alert with its key, or open one. Raises django.db's errors."""
     now = at or timezone.now()
-    key, title = _key(finding.key), line(masked(finding.title), LONGEST)
+    key, title = key_of(finding.key), line(masked(finding.title), LONGEST)
     alert = _find_for_update(key, now, reopen=reopen)
     if alert is None:
         try:
@@ -97,12 +99,28 @@ def record(finding: Finding, *, at: datetime | None = None, reopen: bool = True)
     return alert
 
 
+def record_each(findings: Iterable[Finding], *, at: datetime) -> list[Alert]:
+    """Record each finding in a savepoint of its own: one that cannot be recorded is logged and costs no other.
+
+    Raises django.db's errors of an outage.
+    """
+    recorded = []
+    for finding in findings:
+        try:
+            recorded.append(record(finding, at=at))
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception:  # one odd alert must not keep the monitor from all others
+            log.exception("alert.record_failed", key=finding.key, title=finding.title, message=finding.message)
+    return recorded
+
+
 def _find_for_update(key: str, now: datetime, *, reopen: bool) -> Alert | None:
-    """Lock and return the alert on which repeats of this key are counted: an open one, or one just resolved."""
+    """Lock and return the alert on which repeats of this key are counted: the open one, else one just resolved."""
     recent = Q(resolved_by=MONITOR, resolved_at__gt=now - settings.ALERT_THROTTLE)
     wanted = Q(resolved_at=None) | recent if reopen else Q(resolved_at=None)
     rows = Alert.objects.select_for_update().filter(wanted, key=key)
-    return rows.order_by("-id").first()
+    return rows.order_by(F("resolved_at").desc(nulls_first=True), "-id").first()
 
 
 def _count(alert: Alert, finding: Finding, now: datetime) -> None:
@@ -130,8 +148,8 @@ def _kept(text: str) -> str:
     return bounded(masked(text), LONGEST_TRACEBACK)
 
 
-def _key(text: str) -> str:
-    """Shorten a long key and end it with a digest, which tells it from others with the same beginning."""
+def key_of(text: str) -> str:
+    """Return a finding's key as alerts have it: masked, and if it is long, cut and ended with a digest of it."""
     kept = line(masked(text), LONGEST * 10)
     if len(kept) <= LONGEST:
         return kept
@@ -174,22 +192,29 @@ def _seen(changes: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
 
 
 def _is_as_left(key: str, changes: taking_back.Changes) -> bool:
-    """No alert on the same has been raised since: it would be open twice."""
+    """No alert on the same has been raised since: two would be open, or repeats would be counted on the other."""
     alert = Alert.objects.filter(pk=key).first()
     if alert is None or not changes:
         return False
     now = {name: at.isoformat() for name in ("acknowledged_at", "resolved_at") if (at := getattr(alert, name))}
-    again = alert.resolved_at and Alert.objects.filter(kind=alert.kind, key=alert.key, resolved_at=None).exists()
+    again = alert.resolved_at and Alert.objects.filter(key=alert.key, pk__gt=alert.pk).exists()
     return not again and {**now, **taking_back.fields_after(changes)} == now
 
 
 def _take_back(key: str, changes: taking_back.Changes, actor: str) -> None:
-    """Open, or unseen, again. What was sent stays sent; the monitor resolves it where its cause is gone."""
+    """Open, or unseen, again. What was sent stays sent; the monitor resolves it where its cause is gone.
+
+    Raises StateConflict if it would be open twice.
+    """
     alert = Alert.objects.select_for_update().get(pk=key)
     emptied: dict[str, Any] = {}
     for name in changes:
         emptied |= {name: None, f"{name.removesuffix('_at')}_by": ""}
-    Alert.objects.filter(pk=key).update(**emptied)
+    try:
+        with transaction.atomic():
+            Alert.objects.filter(pk=key).update(**emptied)
+    except IntegrityError:  # another one on the same was opened meanwhile
+        raise StateConflict(gettext("it has been changed since")) from None
     verb = "reopened" if "resolved_at" in changes else "marked as unseen"
     log.info("alert.taken_back", alert=alert.pk, title=alert.title, verb=verb, actor=actor)
     link = page("monitoring_alert_change", alert.pk)

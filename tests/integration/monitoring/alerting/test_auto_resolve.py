@@ -78,7 +78,7 @@ def test_a_failed_cron_task_is_over_when_a_later_job_of_it_has_worked(
     source: str, state: State, ended_after: int, over: bool
 ) -> None:
     CronTask.objects.create(name="nightly", type="EVENT_EXPIRATION", expression="0 3 * * *")
-    failed = alert(Kind.CRON_FAILED, details={"task": "nightly"})
+    failed = alert(Kind.CRON_FAILED, key="cron_failed:nightly")
     ended = failed.last_at + timedelta(seconds=ended_after)
     [job_id] = make_dead_letters()
     Job.objects.filter(pk=job_id).update(source=source, state=state, finished_at=ended)
@@ -87,7 +87,7 @@ def test_a_failed_cron_task_is_over_when_a_later_job_of_it_has_worked(
 
 
 def test_a_failed_cron_task_that_was_deleted_is_over() -> None:
-    assert should_resolve(alert(Kind.CRON_FAILED, details={"task": "nightly"}), UP)
+    assert should_resolve(alert(Kind.CRON_FAILED, key="cron_failed:nightly"), UP)
 
 
 @pytest.mark.parametrize("kind", [Kind.CODE, Kind.MAIN_API])

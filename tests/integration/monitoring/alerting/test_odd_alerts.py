@@ -1,0 +1,121 @@
+"""One alert that goes wrong, or looks odd, keeps the monitor from no other."""
+
+import pytest
+from django.db import IntegrityError, OperationalError
+from django.utils import timezone
+from redis import Redis
+
+from jobs import taking_back
+from jobs.errors import StateConflict
+from jobs.models import OperatorAction
+from monitoring import alerting
+from monitoring.alerting import dead_letters, store
+from monitoring.alerting.conditions import Conditions, condition
+from monitoring.alerting.message import Message
+from monitoring.alerting.monitor import Monitor
+from monitoring.checks import CHECKS
+from monitoring.health import Round
+from monitoring.models import Alert, Delivery, Kind, MonitorState, Severity
+from scheduler_project import logs
+from tests.support.dead_letters import make_dead_letters
+
+pytestmark = pytest.mark.django_db
+SECRET = "f00d-f00d-f00d-f00d"
+
+
+def raise_again() -> Alert:
+    """Count one more dead letter, on the alert that is returned."""
+    make_dead_letters()
+    dead_letters.collect(timezone.now())
+    return Alert.objects.latest("last_at")
+
+
+def test_a_resolution_is_taken_back_only_while_its_alert_is_the_latest(redis: Redis) -> None:
+    """Otherwise two would be open on the same, or repeats would reopen the other."""
+    MonitorState.objects.create()
+    alerting.resolve([raise_again()], actor="user:ann")
+    action = OperatorAction.objects.latest("pk")
+    assert taking_back.find_latest(action.undo)
+
+    later = raise_again()
+    assert not taking_back.find_latest(action.undo)
+    alerting.resolve([later], actor=store.MONITOR)
+
+    with pytest.raises(StateConflict):
+        taking_back.take_back(action, actor="user:ann")
+    assert raise_again() == later
+
+
+def test_a_repeat_is_counted_on_the_open_alert(redis: Redis) -> None:
+    """Not on a later one that the monitor has just resolved: two would be open."""
+    MonitorState.objects.create()
+    first = raise_again()
+    alerting.resolve([first], actor="user:ann")
+    alerting.resolve([raise_again()], actor=store.MONITOR)
+    Alert.objects.filter(pk=first.pk).update(resolved_at=None, resolved_by="")
+
+    assert raise_again() == first
+    assert list(Alert.objects.order_by("pk").values_list("count", flat=True)) == [2, 1]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_alert_that_cannot_be_recorded_costs_no_other(
+    redis: Redis, heard: list[Message], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither those of the same round nor what is sent; an outage of the database is no odd alert."""
+    MonitorState.objects.create()
+    write = Alert.save
+    fails: type[Exception] = IntegrityError
+
+    def save(alert: Alert, *args: object, **kwargs: object) -> None:
+        if alert.kind == Kind.JOB_DEAD:
+            raise fails("odd")
+        write(alert, *args, **kwargs)  # type: ignore[arg-type] # as they came
+
+    monkeypatch.setattr(Alert, "save", save)
+    make_dead_letters(actor="cron:nightly")
+    alerting.critical("fire")
+    monitor = Monitor()
+    monitor.poll()
+    monitor.close()
+
+    assert set(Alert.objects.values_list("kind", flat=True)) == {Kind.CRON_FAILED, Kind.CODE}
+    assert set(Delivery.objects.values_list("alert__kind", flat=True)) == {Kind.CRON_FAILED, Kind.CODE}
+
+    fails = OperationalError
+    make_dead_letters()
+    with pytest.raises(OperationalError):
+        dead_letters.collect(timezone.now())
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_part_of_a_round_that_fails_keeps_no_alert_from_being_sent(
+    redis: Redis, heard: list[Message], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bug, as opposed to an outage: it is logged, and the next round tries again."""
+
+    def odd(_now: object) -> bool:
+        raise ValueError("a row that nobody expected")
+
+    monkeypatch.setattr(dead_letters, "collect", odd)
+    alerting.critical("fire")
+    monitor = Monitor()
+    monitor.poll()
+    monitor.close()
+
+    assert Delivery.objects.get().alert == Alert.objects.get(title="fire")
+
+
+def test_an_alert_whose_key_holds_a_secret_stays_one(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is stored masked, and recognised as what still holds."""
+    MonitorState.objects.create()
+    logs.hide([SECRET])
+    about = f" {SECRET} "
+    holds = condition(Kind.CRON_MISSED, "Cron task did not fire", "", severity=Severity.WARNING, about=about)
+    monkeypatch.setattr(Conditions, "check", lambda *_, **__: ([holds], {Kind.CRON_MISSED}))
+    monitor, found = Monitor(), Round(CHECKS).components()
+    for _ in range(3):
+        monitor.watch(found, timezone.now())
+
+    kept = Alert.objects.get(kind=Kind.CRON_MISSED)
+    assert (kept.key, kept.count, kept.resolved_at) == ("cron_missed: ***", 1, None)

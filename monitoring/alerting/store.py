@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError, transaction
+from django.db import IntegrityError, InterfaceError, OperationalError, transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext
@@ -25,13 +25,14 @@ from jobs.errors import StateConflict
 from monitoring.models import Alert, Kind, Severity
 from scheduler_project.links import page
 from scheduler_project.logs import masked
-from scheduler_project.text import LONGEST_TRACEBACK, bounded, clean, line
+from scheduler_project.text import LONGEST_TRACEBACK, bounded, clean, line, of_error, readable
 
 log = structlog.get_logger(__name__)
 MONITOR: Final = "monitor"  #: the actor of alerts that resolve by themselves
 _KIND: Final = "alert"  #: in an operator action's `undo`
 LONGEST: Final = 200  #: characters of a key or title
 LONGEST_DETAILS: Final = 100_000  #: characters of an alert's details as JSON
+DEEPEST: Final = 20  #: levels of details; deeper ones become text, which whoever reads them later can do, too
 MOST_CAMPAIGNS: Final = 20  #: listed in an alert's details; all are counted
 
 
@@ -49,28 +50,27 @@ class Finding:
 
 
 def critical(title: str, message: str = "", details: Mapping[str, Any] | None = None) -> None:
-    """Raise an alert that needs attention now. Never raises: if the database is down, the alert is logged."""
+    """Raise an alert that needs attention now. Never raises: what cannot be recorded is logged."""
     _from_code(Severity.CRITICAL, title, message, details)
 
 
 def warning(title: str, message: str = "", details: Mapping[str, Any] | None = None) -> None:
-    """Raise an alert that needs attention. Never raises: if the database is down, the alert is logged."""
+    """Raise an alert that needs attention. Never raises: what cannot be recorded is logged."""
     _from_code(Severity.WARNING, title, message, details)
 
 
 def info(title: str, message: str = "", details: Mapping[str, Any] | None = None) -> None:
-    """Raise an alert for information. Never raises: if the database is down, the alert is logged."""
+    """Raise an alert for information. Never raises: what cannot be recorded is logged."""
     _from_code(Severity.INFO, title, message, details)
 
 
 def _from_code(severity: Severity, title: str, message: str, details: Mapping[str, Any] | None) -> None:
-    key = f"code:{severity.word}:{title}"
-    finding = Finding(kind=Kind.CODE, key=key, severity=severity, title=title, message=message, details=details or {})
     try:
-        with transaction.atomic():
-            record(finding)
-    except (DatabaseError, ValueError) as error:  # ValueError: details that contain themselves
-        log.error("alert.record_failed", title=title, message=message, severity=severity.word, error=str(error))
+        key = f"code:{severity.word}:{title}"
+        record(Finding(kind=Kind.CODE, key=key, severity=severity, title=title, message=message, details=details or {}))
+    except Exception as error:  # noqa: BLE001 - callers are in trouble already: an alert must not add to it
+        reason = of_error(readable(error))
+        log.error("alert.record_failed", title=title, message=message, severity=severity.word, error=reason)
 
 
 @transaction.atomic
@@ -157,11 +157,28 @@ def key_of(text: str) -> str:
 
 
 def _as_json(details: Mapping[str, Any]) -> Any:
-    """Convert details to JSON, other types to text. Raises ValueError for circular references."""
-    text = json.dumps({str(name): value for name, value in details.items()}, default=str, skipkeys=True)
-    if len(text) > LONGEST_DETAILS:
-        return {"details": bounded(masked(text), LONGEST_TRACEBACK)}
-    return clean(json.loads(masked(text), parse_constant=str))
+    """Convert details to JSON, other types to text. Of what cannot be converted only the reason is kept."""
+    try:
+        text = json.dumps({str(name): value for name, value in details.items()}, default=str, skipkeys=True)
+        if len(text) > LONGEST_DETAILS:
+            return {"details": bounded(masked(text), LONGEST_TRACEBACK)}
+        return clean(_masked(json.loads(text, parse_constant=str)))
+    except Exception as error:  # noqa: BLE001 - anybody's __str__, what contains itself, or is nested too deeply
+        return {"details_error": of_error(readable(error), clean=masked)}
+
+
+def _masked(value: Any, depth: int = 0) -> Any:
+    """Mask the strings of decoded JSON, keys too, and numbers that are or contain a secret."""
+    if isinstance(value, str):
+        return masked(value)
+    if isinstance(value, dict | list) and depth == DEEPEST:
+        return bounded(masked(json.dumps(value)), LONGEST_TRACEBACK)
+    if isinstance(value, dict):
+        return {masked(name): _masked(one, depth + 1) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_masked(one, depth + 1) for one in value]
+    text = masked(str(value))
+    return value if text == str(value) else text
 
 
 def open_alerts(*, limit: int = 100) -> QuerySet[Alert]:

@@ -1,5 +1,6 @@
 """Alerts: counted, throttled, acknowledged and resolved."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,6 +20,7 @@ from monitoring.alerting.monitor import Monitor
 from monitoring.checks import CHECKS
 from monitoring.health import Round
 from monitoring.models import Alert, SeenDeadLetter, Severity
+from scheduler_project.logs import hide
 from tests.support.alerts import Tell, later, webhook
 from tests.support.dead_letters import make_dead_letters
 from tests.support.receivers import HttpReceiver
@@ -131,18 +133,65 @@ def test_details_of_code_may_have_any_name(tell: Tell, own: object) -> None:
 
 
 def test_details_that_are_no_json_become_text(heard: list[Message], tell: Tell) -> None:
-    """An error, a time or a NUL must not lose an alert; a circular value does, and harms nothing else."""
-    circle: dict[str, object] = {}
-    circle["itself"] = circle
+    """An error, a time or a NUL must not lose an alert."""
     odd = {"error": OSError("gone"), "due": datetime(2026, 1, 1, tzinfo=UTC), "share": float("nan"), 7: "a\0b"}
 
     alerting.critical("Odd \0" + "x" * 300, "with a \0", odd)  # type: ignore[arg-type] # what no caller should give
-    alerting.critical("Circle", details=circle)
     tell()
 
     (told,) = heard
     assert (told.title, told.message) == ("Odd \ufffd" + "x" * 194 + "…", "with a \ufffd")
     assert told.details == {"error": "gone", "due": "2026-01-01 00:00:00+00:00", "share": "NaN", "7": "a\ufffdb"}
+
+
+def test_no_details_lose_an_alert_or_raise(heard: list[Message], tell: Tell) -> None:
+    """Code that raises an alert is in trouble already. Of details that cannot be stored the reason is kept."""
+    circle: dict[str, object] = {}
+    circle["itself"] = circle
+    deep: list[object] = []
+    for _ in range(100_000):
+        deep = [deep]
+
+    class Unreadable:
+        def __str__(self) -> str:
+            raise RuntimeError("cannot be read")
+
+    for n, value in enumerate([circle, deep, Unreadable(), Unreadable]):
+        alerting.critical(f"Odd {n}", details={"value": value})
+    alerting.critical(Unreadable())  # type: ignore[arg-type] # what no caller should give
+    alerting.critical("Fine", details={"value": [[{"a": ["b"] * 3}]]})
+    tell()
+
+    assert [told.title for told in heard] == ["Odd 0", "Odd 1", "Odd 2", "Odd 3", "Fine"]
+    assert [str(told.details["details_error"]).partition(":")[0] for told in heard[:3]] == [
+        "ValueError",
+        "RecursionError",
+        "RuntimeError",
+    ]
+    assert heard[4].details == {"value": [[{"a": ["b"] * 3}]]}
+
+
+def test_nested_details_are_kept_to_a_depth_that_everybody_can_read(heard: list[Message], tell: Tell) -> None:
+    """Deeper ones are text: a reader further down the stack could not decode them."""
+    deep: object = "end"
+    for _ in range(300):
+        deep = [deep]
+    alerting.critical("Deep", details={"value": deep})
+    tell()
+
+    (told,) = heard
+    assert "end" in str(told.details)
+    assert json.dumps(told.details).count("[") == 300
+    assert isinstance(told.details["value"][0][0], list)
+
+
+def test_a_secret_of_digits_is_masked_and_loses_no_alert(heard: list[Message], tell: Tell) -> None:
+    """Within a number, too, which is then a text."""
+    hide(["918273645546"])
+    alerting.critical("Pin", details={"pin": 918273645546, "list": [1918273645546.5, 7, None, True], "918273645546": 1})
+    tell()
+
+    assert heard[0].details == {"pin": "***", "list": ["1***.5", 7, None, True], "***": 1}
 
 
 def test_an_alert_holds_no_secret(settings: Settings, heard: list[Message], tell: Tell) -> None:

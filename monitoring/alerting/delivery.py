@@ -14,14 +14,15 @@ from typing import Any, Final
 
 import structlog
 from django.db import DatabaseError, connections, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from jobs import audit, counters
 from monitoring.alerting import code_handlers
 from monitoring.alerting.channels import CHANNELS, ChannelResponse, Undeliverable
 from monitoring.alerting.channels.base import LONGEST_ANSWER, DeliveryFailed
-from monitoring.alerting.message import Message, from_json
-from monitoring.models import AlertHandler, Delivery
+from monitoring.alerting.message import RESOLVE, TEST, Message, from_json
+from monitoring.models import AlertHandler, Delivery, Notice
 from scheduler_project.logs import SHORTEST_SECRET, hide, masked
 from scheduler_project.text import line
 
@@ -131,6 +132,8 @@ def send(delivery: Delivery) -> ChannelResponse:
     handler = delivery.handler
     if handler is None:
         raise Undeliverable("the handler was deleted")
+    if not handler.enabled and delivery.action != TEST:
+        raise Undeliverable("the handler is disabled")
     return send_by(handler, message)
 
 
@@ -192,7 +195,11 @@ def _record(delivery: Delivery, status: str, answer: ChannelResponse) -> None:
     }
     if status == Delivery.Status.SENT:
         changes["sent_at"] = now
-    Delivery.objects.filter(pk=delivery.pk).update(**changes)
+    if not _claimed_by(delivery, status).update(**changes):
+        log.info("alert.late_result", delivery=delivery.pk, attempt=delivery.attempts, status=status)
+        return
+    if status == Delivery.Status.FAILED and delivery.action == RESOLVE:
+        _owe_resolution(delivery)
     if answer.retry_after:  # the receiver does not mean this message only
         until = now + answer.retry_after
         Delivery.objects.pending().filter(target=delivery.target, next_at__lt=until).update(next_at=until)
@@ -203,6 +210,23 @@ def _record(delivery: Delivery, status: str, answer: ChannelResponse) -> None:
         log.info("alert.delivered", **values, attempt=delivery.attempts)
     else:
         log.warning("alert.delivery_failed", **values, attempt=delivery.attempts, error=answer.text, status=status)
+
+
+def _claimed_by(delivery: Delivery, status: str) -> QuerySet[Delivery]:
+    """The delivery's row, if this attempt may still say how it ended.
+
+    An attempt that took longer than CLAIM may have been made again: its success counts, its failure says nothing.
+    """
+    row = Delivery.objects.filter(pk=delivery.pk)
+    if status == Delivery.Status.SENT:
+        return row.exclude(status=Delivery.Status.SENT)
+    return row.filter(status=Delivery.Status.PENDING, attempts=delivery.attempts)
+
+
+def _owe_resolution(delivery: Delivery) -> None:
+    """Send the resolution again once its handler is enabled: without it PagerDuty's incident stays open."""
+    if delivery.handler and AlertHandler.objects.filter(pk=delivery.handler.pk, enabled=False).exists():
+        Notice.objects.filter(alert=delivery.alert_id, target=delivery.target).update(thinks_open=True)
 
 
 @transaction.atomic

@@ -1,8 +1,8 @@
 """Turns counted occurrences into deliveries: who is notified of what, and when.
 
 Each target has a notice for each alert. The first occurrence is sent at once, then nothing for ALERT_THROTTLE_SECONDS,
-then one message for all repeats. A target that got an alert also gets its resolution. Nothing more is sent about an
-acknowledged alert until it is resolved.
+then one message for all repeats. A target that got an alert also gets its resolution; a disabled handler gets it once
+it is enabled again. Nothing more is sent about an acknowledged alert until it is resolved.
 """
 
 from collections.abc import Mapping
@@ -120,7 +120,8 @@ def _send_triggers(known: Mapping[str, Target], now: datetime) -> None:
     waiting = Notice.objects.unsent().select_related("alert").order_by("id")
     for notice in waiting:
         alert, target = notice.alert, known.get(notice.target)
-        if target is None or (alert.resolved_at and (notice.notified_at or target.is_quiet(alert, now))):
+        was_seen = notice.notified_at or alert.acknowledged_at
+        if target is None or (alert.resolved_at and (was_seen or target.is_quiet(alert, now))):
             Notice.objects.filter(pk=notice.pk).update(unsent=0)  # the target is gone, or the alert resolved meanwhile
             continue
         throttled = notice.notified_at is not None and now - notice.notified_at < settings.ALERT_THROTTLE
@@ -132,7 +133,9 @@ def _send_triggers(known: Mapping[str, Target], now: datetime) -> None:
 
 def _send_resolutions(known: Mapping[str, Target], now: datetime) -> None:
     ended = Notice.objects.filter(thinks_open=True, alert__resolved_at__isnull=False).select_related("alert")
-    for notice in ended.order_by("id"):
+    # A disabled handler is owed the resolution until it is enabled again.
+    disabled = [target_of(handler).name for handler in AlertHandler.objects.filter(enabled=False)]
+    for notice in ended.exclude(target__in=disabled).order_by("id"):
         alert, target = notice.alert, known.get(notice.target)
         if target is not None and target.is_quiet(alert, now):
             continue

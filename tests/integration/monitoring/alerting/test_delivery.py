@@ -11,9 +11,11 @@ from redis import Redis
 
 from jobs import counters
 from monitoring import alerting
-from monitoring.alerting import code_handlers, dead_letters, delivery, routing
+from monitoring.alerting import code_handlers, dead_letters, delivery, routing, store
+from monitoring.alerting.channels import ChannelResponse
+from monitoring.alerting.channels.base import DeliveryFailed
 from monitoring.alerting.message import Message
-from monitoring.models import Alert, AlertHandler, Delivery, Kind, Severity
+from monitoring.models import Alert, AlertHandler, Delivery, Kind, Notice, Severity
 from tests.support.alerts import Tell, webhook
 from tests.support.dead_letters import make_dead_letters
 from tests.support.receivers import HttpReceiver
@@ -162,6 +164,63 @@ def test_a_handler_gets_the_alerts_that_it_selects(
     tell()
 
     assert [got.json["count"] for got in receiver.got] == counts
+
+
+def test_an_alert_that_was_acknowledged_before_its_first_message_is_forgotten_when_it_resolves(
+    receiver: HttpReceiver, tell: Tell
+) -> None:
+    """Its occurrences are not read again in every round, nor added to those after it is reopened."""
+    webhook(receiver)
+    alerting.critical("x")
+    alerting.acknowledge(Alert.objects.all(), actor="user:ann")
+    tell()
+    alerting.resolve(Alert.objects.all(), actor=store.MONITOR)
+    tell()
+    unsent = Notice.objects.unsent().count()
+    alerting.critical("x")
+    tell()
+
+    assert unsent == 0
+    assert [got.json["count"] for got in receiver.got] == [1]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("second", "late", "status", "answer"),
+    [(200, 503, "sent", "called"), (503, 200, "sent", "called"), (503, 503, "pending", "second")],
+)
+def test_an_attempt_that_ends_late_undoes_no_other(
+    heard: list[Message], redis: Redis, second: int, late: int, status: str, answer: str
+) -> None:
+    """Another monitor made it again meanwhile. Whichever succeeded counts; a late failure says nothing."""
+    went_on = threading.Event()
+    answers = iter([("late", late), ("second", second)])
+
+    @alerting.register_handler
+    def slow(_message: Message) -> None:
+        text, code = next(answers)
+        if text == "late":
+            went_on.wait(20)
+        if code != 200:
+            raise DeliveryFailed(ChannelResponse(text, code))
+
+    try:
+        alerting.critical("x")
+        routing.route(timezone.now())
+        wanted = Delivery.objects.exclude(handler_name__endswith="keep")
+        lanes = delivery.Lanes()
+        lanes.work(timezone.now())
+        wait_until(lambda: wanted.get().attempts == 1, what="the first attempt has begun")
+        wanted.update(next_at=timezone.now() - timedelta(seconds=1))  # CLAIM is over
+        delivery.deliver(wanted.get())
+        went_on.set()
+        lanes.wait(20)
+    finally:
+        went_on.set()
+        code_handlers.unregister_handler(slow)
+
+    kept = wanted.get()
+    assert (kept.status, kept.attempts, kept.answer) == (status, 2, answer)
 
 
 def test_quiet_hours_delay_warnings(receiver: HttpReceiver, tell: Tell) -> None:

@@ -158,12 +158,17 @@ def error_of(operation: str, error: FieldError) -> JobError:
 
 
 def says_completed(error: FieldError) -> bool:
+    """Whether a mutation is refused because the event is completed already, as its message says."""
+    return error.refuses(error.alias) and bool(_COMPLETED.search(error.message))
+
+
+def expires_nothing(error: FieldError) -> bool:
     """Whether expireEvent is refused because the event is completed already: by contract, with BAD_REQUEST.
 
     An error without a path may be about the request itself; then only its message tells.
     """
     by_contract = error.code == "BAD_REQUEST" and bool(error.path)
-    return error.refuses(error.alias) and (by_contract or bool(_COMPLETED.search(error.message)))
+    return says_completed(error) or (by_contract and error.refuses(error.alias))
 
 
 def _first(table: Mapping[re.Pattern[str], type[JobError]], message: str) -> type[JobError] | None:

@@ -7,7 +7,7 @@ from typing import Final
 from jobs.errors import JobError, MustWait, NotAuthorized, TooLarge
 from jobs.main_api.answers import Answer
 from jobs.main_api.batches import Send, Suspicion, alias_of, forbid_singly, named_in
-from jobs.main_api.errors import says_completed
+from jobs.main_api.errors import expires_nothing
 from jobs.main_api.listing import Listing, read_one
 from jobs.main_api.model import Event, Expired
 from jobs.main_api.updating import error_of_update, failed_position, no_answer
@@ -62,7 +62,7 @@ class Expiring:
             return
         first = answer.errors[0]
         position = failed_position(EXPIRE, len(ids), first)
-        error = None if says_completed(first) else error_of_update(EXPIRE, first)
+        error = None if expires_nothing(first) else error_of_update(EXPIRE, first)
         if position is None:
             self._trace(batch, answer, error)
         else:

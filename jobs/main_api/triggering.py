@@ -89,7 +89,10 @@ def complete(event_id: str, ask: Ask, *, key: str, sending: Sending) -> Completi
 
 
 def read_completion(answer: Answer, event_id: str) -> Completion:
-    """Interpret the response to completeEvent by the table in answers.py; it runs effects, as executeEffect does."""
+    """Interpret the response to completeEvent by the table in answers.py; it runs effects, as executeEffect does.
+
+    That BAD_REQUEST means "completed already" is promised for expireEvent only: here the message has to say so.
+    """
     done = answer.data.get(COMPLETE)
     if isinstance(done, Mapping):
         return _sum(done)

@@ -1,5 +1,6 @@
 """TRIGGER_EVENT after an attempt that has begun a request, and clearly has not sent it or was refused."""
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -170,3 +171,19 @@ def test_an_event_whose_effects_were_executed_is_completed_though_it_is_not_list
 
     assert again(job).state == State.SUCCEEDED
     assert (executed(today), is_completed(today)) == (ids, True)
+
+
+def test_a_completion_that_is_refused_is_a_dead_letter(sandbox: SandboxApi) -> None:
+    """By the contract only expireEvent says BAD_REQUEST for what is completed already."""
+    sandbox.control("POST", "dialect", {"dialect": "contract"})
+    refusal = {
+        "message": "the event has unresolved prerequisites",
+        "path": ["completeEvent"],
+        "extensions": {"code": "BAD_REQUEST"},
+    }
+    reply = {"body": json.dumps({"data": None, "errors": [refusal]})}
+    sandbox.control("POST", "faults", {"operations": ["completeEvent"], "replies": [reply]})
+    job = run(trigger_job())
+
+    assert (job.state, job.may_have_been_applied, states_of(job)) == (State.DEAD, False, ["planned"])
+    assert "the event has unresolved prerequisites" in job.error

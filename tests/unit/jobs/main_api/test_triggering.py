@@ -48,6 +48,7 @@ def test_an_event_is_completed_however_malformed_the_rest_is(answer: Answer, exp
         (refused(f"event {EVENT} does not exist", "NOT_FOUND"), NotFound),
         (refused("no", "FORBIDDEN"), NotAuthorized),
         (refused("no", "BAD_USER_INPUT"), PermanentError),
+        (refused(f"Event {EVENT} has unresolved prerequisites", "BAD_REQUEST"), PermanentError),
         (refused("something broke", "INTERNAL_SERVER_ERROR"), OutcomeUnknown),
         (refused("no", "BAD_USER_INPUT", ("completeEvent", "pre")), OutcomeUnknown),
         (Answer({"completeEvent": None}, ()), OutcomeUnknown),

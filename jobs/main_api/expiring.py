@@ -8,9 +8,9 @@ from jobs.errors import JobError, MustWait, NotAuthorized, TooLarge
 from jobs.main_api.answers import Answer
 from jobs.main_api.batches import Send, Suspicion, alias_of, forbid_singly, named_in
 from jobs.main_api.errors import expires_nothing
-from jobs.main_api.listing import Listing, read_one
+from jobs.main_api.listing import Listing
 from jobs.main_api.model import Event, Expired
-from jobs.main_api.updating import error_of_update, failed_position, no_answer
+from jobs.main_api.updating import error_of_update, failed_position, read_mutation
 
 EXPIRE_BATCH: Final = 10  # aliased expireEvent mutations per request
 EXPIRE: Final = "expireEvent"
@@ -71,9 +71,9 @@ class Expiring:
     def _read(self, ids: Sequence[str], answer: Answer) -> None:
         """Of an answer without errors: the events up to the first that it says nothing about."""
         for position, event_id in enumerate(ids):
-            ran = read_one(EXPIRE, alias_of(position, len(ids), EXPIRE), answer, Expired)
-            if not isinstance(ran, Expired):
-                self.answers[event_id] = ran if isinstance(ran, JobError) else no_answer(EXPIRE, event_id)
+            ran = read_mutation(EXPIRE, alias_of(position, len(ids), EXPIRE), answer, Expired, entity_id=event_id)
+            if isinstance(ran, JobError):
+                self.answers[event_id] = ran
                 return
             self.answers[event_id] = None
 

@@ -95,6 +95,8 @@ def read_completion(answer: Answer, event_id: str) -> Completion:
     """
     done = answer.data.get(COMPLETE)
     if isinstance(done, Mapping):
+        if (other := _event_id(done)) not in ("", event_id):
+            raise Request.ONCE.unclear(f"{COMPLETE}: asked for {event_id}, got {text.plain(other[:100])}")
         return _sum(done)
     if refusal := refusal_of(answer, COMPLETE, about=event_id):
         if says_completed(refusal):
@@ -102,6 +104,12 @@ def read_completion(answer: Answer, event_id: str) -> Completion:
         raise error_of(COMPLETE, refusal)
     reason = str(error_of(COMPLETE, answer.errors[0])) if answer.errors else f"{COMPLETE}: the answer is {done!r}"
     raise Request.ONCE.unclear(reason[:LONGEST_REASON])
+
+
+def _event_id(done: Mapping[str, Any]) -> str:
+    event = done.get("event")
+    found = event.get("id") if isinstance(event, Mapping) else None
+    return found if isinstance(found, str) else ""
 
 
 def _sum(done: Mapping[str, Any]) -> Completion:

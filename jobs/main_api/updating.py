@@ -1,7 +1,7 @@
 """Sends many updates in aliased requests, so that a failing one harms no other."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Generic
+from typing import Any, Final, Generic, TypeVar
 
 from jobs.errors import JobError, MustWait, NotAuthorized, TooComplex, TooLarge
 from jobs.main_api.answers import Answer, Request
@@ -11,6 +11,7 @@ from jobs.main_api.listing import read_one
 from jobs.main_api.model import Written
 from jobs.main_api.updates import E, Update, sort_by_state
 
+T = TypeVar("T")
 WRITE_BATCH: Final = 50  #: aliased updates per request
 
 
@@ -64,9 +65,9 @@ class Updating(Generic[E]):
         """Record what has become of a request's updates: of one of them at least."""
         if not answer.errors:
             for n, update in enumerate(batch):
-                ran = read_one(self._name, alias_of(n, len(batch), self._name), answer, Written)
-                unclear = no_answer(self._name, update.entity.id) if ran is None else ran
-                self._end(update, unclear if isinstance(unclear, JobError) else None)
+                alias = alias_of(n, len(batch), self._name)
+                ran = read_mutation(self._name, alias, answer, Written, entity_id=update.entity.id)
+                self._end(update, ran if isinstance(ran, JobError) else self._not_written(update, ran))
             return
         error = error_of_update(self._name, answer.errors[0])
         position = failed_position(self._name, len(batch), answer.errors[0])
@@ -78,6 +79,13 @@ class Updating(Generic[E]):
             for update in batch[:position]:
                 self._end(update, None)
             self._blame(batch[position], error, counts=position == 0 and isinstance(error, NotAuthorized))
+
+    def _not_written(self, update: Update[E], ran: Written) -> JobError | None:
+        """The error of an answer with a version that no update can have made."""
+        if ran.version > update.entity.version:
+            return None
+        versions = f"{update.entity.id} is at version {ran.version} after an update of version {update.entity.version}"
+        return Request.UPDATE.unclear(f"{self._name}: {versions}")
 
     def _trace(self, batch: Sequence[Update[E]], error: JobError) -> None:
         """Find out by reading back what has run before an error that names no alias."""
@@ -132,6 +140,14 @@ def failed_position(name: str, size: int, error: FieldError) -> int | None:
 def error_of_update(name: str, error: FieldError) -> JobError:
     """By its kind, unless it is below the field: that has run then, and running it again changes nothing."""
     return error_of(name, error) if error.refuses(error.alias) else Request.UPDATE.unclear(str(error_of(name, error)))
+
+
+def read_mutation(name: str, alias: str, answer: Answer, kind: type[T], *, entity_id: str) -> T | JobError:
+    """Read what a mutation has answered, without errors. Its outcome is unknown unless that is about `entity_id`."""
+    ran = read_one(name, alias, answer, kind, entity_id=entity_id)
+    if ran is None:
+        return no_answer(name, entity_id)
+    return Request.UPDATE.unclear(str(ran)) if isinstance(ran, JobError) else ran
 
 
 def no_answer(name: str, entity_id: str) -> JobError:

@@ -72,7 +72,7 @@ def test_an_unclear_answer_may_be_sent_again(api: MainApi, sandbox: SandboxApi) 
     ids=str,
 )
 def test_an_answer_that_says_nothing_is_no_success(data: dict[str, Any]) -> None:
-    with pytest.raises(TransientError):
+    with pytest.raises(OutcomeUnknown):
         read_advance(Answer(data), "c-1")
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from jobs.errors import Forbidden, JobError, NotAuthorized
+from jobs.errors import Forbidden, JobError, NotAuthorized, OutcomeUnknown
 from jobs.main_api.answers import Answer
 from jobs.main_api.errors import FieldError
 from jobs.main_api.expiring import EXPIRE_BATCH, Expiring
@@ -82,3 +82,18 @@ def test_a_main_api_that_refuses_all_is_not_stormed(placed: bool) -> None:
 
     assert {type(answer) for answer in answers.values()} == {NotAuthorized}
     assert api.requests <= 5
+
+
+def test_an_answer_about_another_event_is_unclear() -> None:
+    """The others of the request expire."""
+    api = Events(3, set(), placed=True, words="")
+
+    def send(name: str, each: Sequence[Mapping[str, Any]], *, key: str = "") -> Answer:
+        data = api.send(name, each, key=key).data
+        odd = {alias: {**one, "id": "e-9"} if one["id"] == "e-1" else one for alias, one in data.items()}
+        return Answer(odd)
+
+    answers = Expiring(send, api.overdue).run(list(api.open), "job")
+
+    assert {one: type(error) for one, error in answers.items() if error} == {"e-1": OutcomeUnknown}
+    assert set(answers) == {"e-0", "e-1", "e-2"}

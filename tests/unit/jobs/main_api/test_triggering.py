@@ -54,6 +54,7 @@ def test_an_event_is_completed_however_malformed_the_rest_is(answer: Answer, exp
         (Answer({"completeEvent": None}, ()), OutcomeUnknown),
         (Answer({"completeEvent": "ok"}, ()), OutcomeUnknown),
         (Answer({}, ()), OutcomeUnknown),
+        (Answer({"completeEvent": {"event": {"id": "e-99", "isCompleted": True}}}, ()), OutcomeUnknown),
     ],
 )
 def test_only_a_clear_refusal_says_that_nothing_was_done(answer: Answer, error: type[JobError]) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from jobs.errors import JobError, NotAuthorized, NotFound, VersionConflict
+from jobs.errors import JobError, NotAuthorized, NotFound, OutcomeUnknown, VersionConflict
 from jobs.main_api.answers import Answer
 from jobs.main_api.batches import Limits
 from jobs.main_api.errors import FieldError
@@ -109,3 +109,32 @@ def test_conflicts_are_found_by_reading_back(changed: set[int], gone: set[int]) 
         found[type(answer)].add(one)
     assert found[NotFound] == {f"s-{n}" for n in gone}
     assert found[VersionConflict] == {f"s-{n}" for n in changed - gone}
+
+
+@pytest.mark.parametrize(
+    ("second", "is_written"),
+    [
+        ({"id": "s-1", "version": 2}, True),
+        ({"id": "s-1", "version": 3}, True),  # somebody else was quick
+        ({"id": "s-1", "version": 1}, False),
+        ({"id": "s-9", "version": 2}, False),
+        ({"id": "s-1"}, False),
+        ({}, False),
+        (None, False),
+    ],
+    ids=str,
+)
+def test_an_answer_about_another_entity_is_unclear(second: dict[str, Any] | None, is_written: bool) -> None:
+    """Or with a version that no update can have made. The others of the request are not concerned."""
+    api = Towns(3, set(), placed=True, words="")
+    updates = [Update(town(one), level=1, variables={"population": 7}, key="job") for one in api.versions]
+
+    def send(each: Sequence[Mapping[str, Any]], key: str) -> Answer:
+        answer = api.send(each, key)
+        return answer._replace(data={**answer.data, "a1": second})
+
+    answers = Updating("updateSettlement", Limits(), send, api.read).run(updates, "branch")
+
+    assert [isinstance(answers[one], Settlement) for one in api.versions] == [True, is_written, True]
+    unclear = answers["s-1"]
+    assert is_written or (isinstance(unclear, OutcomeUnknown) and unclear.may_resend)

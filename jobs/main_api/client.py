@@ -19,6 +19,7 @@ from jobs.main_api.answers import Answer, Request
 from jobs.main_api.asking import Asking
 from jobs.main_api.batches import Limits
 from jobs.main_api.beyond_contract import BeyondContract
+from jobs.main_api.branches import MainBranches, may_be_about_branch
 from jobs.main_api.breaker import Breaker
 from jobs.main_api.budget import TIMEOUT_S, Budget
 from jobs.main_api.cache import Cache
@@ -62,7 +63,9 @@ class MainApi:
         self.cache = cache
         self.versions = versions
         self.observers: list[Callable[[ApiCall], None]] = []
-        self._main_branches: dict[str, Branch] = {}
+        self._branches = MainBranches(
+            lambda campaign_id: self._reading.list_all("branches", {"campaignId": campaign_id}, Branch)
+        )
         self._limits = Limits()
         self._names = Names(self.ask)
         self._beyond_contract = BeyondContract()
@@ -87,15 +90,7 @@ class MainApi:
 
     def main_branch(self, campaign_id: str) -> Branch:
         """Return the branch without a parent, which updates go to. Raises PermanentError if there is none."""
-        known = self._main_branches.get(campaign_id)
-        if known is None:
-            branches = self._reading.list_all("branches", {"campaignId": campaign_id}, Branch)
-            known = next((branch for branch in branches if branch.parent_id is None), None)
-            if known is None:
-                branches.whole()  # raises if the main branch may be among the unreadable ones
-                raise PermanentError(f"branches: campaign {campaign_id} has no main branch")
-            self._main_branches[campaign_id] = known
-        return known
+        return self._branches.of(campaign_id)
 
     def effect(self, effect_id: str) -> Effect | None:
         """Return an effect, at most five minutes old."""
@@ -189,8 +184,18 @@ class MainApi:
 
         Raises PermanentError if `to` is not after the world time, and VersionConflict if somebody else moves it.
         """
-        wanted = {"campaignId": campaign_id, "to": to, "branchId": branch_id}
-        return read_advance(self._batch(ADVANCE, [{"input": wanted}], key=key), campaign_id)
+
+        def send(branch_id: str) -> AdvancedClock:
+            wanted = {"campaignId": campaign_id, "to": to, "branchId": branch_id}
+            return read_advance(self._batch(ADVANCE, [{"input": wanted}], key=key), campaign_id)
+
+        try:
+            return send(branch_id)
+        except PermanentError as refused:
+            successor = self._branches.successor(branch_id) if may_be_about_branch(refused) else None
+            if successor is None:
+                raise
+            return send(successor.id)
 
     # -- requests
 
@@ -242,6 +247,14 @@ class MainApi:
             return self._reading.find_each(SINGLE[kind], list(ids), kind)
 
         answers = Updating(name, self._limits, send, read_back).run(updates, branch_id)
+        refused = [update for update in updates if may_be_about_branch(answers[update.entity.id])]
+        try:
+            successor = self._branches.successor(branch_id) if refused else None
+        except JobError as unread:
+            successor = None
+            answers |= {update.entity.id: unread for update in refused}
+        if successor:
+            answers |= Updating(name, self._limits, send, read_back).run(refused, successor.id)
         self.versions.note({i: one.version for i, one in answers.items() if isinstance(one, kind)})
         return answers
 

@@ -257,10 +257,10 @@ def _move(run: Run, clock: WorldTime, target: WorldTime) -> _Moved:
     Where the main API refuses, the clock says why: others have moved it, up to the target or not yet; or it stands
     still, and the refusal is about the request. So it is with an answer by which time has not moved.
     """
-    branch = run.api.main_branch(run.campaign_id)
     for _ in range(TRIES):
         if clock >= target:
             return _Moved(None, target)
+        branch = run.api.main_branch(run.campaign_id)
         key = f"{run.job_id}:{clock.isoformat()}"
         try:
             moved = run.api.advance_world_time(run.campaign_id, target.isoformat(), branch_id=branch.id, key=key)

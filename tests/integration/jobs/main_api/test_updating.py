@@ -6,13 +6,10 @@ import msgspec
 import pytest
 from redis import Redis
 
-from jobs.errors import (
-    OutcomeUnknown,
-    TooLarge,
-    VersionConflict,
-)
+from jobs.errors import JobError, OutcomeUnknown, PermanentError, TooLarge, TransientError, VersionConflict
+from jobs.main_api import branches
 from jobs.main_api.client import MainApi
-from jobs.main_api.model import Settlement
+from jobs.main_api.model import AdvancedClock, Settlement
 from jobs.main_api.updates import Update
 from tests.support.main_api import event_of, of_an_api, settlements_of
 from tests.support.receivers import other_api
@@ -117,3 +114,55 @@ def test_an_error_below_an_update_may_be_sent_again(redis: Redis, code: str) -> 
         expired = api.expire_events([event_of("e-1")], key="job")["e-1"]
 
     assert [type(written), type(expired)] == [OutcomeUnknown, OutcomeUnknown]
+
+
+class Restored:
+    """A main API with one campaign, whose main branch may become another."""
+
+    def __init__(self) -> None:
+        self.main, self.reads, self.is_down = "old", 0, False
+
+    def answer(self, request: dict[str, Any]) -> dict[str, Any] | int:
+        wanted = request["variables"].get("input")
+        if wanted is None:
+            self.reads += "branches" in request["query"]
+            branch = {"id": self.main, "campaignId": "c-1", "name": "main", "parentId": None}
+            return 500 if self.is_down else {"data": {"branches": [branch]}}
+        name = "advanceWorldTime" if "to" in wanted else "updateSettlement"
+        if wanted["branchId"] != self.main:
+            error = {"message": "no such branch", "path": [name], "extensions": {"code": "BAD_USER_INPUT"}}
+            return {"data": None, "errors": [error]}
+        clock = {"campaignId": "c-1", "currentWorldTime": wanted.get("to")}
+        return {"data": {name: {"id": request["variables"].get("id"), "version": 2, **clock}}}
+
+
+@pytest.mark.parametrize("operation", ["update", "advance"])
+@pytest.mark.parametrize(
+    ("renewed_after", "is_down", "error", "reads"),
+    [(0.0, False, None, 2), (0.0, True, TransientError, 2), (60.0, False, PermanentError, 1)],
+    ids=["found", "unread", "read just now"],
+)
+def test_a_campaign_may_get_another_main_branch(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch, operation: str, renewed_after: float, is_down: bool,
+    error: type[JobError] | None, reads: int,
+) -> None:  # fmt: skip
+    """Made anew or restored: what was refused is sent again. Branches are not read at each refusal."""
+    monkeypatch.setattr(branches, "RENEWED_AFTER_S", renewed_after)
+    restored = Restored()
+    town = Settlement(id="s-1", kingdom_id="k", name="S", level=1, variables={}, version=1)
+    done: object
+    with other_api(restored.answer) as url:
+        api = of_an_api(redis, url)
+        old = api.main_branch("c-1").id
+        restored.main, restored.is_down = "new", is_down
+        try:
+            if operation == "update":
+                done = api.update_settlements([Update(town, level=2, variables={}, key="job")], branch_id=old)["s-1"]
+            else:
+                done = api.advance_world_time("c-1", "1001-06-02T00:00:00.000Z", branch_id=old, key="job")
+        except JobError as raised:
+            done = raised
+
+    assert type(done) in (error, Settlement, AdvancedClock)
+    assert isinstance(done, JobError) == (error is not None)
+    assert restored.reads == reads

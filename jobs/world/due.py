@@ -45,14 +45,14 @@ def due_by(first: M | None, every: timedelta, reading: M) -> Due[M] | None:
 
     Raises ValueError if `every` is not positive.
     """
-    return cast("Due[M] | None", _due_by(cast("Any", first), every, cast("Any", reading)))
+    return cast("Due[M] | None", _due_by(cast("Any", first), every, cast("Any", reading), MOST_OCCURRENCES))
 
 
 @lru_cache(maxsize=4096)  # most entities of a campaign are due at the same times
-def _due_by(first: Any, every: timedelta, reading: Any) -> Due[Any] | None:
+def _due_by(first: Any, every: timedelta, reading: Any, most: int) -> Due[Any] | None:
     if every <= timedelta(0):
         raise ValueError(f"the interval must be positive, got {every}")
     if first is None or first > reading:
         return None
-    steps = min((reading.at - first.at) // every, MOST_OCCURRENCES - 1)
+    steps = min((reading.at - first.at) // every, most - 1)
     return Due(type(first)(first.at + steps * every), steps + 1)

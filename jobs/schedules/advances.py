@@ -9,12 +9,14 @@ from uuid import UUID, uuid4
 
 import structlog
 from django.db import transaction
+from django.db.models import F, Q
 from django.utils import timezone
 
 from jobs import actor as actors
 from jobs import calendars, claims, service, stops
 from jobs.models import AdvanceSource, AuditEntry, CampaignClock, ScheduleRow, WorldAdvance
 from jobs.registry import types_on_world_time
+from jobs.schedules.rows import batches
 from jobs.states import State
 from jobs.world.calendars.calendar import Calendar
 from jobs.world.clock import WorldTime, sortable
@@ -32,6 +34,8 @@ def react(campaign_id: str, reading: WorldTime, *, source: AdvanceSource, actor:
     clock, world_time = _lock(campaign_id), reading.isoformat()
     if clock.processed_world_time == world_time:
         return None
+    if clock.processed_world_time and reading < WorldTime.parse(clock.processed_world_time):
+        _forget_later(campaign_id, reading)
     planned = WorldAdvance.objects.filter(campaign_id=campaign_id, to_time=world_time, processed_at=None)
     advance = planned.order_by("id").first() or WorldAdvance(
         campaign_id=campaign_id,
@@ -123,6 +127,22 @@ def find_movement(campaign_id: str, over: WorldTime) -> WorldAdvance | None:
 def _lock(campaign_id: str) -> CampaignClock:
     CampaignClock.objects.get_or_create(campaign_id=campaign_id)
     return CampaignClock.objects.select_for_update().get(pk=campaign_id)
+
+
+def _forget_later(campaign_id: str, reading: WorldTime) -> None:
+    """World time was set back, as by a restore of the main API: let the entities' marks say what was applied.
+
+    What the schedules know of later times has not happened any more, and would hide older marks.
+    """
+    now = sortable(reading)
+    later = Q(anchor__gt=now) | Q(next_due__gt=now)
+    rows = ScheduleRow.objects.filter(later, campaign_id=campaign_id, clock="world")
+    locked = list(rows.select_for_update().order_by("id").values_list("id", flat=True))  # in everybody's order
+    for batch in batches(locked):
+        every = ScheduleRow.objects.filter(id__in=batch)
+        every.filter(next_due__gt=now).update(fire_at=F("next_due"))
+        every.filter(anchor__gt=now).update(anchor="")
+    log.warning("advance.set_back", campaign_id=campaign_id, world_time=reading.isoformat(), schedules=len(locked))
 
 
 def _process(advance: WorldAdvance, actor: str) -> None:

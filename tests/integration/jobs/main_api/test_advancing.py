@@ -10,6 +10,7 @@ from jobs.main_api.answers import Answer
 from jobs.main_api.client import MainApi
 from jobs.main_api.model import AdvancedClock
 from sandbox.dialect import DIALECTS
+from tests.support.dialects import let_time_move
 from tests.support.servers import SandboxApi
 
 WAS, TO = "1001-06-01T12:00:00.000Z", "1001-06-02T00:00:00.000Z"
@@ -46,6 +47,7 @@ def test_a_conflict_is_told_apart(api: MainApi, sandbox: SandboxApi, points: lis
 
 
 def test_a_campaign_that_is_gone_is_not_found(api: MainApi, sandbox: SandboxApi) -> None:
+    let_time_move(sandbox)
     with pytest.raises(NotFound):
         advance(api, campaign_id="none")
 

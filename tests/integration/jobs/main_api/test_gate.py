@@ -148,9 +148,10 @@ def test_too_many_requests_halve_the_window(api: MainApi, sandbox: SandboxApi, r
 
 
 @pytest.fixture
-def held(redis: Redis) -> Iterator[str]:
-    """The only permit, in another process's hands."""
+def held(redis: Redis, api: MainApi) -> Iterator[str]:
+    """The only permit, in another process's hands; the client knows of the limit."""
     limits.publish(Limits(in_flight=1), redis)
+    wait_until(lambda: api.transport.gate.budget.limits().exist)
     other = Budget(redis, timeout=timedelta(seconds=TIMEOUT_S))
     ticket = other.acquire(":a", "j", until=time.monotonic() + 60, must_stop=lambda: False) or ""
     yield ticket

@@ -4,7 +4,7 @@ jobs/service.py does the work.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -22,6 +22,7 @@ from jobs.states import CANCELLABLE, DISCARDABLE, RESCHEDULABLE, RETRYABLE, WAIT
 from jobs.stops import AT_WORLD_TIME
 from ops.humanize import format_count
 from ops.labels import label_of_left
+from ops.meanwhile import CHANGED, is_decided, split_decided
 from scheduler_project.text import StrOrPromise
 
 STEP = 500  #: jobs a step: a transaction of a fraction of a second
@@ -178,6 +179,11 @@ class Preview:
     """Jobs created after the preview have greater ids and are left out."""
 
     @property
+    def states(self) -> str:
+        """The states of the jobs it would change, as the form of the dry run carries them."""
+        return ",".join(self.will)
+
+    @property
     def count(self) -> int:
         """Jobs it would change."""
         return sum(self.will.values())
@@ -232,11 +238,15 @@ def explain_rest(due: int, skipped: Mapping[str, int], unknown: int = 0) -> list
     return found
 
 
-def preview(verb: Verb, jobs: QuerySet[Job]) -> Preview:
+def preview(verb: Verb, jobs: QuerySet[Job], shown: Collection[str] = ()) -> Preview:
+    """The dry run. Jobs in a state that was not among those `shown` before, if any, are left as in `step`."""
+    until = new_job_id()  # before the count: what somebody decides during it counts as later
     will, left, twice = Counter[str](), Counter[str](), 0
     for row in jobs.order_by().values("state", "may_have_been_applied").annotate(n=Count("pk")):
         state, applied, count = State(row["state"]), row["may_have_been_applied"], row["n"]
-        if verb.allows(state, may_have_been_applied=applied):
+        if is_decided(state, verb.allowed, shown):
+            left[f"{state}, {CHANGED}"] += count
+        elif verb.allows(state, may_have_been_applied=applied):
             will[state.value] += count
             twice += count * applied
         else:
@@ -244,15 +254,22 @@ def preview(verb: Verb, jobs: QuerySet[Job]) -> Preview:
     if not verb.of_world_time and (waiting := jobs.filter(state=State.SCHEDULED, due_at=AT_WORLD_TIME).count()):
         will[State.SCHEDULED.value] -= waiting
         left[f"{State.SCHEDULED}, waits for a world time"] = waiting
-    return Preview(verb=verb, will=dict(+will), skipped=dict(left), applied=twice, until=new_job_id())
+    return Preview(verb=verb, will=dict(+will), skipped=dict(left), applied=twice, until=until)
 
 
 def step(
-    action: JobAction, jobs: QuerySet[Job], *, after: UUID | None, until: UUID, may_discard: bool = True
+    action: JobAction,
+    jobs: QuerySet[Job],
+    *,
+    after: UUID | None,
+    until: UUID,
+    shown: Collection[str] = (),
+    may_discard: bool = True,
 ) -> Progress:
     """Do the next STEP of `jobs`, by id, as part of the action. Raises InvalidJob if its due time is not valid.
 
-    Without `may_discard` no discarded jobs are restored.
+    Dead letters and cancelled jobs are left if they became so after the dry run, or if the states that it showed are
+    others. Without `may_discard` no discarded jobs are restored.
     """
     some = jobs.filter(pk__lt=until).order_by("pk")
     if after:
@@ -260,17 +277,21 @@ def step(
     batch = list(some[:STEP])
     with transaction.atomic():
         command = _choose_command(action, may_discard)
-        report = command(batch, actor=action.actor, reason=action.reason, action=action)
+        kept, changed = split_decided(batch, VERBS[action.verb].allowed, shown, until)
+        report = command(kept, actor=action.actor, reason=action.reason, action=action)
+        report.skipped.update({CHANGED: len(changed)} if changed else {})
         actions.count(action, moved=len(report.done), skipped=report.skipped.total())
     last = batch[-1].pk if len(batch) == STEP else None
     return Progress(len(report.done), report.skipped, report.due, report.unknown, last)
 
 
-def run(action: JobAction, jobs: QuerySet[Job], *, until: UUID, may_discard: bool = True) -> Progress:
+def run(
+    action: JobAction, jobs: QuerySet[Job], *, until: UUID, shown: Collection[str] = (), may_discard: bool = True
+) -> Progress:
     """Run all steps. Raises as `step` does."""
     total = Progress()
     while True:
-        one = step(action, jobs, after=total.after, until=until, may_discard=may_discard)
+        one = step(action, jobs, after=total.after, until=until, shown=shown, may_discard=may_discard)
         total = Progress(
             done=total.done + one.done,
             skipped=total.skipped + one.skipped,

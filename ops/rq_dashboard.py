@@ -25,7 +25,7 @@ from jobs.broker import keys
 from jobs.errors import StateConflict
 from jobs.models import Job, JobAction
 from jobs.service import Report
-from jobs.states import DISCARDABLE, RETRYABLE, WAITING, Priority, State, sources_of
+from jobs.states import DISCARDABLE, WAITING, Priority, State, sources_of
 from ops.bulk import VERBS, explain_rest, fill
 from scheduler_project.text import StrOrPromise
 
@@ -54,10 +54,10 @@ class Pressed(NamedTuple):
 
 
 def requeue(queue: Queue, ids: Iterable[str], *, actor: str) -> Pressed:
-    """Retry dead letters. Raises redis.RedisError."""
+    """Retry dead letters; RQ's list may still have what was discarded. Raises redis.RedisError."""
     ours, foreign = _split(ids)
     action = _begin("retry", queue, actor)
-    report = _command(service.retry, ours, action)
+    report = _command(_of_dead(service.retry), ours, action)
     return Pressed(_join("retry", report, _run_each(queue, foreign, "requeued", _requeue, actor), "requeued"), [action])
 
 
@@ -69,6 +69,14 @@ def enqueue(queue: Queue, ids: Iterable[str], *, actor: str) -> Pressed:
     return Pressed(
         _join("run_now", report, _run_each(queue, foreign, "enqueued", _enqueue, actor), "enqueued"), [action]
     )
+
+
+def delete_failed(queue: Queue, ids: Iterable[str], *, actor: str) -> Pressed:
+    """Discard dead letters; RQ's list may still have what was retried. Raises redis.RedisError."""
+    ours, foreign = _split(ids)
+    action = _begin("discard", queue, actor)
+    report = _command(_of_dead(service.discard), ours, action)
+    return Pressed(_join("discard", report, _run_each(queue, foreign, "deleted", _delete, actor), "deleted"), [action])
 
 
 def delete(queue: Queue, ids: Iterable[str], *, actor: str) -> Pressed:
@@ -130,6 +138,18 @@ def _command(command: Callable[..., Report], jobs: Sequence[Job], action: JobAct
     return report
 
 
+def _of_dead(command: Callable[..., Report]) -> Callable[..., Report]:
+    """The command for dead letters only; the report has the other jobs as skipped."""
+
+    def run(jobs: Sequence[Job], **by: Any) -> Report:
+        others = [str(job.state) for job in jobs if job.state != State.DEAD]
+        report = command([job for job in jobs if job.state == State.DEAD], **by)
+        report.skipped.update(others)
+        return report
+
+    return run
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Button:
     permission: str
@@ -149,7 +169,7 @@ class Button:
 BUTTONS: Final[Mapping[str, Button]] = {
     "requeue": Button(
         permission="jobs.retry_job",
-        ours=RETRYABLE,
+        ours=(State.DEAD,),
         foreign=(JobStatus.FAILED, JobStatus.STOPPED),
         press=requeue,
     ),

@@ -36,6 +36,7 @@ class BulkActionForm(ConfirmPast):
     )
     until = forms.UUIDField(required=False, widget=forms.HiddenInput)
     after = forms.UUIDField(required=False, widget=forms.HiddenInput)
+    states = forms.CharField(required=False, max_length=200, widget=forms.HiddenInput)
 
     def __init__(self, *args: Any, verb: Verb, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -76,7 +77,7 @@ def confirm_or_run(model_admin: Any, request: HttpRequest, verb_name: str, jobs:
 def _confirm(
     model_admin: Any, request: HttpRequest, verb: Verb, jobs: QuerySet[Job], form: BulkActionForm
 ) -> HttpResponse:
-    preview = bulk.preview(verb, jobs)
+    preview = bulk.preview(verb, jobs, _split_states(request.POST.get("states", "")))
     across = request.POST.get("select_across") == "1"
     samples = list(jobs.filter(state__in=[s.value for s in verb.allowed]).order_by("-pk")[:SAMPLES])
     name_all(samples)
@@ -107,20 +108,25 @@ def _run(
         selection=selection.describe(request, model_admin),
         due_at=answers.get("due_at"),
     )
-    may_discard = request.user.has_perm("jobs.discard_job")
+    shown, may_discard = _split_states(answers["states"]), request.user.has_perm("jobs.discard_job")
     if "step" in request.POST:
-        done = bulk.step(action, jobs, after=answers["after"], until=until, may_discard=may_discard)
+        done = bulk.step(action, jobs, after=answers["after"], until=until, shown=shown, may_discard=may_discard)
         answer = {
             "done": done.done,
             "left": {label_of_left(why): n for why, n in done.skipped.items()},
             "after": done.after and str(done.after),
         }
         return JsonResponse(answer if done.after else {**answer, **_last_words(request, action)})
-    progress = bulk.run(action, jobs, until=until, may_discard=may_discard)
+    progress = bulk.run(action, jobs, until=until, shown=shown, may_discard=may_discard)
     level = messages.WARNING if progress.skipped else messages.SUCCESS
     undo_url, never = job_action.offer(request, action)
     text = f"{progress.sentence(verb)} {never}".strip()
     return redirect(request, _find_origin(request), text, level, undo=undo_url)
+
+
+def _split_states(text: str) -> list[str]:
+    """The states that a page showed, before the dry run or in it."""
+    return [state for state in text.split(",") if state]
 
 
 def _last_words(request: HttpRequest, action: JobAction) -> dict[str, str]:

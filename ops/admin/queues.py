@@ -38,9 +38,9 @@ _ONE: Final = {
     "delete_job": "delete",
     "stop_job": "stop",
 }
-_FAILED: Final = {"requeue_all": "requeue", "delete_failed_jobs": "delete"}
+_FAILED: Final = {"requeue_all": rq_dashboard.requeue, "delete_failed_jobs": rq_dashboard.delete_failed}
 _EMPTY: Final = "clear_queue"
-_PRESSES: Final = _ONE | _FAILED | {_EMPTY: "delete"}
+_PRESSES: Final = _ONE | {"requeue_all": "requeue", "delete_failed_jobs": "delete", _EMPTY: "delete"}
 
 
 def guard(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
@@ -148,7 +148,7 @@ def _press(request: HttpRequest, name: str, queue_index: int, job_id: str = "") 
         done = rq_dashboard.empty(queue, actor=actor)
     elif name in _FAILED:
         ids = FailedJobRegistry(queue=queue).get_job_ids()
-        done = BUTTONS[_FAILED[name]].press(queue, ids, actor=actor)
+        done = _FAILED[name](queue, ids, actor=actor)
         back = reverse("django_rq:failed_jobs", args=[queue_index])
     elif name in _ONE:
         done = BUTTONS[_ONE[name]].press(queue, [job_id], actor=actor)

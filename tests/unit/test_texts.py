@@ -72,6 +72,7 @@ KEPT: Final[Mapping[str, tuple[str, ...]]] = {
     "monitoring/dashboard_source.py": ("main API", "Redis"),
     "jobs/models/schedule.py": ("Settlement", "Structure"),
     "ops/labels.py": (" by now",),
+    "ops/meanwhile.py": ("changed meanwhile",),
     "ops/reads/audit_trail.py": ("failed attempts", "failed and retried", "handed back"),
     "ops/reads/backlog.py": ("at most", "at least"),
     "ops/reads/changes.py": ("payload.",),

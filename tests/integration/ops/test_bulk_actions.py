@@ -1,5 +1,7 @@
 """Bulk actions on jobs: the dry run, the steps, and who may."""
 
+import re
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -14,6 +16,7 @@ from jobs.models import Job
 from jobs.service import Submission, submit
 from jobs.states import State
 from ops import bulk
+from tests.support.dead_letters import make_dead_letters
 from tests.support.people import JOBS, member, some
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -144,3 +147,56 @@ def test_emptying_a_queue_needs_permission_and_is_audited(client: Client, redis:
 
     assert (queue.status_code, refused.status_code, done.status_code) == (200, 403, 302)
     assert job.audit_trail.get(now="CANCELLED").actor == "user:bob"
+
+
+def retry_form(client: Client, ids: list[str]) -> dict[str, Any]:
+    """The form of the dry run of a retry, with all that it carries."""
+    form = {"action": "retry", "_selected_action": ids}
+    page = client.post(JOBS, form).content.decode()
+    carried = dict(re.findall(r'name="(until|states)" value="([^"]+)"', page))
+    assert carried.keys() == {"until", "states"}
+    return {**form, **carried, "confirmed": "1"}
+
+
+@pytest.mark.parametrize("step", [{}, {"step": "1"}])
+def test_a_retry_leaves_what_was_discarded_after_its_dry_run(
+    admin_client: Client, redis: Redis, step: dict[str, str]
+) -> None:
+    """Somebody checked it; also beside a job that was cancelled before, so that the dry run had that state, too."""
+    dead, other = make_dead_letters(2)
+    (cancelled,) = some(1)
+    service.cancel([cancelled], actor="test", reason="")
+    form = retry_form(admin_client, [dead, other, str(cancelled.pk)])
+    time.sleep(0.002)  # times of moves are compared in milliseconds
+    service.discard([Job.objects.get(pk=dead)], actor="user:ann", reason="applied: checked in the main API")
+
+    answer = admin_client.post(JOBS, {**form, **step}, follow=True)
+
+    assert "changed meanwhile" in answer.content.decode()
+    states = {str(job.pk): job.state for job in Job.objects.all()}
+    assert states == {dead: State.CANCELLED, other: State.QUEUED, str(cancelled.pk): State.QUEUED}
+
+
+def test_a_job_s_page_acts_on_the_state_that_it_shows(admin_client: Client, redis: Redis) -> None:
+    """A dead letter that somebody discards while its page is open."""
+    (dead,) = make_dead_letters(1)
+    page = admin_client.get(f"{JOBS}{dead}/change/").content.decode()
+    (shown,) = re.findall(r'name="states" value="(\w+)"', page)
+    service.discard([Job.objects.get(pk=dead)], actor="user:ann", reason="applied")
+
+    plan = admin_client.post(JOBS, {"action": "retry", "_selected_action": [dead], "states": shown}).content.decode()
+
+    assert "0 will be retried. 1 will not: 1 cancelled, changed meanwhile." in plan
+    assert 'name="confirmed"' not in plan
+
+
+def test_jobs_that_went_on_by_themselves_are_not_left(admin_client: Client, redis: Redis) -> None:
+    """What was scheduled at the dry run and is queued by now is cancelled as the operator wanted."""
+    (job,) = some(1)
+    page = admin_client.post(JOBS, {"action": "cancel", "_selected_action": [str(job.pk)]}).content.decode()
+    carried = dict(re.findall(r'name="(until|states)" value="([^"]+)"', page))
+    service.run_now([job], actor="test", reason="")
+
+    confirm(admin_client, "cancel", [job], **carried)
+
+    assert Job.objects.get().state == State.CANCELLED

@@ -17,10 +17,11 @@ from rq.queue import Queue as RQQueue
 from rq.registry import FailedJobRegistry, StartedJobRegistry
 from rq.worker import SimpleWorker
 
+from jobs import service
 from jobs.broker import keys
 from jobs.engine.worker.rq_mirror import RQMirror
 from jobs.ledger import moves
-from jobs.models import OperatorAction
+from jobs.models import Job, OperatorAction
 from jobs.states import Priority
 from ops import rq_dashboard
 from tests.support.ledger import last_of, state_of
@@ -60,6 +61,26 @@ def test_requeue_of_a_failed_job_is_a_retry(operator: Client, redis: Redis, sand
     assert "1 job retried." in said
     assert last_of(three) == ("QUEUED", "user:ann")
     assert django_rq.get_queue("normal").count == 3
+
+
+def test_the_failed_list_acts_on_dead_letters_only(operator: Client, redis: Redis, sandbox: SandboxApi) -> None:
+    """RQ's list may still have a job that was discarded or retried while Redis was away."""
+    one, two, three = submit_failing(3)
+    work(redis)
+    failed = FailedJobRegistry(queue=django_rq.get_queue("normal"))
+    listed = failed.get_job_ids()
+    service.discard([Job.objects.get(pk=one.pk)], actor="user:bob", reason="applied")
+    service.retry([Job.objects.get(pk=two.pk)], actor="user:bob", reason="")
+    redis.zadd(failed.key, dict.fromkeys(listed, time.time() + 1000))
+
+    said = operator.post(f"{BASE}/requeue-all/", follow=True).content.decode()
+    assert "1 job retried. 2 were not changed" in said
+    operator.post(f"/admin/queues/queues/actions/{QUEUE}/", {"action": "requeue", "job_ids": [str(one.pk)]})
+    assert [state_of(job) for job in (one, two, three)] == ["CANCELLED", "QUEUED", "QUEUED"]
+
+    redis.zadd(failed.key, dict.fromkeys(listed, time.time() + 1000))
+    operator.post(f"{BASE}/failed/clear/")
+    assert [state_of(job) for job in (one, two, three)] == ["CANCELLED", "QUEUED", "QUEUED"]
 
 
 def test_delete_is_a_cancel(operator: Client, redis: Redis, sandbox: SandboxApi) -> None:

@@ -120,7 +120,6 @@ def post(client: Client, path: str, body: object, **headers: Any) -> Any:
         (b"[", "body"),
         (b"[1]", "body"),
         (b"[" * 200_000, "body"),
-        (b'{"x": "' + b"x" * 3_000_000 + b'"}', "body"),
         (b"\xff", "body"),
         (b'{"type": "EVENT_EXPIRATION", "campaignId": "\\ud800"}', "campaignId"),
         (b'{"type": "EVENT_EXPIRATION", "campaignId": "c", "payload": {"' + b"x" * 1_000_000 + b'": 1}}', "payload"),
@@ -128,7 +127,7 @@ def post(client: Client, path: str, body: object, **headers: Any) -> Any:
         (b'{"type": "EVENT_EXPIRATION", "campaignId": "c", "dueAt": "1999-01-01T00:00:00Z"}', "dueAt"),
         (b'{"type": "EVENT_EXPIRATION", "campaignId": "c", "dueAt": 7}', "dueAt"),
     ],
-    ids=["open", "list", "deep", "3 MB", "no UTF-8", "surrogate", "1 MB field", "no offset", "long ago", "a number"],
+    ids=["open", "list", "deep", "no UTF-8", "surrogate", "1 MB field", "no offset", "long ago", "a number"],
 )
 def test_the_api_names_what_is_wrong(client: Client, redis: Redis, body: bytes, field: str) -> None:
     """400 as JSON with the client's field, however odd the body; nothing is stored."""

@@ -30,6 +30,10 @@ _SECRETS: Final = (  # possessive quantifiers, and no unbounded prefix: matching
     (re.compile(r"camp_sk_\w++"), "camp_sk_***"),
     (re.compile(r"(?<=\w)(://[^\s:/@]*+):[^\s@/]++@"), r"\1:***@"),
 )
+#: What a terminal or a reader takes for something else: control characters, line breaks, and changes of direction.
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_IN_TRACEBACK: Final = re.compile(_CONTROL.pattern.replace(r"\x00-\x1f", r"\x00-\x08\x0b-\x1f"))
+_TRACEBACKS: Final = ("exception", "stack")  #: values of several lines
 LONGEST_VALUE: Final = 10_000  #: characters of one value in a line
 LONGEST_MASKED: Final = 1_000_000  #: characters of a text that are searched for secrets
 SHORTEST_SECRET: Final = 6  #: characters; masking shorter ones would garble every line
@@ -128,6 +132,7 @@ def _as_lines() -> list[Any]:
         structlog.processors.TimeStamper(fmt="%Y-%m-%d %H:%M:%S.%f", utc=False),
         structlog.processors.format_exc_info,
         _bound,
+        _escape,
         structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback),
     ]
 
@@ -140,6 +145,19 @@ def _bound(_logger: object, _method: str, event: EventDict) -> EventDict:
         elif not isinstance(value, bool | int | float | type(None)) and len(shown := repr(value)) > LONGEST_VALUE:
             event[name] = bounded(shown, LONGEST_VALUE)
     return event
+
+
+def _escape(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """Escape what a terminal obeys, such as an escape sequence or a line break in a URL; JSON does so by itself."""
+    for name, value in event.items():
+        text = value if isinstance(value, str) else repr(value)
+        if (escaped := (_IN_TRACEBACK if name in _TRACEBACKS else _CONTROL).sub(_name_character, text)) != text:
+            event[name] = escaped
+    return event
+
+
+def _name_character(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode()
 
 
 def _camel_case(_logger: object, _method: str, event: EventDict) -> EventDict:

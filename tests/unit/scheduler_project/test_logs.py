@@ -1,6 +1,7 @@
 """The format of logs, and the secrets that they mask."""
 
 import json
+import re
 import time
 
 import pytest
@@ -42,6 +43,32 @@ def test_development_logs_are_readable_lines() -> None:
     assert "job.moved" in ours
     assert "job_id=7" in ours
     assert "Bearer ***" in theirs
+
+
+def test_a_text_from_outside_does_not_reach_the_terminal_as_it_is() -> None:
+    """No line is forged and no escape sequence obeyed: in events, values, names of loggers and tracebacks."""
+    code = """
+import logging, structlog
+from scheduler_project.logs import configure_logging
+configure_logging("info", as_json=False)
+odd = "a\\n2026-01-01 [error] forged\\r\\x1b[2J\\x9b1m\\u2028\\u202e"
+class Odd:
+    def __repr__(self): return odd
+for text in (odd, odd.replace(" ", "_")):
+    structlog.get_logger(text).info(text, reason=text, other=Odd(), several=[text])
+    logging.getLogger("django.request").warning("Not Found: %s", text)
+try:
+    raise ValueError("\\x1b[2J\\r")
+except ValueError:
+    structlog.get_logger("x").exception("failed")
+"""
+    printed = printed_by(code)
+
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u202e]", printed)
+    assert len(re.findall(r"^20\d\d-\d\d-\d\d \d\d:", printed, re.MULTILINE)) == 5
+    assert not re.search(r"^2026-01-01 ?_?\[error", printed, re.MULTILINE)
+    assert r"\x1b[2J" in printed
+    assert "Traceback (most recent call last):\n" in printed
 
 
 def printed_by(code: str) -> str:

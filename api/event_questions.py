@@ -27,6 +27,8 @@ def answer(request: HttpRequest, actor: str, job_id: UUID) -> JsonResponse:
     """POST /api/jobs/<id>/answer {trigger}; `reason` is optional. 404 if the job has asked nothing."""
     body = read_body(request, {"trigger", "reason"})
     trigger = body.get("trigger")
+    if trigger is None:
+        raise InvalidJob("trigger", "is required")
     if not isinstance(trigger, bool):
         raise InvalidJob("trigger", "expected true or false")
     reason = read_reason(body)

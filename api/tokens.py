@@ -9,7 +9,7 @@ import structlog
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from django.db import DatabaseError, InterfaceError
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
 from django.utils.translation import override
 from django.views.decorators.csrf import csrf_exempt
 
@@ -18,6 +18,7 @@ from api.problems import problem
 from jobs import actor as actors
 from jobs.errors import InvalidForecast, InvalidJob, StateConflict
 from jobs.models import Job
+from scheduler_project.outages import is_outage
 from scheduler_project.request_origin import client_address
 
 log = structlog.get_logger(__name__)
@@ -48,9 +49,7 @@ def _client_of(request: HttpRequest) -> str | JsonResponse:
 
 
 def _slowed(wait_s: int) -> JsonResponse:
-    message = (
-        f"too many wrong tokens from your address: come again in {wait_s} s, with a secret of SCHEDULER_API_TOKENS"
-    )
+    message = f"too many wrong tokens from your address: try again in {wait_s} s, with a secret of SCHEDULER_API_TOKENS"
     return problem(429, message, headers={"Retry-After": str(wait_s)})
 
 
@@ -63,7 +62,7 @@ def for_clients(view: View) -> View:
             return name
         try:
             with override("en"):  # programs read the answers, whatever the language of the pages
-                return view(request, actor=actors.token(name), **kwargs)
+                return _as_json(view(request, actor=actors.token(name), **kwargs))
         except (InvalidJob, InvalidForecast) as bad:
             return problem(400, str(bad), bad.field)
         except RequestDataTooBig:
@@ -73,7 +72,17 @@ def for_clients(view: View) -> View:
         except Job.DoesNotExist:
             return problem(404, "there is no such job")
         except (DatabaseError, InterfaceError) as away:
+            if not is_outage(away):  # a bug, which a retry meets again
+                raise
             log.warning("api.database_away", error=str(away)[:500])
             return problem(503, "the database is not available: retry in 5 s", headers={"Retry-After": "5"})
 
     return checked
+
+
+def _as_json(response: HttpResponse) -> HttpResponse:
+    """Django's answer to a wrong method has no body."""
+    if not isinstance(response, HttpResponseNotAllowed):
+        return response
+    allowed = response.headers["Allow"]
+    return problem(405, f"the method must be {allowed}", headers={"Allow": allowed})

@@ -33,6 +33,12 @@ Refused                   a request to the service (submit, cancel, …) that ca
 """
 
 from datetime import datetime, timedelta
+from typing import Final
+
+from scheduler_project.text import line
+
+LONGEST_FIELD: Final = 100
+LONGEST_REFUSAL: Final = 1_000
 
 
 class JobError(Exception):
@@ -153,11 +159,11 @@ class Refused(Exception):
 
 
 class InvalidJob(Refused):
-    """A field of the job is missing or invalid. `field` is its name as the caller wrote it."""
+    """A field of the job is missing or invalid. `field` is its name as the caller wrote it, cut if it is too long."""
 
     def __init__(self, field: str, message: str) -> None:
-        super().__init__(f"{field}: {message}")
-        self.field = field
+        self.field = line(field, LONGEST_FIELD)
+        super().__init__(f"{self.field}: {line(message, LONGEST_REFUSAL)}")
 
 
 class InvalidPause(Refused):

@@ -23,6 +23,7 @@ from scheduler_project.text import flaw_of
 #: Marks a text of a payload as a world time: Annotated[str, Meta(extra_json_schema=WORLD_TIME)]. It is ISO 8601; who
 #: fills in the form of a new job may write it in the campaign's calendar.
 WORLD_TIME: Final = {"format": "world-time"}
+_MISSING: Final = "Object missing required field"  #: msgspec's words
 
 
 class Payload(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
@@ -161,7 +162,8 @@ class JobType:
             parsed = msgspec.convert(payload, self.payload)
         except msgspec.ValidationError as error:
             text, _, path = str(error).partition(" - at `$")
-            raise InvalidJob(_field(text, path), text) from None
+            said = gettext("is required") if text.startswith(_MISSING) else text
+            raise InvalidJob(_field(text, path), said) from None
         parsed.check()
         return parsed
 
@@ -264,10 +266,14 @@ def type_named(name: object) -> JobType:
     Raises InvalidJob if there is none.
     """
     _load()
-    found = declared_types.get(name) if isinstance(name, str) else None
+    if name is None or name == "":
+        raise InvalidJob("type", gettext("is required"))
+    if not isinstance(name, str):
+        raise InvalidJob("type", gettext("must be a text"))
+    found = declared_types.get(name)
     if found is None:
         text = gettext("unknown job type “%(name)s”; known: %(types)s")
-        raise InvalidJob("type", text % {"name": name, "types": ", ".join(sorted(declared_types))})
+        raise InvalidJob("type", text % {"name": name[:100], "types": ", ".join(sorted(declared_types))})
     return found
 
 

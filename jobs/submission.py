@@ -105,7 +105,7 @@ def _priority(value: object, default: Priority) -> int:
     if value is None:
         return default.value
     for priority in Priority:
-        if not isinstance(value, bool) and value in (priority.value, priority.name):
+        if isinstance(value, int | str) and not isinstance(value, bool) and value in (priority.value, priority.name):
             return priority.value
     names = ", ".join(f"{p.name} {p.value}" for p in Priority)
     raise InvalidJob("priority", gettext("must be one of %(names)s") % {"names": names})

@@ -12,6 +12,7 @@ from django.template.loader import render_to_string
 from redis import RedisError
 
 from scheduler_project import links
+from scheduler_project.outages import is_outage
 
 _AWAY = (
     "No job is lost: work resumes automatically as soon as it is back, and so does this page. Look at /health for what "
@@ -86,8 +87,13 @@ def stale_form(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """503 while Redis or the database is down, otherwise 500. The page itself must need neither."""
-    match sys.exception():
+    """503 while Redis or the database is down, otherwise 500: as JSON under /api/. The page must need neither."""
+    error = sys.exception()
+    if request.path_info.startswith("/api/"):
+        if error and is_outage(error):
+            return JsonResponse({"error": "not available: retry in 5 s"}, status=503, headers={"Retry-After": "5"})
+        return JsonResponse({"error": "the service failed: its log says why"}, status=500)
+    match error:
         case RedisError():
             return _page(503, "Redis does not answer", f"Jobs, failures, cron tasks and campaigns are there. {_AWAY}")
         case OperationalError() | InterfaceError():

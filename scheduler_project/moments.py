@@ -13,7 +13,7 @@ _NO_ZONES: Final = re.compile(r"localtime|posixrules|Factory|(posix|right)/.*")
 def read_moment(text: object) -> datetime:
     """Parse an ISO 8601 time with an offset, such as `2026-12-07T10:00Z`. Raises ValueError with a readable message."""
     if not isinstance(text, str):
-        raise ValueError(f"{text!r} is not an ISO 8601 time")
+        raise ValueError("must be a text: an ISO 8601 time")
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:

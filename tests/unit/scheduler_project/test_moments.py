@@ -29,7 +29,7 @@ def test_every_field_accepts_the_same_times(text: str) -> None:
 )
 def test_no_field_accepts_other_times(text: object) -> None:
     """Each reports it under its name."""
-    with pytest.raises(ValueError, match=r"is not an ISO 8601 time|has no offset"):
+    with pytest.raises(ValueError, match=r"ISO 8601 time|has no offset"):
         read_moment(text)
     with pytest.raises(InvalidJob) as refused:
         type_named("DEFERRED_EFFECT").parse({"effectId": "e", "executeAt": text})

@@ -45,6 +45,24 @@ def test_a_read_only_database_is_down() -> None:
         checks.Database().check_component()
 
 
+def test_a_monitor_that_stands_still_within_a_round_takes_no_database_down() -> None:
+    """It has locked the row of its state, and may be suspended for a minute."""
+    if connection.vendor != "postgresql":
+        pytest.skip("on SQLite whoever writes locks the whole file")
+    MonitorState.objects.create()
+    monitor = connection.copy()
+    try:
+        monitor.set_autocommit(False)
+        with monitor.cursor() as cursor:
+            cursor.execute("SELECT name FROM monitoring_monitorstate FOR UPDATE")
+
+        checks.Database().check_component()
+    finally:
+        monitor.close()
+
+    assert MonitorState.objects.count() == 1
+
+
 @pytest.mark.parametrize("cause", ["replica", "full"])
 def test_a_redis_that_refuses_writes_is_down(settings: Settings, cause: str) -> None:
     """A replica, or one without memory: PING alone would find it healthy."""

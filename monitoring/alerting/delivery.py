@@ -21,6 +21,7 @@ from jobs import audit, counters
 from monitoring.alerting import code_handlers
 from monitoring.alerting.channels import CHANNELS, ChannelResponse, Undeliverable
 from monitoring.alerting.channels.base import LONGEST_ANSWER, DeliveryFailed
+from monitoring.alerting.deadline import deadline
 from monitoring.alerting.message import RESOLVE, TEST, Message, from_json
 from monitoring.models import AlertHandler, Delivery, Notice
 from scheduler_project.logs import SHORTEST_SECRET, hide, masked
@@ -28,7 +29,8 @@ from scheduler_project.text import line
 
 log = structlog.get_logger(__name__)
 MAX_ATTEMPTS: Final = 10  #: over about 85 minutes
-CLAIM: Final = timedelta(minutes=2)  #: longer than any attempt takes
+DEADLINE_S: Final = 60.0  #: for one attempt by a channel, however slowly its receiver answers
+CLAIM: Final = timedelta(minutes=2)  #: longer than an attempt takes
 _FIRST_BACKOFF: Final = timedelta(seconds=5)
 _LONGEST_BACKOFF: Final = timedelta(minutes=30)
 AT_ONCE: Final = 20  #: deliveries of one target in one round
@@ -142,7 +144,8 @@ def send_by(handler: AlertHandler, message: Message) -> ChannelResponse:
     known: Mapping[str, str] = {**handler.config, **handler.secrets}
     hide(secrets_of(handler))
     try:
-        answer = CHANNELS[handler.kind].send(message, known)
+        with deadline(DEADLINE_S):
+            answer = CHANNELS[handler.kind].send(message, known)
     except Undeliverable as unfit:
         raise Undeliverable(hidden(str(unfit), handler)) from None
     except DeliveryFailed as refused:

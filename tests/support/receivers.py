@@ -137,3 +137,23 @@ def raw_server(answer: bytes) -> Iterator[tuple[str, list[bytes]]]:
         threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
         yield f"http://127.0.0.1:{server.server_address[1]}/graphql", heard
         server.shutdown()
+
+
+@contextmanager
+def dripping_server(beginning: bytes = b"") -> Iterator[int]:
+    """The port of a server that answers with this and then a byte every now and then, for as long as it may."""
+    ended = threading.Event()
+
+    class Handler(StreamRequestHandler):
+        def handle(self) -> None:
+            with suppress(OSError):
+                self.request.sendall(beginning)
+                while not ended.wait(0.05):
+                    self.request.sendall(b"x")
+
+    with ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
+        yield server.server_address[1]
+        ended.set()
+        server.shutdown()

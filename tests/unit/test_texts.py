@@ -38,7 +38,7 @@ NOT_FOR_PAGES: Final = {
     *("debug", "info", "warning", "error", "exception"),
     *("record", "begin", "compile", "Thread", "get", "filter"),
     *("AddressRefused", "AppriseAsset", "ChannelResponse", "ConnectionError", "InvalidJobOperation", "TypeError"),
-    *("Undeliverable", "ValueError"),
+    *("TimeoutError", "Undeliverable", "ValueError"),
 }
 #: Literals that no page shows, or that stay in one language, by file.
 KEPT: Final[Mapping[str, tuple[str, ...]]] = {

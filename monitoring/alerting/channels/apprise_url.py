@@ -39,7 +39,12 @@ _TYPES: Final = {
 
 def service(url: str) -> Any:
     """Return the Apprise service of a URL. Raises Undeliverable if there is none, or it is one of LOCAL."""
-    asset = apprise.AppriseAsset(app_id="Campaign scheduler", secure_logging=True, storage_mode="memory")
+    asset = apprise.AppriseAsset(
+        app_id="Campaign scheduler",
+        secure_logging=True,
+        storage_mode="memory",
+        http_redirects=False,  # a host that nobody has chosen would get the message; a URL may say redirect=yes
+    )
     if url.partition(":")[0].lower() in LOCAL:
         raise Undeliverable("services of this machine are not offered")
     found = apprise.Apprise.instantiate(url, asset=asset)

@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
+from http import HTTPStatus
 from typing import Any, ClassVar, Final
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import urllib3
 from django.conf import settings
@@ -19,8 +20,9 @@ from monitoring.alerting.links import name_of_link
 from monitoring.alerting.message import Message
 from scheduler_project.text import StrOrPromise
 
-TIMEOUT_S: Final = 10.0  #: for connecting, and for each read
+TIMEOUT_S: Final = 10.0  #: for connecting, and for each read; DEADLINE_S of delivery.py is for all of it
 REDIRECTS: Final = 3
+LONGEST_HOST: Final = 260  #: characters of a host and its port
 LONGEST_ANSWER: Final = 500  #: characters kept in the delivery log
 LONGEST_RETRY_AFTER: Final = timedelta(hours=1)
 Config = Mapping[str, str]
@@ -97,31 +99,63 @@ def configured_guard() -> Any:
 
 
 def post(url: str, body: bytes, headers: Mapping[str, str]) -> ChannelResponse:
-    """POST to an http(s) URL, following up to REDIRECTS redirects, and return a 2xx answer.
+    """POST to an http(s) URL, following up to REDIRECTS redirects on its host, and return a 2xx answer.
 
-    Raises Undeliverable if the egress guard refuses the address, DeliveryFailed for any other status, and errors of
-    urllib3.
+    Raises Undeliverable if the egress guard refuses the address, DeliveryFailed for any other status, ConnectionError,
+    and errors of urllib3.
     """
-    check_http_url(url)
     timeout = urllib3.Timeout(connect=TIMEOUT_S, read=TIMEOUT_S)
-    retries = urllib3.Retry(
-        total=REDIRECTS, connect=0, read=0, redirect=REDIRECTS, status=0, other=0, respect_retry_after_header=False
-    )
-    try:
-        with configured_guard(), urllib3.PoolManager(timeout=timeout, retries=retries) as pool:
-            got = pool.request(
-                "POST", url, body=body, headers={"Content-Type": "application/json", **headers}, preload_content=False
-            )
-            text = got.read(LONGEST_ANSWER * 4).decode(errors="replace")[:LONGEST_ANSWER]
+    fields = {"Content-Type": "application/json", **headers}
+    method = "POST"
+    with configured_guard(), urllib3.PoolManager(timeout=timeout) as pool:
+        for _ in range(1 + REDIRECTS):
+            check_http_url(url)
+            got = _request(pool, method, url, body if method == "POST" else None, fields)
+            location = got.get_redirect_location()
+            if not location:
+                return _response(got)
             got.close()
-            wait = retry_after(got.headers.get("Retry-After", ""))
+            target = urljoin(url, location)
+            if not _may_follow(url, target):  # nobody has chosen that receiver, and the body may hold a secret
+                host = urlsplit(target).netloc.rpartition("@")[2][:LONGEST_HOST]
+                answer = ChannelResponse(f"redirects to {host}: if that is right, enter its URL", got.status)
+                raise DeliveryFailed(answer)
+            url, method = target, "GET" if got.status == HTTPStatus.SEE_OTHER else method
+    raise DeliveryFailed(ChannelResponse("too many redirects", got.status))
+
+
+def _request(pool: urllib3.PoolManager, method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> Any:
+    """Return the answer, its body unread."""
+    try:
+        return pool.request(
+            method, url, body=body, headers=headers, redirect=False, retries=False, preload_content=False
+        )
     except AddressRefused as refused:
         raise Undeliverable(str(refused)) from None
-    except urllib3.exceptions.MaxRetryError as error:
-        raise ConnectionError(str(error.reason)) from None
-    if not 200 <= got.status < 300:
+
+
+def _response(got: Any) -> ChannelResponse:
+    """Read the beginning of an answer. A body that breaks off does not unsend the message: the status counts."""
+    try:
+        text = got.read(LONGEST_ANSWER * 4).decode(errors="replace")[:LONGEST_ANSWER]
+    except urllib3.exceptions.HTTPError as error:
+        text = f"incomplete answer: {error}"[:LONGEST_ANSWER]
+    finally:
+        got.close()
+    wait = retry_after(got.headers.get("Retry-After", ""))
+    if not HTTPStatus.OK <= got.status < HTTPStatus.MULTIPLE_CHOICES:
         raise DeliveryFailed(ChannelResponse(text, got.status, wait))
     return ChannelResponse(text, got.status)
+
+
+def _may_follow(url: str, target: str) -> bool:
+    """Whether a receiver may send a message on from `url` to `target`: on its own host, and not from https to http.
+
+    >>> [_may_follow("https://a/x", target) for target in ("https://A:8443/y", "http://a/x", "https://b/x")]
+    [True, False, False]
+    """
+    here, there = urlsplit(url), urlsplit(target)
+    return here.hostname == there.hostname and there.scheme in (here.scheme, "https")
 
 
 def retry_after(header: str) -> timedelta | None:

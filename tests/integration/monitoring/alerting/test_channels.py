@@ -233,6 +233,29 @@ def test_dns_rebinding_is_refused(settings: Settings, receiver: HttpReceiver, mo
     assert receiver.got == []
 
 
+@pytest.mark.parametrize("kind", ["webhook", "slack", "pagerduty", "apprise"])
+def test_a_receiver_sends_a_message_on_to_no_other_host(receiver: HttpReceiver, kind: str) -> None:
+    """It would get the whole of it, PagerDuty's key included; on its own host it may."""
+    with http_receiver() as other:
+        receiver.redirect_to = other.url.replace("127.0.0.1", "localhost")
+        url = receiver.url.replace("http", "json", 1) if kind == "apprise" else receiver.url
+        with pytest.raises((DeliveryFailed, ConnectionError), match=r"redirects to localhost|Apprise could not"):
+            CHANNELS[kind].send(MESSAGE, {"url": url, "secret": "s", "routing_key": "r"})
+
+    assert len(receiver.got) == 1
+    assert other.got == []
+
+
+def test_redirects_end(receiver: HttpReceiver) -> None:
+    """A receiver may send on to itself."""
+    receiver.redirect_to = "/again"
+
+    with pytest.raises(DeliveryFailed, match="too many redirects"):
+        post(receiver.url, b"{}", {})
+
+    assert [got.path for got in receiver.got] == ["/", "/again", "/again", "/again"]
+
+
 def test_redirects_to_private_addresses_are_refused(receiver: HttpReceiver, monkeypatch: pytest.MonkeyPatch) -> None:
     """An allowed receiver cannot send the message on to one that is not."""
     with http_receiver() as inner:

@@ -16,10 +16,12 @@ from jobs.states import State
 from jobs.triggers.open_events import scheduled_at
 from jobs.world.clock import WorldTime
 
-_MOST_AGAIN: Final = 100  #: times that an event may be moved away and back to one time
+_MOST_AGAIN: Final = 100  #: times that an event may be moved away and back to one time, or opened again
 _AT_ONCE: Final = 1_000  #: keys per statement
 _NUMBERED: Final = re.compile(r":\d+\Z")  #: looks like a subject with the number of its job
 _LONGEST_PAUSE: Final = 17  #: as a power of two, in seconds: a day and a half
+#: After a job that succeeded at least so long: a list that was read before, or kept, still shows its event as open.
+_READ_BEFORE: Final = timedelta(minutes=1)
 
 
 class _Work(NamedTuple):
@@ -34,8 +36,9 @@ class _Work(NamedTuple):
 def jobs_for(events: Sequence[Event]) -> list[Followup]:
     """A job for each event that is scheduled and has none yet. Their IDs can be those of jobs.
 
-    A job that was skipped says that its event had been moved away. If the event is back, it gets another, each time
-    after twice the pause: a list may show as open what is completed, or gone, when it is read alone.
+    A job that was skipped says that its event had been moved away, one that has succeeded that it is completed. If the
+    event is back, or is opened again, it gets another, each time after twice the pause: a list may show as open what is
+    completed, or gone, when it is read alone.
     """
     return [_job(work) for work in _without_job(events)]
 
@@ -48,7 +51,7 @@ def given_up(events: Sequence[Event]) -> set[str]:
 
 
 def without_job(events: Sequence[Event]) -> list[Event]:
-    """The scheduled events that have no job yet, or only jobs that found them moved away."""
+    """The scheduled events that have no job yet, or only jobs before they were moved back or opened again."""
     return [one.event for one in _without_job(events)]
 
 
@@ -64,10 +67,9 @@ def _find_work(events: Sequence[Event]) -> list[_Work]:
     now = timezone.now()
     for again in range(_MOST_AGAIN):
         wanted = [_Work(_key(event, at, again), event, at, again) for event, at in left]
-        skipped = _skipped_at([one.key for one in wanted])
-        found += [one for one in wanted if one.key not in skipped]
-        pause = timedelta(seconds=2 ** min(again, _LONGEST_PAUSE) - 1)
-        left = [(one.event, one.at) for one in wanted if (ended := skipped.get(one.key)) and now - ended >= pause]
+        over = _over_until([one.key for one in wanted], timedelta(seconds=2 ** min(again, _LONGEST_PAUSE) - 1))
+        found += [one for one in wanted if one.key not in over]
+        left = [(one.event, one.at) for one in wanted if (until := over.get(one.key)) and now >= until]
         if not left:
             break
     return found
@@ -97,10 +99,13 @@ def _in_state(state: State, keys: Sequence[str]) -> set[str]:
     return {key for jobs in _in_parts(keys) for key in jobs.filter(state=state).values_list("unique_key", flat=True)}
 
 
-def _skipped_at(keys: Sequence[str]) -> dict[str, datetime | None]:
+def _over_until(keys: Sequence[str], pause: timedelta) -> dict[str, datetime | None]:
+    """By key of a job that was skipped or has succeeded: when another one may follow."""
+    pauses = {State.SKIPPED: pause, State.SUCCEEDED: max(pause, _READ_BEFORE)}
     found: dict[str, datetime | None] = {}
     for jobs in _in_parts(keys):
-        found |= dict(jobs.filter(state=State.SKIPPED).values_list("unique_key", "finished_at"))
+        ended = jobs.filter(state__in=pauses).values_list("unique_key", "state", "finished_at")
+        found |= {key: at and at + pauses[State(state)] for key, state, at in ended}
     return found
 
 

@@ -37,7 +37,7 @@ class TriggerEvent(Payload, frozen=True, kw_only=True):
         bool, Meta(description=gettext_noop("Do what the policy for the event says; otherwise trigger it."))
     ] = False
     again: Annotated[
-        int, Meta(ge=0, le=1000, description=gettext_noop("Jobs before it that found the event moved away."))
+        int, Meta(ge=0, le=1000, description=gettext_noop("Jobs before it that were skipped or have succeeded."))
     ] = 0
 
     def subject(self) -> str:

@@ -1,8 +1,10 @@
 """Events whose time comes get their jobs: when schedules are recalculated, and in place of expiring."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.utils import timezone
 from redis import Redis
 
 from jobs import service
@@ -128,6 +130,28 @@ def test_an_event_that_was_moved_away_and_back_gets_another_job(sandbox: Sandbox
 
     assert run(job).state == State.SUCCEEDED
     assert "event-1-4:0" in executed(sandbox)
+
+
+@in_each_dialect
+def test_an_event_that_is_opened_again_gets_another_job(sandbox: SandboxApi, redis: Redis) -> None:
+    """Not at once: a list that was read just before it was completed shows it as open, too."""
+    event = {"id": "fair", "campaignId": CAMPAIGN, "eventType": "party", "scheduledAt": "1001-06-01T11:00:00.000Z"}
+    sandbox.control("POST", "events", event)
+    ids = plant_effects(sandbox, "PRE", event_id="fair")
+    set_policy("trigger", CAMPAIGN, "party")
+    expire(redis)
+    for times in (1, 2, 3):
+        job = Job.objects.get(type="TRIGGER_EVENT", state=State.SCHEDULED)
+        service.run_now([job], actor="test", reason="its time has come")
+        assert run(job).state == State.SUCCEEDED
+        assert (executed(sandbox), is_completed(sandbox, "fair")) == (ids * times, True)
+        sandbox.control("POST", "events", {"id": "fair", "isCompleted": False})
+        expire(redis)
+        assert (len(trigger_jobs()), is_completed(sandbox, "fair")) == (times, False)
+        Job.objects.filter(pk=job.pk).update(finished_at=timezone.now() - timedelta(minutes=2))
+        expire(redis)
+
+    assert sorted(trigger_jobs()) == ["fair", "fair:1", "fair:2", "fair:3"]
 
 
 def test_an_event_that_is_listed_and_cannot_be_read_makes_no_job_after_job(

@@ -19,6 +19,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget, UnfoldBooleanWidget
 
 from jobs import actor as actors
 from jobs import audit
+from ops.admin.payload_form import MomentField
 from ops.humanize import naturaltime
 from scheduler_project.text import StrOrPromise
 
@@ -122,7 +123,7 @@ class ConfirmPast(forms.Form):
 class UntilForm(forms.Form):
     """How long a pause or the like lasts, and why; without `until` it lasts until somebody ends it."""
 
-    until = forms.DateTimeField(required=False)
+    until = MomentField(required=False)
     reason = reason_field()
 
 

@@ -10,6 +10,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminTextInputWidget
@@ -17,9 +18,11 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 from jobs import actions
 from jobs.errors import InvalidJob
 from jobs.models import Job, JobAction
+from jobs.submission import check_due
 from ops import bulk
 from ops.admin import job_action, selection
 from ops.admin.base import ConfirmPast, actor_of, find_way_back, reason_field, redirect, render_page
+from ops.admin.payload_form import MomentField
 from ops.bulk import VERBS, Verb
 from ops.labels import label_of_left
 from ops.reads.job import name_all
@@ -29,7 +32,7 @@ SAMPLES: Final = 5  #: jobs that the dry run lists by name
 
 class BulkActionForm(ConfirmPast):
     reason = reason_field(autofocus=True)
-    due_at = forms.DateTimeField(
+    due_at = MomentField(
         required=False,
         label=gettext_lazy("New due time"),
         widget=UnfoldAdminTextInputWidget(attrs={"type": "datetime-local", "step": "1"}),
@@ -99,6 +102,8 @@ def _confirm(
 def _run(
     model_admin: Any, request: HttpRequest, verb: Verb, jobs: QuerySet[Job], answers: dict[str, Any]
 ) -> HttpResponse:
+    if verb.name == "reschedule":  # before the action is recorded
+        check_due(answers["due_at"], "dueAt", timezone.now())
     until: UUID = answers["until"] or bulk.preview(verb, jobs).until
     action = actions.begin(
         verb.name,

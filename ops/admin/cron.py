@@ -25,7 +25,7 @@ from jobs.registry import all_types
 from ops.admin import operator_action
 from ops.admin.base import UntilForm, actor_of, read_key, reason_field, redirect
 from ops.admin.filtered_list import FilteredAdmin
-from ops.admin.payload_form import JSONField
+from ops.admin.payload_form import JSONField, SplitMomentField
 from ops.labels import label
 from ops.reads import cron as cron_page
 from scheduler_project import cron_words
@@ -51,7 +51,7 @@ _UNDO: Final = "ops.undo"  #: of the request: from save_model to the message abo
 
 
 class CronTaskForm(forms.ModelForm[CronTask]):
-    disabled_until = forms.SplitDateTimeField(
+    disabled_until = SplitMomentField(
         required=False,
         label=gettext_lazy("Re-enable at"),
         widget=UnfoldAdminSplitDateTimeWidget(),

@@ -22,6 +22,7 @@ from jobs.models import CampaignClock, Pause, PauseKind
 from jobs.registry import all_types
 from ops.admin import breaker, limits, main_api, processes, roles
 from ops.admin.base import ReasonForm, actor_of, find_way_back, redirect, render_page, require
+from ops.admin.payload_form import MomentField
 from ops.reads import active_orders
 from scheduler_project.text import LONGEST_ID, plain
 
@@ -51,7 +52,7 @@ class PauseForm(ReasonForm):
     minutes = forms.ChoiceField(
         required=False, choices=_LENGTHS, label=gettext_lazy("How long"), widget=UnfoldAdminSelectWidget()
     )
-    until = forms.DateTimeField(
+    until = MomentField(
         required=False,
         label=gettext_lazy("Custom end time"),
         widget=UnfoldAdminTextInputWidget(attrs={"type": "datetime-local"}),
@@ -72,10 +73,12 @@ class PauseForm(ReasonForm):
             what.choices = [("", gettext("Choose…")), *groups]
 
     def clean(self) -> dict[str, Any]:
-        """Exactly one queue, type or campaign must be named."""
+        """Exactly one queue, type or campaign must be named, and one end at most."""
         values = super().clean() or {}
         if bool(values.get("what")) == bool(values.get("campaign")):
             self.add_error("what", gettext("Choose one, or enter a campaign."))
+        if values.get("minutes") and values.get("until"):
+            self.add_error("until", gettext("Choose how long, or enter an end time, not both."))
         return values
 
     def target(self) -> tuple[str, str]:

@@ -52,10 +52,20 @@ class MomentField(forms.DateTimeField):
     """A time that stays valid in every time zone and database, even some minutes later."""
 
     def to_python(self, value: Any) -> datetime | None:
-        moment: datetime | None = super().to_python(value)
-        if moment and not YEARS[0] <= moment.year <= YEARS[1]:
-            raise forms.ValidationError(self.error_messages["invalid"], code="invalid")
-        return moment
+        return _check_year(super().to_python(value))
+
+
+class SplitMomentField(forms.SplitDateTimeField):
+    """As MomentField, with a field for the date and one for the time of day."""
+
+    def compress(self, data_list: Any) -> datetime | None:
+        return _check_year(super().compress(data_list))
+
+
+def _check_year(moment: datetime | None) -> datetime | None:
+    if moment and not YEARS[0] <= moment.year <= YEARS[1]:
+        raise forms.ValidationError(forms.DateTimeField.default_error_messages["invalid"], code="invalid")
+    return moment
 
 
 def moment_field(**more: Any) -> forms.DateTimeField:

@@ -1,19 +1,22 @@
 """Users and groups. Nobody can grant a permission that they do not have."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
 from django.core.exceptions import PermissionDenied
+from django.db import models
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.widgets import UnfoldAdminSplitDateTimeWidget
 
 from jobs import permissions
 from ops.admin.base import Recorded
 from ops.admin.filtered_list import FilteredAdmin
+from ops.admin.payload_form import SplitMomentField
 
 if TYPE_CHECKING:  # the types of unfold's mixins and Django's admins conflict
     UserAdminBase = DjangoUserAdmin[User]
@@ -49,6 +52,9 @@ def _get_editor(request: HttpRequest | None) -> User:
 @admin.register(User)
 class UserAdmin(UserAdminBase):
     form = UserChangeForm
+    formfield_overrides: ClassVar = {
+        models.DateTimeField: {"form_class": SplitMomentField, "widget": UnfoldAdminSplitDateTimeWidget}
+    }
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
     show_facets = admin.ShowFacets.NEVER

@@ -68,6 +68,7 @@ def test_a_pause_is_shown_on_every_page_until_resumed(person: Client, redis: Red
         ({"what": "queue:low", "campaign": "c"}, "Choose one, or enter a campaign."),
         ({"campaign": "c", "until": "2020-01-01T00:00"}, "must be a future time"),
         ({"what": "queue:fast"}, "Select a valid choice"),
+        ({"what": "queue:low", "minutes": "15", "until": "2099-01-01T00:00"}, "not both"),
     ],
 )
 def test_an_invalid_pause_is_reported_under_its_field(person: Client, form: dict[str, str], fault: str) -> None:

@@ -4,7 +4,6 @@ A delivery is claimed before it is sent and stays pending until its result is re
 the next one retries after CLAIM. So a message arrives at least once; receivers recognise a repeat by its ID.
 """
 
-import re
 import threading
 import time
 from collections.abc import Mapping
@@ -22,9 +21,10 @@ from monitoring.alerting import code_handlers
 from monitoring.alerting.channels import CHANNELS, ChannelResponse, Undeliverable
 from monitoring.alerting.channels.base import LONGEST_ANSWER, DeliveryFailed
 from monitoring.alerting.deadline import deadline
+from monitoring.alerting.handler_secrets import hidden, of_process
 from monitoring.alerting.message import RESOLVE, TEST, Message, from_json
 from monitoring.models import AlertHandler, Delivery, Notice
-from scheduler_project.logs import SHORTEST_SECRET, hide, masked
+from scheduler_project.logs import hide
 from scheduler_project.text import line
 
 log = structlog.get_logger(__name__)
@@ -34,7 +34,6 @@ CLAIM: Final = timedelta(minutes=2)  #: longer than an attempt takes
 _FIRST_BACKOFF: Final = timedelta(seconds=5)
 _LONGEST_BACKOFF: Final = timedelta(minutes=30)
 AT_ONCE: Final = 20  #: deliveries of one target in one round
-SHORTEST_TOKEN: Final = 8  #: characters; a shorter part of a URL is taken for a word, not a secret
 
 
 def backoff(attempts: int) -> timedelta:
@@ -142,50 +141,17 @@ def send(delivery: Delivery) -> ChannelResponse:
 def send_by(handler: AlertHandler, message: Message) -> ChannelResponse:
     """Send a message through a handler's channel, without secrets in the answer or the error."""
     known: Mapping[str, str] = {**handler.config, **handler.secrets}
-    hide(secrets_of(handler))
+    hide(of_process(handler.secrets))
     try:
         with deadline(DEADLINE_S):
             answer = CHANNELS[handler.kind].send(message, known)
     except Undeliverable as unfit:
-        raise Undeliverable(hidden(str(unfit), handler)) from None
+        raise Undeliverable(hidden(str(unfit), handler.secrets)) from None
     except DeliveryFailed as refused:
-        raise DeliveryFailed(replace(refused.answer, text=hidden(refused.answer.text, handler))) from None
+        raise DeliveryFailed(replace(refused.answer, text=hidden(refused.answer.text, handler.secrets))) from None
     except Exception as error:  # noqa: BLE001 - any error's message may contain a secret
-        raise DeliveryFailed(ChannelResponse(hidden(f"{type(error).__name__}: {error}", handler))) from None
-    return replace(answer, text=hidden(answer.text, handler))
-
-
-def hidden(text: str, handler: AlertHandler) -> str:
-    """Mask the handler's secrets in `text`."""
-    for part in secrets_of(handler):
-        text = text.replace(part, "***")
-    return line(masked(text), LONGEST_ANSWER)
-
-
-def secrets_of(handler: AlertHandler) -> list[str]:
-    """Return the handler's secrets, and the parts of a secret URL that libraries put into their messages."""
-    secrets = [secret for secret in handler.secrets.values() if secret]
-    parts = [part for secret in secrets if "://" in secret for part in _parts(secret)]
-    return sorted({*secrets, *parts}, key=len, reverse=True)
-
-
-def _parts(url: str) -> list[str]:
-    """Return a URL's path, its password and everything else that looks like a token; the host is no secret.
-
-    >>> _parts("tgram://123456789:AbC-dEf/-4001/")
-    ['/-4001/', 'AbC-dEf', '123456789']
-    """
-    rest = url.partition("://")[2]
-    place = re.split(r"[/?#]", rest, maxsplit=1)[0]
-    rest = rest.removeprefix(place)
-    known = place.rpartition("@")[0] or place
-    user, _, password = known.partition(":")
-    tokens = [word for word in (user, *re.split(r"[/?&=#,:@]", rest)) if _looks_like_a_token(word)]
-    return [part for part in dict.fromkeys([rest, password, *tokens]) if len(part) >= SHORTEST_SECRET]
-
-
-def _looks_like_a_token(word: str) -> bool:
-    return len(word) >= SHORTEST_TOKEN and "." not in word and any(c.isdigit() for c in word)
+        raise DeliveryFailed(ChannelResponse(hidden(f"{type(error).__name__}: {error}", handler.secrets))) from None
+    return replace(answer, text=hidden(answer.text, handler.secrets))
 
 
 def _record(delivery: Delivery, status: str, answer: ChannelResponse) -> None:

@@ -41,6 +41,7 @@ EVERY_S: Final = 1.0
 CONDITIONS_EVERY_S: Final = 5.0
 CLEAN_UP_EVERY_S: Final = 3600.0
 BATCHES: Final = 5  #: of dead letters in one round
+DELETED: Final = 5000  #: deliveries in one cleaning up
 GRACE_S: Final = 10.0  #: for deliveries that are being sent when the process stops
 
 
@@ -168,13 +169,16 @@ class Monitor:
         return EVERY_S
 
     def _clean_up(self, now: datetime) -> None:
-        """Delete, once an hour, alerts and deliveries older than RETENTION_DAYS."""
+        """Delete, once an hour, alerts and deliveries older than RETENTION_DAYS, those of open alerts too."""
         if time.monotonic() - self._cleaned_at < CLEAN_UP_EVERY_S:
             return
         self._cleaned_at = time.monotonic()
-        old = Alert.objects.filter(resolved_at__lt=now - settings.RETENTION).values_list("pk", flat=True)
+        began = now - settings.RETENTION
+        old = Alert.objects.filter(resolved_at__lt=began).values_list("pk", flat=True)
         Alert.objects.filter(pk__in=list(old[:1000])).delete()
-        Delivery.objects.filter(created_at__lt=now - settings.RETENTION, alert=None).delete()
+        ended = Q(alert=None) | ~Q(status=Delivery.Status.PENDING)
+        sent = Delivery.objects.filter(ended, created_at__lt=began).order_by("created_at").values_list("pk", flat=True)
+        Delivery.objects.filter(pk__in=list(sent[:DELETED])).delete()
 
 
 class Outage:

@@ -1,8 +1,11 @@
 """One alert that goes wrong, or looks odd, keeps the monitor from no other."""
 
+from datetime import timedelta
+
 import pytest
 from django.db import IntegrityError, OperationalError
 from django.utils import timezone
+from pytest_django import Settings
 from redis import Redis
 
 from jobs import taking_back
@@ -17,6 +20,7 @@ from monitoring.checks import CHECKS
 from monitoring.health import Round
 from monitoring.models import Alert, Delivery, Kind, MonitorState, Severity
 from scheduler_project import logs
+from tests.support.alerts import later
 from tests.support.dead_letters import make_dead_letters
 
 pytestmark = pytest.mark.django_db
@@ -119,3 +123,24 @@ def test_an_alert_whose_key_holds_a_secret_stays_one(redis: Redis, monkeypatch: 
 
     kept = Alert.objects.get(kind=Kind.CRON_MISSED)
     assert (kept.key, kept.count, kept.resolved_at) == ("cron_missed: ***", 1, None)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_alert_that_stays_open_keeps_no_delivery_for_ever(redis: Redis, settings: Settings) -> None:
+    """One is sent every five minutes; what is still pending stays."""
+    alert = Alert.objects.create(kind=Kind.CODE, key="k", severity=Severity.INFO, title="t")
+    began = timezone.now() - settings.RETENTION
+    for status in ("sent", "failed", "pending"):
+        for at in (began - timedelta(hours=1), began + timedelta(hours=1)):
+            Delivery.objects.create(alert=alert, target="code:gone", status=status, created_at=at, next_at=later())
+    monitor = Monitor()
+    monitor.poll()
+    monitor.close()
+
+    kept = Delivery.objects.order_by("id").values_list("status", "created_at")
+    assert [(status, at > began) for status, at in kept] == [
+        ("sent", True),
+        ("failed", True),
+        ("pending", False),
+        ("pending", True),
+    ]

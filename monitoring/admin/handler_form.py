@@ -94,7 +94,10 @@ class HandlerForm(forms.ModelForm[AlertHandler]):
             raise ValidationError(text % {"zone": self.cleaned_data["time_zone"]}) from None
 
     def clean(self) -> dict[str, Any]:
-        """Check that quiet hours have a beginning and an end, and the channel's own fields."""
+        """Check that quiet hours have a beginning and an end, and the channel's own fields.
+
+        A saved secret goes to no other receiver: whoever may change the URL need not know the secret.
+        """
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         if (cleaned.get("quiet_from") is None) != (cleaned.get("quiet_until") is None):
             self.add_error("quiet_until", gettext("Quiet hours need a start and an end."))
@@ -105,7 +108,14 @@ class HandlerForm(forms.ModelForm[AlertHandler]):
                     field.check(value)
                 except ValidationError as fault:
                     self.add_error(PREFIX + field.name, fault)
+        if any(field.is_receiver and self._has_changed(field) for field in self.channel.fields):
+            for field in self.channel.fields:
+                if field.secret and self.instance.secrets.get(field.name) and not cleaned.get(PREFIX + field.name):
+                    self.add_error(PREFIX + field.name, gettext("The receiver is another one: enter this again."))
         return cleaned
+
+    def _has_changed(self, field: Field) -> bool:
+        return bool(self.cleaned_data.get(PREFIX + field.name, "") != self.instance.config.get(field.name, ""))
 
     def save(self, commit: bool = True) -> Any:
         """Save the channel's own fields, too; an empty secret keeps the stored one."""

@@ -58,6 +58,7 @@ class Field:
     says: StrOrPromise = ""
     secret: bool = False  #: write-only: never shown
     required: bool = True
+    is_receiver: bool = False  #: who gets what the secrets are for: another one needs them entered again
     check: Callable[[str], None] | None = None  #: raises ValidationError
 
 

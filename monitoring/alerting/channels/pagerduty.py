@@ -47,6 +47,7 @@ class PagerDuty(Channel):
             gettext_lazy("Leave empty for https://events.pagerduty.com/v2/enqueue."),
             required=False,
             check=check_receiver_url,
+            is_receiver=True,
         ),
     )
 

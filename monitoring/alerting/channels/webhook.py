@@ -25,7 +25,13 @@ class Webhook(Channel):
     name, label, icon = "webhook", gettext_lazy("Webhook"), "webhook"
     says = gettext_lazy("JSON POST to your URL, signed with HMAC-SHA256 and a timestamp")
     fields = (
-        Field("url", gettext_lazy("URL"), gettext_lazy("http:// or https://"), check=check_receiver_url),
+        Field(
+            "url",
+            gettext_lazy("URL"),
+            gettext_lazy("http:// or https://"),
+            check=check_receiver_url,
+            is_receiver=True,
+        ),
         Field("secret", gettext_lazy("Signing secret"), gettext_lazy("Shared secret for the signature."), secret=True),
     )
 

@@ -81,6 +81,24 @@ def test_an_invalid_field_is_reported(ann: Client, kind: str, fields: dict[str, 
     assert not AlertHandler.objects.exists()
 
 
+@pytest.mark.parametrize(("kind", "secret"), [("pagerduty", "routing_key"), ("webhook", "secret")])
+def test_a_saved_secret_goes_to_no_other_receiver(ann: Client, kind: str, secret: str) -> None:
+    """Whoever may change the URL need not know the secret: it is entered again."""
+    urls = {"url": "https://events.example.org/"}
+    handler = AlertHandler.objects.create(name="n", kind=kind, config=urls, secrets={secret: "hush-hush"})
+    page = f"{HANDLERS}{handler.pk}/change/"
+    form = {"name": "n", **COMMON, "channel_url": "https://other.example.org/", f"channel_{secret}": ""}
+
+    refused = ann.post(page, form)
+    handler.refresh_from_db()
+    assert "The receiver is another one" in refused.content.decode()
+    assert handler.config == urls
+
+    assert ann.post(page, {**form, f"channel_{secret}": "new-secret"}).status_code == 302
+    handler.refresh_from_db()
+    assert (handler.config, handler.secrets) == ({"url": "https://other.example.org/"}, {secret: "new-secret"})
+
+
 def test_a_button_sends_a_test_alert(ann: Client) -> None:
     """It says so if no monitor is there to send it."""
     handler = AlertHandler.objects.create(name="n", kind="log")

@@ -89,7 +89,10 @@ class Schedules(Protocol):
         """Find entities with schedules that were neither read nor moved since then, at most `most`."""
 
     def clear(self, campaign_id: str, entity_type: str, began: datetime) -> None:
-        """Remove the schedules of a campaign that is gone or inactive, and mark it as inactive."""
+        """Remove the schedules of a campaign that is gone, and mark it as inactive."""
+
+    def deactivate(self, campaign_id: str, entity_type: str, began: datetime) -> None:
+        """Mark a campaign as inactive: its schedules stay, and do not fire until they are read again."""
 
     def remember_all(self, campaigns: Sequence[Campaign], began: datetime) -> None:
         """Store campaigns from a list."""
@@ -98,7 +101,7 @@ class Schedules(Protocol):
         """Count the campaigns that were ever seen."""
 
     def find_campaigns(self, entity_type: str, *, after: str, most: int) -> list[str]:
-        """Find campaigns that are active or have schedules, in the database's order."""
+        """Find campaigns that are active, or whose schedules are to be stopped or removed, in the database's order."""
 
     def find_failed(self, job_type: str, campaign_ids: Collection[str]) -> set[str]:
         """Find campaigns whose recalculation is a dead letter, and none has succeeded since."""

@@ -22,6 +22,8 @@ from scheduler_project.text import as_name
 log = structlog.get_logger(__name__)
 #: How often it is noted that a campaign was seen: all are read every 3 minutes.
 SEEN_EVERY: Final = timedelta(minutes=10)
+#: Whether a campaign that no list has shown for so long is gone is worth a read.
+UNSEEN: Final = timedelta(hours=1)
 #: No read is stored that long after it began: a campaign seen later than this by a clock that was ahead was not.
 LONGEST_READ: Final = timedelta(minutes=10)
 

@@ -37,7 +37,7 @@ def set_next_due(row: ScheduleRow | StoredSchedule, want: Wanted, reading: Momen
     variables = want.variables if isinstance(want.variables, dict) else {}
     anchor = anchor_of(want.event_type, variables, known, reading)
     next_due = sortable(next_due_of(anchor, want.interval, variables))
-    if next_due != row.next_due or clock != row.clock:
+    if next_due != row.next_due or clock != row.clock or not row.fire_at:
         row.fire_at = next_due
     row.household = want.household if is_id(want.household) else ""
     row.entity_id, row.event_type, row.entity_name = want.entity_id, want.event_type, as_name(want.entity_name)

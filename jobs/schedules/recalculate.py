@@ -31,18 +31,21 @@ MOST_ABSENT: Final = 500  #: entities per slice that are read individually becau
 def recalculate(payload: SlicedPayload, run: Run, kind: Recalculation) -> dict[str, Any]:
     """Bring a campaign's schedules up to date with its entities, and submit the jobs that are due.
 
-    Without a campaign, submit a job for each campaign that has changed. Raises Skip for a campaign
-    that is gone or inactive, whose schedules are removed. If something could not be read, everything else is done
-    first and the error names it.
+    Without a campaign, submit a job for each campaign that has changed. Raises Skip for a campaign that is gone, whose
+    schedules are removed, or inactive, whose schedules stay as they are. If something could not be read, everything
+    else is done first and the error names it.
     """
     here = current_slice(run, payload.slice)
     if not run.campaign_id:
         return look_through(run, here, kind)
     began = run.schedules.begin_read()
     campaign = run.api.campaign(run.campaign_id)
-    if campaign is None or not campaign.is_active:
+    if campaign is None:
         run.schedules.clear(run.campaign_id, kind.entity_type, began)
-        raise Skip(f"campaign {run.campaign_id} is {'gone' if campaign is None else 'inactive'}")
+        raise Skip(f"campaign {run.campaign_id} is gone")
+    if not campaign.is_active:
+        run.schedules.deactivate(run.campaign_id, kind.entity_type, began)
+        raise Skip(f"campaign {run.campaign_id} is inactive")
     if here.number == 0:
         submit_triggers(run, campaign)
     run.schedules.remember(campaign, began)

@@ -7,7 +7,7 @@ from typing import Final
 
 import structlog
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from jobs import counters, stops
@@ -107,8 +107,17 @@ class DatabaseSchedules:
 
     @transaction.atomic
     def clear(self, campaign_id: str, entity_type: str, began: datetime) -> None:
-        """Remove the schedules of a campaign that is gone or inactive, and mark it as inactive."""
+        """Remove the schedules of a campaign that is gone, and mark it as inactive."""
         ScheduleRow.objects.filter(campaign_id=campaign_id, entity_type=entity_type).delete()
+        clocks.deactivate(campaign_id, began)
+
+    @transaction.atomic
+    def deactivate(self, campaign_id: str, entity_type: str, began: datetime) -> None:
+        """Mark a campaign as inactive: its schedules stay, and do not fire until they are read again.
+
+        They know when constructions began. On the wall clock, whoever looks for what fires would pass all of them.
+        """
+        _wall_rows_to_fire(entity_type).filter(campaign_id=campaign_id).update(fire_at="")
         clocks.deactivate(campaign_id, began)
 
     def remember_all(self, campaigns: Sequence[Campaign], began: datetime) -> None:
@@ -121,9 +130,14 @@ class DatabaseSchedules:
         return CampaignClock.objects.count()
 
     def find_campaigns(self, entity_type: str, *, after: str, most: int) -> list[str]:
-        """Find campaigns that are active or have schedules, in the database's order."""
+        """Find campaigns that are active, or whose schedules are to be stopped or removed, in the database's order.
+
+        One that is inactive, and that lists still show, is left as it is once its schedules are stopped.
+        """
         rows = ScheduleRow.objects.filter(campaign_id=OuterRef("pk"), entity_type=entity_type)
-        found = CampaignClock.objects.filter(Q(is_active=True) | Exists(rows), pk__gt=after)
+        may_be_gone = Q(seen_at__lt=timezone.now() - clocks.UNSEEN) & Exists(rows)
+        to_stop = Exists(_wall_rows_to_fire(entity_type).filter(campaign_id=OuterRef("pk")))
+        found = CampaignClock.objects.filter(Q(is_active=True) | may_be_gone | to_stop, pk__gt=after)
         return list(found.order_by("pk").values_list("pk", flat=True)[:most])
 
     def find_failed(self, job_type: str, campaign_ids: Collection[str]) -> set[str]:
@@ -215,6 +229,10 @@ class DatabaseSchedules:
             rows |= lock(batch)
             ScheduleRow.objects.filter(entity_id__in=batch).delete()
         return release(rows.values(), read_clocks())
+
+
+def _wall_rows_to_fire(entity_type: str) -> QuerySet[ScheduleRow]:
+    return ScheduleRow.objects.filter(entity_type=entity_type, clock="wall", fire_at__gt="")
 
 
 def _begin(sibling: ScheduleRow, n: Applied) -> ScheduleRow:

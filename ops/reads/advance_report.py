@@ -105,7 +105,7 @@ class Report:
         if came.dead:
             yield gettext("Its job failed: %(error)s") % {"error": came.dead.error[:200]}
         elif not came.occurrences and entity_id not in self._scheduled:
-            yield gettext("It no longer has a schedule: it is gone or archived, or the campaign is inactive.")
+            yield gettext("It no longer has a schedule: it is gone or archived.")
         elif not came.occurrences:
             yield gettext("It is not applied yet: it waits for its structures or for the next recalculation.")
         if said is None and self.said.unreadable:

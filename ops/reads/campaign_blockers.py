@@ -152,7 +152,7 @@ def _find_breaker_blocker(now: datetime) -> list[Blocker]:
 def find_stuck_recalculations(clock: CampaignClock, jobs: Newest, now: datetime) -> list[Blocker]:
     """Stuck recalculations: they create the jobs of world time, and the rows of new entities on any clock.
 
-    None for an inactive campaign, which has no schedules.
+    None for an inactive campaign, whose schedules stand still.
     """
     if clock.world_time:
         rest = gettext("Due work waits for it.")

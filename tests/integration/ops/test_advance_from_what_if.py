@@ -113,7 +113,7 @@ def test_what_is_gone_meanwhile_is_named(operator: Client, redis: Redis, sandbox
     advance, _ = page_after(operator, redis)
 
     (difference,) = [one for one in advance.report.differences if one.what == "structure"]
-    assert difference.causes == ["It no longer has a schedule: it is gone or archived, or the campaign is inactive."]
+    assert difference.causes == ["It no longer has a schedule: it is gone or archived."]
 
 
 def test_a_failed_job_is_named(operator: Client, redis: Redis, sandbox: SandboxApi) -> None:

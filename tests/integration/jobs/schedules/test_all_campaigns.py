@@ -61,7 +61,7 @@ CHANGES: Final[dict[int, tuple[Callable[[SandboxApi], object], set[str]]]] = {
     11: (forget(11), {STRUCTURES}),
     12: (advance(12, minutes=1), set(KINDS)),
     13: (advance(13, minutes=6000), set(KINDS)),
-    14: (campaign(14, isActive=False), set(KINDS)),
+    14: (campaign(14, isActive=False), set()),  # its schedules stay as they are
     15: (campaign(15, currentWorldTime=None), set(KINDS)),
     16: (lambda _: pauses.pause(PauseKind.CAMPAIGN, "campaign-16", actor="user:ann", reason="x"), set(KINDS)),
     17: (settlement(17, variables={"population": 7}), set()),  # nothing is due at another time

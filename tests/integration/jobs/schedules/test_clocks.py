@@ -28,7 +28,7 @@ def test_a_list_from_before_a_later_read_changes_nothing() -> None:
     clocks.remember(NOW, clocks.begin_read())
     shown = clocks.remember_all([replace(BEFORE, current_world_time="1001-06-01T15:00:00.000Z")], list_began)
     clocks.remember(BEFORE, list_began)
-    DatabaseSchedules().clear("c-1", "Settlement", list_began)
+    DatabaseSchedules().deactivate("c-1", "Settlement", list_began)
 
     assert stored() == ("New", True, NOW.current_world_time)
     assert shown.keys() == {"c-1"}
@@ -41,7 +41,7 @@ def test_the_later_read_counts_whoever_stores_first() -> None:
     clocks.remember_all([NOW], later)
     assert stored() == ("New", True, NOW.current_world_time)
 
-    DatabaseSchedules().clear("c-1", "Settlement", clocks.begin_read())
+    DatabaseSchedules().deactivate("c-1", "Settlement", clocks.begin_read())
     assert stored() == ("New", False, NOW.current_world_time)
 
 

@@ -38,12 +38,16 @@ _PAUSE: Final = "pause"  #: takes it back that a pause was ended
 def pause(kind: str, name: str, *, until: datetime | None = None, actor: str, reason: str = "") -> Pause:
     """Pause a queue, type or campaign until `until`, or until it is resumed.
 
-    Replaces an existing pause. Raises InvalidPause, naming the field.
+    Replaces an existing pause, or returns the one with the same end and reason. Raises InvalidPause, naming the field.
     """
     now = timezone.now()
     _check(kind, name, until, now)
     reason = text.line(reason, _LONGEST_REASON)
     with transaction.atomic():
+        same = Pause.objects.filter(kind=kind, name=name, ended_at=None, until=until, reason=reason).first()
+        if same:
+            transaction.on_commit(partial(_publish_or_warn, keys.redis()))
+            return same
         _end(Pause.objects.filter(kind=kind, name=name), now, actor, "replaced by another")
         new = Pause.objects.create(kind=kind, name=name, until=until, actor=actor, reason=reason, since=now)
         changes = {"until": (None, until.isoformat() if until else "resumed")}

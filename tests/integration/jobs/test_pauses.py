@@ -253,6 +253,16 @@ def test_pausing_again_changes_the_end_and_keeps_the_history(redis: Redis) -> No
     assert not pauses.resume("queue", "high", actor="user:ann")
 
 
+def test_the_same_pause_twice_is_one(redis: Redis) -> None:
+    """A second press changes nothing, so Undo resumes; with another reason it replaces the first."""
+    first = pauses.pause("queue", "low", actor="user:ann", reason="calm down")
+
+    assert pauses.pause("queue", "low", actor="user:bob", reason="calm down ") == first
+    assert OperatorAction.objects.count() == 1
+    assert pauses.pause("queue", "low", actor="user:bob", reason="deploy") != first
+    assert OperatorAction.objects.count() == 2
+
+
 @pytest.mark.parametrize(
     ("kind", "name", "minutes", "field"),
     [

@@ -161,6 +161,16 @@ def test_stop_gives_up_a_running_job(operator: Client, start: Start, redis: Redi
     assert "stopped by ann" in text(operator, f"{BASE}/{job.pk}/")
 
 
+def test_stop_says_when_the_worker_does_not_listen(operator: Client, redis: Redis) -> None:
+    (job,) = submit(1)
+    moves.cycle([], [str(job.pk)], actor="worker:lost", worker="lost", now=timezone.now())
+
+    page = operator.post(f"{BASE}/{job.pk}/stop/", follow=True).content.decode()
+
+    assert "its worker does not listen" in page
+    assert not OperatorAction.objects.filter(verb="asked to stop").exists()
+
+
 @pytest.mark.usefixtures("foreign_jobs")
 def test_buttons_follow_the_state(operator: Client, redis: Redis, sandbox: SandboxApi) -> None:
     """Finished jobs have none; each job's link leads to its own page; plain RQ jobs can be deleted."""

@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 import structlog
 from django.conf import settings
+from django.db import transaction
 from django.utils import timezone
 
 from jobs import audit
@@ -73,8 +74,9 @@ def store(report: Report) -> None:
 def run_for_operator(*, actor: str, within_s: float) -> Report:
     """Run a check now, store and audit it."""
     report = run(actor=actor, effects=effect_ids(), within_s=within_s)
-    store(report)
-    audit.record(actor=actor, verb="checked", target="main API")
+    with transaction.atomic():
+        store(report)
+        audit.record(actor=actor, verb="checked", target="main API")
     return report
 
 

@@ -38,8 +38,7 @@ def set_limits(limits: Limits, *, actor: str, reason: str = "") -> bool:
         _check(field, value)
     reason = line(reason, _LONGEST_REASON)
     with transaction.atomic():
-        row = MainApiLimits.objects.select_for_update().filter(name=_ONLY).first()
-        pairs = zip(Limits._fields, _limits_of(row), limits, strict=True)
+        pairs = zip(Limits._fields, _lock(), limits, strict=True)
         changes = {field: (was, now) for field, was, now in pairs if was != now}
         if not changes:
             return False
@@ -75,10 +74,14 @@ def _is_as_left(_key: str, changes: taking_back.Changes) -> bool:
 
 
 def _take_back(_key: str, changes: taking_back.Changes, actor: str) -> None:
-    set_limits(current()._replace(**taking_back.fields_before(changes)), actor=actor)
+    set_limits(_lock()._replace(**taking_back.fields_before(changes)), actor=actor)
 
 
 taking_back.add("limits", taking_back.Way("jobs.control_breaker", _is_as_left, _take_back))
+
+
+def _lock() -> Limits:
+    return _limits_of(MainApiLimits.objects.select_for_update().filter(name=_ONLY).first())
 
 
 def _limits_of(row: MainApiLimits | None) -> Limits:

@@ -64,6 +64,7 @@ def take_back(action: OperatorAction, *, actor: str) -> None:
     """Put the target back as it was before. Raises StateConflict if it has changed since, or cannot be as it was."""
     kind, _, key = action.undo.partition("/")
     with transaction.atomic():
+        OperatorAction.objects.select_for_update().get(pk=action.pk)  # of two presses at once, one finds it undone
         if action.pk not in find_open([action]):
             raise StateConflict(gettext("it has been changed since"))
         _ways[kind].take_back(key, action.changes or {}, actor)

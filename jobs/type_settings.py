@@ -48,9 +48,7 @@ def set_overrides(job_type: str, wanted: Overrides, *, actor: str, reason: str) 
     if not reason:
         raise InvalidSetting("reason", gettext("say why: others will wonder"))
     with transaction.atomic():
-        row = TypeSettings.objects.select_for_update().filter(pk=job_type).first()
-        before = _overrides_of(row) if row else Overrides()
-        pairs = zip(Overrides._fields, before, wanted, strict=True)
+        pairs = zip(Overrides._fields, _lock(job_type), wanted, strict=True)
         changes = {field: (was, now) for field, was, now in pairs if was != now}
         if not changes:
             return False
@@ -123,12 +121,16 @@ def _is_as_left(job_type: str, changes: taking_back.Changes) -> bool:
 
 
 def _take_back(job_type: str, changes: taking_back.Changes, actor: str) -> None:
-    row = last_change(job_type)
-    now = _overrides_of(row) if row else Overrides()
-    set_overrides(job_type, now._replace(**taking_back.fields_before(changes)), actor=actor, reason=taking_back.UNDONE)
+    wanted = _lock(job_type)._replace(**taking_back.fields_before(changes))
+    set_overrides(job_type, wanted, actor=actor, reason=taking_back.UNDONE)
 
 
 taking_back.add(_KIND, taking_back.Way("jobs.change_typesettings", _is_as_left, _take_back))
+
+
+def _lock(job_type: str) -> Overrides:
+    row = TypeSettings.objects.select_for_update().filter(pk=job_type).first()
+    return _overrides_of(row) if row else Overrides()
 
 
 def _overrides_of(row: TypeSettings) -> Overrides:

@@ -244,7 +244,7 @@ def _take_pause_back(campaign_id: str, _changes: taking_back.Changes, actor: str
 
 def _take_settings_back(campaign_id: str, changes: taking_back.Changes, actor: str) -> None:
     """What was earned with the other settings stays."""
-    now = Settings.of(WorldClock.objects.get(pk=campaign_id))
+    now = Settings.of(WorldClock.objects.select_for_update().get(pk=campaign_id))
     configure(campaign_id, now.with_json(taking_back.fields_before(changes)), actor=actor)
 
 

@@ -1,14 +1,17 @@
 """Undo of operators' actions on everything but jobs: verb by verb, what puts the former state back, and what cannot."""
 
 import re
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
+from queue import Queue
 from typing import Any, Final
 
 import pytest
+from django.db import connections
 from django.test import Client
 from django.utils import timezone
 from redis import Redis
@@ -264,6 +267,31 @@ def test_only_the_latest_change_can_be_undone(admin_client: Client, redis: Redis
     page = admin_client.post(f"{TRAIL}operator/{earlier.pk}/undo/", follow=True).content.decode()
     assert "Nothing was undone" in page
     assert type_settings.current() == {TYPE: Overrides(8)}
+
+
+def test_undo_pressed_twice_at_once_is_done_once(redis: Redis) -> None:
+    """The second press waits for the first, and finds that it was undone."""
+    set_type(max_attempts=4)
+    latest, answers, begin = OperatorAction.objects.latest("pk"), Queue[str](), threading.Barrier(2)
+
+    def press() -> None:
+        begin.wait(20)
+        try:
+            taking_back.take_back(latest, **ANN)
+            answers.put("undone")
+        except StateConflict as conflict:
+            answers.put(str(conflict))
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=press) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+
+    assert sorted(answers.get_nowait() for _ in range(2)) == ["it has been changed since", "undone"]
+    assert type_settings.current() == {}
 
 
 def test_a_former_setting_that_is_not_valid_any_more_is_refused(admin_client: Client, redis: Redis) -> None:

@@ -17,6 +17,7 @@ from scheduler_project.variables import VARIABLES, Variable
 
 ENVIRONMENTS: Final = ("development", "production", "test")
 LONGEST_SHOWN: Final = 100  #: characters of a value in a message
+_CHOSEN_ELSEWHERE: Final = frozenset({"EMAIL_HOST_PASSWORD"})  #: may really begin and end with a quote
 _KINDS: Final = {"int": "expected a whole number", "bool": "expected true or false"}
 
 
@@ -40,7 +41,8 @@ def read(dotenv: Path | None = None) -> dict[str, Any]:
         except ValueError as error:  # not UTF-8, or a NUL character
             raise BadEnvironment([f"{dotenv.name}: cannot be read: {error}"]) from None
     values: dict[str, Any] = {}
-    environment = env.str("ENVIRONMENT", None) or env.str("NODE_ENV", None) or "development"
+    # An empty one is refused: Compose makes one of a variable that is not set, and development has a public SECRET_KEY.
+    environment = env.str("ENVIRONMENT", env.str("NODE_ENV", "development"))
     values["ENVIRONMENT"] = environment
     raw = {variable.name: env.str(variable.name, None) for variable in VARIABLES}
     for variable in VARIABLES:
@@ -75,11 +77,17 @@ def _faults_found(env: Env, raw: Mapping[str, str | None]) -> dict[str, str]:
             continue
         if not fits_postgresql(text):
             found[variable.name] = "contains NUL, or bytes that are not UTF-8"
+        elif _is_quoted(text) and variable.name not in _CHOSEN_ELSEWHERE:
+            found[variable.name] = "is wrapped in quotes, which Docker's env files keep: remove them"
         elif found.get(variable.name, "").startswith("Not a valid"):  # marshmallow's words
             found[variable.name] = _KINDS[variable.kind]
         elif variable.kind == "int" and not re.fullmatch(r"-?[0-9]+", text):  # int() takes " 1_0", gunicorn does not
             found[variable.name] = _KINDS["int"]
     return found
+
+
+def _is_quoted(text: str) -> bool:
+    return len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
 
 
 def _shown(variable: Variable, raw: str) -> str:

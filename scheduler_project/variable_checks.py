@@ -76,32 +76,38 @@ def hosts(value: list[str]) -> None:
 def origins(value: list[str]) -> None:
     """Django compares these with a browser's Origin header, letter by letter."""
     for entry in value:
-        try:
-            parts = urlsplit(entry)
-            port = parts.port
-        except ValueError:
-            raise ValidationError(f"expected origins such as https://example.org:8443; not {entry!r}") from None
-        name = (parts.hostname or "").removeprefix("*.")
-        is_host = re.fullmatch(_LABELS, name) or (_is_address(name) and "*" not in parts.netloc)
-        bracketed = f"[{name}]" if ":" in name else name
-        wanted = f"{parts.scheme}://{'*.' if '://*.' in entry else ''}{bracketed}{'' if port is None else f':{port}'}"
-        if parts.scheme not in ("http", "https") or not is_host or entry != wanted or port == 0:
-            raise ValidationError(
-                "expected origins as browsers send them, separated by commas: https://example.org, "
-                f"https://example.org:8443 or https://*.example.org, in lower case and without a path; not {entry!r}"
-            )
-        if port == {"http": 80, "https": 443}[parts.scheme]:
-            raise ValidationError(
-                f"browsers leave out the port {port} of {parts.scheme}: write {entry[: -len(f':{port}')]}"
-            )
+        _check_origin(
+            entry,
+            "origins as browsers send them, separated by commas: https://example.org, https://example.org:8443 or "
+            f"https://*.example.org, in lower case and without a path; not {entry!r}",
+        )
 
 
 def public_url(value: str) -> None:
     """An origin, or nothing; URL_PREFIX has the path."""
+    expected = "one origin such as https://ops.example.org, in lower case and without a path; or nothing"
+    if "*" in value or "," in value:
+        raise ValidationError(f"expected {expected}")
     if value:
-        if "*" in value or "," in value:
-            raise ValidationError("expected one origin such as https://ops.example.org")
-        origins([value])
+        _check_origin(value, expected)
+
+
+def _check_origin(entry: str, expected: str) -> None:
+    try:
+        parts = urlsplit(entry)
+        port = parts.port
+    except ValueError:
+        raise ValidationError(f"expected {expected}") from None
+    name = (parts.hostname or "").removeprefix("*.")
+    is_host = re.fullmatch(_LABELS, name) or (_is_address(name) and "*" not in parts.netloc)
+    bracketed = f"[{name}]" if ":" in name else name
+    wanted = f"{parts.scheme}://{'*.' if '://*.' in entry else ''}{bracketed}{'' if port is None else f':{port}'}"
+    if parts.scheme not in ("http", "https") or not is_host or entry != wanted or port == 0:
+        raise ValidationError(f"expected {expected}")
+    if port == {"http": 80, "https": 443}[parts.scheme]:
+        raise ValidationError(
+            f"browsers leave out the port {port} of {parts.scheme}: write {entry[: -len(f':{port}')]}"
+        )
 
 
 def url_prefix(value: str) -> None:

@@ -96,6 +96,21 @@ def test_node_env_is_still_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert read()["ENVIRONMENT"] == "test"
 
 
+@pytest.mark.parametrize("node_env", [None, "", "production"])
+def test_an_empty_environment_is_not_development(monkeypatch: pytest.MonkeyPatch, node_env: str | None) -> None:
+    """Compose makes it of a variable that is not set; development has a secret key that everybody knows."""
+    monkeypatch.setenv("ENVIRONMENT", "")
+    if node_env is not None:
+        monkeypatch.setenv("NODE_ENV", node_env)
+    with pytest.raises(BadEnvironment, match="ENVIRONMENT: expected development, production or test; got ''"):
+        read()
+
+    monkeypatch.delenv("ENVIRONMENT")
+    monkeypatch.setenv("NODE_ENV", "")
+    with pytest.raises(BadEnvironment, match="ENVIRONMENT: expected development"):
+        read()
+
+
 def test_the_predecessor_s_variables_keep_their_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     """Development needs none of them to start."""
     for name in [v.name for v in VARIABLES] + ["ENVIRONMENT", "NODE_ENV"]:

@@ -31,7 +31,7 @@ def numbers(low: int, high: int) -> tuple[list[str], list[str]]:
 
 #: name: (good values, bad values)
 TABLE: dict[str, tuple[list[str], list[str]]] = {
-    "ENVIRONMENT": (["development", "test"], ["prod", "Production", "staging", "a\nb"]),
+    "ENVIRONMENT": (["development", "test"], ["", "prod", "Production", "staging", "a\nb"]),
     "PORT": numbers(1, 65535),
     "LOG_LEVEL": (["error", "verbose"], ["", "loud", "INFO", "warning"]),
     "SECRET_KEY": (["anything", "ü" * 50], [""]),
@@ -195,6 +195,35 @@ def test_an_error_shows_the_value_or_hides_a_secret(monkeypatch: pytest.MonkeyPa
 
     assert ("hunter2" in fault) != secret
     assert "1009 characters" in fault or not secret
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_quotes_around_a_value_are_reported(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Docker's env files keep them: a token would be another one, and each request with the right one refused."""
+    value = max(TABLE[name][0], key=len)
+    faults = {quote: faults_of(monkeypatch, name, f"{quote}{value}{quote}") for quote in "\"'"}
+
+    for found in faults.values():
+        own = [fault for fault in found if fault.startswith(f"{name}: ")]
+        if name == "EMAIL_HOST_PASSWORD":  # somebody else has chosen it
+            assert not any("quotes" in fault for fault in own)
+        else:
+            assert len(own) == 1
+            assert "is wrapped in quotes" in own[0] or name == "ENVIRONMENT"
+
+
+def test_an_error_of_public_url_asks_for_one_origin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes no list."""
+    for value in (
+        "https://ops.example.org/x",
+        "https://ops.example.org,https://b",
+        "HTTPS://a",
+        "https://[",
+        "https://*.a",
+    ):
+        (fault,) = faults_of(monkeypatch, "PUBLIC_URL", value)
+        assert "expected one origin such as https://ops.example.org" in fault
+        assert "separated" not in fault
 
 
 @pytest.mark.parametrize("odd", ["/", "#", "?", "@", "[", ":", "]", "%", " ", "?x="])

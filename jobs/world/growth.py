@@ -10,7 +10,7 @@ from typing import Any, Final
 from jobs.world.change import Change
 from jobs.world.due import interval
 from jobs.world.exact import exact, plain
-from jobs.world.variables import SettlementVariables, is_number
+from jobs.world.variables import SettlementVariables, abbreviate, is_number
 
 PEOPLE_PER_LEVEL: Final = 500
 
@@ -67,8 +67,8 @@ def grow(
             return Change(level, {**variables, "population": after}, summary, warnings)
         case GrowthType.RESOURCE_GENERATION:
             resources, unusable = generate(read, occurrences)
-            summary = ", ".join(f"{name} {resources[name]}" for name in read.resource_types if name in resources)
-            return Change(level, {**variables, "resources": resources}, summary, [*warnings, *unusable])
+            changed = {**variables, "resources": resources}
+            return Change(level, changed, amounts_in_words(read, resources), [*warnings, *unusable])
         case GrowthType.LEVEL_UP_CHECK:
             after = _level_after(level, read, structures, occurrences)
             summary = f"level {level} → {after}" if after != level else f"stays at level {level}"
@@ -116,15 +116,25 @@ def _grow(population: int, target: int, cap: int, rate: float, most: int) -> tup
 
 
 def generate(read: SettlementVariables, occurrences: int) -> tuple[dict[str, Any], list[str]]:
-    """Add to each resource what `occurrences` generate. Returns the resources, and a warning for each unusable one."""
+    """Add to each resource what `occurrences` generate. Returns the resources, and a warning for each unusable one.
+
+    What is no number stays as it is: it may be an amount that somebody can still read, such as "100".
+    """
     resources, warnings = dict(read.resources), []
     for name in dict.fromkeys(read.resource_types):
-        held = resources.get(name, 0)
-        if not is_number(held):
-            warnings.append(f"resources.{name}: expected a number, got {held!r}: 0 is used")
+        held = resources.get(name)
+        if held is None:
             held = 0
-        resources[name] = plain(exact(held) + exact(read.generation_rates.get(name, 0)) * occurrences)
+        if is_number(held):
+            resources[name] = plain(exact(held) + exact(read.generation_rates.get(name, 0)) * occurrences)
+        else:
+            warnings.append(f"resources.{name}: expected a number, got {abbreviate(held)}: it is left as it is")
     return resources, warnings
+
+
+def amounts_in_words(read: SettlementVariables, resources: Mapping[str, Any]) -> str:
+    """The resources that are generated, such as "food 130, gold 15"."""
+    return ", ".join(f"{name} {resources[name]}" for name in read.resource_types if is_number(resources.get(name)))
 
 
 def _level_after(level: int, read: SettlementVariables, structures: Collection[StructureStatus], checks: int) -> int:

@@ -6,7 +6,15 @@ from typing import Any, Final, Generic
 from jobs.world.clock import M, moment_at, ticks_of
 from jobs.world.due import MOST_OCCURRENCES, SHORTEST_FROM, in_ticks
 from jobs.world.entity import Advanced, Entity, Series, anchor_ticks, count_due
-from jobs.world.growth import PEOPLE_PER_LEVEL, GrowthType, generate, grow_population, intervals_at, occurrences_until
+from jobs.world.growth import (
+    PEOPLE_PER_LEVEL,
+    GrowthType,
+    amounts_in_words,
+    generate,
+    grow_population,
+    intervals_at,
+    occurrences_until,
+)
 from jobs.world.marks import LEVELLED_UP, read_mark, with_mark
 from jobs.world.structures import NEVER, Window, operating_window
 from jobs.world.variables import SettlementVariables
@@ -80,8 +88,8 @@ class SettlementCourse(Generic[M]):
         if count := self._counts.get(_GENERATE):
             resources, unusable = generate(self._read, count)
             after.warnings = [*after.warnings, *unusable]
-            named = ", ".join(f"{name} {resources[name]}" for name in self._read.resource_types if name in resources)
-            after.note(_GENERATE, count, self._last(_GENERATE), {"resources": resources}, named)
+            words = amounts_in_words(self._read, resources)
+            after.note(_GENERATE, count, self._last(_GENERATE), {"resources": resources}, words)
         if count := self._counts.get(_CHECK):
             same = before.level == self._level
             summary = f"stays at level {self._level}" if same else f"level {before.level} → {self._level}"

@@ -45,7 +45,7 @@ LEAST_MINUTES = 1 / 60  # one second; a shorter interval must be a mistake
 MOST_MINUTES = 60 * 24 * 366 * 1000  # a thousand years; a longer interval must be a mistake
 
 
-def _abbreviate(value: object) -> str:
+def abbreviate(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 100 else f"{text[:100]}…"
 
@@ -60,6 +60,7 @@ class _Known:
     whole: bool = False  #: it is read as an int
     usual: tuple[float, float] = (1, 0)
     """An int or, unless `whole`, a float between these fits: most need no call to find out."""
+    by_key: bool = False  #: of a map that does not fit, each value that is no number takes its own default, else 0
 
 
 def _read(raw: object, known: Mapping[str, _Known], default: object) -> tuple[dict[str, Any], list[str]]:
@@ -67,7 +68,7 @@ def _read(raw: object, known: Mapping[str, _Known], default: object) -> tuple[di
     warnings: list[str] = []
     if not isinstance(raw, dict | Mapping):  # a dict, nearly always: asking whether it is one is ten times as fast
         if raw is not None:
-            warnings.append(f"variables: expected a map, got {_abbreviate(raw)}: defaults are used")
+            warnings.append(f"variables: expected a map, got {abbreviate(raw)}: defaults are used")
         return {}, warnings
     values: dict[str, Any] = {}
     for name, one in known.items():
@@ -77,9 +78,14 @@ def _read(raw: object, known: Mapping[str, _Known], default: object) -> tuple[di
         kind = type(value)
         if (kind is int or (kind is float and not one.whole)) and one.usual[0] <= value <= one.usual[1]:
             values[one.field] = value
+        elif one.by_key and isinstance(value, dict) and not one.fits(value):
+            used = getattr(default, one.field)
+            values[one.field] = {key: found if is_number(found) else used.get(key, 0) for key, found in value.items()}
+            if odd := {key: found for key, found in value.items() if found is not None and not is_number(found)}:
+                warnings.append(f"{name}: expected {one.expected}, got {abbreviate(odd)}: defaults are used for these")
         elif not one.fits(value):
             used = getattr(default, one.field)
-            warnings.append(f"{name}: expected {one.expected}, got {_abbreviate(value)}: {used!r} is used")
+            warnings.append(f"{name}: expected {one.expected}, got {abbreviate(value)}: {used!r} is used")
         elif one.whole:
             values[one.field] = int(value)
         else:
@@ -148,7 +154,7 @@ _OF_SETTLEMENT: Final = {
         "resource_generation_interval_minutes", _minutes, _INTERVAL, usual=_USUAL_INTERVAL
     ),
     "resourceTypes": _Known("resource_types", _names, "a list of names"),
-    "generationRates": _Known("generation_rates", _amounts, "a map of numbers"),
+    "generationRates": _Known("generation_rates", _amounts, "a map of numbers", by_key=True),
     "resources": _Known("resources", lambda value: isinstance(value, dict), "a map"),
     "requiredStructuresForLevelUp": _Known("required_structures_for_level_up", _names, "a list of names"),
 }
@@ -165,5 +171,5 @@ _OF_STRUCTURE: Final = {
     "maxLevel": _Known("max_level", _count, "a whole number >= 0", whole=True, usual=_AMOUNT),
     "maintenanceWear": _Known("maintenance_wear", _not_negative, "a number >= 0", usual=_AMOUNT),
     "missedMaintenance": _Known("missed_maintenance", _count, "a whole number >= 0", whole=True, usual=_AMOUNT),
-    "requiredResourcesForUpgrade": _Known("required_resources_for_upgrade", _amounts, "a map of numbers"),
+    "requiredResourcesForUpgrade": _Known("required_resources_for_upgrade", _amounts, "a map of numbers", by_key=True),
 }

@@ -11,13 +11,14 @@ from jobs.world.change import Change
 from jobs.world.growth import GrowthType, StructureStatus, grow, grow_population
 from tests.support.worlds import amounts, events
 
+odd: st.SearchStrategy[object] = st.sampled_from([None, "100", True, [], 10**1300])
 settlements = st.fixed_dictionaries(
     {"population": st.integers(0, 20_000), "motto": st.text(max_size=5)},
     optional={
         "populationCap": st.integers(0, 30_000),
         "populationGrowthRate": st.floats(0, 2).map(lambda x: round(x, 3)),
-        "resources": st.dictionaries(st.sampled_from(["food", "gold", "wood"]), amounts),
-        "generationRates": st.dictionaries(st.sampled_from(["food", "gold"]), amounts),
+        "resources": st.dictionaries(st.sampled_from(["food", "gold", "wood"]), amounts | odd),
+        "generationRates": st.dictionaries(st.sampled_from(["food", "gold"]), amounts | odd),
         "requiredStructuresForLevelUp": st.lists(st.sampled_from(["market", "temple"])),
     },
 )
@@ -85,3 +86,31 @@ def test_growth_is_exact_however_large() -> None:
     assert grow_population(100, 10**30 + 1, 0.05, occurrences=1_000_000) == 10**30 + 1
     assert grow_population(10**29, 10**30, 0.5, occurrences=1) == 15 * 10**28
     assert grow_population(10**9, 10**30, 1e-9, occurrences=20_000_000) == 1_020_000_000
+
+
+@pytest.mark.parametrize("held", ["100", True, [7], {"amount": 7}, float("inf"), 10**1300])
+def test_a_resource_that_is_no_number_is_left_as_it_is(held: object) -> None:
+    """The others grow; a null is none yet."""
+    variables = {"resources": {"food": held, "gold": None, "materials": 1, "silk": held}, "motto": ""}
+    change = grown(GrowthType.RESOURCE_GENERATION, 1, variables, 2)
+
+    assert change.variables["resources"] == {"food": held, "gold": 10, "materials": 7, "silk": held}
+    assert change.summary == "gold 10, materials 7"
+    assert len(change.warnings) == 1
+    assert "resources.food: expected a number" in change.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("rates", "gained", "warnings"),
+    [
+        ({"food": 1, "gold": 2, "silk": 3}, {"food": 1, "gold": 2, "materials": 0, "silk": 3}, 0),
+        ({"food": 1, "gold": None, "silk": 3}, {"food": 1, "gold": 5, "materials": 0, "silk": 3}, 0),
+        ({"food": "1", "gold": 2, "silk": True}, {"food": 10, "gold": 2, "materials": 0, "silk": 0}, 1),
+        ("x", {"food": 10, "gold": 5, "materials": 3, "silk": 0}, 1),
+    ],
+)
+def test_an_odd_rate_costs_only_itself(rates: object, gained: dict[str, int], warnings: int) -> None:
+    variables = {"resourceTypes": ["food", "gold", "materials", "silk"], "generationRates": rates, "motto": ""}
+    change = grown(GrowthType.RESOURCE_GENERATION, 1, variables, 1)
+
+    assert (change.variables["resources"], len(change.warnings)) == (gained, warnings)

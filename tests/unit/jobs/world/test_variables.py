@@ -52,3 +52,9 @@ def test_intervals_below_a_second_take_the_default(minutes: float) -> None:
     """They are a mistake, which must not delay the rest of the campaign."""
     assert structure_intervals(1, {"maintenanceIntervalMinutes": minutes}) == structure_intervals(1, {})
     assert settlement_intervals(1, {"resourceGenerationIntervalMinutes": minutes}) == settlement_intervals(1, {})
+
+
+def test_an_odd_amount_for_an_upgrade_drops_no_other() -> None:
+    read, warnings = StructureVariables.read({"requiredResourcesForUpgrade": {"gold": 50, "wood": None, "silk": "9"}})
+
+    assert (read.required_resources_for_upgrade, len(warnings)) == ({"gold": 50, "wood": 0, "silk": 0}, 1)

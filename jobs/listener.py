@@ -10,7 +10,6 @@ after a reconnect and every few minutes, between messages, the listener catches 
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from typing import Any, Final
@@ -27,6 +26,7 @@ from jobs.calendar_poll import CalendarPoll
 from jobs.catch_up import CatchUp, world_time_of
 from jobs.errors import InvalidJob, JobError
 from jobs.main_api.client import MainApi
+from jobs.main_api.folding import Key, Window, Windows
 from jobs.main_api.heard import Notes
 from jobs.main_api.messages import (
     PATTERNS,
@@ -53,15 +53,6 @@ WINDOW: Final = 5.0  # seconds
 MOST_LOOKS: Final = 3  #: for a world time that was announced; the poll and catching up may still find it
 
 
-@dataclass(slots=True)
-class _Window:
-    """The window in which one campaign's messages of one kind are folded."""
-
-    until: float
-    pending: Message | None = None
-    looks: int = 0  #: at a world time that the main API does not have yet
-
-
 class Listener:
     """The listener process; one instance is active. `poll` waits for a message for at most a second."""
 
@@ -74,7 +65,7 @@ class Listener:
         self._renewed_at = 0.0
         self._pubsub: PubSub | None = None
         self._notes = Notes(connection)
-        self._windows: dict[tuple[str, str], _Window] = {}
+        self._windows = Windows()
         self._unread: dict[str, Any] | None = None  # kept until it is received, should the database be away meanwhile
         self.catch_up = CatchUp(api, self._catch_up_with)
         self._calendars = CalendarPoll(api)
@@ -107,7 +98,7 @@ class Listener:
     @property
     def is_waiting(self) -> bool:
         """Whether a message waits for the end of its window."""
-        return any(window.pending is not None for window in self._windows.values())
+        return self._windows.next_end() is not None
 
     def close(self) -> None:
         """Handle folded messages and release the lease."""
@@ -139,13 +130,11 @@ class Listener:
             pubsub.close()
 
     def _timeout(self) -> float:
-        ends = [w.until for w in self._windows.values() if w.pending is not None]
-        if (at := self.catch_up.continues_at) is not None:
-            ends.append(at)
+        ends = [at for at in (self._windows.next_end(), self.catch_up.continues_at) if at is not None]
         return max(0.001, min([1.0, *(end - time.monotonic() for end in ends)]))
 
     def receive(self, received: dict[str, Any]) -> None:
-        """Add a message to its window; a new window is due at once, so that the first message is handled now."""
+        """Add a message to its window."""
         channel, data = received["channel"], received["data"]
         counters.add("listener_messages", kind_of(channel))
         try:
@@ -167,8 +156,7 @@ class Listener:
             if not message.campaign_id:
                 return
             kind = f"entityModified.{message.entity_type}"
-        window = self._windows.setdefault((message.campaign_id, kind), _Window(until=0.0))
-        window.pending = _later(window.pending, message)
+        self._windows.add(Key(message.campaign_id, kind), message)
 
     def _concerns_us(self, message: Message) -> bool:
         """Drop what is cached of a changed entity. Returns False for the echo of our own update."""
@@ -183,35 +171,35 @@ class Listener:
             self._api.cache.drop_campaigns()
         return True
 
-    def _close_windows(self) -> None:
+    def _close_windows(self, most: int = READ_BATCH) -> None:
         """Handle windows that are due. A message stays pending until then, so that a database outage loses nothing."""
-        advances: dict[str, _Window] = {}
-        for (campaign_id, kind), window in list(self._windows.items()):
-            if window.until > time.monotonic():
-                continue
-            if window.pending is None:
-                del self._windows[campaign_id, kind]
-            elif window.pending.world_time:
-                advances[campaign_id] = window
-            else:
+        now = time.monotonic()
+        self._windows.drop_idle(now)
+        advances: dict[Key, Window] = {}
+        for key, window in self._windows.due(now, most).items():
+            if window.pending and window.pending.world_time:
+                advances[key] = window
+            elif window.pending:
                 self._handle(window.pending)
-                window.pending, window.until = None, time.monotonic() + WINDOW
+                self._windows.settle(key, time.monotonic() + WINDOW)
         if advances:
             self._look_at_clocks(dict(islice(advances.items(), READ_BATCH)))  # the next poll looks at the others
 
-    def _look_at_clocks(self, windows: Mapping[str, _Window]) -> None:
+    def _look_at_clocks(self, windows: Mapping[Key, Window]) -> None:
         """Read the world times that are said to have moved."""
         began = clocks.begin_read()
-        read = self._api.campaigns_by_id(list(windows))
-        for campaign_id, window in windows.items():
-            campaign = read[campaign_id]
+        read = self._api.campaigns_by_id([key.campaign_id for key in windows])
+        for key, window in windows.items():
+            campaign = read[key.campaign_id]
             if isinstance(campaign, JobError):
-                log.warning("listener.clock_unread", campaign_id=campaign_id, error=str(campaign), retry_in_s=WINDOW)
+                error = str(campaign)
+                log.warning("listener.clock_unread", campaign_id=key.campaign_id, error=error, retry_in_s=WINDOW)
             elif self._is_settled(campaign, window, began):
-                window.pending, window.looks = None, 0
-            window.until = time.monotonic() + WINDOW
+                self._windows.settle(key, time.monotonic() + WINDOW)
+                continue
+            self._windows.postpone(key, time.monotonic() + WINDOW)
 
-    def _is_settled(self, campaign: Campaign | None, window: _Window, began: datetime) -> bool:
+    def _is_settled(self, campaign: Campaign | None, window: Window, began: datetime) -> bool:
         """React to the campaign's world time, whose read began then.
 
         Returns whether nothing later is to be expected of the message.
@@ -228,9 +216,8 @@ class Listener:
 
     def handle_all(self) -> None:
         """Handle folded messages now, before their windows end."""
-        for window in self._windows.values():
-            window.until = 0.0
-        self._close_windows()
+        self._windows.end_all()
+        self._close_windows(len(self._windows))
 
     def _handle(self, message: Message) -> None:
         what = f"{text.line(message.operation, 20)} {text.line(message.entity_id, text.LONGEST_ID)}"
@@ -270,8 +257,7 @@ class Listener:
 
         Returns whether its world time was new: no message announced it.
         """
-        window = self._windows.get((campaign_id, WORLD_TIME_ADVANCED))
-        if window and window.pending:
+        if self._windows.is_pending(Key(campaign_id, WORLD_TIME_ADVANCED)):
             return False
         return self._advance(campaign_id, reading, source=AdvanceSource.CLOCK)
 
@@ -290,9 +276,3 @@ class Listener:
                 log.warning("listener.submission_rejected", error=str(refused))
                 return
             log.info("listener.jobs_submitted", reason=reason)
-
-
-def _later(pending: Message | None, new: Message) -> Message:
-    """Fold two messages into one: a replayed older world time must not replace a later one."""
-    was, now = pending.world_time if pending else None, new.world_time
-    return pending if pending is not None and was and now and now < was else new

@@ -295,9 +295,9 @@ class _Batch(Generic[E_]):
 
 
 def _skip_stopped_clocks(items: Sequence[Item]) -> dict[int, Answer]:
-    """Skip scheduled jobs of a clock that stands still: of an inactive campaign, or of one that has changed its clock.
+    """Skip scheduled jobs of an inactive campaign; of jobs of both clocks, those of the clock that it has left.
 
-    Jobs that a person submitted still run.
+    Jobs that a person submitted still run. Where all jobs are of one clock, whether it is the campaign's is not asked.
     """
     dues = {position: due for position, item in enumerate(items) if (due := item.run.clock_due) is not None}
     run = items[0].run

@@ -4,6 +4,7 @@ A job records where it moves time to before it asks the main API. Whoever then s
 the job or the listener, submits the jobs under that record; a movement by somebody else gets a record of its own.
 """
 
+from datetime import datetime
 from typing import Final
 from uuid import UUID, uuid4
 
@@ -16,6 +17,7 @@ from jobs import actor as actors
 from jobs import calendars, claims, service, stops
 from jobs.models import AdvanceSource, AuditEntry, CampaignClock, ScheduleRow, WorldAdvance
 from jobs.registry import types_on_world_time
+from jobs.schedules import clocks
 from jobs.schedules.rows import batches
 from jobs.states import State
 from jobs.world.calendars.calendar import Calendar
@@ -97,7 +99,7 @@ class DatabaseAdvances:
             advance.processed_at = timezone.now()
             advance.save()
         else:
-            _process(advance, actors.job(job_id))
+            _process(advance, actors.job(job_id), seen_at=clocks.begin_read())
 
     def calendar(self, campaign_id: str) -> Calendar:
         """Return the campaign's calendar."""
@@ -145,7 +147,8 @@ def _forget_later(campaign_id: str, reading: WorldTime) -> None:
     log.warning("advance.set_back", campaign_id=campaign_id, world_time=reading.isoformat(), schedules=len(locked))
 
 
-def _process(advance: WorldAdvance, actor: str) -> None:
+def _process(advance: WorldAdvance, actor: str, *, seen_at: datetime | None = None) -> None:
+    """`seen_at`: since when the clock shows this, if it is not a read that has shown it."""
     world_time, request_id = advance.to_time, advance.request_id
     submissions = [
         service.Submission(
@@ -155,8 +158,8 @@ def _process(advance: WorldAdvance, actor: str) -> None:
     ]
     advance.processed_at = timezone.now()
     advance.save()
-    clocks = CampaignClock.objects.filter(pk=advance.campaign_id)
-    clocks.update(world_time=world_time, processed_world_time=world_time)
+    known = {"world_time": world_time, "processed_world_time": world_time} | ({"seen_at": seen_at} if seen_at else {})
+    CampaignClock.objects.filter(pk=advance.campaign_id).update(**known)
     stops.open_first(advance.campaign_id, WorldTime.parse(world_time))
     with structlog.contextvars.bound_contextvars(request_id=request_id, campaign_id=advance.campaign_id):
         service.submit_many(submissions, actor=actor, reason=f"world time is {world_time}")

@@ -14,6 +14,7 @@ from jobs.broker import keys
 from jobs.engine.scheduler.purge import purge
 from jobs.listener import Listener
 from jobs.main_api.client import MainApi
+from jobs.main_api.model import Campaign
 from jobs.models import AdvancePrediction, AdvanceSource, CampaignClock, Job, WorldAdvance, new_job_id
 from jobs.schedules import predictions
 from jobs.schedules.advances import DatabaseAdvances, react
@@ -89,6 +90,21 @@ def test_a_clock_that_others_have_moved_further_is_not_set_back(redis: Redis) ->
     assert WorldAdvance.objects.get(job_id=UUID(JOB)).request_id == later.request_id
     assert CampaignClock.objects.get(pk=CAMPAIGN).processed_world_time == NEXT.isoformat()
     assert request_ids() == {later.request_id}
+
+
+def test_a_list_that_is_older_than_a_movement_does_not_set_the_clock_back(redis: Redis) -> None:
+    """Its read began before the job had moved time; the next one counts."""
+    clock = CampaignClock.objects.filter(pk=CAMPAIGN)
+    listed = [Campaign(id=CAMPAIGN, name="C", is_active=True, current_world_time=NOON.isoformat())]
+    remember_all(listed, begin_read())
+    ADVANCES.begin(JOB, CAMPAIGN, NOON, SIX)
+    began = begin_read()
+    ADVANCES.finish(JOB, moved_from=NOON, moved_to=SIX)
+
+    remember_all(listed, began)
+    assert clock.get().world_time == SIX.isoformat()
+    remember_all(listed, begin_read())
+    assert clock.get().world_time == NOON.isoformat()  # it went back
 
 
 def test_of_two_jobs_with_one_target_one_brings_the_jobs(redis: Redis) -> None:

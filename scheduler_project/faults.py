@@ -6,7 +6,6 @@ from typing import Any
 import structlog
 from django.conf import settings
 from django.core.exceptions import BadRequest, DisallowedHost
-from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
 from redis import RedisError
@@ -89,15 +88,15 @@ def stale_form(request: HttpRequest, reason: str = "") -> HttpResponse:
 def server_error(request: HttpRequest) -> HttpResponse:
     """503 while Redis or the database is down, otherwise 500: as JSON under /api/. The page must need neither."""
     error = sys.exception()
+    is_away = error is not None and is_outage(error)
     if request.path_info.startswith("/api/"):
-        if error and is_outage(error):
+        if is_away:
             return JsonResponse({"error": "not available: retry in 5 s"}, status=503, headers={"Retry-After": "5"})
         return JsonResponse({"error": "the service failed: its log says why"}, status=500)
-    match error:
-        case RedisError():
-            return _page(503, "Redis does not answer", f"Jobs, failures, cron tasks and campaigns are there. {_AWAY}")
-        case OperationalError() | InterfaceError():
-            return _page(503, "The database does not answer", _AWAY)
+    if is_away and isinstance(error, RedisError):
+        return _page(503, "Redis does not answer", f"Jobs, failures, cron tasks and campaigns are there. {_AWAY}")
+    if is_away:
+        return _page(503, "The database does not answer", _AWAY)
     return _page(
         500,
         "Something went wrong",

@@ -1,9 +1,11 @@
 """The audit trail of operator actions on everything but jobs: cron tasks, pauses, breaker, alerts, users, groups."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import structlog
+from django.db import transaction
 
 from jobs.models import LONGEST_TARGET, LONGEST_UNDO, OperatorAction
 from scheduler_project import request_origin, text
@@ -38,5 +40,6 @@ def record(
         request_id=origin.request_id,
         undo=undo if len(undo) <= LONGEST_UNDO else "",  # an ID of the main API can be longer: no Undo then
     )
-    log.info("operator.action_recorded", actor=actor, verb=verb, target=target, reason=reason)
+    said = {"actor": actor, "verb": verb, "target": target, "reason": reason}
+    transaction.on_commit(partial(log.info, "operator.action_recorded", **said))  # it may yet be rolled back
     return action

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import structlog
 from django.conf import settings
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Case, Exists, OuterRef, Q, QuerySet, Subquery, When
 from django.utils import timezone
 from django.utils.translation import gettext
@@ -30,6 +30,7 @@ from scheduler_project.links import page
 
 log = structlog.get_logger(__name__)
 LONGEST: Final = timedelta(days=3660)  #: a pause cannot be longer, except without an end
+TRIES: Final = 5  #: to replace the pause that there is, while others pause the same
 _LONGEST_REASON: Final = 500
 _RESUME: Final = "resume"  #: takes a pause back: `resume/<its ID>`
 _PAUSE: Final = "pause"  #: takes it back that a pause was ended
@@ -40,29 +41,50 @@ def pause(kind: str, name: str, *, until: datetime | None = None, actor: str, re
 
     Replaces an existing pause, or returns the one with the same end and reason. Raises InvalidPause, naming the field.
     """
-    now = timezone.now()
-    _check(kind, name, until, now)
+    _check(kind, name, until, timezone.now())
     reason = text.line(reason, _LONGEST_REASON)
+    new = Pause(kind=kind, name=name, until=until, actor=actor, reason=reason)
     with transaction.atomic():
-        same = Pause.objects.filter(kind=kind, name=name, ended_at=None, until=until, reason=reason).first()
-        if same:
+        stored, replaced = _replace(new)
+        if stored is not new:
             transaction.on_commit(partial(_publish_or_warn, keys.redis()))
-            return same
-        _end(Pause.objects.filter(kind=kind, name=name), now, actor, "replaced by another")
-        new = Pause.objects.create(kind=kind, name=name, until=until, actor=actor, reason=reason, since=now)
-        changes = {"until": (None, until.isoformat() if until else "resumed")}
+            return stored
+        was, now = replaced and _write_until(replaced.until), _write_until(until)
         audit.record(
             actor=actor,
             verb="paused",
             target=str(new),
             reason=reason,
             link=_page(),
-            changes=changes,
+            changes={"until": (was, now)} if was != now else {},
             undo=undo_of(new),
         )
         transaction.on_commit(partial(_publish_or_warn, keys.redis()))
     log.warning("pause.started", kind=kind, name=name, actor=actor, until=until and until.isoformat(), reason=reason)
     return new
+
+
+def _replace(new: Pause) -> tuple[Pause, Pause | None]:
+    """Store the pause in place of the one there is, and return both. If the same is there already, return that."""
+    found = Pause.objects.filter(kind=new.kind, name=new.name)
+    for _ in range(TRIES):
+        if same := found.filter(ended_at=None, until=new.until, reason=new.reason).first():
+            return same, None
+        new.since = timezone.now()
+        ended = _end(found, new.since, new.actor, "replaced by another")
+        try:
+            with transaction.atomic():
+                new.save(force_insert=True)
+        except IntegrityError:  # somebody has paused it since
+            continue
+        return new, ended[0] if ended else None
+    conflict = gettext("%(paused)s is being paused by others")
+    raise InvalidPause("name", conflict % {"paused": name_paused(new.kind, new.name)})
+
+
+def _write_until(until: datetime | None) -> str:
+    """As the audit trail keeps it."""
+    return until.isoformat() if until else "until resumed"
 
 
 def resume(kind: str, name: str, *, actor: str, reason: str = "") -> Pause | None:

@@ -55,7 +55,7 @@ KEPT: Final[Mapping[str, tuple[str, ...]]] = {
     "jobs/models/type_settings.py": ("settings of {}",),
     "monitoring/models.py": ("{} of alert {}",),
     # reasons that are kept
-    "jobs/pauses.py": ("replaced by another",),
+    "jobs/pauses.py": ("replaced by another", "until resumed"),
     "jobs/world_clocks/control.py": ("world clock {}: {}", "world clock {}"),
     "ops/admin/campaigns.py": ("recalculate now",),
     "ops/admin/selection.py": ("due from", "due until", "ended from", "ended until", "all jobs"),

@@ -1,5 +1,7 @@
 """Pauses, with the worker in this process: paused jobs wait, all others run, and none is lost."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import django_rq
@@ -239,7 +241,7 @@ def test_a_pause_says_who_until_when_and_why(redis: Redis) -> None:
     assert "Queue normal is paused by ann until resumed (calm down)" in why
     act = OperatorAction.objects.latest("id")
     assert (act.verb, act.target, act.actor, act.reason) == ("paused", "queue normal", "user:ann", "calm down")
-    assert act.changes == {"until": [None, "resumed"]}
+    assert act.changes == {"until": [None, "until resumed"]}
 
 
 def test_pausing_again_changes_the_end_and_keeps_the_history(redis: Redis) -> None:
@@ -251,6 +253,31 @@ def test_pausing_again_changes_the_end_and_keeps_the_history(redis: Redis) -> No
     assert (first.ended_by, first.ended_reason) == ("user:ann", "replaced by another")
     assert pauses.active() == [second]
     assert not pauses.resume("queue", "high", actor="user:ann")
+    assert first.until
+    assert second.until
+    pause("queue", "low")
+    ends = [first.until.isoformat(), second.until.isoformat(), "until resumed"]
+    changes = [act.changes for act in OperatorAction.objects.order_by("id")]
+    assert changes == [{"until": [was, now]} for was, now in zip([None, *ends], ends, strict=False)]
+
+
+def test_those_who_pause_the_same_at_once_succeed(redis: Redis) -> None:
+    """One replaces the other, whether it was paused before or not; one pause is left."""
+    for _ in range(3):
+        pauses.resume("campaign", "c-1", actor="test")
+        for _ in range(2):
+            together = threading.Barrier(3)
+
+            def press(name: str, together: threading.Barrier = together) -> str:
+                try:
+                    together.wait(10)
+                    return pauses.pause("campaign", "c-1", actor=f"user:{name}", reason=name).actor
+                finally:
+                    connection.close()
+
+            with ThreadPoolExecutor(3) as threads:
+                assert set(threads.map(press, ["ann", "bob", "eve"])) == {"user:ann", "user:bob", "user:eve"}
+            assert len(pauses.active()) == 1
 
 
 def test_the_same_pause_twice_is_one(redis: Redis) -> None:

@@ -8,6 +8,7 @@ from monitoring.models import Alert, Delivery
 from ops.admin.base import read_key
 from ops.live import pages
 from ops.live.hub import Names, Topic, hub
+from ops.live.topics import read_newest
 
 MOST: Final = 100  #: rows that may change: open alerts, pending deliveries
 
@@ -31,14 +32,12 @@ def _may_see(user: Any) -> bool:
 
 def _read_alerts(_names: Names) -> Mapping[str, Any]:
     opened = Alert.objects.filter(resolved_at=None).order_by("-pk").values_list("pk", "count", "acknowledged_at")
-    newest = Alert.objects.order_by("-pk").values_list("pk", flat=True).first()
-    return {"": (newest, list(opened[:MOST]))}
+    return {"": (read_newest(Alert.objects.all()), list(opened[:MOST]))}
 
 
 def _read_deliveries(_names: Names) -> Mapping[str, Any]:
     pending = Delivery.objects.pending().order_by("target", "pk").values_list("pk", "attempts")
-    newest = Delivery.objects.order_by("-pk").values_list("pk", flat=True).first()
-    return {"": (newest, list(pending[:MOST]))}
+    return {"": (read_newest(Delivery.objects.all()), list(pending[:MOST]))}
 
 
 def _read_each(names: Names) -> Mapping[str, Any]:

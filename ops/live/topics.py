@@ -14,15 +14,16 @@ from ops.reads.active_orders import find_active_orders
 from ops.reads.verdict import find_verdict
 from scheduler_project.text import is_job_id
 
+NEWEST: Final = 200  #: rows among which one that is committed late is noticed
 MOST_QUESTIONS: Final = 100  #: the badge stops counting here
 
 
 def add_all(hub: Hub) -> None:
     """Offer the topics of jobs and of what runs them."""
     topics: dict[str, Callable[[], Any]] = {
-        "moves": lambda: _newest(AuditEntry.objects.all()),
-        "actions": lambda: _newest(OperatorAction.objects.all()),
-        "firings": lambda: _newest(CronFiring.objects.all()),
+        "moves": lambda: read_newest(AuditEntry.objects.all()),
+        "actions": lambda: read_newest(OperatorAction.objects.all()),
+        "firings": lambda: read_newest(CronFiring.objects.all()),
         "orders": _read_orders,
         "verdict": find_verdict,
         "questions": lambda: questions.count_open(MOST_QUESTIONS),
@@ -54,7 +55,9 @@ def _read_orders() -> Any:
     return [(pause.pk, pause.until) for pause in orders.pauses], orders.forced, orders.suspended
 
 
-def _newest(rows: QuerySet[Any]) -> int | None:
-    """The number of the last row; rows are only added, one for each thing that happened."""
-    newest: int | None = rows.order_by("-pk").values_list("pk", flat=True).first()
-    return newest
+def read_newest(rows: QuerySet[Any]) -> tuple[int, ...]:
+    """The numbers of the newest rows; rows are only added, one for each thing that happened.
+
+    Not the last alone: on PostgreSQL a row may be committed after one with a higher number.
+    """
+    return tuple(rows.order_by("-pk").values_list("pk", flat=True)[:NEWEST])

@@ -9,11 +9,11 @@ from django.utils import timezone
 from redis import Redis
 
 from jobs import pauses, service
-from jobs.models import Job
+from jobs.models import Job, OperatorAction
 from jobs.service import Submission
 from monitoring.models import Delivery
 from ops.admin.live import MOST_TOPICS
-from ops.live import pages
+from ops.live import pages, topics
 from ops.live.hub import hub
 from scheduler_project.admission import STREAM
 from tests.support.people import JOBS, member, some
@@ -68,6 +68,17 @@ def test_a_change_changes_its_topic(redis: Redis, topic: str, change: Callable[[
 
     assert before == again
     assert hub.look([topic]) != before
+
+
+def test_a_row_that_is_committed_late_is_a_change(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PostgreSQL numbers rows before they are committed: a lower number may appear later, first or among many."""
+    monkeypatch.setattr(topics, "NEWEST", 3)
+    seen = set()
+    for number in (10, 9, 20, 21, 19, 15):
+        OperatorAction.objects.bulk_create([OperatorAction(pk=number, actor="user:ann", verb="paused", target="x")])
+        seen.add(hub.look(["actions"])["actions"])
+
+    assert len(seen) == 5  # all but the last: it is not among the newest
 
 
 @pytest.mark.parametrize("name", ["moves", "actions", "firings", "orders", "processes", "deliveries", "alerts"])

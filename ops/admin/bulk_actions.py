@@ -92,6 +92,7 @@ def _confirm(
         "across": across,
         "chosen": [] if across else request.POST.getlist(ACTION_CHECKBOX_NAME),
         "checkbox": ACTION_CHECKBOX_NAME,
+        "floor": request.__dict__.get("_floor"),
         "filtered": request.META.get("QUERY_STRING", ""),
         "back": _find_origin(request),
         "samples": samples,

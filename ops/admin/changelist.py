@@ -22,6 +22,7 @@ from ops.reads.job import TONES, name_all
 from scheduler_project.text import is_job_id, job_id
 
 SEARCHED: Final = 20_000  #: newest jobs of the filter whose texts are searched
+ALL: Final = UUID(int=0)  #: the floor of a search in no more jobs than that
 NAMED: Final = 20  #: campaigns, and as many entities, that a search by name finds
 SCAN_LIMIT: Final = 50_000  #: jobs that a page scans for a filter without an index; "further back" scans the next
 MOST_NEW: Final = 1_000  #: the count of new jobs stops here
@@ -194,26 +195,29 @@ def first_id_after(moment: datetime) -> UUID:
     return UUID(int=(int(moment.timestamp() * 1000) + 1) << 80)
 
 
-def search(jobs: QuerySet[Job], term: str) -> QuerySet[Job]:
+def search(jobs: QuerySet[Job], term: str, floor: UUID | None = None) -> tuple[QuerySet[Job], UUID | None]:
     """The job with that id, the jobs of a campaign with that id or name, or a text search in the SEARCHED newest jobs.
 
-    The text search also finds jobs of entities whose names contain the term.
+    The text search also finds jobs of entities whose names contain the term. Returns the id above which it looked, too:
+    given as `floor` to the requests of an action, it keeps the jobs that the first of them found.
     """
     term = term.strip()
     if not term:
-        return jobs
+        return jobs, None
     if is_job_id(term) and Job.objects.filter(pk=term).exists():
-        return jobs.filter(pk=term)
+        return jobs.filter(pk=term), None
     campaigns, entities = _find_named(term)
     if campaigns or Job.objects.filter(campaign_id=term).exists():
-        return jobs.filter(campaign_id__in=[term, *campaigns])
-    oldest = jobs.order_by("-pk").values_list("pk", flat=True)[SEARCHED : SEARCHED + 1].first()
-    if oldest:
-        jobs = jobs.filter(pk__gt=oldest)
+        return jobs.filter(campaign_id__in=[term, *campaigns]), None
+    if floor is None:
+        ids = jobs.order_by("-pk").values_list("pk", flat=True)
+        floor = ids[SEARCHED : SEARCHED + 1].first() or ALL
+    if floor != ALL:
+        jobs = jobs.filter(pk__gt=floor)
     texts = Q(subject__icontains=term) | Q(error__icontains=term) | Q(source__icontains=term)
     for entity in entities:
         texts |= Q(subject__startswith=f"{entity}:")
-    return jobs.filter(texts | Q(payload__icontains=term))
+    return jobs.filter(texts | Q(payload__icontains=term)), floor
 
 
 def _find_named(term: str) -> tuple[list[str], list[str]]:

@@ -42,7 +42,7 @@ from ops.reads.advance import advance_of
 from ops.reads.job import find_verbs, read_page
 from ops.reads.moves import find_first_due
 from ops.templatetags import ops
-from scheduler_project.text import is_job_id
+from scheduler_project.text import is_job_id, job_id
 
 _FIELDS = Job._meta.get_fields()
 
@@ -136,8 +136,10 @@ class JobAdmin(JobAdminBase):
         return super().response_action(request, queryset, *more)
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet[Job], search_term: str) -> Any:
-        """As `changelist.search`."""
-        return search(queryset, search_term), False
+        """As `changelist.search`; the confirmation of an action carries where the search of its dry run ended."""
+        found, floor = search(queryset, search_term, job_id(request.POST.get("floor", "")))
+        request.__dict__["_floor"] = floor
+        return found, False
 
     @admin.display(description=gettext_lazy("job"))
     def task(self, job: Job) -> str:

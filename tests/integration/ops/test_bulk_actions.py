@@ -16,6 +16,7 @@ from jobs.models import Job
 from jobs.service import Submission, submit
 from jobs.states import State
 from ops import bulk
+from ops.admin import changelist
 from tests.support.dead_letters import make_dead_letters
 from tests.support.people import JOBS, member, some
 
@@ -200,3 +201,29 @@ def test_jobs_that_went_on_by_themselves_are_not_left(admin_client: Client, redi
     confirm(admin_client, "cancel", [job], **carried)
 
     assert Job.objects.get().state == State.CANCELLED
+
+
+@pytest.mark.parametrize("newest", [5, 100])
+def test_an_action_on_a_search_has_the_jobs_of_its_dry_run(
+    admin_client: Client, redis: Redis, monkeypatch: pytest.MonkeyPatch, newest: int
+) -> None:
+    """Texts are searched in the newest jobs: neither new jobs nor its own steps move what it is about."""
+    monkeypatch.setattr(changelist, "SEARCHED", newest)
+    monkeypatch.setattr(bulk, "STEP", 2)
+    jobs, where = some(7), f"{JOBS}?q=tes&state=SCHEDULED"
+    form = {"action": "cancel", "_selected_action": "all", "select_across": "1"}
+    page = admin_client.post(where, form).content.decode()
+    wanted = min(newest, 7)
+    assert f"{wanted} will be cancelled." in page
+    form |= dict(re.findall(r'name="(until|states|floor)" value="([^"]+)"', page))
+    monkeypatch.setattr(changelist, "SEARCHED", 5)
+    some(3, campaign="late")
+
+    after, done = "", 0
+    while after is not None:
+        body = admin_client.post(where, {**form, "confirmed": "1", "step": "1", "after": after}).json()
+        after, done = body["after"], done + body["done"]
+
+    assert done == wanted
+    left = Job.objects.filter(state=State.SCHEDULED).exclude(campaign_id="late")
+    assert {job.pk for job in left} == {job.pk for job in jobs[: 7 - wanted]}

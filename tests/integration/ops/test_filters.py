@@ -1,7 +1,6 @@
 """Filters fail closed: one that cannot be read, or whose object is gone, matches nothing in any list."""
 
 import re
-from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -10,6 +9,7 @@ from django.apps import apps
 from django.contrib import admin
 from django.contrib.auth.models import User
 from django.core.exceptions import BadRequest
+from django.http import QueryDict
 from django.test import Client, RequestFactory
 from django.urls import reverse
 from django.utils import timezone
@@ -132,15 +132,14 @@ def test_an_hour_that_the_clock_shows_twice_is_a_limit(
     admin_client: Client, redis: Redis, name: str, limit: str
 ) -> None:
     """From the first of them, or until the second."""
-    at = datetime.fromisoformat(limit)
     admin_client.cookies["zone"] = "Europe/Berlin"
 
     answer: Any = admin_client.get(f"{JOBS}?{name}=2026-10-25T02:30")
 
     assert answer.status_code == 302
+    assert QueryDict(answer.url.removeprefix("?")).dict() == {name: limit}
     with timezone.override(ZoneInfo("Europe/Berlin")):
         kept = open_list(admin.site.get_model_admin(Job), answer.url.removeprefix("?"))
-        assert str(kept.queryset.query).count(f"{at.astimezone(ZoneInfo('UTC')):%Y-%m-%d %H:%M:%S}") == 1
         again = open_list(admin.site.get_model_admin(Job), f"{name}=2026-10-25T02:30")
         assert str(again.queryset.query) == str(kept.queryset.query)
 

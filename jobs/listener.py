@@ -206,10 +206,11 @@ class Listener:
         """
         if campaign is None:
             return True
-        clocks.remember(campaign, began)
         reading, said = world_time_of(campaign), window.pending.world_time if window.pending else None
         if reading is None:
+            clocks.remember_all([campaign], began)  # a missing world time is believed by recalculations only
             return True
+        clocks.remember(campaign, began)
         self._advance(campaign.id, reading)
         window.looks += 1
         return said is None or said <= reading or window.looks >= MOST_LOOKS

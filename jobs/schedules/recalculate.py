@@ -6,6 +6,7 @@ and is gone; that an entity is missing from a list proves nothing.
 """
 
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from typing import Any, Final
 
 import structlog
@@ -13,7 +14,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from jobs import counters
-from jobs.errors import JobError, Skip
+from jobs.errors import JobError, MustWait, Skip
 from jobs.main_api.model import Campaign, Kingdom, Settlement, Structure
 from jobs.main_api.reading import READ_BATCH
 from jobs.run import Run
@@ -25,6 +26,8 @@ from jobs.triggers.looking import submit_triggers
 from scheduler_project.text import is_id
 
 log = structlog.get_logger(__name__)
+LOOKS: Final = 6  #: at a campaign that shows no world time any more, before that is believed
+LOOK_AGAIN: Final = timedelta(seconds=10)
 MOST_ABSENT: Final = 500  #: entities per slice that are read individually because no list had them
 
 
@@ -46,10 +49,17 @@ def recalculate(payload: SlicedPayload, run: Run, kind: Recalculation) -> dict[s
     if not campaign.is_active:
         run.schedules.deactivate(run.campaign_id, kind.entity_type, began)
         raise Skip(f"campaign {run.campaign_id} is inactive")
+    _check_clock(run, campaign)
     if here.number == 0:
         submit_triggers(run, campaign)
     run.schedules.remember(campaign, began)
     return _CampaignSlice(run, campaign, here, kind).process()
+
+
+def _check_clock(run: Run, campaign: Campaign) -> None:
+    """Wait if the campaign has lost its world time: one odd read must not begin its constructions anew."""
+    if not campaign.current_world_time and run.attempts <= LOOKS and run.schedules.world_time(campaign.id):
+        raise MustWait(f"{campaign.id} shows no world time any more: it is read again", timezone.now() + LOOK_AGAIN)
 
 
 class _CampaignSlice:

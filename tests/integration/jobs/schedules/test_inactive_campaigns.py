@@ -7,11 +7,14 @@ import pytest
 from django.utils import timezone
 from redis import Redis
 
+from jobs import service
 from jobs.models import CampaignClock, Job, ScheduleRow
 from jobs.schedules.firing import fire_wall_rows
+from jobs.schedules.recalculate import LOOKS
 from jobs.schedules.store import DatabaseSchedules
 from tests.support.advancing import CAMPAIGN, advance, entities, recalculate
 from tests.support.servers import SandboxApi
+from tests.support.working import work
 
 pytestmark = pytest.mark.django_db(transaction=True)
 BUILDING, TOWN = "structure-1-1-1-1", "settlement-1-1-1"
@@ -36,6 +39,31 @@ def test_a_construction_goes_on_after_its_campaign_was_inactive(redis: Redis, sa
     recalculate(redis)
 
     assert list(ScheduleRow.objects.filter(entity_id=BUILDING).values("anchor", "next_due", "fire_at")) == was
+
+
+def test_a_construction_goes_on_after_reads_without_world_time(redis: Redis, sandbox: SandboxApi) -> None:
+    """A campaign that has really lost it runs on the wall clock once it was read some times."""
+    variables = {"isOperational": False, "constructionDurationMinutes": 60 * MONTH}
+    sandbox.control("POST", "structures", {"id": BUILDING, "variables": variables})
+    recalculate(redis)
+    row = ScheduleRow.objects.filter(entity_id=BUILDING)
+    was = row.values("clock", "anchor", "next_due").get()
+    time = sandbox.world()["campaigns"][CAMPAIGN]["currentWorldTime"]
+    change(sandbox, currentWorldTime=None)
+    recalculate(redis)
+    waiting = Job.objects.filter(state="RETRYING", failures=0)
+    assert waiting.count() == 2
+    change(sandbox, currentWorldTime=time)
+    service.run_now(waiting.all(), actor="test", reason="sooner")
+    work(redis)
+    assert row.values("clock", "anchor", "next_due").get() == was
+
+    change(sandbox, currentWorldTime=None)
+    recalculate(redis)
+    for _ in range(LOOKS):
+        service.run_now(waiting.all(), actor="test", reason="sooner")
+        work(redis)
+    assert set(ScheduleRow.objects.filter(campaign_id=CAMPAIGN).values_list("clock", flat=True)) == {"wall"}
 
 
 def test_on_the_wall_clock_time_of_inactivity_is_made_up_for(redis: Redis, sandbox: SandboxApi) -> None:

@@ -13,6 +13,8 @@ from typing import Any, Final
 import structlog
 from django.db import connections
 
+from scheduler_project.hosts import is_probe
+
 log = structlog.get_logger(__name__)
 AT_ONCE: Final = 16  #: below DATABASE_POOL_SIZE, so that health checks get a connection
 WAITING: Final = 112
@@ -20,7 +22,6 @@ FOR_PROBES: Final = 8
 STREAMS: Final = 64  #: live pages; those beyond poll
 THREADS: Final = AT_ONCE + WAITING + FOR_PROBES + STREAMS
 PATIENCE_S: Final = 20.0
-PROBES: Final = ("/health", "/metrics")
 STREAM: Final = "/admin/live/"
 Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
@@ -44,7 +45,7 @@ class Admission:
         self._patience_s = patience_s
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        if environ["PATH_INFO"].startswith(PROBES):
+        if is_probe(environ["PATH_INFO"]):
             return self._application(environ, start_response)
         if environ["PATH_INFO"] == STREAM:
             return self._stream(environ, start_response)

@@ -7,8 +7,7 @@ from typing import Final
 from django.http import HttpRequest, HttpResponse
 from django.http import request as django_request
 
-from scheduler_project.admission import PROBES
-
+PROBES: Final = ("/health", "/metrics")
 #: Django's, and `_` besides: container platforms use it in names of services.
 HOST: Final = re.compile(r"([a-z0-9._-]+|\[[a-f0-9]*:[a-f0-9\.:]+\])(?::([0-9]+))?")
 

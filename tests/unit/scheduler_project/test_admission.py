@@ -54,6 +54,7 @@ def test_probes_are_served_while_requests_wait(slow: Slow) -> None:
         wait_until(lambda: ask(admission, "/health/live") == "200 OK" and slow.inside == 1)
         wait_until(lambda: ask(admission).startswith("503"), what="there is no more room")
 
+        assert ask(admission, "/healthx").startswith("503")
         assert ask(admission, "/health") == "200 OK"
         assert slow.inside == 1
         slow.gate.set()

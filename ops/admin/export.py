@@ -15,6 +15,7 @@ from jobs.models import Job, new_job_id
 from jobs.states import Priority
 from jobs.stops import AT_WORLD_TIME
 from ops.admin.base import actor_of
+from scheduler_project.links import page
 
 CHUNK: Final = 1000  #: rows a query
 COLUMNS: Final = (
@@ -57,7 +58,7 @@ def stream(request: HttpRequest, jobs: QuerySet[Job], kind: str) -> StreamingHtt
         verb="exported",
         target=f"jobs as {kind.upper()}",
         reason=request.META.get("QUERY_STRING", "") and f"filter {request.META['QUERY_STRING']}"[:500],
-        link=request.get_full_path().replace(f"export/{kind}/", ""),
+        link=f"{page('jobs_job_changelist')}?{request.META.get('QUERY_STRING', '')}".rstrip("?"),
     )
     answer = StreamingHttpResponse(_in_pieces(write(_rows(jobs))), content_type=content_type)
     answer["Content-Disposition"] = f'attachment; filename="jobs-{timezone.now():%Y%m%dT%H%M%SZ}.{kind}"'

@@ -207,6 +207,8 @@ def test_the_export_matches_the_list(client: Client, redis: Redis) -> None:
     assert [job["campaign_id"] for job in jobs] == ["c-2"] * 2
     assert datetime.fromisoformat(jobs[0]["due_at"]).tzinfo is not None
     assert json.loads(exported(operator, "json", "?state=DEAD")) == []
+    assert exported(operator, "json", "?q=export%2Fjson%2F+export/json/")
+    assert OperatorAction.objects.latest("pk").link == f"{JOBS}?q=export%2Fjson%2F+export/json/"
     assert set(OperatorAction.objects.values_list("actor", "verb")) == {("user:bob", "exported")}
 
 

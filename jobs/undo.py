@@ -54,7 +54,7 @@ def undo(
 
         def refusal(job: Job, entry: AuditEntry | None) -> str:
             if entry is None or not is_as_left(job, entry):
-                return f"{job.state} by now"
+                return "moved since" if entry and job.state == entry.now else f"{job.state} by now"
             return "an effect on its way" if is_final(undone.verb, job.type) else ""
 
         pairs = [(jobs[entry.job_id], entry) for entry in entries if entry.job_id in jobs]

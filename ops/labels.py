@@ -97,6 +97,7 @@ _LEFT: Final[Mapping[str, "_StrPromise"]] = {
     "deleted": gettext_lazy("deleted"),
     "discarded": gettext_lazy("discarded"),
     "may have been applied": gettext_lazy("may have been applied"),
+    "moved since": gettext_lazy("moved since"),
     "waits for a world time": gettext_lazy("waits for a world time"),
     **{state.value: text for state, text in STATES.items()},
 }

@@ -95,5 +95,8 @@ def take_back(action: JobAction, *, actor: str, job: Job | None = None) -> tuple
 
 
 def _count_states(entries: QuerySet[AuditEntry]) -> Counter[str]:
-    rows = entries.order_by().values_list("job__state").annotate(n=Count("pk"))
-    return Counter({f"{state} by now": n for state, n in rows})
+    rows = entries.order_by().values_list("job__state", "now").annotate(n=Count("pk"))
+    counts = Counter[str]()
+    for state, left, n in rows:
+        counts["moved since" if state == left else f"{state} by now"] += n
+    return counts

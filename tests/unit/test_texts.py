@@ -81,7 +81,6 @@ KEPT: Final[Mapping[str, tuple[str, ...]]] = {
     "ops/reads/status.py": ("main API",),
     "ops/reads/verdict.py": ("main API", "Redis"),
     "ops/rq_dashboard.py": ("Cancelled", "asked to stop"),
-    "ops/undo.py": ("{} by now",),
 }
 
 REFUSALS: Final = {

@@ -78,6 +78,18 @@ def test_only_what_is_as_it_was_left_is_undone(redis: Redis) -> None:
     assert take_back(action).done == []  # a second press
 
 
+def test_a_job_that_came_back_to_the_same_state_was_moved_since(redis: Redis) -> None:
+    """Rescheduled twice: the second is taken back, and the first does not say that the job is scheduled."""
+    job = a_job(State.SCHEDULED)
+    first, second = (act("reschedule", job, due_at=timezone.now() + timedelta(days=n))[0] for n in (1, 2))
+    take_back(second)
+
+    by = actions.begin("reschedule", actor="user:bob", undoes=first)
+    report = undo.undo(first, list(first.entries.all()), actor="user:bob", reason="", action=by)
+
+    assert dict(report.skipped) == {"moved since": 1}
+
+
 def test_an_undo_can_be_undone(redis: Redis) -> None:
     """Cancelled, restored, and cancelled again."""
     job = a_job(State.RETRYING)

@@ -104,9 +104,10 @@ _LEFT: Final[Mapping[str, "_StrPromise"]] = {
 _BY_NOW: Final = " by now"
 
 
+#: What pages call the verbs that the audit trail keeps; several may be one word.
 DID: Final[Mapping[str, "_StrPromise"]] = {
     "acknowledged": gettext_lazy("acknowledged"),
-    "added": gettext_lazy("added"),
+    "added": gettext_lazy("created"),
     "answered": gettext_lazy("answered"),
     "asked to stop": gettext_lazy("asked to stop"),
     "changed": gettext_lazy("changed"),
@@ -118,7 +119,7 @@ DID: Final[Mapping[str, "_StrPromise"]] = {
     "exported": gettext_lazy("exported"),
     "forced closed": gettext_lazy("forced closed"),
     "forced open": gettext_lazy("forced open"),
-    "limited": gettext_lazy("limited"),
+    "limited": gettext_lazy("changed"),
     "locked out": gettext_lazy("locked out"),
     "made": gettext_lazy("created"),
     "made automatic": gettext_lazy("made automatic"),
@@ -131,7 +132,7 @@ DID: Final[Mapping[str, "_StrPromise"]] = {
     "resolved": gettext_lazy("resolved"),
     "resumed": gettext_lazy("resumed"),
     "sent again": gettext_lazy("sent again"),
-    "set": gettext_lazy("set"),
+    "set": gettext_lazy("changed"),
     "settled": gettext_lazy("settled"),
     "started": gettext_lazy("started"),
     "stopped": gettext_lazy("stopped"),
@@ -151,6 +152,15 @@ def label_of_verb(verb: str) -> str:
     ('created', 'forced open')
     """
     return str(DID.get(verb) or verb)
+
+
+def find_stored_verbs(text: str) -> list[str]:
+    """The verbs that the audit trail keeps and whose label contains `text`.
+
+    >>> find_stored_verbs("Created")
+    ['added', 'made']
+    """
+    return [verb for verb, word in DID.items() if text.lower() in str(word).lower()]
 
 
 def label_of_role(role: str) -> str:

@@ -18,7 +18,7 @@ from jobs.models.indexes import Inlined
 from jobs.states import State
 from jobs.waits import ERRORS
 from ops.humanize import format_jobs
-from ops.labels import label_of_state, label_of_verb
+from ops.labels import find_stored_verbs, label_of_state, label_of_verb
 from ops.reads.attempts import error_of
 from ops.reads.changes import read_changes
 from ops.reads.job_actions import Standing, describe, find_verbs, read_standing
@@ -185,9 +185,13 @@ def _find_actions(question: TrailFilters, cursor: Cursor) -> list[OperatorAction
         found = found.filter(at__gte=question.since)
     if question.until:
         found = found.filter(at__lt=question.until)
+    if question.what:
+        texts = _split(question.what)
+        shown = [verb for text in texts for verb in find_stored_verbs(text)]
+        kept = [(f"{field}__icontains", text) for field in ("verb", "target") for text in texts]
+        found = found.filter(Q.create([("verb__in", shown), *kept], connector=Q.OR))
     for texts, fields in (
         ([question.who], ("actor",)),
-        (_split(question.what), ("verb", "target")),
         ([question.why], ("reason",)),
         ([question.origin], ("ip", "request_id")),
     ):

@@ -39,6 +39,18 @@ def some_history() -> None:
     audit.record(actor="user:bob", verb="paused", target="queue high", reason="noise")
 
 
+@pytest.mark.parametrize(("verb", "word"), [("made", "created"), ("added", "created"), ("limited", "changed")])
+def test_a_kept_verb_is_found_by_the_word_that_pages_show(
+    admin_client: Client, redis: Redis, verb: str, word: str
+) -> None:
+    """And by itself."""
+    audit.record(actor="user:bob", verb=verb, target="x")
+    audit.record(actor="user:bob", verb="paused", target="x")
+
+    for what in (word, word.upper(), verb):
+        assert [line.what for line in shown(admin_client, what=what)] == [word]
+
+
 def test_moves_and_actions_are_in_one_list(admin_client: Client, redis: Redis) -> None:
     """Operators' first; the rest on request."""
     some_history()
@@ -96,7 +108,7 @@ def test_end_times_are_shown_in_the_user_s_zone(admin_client: Client, redis: Red
 
     page = admin_client.get(TRAIL).content.decode()
     assert page.count(f"<small>{until.year}-07-01 08:30:00 CEST</small>") == 2
-    assert "until</span>: - → resumed" in " ".join(page.split())
+    assert "until</span>: - → until resumed" in " ".join(page.split())
     assert f"→ {until.year}" not in page
 
 

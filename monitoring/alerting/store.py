@@ -15,13 +15,14 @@ from typing import Any, Final
 
 import structlog
 from django.conf import settings
-from django.db import IntegrityError, InterfaceError, OperationalError, transaction
+from django.db import IntegrityError, transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext
 
 from jobs import audit, taking_back
 from jobs.errors import StateConflict
+from monitoring.alerting.isolation import isolated
 from monitoring.models import Alert, Kind, Severity
 from scheduler_project.links import page
 from scheduler_project.logs import masked
@@ -106,12 +107,8 @@ def record_each(findings: Iterable[Finding], *, at: datetime) -> list[Alert]:
     """
     recorded = []
     for finding in findings:
-        try:
+        with isolated("alert.record_failed", key=finding.key, title=finding.title, message=finding.message):
             recorded.append(record(finding, at=at))
-        except (OperationalError, InterfaceError):
-            raise
-        except Exception:  # one odd alert must not keep the monitor from all others
-            log.exception("alert.record_failed", key=finding.key, title=finding.title, message=finding.message)
     return recorded
 
 

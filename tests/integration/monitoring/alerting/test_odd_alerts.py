@@ -20,7 +20,7 @@ from monitoring.checks import CHECKS
 from monitoring.health import Round
 from monitoring.models import Alert, Delivery, Kind, MonitorState, Severity
 from scheduler_project import logs
-from tests.support.alerts import later
+from tests.support.alerts import Tell, later
 from tests.support.dead_letters import make_dead_letters
 
 pytestmark = pytest.mark.django_db
@@ -108,6 +108,23 @@ def test_a_part_of_a_round_that_fails_keeps_no_alert_from_being_sent(
     monitor.close()
 
     assert Delivery.objects.get().alert == Alert.objects.get(title="fire")
+
+
+@pytest.mark.parametrize(
+    "odd", [{"severity": 7}, {"fresh": []}, {"kind": Kind.JOB_DEAD, "details": {"jobs": {"a": 1}}}]
+)
+def test_an_alert_that_cannot_be_routed_costs_no_other(
+    heard: list[Message], tell: Tell, odd: dict[str, object]
+) -> None:
+    """Somebody has edited it in the database, or a release to come has written it."""
+    alerting.critical("odd")
+    alerting.critical("fire")
+    Alert.objects.filter(title="odd").update(**odd)
+    tell()
+    alerting.resolve(Alert.objects.all(), actor="user:ann")
+    tell()
+
+    assert [(message.action, message.title) for message in heard] == [("trigger", "fire"), ("resolve", "fire")]
 
 
 def test_an_alert_whose_key_holds_a_secret_stays_one(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:

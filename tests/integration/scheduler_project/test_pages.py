@@ -275,7 +275,7 @@ def test_an_unavailable_store_is_named(
     [
         ("jobs/job/?finished_at_to=0001-01-01T00:00", 200), ("jobs/job/?due_at_from=9999-12-31T23:59", 200),
         ("jobs/auditentry/?since=0001-01-01T00:00", 200), ("jobs/auditentry/?until=9999-12-31T23:59", 200),
-        ("jobs/job/export/csv/?priority__exact=high", 404), ("queues/queues/77/", 404), ("queues/queues/4/a:b/", 404),
+        ("jobs/job/export/csv/?priority__exact=high", 400), ("queues/queues/77/", 404), ("queues/queues/4/a:b/", 404),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("zone", ["Asia/Tokyo", "America/Lima"])

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from jobs.backoff import pause_before_repeating
 from jobs.main_api.model import Event
 from jobs.models import Job, unique_key_of
 from jobs.registry import type_on_event
@@ -19,7 +20,6 @@ from jobs.world.clock import WorldTime
 _MOST_AGAIN: Final = 100  #: times that an event may be moved away and back to one time, or opened again
 _AT_ONCE: Final = 1_000  #: keys per statement
 _NUMBERED: Final = re.compile(r":\d+\Z")  #: looks like a subject with the number of its job
-_LONGEST_PAUSE: Final = 17  #: as a power of two, in seconds: a day and a half
 #: After a job that succeeded at least so long: a list that was read before, or kept, still shows its event as open.
 _READ_BEFORE: Final = timedelta(minutes=1)
 
@@ -67,7 +67,7 @@ def _find_work(events: Sequence[Event]) -> list[_Work]:
     now = timezone.now()
     for again in range(_MOST_AGAIN):
         wanted = [_Work(_key(event, at, again), event, at, again) for event, at in left]
-        over = _over_until([one.key for one in wanted], timedelta(seconds=2 ** min(again, _LONGEST_PAUSE) - 1))
+        over = _over_until([one.key for one in wanted], pause_before_repeating(again))
         found += [one for one in wanted if one.key not in over]
         left = [(one.event, one.at) for one in wanted if (until := over.get(one.key)) and now >= until]
         if not left:

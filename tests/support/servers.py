@@ -16,6 +16,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from sandbox.ports import free_port
 from sandbox.seed import Size
 from sandbox.up import start_redis
 from tests.support import forked
@@ -29,6 +34,11 @@ def wait_until(condition: Callable[[], object], *, within_s: float = 60, what: s
     while not condition():
         assert time.monotonic() < deadline, f"not within {within_s} s: {what or condition}"
         time.sleep(0.05)  # each look costs a query or a request, which the process that is waited for could use
+
+
+def redis_away() -> Redis:
+    """A client of a Redis that nobody serves, which does not try again for seconds."""
+    return Redis(port=free_port(), retry=Retry(NoBackoff(), 0))
 
 
 class Running:

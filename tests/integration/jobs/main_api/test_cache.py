@@ -11,7 +11,7 @@ from redis import Redis
 from jobs.main_api.cache import CAMPAIGNS, Cache
 from jobs.main_api.listing import Listing
 from jobs.main_api.model import Campaign, Effect
-from sandbox.ports import free_port
+from tests.support.servers import redis_away
 
 EFFECT = Effect(
     id="effect-1", name="old", effect_type="", entity_type="EVENT", entity_id="event-1", timing="", priority=1,
@@ -104,7 +104,7 @@ def test_a_fresh_list_from_before_a_drop_is_not_kept(redis: Redis) -> None:
 
 def test_without_redis_all_is_fetched() -> None:
     """And nothing fails."""
-    cache = Cache(Redis(port=free_port()))
+    cache = Cache(redis_away())
     cache.drop_effects_of("event-1")
     cache.drop_campaigns()
 

@@ -9,13 +9,13 @@ from jobs.main_api import heard, versions
 from jobs.main_api.client import MainApi
 from jobs.main_api.listing import Listing
 from jobs.main_api.versions import Versions, brought_up_to_date
-from sandbox.ports import free_port
+from tests.support.servers import redis_away
 
 
 @pytest.fixture
 def away() -> Redis:
     """A Redis that nobody serves."""
-    return Redis(port=free_port())
+    return redis_away()
 
 
 def test_a_version_that_was_written_makes_an_older_list_outdated(api: MainApi, redis: Redis) -> None:

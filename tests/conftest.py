@@ -22,7 +22,7 @@ from whitenoise.middleware import WhiteNoiseMiddleware
 from whitenoise.responders import StaticFile
 
 from api import wrong_tokens
-from jobs import counters
+from jobs import counters, overrides
 from jobs.main_api.client import MainApi, main_api
 from monitoring import health
 from monitoring.metrics import TOTALS
@@ -183,11 +183,12 @@ def _end(process: Running) -> None:
 
 @pytest.fixture(autouse=True)
 def _nothing_remembered() -> None:
-    """Caches that live for seconds must not reach the next test."""
+    """What this process knows must not reach the next test."""
     health.HEALTH.forget()
     health.READINESS.forget()
     TOTALS.forget()
     wrong_tokens.forget()
+    overrides.use({})  # what a test has set for a job type
     main_api.cache_clear()  # its breaker counts the calls of the last ten seconds
 
 

@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.utils import timezone
 from msgspec.structs import replace
 
 from jobs import overrides
@@ -38,7 +39,7 @@ def item(
         job_id=f"job-{kind}-{sorted(payload.values())}",
         campaign_id="campaign-1",
         attempt=1,
-        due_at=None,  # type: ignore[arg-type]
+        due_at=timezone.now(),
         api=api,
         schedules=DatabaseSchedules(),
         advances=DatabaseAdvances(),

@@ -33,7 +33,7 @@ def worker(redis: Redis, sandbox: SandboxApi, settings: Any) -> Iterator[Worker]
     settings.QUEUE_CONCURRENCY = 1
     pauses.publish(redis)
     worker = Worker([django_rq.get_queue(name) for name in project.RQ_QUEUES], connection=redis)
-    worker.register_birth()  # type: ignore[no-untyped-call]
+    worker.register_birth()  # type: ignore[no-untyped-call]  # RQ's own, which has no types
     worker.cycles.start(lead=False)
     yield worker
     worker.cycles.stop()

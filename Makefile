@@ -11,7 +11,7 @@ export UV_SYSTEM_CERTS := true
 .PHONY: help up dev test tests-on-sqlite tests-on-postgresql compiled test-today coverage lint chromium screenshots messages requirements sbom audit digests benchmark chaos fuzz soak clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # uv installs in seconds, for which pip takes minutes; pip is for machines on which only pip knows the package index.
 $(STAMP): requirements-dev.txt requirements-uv.txt

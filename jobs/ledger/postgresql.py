@@ -31,7 +31,7 @@ from jobs.ledger.base import (
     as_json,
     hour_of,
 )
-from jobs.ledger.ends import ENDS, ends_as_json
+from jobs.ledger.postgresql_ends import ENDS, ends_as_json
 from jobs.ledger.postgresql_insert import INSERT, new_row
 from jobs.ledger.postgresql_types import TYPES
 from jobs.ledger.rows import (

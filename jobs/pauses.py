@@ -31,32 +31,42 @@ from scheduler_project.links import page
 log = structlog.get_logger(__name__)
 LONGEST: Final = timedelta(days=3660)  #: a pause cannot be longer, except without an end
 TRIES: Final = 5  #: to replace the pause that there is, while others pause the same
+ALIKE: Final = timedelta(seconds=10)  #: ends that differ by less are the same: of a length that was chosen twice
+ANY: Final = -1  #: replace whatever pause there is
 _LONGEST_REASON: Final = 500
 _RESUME: Final = "resume"  #: takes a pause back: `resume/<its ID>`
 _PAUSE: Final = "pause"  #: takes it back that a pause was ended
 
 
-def pause(kind: str, name: str, *, until: datetime | None = None, actor: str, reason: str = "") -> Pause:
+def pause(
+    kind: str,
+    name: str,
+    *,
+    until: datetime | None = None,
+    actor: str,
+    reason: str = "",
+    replaces: int | None = ANY,
+) -> Pause:
     """Pause a queue, type or campaign until `until`, or until it is resumed.
 
-    Replaces an existing pause, or returns the one with the same end and reason. Raises InvalidPause, naming the field.
+    Returns the existing pause if it has the same end and reason. Any other is replaced if it is the one that `replaces`
+    names by its ID; else raises StateConflict, which describes it. Raises InvalidPause, naming the field.
     """
     _check(kind, name, until, timezone.now())
     reason = text.line(reason, _LONGEST_REASON)
     new = Pause(kind=kind, name=name, until=until, actor=actor, reason=reason)
     with transaction.atomic():
-        stored, replaced = _replace(new)
+        stored, replaced = _replace(new, replaces)
         if stored is not new:
             transaction.on_commit(partial(_publish_or_warn, keys.redis()))
             return stored
-        was, now = replaced and _write_until(replaced.until), _write_until(until)
         audit.record(
             actor=actor,
             verb="paused",
             target=str(new),
             reason=reason,
             link=_page(),
-            changes={"until": (was, now)} if was != now else {},
+            changes=_compare(replaced, new),
             undo=undo_of(new),
         )
         transaction.on_commit(partial(_publish_or_warn, keys.redis()))
@@ -64,14 +74,16 @@ def pause(kind: str, name: str, *, until: datetime | None = None, actor: str, re
     return new
 
 
-def _replace(new: Pause) -> tuple[Pause, Pause | None]:
+def _replace(new: Pause, replaces: int | None) -> tuple[Pause, Pause | None]:
     """Store the pause in place of the one there is, and return both. If the same is there already, return that."""
-    found = Pause.objects.filter(kind=new.kind, name=new.name)
     for _ in range(TRIES):
-        if same := found.filter(ended_at=None, until=new.until, reason=new.reason).first():
-            return same, None
         new.since = timezone.now()
-        ended = _end(found, new.since, new.actor, "replaced by another")
+        there = Pause.objects.filter(kind=new.kind, name=new.name, ended_at=None).first()
+        if there and _is_same(there, new):
+            return there, None
+        if there and replaces not in (ANY, there.pk) and _lasts(there, new.since):
+            raise StateConflict(as_sentence(there))
+        ended = _end(Pause.objects.filter(pk=there.pk), new.since, new.actor, "replaced by another") if there else []
         try:
             with transaction.atomic():
                 new.save(force_insert=True)
@@ -80,6 +92,26 @@ def _replace(new: Pause) -> tuple[Pause, Pause | None]:
         return new, ended[0] if ended else None
     conflict = gettext("%(paused)s is being paused by others")
     raise InvalidPause("name", conflict % {"paused": name_paused(new.kind, new.name)})
+
+
+def _is_same(there: Pause, new: Pause) -> bool:
+    """Whether a second press, or somebody else at the same time, wants the pause that there is."""
+    if there.reason != new.reason or there.until is None or new.until is None:
+        return there.reason == new.reason and there.until == new.until
+    return abs(there.until - new.until) < ALIKE
+
+
+def _lasts(there: Pause, now: datetime) -> bool:
+    return there.until is None or there.until > now
+
+
+def _compare(was: Pause | None, now: Pause) -> dict[str, tuple[str | None, str]]:
+    """What a pause changed, as the audit trail keeps it."""
+    changes: dict[str, tuple[str | None, str]] = {}
+    changes["until"] = (_write_until(was.until) if was else None, _write_until(now.until))
+    if was and was.reason:
+        changes["reason"] = (was.reason, now.reason)
+    return {field: (before, after) for field, (before, after) in changes.items() if before != after}
 
 
 def _write_until(until: datetime | None) -> str:
@@ -132,6 +164,12 @@ def take_back(undo: str, *, actor: str) -> Pause:
         if replaced:
             return pause(found.kind, found.name, until=replaced.until, actor=actor, reason=replaced.reason)
         return resume(found.kind, found.name, actor=actor) or found
+
+
+def find(kind: str, name: str) -> Pause | None:
+    """Return the current pause of a queue, type or campaign."""
+    there = Pause.objects.filter(kind=kind, name=name, ended_at=None).first()
+    return there if there and _lasts(there, timezone.now()) else None
 
 
 def active() -> list[Pause]:

@@ -22,7 +22,7 @@ from redis import RedisError
 from unfold.admin import ModelAdmin
 
 from jobs import calendars, pauses
-from jobs.errors import InvalidPause
+from jobs.errors import InvalidPause, StateConflict
 from jobs.models import CampaignClock, Pause, PauseKind, ScheduleRow
 from jobs.world.calendars.calendar import Calendar
 from jobs.world.clock import WorldTime, ticks_of
@@ -31,7 +31,7 @@ from ops.admin import advances, forecasts, world_clocks
 from ops.admin import calendars as calendar_pages
 from ops.admin.base import ReadOnly, UntilForm, actor_of, redirect, render_page
 from ops.admin.filtered_list import FilteredList
-from ops.admin.pauses import undo_url
+from ops.admin.pauses import change_url, undo_url
 from ops.admin.world_time import WorldTimeField
 from ops.reads import campaign as campaign_page
 from ops.reads import campaign_backlog, campaign_blockers, campaign_clock, campaign_jobs, timeline
@@ -186,7 +186,13 @@ class CampaignClockAdmin(ReadOnly, CampaignClockAdminBase):
         if not form.is_valid():
             return self._redirect(request, clock, gettext("Not paused: the end time is not valid."), messages.ERROR)
         try:
-            pause = pauses.pause(PauseKind.CAMPAIGN, clock.pk, actor=actor_of(request), **form.cleaned_data)
+            given = form.cleaned_data
+            pause = pauses.pause(PauseKind.CAMPAIGN, clock.pk, actor=actor_of(request), replaces=None, **given)
+        except StateConflict as conflict:
+            text = gettext("Not paused again: %(pause)s. Change that pause here.") % {"pause": conflict}
+            until = given["until"] and given["until"].isoformat()
+            url = change_url(PauseKind.CAMPAIGN, clock.pk, until=until, reason=given["reason"])
+            return redirect(request, url, text, messages.WARNING)
         except InvalidPause as bad:
             return self._redirect(request, clock, gettext("Not paused: %(reason)s") % {"reason": bad}, messages.ERROR)
         text = gettext("Paused. Running jobs finish; due jobs catch up after the pause.")

@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode
 
 from django import forms
 from django.conf import settings
@@ -22,9 +23,9 @@ from jobs.models import CampaignClock, Pause, PauseKind
 from jobs.registry import all_types
 from ops.admin import breaker, limits, main_api, processes, roles
 from ops.admin.base import ReasonForm, actor_of, find_way_back, redirect, render_page, require
-from ops.admin.payload_form import MomentField
+from ops.admin.payload_form import MomentField, MomentInput
 from ops.reads import active_orders
-from scheduler_project.text import LONGEST_ID, plain
+from scheduler_project.text import LONGEST_ID, fits_postgresql, plain
 
 MOST_CAMPAIGNS: Final = 500  #: offered by name; any other can be entered by its id
 _LENGTHS: Final = [
@@ -55,9 +56,12 @@ class PauseForm(ReasonForm):
     until = MomentField(
         required=False,
         label=gettext_lazy("Custom end time"),
-        widget=UnfoldAdminTextInputWidget(attrs={"type": "datetime-local"}),
+        widget=MomentInput(),
     )
+    replaces = forms.IntegerField(required=False, widget=forms.HiddenInput())  #: the ID of the pause that was shown
     field_order = ("what", "campaign", "minutes", "until", "reason")
+
+    existing: Pause | None = None  #: the pause that this one replaces
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -80,6 +84,17 @@ class PauseForm(ReasonForm):
         if values.get("minutes") and values.get("until"):
             self.add_error("until", gettext("Choose how long, or enter an end time, not both."))
         return values
+
+    def ask_about(self, existing: Pause) -> None:
+        """Show the pause that there is, so that only the next press replaces it."""
+        self.existing = existing
+        self.data = {**{name: self.data.get(name, "") for name in self.fields}, "replaces": str(existing.pk)}
+        text = gettext("%(pause)s. Press “Replace the pause” to change that.")
+        self.add_error("what", text % {"pause": self.existing_text})
+
+    @property
+    def existing_text(self) -> str:
+        return capfirst(pauses.as_sentence(self.existing)) if self.existing else ""
 
     def target(self) -> tuple[str, str]:
         kind, _, name = str(self.cleaned_data["what"]).partition(":")
@@ -116,18 +131,11 @@ class PauseAdmin(PauseAdminBase):
 
 @require("jobs.pause_jobs")
 def overview(request: HttpRequest) -> HttpResponse:
-    form = PauseForm(request.POST if "pause" in request.POST else None, initial=_read_link(request))
     if "resume" in request.POST:
         return _resume(request)
-    if form.is_bound and form.is_valid():
-        kind, name = form.target()
-        try:
-            until = form.end(timezone.now())
-            pause = pauses.pause(kind, name, until=until, actor=actor_of(request), reason=form.cleaned_data["reason"])
-            text = gettext("%(pause)s. Running jobs finish.") % {"pause": capfirst(pauses.as_sentence(pause))}
-            return _redirect(request, text, undo=undo_url(pauses.undo_of(pause)))
-        except InvalidPause as bad:
-            form.add_error("until" if bad.field == "until" else "what", str(bad))
+    form = PauseForm(request.POST) if "pause" in request.POST else _fill_in(request)
+    if form.is_bound and form.is_valid() and (answer := _pause(request, form)):
+        return answer
     active = [(pause, _count_blocked(pause)) for pause in pauses.active()]
     context = {
         "title": gettext("Pauses"),
@@ -137,6 +145,28 @@ def overview(request: HttpRequest) -> HttpResponse:
         "allowed": request.user.has_perm("jobs.pause_jobs"),
     }
     return render_page(request, "ops/control/pauses.html", context)
+
+
+def _pause(request: HttpRequest, form: PauseForm) -> HttpResponse | None:
+    """The answer; None with the form's errors if it is refused, or there is a pause that somebody else began."""
+    kind, name = form.target()
+    given = form.cleaned_data
+    until, replaces = form.end(timezone.now()), given["replaces"]
+    try:
+        pause = pauses.pause(
+            kind, name, until=until, actor=actor_of(request), reason=given["reason"], replaces=replaces
+        )
+    except InvalidPause as bad:
+        form.add_error("until" if bad.field == "until" else "what", str(bad))
+        return None
+    except StateConflict as conflict:
+        if existing := pauses.find(kind, name):
+            form.ask_about(existing)
+        else:  # it has ended since
+            form.add_error("what", capfirst(str(conflict)))
+        return None
+    text = gettext("%(pause)s. Running jobs finish.") % {"pause": capfirst(pauses.as_sentence(pause))}
+    return _redirect(request, text, undo=undo_url(pauses.undo_of(pause)))
 
 
 def _resume(request: HttpRequest) -> HttpResponse:
@@ -183,11 +213,24 @@ def _redirect(request: HttpRequest, text: str, level: int = messages.SUCCESS, un
     return redirect(request, reverse("admin:jobs_pause_changelist"), text, level, undo=undo)
 
 
-def _read_link(request: HttpRequest) -> dict[str, str]:
-    """Initial values from ?what=queue:low or ?what=campaign:c-1."""
+def change_url(kind: str, name: str, **typed: Any) -> str:
+    """The page with its form filled in: with the pause that there is, and what was `typed` elsewhere."""
+    given = {"what": f"{kind}:{name}"} | {key: str(value) for key, value in typed.items() if value}
+    return f"{reverse('admin:jobs_pause_changelist')}?{urlencode(given)}"
+
+
+def _fill_in(request: HttpRequest) -> PauseForm:
+    """The form for ?what=queue:low or ?what=campaign:c-1; if that is paused, with the pause that there is."""
     what = request.GET.get("what", "")
     kind, _, name = what.partition(":")
-    return {"campaign": name} if kind == PauseKind.CAMPAIGN else {"what": what}
+    existing = pauses.find(kind, name) if kind in PauseKind.values and fits_postgresql(name) else None
+    initial: dict[str, Any] = {"campaign": name} if kind == PauseKind.CAMPAIGN else {"what": what}
+    if existing:
+        initial |= {"reason": existing.reason, "replaces": existing.pk}
+    initial |= {key: request.GET[key] for key in ("until", "reason") if key in request.GET}
+    form = PauseForm(initial=initial)
+    form.existing = existing
+    return form
 
 
 def _count_blocked(pause: Pause) -> int | None:

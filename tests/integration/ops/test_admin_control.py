@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from html import unescape
 
 import pytest
@@ -37,6 +38,51 @@ def page(client: Client, path: str) -> str:
     answer = client.get(path)
     assert answer.status_code == 200
     return answer.content.decode()
+
+
+def test_a_pause_is_replaced_only_when_it_was_shown(person: Client, redis: Redis) -> None:
+    """A double click is one pause. Another operator's is shown first, and replaced by the next press; Undo restores it.
+
+    A third that somebody began meanwhile is shown again.
+    """
+    form = {"pause": "1", "what": "queue:low", "minutes": "60", "reason": "a break"}
+    for _ in range(2):
+        assert person.post(PAUSES, form).status_code == 302
+    (first,) = pauses.active()
+    assert OperatorAction.objects.count() == 1
+
+    shorter = {**form, "minutes": "15", "reason": "deploy"}
+    asked = person.post(PAUSES, shorter)
+
+    assert "Queue low is paused by ann until" in str(asked.context["form"].errors)
+    assert 'value="deploy"' in asked.content.decode()
+    assert pauses.active() == [first]
+    shown = asked.context["form"]["replaces"].value()
+    assert person.post(PAUSES, shorter | {"replaces": shown}).status_code == 302
+    (second,) = pauses.active()
+    assert (OperatorAction.objects.latest("id").changes or {}).keys() == {"until", "reason"}
+    assert person.post(PAUSES, form | {"replaces": shown}).status_code == 200
+    assert pauses.active() == [second]
+    person.post(f"{PAUSES}undo/{pauses.undo_of(second)}/")
+    assert [(one.until, one.reason) for one in pauses.active()] == [(first.until, "a break")]
+
+
+def test_the_form_is_filled_in_with_the_pause_that_there_is(person: Client, redis: Redis) -> None:
+    """From the list, and from a campaign's page that was opened before somebody paused it, with what was typed."""
+    CampaignClock.objects.create(campaign_id="c 1/2", name="Silverdale")
+    paused = pauses.pause("campaign", "c 1/2", actor="user:bob", reason="they argue")
+    until = (timezone.localtime() + timedelta(hours=2)).replace(microsecond=0, tzinfo=None)
+
+    late = person.post("/admin/jobs/campaignclock/c 1_2F2/pause/", {"until": f"{until:%Y-%m-%dT%H:%M:%S}"}, follow=True)
+
+    assert "Not paused again: campaign c 1/2 is paused by bob until resumed" in late.content.decode()
+    form = late.context["form"]
+    values = {name: form[name].value() for name in ("campaign", "reason", "replaces")}
+    assert values == {"campaign": "c 1/2", "reason": "they argue", "replaces": paused.pk}
+    assert f'value="{until.isoformat(timespec="seconds")}"' in str(form["until"])
+    assert "Replace the pause" in page(person, f"{PAUSES}?what=campaign:c%201/2")
+    for odd in ("campaign:c-9", "queue:%00", "moon:x", "x"):
+        assert "Replace the pause" not in page(person, f"{PAUSES}?what={odd}")
 
 
 def test_a_pause_is_shown_on_every_page_until_resumed(person: Client, redis: Redis) -> None:

@@ -183,7 +183,7 @@ def test_pausing_and_resuming_are_undone_as_it_was(admin_client: Client, redis: 
     press(admin_client, page)
     assert [(p.until, p.reason, p.actor) for p in pauses.active()] == [(until, "quiet", "user:admin")]
 
-    form = {"pause": "1", "what": "queue:low", "minutes": "", "reason": "longer"}
+    form = {"pause": "1", "what": "queue:low", "reason": "longer", "replaces": str(pauses.active()[0].pk)}
     page = admin_client.post("/admin/jobs/pause/", form, follow=True).content.decode()
     press(admin_client, page)
     assert [(p.until, p.reason) for p in pauses.active()] == [(until, "quiet")]

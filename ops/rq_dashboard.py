@@ -26,7 +26,8 @@ from jobs.errors import StateConflict
 from jobs.models import Job, JobAction
 from jobs.service import Report
 from jobs.states import DISCARDABLE, WAITING, Priority, State, sources_of
-from ops.bulk import VERBS, explain_rest, fill
+from ops.bulk import explain_rest
+from ops.verbs import VERBS, fill
 from scheduler_project.text import StrOrPromise
 
 log = structlog.get_logger(__name__)

@@ -14,8 +14,9 @@ from django.utils.translation import gettext, gettext_lazy, ngettext
 
 from jobs import actions, undo
 from jobs.models import AuditEntry, Job, JobAction
-from ops.bulk import VERBS, explain_rest
+from ops.bulk import explain_rest
 from ops.humanize import format_count
+from ops.verbs import VERBS
 
 STEP: Final = 500  #: jobs a step: a transaction of a fraction of a second
 MOST_AT_ONCE: Final = 10_000  #: jobs that one press takes back: some seconds

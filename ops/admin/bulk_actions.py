@@ -23,9 +23,9 @@ from ops import bulk
 from ops.admin import job_action, selection
 from ops.admin.base import ConfirmPast, actor_of, find_way_back, reason_field, redirect, render_page
 from ops.admin.payload_form import MomentField
-from ops.bulk import VERBS, Verb
 from ops.labels import label_of_left
 from ops.reads.job import name_all
+from ops.verbs import VERBS, Verb, fill
 
 SAMPLES: Final = 5  #: jobs that the dry run lists by name
 
@@ -85,7 +85,7 @@ def _confirm(
     samples = list(jobs.filter(state__in=[s.value for s in verb.allowed]).order_by("-pk")[:SAMPLES])
     name_all(samples)
     context = {
-        "title": bulk.fill(verb.asks, preview.total),
+        "title": fill(verb.asks, preview.total),
         "verb": verb,
         "preview": preview,
         "form": form,

@@ -20,10 +20,10 @@ from jobs.errors import StateConflict
 from jobs.models import CampaignClock, FailureGroup
 from ops.admin import bulk_actions, operator_action
 from ops.admin.base import ReasonForm, actor_of, redirect, render_page
-from ops.bulk import VERBS
 from ops.reads import failures as failure_page
 from ops.reads import job as job_page
 from ops.reads.failures import Failure
+from ops.verbs import VERBS
 from scheduler_project.moments import read_moment
 
 if TYPE_CHECKING:

@@ -36,12 +36,12 @@ from ops.admin.filters import (
     WorkerFilter,
     with_offsets,
 )
-from ops.bulk import VERBS
 from ops.labels import waiting_for
 from ops.reads.advance import advance_of
 from ops.reads.job import find_verbs, read_page
 from ops.reads.moves import find_first_due
 from ops.templatetags import ops
+from ops.verbs import VERBS
 from scheduler_project.text import is_job_id, job_id
 
 _FIELDS = Job._meta.get_fields()

@@ -19,14 +19,13 @@ from jobs.states import WAITING, State
 from jobs.stops import waits_for_world_time
 from jobs.world.calendars.calendar import Calendar
 from jobs.world.clock import parse_moment
-from ops import bulk
-from ops.bulk import Verb
 from ops.humanize import naturaltime
 from ops.labels import label
 from ops.reads import attempts, blockers, event_steps, stops
 from ops.reads.job_why import explain
 from ops.reads.moves import read_timeline
 from ops.reads.world_times import write_in_calendar
+from ops.verbs import VERBS, Verb
 
 _BY: Final = {
     "user": gettext_noop("submitted by %(name)s"),
@@ -115,7 +114,7 @@ def describe_origin(job: Job) -> str:
 
 def find_verbs(job: Job) -> list[Verb]:
     state, applied = State(job.state), job.may_have_been_applied
-    allowed = [verb for verb in bulk.VERBS.values() if verb.allows(state, may_have_been_applied=applied)]
+    allowed = [verb for verb in VERBS.values() if verb.allows(state, may_have_been_applied=applied)]
     return [verb for verb in allowed if verb.of_world_time or not waits_for_world_time(job)]
 
 

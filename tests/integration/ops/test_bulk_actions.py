@@ -17,6 +17,7 @@ from jobs.service import Submission, submit
 from jobs.states import State
 from ops import bulk
 from ops.admin import changelist
+from ops.verbs import VERBS
 from tests.support.dead_letters import make_dead_letters
 from tests.support.people import JOBS, member, some
 
@@ -64,7 +65,7 @@ def test_steps_of_a_bulk_action_continue_each_other(
     """The progress bar's requests do each job once."""
     monkeypatch.setattr(bulk, "STEP", 2)
     jobs, done, after = some(5), 0, ""
-    until = str(bulk.preview(bulk.VERBS["cancel"], Job.objects.all()).until)
+    until = str(bulk.preview(VERBS["cancel"], Job.objects.all()).until)
     while after is not None:
         body = confirm(admin_client, "cancel", jobs, step="1", after=after, until=until).json()
         done, after = done + body["done"], body["after"]
@@ -76,7 +77,7 @@ def test_steps_of_a_bulk_action_continue_each_other(
 def test_jobs_created_after_the_dry_run_are_left_out(redis: Redis) -> None:
     """Nobody saw them in it."""
     some(1)
-    verb = bulk.VERBS["cancel"]
+    verb = VERBS["cancel"]
     until = bulk.preview(verb, Job.objects.all()).until
     (late,) = some(1, campaign="late")
 
@@ -96,7 +97,7 @@ def test_a_bad_due_time_is_reported_under_its_field(admin_client: Client, redis:
     assert Job.objects.get().due_at == jobs[0].due_at
 
 
-@pytest.mark.parametrize("verb", sorted(bulk.VERBS))
+@pytest.mark.parametrize("verb", sorted(VERBS))
 def test_a_viewer_cannot_run_bulk_actions(client: Client, redis: Redis, verb: str) -> None:
     """The page offers none, and the server refuses them."""
     (job,) = some(1)

@@ -19,7 +19,7 @@ from jobs.errors import PermanentError
 from jobs.models import CronTask, Job
 from jobs.permissions import GROUPS
 from jobs.service import Submission
-from ops.bulk import VERBS
+from ops.verbs import VERBS
 from tests.support.addresses import addresses
 from tests.support.people import JOBS, member
 

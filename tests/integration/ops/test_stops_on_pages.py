@@ -18,6 +18,7 @@ from jobs.world.clock import WorldTime
 from ops import bulk
 from ops.reads.forecast import count_by_event
 from ops.reads.stops import explain_wait
+from ops.verbs import VERBS
 from tests.support.advancing import CAMPAIGN, recalculate
 from tests.support.campaigns import READING, campaign, growth, text_of
 from tests.support.people import JOBS
@@ -103,7 +104,7 @@ def test_a_campaign_says_that_its_world_stands_at_an_effect(admin_client: Client
 
 def test_bulk_actions_leave_out_what_they_cannot_reschedule(effect: Job) -> None:
     """The dry run says so before, and the report after."""
-    verb, jobs = bulk.VERBS["reschedule"], Job.objects.all()
+    verb, jobs = VERBS["reschedule"], Job.objects.all()
     left = "SCHEDULED, waits for a world time"
     preview = bulk.preview(verb, jobs)
     action = actions.begin(verb.name, actor="user:ann", reason="later", due_at=timezone.now())

@@ -6,7 +6,7 @@ Entries have no index on their time; ids grow with it, so a time is found by a b
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from django.db import connection
 from django.db.models import Q, QuerySet
@@ -25,6 +25,7 @@ from ops.reads.job_actions import Standing, describe, find_verbs, read_standing
 from ops.reads.reasons import typed
 from scheduler_project.text import is_job_id
 
+A = TypeVar("A", OperatorAction, JobAction)
 PAGE: Final = 50
 SEARCHED: Final = 20_000  #: moves that a page searches for texts; the next page continues from there
 FAILED: Final = "failed attempts"
@@ -179,26 +180,12 @@ def _find_actions(question: TrailFilters, cursor: Cursor) -> list[OperatorAction
     found = OperatorAction.objects.order_by("-id")
     if cursor.action is not None:
         found = found.filter(id__lt=cursor.action)
-    if question.people_only:
-        found = found.filter(actor__startswith="user:")
-    if question.since:
-        found = found.filter(at__gte=question.since)
-    if question.until:
-        found = found.filter(at__lt=question.until)
     if question.what:
         texts = _split(question.what)
         shown = [verb for text in texts for verb in find_stored_verbs(text)]
         kept = [(f"{field}__icontains", text) for field in ("verb", "target") for text in texts]
         found = found.filter(Q.create([("verb__in", shown), *kept], connector=Q.OR))
-    for texts, fields in (
-        ([question.who], ("actor",)),
-        ([question.why], ("reason",)),
-        ([question.origin], ("ip", "request_id")),
-    ):
-        if any(texts):
-            either: list[Any] = [(f"{field}__icontains", text) for field in fields for text in texts]
-            found = found.filter(Q.create(either, connector=Q.OR))
-    return list(found[: PAGE + 1])
+    return list(_narrow(found, question)[: PAGE + 1])
 
 
 def _find_job_actions(question: TrailFilters, cursor: Cursor) -> list[JobAction]:
@@ -207,21 +194,26 @@ def _find_job_actions(question: TrailFilters, cursor: Cursor) -> list[JobAction]
     found = JobAction.objects.filter(jobs__gt=0).select_related("undoes").order_by("-id")
     if cursor.job_action is not None:
         found = found.filter(id__lt=cursor.job_action)
-    if question.people_only:
-        found = found.filter(actor__startswith="user:")
-    if question.since:
-        found = found.filter(at__gte=question.since)
-    if question.until:
-        found = found.filter(at__lt=question.until)
-    if question.who:
-        found = found.filter(actor__icontains=question.who)
     if question.what:
         found = found.filter(verb__in=[verb for one in _split(question.what) for verb in find_verbs(one)])
+    return list(_narrow(found, question)[: PAGE + 1])
+
+
+def _narrow(actions: QuerySet[A], question: TrailFilters) -> QuerySet[A]:
+    """Those of the actions that match all but what was done."""
+    if question.people_only:
+        actions = actions.filter(actor__startswith="user:")
+    if question.since:
+        actions = actions.filter(at__gte=question.since)
+    if question.until:
+        actions = actions.filter(at__lt=question.until)
+    if question.who:
+        actions = actions.filter(actor__icontains=question.who)
     if question.why:
-        found = found.filter(reason__icontains=question.why)
+        actions = actions.filter(reason__icontains=question.why)
     if question.origin:
-        found = found.filter(Q(ip__icontains=question.origin) | Q(request_id__icontains=question.origin))
-    return list(found[: PAGE + 1])
+        actions = actions.filter(Q(ip__icontains=question.origin) | Q(request_id__icontains=question.origin))
+    return actions
 
 
 def _split(what: str) -> list[str]:

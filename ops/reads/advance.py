@@ -14,9 +14,10 @@ from jobs import calendars, pauses, stops
 from jobs.models import AdvanceSource, Job, Pause, ScheduleRow, WorldAdvance, WorldStop, first_id
 from jobs.schedules import predictions
 from jobs.schedules.predictions import Prediction
-from jobs.states import ENDED, State
+from jobs.states import State
 from jobs.world.clock import Moment, WorldTime, parse_moment, sortable
 from ops.labels import waiting_for
+from ops.reads.advance_counts import LIVE, ByState
 from ops.reads.advance_report import Report
 from ops.reads.advance_towns import Towns, of_town
 from ops.reads.job import describe_origin, find_changes, name_all
@@ -25,7 +26,6 @@ from ops.reads.reasons import typed
 MOST_JOBS: Final = 20_000  #: of the campaign, since the advance, that are searched for its own
 MOST_ROWS: Final = 1000  #: due times left that are counted
 PAGE: Final = 50
-LIVE: Final = tuple(state for state in State if state not in ENDED)
 GROUPS: Final[Mapping[str, tuple[State, ...]]] = {"": tuple(State), "live": LIVE, "failed": (State.DEAD,)}
 
 
@@ -39,7 +39,7 @@ class Step:
     changes: Sequence[tuple[str, Any, Any]]
 
 
-class Advance:
+class Advance(ByState):
     """One advance, read for its page."""
 
     def __init__(
@@ -114,22 +114,6 @@ class Advance:
             counts[state] += n
         return counts
 
-    @property
-    def total(self) -> int:
-        return self.counts.total()
-
-    @property
-    def applied(self) -> int:
-        return self.counts[State.SUCCEEDED] + self.counts[State.SKIPPED]
-
-    @property
-    def live(self) -> int:
-        return sum(self.counts[state] for state in LIVE)
-
-    @property
-    def failed(self) -> int:
-        return self.counts[State.DEAD]
-
     @cached_property
     def paused(self) -> list[Pause]:
         """All that is paused now."""
@@ -180,7 +164,7 @@ class Advance:
     def phase(self) -> tuple[str, str, str]:
         """What it is doing, with an icon and a tone."""
         if not self.row.processed_at:
-            moving = self.job is not None and State(self.job.state) not in ENDED
+            moving = self.job is not None and State(self.job.state) in LIVE
             if moving:
                 return gettext("Moving time"), "autorenew", "busy"
             return gettext("Time has not moved"), "error", "bad"

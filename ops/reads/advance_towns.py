@@ -9,9 +9,10 @@ from typing import Final
 from django.db.models import Count, Q, QuerySet
 
 from jobs.models import Job, ScheduleRow
-from jobs.states import ENDED, State
+from jobs.states import State
 from jobs.world.growth import GrowthType
 from jobs.world.occurrences import ORDER
+from ops.reads.advance_counts import ByState
 from ops.reads.advance_outcomes import read_outcomes
 from ops.reads.forecast import Value, values_of
 
@@ -20,29 +21,13 @@ SHOWN: Final[tuple[str, ...]] = ("level", "population", "resources")  #: of a se
 
 
 @dataclass(slots=True)
-class TownProgress:
+class TownProgress(ByState):
     """A settlement with its structures."""
 
     id: str
     name: str
-    states: Counter[State] = field(default_factory=Counter)
+    counts: Counter[State] = field(default_factory=Counter)
     values: Sequence[Value] = ()
-
-    @property
-    def total(self) -> int:
-        return self.states.total()
-
-    @property
-    def applied(self) -> int:
-        return self.states[State.SUCCEEDED] + self.states[State.SKIPPED]
-
-    @property
-    def failed(self) -> int:
-        return self.states[State.DEAD]
-
-    @property
-    def live(self) -> int:
-        return sum(n for state, n in self.states.items() if state not in ENDED)
 
 
 class Towns:
@@ -63,7 +48,7 @@ class Towns:
             if event in ORDER:
                 town = towns.get(entity_id, entity_id)
                 one = found.setdefault(town, TownProgress(town, names.get(town) or town))
-                one.states[State(state)] += n
+                one.counts[State(state)] += n
         return sorted(found.values(), key=lambda one: (one.name, one.id))
 
     def page(self, start: int) -> list[TownProgress]:

@@ -5,6 +5,7 @@ from typing import Any
 from redis import Redis
 
 from jobs import service
+from jobs.main_api.client import MainApi
 from jobs.models import Job
 from jobs.service import Submission
 from tests.support.servers import SandboxApi
@@ -25,6 +26,12 @@ def recalculate(redis: Redis, *types: str) -> None:
 def advance(sandbox: SandboxApi, hours: float) -> None:
     """Let time pass in the sandbox only."""
     sandbox.control("POST", "advance", {"campaignId": CAMPAIGN, "minutes": hours * 60})
+
+
+def hear(sandbox: SandboxApi, api: MainApi) -> None:
+    """What the listener notes of the messages about changes: a list that a main API keeps does not count then."""
+    world = sandbox.world()
+    api.versions.note({i: e["version"] for kind in ("settlements", "structures") for i, e in world[kind].items()})
 
 
 def entities(sandbox: SandboxApi) -> dict[str, Any]:

@@ -291,14 +291,8 @@ def test_folded_messages_are_handled_before_another_listener_leads(
     assert Job.objects.filter(campaign_id="c-9").count() == 2
 
 
-def test_messages_invalidate_cached_effects_and_campaigns(
-    listener: Listener, api: MainApi, sandbox: SandboxApi
-) -> None:
-    """A changed event and a new campaign drop what is cached of them."""
+def test_messages_about_an_event_drop_its_cached_effects(listener: Listener, api: MainApi, sandbox: SandboxApi) -> None:
     assert api.effect("effect-1-1") is not None
-    known = len(api.campaigns())
-    sandbox.control("POST", "campaigns", {"id": "c-9", "name": "C", "isActive": True, "currentWorldTime": None})
-    sandbox.control("POST", "events", {"id": "e-9", "campaignId": "c-9", "scheduledAt": "1200-01-01T00:00:00Z"})
     sandbox.control("POST", "effects", {"id": "effect-1-1", "entityId": "event-1-1", "isActive": False})
 
     def is_active() -> bool:
@@ -308,5 +302,26 @@ def test_messages_invalidate_cached_effects_and_campaigns(
     wait_until(lambda: listener.poll() >= 0 and not is_active(), what="the effect is read anew")
 
     assert api.effect("effect-1-1") is not None
-    wait_until(lambda: listener.poll() >= 0 and len(api.campaigns()) > known, what="the campaigns are read anew")
+
+
+@pytest.mark.parametrize("is_announced", [True, False])
+def test_a_new_campaign_is_listed_once_it_is_heard_or_looked_for(
+    listener: Listener, api: MainApi, redis: Redis, sandbox: SandboxApi, is_announced: bool
+) -> None:
+    """The main API of today announces none: what reads the clocks finds it."""
+    known = len(api.campaigns())
+    sandbox.control("POST", "campaigns", {"id": "c-9", "name": "C", "isActive": True, "currentWorldTime": None})
+    assert len(api.campaigns()) == known
+
+    if is_announced:
+        hear(
+            listener,
+            redis,
+            "c-9",
+            {"entityType": "Event", "entityId": "e-9", "operation": "CREATE"},
+            kind="entityModified",
+        )
+    else:
+        compare_clocks(listener)
+
     assert len(api.campaigns()) == known + 1

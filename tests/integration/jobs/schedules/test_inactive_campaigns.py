@@ -8,11 +8,12 @@ from django.utils import timezone
 from redis import Redis
 
 from jobs import service
+from jobs.main_api.client import MainApi
 from jobs.models import CampaignClock, Job, ScheduleRow
 from jobs.schedules.firing import fire_wall_rows
 from jobs.schedules.recalculate import LOOKS
 from jobs.schedules.store import DatabaseSchedules
-from tests.support.advancing import CAMPAIGN, advance, entities, recalculate
+from tests.support.advancing import CAMPAIGN, advance, entities, hear, recalculate
 from tests.support.servers import SandboxApi
 from tests.support.working import work
 
@@ -66,7 +67,7 @@ def test_a_construction_goes_on_after_reads_without_world_time(redis: Redis, san
     assert set(ScheduleRow.objects.filter(campaign_id=CAMPAIGN).values_list("clock", flat=True)) == {"wall"}
 
 
-def test_on_the_wall_clock_time_of_inactivity_is_made_up_for(redis: Redis, sandbox: SandboxApi) -> None:
+def test_on_the_wall_clock_time_of_inactivity_is_made_up_for(redis: Redis, sandbox: SandboxApi, api: MainApi) -> None:
     """Nothing of an inactive campaign is looked through by who looks for what fires."""
     change(sandbox, currentWorldTime=None)
     recalculate(redis)
@@ -74,6 +75,7 @@ def test_on_the_wall_clock_time_of_inactivity_is_made_up_for(redis: Redis, sandb
     marks = {event: hours_ago.isoformat() for event in ("POPULATION_GROWTH", "RESOURCE_GENERATION", "LEVEL_UP_CHECK")}
     variables = {**entities(sandbox)[TOWN][1], "schedulerMarks": {"clock": "wall", **marks}, "resources": {}}
     sandbox.control("POST", "settlements", {"id": TOWN, "variables": variables})
+    hear(sandbox, api)
     ScheduleRow.objects.filter(entity_id=TOWN).delete()
     change(sandbox, isActive=False)
     recalculate(redis)

@@ -18,7 +18,7 @@ from jobs.schedules import clocks
 from jobs.schedules.advances import DatabaseAdvances
 from jobs.schedules.store import DatabaseSchedules
 from jobs.triggers.store import DatabaseTriggers
-from tests.support.advancing import CAMPAIGN, advance
+from tests.support.advancing import CAMPAIGN, advance, hear
 from tests.support.servers import SandboxApi
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -76,6 +76,7 @@ class Town:
     def change_structures(self, **changes: Any) -> None:
         for structure in STRUCTURES:
             self.sandbox.control("POST", "structures", {"id": structure, **changes})
+        hear(self.sandbox, self.api)
 
     def fire_structures(self) -> list[Followup]:
         """The jobs of its structures."""

@@ -37,7 +37,7 @@ POINTS: Final[Mapping[int, str]] = {
     9: "x-api-key is valid for campaigns only",
     10: "mutations are FORBIDDEN",
     11: "advanceWorldTime always answers 409",
-    12: "messages name the entity in place of the campaign; none tells of world time",
+    12: "messages name the entity in place of the campaign; none tells of world time, or of what is new",
     13: "an update without worldTime is dated by wall clock",
     14: "completeEvent does not apply the effects of the event",
     15: "affectedFields is null; patchApplied holds the patch",
@@ -191,7 +191,7 @@ class Dialect:
         """Return the channel and body of a message about what the account `by` did; None if it is not sent."""
         if not self.has(12):
             return channel, body
-        if channel.endswith(".worldTimeAdvanced"):
+        if channel.endswith(".worldTimeAdvanced") or body["operation"] == "CREATE":
             return None
         kind, entity_id = body["entityType"].lower(), body["entityId"]
         table: dict[str, Record] = getattr(world, f"{kind}s", {})

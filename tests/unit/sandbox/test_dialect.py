@@ -92,6 +92,7 @@ def test_a_message_names_whose_change_it_is() -> None:
 
     sandbox.graphql({"authorization": f"Bearer {token}"}, json.dumps({"query": UPDATE % 1}).encode())
     handle(sandbox, "POST", "settlements", b'{"id": "settlement-1-1-1", "level": 2}')
+    handle(sandbox, "POST", "settlements", b'{"id": "new", "kingdomId": "kingdom-1-1", "version": 1}')
 
     assert sent == ["scheduler", "game-master"]
 

@@ -176,6 +176,7 @@ class Step:
     timing: str = ""
     state: StepState = StepState.PLANNED
     note: str = ""  #: its error, or what the main API said
+    was_unknown: bool | None = False  #: a request of it had no clear outcome; None: a release before recorded it
 
 
 class Sender(NamedTuple):
@@ -215,8 +216,8 @@ class Triggers(Protocol):
         If another job goes first, as `give_way` says, returns that one; this job's plan is withdrawn.
         """
 
-    def begin(self, job_id: str, position: int, attempt: int) -> None:
-        """A step begins: from now on, its request may be sent."""
+    def begin(self, job_id: str, position: int, attempt: int, *, again: bool = False) -> None:
+        """A step begins: from now on, its request may be sent. `again`: an earlier one may have been carried out."""
 
     def take_back(self, job_id: str, position: int, attempt: int, state: StepState) -> None:
         """The request of a step that has begun was clearly not carried out: the step is as before."""

@@ -65,6 +65,9 @@ class TriggerStep(models.Model):
     attempt = models.PositiveIntegerField(default=0, help_text=gettext_lazy("The attempt that sent it last."))
     note = models.TextField(blank=True, help_text=gettext_lazy("Its error, or what the main API said."))
     moved_at = models.DateTimeField(default=timezone.now)
+    was_unknown = models.BooleanField(
+        null=True, help_text=gettext_lazy("Whether an earlier request of it had no clear outcome.")
+    )
 
     class Meta:
         ordering: ClassVar = ["job_id", "position"]

@@ -37,12 +37,14 @@ class Reading(NamedTuple):
 
 
 def may_have_been_sent(step: Step) -> bool:
-    """Whether a request of the step may have been sent before this attempt.
+    """Whether a request of the step may have been carried out before this attempt, as `steps.find_sender` says.
 
-    An effect whose ID cannot be recorded has failed without one.
+    That an effect has failed, or is inactive, is the main API's clear word that it was not, unless an earlier request
+    of it was not answered clearly.
     """
-    has_request = bool(step.effect_id) or step.operation != EXECUTE
-    return has_request and step.state not in (StepState.PLANNED, StepState.INACTIVE)
+    if step.operation != EXECUTE or step.state not in (StepState.INACTIVE, StepState.FAILED):
+        return step.state is not StepState.PLANNED
+    return bool(step.effect_id) and (step.was_unknown or (step.was_unknown is None and step.state is StepState.FAILED))
 
 
 def as_repeatable(error: JobError) -> JobError:
@@ -192,7 +194,7 @@ class Execution:
     def _send(self, step: Step, send: Callable[[], Any]) -> Any:
         """Send a step that must not be repeated. If it is clearly not done, it is as before, and nothing is open."""
         run = self._run
-        run.triggers.begin(run.job_id, step.position, run.attempt)
+        run.triggers.begin(run.job_id, step.position, run.attempt, again=step.state is StepState.UNKNOWN)
         try:
             return send()
         except OutcomeUnknown as unknown:

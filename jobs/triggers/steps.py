@@ -26,8 +26,9 @@ from scheduler_project.outages import is_outage
 
 log = structlog.get_logger(__name__)
 _WAITS_S: Final = (0.2, 1.0, 3.0)
-#: Steps without a request. An effect whose ID cannot be recorded has failed without one.
-_UNSENT: Final = Q(state__in=(StepState.PLANNED, StepState.INACTIVE)) | Q(operation=EXECUTE, effect_id="")
+_REFUSED: Final = Q(state=StepState.FAILED, was_unknown=False) | Q(state=StepState.INACTIVE) & ~Q(was_unknown=True)
+#: Steps of which nothing was carried out. An effect whose ID cannot be recorded has failed without a request.
+_UNSENT: Final = Q(state=StepState.PLANNED) | Q(operation=EXECUTE) & (_REFUSED | Q(effect_id=""))
 
 
 def find(job_id: str) -> list[Step]:
@@ -100,6 +101,7 @@ def plan(job_id: str, event: Event, steps: Sequence[Step]) -> list[Step] | Sende
                 timing=step.timing,
                 state=step.state,
                 note=text.plain(step.note),
+                was_unknown=False,
             )
             for step in steps
         ]
@@ -107,13 +109,15 @@ def plan(job_id: str, event: Event, steps: Sequence[Step]) -> list[Step] | Sende
     return resume(job_id)
 
 
-def begin(job_id: str, position: int, attempt: int) -> None:
+def begin(job_id: str, position: int, attempt: int, *, again: bool = False) -> None:
     """A step begins: from now on, its request may be sent. Leaves one that is done, or that a newer attempt has begun.
 
-    Whether the request was sent is recorded right before that, by the job (jobs/sending.py).
+    Whether the request was sent is recorded right before that, by the job (jobs/sending.py). `again`: an earlier one
+    may have been carried out, whatever becomes of this one.
     """
     rows = TriggerStep.objects.filter(job_id=UUID(job_id), position=position, attempt__lte=attempt)
-    rows.exclude(state=StepState.DONE).update(state=StepState.SENDING, attempt=attempt, moved_at=timezone.now())
+    values = {"state": StepState.SENDING, "attempt": attempt, "moved_at": timezone.now()}
+    rows.exclude(state=StepState.DONE).update(**values, **({"was_unknown": True} if again else {}))
 
 
 def end(job_id: str, position: int, attempt: int, state: StepState, note: str = "") -> None:
@@ -123,7 +127,8 @@ def end(job_id: str, position: int, attempt: int, state: StepState, note: str = 
     nobody else knows what was answered.
     """
     kept = text.bounded(text.plain(note), text.LONGEST_ERROR)
-    _record(job_id, position, attempt, answered=state is not StepState.UNKNOWN, state=state, note=kept)
+    unknown = {"was_unknown": True} if state is StepState.UNKNOWN else {}
+    _record(job_id, position, attempt, answered=not unknown, state=state, note=kept, **unknown)
 
 
 def take_back(job_id: str, position: int, attempt: int, state: StepState) -> None:
@@ -169,4 +174,5 @@ def _read(row: TriggerStep) -> Step:
         timing=row.timing,
         state=StepState(row.state),
         note=row.note,
+        was_unknown=row.was_unknown,
     )

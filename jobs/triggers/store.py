@@ -39,9 +39,9 @@ class DatabaseTriggers:
         """Record what the job is going to send, or return the job that goes first."""
         return steps.plan(job_id, event, planned)
 
-    def begin(self, job_id: str, position: int, attempt: int) -> None:
-        """A step begins: from now on, its request may be sent."""
-        steps.begin(job_id, position, attempt)
+    def begin(self, job_id: str, position: int, attempt: int, *, again: bool = False) -> None:
+        """A step begins: from now on, its request may be sent. `again`: an earlier one may have been carried out."""
+        steps.begin(job_id, position, attempt, again=again)
 
     def take_back(self, job_id: str, position: int, attempt: int, state: StepState) -> None:
         """The request of a step that has begun was clearly not carried out: the step is as before."""

@@ -1,5 +1,6 @@
 """TRIGGER_EVENT: execute an event's effects when world time gets to it, and complete it, each once."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Annotated, Any, Final, NoReturn
@@ -17,7 +18,7 @@ from jobs.registry import WORLD_TIME, Payload, job_type
 from jobs.run import Run, Sender, Step
 from jobs.states import Priority, StepState
 from jobs.triggers.due import subject_of
-from jobs.triggers.execution import Execution, as_repeatable, may_have_been_sent, read_event
+from jobs.triggers.execution import Execution, Reading, as_repeatable, may_have_been_sent, read_event
 from jobs.triggers.open_events import scheduled_at
 from jobs.world.clock import WorldTime
 from jobs.world.event_policies import EventAction
@@ -69,11 +70,11 @@ def trigger(payload: TriggerEvent, run: Run) -> dict[str, Any]:
     """Execute the event's effects one after another, and complete it; or have the main API do both.
 
     What is to be sent is recorded before the first request, and how each ended before the next one: an attempt after a
-    crash goes on there. As long as nothing can have been sent, the event is judged anew.
+    crash goes on there. As long as nothing can have been carried out, the event is judged anew.
     """
     reading = read_event(run, payload.event_id)
     steps = run.triggers.steps(run.job_id)
-    if not any(may_have_been_sent(step) for step in steps):
+    if not any(may_have_been_sent(step) for step in steps) and (_is_open(reading) or not _has_failed(steps)):
         event = _check(reading.event, payload, run)
         if (sender := run.triggers.give_way(run.job_id, event)) is not None:
             _refuse(sender, event)
@@ -84,6 +85,15 @@ def trigger(payload: TriggerEvent, run: Run) -> dict[str, Any]:
             _refuse(planned, event)
         steps = planned
     return Execution(run, payload.event_id, reading, steps).process()
+
+
+def _is_open(reading: Reading) -> bool:
+    return reading.event is not None and not reading.event.is_completed
+
+
+def _has_failed(steps: Sequence[Step]) -> bool:
+    """Whether an effect has failed: of an event that is completed by now, this is still to be told."""
+    return any(step.state is StepState.FAILED for step in steps)
 
 
 def _check(event: Event | None, payload: TriggerEvent, run: Run) -> Event:

@@ -74,15 +74,22 @@ def test_the_first_plan_of_a_job_stays() -> None:
     assert steps.find(str(job.pk)) == PLAN
 
 
+@pytest.mark.parametrize("was_unknown", [False, True, None])
 @pytest.mark.parametrize("is_applied", [False, True])
 @pytest.mark.parametrize("state", StepState)
-def test_what_may_have_been_sent_is_named_after_its_job_has_ended(state: StepState, is_applied: bool) -> None:
-    """An operator decides there whether the rest is sent. Of a step that has begun, the job's own record tells."""
+def test_what_may_have_been_sent_is_named_after_its_job_has_ended(
+    state: StepState, is_applied: bool, was_unknown: bool | None
+) -> None:
+    """An operator decides there whether the rest is sent. Of a step that has begun, the job's own record tells.
+
+    A refusal is no clear word about an earlier request; a release before (None) did not record whether there was one.
+    """
     event, (first, second) = event_named("event-1-2"), trigger_jobs(2)
     steps.plan(str(first.pk), event, PLAN)
-    TriggerStep.objects.filter(job_id=first.pk, position=0).update(state=state)
+    TriggerStep.objects.filter(job_id=first.pk, position=0).update(state=state, was_unknown=was_unknown)
     Job.objects.filter(pk=first.pk).update(state=State.DEAD, may_have_been_applied=is_applied)
-    unsent = {StepState.PLANNED, StepState.INACTIVE} | (set() if is_applied else {StepState.SENDING})
+    unsent = {StepState.PLANNED} | (set() if is_applied else {StepState.SENDING})
+    unsent |= {False: {StepState.FAILED, StepState.INACTIVE}, None: {StepState.INACTIVE}}.get(was_unknown, set())
 
     first_step = steps.resume(str(first.pk))[0]
     assert first_step.state is {StepState.SENDING: StepState.UNKNOWN if is_applied else StepState.PLANNED}.get(
@@ -105,4 +112,4 @@ def test_only_the_attempt_that_began_a_step_takes_it_back(was: StepState) -> Non
     assert steps.find(str(job.pk))[0].state is StepState.SENDING
 
     steps.take_back(str(job.pk), 0, 2, was)
-    assert steps.find(str(job.pk))[0] == replace(PLAN[0], state=was, note="why")
+    assert steps.find(str(job.pk))[0] == replace(PLAN[0], state=was, note="why", was_unknown=was is StepState.UNKNOWN)

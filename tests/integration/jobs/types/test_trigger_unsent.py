@@ -50,6 +50,16 @@ def too_many(sandbox: SandboxApi, job: Job, redis: Redis) -> Job:
     return job
 
 
+def refused(sandbox: SandboxApi, job: Job, redis: Redis) -> Job:
+    """Every effect, for good; then HTTP 429."""
+    plant_effects(sandbox, "PRE", "POST", fails="it has no target")
+    refuse_once(sandbox, "expireEvent")
+    job = run(job)
+    assert (job.state, states_of(job)) == (State.RETRYING, ["failed", "failed", "planned"])
+    plant_effects(sandbox, "PRE", "POST", fails="")
+    return job
+
+
 def killed(sandbox: SandboxApi, job: Job, redis: Redis) -> Job:
     """kill -9 between the record of the step and the request."""
     with killed_at(1, *((MainApi, name) for name in ("execute_effect", "complete_event"))), pytest.raises(Killed):
@@ -83,6 +93,7 @@ def again(job: Job) -> Job:
         ("today", too_many),
         ("today", killed),
         ("today", forbidden),
+        ("today", refused),
         ("contract", too_many),
         ("contract", killed),
     ],
@@ -124,7 +135,7 @@ def test_an_event_that_others_completed_meanwhile_is_done(today: SandboxApi, red
     assert "is completed" in last_reason(job)
 
 
-@pytest.mark.parametrize("end_unsent", [too_many, killed])
+@pytest.mark.parametrize("end_unsent", [too_many, killed, refused])
 def test_another_job_of_the_event_goes_on_after_it_was_cancelled(
     today: SandboxApi, redis: Redis, end_unsent: Callable[[SandboxApi, Job, Redis], Job]
 ) -> None:
@@ -158,6 +169,41 @@ def test_what_may_have_been_sent_before_stays_so(sandbox: SandboxApi, dialect: s
     other = again(other)
     assert (other.state, f"job {job.pk} may have sent effects of event" in other.error) == (State.DEAD, True)
     assert executed(sandbox) == sent == (ids[:1] if dialect == "today" else [])
+
+
+@pytest.mark.parametrize("answer", ["fails", "inactive"])
+def test_what_is_refused_after_an_unclear_answer_may_have_been_carried_out(today: SandboxApi, answer: str) -> None:
+    """So an event that is moved then gets no second job that sends it again."""
+    ids = plant_effects(today, "PRE")
+    replies = {"operations": ["executeEffect"], "replies": [{"status": 500, "body": "no"}], "ignoreKeys": True}
+    today.control("POST", "faults", replies)
+    job = run(trigger_job())
+    assert (job.state, executed(today)) == (State.DEAD, ids)
+    plant_effects(today, "PRE", **({"fails": "it has no target"} if answer == "fails" else {"isActive": False}))
+    refuse_once(today, "expireEvent")
+    job = again(job)
+    assert (job.state, states_of(job)) == (State.RETRYING, [{"fails": "failed"}.get(answer, answer), "planned"])
+
+    plant_effects(today, "PRE", fails="", isActive=True)
+    service.discard([job], actor="user:ann", reason="nobody knows")
+    other = run(trigger_job(again=1))
+    assert (other.state, f"job {job.pk} may have sent effects of event" in other.error) == (State.DEAD, True)
+    assert executed(today) == ids
+
+
+@pytest.mark.parametrize("others", [False, True])
+def test_refused_effects_of_a_completed_event_are_a_dead_letter(today: SandboxApi, others: bool) -> None:
+    """Completed by a request whose answer was lost, or by others: who triggered it hears that nothing was executed."""
+    plant_effects(today, "PRE", "POST", fails="it has no target")
+    lost = {"replies": [{"status": 503, "body": "no"}]}
+    today.control("POST", "faults", {"operations": ["expireEvent"], **({"errorRate": 1} if others else lost)})
+    job = run(trigger_job())
+    assert (job.state, is_completed(today)) == (State.RETRYING, not others)
+    today.control("DELETE", "faults")
+    today.control("POST", "events", {"id": EVENT, "isCompleted": True})
+    job = again(job)
+
+    assert (job.state, "0 of 2 effects executed" in job.error) == (State.DEAD, True)
 
 
 def test_an_event_whose_effects_were_executed_is_completed_though_it_is_not_listed(today: SandboxApi) -> None:

@@ -23,6 +23,7 @@ from monitoring.alerting.channels import CHANNELS
 from monitoring.models import AlertHandler, Delivery, Severity
 from ops.admin.base import actor_of, redirect, render_page
 from ops.admin.filtered_list import FilteredAdmin
+from ops.admin.guarded_form import GuardedAdmin
 from ops.templatetags import ops
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ else:
 
 
 @admin.register(AlertHandler)
-class AlertHandlerAdmin(FilteredAdmin, HandlerAdminBase):
+class AlertHandlerAdmin(FilteredAdmin, GuardedAdmin, HandlerAdminBase):
     list_display = ("name", "kind_badge", "enabled", "severity", "last_delivery")
     list_filter = ("enabled",)
     show_facets = admin.ShowFacets.NEVER
@@ -89,11 +90,12 @@ class AlertHandlerAdmin(FilteredAdmin, HandlerAdminBase):
     def get_fieldsets(self, request: HttpRequest, obj: AlertHandler | None = None) -> Any:
         channel = channel_named(obj.kind if obj else request.GET.get("kind", "")) or CHANNELS["log"]
         own = [PREFIX + field.name for field in channel.fields]
-        return [
+        fieldsets = [
             (channel.label, {"fields": ["name", *own, "enabled"], "description": f"{capfirst(str(channel.says))}."}),
             (gettext("Which alerts"), {"fields": ["minimum_severity", "alert_kinds", "job_types", "campaigns"]}),
             (gettext("Quiet hours"), {"fields": [("quiet_from", "quiet_until"), "time_zone", "wake_for_critical"]}),
         ]
+        return self.guard(request, obj, fieldsets)
 
     def save_model(self, request: HttpRequest, obj: AlertHandler, form: Any, change: bool) -> None:
         """Save it and record who did; the audit trail names the changed fields without their values."""

@@ -16,6 +16,7 @@ from unfold.widgets import (
 from jobs.registry import all_types
 from monitoring.alerting.channels import CHANNELS, Channel, Field
 from monitoring.models import AlertHandler, Kind
+from ops.admin.guarded_form import GuardedModelForm, Stored
 from ops.labels import label
 from scheduler_project.moments import read_zone
 
@@ -30,11 +31,17 @@ class Lines(forms.CharField):
 
     def clean(self, value: Any) -> list[str]:
         """Split at line breaks and commas, without empty entries."""
-        text = super().clean(value) or ""
-        return [line.strip() for line in text.replace(",", "\n").splitlines() if line.strip()]
+        return _split(super().clean(value) or "")
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return list(initial or []) != _split(data or "")
 
 
-class HandlerForm(forms.ModelForm[AlertHandler]):
+def _split(text: str) -> list[str]:
+    return [line.strip() for line in text.replace(",", "\n").splitlines() if line.strip()]
+
+
+class HandlerForm(GuardedModelForm):
     """The fields of all channels; `for_kind` adds those of one."""
 
     channel: Channel
@@ -85,6 +92,15 @@ class HandlerForm(forms.ModelForm[AlertHandler]):
                 shown.help_text = gettext("Saved. Leave blank to keep.")
             elif not field.secret:
                 shown.initial = self.instance.config.get(field.name, "")
+
+    @classmethod
+    def read_stored(cls, instance: AlertHandler) -> Stored:
+        """With the channel's own values."""
+        link, values = super().read_stored(instance)
+        return Stored(link, {**values, **instance.config, **instance.secrets})
+
+    def _label(self, name: str) -> str:
+        return super()._label(PREFIX + name if PREFIX + name in self.fields else name)
 
     def clean_time_zone(self) -> str:
         try:

@@ -13,6 +13,7 @@ from jobs.world.calendars.examples import GREGORIAN
 from jobs.world.calendars.lines import LONGEST, parse_leap_rules, parse_months, parse_weekdays, to_lines
 from jobs.world.calendars.text import parse_world_time
 from ops.admin.base import reason_field
+from ops.admin.guarded_form import GuardedForm, Stored
 from scheduler_project.text import StrOrPromise
 
 _MONTHS_HELP: Final = gettext_lazy(
@@ -41,7 +42,7 @@ def _number(label: StrOrPromise, help_text: StrOrPromise, least: int, most: int)
     return forms.IntegerField(label=label, min_value=least, max_value=most, widget=widget, help_text=help_text)
 
 
-class CalendarForm(forms.Form):
+class CalendarForm(GuardedForm):
     """Its fields are those of Calendar, as lines; what a calendar refuses stands under its field."""
 
     name = _name(gettext_lazy("Name"), "", required=True)
@@ -71,9 +72,9 @@ class CalendarForm(forms.Form):
     calendar: Calendar  #: once the form is valid
 
     @classmethod
-    def of(cls, calendar: Calendar) -> "CalendarForm":
-        """Filled in from a calendar."""
-        return cls(initial=to_lines(calendar))
+    def of(cls, calendar: Calendar, stored: Stored, posted: Any = None) -> "CalendarForm":
+        """Filled in from a calendar; or with what was posted, instead of what is `stored`."""
+        return cls(posted, initial=to_lines(calendar), stored=stored)
 
     def clean_months(self) -> Any:
         return self._read("months", parse_months)

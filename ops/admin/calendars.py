@@ -15,9 +15,11 @@ from django.utils.translation import gettext
 from jobs import calendars
 from jobs.models import CampaignClock
 from jobs.world.calendars.examples import EXAMPLES
+from jobs.world.calendars.lines import to_lines
 from jobs.world.clock import WorldTime
 from ops.admin.base import ReasonForm, actor_of, redirect, render_page
 from ops.admin.calendar_form import CalendarForm
+from ops.admin.guarded_form import Stored
 from ops.reads import calendar as calendar_page
 from ops.reads.campaign_clock import read_clock
 
@@ -37,15 +39,13 @@ def show(request: HttpRequest, pk: str) -> HttpResponse:
     """The calendar, and for administrators the form; a POST saves it."""
     clock, found = _find(request, pk), calendars.find(unquote(pk))
     may_change = request.user.has_perm(PERMISSION) and found.name != "main API"
-    if request.method == "POST":
-        if not may_change:
-            raise PermissionDenied
-        form = CalendarForm(request.POST)
-        if form.is_valid():
-            return _save(request, clock, form)
+    if request.method == "POST" and not may_change:
+        raise PermissionDenied
     chosen = EXAMPLES.get(request.GET.get("from", ""), found.calendar) if may_change else found.calendar
-    if request.method != "POST":
-        form = CalendarForm.of(chosen)
+    stored = Stored(_page(clock), to_lines(found.calendar))
+    form = CalendarForm.of(chosen, stored, request.POST if request.method == "POST" else None)
+    if form.is_bound and form.is_valid():
+        return _save(request, clock, form)
     context = {
         "title": gettext("Calendar of %(campaign)s") % {"campaign": clock.name or clock.campaign_id},
         "clock": clock,

@@ -25,6 +25,7 @@ from jobs.registry import all_types
 from ops.admin import operator_action
 from ops.admin.base import UntilForm, actor_of, read_key, reason_field, redirect
 from ops.admin.filtered_list import FilteredAdmin
+from ops.admin.guarded_form import GuardedAdmin, GuardedModelForm
 from ops.admin.payload_form import JSONField, SplitMomentField
 from ops.labels import label
 from ops.reads import cron as cron_page
@@ -50,7 +51,7 @@ _FIELDS: Final = (
 _UNDO: Final = "ops.undo"  #: of the request: from save_model to the message about it, which Django writes
 
 
-class CronTaskForm(forms.ModelForm[CronTask]):
+class CronTaskForm(GuardedModelForm):
     disabled_until = SplitMomentField(
         required=False,
         label=gettext_lazy("Re-enable at"),
@@ -107,7 +108,7 @@ class DisableForm(UntilForm):
 
 
 @admin.register(CronTask)
-class CronTaskAdmin(FilteredAdmin, CronTaskAdminBase):
+class CronTaskAdmin(FilteredAdmin, GuardedAdmin, CronTaskAdminBase):
     form = CronTaskForm
     list_display = ("task_name", "means", "fires_next", "is_on", "last", "misfire")
     list_display_links = ("task_name",)

@@ -22,10 +22,12 @@ from jobs.registry import JobType, all_types
 from jobs.states import State
 from ops.admin import operator_action
 from ops.admin.base import actor_of, reason_field, redirect, render_page
+from ops.admin.guarded_form import GuardedForm, Stored
 from ops.humanize import duration, format_count
 from ops.labels import label
 from ops.reads import job_types as read
 from ops.reads.outcomes import Slot
+from scheduler_project.links import page
 from scheduler_project.snapshot import snapshot
 
 CHANGE: Final = "jobs.change_typesettings"
@@ -55,7 +57,7 @@ def show_all(request: HttpRequest) -> HttpResponse:
     return render_page(request, "ops/job_types.html", {"title": gettext("Types"), "rows": rows})
 
 
-class SettingsForm(forms.Form):
+class SettingsForm(GuardedForm):
     """A type's settings; an empty field is back to its default."""
 
     max_attempts = forms.IntegerField(required=False, label=gettext_lazy("Attempts"))
@@ -97,7 +99,8 @@ def show(request: HttpRequest, name: str) -> HttpResponse:
     name = declared.name
     defaults, last = type_settings.defaults(name), type_settings.last_change(name)
     initial = {field: getattr(last, field) for field in Overrides._fields} if last else {}
-    form = SettingsForm(defaults, request.POST or None, initial=initial)
+    stored = Stored(page("jobs_type", name), initial)
+    form = SettingsForm(defaults, request.POST or None, initial=dict(initial), stored=stored)
     if request.method == "POST":
         if not request.user.has_perm(CHANGE):
             raise PermissionDenied
@@ -143,12 +146,12 @@ def _set(request: HttpRequest, name: str, form: SettingsForm) -> HttpResponse | 
     except InvalidSetting as bad:
         form.add_error(bad.field, str(bad).partition(": ")[2])
         return None
-    page = reverse("admin:jobs_type", args=[name])
+    url = reverse("admin:jobs_type", args=[name])
     if changed:
         undo = operator_action.offer(request, type_settings.undo_of(name))
         text = gettext("Settings of %(type)s saved. All workers use them within two seconds.")
-        return redirect(request, page, text % {"type": label(name)}, undo=undo)
-    return redirect(request, page, gettext("Nothing changed: these are its settings already."), messages.WARNING)
+        return redirect(request, url, text % {"type": label(name)}, undo=undo)
+    return redirect(request, url, gettext("Nothing changed: these are its settings already."), messages.WARNING)
 
 
 def _list_settings(defaults: Overrides, last: TypeSettings | None) -> list[dict[str, Any]]:

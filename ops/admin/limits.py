@@ -19,6 +19,7 @@ from jobs.main_api.limits import Limits
 from jobs.models import CampaignClock
 from ops.admin import operator_action
 from ops.admin.base import ReasonForm, actor_of, redirect, render_page, require
+from ops.admin.guarded_form import GuardedForm, Stored
 from ops.reads.blockers import describe_limits
 from scheduler_project.text import StrOrPromise
 
@@ -30,7 +31,7 @@ def _limit_field(label: StrOrPromise, help_text: StrOrPromise) -> forms.IntegerF
     return forms.IntegerField(required=False, label=label, help_text=help_text, widget=widget)
 
 
-class LimitsForm(ReasonForm):
+class LimitsForm(GuardedForm, ReasonForm):
     in_flight = _limit_field(
         gettext_lazy("Requests in flight"), gettext_lazy("At any moment, for all processes together.")
     )
@@ -48,7 +49,8 @@ def overview(request: HttpRequest) -> HttpResponse:
     """The page; a POST sets both limits, or with `reset` takes them away, which is the default."""
     last = main_api_limits.last_change()
     initial = {"in_flight": last.in_flight, "per_second": last.per_second} if last else {}
-    form = LimitsForm(request.POST or None, initial=initial)
+    stored = Stored(reverse("admin:jobs_main_api_limits"), initial)
+    form = LimitsForm(request.POST or None, initial=dict(initial), stored=stored)
     if form.is_bound and form.is_valid():
         limits = Limits() if "reset" in request.POST else form.limits()
         try:

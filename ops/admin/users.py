@@ -16,6 +16,7 @@ from unfold.widgets import UnfoldAdminSplitDateTimeWidget
 from jobs import permissions
 from ops.admin.base import Recorded
 from ops.admin.filtered_list import FilteredAdmin
+from ops.admin.guarded_form import GuardedAdmin, GuardedModelForm
 from ops.admin.payload_form import SplitMomentField
 
 if TYPE_CHECKING:  # the types of unfold's mixins and Django's admins conflict
@@ -23,10 +24,10 @@ if TYPE_CHECKING:  # the types of unfold's mixins and Django's admins conflict
     GroupAdminBase = DjangoGroupAdmin
 else:
 
-    class UserAdminBase(FilteredAdmin, Recorded, DjangoUserAdmin, ModelAdmin):
+    class UserAdminBase(FilteredAdmin, Recorded, GuardedAdmin, DjangoUserAdmin, ModelAdmin):
         """Django's, rendered by unfold."""
 
-    class GroupAdminBase(Recorded, DjangoGroupAdmin, ModelAdmin):
+    class GroupAdminBase(Recorded, GuardedAdmin, DjangoGroupAdmin, ModelAdmin):
         """Django's, rendered by unfold."""
 
 
@@ -49,9 +50,17 @@ def _get_editor(request: HttpRequest | None) -> User:
     return request.user
 
 
+class UserForm(GuardedModelForm, UserChangeForm):
+    """Django's."""
+
+
+class GroupForm(GuardedModelForm):
+    """Django's."""
+
+
 @admin.register(User)
 class UserAdmin(UserAdminBase):
-    form = UserChangeForm
+    form = UserForm
     formfield_overrides: ClassVar = {
         models.DateTimeField: {"form_class": SplitMomentField, "widget": UnfoldAdminSplitDateTimeWidget}
     }
@@ -72,8 +81,8 @@ class UserAdmin(UserAdminBase):
         )
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
-        """Only superusers can make superusers."""
-        fields = tuple(super().get_readonly_fields(request, obj))
+        """Only superusers can make superusers; and nobody sets the last login, which a form would set back."""
+        fields = (*super().get_readonly_fields(request, obj), "last_login")
         return fields if _get_editor(request).is_superuser else (*fields, "is_superuser")
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
@@ -82,6 +91,8 @@ class UserAdmin(UserAdminBase):
 
 @admin.register(Group)
 class GroupAdmin(GroupAdminBase):
+    form = GroupForm
+
     def has_change_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
         """Not groups with more permissions than the editor."""
         may = super().has_change_permission(request, obj)

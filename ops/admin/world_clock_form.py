@@ -12,6 +12,7 @@ from jobs.models import WorldClock
 from jobs.world_clocks.settings import Settings
 from jobs.world_clocks.words import CATCH_UP
 from ops.admin.base import reason_field
+from ops.admin.guarded_form import GuardedForm, Stored
 from scheduler_project.durations import exact_duration, parse_duration
 from scheduler_project.text import StrOrPromise
 
@@ -35,7 +36,7 @@ class DurationField(forms.CharField):
             raise forms.ValidationError(text % {"length": str(value).strip()[:40]}) from None
 
 
-class WorldClockForm(forms.Form):
+class WorldClockForm(GuardedForm):
     """Its fields are those of Settings; what settings refuse stands under its field."""
 
     rate = forms.DecimalField(
@@ -82,11 +83,12 @@ class WorldClockForm(forms.Form):
     settings: Settings  #: once the form is valid
 
     @classmethod
-    def of(cls, clock: WorldClock | None) -> "WorldClockForm":
-        """Filled in from a clock, or from the defaults."""
+    def of(cls, clock: WorldClock | None, link: str, posted: Any = None) -> "WorldClockForm":
+        """Filled in from a clock, or from the defaults; or with what was posted, instead of what is stored."""
         shown = clock or WorldClock(time_zone=timezone.get_default_timezone_name())
         lengths = {name: exact_duration(getattr(shown, name)) for name in _LENGTHS}
-        return cls(initial=Settings.of(shown).as_json() | lengths)
+        stored = Stored(link, Settings.of(clock).as_json() if clock else {})
+        return cls(posted, initial=Settings.of(shown).as_json() | lengths, stored=stored)
 
     def clean(self) -> dict[str, Any]:
         values = super().clean() or {}

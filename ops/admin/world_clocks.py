@@ -95,10 +95,9 @@ def show(request: HttpRequest, pk: str) -> HttpResponse:
     """The clock, and for administrators the form; a POST saves it."""
     campaign = _find(request, pk)
     clock = WorldClock.objects.filter(pk=campaign.pk).first()
-    form = WorldClockForm.of(clock)
+    form = WorldClockForm.of(clock, _page(campaign.pk), request.POST if request.method == "POST" else None)
     if request.method == "POST":
         _require(request, _CHANGE)
-        form = WorldClockForm(request.POST)
         if form.is_valid() and (answer := _save(request, campaign, form)):
             return answer
     hours = calendars.of(campaign.pk).hours_per_day

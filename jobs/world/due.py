@@ -1,4 +1,4 @@
-"""Due times of recurring events."""
+"""Due times of recurring events: intervals by level, and what is due by a time. Which comes next: entity.py."""
 
 from datetime import timedelta
 from functools import lru_cache

@@ -1,4 +1,4 @@
-"""A settlement or structure as it stands, and what a stretch of time does to it."""
+"""A settlement or structure as it stands, what a stretch of time does to it, and when its events are due next."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -140,9 +140,9 @@ class Api(Check):
 
     def check_component(self) -> None:
         began = time.perf_counter()
-        patience = timedelta(seconds=CLIENT_TIMEOUT_S)
+        timeout = timedelta(seconds=CLIENT_TIMEOUT_S)
         gate = main_api().transport.gate
-        transport = PooledTransport(settings.API_URL, settings.API_SERVICE_ACCOUNT_TOKEN, gate, timeout=patience)
+        transport = PooledTransport(settings.API_URL, settings.API_SERVICE_ACCOUNT_TOKEN, gate, timeout=timeout)
         try:
             answer = transport.send({"query": "{__typename}"})
         except (NotAuthorized, NoPermit) as refused:

@@ -14,7 +14,7 @@ from ops.reads.verdict import Incident, add_incidents
 
 NAMES: Final = {"database": "database", "redis": "Redis", "api": "main API", "rqQueue": "jobs"}
 SHOWN: Final = 5  #: open alerts
-PATIENCE_S: Final = 0.1  #: how long a page waits for the first checks of its process
+WAIT_FOR_CHECKS_S: Final = 0.1  #: of a page, for the first ones of its process
 _STATUS: Final[dict[str, Status]] = {"up": "up", "degraded": "degraded", "down": "down"}
 
 
@@ -32,7 +32,7 @@ class DashboardSource:
                 self._refresh = threading.Thread(target=self._round.components, name="dashboard health", daemon=True)
                 self._refresh.start()
             refresh = self._refresh
-        refresh.join(PATIENCE_S if not self._round.known else 0)
+        refresh.join(WAIT_FOR_CHECKS_S if not self._round.known else 0)
         found = self._round.known
         return [
             Shown(name, _STATUS.get(at.status, "unknown"), at.message if at.brief is None else at.brief, at.since)

@@ -1,7 +1,7 @@
 """Limits concurrent requests, so that health checks are answered even while all other requests hang.
 
 A process has THREADS threads. It serves AT_ONCE requests at a time and queues WAITING more; FOR_PROBES threads are
-reserved for probes and scrapes, STREAMS for live pages. Requests beyond the queue, or queued longer than PATIENCE_S,
+reserved for probes and scrapes, STREAMS for live pages. Requests beyond the queue, or queued longer than QUEUED_S,
 get 503 with Retry-After.
 """
 
@@ -21,7 +21,7 @@ WAITING: Final = 112
 FOR_PROBES: Final = 8
 STREAMS: Final = 64  #: live pages; those beyond poll
 THREADS: Final = AT_ONCE + WAITING + FOR_PROBES + STREAMS
-PATIENCE_S: Final = 20.0
+QUEUED_S: Final = 20.0  #: at most
 STREAM: Final = "/admin/live/"
 Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
@@ -36,13 +36,13 @@ class Admission:
         at_once: int = AT_ONCE,
         waiting: int = WAITING,
         streams: int = STREAMS,
-        patience_s: float = PATIENCE_S,
+        queued_s: float = QUEUED_S,
     ) -> None:
         self._application = application
         self._queue = threading.BoundedSemaphore(at_once + waiting)
         self._slots = threading.BoundedSemaphore(at_once)
         self._streams = threading.BoundedSemaphore(streams)
-        self._patience_s = patience_s
+        self._queued_s = queued_s
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         if is_probe(environ["PATH_INFO"]):
@@ -51,9 +51,9 @@ class Admission:
             return self._stream(environ, start_response)
         if not self._queue.acquire(blocking=False):
             return _reject(environ, start_response, why="queue full")
-        if not self._slots.acquire(timeout=self._patience_s):
+        if not self._slots.acquire(timeout=self._queued_s):
             self._queue.release()
-            return _reject(environ, start_response, why=f"queued longer than {self._patience_s:g} s")
+            return _reject(environ, start_response, why=f"queued longer than {self._queued_s:g} s")
         try:
             return _Response(self._application(environ, start_response), self._release)
         except BaseException:
@@ -64,9 +64,9 @@ class Admission:
         """A stream waits most of the time: once it has begun it keeps its thread, but no slot and no connection."""
         if not self._streams.acquire(blocking=False):
             return _reject(environ, start_response, why="all streams are taken")
-        if not self._slots.acquire(timeout=self._patience_s):
+        if not self._slots.acquire(timeout=self._queued_s):
             self._streams.release()
-            return _reject(environ, start_response, why=f"queued longer than {self._patience_s:g} s")
+            return _reject(environ, start_response, why=f"queued longer than {self._queued_s:g} s")
         try:
             response = self._application(environ, start_response)
         except BaseException:

@@ -24,7 +24,7 @@ from jobs.main_api.room import Room
 
 log = structlog.get_logger(__name__)
 CONNECTIONS: Final = 10  #: requests in flight, of one process
-PATIENCE_S: Final = 20.0  #: for room; then the attempt ends
+WAIT_FOR_ROOM_S: Final = 20.0  #: at most; then the attempt ends
 BACK_IN_S: Final = 5.0  #: after that, before the next
 LONGEST_CLOSED_S: Final = 60.0  #: for which a Retry-After stops all requests; its own job waits as long as it says
 _NO_WAIT_S: Final = 0.005  #: what entering takes without waiting, at most
@@ -64,10 +64,10 @@ class Gate:
             return Entry("", asked, in_flight, False)
         attempt = calls.current()
         if attempt is None:
-            lane, job_id, until = URGENT, "", asked + min(PATIENCE_S, timeout_s)
+            lane, job_id, until = URGENT, "", asked + min(WAIT_FOR_ROOM_S, timeout_s)
         else:
             lane, job_id = URGENT if urgent else f":{attempt.campaign_id}", attempt.job_id
-            until = min(asked + PATIENCE_S, max(attempt.deadline - timeout_s, (asked + attempt.deadline) / 2))
+            until = min(asked + WAIT_FOR_ROOM_S, max(attempt.deadline - timeout_s, (asked + attempt.deadline) / 2))
         ticket, in_flight = self._enter(lane, job_id, until)
         began = time.monotonic()
         has_waited = began - asked > _NO_WAIT_S

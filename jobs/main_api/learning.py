@@ -17,7 +17,7 @@ class Learning:
         self._ongoing: threading.Event | None = None
 
     @contextmanager
-    def turn(self) -> Iterator[None]:
+    def by_one_thread(self) -> Iterator[None]:
         """Wait until it is known or another thread has failed to find out; the body finds out if it is still unknown.
 
         If the first thread fails, those that waited do not wait for each other too.

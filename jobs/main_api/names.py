@@ -31,7 +31,7 @@ class Names:
         """
         if not operations.asks_for_names(name):
             return self._ask(name, operations.text(name, size), variables)
-        with self._learning.turn():
+        with self._learning.by_one_thread():
             if time.monotonic() < self._unreadable_until:
                 return self._ask(name, operations.text(name, size, named=False), variables)
             answer = self._ask(name, operations.text(name, size), variables)

@@ -29,7 +29,7 @@ class Patches:
 
     def are_served(self) -> bool:
         """Whether to ask for the patch; False if that cannot be found out."""
-        with self._learning.turn():
+        with self._learning.by_one_thread():
             if not self._is_known():
                 self._find_out()
             return self._served

@@ -1,6 +1,6 @@
 """What a new job can be about: the settlements, structures, events and effects that are known, by name.
 
-From the service's own tables, and from the main API for at most PATIENCE_S: while it is away, its part is left out.
+From the service's own tables, and from the main API for at most WAIT_FOR_API_S: while it is away, its part is left out.
 """
 
 import time
@@ -21,7 +21,7 @@ from scheduler_project.text import StrOrPromise
 
 log = structlog.get_logger(__name__)
 OFFERED: Final = 50  #: of a list
-PATIENCE_S: Final = 1.5
+WAIT_FOR_API_S: Final = 1.5
 KEPT_S: Final = 60.0  #: how long an answer of the main API counts, its absence too
 READ: Final = 1000  #: newest jobs of a campaign that are searched for effects
 _MOST_KEPT: Final = 200
@@ -195,7 +195,7 @@ def _ask(what: str, of: str, read: Callable[[], Any]) -> Any:
     if time.monotonic() - at < KEPT_S:
         return answer
     try:
-        answer = _threads.submit(read).result(timeout=PATIENCE_S)
+        answer = _threads.submit(read).result(timeout=WAIT_FOR_API_S)
     except (JobError, NotInTime) as error:
         log.info("subjects.main_api_away", what=what, error=str(error), next="its part is left out")
         answer = None

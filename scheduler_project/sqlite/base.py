@@ -55,11 +55,11 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def _begin_turn(self) -> Iterator[None]:
         """Wait for the turn in which the block begins a transaction; the turn ends at once if it cannot."""
         turn = _TURNS[str(self.settings_dict["NAME"])]
-        in_time = turn.acquire(timeout=self._patience_s)
+        in_time = turn.acquire(timeout=self._timeout_s)
         if in_time:
             self._turn = turn
         else:  # begin at once, or have SQLite's own error
-            self._set_patience(0)
+            self._set_busy_timeout(0)
         try:
             yield
         except BaseException:
@@ -67,13 +67,13 @@ class DatabaseWrapper(base.DatabaseWrapper):
             raise
         finally:
             if not in_time:
-                self._set_patience(self._patience_s)
+                self._set_busy_timeout(self._timeout_s)
 
     @property
-    def _patience_s(self) -> float:
+    def _timeout_s(self) -> float:
         return float(self.settings_dict["OPTIONS"]["timeout"])
 
-    def _set_patience(self, seconds: float) -> None:
+    def _set_busy_timeout(self, seconds: float) -> None:
         with self.cursor() as cursor:
             cursor.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
 

@@ -64,7 +64,7 @@ def test_probes_are_served_while_requests_wait(slow: Slow) -> None:
 
 def test_requests_do_not_wait_for_ever(slow: Slow) -> None:
     """One that waited too long is rejected and leaves its place to the next."""
-    admission = Admission(slow, at_once=1, waiting=1, patience_s=0.01)
+    admission = Admission(slow, at_once=1, waiting=1, queued_s=0.01)
     with ThreadPoolExecutor(1) as callers:
         served = callers.submit(ask, admission)
         wait_until(lambda: slow.inside == 1)

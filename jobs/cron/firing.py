@@ -81,14 +81,26 @@ def count_anew(now: datetime) -> None:
     A machine whose clock was years ahead has moved them there.
     """
     for task in CronTask.objects.filter(enabled=True, next_fire_at__gt=now):
-        try:
-            first = next_fire(task, now)
-        except ValueError:  # a row edited directly in the database
-            continue
-        if task.next_fire_at and task.next_fire_at > first:
-            CronTask.objects.filter(pk=task.pk, next_fire_at=task.next_fire_at).update(next_fire_at=first)
-            was, then = task.next_fire_at.isoformat(), first.isoformat()
-            log.warning("cron.counted_anew", task=task.name, was=was, now=then, cause="the clock was ahead")
+        if _is_too_late(task, now):
+            _count_one_anew(task.pk, now)
+
+
+@transaction.atomic
+def _count_one_anew(pk: int, now: datetime) -> None:
+    """What counts is the task as it stands: an operator may have edited it since it was read."""
+    task = CronTask.objects.select_for_update().filter(pk=pk, enabled=True).first()
+    if task and task.next_fire_at and _is_too_late(task, now):
+        first = next_fire(task, now)
+        CronTask.objects.filter(pk=pk).update(next_fire_at=first)
+        was, then = task.next_fire_at.isoformat(), first.isoformat()
+        log.warning("cron.counted_anew", task=task.name, was=was, now=then, cause="the clock was ahead")
+
+
+def _is_too_late(task: CronTask, now: datetime) -> bool:
+    try:
+        return task.next_fire_at is not None and task.next_fire_at > next_fire(task, now)
+    except ValueError:  # a row edited directly in the database
+        return False
 
 
 def _due_times(task: CronTask, now: datetime) -> list[datetime]:
@@ -184,14 +196,24 @@ def _note(task: CronTask, due_times: list[datetime], jobs: list[Job], now: datet
 
 def _enable_again(now: datetime) -> None:
     """Enable tasks that were disabled until now; firings in that time do not count as missed."""
-    for task in CronTask.objects.filter(enabled=False, disabled_until__lte=now):
-        with transaction.atomic():
-            won = CronTask.objects.filter(pk=task.pk, enabled=False, disabled_until=task.disabled_until).update(
-                enabled=True, disabled_until=None, disabled_reason="", next_fire_at=next_fire(task, now)
-            )
-            if won:
-                audit.record(actor=actors.SCHEDULER, verb="enabled", target=f"cron task {task}", reason="expired")
-                log.info("cron.reenabled", task=task.name)
+    for pk in CronTask.objects.filter(enabled=False, disabled_until__lte=now).values_list("pk", flat=True):
+        try:
+            _enable_one_again(pk, now)
+        except ValueError as fault:  # a row edited directly in the database must not stop the other tasks
+            log.error("cron.task_not_reenabled", task=pk, error=str(fault), next="correct the task in the admin")
+
+
+@transaction.atomic
+def _enable_one_again(pk: int, now: datetime) -> None:
+    """With the expression as it stands: an operator may have edited it since it was read."""
+    task = CronTask.objects.select_for_update().filter(pk=pk, enabled=False, disabled_until__lte=now).first()
+    if task is None:
+        return
+    CronTask.objects.filter(pk=pk).update(
+        enabled=True, disabled_until=None, disabled_reason="", next_fire_at=next_fire(task, now)
+    )
+    audit.record(actor=actors.SCHEDULER, verb="enabled", target=f"cron task {task}", reason="expired")
+    log.info("cron.reenabled", task=task.name)
 
 
 def _count(task: str, jobs: list[Job], *, late: bool) -> None:

@@ -1,10 +1,13 @@
 """The scheduler and cron tasks, on a real database and Redis."""
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.db import connection
 from django.utils import timezone
 from redis import Redis
 
@@ -146,6 +149,46 @@ def test_a_task_that_is_edited_after_it_was_read_fires_as_it_stands(redis: Redis
     edited = tasks.get()
     assert edited.next_fire_at == firing.next_fire(edited, now)
     assert job.audit_trail.get().reason == "cron 0 0 1 1 *"
+
+
+@pytest.mark.parametrize("what", ["enabled again", "counted anew"])
+def test_the_next_run_is_computed_by_the_task_as_it_stands(redis: Redis, what: str) -> None:
+    """Somebody edits the expression after the scheduler has read it, and the time that it had stays the same."""
+    now = timezone.now()
+    ahead = now + timedelta(days=900)
+    fields = {"enabled": False, "disabled_until": now, "next_fire_at": None}
+    if what == "counted anew":
+        fields = {"enabled": True, "disabled_until": None, "next_fire_at": ahead}
+    task = CronTask.objects.get(name="event-expiration")
+    CronTask.objects.filter(pk=task.pk).update(expression="0 3 * * *", **fields)
+    edited: list[int] = []
+
+    def edit(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
+        found = execute(sql, params, many, context)
+        if not edited and sql.startswith("SELECT") and "jobs_crontask" in sql:
+            edited.append(CronTask.objects.filter(pk=task.pk).update(expression="30 4 * * *"))
+        return found
+
+    with connection.execute_wrapper(edit):
+        firing.fire_due(now) if what == "enabled again" else firing.count_anew(now)
+
+    task.refresh_from_db()
+    assert edited == [1]
+    assert task.enabled
+    assert task.next_fire_at
+    assert (task.next_fire_at.hour, task.next_fire_at.minute) == (4, 30)
+
+
+def test_a_broken_task_keeps_no_other_disabled(redis: Redis) -> None:
+    """Somebody edited the table."""
+    now = timezone.now()
+    until = {"enabled": False, "disabled_until": now}
+    CronTask.objects.filter(name="event-expiration").update(time_zone="No/Such", **until)
+    CronTask.objects.filter(name="settlement-growth").update(**until)
+
+    firing.fire_due(now)
+
+    assert set(CronTask.objects.filter(disabled_until=now).values_list("name", flat=True)) == {"event-expiration"}
 
 
 @pytest.mark.parametrize(

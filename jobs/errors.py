@@ -77,7 +77,7 @@ class LostBeforeSending(TransientError):
 
 
 class NotBegun(JobError):
-    """The attempt was claimed with others, or ahead of a free thread, and its turn did not come in time."""
+    """The attempt was claimed with others, or ahead of a free thread, and did not begin in time."""
 
 
 class PermanentError(JobError):

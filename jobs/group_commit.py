@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, Generic, TypeVar
 
 MOST_ITEMS: Final = 100  #: in one transaction
-PATIENCE_S: Final = 0.2  #: a caller whose item no leader has taken by then writes alone: the leader may wait for a lock
+WAIT_FOR_LEADER_S: Final = 0.2  #: for it to take an item; then its caller writes alone: a leader may wait for a lock
 LOST_AFTER_S: Final = 10.0  #: then an item is written again, alone: its leader is gone, or waits for a lock
 POLL_S: Final = 0.0001
 
@@ -119,5 +119,5 @@ class GroupCommit(Generic[T, R]):
 
 def _wait(mine: _Place[T, R]) -> None:
     """Wait until it is answered or leads, or for as long as its caller may have to."""
-    if not mine.wakes.acquire(timeout=PATIENCE_S) and mine.is_taken:
+    if not mine.wakes.acquire(timeout=WAIT_FOR_LEADER_S) and mine.is_taken:
         mine.wakes.acquire(timeout=LOST_AFTER_S)

@@ -1,8 +1,8 @@
 -- One fetch: publish ended and started jobs to RQ, then take IDs for free slots.
 -- ARGV[1]: {now, stamp, worker, claimed: [id], ended: [[id, attempt, queue, status, shown]],
---           started: [[id, attempt, queue, since]], slots, batches: {type: [size, by campaign]}, ahead, foreign,
+--           started: [[id, attempt, queue, since]], slots, group_sizes: {type: [size, by campaign]}, ahead, foreign,
 --           queues, fair_share, keep, kept_s, shown_s, most_parked, reads: {type: payload version},
---           limits: {type: jobs at a time}, held: {type: [id]}, held_s}; with `ahead` only types of `batches` are taken
+--           limits: {type: jobs at a time}, held: {type: [id]}, held_s}; with `ahead` only types in `group_sizes`
 -- Returns {groups of our IDs, each after its queue's rank; ID and queue of a foreign job, if any; status}.
 -- Status 1: more than `most_parked` IDs to park or unpark, fetch again; 2: pauses unknown, nothing fetched.
 local given = cmsgpack.unpack(ARGV[1])
@@ -77,11 +77,11 @@ local again, moved = 0, 0  -- IDs parked or unparked by this fetch
 -- shares a group only if its type takes batches: if it killed its worker, each job that was claimed with it has failed
 -- too, and would again beside it.
 local function admit(id, type, campaign, rank, has_failed)
-  local batch = given.batches[type]
-  if has_failed and batch and not batch[2] then batch = nil end
-  local kind = batch and (batch[2] and type .. '|' .. campaign or type)
+  local sizes = given.group_sizes[type]
+  if has_failed and sizes and not sizes[2] then sizes = nil end
+  local kind = sizes and (sizes[2] and type .. '|' .. campaign or type)
   local group = kind and open[kind]
-  if group and #group <= batch[1] then
+  if group and #group <= sizes[1] then
     group[#group + 1] = id
     return true
   end

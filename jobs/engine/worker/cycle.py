@@ -18,7 +18,7 @@ from jobs.broker import mend
 from jobs.engine.worker import rq_mirror
 from jobs.engine.worker.cancellation import Cancellations, hand_back, time_out
 from jobs.engine.worker.fetch import Fetch
-from jobs.engine.worker.in_flight import PATIENCE_S, Group, InFlight, run_group
+from jobs.engine.worker.in_flight import WAIT_FOR_THREAD_S, Group, InFlight, run_group
 from jobs.engine.worker.recorder import AWAY, Recorder
 from jobs.engine.worker.rq_mirror import RQMirror
 from jobs.engine.worker.thread_pool import Threads
@@ -224,7 +224,7 @@ class Cycles:
 
         A worker that takes nothing new returns all that it has fetched.
         """
-        late = self.fetch.late(before=time.monotonic() - PATIENCE_S if self.takes else math.inf)
+        late = self.fetch.late(before=time.monotonic() - WAIT_FOR_THREAD_S if self.takes else math.inf)
         if late:
             rq_mirror.put_back([i for group in late for i in group.ids], self._connection)
             self.fetch.drop(late)

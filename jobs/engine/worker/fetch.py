@@ -6,7 +6,7 @@ from operator import attrgetter
 from typing import Final
 
 from jobs.engine.worker.in_flight import InFlight
-from jobs.engine.worker.rq_mirror import Batch, RQMirror
+from jobs.engine.worker.rq_mirror import FetchedGroup, RQMirror
 
 MOST_FAST_FETCHED: Final = 500  #: in one script, during which Redis serves nobody else
 
@@ -20,7 +20,7 @@ class Fetch:
     def __init__(
         self, mirror: RQMirror, flight: InFlight, concurrency: int, run_foreign: Callable[[tuple[str, str]], None]
     ) -> None:
-        self.groups: list[Batch] = []
+        self.groups: list[FetchedGroup] = []
         self._mirror = mirror
         self._flight = flight
         self._concurrency = concurrency
@@ -33,8 +33,8 @@ class Fetch:
         if limit is not None:
             slots = min(slots, limit)
         if slots > 0:
-            batches = {} if limit is not None else self._flight.batches() | self._fast()
-            self._mirror.begin_fetch(now, slots=slots, batches=batches)
+            sizes = {} if limit is not None else self._flight.group_sizes() | self._fast()
+            self._mirror.begin_fetch(now, slots=slots, group_sizes=sizes)
 
     def begin_short(self, now: datetime, *, most: int) -> None:
         """Fetch jobs of short types, for idle slots and to be claimed ahead, up to the first job of another type.
@@ -42,15 +42,15 @@ class Fetch:
         So nothing is claimed ahead together with a job that may take long.
         """
         self.end()
-        slots, batches = most - len(self.groups), self._flight.short()
-        if slots > 0 and batches:
-            self._mirror.begin_fetch(now, slots=slots, batches=batches, ahead=True)
+        slots, sizes = most - len(self.groups), self._flight.short()
+        if slots > 0 and sizes:
+            self._mirror.begin_fetch(now, slots=slots, group_sizes=sizes, ahead=True)
 
     def begin_prefetch(self, now: datetime, *, idle: int) -> None:
-        """Fetch one more batch, of fast types only, if everything in flight is fast and so nearly done."""
+        """Fetch once more, groups of fast types only, if everything in flight is fast and so nearly done."""
         slots = self._concurrency - max(0, len(self.groups) - idle)
         if slots > 0 and self._flight.all_fast():
-            self._mirror.begin_fetch(now, slots=slots, batches=self._fast(), ahead=True)
+            self._mirror.begin_fetch(now, slots=slots, group_sizes=self._fast(), ahead=True)
 
     def end(self) -> None:
         """Read the reply to the last `begin`, if there is one."""
@@ -60,11 +60,11 @@ class Fetch:
         if foreign:
             self._run_foreign(foreign)
 
-    def late(self, *, before: float) -> list[Batch]:
+    def late(self, *, before: float) -> list[FetchedGroup]:
         """The groups that were fetched before that moment and that no thread has become free for."""
         return [group for group in self.groups if group.fetched_at < before]
 
-    def drop(self, groups: list[Batch]) -> None:
+    def drop(self, groups: list[FetchedGroup]) -> None:
         """Forget groups that went back to Redis."""
         self.groups = [group for group in self.groups if group not in groups]
 
@@ -73,7 +73,7 @@ class Fetch:
         most = max(1, MOST_FAST_FETCHED // self._concurrency)
         return {name: (min(size, most), shared) for name, (size, shared) in self._flight.fast().items()}
 
-    def note_claimed(self, groups: list[Batch]) -> None:
+    def note_claimed(self, groups: list[FetchedGroup]) -> None:
         """Drop the first groups: the ledger has decided about them."""
         del self.groups[: len(groups)]
         self._mirror.note_claimed([i for group in groups for i in group.ids])

@@ -17,8 +17,8 @@ from jobs.states import State
 FAST_MS: Final = 2.0  #: a type whose handler takes less on average is fast: one thread gets several of its jobs
 FAST_GROUP_MS: Final = 16.0  #: a thread gets as many as take this; a more urgent job waits for one such group at most
 MOST_FAST: Final = 64
-LONGEST_TURN_S: Final = 1.0  #: what a group has not begun by then is handed back: the type has become slow
-PATIENCE_S: Final = 1.0  #: of a group that waits for a thread
+BEGIN_WITHIN_S: Final = 1.0  #: of a group's first job; the rest is handed back: the type has become slow
+WAIT_FOR_THREAD_S: Final = 1.0  #: then a group is handed back
 SHORT_MS: Final = 250.0  #: a type whose handler takes less on average is short: its jobs may be claimed ahead
 AHEAD_MS: Final = (
     40.0  #: as many are claimed ahead as all threads finish in this time, so a more urgent job waits for it
@@ -35,10 +35,10 @@ class Group:
     """
 
     __slots__ = (
+        "_begins_until",
         "_begun",
         "_is_batch",
         "_lock",
-        "_turn_ends",
         "_waiting",
         "began",
         "deadline",
@@ -60,13 +60,13 @@ class Group:
         self._is_batch = is_batch
         self._waiting = dict(self.jobs)  # those that have not begun
         self._begun: list[Claimed] = []  # together, last
-        self._turn_ends = math.inf
+        self._begins_until = math.inf
         self._lock = threading.Lock()
 
     def begin(self) -> list[Claimed]:
-        """Begin all jobs of a batch, else the next one, and their time limit. Returns none if the turn is over."""
+        """Begin all jobs of a batch, else the next one, and their time limit. Returns none if it is too late."""
         with self._lock:
-            if not self._waiting or time.monotonic() >= self._turn_ends:
+            if not self._waiting or time.monotonic() >= self._begins_until:
                 return []
             first = next(iter(self._waiting))
             self._begun = list(self._waiting.values()) if self._is_batch else [self._waiting[first]]
@@ -74,7 +74,7 @@ class Group:
                 del self._waiting[job.id]
             self.began = time.monotonic()
             self.deadline = self.began + self.limit_s
-            self._turn_ends = min(self._turn_ends, self.began + LONGEST_TURN_S)
+            self._begins_until = min(self._begins_until, self.began + BEGIN_WITHIN_S)
             return self._begun
 
     @property
@@ -101,9 +101,9 @@ class Group:
             if not self._waiting:
                 return ""
             if not self._begun:
-                is_late = now - self.began >= PATIENCE_S
-                return f"its worker had no thread for it within {PATIENCE_S:g} s" if is_late else ""
-            return f"the jobs before it took longer than {LONGEST_TURN_S:g} s" if now >= self._turn_ends else ""
+                is_late = now - self.began >= WAIT_FOR_THREAD_S
+                return f"its worker had no thread for it within {WAIT_FOR_THREAD_S:g} s" if is_late else ""
+            return f"the jobs before it took longer than {BEGIN_WITHIN_S:g} s" if now >= self._begins_until else ""
 
 
 class InFlight:
@@ -156,12 +156,12 @@ class InFlight:
             self._average_ms[group.type] = average + _NEWEST_WEIGHT * (ending.duration_ms - average)
         return group
 
-    def batches(self) -> dict[str, tuple[int, bool]]:
+    def group_sizes(self) -> dict[str, tuple[int, bool]]:
         """For each type, how many jobs one thread gets at a time and whether they must share a campaign."""
         return {name: (kind.batch, True) for name, kind in all_types().items() if kind.batch > 1} | self.fast()
 
     def fast(self) -> dict[str, tuple[int, bool]]:
-        """`batches` for the types that are fast and idempotent, and have no limit: one thread would take all places."""
+        """`group_sizes` for types that are fast and idempotent, and have no limit: one thread would take all places."""
         kinds, limited = all_types(), overrides.concurrency()
         return {
             name: (_size_of_group(average), False)
@@ -171,7 +171,7 @@ class InFlight:
         }
 
     def short(self) -> dict[str, tuple[int, bool]]:
-        """`batches` for the types that may be claimed ahead: short, idempotent, one job at a time, and without a limit.
+        """`group_sizes` for types that may be claimed ahead: short, idempotent, one job at a time, and without a limit.
 
         If this worker dies, jobs that it never began count as failed, and they take places below a limit.
         """
@@ -212,6 +212,6 @@ def _size_of_group(average_ms: float) -> int:
 
 
 def run_group(group: Group) -> Iterator[Ending]:
-    """Run a group in this thread until its jobs have ended, are withdrawn, or its turn is over."""
+    """Run a group in this thread until its jobs have ended, are withdrawn, or it is too late for the rest."""
     while jobs := group.begin():
         yield from attempt.run_handler(jobs, deadline=group.deadline)

@@ -17,7 +17,7 @@ from jobs.broker import enqueue
 from jobs.engine.worker import attempt, rq_mirror
 from jobs.engine.worker.fetch import Fetch
 from jobs.engine.worker.in_flight import Group, InFlight
-from jobs.engine.worker.rq_mirror import Batch, RQMirror
+from jobs.engine.worker.rq_mirror import FetchedGroup, RQMirror
 from jobs.ledger import Claimed, Ending, moves
 from jobs.registry import readable_versions
 from jobs.states import WAITING, State
@@ -40,7 +40,7 @@ class Recorder:
         submit: Callable[[Group], None],
     ) -> None:
         self.recorded = 0  #: finished attempts
-        self.unacknowledged: tuple[list[Batch], datetime] | None = None  #: a claim whose commit was not acknowledged
+        self.unacknowledged: tuple[list[FetchedGroup], datetime] | None = None  #: a claim whose commit got no answer
         self._worker = worker
         self._actor = actors.worker(worker)
         self._mirror = mirror
@@ -88,7 +88,7 @@ class Recorder:
     def record_one_by_one(self) -> None:
         """Record each end on its own; if the database rejects one, record it without its texts and result.
 
-        Otherwise one bad job would keep all others of the batch from being recorded.
+        Otherwise one bad job would keep all others of the transaction from being recorded.
         """
         ended = list(self._record_each(timezone.now()))
         enqueue.enqueue_after_commit([e.job for e in ended])
@@ -149,7 +149,7 @@ class Recorder:
         begun = {job.id for job in claimed}
         return sum(not begun.isdisjoint(group.ids) for group in groups)
 
-    def _start(self, groups: list[Batch], claimed: list[Claimed]) -> None:
+    def _start(self, groups: list[FetchedGroup], claimed: list[Claimed]) -> None:
         """Hand the claimed jobs of each group to the threads."""
         self.unacknowledged = None
         by_id = {job.id: job for job in claimed}

@@ -33,10 +33,10 @@ _PAUSES_UNKNOWN: Final = 2  # returned by lua/fetch.lua
 
 
 _News = tuple[list[str], list[tuple[str, str, str, float]], list[tuple[str, str, str, str, bool]]]
-Batches = dict[str, tuple[int, bool]]  #: for each type, the jobs per group and whether they must share a campaign
+GroupSizes = dict[str, tuple[int, bool]]  #: for each type, the jobs per group and whether they must share a campaign
 
 
-class Batch(NamedTuple):
+class FetchedGroup(NamedTuple):
     """IDs for one thread, from the queue at position `rank` in order of priority."""
 
     rank: int
@@ -79,10 +79,10 @@ class RQMirror:
         if ending.to is State.DEAD:
             self._dead.append(ending)
 
-    def begin_fetch(self, now: datetime, *, slots: int, batches: Batches, ahead: bool = False) -> None:
+    def begin_fetch(self, now: datetime, *, slots: int, group_sizes: GroupSizes, ahead: bool = False) -> None:
         """Send all updates and ask for `slots` groups; Redis works until `end_fetch` reads the reply.
 
-        With `ahead`, fetch only types in `batches`. Raises redis.RedisError.
+        With `ahead`, fetch only types in `group_sizes`. Raises redis.RedisError.
         """
         if self._dead:
             try:
@@ -102,7 +102,7 @@ class RQMirror:
             started=self._started,
             ended=self._ended,
             slots=slots,
-            batches=batches,
+            group_sizes=group_sizes,
             ahead=ahead,
             foreign=foreign_fits,
             queues=self._queues if slots else [],
@@ -127,7 +127,7 @@ class RQMirror:
                 held[job.type].append(job.id)
         return held
 
-    def end_fetch(self) -> tuple[list[Batch], tuple[str, str] | None]:
+    def end_fetch(self) -> tuple[list[FetchedGroup], tuple[str, str] | None]:
         """Return the fetched groups, and a plain RQ job's ID with its queue; nothing without a `begin_fetch`.
 
         Raises redis.RedisError; then the updates are kept and, as far as this process knows, nothing was fetched. If
@@ -152,14 +152,14 @@ class RQMirror:
         self.foreign_runs = self.foreign_runs or bool(foreign)
         return self._ours(groups), (foreign, queue.decode()) if foreign else None
 
-    def _ours(self, groups: list[Any]) -> list[Batch]:
+    def _ours(self, groups: list[Any]) -> list[FetchedGroup]:
         """The fetched groups without IDs that no row can have, which other code must have written."""
         ours, unknown = [], []
         for rank, *ids in groups:
             known = [i for i in keys.texts(ids) if keys.uuid_of(i)]
             unknown += [i for i in ids if i.decode(errors="replace") not in known]
             if known:
-                ours.append(Batch(rank, known, time.monotonic()))
+                ours.append(FetchedGroup(rank, known, time.monotonic()))
         if unknown:
             self._connection.zrem(keys.TAKEN, *unknown)
             aside.move_aside(unknown, _NO_JOB, self._connection)
@@ -168,7 +168,7 @@ class RQMirror:
     def sync(self, now: datetime) -> None:
         """Send all updates without fetching. Raises redis.RedisError."""
         if self.has_news and self._answer is None:
-            self.begin_fetch(now, slots=0, batches={})
+            self.begin_fetch(now, slots=0, group_sizes={})
             self.end_fetch()
 
 

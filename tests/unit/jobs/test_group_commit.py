@@ -50,7 +50,7 @@ def threads() -> Iterator[ThreadPoolExecutor]:
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A busy machine is no reason to write alone."""
-    monkeypatch.setattr(group_commit, "PATIENCE_S", 60.0)
+    monkeypatch.setattr(group_commit, "WAIT_FOR_LEADER_S", 60.0)
 
 
 def add_behind(
@@ -151,7 +151,7 @@ def test_nobody_waits_long_for_one_that_stands_still(
     store: Store, threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It may wait for a lock that is no matter of the others: they write alone."""
-    monkeypatch.setattr(group_commit, "PATIENCE_S", 0.01)
+    monkeypatch.setattr(group_commit, "WAIT_FOR_LEADER_S", 0.01)
     held, entered = threading.Event(), threading.Event()
 
     def write(items: Sequence[int]) -> list[str]:
@@ -175,7 +175,7 @@ def test_nobody_waits_long_for_one_that_stands_still(
 def test_who_was_taken_by_one_that_never_answers_is_written(
     store: Store, threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(group_commit, "PATIENCE_S", 3.0)  # long enough to be taken
+    monkeypatch.setattr(group_commit, "WAIT_FOR_LEADER_S", 3.0)  # long enough to be taken
     monkeypatch.setattr(group_commit, "LOST_AFTER_S", 0.01)
     never = threading.Event()
 

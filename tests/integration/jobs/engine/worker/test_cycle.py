@@ -16,7 +16,7 @@ from jobs.broker.commands import STOPS, Command
 from jobs.broker.enqueue import queue_of
 from jobs.engine.scheduler.rescuer import Rescuer
 from jobs.engine.worker.cycle import Cycles
-from jobs.engine.worker.in_flight import PATIENCE_S
+from jobs.engine.worker.in_flight import WAIT_FOR_THREAD_S
 from jobs.engine.worker.rq_mirror import RQMirror
 from jobs.models import AuditEntry, Job
 from jobs.service import Submission
@@ -130,7 +130,7 @@ def test_what_finds_no_thread_is_handed_back(cycles: Cycles, redis: Redis) -> No
     cycles.run()
     assert len(cycles.in_flight) == 2
 
-    waiting.began -= PATIENCE_S
+    waiting.began -= WAIT_FOR_THREAD_S
     cycles.run()
 
     assert [group.jobs for group in cycles.in_flight] == [begun.jobs]
@@ -156,7 +156,7 @@ def test_what_a_lost_worker_had_claimed_and_not_begun_runs_again(cycles: Cycles,
     assert set(Job.objects.values_list("state", "failures")) == {("RETRYING", 1)}
 
     for group in cycles.in_flight:
-        group.began -= PATIENCE_S
+        group.began -= WAIT_FOR_THREAD_S
     cycles.takes = False
     cycles.run()
 

@@ -17,7 +17,7 @@ from jobs.broker import depths, keys
 from jobs.broker.commands import STOPS, Command
 from jobs.engine.worker import attempt
 from jobs.engine.worker.cycle import Cycles
-from jobs.engine.worker.in_flight import LONGEST_TURN_S, PATIENCE_S
+from jobs.engine.worker.in_flight import BEGIN_WITHIN_S, WAIT_FOR_THREAD_S
 from jobs.engine.worker.rq_mirror import RQMirror
 from jobs.ledger import Claimed, Ending
 from jobs.models import Job
@@ -107,7 +107,7 @@ def test_what_waits_behind_a_job_that_hangs_is_handed_back(
     (group,) = cycles.in_flight
     now = time.monotonic()
     with monkeypatch.context() as patch:
-        patch.setattr(time, "monotonic", lambda: now + LONGEST_TURN_S)
+        patch.setattr(time, "monotonic", lambda: now + BEGIN_WITHIN_S)
         cycles.run()
     assert states() == {("SUCCEEDED", 0): 1, ("RUNNING", 0): 1, ("QUEUED", 0): 18}
     assert waiting(redis) == 18
@@ -171,7 +171,7 @@ def test_what_was_fetched_behind_it_goes_back(
     now = time.monotonic()
     pauses.pause("campaign", "campaign-1", actor="olga", reason="stop")
     with monkeypatch.context() as patch:
-        patch.setattr(time, "monotonic", lambda: now + max(PATIENCE_S, LONGEST_TURN_S) + 0.1)
+        patch.setattr(time, "monotonic", lambda: now + max(WAIT_FOR_THREAD_S, BEGIN_WITHIN_S) + 0.1)
         cycles.run()
     handler.go.set()
     wait_until(lambda: (cycles.run(), not cycles.busy)[1])

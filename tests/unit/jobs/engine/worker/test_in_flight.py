@@ -13,9 +13,9 @@ from jobs import overrides
 from jobs.engine.worker import attempt
 from jobs.engine.worker.in_flight import (
     AHEAD_MS,
+    BEGIN_WITHIN_S,
     FAST_GROUP_MS,
     FAST_MS,
-    LONGEST_TURN_S,
     MOST_AHEAD,
     MOST_FAST,
     SHORT_MS,
@@ -54,7 +54,7 @@ def _types() -> Iterator[None]:
 
 def test_types_that_have_not_run_are_not_fetched_ahead() -> None:
     """Only types that declare a batch get several jobs: prefetch is 0 by default."""
-    assert InFlight().batches().keys() == {name for name, kind in all_types().items() if kind.batch > 1}
+    assert InFlight().group_sizes().keys() == {name for name, kind in all_types().items() if kind.batch > 1}
 
 
 @given(ms=st.floats(0, FAST_MS, exclude_max=True))
@@ -63,13 +63,13 @@ def test_fast_handlers_get_several_jobs_at_a_time(ms: float) -> None:
     flight = InFlight()
 
     finish(flight, 5, kind=SINGLE, ms=ms)
-    size, share_a_campaign = flight.batches()[SINGLE]
+    size, share_a_campaign = flight.group_sizes()[SINGLE]
     assert not share_a_campaign
     assert size * ms <= FAST_GROUP_MS * 1.001
     assert size == MOST_FAST or (size + 1) * ms > FAST_GROUP_MS
 
     finish(flight, 5, kind=SINGLE, ms=50)
-    assert SINGLE not in flight.batches()
+    assert SINGLE not in flight.group_sizes()
 
 
 def test_jobs_that_must_not_run_twice_are_never_claimed_ahead() -> None:
@@ -80,7 +80,7 @@ def test_jobs_that_must_not_run_twice_are_never_claimed_ahead() -> None:
     finish(flight, 20, kind=MANY, ms=5)
     finish(flight, 20, kind=SINGLE, ms=5)
 
-    assert ONCE not in flight.batches()
+    assert ONCE not in flight.group_sizes()
     assert flight.short() == {SINGLE: (1, False)}
     overrides.use({SINGLE: Overrides(concurrency=3)})
     assert flight.short() == {}
@@ -90,10 +90,10 @@ def test_one_thread_does_not_take_all_places_below_a_limit() -> None:
     """If one of its jobs hung, the type would stand still."""
     flight = InFlight()
     finish(flight, 5, kind=SINGLE, ms=0.5)
-    assert SINGLE in flight.batches()
+    assert SINGLE in flight.group_sizes()
 
     overrides.use({SINGLE: Overrides(concurrency=3)})
-    assert SINGLE not in flight.batches()
+    assert SINGLE not in flight.group_sizes()
 
 
 def test_only_known_fast_jobs_are_fetched_ahead() -> None:
@@ -184,7 +184,7 @@ def test_what_a_slow_group_has_not_begun_is_handed_back(monkeypatch: pytest.Monk
     next(running)
     assert not group.waits_too_long(now)
 
-    monkeypatch.setattr(time, "monotonic", lambda: now + LONGEST_TURN_S + 0.1)
+    monkeypatch.setattr(time, "monotonic", lambda: now + BEGIN_WITHIN_S + 0.1)
     assert list(running) == []
 
     assert group.waits_too_long(time.monotonic())
@@ -211,7 +211,7 @@ def test_a_job_is_begun_or_withdrawn_once(steps: list[str | None]) -> None:
 
 def test_a_batch_is_of_one_campaign() -> None:
     """As its type declares it."""
-    assert InFlight().batches()[MANY] == (all_types()[MANY].batch, True)
+    assert InFlight().group_sizes()[MANY] == (all_types()[MANY].batch, True)
 
 
 def test_a_group_takes_a_slot_until_its_last_job_has_ended() -> None:

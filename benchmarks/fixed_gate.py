@@ -6,7 +6,7 @@ from collections.abc import Hashable
 from datetime import timedelta
 
 from jobs.main_api.client import main_api
-from jobs.main_api.gate import Entry, Gate
+from jobs.main_api.gate import Admitted, Gate
 
 
 class FixedGate(Gate):
@@ -16,18 +16,18 @@ class FixedGate(Gate):
         super().__init__(like.budget, most=most)
         self._open = threading.BoundedSemaphore(most)
 
-    def enter(self, *, timeout_s: float, urgent: bool = False) -> Entry:
+    def enter(self, *, timeout_s: float, urgent: bool = False) -> Admitted:
         self._open.acquire()
-        return Entry("", time.monotonic(), 1, has_waited=False)
+        return Admitted("", time.monotonic(), 1, has_waited=False)
 
-    def leave(self, entry: Entry) -> int:
+    def leave(self, entry: Admitted) -> int:
         self._open.release()
         return 1
 
-    def note_answer(self, entry: Entry, kind: Hashable, seconds: float, *, in_flight: int) -> None:
+    def note_answer(self, entry: Admitted, kind: Hashable, seconds: float, *, in_flight: int) -> None:
         """Learn nothing."""
 
-    def note_refusal(self, entry: Entry, status: int, retry_after: timedelta | None) -> None:
+    def note_refusal(self, entry: Admitted, status: int, retry_after: timedelta | None) -> None:
         """Learn nothing."""
 
 

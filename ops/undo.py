@@ -29,7 +29,7 @@ HasPermission = Callable[[str], bool]
 
 
 @dataclass(slots=True)
-class Outcome:
+class Undone:
     """What one press of Undo did."""
 
     done: int = 0
@@ -69,7 +69,7 @@ def is_never_undone(action: JobAction) -> bool:
     return action.verb in undo.RUNS and of_final.exists()
 
 
-def take_back(action: JobAction, *, actor: str, job: Job | None = None) -> tuple[Outcome, JobAction | None]:
+def take_back(action: JobAction, *, actor: str, job: Job | None = None) -> tuple[Undone, JobAction | None]:
     """Take back what the action did to its jobs, or to one of them. A second press finds nothing left to do.
 
     Returns what it did, and the action that it is itself; None if there was nothing to do.
@@ -78,21 +78,21 @@ def take_back(action: JobAction, *, actor: str, job: Job | None = None) -> tuple
     if job is not None:
         every, found = every.filter(job=job), found.filter(job=job)
     by: JobAction | None = None
-    outcome = Outcome(skipped=_count_states(every) - _count_states(found))
+    undone = Undone(skipped=_count_states(every) - _count_states(found))
     for _ in range(MOST_AT_ONCE // STEP):
         entries = list(found[:STEP])
         if not entries:
-            return outcome, by
+            return undone, by
         with transaction.atomic():
             by = by or actions.begin(action.verb, actor=actor, undoes=action)
             report = undo.undo(action, entries, actor=actor, reason="", action=by)
             actions.count(by, moved=len(report.done), skipped=report.skipped.total())
-        outcome.done += len(report.done)
-        outcome.due += report.due
-        outcome.skipped += report.skipped
+        undone.done += len(report.done)
+        undone.due += report.due
+        undone.skipped += report.skipped
         found = found.filter(pk__lt=entries[-1].pk)
-    outcome.is_partial = found.exists()
-    return outcome, by
+    undone.is_partial = found.exists()
+    return undone, by
 
 
 def _count_states(entries: QuerySet[AuditEntry]) -> Counter[str]:

@@ -6,7 +6,7 @@ from types import TracebackType
 from jobs.errors import JobError, MustWait, NotAuthorized
 from jobs.main_api.answers import Answer, Fault
 from jobs.main_api.breaker import Breaker
-from jobs.main_api.gate import Entry
+from jobs.main_api.gate import Admitted
 from jobs.sending import Sending
 
 
@@ -21,7 +21,7 @@ class Asking:
         self._breaker = breaker
         self._once = once
 
-    def begin(self, entry: Entry) -> None:
+    def begin(self, entry: Admitted) -> None:
         """Called right before sending. Raises CircuitOpen, and whatever `once` raises."""
         self.began = time.perf_counter()
         if entry.has_waited and not self.is_probe:

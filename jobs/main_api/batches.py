@@ -20,7 +20,7 @@ class Send(Protocol):
     def __call__(self, name: str, each: Sequence[Mapping[str, Any]], *, key: str = "") -> Answer: ...
 
 
-class Limits:
+class BatchLimits:
     """What the main API has been seen to refuse; kept for the life of the process."""
 
     def __init__(self) -> None:

@@ -20,7 +20,7 @@ from pybreaker import STATE_CLOSED, STATE_HALF_OPEN, STATE_OPEN
 from redis import Redis
 
 from jobs.errors import CircuitOpen
-from jobs.main_api.recent_calls import WINDOW_S, Fault, RecentCalls, decode, moment, unless_away
+from jobs.main_api.recent_calls import WINDOW_S, RecentCalls, RecentError, decode, moment, unless_away
 from scheduler_project.logs import masked
 
 log = structlog.get_logger(__name__)
@@ -169,7 +169,7 @@ class Breaker:
         if was != STATE_CLOSED:
             self._notify(was, STATE_CLOSED)
 
-    def recent_errors(self) -> list[Fault]:
+    def recent_errors(self) -> list[RecentError]:
         """Return the last faults, newest first. Raises redis.RedisError."""
         return self._calls.recent_errors()
 

@@ -17,7 +17,7 @@ from jobs.main_api import operations, wire
 from jobs.main_api.advancing import ADVANCE, read_advance
 from jobs.main_api.answers import Answer, Request
 from jobs.main_api.asking import Asking
-from jobs.main_api.batches import Limits
+from jobs.main_api.batches import BatchLimits
 from jobs.main_api.beyond_contract import BeyondContract
 from jobs.main_api.branches import MainBranches, may_be_about_branch
 from jobs.main_api.breaker import Breaker
@@ -66,7 +66,7 @@ class MainApi:
         self._branches = MainBranches(
             lambda campaign_id: self._reading.list_all("branches", {"campaignId": campaign_id}, Branch)
         )
-        self._limits = Limits()
+        self._limits = BatchLimits()
         self._names = Names(self.ask)
         self._beyond_contract = BeyondContract()
         self.effects = Executing(self.ask)

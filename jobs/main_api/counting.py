@@ -5,7 +5,7 @@ from typing import Final
 from jobs import counters
 from jobs.main_api.calls import ApiCall
 from jobs.main_api.errors import ERROR_OF_CODE
-from jobs.main_api.gate import Wait
+from jobs.main_api.gate import Waited
 
 _RESULTS: Final = frozenset({"ok", "error", "fault", "refused", "INTERNAL_SERVER_ERROR", *ERROR_OF_CODE})
 
@@ -16,7 +16,7 @@ def count_call(call: ApiCall) -> None:
     counters.observe("api_request_seconds", call.seconds, call.operation)
 
 
-def count_wait(wait: Wait) -> None:
+def count_wait(wait: Waited) -> None:
     result = "sent" if wait.got_in else "given_up"
     counters.add("api_waits", result)
     counters.add("api_waited_seconds", result, by=wait.seconds)

@@ -31,14 +31,14 @@ _NO_WAIT_S: Final = 0.005  #: what entering takes without waiting, at most
 _RENEW_EVERY_S: Final = 2.0  #: a permit whose request waits for the window
 
 
-class Wait(NamedTuple):
+class Waited(NamedTuple):
     """A request that had to wait, as the gate's observers get it."""
 
     seconds: float
     got_in: bool
 
 
-class Entry(NamedTuple):
+class Admitted(NamedTuple):
     """A request that was let in."""
 
     ticket: str  #: of its permit; empty without a limit
@@ -54,14 +54,14 @@ class Gate:
         self.budget = budget
         self.room = Room(most)
         self.must_stop: Callable[[], bool] = lambda: False  #: whether waits end, because the process is to stop
-        self.wait_observers: list[Callable[[Wait], None]] = []
+        self.wait_observers: list[Callable[[Waited], None]] = []
         self.halving_observers: list[Callable[[str], None]] = []  #: called with the cause
 
-    def enter(self, *, timeout_s: float, urgent: bool = False) -> Entry:
+    def enter(self, *, timeout_s: float, urgent: bool = False) -> Admitted:
         """Wait for room, fairly between campaigns, for a request that may take `timeout_s`. Raises NoPermit."""
         asked = time.monotonic()
         if asked < self.budget.open_until and (in_flight := self.room.enter_at_once(asked)):
-            return Entry("", asked, in_flight, False)
+            return Admitted("", asked, in_flight, False)
         attempt = calls.current()
         if attempt is None:
             lane, job_id, until = URGENT, "", asked + min(WAIT_FOR_ROOM_S, timeout_s)
@@ -72,24 +72,24 @@ class Gate:
         began = time.monotonic()
         has_waited = began - asked > _NO_WAIT_S
         if has_waited or not in_flight:
-            self._notify_wait(Wait(began - asked, got_in=bool(in_flight)))
+            self._notify_wait(Waited(began - asked, got_in=bool(in_flight)))
         if not in_flight:
             raise self._refusal(began - asked)
-        return Entry(ticket or "", began, in_flight, has_waited)
+        return Admitted(ticket or "", began, in_flight, has_waited)
 
-    def leave(self, entry: Entry) -> int:
+    def leave(self, entry: Admitted) -> int:
         """Return how many requests of this process were in flight when this one began or ended, whichever were more."""
         in_flight = max(self.room.leave(), entry.in_flight)
         if entry.ticket:
             self.budget.release(entry.ticket)
         return in_flight
 
-    def note_answer(self, entry: Entry, kind: Hashable, seconds: float, *, in_flight: int) -> None:
+    def note_answer(self, entry: Admitted, kind: Hashable, seconds: float, *, in_flight: int) -> None:
         """Learn how long the main API took for an answer without errors, or took without one."""
         if self.room.note_answer(kind, seconds, in_flight=in_flight, began=entry.began):
             self._note_halving("latency")
 
-    def note_refusal(self, entry: Entry, status: int, retry_after: timedelta | None) -> None:
+    def note_refusal(self, entry: Admitted, status: int, retry_after: timedelta | None) -> None:
         """The main API answered 413 or 429."""
         if self.room.note_refusal(began=entry.began):
             self._note_halving(str(status))
@@ -137,7 +137,7 @@ class Gate:
             why = f"main API: no room within {waited_s:.0f} s: {of}"
         return NoPermit(why, datetime.now(UTC) + timedelta(seconds=wait_s))
 
-    def _notify_wait(self, wait: Wait) -> None:
+    def _notify_wait(self, wait: Waited) -> None:
         for observer in self.wait_observers:
             observer(wait)
 

@@ -37,7 +37,7 @@ return {calls, faults}
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class RecentError:
     """A call that counted towards opening the breaker, or a probe that kept it open."""
 
     at: datetime
@@ -86,10 +86,12 @@ class RecentCalls:
         second = int(self._clock())
         return [BUCKET_KEY.format(second - back) for back in range(WINDOW_S)]
 
-    def recent_errors(self) -> list[Fault]:
+    def recent_errors(self) -> list[RecentError]:
         """Return the last faults, newest first. Raises redis.RedisError."""
         found: Any = self._connection.lrange(ERRORS_KEY, 0, ERRORS_KEPT - 1)
-        return [Fault(moment(e["at"]), str(e["error"])) for text in found if (e := decode(text, ("at",), ("error",)))]
+        return [
+            RecentError(moment(e["at"]), str(e["error"])) for text in found if (e := decode(text, ("at",), ("error",)))
+        ]
 
     def _fresh(self, now: float) -> int:
         """The unsent successes, unless they are too old to count."""

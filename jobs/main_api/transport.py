@@ -15,7 +15,7 @@ import pycurl
 from jobs.errors import JobError, TooLarge, TooManyRequests, TransientError
 from jobs.main_api import wire
 from jobs.main_api.answers import Answer, Fault, Reply, Request, is_clear, read_reply
-from jobs.main_api.gate import Entry, Gate
+from jobs.main_api.gate import Admitted, Gate
 
 IDLE_CONNECTIONS: Final = 5  # kept for later requests
 LARGEST_ANSWER: Final = 8 * 1024 * 1024  # bytes, decoded
@@ -49,7 +49,7 @@ class PooledTransport:
         request: Request = Request.QUERY,
         headers: Mapping[str, str] | None = None,
         urgent: bool = False,
-        begin: Callable[[Entry], None] | None = None,
+        begin: Callable[[Admitted], None] | None = None,
     ) -> Answer:
         """POST a GraphQL payload and return the response.
 

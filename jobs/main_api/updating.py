@@ -5,7 +5,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from jobs.errors import JobError, MustWait, NotAuthorized, TooComplex, TooLarge
 from jobs.main_api.answers import Answer, Request
-from jobs.main_api.batches import Limits, Suspicion, alias_of, forbid_singly, size_of
+from jobs.main_api.batches import BatchLimits, Suspicion, alias_of, forbid_singly, size_of
 from jobs.main_api.errors import FieldError, error_of
 from jobs.main_api.listing import read_one
 from jobs.main_api.model import Written
@@ -26,7 +26,7 @@ class Updating(Generic[E]):
     def __init__(
         self,
         name: str,
-        limits: Limits,
+        limits: BatchLimits,
         send: Callable[[Sequence[Mapping[str, Any]], str], Answer],
         read_back: Callable[[Sequence[str]], Mapping[str, E | JobError | None]],
     ) -> None:

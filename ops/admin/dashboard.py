@@ -19,7 +19,7 @@ from jobs.broker import depths, keys
 from jobs.histogram import OBJECTIVE_MS
 from jobs.main_api.breaker import Snapshot
 from jobs.main_api.client import main_api
-from jobs.main_api.recent_calls import Fault
+from jobs.main_api.recent_calls import RecentError
 from jobs.models import CampaignClock, CronTask, FailureHour, Job, ScheduleRow
 from jobs.state_counts import count_retrying, count_states
 from jobs.states import ENDED, Priority, State
@@ -53,7 +53,7 @@ class Breaker:
     """The breaker towards the main API."""
 
     seen: Snapshot
-    errors: list[tuple[Fault, int]]  #: the latest of each text, and how often it occurred
+    errors: list[tuple[RecentError, int]]  #: the latest of each text, and how often it occurred
 
 
 def read_queues() -> list[Queue]:
@@ -93,7 +93,7 @@ def read_breaker() -> Breaker:
     """Raises redis.RedisError."""
     seen = main_api().breaker.snapshot()
     faults = main_api().breaker.recent_errors()
-    newest: dict[str, Fault] = {}
+    newest: dict[str, RecentError] = {}
     for fault in faults:
         newest.setdefault(fault.error, fault)
     times = Counter(fault.error for fault in faults)

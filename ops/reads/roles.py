@@ -10,8 +10,8 @@ from django.db.models import Q
 from django.utils.translation import gettext, gettext_noop
 
 NAMED: Final = 10  #: people named for one verb
-#: Each verb in words, with its permission.
-VERBS: Final = (
+#: What each allows in words, and its name.
+PERMISSIONS: Final = (
     (gettext_noop("Look at jobs, alerts and processes"), "jobs.view_job"),
     (gettext_noop("Submit jobs"), "jobs.add_job"),
     (gettext_noop("Retry jobs"), "jobs.retry_job"),
@@ -52,7 +52,7 @@ def find_roles(user: Any) -> list[Role]:
     found: defaultdict[str, set[str]] = defaultdict(set)
     groups: defaultdict[str, list[str]] = defaultdict(list)
     every = Q(pk__in=[])
-    for _, permission in VERBS:
+    for _, permission in PERMISSIONS:
         app, _, codename = permission.partition(".")
         every |= Q(content_type__app_label=app, codename=codename)
     permissions = Permission.objects.filter(every).select_related("content_type")
@@ -77,5 +77,5 @@ def find_roles(user: Any) -> list[Role]:
             sorted(found[permission])[:NAMED],
             max(0, len(found[permission]) - NAMED),
         )
-        for verb, permission in VERBS
+        for verb, permission in PERMISSIONS
     ]

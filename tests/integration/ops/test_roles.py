@@ -6,7 +6,7 @@ from django.test import Client
 from redis import Redis
 
 from jobs.permissions import GROUPS
-from ops.reads.roles import VERBS, find_roles
+from ops.reads.roles import PERMISSIONS, find_roles
 from tests.support.people import member
 
 pytestmark = pytest.mark.django_db
@@ -29,7 +29,7 @@ def test_each_verb_names_who_may(client: Client, redis: Redis) -> None:
 
 def test_every_permission_of_the_groups_is_a_verb() -> None:
     held = {name for names in GROUPS.values() for name in names if not name.startswith("view_")}
-    listed = {permission.partition(".")[2] for _, permission in VERBS}
+    listed = {permission.partition(".")[2] for _, permission in PERMISSIONS}
 
     assert held - listed <= {"delete_crontask"}, "one verb with add_crontask"
 
@@ -37,7 +37,7 @@ def test_every_permission_of_the_groups_is_a_verb() -> None:
 def test_every_verb_s_permission_exists() -> None:
     names = {f"{p.content_type.app_label}.{p.codename}" for p in Permission.objects.select_related("content_type")}
 
-    assert [permission for _, permission in VERBS if permission not in names] == []
+    assert [permission for _, permission in PERMISSIONS if permission not in names] == []
 
 
 def test_the_page_is_in_the_menu(client: Client, redis: Redis) -> None:

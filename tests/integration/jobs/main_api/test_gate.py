@@ -15,7 +15,7 @@ from jobs.main_api import limits, traffic
 from jobs.main_api.budget import IN_FLIGHT, Budget
 from jobs.main_api.calls import Calls
 from jobs.main_api.client import MainApi
-from jobs.main_api.gate import Entry, Gate
+from jobs.main_api.gate import Admitted, Gate
 from jobs.main_api.limits import Limits
 from jobs.sending import Sending
 from tests.support.servers import SandboxApi, wait_until
@@ -26,11 +26,11 @@ TIMEOUT_S: Final = 10.0
 def gate_of(redis: Redis, *, most: int = 10) -> Gate:
     gate = Gate(Budget(redis, timeout=timedelta(seconds=TIMEOUT_S)), most=most)
     while gate.room.size() < most:  # as after the first answers
-        gate.note_answer(Entry("", time.monotonic(), 1, has_waited=False), "start", 0.001, in_flight=1)
+        gate.note_answer(Admitted("", time.monotonic(), 1, has_waited=False), "start", 0.001, in_flight=1)
     return gate
 
 
-def enter_for(gate: Gate, campaign: str, *, within_s: float = 60.0) -> Entry:
+def enter_for(gate: Gate, campaign: str, *, within_s: float = 60.0) -> Admitted:
     """Enter as a job of a campaign, half of whose time limit the request may take."""
     with Calls(campaign_id=campaign, job_id=f"job-of-{campaign}", deadline=time.monotonic() + 2 * within_s):
         return gate.enter(timeout_s=within_s)

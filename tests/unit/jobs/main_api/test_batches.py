@@ -9,7 +9,7 @@ from redis import Redis
 from jobs.errors import JobError, TooLarge
 from jobs.main_api import operations
 from jobs.main_api.answers import Answer
-from jobs.main_api.batches import Limits, size_of
+from jobs.main_api.batches import BatchLimits, size_of
 from jobs.main_api.errors import FieldError
 from jobs.main_api.model import Settlement
 from jobs.main_api.reading import READ_BATCH, Reading
@@ -52,7 +52,7 @@ def none(ids: Sequence[str]) -> dict[str, Settlement | JobError | None]:
     return dict.fromkeys(ids)
 
 
-def write(api: Small, limits: Limits) -> list[type]:
+def write(api: Small, limits: BatchLimits) -> list[type]:
     towns = [Settlement(id=i, kingdom_id="k", name="", level=1, variables={}, version=1) for i in IDS]
     updates = [Update(one, level=2, variables={"motto": "x" * 500}, key="job") for one in towns]
     updating = Updating("updateSettlement", limits, lambda each, key: api.send("updateSettlement", each, key=key), none)
@@ -62,7 +62,7 @@ def write(api: Small, limits: Limits) -> list[type]:
 @pytest.mark.parametrize("takes", [{"aliases": 7}, {"aliases": 1}, {"size": 20_000}], ids=str)
 def test_refused_updates_are_halved_once(takes: dict[str, int]) -> None:
     """All are written; the next run stays within what was learnt."""
-    api, limits = Small(**takes), Limits()
+    api, limits = Small(**takes), BatchLimits()
 
     assert write(api, limits) == [Settlement] * len(IDS)
     assert 0 < api.refused <= 6
@@ -75,7 +75,7 @@ def test_refused_updates_are_halved_once(takes: dict[str, int]) -> None:
 def test_refused_reads_are_halved_once(most: int) -> None:
     """All are read; the next run stays within what was learnt."""
     api = Small(aliases=most)
-    reading = Reading(api.send, Limits(), Versions(Redis()))
+    reading = Reading(api.send, BatchLimits(), Versions(Redis()))
 
     for refused in (6, 0):
         api.refused = 0

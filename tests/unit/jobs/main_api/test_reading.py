@@ -10,7 +10,7 @@ from redis import Redis
 
 from jobs.errors import Forbidden, JobError, NotAuthorized, PermanentError
 from jobs.main_api.answers import Answer
-from jobs.main_api.batches import Limits
+from jobs.main_api.batches import BatchLimits
 from jobs.main_api.errors import FieldError
 from jobs.main_api.listing import Listing
 from jobs.main_api.model import Settlement
@@ -39,7 +39,7 @@ class Kingdoms:
 
     def read(self, count: int) -> dict[str, Listing[Settlement] | JobError]:
         ids = [f"k-{n}" for n in range(count)]
-        return Reading(self.send, Limits(), Versions(Redis())).list_each(NAME, "kingdomId", ids, Settlement)
+        return Reading(self.send, BatchLimits(), Versions(Redis())).list_each(NAME, "kingdomId", ids, Settlement)
 
 
 @given(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from jobs.errors import JobError, NotAuthorized, NotFound, OutcomeUnknown, VersionConflict
 from jobs.main_api.answers import Answer
-from jobs.main_api.batches import Limits
+from jobs.main_api.batches import BatchLimits
 from jobs.main_api.errors import FieldError
 from jobs.main_api.model import Settlement
 from jobs.main_api.updates import Update
@@ -56,7 +56,7 @@ WORDS = ["Validation failed", "Internal server error", "Forbidden resource", "{}
 
 def write(api: Towns) -> dict[str, Settlement | JobError]:
     updates = [Update(town(one), level=1, variables={"population": 7}, key="job") for one in api.versions]
-    return Updating("updateSettlement", Limits(), api.send, api.read).run(updates, "branch")
+    return Updating("updateSettlement", BatchLimits(), api.send, api.read).run(updates, "branch")
 
 
 @given(
@@ -102,7 +102,7 @@ def test_conflicts_are_found_by_reading_back(changed: set[int], gone: set[int]) 
         api.versions.pop(f"s-{n}", None)
     updates = [Update(town(f"s-{n}"), level=1, variables={"population": 7}, key="job") for n in range(50)]
 
-    answers = Updating("updateSettlement", Limits(), api.send, api.read).run(updates, "branch")
+    answers = Updating("updateSettlement", BatchLimits(), api.send, api.read).run(updates, "branch")
 
     found: dict[type, set[str]] = {NotFound: set(), VersionConflict: set(), Settlement: set()}
     for one, answer in answers.items():
@@ -133,7 +133,7 @@ def test_an_answer_about_another_entity_is_unclear(second: dict[str, Any] | None
         answer = api.send(each, key)
         return answer._replace(data={**answer.data, "a1": second})
 
-    answers = Updating("updateSettlement", Limits(), send, api.read).run(updates, "branch")
+    answers = Updating("updateSettlement", BatchLimits(), send, api.read).run(updates, "branch")
 
     assert [isinstance(answers[one], Settlement) for one in api.versions] == [True, is_written, True]
     unclear = answers["s-1"]

@@ -65,7 +65,8 @@ class AuditEntryAdmin(ReadOnly, AuditAdminBase):
             return elsewhere
         form = TrailForm(request.GET)
         filters: dict[str, Any] = form.cleaned_data if form.is_valid() else {}
-        scope = request.GET.get("scope", "people")
+        scope = request.GET.get("scope", "")
+        scope = scope if scope in dict(SCOPES) else "people"
         actions = request.user.has_perm("jobs.view_operatoraction")
         question = TrailFilters(**filters, people_only=scope != "all", actions=actions)
         found = (

@@ -55,7 +55,8 @@ class FailureGroupAdmin(FailureGroupAdminBase):
         """Latest first; pages by (last_seen, key)."""
         self._require_view(request)
         which = request.GET.get("show", "open")
-        rows = failure_page.find_groups(which if which in dict(TABS) else "open")
+        which = which if which in dict(TABS) else "open"
+        rows = failure_page.find_groups(which)
         seen, _, key = request.GET.get("before", "").rpartition("~")
         before = _read_moment(seen)
         if before:

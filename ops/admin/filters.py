@@ -14,13 +14,13 @@ from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext, gettext_lazy
 from unfold.contrib.filters.admin import DropdownFilter
 
-from jobs.models import CampaignClock, FailureGroup, WorldAdvance
+from jobs.models import CampaignClock, FailureGroup, Job, WorldAdvance
 from jobs.registry import all_types
 from jobs.states import State
 from jobs.waits import Wait, error_of
 from ops.admin.base import read_key
 from ops.admin.due_pages import is_by_due
-from ops.admin.filtered_list import name_gone
+from ops.admin.filtered_list import name_unknown
 from ops.admin.payload_form import YEARS, MomentField, moment_field
 from ops.admin.tiles import ANY_WAIT, NOT_WAITING, WAITS
 from ops.labels import STATES, label
@@ -64,11 +64,13 @@ class TypeFilter(_ByField, DropdownFilter):
     parameter_name = lookup = "type"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(name, label(name)) for name in sorted(all_types())]
+        known, chosen = [(name, label(name)) for name in sorted(all_types())], self.value()
+        return known if chosen in {None, "", *all_types()} else [*known, (str(chosen), name_unknown(str(chosen)))]
 
     def is_readable(self) -> bool:
         """Jobs of a type that is no longer declared stay until retention."""
-        return True
+        chosen = self.value()
+        return chosen in {None, "", *all_types()} or Job.objects.filter(type=chosen).exists()
 
 
 class WaitsFilter(DropdownFilter):
@@ -98,7 +100,7 @@ class _ChosenByLink(_ByField, DropdownFilter):
         chosen = str(self.value() or "")
         found = self.label(chosen) if chosen else ""
         self.is_found = bool(found)
-        return [(chosen, found or name_gone(chosen))] if chosen else []
+        return [(chosen, found or name_unknown(chosen))] if chosen else []
 
     def is_readable(self) -> bool:
         return self.is_found or not self.value()

@@ -1,5 +1,6 @@
 """What will run in the next hours, by minute."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -15,13 +16,14 @@ from jobs.registry import all_types
 from jobs.state_counts import count_states
 from jobs.states import State
 from ops.admin.base import render_page
+from ops.admin.filtered_list import name_unknown
 from ops.humanize import limited_count
 from ops.labels import label
 from ops.reads import upcoming as read
 from ops.reads.upcoming_items import read_minute
 from ops.reads.upcoming_sources import MOST, SCANNED, Source, Wanted
 from scheduler_project.snapshot import snapshot
-from scheduler_project.text import LONGEST_ID, plain
+from scheduler_project.text import LONGEST_ID, StrOrPromise, plain
 
 MOST_CAMPAIGNS: Final = 200  #: offered while somebody writes
 OVERDUE: Final = "overdue"  #: in place of a minute
@@ -54,8 +56,9 @@ def show(request: HttpRequest) -> HttpResponse:
         "starts_later": start is not None,
         "filters": urlencode({name: value for name, value in chosen.items() if value}),
         "chosen": chosen,
-        "types": [(name, label(name)) for name in sorted(all_types())],
-        "sources": read.NAMES.items(),
+        "types": _offer({name: label(name) for name in sorted(all_types())}, chosen["type"]),
+        "sources": _offer(read.NAMES, chosen["source"]),
+        "unknown": _name_unknown(chosen),
         "campaigns": campaigns,
         "most": MOST,
         "scanned": SCANNED,
@@ -64,13 +67,24 @@ def show(request: HttpRequest) -> HttpResponse:
 
 
 def _read_filter(request: HttpRequest) -> dict[str, str]:
-    """The chosen type, source and campaign; what does not exist is not chosen."""
-    kind, source = request.GET.get("type", ""), request.GET.get("source", "")
-    return {
-        "type": kind if kind in all_types() else "",
-        "source": source if source in list(Source) else "",
-        "campaign_id": plain(request.GET.get("campaign_id", ""))[:LONGEST_ID].strip(),
-    }
+    """The chosen type, source and campaign; what does not exist matches nothing."""
+    return {name: plain(request.GET.get(name, ""))[:LONGEST_ID].strip() for name in ("type", "source", "campaign_id")}
+
+
+def _offer(known: Mapping[Any, StrOrPromise], chosen: str) -> list[tuple[str, StrOrPromise]]:
+    """The choices of a filter, and what was chosen if it is none of them."""
+    offered: list[tuple[str, StrOrPromise]] = [(str(name), text) for name, text in known.items()]
+    return offered if not chosen or chosen in known else [*offered, (chosen, name_unknown(chosen))]
+
+
+def _name_unknown(chosen: Mapping[str, str]) -> list[str]:
+    """The filters whose value does not exist."""
+    known = {"type": (gettext("type"), all_types()), "source": (gettext("source"), list(Source))}
+    return [
+        f"{title}: {chosen[name]}"
+        for name, (title, names) in known.items()
+        if chosen[name] and chosen[name] not in names
+    ]
 
 
 def _open(request: HttpRequest, wanted: Wanted, window: read.Window, now: datetime) -> dict[str, Any]:

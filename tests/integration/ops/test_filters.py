@@ -1,6 +1,7 @@
 """Filters fail closed: one that cannot be read, or whose object is gone, matches nothing in any list."""
 
 import re
+from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -15,7 +16,7 @@ from django.urls import reverse
 from django.utils import timezone
 from redis import Redis
 
-from jobs.models import CronTask, Job, WorldAdvance
+from jobs.models import CronTask, Job, ScheduleRow, WorldAdvance
 from jobs.states import State
 from monitoring import alerting
 from monitoring.models import AlertHandler, Delivery
@@ -49,10 +50,13 @@ def fill() -> None:
     Delivery.objects.create(handler=handler, handler_name="log", handler_kind="log", action="test")
     User.objects.create_user("ann")
     assert CronTask.objects.exists()
+    ScheduleRow.objects.create(
+        campaign_id="c-1", entity_type="Settlement", entity_id="s-1", event_type="E", interval=timedelta(hours=1)
+    )
 
 
 #: What each parameter reads as any text: it is compared with a column, and so matches nothing.
-BY_COLUMN = {"type", "campaign_id__exact", "worker__exact", "entity_type", "event_type", "clock"}
+BY_COLUMN = {"campaign_id__exact", "worker__exact"}
 
 
 def test_a_filter_that_cannot_be_read_matches_nothing(redis: Redis) -> None:
@@ -78,6 +82,42 @@ def test_a_filter_that_cannot_be_read_matches_nothing(redis: Redis) -> None:
                 assert open_list(model_admin, f"{name}=").queryset.count() == 2, name
 
     assert tried >= {"advance", "failure", "waits", "due_at_to", "status", "handler__id__exact", "groups__id__exact"}
+
+
+@pytest.mark.parametrize(
+    ("name", "parameter"),
+    [
+        ("jobs_job", "state"),
+        ("jobs_job", "type"),
+        ("jobs_job", "waits"),
+        ("jobs_job", "from"),
+        ("jobs_job", "advance"),
+        ("jobs_crontask", "enabled__exact"),
+        ("jobs_campaignclock", "is_active__exact"),
+        ("jobs_schedulerow", "clock__exact"),
+        ("jobs_schedulerow", "event_type"),
+        ("auth_user", "groups__id__exact"),
+        ("monitoring_alert", "status"),
+        ("monitoring_alert", "severity__exact"),
+        ("monitoring_delivery", "status__exact"),
+        ("monitoring_delivery", "handler__id__exact"),
+        ("jobs_upcoming", "type"),
+        ("jobs_upcoming", "source"),
+    ],
+)
+def test_every_filter_says_that_its_value_is_unknown(
+    admin_client: Client, redis: Redis, name: str, parameter: str
+) -> None:
+    """Chosen in the filter, so that it can be cleared, and named where nothing matches; in no other list."""
+    fill()
+    url = reverse(f"admin:{name}" if name == "jobs_upcoming" else f"admin:{name}_changelist")
+    page, plain = (admin_client.get(where).content.decode() for where in (f"{url}?{parameter}=424242", url))
+
+    assert re.search(r"Unknown in a filter: [\w ]+: 424242\. So nothing matches\.", page)
+    if parameter != "state":  # its tabs
+        assert re.search(r"(selected|bg-primary|font-semibold|checked)[^>]*>\s*(<[^>]*>\s*)*424242 \(unknown\)", page)
+    assert "(unknown)" not in plain
+    assert "Unknown in" not in plain
 
 
 def make_advance(campaign: str) -> WorldAdvance:
@@ -111,7 +151,7 @@ def test_what_retention_takes_between_dry_run_and_confirmation_does_not_widen_th
     assert not Job.objects.filter(state=State.CANCELLED).exists()
     listed = admin_client.get(where)
     assert listed.context["cl"].result_count == 0
-    assert f"{gone} (gone)" in listed.content.decode()
+    assert f"{gone} (unknown)" in listed.content.decode()
 
 
 @pytest.mark.parametrize("where", ["advance=99", "failure=GONE", "waits=GONE", "due_at_to=yesterday", "nonsense=1"])

@@ -16,17 +16,18 @@ from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.translation import gettext, gettext_lazy, ngettext
 from unfold.admin import ModelAdmin
-from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminSplitDateTimeWidget
+from unfold.widgets import UnfoldAdminSelectWidget
 
 from jobs.cron import tasks as cron_tasks
 from jobs.errors import InvalidJob
 from jobs.models import CronFiring, CronTask, Job
 from jobs.registry import all_types
 from ops.admin import operator_action
-from ops.admin.base import UntilForm, actor_of, read_key, reason_field, redirect
+from ops.admin.base import actor_of, read_key, redirect
+from ops.admin.cron_form import FIELDS, CronTaskForm, DisableForm
 from ops.admin.filtered_list import FilteredAdmin
-from ops.admin.guarded_form import GuardedAdmin, GuardedModelForm
-from ops.admin.payload_form import JSONField, SplitMomentField
+from ops.admin.guarded_form import GuardedAdmin
+from ops.admin.payload_form import JSONField
 from ops.labels import label
 from ops.reads import cron as cron_page
 from scheduler_project import cron_words
@@ -36,75 +37,7 @@ if TYPE_CHECKING:
 else:
     CronTaskAdminBase = ModelAdmin
 
-_FIELDS: Final = (
-    "name",
-    "expression",
-    "time_zone",
-    "type",
-    "campaign_id",
-    "payload",
-    "priority",
-    "misfire",
-    "enabled",
-    "disabled_until",
-)
 _UNDO: Final = "ops.undo"  #: of the request: from save_model to the message about it, which Django writes
-
-
-class CronTaskForm(GuardedModelForm):
-    disabled_until = SplitMomentField(
-        required=False,
-        label=gettext_lazy("Re-enable at"),
-        widget=UnfoldAdminSplitDateTimeWidget(),
-    )
-    reason = reason_field(max_length=cron_tasks.LONGEST_REASON, label=gettext_lazy("Reason for change"))
-
-    class Meta:
-        model = CronTask
-        fields = _FIELDS
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        live = {
-            "hx-get": reverse("admin:jobs_crontask_preview"),
-            "hx-trigger": "input changed delay:250ms",
-            "hx-target": "#cron-preview",
-            "hx-include": "[name=expression], [name=time_zone]",
-        }
-        for name in ("expression", "time_zone"):
-            if name in self.fields:
-                self.fields[name].widget.attrs |= live | {"autocomplete": "off", "spellcheck": "false"}
-        if "time_zone" in self.fields:
-            self.fields["time_zone"].widget.attrs["list"] = "time-zones"
-        if "disabled_until" in self.fields:
-            zone = timezone.get_current_timezone_name()
-            self.fields["disabled_until"].help_text = gettext(
-                "Time zone: %(zone)s. Leave empty to re-enable it manually."
-            ) % {"zone": zone}
-
-    def _post_clean(self) -> None:
-        """Report an expression, time zone, type or payload that can never fire under its field."""
-        super()._post_clean()  # type: ignore[misc]
-        try:
-            cron_tasks.validate(self.instance)
-        except forms.ValidationError as bad:
-            self._update_errors(bad)  # type: ignore[attr-defined]
-
-    def clean_disabled_until(self) -> Any:
-        """Only a new value must be in the future."""
-        until = self.cleaned_data["disabled_until"]
-        if until and "disabled_until" in self.changed_data:
-            try:
-                cron_tasks.check_until(until)
-            except ValueError as bad:
-                raise forms.ValidationError(gettext("Not saved: %(reason)s.") % {"reason": bad}) from None
-        return until
-
-
-class DisableForm(UntilForm):
-    """The task keeps its reason, in a shorter column."""
-
-    reason = reason_field(max_length=cron_tasks.LONGEST_REASON)
 
 
 @admin.register(CronTask)
@@ -167,7 +100,7 @@ class CronTaskAdmin(FilteredAdmin, GuardedAdmin, CronTaskAdminBase):
 
     def get_fields(self, request: HttpRequest, obj: CronTask | None = None) -> Any:
         """The reason only for users who may change the task."""
-        return (*_FIELDS, "reason") if self.has_change_permission(request, obj) else _FIELDS
+        return (*FIELDS, "reason") if self.has_change_permission(request, obj) else FIELDS
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "type":
@@ -218,7 +151,7 @@ class CronTaskAdmin(FilteredAdmin, GuardedAdmin, CronTaskAdminBase):
             if before:  # it may have fired since the form was read
                 obj.last_fired_at = before.last_fired_at
             super().save_model(request, obj, form, change)
-            names = cron_tasks.SETTINGS if change else [name for name in form.changed_data if name in _FIELDS]
+            names = cron_tasks.SETTINGS if change else [name for name in form.changed_data if name in FIELDS]
             pairs = {name: (getattr(before, name, None), getattr(obj, name)) for name in names}
             changes = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
             if changes:

@@ -63,7 +63,7 @@ KEPT: Final[Mapping[str, tuple[str, ...]]] = {
     "monitoring/alerting/channels/apprise_url.py": ("Apprise",),
     "monitoring/alerting/channels/slack.py": ("Slack",),
     "scheduler_project/cron_words.py": ("day of week",),
-    "ops/admin/cron.py": ("input changed delay:250ms",),
+    "ops/admin/cron_form.py": ("input changed delay:250ms",),
     "ops/admin/export.py": ("text/csv; charset=utf-8", 'attachment; filename="jobs-{}.{}"'),
     "ops/admin/main_api.py": ("manage.py check_main_api",),
     # keys, and words of other layers that are translated where they are shown

@@ -33,13 +33,17 @@ class DueEntity(msgspec.Struct, Generic[E_], frozen=True):
 def as_standing(
     entity: Settlement | Structure, events: Iterable[str], known: Mapping[str, Moment], seen: Moment
 ) -> Entity[Any]:
-    """The entity for the rules of the world; `known` is what its schedule has, `seen` the time of its first sight."""
+    """The entity for the rules of the world; `known` is what its schedule has, `seen` the time of its first sight.
+
+    It was read by itself: what a list shows may be older than its schedule.
+    """
     variables = entity.variables if isinstance(entity.variables, dict) else {}
     kind = type(seen)
     anchors: dict[str, Any] = {}
     for event in events:
         begun = known.get(event)
-        anchors[event] = anchor_of(event, variables, begun if isinstance(begun, kind) else None, seen)
+        begun = begun if isinstance(begun, kind) else None
+        anchors[event] = anchor_of(event, variables, begun, seen, is_current=True)
     return Entity(
         id=entity.id, level=entity.level, variables=variables, anchors=anchors, type=getattr(entity, "type", "")
     )

@@ -99,19 +99,29 @@ class Advanced(Generic[M]):
         self.next[event] = Next(moment_at(anchor, kind), interval_of(ticks), None if never else moment_at(due, kind))
 
 
-def anchor_of(event: str, variables: Mapping[str, Any], known: M | None, seen: M) -> M:
+def anchor_of(
+    event: str, variables: Mapping[str, Any], known: M | None, seen: M, *, is_current: bool = False
+) -> M:
     """From when the interval of `event` counts: the last time it was due, else `seen`, the time of its first sight.
 
     `known` is what the schedule has of it. A new construction has no past: an earlier one's mark is not its beginning.
+    `is_current`: the variables are no older than the schedule. Marks that are all before `known` are those of a backup
+    then, from which the main API was restored: what the schedule knows has not happened.
     """
     kind = type(seen)
     mark = read_mark(variables, event, kind)
-    if known is not None:
-        return max(known, mark) if mark is not None else known
-    if event == StructureEvent.CONSTRUCTION_COMPLETE:
-        return seen
+    if known is not None and mark is not None and mark >= known:
+        return mark
+    if event == StructureEvent.CONSTRUCTION_COMPLETE or (known is not None and not is_current):
+        return known or seen
+    last = _last_mark(event, mark, variables, kind) or known or seen
+    return last if known is None or last < known else known
+
+
+def _last_mark(event: str, mark: M | None, variables: Mapping[str, Any], kind: type[M]) -> M | None:
+    """The last mark of the event, and of those that it begins with."""
     marks = [mark, *(read_mark(variables, other, kind) for other in _STARTS_AT.get(event, ()))]
-    return max((one for one in marks if one is not None), default=seen)
+    return max((one for one in marks if one is not None), default=None)
 
 
 def next_due_of(anchor: M, interval: timedelta, variables: Mapping[str, Any]) -> M | None:

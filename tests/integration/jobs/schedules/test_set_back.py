@@ -7,10 +7,14 @@ import pytest
 from django.utils import timezone
 from redis import Redis
 
+from jobs import service
 from jobs.models import AdvanceSource, Job, ScheduleRow
 from jobs.schedules.advances import react
+from jobs.schedules.firing import fire_wall_rows
 from jobs.states import State
 from jobs.world.clock import WorldTime
+from jobs.world.growth import GrowthType
+from jobs.world.maintenance import StructureEvent
 from tests.support.advancing import CAMPAIGN, advance, entities, recalculate
 from tests.support.servers import SandboxApi
 from tests.support.working import work
@@ -58,6 +62,33 @@ def test_what_was_lost_is_applied_again(redis: Redis, sandbox: SandboxApi, steps
             hear(sandbox, redis)
         assert mine(sandbox) == was
     assert not Job.objects.exclude(state__in=[State.SUCCEEDED, State.SKIPPED]).exists()
+
+
+def test_on_the_wall_clock_the_next_job_applies_what_was_lost(redis: Redis, sandbox: SandboxApi) -> None:
+    """That clock does not go back. The marks show it: the world is soon the same as without the restore."""
+    begun = (timezone.now() - timedelta(hours=5, minutes=30)).isoformat()
+    marks = {"clock": "wall", **dict.fromkeys([*GrowthType, *StructureEvent], begun)}
+    backup = sandbox.world()
+    backup["campaigns"][CAMPAIGN]["currentWorldTime"] = None
+    for one in [*backup["settlements"].values(), *backup["structures"].values()]:
+        one["variables"] = {**one["variables"], "constructionDurationMinutes": 0, "schedulerMarks": marks}
+    worlds = []
+    for is_restored in (False, True):
+        ScheduleRow.objects.all().delete()
+        Job.objects.all().delete()
+        restore(sandbox, backup)
+        recalculate(redis)
+        if is_restored:
+            restore(sandbox, backup)
+            restored = mine(sandbox)
+            recalculate(redis)
+            assert mine(sandbox) == restored
+        while due := fire_wall_rows(timezone.now() + timedelta(hours=2)):
+            service.submit_followups(due, actor="scheduler", reason="due")
+            work(redis)
+        worlds.append(mine(sandbox))
+
+    assert worlds[0] == worlds[1]
 
 
 def test_a_clock_that_went_back_for_a_moment_changes_nothing(redis: Redis, sandbox: SandboxApi) -> None:

@@ -63,6 +63,7 @@ PLACED_COLUMNS: Final = (  # the columns of a stored schedule row that change
     "interval",
     "next_due",
     "fire_at",
+    "world_anchor",
     "job_type",
     "payload",
     "updated_at",

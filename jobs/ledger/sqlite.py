@@ -262,6 +262,7 @@ def _placed(r: ScheduleRow) -> tuple[Any, ...]:
         in_ticks(r.interval),
         r.next_due,
         r.fire_at,
+        r.world_anchor,
         r.job_type,
         as_json(r.payload),
         text_of(r.updated_at),

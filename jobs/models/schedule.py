@@ -52,6 +52,14 @@ class ScheduleRow(models.Model):
     fire_at = models.CharField(
         gettext_lazy("fires at"), max_length=32, blank=True, help_text=gettext_lazy("When the next job is submitted.")
     )
+    world_anchor = models.CharField(
+        gettext_lazy("began at world time"),
+        max_length=32,
+        blank=True,
+        default="",
+        db_default="",
+        help_text=gettext_lazy("Of a construction whose campaign shows world time no longer."),
+    )
     job_type = models.CharField(gettext_lazy("job type"), max_length=64)
     payload = models.JSONField(gettext_lazy("payload"), default=dict)
     updated_at = models.DateTimeField(auto_now=True)

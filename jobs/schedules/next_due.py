@@ -9,6 +9,7 @@ from jobs.models import ScheduleRow
 from jobs.run import Wanted
 from jobs.world.clock import Moment, clock_name, parse_moment, sortable
 from jobs.world.entity import anchor_of, next_due_of
+from jobs.world.maintenance import StructureEvent
 from scheduler_project.text import as_name, is_id
 
 
@@ -24,6 +25,7 @@ class StoredSchedule(msgspec.Struct):
     interval: timedelta
     next_due: str
     fire_at: str
+    world_anchor: str
     job_type: str
     payload: Any
 
@@ -33,7 +35,7 @@ def set_next_due(row: ScheduleRow | StoredSchedule, want: Wanted, reading: Momen
     seen.
     """
     clock = clock_name(reading)
-    known = parse_moment(clock, row.anchor) if row.anchor and row.clock == clock else None
+    known = _known(row, want, clock, reading)
     variables = want.variables if isinstance(want.variables, dict) else {}
     anchor = anchor_of(want.event_type, variables, known, reading)
     next_due = sortable(next_due_of(anchor, want.interval, variables))
@@ -41,5 +43,19 @@ def set_next_due(row: ScheduleRow | StoredSchedule, want: Wanted, reading: Momen
         row.fire_at = next_due
     row.household = want.household if is_id(want.household) else ""
     row.entity_id, row.event_type, row.entity_name = want.entity_id, want.event_type, as_name(want.entity_name)
+    if row.clock != clock:
+        row.world_anchor = row.anchor if row.clock == "world" and _is_construction(want) else ""
     row.clock, row.anchor, row.interval, row.next_due = clock, sortable(anchor), want.interval, next_due
     row.job_type, row.payload = want.job_type, want.payload
+
+
+def _known(row: ScheduleRow | StoredSchedule, want: Wanted, clock: str, reading: Moment) -> Moment | None:
+    """What is known of the event on this clock. World time may have been away, and a construction has no mark."""
+    if row.clock == clock:
+        return parse_moment(clock, row.anchor) if row.anchor else None
+    begun = parse_moment(clock, row.world_anchor) if clock == "world" and row.world_anchor else None
+    return begun if begun is not None and _is_construction(want) and sortable(begun) <= sortable(reading) else None
+
+
+def _is_construction(want: Wanted) -> bool:
+    return want.event_type == StructureEvent.CONSTRUCTION_COMPLETE

@@ -99,9 +99,7 @@ class Advanced(Generic[M]):
         self.next[event] = Next(moment_at(anchor, kind), interval_of(ticks), None if never else moment_at(due, kind))
 
 
-def anchor_of(
-    event: str, variables: Mapping[str, Any], known: M | None, seen: M, *, is_current: bool = False
-) -> M:
+def anchor_of(event: str, variables: Mapping[str, Any], known: M | None, seen: M, *, is_current: bool = False) -> M:
     """From when the interval of `event` counts: the last time it was due, else `seen`, the time of its first sight.
 
     `known` is what the schedule has of it. A new construction has no past: an earlier one's mark is not its beginning.

@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db.models import F
 from django.utils import timezone
 from redis import Redis
 
@@ -13,6 +14,7 @@ from jobs.models import CampaignClock, Job, ScheduleRow
 from jobs.schedules.firing import fire_wall_rows
 from jobs.schedules.recalculate import LOOKS
 from jobs.schedules.store import DatabaseSchedules
+from jobs.world.clock import WorldTime, sortable
 from tests.support.advancing import CAMPAIGN, advance, entities, hear, recalculate
 from tests.support.servers import SandboxApi
 from tests.support.working import work
@@ -43,7 +45,10 @@ def test_a_construction_goes_on_after_its_campaign_was_inactive(redis: Redis, sa
 
 
 def test_a_construction_goes_on_after_reads_without_world_time(redis: Redis, sandbox: SandboxApi) -> None:
-    """A campaign that has really lost it runs on the wall clock once it was read some times."""
+    """A campaign that has really lost it runs on the wall clock once it was read some times.
+
+    Once it shows world time again, its constructions go on from where they were: the time meanwhile counts.
+    """
     variables = {"isOperational": False, "constructionDurationMinutes": 60 * MONTH}
     sandbox.control("POST", "structures", {"id": BUILDING, "variables": variables})
     recalculate(redis)
@@ -65,6 +70,27 @@ def test_a_construction_goes_on_after_reads_without_world_time(redis: Redis, san
         service.run_now(waiting.all(), actor="test", reason="sooner")
         work(redis)
     assert set(ScheduleRow.objects.filter(campaign_id=CAMPAIGN).values_list("clock", flat=True)) == {"wall"}
+    assert row.get().anchor > "2020"
+    recalculate(redis)
+    later = WorldTime(WorldTime.parse(time).at + timedelta(hours=10))
+    change(sandbox, currentWorldTime=later.isoformat())
+    recalculate(redis)
+
+    assert row.values("clock", "anchor", "next_due").get() == was
+    growth = ScheduleRow.objects.get(entity_id=TOWN, event_type="POPULATION_GROWTH")
+    assert growth.anchor == sortable(later)
+
+
+def test_a_construction_begins_anew_where_world_time_is_before_it(redis: Redis, sandbox: SandboxApi) -> None:
+    """As after a restore from an old backup: it had not begun then."""
+    variables = {"isOperational": False, "constructionDurationMinutes": 60}
+    sandbox.control("POST", "structures", {"id": BUILDING, "variables": variables})
+    recalculate(redis)
+    ScheduleRow.objects.filter(campaign_id=CAMPAIGN).update(clock="wall", world_anchor=F("anchor"))
+    change(sandbox, currentWorldTime="0900-01-01T00:00:00.000Z")
+    recalculate(redis)
+
+    assert ScheduleRow.objects.get(entity_id=BUILDING).anchor == "0900-01-01T00:00:00.000000Z"
 
 
 def test_on_the_wall_clock_time_of_inactivity_is_made_up_for(redis: Redis, sandbox: SandboxApi, api: MainApi) -> None:

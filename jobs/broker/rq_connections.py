@@ -1,5 +1,9 @@
-"""Make django-rq connect as we do: on its own it knows no Sentinel URLs and keeps using a replaced master."""
+"""Make django-rq connect as we do: on its own it knows no Sentinel URLs and keeps using a replaced master.
 
+It also opens a connection for each queue that it is asked for, and one of its pages asks for each queue several times.
+"""
+
+from functools import cache
 from typing import Any
 
 from django_rq import connection_utils, cron, queues, utils
@@ -15,4 +19,10 @@ def install() -> None:
 
 
 def _connect(config: dict[str, Any], use_strict_redis: bool = False) -> Redis:
-    return connect(config["URL"])
+    return _shared(config["URL"])
+
+
+@cache
+def _shared(url: str) -> Redis:
+    """The connection pool of this process (thread-safe), and of each of its forks."""
+    return connect(url)

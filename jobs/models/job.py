@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy
 
 from jobs.models.choices import PRIORITIES
-from jobs.models.indexes import Inlined, OfOneState
+from jobs.models.indexes import Inlined, NewestLast, OfOneState
 from jobs.states import CANCELLABLE, WAITING, Priority, State
 from scheduler_project.text import LONGEST_ID, LONGEST_SUBJECT
 
@@ -154,8 +154,8 @@ class Job(models.Model):
             _index_of(State.DEAD, "type", name="by_type"),
             models.Index(fields=["finished_at"], name="job_finished", condition=Q(finished_at__isnull=False)),
             models.Index(fields=["state", "-id"], name="job_by_state"),
-            models.Index(fields=["campaign_id", "-id"], name="job_by_campaign"),
-            models.Index(fields=["type", "-id"], name="job_by_type"),
+            NewestLast(fields=["campaign_id", "-id"], name="job_by_campaign"),
+            NewestLast(fields=["type", "-id"], name="job_by_type"),
             models.Index(fields=["copy_of"], name="job_copies", condition=Q(copy_of__isnull=False)),
         ]
         permissions: ClassVar = [  # add_job is the permission to submit

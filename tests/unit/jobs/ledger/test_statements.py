@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 from django.db import connection
@@ -41,6 +42,12 @@ ASKED = [
     (Job.objects.in_state(State.RETRYING).order_by("due_at"), State.RETRYING),
     (Job.objects.in_state(State.RUNNING).filter(worker="w").order_by("started_at"), State.RUNNING),
     (Job.objects.in_state(State.RUNNING).filter(lease_until__lt=NOW).order_by("lease_until"), State.RUNNING),
+]
+NEWEST = [
+    (Job.objects.filter(state=State.SUCCEEDED.value).order_by("-id"), "job_by_state"),
+    (Job.objects.filter(state=State.SUCCEEDED.value, id__lt=UUID(int=9)).order_by("-id"), "job_by_state"),
+    (Job.objects.filter(campaign_id="c-1").order_by("-id"), "job_by_campaign"),
+    (Job.objects.filter(type="X").order_by("-id"), "job_by_type"),
 ]
 
 
@@ -82,6 +89,16 @@ def test_rounds_use_the_index_of_their_state(rows: QuerySet[Job], state: State) 
 
     assert f"USING INDEX job_{state.value.lower()} (state=?" in plan
     assert "SCAN jobs_job" not in plan
+
+
+@pytest.mark.skipif("connection.vendor != 'sqlite'")
+@pytest.mark.parametrize(("rows", "index"), NEWEST)
+def test_the_newest_are_read_from_the_end_of_their_index(rows: QuerySet[Job], index: str) -> None:
+    """A page of a list sorts nothing."""
+    plan = rows[:50].explain()
+
+    assert f"USING INDEX {index} (" in plan
+    assert "TEMP B-TREE" not in plan
 
 
 @pytest.mark.skipif("connection.vendor != 'sqlite'")

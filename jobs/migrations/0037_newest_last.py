@@ -27,7 +27,7 @@ def build_one_anew(_apps: Any, schema_editor: BaseDatabaseSchemaEditor) -> int:
 
 class Migration(migrations.Migration):
     atomic = False
-    dependencies = [("jobs", "0035_unknown_steps")]
+    dependencies = [("jobs", "0036_world_anchor")]
     operations = [
         migrations.SeparateDatabaseAndState(
             database_operations=[RunInBatches(build_one_anew)],

@@ -82,11 +82,13 @@ def test_slow_types_are_compared_with_yesterday(service: Service, visit: Visit) 
     assert clicks(page) == told("See which types are slower than yesterday")
 
 
+#: Of the browser's day, which begins before the server's.
 SLOW: Final = """
 from datetime import timedelta
+from zoneinfo import ZoneInfo
 from django.utils import timezone
 from jobs.models import OutcomeMinute
-midnight = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
+midnight = timezone.localtime(timezone=ZoneInfo("Europe/Berlin")).replace(hour=0, minute=0, second=0, microsecond=0)
 for at, run_ms in ((midnight, 900.0), (midnight - timedelta(days=1), 60.0)):
     OutcomeMinute.objects.create(minute=at, type="STRUCTURE_MAINTENANCE", outcome="SUCCEEDED", shard=79, jobs=100_000,
                                  run_ms=run_ms * 100_000, run_ms_max=run_ms, wait_ms=0, wait_ms_max=0)

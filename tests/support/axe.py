@@ -6,6 +6,7 @@ from typing import Final
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
+AXE: Final = Axe().axe_script  #: the script, for a window whose pages are looked at
 #: WCAG 2.1 A and AA, and what axe calls best practice: landmarks, the order of headings. No style sheet need be loaded
 #: again for them. Contrast takes most of axe's time: it is looked at by itself.
 _RULES: Final = {
@@ -81,13 +82,9 @@ _seen: Counter[str] = Counter()  # how often each look was looked at; one that h
 def violations(page: Page, without: list[str]) -> list[str]:
     """What axe finds wrong, of any impact, with the element, and what has too little contrast in light or in dark.
 
-    What is in the selectors of `without` is looked at for contrast only. The page begins in the theme that it has, and
-    stays in the other one: the next page can be loaded in that.
+    The page has the script AXE. What is in the selectors of `without` is looked at for contrast only. The page begins
+    in the theme that it has, and stays in the other one: the next page can be loaded in that.
     """
-    if not page.evaluate("'axe' in window"):
-        script = Axe().axe_script  # half a megabyte: it is sent once
-        page.add_init_script(script)
-        page.evaluate(script)
     begins_dark = page.evaluate(_THEME)
     found = _find_in_theme(page, without, dark=begins_dark)
     page.emulate_media(color_scheme="light" if begins_dark else "dark")

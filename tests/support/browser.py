@@ -57,9 +57,26 @@ def page_of(browser: Browser, url: str, session: str, *, theme: Any = "light", w
         reduced_motion="reduce",
     )
     context.set_default_timeout(PATIENCE_MS)
-    cookie: Any = {"name": "sessionid", "value": session, "url": url}
-    context.add_cookies([cookie])
-    return context.new_page()
+    page = context.new_page()
+    log_in(page, url, session)
+    return page
+
+
+def log_in(page: Page, url: str, session: str) -> None:
+    """Set the session cookie."""
+    page.context.add_cookies([{"name": "sessionid", "value": session, "url": url}])
+
+
+def leave(page: Page) -> None:
+    """Leave nothing in a window that is used again.
+
+    It stays on a page of the service: after one from elsewhere, Chromium would read its styles and scripts anew.
+    """
+    page.unroute_all(behavior="ignoreErrors")
+    page.context.clear_cookies()
+    page.emulate_media(color_scheme="light")
+    page.goto("/health/live")
+    page.evaluate("localStorage.clear(); sessionStorage.clear()")
 
 
 def open_palette(page: Page) -> None:

@@ -1,14 +1,14 @@
 """One service and one browser for all tests of this folder: tests/support/scheduling.py gives them to one worker."""
 
 from collections.abc import Iterator
-from typing import Any
+from contextlib import ExitStack
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, ConsoleMessage, Page
 from redis import Redis
 
 from jobs.main_api.cache import EFFECT
-from tests.support.browser import DeadEffect, Visit, chromium, page_of
+from tests.support.browser import WIDE, DeadEffect, Visit, chromium, leave, log_in, page_of
 from tests.support.service import Service, now
 
 
@@ -27,20 +27,37 @@ def browser() -> Iterator[Browser]:
         yield running
 
 
+@pytest.fixture(scope="package")
+def windows() -> list[Page]:
+    """Windows that nobody uses: a page in a new one costs three times the CPU."""
+    return []
+
+
 @pytest.fixture
-def visit(service: Service, browser: Browser) -> Iterator[Visit]:
-    """Opens a window with a logged-in user."""
-    opened: list[Page] = []
+def visit(service: Service, browser: Browser, windows: list[Page]) -> Iterator[Visit]:
+    """Opens a window with a logged-in user, and a script that runs before those of each page."""
     refused: list[str] = []
 
-    def begin(name: str, session: str = "", **how: Any) -> Page:
-        opened.append(page_of(browser, service.url, session or service.sessions[name], **how))
-        opened[-1].on("console", lambda said: refused.append(said.text) if "Policy" in said.text else None)
-        return opened[-1]
+    def listen(said: ConsoleMessage) -> None:
+        if "Policy" in said.text:
+            refused.append(said.text)
 
-    yield begin
-    for page in opened:
-        page.context.close()
+    with ExitStack() as ends:
+
+        def begin(name: str, session: str = "", *, width: int = WIDE, script: str = "") -> Page:
+            cookie = session or service.sessions[name]
+            page = windows.pop() if windows else page_of(browser, service.url, cookie)
+            ends.callback(windows.append, page)
+            ends.callback(leave, page)
+            log_in(page, service.url, cookie)
+            page.set_viewport_size({"width": width, "height": 900})
+            page.on("console", listen)
+            ends.callback(page.remove_listener, "console", listen)
+            if script:
+                ends.enter_context(page.add_init_script(script))
+            return page
+
+        yield begin
     service.sandbox.control("DELETE", "faults")
     assert refused == []  # by Content-Security-Policy or Permissions-Policy, on no page of any story
 

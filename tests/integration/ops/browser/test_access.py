@@ -5,7 +5,7 @@ from typing import Final
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support.axe import violations
+from tests.support.axe import AXE, violations
 from tests.support.browser import IN_BROWSER, NARROW, DeadEffect, Visit
 from tests.support.people import JOBS
 from tests.support.service import Service
@@ -61,7 +61,7 @@ def test_a_failed_effect_is_found_and_retried_by_keyboard(
 
 def test_a_phone_s_menu_is_opened_and_closed_by_buttons(visit: Visit) -> None:
     """The focus goes into it and comes back; Escape closes it too. It breaks no rule of axe."""
-    page = visit("olga", width=NARROW)
+    page = visit("olga", width=NARROW, script=AXE)
     page.goto(JOBS)
     menu, close = page.get_by_role("button", name="Menu", exact=True), page.get_by_role("button", name="Close the menu")
     assert menu.get_attribute("aria-expanded") == "false"
@@ -81,7 +81,7 @@ def test_a_phone_s_menu_is_opened_and_closed_by_buttons(visit: Visit) -> None:
 def test_a_job_is_three_lines_on_a_phone(service: Service, visit: Visit, dead_effect: DeadEffect) -> None:
     """What it is, its state and when, its campaign and its error; the same cells as on a wide screen."""
     job = dead_effect("effect-2-1", "campaign-2")
-    page = visit("olga", width=NARROW)
+    page = visit("olga", width=NARROW, script=AXE)
     page.goto(f"{JOBS}?q={job}")
     row = page.locator("tr.data-row")
     box = row.bounding_box()
@@ -100,7 +100,7 @@ def test_a_job_is_three_lines_on_a_phone(service: Service, visit: Visit, dead_ef
 
 def test_pages_without_the_menu_break_no_rule(visit: Visit) -> None:
     """The login, a page that is not there, and one that is refused."""
-    page = visit("vic")
+    page = visit("vic", script=AXE)
     faults = []
     for where in ("/admin/nothing/", "/nothing/", f"{JOBS}add/"):
         page.goto(where)

@@ -18,8 +18,7 @@ COUNT: Final = """addEventListener("click", (event) => {
 
 def begin(visit: Visit, address: str = "/admin/") -> Page:
     """A window that counts its clicks, from the dashboard on."""
-    page = visit("olga")
-    page.add_init_script(COUNT)
+    page = visit("olga", script=COUNT)
     page.goto(address)
     return page
 

@@ -189,8 +189,7 @@ def test_without_a_stream_a_page_polls(service: Service, visit: Visit) -> None:
 def test_a_hidden_tab_keeps_no_stream(service: Service, visit: Visit) -> None:
     """It closes its stream, and catches up when it is shown again."""
     job = later(service)
-    page = visit("olga")
-    page.add_init_script(SPY)
+    page = visit("olga", script=SPY)
     page.goto(f"{JOBS}{job}/change/")
     mark(page)
     show_tab(page, "hidden")

@@ -1,9 +1,10 @@
 """What stays of a part of a page when it changes into what the server sent anew."""
 
+from collections.abc import Iterator
 from typing import Final
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Page
 
 from tests.support.browser import IN_BROWSER
 from tests.support.servers import ROOT
@@ -69,11 +70,17 @@ CASES: Final = {
 }
 
 
+@pytest.fixture(scope="module")
+def page(browser: Browser) -> Iterator[Page]:
+    """A window without the service."""
+    with browser.new_page() as opened:
+        yield opened
+
+
 @pytest.mark.parametrize("case", CASES)
-def test_a_part_keeps(browser: Browser, case: str) -> None:
+def test_a_part_keeps(page: Page, case: str) -> None:
     """The same elements, with all that somebody did to them."""
     old, act, fresh, holds = CASES[case]
-    page = browser.new_page()
     page.set_content(f"<div id=part>{old}</div>")
     page.add_script_tag(path=MORPH)
     page.evaluate("window.part = document.getElementById('part')")
@@ -85,4 +92,3 @@ def test_a_part_keeps(browser: Browser, case: str) -> None:
     )
 
     assert page.evaluate(holds), page.inner_html("#part")
-    page.close()

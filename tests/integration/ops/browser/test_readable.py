@@ -1,6 +1,6 @@
 """Everybody can read every page: WCAG 2.1 A and AA, axe's best practices, and nothing wider than a phone."""
 
-from tests.support.axe import violations
+from tests.support.axe import AXE, violations
 from tests.support.browser import IN_BROWSER, NARROW, WIDE, DeadEffect, Visit, open_palette
 from tests.support.people import JOBS
 from tests.support.service import Service, now
@@ -50,7 +50,7 @@ def test_every_page_is_accessible(service: Service, visit: Visit, dead_effect: D
     job = dead_effect("effect-2-3", "campaign-2")
     held_back = CLOCK + HELD_BACK.format(pause="pause", breaker="open", clock="start")
     service.shell(held_back)
-    page = visit("ann")
+    page = visit("ann", script=AXE)
     page.goto("/admin/")
     links = page.locator("nav a[href^='/admin/']").evaluate_all("all => all.map(a => a.pathname)")
     more = [
@@ -97,7 +97,7 @@ def test_every_page_is_accessible(service: Service, visit: Visit, dead_effect: D
 def test_menus_and_dialogs_are_accessible(service: Service, visit: Visit) -> None:
     """No rule of axe is broken by action bar, filters, palette and its results, a chooser, a drawn forecast."""
     service.submit("EVENT_EXPIRATION", "campaign-2", {}, dueAt=now())
-    page, faults = visit("ann"), []
+    page, faults = visit("ann", script=AXE), []
     page.goto(JOBS)
     page.locator("#action-toggle").check()
     page.select_option("select[name=action]", "cancel")

@@ -26,6 +26,7 @@ from jobs.models import CampaignClock, Job, Pause, PauseKind
 from jobs.registry import all_types
 from jobs.states import Priority
 from scheduler_project import text
+from scheduler_project.fixed_query import FixedQuery
 from scheduler_project.links import page
 
 log = structlog.get_logger(__name__)
@@ -175,9 +176,7 @@ def find(kind: str, name: str) -> Pause | None:
 def active() -> list[Pause]:
     """Return the current pauses, oldest first, with `campaign_name`; one query."""
     now = timezone.now()
-    return list(
-        _with_campaign_names(Pause.objects.filter(Q(until=None) | Q(until__gt=now), ended_at=None).order_by("id"))
-    )
+    return [one for one in Pause.objects.raw(*_NOT_ENDED.sql) if one.until is None or one.until > now]
 
 
 def history(most: int = 30) -> list[Pause]:
@@ -188,6 +187,9 @@ def history(most: int = 30) -> list[Pause]:
 def _with_campaign_names(found: QuerySet[Pause]) -> Any:
     name = Subquery(CampaignClock.objects.filter(pk=OuterRef("name")).values("name"))
     return found.annotate(campaign_name=Case(When(kind=PauseKind.CAMPAIGN, then=name)))
+
+
+_NOT_ENDED: Final = FixedQuery(lambda: _with_campaign_names(Pause.objects.filter(ended_at=None).order_by("id")))
 
 
 def campaigns() -> frozenset[str]:

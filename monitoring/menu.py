@@ -7,6 +7,7 @@ from django.utils.translation import gettext
 
 from monitoring.models import Alert
 from ops.menu import Group, add_badge, add_group
+from scheduler_project.fixed_query import FixedQuery
 
 MOST: Final = 100  #: the badge stops counting here
 
@@ -32,7 +33,12 @@ def group(user: Any) -> Group:
 
 def count_open() -> int:
     """Return the number of open, unacknowledged alerts, up to MOST."""
-    return Alert.objects.filter(resolved_at=None, acknowledged_at=None)[:MOST].count()
+    return len(_OPEN.rows())
+
+
+_OPEN: Final = FixedQuery(
+    lambda: Alert.objects.filter(resolved_at=None, acknowledged_at=None).order_by().values_list("pk")[:MOST]
+)
 
 
 def open_badge(request: HttpRequest) -> str:

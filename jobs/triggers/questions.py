@@ -1,6 +1,7 @@
 """The public interface of questions about events: one is open until somebody answers it, or its deadline passes."""
 
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Final
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from jobs.models import EventQuestion, Job
 from jobs.models.event import LONGEST_TYPE
 from jobs.states import ENDED, State
 from scheduler_project import text
+from scheduler_project.fixed_query import FixedQuery
 from scheduler_project.links import page
 
 log = structlog.get_logger(__name__)
@@ -30,7 +32,7 @@ def find_open(most: int) -> list[EventQuestion]:
 
 
 def count_open(most: int) -> int:
-    return _open().order_by()[:most].count()
+    return len(_first_open(most).rows())
 
 
 def find_answered(most: int) -> list[EventQuestion]:
@@ -108,6 +110,11 @@ def _open() -> QuerySet[EventQuestion]:
     """Without those of jobs that were cancelled."""
     waiting = Job.objects.filter(pk=OuterRef("pk")).exclude(state__in=ENDED)
     return EventQuestion.objects.open().filter(Exists(waiting))
+
+
+@cache
+def _first_open(most: int) -> FixedQuery:
+    return FixedQuery(lambda: _open().order_by().values_list("pk")[:most])
 
 
 def _answer(job_id: UUID, *, yes: bool, by: str, reason: str) -> bool:

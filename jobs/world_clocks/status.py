@@ -17,6 +17,7 @@ from jobs.world_clocks.settings import Settings
 from jobs.world_clocks.words import describe, describe_rate
 from scheduler_project.durations import duration_in_words as duration
 from scheduler_project.durations import exact_duration
+from scheduler_project.fixed_query import FixedQuery
 
 _ORDER: Final = (ClockState.RUNNING, ClockState.PAUSED, ClockState.OFF)
 
@@ -130,10 +131,19 @@ def read_one(campaign: CampaignClock, now: datetime, hours_per_day: int) -> Stat
 def count() -> Mapping[str, int]:
     """Clocks that are on, by state: running, waiting (running, but something holds it up) and paused. One query."""
     found: Counter[str] = Counter(running=0, waiting=0, paused=0)
-    on = WorldClock.objects.exclude(state=ClockState.OFF).order_by()
-    for state, waits, clocks in on.values_list("state", "waits").annotate(n=Count("pk")):
+    for state, waits, clocks in _ON.rows():
         found["waiting" if waits else state] += clocks
     return found
+
+
+_ON: Final = FixedQuery(
+    lambda: (
+        WorldClock.objects.exclude(state=ClockState.OFF)
+        .order_by()
+        .values_list("state", "waits")
+        .annotate(n=Count("pk"))
+    )
+)
 
 
 def _status(clock: WorldClock, campaign: Any, now: datetime) -> Status:

@@ -1,6 +1,6 @@
 """The alerts' part of the admin's menu."""
 
-from typing import Any, Final
+from typing import Final
 
 from django.http import HttpRequest
 from django.utils.translation import gettext
@@ -10,23 +10,24 @@ from ops.menu import Group, add_badge, add_group
 from scheduler_project.fixed_query import FixedQuery
 
 MOST: Final = 100  #: the badge stops counting here
+SEE: Final = ("jobs.view_job", "jobs.manage_alerts")  #: one of them is enough to see alerts
 
 
 def register() -> None:
     """Add the alerts' pages to the menu, with a badge for open alerts."""
     add_group(group)
-    add_badge("admin:monitoring_alert_changelist", open_badge, "jobs.view_job", "jobs.manage_alerts")
+    add_badge("admin:monitoring_alert_changelist", open_badge, *SEE)
 
 
-def group(user: Any) -> Group:
+def group() -> Group:
     """Return the group; users who manage alerts see it even if they may not see jobs."""
-    see = "jobs.view_job" if user.has_perm("jobs.view_job") else "jobs.manage_alerts"
+    manage = ("jobs.manage_alerts",)
     return (
         gettext("Alerts"),
         [
-            (gettext("Alerts"), "admin:monitoring_alert_changelist", "notifications", see),
-            (gettext("Alert handlers"), "admin:monitoring_alerthandler_changelist", "campaign", "jobs.manage_alerts"),
-            (gettext("Deliveries"), "admin:monitoring_delivery_changelist", "outbox", see),
+            (gettext("Alerts"), "admin:monitoring_alert_changelist", "notifications", SEE),
+            (gettext("Alert handlers"), "admin:monitoring_alerthandler_changelist", "campaign", manage),
+            (gettext("Deliveries"), "admin:monitoring_delivery_changelist", "outbox", SEE),
         ],
     )
 

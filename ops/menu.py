@@ -4,18 +4,19 @@ Not in ops/admin, which cannot be imported before all apps are ready: apps regis
 """
 
 from collections.abc import Callable
-from typing import Any
+from functools import cache
 
 from django.http import HttpRequest
 from django.urls import reverse
 
-Group = tuple[str, list[tuple[str, str, str, str]]]  #: title; name, page, icon and permission of each link
-groups: list[Callable[[Any], Group]] = []
+#: Title; name, page and icon of each link, and the permissions of which one is enough to see it.
+Group = tuple[str, list[tuple[str, str, str, tuple[str, ...]]]]
+groups: list[Callable[[], Group]] = []
 badges: dict[str, tuple[Callable[[HttpRequest], str], tuple[str, ...]]] = {}  #: and who may see it
 
 
-def add_group(group: Callable[[Any], Group]) -> None:
-    """Show a group of links; `group` gets the user. A second call with the same function changes nothing."""
+def add_group(group: Callable[[], Group]) -> None:
+    """Show a group of links; `group` is called once for each language. A second call with it changes nothing."""
     if group not in groups:
         groups.append(group)
 
@@ -27,7 +28,7 @@ def add_badge(page: str, badge: Callable[[HttpRequest], str], *permissions: str)
 
 def find_badges(request: HttpRequest) -> dict[str, str]:
     """The badges that the user may see, by the addresses of their pages."""
-    may = request.user.has_perm
+    may = cache(request.user.has_perm)
     return {reverse(page): read_badge(request, page) for page, (_, allowed) in badges.items() if any(map(may, allowed))}
 
 

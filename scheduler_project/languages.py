@@ -3,18 +3,20 @@
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final, Generic, TypeVar
 
 from django.conf import settings
 from django.conf.locale import LANG_INFO
 from django.http import HttpRequest, HttpResponse
+from django.urls import get_script_prefix
 from django.utils import translation
-from django.utils.translation import to_language, trans_real
+from django.utils.translation import get_language, to_language, trans_real
 
 ENGLISH: Final = "en-gb"  #: the language of the source
 FOLDER: Final = Path(__file__).resolve().parent.parent / "locale"
 _REMEMBERED: Final = 10_000  #: texts of a web process; there are some thousand
 _COMPILED: Final = "*/LC_MESSAGES/django.mo"
+T = TypeVar("T")
 
 
 def languages(folder: Path = FOLDER) -> list[tuple[str, str]]:
@@ -47,3 +49,26 @@ def activate(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[H
             return get_response(request)
 
     return serve
+
+
+class PerLanguage(Generic[T]):
+    """Keeps what every page of a language has: texts, and URLs, which begin with URL_PREFIX."""
+
+    _edition: ClassVar = 0
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[str | None, int], T] = {}
+
+    def get(self, make: Callable[[], T]) -> T:
+        """Return what `make` has made once."""
+        if get_script_prefix() != f"{settings.URL_PREFIX}/":
+            return make()  # a proxy's own prefix, or a thread without any
+        key = get_language(), self._edition
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
+
+    @classmethod
+    def forget(cls) -> None:
+        """Make all of it again: a language says something else now."""
+        cls._edition += 1

@@ -13,6 +13,8 @@ from django.conf import settings
 from django.test import override_settings
 from django.utils.translation import override, trans_real
 
+from scheduler_project.languages import PerLanguage
+
 OPENS, CLOSES = "⟦", "⟧"
 #: Attributes that people read; of the rest of data-*, whatever has words.
 READ: Final = frozenset({"title", "aria-label", "aria-description", "placeholder", "alt", "label", "data-label"})
@@ -54,8 +56,10 @@ def brackets(padding: float = 0) -> Iterator[None]:
     unchanged = {"LANGUAGE_CODE": settings.LANGUAGE_CODE}  # set again: Django then forgets the language of threads
     with override_settings(**unchanged), pytest.MonkeyPatch.context() as patch:
         patch.setattr(trans_real, "translation", lambda _code: language)
+        PerLanguage.forget()
         with override_settings(**unchanged), override(settings.LANGUAGE_CODE):
             yield
+    PerLanguage.forget()
 
 
 class Untranslated(HTMLParser):

@@ -13,7 +13,7 @@ ORIGINALS: Final = Path(unfold.__file__).parent / "templates"
 #: The digest of each original that its copy was last compared with.
 COMPARED: Final = {
     "admin/base.html": "2ce9250b3c649e3a",
-    "unfold/helpers/app_list_badge.html": "bc002ff5a001fd04",
+    "unfold/helpers/app_list.html": "6ab83ac498b2f50f",
     "unfold/helpers/empty_results.html": "5f4727a37a99da76",
     "unfold/helpers/header_title.html": "b126ed2ab9ca1680",
     "unfold/helpers/messages.html": "9e37d808b5122af1",
@@ -21,6 +21,7 @@ COMPARED: Final = {
     "unfold/helpers/navigation_user.html": "4c9ba58b3f215326",
     "unfold/helpers/site_icon.html": "e35b87d138cd96c9",
     "unfold/helpers/welcomemsg.html": "e8eab02522ba2319",
+    "unfold/layouts/skeleton.html": "66af9f0bb45f98ba",
     "unfold/layouts/unauthenticated.html": "768501529f1a8dae",
 }
 

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 from django.http import HttpRequest, HttpResponse
-from django.utils.translation import gettext, trans_real
+from django.test.utils import override_script_prefix
+from django.utils.translation import gettext, override, trans_real
 from marshmallow import ValidationError
 
 from scheduler_project import variable_checks
-from scheduler_project.languages import FOLDER, activate, languages
+from scheduler_project.languages import FOLDER, PerLanguage, activate, languages
 from tests.support.catalogues import needs_gettext, stale
 from tests.support.servers import ROOT
 
@@ -78,3 +79,25 @@ def test_a_text_is_looked_up_once() -> None:
 
     assert set(pages) == {b"said by nobody else"}
     assert remembered.hits >= 2
+
+
+def test_what_all_pages_have_is_made_once_for_each_language() -> None:
+    """A proxy may have put its own prefix before the URLs of one page."""
+    made: list[str] = []
+    kept = PerLanguage[int]()
+
+    def make() -> int:
+        made.append("")
+        return len(made)
+
+    with override_script_prefix("/"):
+        english = [kept.get(make), kept.get(make)]
+        with override("de"):
+            german = kept.get(make)
+        with override_script_prefix("/elsewhere/"):
+            elsewhere = [kept.get(make), kept.get(make)]
+        again = kept.get(make)
+        PerLanguage.forget()
+        anew = kept.get(make)
+
+    assert (english, german, elsewhere, again, anew) == ([1, 1], 2, [3, 4], 1, 5)

@@ -1,0 +1,54 @@
+"""What stands around every page: its menu, and parts that are the same on all pages."""
+
+from functools import lru_cache
+from typing import Any, Final
+
+from django import template
+from django.template.base import NodeList, Parser, Token
+from django.template.loader import render_to_string
+from django.utils.safestring import SafeString
+
+from scheduler_project.languages import PerLanguage
+
+register = template.Library()
+_MENUS: Final = 200  #: few, but for their badges: one for each page and each set of permissions
+
+
+@register.simple_tag(takes_context=True)
+def menu(context: Any) -> SafeString:
+    """The menu's groups and links. A menu like this one is rendered once."""
+    return _render(
+        tuple(
+            (group["title"], group["separator"], *(tuple(item.items()) for item in group["items"]))
+            for group in context["sidebar_navigation"]
+        )
+    )
+
+
+@lru_cache(_MENUS)
+def _render(groups: tuple[Any, ...]) -> SafeString:
+    shown = [
+        {"title": title, "separator": separator, "links": [dict(item) for item in items]}
+        for title, separator, *items in groups
+    ]
+    return render_to_string("ops/menu.html", {"groups": shown})
+
+
+@register.tag
+def once(parser: Parser, _token: Token) -> template.Node:
+    """Render the block for the first page of a language, and show the same on all others.
+
+    It may use nothing of the request, nor blocks that a page replaces.
+    """
+    nodes = parser.parse(("endonce",))
+    parser.delete_first_token()
+    return _Once(nodes)
+
+
+class _Once(template.Node):
+    def __init__(self, nodelist: NodeList) -> None:
+        self.nodelist = nodelist
+        self._kept = PerLanguage[SafeString]()
+
+    def render(self, context: template.Context) -> SafeString:
+        return self._kept.get(lambda: self.nodelist.render(context))

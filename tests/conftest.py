@@ -24,6 +24,7 @@ from whitenoise.responders import StaticFile
 from api import wrong_tokens
 from jobs import counters, overrides
 from jobs.main_api.client import MainApi, main_api
+from jobs.processes.loop import YOUNG_OBJECTS
 from monitoring import health
 from monitoring.metrics import TOTALS
 from tests.support import database, seed
@@ -41,8 +42,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """The garbage collector need not scan three thousand tests and all modules again and again."""
+    """The garbage collector need not scan three thousand tests and all modules, and runs as often as in a process."""
     gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS)
     gc.enable()
 
 

@@ -138,6 +138,13 @@ def test_no_secret_reaches_the_log(as_json: bool) -> None:
         assert secret not in said
 
 
+def test_every_line_is_json_without_a_secret() -> None:
+    """Whatever the secrets and the events: numbers that are secrets, secrets that look like JSON, odd objects."""
+    ended = forked.run("-m", "tests.support.log_law", variables={})
+
+    assert ended.returncode == 0, ended.stdout[-5000:] + ended.stderr[-5000:]
+
+
 @pytest.mark.parametrize("level", ["error", "warn", "info", "debug", "verbose"])
 def test_every_level_of_the_predecessor_works(level: str) -> None:
     """With everything above it, and nothing below."""

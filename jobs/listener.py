@@ -67,7 +67,7 @@ class Listener:
         self._notes = Notes(connection)
         self._windows = Windows()
         self._unread: dict[str, Any] | None = None  # kept until it is received, should the database be away meanwhile
-        self.catch_up = CatchUp(api, self._catch_up_with)
+        self.catch_up = CatchUp(api, self.catch_up_with)
         self._calendars = CalendarPoll(api)
 
     def poll(self) -> float:
@@ -253,7 +253,7 @@ class Listener:
         campaign = self._api.campaign(campaign_id)
         return (world_time_of(campaign) if campaign else None) or reading
 
-    def _catch_up_with(self, campaign_id: str, reading: WorldTime) -> bool:
+    def catch_up_with(self, campaign_id: str, reading: WorldTime) -> bool:
         """Leave a campaign with a pending message to its window, at the end of which its clock is read anyway.
 
         Returns whether its world time was new: no message announced it.

@@ -17,6 +17,7 @@ from django.utils import timezone
 from graphql import build_schema, graphql_sync
 
 from jobs import main_api_check
+from jobs.broker import keys
 from jobs.main_api import heard
 from jobs.main_api.client import MainApi
 from jobs.models import MainApiCheck
@@ -42,7 +43,7 @@ def run(*words: str) -> tuple[int, str]:
 def test_the_sandbox_passes_the_check(api: MainApi, sandbox: SandboxApi) -> None:
     """Every operation and every point, with the effects of jobs; nothing has changed."""
     sandbox.control("POST", "dialect", {"points": []})
-    heard.Notes(api.cache._connection).note(b"campaign.campaign-1.entityModified")  # noqa: SLF001 - the tests' Redis
+    heard.Notes(keys.redis()).note(b"campaign.campaign-1.entityModified")
     payload = {"effectId": "effect-1-1", "executeAt": (timezone.now() + timedelta(days=1)).isoformat()}
     submit(Submission(type="DEFERRED_EFFECT", campaign_id="campaign-1", payload=payload), actor="test")
     before = sandbox.world()

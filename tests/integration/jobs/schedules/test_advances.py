@@ -127,7 +127,7 @@ def test_a_clock_that_went_back_is_read_again(
     count = Job.objects.count()
     remember_all(listed, began)
 
-    listener.catch_up._process(CAMPAIGN, NOON)  # noqa: SLF001 - between its list and its turn a job has moved time
+    listener.catch_up_with(CAMPAIGN, NOON)  # between its list and its turn a job has moved time
 
     assert Job.objects.count() == count
     sandbox.control("POST", "campaigns", {"id": CAMPAIGN, "currentWorldTime": SIX.isoformat()})

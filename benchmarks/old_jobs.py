@@ -4,6 +4,8 @@ from typing import Final
 
 from django.db import connection, transaction
 
+from jobs.states import State
+
 SOURCE: Final = "benchmark-old"
 DAYS: Final = 400  #: since they ended, more than any RETENTION_DAYS of a benchmark
 
@@ -13,7 +15,7 @@ _COLUMNS: Final = """
 """
 #: Shared by both dialects. A job in a hundred is a dead letter, which stays.
 _KIND: Final = "'BENCHMARK_NOOP', 'campaign-' || (n %% 100), n, '{\"settlementId\": \"settlement-1-1-1\"}'"
-_STATE: Final = "5, CASE WHEN n %% 100 = 0 THEN 'DEAD' ELSE 'SUCCEEDED' END, 1, 0"
+_STATE: Final = f"5, CASE WHEN n %% 100 = 0 THEN '{State.DEAD}' ELSE '{State.SUCCEEDED}' END, 1, 0"
 _EMPTY: Final = f"'worker-1', '', '', '{SOURCE}', '', '', '', 1"
 _SQLITE: Final = f"""
 WITH RECURSIVE numbers(n, above) AS (SELECT %s, %s UNION ALL SELECT n + 1, above FROM numbers WHERE n + 1 < above)
@@ -33,9 +35,9 @@ _TRAIL: Final = f"""
 INSERT INTO jobs_auditentry (job_id, at, was, now, attempt, actor, reason, error)
 SELECT id, finished_at, m.was, coalesce(m.now, state), m.attempt, m.actor, m.reason, ''
 FROM jobs_job, (
-  SELECT 1 AS n, '' AS was, 'QUEUED' AS now, 0 AS attempt, 'listener' AS actor, 'due' AS reason
-  UNION ALL SELECT 2, 'QUEUED', 'RUNNING', 1, 'worker:worker-1', 'claimed'
-  UNION ALL SELECT 3, 'RUNNING', NULL, 1, 'worker:worker-1', 'done') AS m
+  SELECT 1 AS n, '' AS was, '{State.QUEUED}' AS now, 0 AS attempt, 'listener' AS actor, 'due' AS reason
+  UNION ALL SELECT 2, '{State.QUEUED}', '{State.RUNNING}', 1, 'worker:worker-1', 'claimed'
+  UNION ALL SELECT 3, '{State.RUNNING}', NULL, 1, 'worker:worker-1', 'done') AS m
 WHERE source = '{SOURCE}' ORDER BY id, m.n
 """  # noqa: S608 - constants of this file
 

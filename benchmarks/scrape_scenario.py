@@ -16,10 +16,11 @@ from benchmarks.bench import Bench
 from benchmarks.drained import BenchmarkFailed
 from benchmarks.figures import percentile
 from jobs.models import OutcomeMinute
+from jobs.states import State
 from sandbox.ports import free_port
 
 SCRAPES = 30
-OUTCOMES = ("SUCCEEDED", "SKIPPED", "RETRYING", "DEAD")
+OUTCOMES = (State.SUCCEEDED, State.SKIPPED, State.RETRYING, State.DEAD)
 
 
 def scrape(bench: Bench) -> None:

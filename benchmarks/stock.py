@@ -3,6 +3,7 @@
 A few statements let the database itself generate the rows; they are the same on SQLite and PostgreSQL.
 """
 
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Final
 
@@ -22,6 +23,7 @@ from jobs.models import (
     ScheduleRow,
 )
 from jobs.registry import all_types
+from jobs.states import ENDED, State
 from jobs.world.clock import WorldTime, sortable
 from scheduler_project.database import lift_timeouts, restore_timeouts
 
@@ -31,13 +33,13 @@ FAILURES: Final = 40
 ROWS: Final = 60  #: schedules per campaign
 #: Jobs in a state per thousand; the rest SUCCEEDED.
 SHARES: Final = (
-    ("SKIPPED", 30),
-    ("DEAD", 20),
-    ("CANCELLED", 10),
-    ("SCHEDULED", 20),
-    ("QUEUED", 10),
-    ("RETRYING", 8),
-    ("RUNNING", 2),
+    (State.SKIPPED, 30),
+    (State.DEAD, 20),
+    (State.CANCELLED, 10),
+    (State.SCHEDULED, 20),
+    (State.QUEUED, 10),
+    (State.RETRYING, 8),
+    (State.RUNNING, 2),
 )
 _COLUMNS: Final = """
   id, type, campaign_id, subject, payload, unique_key, priority, state, attempt, failures, due_at, created_at,
@@ -82,17 +84,17 @@ def _jobs() -> str:
     types = sorted(all_types())
     kind = "CASE n %% {} {} END".format(len(types), " ".join(f"WHEN {i} THEN '{t}'" for i, t in enumerate(types)))
     past, ahead = _moment("(n - total) * 604800.0 / total"), _moment("3600 + n * 2592000.0 / total")
-    ended = "('SUCCEEDED', 'SKIPPED', 'DEAD', 'CANCELLED')"
+    ended, pending = _names(ENDED), _names((State.SCHEDULED, State.RETRYING))
     json = "'{}'" if sqlite else "'{}'::jsonb"
     return f"""
 {numbers}
 INSERT INTO jobs_job ({_COLUMNS})
 SELECT {job_id}, {kind}, 'campaign-' || (n %% {CAMPAIGNS}), 'entity-' || (n %% 5000) || ':EVENT', {json},
-  'stock-' || n, 5, state, 1, 0, CASE WHEN state IN ('SCHEDULED', 'RETRYING') THEN {ahead} ELSE {past} END,
+  'stock-' || n, 5, state, 1, 0, CASE WHEN state IN {pending} THEN {ahead} ELSE {past} END,
   {past}, {past}, {past},
-  CASE WHEN state IN {ended} THEN {past} END, CASE WHEN state = 'RUNNING' THEN {_moment("60")} END, 'worker-1',
-  CASE WHEN state = 'DEAD' THEN 'NotFound: entity-' || n || ' is gone' ELSE '' END, '',
-  CASE WHEN state = 'DEAD' THEN {key} ELSE '' END, '{SOURCE}', '', '', '', 1
+  CASE WHEN state IN {ended} THEN {past} END, CASE WHEN state = '{State.RUNNING}' THEN {_moment("60")} END, 'worker-1',
+  CASE WHEN state = '{State.DEAD}' THEN 'NotFound: entity-' || n || ' is gone' ELSE '' END, '',
+  CASE WHEN state = '{State.DEAD}' THEN {key} ELSE '' END, '{SOURCE}', '', '', '', 1
 FROM (SELECT n, total, {_state()} AS state FROM numbers) AS stated
 """
 
@@ -102,7 +104,15 @@ def _state() -> str:
     for state, share in SHARES:
         below += share
         cases.append(f"WHEN n %% 1000 < {below} THEN '{state}'")
-    return f"CASE {' '.join(cases)} ELSE 'SUCCEEDED' END"
+    return f"CASE {' '.join(cases)} ELSE '{State.SUCCEEDED}' END"
+
+
+def _names(states: Iterable[State]) -> str:
+    """
+    >>> _names((State.SCHEDULED, State.RETRYING))
+    "('SCHEDULED', 'RETRYING')"
+    """
+    return "({})".format(", ".join(f"'{state}'" for state in states))
 
 
 def _moment(seconds: str) -> str:
@@ -116,7 +126,7 @@ def _moves() -> str:
     """Return the SQL for one move per job: by a worker, and by a user for one in ten thousand."""
     return f"""
 INSERT INTO jobs_auditentry (job_id, at, was, now, attempt, actor, reason, error)
-SELECT id, moved_at, 'RUNNING', state, 1,
+SELECT id, moved_at, '{State.RUNNING}', state, 1,
   CASE WHEN unique_key LIKE 'stock-%0000' THEN 'user:ann' ELSE 'worker:worker-1' END, 'done', '' FROM jobs_job
 WHERE source = '{SOURCE}' ORDER BY moved_at
 """
@@ -144,7 +154,7 @@ def _rollups() -> None:
         )
         for at in moments
         for kind in all_types()
-        for outcome in ("SUCCEEDED", "SKIPPED", "DEAD")
+        for outcome in (State.SUCCEEDED, State.SKIPPED, State.DEAD)
         for shard in (0, 1)
     ]
     OutcomeMinute.objects.bulk_create(rows, batch_size=500)

@@ -2,6 +2,8 @@
 
 from django.db import connection, transaction
 
+from jobs.states import State
+
 SOURCE = "benchmark-waiting"
 
 _COLUMNS = """
@@ -9,7 +11,7 @@ _COLUMNS = """
   moved_at, worker, error, traceback, source, request_id, clock_due, clock, occurrences
 """
 #: Shared by both dialects; the IDs are UUIDs of version 7 with the number in their last digits.
-_VALUES = "'BENCHMARK_NOOP', 'campaign-' || (n %% 100), n, '{}', 'waiting-' || n, 5, 'SCHEDULED', 0, 0"
+_VALUES = f"'BENCHMARK_NOOP', 'campaign-' || (n %% 100), n, '{{}}', 'waiting-' || n, 5, '{State.SCHEDULED}', 0, 0"
 _EMPTY = "'', '', '', 'benchmark-waiting', '', '', '', 1"
 #: Due between an hour and 30 days from now.
 _SQLITE = f"""

@@ -13,19 +13,18 @@ from jobs.main_api import operations
 from jobs.main_api.errors import ERROR_OF_CODE
 from jobs.models import CronTask
 from jobs.registry import all_types
-from jobs.states import MOVES, State
+from jobs.states import OUTCOMES
 from jobs.waits import Wait
 from monitoring.alerting.channels import CHANNELS
 
 Labels = tuple[str, ...]
-ENDS: Final = tuple(state.value for state in State if state in MOVES[State.RUNNING])
 _REFUSALS: Final = tuple(code for code, error in ERROR_OF_CODE.items() if issubclass(error, NotAuthorized))
 _RESULTS: Final = ("ok", "fault", "error", "refused", *_REFUSALS)
 
 
 def of_jobs() -> Iterator[Labels]:
     """Yield the labels of scheduler_jobs_total: type and outcome."""
-    return product(sorted(all_types()), ENDS)
+    return product(sorted(all_types()), OUTCOMES)
 
 
 def of_waits() -> Iterator[Labels]:

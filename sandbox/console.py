@@ -15,6 +15,8 @@ from typing import Any, Final
 
 from honcho.printer import Message, Printer
 
+from jobs.states import State
+
 STATUS_EVERY_S: Final = 10.0
 HEALTHY_WITHIN_S: Final = 120.0
 _COLOURS: Final = re.compile(r"\x1b\[[0-9;]*m")
@@ -58,8 +60,8 @@ class Quiet(Output):
         return not (_LEVEL.search(line) or _USUAL.match(line))
 
     def _status(self) -> str:
-        done = self._ended["SUCCEEDED"] + self._ended["SKIPPED"]
-        dead = self._ended["DEAD"]
+        done = self._ended[State.SUCCEEDED] + self._ended[State.SKIPPED]
+        dead = self._ended[State.DEAD]
         letters = f"{dead:,} dead letter{'' if dead == 1 else 's'}"
         return f"{done:,} job{'' if done == 1 else 's'} done, {letters} (every log line: make up LOGS=1)"
 

@@ -17,9 +17,8 @@ from jobs.broker import depths
 from jobs.broker.depths import Depth
 from jobs.broker.scripts import FAIR_SHARE
 from jobs.models import Job, OutcomeMinute
-from jobs.states import Priority, State
+from jobs.states import OUTCOMES, Priority, State
 from ops.humanize import duration, format_count
-from ops.reads.outcomes import ENDS
 
 MOST_READ: Final = 5000  #: queued jobs
 RATE_OVER: Final = timedelta(minutes=5)
@@ -135,6 +134,6 @@ class Backlog:
 
     def _read_rate(self) -> float:
         if self._per_minute is None:
-            recent = OutcomeMinute.objects.filter(minute__gt=self.now - RATE_OVER, outcome__in=ENDS)
+            recent = OutcomeMinute.objects.filter(minute__gt=self.now - RATE_OVER, outcome__in=OUTCOMES)
             self._per_minute = (recent.aggregate(n=Sum("jobs"))["n"] or 0) / (RATE_OVER / timedelta(minutes=1))
         return self._per_minute

@@ -18,9 +18,9 @@ from django.utils.translation import gettext
 from jobs.histogram import COLUMNS
 from jobs.models import Job, OutcomeMinute
 from jobs.outcome import NOT_BEGUN
-from jobs.states import ENDED_BY_ATTEMPT, State
+from jobs.states import ENDED_BY_ATTEMPT, OUTCOMES, State
 from ops.reads.job import name_all
-from ops.reads.outcomes import ENDS, WAITS, Slot
+from ops.reads.outcomes import WAITS, Slot
 
 SAMPLED: Final = 2_000  #: newest jobs of a type
 LISTED: Final = 5
@@ -128,7 +128,7 @@ def read_periods(job_type: str, now: datetime) -> list[Period]:
 def read_hours(job_type: str, now: datetime) -> list[int]:
     """Attempts that ended in each of the last HOURS hours, the oldest first; one query."""
     begin = now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=HOURS - 1)
-    rows = OutcomeMinute.objects.filter(type=job_type, minute__gte=begin, outcome__in=ENDS).order_by()
+    rows = OutcomeMinute.objects.filter(type=job_type, minute__gte=begin, outcome__in=OUTCOMES).order_by()
     counts = [0] * HOURS
     for minute, jobs in rows.values_list("minute").annotate(n=Sum("jobs")):
         counts[min(HOURS - 1, int((minute - begin) / timedelta(hours=1)))] += jobs

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy
 from jobs.histogram import BOUNDS_MS, COLUMNS, OBJECTIVE_MS, percentile, within
 from jobs.models import OutcomeMinute
 from jobs.outcome import NOT_BEGUN
-from jobs.states import MOVES, State
+from jobs.states import OUTCOMES
 from jobs.waits import Wait
 from scheduler_project.text import StrOrPromise
 
@@ -59,7 +59,6 @@ RANGES: Final = {
     )
 }
 DEFAULT: Final = "1h"
-ENDS: Final = tuple(state.value for state in State if state in MOVES[State.RUNNING])  #: `outcome` of attempts
 WAITS: Final = tuple(wait.value for wait in Wait)  #: `outcome` of attempts that had to wait
 
 
@@ -137,11 +136,11 @@ def sum_up(slots: Sequence[Slot]) -> Slot:
 
 def _add(slot: Slot, sums: Sequence[Any]) -> None:
     """Add the sums of one minute, in the order of `_minutes`."""
-    for counter, names, counts in ((slot.outcomes, ENDS, sums), (slot.waits, WAITS, sums[len(ENDS) :])):
+    for counter, names, counts in ((slot.outcomes, OUTCOMES, sums), (slot.waits, WAITS, sums[len(OUTCOMES) :])):
         for name, jobs in zip(names, counts, strict=False):
             if jobs:
                 counter[name] += int(jobs)
-    handed_back, run, run_max, wait_max, *buckets = sums[len(ENDS) + len(WAITS) :]
+    handed_back, run, run_max, wait_max, *buckets = sums[len(OUTCOMES) + len(WAITS) :]
     slot.handed_back += int(handed_back)
     slot.run_ms += run
     slot.run_ms_max = max(slot.run_ms_max, run_max)
@@ -155,6 +154,6 @@ def _minutes(since: datetime) -> list[Any]:
     In index order, so that no database sorts wide rows: grouping by step in the database takes four times as long.
     """
     rows = OutcomeMinute.objects.filter(minute__gte=since).order_by("minute").values_list("minute")
-    ends = {f"n_{end.lower()}": Sum("jobs", filter=Q(outcome=end), default=0) for end in (*ENDS, *WAITS, NOT_BEGUN)}
+    ends = {f"n_{end.lower()}": Sum("jobs", filter=Q(outcome=end), default=0) for end in (*OUTCOMES, *WAITS, NOT_BEGUN)}
     tops = {"run": Sum("run_ms"), "run_top": Max("run_ms_max"), "wait_top": Max("wait_ms_max")}
     return list(rows.annotate(**ends, **tops, **{f"n_{c}": Sum(c) for c in COLUMNS}))

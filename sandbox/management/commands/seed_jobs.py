@@ -82,8 +82,8 @@ def _entry(job: Job, number: int) -> AuditEntry:
     return AuditEntry(
         job_id=job.pk,
         at=job.created_at,
-        was="" if first else "RUNNING",
-        now="QUEUED" if first else job.state,
+        was="" if first else State.RUNNING,
+        now=State.QUEUED if first else job.state,
         attempt=number,
         actor=job.source if first else "worker:worker-1",
         reason="submitted" if first else job.error,

@@ -13,7 +13,7 @@ from tests.support.servers import ROOT
 STATE = re.compile(rf"\b({'|'.join(State)})\b")
 CODE = [
     path
-    for folder in ("jobs", "ops", "monitoring", "api")
+    for folder in ("jobs", "ops", "monitoring", "api", "sandbox", "benchmarks")
     for path in sorted((ROOT / folder).rglob("*.py"))
     if "migrations" not in path.parts and path != ROOT / "jobs" / "states.py"
 ]

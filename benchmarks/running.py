@@ -66,17 +66,17 @@ class Running:
     def wait(self, condition: Callable[[], bool]) -> None:
         """Wait for a condition. Raises BenchmarkFailed if a job fails or a process exits."""
 
-        def holds() -> bool:
+        def is_met() -> bool:
             refuse_failures()
             return condition()
 
-        wait_for(holds, *self._processes.values())
+        wait_for(is_met, *self._processes.values())
 
     @contextmanager
     def phase(self) -> Iterator[Phase]:
         """Yield what is spent in the block; it is filled in at the block's end."""
         phase, began, jobs, since = Phase(), time.time(), Job.objects.count(), timezone.now()
-        written = self._written()
+        written = self._bytes_written()
         with self._bench.servers.measured() as spent, self._peak_of(phase):
             yield phase
         ended = time.time()
@@ -84,13 +84,13 @@ class Running:
         phase.cpu_s = sum(sampler.cpu_s(began, ended) for _, sampler in self._samplers)
         phase.jobs = Job.objects.count() - jobs
         phase.rows = _count_written(since)
-        phase.requests, phase.bytes_written = spent.requests, spent.bytes_written + self._written() - written
+        phase.requests, phase.bytes_written = spent.requests, spent.bytes_written + self._bytes_written() - written
 
     def memory_mb(self) -> dict[str, float]:
         """What each process has at the end, by command: at its start it has children for a moment."""
         return {command: sampler.samples[-1][2] / 1e6 for command, sampler in self._samplers}
 
-    def _written(self) -> float:
+    def _bytes_written(self) -> float:
         """Bytes that the processes wrote to SQLite's files; PostgreSQL's log is counted by itself."""
         return float(sum(sampler.written for _, sampler in self._samplers)) if connection.vendor == "sqlite" else 0.0
 

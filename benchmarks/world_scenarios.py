@@ -88,12 +88,12 @@ def simulation(bench: Bench) -> None:
 
 
 def _household() -> Household[WorldTime]:
-    def seen(entity_id: str, events: Iterable[str], variables: dict[str, Any], kind: str = "") -> Entity[WorldTime]:
+    def entity(entity_id: str, events: Iterable[str], variables: dict[str, Any], kind: str = "") -> Entity[WorldTime]:
         anchors = dict.fromkeys(events, WorldTime(START))
         return Entity(id=entity_id, level=1, variables=variables, anchors=anchors, type=kind)
 
-    structures = {f"b-{n}": seen(f"b-{n}", StructureEvent, {"health": 100}, "market") for n in range(5)}
-    town = seen("s", GrowthType, {"population": 100, "populationCap": 100_000})
+    structures = {f"b-{n}": entity(f"b-{n}", StructureEvent, {"health": 100}, "market") for n in range(5)}
+    town = entity("s", GrowthType, {"population": 100, "populationCap": 100_000})
     return Household(settlement=town, structures=structures)
 
 

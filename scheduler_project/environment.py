@@ -50,7 +50,7 @@ def read(dotenv: Path | None = None) -> dict[str, Any]:
         values[variable.name] = reader(variable.name, variable.default, validate=variable.check)
     found = _faults_found(env, raw)
     faults = [
-        f"{variable.name}: {found[variable.name]}; got {_shown(variable, raw[variable.name] or '')}"
+        f"{variable.name}: {found[variable.name]}; got {_redact(variable, raw[variable.name] or '')}"
         for variable in VARIABLES
         if variable.name in found
     ]
@@ -90,7 +90,7 @@ def _is_quoted(text: str) -> bool:
     return len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
 
 
-def _shown(variable: Variable, raw: str) -> str:
+def _redact(variable: Variable, raw: str) -> str:
     """Return the value as a message may show it: in one line, bounded, without passwords."""
     if variable.is_secret:
         return f"{len(raw)} characters"

@@ -25,7 +25,7 @@ def read_calendars(served: object) -> tuple[Calendar | None, str]:
     if listed is None:
         return None, ""
     if not isinstance(listed, list):
-        return None, f"calendars: expected a list, not {_shown(served)}"
+        return None, f"calendars: expected a list, not {_quote(served)}"
     faults: list[str] = []
     for number, one in enumerate(listed[:MOST_CALENDARS], 1):
         try:
@@ -47,7 +47,7 @@ def _unwrap(served: object) -> object:
 def _read(one: object) -> Calendar:
     """Raises ValueError naming the field."""
     if not isinstance(one, Mapping):
-        raise ValueError(f"expected an object, not {_shown(one)}")
+        raise ValueError(f"expected an object, not {_quote(one)}")
     days = [_whole("daysPerMonth", value) for value in _list(one, "daysPerMonth")]
     names = [_text("monthNames", value) for value in _list(one, "monthNames")]
     count = one.get("monthsPerYear")
@@ -78,7 +78,7 @@ def _list(one: Mapping[str, Any], field: str) -> list[Any]:
     if value is None:
         return []
     if not isinstance(value, list):
-        raise ValueError(f"{field}: expected a list, not {_shown(value)}")
+        raise ValueError(f"{field}: expected a list, not {_quote(value)}")
     return value[: MOST_MONTHS + 1]
 
 
@@ -86,15 +86,15 @@ def _whole(field: str, value: object) -> int:
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError(f"{field}: expected a whole number, not {_shown(value)}")
+        raise ValueError(f"{field}: expected a whole number, not {_quote(value)}")
     return value
 
 
 def _text(field: str, value: object) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"{field}: expected a text, not {_shown(value)}")
+        raise ValueError(f"{field}: expected a text, not {_quote(value)}")
     return " ".join(value.split())
 
 
-def _shown(value: object) -> str:
+def _quote(value: object) -> str:
     return repr(value)[:_SHOWN]

@@ -56,12 +56,12 @@ def remember_all(campaigns: Sequence[Campaign], began: datetime) -> dict[str, Ca
     proves that (`remember`). A campaign that has not changed is written every SEEN_EVERY only.
     """
     existing = CampaignClock.objects.in_bulk([campaign.id for campaign in campaigns])
-    before = {one: (*_shown(clock), clock.seen_at) for one, clock in existing.items()}
+    before = {one: (*_facts_of(clock), clock.seen_at) for one, clock in existing.items()}
     seen = {c.id: _updated(c, existing.get(c.id), began, believe_none=False) for c in campaigns}
     new_or_changed = [
         clock
         for one, clock in seen.items()
-        if one not in before or before[one][:-1] != _shown(clock) or not _is_recent(before[one][-1], began)
+        if one not in before or before[one][:-1] != _facts_of(clock) or not _is_recent(before[one][-1], began)
     ]
     if new_or_changed:
         _write(new_or_changed, began)
@@ -95,7 +95,7 @@ def has_changed(campaign: Campaign, clock: CampaignClock) -> bool:
     shown = reading.isoformat() if isinstance(reading, WorldTime) else ""
     named = clock.name if campaign.name == campaign.id and clock.name else as_name(campaign.name)
     is_processed = not shown or clock.processed_world_time == shown
-    return _shown(clock) != (True, shown, named) or not is_processed
+    return _facts_of(clock) != (True, shown, named) or not is_processed
 
 
 def world_time(campaign_id: str) -> str:
@@ -108,7 +108,7 @@ def is_active(campaign_id: str) -> bool:
     return not CampaignClock.objects.filter(pk=campaign_id, is_active=False).exists()
 
 
-def _shown(clock: CampaignClock) -> tuple[bool, str, str]:
+def _facts_of(clock: CampaignClock) -> tuple[bool, str, str]:
     """What the main API shows of it."""
     return clock.is_active, clock.world_time, clock.name
 

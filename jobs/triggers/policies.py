@@ -60,13 +60,13 @@ def set_policy(policy: Policy, *, actor: str, reason: str = "") -> bool:
             raise InvalidPolicy(
                 "", gettext("there are %(most)s policies already, the maximum") % {"most": format_number(MOST)}
             )
-        was = _shown(_read(before)) if before else {}
-        if was == _shown(policy):
+        was = _describe(_read(before)) if before else {}
+        if was == _describe(policy):
             return False
         row, _ = EventPolicy.objects.update_or_create(
             **key, defaults={**values, "actor": text.line(actor, 120), "since": timezone.now()}
         )
-        _record("changed" if before else "added", row, was, _shown(policy), actor, reason)
+        _record("changed" if before else "added", row, was, _describe(policy), actor, reason)
     return True
 
 
@@ -76,7 +76,7 @@ def remove(policy_id: int, *, actor: str, reason: str = "") -> bool:
         row = EventPolicy.objects.select_for_update().filter(pk=policy_id).first()
         if row is None:
             return False
-        _record("removed", row, _shown(_read(row)), {}, actor, reason)
+        _record("removed", row, _describe(_read(row)), {}, actor, reason)
         row.delete()
     return True
 
@@ -104,7 +104,7 @@ def _read(row: EventPolicy) -> Policy:
     return Policy(EventAction(row.action), row.campaign_id, row.event_type, within, row.default_answer)
 
 
-def _shown(policy: Policy) -> dict[str, Any]:
+def _describe(policy: Policy) -> dict[str, Any]:
     """What people read of a policy."""
     if policy.action is not EventAction.ASK:
         return {"action": policy.action.value}

@@ -109,12 +109,12 @@ def _summarise(read: StructureVariables, worn: Mapping[str, Any]) -> str:
 def _can_upgrade(level: int, read: StructureVariables, resources: Mapping[str, Any]) -> bool:
     """Whether the structure operates, is below its highest level, and the settlement has what the upgrade takes."""
 
-    def held(name: str) -> Any:
+    def amount_of(name: str) -> Any:
         amount = resources.get(name, 0)
         return amount if is_number(amount) else 0
 
     return is_upgradable(level, read) and all(
-        held(name) >= amount for name, amount in read.required_resources_for_upgrade.items()
+        amount_of(name) >= amount for name, amount in read.required_resources_for_upgrade.items()
     )
 
 

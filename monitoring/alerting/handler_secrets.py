@@ -49,13 +49,13 @@ def _wide(url: str) -> Iterator[str]:
     """A URL's path, its password and everything that looks like a token; the host is no secret."""
     user, password, rest = _split(url)
     yield from (password, rest)
-    yield from (word for word in (user, *_words(rest)) if _may_be_token(word))
+    yield from (word for word in (user, *_parts_of(rest)) if _may_be_token(word))
 
 
 def _narrow(url: str) -> Iterator[str]:
     """A URL's password, what looks random, and the path if some of that is in it."""
     user, password, rest = _split(url)
-    random = [word for word in (user, *_words(rest)) if _looks_random(word)]
+    random = [word for word in (user, *_parts_of(rest)) if _looks_random(word)]
     yield from (password, *random)
     if any(word in rest for word in random):
         yield rest
@@ -70,7 +70,7 @@ def _split(url: str) -> tuple[str, str, str]:
     return user, password, rest.removeprefix(place)
 
 
-def _words(rest: str) -> list[str]:
+def _parts_of(rest: str) -> list[str]:
     return re.split(r"[/?&=#,:@]", rest)
 
 

@@ -130,7 +130,7 @@ def _count(alert: Alert, finding: Finding, now: datetime) -> None:
     alert.severity, alert.title, alert.message = (
         finding.severity,
         line(masked(finding.title), LONGEST),
-        _kept(finding.message),
+        _mask(finding.message),
     )
     alert.job_type, alert.last_at = finding.job_type, now
     alert.details = _as_json(finding.details)
@@ -140,7 +140,7 @@ def _count(alert: Alert, finding: Finding, now: datetime) -> None:
     alert.save()
 
 
-def _kept(text: str) -> str:
+def _mask(text: str) -> str:
     """Mask and shorten a text: an error may quote a URL with its password, and handlers send it anywhere."""
     return bounded(masked(text), LONGEST_TRACEBACK)
 
@@ -200,7 +200,7 @@ def undo_of(alert: Alert) -> str:
     return f"{_KIND}/{alert.pk}"
 
 
-def _seen(changes: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+def _changes_of(changes: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """The time of the change; an alert had none before."""
     return {name: (None, value.isoformat()) for name, value in changes.items() if name.endswith("_at")}
 
@@ -249,5 +249,5 @@ def _end(alerts: Iterable[Alert], where: Q, changes: Mapping[str, Any], *, actor
         if actor != MONITOR:
             target, link = f"alert {alert.title}"[:200], page("monitoring_alert_change", alert.pk)
             undo = undo_of(alert)
-            audit.record(actor=actor, verb=verb, target=target, link=link, changes=_seen(changes), undo=undo)
+            audit.record(actor=actor, verb=verb, target=target, link=link, changes=_changes_of(changes), undo=undo)
     return len(matching)

@@ -18,13 +18,13 @@ def read_changes(entry: AuditEntry) -> dict[str, tuple[Any, Any]]:
     """{label: (before, after)} of due time, priority and, for a copy, the fields of the payload."""
     changes: Mapping[str, Any] = (entry.details or {}).get("changes") or {}
     return {
-        gettext(_LABELS[name]) if name in _LABELS else name: (_shown(name, pair[0]), _shown(name, pair[1]))
+        gettext(_LABELS[name]) if name in _LABELS else name: (_format(name, pair[0]), _format(name, pair[1]))
         for name, pair in changes.items()
         if name in _LABELS or name.startswith(_PAYLOAD)
     }
 
 
-def _shown(name: str, value: Any) -> Any:
+def _format(name: str, value: Any) -> Any:
     if name == "priority" and value in set(Priority):
         return Priority(value).name
     if name == "due_at" and value and datetime.fromisoformat(value) == AT_WORLD_TIME:

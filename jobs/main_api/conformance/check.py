@@ -10,7 +10,7 @@ from jobs.errors import NotFound
 from jobs.main_api.conformance.asker import Asker, Send, Unreachable
 from jobs.main_api.conformance.gather import Facts, gather
 from jobs.main_api.conformance.points import judge
-from jobs.main_api.conformance.report import Outcome, Report, outcome_of, shown
+from jobs.main_api.conformance.report import Outcome, Report, outcome_of, quote
 from jobs.main_api.heard import Heard
 from jobs.main_api.names import has_failed
 from scheduler_project.logs import masked
@@ -35,7 +35,7 @@ def check(
     try:
         facts = gather(asker, is_key=is_key, effect_ids=effect_ids, heard=heard)
     except Unreachable as silent:
-        reason = shown(silent)
+        reason = quote(silent)
     points, faults = [], []
     if not reason and not facts.are_campaigns_readable:
         outcome, reason = Outcome.CANNOT_WORK, _why_unreadable(facts)
@@ -51,7 +51,7 @@ def check(
         reason=reason,
         campaigns=len(facts.visible),
         operations=facts.violations,
-        schema=shown(facts.why_no_schema),
+        schema=quote(facts.why_no_schema),
         faults=faults,
         points=points,
         requests=asker.requests,
@@ -62,7 +62,7 @@ def check(
 def _why_unreadable(facts: Facts) -> str:
     why = facts.campaigns.why("campaigns") or "campaigns: the answer holds no list"
     hint = ". Check API_SERVICE_ACCOUNT_TOKEN" if facts.campaigns.is_refused else ""
-    return shown(f"campaigns cannot be read: {why}") + hint
+    return quote(f"campaigns cannot be read: {why}") + hint
 
 
 def _faults(facts: Facts) -> list[str]:
@@ -72,4 +72,4 @@ def _faults(facts: Facts) -> list[str]:
         for name, asked in facts.reads.items()
         if asked.error and has_failed(asked.answer) and not asked.is_refused and asked.kind is not NotFound
     ]
-    return [shown(fault) for fault in (*facts.unreadable, *failed)]
+    return [quote(fault) for fault in (*facts.unreadable, *failed)]

@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 from jobs.main_api.conformance import judge_errors, judge_reads, judge_writes
 from jobs.main_api.conformance.gather import Facts
-from jobs.main_api.conformance.report import Judgement, PointVerdict, Verdict, shown
+from jobs.main_api.conformance.report import Judgement, PointVerdict, Verdict, quote
 
 
 class Point(NamedTuple):
@@ -74,6 +74,6 @@ def _verdict(point: Point, judgement: Judgement) -> PointVerdict:
         point=point.number,
         what=point.what,
         verdict=judgement.verdict,
-        found=shown(judgement.found),
+        found=quote(judgement.found),
         advice=point.advice if differs else "",
     )

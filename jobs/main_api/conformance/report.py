@@ -129,6 +129,6 @@ def outcome_of(points: list[PointVerdict], *, broken: bool) -> Outcome:
     return Outcome.TOLERATED if Verdict.TOLERATED in verdicts else Outcome.FITS
 
 
-def shown(text: object) -> str:
+def quote(text: object) -> str:
     """One line of what the main API has said, without secrets."""
     return line(masked(str(text)), LONGEST).rstrip(".")

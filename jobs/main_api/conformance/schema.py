@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from jobs.main_api import operations
 from jobs.main_api.conformance.asker import Asked
-from jobs.main_api.conformance.report import shown
+from jobs.main_api.conformance.report import quote
 
 if TYPE_CHECKING:
     from graphql import IntrospectionQuery
@@ -25,7 +25,7 @@ def why_missing(asked: Asked) -> str:
     """Why an answer holds no schema; empty if it does."""
     if isinstance(asked.answer.data.get("__schema"), Mapping):
         return ""
-    return shown(asked.why("introspection") or "the answer holds no schema")
+    return quote(asked.why("introspection") or "the answer holds no schema")
 
 
 def types_of(data: Mapping[str, Any]) -> Types:
@@ -51,7 +51,7 @@ def violations(data: Mapping[str, Any]) -> dict[str, str]:
     for name in operations.names():
         sizes = (1,) if name in ("campaigns", "executeEffect") else (1, 2)
         faults = [error.message for size in sizes for error in validate(schema, parse(operations.text(name, size)))]
-        found[name] = shown("; ".join(faults)) if faults else ""
+        found[name] = quote("; ".join(faults)) if faults else ""
     return found
 
 

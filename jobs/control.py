@@ -9,6 +9,7 @@ from redis import RedisError
 
 from jobs import audit, taking_back
 from jobs.broker import commands, keys
+from jobs.compensation import transaction_with_redis
 from jobs.errors import StateConflict
 from jobs.main_api.breaker import Breaker
 from jobs.main_api.client import main_api
@@ -41,10 +42,11 @@ def ask_to_stop(key: str, *, actor: str, reason: str = "") -> ProcessStatus:
     found = {status.key: status for status in processes()}.get(key)
     if found is None or found.lost:
         raise StateConflict(gettext("%(process)s: no such process is running") % {"process": key})
-    with transaction.atomic():
+    with transaction_with_redis() as unless_committed:
         target = f"{found.role} {found.pid} on {found.host}"
         audit.record(actor=actor, verb="asked to stop", target=target, reason=reason)
-        heartbeat.ask_to_stop(found, keys.redis())
+        if heartbeat.ask_to_stop(found, keys.redis()):
+            unless_committed(lambda: heartbeat.forget_stop(found, keys.redis()))
     if found.role == "worker":  # it gets RQ's command at once, the stop request only with its next heartbeat
         commands.shut_down(found.name, keys.redis())
     return found
@@ -64,6 +66,7 @@ def stop_job(job: Job, *, actor: str, reason: str = "") -> None:
     with transaction.atomic():
         link = page("jobs_job_change", job.pk)
         audit.record(actor=actor, verb="asked to stop", target=f"job {job}", reason=reason, link=link)
+        # Told and not recorded, if the commit fails: the job's own trail has who and why, from the command.
         if not commands.stop_job(str(job.pk), job.worker, by=actor, reason=reason, connection=keys.redis()):
             text = gettext(
                 "%(job)s was not stopped: its worker does not listen. If the worker is lost, the job is freed when its "
@@ -78,7 +81,7 @@ def set_breaker(state: str, *, actor: str, reason: str = "") -> bool:
     Returns whether that changed anything. Raises ValueError for any other state, and redis.RedisError.
     """
     breaker = main_api().breaker
-    with transaction.atomic():
+    with transaction_with_redis() as unless_committed:
         was = breaker.snapshot()
         before = f"forced {was.forced.state}" if was.forced else f"automatic, {was.state}"
         after = AUTOMATIC if state == AUTOMATIC else f"forced {state}"
@@ -89,6 +92,7 @@ def set_breaker(state: str, *, actor: str, reason: str = "") -> bool:
         undo = UNDO_BREAKER if was.forced or state != AUTOMATIC else ""  # it does not open by itself on demand
         changes = {"breaker": (before, after)}
         audit.record(actor=actor, verb=verb, target="circuit breaker", reason=reason, changes=changes, undo=undo)
+        unless_committed(breaker.keep())
         if state == AUTOMATIC:
             breaker.release()
         else:

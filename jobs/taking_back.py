@@ -7,10 +7,10 @@ follows from it meanwhile is not taken back: a firing, a step of a clock, a mess
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
-from django.db import transaction
 from django.db.models import Max
 from django.utils.translation import gettext
 
+from jobs.compensation import transaction_with_redis
 from jobs.errors import StateConflict
 from jobs.models import OperatorAction
 
@@ -63,7 +63,7 @@ def find_latest(undo: str) -> OperatorAction | None:
 def take_back(action: OperatorAction, *, actor: str) -> None:
     """Put the target back as it was before. Raises StateConflict if it has changed since, or cannot be as it was."""
     kind, _, key = action.undo.partition("/")
-    with transaction.atomic():
+    with transaction_with_redis():
         OperatorAction.objects.select_for_update().get(pk=action.pk)  # of two presses at once, one finds it undone
         if action.pk not in find_open([action]):
             raise StateConflict(gettext("it has been changed since"))

@@ -169,6 +169,22 @@ class Breaker:
         if was != STATE_CLOSED:
             self._notify(was, STATE_CLOSED)
 
+    def keep(self) -> Callable[[], None]:
+        """Return what puts the state back as it is now. Both raise redis.RedisError."""
+        kept: Any = self._connection.mget(STATE_KEY, FORCED_KEY)
+
+        def put_back() -> None:
+            with self._connection.pipeline() as pipeline:
+                pipeline.delete(STATE_KEY, FORCED_KEY)
+                for key, text in zip((STATE_KEY, FORCED_KEY), kept, strict=True):
+                    if text is not None:
+                        pipeline.set(key, text)
+                pipeline.execute()
+            self._seen_at = -1.0
+            log.warning("breaker.put_back", cause="the change could not be recorded")
+
+        return put_back
+
     def recent_errors(self) -> list[RecentError]:
         """Return the last faults, newest first. Raises redis.RedisError."""
         return self._calls.recent_errors()

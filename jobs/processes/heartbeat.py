@@ -147,6 +147,14 @@ def _status(field: bytes, text: bytes) -> ProcessStatus | None:
     )
 
 
-def ask_to_stop(status: ProcessStatus, connection: Redis) -> None:
-    """Request that a process stop; it learns of it with its next heartbeat. Raises redis.RedisError."""
-    connection.sadd(keys.STOP_ASKED, status.key)
+def ask_to_stop(status: ProcessStatus, connection: Redis) -> bool:
+    """Request that a process stop; it learns of it with its next heartbeat. Raises redis.RedisError.
+
+    Returns whether nobody had requested it before.
+    """
+    return bool(connection.sadd(keys.STOP_ASKED, status.key))
+
+
+def forget_stop(status: ProcessStatus, connection: Redis) -> None:
+    """Take the request back. Raises redis.RedisError."""
+    connection.srem(keys.STOP_ASKED, status.key)

@@ -1,25 +1,26 @@
 """Operator commands to processes, running jobs and the breaker, with their audit entries."""
 
 import os
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import django_rq
 import msgspec
 import pytest
-from django.db import OperationalError, connection
+from django.db import IntegrityError, OperationalError, connection
 from django.utils import timezone
 from redis import Redis
 from rq.command import send_shutdown_command, send_stop_job_command
 from rq.job import Job as RQJob
 
-from jobs import control, service
+from jobs import control, service, taking_back
 from jobs.broker import keys
 from jobs.engine.worker import attempt
 from jobs.errors import CircuitOpen, StateConflict
 from jobs.main_api.breaker import Breaker
 from jobs.main_api.client import MainApi
-from jobs.models import Job, OperatorAction
+from jobs.models import CronFiring, Job, OperatorAction
 from jobs.processes.heartbeat import LOST_AFTER, Heartbeat, statuses
 from jobs.service import Submission
 from jobs.state_counts import count_retrying
@@ -246,6 +247,40 @@ def test_the_breaker_is_not_forced_without_a_record(redis: Redis) -> None:
         control.set_breaker("open", actor="user:ann")
 
     assert control.breaker().snapshot().forced is None
+
+
+def test_what_redis_was_told_is_taken_back_if_the_commit_fails(redis: Redis) -> None:
+    """State and trail agree: a breaker that is forced, or set back by Undo, and a process that is asked to stop."""
+    heartbeat = Heartbeat("scheduler", "one", redis)
+    heartbeat.beat("active")
+    control.set_breaker("closed", actor="user:ann", reason="a false alarm")
+    (action,) = OperatorAction.objects.all()
+    attempts: list[Callable[[], object]] = [
+        lambda: control.set_breaker("open", actor="user:bob"),
+        lambda: control.set_breaker("automatic", actor="user:bob"),
+        lambda: taking_back.take_back(action, actor="user:bob"),
+        lambda: control.ask_to_stop("scheduler:one", actor="user:bob"),
+    ]
+    try:
+        for attempt_it in attempts:
+            with connection.execute_wrapper(fail_the_commit), pytest.raises(IntegrityError):
+                attempt_it()
+
+        forced = control.breaker().snapshot().forced
+        assert forced is not None
+        assert (forced.state, forced.by, forced.reason) == ("closed", "user:ann", "a false alarm")
+        assert not heartbeat.beat("active")
+        assert list(OperatorAction.objects.all()) == [action]
+    finally:
+        control.set_breaker("automatic", actor="test")
+
+
+def fail_the_commit(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+    """With a row whose foreign key is checked at the commit."""
+    done = execute(sql, params, many, context)
+    if "INSERT" in sql and "jobs_operatoract" in sql:
+        CronFiring.objects.create(task_id=424242, due_at=timezone.now(), outcome="on_time", actor="test")
+    return done
 
 
 def refuse_writes(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:

@@ -18,7 +18,7 @@ from jobs import calendars, claims, service, stops
 from jobs.models import AdvanceSource, AuditEntry, CampaignClock, ScheduleRow, WorldAdvance
 from jobs.registry import types_on_world_time
 from jobs.schedules import clocks
-from jobs.schedules.rows import batches
+from jobs.schedules.rows import batches, lock_all
 from jobs.states import State
 from jobs.world.calendars.calendar import Calendar
 from jobs.world.clock import WorldTime, sortable
@@ -138,8 +138,7 @@ def _forget_later(campaign_id: str, reading: WorldTime) -> None:
     """
     now = sortable(reading)
     later = Q(anchor__gt=now) | Q(next_due__gt=now)
-    rows = ScheduleRow.objects.filter(later, campaign_id=campaign_id, clock="world")
-    locked = list(rows.select_for_update().order_by("id").values_list("id", flat=True))  # in everybody's order
+    locked = lock_all(ScheduleRow.objects.filter(later, campaign_id=campaign_id, clock="world"))
     for batch in batches(locked):
         every = ScheduleRow.objects.filter(id__in=batch)
         every.filter(next_due__gt=now).update(fire_at=F("next_due"))

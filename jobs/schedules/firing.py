@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import cache
+from operator import attrgetter
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
@@ -10,7 +11,7 @@ from django.db.models import Q, QuerySet
 from jobs.models import CampaignClock, ScheduleRow
 from jobs.run import Followup
 from jobs.schedules.clocks import reading_of
-from jobs.schedules.rows import all_rows, rows_of, save_dates
+from jobs.schedules.rows import all_rows, locked, rows_of, save_dates
 from jobs.schedules.waiting import find_waiting, has_due_structures
 from jobs.stops import read_reached
 from jobs.world.clock import Moment, WallTime, WorldTime, later, parse_moment, sortable
@@ -30,9 +31,11 @@ def fire_wall_rows(now: datetime, *, limit: int = 500) -> list[Followup]:
 
 
 def _fire_first(rows: QuerySet[ScheduleRow], reading: Moment, limit: int) -> list[Followup]:
-    due = rows.select_for_update().filter(fire_at__lte=sortable(reading)).order_by("fire_at")
+    due = rows.filter(fire_at__lte=sortable(reading))
     waits = Q(entity_type="Settlement") & Q(has_due_structures(reading))
-    fired, followups = fire([*due.exclude(waits)[:limit], *due.filter(waits)[:limit]], reading)
+    first = due.order_by("fire_at").values_list("id", flat=True)
+    found = locked(due.filter(id__in=[*first.exclude(waits)[:limit], *first.filter(waits)[:limit]]))
+    fired, followups = fire(sorted(found, key=attrgetter("fire_at")), reading)
     save_dates(fired)
     return followups
 

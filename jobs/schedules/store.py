@@ -20,7 +20,7 @@ from jobs.schedules import changed_campaigns, clocks
 from jobs.schedules.clocks import reading_of
 from jobs.schedules.firing import fire, fire_by_campaign, read_clocks, release
 from jobs.schedules.next_due import set_next_due
-from jobs.schedules.rows import add, all_rows, anchors_of, batches, lock, rows_of, save, save_dates
+from jobs.schedules.rows import add, all_rows, anchors_of, batches, lock, lock_all, locked, save, save_dates
 from jobs.schedules.waiting import find_due_structures
 from jobs.world.clock import Moment, WorldTime, clock_name, parse_moment, sortable
 from scheduler_project.text import is_id
@@ -59,9 +59,8 @@ class DatabaseSchedules:
         """
         reading = stops.effective_reading(campaign.id, reading_of(campaign.current_world_time))
         existing = {
-            (row.entity_id, row.event_type): row
-            for batch in batches([i for i in read if is_id(i)])
-            for row in rows_of(batch)
+            key: row
+            for key, row in lock([i for i in read if is_id(i)]).items()
             if row.campaign_id == campaign.id and row.entity_type == entity_type
         }
         new, known = [], []
@@ -98,7 +97,9 @@ class DatabaseSchedules:
         """Mark these entities as just read."""
         for batch in batches([i for i in entity_ids if is_id(i)]):
             rows = ScheduleRow.objects.filter(campaign_id=campaign_id, entity_type=entity_type, entity_id__in=batch)
-            rows.update(updated_at=timezone.now())
+            with transaction.atomic():
+                lock_all(rows)
+                rows.update(updated_at=timezone.now())
 
     def find_unconfirmed(self, campaign_id: str, entity_type: str, since: datetime, *, most: int) -> list[str]:
         """Find entities with schedules that were neither read nor moved since then, at most `most`."""
@@ -108,7 +109,9 @@ class DatabaseSchedules:
     @transaction.atomic
     def clear(self, campaign_id: str, entity_type: str, began: datetime) -> None:
         """Remove the schedules of a campaign that is gone, and mark it as inactive."""
-        ScheduleRow.objects.filter(campaign_id=campaign_id, entity_type=entity_type).delete()
+        rows = ScheduleRow.objects.filter(campaign_id=campaign_id, entity_type=entity_type)
+        lock_all(rows)
+        rows.delete()
         clocks.deactivate(campaign_id, began)
 
     @transaction.atomic
@@ -117,7 +120,9 @@ class DatabaseSchedules:
 
         They know when constructions began. On the wall clock, whoever looks for what fires would pass all of them.
         """
-        _wall_rows_to_fire(entity_type).filter(campaign_id=campaign_id).update(fire_at="")
+        rows = _wall_rows_to_fire(entity_type).filter(campaign_id=campaign_id)
+        lock_all(rows)
+        rows.update(fire_at="")
         clocks.deactivate(campaign_id, began)
 
     def remember_all(self, campaigns: Sequence[Campaign], began: datetime) -> None:
@@ -171,10 +176,11 @@ class DatabaseSchedules:
         Their rows count as fired, without a job. What is due of them is not lost: it fires when they are read again.
         """
         reading = sortable(stops.effective_reading(campaign.id, reading_of(campaign.current_world_time)))
-        found: list[ScheduleRow] = []
+        due = all_rows().filter(entity_type="Structure", fire_at__gt="", fire_at__lte=reading)
+        numbers: set[int] = set()
         for batch in batches([i for i in ids if is_id(i)]):
-            due = all_rows().filter(Q(entity_id__in=batch) | Q(household__in=batch), entity_type="Structure")
-            found += due.filter(fire_at__gt="", fire_at__lte=reading).select_for_update().order_by("id")
+            numbers |= set(due.filter(Q(entity_id__in=batch) | Q(household__in=batch)).values_list("id", flat=True))
+        found = [row for batch in batches(sorted(numbers)) for row in locked(due.filter(id__in=batch))]
         ScheduleRow.objects.filter(id__in=[row.id for row in found]).update(fire_at="")
         return release(found, read_clocks())
 
@@ -224,9 +230,8 @@ class DatabaseSchedules:
     @transaction.atomic(savepoint=False)
     def forget(self, *entity_ids: str) -> list[Followup]:
         """Remove the schedules of entities that are gone. Returns the jobs that waited for them."""
-        rows: dict[tuple[str, str], ScheduleRow] = {}
+        rows = lock(entity_ids)
         for batch in batches(entity_ids):
-            rows |= lock(batch)
             ScheduleRow.objects.filter(entity_id__in=batch).delete()
         return release(rows.values(), read_clocks())
 

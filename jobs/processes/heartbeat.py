@@ -15,6 +15,7 @@ import structlog
 from redis import Redis
 
 from jobs.broker import keys
+from jobs.broker.scripts import script
 from scheduler_project import __version__
 
 log = structlog.get_logger(__name__)
@@ -94,10 +95,7 @@ class Heartbeat:
             busy=in_flight if busy is None else busy,
             concurrency=concurrency,
         )
-        with self._connection.pipeline(transaction=False) as pipeline:
-            pipeline.hset(keys.PROCESSES, self._key, msgspec.json.encode(status))
-            pipeline.sismember(keys.STOP_ASKED, self._key)
-            return bool(pipeline.execute()[1])
+        return bool(script("beat").run(self._connection, msgspec.json.encode(status), process=self._key))
 
     def beat_or_stop(self, state: str) -> None:
         """Send a heartbeat. Raises StopRequested if an operator has requested a stop, and redis.RedisError."""
@@ -152,7 +150,7 @@ def ask_to_stop(status: ProcessStatus, connection: Redis) -> bool:
 
     Returns whether nobody had requested it before.
     """
-    return bool(connection.sadd(keys.STOP_ASKED, status.key))
+    return bool(script("beat").run(connection, process=status.key))
 
 
 def forget_stop(status: ProcessStatus, connection: Redis) -> None:

@@ -85,7 +85,10 @@ class Worker(SimpleWorker):
     def _begin(self, *, lead: bool) -> None:
         sys.setswitchinterval(SWITCH_SECONDS)
         self._install_signal_handlers()  # before registering, so that a signal never leaves a registered worker behind
-        self.register_birth()
+        try:
+            self.register_birth()
+        except OutOfMemoryError as error:  # `_report` does once there is room; until then RQ's tools do not list it
+            log.warning("worker.redis_full", worker=self.name, error=str(error), next="it runs jobs, which makes room")
         self.subscribe()
         if self.pubsub is None:
             raise RuntimeError("RQ did not subscribe")
@@ -206,13 +209,14 @@ class Worker(SimpleWorker):
             log.warning("worker.redis_full", worker=self.name, error=str(error), next="it runs jobs, which makes room")
 
     def _report(self, ticks: float, *, suspended: bool) -> None:
-        """What may need memory in Redis."""
+        """The heartbeat, and then what may need memory in Redis."""
+        self._beat("stopping" if self._stopping.is_set() else str(self._find_state(suspended=suspended).value))
         if ticks - self._heartbeat_at >= settings.LEASE.total_seconds() / 3 or not self._heartbeat_at:
             self._heartbeat_at = ticks
             self.cycles.note_started(repeat=True)
             self.cycles.sync()  # a full worker fetches nothing: its jobs must not lose their places below a limit
         type_settings.refresh(self.connection)
-        state = WorkerStatus.SUSPENDED if suspended else WorkerStatus.BUSY if self._busy() else WorkerStatus.IDLE
+        state = self._find_state(suspended=suspended)
         with self.connection.pipeline(transaction=False) as pipeline:
             self.heartbeat(pipeline=pipeline)  # for RQ's tools
             pipeline.hmget(self.key, "state", "birth")
@@ -222,7 +226,11 @@ class Worker(SimpleWorker):
             self.register_birth()
         if known[0] != state.value.encode():
             self.set_state(state)
-        reported = "stopping" if self._stopping.is_set() else str(state.value)
+
+    def _find_state(self, *, suspended: bool) -> WorkerStatus:
+        return WorkerStatus.SUSPENDED if suspended else WorkerStatus.BUSY if self._busy() else WorkerStatus.IDLE
+
+    def _beat(self, reported: str) -> None:
         jobs = sum(1 for _ in self.cycles.in_flight.jobs())
         busy = min(len(self.cycles.in_flight), self.concurrency)  # the others are claimed ahead
         must_stop = self._heartbeat.beat(reported, in_flight=jobs, busy=busy, concurrency=self.concurrency)

@@ -9,12 +9,14 @@ from django.conf import settings as project
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from jobs import pauses
+from jobs import control, pauses
 from jobs.broker import enqueue, keys
 from jobs.engine.worker.worker import Worker
 from jobs.models import Job, PauseKind
+from jobs.processes.heartbeat import Heartbeat, StopRequested
+from jobs.processes.lease import Lease
 from tests.support.servers import SandboxApi, wait_until
-from tests.support.working import submit, submit_failing
+from tests.support.working import submit, submit_failing, work
 
 pytestmark = pytest.mark.django_db(transaction=True)
 QUEUE = "rq:queue:normal"
@@ -72,3 +74,45 @@ def test_what_takes_jobs_out_of_a_full_redis_works(redis: Redis, fill: Callable[
     assert redis.hexists(keys.PAUSED, "campaign:campaign-2")
     with pytest.raises(ResponseError, match="maxmemory"):
         enqueue.enqueue([first])
+
+
+@pytest.mark.parametrize("role", ["worker", "scheduler"])
+def test_a_stop_is_heard_while_redis_is_full(
+    worker: Worker, redis: Redis, fill: Callable[[], object], role: str
+) -> None:
+    """By a worker, and by a process that leads; their heartbeats arrive, so none is taken for lost."""
+    leader = Heartbeat("scheduler", "one", redis)
+    leader.beat("standby")
+    worker.check_in()
+    assert worker.cycles.takes
+    fill()
+    (status,) = [one for one in control.processes() if one.role == role]
+
+    control.ask_to_stop(status.key, actor="user:olga", reason="make room")
+
+    if role == "scheduler":
+        with pytest.raises(StopRequested):
+            leader.beat_or_stop("active")
+    else:
+
+        def is_told() -> bool:
+            worker.check_in()
+            return not worker.cycles.takes
+
+        wait_until(is_told, what="it fetches nothing more")
+    (told,) = [one for one in control.processes() if one.role == role]
+    assert told.stop_asked
+    assert told.at > status.at
+
+
+def test_a_process_starts_while_redis_is_full(redis: Redis, sandbox: SandboxApi, fill: Callable[[], object]) -> None:
+    """A worker runs jobs, which makes room; RQ's tools list it once there is. Of two schedulers one leads."""
+    submit(3)
+    pauses.publish(redis)
+    fill()
+
+    work(redis)
+    first, second = (Lease("scheduler", redis) for _ in range(2))
+
+    assert set(Job.objects.values_list("state", flat=True)) == {"SUCCEEDED"}
+    assert [first.hold(), second.hold(), first.hold()] == [True, False, True]

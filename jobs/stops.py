@@ -77,7 +77,7 @@ def effective_reading(campaign_id: str, reading: Moment) -> Moment:
     """Up to when a campaign goes, its time included: to the first stop that its clock has reached, or the clock."""
     if not isinstance(reading, WorldTime):
         return reading
-    first = _standing(campaign_id).filter(at__lte=sortable(reading)).values_list("at", flat=True).first()
+    first = _not_lifted(campaign_id).filter(at__lte=sortable(reading)).values_list("at", flat=True).first()
     return WorldTime.parse(first) if first else reading
 
 
@@ -106,17 +106,17 @@ def read_reached(campaign_id: str) -> WorldTime | None:
 
 def first_reached(campaign_id: str, reading: WorldTime) -> WorldStop | None:
     """The stop at which the campaign's time stands, if its clock shows `reading`; None: at none."""
-    return _standing(campaign_id).filter(at__lte=sortable(reading)).first()
+    return _not_lifted(campaign_id).filter(at__lte=sortable(reading)).first()
 
 
 def first_reached_at(campaign_id: OuterRef, reading: OuterRef) -> Subquery:
     """The time of the stop that `first_reached` finds for a query's campaign; both times are sortable."""
-    return Subquery(_standing(campaign_id).filter(at__lte=reading).values("at")[:1])
+    return Subquery(_not_lifted(campaign_id).filter(at__lte=reading).values("at")[:1])
 
 
 def next_stop(campaign_id: str, after: WorldTime) -> WorldTime | None:
     """Return when the next stop after a world time is; None if there is none."""
-    later = _standing(campaign_id).filter(at__gt=sortable(after)).values_list("at", flat=True).first()
+    later = _not_lifted(campaign_id).filter(at__gt=sortable(after)).values_list("at", flat=True).first()
     return WorldTime.parse(later) if later else None
 
 
@@ -129,12 +129,12 @@ class Due(NamedTuple):
 
 def find_due(campaign_id: str, *, most: int) -> list[Due]:
     """Find the campaign's jobs that are due at world times, in order, at most `most`."""
-    found = list(_standing(campaign_id)[:most])
+    found = list(_not_lifted(campaign_id)[:most])
     jobs = Job.objects.defer("traceback").in_bulk([stop.job_id for stop in found])
     return [Due(WorldTime.parse(stop.at), jobs[stop.job_id]) for stop in found if stop.job_id in jobs]
 
 
-def find_standing(campaign_ids: Iterable[str]) -> dict[str, Due]:
+def find_current(campaign_ids: Iterable[str]) -> dict[str, Due]:
     """By campaign the stop at which its world stands until the stop's job has ended; two queries."""
     opened = in_work().filter(campaign_id__in=list(campaign_ids), phase=StopPhase.OPEN)
     found: dict[str, WorldStop] = {}
@@ -171,7 +171,7 @@ def find_unopened(readings: Mapping[str, Moment]) -> set[str]:
     return {campaign_id for campaign_id, at, in_work in first if at <= world[campaign_id] and not in_work}
 
 
-def oldest_standing() -> datetime | None:
+def oldest_opened_at() -> datetime | None:
     """Since when the world that has stood longest at a stop stands; None if none does."""
     oldest: datetime | None = in_work().exclude(phase=StopPhase.LIFTED).aggregate(at=Min("opened_at"))["at"]
     return oldest
@@ -188,7 +188,7 @@ def in_work() -> QuerySet[WorldStop]:
     return WorldStop.objects.filter(Inlined(~Q(phase=StopPhase.WAITING.value))).order_by("campaign_id", "at", "id")
 
 
-def _standing(campaign_id: str | OuterRef) -> QuerySet[WorldStop]:
+def _not_lifted(campaign_id: str | OuterRef) -> QuerySet[WorldStop]:
     stops = WorldStop.objects.filter(campaign_id=campaign_id).exclude(phase=StopPhase.LIFTED)
     return stops.order_by("at", "id")
 

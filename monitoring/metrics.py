@@ -145,7 +145,7 @@ def scheduler_lag_seconds() -> float:
 
 def oldest_world_stop_seconds() -> float:
     """Return for how long the world that has stood longest at a stop stands; 0 if none does."""
-    since = stops.oldest_standing()
+    since = stops.oldest_opened_at()
     return max(0.0, (timezone.now() - since).total_seconds()) if since else 0.0
 
 

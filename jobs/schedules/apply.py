@@ -24,7 +24,7 @@ from jobs.main_api.reading import READ_BATCH
 from jobs.main_api.updates import Update
 from jobs.registry import Answer, Item
 from jobs.run import Applied
-from jobs.schedules.households import DueEntity, as_standing
+from jobs.schedules.households import DueEntity, as_world_entity
 from jobs.schedules.results import changes_of, differences, result_of
 from jobs.schedules.rules import Advance, EntityRules
 from jobs.schedules.submitting import submit_due
@@ -187,9 +187,9 @@ class _Batch(Generic[E_]):
             known = anchors.get(entity_id, {})
             if not known.keys() >= set(self._rules.events):
                 known = {**self._begun(works[entity_id]), **known}
-            standing = as_standing(entity, self._rules.events, known, until[entity_id])
+            in_world = as_world_entity(entity, self._rules.events, known, until[entity_id])
             attempts = min(self._items[position].run.attempts for position in works[entity_id].due)
-            due.append(DueEntity(entity, standing, until[entity_id], attempts))
+            due.append(DueEntity(entity, in_world, until[entity_id], attempts))
         return self._rules.advance(self._run, due)
 
     def _begun(self, work: _Pending[E_]) -> dict[str, Moment]:

@@ -25,12 +25,12 @@ class DueEntity(msgspec.Struct, Generic[E_], frozen=True):
     """An entity that was read, and up to when it is advanced."""
 
     entity: E_
-    standing: Entity[Any]
+    in_world: Entity[Any]
     until: Moment
     attempts: int = 1  #: of its jobs, this one included; the fewest
 
 
-def as_standing(
+def as_world_entity(
     entity: Settlement | Structure, events: Iterable[str], known: Mapping[str, Moment], seen: Moment
 ) -> Entity[Any]:
     """The entity for the rules of the world; `known` is what its schedule has, `seen` the time of its first sight.
@@ -65,7 +65,7 @@ def read_structures(
     anchors = run.schedules.anchors([structure.id for structure in every])
     stale = [structure.id for structure in every if is_stale(structure, anchors.get(structure.id, {}))]
     fresh = run.api.structures(stale) if stale else {}
-    return {one.entity.id: _standing_structures(found[one.entity.id], fresh, anchors, one.until) for one in settlements}
+    return {one.entity.id: _as_world_entities(found[one.entity.id], fresh, anchors, one.until) for one in settlements}
 
 
 def _required(one: DueEntity[Settlement], structures: Listing[Structure] | JobError) -> list[Structure] | JobError:
@@ -73,7 +73,7 @@ def _required(one: DueEntity[Settlement], structures: Listing[Structure] | JobEr
         return structures
     if structures.unreadable:
         return structures.unreadable[0].error
-    required = SettlementVariables.read(one.standing.variables)[0].required_structures_for_level_up
+    required = SettlementVariables.read(one.in_world.variables)[0].required_structures_for_level_up
     return [structure for structure in structures if structure.type in required and not structure.archived_at]
 
 
@@ -87,7 +87,7 @@ def is_stale(entity: Settlement | Structure, anchors: Mapping[str, Moment]) -> b
     return False
 
 
-def _standing_structures(
+def _as_world_entities(
     structures: list[Structure] | JobError,
     fresh: Mapping[str, Structure | JobError | None],
     anchors: Mapping[str, Mapping[str, Moment]],
@@ -95,14 +95,14 @@ def _standing_structures(
 ) -> dict[str, Entity[Any]] | JobError:
     if isinstance(structures, JobError):
         return structures
-    standing: dict[str, Entity[Any]] = {}
+    entities: dict[str, Entity[Any]] = {}
     for listed in structures:
         structure = fresh.get(listed.id, listed)
         if isinstance(structure, JobError):
             return structure
         if structure is not None and not structure.archived_at:
-            standing[structure.id] = as_standing(structure, StructureEvent, anchors.get(structure.id, {}), seen)
-    return standing
+            entities[structure.id] = as_world_entity(structure, StructureEvent, anchors.get(structure.id, {}), seen)
+    return entities
 
 
 class ResourcesInTime:
@@ -127,8 +127,8 @@ class ResourcesInTime:
         if settlement.id not in self._bounds:
             # An event without an anchor was first seen now: none is due by the last of the checks.
             known = self._anchors.get(settlement.id, {})
-            standing = as_standing(settlement, GrowthType, known, self._last or moment)
-            self._bounds[settlement.id] = _Bounds(standing)
+            in_world = as_world_entity(settlement, GrowthType, known, self._last or moment)
+            self._bounds[settlement.id] = _Bounds(in_world)
         bounds = self._bounds[settlement.id]
         least, most = bounds.at(moment)
         if all(_has(least, name, amount) == _has(most, name, amount) for name, amount in required.items()):
@@ -142,7 +142,7 @@ class ResourcesInTime:
         structures = self._structures[one.entity.id]
         if isinstance(structures, JobError):
             return structures
-        course = SettlementCourse(one.standing, structures.values(), type(one.until))
+        course = SettlementCourse(one.in_world, structures.values(), type(one.until))
         course.advance(one.until)
         return course.resources
 

@@ -12,7 +12,7 @@ from jobs.main_api.listing import Listing
 from jobs.main_api.model import Campaign, Event, Settlement, Structure
 from jobs.main_api.reading import READ_BATCH
 from jobs.schedules.clocks import reading_of
-from jobs.schedules.households import as_standing, is_stale
+from jobs.schedules.households import as_world_entity, is_stale
 from jobs.schedules.store import DatabaseSchedules
 from jobs.slices import stop_at
 from jobs.triggers.looking import Coming, find_coming, split
@@ -162,9 +162,9 @@ class _Reading:
 
     def _town(self, settlement: Settlement, structures: Sequence[Structure], anchors: _Anchors) -> Town:
         household: Household[Any] = Household(
-            settlement=as_standing(settlement, GrowthType, anchors.get(settlement.id, {}), self._now),
+            settlement=as_world_entity(settlement, GrowthType, anchors.get(settlement.id, {}), self._now),
             structures={
-                one.id: as_standing(one, StructureEvent, anchors.get(one.id, {}), self._now) for one in structures
+                one.id: as_world_entity(one, StructureEvent, anchors.get(one.id, {}), self._now) for one in structures
             },
         )
         return Town(settlement, {one.id: one for one in structures}, household)

@@ -57,19 +57,19 @@ def _advance(run: Run, due: Sequence[DueEntity[Settlement]]) -> dict[str, Advanc
     Structures that cannot be read must not count as missing: level-ups wait until they can. The rest waits for two
     attempts, since levels change its intervals, and then goes on.
     """
-    needing = [one for one in due if needs_structures(one.standing, one.until)]
+    needing = [one for one in due if needs_structures(one.in_world, one.until)]
     structures = read_structures(run, needing)
     advanced: dict[str, Advance | JobError] = {}
     for one in due:
         found = structures.get(one.entity.id, {})
         if isinstance(found, PermanentError) or (isinstance(found, JobError) and one.attempts >= WITHOUT_LEVELS_FROM):
-            without = replace(one.standing, anchors={e: a for e, a in one.standing.anchors.items() if e != _LEVEL_UP})
+            without = replace(one.in_world, anchors={e: a for e, a in one.in_world.anchors.items() if e != _LEVEL_UP})
             after = advance_settlement(Household(settlement=without), one.until)
             advanced[one.entity.id] = Advance(after, {_LEVEL_UP: found})
         elif isinstance(found, JobError):
             advanced[one.entity.id] = found
         else:
-            household = Household(settlement=one.standing, structures=found)
+            household = Household(settlement=one.in_world, structures=found)
             advanced[one.entity.id] = Advance(advance_settlement(household, one.until))
     return advanced
 

@@ -48,7 +48,7 @@ def maintain_structures(items: Sequence[Item]) -> Sequence[Answer]:
 def _advance(run: Run, due: Sequence[DueEntity[Structure]]) -> dict[str, Advance | JobError]:
     """Upgrade checks need the settlement's resources at their time; the rest of a structure needs nothing else."""
     advanced: dict[str, Advance | JobError] = {}
-    every = [(one, advance_structure(one.standing, one.until)) for one in due]
+    every = [(one, advance_structure(one.in_world, one.until)) for one in due]
     needing = {one.entity.id for one, after in every if needs_resources(after)}
     resources = ResourcesInTime(run, [one for one in due if one.entity.id in needing])
     for one, after in sorted(every, key=lambda pair: pair[1].check[1].at if pair[1].check else pair[0].until.at):

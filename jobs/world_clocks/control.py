@@ -19,9 +19,9 @@ from jobs.models import CampaignClock, ClockState, Job, WorldClock
 from jobs.states import ENDED, State
 from jobs.world import ticking
 from jobs.world.ticking import Position
+from jobs.world_clocks.sentences import describe_rate
 from jobs.world_clocks.settings import Settings, position_of, set_position
 from jobs.world_clocks.waiting import LONGEST_PROBLEM, find_reasons
-from jobs.world_clocks.words import describe_rate
 from scheduler_project.durations import exact_duration
 from scheduler_project.links import page
 from scheduler_project.text import line

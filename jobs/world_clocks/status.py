@@ -13,8 +13,8 @@ from django.utils.translation import gettext
 from jobs import calendars
 from jobs.models import CampaignClock, ClockState, Job, WorldClock
 from jobs.world import ticking
+from jobs.world_clocks.sentences import describe, describe_rate
 from jobs.world_clocks.settings import Settings
-from jobs.world_clocks.words import describe, describe_rate
 from scheduler_project.durations import duration_in_words as duration
 from scheduler_project.durations import exact_duration
 from scheduler_project.fixed_query import FixedQuery

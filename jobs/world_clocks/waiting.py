@@ -22,7 +22,7 @@ class _Known(NamedTuple):
 
     campaigns: Mapping[str, CampaignClock]
     jobs: Mapping[UUID, Job]
-    standing: Mapping[str, Due]
+    stops: Mapping[str, Due]
     paused: list[Pause]
     now: datetime
 
@@ -36,7 +36,7 @@ def find_reasons(clocks: Sequence[WorldClock], now: datetime) -> dict[str, str]:
     known = _Known(
         campaigns=CampaignClock.objects.only("is_active", "world_time").in_bulk([clock.pk for clock in clocks]),
         jobs=jobs.in_bulk([clock.step_job_id for clock in clocks if clock.step_job_id]),
-        standing=stops.find_standing([clock.pk for clock in clocks]),
+        stops=stops.find_current([clock.pk for clock in clocks]),
         paused=pauses.active(),
         now=now,
     )
@@ -55,7 +55,7 @@ def _reason(clock: WorldClock, known: _Known) -> str | None:
     if held := _sentences(pauses.blocking(step, known.paused)):
         return held
     late = clock.next_at is not None and known.now - clock.next_at > LATE
-    if stop := known.standing.get(clock.pk):
+    if stop := known.stops.get(clock.pk):
         return f"the world stands at {stop.at.isoformat()} until its job has ended: {stop.job}" if late else ""
     if job and State(job.state) not in ENDED:
         return f"step {clock.steps} has not ended yet: its job is {job.state}" if late else ""

@@ -72,8 +72,8 @@ class AuditEntryAdmin(ReadOnly, AuditAdminBase):
         found = (
             audit_trail.read_page(question, _read_cursor(request)) if form.is_valid() else audit_trail.Page([], None)
         )
-        standings = [line.standing for line in found.lines if line.standing]
-        name_all([*(line.job for line in found.lines if line.job), *named_jobs(standings)])
+        statuses = [line.status for line in found.lines if line.status]
+        name_all([*(line.job for line in found.lines if line.job), *named_jobs(statuses)])
         context = {
             "title": gettext("Audit trail"),
             "form": form,
@@ -116,7 +116,7 @@ def _find_undo_urls(request: HttpRequest, lines: Sequence[Line]) -> dict[str, st
     urls = {
         line.key: job_action.undo_url(line.job_action)
         for line in lines
-        if line.job_action and line.standing and line.standing.is_open and undo.is_permitted(line.job_action, may)
+        if line.job_action and line.status and line.status.is_open and undo.is_permitted(line.job_action, may)
     }
     acts = {line.key: line.action for line in lines if line.action and line.action.undo}
     found = operator_action.find_undo_urls(request, acts.values())

@@ -30,7 +30,7 @@ from ops.admin.guarded_form import GuardedAdmin
 from ops.admin.payload_form import JSONField
 from ops.labels import label
 from ops.reads import cron as cron_page
-from scheduler_project import cron_words
+from scheduler_project.cron_sentence import sentence
 
 if TYPE_CHECKING:
     CronTaskAdminBase = admin.ModelAdmin[CronTask]
@@ -81,7 +81,7 @@ class CronTaskAdmin(FilteredAdmin, GuardedAdmin, CronTaskAdminBase):
 
     @admin.display(description=gettext_lazy("fires"))
     def means(self, task: CronTask) -> str:
-        return render_to_string("ops/cron_means.html", {"task": task, "sentence": cron_words.sentence(task.expression)})
+        return render_to_string("ops/cron_means.html", {"task": task, "sentence": sentence(task.expression)})
 
     @admin.display(description=gettext_lazy("next"))
     def fires_next(self, task: CronTask) -> str:

@@ -63,13 +63,13 @@ def show(request: HttpRequest, pk: int) -> HttpResponse:
     action = _find(pk)
     page = job_actions.read_page(action, read_key(request.GET.get("before", "")))
     name_all([one.job for one in page.moved if one.job])
-    standing = job_actions.read_standing([action])[action.pk]
+    status = job_actions.read_statuses([action])[action.pk]
     context = {
         "title": job_actions.write_title(action),
         "did": job_actions.describe(action),
         "action": action,
         "page": page,
-        "standing": standing,
+        "status": status,
         "later": "before" in request.GET,
         "undo_url": undo_url(action) if page.count_open and undo.is_permitted(action, request.user.has_perm) else "",
         "never": undo.NEVER if not page.count_open and undo.is_never_undone(action) else "",

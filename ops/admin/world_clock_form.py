@@ -9,8 +9,8 @@ from django.utils.translation import gettext, gettext_lazy
 from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from jobs.models import WorldClock
+from jobs.world_clocks.sentences import CATCH_UP
 from jobs.world_clocks.settings import Settings
-from jobs.world_clocks.words import CATCH_UP
 from ops.admin.base import reason_field
 from ops.admin.guarded_form import GuardedForm, Stored
 from scheduler_project.durations import exact_duration, parse_duration

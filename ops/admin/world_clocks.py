@@ -21,7 +21,7 @@ from jobs import calendars
 from jobs.errors import Refused
 from jobs.models import CampaignClock, WorldClock
 from jobs.world_clocks import control, status
-from jobs.world_clocks.words import describe
+from jobs.world_clocks.sentences import describe
 from ops.admin import operator_action
 from ops.admin.base import ReadOnly, ReasonForm, actor_of, redirect, render_page
 from ops.admin.world_clock_form import WorldClockForm

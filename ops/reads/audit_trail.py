@@ -21,7 +21,7 @@ from ops.humanize import format_jobs
 from ops.labels import find_stored_verbs, label_of_state, label_of_verb
 from ops.reads.attempts import error_of
 from ops.reads.changes import read_changes
-from ops.reads.job_actions import Standing, describe, find_verbs, read_standing
+from ops.reads.job_actions import ActionStatus, describe, find_verbs, read_statuses
 from ops.reads.reasons import typed
 from scheduler_project.text import is_job_id
 
@@ -82,7 +82,7 @@ class Line:
     entry: AuditEntry | None = None
     action: OperatorAction | None = None
     job_action: JobAction | None = None
-    standing: Standing | None = None
+    status: ActionStatus | None = None
     """Of `job_action`."""
 
     @property
@@ -109,7 +109,7 @@ def read_page(question: TrailFilters, cursor: Cursor) -> Page:
     lines = [_line_of_entry(e, jobs.get(e.job_id)) for e in entries] + [_line_of_action(a) for a in actions]
     lines += [_line_of_job_action(action) for action in job_actions]
     lines.sort(key=lambda line: line.at, reverse=True)
-    shown = _with_standings(lines[:PAGE])
+    shown = _with_statuses(lines[:PAGE])
     if len(lines) <= PAGE and floor is None:
         return Page(shown, None)
     entry = min((line.entry.pk for line in shown if line.entry), default=cursor.entry)
@@ -118,9 +118,9 @@ def read_page(question: TrailFilters, cursor: Cursor) -> Page:
     return Page(shown, Cursor(floor if len(lines) <= PAGE else entry, action, job_action))
 
 
-def _with_standings(lines: list[Line]) -> list[Line]:
-    standings = read_standing([line.job_action for line in lines if line.job_action])
-    return [replace(line, standing=standings[line.job_action.pk]) if line.job_action else line for line in lines]
+def _with_statuses(lines: list[Line]) -> list[Line]:
+    statuses = read_statuses([line.job_action for line in lines if line.job_action])
+    return [replace(line, status=statuses[line.job_action.pk]) if line.job_action else line for line in lines]
 
 
 def _names_a_job(question: TrailFilters) -> bool:

@@ -13,7 +13,7 @@ from jobs.models import CronFiring, CronTask, FiringOutcome, Job
 from jobs.states import ENDED, ENDED_BY_ATTEMPT, State
 from ops.humanize import format_percent, naturaltime
 from scheduler_project.cron_expression import fires
-from scheduler_project.cron_words import sentence
+from scheduler_project.cron_sentence import sentence
 from scheduler_project.moments import read_zone
 
 PREVIEWED: Final = 5  #: firings

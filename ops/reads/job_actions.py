@@ -77,7 +77,7 @@ def find_verbs(text: str) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ActionStatus:
     """What became of an action since."""
 
     is_open: bool
@@ -96,7 +96,7 @@ class Standing:
         return self.entry.job if self.entry else None
 
 
-def read_standing(actions: Sequence[JobAction]) -> dict[int, Standing]:
+def read_statuses(actions: Sequence[JobAction]) -> dict[int, ActionStatus]:
     """By action's ID; three queries."""
     if not actions:
         return {}
@@ -106,7 +106,7 @@ def read_standing(actions: Sequence[JobAction]) -> dict[int, Standing]:
     entry_of = {entry.action_id: entry for entry in entries}
     undone_by = {by.undoes_id: by for by in JobAction.objects.filter(undoes__in=ids, jobs__gt=0).order_by("id")}
     is_open = undo.find_open(actions)
-    return {pk: Standing(pk in is_open, undone_by.get(pk), entry_of.get(pk)) for pk in ids}
+    return {pk: ActionStatus(pk in is_open, undone_by.get(pk), entry_of.get(pk)) for pk in ids}
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +144,6 @@ def _read_moved(entry: AuditEntry, job: Job | None) -> Moved:
     return Moved(entry, job, job is not None and undo.is_as_left(job, entry), read_changes(entry))
 
 
-def named_jobs(standings: Iterable[Standing]) -> list[Job]:
+def named_jobs(statuses: Iterable[ActionStatus]) -> list[Job]:
     """The jobs of actions on one job."""
-    return [standing.job for standing in standings if standing.job]
+    return [status.job for status in statuses if status.job]

@@ -14,7 +14,7 @@ FILES: Final = (
     "monitoring/dashboard_source.py",
     "monitoring/menu.py",
     "monitoring/models.py",
-    "scheduler_project/cron_words.py",
+    "scheduler_project/cron_sentence.py",
     "scheduler_project/durations.py",
     "jobs/actor.py",
     "jobs/pauses.py",
@@ -22,7 +22,7 @@ FILES: Final = (
     "jobs/world_clocks/control.py",
     "jobs/world_clocks/settings.py",
     "jobs/world_clocks/status.py",
-    "jobs/world_clocks/words.py",
+    "jobs/world_clocks/sentences.py",
 )
 MARKS: Final = re.compile(r"n?p?gettext(_lazy|_noop)?")
 #: Two words, a capitalised word, or the end of a sentence.
@@ -62,7 +62,7 @@ KEPT: Final[Mapping[str, tuple[str, ...]]] = {
     # names of services and commands, addresses, formats
     "monitoring/alerting/channels/apprise_url.py": ("Apprise",),
     "monitoring/alerting/channels/slack.py": ("Slack",),
-    "scheduler_project/cron_words.py": ("day of week",),
+    "scheduler_project/cron_sentence.py": ("day of week",),
     "ops/admin/cron_form.py": ("input changed delay:250ms",),
     "ops/admin/export.py": ("text/csv; charset=utf-8", 'attachment; filename="jobs-{}.{}"'),
     "ops/admin/main_api.py": ("manage.py check_main_api",),

@@ -57,9 +57,9 @@ def test_the_trail_shows_old_and_new_values(admin_client: Client, redis: Redis) 
 
     copied, moved = admin_client.get(TRAIL).context["page"].lines
 
-    assert moved.standing.changes["due"] == (due.isoformat(), "2031-01-02T03:04:05+00:00")
-    assert copied.standing.changes["payload.effectId"] == ("e-0", "e-9")
-    assert copied.standing.changes["priority"] == ("HIGH", "LOW")
+    assert moved.status.changes["due"] == (due.isoformat(), "2031-01-02T03:04:05+00:00")
+    assert copied.status.changes["payload.effectId"] == ("e-0", "e-9")
+    assert copied.status.changes["priority"] == ("HIGH", "LOW")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scheduler_project.cron_expression import fires, newest_matches, next_match
-from scheduler_project.cron_words import sentence
+from scheduler_project.cron_sentence import sentence
 
 # Their clocks change by whole hours: Lord Howe changes by half an hour, and there "30 * * * *" misses a firing a year.
 ZONES = ["UTC", "Europe/Berlin", "America/New_York", "America/St_Johns", "America/Havana", "Asia/Beirut",

@@ -1,4 +1,4 @@
-"""A cron expression in words, in the language of pages: said as cronsim does, which knows English only."""
+"""A cron expression as a sentence in the language of pages, as cronsim writes it in English."""
 
 from collections.abc import Mapping, Sequence
 from itertools import product

@@ -1,4 +1,4 @@
-"""What the settings of a world clock mean, in words."""
+"""What the settings of a world clock mean, as sentences."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta

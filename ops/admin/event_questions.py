@@ -16,6 +16,7 @@ from jobs.triggers import questions, settling
 from ops.admin.base import ReadOnly, ReasonForm, actor_of, is_own_url, redirect, render_page, require
 from ops.menu import add_badge
 from ops.reads.event_questions import read_questions
+from scheduler_project.text import job_id
 
 PERMISSION: Final = "jobs.change_eventquestion"
 PAGE: Final = "admin:jobs_eventquestion_changelist"
@@ -91,11 +92,11 @@ def settle(request: HttpRequest) -> HttpResponse:
     return redirect(request, back, gettext("Counted as executed. The job continues with what is left."))
 
 
-def _id(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError:
-        raise BadRequest(gettext("No job has this ID.")) from None
+def _id(written: str) -> UUID:
+    found = job_id(written)
+    if found is None:
+        raise BadRequest(gettext("No job has this ID."))
+    return found
 
 
 def _back(request: HttpRequest) -> str:

@@ -51,7 +51,6 @@ class Bench:
             self.peer.clear()
 
     def sized(self, count: int) -> int:
-        """Scale `count`."""
         return max(20, int(count * self.scale))
 
     def control(self, method: str, path: str, body: object = None) -> dict[str, Any]:

@@ -52,7 +52,6 @@ class Running:
         self._stack.close()
 
     def start(self, command: str) -> None:
-        """Start `manage.py command`."""
         process = self._stack.enter_context(self._bench.ours.process(command, concurrency=CONCURRENCY))
         self._processes[command] = process
         self._samplers.append((command, Sampler([process.pid]).start()))

@@ -229,11 +229,9 @@ class PostgreSQL(Statements):
         self._send(self.ADD, ordered, ADDED_COLUMNS)
 
     def place(self, rows: Sequence[ScheduleRow]) -> None:
-        """See Statements."""
         self._send(self.PLACE, rows, ("id", *PLACED_COLUMNS))
 
     def redate(self, rows: Sequence[ScheduleRow]) -> None:
-        """See Statements."""
         self._send(self.REDATE, rows, ("id", *DATED_COLUMNS))
 
     def _send(self, statement: str, rows: Sequence[ScheduleRow], names: Sequence[str]) -> None:
@@ -252,16 +250,13 @@ class PostgreSQL(Statements):
         return Purged(jobs, EndedAt(*found[-1]) if len(found) == PURGED_AT_ONCE else None)
 
     def audit(self, entries: Iterable[Entry]) -> None:
-        """See Statements."""
         self._cursor.execute(self.AUDIT, (as_json([entry._asdict() for entry in entries]),))
 
     def count(self, rows: Iterable[Outcomes]) -> None:
-        """See Statements."""
         for row in sorted(rows):
             self._cursor.execute(self.COUNT, (*row[:-1], *row.waited))
 
     def count_dead(self, rows: Iterable[DeadLetterCount]) -> None:
-        """See Statements."""
         for failure, at, jobs in sorted(rows):
             self._cursor.execute(self.GROUP, (*failure, at, at))
             self._cursor.execute(self.HOUR, (failure.key, hour_of(at), jobs))

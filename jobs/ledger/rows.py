@@ -162,8 +162,6 @@ class Move:
 
 
 class Entry(NamedTuple):
-    """One audit entry."""
-
     job_id: str
     at: datetime
     was: str

@@ -115,7 +115,6 @@ class SQLite(Statements):
         self._raw = raw
 
     def insert(self, jobs: Mapping[str, Job], entries: Sequence[Entry]) -> set[str]:
-        """See Statements."""
         known = {row[0] for row in self._raw.execute(self.KNOWN, (as_json(list(jobs)),))}
         new = {key: job for key, job in jobs.items() if key not in known}
         write(self._raw, self.INSERT, [self._inserted(job) for job in new.values()])
@@ -153,14 +152,12 @@ class SQLite(Statements):
         )
 
     def block(self, *, more: bool) -> AbstractContextManager[object]:
-        """See Statements."""
         connection: Any = connections[DEFAULT_DB_ALIAS]
         if more or connection.in_atomic_block or not isinstance(connection, DatabaseWrapper):
             return transaction.atomic(savepoint=False)
         return connection.raw_transaction()
 
     def cycle(self, endings: Sequence[Ending], ids: Sequence[str], by: Claimant) -> tuple[set[Attempt], list[Claimed]]:
-        """See Statements."""
         ended = self._end(endings, by.now) if endings else []
         self.count(outcomes_of(ended, by))
         claimed = self._claim(ids, by) if ids else []
@@ -185,7 +182,6 @@ class SQLite(Statements):
     def queue(
         self, ids: Sequence[str], *, actor: str, reason: str, now: datetime
     ) -> list[tuple[Enqueued, Entry | None]]:
-        """See Statements."""
         at = text_of(now)
         rows = {row[0]: row for row in self._raw.execute(self.DUE, (hexes(ids), at))}
         self._raw.execute(self.QUEUE, (at, as_json(list(rows))))
@@ -198,21 +194,17 @@ class SQLite(Statements):
         return queued
 
     def add(self, rows: Sequence[ScheduleRow]) -> None:
-        """See Statements."""
         values = [(r.campaign_id, r.entity_type, r.entity_id, r.event_type, *_placed(r)) for r in rows]
         write(self._raw, self.ADD, values)
 
     def place(self, rows: Sequence[ScheduleRow]) -> None:
-        """See Statements."""
         write(self._raw, self.PLACE, [(*_placed(r), r.pk) for r in rows])
 
     def redate(self, rows: Sequence[ScheduleRow]) -> None:
-        """See Statements."""
         values = [(r.anchor, in_ticks(r.interval), r.next_due, r.fire_at, text_of(r.updated_at), r.pk) for r in rows]
         write(self._raw, self.REDATE, values)
 
     def purge(self, before: datetime, after: EndedAt) -> Purged:
-        """See Statements."""
         with transaction.atomic(savepoint=False):
             found = self._raw.execute(self.ENDED, (text_of(before), text_of(after.at), hex_of(after.id))).fetchall()
             old = as_json([job_id for _, job_id, is_old in found if is_old])
@@ -224,7 +216,6 @@ class SQLite(Statements):
         return Purged(jobs, EndedAt(at.replace(tzinfo=UTC), job_id))
 
     def audit(self, entries: Iterable[Entry]) -> None:
-        """See Statements."""
         single: list[Entry] = []
         for same, run in groupby(entries, key=itemgetter(slice(1, None))):
             alike = list(run)
@@ -241,11 +232,9 @@ class SQLite(Statements):
         write(self._raw, self.AUDIT, [(hex_of(e.job_id), text_of(e.at), *e[2:]) for e in entries])
 
     def count(self, rows: Iterable[Outcomes]) -> None:
-        """See Statements."""
         self._raw.executemany(self.COUNT, [(text_of(r.minute), *r[1:-1], *r.waited) for r in rows])
 
     def count_dead(self, rows: Iterable[DeadLetterCount]) -> None:
-        """See Statements."""
         for failure, at, jobs in rows:
             seen = text_of(at)
             self._raw.execute(self.GROUP, (*failure, seen, seen))

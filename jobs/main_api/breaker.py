@@ -121,7 +121,6 @@ class Breaker:
             self._to_redis(lambda r: r.delete(PROBE_KEY))
 
     def close(self, why: str = "closed by hand") -> None:
-        """Close the breaker."""
         self._shared = {}
         self._calls.forget()
         self._to_redis(lambda r: r.delete(STATE_KEY, PROBE_KEY, *self._calls.keys))

@@ -176,7 +176,6 @@ class MainApi:
     def update_structures(
         self, updates: Sequence[Update[Structure]], *, branch_id: str
     ) -> dict[str, Structure | JobError]:
-        """Like `update_settlements`."""
         return self._update_each("updateStructure", updates, Structure, branch_id)
 
     def advance_world_time(self, campaign_id: str, to: str, *, branch_id: str, key: str) -> AdvancedClock:

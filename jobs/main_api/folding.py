@@ -28,8 +28,6 @@ class Window:
 
 
 class Windows:
-    """The open windows."""
-
     def __init__(self) -> None:
         self._open: dict[Key, Window] = {}
         self._ends: list[tuple[float, Key]] = []  # of windows with a message

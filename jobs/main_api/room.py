@@ -101,12 +101,10 @@ class Room:
             return len(self._urgent) + sum(map(len, self._lanes.values()))
 
     def note_answer(self, kind: Hashable, seconds: float, *, in_flight: int, began: float) -> bool:
-        """As Window.note_answer."""
         with self._lock:
             return self._window.note_answer(kind, seconds, in_flight=in_flight, began=began, now=self._clock())
 
     def note_refusal(self, *, began: float) -> bool:
-        """As Window.note_refusal."""
         with self._lock:
             return self._window.note_refusal(began=began, now=self._clock())
 

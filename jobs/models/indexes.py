@@ -25,7 +25,6 @@ class OfOneState(models.Index):
     def create_sql(
         self, model: type[models.Model], schema_editor: BaseDatabaseSchemaEditor, using: str = "", **kwargs: Any
     ) -> Statement:
-        """As Django's own."""
         if schema_editor.connection.vendor != "postgresql":
             return super().create_sql(model, schema_editor, using, **kwargs)
         rest = models.Index(fields=self.fields[1:], name=self.name, condition=self.condition)
@@ -43,7 +42,6 @@ class NewestLast(models.Index):
     def create_sql(
         self, model: type[models.Model], schema_editor: BaseDatabaseSchemaEditor, using: str = "", **kwargs: Any
     ) -> Statement:
-        """As Django's own."""
         if schema_editor.connection.vendor == "postgresql":
             return super().create_sql(model, schema_editor, using, **kwargs)
         rest = models.Index(fields=[name for name, _ in self.fields_orders], name=self.name, condition=self.condition)

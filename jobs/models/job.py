@@ -1,5 +1,3 @@
-"""Jobs."""
-
 import hashlib
 from datetime import datetime
 from typing import ClassVar

@@ -75,7 +75,6 @@ class UserAdmin(UserAdminBase):
         )
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        """As `has_change_permission`."""
         return super().has_delete_permission(request, obj) and (
             obj is None or permissions.may_edit(_get_editor(request), obj)
         )
@@ -99,7 +98,6 @@ class GroupAdmin(GroupAdminBase):
         return may and (obj is None or permissions.may_edit_group(_get_editor(request), obj))
 
     def has_delete_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
-        """As `has_change_permission`."""
         may = super().has_delete_permission(request, obj)
         return may and (obj is None or permissions.may_edit_group(_get_editor(request), obj))
 

@@ -50,8 +50,6 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """An open alert."""
-
     title: str
     url: str
     is_critical: bool

@@ -83,14 +83,12 @@ class DatabaseWrapper(base.DatabaseWrapper):
         self._end_turn()
 
     def rollback(self) -> None:
-        """See BaseDatabaseWrapper."""
         try:
             super().rollback()
         finally:
             self._end_turn()
 
     def close(self) -> None:
-        """See BaseDatabaseWrapper."""
         try:
             super().close()
         finally:

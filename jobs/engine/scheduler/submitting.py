@@ -10,6 +10,5 @@ from jobs.schedules import submitting
 
 
 def submit_due(due: Sequence[Followup], *, reason: str, request_id: str = "") -> int:
-    """As `jobs.schedules.submitting.submit_due`."""
     submit = partial(service.submit_followups, actor=actors.SCHEDULER, reason=reason, request_id=request_id)
     return submitting.submit_due(submit, due)

@@ -9,8 +9,6 @@ from jobs.main_api.conformance.report import Judgement, PointVerdict, Verdict, q
 
 
 class Point(NamedTuple):
-    """One of them."""
-
     number: int
     what: str
     judge: Callable[[Facts], Judgement]

@@ -52,8 +52,6 @@ class Judgement(NamedTuple):
 
 
 class PointVerdict(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """One point."""
-
     point: int
     what: str
     verdict: Verdict
@@ -79,8 +77,6 @@ class PointVerdict(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """One check."""
-
     format: int = 1  #: grows when a field changes its meaning or goes
     checked_at: str  #: ISO 8601
     checked_by: str  #: the actor

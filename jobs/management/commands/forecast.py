@@ -18,15 +18,12 @@ from jobs.schedules.towns import read_world
 
 
 class Command(BaseCommand):
-    """Prints a forecast."""
-
     help = (
         "Print everything that will happen in a campaign in the next days of its clock, if nobody interferes. "
         "Reads the main API and the schedules, and changes nothing."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Declare the options."""
         parser.add_argument("campaign", help="the campaign's ID")
         parser.add_argument("--days", type=int, default=30, help=f"1 to {LONGEST_DAYS}; 30 by default")
         parser.add_argument("--town", default="", help="a settlement's ID, or a part of its name; all by default")

@@ -11,12 +11,9 @@ from jobs.processes import database_checks, loop
 
 
 class Command(BaseCommand):
-    """Runs the listener."""
-
     requires_system_checks: list[str] = []
     help = "Listen to the main API's messages about world time and entities. One of several instances is active."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Run until stopped."""
         database_checks.check_database()
         loop.run(Listener(keys.redis(), main_api()), loop.stop_on_signals(), name="listener")

@@ -10,14 +10,11 @@ from jobs.processes import database_checks, loop
 
 
 class Command(BaseCommand):
-    """Runs the scheduler."""
-
     requires_system_checks: list[str] = []
     help = (
         "Run the scheduler: due jobs, cron tasks, schedules, rescue of lost jobs. One of several instances is active."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Run until stopped."""
         database_checks.check_database()
         loop.run(Scheduler(connection=keys.redis()), loop.stop_on_signals(), name="scheduler")

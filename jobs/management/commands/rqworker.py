@@ -21,8 +21,6 @@ SERIALIZER: Final = "rq.serializers.JSONSerializer"
 
 
 class Command(RQWorkerCommand):
-    """Runs a worker."""
-
     requires_system_checks = ("jobs",)  # the others are about code, not about the environment
     help = "Run a worker: QUEUE_CONCURRENCY jobs at once, from all queues by priority unless some are named."
 
@@ -33,7 +31,6 @@ class Command(RQWorkerCommand):
         parser.add_argument("--processes", type=int, default=1, help="number of worker processes")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Run until stopped."""
         unknown = sorted(set(args) - set(settings.RQ_QUEUES))
         if unknown:
             raise CommandError(f"unknown queue: {', '.join(unknown)}; known: {', '.join(settings.RQ_QUEUES)}")

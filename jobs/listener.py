@@ -159,7 +159,7 @@ class Listener:
         self._windows.add(Key(message.campaign_id, kind), message)
 
     def _concerns_us(self, message: Message) -> bool:
-        """Drop what is cached of a changed entity. Returns False for the echo of our own update."""
+        """Drop the cached copy of a changed entity. Returns False for the echo of our own update."""
         if message.modified_by and message.modified_by == self._account:
             counters.add("listener_echoes")
             return False
@@ -254,7 +254,7 @@ class Listener:
         return (world_time_of(campaign) if campaign else None) or reading
 
     def catch_up_with(self, campaign_id: str, reading: WorldTime) -> bool:
-        """Leave a campaign with a pending message to its window, at the end of which its clock is read anyway.
+        """Skip a campaign with a pending message: its clock is read at the end of that window anyway.
 
         Returns whether its world time was new: no message announced it.
         """

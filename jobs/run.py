@@ -110,7 +110,7 @@ class Schedules(Protocol):
         """Find active campaigns that are not as they were stored, or whose world time has not been processed yet."""
 
     def find_changed(self, entity_type: str, seen: Sequence[Seen]) -> set[str]:
-        """Find campaigns of which some schedule is new, gone, due, or due at another time than is stored."""
+        """Find campaigns with a schedule that is new, gone, due, or stored with another due time."""
 
     def world_time(self, campaign_id: str) -> str:
         """Return the campaign's world time when last seen; empty if it has none."""

@@ -159,9 +159,9 @@ def open_first(campaign_id: str, reading: WorldTime) -> None:
 
 
 def find_unopened(readings: Mapping[str, Moment]) -> set[str]:
-    """Find campaigns that have reached a stop of which the scheduler was not told (`open_first`); one query.
+    """Find campaigns that have reached a stop without the scheduler being told (`open_first`); one query.
 
-    So it is after a campaign was inactive while it stood at the stop.
+    This happens when a campaign was inactive while its world stood at the stop.
     """
     world = {campaign_id: sortable(one) for campaign_id, one in readings.items() if isinstance(one, WorldTime)}
     if not world:

@@ -1,4 +1,4 @@
-"""What is asked for when a job is submitted, and the job that it becomes."""
+"""A submission, validated, and the job that it becomes."""
 
 from datetime import UTC, datetime, timedelta
 from functools import partial

@@ -9,7 +9,7 @@ from functools import cache
 from django.http import HttpRequest
 from django.urls import reverse
 
-#: Title; name, page and icon of each link, and the permissions of which one is enough to see it.
+#: Title; name, page and icon of each link, and the permissions: one of them is enough to see it.
 Group = tuple[str, list[tuple[str, str, str, tuple[str, ...]]]]
 groups: list[Callable[[], Group]] = []
 badges: dict[str, tuple[Callable[[HttpRequest], str], tuple[str, ...]]] = {}  #: and who may see it

@@ -15,7 +15,7 @@ from scheduler_project.redis_connection import connect
 
 #: They wait for Redis and the database, and log why.
 PROCESSES: Final = ("rqworker", "rqscheduler", "pubsub_listener", "monitor", "runserver", "up")
-#: RQ's own, of which each process would print tracebacks while Redis is away.
+#: RQ's own commands: their processes would print tracebacks while Redis is away.
 _NEED_REDIS: Final = ("rqworker-pool", "rqcron")
 _UNDEFINED_TABLE: Final = "42P01"  #: PostgreSQL's code
 

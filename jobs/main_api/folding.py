@@ -12,7 +12,7 @@ from jobs.main_api.messages import Message
 
 
 class Key(NamedTuple):
-    """What is folded into one."""
+    """Messages with the same key become one."""
 
     campaign_id: str
     kind: str

@@ -48,7 +48,7 @@ class _Pending(Generic[E_]):
     due: list[int] = field(default_factory=list)
     by_hand: list[int] = field(default_factory=list)
     results: dict[int, dict[str, Any]] = field(default_factory=dict)
-    """By position: what is answered once it is written."""
+    """By position: the results to return once they are written."""
     update: Update[E_] | None = None
     noted: list[Applied] = field(default_factory=list)
 

@@ -49,7 +49,7 @@ def find_moved(campaigns: Sequence[Campaign]) -> set[str]:
 
 
 def find_changed(entity_type: str, seen: Sequence[Seen]) -> set[str]:
-    """Find campaigns of which some schedule is new, gone, due, or due at another time than is stored.
+    """Find campaigns with a schedule that is new, gone, due, or stored with another due time.
 
     Their clocks must be readable.
     """
@@ -73,7 +73,7 @@ def _read_stored(entity_type: str, campaign_ids: Sequence[str]) -> dict[str, dic
 
 
 def _are_up_to_date(stored: Mapping[_Key, tuple[Any, ...]], wanted: Sequence[Wanted], reading: Moment) -> bool:
-    """Whether these schedules are what is wanted, and none is due."""
+    """Whether the stored schedules equal the wanted ones, and none is due."""
     if stored.keys() != {(want.entity_id, want.event_type) for want in wanted}:
         return False
     due = sortable(reading)

@@ -242,7 +242,7 @@ def _expirations(events: Sequence[Event], now: Moment, until: Moment) -> Iterato
 
 
 def _overdue_at(event: Event, now: Moment) -> int:
-    """Events have world times. One whose time cannot be read is overdue by now: it was listed so."""
+    """Events have world times. One with an unreadable time counts as overdue: the main API listed it as such."""
     at = scheduled_at(event)
     return ticks_of(now) - 1 if at is None else ticks_of(at) + GRACE // timedelta(microseconds=1)
 

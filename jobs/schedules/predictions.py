@@ -42,7 +42,7 @@ class Prediction(NamedTuple):
     was: WorldTime
     to: WorldTime
     entities: Sequence[Expected]
-    """Those of which something was due."""
+    """Those with something due."""
     expired: Mapping[str, str]
     """The events that expire: their names by ID."""
     unreadable: Sequence[str]

@@ -61,7 +61,7 @@ def due_structures_of(households: Collection[str], reading: Moment) -> list[Sche
 
 
 def households_to_fire(households: Collection[str], reading: Moment) -> set[str]:
-    """Those of these settlements of which a structure is due by `reading` and has not fired."""
+    """The settlements among these with a structure that is due by `reading` and has not fired."""
     due = [clock_name(reading), sortable(reading), sortable(reading)]
     more = f"{_DUE} AND fire_at > '' AND fire_at <= %s"
     return {household for (household,) in _select("DISTINCT household", "household", households, more, due)}
@@ -120,7 +120,7 @@ def save(rows: Sequence[ScheduleRow]) -> None:
 
 
 def save_dates(rows: Sequence[ScheduleRow]) -> None:
-    """Write the due times of rows of which nothing else has changed."""
+    """Write the due times of rows that have changed in nothing else."""
     _save(rows, statements().redate)
 
 

@@ -154,7 +154,7 @@ class DatabaseSchedules:
         return changed_campaigns.find_moved(campaigns)
 
     def find_changed(self, entity_type: str, seen: Sequence[Seen]) -> set[str]:
-        """Find campaigns of which some schedule is new, gone, due, or due at another time than is stored."""
+        """Find campaigns with a schedule that is new, gone, due, or stored with another due time."""
         return changed_campaigns.find_changed(entity_type, seen)
 
     def world_time(self, campaign_id: str) -> str:

@@ -131,7 +131,7 @@ class _Reading:
         return list(found.values())
 
     def _structures(self, settlement_ids: Sequence[str]) -> dict[str, list[Structure]]:
-        """By settlement, without those of which something is unreadable: it might decide on level-ups."""
+        """By settlement, without those with an unreadable structure: it might decide on level-ups."""
         found: dict[str, list[Structure]] = {}
         for batch in self._batches(settlement_ids):
             for settlement_id, listed in self._lists("settlement", self._api.structures_by_settlement(batch)):

@@ -52,7 +52,7 @@ def find_unapplied(campaign_id: str, reading: WorldTime) -> Iterator[DueRow]:
 
 
 def find_waiting(settlement_ids: Collection[str], reading: Moment) -> set[str]:
-    """Find the settlements of which some structure is due by `reading` and will be applied."""
+    """Find the settlements with a structure that is due by `reading` and will be applied."""
     waiting = households_to_fire(settlement_ids, reading)
     return waiting | find_due_structures(set(settlement_ids) - waiting, reading).keys()
 
@@ -67,7 +67,7 @@ def _without_ended(due: Sequence[DueRow]) -> Iterable[DueRow]:
 
 
 def _find_live(keys: Collection[str]) -> set[str]:
-    """Those of these keys of which a job, or one that does its work again (`submit_followups`), has not ended."""
+    """The keys among these with a live job, or a live one that does its work again (`submit_followups`)."""
     live: set[str] = set()
     first = {key: key for key in keys}
     for again in count(1):

@@ -44,7 +44,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TownChange:
-    """What becomes of a settlement and of its structures; of which nothing is due are left out."""
+    """What becomes of a settlement and its structures, without structures that have nothing due."""
 
     town: Town
     settlement: Change | None

@@ -1,1 +1,1 @@
-"""Events that are triggered: policies, the jobs of events whose time has come, what those sent, and questions."""
+"""Events that are triggered: policies, the jobs of due events, what they sent, and questions."""

@@ -17,7 +17,7 @@ from scheduler_project.text import is_id
 
 log = structlog.get_logger(__name__)
 MOST_AHEAD: Final = 100  #: events to come whose jobs are submitted, the next ones first
-MOST_DUE: Final = 500  #: the same of those whose time has come; those after them follow with the next look
+MOST_DUE: Final = 500  #: the same for due events; the next look takes the rest
 
 
 class Coming(NamedTuple):

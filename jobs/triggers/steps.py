@@ -27,7 +27,7 @@ from scheduler_project.outages import is_outage
 log = structlog.get_logger(__name__)
 _WAITS_S: Final = (0.2, 1.0, 3.0)
 _REFUSED: Final = Q(state=StepState.FAILED, was_unknown=False) | Q(state=StepState.INACTIVE) & ~Q(was_unknown=True)
-#: Steps of which nothing was carried out. An effect whose ID cannot be recorded has failed without a request.
+#: Steps without any effect in the main API. An effect whose ID cannot be recorded has failed without a request.
 _UNSENT: Final = Q(state=StepState.PLANNED) | Q(operation=EXECUTE) & (_REFUSED | Q(effect_id=""))
 
 
@@ -68,9 +68,9 @@ def find_sender(job_id: str, event: Event) -> Sender | None:
 
 @transaction.atomic
 def give_way(job_id: str, event: Event) -> Sender | None:
-    """As `find_sender`; the plan of this job, of which nothing was sent, is withdrawn then.
+    """As `find_sender`; if there is one, withdraw the plan of this job, which has sent nothing.
 
-    So of several jobs of one event one goes on, and no two wait for each other.
+    So one of several jobs of an event continues, and no two wait for each other.
     """
     CampaignClock.objects.get_or_create(campaign_id=event.campaign_id)
     CampaignClock.objects.select_for_update().get(pk=event.campaign_id)  # one plan of a campaign at a time

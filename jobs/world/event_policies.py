@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 
 class EventAction(StrEnum):
-    """What the service does with an event whose time has come."""
+    """What the service does with a due event."""
 
     EXPIRE = "expire"  #: completed without its effects, once it is overdue by the main API's grace
     TRIGGER = "trigger"  #: its effects are executed, and it is completed
@@ -58,7 +58,7 @@ class Policies:
 
     @property
     def only_expire(self) -> bool:
-        """Whether every event expires, so that nobody need look for one whose time has come."""
+        """Whether every event expires, so that nobody need look for due events."""
         return all(one.action is EventAction.EXPIRE for one in self._found.values())
 
     def only_expire_in(self, campaign_id: str) -> bool:

@@ -86,7 +86,7 @@ class Tick(NamedTuple):
 
 
 def begin(now: datetime, position: Position | None = None) -> Position:
-    """Count real time from `now` on. What is owed stays."""
+    """Count real time from `now` on. World time that is still owed stays owed."""
     at = _whole(now)
     return replace(position, counted_until=at) if position else Position(counted_until=at)
 

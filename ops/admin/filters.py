@@ -214,7 +214,7 @@ def _is_end(name: str) -> bool:
 
 
 def with_offsets(request: HttpRequest, *names: str) -> HttpResponse | None:
-    """Redirect to an address whose times have offsets, so that it means the same to everybody; None if they have."""
+    """Redirect to the same address with offsets in its times, so that everybody reads the same; None if it has them."""
     query = request.GET.copy()
     for name in names:
         text = request.GET.get(name, "")

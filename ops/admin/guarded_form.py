@@ -24,7 +24,7 @@ from scheduler_project.links import page
 from scheduler_project.text import bounded
 
 MOST_NAMED: Final = 3  #: changes by others, the latest
-MOST_READ: Final = 50  #: actions on the same page, of which some change nothing that the form has
+MOST_READ: Final = 50  #: actions on the same page; some change no field of the form
 LONGEST_SHOWN: Final = 100  #: characters of a value
 
 

@@ -87,7 +87,7 @@ class Row:
 
     @property
     def backlog(self) -> str:
-        """How it stands with what is queued; empty if nothing is."""
+        """Where the queued jobs stand; empty without any."""
         if not self.queued:
             return ""
         if self.maker:

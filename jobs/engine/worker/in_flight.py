@@ -193,7 +193,7 @@ class InFlight:
     def count_ahead(self, threads: int) -> int:
         """How many groups may be claimed beyond one per thread: what these threads finish in AHEAD_MS.
 
-        None unless everything in flight is short, and none for fast types, of which a thread gets several already.
+        None unless everything in flight is short, and none for fast types: a thread gets several of those already.
         """
         now = time.monotonic()
         slowest = max(map(partial(self._expected_ms, now), self._groups.values()), default=math.inf)

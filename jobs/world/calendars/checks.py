@@ -16,7 +16,7 @@ _SIGNS: Final = frozenset(",:")  #: what separates the parts of a date
 
 
 class Calendar(Protocol):
-    """What is checked: the fields of a calendar before it is one."""
+    """The fields to check, before they make a calendar."""
 
     @property
     def name(self) -> str: ...

@@ -92,6 +92,19 @@ def test_the_drawing_of_a_job_s_life_matches_moves() -> None:
     assert arrows == {(was.value, now.value) for was, then in MOVES.items() for now in then}
 
 
+def test_the_layout_names_every_part() -> None:
+    """Each package, each part of jobs/, and each module of the main API's client has a row."""
+    page = (ROOT / "docs" / "architecture.md").read_text().partition("\n## The layers")[0]
+    of_jobs, of_client = page.split("Inside `jobs/main_api/`:")
+    packages = {path.parent.name for path in ROOT.glob("*/__init__.py")}
+    parts = {path.name for path in (ROOT / "jobs").iterdir() if path.suffix == ".py" or any(path.glob("*.py"))}
+    modules = {path.name for path in (ROOT / "jobs" / "main_api").glob("*.py")}
+
+    assert {name for name in packages if f"| `{name}/` |" not in of_jobs} == set()
+    assert {name for name in parts - {"__init__.py"} if f"`jobs/{name}" not in of_jobs} == set()
+    assert {name for name in modules - {"__init__.py"} if f"`{name}`" not in of_client} == set()
+
+
 def test_every_job_type_is_in_the_table_of_the_api() -> None:
     """With its payload's required fields, whether it takes all campaigns, and its priority."""
     page = (ROOT / "docs" / "api.md").read_text()

@@ -15,7 +15,7 @@ from django.conf import settings
 
 from jobs import counters
 from jobs.clock_poll import ClockPoll
-from jobs.errors import JobError
+from jobs.errors import JobError, TooLarge
 from jobs.main_api.client import MainApi
 from jobs.main_api.model import Campaign
 from jobs.models import CampaignClock
@@ -108,9 +108,10 @@ class CatchUp:
         try:
             campaigns = self._api.campaigns(fresh=True)
         except JobError as error:
-            self._at = time.monotonic() + RETRY_AFTER
+            again_s = EVERY if isinstance(error, TooLarge) else RETRY_AFTER  # the list costs the main API a second
+            self._at = time.monotonic() + again_s
             counters.add("listener_catch_ups", "failed")
-            log.warning("listener.catch_up_failed", error=str(error), retry_in_s=RETRY_AFTER)
+            log.warning("listener.catch_up_failed", error=str(error), retry_in_s=again_s)
             return
         self._to_compare = {campaign.id: _Listed(campaign, read_began) for campaign in campaigns}
         self._clocks.read(campaigns, time.monotonic(), took_s=time.monotonic() - began)

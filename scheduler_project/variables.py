@@ -150,6 +150,13 @@ VARIABLES: tuple[Variable, ...] = (
         "API_REQUEST_TIMEOUT_MS", "int", 10000, "Time limit of one request to the main API.", check.number(1, 3_600_000)
     ),
     Variable(
+        "API_LARGEST_ANSWER_MB",
+        "int",
+        8,
+        "Largest answer of the main API; the list of all campaigns takes 1 MB for some 9,000.",
+        check.number(1, 1_024),
+    ),
+    Variable(
         "API_CIRCUIT_BREAKER_THRESHOLD",
         "int",
         5,

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import certifi
 import pycurl
+from django.conf import settings
 
 from jobs.errors import JobError, TooLarge, TooManyRequests, TransientError
 from jobs.main_api import wire
@@ -18,7 +19,7 @@ from jobs.main_api.answers import Answer, Fault, Reply, Request, is_clear, read_
 from jobs.main_api.gate import Admitted, Gate
 
 IDLE_CONNECTIONS: Final = 5  # kept for later requests
-LARGEST_ANSWER: Final = 8 * 1024 * 1024  # bytes, decoded
+_MB: Final = 1024 * 1024
 LONGEST_RETRY_AFTER: Final = 3600  # seconds
 _KIND_LENGTH: Final = 40  #: characters of a document that tell its operation, and whether it has aliases
 
@@ -37,6 +38,7 @@ class PooledTransport:
         self.gate = gate
         self._url = url
         self._timeout = timeout
+        self._largest: int = settings.API_LARGEST_ANSWER_MB * _MB  #: answer, decoded
         headers = {"Content-Type": "application/json", "Accept": "application/json", **authentication(token)}
         # An empty "Expect:" keeps libcurl from waiting for "100 Continue" before a large body.
         self._headers = ["Expect:", "Accept-Encoding:", *(f"{name}: {value}" for name, value in headers.items())]
@@ -88,7 +90,7 @@ class PooledTransport:
     def exchange(self, sent: bytes, request: Request, headers: Mapping[str, str]) -> Reply:
         """One request on an idle or a new connection; `send` limits how many there are."""
         curl = self._idle.pop() if self._idle else self._connection()
-        body = _Body()
+        body = _Body(self._largest)
         given = [f"{name}: {value.encode('ascii', 'replace').decode()}" for name, value in headers.items()]
         curl.setopt(pycurl.WRITEDATA, body)
         curl.setopt(pycurl.POSTFIELDS, sent)
@@ -104,7 +106,7 @@ class PooledTransport:
             if is_clear(status):
                 return Reply(status, b"", wait)
             if body.is_too_large or code == pycurl.E_FILESIZE_EXCEEDED:
-                raise _too_large(request) from error
+                raise self._too_large(request) from error
             text = f"main API: {message or 'transport fault'} (curl {code})"
             raise Fault(request.unclear(text) if has_left else TransientError(text)) from error
         status, wait = _head(curl)
@@ -124,7 +126,7 @@ class PooledTransport:
             (pycurl.NOSIGNAL, 1),  # signals do not work in threads
             (pycurl.TIMEOUT_MS, milliseconds),  # for the whole exchange, so that a trickling response times out too
             (pycurl.CONNECTTIMEOUT_MS, milliseconds),
-            (pycurl.MAXFILESIZE_LARGE, LARGEST_ANSWER),
+            (pycurl.MAXFILESIZE_LARGE, self._largest),
             (pycurl.ACCEPT_ENCODING, ""),  # decode any encoding, although `_headers` requests none
             (pycurl.FOLLOWLOCATION, 0),
             (pycurl.PROXY, ""),  # ignore the environment's proxy variables
@@ -134,20 +136,26 @@ class PooledTransport:
             curl.setopt(option, value)
         return curl
 
+    def _too_large(self, request: Request) -> JobError:
+        """A smaller query may work; whether a mutation was carried out is unknown."""
+        text = f"main API: the answer is larger than {self._largest // _MB} MB (API_LARGEST_ANSWER_MB)"
+        return TooLarge(text) if request is Request.QUERY else request.unclear(text)
+
 
 class _Body:
     """Collects the response body up to the limit: libcurl aborts when `write` accepts less than it was given."""
 
-    __slots__ = ("is_too_large", "parts", "size")
+    __slots__ = ("is_too_large", "largest", "parts", "size")
 
-    def __init__(self) -> None:
+    def __init__(self, largest: int) -> None:
+        self.largest = largest
         self.parts: list[bytes] = []
         self.size = 0
         self.is_too_large = False
 
     def write(self, part: bytes) -> int:
         self.size += len(part)
-        self.is_too_large = self.size > LARGEST_ANSWER
+        self.is_too_large = self.size > self.largest
         if self.is_too_large:
             return 0
         self.parts.append(part)
@@ -163,9 +171,3 @@ def _head(curl: pycurl.Curl) -> tuple[int, timedelta | None]:
     """The status, 0 before there is one, and Retry-After."""
     seconds = min(curl.getinfo(pycurl.RETRY_AFTER), LONGEST_RETRY_AFTER)
     return curl.getinfo(pycurl.RESPONSE_CODE), timedelta(seconds=seconds) if seconds else None
-
-
-def _too_large(request: Request) -> JobError:
-    """A smaller query may work; whether a mutation was carried out is unknown."""
-    text = f"main API: the answer is larger than {LARGEST_ANSWER // 1024 // 1024} MB"
-    return TooLarge(text) if request is Request.QUERY else request.unclear(text)

@@ -98,6 +98,28 @@ def test_polls_are_rare_where_messages_tell(
     assert heard.count() == len(asked) + 1
 
 
+@pytest.mark.parametrize(
+    ("reply", "again_s"),
+    [({"status": 503, "body": "no"}, catch_up.RETRY_AFTER), ({"body": "[", "times": 9_000_000}, catch_up.EVERY)],
+    ids=["away", "too large"],
+)
+def test_a_list_that_is_too_large_is_read_rarely(
+    api: MainApi, sandbox: SandboxApi, monkeypatch: pytest.MonkeyPatch, reply: dict[str, Any], again_s: float
+) -> None:
+    """The next read fails, too, and the list of so many campaigns costs the main API a second."""
+    now, asked = [1000.0], list[float]()
+    monkeypatch.setattr("jobs.catch_up.time", SimpleNamespace(monotonic=lambda: now[0]))
+    sandbox.control("POST", "faults", {"operations": ["campaigns"], "replies": [reply]})
+    api.observers.append(lambda _: asked.append(now[0]))
+    clocks_of_all = catch_up.CatchUp(api, lambda _campaign, _time: True)
+    while len(asked) < 2:
+        clocks_of_all.poll()
+        now[0] += 1.0
+    api.observers.pop()
+
+    assert asked[1] - asked[0] == again_s
+
+
 def test_a_campaign_that_has_not_changed_is_written_now_and_then(listener: Listener, sandbox: SandboxApi) -> None:
     """All are read every 3 minutes; when each was seen is noted every 10."""
     fresh, old = timezone.now() - timedelta(minutes=9), timezone.now() - timedelta(minutes=11)

@@ -105,6 +105,7 @@ TABLE: dict[str, tuple[list[str], list[str]]] = {
     "QUEUE_RETRY_BACKOFF_MS": numbers(1, 3_600_000),
     "QUEUE_CONCURRENCY": (["1", "18"], [*NUMBER, "0", "19", "1001"]),
     "API_REQUEST_TIMEOUT_MS": numbers(1, 3_600_000),
+    "API_LARGEST_ANSWER_MB": numbers(1, 1_024),
     "API_CIRCUIT_BREAKER_THRESHOLD": numbers(1, 1_000_000),
     "API_CIRCUIT_BREAKER_DURATION_MS": numbers(1, 86_400_000),
     "EFFECT_UNKNOWN_OUTCOME": (["retry", "dead"], ["", "maybe", "Dead"]),

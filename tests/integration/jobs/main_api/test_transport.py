@@ -4,6 +4,7 @@ import gzip
 import json
 import zlib
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -94,6 +95,16 @@ def test_a_broken_response_leaves_the_outcome_open(sent: bytes) -> None:
     assert isinstance(unknown, OutcomeUnknown)
     assert not unknown.may_resend
     assert isinstance(error_of(sent, Request.QUERY), TransientError if not sent[9:].startswith(b"200") else JobError)
+
+
+def test_an_answer_may_be_as_large_as_an_operator_allows(settings: Any) -> None:
+    """The list of all campaigns has no pages: what is beyond the limit names the variable that raises it."""
+    large = http(200, BODY + LARGE)
+    refused = error_of(large, Request.QUERY)
+    settings.API_LARGEST_ANSWER_MB = 10
+
+    assert str(refused) == "main API: the answer is larger than 8 MB (API_LARGEST_ANSWER_MB)"
+    assert error_of(large, Request.QUERY) is None
 
 
 @pytest.mark.parametrize(("sent", "expected"), CLEAR.values(), ids=CLEAR)

@@ -14,7 +14,7 @@ from jobs.broker import keys
 from jobs.main_api import heard
 from jobs.main_api.client import main_api
 from jobs.main_api.conformance.check import WITHIN_S, check
-from jobs.main_api.conformance.report import Outcome, Report, from_json
+from jobs.main_api.conformance.report import CheckOutcome, Report, from_json
 from jobs.main_api.transport import PooledTransport
 from jobs.models import Job, MainApiCheck
 from jobs.registry import all_types
@@ -64,7 +64,7 @@ def run(*, actor: str, effects: Iterable[str] = (), within_s: float = WITHIN_S) 
 
 def store(report: Report) -> None:
     """Keep the report as the last one; of a main API that did not answer only why."""
-    if report.outcome is Outcome.UNREACHABLE:
+    if report.outcome is CheckOutcome.UNREACHABLE:
         fields: dict[str, object] = {"failed_at": timezone.now(), "failure": report.reason}
     else:
         fields = {"report": report.as_json(), "failed_at": None, "failure": ""}

@@ -49,7 +49,7 @@ class Odd(Exception):
     """Something that a plan leaves to graphql-core."""
 
 
-class Outcome(NamedTuple):
+class FieldOutcome(NamedTuple):
     """What a root field has returned, or what it has raised."""
 
     value: Any = None
@@ -77,7 +77,7 @@ class Plan(NamedTuple):
     fields: list[_Root]
 
     def execute(
-        self, given: Mapping[str, Any], resolve: Callable[[str, dict[str, Any]], Any], outcomes: dict[str, Outcome]
+        self, given: Mapping[str, Any], resolve: Callable[[str, dict[str, Any]], Any], outcomes: dict[str, FieldOutcome]
     ) -> Record | None:
         """Return the data; None if graphql-core is to go on, after the root fields that are in `outcomes`."""
         try:
@@ -89,9 +89,9 @@ class Plan(NamedTuple):
             try:
                 found = resolve(name, {one: values[variable] for one, variable in arguments.items()})
             except Exception as error:  # noqa: BLE001 - a refusal, or a bug: either becomes the field's error
-                outcomes[key] = Outcome(error=error)
+                outcomes[key] = FieldOutcome(error=error)
                 return None
-            outcomes[key] = Outcome(found)
+            outcomes[key] = FieldOutcome(found)
             try:
                 data[key] = complete(found)
             except Odd:

@@ -20,7 +20,7 @@ from graphql import (
 
 from sandbox.contract import Record
 from sandbox.dialect import Dialect
-from sandbox.plan import Outcome, Plan, plan_of
+from sandbox.plan import FieldOutcome, Plan, plan_of
 from sandbox.world import World
 
 
@@ -86,7 +86,7 @@ class Service:
             return {"errors": [error.formatted for error in errors]}
         if refused := self.dialect.check(document, api_key=api_key):
             return {"errors": [refused.formatted]}
-        outcomes: dict[str, Outcome] = {}
+        outcomes: dict[str, FieldOutcome] = {}
         if plan is not None and self._is_plain and (not operation or operation == plan.name):
             data = plan.execute({} if variables is None else variables, self.resolve, outcomes)
             if data is not None:
@@ -116,7 +116,7 @@ class _Context(NamedTuple):
     """A request as graphql-core's resolvers see it, and what a plan has carried out of it."""
 
     service: Service
-    outcomes: dict[str, Outcome]
+    outcomes: dict[str, FieldOutcome]
 
 
 @cache

@@ -17,7 +17,7 @@ from django.db import transaction
 from django.utils.translation import gettext
 
 from jobs import main_api_check
-from jobs.main_api.conformance.report import WORDS, Outcome, PointVerdict, Report, Verdict
+from jobs.main_api.conformance.report import WORDS, CheckOutcome, PointVerdict, Report, Verdict
 from monitoring.alerting.store import MONITOR, Finding, record_each
 from monitoring.models import Kind, MonitorState, Severity
 from scheduler_project.text import readable
@@ -53,7 +53,7 @@ class MainApiWatch:
             log.error("monitor.main_api_check_failed", error=repr(readable(error)), retry_in_s=AGAIN_S)
         else:
             main_api_check.store(running.result())
-        if error or running.result().outcome is Outcome.UNREACHABLE:
+        if error or running.result().outcome is CheckOutcome.UNREACHABLE:
             self._due_at = self._clock() + AGAIN_S
 
 
@@ -81,7 +81,7 @@ def verdicts_of(report: Report) -> dict[str, str]:
 
 def finding_of(report: Report, known: Mapping[str, str] | None) -> Finding | None:
     """The alert about what has changed; None if nothing has, and for a first report of a main API that works."""
-    unfit = report.outcome is Outcome.CANNOT_WORK
+    unfit = report.outcome is CheckOutcome.CANNOT_WORK
     was = known or {}
     changed = [point for point in report.points if _has_changed(point, was)]
     others = verdicts_of(report)[_OTHERS] != was.get(_OTHERS, Verdict.FITS)
@@ -105,7 +105,7 @@ def finding_of(report: Report, known: Mapping[str, str] | None) -> Finding | Non
 def works_again() -> bool:
     """Whether the last report says that the scheduler can work with the main API."""
     report = main_api_check.last().report
-    return report is not None and report.outcome in (Outcome.FITS, Outcome.TOLERATED)
+    return report is not None and report.outcome in (CheckOutcome.FITS, CheckOutcome.TOLERATED)
 
 
 def _has_changed(point: PointVerdict, known: Mapping[str, str]) -> bool:

@@ -10,17 +10,17 @@ from django.utils.translation import gettext, gettext_noop
 
 from jobs import actor as actors
 from jobs import main_api_check
-from jobs.main_api.conformance.report import Outcome, Report, Verdict
+from jobs.main_api.conformance.report import CheckOutcome, Report, Verdict
 from ops.admin.base import actor_of, redirect, render_page, require
 
 WITHIN_S: Final = 20.0  #: how long somebody waits for the page at most
 
 #: Words, icon and tone, because colour alone must not carry the meaning.
 OUTCOMES: Final = {
-    Outcome.FITS: (gettext_noop("Fits"), "check_circle", "good"),
-    Outcome.TOLERATED: (gettext_noop("Works, with differences"), "check_circle", "good"),
-    Outcome.CANNOT_WORK: (gettext_noop("Cannot work"), "error", "bad"),
-    Outcome.UNREACHABLE: (gettext_noop("Cannot be reached"), "cloud_off", "bad"),
+    CheckOutcome.FITS: (gettext_noop("Fits"), "check_circle", "good"),
+    CheckOutcome.TOLERATED: (gettext_noop("Works, with differences"), "check_circle", "good"),
+    CheckOutcome.CANNOT_WORK: (gettext_noop("Cannot work"), "error", "bad"),
+    CheckOutcome.UNREACHABLE: (gettext_noop("Cannot be reached"), "cloud_off", "bad"),
 }
 VERDICTS: Final = {
     Verdict.FITS: (gettext_noop("Fits"), "check_circle", "good"),
@@ -30,11 +30,11 @@ VERDICTS: Final = {
 }
 _PROGRAMS: Final = {"monitor": gettext_noop("the monitor"), actors.COMMAND: "manage.py check_main_api"}
 _SAID: Final = {
-    Outcome.FITS: gettext_noop("The main API was checked and fits."),
-    Outcome.TOLERATED: gettext_noop(
+    CheckOutcome.FITS: gettext_noop("The main API was checked and fits."),
+    CheckOutcome.TOLERATED: gettext_noop(
         "The main API was checked. It differs from its contract, and the scheduler works with it."
     ),
-    Outcome.CANNOT_WORK: gettext_noop("The main API was checked. The scheduler cannot work with it."),
+    CheckOutcome.CANNOT_WORK: gettext_noop("The main API was checked. The scheduler cannot work with it."),
 }
 
 
@@ -42,7 +42,7 @@ _SAID: Final = {
 def overview(request: HttpRequest) -> HttpResponse:
     if request.method == "POST":
         report = main_api_check.run_for_operator(actor=actor_of(request), within_s=WITHIN_S)
-        if report.outcome is Outcome.UNREACHABLE:
+        if report.outcome is CheckOutcome.UNREACHABLE:
             text = gettext("The main API could not be checked: %(reason)s.") % {"reason": report.reason}
         else:
             text = gettext(_SAID[report.outcome])

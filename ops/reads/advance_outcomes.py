@@ -19,7 +19,7 @@ _READ: Final = ("type", "state", "subject", "clock_due", "result", "error", "fin
 
 
 @dataclass(slots=True)
-class Outcome:
+class EntityOutcome:
     """What became of a settlement or structure."""
 
     occurrences: Counter[str] = field(default_factory=Counter)
@@ -47,13 +47,13 @@ class _Change(NamedTuple):
 
 @dataclass(slots=True)
 class _Found:
-    outcome: Outcome = field(default_factory=Outcome)
+    outcome: EntityOutcome = field(default_factory=EntityOutcome)
     changes: list[_Change] = field(default_factory=list)
 
 
 def read_outcomes(
     jobs: QuerySet[Job], *, until: str = "", expected: Mapping[str, Expected] | None = None
-) -> dict[str, Outcome]:
+) -> dict[str, EntityOutcome]:
     """By the ID of the settlement or structure, from jobs that apply what is due of them.
 
     With `until`, a world time, the updates of jobs that were due by then. What was expected of an entity begins after
@@ -87,7 +87,7 @@ def _changes(result: Mapping[str, Any], event: str) -> Iterator[tuple[str, Mappi
             yield name, one
 
 
-def _merge(found: _Found, expected: Expected | None) -> Outcome:
+def _merge(found: _Found, expected: Expected | None) -> EntityOutcome:
     """Put the changes of several updates together, in their order."""
     outcome = found.outcome
     last = 0
@@ -104,7 +104,7 @@ def _merge(found: _Found, expected: Expected | None) -> Outcome:
     return outcome
 
 
-def _add(outcome: Outcome, update: Sequence[_Change]) -> None:
+def _add(outcome: EntityOutcome, update: Sequence[_Change]) -> None:
     for one in update:
         outcome.occurrences[one.event] += one.values["occurrences"]
         before, after = (v if isinstance(v := one.values.get(name), dict) else {} for name in ("before", "after"))

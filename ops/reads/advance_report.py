@@ -19,13 +19,13 @@ from jobs.world.calendars.text import format_world_time
 from jobs.world.clock import WorldTime
 from jobs.world.occurrences import ORDER
 from ops.labels import label_of_kind, label_within
-from ops.reads.advance_outcomes import Outcome, read_outcomes
+from ops.reads.advance_outcomes import EntityOutcome, read_outcomes
 from ops.reads.forecast import Value, values_of
 
 EARLIER: Final = timedelta(hours=1)  #: so long before a what-if jobs may have been made whose work it includes
 LISTED: Final = 50  #: differences on the page
 MOST_EFFECTS: Final = 5  #: that are named
-_NOTHING: Final = Outcome()
+_NOTHING: Final = EntityOutcome()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ class Report:
             dead=came.dead,
         )
 
-    def _causes(self, entity_id: str, said: Expected | None, came: Outcome) -> Iterator[str]:
+    def _causes(self, entity_id: str, said: Expected | None, came: EntityOutcome) -> Iterator[str]:
         if came.dead:
             yield gettext("Its job failed: %(error)s") % {"error": came.dead.error[:200]}
         elif not came.occurrences and entity_id not in self._scheduled:
@@ -174,7 +174,7 @@ class Report:
             )
 
 
-def _values(said: Expected | None, came: Outcome) -> Iterator[Value]:
+def _values(said: Expected | None, came: EntityOutcome) -> Iterator[Value]:
     """What differs: variables at the end, and how often something occurred."""
     expected = {name: said.after.get(name) for name in {**said.before, **said.after}} if said else {}
     before = {**came.before, **(said.before if said else {})}

@@ -10,7 +10,7 @@ from jobs.errors import NotFound
 from jobs.main_api.conformance.asker import Asker, Send, Unreachable
 from jobs.main_api.conformance.gather import Facts, gather
 from jobs.main_api.conformance.points import judge
-from jobs.main_api.conformance.report import Outcome, Report, outcome_of, quote
+from jobs.main_api.conformance.report import CheckOutcome, Report, outcome_of, quote
 from jobs.main_api.heard import Heard
 from jobs.main_api.names import has_failed
 from scheduler_project.logs import masked
@@ -31,14 +31,14 @@ def check(
     """Check the main API behind `send`; `by` is the actor. Never raises for what the main API does."""
     asker = Asker(send, within_s=within_s)
     reason, facts = "", Facts(is_key=is_key)
-    outcome = Outcome.UNREACHABLE
+    outcome = CheckOutcome.UNREACHABLE
     try:
         facts = gather(asker, is_key=is_key, effect_ids=effect_ids, heard=heard)
     except Unreachable as silent:
         reason = quote(silent)
     points, faults = [], []
     if not reason and not facts.are_campaigns_readable:
-        outcome, reason = Outcome.CANNOT_WORK, _why_unreadable(facts)
+        outcome, reason = CheckOutcome.CANNOT_WORK, _why_unreadable(facts)
     elif not reason:
         points, faults = judge(facts), _faults(facts)
         outcome = outcome_of(points, broken=bool(faults or any(facts.violations.values())))

@@ -21,7 +21,7 @@ class Verdict(StrEnum):
     NOT_SEEN = "not_seen"  #: nothing there lets it be tried without changing something
 
 
-class Outcome(StrEnum):
+class CheckOutcome(StrEnum):
     """How the main API stands as a whole."""
 
     FITS = "fits"
@@ -30,11 +30,11 @@ class Outcome(StrEnum):
     UNREACHABLE = "unreachable"
 
 
-EXIT_CODES: Final[Mapping[Outcome, int]] = {
-    Outcome.FITS: 0,
-    Outcome.TOLERATED: 0,
-    Outcome.CANNOT_WORK: 1,
-    Outcome.UNREACHABLE: 3,  # 2 is what a wrong command line ends with
+EXIT_CODES: Final[Mapping[CheckOutcome, int]] = {
+    CheckOutcome.FITS: 0,
+    CheckOutcome.TOLERATED: 0,
+    CheckOutcome.CANNOT_WORK: 1,
+    CheckOutcome.UNREACHABLE: 3,  # 2 is what a wrong command line ends with
 }
 WORDS: Final[Mapping[Verdict, str]] = {
     Verdict.FITS: "fits",
@@ -82,7 +82,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     checked_by: str  #: the actor
     process: str  #: which process of which host
     url: str  #: without its password
-    outcome: Outcome
+    outcome: CheckOutcome
     reason: str  #: why it cannot be reached, or refuses everything; otherwise empty
     campaigns: int  #: that are visible
     operations: dict[str, str]  #: for each operation how it violates the served schema; empty if it does not
@@ -117,12 +117,12 @@ def from_json(stored: Mapping[str, Any]) -> Report | None:
         return None
 
 
-def outcome_of(points: list[PointVerdict], *, broken: bool) -> Outcome:
+def outcome_of(points: list[PointVerdict], *, broken: bool) -> CheckOutcome:
     """How the main API stands; `broken` if something beside the points is wrong."""
     verdicts = {point.verdict for point in points}
     if broken or Verdict.FAULT in verdicts:
-        return Outcome.CANNOT_WORK
-    return Outcome.TOLERATED if Verdict.TOLERATED in verdicts else Outcome.FITS
+        return CheckOutcome.CANNOT_WORK
+    return CheckOutcome.TOLERATED if Verdict.TOLERATED in verdicts else CheckOutcome.FITS
 
 
 def quote(text: object) -> str:

@@ -9,14 +9,14 @@ from django.db import DatabaseError
 
 from jobs import actor as actors
 from jobs import main_api_check
-from jobs.main_api.conformance.report import Outcome, PointVerdict, Report, Verdict
+from jobs.main_api.conformance.report import CheckOutcome, PointVerdict, Report, Verdict
 from jobs.management.output import logs_on_stderr
 
 _SUMMARIES = {
-    Outcome.FITS: "The main API fits.",
-    Outcome.TOLERATED: "The main API differs from its contract. The scheduler works with it.",
-    Outcome.CANNOT_WORK: "The scheduler cannot work with this main API",
-    Outcome.UNREACHABLE: "The main API cannot be reached",
+    CheckOutcome.FITS: "The main API fits.",
+    CheckOutcome.TOLERATED: "The main API differs from its contract. The scheduler works with it.",
+    CheckOutcome.CANNOT_WORK: "The scheduler cannot work with this main API",
+    CheckOutcome.UNREACHABLE: "The main API cannot be reached",
 }
 
 

@@ -12,7 +12,7 @@ from jobs.main_api.answers import Fault, Request
 from jobs.main_api.conformance.asker import MOST_REQUESTS, Asker
 from jobs.main_api.conformance.check import check
 from jobs.main_api.conformance.points import POINTS
-from jobs.main_api.conformance.report import EXIT_CODES, Outcome, PointVerdict, Report, Verdict, from_json
+from jobs.main_api.conformance.report import EXIT_CODES, CheckOutcome, PointVerdict, Report, Verdict, from_json
 from jobs.main_api.heard import Heard
 from sandbox import dialect
 from sandbox.contract import Record
@@ -52,7 +52,7 @@ def test_the_contract_passes_the_check() -> None:
     report = check_sandbox(introspects=True)
 
     assert verdicts(report) == OF_THE_CONTRACT
-    assert (report.outcome, report.exit_code, report.reason, report.faults) == (Outcome.FITS, 0, "", [])
+    assert (report.outcome, report.exit_code, report.reason, report.faults) == (CheckOutcome.FITS, 0, "", [])
     assert (len(report.operations), report.invalid_operations, report.schema) == (16, {}, "")
     assert report.campaigns == 3
 
@@ -63,7 +63,7 @@ def test_todays_dialect_is_tolerated() -> None:
     differing = {number for number, verdict in verdicts(report).items() if verdict is TOLERATED}
 
     assert differing == {1, 2, 3, 4, 5, 6, 11, 12, 15, 16, 17}
-    assert (report.outcome, report.exit_code) == (Outcome.TOLERATED, 0)
+    assert (report.outcome, report.exit_code) == (CheckOutcome.TOLERATED, 0)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_points_that_cannot_work_are_named(points: set[int], token: str, faults:
     lines = "\n".join(f"{point.point} {point.what}: {point.as_sentence()}" for point in report.points)
 
     assert {point.point for point in report.faulty} == faults
-    assert (report.outcome, report.exit_code) == (Outcome.CANNOT_WORK, 1)
+    assert (report.outcome, report.exit_code) == (CheckOutcome.CANNOT_WORK, 1)
     assert said in lines
 
 
@@ -134,22 +134,22 @@ def test_unreadable_effects_are_found_by_a_dry_run() -> None:
     assert verdicts(inactive)[16] is NOT_SEEN
 
 
-ODD: Mapping[str, tuple[object, Outcome, str]] = {
-    "HTML": (b"<html>hello</html>", Outcome.UNREACHABLE, "neither data nor errors"),
-    "data is null": ({"data": None}, Outcome.UNREACHABLE, "neither data nor errors"),
-    "nothing": (b"", Outcome.UNREACHABLE, "neither data nor errors"),
-    "HTTP 503": (503, Outcome.UNREACHABLE, "HTTP 503"),
-    "HTTP 429": (429, Outcome.UNREACHABLE, "HTTP 429"),
-    "HTTP 404": (404, Outcome.UNREACHABLE, "HTTP 404"),
-    "HTTP 401": (401, Outcome.CANNOT_WORK, "Check API_SERVICE_ACCOUNT_TOKEN"),
-    "FORBIDDEN": ({"errors": [{"extensions": {"code": "FORBIDDEN"}}]}, Outcome.CANNOT_WORK, "Check API_SERVICE"),
-    "another API": ({"data": {"hello": "world"}}, Outcome.CANNOT_WORK, "the answer holds no list"),
-    "an error": ({"errors": [{"message": "broken"}]}, Outcome.CANNOT_WORK, "campaigns: no code: broken"),
+ODD: Mapping[str, tuple[object, CheckOutcome, str]] = {
+    "HTML": (b"<html>hello</html>", CheckOutcome.UNREACHABLE, "neither data nor errors"),
+    "data is null": ({"data": None}, CheckOutcome.UNREACHABLE, "neither data nor errors"),
+    "nothing": (b"", CheckOutcome.UNREACHABLE, "neither data nor errors"),
+    "HTTP 503": (503, CheckOutcome.UNREACHABLE, "HTTP 503"),
+    "HTTP 429": (429, CheckOutcome.UNREACHABLE, "HTTP 429"),
+    "HTTP 404": (404, CheckOutcome.UNREACHABLE, "HTTP 404"),
+    "HTTP 401": (401, CheckOutcome.CANNOT_WORK, "Check API_SERVICE_ACCOUNT_TOKEN"),
+    "FORBIDDEN": ({"errors": [{"extensions": {"code": "FORBIDDEN"}}]}, CheckOutcome.CANNOT_WORK, "Check API_SERVICE"),
+    "another API": ({"data": {"hello": "world"}}, CheckOutcome.CANNOT_WORK, "the answer holds no list"),
+    "an error": ({"errors": [{"message": "broken"}]}, CheckOutcome.CANNOT_WORK, "campaigns: no code: broken"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("answer", "outcome", "said"), ODD.values(), ids=ODD)
-def test_odd_answers_end_the_check(answer: object, outcome: Outcome, said: str) -> None:
+def test_odd_answers_end_the_check(answer: object, outcome: CheckOutcome, said: str) -> None:
     """After two requests at most, with a reason."""
     report = check(answering(lambda _: answer), url="u", is_key=False, by="tests")
 
@@ -190,7 +190,7 @@ def test_no_answer_breaks_the_check(data: st.DataObject) -> None:
 
     report = check(answering(answer), url="u", is_key=False, by="tests", effect_ids=["e"])
 
-    assert report.outcome in Outcome
+    assert report.outcome in CheckOutcome
     assert from_json(json.loads(json.dumps(report.as_json()))) == report
 
 

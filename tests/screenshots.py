@@ -193,10 +193,10 @@ def trouble() -> int:
 
 def await_outage(page: Page) -> None:
     """Until the dashboard says that worker, scheduler and listener are gone."""
-    wait_until(lambda: shown(page).count("none is running") > 2, within_s=120, what="the outage is seen")
+    wait_until(lambda: read_dashboard(page).count("none is running") > 2, within_s=120, what="the outage is seen")
 
 
-def shown(page: Page) -> str:
+def read_dashboard(page: Page) -> str:
     page.goto("/admin/")
     page.wait_for_load_state("networkidle")
     return page.inner_text("main")

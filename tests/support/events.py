@@ -45,7 +45,7 @@ def trigger_job(event_id: str = EVENT, at: str = AT, **payload: Any) -> Job:
     return job
 
 
-def asked(sandbox: SandboxApi, **policy: Any) -> Job:
+def ask_operator(sandbox: SandboxApi, **policy: Any) -> Job:
     """A job that has asked an operator, on the main API of today."""
     sandbox.control("POST", "dialect", {"dialect": "today"})
     plant_effects(sandbox, "PRE", "POST")

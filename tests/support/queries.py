@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 
 
 @contextmanager
-def counted() -> Iterator[CaptureQueriesContext]:
+def count_queries() -> Iterator[CaptureQueriesContext]:
     """The queries of a process that knows the content types already, as one has after its first pages."""
     ContentType.objects.get_for_models(*apps.get_models())
     with CaptureQueriesContext(connection) as queries:

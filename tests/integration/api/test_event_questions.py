@@ -9,7 +9,7 @@ from redis import Redis
 from jobs.models import EventQuestion
 from jobs.states import State
 from tests.support.effects import run
-from tests.support.events import EVENT, asked, executed
+from tests.support.events import EVENT, ask_operator, executed
 from tests.support.servers import SandboxApi
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -23,7 +23,7 @@ def post(client: Client, job_id: object, body: Any) -> Any:
 @pytest.mark.parametrize("trigger", [True, False])
 def test_a_client_answers_a_question(client: Client, redis: Redis, sandbox: SandboxApi, trigger: bool) -> None:
     """Once; the job goes on with it, and the question is open no more."""
-    job = asked(sandbox)
+    job = ask_operator(sandbox)
     (question,) = client.get("/api/event-questions", headers=TOKEN).json()["questions"]
     answered = post(client, job.pk, {"trigger": trigger, "reason": "as the group said"})
 
@@ -53,7 +53,7 @@ def test_what_is_no_answer_is_refused_by_name(
     client: Client, redis: Redis, sandbox: SandboxApi, body: Any, field: str
 ) -> None:
     """And answers nothing."""
-    job = asked(sandbox)
+    job = ask_operator(sandbox)
     refused = post(client, job.pk, body)
 
     assert (refused.status_code, refused.json()["field"]) == (400, field)

@@ -18,7 +18,7 @@ from jobs.models import CampaignClock, OperatorAction, Pause
 from jobs.processes import heartbeat
 from ops.reads import active_orders
 from tests.support.people import member
-from tests.support.queries import counted
+from tests.support.queries import count_queries
 from tests.support.working import submit, work
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -235,7 +235,7 @@ def test_control_pages_take_few_queries(person: Client, redis: Redis, path: str)
         pauses.pause("campaign", f"c-{n}", actor="user:bob")
     person.get(path)
 
-    with counted() as queries:
+    with count_queries() as queries:
         person.get(path)
 
     assert len(queries) < 12, [q["sql"][:90] for q in queries]

@@ -20,7 +20,7 @@ from jobs.states import State
 from ops.admin import changelist
 from tests.support.campaigns import growth
 from tests.support.people import JOBS, member, some
-from tests.support.queries import counted
+from tests.support.queries import count_queries
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -97,7 +97,7 @@ def test_pages_take_few_queries(admin_client: Client, redis: Redis, where: str) 
     """Fewer than 16, however many rows are shown."""
     jobs = some(60)
     url = f"{JOBS}{jobs[0].pk}/change/" if where == "one" else where
-    with counted() as queries:
+    with count_queries() as queries:
         assert admin_client.get(url).status_code == 200
 
     assert len(queries) < 15
@@ -109,7 +109,7 @@ def test_pages_take_few_queries_for_group_members_too(client: Client, redis: Red
     CampaignClock.objects.create(campaign_id="c-1", name="Northmarch")
     pauses.pause("campaign", "c-1", actor="user:ann")
     operator, jobs = member(client, "Operator"), some(30)
-    with counted() as queries:
+    with count_queries() as queries:
         answer = operator.get(f"{JOBS}{jobs[0].pk}/change/" if where == "one" else where)
 
     assert "Campaign Northmarch (c-1) is paused" in answer.content.decode()

@@ -17,7 +17,7 @@ from jobs.world.clock import WorldTime
 from ops.reads import backlog
 from ops.reads.backlog import Backlog
 from tests.support.campaigns import PAGE, READING, campaign, growth, text_of
-from tests.support.queries import counted
+from tests.support.queries import count_queries
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -63,7 +63,7 @@ def test_the_place_in_a_long_queue_is_a_bound(redis: Redis, monkeypatch: pytest.
     jobs = submit(30)
     late = submit(1, "c-2", priority=Priority.HIGH)
     monkeypatch.setattr(backlog, "MOST_READ", 10)
-    with counted() as queries:
+    with count_queries() as queries:
         asked = Backlog(redis, timezone.now())
         last, urgent = asked.find_place(jobs[-1]), asked.find_place(late[0])
 
@@ -118,7 +118,7 @@ def test_the_list_counts_what_waits(admin_client: Client, alive: Redis) -> None:
     dead, waiting = submit(2, "c-2"), submit(3, "c-2", priority=Priority.LOW)
     Job.objects.filter(pk__in=[job.pk for job in dead]).update(state=State.DEAD)
     Job.objects.filter(pk__in=[job.pk for job in waiting]).update(state=State.RETRYING, waits_since=timezone.now())
-    with counted() as queries:
+    with count_queries() as queries:
         rows = {row.pk: row.counts for row in admin_client.get(PAGE).context["cl"].result_list}
     first, second = rows["c-1"], rows["c-2"]
 
@@ -129,7 +129,7 @@ def test_the_list_counts_what_waits(admin_client: Client, alive: Redis) -> None:
     assert paused["c-1"].blocked == len(queued)
     for number in range(5):
         campaign(campaign_id=f"c-{number}-more")
-    with counted() as more:
+    with count_queries() as more:
         text = admin_client.get(PAGE).content.decode()
     assert len(more) == len(queries)
     assert "70 blocked" in text

@@ -19,7 +19,7 @@ from ops.reads import timeline
 from ops.reads.campaign_jobs import find_newest
 from tests.support.campaigns import PAGE, campaign, growth, text_of
 from tests.support.people import member
-from tests.support.queries import counted
+from tests.support.queries import count_queries
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -217,7 +217,7 @@ def test_pages_take_few_queries(client: Client, alive: Redis, one: bool) -> None
     for number in range(30):
         growth(timedelta(hours=number), entity=f"s-{number}")
     operator = member(client, "Operator")
-    with counted() as queries:
+    with count_queries() as queries:
         assert operator.get(f"{PAGE}c-1/change/" if one else PAGE).status_code == 200
 
     assert len(queries) < 22, [q["sql"][:90] for q in queries]

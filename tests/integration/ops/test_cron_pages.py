@@ -15,7 +15,7 @@ from jobs.states import State
 from ops.reads import cron as cron_page
 from tests.support.ledger import make_rows
 from tests.support.people import member
-from tests.support.queries import counted
+from tests.support.queries import count_queries
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PAGE = "/admin/jobs/crontask/"
@@ -275,7 +275,7 @@ def test_pages_take_few_queries(client: Client, redis: Redis, of_one: bool) -> N
     for one in tasks * 3:
         cron_tasks.run_now(one, actor="test")
     operator = member(client, "Operator")
-    with counted() as queries:
+    with count_queries() as queries:
         assert operator.get(f"{PAGE}{tasks[0].pk}/change/" if of_one else PAGE).status_code == 200
 
     assert len(queries) < 16, [q["sql"][:90] for q in queries]

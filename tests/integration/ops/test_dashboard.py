@@ -29,7 +29,7 @@ from ops.reads import recent_actions, status
 from ops.reads.outcomes import RANGES, read_slots, sum_up
 from ops.reads.status import Component
 from tests.support.people import member
-from tests.support.queries import counted
+from tests.support.queries import count_queries
 from tests.support.servers import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -221,7 +221,7 @@ def test_the_page_takes_few_queries(client: Client, redis: Redis) -> None:
     claimed("c-3")
     submit(Submission(type="EVENT_EXPIRATION", campaign_id="c-4", payload={}), actor="user:ann")
     operator = member(client, "Operator")
-    with counted() as queries:
+    with count_queries() as queries:
         assert operator.get(PAGE).status_code == 200
 
     assert len(queries) < 24, [q["sql"][:90] for q in queries]

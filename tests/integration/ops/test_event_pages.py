@@ -17,7 +17,7 @@ from jobs.world.clock import WorldTime
 from ops.reads.event_questions import describe
 from tests.support.campaigns import campaign
 from tests.support.effects import run
-from tests.support.events import AT, CAMPAIGN, EVENT, asked, executed, plant_effects, set_policy, trigger_job
+from tests.support.events import AT, CAMPAIGN, EVENT, ask_operator, executed, plant_effects, set_policy, trigger_job
 from tests.support.people import member
 from tests.support.servers import SandboxApi
 
@@ -56,7 +56,7 @@ def operator(client: Client, redis: Redis) -> Client:
 @pytest.fixture
 def waiting(sandbox: SandboxApi) -> Job:
     """A job that waits for an answer."""
-    return asked(sandbox)
+    return ask_operator(sandbox)
 
 
 def test_an_administrator_sets_and_removes_a_policy(administrator: Client) -> None:

@@ -15,7 +15,7 @@ from jobs.service import Submission, submit
 from jobs.states import State
 from ops.reads import failures as failure_page
 from tests.support.people import member
-from tests.support.queries import counted
+from tests.support.queries import count_queries
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PAGE = "/admin/jobs/failuregroup/"
@@ -186,7 +186,7 @@ def test_pages_take_few_queries(client: Client, redis: Redis, one: bool) -> None
     """Fewer than 16, however many failures are shown."""
     groups = [fail_for_good(f"PermanentError: {word}", f"c-{word}") for word in ("a", "b", "c", "d", "e")]
     operator = member(client, "Operator")
-    with counted() as queries:
+    with count_queries() as queries:
         assert operator.get(f"{PAGE}{groups[0].key}/change/" if one else PAGE).status_code == 200
 
     assert len(queries) < 16, [q["sql"][:90] for q in queries]

@@ -23,7 +23,7 @@ from jobs.service import Submission
 from jobs.states import Priority, State
 from ops.reads import job as job_page
 from tests.support.people import JOBS, some
-from tests.support.queries import counted
+from tests.support.queries import count_queries
 from tests.support.servers import SandboxApi
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -178,7 +178,7 @@ def test_a_full_job_page_takes_few_queries(admin_client: Client, redis: Redis) -
     first, second = growth("s-1", "LEVEL_UP_CHECK"), growth("s-1", "RESOURCE_GENERATION")
     Job.objects.filter(pk=first.pk).update(copy_of=original.pk, source="cron:event-expiration")
     Job.objects.filter(pk=second.pk).update(copy_of=first.pk)
-    with counted() as queries:
+    with count_queries() as queries:
         shown, _ = page(admin_client, first)
 
     assert shown["cron_task"] is not None

@@ -16,7 +16,7 @@ from jobs.states import State
 from ops.reads import job_types as read
 from ops.reads.blockers import find_blockers
 from tests.support.people import JOBS, member
-from tests.support.queries import counted
+from tests.support.queries import count_queries
 from tests.support.working import submit
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -158,7 +158,7 @@ def test_a_page_costs_as_many_queries_however_many_jobs(client: Client, redis: R
         now = timezone.now()
         submit(12, campaign_id=f"c-{len(numbers)}")
         Job.objects.update(state=State.SUCCEEDED, started_at=now, finished_at=now, failures=1)
-        with counted() as queries:
+        with count_queries() as queries:
             viewer.get(PAGE)
         numbers.append(len(queries))
 

@@ -17,7 +17,7 @@ from ops.live import pages, topics
 from ops.live.hub import hub
 from scheduler_project.admission import STREAM
 from tests.support.people import JOBS, member, some
-from tests.support.queries import counted
+from tests.support.queries import count_queries
 
 pytestmark = pytest.mark.django_db
 
@@ -86,7 +86,7 @@ def test_a_look_costs_two_queries_at_most(redis: Redis, name: str) -> None:
     """However many jobs wait."""
     some(300)
     hub.look([name])
-    with counted() as queries:
+    with count_queries() as queries:
         hub.look([name])
 
     assert len(queries) <= 2
@@ -94,7 +94,7 @@ def test_a_look_costs_two_queries_at_most(redis: Redis, name: str) -> None:
 
 def test_a_look_at_many_jobs_is_one_query(redis: Redis) -> None:
     topics = [f"job:{job.pk}" for job in some(20)]
-    with counted() as queries:
+    with count_queries() as queries:
         found = hub.look(topics)
 
     assert len(queries) == 1

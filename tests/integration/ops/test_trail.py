@@ -17,13 +17,13 @@ from jobs.models import AuditEntry, CronTask, OperatorAction
 from ops.reads import audit_trail
 from ops.reads.audit_trail import Cursor, TrailFilters
 from tests.support.people import member, some
-from tests.support.queries import counted
+from tests.support.queries import count_queries
 
 pytestmark = pytest.mark.django_db(transaction=True)
 TRAIL = "/admin/jobs/auditentry/"
 
 
-def shown(client: Client, **query: str) -> list[audit_trail.Line]:
+def read_lines(client: Client, **query: str) -> list[audit_trail.Line]:
     """The lines of a page."""
     answer = client.get(TRAIL, query)
     assert answer.status_code == 200
@@ -48,19 +48,19 @@ def test_a_kept_verb_is_found_by_the_word_that_pages_show(
     audit.record(actor="user:bob", verb="paused", target="x")
 
     for what in (word, word.upper(), verb):
-        assert [line.what for line in shown(admin_client, what=what)] == [word]
+        assert [line.what for line in read_lines(admin_client, what=what)] == [word]
 
 
 def test_moves_and_actions_are_in_one_list(admin_client: Client, redis: Redis) -> None:
     """Operators' first; the rest on request."""
     some_history()
 
-    assert [(line.who, line.what) for line in shown(admin_client)] == [
+    assert [(line.who, line.what) for line in read_lines(admin_client)] == [
         ("user:bob", "paused"),
         ("user:ann", "scheduled → cancelled"),
         ("user:ann", "scheduled → cancelled"),
     ]
-    assert len(shown(admin_client, scope="all")) == 7
+    assert len(read_lines(admin_client, scope="all")) == 7
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_the_trail_is_searched(admin_client: Client, redis: Redis, query: dict[s
     """By who, what, why, from where and when."""
     some_history()
 
-    assert len(shown(admin_client, **query)) == found
+    assert len(read_lines(admin_client, **query)) == found
 
 
 def test_the_trail_is_searched_by_origin(admin_client: Client, redis: Redis) -> None:
@@ -93,9 +93,9 @@ def test_the_trail_is_searched_by_origin(admin_client: Client, redis: Redis) -> 
     form = {"action": "cancel", "_selected_action": [str(job.pk)], "confirmed": "1"}
     admin_client.post("/admin/jobs/job/", form, REMOTE_ADDR="203.0.113.9", HTTP_X_REQUEST_ID="req-77")
 
-    assert [line.ip for line in shown(admin_client, origin="203.0.113")] == ["203.0.113.9"]
-    assert [line.request_id for line in shown(admin_client, origin="req-77")] == ["req-77"]
-    assert [line.who for line in shown(admin_client, what=str(job.pk))] == ["user:admin"]
+    assert [line.ip for line in read_lines(admin_client, origin="203.0.113")] == ["203.0.113.9"]
+    assert [line.request_id for line in read_lines(admin_client, origin="req-77")] == ["req-77"]
+    assert [line.who for line in read_lines(admin_client, what=str(job.pk))] == ["user:admin"]
 
 
 def test_end_times_are_shown_in_the_user_s_zone(admin_client: Client, redis: Redis) -> None:
@@ -197,8 +197,8 @@ def test_operators_moves_have_their_own_index(redis: Redis) -> None:
 def test_the_page_takes_few_queries(admin_client: Client, redis: Redis) -> None:
     """However many lines are shown."""
     some_history()
-    with counted() as queries:
-        shown(admin_client, who="ann", since="2000-01-01T00:00Z", until="2100-01-01T00:00Z")
+    with count_queries() as queries:
+        read_lines(admin_client, who="ann", since="2000-01-01T00:00Z", until="2100-01-01T00:00Z")
 
     assert len(queries) == 14
 

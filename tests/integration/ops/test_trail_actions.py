@@ -17,7 +17,7 @@ from ops.reads import audit_trail
 from ops.reads.audit_trail import Cursor, TrailFilters
 from tests.support.actions import TRAIL, confirm, effects
 from tests.support.people import JOBS, some
-from tests.support.queries import counted
+from tests.support.queries import count_queries
 
 pytestmark = pytest.mark.django_db(transaction=True)
 LATER = "2031-01-02T03:04:05"
@@ -120,9 +120,9 @@ def big_history(count: int, singles: int) -> JobAction:
 def test_grouping_costs_the_same_for_any_size(admin_client: Client, redis: Redis, size: int) -> None:
     """Two lines, one page, and as many queries for 2,000 jobs as for 60."""
     action = big_history(size, singles=size * 4)
-    with counted() as trail:
+    with count_queries() as trail:
         page = audit_trail.read_page(TrailFilters(), Cursor())
-    with counted() as queries:
+    with count_queries() as queries:
         answer = admin_client.get(f"{TRAIL}actions/{action.pk}/")
 
     assert [(line.who, line.target) for line in page.lines if line.job_action] == [("user:ann", f"{size:,} jobs")]

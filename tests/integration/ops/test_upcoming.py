@@ -21,7 +21,7 @@ from ops.reads import upcoming, upcoming_sources
 from ops.reads.upcoming_sources import Source, Wanted
 from tests.support.ledger import make_rows
 from tests.support.people import member, some
-from tests.support.queries import counted
+from tests.support.queries import count_queries
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PAGE = "/admin/jobs/job/upcoming/"
@@ -73,7 +73,7 @@ def read(hours: str = "1", *, start: datetime | None = None, **chosen: Any) -> u
     return upcoming.read_upcoming(wanted, window, BEGIN, start)
 
 
-def told(page: upcoming.Upcoming) -> list[tuple[str, list[str], int]]:
+def as_lines(page: upcoming.Upcoming) -> list[tuple[str, list[str], int]]:
     return [("overdue" if m.is_overdue else f"{m.at:%H:%M}", [str(c) for c in m.counts], m.held) for m in page.minutes]
 
 
@@ -93,7 +93,7 @@ def test_every_source_stands_at_its_minute(redis: Redis) -> None:
     wall_row(BEGIN + timedelta(minutes=4), timedelta(minutes=25), campaign_id="idle", entity_id="s-2")
     WorldClock.objects.create(campaign_id="c-1", state="running", next_at=BEGIN + timedelta(minutes=2))
 
-    assert told(read()) == [
+    assert as_lines(read()) == [
         ("overdue", ["1 delayed job"], 0),
         ("12:02", ["1 delayed job", "1 retry", "1 world clock step"], 0),
         ("12:04", ["1 schedule"], 0),
@@ -122,7 +122,7 @@ def test_a_filter_narrows_every_source(redis: Redis, chosen: dict[str, Any], min
     wall_row(BEGIN + timedelta(minutes=6), timedelta(days=1))
     page = read(**chosen)
 
-    assert [minute for minute, _, _ in told(page)] == minutes
+    assert [minute for minute, _, _ in as_lines(page)] == minutes
     assert sum(bar.number for bar in page.bars) == len(minutes)
 
 
@@ -136,7 +136,7 @@ def test_what_a_pause_holds_back_is_marked_until_it_ends(redis: Redis) -> None:
     pauses.pause("campaign", "c-9", actor="user:ann")
     pauses.pause("type", "SETTLEMENT_GROWTH", actor="user:ann")
 
-    assert [(minute, held) for minute, _, held in told(read())] == [
+    assert [(minute, held) for minute, _, held in as_lines(read())] == [
         ("12:02", 1), ("12:03", 1), ("12:04", 1), ("12:20", 0)
     ]  # fmt: skip
 
@@ -177,7 +177,7 @@ def test_pages_follow_each_other_and_show_each_minute_once(redis: Redis, monkeyp
     seen, start = [], None
     for _ in range(40):
         page = read(start=start)
-        seen += told(page)
+        seen += as_lines(page)
         start = page.later
         if start is None:
             break
@@ -249,7 +249,7 @@ def test_a_filter_searches_a_bounded_part_and_says_so(redis: Redis, monkeypatch:
     seen, start, scanned = [], None, []
     for _ in range(20):
         page = read(campaign_id="c-2", start=start)
-        seen += [minute for minute, _, _ in told(page)]
+        seen += [minute for minute, _, _ in as_lines(page)]
         scanned.append(page.scanned_until)
         if (start := page.later) is None:
             break
@@ -275,7 +275,7 @@ def test_the_number_of_queries_does_not_grow(client: Client, redis: Redis) -> No
     for count in (1, 30):
         for n in range(count):
             job(timezone.now() + timedelta(minutes=n + 1))
-        with counted() as queries:
+        with count_queries() as queries:
             browser.get(PAGE)
         numbers.append(len(queries))
 

@@ -16,7 +16,7 @@ from jobs.run import Step
 from jobs.states import State
 from jobs.triggers import questions, steps
 from tests.support.effects import claim, run
-from tests.support.events import EVENT, asked, event_named, executed, is_completed
+from tests.support.events import EVENT, ask_operator, event_named, executed, is_completed
 from tests.support.servers import SandboxApi
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def test_the_job_waits_and_costs_no_attempt(sandbox: SandboxApi) -> None:
     """It is due again at the deadline; asking again changes nothing."""
-    job = asked(sandbox, minutes=90)
+    job = ask_operator(sandbox, minutes=90)
     question = questions.of_job(job.pk)
 
     assert question is not None
@@ -39,7 +39,7 @@ def test_the_job_waits_and_costs_no_attempt(sandbox: SandboxApi) -> None:
 @pytest.mark.parametrize("yes", [True, False])
 def test_an_answer_is_carried_out_at_once(sandbox: SandboxApi, yes: bool) -> None:
     """Yes: its effects are executed. No: it expires without them. The audit trail says who."""
-    job = asked(sandbox)
+    job = ask_operator(sandbox)
     questions.answer(job.pk, yes=yes, actor="user:olga", reason="the players wait")
     job.refresh_from_db()
     assert job.state == State.QUEUED
@@ -56,7 +56,7 @@ def test_an_answer_is_carried_out_at_once(sandbox: SandboxApi, yes: bool) -> Non
 
 
 def test_only_the_first_answer_counts(sandbox: SandboxApi) -> None:
-    job = asked(sandbox)
+    job = ask_operator(sandbox)
     questions.answer(job.pk, yes=False, actor="user:olga")
 
     with pytest.raises(StateConflict, match="answered already"):
@@ -66,7 +66,7 @@ def test_only_the_first_answer_counts(sandbox: SandboxApi) -> None:
 
 def test_an_answer_is_not_stored_where_nobody_would_look_at_it(sandbox: SandboxApi) -> None:
     """The job is running, and has found no answer. One that is queued looks for it when it runs."""
-    job = asked(sandbox)
+    job = ask_operator(sandbox)
     service.run_now([job], actor="test", reason="it looks once more")
     running = claim(job)
     with pytest.raises(StateConflict, match="asks at this moment"):
@@ -84,7 +84,7 @@ def test_an_answer_is_not_stored_where_nobody_would_look_at_it(sandbox: SandboxA
 @pytest.mark.parametrize("default", [True, False])
 def test_the_default_counts_from_the_deadline_on(sandbox: SandboxApi, default: bool) -> None:
     """It is recorded as the answer."""
-    job = asked(sandbox, default=default)
+    job = ask_operator(sandbox, default=default)
     EventQuestion.objects.update(deadline=timezone.now() - timedelta(seconds=1))
     service.run_now([job], actor="scheduler", reason="due")
 
@@ -95,7 +95,7 @@ def test_the_default_counts_from_the_deadline_on(sandbox: SandboxApi, default: b
 
 
 def test_a_cancelled_job_asks_no_more(sandbox: SandboxApi) -> None:
-    job = asked(sandbox)
+    job = ask_operator(sandbox)
     assert questions.count_open(9) == 1
     service.cancel([job], actor="user:ann", reason="never mind")
 
@@ -106,7 +106,7 @@ def test_a_cancelled_job_asks_no_more(sandbox: SandboxApi) -> None:
 
 def test_retention_keeps_what_a_job_may_need(sandbox: SandboxApi, settings: Any) -> None:
     """Of one that is still there, however old: it must not send twice."""
-    job = asked(sandbox)
+    job = ask_operator(sandbox)
     questions.answer(job.pk, yes=True, actor="user:olga")
     job = run(job)
     gone = new_job_id()

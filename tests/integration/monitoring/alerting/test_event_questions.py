@@ -9,7 +9,7 @@ from jobs.triggers import questions
 from monitoring.alerting.conditions import Conditions
 from monitoring.health import HEALTH
 from monitoring.models import Kind
-from tests.support.events import CAMPAIGN, EVENT, asked
+from tests.support.events import CAMPAIGN, EVENT, ask_operator
 from tests.support.servers import SandboxApi
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def test_an_open_question_raises_an_alert(sandbox: SandboxApi) -> None:
     """It names the event and the deadline, and holds until there is an answer."""
-    job = asked(sandbox)
+    job = ask_operator(sandbox)
     conditions = Conditions()
 
     def alerts() -> list[Any]:

@@ -27,7 +27,7 @@ def clicks(page: Page) -> int:
     return int(page.evaluate("Number(sessionStorage.getItem('clicks'))"))
 
 
-def told(task: str) -> int:
+def clicks_of(task: str) -> int:
     """What the manual says."""
     found = re.search(rf"^\| {task}[^|]*\|[^|]*\| (\d+) \|$", (ROOT / "docs/operating.md").read_text(), re.MULTILINE)
     assert found, task
@@ -43,7 +43,7 @@ def test_a_failed_effect_is_retried(service: Service, visit: Visit, dead_effect:
     page.get_by_role("button", name="Retry 1 job").click()
     service.await_state(job, "SUCCEEDED")
 
-    assert clicks(page) == told("Retry a failed effect")
+    assert clicks(page) == clicks_of("Retry a failed effect")
 
 
 def test_what_runs_in_the_next_hour_is_found(visit: Visit) -> None:
@@ -52,7 +52,7 @@ def test_what_runs_in_the_next_hour_is_found(visit: Visit) -> None:
     page.get_by_role("navigation", name="Hours").get_by_role("link", name="1 h", exact=True).click()
     expect(page.get_by_role("heading", name="The next hour")).to_be_visible()
 
-    assert clicks(page) == told("See what runs in the next hour")
+    assert clicks(page) == clicks_of("See what runs in the next hour")
 
 
 def test_a_cancel_is_undone(service: Service, visit: Visit) -> None:
@@ -67,7 +67,7 @@ def test_a_cancel_is_undone(service: Service, visit: Visit) -> None:
     page.get_by_role("button", name="Undo").first.click()
     service.await_state(job, "SCHEDULED")
 
-    assert clicks(page) - before == told("Undo a cancel")
+    assert clicks(page) - before == clicks_of("Undo a cancel")
 
 
 def test_slow_types_are_compared_with_yesterday(service: Service, visit: Visit) -> None:
@@ -78,7 +78,7 @@ def test_slow_types_are_compared_with_yesterday(service: Service, visit: Visit) 
     expect(row.locator(".tone-warn", has_text="900 ms")).to_be_visible()
     expect(row).to_contain_text("60 ms")
 
-    assert clicks(page) == told("See which types are slower than yesterday")
+    assert clicks(page) == clicks_of("See which types are slower than yesterday")
 
 
 #: Of the browser's day, which begins before the server's.

@@ -122,7 +122,9 @@ class RQQueue(Check):
         seen = hour.aggregate(dead=Sum("jobs", filter=Q(outcome=State.DEAD)), all=Sum("jobs"))
         dead, finished = seen["dead"] or 0, seen["all"] or 0
         if dead > DEAD_SHARE * finished:
-            problem = gettext_noop("%(dead)s of the last hour's %(finished)s finished jobs are dead letters")
+            problem = gettext_noop(
+                "%(dead)s of the %(finished)s jobs that finished in the last hour became dead letters"
+            )
             self._warn(says, problem, {"dead": dead, "finished": finished})
         if n.newer and oldest_queued_seconds() > settings.ALERT_LAG.total_seconds():
             problem = gettext_noop("%(count)s jobs wait for a newer release: replace the workers of the older one")

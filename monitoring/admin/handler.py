@@ -128,9 +128,10 @@ class AlertHandlerAdmin(FilteredAdmin, GuardedAdmin, HandlerAdminBase):
             self.message_user(request, warning, messages.WARNING)
             return back(request)
         names = ", ".join(delivery.handler_name for delivery in sent)
-        text = gettext("Test alert sent to %(names)s. See Deliveries for the result.") % {"names": names}
         if len(sent) == 1:
+            text = gettext("Test alert queued for %(names)s. This page shows the result.") % {"names": names}
             return redirect(request, reverse("admin:monitoring_delivery_change", args=[sent[0].pk]), text)
+        text = gettext("Test alert queued for %(names)s. See Deliveries for the results.") % {"names": names}
         self.message_user(request, text, messages.SUCCESS)
         return back(request)
 

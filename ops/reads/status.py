@@ -149,8 +149,10 @@ def _describe_breaker() -> Component:
         text = describe_breaker(seen.state)
     if seen.state == "closed":
         return Component("breaker", "degraded" if seen.forced else "up", text)
-    shows = "" if seen.forced else "main API"  # all processes know when it opened; each has its own first bad check
-    return Component("breaker", "degraded", f"{text}: {seen.last_error}", seen.opened_at, shows)
+    if seen.forced:
+        return Component("breaker", "degraded", text, seen.opened_at)
+    # All processes know when it opened; each has its own first bad check.
+    return Component("breaker", "degraded", f"{text}: {seen.last_error}", seen.opened_at, "main API")
 
 
 def describe_breaker(state: str) -> str:

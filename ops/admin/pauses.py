@@ -15,7 +15,7 @@ from django.utils.translation import gettext, gettext_lazy
 from django.views.decorators.http import require_POST
 from redis import RedisError
 from unfold.admin import ModelAdmin
-from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget, UnfoldBooleanWidget
 
 from jobs import pauses
 from jobs.errors import InvalidPause, StateConflict
@@ -47,8 +47,11 @@ class PauseForm(ReasonForm):
     campaign = forms.CharField(
         required=False,
         max_length=LONGEST_ID,
-        label=gettext_lazy("Campaign ID"),
+        label=gettext_lazy("Campaign ID or name"),
         widget=UnfoldAdminTextInputWidget(),
+    )
+    is_id_meant = forms.BooleanField(
+        required=False, widget=forms.HiddenInput, label=gettext_lazy("Yes, it is the ID of a campaign to come")
     )
     minutes = forms.ChoiceField(
         required=False, choices=_LENGTHS, label=gettext_lazy("How long"), widget=UnfoldAdminSelectWidget()
@@ -59,7 +62,7 @@ class PauseForm(ReasonForm):
         widget=MomentInput(),
     )
     replaces = forms.IntegerField(required=False, widget=forms.HiddenInput())  #: the ID of the pause that was shown
-    field_order = ("what", "campaign", "minutes", "until", "reason")
+    field_order = ("what", "campaign", "is_id_meant", "minutes", "until", "reason")
 
     existing: Pause | None = None  #: the pause that this one replaces
 
@@ -83,7 +86,25 @@ class PauseForm(ReasonForm):
             self.add_error("what", gettext("Choose one, or enter a campaign."))
         if values.get("minutes") and values.get("until"):
             self.add_error("until", gettext("Choose how long, or enter an end time, not both."))
+        if values.get("campaign") and not self.errors:
+            self._find_campaign(values)
         return values
+
+    def _find_campaign(self, values: dict[str, Any]) -> None:
+        """A name becomes its ID; an ID that nobody has seen is asked about, for its pause would stop nothing."""
+        typed = values["campaign"]
+        if CampaignClock.objects.filter(pk=typed).exists():
+            return
+        named = list(CampaignClock.objects.filter(name__iexact=typed).order_by("pk").values_list("pk", flat=True)[:4])
+        if len(named) == 1:
+            values["campaign"] = named[0]
+        elif named:
+            text = gettext("Several campaigns have this name. Enter an ID, such as %(ids)s.")
+            self.add_error("campaign", text % {"ids": ", ".join(named)})
+        elif not values.get("is_id_meant"):
+            text = gettext("The scheduler has seen no campaign with this ID or name. Correct or confirm it.")
+            self.add_error("campaign", text)
+            self.fields["is_id_meant"].widget = UnfoldBooleanWidget()
 
     def ask_about(self, existing: Pause) -> None:
         """Show the pause that there is, so that only the next press replaces it."""

@@ -112,17 +112,37 @@ def test_a_pause_is_shown_on_every_page_until_resumed(person: Client, redis: Red
     [
         ({}, "Choose one, or enter a campaign."),
         ({"what": "queue:low", "campaign": "c"}, "Choose one, or enter a campaign."),
-        ({"campaign": "c", "until": "2020-01-01T00:00"}, "must be a future time"),
+        ({"what": "queue:low", "until": "2020-01-01T00:00"}, "must be a future time"),
+        ({"campaign": "Ambermarsh"}, "has seen no campaign with this ID or name. Correct or confirm it."),
+        ({"campaign": "Silverdale"}, "Several campaigns have this name. Enter an ID, such as c-1, c-2."),
         ({"what": "queue:fast"}, "Select a valid choice"),
         ({"what": "queue:low", "minutes": "15", "until": "2099-01-01T00:00"}, "not both"),
     ],
 )
 def test_an_invalid_pause_is_reported_under_its_field(person: Client, form: dict[str, str], fault: str) -> None:
     """And nothing is paused."""
+    CampaignClock.objects.bulk_create(CampaignClock(campaign_id=f"c-{n}", name="Silverdale") for n in (1, 2))
+
     answer = person.post(PAUSES, {"pause": "1", **form}).content.decode()
 
     assert fault in answer
     assert not Pause.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("form", "paused"),
+    [
+        ({"campaign": "ambermarch chronicles"}, "campaign-1"),
+        ({"campaign": "campaign-1"}, "campaign-1"),
+        ({"campaign": "campaign-9", "is_id_meant": "on"}, "campaign-9"),
+    ],
+)
+def test_a_campaign_is_paused_by_name_or_id(person: Client, form: dict[str, str], paused: str) -> None:
+    """A name used to pause a campaign of that ID, which did not exist, and the page said that it was paused."""
+    CampaignClock.objects.create(campaign_id="campaign-1", name="Ambermarch Chronicles")
+
+    assert person.post(PAUSES, {"pause": "1", **form}).status_code == 302
+    assert [pause.name for pause in pauses.active()] == [paused]
 
 
 def test_processes_are_listed_and_can_be_stopped(person: Client, redis: Redis) -> None:
@@ -163,6 +183,8 @@ def test_a_forced_breaker_is_shown_on_every_page(person: Client, redis: Redis) -
 
     assert "forced open by ann (repair)" in page(person, "/admin/jobs/job/")
     assert "Open: calls are blocked" in page(person, BREAKER)
+    assert "open, forced by ann" in (dashboard := page(person, "/admin/"))
+    assert "open, forced by ann:" not in dashboard
     person.post(BREAKER, {"state": "automatic"})
     assert control.breaker().snapshot().forced is None
     assert "forced open" not in page(person, "/admin/jobs/job/")

@@ -165,13 +165,20 @@ const ROOT = new URL("../../", document.currentScript.src).pathname;
   document.addEventListener("ops:updated", show);
 })();
 
+// Boxes scroll as the browser does it: unfold's script asks for the one of the menu, to show the current page.
+window.SimpleBar = { instances: { get: (box) => ({ getScrollElement: () => box }) } };
+
 // What unfold leaves without a name of its own: its scroll boxes, the palette, the headings of filters. The name of a
 // chooser's icon counts only where it is an image.
 addEventListener("load", () => {
-  const name = (selector, label) => document.querySelectorAll(selector).forEach((element) => element.setAttribute("aria-label", label));
-  name("#changelist .simplebar-content-wrapper", window.opsText("list"));
-  name("#changelist-filter .simplebar-content-wrapper", window.opsText("filters"));
-  name("#nav-sidebar .simplebar-content-wrapper", window.opsText("pages"));
+  const name = (selector, label) => document.querySelectorAll(`${selector} [data-simplebar]`).forEach((box) => {
+    box.setAttribute("role", "region");
+    box.setAttribute("aria-label", label);
+    box.tabIndex = 0;
+  });
+  name("#changelist", window.opsText("list"));
+  name("#changelist-filter", window.opsText("filters"));
+  name("#nav-sidebar", window.opsText("pages"));
   document.querySelectorAll("#changelist-filter h3").forEach((heading) => heading.setAttribute("aria-level", "2"));
   const palette = document.getElementById("search-input-command")?.closest(".fixed");
   palette?.setAttribute("role", "dialog");

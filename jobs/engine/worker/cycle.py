@@ -59,6 +59,7 @@ class Cycles:
         self.fetch = Fetch(mirror, self.in_flight, self._concurrency, run_foreign)
         self._threads: Threads[Group, Ending] = Threads(run_group, self._lead)
         self._ahead = 0  # groups that the last cycle might claim ahead
+        self._is_fast = False  # all in flight were fast then
         self._is_quiet = False  # threads may have left ends to the main thread without waking it
         self.recorder = Recorder(worker, mirror, connection, self.in_flight, self.fetch, self._threads.submit)
         self.lock = threading.RLock()  # held during a cycle
@@ -100,7 +101,12 @@ class Cycles:
 
     @property
     def _has_enough(self) -> bool:
-        """True if a cycle can wait for more ends: more than a third of what may be claimed ahead waits for a thread."""
+        """True if a cycle can wait for more ends: more than a third of what may be claimed ahead waits for a thread.
+
+        For fast jobs, if there is more than one group per thread, so that threads and database work side by side.
+        """
+        if self._is_fast:
+            return self._threads.unfinished > self._concurrency
         return self._threads.waiting > self._ahead // 3
 
     def run(self, limit: int | None = None, first: Callable[[], None] | None = None) -> tuple[int, int]:
@@ -187,13 +193,13 @@ class Cycles:
         idle, takes = self._concurrency - len(self.in_flight), self.takes
         ahead = self.in_flight.count_ahead(self._concurrency) if takes and limit is None else 0
         self._is_quiet = bool(self._ahead or ahead)
-        self._ahead = ahead
+        self._ahead, self._is_fast = ahead, self.in_flight.all_fast()
         away: list[RedisError] = []  # finished jobs are recorded even if Redis is down
         with _deferring(away):
             if first:
                 first()
             self._put_back_late()
-            if ahead:
+            if ahead and not self._is_fast:
                 self.fetch.begin_short(now, most=idle + ahead)
             if takes:
                 left = None if limit is None else limit - len(self.in_flight) - self.recorder.pending
@@ -201,7 +207,7 @@ class Cycles:
         with _deferring(away):
             self.fetch.end()
             if takes and limit is None and not away:
-                self.fetch.begin_prefetch(now, idle=idle)
+                self.fetch.begin_prefetch(now, idle=idle + ahead)
         try:  # with a fresh time: a job that came due during the fetch must not be claimed before its due time
             counts = self.recorder.record_and_claim(timezone.now(), idle + ahead)
         finally:

@@ -193,11 +193,14 @@ class InFlight:
     def count_ahead(self, threads: int) -> int:
         """How many groups may be claimed beyond one per thread: what these threads finish in AHEAD_MS.
 
-        None unless everything in flight is short, and none for fast types: a thread gets several of those already.
+        None unless everything in flight is short. One group per thread if all are fast: they run while the ends of
+        those before are recorded.
         """
+        if self.all_fast():
+            return threads
         now = time.monotonic()
         slowest = max(map(partial(self._expected_ms, now), self._groups.values()), default=math.inf)
-        if slowest >= SHORT_MS or self.all_fast():
+        if slowest >= SHORT_MS:
             return 0
         return min(int(threads * AHEAD_MS / max(slowest, FAST_MS)), threads * MOST_AHEAD)
 

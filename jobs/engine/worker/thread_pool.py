@@ -51,6 +51,11 @@ class Threads(Generic[T, R]):
         """How many tasks no thread has taken yet, given-up ones included."""
         return self._tasks.qsize()
 
+    @property
+    def unfinished(self) -> int:
+        """How many tasks run or wait for a thread."""
+        return len(self._pending)
+
     def give_up(self, task: T) -> None:
         """Replace the thread that runs `task`; the old one ends as soon as it can. No-op if `task` is done."""
         with self._lock:

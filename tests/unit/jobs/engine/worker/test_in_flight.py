@@ -108,8 +108,10 @@ def test_only_known_fast_jobs_are_fetched_ahead() -> None:
 
     group = flight.add([claimed(7)])
     assert flight.all_fast()
+    assert flight.count_ahead(5) == 5  # one group per thread
     group.began -= SHORT_MS / 1000  # it hangs: another worker may be free sooner
     assert not flight.all_fast()
+    assert flight.count_ahead(5) == 0
     group.began = math.inf
 
     flight.add([claimed(8, ONCE)])

@@ -157,7 +157,8 @@ class RQMirror:
         ours, unknown = [], []
         for rank, *ids in groups:
             known = [i for i in keys.texts(ids) if keys.uuid_of(i)]
-            unknown += [i for i in ids if i.decode(errors="replace") not in known]
+            if len(known) < len(ids):
+                unknown += [i for i in ids if i.decode(errors="replace") not in known]
             if known:
                 ours.append(FetchedGroup(rank, known, time.monotonic()))
         if unknown:

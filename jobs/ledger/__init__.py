@@ -27,6 +27,7 @@ from jobs.ledger.rows import (
     entry_of_claim,
 )
 from jobs.ledger.sqlite import SQLite
+from scheduler_project.database import is_pooled
 
 __all__ = [
     "DATED_COLUMNS",
@@ -70,5 +71,7 @@ def statements() -> Statements:
         connection.ensure_connection()
         raw = connection.connection
     if _last.raw is not raw:
-        _last.raw, _last.statements = raw, SQLite(raw) if connection.vendor == "sqlite" else PostgreSQL(raw)
+        is_sqlite = connection.vendor == "sqlite"
+        _last.statements = SQLite(raw) if is_sqlite else PostgreSQL(raw, overlaps=not is_pooled(connection))
+        _last.raw = raw
     return _last.statements

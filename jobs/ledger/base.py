@@ -1,7 +1,7 @@
 """The ledger's interface to a database, and the SQL that both dialects share."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Final
@@ -108,6 +108,8 @@ PURGED_AT_ONCE: Final = 250  # jobs a transaction, which others may have to wait
 class Statements(ABC):
     """The ledger's statements; each runs in the caller's transaction."""
 
+    overlaps: bool = False  #: the database works in a process of its own, and `cycle` can do something else meanwhile
+
     @abstractmethod
     def insert(self, jobs: Mapping[str, Job], entries: Sequence[Entry]) -> set[str]:
         """Insert the jobs whose unique key is new, each with its audit entry; return the keys inserted."""
@@ -120,12 +122,18 @@ class Statements(ABC):
         """
 
     @abstractmethod
-    def cycle(self, endings: Sequence[Ending], ids: Sequence[str], by: Claimant) -> tuple[set[Attempt], list[Claimed]]:
+    def cycle(
+        self,
+        endings: Sequence[Ending],
+        ids: Sequence[str],
+        by: Claimant,
+        meanwhile: Callable[[], None] | None = None,
+    ) -> tuple[set[Attempt], list[Claimed]]:
         """End attempts and claim jobs, write their audit entries (`entries_of_end`, `entry_of_claim`), count the ends.
 
         Returns the attempts that were still RUNNING and have ended, and the QUEUED jobs among `ids` that were claimed,
         in the order of `ids`. `endings` has each attempt once. Payloads that the claimant cannot read are left
-        QUEUED.
+        QUEUED. `meanwhile`, which must not use this connection, is called while the database works if it `overlaps`.
         """
 
     @abstractmethod

@@ -33,11 +33,11 @@ from jobs.ledger import (
 )
 from jobs.ledger.changes import Change, changes_of
 from jobs.ledger.compare_and_set import columns_after, compare_and_set
-from jobs.ledger.recording import Recorded, announce, entries_of, record
+from jobs.ledger.recording import Later, Recorded, announce, entries_of, record
 from jobs.ledger.rows import entry_of_queued, explain_wait
 from jobs.models import AuditEntry, Job, JobAction
 from jobs.sending import NOT_SENT
-from jobs.states import MOVES, NEW, RETRYABLE, WAITING, State
+from jobs.states import FINAL, MOVES, NEW, RETRYABLE, WAITING, State
 
 SHARDS: Final = 32  # rows per minute, so that workers do not wait for each other
 BATCH: Final = 400  # rows a statement: 400 * 16 values stay below SQLite's 32,766 parameters
@@ -159,11 +159,15 @@ def cycle(
     now: datetime,
     start: Callable[[list[Claimed]], None] | None = None,
     reads: Mapping[str, int] | None = None,
+    later: Later | None = None,
 ) -> tuple[list[Ending], list[Claimed]]:
     """Record how attempts ended and claim QUEUED jobs for `worker`, all in one transaction.
 
     `start` is called with the claimed jobs after the commit, before `job_moved` is sent. `reads` has the newest payload
     version that this release reads, by type: jobs of other types, and newer payloads, stay QUEUED.
+
+    With `later`, what its earlier calls have left to say is said while the database works, if it is another process;
+    and what is to be said about these moves may be left to it, unless jobs of them go on.
 
     Returns the endings of attempts that were still current (a stale worker's are not), with their jobs updated, and
     the claimed jobs in the order of `ids`. Raises StateConflict for an end that MOVES forbids, and django.db's errors;
@@ -177,17 +181,26 @@ def cycle(
     by = Claimant(actor, worker, now, now + settings.LEASE, crc32(worker.encode()) % SHARDS, reads)
     sql = statements()
     with connection.wrap_database_errors, sql.block(more=any(e.failure for e in endings)):
-        ended, claimed = sql.cycle(list(by_attempt.values()), ids, by)
+        ended, claimed = sql.cycle(list(by_attempt.values()), ids, by, later.say if later else None)
         current = [e for attempt, e in by_attempt.items() if attempt in ended]
         sql.count_dead(_count_dead_letters(current, now))
     if start:
         transaction.on_commit(partial(start, claimed))
-    ends = [(e.job, entry) for e in current for entry in entries_of_end(e, by)]
-    announce([*ends, *((c, entry) for c in claimed if (entry := entry_of_claim(c, by)))])
-    _count_waits(current, now)
-    for e in current:
-        _note_end(e, now)
+    observe = partial(_observe, current, claimed, by)
+    if later is not None and sql.overlaps and all(e.to in FINAL for e in current):
+        later.add(observe)
+    else:
+        observe()
     return current, claimed
+
+
+def _observe(endings: Sequence[Ending], claimed: Sequence[Claimed], by: Claimant) -> None:
+    """Announce what `cycle` has committed, count it, and update the jobs that have ended."""
+    ends = [(e.job, entry) for e in endings for entry in entries_of_end(e, by)]
+    announce([*ends, *((c, entry) for c in claimed if (entry := entry_of_claim(c, by)))])
+    _count_waits(endings, by.now)
+    for e in endings:
+        _note_end(e, by.now)
 
 
 def _count_waits(endings: Sequence[Ending], now: datetime) -> None:

@@ -1,6 +1,6 @@
 """The ledger's statements in PostgreSQL's dialect."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from itertools import pairwise
@@ -180,11 +180,13 @@ class PostgreSQL(Statements):
     GROUP: Final = GROUP.format(values=_numbered(6))
     HOUR: Final = HOUR.format(values=_numbered(3))
 
-    def __init__(self, raw: "psycopg.Connection[Any]") -> None:
+    def __init__(self, raw: "psycopg.Connection[Any]", *, overlaps: bool) -> None:
         from psycopg import RawCursor, rows  # only here: it loads libpq, which SQLite does without
 
         # Django's own cursors bind on the client's side, where nothing can be prepared.
         self._cursor = RawCursor(raw, row_factory=rows.tuple_row)
+        self._raw = raw
+        self.overlaps = overlaps
 
     def insert(self, jobs: Mapping[str, Job], entries: Sequence[Entry]) -> set[str]:
         """See Statements; one round trip."""
@@ -196,13 +198,24 @@ class PostgreSQL(Statements):
         """See Statements; a statement alone is a transaction by itself."""
         return transaction.atomic() if more else nullcontext()
 
-    def cycle(self, endings: Sequence[Ending], ids: Sequence[str], by: Claimant) -> tuple[set[Attempt], list[Claimed]]:
+    def cycle(
+        self,
+        endings: Sequence[Ending],
+        ids: Sequence[str],
+        by: Claimant,
+        meanwhile: Callable[[], None] | None = None,
+    ) -> tuple[set[Attempt], list[Claimed]]:
         """See Statements; one round trip."""
         ended = ends_as_json(endings, by)
         attempts, wanted = _array([str(e.job.id) for e in endings]), _array(ids)
         reads = None if by.reads is None else as_json(by.reads)
         parameters = (ended, by.now, by.lease_until, by.actor, by.worker, wanted, by.minute, by.shard, attempts, reads)
-        self._cursor.execute(self.CYCLE, parameters)
+        if meanwhile and self.overlaps:
+            with self._raw.pipeline():  # its end waits for the answer, and commits what is a transaction by itself
+                self._cursor.execute(self.CYCLE, parameters)
+                meanwhile()
+        else:
+            self._cursor.execute(self.CYCLE, parameters)
         found, current = dict[str, Claimed](), set[Attempt]()
         for row in self._cursor.fetchall():
             if row[1] is None:

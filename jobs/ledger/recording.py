@@ -1,5 +1,6 @@
 """What a move leaves behind: its audit entry, and the signal that is sent after the commit."""
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -42,6 +43,24 @@ class Recorded(NamedTuple):
     reason: str
     duration_ms: float | None
     changes: Mapping[str, Change] | None
+
+
+class Later:
+    """What is to be said about moves that are committed, in their order, once there is time for it."""
+
+    def __init__(self) -> None:
+        self._left: deque[Callable[[], None]] = deque()
+
+    def __bool__(self) -> bool:
+        return bool(self._left)
+
+    def add(self, act: Callable[[], None]) -> None:
+        self._left.append(act)
+
+    def say(self) -> None:
+        """Say all of it."""
+        while self._left:
+            self._left.popleft()()
 
 
 def record(entries: Sequence[Recorded], actor: str, action: JobAction | None = None) -> None:

@@ -4,7 +4,7 @@
 """
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from itertools import groupby
@@ -157,7 +157,13 @@ class SQLite(Statements):
             return transaction.atomic(savepoint=False)
         return connection.raw_transaction()
 
-    def cycle(self, endings: Sequence[Ending], ids: Sequence[str], by: Claimant) -> tuple[set[Attempt], list[Claimed]]:
+    def cycle(
+        self,
+        endings: Sequence[Ending],
+        ids: Sequence[str],
+        by: Claimant,
+        meanwhile: Callable[[], None] | None = None,
+    ) -> tuple[set[Attempt], list[Claimed]]:
         ended = self._end(endings, by.now) if endings else []
         self.count(outcomes_of(ended, by))
         claimed = self._claim(ids, by) if ids else []

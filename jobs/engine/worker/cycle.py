@@ -85,6 +85,7 @@ class Cycles:
                     job_id=job.id,
                     next="it runs again when its lease expires",
                 )
+            self.recorder.later.say()
         self._threads.stop()
 
     @property
@@ -124,6 +125,9 @@ class Cycles:
             except Exception:  # top of the thread: a bug in one cycle must not lose the jobs of the other threads
                 log.exception("worker.cycle_failed", worker=self._worker, retry_in_s=RETRY_SECONDS)
                 self.recorder.record_one_by_one()
+            finally:
+                if not self.has_more:  # otherwise there is time for it in the next cycle
+                    self.recorder.later.say()
             close_old_connections()
             time.sleep(RETRY_SECONDS)
             return 0, 0

@@ -19,6 +19,7 @@ from jobs.engine.worker.fetch import Fetch
 from jobs.engine.worker.in_flight import Group, InFlight
 from jobs.engine.worker.rq_mirror import FetchedGroup, RQMirror
 from jobs.ledger import Claimed, Ending, moves
+from jobs.ledger.recording import Later
 from jobs.registry import readable_versions
 from jobs.states import WAITING, State
 
@@ -41,6 +42,7 @@ class Recorder:
     ) -> None:
         self.recorded = 0  #: finished attempts
         self.unacknowledged: tuple[list[FetchedGroup], datetime] | None = None  #: a claim whose commit got no answer
+        self.later = Later()  #: what is to be said about the last moves, at the latest when no cycle follows at once
         self._worker = worker
         self._actor = actors.worker(worker)
         self._mirror = mirror
@@ -69,7 +71,14 @@ class Recorder:
         self.unacknowledged = (groups, now) if groups else None
         endings = [ending for ending, _ in self._unrecorded]
         ended, claimed = moves.cycle(
-            endings, ids, actor=self._actor, worker=self._worker, now=now, start=start, reads=readable_versions()
+            endings,
+            ids,
+            actor=self._actor,
+            worker=self._worker,
+            now=now,
+            start=start,
+            reads=readable_versions(),
+            later=self.later,
         )
         self._fetch.note_claimed(groups)
         shown = {id(ending.job): is_shown for ending, is_shown in self._unrecorded}
@@ -90,6 +99,7 @@ class Recorder:
 
         Otherwise one bad job would keep all others of the transaction from being recorded.
         """
+        self.later.say()
         ended = list(self._record_each(timezone.now()))
         enqueue.enqueue_after_commit([e.job for e in ended])
 

@@ -7,14 +7,16 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
 from jobs.errors import StateConflict
 from jobs.ledger import Ending, Entry, Move, moves, statements
+from jobs.ledger.recording import Later
 from jobs.ledger.sqlite_batches import ROWS
 from jobs.models import AuditEntry, Job
 from jobs.outcome import Outcome
+from jobs.signals import job_moved
 from jobs.states import MOVES, NEW, WAITING, State
 
 pytestmark = pytest.mark.django_db
@@ -168,3 +170,44 @@ def test_entries_are_written_in_their_order(numbers: tuple[int, ...]) -> None:
     assert [(str(job_id), *rest) for job_id, *rest in written] == [
         (*e[:9], None if e.details is None else {"calls": [1]}) for e in given
     ]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_moves_are_announced_in_order_and_once_whenever_they_are_said() -> None:
+    """With `later`, while the database works on the next ones; at once if a job goes on, which the caller needs."""
+    later, said = Later(), list[tuple[str, str]]()
+
+    def note(moves: list[Any], **_: Any) -> None:
+        said.extend((m.job_id, m.now) for m in moves)
+
+    job_moved.connect(note)  # by a weak reference, for as long as this test runs
+    jobs, now = [a_job(State.QUEUED, number) for number in range(4)], timezone.now()
+    endings: list[Ending] = []
+    for ids, to in ((jobs[:2], State.SUCCEEDED), (jobs[2:3], State.SUCCEEDED), (jobs[3:], State.RETRYING), ([], None)):
+        wanted = [str(job.pk) for job in ids]
+        _, claimed = moves.cycle(endings, wanted, actor="test", worker="w", now=now, later=later)
+        goes_on = any(e.to is State.RETRYING for e in endings)
+        assert bool(later) == (statements().overlaps and not goes_on)
+        assert all(e.job.state == e.to for e in endings) or bool(later)
+        endings = [Ending(job, Outcome(to, "try", due_at=now)) for job in claimed if to]
+    later.say()
+
+    of_each = [[to for job_id, to in said if job_id == str(job.pk)] for job in jobs]
+    assert of_each == [["RUNNING", "SUCCEEDED"]] * 3 + [["RUNNING", "RETRYING"]]
+    assert [to for _, to in said] == [to for _, to in recorded()]
+
+
+def test_what_is_said_meanwhile_survives_a_statement_that_fails() -> None:
+    """The connection is as good as before, and so are the ends: the next cycle records them."""
+    later, said = Later(), list[str]()
+    later.add(lambda: said.append("earlier"))
+    job = a_job(State.RUNNING)
+    ending = Ending(job, Outcome(State.SUCCEEDED, "done"), result="no JSON")
+
+    with pytest.raises(DatabaseError), transaction.atomic():
+        moves.cycle([ending], [], actor="test", worker="w", now=timezone.now(), later=later)
+    later.say()
+    moves.cycle([ending.bare()], [], actor="test", worker="w", now=timezone.now(), later=later)
+
+    assert said == ["earlier"]
+    assert (Job.objects.get().state, recorded()) == ("SUCCEEDED", [("RUNNING", "SUCCEEDED")])

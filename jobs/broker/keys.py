@@ -1,6 +1,7 @@
 """Our own Redis keys (not RQ's or rq-scheduler's), and this process's connection."""
 
 import math
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import cache
@@ -12,7 +13,6 @@ from redis import Redis
 from rq_scheduler import Scheduler as RQScheduler
 
 from scheduler_project.redis_connection import connect
-from scheduler_project.text import job_id
 
 SCHEDULED = RQScheduler.scheduled_jobs_key  #: sorted set: job id by due time, in seconds with fractions
 TAKEN = "scheduler:taken"  #: sorted set: job ids fetched from a queue and not yet claimed, by time
@@ -35,6 +35,7 @@ PARKED_IDS = "scheduler:parked:{}"  #: that list
 LEASE = "scheduler:lease:{}"  #: string: the owner token of the active scheduler or listener
 PROCESSES = "scheduler:processes"  #: hash: each process's heartbeat, by "role:name"
 LAST_SECOND: Final = 253_402_300_800  #: of the year 9999
+_JOB_ID: Final = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
 TIMEOUT_SECONDS: Final = 5  #: for an answer of Redis; some of them together must stay below LEASE_SECONDS
 WRITTEN_BY_HEALTH = "scheduler:health"  #: string: whether Redis takes writes
 STOP_ASKED = "scheduler:stop_asked"  #: set: "role:name" of those that an operator asked to stop
@@ -72,8 +73,16 @@ def odd(ids: Any) -> list[bytes]:
 
 def uuid_of(text: str) -> UUID | None:
     """The id of one of our jobs, as we write it into Redis; None for any other text."""
-    found = job_id(text)
-    return found if found and str(found) == text else None
+    return UUID(text) if is_job_id(text) else None
+
+
+def is_job_id(text: str) -> bool:
+    """Whether `uuid_of` has one, at a tenth of its cost.
+
+    >>> is_job_id("0190f1c2-0000-7000-8000-000000000000"), is_job_id("0190F1C2-0000-7000-8000-000000000000")
+    (True, False)
+    """
+    return bool(_JOB_ID(text))
 
 
 def number(value: bytes | float | None) -> float | None:

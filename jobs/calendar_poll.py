@@ -22,7 +22,7 @@ OLD: Final = timedelta(hours=1)  #: then a campaign is asked about again
 
 
 class CalendarPoll:
-    """Part of the listener. A failure costs nothing but the calendars: what is known holds."""
+    """Part of the listener. A failure affects only the calendars: the stored ones stay valid."""
 
     def __init__(self, api: MainApi) -> None:
         self._worlds = Worlds(api.ask)

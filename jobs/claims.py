@@ -22,7 +22,7 @@ def is_attempt(now: str, error: str, *, called: bool) -> bool:
 
 
 def find_started(jobs: Sequence[Job]) -> dict[UUID, datetime | None]:
-    """When the latest attempt of each job began; None if there was none. One query, for those whose row cannot tell."""
+    """When the latest attempt of each job began; None if there was none. One query, where the row does not say."""
     unclear = {job.pk for job in jobs if job.started_at and State(job.state) not in _BY_ATTEMPT}
     found = dict(_read_starts(unclear)) if unclear else {}
     return {job.pk: found.get(job.pk) if job.pk in unclear else job.started_at for job in jobs}
@@ -52,5 +52,5 @@ def _read_starts(job_ids: Collection[UUID], *, before: int | None = None) -> Ite
 
 
 def is_handed_back(now: str, error: str) -> bool:
-    """Whether a claim that ended so had not begun. That of a lost worker, whose job may be queued too, has an error."""
+    """Whether a claim that ended so was handed back. A lost worker's job may be queued too, but with an error."""
     return now == State.QUEUED and not error

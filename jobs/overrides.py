@@ -41,7 +41,7 @@ def use(overrides: Mapping[str, Overrides]) -> None:
 
 
 def are_known() -> bool:
-    """Whether this process has been told what is set."""
+    """Whether this process has received the overrides."""
     return _in_use.overrides is not None
 
 

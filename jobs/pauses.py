@@ -96,7 +96,7 @@ def _replace(new: Pause, replaces: int | None) -> tuple[Pause, Pause | None]:
 
 
 def _is_same(there: Pause, new: Pause) -> bool:
-    """Whether a second press, or somebody else at the same time, wants the pause that there is."""
+    """Whether a second press, or another operator at the same time, asks for the existing pause."""
     if there.reason != new.reason or there.until is None or new.until is None:
         return there.reason == new.reason and there.until == new.until
     return abs(there.until - new.until) < ALIKE
@@ -141,7 +141,7 @@ def undo_of(found: Pause) -> str:
 
 
 def find_undoable(undos: Iterable[str]) -> set[str]:
-    """Return those operator actions, by their `undo`, after which nobody has paused or resumed the same; one query."""
+    """Return the `undo` of the actions after which nobody has paused or resumed the same; one query."""
     wanted = {undo: key for undo in undos if (key := undo.partition("/")[2]).isdecimal()}
     later = Pause.objects.filter(kind=OuterRef("kind"), name=OuterRef("name"), pk__gt=OuterRef("pk"))
     lasts = Q(until=None) | Q(until__gt=timezone.now())
@@ -150,7 +150,7 @@ def find_undoable(undos: Iterable[str]) -> set[str]:
 
 
 def take_back(undo: str, *, actor: str) -> Pause:
-    """Take back that something was paused or resumed, as it was before. Returns the pause that began or ended.
+    """Take back a pause or a resumption. Returns the pause that began or ended.
 
     Raises StateConflict if somebody has paused or resumed it since, or the pause would have ended by now.
     """

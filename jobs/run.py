@@ -101,13 +101,13 @@ class Schedules(Protocol):
         """Count the campaigns that were ever seen."""
 
     def find_campaigns(self, entity_type: str, *, after: str, most: int) -> list[str]:
-        """Find campaigns that are active, or whose schedules are to be stopped or removed, in the database's order."""
+        """Find campaigns that are active or have schedules to stop or remove, in the database's order."""
 
     def find_failed(self, job_type: str, campaign_ids: Collection[str]) -> set[str]:
-        """Find campaigns whose recalculation is a dead letter, and none has succeeded since."""
+        """Find campaigns whose recalculation is a dead letter and has not succeeded since."""
 
     def find_moved(self, campaigns: Sequence[Campaign]) -> set[str]:
-        """Find active campaigns that are not as they were stored, or whose world time has not been processed yet."""
+        """Find active campaigns that differ from what is stored, or whose world time is not processed yet."""
 
     def find_changed(self, entity_type: str, seen: Sequence[Seen]) -> set[str]:
         """Find campaigns with a schedule that is new, gone, due, or stored with another due time."""
@@ -153,7 +153,7 @@ class Advances(Protocol):
         """Record where the job moves time to, before it does. Returns what the first attempt recorded."""
 
     def finish(self, job_id: str, *, moved_from: WorldTime | None, moved_to: WorldTime) -> None:
-        """The campaign's clock shows `moved_to`, or more: submit the jobs that look for what is due, once."""
+        """The campaign's clock has reached `moved_to`: submit once the jobs that look for what is due."""
 
     def calendar(self, campaign_id: str) -> Calendar:
         """Return the campaign's calendar."""

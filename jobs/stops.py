@@ -62,7 +62,7 @@ def place(planned: Sequence[Planned]) -> None:
 
 
 def place_again(planned: Sequence[Planned]) -> None:
-    """Like `place`, for jobs that wait again: what is left of an earlier stop goes."""
+    """Like `place`, for jobs that wait again; remove what is left of an earlier stop."""
     WorldStop.objects.filter(job_id__in=[one.job_id for one in planned]).delete()
     place(planned)
 
@@ -91,7 +91,7 @@ def effective_readings(readings: Mapping[str, Moment]) -> dict[str, Moment]:
 
 
 def read_reached(campaign_id: str) -> WorldTime | None:
-    """Up to when a campaign goes whose clock shows what was last seen; None: it has no world time.
+    """How far a campaign goes by the clock that was last seen; None if it has no world time.
 
     Plain SQL: each batch of a world advance asks several times, and building two queries takes ten times as long.
     """

@@ -82,7 +82,7 @@ def find_open_entries(action: JobAction) -> QuerySet[AuditEntry]:
 
 
 def final_types() -> list[str]:
-    """The types for whose jobs RUNS cannot be taken back."""
+    """The types whose runs (RUNS) cannot be taken back."""
     return [name for name in all_types() if is_final(RUNS[0], name)]
 
 

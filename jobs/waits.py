@@ -39,7 +39,7 @@ def error_of(wait: Wait) -> str:
 
 
 def wait_in(error: str) -> Wait | None:
-    """What a job waits for, by its error as it is recorded; None for a failure, or no error.
+    """What a job waits for, by its recorded error; None for a failure, or no error.
 
     >>> wait_in("CircuitOpen: circuit breaker open"), wait_in("TransientError: HTTP 503")
     (<Wait.BREAKER: 'BREAKER'>, None)

@@ -37,7 +37,7 @@ class Output(Printer):
 
 
 class Quiet(Output):
-    """Leaves out what is as usual, and says every ten seconds how many jobs have ended."""
+    """Leaves out the usual lines, and prints every ten seconds how many jobs have ended."""
 
     def __init__(self, *args: Any, clock: Callable[[], float] = time.monotonic, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -102,7 +102,7 @@ def make_effect(effect_id: str, entity_id: str, *, active: bool = True) -> Recor
 def _settlement(
     number: str, kingdom_id: str, size: Size, chance: random.Random, drawn: Counter[str]
 ) -> Iterator[tuple[str, Record]]:
-    """A settlement and its structures; its name is no other's of its campaign, whose names `drawn` counts."""
+    """A settlement and its structures; its name is unique in its campaign: `drawn` counts the names."""
     level = chance.randint(1, 3)
     variables: Record = {
         "population": chance.randint(100, (level + 1) * 500),

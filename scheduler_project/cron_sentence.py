@@ -31,7 +31,7 @@ _ENDINGS: Final[Mapping[int, str]] = {
 
 
 class _Texts(NamedTuple):
-    """How a field is said."""
+    """The texts for one field."""
 
     one: str
     many: str

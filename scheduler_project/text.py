@@ -187,7 +187,7 @@ def _copy(value: dict[Any, Any] | list[Any] | tuple[Any, ...]) -> dict[Any, Any]
 
 
 def flaw_of(value: Any) -> str:
-    """Why no database takes decoded JSON as it is; empty where each does.
+    """Why some database would refuse this decoded JSON; empty if none would.
 
     >>> flaw_of({"a": ["\\ud83c"]}), flaw_of({"a\\0": 1}), flaw_of({"a": ("\\0",)}), flaw_of({"a": ("\\\\u0000",)})
     ('holds half of a surrogate pair', 'holds a NUL character', 'holds a NUL character', '')

@@ -76,7 +76,7 @@ def trim_history() -> None:
 
 
 def count_anew(now: datetime) -> None:
-    """Let tasks fire next when their expressions say so, whose next firing is later than that.
+    """Bring forward tasks whose next firing is later than their expressions say.
 
     A machine whose clock was years ahead has moved them there.
     """
@@ -87,7 +87,7 @@ def count_anew(now: datetime) -> None:
 
 @transaction.atomic
 def _count_one_anew(pk: int, now: datetime) -> None:
-    """What counts is the task as it stands: an operator may have edited it since it was read."""
+    """By the task's current row: an operator may have edited it since it was read."""
     task = CronTask.objects.select_for_update().filter(pk=pk, enabled=True).first()
     if task and task.next_fire_at and _is_too_late(task, now):
         first = next_fire(task, now)
@@ -143,7 +143,7 @@ def next_firing() -> datetime | None:
 def fire(read: CronTask, now: datetime) -> list[Job]:
     """Move a due task on and submit its jobs; nothing when another scheduler has moved it on meanwhile.
 
-    What counts is the task as it stands: an operator may have edited it since it was read.
+    By the task's current row: an operator may have edited it since it was read.
     """
     due = read.next_fire_at
     task = CronTask.objects.select_for_update().filter(pk=read.pk, enabled=True, next_fire_at=due).first()
@@ -205,7 +205,7 @@ def _enable_again(now: datetime) -> None:
 
 @transaction.atomic
 def _enable_one_again(pk: int, now: datetime) -> None:
-    """With the expression as it stands: an operator may have edited it since it was read."""
+    """By the current expression: an operator may have edited it since it was read."""
     task = CronTask.objects.select_for_update().filter(pk=pk, enabled=False, disabled_until__lte=now).first()
     if task is None:
         return

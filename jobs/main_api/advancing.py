@@ -12,7 +12,7 @@ ADVANCE: Final = "advanceWorldTime"
 
 
 def read_advance(answer: Answer, campaign_id: str) -> AdvancedClock:
-    """Return the clock as it was moved. Raises the error of the answer, or OutcomeUnknown for one that says nothing."""
+    """Return the clock after the move. Raises the answer's error, or OutcomeUnknown if the answer says nothing."""
     if answer.errors:
         found = read_one(ADVANCE, ADVANCE, answer, AdvancedClock) or no_answer(ADVANCE, f"campaign {campaign_id}")
     else:

@@ -35,7 +35,7 @@ class Patches:
             return self._served
 
     def note_refused(self, answer: Answer) -> bool:
-        """Whether the response says that there is no such field, so that nothing was executed. It is forgotten then."""
+        """Whether the response says that there is no such field, so that nothing was executed. Stop asking then."""
         refused = not answer.data and any(
             "Cannot query field" in e.message and FIELD in e.message for e in answer.errors
         )

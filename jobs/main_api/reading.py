@@ -45,7 +45,7 @@ class Reading:
     def list_fresh(
         self, name: str, variable: str, ids: Sequence[str], kind: type[E]
     ) -> dict[str, Listing[E] | JobError]:
-        """Read lists, and individually what they show as it was before an update that we know of."""
+        """Read lists, then individually each item that its list shows older than an update that we know of."""
         lists = self.list_each(name, variable, list(ids), kind)
         read = {i: found for i, found in lists.items() if isinstance(found, Listing)}
         entities = [entity for found in read.values() for entity in found]

@@ -112,7 +112,7 @@ class Room:
         return now >= self._closed_until and self._in_flight < self._window.size(now)
 
     def _admit(self, now: float) -> None:
-        """Let in whose turn it is."""
+        """Admit whoever is next."""
         while (self._urgent or self._lanes) and self._has_room(now):
             waiter = self._next()
             self._in_flight += 1

@@ -29,7 +29,7 @@ MOST_MOVEMENTS: Final = 100
 
 @transaction.atomic
 def react(campaign_id: str, reading: WorldTime, *, source: AdvanceSource, actor: str) -> WorldAdvance | None:
-    """Submit the jobs that look for what is due by `reading`; None if it is processed already.
+    """Submit the jobs that look for what is due by `reading`; None if it was processed already.
 
     Raises InvalidJob.
     """
@@ -77,7 +77,7 @@ class DatabaseAdvances:
 
     @transaction.atomic
     def finish(self, job_id: str, *, moved_from: WorldTime | None, moved_to: WorldTime) -> None:
-        """The campaign's clock shows `moved_to`, or more: submit the jobs that look for what is due, once.
+        """The campaign's clock has reached `moved_to`: submit once the jobs that look for what is due.
 
         That is the target, unless the main API has moved time to another. If time has been processed up to there or
         beyond, its own jobs are those of that movement.

@@ -25,7 +25,7 @@ _Key = tuple[str, str]  #: entity ID and event type
 
 
 def find_failed(job_type: str, campaign_ids: Collection[str]) -> set[str]:
-    """Find campaigns whose recalculation is a dead letter, and none has succeeded since.
+    """Find campaigns whose recalculation is a dead letter and has not succeeded since.
 
     Their pages say so until one has.
     """
@@ -36,7 +36,7 @@ def find_failed(job_type: str, campaign_ids: Collection[str]) -> set[str]:
 
 
 def find_moved(campaigns: Sequence[Campaign]) -> set[str]:
-    """Find active campaigns that are not as they were stored, or whose world time has not been processed yet.
+    """Find active campaigns that differ from what is stored, or whose world time is not processed yet.
 
     So nothing is skipped while the listener has not seen what the main API shows. A campaign that has reached a stop
     which nobody has opened is found, too: its recalculation opens it.

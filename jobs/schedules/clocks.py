@@ -50,7 +50,7 @@ def begin_read() -> datetime:
 
 
 def remember_all(campaigns: Sequence[Campaign], began: datetime) -> dict[str, CampaignClock]:
-    """Store campaigns from a list whose read began then. Returns their clocks by ID.
+    """Store campaigns from a list that was read from `began` on. Returns their clocks by ID.
 
     A malformed world time is ignored. So is a missing one if one is known: only reading the campaign individually
     proves that (`remember`). A campaign that has not changed is written every SEEN_EVERY only.
@@ -84,7 +84,7 @@ def deactivate(campaign_id: str, began: datetime) -> None:
 
 
 def has_changed(campaign: Campaign, clock: CampaignClock) -> bool:
-    """Whether an active campaign that was read individually is not as it was stored.
+    """Whether an active campaign that was read individually differs from what is stored.
 
     So it is, too, if its world time cannot be read, or was not processed yet.
     """

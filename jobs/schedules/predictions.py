@@ -60,7 +60,7 @@ class _Stored(msgspec.Struct, frozen=True, array_like=True):
 
 
 def digest_of(found: WhatIf) -> str:
-    """The same for what says the same of the same state."""
+    """Equal for what-ifs that predict the same from the same state."""
     said = f"{found.world.campaign.id} {found.world.now.isoformat()} {found.until.isoformat()} "
     return hashlib.sha256(said.encode() + _encode(found)).hexdigest()[:32]
 

@@ -135,7 +135,7 @@ class DatabaseSchedules:
         return CampaignClock.objects.count()
 
     def find_campaigns(self, entity_type: str, *, after: str, most: int) -> list[str]:
-        """Find campaigns that are active, or whose schedules are to be stopped or removed, in the database's order.
+        """Find campaigns that are active or have schedules to stop or remove, in the database's order.
 
         One that is inactive, and that lists still show, is left as it is once its schedules are stopped.
         """
@@ -146,11 +146,11 @@ class DatabaseSchedules:
         return list(found.order_by("pk").values_list("pk", flat=True)[:most])
 
     def find_failed(self, job_type: str, campaign_ids: Collection[str]) -> set[str]:
-        """Find campaigns whose recalculation is a dead letter, and none has succeeded since."""
+        """Find campaigns whose recalculation is a dead letter and has not succeeded since."""
         return changed_campaigns.find_failed(job_type, campaign_ids)
 
     def find_moved(self, campaigns: Sequence[Campaign]) -> set[str]:
-        """Find active campaigns that are not as they were stored, or whose world time has not been processed yet."""
+        """Find active campaigns that differ from what is stored, or whose world time is not processed yet."""
         return changed_campaigns.find_moved(campaigns)
 
     def find_changed(self, entity_type: str, seen: Sequence[Seen]) -> set[str]:

@@ -58,7 +58,7 @@ class CampaignWorld:
 
 
 def read_world(api: MainApi, campaign_id: str, *, town: str = "", within_s: float = WITHIN_S) -> CampaignWorld:
-    """Read a campaign, of its settlements those whose ID or name `town` says; an inactive one has none.
+    """Read a campaign, and its settlements with the ID or name `town`; an inactive one has none.
 
     Raises NotFound if there is no such campaign, TransientError if it takes too long, and the main API's errors.
     """

@@ -48,7 +48,7 @@ def may_have_been_sent(step: Step) -> bool:
 
 
 def as_repeatable(error: JobError) -> JobError:
-    """The error of a request that may be sent again: of an unknown outcome, too, nobody needs to decide."""
+    """The error of a request that may be sent again: nobody needs to decide about an unknown outcome either."""
     return TransientError(str(error)) if isinstance(error, OutcomeUnknown) else error
 
 

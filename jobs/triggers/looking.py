@@ -75,7 +75,7 @@ def find_to_trigger(run: Run, campaigns: Sequence[Campaign]) -> set[str]:
 
 
 def chosen_of(events: Sequence[Event], policies: Policies) -> list[Event]:
-    """Those that are not completed, and do not simply expire; without those whose ID or time no job can have."""
+    """The events that are not completed and do not simply expire, but for IDs and times that no job can have."""
     return [
         event
         for event in events

@@ -68,7 +68,7 @@ def _from_version_1(payload: dict[str, Any]) -> dict[str, Any]:
     opens_form=True,
 )
 def execute(payload: DeferredEffect, run: Run) -> dict[str, Any]:
-    """Execute the effect unless it is inactive, or the main API knows none of this ID.
+    """Execute the effect unless it is inactive or unknown to the main API.
 
     An effect that cannot be read may still be executed: getEffect does not find those of settlements and structures.
     """

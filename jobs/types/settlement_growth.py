@@ -92,7 +92,7 @@ def _by_hand(
 
 
 def _barriers(run: Run, until: Mapping[str, Moment]) -> Mapping[str, Moment]:
-    """A settlement waits for what is due of its structures."""
+    """A settlement waits until its structures' due events are applied."""
     return run.schedules.barriers(list(until), max(until.values(), key=lambda moment: moment.at)) if until else {}
 
 

@@ -92,12 +92,12 @@ def _is_open(reading: Reading) -> bool:
 
 
 def _has_failed(steps: Sequence[Step]) -> bool:
-    """Whether an effect has failed: of an event that is completed by now, this is still to be told."""
+    """Whether an effect has failed: this must be reported even if the event is completed by now."""
     return any(step.state is StepState.FAILED for step in steps)
 
 
 def _check(event: Event | None, payload: TriggerEvent, run: Run) -> Event:
-    """The event as it is now, if its time has come and it is still to be triggered. Raises Skip."""
+    """The current event, if it is due and still to be triggered. Raises Skip."""
     if event is None:
         raise Skip(f"event {payload.event_id} is gone, completed or not overdue any more")
     if event.campaign_id != run.campaign_id:
@@ -154,7 +154,7 @@ def _expire(event: Event, run: Run, why: str) -> dict[str, Any]:
 
 
 def _plan(event: Event, run: Run) -> list[Step]:
-    """What is to be sent. Where the main API lists no effects of an event, it runs them when it completes it.
+    """The steps to send. Where the main API lists no effects of an event, it runs them when it completes it.
 
     Where we execute them, the event is completed by expireEvent, which never runs any: a main API that keeps its
     contract and lists effects would run them twice.

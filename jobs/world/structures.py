@@ -50,7 +50,7 @@ class StructureAdvanced(Advanced[M], Generic[M]):
 
 
 def advance_structure(structure: Entity[M], until: M) -> StructureAdvanced[M]:
-    """Complete what is built and apply the maintenance that is due by `until`. Upgrade checks are left to do."""
+    """Complete constructions and apply the maintenance that is due by `until`. Upgrade checks remain to be done."""
     kind, end = type(until), ticks_of(until)
     read, warnings = StructureVariables.read(structure.variables)
     after: StructureAdvanced[M] = StructureAdvanced(

@@ -104,7 +104,7 @@ def _render_started(view: Callable[..., HttpResponse], request: HttpRequest, que
 
 
 def _forget_ended(queue: Queue) -> None:
-    """Remove started jobs that RQ no longer knows, and what is no job with an execution: RQ would fail to split it."""
+    """Remove started jobs that RQ no longer knows, and entries without an execution: RQ would fail to split them."""
     key = StartedJobRegistry(queue=queue).key
     entries: Any = queue.connection.zrange(key, 0, -1)
     started = [entry for entry in keys.texts(entries) if entry.count(":") == 1]

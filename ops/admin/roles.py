@@ -1,4 +1,4 @@
-"""Who may do what, for whoever needs something done that he may not do."""
+"""Who may do what, for people who need something done that they may not do themselves."""
 
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext

@@ -1,4 +1,4 @@
-"""Django's makemessages, with what nobody translates left out."""
+"""Django's makemessages, without the messages that nobody translates."""
 
 from typing import Any, Final
 

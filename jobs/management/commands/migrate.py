@@ -14,7 +14,7 @@ PAUSE_SECONDS: Final = 3.0  #: others get the table meanwhile
 
 
 class Command(migrate.Command):
-    """Tries again when a lock was not to be had; migrations that were applied stay applied."""
+    """Retries when it cannot get a lock; migrations that were applied stay applied."""
 
     def handle(self, *args: Any, **options: Any) -> None:
         connection = connections[options["database"]]

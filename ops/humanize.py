@@ -1,12 +1,18 @@
-"""Times and counts as pages write them, in the pages' language."""
+"""Times, counts and long texts as pages write them, in the pages' language."""
 
 from datetime import datetime, timedelta
+from typing import Final
 
+from django.utils.html import format_html
+from django.utils.text import Truncator
 from django.utils.translation import gettext, ngettext
 
 from jobs import state_counts
 from scheduler_project.durations import duration_in_words as duration
 from scheduler_project.numbers import format_number
+from scheduler_project.text import bounded
+
+LONGEST_TITLE: Final = 1_000  #: characters that are shown while the pointer is on a text
 
 
 def milliseconds(length: float | None) -> str:
@@ -70,6 +76,18 @@ def format_jobs(count: int) -> str:
     ('1 job', '1,234 jobs')
     """
     return ngettext("%(count)s job", "%(count)s jobs", count) % {"count": format_count(count)}
+
+
+def abridge(text: str, most: int) -> str:
+    """The beginning of a text for a cell of a list; a longer one is shown while the pointer is on it.
+
+    >>> abridge("refused", 80)
+    'refused'
+    >>> abridge("no route to the host", 10)
+    '<span title="no route to the host">no route …</span>'
+    """
+    short = Truncator(text).chars(most)
+    return text if short == text else format_html('<span title="{}">{}</span>', bounded(text, LONGEST_TITLE), short)
 
 
 def join(parts: list[str]) -> str:

@@ -176,7 +176,7 @@ def trouble() -> int:
     """The first screen in the trouble of a bad night; the exit code."""
     service = Service(API_CIRCUIT_BREAKER_THRESHOLD="3")
     try:
-        for process in service.processes[2:]:  # after the sandbox and web
+        for process in service.processes[3:]:  # after the sandbox, the shell and web
             process.process.kill()
         shell(service, "from tests.support import trouble; trouble.make(suspended=False)")
         with chromium(draws=True) as browser:

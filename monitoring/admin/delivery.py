@@ -6,7 +6,6 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
-from django.utils.text import Truncator
 from django.utils.translation import gettext, gettext_lazy, ngettext
 from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
@@ -18,6 +17,7 @@ from monitoring.models import Delivery
 from ops.admin.base import actor_of
 from ops.admin.changelist import LimitedPaginator
 from ops.admin.filtered_list import FilteredAdmin
+from ops.humanize import abridge
 from ops.templatetags import ops
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class DeliveryAdmin(FilteredAdmin, MonitorWrites, DeliveryAdminBase):
 
     @admin.display(description=gettext_lazy("answer"))
     def answer_line(self, delivery: Delivery) -> str:
-        return Truncator(delivery.answer).chars(50)
+        return abridge(delivery.answer, 50)
 
     @admin.display(description=gettext_lazy("what"))
     def action_word(self, delivery: Delivery) -> str:

@@ -12,7 +12,6 @@ from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
 from django.urls import path
 from django.utils import timezone
-from django.utils.text import Truncator
 from django.utils.translation import gettext, gettext_lazy
 from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
@@ -36,6 +35,7 @@ from ops.admin.filters import (
     WorkerFilter,
     with_offsets,
 )
+from ops.humanize import abridge
 from ops.labels import waiting_for
 from ops.reads.advance import advance_of
 from ops.reads.job import find_verbs, read_page
@@ -169,7 +169,7 @@ class JobAdmin(JobAdminBase):
     @admin.display(description=gettext_lazy("error"))
     def error_line(self, job: Job) -> str:
         """How its last attempt failed; a wait is no error."""
-        return "" if wait_in(job.error) else Truncator(job.error).chars(80)
+        return "" if wait_in(job.error) else abridge(job.error, 80)
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None) -> Any:
         return new_job.view(self, request)

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.support.axe import AXE, violations
-from tests.support.browser import IN_BROWSER, NARROW, DeadEffect, Visit
+from tests.support.browser import IN_BROWSER, NARROW, WIDE, DeadEffect, Visit
 from tests.support.people import JOBS
 from tests.support.service import Service
 
@@ -96,6 +96,23 @@ def test_a_job_is_three_lines_on_a_phone(service: Service, visit: Visit, dead_ef
     state = row.locator(".field-state_badge")
     assert state.evaluate("cell => cell.scrollWidth <= cell.clientWidth")  # whole, however long the error beside it
     assert violations(page, ["#nav-sidebar"]) == []
+
+
+def test_the_list_of_jobs_is_as_wide_as_the_screen(service: Service, visit: Visit, dead_effect: DeadEffect) -> None:
+    """However long the words of an error are; the whole of it is in the title of what is cut."""
+    job = dead_effect("effect-2-2", "campaign-2")
+    error = f"ProtocolError: {'x' * 200} {'long ' * 30}".strip()
+    service.shell(f"from jobs.models import Job; Job.objects.filter(pk={job!r}).update(error={error!r})")
+    page = visit("olga")
+    for width in (WIDE, 1280, 1024):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.goto(f"{JOBS}?q={job}")
+        cell = page.locator(".field-error_line")
+        expect(cell).to_contain_text("…")
+
+        assert cell.evaluate("cell => cell.getBoundingClientRect().right <= innerWidth"), width
+        assert cell.locator("span").get_attribute("title") == error
+        assert cell.evaluate("cell => cell.clientHeight") <= TALLEST
 
 
 def test_pages_without_the_menu_break_no_rule(visit: Visit) -> None:

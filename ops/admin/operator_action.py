@@ -15,6 +15,7 @@ from jobs import taking_back
 from jobs.errors import Refused
 from jobs.models import OperatorAction
 from ops.admin.base import actor_of, find_way_back, redirect
+from ops.reads import active_orders
 
 
 def urls(site: admin.AdminSite) -> list[Any]:
@@ -53,6 +54,7 @@ def take_back(request: HttpRequest, pk: int) -> HttpResponse:
     except Refused as refused:
         text = gettext("Nothing was undone: %(reason)s.") % {"reason": refused}
         return redirect(request, back, text, messages.WARNING)
+    active_orders.expire()  # it may have been the breaker's
     text = gettext("Undone: %(target)s is as it was before.") % {"target": action.target}
     return redirect(request, back, text, undo=offer(request, action.undo))
 

@@ -214,9 +214,12 @@ def test_a_viewer_has_no_buttons_on_control_pages(person: Client, redis: Redis) 
 def test_an_operator_forces_the_breaker(person: Client, redis: Redis) -> None:
     """Whoever is paged at night must be able to."""
     assert "Force open</button>" in page(person, BREAKER)
-    assert person.post(BREAKER, {"state": "open", "reason": "their deploy"}).status_code == 302
+    forced = person.post(BREAKER, {"state": "open", "reason": "their deploy"}, follow=True).content.decode()
     try:
-        assert "Open: calls are blocked" in page(person, BREAKER)
+        assert "Open: calls are blocked" in forced
+        assert "is forced open" in forced
+        (undo,) = set(re.findall(r'action="([^"]+/undo/)"', forced))
+        assert "is forced open" not in person.post(undo, follow=True).content.decode()
     finally:
         control.set_breaker("automatic", actor="test")
 

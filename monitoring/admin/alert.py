@@ -13,10 +13,10 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter
 
 from jobs.actor import name_of
 from jobs.models import CampaignClock, Job
-from monitoring.admin.access import MonitorWrites, back, may_acknowledge, monitor_runs
+from monitoring.admin.access import MonitorWrites, back, may_acknowledge, may_manage, monitor_runs
 from monitoring.alerting import store
-from monitoring.alerting.links import PAGES, links_of, runbook_of
-from monitoring.models import Alert, Kind, Severity
+from monitoring.alerting.links import PAGES, TITLES, links_of, runbook_of
+from monitoring.models import Alert, AlertHandler, Kind, Severity
 from ops.admin import operator_action
 from ops.admin.base import actor_of
 from ops.admin.changelist import LimitedPaginator
@@ -136,6 +136,9 @@ class AlertAdmin(FilteredAdmin, MonitorWrites, AlertAdminBase):
                 "details": {k: v for k, v in alert.details.items() if of_code or k not in _OWN_CARDS},
                 "deliveries": alert.deliveries.order_by("-id")[:50],
                 "place": _page_of(alert),
+                "place_title": gettext(TITLES[PAGES[alert.kind]]) if alert.kind in PAGES else "",
+                "anybody_told": AlertHandler.objects.filter(enabled=True).exists(),
+                "may_manage": may_manage(request),
                 "links": links_of(alert),
                 "runbook": runbook_of(alert.kind),
                 "may_acknowledge": may_acknowledge(request),

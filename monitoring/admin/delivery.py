@@ -1,17 +1,21 @@
 """The delivery log: each message to each handler, with its result."""
 
-from typing import TYPE_CHECKING, Final
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.translation import gettext, gettext_lazy, ngettext
 from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 
-from monitoring.admin.access import MonitorWrites, back
+from monitoring.admin.access import MonitorWrites, back, may_manage
 from monitoring.admin.alert import badge
+from monitoring.alerting.channels import CHANNELS
 from monitoring.alerting.delivery import redeliver
 from monitoring.models import Delivery
 from ops.admin.base import actor_of
@@ -39,7 +43,7 @@ class DeliveryAdmin(FilteredAdmin, MonitorWrites, DeliveryAdminBase):
     list_display = (
         "when",
         "handler_name",
-        "handler_kind",
+        "channel",
         "action_word",
         "alert",
         "status_badge",
@@ -58,24 +62,57 @@ class DeliveryAdmin(FilteredAdmin, MonitorWrites, DeliveryAdminBase):
     actions = ("deliver_again",)
     list_fullwidth = True
     change_form_template = "monitoring/delivery.html"
+    change_form_outer_before_template = "monitoring/delivery_buttons.html"
     fields = (
         "when",
-        "handler_name",
-        "handler_kind",
+        "receiver",
+        "channel",
         "action_word",
         "alert",
         "status_badge",
         "http_status",
         "answer",
         "attempts",
-        "next_at",
-        "sent_at",
+        "next_attempt",
+        "sent",
         "message",
     )
 
     @admin.display(description=gettext_lazy("when"))
     def when(self, delivery: Delivery) -> str:
-        return render_to_string("ops/moment.html", ops.moment(delivery.created_at))
+        return _show(delivery.created_at)
+
+    @admin.display(description=gettext_lazy("handler"))
+    def receiver(self, delivery: Delivery) -> str:
+        """With the way to its settings, which are what a failed delivery needs."""
+        if delivery.handler_id is None:
+            return delivery.handler_name
+        page = reverse("admin:monitoring_alerthandler_change", args=[delivery.handler_id])
+        return format_html('<a href="{}">{}</a>', page, delivery.handler_name)
+
+    @admin.display(description=gettext_lazy("kind"))
+    def channel(self, delivery: Delivery) -> str:
+        known = CHANNELS.get(delivery.handler_kind)
+        return str(known.label) if known else delivery.handler_kind
+
+    @admin.display(description=gettext_lazy("next attempt"))
+    def next_attempt(self, delivery: Delivery) -> str:
+        return _show(delivery.next_at if delivery.status == Delivery.Status.PENDING else None)
+
+    @admin.display(description=gettext_lazy("sent at"))
+    def sent(self, delivery: Delivery) -> str:
+        return _show(delivery.sent_at)
+
+    def get_fields(self, request: HttpRequest, obj: Delivery | None = None) -> Any:
+        """Only who may see the handler gets the link."""
+        return ["handler_name" if name == "receiver" and not may_manage(request) else name for name in self.fields]
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> Any:
+        return super().change_view(
+            request, object_id, form_url, {"may_manage": may_manage(request), **(extra_context or {})}
+        )
 
     @admin.display(description=gettext_lazy("answer"))
     def answer_line(self, delivery: Delivery) -> str:
@@ -101,3 +138,7 @@ class DeliveryAdmin(FilteredAdmin, MonitorWrites, DeliveryAdminBase):
         else:
             self.message_user(request, text, messages.SUCCESS)
         return back(request)
+
+
+def _show(at: datetime | None) -> str:
+    return render_to_string("ops/moment.html", ops.moment(at)) if at else "-"

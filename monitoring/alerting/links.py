@@ -26,6 +26,14 @@ PAGES: Final[Mapping[str, str]] = {
     Kind.CRON_FAILED: "jobs_crontask_changelist",
     Kind.CRON_MISSED: "jobs_crontask_changelist",
 }
+TITLES: Final[Mapping[str, str]] = {
+    "jobs_failuregroup_changelist": gettext_noop("Failures"),
+    "jobs_breaker": gettext_noop("Circuit breaker"),
+    "jobs_eventquestion_changelist": gettext_noop("Questions"),
+    "jobs_main_api": gettext_noop("Main API"),
+    "jobs_processes": gettext_noop("Processes"),
+    "jobs_crontask_changelist": gettext_noop("Cron tasks"),
+}
 _DOCUMENT: Final = "docs/operating.md"
 _RUNBOOKS: Final[Mapping[str, tuple[str, str]]] = {
     Kind.JOB_DEAD: (

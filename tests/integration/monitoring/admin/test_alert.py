@@ -1,7 +1,7 @@
 """The alert pages: content, permissions and secrets."""
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -189,6 +189,8 @@ def test_an_alert_links_to_the_page_of_its_cause(ann: Client) -> None:
 
         assert (way is None) == (kind in nowhere), kind
         assert way is None or ann.get(way[1]).status_code == 200, kind
+        assert way is None or re.search(rf'docs/operating.md#[a-z0-9-]+ · <a href="{way[1]}">', page), kind
+        assert "None: no alert handler is enabled." in page
 
 
 def test_each_column_is_labelled_on_a_phone(client: Client) -> None:
@@ -219,6 +221,26 @@ def test_failed_deliveries_are_sent_again(ann: Client) -> None:
 
     assert "1 will be sent again. 1 skipped (not failed)." in page
     assert dict(Delivery.objects.values_list("pk", "status")) == {failed.pk: "pending", sent.pk: "sent"}
+
+
+def test_a_delivery_leads_to_its_handler_and_can_be_sent_again(ann: Client) -> None:
+    """Its times have a zone; what is not pending has no next attempt."""
+    handler = AlertHandler.objects.create(name="Night pager", kind="webhook")
+    fields = {"target": "handler:1", "handler": handler, "handler_name": "Night pager", "handler_kind": "webhook"}
+    at = datetime(2099, 5, 1, 12, tzinfo=UTC)
+    pages = {}
+    for status in ("pending", "failed", "sent"):
+        one = Delivery.objects.create(status=status, action="test", next_at=at, **fields)
+        pages[status] = ann.get(f"{DELIVERIES}{one.pk}/change/").content.decode()
+
+    assert "2099-05-01 12:00:00 UTC" in pages["pending"]
+    assert all("2099" not in pages[status] for status in ("failed", "sent"))
+    assert [status for status, page in pages.items() if 'value="deliver_again"' in page] == ["failed"]
+    assert f'<a href="{HANDLERS}{handler.pk}/change/">Night pager</a>' in pages["failed"]
+    assert "Webhook" in pages["failed"]
+    viewed = member(Client(), "Viewer", name="vic").get(f"{DELIVERIES}{one.pk}/change/").content.decode()
+    assert "Night pager" in viewed
+    assert HANDLERS not in viewed
 
 
 @pytest.mark.parametrize(("group", "may_act"), [("Viewer", False), ("Operator", True)])

@@ -78,7 +78,7 @@ class AuditEntryAdmin(ReadOnly, AuditAdminBase):
             "title": gettext("Audit trail"),
             "form": form,
             "page": found,
-            "narrowed": any(filters.values()),
+            "narrowed": any(filters.values()) or not form.is_valid(),
             "later": "before" in request.GET,
             "scope": scope,
             "tabs": [

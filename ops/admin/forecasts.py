@@ -105,6 +105,8 @@ def show_what_if(request: HttpRequest, pk: str) -> HttpResponse:
     may_advance = request.user.has_perm("jobs.add_job") and not town
     context |= {"to": to, "by": by, "lengths": LENGTHS, "example": format_moment(reading, calendar)}
     try:
+        if to and by:
+            raise InvalidForecast("", gettext("Enter a world time or a duration, not both."))
         if to or by:
             world = read_world(main_api(), clock.pk, town=town)
             is_world = isinstance(world.now, WorldTime)
@@ -114,10 +116,17 @@ def show_what_if(request: HttpRequest, pk: str) -> HttpResponse:
             if may_advance and is_world and world.campaign.is_active:
                 context |= {"digest": predictions.digest_of(found), "cause": uuid4().hex}
     except InvalidForecast as wrong:
-        context["fault"] = str(wrong)
+        context["fault"] = _explain(wrong)
     except JobError as away:
         context["fault"] = gettext("The main API cannot be read now: %(error)s") % {"error": away}
     return render_page(request, "ops/what_if.html", context, opts=CampaignClock._meta)
+
+
+def _explain(wrong: InvalidForecast) -> str:
+    """The fault under the name that the form has for the parameter."""
+    labels = {"to": gettext("World time"), "by": gettext("Duration")}
+    _, _, message = str(wrong).partition(": ")
+    return f"{labels[wrong.field]}: {message}" if wrong.field in labels else message
 
 
 def advance(request: HttpRequest, pk: str) -> HttpResponse:

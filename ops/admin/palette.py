@@ -20,12 +20,15 @@ FOUND = 8  #: campaigns, and as many settlements and structures
 
 
 def find(request: HttpRequest, term: str) -> list[SearchResult]:
-    """A job by its id; types, campaigns, settlements and structures by name."""
+    """A job by its id; types, campaigns, settlements and structures by name; last the jobs' own search."""
     found: list[SearchResult] = []
-    if request.user.has_perm("jobs.view_job"):
+    may_see_jobs = request.user.has_perm("jobs.view_job")
+    if may_see_jobs:
         found += _jobs(term)
     if request.user.has_perms(("jobs.view_campaignclock", "jobs.view_schedulerow")):
         found += _world(term)
+    if may_see_jobs and not is_job_id(term):
+        found.append(_search(term))
     return found
 
 
@@ -46,6 +49,16 @@ def _jobs(term: str) -> Iterator[SearchResult]:
             yield SearchResult(
                 title=name, description=gettext("Jobs of this type"), link=f"{jobs}?type={name}", icon="work"
             )
+
+
+def _search(term: str) -> SearchResult:
+    """Effects and events have no page of their own: their jobs say what became of them."""
+    return SearchResult(
+        title=gettext("Search jobs for “%(term)s”") % {"term": term},
+        description=gettext("Also effects, events and errors"),
+        link=f"{reverse('admin:jobs_job_changelist')}?{urlencode({'q': term})}",
+        icon="search",
+    )
 
 
 def _world(term: str) -> Iterator[SearchResult]:

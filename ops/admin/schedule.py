@@ -9,7 +9,7 @@ from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext, gettext_lazy
 from unfold.admin import ModelAdmin
 
 from jobs import calendars
@@ -33,6 +33,7 @@ class ScheduleRowAdmin(FilteredAdmin, ReadOnly, ScheduleRowAdminBase):
 
     list_display = ("entity_name", "event", "campaign", "clock", "due", "last", "every")
     list_filter = ("entity_type", "event_type", "clock")
+    fields = ("entity_name", "entity_id", "event", "campaign", "clock", "due", "last", "every", "fires", "job_type")
     show_facets = admin.ShowFacets.NEVER
     search_fields = ("entity_id", "entity_name", "campaign_id")
     show_full_result_count = False
@@ -58,12 +59,17 @@ class ScheduleRowAdmin(FilteredAdmin, ReadOnly, ScheduleRowAdminBase):
 
     @admin.display(description=gettext_lazy("next due"), ordering="next_due")
     def due(self, row: Any) -> str:
-        return _format(row, row.next_due) or "never"
+        return _format(row, row.next_due) or gettext("never")
 
     @admin.display(description=gettext_lazy("last applied"), ordering="anchor")
     def last(self, row: Any) -> str:
         """The last due time that was applied, or when the entity was first seen."""
         return _format(row, row.anchor)
+
+    @admin.display(description=gettext_lazy("fires at"))
+    def fires(self, row: Any) -> str:
+        """When the next job is submitted."""
+        return _format(row, row.fire_at) or "-"
 
     @admin.display(description=gettext_lazy("every"))
     def every(self, row: ScheduleRow) -> str:

@@ -2,13 +2,14 @@
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
 from django.core.exceptions import PermissionDenied
 from django.db import models
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminSplitDateTimeWidget
@@ -83,6 +84,13 @@ class UserAdmin(UserAdminBase):
         """Only superusers can make superusers; and nobody sets the last login, which a form would set back."""
         fields = (*super().get_readonly_fields(request, obj), "last_login")
         return fields if _get_editor(request).is_superuser else (*fields, "is_superuser")
+
+    def response_add(self, request: HttpRequest, obj: User, post_url_continue: str | None = None) -> HttpResponse:
+        """Django's form asks for no more than a name and a password, with which nobody gets in here."""
+        if not obj.is_staff:
+            text = gettext("%(user)s cannot log in yet: turn on “Staff status”, and choose a group.")
+            self.message_user(request, text % {"user": obj}, messages.WARNING)
+        return super().response_add(request, obj, post_url_continue)
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         return _limit_choices(super().formfield_for_manytomany(db_field, request, **kwargs), db_field.name, request)

@@ -58,9 +58,9 @@ def test_a_what_if_shows_before_and_after(admin_client: Client, redis: Redis, sa
     to = page(admin_client, WHAT_IF, to="2 June 1001, 12:00")
     assert by.partition("<tbody>")[2].partition("</tbody>")[0] == to.partition("<tbody>")[2].partition("</tbody>")[0]
     for query, message in (
-        ({"by": "soon"}, "is not a duration"),
-        ({"to": "the Feast of the Moon"}, "to: "),
-        ({"to": "1 June 1001", "by": "1d"}, "either to or by"),
+        ({"by": "soon"}, "<span>Duration: “soon” is not a duration such as 90m, 12h or 10d"),
+        ({"to": "the Feast of the Moon"}, "<span>World time: "),
+        ({"to": "1 June 1001", "by": "1d"}, "<span>Enter a world time or a duration, not both."),
         ({"to": "1 May 1001"}, "must be after"),
     ):
         assert message in page(admin_client, WHAT_IF, **query)

@@ -14,7 +14,7 @@ from jobs import control, failures, main_api_limits, pauses, service, type_setti
 from jobs.fingerprint import fingerprint_of
 from jobs.ledger import Ending, moves
 from jobs.main_api.limits import Limits
-from jobs.models import CampaignClock, CronTask, FailureGroup, Job
+from jobs.models import CampaignClock, CronTask, FailureGroup, Job, ScheduleRow
 from jobs.outcome import Outcome
 from jobs.overrides import Overrides
 from jobs.service import Submission, submit
@@ -88,18 +88,24 @@ def test_the_audit_trail_names_jobs(admin_client: Client, job: Job) -> None:
 
 def test_schedules_name_and_link_to_their_campaign(admin_client: Client, job: Job) -> None:
     """To the row on the campaign's page that says what blocks it."""
-    text = admin_client.get("/admin/jobs/schedulerow/").content.decode()
+    row = ScheduleRow.objects.get()
 
-    assert '<a href="/admin/jobs/campaignclock/c-2/change/?q=s-7">Northmarch</a>' in text
+    for path in ("", f"{row.pk}/change/"):
+        text = admin_client.get(f"/admin/jobs/schedulerow/{path}").content.decode()
+        assert '<a href="/admin/jobs/campaignclock/c-2/change/?q=s-7">Northmarch</a>' in text
+        assert "Population growth" in text
+        assert row.next_due not in re.sub("<[^>]*>", "", text)  # not as it is stored
 
 
 @pytest.mark.parametrize(
     ("term", "way"),
-    [("north", "/admin/jobs/campaignclock/c-2/change/"), ("river", "/admin/jobs/campaignclock/c-2/change/?q=s-7")],
+    [
+        ("north", "/admin/jobs/campaignclock/c-2/change/"),
+        ("river", "/admin/jobs/campaignclock/c-2/change/?q=s-7"),
+        ("effect 1&2", "/admin/jobs/job/?q=effect+1%262"),
+    ],
 )
-def test_the_palette_finds_campaigns_and_settlements_by_name(
-    admin_client: Client, job: Job, term: str, way: str
-) -> None:
+def test_the_palette_finds_campaigns_settlements_and_jobs(admin_client: Client, job: Job, term: str, way: str) -> None:
     """And leads to the page that says what blocks them."""
     page = admin_client.get("/admin/search/", {"s": term, "extended": "1"})
 

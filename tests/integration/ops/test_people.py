@@ -137,8 +137,9 @@ def test_a_new_user_has_no_permissions(client: Client, ann: User, mighty: Group)
         "user_permissions": [beyond().pk],
     }
 
-    assert client.post("/admin/auth/user/add/", sent).status_code == 302
+    page = client.post("/admin/auth/user/add/", sent, follow=True).content.decode()
 
+    assert "new cannot log in yet: turn on “Staff status”, and choose a group." in page
     new = User.objects.get(username="new")
     assert powers(new) == (False, set(), set())
     assert not new.is_staff

@@ -126,6 +126,8 @@ def test_a_bad_time_is_reported_under_its_field(admin_client: Client) -> None:
     page = admin_client.get(TRAIL, {"since": "yesterday"}).content.decode()
 
     assert "Enter a valid date/time" in page
+    assert "No entries match." in page
+    assert "No actions by operators yet." not in page
 
 
 def test_every_line_is_on_exactly_one_page(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,7 +39,7 @@ def test_keyboard_shortcuts_reach_every_page(service: Service, visit: Visit) -> 
     expect(page.get_by_role("dialog", name="Keys")).to_be_hidden()
     open_palette(page)
     page.keyboard.type("no such thing")
-    expect(page.get_by_text("Nothing found: try")).to_be_visible()
+    expect(page.get_by_role("link", name="Search jobs for “no such thing”")).to_be_visible()
     page.keyboard.press("Escape")
     page.keyboard.type(job)
     page.get_by_role("link", name=job).first.click()

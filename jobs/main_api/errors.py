@@ -56,7 +56,14 @@ def _pattern(*alternatives: str) -> re.Pattern[str]:
 
 
 _COMPLETED: Final = _pattern("already (?:completed|expired)")
-_UNAUTHENTICATED: Final = _pattern("unauthori[sz]ed", "unauthenticated", "invalid token", "invalid api key")
+_UNAUTHENTICATED: Final = _pattern(
+    "unauthori[sz]ed",
+    "unauthenticated",
+    "not authenticated",
+    "authentication (?:is )?required",
+    "invalid (?:or expired )?(?:token|api key|credentials?)",
+    "(?:jwt|token|api key) (?:is |has )?(?:expired|invalid|malformed|not valid)",
+)
 #: Messages that say more than the code beside them.
 ERROR_OF_ANY_MESSAGE: Final[Mapping[re.Pattern[str], type[JobError]]] = {
     _pattern("effect .*(?:is not active|is inactive)", "inactive effect"): Inactive,

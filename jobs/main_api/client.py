@@ -148,9 +148,13 @@ class MainApi:
         """Expire events, EXPIRE_BATCH per request; returns None or the error for each.
 
         An event that is already completed counts as expired. Aliases after a failed one have not run and are sent
-        again without it. Where the error names no alias, the overdue events tell which have run.
+        again without it. Where the error names no alias, the events tell which have run.
         """
-        return Expiring(self._batch, self.overdue_events).run(events, key)
+
+        def single(ids: Sequence[str]) -> dict[str, Event | JobError | None]:
+            return self._reading.find_each("event", list(ids), Event)
+
+        return Expiring(self._batch, self.overdue_events, single).run(events, key)
 
     def execute_effect(self, effect_id: str, *, key: str, sending: Sending) -> EffectExecution:
         """Execute an effect; not idempotent. `sending` records when sending begins and how it ended.

@@ -20,13 +20,20 @@ class Expiring:
     """One run over events: `answers` has None for each that has expired, or its error.
 
     Events after a failed one have not run and are sent again. Where the error names neither an alias nor one event,
-    `overdue`, which reads the overdue events of campaigns, tells which have run: the first that has not is to blame.
+    `single`, which reads events one by one, tells which have run: the first that has not is to blame. The contract has
+    no such query; then `overdue`, which reads the overdue events of campaigns, tells. Lists may come out of a cache.
     """
 
-    def __init__(self, send: Send, overdue: Callable[[Sequence[str]], dict[str, Listing[Event] | JobError]]) -> None:
+    def __init__(
+        self,
+        send: Send,
+        overdue: Callable[[Sequence[str]], dict[str, Listing[Event] | JobError]],
+        single: Callable[[Sequence[str]], dict[str, Event | JobError | None]],
+    ) -> None:
         self.answers: dict[str, JobError | None] = {}
         self._send = send
         self._overdue = overdue
+        self._single = single
         self._suspicion = Suspicion()
         self._to_blame: set[str] = set()
 
@@ -87,11 +94,15 @@ class Expiring:
         if culprit and len(answer.errors) == 1:
             self._blame(ids, culprit, error, counts=False)
             return
-        overdue = self._overdue(list(dict.fromkeys(event.campaign_id for event in batch))).values()
-        lists = [listed for listed in overdue if not isinstance(listed, JobError) and not listed.unreadable]
-        if len(lists) < len(overdue):
+        found = self._single(ids)
+        if any(isinstance(one, JobError) for one in found.values()):
+            still = self._find_overdue(batch)
+        else:
+            still = {i for i, one in found.items() if not (isinstance(one, Event) and one.is_completed)}
+            if not still:
+                self.answers |= dict.fromkeys(ids)
+        if still is None:
             return
-        still = {event.id for listed in lists for event in listed}
         if culprit is None and error is None:  # one of these was completed before, the others have run
             self.answers |= dict.fromkeys(takewhile(lambda i: i not in still, ids))
             return
@@ -99,6 +110,12 @@ class Expiring:
         if culprit:
             ran = [i for i in ids[: ids.index(culprit)] if i not in still]
             self._blame([*ran, culprit], culprit, error, counts=culprit == ids[0])
+
+    def _find_overdue(self, batch: Sequence[Event]) -> set[str] | None:
+        """The overdue events of the batch's campaigns; None if they cannot all be read."""
+        overdue = self._overdue(list(dict.fromkeys(event.campaign_id for event in batch))).values()
+        lists = [listed for listed in overdue if not isinstance(listed, JobError) and not listed.unreadable]
+        return None if len(lists) < len(overdue) else {event.id for listed in lists for event in listed}
 
     def _blame(self, ids: Sequence[str], culprit: str, error: JobError | None, *, counts: bool) -> None:
         """The events before the culprit have expired: they run one after another."""

@@ -68,7 +68,7 @@ def test_an_event_refused_without_a_path_harms_no_other(redis: Redis, code: str)
 
     def answer(request: dict[str, Any]) -> dict[str, Any] | int:
         ids = list(request["variables"].values())
-        if "getOverdueEvents" in request["query"]:
+        if "expireEvent" not in request["query"]:
             return 500
         if "e-7" in ids:
             return 413 if code == "HTTP 413" else {"data": None, "errors": [{"extensions": {"code": code}}]}

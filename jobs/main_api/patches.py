@@ -16,6 +16,11 @@ log = structlog.get_logger(__name__)
 FIELD: Final = "patchApplied"
 OPERATION: Final = "__type"
 QUERY: Final = 'query { __type(name: "EffectExecutionResult") { fields { name } } }'
+#: Validated, and never executed: where introspection is off, as in production, this tells whether there is the field.
+PROBE: Final = (
+    "mutation executeEffectFields($never: Boolean! = false) "
+    f'{{ executeEffect(input: {{effectId: "none"}}) @include(if: $never) {{ {FIELD} }} }}'
+)
 
 
 class Patches:
@@ -36,9 +41,7 @@ class Patches:
 
     def note_refused(self, answer: Answer) -> bool:
         """Whether the response says that there is no such field, so that nothing was executed. Stop asking then."""
-        refused = not answer.data and any(
-            "Cannot query field" in e.message and FIELD in e.message for e in answer.errors
-        )
+        refused = _lacks_field(answer)
         if refused:
             self._served, self._known_until = False, time.monotonic() + BELIEVED_S
         return refused
@@ -47,17 +50,25 @@ class Patches:
         return time.monotonic() < self._known_until
 
     def _find_out(self) -> None:
-        believed_s = DOUBTED_S
+        served: bool | None = None
         try:
-            found = self._ask(OPERATION, QUERY, {}).data.get("__type")
+            answer = self._ask(OPERATION, QUERY, {})
+            if answer.errors and not answer.data:
+                answer = self._ask(OPERATION, PROBE, {})
+                served = False if _lacks_field(answer) else None if answer.errors else True
+            else:
+                found = answer.data.get("__type")
+                fields = found.get("fields") if isinstance(found, Mapping) else None
+                served = isinstance(fields, list) and {"name": FIELD} in fields
         except JobError as error:
             log.debug("main_api.patches_unknown", error=str(error))
-            self._served = False
-        else:
-            fields = found.get("fields") if isinstance(found, Mapping) else None
-            self._served = isinstance(fields, list) and {"name": FIELD} in fields
-            believed_s = BELIEVED_S
-        self._known_until = time.monotonic() + believed_s
+        self._served = bool(served)
+        self._known_until = time.monotonic() + (DOUBTED_S if served is None else BELIEVED_S)
+
+
+def _lacks_field(answer: Answer) -> bool:
+    """Whether the response says that there is no such field, so that nothing was executed."""
+    return not answer.data and any("Cannot query field" in e.message and FIELD in e.message for e in answer.errors)
 
 
 def patched(document: str) -> str:

@@ -4,7 +4,8 @@
 | --- | --- | --- | --- |
 | never sent: no connection, no room within the limits, breaker open | retry | retry | not done: retry |
 | HTTP 429 | retry after Retry-After | same | not done: retry |
-| HTTP 413 | permanent; a batch is halved | same | not done: permanent |
+| HTTP 413, or errors that all say that the request is too complex, whatever the status
+  | permanent; a batch is halved | same | not done: permanent; unknown with HTTP 5xx |
 | HTTP 401 or 403 | NotAuthorized | same | not done: NotAuthorized |
 | an error for exactly this field, clear by code or status, or by a message that names the effect (errors.py)
   | by kind | by kind | not done: by kind |
@@ -24,7 +25,7 @@ from datetime import timedelta
 from enum import Enum, auto
 from typing import Any, Final, NamedTuple
 
-from jobs.errors import JobError, NotAuthorized, OutcomeUnknown, TooLarge, TooManyRequests, TransientError
+from jobs.errors import JobError, NotAuthorized, OutcomeUnknown, TooComplex, TooLarge, TooManyRequests, TransientError
 from jobs.main_api import wire
 from jobs.main_api.errors import FieldError, read_error
 
@@ -91,6 +92,8 @@ def read_reply(reply: Reply, request: Request) -> Answer:
         case 429:
             raise TooManyRequests("main API: HTTP 429: too many requests", retry_after=reply.retry_after)
         case _ if status >= 500:
+            if request is not Request.ONCE and (refused := _too_complex(reply.body)):
+                return Answer({}, refused)
             raise Fault(request.unclear(f"main API: HTTP {status}", retry_after=reply.retry_after))
     try:
         found = wire.decode(reply.body, unique_keys=request is Request.ONCE)
@@ -106,6 +109,19 @@ def read_reply(reply: Reply, request: Request) -> Answer:
         shown = repr(reply.body[:_SHOWN])
         raise Fault(request.unclear(f"main API: HTTP {status} with neither data nor errors: {shown}"))
     return Answer(data or {}, tuple(map(read_error, _entries(errors))))
+
+
+def _too_complex(body: bytes) -> tuple[FieldError, ...]:
+    """The errors of a response, if they all say that the request is too complex: a server may give what it refuses
+    before it executes anything a status of 5xx.
+    """
+    try:
+        found = wire.decode(body, unique_keys=False)
+    except ValueError:
+        return ()
+    entries = _entries(found.get("errors")) if isinstance(found, Mapping) and found.get("data") is None else []
+    errors = tuple(map(read_error, entries))
+    return errors if all(error.kind is TooComplex and not error.path for error in errors) else ()
 
 
 def refusal_of(answer: Answer, field: str, *, about: str) -> FieldError | None:

@@ -1,5 +1,6 @@
 """The client against the main API as it is served today: each point in which that differs from the contract."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -201,6 +202,36 @@ def test_effects_are_executed_once(points: list[int], fresh: MainApi, sandbox: S
     assert execute("effect-1-4") is (Inactive if 7 in points else PermanentError)
     assert execute("no-effect") is NotFound
     assert [done["effectId"] for done in sandbox.world()["executions"]] == ["effect-1-1", "of-a-town"]
+    assert fresh.breaker.snapshot().state == "closed"
+
+
+def test_patches_are_shown_where_introspection_is_off(fresh: MainApi, sandbox: SandboxApi) -> None:
+    """As servers have it in production, where errors have no codes either."""
+    sandbox.control("POST", "dialect", {"dialect": "today"})
+    off = "GraphQL introspection is not allowed by Apollo Server, but the query contained __schema or __type."
+    reply = {"status": 400, "body": json.dumps({"errors": [{"message": off}]})}
+    sandbox.control("POST", "faults", {"operations": ["__type"], "replies": [reply]})
+
+    done = fresh.execute_effect("effect-1-1", key="job", sending=Sending(lambda: True))
+
+    assert done.affected_fields == ["variables.morale"]
+    assert [one["effectId"] for one in sandbox.world()["executions"]] == ["effect-1-1"]
+    assert fresh.breaker.snapshot().state == "closed"
+
+
+@pytest.mark.parametrize("extensions", [{}, {"extensions": {"code": "INTERNAL_SERVER_ERROR"}}])
+@pytest.mark.parametrize("status", [200, 400, 500])
+def test_a_batch_that_is_too_complex_is_halved_whatever_the_status(
+    fresh: MainApi, sandbox: SandboxApi, status: int, extensions: dict[str, Any]
+) -> None:
+    """A server gives what its plugins refuse before the execution HTTP 500: that is no outage."""
+    error = {"message": "Query is too complex: 1200. Maximum allowed complexity: 1000", **extensions}
+    reply = {"status": status, "body": json.dumps({"errors": [error]})}
+    sandbox.control("POST", "faults", {"operations": ["settlement"], "replies": [reply]})
+    before = sandbox.control("GET", "stats")["requests"]
+
+    assert {town.id for town in towns(fresh)} == set(TOWNS)
+    assert sandbox.control("GET", "stats")["requests"] - before == 3
     assert fresh.breaker.snapshot().state == "closed"
 
 

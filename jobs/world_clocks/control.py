@@ -5,6 +5,7 @@ Each returns a sentence that says what happened, to the step that was under way,
 
 from collections.abc import Mapping
 from datetime import datetime
+from hashlib import blake2b
 from typing import Any, Final
 
 import structlog
@@ -15,7 +16,7 @@ from django.utils.translation import gettext, ngettext
 from jobs import actor as actors
 from jobs import audit, calendars, service, taking_back
 from jobs.errors import InvalidWorldClock, StateConflict
-from jobs.models import CampaignClock, ClockState, Job, WorldClock
+from jobs.models import LONGEST_UNDO, CampaignClock, ClockState, Job, WorldClock
 from jobs.states import ENDED, State
 from jobs.world import ticking
 from jobs.world.ticking import Position
@@ -34,12 +35,12 @@ _ON: Final = (ClockState.RUNNING, ClockState.PAUSED)
 
 def undo_of_pause(campaign_id: str) -> str:
     """What takes it back that the clock was paused."""
-    return f"{_PAUSED}/{campaign_id}"
+    return f"{_PAUSED}/{_key_of(campaign_id)}"
 
 
 def undo_of_settings(campaign_id: str) -> str:
     """What takes it back that the clock's settings were changed."""
-    return f"{_SET}/{campaign_id}"
+    return f"{_SET}/{_key_of(campaign_id)}"
 
 
 @transaction.atomic
@@ -229,21 +230,34 @@ def _record(
     )
 
 
-def _is_as_left(campaign_id: str, changes: taking_back.Changes) -> bool:
-    clock = WorldClock.objects.filter(pk=campaign_id).first()
+def _key_of(campaign_id: str) -> str:
+    """What has room in an operator action's `undo`: the ID, or a digest of a long one."""
+    digest = blake2b(campaign_id.encode(), digest_size=16).hexdigest()
+    return campaign_id if len(campaign_id) <= LONGEST_UNDO - len(f"{_SET}/") else f"#{digest}"
+
+
+def _named_by(key: str) -> str:
+    """The campaign's ID; as it is, if there is no such clock."""
+    every = WorldClock.objects.values_list("pk", flat=True) if key.startswith("#") else ()
+    return next((pk for pk in every if _key_of(pk) == key), key)
+
+
+def _is_as_left(key: str, changes: taking_back.Changes) -> bool:
+    clock = WorldClock.objects.filter(pk=_named_by(key)).first()
     if clock is None or not changes:
         return False
     now = {**Settings.of(clock).as_json(), "state": clock.state}
     return {**now, **taking_back.fields_after(changes)} == now
 
 
-def _take_pause_back(campaign_id: str, _changes: taking_back.Changes, actor: str) -> None:
+def _take_pause_back(key: str, _changes: taking_back.Changes, actor: str) -> None:
     """It goes on from now: the time of the pause counts for nothing."""
-    resume(campaign_id, actor=actor)
+    resume(_named_by(key), actor=actor)
 
 
-def _take_settings_back(campaign_id: str, changes: taking_back.Changes, actor: str) -> None:
+def _take_settings_back(key: str, changes: taking_back.Changes, actor: str) -> None:
     """What was earned with the other settings stays."""
+    campaign_id = _named_by(key)
     now = Settings.of(WorldClock.objects.select_for_update().get(pk=campaign_id))
     configure(campaign_id, now.with_json(taking_back.fields_before(changes)), actor=actor)
 

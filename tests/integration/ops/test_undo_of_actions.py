@@ -33,6 +33,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 TRAIL: Final = "/admin/jobs/auditentry/"
 UNDO: Final = re.compile(r'<form method="post" action="([^"]+/undo/[^"]*)"')
 TYPE: Final = "SETTLEMENT_GROWTH"
+LONG: Final = "#" + "c" * 200  #: the ID of a campaign; the main API's may have 255 characters
 UNTIL: Final = (timezone.now() + timedelta(days=3)).replace(microsecond=0)
 
 
@@ -129,6 +130,16 @@ CAN: Final = {
         lambda: store.resolve([alert()], **ANN), read_alert, lambda: store.acknowledge([alert()], **ANN)
     ),
     "world clock paused": Row(lambda: world_clocks.pause("c-1", **ANN), clock_state, clocks.running),
+    "world clock of a campaign with a long ID paused": Row(
+        lambda: world_clocks.pause(LONG, **ANN),
+        lambda: clocks.of(LONG).state,
+        lambda: [clocks.running(LONG), clocks.running(f"{LONG[:-1]}d")],
+    ),
+    "world clock of a campaign with a long ID set": Row(
+        lambda: world_clocks.configure(LONG, clocks.settings(step=90), **ANN),
+        lambda: Settings.of(clocks.of(LONG)),
+        lambda: [clocks.running(LONG), clocks.running(f"{LONG[:-1]}d")],
+    ),
     "world clock set": Row(
         lambda: world_clocks.configure(
             "c-1", clocks.settings(rate=Decimal("0.5"), step=90, quiet_hours="22:00-06:00"), **ANN

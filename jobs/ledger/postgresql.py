@@ -32,7 +32,7 @@ from jobs.ledger.base import (
     hour_of,
 )
 from jobs.ledger.postgresql_ends import ENDS, ends_as_json
-from jobs.ledger.postgresql_insert import INSERT, new_row
+from jobs.ledger.postgresql_insert import insertion_of
 from jobs.ledger.postgresql_types import TYPES
 from jobs.ledger.rows import (
     CLAIMED,
@@ -190,8 +190,7 @@ class PostgreSQL(Statements):
 
     def insert(self, jobs: Mapping[str, Job], entries: Sequence[Entry]) -> set[str]:
         """See Statements; one round trip."""
-        rows = [new_row(job, entry) for job, entry in zip(jobs.values(), entries, strict=True)]
-        self._cursor.execute(INSERT, (as_json(rows),))
+        self._cursor.execute(*insertion_of(jobs.values(), entries))
         return {row[0] for row in self._cursor.fetchall()}
 
     def block(self, *, more: bool) -> AbstractContextManager[object]:

@@ -24,6 +24,24 @@ def links(client: Client, page: str) -> list[tuple[str, bool, str]]:
 
 
 @pytest.mark.parametrize(
+    ("page", "title"),
+    [
+        ("", "Dashboard"),
+        ("jobs/job/", "Jobs"),
+        ("jobs/job/types/", "Types"),
+        ("jobs/pause/", "Pauses"),
+        ("jobs/pause/limits/", "Main API limits"),
+        ("queues/", "Queues"),
+    ],
+)
+def test_a_page_has_its_title_at_the_top(admin_client: Client, redis: Redis, page: str, title: str) -> None:
+    """Unfold takes it from a variable that the skeleton sets; without it each page said "Welcome admin"."""
+    html = admin_client.get(f"/admin/{page}").content.decode()
+
+    assert re.sub("<[^>]*>", "", html[html.index("<h1") : html.index("</h1>")]).split() == title.split()
+
+
+@pytest.mark.parametrize(
     ("page", "name"),
     [
         ("", "Dashboard"),

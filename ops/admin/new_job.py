@@ -1,5 +1,6 @@
 """Submit a job with a form generated from its type's declaration, or as an edited copy of another job."""
 
+import re
 from contextlib import suppress
 from typing import Any
 from urllib.parse import urlencode
@@ -111,7 +112,7 @@ class NewJobForm(ConfirmPast):
                 due = wanted.due_at or self.declared.parse(wanted.payload).due_at()
                 self.ask_about_past(self._find_due_field(), due)
             except InvalidJob as bad:
-                self.add_error(self._find_field(bad.field), capfirst(str(bad).removeprefix(f"{bad.field}: ")))
+                self.add_error(self._find_field(bad.field), self._with_labels(str(bad).removeprefix(f"{bad.field}: ")))
         if not self.errors and not values.get("is_subject_meant"):
             self._ask_about_subjects(values)
         return values
@@ -130,6 +131,11 @@ class NewJobForm(ConfirmPast):
             if doubt := subjects.find_doubt(name, values["campaign_id"], values[name]):
                 self.fields["is_subject_meant"].widget = UnfoldBooleanWidget()
                 self.add_error(name, doubt)
+
+    def _with_labels(self, fault: str) -> str:
+        """The fault with the fields' labels for their names, unless a name is a word of any sentence, such as "to"."""
+        named = {name: field.label for name, field in self.payload.items() if not name.islower()}
+        return capfirst(re.sub(r"\w+", lambda word: f"“{named[word[0]]}”" if word[0] in named else word[0], fault))
 
     def _find_field(self, field: str) -> str | None:
         """The form's field for a field of the job; None puts the error above the form."""

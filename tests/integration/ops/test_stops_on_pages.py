@@ -124,7 +124,7 @@ def test_a_new_effect_takes_one_of_both_times(admin_client: Client, effect: Job)
     url = f"{JOBS}add/?type=DEFERRED_EFFECT"
     both = admin_client.post(url, {**form, "executeAt": "2026-01-01T00:00"})
     assert both.status_code == 400
-    assert "Exactly one of executeAt and executeAtWorldTime" in both.content.decode()
+    assert "Exactly one of “Execute at” and “Execute at world time” is required" in both.content.decode()
     assert admin_client.post(url, form).status_code == 302
 
     job = Job.objects.latest("pk")

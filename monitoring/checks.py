@@ -26,6 +26,7 @@ from health_check.exceptions import ServiceUnavailable, ServiceWarning
 from redis import Redis as RedisClient
 from rq import Worker as RQWorker
 
+from jobs.actor import name_of
 from jobs.broker import depths, keys
 from jobs.errors import NoPermit, NotAuthorized
 from jobs.main_api.answers import Fault
@@ -220,7 +221,11 @@ class CircuitBreaker(Check):
     def check_component(self) -> None:
         seen = main_api().breaker.snapshot()
         if seen.state != "closed":
-            raise ServiceWarning(f"{seen.state}: {seen.last_error}")
+            cause = f": {seen.last_error}"
+            if seen.forced:
+                why = f" ({seen.forced.reason})" if seen.forced.reason else ""
+                cause = f", forced by {name_of(seen.forced.by)}{why}"
+            raise ServiceWarning(f"{seen.state}{cause}")
         self.message = "Closed"
 
 

@@ -114,7 +114,7 @@ def _has_live_worker() -> bool:
 def _breaker(component: Component) -> Iterator[Finding]:
     # Half-open counts as open: only the probe gets through.
     if component.status == health.DEGRADED:
-        message = gettext("Jobs that need the main API wait. %(cause)s") % {"cause": component.message}
+        message = gettext("Jobs that need the main API wait; the breaker is %(cause)s.") % {"cause": component.message}
         yield condition(Kind.BREAKER_OPEN, gettext("Circuit breaker open"), message, severity=Severity.CRITICAL)
 
 

@@ -150,7 +150,8 @@ def _describe_breaker() -> Component:
     if seen.state == "closed":
         return Component("breaker", "degraded" if seen.forced else "up", text)
     if seen.forced:
-        return Component("breaker", "degraded", text, seen.opened_at)
+        why = f" ({seen.forced.reason})" if seen.forced.reason else ""
+        return Component("breaker", "degraded", f"{text}{why}", seen.opened_at)
     # All processes know when it opened; each has its own first bad check.
     return Component("breaker", "degraded", f"{text}: {seen.last_error}", seen.opened_at, "main API")
 

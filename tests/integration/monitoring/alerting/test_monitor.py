@@ -159,7 +159,7 @@ def test_the_breaker_opens_and_resolves_its_alert(sandbox: SandboxApi, redis: Re
     look(monitor, clock)
 
     assert (opened, closed, forced) == ({"breaker_open"}, set(), {"breaker_open"})
-    assert "the main API is being moved" in message
+    assert message.endswith("the breaker is open, forced by ann (the main API is being moved).")
     assert still_open() == set()
 
 
